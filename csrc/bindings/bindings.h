@@ -1,0 +1,13 @@
+// What the files of bindings/ share. pybind11 stays in this folder.
+#pragma once
+
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "core/array.h"
+
+namespace pyharmony {
+
+namespace py = pybind11;
+
+}  // namespace pyharmony

@@ -1,0 +1,41 @@
+// From a run-time dtype to a template argument.
+#pragma once
+
+#include "core/dtype.h"
+#include "core/status.h"
+
+namespace pyharmony {
+
+template <typename T>
+struct TypeTag {
+  using type = T;
+};
+
+// Calls fn(TypeTag<T>{}) for any dtype, a bool included (masks).
+template <typename Fn>
+inline decltype(auto) dispatch_any(DType dtype, Fn&& fn) {
+  switch (dtype) {
+    case DType::kBool: return fn(TypeTag<Bool>{});
+    case DType::kUInt8: return fn(TypeTag<std::uint8_t>{});
+    case DType::kUInt16: return fn(TypeTag<std::uint16_t>{});
+    case DType::kFloat16: return fn(TypeTag<Half>{});
+    case DType::kFloat32: return fn(TypeTag<float>{});
+    case DType::kFloat64: return fn(TypeTag<double>{});
+  }
+  fail("unknown dtype ", static_cast<int>(dtype));
+}
+
+// The same for images: everything but bool.
+template <typename Fn>
+inline decltype(auto) dispatch_image(DType dtype, const char* name, Fn&& fn) {
+  switch (dtype) {
+    case DType::kUInt8: return fn(TypeTag<std::uint8_t>{});
+    case DType::kUInt16: return fn(TypeTag<std::uint16_t>{});
+    case DType::kFloat16: return fn(TypeTag<Half>{});
+    case DType::kFloat32: return fn(TypeTag<float>{});
+    case DType::kFloat64: return fn(TypeTag<double>{});
+    default: fail(name, ": dtype ", dtype_name(dtype), " is not an image type");
+  }
+}
+
+}  // namespace pyharmony

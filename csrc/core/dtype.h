@@ -1,0 +1,74 @@
+// Element types of the arrays that cross the boundary, and how a value is read and written.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+namespace pyharmony {
+
+enum class DType : int { kBool, kUInt8, kUInt16, kFloat16, kFloat32, kFloat64 };
+
+using Half = _Float16;
+
+// One byte, 0 or 1; a type of its own because its values are not scaled by 255.
+struct Bool {
+  std::uint8_t value;
+};
+
+inline const char* dtype_name(DType dtype) {
+  switch (dtype) {
+    case DType::kBool: return "bool";
+    case DType::kUInt8: return "uint8";
+    case DType::kUInt16: return "uint16";
+    case DType::kFloat16: return "float16";
+    case DType::kFloat32: return "float32";
+    case DType::kFloat64: return "float64";
+  }
+  return "unknown";
+}
+
+inline int dtype_size(DType dtype) {
+  switch (dtype) {
+    case DType::kBool:
+    case DType::kUInt8: return 1;
+    case DType::kUInt16:
+    case DType::kFloat16: return 2;
+    case DType::kFloat32: return 4;
+    case DType::kFloat64: return 8;
+  }
+  return 0;
+}
+
+// The value that stands for 1.0 in an image or mask of this type.
+inline double dtype_range(DType dtype) {
+  switch (dtype) {
+    case DType::kUInt8: return 255.0;
+    case DType::kUInt16: return 65535.0;
+    default: return 1.0;
+  }
+}
+
+template <typename Real, typename T>
+inline Real to_real(T value) {
+  if constexpr (std::is_same_v<T, Bool>) {
+    return static_cast<Real>(value.value != 0);
+  } else {
+    return static_cast<Real>(value);
+  }
+}
+
+// Integers: rounded half to even and held in the type's range. Floats: converted, never clipped.
+template <typename T, typename Real>
+inline T from_real(Real value) {
+  if constexpr (std::is_integral_v<T>) {
+    constexpr Real kHigh = static_cast<Real>(std::numeric_limits<T>::max());
+    const Real low = value > Real(0) ? value : Real(0);
+    return static_cast<T>(std::nearbyint(low < kHigh ? low : kHigh));
+  } else {
+    return static_cast<T>(value);
+  }
+}
+
+}  // namespace pyharmony

@@ -1,0 +1,67 @@
+#include "core/simd.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+
+#include "core/status.h"
+
+namespace pyharmony {
+namespace {
+
+SimdLevel best_level() {
+#ifdef HM_SIMD_X86
+  __builtin_cpu_init();
+  // The sets of x86-64-v4 and x86-64-v3 that the copies are compiled for.
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl")) {
+    return SimdLevel::kAvx512;
+  }
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+      __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c")) {
+    return SimdLevel::kAvx2;
+  }
+#endif
+  return SimdLevel::kBaseline;
+}
+
+std::atomic<int> g_level{-1};
+
+}  // namespace
+
+const char* simd_level_name(SimdLevel level) {
+  switch (level) {
+    case SimdLevel::kBaseline: return "baseline";
+    case SimdLevel::kAvx2: return "avx2";
+    case SimdLevel::kAvx512: return "avx512";
+  }
+  return "unknown";
+}
+
+void set_simd_level(const char* name) {
+  for (SimdLevel level : {SimdLevel::kBaseline, SimdLevel::kAvx2, SimdLevel::kAvx512}) {
+    if (std::strcmp(name, simd_level_name(level)) != 0) continue;
+    HM_CHECK(level <= best_level(), "simd: '", name, "' is not available here, the best is '",
+             simd_level_name(best_level()), "'");
+    g_level.store(static_cast<int>(level));
+    return;
+  }
+  fail("simd: '", name, "', expected 'baseline', 'avx2' or 'avx512'");
+}
+
+SimdLevel simd_level() {
+  int level = g_level.load(std::memory_order_relaxed);
+  if (level < 0) {
+    const char* wanted = std::getenv("PYHARMONY_SIMD");
+    if (wanted != nullptr && *wanted != '\0') {
+      set_simd_level(wanted);
+    } else {
+      g_level.store(static_cast<int>(best_level()));
+    }
+    level = g_level.load();
+  }
+  return static_cast<SimdLevel>(level);
+}
+
+}  // namespace pyharmony

@@ -1,0 +1,82 @@
+"""Arrays of any kind in, native views out; allocation in the caller's kind.
+
+A numpy array or a torch CPU tensor is described by pointer, dtype, shape and strides, so
+non-contiguous and negatively strided arrays cross without a copy. torch is never imported
+here: a tensor is recognised by its type, which means that torch is loaded already.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from ._native import native
+from .errors import DTypeError
+
+Array = Any
+"""A numpy.ndarray or a torch.Tensor on the CPU."""
+
+IMAGE_DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
+MASK_DTYPES = ("bool", *IMAGE_DTYPES)
+
+#: The value that stands for 1.0 in each image dtype.
+VALUE_RANGE = {"uint8": 255.0, "uint16": 65535.0, "float16": 1.0, "float32": 1.0, "float64": 1.0}
+
+NumpyArray = npt.NDArray[Any]
+Shape = Union[tuple[int, ...], "list[int]"]
+
+
+def is_torch(x: object) -> bool:
+    """Whether x is a torch tensor."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.Tensor)
+
+
+def to_numpy(x: Array, name: str) -> NumpyArray:
+    """A numpy array over the same memory, strides kept.
+
+    Raises:
+        DTypeError: x is neither a numpy array nor a torch CPU tensor, or its dtype is one that
+            numpy lacks (bfloat16).
+    """
+    if isinstance(x, np.ndarray):
+        return x
+    if is_torch(x):
+        if x.device.type != "cpu":
+            raise DTypeError(f"{name}: a tensor on {x.device}, expected one on the CPU; use {name}.cpu()")
+        x = x.detach()
+        try:
+            return x.numpy()
+        except TypeError as error:
+            raise DTypeError(f"{name}: dtype {x.dtype} is not supported, use one of {', '.join(IMAGE_DTYPES)}") from error
+    raise DTypeError(f"{name}: {type(x).__name__}, expected a numpy.ndarray or a torch.Tensor")
+
+
+def like_kind(result: NumpyArray, reference: Array) -> Array:
+    """result as an array of reference's kind, over the same memory."""
+    if is_torch(reference):
+        return sys.modules["torch"].from_numpy(result)
+    return result
+
+
+def dtype_name(x: NumpyArray) -> str:
+    return x.dtype.name if x.dtype.isnative else x.dtype.str
+
+
+def view(x: NumpyArray, name: str, *, writable: bool = False) -> Any:
+    """The native view of a numpy array; the array must outlive it.
+
+    Raises:
+        DTypeError: the dtype is not supported, or the strides are no multiple of the item's size.
+    """
+    dtype = dtype_name(x)
+    if dtype not in MASK_DTYPES:
+        raise DTypeError(f"{name}: dtype {dtype} is not supported, use one of {', '.join(MASK_DTYPES)}")
+    size = x.itemsize
+    if any(stride % size for stride in x.strides) or x.ctypes.data % size:
+        raise DTypeError(f"{name}: strides {x.strides} are not aligned to its {size}-byte items; pass a copy")
+    strides = tuple(stride // size for stride in x.strides)
+    return native.ArrayView(x.ctypes.data, dtype, x.shape, strides, writable)

@@ -1,0 +1,140 @@
+"""Checks of arguments that several ops and blends share.
+
+Each returns what it checked in the form that the native code takes, and raises an error that
+names the argument, what was given and what is accepted. Messages are built on failure only.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import _arrays
+from ._arrays import NumpyArray
+from .errors import ArgumentError, DTypeError, MaskError, ShapeError
+
+GRADIENTS = ("source", "mixed", "average", "monochrome")
+
+#: tolerance=None, in 8-bit levels: a quarter level, one 16-bit level, a tenth of a quarter, and for
+#: float64 as much as iterative refinement gives.
+DEFAULT_TOLERANCE = {"uint8": 0.25, "uint16": 0.004, "float16": 0.025, "float32": 0.025, "float64": 1e-6}
+
+
+@dataclass(frozen=True)
+class SolveInfo:
+    """How a solve went.
+
+    Attributes:
+        method: the method that ran, such as 'chebyshev'.
+        iterations: Chebyshev steps, multigrid cycles or conjugate gradient iterations.
+        residual: the largest entry of b - A x, in 8-bit levels (1/255 of the value range).
+        max_error: a certified bound of the largest error, in 8-bit levels, before rounding to dtype.
+        device: where it ran, such as 'cpu'.
+        milliseconds: wall time of the native call.
+        peak_bytes: the most scratch memory held at once, beside inputs and output.
+    """
+
+    method: str
+    iterations: int
+    residual: float
+    max_error: float
+    device: str
+    milliseconds: float
+    peak_bytes: int
+
+
+def image(x: Any, name: str, *, dims: tuple[int, ...] = (2, 3)) -> NumpyArray:
+    """An image [H, W] or [H, W, C] as numpy [H, W, C] over the same memory."""
+    a = _arrays.to_numpy(x, name)
+    dtype = _arrays.dtype_name(a)
+    if dtype == "bool":
+        raise DTypeError(f"{name}: a bool image; convert it to uint8 (0 and 255) or float32 first")
+    if dtype not in _arrays.IMAGE_DTYPES:
+        raise DTypeError(f"{name}: dtype {dtype} is not supported, use one of {', '.join(_arrays.IMAGE_DTYPES)}")
+    if a.ndim not in dims:
+        raise ShapeError(f"{name}: shape {list(a.shape)}, expected [H, W] or [H, W, C]")
+    if a.size == 0:
+        raise ShapeError(f"{name}: shape {list(a.shape)} has no pixels")
+    return a[..., None] if a.ndim == 2 else a
+
+
+def same_shape(a: NumpyArray, a_name: str, b: NumpyArray, b_name: str, hint: str = "") -> None:
+    if a.shape != b.shape:
+        raise ShapeError(f"{a_name}: shape {list(a.shape)} differs from {b_name} {list(b.shape)}{hint}")
+
+
+def same_dtype(a: NumpyArray, a_name: str, b: NumpyArray, b_name: str) -> None:
+    if a.dtype != b.dtype:
+        raise DTypeError(
+            f"{a_name}: dtype {a.dtype.name} differs from {b_name} {b.dtype.name}; convert one of them, values included"
+        )
+
+
+def mask(m: Any, name: str, height: int, width: int) -> NumpyArray:
+    """A mask [H, W] (or [H, W, 1]) of bool, integers scaled by their range, or floats in [0, 1]."""
+    a = _arrays.to_numpy(m, name)
+    dtype = _arrays.dtype_name(a)
+    if dtype not in _arrays.MASK_DTYPES:
+        raise DTypeError(f"{name}: dtype {dtype} is not supported, use one of {', '.join(_arrays.MASK_DTYPES)}")
+    if a.ndim == 3 and a.shape[2] == 1:
+        a = a[..., 0]
+    if a.shape != (height, width):
+        raise ShapeError(f"{name}: shape {list(a.shape)}, expected [{height}, {width}]; masks are never resized")
+    if dtype in ("uint8", "uint16"):
+        if a.size > 1 and a.max() == 1:
+            raise MaskError(
+                f"{name}: {dtype} with 1 as its largest value, where {int(_arrays.VALUE_RANGE[dtype])} means fully "
+                f"inside; pass `{name} > 0` if ones mean inside"
+            )
+    elif dtype != "bool":
+        low, high = float(a.min()), float(a.max())
+        if not (low >= 0 and high <= 1):  # NaN fails too
+            raise MaskError(f"{name}: values from {low:g} to {high:g}, expected floats in [0, 1]")
+    return a
+
+
+def number(
+    x: Any, name: str, *, low: float = 0.0, high: float = math.inf, accepts: str = "a finite number of at least 0"
+) -> float:
+    if isinstance(x, bool) or not isinstance(x, numbers.Real):
+        raise DTypeError(f"{name}: {type(x).__name__} {x!r}, expected {accepts}")
+    value = float(x)
+    if not (math.isfinite(value) and low <= value <= high):
+        raise ArgumentError(f"{name}: {value:g}, expected {accepts}")
+    return value
+
+
+def color_weight(x: Any, height: int, width: int) -> float | NumpyArray:
+    """A number, or a map [H, W] as contiguous float32."""
+    if isinstance(x, numbers.Real):
+        return number(x, "color_weight")
+    a = _arrays.to_numpy(x, "color_weight")
+    if a.ndim == 0:
+        return number(a.item(), "color_weight")
+    if a.dtype.kind != "f":
+        raise DTypeError(f"color_weight: a map of dtype {a.dtype.name}, expected floats")
+    if a.shape != (height, width):
+        raise ShapeError(f"color_weight: a map of shape {list(a.shape)}, expected [{height}, {width}]")
+    low, high = float(a.min()), float(a.max())
+    if not (low >= 0 and math.isfinite(high)):
+        raise ArgumentError(f"color_weight: values from {low:g} to {high:g}, expected finite numbers of at least 0")
+    if low == high:
+        return low
+    return np.ascontiguousarray(a, np.float32)
+
+
+def one_of(x: Any, name: str, names: tuple[str, ...]) -> str:
+    if x not in names:
+        raise ArgumentError(f"{name}: {x!r}, expected one of {', '.join(map(repr, names))}")
+    return str(x)
+
+
+def tolerance(x: Any, dtype: str) -> float:
+    """The allowed error in 8-bit levels."""
+    if x is None:
+        return DEFAULT_TOLERANCE[dtype]
+    return number(x, "tolerance", low=1e-9, accepts="None or a number of 8-bit levels (1/255), at least 1e-9")

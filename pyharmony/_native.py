@@ -1,0 +1,46 @@
+"""Loads the compiled module, with a clear error where it is missing."""
+
+from __future__ import annotations
+
+from .errors import NativeError
+
+try:
+    from . import _C as native
+except ImportError as error:
+    raise NativeError(
+        "pyharmony's compiled module could not be loaded "
+        f"({error}); install the package with `pip install .` from its source folder"
+    ) from error
+
+__all__ = ["get_num_threads", "has_cuda", "native", "set_num_threads", "simd_level"]
+
+
+def has_cuda() -> bool:
+    """Whether this build has CUDA kernels and a device to run them on."""
+    return False
+
+
+def get_num_threads() -> int:
+    """Threads that one call may use."""
+    return native.num_threads()
+
+
+def set_num_threads(n: int) -> None:
+    """Sets the threads that one call may use; results do not depend on it.
+
+    Args:
+        n: at least 1.
+
+    Raises:
+        ValueError: n is not a positive integer.
+    """
+    from .errors import ArgumentError
+
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise ArgumentError(f"n: {n!r}, expected an integer of at least 1")
+    native.set_num_threads(n)
+
+
+def simd_level() -> str:
+    """The instruction set in use: 'baseline', 'avx2' or 'avx512'."""
+    return native.simd_level()
