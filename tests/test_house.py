@@ -52,7 +52,7 @@ def run_python(code: str, **environment: str) -> str:
 
 def test_imports_point_one_way() -> None:
     pytest.importorskip("importlinter", reason="import-linter is not installed")
-    code = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())"
+    code = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_logo=True))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"}
     )
