@@ -157,17 +157,19 @@ inline T round_to(Real value) {
 
 // Stores the row [W, C] as row y of an image, rounded to its dtype.
 template <typename Real>
-inline void store_row(const Real* __restrict in, const ImageView& image, std::int64_t y) {
+inline void store_row(const Real* in, const ImageView& image, std::int64_t y) {
   dispatch_image(image.dtype, "out", [&](auto tag) {
     using T = typename decltype(tag)::type;
     T* __restrict row = image.at<T>(y, 0, 0);
-    const std::int64_t w = image.width, c = image.channels;
-    if (image.channel_stride == 1 && image.col_stride == c) {
-      for (std::int64_t i = 0; i < w * c; ++i) row[i] = round_to<T>(in[i]);
+    const Real* __restrict from = in;
+    const std::int64_t w = image.width, c = image.channels, n = w * c;
+    const std::int64_t col_stride = image.col_stride, channel_stride = image.channel_stride;
+    if (channel_stride == 1 && col_stride == c) {
+      for (std::int64_t i = 0; i < n; ++i) row[i] = round_to<T>(from[i]);
     } else {
       for (std::int64_t k = 0; k < c; ++k) {
-        T* __restrict plane = row + k * image.channel_stride;
-        for (std::int64_t x = 0; x < w; ++x) plane[x * image.col_stride] = round_to<T>(in[x * c + k]);
+        T* __restrict plane = row + k * channel_stride;
+        for (std::int64_t x = 0; x < w; ++x) plane[x * col_stride] = round_to<T>(from[x * c + k]);
       }
     }
   });
