@@ -1,0 +1,24 @@
+#include "ops/gaussian_poisson/rectangle.h"
+
+#include "core/status.h"
+
+namespace pyharmony::gaussian_poisson {
+
+void check_rectangle(const RectangleParams& params) {
+  const Problem& problem = params.problem;
+  check_problem(problem);
+  HM_CHECK(!problem.has_map(), "weight_map: this method takes one weight");
+  HM_CHECK(!problem.preserve_background, "preserve_background: this method solves for every pixel");
+  HM_CHECK(params.out.dtype != DType::kBool, "out: dtype bool is not an image type");
+  check_same_image_shape(params.out, "out", problem.dst, "dst");
+  if (params.has_rhs()) {
+    HM_CHECK(params.rhs.dtype == DType::kFloat32 || params.rhs.dtype == DType::kFloat64,
+             "rhs: dtype ", dtype_name(params.rhs.dtype), ", expected float32 or float64");
+    check_same_image_shape(params.rhs, "rhs", params.out, "out");
+  }
+  HM_CHECK(params.mean.empty() || static_cast<std::int64_t>(params.mean.size()) == params.channels(),
+           "mean: ", params.mean.size(), " values, expected one for each of the ",
+           params.channels(), " channels");
+}
+
+}  // namespace pyharmony::gaussian_poisson
