@@ -11,5 +11,6 @@ namespace pyharmony {
 namespace py = pybind11;
 
 void bind_gaussian_poisson(py::module_& m);
+void bind_pyramid(py::module_& m);
 
 }  // namespace pyharmony
