@@ -76,13 +76,13 @@ void load_pixels(const ImageView& image, std::int64_t y, std::int64_t xa, std::i
     using T = typename decltype(tag)::type;
     const T* __restrict row = image.at<T>(y, a, k0);
     if (image.col_stride == C && (C == 1 || image.channel_stride == 1)) {
-      for (std::int64_t i = 0; i < n * C; ++i) inside[i] = static_cast<float>(row[i]);
+      convert_to_float(row, n * C, inside);
     } else {
+      const std::int64_t pixels = n, stride = image.col_stride;
       for (int k = 0; k < C; ++k) {
         const T* __restrict plane = row + k * image.channel_stride;
-        for (std::int64_t i = 0; i < n; ++i) {
-          inside[i * C + k] = static_cast<float>(plane[i * image.col_stride]);
-        }
+        float* __restrict to = inside + k;
+        for (std::int64_t i = 0; i < pixels; ++i) to[i * C] = static_cast<float>(plane[i * stride]);
       }
     }
   });
@@ -127,20 +127,18 @@ void load_plane(const ImageView& plane, std::int64_t y, std::int64_t xa, std::in
   dispatch_any(plane.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* __restrict row = plane.at<T>(y, a, 0);
-    auto value = [&](T v) {
-      if constexpr (std::is_same_v<T, Bool>) {
-        return v.value != 0 ? 1.0f : 0.0f;
-      } else if constexpr (std::is_integral_v<T>) {
-        return static_cast<float>(v) / range;
-      } else {
-        const float f = static_cast<float>(v);
-        return v > T(0) && f < FLT_MIN ? FLT_MIN : f;
-      }
-    };
-    if (plane.col_stride == 1) {
-      for (std::int64_t i = 0; i < n; ++i) pixels[i] = value(row[i]);
+    const std::int64_t count = n, stride = plane.col_stride;
+    if (stride == 1 && !std::is_same_v<T, Bool>) {
+      convert_to_float(row, count, pixels);
     } else {
-      for (std::int64_t i = 0; i < n; ++i) pixels[i] = value(row[i * plane.col_stride]);
+      for (std::int64_t i = 0; i < count; ++i) pixels[i] = to_real<float>(row[i * stride]);
+    }
+    if constexpr (std::is_integral_v<T>) {
+      for (std::int64_t i = 0; i < count; ++i) pixels[i] /= range;
+    } else if constexpr (std::is_floating_point_v<T>) {
+      for (std::int64_t i = 0; i < count; ++i) {
+        if (row[i * stride] > T(0) && pixels[i] < FLT_MIN) pixels[i] = FLT_MIN;
+      }
     }
   });
   repeat_pixels<C>(pixels, n, out + (a - xa) * C);
@@ -154,24 +152,32 @@ void store_pixels(const float* __restrict pixels, std::int64_t n, const ImageVie
   dispatch_image(out.dtype, "out", [&](auto tag) {
     using T = typename decltype(tag)::type;
     T* __restrict row = out.at<T>(y, x, k0);
-    auto value = [](float v) {
-      if constexpr (std::is_integral_v<T>) {
-        constexpr float kHigh = static_cast<float>(std::numeric_limits<T>::max());
-        const float low = v > 0.0f ? v : 0.0f;
-        return static_cast<T>(static_cast<std::int32_t>(std::nearbyint(low < kHigh ? low : kHigh)));
-      } else {
-        return static_cast<T>(v);
-      }
-    };
     if (out.col_stride == C && (C == 1 || out.channel_stride == 1)) {
-      for (std::int64_t i = 0; i < n * C; ++i) row[i] = value(pixels[i]);
+      convert_from_float(pixels, n * C, row);
     } else {
+      const std::int64_t count = n, stride = out.col_stride;
       for (int k = 0; k < C; ++k) {
         T* __restrict plane = row + k * out.channel_stride;
-        for (std::int64_t i = 0; i < n; ++i) plane[i * out.col_stride] = value(pixels[i * C + k]);
+        for (std::int64_t i = 0; i < count; ++i) plane[i * stride] = from_real<T>(pixels[i * C + k]);
       }
     }
   });
+}
+
+// Asks for columns [xa, xb) of row y; an image that is not dense in x is left to the hardware.
+template <bool kWrite>
+void prefetch_pixels(const ImageView& image, std::int64_t y, std::int64_t xa, std::int64_t xb,
+                     std::int64_t k0, std::int64_t channels) {
+  if (image.data == nullptr || image.col_stride < 1 || image.col_stride > channels) return;
+  xa = std::max<std::int64_t>(xa, 0);
+  xb = std::min(xb, image.width);
+  const std::int64_t size = dtype_size(image.dtype);
+  const char* row = static_cast<const char*>(image.data) +
+                    (y * image.row_stride + k0 * image.channel_stride) * size;
+  const char* end = row + xb * image.col_stride * size;
+  for (const char* p = row + xa * image.col_stride * size; p < end; p += 64) {
+    __builtin_prefetch(p, kWrite, 2);
+  }
 }
 
 // ---- sweeps -------------------------------------------------------------------------------------
@@ -450,6 +456,7 @@ class TileRun {
       for (std::int64_t k = 1; k <= last; ++k) {
         // Row y of step k needs row y + 1 of the step before.
         const std::int64_t end = loaded == high(0) ? high(k) : std::min(high(k), loaded - k);
+        prefetch(loaded, k, last);
         if (end <= done[k]) continue;
         if (k < last) {
           step(k, done[k], end);
@@ -477,6 +484,37 @@ class TileRun {
   // Row y of a band with the border's mirroring.
   const float* neighbour(float* band, std::int64_t y) const {
     return row(band, std::clamp<std::int64_t>(y, 0, height_ - 1));
+  }
+
+  // The k-th of n shares of what the next rows to load, and to store, will touch: spread over the
+  // steps, the misses pass while there is work.
+  void prefetch(std::int64_t loaded, std::int64_t k, std::int64_t n) const {
+    constexpr std::int64_t kImages = 5, kAll = kImages * kAdvanceRows;
+    for (std::int64_t i = kAll * (k - 1) / n; i < kAll * k / n; ++i) {
+      const std::int64_t y = loaded + i / kImages, stored = y - steps_ - 1;
+      const bool load = y < high(0);
+      switch (i % kImages) {
+        case 0:
+          if (load) prefetch_pixels<false>(problem_.src, y, xa_, xb_, tile_.k0, C);
+          break;
+        case 1:
+          if (load) prefetch_pixels<false>(problem_.dst, y, xa_, xb_, tile_.k0, C);
+          break;
+        case 2:
+          if (load) {
+            const ImageView& image = problem_.has_rhs() ? problem_.rhs : problem_.base;
+            prefetch_pixels<false>(image, y, xa_, xb_, tile_.k0, C);
+          }
+          break;
+        case 3:
+          if (load) prefetch_pixels<false>(problem_.mask, y, xa_, xb_, 0, 1);
+          break;
+        default:
+          if (stored >= tile_.y0 && stored < tile_.y1) {
+            prefetch_pixels<true>(pass_.out, stored, tile_.x0, tile_.x1, tile_.k0, C);
+          }
+      }
+    }
   }
 
   void clear_margins(float* x) const {
