@@ -129,26 +129,26 @@ class DctSolver {
         row_transform_(static_cast<std::size_t>(w_)) {}
 
   DctResult run() {
+    work_ = Buffer<Vec>(static_cast<std::size_t>(c_ * tiles_ * pitch_), &meter_);
+    sums_.assign(static_cast<std::size_t>(row_blocks_ * c_), 0.0);
+    parallel_for(row_blocks_, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) forward_rows(i);
+    });
+    std::vector<double> total(static_cast<std::size_t>(c_));
+    for (std::size_t i = 0; i < sums_.size(); ++i) total[i % c_] += sums_[i];
+    mean_ = gaussian_poisson::known_mean(params_, total);
+    const bool definite = is_definite();
+    if (!definite) column_transform_ = std::make_unique<Transform>(static_cast<std::size_t>(h_));
+    parallel_for(tiles_, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        definite ? eliminate_columns(i) : transform_columns(i);
+      }
+    });
+    parallel_for(row_blocks_, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) inverse_rows(i);
+    });
     DctResult result;
-    {
-      work_ = Buffer<Vec>(static_cast<std::size_t>(c_ * tiles_ * pitch_), &meter_);
-      sums_.assign(static_cast<std::size_t>(row_blocks_ * c_), 0.0);
-      parallel_for(row_blocks_, 1, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; ++i) forward_rows(i);
-      });
-      find_mean();
-      const bool definite = is_definite();
-      if (!definite) column_transform_ = std::make_unique<Transform>(static_cast<std::size_t>(h_));
-      parallel_for(tiles_, 1, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; ++i) {
-          definite ? eliminate_columns(i) : transform_columns(i);
-        }
-      });
-      parallel_for(row_blocks_, 1, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; ++i) inverse_rows(i);
-      });
-      result.peak_bytes = meter_.peak.load();
-    }
+    result.peak_bytes = meter_.peak.load();
     return result;
   }
 
@@ -225,22 +225,6 @@ class DctSolver {
         for (std::int64_t i = 0; i < rows; ++i) out[i] = edge[i];
       } else {
         transpose<Real>(lines + t * kV, out);
-      }
-    }
-  }
-
-  // The mean of x is known: 1^T A = c (w0 + 2 w1)^2 1^T, and the differences in b sum to zero.
-  void find_mean() {
-    const double sum = problem_.w0 + 2 * problem_.w1, gain = sum * sum;
-    mean_.assign(static_cast<std::size_t>(c_), 0.0);
-    for (std::int64_t k = 0; k < c_; ++k) {
-      double total = 0;
-      for (std::int64_t i = 0; i < row_blocks_; ++i) total += sums_[i * c_ + k];
-      total /= static_cast<double>(h_ * w_);
-      if (problem_.weight == 0) {
-        mean_[k] = !params_.has_rhs() ? total : params_.mean.empty() ? 0.0 : params_.mean[k];
-      } else {
-        mean_[k] = params_.has_rhs() ? total / (problem_.weight * gain) : total / gain;
       }
     }
   }
