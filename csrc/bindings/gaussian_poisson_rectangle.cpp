@@ -53,16 +53,21 @@ py::dict dct(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
 
 py::dict multigrid(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
                    const ArrayView& base, const ArrayView& out, double weight, double w0,
-                   double w1, double tolerance, int max_cycles, bool full_multigrid,
-                   const std::string& gradients, const std::optional<ArrayView>& rhs,
-                   const std::optional<std::vector<double>>& mean) {
+                   double w1, double tolerance, int max_cycles, const std::string& gradients,
+                   const std::optional<ArrayView>& rhs,
+                   const std::optional<std::vector<double>>& mean,
+                   const std::optional<ArrayView>& start) {
   gp::MultigridParams params;
   fill(params, src, dst, mask, base, out, weight, w0, w1, gradients, rhs, mean);
   HM_CHECK(tolerance > 0, "tolerance: ", tolerance, ", expected a positive number");
   HM_CHECK(max_cycles >= 0, "max_cycles: ", max_cycles, ", expected at least 0");
   params.tolerance = tolerance;
   params.max_cycles = max_cycles;
-  params.full_multigrid = full_multigrid;
+  if (start) {
+    params.start = as_image(*start, "start");
+    HM_CHECK(start->dtype != DType::kBool, "start: dtype bool is not an image type");
+    check_same_image_shape(params.start, "start", params.out, "out");
+  }
   gp::MultigridResult result;
   {
     py::gil_scoped_release release;
@@ -88,8 +93,8 @@ void bind_gaussian_poisson_rectangle(py::module_& m) {
   m.def("gaussian_poisson_multigrid", &multigrid, py::arg("src"), py::arg("dst"), py::arg("mask"),
         py::arg("base"), py::arg("out"), py::kw_only(), py::arg("weight"), py::arg("w0"),
         py::arg("w1"), py::arg("tolerance"), py::arg("max_cycles"),
-        py::arg("full_multigrid") = true, py::arg("gradients") = "source",
-        py::arg("rhs") = py::none(), py::arg("mean") = py::none());
+        py::arg("gradients") = "source", py::arg("rhs") = py::none(),
+        py::arg("mean") = py::none(), py::arg("start") = py::none());
 }
 
 }  // namespace pyharmony

@@ -76,31 +76,37 @@ inline void transpose(const typename Lanes<Real>::Vec* in, typename Lanes<Real>:
   for (int i = 0; i < n; ++i) out[i] = m[i];
 }
 
-// Between interleaved pixels [n, C] and planes that are `pitch` apart.
-template <int kChannels, bool kSplit, typename Real, typename A, typename B>
-inline void convert_pixels(A* __restrict pixels, B* __restrict planes, std::int64_t pitch,
-                           std::int64_t n, std::int64_t channels) {
-  const std::int64_t c = kChannels ? kChannels : channels;
-  for (std::int64_t k = 0; k < c; ++k) {
-    for (std::int64_t x = 0; x < n; ++x) {
-      if constexpr (kSplit) {
-        planes[k * pitch + x] = pixels[x * c + k];
-      } else {
-        pixels[x * c + k] = planes[k * pitch + x];
-      }
-    }
-  }
+// Three registers of interleaved pixels from one of each channel, and back.
+template <typename Vec, int... kLane>
+inline void interleave3(const Vec& p0, const Vec& p1, const Vec& p2, Vec* out,
+                        std::integer_sequence<int, kLane...>) {
+  constexpr int n = sizeof...(kLane);
+  auto make = [&](auto part) {
+    constexpr int g = decltype(part)::value * n;
+    const Vec two = __builtin_shufflevector(
+        p0, p1, ((g + kLane) % 3 == 1 ? n + (g + kLane) / 3 : (g + kLane) / 3)...);
+    return Vec(__builtin_shufflevector(
+        two, p2, ((g + kLane) % 3 == 2 ? n + (g + kLane) / 3 : kLane)...));
+  };
+  out[0] = make(std::integral_constant<int, 0>());
+  out[1] = make(std::integral_constant<int, 1>());
+  out[2] = make(std::integral_constant<int, 2>());
 }
 
-template <bool kSplit, typename Real, typename A, typename B>
-inline void convert_pixels_any(A* pixels, B* planes, std::int64_t pitch, std::int64_t n,
-                               std::int64_t channels) {
-  switch (channels) {
-    case 1: return convert_pixels<1, kSplit, Real>(pixels, planes, pitch, n, 1);
-    case 3: return convert_pixels<3, kSplit, Real>(pixels, planes, pitch, n, 3);
-    case 4: return convert_pixels<4, kSplit, Real>(pixels, planes, pitch, n, 4);
-    default: return convert_pixels<0, kSplit, Real>(pixels, planes, pitch, n, channels);
-  }
+template <typename Vec, int... kLane>
+inline void split3(const Vec& a, const Vec& b, const Vec& c, Vec* const* out,
+                   std::integer_sequence<int, kLane...>) {
+  constexpr int n = sizeof...(kLane);
+  auto make = [&](auto channel) {
+    constexpr int k = decltype(channel)::value;
+    const Vec two = __builtin_shufflevector(
+        a, b, (3 * kLane + k < 2 * n ? 3 * kLane + k : 0)...);
+    return Vec(__builtin_shufflevector(
+        two, c, (3 * kLane + k < 2 * n ? kLane : 3 * kLane + k - n)...));
+  };
+  *out[0] = make(std::integral_constant<int, 0>());
+  *out[1] = make(std::integral_constant<int, 1>());
+  *out[2] = make(std::integral_constant<int, 2>());
 }
 
 template <typename Real>
@@ -123,26 +129,26 @@ class DctSolver {
         row_transform_(static_cast<std::size_t>(w_)) {}
 
   DctResult run() {
+    work_ = Buffer<Vec>(static_cast<std::size_t>(c_ * tiles_ * pitch_), &meter_);
+    sums_.assign(static_cast<std::size_t>(row_blocks_ * c_), 0.0);
+    parallel_for(row_blocks_, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) forward_rows(i);
+    });
+    std::vector<double> total(static_cast<std::size_t>(c_));
+    for (std::size_t i = 0; i < sums_.size(); ++i) total[i % c_] += sums_[i];
+    mean_ = gaussian_poisson::known_mean(params_, total);
+    const bool definite = is_definite();
+    if (!definite) column_transform_ = std::make_unique<Transform>(static_cast<std::size_t>(h_));
+    parallel_for(tiles_, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        definite ? eliminate_columns(i) : transform_columns(i);
+      }
+    });
+    parallel_for(row_blocks_, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) inverse_rows(i);
+    });
     DctResult result;
-    {
-      work_ = Buffer<Vec>(static_cast<std::size_t>(c_ * tiles_ * pitch_), &meter_);
-      sums_.assign(static_cast<std::size_t>(row_blocks_ * c_), 0.0);
-      parallel_for(row_blocks_, 1, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; ++i) forward_rows(i);
-      });
-      find_mean();
-      const bool definite = is_definite();
-      if (!definite) column_transform_ = std::make_unique<Transform>(static_cast<std::size_t>(h_));
-      parallel_for(tiles_, 1, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; ++i) {
-          definite ? eliminate_columns(i) : transform_columns(i);
-        }
-      });
-      parallel_for(row_blocks_, 1, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; ++i) inverse_rows(i);
-      });
-      result.peak_bytes = meter_.peak.load();
-    }
+    result.peak_bytes = meter_.peak.load();
     return result;
   }
 
@@ -153,25 +159,50 @@ class DctSolver {
   void forward_rows(std::int64_t block) {
     const std::int64_t y0 = block * kV, rows = std::min(kV, h_ - y0);
     double* sum = sums_.data() + block * c_;
-    Buffer<Real> planes(static_cast<std::size_t>(c_ * kStrip), &meter_);
     for (std::int64_t x0 = 0; x0 < w_; x0 += kStrip) {
-      const std::int64_t x1 = std::min(w_, x0 + kStrip), t0 = x0 / kV;
-      const std::int64_t padded = (x1 - x0 + kV - 1) / kV * kV;
+      const std::int64_t x1 = std::min(w_, x0 + kStrip);
       RhsRows<Real> rhs(params_, x0, x1, &meter_);
-      for (std::int64_t k = 0; k < c_; ++k) {
-        for (std::int64_t x = x1 - x0; x < padded; ++x) planes[k * kStrip + x] = 0;
-      }
-      for (std::int64_t y = y0; y < y0 + rows; ++y) {
-        const Real* b = rhs.next(y, sum);
-        convert_pixels_any<true, Real>(b, planes.data(), kStrip, x1 - x0, c_);
-        for (std::int64_t k = 0; k < c_; ++k) {
-          const Vec* plane = reinterpret_cast<const Vec*>(planes.data() + k * kStrip);
-          for (std::int64_t t = 0; t < padded / kV; ++t) tile(k, t0 + t)[y] = plane[t];
-        }
-      }
+      for (std::int64_t y = y0; y < y0 + rows; ++y) split_row(rhs.next(y, sum), x0, x1, y);
+      rhs.finish(sum);
     }
     Buffer<Vec> lines(static_cast<std::size_t>(tiles_ * kV), &meter_);
     for (std::int64_t k = 0; k < c_; ++k) transform_rows<2>(k, y0, rows, lines.data());
+  }
+
+  // Interleaved pixels of the columns [x0, x1) to the tiles, zeros past the width.
+  void split_row(const Real* pixels, std::int64_t x0, std::int64_t x1, std::int64_t y) {
+    typedef Vec Loose __attribute__((aligned(sizeof(Real))));
+    for (std::int64_t t = x0 / kV; t * kV < x1; ++t, pixels += kV * c_) {
+      const Loose* in = reinterpret_cast<const Loose*>(pixels);
+      if (c_ == 1) {
+        tile(0, t)[y] = in[0];
+      } else if (c_ == 3) {
+        Vec* const out[3] = {tile(0, t) + y, tile(1, t) + y, tile(2, t) + y};
+        split3<Vec>(in[0], in[1], in[2], out, std::make_integer_sequence<int, kV>());
+      } else {
+        for (std::int64_t k = 0; k < c_; ++k) {
+          Real* out = reinterpret_cast<Real*>(tile(k, t) + y);
+          for (std::int64_t i = 0; i < kV; ++i) out[i] = pixels[i * c_ + k];
+        }
+      }
+    }
+  }
+
+  void interleave_row(std::int64_t x0, std::int64_t x1, std::int64_t y, Real* pixels) {
+    for (std::int64_t t = x0 / kV; t * kV < x1; ++t, pixels += kV * c_) {
+      Vec* out = reinterpret_cast<Vec*>(pixels);
+      if (c_ == 1) {
+        out[0] = tile(0, t)[y];
+      } else if (c_ == 3) {
+        interleave3<Vec>(tile(0, t)[y], tile(1, t)[y], tile(2, t)[y], out,
+                         std::make_integer_sequence<int, kV>());
+      } else {
+        for (std::int64_t k = 0; k < c_; ++k) {
+          const Real* in = reinterpret_cast<const Real*>(tile(k, t) + y);
+          for (std::int64_t i = 0; i < kV; ++i) pixels[i * c_ + k] = in[i];
+        }
+      }
+    }
   }
 
   // The transform of `rows` rows of channel k, in place.
@@ -194,22 +225,6 @@ class DctSolver {
         for (std::int64_t i = 0; i < rows; ++i) out[i] = edge[i];
       } else {
         transpose<Real>(lines + t * kV, out);
-      }
-    }
-  }
-
-  // The mean of x is known: 1^T A = c (w0 + 2 w1)^2 1^T, and the differences in b sum to zero.
-  void find_mean() {
-    const double sum = problem_.w0 + 2 * problem_.w1, gain = sum * sum;
-    mean_.assign(static_cast<std::size_t>(c_), 0.0);
-    for (std::int64_t k = 0; k < c_; ++k) {
-      double total = 0;
-      for (std::int64_t i = 0; i < row_blocks_; ++i) total += sums_[i * c_ + k];
-      total /= static_cast<double>(h_ * w_);
-      if (problem_.weight == 0) {
-        mean_[k] = !params_.has_rhs() ? total : params_.mean.empty() ? 0.0 : params_.mean[k];
-      } else {
-        mean_[k] = params_.has_rhs() ? total / (problem_.weight * gain) : total / gain;
       }
     }
   }
@@ -315,18 +330,12 @@ class DctSolver {
       Buffer<Vec> lines(static_cast<std::size_t>(tiles_ * kV), &meter_);
       for (std::int64_t k = 0; k < c_; ++k) transform_rows<3>(k, y0, rows, lines.data());
     }
-    Buffer<Real> planes(static_cast<std::size_t>(c_ * kStrip), &meter_);
     Buffer<Real> pixels(static_cast<std::size_t>(c_ * kStrip), &meter_);
     for (std::int64_t x0 = 0; x0 < w_; x0 += kStrip) {
-      const std::int64_t x1 = std::min(w_, x0 + kStrip), t0 = x0 / kV;
-      const std::int64_t count = (x1 - x0 + kV - 1) / kV;
+      const std::int64_t x1 = std::min(w_, x0 + kStrip);
       const ImageView out = columns(params_.out, x0, x1);
       for (std::int64_t y = y0; y < y0 + rows; ++y) {
-        for (std::int64_t k = 0; k < c_; ++k) {
-          Vec* plane = reinterpret_cast<Vec*>(planes.data() + k * kStrip);
-          for (std::int64_t t = 0; t < count; ++t) plane[t] = tile(k, t0 + t)[y];
-        }
-        convert_pixels_any<false, Real>(pixels.data(), planes.data(), kStrip, x1 - x0, c_);
+        interleave_row(x0, x1, y, pixels.data());
         store_row(pixels.data(), out, y);
       }
     }

@@ -24,6 +24,10 @@ struct RectangleParams {
   std::int64_t channels() const { return out.channels; }
 };
 
+// The mean of x by channel, given the sums of base (or of rhs) over the image: it is known, as
+// 1^T A = c (w0 + 2 w1)^2 1^T and the differences in b sum to zero.
+std::vector<double> known_mean(const RectangleParams& params, const std::vector<double>& sums);
+
 // Throws std::invalid_argument unless shapes and dtypes fit together.
 void check_rectangle(const RectangleParams& params);
 
@@ -38,7 +42,7 @@ struct DctResult {
 struct MultigridParams : RectangleParams {
   double tolerance = 0.25;      // of the largest error, in the native unit
   int max_cycles = 50;          // after the first approximation
-  bool full_multigrid = true;   // start from the coarsest grid; otherwise from base (or zero)
+  ImageView start;              // [H, W, C] the first approximation; data is null for full multigrid
 };
 
 struct MultigridResult {

@@ -22,23 +22,47 @@ inline ImageView columns(ImageView image, std::int64_t begin, std::int64_t end) 
   return image;
 }
 
-// Sums of [n, C] interleaved values, added to sum [C]; many accumulators, in a fixed order.
-template <typename Real>
-inline void add_sums(const Real* __restrict row, std::int64_t n, std::int64_t channels,
-                     double* __restrict sum) {
-  constexpr std::int64_t kLanes = 48;
-  if (channels > kLanes) {
-    for (std::int64_t i = 0; i < n * channels; ++i) sum[i % channels] += row[i];
-    return;
+// Sums of interleaved values [n, C] by channel: many accumulators, in a fixed order.
+class ChannelSums {
+ public:
+  explicit ChannelSums(std::int64_t channels)
+      : channels_(channels), used_(channels <= kLanes ? kLanes / channels * channels : 0) {}
+
+  template <typename Real>
+  void add(const Real* __restrict row, std::int64_t n, double* sum) {
+    const std::int64_t count = n * channels_, used = used_;
+    double* __restrict acc = acc_;
+    std::int64_t i = 0;
+    if (used > 0) {
+      for (; i + used <= count; i += used) {
+        for (std::int64_t j = 0; j < used; ++j) acc[j] += row[i + j];
+      }
+    }
+    for (std::int64_t k = 0; i < count; ++i) {
+      sum[k] += row[i];
+      k = k + 1 == channels_ ? 0 : k + 1;
+    }
   }
-  alignas(64) double acc[kLanes] = {};
-  const std::int64_t used = kLanes / channels * channels, count = n * channels;
-  std::int64_t i = 0;
-  for (; i + kLanes <= count; i += used) {
-    for (std::int64_t j = 0; j < kLanes; ++j) acc[j] += j < used ? row[i + j] : Real(0);
+
+  void finish(double* sum) const {
+    for (std::int64_t j = 0; j < used_; ++j) sum[j % channels_] += acc_[j];
   }
-  for (std::int64_t j = 0; j < used; ++j) sum[j % channels] += acc[j];
-  for (; i < count; ++i) sum[i % channels] += row[i];
+
+ private:
+  static constexpr std::int64_t kLanes = 48;
+  const std::int64_t channels_, used_;
+  alignas(64) double acc_[kLanes] = {};
+};
+
+// Asks for what row y of an image holds before it is needed: strips are too short for the
+// processor to see the pattern.
+inline void prefetch_row(const ImageView& image, std::int64_t y, std::int64_t height) {
+  if (y >= height || image.channel_stride * image.channels != image.col_stride) return;
+  const std::int64_t size = dtype_size(image.dtype);
+  const char* row = static_cast<const char*>(image.data) + y * image.row_stride * size;
+  for (std::int64_t i = 0; i < image.width * image.col_stride * size; i += 64) {
+    __builtin_prefetch(row + i);
+  }
 }
 
 // b on the columns [x0, x1), for rows that are asked for in ascending order.
@@ -47,9 +71,10 @@ class RhsRows {
  public:
   RhsRows(const gaussian_poisson::RectangleParams& params, std::int64_t x0, std::int64_t x1,
           MemoryMeter* meter)
-      : params_(params), x0_(x0), x1_(x1), channels_(params.channels()) {
-    const std::int64_t n = (x1 - x0) * channels_;
-    row_ = Buffer<Real>(static_cast<std::size_t>(n), meter);
+      : params_(params), x0_(x0), x1_(x1), channels_(params.channels()), sums_(channels_) {
+    const std::int64_t n = (x1 - x0) * channels_, padding = 16 * channels_;
+    row_ = Buffer<Real>(static_cast<std::size_t>(n + padding), meter);
+    std::fill(row_.data() + n, row_.data() + n + padding, Real(0));
     if (params.has_rhs()) {
       rhs_ = columns(params.rhs, x0, x1);
       return;
@@ -70,12 +95,13 @@ class RhsRows {
     base_row_ = memory_.data() + 12 * pitch_;
   }
 
-  // b of row y, [x1 - x0, C]. Adds the sums of base (or of rhs) to sum [C].
+  // b of row y, [x1 - x0, C], followed by zeros to the next multiple of 16 pixels. Adds to
+  // sum [C] what finish() completes to the sums of base (or of rhs).
   const Real* next(std::int64_t y, double* sum) {
     const std::int64_t c = channels_, n = (x1_ - x0_) * c;
     if (params_.has_rhs()) {
       load_row(rhs_, y, row_.data());
-      add_sums(row_.data(), x1_ - x0_, c, sum);
+      sums_.add(row_.data(), x1_ - x0_, sum);
       return row_.data();
     }
     if (y != y_ + 1 || y_ < 0) {
@@ -97,7 +123,8 @@ class RhsRows {
     edge_row(params_.problem.gradients, s, s + c, d, d + c, m, m + c, x1_ - x0_ + 1, c,
              horizontal_);
     load_row(base_, y, base_row_);
-    add_sums(base_row_, x1_ - x0_, c, sum);
+    sums_.add(base_row_, x1_ - x0_, sum);
+    prefetch_row(base_, y + 2, params_.height());
     const Real weight = static_cast<Real>(params_.problem.weight);
     const Real* __restrict h = horizontal_;
     const Real* __restrict up = up_;
@@ -108,6 +135,8 @@ class RhsRows {
     return b;
   }
 
+  void finish(double* sum) const { sums_.finish(sum); }
+
  private:
   // Rows hold the columns x0 - 1 .. x1, mirrored at the image's border.
   void load(std::int64_t y, int slot) {
@@ -117,6 +146,7 @@ class RhsRows {
     load_row(src_, y, rows[0] + (1 - left_) * c);
     load_row(dst_, y, rows[1] + (1 - left_) * c);
     load_mask_row(mask_, y, c, rows[2] + (1 - left_) * c);
+    for (const ImageView* image : {&src_, &dst_, &mask_}) prefetch_row(*image, y + 2, params_.height());
     for (Real* row : rows) {
       for (std::int64_t k = 0; k < c; ++k) {
         if (!left_) row[k] = row[k + c];
@@ -134,6 +164,7 @@ class RhsRows {
 
   const gaussian_poisson::RectangleParams& params_;
   const std::int64_t x0_, x1_, channels_;
+  ChannelSums sums_;
   std::int64_t left_ = 0, right_ = 0, pitch_ = 0, y_ = -2;
   ImageView rhs_, src_, dst_, mask_, base_;
   Buffer<Real> row_, memory_;
