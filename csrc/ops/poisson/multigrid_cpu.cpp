@@ -363,7 +363,7 @@ void up(const UpPass& pass, int begin, int end, int band, float* memory) {
   const int from1 = std::max(begin - 1, 0), to1 = std::min(end + 1, level.height);
   const int from0 = std::max(begin - 2, 0), to0 = std::min(end + 2, level.height);
   const Vec first = splat(kFirst), second = splat(kSecond), momentum = splat(kMomentum);
-  const Bits sign = (Bits)splat(-0.0f);
+  const Bits magnitude = Bits{} + 0x7fffffff;
   double dot = 0;
   Vec largest{};
 
@@ -418,7 +418,7 @@ void up(const UpPass& pass, int begin, int end, int band, float* memory) {
         Vec v = load(z_row + j) + d + momentum * d + second * (op.inverse(j) * residual);
         if (pass.measure) {
           row_dot += v * load(r + j);
-          const Vec size = (Vec)((Bits)v & ~sign);
+          const Vec size = masked(v, magnitude);
           largest = size > largest ? size : largest;
         }
         if (pass.add) v += load(out + j);

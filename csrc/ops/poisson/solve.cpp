@@ -10,9 +10,9 @@
 namespace pyharmony::poisson {
 namespace {
 
-// |I - M^-1 A| in the maximum norm is taken to be at most this: an error is at most
-// |M^-1 r| / (1 - kContraction), and kContraction of that after the step that follows. Measured
-// on masks of all kinds it stays below (docs/poisson.md).
+// |I - M^-1 A| in the maximum norm is taken to be this, or what Ritz values show where that is more:
+// an error is at most |M^-1 r| / (1 - contraction), and `contraction` of that after the step that
+// follows. Measured on masks of all kinds (docs/poisson.md).
 constexpr double kContraction = 0.3;
 
 // A float32 solve is carried this far below its first estimate; refinement in float64 goes on.
@@ -56,6 +56,32 @@ class ScratchPool {
   std::mutex mutex_;
   std::vector<Buffer<float>> free_;
 };
+
+// The smallest Ritz value of M^-1 A, from the coefficients of conjugate gradients: Lanczos' matrix
+// has the diagonal 1/alpha_k + beta_k/alpha_{k-1} and beside it sqrt(beta_k)/alpha_{k-1}.
+double smallest_ritz_value(const std::vector<double>& alpha, const std::vector<double>& beta) {
+  const std::size_t n = alpha.size();
+  auto negative_pivots = [&](double shift) {
+    int count = 0;
+    double pivot = 1;
+    for (std::size_t k = 0; k < n; ++k) {
+      double diagonal = 1 / alpha[k] - shift;
+      if (k > 0) {
+        diagonal += beta[k] / alpha[k - 1];
+        diagonal -= beta[k] / (alpha[k - 1] * alpha[k - 1]) / pivot;
+      }
+      pivot = diagonal == 0 ? 1e-300 : diagonal;
+      count += pivot < 0;
+    }
+    return count;
+  };
+  double low = 0, high = 1;  // above 1 does not matter
+  for (int step = 0; step < 30; ++step) {
+    const double middle = 0.5 * (low + high);
+    (negative_pivots(middle) > 0 ? high : low) = middle;
+  }
+  return low;
+}
 
 // fn(begin, end, band)
 template <typename Fn>
@@ -301,7 +327,8 @@ class Solver {
     Plane<float>* r = &plane;
     Plane<float>* p = &p_;
     Plane<float>* spare[2] = {&spare_[0], &spare_[1]};
-    double rz = 0, alpha = 0, limit = tolerance;
+    double rz = 0, alpha = 0, limit = tolerance, contraction = kContraction;
+    std::vector<double> alphas, betas;
     const bool nested = last() >= 1;
     if (nested) start(r->get());
     outcome.converged = false;
@@ -339,7 +366,7 @@ class Solver {
       const Partial sum = total();
       const double before_rz = rz;
       rz = sum.dot;
-      const double error = sum.largest / (1 - kContraction);
+      double error = sum.largest / (1 - contraction);
       if (k == 0) {
         outcome.first = error;
         limit = std::max(tolerance, reduction * error);
@@ -350,7 +377,7 @@ class Solver {
       }
       outcome.estimate = error;
       outcome.iterations = k;
-      if (error == 0) {
+      if (error == 0 && rz == 0) {
         outcome.converged = true;
         break;
       }
@@ -372,10 +399,14 @@ class Solver {
       const double curvature = total().dot;
       if (!(curvature > 0) || !std::isfinite(curvature)) break;
       alpha = rz / curvature;
-      // The step that is at hand costs one sweep, and leaves kContraction of the error.
-      if (kContraction * error <= limit) {
+      alphas.push_back(alpha);
+      betas.push_back(k == 0 ? 0 : rz / before_rz);
+      contraction = std::max(kContraction, 1 - smallest_ritz_value(alphas, betas));
+      error = sum.largest / (1 - contraction);
+      // The step that is at hand costs one sweep, and leaves `contraction` of the error.
+      if (contraction * error <= limit) {
         add(view, p->get(), static_cast<float>(alpha), x_.get());
-        outcome.estimate = kContraction * error;
+        outcome.estimate = contraction * error;
         outcome.iterations = k + 1;
         outcome.converged = true;
         break;
