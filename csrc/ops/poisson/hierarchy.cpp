@@ -22,11 +22,11 @@ void shape_level(Level& level, int height, int width, MemoryMeter* meter) {
   view.height = height;
   view.width = width;
   // An odd number of cache lines: rows of a power of two do not fall into the same cache sets.
-  view.stride = (kPad + round_up(width) + kPad) / kPad | 1;
+  view.stride = (kPad + round_up(width)) / kPad | 1;
   view.stride *= kPad;
   level.spans.assign(static_cast<std::size_t>(height) * 4, 0);
-  level.zero_row = Buffer<float>(static_cast<std::size_t>(view.stride), meter);
-  std::fill(level.zero_row.data(), level.zero_row.data() + view.stride, 0.0f);
+  level.zero_row = Buffer<float>(static_cast<std::size_t>(view.stride + kPad), meter);
+  std::fill(level.zero_row.data(), level.zero_row.data() + level.zero_row.size(), 0.0f);
   view.zero_row = level.zero_row.data() + kPad;
   view.lo = level.spans.data();
   view.hi = view.lo + height;
@@ -92,8 +92,8 @@ Guidance parse_guidance(const std::string& name) {
 }
 
 std::size_t scratch_floats(const LevelView& level) {
-  constexpr std::size_t kMostRows = 20;
-  return kMostRows * static_cast<std::size_t>(level.stride);
+  constexpr std::size_t kMostRows = 26;
+  return kMostRows * static_cast<std::size_t>(level.stride) + kPad;
 }
 
 int band_rows(const LevelView& level) {
@@ -182,7 +182,7 @@ void Hierarchy::build_finest(const ImageView& mask, const ImageView& weight_map)
   view.active = active;
   std::vector<std::int64_t> counts(static_cast<std::size_t>(height), 0);
   std::memset(level.active.data(), 0, static_cast<std::size_t>(view.stride));
-  std::memset(active - kPad + height * view.stride, 0, static_cast<std::size_t>(view.stride));
+  std::memset(active - kPad + height * view.stride, 0, static_cast<std::size_t>(view.stride) + kPad);
   parallel_for(height, 64, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       std::int8_t* __restrict row = active + i * view.stride;
@@ -239,7 +239,7 @@ void Hierarchy::build_finest(const ImageView& mask, const ImageView& weight_map)
   view.stencil = map ? Stencil::kFiveMap : touches ? Stencil::kFiveColumns : Stencil::kFive;
   if (!map && !touches) return;
   const std::size_t rows = map ? static_cast<std::size_t>(height + 2) : 1;
-  level.excess = Buffer<float>(rows * view.stride, meter_.get());
+  level.excess = Buffer<float>(rows * view.stride + kPad, meter_.get());
   std::fill(level.excess.data(), level.excess.data() + level.excess.size(), 0.0f);
   float* excess = level.excess.data() + (map ? level.origin() : kPad);
   view.excess = excess;

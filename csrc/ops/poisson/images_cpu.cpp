@@ -64,7 +64,7 @@ template <typename Real>
 class Rows {
  public:
   Rows(std::int64_t pitch, std::int64_t rows)
-      : pitch_(pitch), memory_(static_cast<std::size_t>(pitch * rows)) {
+      : pitch_(pitch), memory_(static_cast<std::size_t>(pitch * rows + kPad)) {
     std::fill(memory_.data(), memory_.data() + memory_.size(), Real(0));
   }
   Real* row(std::int64_t i) { return memory_.data() + i * pitch_ + kPad; }

@@ -1,7 +1,7 @@
 // One grid of the multigrid hierarchy, and the passes over it.
 //
 // Every plane of a level has the same geometry: rows of `stride` floats, a zero row above and
-// below, kPad zero columns left of column 0 and at least as many right of the last. A plane is
+// below, and kPad zero columns between a row and the next. A plane is
 // zero wherever a pixel is known, so stencils need no branches. Row i is worked on over its span
 // [lo, hi), multiples of kPad that cover its unknowns.
 //

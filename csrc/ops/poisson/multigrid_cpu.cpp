@@ -227,7 +227,7 @@ void down(const DownPass& pass, int begin, int end, float* memory) {
   using Op = RowOperator<kStencil>;
   const LevelView& level = pass.level;
   Scratch scratch(level, memory);
-  float* blend = scratch.rows(1);
+  float* blend = scratch.rows(2);  // its last columns may run over into the second
   Ring<3> x_ring(level, scratch), d1(level, scratch), d2(level, scratch), r2(level, scratch);
   Ring<2> r0(level, scratch), r1(level, scratch);
 
@@ -355,7 +355,7 @@ void up(const UpPass& pass, int begin, int end, int band, float* memory) {
   using Op = RowOperator<kStencil>;
   const LevelView& level = pass.level;
   Scratch scratch(level, memory);
-  float* blend = scratch.rows(1);
+  float* blend = scratch.rows(2);  // its last columns may run over into the second
   float* fine = scratch.rows(1);
   Ring<3> z(level, scratch), d1(level, scratch);
   Ring<2> q(level, scratch);
@@ -486,7 +486,7 @@ void restrict_band(const RestrictPass& pass, int begin, int end, float* memory) 
   using Op = RowOperator<kStencil>;
   const LevelView& level = pass.level;
   Scratch scratch(level, memory);
-  float* sum = scratch.rows(1);
+  float* sum = scratch.rows(2);  // its last columns may run over into the second
   Ring<3> r(level, scratch);
   for (int t = std::max(begin - 1, 0); t < end; ++t) {
     const Op op(level, t);
@@ -571,13 +571,13 @@ template <Stencil kStencil>
 void coarsen(const CoarsenPass& pass, int begin, int end, float* memory) {
   const LevelView &fine = pass.fine, &coarse = pass.coarse;
   Scratch scratch(fine, memory);
-  auto half_row = [&] {
+  auto coefficient_row = [&](int count) {
     HalfRow row;
-    for (float** p : {&row.c, &row.e, &row.sw, &row.s, &row.se}) *p = scratch.rows(1);
+    for (float** p : {&row.c, &row.e, &row.sw, &row.s, &row.se}) *p = scratch.rows(count);
     return row;
   };
-  const HalfRow full = half_row();
-  HalfRow rows[3] = {half_row(), half_row(), half_row()};
+  const HalfRow full = coefficient_row(2);  // the last columns run over, see to below
+  HalfRow rows[3] = {coefficient_row(1), coefficient_row(1), coefficient_row(1)};
   int held[3] = {-2, -2, -2}, held_from[3] = {}, held_to[3] = {};
   for (int row = begin; row < end; ++row) {
     const int lo = coarse.lo[row], hi = coarse.hi[row];
@@ -594,7 +594,7 @@ void coarsen(const CoarsenPass& pass, int begin, int end, float* memory) {
         continue;
       }
       const int from = std::max(2 * lo - 4, -kPad);
-      const int to = std::min<int>(2 * hi + 4, static_cast<int>(fine.stride) - kPad - 1);
+      const int to = std::min<int>(2 * hi + 4, static_cast<int>(fine.stride) - 1);
       fine_row<kStencil>(fine, i, from, to, full);
       for (float* p : {full.c, full.e, full.sw, full.s, full.se}) {
         std::fill(p + to, p + 2 * hi + 4, 0.0f);

@@ -30,7 +30,7 @@ struct Level {
   bool bottom = false, right = false;  // the last row or column is the image's
 
   std::size_t plane_floats() const {
-    return static_cast<std::size_t>(view.height + 2) * static_cast<std::size_t>(view.stride);
+    return static_cast<std::size_t>(view.height + 2) * static_cast<std::size_t>(view.stride) + kPad;
   }
   std::ptrdiff_t origin() const { return view.stride + kPad; }
 };
