@@ -112,7 +112,9 @@ def finite(image: NumpyArray, name: str, mask: NumpyArray | None = None) -> None
     at = native.first_nonfinite(_arrays.view(image, name), None if mask is None else _arrays.view(mask, "mask"))
     if at is not None:
         where = "" if mask is None else ", where the solve reads it"
-        raise ArgumentError(f"{name}: {image[at]} at pixel (y={at[0]}, x={at[1]}), channel {at[2]}{where}; expected finite values")
+        raise ArgumentError(
+            f"{name}: {image[at]} at pixel (y={at[0]}, x={at[1]}), channel {at[2]}{where}; expected finite values"
+        )
 
 
 def number(

@@ -264,7 +264,9 @@ def test_base_in_another_dtype() -> None:
     base = image(3, (20, 22, 3), "uint8")
     want = poisson(src, dst, mask, color_weight=0.5, base=base)
     assert np.array_equal(poisson(src, dst, mask, color_weight=0.5, base=base.astype(np.float64)), want)
-    assert np.array_equal(poisson(src, dst, mask, color_weight=0.5, base=src), poisson(src, dst, mask, color_weight=0.5))
+    assert np.array_equal(
+        poisson(src, dst, mask, color_weight=0.5, base=src), poisson(src, dst, mask, color_weight=0.5)
+    )
 
 
 @pytest.mark.parametrize("weight", [0.002, 0.1, "map"])
@@ -303,7 +305,9 @@ def test_gaussian_operator(weight: float | str, pinned: bool) -> None:
 # ---- arrays ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (1, 37), (41, 1), (2, 2), (2, 33), (3, 17), (16, 16), (17, 31)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 2), (2, 1), (1, 37), (41, 1), (2, 2), (2, 33), (3, 17), (16, 16), (17, 31)]
+)
 def test_small_and_thin_images(shape: tuple[int, int]) -> None:
     src, dst = image(19, (*shape, 3), "float64"), image(20, (*shape, 3), "float64")
     rng = np.random.default_rng(21)
@@ -501,7 +505,11 @@ def arguments(**changes: Any) -> dict[str, Any]:
         ({"mask": np.ones((8, 9), np.uint8)}, errors.MaskError, ["mask", "255", "mask > 0"]),
         ({"mask": np.full((8, 9), 2.0)}, errors.MaskError, ["mask", "2", "[0, 1]"]),
         ({"mask": np.full((8, 9), np.nan)}, errors.MaskError, ["mask", "nan"]),
-        ({"mask": np.ones((8, 9), bool)}, errors.MaskError, ["mask", "whole image", "color_weight > 0", "gaussian_poisson"]),
+        (
+            {"mask": np.ones((8, 9), bool)},
+            errors.MaskError,
+            ["mask", "whole image", "color_weight > 0", "gaussian_poisson"],
+        ),
         ({"color_weight": -1.0}, errors.ArgumentError, ["color_weight", "-1"]),
         ({"color_weight": np.full((8, 9), -1.0)}, errors.ArgumentError, ["color_weight", "-1"]),
         ({"color_weight": np.ones((9, 8))}, errors.ShapeError, ["color_weight", "[9, 8]"]),
@@ -531,7 +539,9 @@ def test_values_that_are_not_finite(name: str, dtype: str, value: float) -> None
     assert np.array_equal(out[a["mask"]], want[a["mask"]])
     assert out[0, 0, 0] == value or name == "src" or np.isnan(value)
     a[name][5, 3, 1] = a[name][6, 8, 2] = value  # beside it
-    with pytest.raises(errors.ArgumentError, match=rf"{name}: {str(value).replace('.', '[.]')} at pixel \(y=5, x=3\), channel 1"):
+    with pytest.raises(
+        errors.ArgumentError, match=rf"{name}: {str(value).replace('.', '[.]')} at pixel \(y=5, x=3\), channel 1"
+    ):
         poisson(**a)
 
 
