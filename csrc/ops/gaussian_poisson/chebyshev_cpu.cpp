@@ -165,8 +165,9 @@ void store_pixels(const float* __restrict pixels, std::int64_t n, const ImageVie
 }
 
 // Asks for columns [xa, xb) of row y; an image that is not dense in x is left to the hardware.
+// Inlined by force: GCC drops calls of functions that do nothing but prefetch.
 template <bool kWrite>
-void prefetch_pixels(const ImageView& image, std::int64_t y, std::int64_t xa, std::int64_t xb,
+__attribute__((always_inline)) inline void prefetch_pixels(const ImageView& image, std::int64_t y, std::int64_t xa, std::int64_t xb,
                      std::int64_t k0, std::int64_t channels) {
   if (image.data == nullptr || image.col_stride < 1 || image.col_stride > channels) return;
   xa = std::max<std::int64_t>(xa, 0);
@@ -488,7 +489,7 @@ class TileRun {
 
   // The k-th of n shares of what the next rows to load, and to store, will touch: spread over the
   // steps, the misses pass while there is work.
-  void prefetch(std::int64_t loaded, std::int64_t k, std::int64_t n) const {
+  __attribute__((always_inline)) void prefetch(std::int64_t loaded, std::int64_t k, std::int64_t n) const {
     constexpr std::int64_t kImages = 5, kAll = kImages * kAdvanceRows;
     for (std::int64_t i = kAll * (k - 1) / n; i < kAll * k / n; ++i) {
       const std::int64_t y = loaded + i / kImages, stored = y - steps_ - 1;

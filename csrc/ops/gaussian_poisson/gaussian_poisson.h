@@ -49,7 +49,7 @@ struct ChebyshevParams {
   ImageView out;    // [H, W, C], any image dtype
   double tolerance = 0;  // of the answer before it is rounded to out's dtype, in the native unit
   int max_steps = 0;
-  std::int64_t strip_floats = 768, segment_rows = 256;  // size of a tile; moves no bit of the answer
+  std::int64_t strip_floats = 0, segment_rows = 0;  // of a tile, 0: chosen; no bit depends on it
 };
 
 struct ChebyshevResult {
