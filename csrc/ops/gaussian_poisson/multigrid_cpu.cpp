@@ -35,8 +35,8 @@ constexpr std::int64_t kPad = 16;            // floats before and after a row
 // The error falls at least by this factor in a cycle, whatever the size and the weight.
 constexpr double kCycleFactor = 0.16;
 // Steps x += d, d = momentum d + gain D^-1 r, of the fourth kind for a spectrum of D^-1 A up to
-// 1.88. It ends at two; the polynomial is still small there, and the lower bound converges better.
-constexpr float kSpectrum = 1.88f;
+// 1.86. It ends at two; the polynomial is still small there, and the lower bound converges better.
+constexpr float kSpectrum = 1.86f;
 constexpr float kGain1 = 4.0f / 3 / kSpectrum, kMomentum2 = 1.0f / 5, kGain2 = 12.0f / 5 / kSpectrum;
 
 struct Axis {
