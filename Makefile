@@ -70,9 +70,8 @@ format: setup ## writes what lint asks for
 	$(BIN)/clang-format -i $(CXX_SOURCES)
 
 bench: setup ## speed and error beside the peers: table, JSON and plot in artifacts/bench
-	@mkdir -p artifacts/bench
-	@$(PYTEST) benchmarks --benchmark-json artifacts/bench/benchmarks.json
-	@$(BIN)/python benchmarks/report.py artifacts/bench/benchmarks.json --out artifacts/bench
+	@$(PYTEST) benchmarks
+	@$(BIN)/python benchmarks/report.py -o artifacts/bench
 
 sheets: setup ## contact sheets of the shared photographs in artifacts/sheets
 	@$(BIN)/python examples/sheets.py --out artifacts/sheets

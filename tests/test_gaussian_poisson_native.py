@@ -61,17 +61,6 @@ def residual(src: Any, dst: Any, mask: Any, base: Any, x: Any, *, weight: Any = 
     )
 
 
-@pytest.fixture(params=["baseline", "avx2", "avx512"])
-def simd(request: pytest.FixtureRequest) -> Any:
-    before = native.simd_level()
-    try:
-        native.set_simd_level(request.param)
-    except ValueError:
-        pytest.skip("this processor lacks the instruction set")
-    yield request.param
-    native.set_simd_level(before)
-
-
 def expected_residual(
     src: Any, dst: Any, mask: Any, base: Any, x: Any, weight: Any, w0: float, w1: float, gradients: str, preserve: bool
 ) -> Any:

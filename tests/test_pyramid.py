@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import pyharmony
-from pyharmony._native import native
 from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
 from pyharmony.ops.pyramid import downsample, downsample_mask, upsample
 from pyharmony.reference import pyramid as reference
 
 DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
-LEVELS = ("baseline", "avx2", "avx512")
 
 
 def random_image(rng, shape, dtype="uint8"):
@@ -28,20 +26,6 @@ def tolerance(image, taps):
     return 2 * (taps + 2) * np.finfo(np.float32).eps * float(np.abs(image.astype(np.float64)).max() + 1e-30)
 
 
-@pytest.fixture(params=LEVELS)
-def simd(request):
-    before = native.simd_level()
-    try:
-        native.set_simd_level(request.param)
-    except ValueError as error:
-        if "is not available here" in str(error):
-            pytest.skip(f"this processor has no {request.param}")
-        raise
-    yield request.param
-    native.set_simd_level(before)
-
-
-@settings(max_examples=100, deadline=None)
 @given(
     height=st.integers(1, 150),
     width=st.integers(1, 400),
