@@ -40,7 +40,7 @@ class Pair:
 PAIRS = (
     Pair("patch", "coffee", (86, 180), (50, 10, 350, 310), "gaussian_poisson"),
     Pair("cat", "coffee", (208, 113), (140, 0, 440, 300), "poisson_monochrome"),
-    Pair("launch", "astronaut", (345, 352), (212, 212, 512, 512), "poisson_mixed"),
+    Pair("launch", "astronaut", (350, 364), (212, 212, 512, 512), "poisson_mixed"),
 )
 
 BLENDS: dict[str, Callable[..., Any]] = {

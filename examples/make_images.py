@@ -91,7 +91,7 @@ def main() -> None:
     # The launch pad with its sky, to be a reflection: a wide soft oval.
     x0, y0, x1, y1 = LAUNCH_BOX
     oval = ellipse(rocket.shape, ((x0 + x1) // 2, (y0 + y1) // 2), ((x1 - x0) // 2 - 16, (y1 - y0) // 2 - 16))
-    save("launch", rocket, oval, LAUNCH_BOX, (110, 163), soft=3.0)
+    save("launch", rocket, oval, LAUNCH_BOX, (100, 148), soft=3.0)
 
 
 if __name__ == "__main__":
