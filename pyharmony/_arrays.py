@@ -51,7 +51,9 @@ def to_numpy(x: Array, name: str) -> NumpyArray:
         try:
             return x.numpy()
         except TypeError as error:
-            raise DTypeError(f"{name}: dtype {x.dtype} is not supported, use one of {', '.join(IMAGE_DTYPES)}") from error
+            raise DTypeError(
+                f"{name}: dtype {x.dtype} is not supported, use one of {', '.join(IMAGE_DTYPES)}"
+            ) from error
     raise DTypeError(f"{name}: {type(x).__name__}, expected a numpy.ndarray or a torch.Tensor")
 
 

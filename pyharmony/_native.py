@@ -5,7 +5,7 @@ from __future__ import annotations
 from .errors import NativeError
 
 try:
-    from . import _C as native
+    import pyharmony._C as native
 except ImportError as error:
     raise NativeError(
         "pyharmony's compiled module could not be loaded "

@@ -10,4 +10,6 @@ namespace pyharmony {
 
 namespace py = pybind11;
 
+void bind_gaussian_poisson(py::module_& m);
+
 }  // namespace pyharmony

@@ -44,7 +44,8 @@ struct ImageView {
 };
 
 inline ImageView as_image(const ArrayView& a, const char* name) {
-  HM_CHECK(a.ndim == 2 || a.ndim == 3, name, ": ", a.ndim, " dimensions, expected [H, W] or [H, W, C]");
+  HM_CHECK(a.ndim == 2 || a.ndim == 3, name, ": ", a.ndim,
+           " dimensions, expected [H, W] or [H, W, C]");
   ImageView v;
   v.data = a.data;
   v.dtype = a.dtype;
@@ -59,9 +60,9 @@ inline ImageView as_image(const ArrayView& a, const char* name) {
 
 inline void check_same_image_shape(const ImageView& a, const char* a_name, const ImageView& b,
                                    const char* b_name) {
-  HM_CHECK(a.height == b.height && a.width == b.width && a.channels == b.channels, a_name, ": shape [",
-           a.height, ", ", a.width, ", ", a.channels, "] differs from ", b_name, " [", b.height, ", ",
-           b.width, ", ", b.channels, "]");
+  HM_CHECK(a.height == b.height && a.width == b.width && a.channels == b.channels, a_name,
+           ": shape [", a.height, ", ", a.width, ", ", a.channels, "] differs from ", b_name, " [",
+           b.height, ", ", b.width, ", ", b.channels, "]");
 }
 
 }  // namespace pyharmony

@@ -25,18 +25,26 @@ void set_simd_level(const char* name);
 }  // namespace pyharmony
 
 #ifdef HM_SIMD_X86
-#define HM_SIMD_DECLARE(...)                   \
-  namespace simd_baseline { __VA_ARGS__; }     \
-  namespace simd_avx2 { __VA_ARGS__; }         \
-  namespace simd_avx512 { __VA_ARGS__; }
-#define HM_SIMD_CALL(function, ...)                                              \
-  (::pyharmony::simd_level() == ::pyharmony::SimdLevel::kAvx512                  \
-       ? ::pyharmony::simd_avx512::function(__VA_ARGS__)                         \
-       : ::pyharmony::simd_level() == ::pyharmony::SimdLevel::kAvx2              \
-             ? ::pyharmony::simd_avx2::function(__VA_ARGS__)                     \
-             : ::pyharmony::simd_baseline::function(__VA_ARGS__))
+#define HM_SIMD_DECLARE(...) \
+  namespace simd_baseline {  \
+  __VA_ARGS__;               \
+  }                          \
+  namespace simd_avx2 {      \
+  __VA_ARGS__;               \
+  }                          \
+  namespace simd_avx512 {    \
+  __VA_ARGS__;               \
+  }
+#define HM_SIMD_CALL(function, ...)                             \
+  (::pyharmony::simd_level() == ::pyharmony::SimdLevel::kAvx512 \
+       ? ::pyharmony::simd_avx512::function(__VA_ARGS__)        \
+   : ::pyharmony::simd_level() == ::pyharmony::SimdLevel::kAvx2 \
+       ? ::pyharmony::simd_avx2::function(__VA_ARGS__)          \
+       : ::pyharmony::simd_baseline::function(__VA_ARGS__))
 #else
 #define HM_SIMD_DECLARE(...) \
-  namespace simd_baseline { __VA_ARGS__; }
+  namespace simd_baseline {  \
+  __VA_ARGS__;               \
+  }
 #define HM_SIMD_CALL(function, ...) ::pyharmony::simd_baseline::function(__VA_ARGS__)
 #endif

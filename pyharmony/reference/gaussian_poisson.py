@@ -174,7 +174,5 @@ def gaussian_poisson(
     known = np.where(unknown, 0.0, dst)
     rhs = np.where(unknown, b - apply_operator(known, weight, w0, w1), 0.0)
     start = np.where(unknown, base, 0.0)
-    x = _conjugate_gradients(
-        lambda u: np.where(unknown, apply_operator(u, weight, w0, w1), 0.0), rhs, start
-    )
+    x = _conjugate_gradients(lambda u: np.where(unknown, apply_operator(u, weight, w0, w1), 0.0), rhs, start)
     return np.where(unknown, x, dst)

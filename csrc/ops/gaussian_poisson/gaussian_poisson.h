@@ -1,0 +1,54 @@
+// The Gaussian-Poisson equation A x = b of pyharmony/reference/gaussian_poisson.py.
+//
+// All methods take one Problem. Values are in the native unit of the images (uint8: 0..255);
+// the equation is linear, so nothing is rescaled.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "core/array.h"
+#include "core/simd.h"
+
+namespace pyharmony::gaussian_poisson {
+
+enum class Gradients : int { kSource, kMixed, kAverage, kMonochrome };
+
+// 'source', 'mixed', 'average' or 'monochrome'.
+Gradients parse_gradients(const std::string& name);
+
+struct Problem {
+  ImageView src, dst, base;  // [H, W, C], each of its own image dtype
+  ImageView mask;            // [H, W], bool, or integers scaled by their range, or floats in [0, 1]
+  ImageView weight_map;      // [H, W] float32; data is null where `weight` holds everywhere
+  ImageView rhs;             // [H, W, C] float32; data is null where b is formed from the images
+  double weight = 1.0;       // color_weight
+  double w0 = 1.0, w1 = 0.0; // centre and side tap of G = [w1 w0 w1] x [w1 w0 w1]
+  bool preserve_background = false;  // unknown are the pixels with mask > 0, the others are dst
+  Gradients gradients = Gradients::kSource;
+
+  bool has_map() const { return weight_map.data != nullptr; }
+  bool has_rhs() const { return rhs.data != nullptr; }
+  std::int64_t height() const { return mask.height; }
+  std::int64_t width() const { return mask.width; }
+  std::int64_t channels() const { return has_rhs() ? rhs.channels : dst.channels; }
+};
+
+// Throws std::invalid_argument unless shapes and dtypes fit together.
+void check_problem(const Problem& problem);
+
+struct ResidualParams {
+  Problem problem;
+  ImageView x;    // [H, W, C], any image dtype
+  ImageView out;  // [H, W, C] float32 or float64; data is null where only the maximum is wanted
+};
+
+}  // namespace pyharmony::gaussian_poisson
+
+namespace pyharmony {
+
+// b - A x in float64. Known pixels have residual zero and count as dst, whatever x is there.
+// Returns the largest magnitude (NaN where there is one).
+HM_SIMD_DECLARE(double gaussian_poisson_residual(const gaussian_poisson::ResidualParams& params))
+
+}  // namespace pyharmony

@@ -1,0 +1,115 @@
+// Rows of images as interleaved reals, and the edge field on them. Included by SIMD sources only.
+//
+// A row [W, C] is W * C reals, so horizontal neighbours are C apart.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "core/array.h"
+#include "core/dispatch.h"
+#include "ops/gaussian_poisson/gaussian_poisson.h"
+
+namespace pyharmony::HM_SIMD_NS {
+
+// Row y of an image, [W, C], in its native unit.
+template <typename Real>
+inline void load_row(const ImageView& image, std::int64_t y, Real* __restrict out) {
+  dispatch_image(image.dtype, "image", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const T* __restrict row = image.at<T>(y, 0, 0);
+    const std::int64_t w = image.width, c = image.channels;
+    if (image.channel_stride == 1 && image.col_stride == c) {
+      for (std::int64_t i = 0; i < w * c; ++i) out[i] = to_real<Real>(row[i]);
+    } else {
+      for (std::int64_t k = 0; k < c; ++k) {
+        const T* __restrict plane = row + k * image.channel_stride;
+        for (std::int64_t x = 0; x < w; ++x) out[x * c + k] = to_real<Real>(plane[x * image.col_stride]);
+      }
+    }
+  });
+}
+
+// Row y of a mask, scaled to [0, 1], each pixel repeated for `channels`.
+template <typename Real>
+inline void load_mask_row(const ImageView& mask, std::int64_t y, std::int64_t channels,
+                          Real* __restrict out) {
+  const Real range = static_cast<Real>(dtype_range(mask.dtype));
+  dispatch_any(mask.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const T* __restrict row = mask.at<T>(y, 0, 0);
+    for (std::int64_t x = 0; x < mask.width; ++x) {
+      const Real value = to_real<Real>(row[x * mask.col_stride]) / range;
+      for (std::int64_t k = 0; k < channels; ++k) out[x * channels + k] = value;
+    }
+  });
+}
+
+// Continues a row by mirroring: row[-C..] and row[W * C..] become the first and the last pixel.
+template <typename Real>
+inline void mirror_row(Real* row, std::int64_t width, std::int64_t channels) {
+  for (std::int64_t k = 0; k < channels; ++k) {
+    row[k - channels] = row[k];
+    row[width * channels + k] = row[(width - 1) * channels + k];
+  }
+}
+
+// The wanted differences x1 - x0 of `pixels` edges: s, d [pixels, C] at both ends of each edge,
+// m the masks, repeated for the channels. Across a mirrored border the result is zero.
+template <typename Real>
+inline void edge_row(gaussian_poisson::Gradients gradients, const Real* __restrict s0,
+                     const Real* __restrict s1, const Real* __restrict d0,
+                     const Real* __restrict d1, const Real* __restrict m0,
+                     const Real* __restrict m1, std::int64_t pixels, std::int64_t channels,
+                     Real* __restrict out) {
+  using gaussian_poisson::Gradients;
+  const std::int64_t n = pixels * channels;
+  const Real half = Real(0.5);
+  switch (gradients) {
+    case Gradients::kSource:
+      for (std::int64_t i = 0; i < n; ++i) {
+        const Real a = (m0[i] + m1[i]) * half, dd = d1[i] - d0[i];
+        out[i] = dd + a * ((s1[i] - s0[i]) - dd);
+      }
+      return;
+    case Gradients::kAverage:
+      for (std::int64_t i = 0; i < n; ++i) {
+        const Real a = (m0[i] + m1[i]) * half, dd = d1[i] - d0[i];
+        out[i] = dd + a * half * ((s1[i] - s0[i]) - dd);
+      }
+      return;
+    case Gradients::kMixed:
+      for (std::int64_t p = 0; p < n; p += channels) {
+        Real ss = 0, dd = 0;
+        for (std::int64_t i = p; i < p + channels; ++i) {
+          ss += (s1[i] - s0[i]) * (s1[i] - s0[i]);
+          dd += (d1[i] - d0[i]) * (d1[i] - d0[i]);
+        }
+        const Real a = dd > ss ? Real(0) : (m0[p] + m1[p]) * half;
+        for (std::int64_t i = p; i < p + channels; ++i) {
+          const Real d = d1[i] - d0[i];
+          out[i] = d + a * ((s1[i] - s0[i]) - d);
+        }
+      }
+      return;
+    case Gradients::kMonochrome:
+      for (std::int64_t p = 0; p < n; p += channels) {
+        Real luma = 0;
+        if (channels == 3) {  // Rec. 601
+          luma = Real(0.299) * (s1[p] - s0[p]) + Real(0.587) * (s1[p + 1] - s0[p + 1]) +
+                 Real(0.114) * (s1[p + 2] - s0[p + 2]);
+        } else {
+          for (std::int64_t i = p; i < p + channels; ++i) luma += s1[i] - s0[i];
+          luma /= static_cast<Real>(channels);
+        }
+        const Real a = (m0[p] + m1[p]) * half;
+        for (std::int64_t i = p; i < p + channels; ++i) {
+          const Real d = d1[i] - d0[i];
+          out[i] = d + a * (luma - d);
+        }
+      }
+      return;
+  }
+}
+
+}  // namespace pyharmony::HM_SIMD_NS

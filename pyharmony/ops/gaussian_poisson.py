@@ -1,0 +1,429 @@
+"""The Gaussian-Poisson equation on arrays; see docs/gaussian_poisson.md for the schemes."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays, _checks
+from .._arrays import Array, NumpyArray
+from .._checks import SolveInfo
+from .._native import native
+from ..errors import ArgumentError, ShapeError
+from ..reference.gaussian_poisson import gaussian_taps
+
+METHODS = ("auto", "chebyshev", "dct", "multigrid")
+
+#: Below this weight the method 'auto' leaves Chebyshev: a step costs the same at every weight, and
+#: their number grows as 1/sqrt(weight). Measured, see docs/gaussian_poisson.md.
+CHEBYSHEV_FROM = 0.15
+
+#: Below this weight the certified bound is reported and not waited for.
+CERTIFIED_STOP_FROM = 0.02
+
+MAX_SIGMA = 0.8
+_MAX_CYCLES = 30
+_MAX_STEPS = 96
+_MAX_REFINEMENTS = 8
+
+
+@dataclass
+class Equation:
+    """A x = b of one image, checked, in the native unit of dst's dtype.
+
+    Attributes:
+        src, dst, base: [H, W, C].
+        mask: [H, W].
+        weight: color_weight, or the least value of its map.
+        weight_map: [H, W] float32, or None where the weight is one number.
+        w0, w1: taps of the Gaussian.
+        pinned: only pixels with mask > 0 are unknown.
+    """
+
+    src: NumpyArray
+    dst: NumpyArray
+    mask: NumpyArray
+    base: NumpyArray
+    weight: float
+    weight_map: NumpyArray | None
+    w0: float
+    w1: float
+    pinned: bool
+
+    def views(self) -> tuple[Any, Any, Any, Any]:
+        return (
+            _arrays.view(self.src, "src"),
+            _arrays.view(self.dst, "dst"),
+            _arrays.view(self.mask, "mask"),
+            _arrays.view(self.base, "base"),
+        )
+
+    def operator(self) -> dict[str, Any]:
+        return {
+            "weight": self.weight,
+            "weight_map": None if self.weight_map is None else _arrays.view(self.weight_map, "color_weight"),
+            "w0": self.w0,
+            "w1": self.w1,
+            "preserve_background": self.pinned,
+        }
+
+    def residual(self, x: NumpyArray, out: NumpyArray | None = None) -> float:
+        """max |b - A x| over the unknowns, in float64."""
+        into = None if out is None else _arrays.view(out, "out", writable=True)
+        return native.gaussian_poisson_residual(
+            *self.views(), _arrays.view(x, "x"), gradients="source", out=into, **self.operator()
+        )
+
+    def largest_weight(self) -> float:
+        return self.weight if self.weight_map is None else float(self.weight_map.max())
+
+    def row_excess(self) -> float:
+        """A lower bound of a_ii - sum_j |a_ij| over the rows, so that |x - x*| <= |b - A x| / excess.
+
+        Row i of A sums to s c_i, s = (w0 + 2 w1)^2. Where no 4-neighbour entry is positive (the
+        largest possible is c w1 (w0 + 2 w1) - 1, in an image one pixel wide) only the corners
+        c w1^2 count twice, which leaves c_i (s - 8 w1^2). Pinned pixels only add to it.
+        """
+        w0, w1 = self.w0, self.w1
+        high = self.weight if self.weight_map is None else float(self.weight_map.max())
+        if high * w1 * (w0 + 2 * w1) <= 1:
+            return self.weight * (w0 * w0 + 4 * w0 * w1 - 4 * w1 * w1)
+        if self.weight_map is not None:
+            return 0.0
+        return min(_dominance(self.weight, w0, w1, y, x) for y in _PROFILES for x in _PROFILES)
+
+    def least_eigenvalue(self) -> float:
+        """Of L + weight G on the rectangle; with weight 0, of L on images of mean zero."""
+        h, w = self.mask.shape
+        cy = np.cos(np.pi * np.arange(h) / h)[:, None]
+        cx = np.cos(np.pi * np.arange(w) / w)[None]
+        g = (self.w0 + 2 * self.w1 * cy) * (self.w0 + 2 * self.w1 * cx)
+        eigenvalues = 4 - 2 * cy - 2 * cx + self.weight * g
+        if self.weight == 0:
+            eigenvalues[0, 0] = np.inf
+        return float(eigenvalues.min()) if eigenvalues.size > 1 or self.weight else 1.0
+
+
+#: Links of a pixel to the one before and after along an axis: inside, at an end, alone.
+_PROFILES = ((True, True), (False, True), (False, False))
+
+
+def _dominance(weight: float, w0: float, w1: float, ends_y: tuple[bool, bool], ends_x: tuple[bool, bool]) -> float:
+    """Diagonal minus the sum of absolute off-diagonal entries in the row of one pixel."""
+
+    def taps(ends: tuple[bool, bool]) -> NumpyArray:
+        return np.array([w1 * ends[0], w0 + w1 * (2 - sum(ends)), w1 * ends[1]])
+
+    row = weight * np.outer(taps(ends_y), taps(ends_x))
+    row[0::2, 1] -= ends_y
+    row[1, 0::2] -= ends_x
+    row[1, 1] += sum(ends_y) + sum(ends_x)
+    return float(2 * row[1, 1] - np.abs(row).sum())
+
+
+@dataclass
+class _Outcome:
+    method: str
+    iterations: int
+    residual: float
+    max_error: float
+    peak_bytes: int
+
+
+def _round_into(x: NumpyArray, out: NumpyArray) -> None:
+    """Half to even and held in range for integers; floats are converted, not clipped."""
+    if out.dtype.kind == "u":
+        np.rint(x, out=x)
+        np.clip(x, 0, np.iinfo(out.dtype).max, out=x)
+    out[...] = x
+
+
+def _bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float) -> float:
+    """A proven bound of |x - x*| for x in float32 or float64, on the rectangle with one weight.
+
+    |r| / excess where that is enough. Else an exact solve gives x + e, whose residual r2 is
+    far smaller, and |x - x*| <= |e| + |A^-1 r2|.
+    """
+    excess = eq.row_excess()
+    if excess > 0 and residual / excess <= tolerance:
+        return residual / excess
+    r = np.empty(x.shape, np.float64)
+    eq.residual(x, out=r)
+    e = np.empty(x.shape, np.float64)
+    native.gaussian_poisson_dct(
+        *eq.views(), _arrays.view(e, "out", writable=True), weight=eq.weight, w0=eq.w0, w1=eq.w1,
+        double_precision=True, rhs=_arrays.view(r, "rhs"),
+    )  # fmt: skip
+    size = float(np.abs(e).max())
+    e += x
+    drift = 0.0
+    if eq.weight == 0:
+        drift = float(np.abs(e.mean((0, 1)) - eq.base.mean((0, 1), dtype=np.float64)).max())
+    rest = eq.residual(e, out=r)
+    norm = float(np.sqrt(np.einsum("ijc,ijc->c", r, r).max()))
+    rest_bound = norm / eq.least_eigenvalue()
+    if excess > 0:
+        rest_bound = min(rest_bound, rest / excess)
+    refined = size + rest_bound + drift
+    return min(refined, residual / excess) if excess > 0 else refined
+
+
+def _chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> _Outcome:
+    if out.dtype != np.float64:
+        stats = native.gaussian_poisson_chebyshev(
+            *eq.views(), _arrays.view(out, "out", writable=True), tolerance=tolerance, max_steps=_MAX_STEPS,
+            **eq.operator(),
+        )  # fmt: skip
+        if stats["converged"]:
+            return _Outcome("chebyshev", stats["steps"], stats["residual"], stats["max_error"], stats["peak_bytes"])
+    return _refined_chebyshev(eq, out, tolerance)
+
+
+def _refined_chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> _Outcome:
+    """Float64 state and residual, float32 corrections: for tolerances below what float32 holds."""
+    x = eq.base.astype(np.float64)
+    if eq.pinned:
+        known = eq.mask == 0
+        x[known] = eq.dst[known]
+    r = np.empty(x.shape, np.float32)
+    e = np.empty(x.shape, np.float32)
+    excess = eq.row_excess()
+    steps, peak = 0, x.nbytes + r.nbytes + e.nbytes
+    for _ in range(_MAX_REFINEMENTS):
+        residual = eq.residual(x, out=r)
+        bound = residual / excess if excess > 0 else math.inf
+        if bound <= tolerance:
+            break
+        goal = max(tolerance / 2, 1e-4 * bound if math.isfinite(bound) else 1e-4 * residual)
+        stats = native.gaussian_poisson_chebyshev(
+            *eq.views(), _arrays.view(e, "out", writable=True), tolerance=goal, max_steps=_MAX_STEPS,
+            rhs=_arrays.view(r, "rhs"), **eq.operator(),
+        )  # fmt: skip
+        steps += stats["steps"]
+        x += e
+    else:
+        residual = eq.residual(x)
+        bound = residual / excess if excess > 0 else math.inf
+    _round_into(x, out)
+    return _Outcome("chebyshev", steps, residual, bound, peak)
+
+
+def _dct(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> _Outcome:
+    double = out.dtype == np.float64 or tolerance < _DCT_FLOAT32_ERROR * _arrays.VALUE_RANGE[eq.dst.dtype.name]
+    x = out
+    if certify and out.dtype not in (np.float32, np.float64) or double and out.dtype == np.float32:
+        x = np.empty(out.shape, np.float64 if double else np.float32)
+    stats = native.gaussian_poisson_dct(
+        *eq.views(), _arrays.view(x, "out", writable=True), weight=eq.weight, w0=eq.w0, w1=eq.w1,
+        double_precision=double,
+    )  # fmt: skip
+    residual = bound = math.nan
+    if certify:
+        residual = eq.residual(x)
+        bound = _bound(eq, x, residual, tolerance)
+    if x is not out:
+        _round_into(x, out)
+    return _Outcome("dct", 1, residual, bound, stats["peak_bytes"])
+
+
+def _multigrid(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> _Outcome:
+    """Cell-centred multigrid on the rectangle; the stop is the certified bound where the weight allows."""
+    hold = eq.weight >= CERTIFIED_STOP_FROM and eq.row_excess() > 0
+    x = out if out.dtype == np.float32 else np.empty(out.shape, np.float32)
+    cycles, goal, peak = 0, tolerance, 0
+    residual = bound = math.nan
+    for _ in range(3):
+        stats = native.gaussian_poisson_multigrid(
+            *eq.views(), _arrays.view(x, "out", writable=True), weight=eq.weight, w0=eq.w0, w1=eq.w1,
+            tolerance=goal, max_cycles=_MAX_CYCLES,
+        )  # fmt: skip
+        cycles += stats["cycles"]
+        peak = max(peak, stats["peak_bytes"])
+        if not hold:
+            break
+        residual = eq.residual(x)
+        bound = residual / eq.row_excess()
+        if bound <= tolerance or not stats["converged"]:
+            break
+        goal *= 0.5 * tolerance / bound
+    if certify or not stats["converged"]:
+        residual = eq.residual(x)
+        bound = _bound(eq, x, residual, tolerance)
+    if x is not out:
+        _round_into(x, out)
+    return _Outcome("multigrid", cycles, residual, bound, peak)
+
+
+def _galerkin(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> _Outcome:
+    """Galerkin multigrid with conjugate gradients: any mask, any map of weights."""
+    hierarchy = native.PoissonHierarchy(
+        _arrays.view(eq.mask, "mask") if eq.pinned else None, eq.mask.shape,
+        weight=eq.weight, weight_map=eq.operator()["weight_map"], w0=eq.w0, w1=eq.w1,
+    )  # fmt: skip
+    stats = hierarchy.solve(
+        *eq.views(), _arrays.view(out, "out", writable=True), gradients="source", tolerance=tolerance,
+        max_iterations=_MAX_CYCLES, certify=certify,
+    )  # fmt: skip
+    return _Outcome("multigrid", stats["iterations"], stats["residual"], stats["max_error"], stats["peak_bytes"])
+
+
+def choose_method(eq: Equation) -> str:
+    """What 'auto' stands for."""
+    if eq.weight >= CHEBYSHEV_FROM:
+        return "chebyshev"
+    return "multigrid" if eq.pinned or eq.weight_map is not None else "dct"
+
+
+def solve(eq: Equation, out: NumpyArray, *, method: str, tolerance: float, certify: bool) -> SolveInfo:
+    """Solves a checked equation into out [H, W, C].
+
+    Args:
+        eq: the equation.
+        out: dst's dtype, or float32 or float64 in dst's unit.
+        method: one of METHODS.
+        tolerance: the largest error allowed, in 8-bit levels of dst's dtype.
+        certify: compute max_error where the method does not have it anyway.
+    """
+    start = time.perf_counter()
+    level = _arrays.VALUE_RANGE[eq.dst.dtype.name] / 255
+    limit = tolerance * level
+    if eq.pinned and not eq.mask.max() > 0:
+        out[...] = eq.dst
+        outcome = _Outcome("copy", 0, 0.0, 0.0, 0)
+    else:
+        if eq.pinned and eq.mask.min() > 0:
+            eq.pinned = False
+        if method == "auto":
+            method = choose_method(eq)
+        elif method == "dct" and (eq.pinned or eq.weight_map is not None):
+            raise ArgumentError(
+                "method: 'dct' solves the whole rectangle with one weight; with preserve_background or a map of "
+                "color_weight use 'chebyshev', 'multigrid' or 'auto'"
+            )
+        elif method == "chebyshev" and not eq.weight > 0:
+            raise ArgumentError("method: 'chebyshev' needs color_weight above 0 everywhere; use 'auto'")
+        if method == "chebyshev":
+            outcome = _chebyshev(eq, out, limit)
+        elif method == "dct":
+            outcome = _dct(eq, out, limit, certify)
+        elif eq.pinned or eq.weight_map is not None:
+            outcome = _galerkin(eq, out, limit, certify)
+        else:
+            outcome = _multigrid(eq, out, limit, certify)
+    # NaN: not computed; the methods without a bound of their own converge by construction.
+    if outcome.max_error > limit * (1 + 1e-9) and eq.weight >= CERTIFIED_STOP_FROM:
+        warnings.warn(
+            f"gaussian_poisson: the error is only known to be below {outcome.max_error / level:.3g} levels, "
+            f"tolerance {tolerance:.3g}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return SolveInfo(
+        method=outcome.method,
+        iterations=outcome.iterations,
+        residual=outcome.residual / level,
+        max_error=outcome.max_error / level,
+        device="cpu",
+        milliseconds=(time.perf_counter() - start) * 1e3,
+        peak_bytes=outcome.peak_bytes,
+    )
+
+
+def gaussian_poisson(
+    src: Array,
+    dst: Array,
+    mask: Array,
+    base: Array,
+    *,
+    color_weight: Any = 1.0,
+    sigma: float = 0.5,
+    reference: bool = False,
+    preserve_background: bool = False,
+    method: str = "auto",
+    tolerance: float | None = None,
+    return_info: bool = False,
+) -> Any:
+    """Solves the Gaussian-Poisson equation of one image, or of each of a batch.
+
+    The blend has the gradients of src inside the mask and of dst outside, and the colours of
+    base as far as color_weight asks: ``(L + color_weight G) x = b + color_weight base`` with the
+    5-point Laplacian L and a 3 x 3 Gaussian G (Wu et al., GP-GAN, 2019, eq. 4-6; the exact
+    definition is `pyharmony.reference.gaussian_poisson`).
+
+    Args:
+        src, dst: [H, W], [H, W, C] or [N, H, W, C] of equal shape and dtype, uint8, uint16,
+            float16, float32 or float64, numpy or torch (CPU), any strides. Never changed.
+        mask: [H, W], or [N, H, W] with a batch; bool, uint8 or uint16 scaled by their range, or
+            floats in [0, 1]. The gradient of an edge is mixed by the mean of its two pixels.
+        base: like dst; float32 and float64, in dst's unit (0..255 for uint8), are taken too.
+        color_weight: a number of at least 0, or a map [H, W] of them. With 0 the mean of the
+            result is that of base.
+        sigma: of the Gaussian in pixels, 0 to 0.8 (any with reference).
+        reference: keep the taps of GP-GAN's code, whose sum is below one; it brightens.
+        preserve_background: solve for the pixels with mask > 0 only and keep the others.
+        method: 'auto', 'chebyshev', 'dct' or 'multigrid'. 'dct' takes one weight and the whole
+            rectangle; 'chebyshev' a weight above 0.
+        tolerance: the largest error allowed, in 8-bit levels (1/255 of the value range), before
+            rounding to the dtype. None: 0.25 for uint8, 0.004 for uint16, 0.025 for float16 and
+            float32, 1e-6 for float64. Weights below 0.02 stop on an estimate.
+        return_info: also return a SolveInfo, with a certified bound of the error.
+
+    Returns:
+        The blend in dst's kind, shape and dtype, rounded half to even; floats are not clipped.
+        With return_info a pair (blend, SolveInfo), or (blends, list of them) for a batch.
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: naming the argument, what was given and
+            what is accepted.
+    """
+    source, target, ground = (
+        _checks.image(x, name, dims=(2, 3, 4)) for x, name in ((src, "src"), (dst, "dst"), (base, "base"))
+    )
+    _checks.same_dtype(source, "src", target, "dst")
+    _checks.same_shape(source, "src", target, "dst")
+    if ground.dtype not in (target.dtype, np.float32, np.float64):
+        raise ArgumentError(
+            f"base: dtype {ground.dtype.name}, expected that of dst ({target.dtype.name}), float32 or float64"
+        )
+    _checks.same_shape(ground, "base", target, "dst")
+    _checks.one_of(method, "method", METHODS)
+    if reference:
+        sigma = _checks.number(sigma, "sigma")
+    else:
+        sigma = _checks.number(
+            sigma, "sigma", high=MAX_SIGMA, accepts=f"0 to {MAX_SIGMA} pixels, what a 3-tap Gaussian can hold"
+        )
+    levels = _checks.tolerance(tolerance, target.dtype.name)
+    height, width = target.shape[-3:-1]
+    weight = _checks.color_weight(color_weight, height, width)
+    w0, w1 = gaussian_taps(sigma, normalize=not reference)
+    batch = target.ndim == 4
+    masks = _arrays.to_numpy(mask, "mask")
+    if batch and masks.ndim == 3 and masks.shape[0] == target.shape[0] and masks.shape[1:] == (height, width):
+        per_item = [_checks.mask(m, "mask", height, width) for m in masks]
+    else:
+        per_item = [_checks.mask(masks, "mask", height, width)] * (target.shape[0] if batch else 1)
+    result = np.empty(target.shape, target.dtype)
+    infos = []
+    for i, m in enumerate(per_item):
+        s, d, g, out = (a[i] if batch else a for a in (source, target, ground, result))
+        eq = Equation(
+            src=s, dst=d, mask=m, base=g,
+            weight=weight if isinstance(weight, float) else float(weight.min()),
+            weight_map=None if isinstance(weight, float) else weight,
+            w0=w0, w1=w1, pinned=bool(preserve_background),
+        )  # fmt: skip
+        used = m if eq.pinned else None
+        for a, name in ((s, "src"), (d, "dst"), (g, "base")):
+            _checks.finite(a, name, used)
+        infos.append(solve(eq, out, method=method, tolerance=levels, certify=return_info))
+    shaped = result.reshape(tuple(_arrays.to_numpy(dst, "dst").shape))
+    image = _arrays.like_kind(shaped, dst)
+    if return_info:
+        return image, infos if batch else infos[0]
+    return image

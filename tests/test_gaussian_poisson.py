@@ -1,0 +1,329 @@
+"""Op gaussian_poisson: every method keeps its promise against the float64 definition."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+import pyharmony
+from pyharmony import ops
+from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
+from pyharmony.ops.gaussian_poisson import CHEBYSHEV_FROM
+from pyharmony.reference.gaussian_poisson import gaussian_poisson as exact
+
+WEIGHTS = (0, 1e-3, 0.01, 0.1, 0.15, 0.25, 0.35, 0.5, 0.7, 1, 4)
+VECTORS = ("a64", "b64", "c96x160", "d97x131", "e128soft", "f128s1", "g64border", "i64b0")
+METHODS = ("chebyshev", "dct", "multigrid")
+
+
+def scene(height, width, kind, seed=0, channels=3):
+    """src, dst, base [H, W, C] and mask [H, W] in [0, 1], float64."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    if kind == "constant":
+        a, b = np.full((2, height, width, channels), 0.6)
+        base = np.full((height, width, channels), 0.4)
+    elif kind == "noise":
+        a, b, base = rng.random((3, height, width, channels))
+    else:  # photograph: smooth shading, edges and a little grain
+        waves = [np.sin(x / (9 + 4 * c) + seed) * np.cos(y / (13 + 3 * c)) for c in range(channels)]
+        shade = np.stack(waves, -1) * 0.2 + 0.5
+        a = shade + 0.25 * ((x // 17 + y // 23) % 2)[..., None] - 0.12
+        b = shade[::-1] + 0.2 * ((x + 2 * y) // 31 % 2)[..., None] - 0.1
+        a, b = (np.clip(v + rng.normal(0, 0.01, v.shape), 0, 1) for v in (a, b))
+        base = np.clip(0.5 * a + 0.5 * b.mean((0, 1)), 0, 1)
+    r = np.hypot(y - height * 0.48, x - width * 0.52) / (0.36 * max(1, min(height, width)))
+    return a, b, base, (r < 1).astype(np.float64)
+
+
+def to_dtype(x, dtype):
+    scale = {"uint8": 255, "uint16": 65535}.get(dtype, 1)
+    return np.rint(x * scale).astype(dtype) if scale > 1 else x.astype(dtype)
+
+
+def unrounded_error(info_tolerance, dtype):
+    """The error allowed in dtype's unit: tolerance and half a step of the dtype's rounding."""
+    level = {"uint8": 1.0, "uint16": 257.0}.get(dtype, 1 / 255)
+    step = {"uint8": 0.5, "uint16": 0.5, "float16": 2**-11, "float32": 2**-24}.get(dtype, 0)
+    return info_tolerance * level + step * (1 + 1e-3)
+
+
+def load_vector(data_dir, name):
+    z = np.load(data_dir / "gp_reference" / "gp_reference_vectors.npz")
+    images = {k: z[f"{name}__{k}"] / 255.0 for k in ("src", "dst", "mask", "xl")}
+    weight, sigma = z[f"{name}__params"]
+    return images, float(weight), float(sigma), z[f"{name}__out_unclipped"]
+
+
+@pytest.mark.parametrize("name", VECTORS)
+def test_equals_gp_gan(data_dir, name):
+    v, weight, sigma, expected = load_vector(data_dir, name)
+    if weight == 0:  # its mean is rounding error there
+        expected = expected - expected.mean((0, 1)) + v["xl"].mean((0, 1))
+
+    def run(dtype, method, tolerance=None):
+        images = [v[k].astype(dtype) for k in ("src", "dst", "mask", "xl")]
+        return ops.gaussian_poisson(
+            *images, color_weight=weight, sigma=sigma, reference=True, method=method, tolerance=tolerance
+        )
+
+    assert np.abs(run("float64", "auto") - expected).max() <= 1e-6
+    for method in METHODS:
+        if method == "chebyshev" and weight < 0.1:
+            continue
+        precise = run("float32", method, tolerance=2e-3)
+        assert np.abs(precise - expected).max() <= 2e-5, method
+        assert np.abs(run("float32", method, tolerance=0.25) - expected).max() <= 0.25 / 255, method
+
+
+@pytest.mark.parametrize("kind", ["photograph", "noise", "constant"])
+@pytest.mark.parametrize("weight", WEIGHTS)
+def test_within_tolerance_for_every_weight(weight, kind):
+    for height, width in ((97, 131), (64, 64), (255, 67)):
+        a, b, base, mask = scene(height, width, kind)
+        for pinned in (False, True):
+            for dtype in ("uint8", "float32"):
+                images = [to_dtype(v, dtype) for v in (a, b, base)]
+                scale = 255 if dtype == "uint8" else 1
+                truth = exact(images[0], images[1], mask, images[2], color_weight=weight, preserve_background=pinned)
+                out, info = ops.gaussian_poisson(
+                    images[0], images[1], mask, images[2], color_weight=weight, preserve_background=pinned, return_info=True
+                )
+                error = np.abs(np.clip(truth, 0, 255) - out if dtype == "uint8" else truth - out).max()
+                tolerance = 0.25 if dtype == "uint8" else 0.025
+                assert error <= unrounded_error(tolerance, dtype), (height, width, pinned, dtype, info)
+                if weight >= 0.02:
+                    assert info.max_error <= tolerance * (1 + 1e-9)
+                assert scale * error / scale >= 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("pinned", [False, True])
+@pytest.mark.parametrize("tolerance", [0.25, 0.005])
+def test_certified_bound_is_never_below_the_error(method, pinned, tolerance):
+    for weight in WEIGHTS:
+        if (method == "dct" and pinned) or (method == "chebyshev" and weight < 0.1):
+            continue
+        for kind in ("photograph", "noise"):
+            a, b, base, mask = (v.astype("float32") for v in scene(61, 83, kind, seed=3))
+            truth = exact(a, b, mask, base, color_weight=weight, preserve_background=pinned)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)
+                out, info = ops.gaussian_poisson(
+                    a, b, mask, base, color_weight=weight, method=method, preserve_background=pinned,
+                    tolerance=tolerance, return_info=True,
+                )  # fmt: skip
+            error = np.abs(out - truth).max() * 255
+            assert error <= info.max_error + 255 * 2**-24, (weight, kind, info)
+            assert info.max_error < 1, (weight, kind, info)
+
+
+@pytest.mark.parametrize("pinned", [False, True])
+def test_no_jump_where_auto_switches(pinned):
+    a, b, base, mask = (to_dtype(v, "float32") for v in scene(120, 150, "photograph"))
+    other = "multigrid" if pinned else "dct"
+    for weight in WEIGHTS + (CHEBYSHEV_FROM * 0.999, CHEBYSHEV_FROM):
+        if weight < 0.1:
+            continue
+        args = dict(color_weight=weight, preserve_background=pinned, tolerance=0.25)
+        first = ops.gaussian_poisson(a, b, mask, base, method="chebyshev", **args)
+        second = ops.gaussian_poisson(a, b, mask, base, method=other, **args)
+        assert np.abs(first - second).max() * 255 <= 0.5
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (3, 3), (5, 1), (1, 64), (2, 97), (7, 300), (255, 383)])
+@pytest.mark.parametrize("weight", [0, 1e-3, 0.1, 1])
+def test_constants_and_means_stay(shape, weight):
+    a, b, base, mask = scene(*shape, "constant")
+    for dtype in ("float32", "float64"):
+        images = [v.astype(dtype) for v in (a, b, base)]
+        for sigma in (0.0, 0.5, 0.8):
+            out = ops.gaussian_poisson(*images[:2], mask, images[2], color_weight=weight, sigma=sigma, tolerance=1e-4)
+            assert np.abs(out - 0.4).max() <= 1e-6
+    a, b, base, mask = scene(*shape, "noise")
+    out = ops.gaussian_poisson(a, b, mask, base, color_weight=weight)
+    assert np.abs(out.mean((0, 1)) - base.mean((0, 1))).max() <= 1e-6
+
+
+def test_full_hd_is_within_tolerance():
+    images = [to_dtype(v, "uint8") for v in scene(1080, 1920, "photograph")]
+    images[3] = scene(1080, 1920, "photograph")[3]
+    a, b, base, mask = images
+    for weight in (1, 0.15, 1e-3, 0):
+        truth = exact(a, b, mask, base, color_weight=weight)
+        out = ops.gaussian_poisson(a, b, mask, base, color_weight=weight)
+        assert np.abs(np.clip(truth, 0, 255) - out).max() <= 0.75 * (1 + 1e-6), weight
+
+
+@pytest.mark.parametrize("weight", [0.05, 1.0])
+def test_weight_maps(weight):
+    a, b, base, mask = scene(47, 58, "photograph", seed=2)
+    y, x = np.mgrid[:47, :58]
+    varying = weight * (1.5 + np.sin(x / 7) * np.cos(y / 5))
+    partly_zero = np.where(x < 20, 0.0, varying)
+    for pinned in (False, True):
+        for weights in (varying, partly_zero):
+            truth = exact(a, b, mask, base, color_weight=weights.astype("float32"), preserve_background=pinned)
+            out = ops.gaussian_poisson(
+                *(v.astype("float32") for v in (a, b, mask, base)), color_weight=weights, preserve_background=pinned
+            )
+            assert np.abs(out - truth).max() * 255 <= 0.025 + 255 * 2**-24
+        constant = ops.gaussian_poisson(
+            a, b, mask, base, color_weight=np.full((47, 58), weight), preserve_background=pinned
+        )
+        same = ops.gaussian_poisson(a, b, mask, base, color_weight=weight, preserve_background=pinned)
+        assert np.array_equal(constant, same)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32", "float64"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 6])
+def test_dtypes_channels_and_strides(dtype, channels):
+    a, b, base, mask = scene(40, 53, "photograph", channels=channels)
+    a, b, base = (to_dtype(v, dtype) for v in (a, b, base))
+    for pinned, weight in ((False, 1.0), (True, 1.0), (False, 0.01), (True, 0.01)):
+        args = dict(color_weight=weight, preserve_background=pinned)
+        out = ops.gaussian_poisson(a, b, mask, base, **args)
+        assert out.dtype == np.dtype(dtype) and out.shape == b.shape
+        truth = exact(a, b, mask, base, **args)
+        if dtype in ("uint8", "uint16"):
+            truth = np.clip(truth, 0, np.iinfo(dtype).max)
+        tolerance = {"uint8": 0.25, "uint16": 0.004, "float64": 1e-6}.get(dtype, 0.025)
+        assert np.abs(out - truth).max() <= unrounded_error(tolerance, dtype)
+        if pinned:
+            assert np.array_equal(out[mask == 0], b[mask == 0])
+        planar = [np.ascontiguousarray(np.moveaxis(v, -1, 0)).transpose(1, 2, 0) for v in (a, b, base)]
+        assert np.array_equal(ops.gaussian_poisson(planar[0], planar[1], mask, planar[2], **args), out)
+        flipped = [np.ascontiguousarray(v[::-1, ::-1, ::-1])[::-1, ::-1, ::-1] for v in (a, b, base)]
+        assert np.array_equal(ops.gaussian_poisson(flipped[0], flipped[1], mask, flipped[2], **args), out)
+        wide = [np.repeat(v, 2, 1)[:, ::2] for v in (a, b, base)]
+        assert np.array_equal(ops.gaussian_poisson(wide[0], wide[1], np.repeat(mask, 2, 1)[:, ::2], wide[2], **args), out)
+
+
+def test_batches_and_grey():
+    a, b, base, mask = scene(24, 31, "photograph")
+    masks = np.stack([mask, mask[::-1]])
+    batch = [np.stack([v, v[:, ::-1]]) for v in (a, b, base)]
+    out, infos = ops.gaussian_poisson(batch[0], batch[1], masks, batch[2], return_info=True)
+    assert len(infos) == 2
+    for i in range(2):
+        single = ops.gaussian_poisson(batch[0][i], batch[1][i], masks[i], batch[2][i])
+        assert np.array_equal(out[i], single)
+    assert np.array_equal(
+        ops.gaussian_poisson(a[..., 0], b[..., 0], mask, base[..., 0]),
+        ops.gaussian_poisson(a, b, mask, base)[..., 0],
+    )
+
+
+def test_torch_tensors():
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    a, b, base, mask = scene(24, 31, "photograph")
+    out = ops.gaussian_poisson(*(torch.from_numpy(v) for v in (a, b, mask, base)))
+    assert isinstance(out, torch.Tensor)
+    assert np.array_equal(out.numpy(), ops.gaussian_poisson(a, b, mask, base))
+    with pytest.raises(DTypeError, match="bfloat16"):
+        ops.gaussian_poisson(*(torch.from_numpy(v).bfloat16() for v in (a, b, mask, base)))
+
+
+def test_deterministic_whatever_the_threads():
+    images = [to_dtype(v, "uint8") for v in scene(301, 437, "photograph")[:3]]
+    mask = scene(301, 437, "photograph")[3]
+    threads = pyharmony.get_num_threads()
+    try:
+        for weight in (1.0, 0.01):
+            for pinned in (False, True):
+                results = []
+                for n in (1, 2, 5, 2):
+                    pyharmony.set_num_threads(n)
+                    results.append(
+                        ops.gaussian_poisson(
+                            images[0].astype("float32"), images[1].astype("float32"), mask,
+                            images[2].astype("float32"), color_weight=weight, preserve_background=pinned,
+                        )
+                    )  # fmt: skip
+                assert all(np.array_equal(results[0], r) for r in results[1:])
+    finally:
+        pyharmony.set_num_threads(threads)
+
+
+def test_inputs_are_not_changed():
+    images = [to_dtype(v, "uint8") for v in scene(50, 60, "photograph")]
+    copies = [v.copy() for v in images]
+    for v in images:
+        v.flags.writeable = False
+    images[3] = images[3] * 255
+    for weight in (1.0, 0.0):
+        ops.gaussian_poisson(*(images[i] for i in (0, 1, 3, 2)), color_weight=weight)
+    assert all(np.array_equal(v, c) for v, c in zip(images[:3], copies[:3]))
+
+
+def test_empty_and_full_masks():
+    a, b, base, mask = (to_dtype(v, "uint8") for v in scene(30, 40, "photograph"))
+    nothing, everything = np.zeros((30, 40), bool), np.ones((30, 40), bool)
+    assert np.array_equal(ops.gaussian_poisson(a, b, nothing, base, preserve_background=True), b)
+    for weight in (0.0, 1.0):
+        assert np.array_equal(
+            ops.gaussian_poisson(a, b, everything, base, color_weight=weight, preserve_background=True),
+            ops.gaussian_poisson(a, b, everything, base, color_weight=weight),
+        )
+
+
+def test_working_memory():
+    """solver.md 6.10: fused Chebyshev one megabyte a thread, multigrid 24 bytes a pixel and channel."""
+    images = [to_dtype(v, "uint8") for v in scene(1080, 1920, "photograph")]
+    a, b, base, mask = images[0], images[1], images[2], images[3] * 255
+    _, info = ops.gaussian_poisson(a, b, mask, base, method="chebyshev", return_info=True)
+    assert info.peak_bytes <= 2**20 * pyharmony.get_num_threads()
+    _, info = ops.gaussian_poisson(a, b, mask, base, method="multigrid", color_weight=0.01, return_info=True)
+    assert info.peak_bytes <= 24 * a.size
+
+
+BAD = [
+    ("shape of src", dict(src=np.zeros((9, 8, 3), "uint8")), ShapeError, "src"),
+    ("channels of base", dict(base=np.zeros((8, 8, 1), "uint8")), ShapeError, "base"),
+    ("shape of mask", dict(mask=np.ones((8, 9), bool)), ShapeError, "mask"),
+    ("dtype of src", dict(src=np.zeros((8, 8, 3), "float32")), DTypeError, "src"),
+    ("bool image", dict(src=np.zeros((8, 8, 3), bool)), DTypeError, "src"),
+    ("integer image", dict(dst=np.zeros((8, 8, 3), "int32")), DTypeError, "dst"),
+    ("a list", dict(src=[[1]]), DTypeError, "src"),
+    ("no pixels", dict(src=np.zeros((0, 8, 3), "uint8")), ShapeError, "src"),
+    ("dtype of base", dict(base=np.zeros((8, 8, 3), "uint16")), ArgumentError, "base"),
+    ("mask of 0 and 1", dict(mask=np.eye(8, dtype="uint8")), MaskError, "mask"),
+    ("mask above 1", dict(mask=np.full((8, 8), 1.5)), MaskError, "mask"),
+    ("mask with NaN", dict(mask=np.full((8, 8), np.nan)), MaskError, "mask"),
+    ("negative weight", dict(color_weight=-0.5), ArgumentError, "color_weight"),
+    ("NaN weight", dict(color_weight=float("nan")), ArgumentError, "color_weight"),
+    ("weight as text", dict(color_weight="1"), DTypeError, "color_weight"),
+    ("map of weights, shape", dict(color_weight=np.ones((4, 4))), ShapeError, "color_weight"),
+    ("map of weights, negative", dict(color_weight=-np.eye(8)), ArgumentError, "color_weight"),
+    ("sigma", dict(sigma=1.0), ArgumentError, "sigma"),
+    ("method", dict(method="jacobi"), ArgumentError, "method"),
+    ("dct with pinned pixels", dict(method="dct", preserve_background=True), ArgumentError, "method"),
+    ("chebyshev at weight 0", dict(method="chebyshev", color_weight=0), ArgumentError, "method"),
+    ("tolerance", dict(tolerance=0), ArgumentError, "tolerance"),
+]
+
+
+@pytest.mark.parametrize(("change", "error", "name"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
+def test_bad_input(change, error, name):
+    half = np.zeros((8, 8), bool)
+    half[2:5, 2:5] = True
+    args = dict(src=np.ones((8, 8, 3), "uint8"), dst=np.zeros((8, 8, 3), "uint8"), mask=half)
+    args["base"] = args["dst"]
+    args.update(change)
+    with pytest.raises(error, match=f"^{name}: "):
+        ops.gaussian_poisson(**args)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_nan_is_named_where_it_is_used(bad):
+    a, b, base, mask = (v.astype("float32") for v in scene(20, 20, "photograph"))
+    broken = a.copy()
+    broken[3, 10, 1] = bad
+    with pytest.raises(ArgumentError, match=r"^src: .*\[3, 10, 1\]"):
+        ops.gaussian_poisson(broken, b, mask, base)
+    far = b.copy()
+    far[0, 0] = bad  # outside the mask and not next to it
+    out = ops.gaussian_poisson(a, far, mask, base, preserve_background=True)
+    assert np.array_equal(out[0, 0], far[0, 0], equal_nan=True) and np.isfinite(out[mask > 0]).all()
