@@ -1,7 +1,6 @@
 """Exact answers and certified errors, in float64 NumPy and SciPy, in 8-bit levels.
 
-Nothing here calls the code that is measured, except `certified` distances, which are measured
-to an answer with a certificate of its own.
+Nothing here calls the code that is measured.
 """
 
 from __future__ import annotations
@@ -29,22 +28,24 @@ def right_hand_side(src: Any, dst: Any, mask: Any, base: Any, color_weight: floa
 
 
 def gaussian_poisson_dct(
-    src: Any, dst: Any, mask: Any, base: Any, *, color_weight: float = 1.0, sigma: float = 0.5
+    src: Any, dst: Any, mask: Any, base: Any, *, color_weight: float = 1.0, sigma: float = 0.5, reference: bool = False
 ) -> Float64:
-    """The whole-image solve by a float64 cosine transform, [H, W, C]."""
+    """The whole-image solve by a float64 cosine transform, [H, W, C]; reference: with GP-GAN's taps."""
     b = right_hand_side(src, dst, mask, base, color_weight)
-    p = eigenvalues(*b.shape[:2], color_weight, *gaussian_taps(sigma))
+    p = eigenvalues(*b.shape[:2], color_weight, *gaussian_taps(sigma, normalize=not reference))
     b = scipy.fft.dctn(b, axes=(0, 1), norm="ortho", workers=2, overwrite_x=True)
     b /= p[..., None]
     return scipy.fft.idctn(b, axes=(0, 1), norm="ortho", workers=2, overwrite_x=True)
 
 
-def certified_gaussian_poisson(x: Any, b: Float64, color_weight: float, sigma: float = 0.5) -> float:
+def certified_gaussian_poisson(
+    x: Any, b: Float64, color_weight: float, sigma: float = 0.5, *, reference: bool = False
+) -> float:
     """A bound of the error of x: the residual over the row excess of A, see docs/gaussian_poisson.md.
 
     A = L + c G is strictly diagonally dominant by rows for c w0 w1 <= 1, with the excess below.
     """
-    w0, w1 = gaussian_taps(sigma)
+    w0, w1 = gaussian_taps(sigma, normalize=not reference)
     if color_weight * w0 * w1 > 1:
         raise ValueError(f"color_weight: {color_weight}, the bound needs color_weight w0 w1 <= 1")
     excess = color_weight * (w0**2 + 4 * w0 * w1 - 4 * w1**2)
