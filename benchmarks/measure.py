@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
 from peers import Peer
 
 
@@ -113,7 +114,7 @@ class Target:
     def meets(self, limit: float | None) -> bool | None:
         if self.value is None or limit is None:
             return None
-        return self.value >= limit if self.higher_is_better else self.value <= limit
+        return bool(self.value >= limit if self.higher_is_better else self.value <= limit)
 
 
 class Ledger:
@@ -134,12 +135,12 @@ class Ledger:
                 group, problem, name, version, against is None, timing.summary(),
                 None if against is None else ratio(timing, against, "wall"),
                 None if against is None else ratio(timing, against, "cpu"),
-                **columns,
+                **{k: float(v) if isinstance(v, (int, float, np.floating)) else v for k, v in columns.items()},
             )
         )  # fmt: skip
 
     def target(self, name: str, value: float | None, floor: float, goal: float | None, unit: str, **more: Any) -> None:
-        self.targets.append(Target(name, value, floor, goal, unit, **more))
+        self.targets.append(Target(name, None if value is None else float(value), floor, goal, unit, **more))
 
     def available(self, peer: Peer) -> bool:
         if not peer.available:
