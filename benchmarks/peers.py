@@ -171,11 +171,12 @@ def sparse_system(src: Any, dst: Any, mask: Any) -> tuple[Any, Float64]:
     return poisson_matrix(mask), poisson_right_hand_side(src, dst, mask)
 
 
-def splu(matrix: Any, b: Float64) -> Float64:
-    """[n, C] to rounding error."""
+def splu(matrix: Any, b: Float64) -> tuple[Float64, Any]:
+    """[n, C] to rounding error, and the factors."""
     from scipy.sparse.linalg import splu as factor
 
-    return factor(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}).solve(b)
+    factors = factor(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    return factors.solve(b), factors
 
 
 def pyamg(matrix: Any, b: Float64, tolerance: float = 1e-4) -> Float64:

@@ -63,7 +63,8 @@ def markdown(results: dict[str, Any]) -> str:
     for row in results["rows"]:
         groups.setdefault(row["group"], []).append(row)
     problems = list(dict.fromkeys(row["problem"] for row in results["rows"]))
-    for group, rows in groups.items():
+    # Comparisons first.
+    for group, rows in sorted(groups.items(), key=lambda item: all(r["ours"] for r in item[1])):
         rows.sort(key=lambda r: (problems.index(r["problem"]), not r["ours"]))
         cells = []
         for r in rows:
