@@ -38,6 +38,43 @@ double residual(const ArrayView& src, const ArrayView& dst, const ArrayView& mas
   return HM_SIMD_CALL(gaussian_poisson_residual, params);
 }
 
+py::dict chebyshev(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
+                   const ArrayView& base, const ArrayView& out, double weight,
+                   const std::optional<ArrayView>& weight_map, double w0, double w1,
+                   bool preserve_background, double tolerance, const std::optional<ArrayView>& rhs,
+                   int max_steps, std::int64_t strip_floats, std::int64_t segment_rows) {
+  gp::ChebyshevParams params;
+  params.problem.src = as_image(src, "src");
+  params.problem.dst = as_image(dst, "dst");
+  params.problem.mask = as_image(mask, "mask");
+  params.problem.base = as_image(base, "base");
+  if (weight_map) params.problem.weight_map = as_image(*weight_map, "weight_map");
+  if (rhs) params.problem.rhs = as_image(*rhs, "rhs");
+  params.problem.weight = weight;
+  params.problem.w0 = w0;
+  params.problem.w1 = w1;
+  params.problem.preserve_background = preserve_background;
+  HM_CHECK(out.writable, "out: the array is read-only");
+  params.out = as_image(out, "out");
+  params.tolerance = tolerance;
+  params.max_steps = max_steps;
+  if (strip_floats > 0) params.strip_floats = strip_floats;
+  if (segment_rows > 0) params.segment_rows = segment_rows;
+  gp::ChebyshevResult result;
+  {
+    py::gil_scoped_release release;
+    result = gp::chebyshev(params);
+  }
+  py::dict info;
+  info["steps"] = result.steps;
+  info["total_steps"] = result.total_steps;
+  info["residual"] = result.residual;
+  info["max_error"] = result.max_error;
+  info["converged"] = result.converged;
+  info["peak_bytes"] = result.peak_bytes;
+  return info;
+}
+
 }  // namespace
 
 void bind_gaussian_poisson(py::module_& m) {
@@ -45,6 +82,11 @@ void bind_gaussian_poisson(py::module_& m) {
         py::arg("base"), py::arg("x"), py::kw_only(), py::arg("weight"), py::arg("weight_map"),
         py::arg("w0"), py::arg("w1"), py::arg("preserve_background"), py::arg("gradients"),
         py::arg("out"), py::call_guard<py::gil_scoped_release>());
+  m.def("gaussian_poisson_chebyshev", &chebyshev, py::arg("src"), py::arg("dst"), py::arg("mask"),
+        py::arg("base"), py::arg("out"), py::kw_only(), py::arg("weight"), py::arg("weight_map"),
+        py::arg("w0"), py::arg("w1"), py::arg("preserve_background"), py::arg("tolerance"),
+        py::arg("rhs"), py::arg("max_steps"), py::arg("strip_floats") = 0,
+        py::arg("segment_rows") = 0);
 }
 
 }  // namespace pyharmony

@@ -8,6 +8,8 @@
 #include <new>
 #include <utility>
 
+#include <sys/mman.h>
+
 namespace pyharmony {
 
 // Bytes of scratch a solve holds now and held at most; Buffer updates it where one is given.
@@ -26,13 +28,18 @@ struct MemoryMeter {
 template <typename T>
 class Buffer {
  public:
-  static constexpr std::size_t kAlignment = 64;
+  static constexpr std::size_t kAlignment = 64, kHugePage = std::size_t(1) << 21;
 
   Buffer() = default;
   explicit Buffer(std::size_t count, MemoryMeter* meter = nullptr) : count_(count), meter_(meter) {
-    const std::size_t bytes = (count * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
-    data_ = static_cast<T*>(std::aligned_alloc(kAlignment, bytes ? bytes : kAlignment));
+    // Large blocks ask for huge pages: the first touch of small ones costs as much as a pass.
+    const std::size_t unit = count * sizeof(T) < 2 * kHugePage ? kAlignment : kHugePage;
+    const std::size_t bytes = (count * sizeof(T) + unit - 1) / unit * unit;
+    data_ = static_cast<T*>(std::aligned_alloc(unit, bytes ? bytes : unit));
     if (data_ == nullptr) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+    if (unit == kHugePage) madvise(data_, bytes, MADV_HUGEPAGE);
+#endif
     if (meter_) meter_->add(static_cast<std::int64_t>(count_ * sizeof(T)));
   }
   Buffer(Buffer&& other) noexcept { swap(other); }

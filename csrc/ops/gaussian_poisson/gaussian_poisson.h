@@ -43,6 +43,29 @@ struct ResidualParams {
   ImageView out;  // [H, W, C] float32 or float64; data is null where only the maximum is wanted
 };
 
+struct ChebyshevParams {
+  Problem problem;  // gradients: source only; with rhs, src, dst and base are not looked at, the
+                    // iteration starts at zero and known pixels are zero
+  ImageView out;    // [H, W, C], any image dtype
+  double tolerance = 0;  // of the answer before it is rounded to out's dtype, in the native unit
+  int max_steps = 0;
+  std::int64_t strip_floats = 768, segment_rows = 256;  // size of a tile; moves no bit of the answer
+};
+
+struct ChebyshevResult {
+  int steps = 0;         // of the run that made the answer, the closing damped step not counted
+  int total_steps = 0;   // of all runs
+  double residual = 0;   // a bound of |b - A x| of the answer
+  double max_error = 0;  // a bound of |x - x*|, before rounding to out's dtype
+  bool converged = false;
+  std::int64_t peak_bytes = 0;  // scratch
+};
+
+// Chebyshev iteration in float32 with a certified error. It runs the steps that photographs
+// need; where the bound then exceeds the tolerance it runs again with as many as the bound asks
+// for. Not converged: max_steps, or float32's rounding, stand above the tolerance.
+ChebyshevResult chebyshev(const ChebyshevParams& params);
+
 }  // namespace pyharmony::gaussian_poisson
 
 namespace pyharmony {

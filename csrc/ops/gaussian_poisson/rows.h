@@ -14,33 +14,60 @@ namespace pyharmony::HM_SIMD_NS {
 
 // Row y of an image, [W, C], in its native unit.
 template <typename Real>
-inline void load_row(const ImageView& image, std::int64_t y, Real* __restrict out) {
+inline void load_row(const ImageView& image, std::int64_t y, Real* out) {
   dispatch_image(image.dtype, "image", [&](auto tag) {
     using T = typename decltype(tag)::type;
+    // Locals: what a byte is stored to or read from could otherwise be the captured pointers.
     const T* __restrict row = image.at<T>(y, 0, 0);
-    const std::int64_t w = image.width, c = image.channels;
-    if (image.channel_stride == 1 && image.col_stride == c) {
-      for (std::int64_t i = 0; i < w * c; ++i) out[i] = to_real<Real>(row[i]);
+    Real* __restrict to = out;
+    const std::int64_t w = image.width, c = image.channels, n = w * c;
+    const std::int64_t col_stride = image.col_stride, channel_stride = image.channel_stride;
+    if (channel_stride == 1 && col_stride == c) {
+      for (std::int64_t i = 0; i < n; ++i) to[i] = to_real<Real>(row[i]);
     } else {
       for (std::int64_t k = 0; k < c; ++k) {
-        const T* __restrict plane = row + k * image.channel_stride;
-        for (std::int64_t x = 0; x < w; ++x) out[x * c + k] = to_real<Real>(plane[x * image.col_stride]);
+        const T* __restrict plane = row + k * channel_stride;
+        for (std::int64_t x = 0; x < w; ++x) to[x * c + k] = to_real<Real>(plane[x * col_stride]);
       }
     }
   });
 }
 
+namespace detail {
+
+template <int kChannels, typename Real, typename T>
+inline void repeat_mask(const T* __restrict row, std::int64_t stride, std::int64_t width,
+                        std::int64_t channels, Real range, Real* __restrict out) {
+  const std::int64_t c = kChannels ? kChannels : channels;
+  constexpr std::int64_t kBlock = 64;
+  Real values[kBlock];
+  for (std::int64_t x0 = 0; x0 < width; x0 += kBlock) {
+    const std::int64_t n = width - x0 < kBlock ? width - x0 : kBlock;
+    if (stride == 1) {
+      for (std::int64_t x = 0; x < n; ++x) values[x] = to_real<Real>(row[x0 + x]) / range;
+    } else {
+      for (std::int64_t x = 0; x < n; ++x) values[x] = to_real<Real>(row[(x0 + x) * stride]) / range;
+    }
+    for (std::int64_t x = 0; x < n; ++x) {
+      for (std::int64_t k = 0; k < c; ++k) out[(x0 + x) * c + k] = values[x];
+    }
+  }
+}
+
+}  // namespace detail
+
 // Row y of a mask, scaled to [0, 1], each pixel repeated for `channels`.
 template <typename Real>
-inline void load_mask_row(const ImageView& mask, std::int64_t y, std::int64_t channels,
-                          Real* __restrict out) {
+inline void load_mask_row(const ImageView& mask, std::int64_t y, std::int64_t channels, Real* out) {
   const Real range = static_cast<Real>(dtype_range(mask.dtype));
   dispatch_any(mask.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    const T* __restrict row = mask.at<T>(y, 0, 0);
-    for (std::int64_t x = 0; x < mask.width; ++x) {
-      const Real value = to_real<Real>(row[x * mask.col_stride]) / range;
-      for (std::int64_t k = 0; k < channels; ++k) out[x * channels + k] = value;
+    const T* row = mask.at<T>(y, 0, 0);
+    switch (channels) {
+      case 1: return detail::repeat_mask<1>(row, mask.col_stride, mask.width, 1, range, out);
+      case 3: return detail::repeat_mask<3>(row, mask.col_stride, mask.width, 3, range, out);
+      case 4: return detail::repeat_mask<4>(row, mask.col_stride, mask.width, 4, range, out);
+      default: return detail::repeat_mask<0>(row, mask.col_stride, mask.width, channels, range, out);
     }
   });
 }

@@ -1,0 +1,86 @@
+"""Checks an installed pyharmony from outside its sources: python check_installed.py FOLDER_IT_SHOULD_BE_IN."""
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+HEAVY = {"torch", "cupy", "cv2", "scipy", "PIL", "matplotlib"}
+# What any Linux with a C++ runtime has.
+SYSTEM_LIBRARIES = {
+    "libstdc++.so.6",
+    "libgcc_s.so.1",
+    "libc.so.6",
+    "libm.so.6",
+    "libpthread.so.0",
+    "ld-linux-x86-64.so.2",
+}
+
+BLEND = """
+import sys
+import numpy as np
+import pyharmony
+from pyharmony import blend
+
+rng = np.random.default_rng(0)
+src, dst = (rng.integers(0, 256, (97, 131, 3), np.uint8) for _ in range(2))
+mask = np.zeros((97, 131), np.uint8)
+mask[20:70, 30:101] = 255
+results = {}
+for name in getattr(blend, "__all__", ()):
+    results[name] = getattr(blend, name)(src, dst, mask)
+    assert results[name].dtype == dst.dtype and results[name].shape == dst.shape, name
+    assert np.array_equal(results[name][mask == 0], dst[mask == 0]), name
+np.savez(sys.argv[1], **results)
+print(pyharmony.simd_level(), *results)
+"""
+
+
+def main() -> None:
+    start = time.perf_counter()
+    import pyharmony.blend
+
+    seconds = time.perf_counter() - start
+    loaded = {name.partition(".")[0] for name in sys.modules} & HEAVY
+    assert not loaded, f"import pyharmony.blend loads {loaded}"
+    place, expected = Path(pyharmony.__file__).resolve(), Path(sys.argv[1]).resolve()
+    assert place.is_relative_to(expected), f"{place} is not in {expected}"
+
+    from pyharmony import _C
+
+    module = Path(_C.__file__)
+    listing = subprocess.run(["readelf", "-d", str(module)], capture_output=True, text=True, check=True).stdout
+    needed = {line.rpartition("[")[2].rstrip("]") for line in listing.splitlines() if "(NEEDED)" in line}
+    assert needed <= SYSTEM_LIBRARIES, f"{module} needs {needed - SYSTEM_LIBRARIES}"
+
+    folder = place.parent
+    for name in ("py.typed", "_C.pyi"):
+        assert (folder / name).is_file(), name
+    shipped = [str(path) for path in importlib.metadata.files("pyharmony") or ()]
+    strangers = [p for p in shipped if p.startswith(("tests/", "csrc/", "benchmarks/")) or p.endswith((".cpp", ".cu"))]
+    assert not strangers, strangers
+
+    reference, shown = None, []
+    for level in ("baseline", "avx2", "avx512"):
+        output = Path(__file__).with_name(f"{level}.npz")
+        done = subprocess.run(
+            [sys.executable, "-c", BLEND, str(output)],
+            env={**os.environ, "PYHARMONY_SIMD": level}, capture_output=True, text=True,
+        )  # fmt: skip
+        if "is not available here" in done.stderr and level != "baseline":
+            continue
+        assert done.returncode == 0, done.stderr
+        shown.append(done.stdout.strip())
+        results = dict(np.load(output))
+        reference = reference or results
+        for name, image in results.items():
+            assert np.abs(image.astype(int) - reference[name]).max() <= 1, f"{name}: {level} differs from baseline"
+    print(f"{place}\nimport pyharmony.blend: {1000 * seconds:.0f} ms beyond NumPy; needs {', '.join(sorted(needed))}")
+    print("\n".join(f"blended with {line}" for line in shown))
+
+
+main()

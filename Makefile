@@ -1,0 +1,89 @@
+# make help lists the targets. Everything lives in .venv, build and artifacts; a second run does only what changed.
+PYTHON ?= python3
+VENV ?= .venv
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+export PYTHON
+# Build isolation installs through the same versions (the second name is the one of newer pips).
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip
+INSTALL := $(PIP) install -q -c constraints.txt
+STAMPS := $(VENV)/stamps
+NATIVE_SOURCES := setup.py CMakeLists.txt $(shell find csrc -type f 2>/dev/null)
+CXX_SOURCES := $(shell find csrc tests -name third_party -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print 2>/dev/null)
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help setup demo test test-full lint format bench sheets sanitize api-snapshot clean FORCE
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+
+$(STAMPS)/venv:
+	@sh tools/check_tools.sh
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/build-tools: constraints.txt $(STAMPS)/venv
+	@$(INSTALL) cmake ninja pybind11 setuptools wheel
+	@touch $@
+
+# The module is built again when it is not there, whatever the stamp says.
+$(STAMPS)/package: pyproject.toml $(NATIVE_SOURCES) $(STAMPS)/build-tools $(if $(wildcard pyharmony/_C.*.so),,FORCE)
+	@sh tools/check_tools.sh
+	@echo "building and installing pyharmony (editable)"
+	@$(INSTALL) --no-build-isolation -e '.[demo]'
+	@touch $@
+
+$(STAMPS)/dev: pyproject.toml constraints.txt | $(STAMPS)/package
+	@echo "installing what development needs"
+	@$(INSTALL) --no-build-isolation -e '.[dev]'
+	@touch $@
+
+setup: $(STAMPS)/package $(STAMPS)/dev ## .venv with everything for development
+
+demo: $(STAMPS)/package ## blends real photographs into artifacts/demo, after all the set-up that needs
+	@$(BIN)/python examples/demo.py -o artifacts/demo
+
+test: setup ## the tests, at most ten minutes on two cores
+	@PYHARMONY_CHECK_SKIPS=1 $(PYTEST) tests
+
+test-full: setup sanitize ## the long forms: 2,000 cases for each property, sanitizers, everything
+	@PYHARMONY_CHECK_SKIPS=1 HYPOTHESIS_PROFILE=full $(PYTEST) tests -m ''
+
+lint: setup ## style, types, import rules
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/clang-format --dry-run -Werror $(CXX_SOURCES)
+	$(BIN)/lint-imports --no-logo
+
+format: setup ## writes what lint asks for
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+	$(BIN)/clang-format -i $(CXX_SOURCES)
+
+bench: setup ## speed and error beside the peers: table, JSON and plot in artifacts/bench
+	@mkdir -p artifacts/bench
+	@$(PYTEST) benchmarks --benchmark-json artifacts/bench/benchmarks.json
+	@$(BIN)/python benchmarks/report.py artifacts/bench/benchmarks.json --out artifacts/bench
+
+sheets: setup ## contact sheets of the shared photographs in artifacts/sheets
+	@$(BIN)/python examples/sheets.py --out artifacts/sheets
+
+sanitize: setup ## the tests of the kernels under AddressSanitizer and UBSan; SHORT=1 for the short form
+	@sh tools/sanitize.sh $(BIN)/python
+
+api-snapshot: setup ## writes the public names and signatures to tests/api_snapshot.txt
+	@$(BIN)/python tests/test_api_snapshot.py
+
+clean: ## removes .venv, build, artifacts and the module
+	rm -rf $(VENV) build dist artifacts pyharmony.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .import_linter_cache pyharmony/_C.*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,47 @@
+// Between the driver of the Chebyshev solver and its kernel.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/simd.h"
+#include "ops/gaussian_poisson/gaussian_poisson.h"
+
+namespace pyharmony::gaussian_poisson {
+
+// x_next = x + momentum (x - x_before) + step (b - A x)
+struct ChebyshevStep {
+  double momentum, step;
+};
+
+// One run over the image: all steps, then x += damping (b - A x), rounded into out.
+struct ChebyshevPass {
+  const Problem* problem;
+  ImageView out;
+  std::vector<ChebyshevStep> steps;
+  double damping;
+  double excess_slope;  // with a map, row i of A has at least the excess slope * c_i
+  bool want_norm;  // the Euclidean norm of r as well
+  MemoryMeter* meter;
+  std::int64_t strip_floats, segment_rows;  // size of a tile; the answer does not depend on it
+};
+
+// r = b - A x before the last update, over the unknown pixels.
+struct ChebyshevMeasure {
+  double residual = 0;         // max |r|
+  double scaled_residual = 0;  // max |r| / (row excess of A); with a map only
+  double norm = 0;             // |r|_2 over all channels, where asked for
+  double largest = 0;          // max |x| before the last update
+  double image_low = 0, image_high = 0;  // range of src and dst, zero included
+  double largest_base = 0;     // max |base|, or of rhs
+};
+
+}  // namespace pyharmony::gaussian_poisson
+
+namespace pyharmony {
+
+HM_SIMD_DECLARE(gaussian_poisson::ChebyshevMeasure gaussian_poisson_chebyshev_pass(
+    const gaussian_poisson::ChebyshevPass& pass))
+
+}  // namespace pyharmony

@@ -1,0 +1,65 @@
+"""Resampling by two between pyramid levels, in float64 NumPy.
+
+Pixels are cells: pixel j of a level covers the pixels 2j and 2j + 1 of the finer one, so n pixels
+become ceil(n / 2) and nothing shifts. Going down smooths by a Gaussian (cut at 4 sigma, sum one)
+and takes the mean of 2 x 2 pixels, the image continuing by half-sample mirroring. Going up is
+Keys' cubic convolution (Cubic Convolution Interpolation for Digital Image Processing, 1981, eq.
+15, a = -1/2) at the cell centres, the image continuing by its border pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Float64 = npt.NDArray[np.float64]
+
+
+def _along(x: Float64, axis: int, matrix: Float64) -> Float64:
+    return np.moveaxis(np.tensordot(matrix, x, (1, axis)), 0, axis)
+
+
+def _down_matrix(n: int, sigma: float) -> Float64:
+    """[ceil(n / 2), n]."""
+    radius = int(4 * sigma + 0.5)
+    q = np.arange(-radius, radius + 1)
+    taps = np.exp(-0.5 * (q / sigma) ** 2) if radius else np.ones(1)
+    matrix = np.zeros(((n + 1) // 2, n))
+    for j in range(len(matrix)):
+        for centre in (2 * j, 2 * j + 1):
+            for offset, weight in zip(q, taps / taps.sum(), strict=True):
+                i = (centre + offset) % (2 * n)
+                matrix[j, i if i < n else 2 * n - 1 - i] += weight / 2
+    return matrix
+
+
+def _up_matrix(n: int) -> Float64:
+    """[n, ceil(n / 2)]."""
+    cells = (n + 1) // 2
+    matrix = np.zeros((n, cells))
+    for i in range(n):
+        position = (i + 0.5) / 2 - 0.5
+        for j in range(int(np.floor(position)) - 1, int(np.floor(position)) + 3):
+            d = abs(position - j)
+            weight = 1.5 * d**3 - 2.5 * d**2 + 1 if d <= 1 else -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
+            matrix[i, min(max(j, 0), cells - 1)] += weight
+    return matrix
+
+
+def downsample(image: Any, smooth_sigma: float = 1.0) -> Float64:
+    """image [H, W, ...] -> [ceil(H / 2), ceil(W / 2), ...]."""
+    x = np.asarray(image, np.float64)
+    return _along(_along(x, 0, _down_matrix(x.shape[0], smooth_sigma)), 1, _down_matrix(x.shape[1], smooth_sigma))
+
+
+def downsample_mask(mask: Any) -> Float64:
+    """mask [H, W] in [0, 1] -> the share inside of each cell's pixels, [ceil(H / 2), ceil(W / 2)]."""
+    return downsample(mask, 0.0)
+
+
+def upsample(image: Any, shape: tuple[int, int]) -> Float64:
+    """image [ceil(H / 2), ceil(W / 2), ...] -> [H, W, ...], shape being (H, W)."""
+    x = np.asarray(image, np.float64)
+    return _along(_along(x, 0, _up_matrix(shape[0])), 1, _up_matrix(shape[1]))

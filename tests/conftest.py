@@ -1,0 +1,110 @@
+"""What the tests share: data, profiles of Hypothesis, instruction sets, thread counts, the list of expected skips."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+
+import pyharmony
+from pyharmony._native import native
+
+ROOT = Path(__file__).resolve().parent.parent
+EXPECTED_SKIPS = Path(__file__).with_name("expected_skips.txt")
+
+# The same cases every time, but for the full profile. Times are measured in benchmarks/, not here.
+hypothesis.settings.register_profile("short", max_examples=10, deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile("default", max_examples=40, deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile(
+    "full", max_examples=2000, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The repository's root."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The shared pictures and reference vectors: $PYHARMONY_DATA, or shared/data beside the repository."""
+    path = Path(os.environ.get("PYHARMONY_DATA") or ROOT.parent / "shared" / "data")
+    if not path.is_dir():
+        pytest.skip("shared data not found")
+    return path
+
+
+@pytest.fixture(params=["baseline", "avx2", "avx512"])
+def simd(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Runs the test once with the kernels of each instruction set that this processor has."""
+    before = native.simd_level()
+    try:
+        native.set_simd_level(request.param)
+    except ValueError:
+        pytest.skip(f"{request.param} is not available on this processor")
+    yield request.param
+    native.set_simd_level(before)
+
+
+@pytest.fixture(params=[1, 2, 5], ids=lambda n: f"{n}threads")
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Runs the test with one thread, two, and more than a small machine has."""
+    before = pyharmony.get_num_threads()
+    pyharmony.set_num_threads(request.param)
+    yield request.param
+    pyharmony.set_num_threads(before)
+
+
+class ExpectedSkips:
+    """Fails the run for a skip or expected failure that tests/expected_skips.txt does not name with its reason."""
+
+    def __init__(self, path: Path) -> None:
+        lines = (line.strip() for line in path.read_text().splitlines())
+        rules = [line.partition(" | ") for line in lines if line and not line.startswith("#")]
+        self.rules = [(name.strip(), reason.strip()) for name, _, reason in rules]
+        self.unexpected: list[tuple[str, str]] = []
+
+    def check(self, name: str, reason: str) -> None:
+        def fits(text: str, pattern: str) -> bool:
+            return text == pattern or fnmatch.fnmatchcase(text, pattern)
+
+        if not any(fits(name, a) and fits(reason, b) for a, b in self.rules):
+            self.unexpected.append((name, reason))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped:
+            self.check(report.nodeid, _reason(report))
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.skipped:
+            self.check(report.nodeid, _reason(report))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.unexpected and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self.unexpected:
+            terminalreporter.section("skips that tests/expected_skips.txt does not name", red=True)
+            for name, reason in self.unexpected:
+                terminalreporter.write_line(f"{name} | {reason}")
+
+
+def _reason(report: Any) -> str:
+    if hasattr(report, "wasxfail"):
+        return f"xfail: {report.wasxfail}"
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if os.environ.get("PYHARMONY_CHECK_SKIPS") == "1":
+        config.pluginmanager.register(ExpectedSkips(EXPECTED_SKIPS), "expected-skips")

@@ -1,0 +1,82 @@
+"""The public names and signatures are those of tests/api_snapshot.txt; `make api-snapshot` writes that file."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.house
+
+SNAPSHOT = Path(__file__).with_name("api_snapshot.txt")
+MODULES = ("pyharmony", "pyharmony.blend", "pyharmony.ops", "pyharmony.errors")
+
+
+class Unquoted(str):
+    """An annotation that is shown as it was written."""
+
+    __repr__ = str.__str__
+
+
+def signature(thing: Callable[..., object]) -> str:
+    found = inspect.signature(thing)
+
+    def shown(annotation: object) -> object:
+        return Unquoted(annotation) if isinstance(annotation, str) else annotation
+
+    parameters = [value.replace(annotation=shown(value.annotation)) for value in found.parameters.values()]
+    return str(found.replace(parameters=parameters, return_annotation=shown(found.return_annotation)))
+
+
+def describe(name: str, thing: object) -> Iterator[str]:
+    """A line for a function or value; for a class also its bases, fields, properties and methods."""
+    if inspect.isclass(thing):
+        bases = ", ".join(base.__name__ for base in thing.__bases__)
+        if issubclass(thing, BaseException):
+            yield f"class {name}({bases})"
+            return
+        yield f"class {name}{signature(thing)}"
+        for member, value in sorted(vars(thing).items()):
+            if member.startswith("_"):
+                continue
+            if isinstance(value, property):
+                yield f"    {member}: property"
+            elif isinstance(value, staticmethod | classmethod) or inspect.isfunction(value):
+                yield f"    {member}{signature(getattr(thing, member))}"
+    elif callable(thing):
+        yield f"{name}{signature(thing)}"
+    elif inspect.ismodule(thing):
+        yield f"module {name}"
+    else:
+        yield f"{name}: {type(thing).__name__}"
+
+
+def public_names(module: object) -> list[str]:
+    names = getattr(module, "__all__", None)
+    if names is None:
+        names = [name for name, thing in vars(module).items() if inspect.isclass(thing)]
+    return sorted(name for name in names if not name.startswith("_") or name == "__version__")
+
+
+def snapshot() -> str:
+    lines = []
+    for path in MODULES:
+        module = importlib.import_module(path)
+        for name in public_names(module):
+            lines.extend(describe(f"{path}.{name}", getattr(module, name)))
+    return "\n".join(lines) + "\n"
+
+
+def test_public_names_and_signatures_are_as_recorded() -> None:
+    recorded, found = SNAPSHOT.read_text(), snapshot()
+    difference = "\n".join(difflib.unified_diff(recorded.splitlines(), found.splitlines(), "recorded", "found", n=1))
+    assert found == recorded, f"if this is meant, run `make api-snapshot`\n{difference}"
+
+
+if __name__ == "__main__":
+    SNAPSHOT.write_text(snapshot())
+    print(f"wrote {SNAPSHOT}")

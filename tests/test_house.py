@@ -1,0 +1,311 @@
+"""The rules of the house: who may import whom, what the sources may hold, what an import costs."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.metadata
+import inspect
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.house
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "pyharmony"
+CSRC = ROOT / "csrc"
+
+HEAVY = ("torch", "cupy", "cv2", "scipy", "PIL", "matplotlib", "skimage")
+#: The packages that may import torch at all; the rest recognises a tensor by its type.
+TORCH_ROOMS = ("nn", "models", "losses", "training", "data", "metrics")
+
+
+def python_files(*folders: str) -> Iterator[Path]:
+    for folder in folders:
+        yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def native_files() -> Iterator[Path]:
+    for path in sorted(CSRC.rglob("*")):
+        if path.suffix in (".h", ".cpp", ".cu", ".cuh") and "third_party" not in path.parts:
+            yield path
+
+
+def run_python(code: str, **environment: str) -> str:
+    """Runs code in a fresh process, away from the repository; returns what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd="/", env={**os.environ, **environment}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# Imports
+
+
+def test_imports_point_one_way() -> None:
+    pytest.importorskip("importlinter", reason="import-linter is not installed")
+    code = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_logo=True))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"}
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_torch_is_imported_in_its_rooms_only() -> None:
+    for path in python_files("pyharmony"):
+        room = path.relative_to(PACKAGE).parts[0]
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module or ""]
+            if any(name.partition(".")[0] == "torch" for name in names):
+                assert room in TORCH_ROOMS, f"{path}:{node.lineno} imports torch"
+
+
+def test_native_rooms_include_downwards() -> None:
+    order = ["core", "device", "ops", "bindings"]
+    for path in native_files():
+        room, *rest = path.relative_to(CSRC).parts
+        for target in re.findall(r'^\s*#\s*include\s*"([^"]+)"', path.read_text(), re.MULTILINE):
+            target_room, *target_rest = target.split("/")
+            if room in order and target_room in order:
+                assert order.index(target_room) <= order.index(room), f"{path} includes {target}"
+            assert target_room != "emulator" or room == "emulator" or room == "device", f"{path} includes {target}"
+            if room == target_room == "ops" and rest[0] != target_rest[0]:
+                # Another op is used through its declarations, never through its device code or sources.
+                assert target.endswith(".h"), f"{path} includes {target}"
+
+
+def test_pybind11_stays_in_the_bindings() -> None:
+    for path in native_files():
+        if path.relative_to(CSRC).parts[0] != "bindings":
+            assert "pybind11" not in path.read_text(), path
+
+
+@pytest.mark.parametrize("module", ["pyharmony", "pyharmony.blend", "pyharmony.ops"])
+def test_import_is_light(module: str) -> None:
+    loaded = run_python(f"import sys, {module}; print(*sys.modules)").split()
+    assert not {name.partition(".")[0] for name in loaded} & set(HEAVY)
+
+
+def test_import_works_where_the_heavy_packages_are_absent() -> None:
+    absent = "; ".join(f"sys.modules[{name!r}] = None" for name in HEAVY)
+    run_python(f"import sys; {absent}; import pyharmony.blend, pyharmony.ops")
+
+
+# Names
+
+
+def test_an_op_has_its_six_places() -> None:
+    for folder in sorted(path for path in (CSRC / "ops").glob("*") if path.is_dir()):
+        op = folder.name
+        places = (
+            f"csrc/ops/{op}/{op}.h",
+            f"csrc/bindings/{op}.cpp",
+            f"pyharmony/ops/{op}.py",
+            f"pyharmony/reference/{op}.py",
+            f"tests/test_{op}.py",
+            f"benchmarks/bench_{op}.py",
+            f"docs/{op}.md",
+        )
+        missing = [place for place in places if not (ROOT / place).exists()]
+        assert not missing, f"{op} lacks {', '.join(missing)}"
+
+
+def public_packages() -> list[str]:
+    folders = [path.parent for path in python_files("pyharmony") if path.name == "__init__.py"]
+    return [".".join(folder.relative_to(ROOT).parts) for folder in folders]
+
+
+def test_no_module_has_the_name_of_a_public_callable_beside_it() -> None:
+    """A lazy import would replace the function by the module. ops and blend import eagerly, so their names stay."""
+    for name in public_packages():
+        if name in ("pyharmony.ops", "pyharmony.blend"):
+            continue
+        package = importlib.import_module(name)
+        for public in getattr(package, "__all__", ()):
+            if callable(getattr(package, public)):
+                folder = ROOT / name.replace(".", "/")
+                assert not (folder / f"{public}.py").exists(), f"{name}.{public}"
+                assert not (folder / public).is_dir(), f"{name}.{public}"
+
+
+#: A call of every public function and class: a new one needs a line here.
+CALLS = {
+    "pyharmony.get_num_threads": "()",
+    "pyharmony.set_num_threads": "(1)",
+    "pyharmony.simd_level": "()",
+    "pyharmony.has_cuda": "()",
+    "pyharmony.blend.alpha": "(src, dst, mask)",
+    "pyharmony.blend.laplacian": "(src, dst, mask)",
+    "pyharmony.blend.poisson": "(src, dst, mask)",
+    "pyharmony.blend.gaussian_poisson": "(src, dst, mask)",
+    "pyharmony.ops.gaussian_poisson": "(src, dst, mask, dst)",
+    "pyharmony.ops.poisson": "(src, dst, mask)",
+    "pyharmony.ops.PoissonSolver": "(mask)",
+}
+
+
+def public_callables() -> Iterator[str]:
+    for name in ("pyharmony", "pyharmony.blend", "pyharmony.ops"):
+        module = importlib.import_module(name)
+        for public in getattr(module, "__all__", ()):
+            thing = getattr(module, public)
+            if inspect.isfunction(thing) or (inspect.isclass(thing) and not hasattr(thing, "__dataclass_fields__")):
+                yield f"{name}.{public}"
+
+
+@pytest.mark.parametrize("name", sorted(public_callables()))
+def test_public_callables_work_twice_in_a_fresh_process(name: str) -> None:
+    assert name in CALLS, f"{name} has no line in CALLS"
+    module = name.rpartition(".")[0]
+    run_python(
+        f"import numpy as np, {module}\n"
+        "src, dst = (np.random.default_rng(i).integers(0, 256, (24, 31, 3), np.uint8) for i in range(2))\n"
+        "mask = np.zeros((24, 31), np.uint8); mask[6:18, 7:25] = 255\n"
+        f"for _ in range(2): {name}{CALLS[name]}\n"
+    )
+
+
+# Sources
+
+
+def test_nothing_unsafe_is_called() -> None:
+    banned = {"eval", "exec", "pickle.load", "pickle.loads", "yaml.load", "os.system", "marshal.loads", "__import__"}
+    for path in python_files("pyharmony", "examples", "benchmarks", "tools"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            name, where = ast.unparse(node.func), f"{path}:{node.lineno}"
+            arguments = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            assert name not in banned, f"{where} calls {name}"
+            assert name != "torch.load" or arguments.get("weights_only") == "True", f"{where}: weights_only=True"
+            assert name not in ("np.load", "numpy.load") or arguments.get("allow_pickle", "False") == "False", where
+            assert arguments.get("shell", "False") == "False", f"{where} runs a shell"
+
+
+def test_the_library_prints_nothing() -> None:
+    for path in python_files("pyharmony"):
+        if path.relative_to(PACKAGE).parts[0] == "cli":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                assert ast.unparse(node.func) not in ("print", "sys.stdout.write"), f"{path}:{node.lineno}"
+    for path in native_files():
+        assert not re.search(r"\bprintf\s*\(|std::cout|std::cerr", path.read_text()), path
+
+
+def test_sources_hold_no_paths_of_a_machine_and_nothing_left_to_do() -> None:
+    folders = ("pyharmony", "csrc", "tests", "benchmarks", "examples", "docs", "tools")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*")] + list(ROOT.iterdir())
+    suffixes = {".py", ".pyi", ".h", ".cpp", ".cu", ".cuh", ".md", ".toml", ".txt", ".sh", ".json"}
+    banned = re.compile(r"\b(TO[D]O|FIX[M]E)\b|/(home|root|Users|work)/")
+    for path in paths:
+        if path.is_file() and "third_party" not in path.parts and (path.suffix in suffixes or path.name == "Makefile"):
+            found = banned.search(path.read_text())
+            assert not found, f"{path} holds {found.group()!r}"
+
+
+def test_every_direct_dependency_is_pinned() -> None:
+    pinned = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    required = importlib.metadata.requires("pyharmony") or []
+    names = {re.match(r"[A-Za-z0-9._-]+", line).group().lower().replace("_", "-") for line in required}
+    assert names - {"pyharmony"} <= pinned
+
+
+# Build
+
+
+@pytest.mark.parametrize("level", ["baseline", "avx2", "avx512"])
+def test_a_kernel_copy_shows_its_own_namespace_only(level: str) -> None:
+    """An inline function compiled for AVX-512 must never be the one that the rest of the module calls."""
+    objects = sorted((ROOT / "build").glob(f"cmake-*/simd_{level}.o"))
+    if not objects:
+        pytest.skip("no object files of a build in this folder")
+    for path in objects:
+        listing = subprocess.run(
+            ["nm", "--defined-only", "--extern-only", "--format=posix", str(path)],
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        symbols = [line.split()[0] for line in listing.splitlines()]
+        assert symbols, path
+        assert [name for name in symbols if f"simd_{level}" not in name] == []
+
+
+def tools_in(folder: Path, *names: str) -> None:
+    folder.mkdir()
+    for name in names:
+        program = sys.executable if name == "python3" else shutil.which(name)
+        assert program, name
+        (folder / name).symlink_to(program)
+
+
+def check_tools(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["/bin/sh", str(ROOT / "tools" / "check_tools.sh")], env={"PATH": str(folder)}, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("missing", "package"),
+    [("python3", "python3"), ("g++", "g++"), ("ld", "binutils"), ("objcopy", "binutils")],
+)
+def test_a_missing_program_is_named_with_its_package(tmp_path: Path, missing: str, package: str) -> None:
+    tools_in(tmp_path / "bin", *({"python3", "g++", "as", "ld", "objcopy"} - {missing}))
+    done = check_tools(tmp_path / "bin")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "apt-get install" in done.stderr
+    assert package in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("part", "says"),
+    [("version_info", "3.10 is needed"), ("ensurepip", "python3-venv"), ("Python.h", "python3-dev")],
+)
+def test_a_python_that_lacks_a_part_is_named(tmp_path: Path, part: str, says: str) -> None:
+    tools_in(tmp_path / "bin", "g++", "as", "ld", "objcopy")
+    python = tmp_path / "bin" / "python3"
+    python.write_text(f'#!/bin/sh\ncase "$2" in *{part}*) exit 1 ;; esac\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    done = check_tools(tmp_path / "bin")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert says in done.stderr
+
+
+def test_nothing_missing_says_nothing(tmp_path: Path) -> None:
+    tools_in(tmp_path / "bin", "python3", "g++", "as", "ld", "objcopy")
+    done = check_tools(tmp_path / "bin")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_skip_that_is_not_expected_fails_the_run(tmp_path: Path) -> None:
+    tests = tmp_path / "tests"
+    tests.mkdir()
+    shutil.copy(ROOT / "tests" / "conftest.py", tests)
+    (tests / "expected_skips.txt").write_text("# a comment\n*test_it.py::test_a* | known *\n")
+    case = "import pytest\n\n@pytest.mark.parametrize('x', [1])\ndef test_a(x): pytest.skip({reason!r})\n"
+
+    def run(reason: str, check: str) -> subprocess.CompletedProcess[str]:
+        (tests / "test_it.py").write_text(case.format(reason=reason))
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)],
+            cwd=tmp_path, env={**os.environ, "PYHARMONY_CHECK_SKIPS": check}, capture_output=True, text=True,
+        )  # fmt: skip
+
+    assert run("known reason", "1").returncode == 0
+    assert run("a new reason", "0").returncode == 0
+    done = run("a new reason", "1")
+    assert done.returncode == 1
+    assert "test_it.py::test_a[1] | a new reason" in done.stdout

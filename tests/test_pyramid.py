@@ -1,0 +1,167 @@
+"""Halving and doubling of images and masks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import pyharmony
+from pyharmony._native import native
+from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
+from pyharmony.ops.pyramid import downsample, downsample_mask, upsample
+from pyharmony.reference import pyramid as reference
+
+DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
+LEVELS = ("baseline", "avx2", "avx512")
+
+
+def random_image(rng, shape, dtype="uint8"):
+    if np.dtype(dtype).kind == "u":
+        return rng.integers(0, np.iinfo(dtype).max, shape, endpoint=True).astype(dtype)
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def tolerance(image, taps):
+    """Sums of `taps` products along each axis in float32, of values up to the largest one."""
+    return 2 * (taps + 2) * np.finfo(np.float32).eps * float(np.abs(image.astype(np.float64)).max() + 1e-30)
+
+
+@pytest.fixture(params=LEVELS)
+def simd(request):
+    before = native.simd_level()
+    try:
+        native.set_simd_level(request.param)
+    except ValueError as error:
+        if "is not available here" in str(error):
+            pytest.skip(f"this processor has no {request.param}")
+        raise
+    yield request.param
+    native.set_simd_level(before)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    height=st.integers(1, 150),
+    width=st.integers(1, 400),
+    channels=st.integers(1, 5),
+    dtype=st.sampled_from(DTYPES),
+    sigma=st.sampled_from([0.0, 0.3, 1.0, 2.7]),
+    seed=st.integers(0, 99),
+)
+def test_any_shape_and_dtype_follow_the_reference(height, width, channels, dtype, sigma, seed):
+    image = random_image(np.random.default_rng(seed), (height, width, channels), dtype)
+    half = downsample(image, sigma)
+    assert half.dtype == np.float32
+    bound = tolerance(image, 8 * sigma + 4)
+    np.testing.assert_allclose(half, reference.downsample(image, sigma), rtol=0, atol=bound)
+    double = upsample(half, (height, width))
+    np.testing.assert_allclose(double, reference.upsample(half, (height, width)), rtol=0, atol=tolerance(half, 6))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_instruction_set(simd, dtype, channels):
+    image = random_image(np.random.default_rng(1), (67, 301, channels), dtype)
+    half = downsample(image)
+    np.testing.assert_allclose(half, reference.downsample(image), rtol=0, atol=tolerance(image, 10))
+    double = upsample(half, (67, 301))
+    np.testing.assert_allclose(double, reference.upsample(half, (67, 301)), rtol=0, atol=tolerance(half, 6))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (3, 3), (64, 65), (301, 97)])
+def test_constants_stay_and_borders_are_not_darkened(size):
+    image = np.full((*size, 3), 178, np.uint8)
+    half = downsample(image)
+    bound = tolerance(image, 10)
+    np.testing.assert_allclose(half, 178, rtol=0, atol=bound)
+    np.testing.assert_allclose(upsample(half, size), 178, rtol=0, atol=2 * bound)
+
+
+def test_nothing_shifts():
+    """A ramp is a ramp of the cell centres on every level, away from the borders."""
+    y, x = np.mgrid[:96, :96].astype(np.float64)
+    ramp = 3 * x - 2 * y
+    half = downsample(ramp)
+    inside = np.s_[8:-8, 8:-8]
+    expected = 3 * (2 * x[:48, :48] + 0.5) - 2 * (2 * y[:48, :48] + 0.5)
+    np.testing.assert_allclose(half[inside], expected[inside], atol=tolerance(ramp, 10))
+    np.testing.assert_allclose(upsample(half, (96, 96))[20:-20, 20:-20], ramp[20:-20, 20:-20], atol=2 * tolerance(ramp, 16))
+
+
+def test_strided_images_give_the_same_bits():
+    rng = np.random.default_rng(2)
+    for channels in (1, 3, 4):
+        image = random_image(rng, (70, 203, channels))
+        planar = np.moveaxis(np.ascontiguousarray(np.moveaxis(image, -1, 0)), 0, -1)
+        wide = np.zeros((140, 406, 6), np.uint8)
+        wide[::2, ::2, :channels] = image
+        flipped = np.ascontiguousarray(image[::-1, ::-1, ::-1])[::-1, ::-1, ::-1]
+        for same in (planar, wide[::2, ::2, :channels], flipped):
+            np.testing.assert_array_equal(downsample(same), downsample(image))
+            np.testing.assert_array_equal(upsample(same, (140, 405)), upsample(image, (140, 405)))
+
+
+def test_bits_do_not_depend_on_threads():
+    image = random_image(np.random.default_rng(3), (333, 555, 3))
+    before = pyharmony.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 5):
+            pyharmony.set_num_threads(threads)
+            results.append((downsample(image), upsample(image, (665, 1110))))
+    finally:
+        pyharmony.set_num_threads(before)
+    for half, double in results[1:]:
+        np.testing.assert_array_equal(half, results[0][0])
+        np.testing.assert_array_equal(double, results[0][1])
+
+
+@pytest.mark.parametrize("dtype", ("bool", *DTYPES))
+def test_masks_are_averaged_over_what_is_there(dtype):
+    rng = np.random.default_rng(4)
+    mask = rng.random((37, 91)) < 0.5
+    if dtype == "bool":
+        given_mask, value = mask, mask.astype(float)
+    else:
+        full = np.iinfo(dtype).max if np.dtype(dtype).kind == "u" else 1
+        given_mask = (mask * full).astype(dtype)
+        value = mask.astype(float)
+    half = downsample_mask(given_mask)
+    np.testing.assert_array_equal(half, reference.downsample_mask(value))
+    assert half[-1, -1] == value[-1, -1]
+    assert (downsample_mask(np.full_like(given_mask, given_mask.max())) == 1).all()
+
+
+def test_soft_masks_keep_their_mean():
+    mask = random_image(np.random.default_rng(5), (40, 60))
+    assert downsample_mask(mask).mean() == pytest.approx(mask.mean() / 255, rel=1e-6)
+
+
+def test_inputs_are_not_modified_and_two_dimensions_stay():
+    image = random_image(np.random.default_rng(6), (20, 30))
+    before = image.copy()
+    half = downsample(image)
+    assert half.shape == (10, 15)
+    assert upsample(half, (19, 30)).shape == (19, 30)
+    np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: downsample(np.zeros((4, 4), bool)), DTypeError, "image: a bool image"),
+        (lambda: downsample(np.zeros((4, 4), np.int32)), DTypeError, "image: dtype int32"),
+        (lambda: downsample(np.zeros((0, 4))), ShapeError, "has no pixels"),
+        (lambda: downsample(np.zeros((4, 4)), -1), ArgumentError, "smooth_sigma: -1"),
+        (lambda: downsample(np.zeros((4, 4)), 17), ArgumentError, "smooth_sigma: 17"),
+        (lambda: downsample_mask(np.ones((4, 4), np.uint8)), MaskError, "mask > 0"),
+        (lambda: downsample_mask(np.ones((4, 4, 3))), ShapeError, r"expected \[H, W\]"),
+        (lambda: upsample(np.zeros((4, 4)), (9, 8)), ShapeError, "H is 7 or 8"),
+        (lambda: upsample(np.zeros((4, 4)), 8), ArgumentError, "shape: 8"),
+    ],
+)
+def test_bad_input(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
