@@ -6,9 +6,10 @@ import functools
 from typing import Any
 
 import problems
-import pyharmony
 import pytest
 from measure import Ledger, interleave
+
+import pyharmony
 from pyharmony import blend
 
 OURS = pyharmony.__version__

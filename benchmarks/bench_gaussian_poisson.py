@@ -8,9 +8,10 @@ import exact
 import numpy as np
 import peers
 import problems
-import pyharmony
 import pytest
 from measure import Ledger, interleave, once, ratio
+
+import pyharmony
 from pyharmony.ops import gaussian_poisson
 
 GROUP = "whole image, colour weight 1"
@@ -91,8 +92,9 @@ def bench_beside_gp_gan(benchmark: Any, ledger: Ledger, size: str) -> None:
     b = exact.right_hand_side(p.src, p.dst, p.mask, p.base, 1.0)
     x = timings["gp_gan"].result * 255
     ledger.add(
-        GROUP, problem, "GP-GAN's equations", timings["gp_gan"], against=timings["ours"], version=f"scipy {peers.SCIPY}",
-        error=exact.distance(x, answer), certified=exact.certified_gaussian_poisson(x, b, 1.0, reference=True),
+        GROUP, problem, peers.GP_GAN.name, timings["gp_gan"], against=timings["ours"],
+        version=str(peers.GP_GAN.version), error=exact.distance(x, answer),
+        certified=exact.certified_gaussian_poisson(x, b, 1.0, reference=True),
         note=", ".join(filter(None, (peers.GP_GAN.settings, note))),
     )  # fmt: skip
     ledger.target(
@@ -111,9 +113,7 @@ def bench_color_weights(benchmark: Any, ledger: Ledger, weight: float) -> None:
         return gaussian_poisson(src, dst, p.mask, base, color_weight=weight, tolerance=PHOTOGRAPH)
 
     timings = interleave(benchmark, ours, {}, rounds=5)
-    x, info = gaussian_poisson(
-        src, dst, p.mask, base, color_weight=weight, tolerance=PHOTOGRAPH, return_info=True
-    )
+    x, info = gaussian_poisson(src, dst, p.mask, base, color_weight=weight, tolerance=PHOTOGRAPH, return_info=True)
     ledger.add(
         "whole image, other colour weights", f"1080p x 3, weight {weight:g}", f"pyharmony, auto: {info.method}",
         timings["ours"], version=OURS, certified=info.max_error,

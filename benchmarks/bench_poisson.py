@@ -9,9 +9,10 @@ import exact
 import numpy as np
 import peers
 import problems
-import pyharmony
 import pytest
 from measure import Ledger, Timing, interleave, once, ratio
+
+import pyharmony
 from pyharmony.ops import PoissonSolver, poisson
 
 OURS = pyharmony.__version__
@@ -123,9 +124,7 @@ def bench_beside_slow_solvers(benchmark: Any, ledger: Ledger) -> None:
     """fpie, pyamg and splu on the blob at 1080p: one run each, apart."""
     p = problems.blend("1080p")
     where = group("blob")
-    timings = interleave(
-        benchmark, lambda: poisson(p.src, p.dst, p.mask, tolerance=TOLERANCE), {}, rounds=5
-    )
+    timings = interleave(benchmark, lambda: poisson(p.src, p.dst, p.mask, tolerance=TOLERANCE), {}, rounds=5)
     ours = timings["ours"]
     (matrix, b), _, splu_timing = factored()
     answer, bound = answers("1080p", "blob")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
+
 from pyharmony.reference.gaussian_poisson import apply_operator, divergence, edge_field, gaussian_taps
 
 Float64 = npt.NDArray[np.float64]
@@ -50,10 +51,12 @@ def certified_gaussian_poisson(
         raise ValueError(f"color_weight: {color_weight}, the bound needs color_weight w0 w1 <= 1")
     excess = color_weight * (w0**2 + 4 * w0 * w1 - 4 * w1**2)
     weight = np.full(b.shape[:2], float(color_weight))
-    return max(
-        float(np.abs(b[..., c] - apply_operator(np.asarray(x[..., c : c + 1], np.float64), weight, w0, w1)[..., 0]).max())
-        for c in range(b.shape[2])
-    ) / excess
+    x = np.asarray(x)
+    residual = 0.0
+    for c in range(b.shape[2]):
+        ax = apply_operator(x[..., c : c + 1].astype(np.float64), weight, w0, w1)[..., 0]
+        residual = max(residual, float(np.abs(b[..., c] - ax).max()))
+    return residual / excess
 
 
 def poisson_matrix(mask: Mask) -> Any:

@@ -54,9 +54,7 @@ def interleave(
         for name, call in others.items():
             timings[name].run(call)
 
-    benchmark.pedantic(
-        lambda: timings["ours"].run(ours), setup=before, rounds=rounds, iterations=1, warmup_rounds=1
-    )
+    benchmark.pedantic(lambda: timings["ours"].run(ours), setup=before, rounds=rounds, iterations=1, warmup_rounds=1)
     for timing in timings.values():
         if len(timing.wall) > 1:
             del timing.wall[0], timing.cpu[0]

@@ -1,6 +1,6 @@
 """Writes the table, the JSON and the plot of the last run of `pytest benchmarks/`.
 
-    python benchmarks/report.py [--results artifacts/bench/results.json] [-o benchmarks/results]
+python benchmarks/report.py [--results artifacts/bench/results.json] [-o benchmarks/results]
 """
 
 from __future__ import annotations

@@ -53,14 +53,15 @@ def refine(photo: Pixels, outline: Pixels, *, sure: int, reach: int) -> Pixels:
     labels[outline > 0] = cv2.GC_PR_FGD
     labels[cv2.erode(outline, disc(sure)) > 0] = cv2.GC_FGD
     cv2.setRNGSeed(0)
-    cv2.grabCut(
-        np.ascontiguousarray(photo[..., ::-1]), labels, None, np.zeros((1, 65)), np.zeros((1, 65)), 5, cv2.GC_INIT_WITH_MASK
-    )
+    bgr, models = np.ascontiguousarray(photo[..., ::-1]), [np.zeros((1, 65)) for _ in range(2)]
+    cv2.grabCut(bgr, labels, None, *models, 5, cv2.GC_INIT_WITH_MASK)
     found = np.where((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD), 255, 0).astype(np.uint8)
     return cv2.morphologyEx(cv2.morphologyEx(found, cv2.MORPH_OPEN, disc(3)), cv2.MORPH_CLOSE, disc(5)).astype(np.uint8)
 
 
-def save(name: str, photo: Pixels, mask: Pixels, box: tuple[int, int, int, int], size: tuple[int, int], soft: float) -> None:
+def save(
+    name: str, photo: Pixels, mask: Pixels, box: tuple[int, int, int, int], size: tuple[int, int], soft: float
+) -> None:
     """Cuts box = (x0, y0, x1, y1) out, resizes it to (width, height) and softens the mask's edge."""
     x0, y0, x1, y1 = box
     cut = cv2.resize(photo[y0:y1, x0:x1], size, interpolation=cv2.INTER_AREA)

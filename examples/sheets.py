@@ -25,7 +25,7 @@ def load(file: Path, mode: str) -> Pixels:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("artifacts/sheets"), help="folder (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("artifacts/sheets"), help="default: %(default)s")
     out: Path = parser.parse_args().out
     data = Path(os.environ.get("PYHARMONY_DATA", ROOT.parent / "shared" / "data")) / "blending"
     if not data.is_dir():
