@@ -155,7 +155,7 @@ def bench_beside_slow_solvers(benchmark: Any, ledger: Ledger) -> None:
             timing = once(functools.partial(peers.fpie, p.src, p.dst, p.mask, iterations))
             ledger.add(
                 where, "1080p x 3", f"fpie {backend}, {iterations} iterations", timing, against=ours,
-                version=str(peers.FPIE.version), note="equation solver, 2 threads; one run, apart",
+                version=str(peers.FPIE.version), note=f"{peers.FPIE.settings}; one run, apart",
                 **columns(p, timing.result, own, own_bound, clip=True),
             )  # fmt: skip
 

@@ -52,16 +52,14 @@ def find(name: str, settings: str, module: str, *distributions: str) -> Peer:
 
 
 SCIPY = importlib.metadata.version("scipy")
-SEAMLESS_CLONE = find(
-    "cv2.seamlessClone", "NORMAL_CLONE, 2 threads", "cv2", "opencv-python-headless", "opencv-python",
-    "opencv-contrib-python-headless", "opencv-contrib-python",
-)  # fmt: skip
-FPIE = find("fpie", "equation solver, best backend", "fpie", "fpie")
+_CV2 = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
+OPENCV = find("OpenCV", "2 threads", "cv2", *_CV2)
+SEAMLESS_CLONE = find("cv2.seamlessClone", "NORMAL_CLONE, 2 threads", "cv2", *_CV2)
+FPIE = find("fpie", "equation solver, 2 threads", "fpie", "fpie")
 PYAMG = find("pyamg", "Ruge-Stuben set-up once, CG to 1e-4 a channel", "pyamg", "pyamg")
 SCIPY_DCT = Peer("scipy.fft DCT", "fp32, planar, 2 workers, solve only", SCIPY)
 GP_GAN = Peer("GP-GAN's equations", "as written: float64, eigenvalues by FFT of 2H x 2W", f"scipy {SCIPY}")
 SPLU = Peer("scipy splu", "factor once, solve 3 channels", SCIPY)
-ALL = (SCIPY_DCT, GP_GAN, SEAMLESS_CLONE, FPIE, PYAMG, SPLU)
 
 
 # --- scipy.fft ---
