@@ -89,9 +89,8 @@ def main() -> None:
     face = refine(cat, polygon(cat.shape, CAT_FACE), sure=10, reach=4)
     save("cat", cat, face & polygon(cat.shape, CAT_FACE), (0, 0, 451, 300), (162, 81), soft=2.0)
 
-    # The launch pad with its sky, to be a reflection: a wide soft oval.
-    x0, y0, x1, y1 = LAUNCH_BOX
-    oval = ellipse(rocket.shape, ((x0 + x1) // 2, (y0 + y1) // 2), ((x1 - x0) // 2 - 16, (y1 - y0) // 2 - 16))
+    # The launch pad with its sky, to be a reflection: a soft oval about the rocket.
+    oval = ellipse(rocket.shape, (327, 264), (57, 148))
     save("launch", rocket, oval, LAUNCH_BOX, (100, 148), soft=3.0)
 
 
