@@ -13,7 +13,7 @@ from .. import _arrays, _checks
 from .._arrays import Array, NumpyArray
 from ..errors import ArgumentError
 from ..ops.gaussian_poisson import MAX_SIGMA
-from ..ops.pyramid import MAX_SMOOTH_SIGMA, downsample, halve_mask, upsample
+from ..ops.pyramid import MAX_SMOOTH_SIGMA, downsample, halve_mask, meet_known, upsample
 from ._frame import COPY_INFO, Frame, Job, Region, as_float, check_finite
 from ._solve import solve_gaussian_poisson, solve_poisson
 
@@ -229,6 +229,9 @@ def _blend(job: Job, options: _Options, base: NumpyArray | None) -> _checks.Solv
             finer = regions[k - 1]
             under = Region(finer.y0 // 2, (finer.y1 + 1) // 2, finer.x0 // 2, (finer.x1 + 1) // 2)
             colours = upsample(under.of(result, (region.y0, region.x0)), finer.shape)
+            if options.preserve_background and anything_known:
+                below, corner = levels[k - 1], (frame.y0 >> (k - 1), frame.x0 >> (k - 1))
+                meet_known(colours, finer.of(below.dst, corner), finer.of(below.known, corner))
     return info
 
 
