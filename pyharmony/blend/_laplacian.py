@@ -14,9 +14,8 @@ from ._frame import Frame, Job, Region, as_float, write
 
 _MAX_LEVELS = 16
 _MARGIN = 4  # cells of the coarsest level that are read around the mask
-#: A band fades in from the contour over this many of its cells: one that stays zero, so that
-#: doubling carries nothing across, and the five of the binomial.
-_CLEAR, _FADE = 1, 2
+#: With levels=None no band is taken whose weight reaches one in less than this share of the mask.
+_CORE = 0.25
 
 
 def laplacian(
@@ -32,14 +31,14 @@ def laplacian(
 
     Burt, Adelson: A Multiresolution Spline With Application to Image Mosaics, 1983, with masks
     that fade from the contour inwards, so that nothing changes outside and no step is left at the
-    contour: a band whose cells are 2^k pixels wide fades in over some 6 * 2^k pixels. The bands are
+    contour: a band whose cells are 2^k pixels wide fades in over some 4 * 2^k pixels. The bands are
     those of src - dst; where src has no pixels the difference goes on as at its nearest pixel.
     They are computed in float32.
 
     Args:
         src, dst, mask, at, out: see `pyharmony.blend`.
-        levels: how often the image is halved, 0 to 16. None: as often as leaves the mask 12 cells wide
-            somewhere, so that the object keeps its own colours inside.
+        levels: how often the image is halved, 0 to 16. None: as long as the
+            coarsest band is whole in a quarter of the mask, so that the object keeps its colours.
 
     Returns:
         The blend, in dst's kind, layout, shape and dtype.
@@ -73,17 +72,13 @@ def _blend(job: Job, levels: int | None) -> None:
     dst = region.of(job.dst)
     inside = mask > 0
 
-    soft = [as_float(mask)]
-    weights = [_fade(inside, soft[0])]
-    known = inside
+    soft, known = as_float(mask), inside
+    weights = [_fade(inside, soft, clear=0)]
     for _ in range(count):
-        soft.append(halve_mask(soft[-1]))
-        known = halve_mask(known) == 1
-        fade = _fade(known, soft[-1])
-        if levels is None and not _has_core(known):
-            soft.pop()
+        soft, known = halve_mask(soft), halve_mask(known) == 1
+        if levels is None and _erode(known, 3).mean() < _CORE * soft.mean():
             break
-        weights.append(fade)
+        weights.append(_fade(known, soft, clear=1))
 
     band = job.src_of(region).astype(np.float32)
     band -= dst
@@ -130,16 +125,13 @@ def _neighbours(x: NumpyArray, axis: int) -> list[NumpyArray]:
     return [padded[k : k + n] if axis == 0 else padded[:, k : k + n] for k in (0, 1, 2)]
 
 
-def _has_core(inside: NumpyArray) -> bool:
-    """Whether the weight reaches one somewhere."""
-    return bool(_erode(inside, _CLEAR + 2 * _FADE).any())
+def _fade(inside: NumpyArray, soft: NumpyArray, *, clear: int) -> NumpyArray:
+    """The weight of a band: zero in `clear` cells along the contour, then a ramp up to the mask itself.
 
-
-def _fade(inside: NumpyArray, soft: NumpyArray) -> NumpyArray:
-    """The weight of a level: zero near the contour, then a binomial ramp up to the mask itself."""
-    weight = _erode(inside, _CLEAR + _FADE).astype(np.float32)
+    One clear cell keeps what doubling spreads from crossing the contour.
+    """
+    weight = _erode(inside, clear + 1).astype(np.float32)
     for axis in (0, 1):
-        for _ in range(_FADE):
-            a, b, c = _neighbours(weight, axis)
-            weight = (a + c) * np.float32(0.25) + b * np.float32(0.5)
+        before, here, after = _neighbours(weight, axis)
+        weight = (before + after) * np.float32(0.25) + here * np.float32(0.5)
     return weight * soft
