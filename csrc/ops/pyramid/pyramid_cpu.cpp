@@ -60,6 +60,20 @@ std::vector<float> meet_weights() {
   return weights;
 }
 
+template <typename T>
+void flag_known(const ImageView& known, std::int64_t y, std::uint8_t* __restrict flags) {
+  const T* __restrict row = known.at<T>(y, 0, 0);
+  if (known.col_stride == 1) {
+    for (std::int64_t u = 0; u < known.width; ++u) flags[u] = to_real<float>(row[u]) >= 1;
+  } else {
+    for (std::int64_t u = 0; u < known.width; ++u) flags[u] = to_real<float>(row[u * known.col_stride]) >= 1;
+  }
+}
+
+inline void or_into(std::uint8_t* __restrict into, const std::uint8_t* __restrict from, std::int64_t n) {
+  for (std::int64_t u = 0; u < n; ++u) into[u] |= from[u];
+}
+
 // One pixel of meet_known. flags: rows of bytes, 1 where a pixel is known.
 template <typename T>
 void meet_pixel(const ImageView& colours, const ImageView& dst, const std::uint8_t* const* flags,
@@ -141,20 +155,26 @@ void meet_known(const ArrayView& colours, const ArrayView& dst, const ArrayView&
     for (std::int64_t y = first; y < last; ++y) {
       std::uint8_t* const row = scratch.data() + (y - first) * w;
       flags[y] = row;
-      for (std::int64_t u = 0; u < w; ++u) row[u] = share(y, u) >= 1;
+      known.dtype == DType::kBool ? flag_known<Bool>(k, y, row) : flag_known<float>(k, y, row);
     }
     for (std::int64_t y = begin * kBand; y < std::min(end * kBand, d.height); ++y) {
       std::memset(near, 0, pitch);
       for (std::int64_t v = std::max(y - kMeetRadius, first); v < std::min(y + kMeetRadius + 1, last); ++v) {
-        const std::uint8_t* const row = flags[v];
-        for (std::int64_t u = 0; u < w; ++u) near[u + kMeetRadius] |= row[u];
+        or_into(near + kMeetRadius, flags[v], w);
       }
       std::memset(wanted, 0, w);
-      for (int q = 0; q <= 2 * kMeetRadius; ++q) {
-        for (std::int64_t u = 0; u < w; ++u) wanted[u] |= near[u + q];
-      }
+      for (int q = 0; q <= 2 * kMeetRadius; ++q) or_into(wanted, near + q, w);
+      for (std::int64_t u = 0; u < w; ++u) wanted[u] &= static_cast<std::uint8_t>(!flags[y][u]);
       for (std::int64_t u = 0; u < w; ++u) {
-        if (!wanted[u] || flags[y][u]) continue;
+        if (u + 8 <= w) {
+          std::uint64_t eight;
+          std::memcpy(&eight, wanted + u, sizeof(eight));
+          if (eight == 0) {
+            u += 7;
+            continue;
+          }
+        }
+        if (!wanted[u]) continue;
         dispatch_image(d.dtype, "dst", [&](auto tag) {
           meet_pixel<typename decltype(tag)::type>(x, d, flags.data(), weights.data(), share(y, u), y, u);
         });
