@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import _checks
 from .._arrays import Array
+from ..errors import MaskError
 from ._frame import COPY_INFO, Frame, Job
 from ._solve import solve_poisson
 
@@ -58,11 +59,17 @@ def _blend(job: Job, gradients: str, weight: Any, tolerance: float) -> _checks.S
         job.start()
         return COPY_INFO
     region = job.bbox.expand(1, job.shape)
+    mask = job.mask_of(region)
+    if isinstance(weight, float) and weight == 0 and job.bbox.shape == job.shape and mask.min() > 0:
+        raise MaskError(
+            "mask: covers all of dst, and with color_weight 0 nothing fixes the colours; leave pixels at zero or pass "
+            "color_weight > 0"
+        )
     job.check_finite(region)
     return solve_poisson(
         job.src_of(region),
         region.of(job.dst),
-        job.mask_of(region),
+        mask,
         region.of(job.start()),
         gradients=gradients,
         color_weight=weight if isinstance(weight, float) else region.of(weight),
