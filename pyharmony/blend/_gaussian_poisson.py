@@ -95,6 +95,7 @@ def gaussian_poisson(
         preserve_background=bool(preserve_background),
         reference=bool(reference),
         tolerance=_checks.tolerance(tolerance, frame.dtype),
+        certify=bool(return_info),
     )
     infos = []
     for i, job in enumerate(frame.jobs()):
@@ -113,6 +114,7 @@ class _Options:
     preserve_background: bool
     reference: bool
     tolerance: float
+    certify: bool
 
 
 @dataclass
@@ -221,7 +223,7 @@ def _blend(job: Job, options: _Options, base: NumpyArray | None) -> _checks.Solv
             reference=options.reference,
             preserve_background=options.preserve_background,
             tolerance=options.tolerance if k == 0 else coarse_tolerance,
-            certify=k == 0,
+            certify=k == 0 and options.certify,
         )
         if options.reference and result.dtype.kind == "f":
             np.clip(result, 0, unit, out=result)
@@ -245,7 +247,7 @@ def _first_base(
     if not anything_known:
         return level.src
     src, dst = level.src.astype(np.float32), level.dst.astype(np.float32)
-    membrane = np.empty(dst.shape, np.float32)
+    membrane = dst.copy()
     # A coarse pixel that is known in part has the contour inside: it is held near dst, the more
     # the larger the known share. Otherwise known pixels in strips and spots finer than a coarse
     # pixel would be lost there.

@@ -50,11 +50,11 @@ def poisson(
     limit = _checks.tolerance(tolerance, frame.dtype)
     weight = _checks.color_weight(color_weight, *frame.shape)
     frame.keep_apart(out, color_weight, "color_weight")
-    infos = [_blend(job, gradients, weight, limit) for job in frame.jobs()]
+    infos = [_blend(job, gradients, weight, limit, bool(return_info)) for job in frame.jobs()]
     return frame.result_and_info(infos, return_info)
 
 
-def _blend(job: Job, gradients: str, weight: Any, tolerance: float) -> _checks.SolveInfo:
+def _blend(job: Job, gradients: str, weight: Any, tolerance: float, certify: bool) -> _checks.SolveInfo:
     if job.bbox.empty:
         job.start()
         return COPY_INFO
@@ -74,4 +74,5 @@ def _blend(job: Job, gradients: str, weight: Any, tolerance: float) -> _checks.S
         gradients=gradients,
         color_weight=weight if isinstance(weight, float) else region.of(weight),
         tolerance=tolerance,
+        certify=certify,
     )
