@@ -65,7 +65,7 @@ def run(method: str, src: Any, dst: Any, mask: Any, base: Any, weight: float, ou
 def rounding(h: int, w: int, weight: float, eps: float, value_range: float) -> float:
     """What rounding may add: b and its transform are wrong by eps log2(n) of the range, a white error that
     A^-1 raises by the root mean square of 1 / eigenvalue; elimination adds sqrt(H) of eps, storing and
-    differences a few."""
+    differences a few. value_range is the largest magnitude of the images and the answer."""
     lam = sum(np.meshgrid(*(4 * np.sin(np.pi * np.arange(n) / (2 * n)) ** 2 for n in (h, w)), indexing="ij"))
     eigenvalues = (lam + weight * 0.6 * np.ones_like(lam)).ravel()[1:]
     gain = np.sqrt(np.mean(1 / eigenvalues**2)) if eigenvalues.size else 0.0
@@ -80,7 +80,8 @@ def test_both_methods_solve_the_equation_on_every_size(weight: float, kind: str)
         src, dst, base = (image(rng, (h, w, 2), "uint8", kind) for _ in range(3))
         mask = soft_mask(rng, h, w)
         expected = definition.gaussian_poisson(src, dst, mask, base, color_weight=weight)
-        single, double = (rounding(h, w, weight, EPS[d], 255) for d in (False, True))
+        size = max(255.0, np.abs(expected).max())
+        single, double = (rounding(h, w, weight, EPS[d], size) for d in (False, True))
 
         x, _ = run("dct", src, dst, mask, base, weight, double_precision=True)
         # The definition is float64 too, and its own transforms are dense products of n terms.
