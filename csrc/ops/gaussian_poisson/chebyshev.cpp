@@ -16,11 +16,11 @@ constexpr double kUnit = 1.0 / (1 << 24);  // relative rounding error of a float
 // What the certificate and the iteration know about A. Principal submatrices (known pixels) are
 // inside the same bounds.
 struct Operator {
-  double low, high;   // of the spectrum
-  double excess;      // the smallest a_ii - sum_j |a_ij|
-  double slope;       // row i has at least the excess slope * c_i, where `folded` is false
+  double low, high;  // of the spectrum
+  double excess;     // the smallest a_ii - sum_j |a_ij|
+  double slope;      // row i has at least the excess slope * c_i, where `folded` is false
   bool folded;
-  double diagonal;    // the largest a_ii
+  double diagonal;  // the largest a_ii
   double largest_weight;
 };
 
@@ -160,9 +160,9 @@ bool is_float(const ImageView& image) {
 // base, 3u c|base| + 4uD.
 //
 // Stencil, with c0, c1, c2 the magnitudes of its entries and |x| <= X: rounding the entries
-// (c0 + 4 c1 + 4 c2) uX, shifted part (6 c1 + 16 c2) uX, b - c0 x (c0 + 4 c1 + 4 c2) uX + u|r|, less
-// c1 v (6 c1 + 4 c2) uX + u|r|, difference u|r|.
-// With a map, c its largest value: see the terms below, in the order of map_residual.
+// (c0 + 4 c1 + 4 c2) uX, shifted part (6 c1 + 16 c2) uX, b - c0 x (c0 + 4 c1 + 4 c2) uX + u|r|,
+// less c1 v (6 c1 + 4 c2) uX + u|r|, difference u|r|. With a map, c its largest value: see the
+// terms below, in the order of map_residual.
 double rounding_of_residual(const Problem& problem, const Operator& op,
                             const ChebyshevMeasure& measure) {
   const double r = measure.residual, c = op.largest_weight;
@@ -178,11 +178,11 @@ double rounding_of_residual(const Problem& problem, const Operator& op,
     const double sum = (problem.w0 + 2 * problem.w1) * (problem.w0 + 2 * problem.w1);
     const double side = problem.w0 * problem.w1, corner = problem.w1 * problem.w1;
     const double b = r + (sum * c + 8 + 8 * c * (side + corner)) * largest;
-    stencil_error = 24 * largest                             // the sum of four differences
-                    + b + 8 * largest                        // b less it
+    stencil_error = 24 * largest                               // the sum of four differences
+                    + b + 8 * largest                          // b less it
                     + b + 8 * largest + 4 * sum * c * largest  // less s c x
-                    + 54 * side * c * largest + r + 8 * corner * c * largest
-                    + 52 * corner * c * largest + r;
+                    + 54 * side * c * largest + r + 8 * corner * c * largest +
+                    52 * corner * c * largest + r;
   } else {
     const double c0 = op.diagonal, c1 = std::abs(1 - c * problem.w0 * problem.w1),
                  c2 = c * problem.w1 * problem.w1;
