@@ -17,7 +17,7 @@ from pyharmony.ops import PoissonSolver, poisson
 
 OURS = pyharmony.__version__
 TOLERANCE = 0.25
-FPIE_ITERATIONS = 3000
+FPIE_ITERATIONS = 1000
 
 
 def group(region: str) -> str:
