@@ -347,9 +347,7 @@ def test_a_pyramid_of_ten_levels_does_not_brighten(monkeypatch, preserve_backgro
     monkeypatch.setattr(pyramid_blend, "_COARSEST", 1)
     solves = []
     solve = pyramid_blend.solve_gaussian_poisson
-    monkeypatch.setattr(
-        pyramid_blend, "solve_gaussian_poisson", lambda *a, **k: solves.append(k) or solve(*a, **k)
-    )
+    monkeypatch.setattr(pyramid_blend, "solve_gaussian_poisson", lambda *a, **k: solves.append(k) or solve(*a, **k))
     image = np.full((520, 530, 1), 200, np.uint8)
     result = blend.gaussian_poisson(image, image, ellipse(520, 530, 0.49), preserve_background=preserve_background)
     assert len(solves) >= 10
@@ -669,8 +667,8 @@ BAD_FOR_ALL = [
     ((IMAGE, IMAGE, INSIDE * np.nan), {}, MaskError, "mask: values from nan"),
     ((IMAGE, IMAGE, INSIDE[:4]), {}, ShapeError, r"mask: shape \[4, 9\], expected \[8, 9\]"),
     ((IMAGE, IMAGE, INSIDE.astype(np.int64)), {}, DTypeError, "mask: dtype int64"),
-    ((NAN, FLOATS, INSIDE), {}, ArgumentError, "src: nan at row 3, column 4, channel 1"),
-    ((FLOATS, NAN, INSIDE), {}, ArgumentError, "dst: nan at row 3, column 4, channel 1"),
+    ((NAN, FLOATS, INSIDE), {}, ArgumentError, r"src: nan at pixel \(y=3, x=4\), channel 1"),
+    ((FLOATS, NAN, INSIDE), {}, ArgumentError, r"dst: nan at pixel \(y=3, x=4\), channel 1"),
     ((IMAGE, IMAGE), {"at": (1.5, 0)}, ArgumentError, r"at: \(1.5, 0\), expected None or \(x, y\)"),
     ((IMAGE, IMAGE), {"at": 3}, ArgumentError, "at: 3"),
     ((IMAGE, IMAGE), {"at": (True, 0)}, DTypeError, "at:"),
@@ -729,6 +727,13 @@ def test_bad_options(name, options, error, message):
 def test_poisson_needs_something_known():
     with pytest.raises((MaskError, ArgumentError), match="color_weight"):
         blend.poisson(IMAGE, IMAGE)
+
+
+def test_nan_is_named_by_its_place_in_the_callers_array():
+    src = np.pad(NAN, ((5, 5), (6, 6), (0, 0)))
+    for name in BLENDS:
+        with pytest.raises(ArgumentError, match=r"src: nan at pixel \(y=8, x=10\), channel 1"):
+            call(name, src, FLOATS, np.pad(INSIDE, ((5, 5), (6, 6))), at=(-6, -5))
 
 
 def test_nan_that_is_not_read_is_no_error():

@@ -52,7 +52,7 @@ def _blend(job: Job, feather: float) -> None:
     origin = job.placed.y0, job.placed.x0
     src, dst = box.of(job.src, origin), box.of(job.dst)
     outside = mask == 0
-    check_finite(src, "src", (box.y0 - origin[0], box.x0 - origin[1]), skip=outside)
+    check_finite(src, "src", (box.y0 - job.shift[0], box.x0 - job.shift[1]), skip=outside)
     check_finite(dst, "dst", (box.y0, box.x0), skip=outside)
     if feather > 0:
         around = box.expand(1, job.shape)
@@ -62,10 +62,11 @@ def _blend(job: Job, feather: float) -> None:
     result = box.of(job.start())
     for y in range(0, box.shape[0], _ROWS):
         rows = slice(y, y + _ROWS)
-        s, d = src[rows].astype(job.real), dst[rows].astype(job.real)
+        s: NumpyArray = src[rows].astype(job.real)
+        d: NumpyArray = dst[rows].astype(job.real)
         if job.dst.dtype.kind == "f":  # keeps NaN and Inf outside the mask out of the sum
             s[outside[rows]] = d[outside[rows]] = 0
-        m = as_float(mask[rows]).astype(job.real)[..., None]
+        m: NumpyArray = as_float(mask[rows]).astype(job.real)[..., None]
         s *= m
         m = 1 - m
         d *= m

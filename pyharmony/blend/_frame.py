@@ -52,9 +52,7 @@ class Region:
         )
 
     def overlap(self, other: Region) -> Region:
-        return Region(
-            max(self.y0, other.y0), min(self.y1, other.y1), max(self.x0, other.x0), min(self.x1, other.x1)
-        )
+        return Region(max(self.y0, other.y0), min(self.y1, other.y1), max(self.x0, other.x0), min(self.x1, other.x1))
 
     def contains(self, other: Region) -> bool:
         return self.overlap(other) == other
@@ -75,6 +73,7 @@ class Job:
         holes: [h, w] bool, where src has no colour because its alpha is zero; None where it has
             colour everywhere.
         placed: where src lies in dst.
+        shift: (y, x) of the first pixel of the caller's src in dst.
         bbox: the smallest region that holds every mask pixel above zero; may be empty.
         out: colours [H, W, C] of the result, unwritten.
         out_alpha, dst_alpha: [H, W], where dst has alpha.
@@ -85,6 +84,7 @@ class Job:
     mask: NumpyArray
     holes: NumpyArray | None
     placed: Region
+    shift: tuple[int, int]
     bbox: Region
     out: NumpyArray
     out_alpha: NumpyArray | None
@@ -131,7 +131,7 @@ class Job:
             holes = None
         if holes is None and common == region:
             return region.of(self.src, origin)
-        known = common.of(self.src, origin).astype(self.real)
+        known: NumpyArray = common.of(self.src, origin).astype(self.real)
         difference = known - common.of(self.dst)
         if holes is not None:
             difference = _fill(difference, holes)
@@ -148,30 +148,30 @@ class Job:
         common.of(result, (region.y0, region.x0))[...] = known
         return result
 
-    def check_finite(self, region: Region) -> None:
-        """Refuses NaN and Inf in what a blend reads of src and dst inside a region."""
+    def check_finite(self, region: Region, mask: NumpyArray | None = None) -> None:
+        """Refuses NaN and Inf in what a blend reads of src and dst inside a region: all of it, or near a mask."""
         common = self.placed.overlap(region)
-        source = common.of(self.src, (self.placed.y0, self.placed.x0))
-        holes = None if self.holes is None else common.of(self.holes, (self.placed.y0, self.placed.x0))
-        check_finite(source, "src", (common.y0 - self.placed.y0, common.x0 - self.placed.x0), skip=holes)
-        check_finite(region.of(self.dst), "dst", (region.y0, region.x0))
+        origin = self.placed.y0, self.placed.x0
+        source = common.of(self.src, origin)
+        holes = None if self.holes is None else common.of(self.holes, origin)
+        near = None if mask is None else common.of(mask, (region.y0, region.x0))
+        check_finite(source, "src", (common.y0 - self.shift[0], common.x0 - self.shift[1]), skip=holes, mask=near)
+        check_finite(region.of(self.dst), "dst", (region.y0, region.x0), mask=mask)
 
 
 def check_finite(
-    x: NumpyArray, name: str, origin: tuple[int, int] = (0, 0), skip: NumpyArray | None = None
+    x: NumpyArray,
+    name: str,
+    origin: tuple[int, int] = (0, 0),
+    *,
+    skip: NumpyArray | None = None,
+    mask: NumpyArray | None = None,
 ) -> None:
     """Refuses NaN and Inf in x [h, w, C], a crop whose first pixel is at origin, where skip is not set."""
-    if x.dtype.kind != "f":
-        return
-    finite = np.isfinite(x)
-    if skip is not None:
-        finite |= skip[..., None]
-    if not finite.all():
-        y, x0, c = np.unravel_index(int(np.argmin(finite)), finite.shape)
-        raise ArgumentError(
-            f"{name}: {x[y, x0, c]} at row {y + origin[0]}, column {x0 + origin[1]}, channel {c}; "
-            "replace NaN and Inf first, for example by numpy.nan_to_num"
-        )
+    if x.dtype.kind == "f":
+        if skip is not None:
+            x = np.where(skip[..., None], 0, x)
+        _checks.finite(x, name, mask, origin)
 
 
 def _fill(x: NumpyArray, holes: NumpyArray) -> NumpyArray:
@@ -283,15 +283,15 @@ class Frame:
         _checks.same_dtype(self._src, "src", self._dst, "dst")
         if batch != self.batch or s[0] != d[0]:
             raise ShapeError(
-                f"src: shape {list(src.shape)} beside dst {list(dst.shape)}; a batch needs as many sources as destinations"
+                f"src: shape {list(src.shape)} beside dst {list(dst.shape)}; "
+                "a batch needs as many sources as destinations"
             )
         if min(s[3], 3) != min(d[3], 3):
-            raise ShapeError(
-                f"src: {s[3]} channels beside {d[3]} of dst; expected equal numbers, where the alpha of either may be missing"
-            )
+            raise ShapeError(f"src: {s[3]} channels beside {d[3]} of dst; expected equal numbers, alpha apart")
         if at is None and s[1:3] != d[1:3]:
             raise ShapeError(
-                f"src: {s[1]} x {s[2]} pixels beside {d[1]} x {d[2]} of dst; pass at=(x, y), where its first pixel lands"
+                f"src: {s[1]} x {s[2]} pixels beside {d[1]} x {d[2]} of dst; "
+                "pass at=(x, y), where its first pixel lands"
             )
         self._x, self._y = (0, 0) if at is None else _position(at)
         self._mask = None if mask is None else _masks(mask, s[0], s[1], s[2], batch)
@@ -375,6 +375,7 @@ class Frame:
                 mask=mask,
                 holes=holes,
                 placed=placed,
+                shift=(self._y, self._x),
                 bbox=box,
                 out=out[..., :colours],
                 out_alpha=out[..., 3] if has_alpha else None,

@@ -237,9 +237,7 @@ def _blend(job: Job, options: _Options, base: NumpyArray | None) -> _checks.Solv
     return info
 
 
-def _first_base(
-    level: _Level, kind: str | None, anything_known: bool, tolerance: float, *, coarse: bool
-) -> NumpyArray:
+def _first_base(level: _Level, kind: str | None, anything_known: bool, tolerance: float, *, coarse: bool) -> NumpyArray:
     """Base colours of the coarsest level, float32 (or src as it is)."""
     if kind == "copy-paste":
         m = as_float(level.mask)[..., None]

@@ -130,7 +130,7 @@ def _fade(inside: NumpyArray, soft: NumpyArray, *, clear: int) -> NumpyArray:
 
     One clear cell keeps what doubling spreads from crossing the contour.
     """
-    weight = _erode(inside, clear + 1).astype(np.float32)
+    weight: NumpyArray = _erode(inside, clear + 1).astype(np.float32)
     for axis in (0, 1):
         before, here, after = _neighbours(weight, axis)
         weight = (before + after) * np.float32(0.25) + here * np.float32(0.5)

@@ -65,7 +65,7 @@ def _blend(job: Job, gradients: str, weight: Any, tolerance: float, certify: boo
             "mask: covers all of dst, and with color_weight 0 nothing fixes the colours; leave pixels at zero or pass "
             "color_weight > 0"
         )
-    job.check_finite(region)
+    job.check_finite(region, mask)
     return solve_poisson(
         job.src_of(region),
         region.of(job.dst),

@@ -11,8 +11,9 @@ import numpy as np
 
 from .._arrays import NumpyArray
 from .._checks import SolveInfo
-from ..ops.gaussian_poisson import Equation, gaussian_taps, solve
+from ..ops.gaussian_poisson import Equation, solve
 from ..ops.poisson import _hierarchy, _solve_one
+from ..reference.gaussian_poisson import gaussian_taps
 
 
 def solve_poisson(

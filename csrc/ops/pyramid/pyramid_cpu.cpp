@@ -28,12 +28,15 @@ std::vector<float> downsample_weights(double sigma) {
   return weights;
 }
 
-void check_out(const ArrayView& out, std::int64_t height, std::int64_t width, std::int64_t channels) {
+void check_out(const ArrayView& out, std::int64_t height, std::int64_t width,
+               std::int64_t channels) {
   const ImageView v = as_image(out, "out");
   HM_CHECK(out.dtype == DType::kFloat32 && out.writable, "out: expected writable float32");
-  HM_CHECK(v.height == height && v.width == width && v.channels == channels, "out: shape [", v.height,
-           ", ", v.width, ", ", v.channels, "], expected [", height, ", ", width, ", ", channels, "]");
-  HM_CHECK((v.channels == 1 || v.channel_stride == 1) && (v.width == 1 || v.col_stride == channels) &&
+  HM_CHECK(v.height == height && v.width == width && v.channels == channels, "out: shape [",
+           v.height, ", ", v.width, ", ", v.channels, "], expected [", height, ", ", width, ", ",
+           channels, "]");
+  HM_CHECK((v.channels == 1 || v.channel_stride == 1) &&
+               (v.width == 1 || v.col_stride == channels) &&
                (v.height == 1 || v.row_stride == width * channels),
            "out: expected a contiguous array");
 }
@@ -66,11 +69,13 @@ void flag_known(const ImageView& known, std::int64_t y, std::uint8_t* __restrict
   if (known.col_stride == 1) {
     for (std::int64_t u = 0; u < known.width; ++u) flags[u] = to_real<float>(row[u]) >= 1;
   } else {
-    for (std::int64_t u = 0; u < known.width; ++u) flags[u] = to_real<float>(row[u * known.col_stride]) >= 1;
+    for (std::int64_t u = 0; u < known.width; ++u)
+      flags[u] = to_real<float>(row[u * known.col_stride]) >= 1;
   }
 }
 
-inline void or_into(std::uint8_t* __restrict into, const std::uint8_t* __restrict from, std::int64_t n) {
+inline void or_into(std::uint8_t* __restrict into, const std::uint8_t* __restrict from,
+                    std::int64_t n) {
   for (std::int64_t u = 0; u < n; ++u) into[u] |= from[u];
 }
 
@@ -132,24 +137,27 @@ void upsample(const ArrayView& image, const ArrayView& out) {
 
 void meet_known(const ArrayView& colours, const ArrayView& dst, const ArrayView& known) {
   constexpr std::int64_t kBand = 64;
-  const ImageView x = as_image(colours, "colours"), d = as_image(dst, "dst"), k = as_image(known, "known");
+  const ImageView x = as_image(colours, "colours"), d = as_image(dst, "dst"),
+                  k = as_image(known, "known");
   check_out(colours, d.height, d.width, d.channels);
-  HM_CHECK(k.height == d.height && k.width == d.width && known.ndim == 2, "known: shape [", k.height, ", ",
-           k.width, "], expected [", d.height, ", ", d.width, "]");
+  HM_CHECK(k.height == d.height && k.width == d.width && known.ndim == 2, "known: shape [",
+           k.height, ", ", k.width, "], expected [", d.height, ", ", d.width, "]");
   HM_CHECK(known.dtype == DType::kBool || known.dtype == DType::kFloat32, "known: dtype ",
            dtype_name(known.dtype), ", expected bool or float32");
   const std::vector<float> weights = meet_weights();
   const std::int64_t w = d.width;
 
   const auto share = [&](std::int64_t y, std::int64_t u) {
-    return known.dtype == DType::kBool ? to_real<float>(*k.at<Bool>(y, u, 0)) : *k.at<float>(y, u, 0);
+    return known.dtype == DType::kBool ? to_real<float>(*k.at<Bool>(y, u, 0))
+                                       : *k.at<float>(y, u, 0);
   };
   parallel_for((d.height + kBand - 1) / kBand, 1, [&](std::int64_t begin, std::int64_t end) {
     const std::int64_t first = std::max<std::int64_t>(begin * kBand - kMeetRadius, 0);
     const std::int64_t last = std::min(end * kBand + kMeetRadius, d.height);
     const std::int64_t pitch = w + 2 * kMeetRadius;
     Buffer<std::uint8_t> scratch((last - first) * w + pitch + w);
-    std::uint8_t* const near = scratch.data() + (last - first) * w;  // a known pixel within the rows
+    std::uint8_t* const near =
+        scratch.data() + (last - first) * w;  // a known pixel within the rows
     std::uint8_t* const wanted = near + pitch;
     std::vector<const std::uint8_t*> flags(d.height, nullptr);
     for (std::int64_t y = first; y < last; ++y) {
@@ -159,7 +167,8 @@ void meet_known(const ArrayView& colours, const ArrayView& dst, const ArrayView&
     }
     for (std::int64_t y = begin * kBand; y < std::min(end * kBand, d.height); ++y) {
       std::memset(near, 0, pitch);
-      for (std::int64_t v = std::max(y - kMeetRadius, first); v < std::min(y + kMeetRadius + 1, last); ++v) {
+      for (std::int64_t v = std::max(y - kMeetRadius, first);
+           v < std::min(y + kMeetRadius + 1, last); ++v) {
         or_into(near + kMeetRadius, flags[v], w);
       }
       std::memset(wanted, 0, w);
@@ -176,7 +185,8 @@ void meet_known(const ArrayView& colours, const ArrayView& dst, const ArrayView&
         }
         if (!wanted[u]) continue;
         dispatch_image(d.dtype, "dst", [&](auto tag) {
-          meet_pixel<typename decltype(tag)::type>(x, d, flags.data(), weights.data(), share(y, u), y, u);
+          meet_pixel<typename decltype(tag)::type>(x, d, flags.data(), weights.data(), share(y, u),
+                                                   y, u);
         });
       }
     }
