@@ -105,16 +105,18 @@ def mask_size(m: NumpyArray, name: str) -> tuple[int, int]:
     return m.shape[0], m.shape[1]
 
 
-def finite(image: NumpyArray, name: str, mask: NumpyArray | None = None) -> None:
-    """Refuses NaN and infinities of an image [H, W, C], on mask > 0 or within one pixel of it, or anywhere."""
+def finite(image: NumpyArray, name: str, mask: NumpyArray | None = None, origin: tuple[int, int] = (0, 0)) -> None:
+    """Refuses NaN and infinities of an image [H, W, C], on mask > 0 or within one pixel of it, or anywhere.
+
+    origin (y, x) is where a crop lies in the image that the message speaks of.
+    """
     if image.dtype.kind != "f":
         return
     at = native.first_nonfinite(_arrays.view(image, name), None if mask is None else _arrays.view(mask, "mask"))
     if at is not None:
+        pixel = f"(y={at[0] + origin[0]}, x={at[1] + origin[1]})"
         where = "" if mask is None else ", where the solve reads it"
-        raise ArgumentError(
-            f"{name}: {image[at]} at pixel (y={at[0]}, x={at[1]}), channel {at[2]}{where}; expected finite values"
-        )
+        raise ArgumentError(f"{name}: {image[at]} at pixel {pixel}, channel {at[2]}{where}; expected finite values")
 
 
 def number(

@@ -1,7 +1,6 @@
-"""Array operations, one module an op."""
+"""The operations on arrays [H, W, C], numpy or torch."""
 
-from __future__ import annotations
-
+from .gaussian_poisson import gaussian_poisson
 from .poisson import PoissonSolver, poisson
 
-__all__ = ["PoissonSolver", "poisson"]
+__all__ = ["PoissonSolver", "gaussian_poisson", "poisson"]

@@ -8,6 +8,13 @@
 // well and is as exact, as its pivots are kept as q + delta with delta positive: no cancellation.
 // Where GP-GAN's taps make some T_l indefinite, columns are transformed too.
 //
+// A width with a large prime factor is padded to a length n that transforms well, with zeros in b.
+// Cutting the links between the columns W - 1 and W again takes a flux s(y) along them,
+//   A' z = b + s d,  d = +1 in column W - 1, -1 in column W,  with s = q (z_{W-1} - z_W),
+// which a DCT along y decouples (Sherman-Morrison for each frequency): one more elimination, and
+// two transforms of a single column. All terms stay of the size of the answer, as the flux of the
+// first solution is taken from the sum over the padding, which it feeds.
+//
 // Three passes over one workspace, stored as tiles of V columns (V lanes of a register):
 //   rows:    b formed on load, DCT-II of V rows at once;
 //   columns: V systems at once, the same for all channels;
@@ -123,10 +130,12 @@ class DctSolver {
         h_(params.height()),
         w_(params.width()),
         c_(params.channels()),
-        tiles_((w_ + kV - 1) / kV),
+        definite_(is_definite(w_)),
+        n_(transform_length()),
+        tiles_((n_ + kV - 1) / kV),
         pitch_(h_ | 1),
         row_blocks_((h_ + kV - 1) / kV),
-        row_transform_(static_cast<std::size_t>(w_)) {}
+        row_transform_(static_cast<std::size_t>(n_)) {}
 
   DctResult run() {
     work_ = Buffer<Vec>(static_cast<std::size_t>(c_ * tiles_ * pitch_), &meter_);
@@ -137,13 +146,15 @@ class DctSolver {
     std::vector<double> total(static_cast<std::size_t>(c_));
     for (std::size_t i = 0; i < sums_.size(); ++i) total[i % c_] += sums_[i];
     mean_ = gaussian_poisson::known_mean(params_, total);
-    const bool definite = is_definite();
-    if (!definite) column_transform_ = std::make_unique<Transform>(static_cast<std::size_t>(h_));
-    parallel_for(tiles_, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        definite ? eliminate_columns(i) : transform_columns(i);
-      }
-    });
+    if (!definite_) column_transform_ = std::make_unique<Transform>(static_cast<std::size_t>(h_));
+    if (n_ > w_) {
+      padding_.resize(static_cast<std::size_t>(c_ * tiles_ * h_));
+      flux_.resize(static_cast<std::size_t>(c_ * h_));
+      for_tiles([&](std::int64_t t) { eliminate_columns<false>(t); });
+      find_flux();
+    }
+    for_tiles([&](std::int64_t t) { definite_ ? eliminate_columns<true>(t) : transform_columns(t); });
+    for (std::int64_t k = 0; k < c_; ++k) set_mean(k);
     parallel_for(row_blocks_, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) inverse_rows(i);
     });
@@ -156,6 +167,31 @@ class DctSolver {
   // Rows of channel k in the columns [t V, (t + 1) V).
   Vec* tile(std::int64_t k, std::int64_t t) { return work_.data() + (k * tiles_ + t) * pitch_; }
 
+  template <typename Fn>
+  void for_tiles(Fn&& fn) {
+    parallel_for(tiles_, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t t = begin; t < end; ++t) fn(t);
+    });
+  }
+
+  // W, or the next number without prime factors above 5 where that is much cheaper to transform.
+  std::int64_t transform_length() const {
+    if (!definite_ || w_ < 32 || link_of(0, h_) <= 0) return w_;
+    std::int64_t n = w_;
+    for (;; ++n) {
+      std::int64_t rest = n;
+      for (std::int64_t factor : {2, 3, 5}) {
+        while (rest % factor == 0) rest /= factor;
+      }
+      if (rest == 1) break;
+    }
+    using pocketfft::detail::util;
+    return util::cost_guess(static_cast<std::size_t>(w_)) >
+                   2 * util::cost_guess(static_cast<std::size_t>(n))
+               ? n
+               : w_;
+  }
+
   void forward_rows(std::int64_t block) {
     const std::int64_t y0 = block * kV, rows = std::min(kV, h_ - y0);
     double* sum = sums_.data() + block * c_;
@@ -164,6 +200,9 @@ class DctSolver {
       RhsRows<Real> rhs(params_, x0, x1, &meter_);
       for (std::int64_t y = y0; y < y0 + rows; ++y) split_row(rhs.next(y, sum), x0, x1, y);
       rhs.finish(sum);
+    }
+    for (std::int64_t t = (w_ + kV - 1) / kV; t < tiles_; ++t) {
+      for (std::int64_t k = 0; k < c_; ++k) std::fill_n(tile(k, t) + y0, rows, Vec{});
     }
     Buffer<Vec> lines(static_cast<std::size_t>(tiles_ * kV), &meter_);
     for (std::int64_t k = 0; k < c_; ++k) transform_rows<2>(k, y0, rows, lines.data());
@@ -236,69 +275,132 @@ class DctSolver {
   double gauss(std::int64_t k, std::int64_t n) const {
     return problem_.w0 + 2 * problem_.w1 - problem_.w1 * lambda(k, n);
   }
-  double link(std::int64_t l) const { return 1 - problem_.weight * problem_.w1 * gauss(l, w_); }
-  double shift(std::int64_t l) const {
-    return lambda(l, w_) + problem_.weight * (problem_.w0 + 2 * problem_.w1) * gauss(l, w_);
+  // q and mu for frequency l of n points.
+  double link_of(std::int64_t l, std::int64_t n) const {
+    return 1 - problem_.weight * problem_.w1 * gauss(l, n);
+  }
+  double shift_of(std::int64_t l, std::int64_t n) const {
+    return lambda(l, n) + problem_.weight * (problem_.w0 + 2 * problem_.w1) * gauss(l, n);
   }
 
   // Whether every T_l is positive definite, and diagonally dominant where its links are negative.
-  bool is_definite() const {
-    for (std::int64_t l = 0; l < w_; ++l) {
-      const double q = link(l), mu = shift(l);
+  bool is_definite(std::int64_t n) const {
+    for (std::int64_t l = 0; l < n; ++l) {
+      const double q = link_of(l, n), mu = shift_of(l, n);
       if (q > 0 ? mu < 0 : mu + 4 * q <= 0) return false;
     }
     return true;
   }
 
+  // Solves the systems of tile t, in place; or only finds the padding's row sums.
+  template <bool kStore>
   void eliminate_columns(std::int64_t t) {
-    // Lanes past the width hold an identity.
-    Vec q = {}, mu = Vec{} + Real(1), scale;
+    // Lanes past the end hold an identity.
+    Vec q = {}, mu = Vec{} + Real(1), jump = {}, sum = {};
+    const Vec scale = Vec{} + static_cast<Real>(1.0 / (2.0 * static_cast<double>(n_)));
     for (std::int64_t i = 0; i < kV; ++i) {
       const std::int64_t l = t * kV + i;
-      if (l < w_) {
-        q[i] = static_cast<Real>(link(l));
-        mu[i] = static_cast<Real>(shift(l));
-      }
-      scale[i] = static_cast<Real>(1.0 / (2.0 * static_cast<double>(w_)));
+      if (l >= n_) continue;
+      q[i] = static_cast<Real>(link_of(l, n_));
+      mu[i] = static_cast<Real>(shift_of(l, n_));
+      // The transform of d, and the sum over the padding of the basis function.
+      const double half = std::sin(kPi * static_cast<double>(l) / (2.0 * static_cast<double>(n_)));
+      const double cut = std::sin(kPi * static_cast<double>(l * w_ % (2 * n_)) / static_cast<double>(n_));
+      jump[i] = static_cast<Real>(4 * cut * half);
+      sum[i] = static_cast<Real>(l == 0 ? static_cast<double>(n_ - w_) : -cut / half);
     }
     // T = (I - ratio S) D (I - ratio S^T), D the pivots; `inverse` is scale / D.
-    Buffer<Vec> ratio(static_cast<std::size_t>(h_), &meter_), inverse(static_cast<std::size_t>(h_), &meter_);
+    const std::size_t rows = static_cast<std::size_t>(h_);
+    Buffer<Vec> ratio(rows, &meter_), inverse(rows, &meter_), column(kStore ? 0 : rows, &meter_);
+    const Vec one = Vec{} + Real(1);
     Vec delta = mu;
     for (std::int64_t y = 0; y < h_; ++y) {
       if (y > 0) delta = mu + ratio[y - 1] * delta;
       Vec pivot = delta;
       if (y < h_ - 1) pivot += q;
-      for (std::int64_t i = 0; i < kV; ++i) {
-        if (y == h_ - 1 && pivot[i] == 0) pivot[i] = 1;  // weight 0: the mean is set below
-      }
-      const Vec one = Vec{} + Real(1);
+      if (y == h_ - 1 && t == 0 && pivot[0] == 0) pivot[0] = 1;  // weight 0: the mean is set later
       const Vec reciprocal = one / pivot;
       ratio[y] = q * reciprocal;
       inverse[y] = scale * reciprocal;
     }
     for (std::int64_t k = 0; k < c_; ++k) {
-      Vec* x = tile(k, t);
+      const Vec* in = tile(k, t);
+      Vec* x = kStore ? tile(k, t) : column.data();
       Vec carry = {};
+      const Real* flux = kStore && n_ > w_ ? flux_.data() + k * h_ : nullptr;
       for (std::int64_t y = 0; y < h_; ++y) {
-        const Vec value = x[y] + carry;
+        Vec value = in[y] + carry;
+        if (flux) value += flux[y] * jump;
         carry = ratio[y] * value;
         x[y] = value;
       }
       carry = Vec{};
       for (std::int64_t y = h_ - 1; y >= 0; --y) {
-        carry = inverse[y] * x[y] + ratio[y] * carry;
-        if (y == h_ - 1) carry = inverse[y] * x[y];
+        carry = inverse[y] * x[y] + (y < h_ - 1 ? ratio[y] * carry : Vec{});
         x[y] = carry;
       }
-      if (t == 0) set_mean(k, x);
+      if (n_ == w_) continue;
+      if (!kStore && t == 0 && problem_.weight > 0) {
+        // The constant is known, and rounding may have put a large one in its place.
+        double total = 0;
+        for (std::int64_t y = 0; y < h_; ++y) total += x[y][0];
+        const double share = static_cast<double>(w_) / static_cast<double>(n_);
+        const double add = mean_[k] * share - total / static_cast<double>(h_);
+        for (std::int64_t y = 0; y < h_; ++y) x[y][0] = static_cast<Real>(x[y][0] + add);
+      }
+      Real* parts = padding_.data() + (k * tiles_ + t) * h_;
+      for (std::int64_t y = 0; y < h_; ++y) {
+        const Vec product = sum * x[y];
+        Real part = 0;
+        for (std::int64_t i = 0; i < kV; ++i) part += product[i];
+        parts[y] = part;
+      }
     }
   }
 
-  // Lane 0 is the mean of each row.
-  void set_mean(std::int64_t k, Vec* x) {
+  // The sum over the padding of row y, in the latest solution.
+  double padding_sum(std::int64_t k, std::int64_t y) const {
     double total = 0;
-    for (std::int64_t y = 0; y < h_; ++y) total += x[y][0];
-    const double add = mean_[k] - total / static_cast<double>(h_);
+    for (std::int64_t t = 0; n_ > w_ && t < tiles_; ++t) total += padding_[(k * tiles_ + t) * h_ + y];
+    return total;
+  }
+
+  // s(y). At each frequency along y the flux into the padding is mu S, with S the padding's sum;
+  // it becomes s = (1 + q h) mu S, h the sum of the corners of the inverses of both parts.
+  void find_flux() {
+    const pocketfft::detail::T_dcst23<double> transform(static_cast<std::size_t>(h_));
+    parallel_for(c_, 1, [&](std::int64_t begin, std::int64_t end) {
+      std::vector<double> s(static_cast<std::size_t>(h_));
+      for (std::int64_t k = begin; k < end; ++k) {
+        for (std::int64_t y = 0; y < h_; ++y) s[y] = padding_sum(k, y);
+        transform.exec(s.data(), 0.5 / static_cast<double>(h_), false, 2, true);
+        for (std::int64_t f = 0; f < h_; ++f) {
+          const double q = link_of(f, h_), mu = shift_of(f, h_);
+          // mu / q = 4 sinh^2(theta / 2); mu q h in a form that is exact for small theta.
+          const double sine = std::sqrt(mu / q) / 2, theta = 2 * std::asinh(sine);
+          double factor = mu;
+          for (std::int64_t n : {w_, n_ - w_}) {
+            const double m = static_cast<double>(n);
+            factor += mu == 0 ? q / m
+                              : 2 * q * sine * std::exp(-theta / 2) *
+                                    (1 + std::exp(-(2 * m - 1) * theta)) / -std::expm1(-2 * m * theta);
+          }
+          s[f] *= mu == 0 ? 0.0 : factor;
+        }
+        transform.exec(s.data(), 1.0, false, 3, true);
+        for (std::int64_t y = 0; y < h_; ++y) flux_[k * h_ + y] = static_cast<Real>(s[y]);
+      }
+    });
+  }
+
+  // Lane 0 of tile 0 is the mean of each row, padding included.
+  void set_mean(std::int64_t k) {
+    Vec* x = tile(k, 0);
+    double total = 0;
+    for (std::int64_t y = 0; y < h_; ++y) {
+      total += static_cast<double>(n_) * x[y][0] - padding_sum(k, y);
+    }
+    const double add = mean_[k] - total / (static_cast<double>(h_) * static_cast<double>(w_));
     for (std::int64_t y = 0; y < h_; ++y) x[y][0] = static_cast<Real>(x[y][0] + add);
   }
 
@@ -320,7 +422,6 @@ class DctSolver {
         x[y] *= factor;
       }
       column_transform_->exec(x, Real(1), false, 3, true);
-      if (t == 0) set_mean(k, x);
     }
   }
 
@@ -343,7 +444,10 @@ class DctSolver {
 
   const DctParams& params_;
   const Problem& problem_;
-  const std::int64_t h_, w_, c_, tiles_;
+  const std::int64_t h_, w_, c_;
+  const bool definite_;
+  const std::int64_t n_;  // of the transforms along x, at least W
+  const std::int64_t tiles_;
   const std::int64_t pitch_;  // of tiles, in rows; odd, so that the tiles of a row do not share a cache set
   const std::int64_t row_blocks_;
   const Transform row_transform_;
@@ -351,6 +455,8 @@ class DctSolver {
   MemoryMeter meter_;
   Buffer<Vec> work_;
   std::vector<double> sums_, mean_;
+  std::vector<Real> padding_;  // [C, tiles, H]: each tile's part of the row sums over the padding
+  std::vector<Real> flux_;     // [C, H]
 };
 
 }  // namespace

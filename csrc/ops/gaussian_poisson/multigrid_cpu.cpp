@@ -1,14 +1,15 @@
 // Cell-centred multigrid on the rectangle, with mirrored borders.
 //
-// Cells are merged in pairs along each axis; the last one stays alone where their number is odd,
-// so that coarse cells differ in width. With widths m, centres of mass and links 1 / distance,
+// Cells are merged in pairs along each axis. Where their number is odd, the last one stays alone,
+// or joins the last pair if it is narrower than the others: the last cell is 0.5 to 1.5 times as
+// wide as the others on every grid. With widths m, centres of mass and links 1 / distance,
 //   A = Ly x Mx + My x Lx + c My x Mx
 // on every grid below the finest, which keeps its exact G. Interpolation is linear between the
 // true centres, residuals of merged cells are added up. This keeps the convergence of even sizes
 // for every size; grids that ignore the widths lose half of it and leave a stripe at the border.
 //
 // The smoother is two steps of the Chebyshev iteration of the fourth kind (Lottes 2023; Phillips
-// and Fischer 2022), which needs only an upper bound of the spectrum of D^-1 A: two. A sweep does
+// and Fischer 2022), which needs only an upper bound of the spectrum of D^-1 A. A sweep does
 // interpolation, both steps and the restricted residual while it streams through the rows once.
 #include <cmath>
 #include <cstdint>
@@ -33,8 +34,10 @@ constexpr std::int64_t kCoarsestCells = 64;  // solved directly
 constexpr std::int64_t kPad = 16;            // floats before and after a row
 // The error falls at least by this factor in a cycle, whatever the size and the weight.
 constexpr double kCycleFactor = 0.16;
-// Steps x += d, d = kMomentum d + kGain D^-1 r, of the fourth kind for a spectrum up to two.
-constexpr float kGain1 = 2.0f / 3, kMomentum2 = 1.0f / 5, kGain2 = 6.0f / 5;
+// Steps x += d, d = momentum d + gain D^-1 r, of the fourth kind for a spectrum of D^-1 A up to
+// 1.86. It ends at two; the polynomial is still small there, and the lower bound converges better.
+constexpr float kSpectrum = 1.86f;
+constexpr float kGain1 = 4.0f / 3 / kSpectrum, kMomentum2 = 1.0f / 5, kGain2 = 12.0f / 5 / kSpectrum;
 
 struct Axis {
   std::int64_t count = 0;
@@ -43,6 +46,9 @@ struct Axis {
   // Interpolation from the next coarser axis: the share of cell J - 1 in cell 2 J and that of
   // J + 1 in 2 J + 1, the rest is that of J.
   std::vector<float> even, odd;
+  std::int64_t coarse_count = 0;  // the last coarse cell owns all that is left, up to three
+
+  std::int64_t owner(std::int64_t i) const { return std::min(i / 2, coarse_count - 1); }
 };
 
 void link_cells(Axis& axis) {
@@ -65,10 +71,12 @@ Axis pixel_axis(std::int64_t count) {
 
 Axis coarsen(Axis& fine) {
   Axis axis;
-  const std::int64_t n = axis.count = (fine.count + 1) / 2;
+  const std::int64_t last = fine.count - 1;
+  const bool join = fine.count > 1 && last % 2 == 0 && fine.size[last] < fine.size[last - 1];
+  const std::int64_t n = axis.count = fine.coarse_count = (fine.count + (join ? 0 : 1)) / 2;
   for (std::int64_t i = 0; i < n; ++i) {
     double size = 0, moment = 0;
-    for (std::int64_t j = 2 * i; j < std::min(2 * i + 2, fine.count); ++j) {
+    for (std::int64_t j = 2 * i; j <= (i + 1 < n ? 2 * i + 1 : last); ++j) {
       size += fine.size[j];
       moment += fine.size[j] * fine.centre[j];
     }
@@ -353,11 +361,12 @@ class Multigrid {
 
   Norms sweep(std::size_t l, const Sweep& s) {
     const Grid& grid = grids_[l];
-    const std::int64_t bands = (grid.y.count + kBandRows - 1) / kBandRows;
+    // A last row of its own goes with the band before, as it may share its coarse row.
+    const std::int64_t bands = std::max<std::int64_t>(1, (grid.y.count + kBandRows - 2) / kBandRows);
     std::vector<Norms> norms(static_cast<std::size_t>(bands));
     parallel_for(bands, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
-        const std::int64_t y0 = i * kBandRows, y1 = std::min(grid.y.count, y0 + kBandRows);
+        const std::int64_t y0 = i * kBandRows, y1 = i + 1 < bands ? y0 + kBandRows : grid.y.count;
         norms[i] = grid.finest ? sweep_band<true>(l, s, y0, y1) : sweep_band<false>(l, s, y0, y1);
       }
     });
@@ -448,27 +457,28 @@ class Multigrid {
       }
       if (const std::int64_t y = i - 3; s.restricted && y >= 0 && within(y, 0)) {
         neighbours(second, y, rows);
-        float* __restrict upper_row = scratch.row(2);
-        float* __restrict r = y % 2 == 0 ? upper_row : scratch.row(0);
-        residual_row<kFinest>(grid, y, rows, s.rhs + y * pitch, r);
-        r[w] = 0;
-        if (y % 2 == 0 && y + 1 < h) continue;
         const Grid& next = grids_[l + 1];
-        float* __restrict to = s.restricted + (y / 2) * next.pitch;
-        if (y % 2 == 1) {
-          const float* __restrict lower_row = r;
-          for (std::int64_t j = 0; j < next.x.count; ++j) {
-            to[j] = (upper_row[2 * j] + upper_row[2 * j + 1]) +
-                    (lower_row[2 * j] + lower_row[2 * j + 1]);
-          }
-        } else {
-          for (std::int64_t j = 0; j < next.x.count; ++j) {
-            to[j] = upper_row[2 * j] + upper_row[2 * j + 1];
-          }
+        const std::int64_t owner = grid.y.owner(y);
+        float* __restrict sum = scratch.row(2);
+        float* __restrict r = y == 2 * owner ? sum : scratch.row(0);
+        residual_row<kFinest>(grid, y, rows, s.rhs + y * pitch, r);
+        if (r != sum) {
+          for (std::int64_t j = 0; j < w; ++j) sum[j] += r[j];
+        }
+        if (y + 1 == h || grid.y.owner(y + 1) != owner) {
+          merge_columns(grid, sum, s.restricted + owner * next.pitch);
         }
       }
     }
     return norms;
+  }
+
+  // Sums of the cells that each coarse cell owns. row[-1] to row[w] are writable.
+  static void merge_columns(const Grid& grid, float* __restrict row, float* __restrict to) {
+    const std::int64_t w = grid.x.count, n = grid.x.coarse_count;
+    row[w] = 0;
+    for (std::int64_t j = 0; j < n; ++j) to[j] = row[2 * j] + row[2 * j + 1];
+    if (w > 2 * n) to[n - 1] += row[w - 1];
   }
 
   // r = b - A x of row y, from the rows above, at and below it.
@@ -533,9 +543,9 @@ class Multigrid {
                    float* __restrict row) {
     const Grid& grid = grids_[l];
     const Grid& next = grids_[l + 1];
-    const std::int64_t n = next.x.count, w = grid.x.count, i = y / 2;
-    const float share = y % 2 == 0 ? grid.y.even[i] : grid.y.odd[i];
-    const std::int64_t other = share == 0 ? i : y % 2 == 0 ? i - 1 : i + 1;
+    const std::int64_t n = next.x.count, w = grid.x.count, i = grid.y.owner(y);
+    const float share = y == 2 * i ? grid.y.even[i] : y == 2 * i + 1 ? grid.y.odd[i] : 0.0f;
+    const std::int64_t other = share == 0 ? i : y == 2 * i ? i - 1 : i + 1;
     const float* __restrict near = coarse + i * next.pitch;
     const float* __restrict far = coarse + other * next.pitch;
     float* __restrict q = scratch.row(0);
@@ -548,25 +558,26 @@ class Multigrid {
       row[2 * j] += q[j] + even[j] * (q[j - 1] - q[j]);
       row[2 * j + 1] += q[j] + odd[j] * (q[j + 1] - q[j]);
     }
-    if (w % 2 == 1) row[w - 1] += q[n - 1] + even[n - 1] * (q[n - 2] - q[n - 1]);
+    if (w > 2 * n) row[w - 1] += q[n - 1];
+    if (w < 2 * n) row[w - 1] += q[n - 1] + even[n - 1] * (q[n - 2] - q[n - 1]);
   }
 
   // The right-hand side of grid l + 1 from that of grid l.
   void restrict_rhs(std::size_t l, const float* from) {
     const Grid& grid = grids_[l];
     Grid& next = grids_[l + 1];
-    const std::int64_t w = grid.x.count;
-    parallel_for(next.y.count, 16, [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t w = grid.x.count, n = next.y.count;
+    parallel_for(n, 16, [&](std::int64_t begin, std::int64_t end) {
+      Ring scratch(w);
+      float* __restrict sum = scratch.row(0);
       for (std::int64_t i = begin; i < end; ++i) {
-        const bool pair = 2 * i + 1 < grid.y.count;
-        const float* __restrict a = from + 2 * i * grid.pitch;
-        const float* __restrict b = a + (pair ? grid.pitch : 0);
-        const float factor = pair ? 1.0f : 0.0f;
-        float* __restrict to = next.rhs.data() + i * next.pitch;
-        for (std::int64_t j = 0; j < w / 2; ++j) {
-          to[j] = (a[2 * j] + a[2 * j + 1]) + factor * (b[2 * j] + b[2 * j + 1]);
+        const std::int64_t last = i + 1 < n ? 2 * i + 1 : grid.y.count - 1;
+        std::memcpy(sum, from + 2 * i * grid.pitch, static_cast<std::size_t>(w) * sizeof(float));
+        for (std::int64_t y = 2 * i + 1; y <= last; ++y) {
+          const float* __restrict row = from + y * grid.pitch;
+          for (std::int64_t j = 0; j < w; ++j) sum[j] += row[j];
         }
-        if (w % 2 == 1) to[w / 2] = a[w - 1] + factor * b[w - 1];
+        merge_columns(grid, sum, next.rhs.data() + i * next.pitch);
       }
     });
   }
