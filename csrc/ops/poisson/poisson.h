@@ -82,6 +82,7 @@ class Hierarchy {
   int height_, width_;  // of the image
   double weight_, w0_, w1_;
   int top_ = 0, left_ = 0;  // of the box
+  Buffer<float> map_;       // the weights of the box and one pixel around, as far as the image goes
   int map_top_ = 0, map_left_ = 0, map_height_ = 0, map_width_ = 0;
   std::int64_t unknowns_ = 0;
   std::int64_t nodes_count_ = 0;                // of the coarsest level

@@ -538,13 +538,13 @@ class Solver {
       if (report_.estimate <= params_.tolerance) return;
       const int left = params_.max_iterations - report_.iterations;
       if (left <= 0) break;
-      largest = residual(eq_, nullptr, &e_, true, 1);
+      largest = residual(eq_, &r_, &e_, true, 1);
       if (largest == 0) {
         report_.estimate = 0;
         return;
       }
-      scale = std::ldexp(1.0, -std::ilogb(largest));
-      residual(eq_, &r_, &e_, true, scale);
+      scale = scale_for(largest);
+      if (scale != 1) residual(eq_, &r_, &e_, true, scale);
       const double before = report_.estimate;
       report_.estimate = 0;
       round_iterations = 0;
@@ -680,12 +680,11 @@ class Solver {
     std::vector<Plane<float>> r = planes(1);
     std::vector<Plane<double>> w = double_planes(1);
     double largest = residual(ones, &r, nullptr, false, 1), magnitude = 0;
-    for (int round = 0; round < 4 && largest > 1e-3; ++round) {
-      const double scale = scale_for(largest);
-      if (round > 0) residual(ones, &r, &w, true, scale);
-      conjugate_gradients(r[0], 0, 1e-4, params_.max_iterations, nullptr);
-      accumulate(r[0], scale, w[0]);
-      largest = residual(ones, nullptr, &w, true, 1, &magnitude);
+    constexpr double kCloseEnough = 0.05;
+    for (int round = 0; round < 4 && largest > kCloseEnough; ++round) {
+      conjugate_gradients(r[0], 0, 1e-3, params_.max_iterations, nullptr);
+      accumulate(r[0], 1, w[0]);
+      largest = residual(ones, &r, &w, true, 1, &magnitude);
     }
     const LevelView& view = finest_.view;
     double most = 0, least = kInfinite, lowest = 1 - largest;
@@ -716,26 +715,24 @@ class Solver {
   }
 
   // With e ~ A^-1 r: |x - x*| <= |e| + |r - A e| |A^-1|. Corrections go on until the second term
-  // is a small part of the first.
+  // is a small part of the first, or of the tolerance.
   void certify(double amplification) {
     if (e_.empty()) to_double(1);
-    double magnitude = 0;
-    double largest = residual(eq_, nullptr, &e_, true, 1, &magnitude);
+    double magnitude = 0, bound = 0;
+    double largest = residual(eq_, &r_, &e_, true, 1, &magnitude);
     report_.residual = largest;
-    double bound = 0;
     for (int round = 0; round < 4; ++round) {
       const double rest = (largest + rounding(magnitude)) * amplification;
-      if (rest <= 0.01 * bound || rest <= 1e-3 * params_.tolerance || largest == 0) break;
-      const double scale = std::ldexp(1.0, -std::ilogb(largest));
-      residual(eq_, &r_, &e_, true, scale);
+      if (rest <= 0.02 * bound || rest <= 0.005 * params_.tolerance || largest == 0) break;
+      const double scale = scale_for(largest);
+      if (scale != 1) residual(eq_, &r_, &e_, true, scale);
       double step = 0;
       for (int k = 0; k < channels_; ++k) {
-        conjugate_gradients(r_[k], 0, round == 0 ? 1e-4 : kFloatReduction, params_.max_iterations,
-                            nullptr);
+        conjugate_gradients(r_[k], 0, kFloatReduction, params_.max_iterations, nullptr);
         step = std::max(step, accumulate(r_[k], scale, e_[k]));
       }
       bound += step;
-      largest = residual(eq_, nullptr, &e_, true, 1, &magnitude);
+      largest = residual(eq_, &r_, &e_, true, 1, &magnitude);
     }
     report_.max_error = bound + (largest + rounding(magnitude)) * amplification;
   }
