@@ -227,8 +227,8 @@ def poisson(
         tolerance: the largest error allowed, in 8-bit levels (1/255 of the value range), before
             rounding to the dtype. None: 0.25 for uint8, 0.004 for uint16, 0.025 for float16 and
             float32, 1e-6 for float64. The solve stops on an estimate of the error.
-        return_info: also return a SolveInfo, with a certified bound of the error; this costs about
-            as much again as the solve.
+        return_info: also return a SolveInfo, with a certified bound of the error; this costs one
+            and a half to two solves more.
 
     Returns:
         dst with the pixels of mask > 0 replaced, the others bit-identical, in dst's kind, shape and
