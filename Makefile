@@ -69,10 +69,9 @@ format: setup ## writes what lint asks for
 	$(BIN)/python -m ruff format .
 	$(BIN)/clang-format -i $(CXX_SOURCES)
 
-bench: setup ## speed and error beside the peers: table, JSON and plot in artifacts/bench
-	@mkdir -p artifacts/bench
-	@$(PYTEST) benchmarks --benchmark-json artifacts/bench/benchmarks.json
-	@$(BIN)/python benchmarks/report.py artifacts/bench/benchmarks.json --out artifacts/bench
+bench: setup ## speed and error beside the peers: table, JSON and plot in benchmarks/results
+	@$(PYTEST) benchmarks/
+	@$(BIN)/python benchmarks/report.py
 
 sheets: setup ## contact sheets of the shared photographs in artifacts/sheets
 	@$(BIN)/python examples/sheets.py --out artifacts/sheets

@@ -31,7 +31,7 @@ src, dst = (rng.integers(0, 256, (97, 131, 3), np.uint8) for _ in range(2))
 mask = np.zeros((97, 131), np.uint8)
 mask[20:70, 30:101] = 255
 results = {}
-for name in getattr(blend, "__all__", ()):
+for name in blend.__all__:
     results[name] = getattr(blend, name)(src, dst, mask)
     assert results[name].dtype == dst.dtype and results[name].shape == dst.shape, name
     assert np.array_equal(results[name][mask == 0], dst[mask == 0]), name

@@ -15,6 +15,7 @@ import numpy as np
 
 from . import _arrays
 from ._arrays import NumpyArray
+from ._native import native
 from .errors import ArgumentError, DTypeError, MaskError, ShapeError
 
 GRADIENTS = ("source", "mixed", "average", "monochrome")
@@ -95,6 +96,27 @@ def mask(m: Any, name: str, height: int, width: int) -> NumpyArray:
         if not (low >= 0 and high <= 1):  # NaN fails too
             raise MaskError(f"{name}: values from {low:g} to {high:g}, expected floats in [0, 1]")
     return a
+
+
+def mask_size(m: NumpyArray, name: str) -> tuple[int, int]:
+    """Height and width of a mask that comes without an image."""
+    if m.ndim not in (2, 3) or (m.ndim == 3 and m.shape[2] != 1) or m.size == 0:
+        raise ShapeError(f"{name}: shape {list(m.shape)}, expected [H, W] with pixels")
+    return m.shape[0], m.shape[1]
+
+
+def finite(image: NumpyArray, name: str, mask: NumpyArray | None = None, origin: tuple[int, int] = (0, 0)) -> None:
+    """Refuses NaN and infinities of an image [H, W, C], on mask > 0 or within one pixel of it, or anywhere.
+
+    origin (y, x) is where a crop lies in the image that the message speaks of.
+    """
+    if image.dtype.kind != "f":
+        return
+    at = native.first_nonfinite(_arrays.view(image, name), None if mask is None else _arrays.view(mask, "mask"))
+    if at is not None:
+        pixel = f"(y={at[0] + origin[0]}, x={at[1] + origin[1]})"
+        where = "" if mask is None else ", where the solve reads it"
+        raise ArgumentError(f"{name}: {image[at]} at pixel {pixel}, channel {at[2]}{where}; expected finite values")
 
 
 def number(

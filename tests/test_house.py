@@ -216,6 +216,13 @@ def test_sources_hold_no_paths_of_a_machine_and_nothing_left_to_do() -> None:
             assert not found, f"{path} holds {found.group()!r}"
 
 
+def test_the_profile_says_how_many_cases_a_property_has() -> None:
+    """A number in a test would hold in `make test-full` too."""
+    for path in python_files("tests"):
+        if path.name not in ("conftest.py", Path(__file__).name):
+            assert "max_examples" not in path.read_text(), path
+
+
 def test_every_direct_dependency_is_pinned() -> None:
     pinned = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
     required = importlib.metadata.requires("pyharmony") or []

@@ -58,8 +58,8 @@ py::dict chebyshev(const ArrayView& src, const ArrayView& dst, const ArrayView& 
   params.out = as_image(out, "out");
   params.tolerance = tolerance;
   params.max_steps = max_steps;
-  if (strip_floats > 0) params.strip_floats = strip_floats;
-  if (segment_rows > 0) params.segment_rows = segment_rows;
+  params.strip_floats = strip_floats;
+  params.segment_rows = segment_rows;
   gp::ChebyshevResult result;
   {
     py::gil_scoped_release release;

@@ -48,4 +48,5 @@ PYBIND11_MODULE(_C, m) {
   bind_gaussian_poisson(m);
   bind_gaussian_poisson_rectangle(m);
   bind_pyramid(m);
+  bind_poisson(m);
 }

@@ -1,6 +1,10 @@
 // Scratch memory of the CPU kernels: aligned, counted, released with its owner.
 #pragma once
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -67,6 +71,20 @@ class Buffer {
   const T& operator[](std::size_t i) const { return data_[i]; }
 
  private:
+  // Large buffers ask for huge pages: touching new memory page by page costs as much as a sweep.
+  static void* allocate(std::size_t bytes) {
+#ifdef __linux__
+    constexpr std::size_t kHugePage = std::size_t{1} << 21;
+    if (bytes >= kHugePage) {
+      void* data = nullptr;
+      if (posix_memalign(&data, kHugePage, bytes) != 0) return nullptr;
+      madvise(data, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+      return data;
+    }
+#endif
+    return std::aligned_alloc(kAlignment, bytes);
+  }
+
   T* data_ = nullptr;
   std::size_t count_ = 0;
   MemoryMeter* meter_ = nullptr;

@@ -128,11 +128,13 @@ inline void store_from_float(float* p, Vec v) {
 #if HM_SIMD_BYTES == 64
 template <>
 inline Vec load_as_float(const std::uint8_t* p) {
-  return _mm512_maskz_cvtepi32_ps(0xffff, _mm512_maskz_cvtepu8_epi32(0xffff, _mm_loadu_si128((const __m128i*)p)));
+  return _mm512_maskz_cvtepi32_ps(
+      0xffff, _mm512_maskz_cvtepu8_epi32(0xffff, _mm_loadu_si128((const __m128i*)p)));
 }
 template <>
 inline Vec load_as_float(const std::uint16_t* p) {
-  return _mm512_maskz_cvtepi32_ps(0xffff, _mm512_maskz_cvtepu16_epi32(0xffff, _mm256_loadu_si256((const __m256i*)p)));
+  return _mm512_maskz_cvtepi32_ps(
+      0xffff, _mm512_maskz_cvtepu16_epi32(0xffff, _mm256_loadu_si256((const __m256i*)p)));
 }
 template <>
 inline Vec load_as_float(const Half* p) {

@@ -91,3 +91,19 @@ def upsample(image: Array, shape: tuple[int, int]) -> Array:
     out = np.empty((height, width, a.shape[2]), np.float32)
     native.pyramid_upsample(_arrays.view(a, "image"), _arrays.view(out, "out", writable=True))
     return _arrays.like_kind(out if image.ndim == 3 else out[..., 0], image)
+
+
+def meet_known(colours: _arrays.NumpyArray, dst: _arrays.NumpyArray, known: _arrays.NumpyArray) -> None:
+    """Moves colours, in place, to meet dst across the contour of what is known.
+
+    See `pyharmony.reference.pyramid.meet_known`.
+
+    Args:
+        colours: [H, W, C] float32, contiguous; changed where known is below 1 and within 3 pixels
+            of a pixel where it is 1.
+        dst: [H, W, C], any image dtype, in the unit of colours.
+        known: [H, W] bool or float32, the share of each pixel that is known.
+    """
+    native.pyramid_meet_known(
+        _arrays.view(colours, "colours", writable=True), _arrays.view(dst, "dst"), _arrays.view(known, "known")
+    )

@@ -63,3 +63,39 @@ def upsample(image: Any, shape: tuple[int, int]) -> Float64:
     """image [ceil(H / 2), ceil(W / 2), ...] -> [H, W, ...], shape being (H, W)."""
     x = np.asarray(image, np.float64)
     return _along(_along(x, 0, _up_matrix(shape[0])), 1, _up_matrix(shape[1]))
+
+
+def meet_known(colours: Any, dst: Any, known: Any) -> Float64:
+    """Colours that meet dst across the contour of what is known.
+
+    Colours that were doubled from a coarser level miss dst at the contour by what that level could
+    not hold, and a solve that keeps colours would leave it there as a seam. So a pixel p that is
+    not wholly known takes a share of dst as large as its known share, and moves by what the known
+    pixels around it miss: by the mean of dst - colours over them, weighted by a Gaussian of one
+    pixel (cut at 3), times min(1, 3 s), s being the known share of those weights; beside a straight
+    contour 3 s = 0.9, one pixel on 0.18, then 0.01.
+
+    Args:
+        colours, dst: [H, W, C].
+        known: [H, W] in [0, 1].
+
+    Returns:
+        [H, W, C].
+    """
+    colours, dst, known = (np.asarray(v, np.float64) for v in (colours, dst, known))
+    h, w = known.shape
+    whole = known >= 1
+    miss = np.where(whole[..., None], dst - colours, 0)
+    total, held, weights = np.zeros_like(colours), np.zeros((h, w)), np.zeros((h, w))
+    for dy in range(-3, 4):
+        for dx in range(-3, 4):
+            g = np.exp(-0.5 * (dy * dy + dx * dx))
+            here = np.s_[max(0, -dy) : max(0, h - max(0, dy)), max(0, -dx) : max(0, w - max(0, dx))]
+            there = np.s_[max(0, dy) : max(0, h + min(0, dy)), max(0, dx) : max(0, w + min(0, dx))]
+            total[here] += g * miss[there]
+            held[here] += g * whole[there]
+            weights[here] += g
+    share = np.where(held > 0, known, 0)[..., None]
+    strength = np.minimum(1, 3 * held / weights) / np.where(held > 0, held, 1)
+    moved = colours + share * (dst - colours) + strength[..., None] * total
+    return np.where(whole[..., None], colours, moved)

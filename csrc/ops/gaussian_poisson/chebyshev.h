@@ -22,19 +22,19 @@ struct ChebyshevPass {
   std::vector<ChebyshevStep> steps;
   double damping;
   double excess_slope;  // with a map, row i of A has at least the excess slope * c_i
-  bool want_norm;  // the Euclidean norm of r as well
+  bool want_norm;       // the Euclidean norm of r as well
   MemoryMeter* meter;
   std::int64_t strip_floats, segment_rows;  // size of a tile; the answer does not depend on it
 };
 
 // r = b - A x before the last update, over the unknown pixels.
 struct ChebyshevMeasure {
-  double residual = 0;         // max |r|
-  double scaled_residual = 0;  // max |r| / (row excess of A); with a map only
-  double norm = 0;             // |r|_2 over all channels, where asked for
-  double largest = 0;          // max |x| before the last update
+  double residual = 0;                   // max |r|
+  double scaled_residual = 0;            // max |r| / (row excess of A); with a map only
+  double norm = 0;                       // |r|_2 over all channels, where asked for
+  double largest = 0;                    // max |x| before the last update
   double image_low = 0, image_high = 0;  // range of src and dst, zero included
-  double largest_base = 0;     // max |base|, or of rhs
+  double largest_base = 0;               // max |base|, or of rhs
 };
 
 }  // namespace pyharmony::gaussian_poisson

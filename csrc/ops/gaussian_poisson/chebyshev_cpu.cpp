@@ -158,16 +158,19 @@ void store_pixels(const float* __restrict pixels, std::int64_t n, const ImageVie
       const std::int64_t count = n, stride = out.col_stride;
       for (int k = 0; k < C; ++k) {
         T* __restrict plane = row + k * out.channel_stride;
-        for (std::int64_t i = 0; i < count; ++i) plane[i * stride] = from_real<T>(pixels[i * C + k]);
+        for (std::int64_t i = 0; i < count; ++i)
+          plane[i * stride] = from_real<T>(pixels[i * C + k]);
       }
     }
   });
 }
 
 // Asks for columns [xa, xb) of row y; an image that is not dense in x is left to the hardware.
+// Inlined by force: GCC drops calls of functions that do nothing but prefetch.
 template <bool kWrite>
-void prefetch_pixels(const ImageView& image, std::int64_t y, std::int64_t xa, std::int64_t xb,
-                     std::int64_t k0, std::int64_t channels) {
+__attribute__((always_inline)) inline void prefetch_pixels(const ImageView& image, std::int64_t y,
+                                                           std::int64_t xa, std::int64_t xb,
+                                                           std::int64_t k0, std::int64_t channels) {
   if (image.data == nullptr || image.col_stride < 1 || image.col_stride > channels) return;
   xa = std::max<std::int64_t>(xa, 0);
   xb = std::min(xb, image.width);
@@ -477,9 +480,7 @@ class TileRun {
   std::int64_t low(std::int64_t k) const {
     return std::max<std::int64_t>(0, tile_.y0 - (steps_ + 1 - k));
   }
-  std::int64_t high(std::int64_t k) const {
-    return std::min(height_, tile_.y1 + (steps_ + 1 - k));
-  }
+  std::int64_t high(std::int64_t k) const { return std::min(height_, tile_.y1 + (steps_ + 1 - k)); }
   float* row(float* band, std::int64_t y) const { return band + y % work_.ring * work_.pitch; }
   // Row y of a band with the border's mirroring.
   const float* neighbour(float* band, std::int64_t y) const {
@@ -488,7 +489,8 @@ class TileRun {
 
   // The k-th of n shares of what the next rows to load, and to store, will touch: spread over the
   // steps, the misses pass while there is work.
-  void prefetch(std::int64_t loaded, std::int64_t k, std::int64_t n) const {
+  __attribute__((always_inline)) void prefetch(std::int64_t loaded, std::int64_t k,
+                                               std::int64_t n) const {
     constexpr std::int64_t kImages = 5, kAll = kImages * kAdvanceRows;
     for (std::int64_t i = kAll * (k - 1) / n; i < kAll * k / n; ++i) {
       const std::int64_t y = loaded + i / kImages, stored = y - steps_ - 1;
@@ -591,7 +593,8 @@ class TileRun {
       if (pinned) store(x + i, m > 0 ? load(x + i) : load(dst + i));
     }
     if (y == low(0)) {
-      std::memset(work_.vertical, 0, static_cast<std::size_t>(work_.pitch - kLanes) * sizeof(float));
+      std::memset(work_.vertical, 0,
+                  static_cast<std::size_t>(work_.pitch - kLanes) * sizeof(float));
       // Above the first row that a tile loads there is another row, but b is not needed there.
     } else {
       form_rhs(y - 1, 0, 1);
@@ -713,7 +716,7 @@ class TileRun {
   const Tile tile_;
   double* row_norms_;  // [H] of this strip and these channels
   const std::int64_t steps_, height_;
-  const std::int64_t xa_, xb_;  // columns held
+  const std::int64_t xa_, xb_;        // columns held
   const std::int64_t first_, count_;  // offsets of the first held float and past the last
   Maxima maxima_;
   ChebyshevMeasure measure_;
@@ -852,8 +855,8 @@ ChebyshevMeasure gaussian_poisson_chebyshev_pass(const ChebyshevPass& pass) {
   const std::int64_t segments = (height + pass.segment_rows - 1) / pass.segment_rows;
   const std::int64_t segment = (height + segments - 1) / segments;
 
-  WorkspacePool pool(static_cast<std::int64_t>(pass.steps.size()), strip, group,
-                     problem.has_map(), pass.meter);
+  WorkspacePool pool(static_cast<std::int64_t>(pass.steps.size()), strip, group, problem.has_map(),
+                     pass.meter);
   Buffer<double> row_norms(static_cast<std::size_t>(pass.want_norm ? groups * strips * height : 0),
                            pass.meter);
   std::fill(row_norms.data(), row_norms.data() + row_norms.size(), 0.0);
@@ -865,8 +868,9 @@ ChebyshevMeasure gaussian_poisson_chebyshev_pass(const ChebyshevPass& pass) {
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t s = task % strips, t = task / strips % segments,
                          g = task / strips / segments;
-      const Tile tile{s * strip, std::min(width, (s + 1) * strip), t * segment,
-                      std::min(height, (t + 1) * segment), g * group, s};
+      const Tile tile{s * strip,   std::min(width, (s + 1) * strip),
+                      t * segment, std::min(height, (t + 1) * segment),
+                      g * group,   s};
       if (tile.x0 >= tile.x1 || tile.y0 >= tile.y1) continue;
       double* norms = row_norms.data() + (pass.want_norm ? (g * strips + s) * height : 0);
       const std::int64_t c = std::min(group, channels - g * group);

@@ -23,7 +23,7 @@ struct Problem {
   ImageView weight_map;      // [H, W] float32; data is null where `weight` holds everywhere
   ImageView rhs;             // [H, W, C] float32; data is null where b is formed from the images
   double weight = 1.0;       // color_weight
-  double w0 = 1.0, w1 = 0.0; // centre and side tap of G = [w1 w0 w1] x [w1 w0 w1]
+  double w0 = 1.0, w1 = 0.0;         // centre and side tap of G = [w1 w0 w1] x [w1 w0 w1]
   bool preserve_background = false;  // unknown are the pixels with mask > 0, the others are dst
   Gradients gradients = Gradients::kSource;
 
@@ -49,7 +49,7 @@ struct ChebyshevParams {
   ImageView out;    // [H, W, C], any image dtype
   double tolerance = 0;  // of the answer before it is rounded to out's dtype, in the native unit
   int max_steps = 0;
-  std::int64_t strip_floats = 768, segment_rows = 256;  // size of a tile; moves no bit of the answer
+  std::int64_t strip_floats = 0, segment_rows = 0;  // of a tile, 0: chosen; no bit depends on it
 };
 
 struct ChebyshevResult {

@@ -129,12 +129,11 @@ class BlockResidual {
           return std::min(w, weight) * g * (x - neighbour);
         };
         const double laplace = 4 * x - x0[i] - x2[i] - x1[i - c] - x1[i + c];
-        const double gauss = link(x0[i], c0[i], side) + link(x2[i], c2[i], side) +
-                             link(x1[i - c], c1[i - c], side) + link(x1[i + c], c1[i + c], side) +
-                             link(x0[i - c], c0[i - c], corner) +
-                             link(x0[i + c], c0[i + c], corner) +
-                             link(x2[i - c], c2[i - c], corner) +
-                             link(x2[i + c], c2[i + c], corner);
+        const double gauss =
+            link(x0[i], c0[i], side) + link(x2[i], c2[i], side) + link(x1[i - c], c1[i - c], side) +
+            link(x1[i + c], c1[i + c], side) + link(x0[i - c], c0[i - c], corner) +
+            link(x0[i + c], c0[i + c], corner) + link(x2[i - c], c2[i - c], corner) +
+            link(x2[i + c], c2[i + c], corner);
         const double b = h[i] - h[i + c] + up[i] - down[i] + w * base[i];
         r[i] = b - (laplace + sum * w * x - gauss);
       }

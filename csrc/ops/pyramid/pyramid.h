@@ -46,4 +46,11 @@ void downsample_mask(const ArrayView& mask, const ArrayView& out);
 // image [ceil(H / 2), ceil(W / 2), C] of any image dtype, out [H, W, C] contiguous float32.
 void upsample(const ArrayView& image, const ArrayView& out);
 
+constexpr int kMeetRadius = 3;
+
+// Moves colours to meet the known pixels of dst near the contour, see `meet_known` of
+// pyharmony/reference/pyramid.py. colours [H, W, C] contiguous float32, changed where known is
+// below 1; dst [H, W, C] of any image dtype; known [H, W] bool or float32.
+void meet_known(const ArrayView& colours, const ArrayView& dst, const ArrayView& known);
+
 }  // namespace pyharmony

@@ -1,6 +1,11 @@
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
+#include "core/buffer.h"
+#include "core/dispatch.h"
+#include "core/parallel.h"
 #include "ops/pyramid/pyramid.h"
 
 namespace pyharmony {
@@ -23,12 +28,15 @@ std::vector<float> downsample_weights(double sigma) {
   return weights;
 }
 
-void check_out(const ArrayView& out, std::int64_t height, std::int64_t width, std::int64_t channels) {
+void check_out(const ArrayView& out, std::int64_t height, std::int64_t width,
+               std::int64_t channels) {
   const ImageView v = as_image(out, "out");
   HM_CHECK(out.dtype == DType::kFloat32 && out.writable, "out: expected writable float32");
-  HM_CHECK(v.height == height && v.width == width && v.channels == channels, "out: shape [", v.height,
-           ", ", v.width, ", ", v.channels, "], expected [", height, ", ", width, ", ", channels, "]");
-  HM_CHECK((v.channels == 1 || v.channel_stride == 1) && (v.width == 1 || v.col_stride == channels) &&
+  HM_CHECK(v.height == height && v.width == width && v.channels == channels, "out: shape [",
+           v.height, ", ", v.width, ", ", v.channels, "], expected [", height, ", ", width, ", ",
+           channels, "]");
+  HM_CHECK((v.channels == 1 || v.channel_stride == 1) &&
+               (v.width == 1 || v.col_stride == channels) &&
                (v.height == 1 || v.row_stride == width * channels),
            "out: expected a contiguous array");
 }
@@ -42,6 +50,64 @@ void run_downsample(const ImageView& src, double range, double sigma, const Arra
   const DownsampleParams params{src, static_cast<float>(range), out.as<float>(), weights.data(),
                                 static_cast<int>(weights.size())};
   HM_SIMD_CALL(downsample_kernel, params);
+}
+
+// The Gaussian of one pixel, cut at kMeetRadius, sum one.
+std::vector<float> meet_weights() {
+  std::vector<float> weights(2 * kMeetRadius + 1);
+  double total = 0;
+  for (int q = -kMeetRadius; q <= kMeetRadius; ++q) total += std::exp(-0.5 * q * q);
+  for (int q = -kMeetRadius; q <= kMeetRadius; ++q) {
+    weights[q + kMeetRadius] = static_cast<float>(std::exp(-0.5 * q * q) / total);
+  }
+  return weights;
+}
+
+template <typename T>
+void flag_known(const ImageView& known, std::int64_t y, std::uint8_t* __restrict flags) {
+  const T* __restrict row = known.at<T>(y, 0, 0);
+  if (known.col_stride == 1) {
+    for (std::int64_t u = 0; u < known.width; ++u) flags[u] = to_real<float>(row[u]) >= 1;
+  } else {
+    for (std::int64_t u = 0; u < known.width; ++u)
+      flags[u] = to_real<float>(row[u * known.col_stride]) >= 1;
+  }
+}
+
+inline void or_into(std::uint8_t* __restrict into, const std::uint8_t* __restrict from,
+                    std::int64_t n) {
+  for (std::int64_t u = 0; u < n; ++u) into[u] |= from[u];
+}
+
+// One pixel of meet_known. flags: rows of bytes, 1 where a pixel is known.
+template <typename T>
+void meet_pixel(const ImageView& colours, const ImageView& dst, const std::uint8_t* const* flags,
+                const float* weights, float share, std::int64_t y, std::int64_t x) {
+  const std::int64_t y0 = std::max<std::int64_t>(y - kMeetRadius, 0);
+  const std::int64_t y1 = std::min(y + kMeetRadius + 1, colours.height);
+  const std::int64_t x0 = std::max<std::int64_t>(x - kMeetRadius, 0);
+  const std::int64_t x1 = std::min(x + kMeetRadius + 1, colours.width);
+  float* const here = colours.at<float>(y, x, 0);
+  float known = 0, all = 0;
+  for (std::int64_t v = y0; v < y1; ++v) {
+    for (std::int64_t u = x0; u < x1; ++u) {
+      const float g = weights[v - y + kMeetRadius] * weights[u - x + kMeetRadius];
+      all += g;
+      if (flags[v][u]) known += g;
+    }
+  }
+  const float strength = known > 0 ? std::min(1.0f, 3 * known / all) / known : 0.0f;
+  for (std::int64_t c = 0; c < colours.channels; ++c) {
+    float difference = 0;
+    for (std::int64_t v = y0; v < y1; ++v) {
+      for (std::int64_t u = x0; u < x1; ++u) {
+        if (!flags[v][u]) continue;
+        const float g = weights[v - y + kMeetRadius] * weights[u - x + kMeetRadius];
+        difference += g * (to_real<float>(*dst.at<T>(v, u, c)) - *colours.at<float>(v, u, c));
+      }
+    }
+    here[c] += share * (to_real<float>(*dst.at<T>(y, x, c)) - here[c]) + strength * difference;
+  }
 }
 
 }  // namespace
@@ -67,6 +133,64 @@ void upsample(const ArrayView& image, const ArrayView& out) {
   check_out(out, height, width, src.channels);
   const UpsampleParams params{src, out.as<float>(), height, width};
   HM_SIMD_CALL(upsample_kernel, params);
+}
+
+void meet_known(const ArrayView& colours, const ArrayView& dst, const ArrayView& known) {
+  constexpr std::int64_t kBand = 64;
+  const ImageView x = as_image(colours, "colours"), d = as_image(dst, "dst"),
+                  k = as_image(known, "known");
+  check_out(colours, d.height, d.width, d.channels);
+  HM_CHECK(k.height == d.height && k.width == d.width && known.ndim == 2, "known: shape [",
+           k.height, ", ", k.width, "], expected [", d.height, ", ", d.width, "]");
+  HM_CHECK(known.dtype == DType::kBool || known.dtype == DType::kFloat32, "known: dtype ",
+           dtype_name(known.dtype), ", expected bool or float32");
+  const std::vector<float> weights = meet_weights();
+  const std::int64_t w = d.width;
+
+  const auto share = [&](std::int64_t y, std::int64_t u) {
+    return known.dtype == DType::kBool ? to_real<float>(*k.at<Bool>(y, u, 0))
+                                       : *k.at<float>(y, u, 0);
+  };
+  parallel_for((d.height + kBand - 1) / kBand, 1, [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t first = std::max<std::int64_t>(begin * kBand - kMeetRadius, 0);
+    const std::int64_t last = std::min(end * kBand + kMeetRadius, d.height);
+    const std::int64_t pitch = w + 2 * kMeetRadius;
+    Buffer<std::uint8_t> scratch((last - first) * w + pitch + w);
+    std::uint8_t* const near =
+        scratch.data() + (last - first) * w;  // a known pixel within the rows
+    std::uint8_t* const wanted = near + pitch;
+    std::vector<const std::uint8_t*> flags(d.height, nullptr);
+    for (std::int64_t y = first; y < last; ++y) {
+      std::uint8_t* const row = scratch.data() + (y - first) * w;
+      flags[y] = row;
+      known.dtype == DType::kBool ? flag_known<Bool>(k, y, row) : flag_known<float>(k, y, row);
+    }
+    for (std::int64_t y = begin * kBand; y < std::min(end * kBand, d.height); ++y) {
+      std::memset(near, 0, pitch);
+      for (std::int64_t v = std::max(y - kMeetRadius, first);
+           v < std::min(y + kMeetRadius + 1, last); ++v) {
+        or_into(near + kMeetRadius, flags[v], w);
+      }
+      std::memset(wanted, 0, w);
+      for (int q = 0; q <= 2 * kMeetRadius; ++q) or_into(wanted, near + q, w);
+      for (std::int64_t u = 0; u < w; ++u) wanted[u] &= static_cast<std::uint8_t>(!flags[y][u]);
+      for (std::int64_t u = 0; u < w; ++u) {
+        if (u + 8 <= w) {
+          std::uint64_t eight;
+          std::memcpy(&eight, wanted + u, sizeof(eight));
+          if (eight == 0) {
+            u += 7;
+            continue;
+          }
+        }
+        if (!wanted[u]) continue;
+        dispatch_image(d.dtype, "dst", [&](auto tag) {
+          meet_pixel<typename decltype(tag)::type>(x, d, flags.data(), weights.data(), share(y, u),
+                                                   y, u);
+        });
+      }
+    }
+  });
 }
 
 }  // namespace pyharmony

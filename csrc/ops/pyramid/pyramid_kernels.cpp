@@ -81,7 +81,8 @@ inline void convert_run(const ImageView& src, float range, std::int64_t y, std::
   }
   for (std::int64_t c = 0; c < channels; ++c) {
     const T* p = row + c * src.channel_stride;
-    for (std::int64_t i = 0; i < n; ++i) out[i * channels + c] = to_real<float>(p[i * src.col_stride]) / range;
+    for (std::int64_t i = 0; i < n; ++i)
+      out[i * channels + c] = to_real<float>(p[i * src.col_stride]) / range;
   }
 }
 
@@ -152,7 +153,8 @@ void downsample_tile(const DownsampleParams& p, std::int64_t y0, std::int64_t y1
       Vec sum = {};
       for (int t = 0; t < half; ++t) {
         const int a = half - 1 - t, b = half + t;  // positions of the pair, from the first tap
-        const Vec pair = load(split[a & 1] + i + (a >> 1) * c) + load(split[b & 1] + i + (b >> 1) * c);
+        const Vec pair =
+            load(split[a & 1] + i + (a >> 1) * c) + load(split[b & 1] + i + (b >> 1) * c);
         sum += p.weights[t] * pair;
       }
       store(result + i, sum);
@@ -202,11 +204,13 @@ void upsample_tile(const UpsampleParams& p, std::int64_t y0, std::int64_t y1, st
       const float* far = slot(y + toward);
       const float* far_outer = slot(y + 2 * toward);
       for (std::int64_t i = 0; i < row_floats; i += kLanes) {
-        store(column + i, cubic(load(near_outer + i), load(near + i), load(far + i), load(far_outer + i)));
+        store(column + i,
+              cubic(load(near_outer + i), load(near + i), load(far + i), load(far_outer + i)));
       }
       const float* centre = column + kReach * c;
       for (std::int64_t i = 0; i < half_floats; i += kLanes) {
-        const Vec before = load(centre + i - c), here = load(centre + i), after = load(centre + i + c);
+        const Vec before = load(centre + i - c), here = load(centre + i),
+                  after = load(centre + i + c);
         store(even + i, cubic(after, here, before, load(centre + i - 2 * c)));
         store(odd + i, cubic(before, here, after, load(centre + i + 2 * c)));
       }
@@ -245,8 +249,10 @@ void for_each_tile(std::int64_t height, std::int64_t width, std::int64_t tile_wi
 
 template <typename T, int kC, int kHalf>
 void downsample_image(const DownsampleParams& p) {
-  const std::int64_t pixels = kRingBytes / static_cast<std::int64_t>(sizeof(float)) / (2 * p.half * p.src.channels);
-  for_each_tile((p.src.height + 1) / 2, (p.src.width + 1) / 2, std::max<std::int64_t>(pixels / 2, 32),
+  const std::int64_t pixels =
+      kRingBytes / static_cast<std::int64_t>(sizeof(float)) / (2 * p.half * p.src.channels);
+  for_each_tile((p.src.height + 1) / 2, (p.src.width + 1) / 2,
+                std::max<std::int64_t>(pixels / 2, 32),
                 [&](std::int64_t y0, std::int64_t y1, std::int64_t x0, std::int64_t x1) {
                   downsample_tile<T, kC, kHalf>(p, y0, y1, x0, x1);
                 });
@@ -263,7 +269,8 @@ void downsample_dtype(const DownsampleParams& p) {
 
 template <typename T, int kC>
 void upsample_image(const UpsampleParams& p) {
-  const std::int64_t pixels = kRingBytes / static_cast<std::int64_t>(sizeof(float)) / (8 * p.src.channels);
+  const std::int64_t pixels =
+      kRingBytes / static_cast<std::int64_t>(sizeof(float)) / (8 * p.src.channels);
   for_each_tile(p.src.height, p.src.width, std::max<std::int64_t>(pixels, 32),
                 [&](std::int64_t y0, std::int64_t y1, std::int64_t x0, std::int64_t x1) {
                   upsample_tile<T, kC>(p, y0, y1, x0, x1);
@@ -273,7 +280,8 @@ void upsample_image(const UpsampleParams& p) {
 }  // namespace
 
 void downsample_kernel(const DownsampleParams& params) {
-  dispatch_any(params.src.dtype, [&](auto tag) { downsample_dtype<typename decltype(tag)::type>(params); });
+  dispatch_any(params.src.dtype,
+               [&](auto tag) { downsample_dtype<typename decltype(tag)::type>(params); });
 }
 
 void upsample_kernel(const UpsampleParams& params) {

@@ -1,0 +1,70 @@
+"""Collects the rows of a session, writes them as JSON and prints them as a table."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import report
+from measure import Ledger
+
+import pyharmony
+
+OURS = pyharmony.__version__
+LEDGER = Ledger()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--results",
+        type=Path,
+        default=report.LATEST,
+        help="where the measurements go, as JSON (default: %(default)s)",
+    )
+
+
+@pytest.fixture(scope="session")
+def ledger() -> Ledger:
+    return LEDGER
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _two_threads() -> None:
+    pyharmony.set_num_threads(2)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = (line.partition(":") for line in cpuinfo.read_text().splitlines())
+        model = next((value.strip() for key, _, value in lines if key.strip() == "model name"), model)
+    return {
+        "cpu": model,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": pyharmony.get_num_threads(),
+        "simd": pyharmony.simd_level(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "pyharmony": OURS,
+    }
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if LEDGER.rows or LEDGER.targets:
+        path: Path = session.config.getoption("--results")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"machine": machine(), **LEDGER.as_dict()}, indent=1) + "\n")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if LEDGER.rows or LEDGER.targets:
+        terminalreporter.write_line("")
+        terminalreporter.write_line(report.markdown({"machine": machine(), **LEDGER.as_dict()}))

@@ -1,0 +1,124 @@
+#include "ops/poisson/poisson.h"
+
+#include <limits>
+#include <optional>
+
+#include "bindings/bindings.h"
+#include "core/finite.h"
+
+namespace pyharmony {
+namespace {
+
+using poisson::Hierarchy;
+using poisson::Report;
+using poisson::SolveParams;
+
+ImageView optional_image(const std::optional<ArrayView>& array, const char* name) {
+  return array ? as_image(*array, name) : ImageView();
+}
+
+std::unique_ptr<Hierarchy> make_hierarchy(const std::optional<ArrayView>& mask,
+                                          std::pair<std::int64_t, std::int64_t> shape,
+                                          double weight, const std::optional<ArrayView>& weight_map,
+                                          double w0, double w1) {
+  ImageView plane = optional_image(mask, "mask");
+  if (mask) {
+    HM_CHECK(plane.height == shape.first && plane.width == shape.second, "mask: shape [",
+             plane.height, ", ", plane.width, "], expected [", shape.first, ", ", shape.second,
+             "]");
+  } else {
+    plane.height = shape.first;
+    plane.width = shape.second;
+    plane.channels = 1;
+  }
+  return std::make_unique<Hierarchy>(plane, weight, optional_image(weight_map, "weight_map"), w0,
+                                     w1);
+}
+
+py::dict to_dict(const Report& report, bool certify) {
+  py::dict d;
+  d["iterations"] = report.iterations;
+  d["residual"] = certify ? report.residual : std::numeric_limits<double>::quiet_NaN();
+  d["estimate"] = report.estimate;
+  d["max_error"] = certify ? report.max_error : std::numeric_limits<double>::quiet_NaN();
+  d["converged"] = report.converged;
+  d["history"] = report.history;
+  d["peak_bytes"] = report.peak_bytes;
+  return d;
+}
+
+py::dict run(const Hierarchy& hierarchy, const SolveParams& params) {
+  Report report;
+  {
+    py::gil_scoped_release release;
+    report = hierarchy.solve(params);
+  }
+  return to_dict(report, params.certify);
+}
+
+py::dict solve(const Hierarchy& hierarchy, const ArrayView& src, const ArrayView& dst,
+               const ArrayView& mask, const std::optional<ArrayView>& base, const ArrayView& out,
+               const std::string& gradients, double tolerance, int max_iterations, bool certify) {
+  HM_CHECK(out.writable, "out: read-only");
+  SolveParams params;
+  params.src = as_image(src, "src");
+  params.dst = as_image(dst, "dst");
+  params.mask = as_image(mask, "mask");
+  params.base = optional_image(base, "base");
+  params.out = as_image(out, "out");
+  params.guidance = poisson::parse_guidance(gradients);
+  params.tolerance = tolerance;
+  params.max_iterations = max_iterations;
+  params.certify = certify;
+  return run(hierarchy, params);
+}
+
+py::dict solve_rhs(const Hierarchy& hierarchy, const ArrayView& rhs, const ArrayView& out,
+                   double tolerance, int max_iterations, bool certify) {
+  HM_CHECK(out.writable, "out: read-only");
+  for (const ArrayView* array : {&rhs, &out}) {
+    HM_CHECK(array->dtype == DType::kFloat32 || array->dtype == DType::kFloat64,
+             array == &rhs ? "rhs" : "out", ": dtype ", dtype_name(array->dtype),
+             ", expected float32 or float64");
+  }
+  SolveParams params;
+  params.rhs = as_image(rhs, "rhs");
+  params.out = as_image(out, "out");
+  params.tolerance = tolerance;
+  params.max_iterations = max_iterations;
+  params.certify = certify;
+  return run(hierarchy, params);
+}
+
+// (y, x, channel) of the first pixel that is not finite, in reading order, or None.
+py::object first_nonfinite_pixel(const ArrayView& image, const std::optional<ArrayView>& mask) {
+  const ImageView view = as_image(image, "image");
+  const ImageView plane = optional_image(mask, "mask");
+  NonFinite found;
+  {
+    py::gil_scoped_release release;
+    found = first_nonfinite(view, plane);
+  }
+  if (found.y < 0) return py::none();
+  return py::make_tuple(found.y, found.x, found.channel);
+}
+
+}  // namespace
+
+void bind_poisson(py::module_& m) {
+  py::class_<Hierarchy>(m, "PoissonHierarchy", py::module_local())
+      .def(py::init(&make_hierarchy), py::arg("mask"), py::arg("shape"), py::kw_only(),
+           py::arg("weight") = 0.0, py::arg("weight_map") = py::none(), py::arg("w0") = 1.0,
+           py::arg("w1") = 0.0, py::call_guard<py::gil_scoped_release>())
+      .def_property_readonly("unknowns", &Hierarchy::unknowns)
+      .def_property_readonly("levels", &Hierarchy::levels)
+      .def_property_readonly("bytes", &Hierarchy::bytes)
+      .def("solve", &solve, py::arg("src"), py::arg("dst"), py::arg("mask"), py::arg("base"),
+           py::arg("out"), py::kw_only(), py::arg("gradients"), py::arg("tolerance"),
+           py::arg("max_iterations"), py::arg("certify") = false)
+      .def("solve_rhs", &solve_rhs, py::arg("rhs"), py::arg("out"), py::kw_only(),
+           py::arg("tolerance"), py::arg("max_iterations"), py::arg("certify") = false);
+  m.def("first_nonfinite", &first_nonfinite_pixel, py::arg("image"), py::arg("mask"));
+}
+
+}  // namespace pyharmony

@@ -1,0 +1,62 @@
+// Between images in their own dtype and the planes of the finest level.
+#pragma once
+
+#include <cstdint>
+
+#include "core/array.h"
+#include "core/simd.h"
+#include "ops/poisson/level.h"
+
+namespace pyharmony::poisson {
+
+enum class Guidance : int { kSource, kMixed, kAverage, kMonochrome };
+
+// The right-hand side b and the equation it belongs to, on the box of the finest level.
+struct Equation {
+  ImageView src, dst, mask;  // the image [H, W, C]; mask [H, W]; data of src is null where rhs is given
+  ImageView base;            // data is null where base is src
+  ImageView rhs;             // b in float32 or float64 [H, W, C]; known pixels are zero then
+  ImageView weight_map;      // float32, from pixel (map_top, map_left); data is null for one weight
+  int map_top = 0, map_left = 0;
+  double weight = 0, w0 = 1, w1 = 0;
+  Guidance guidance = Guidance::kSource;
+  int top = 0, left = 0;  // of the box
+
+  bool has_rhs() const { return rhs.data != nullptr; }
+  bool has_map() const { return weight_map.data != nullptr; }
+  bool weighted() const { return weight > 0 || has_map(); }
+  std::int64_t channels() const { return has_rhs() ? rhs.channels : dst.channels; }
+};
+
+// r = scale (b - A x) of all channels, where x = start + e on the unknown pixels and start is src
+// (zero with rhs). Known pixels get zero.
+struct ResidualPass {
+  LevelView level;  // finest
+  Equation equation;
+  bool in_double = false;             // arithmetic; e_double needs it
+  const double* const* e = nullptr;   // [C] planes of the level's geometry, or null for e = 0
+  double scale = 1;
+  float* const* r = nullptr;          // [C] planes, or null where only the largest is wanted
+  double* largest = nullptr;          // [bands], of |b - A x| without scale
+  double* magnitude = nullptr;        // [bands], of the values that the residual is made of
+};
+
+// out = start + e on the unknown pixels, rounded to out's dtype.
+struct WritePass {
+  LevelView level;
+  Equation equation;
+  const float* const* e = nullptr;          // [C]
+  const double* const* e_double = nullptr;  // [C], in place of e
+  ImageView out;
+};
+
+}  // namespace pyharmony::poisson
+
+namespace pyharmony {
+
+// Rows [begin, end) of the box; they allocate their own rows.
+HM_SIMD_DECLARE(void poisson_residual(const poisson::ResidualPass& pass, int begin, int end,
+                                      int band))
+HM_SIMD_DECLARE(void poisson_write(const poisson::WritePass& pass, int begin, int end))
+
+}  // namespace pyharmony

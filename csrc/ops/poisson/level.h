@@ -1,0 +1,138 @@
+// One grid of the multigrid hierarchy, and the passes over it.
+//
+// Every plane of a level has the same geometry: rows of `stride` floats, a zero row above and
+// below, and kPad zero columns between a row and the next. A plane is
+// zero wherever a pixel is known, so stencils need no branches. Row i is worked on over its span
+// [lo, hi), multiples of kPad that cover its unknowns.
+//
+// A pass streams over the rows of one band and keeps its intermediate rows in ring buffers:
+// smoothing, residual and restriction are one sweep over memory. Bands recompute the few rows
+// they share, so they depend on nothing but the planes they read, and results do not depend on
+// which thread runs what.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/simd.h"
+
+namespace pyharmony::poisson {
+
+constexpr int kPad = 16;
+// The smoother assumes that D^-1 A has its spectrum in [0, kSmootherBound].
+constexpr float kSmootherBound = 1.0f;
+
+enum class Stencil : int {
+  kFive,         // 4 + excess on the diagonal, the same everywhere, -1 beside it
+  kFiveColumns,  // the same with an excess for each column: the box touches the image's border
+  kFiveMap,      // the same with an excess for each pixel
+  kNine,         // stored coefficients
+};
+
+struct LevelView {
+  int height = 0, width = 0;
+  std::ptrdiff_t stride = 0;
+  const int *lo = nullptr, *hi = nullptr;            // [height]
+  const int *wide_lo = nullptr, *wide_hi = nullptr;  // the spans of rows i-1..i+1 and kPad around
+  bool mirror_top = false, mirror_bottom = false;    // five-point at the image's border
+  bool merge_right = false, merge_bottom = false;    // even size at the image's border
+  Stencil stencil = Stencil::kFive;
+  const std::int8_t* active = nullptr;  // five-point: -1 where unknown, else 0
+  const float* excess = nullptr;        // kFiveColumns: one row, kFiveMap: a plane
+  float excess_all = 0, inverse_all = 0;
+  const float* inverse = nullptr;  // 1 / (the smoother's diagonal), 0 where known
+  const float *c = nullptr, *e = nullptr, *s = nullptr, *se = nullptr, *sw = nullptr;
+  const float* row_sum = nullptr;  // finest nine-point level only: the exact form of A p
+  const float* zero_row = nullptr;
+};
+
+// What a band adds to the sums and maxima of its pass.
+struct Partial {
+  double dot = 0;
+  float largest = 0;
+};
+
+enum class DownMode : int {
+  kPlain,    // r is given
+  kUpdate,   // x += alpha p, r -= alpha A p first
+  kProlong,  // x = P coarse_x, r -= A x first
+};
+
+struct DownPass {
+  LevelView level;
+  DownMode mode = DownMode::kPlain;
+  const float* r = nullptr;
+  float* r_out = nullptr;  // kUpdate, kProlong
+  const float* p = nullptr;
+  float alpha = 0;
+  float* x = nullptr;
+  float* z = nullptr;  // out: two smoothing steps from zero
+  const LevelView* coarse = nullptr;  // null where the level has no coarser one
+  const float* coarse_x = nullptr;
+  float* coarse_r = nullptr;  // out: the restricted residual
+};
+
+struct UpPass {
+  LevelView level;
+  const float* r = nullptr;
+  const float* z = nullptr;
+  const LevelView* coarse = nullptr;
+  const float* coarse_z = nullptr;
+  float* out = nullptr;        // z + P coarse_z and two smoothing steps
+  bool add = false;            // out += instead
+  bool measure = false;        // partial: r . z and the largest |z|
+  Partial* partial = nullptr;  // [bands]
+};
+
+struct DirectionPass {
+  LevelView level;
+  const float* z = nullptr;
+  const float* p = nullptr;
+  float beta = 0;
+  bool first = false;  // p = z, the old p is not read
+  float* p_out = nullptr;
+  Partial* partial = nullptr;  // p . A p
+};
+
+struct RestrictPass {
+  LevelView level;
+  const float* r = nullptr;
+  LevelView coarse;
+  float* coarse_r = nullptr;
+};
+
+struct AddPass {  // x += alpha p
+  LevelView level;
+  const float* p = nullptr;
+  float alpha = 0;
+  float* x = nullptr;
+};
+
+// The Galerkin product of some coarse rows from the finer level's coefficients.
+struct CoarsenPass {
+  LevelView fine, coarse;
+  float *c, *e, *s, *se, *sw, *inverse;  // planes of the coarse level; inverse is 1 where active
+};
+
+// Floats of ring buffers that a pass needs.
+std::size_t scratch_floats(const LevelView& level);
+
+}  // namespace pyharmony::poisson
+
+namespace pyharmony {
+
+// Rows [begin, end) of a pass; begin is even. `scratch` is the caller's, one a thread.
+HM_SIMD_DECLARE(void poisson_down(const poisson::DownPass& pass, int begin, int end,
+                                  float* scratch))
+HM_SIMD_DECLARE(void poisson_up(const poisson::UpPass& pass, int begin, int end, int band,
+                                float* scratch))
+HM_SIMD_DECLARE(void poisson_direction(const poisson::DirectionPass& pass, int begin, int end,
+                                       int band, float* scratch))
+HM_SIMD_DECLARE(void poisson_restrict(const poisson::RestrictPass& pass, int begin, int end,
+                                      float* scratch))
+HM_SIMD_DECLARE(void poisson_add(const poisson::AddPass& pass, int begin, int end))
+// Coarse rows [begin, end).
+HM_SIMD_DECLARE(void poisson_coarsen(const poisson::CoarsenPass& pass, int begin, int end,
+                                     float* scratch))
+
+}  // namespace pyharmony

@@ -1,0 +1,712 @@
+// The passes of level.h.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "ops/poisson/level.h"
+
+#ifdef HM_SIMD_X86
+#include <immintrin.h>
+#endif
+
+namespace pyharmony::HM_SIMD_NS {
+namespace {
+
+using poisson::AddPass;
+using poisson::CoarsenPass;
+using poisson::DirectionPass;
+using poisson::DownMode;
+using poisson::DownPass;
+using poisson::kPad;
+using poisson::LevelView;
+using poisson::RestrictPass;
+using poisson::Stencil;
+using poisson::UpPass;
+
+constexpr int kLanes = HM_SIMD_BYTES / 4;
+static_assert(kPad % kLanes == 0, "spans are whole vectors");
+
+using Vec = float __attribute__((vector_size(HM_SIMD_BYTES)));
+using Loose = float __attribute__((vector_size(HM_SIMD_BYTES), aligned(4), may_alias));
+using Bits = std::int32_t __attribute__((vector_size(HM_SIMD_BYTES)));
+[[maybe_unused]] typedef std::int8_t Bytes __attribute__((vector_size(HM_SIMD_BYTES / 4)));
+
+inline Vec load(const float* p) { return *reinterpret_cast<const Loose*>(p); }
+inline void store(float* p, Vec v) { *reinterpret_cast<Loose*>(p) = v; }
+inline Vec splat(float v) { return Vec{} + v; }
+inline Vec masked(Vec v, Bits mask) { return (Vec)((Bits)v & mask); }
+
+// The compiler's own widening of bytes goes through scalars.
+inline Bits load_mask(const std::int8_t* p) {
+#if HM_SIMD_BYTES == 64 && defined(__AVX512F__)
+  // The unmasked form draws a false warning about uninitialised lanes.
+  return (Bits)_mm512_maskz_cvtepi8_epi32(0xffff,
+                                          _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#elif HM_SIMD_BYTES == 32 && defined(__AVX2__)
+  return (Bits)_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+#elif HM_SIMD_BYTES == 16 && defined(__SSE2__)
+  int four;
+  std::memcpy(&four, p, sizeof(four));
+  const __m128i bytes = _mm_cvtsi32_si128(four);
+  const __m128i shorts = _mm_unpacklo_epi8(bytes, bytes);
+  return (Bits)_mm_srai_epi32(_mm_unpacklo_epi16(shorts, shorts), 24);
+#else
+  Bytes bytes;
+  std::memcpy(&bytes, p, sizeof(bytes));
+  return __builtin_convertvector(bytes, Bits);
+#endif
+}
+
+// A sweep touches a new page or two with each row, where the hardware's prefetch starts afresh.
+inline void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
+
+// Two steps of the 4th-kind Chebyshev smoother for a spectrum of D^-1 A in [0, 1] (Lottes, 2022).
+constexpr float kFirst = 4.0f / 3.0f;
+constexpr float kMomentum = 1.0f / 5.0f;
+constexpr float kSecond = 12.0f / 5.0f;
+static_assert(poisson::kSmootherBound == 1.0f, "the coefficients above are for D^-1 A <= 1");
+
+// The operator on row i: apply() for smoothing, exact() for the residual that conjugate gradients
+// carry (differences are exact, so small weights are not lost beside the diagonal), inverse() of
+// the smoother's diagonal, keep() zeroes the known pixels.
+template <Stencil kStencil>
+class RowOperator {
+ public:
+  RowOperator(const LevelView& level, int i) {
+    active_ = level.active + i * level.stride;
+    excess_ = level.excess == nullptr                   ? nullptr
+              : kStencil == Stencil::kFiveMap ? level.excess + i * level.stride
+                                                        : level.excess;
+    excess_all_ = splat(level.excess_all);
+    diagonal_all_ = splat(4 + level.excess_all);
+    inverse_all_ = splat(level.inverse_all);
+    inverse_ = kStencil == Stencil::kFiveMap ? level.inverse + i * level.stride : nullptr;
+  }
+  Vec excess(int j) const {
+    if constexpr (kStencil == Stencil::kFive) return excess_all_;
+    return load(excess_ + j);
+  }
+  Vec apply(const float* up, const float* at, const float* down, int j) const {
+    const Vec sum = (load(up + j) + load(down + j)) + (load(at + j - 1) + load(at + j + 1));
+    if constexpr (kStencil == Stencil::kFive) return diagonal_all_ * load(at + j) - sum;
+    return (splat(4) + load(excess_ + j)) * load(at + j) - sum;
+  }
+  Vec exact(const float* up, const float* at, const float* down, int j) const {
+    const Vec x = load(at + j);
+    return excess(j) * x + (((x - load(up + j)) + (x - load(down + j))) +
+                            ((x - load(at + j - 1)) + (x - load(at + j + 1))));
+  }
+  Vec inverse(int j) const {
+    if constexpr (kStencil == Stencil::kFiveMap) return load(inverse_ + j);
+    return masked(inverse_all_, load_mask(active_ + j));
+  }
+  Vec keep(Vec v, int j) const { return masked(v, load_mask(active_ + j)); }
+
+ private:
+  const std::int8_t* active_;
+  const float *excess_, *inverse_;
+  Vec excess_all_, diagonal_all_, inverse_all_;
+};
+
+template <>
+class RowOperator<Stencil::kNine> {
+ public:
+  RowOperator(const LevelView& level, int i) : up_(-level.stride) {
+    const std::ptrdiff_t row = i * level.stride;
+    c_ = level.c + row;
+    e_ = level.e + row;
+    s_ = level.s + row;
+    se_ = level.se + row;
+    sw_ = level.sw + row;
+    inverse_ = level.inverse + row;
+    row_sum_ = level.row_sum == nullptr ? nullptr : level.row_sum + row;
+  }
+  Vec apply(const float* up, const float* at, const float* down, int j) const {
+    const Vec middle = load(c_ + j) * load(at + j) + load(e_ + j) * load(at + j + 1) +
+                       load(e_ + j - 1) * load(at + j - 1);
+    const Vec below = load(s_ + j) * load(down + j) + load(se_ + j) * load(down + j + 1) +
+                      load(sw_ + j) * load(down + j - 1);
+    const Vec above = load(s_ + up_ + j) * load(up + j) +
+                      load(se_ + up_ + j - 1) * load(up + j - 1) +
+                      load(sw_ + up_ + j + 1) * load(up + j + 1);
+    return middle + (below + above);
+  }
+  Vec exact(const float* up, const float* at, const float* down, int j) const {
+    const Vec x = load(at + j);
+    const Vec middle =
+        load(e_ + j) * (load(at + j + 1) - x) + load(e_ + j - 1) * (load(at + j - 1) - x);
+    const Vec below = load(s_ + j) * (load(down + j) - x) +
+                      load(se_ + j) * (load(down + j + 1) - x) +
+                      load(sw_ + j) * (load(down + j - 1) - x);
+    const Vec above = load(s_ + up_ + j) * (load(up + j) - x) +
+                      load(se_ + up_ + j - 1) * (load(up + j - 1) - x) +
+                      load(sw_ + up_ + j + 1) * (load(up + j + 1) - x);
+    return load(row_sum_ + j) * x + (middle + (below + above));
+  }
+  Vec inverse(int j) const { return load(inverse_ + j); }
+  Vec keep(Vec v, int j) const { return masked(v, load(inverse_ + j) != Vec{}); }
+
+ private:
+  const std::ptrdiff_t up_;
+  const float *c_, *e_, *s_, *se_, *sw_, *inverse_, *row_sum_;
+};
+
+// Rows that a sweep is still going to read.
+class Scratch {
+ public:
+  Scratch(const LevelView& level, float* memory) : next_(memory), stride_(level.stride) {}
+  float* rows(int count) {
+    float* origin = next_ + kPad;
+    next_ += count * stride_;
+    return origin;
+  }
+
+ private:
+  float* next_;
+  std::ptrdiff_t stride_;
+};
+
+template <int kRows>
+class Ring {
+ public:
+  Ring(const LevelView& level, Scratch& scratch)
+      : level_(level), memory_(scratch.rows(kRows)) {}
+  float* at(int i) const { return memory_ + (i % kRows) * level_.stride; }
+  // Row i as a neighbour: mirrored or zero outside the image.
+  const float* near(int i) const {
+    if (i < 0) return level_.mirror_top ? at(0) : level_.zero_row;
+    if (i >= level_.height) return level_.mirror_bottom ? at(level_.height - 1) : level_.zero_row;
+    return at(i);
+  }
+  // Zeroes what neighbours read of row i beside its span.
+  void close(int i) const {
+    float* row = at(i);
+    const int lo = std::max(level_.lo[i], level_.wide_lo[i]);
+    std::fill(row + level_.wide_lo[i], row + lo, 0.0f);
+    const int hi = std::max(level_.hi[i], lo);
+    if (level_.wide_hi[i] > hi) std::fill(row + hi, row + level_.wide_hi[i], 0.0f);
+  }
+
+ private:
+  const LevelView& level_;
+  float* memory_;
+};
+
+// The same for a plane in memory.
+inline const float* plane_row(const LevelView& level, const float* plane, int i) {
+  if (i < 0) return level.mirror_top ? plane : level.zero_row;
+  if (i >= level.height) {
+    return level.mirror_bottom ? plane + (level.height - 1) * level.stride : level.zero_row;
+  }
+  return plane + i * level.stride;
+}
+
+// Row i of P x over the row's span, known pixels included; `blend` is a scratch row.
+void prolong_row(const LevelView& fine, const LevelView& coarse, const float* x, int i,
+                 float* __restrict blend, float* __restrict out) {
+  const int lo = fine.lo[i], hi = fine.hi[i];
+  if (lo >= hi) return;
+  const float* __restrict a = x + (i / 2) * coarse.stride;
+  const int first = lo / 2, last = hi / 2;  // columns [first, last] of the coarse level
+  const bool between = (i & 1) && !(fine.merge_bottom && i == fine.height - 1);
+  if (between) {
+    const float* __restrict b = a + coarse.stride;
+    for (int j = first; j <= last; ++j) blend[j] = 0.5f * (a[j] + b[j]);
+  } else {
+    for (int j = first; j <= last; ++j) blend[j] = a[j];
+  }
+  if (fine.merge_right && last >= coarse.width) blend[coarse.width] = blend[coarse.width - 1];
+  for (int j = first; j < last; ++j) {
+    out[2 * j] = blend[j];
+    out[2 * j + 1] = 0.5f * (blend[j] + blend[j + 1]);
+  }
+}
+
+// Coarse row from the rows above, at and below of the fine residual, which are zero where known.
+void restrict_row(const LevelView& fine, const LevelView& coarse, int row, const float* above,
+                  const float* at, const float* below, float* __restrict sum,
+                  float* __restrict out) {
+  const int lo = coarse.lo[row], hi = coarse.hi[row];
+  if (lo >= hi) return;
+  const int i = 2 * row;
+  const int from = fine.lo[i] - kPad, to = fine.hi[i] + kPad;
+  const int need_from = 2 * lo - kPad, need_to = 2 * hi;
+  if (need_from < from) std::fill(sum + need_from, sum + from, 0.0f);
+  if (need_to > to) std::fill(sum + to, sum + need_to, 0.0f);
+  const Vec half = splat(0.5f);
+  const Vec under = splat(fine.merge_bottom && i + 1 == fine.height - 1 ? 1.0f : 0.5f);
+  for (int j = from; j < to; j += kLanes) {
+    store(sum + j, load(at + j) + half * load(above + j) + under * load(below + j));
+  }
+  if (fine.merge_right) sum[fine.width - 1] *= 2;
+  for (int j = lo; j < hi; ++j) {
+    out[j] = sum[2 * j] + 0.5f * (sum[2 * j - 1] + sum[2 * j + 1]);
+  }
+}
+
+template <Stencil kStencil, DownMode kMode>
+void down(const DownPass& pass, int begin, int end, float* memory) {
+  using Op = RowOperator<kStencil>;
+  const LevelView& level = pass.level;
+  Scratch scratch(level, memory);
+  float* blend = scratch.rows(2);  // its last columns may run over into the second
+  Ring<3> x_ring(level, scratch), d1(level, scratch), d2(level, scratch), r2(level, scratch);
+  Ring<2> r0(level, scratch), r1(level, scratch);
+
+  const bool restricts = pass.coarse != nullptr;
+  const int reach = restricts ? 1 : 0;
+  const int from2 = std::max(begin - reach, 0), to2 = end;  // rows of the last residual
+  const int from1 = std::max(from2 - reach, 0), to1 = std::min(to2 + reach, level.height);
+  const int from0 = std::max(from1 - 1, 0), to0 = std::min(to1 + 1, level.height);
+  const int from_x = std::max(from0 - 1, 0), to_x = std::min(to0 + 1, level.height);
+  constexpr int kLag = kMode == DownMode::kProlong ? 1 : 0;
+
+  const Vec first = splat(kFirst), second = splat(kSecond), momentum = splat(kMomentum);
+  const Vec alpha = splat(pass.alpha);
+
+  for (int t = kMode == DownMode::kProlong ? from_x : from0; t < to1 + kLag + 2; ++t) {
+    if (kMode == DownMode::kProlong && t < to_x) {
+      const Op op(level, t);
+      float* __restrict x = x_ring.at(t);
+      prolong_row(level, *pass.coarse, pass.coarse_x, t, blend, x);
+      for (int j = level.lo[t]; j < level.hi[t]; j += kLanes) store(x + j, op.keep(load(x + j), j));
+      x_ring.close(t);
+    }
+
+    const int i0 = t - kLag;
+    if (i0 >= from0 && i0 < to0) {
+      const Op op(level, i0);
+      const bool own = i0 >= begin && i0 < end;
+      const std::ptrdiff_t row = i0 * level.stride;
+      const float* r = pass.r + row;
+      float* r_row = r0.at(i0);
+      float* d_row = d1.at(i0);
+      const int lo = level.lo[i0], hi = level.hi[i0];
+      if constexpr (kMode == DownMode::kPlain) {
+        for (int j = lo; j < hi; j += kLanes) {
+          const Vec v = load(r + j);
+          prefetch(r + j + level.stride);
+          store(r_row + j, v);
+          store(d_row + j, first * (op.inverse(j) * v));
+        }
+      } else if constexpr (kMode == DownMode::kUpdate) {
+        const float* up = plane_row(level, pass.p, i0 - 1);
+        const float* at = plane_row(level, pass.p, i0);
+        const float* below = plane_row(level, pass.p, i0 + 1);
+        for (int j = lo; j < hi; j += kLanes) {
+          const Vec v = op.keep(load(r + j) - alpha * op.exact(up, at, below, j), j);
+          prefetch(r + j + level.stride);
+          prefetch(below + j + level.stride);
+          store(r_row + j, v);
+          store(d_row + j, first * (op.inverse(j) * v));
+        }
+        if (own) {
+          float* x = pass.x + row;
+          float* r_out = pass.r_out + row;
+          for (int j = lo; j < hi; j += kLanes) {
+            store(x + j, load(x + j) + alpha * load(at + j));
+            prefetch(x + j + level.stride);
+            store(r_out + j, load(r_row + j));
+          }
+        }
+      } else {
+        const float* up = x_ring.near(i0 - 1);
+        const float* at = x_ring.at(i0);
+        const float* below = x_ring.near(i0 + 1);
+        for (int j = lo; j < hi; j += kLanes) {
+          const Vec v = op.keep(load(r + j) - op.apply(up, at, below, j), j);
+          prefetch(r + j + level.stride);
+          store(r_row + j, v);
+          store(d_row + j, first * (op.inverse(j) * v));
+        }
+        if (own) {
+          float* x = pass.x + row;
+          float* r_out = pass.r_out + row;
+          for (int j = lo; j < hi; j += kLanes) {
+            store(x + j, load(at + j));
+            store(r_out + j, load(r_row + j));
+          }
+        }
+      }
+      d1.close(i0);
+    }
+
+    const int i1 = i0 - 1;
+    if (i1 >= from1 && i1 < to1) {
+      const Op op(level, i1);
+      const float* up = d1.near(i1 - 1);
+      const float* at = d1.at(i1);
+      const float* below = d1.near(i1 + 1);
+      const float* r = r0.at(i1);
+      float* r_row = r1.at(i1);
+      float* d_row = d2.at(i1);
+      const int lo = level.lo[i1], hi = level.hi[i1];
+      for (int j = lo; j < hi; j += kLanes) {
+        const Vec v = load(r + j) - op.apply(up, at, below, j);
+        store(r_row + j, v);
+        store(d_row + j, momentum * load(at + j) + second * (op.inverse(j) * v));
+      }
+      if (i1 >= begin && i1 < end) {
+        float* z = pass.z + i1 * level.stride;
+        for (int j = lo; j < hi; j += kLanes) store(z + j, load(at + j) + load(d_row + j));
+      }
+      d2.close(i1);
+    }
+
+    const int i2 = i1 - 1;
+    if (restricts && i2 >= from2 && i2 < to2) {
+      const Op op(level, i2);
+      const float* up = d2.near(i2 - 1);
+      const float* at = d2.at(i2);
+      const float* below = d2.near(i2 + 1);
+      const float* r = r1.at(i2);
+      float* r_row = r2.at(i2);
+      for (int j = level.lo[i2]; j < level.hi[i2]; j += kLanes) {
+        store(r_row + j, op.keep(load(r + j) - op.apply(up, at, below, j), j));
+      }
+      r2.close(i2);
+      const bool odd = i2 & 1, last = i2 == level.height - 1;
+      if (i2 >= begin && (odd || last)) {
+        const int i = i2 & ~1;
+        const float* above = i > 0 ? r2.at(i - 1) : level.zero_row;
+        const float* under = odd ? r2.at(i + 1) : level.zero_row;
+        restrict_row(level, *pass.coarse, i / 2, above, r2.at(i), under, blend,
+                     pass.coarse_r + (i / 2) * pass.coarse->stride);
+      }
+    }
+  }
+}
+
+template <Stencil kStencil>
+void up(const UpPass& pass, int begin, int end, int band, float* memory) {
+  using Op = RowOperator<kStencil>;
+  const LevelView& level = pass.level;
+  Scratch scratch(level, memory);
+  float* blend = scratch.rows(2);  // its last columns may run over into the second
+  float* fine = scratch.rows(1);
+  Ring<3> z(level, scratch), d1(level, scratch);
+  Ring<2> q(level, scratch);
+
+  const int from1 = std::max(begin - 1, 0), to1 = std::min(end + 1, level.height);
+  const int from0 = std::max(begin - 2, 0), to0 = std::min(end + 2, level.height);
+  const Vec first = splat(kFirst), second = splat(kSecond), momentum = splat(kMomentum);
+  const Bits magnitude = Bits{} + 0x7fffffff;
+  double dot = 0;
+  Vec largest{};
+
+  for (int t = from0; t < end + 2; ++t) {
+    if (t < to0) {
+      const Op op(level, t);
+      const float* old = pass.z + t * level.stride;
+      float* z_row = z.at(t);
+      const int lo = level.lo[t], hi = level.hi[t];
+      if (pass.coarse != nullptr) {
+        prolong_row(level, *pass.coarse, pass.coarse_z, t, blend, fine);
+        for (int j = lo; j < hi; j += kLanes) {
+          store(z_row + j, op.keep(load(old + j) + load(fine + j), j));
+          prefetch(old + j + level.stride);
+        }
+      } else {
+        for (int j = lo; j < hi; j += kLanes) store(z_row + j, load(old + j));
+      }
+      z.close(t);
+    }
+
+    const int i1 = t - 1;
+    if (i1 >= from1 && i1 < to1) {
+      const Op op(level, i1);
+      const float* above = z.near(i1 - 1);
+      const float* at = z.at(i1);
+      const float* below = z.near(i1 + 1);
+      const float* r = pass.r + i1 * level.stride;
+      float* q_row = q.at(i1);
+      float* d_row = d1.at(i1);
+      for (int j = level.lo[i1]; j < level.hi[i1]; j += kLanes) {
+        const Vec v = load(r + j) - op.apply(above, at, below, j);
+        prefetch(r + j + level.stride);
+        store(q_row + j, v);
+        store(d_row + j, first * (op.inverse(j) * v));
+      }
+      d1.close(i1);
+    }
+
+    const int i2 = t - 2;
+    if (i2 >= begin && i2 < end) {
+      const Op op(level, i2);
+      const float* above = d1.near(i2 - 1);
+      const float* at = d1.at(i2);
+      const float* below = d1.near(i2 + 1);
+      const float* q_row = q.at(i2);
+      const float* z_row = z.at(i2);
+      const float* r = pass.r + i2 * level.stride;
+      float* out = pass.out + i2 * level.stride;
+      Vec row_dot{};
+      for (int j = level.lo[i2]; j < level.hi[i2]; j += kLanes) {
+        const Vec d = load(at + j);
+        const Vec residual = load(q_row + j) - op.apply(above, at, below, j);
+        Vec v = load(z_row + j) + d + momentum * d + second * (op.inverse(j) * residual);
+        if (pass.measure) {
+          row_dot += v * load(r + j);
+          const Vec size = masked(v, magnitude);
+          largest = size > largest ? size : largest;
+        }
+        if (pass.add) v += load(out + j);
+        store(out + j, v);
+      }
+      if (pass.measure) {
+        for (int k = 0; k < kLanes; ++k) dot += static_cast<double>(row_dot[k]);
+      }
+    }
+  }
+  if (pass.measure) {
+    float most = 0;
+    for (int k = 0; k < kLanes; ++k) most = std::max(most, largest[k]);
+    pass.partial[band] = {dot, most};
+  }
+}
+
+template <Stencil kStencil>
+void direction(const DirectionPass& pass, int begin, int end, int band, float* memory) {
+  using Op = RowOperator<kStencil>;
+  const LevelView& level = pass.level;
+  Scratch scratch(level, memory);
+  Ring<3> p(level, scratch);
+  const int from = std::max(begin - 1, 0), to = std::min(end + 1, level.height);
+  const Vec beta = splat(pass.beta);
+  double dot = 0;
+  for (int t = from; t < end + 1; ++t) {
+    if (t < to) {
+      const std::ptrdiff_t row = t * level.stride;
+      const float* z = pass.z + row;
+      float* p_row = p.at(t);
+      const int lo = level.lo[t], hi = level.hi[t];
+      if (pass.first) {
+        for (int j = lo; j < hi; j += kLanes) store(p_row + j, load(z + j));
+      } else {
+        const float* old = pass.p + row;
+        for (int j = lo; j < hi; j += kLanes) {
+          store(p_row + j, load(z + j) + beta * load(old + j));
+          prefetch(z + j + level.stride);
+          prefetch(old + j + level.stride);
+        }
+      }
+      if (t >= begin && t < end) {
+        float* out = pass.p_out + row;
+        for (int j = lo; j < hi; j += kLanes) store(out + j, load(p_row + j));
+      }
+      p.close(t);
+    }
+    const int i = t - 1;
+    if (i >= begin && i < end) {
+      const Op op(level, i);
+      const float* above = p.near(i - 1);
+      const float* at = p.at(i);
+      const float* below = p.near(i + 1);
+      Vec row_dot{};
+      for (int j = level.lo[i]; j < level.hi[i]; j += kLanes) {
+        row_dot += load(at + j) * op.exact(above, at, below, j);
+      }
+      for (int k = 0; k < kLanes; ++k) dot += static_cast<double>(row_dot[k]);
+    }
+  }
+  pass.partial[band] = {dot, 0};
+}
+
+template <Stencil kStencil>
+void restrict_band(const RestrictPass& pass, int begin, int end, float* memory) {
+  using Op = RowOperator<kStencil>;
+  const LevelView& level = pass.level;
+  Scratch scratch(level, memory);
+  float* sum = scratch.rows(2);  // its last columns may run over into the second
+  Ring<3> r(level, scratch);
+  for (int t = std::max(begin - 1, 0); t < end; ++t) {
+    const Op op(level, t);
+    const float* in = pass.r + t * level.stride;
+    float* row = r.at(t);
+    for (int j = level.lo[t]; j < level.hi[t]; j += kLanes) {
+      store(row + j, op.keep(load(in + j), j));
+    }
+    r.close(t);
+    const bool odd = t & 1, last = t == level.height - 1;
+    if (t >= begin && (odd || last)) {
+      const int i = t & ~1;
+      const float* above = i > 0 ? r.at(i - 1) : level.zero_row;
+      const float* below = odd ? r.at(i + 1) : level.zero_row;
+      restrict_row(level, pass.coarse, i / 2, above, r.at(i), below, sum,
+                   pass.coarse_r + (i / 2) * pass.coarse.stride);
+    }
+  }
+}
+
+// One fine row of coefficients, coarsened along x: the symmetric coupling within the row (c, e)
+// and the coupling to the row below (sw, s, se).
+struct HalfRow {
+  float *c, *e, *sw, *s, *se;
+};
+
+// Coefficients of fine row i into rows of scratch, from column `from` up to `to`.
+template <Stencil kStencil>
+void fine_row(const LevelView& level, int i, int from, int to, const HalfRow& out) {
+  if constexpr (kStencil == Stencil::kNine) {
+    const std::ptrdiff_t row = i * level.stride;
+    const std::size_t bytes = static_cast<std::size_t>(to - from) * sizeof(float);
+    std::memcpy(out.c + from, level.c + row + from, bytes);
+    std::memcpy(out.e + from, level.e + row + from, bytes);
+    std::memcpy(out.sw + from, level.sw + row + from, bytes);
+    std::memcpy(out.s + from, level.s + row + from, bytes);
+    std::memcpy(out.se + from, level.se + row + from, bytes);
+  } else {
+    const std::int8_t* __restrict at = level.active + i * level.stride;
+    const std::int8_t* __restrict below = at + level.stride;
+    const float missing = static_cast<float>((level.mirror_top && i == 0) +
+                                             (level.mirror_bottom && i == level.height - 1));
+    const float diagonal = 4 - missing;
+    const float* __restrict excess = level.excess;
+    if (kStencil == Stencil::kFiveMap) excess += i * level.stride;
+    float *__restrict c = out.c, *__restrict e = out.e, *__restrict s = out.s;
+    for (int j = from; j < to; ++j) {
+      const float own = kStencil == Stencil::kFive ? level.excess_all : excess[j];
+      c[j] = at[j] ? diagonal + own : 0.0f;
+      e[j] = static_cast<float>(-(at[j] & at[j + 1] & 1));
+      s[j] = static_cast<float>(-(at[j] & below[j] & 1));
+    }
+    std::fill(out.sw + from, out.sw + to, 0.0f);
+    std::fill(out.se + from, out.se + to, 0.0f);
+  }
+}
+
+void half_coarsen(const LevelView& fine, const LevelView& coarse, const HalfRow& in, int from,
+                  int to, const HalfRow& out) {
+  const float *__restrict c = in.c, *__restrict e = in.e;
+  const float *__restrict sw = in.sw, *__restrict s = in.s, *__restrict se = in.se;
+  float *__restrict oc = out.c, *__restrict oe = out.e;
+  float *__restrict osw = out.sw, *__restrict os = out.s, *__restrict ose = out.se;
+  for (int k = from; k < to; ++k) {
+    const int j = 2 * k;
+    oc[k] = c[j] + 0.25f * (c[j - 1] + c[j + 1]) + (e[j - 1] + e[j]);
+    oe[k] = 0.25f * c[j + 1] + 0.5f * (e[j] + e[j + 1]);
+    os[k] = s[j] + 0.25f * (s[j - 1] + s[j + 1]) +
+            0.5f * ((se[j - 1] + sw[j]) + (se[j] + sw[j + 1]));
+    ose[k] = 0.25f * s[j + 1] + 0.5f * (se[j] + se[j + 1]);
+    osw[k] = 0.25f * s[j - 1] + 0.5f * (sw[j] + sw[j - 1]);
+  }
+  const int k = coarse.width - 1;
+  if (fine.merge_right && k >= from && k < to) {
+    const int j = 2 * k;
+    oc[k] += 0.75f * c[j + 1] + e[j];
+    os[k] += 0.75f * s[j + 1] + 0.5f * (se[j] + sw[j + 1]);
+  }
+}
+
+template <Stencil kStencil>
+void coarsen(const CoarsenPass& pass, int begin, int end, float* memory) {
+  const LevelView &fine = pass.fine, &coarse = pass.coarse;
+  Scratch scratch(fine, memory);
+  auto coefficient_row = [&](int count) {
+    HalfRow row;
+    for (float** p : {&row.c, &row.e, &row.sw, &row.s, &row.se}) *p = scratch.rows(count);
+    return row;
+  };
+  const HalfRow full = coefficient_row(2);  // the last columns run over, see to below
+  HalfRow rows[3] = {coefficient_row(1), coefficient_row(1), coefficient_row(1)};
+  int held[3] = {-2, -2, -2}, held_from[3] = {}, held_to[3] = {};
+  for (int row = begin; row < end; ++row) {
+    const int lo = coarse.lo[row], hi = coarse.hi[row];
+    if (lo >= hi) continue;
+    for (int i = 2 * row - 1; i <= 2 * row + 1; ++i) {
+      const int slot = (i + 3) % 3;
+      if (held[slot] == i && held_from[slot] <= lo && held_to[slot] >= hi) continue;
+      held[slot] = i;
+      held_from[slot] = lo;
+      held_to[slot] = hi;
+      const HalfRow& out = rows[slot];
+      if (i < 0 || i >= fine.height) {
+        for (float* p : {out.c, out.e, out.sw, out.s, out.se}) std::fill(p + lo - 1, p + hi + 1, 0.0f);
+        continue;
+      }
+      const int from = std::max(2 * lo - 4, -kPad);
+      const int to = std::min<int>(2 * hi + 4, static_cast<int>(fine.stride) - 1);
+      fine_row<kStencil>(fine, i, from, to, full);
+      for (float* p : {full.c, full.e, full.sw, full.s, full.se}) {
+        std::fill(p + to, p + 2 * hi + 4, 0.0f);
+      }
+      half_coarsen(fine, coarse, full, std::max(lo - 1, -kPad / 2 + 1), hi + 1, out);
+    }
+    const HalfRow &a = rows[(2 * row + 2) % 3], &b = rows[(2 * row) % 3], &d = rows[(2 * row + 1) % 3];
+    const bool merged = fine.merge_bottom && 2 * row + 1 == fine.height - 1;
+    const float under = merged ? 1.0f : 0.5f;
+    const std::ptrdiff_t at = row * coarse.stride;
+    const float* __restrict active = pass.inverse + at;
+    const float* __restrict active_below = active + coarse.stride;
+    float *__restrict c = pass.c + at, *__restrict e = pass.e + at, *__restrict s = pass.s + at;
+    float *__restrict se = pass.se + at, *__restrict sw = pass.sw + at;
+    for (int j = lo; j < hi; ++j) {
+      const float diagonal = b.c[j] + 0.25f * a.c[j] + under * under * d.c[j] + a.s[j] +
+                             2 * under * b.s[j];
+      const float east = b.e[j] + 0.25f * a.e[j] + under * under * d.e[j] +
+                         0.5f * (a.se[j] + a.sw[j + 1]) + under * (b.se[j] + b.sw[j + 1]);
+      c[j] = active[j] * diagonal;
+      e[j] = active[j] * active[j + 1] * east;
+      s[j] = active[j] * active_below[j] * (0.25f * d.c[j] + 0.5f * (b.s[j] + d.s[j]));
+      se[j] = active[j] * active_below[j + 1] * (0.25f * d.e[j] + 0.5f * (b.se[j] + d.se[j]));
+      sw[j] = active[j] * active_below[j - 1] * (0.25f * d.e[j - 1] + 0.5f * (b.sw[j] + d.sw[j]));
+    }
+  }
+}
+
+// fn(constant) with the stencil as a template argument.
+template <typename Fn>
+void with_stencil(Stencil stencil, Fn&& fn) {
+  switch (stencil) {
+    case Stencil::kFive: return fn(std::integral_constant<Stencil, Stencil::kFive>{});
+    case Stencil::kFiveColumns: return fn(std::integral_constant<Stencil, Stencil::kFiveColumns>{});
+    case Stencil::kFiveMap: return fn(std::integral_constant<Stencil, Stencil::kFiveMap>{});
+    case Stencil::kNine: return fn(std::integral_constant<Stencil, Stencil::kNine>{});
+  }
+}
+
+}  // namespace
+
+void poisson_down(const DownPass& pass, int begin, int end, float* scratch) {
+  with_stencil(pass.level.stencil, [&](auto stencil) {
+    switch (pass.mode) {
+      case DownMode::kPlain: return down<stencil.value, DownMode::kPlain>(pass, begin, end, scratch);
+      case DownMode::kUpdate: return down<stencil.value, DownMode::kUpdate>(pass, begin, end, scratch);
+      case DownMode::kProlong: return down<stencil.value, DownMode::kProlong>(pass, begin, end, scratch);
+    }
+  });
+}
+
+void poisson_up(const UpPass& pass, int begin, int end, int band, float* scratch) {
+  with_stencil(pass.level.stencil,
+               [&](auto stencil) { up<stencil.value>(pass, begin, end, band, scratch); });
+}
+
+void poisson_direction(const DirectionPass& pass, int begin, int end, int band, float* scratch) {
+  with_stencil(pass.level.stencil,
+               [&](auto stencil) { direction<stencil.value>(pass, begin, end, band, scratch); });
+}
+
+void poisson_restrict(const RestrictPass& pass, int begin, int end, float* scratch) {
+  with_stencil(pass.level.stencil,
+               [&](auto stencil) { restrict_band<stencil.value>(pass, begin, end, scratch); });
+}
+
+void poisson_add(const AddPass& pass, int begin, int end) {
+  const LevelView& level = pass.level;
+  const Vec alpha = splat(pass.alpha);
+  for (int i = begin; i < end; ++i) {
+    const float* p = pass.p + i * level.stride;
+    float* x = pass.x + i * level.stride;
+    for (int j = level.lo[i]; j < level.hi[i]; j += kLanes) {
+      store(x + j, load(x + j) + alpha * load(p + j));
+    }
+  }
+}
+
+void poisson_coarsen(const CoarsenPass& pass, int begin, int end, float* scratch) {
+  with_stencil(pass.fine.stencil,
+               [&](auto stencil) { coarsen<stencil.value>(pass, begin, end, scratch); });
+}
+
+}  // namespace pyharmony::HM_SIMD_NS

@@ -1,0 +1,97 @@
+// L x + weight G x = b on the pixels with mask > 0, the others being known: the equation of
+// pyharmony/reference/poisson.py, solved by conjugate gradients with a multigrid preconditioner.
+//
+// Coarse node (I, J) sits at fine (2I, 2J) and exists where that pixel is unknown; P is bilinear
+// with the rows of known pixels deleted, and the coarse operator is P^T A P. One V-cycle smooths
+// twice before and twice after each coarser level. All of it works on the box of the mask.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "core/array.h"
+#include "core/buffer.h"
+#include "ops/poisson/images.h"
+#include "ops/poisson/level.h"
+
+namespace pyharmony::poisson {
+
+Guidance parse_guidance(const std::string& name);
+
+// A grid of the hierarchy with what is stored for it.
+struct Level {
+  LevelView view;
+  std::vector<int> spans;  // lo, hi, wide_lo, wide_hi
+  Buffer<std::int8_t> active;
+  Buffer<float> coefficients, excess, zero_row;
+  bool bottom = false, right = false;  // the last row or column is the image's
+
+  std::size_t plane_floats() const {
+    return static_cast<std::size_t>(view.height + 2) * static_cast<std::size_t>(view.stride) + kPad;
+  }
+  std::ptrdiff_t origin() const { return view.stride + kPad; }
+};
+
+struct Report {
+  int iterations = 0;
+  double residual = 0;   // largest |b - A x|; of the certificate where there is one
+  double estimate = 0;   // of the error, from the last preconditioned residual
+  double max_error = 0;  // proven bound, NaN without a certificate
+  bool converged = true;
+  std::vector<double> history;  // the estimate before each iteration, largest of the channels
+  std::int64_t peak_bytes = 0;
+};
+
+struct SolveParams {
+  ImageView src, dst, mask, base;  // base.data may be null: src
+  ImageView rhs;                   // in place of the images: A x = rhs, known pixels zero
+  ImageView out;
+  Guidance guidance = Guidance::kSource;
+  double tolerance = 0;  // in the unit of the images
+  int max_iterations = 30;
+  bool certify = false;
+};
+
+// Depends on the mask alone; solve() may run on several threads at once.
+class Hierarchy {
+ public:
+  // mask.data null: every pixel is unknown. weight_map.data null: `weight` everywhere.
+  Hierarchy(const ImageView& mask, double weight, const ImageView& weight_map, double w0,
+            double w1);
+
+  Report solve(const SolveParams& params) const;
+
+  std::int64_t unknowns() const { return unknowns_; }
+  std::int64_t bytes() const { return meter_->now; }
+  int levels() const { return static_cast<int>(levels_.size()); }
+  int height() const { return height_; }
+  int width() const { return width_; }
+
+ private:
+  friend class Solver;
+  void build_finest(const ImageView& mask, const ImageView& weight_map);
+  void build_finest_nine(const ImageView& weight_map);
+  bool build_coarser();
+  void factor_coarsest();
+
+  // Before everything that it counts, so that it is destroyed after.
+  std::unique_ptr<MemoryMeter> meter_ = std::make_unique<MemoryMeter>();
+  int height_, width_;  // of the image
+  double weight_, w0_, w1_;
+  int top_ = 0, left_ = 0;  // of the box
+  int map_top_ = 0, map_left_ = 0, map_height_ = 0, map_width_ = 0;
+  std::int64_t unknowns_ = 0;
+  std::int64_t nodes_count_ = 0;  // of the coarsest level
+  std::vector<std::unique_ptr<Level>> levels_;  // finest first
+  // Coarsest level: indices of its nodes into a plane, and the inverse of its matrix.
+  std::vector<std::ptrdiff_t> nodes_;
+  Buffer<float> inverse_;
+  // max w / min (A w) for some w > 0; see docs/poisson.md. Found by the first certificate.
+  mutable std::mutex amplification_mutex_;
+  mutable double amplification_ = -1;
+};
+
+}  // namespace pyharmony::poisson

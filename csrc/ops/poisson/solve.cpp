@@ -1,0 +1,769 @@
+// Conjugate gradients with one V-cycle as preconditioner, refinement, and the certificate.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/parallel.h"
+#include "ops/poisson/bands.h"
+#include "ops/poisson/poisson.h"
+
+namespace pyharmony::poisson {
+namespace {
+
+// |I - M^-1 A| in the maximum norm is taken to be this, or what Ritz values show where that is more:
+// an error is at most |M^-1 r| / (1 - contraction), and `contraction` of that after the step that
+// follows. Before Ritz values say anything, isolated known pixels may hide kUnseen times |M^-1 r|
+// from it. Measured on masks of all kinds (docs/poisson.md).
+constexpr double kContraction = 0.3;
+constexpr double kUnseen = 3;
+constexpr int kRitzFrom = 2;
+
+// A float32 solve is carried this far below its first estimate; refinement in float64 goes on.
+constexpr double kFloatReduction = 2e-5;
+
+constexpr int kMaxRefinements = 12;
+
+// Ring buffers, lent to one task at a time.
+class ScratchPool {
+ public:
+  ScratchPool(std::size_t count, MemoryMeter* meter) : count_(count), meter_(meter) {}
+
+  class Lease {
+   public:
+    explicit Lease(ScratchPool& pool) : pool_(pool) {
+      {
+        std::lock_guard<std::mutex> lock(pool.mutex_);
+        if (!pool.free_.empty()) {
+          buffer_ = std::move(pool.free_.back());
+          pool.free_.pop_back();
+        }
+      }
+      if (buffer_.size() == 0) buffer_ = Buffer<float>(pool.count_, pool.meter_);
+    }
+    ~Lease() {
+      std::lock_guard<std::mutex> lock(pool_.mutex_);
+      pool_.free_.push_back(std::move(buffer_));
+    }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    float* data() { return buffer_.data(); }
+
+   private:
+    ScratchPool& pool_;
+    Buffer<float> buffer_;
+  };
+
+ private:
+  std::size_t count_;
+  MemoryMeter* meter_;
+  std::mutex mutex_;
+  std::vector<Buffer<float>> free_;
+};
+
+// The smallest Ritz value of M^-1 A, from the coefficients of conjugate gradients: Lanczos' matrix
+// has the diagonal 1/alpha_k + beta_k/alpha_{k-1} and beside it sqrt(beta_k)/alpha_{k-1}.
+double smallest_ritz_value(const std::vector<double>& alpha, const std::vector<double>& beta) {
+  const std::size_t n = alpha.size();
+  auto negative_pivots = [&](double shift) {
+    int count = 0;
+    double pivot = 1;
+    for (std::size_t k = 0; k < n; ++k) {
+      double diagonal = 1 / alpha[k] - shift;
+      if (k > 0) {
+        diagonal += beta[k] / alpha[k - 1];
+        diagonal -= beta[k] / (alpha[k - 1] * alpha[k - 1]) / pivot;
+      }
+      pivot = diagonal == 0 ? 1e-300 : diagonal;
+      count += pivot < 0;
+    }
+    return count;
+  };
+  double low = 0, high = 1;  // above 1 does not matter
+  for (int step = 0; step < 30; ++step) {
+    const double middle = 0.5 * (low + high);
+    (negative_pivots(middle) > 0 ? high : low) = middle;
+  }
+  return low;
+}
+
+// fn(begin, end, band)
+template <typename Fn>
+void for_bands(const LevelView& level, Fn&& fn) {
+  const int rows = band_rows(level);
+  parallel_for(level.height, rows, [&](std::int64_t begin, std::int64_t end) {
+    fn(static_cast<int>(begin), static_cast<int>(end), static_cast<int>(begin / rows));
+  });
+}
+
+template <typename T>
+class Plane {
+ public:
+  Plane() = default;
+  Plane(const Level& level, MemoryMeter* meter)
+      : buffer_(level.plane_floats(), meter), origin_(level.origin()) {
+    const LevelView& view = level.view;
+    T* data = buffer_.data();
+    for_bands(view, [&](int begin, int end, int) {
+      // The rows above the first and below the last belong to the bands beside them.
+      const std::ptrdiff_t from = begin == 0 ? 0 : begin + 1;
+      const bool all = end == view.height;
+      std::fill(data + from * view.stride,
+                all ? data + buffer_.size() : data + (end + 1) * view.stride, T(0));
+    });
+  }
+  T* get() { return buffer_.data() + origin_; }
+  const T* get() const { return buffer_.data() + origin_; }
+  bool empty() const { return buffer_.size() == 0; }
+
+ private:
+  Buffer<T> buffer_;
+  std::ptrdiff_t origin_ = 0;
+};
+
+}  // namespace
+
+class Solver {
+ public:
+  Solver(const Hierarchy& hierarchy, const SolveParams& params)
+      : h_(hierarchy),
+        params_(params),
+        finest_(*hierarchy.levels_.front()),
+        scratch_(scratch_floats(finest_.view), &meter_) {
+    eq_.src = params.src;
+    eq_.dst = params.dst;
+    eq_.mask = params.mask;
+    eq_.base = params.base;
+    eq_.rhs = params.rhs;
+    eq_.guidance = params.guidance;
+    eq_.weight = h_.weight_;
+    eq_.w0 = h_.w0_;
+    eq_.w1 = h_.w1_;
+    eq_.top = h_.top_;
+    eq_.left = h_.left_;
+    if (h_.map_.size() > 0) {
+      eq_.weight_map.data = const_cast<float*>(h_.map_.data());
+      eq_.weight_map.dtype = DType::kFloat32;
+      eq_.weight_map.height = h_.map_height_;
+      eq_.weight_map.width = eq_.weight_map.row_stride = h_.map_width_;
+      eq_.weight_map.channels = eq_.weight_map.col_stride = eq_.weight_map.channel_stride = 1;
+      eq_.map_top = h_.map_top_;
+      eq_.map_left = h_.map_left_;
+    }
+    channels_ = static_cast<int>(eq_.channels());
+  }
+
+  Report run() {
+    const double amplification = params_.certify ? find_amplification() : 0;
+    solve_equation();
+    write();
+    if (params_.certify) certify(amplification);
+    report_.peak_bytes = meter_.peak + h_.bytes();
+    return std::move(report_);
+  }
+
+ private:
+  struct Work {  // of a coarse level
+    Plane<float> b, before, after;  // V-cycle: right-hand side, and z before and after the correction
+    Plane<float> fmg_b, fmg_x;
+  };
+
+  struct Outcome {
+    int iterations = 0;
+    double estimate = 0;
+    double first = 0;  // the estimate before the first iteration
+    bool converged = true;
+  };
+
+  const Level& level(int k) const { return *h_.levels_[k]; }
+  int last() const { return static_cast<int>(h_.levels_.size()) - 1; }
+  bool direct() const { return h_.inverse_.size() > 0; }
+  bool in_double() const {
+    return eq_.has_rhs() ? eq_.rhs.dtype == DType::kFloat64 : eq_.src.dtype == DType::kFloat64;
+  }
+
+  void allocate() {
+    if (!work_.empty()) return;
+    work_.resize(static_cast<std::size_t>(last()) + 1);
+    for (int k = 1; k <= last(); ++k) {
+      Work& w = work_[k];
+      for (Plane<float>* plane : {&w.b, &w.after, &w.fmg_b}) *plane = Plane<float>(level(k), &meter_);
+      if (k == last() && direct()) continue;
+      for (Plane<float>* plane : {&w.before, &w.fmg_x}) *plane = Plane<float>(level(k), &meter_);
+    }
+    for (Plane<float>* plane : {&x_, &p_, &spare_[0], &spare_[1]}) {
+      *plane = Plane<float>(finest_, &meter_);
+    }
+    partial_.resize(static_cast<std::size_t>(band_count(finest_.view)));
+  }
+
+  // ---- one V-cycle -------------------------------------------------------------------------
+
+  void down(const DownPass& pass) {
+    for_bands(pass.level, [&](int begin, int end, int) {
+      ScratchPool::Lease scratch(scratch_);
+      HM_SIMD_CALL(poisson_down, pass, begin, end, scratch.data());
+    });
+  }
+
+  void up(const UpPass& pass) {
+    for_bands(pass.level, [&](int begin, int end, int band) {
+      ScratchPool::Lease scratch(scratch_);
+      HM_SIMD_CALL(poisson_up, pass, begin, end, band, scratch.data());
+    });
+  }
+
+  void smooth_down(int k, DownPass pass) {
+    pass.level = level(k).view;
+    if (k < last()) {
+      pass.coarse = &level(k + 1).view;
+      pass.coarse_r = work_[k + 1].b.get();
+    }
+    down(pass);
+  }
+
+  void smooth_up(int k, UpPass pass) {
+    pass.level = level(k).view;
+    if (k < last()) {
+      pass.coarse = &level(k + 1).view;
+      pass.coarse_z = work_[k + 1].after.get();
+    }
+    up(pass);
+  }
+
+  void solve_direct(const float* r, float* z) const {
+    const std::size_t n = h_.nodes_.size();
+    std::vector<float> sum(n, 0.0f);
+    for (std::size_t k = 0; k < n; ++k) {
+      const float value = r[h_.nodes_[k]];
+      const float* __restrict column = h_.inverse_.data() + k * n;
+      for (std::size_t i = 0; i < n; ++i) sum[i] += column[i] * value;
+    }
+    for (std::size_t k = 0; k < n; ++k) z[h_.nodes_[k]] = sum[k];
+  }
+
+  // work[k].after = M^-1 work[k].b, k >= 1
+  void cycle(int k) {
+    Work& w = work_[k];
+    if (k == last() && direct()) {
+      solve_direct(w.b.get(), w.after.get());
+      return;
+    }
+    DownPass before;
+    before.r = w.b.get();
+    before.z = w.before.get();
+    smooth_down(k, before);
+    if (k < last()) cycle(k + 1);
+    UpPass after;
+    after.r = w.b.get();
+    after.z = w.before.get();
+    after.out = w.after.get();
+    smooth_up(k, after);
+  }
+
+  // A first x on level 1 by nested iteration from the coarsest level, for r on the finest.
+  void start(const float* r) {
+    for (int k = 1; k <= last(); ++k) {
+      RestrictPass pass;
+      pass.level = level(k - 1).view;
+      pass.r = k == 1 ? r : work_[k - 1].fmg_b.get();
+      pass.coarse = level(k).view;
+      pass.coarse_r = work_[k].fmg_b.get();
+      for_bands(pass.level, [&](int begin, int end, int) {
+        ScratchPool::Lease scratch(scratch_);
+        HM_SIMD_CALL(poisson_restrict, pass, begin, end, scratch.data());
+      });
+    }
+    for (int k = last(); k >= 1; --k) {
+      Work& w = work_[k];
+      if (k == last()) {
+        std::swap(w.b, w.fmg_b);
+        cycle(k);
+        std::swap(w.b, w.fmg_b);
+        continue;
+      }
+      DownPass before;
+      before.mode = DownMode::kProlong;
+      before.r = w.fmg_b.get();
+      before.r_out = w.b.get();
+      before.z = w.before.get();
+      before.x = w.fmg_x.get();
+      before.coarse_x = fmg_result(k + 1);
+      smooth_down(k, before);
+      cycle(k + 1);
+      UpPass after;
+      after.r = w.b.get();
+      after.z = w.before.get();
+      after.out = w.fmg_x.get();
+      after.add = true;
+      smooth_up(k, after);
+    }
+  }
+
+  const float* fmg_result(int k) { return k == last() ? work_[k].after.get() : work_[k].fmg_x.get(); }
+
+  // ---- conjugate gradients -----------------------------------------------------------------
+
+  Partial total() const {
+    Partial sum;
+    for (const Partial& part : partial_) {
+      sum.dot += part.dot;
+      sum.largest = std::max(sum.largest, part.largest);
+    }
+    return sum;
+  }
+
+  void add(const LevelView& view, const float* p, float alpha, float* x) {
+    AddPass pass;
+    pass.level = view;
+    pass.p = p;
+    pass.alpha = alpha;
+    pass.x = x;
+    for_bands(view, [&](int begin, int end, int) { HM_SIMD_CALL(poisson_add, pass, begin, end); });
+  }
+
+  // A x = r for one channel; `plane` is r, and then x. Stops when the estimate of the error is at
+  // most `tolerance`, or `reduction` times the first one.
+  Outcome conjugate_gradients(Plane<float>& plane, double tolerance, double reduction,
+                              int max_iterations, std::vector<double>* history) {
+    allocate();
+    const LevelView& view = finest_.view;
+    Outcome outcome;
+    Plane<float>* r = &plane;
+    Plane<float>* p = &p_;
+    Plane<float>* spare[2] = {&spare_[0], &spare_[1]};
+    double rz = 0, alpha = 0, limit = tolerance, contraction = kContraction;
+    std::vector<double> alphas, betas;
+    const bool nested = last() >= 1;
+    if (nested) start(r->get());
+    outcome.converged = false;
+    for (int k = 0;; ++k) {
+      // z = M^-1 r
+      DownPass before;
+      before.r = r->get();
+      before.z = spare[1]->get();
+      before.x = x_.get();
+      if (k > 0) {
+        before.mode = DownMode::kUpdate;
+        before.p = p->get();
+        before.alpha = static_cast<float>(alpha);
+      } else if (nested) {
+        before.mode = DownMode::kProlong;
+        before.coarse_x = fmg_result(1);
+      } else {
+        add(view, x_.get(), -1.0f, x_.get());  // x = 0
+      }
+      if (before.mode != DownMode::kPlain) before.r_out = spare[0]->get();
+      smooth_down(0, before);
+      if (before.mode != DownMode::kPlain) std::swap(r, spare[0]);
+      if (last() >= 1) cycle(1);
+      if (last() == 0 && direct()) {
+        measure_direct(r->get(), spare[0]->get());
+      } else {
+        UpPass after;
+        after.r = r->get();
+        after.z = spare[1]->get();
+        after.out = spare[0]->get();
+        after.measure = true;
+        after.partial = partial_.data();
+        smooth_up(0, after);
+      }
+      const Partial sum = total();
+      const double before_rz = rz;
+      rz = sum.dot;
+      double error = sum.largest / (1 - contraction);
+      if (k == 0) {
+        outcome.first = error;
+        limit = std::max(tolerance, reduction * error);
+      }
+      if (history != nullptr) {
+        if (history->size() <= static_cast<std::size_t>(k)) history->push_back(0);
+        (*history)[k] = std::max((*history)[k], error);
+      }
+      outcome.estimate = error;
+      outcome.iterations = k;
+      if (error == 0 && rz == 0) {
+        outcome.converged = true;
+        break;
+      }
+      if (!(rz > 0) || !std::isfinite(rz) || k == max_iterations) break;
+
+      DirectionPass direction;
+      direction.level = view;
+      direction.z = spare[0]->get();
+      direction.p = p->get();
+      direction.first = k == 0;
+      direction.beta = k == 0 ? 0.0f : static_cast<float>(rz / before_rz);
+      direction.p_out = spare[1]->get();
+      direction.partial = partial_.data();
+      for_bands(view, [&](int begin, int end, int band) {
+        ScratchPool::Lease scratch(scratch_);
+        HM_SIMD_CALL(poisson_direction, direction, begin, end, band, scratch.data());
+      });
+      std::swap(p, spare[1]);
+      const double curvature = total().dot;
+      if (!(curvature > 0) || !std::isfinite(curvature)) break;
+      alpha = rz / curvature;
+      alphas.push_back(alpha);
+      betas.push_back(k == 0 ? 0 : rz / before_rz);
+      contraction = std::max(kContraction, 1 - smallest_ritz_value(alphas, betas));
+      error = sum.largest / (1 - contraction);
+      // The step that is at hand costs one sweep, and leaves `contraction` of the error.
+      const bool exact = last() == 0 && direct();
+      const double rest = k < kRitzFrom && !exact ? kUnseen * sum.largest : contraction * error;
+      if (rest <= limit) {
+        add(view, p->get(), static_cast<float>(alpha), x_.get());
+        outcome.estimate = rest;
+        outcome.iterations = k + 1;
+        outcome.converged = true;
+        break;
+      }
+    }
+    std::swap(plane, x_);
+    return outcome;
+  }
+
+  void measure_direct(const float* r, float* z) {
+    solve_direct(r, z);
+    std::fill(partial_.begin(), partial_.end(), Partial());
+    for (std::ptrdiff_t node : h_.nodes_) {
+      partial_[0].dot += static_cast<double>(r[node]) * z[node];
+      partial_[0].largest = std::max(partial_[0].largest, std::abs(z[node]));
+    }
+  }
+
+  // ---- the equation ------------------------------------------------------------------------
+
+  // r planes = scale (b - A x) with x = start + e; the largest |b - A x|.
+  double residual(const Equation& equation, std::vector<Plane<float>>* r,
+                  const std::vector<Plane<double>>* e, bool exact, double scale,
+                  double* magnitude = nullptr) {
+    ResidualPass pass;
+    pass.level = finest_.view;
+    pass.equation = equation;
+    pass.in_double = exact;
+    pass.scale = scale;
+    std::vector<float*> r_rows;
+    std::vector<const double*> e_rows;
+    if (r != nullptr) {
+      for (Plane<float>& plane : *r) r_rows.push_back(plane.get());
+      pass.r = r_rows.data();
+    }
+    if (e != nullptr) {
+      for (const Plane<double>& plane : *e) e_rows.push_back(plane.get());
+      pass.e = e_rows.data();
+    }
+    std::vector<double> largest(static_cast<std::size_t>(band_count(finest_.view)), 0.0);
+    std::vector<double> sizes = largest;
+    pass.largest = largest.data();
+    pass.magnitude = sizes.data();
+    for_bands(finest_.view, [&](int begin, int end, int band) {
+      HM_SIMD_CALL(poisson_residual, pass, begin, end, band);
+    });
+    if (magnitude != nullptr) *magnitude = *std::max_element(sizes.begin(), sizes.end());
+    return *std::max_element(largest.begin(), largest.end());
+  }
+
+  // A power of two that brings values of this size to where float32 squares do not overflow.
+  static double scale_for(double largest) {
+    if (largest == 0 || (largest > 1e-12 && largest < 1e12)) return 1;
+    return std::ldexp(1.0, -std::ilogb(largest));
+  }
+
+  std::vector<Plane<float>> planes(int count) {
+    std::vector<Plane<float>> result;
+    for (int k = 0; k < count; ++k) result.emplace_back(finest_, &meter_);
+    return result;
+  }
+
+  std::vector<Plane<double>> double_planes(int count) {
+    std::vector<Plane<double>> result;
+    for (int k = 0; k < count; ++k) result.emplace_back(finest_, &meter_);
+    return result;
+  }
+
+  // e += plane / scale; the largest |plane| / scale.
+  double accumulate(const Plane<float>& plane, double scale, Plane<double>& e) {
+    const LevelView& view = finest_.view;
+    std::vector<double> largest(static_cast<std::size_t>(band_count(view)), 0.0);
+    for_bands(view, [&](int begin, int end, int band) {
+      double most = 0;
+      for (int i = begin; i < end; ++i) {
+        const float* __restrict from = plane.get() + i * view.stride;
+        double* __restrict to = e.get() + i * view.stride;
+        for (int j = view.lo[i]; j < view.hi[i]; ++j) {
+          const double step = static_cast<double>(from[j]) / scale;
+          to[j] += step;
+          most = std::max(most, std::abs(step));
+        }
+      }
+      largest[band] = most;
+    });
+    return *std::max_element(largest.begin(), largest.end());
+  }
+
+  void solve_equation() {
+    r_ = planes(channels_);
+    const bool exact = in_double();
+    double largest = residual(eq_, &r_, nullptr, exact, 1);
+    double scale = scale_for(largest);
+    if (scale != 1) residual(eq_, &r_, nullptr, true, scale);
+    const bool refine_anyway = exact || scale != 1;
+    report_.converged = true;
+    int round_iterations = 0;
+    for (Plane<float>& plane : r_) {
+      merge(conjugate_gradients(plane, params_.tolerance * scale, kFloatReduction,
+                                params_.max_iterations, &report_.history),
+            scale, &round_iterations);
+    }
+    for (double& value : report_.history) value /= scale;
+    report_.iterations = round_iterations;
+    if (!refine_anyway && report_.estimate <= params_.tolerance) return;
+    if (!report_.converged) {
+      if (refine_anyway) to_double(scale);
+      return;
+    }
+
+    to_double(scale);
+    for (int round = 0; round < kMaxRefinements; ++round) {
+      if (report_.estimate <= params_.tolerance) return;
+      const int left = params_.max_iterations - report_.iterations;
+      if (left <= 0) break;
+      largest = residual(eq_, nullptr, &e_, true, 1);
+      if (largest == 0) {
+        report_.estimate = 0;
+        return;
+      }
+      scale = std::ldexp(1.0, -std::ilogb(largest));
+      residual(eq_, &r_, &e_, true, scale);
+      const double before = report_.estimate;
+      report_.estimate = 0;
+      round_iterations = 0;
+      for (int k = 0; k < channels_; ++k) {
+        merge(conjugate_gradients(r_[k], params_.tolerance * scale, kFloatReduction, left, nullptr),
+              scale, &round_iterations);
+        accumulate(r_[k], scale, e_[k]);
+      }
+      report_.iterations += round_iterations;
+      report_.history.push_back(report_.estimate);
+      if (!(report_.estimate < 0.5 * before)) break;
+    }
+    report_.converged = report_.estimate <= params_.tolerance;
+  }
+
+  void merge(const Outcome& outcome, double scale, int* iterations) {
+    *iterations = std::max(*iterations, outcome.iterations);
+    report_.estimate = std::max(report_.estimate, outcome.estimate / scale);
+    report_.converged = report_.converged && outcome.converged;
+  }
+
+  void to_double(double scale) {
+    if (!e_.empty()) return;
+    e_ = double_planes(channels_);
+    for (int k = 0; k < channels_; ++k) accumulate(r_[k], scale, e_[k]);
+  }
+
+  void write() {
+    WritePass pass;
+    pass.level = finest_.view;
+    pass.equation = eq_;
+    pass.out = params_.out;
+    std::vector<const float*> e;
+    std::vector<const double*> e_double;
+    for (const Plane<float>& plane : r_) e.push_back(plane.get());
+    for (const Plane<double>& plane : e_) e_double.push_back(plane.get());
+    pass.e = e.data();
+    pass.e_double = e_.empty() ? nullptr : e_double.data();
+    for_bands(finest_.view,
+              [&](int begin, int end, int) { HM_SIMD_CALL(poisson_write, pass, begin, end); });
+  }
+
+  // ---- the certificate ---------------------------------------------------------------------
+
+  // The least row excess a_ii - sum_j |a_ij| of the unknowns. Where it is positive,
+  // |A^-1| <= 1 / excess in the maximum norm.
+  double row_excess() const {
+    const LevelView& view = finest_.view;
+    if (view.stencil != Stencil::kNine) {
+      double weight = eq_.weight;
+      if (eq_.has_map()) {
+        weight = std::numeric_limits<double>::infinity();
+        for (int i = 0; i < view.height; ++i) {
+          for (int j = view.lo[i]; j < std::min(view.hi[i], view.width); ++j) {
+            if (!view.active[i * view.stride + j]) continue;
+            weight = std::min(weight, map_at(i, j));
+          }
+        }
+      }
+      return weight * eq_.w0 * eq_.w0 * (1 - 1e-6);
+    }
+    double least = std::numeric_limits<double>::infinity();
+    for_unknowns([&](std::ptrdiff_t at) {
+      double positive = 0, size = std::abs(view.row_sum[at]);
+      for_neighbours(at, [&](double a, std::ptrdiff_t) {
+        positive += std::max(a, 0.0);
+        size += std::abs(a) * (a > 0);
+      });
+      least = std::min(least, view.row_sum[at] - 2 * positive - 1e-6 * size);
+    });
+    return least;
+  }
+
+  double map_at(int i, int j) const {
+    return *eq_.weight_map.at<float>(eq_.top + i - eq_.map_top, eq_.left + j - eq_.map_left, 0);
+  }
+
+  template <typename Fn>
+  void for_unknowns(Fn&& fn) const {
+    const LevelView& view = finest_.view;
+    for (int i = 0; i < view.height; ++i) {
+      for (int j = view.lo[i]; j < std::min(view.hi[i], view.width); ++j) {
+        const std::ptrdiff_t at = i * view.stride + j;
+        if (view.active[at]) fn(at);
+      }
+    }
+  }
+
+  template <typename Fn>
+  void for_neighbours(std::ptrdiff_t at, Fn&& fn) const {
+    const LevelView& view = finest_.view;
+    const std::ptrdiff_t s = view.stride;
+    fn(view.e[at], at + 1);
+    fn(view.e[at - 1], at - 1);
+    fn(view.s[at], at + s);
+    fn(view.s[at - s], at - s);
+    fn(view.se[at], at + s + 1);
+    fn(view.se[at - s - 1], at - s - 1);
+    fn(view.sw[at], at + s - 1);
+    fn(view.sw[at - s + 1], at - s + 1);
+  }
+
+  // A bound of |A^-1| in the maximum norm: 1 / row excess, or max w / min (C w) with w > 0 and
+  // the comparison matrix C of A (a_ij replaced by -|a_ij|), from an approximate solution of
+  // A w = 1; infinite where neither is one. Cached with the mask.
+  double find_amplification() {
+    std::lock_guard<std::mutex> lock(h_.amplification_mutex_);
+    if (h_.amplification_ >= 0) return h_.amplification_;
+    constexpr double kInfinite = std::numeric_limits<double>::infinity();
+    constexpr double kTightEnough = 100;  // corrections are small: the bound hardly sees it
+    const double excess = row_excess();
+    double best = excess > 0 ? 1 / excess : kInfinite;
+    if (best > kTightEnough) best = std::min(best, solve_comparison());
+    h_.amplification_ = best;
+    return best;
+  }
+
+  double solve_comparison() {
+    constexpr double kInfinite = std::numeric_limits<double>::infinity();
+    float one = 1;
+    Equation ones = eq_;
+    ones.src = ones.dst = ones.mask = ones.base = ImageView();
+    ones.rhs.data = &one;
+    ones.rhs.dtype = DType::kFloat32;
+    ones.rhs.height = h_.height_;
+    ones.rhs.width = h_.width_;
+    ones.rhs.channels = 1;
+    std::vector<Plane<float>> r = planes(1);
+    std::vector<Plane<double>> w = double_planes(1);
+    double largest = residual(ones, &r, nullptr, false, 1), magnitude = 0;
+    for (int round = 0; round < 4 && largest > 1e-3; ++round) {
+      const double scale = scale_for(largest);
+      if (round > 0) residual(ones, &r, &w, true, scale);
+      conjugate_gradients(r[0], 0, 1e-4, params_.max_iterations, nullptr);
+      accumulate(r[0], scale, w[0]);
+      largest = residual(ones, nullptr, &w, true, 1, &magnitude);
+    }
+    const LevelView& view = finest_.view;
+    double most = 0, least = kInfinite, lowest = 1 - largest;
+    const double* values = w[0].get();
+    for_unknowns([&](std::ptrdiff_t at) {
+      most = std::max(most, values[at]);
+      least = std::min(least, values[at]);
+      if (view.stencil != Stencil::kNine) return;
+      double positive = 0;
+      for_neighbours(at, [&](double a, std::ptrdiff_t near) {
+        if (a > 0) positive += a * values[near];
+      });
+      lowest = std::min(lowest, 1 - largest - 2 * positive * (1 + 1e-6));
+    });
+    lowest -= rounding(magnitude);
+    return least > 0 && lowest > 0 ? most / lowest : kInfinite;
+  }
+
+  // Of a residual in float64 whose values are at most `magnitude`: fewer than 40 operations, on
+  // values of at most 16 times that and 2 (8 + weight) times that.
+  double rounding(double magnitude) const {
+    double weight = eq_.weight;
+    if (eq_.has_map()) {
+      for (std::size_t i = 0; i < h_.map_.size(); ++i) weight = std::max<double>(weight, h_.map_[i]);
+    }
+    return 40 * std::numeric_limits<double>::epsilon() * (16 + 2 * weight) * magnitude;
+  }
+
+  // With e ~ A^-1 r: |x - x*| <= |e| + |r - A e| |A^-1|. Corrections go on until the second term
+  // is a small part of the first.
+  void certify(double amplification) {
+    if (e_.empty()) to_double(1);
+    double magnitude = 0;
+    double largest = residual(eq_, nullptr, &e_, true, 1, &magnitude);
+    report_.residual = largest;
+    double bound = 0;
+    for (int round = 0; round < 4; ++round) {
+      const double rest = (largest + rounding(magnitude)) * amplification;
+      if (rest <= 0.01 * bound || rest <= 1e-3 * params_.tolerance || largest == 0) break;
+      const double scale = std::ldexp(1.0, -std::ilogb(largest));
+      residual(eq_, &r_, &e_, true, scale);
+      double step = 0;
+      for (int k = 0; k < channels_; ++k) {
+        conjugate_gradients(r_[k], 0, round == 0 ? 1e-4 : kFloatReduction, params_.max_iterations,
+                            nullptr);
+        step = std::max(step, accumulate(r_[k], scale, e_[k]));
+      }
+      bound += step;
+      largest = residual(eq_, nullptr, &e_, true, 1, &magnitude);
+    }
+    report_.max_error = bound + (largest + rounding(magnitude)) * amplification;
+  }
+
+  const Hierarchy& h_;
+  const SolveParams& params_;
+  const Level& finest_;
+  Equation eq_;
+  int channels_ = 1;
+  MemoryMeter meter_;
+  ScratchPool scratch_;
+  std::vector<Work> work_;
+  Plane<float> x_, p_, spare_[2];
+  std::vector<Partial> partial_;
+  std::vector<Plane<float>> r_;
+  std::vector<Plane<double>> e_;
+  Report report_;
+};
+
+Report Hierarchy::solve(const SolveParams& params) const {
+  const ImageView& frame = params.rhs.data != nullptr ? params.rhs : params.dst;
+  auto check = [&](const ImageView& image, const char* name, bool plane = false) {
+    HM_CHECK(image.data != nullptr, name, ": missing");
+    HM_CHECK(image.height == height_ && image.width == width_ &&
+                 image.channels == (plane ? 1 : frame.channels),
+             name, ": shape [", image.height, ", ", image.width, ", ", image.channels,
+             "], expected [", height_, ", ", width_, ", ", plane ? 1 : frame.channels, "]");
+    HM_CHECK(plane || image.dtype != DType::kBool, name, ": dtype bool is not an image type");
+  };
+  if (params.rhs.data != nullptr) {
+    check(params.rhs, "rhs");
+  } else {
+    check(params.src, "src");
+    check(params.dst, "dst");
+    check(params.mask, "mask", true);
+    if (params.base.data != nullptr) check(params.base, "base");
+  }
+  check(params.out, "out");
+  HM_CHECK(frame.channels > 0, "image: no channels");
+  HM_CHECK(params.tolerance >= 0, "tolerance: ", params.tolerance, ", expected at least 0");
+  HM_CHECK(params.max_iterations > 0, "max_iterations: ", params.max_iterations,
+           ", expected at least 1");
+  if (levels_.empty()) return Report();
+  return Solver(*this, params).run();
+}
+
+}  // namespace pyharmony::poisson

@@ -1,0 +1,264 @@
+"""Gaussian-Poisson blending through a pyramid."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays, _checks
+from .._arrays import Array, NumpyArray
+from ..errors import ArgumentError
+from ..ops.gaussian_poisson import MAX_SIGMA
+from ..ops.pyramid import MAX_SMOOTH_SIGMA, downsample, halve_mask, meet_known, upsample
+from ._frame import COPY_INFO, Frame, Job, Region, as_float, check_finite
+from ._solve import solve_gaussian_poisson, solve_poisson
+
+_COARSEST = 64  # pixels of the short side at most
+_COARSE_TOLERANCE = 0.25  # in 8-bit levels, at most
+_FINEST_COARSE_TOLERANCE = 0.004  # what float32 levels are good for
+
+
+def gaussian_poisson(
+    src: Array,
+    dst: Array,
+    mask: Array | None = None,
+    *,
+    at: Any = None,
+    base: Any = None,
+    color_weight: Any = 1.0,
+    sigma: float = 0.5,
+    smooth_sigma: float = 1.0,
+    preserve_background: bool = True,
+    reference: bool = False,
+    tolerance: float | None = None,
+    out: Array | None = None,
+    return_info: bool = False,
+) -> Any:
+    """Gaussian-Poisson blending from coarse to fine.
+
+    Wu, Zheng, Zhang, Huang: GP-GAN: Towards Realistic High-Resolution Image Blending, 2019. Every
+    level solves for the gradients of src and dst and the colours of the level before, doubled in
+    size (`pyharmony.ops.gaussian_poisson`); levels halve until the short side of the mask's
+    surroundings is at most 64 pixels. The colours of the first are the base.
+
+    Args:
+        src, dst, mask, at, out: see `pyharmony.blend`.
+        base: colours of the coarsest level. None: the membrane, Perez' Poisson solve of that level,
+            which has no seam; where nothing is known, src. 'copy-paste': mask * src + (1 - mask) *
+            dst, whose seam shows at high color_weight. Or an image like dst.
+        color_weight: how far the colours of the base are kept, at least 0; a number or a map
+            [H, W] of floats over dst, which coarser levels average.
+        sigma: of the Gaussian of the colour term, in pixels, 0 to 0.8 (any with reference).
+        smooth_sigma: of the smoothing before each halving, in pixels, 0 to 16.
+        preserve_background: solve for the pixels with mask > 0 only; the others stay bit for bit.
+            False: the whole image, as in the paper; the background changes too.
+        reference: as GP-GAN's code: taps whose sum is below one, and values clipped to the range
+            after each level. Needs preserve_background=False.
+        tolerance: the largest error allowed in the finest level's solve, in 8-bit levels (1/255 of
+            the value range). None: 0.25 for uint8, 0.004 for uint16, 0.025 for float16 and
+            float32, 1e-6 for float64. Coarser levels are solved to 0.25 or better.
+        return_info: also return a SolveInfo, of each item of a batch: that of the finest level,
+            with the milliseconds of all of them.
+
+    Returns:
+        The blend, in dst's kind, layout, shape and dtype, or (blend, info).
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: see `pyharmony.blend`.
+    """
+    if reference:
+        width = _checks.number(sigma, "sigma")
+        if preserve_background:
+            raise ArgumentError(
+                "preserve_background: True with reference=True; GP-GAN's code solves the whole image, pass "
+                "preserve_background=False"
+            )
+    else:
+        width = _checks.number(sigma, "sigma", high=MAX_SIGMA, accepts=f"0 to {MAX_SIGMA} pixels")
+    smoothing = _checks.number(smooth_sigma, "smooth_sigma", high=MAX_SMOOTH_SIGMA, accepts="a number from 0 to 16")
+    frame = Frame(src, dst, mask, at, out)
+    bases = frame.images_like_dst(base, "base") if not (base is None or isinstance(base, str)) else None
+    if bases is None and base is not None:
+        _checks.one_of(base, "base", ("copy-paste",))
+    weight = _checks.color_weight(color_weight, *frame.shape)
+    for other, name in ((base, "base"), (color_weight, "color_weight")):
+        frame.keep_apart(out, other, name)
+    options = _Options(
+        base=base if bases is None else None,
+        weight=weight,
+        sigma=width,
+        smooth_sigma=smoothing,
+        preserve_background=bool(preserve_background),
+        reference=bool(reference),
+        tolerance=_checks.tolerance(tolerance, frame.dtype),
+        certify=bool(return_info),
+    )
+    infos = []
+    for i, job in enumerate(frame.jobs()):
+        start = time.perf_counter()
+        info = _blend(job, options, None if bases is None else bases[i])
+        infos.append(dataclasses.replace(info, milliseconds=(time.perf_counter() - start) * 1e3))
+    return frame.result_and_info(infos, return_info)
+
+
+@dataclass(frozen=True)
+class _Options:
+    base: str | None
+    weight: float | NumpyArray
+    sigma: float
+    smooth_sigma: float
+    preserve_background: bool
+    reference: bool
+    tolerance: float
+    certify: bool
+
+
+@dataclass
+class _Level:
+    """What one level knows, over the same part of dst.
+
+    Attributes:
+        src, dst: [h, w, C]; the caller's at the finest level, float32 in the same unit below.
+        mask: [h, w].
+        known: [h, w], the share of each pixel that has mask zero.
+        weight: color_weight.
+    """
+
+    src: NumpyArray
+    dst: NumpyArray
+    mask: NumpyArray
+    known: NumpyArray
+    weight: float | NumpyArray
+
+    def coarser(self, smooth_sigma: float) -> _Level:
+        return _Level(
+            src=downsample(self.src, smooth_sigma),
+            dst=downsample(self.dst, smooth_sigma),
+            mask=halve_mask(self.mask),
+            known=halve_mask(self.known),
+            weight=self.weight if isinstance(self.weight, float) else downsample(self.weight, 0.0),
+        )
+
+    def weight_of(self, region: Region) -> float | NumpyArray:
+        return self.weight if isinstance(self.weight, float) else region.of(self.weight)
+
+
+def _regions(job: Job, whole: bool) -> list[Region]:
+    """What is solved on each level, finest first, in pixels of that level over all of dst.
+
+    Each starts at an even pixel and, taken up, covers what is solved on the finer level, so that
+    doubling a level's result gives the base of the next.
+    """
+    shape = job.shape
+    regions = [Region(0, shape[0], 0, shape[1]) if whole else _even(job.bbox.expand(2, shape))]
+    while min(regions[-1].shape) > _COARSEST:
+        finer = regions[-1]
+        shape = (shape[0] + 1) // 2, (shape[1] + 1) // 2
+        coarse = Region(finer.y0 // 2, (finer.y1 + 1) // 2, finer.x0 // 2, (finer.x1 + 1) // 2)
+        regions.append(coarse if whole else _even(coarse.expand(1, shape)))
+    return regions
+
+
+def _even(region: Region) -> Region:
+    return Region(region.y0 & ~1, region.y1, region.x0 & ~1, region.x1)
+
+
+def _blend(job: Job, options: _Options, base: NumpyArray | None) -> _checks.SolveInfo:
+    if job.bbox.empty and options.preserve_background:
+        job.start()
+        return COPY_INFO
+    regions = _regions(job, not options.preserve_background)
+    count = len(regions) - 1
+    last = regions[-1]
+    # The part of dst under the coarsest region: every level is computed over it.
+    frame = Region(last.y0 << count, last.y1 << count, last.x0 << count, last.x1 << count).overlap(
+        Region(0, job.shape[0], 0, job.shape[1])
+    )
+    job.check_finite(frame)
+    mask = job.mask_of(frame)
+    level = _Level(
+        src=job.src_of(frame),
+        dst=frame.of(job.dst),
+        mask=mask,
+        known=mask == 0,
+        weight=options.weight if isinstance(options.weight, float) else frame.of(options.weight),
+    )
+    anything_known = bool(level.known.any())
+    levels = [level]
+    for _ in range(count):
+        levels.append(levels[-1].coarser(options.smooth_sigma))
+
+    unit = _arrays.VALUE_RANGE[job.dst.dtype.name]
+    coarse_tolerance = min(_COARSE_TOLERANCE, max(options.tolerance, _FINEST_COARSE_TOLERANCE)) * unit
+    if base is not None:
+        check_finite(frame.of(base), "base", (frame.y0, frame.x0))
+        colours = frame.of(base)
+        for _ in range(count):
+            colours = downsample(colours, options.smooth_sigma)
+    else:
+        colours = _first_base(levels[-1], options.base, anything_known, coarse_tolerance, coarse=count > 0)
+
+    # colours covers regions[k]; the coarsest covers the whole of its level.
+    for k in range(count, -1, -1):
+        level, region = levels[k], regions[k]
+        origin = frame.y0 >> k, frame.x0 >> k
+        src, dst, inside = (region.of(a, origin) for a in (level.src, level.dst, level.mask))
+        local = Region(region.y0 - origin[0], region.y1 - origin[0], region.x0 - origin[1], region.x1 - origin[1])
+        if k == 0:
+            result = region.of(job.start())
+        else:
+            result = np.empty(dst.shape, np.float32)
+        info = solve_gaussian_poisson(
+            src,
+            dst,
+            inside,
+            colours,
+            result,
+            color_weight=level.weight_of(local),
+            sigma=options.sigma,
+            reference=options.reference,
+            preserve_background=options.preserve_background,
+            tolerance=options.tolerance if k == 0 else coarse_tolerance,
+            certify=k == 0 and options.certify,
+        )
+        if options.reference and result.dtype.kind == "f":
+            np.clip(result, 0, unit, out=result)
+        if k > 0:
+            finer = regions[k - 1]
+            under = Region(finer.y0 // 2, (finer.y1 + 1) // 2, finer.x0 // 2, (finer.x1 + 1) // 2)
+            colours = upsample(under.of(result, (region.y0, region.x0)), finer.shape)
+            if options.preserve_background and anything_known:
+                below, corner = levels[k - 1], (frame.y0 >> (k - 1), frame.x0 >> (k - 1))
+                meet_known(colours, finer.of(below.dst, corner), finer.of(below.known, corner))
+    return info
+
+
+def _first_base(level: _Level, kind: str | None, anything_known: bool, tolerance: float, *, coarse: bool) -> NumpyArray:
+    """Base colours of the coarsest level, float32 (or src as it is)."""
+    if kind == "copy-paste":
+        m = as_float(level.mask)[..., None]
+        return m * level.src.astype(np.float32) + (1 - m) * level.dst.astype(np.float32)
+    if not anything_known:
+        return level.src
+    src, dst = level.src.astype(np.float32), level.dst.astype(np.float32)
+    membrane = dst.copy()
+    # A coarse pixel that is known in part has the contour inside: it is held near dst, the more
+    # the larger the known share. Otherwise known pixels in strips and spots finer than a coarse
+    # pixel would be lost there.
+    known = np.clip(as_float(level.known), 0, 0.999) if coarse else np.zeros(level.mask.shape, np.float32)
+    hold = np.where(known > 0, 2 + 4 * known / (1 - known), 0).astype(np.float32)
+    solve_poisson(
+        src,
+        dst,
+        level.mask,
+        membrane,
+        gradients="source",
+        color_weight=hold if hold.any() else 0.0,
+        base=dst,
+        tolerance=tolerance,
+    )
+    return membrane

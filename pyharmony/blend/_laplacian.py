@@ -1,0 +1,137 @@
+"""Multiband blending in a Laplacian pyramid."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy as np
+
+from .._arrays import Array, NumpyArray
+from ..errors import ArgumentError, DTypeError
+from ..ops.pyramid import downsample, halve_mask, upsample
+from ._frame import Frame, Job, Region, as_float, write
+
+_MAX_LEVELS = 16
+_MARGIN = 4  # cells of the coarsest level that are read around the mask
+#: With levels=None no band is taken whose weight reaches one in less than this share of the mask.
+_CORE = 0.25
+
+
+def laplacian(
+    src: Array,
+    dst: Array,
+    mask: Array | None = None,
+    *,
+    at: Any = None,
+    levels: int | None = None,
+    out: Array | None = None,
+) -> Array:
+    """Blends each band of frequencies across its own width.
+
+    Burt, Adelson: A Multiresolution Spline With Application to Image Mosaics, 1983, with masks
+    that fade from the contour inwards, so that nothing changes outside and no step is left at the
+    contour: a band whose cells are 2^k pixels wide fades in over some 4 * 2^k pixels. The bands are
+    those of src - dst; where src has no pixels the difference goes on as at its nearest pixel.
+    They are computed in float32.
+
+    Args:
+        src, dst, mask, at, out: see `pyharmony.blend`.
+        levels: how often the image is halved, 0 to 16. None: as long as the
+            coarsest band is whole in a quarter of the mask, so that the object keeps its colours.
+
+    Returns:
+        The blend, in dst's kind, layout, shape and dtype.
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: see `pyharmony.blend`.
+    """
+    if levels is not None:
+        if isinstance(levels, bool) or not isinstance(levels, numbers.Integral):
+            raise DTypeError(f"levels: {levels!r}, expected None or an integer from 0 to {_MAX_LEVELS}")
+        if not 0 <= levels <= _MAX_LEVELS:
+            raise ArgumentError(f"levels: {levels}, expected None or an integer from 0 to {_MAX_LEVELS}")
+    frame = Frame(src, dst, mask, at, out)
+    for job in frame.jobs():
+        _blend(job, None if levels is None else int(levels))
+    return frame.result()
+
+
+def _blend(job: Job, levels: int | None) -> None:
+    if job.bbox.empty:
+        job.start()
+        return
+    count = _MAX_LEVELS if levels is None else levels
+    # No more halvings than leave one cell.
+    count = min(count, max(job.shape).bit_length())
+    if levels is None:
+        count = min(count, max(min(job.bbox.shape) // 8, 1).bit_length() - 1)
+    region = _aligned(job.bbox.expand(_MARGIN << count, job.shape), 1 << count, job.shape)
+    job.check_finite(region)
+    mask = job.mask_of(region)
+    dst = region.of(job.dst)
+    inside = mask > 0
+
+    soft, known = as_float(mask), inside
+    weights = [_fade(inside, soft, clear=0)]
+    for _ in range(count):
+        soft, known = halve_mask(soft), halve_mask(known) == 1
+        if levels is None and _erode(known, 3).mean() < _CORE * soft.mean():
+            break
+        weights.append(_fade(known, soft, clear=1))
+
+    band = job.src_of(region).astype(np.float32)
+    band -= dst
+    bands = []
+    for _ in weights[1:]:
+        coarse = downsample(band)
+        band -= upsample(coarse, band.shape[:2])
+        bands.append(band)
+        band = coarse
+    bands.append(band)
+
+    total: NumpyArray | None = None
+    for band, weight in zip(reversed(bands), reversed(weights), strict=True):
+        band *= weight[..., None]
+        if total is not None:
+            band += upsample(total, band.shape[:2])
+        total = band
+    assert total is not None  # noqa: S101  # there is always the finest band
+    blended = np.empty(dst.shape, job.dst.dtype)
+    write(dst + total, blended)
+    np.copyto(region.of(job.start()), blended, where=inside[..., None])
+
+
+def _aligned(region: Region, step: int, shape: tuple[int, int]) -> Region:
+    """Started at multiples of step, so that the cells of every level are those of the whole image."""
+    return Region(region.y0 // step * step, region.y1, region.x0 // step * step, region.x1).overlap(
+        Region(0, shape[0], 0, shape[1])
+    )
+
+
+def _erode(inside: NumpyArray, cells: int) -> NumpyArray:
+    """Cells with no cell outside in the square of 2 cells + 1 around them; image borders are no contour."""
+    for axis in (0, 1):
+        for _ in range(cells):
+            a, b, c = _neighbours(inside, axis)
+            inside = a & b & c
+    return inside
+
+
+def _neighbours(x: NumpyArray, axis: int) -> list[NumpyArray]:
+    """The cells before, here and after along an axis; borders go on as they are."""
+    padded = np.pad(x, [(1, 1) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
+    n = x.shape[axis]
+    return [padded[k : k + n] if axis == 0 else padded[:, k : k + n] for k in (0, 1, 2)]
+
+
+def _fade(inside: NumpyArray, soft: NumpyArray, *, clear: int) -> NumpyArray:
+    """The weight of a band: zero in `clear` cells along the contour, then a ramp up to the mask itself.
+
+    One clear cell keeps what doubling spreads from crossing the contour.
+    """
+    weight: NumpyArray = _erode(inside, clear + 1).astype(np.float32)
+    for axis in (0, 1):
+        before, here, after = _neighbours(weight, axis)
+        weight = (before + after) * np.float32(0.25) + here * np.float32(0.5)
+    return weight * soft

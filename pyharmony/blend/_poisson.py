@@ -1,0 +1,78 @@
+"""Poisson image editing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import _checks
+from .._arrays import Array
+from ..errors import MaskError
+from ._frame import COPY_INFO, Frame, Job
+from ._solve import solve_poisson
+
+
+def poisson(
+    src: Array,
+    dst: Array,
+    mask: Array | None = None,
+    *,
+    at: Any = None,
+    gradients: str = "source",
+    color_weight: Any = 0.0,
+    tolerance: float | None = None,
+    out: Array | None = None,
+    return_info: bool = False,
+) -> Any:
+    """Seamless cloning: the gradients of src inside the mask, the colours of dst around it.
+
+    Perez, Gangnet, Blake: Poisson Image Editing, 2003, solved to a tolerance; see
+    `pyharmony.ops.poisson`. An edge that leaves src has the gradient of dst.
+
+    Args:
+        src, dst, mask, at, out: see `pyharmony.blend`. With color_weight 0 at least one pixel of
+            the mask, laid over dst, must be zero.
+        gradients: 'source'; 'mixed' takes for each edge the stronger of src and dst, by the norm
+            over the colours; 'average' their mean; 'monochrome' the luma of src.
+        color_weight: how far the colours of src are kept, at least 0; a number or a map [H, W] of
+            floats over dst.
+        tolerance: the largest error allowed in 8-bit levels (1/255 of the value range). None: 0.25
+            for uint8, 0.004 for uint16, 0.025 for float16 and float32, 1e-6 for float64.
+        return_info: also return a SolveInfo, of each item of a batch.
+
+    Returns:
+        The blend, in dst's kind, layout, shape and dtype, or (blend, info).
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: see `pyharmony.blend`.
+    """
+    _checks.one_of(gradients, "gradients", _checks.GRADIENTS)
+    frame = Frame(src, dst, mask, at, out)
+    limit = _checks.tolerance(tolerance, frame.dtype)
+    weight = _checks.color_weight(color_weight, *frame.shape)
+    frame.keep_apart(out, color_weight, "color_weight")
+    infos = [_blend(job, gradients, weight, limit, bool(return_info)) for job in frame.jobs()]
+    return frame.result_and_info(infos, return_info)
+
+
+def _blend(job: Job, gradients: str, weight: Any, tolerance: float, certify: bool) -> _checks.SolveInfo:
+    if job.bbox.empty:
+        job.start()
+        return COPY_INFO
+    region = job.bbox.expand(1, job.shape)
+    mask = job.mask_of(region)
+    if isinstance(weight, float) and weight == 0 and job.bbox.shape == job.shape and mask.min() > 0:
+        raise MaskError(
+            "mask: covers all of dst, and with color_weight 0 nothing fixes the colours; leave pixels at zero or pass "
+            "color_weight > 0"
+        )
+    job.check_finite(region, mask)
+    return solve_poisson(
+        job.src_of(region),
+        region.of(job.dst),
+        mask,
+        region.of(job.start()),
+        gradients=gradients,
+        color_weight=weight if isinstance(weight, float) else region.of(weight),
+        tolerance=tolerance,
+        certify=certify,
+    )

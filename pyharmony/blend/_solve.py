@@ -1,0 +1,64 @@
+"""The solves of `pyharmony.ops` for crops that were checked already.
+
+src, dst, base and out may each have a dtype of their own, in one unit: a source that goes on
+beyond its border is float32 over a uint8 destination. Tolerances are in 8-bit levels of dst's
+dtype.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._arrays import NumpyArray
+from .._checks import SolveInfo
+from ..ops.gaussian_poisson import Equation, solve
+from ..ops.poisson import _hierarchy, _solve_one
+from ..reference.gaussian_poisson import gaussian_taps
+
+
+def solve_poisson(
+    src: NumpyArray,
+    dst: NumpyArray,
+    mask: NumpyArray,
+    out: NumpyArray,
+    *,
+    gradients: str,
+    color_weight: float | NumpyArray,
+    tolerance: float,
+    base: NumpyArray | None = None,
+    certify: bool = False,
+) -> SolveInfo:
+    """`pyharmony.ops.poisson` into out [H, W, C], which holds dst."""
+    weight = color_weight if isinstance(color_weight, float) else np.ascontiguousarray(color_weight, np.float32)
+    return _solve_one(_hierarchy(mask, weight), mask, src, dst, base, out, gradients, tolerance, certify)
+
+
+def solve_gaussian_poisson(
+    src: NumpyArray,
+    dst: NumpyArray,
+    mask: NumpyArray,
+    base: NumpyArray,
+    out: NumpyArray,
+    *,
+    color_weight: float | NumpyArray,
+    sigma: float,
+    reference: bool,
+    preserve_background: bool,
+    tolerance: float,
+    certify: bool,
+) -> SolveInfo:
+    """`pyharmony.ops.gaussian_poisson` into out [H, W, C]."""
+    w0, w1 = gaussian_taps(sigma, normalize=not reference)
+    number = isinstance(color_weight, float)
+    equation = Equation(
+        src=src,
+        dst=dst,
+        mask=mask,
+        base=base,
+        weight=color_weight if isinstance(color_weight, float) else float(color_weight.min()),
+        weight_map=None if number else np.ascontiguousarray(color_weight, np.float32),
+        w0=w0,
+        w1=w1,
+        pinned=preserve_background,
+    )
+    return solve(equation, out, method="auto", tolerance=tolerance, certify=certify)

@@ -1,0 +1,256 @@
+"""Poisson image editing on arrays; see docs/poisson.md for the scheme."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays, _checks
+from .._arrays import Array, NumpyArray
+from .._checks import SolveInfo
+from .._native import native
+from ..errors import MaskError
+
+_MAX_ITERATIONS = 30
+
+
+def _hierarchy(mask: NumpyArray, weight: float | NumpyArray) -> Any:
+    is_map = not isinstance(weight, float)
+    try:
+        return native.PoissonHierarchy(
+            _arrays.view(mask, "mask"),
+            mask.shape,
+            weight=0.0 if is_map else weight,
+            weight_map=_arrays.view(weight, "color_weight") if is_map else None,
+        )
+    except ValueError as error:
+        if not (mask > 0).all():
+            raise
+        raise MaskError(
+            "mask: it covers the whole image and color_weight is 0, so nothing fixes the mean of the result; leave a "
+            "pixel at 0 (a known pixel), pass color_weight > 0, or use gaussian_poisson, which keeps the mean of base"
+        ) from error
+
+
+def _check_pair(src: Array, dst: Array) -> tuple[NumpyArray, NumpyArray]:
+    source, target = (_checks.image(x, name, dims=(2, 3, 4)) for x, name in ((src, "src"), (dst, "dst")))
+    _checks.same_dtype(source, "src", target, "dst")
+    _checks.same_shape(source, "src", target, "dst")
+    return source, target
+
+
+def _check_base(base: Array | None, target: NumpyArray) -> NumpyArray | None:
+    if base is None:
+        return None
+    ground = _checks.image(base, "base", dims=(2, 3, 4))
+    if ground.dtype not in (np.float32, np.float64):
+        _checks.same_dtype(ground, "base", target, "dst")
+    _checks.same_shape(ground, "base", target, "dst")
+    return ground
+
+
+def _solve_one(
+    hierarchy: Any,
+    mask: NumpyArray,
+    src: NumpyArray,
+    dst: NumpyArray,
+    base: NumpyArray | None,
+    out: NumpyArray,
+    gradients: str,
+    levels: float,
+    certify: bool,
+) -> SolveInfo:
+    """Solves one image into out, which holds dst."""
+    for image, name in ((src, "src"), (dst, "dst"), (base, "base")):
+        if image is not None:
+            _checks.finite(image, name, mask)
+    unit = _arrays.VALUE_RANGE[dst.dtype.name] / 255
+    start = time.perf_counter()
+    stats = hierarchy.solve(
+        _arrays.view(src, "src"),
+        _arrays.view(dst, "dst"),
+        _arrays.view(mask, "mask"),
+        None if base is None else _arrays.view(base, "base"),
+        _arrays.view(out, "out", writable=True),
+        gradients=gradients,
+        tolerance=levels * unit,
+        max_iterations=_MAX_ITERATIONS,
+        certify=certify,
+    )
+    elapsed = time.perf_counter() - start
+    if not stats["converged"]:
+        warnings.warn(
+            f"poisson: an error of about {stats['estimate'] / unit:.3g} levels is left after {stats['iterations']} "
+            f"iterations, tolerance {levels:.3g}",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    return SolveInfo(
+        method="multigrid" if hierarchy.unknowns else "copy",
+        iterations=stats["iterations"],
+        residual=stats["residual"] / unit,
+        max_error=stats["max_error"] / unit,
+        device="cpu",
+        milliseconds=elapsed * 1e3,
+        peak_bytes=stats["peak_bytes"],
+    )
+
+
+def _solve(
+    systems: list[tuple[Any, NumpyArray]],
+    source: NumpyArray,
+    target: NumpyArray,
+    base: NumpyArray | None,
+    dst: Array,
+    gradients: str,
+    tolerance: float | None,
+    return_info: bool,
+) -> Any:
+    """One image [H, W, C], or a batch with one system for all or one for each."""
+    _checks.one_of(gradients, "gradients", _checks.GRADIENTS)
+    levels = _checks.tolerance(tolerance, target.dtype.name)
+    result = np.array(target, order="C", copy=True)
+    if target.ndim == 3:
+        infos = [_solve_one(*systems[0], source, target, base, result, gradients, levels, return_info)]
+    else:
+        infos = [
+            _solve_one(
+                *systems[i if len(systems) > 1 else 0],
+                source[i],
+                target[i],
+                None if base is None else base[i],
+                result[i],
+                gradients,
+                levels,
+                return_info,
+            )
+            for i in range(target.shape[0])
+        ]
+    image = _arrays.like_kind(result.reshape(_arrays.to_numpy(dst, "dst").shape), dst)
+    if return_info:
+        return image, infos[0] if target.ndim == 3 else infos
+    return image
+
+
+class PoissonSolver:
+    """The set-up of `poisson` for one mask, to be used for many images.
+
+    It depends on the mask and color_weight alone and is shared by channels, frames and modes of
+    gradients. `solve` may be called from several threads at once.
+
+    Args:
+        mask: [H, W], numpy or torch (CPU); bool, uint8 or uint16 scaled by their range, or floats in
+            [0, 1]. Copied.
+        color_weight: a number of at least 0, or a map [H, W] of them.
+
+    Attributes:
+        shape: (H, W) of the mask.
+        unknowns: the number of pixels with mask > 0.
+        bytes: memory that the set-up holds.
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: naming the argument, what was given and
+            what is accepted. MaskError for a mask above 0 everywhere with color_weight 0.
+    """
+
+    def __init__(self, mask: Array, color_weight: Any = 0.0) -> None:
+        plane = _arrays.to_numpy(mask, "mask")
+        height, width = _checks.mask_size(plane, "mask")
+        self._mask = np.array(_checks.mask(plane, "mask", height, width), order="C", copy=True)
+        self._hierarchy = _hierarchy(self._mask, _checks.color_weight(color_weight, height, width))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._mask.shape
+
+    @property
+    def unknowns(self) -> int:
+        return self._hierarchy.unknowns
+
+    @property
+    def bytes(self) -> int:
+        return self._hierarchy.bytes
+
+    def __repr__(self) -> str:
+        height, width = self.shape
+        return f"PoissonSolver({height} x {width}, {self.unknowns} unknowns)"
+
+    def solve(
+        self,
+        src: Array,
+        dst: Array,
+        *,
+        gradients: str = "source",
+        base: Array | None = None,
+        tolerance: float | None = None,
+        return_info: bool = False,
+    ) -> Any:
+        """Like `poisson` with this mask and color_weight."""
+        source, target = _check_pair(src, dst)
+        _checks.mask(self._mask, "mask", *target.shape[-3:-1])
+        ground = _check_base(base, target)
+        systems = [(self._hierarchy, self._mask)]
+        return _solve(systems, source, target, ground, dst, gradients, tolerance, return_info)
+
+
+def poisson(
+    src: Array,
+    dst: Array,
+    mask: Array,
+    *,
+    gradients: str = "source",
+    color_weight: Any = 0.0,
+    base: Array | None = None,
+    tolerance: float | None = None,
+    return_info: bool = False,
+) -> Any:
+    """Pastes src into dst with its gradients and dst's colours at the contour of the mask.
+
+    Solves ``(L + color_weight) x = b + color_weight base`` for the pixels with mask > 0, the others
+    being dst: L is the 5-point Laplacian, b the divergence of the wanted gradients (Perez, Gangnet,
+    Blake: Poisson Image Editing, 2003, eq. 7; the exact definition is
+    `pyharmony.reference.poisson`). The mask may have any shape and touch the image's border.
+
+    Args:
+        src, dst: [H, W], [H, W, C] or [N, H, W, C] of equal shape and dtype, uint8, uint16,
+            float16, float32 or float64, numpy or torch (CPU), any strides. Never changed.
+        mask: [H, W], or [N, H, W] with a batch; bool, uint8 or uint16 scaled by their range, or
+            floats in [0, 1]. The gradient of an edge is mixed by the mean of its two pixels.
+        gradients: 'source'; 'mixed', at each edge the stronger of src and dst by their norm over
+            the channels; 'average' of the two; or 'monochrome', the luma of src for every channel.
+        color_weight: a number of at least 0, or a map [H, W]: how much the colours of base hold.
+        base: like dst; float32 and float64, in dst's unit (0..255 for uint8), are taken too. None:
+            src. Without effect where color_weight is 0.
+        tolerance: the largest error allowed, in 8-bit levels (1/255 of the value range), before
+            rounding to the dtype. None: 0.25 for uint8, 0.004 for uint16, 0.025 for float16 and
+            float32, 1e-6 for float64. The solve stops on an estimate of the error.
+        return_info: also return a SolveInfo, with a certified bound of the error; this costs about
+            as much again as the solve.
+
+    Returns:
+        dst with the pixels of mask > 0 replaced, the others bit-identical, in dst's kind, shape and
+        dtype, rounded half to even; floats are not clipped. With return_info a pair
+        (image, SolveInfo), or (images, list of them) for a batch.
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: naming the argument, what was given and
+            what is accepted. MaskError for a mask above 0 everywhere with color_weight 0,
+            ArgumentError for NaN or infinities on the mask or within one pixel of it.
+
+    Warns:
+        RuntimeWarning: the tolerance was not reached.
+    """
+    source, target = _check_pair(src, dst)
+    ground = _check_base(base, target)
+    height, width = target.shape[-3:-1]
+    weight = _checks.color_weight(color_weight, height, width)
+    masks = _arrays.to_numpy(mask, "mask")
+    if target.ndim == 4 and masks.ndim == 3 and masks.shape[0] == target.shape[0] and masks.shape[1:] == (height, width):
+        planes = [_checks.mask(m, "mask", height, width) for m in masks]
+    else:
+        planes = [_checks.mask(masks, "mask", height, width)]
+    systems = [(_hierarchy(m, weight), m) for m in planes]
+    return _solve(systems, source, target, ground, dst, gradients, tolerance, return_info)
