@@ -41,8 +41,10 @@ bool row_is_finite(const ImageView& image, std::int64_t y) {
 bool near_mask(const ImageView& mask, std::int64_t y, std::int64_t x) {
   return dispatch_any(mask.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    for (std::int64_t i = std::max<std::int64_t>(y - 1, 0); i <= std::min(y + 1, mask.height - 1); ++i) {
-      for (std::int64_t j = std::max<std::int64_t>(x - 1, 0); j <= std::min(x + 1, mask.width - 1); ++j) {
+    for (std::int64_t i = std::max<std::int64_t>(y - 1, 0); i <= std::min(y + 1, mask.height - 1);
+         ++i) {
+      for (std::int64_t j = std::max<std::int64_t>(x - 1, 0); j <= std::min(x + 1, mask.width - 1);
+           ++j) {
         if (to_real<double>(*mask.at<T>(i, j, 0)) > 0) return true;
       }
     }

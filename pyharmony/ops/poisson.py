@@ -18,13 +18,13 @@ _MAX_ITERATIONS = 30
 
 
 def _hierarchy(mask: NumpyArray, weight: float | NumpyArray) -> Any:
-    is_map = not isinstance(weight, float)
+    weight_map = None if isinstance(weight, float) else _arrays.view(weight, "color_weight")
     try:
         return native.PoissonHierarchy(
             _arrays.view(mask, "mask"),
             mask.shape,
-            weight=0.0 if is_map else weight,
-            weight_map=_arrays.view(weight, "color_weight") if is_map else None,
+            weight=weight if isinstance(weight, float) else 0.0,
+            weight_map=weight_map,
         )
     except ValueError as error:
         if not (mask > 0).all():
@@ -248,7 +248,12 @@ def poisson(
     height, width = target.shape[-3:-1]
     weight = _checks.color_weight(color_weight, height, width)
     masks = _arrays.to_numpy(mask, "mask")
-    if target.ndim == 4 and masks.ndim == 3 and masks.shape[0] == target.shape[0] and masks.shape[1:] == (height, width):
+    if (
+        target.ndim == 4
+        and masks.ndim == 3
+        and masks.shape[0] == target.shape[0]
+        and masks.shape[1:] == (height, width)
+    ):
         planes = [_checks.mask(m, "mask", height, width) for m in masks]
     else:
         planes = [_checks.mask(masks, "mask", height, width)]

@@ -77,8 +77,7 @@ double coefficient(const LevelView& view, int i, int j, int dy, int dx) {
   const double excess = view.stencil == Stencil::kFive          ? view.excess_all
                         : view.stencil == Stencil::kFiveColumns ? view.excess[j]
                                                                 : view.excess[i * view.stride + j];
-  return 4 + excess - (view.mirror_top && i == 0) -
-         (view.mirror_bottom && i == view.height - 1);
+  return 4 + excess - (view.mirror_top && i == 0) - (view.mirror_bottom && i == view.height - 1);
 }
 
 }  // namespace
@@ -182,7 +181,8 @@ void Hierarchy::build_finest(const ImageView& mask, const ImageView& weight_map)
   view.active = active;
   std::vector<std::int64_t> counts(static_cast<std::size_t>(height), 0);
   std::memset(level.active.data(), 0, static_cast<std::size_t>(view.stride));
-  std::memset(active - kPad + height * view.stride, 0, static_cast<std::size_t>(view.stride) + kPad);
+  std::memset(active - kPad + height * view.stride, 0,
+              static_cast<std::size_t>(view.stride) + kPad);
   parallel_for(height, 64, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       std::int8_t* __restrict row = active + i * view.stride;
@@ -246,8 +246,8 @@ void Hierarchy::build_finest(const ImageView& mask, const ImageView& weight_map)
   for (int i = 0; i < (map ? height : 1); ++i) {
     for (int j = 0; j < width; ++j) {
       const double weight = map ? *weight_map.at<float>(top + i, left + j, 0) : weight_;
-      excess[i * view.stride + j] = static_cast<float>(
-          weight * w0_ * w0_ - (left == 0 && j == 0) - (level.right && j == width - 1));
+      excess[i * view.stride + j] = static_cast<float>(weight * w0_ * w0_ - (left == 0 && j == 0) -
+                                                       (level.right && j == width - 1));
     }
   }
   if (!map) return;
@@ -270,15 +270,15 @@ static void invert_diagonal(const LevelView& view, float* inverse) {
   parallel_for(view.height, band_rows(view), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const std::ptrdiff_t row = i * view.stride;
-      const float *__restrict c = view.c + row, *__restrict e = view.e + row;
-      const float *__restrict s = view.s + row, *__restrict se = view.se + row;
-      const float *__restrict sw = view.sw + row, *__restrict su = s - view.stride;
-      const float *__restrict seu = se - view.stride, *__restrict swu = sw - view.stride;
+      const float* __restrict c = view.c + row, * __restrict e = view.e + row;
+      const float* __restrict s = view.s + row, * __restrict se = view.se + row;
+      const float* __restrict sw = view.sw + row, * __restrict su = s - view.stride;
+      const float* __restrict seu = se - view.stride, * __restrict swu = sw - view.stride;
       float* __restrict out = inverse + row;
       for (int j = view.lo[i]; j < view.hi[i]; ++j) {
-        const float beside = std::abs(e[j]) + std::abs(e[j - 1]) + std::abs(s[j]) + std::abs(su[j]) +
-                             std::abs(se[j]) + std::abs(seu[j - 1]) + std::abs(sw[j]) +
-                             std::abs(swu[j + 1]);
+        const float beside = std::abs(e[j]) + std::abs(e[j - 1]) + std::abs(s[j]) +
+                             std::abs(su[j]) + std::abs(se[j]) + std::abs(seu[j - 1]) +
+                             std::abs(sw[j]) + std::abs(swu[j + 1]);
         const float bound = c[j] + std::max(c[j], beside);
         out[j] = out[j] != 0 ? kSmootherBound / bound : 0.0f;
       }
@@ -317,7 +317,8 @@ void Hierarchy::build_finest_nine(const ImageView& weight_map) {
         double link[3][3] = {};
         for (int dy = -1; dy <= 1; ++dy) {
           for (int dx = -1; dx <= 1; ++dx) {
-            const int ny = std::clamp(y + dy, 0, height_ - 1), nx = std::clamp(x + dx, 0, width_ - 1);
+            const int ny = std::clamp(y + dy, 0, height_ - 1),
+                      nx = std::clamp(x + dx, 0, width_ - 1);
             if (ny == y && nx == x) continue;
             const double weight = map ? *weight_map.at<float>(ny, nx, 0) : weight_;
             const bool edge = dy == 0 || dx == 0;

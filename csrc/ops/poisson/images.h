@@ -13,10 +13,11 @@ enum class Guidance : int { kSource, kMixed, kAverage, kMonochrome };
 
 // The right-hand side b and the equation it belongs to, on the box of the finest level.
 struct Equation {
-  ImageView src, dst, mask;  // the image [H, W, C]; mask [H, W]; data of src is null where rhs is given
-  ImageView base;            // data is null where base is src
-  ImageView rhs;             // b in float32 or float64 [H, W, C]; known pixels are zero then
-  ImageView weight_map;      // float32, from pixel (map_top, map_left); data is null for one weight
+  ImageView src, dst,
+      mask;              // the image [H, W, C]; mask [H, W]; data of src is null where rhs is given
+  ImageView base;        // data is null where base is src
+  ImageView rhs;         // b in float32 or float64 [H, W, C]; known pixels are zero then
+  ImageView weight_map;  // float32, from pixel (map_top, map_left); data is null for one weight
   int map_top = 0, map_left = 0;
   double weight = 0, w0 = 1, w1 = 0;
   Guidance guidance = Guidance::kSource;
@@ -33,12 +34,12 @@ struct Equation {
 struct ResidualPass {
   LevelView level;  // finest
   Equation equation;
-  bool in_double = false;             // arithmetic; e_double needs it
-  const double* const* e = nullptr;   // [C] planes of the level's geometry, or null for e = 0
+  bool in_double = false;            // arithmetic; e_double needs it
+  const double* const* e = nullptr;  // [C] planes of the level's geometry, or null for e = 0
   double scale = 1;
-  float* const* r = nullptr;          // [C] planes, or null where only the largest is wanted
-  double* largest = nullptr;          // [bands], of |b - A x| without scale
-  double* magnitude = nullptr;        // [bands], of the values that the residual is made of
+  float* const* r = nullptr;    // [C] planes, or null where only the largest is wanted
+  double* largest = nullptr;    // [bands], of |b - A x| without scale
+  double* magnitude = nullptr;  // [bands], of the values that the residual is made of
 };
 
 // out = start + e on the unknown pixels, rounded to out's dtype.

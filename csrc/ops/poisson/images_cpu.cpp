@@ -26,7 +26,7 @@ void load_channels(const ImageView& image, std::int64_t y, std::int64_t x0, std:
     const T* __restrict in = image.at<T>(y, x0, 0);
     const std::int64_t n = x1 - x0;
     if (image.channels == 3 && image.channel_stride == 1 && image.col_stride == 3) {
-      Real *__restrict a = out[0], *__restrict b = out[1], *__restrict c = out[2];
+      Real* __restrict a = out[0], * __restrict b = out[1], * __restrict c = out[2];
       for (std::int64_t j = 0; j < n; ++j) {
         a[j] = to_real<Real>(in[3 * j]);
         b[j] = to_real<Real>(in[3 * j + 1]);
@@ -160,7 +160,8 @@ class Band {
         Real* row = x(i, k);
         if (active != nullptr && pass_.e != nullptr) {
           const double* e = pass_.e[k] + own * level_.stride;
-          for (int j = first; j <= last; ++j) row[j] = active[j] ? static_cast<Real>(e[j]) : Real(0);
+          for (int j = first; j <= last; ++j)
+            row[j] = active[j] ? static_cast<Real>(e[j]) : Real(0);
         } else {
           std::fill(row + first, row + last + 1, Real(0));
         }
@@ -184,7 +185,8 @@ class Band {
         for (int j = first; j <= last; ++j) row[j] = d[j];
       } else if (pass_.e != nullptr) {
         const double* __restrict e = pass_.e[k] + own * level_.stride;
-        for (int j = first; j <= last; ++j) row[j] = active[j] ? s[j] + static_cast<Real>(e[j]) : d[j];
+        for (int j = first; j <= last; ++j)
+          row[j] = active[j] ? s[j] + static_cast<Real>(e[j]) : d[j];
       } else {
         for (int j = first; j <= last; ++j) row[j] = active[j] ? s[j] : d[j];
       }
@@ -197,7 +199,7 @@ class Band {
       Real* __restrict v = guide(i, 0);
       const Real* __restrict s0 = source(i, 0);
       if (channels_ == 3) {  // Rec. 601
-        const Real *__restrict s1 = source(i, 1), *__restrict s2 = source(i, 2);
+        const Real* __restrict s1 = source(i, 1), * __restrict s2 = source(i, 2);
         for (int j = first; j <= last; ++j) {
           v[j] = Real(0.299) * s0[j] + Real(0.587) * s1[j] + Real(0.114) * s2[j];
         }
@@ -250,7 +252,7 @@ class Band {
 
   // How much of the guidance the edges from (i, j) to (i2, j + step) take, j in [from, to).
   void edge_weights(int i, int i2, int step, int from, int to, Real* __restrict a) {
-    const Real *__restrict m0 = mask(i), *__restrict m1 = mask(i2) + step;
+    const Real* __restrict m0 = mask(i), * __restrict m1 = mask(i2) + step;
     for (int j = from; j < to; ++j) a[j] = kHalf * (m0[j] + m1[j]);
     if (eq_.guidance != Guidance::kMixed) return;
     for (int j = from; j < to; ++j) {
@@ -268,13 +270,13 @@ class Band {
   // Wanted difference less that of x, along the edges from (i, j) to (i2, j + step).
   void edge_row(int i, int i2, int step, int k, int from, int to, const Real* __restrict a,
                 Real* __restrict out) {
-    const Real *__restrict x0 = x(i, k), *__restrict x1 = x(i2, k) + step;
+    const Real* __restrict x0 = x(i, k), * __restrict x1 = x(i2, k) + step;
     if (eq_.has_rhs()) {
       for (int j = from; j < to; ++j) out[j] = x0[j] - x1[j];
       return;
     }
-    const Real *__restrict v0 = wanted(i, k), *__restrict v1 = wanted(i2, k) + step;
-    const Real *__restrict d0 = target(i, k), *__restrict d1 = target(i2, k) + step;
+    const Real* __restrict v0 = wanted(i, k), * __restrict v1 = wanted(i2, k) + step;
+    const Real* __restrict d0 = target(i, k), * __restrict d1 = target(i2, k) + step;
     for (int j = from; j < to; ++j) {
       const Real d = d1[j] - d0[j];
       out[j] = (d + a[j] * ((v1[j] - v0[j]) - d)) - (x1[j] - x0[j]);
@@ -313,8 +315,8 @@ class Band {
     const std::int8_t* __restrict active = level_.active + i * level_.stride;
     for (int k = 0; k < channels_; ++k) {
       edge_row(i, i, 1, k, lo - 1, hi, a, h);
-      const Real *__restrict up = vertical(i - 1, k), *__restrict down = vertical(i, k);
-      const Real *__restrict left = h - 1, *__restrict right = h;
+      const Real* __restrict up = vertical(i - 1, k), * __restrict down = vertical(i, k);
+      const Real* __restrict left = h - 1, * __restrict right = h;
       for (int j = lo; j < hi; ++j) r[j] = (left[j] - right[j]) + (up[j] - down[j]);
       if (eq_.has_rhs()) {
         const Real* __restrict b = base_.row(k);
@@ -345,7 +347,8 @@ class Band {
       r[j] += w * (goal - sum * at[j]);
     }
     if (!with_g_) return;
-    const Real side = static_cast<Real>(eq_.w0 * eq_.w1), corner = static_cast<Real>(eq_.w1 * eq_.w1);
+    const Real side = static_cast<Real>(eq_.w0 * eq_.w1),
+               corner = static_cast<Real>(eq_.w1 * eq_.w1);
     for (int dy = -1; dy <= 1; ++dy) {
       for (int dx = -1; dx <= 1; ++dx) {
         if (dy == 0 && dx == 0) continue;

@@ -66,7 +66,7 @@ struct DownPass {
   const float* p = nullptr;
   float alpha = 0;
   float* x = nullptr;
-  float* z = nullptr;  // out: two smoothing steps from zero
+  float* z = nullptr;                 // out: two smoothing steps from zero
   const LevelView* coarse = nullptr;  // null where the level has no coarser one
   const float* coarse_x = nullptr;
   float* coarse_r = nullptr;  // out: the restricted residual

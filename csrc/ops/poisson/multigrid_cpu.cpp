@@ -74,9 +74,9 @@ class RowOperator {
  public:
   RowOperator(const LevelView& level, int i) {
     active_ = level.active + i * level.stride;
-    excess_ = level.excess == nullptr                   ? nullptr
+    excess_ = level.excess == nullptr         ? nullptr
               : kStencil == Stencil::kFiveMap ? level.excess + i * level.stride
-                                                        : level.excess;
+                                              : level.excess;
     excess_all_ = splat(level.excess_all);
     diagonal_all_ = splat(4 + level.excess_all);
     inverse_all_ = splat(level.inverse_all);
@@ -169,8 +169,7 @@ class Scratch {
 template <int kRows>
 class Ring {
  public:
-  Ring(const LevelView& level, Scratch& scratch)
-      : level_(level), memory_(scratch.rows(kRows)) {}
+  Ring(const LevelView& level, Scratch& scratch) : level_(level), memory_(scratch.rows(kRows)) {}
   float* at(int i) const { return memory_ + (i % kRows) * level_.stride; }
   // Row i as a neighbour: mirrored or zero outside the image.
   const float* near(int i) const {
@@ -563,7 +562,7 @@ void fine_row(const LevelView& level, int i, int from, int to, const HalfRow& ou
     const float diagonal = 4 - missing;
     const float* __restrict excess = level.excess;
     if (kStencil == Stencil::kFiveMap) excess += i * level.stride;
-    float *__restrict c = out.c, *__restrict e = out.e, *__restrict s = out.s;
+    float* __restrict c = out.c, * __restrict e = out.e, * __restrict s = out.s;
     for (int j = from; j < to; ++j) {
       const float own = kStencil == Stencil::kFive ? level.excess_all : excess[j];
       c[j] = at[j] ? diagonal + own : 0.0f;
@@ -577,16 +576,16 @@ void fine_row(const LevelView& level, int i, int from, int to, const HalfRow& ou
 
 void half_coarsen(const LevelView& fine, const LevelView& coarse, const HalfRow& in, int from,
                   int to, const HalfRow& out) {
-  const float *__restrict c = in.c, *__restrict e = in.e;
-  const float *__restrict sw = in.sw, *__restrict s = in.s, *__restrict se = in.se;
-  float *__restrict oc = out.c, *__restrict oe = out.e;
-  float *__restrict osw = out.sw, *__restrict os = out.s, *__restrict ose = out.se;
+  const float* __restrict c = in.c, * __restrict e = in.e;
+  const float* __restrict sw = in.sw, * __restrict s = in.s, * __restrict se = in.se;
+  float* __restrict oc = out.c, * __restrict oe = out.e;
+  float* __restrict osw = out.sw, * __restrict os = out.s, * __restrict ose = out.se;
   for (int k = from; k < to; ++k) {
     const int j = 2 * k;
     oc[k] = c[j] + 0.25f * (c[j - 1] + c[j + 1]) + (e[j - 1] + e[j]);
     oe[k] = 0.25f * c[j + 1] + 0.5f * (e[j] + e[j + 1]);
-    os[k] = s[j] + 0.25f * (s[j - 1] + s[j + 1]) +
-            0.5f * ((se[j - 1] + sw[j]) + (se[j] + sw[j + 1]));
+    os[k] =
+        s[j] + 0.25f * (s[j - 1] + s[j + 1]) + 0.5f * ((se[j - 1] + sw[j]) + (se[j] + sw[j + 1]));
     ose[k] = 0.25f * s[j + 1] + 0.5f * (se[j] + se[j + 1]);
     osw[k] = 0.25f * s[j - 1] + 0.5f * (sw[j] + sw[j - 1]);
   }
@@ -621,7 +620,8 @@ void coarsen(const CoarsenPass& pass, int begin, int end, float* memory) {
       held_to[slot] = hi;
       const HalfRow& out = rows[slot];
       if (i < 0 || i >= fine.height) {
-        for (float* p : {out.c, out.e, out.sw, out.s, out.se}) std::fill(p + lo - 1, p + hi + 1, 0.0f);
+        for (float* p : {out.c, out.e, out.sw, out.s, out.se})
+          std::fill(p + lo - 1, p + hi + 1, 0.0f);
         continue;
       }
       const int from = std::max(2 * lo - 4, -kPad);
@@ -632,17 +632,18 @@ void coarsen(const CoarsenPass& pass, int begin, int end, float* memory) {
       }
       half_coarsen(fine, coarse, full, std::max(lo - 1, -kPad / 2 + 1), hi + 1, out);
     }
-    const HalfRow &a = rows[(2 * row + 2) % 3], &b = rows[(2 * row) % 3], &d = rows[(2 * row + 1) % 3];
+    const HalfRow &a = rows[(2 * row + 2) % 3], &b = rows[(2 * row) % 3],
+                  &d = rows[(2 * row + 1) % 3];
     const bool merged = fine.merge_bottom && 2 * row + 1 == fine.height - 1;
     const float under = merged ? 1.0f : 0.5f;
     const std::ptrdiff_t at = row * coarse.stride;
     const float* __restrict active = pass.inverse + at;
     const float* __restrict active_below = active + coarse.stride;
-    float *__restrict c = pass.c + at, *__restrict e = pass.e + at, *__restrict s = pass.s + at;
-    float *__restrict se = pass.se + at, *__restrict sw = pass.sw + at;
+    float* __restrict c = pass.c + at, * __restrict e = pass.e + at, * __restrict s = pass.s + at;
+    float* __restrict se = pass.se + at, * __restrict sw = pass.sw + at;
     for (int j = lo; j < hi; ++j) {
-      const float diagonal = b.c[j] + 0.25f * a.c[j] + under * under * d.c[j] + a.s[j] +
-                             2 * under * b.s[j];
+      const float diagonal =
+          b.c[j] + 0.25f * a.c[j] + under * under * d.c[j] + a.s[j] + 2 * under * b.s[j];
       const float east = b.e[j] + 0.25f * a.e[j] + under * under * d.e[j] +
                          0.5f * (a.se[j] + a.sw[j + 1]) + under * (b.se[j] + b.sw[j + 1]);
       c[j] = active[j] * diagonal;
@@ -670,9 +671,12 @@ void with_stencil(Stencil stencil, Fn&& fn) {
 void poisson_down(const DownPass& pass, int begin, int end, float* scratch) {
   with_stencil(pass.level.stencil, [&](auto stencil) {
     switch (pass.mode) {
-      case DownMode::kPlain: return down<stencil.value, DownMode::kPlain>(pass, begin, end, scratch);
-      case DownMode::kUpdate: return down<stencil.value, DownMode::kUpdate>(pass, begin, end, scratch);
-      case DownMode::kProlong: return down<stencil.value, DownMode::kProlong>(pass, begin, end, scratch);
+      case DownMode::kPlain:
+        return down<stencil.value, DownMode::kPlain>(pass, begin, end, scratch);
+      case DownMode::kUpdate:
+        return down<stencil.value, DownMode::kUpdate>(pass, begin, end, scratch);
+      case DownMode::kProlong:
+        return down<stencil.value, DownMode::kProlong>(pass, begin, end, scratch);
     }
   });
 }

@@ -77,14 +77,15 @@ class Hierarchy {
   bool build_coarser();
   void factor_coarsest();
 
-  // Before everything that it counts, so that it is destroyed after.
+  // First, so that it outlives the buffers it counts.
   std::unique_ptr<MemoryMeter> meter_ = std::make_unique<MemoryMeter>();
   int height_, width_;  // of the image
   double weight_, w0_, w1_;
   int top_ = 0, left_ = 0;  // of the box
+  Buffer<float> map_;       // the weights of the box and one pixel around, as far as the image goes
   int map_top_ = 0, map_left_ = 0, map_height_ = 0, map_width_ = 0;
   std::int64_t unknowns_ = 0;
-  std::int64_t nodes_count_ = 0;  // of the coarsest level
+  std::int64_t nodes_count_ = 0;                // of the coarsest level
   std::vector<std::unique_ptr<Level>> levels_;  // finest first
   // Coarsest level: indices of its nodes into a plane, and the inverse of its matrix.
   std::vector<std::ptrdiff_t> nodes_;

@@ -10,16 +10,21 @@
 namespace pyharmony::poisson {
 namespace {
 
-// |I - M^-1 A| in the maximum norm is taken to be this, or what Ritz values show where that is more:
-// an error is at most |M^-1 r| / (1 - contraction), and `contraction` of that after the step that
-// follows. Before Ritz values say anything, isolated known pixels may hide kUnseen times |M^-1 r|
-// from it. Measured on masks of all kinds (docs/poisson.md).
+// |I - M^-1 A| in the maximum norm is taken to be this, or what Ritz values show where that is
+// more: an error is at most |M^-1 r| / (1 - contraction), and `contraction` of that after the step
+// that follows. Before Ritz values say anything, isolated known pixels may hide kUnseen times |M^-1
+// r| from it. Measured on masks of all kinds (docs/poisson.md).
 constexpr double kContraction = 0.3;
 constexpr double kUnseen = 3;
 constexpr int kRitzFrom = 2;
 
 // A float32 solve is carried this far below its first estimate; refinement in float64 goes on.
 constexpr double kFloatReduction = 2e-5;
+
+// What float32 leaves of a solution: its own rounding, whatever the estimate says.
+constexpr double kFloatRounding = 1.2e-7;
+// From here on that matters.
+constexpr double kFloatReach = 1e-4;
 
 constexpr int kMaxRefinements = 12;
 
@@ -163,7 +168,8 @@ class Solver {
 
  private:
   struct Work {  // of a coarse level
-    Plane<float> b, before, after;  // V-cycle: right-hand side, and z before and after the correction
+    Plane<float> b, before,
+        after;  // V-cycle: right-hand side, and z before and after the correction
     Plane<float> fmg_b, fmg_x;
   };
 
@@ -186,7 +192,8 @@ class Solver {
     work_.resize(static_cast<std::size_t>(last()) + 1);
     for (int k = 1; k <= last(); ++k) {
       Work& w = work_[k];
-      for (Plane<float>* plane : {&w.b, &w.after, &w.fmg_b}) *plane = Plane<float>(level(k), &meter_);
+      for (Plane<float>* plane : {&w.b, &w.after, &w.fmg_b})
+        *plane = Plane<float>(level(k), &meter_);
       if (k == last() && direct()) continue;
       for (Plane<float>* plane : {&w.before, &w.fmg_x}) *plane = Plane<float>(level(k), &meter_);
     }
@@ -299,7 +306,9 @@ class Solver {
     }
   }
 
-  const float* fmg_result(int k) { return k == last() ? work_[k].after.get() : work_[k].fmg_x.get(); }
+  const float* fmg_result(int k) {
+    return k == last() ? work_[k].after.get() : work_[k].fmg_x.get();
+  }
 
   // ---- conjugate gradients -----------------------------------------------------------------
 
@@ -517,31 +526,33 @@ class Solver {
     }
     for (double& value : report_.history) value /= scale;
     report_.iterations = round_iterations;
-    if (!refine_anyway && report_.estimate <= params_.tolerance) return;
+    const bool within_reach = params_.tolerance >= kFloatReach * report_.history[0];
+    if (!refine_anyway && within_reach && report_.estimate <= params_.tolerance) return;
     if (!report_.converged) {
       if (refine_anyway) to_double(scale);
       return;
     }
 
-    to_double(scale);
+    report_.estimate = std::max(report_.estimate, kFloatRounding * to_double(scale));
     for (int round = 0; round < kMaxRefinements; ++round) {
       if (report_.estimate <= params_.tolerance) return;
       const int left = params_.max_iterations - report_.iterations;
       if (left <= 0) break;
-      largest = residual(eq_, nullptr, &e_, true, 1);
+      largest = residual(eq_, &r_, &e_, true, 1);
       if (largest == 0) {
         report_.estimate = 0;
         return;
       }
-      scale = std::ldexp(1.0, -std::ilogb(largest));
-      residual(eq_, &r_, &e_, true, scale);
+      scale = scale_for(largest);
+      if (scale != 1) residual(eq_, &r_, &e_, true, scale);
       const double before = report_.estimate;
       report_.estimate = 0;
       round_iterations = 0;
       for (int k = 0; k < channels_; ++k) {
         merge(conjugate_gradients(r_[k], params_.tolerance * scale, kFloatReduction, left, nullptr),
               scale, &round_iterations);
-        accumulate(r_[k], scale, e_[k]);
+        const double step = accumulate(r_[k], scale, e_[k]);
+        report_.estimate = std::max(report_.estimate, kFloatRounding * step);
       }
       report_.iterations += round_iterations;
       report_.history.push_back(report_.estimate);
@@ -556,10 +567,14 @@ class Solver {
     report_.converged = report_.converged && outcome.converged;
   }
 
-  void to_double(double scale) {
-    if (!e_.empty()) return;
+  // e_ from the planes r_, that hold a solution; the largest |e|.
+  double to_double(double scale) {
+    double largest = 0;
     e_ = double_planes(channels_);
-    for (int k = 0; k < channels_; ++k) accumulate(r_[k], scale, e_[k]);
+    for (int k = 0; k < channels_; ++k) {
+      largest = std::max(largest, accumulate(r_[k], scale, e_[k]));
+    }
+    return largest;
   }
 
   void write() {
@@ -665,12 +680,11 @@ class Solver {
     std::vector<Plane<float>> r = planes(1);
     std::vector<Plane<double>> w = double_planes(1);
     double largest = residual(ones, &r, nullptr, false, 1), magnitude = 0;
-    for (int round = 0; round < 4 && largest > 1e-3; ++round) {
-      const double scale = scale_for(largest);
-      if (round > 0) residual(ones, &r, &w, true, scale);
-      conjugate_gradients(r[0], 0, 1e-4, params_.max_iterations, nullptr);
-      accumulate(r[0], scale, w[0]);
-      largest = residual(ones, nullptr, &w, true, 1, &magnitude);
+    constexpr double kCloseEnough = 0.05;
+    for (int round = 0; round < 4 && largest > kCloseEnough; ++round) {
+      conjugate_gradients(r[0], 0, 1e-3, params_.max_iterations, nullptr);
+      accumulate(r[0], 1, w[0]);
+      largest = residual(ones, &r, &w, true, 1, &magnitude);
     }
     const LevelView& view = finest_.view;
     double most = 0, least = kInfinite, lowest = 1 - largest;
@@ -694,32 +708,31 @@ class Solver {
   double rounding(double magnitude) const {
     double weight = eq_.weight;
     if (eq_.has_map()) {
-      for (std::size_t i = 0; i < h_.map_.size(); ++i) weight = std::max<double>(weight, h_.map_[i]);
+      for (std::size_t i = 0; i < h_.map_.size(); ++i)
+        weight = std::max<double>(weight, h_.map_[i]);
     }
     return 40 * std::numeric_limits<double>::epsilon() * (16 + 2 * weight) * magnitude;
   }
 
   // With e ~ A^-1 r: |x - x*| <= |e| + |r - A e| |A^-1|. Corrections go on until the second term
-  // is a small part of the first.
+  // is a small part of the first, or of the tolerance.
   void certify(double amplification) {
     if (e_.empty()) to_double(1);
-    double magnitude = 0;
-    double largest = residual(eq_, nullptr, &e_, true, 1, &magnitude);
+    double magnitude = 0, bound = 0;
+    double largest = residual(eq_, &r_, &e_, true, 1, &magnitude);
     report_.residual = largest;
-    double bound = 0;
     for (int round = 0; round < 4; ++round) {
       const double rest = (largest + rounding(magnitude)) * amplification;
-      if (rest <= 0.01 * bound || rest <= 1e-3 * params_.tolerance || largest == 0) break;
-      const double scale = std::ldexp(1.0, -std::ilogb(largest));
-      residual(eq_, &r_, &e_, true, scale);
+      if (rest <= 0.02 * bound || rest <= 0.005 * params_.tolerance || largest == 0) break;
+      const double scale = scale_for(largest);
+      if (scale != 1) residual(eq_, &r_, &e_, true, scale);
       double step = 0;
       for (int k = 0; k < channels_; ++k) {
-        conjugate_gradients(r_[k], 0, round == 0 ? 1e-4 : kFloatReduction, params_.max_iterations,
-                            nullptr);
+        conjugate_gradients(r_[k], 0, kFloatReduction, params_.max_iterations, nullptr);
         step = std::max(step, accumulate(r_[k], scale, e_[k]));
       }
       bound += step;
-      largest = residual(eq_, nullptr, &e_, true, 1, &magnitude);
+      largest = residual(eq_, &r_, &e_, true, 1, &magnitude);
     }
     report_.max_error = bound + (largest + rounding(magnitude)) * amplification;
   }

@@ -1,0 +1,574 @@
+"""Poisson image editing on a mask: `ops.poisson` and `ops.PoissonSolver` against the float64 definition."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sparse
+import scipy.sparse.linalg as sparse_linalg
+
+import pyharmony
+from pyharmony import _arrays, _checks, errors
+from pyharmony._native import native
+from pyharmony.ops import PoissonSolver, poisson
+from pyharmony.reference import gaussian_poisson as gp_definition
+from pyharmony.reference import poisson as definition
+
+RANGE = _arrays.VALUE_RANGE
+DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
+GRADIENTS = ("source", "mixed", "average", "monochrome")
+
+
+def image(seed: int, shape: tuple[int, ...], dtype: str = "float32") -> Any:
+    """Noise over the whole range: the hardest gradients."""
+    x = np.random.default_rng(seed).random(shape) * RANGE[dtype]
+    return (np.rint(x) if dtype.startswith("u") else x).astype(dtype)
+
+
+def smooth(seed: int, shape: tuple[int, ...]) -> Any:
+    """A picture whose blend stays within [0, 1], for integers that must not clip."""
+    i, j = np.ogrid[: shape[0], : shape[1]]
+    a, b = np.random.default_rng(seed).random(2) * 3
+    plane = 0.5 + 0.1 * np.sin(i / 7 + a) * np.cos(j / 9 + b)
+    return np.repeat(plane[..., None], shape[2], 2)
+
+
+def masks(n: int) -> dict[str, Any]:
+    y, x = np.mgrid[:n, :n]
+    angle, radius = np.arctan2(y - n / 2, x - n / 2), np.hypot(y - n / 2, x - n / 2)
+    rng = np.random.default_rng(0)
+    blob = radius < n * (0.34 + 0.05 * np.sin(3 * angle + 1) + 0.03 * np.cos(7 * angle))
+    star = radius < n * (0.25 + 0.18 * np.sin(9 * angle))
+    comb = np.zeros((n, n), bool)
+    comb[n // 8 : -(n // 8), n // 8 : -(n // 8)] = True
+    comb[n // 8 : n // 2, n // 8 : -(n // 8) : 6] = False
+    holes = blob.copy()
+    holes[rng.integers(0, n, n * n // 200), rng.integers(0, n, n * n // 200)] = False
+    corner = np.zeros((n, n), bool)
+    corner[: n // 2 + 3, : n // 3 + 1] = True
+    return {"blob": blob, "star": star, "comb": comb, "holes": holes, "corner": corner}
+
+
+def hard_masks(n: int) -> dict[str, Any]:
+    """Where a coarse grid has little to stand on."""
+    y, x = np.mgrid[:n, :n]
+    rng = np.random.default_rng(1)
+    pixel = np.zeros((n, n), bool)
+    pixel[n // 2 + 1, n // 3 | 1] = True
+    two = np.zeros((n, n), bool)
+    two[3 : n // 3, 5 : n // 2] = True
+    two[n // 2 :, n // 2 + 1 :] = True
+    few = np.ones((n, n), bool)
+    few[rng.integers(0, n, 5), rng.integers(0, n, 5)] = False
+    return {
+        "single pixel": pixel,
+        "two components": two,
+        "opposite corner": np.ascontiguousarray(masks(n)["corner"][::-1, ::-1]),
+        "columns a pixel wide": x % 2 == 1,
+        "stripes": x % 8 < 7,
+        "noise": rng.random((n, n)) > 0.3,
+        "lines and pixels": (y % 7 == 3) | (x % 11 == 5) & (y % 2 == 1),
+        "all but an edge": x > 0,
+        "all but five pixels": few,
+    }
+
+
+def laplacian(unknown: Any, weight: Any = 0.0) -> Any:
+    """L + weight on the unknown pixels, assembled, and their indices."""
+    h, w = unknown.shape
+    index = np.full((h, w), -1)
+    n = int(unknown.sum())
+    index[unknown] = np.arange(n)
+    rows, columns, values = [], [], []
+    degree = np.zeros((h, w))
+    for a, b in (((slice(None), slice(1, None)), (slice(None), slice(None, -1))),
+                 ((slice(1, None), slice(None)), (slice(None, -1), slice(None)))):  # fmt: skip
+        for p, q in ((a, b), (b, a)):
+            degree[p] += 1
+            both = unknown[p] & unknown[q]
+            rows.append(index[p][both])
+            columns.append(index[q][both])
+            values.append(np.full(int(both.sum()), -1.0))
+    diagonal = (degree + np.broadcast_to(weight, (h, w)))[unknown]
+    rows.append(np.arange(n))
+    columns.append(np.arange(n))
+    values.append(diagonal)
+    entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
+    return sparse.csc_matrix(entries, (n, n))
+
+
+def exact(src: Any, dst: Any, mask: Any, *, gradients: str = "source", weight: Any = 0.0, base: Any = None) -> Any:
+    """The definition's equation, solved by sparse LU."""
+    src, dst = src.astype(np.float64), dst.astype(np.float64)
+    mask = np.asarray(mask, np.float64)
+    unknown = mask > 0
+    if not unknown.any():
+        return dst
+    known = np.where(unknown[..., None], 0.0, dst)
+    plane = np.broadcast_to(np.asarray(weight, np.float64), mask.shape)
+    b = gp_definition.divergence(*gp_definition.edge_field(src, dst, mask, gradients))
+    b = b + plane[..., None] * (src if base is None else base)
+    rhs = (b - gp_definition.apply_operator(known, plane, 1.0, 0.0))[unknown]
+    x = dst.copy()
+    x[unknown] = sparse_linalg.splu(laplacian(unknown, plane)).solve(rhs)
+    return x
+
+
+def view(x: Any, writable: bool = False) -> Any:
+    return _arrays.view(x, "x", writable=writable)
+
+
+def levels(error: Any, dtype: str) -> float:
+    return float(np.abs(error).max()) * 255 / RANGE[dtype]
+
+
+# ---- the answer -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [47, 64, 129])
+@pytest.mark.parametrize("name", [*masks(16), *hard_masks(16)])
+def test_every_mask_within_tolerance_and_bound(name: str, n: int) -> None:
+    mask = {**masks(n), **hard_masks(n)}[name]
+    src, dst = image(1, (n, n, 2)), image(2, (n, n, 2))
+    want = exact(src, dst, mask)
+    for tolerance, most in ((0.25, 6), (0.005, 10)):
+        out, info = poisson(src, dst, mask, tolerance=tolerance, return_info=True)
+        error = levels(out - want, "float32")
+        rounding = 255 * 2.0**-22 * np.abs(want).max()  # of the result to float32, and of the comparison
+        assert error <= tolerance + rounding
+        assert error - rounding <= info.max_error
+        assert info.max_error <= 1.05 * error + 2e-3
+        assert info.iterations <= most
+        assert np.array_equal(out[~mask], dst[~mask])
+
+
+@pytest.mark.parametrize("n", [256, 255])
+@pytest.mark.parametrize("name", masks(16))
+def test_larger_masks(name: str, n: int) -> None:
+    mask = masks(n)[name]
+    src, dst = image(3, (n, n, 1)), image(4, (n, n, 1))
+    want = exact(src, dst, mask)
+    quick, quick_info = poisson(src, dst, mask, tolerance=0.25, return_info=True)
+    precise, precise_info = poisson(src, dst, mask, tolerance=2e-5 * 255, return_info=True)
+    assert levels(quick - want, "float32") <= 0.25
+    assert quick_info.iterations <= 6
+    assert np.abs(precise - want).max() <= 2e-5
+    assert precise_info.iterations <= 10
+
+
+@pytest.mark.parametrize("n", [256, 1024])
+@pytest.mark.parametrize("name", masks(16))
+def test_convergence_factor(name: str, n: int) -> None:
+    """The residual falls by 0.12 or better with each conjugate gradient iteration."""
+    mask = masks(n)[name]
+    hierarchy = native.PoissonHierarchy(view(mask), mask.shape)
+    rhs = np.where(mask, np.random.default_rng(0).standard_normal((n, n)), 0)
+    norms = []
+    for iterations in (1, 3):
+        x = np.zeros((n, n))
+        hierarchy.solve_rhs(view(rhs), view(x, True), tolerance=0.0, max_iterations=iterations)
+        p = np.pad(np.where(mask, x, 0), 1, mode="edge")
+        ax = 4 * p[1:-1, 1:-1] - p[:-2, 1:-1] - p[2:, 1:-1] - p[1:-1, :-2] - p[1:-1, 2:]
+        norms.append(np.linalg.norm((rhs - ax)[mask]))
+    assert (norms[1] / norms[0]) ** 0.5 <= 0.12
+
+
+@pytest.mark.parametrize("kind", ["hard", "soft"])
+@pytest.mark.parametrize("gradients", GRADIENTS)
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
+def test_gradients_and_soft_masks(gradients: str, kind: str, channels: int) -> None:
+    h, w = 37, 50
+    src, dst = image(5, (h, w, channels), "float64"), image(6, (h, w, channels), "float64")
+    i, j = np.ogrid[:h, :w]
+    mask = np.clip(1.6 - np.hypot((i - 15) / 14, (j - 20) / 22) * 1.4, 0, 1)
+    if kind == "hard":
+        mask = (mask > 0.3).astype(np.float64)
+    out = poisson(src, dst, mask, gradients=gradients)
+    assert levels(out - definition.poisson(src, dst, mask, gradients=gradients), "float64") <= 1e-6
+    assert np.array_equal(out[mask == 0], dst[mask == 0])
+
+
+def test_mixed_gradients_choose_by_the_norm_over_channels() -> None:
+    """Ties and single channels that are stronger must not separate the channels."""
+    src, dst = (image(s, (30, 31, 3), "uint16") for s in (7, 8))
+    mask = masks(31)["blob"][:30]
+    info = poisson(src, dst, mask, gradients="mixed", tolerance=1e-3, return_info=True)[1]
+    f = [a.astype(np.float64) / 65535 for a in (src, dst)]
+    want = exact(*f, mask, gradients="mixed")
+    assert levels(poisson(*f, mask, gradients="mixed") - want, "float64") <= 1e-6
+    assert info.max_error <= 1e-3
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dtypes(dtype: str) -> None:
+    h, w = 60, 75
+    src, dst = ((smooth(s, (h, w, 3)) * RANGE[dtype]) for s in (1, 2))
+    src, dst = ((np.rint(a) if dtype.startswith("u") else a).astype(dtype) for a in (src, dst))
+    mask = masks(75)["star"][:60]
+    out, info = poisson(src, dst, mask, return_info=True)
+    want = exact(src, dst, mask)
+    rounding = {"uint8": 0.5, "uint16": 0.5, "float16": 2.0**-11, "float32": 2.0**-24, "float64": 1e-13}[dtype]
+    allowed = _checks.DEFAULT_TOLERANCE[dtype] + rounding * 255 / RANGE[dtype]
+    assert out.dtype == dst.dtype
+    assert levels(out - want, dtype) <= allowed
+    assert info.max_error <= _checks.DEFAULT_TOLERANCE[dtype]
+
+
+def test_integers_round_to_even_and_saturate() -> None:
+    flat, mask = np.zeros((1, 3), np.uint8), np.array([[0, 255, 0]], np.uint8)
+    # Half of the gradients are dst's: the middle becomes ((10 + 10) / 2 + middle) / 2.
+    for middle, rounded in ((13, 12), (11, 10)):
+        assert poisson(flat, np.array([[10, middle, 10]], np.uint8), mask).tolist() == [[10, rounded, 10]]
+    peak, high = np.array([[0, 255, 0]], np.uint8), np.full((1, 3), 250, np.uint8)
+    assert poisson(peak, high, mask).tolist() == [[250, 255, 250]]
+    assert poisson(peak.astype(np.float32), high.astype(np.float32), mask)[0, 1] == 377.5
+
+
+# ---- weights --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weight", [1e-4, 1e-3, 0.01, 0.1, 1.0, 50.0])
+@pytest.mark.parametrize("full", [False, True])
+def test_weights(weight: float, full: bool) -> None:
+    n = 90
+    mask = np.ones((n, n), bool) if full else masks(n)["corner"]
+    src, dst, base = (image(s, (n, n, 2)) for s in (9, 10, 11))
+    out, info = poisson(src, dst, mask, color_weight=weight, base=base, tolerance=0.1, return_info=True)
+    error = levels(out - exact(src, dst, mask, weight=weight, base=base), "float32")
+    assert error <= 0.1
+    assert error <= info.max_error + 1e-4
+    assert info.max_error <= 0.11
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_maps_of_weights(full: bool) -> None:
+    n = 70
+    rng = np.random.default_rng(12)
+    weight = (rng.random((n, n)) ** 4).astype(np.float32)
+    weight[10:40, 20:60] = 0
+    mask = np.ones((n, n), bool) if full else masks(n)["blob"]
+    src, dst = image(13, (n, n, 3), "float64"), image(14, (n, n, 3), "float64")
+    out, info = poisson(src, dst, mask, color_weight=weight, return_info=True)
+    error = levels(out - exact(src, dst, mask, weight=weight), "float64")
+    assert error <= 1e-6
+    assert error <= info.max_error + 1e-9
+    assert info.max_error <= 2e-6
+
+
+def test_base_in_another_dtype() -> None:
+    src, dst = image(1, (20, 22, 3), "uint8"), image(2, (20, 22, 3), "uint8")
+    mask = np.ones((20, 22), bool)
+    base = image(3, (20, 22, 3), "uint8")
+    want = poisson(src, dst, mask, color_weight=0.5, base=base)
+    assert np.array_equal(poisson(src, dst, mask, color_weight=0.5, base=base.astype(np.float64)), want)
+    assert np.array_equal(
+        poisson(src, dst, mask, color_weight=0.5, base=src), poisson(src, dst, mask, color_weight=0.5)
+    )
+
+
+@pytest.mark.parametrize("weight", [0.002, 0.1, "map"])
+@pytest.mark.parametrize("pinned", [False, True])
+def test_gaussian_operator(weight: float | str, pinned: bool) -> None:
+    """The native engine with a Gaussian of non-zero width: pinned or whole, one weight or a map."""
+    h, w = 41, 52
+    rng = np.random.default_rng(15)
+    plane = (rng.random((h, w)) * 0.2 + 0.01).astype(np.float32) if weight == "map" else None
+    src, dst, base = (image(s, (h, w, 2), "float64") for s in (16, 17, 18))
+    mask = masks(52)["corner"][:h].astype(np.float32) * np.float32(0.7)
+    w0, w1 = gp_definition.gaussian_taps(0.5)
+    hierarchy = native.PoissonHierarchy(
+        view(mask) if pinned else None,
+        mask.shape,
+        weight=0.0 if plane is not None else weight,
+        weight_map=None if plane is None else view(plane),
+        w0=w0,
+        w1=w1,
+    )
+    out = dst.copy()
+    stats = hierarchy.solve(
+        view(src), view(dst), view(mask), view(base), view(out, True),
+        gradients="source", tolerance=1e-7, max_iterations=40, certify=True,
+    )  # fmt: skip
+    want = gp_definition.gaussian_poisson(
+        src, dst, mask, base, color_weight=weight if plane is None else plane, preserve_background=pinned
+    )
+    error = np.abs(out - want).max()
+    assert error <= 1e-7
+    assert stats["converged"]
+    assert error <= stats["max_error"] + 1e-9
+    assert stats["max_error"] <= 2e-7
+
+
+# ---- arrays ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 2), (2, 1), (1, 37), (41, 1), (2, 2), (2, 33), (3, 17), (16, 16), (17, 31)]
+)
+def test_small_and_thin_images(shape: tuple[int, int]) -> None:
+    src, dst = image(19, (*shape, 3), "float64"), image(20, (*shape, 3), "float64")
+    rng = np.random.default_rng(21)
+    for mask in (rng.random(shape) < 0.7, np.arange(shape[0] * shape[1]).reshape(shape) > 0):
+        if mask.all():
+            mask.flat[-1] = False
+        assert levels(poisson(src, dst, mask) - exact(src, dst, mask), "float64") <= 1e-6
+    full = np.ones(shape, bool)
+    out = poisson(src, dst, full, color_weight=0.3)
+    assert levels(out - exact(src, dst, full, weight=0.3), "float64") <= 1e-6
+
+
+def test_strides_give_the_same_bits() -> None:
+    h, w, c = 45, 62, 3
+    src, dst = image(22, (h, w, c), "uint8"), image(23, (h, w, c), "uint8")
+    mask = (masks(62)["holes"][:h] * 255).astype(np.uint8)
+    want = poisson(src, dst, mask)
+    planar = np.ascontiguousarray(src.transpose(2, 0, 1)).transpose(1, 2, 0)
+    padded = np.zeros((h, 2 * w, c + 1), np.uint8)
+    padded[:, ::2, :c] = dst
+    flipped = np.ascontiguousarray(mask[::-1, ::-1])[::-1, ::-1]
+    assert np.array_equal(poisson(planar, padded[:, ::2, :c], flipped), want)
+    assert np.array_equal(poisson(src[::-1], dst[::-1], mask[::-1])[::-1].shape, want.shape)
+    assert poisson(np.asfortranarray(src), dst, mask).flags.c_contiguous
+
+
+def test_grey_images_and_batches() -> None:
+    src, dst = image(24, (2, 30, 40, 3), "uint8"), image(25, (2, 30, 40, 3), "uint8")
+    mask = masks(40)["blob"][:30]
+    other = masks(40)["corner"][:30]
+    batch, infos = poisson(src, dst, mask, return_info=True)
+    assert len(infos) == 2
+    for i in range(2):
+        assert np.array_equal(batch[i], poisson(src[i], dst[i], mask))
+    each = poisson(src, dst, np.stack([mask, other]))
+    assert np.array_equal(each[1], poisson(src[1], dst[1], other))
+    grey = poisson(src[0, ..., 0], dst[0, ..., 0], mask)
+    assert grey.shape == (30, 40)
+    assert np.array_equal(grey, poisson(src[0, ..., :1], dst[0, ..., :1], mask)[..., 0])
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "float16", "float32", "float64"])
+def test_mask_dtypes(dtype: str) -> None:
+    src, dst = image(26, (30, 40, 2)), image(27, (30, 40, 2))
+    mask = masks(40)["star"][:30]
+    native_mask = mask if dtype == "bool" else (mask * RANGE[dtype]).astype(dtype)
+    assert np.array_equal(poisson(src, dst, native_mask), poisson(src, dst, mask))
+
+
+def test_inputs_are_not_modified() -> None:
+    src, dst = image(28, (30, 40, 3), "uint8"), image(29, (30, 40, 3), "uint8")
+    mask = masks(40)["blob"][:30].astype(np.uint8) * 255
+    copies = src.copy(), dst.copy(), mask.copy()
+    for array in (src, dst, mask):
+        array.flags.writeable = False
+    out = poisson(src, dst, mask)
+    assert all(np.array_equal(a, b) for a, b in zip((src, dst, mask), copies, strict=True))
+    assert not np.shares_memory(out, dst)
+
+
+def test_empty_mask_is_a_copy() -> None:
+    src, dst = image(30, (9, 8, 3), "uint8"), image(31, (9, 8, 3), "uint8")
+    out, info = poisson(src, dst, np.zeros((9, 8), bool), return_info=True)
+    assert np.array_equal(out, dst)
+    assert not np.shares_memory(out, dst)
+    assert (info.method, info.iterations, info.max_error) == ("copy", 0, 0.0)
+
+
+def test_torch_tensors() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    src, dst = image(32, (30, 40, 3), "uint8"), image(33, (30, 40, 3), "uint8")
+    mask = masks(40)["blob"][:30]
+    out = poisson(torch.from_numpy(src), torch.from_numpy(dst), torch.from_numpy(mask))
+    assert isinstance(out, torch.Tensor)
+    assert np.array_equal(out.numpy(), poisson(src, dst, mask))
+
+
+def test_large_values() -> None:
+    """Nothing is clipped, and float32 squares do not overflow."""
+    mask = masks(40)["blob"][:30]
+    src, dst = image(34, (30, 40, 1), "float64"), image(35, (30, 40, 1), "float64")
+    want = exact(src, dst, mask)
+    for scale in (1e6, 1e25):
+        out = poisson((src * scale).astype(np.float32), (dst * scale).astype(np.float32), mask, tolerance=1e-3 * scale)
+        assert np.abs(out / scale - want).max() <= 2e-5
+
+
+# ---- reuse, threads, instruction sets -------------------------------------------------------------------------------
+
+
+def test_solver_is_reused_by_frames_and_threads() -> None:
+    mask = masks(120)["holes"]
+    solver = PoissonSolver(mask, color_weight=0.01)
+    mask_then = mask.copy()
+    frames = [(image(40 + i, (120, 120, 3), "uint8"), image(50 + i, (120, 120, 3), "uint8")) for i in range(4)]
+    want = [poisson(s, d, mask, color_weight=0.01) for s, d in frames]
+    mask[:] = False  # the solver has its own
+    results: list[Any] = [None] * 4
+
+    def work(i: int) -> None:
+        results[i] = solver.solve(*frames[i], return_info=True)[0]
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert all(np.array_equal(a, b) for a, b in zip(results, want, strict=True))
+    assert solver.shape == (120, 120)
+    assert solver.unknowns == mask_then.sum()
+    assert repr(solver) == f"PoissonSolver(120 x 120, {mask_then.sum()} unknowns)"
+
+
+def test_results_do_not_depend_on_the_number_of_threads() -> None:
+    n = 300  # several bands
+    mask = masks(n)["blob"]
+    src, dst = image(36, (n, n, 3), "float32"), image(37, (n, n, 3), "float32")
+    before = pyharmony.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 5):
+            pyharmony.set_num_threads(threads)
+            results.append(poisson(src, dst, mask, return_info=True))
+    finally:
+        pyharmony.set_num_threads(before)
+    for out, info in results[1:]:
+        assert np.array_equal(out, results[0][0])
+        assert info.max_error == results[0][1].max_error
+
+
+@pytest.mark.parametrize("level", ["baseline", "avx2", "avx512"])
+@pytest.mark.parametrize("name", ["corner", "holes"])
+def test_instruction_sets(level: str, name: str) -> None:
+    mask = masks(130)[name]
+    weight = np.linspace(0, 0.1, 130 * 130, dtype=np.float32).reshape(130, 130)
+    src, dst = image(38, (130, 130, 3)), image(39, (130, 130, 3))
+    before = native.simd_level()
+    try:
+        native.set_simd_level(level)
+    except ValueError:
+        return  # not this processor's; the levels it has are all tested
+    try:
+        for options in ({}, {"color_weight": weight}, {"color_weight": 0.05}):
+            out = poisson(src, dst, mask, tolerance=0.01, **options)
+            want = exact(src, dst, mask, weight=options.get("color_weight", 0.0))
+            assert levels(out - want, "float32") <= 0.01
+    finally:
+        native.set_simd_level(before)
+
+
+# ---- cost -----------------------------------------------------------------------------------------------------------
+
+
+def test_cost_follows_the_box_of_the_mask() -> None:
+    small = np.zeros((1500, 2000), bool)
+    small[700:800, 900:1030] = True
+    solver = PoissonSolver(small)
+    src, dst = image(41, (1500, 2000, 1), "uint8"), image(42, (1500, 2000, 1), "uint8")
+    info = solver.solve(src, dst, return_info=True)[1]
+    assert solver.bytes < 100 * 130 * 30
+    assert info.peak_bytes < 1 << 21
+
+
+def test_memory_of_a_solve() -> None:
+    """At most 32 bytes a pixel and channel, and a set-up of about 9 a pixel, over the box."""
+    n = 1000
+    mask = np.ones((n, n), bool)
+    mask[0] = False
+    solver = PoissonSolver(mask)
+    src, dst = image(43, (n, n, 3), "uint8"), image(44, (n, n, 3), "uint8")
+    info = solver.solve(src, dst, return_info=True)[1]
+    box = (n - 1) * n
+    assert solver.bytes <= 9.9 * box
+    assert info.peak_bytes <= (32 * 3 + 9) * box
+
+
+# ---- errors ---------------------------------------------------------------------------------------------------------
+
+
+def arguments(**changes: Any) -> dict[str, Any]:
+    a: dict[str, Any] = {"src": image(1, (8, 9, 3)), "dst": image(2, (8, 9, 3)), "mask": np.zeros((8, 9), bool)}
+    a["mask"][2:5, 2:6] = True
+    return {**a, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "words"),
+    [
+        ({"src": image(1, (8, 8, 3))}, errors.ShapeError, ["src", "[8, 8, 3]", "dst", "[8, 9, 3]"]),
+        ({"src": image(1, (8, 9, 3), "uint8")}, errors.DTypeError, ["src", "uint8", "dst", "float32"]),
+        ({"src": [1, 2]}, errors.DTypeError, ["src", "list"]),
+        ({"src": np.zeros((8, 9, 3), bool)}, errors.DTypeError, ["src", "bool"]),
+        ({"src": np.zeros((0, 9, 3), np.float32)}, errors.ShapeError, ["src", "[0, 9, 3]"]),
+        ({"mask": np.zeros((9, 8), bool)}, errors.ShapeError, ["mask", "[9, 8]", "[8, 9]"]),
+        ({"mask": np.ones((8, 9), np.uint8)}, errors.MaskError, ["mask", "255", "mask > 0"]),
+        ({"mask": np.full((8, 9), 2.0)}, errors.MaskError, ["mask", "2", "[0, 1]"]),
+        ({"mask": np.full((8, 9), np.nan)}, errors.MaskError, ["mask", "nan"]),
+        (
+            {"mask": np.ones((8, 9), bool)},
+            errors.MaskError,
+            ["mask", "whole image", "color_weight > 0", "gaussian_poisson"],
+        ),
+        ({"color_weight": -1.0}, errors.ArgumentError, ["color_weight", "-1"]),
+        ({"color_weight": np.full((8, 9), -1.0)}, errors.ArgumentError, ["color_weight", "-1"]),
+        ({"color_weight": np.ones((9, 8))}, errors.ShapeError, ["color_weight", "[9, 8]"]),
+        ({"color_weight": "high"}, errors.DTypeError, ["color_weight", "str"]),
+        ({"gradients": "dest"}, errors.ArgumentError, ["gradients", "'dest'", "'mixed'"]),
+        ({"tolerance": 0.0}, errors.ArgumentError, ["tolerance", "0"]),
+        ({"tolerance": float("nan")}, errors.ArgumentError, ["tolerance", "nan"]),
+        ({"base": image(1, (8, 8, 3))}, errors.ShapeError, ["base", "[8, 8, 3]"]),
+        ({"base": image(1, (8, 9, 3), "uint8")}, errors.DTypeError, ["base", "uint8"]),
+    ],
+)
+def test_bad_arguments(changes: dict[str, Any], kind: type[Exception], words: list[str]) -> None:
+    with pytest.raises(kind) as caught:
+        poisson(**arguments(**changes))
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["src", "dst"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite(name: str, dtype: str, value: float) -> None:
+    a = arguments(src=image(1, (8, 9, 3), dtype), dst=image(2, (8, 9, 3), dtype))
+    want = poisson(**a)
+    a[name][0, 0, 0] = value  # two pixels from the mask: never read
+    out = poisson(**a)
+    assert np.array_equal(out[a["mask"]], want[a["mask"]])
+    assert out[0, 0, 0] == value or name == "src" or np.isnan(value)
+    a[name][5, 3, 1] = a[name][6, 8, 2] = value  # beside it
+    with pytest.raises(
+        errors.ArgumentError, match=rf"{name}: {str(value).replace('.', '[.]')} at pixel \(y=5, x=3\), channel 1"
+    ):
+        poisson(**a)
+
+
+def test_solver_refuses_other_sizes() -> None:
+    solver = PoissonSolver(arguments()["mask"])
+    with pytest.raises(errors.ShapeError, match=r"mask.*\[8, 9\].*\[8, 8\]"):
+        solver.solve(image(1, (8, 8, 3)), image(2, (8, 8, 3)))
+    with pytest.raises(errors.ShapeError, match="mask"):
+        PoissonSolver(np.zeros((3, 4, 5), bool))
+
+
+def test_a_tolerance_out_of_reach_warns(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib
+
+    monkeypatch.setattr(importlib.import_module("pyharmony.ops.poisson"), "_MAX_ITERATIONS", 1)
+    n = 64
+    with pytest.warns(RuntimeWarning, match="poisson: an error of about .* levels is left after 1 iterations"):
+        poisson(image(1, (n, n, 1)), image(2, (n, n, 1)), masks(n)["star"], tolerance=1e-3)
+
+
+def test_the_native_solver_reports_its_history() -> None:
+    mask = masks(64)["blob"]
+    hierarchy = native.PoissonHierarchy(view(mask), mask.shape)
+    rhs = image(1, (64, 64))
+    x = np.zeros((64, 64), np.float32)
+    stats = hierarchy.solve_rhs(view(rhs), view(x, True), tolerance=1e-4, max_iterations=20)
+    assert stats["converged"]
+    assert stats["estimate"] <= 1e-4
+    assert len(stats["history"]) >= stats["iterations"]
+    assert not x[~mask].any()
