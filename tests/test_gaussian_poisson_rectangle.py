@@ -15,7 +15,20 @@ from pyharmony.reference import gaussian_poisson as definition
 
 RANGE = _arrays.VALUE_RANGE
 WEIGHTS = (0.0, 1e-3, 0.01, 0.1, 0.15, 0.25, 0.35, 0.5, 0.7, 1.0, 4.0)
-SIZES = ((1, 1), (1, 9), (9, 1), (2, 3), (5, 5), (1, 211), (211, 1), (3, 150), (16, 32), (17, 64), (97, 131), (120, 181))
+SIZES = (
+    (1, 1),
+    (1, 9),
+    (9, 1),
+    (2, 3),
+    (5, 5),
+    (1, 211),
+    (211, 1),
+    (3, 150),
+    (16, 32),
+    (17, 64),
+    (97, 131),
+    (120, 181),
+)
 EPS = {False: 2.0**-24, True: 2.0**-53}
 
 
@@ -104,7 +117,11 @@ def test_every_instruction_set_gives_the_answer(simd: str, method: str) -> None:
         for double in (False, True) if method == "dct" else (False,):
             options = {"double_precision": double} if method == "dct" else {}
             x, _ = run(method, src, dst, mask, base, 0.05, **options)
-            bound = 64 * rounding(45, 67, 0.05, EPS[True], 255) if double else 1e-3 + rounding(45, 67, 0.05, EPS[False], 255)
+            bound = (
+                64 * rounding(45, 67, 0.05, EPS[True], 255)
+                if double
+                else 1e-3 + rounding(45, 67, 0.05, EPS[False], 255)
+            )
             assert np.abs(x - expected).max() <= bound
 
 

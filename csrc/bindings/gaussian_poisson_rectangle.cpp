@@ -52,8 +52,8 @@ py::dict dct(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
 }
 
 py::dict multigrid(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
-                   const ArrayView& base, const ArrayView& out, double weight, double w0,
-                   double w1, double tolerance, int max_cycles, const std::string& gradients,
+                   const ArrayView& base, const ArrayView& out, double weight, double w0, double w1,
+                   double tolerance, int max_cycles, const std::string& gradients,
                    const std::optional<ArrayView>& rhs,
                    const std::optional<std::vector<double>>& mean,
                    const std::optional<ArrayView>& start) {
@@ -92,9 +92,8 @@ void bind_gaussian_poisson_rectangle(py::module_& m) {
         py::arg("rhs") = py::none(), py::arg("mean") = py::none());
   m.def("gaussian_poisson_multigrid", &multigrid, py::arg("src"), py::arg("dst"), py::arg("mask"),
         py::arg("base"), py::arg("out"), py::kw_only(), py::arg("weight"), py::arg("w0"),
-        py::arg("w1"), py::arg("tolerance"), py::arg("max_cycles"),
-        py::arg("gradients") = "source", py::arg("rhs") = py::none(),
-        py::arg("mean") = py::none(), py::arg("start") = py::none());
+        py::arg("w1"), py::arg("tolerance"), py::arg("max_cycles"), py::arg("gradients") = "source",
+        py::arg("rhs") = py::none(), py::arg("mean") = py::none(), py::arg("start") = py::none());
 }
 
 }  // namespace pyharmony

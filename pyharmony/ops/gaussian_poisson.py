@@ -269,6 +269,8 @@ def _galerkin(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) ->
         weight=0.0 if eq.weight_map is not None else eq.weight, weight_map=eq.operator()["weight_map"],
         w0=eq.w0, w1=eq.w1,
     )  # fmt: skip
+    if eq.pinned:
+        out[...] = eq.dst
     stats = hierarchy.solve(
         *eq.views(), _arrays.view(out, "out", writable=True), gradients="source", tolerance=tolerance,
         max_iterations=_MAX_CYCLES, certify=certify,

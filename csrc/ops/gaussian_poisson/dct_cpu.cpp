@@ -92,8 +92,8 @@ inline void interleave3(const Vec& p0, const Vec& p1, const Vec& p2, Vec* out,
     constexpr int g = decltype(part)::value * n;
     const Vec two = __builtin_shufflevector(
         p0, p1, ((g + kLane) % 3 == 1 ? n + (g + kLane) / 3 : (g + kLane) / 3)...);
-    return Vec(__builtin_shufflevector(
-        two, p2, ((g + kLane) % 3 == 2 ? n + (g + kLane) / 3 : kLane)...));
+    return Vec(
+        __builtin_shufflevector(two, p2, ((g + kLane) % 3 == 2 ? n + (g + kLane) / 3 : kLane)...));
   };
   out[0] = make(std::integral_constant<int, 0>());
   out[1] = make(std::integral_constant<int, 1>());
@@ -106,10 +106,9 @@ inline void split3(const Vec& a, const Vec& b, const Vec& c, Vec* const* out,
   constexpr int n = sizeof...(kLane);
   auto make = [&](auto channel) {
     constexpr int k = decltype(channel)::value;
-    const Vec two = __builtin_shufflevector(
-        a, b, (3 * kLane + k < 2 * n ? 3 * kLane + k : 0)...);
-    return Vec(__builtin_shufflevector(
-        two, c, (3 * kLane + k < 2 * n ? kLane : 3 * kLane + k - n)...));
+    const Vec two = __builtin_shufflevector(a, b, (3 * kLane + k < 2 * n ? 3 * kLane + k : 0)...);
+    return Vec(
+        __builtin_shufflevector(two, c, (3 * kLane + k < 2 * n ? kLane : 3 * kLane + k - n)...));
   };
   *out[0] = make(std::integral_constant<int, 0>());
   *out[1] = make(std::integral_constant<int, 1>());
@@ -153,7 +152,8 @@ class DctSolver {
       for_tiles([&](std::int64_t t) { eliminate_columns<false>(t); });
       find_flux();
     }
-    for_tiles([&](std::int64_t t) { definite_ ? eliminate_columns<true>(t) : transform_columns(t); });
+    for_tiles(
+        [&](std::int64_t t) { definite_ ? eliminate_columns<true>(t) : transform_columns(t); });
     for (std::int64_t k = 0; k < c_; ++k) set_mean(k);
     parallel_for(row_blocks_, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) inverse_rows(i);
@@ -305,7 +305,8 @@ class DctSolver {
       mu[i] = static_cast<Real>(shift_of(l, n_));
       // The transform of d, and the sum over the padding of the basis function.
       const double half = std::sin(kPi * static_cast<double>(l) / (2.0 * static_cast<double>(n_)));
-      const double cut = std::sin(kPi * static_cast<double>(l * w_ % (2 * n_)) / static_cast<double>(n_));
+      const double cut =
+          std::sin(kPi * static_cast<double>(l * w_ % (2 * n_)) / static_cast<double>(n_));
       jump[i] = static_cast<Real>(4 * cut * half);
       sum[i] = static_cast<Real>(l == 0 ? static_cast<double>(n_ - w_) : -cut / half);
     }
@@ -361,7 +362,8 @@ class DctSolver {
   // The sum over the padding of row y, in the latest solution.
   double padding_sum(std::int64_t k, std::int64_t y) const {
     double total = 0;
-    for (std::int64_t t = 0; n_ > w_ && t < tiles_; ++t) total += padding_[(k * tiles_ + t) * h_ + y];
+    for (std::int64_t t = 0; n_ > w_ && t < tiles_; ++t)
+      total += padding_[(k * tiles_ + t) * h_ + y];
     return total;
   }
 
@@ -381,9 +383,10 @@ class DctSolver {
           double factor = mu;
           for (std::int64_t n : {w_, n_ - w_}) {
             const double m = static_cast<double>(n);
-            factor += mu == 0 ? q / m
-                              : 2 * q * sine * std::exp(-theta / 2) *
-                                    (1 + std::exp(-(2 * m - 1) * theta)) / -std::expm1(-2 * m * theta);
+            factor += mu == 0
+                          ? q / m
+                          : 2 * q * sine * std::exp(-theta / 2) *
+                                (1 + std::exp(-(2 * m - 1) * theta)) / -std::expm1(-2 * m * theta);
           }
           s[f] *= mu == 0 ? 0.0 : factor;
         }
@@ -412,8 +415,8 @@ class DctSolver {
         Vec factor = {};
         for (std::int64_t i = 0; i < kV; ++i) {
           const std::int64_t l = std::min(t * kV + i, w_ - 1);
-          double eigenvalue = lambda(y, h_) + lambda(l, w_) +
-                              problem_.weight * gauss(y, h_) * gauss(l, w_);
+          double eigenvalue =
+              lambda(y, h_) + lambda(l, w_) + problem_.weight * gauss(y, h_) * gauss(l, w_);
           // As GP-GAN's code does.
           if (eigenvalue >= 0 && eigenvalue < 1e-12) eigenvalue = 1e-12;
           if (eigenvalue < 0 && eigenvalue > -1e-12) eigenvalue = -1e-12;
@@ -448,7 +451,8 @@ class DctSolver {
   const bool definite_;
   const std::int64_t n_;  // of the transforms along x, at least W
   const std::int64_t tiles_;
-  const std::int64_t pitch_;  // of tiles, in rows; odd, so that the tiles of a row do not share a cache set
+  const std::int64_t
+      pitch_;  // of tiles, in rows; odd, so that the tiles of a row do not share a cache set
   const std::int64_t row_blocks_;
   const Transform row_transform_;
   std::unique_ptr<Transform> column_transform_;

@@ -37,7 +37,8 @@ constexpr double kCycleFactor = 0.16;
 // Steps x += d, d = momentum d + gain D^-1 r, of the fourth kind for a spectrum of D^-1 A up to
 // 1.86. It ends at two; the polynomial is still small there, and the lower bound converges better.
 constexpr float kSpectrum = 1.86f;
-constexpr float kGain1 = 4.0f / 3 / kSpectrum, kMomentum2 = 1.0f / 5, kGain2 = 12.0f / 5 / kSpectrum;
+constexpr float kGain1 = 4.0f / 3 / kSpectrum, kMomentum2 = 1.0f / 5,
+                kGain2 = 12.0f / 5 / kSpectrum;
 
 struct Axis {
   std::int64_t count = 0;
@@ -139,7 +140,7 @@ struct Sweep {
   const float* in = nullptr;      // null: zero
   const float* coarse = nullptr;  // null: zero
   const float* rhs = nullptr;
-  float* start = nullptr;         // receives in + interpolate(coarse)
+  float* start = nullptr;  // receives in + interpolate(coarse)
   float* out = nullptr;
   float* restricted = nullptr;    // receives the restricted residual of out
   const float* before = nullptr;  // for the norm of out - before; may be out
@@ -362,7 +363,8 @@ class Multigrid {
   Norms sweep(std::size_t l, const Sweep& s) {
     const Grid& grid = grids_[l];
     // A last row of its own goes with the band before, as it may share its coarse row.
-    const std::int64_t bands = std::max<std::int64_t>(1, (grid.y.count + kBandRows - 2) / kBandRows);
+    const std::int64_t bands =
+        std::max<std::int64_t>(1, (grid.y.count + kBandRows - 2) / kBandRows);
     std::vector<Norms> norms(static_cast<std::size_t>(bands));
     parallel_for(bands, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
@@ -594,8 +596,9 @@ class Multigrid {
     };
     auto laplace = [](const Axis& axis, std::int64_t i, std::int64_t j) {
       if (i == j) return static_cast<double>(axis.before[i]) + axis.after[i];
-      return i - j == 1 ? -static_cast<double>(axis.before[i])
-                        : j - i == 1 ? -static_cast<double>(axis.after[i]) : 0.0;
+      return i - j == 1   ? -static_cast<double>(axis.before[i])
+             : j - i == 1 ? -static_cast<double>(axis.after[i])
+                          : 0.0;
     };
     auto size = [](const Axis& axis, std::int64_t i, std::int64_t j) {
       return i == j ? static_cast<double>(axis.size[i]) : 0.0;
@@ -603,8 +606,8 @@ class Multigrid {
     for (std::int64_t a = 0; a < n; ++a) {
       for (std::int64_t b = 0; b <= a; ++b) {
         const std::int64_t y = a / w, v = b / w, x = a % w, u = b % w;
-        double value = laplace(grid.y, y, v) * size(grid.x, x, u) +
-                       size(grid.y, y, v) * laplace(grid.x, x, u);
+        double value =
+            laplace(grid.y, y, v) * size(grid.x, x, u) + size(grid.y, y, v) * laplace(grid.x, x, u);
         value += grid.finest ? problem_.weight * tap(grid.y, y, v) * tap(grid.x, x, u)
                              : weight_ * size(grid.y, y, v) * size(grid.x, x, u);
         if (problem_.weight == 0) value += 1.0 / static_cast<double>(n);

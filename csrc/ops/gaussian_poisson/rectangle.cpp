@@ -33,9 +33,10 @@ void check_rectangle(const RectangleParams& params) {
              "rhs: dtype ", dtype_name(params.rhs.dtype), ", expected float32 or float64");
     check_same_image_shape(params.rhs, "rhs", params.out, "out");
   }
-  HM_CHECK(params.mean.empty() || static_cast<std::int64_t>(params.mean.size()) == params.channels(),
-           "mean: ", params.mean.size(), " values, expected one for each of the ",
-           params.channels(), " channels");
+  HM_CHECK(
+      params.mean.empty() || static_cast<std::int64_t>(params.mean.size()) == params.channels(),
+      "mean: ", params.mean.size(), " values, expected one for each of the ", params.channels(),
+      " channels");
 }
 
 }  // namespace pyharmony::gaussian_poisson

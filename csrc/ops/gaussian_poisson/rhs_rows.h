@@ -16,8 +16,7 @@
 namespace pyharmony::HM_SIMD_NS {
 
 inline ImageView columns(ImageView image, std::int64_t begin, std::int64_t end) {
-  image.data = static_cast<char*>(image.data) +
-               begin * image.col_stride * dtype_size(image.dtype);
+  image.data = static_cast<char*>(image.data) + begin * image.col_stride * dtype_size(image.dtype);
   image.width = end - begin;
   return image;
 }
@@ -56,7 +55,8 @@ class ChannelSums {
 
 // Asks for what row y of an image holds before it is needed: strips are too short for the
 // processor to see the pattern. Inlined by force: GCC drops calls of functions that only prefetch.
-__attribute__((always_inline)) inline void prefetch_row(const ImageView& image, std::int64_t y, std::int64_t height) {
+__attribute__((always_inline)) inline void prefetch_row(const ImageView& image, std::int64_t y,
+                                                        std::int64_t height) {
   if (y >= height || image.channel_stride * image.channels != image.col_stride) return;
   const std::int64_t size = dtype_size(image.dtype);
   const char* row = static_cast<const char*>(image.data) + y * image.row_stride * size;
@@ -131,7 +131,8 @@ class RhsRows {
     const Real* __restrict down = down_;
     const Real* __restrict base = base_row_;
     Real* __restrict b = row_.data();
-    for (std::int64_t i = 0; i < n; ++i) b[i] = (h[i] - h[i + c]) + (up[i] - down[i]) + weight * base[i];
+    for (std::int64_t i = 0; i < n; ++i)
+      b[i] = (h[i] - h[i + c]) + (up[i] - down[i]) + weight * base[i];
     return b;
   }
 
@@ -146,7 +147,8 @@ class RhsRows {
     load_row(src_, y, rows[0] + (1 - left_) * c);
     load_row(dst_, y, rows[1] + (1 - left_) * c);
     load_mask_row(mask_, y, c, rows[2] + (1 - left_) * c);
-    for (const ImageView* image : {&src_, &dst_, &mask_}) prefetch_row(*image, y + 2, params_.height());
+    for (const ImageView* image : {&src_, &dst_, &mask_})
+      prefetch_row(*image, y + 2, params_.height());
     for (Real* row : rows) {
       for (std::int64_t k = 0; k < c; ++k) {
         if (!left_) row[k] = row[k + c];
@@ -177,7 +179,8 @@ template <typename T, typename Real>
 inline T round_to(Real value) {
   if constexpr (std::is_integral_v<T>) {
     constexpr Real kHigh = static_cast<Real>(std::numeric_limits<T>::max());
-    constexpr Real kMagic = std::is_same_v<Real, float> ? Real(12582912.0) : Real(6755399441055744.0);
+    constexpr Real kMagic =
+        std::is_same_v<Real, float> ? Real(12582912.0) : Real(6755399441055744.0);
     const Real low = value > Real(0) ? value : Real(0);
     const Real held = low < kHigh ? low : kHigh;
     return static_cast<T>(static_cast<std::int32_t>((held + kMagic) - kMagic));
