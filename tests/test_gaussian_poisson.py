@@ -86,7 +86,6 @@ def test_within_tolerance_for_every_weight(weight, kind):
         for pinned in (False, True):
             for dtype in ("uint8", "float32"):
                 images = [to_dtype(v, dtype) for v in (a, b, base)]
-                scale = 255 if dtype == "uint8" else 1
                 truth = exact(images[0], images[1], mask, images[2], color_weight=weight, preserve_background=pinned)
                 out, info = ops.gaussian_poisson(
                     images[0], images[1], mask, images[2], color_weight=weight, preserve_background=pinned, return_info=True
@@ -96,7 +95,6 @@ def test_within_tolerance_for_every_weight(weight, kind):
                 assert error <= unrounded_error(tolerance, dtype), (height, width, pinned, dtype, info)
                 if weight >= 0.02:
                     assert info.max_error <= tolerance * (1 + 1e-9)
-                assert scale * error / scale >= 0
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -252,14 +250,13 @@ def test_inputs_are_not_changed():
     copies = [v.copy() for v in images]
     for v in images:
         v.flags.writeable = False
-    images[3] = images[3] * 255
     for weight in (1.0, 0.0):
         ops.gaussian_poisson(*(images[i] for i in (0, 1, 3, 2)), color_weight=weight)
-    assert all(np.array_equal(v, c) for v, c in zip(images[:3], copies[:3]))
+    assert all(np.array_equal(v, c) for v, c in zip(images, copies))
 
 
 def test_empty_and_full_masks():
-    a, b, base, mask = (to_dtype(v, "uint8") for v in scene(30, 40, "photograph"))
+    a, b, base = (to_dtype(v, "uint8") for v in scene(30, 40, "photograph")[:3])
     nothing, everything = np.zeros((30, 40), bool), np.ones((30, 40), bool)
     assert np.array_equal(ops.gaussian_poisson(a, b, nothing, base, preserve_background=True), b)
     for weight in (0.0, 1.0):
@@ -272,7 +269,8 @@ def test_empty_and_full_masks():
 def test_working_memory():
     """solver.md 6.10: fused Chebyshev one megabyte a thread, multigrid 24 bytes a pixel and channel."""
     images = [to_dtype(v, "uint8") for v in scene(1080, 1920, "photograph")]
-    a, b, base, mask = images[0], images[1], images[2], images[3] * 255
+    a, b, base, mask = images
+    mask = mask > 0
     _, info = ops.gaussian_poisson(a, b, mask, base, method="chebyshev", return_info=True)
     assert info.peak_bytes <= 2**20 * pyharmony.get_num_threads()
     _, info = ops.gaussian_poisson(a, b, mask, base, method="multigrid", color_weight=0.01, return_info=True)
@@ -321,7 +319,7 @@ def test_nan_is_named_where_it_is_used(bad):
     a, b, base, mask = (v.astype("float32") for v in scene(20, 20, "photograph"))
     broken = a.copy()
     broken[3, 10, 1] = bad
-    with pytest.raises(ArgumentError, match=r"^src: .*\[3, 10, 1\]"):
+    with pytest.raises(ArgumentError, match=r"^src: .*\(y=3, x=10\), channel 1"):
         ops.gaussian_poisson(broken, b, mask, base)
     far = b.copy()
     far[0, 0] = bad  # outside the mask and not next to it

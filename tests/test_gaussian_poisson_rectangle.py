@@ -287,21 +287,36 @@ def test_dct_solves_indefinite_systems(sigma: float, weight: float) -> None:
     ids=lambda s: f"{s[0]}x{s[1]}",
 )
 def test_multigrid_converges_by_0_16_a_cycle(shape: tuple[int, int], weight: float) -> None:
-    """Residual factor of V(2,2) from a random error, its worst five cycles in a row.
+    """Factor of the residual's 2-norm a V(2,2), over five cycles from random errors.
 
-    b is zero, so the error is the iterate and is not rounded away; only the constant that weight 0
-    leaves free keeps its size, which ends that measurement at about 1e-6 of the start.
+    b is zero, so the error is the iterate and is not rounded away; with weight 0 the constant keeps
+    its size, and with it a floor, so those five cycles are early ones.
     """
-    rng = np.random.default_rng(9)
+    first = 3 if weight == 0 else 8
     zero = np.zeros((*shape, 1), np.float32)
-    start = rng.standard_normal(zero.shape).astype(np.float32)
-    start -= start.mean()
-    _, info = run("multigrid", zero, zero, zero[..., 0], zero, weight, start=start, tolerance=1e-30, max_cycles=14)
-    history = np.array(info["residual_history"])
-    if weight == 0:
-        history = history[history > 1e-6 * history[0]]
-    assert len(history) > 5
-    assert ((history[5:] / history[:-5]) ** 0.2).max() <= 0.16
+    mask = np.zeros(shape, np.float32)
+
+    def norm(start: np.ndarray, cycles: int) -> float:
+        x, _ = run("multigrid", zero, zero, mask, zero, weight, start=start, tolerance=1e-30, max_cycles=cycles)
+        left = np.empty((*shape, 1), np.float64)
+        views = [_arrays.view(a, "a") for a in (zero, zero, mask, zero, x)]
+        w0, w1 = definition.gaussian_taps(0.5)
+        native.gaussian_poisson_residual(
+            *views,
+            weight=weight,
+            weight_map=None,
+            w0=w0,
+            w1=w1,
+            preserve_background=False,
+            gradients="source",
+            out=_arrays.view(left, "out", writable=True),
+        )
+        return float(np.linalg.norm(left))
+
+    for seed in range(3):
+        start = np.random.default_rng(seed).standard_normal(zero.shape).astype(np.float32)
+        start -= start.mean()
+        assert (norm(start, first + 5) / norm(start, first)) ** 0.2 <= 0.16
 
 
 @pytest.mark.parametrize("weight", [0.0, 1e-3, 0.1, 1.0])

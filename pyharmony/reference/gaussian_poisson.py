@@ -166,8 +166,8 @@ def gaussian_poisson(
         singular = beta == 0
         if singular:
             eigenvalues[0, 0] = 1.0
-        x = np.einsum("ki,ijc->kjc", ty, np.einsum("lj,ijc->ilc", tx, b)) / eigenvalues[..., None]
-        x = np.einsum("ki,kjc->ijc", ty, np.einsum("lj,ilc->ijc", tx, x))
+        planes = np.moveaxis(b, -1, 0)
+        x = np.moveaxis(ty.T @ (ty @ planes @ tx.T / eigenvalues) @ tx, 0, -1)
         return x + (base.mean((0, 1)) - x.mean((0, 1))) if singular else x
 
     unknown = ((mask > 0) | np.full((h, w), not preserve_background))[..., None]
