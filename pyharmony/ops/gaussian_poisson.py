@@ -19,17 +19,18 @@ from ..reference.gaussian_poisson import gaussian_taps
 
 METHODS = ("auto", "chebyshev", "dct", "multigrid")
 
-#: Below this weight the method 'auto' leaves Chebyshev: a step costs the same at every weight, and
-#: their number grows as 1/sqrt(weight). Measured, see docs/gaussian_poisson.md.
-CHEBYSHEV_FROM = 0.15
-
-#: What a float32 DCT may be off by, relative to the value range.
-_DCT_FLOAT32_ERROR = 1e-5
+#: 'auto' takes Chebyshev as long as it needs at most this many steps: on the rectangle, where the
+#: alternative is the DCT, and with pinned pixels or a map, where it is Galerkin multigrid.
+#: Measured, see docs/gaussian_poisson.md.
+CHEBYSHEV_STEPS = 17
+CHEBYSHEV_STEPS_PINNED = 44
 
 #: Below this weight the certified bound is reported and not waited for.
 CERTIFIED_STOP_FROM = 0.02
 
 MAX_SIGMA = 0.8
+#: Times 1 / (row excess of A): the error in 8-bit levels below which float32 cannot certify.
+_CHEBYSHEV_ROUNDING = 1.5e-3
 _MAX_CYCLES = 30
 _MAX_STEPS = 400
 _MAX_REFINEMENTS = 8
@@ -217,7 +218,8 @@ def _refined_chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> _Outc
 
 
 def _dct(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> _Outcome:
-    double = out.dtype == np.float64 or tolerance < _DCT_FLOAT32_ERROR * _arrays.VALUE_RANGE[eq.dst.dtype.name]
+    level = _arrays.VALUE_RANGE[eq.dst.dtype.name] / 255
+    double = out.dtype == np.float64 or tolerance < _dct_float32_error(eq) * level
     x = out
     if certify and out.dtype not in (np.float32, np.float64) or double and out.dtype == np.float32:
         x = np.empty(out.shape, np.float64 if double else np.float32)
@@ -278,11 +280,35 @@ def _galerkin(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) ->
     return _Outcome("multigrid", stats["iterations"], stats["residual"], stats["max_error"], stats["peak_bytes"])
 
 
-def choose_method(eq: Equation) -> str:
-    """What 'auto' stands for."""
-    if eq.weight >= CHEBYSHEV_FROM:
+def expected_steps(eq: Equation, levels: float) -> float:
+    """Chebyshev steps that a photograph needs to an error of that many 8-bit levels.
+
+    The spectrum of A lies in [weight, 8 + weight], base is off by some 85 levels, and each step
+    shrinks that by (sqrt(k) - 1) / (sqrt(k) + 1), k being the ratio of the two ends.
+    """
+    if not eq.weight > 0:
+        return math.inf
+    high = eq.weight if eq.weight_map is None else float(eq.weight_map.max())
+    root = math.sqrt((8 + high) / eq.weight)
+    return math.log(170 / levels) / math.log((root + 1) / (root - 1))
+
+
+def choose_method(eq: Equation, levels: float) -> str:
+    """What 'auto' stands for at a tolerance of that many 8-bit levels."""
+    irregular = eq.pinned or eq.weight_map is not None
+    most = CHEBYSHEV_STEPS_PINNED if irregular else CHEBYSHEV_STEPS
+    if expected_steps(eq, levels) <= most and levels * eq.row_excess() >= _CHEBYSHEV_ROUNDING:
         return "chebyshev"
-    return "multigrid" if eq.pinned or eq.weight_map is not None else "dct"
+    return "multigrid" if irregular else "dct"
+
+
+def _dct_float32_error(eq: Equation) -> float:
+    """What a float32 DCT may be off by, in 8-bit levels: measured on noise, with a margin.
+
+    Without a weight it is that of the lowest frequencies, which grows as the square of the size.
+    """
+    flat = 0.05 * (max(eq.mask.shape) / 1920) ** 2
+    return max(2e-3, min(flat, 5e-6 / eq.weight if eq.weight > 0 else math.inf))
 
 
 def solve(eq: Equation, out: NumpyArray, *, method: str, tolerance: float, certify: bool) -> SolveInfo:
@@ -305,7 +331,7 @@ def solve(eq: Equation, out: NumpyArray, *, method: str, tolerance: float, certi
         if eq.pinned and eq.mask.min() > 0:
             eq.pinned = False
         if method == "auto":
-            method = choose_method(eq)
+            method = choose_method(eq, tolerance)
         elif method == "dct" and (eq.pinned or eq.weight_map is not None):
             raise ArgumentError(
                 "method: 'dct' solves the whole rectangle with one weight; with preserve_background or a map of "
