@@ -89,17 +89,17 @@ class Equation:
     def row_excess(self) -> float:
         """A lower bound of a_ii - sum_j |a_ij| over the rows, so that |x - x*| <= |b - A x| / excess.
 
-        Row i of A sums to s c_i, s = (w0 + 2 w1)^2. Where no 4-neighbour entry is positive (the
-        largest possible is c w1 (w0 + 2 w1) - 1, in an image one pixel wide) only the corners
-        c w1^2 count twice, which leaves c_i (s - 8 w1^2). Pinned pixels only add to it.
+        Row i of A sums to s c_i, s = (w0 + 2 w1)^2, and its positive entries count twice: the four
+        corners, c_i w1^2 each at most, and the four edges where c_i w0 w1 > 1. Mirroring at a border
+        moves corners onto edges, pinned pixels drop out: both only add. Concave in c.
         """
-        w0, w1 = self.w0, self.w1
+
+        def excess(c: float) -> float:
+            w0, w1 = self.w0, self.w1
+            return ((w0 + 2 * w1) ** 2 - 8 * w1 * w1) * c - 8 * max(0.0, c * w0 * w1 - 1)
+
         high = self.weight if self.weight_map is None else float(self.weight_map.max())
-        if high * w1 * (w0 + 2 * w1) <= 1:
-            return self.weight * (w0 * w0 + 4 * w0 * w1 - 4 * w1 * w1)
-        if self.weight_map is not None:
-            return 0.0
-        return min(_dominance(self.weight, w0, w1, y, x) for y in _PROFILES for x in _PROFILES)
+        return max(0.0, min(excess(self.weight), excess(high)))
 
     def least_eigenvalue(self) -> float:
         """Of L + weight G on the rectangle; with weight 0, of L on images of mean zero."""
@@ -111,23 +111,6 @@ class Equation:
         if self.weight == 0:
             eigenvalues[0, 0] = np.inf
         return float(eigenvalues.min()) if eigenvalues.size > 1 or self.weight else 1.0
-
-
-#: Links of a pixel to the one before and after along an axis: inside, at an end, alone.
-_PROFILES = ((True, True), (False, True), (False, False))
-
-
-def _dominance(weight: float, w0: float, w1: float, ends_y: tuple[bool, bool], ends_x: tuple[bool, bool]) -> float:
-    """Diagonal minus the sum of absolute off-diagonal entries in the row of one pixel."""
-
-    def taps(ends: tuple[bool, bool]) -> NumpyArray:
-        return np.array([w1 * ends[0], w0 + w1 * (2 - sum(ends)), w1 * ends[1]])
-
-    row = weight * np.outer(taps(ends_y), taps(ends_x))
-    row[0::2, 1] -= ends_y
-    row[1, 0::2] -= ends_x
-    row[1, 1] += sum(ends_y) + sum(ends_x)
-    return float(2 * row[1, 1] - np.abs(row).sum())
 
 
 @dataclass
