@@ -80,7 +80,7 @@ def test_equals_gp_gan(data_dir, name):
 @pytest.mark.parametrize("kind", ["photograph", "noise", "constant"])
 @pytest.mark.parametrize("weight", WEIGHTS)
 def test_within_tolerance_for_every_weight(weight, kind):
-    for height, width in ((97, 131), (64, 64), (255, 67)):
+    for height, width in ((97, 131), (64, 64), (255, 67), (1, 1), (2, 2), (3, 3), (5, 5), (1, 5), (2, 97)):
         a, b, base, mask = scene(height, width, kind)
         for pinned in (False, True):
             for dtype in ("uint8", "float32"):
