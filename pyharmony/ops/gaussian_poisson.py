@@ -14,7 +14,7 @@ from .. import _arrays, _checks
 from .._arrays import Array, NumpyArray
 from .._checks import SolveInfo
 from .._native import native
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError
 from ..reference.gaussian_poisson import gaussian_taps
 
 METHODS = ("auto", "chebyshev", "dct", "multigrid")
@@ -143,9 +143,14 @@ def _bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float) -> fl
     eq.residual(x, out=r)
     e = np.empty(x.shape, np.float64)
     native.gaussian_poisson_dct(
-        *eq.views(), _arrays.view(e, "out", writable=True), weight=eq.weight, w0=eq.w0, w1=eq.w1,
-        double_precision=True, rhs=_arrays.view(r, "rhs"),
-    )  # fmt: skip
+        *eq.views(),
+        _arrays.view(e, "out", writable=True),
+        weight=eq.weight,
+        w0=eq.w0,
+        w1=eq.w1,
+        double_precision=True,
+        rhs=_arrays.view(r, "rhs"),
+    )
     size = float(np.abs(e).max())
     e += x
     drift = 0.0
@@ -163,9 +168,13 @@ def _bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float) -> fl
 def _chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> _Outcome:
     if out.dtype != np.float64:
         stats = native.gaussian_poisson_chebyshev(
-            *eq.views(), _arrays.view(out, "out", writable=True), tolerance=tolerance, max_steps=_MAX_STEPS,
-            rhs=None, **eq.operator(),
-        )  # fmt: skip
+            *eq.views(),
+            _arrays.view(out, "out", writable=True),
+            tolerance=tolerance,
+            max_steps=_MAX_STEPS,
+            rhs=None,
+            **eq.operator(),
+        )
         if stats["converged"]:
             return _Outcome("chebyshev", stats["steps"], stats["residual"], stats["max_error"], stats["peak_bytes"])
     return _refined_chebyshev(eq, out, tolerance)
@@ -188,9 +197,13 @@ def _refined_chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> _Outc
             break
         goal = max(tolerance / 2, 1e-4 * bound if math.isfinite(bound) else 1e-4 * residual)
         stats = native.gaussian_poisson_chebyshev(
-            *eq.views(), _arrays.view(e, "out", writable=True), tolerance=goal, max_steps=_MAX_STEPS,
-            rhs=_arrays.view(r, "rhs"), **eq.operator(),
-        )  # fmt: skip
+            *eq.views(),
+            _arrays.view(e, "out", writable=True),
+            tolerance=goal,
+            max_steps=_MAX_STEPS,
+            rhs=_arrays.view(r, "rhs"),
+            **eq.operator(),
+        )
         steps += stats["steps"]
         x += e
     else:
@@ -207,9 +220,13 @@ def _dct(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> _Out
     if certify and out.dtype not in (np.float32, np.float64) or double and out.dtype == np.float32:
         x = np.empty(out.shape, np.float64 if double else np.float32)
     stats = native.gaussian_poisson_dct(
-        *eq.views(), _arrays.view(x, "out", writable=True), weight=eq.weight, w0=eq.w0, w1=eq.w1,
+        *eq.views(),
+        _arrays.view(x, "out", writable=True),
+        weight=eq.weight,
+        w0=eq.w0,
+        w1=eq.w1,
         double_precision=double,
-    )  # fmt: skip
+    )
     residual = bound = math.nan
     if certify:
         residual = eq.residual(x)
@@ -227,9 +244,14 @@ def _multigrid(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -
     residual = bound = math.nan
     for _ in range(3):
         stats = native.gaussian_poisson_multigrid(
-            *eq.views(), _arrays.view(x, "out", writable=True), weight=eq.weight, w0=eq.w0, w1=eq.w1,
-            tolerance=goal, max_cycles=_MAX_CYCLES,
-        )  # fmt: skip
+            *eq.views(),
+            _arrays.view(x, "out", writable=True),
+            weight=eq.weight,
+            w0=eq.w0,
+            w1=eq.w1,
+            tolerance=goal,
+            max_cycles=_MAX_CYCLES,
+        )
         cycles += stats["cycles"]
         peak = max(peak, stats["peak_bytes"])
         if not hold:
@@ -250,16 +272,23 @@ def _multigrid(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -
 def _galerkin(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> _Outcome:
     """Galerkin multigrid with conjugate gradients: any mask, any map of weights."""
     hierarchy = native.PoissonHierarchy(
-        _arrays.view(eq.mask, "mask") if eq.pinned else None, eq.mask.shape,
-        weight=0.0 if eq.weight_map is not None else eq.weight, weight_map=eq.operator()["weight_map"],
-        w0=eq.w0, w1=eq.w1,
-    )  # fmt: skip
+        _arrays.view(eq.mask, "mask") if eq.pinned else None,
+        eq.mask.shape,
+        weight=0.0 if eq.weight_map is not None else eq.weight,
+        weight_map=eq.operator()["weight_map"],
+        w0=eq.w0,
+        w1=eq.w1,
+    )
     if eq.pinned:
         out[...] = eq.dst
     stats = hierarchy.solve(
-        *eq.views(), _arrays.view(out, "out", writable=True), gradients="source", tolerance=tolerance,
-        max_iterations=_MAX_CYCLES, certify=certify,
-    )  # fmt: skip
+        *eq.views(),
+        _arrays.view(out, "out", writable=True),
+        gradients="source",
+        tolerance=tolerance,
+        max_iterations=_MAX_CYCLES,
+        certify=certify,
+    )
     return _Outcome("multigrid", stats["iterations"], stats["residual"], stats["max_error"], stats["peak_bytes"])
 
 
@@ -428,11 +457,16 @@ def gaussian_poisson(
     for i, m in enumerate(per_item):
         s, d, g, out = (a[i] if batch else a for a in (source, target, ground, result))
         eq = Equation(
-            src=s, dst=d, mask=m, base=g,
+            src=s,
+            dst=d,
+            mask=m,
+            base=g,
             weight=weight if isinstance(weight, float) else float(weight.min()),
             weight_map=None if isinstance(weight, float) else weight,
-            w0=w0, w1=w1, pinned=bool(preserve_background),
-        )  # fmt: skip
+            w0=w0,
+            w1=w1,
+            pinned=bool(preserve_background),
+        )
         used = m if eq.pinned else None
         for a, name in ((s, "src"), (d, "dst"), (g, "base")):
             _checks.finite(a, name, used)
