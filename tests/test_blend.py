@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,79 @@ def test_out_is_written_and_returned(name, scene):
 
 
 @pytest.mark.parametrize("name", BLENDS)
+def test_info_comes_with_the_same_blend(name, scene):
+    src, dst, mask = cast(scene[0], "uint8"), cast(scene[1], "uint8"), scene[2]
+    result, info = call(name, src, dst, mask, return_info=True)
+    np.testing.assert_array_equal(result, call(name, src, dst, mask))
+    assert info.milliseconds > 0
+    assert info.peak_bytes > 0
+    assert info.device == "cpu"
+    if name in ("alpha", "laplacian"):  # nothing is solved
+        assert (info.method, info.iterations, info.residual, info.max_error) == (name, 0, 0, 0)
+    else:
+        assert info.iterations > 0
+        assert info.max_error <= 0.25
+    infos = call(name, src[None], dst[None], mask, return_info=True)[1]
+    assert [i.method for i in infos] == [info.method]
+
+
+class Recorded:
+    """The native module, noting the most that NumPy and a solve held together."""
+
+    def __init__(self, native: Any, peak: list[int]) -> None:
+        self._native, self._peak = native, peak
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._native, name)
+        if not callable(found):
+            return found
+
+        def recorded(*args: Any, **options: Any) -> Any:
+            held = tracemalloc.get_traced_memory()[0]
+            result = found(*args, **options)
+            if isinstance(result, dict):
+                self._peak[0] = max(self._peak[0], held + result["peak_bytes"])
+            return Recorded(result, self._peak) if hasattr(result, "solve") else result
+
+        return recorded
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *((name, {}) for name in BLENDS),
+        *((name, {"at": (-60, 50), "cut-out": True}) for name in BLENDS),
+        ("alpha", {"feather": 9}),
+        ("poisson", {"gradients": "mixed", "color_weight": "map"}),
+        ("gaussian_poisson", {"color_weight": 0.01, "preserve_background": False}),
+        ("gaussian_poisson", {"color_weight": "map", "base": "copy-paste"}),
+    ],
+)
+def test_peak_bytes_is_what_the_call_held(monkeypatch, name, options, dtype):
+    rng = np.random.default_rng(14)
+    src, dst = (cast(rng.random((250, 300, 3)), dtype) for _ in range(2))
+    mask, options = ellipse(250, 300, 0.45), dict(options)
+    if options.pop("cut-out", False):
+        src, mask = np.dstack([src, (mask * RANGE[dtype]).astype(dtype)]), None
+    if options.get("color_weight") == "map":
+        options["color_weight"] = 0.2 + rng.random((250, 300)).astype(np.float32)
+    solves = [0]
+    for op in ("gaussian_poisson", "poisson"):
+        module = sys.modules[f"pyharmony.ops.{op}"]
+        monkeypatch.setattr(module, "native", Recorded(module.native, solves))
+    out = np.empty_like(dst)
+    tracemalloc.start()
+    try:
+        info = call(name, src, dst, mask, out=out, return_info=True, **options)[1]
+        held = max(tracemalloc.get_traced_memory()[1], solves[0])
+    finally:
+        tracemalloc.stop()
+    # Objects, and arrays that do not grow with the image.
+    assert abs(info.peak_bytes - held) <= 0.02 * held + 100_000
+
+
+@pytest.mark.parametrize("name", BLENDS)
 def test_results_do_not_depend_on_threads(name):
     rng = np.random.default_rng(2)
     src, dst = (cast(smooth(rng, 300, 320), "uint8") for _ in range(2))
@@ -242,8 +316,7 @@ def test_nothing_inside_gives_a_copy(name, scene):
         assert result is not dst
         assert not np.shares_memory(result, dst)
         np.testing.assert_array_equal(result, dst)
-    if name in ("poisson", "gaussian_poisson"):
-        assert call(name, src, dst, at=(110, 0), return_info=True)[1].method == "copy"
+    assert call(name, src, dst, at=(110, 0), return_info=True)[1].method == "copy"
 
 
 def test_edges_that_leave_the_source_take_the_gradient_of_the_destination():
@@ -422,9 +495,20 @@ def test_feather_ramps_inside_the_mask():
     distance = np.zeros((60, 70))
     for y, x in np.argwhere(mask):
         distance[y, x] = np.sqrt(((outside - (y, x)) ** 2).sum(1).min())
-    for feather in (0.5, 1, 6.5, 40):
+    for feather in (0.5, 1, 6.5, 40, 1e4):
         expected = np.where(mask, np.clip((distance - 0.5) / feather, 0, 1), 0)
         np.testing.assert_allclose(blend.alpha(ones, zeros, mask, feather=feather), expected, atol=1e-6)
+
+
+def test_feather_takes_the_border_of_the_image_for_no_contour():
+    ones, zeros = np.ones((30, 40)), np.zeros((30, 40))
+    np.testing.assert_array_equal(blend.alpha(ones, zeros, feather=5), ones)
+    mask = np.arange(40) >= 10
+    expected = np.clip((np.arange(40) - 9 - 0.5) / 5, 0, 1)
+    found = blend.alpha(ones, zeros, np.broadcast_to(mask, (30, 40)), feather=5)
+    np.testing.assert_allclose(found, np.broadcast_to(expected, (30, 40)), atol=1e-6)
+    soft = blend.alpha(ones, zeros, np.broadcast_to(mask * 0.5, (30, 40)), feather=5)
+    np.testing.assert_allclose(soft, 0.5 * found, atol=1e-6)
 
 
 def test_laplacian_keeps_the_object_and_fades_at_the_contour():

@@ -47,6 +47,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("set_simd_level", &set_simd_level, py::arg("name"));
   bind_gaussian_poisson(m);
   bind_gaussian_poisson_rectangle(m);
+  bind_distance(m);
   bind_pyramid(m);
   bind_poisson(m);
 }

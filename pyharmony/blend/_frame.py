@@ -7,7 +7,9 @@ write into its target. Regions are in pixels of the destination.
 
 from __future__ import annotations
 
+import dataclasses
 import numbers
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +20,19 @@ from .. import _arrays, _checks
 from .._arrays import Array, NumpyArray
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.pyramid import downsample, halve_mask, upsample
+from ._memory import Memory
 
 CHANNELS = (1, 3, 4)
 
-#: What a solve reports where there was nothing to solve.
-COPY_INFO = _checks.SolveInfo("copy", 0, 0.0, 0.0, "cpu", 0.0, 0)
+
+def direct_info(method: str) -> _checks.SolveInfo:
+    """What a blend reports that solves nothing, such as 'copy' where no pixel is inside."""
+    return _checks.SolveInfo(method, 0, 0.0, 0.0, "cpu", 0.0, 0)
+
+
+def timed(info: _checks.SolveInfo, start: float, job: Job) -> _checks.SolveInfo:
+    """info with the wall time since start and the memory of the whole item."""
+    return dataclasses.replace(info, milliseconds=(time.perf_counter() - start) * 1e3, peak_bytes=job.memory.peak)
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,7 @@ class Job:
         bbox: the smallest region that holds every mask pixel above zero; may be empty.
         out: colours [H, W, C] of the result, unwritten.
         out_alpha, dst_alpha: [H, W], where dst has alpha.
+        memory: what the blend of this item holds beside the caller's arrays.
     """
 
     src: NumpyArray
@@ -89,6 +100,7 @@ class Job:
     out: NumpyArray
     out_alpha: NumpyArray | None
     dst_alpha: NumpyArray | None
+    memory: Memory
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -111,7 +123,7 @@ class Job:
         """The mask over a region of dst: a view of the caller's where src covers it."""
         if self.placed.contains(region):
             return region.of(self.mask, (self.placed.y0, self.placed.x0))
-        result = np.zeros(region.shape, self.mask.dtype)
+        result = self.memory.hold(np.zeros(region.shape, self.mask.dtype))
         common = self.placed.overlap(region)
         if not common.empty:
             common.of(result, (region.y0, region.x0))[...] = common.of(self.mask, (self.placed.y0, self.placed.x0))
@@ -131,11 +143,11 @@ class Job:
             holes = None
         if holes is None and common == region:
             return region.of(self.src, origin)
-        known: NumpyArray = common.of(self.src, origin).astype(self.real)
-        difference = known - common.of(self.dst)
+        known = self.memory.hold(common.of(self.src, origin).astype(self.real))
+        difference = self.memory.hold(known - common.of(self.dst))
         if holes is not None:
-            difference = _fill(difference, holes)
-            known = np.where(holes[..., None], common.of(self.dst) + difference, known)
+            difference = _fill(difference, holes, self.memory)
+            np.add(common.of(self.dst), difference, out=known, where=holes[..., None])
         if common == region:
             return known
         around = (
@@ -143,7 +155,7 @@ class Job:
             (common.x0 - region.x0, region.x1 - common.x1),
             (0, 0),
         )
-        result = np.pad(difference, around, mode="edge")
+        result = self.memory.hold(np.pad(difference, around, mode="edge"))
         result += region.of(self.dst)
         common.of(result, (region.y0, region.x0))[...] = known
         return result
@@ -155,6 +167,8 @@ class Job:
         source = common.of(self.src, origin)
         holes = None if self.holes is None else common.of(self.holes, origin)
         near = None if mask is None else common.of(mask, (region.y0, region.x0))
+        if holes is not None and source.dtype.kind == "f":
+            self.memory.touch(source.nbytes)
         check_finite(source, "src", (common.y0 - self.shift[0], common.x0 - self.shift[1]), skip=holes, mask=near)
         check_finite(region.of(self.dst), "dst", (region.y0, region.x0), mask=mask)
 
@@ -174,32 +188,42 @@ def check_finite(
         _checks.finite(x, name, mask, origin)
 
 
-def _fill(x: NumpyArray, holes: NumpyArray) -> NumpyArray:
+def _fill(x: NumpyArray, holes: NumpyArray, memory: Memory) -> NumpyArray:
     """x [h, w, C] continued smoothly into its holes; next to x by the mean of the neighbours there."""
     if holes.all():
-        return np.zeros_like(x)
+        return memory.hold(np.zeros_like(x))
+    value = memory.hold(np.where(holes[..., None], 0, x).astype(np.float32, copy=False))
+    present = ~holes
     levels = []
-    value, weight = np.where(holes[..., None], 0, x).astype(np.float32), (~holes).astype(np.float32)
-    while not weight.all():
-        levels.append((value, weight))
-        total = halve_mask(weight)
-        value = downsample(value * weight[..., None], 0.0) / np.maximum(total, 1e-30)[..., None]
-        weight = (total > 0).astype(np.float32)
+    while not present.all():
+        levels.append((value, memory.hold(present)))
+        total = memory.hold(halve_mask(present))
+        value = memory.hold(downsample(value, 0.0))
+        present = total > 0
+        value /= np.where(present, total, 1)[..., None]
     for finer, present in reversed(levels):
-        value = np.where(present[..., None] > 0, finer, upsample(value, present.shape))
-    total, count = np.zeros(x.shape, x.dtype), np.zeros(holes.shape, x.dtype)
-    for here, there in (
-        (np.s_[1:], np.s_[:-1]),
-        (np.s_[:-1], np.s_[1:]),
-        (np.s_[:, 1:], np.s_[:, :-1]),
-        (np.s_[:, :-1], np.s_[:, 1:]),
-    ):
-        total[here] += np.where(holes[there][..., None], 0, x[there])
-        count[here] += ~holes[there]
-    near = holes & (count > 0)
-    result = np.where(holes[..., None], value, x).astype(x.dtype)
-    result[near] = total[near] / count[near][:, None]
+        doubled = memory.hold(upsample(value, present.shape))
+        np.copyto(doubled, finer, where=present[..., None])
+        value = doubled
+    result: NumpyArray = memory.hold(value.astype(x.dtype, copy=False))
+    np.copyto(result, x, where=~holes[..., None])
+    _meet_neighbours(result, holes, memory)
     return result
+
+
+def _meet_neighbours(x: NumpyArray, holes: NumpyArray, memory: Memory) -> None:
+    """Gives pixels of holes [h, w] beside pixels of x [h, w, C] the mean of those."""
+    padded = np.pad(holes, 1, constant_values=True)
+    beside = ~(padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:])
+    ys, xs = np.nonzero(holes & beside)
+    total = np.zeros((len(ys), x.shape[2]), x.dtype)
+    count = np.zeros((len(ys), 1), x.dtype)
+    memory.touch(2 * padded.nbytes + 3 * total.nbytes + 6 * ys.nbytes)
+    for dy, dx in ((0, -1), (0, 1), (-1, 0), (1, 0)):
+        there = ~padded[ys + 1 + dy, xs + 1 + dx]
+        total[there] += x[ys[there] + dy, xs[there] + dx]
+        count[there] += 1
+    x[ys, xs] = total / count
 
 
 def _layout(x: Any, name: str) -> tuple[NumpyArray, bool]:
@@ -256,7 +280,8 @@ def _position(at: Any) -> tuple[int, int]:
 
 def as_float(mask: NumpyArray) -> NumpyArray:
     """A mask of any dtype as float32 in [0, 1]."""
-    return mask.astype(np.float32) / np.float32(_arrays.VALUE_RANGE.get(mask.dtype.name, 1.0))
+    scale = np.float32(_arrays.VALUE_RANGE.get(mask.dtype.name, 1.0))
+    return np.divide(mask, scale, dtype=np.float32, casting="same_kind")
 
 
 def bounding_box(mask: NumpyArray) -> Region:
@@ -355,15 +380,22 @@ class Frame:
         if placed.empty:
             placed = Region(0, 0, 0, 0)
         for i, (src, dst, out) in enumerate(zip(self._src, self._dst, results, strict=True)):
+            memory = Memory()
             mask = None if self._mask is None else placed.of(self._mask[i], (self._y, self._x))
             source = placed.of(src, (self._y, self._x))
             holes = None
             if src.shape[2] == 4:
                 alpha = source[..., 3]
-                holes = alpha == 0
-                mask = alpha if mask is None else as_float(mask) * as_float(alpha)
+                holes = memory.hold(alpha == 0)
+                if mask is None:
+                    mask = alpha
+                else:
+                    mask, scaled = as_float(mask), as_float(alpha)
+                    memory.touch(scaled.nbytes)
+                    mask *= scaled
+                    memory.hold(mask)
             elif mask is None:
-                mask = np.ones(placed.shape, bool)
+                mask = memory.hold(np.ones(placed.shape, bool))
             colours = min(dst.shape[2], 3)
             box = bounding_box(mask) if mask.size else Region(0, 0, 0, 0)
             if not box.empty:
@@ -380,6 +412,7 @@ class Frame:
                 out=out[..., :colours],
                 out_alpha=out[..., 3] if has_alpha else None,
                 dst_alpha=dst[..., 3] if has_alpha else None,
+                memory=memory,
             )
 
     def result(self) -> Array:
@@ -392,8 +425,12 @@ class Frame:
         return self._target, infos if self.batch else infos[0]
 
 
-def write(values: NumpyArray, out: NumpyArray) -> None:
-    """values into out: rounded half to even and held in range for integers, converted for floats."""
+def write(values: NumpyArray, out: NumpyArray, where: NumpyArray | bool = True) -> None:
+    """values into out: rounded half to even and held in range for integers, converted for floats.
+
+    values are changed.
+    """
     if out.dtype.kind == "u":
-        values = np.clip(np.rint(values), 0, np.iinfo(out.dtype).max)
-    np.copyto(out, values, casting="unsafe")
+        np.rint(values, out=values)
+        np.clip(values, 0, np.iinfo(out.dtype).max, out=values)
+    np.copyto(out, values, casting="unsafe", where=where)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,8 @@ from .._arrays import Array, NumpyArray
 from ..errors import ArgumentError
 from ..ops.gaussian_poisson import MAX_SIGMA
 from ..ops.pyramid import MAX_SMOOTH_SIGMA, downsample, halve_mask, meet_known, upsample
-from ._frame import COPY_INFO, Frame, Job, Region, as_float, check_finite
+from ._frame import Frame, Job, Region, as_float, check_finite, direct_info, timed
+from ._memory import Memory
 from ._solve import solve_gaussian_poisson, solve_poisson
 
 _COARSEST = 64  # pixels of the short side at most
@@ -58,11 +58,19 @@ def gaussian_poisson(
             False: the whole image, as in the paper; the background changes too.
         reference: as GP-GAN's code: taps whose sum is below one, and values clipped to the range
             after each level. Needs preserve_background=False.
-        tolerance: the largest error allowed in the finest level's solve, in 8-bit levels (1/255 of
-            the value range). None: 0.25 for uint8, 0.004 for uint16, 0.025 for float16 and
-            float32, 1e-6 for float64. Coarser levels are solved to 0.25 or better.
+        tolerance: the largest error allowed in the finest level's solve, given its base colours, in
+            8-bit levels (1/255 of the value range). None: 0.25 for uint8, 0.004 for uint16, 0.025
+            for float16 and float32, 1e-6 for float64. Coarser levels are solved to it too, but not
+            below 0.004, and not above 0.25.
         return_info: also return a SolveInfo, of each item of a batch: that of the finest level,
-            with the milliseconds of all of them.
+            with the milliseconds and peak_bytes of the whole call; method 'copy' where nothing is
+            inside.
+
+    The levels below the finest and the colours that they hand on are float32, for float64 images
+    too: those colours are an input of the finest solve. So a float64 result is within tolerance of
+    the exact solution for its own base (about 4e-9 of white by default), while the base is that of
+    the definition within 0.004 levels (1.6e-5 of white) for each coarser level. With a base given
+    and nothing to halve, up to 64 pixels, it is exact throughout.
 
     Returns:
         The blend, in dst's kind, layout, shape and dtype, or (blend, info).
@@ -100,8 +108,7 @@ def gaussian_poisson(
     infos = []
     for i, job in enumerate(frame.jobs()):
         start = time.perf_counter()
-        info = _blend(job, options, None if bases is None else bases[i])
-        infos.append(dataclasses.replace(info, milliseconds=(time.perf_counter() - start) * 1e3))
+        infos.append(timed(_blend(job, options, None if bases is None else bases[i]), start, job))
     return frame.result_and_info(infos, return_info)
 
 
@@ -134,13 +141,13 @@ class _Level:
     known: NumpyArray
     weight: float | NumpyArray
 
-    def coarser(self, smooth_sigma: float) -> _Level:
+    def coarser(self, smooth_sigma: float, memory: Memory) -> _Level:
         return _Level(
-            src=downsample(self.src, smooth_sigma),
-            dst=downsample(self.dst, smooth_sigma),
-            mask=halve_mask(self.mask),
-            known=halve_mask(self.known),
-            weight=self.weight if isinstance(self.weight, float) else downsample(self.weight, 0.0),
+            src=memory.hold(downsample(self.src, smooth_sigma)),
+            dst=memory.hold(downsample(self.dst, smooth_sigma)),
+            mask=memory.hold(halve_mask(self.mask)),
+            known=memory.hold(halve_mask(self.known)),
+            weight=self.weight if isinstance(self.weight, float) else memory.hold(downsample(self.weight, 0.0)),
         )
 
     def weight_of(self, region: Region) -> float | NumpyArray:
@@ -170,7 +177,8 @@ def _even(region: Region) -> Region:
 def _blend(job: Job, options: _Options, base: NumpyArray | None) -> _checks.SolveInfo:
     if job.bbox.empty and options.preserve_background:
         job.start()
-        return COPY_INFO
+        return direct_info("copy")
+    memory = job.memory
     regions = _regions(job, not options.preserve_background)
     count = len(regions) - 1
     last = regions[-1]
@@ -184,13 +192,13 @@ def _blend(job: Job, options: _Options, base: NumpyArray | None) -> _checks.Solv
         src=job.src_of(frame),
         dst=frame.of(job.dst),
         mask=mask,
-        known=mask == 0,
+        known=memory.hold(mask == 0),
         weight=options.weight if isinstance(options.weight, float) else frame.of(options.weight),
     )
     anything_known = bool(level.known.any())
     levels = [level]
     for _ in range(count):
-        levels.append(levels[-1].coarser(options.smooth_sigma))
+        levels.append(levels[-1].coarser(options.smooth_sigma, memory))
 
     unit = _arrays.VALUE_RANGE[job.dst.dtype.name]
     coarse_tolerance = min(_COARSE_TOLERANCE, max(options.tolerance, _FINEST_COARSE_TOLERANCE)) * unit
@@ -198,20 +206,20 @@ def _blend(job: Job, options: _Options, base: NumpyArray | None) -> _checks.Solv
         check_finite(frame.of(base), "base", (frame.y0, frame.x0))
         colours = frame.of(base)
         for _ in range(count):
-            colours = downsample(colours, options.smooth_sigma)
+            colours = memory.hold(downsample(colours, options.smooth_sigma))
     else:
-        colours = _first_base(levels[-1], options.base, anything_known, coarse_tolerance, coarse=count > 0)
+        colours = _first_base(levels[-1], options.base, anything_known, coarse_tolerance, memory, coarse=count > 0)
 
     # colours covers regions[k]; the coarsest covers the whole of its level.
     for k in range(count, -1, -1):
-        level, region = levels[k], regions[k]
+        level, region = levels.pop(), regions[k]
         origin = frame.y0 >> k, frame.x0 >> k
         src, dst, inside = (region.of(a, origin) for a in (level.src, level.dst, level.mask))
         local = Region(region.y0 - origin[0], region.y1 - origin[0], region.x0 - origin[1], region.x1 - origin[1])
         if k == 0:
             result = region.of(job.start())
         else:
-            result = np.empty(dst.shape, np.float32)
+            result = memory.hold(np.empty(dst.shape, np.float32))
         info = solve_gaussian_poisson(
             src,
             dst,
@@ -224,41 +232,58 @@ def _blend(job: Job, options: _Options, base: NumpyArray | None) -> _checks.Solv
             preserve_background=options.preserve_background,
             tolerance=options.tolerance if k == 0 else coarse_tolerance,
             certify=k == 0 and options.certify,
+            memory=memory,
         )
         if options.reference and result.dtype.kind == "f":
             np.clip(result, 0, unit, out=result)
         if k > 0:
             finer = regions[k - 1]
             under = Region(finer.y0 // 2, (finer.y1 + 1) // 2, finer.x0 // 2, (finer.x1 + 1) // 2)
-            colours = upsample(under.of(result, (region.y0, region.x0)), finer.shape)
+            colours = memory.hold(upsample(under.of(result, (region.y0, region.x0)), finer.shape))
             if options.preserve_background and anything_known:
-                below, corner = levels[k - 1], (frame.y0 >> (k - 1), frame.x0 >> (k - 1))
+                below, corner = levels[-1], (frame.y0 >> (k - 1), frame.x0 >> (k - 1))
                 meet_known(colours, finer.of(below.dst, corner), finer.of(below.known, corner))
     return info
 
 
-def _first_base(level: _Level, kind: str | None, anything_known: bool, tolerance: float, *, coarse: bool) -> NumpyArray:
+def _first_base(
+    level: _Level, kind: str | None, anything_known: bool, tolerance: float, memory: Memory, *, coarse: bool
+) -> NumpyArray:
     """Base colours of the coarsest level, float32 (or src as it is)."""
     if kind == "copy-paste":
-        m = as_float(level.mask)[..., None]
-        return m * level.src.astype(np.float32) + (1 - m) * level.dst.astype(np.float32)
+        m = memory.hold(as_float(level.mask))[..., None]
+        base = memory.hold(level.src.astype(np.float32))
+        base *= m
+        rest = memory.hold(level.dst.astype(np.float32))
+        rest *= memory.hold(1 - m)
+        base += rest
+        return base
     if not anything_known:
         return level.src
-    src, dst = level.src.astype(np.float32), level.dst.astype(np.float32)
-    membrane = dst.copy()
-    # A coarse pixel that is known in part has the contour inside: it is held near dst, the more
-    # the larger the known share. Otherwise known pixels in strips and spots finer than a coarse
-    # pixel would be lost there.
-    known = np.clip(as_float(level.known), 0, 0.999) if coarse else np.zeros(level.mask.shape, np.float32)
-    hold = np.where(known > 0, 2 + 4 * known / (1 - known), 0).astype(np.float32)
+    src, dst = (memory.hold(x.astype(np.float32)) for x in (level.src, level.dst))
+    membrane = memory.hold(dst.copy())
     solve_poisson(
         src,
         dst,
         level.mask,
         membrane,
         gradients="source",
-        color_weight=hold if hold.any() else 0.0,
+        color_weight=_hold(level.known, memory) if coarse else 0.0,
         base=dst,
         tolerance=tolerance,
+        memory=memory,
     )
     return membrane
+
+
+def _hold(known: NumpyArray, memory: Memory) -> float | NumpyArray:
+    """Weights [h, w] that hold the membrane of a coarse level near dst, from the known share of each pixel.
+
+    A coarse pixel that is known in part has the contour inside: it is held the more, the larger the
+    known share. Otherwise known pixels in strips and spots finer than a coarse pixel would be lost
+    there. The weight is 2 + 4 known / (1 - known), and 0 where nothing is known.
+    """
+    share = memory.hold(np.clip(as_float(known), 0, 0.999))
+    weight = memory.hold(np.where(share > 0, 2 + 4 * share / (1 - share), 0).astype(np.float32))
+    memory.touch(4 * share.nbytes)
+    return weight if weight.any() else 0.0

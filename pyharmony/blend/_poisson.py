@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from .. import _checks
 from .._arrays import Array
 from ..errors import MaskError
-from ._frame import COPY_INFO, Frame, Job
+from ._frame import Frame, Job, direct_info, timed
 from ._solve import solve_poisson
 
 
@@ -37,7 +38,8 @@ def poisson(
             floats over dst.
         tolerance: the largest error allowed in 8-bit levels (1/255 of the value range). None: 0.25
             for uint8, 0.004 for uint16, 0.025 for float16 and float32, 1e-6 for float64.
-        return_info: also return a SolveInfo, of each item of a batch.
+        return_info: also return a SolveInfo, of each item of a batch; its method is 'copy' where
+            nothing is inside. The certified bound costs one and a half to two solves more.
 
     Returns:
         The blend, in dst's kind, layout, shape and dtype, or (blend, info).
@@ -50,14 +52,17 @@ def poisson(
     limit = _checks.tolerance(tolerance, frame.dtype)
     weight = _checks.color_weight(color_weight, *frame.shape)
     frame.keep_apart(out, color_weight, "color_weight")
-    infos = [_blend(job, gradients, weight, limit, bool(return_info)) for job in frame.jobs()]
+    infos = []
+    for job in frame.jobs():
+        start = time.perf_counter()
+        infos.append(timed(_blend(job, gradients, weight, limit, bool(return_info)), start, job))
     return frame.result_and_info(infos, return_info)
 
 
 def _blend(job: Job, gradients: str, weight: Any, tolerance: float, certify: bool) -> _checks.SolveInfo:
     if job.bbox.empty:
         job.start()
-        return COPY_INFO
+        return direct_info("copy")
     region = job.bbox.expand(1, job.shape)
     mask = job.mask_of(region)
     if isinstance(weight, float) and weight == 0 and job.bbox.shape == job.shape and mask.min() > 0:
@@ -75,4 +80,5 @@ def _blend(job: Job, gradients: str, weight: Any, tolerance: float, certify: boo
         color_weight=weight if isinstance(weight, float) else region.of(weight),
         tolerance=tolerance,
         certify=certify,
+        memory=job.memory,
     )

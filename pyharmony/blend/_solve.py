@@ -2,7 +2,7 @@
 
 src, dst, base and out may each have a dtype of their own, in one unit: a source that goes on
 beyond its border is float32 over a uint8 destination. Tolerances are in 8-bit levels of dst's
-dtype.
+dtype. The scratch of a solve is counted in memory.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from .._checks import SolveInfo
 from ..ops.gaussian_poisson import Equation, solve
 from ..ops.poisson import _hierarchy, _solve_one
 from ..reference.gaussian_poisson import gaussian_taps
+from ._memory import Memory
 
 
 def solve_poisson(
@@ -27,10 +28,13 @@ def solve_poisson(
     tolerance: float,
     base: NumpyArray | None = None,
     certify: bool = False,
+    memory: Memory,
 ) -> SolveInfo:
     """`pyharmony.ops.poisson` into out [H, W, C], which holds dst."""
-    weight = color_weight if isinstance(color_weight, float) else np.ascontiguousarray(color_weight, np.float32)
-    return _solve_one(_hierarchy(mask, weight), mask, src, dst, base, out, gradients, tolerance, certify)
+    weight = _contiguous(color_weight, memory)
+    info = _solve_one(_hierarchy(mask, weight), mask, src, dst, base, out, gradients, tolerance, certify)
+    memory.touch(info.peak_bytes)
+    return info
 
 
 def solve_gaussian_poisson(
@@ -46,19 +50,29 @@ def solve_gaussian_poisson(
     preserve_background: bool,
     tolerance: float,
     certify: bool,
+    memory: Memory,
 ) -> SolveInfo:
     """`pyharmony.ops.gaussian_poisson` into out [H, W, C]."""
     w0, w1 = gaussian_taps(sigma, normalize=not reference)
-    number = isinstance(color_weight, float)
+    weight = _contiguous(color_weight, memory)
     equation = Equation(
         src=src,
         dst=dst,
         mask=mask,
         base=base,
-        weight=color_weight if isinstance(color_weight, float) else float(color_weight.min()),
-        weight_map=None if number else np.ascontiguousarray(color_weight, np.float32),
+        weight=weight if isinstance(weight, float) else float(weight.min()),
+        weight_map=None if isinstance(weight, float) else weight,
         w0=w0,
         w1=w1,
         pinned=preserve_background,
     )
-    return solve(equation, out, method="auto", tolerance=tolerance, certify=certify)
+    info = solve(equation, out, method="auto", tolerance=tolerance, certify=certify)
+    memory.touch(info.peak_bytes)
+    return info
+
+
+def _contiguous(color_weight: float | NumpyArray, memory: Memory) -> float | NumpyArray:
+    if isinstance(color_weight, float):
+        return color_weight
+    crop = np.ascontiguousarray(color_weight, np.float32)
+    return crop if np.may_share_memory(crop, color_weight) else memory.hold(crop)

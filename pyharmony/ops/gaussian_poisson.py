@@ -130,19 +130,19 @@ def _round_into(x: NumpyArray, out: NumpyArray) -> None:
     out[...] = x
 
 
-def _bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float) -> float:
-    """A proven bound of |x - x*| for x in float32 or float64, on the rectangle with one weight.
+def _bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float) -> tuple[float, int]:
+    """A proven bound of |x - x*| for x in float32 or float64, on the rectangle with one weight; scratch bytes.
 
     |r| / excess where that is enough. Else an exact solve gives x + e, whose residual r2 is
     far smaller, and |x - x*| <= |e| + |A^-1 r2|.
     """
     excess = eq.row_excess()
     if excess > 0 and residual / excess <= tolerance:
-        return residual / excess
+        return residual / excess, 0
     r = np.empty(x.shape, np.float64)
     eq.residual(x, out=r)
     e = np.empty(x.shape, np.float64)
-    native.gaussian_poisson_dct(
+    stats = native.gaussian_poisson_dct(
         *eq.views(),
         _arrays.view(e, "out", writable=True),
         weight=eq.weight,
@@ -151,7 +151,7 @@ def _bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float) -> fl
         double_precision=True,
         rhs=_arrays.view(r, "rhs"),
     )
-    size = float(np.abs(e).max())
+    size = max(float(e.max()), -float(e.min()))
     e += x
     drift = 0.0
     if eq.weight == 0:
@@ -162,7 +162,8 @@ def _bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float) -> fl
     if excess > 0:
         rest_bound = min(rest_bound, rest / excess)
     refined = size + rest_bound + drift
-    return min(refined, residual / excess) if excess > 0 else refined
+    bound = min(refined, residual / excess) if excess > 0 else refined
+    return bound, r.nbytes + e.nbytes + stats["peak_bytes"]
 
 
 def _chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> _Outcome:
@@ -184,12 +185,12 @@ def _refined_chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> _Outc
     """Float64 state and residual, float32 corrections: for tolerances below what float32 holds."""
     x = eq.base.astype(np.float64)
     if eq.pinned:
-        known = eq.mask == 0
-        x[known] = eq.dst[known]
+        np.copyto(x, eq.dst, where=(eq.mask == 0)[..., None])
     r = np.empty(x.shape, np.float32)
     e = np.empty(x.shape, np.float32)
     excess = eq.row_excess()
-    steps, peak = 0, x.nbytes + r.nbytes + e.nbytes
+    own = x.nbytes + r.nbytes + e.nbytes
+    steps, peak = 0, own
     for _ in range(_MAX_REFINEMENTS):
         residual = eq.residual(x, out=r)
         bound = residual / excess if excess > 0 else math.inf
@@ -205,6 +206,7 @@ def _refined_chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> _Outc
             **eq.operator(),
         )
         steps += stats["steps"]
+        peak = max(peak, own + stats["peak_bytes"])
         x += e
     else:
         residual = eq.residual(x)
@@ -228,12 +230,15 @@ def _dct(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> _Out
         double_precision=double,
     )
     residual = bound = math.nan
+    peak = stats["peak_bytes"]
     if certify:
         residual = eq.residual(x)
-        bound = _bound(eq, x, residual, tolerance)
+        bound, scratch = _bound(eq, x, residual, tolerance)
+        peak = max(peak, scratch)
     if x is not out:
         _round_into(x, out)
-    return _Outcome("dct", 1, residual, bound, stats["peak_bytes"])
+        peak += x.nbytes
+    return _Outcome("dct", 1, residual, bound, peak)
 
 
 def _multigrid(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> _Outcome:
@@ -263,9 +268,11 @@ def _multigrid(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -
         goal *= 0.5 * tolerance / bound
     if certify or not stats["converged"]:
         residual = eq.residual(x)
-        bound = _bound(eq, x, residual, tolerance)
+        bound, scratch = _bound(eq, x, residual, tolerance)
+        peak = max(peak, scratch)
     if x is not out:
         _round_into(x, out)
+        peak += x.nbytes
     return _Outcome("multigrid", cycles, residual, bound, peak)
 
 

@@ -1,0 +1,12 @@
+#include "ops/distance/distance.h"
+
+#include "bindings/bindings.h"
+
+namespace pyharmony {
+
+void bind_distance(py::module_& m) {
+  m.def("distance", &distance, py::arg("mask"), py::arg("out"),
+        py::call_guard<py::gil_scoped_release>());
+}
+
+}  // namespace pyharmony

@@ -1,0 +1,34 @@
+"""Exact Euclidean distance to what is outside a mask. Not public: `pyharmony.blend.alpha` feathers with it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import _arrays, _checks
+from .._arrays import Array, NumpyArray
+from .._native import native
+
+
+def distance(mask: Array) -> Array:
+    """The distance of each pixel inside to the nearest pixel outside.
+
+    Args:
+        mask: [H, W]; inside is what is above zero. bool, uint8 or uint16 scaled by their range, or
+            floats in [0, 1].
+
+    Returns:
+        [H, W] float32, in pixels from centre to centre; 0 outside, infinite where nothing is outside.
+
+    Raises:
+        ShapeError, DTypeError, MaskError: mask is no mask.
+    """
+    plane = _arrays.to_numpy(mask, "mask")
+    plane = _checks.mask(plane, "mask", *_checks.mask_size(plane, "mask"))
+    return _arrays.like_kind(distance_inside(plane), mask)
+
+
+def distance_inside(mask: NumpyArray) -> NumpyArray:
+    """`distance` of a mask that was checked already."""
+    out = np.empty(mask.shape, np.float32)
+    native.distance(_arrays.view(mask, "mask"), _arrays.view(out, "out", writable=True))
+    return out

@@ -1,0 +1,19 @@
+"""Euclidean distance to what is outside a mask, in float64 NumPy: the least over all pixels outside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+def distance(mask: Any) -> npt.NDArray[np.float64]:
+    """mask [H, W] -> [H, W]: pixels to the nearest pixel with mask zero; 0 there, infinite where there is none."""
+    inside = np.asarray(mask) > 0
+    result = np.where(inside, np.inf, 0.0)
+    outside = np.argwhere(~inside)
+    if len(outside):
+        for y, x in np.argwhere(inside):
+            result[y, x] = np.sqrt(((outside - (y, x)) ** 2).sum(axis=1).min())
+    return result
