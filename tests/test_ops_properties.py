@@ -195,31 +195,31 @@ def check(
     ):
         unknown = (mask > 0) | (not pinned)
         assert np.array_equal(x[~unknown], dst[~unknown])
-        if stopped_by_bound:
-            assert info.max_error <= problem.levels * (1 + 1e-9), info
+        # Where the solve stops on an estimate, the bound that is proven afterwards may be a little above it.
+        assert info.max_error <= problem.levels * (1 + 1e-9 if stopped_by_bound else 1.25), info
         if not unknown.any():
             continue
         height, width = mask.shape
         weight = np.broadcast_to(np.asarray(problem.weight, np.float64), (height, width))
         fixed = weight.min() == weight.max() and not pinned
-        rounding = {"uint8": 0.5, "uint16": 0.5, "float16": 2.0**-11, "float32": 2.0**-23, "float64": 1e-12}[dtype]
+        # Integers and float16 are rounded from float32.
+        step = {"uint8": 2.0**-23, "uint16": 2.0**-23, "float16": 2.0**-11, "float32": 2.0**-23, "float64": 1e-12}[
+            dtype
+        ]
+        half = 0.5 if dtype.startswith("u") else 0.0
         if fixed or height * width <= SMALL:
             truth = solution(src, dst, mask, ground, problem.weight, w0, w1, pinned, gradients)
-            if not dtype.startswith("u"):
-                rounding *= max(1.0, float(np.abs(truth).max()))
+            rounding = half + step * max(1.0, float(np.abs(truth).max()))
             held = np.clip(truth, 0, VALUE_RANGE[dtype]) if dtype.startswith("u") else truth
             error = float(np.abs(held - x)[unknown].max())
-            assert error <= problem.levels * level + rounding * (1 + 1e-6), (error / level, info)
-            assert error <= info.max_error * level * (1 + 1e-9) + rounding * (1 + 1e-6), (error / level, info)
+            assert error <= problem.levels * level + rounding, (error / level, info)
+            assert error <= info.max_error * level * (1 + 1e-9) + rounding, (error / level, info)
         elif dtype in ("float32", "float64"):
             b = definition.divergence(*definition.edge_field(src, dst, mask, gradients)) + weight[..., None] * ground
             r = (b - definition.apply_operator(x, weight, w0, w1))[unknown]
             # A row of A sums to at most 16 + 2 weight in absolute value; x is off by its rounding.
-            rounding *= max(1.0, float(np.abs(x).max())) * (16 + 2 * weight.max())
+            rounding = step * max(1.0, float(np.abs(x).max())) * (16 + 2 * weight.max())
             assert np.abs(r).max() <= info.residual * level * (1 + 1e-6) + 2 * rounding, info
-            excess = weight[unknown].min() * (w0 * w0 + 4 * w0 * w1 - 4 * w1 * w1)
-            if stopped_by_bound and excess > 0.02 and dtype == "float64":
-                assert np.abs(r).max() / excess < 1000 * problem.levels * level
 
 
 def solution(
