@@ -209,6 +209,22 @@ def test_dtypes_channels_and_strides(dtype, channels):
         assert np.array_equal(ops.gaussian_poisson(*wide[:2], wide_mask, wide[2], **args), out)
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32", "float64"])
+def test_base_in_another_dtype(method, dtype):
+    a, b, base, mask = scene(33, 42, "photograph")
+    a, b = (to_dtype(v, dtype) for v in (a, b))
+    unit = {"uint8": 255, "uint16": 65535}.get(dtype, 1)
+    for base_dtype in (dtype, "float32", "float64"):
+        ground = to_dtype(base, dtype) if base_dtype == dtype else (base * unit).astype(base_dtype)
+        truth = exact(a, b, mask, ground)
+        if dtype in ("uint8", "uint16"):
+            truth = np.clip(truth, 0, unit)
+        out = ops.gaussian_poisson(a, b, mask, ground, method=method, tolerance=0.01)
+        assert out.dtype == b.dtype
+        assert np.abs(out - truth).max() <= unrounded_error(0.01, dtype)
+
+
 def test_batches_and_grey():
     a, b, base, mask = scene(24, 31, "photograph")
     masks = np.stack([mask, mask[::-1]])
