@@ -28,7 +28,10 @@ def bench_distance(benchmark: Any, ledger: Ledger) -> None:
         others["cv2"] = lambda: cv2.distanceTransform(plane, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     timings = interleave(benchmark, lambda: distance(mask), others, rounds=3)
     ledger.add(GROUP, "blob of 40 %", "pyharmony.ops.distance", timings["ours"], version=pyharmony.__version__)
-    names = {"scipy": ("scipy distance_transform_edt", peers.SCIPY), "cv2": ("cv2.distanceTransform", peers.OPENCV.version)}
+    names = {
+        "scipy": ("scipy distance_transform_edt", peers.SCIPY),
+        "cv2": ("cv2.distanceTransform, MASK_PRECISE", peers.OPENCV.version),
+    }
     for key in others:
         name, version = names[key]
         far = exact.distance(timings[key].result, timings["ours"].result)

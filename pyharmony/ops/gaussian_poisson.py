@@ -14,7 +14,7 @@ from .. import _arrays, _checks
 from .._arrays import Array, NumpyArray
 from .._checks import SolveInfo
 from .._native import native
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError
 from ..reference.gaussian_poisson import gaussian_taps
 
 METHODS = ("auto", "chebyshev", "dct", "multigrid")

@@ -68,8 +68,8 @@ class Envelope {
 
   void add(std::int64_t centre, std::int64_t height, std::int64_t begin, std::int64_t end) {
     Part next{centre, height, begin};
-    while (count_ > 0 && parts_[count_ - 1].at(parts_[count_ - 1].from) >
-                             next.at(parts_[count_ - 1].from)) {
+    while (count_ > 0 &&
+           parts_[count_ - 1].at(parts_[count_ - 1].from) > next.at(parts_[count_ - 1].from)) {
       --count_;
     }
     if (count_ > 0) {
