@@ -1,8 +1,26 @@
-"""Exact, fast image blending and harmonisation."""
+"""Exact, fast image blending and harmonisation.
+
+The subpackages `blend`, `ops`, `reference` and `errors` are loaded when they are first used.
+"""
 
 from __future__ import annotations
+
+import importlib
+from typing import Any
 
 from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
 from ._version import __version__
 
+_SUBPACKAGES = ("blend", "errors", "ops", "reference")
+
 __all__ = ["__version__", "get_num_threads", "has_cuda", "set_num_threads", "simd_level"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_SUBPACKAGES})

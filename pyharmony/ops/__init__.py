@@ -1,6 +1,9 @@
 """The operations on arrays [H, W, C], numpy or torch."""
 
+from __future__ import annotations
+
+from .._checks import SolveInfo
 from .gaussian_poisson import gaussian_poisson
 from .poisson import PoissonSolver, poisson
 
-__all__ = ["PoissonSolver", "gaussian_poisson", "poisson"]
+__all__ = ["PoissonSolver", "SolveInfo", "gaussian_poisson", "poisson"]

@@ -89,17 +89,17 @@ class Equation:
     def row_excess(self) -> float:
         """A lower bound of a_ii - sum_j |a_ij| over the rows, so that |x - x*| <= |b - A x| / excess.
 
-        Row i of A sums to s c_i, s = (w0 + 2 w1)^2. Where no 4-neighbour entry is positive (the
-        largest possible is c w1 (w0 + 2 w1) - 1, in an image one pixel wide) only the corners
-        c w1^2 count twice, which leaves c_i (s - 8 w1^2). Pinned pixels only add to it.
+        Row i of A sums to s c_i, s = (w0 + 2 w1)^2, and its positive entries count twice: the four
+        corners, c_i w1^2 each at most, and the four edges where c_i w0 w1 > 1. Mirroring at a border
+        moves corners onto edges, pinned pixels drop out: both only add. Concave in c.
         """
-        w0, w1 = self.w0, self.w1
+
+        def excess(c: float) -> float:
+            w0, w1 = self.w0, self.w1
+            return ((w0 + 2 * w1) ** 2 - 8 * w1 * w1) * c - 8 * max(0.0, c * w0 * w1 - 1)
+
         high = self.weight if self.weight_map is None else float(self.weight_map.max())
-        if high * w1 * (w0 + 2 * w1) <= 1:
-            return self.weight * (w0 * w0 + 4 * w0 * w1 - 4 * w1 * w1)
-        if self.weight_map is not None:
-            return 0.0
-        return min(_dominance(self.weight, w0, w1, y, x) for y in _PROFILES for x in _PROFILES)
+        return max(0.0, min(excess(self.weight), excess(high)))
 
     def least_eigenvalue(self) -> float:
         """Of L + weight G on the rectangle; with weight 0, of L on images of mean zero."""
@@ -111,23 +111,6 @@ class Equation:
         if self.weight == 0:
             eigenvalues[0, 0] = np.inf
         return float(eigenvalues.min()) if eigenvalues.size > 1 or self.weight else 1.0
-
-
-#: Links of a pixel to the one before and after along an axis: inside, at an end, alone.
-_PROFILES = ((True, True), (False, True), (False, False))
-
-
-def _dominance(weight: float, w0: float, w1: float, ends_y: tuple[bool, bool], ends_x: tuple[bool, bool]) -> float:
-    """Diagonal minus the sum of absolute off-diagonal entries in the row of one pixel."""
-
-    def taps(ends: tuple[bool, bool]) -> NumpyArray:
-        return np.array([w1 * ends[0], w0 + w1 * (2 - sum(ends)), w1 * ends[1]])
-
-    row = weight * np.outer(taps(ends_y), taps(ends_x))
-    row[0::2, 1] -= ends_y
-    row[1, 0::2] -= ends_x
-    row[1, 1] += sum(ends_y) + sum(ends_x)
-    return float(2 * row[1, 1] - np.abs(row).sum())
 
 
 @dataclass
@@ -156,18 +139,24 @@ def _bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float) -> tu
     excess = eq.row_excess()
     if excess > 0 and residual / excess <= tolerance:
         return residual / excess, 0
-    r = np.empty(x.shape, np.float64)
-    eq.residual(x, out=r)
     e = np.empty(x.shape, np.float64)
+    eq.residual(x, out=e)
+    # In place: the rows of rhs are in the work array before the first one of the result is written.
     stats = native.gaussian_poisson_dct(
-        *eq.views(), _arrays.view(e, "out", writable=True), weight=eq.weight, w0=eq.w0, w1=eq.w1,
-        double_precision=True, rhs=_arrays.view(r, "rhs"),
-    )  # fmt: skip
+        *eq.views(),
+        _arrays.view(e, "out", writable=True),
+        weight=eq.weight,
+        w0=eq.w0,
+        w1=eq.w1,
+        double_precision=True,
+        rhs=_arrays.view(e, "rhs"),
+    )
     size = max(float(e.max()), -float(e.min()))
     e += x
     drift = 0.0
     if eq.weight == 0:
         drift = float(np.abs(e.mean((0, 1)) - eq.base.mean((0, 1), dtype=np.float64)).max())
+    r = np.empty(x.shape, np.float64)
     rest = eq.residual(e, out=r)
     norm = float(np.sqrt(np.einsum("ijc,ijc->c", r, r).max()))
     rest_bound = norm / eq.least_eigenvalue()
@@ -175,15 +164,19 @@ def _bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float) -> tu
         rest_bound = min(rest_bound, rest / excess)
     refined = size + rest_bound + drift
     bound = min(refined, residual / excess) if excess > 0 else refined
-    return bound, r.nbytes + e.nbytes + stats["peak_bytes"]
+    return bound, e.nbytes + max(r.nbytes, stats["peak_bytes"])
 
 
 def _chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> _Outcome:
     if out.dtype != np.float64:
         stats = native.gaussian_poisson_chebyshev(
-            *eq.views(), _arrays.view(out, "out", writable=True), tolerance=tolerance, max_steps=_MAX_STEPS,
-            rhs=None, **eq.operator(),
-        )  # fmt: skip
+            *eq.views(),
+            _arrays.view(out, "out", writable=True),
+            tolerance=tolerance,
+            max_steps=_MAX_STEPS,
+            rhs=None,
+            **eq.operator(),
+        )
         if stats["converged"]:
             return _Outcome("chebyshev", stats["steps"], stats["residual"], stats["max_error"], stats["peak_bytes"])
     return _refined_chebyshev(eq, out, tolerance)
@@ -206,9 +199,13 @@ def _refined_chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> _Outc
             break
         goal = max(tolerance / 2, 1e-4 * bound if math.isfinite(bound) else 1e-4 * residual)
         stats = native.gaussian_poisson_chebyshev(
-            *eq.views(), _arrays.view(e, "out", writable=True), tolerance=goal, max_steps=_MAX_STEPS,
-            rhs=_arrays.view(r, "rhs"), **eq.operator(),
-        )  # fmt: skip
+            *eq.views(),
+            _arrays.view(e, "out", writable=True),
+            tolerance=goal,
+            max_steps=_MAX_STEPS,
+            rhs=_arrays.view(r, "rhs"),
+            **eq.operator(),
+        )
         steps += stats["steps"]
         peak = max(peak, own + stats["peak_bytes"])
         x += e
@@ -226,9 +223,13 @@ def _dct(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> _Out
     if certify and out.dtype not in (np.float32, np.float64) or double and out.dtype == np.float32:
         x = np.empty(out.shape, np.float64 if double else np.float32)
     stats = native.gaussian_poisson_dct(
-        *eq.views(), _arrays.view(x, "out", writable=True), weight=eq.weight, w0=eq.w0, w1=eq.w1,
+        *eq.views(),
+        _arrays.view(x, "out", writable=True),
+        weight=eq.weight,
+        w0=eq.w0,
+        w1=eq.w1,
         double_precision=double,
-    )  # fmt: skip
+    )
     residual = bound = math.nan
     peak = stats["peak_bytes"]
     if certify:
@@ -249,9 +250,14 @@ def _multigrid(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -
     residual = bound = math.nan
     for _ in range(3):
         stats = native.gaussian_poisson_multigrid(
-            *eq.views(), _arrays.view(x, "out", writable=True), weight=eq.weight, w0=eq.w0, w1=eq.w1,
-            tolerance=goal, max_cycles=_MAX_CYCLES,
-        )  # fmt: skip
+            *eq.views(),
+            _arrays.view(x, "out", writable=True),
+            weight=eq.weight,
+            w0=eq.w0,
+            w1=eq.w1,
+            tolerance=goal,
+            max_cycles=_MAX_CYCLES,
+        )
         cycles += stats["cycles"]
         peak = max(peak, stats["peak_bytes"])
         if not hold:
@@ -274,16 +280,23 @@ def _multigrid(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -
 def _galerkin(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> _Outcome:
     """Galerkin multigrid with conjugate gradients: any mask, any map of weights."""
     hierarchy = native.PoissonHierarchy(
-        _arrays.view(eq.mask, "mask") if eq.pinned else None, eq.mask.shape,
-        weight=0.0 if eq.weight_map is not None else eq.weight, weight_map=eq.operator()["weight_map"],
-        w0=eq.w0, w1=eq.w1,
-    )  # fmt: skip
+        _arrays.view(eq.mask, "mask") if eq.pinned else None,
+        eq.mask.shape,
+        weight=0.0 if eq.weight_map is not None else eq.weight,
+        weight_map=eq.operator()["weight_map"],
+        w0=eq.w0,
+        w1=eq.w1,
+    )
     if eq.pinned:
         out[...] = eq.dst
     stats = hierarchy.solve(
-        *eq.views(), _arrays.view(out, "out", writable=True), gradients="source", tolerance=tolerance,
-        max_iterations=_MAX_CYCLES, certify=certify,
-    )  # fmt: skip
+        *eq.views(),
+        _arrays.view(out, "out", writable=True),
+        gradients="source",
+        tolerance=tolerance,
+        max_iterations=_MAX_CYCLES,
+        certify=certify,
+    )
     return _Outcome("multigrid", stats["iterations"], stats["residual"], stats["max_error"], stats["peak_bytes"])
 
 
@@ -452,11 +465,16 @@ def gaussian_poisson(
     for i, m in enumerate(per_item):
         s, d, g, out = (a[i] if batch else a for a in (source, target, ground, result))
         eq = Equation(
-            src=s, dst=d, mask=m, base=g,
+            src=s,
+            dst=d,
+            mask=m,
+            base=g,
             weight=weight if isinstance(weight, float) else float(weight.min()),
             weight_map=None if isinstance(weight, float) else weight,
-            w0=w0, w1=w1, pinned=bool(preserve_background),
-        )  # fmt: skip
+            w0=w0,
+            w1=w1,
+            pinned=bool(preserve_background),
+        )
         used = m if eq.pinned else None
         for a, name in ((s, "src"), (d, "dst"), (g, "base")):
             _checks.finite(a, name, used)

@@ -46,7 +46,8 @@ inline void repeat_mask(const T* __restrict row, std::int64_t stride, std::int64
     if (stride == 1) {
       for (std::int64_t x = 0; x < n; ++x) values[x] = to_real<Real>(row[x0 + x]) / range;
     } else {
-      for (std::int64_t x = 0; x < n; ++x) values[x] = to_real<Real>(row[(x0 + x) * stride]) / range;
+      for (std::int64_t x = 0; x < n; ++x)
+        values[x] = to_real<Real>(row[(x0 + x) * stride]) / range;
     }
     for (std::int64_t x = 0; x < n; ++x) {
       for (std::int64_t k = 0; k < c; ++k) out[(x0 + x) * c + k] = values[x];
@@ -67,7 +68,8 @@ inline void load_mask_row(const ImageView& mask, std::int64_t y, std::int64_t ch
       case 1: return detail::repeat_mask<1>(row, mask.col_stride, mask.width, 1, range, out);
       case 3: return detail::repeat_mask<3>(row, mask.col_stride, mask.width, 3, range, out);
       case 4: return detail::repeat_mask<4>(row, mask.col_stride, mask.width, 4, range, out);
-      default: return detail::repeat_mask<0>(row, mask.col_stride, mask.width, channels, range, out);
+      default:
+        return detail::repeat_mask<0>(row, mask.col_stride, mask.width, channels, range, out);
     }
   });
 }
