@@ -30,7 +30,7 @@ def bench_distance(benchmark: Any, ledger: Ledger) -> None:
     ledger.add(GROUP, "blob of 40 %", "pyharmony.ops.distance", timings["ours"], version=pyharmony.__version__)
     names = {
         "scipy": ("scipy distance_transform_edt", peers.SCIPY),
-        "cv2": ("cv2.distanceTransform", peers.OPENCV.version),
+        "cv2": ("cv2.distanceTransform, MASK_PRECISE", peers.OPENCV.version),
     }
     for key in others:
         name, version = names[key]

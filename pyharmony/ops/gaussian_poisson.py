@@ -139,9 +139,9 @@ def _bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float) -> tu
     excess = eq.row_excess()
     if excess > 0 and residual / excess <= tolerance:
         return residual / excess, 0
-    r = np.empty(x.shape, np.float64)
-    eq.residual(x, out=r)
     e = np.empty(x.shape, np.float64)
+    eq.residual(x, out=e)
+    # In place: the rows of rhs are in the work array before the first one of the result is written.
     stats = native.gaussian_poisson_dct(
         *eq.views(),
         _arrays.view(e, "out", writable=True),
@@ -149,13 +149,14 @@ def _bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float) -> tu
         w0=eq.w0,
         w1=eq.w1,
         double_precision=True,
-        rhs=_arrays.view(r, "rhs"),
+        rhs=_arrays.view(e, "rhs"),
     )
     size = max(float(e.max()), -float(e.min()))
     e += x
     drift = 0.0
     if eq.weight == 0:
         drift = float(np.abs(e.mean((0, 1)) - eq.base.mean((0, 1), dtype=np.float64)).max())
+    r = np.empty(x.shape, np.float64)
     rest = eq.residual(e, out=r)
     norm = float(np.sqrt(np.einsum("ijc,ijc->c", r, r).max()))
     rest_bound = norm / eq.least_eigenvalue()
@@ -163,7 +164,7 @@ def _bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float) -> tu
         rest_bound = min(rest_bound, rest / excess)
     refined = size + rest_bound + drift
     bound = min(refined, residual / excess) if excess > 0 else refined
-    return bound, r.nbytes + e.nbytes + stats["peak_bytes"]
+    return bound, e.nbytes + max(r.nbytes, stats["peak_bytes"])
 
 
 def _chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> _Outcome:

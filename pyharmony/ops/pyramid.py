@@ -1,7 +1,8 @@
 """Resampling by two between the levels of an image pyramid.
 
 Cells keep their place: pixel j of a level covers the pixels 2j and 2j + 1 of the finer one, and n
-pixels become ceil(n / 2). See `pyharmony.reference.pyramid` for the formulae.
+pixels become ceil(n / 2). See `pyharmony.reference.pyramid` for the formulae. Not public: the
+blends halve and double with it.
 """
 
 from __future__ import annotations
