@@ -199,7 +199,10 @@ def check(
         unknown = (mask > 0) | (not pinned)
         assert np.array_equal(x[~unknown], dst[~unknown])
         height, width = mask.shape
-        if stopped_by_bound:
+        if np.isinf(info.max_error):  # nothing is proven where weights are zero and A has positive entries
+            assert w1 > 0
+            assert np.min(problem.weight) == 0 < np.max(problem.weight)
+        elif stopped_by_bound:
             assert info.max_error <= problem.levels * (1 + 1e-9), info
         else:
             # The solve stops on an estimate, and the bound that is proven afterwards may be a little above it;
