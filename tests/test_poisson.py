@@ -482,6 +482,7 @@ def test_cost_follows_the_box_of_the_mask() -> None:
     assert info.peak_bytes < 1 << 21
 
 
+@pytest.mark.large
 def test_memory_of_a_solve() -> None:
     """At most 32 bytes a pixel and channel, and a set-up of about 9 a pixel, over the box."""
     n = 1000
