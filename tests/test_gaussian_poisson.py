@@ -77,6 +77,7 @@ def test_equals_gp_gan(data_dir, name):
         assert np.abs(run("float32", method, tolerance=0.25) - expected).max() <= 0.25 / 255, method
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("kind", ["photograph", "noise", "constant"])
 @pytest.mark.parametrize("weight", WEIGHTS)
 def test_within_tolerance_for_every_weight(weight, kind):
@@ -96,6 +97,7 @@ def test_within_tolerance_for_every_weight(weight, kind):
                     assert info.max_error <= tolerance * (1 + 1e-9)
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("pinned", [False, True])
 @pytest.mark.parametrize("tolerance", [0.25, 0.005])
@@ -154,6 +156,7 @@ def test_constants_and_means_stay(shape, weight):
     assert np.abs(out.mean((0, 1)) - base.mean((0, 1))).max() <= 1e-6
 
 
+@pytest.mark.large
 def test_full_hd_is_within_tolerance():
     images = [to_dtype(v, "uint8") for v in scene(1080, 1920, "photograph")]
     images[3] = scene(1080, 1920, "photograph")[3]
@@ -291,6 +294,7 @@ def test_empty_and_full_masks():
         )
 
 
+@pytest.mark.large
 def test_working_memory():
     """Fused Chebyshev a megabyte a thread, multigrid 24 bytes a pixel and channel.
 

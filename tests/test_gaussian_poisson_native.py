@@ -292,6 +292,7 @@ def test_chebyshev_holds_known_pixels(simd: str, kind: str) -> None:
             np.testing.assert_array_equal(out[mask == 0], dst[mask == 0])
 
 
+@pytest.mark.large
 def test_chebyshev_does_not_depend_on_threads_or_tiles(simd: str) -> None:
     rng = np.random.default_rng(10)
     shape = (97, 113, 3)
@@ -352,6 +353,7 @@ def test_chebyshev_of_a_given_right_hand_side(simd: str) -> None:
             assert not out[np.broadcast_to(~unknown, shape)].any()
 
 
+@pytest.mark.large
 def test_the_bound_holds_wherever_the_iteration_stops(simd: str) -> None:
     rng = np.random.default_rng(13)
     shape = (40, 50, 3)

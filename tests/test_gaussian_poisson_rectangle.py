@@ -78,11 +78,11 @@ def run(method: str, src: Any, dst: Any, mask: Any, base: Any, weight: float, ou
 def rounding(h: int, w: int, weight: float, eps: float, value_range: float) -> float:
     """What rounding may add: b and its transform are wrong by eps log2(n) of the range, a white error that
     A^-1 raises by the root mean square of 1 / eigenvalue; elimination adds sqrt(H) of eps, storing and
-    differences a few. value_range is the largest magnitude of the images and the answer."""
+    differences a few, weight times base in b its own. value_range is the largest magnitude of images and answer."""
     lam = sum(np.meshgrid(*(4 * np.sin(np.pi * np.arange(n) / (2 * n)) ** 2 for n in (h, w)), indexing="ij"))
     eigenvalues = (lam + weight * 0.6 * np.ones_like(lam)).ravel()[1:]
     gain = np.sqrt(np.mean(1 / eigenvalues**2)) if eigenvalues.size else 0.0
-    return float(eps * value_range * (np.log2(2 * h * w) * gain + np.sqrt(h) + 8))
+    return float(eps * value_range * (np.log2(2 * h * w) * gain + np.sqrt(h) + 8 + weight))
 
 
 @pytest.mark.parametrize("weight", WEIGHTS)
@@ -355,6 +355,7 @@ def test_multigrid_starts_where_it_is_told() -> None:
     assert np.abs(again - x).max() <= 0.02
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("channels", [1, 3])
 def test_memory(channels: int) -> None:
     """Multigrid: 24 bytes a pixel and channel. DCT: one copy of the image, and lines for each thread."""

@@ -218,8 +218,7 @@ def _refined_chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> _Outc
 
 
 def _dct(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> _Outcome:
-    level = _arrays.VALUE_RANGE[eq.dst.dtype.name] / 255
-    double = out.dtype == np.float64 or tolerance < _dct_float32_error(eq) * level
+    double = out.dtype == np.float64 or tolerance < _float32_error(eq)
     x = out
     if certify and out.dtype not in (np.float32, np.float64) or double and out.dtype == np.float32:
         x = np.empty(out.shape, np.float64 if double else np.float32)
@@ -243,8 +242,49 @@ def _dct(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> _Out
     return _Outcome("dct", 1, residual, bound, peak)
 
 
+def _refined_multigrid(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> _Outcome:
+    """Float64 state and residual, float32 corrections: for tolerances below what float32 holds."""
+    excess = eq.row_excess()
+    hold = eq.weight >= CERTIFIED_STOP_FROM and excess > 0
+    x = np.zeros(out.shape, np.float64)
+    e = np.empty(out.shape, np.float32)
+    r: NumpyArray | None = None
+    cycles, peak, goal = 0, 0, max(tolerance / 4, _float32_error(eq))
+    residual = bound = math.inf
+    for _ in range(_MAX_REFINEMENTS):
+        stats = native.gaussian_poisson_multigrid(
+            *eq.views(),
+            _arrays.view(e, "out", writable=True),
+            weight=eq.weight,
+            w0=eq.w0,
+            w1=eq.w1,
+            tolerance=goal,
+            max_cycles=_MAX_CYCLES,
+            rhs=None if r is None else _arrays.view(r, "rhs"),
+        )
+        cycles += stats["cycles"]
+        peak = max(peak, stats["peak_bytes"])
+        x += e
+        if eq.weight == 0:
+            x += eq.base.mean((0, 1), dtype=np.float64) - x.mean((0, 1))
+        if r is None:
+            r = np.empty(out.shape, np.float64)
+        residual = eq.residual(x, out=r)
+        bound = residual / excess if excess > 0 else math.inf
+        if bound <= tolerance or (goal <= tolerance / 4 and not hold):
+            break
+        # A float32 correction is good to four digits of its own size.
+        goal = max(goal * 1e-4, tolerance / 4) if goal > tolerance / 4 else goal / 4
+    if certify:
+        bound = _bound(eq, x, residual, tolerance)
+    _round_into(x, out)
+    return _Outcome("multigrid", cycles, residual, bound, peak + x.nbytes + e.nbytes + x.nbytes)
+
+
 def _multigrid(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> _Outcome:
     """Cell-centred multigrid on the rectangle; the stop is the certified bound where the weight allows."""
+    if out.dtype == np.float64 or tolerance < _float32_error(eq):
+        return _refined_multigrid(eq, out, tolerance, certify)
     hold = eq.weight >= CERTIFIED_STOP_FROM and eq.row_excess() > 0
     x = out if out.dtype == np.float32 else np.empty(out.shape, np.float32)
     cycles, goal, peak = 0, tolerance, 0
@@ -323,13 +363,18 @@ def choose_method(eq: Equation, levels: float) -> str:
     return "multigrid" if irregular else "dct"
 
 
-def _dct_float32_error(eq: Equation) -> float:
+def _float32_levels(eq: Equation) -> float:
     """What a float32 DCT may be off by, in 8-bit levels: measured on noise, with a margin.
 
     Without a weight it is that of the lowest frequencies, which grows as the square of the size.
     """
     flat = 0.05 * (max(eq.mask.shape) / 1920) ** 2
     return max(2e-3, min(flat, 5e-6 / eq.weight if eq.weight > 0 else math.inf))
+
+
+def _float32_error(eq: Equation) -> float:
+    """The least error to ask of one float32 solve, in dst's unit."""
+    return _float32_levels(eq) * _arrays.VALUE_RANGE[eq.dst.dtype.name] / 255
 
 
 def solve(eq: Equation, out: NumpyArray, *, method: str, tolerance: float, certify: bool) -> SolveInfo:
