@@ -152,6 +152,22 @@ def test_out_is_written_and_returned(name, scene):
     np.testing.assert_array_equal(in_place, expected)
 
 
+@pytest.mark.parametrize("name", ["poisson", "gaussian_poisson"])
+@pytest.mark.parametrize("dtype", ["uint8", "float64"])
+@pytest.mark.parametrize("weight", [0.01, 1.0])
+def test_in_place_is_the_same_blend(name, dtype, weight):
+    """A soft mask takes gradients of dst inside it, which the solve must still see when it has written there."""
+    rng = np.random.default_rng(3)
+    src, dst = (cast(rng.random((300, 310, 3)), dtype) for _ in range(2))
+    y, x = np.mgrid[:300, :310]
+    mask = np.clip(1.5 - np.hypot(y - 150, x - 155) / 90, 0, 1)
+    expected, info = call(name, src, dst, mask, color_weight=weight, return_info=True)
+    result, in_place = call(name, src, dst, mask, color_weight=weight, return_info=True, out=dst)
+    assert result is dst
+    np.testing.assert_array_equal(dst, expected)
+    assert in_place.max_error == info.max_error
+
+
 @pytest.mark.parametrize("name", BLENDS)
 def test_info_comes_with_the_same_blend(name, scene):
     src, dst, mask = cast(scene[0], "uint8"), cast(scene[1], "uint8"), scene[2]

@@ -111,13 +111,23 @@ class Job:
         """The float type for work on this dtype."""
         return np.float64 if self.dst.dtype == np.float64 else np.float32
 
+    @property
+    def in_place(self) -> bool:
+        """Whether out is dst itself."""
+        return bool(self.out.__array_interface__["data"] == self.dst.__array_interface__["data"])
+
     def start(self) -> NumpyArray:
         """out, now a copy of dst."""
-        if self.out.__array_interface__["data"] != self.dst.__array_interface__["data"]:
+        if not self.in_place:
             self.out[...] = self.dst
             if self.out_alpha is not None:
                 self.out_alpha[...] = self.dst_alpha
         return self.out
+
+    def dst_of(self, region: Region) -> NumpyArray:
+        """dst over a region, in memory apart from out: a solve reads it again after it has written."""
+        part = region.of(self.dst)
+        return part.copy() if self.in_place else part
 
     def mask_of(self, region: Region) -> NumpyArray:
         """The mask over a region of dst: a view of the caller's where src covers it."""

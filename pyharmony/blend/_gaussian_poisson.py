@@ -190,7 +190,7 @@ def _blend(job: Job, options: _Options, base: NumpyArray | None) -> _checks.Solv
     mask = job.mask_of(frame)
     level = _Level(
         src=job.src_of(frame),
-        dst=frame.of(job.dst),
+        dst=job.dst_of(frame),
         mask=mask,
         known=memory.hold(mask == 0),
         weight=options.weight if isinstance(options.weight, float) else frame.of(options.weight),

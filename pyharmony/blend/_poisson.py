@@ -73,7 +73,7 @@ def _blend(job: Job, gradients: str, weight: Any, tolerance: float, certify: boo
     job.check_finite(region, mask)
     return solve_poisson(
         job.src_of(region),
-        region.of(job.dst),
+        job.dst_of(region),
         mask,
         region.of(job.start()),
         gradients=gradients,

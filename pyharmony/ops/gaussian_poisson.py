@@ -171,7 +171,8 @@ def _bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float) -> tu
 
 
 def _chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> _Outcome:
-    if out.dtype != np.float64:
+    # base may be float64 whatever dst is.
+    if np.float64 not in (out.dtype, eq.src.dtype, eq.dst.dtype, eq.base.dtype):
         stats = native.gaussian_poisson_chebyshev(
             *eq.views(),
             _arrays.view(out, "out", writable=True),

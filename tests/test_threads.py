@@ -1,0 +1,96 @@
+"""Calls from several threads at once, and calls in the child of a fork."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pyharmony
+from pyharmony import blend, ops
+
+
+def calls() -> dict[str, Callable[[], Any]]:
+    """One call of every method, each with enough work for several threads."""
+    rng = np.random.default_rng(5)
+    src, dst, base = (rng.integers(0, 256, (230, 310, 3), np.uint8) for _ in range(3))
+    y, x = np.ogrid[:230, :310]
+    mask = np.clip(1.5 - np.hypot(y - 115, x - 155) / 80, 0, 1)
+    weights = (0.1 + 0.5 * rng.random((230, 310))).astype(np.float32)
+    solver = ops.PoissonSolver(mask)
+
+    def gaussian_poisson(**options: Any) -> Callable[[], Any]:
+        return lambda: ops.gaussian_poisson(src, dst, mask, base, **options)
+
+    return {
+        "chebyshev": gaussian_poisson(method="chebyshev", preserve_background=True),
+        "dct": gaussian_poisson(method="dct"),
+        "multigrid": gaussian_poisson(method="multigrid", color_weight=0.01),
+        "map of weights": gaussian_poisson(color_weight=weights),
+        "poisson": lambda: ops.poisson(src, dst, mask, gradients="mixed"),
+        "one solver": lambda: solver.solve(src, dst, return_info=True)[0],
+        "alpha": lambda: blend.alpha(src, dst, mask),
+        "laplacian": lambda: blend.laplacian(src, dst, mask),
+        "blend.poisson": lambda: blend.poisson(src, dst, mask),
+        "blend.gaussian_poisson": lambda: blend.gaussian_poisson(src, dst, mask, at=(9, -7)),
+    }
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_calls_at_once_give_the_bits_of_calls_in_turn(threads: int) -> None:
+    work = calls()
+    before = pyharmony.get_num_threads()
+    expected = {name: call() for name, call in work.items()}
+    pyharmony.set_num_threads(threads)
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            pending = [(name, pool.submit(call)) for _ in range(3) for name, call in work.items()]
+            for name, result in pending:
+                assert np.array_equal(result.result(), expected[name]), name
+    finally:
+        pyharmony.set_num_threads(before)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_forked_child_computes(busy: bool) -> None:
+    """The child has none of the parent's threads. busy: fork while another thread is inside a call."""
+    code = f"""
+import os, signal, sys, threading
+import numpy as np
+import pyharmony
+from pyharmony import ops
+
+pyharmony.set_num_threads(4)
+src, dst = (np.random.default_rng(i).integers(0, 256, (300, 400, 3), np.uint8) for i in range(2))
+mask = np.zeros((300, 400), bool)
+mask[50:250, 60:340] = True
+def call():
+    return ops.gaussian_poisson(src, dst, mask, dst), ops.poisson(src, dst, mask)
+expected = call()
+stop = threading.Event()
+def work():
+    while not stop.is_set():
+        call()
+thread = threading.Thread(target=work)
+if {busy}:
+    thread.start()
+for _ in range(5):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        same = all(np.array_equal(a, b) for a, b in zip(call(), expected))
+        os._exit(0 if same else 3)
+    status = os.waitpid(child, 0)[1]
+    if status:
+        stop.set()
+        sys.exit(f"the child ended with {{status}}")
+    assert all(np.array_equal(a, b) for a, b in zip(call(), expected))
+stop.set()
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
