@@ -102,10 +102,13 @@ class Equation:
         return max(0.0, min(excess(self.weight), excess(high)))
 
     def least_eigenvalue(self) -> float:
-        """Of L + weight G on the rectangle; with weight 0, of L on images of mean zero."""
-        h, w = self.mask.shape
-        cy = np.cos(np.pi * np.arange(h) / h)[:, None]
-        cx = np.cos(np.pi * np.arange(w) / w)[None]
+        """Of L + weight G on the rectangle; with weight 0, of L on images of mean zero.
+
+        An eigenvalue is affine in the cosine of each axis, so the least one is at their ends, or
+        beside the end that weight 0 leaves out.
+        """
+        cy, cx = (np.cos(np.pi * np.array(sorted({0, min(1, n - 1), n - 1})) / n) for n in self.mask.shape)
+        cy = cy[:, None]
         g = (self.w0 + 2 * self.w1 * cy) * (self.w0 + 2 * self.w1 * cx)
         eigenvalues = 4 - 2 * cy - 2 * cx + self.weight * g
         if self.weight == 0:
