@@ -12,8 +12,6 @@
 #include <new>
 #include <utility>
 
-#include <sys/mman.h>
-
 namespace pyharmony {
 
 // Bytes of scratch a solve holds now and held at most; Buffer updates it where one is given.
@@ -71,20 +69,6 @@ class Buffer {
   const T& operator[](std::size_t i) const { return data_[i]; }
 
  private:
-  // Large buffers ask for huge pages: touching new memory page by page costs as much as a sweep.
-  static void* allocate(std::size_t bytes) {
-#ifdef __linux__
-    constexpr std::size_t kHugePage = std::size_t{1} << 21;
-    if (bytes >= kHugePage) {
-      void* data = nullptr;
-      if (posix_memalign(&data, kHugePage, bytes) != 0) return nullptr;
-      madvise(data, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
-      return data;
-    }
-#endif
-    return std::aligned_alloc(kAlignment, bytes);
-  }
-
   T* data_ = nullptr;
   std::size_t count_ = 0;
   MemoryMeter* meter_ = nullptr;
