@@ -280,6 +280,7 @@ def test_dct_solves_indefinite_systems(sigma: float, weight: float) -> None:
     np.testing.assert_allclose(x, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("weight", [1.0, 0.1, 0.01, 1e-3, 0.0])
 @pytest.mark.parametrize(
     "shape",

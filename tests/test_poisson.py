@@ -159,6 +159,7 @@ def test_larger_masks(name: str, n: int) -> None:
     assert precise_info.iterations <= 10
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("n", [256, 1024])
 @pytest.mark.parametrize("name", masks(16))
 def test_convergence_factor(name: str, n: int) -> None:
