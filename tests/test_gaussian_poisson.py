@@ -228,6 +228,15 @@ def test_base_in_another_dtype(method, dtype):
         assert np.abs(out - truth).max() <= unrounded_error(0.01, dtype)
 
 
+@pytest.mark.parametrize("method", ["dct", "multigrid"])
+@pytest.mark.parametrize("weight", [0, 1e-3, 0.02, 1, 4])
+def test_float64_is_solved_to_its_default_tolerance(method, weight):
+    a, b, base, mask = scene(61, 83, "noise")
+    out, info = ops.gaussian_poisson(a, b, mask, base, color_weight=weight, method=method, return_info=True)
+    assert np.abs(out - exact(a, b, mask, base, color_weight=weight)).max() * 255 <= 1e-6
+    assert info.max_error <= 1e-6
+
+
 def test_batches_and_grey():
     a, b, base, mask = scene(24, 31, "photograph")
     masks = np.stack([mask, mask[::-1]])

@@ -307,6 +307,22 @@ def test_poisson(problem: Problem, gradients: str, base: bool) -> None:
         assert np.array_equal(again, out)
 
 
+@pytest.mark.parametrize("seed", [677, 1313, 1625, 2933, 3679])
+@pytest.mark.parametrize("tolerance", [1e-4, 1e-6])
+def test_poisson_near_the_rounding_of_float32(seed: int, tolerance: float) -> None:
+    """Small problems in which the corrections in float32 lose most."""
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(1, 23, 2)
+    kinds = ("noise", "smooth", "constant"), ("blob", "soft", "noise", "pixel", "lines")
+    src, dst = (picture(rng, kinds[0][seed % 3], (height, width, 1)) for _ in range(2))
+    mask = mask_values(rng, kinds[1][seed // 3 % 5], height, width)
+    weights = (0.0, 1e-3, 0.15, np.maximum(rng.random((height, width)) - 0.4, 0).astype(np.float32))
+    weight = weights[rng.integers(4)]
+    truth = solution(src, dst, mask, src, weight, 1.0, 0.0, True, "source")
+    out = ops.poisson(src, dst, mask, color_weight=weight, tolerance=tolerance)
+    assert np.abs(out - truth).max() * 255 <= tolerance
+
+
 def spoiled(problem: Problem, what: str, rng: np.random.Generator) -> tuple[dict[str, Any], type[Exception], str]:
     """Arguments of which one is wrong, the documented error, and the argument that it names."""
     name = ("src", "dst", "base")[rng.integers(3)]

@@ -218,17 +218,6 @@ def test_dtypes(dtype: str) -> None:
     assert info.max_error <= _checks.DEFAULT_TOLERANCE[dtype]
 
 
-@pytest.mark.parametrize("tolerance", [1e-4, 1e-5, 1e-6])
-def test_tolerances_near_the_rounding_of_float32(tolerance: float) -> None:
-    for seed in range(60):
-        rng = np.random.default_rng(seed)
-        h, w = rng.integers(1, 23, 2)
-        src, dst = (np.full((h, w, 1), rng.random()) for _ in range(2))
-        mask = np.clip(rng.random((h, w)) * 2 - 1, 0, 1)
-        mask.flat[0] = 0
-        assert levels(poisson(src, dst, mask, tolerance=tolerance) - exact(src, dst, mask), "float64") <= tolerance
-
-
 def test_integers_round_to_even_and_saturate() -> None:
     flat, mask = np.zeros((1, 3), np.uint8), np.array([[0, 255, 0]], np.uint8)
     # Half of the gradients are dst's: the middle becomes ((10 + 10) / 2 + middle) / 2.

@@ -279,7 +279,8 @@ def _refined_multigrid(eq: Equation, out: NumpyArray, tolerance: float, certify:
         # A float32 correction is good to four digits of its own size.
         goal = max(goal * 1e-4, tolerance / 4) if goal > tolerance / 4 else goal / 4
     if certify:
-        bound = _bound(eq, x, residual, tolerance)
+        bound, scratch = _bound(eq, x, residual, tolerance)
+        peak = max(peak, scratch)
     _round_into(x, out)
     return _Outcome("multigrid", cycles, residual, bound, peak + x.nbytes + e.nbytes + x.nbytes)
 
