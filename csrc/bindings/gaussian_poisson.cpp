@@ -68,6 +68,7 @@ py::dict chebyshev(const ArrayView& src, const ArrayView& dst, const ArrayView& 
   py::dict info;
   info["steps"] = result.steps;
   info["total_steps"] = result.total_steps;
+  info["finite"] = result.finite;
   info["residual"] = result.residual;
   info["max_error"] = result.max_error;
   info["converged"] = result.converged;

@@ -76,6 +76,12 @@ class Equation:
             "preserve_background": self.pinned,
         }
 
+    def check_finite(self) -> None:
+        """Raises ArgumentError for NaN or infinities where they are used."""
+        used = self.mask if self.pinned else None
+        for image, name in ((self.src, "src"), (self.dst, "dst"), (self.base, "base")):
+            _checks.finite(image, name, used)
+
     def residual(self, x: NumpyArray, out: NumpyArray | None = None) -> float:
         """max |b - A x| over the unknowns, in float64."""
         into = None if out is None else _arrays.view(out, "out", writable=True)
@@ -170,7 +176,7 @@ def _bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float) -> tu
     return bound, e.nbytes + max(r.nbytes, stats["peak_bytes"])
 
 
-def _chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> _Outcome:
+def _chebyshev(eq: Equation, out: NumpyArray, tolerance: float, check: bool) -> _Outcome:
     # base may be float64 whatever dst is.
     if np.float64 not in (out.dtype, eq.src.dtype, eq.dst.dtype, eq.base.dtype):
         stats = native.gaussian_poisson_chebyshev(
@@ -181,8 +187,13 @@ def _chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> _Outcome:
             rhs=None,
             **eq.operator(),
         )
+        # The kernel sees every value in its load; a pass of its own would cost a quarter of the solve.
+        if check and not stats["finite"]:
+            eq.check_finite()
         if stats["converged"]:
             return _Outcome("chebyshev", stats["steps"], stats["residual"], stats["max_error"], stats["peak_bytes"])
+    elif check:
+        eq.check_finite()
     return _refined_chebyshev(eq, out, tolerance)
 
 
@@ -381,7 +392,9 @@ def _float32_error(eq: Equation) -> float:
     return _float32_levels(eq) * _arrays.VALUE_RANGE[eq.dst.dtype.name] / 255
 
 
-def solve(eq: Equation, out: NumpyArray, *, method: str, tolerance: float, certify: bool) -> SolveInfo:
+def solve(
+    eq: Equation, out: NumpyArray, *, method: str, tolerance: float, certify: bool, check: bool = False
+) -> SolveInfo:
     """Solves a checked equation into out [H, W, C].
 
     Args:
@@ -390,6 +403,7 @@ def solve(eq: Equation, out: NumpyArray, *, method: str, tolerance: float, certi
         method: one of METHODS.
         tolerance: the largest error allowed, in 8-bit levels of dst's dtype.
         certify: compute max_error where the method does not have it anyway.
+        check: raise ArgumentError for NaN and infinities; out may have been written by then.
     """
     start = time.perf_counter()
     level = _arrays.VALUE_RANGE[eq.dst.dtype.name] / 255
@@ -409,8 +423,10 @@ def solve(eq: Equation, out: NumpyArray, *, method: str, tolerance: float, certi
             )
         elif method == "chebyshev" and not eq.weight > 0:
             raise ArgumentError("method: 'chebyshev' needs color_weight above 0 everywhere; use 'auto'")
+        if check and method != "chebyshev":
+            eq.check_finite()
         if method == "chebyshev":
-            outcome = _chebyshev(eq, out, limit)
+            outcome = _chebyshev(eq, out, limit, check)
         elif method == "dct":
             outcome = _dct(eq, out, limit, certify)
         elif eq.pinned or eq.weight_map is not None:
@@ -525,10 +541,7 @@ def gaussian_poisson(
             w1=w1,
             pinned=bool(preserve_background),
         )
-        used = m if eq.pinned else None
-        for a, name in ((s, "src"), (d, "dst"), (g, "base")):
-            _checks.finite(a, name, used)
-        infos.append(solve(eq, out, method=method, tolerance=levels, certify=return_info))
+        infos.append(solve(eq, out, method=method, tolerance=levels, certify=return_info, check=True))
     shaped = result.reshape(tuple(_arrays.to_numpy(dst, "dst").shape))
     image = _arrays.like_kind(shaped, dst)
     if return_info:

@@ -334,6 +334,7 @@ ChebyshevResult chebyshev(const ChebyshevParams& params) {
       }
       if (!is_float(problem.base)) measure.largest_base = dtype_range(problem.base.dtype);
     }
+    result.finite = measure.finite;
     const Certificate certificate = certify(problem, op, pass.damping, measure);
     result.steps = plan.steps;
     result.total_steps += plan.steps;
@@ -343,7 +344,8 @@ ChebyshevResult chebyshev(const ChebyshevParams& params) {
     // Further steps are in vain below the rounding, of this bound or of the state.
     const double left = certificate.max_error - certificate.floor;
     const double limit = params.tolerance - certificate.floor;
-    if (result.converged || plan.steps == params.max_steps || !(limit > 0) || left > before / 2) {
+    if (result.converged || plan.steps == params.max_steps || !(limit > 0) || left > before / 2 ||
+        !std::isfinite(left)) {
       break;
     }
     before = left;

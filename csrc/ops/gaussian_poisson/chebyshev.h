@@ -35,6 +35,7 @@ struct ChebyshevMeasure {
   double largest = 0;                    // max |x| before the last update
   double image_low = 0, image_high = 0;  // range of src and dst, zero included
   double largest_base = 0;               // max |base|, or of rhs
+  bool finite = true;                    // the float images, as far as they were read
 };
 
 }  // namespace pyharmony::gaussian_poisson

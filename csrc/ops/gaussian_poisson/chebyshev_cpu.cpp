@@ -525,14 +525,19 @@ class TileRun {
                 static_cast<std::size_t>(round_up(count_, kLanes) - count_) * sizeof(float));
   }
 
-  void track(const float* x, double& low, double& high) const {
-    Vec least{}, most{};
+  void track(const float* x, double& low, double& high) {
+    Vec least{}, most{}, nothing{};
     for (std::int64_t i = 0; i < count_; i += kLanes) {
-      least = minimum(least, load(x + i));
-      most = maximum(most, load(x + i));
+      const Vec v = load(x + i);
+      least = minimum(least, v);
+      most = maximum(most, v);
+      nothing = nothing + v * Vec{};  // NaN from the first value on that is not finite
     }
     low = std::min<double>(low, -largest(-least));
     high = std::max<double>(high, largest(most));
+    for (std::int64_t i = 0; i < kLanes; ++i) {
+      if (!(nothing[i] == 0)) measure_.finite = false;
+    }
   }
 
   void track_base(const float* x) {
@@ -835,6 +840,7 @@ void merge(ChebyshevMeasure& a, const ChebyshevMeasure& b) {
   a.image_low = std::min(a.image_low, b.image_low);
   a.image_high = std::max(a.image_high, b.image_high);
   a.largest_base = std::max(a.largest_base, b.largest_base);
+  a.finite = a.finite && b.finite;
 }
 
 }  // namespace

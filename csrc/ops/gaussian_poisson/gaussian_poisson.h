@@ -55,6 +55,7 @@ struct ChebyshevParams {
 struct ChebyshevResult {
   int steps = 0;         // of the run that made the answer, the closing damped step not counted
   int total_steps = 0;   // of all runs
+  bool finite = true;    // no NaN or infinity was read from the float images
   double residual = 0;   // a bound of |b - A x| of the answer
   double max_error = 0;  // a bound of |x - x*|, before rounding to out's dtype
   bool converged = false;
