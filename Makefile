@@ -76,8 +76,9 @@ bench: setup ## speed and error beside the peers: table, JSON and plot in benchm
 sheets: setup ## contact sheets of the shared photographs in artifacts/sheets
 	@$(BIN)/python examples/sheets.py --out artifacts/sheets
 
-sanitize: setup ## the tests of the kernels under AddressSanitizer and UBSan; SHORT=1 for the short form
-	@sh tools/sanitize.sh $(BIN)/python
+sanitize: setup ## the tests of the kernels under AddressSanitizer, UBSan, ThreadSanitizer; SHORT=1 for the short form
+	@sh tools/sanitize.sh memory $(BIN)/python
+	@sh tools/sanitize.sh threads $(BIN)/python
 
 api-snapshot: setup ## writes the public names and signatures to tests/api_snapshot.txt
 	@$(BIN)/python tests/test_api_snapshot.py

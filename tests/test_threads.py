@@ -56,6 +56,18 @@ def test_calls_at_once_give_the_bits_of_calls_in_turn(threads: int) -> None:
         pyharmony.set_num_threads(before)
 
 
+def test_solvers_made_at_once() -> None:
+    """Making one enters it in the module's table of objects, also while other threads make theirs."""
+    mask = np.zeros((9, 9), bool)
+    mask[2:7, 2:7] = True
+
+    def make(_: int) -> int:
+        return max(ops.PoissonSolver(mask).unknowns for _ in range(400))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(make, range(16))) == {25}
+
+
 @pytest.mark.parametrize("busy", [False, True])
 def test_a_forked_child_computes(busy: bool) -> None:
     """The child has none of the parent's threads. busy: fork while another thread is inside a call."""

@@ -1,14 +1,25 @@
 #!/bin/sh
-# Builds the module with AddressSanitizer and UBSan in folders of its own and runs the tests of the kernels with it.
-# Usage: tools/sanitize.sh PYTHON [pytest arguments]; SHORT=1 runs fewer cases of each property
-# and leaves out the tests that are marked large.
+# Builds the module with sanitizers in folders of its own and runs the tests of the kernels with it.
+# Usage: tools/sanitize.sh memory|threads PYTHON [pytest arguments]. memory: AddressSanitizer and UBSan, all tests;
+# SHORT=1 runs fewer cases of each property and leaves out the tests that are marked large.
+# threads: ThreadSanitizer and the tests of calls at once.
 set -eu
-python=$1
-shift
-build=build/sanitize
+kind=$1
+python=$2
+shift 2
+build=build/sanitize-$kind
 site=$build/site
 report=$PWD/$build/report
 case $python in /*) ;; *) python=$PWD/$python ;; esac
+
+case $kind in
+memory) sanitizers=address,undefined runtime=libasan ;;
+threads) sanitizers=thread runtime=libtsan ;;
+*)
+  echo "tools/sanitize.sh: $kind given, expected memory or threads" >&2
+  exit 2
+  ;;
+esac
 
 # The package again, as links to the sources beside a module of its own.
 rm -rf "$site" "$report".*
@@ -19,7 +30,7 @@ done
 cmake=$("$python" -c 'import cmake; print(cmake.CMAKE_BIN_DIR)')/cmake
 ninja=$("$python" -c 'import ninja; print(ninja.BIN_DIR)')/ninja
 "$cmake" -S . -B $build -G Ninja -DCMAKE_MAKE_PROGRAM="$ninja" -DPython_EXECUTABLE="$python" \
-  -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)" -DHM_SANITIZE=address,undefined \
+  -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)" -DHM_SANITIZE="$sanitizers" \
   -DCMAKE_LIBRARY_OUTPUT_DIRECTORY="$PWD/$build/module" >$build/configure.log || {
   cat $build/configure.log >&2
   exit 1
@@ -33,13 +44,22 @@ compiler=$(sed -n 's/^CMAKE_CXX_COMPILER:[A-Z]*=//p' $build/CMakeCache.txt)
 export PYTHONPATH="$PWD/$site" PYTHONSAFEPATH=1
 export ASAN_OPTIONS="detect_leaks=0:log_path=$report"
 export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:log_path=$report"
-preload="$("$compiler" -print-file-name=libasan.so) $("$compiler" -print-file-name=libstdc++.so)"
+export TSAN_OPTIONS="log_path=$report"
+preload="$("$compiler" -print-file-name=$runtime.so) $("$compiler" -print-file-name=libstdc++.so)"
 tests='not house and not full'
+fixed=
+if [ "$kind" = threads ]; then
+  set -- tests/test_threads.py -k at_once "$@"
+  # ThreadSanitizer's map of memory has no room for the random addresses of newer kernels.
+  fixed="setarch $(uname -m) -R"
+else
+  set -- tests "$@"
+fi
 if [ -n "${SHORT:-}" ]; then
   tests="$tests and not large"
   export HYPOTHESIS_PROFILE=short
 fi
-run() { LD_PRELOAD="$preload" "$python" "$@"; }
+run() { $fixed env LD_PRELOAD="$preload" "$python" "$@"; }
 
 run -c "
 import pyharmony._C, sys
@@ -48,7 +68,7 @@ sys.exit(not pyharmony._C.__file__.startswith('$PWD/$site'))" || {
   exit 1
 }
 status=0
-run -m pytest tests -m "$tests" -p no:cacheprovider "$@" || status=$?
+run -m pytest -m "$tests" -p no:cacheprovider "$@" || status=$?
 for file in "$report".*; do
   if [ -f "$file" ]; then
     cat "$file" >&2

@@ -31,8 +31,10 @@ std::unique_ptr<Hierarchy> make_hierarchy(const std::optional<ArrayView>& mask,
     plane.width = shape.second;
     plane.channels = 1;
   }
-  return std::make_unique<Hierarchy>(plane, weight, optional_image(weight_map, "weight_map"), w0,
-                                     w1);
+  const ImageView map = optional_image(weight_map, "weight_map");
+  // Not a call_guard: pybind11 registers the new object inside the guard, which needs the GIL.
+  py::gil_scoped_release release;
+  return std::make_unique<Hierarchy>(plane, weight, map, w0, w1);
 }
 
 py::dict to_dict(const Report& report, bool certify) {
@@ -109,7 +111,7 @@ void bind_poisson(py::module_& m) {
   py::class_<Hierarchy>(m, "PoissonHierarchy", py::module_local())
       .def(py::init(&make_hierarchy), py::arg("mask"), py::arg("shape"), py::kw_only(),
            py::arg("weight") = 0.0, py::arg("weight_map") = py::none(), py::arg("w0") = 1.0,
-           py::arg("w1") = 0.0, py::call_guard<py::gil_scoped_release>())
+           py::arg("w1") = 0.0)
       .def_property_readonly("unknowns", &Hierarchy::unknowns)
       .def_property_readonly("levels", &Hierarchy::levels)
       .def_property_readonly("bytes", &Hierarchy::bytes)
