@@ -25,3 +25,23 @@ class ArgumentError(PyHarmonyError, ValueError):
 
 class NativeError(PyHarmonyError, ImportError):
     """The compiled module is missing or does not fit this Python."""
+
+
+class ImageTooLarge(PyHarmonyError, ValueError):
+    """An image file has more pixels than the call allows; found in its header, before decoding."""
+
+
+class DecodeError(PyHarmonyError, ValueError):
+    """A file is no image, is damaged, or has a format or kind of pixels that is not accepted."""
+
+
+class WeightsError(PyHarmonyError, RuntimeError):
+    """A model's weights are missing, do not match their checksum, or may not be used."""
+
+
+class OutOfMemory(PyHarmonyError, MemoryError):
+    """The memory that a call needs could not be had."""
+
+
+class DeviceError(PyHarmonyError, RuntimeError):
+    """The device that was asked for is not there, or its kernels do not load."""
