@@ -1,6 +1,7 @@
 """Exact, fast image blending and harmonisation.
 
-The subpackages `blend`, `ops`, `reference` and `errors` are loaded when they are first used.
+The subpackages `blend`, `io`, `ops`, `reference` and `errors` are loaded when they are first used, and so
+are `load` and `save`.
 """
 
 from __future__ import annotations
@@ -11,16 +12,20 @@ from typing import Any
 from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
 from ._version import __version__
 
-_SUBPACKAGES = ("blend", "errors", "ops", "reference")
+_SUBPACKAGES = ("blend", "errors", "io", "ops", "reference")
+#: Functions of subpackages.
+_LAZY = {"load": "io", "save": "io"}
 
-__all__ = ["__version__", "get_num_threads", "has_cuda", "set_num_threads", "simd_level"]
+__all__ = ["__version__", "get_num_threads", "has_cuda", "load", "save", "set_num_threads", "simd_level"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _SUBPACKAGES:
         return importlib.import_module(f".{name}", __name__)
+    if name in _LAZY:
+        return getattr(importlib.import_module(f".{_LAZY[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBPACKAGES})
+    return sorted({*globals(), *_SUBPACKAGES, *_LAZY})
