@@ -7,8 +7,10 @@ are `load` and `save`.
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import Any
 
+from ._device import deterministic, get_device, is_deterministic, set_device
 from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
 from ._version import __version__
 
@@ -16,7 +18,21 @@ _SUBPACKAGES = ("blend", "errors", "io", "ops", "reference")
 #: Functions of subpackages.
 _LAZY = {"load": "io", "save": "io"}
 
-__all__ = ["__version__", "get_num_threads", "has_cuda", "load", "save", "set_num_threads", "simd_level"]
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+__all__ = [
+    "__version__",
+    "deterministic",
+    "get_device",
+    "get_num_threads",
+    "has_cuda",
+    "is_deterministic",
+    "load",
+    "save",
+    "set_device",
+    "set_num_threads",
+    "simd_level",
+]
 
 
 def __getattr__(name: str) -> Any:
