@@ -85,8 +85,8 @@ def seamlessClone(  # OpenCV's name
     """
     gradients, wide = _flags(flags)
     at_p = _point(p)
-    for x, name in ((src, "src"), (dst, "dst")):
-        _check_image(x, name)
+    _check_image(src, "src")
+    _check_image(dst, "dst")
     result = _result(blend, dst, src, mask)
     height, width = src.shape[:2]
     inside = np.ones((height, width), bool) if mask is None else _plane(mask, height, width)
@@ -185,7 +185,7 @@ def _luma(mask: NumpyArray) -> NumpyArray:
     if np.array_equal(blue, mask[..., 1]) and np.array_equal(blue, mask[..., 2]):
         return blue
     if mask.dtype == bool:
-        return mask[..., :3].any(axis=2)
+        return np.logical_or.reduce(mask[..., :3], axis=2)
     luma = mask[..., :3] @ np.array(_LUMA_BGR, np.float32)
     return luma if mask.dtype.kind == "f" else np.rint(luma).astype(mask.dtype)
 
