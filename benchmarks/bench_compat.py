@@ -68,7 +68,7 @@ def bench_beside_seamless_clone(benchmark: Any, ledger: Ledger, size: str, regio
 
 
 def bench_one_pixel_more(benchmark: Any, ledger: Ledger) -> None:
-    """All but the outermost pixels of 939 x 939 and 940 x 940; older OpenCVs were slow on some sizes (opencv/opencv#19646)."""
+    """939 x 939 beside 940 x 940; older OpenCVs were slow on some sizes (opencv/opencv#19646)."""
     calls: dict[str, Any] = {}
     for side in (939, 940):
         src, dst, mask, p = arguments((side, side), "rectangle")
