@@ -92,7 +92,9 @@ def test_pybind11_stays_in_the_bindings() -> None:
             assert "pybind11" not in path.read_text(), path
 
 
-@pytest.mark.parametrize("module", ["pyharmony", "pyharmony.blend", "pyharmony.compat", "pyharmony.io", "pyharmony.ops"])
+@pytest.mark.parametrize(
+    "module", ["pyharmony", "pyharmony.blend", "pyharmony.compat", "pyharmony.io", "pyharmony.ops"]
+)
 def test_import_is_light(module: str) -> None:
     loaded = run_python(f"import sys, {module}; print(*sys.modules)").split()
     assert not {name.partition(".")[0] for name in loaded} & set(HEAVY)
