@@ -5,6 +5,7 @@ Nothing is tried: a file goes to the decoder of the format that its first bytes 
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
 import math
@@ -207,6 +208,8 @@ def _finished(decoded: Decoded, name: str, keep_gps: bool) -> Decoded:
     else:
         channels = decoded.pixels.shape[2]
         decoded.profile = _profiles.usable(decoded.profile, channels, name, grey_too=channels == 4)
+    if decoded.dpi is None:
+        decoded.dpi = _metadata.dpi_of_exif(decoded.exif)
     decoded.exif, orientation = _metadata.clean_exif(decoded.exif, name, keep_gps)
     if decoded.orientation == 1:
         decoded.orientation = orientation
@@ -291,26 +294,49 @@ def _separations(image: Any, profile: bytes | None, name: str) -> Any:
         return image.convert("RGB")
 
 
-def _opened(stream: Any, format: str) -> Any:
-    """Pillow's image of a file, its header read. The plugin is called itself: Image.open has a limit of its own."""
-    if format == "JPEG":
-        from PIL.JpegImagePlugin import JpegImageFile as Plugin
-    elif format == "PNG":
-        from PIL.PngImagePlugin import PngImageFile as Plugin  # type: ignore[assignment]
-    elif format == "TIFF":
-        from PIL.TiffImagePlugin import TiffImageFile as Plugin  # type: ignore[assignment]
-    elif format == "BMP":
-        from PIL.BmpImagePlugin import BmpImageFile as Plugin  # type: ignore[assignment]
-    else:
-        from PIL import features
+@functools.cache
+def _plugin(format: str) -> Any:
+    """Pillow's class of a format. It is called itself, since Image.open has a limit of its own, which warns."""
+    if format == "PNG":
+        from PIL.PngImagePlugin import PngImageFile
 
-        if not features.check(format.lower()):
-            raise _Refuse(f"is a file of {format}, which this build of Pillow does not decode")
-        if format == "WEBP":
-            from PIL.WebPImagePlugin import WebPImageFile as Plugin  # type: ignore[assignment]
-        else:
-            from PIL.AvifImagePlugin import AvifImageFile as Plugin  # type: ignore[assignment]
-    return Plugin(stream)
+        return PngImageFile
+    if format == "BMP":
+        from PIL.BmpImagePlugin import BmpImageFile
+
+        return BmpImageFile
+    if format == "JPEG":
+        from PIL.JpegImagePlugin import JpegImageFile
+
+        class Jpeg(JpegImageFile):
+            def _read_dpi_from_exif(self) -> None:
+                """EXIF is read here, without Pillow's warnings."""
+
+        return Jpeg
+    if format == "TIFF":
+        from PIL.TiffImagePlugin import TiffImageFile
+
+        class Tiff(TiffImageFile):
+            def load_end(self) -> None:
+                """EXIF is read here, and the pixels are turned upright later, as of every other format."""
+
+        return Tiff
+    from PIL import features
+
+    if not features.check(format.lower()):
+        raise _Refuse(f"is a file of {format}, which this build of Pillow does not decode")
+    if format == "WEBP":
+        from PIL.WebPImagePlugin import WebPImageFile
+
+        return WebPImageFile
+    from PIL.AvifImagePlugin import AvifImageFile
+
+    return AvifImageFile
+
+
+def _opened(stream: Any, format: str) -> Any:
+    """Pillow's image of a file, its header read."""
+    return _plugin(format)(stream)
 
 
 def _size(stream: Any) -> int:
@@ -479,16 +505,17 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
         logger.warning("%s: a TIFF file of several pages; the first one is taken", name)
     bits, forms = main.numbers(258, 1024) or (1,), main.numbers(339, 1024) or (1,)
     profile, xmp = main.entry(34675), main.entry(700)
-    unit = {2: 1.0, 3: 2.54}.get(main.number(296, 2))
-    dpi = [main.numbers(tag, 64)[:1] for tag in (282, 283)]
     decoded = Decoded(
         None,
         profile.data if profile else None,
         _metadata.exif_of_tiff(main, keep_gps),
         xmp.data if xmp else None,
-        tuple(value[0] * unit for value in dpi) if unit and all(dpi) else None,
+        _metadata.dpi_of(main),
         format,
     )
+    decoded.orientation = main.number(_tiff.ORIENTATION, 1)
+    if not 1 <= decoded.orientation <= 8:
+        decoded.orientation = 1
     if max(bits) <= 8 and set(forms) <= {1, 4}:
         decoded.pixels = _pillow_tiff(stream, main)
         check(*decoded.pixels.size)
@@ -512,9 +539,6 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
         decoded.pixels = _tiff_opencv(stream, np.dtype(kind), width, height, str(error))
     except _tiff.TiffError as error:
         raise _Refuse(f"is damaged: {error}") from None
-    decoded.orientation = main.number(_tiff.ORIENTATION, 1)
-    if not 1 <= decoded.orientation <= 8:
-        decoded.orientation = 1
     return decoded
 
 
