@@ -666,7 +666,7 @@ def test_save_takes_the_metadata_of_like(tmp_path: Path) -> None:
 # Colours
 
 
-@pytest.mark.parametrize(("source", "target"), itertools.permutations(PRIMARIES, 2))
+@pytest.mark.parametrize(("source", "target"), list(itertools.permutations(PRIMARIES, 2)))
 @pytest.mark.parametrize("dtype", ["uint16", "float32", "float64"])
 def test_deep_colours_follow_the_formulae(source: str, target: str, dtype: str) -> None:
     """Linear light by the curve, XYZ by the primaries, back: in float64 beside what convert does."""
@@ -695,7 +695,7 @@ def test_deep_colours_follow_the_formulae(source: str, target: str, dtype: str) 
     assert np.abs(result - expected)[inside & dark].max(initial=0) < 2e-3
 
 
-@pytest.mark.parametrize(("source", "target"), itertools.permutations(PRIMARIES, 2))
+@pytest.mark.parametrize(("source", "target"), list(itertools.permutations(PRIMARIES, 2)))
 def test_8_bit_colours_are_those_of_little_cms_and_of_the_deep_path(source: str, target: str) -> None:
     pixels = noise(100, 60, 3)
     a, b = matrix_profile(source), matrix_profile(target)
