@@ -20,7 +20,7 @@ import numpy as np
 
 from .._arrays import NumpyArray
 from ..errors import ArgumentError, DecodeError, DTypeError, ImageTooLarge, OutOfMemory, PyHarmonyError
-from . import _metadata, _png, _profiles, _tiff
+from . import _metadata, _png, _profiles, _tiff, _tiff_pixels
 from ._picture import MAX_PIXELS, Picture
 
 logger = logging.getLogger("pyharmony")
@@ -346,24 +346,41 @@ def _size(stream: Any) -> int:
     return int(size)
 
 
-def _webp_size(stream: Any) -> tuple[int, int] | None:
-    """The size that a WebP header claims: its decoder allocates the canvas at once."""
+def _check_webp(stream: Any, check: Any) -> None:
+    """Asks for the size that a WebP header claims: the decoder allocates the canvas at once, three times over."""
+
+    def triple(data: bytes, at: int) -> int:
+        return int.from_bytes(data[at : at + 3], "little") + 1
+
     head = stream.read(30)
-    stream.seek(0)
     kind = head[12:16]
-    if kind == b"VP8X" and len(head) == 30:
-        return tuple(int.from_bytes(head[i : i + 3], "little") + 1 for i in (24, 27))  # type: ignore[return-value]
-    if kind == b"VP8L" and len(head) >= 25:
+    if len(head) < 30:
+        raise _Refuse("is damaged: it ends in its header")
+    if kind == b"VP8L":
         bits = int.from_bytes(head[21:25], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    if kind == b"VP8 " and len(head) == 30:
-        return tuple(int.from_bytes(head[i : i + 2], "little") & 0x3FFF for i in (26, 28))  # type: ignore[return-value]
-    return None
+        check((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+    elif kind == b"VP8 ":
+        check(*(int.from_bytes(head[i : i + 2], "little") & 0x3FFF for i in (26, 28)))
+    elif kind == b"VP8X":
+        canvas = triple(head, 24), triple(head, 27)
+        check(*canvas)
+        if head[20] & 2:
+            for _ in range(64):
+                name, size = struct.unpack("<4sI", stream.read(8).ljust(8, b"\0"))
+                if name == b"ANMF":
+                    frame = stream.read(12)
+                    if canvas[0] * canvas[1] > 16 * triple(frame, 6) * triple(frame, 9):
+                        raise _Refuse(
+                            f"is an animation whose first picture is a small part of {canvas[0]} x {canvas[1]}"
+                        )
+                    break
+                stream.seek(size + size % 2, os.SEEK_CUR)
+    stream.seek(0)
 
 
 def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) -> Decoded:
-    if format == "WEBP" and (claimed := _webp_size(stream)):
-        check(*claimed)
+    if format == "WEBP":
+        _check_webp(stream, check)
     image = _opened(stream, format)
     check(*image.size)
     if format == "JPEG":
@@ -480,8 +497,6 @@ def _png16(png: _png.Png) -> NumpyArray:
 
 # TIFF
 
-_STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS = 273, 279, 324, 325
-
 
 def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) -> Decoded:
     size = _size(stream)
@@ -517,6 +532,10 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
     if not 1 <= decoded.orientation <= 8:
         decoded.orientation = 1
     if max(bits) <= 8 and set(forms) <= {1, 4}:
+        try:
+            _tiff_pixels.segments(main, width, height)  # Pillow leaves out what is missing
+        except _tiff.TiffError as error:
+            raise _Refuse(f"is damaged: {error}") from None
         decoded.pixels = _pillow_tiff(stream, main)
         check(*decoded.pixels.size)
         return decoded
@@ -529,8 +548,6 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
             f"has {'/'.join(f'{int(b)}' for b in bits[:8])}-bit {form} pixels, expected 8 or 16-bit unsigned ones or "
             "16, 32 or 64-bit floating-point ones"
         )
-    from . import _tiff_pixels
-
     try:
         decoded.pixels = _tiff_pixels.decode(read, main, np.dtype(kind), width, height)
     except _tiff_pixels.Unsupported as error:
