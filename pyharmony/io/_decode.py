@@ -385,6 +385,8 @@ def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool
     check(*image.size)
     if format == "JPEG":
         _jpeg_fits(image, _size(stream))
+    if format == "BMP" and image.info.get("compression") in (1, 2):
+        _run_lengths_fit(image, _size(stream))
     if getattr(image, "n_frames", 1) > 1:
         logger.warning("%s: an animation of %d frames; the first one is taken", name, image.n_frames)
     image.load()
@@ -404,6 +406,21 @@ def _jpeg_fits(image: Any, size: int) -> None:
     blocks = units * sum(layer[1] * layer[2] for layer in layers) if len(layers) > 1 else units
     if blocks > 64 * size:
         raise _Refuse(f"is damaged: its header claims {width} x {height} pixels, which {size} bytes cannot hold")
+
+
+#: Pixels of a run-length encoded BMP, which Pillow decodes one by one.
+_MAX_RUN_LENGTH_PIXELS = 8_000_000
+
+
+def _run_lengths_fit(image: Any, size: int) -> None:
+    """Refuses a run-length encoded BMP that claims more than its bytes can hold, or would take long."""
+    width, height = image.size
+    if width * height > 128 * size:  # two bytes make 255 pixels
+        raise _Refuse(f"is damaged: its header claims {width} x {height} pixels, which {size} bytes cannot hold")
+    if width * height > _MAX_RUN_LENGTH_PIXELS:
+        raise _Refuse(
+            f"is a run-length encoded BMP of {width} x {height} pixels, which is not accepted; save it as PNG"
+        )
 
 
 def _from_pil(image: Any, limit: int, name: str, keep_gps: bool) -> Decoded:
@@ -585,19 +602,20 @@ def _tiff_opencv(stream: Any, dtype: Any, width: int, height: int, compression: 
     return np.ascontiguousarray(image[..., [2, 1, 0, 3][: image.shape[2]]] if image.shape[2] > 1 else image)
 
 
-def picture(decoded: Decoded) -> Picture:
+def picture(decoded: Decoded, name: str) -> Picture:
+    """What was decoded as a Picture."""
     pixels = decoded.pixels
     if is_pil(pixels):
-        pixels = np.asarray(pixels)
+        pixels = _guarded(functools.partial(np.asarray, pixels), f"{name}: the image")
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     return Picture(pixels, decoded.profile, decoded.exif, decoded.xmp, decoded.dpi, decoded.format)
 
 
-def pil_image(decoded: Decoded, same_as: Any) -> Any:
+def pil_image(decoded: Decoded, name: str, same_as: Any) -> Any:
     """The PIL image with its metadata in info; never the caller's own image."""
     image = decoded.pixels
     if image is same_as or type(image).__module__ != "PIL.Image":  # the caller's own, or one with its file
-        image = image.copy()
+        image = _guarded(image.copy, f"{name}: the image")
     image.info = {}
     for key, value in (
         ("icc_profile", decoded.profile),

@@ -491,29 +491,7 @@ def _space(picture: Picture, colors: int) -> Space:
 
 
 def convert(picture: Picture, like: Picture, name: str = "image") -> Picture:
-    """picture in the colours, channels and dtype of like, ready to be blended with it.
-
-    8-bit colours go through Little CMS with the perceptual intent (colorimetric where a profile has no
-    other), 16-bit and float ones through matrix and curves; integers are clipped to the destination's
-    gamut, floats are not. Profiles that say the same leave the values as they are. A grey picture becomes
-    RGB with three equal channels where like is RGB; a coloured one becomes grey by 0.299 R + 0.587 G +
-    0.114 B of the values in like's tone curve where like is grey. An alpha channel stays, scaled to the
-    dtype; none is added. uint8 to uint16 multiplies by 257, back rounds to nearest; floats scale by the
-    range. Profiles with tables of colours are applied at 8 bit; at 16 bit and in floats the values stay as
-    they are, with a warning.
-
-    Args:
-        picture: the picture to convert.
-        like: what it shall go with.
-        name: what messages call picture.
-
-    Returns:
-        A Picture with like's profile and the rest of its metadata picture's own; picture itself where
-        nothing is to do.
-
-    Raises:
-        ArgumentError: picture holds NaN where like has an integer dtype.
-    """
+    """picture in the colours, channels and dtype of like: see `pyharmony.io.convert`."""
     pixels, dtype = picture.pixels, like.pixels.dtype
     channels, wanted = pixels.shape[2], min(like.pixels.shape[2], 3)
     colors = min(channels, 3)
