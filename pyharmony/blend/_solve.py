@@ -11,7 +11,7 @@ import numpy as np
 
 from .._arrays import NumpyArray
 from .._checks import SolveInfo
-from ..ops.gaussian_poisson import Equation, solve
+from ..ops.gaussian_poisson import Equation, solve, wanted_field
 from ..ops.poisson import _hierarchy, _solve_one
 from ..reference.gaussian_poisson import gaussian_taps
 from ._memory import Memory
@@ -47,6 +47,7 @@ def solve_gaussian_poisson(
     color_weight: float | NumpyArray,
     sigma: float,
     reference: bool,
+    gradient_kernel: str,
     preserve_background: bool,
     tolerance: float,
     certify: bool,
@@ -66,6 +67,8 @@ def solve_gaussian_poisson(
         w1=w1,
         pinned=preserve_background,
     )
+    if gradient_kernel != "normal":
+        equation.field = memory.hold(wanted_field(src, dst, mask, gradient_kernel))
     info = solve(equation, out, method="auto", tolerance=tolerance, certify=certify)
     memory.touch(info.peak_bytes)
     return info

@@ -672,7 +672,7 @@ class Solver {
     constexpr double kInfinite = std::numeric_limits<double>::infinity();
     float one = 1;
     Equation ones = eq_;
-    ones.src = ones.dst = ones.mask = ones.base = ImageView();
+    ones.src = ones.dst = ones.mask = ones.base = ones.rhs = ImageView();
     ones.rhs.data = &one;
     ones.rhs.dtype = DType::kFloat32;
     ones.rhs.height = h_.height_;
