@@ -92,8 +92,8 @@ ImageView plane_of(const ArrayView& array, const char* name, const ImageView& im
 }
 
 void check_float_plane(const ArrayView& array, const char* name) {
-  HM_CHECK(array.dtype == DType::kFloat32, name, ": dtype ", dtype_name(array.dtype),
-           ", expected float32");
+  HM_CHECK(array.dtype == DType::kFloat32 || array.dtype == DType::kFloat64, name, ": dtype ",
+           dtype_name(array.dtype), ", expected float32 or float64");
 }
 
 void field(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
@@ -132,8 +132,8 @@ void norm(const ArrayView& image, bool smooth, const ArrayView& out) {
 }
 
 void edges(const ArrayView& norm, double low, double high, const ArrayView& out) {
-  check_float_plane(norm, "norm");
-  check_float_plane(out, "out");
+  HM_CHECK(norm.dtype == DType::kFloat32 && out.dtype == DType::kFloat32, "norm, out: dtypes ",
+           dtype_name(norm.dtype), " and ", dtype_name(out.dtype), ", expected float32");
   HM_CHECK(out.writable, "out: read-only");
   const ImageView plane = as_image(norm, "norm");
   HM_CHECK(plane.channels == 1, "norm: ", plane.channels, " channels, expected one plane [H, W]");

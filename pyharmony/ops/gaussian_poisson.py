@@ -455,7 +455,7 @@ def wanted_field(
     gradient_kernel: str = "normal",
     gain: NumpyArray | None = None,
 ) -> NumpyArray:
-    """`Equation.field` of images [H, W, C] and a mask [H, W]; gain [H, W] float32 multiplies src's differences."""
+    """`Equation.field` of images [H, W, C] and a mask [H, W]; gain [H, W] multiplies src's differences."""
     centred, across = GRADIENT_KERNELS[gradient_kernel]
     field = np.empty(dst.shape, np.float64)
     native.gaussian_poisson_field(

@@ -62,8 +62,9 @@ def _solve_one(
     gradients: str,
     levels: float,
     certify: bool,
+    edges: NumpyArray | None = None,
 ) -> SolveInfo:
-    """Solves one image into out, which holds dst."""
+    """Solves one image into out, which holds dst. edges: the mask that gradients are mixed by, if another."""
     for image, name in ((src, "src"), (dst, "dst"), (base, "base")):
         if image is not None:
             _checks.finite(image, name, mask)
@@ -72,7 +73,7 @@ def _solve_one(
     stats = hierarchy.solve(
         _arrays.view(src, "src"),
         _arrays.view(dst, "dst"),
-        _arrays.view(mask, "mask"),
+        _arrays.view(mask if edges is None else edges, "mask"),
         None if base is None else _arrays.view(base, "base"),
         _arrays.view(out, "out", writable=True),
         gradients=gradients,

@@ -142,7 +142,7 @@ def apply_operator(x: Float64, weight: Float64, w0: float, w1: float) -> Float64
     return y
 
 
-def _conjugate_gradients(apply: Any, b: Float64, x: Float64) -> Float64:
+def conjugate_gradients(apply: Any, b: Float64, x: Float64) -> Float64:
     """Solves apply(x) = b of each channel to rounding error."""
     r = b - apply(x)
     d = r.copy()
@@ -222,5 +222,5 @@ def gaussian_poisson(
     known = np.where(unknown, 0.0, dst)
     rhs = np.where(unknown, b - apply_operator(known, weight, w0, w1), 0.0)
     start = np.where(unknown, base, 0.0)
-    x = _conjugate_gradients(lambda u: np.where(unknown, apply_operator(u, weight, w0, w1), 0.0), rhs, start)
+    x = conjugate_gradients(lambda u: np.where(unknown, apply_operator(u, weight, w0, w1), 0.0), rhs, start)
     return np.where(unknown, x, dst)

@@ -18,18 +18,18 @@ struct Derivative {
 struct FieldParams {
   ImageView src, dst;  // [H, W, C]
   ImageView mask;      // [H, W]
-  ImageView gain;      // [H, W] float32, of the differences of src; data is null for 1
+  ImageView gain;      // [H, W] float32 or float64, of the differences of src; data is null for 1
   Derivative derivative;
   ImageView out;  // [H, W, C] float64
 };
 
-// |gradient| [H, W] in float32. Smooth: by Sobel's kernel over 8, of the channel where it is the
+// |gradient| [H, W]. Smooth: by Sobel's kernel over 8, of the channel where it is the
 // largest. Otherwise the root of the mean over the channels of gx^2 + gy^2, each the mean of the
 // squared differences to both neighbours along an axis, zero across the image's border.
 struct NormParams {
   ImageView image;  // [H, W, C]
   bool smooth = false;
-  ImageView out;  // [H, W] float32
+  ImageView out;  // [H, W] float32 or float64, which the arithmetic is in too
 };
 
 // out [H, W] float32: 1 where norm >= high, and where norm >= low and such pixels lead, over the

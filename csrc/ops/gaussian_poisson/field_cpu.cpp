@@ -225,6 +225,7 @@ void for_blocks(std::int64_t height, Fn&& fn) {
 }
 
 // Rows y - 1, y, y + 1 of an image, mirrored at its border.
+template <typename Real>
 class Window {
  public:
   explicit Window(const ImageView& image)
@@ -245,38 +246,39 @@ class Window {
     std::swap(row[1], row[2]);
     load(y + 1, 2);
   }
-  float* row[3];
+  Real* row[3];
 
  private:
   const ImageView& image_;
   const std::int64_t pitch_;
-  Buffer<float> memory_;
+  Buffer<Real> memory_;
 };
 
-void norm_row(const Window& window, std::int64_t width, std::int64_t c, bool smooth,
-              float* __restrict squares, float* __restrict out) {
-  const float* __restrict a = window.row[0], * __restrict m = window.row[1], * __restrict b = window.row[2];
+template <typename Real>
+void norm_row(const Window<Real>& window, std::int64_t width, std::int64_t c, bool smooth,
+              Real* __restrict squares, Real* __restrict out) {
+  const Real* __restrict a = window.row[0], * __restrict m = window.row[1], * __restrict b = window.row[2];
   const std::int64_t n = width * c;
   if (smooth) {
     for (std::int64_t i = 0; i < n; ++i) {
-      const float gx = (a[i + c] - a[i - c]) + 2 * (m[i + c] - m[i - c]) + (b[i + c] - b[i - c]);
-      const float gy = (b[i - c] - a[i - c]) + 2 * (b[i] - a[i]) + (b[i + c] - a[i + c]);
-      squares[i] = (gx * gx + gy * gy) * (1.0f / 64);
+      const Real gx = (a[i + c] - a[i - c]) + 2 * (m[i + c] - m[i - c]) + (b[i + c] - b[i - c]);
+      const Real gy = (b[i - c] - a[i - c]) + 2 * (b[i] - a[i]) + (b[i + c] - a[i + c]);
+      squares[i] = (gx * gx + gy * gy) * (Real(1) / 64);
     }
   } else {
     for (std::int64_t i = 0; i < n; ++i) {
-      const float left = m[i] - m[i - c], right = m[i + c] - m[i], up = m[i] - a[i],
-                  down = b[i] - m[i];
-      squares[i] = 0.5f * ((left * left + right * right) + (up * up + down * down));
+      const Real left = m[i] - m[i - c], right = m[i + c] - m[i], up = m[i] - a[i],
+                 down = b[i] - m[i];
+      squares[i] = Real(0.5) * ((left * left + right * right) + (up * up + down * down));
     }
   }
   for (std::int64_t x = 0; x < width; ++x) {
-    float total = squares[x * c];
+    Real total = squares[x * c];
     for (std::int64_t k = 1; k < c; ++k) {
-      const float s = squares[x * c + k];
+      const Real s = squares[x * c + k];
       total = smooth ? std::max(total, s) : total + s;
     }
-    out[x] = std::sqrt(smooth ? total : total / static_cast<float>(c));
+    out[x] = std::sqrt(smooth ? total : total / static_cast<Real>(c));
   }
 }
 
@@ -289,17 +291,26 @@ void gaussian_poisson_field(const FieldParams& params) {
 
 void gradient_norm(const NormParams& params) {
   const ImageView& image = params.image;
-  for_blocks(image.height, [&](std::int64_t y0, std::int64_t y1) {
-    Window window(image);
-    Buffer<float> squares(static_cast<std::size_t>(image.width * image.channels));
-    Buffer<float> row(static_cast<std::size_t>(image.width));
-    window.start(y0);
-    for (std::int64_t y = y0; y < y1; ++y) {
-      if (y > y0) window.advance(y);
-      norm_row(window, image.width, image.channels, params.smooth, squares.data(), row.data());
-      for (std::int64_t x = 0; x < image.width; ++x) *params.out.at<float>(y, x, 0) = row.data()[x];
-    }
-  });
+  const ImageView& out = params.out;
+  auto run = [&](auto zero) {
+    using Real = decltype(zero);
+    for_blocks(image.height, [&](std::int64_t y0, std::int64_t y1) {
+      Window<Real> window(image);
+      Buffer<Real> squares(static_cast<std::size_t>(image.width * image.channels));
+      Buffer<Real> row(static_cast<std::size_t>(image.width));
+      window.start(y0);
+      for (std::int64_t y = y0; y < y1; ++y) {
+        if (y > y0) window.advance(y);
+        norm_row(window, image.width, image.channels, params.smooth, squares.data(), row.data());
+        for (std::int64_t x = 0; x < image.width; ++x) *out.at<Real>(y, x, 0) = row.data()[x];
+      }
+    });
+  };
+  if (out.dtype == DType::kFloat64) {
+    run(0.0);
+  } else {
+    run(0.0f);
+  }
 }
 
 }  // namespace pyharmony::HM_SIMD_NS
