@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,10 @@ def photo(height: int = H, width: int = W, channels: int = 3) -> np.ndarray:
     """Shading, edges and grain in [0, 1]."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:height, :width]
-    planes = [0.5 + 0.25 * np.sin(x / 7 + c) * np.cos(y / 9) + 0.2 * ((x // 13 + y // 11) % 2) for c in range(channels)]
-    return np.clip(np.stack(planes, -1) - 0.1 + 0.01 * rng.standard_normal((height, width, channels)), 0, 1)
+    planes = [
+        0.5 + 0.15 * np.sin(x / 17 + c) * np.cos(y / 19) + 0.2 * ((x // 13 + y // 11) % 2) for c in range(channels)
+    ]
+    return np.clip(np.stack(planes, -1) - 0.1 + 0.008 * rng.standard_normal((height, width, channels)), 0, 1)
 
 
 def disc(height: int = H, width: int = W) -> np.ndarray:
@@ -332,6 +335,27 @@ def test_nan_outside_is_kept_and_inside_named(name: str) -> None:
     bad[19, 30, 2] = np.inf  # one pixel from the mask
     with pytest.raises(ArgumentError, match=r"image: inf at pixel \(y=19, x=30\), channel 2"):
         call(name, bad, mask)
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_files_and_lists(name: str, tmp_path: Path) -> None:
+    pil = pytest.importorskip("PIL.Image")
+    image, mask = cast(photo(), "uint8"), cast(disc(), "uint8")
+    expected = call(name, image, mask)
+    pil.fromarray(image).save(tmp_path / "image.png")
+    pil.fromarray(mask).save(tmp_path / "mask.png")
+    result = call(name, tmp_path / "image.png", tmp_path / "mask.png")
+    assert isinstance(result, pil.Image)
+    np.testing.assert_array_equal(result, expected)
+    with open(tmp_path / "image.png", "rb") as file:  # read once
+        np.testing.assert_array_equal(call(name, file, mask), expected)
+    assert call(name, image, mask, out=tmp_path / "out.png") == tmp_path / "out.png"
+    np.testing.assert_array_equal(pil.open(tmp_path / "out.png"), expected)
+    results = call(name, [image, tmp_path / "none.png", image], mask, errors="return")
+    np.testing.assert_array_equal(results[2], expected)
+    assert isinstance(results[1], OSError)
+    with pytest.raises(DTypeError, match="image: int"):
+        call(name, 3, mask)
 
 
 @pytest.mark.parametrize("name", EDITS)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .. import _arrays, _checks
-from .._arrays import Array, NumpyArray
+from .._arrays import NumpyArray
 from .._native import native
 from ..errors import ArgumentError, MaskError
 from ..reference.edits import LEAST_GRADIENT, LOG_OFFSET
-from ._frame import Frame, Job, Region, _fill, check_finite, direct_info, timed, write
+from ._fill import fill
+from ._frame import Frame, Job, direct_info, write
+from ._images import ITSELF, Infos, run
 from ._memory import Memory
+from ._region import Region, check_finite
 from ._solve import solve_edit, solve_membrane
 
 _ROWS = 64  # of a strip whose temporaries stay in the cache
@@ -25,13 +27,16 @@ _MAX_ALPHA, _MAX_BETA = 10.0, 2.0
 
 
 def texture_flattening(
-    image: Array,
-    mask: Array | None = None,
+    image: Any,
+    mask: Any = None,
     *,
     low: float = 4.0,
     high: float = 6.0,
     tolerance: float | None = None,
-    out: Array | None = None,
+    keep_gps: bool = False,
+    device: str | None = None,
+    errors: str = "raise",
+    out: Any = None,
     return_info: bool = False,
 ) -> Any:
     """Washes out texture and keeps edges: an image that looks painted.
@@ -41,7 +46,8 @@ def texture_flattening(
     as far as it stays at least low; its whole width counts.
 
     Args:
-        image, mask, out: see `pyharmony.blend`. Where the mask covers the image, its mean is kept.
+        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`. Where the mask
+            covers the image, its mean is kept.
         low, high: of the gradient, by Sobel's kernel over 8 in the channel where it is largest, in
             8-bit levels (1/255 of the value range) a pixel, for every dtype. A step of s levels
             between two pixels has s / 2. `cv2.textureFlattening` wants 8 times as much, adds up the
@@ -54,14 +60,15 @@ def texture_flattening(
         The edited image, in image's kind, layout, shape and dtype, or (image, info).
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `pyharmony.blend`.
+        PyHarmonyError: see `pyharmony.blend`.
     """
     weak = _checks.number(low, "low")
     strong = _checks.number(high, "high")
     if weak > strong:
         raise ArgumentError(f"low: {weak:g} beside high {strong:g}; expected low to be at most high")
 
-    def edit(job: Job, region: Region, picture: NumpyArray, limit: float, certify: bool) -> _checks.SolveInfo:
+    def edit(job: Job, weight: float | NumpyArray, limit: float, certify: bool) -> _checks.SolveInfo:
+        region, picture = _read(job)
         unit = _arrays.VALUE_RANGE[job.dst.dtype.name] / 255
         norm = _norm(picture, smooth=True, real=np.float32, memory=job.memory)
         gain = job.memory.hold(np.empty_like(norm))
@@ -71,17 +78,22 @@ def texture_flattening(
         del norm
         return _write_edit(job, region, picture, gain=gain, limit=limit, certify=certify)
 
-    return _run(edit, image, mask, tolerance, out, return_info)
+    return _run(
+        edit, image, mask, tolerance, keep_gps=keep_gps, device=device, errors=errors, out=out, return_info=return_info
+    )
 
 
 def illumination_change(
-    image: Array,
-    mask: Array | None = None,
+    image: Any,
+    mask: Any = None,
     *,
     alpha: float = 0.2,
     beta: float = 0.4,
     tolerance: float | None = None,
-    out: Array | None = None,
+    keep_gps: bool = False,
+    device: str | None = None,
+    errors: str = "raise",
+    out: Any = None,
     return_info: bool = False,
 ) -> Any:
     """Evens out the light: lifts under-exposed parts and lowers reflections.
@@ -92,8 +104,8 @@ def illumination_change(
     grow. One factor holds for all channels, so hues stay.
 
     Args:
-        image, mask, out: see `pyharmony.blend`. Where the mask covers the image, the mean of its
-            logarithm is kept. Values below zero count as zero.
+        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`. Where the mask
+            covers the image, the mean of its logarithm is kept. Values below zero count as zero.
         alpha: the gradient that stays as it is, as a part of the mean one; above 0, at most 10.
         beta: how much gradients are evened out, 0 (not at all) to 2; from 1 on the order of
             gradients turns around. Perez uses 0.2 for both. `cv2.illuminationChange`, whose defaults
@@ -108,26 +120,31 @@ def illumination_change(
         The edited image, in image's kind, layout, shape and dtype, or (image, info).
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `pyharmony.blend`.
+        PyHarmonyError: see `pyharmony.blend`.
     """
     accepts = f"a number above 0, at most {_MAX_ALPHA:g}"
     level = _checks.number(alpha, "alpha", low=math.nextafter(0, 1), high=_MAX_ALPHA, accepts=accepts)
     power = _checks.number(beta, "beta", high=_MAX_BETA, accepts=f"a number from 0 to {_MAX_BETA:g}")
 
-    def edit(job: Job, region: Region, picture: NumpyArray, limit: float, certify: bool) -> _checks.SolveInfo:
-        return _relight(job, region, picture, level, power, limit, certify)
+    def edit(job: Job, weight: float | NumpyArray, limit: float, certify: bool) -> _checks.SolveInfo:
+        return _relight(job, level, power, limit, certify)
 
-    return _run(edit, image, mask, tolerance, out, return_info)
+    return _run(
+        edit, image, mask, tolerance, keep_gps=keep_gps, device=device, errors=errors, out=out, return_info=return_info
+    )
 
 
 def detail_boost(
-    image: Array,
-    mask: Array | None = None,
+    image: Any,
+    mask: Any = None,
     *,
     gain: float = 1.5,
     color_weight: Any = 0.05,
     tolerance: float | None = None,
-    out: Array | None = None,
+    keep_gps: bool = False,
+    device: str | None = None,
+    errors: str = "raise",
+    out: Any = None,
     return_info: bool = False,
 ) -> Any:
     """Multiplies the gradients of the image while its colours are held.
@@ -138,36 +155,49 @@ def detail_boost(
     what is much larger stays. A sharpener without halos of its own at the contour of the mask.
 
     Args:
-        image, mask, out: see `pyharmony.blend`.
+        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`.
         gain: 0 to 1000; below 1 smooths.
         color_weight: how far the colours of the image are held, at least 0; a number or a map [H, W]
-            of floats. 0.05 holds what is larger than some 28 pixels. With 0 and a mask that covers
-            the image the mean is kept.
+            of floats or a grey picture, white being 1. 0.05 holds what is larger than some 28 pixels.
+            With 0 and a mask that covers the image the mean is kept.
         tolerance, return_info: see `texture_flattening`.
 
     Returns:
         The edited image, in image's kind, layout, shape and dtype, or (image, info).
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `pyharmony.blend`.
+        PyHarmonyError: see `pyharmony.blend`.
     """
     factor = _checks.number(gain, "gain", high=_MAX_GAIN, accepts=f"a number from 0 to {_MAX_GAIN:g}")
 
-    def edit(job: Job, region: Region, picture: NumpyArray, limit: float, certify: bool) -> _checks.SolveInfo:
-        held = _checks.color_weight(color_weight, *job.shape)
-        if not isinstance(held, float):
-            held = region.of(held)
+    def edit(job: Job, weight: float | NumpyArray, limit: float, certify: bool) -> _checks.SolveInfo:
+        region, picture = _read(job)
+        held = weight if isinstance(weight, float) else region.of(weight)
         return _write_edit(job, region, picture, gain=factor, weight=held, limit=limit, certify=certify)
 
-    return _run(edit, image, mask, tolerance, out, return_info, color_weight=color_weight)
+    return _run(
+        edit,
+        image,
+        mask,
+        tolerance,
+        keep_gps=keep_gps,
+        device=device,
+        errors=errors,
+        out=out,
+        return_info=return_info,
+        color_weight=color_weight,
+    )
 
 
 def inpaint(
-    image: Array,
-    mask: Array,
+    image: Any,
+    mask: Any,
     *,
     tolerance: float | None = None,
-    out: Array | None = None,
+    keep_gps: bool = False,
+    device: str | None = None,
+    errors: str = "raise",
+    out: Any = None,
     return_info: bool = False,
 ) -> Any:
     """Fills the mask with the membrane that its surroundings span: smooth, without texture.
@@ -176,7 +206,7 @@ def inpaint(
     the ground under a later paste; a large hole becomes a soft gradient.
 
     Args:
-        image, out: see `pyharmony.blend`.
+        image, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`.
         mask: what is filled: pixels above zero, mixed with the image where the mask is soft. At least
             one pixel must be zero.
         tolerance, return_info: see `texture_flattening`.
@@ -185,58 +215,70 @@ def inpaint(
         The filled image, in image's kind, layout, shape and dtype, or (image, info).
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `pyharmony.blend`.
+        PyHarmonyError: see `pyharmony.blend`.
     """
     if mask is None:
         raise MaskError("mask: None, expected the pixels to fill")
-    frame = ImageFrame(image, mask, out)
-    limit = _checks.tolerance(tolerance, frame.dtype)
-    infos = []
-    for job in frame.jobs():
-        start = time.perf_counter()
-        infos.append(timed(_inpaint(job, limit, bool(return_info)), start, job))
-    return frame.result_and_info(infos, return_info)
+    return _run(
+        _inpaint,
+        image,
+        mask,
+        tolerance,
+        keep_gps=keep_gps,
+        device=device,
+        errors=errors,
+        out=out,
+        return_info=return_info,
+    )
 
 
 # ---- around an edit ------------------------------------------------------------------------------
 
-Edit = Callable[[Job, Region, NumpyArray, float, bool], _checks.SolveInfo]
-
-
-class ImageFrame(Frame):
-    """A frame whose source is the destination."""
-
-    def __init__(self, image: Array, mask: Array | None, out: Array | None) -> None:
-        super().__init__(image, image, mask, None, None)
-        self._inputs = [(mask, "mask")]
-        self._target = self._take_out(out)
+#: Of a job whose mask is not empty: its weight of colours, the tolerance, and whether to prove the error.
+Edit = Callable[[Job, "float | NumpyArray", float, bool], _checks.SolveInfo]
 
 
 def _run(
     edit: Edit,
-    image: Array,
-    mask: Array | None,
+    image: Any,
+    mask: Any,
     tolerance: float | None,
-    out: Array | None,
+    *,
     return_info: bool,
     color_weight: Any = 0.0,
+    **options: Any,
 ) -> Any:
-    frame = ImageFrame(image, mask, out)
-    limit = _checks.tolerance(tolerance, frame.dtype)
-    _checks.color_weight(color_weight, *frame.shape)
-    frame.keep_apart(out, color_weight, "color_weight")
-    infos = []
-    for job in frame.jobs():
-        start = time.perf_counter()
-        if job.bbox.empty:
-            job.start()
-            info = direct_info("copy")
-        else:
-            region = job.bbox.expand(2, job.shape)
-            _check_finite(job, region, job.mask_of(region), None if job.holes is None else region.of(job.holes))
-            info = edit(job, region, _colours(job, region), limit, bool(return_info))
-        infos.append(timed(info, start, job))
-    return frame.result_and_info(infos, return_info)
+    def work(frame: Frame, color_weight: Any = 0.0) -> Infos:
+        limit = _checks.tolerance(tolerance, frame.dtype)
+        weight = _checks.color_weight(color_weight, *frame.shape)
+        frame.keep_apart(color_weight, "color_weight")
+        return frame.each(lambda job: _edit(edit, job, weight, limit, bool(return_info)))
+
+    return run(
+        work,
+        ITSELF,
+        image,
+        mask,
+        at=None,
+        decontaminate=False,
+        return_info=return_info,
+        color_weight=color_weight,
+        **options,
+    )
+
+
+def _edit(edit: Edit, job: Job, weight: float | NumpyArray, limit: float, certify: bool) -> _checks.SolveInfo:
+    if job.bbox.empty:
+        job.start()
+        return direct_info("copy")
+    return edit(job, weight, limit, certify)
+
+
+def _read(job: Job) -> tuple[Region, NumpyArray]:
+    """The part of the image that an edit reads: two pixels around the mask, for the gradients beside it."""
+    region = job.bbox.expand(2, job.shape)
+    _check_finite(job, region, job.mask_of(region), None if job.holes is None else region.of(job.holes))
+    return region, _colours(job, region)
 
 
 def _check_finite(job: Job, region: Region, mask: NumpyArray, skip: NumpyArray | None) -> None:
@@ -254,7 +296,7 @@ def _colours(job: Job, region: Region, without: NumpyArray | None = None) -> Num
     if holes is None or not holes.any():
         return picture
     absent = holes if without is None else holes | without
-    filled = _fill(job.memory.hold(picture.astype(job.real)), absent, job.memory)
+    filled = fill(job.memory.hold(picture.astype(job.real)), absent, job.memory)
     if without is not None:
         np.copyto(filled, picture, where=(without & ~holes)[..., None])
     return filled
@@ -298,9 +340,8 @@ def _write_edit(
     return info
 
 
-def _relight(
-    job: Job, region: Region, picture: NumpyArray, alpha: float, beta: float, limit: float, certify: bool
-) -> _checks.SolveInfo:
+def _relight(job: Job, alpha: float, beta: float, limit: float, certify: bool) -> _checks.SolveInfo:
+    region, picture = _read(job)
     memory, mask = job.memory, job.mask_of(region)
     white = _arrays.VALUE_RANGE[job.dst.dtype.name]
     offset = LOG_OFFSET * white
@@ -350,10 +391,7 @@ def _logarithm(picture: NumpyArray, offset: float, real: type) -> NumpyArray:
     return np.log(y, out=y)
 
 
-def _inpaint(job: Job, limit: float, certify: bool) -> _checks.SolveInfo:
-    if job.bbox.empty:
-        job.start()
-        return direct_info("copy")
+def _inpaint(job: Job, weight: float | NumpyArray, limit: float, certify: bool) -> _checks.SolveInfo:
     region = job.bbox.expand(1, job.shape)
     mask = job.mask_of(region)
     inside = mask > 0
