@@ -169,6 +169,7 @@ CALLS = {
     "pyharmony.ops.gaussian_poisson": "(src, dst, mask, dst)",
     "pyharmony.ops.poisson": "(src, dst, mask)",
     "pyharmony.ops.PoissonSolver": "(mask)",
+    "pyharmony.ops.PoissonSequence": "(pyharmony.ops.PoissonSolver(mask)).solve(src, dst)",
 }
 
 
