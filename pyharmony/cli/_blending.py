@@ -266,7 +266,7 @@ class Worker:
                 with reading(_where(name, path)):
                     source = sys.stdin.buffer.read() if path == STREAM else path
                     found[name] = read(source, name, max_pixels=self.max_pixels, keep_gps=task.keep_gps)
-            except BaseException as error:
+            except Exception as error:
                 found[name] = error
 
         names = list(task.files)
@@ -277,7 +277,7 @@ class Worker:
         for thread in others:
             thread.join()
         for name in names:
-            if isinstance(found[name], BaseException):
+            if isinstance(found[name], Exception):
                 raise _in_terms_of_the_command(found[name], task) from found[name]
         return {name: found[name] for name in names}
 

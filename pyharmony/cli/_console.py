@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from .._version import __version__
-from ._failures import Code, Failure, as_failure
+from ._failures import Code, Failure, as_failure, writing
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more; twice: everything.")]
@@ -83,6 +83,7 @@ class Console:
         self.plain = log_json or quiet or not sys.stderr.isatty()  # no progress
         self._quiet, self._verbose = quiet, verbose
         self._handler = _Handler(log_json)
+        self._told = False  # there is one object
 
     def note(self, text: str, **fields: Any) -> None:
         """For people; fields go along with --log-json."""
@@ -103,9 +104,16 @@ class Console:
 
     def result(self, **fields: Any) -> None:
         """The object of --json."""
+        self._told = True
         if self.as_json:
             head = {"schema": f"pyharmony.{self.command}/{_SCHEMA}", "pyharmony": __version__}
-            print(json.dumps(finite({**head, **fields}), ensure_ascii=False, allow_nan=False), flush=True)
+            self.say(json.dumps(finite({**head, **fields}), ensure_ascii=False, allow_nan=False))
+
+    @staticmethod
+    def say(text: str) -> None:
+        """On stdout."""
+        with writing("stdout"):
+            print(text, flush=True)
 
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:
@@ -131,8 +139,10 @@ class Console:
             if self.debug:
                 traceback.print_exc()
             self.error(failure)
-            if failure.code != Code.INTERRUPTED:
-                self.result(status="error", error=described(failure))
+            _leave_broken_stdout()
+            if not self._told:
+                with contextlib.suppress(Failure):
+                    self.result(status="error", error=described(failure))
             raise typer.Exit(failure.code) from None
         finally:
             _LIBRARY.removeHandler(self._handler)
@@ -164,6 +174,14 @@ class Console:
 
         with RichConsole(stderr=True).status(what):
             yield
+
+
+def _leave_broken_stdout() -> None:
+    """What is left in stdout's buffer would fail again, and loudly, when Python ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def described(failure: Failure) -> dict[str, Any]:

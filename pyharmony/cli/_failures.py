@@ -46,9 +46,7 @@ def writing(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Failure(
-            f"{name}: {_reason(error)}; nothing was written", Code.UNEXPECTED, type(error).__name__
-        ) from error
+        raise Failure(f"{name}: cannot be written: {_reason(error)}", Code.UNEXPECTED, type(error).__name__) from error
 
 
 def _reason(error: OSError) -> str:

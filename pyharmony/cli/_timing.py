@@ -127,7 +127,7 @@ def run(
         missing=missing,
     )
     if not console.as_json:
-        sys.stdout.write(_shown(rows, threads, rounds))
+        console.say(_shown(rows, threads, rounds))
 
 
 def _row(
@@ -153,7 +153,7 @@ def _shown(rows: list[dict[str, Any]], threads: int, rounds: int) -> str:
         times = [f"{row['wall_ms']:.1f}", f"{row['cpu_ms']:.1f}", f"{row['ratio']:.2f}"]
         cells.append([row["op"], row["size"], row["name"], *times, *errors])
     how = f"medians of {rounds}, {threads} threads, {simd_level()}; pictures of three 8-bit channels"
-    return f"{_facts.processor()}: {how}\n\n{table(cells)}\n"
+    return f"{_facts.processor()}: {how}\n\n{table(cells)}"
 
 
 def _ours(mode: str, src: Any, dst: Any, mask: Any) -> Contestant:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import typer
 
-from ._console import Console, Debug, Json, table
+from ._console import Console, Debug, Json
 from ._failures import Code
 
 
@@ -41,7 +41,7 @@ def doctor(as_json: Json = False, debug: Debug = False) -> None:
             marks = {"ok": "ok", "note": "--", "failed": "FAILED"}
             for check in checks:
                 remedy = f"\n        -> {check.remedy}" if check.remedy else ""
-                typer.echo(f"{marks[check.state]:7} {check.name}: {check.found}{remedy}")
+                console.say(f"{marks[check.state]:7} {check.name}: {check.found}{remedy}")
         if failed:
             raise typer.Exit(Code.UNEXPECTED)
 

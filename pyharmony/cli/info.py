@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import typer
-
 from ._console import Console, Debug, Json, table
 
 
@@ -17,7 +15,7 @@ def info(as_json: Json = False, debug: Debug = False) -> None:
         if as_json:
             console.result(status="ok", **facts)
         else:
-            typer.echo(_shown(facts))
+            console.say(_shown(facts))
 
 
 def _facts() -> dict[str, Any]:
@@ -41,7 +39,7 @@ def _facts() -> dict[str, Any]:
         "gpu_driver": facts.gpu_driver(),
         "threads": pyharmony.get_num_threads(),
         "instruction_set": {"in_use": pyharmony.simd_level(), "available": facts.simd_levels()},
-        "kernels": {"cpu": list(pyharmony.ops.__all__), "cuda": []},
+        "kernels": {"cpu": [name for name in pyharmony.ops.__all__ if name.islower()], "cuda": []},
         "formats": formats(),
         "paths": {"package": str(Path(pyharmony.__file__).parent)},
     }
