@@ -1,26 +1,47 @@
 """Exact, fast image blending and harmonisation.
 
-The subpackages `blend`, `ops`, `reference` and `errors` are loaded when they are first used.
+The subpackages `blend`, `io`, `ops`, `reference` and `errors` are loaded when they are first used, and so
+are `load` and `save`.
 """
 
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import Any
 
+from ._device import deterministic, get_device, is_deterministic, set_device
 from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
 from ._version import __version__
 
-_SUBPACKAGES = ("blend", "errors", "ops", "reference")
+_SUBPACKAGES = ("blend", "errors", "io", "ops", "reference")
+#: Functions of subpackages.
+_LAZY = {"load": "io", "save": "io"}
 
-__all__ = ["__version__", "get_num_threads", "has_cuda", "set_num_threads", "simd_level"]
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+__all__ = [
+    "__version__",
+    "deterministic",
+    "get_device",
+    "get_num_threads",
+    "has_cuda",
+    "is_deterministic",
+    "load",
+    "save",
+    "set_device",
+    "set_num_threads",
+    "simd_level",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name in _SUBPACKAGES:
         return importlib.import_module(f".{name}", __name__)
+    if name in _LAZY:
+        return getattr(importlib.import_module(f".{_LAZY[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBPACKAGES})
+    return sorted({*globals(), *_SUBPACKAGES, *_LAZY})

@@ -92,7 +92,7 @@ def test_pybind11_stays_in_the_bindings() -> None:
             assert "pybind11" not in path.read_text(), path
 
 
-@pytest.mark.parametrize("module", ["pyharmony", "pyharmony.blend", "pyharmony.ops"])
+@pytest.mark.parametrize("module", ["pyharmony", "pyharmony.blend", "pyharmony.io", "pyharmony.ops"])
 def test_import_is_light(module: str) -> None:
     loaded = run_python(f"import sys, {module}; print(*sys.modules)").split()
     assert not {name.partition(".")[0] for name in loaded} & set(HEAVY)
@@ -100,7 +100,7 @@ def test_import_is_light(module: str) -> None:
 
 def test_import_works_where_the_heavy_packages_are_absent() -> None:
     absent = "; ".join(f"sys.modules[{name!r}] = None" for name in HEAVY)
-    run_python(f"import sys; {absent}; import pyharmony.blend, pyharmony.ops")
+    run_python(f"import sys; {absent}; import pyharmony.blend, pyharmony.io, pyharmony.ops")
 
 
 # Names
@@ -145,7 +145,19 @@ CALLS = {
     "pyharmony.get_num_threads": "()",
     "pyharmony.set_num_threads": "(1)",
     "pyharmony.simd_level": "()",
+    "pyharmony.load": "(png.getvalue())",
+    "pyharmony.save": "(src, png)",
+    "pyharmony.io.check_target": "(pyharmony.io.Picture(src), 'a.png')",
+    "pyharmony.io.convert": "(pyharmony.io.Picture(src), pyharmony.io.Picture(dst))",
+    "pyharmony.io.load": "(png.getvalue())",
+    "pyharmony.io.read": "(png.getvalue())",
+    "pyharmony.io.save": "(src, png)",
+    "pyharmony.io.write": "(pyharmony.io.Picture(src), png)",
     "pyharmony.has_cuda": "()",
+    "pyharmony.set_device": "('cpu')",
+    "pyharmony.get_device": "()",
+    "pyharmony.deterministic": "()",
+    "pyharmony.is_deterministic": "()",
     "pyharmony.blend.alpha": "(src, dst, mask)",
     "pyharmony.blend.laplacian": "(src, dst, mask)",
     "pyharmony.blend.poisson": "(src, dst, mask)",
@@ -157,7 +169,7 @@ CALLS = {
 
 
 def public_callables() -> Iterator[str]:
-    for name in ("pyharmony", "pyharmony.blend", "pyharmony.ops"):
+    for name in ("pyharmony", "pyharmony.blend", "pyharmony.io", "pyharmony.ops"):
         module = importlib.import_module(name)
         for public in getattr(module, "__all__", ()):
             thing = getattr(module, public)
@@ -173,6 +185,7 @@ def test_public_callables_work_twice_in_a_fresh_process(name: str) -> None:
         f"import numpy as np, {module}\n"
         "src, dst = (np.random.default_rng(i).integers(0, 256, (24, 31, 3), np.uint8) for i in range(2))\n"
         "mask = np.zeros((24, 31), np.uint8); mask[6:18, 7:25] = 255\n"
+        "import io, PIL.Image; png = io.BytesIO(); PIL.Image.fromarray(src).save(png, 'PNG')\n"
         f"for _ in range(2): {name}{CALLS[name]}\n"
     )
 

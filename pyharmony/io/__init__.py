@@ -1,0 +1,194 @@
+"""Image files in and out, with colour profiles and metadata.
+
+Read are JPEG, PNG, WebP, TIFF, BMP and, where Pillow has it, AVIF; everything else is refused by its first
+bytes, and no other decoder is ever reached. 16-bit PNG and TIFF and float TIFF keep their depth; 16-bit PNG
+and TIFF by LZW need OpenCV (`pip install 'pyharmony[io]'`). Nothing but NumPy is loaded before it is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays
+from ..errors import DTypeError, ShapeError
+from ._picture import MAX_PIXELS, Picture
+
+__all__ = ["MAX_PIXELS", "Picture", "check_target", "convert", "load", "read", "save", "write"]
+
+
+def read(source: Any, name: str = "image", *, max_pixels: int | None = None, keep_gps: bool = False) -> Picture:
+    """A picture of a file, upright, in its own depth and colours.
+
+    Args:
+        source: a path, the bytes of a file, a binary file object, a PIL image, or a Picture (given back as
+            it is).
+        name: what messages call it.
+        max_pixels: the most pixels it may have, known from its header before anything is decoded; None
+            means 256 million.
+        keep_gps: keep the place where it was taken in EXIF and XMP.
+
+    Returns:
+        A Picture: grey is [H, W, 1], whatever has transparency [H, W, 4], the rest [H, W, 3]. CMYK becomes
+        sRGB. Of animations and files of several pages it is the first picture, with a warning in the log.
+
+    Raises:
+        DecodeError: the file is no image, damaged, or of a kind that is not accepted.
+        ImageTooLarge: it has more than max_pixels.
+        OutOfMemory: there is too little memory to decode it.
+        OSError: of the path: it is missing, a folder, not readable.
+        DTypeError: source is of another type.
+    """
+    if isinstance(source, Picture):
+        return source
+    from . import _decode
+
+    return _decode.picture(_decode.decode(source, name, max_pixels, keep_gps))
+
+
+def write(
+    picture: Picture, target: Any, *, format: str | None = None, quality: int = 95, overwrite: bool = True
+) -> None:
+    """Writes a picture with its profile and metadata to a file.
+
+    A path is written at once or not at all: on any failure what was there stays as it was, and nothing is
+    left beside it. A symbolic link stays one; the file it points to is replaced and keeps its mode.
+
+    Args:
+        picture: the Picture. JPEG, WebP, BMP and AVIF hold uint8, PNG also uint16, TIFF all dtypes; JPEG and
+            BMP hold no alpha. Nothing is converted to fit.
+        target: a path or a binary file object.
+        format: 'jpeg', 'png', 'webp', 'tiff', 'bmp' or 'avif'; None: by the suffix, PNG for a file object.
+        quality: 1 to 100, of JPEG, WebP and AVIF. JPEG is written with full colour resolution (4:4:4).
+        overwrite: whether an existing file may be replaced.
+
+    Raises:
+        ArgumentError: the format does not hold such a picture, or is unknown.
+        DTypeError: an argument is of another type.
+        OSError: the file cannot be written; FileExistsError: it exists and overwrite is False.
+        OutOfMemory: there is too little memory to encode it.
+    """
+    from . import _encode
+
+    if not isinstance(picture, Picture):
+        raise DTypeError(f"picture: {type(picture).__name__}, expected a Picture; pyharmony.save takes arrays and PIL")
+    name = _encode.check(picture, target, format, quality)
+    _encode.write_to(target, _encode.encode(picture, name, quality), overwrite)
+
+
+def check_target(picture: Picture, target: Any, *, format: str | None = None, quality: int = 95) -> None:
+    """Raises what `write` would for a file that does not hold such a picture, before the work is done.
+
+    Raises:
+        ArgumentError, DTypeError: as `write`.
+    """
+    from . import _encode
+
+    _encode.check(picture, target, format, quality)
+
+
+def convert(picture: Picture, like: Picture, name: str = "image") -> Picture:
+    """picture in the colours, channels and dtype of like, ready to be blended with it.
+
+    8-bit colours go through Little CMS with the perceptual intent (colorimetric where a profile has no
+    other), 16-bit and float ones through the matrix and curves of the profiles; integers are clipped to the
+    destination's gamut, floats are not. Profiles that say the same leave the values as they are. A grey
+    picture becomes RGB with three equal channels where like is RGB; a coloured one becomes grey by
+    0.299 R + 0.587 G + 0.114 B of the values in like's tone curve where like is grey. An alpha channel
+    stays, scaled to the dtype, and a grey picture with one has three equal channels; none is added. uint8
+    to uint16 multiplies by 257, back rounds to nearest; floats scale by the range. Profiles with tables of
+    colours are applied at 8 bit; at 16 bit and in floats the values stay as they are, with a warning.
+
+    Args:
+        picture: the picture to convert.
+        like: what it shall go with.
+        name: what messages call picture.
+
+    Returns:
+        A Picture with like's profile and otherwise picture's own metadata; picture itself where nothing is
+        to do.
+
+    Raises:
+        ArgumentError: picture holds NaN where like has an integer dtype.
+    """
+    from . import _profiles
+
+    return _profiles.convert(picture, like, name)
+
+
+def load(source: Any, *, max_pixels: int | None = None, keep_gps: bool = False) -> Any:
+    """An image file as a PIL image (8 bit) or a NumPy array (16 bit and float).
+
+    Args:
+        source: a path, the bytes of a file, a binary file object, or a PIL image.
+        max_pixels: the most pixels it may have, known from its header before anything is decoded; None
+            means 256 million.
+        keep_gps: keep the place where it was taken in EXIF and XMP.
+
+    Returns:
+        A PIL image, upright, of mode L, RGB or RGBA, with icc_profile, exif, xmp and dpi in its info; or,
+        of 16-bit and float files, an array [H, W], [H, W, 3] or [H, W, 4] of uint16, float16, float32 or
+        float64.
+
+    Raises:
+        DecodeError, ImageTooLarge, OutOfMemory, OSError, DTypeError: as `pyharmony.io.read`.
+    """
+    from . import _decode
+
+    decoded = _decode.decode(source, "source", max_pixels, keep_gps)
+    if not _decode.is_pil(decoded.pixels):
+        return decoded.pixels[..., 0] if decoded.pixels.shape[2] == 1 else decoded.pixels
+    return _decode.pil_image(decoded, same_as=source)
+
+
+def save(
+    image: Any,
+    target: Any,
+    *,
+    like: Any = None,
+    format: str | None = None,
+    quality: int = 95,
+    overwrite: bool = True,
+    keep_gps: bool = False,
+) -> None:
+    """Writes an image to a file, at once or not at all.
+
+    Args:
+        image: a PIL image, an array [H, W] or [H, W, C] of 1, 3 or 4 channels, or a `pyharmony.io.Picture`.
+        target: a path or a binary file object.
+        like: whose colour profile, EXIF, XMP and resolution the file gets: a path, bytes, a file object, a
+            PIL image or a Picture. None: those of image. The pixels stay as they are.
+        format: 'jpeg', 'png', 'webp', 'tiff', 'bmp' or 'avif'; None: by the suffix, PNG for a file object.
+        quality: 1 to 100, of JPEG, WebP and AVIF.
+        overwrite: whether an existing file may be replaced.
+        keep_gps: keep the place where the picture was taken.
+
+    Raises:
+        ArgumentError: the format does not hold such an image (16 bit in a JPEG, alpha in a JPEG), or is unknown.
+        DTypeError, ShapeError: image is none.
+        OSError: the file cannot be written; FileExistsError: it exists and overwrite is False.
+    """
+    from . import _decode, _encode, _profiles
+
+    _encode.format_of(target, format)
+    if isinstance(image, Picture):
+        picture = image
+    elif _decode.is_pil(image):
+        picture = read(image, "image", max_pixels=2**62, keep_gps=keep_gps)
+    else:
+        pixels = _arrays.to_numpy(image, "image")
+        if pixels.dtype.name == "bool":
+            raise DTypeError("image: a bool array; convert it to uint8 (0 and 255) first")
+        if pixels.ndim not in (2, 3):
+            raise ShapeError(f"image: shape {list(pixels.shape)}, expected [H, W] or [H, W, C] with C = 1, 3 or 4")
+        pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+        if pixels.dtype.byteorder not in "=|":
+            pixels = pixels.astype(pixels.dtype.newbyteorder("="))
+        picture = Picture(np.asarray(pixels))
+    if like is not None:
+        meta = read(like, "like", keep_gps=keep_gps)
+        profile = _profiles.usable(meta.profile, picture.pixels.shape[2], "like", grey_too=True)
+        picture = replace(picture, profile=profile, exif=meta.exif, xmp=meta.xmp, dpi=meta.dpi)
+    write(picture, target, format=format, quality=quality, overwrite=overwrite)

@@ -1,0 +1,569 @@
+"""Image files in: the format by its first bytes, the size by its header, then the pixels.
+
+Nothing is tried: a file goes to the decoder of the format that its first bytes say, or is refused.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import os
+import struct
+import sys
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._arrays import NumpyArray
+from ..errors import ArgumentError, DecodeError, DTypeError, ImageTooLarge, OutOfMemory, PyHarmonyError
+from . import _metadata, _png, _profiles, _tiff
+from ._picture import MAX_PIXELS, Picture
+
+logger = logging.getLogger("pyharmony")
+
+ACCEPTED = "JPEG, PNG, WebP, TIFF, BMP or AVIF"
+_EXTRA = "pip install 'pyharmony[io]'"
+
+#: What the first bytes of files say that are refused.
+_REFUSED = (
+    (b"GIF8", "a GIF file"), (b"%PDF", "a PDF file"), (b"%!PS", "an EPS or PostScript file"),
+    (b"\xc5\xd0\xd3\xc6", "an EPS file"), (b"SIMPLE  =", "a FITS file"), (b"8BPS", "a Photoshop file"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000 file"), (b"\xff\x4f\xff\x51", "a JPEG 2000 file"), (b"\xff\x0a", "a JPEG XL file"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL file"), (b"v/1\x01", "an OpenEXR file"), (b"#?R", "a Radiance HDR file"),
+    (b"\0\0\1\0", "an icon file"), (b"<svg", "an SVG file"), (b"<?xml", "an XML file"), (b"\x1f\x8b", "a gzip file"),
+    (b"PK\3\4", "a zip file"), (b"qoif", "a QOI file"), (b"\x93NUMPY", "a NumPy file"), (b"DDS ", "a DDS file"),
+    (b"P1", "a PNM file"), (b"P2", "a PNM file"), (b"P3", "a PNM file"), (b"P4", "a PNM file"), (b"P5", "a PNM file"),
+    (b"P6", "a PNM file"), (b"P7", "a PNM file"), (b"Pf", "a PFM file"), (b"PF", "a PFM file"),
+    (b"<!DOCTYPE", "an HTML file"), (b"<html", "an HTML file"), (b"FUJIFILM", "a camera's raw file"),
+)  # fmt: skip
+
+#: What decoders raise on damaged files. Image.DecompressionBombError is no ValueError.
+_DAMAGE = (
+    OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError,
+    ArithmeticError, AssertionError, NotImplementedError, RuntimeError, struct.error, zlib.error, Warning,
+)  # fmt: skip
+
+
+def sniff(head: bytes) -> tuple[str | None, str]:
+    """The accepted format of a file by its first bytes, or None and what the file is instead."""
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG", ""
+    if head.startswith(_png.SIGNATURE):
+        return "PNG", ""
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP", ""
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return (None, "a camera's raw file (CR2)") if head[8:10] == b"CR" else ("TIFF", "")
+    if (
+        head[:2] == b"BM"
+        and len(head) >= 18
+        and struct.unpack_from("<I", head, 14)[0] in (12, 40, 52, 56, 64, 108, 124)
+    ):
+        return "BMP", ""
+    if head[4:8] == b"ftyp":
+        brands = {
+            head[8:12],
+            *(head[i : i + 4] for i in range(16, min(len(head), struct.unpack(">I", head[:4])[0]), 4)),
+        }
+        if brands & {b"avif", b"avis"}:
+            return "AVIF", ""
+        return None, "a HEIF file" if brands & {b"heic", b"heix", b"mif1", b"msf1"} else "a video or another MP4 file"
+    if not head:
+        return None, "empty"
+    for magic, what in _REFUSED:
+        if head.startswith(magic):
+            return None, what
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if text.startswith((b"<svg", b"<?xml", b"<!DOCTYPE", b"<html")):
+        return None, "an SVG, XML or HTML file"
+    return None, f"no image file that pyharmony knows (it starts with {head[:8].hex(' ')})"
+
+
+@dataclass
+class Decoded:
+    """What a decoder made: pixels as Pillow's image (8 bit) or as an array [H, W, C], not yet turned upright."""
+
+    pixels: Any
+    profile: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: Any = None
+    format: str | None = None
+    orientation: int = 1
+
+
+class _Refuse(Exception):
+    """The file is refused; the text says why, beginning with a verb or noun after its name."""
+
+
+def _limit(max_pixels: Any) -> int:
+    if max_pixels is None:
+        return MAX_PIXELS
+    if isinstance(max_pixels, bool) or not isinstance(max_pixels, (int, np.integer)):
+        raise DTypeError(f"max_pixels: {type(max_pixels).__name__} {max_pixels!r}, expected None or a number of pixels")
+    if max_pixels < 1:
+        raise ArgumentError(f"max_pixels: {max_pixels}, expected at least 1")
+    return int(max_pixels)
+
+
+def is_pil(x: object) -> bool:
+    """Whether x is an image of Pillow; it is not imported for that."""
+    module = sys.modules.get("PIL.Image")
+    return module is not None and isinstance(x, module.Image)
+
+
+def decode(source: Any, name: str, max_pixels: Any, keep_gps: bool) -> Decoded:
+    """The picture of any source, upright, its metadata cleaned."""
+    limit = _limit(max_pixels)
+    if is_pil(source):
+        return _guarded(lambda: _from_pil(source, limit, name, keep_gps), f"{name}: the PIL image")
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _from_stream(io.BytesIO(source), f"{name}: the {len(source)} bytes given", limit, name, keep_gps)
+    if isinstance(source, (str, os.PathLike)):
+        path = os.fspath(source)
+        if isinstance(path, bytes):
+            path = os.fsdecode(path)
+        with open(path, "rb") as file:
+            return _from_stream(file, f"{name}: {path}", limit, name, keep_gps)
+    if hasattr(source, "read"):
+        stream = _whole(source, name)
+        label = getattr(source, "name", None)
+        what = f"{name}: {label}" if isinstance(label, str) else f"{name}: the file object"
+        return _from_stream(stream, what, limit, name, keep_gps)
+    raise DTypeError(
+        f"{name}: {type(source).__name__}, expected a path, bytes, a binary file object, a PIL image or a Picture"
+    )
+
+
+def _whole(source: Any, name: str) -> io.BytesIO:
+    """What a file object holds from where it stands; a file of a refused format is not read to its end."""
+    head = source.read(64)
+    if not isinstance(head, bytes):
+        raise DTypeError(f"{name}: a file object that gives {type(head).__name__}, expected a binary one (mode 'rb')")
+    return io.BytesIO(head if sniff(head)[0] is None else head + source.read())
+
+
+def _guarded(work: Any, what: str) -> Any:
+    """Runs a decoder; whatever it raises on damaged data becomes one of our errors."""
+    try:
+        return work()
+    except PyHarmonyError:
+        raise
+    except _Refuse as error:
+        raise DecodeError(f"{what} {error}") from None
+    except MemoryError as error:
+        raise OutOfMemory(f"{what} needs more memory to decode than there is") from error
+    except ImportError:
+        raise
+    except _DAMAGE as error:
+        raise DecodeError(f"{what} is damaged or of an unusual kind: {_brief(error)}") from error
+    except Exception as error:
+        if type(error).__name__ == "DecompressionBombError":  # Pillow's own limit, of its WebP plugin
+            raise ImageTooLarge(f"{what} has more pixels than Pillow decodes: {_brief(error)}") from error
+        if type(error).__module__.partition(".")[0] in ("PIL", "cv2"):
+            raise DecodeError(f"{what} is damaged or of an unusual kind: {_brief(error)}") from error
+        raise
+
+
+def _brief(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text[:200] if text else type(error).__name__
+
+
+def _from_stream(stream: Any, what: str, limit: int, name: str, keep_gps: bool) -> Decoded:
+    head = stream.read(64)
+    format, instead = sniff(head)
+    if format is None:
+        raise DecodeError(f"{what} is {instead}, expected {ACCEPTED}")
+    if not stream.seekable():
+        stream = io.BytesIO(head + stream.read())
+    stream.seek(0)
+
+    def check(width: int, height: int) -> None:
+        if width < 1 or height < 1:
+            raise _Refuse(f"has no pixels ({width} x {height})")
+        if width * height > limit:
+            raise ImageTooLarge(
+                f"{what} has {width} x {height} pixels, {width * height / 1e6:.1f} million; at most "
+                f"{limit / 1e6:g} million are allowed (max_pixels={limit})"
+            )
+
+    decoder = {"PNG": _png_file, "TIFF": _tiff_file}.get(format, _pillow_file)
+
+    def work() -> Decoded:
+        decoded = decoder(stream, format, check, name, keep_gps)
+        return _finished(decoded, name, keep_gps)
+
+    return _guarded(work, what)
+
+
+def _finished(decoded: Decoded, name: str, keep_gps: bool) -> Decoded:
+    """The pixels in one of our modes and upright, the metadata cleaned."""
+    if is_pil(decoded.pixels):
+        decoded.pixels, decoded.profile = _in_our_mode(decoded.pixels, decoded.profile, name)
+    else:
+        channels = decoded.pixels.shape[2]
+        decoded.profile = _profiles.usable(decoded.profile, channels, name, grey_too=channels == 4)
+    decoded.exif, orientation = _metadata.clean_exif(decoded.exif, name, keep_gps)
+    if decoded.orientation == 1:
+        decoded.orientation = orientation
+    decoded.pixels = _upright(decoded.pixels, decoded.orientation)
+    decoded.xmp = _metadata.clean_xmp(decoded.xmp, name, keep_gps, oriented=decoded.orientation != 1)
+    decoded.dpi = _dpi(decoded.dpi)
+    if decoded.dpi and decoded.orientation >= 5:
+        decoded.dpi = decoded.dpi[::-1]
+    return decoded
+
+
+def _dpi(dpi: Any) -> tuple[float, float] | None:
+    try:
+        x, y = (float(value) for value in dpi)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return (x, y) if 0 < x < 1e6 and 0 < y < 1e6 else None
+
+
+def _upright(pixels: Any, orientation: int) -> Any:
+    """Pixels turned as EXIF's orientation 1 to 8 says."""
+    if orientation == 1:
+        return pixels
+    if is_pil(pixels):
+        from PIL.Image import Transpose
+
+        return pixels.transpose(
+            {
+                2: Transpose.FLIP_LEFT_RIGHT, 3: Transpose.ROTATE_180, 4: Transpose.FLIP_TOP_BOTTOM,
+                5: Transpose.TRANSPOSE, 6: Transpose.ROTATE_270, 7: Transpose.TRANSVERSE, 8: Transpose.ROTATE_90,
+            }[orientation]
+        )  # fmt: skip
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    flip_y, flip_x = orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
+    return np.ascontiguousarray(pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
+
+
+# 8 bit, by Pillow
+
+
+def _in_our_mode(image: Any, profile: bytes | None, name: str) -> tuple[Any, bytes | None]:
+    """An image in mode L, RGB or RGBA, and its profile; alpha wherever the image has any transparency."""
+    mode = image.mode
+    transparent = image.has_transparency_data
+    if mode in ("L", "RGB", "RGBA") and not transparent:
+        return image, _profiles.usable(profile, 1 if mode == "L" else 3, name)
+    if mode == "RGBA":
+        return image, _profiles.usable(profile, 3, name)
+    if mode in ("1", "L", "LA", "La") and not transparent:
+        return image.convert("L"), _profiles.usable(profile, 1, name)
+    if mode in ("1", "L", "LA", "La"):
+        image = image.convert("LA") if mode == "La" else image
+        return image.convert("RGBA"), _profiles.usable(profile, 4, name, grey_too=True)
+    if mode in ("CMYK", "LAB"):
+        return _separations(image, profile, name), None
+    if mode not in ("P", "PA", "RGB", "RGBX", "RGBa", "YCbCr", "HSV"):
+        raise _Refuse(f"has pixels of mode {mode}, which are not accepted")
+    return image.convert("RGBA" if transparent else "RGB"), _profiles.usable(profile, 3, name)
+
+
+def _separations(image: Any, profile: bytes | None, name: str) -> Any:
+    """CMYK or Lab as sRGB."""
+    from PIL import ImageCms
+
+    target = ImageCms.createProfile("sRGB")
+    try:
+        if image.mode == "LAB":
+            source: Any = ImageCms.createProfile("LAB")
+        elif profile is None:
+            return image.convert("RGB")
+        elif _profiles.space_of(profile).kind != "CMYK":
+            raise _profiles.ProfileError("it is not one of CMYK")
+        else:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        converted = ImageCms.profileToProfile(image, source, target, ImageCms.Intent.PERCEPTUAL, "RGB")
+        return converted or image.convert("RGB")
+    except (_profiles.ProfileError, ImageCms.PyCMSError, OSError) as error:
+        logger.warning("%s: its colour profile is left out: %s", name, _brief(error))
+        if image.mode == "LAB":
+            raise _Refuse("has Lab pixels that cannot be converted") from None
+        return image.convert("RGB")
+
+
+def _opened(stream: Any, format: str) -> Any:
+    """Pillow's image of a file, its header read. The plugin is called itself: Image.open has a limit of its own."""
+    if format == "JPEG":
+        from PIL.JpegImagePlugin import JpegImageFile as Plugin
+    elif format == "PNG":
+        from PIL.PngImagePlugin import PngImageFile as Plugin  # type: ignore[assignment]
+    elif format == "TIFF":
+        from PIL.TiffImagePlugin import TiffImageFile as Plugin  # type: ignore[assignment]
+    elif format == "BMP":
+        from PIL.BmpImagePlugin import BmpImageFile as Plugin  # type: ignore[assignment]
+    else:
+        from PIL import features
+
+        if not features.check(format.lower()):
+            raise _Refuse(f"is a file of {format}, which this build of Pillow does not decode")
+        if format == "WEBP":
+            from PIL.WebPImagePlugin import WebPImageFile as Plugin  # type: ignore[assignment]
+        else:
+            from PIL.AvifImagePlugin import AvifImageFile as Plugin  # type: ignore[assignment]
+    return Plugin(stream)
+
+
+def _size(stream: Any) -> int:
+    at = stream.tell()
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(at)
+    return int(size)
+
+
+def _webp_size(stream: Any) -> tuple[int, int] | None:
+    """The size that a WebP header claims: its decoder allocates the canvas at once."""
+    head = stream.read(30)
+    stream.seek(0)
+    kind = head[12:16]
+    if kind == b"VP8X" and len(head) == 30:
+        return tuple(int.from_bytes(head[i : i + 3], "little") + 1 for i in (24, 27))  # type: ignore[return-value]
+    if kind == b"VP8L" and len(head) >= 25:
+        bits = int.from_bytes(head[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 " and len(head) == 30:
+        return tuple(int.from_bytes(head[i : i + 2], "little") & 0x3FFF for i in (26, 28))  # type: ignore[return-value]
+    return None
+
+
+def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) -> Decoded:
+    if format == "WEBP" and (claimed := _webp_size(stream)):
+        check(*claimed)
+    image = _opened(stream, format)
+    check(*image.size)
+    if format == "JPEG":
+        _jpeg_fits(image, _size(stream))
+    if getattr(image, "n_frames", 1) > 1:
+        logger.warning("%s: an animation of %d frames; the first one is taken", name, image.n_frames)
+    image.load()
+    info = image.info
+    return Decoded(image, info.get("icc_profile"), info.get("exif"), info.get("xmp"), info.get("dpi"), format)
+
+
+def _jpeg_fits(image: Any, size: int) -> None:
+    """Refuses a JPEG whose header claims more than its bytes can hold: the decoder would fill up with grey."""
+    layers = getattr(image, "layer", None)
+    if not layers or any(len(layer) < 3 or layer[1] < 1 or layer[2] < 1 for layer in layers):
+        return
+    width, height = image.size
+    most = [max(layer[i] for layer in layers) for i in (1, 2)]
+    units = math.ceil(width / (8 * most[0])) * math.ceil(height / (8 * most[1]))
+    # Huffman codes have at least one bit; arithmetic ones may have less, and are not worth a table.
+    blocks = units * sum(layer[1] * layer[2] for layer in layers) if len(layers) > 1 else units
+    if blocks > 64 * size:
+        raise _Refuse(f"is damaged: its header claims {width} x {height} pixels, which {size} bytes cannot hold")
+
+
+def _from_pil(image: Any, limit: int, name: str, keep_gps: bool) -> Decoded:
+    width, height = image.size
+    if width < 1 or height < 1:
+        raise _Refuse(f"has no pixels ({width} x {height})")
+    if width * height > limit:
+        raise ImageTooLarge(
+            f"{name}: the PIL image has {width} x {height} pixels, {width * height / 1e6:.1f} million; at most "
+            f"{limit / 1e6:g} million are allowed (max_pixels={limit})"
+        )
+    image.load()
+    info = image.info
+    exif = info.get("exif")
+    if exif is None and (fields := image.getexif()):
+        from PIL.Image import Exif
+
+        kept = Exif()
+        for tag in (*_tiff.DESCRIPTIVE, _tiff.ORIENTATION):
+            if tag in fields:
+                kept[tag] = fields[tag]
+        for tag in (_tiff.EXIF_IFD, _tiff.GPS_IFD):
+            if part := fields.get_ifd(tag):
+                kept.get_ifd(tag).update(part)
+        exif = kept.tobytes()
+    xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
+    xmp = xmp.encode() if isinstance(xmp, str) else xmp
+    dpi, profile = info.get("dpi"), info.get("icc_profile")
+    pixels: Any = image
+    if image.mode.startswith("I;16"):
+        dtype = {"I;16": "<u2", "I;16L": "<u2", "I;16B": ">u2"}.get(image.mode, "=u2")
+        pixels = np.frombuffer(image.tobytes(), dtype).astype(np.uint16).reshape(height, width, 1)
+    elif image.mode == "I":
+        pixels = np.asarray(image)
+        if pixels.min() < 0 or pixels.max() > 65535:
+            raise _Refuse(f"has 32-bit integers from {pixels.min()} to {pixels.max()}, expected 0 to 65535")
+        pixels = pixels.astype(np.uint16)[..., None]
+    elif image.mode == "F":
+        pixels = np.array(image)[..., None]
+    decoded = Decoded(pixels, profile, exif, xmp, dpi, image.format)
+    return _finished(decoded, name, keep_gps)
+
+
+# PNG
+
+
+def _png_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) -> Decoded:
+    try:
+        png = _png.header(stream.read(33))
+        check(png.width, png.height)
+        stream.seek(0)
+        png = _png.parse(stream.read())
+    except _png.PngError as error:
+        raise _Refuse(f"is damaged: {error}") from None
+    if png.animated:
+        logger.warning("%s: an animated PNG; its first frame is taken", name)
+    if png.depth == 16:
+        pixels: Any = _png16(png)
+    else:
+        pixels = _opened(io.BytesIO(png.pixels), "PNG")
+        png.pixels = b""
+        pixels.load()
+    return Decoded(pixels, png.profile, png.exif, png.xmp, png.dpi, format)
+
+
+def _cv2(what: str) -> Any:
+    try:
+        import cv2
+    except ImportError:
+        raise _Refuse(f"is {what}, which is decoded by OpenCV: {_EXTRA}") from None
+    return cv2
+
+
+def _png16(png: _png.Png) -> NumpyArray:
+    cv2 = _cv2("a 16-bit PNG file")
+    image = cv2.imdecode(np.frombuffer(png.pixels, np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None or image.dtype != np.uint16 or image.shape[:2] != (png.height, png.width):
+        raise _Refuse("is damaged: its pixels cannot be decoded")
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.shape[2] == 3:
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+    if image.shape[2] == 4:
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA))
+    key = _png.transparent_grey(png)
+    if key is None:
+        return np.asarray(image)
+    alpha = np.where(image == key, 0, 65535).astype(np.uint16)
+    return np.concatenate((image, image, image, alpha), axis=2)
+
+
+# TIFF
+
+_STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS = 273, 279, 324, 325
+
+
+def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) -> Decoded:
+    size = _size(stream)
+
+    def read(offset: int, length: int) -> bytes:
+        if offset >= size or length > size:
+            return b""
+        stream.seek(offset)
+        return bytes(stream.read(length))
+
+    try:
+        order, big, first = _tiff.header(read)
+        main = _tiff.directory(read, order, big, first)
+    except _tiff.TiffError as error:
+        raise _Refuse(f"is damaged: {error}") from None
+    width, height = main.number(256, 0), main.number(257, 0)
+    check(width, height)
+    if 50706 in main.where or (main.number(254, 0) & 1 and 330 in main.where):
+        raise _Refuse(f"is a camera's raw file; develop it first. Expected {ACCEPTED}")
+    if main.next:
+        logger.warning("%s: a TIFF file of several pages; the first one is taken", name)
+    bits, forms = main.numbers(258, 1024) or (1,), main.numbers(339, 1024) or (1,)
+    profile, xmp = main.entry(34675), main.entry(700)
+    unit = {2: 1.0, 3: 2.54}.get(main.number(296, 2))
+    dpi = [main.numbers(tag, 64)[:1] for tag in (282, 283)]
+    decoded = Decoded(
+        None,
+        profile.data if profile else None,
+        _metadata.exif_of_tiff(main, keep_gps),
+        xmp.data if xmp else None,
+        tuple(value[0] * unit for value in dpi) if unit and all(dpi) else None,
+        format,
+    )
+    if max(bits) <= 8 and set(forms) <= {1, 4}:
+        decoded.pixels = _pillow_tiff(stream, main)
+        check(*decoded.pixels.size)
+        return decoded
+    kind = {(1, 16): np.uint16, (3, 16): np.float16, (3, 32): np.float32, (3, 64): np.float64}.get(
+        (int(forms[0]), int(bits[0]))
+    )
+    if kind is None or len({*bits}) > 1 or len({*forms}) > 1:
+        form = {1: "unsigned", 2: "signed", 3: "floating-point"}.get(int(forms[0]), "unusual")
+        raise _Refuse(
+            f"has {'/'.join(f'{int(b)}' for b in bits[:8])}-bit {form} pixels, expected 8 or 16-bit unsigned ones or "
+            "16, 32 or 64-bit floating-point ones"
+        )
+    from . import _tiff_pixels
+
+    try:
+        decoded.pixels = _tiff_pixels.decode(read, main, np.dtype(kind), width, height)
+    except _tiff_pixels.Unsupported as error:
+        raise _Refuse(str(error)) from None
+    except _tiff_pixels.NeedsOpenCV as error:
+        decoded.pixels = _tiff_opencv(stream, np.dtype(kind), width, height, str(error))
+    except _tiff.TiffError as error:
+        raise _Refuse(f"is damaged: {error}") from None
+    decoded.orientation = main.number(_tiff.ORIENTATION, 1)
+    if not 1 <= decoded.orientation <= 8:
+        decoded.orientation = 1
+    return decoded
+
+
+def _pillow_tiff(stream: Any, main: _tiff.Directory) -> Any:
+    from PIL import Image
+
+    stream.seek(0)
+    image = _opened(stream, "TIFF")
+    # Pillow's own limit, which warns, is asked where the image has no memory yet.
+    size = getattr(image, "_tile_size", None)
+    if size and size[0] * size[1] > (Image.MAX_IMAGE_PIXELS or math.inf):
+        image.im = Image.new(image.mode, size).im
+    image.load()
+    return image
+
+
+def _tiff_opencv(stream: Any, dtype: Any, width: int, height: int, compression: str) -> NumpyArray:
+    cv2 = _cv2(f"a TIFF file of {dtype.name} pixels compressed by {compression}")
+    stream.seek(0)
+    image = cv2.imdecode(np.frombuffer(stream.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None or image.dtype != dtype or image.shape[:2] != (height, width):
+        raise _Refuse(f"cannot be decoded: {dtype.name} pixels compressed by {compression}")
+    if image.ndim == 2:
+        return np.asarray(image[..., None])
+    if image.shape[2] not in (1, 3, 4):
+        raise _Refuse(f"has {image.shape[2]} channels, expected grey, RGB or RGBA")
+    return np.ascontiguousarray(image[..., [2, 1, 0, 3][: image.shape[2]]] if image.shape[2] > 1 else image)
+
+
+def picture(decoded: Decoded) -> Picture:
+    pixels = decoded.pixels
+    if is_pil(pixels):
+        pixels = np.asarray(pixels)
+        pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    return Picture(pixels, decoded.profile, decoded.exif, decoded.xmp, decoded.dpi, decoded.format)
+
+
+def pil_image(decoded: Decoded, same_as: Any) -> Any:
+    """The PIL image with its metadata in info; never the caller's own image."""
+    image = decoded.pixels
+    if image is same_as or type(image).__module__ != "PIL.Image":  # the caller's own, or one with its file
+        image = image.copy()
+    image.info = {}
+    for key, value in (
+        ("icc_profile", decoded.profile),
+        ("exif", decoded.exif),
+        ("xmp", decoded.xmp),
+        ("dpi", decoded.dpi),
+    ):
+        if value is not None:
+            image.info[key] = value
+    return image

@@ -1,0 +1,320 @@
+"""Pictures out: encoded in memory, then put in place of the target at once."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import logging
+import os
+import secrets
+import stat
+import struct
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, DTypeError, OutOfMemory, PyHarmonyError
+from . import _metadata, _png, _profiles, _tiff
+from ._picture import Picture
+
+logger = logging.getLogger("pyharmony")
+
+_SUFFIXES = {
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP",
+    ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".avif": "AVIF",
+}  # fmt: skip
+_FLOATS = ("float16", "float32", "float64")
+#: The dtypes and the channels that each format holds.
+_HOLDS = {
+    "JPEG": (("uint8",), (1, 3)),
+    "PNG": (("uint8", "uint16"), (1, 3, 4)),
+    "WEBP": (("uint8",), (1, 3, 4)),
+    "TIFF": (("uint8", "uint16", *_FLOATS), (1, 3, 4)),
+    "BMP": (("uint8",), (1, 3)),
+    "AVIF": (("uint8",), (1, 3, 4)),
+}
+#: Deflate at level 1: a third larger than level 6 at most, five times as fast.
+_PNG_LEVEL = 1
+#: zlib-ng's level 1 of Pillow finds few matches; level 2 takes as long.
+_PILLOW_PNG_LEVEL = 2
+
+Piece = Any
+
+
+def format_of(target: Any, format: Any) -> str:
+    """The format by name, or by the target's suffix; PNG for a file object that says nothing.
+
+    Raises:
+        DTypeError, ArgumentError: the target or the format is none that can be written.
+    """
+    if format is not None:
+        if not isinstance(format, str):
+            raise DTypeError(f"format: {type(format).__name__}, expected None or a name such as 'png'")
+        name = format.upper().lstrip(".")
+        name = {"JPG": "JPEG", "TIF": "TIFF"}.get(name, name)
+        if name not in _HOLDS:
+            raise ArgumentError(f"format: {format!r}, expected one of {', '.join(map(repr, map(str.lower, _HOLDS)))}")
+        return name
+    if isinstance(target, (str, bytes, os.PathLike)):
+        path = os.fsdecode(target)
+        suffix = os.path.splitext(path)[1].lower()
+        if suffix not in _SUFFIXES:
+            raise ArgumentError(
+                f"{path}: the suffix {suffix!r} names no format, expected one of {', '.join(_SUFFIXES)}"
+            )
+        return _SUFFIXES[suffix]
+    if not hasattr(target, "write"):
+        raise DTypeError(f"target: {type(target).__name__}, expected a path or a binary file object")
+    return "PNG"
+
+
+def check(picture: Picture, target: Any, format: Any, quality: Any) -> str:
+    """The format to write, known to hold the picture. Cheap: it can be asked before the work is done."""
+    name = format_of(target, format)
+    dtypes, channels = _HOLDS[name]
+    if picture.pixels.dtype.name not in dtypes:
+        able = ", ".join(each for each, (kinds, _) in _HOLDS.items() if picture.pixels.dtype.name in kinds)
+        raise ArgumentError(
+            f"format: {name} holds {' or '.join(dtypes)} pixels, the image has {picture.pixels.dtype.name}; use {able}"
+        )
+    if picture.pixels.shape[2] not in channels:
+        able = ", ".join(each for each, (kinds, c) in _HOLDS.items() if 4 in c and picture.pixels.dtype.name in kinds)
+        raise ArgumentError(
+            f"format: {name} holds no alpha channel, the image has one; use {able}, or drop it: pixels[..., :3]"
+        )
+    if isinstance(quality, bool) or not isinstance(quality, (int, np.integer)):
+        raise DTypeError(f"quality: {type(quality).__name__} {quality!r}, expected a whole number from 1 to 100")
+    if not 1 <= quality <= 100:
+        raise ArgumentError(f"quality: {quality}, expected a whole number from 1 to 100")
+    return name
+
+
+def encode(picture: Picture, format: str, quality: int) -> list[Piece]:
+    """The bytes of the file, in pieces.
+
+    Raises:
+        ArgumentError: the format cannot hold a picture of that size or its profile.
+        OutOfMemory: there is too little memory.
+    """
+    try:
+        if format == "TIFF":
+            return _tiff_file(picture)
+        if format == "PNG" and picture.pixels.dtype == np.uint16:
+            return _png16(picture)
+        return _pillow(picture, format, quality)
+    except MemoryError as error:
+        raise OutOfMemory(f"encoding {picture!r} as {format} needs more memory than there is") from error
+    except PyHarmonyError:
+        raise
+    except (OSError, ValueError, OverflowError, SystemError, struct.error) as error:
+        raise ArgumentError(f"{format} cannot hold {picture!r}: {' '.join(str(error).split())[:200]}") from error
+
+
+def _pil_image(picture: Picture) -> Any:
+    from PIL import Image
+
+    pixels = np.ascontiguousarray(picture.pixels)
+    height, width, channels = pixels.shape
+    mode = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
+    return Image.frombuffer(mode, (width, height), pixels, "raw", mode, 0, 1)
+
+
+def _pillow(picture: Picture, format: str, quality: int) -> list[Piece]:
+    from PIL import features
+
+    if format in ("WEBP", "AVIF") and not features.check(format.lower()):
+        raise ArgumentError(f"format: this build of Pillow writes no {format}")
+    profile, exif, xmp, dpi = picture.profile, picture.exif, picture.xmp, picture.dpi
+    image = _pil_image(picture)
+    if format in ("WEBP", "AVIF") and image.mode == "L":
+        image = image.convert("RGB")
+        profile = profile and _profiles.rgb_profile(profile)
+    stream = io.BytesIO()
+    options: dict[str, Any] = {}
+    if format == "JPEG":
+        if exif is not None and len(exif) > 65533:
+            logger.warning("the EXIF data is larger than a JPEG holds (%d bytes) and was not written", len(exif))
+            exif = None
+        if xmp is not None and len(xmp) > 65502 - 29:
+            logger.warning("the XMP data is larger than a JPEG holds (%d bytes) and was not written", len(xmp))
+            xmp = None
+        options = {"quality": int(quality), "subsampling": 0, "exif": exif or b""}
+        if dpi is not None:
+            options["dpi"] = tuple(min(max(round(x), 1), 65535) for x in dpi)
+    elif format == "PNG":
+        image.save(stream, "PNG", compress_level=_PILLOW_PNG_LEVEL)
+        return _png.with_metadata(stream.getvalue(), profile, exif, xmp, dpi)
+    elif format == "WEBP":
+        options = {"quality": int(quality), "method": 2, "exif": exif or b""}
+    elif format == "AVIF":
+        options = {"quality": int(quality), "subsampling": "4:4:4", "speed": 8, "exif": exif or b""}
+    elif format == "BMP":
+        if dpi is not None:
+            options["dpi"] = dpi
+        if profile is not None or exif is not None or xmp is not None:
+            logger.warning("a BMP file holds no colour profile and no metadata; they were not written")
+        image.save(stream, "BMP", **options)
+        return [stream.getbuffer()]
+    if xmp is not None:
+        options["xmp"] = xmp
+    if profile is not None:
+        options["icc_profile"] = profile
+    image.save(stream, format, **options)
+    return [stream.getbuffer()]
+
+
+def _png16(picture: Picture) -> list[Piece]:
+    try:
+        import cv2
+    except ImportError:
+        raise ArgumentError(
+            "format: 16-bit PNG files are written by OpenCV: pip install 'pyharmony[io]'; TIFF needs nothing"
+        ) from None
+    pixels = np.ascontiguousarray(picture.pixels)
+    if pixels.shape[2] == 3:
+        pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    elif pixels.shape[2] == 4:
+        pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA))
+    done, data = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])
+    if not done:
+        raise ArgumentError(f"PNG cannot hold {picture!r}")
+    return _png.with_metadata(data.data, picture.profile, picture.exif, picture.xmp, picture.dpi)
+
+
+def _tiff_file(picture: Picture) -> list[Piece]:
+    """A little-endian TIFF of one strip in uncompressed pixels: the directory first, then the pixels as they are."""
+    pixels = np.ascontiguousarray(picture.pixels)
+    if sys.byteorder == "big":
+        pixels = pixels.astype(pixels.dtype.newbyteorder("<"))
+    height, width, channels = pixels.shape
+    bits = pixels.itemsize * 8
+    rows = max(1, (1 << 22) // (width * channels * pixels.itemsize))
+    starts = list(range(0, height, rows))
+    row_bytes = width * channels * pixels.itemsize
+    entries, parts = _metadata.tiff_of_exif(picture.exif)
+    entries += [
+        _tiff.long(256, width), _tiff.long(257, height), _tiff.short(258, *(bits,) * channels), _tiff.short(259, 1),
+        _tiff.short(262, 1 if channels == 1 else 2), _tiff.short(277, channels), _tiff.long(278, rows),
+        _tiff.long(279, *(row_bytes * min(rows, height - y) for y in starts)), _tiff.short(284, 1),
+        _tiff.short(339, *(1 if pixels.dtype.kind == "u" else 3,) * channels),
+    ]  # fmt: skip
+    if channels == 4:
+        entries.append(_tiff.short(338, 2))
+    if picture.dpi is not None:
+        entries += [_tiff.rational(282, picture.dpi[0]), _tiff.rational(283, picture.dpi[1]), _tiff.short(296, 2)]
+    if picture.profile is not None:
+        entries.append(_tiff.raw(34675, 7, picture.profile))
+    if picture.xmp is not None:
+        entries.append(_tiff.raw(700, 1, picture.xmp))
+
+    def laid_out(first: int) -> bytes:
+        return _tiff.build([*entries, _tiff.long(273, *(first + row_bytes * y for y in starts))], parts, 8)
+
+    first = 8 + len(laid_out(0))
+    first += -first % 16
+    if first + pixels.nbytes > 0xFFFFFFFF:
+        raise ArgumentError(f"TIFF: {picture!r} takes {pixels.nbytes / 1e9:.1f} GB, the format holds 4.2 GB")
+    head = (struct.pack("<2sHI", b"II", 42, 8) + laid_out(first)).ljust(first, b"\0")
+    return [head, pixels.data]
+
+
+# Files
+
+
+def write_to(target: Any, pieces: Iterable[Piece], overwrite: bool) -> None:
+    """Writes the pieces to a file object, or to a path: all of them, or nothing.
+
+    A path is written through a file beside it, which takes its place when it is whole and on the disk. What
+    is no regular file, such as a pipe or /dev/stdout, is written to as it is.
+
+    Raises:
+        OSError: of the path, with its name. FileExistsError: it exists and overwrite is False.
+    """
+    if not isinstance(target, (str, bytes, os.PathLike)):
+        _write_all(target.write, pieces)
+        with contextlib.suppress(AttributeError):
+            target.flush()
+        return
+    path = os.fsdecode(target)
+    try:
+        _write_path(path, pieces, overwrite)
+    except OSError as error:
+        # The name of the file that was meant, in place of the temporary one or none.
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), path) from error
+
+
+def _write_all(write: Callable[[Any], Any], pieces: Iterable[Piece]) -> None:
+    for piece in pieces:
+        view = memoryview(piece).cast("B")
+        while len(view):  # a raw file takes as much as it likes
+            written = write(view[: 1 << 30])
+            if written is None:
+                written = min(len(view), 1 << 30)
+            view = view[written:]
+
+
+def _write_path(path: str, pieces: Iterable[Piece], overwrite: bool) -> None:
+    real = os.path.realpath(path)
+    try:
+        before = os.stat(real)
+    except FileNotFoundError:
+        before = None
+    if before is not None:
+        if not overwrite:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+        if stat.S_ISDIR(before.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if not stat.S_ISREG(before.st_mode):
+            with open(real, "wb", buffering=0) as file:
+                _write_all(file.write, pieces)
+            return
+    folder = os.path.dirname(real) or "."
+    temporary = os.path.join(folder, f".{secrets.token_hex(8)}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    created = False
+    try:
+        descriptor = os.open(temporary, flags, 0o666)
+        created = True
+        with open(descriptor, "wb", buffering=0) as file:
+            if before is not None and hasattr(os, "fchmod"):
+                with contextlib.suppress(PermissionError):
+                    os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+            _write_all(file.write, pieces)
+            os.fsync(descriptor)
+        if overwrite:
+            os.replace(temporary, real)
+            created = False
+        else:
+            _into_free_place(temporary, real)
+    finally:
+        if created:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+    _sync_folder(folder)
+
+
+def _into_free_place(temporary: str, real: str) -> None:
+    """Gives the file its name where nothing has it yet; the temporary name stays."""
+    try:
+        os.link(temporary, real)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+            raise
+        # A file system without links: two steps.
+        os.close(os.open(real, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        os.replace(temporary, real)
+
+
+def _sync_folder(folder: str) -> None:
+    """The new name on the disk too, where the system lets a folder be opened."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,157 @@
+"""EXIF and XMP: what to drop, and how they get from one kind of file into another."""
+
+from __future__ import annotations
+
+import logging
+import re
+import struct
+
+from . import _tiff
+
+logger = logging.getLogger("pyharmony")
+
+EXIF_PREFIX = b"Exif\0\0"
+_MAX_METADATA = 1 << 26
+
+
+def _body(exif: bytes) -> bytes:
+    return exif[6:] if exif.startswith(EXIF_PREFIX) else exif
+
+
+def clean_exif(exif: bytes | None, name: str, keep_gps: bool) -> tuple[bytes | None, int]:
+    """EXIF without orientation, thumbnail and GPS, and the orientation it had (1 to 8).
+
+    What stays keeps its place, so the offsets in maker notes hold. EXIF that cannot be read is dropped
+    with a warning.
+    """
+    if not exif or not _body(exif):
+        return None, 1
+    body = bytearray(_body(exif))
+    try:
+        orientation = _clean_in_place(body, keep_gps)
+        order, big, first = _tiff.header(_tiff.reader(body))
+        left = _tiff.directory(_tiff.reader(body), order, big, first)
+        if big or (not keep_gps and _tiff.GPS_IFD in left.where) or _tiff.ORIENTATION in left.where:
+            raise _tiff.TiffError("its directories overlap")
+    except (_tiff.TiffError, struct.error) as error:
+        logger.warning("%s: the EXIF data is damaged (%s) and was dropped", name, error)
+        return None, 1
+    return (EXIF_PREFIX + bytes(body) if left.where else None), orientation
+
+
+def _clean_in_place(body: bytearray, keep_gps: bool) -> int:
+    read = _tiff.reader(body)
+    order, big, first = _tiff.header(read)
+    if big:
+        raise _tiff.TiffError("BigTIFF")
+    main = _tiff.directory(read, order, False, first)
+    orientation = main.number(_tiff.ORIENTATION, 1)
+    wiped: list[tuple[int, int]] = []
+
+    def wipe(offset: int, size: int) -> None:
+        size = max(min(size, len(body) - offset), 0)
+        if offset >= 8 and size:
+            body[offset : offset + size] = bytes(size)
+            wiped.append((offset, offset + size))
+
+    def wipe_directory(at: int) -> None:
+        try:
+            part = _tiff.directory(read, order, False, at)
+        except _tiff.TiffError:
+            return  # It points nowhere: nothing is there to wipe.
+        for where, length in ((0x0201, 0x0202), (0x0111, 0x0117)):  # a JPEG thumbnail, strips of one
+            for offset, size in zip(part.numbers(where, 4096), part.numbers(length, 4096)):
+                wipe(int(offset), int(size))
+        count = struct.unpack_from(order + "H", body, at)[0]
+        for tag, (_, _, offset) in part.where.items():
+            if part.size(tag) > 4:
+                wipe(offset, part.size(tag))
+        wipe(at, 2 + 12 * count + 4)
+
+    drop = {_tiff.ORIENTATION}
+    if not keep_gps:
+        drop.add(_tiff.GPS_IFD)
+        if _tiff.GPS_IFD in main.where:
+            wipe_directory(main.number(_tiff.GPS_IFD, 0))
+    if main.next:
+        wipe_directory(main.next)
+    # The directory again, without what is dropped: the entries move up.
+    count = struct.unpack_from(order + "H", body, first)[0]
+    rows = [bytes(body[first + 2 + 12 * i : first + 14 + 12 * i]) for i in range(count)]
+    rows = [row for row in rows if struct.unpack_from(order + "H", row)[0] not in drop]
+    end = first + 2 + 12 * count + 4
+    body[first:end] = (struct.pack(order + "H", len(rows)) + b"".join(rows)).ljust(end - first, b"\0")
+    for start, stop in sorted(wiped, reverse=True):
+        if stop == len(body) and start >= end:
+            del body[start:]
+    return orientation if 1 <= orientation <= 8 else 1
+
+
+_GPS_PROPERTY = rb"exif:GPS\w*"
+
+
+def clean_xmp(xmp: bytes | None, name: str, keep_gps: bool, *, oriented: bool = False) -> bytes | None:
+    """XMP without the GPS properties of EXIF and, where the pixels were turned upright, without orientation.
+
+    A packet that still holds GPS afterwards, or is no UTF-8 text, is dropped with a warning.
+    """
+    if not xmp:
+        return None
+    packet = bytes(xmp).rstrip(b"\0")
+    if len(packet) > _MAX_METADATA or b"\0" in packet or b"<" not in packet:
+        logger.warning("%s: the XMP data is damaged or too large and was dropped", name)
+        return None
+    drop = ([] if keep_gps else [_GPS_PROPERTY]) + ([rb"tiff:Orientation"] if oriented else [])
+    for each in drop:
+        packet = re.sub(rb"\s+" + each + rb"\s*=\s*(\"[^\"<]*\"|'[^'<]*')", b"", packet)
+        packet = re.sub(rb"\s*<(" + each + rb")(\s[^<>]*)?/>", b"", packet)
+        packet = re.sub(rb"\s*<(" + each + rb")(\s[^<>]*)?>.*?</\1\s*>", b"", packet, flags=re.DOTALL)
+    if not keep_gps and re.search(rb"GPS(L|Alt|Pos|Dest|Area|Date|Time|Img|Map|Sat)", packet):
+        logger.warning("%s: the XMP data holds GPS in a form that cannot be taken out and was dropped", name)
+        return None
+    return packet
+
+
+def exif_of_tiff(main: _tiff.Directory, keep_gps: bool) -> bytes | None:
+    """The EXIF of a TIFF file: what describes the picture, its EXIF directory and maybe GPS."""
+    entries = main.entries(_tiff.DESCRIPTIVE & main.where.keys())
+    parts = {}
+    for tag in (_tiff.EXIF_IFD, *([_tiff.GPS_IFD] if keep_gps else [])):
+        at = main.number(tag, 0)
+        if at:
+            try:
+                part = _tiff.directory(main.read, main.order, False, at)
+            except _tiff.TiffError:
+                continue
+            parts[tag] = part.entries(part.where.keys() - {_tiff.INTEROP_IFD})
+    parts = {tag: part for tag, part in parts.items() if part}
+    if not entries and not parts:
+        return None
+    head = (b"II*\0" if main.order == "<" else b"MM\0*") + struct.pack(main.order + "I", 8)
+    return EXIF_PREFIX + head + _tiff.build(entries, parts, 8, main.order)
+
+
+def tiff_of_exif(exif: bytes | None) -> tuple[list[_tiff.Entry], dict[int, list[_tiff.Entry]]]:
+    """The descriptive fields and the directories of EXIF for a little-endian TIFF file."""
+    if exif is None:
+        return [], {}
+    try:
+        read = _tiff.reader(_body(exif))
+        order, big, first = _tiff.header(read)
+        main = _tiff.directory(read, order, big, first)
+    except _tiff.TiffError as error:
+        logger.warning("the EXIF data is damaged (%s) and was not written", error)
+        return [], {}
+
+    def little(entries: list[_tiff.Entry]) -> list[_tiff.Entry]:
+        return entries if order == "<" else [entry.swapped() for entry in entries]
+
+    parts = {}
+    for tag in (_tiff.EXIF_IFD, _tiff.GPS_IFD):
+        if at := main.number(tag, 0):
+            try:
+                part = _tiff.directory(read, order, big, at)
+            except _tiff.TiffError:
+                continue
+            parts[tag] = little(part.entries(part.where.keys() - {_tiff.INTEROP_IFD}))
+    return little(main.entries(_tiff.DESCRIPTIVE & main.where.keys())), parts

@@ -1,0 +1,70 @@
+"""A decoded image with what belongs to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._arrays import IMAGE_DTYPES, NumpyArray
+from ..errors import DTypeError, ShapeError
+
+#: The most pixels an image may have where the caller names no limit.
+MAX_PIXELS = 256_000_000
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image with its colour profile and metadata.
+
+    Attributes:
+        pixels: [H, W, C] of 1 (grey), 3 (RGB) or 4 (RGBA, not premultiplied) channels, upright; uint8,
+            uint16, float16, float32 or float64 (1.0 is white). Maybe read-only.
+        profile: the ICC profile of the colours; None means sRGB (or grey of sRGB's tone curve).
+        exif: EXIF as Pillow has it (it starts with b"Exif\\0\\0"), without orientation, thumbnail and,
+            unless it was asked for, GPS.
+        xmp: the XMP packet, without GPS likewise.
+        dpi: horizontal and vertical resolution in dots per inch.
+        format: the format of the file, such as 'JPEG'; None for an image that comes from no file.
+    """
+
+    pixels: NumpyArray
+    profile: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    format: str | None = None
+
+    def __post_init__(self) -> None:
+        pixels: Any = self.pixels
+        if not isinstance(pixels, np.ndarray) or pixels.dtype.name not in IMAGE_DTYPES:
+            kind = pixels.dtype.name if isinstance(pixels, np.ndarray) else type(pixels).__name__
+            raise DTypeError(f"pixels: {kind}, expected a numpy array of {', '.join(IMAGE_DTYPES)}")
+        if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4) or pixels.size == 0:
+            raise ShapeError(f"pixels: shape {list(pixels.shape)}, expected [H, W, C] with pixels and C = 1, 3 or 4")
+
+    def __repr__(self) -> str:
+        height, width, channels = self.pixels.shape
+        has = [name for name in ("profile", "exif", "xmp", "dpi") if getattr(self, name) is not None]
+        return (
+            f"Picture({width}x{height}, {channels} channels, {self.pixels.dtype.name}, format={self.format}"
+            f"{', ' + ', '.join(has) if has else ''})"
+        )
+
+    def to_pil(self) -> Any:
+        """The picture as a PIL image of mode L, RGB or RGBA, with profile and metadata in its info.
+
+        Raises:
+            DTypeError: pixels are not uint8; Pillow has no image of three channels with more.
+        """
+        from PIL import Image
+
+        from . import _decode
+
+        if self.pixels.dtype != np.uint8:
+            raise DTypeError(f"pixels: {self.pixels.dtype.name}, expected uint8; a PIL image holds no more")
+        image = Image.fromarray(self.pixels[..., 0] if self.pixels.shape[2] == 1 else self.pixels)
+        return _decode.pil_image(
+            _decode.Decoded(image, self.profile, self.exif, self.xmp, self.dpi, self.format), same_as=None
+        )

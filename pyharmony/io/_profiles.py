@@ -1,0 +1,524 @@
+"""Colour profiles: read, compared, and pixels taken from one into another.
+
+8-bit colours go through Little CMS (Pillow's ImageCms). 16-bit and float colours go through the code here,
+for profiles of three primaries and three curves: sRGB, Display P3, Adobe RGB, ProPhoto RGB and whatever else
+is of that kind. ICC.1:2022 (profile version 4.4), sections 8.3, 10.6 (curveType) and 10.18
+(parametricCurveType); IEC 61966-2-1 (sRGB).
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import logging
+import struct
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from .._arrays import VALUE_RANGE, NumpyArray
+from .._native import get_num_threads
+from ..errors import ArgumentError
+from ._picture import Picture
+
+logger = logging.getLogger("pyharmony")
+
+_MAX_PROFILE = 1 << 25
+#: Pixels of a strip: what a thread works on at a time.
+_STRIP = 1 << 19
+#: The weights of a colour's grey: ITU-R BT.601, which Pillow's mode L and OpenCV have.
+LUMA = (0.299, 0.587, 0.114)
+
+#: sRGB's primaries in the profile connection space (D50), as in its published ICC profiles.
+_SRGB_MATRIX = np.array([[0.4360657, 0.3851471, 0.1430664], [0.2224884, 0.7168732, 0.0606079],
+                         [0.0139160, 0.0970764, 0.7140961]])  # fmt: skip
+_D50 = (0.9642, 1.0, 0.8249)
+
+
+class ProfileError(ValueError):
+    """The bytes are no ICC profile, or one of a kind that the code here does not know."""
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A tone curve from device values to linear light, both 0 to 1.
+
+    Either parametric, y = (a x + b)^g + e from x = d on and c x + f below, or a table of equal steps.
+    Outside of 0 to 1 a parametric curve goes on, mirrored at 0; a table goes on along its last step.
+    """
+
+    g: float = 1.0
+    a: float = 1.0
+    b: float = 0.0
+    c: float = 0.0
+    d: float = -1.0
+    e: float = 0.0
+    f: float = 0.0
+    table: NumpyArray | None = None
+    data: bytes = b""
+
+    @functools.cached_property
+    def _inverse_table(self) -> NumpyArray:
+        """x at equal steps of sqrt(y): the square root spends the steps where the eye needs them."""
+        y = np.maximum.accumulate(np.asarray(self.table))
+        x = np.linspace(0.0, 1.0, len(y))
+        rises = np.concatenate(([True], np.diff(y) > 0))
+        return np.interp(np.linspace(0.0, 1.0, 1 << 16) ** 2, y[rises], x[rises])
+
+    def linear(self, x: NumpyArray) -> NumpyArray:
+        """Linear light of device values."""
+        if self.table is not None:
+            steps = len(self.table) - 1
+            return _interpolate(self.table, x * steps)
+        if self.g == 1 and self.a == 1 and self.b == self.e == 0 and self.d < 0:
+            return x
+        z = np.abs(x)
+        y = np.power(np.maximum(self.a * z + self.b, 0), self.g)
+        y += x.dtype.type(self.e)
+        if self.d > 0:
+            y = np.where(z < x.dtype.type(self.d), x.dtype.type(self.c) * z + x.dtype.type(self.f), y)
+        return np.copysign(y, x)
+
+    def device(self, y: NumpyArray) -> NumpyArray:
+        """Device values of linear light."""
+        if self.table is not None:
+            root = np.sqrt(np.maximum(y, 0))
+            x = _interpolate(self._inverse_table, root * 65535)
+            over = y > 1
+            if over.any():
+                step = float(self.table[-1] - self.table[-2]) * (len(self.table) - 1)
+                x = np.where(over, 1 + (y - 1) / max(step, 1e-3), x)
+            return x.astype(y.dtype, copy=False)
+        if self.g == 1 and self.a == 1 and self.b == self.e == 0 and self.d < 0:
+            return y
+        z = np.abs(y)
+        kind = y.dtype.type
+        x = np.power(np.maximum(z - kind(self.e), 0), kind(1 / self.g))
+        x -= kind(self.b)
+        x *= kind(1 / self.a)
+        if self.d > 0:
+            knee = self.c * self.d + self.f
+            below = (z - kind(self.f)) * kind(1 / self.c) if self.c else np.zeros_like(z)
+            x = np.where(z < kind(knee), below, x)
+        return np.copysign(x, y)
+
+
+def _interpolate(table: NumpyArray, at: NumpyArray) -> NumpyArray:
+    """The table at fractional places, along its first and last step outside."""
+    table = table.astype(at.dtype, copy=False)
+    low = np.clip(np.nan_to_num(at), 0, len(table) - 2).astype(np.int32)
+    part = at - low
+    below = table[low]
+    return below + part * (table[low + 1] - below)
+
+
+#: IEC 61966-2-1
+SRGB_CURVE = Curve(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """What a profile says.
+
+    Attributes:
+        kind: 'RGB ', 'GRAY', 'CMYK' or another signature of ICC.
+        curves: three of a matrix profile, one of a grey profile, none of one with tables of colours.
+        matrix: [3, 3] from linear light to XYZ (D50), of a matrix profile.
+        profile: the bytes; None for the sRGB that holds where a picture has no profile.
+    """
+
+    kind: str
+    curves: tuple[Curve, ...] = ()
+    matrix: NumpyArray = field(default_factory=lambda: np.eye(3))
+    profile: bytes | None = None
+
+
+_SRGB = Space("RGB ", (SRGB_CURVE,) * 3, _SRGB_MATRIX)
+_SRGB_GREY = Space("GRAY", (SRGB_CURVE,))
+
+
+def _tags(profile: bytes) -> dict[bytes, bytes]:
+    if len(profile) < 132 or profile[36:40] != b"acsp":
+        raise ProfileError("no ICC profile")
+    size, count = struct.unpack_from(">I", profile)[0], struct.unpack_from(">I", profile, 128)[0]
+    if not 132 <= size <= len(profile) or size > _MAX_PROFILE:
+        raise ProfileError(f"its header claims {size} bytes, there are {len(profile)}")
+    if count > 256 or 132 + 12 * count > size:
+        raise ProfileError(f"its header claims {count} tags")
+    tags = {}
+    for i in range(count):
+        name, at, length = struct.unpack_from(">4sII", profile, 132 + 12 * i)
+        if at + length > size:
+            raise ProfileError(f"its tag {name.decode('latin-1')!r} lies outside")
+        tags[name] = profile[at : at + length]
+    return tags
+
+
+def _curve(tag: bytes) -> Curve:
+    kind = tag[:4]
+    if kind == b"curv" and len(tag) >= 12:
+        count = struct.unpack_from(">I", tag, 8)[0]
+        if count > 65536 or len(tag) < 12 + 2 * count:
+            raise ProfileError("a curve is cut off")
+        values = np.frombuffer(tag, ">u2", count, 12)
+        if count == 0:
+            return Curve(data=tag)
+        if count == 1:
+            if not values[0]:
+                raise ProfileError("a curve with gamma 0")
+            return Curve(float(values[0]) / 256, data=tag)
+        return Curve(table=values / 65535.0, data=tag)
+    if kind == b"para" and len(tag) >= 12:
+        form = struct.unpack_from(">H", tag, 8)[0]
+        count = (1, 3, 4, 5, 7)[form] if form < 5 else 0
+        if not count or len(tag) < 12 + 4 * count:
+            raise ProfileError("a parametric curve of an unknown form")
+        p = [value / 65536 for value in struct.unpack_from(f">{count}i", tag, 12)]
+        if p[0] <= 0 or (form and p[1] <= 0):
+            raise ProfileError("a parametric curve that does not rise")
+        if form == 0:
+            return Curve(p[0], data=tag)
+        g, a, b = p[:3]
+        if form == 1:
+            return Curve(g, a, b, 0.0, -b / a, data=tag)
+        if form == 2:
+            return Curve(g, a, b, 0.0, -b / a, p[3], p[3], data=tag)
+        c, d = p[3:5]
+        e, f = p[5:] if form == 4 else (0.0, 0.0)
+        return Curve(g, a, b, c, d, e, f, data=tag)
+    raise ProfileError("a curve of an unknown type")
+
+
+@functools.lru_cache(maxsize=16)
+def space_of(profile: bytes) -> Space:
+    """What a profile says.
+
+    Raises:
+        ProfileError: the bytes are no profile, or a damaged one.
+    """
+    tags = _tags(profile)
+    kind = profile[16:20].decode("latin-1")
+    if profile[20:24] not in (b"XYZ ", b"Lab "):
+        raise ProfileError("it is a link of two devices")
+    if b"A2B0" in tags or profile[20:24] != b"XYZ ":
+        if kind == "GRAY" and b"kTRC" in tags:
+            return Space(kind, (_curve(tags[b"kTRC"]),), profile=profile)
+        return Space(kind, profile=profile)
+    if kind == "GRAY":
+        if b"kTRC" not in tags:
+            raise ProfileError("it has no curve")
+        return Space(kind, (_curve(tags[b"kTRC"]),), profile=profile)
+    if kind != "RGB ":
+        return Space(kind, profile=profile)
+    columns, curves = [], []
+    for channel in (b"r", b"g", b"b"):
+        primary, curve = tags.get(channel + b"XYZ", b""), tags.get(channel + b"TRC", b"")
+        if len(primary) < 20 or primary[:4] != b"XYZ ":
+            raise ProfileError("it has no primaries")
+        columns.append([value / 65536 for value in struct.unpack_from(">3i", primary, 8)])
+        curves.append(_curve(curve))
+    matrix = np.array(columns).T
+    if not abs(np.linalg.det(matrix)) > 1e-6:
+        raise ProfileError("its primaries lie in a plane")
+    return Space(kind, tuple(curves), matrix, profile)
+
+
+def usable(profile: bytes | None, channels: int, name: str, *, grey_too: bool = False) -> bytes | None:
+    """The profile where it fits pixels of so many channels; otherwise None, with a warning.
+
+    grey_too: the pixels may have been grey; a profile of grey becomes one of RGB.
+    """
+    if not profile:
+        return None
+    try:
+        kind = space_of(profile).kind
+    except ProfileError as error:
+        logger.warning("%s: the colour profile is damaged (%s) and was left out; sRGB is assumed", name, error)
+        return None
+    if kind == "RGB " or (kind == "GRAY" and channels == 1):
+        return profile
+    if kind == "GRAY" and grey_too:
+        return rgb_of_grey(profile)
+    logger.warning("%s: a %s profile does not fit its pixels and was left out; sRGB is assumed", name, kind.strip())
+    return None
+
+
+def _s15(*values: float) -> bytes:
+    return b"XYZ \0\0\0\0" + struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
+
+
+@functools.lru_cache(maxsize=16)
+def rgb_of_grey(profile: bytes) -> bytes:
+    """An RGB profile with sRGB's primaries and the curve of a grey one: R = G = B look as the grey did."""
+    tag = space_of(profile).curves[0].data
+    text = b"RGB of a grey profile"
+    tags = {
+        b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(text) + 1) + text + bytes(1 + 78),
+        b"cprt": b"text\0\0\0\0No copyright\0",
+        b"wtpt": _s15(*_D50),
+        **{name + b"XYZ": _s15(*_SRGB_MATRIX[:, i]) for i, name in enumerate((b"r", b"g", b"b"))},
+        **{name + b"TRC": tag for name in (b"r", b"g", b"b")},
+    }
+    table, body, at, seen = b"", b"", 132 + 12 * len(tags), {}
+    for name, data in tags.items():
+        if data not in seen:
+            seen[data] = at + len(body)
+            body += data + bytes(-len(data) % 4)
+        table += struct.pack(">4sII", name, seen[data], len(data))
+    version = profile[8:12]
+    head = struct.pack(">I4s4s4s4s4s", at + len(body), b"", version, b"mntr", b"RGB ", b"XYZ ")
+    head += struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + _s15(*_D50)[8:]
+    return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
+
+
+# Pixels
+
+
+def _strips(height: int, width: int, work: Callable[[slice], None]) -> None:
+    rows = max(1, _STRIP // max(width, 1))
+    slices = [slice(y, min(y + rows, height)) for y in range(0, height, rows)]
+    threads = min(get_num_threads(), len(slices))
+    if threads < 2:
+        for each in slices:
+            work(each)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, slices))
+
+
+def _work_dtype(*dtypes: Any) -> Any:
+    return np.float64 if any(dtype == np.float64 for dtype in dtypes) else np.float32
+
+
+def _quantised(x: NumpyArray, out: NumpyArray) -> None:
+    """Writes 0 to 1 into out: integers clipped and rounded half to even, floats as they are."""
+    if out.dtype.kind == "f":
+        out[...] = x
+        return
+    x = np.clip(x, 0, 1)
+    x *= x.dtype.type(VALUE_RANGE[out.dtype.name])
+    out[...] = np.rint(x)
+
+
+def to_depth(pixels: NumpyArray, dtype: Any) -> NumpyArray:
+    """Pixels [H, W, C] in another dtype, values scaled by the ranges; the same array where it has that dtype."""
+    dtype = np.dtype(dtype)
+    if pixels.dtype == dtype:
+        return pixels
+    out = np.empty(pixels.shape, dtype)
+    kinds = (pixels.dtype.name, dtype.name)
+    work = _work_dtype(pixels.dtype, dtype)
+
+    def strip(rows: slice) -> None:
+        if kinds == ("uint8", "uint16"):
+            np.multiply(pixels[rows], np.uint16(257), out=out[rows], dtype=np.uint16)
+        elif kinds == ("uint16", "uint8"):
+            out[rows] = (pixels[rows].astype(np.uint32) + 128) // 257  # 257 is odd: nothing lies half-way
+        elif pixels.dtype.kind == dtype.kind:
+            out[rows] = pixels[rows]
+        else:
+            x = pixels[rows].astype(work)
+            x /= x.dtype.type(VALUE_RANGE[kinds[0]])
+            _quantised(x, out[rows])
+
+    _strips(pixels.shape[0], pixels.shape[1] * pixels.shape[2], strip)
+    return out
+
+
+def _linear_table(curve: Curve, levels: int, work: Any) -> NumpyArray:
+    return curve.linear(np.linspace(0.0, 1.0, levels)).astype(work)
+
+
+def _through_curves(pixels: NumpyArray, source: Space, target: Space, dtype: Any) -> NumpyArray:
+    """Device values of source [H, W, C] as device values of target, of dtype. Both are matrix or grey spaces."""
+    channels = pixels.shape[2]
+    out = np.empty(pixels.shape, dtype)
+    work = _work_dtype(pixels.dtype, dtype)
+    matrix = (np.linalg.inv(target.matrix) @ source.matrix).T.astype(work) if channels == 3 else None
+    integer = out.dtype.kind == "u"
+    levels = {"uint8": 256, "uint16": 65536}.get(pixels.dtype.name)
+    tables = [_linear_table(curve, levels, work) for curve in source.curves] if levels else []
+    same = [all(curve is curves[0] or curve.data == curves[0].data != b"" for curve in curves)
+            for curves in (source.curves, target.curves)]  # fmt: skip
+
+    def each(x: NumpyArray, one: bool, function: Callable[[int, NumpyArray], NumpyArray]) -> NumpyArray:
+        if one:
+            return function(0, x)
+        return np.stack([function(i, x[..., i]) for i in range(channels)], -1)
+
+    def strip(rows: slice) -> None:
+        x = pixels[rows]
+        if levels:
+            y = each(x, same[0], lambda i, v: tables[i][v])
+        else:
+            y = each(x.astype(work), same[0], lambda i, v: source.curves[i].linear(v))
+        if matrix is not None:
+            y = (y.reshape(-1, 3) @ matrix).reshape(y.shape)
+        if integer:
+            np.clip(y, 0, 1, out=y)
+        _quantised(each(y, same[1], lambda i, v: target.curves[i].device(v)), out[rows])
+
+    _strips(pixels.shape[0], pixels.shape[1] * channels, strip)
+    return out
+
+
+@functools.lru_cache(maxsize=16)
+def _grid_difference(source: Space, target: Space) -> float:
+    """The largest change of a device value that taking colours from source to target makes, on a grid."""
+    steps = np.linspace(0.0, 1.0, 9 if len(source.curves) == 3 else 65)
+    if len(source.curves) == 1:
+        grid = steps[None, :, None]
+    else:
+        cube = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(1, -1, 3)
+        ramp = np.repeat(np.linspace(0.0, 1.0, 65)[None, :, None], 3, -1)
+        grid = np.concatenate((cube, ramp), 1)
+    moved = np.clip(_through_curves(grid, source, target, np.float64), 0, 1)
+    return float(np.abs(moved - grid).max())
+
+
+def _same(source: Space, target: Space, dtype: Any) -> bool:
+    """Whether two profiles say the same: their bytes, or less than a rounding apart."""
+    if source.profile == target.profile:
+        return True
+    if not source.curves or len(source.curves) != len(target.curves):
+        return False
+    return _grid_difference(source, target) < (0.4 / 255 if np.dtype(dtype) == np.uint8 else 5e-4)
+
+
+@functools.lru_cache(maxsize=16)
+def _transform(source: bytes | None, target: bytes | None, mode: str, out: str) -> Any:
+    from PIL import ImageCms
+
+    def opened(profile: bytes | None) -> Any:
+        return ImageCms.createProfile("sRGB") if profile is None else ImageCms.ImageCmsProfile(io.BytesIO(profile))
+
+    return ImageCms.buildTransform(opened(source), opened(target), mode, out, ImageCms.Intent.PERCEPTUAL)
+
+
+def through_lcms(pixels: NumpyArray, source: bytes | None, target: bytes | None) -> NumpyArray:
+    """8-bit RGB [H, W, 3] from one profile to another, by Little CMS.
+
+    Raises:
+        ProfileError: Little CMS refuses one of them.
+    """
+    from PIL import Image, ImageCms
+
+    out = np.empty(pixels.shape, np.uint8)
+    try:
+        transform = _transform(source, target, "RGB", "RGB")
+
+        def strip(rows: slice) -> None:
+            part = np.ascontiguousarray(pixels[rows])
+            picture = Image.frombuffer("RGB", (part.shape[1], part.shape[0]), part, "raw", "RGB", 0, 1)
+            out[rows] = np.asarray(transform.apply(picture))
+
+        _strips(pixels.shape[0], pixels.shape[1] * 3, strip)
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
+        raise ProfileError(str(error)) from error
+    return out
+
+
+def _luma(rgb: NumpyArray) -> NumpyArray:
+    """Grey [H, W, 1] of RGB [H, W, 3], in the same dtype."""
+    out = np.empty((*rgb.shape[:2], 1), rgb.dtype)
+    weights = np.array(LUMA, _work_dtype(rgb.dtype))
+
+    def strip(rows: slice) -> None:
+        grey = (rgb[rows] @ weights)[..., None]
+        out[rows] = np.rint(grey) if rgb.dtype.kind == "u" else grey
+
+    _strips(rgb.shape[0], rgb.shape[1] * 3, strip)
+    return out
+
+
+def rgb_profile(profile: bytes) -> bytes:
+    """The profile that pixels have once their grey became R = G = B."""
+    return profile if space_of(profile).kind == "RGB " else rgb_of_grey(profile)
+
+
+def _space(picture: Picture, colors: int) -> Space:
+    if picture.profile is None:
+        return _SRGB_GREY if colors == 1 else _SRGB
+    try:
+        space = space_of(picture.profile)
+    except ProfileError:
+        return _SRGB_GREY if colors == 1 else _SRGB
+    if colors == 1 and space.kind == "RGB ":  # R = G = B: the tone of green stands for all
+        return Space("GRAY", space.curves[1:2], profile=space.profile)
+    if colors == 3 and space.kind == "GRAY":
+        return Space("RGB ", space.curves * 3, _SRGB_MATRIX, rgb_of_grey(picture.profile))
+    return space
+
+
+def convert(picture: Picture, like: Picture, name: str = "image") -> Picture:
+    """picture in the colours, channels and dtype of like, ready to be blended with it.
+
+    8-bit colours go through Little CMS with the perceptual intent (colorimetric where a profile has no
+    other), 16-bit and float ones through matrix and curves; integers are clipped to the destination's
+    gamut, floats are not. Profiles that say the same leave the values as they are. A grey picture becomes
+    RGB with three equal channels where like is RGB; a coloured one becomes grey by 0.299 R + 0.587 G +
+    0.114 B of the values in like's tone curve where like is grey. An alpha channel stays, scaled to the
+    dtype; none is added. uint8 to uint16 multiplies by 257, back rounds to nearest; floats scale by the
+    range. Profiles with tables of colours are applied at 8 bit; at 16 bit and in floats the values stay as
+    they are, with a warning.
+
+    Args:
+        picture: the picture to convert.
+        like: what it shall go with.
+        name: what messages call picture.
+
+    Returns:
+        A Picture with like's profile and the rest of its metadata picture's own; picture itself where
+        nothing is to do.
+
+    Raises:
+        ArgumentError: picture holds NaN where like has an integer dtype.
+    """
+    pixels, dtype = picture.pixels, like.pixels.dtype
+    channels, wanted = pixels.shape[2], min(like.pixels.shape[2], 3)
+    colors = min(channels, 3)
+    source, target = _space(picture, colors), _space(like, colors)
+    if colors == 1 and wanted == 3 and source.curves and not target.curves:
+        profile = None if source.profile is None else rgb_profile(source.profile)
+        expanded = replace(picture, pixels=np.repeat(pixels, 3, axis=2), profile=profile)
+        return convert(expanded, like, name)
+    profile = like.profile
+    if colors == wanted and pixels.dtype == dtype and _same(source, target, dtype):
+        return picture if picture.profile == profile else replace(picture, profile=profile)
+    if pixels.dtype.kind == "f" and dtype.kind != "f" and np.isnan(pixels).any():
+        y, x, c = (int(i) for i in np.argwhere(np.isnan(pixels))[0])
+        raise ArgumentError(f"{name}: nan at pixel (y={y}, x={x}), channel {c}, which {dtype.name} cannot hold")
+    color = _color(pixels[..., :3] if channels == 4 else pixels, source, target, dtype, name)
+    if colors == 1 and wanted == 3:
+        color = np.repeat(color, 3, axis=2)
+    elif colors == 3 and wanted == 1:
+        color = _luma(color)
+    if channels == 4:
+        with_alpha = np.empty((*color.shape[:2], 4), dtype)  # grey: three equal channels
+        with_alpha[..., :-1] = color
+        with_alpha[..., -1:] = to_depth(pixels[..., 3:], dtype)
+        color = with_alpha
+    return replace(picture, pixels=color, profile=profile)
+
+
+def _color(color: NumpyArray, source: Space, target: Space, dtype: Any, name: str) -> NumpyArray:
+    if _same(source, target, dtype):
+        return to_depth(color, dtype)
+    curved = bool(source.curves) and len(source.curves) == len(target.curves) == color.shape[2]
+    eight = color.dtype == np.uint8 or dtype == np.uint8
+    if curved and not (color.shape[2] == 3 and color.dtype == dtype == np.uint8):
+        return _through_curves(color, source, target, dtype)
+    if eight and source.kind == target.kind == "RGB ":
+        try:
+            return to_depth(through_lcms(to_depth(color, np.uint8), source.profile, target.profile), dtype)
+        except ProfileError as error:
+            logger.warning("%s: its colours were kept as they are: %s", name, error)
+            return to_depth(color, dtype)
+    logger.warning(
+        "%s: its colours were kept as they are: a profile with tables of colours is applied to 8-bit pictures only",
+        name,
+    )
+    return to_depth(color, dtype)
