@@ -777,6 +777,7 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
         "dst": (height, width),
         "src": (h, w),
         "at": None if framed else (draw(st.integers(-w - 2, width + 2)), draw(st.integers(-h - 2, height + 2))),
+        "part": (0.0, 0.0) if framed else draw(st.sampled_from([(0.0, 0.0), (0.5, 0.25), (0.0, 0.75), (0.125, 0.0)])),
         "dtype": draw(st.sampled_from(DTYPES)),
         "channels": (draw(st.sampled_from([1, 3])), draw(st.booleans()), draw(st.booleans())),
         "mask": draw(st.sampled_from([None, "bool", "uint8", "uint16", "float16", "float32", "float64"])),
@@ -828,15 +829,20 @@ def test_anything_is_right_or_the_documented_error(case):
     if alphas[0]:
         inside = inside * (src[..., 3] > 0)
     x, y = case["at"] or (0, 0)
-    ys, xs = (np.arange(n) + o for n, o in zip(case["src"], (y, x), strict=True))
+    at = None if case["at"] is None else (x + case["part"][0], y + case["part"][1])
+    for axis, part in enumerate(reversed(case["part"])):
+        if part:
+            more = [(1, 0) if a == axis else (0, 0) for a in (0, 1)]
+            inside = np.maximum(np.pad(inside, more), np.pad(inside, [pair[::-1] for pair in more]))
+    ys, xs = (np.arange(n) + o for n, o in zip(inside.shape, (y, x), strict=True))
     iy, ix = (np.flatnonzero((a >= 0) & (a < m)) for a, m in zip((ys, xs), case["dst"], strict=True))
     frame[np.ix_(ys[iy], xs[ix])] = inside[np.ix_(iy, ix)]
     ones = mask is not None and mask.dtype.kind == "u" and mask.size > 1 and mask.max() == 1
     if ones or (case["name"] == "poisson" and frame.min() > 0):
         with pytest.raises(MaskError, match="mask"):
-            call(case["name"], src, dst, mask, at=case["at"])
+            call(case["name"], src, dst, mask, at=at)
         return
-    result = call(case["name"], src, dst, mask, at=case["at"])
+    result = call(case["name"], src, dst, mask, at=at)
     assert result.shape == dst.shape
     assert result.dtype == dst.dtype
     assert np.isfinite(result).all()
