@@ -227,6 +227,7 @@ class Worker:
         record: dict[str, Any] = {"mode": task.mode, "options": _told(task)}
         with clock.phase("decode"):
             pictures = self._read(task)
+        self._check_target(task, pictures["dst"])
         for name, picture in pictures.items():
             height, width, channels = picture.pixels.shape
             record[name] = {
@@ -295,20 +296,30 @@ class Worker:
         except (PyHarmonyError, MemoryError) as error:
             raise _in_terms_of_the_command(error, task) from error
 
+    def _check_target(self, task: Task, dst: Picture) -> None:
+        """Refuses a kind of file that does not hold the result, before the work is done."""
+        from ..io import check_target
+
+        target = sys.stdout.buffer if task.out == STREAM else task.out
+        try:
+            check_target(dst, target, format=_format(task), quality=task.quality)
+        except PyHarmonyError as error:
+            raise _in_terms_of_the_command(error, task) from error
+
     def _write(self, task: Task, picture: Picture) -> dict[str, Any]:
         from ..io import write
 
         if self.request.dry_run:
             return {"path": task.out, "written": False}
-        kind, options = task.format, {"quality": task.quality}
+        options: dict[str, Any] = {"format": _format(task), "quality": task.quality}
         try:
             with writing("stdout" if task.out == STREAM else task.out):
                 if task.out == STREAM:
-                    write(picture, sys.stdout.buffer, format=kind or "png", **options)
+                    write(picture, sys.stdout.buffer, **options)
                     sys.stdout.buffer.flush()
                     return {"path": STREAM, "written": True}
                 self._keep_apart(task.out)
-                write(picture, task.out, format=kind, overwrite=self.request.overwrite, **options)
+                write(picture, task.out, overwrite=self.request.overwrite, **options)
                 made = os.stat(task.out)
                 self.written.add((made.st_dev, made.st_ino))
                 return {"path": task.out, "written": True, "bytes": made.st_size}
@@ -321,6 +332,10 @@ class Worker:
             there = os.stat(out)
             if (there.st_dev, there.st_ino) in self.written:
                 raise Failure(f"{out}: is the file of another row", Code.INPUT)
+
+
+def _format(task: Task) -> str | None:
+    return task.format or ("png" if task.out == STREAM else None)
 
 
 def _scaled(picture: Picture, scale: float | None) -> Picture:
@@ -401,7 +416,8 @@ def blend_one(request: Request, console: Console) -> None:
     console.note(
         f"{'would write' if request.dry_run else 'wrote'} {'stdout' if task.out == STREAM else task.out}: "
         f"{dst['width']} x {dst['height']}, {task.mode}, {ms['total'] / 1e3:.2f} s",
-        **({"ms": ms, "output": record["output"]}),
+        ms=ms,
+        output=record["output"],
     )
     console.detail(", ".join(f"{name} {ms[name]:.0f} ms" for name in ("decode", "solve", "encode")))
     console.result(status="ok", dry_run=request.dry_run, threads=_threads(), **record)

@@ -39,6 +39,14 @@ def optional_version(module: str) -> str | None:
     return version_of(*OPTIONAL[module][0]) or "unknown"
 
 
+def formats() -> list[str]:
+    """The kinds of files that are read and written here."""
+    from PIL import features
+
+    parts = {"jpeg": "jpg", "png": "zlib", "webp": "webp", "tiff": "zlib", "bmp": None, "avif": "avif"}
+    return [name for name, part in parts.items() if part is None or features.check(part)]
+
+
 def processor() -> str:
     """The model's name."""
     path = Path("/proc/cpuinfo")

@@ -84,9 +84,7 @@ def _stdout_kept_clean() -> Iterator[None]:
         os.close(kept)
 
 
-def run(
-    modes: list[str], sizes: str, against: str | None, rounds: int, threads: int | None, console: Console
-) -> None:
+def run(modes: list[str], sizes: str, against: str | None, rounds: int, threads: int | None, console: Console) -> None:
     problems = sizes_of(sizes)
     with _stdout_kept_clean():
         peers, missing = peers_of(against)
@@ -130,9 +128,7 @@ def run(
         console.say(_shown(rows, threads, rounds))
 
 
-def _row(
-    contestant: Contestant, mode: str, size: str, ours: Contestant, truth: Any, mask: Any
-) -> dict[str, Any]:
+def _row(contestant: Contestant, mode: str, size: str, ours: Contestant, truth: Any, mask: Any) -> dict[str, Any]:
     error = None if truth is None else np.abs(contestant.result[mask] - truth)
     return {
         "op": mode,

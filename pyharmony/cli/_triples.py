@@ -37,15 +37,9 @@ _CONVERSIONS: dict[str, tuple[Callable[[str], Any], str]] = {
     "mode": (_choice("Mode"), "a mode"),
     "gradients": (_choice("Gradients"), "source, mixed, average or monochrome"),
     "gradient_kernel": (_choice("GradientKernel"), "a kernel"),
-    **{
-        name: (float, "a number")
-        for name in ("color_weight_scale", "sigma", "smooth_sigma", "feather", "tolerance")
-    },
-    **{name: (int, "a whole number") for name in ("levels", "quality")},
-    **{
-        name: (_yes_or_no, "yes or no")
-        for name in ("preserve_background", "reference", "decontaminate", "keep_gps")
-    },
+    **dict.fromkeys(("color_weight_scale", "sigma", "smooth_sigma", "feather", "tolerance"), (float, "a number")),
+    **dict.fromkeys(("levels", "quality"), (int, "a whole number")),
+    **dict.fromkeys(("preserve_background", "reference", "decontaminate", "keep_gps"), (_yes_or_no, "yes or no")),
 }
 
 

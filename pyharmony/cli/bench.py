@@ -10,8 +10,6 @@ from ._console import Console, Debug, Json, LogJson, Quiet, Verbose
 from .blend import Mode
 
 
-
-
 def bench(
     op: Annotated[list[Mode] | None, typer.Option(help="A blend; may be given again.  [default: all]")] = None,
     sizes: Annotated[

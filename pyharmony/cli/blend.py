@@ -150,7 +150,8 @@ def blend(
         bool | None, typer.Option("--keep-gps", help="Keep the place where DST was taken in the metadata.")
     ] = None,
     max_pixels: Annotated[
-        str | None, typer.Option(metavar="N", help="Refuse larger pictures, unread; 64M is 64 million.  [default: 256M]")
+        str | None,
+        typer.Option(metavar="N", help="Refuse larger pictures unread; 64M is 64 million.  [default: 256M]"),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it is there already.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do everything but write.")] = False,

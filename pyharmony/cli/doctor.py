@@ -56,7 +56,7 @@ def _checks() -> Iterator[Check]:
             return Check(name, "failed", f"{type(error).__name__}: {error}", remedy)
 
     again = "pip install --force-reinstall --no-cache-dir pyharmony"
-    yield check("Python", _python, "install Python 3.10 or later")
+    yield check("Python", _python, "install CPython 3.10 or later")
     yield check("native module", _module, again)
     yield check("blends", _blends, f"{again}; if it persists, please report it with `pyharmony info`")
     yield check("picture files", _files, "pip install --force-reinstall pillow")
@@ -82,16 +82,13 @@ def _optional(module: str) -> Check:
 
 def _python() -> str:
     import platform
-    import sys
 
-    if sys.version_info < (3, 10):
-        raise RuntimeError(f"{platform.python_version()} is too old")
-    return platform.python_version()
+    return f"{platform.python_implementation()} {platform.python_version()}"
 
 
 def _module() -> str:
-    from . import _facts
     from .._native import get_num_threads, native, simd_level
+    from . import _facts
 
     levels = ", ".join(_facts.simd_levels())
     return f"{native.__name__} loads; {simd_level()} of {levels}; {get_num_threads()} threads"
@@ -101,11 +98,11 @@ def _blends() -> str:
     """Every kind of solve, on every instruction set, beside its definition in NumPy."""
     import numpy as np
 
-    from . import _facts
     from .._native import native, simd_level
     from ..ops import gaussian_poisson, poisson
     from ..reference.gaussian_poisson import gaussian_poisson as gaussian_poisson_definition
     from ..reference.poisson import poisson as poisson_definition
+    from . import _facts
 
     y, x = np.mgrid[:32, :48].astype(np.float32)
     src = np.stack([np.sin(x / 5), np.cos(y / 7), np.sin((x + y) / 9)], -1) / 3 + np.float32(0.5)
@@ -135,17 +132,17 @@ def _files() -> str:
 
     import numpy as np
 
-    from ..io import Picture, formats, read, write
+    from ..io import Picture, read, write
+    from . import _facts
 
     picture = Picture(pixels=np.arange(8 * 6 * 3, dtype=np.uint8).reshape(8, 6, 3))
-    written = formats()["write"]
-    for name in written:
+    for name in _facts.formats():
         stream = io.BytesIO()
         write(picture, stream, format=name)
         again = read(stream.getvalue(), name)
         if again.pixels.shape != picture.pixels.shape:
             raise RuntimeError(f"{name}: a picture comes back as {list(again.pixels.shape)}")
-    return f"reads {', '.join(formats()['read'])}; wrote and read back {', '.join(written)}"
+    return f"written and read back: {', '.join(_facts.formats())}"
 
 
 def _cv2() -> None:

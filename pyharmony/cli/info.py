@@ -24,7 +24,6 @@ def _facts() -> dict[str, Any]:
 
     import pyharmony
 
-    from ..io import formats
     from . import _facts as facts
 
     return {
@@ -40,7 +39,7 @@ def _facts() -> dict[str, Any]:
         "threads": pyharmony.get_num_threads(),
         "instruction_set": {"in_use": pyharmony.simd_level(), "available": facts.simd_levels()},
         "kernels": {"cpu": [name for name in pyharmony.ops.__all__ if name.islower()], "cuda": []},
-        "formats": formats(),
+        "formats": facts.formats(),
         "paths": {"package": str(Path(pyharmony.__file__).parent)},
     }
 
@@ -58,9 +57,11 @@ def _shown(facts: dict[str, Any]) -> str:
         ["system", facts["system"]],
         ["processor", f"{cpu['name']}, {cpu['cores']} cores, {facts['threads']} threads"],
         ["kernels", f"{', '.join(facts['kernels']['cpu'])}; {simd['in_use']} of {', '.join(simd['available'])}"],
-        ["GPU", ", ".join(f"{d['name']} {d['driver']}" for d in others) or "none in use: this build computes on the CPU"],
-        ["reads", ", ".join(facts["formats"]["read"])],
-        ["writes", ", ".join(facts["formats"]["write"])],
+        [
+            "GPU",
+            ", ".join(f"{d['name']} {d['driver']}" for d in others) or "none in use: this build computes on the CPU",
+        ],
+        ["files", ", ".join(facts["formats"])],
         ["package", facts["paths"]["package"]],
     ]
     return table(rows)
