@@ -162,6 +162,44 @@ def test_alpha_is_a_mask() -> None:
     assert np.array_equal(pixels("out.png"), wanted)
 
 
+EDITS: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
+    ("", blend.texture_flattening, {}),
+    ("--mode texture-flattening --low 2 --high 9", blend.texture_flattening, {"low": 2, "high": 9}),
+    ("--mode illumination-change --alpha 0.3 --beta 0.2", blend.illumination_change, {"alpha": 0.3, "beta": 0.2}),
+    (
+        "--mode detail-boost --gain 2 --color-weight 0.1 --tolerance 0.01",
+        blend.detail_boost,
+        {"gain": 2, "color_weight": 0.1, "tolerance": 0.01},
+    ),
+    ("--mode inpaint", blend.inpaint, {}),
+]
+
+
+@pytest.mark.parametrize(("options", "function", "arguments"), EDITS, ids=[o[0] or "default" for o in EDITS])
+def test_an_edit_takes_one_picture(options: str, function: Any, arguments: dict[str, Any]) -> None:
+    found = json.loads(call("edit", "cat.png", "cat_mask.png", "-o", "out.png", "--json", *options.split()).stdout)
+    assert found["schema"] == "pyharmony.edit/1"
+    assert found["image"]["path"] == "cat.png"
+    assert np.array_equal(pixels("out.png"), function(pixels("cat.png"), pixels("cat_mask.png"), **arguments))
+
+
+def test_edits_have_lists_streams_and_exit_codes() -> None:
+    call("edit", "-", "-o", "whole.png", stdin=Path("cat.png").read_bytes())
+    assert np.array_equal(pixels("whole.png"), blend.texture_flattening(pixels("cat.png")))
+    write_list([("cat.png", "cat_mask.png", "a.png", "2"), ("absent.png", "", "b.png", "")], "image,mask,out,gain")
+    call("edit", "--list", "list.csv", "--mode", "detail-boost", code=5)
+    assert np.array_equal(pixels("a.png"), blend.detail_boost(pixels("cat.png"), pixels("cat_mask.png"), gain=2))
+    for arguments, code, says in (
+        ("", 2, "needs IMAGE"),
+        ("cat.png --mode inpaint -o o.png", 3, "mask"),
+        ("cat.png --gain 3 -o o.png", 2, "--gain does not go with --mode texture-flattening, but with detail-boost"),
+        ("cat.png --low 9 --high 2 -o o.png", 2, "--low: 9"),
+        ("cat.png --mode illumination-change --alpha 0 -o o.png", 2, "--alpha: 0"),
+        ("absent.png -o o.png", 3, "image (absent.png): no such file"),
+    ):
+        assert says in call("edit", *arguments.split(), code=code).stderr
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -246,6 +284,19 @@ def test_stdout_is_png_unless_a_format_is_named() -> None:
     assert found.format == "PNG"
     assert np.array_equal(np.asarray(found), blend.poisson(*patch_arrays(), at=(86, 180)))
     assert Image.open(io.BytesIO(call("blend", *PATCH, "-o", "-", "--format", "webp").stdout_bytes)).format == "WEBP"
+
+
+def test_a_named_pipe_is_no_file_to_replace() -> None:
+    import threading
+
+    os.mkfifo("pipe.png")
+    found: list[bytes] = []
+    reader = threading.Thread(target=lambda: found.append(Path("pipe.png").read_bytes()))
+    reader.start()
+    call("blend", *PATCH, "-o", "pipe.png")
+    reader.join()
+    Path("whole.png").write_bytes(found[0])
+    assert np.array_equal(pixels("whole.png"), blend.poisson(*patch_arrays(), at=(86, 180)))
 
 
 def test_an_output_that_is_there_needs_overwrite() -> None:
@@ -553,6 +604,7 @@ def test_a_list_may_be_stdin() -> None:
         ("src,dst,out\na,b,c.png\na,d,./c.png\n", "line 3: out 'c.png' is that of line 2"),
         ("src,dst,out\na,b,c.png\nc.png,d,e.png\n", "line 2: out 'c.png' is an input of line 3"),
         ("src,dst,out\na\xff,b,c.png\n", "not UTF-8"),
+        ("src,dst,out,mode\na,b,c.png,inpaint\n", "line 2: --mode: 'inpaint', expected one of poisson"),
     ],
 )
 def test_a_list_is_checked_before_any_work(text: str, says: str) -> None:
@@ -581,10 +633,10 @@ def test_two_names_of_one_file_are_not_both_written() -> None:
     """As on a file system for which A.png is a.png: here by a second name of the same folder."""
     call("blend", *PATCH, "-o", "a.png")
     os.link("a.png", "b.png")
-    from pyharmony.cli._blending import Request, Worker
     from pyharmony.cli._console import Console
+    from pyharmony.cli._work import BLEND, Request, Worker
 
-    worker = Worker.start(Request("", "", None, None, {}), Console("blend"))
+    worker = Worker.start(Request(BLEND, {}, None, {}), Console("blend"))
     found = os.stat("a.png")
     worker.written.add((found.st_dev, found.st_ino))
     with pytest.raises(Failure, match="another row"):

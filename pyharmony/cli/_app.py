@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from .._version import __version__
-from . import bench, blend, demo, doctor, info
+from . import bench, blend, demo, doctor, edit, info
 
 # Plain help: rich's would cost 80 ms at every --help and every slip.
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.command("blend")(blend.blend)
+app.command("edit")(edit.edit)
 app.command("demo")(demo.demo)
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)

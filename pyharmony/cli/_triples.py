@@ -1,4 +1,4 @@
-"""The table of `pyharmony blend --list`."""
+"""The table of `--list`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ._blending import OPTIONS, STREAM, Request, Task, task_of
 from ._failures import Code, Failure, reading
-
-_PATHS = ("src", "dst", "mask", "out")
+from ._work import BLEND, EDIT, STREAM, Kind, Request, Task, task_of
 
 
 def _yes_or_no(text: str) -> bool:
@@ -23,21 +21,27 @@ def _yes_or_no(text: str) -> bool:
         raise ValueError(text) from None
 
 
-def _choice(of: str) -> Callable[[str], str]:
+def _one_of(words: tuple[str, ...]) -> tuple[Callable[[str], str], str]:
     def convert(text: str) -> str:
-        from . import blend
+        if text not in words:
+            raise ValueError(text)
+        return text
 
-        return str(getattr(blend, of)(text).value)
-
-    return convert
+    return convert, f"one of {', '.join(words)}"
 
 
 #: How the text of a cell becomes an option's value, and what it should be; text itself for the rest.
 _CONVERSIONS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "mode": (_choice("Mode"), "a mode"),
-    "gradients": (_choice("Gradients"), "source, mixed, average or monochrome"),
-    "gradient_kernel": (_choice("GradientKernel"), "a kernel"),
-    **dict.fromkeys(("color_weight_scale", "sigma", "smooth_sigma", "feather", "tolerance"), (float, "a number")),
+    "mode": _one_of((*BLEND.modes, *EDIT.modes)),
+    "gradients": _one_of(("source", "mixed", "average", "monochrome")),
+    "gradient_kernel": _one_of(("normal", "sobel", "scharr", "roberts", "prewitt")),
+    **dict.fromkeys(
+        (
+            *("color_weight_scale", "sigma", "smooth_sigma", "feather", "tolerance"),
+            *("low", "high", "alpha", "beta", "gain"),
+        ),
+        (float, "a number"),
+    ),
     **dict.fromkeys(("levels", "quality"), (int, "a whole number")),
     **dict.fromkeys(("preserve_background", "reference", "decontaminate", "keep_gps"), (_yes_or_no, "yes or no")),
 }
@@ -63,7 +67,7 @@ def read_triples(table: str, request: Request) -> list[tuple[int, Task]]:
     folder = Path() if table == STREAM else Path(table).parent
     tasks = []
     try:
-        columns = _columns(next(rows, []), name)
+        columns = _columns(next(rows, []), name, request.kind)
         for cells in rows:
             if any(cell.strip() for cell in cells):
                 where = f"{name}, line {rows.line_num}"
@@ -79,43 +83,43 @@ def read_triples(table: str, request: Request) -> list[tuple[int, Task]]:
     return tasks
 
 
-def _columns(header: list[str], name: str) -> list[str]:
+def _columns(header: list[str], name: str, kind: Kind) -> list[str]:
     columns = [cell.strip().lower().replace("-", "_") for cell in header]
-    for needed in ("src", "dst", "out"):
+    accepted = (*kind.inputs, "out", *kind.all_options)
+    for needed in (*kind.needed, "out"):
         if needed not in columns:
-            raise Failure(f"{name}: no column {needed!r}; expected src, dst, mask, out, and options", Code.INPUT)
+            raise Failure(f"{name}: no column {needed!r}, expected some of {', '.join(accepted)}", Code.INPUT)
     for i, column in enumerate(columns):
-        if column not in (*_PATHS, *OPTIONS):
-            accepted = ", ".join((*_PATHS, *OPTIONS))
-            raise Failure(f"{name}: unknown column {header[i]!r}, expected some of {accepted}", Code.INPUT)
+        if column not in accepted:
+            raise Failure(f"{name}: unknown column {header[i]!r}, expected some of {', '.join(accepted)}", Code.INPUT)
         if column in columns[:i]:
             raise Failure(f"{name}: two columns {column!r}", Code.INPUT)
     return columns
 
 
 def _task(cells: dict[str, str], where: str, folder: Path, request: Request) -> Task:
-    options = dict(request.options)
+    kind, options = request.kind, dict(request.options)
+    for needed in (*kind.needed, "out"):
+        if needed not in cells:
+            raise Failure(f"{where}: no {needed}", Code.INPUT)
     for column, text in cells.items():
-        if column in _PATHS:
+        if "\0" in text:
+            raise Failure(f"{where}: {column} holds a zero byte", Code.INPUT)
+        if column in (*kind.inputs, "out"):
+            if text == STREAM:
+                raise Failure(f"{where}: {column} is -; a list takes files", Code.INPUT)
             continue
         convert, accepts = _CONVERSIONS.get(column, (str, ""))
         try:
             options[column] = convert(text.strip())
         except ValueError:
             raise Failure(f"{where}: {column} {text!r}, expected {accepts}", Code.INPUT) from None
-    for needed in ("src", "dst", "out"):
-        if needed not in cells:
-            raise Failure(f"{where}: no {needed}", Code.INPUT)
-    for column in _PATHS:
-        if cells.get(column) == STREAM:
-            raise Failure(f"{where}: {column} is -; a list takes files", Code.INPUT)
-    mask = str(folder / cells["mask"]) if "mask" in cells else None
-    for column in ("base", "color_weight"):
-        if column in cells and not _is_word(column, cells[column]):
-            options[column] = str(folder / cells[column])
+        if column in ("base", "color_weight") and not _is_word(column, text):
+            options[column] = str(folder / text)
+    inputs = {name: str(folder / cells[name]) if name in cells else None for name in kind.inputs}
     out = _output(cells["out"], where, folder, request.output)
     try:
-        return task_of(str(folder / cells["src"]), str(folder / cells["dst"]), mask, out, options)
+        return task_of(kind, inputs, out, options)
     except Failure as failure:
         raise Failure(f"{where}: {failure}", Code.INPUT) from None
 

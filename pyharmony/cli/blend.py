@@ -8,6 +8,20 @@ from typing import Annotated
 import typer
 
 from ._console import Console, Debug, Json, LogJson, Quiet, Verbose
+from ._options import (
+    ColorWeightScale,
+    DryRun,
+    Format,
+    KeepGps,
+    MaxPixels,
+    Output,
+    Overwrite,
+    Quality,
+    Strict,
+    Threads,
+    Where,
+    values,
+)
 
 
 class Mode(str, Enum):
@@ -34,12 +48,6 @@ class GradientKernel(str, Enum):
     prewitt = "prewitt"
 
 
-class Device(str, Enum):
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
 def blend(
     src: Annotated[
         str | None, typer.Argument(metavar="SRC", help="The picture to put in; its alpha multiplies the mask.")
@@ -51,12 +59,7 @@ def blend(
         str | None, typer.Argument(metavar="MASK", help="A grey picture of SRC's size, white inside, soft at will.")
     ] = None,
     *,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output", "-o", metavar="OUT", help="The file to write, or - for stdout; with --list a folder for all."
-        ),
-    ] = None,
+    output: Output = None,
     mode: Annotated[Mode | None, typer.Option(help="The blend.  [default: poisson]")] = None,
     at: Annotated[
         str | None,
@@ -76,9 +79,7 @@ def blend(
             "DST's size, black 0 and white 1.  [default: 0 for poisson, 1 for gaussian-poisson]",
         ),
     ] = None,
-    color_weight_scale: Annotated[
-        float | None, typer.Option(metavar="F", min=0, help="What white is in the map of --color-weight.  [default: 1]")
-    ] = None,
+    color_weight_scale: ColorWeightScale = None,
     sigma: Annotated[
         float | None,
         typer.Option(
@@ -140,26 +141,15 @@ def blend(
             "--list", metavar="TRIPLES.csv", help="Blend each row: columns src, dst, mask, out, and any option's name."
         ),
     ] = None,
-    format: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The format of OUT.  [default: by its name; png for -]")
-    ] = None,
-    quality: Annotated[
-        int | None, typer.Option(metavar="1..100", min=1, max=100, help="Of JPEG, WebP and AVIF.  [default: 95]")
-    ] = None,
-    keep_gps: Annotated[
-        bool | None, typer.Option("--keep-gps", help="Keep the place where DST was taken in the metadata.")
-    ] = None,
-    max_pixels: Annotated[
-        str | None,
-        typer.Option(metavar="N", help="Refuse larger pictures unread; 64M is 64 million.  [default: 256M]"),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it is there already.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Do everything but write.")] = False,
-    threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Threads of a blend.  [default: one a core]")
-    ] = None,
-    device: Annotated[Device | None, typer.Option(help="Where to compute.  [default: auto]")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Fail where the device cannot be had.")] = False,
+    format: Format = None,
+    quality: Quality = None,
+    keep_gps: KeepGps = None,
+    max_pixels: MaxPixels = None,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    threads: Threads = None,
+    device: Where = None,
+    strict: Strict = False,
     as_json: Json = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -173,33 +163,33 @@ def blend(
     """
     console = Console("blend", as_json=as_json, verbose=verbose, quiet=quiet, log_json=log_json, debug=debug)
     with console.session():
-        from ._blending import Request, blend_list, blend_one
+        from ._work import BLEND, Request, make
 
+        options = {
+            "mode": mode,
+            "at": at,
+            "gradients": gradients,
+            "color_weight": color_weight,
+            "color_weight_scale": color_weight_scale,
+            "sigma": sigma,
+            "smooth_sigma": smooth_sigma,
+            "gradient_kernel": gradient_kernel,
+            "base": base,
+            "preserve_background": preserve_background,
+            "reference": reference,
+            "feather": feather,
+            "levels": levels,
+            "tolerance": tolerance,
+            "decontaminate": decontaminate,
+            "format": format,
+            "quality": quality,
+            "keep_gps": keep_gps,
+        }
         request = Request(
-            src=src,
-            dst=dst,
-            mask=mask,
+            kind=BLEND,
+            inputs={"src": src, "dst": dst, "mask": mask},
             output=output,
-            options={
-                "mode": mode and mode.value,
-                "at": at,
-                "gradients": gradients and gradients.value,
-                "color_weight": color_weight,
-                "color_weight_scale": color_weight_scale,
-                "sigma": sigma,
-                "smooth_sigma": smooth_sigma,
-                "gradient_kernel": gradient_kernel and gradient_kernel.value,
-                "base": base,
-                "preserve_background": preserve_background,
-                "reference": reference,
-                "feather": feather,
-                "levels": levels,
-                "tolerance": tolerance,
-                "decontaminate": decontaminate,
-                "format": format,
-                "quality": quality,
-                "keep_gps": keep_gps,
-            },
+            options=values(options),
             max_pixels=max_pixels,
             overwrite=overwrite,
             dry_run=dry_run,
@@ -207,7 +197,4 @@ def blend(
             device=device and device.value,
             strict=strict,
         )
-        if triples is None:
-            blend_one(request, console)
-        else:
-            blend_list(request, triples, console)
+        make(request, triples, console)

@@ -1,4 +1,4 @@
-"""What `pyharmony blend` does: reads, blends and writes one picture, or each row of a list."""
+"""What `blend` and `edit` do: read, compute and write one picture, or each row of a list."""
 
 from __future__ import annotations
 
@@ -26,15 +26,55 @@ from ._failures import Code, Failure, as_failure, reading, writing
 if TYPE_CHECKING:
     from ..io import Picture
 
-MODES = ("poisson", "gaussian-poisson", "laplacian", "alpha")
+
+@dataclass(frozen=True)
+class Kind:
+    """What a command makes pictures of, and how.
+
+    Attributes:
+        command: its name.
+        inputs: the pictures it takes, the mask last, which may be missing.
+        primary: the one that the result is like.
+        modes: functions of `pyharmony.blend`, the default first.
+        options: those that are arguments of the functions, under the same names.
+    """
+
+    command: str
+    inputs: tuple[str, ...]
+    primary: str
+    modes: tuple[str, ...]
+    options: tuple[str, ...]
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return self.inputs[:-1]
+
+    @property
+    def all_options(self) -> tuple[str, ...]:
+        """Every option of one picture."""
+        return ("mode", *(("at",) if "dst" in self.inputs else ()), "color_weight_scale", *self.options, *FILE_OPTIONS)
+
+
 #: Options that say how files are read and written; they go with every mode.
 FILE_OPTIONS = ("format", "quality", "keep_gps")
-#: Options that are arguments of the blends, under the same names.
-BLEND_OPTIONS = (
-    "gradients", "color_weight", "sigma", "smooth_sigma", "gradient_kernel", "base", "preserve_background",
-    "reference", "feather", "levels", "tolerance", "decontaminate",
-)  # fmt: skip
-OPTIONS = ("mode", "at", "color_weight_scale", *BLEND_OPTIONS, *FILE_OPTIONS)
+
+BLEND = Kind(
+    command="blend",
+    inputs=("src", "dst", "mask"),
+    primary="dst",
+    modes=("poisson", "gaussian-poisson", "laplacian", "alpha"),
+    options=(
+        *("gradients", "color_weight", "sigma", "smooth_sigma", "gradient_kernel", "base", "preserve_background"),
+        *("reference", "feather", "levels", "tolerance", "decontaminate"),
+    ),
+)
+EDIT = Kind(
+    command="edit",
+    inputs=("image", "mask"),
+    primary="image",
+    modes=("texture-flattening", "illumination-change", "detail-boost", "inpaint"),
+    options=("low", "high", "alpha", "beta", "gain", "color_weight", "tolerance"),
+)
 
 STREAM = "-"
 _LONG = 3_000_000  # bytes of files from which on a terminal sees a sign of life
@@ -44,9 +84,8 @@ _LONG = 3_000_000  # bytes of files from which on a terminal sees a sign of life
 class Request:
     """The command line as it was given; options that were not are None."""
 
-    src: str | None
-    dst: str | None
-    mask: str | None
+    kind: Kind
+    inputs: Mapping[str, str | None]
     output: str | None
     options: Mapping[str, Any]
     max_pixels: str | None = None
@@ -62,11 +101,12 @@ class Task:
     """One picture to make, its arguments checked as far as they can be without reading.
 
     Attributes:
-        files: 'src', 'dst' and, where given, 'mask', 'base', 'color_weight' with their paths.
+        files: the inputs and, where they are pictures, 'base' and 'color_weight', with their paths.
         out: a path, or '-'.
         arguments: of the function of `pyharmony.blend`, by name, but for the pictures.
     """
 
+    kind: Kind
     files: Mapping[str, str]
     out: str
     mode: str
@@ -87,23 +127,23 @@ def function_of(mode: str) -> Callable[..., Any]:
     return function
 
 
-def task_of(src: str, dst: str, mask: str | None, out: str, options: Mapping[str, Any]) -> Task:
+def task_of(kind: Kind, inputs: Mapping[str, str | None], out: str, options: Mapping[str, Any]) -> Task:
     """Checks options against the mode.
 
     Raises:
         Failure: USAGE, with what does not fit.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    mode = given.pop("mode", "poisson")
+    mode = given.pop("mode", kind.modes[0])
+    if mode not in kind.modes:
+        raise Failure(f"--mode: {mode!r}, expected one of {', '.join(kind.modes)}", Code.USAGE)
     accepted = inspect.signature(function_of(mode)).parameters
-    for name in BLEND_OPTIONS:
+    for name in kind.options:
         if name in given and name not in accepted:
-            others = [m for m in MODES if name in inspect.signature(function_of(m)).parameters]
-            raise Failure(f"{flag(name)} does not go with --mode {mode}; {', '.join(others)} take it", Code.USAGE)
-    files = {"src": src, "dst": dst}
-    if mask is not None:
-        files["mask"] = mask
-    arguments = {name: given[name] for name in BLEND_OPTIONS if name in given}
+            others = [m for m in kind.modes if name in inspect.signature(function_of(m)).parameters]
+            raise Failure(f"{flag(name)} does not go with --mode {mode}, but with {', '.join(others)}", Code.USAGE)
+    files = {name: path for name, path in inputs.items() if path is not None}
+    arguments = {name: given[name] for name in kind.options if name in given}
     if "at" in given:
         arguments["at"] = _position(given["at"])
     base = arguments.get("base")
@@ -123,6 +163,7 @@ def task_of(src: str, dst: str, mask: str | None, out: str, options: Mapping[str
     if len(streams) > 1:
         raise Failure(f"{' and '.join(streams)} are both -, and there is one stdin", Code.USAGE)
     return Task(
+        kind=kind,
         files=files,
         out=out,
         mode=mode,
@@ -167,12 +208,17 @@ def check_output(out: str, overwrite: bool, console: Console) -> None:
     with writing(out):
         if path.is_dir():
             raise Failure(f"{out}: is a folder, expected the name of a file", Code.USAGE)
-        if os.path.lexists(path) and not overwrite:
+        if os.path.lexists(path) and not (overwrite or _is_stream(path)):
             raise Failure(f"{out}: is there already; --overwrite replaces it", Code.USAGE)
         if not path.parent.is_dir():
             raise Failure(f"{out}: there is no folder {path.parent}", Code.UNEXPECTED, "FileNotFoundError")
         if not os.access(path.parent, os.W_OK):
             raise Failure(f"{out}: the folder may not be written to", Code.UNEXPECTED, "PermissionError")
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a name is there for something else than a file, such as /dev/stdout or a pipe."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 class Clock:
@@ -227,7 +273,7 @@ class Worker:
         record: dict[str, Any] = {"mode": task.mode, "options": _told(task)}
         with clock.phase("decode"):
             pictures = self._read(task)
-        self._check_target(task, pictures["dst"])
+        self._check_target(task, pictures[task.kind.primary])
         for name, picture in pictures.items():
             height, width, channels = picture.pixels.shape
             record[name] = {
@@ -287,7 +333,7 @@ class Worker:
         if "color_weight" in pictures:
             arguments["color_weight"] = _scaled(pictures["color_weight"], task.weight_scale)
         call = function_of(task.mode)
-        images = pictures["src"], pictures["dst"], pictures.get("mask")
+        images = [pictures.get(name) for name in task.kind.inputs]
         try:
             if self.console.as_json:
                 result, info = call(*images, return_info=True, **arguments)
@@ -296,13 +342,13 @@ class Worker:
         except (PyHarmonyError, MemoryError) as error:
             raise _in_terms_of_the_command(error, task) from error
 
-    def _check_target(self, task: Task, dst: Picture) -> None:
+    def _check_target(self, task: Task, primary: Picture) -> None:
         """Refuses a kind of file that does not hold the result, before the work is done."""
         from ..io import check_target
 
         target = sys.stdout.buffer if task.out == STREAM else task.out
         try:
-            check_target(dst, target, format=_format(task), quality=task.quality)
+            check_target(primary, target, format=_format(task), quality=task.quality)
         except PyHarmonyError as error:
             raise _in_terms_of_the_command(error, task) from error
 
@@ -319,7 +365,7 @@ class Worker:
                     sys.stdout.buffer.flush()
                     return {"path": STREAM, "written": True}
                 self._keep_apart(task.out)
-                write(picture, task.out, overwrite=self.request.overwrite, **options)
+                write(picture, task.out, overwrite=self.request.overwrite or _is_stream(Path(task.out)), **options)
                 made = os.stat(task.out)
                 self.written.add((made.st_dev, made.st_ino))
                 return {"path": task.out, "written": True, "bytes": made.st_size}
@@ -368,18 +414,19 @@ def _in_terms_of_the_command(error: BaseException, task: Task) -> Failure:
     failure = as_failure(error)
     message = str(failure)
     name, colon, rest = message.partition(":")
+    name = name.removeprefix("the alpha of ")
     if colon and name in task.files:
         # What a picture holds is an input's fault, whatever the error is called.
         code = Code.INPUT if failure.code == Code.USAGE else failure.code
-        return Failure(f"{_where(name, task.files[name])}:{_translated(rest)}", code, failure.kind)
-    if colon and name in OPTIONS:
-        return Failure(f"{flag(name)}:{_translated(rest)}", failure.code, failure.kind)
-    return Failure(_translated(message), failure.code, failure.kind)
+        return Failure(f"{_where(name, task.files[name])}:{_translated(rest, task.kind)}", code, failure.kind)
+    if colon and name in task.kind.all_options:
+        return Failure(f"{flag(name)}:{_translated(rest, task.kind)}", failure.code, failure.kind)
+    return Failure(_translated(message, task.kind), failure.code, failure.kind)
 
 
-def _translated(text: str) -> str:
+def _translated(text: str, kind: Kind) -> str:
     text = re.sub(r"\bat=\(x, y\)", "--at X,Y", text)
-    names = "|".join(sorted(OPTIONS, key=len, reverse=True))
+    names = "|".join(sorted(kind.all_options, key=len, reverse=True))
 
     def option(found: re.Match[str]) -> str:
         name, value = found[1], found[2]
@@ -401,21 +448,31 @@ def _size(task: Task) -> float:
     return total
 
 
-def blend_one(request: Request, console: Console) -> None:
-    """`pyharmony blend SRC DST [MASK] -o OUT`."""
-    if request.src is None or request.dst is None:
-        raise Failure("two pictures are needed, SRC and DST, or --list TRIPLES.csv", Code.USAGE)
+def make(request: Request, triples: str | None, console: Console) -> None:
+    """Makes the picture that is asked for, or each of a list."""
+    if triples is None:
+        make_one(request, console)
+    else:
+        make_list(request, triples, console)
+
+
+def make_one(request: Request, console: Console) -> None:
+    """`pyharmony blend SRC DST [MASK] -o OUT`, and the like."""
+    kind = request.kind
+    if any(request.inputs[name] is None for name in kind.needed):
+        needed = " and ".join(map(str.upper, kind.needed))
+        raise Failure(f"what is to be done needs {needed}, or a list by --list", Code.USAGE)
     if request.output is None:
         raise Failure("where to? -o OUT, or -o - for stdout", Code.USAGE)
-    task = task_of(request.src, request.dst, request.mask, request.output, request.options)
+    task = task_of(kind, request.inputs, request.output, request.options)
     worker = Worker.start(request, console)
     check_output(task.out, request.overwrite or request.dry_run, console)
-    with console.status("blending", _size(task) > _LONG):
+    with console.status(kind.command, _size(task) > _LONG):
         record = worker.run(task)
-    dst, ms = record["dst"], record["ms"]
+    primary, ms = record[kind.primary], record["ms"]
     console.note(
         f"{'would write' if request.dry_run else 'wrote'} {'stdout' if task.out == STREAM else task.out}: "
-        f"{dst['width']} x {dst['height']}, {task.mode}, {ms['total'] / 1e3:.2f} s",
+        f"{primary['width']} x {primary['height']}, {task.mode}, {ms['total'] / 1e3:.2f} s",
         ms=ms,
         output=record["output"],
     )
@@ -423,12 +480,12 @@ def blend_one(request: Request, console: Console) -> None:
     console.result(status="ok", dry_run=request.dry_run, threads=_threads(), **record)
 
 
-def blend_list(request: Request, triples: str, console: Console) -> None:
-    """`pyharmony blend --list TRIPLES.csv`: each row by itself; one that fails takes no other along."""
+def make_list(request: Request, triples: str, console: Console) -> None:
+    """`--list TRIPLES.csv`: each row by itself; one that fails takes no other along."""
     from ._triples import read_triples
 
-    if request.src is not None:
-        raise Failure("SRC, DST and MASK come from the list; give the one or the other", Code.USAGE)
+    if any(path is not None for path in request.inputs.values()):
+        raise Failure("the pictures come from the list; give the one or the other", Code.USAGE)
     if request.output == STREAM:
         raise Failure("-o - has room for one picture; with --list it is a folder", Code.USAGE)
     tasks = read_triples(triples, request)
@@ -444,7 +501,7 @@ def blend_list(request: Request, triples: str, console: Console) -> None:
         )
 
     try:
-        with console.progress(len(tasks), "blending") as advance:
+        with console.progress(len(tasks), request.kind.command) as advance:
             for line, task in tasks:
                 try:
                     if request.output is not None and not request.dry_run:
