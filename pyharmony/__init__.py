@@ -1,7 +1,7 @@
 """Exact, fast image blending and harmonisation.
 
-The subpackages `blend`, `io`, `ops`, `reference` and `errors` are loaded when they are first used, and so
-are `load` and `save`.
+The subpackages `blend`, `compat`, `io`, `ops`, `reference` and `errors` are loaded when they are first used, and
+so are `load` and `save`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
     from .io import load, save
 
-_SUBPACKAGES = ("blend", "errors", "io", "ops", "reference")
+_SUBPACKAGES = ("blend", "compat", "errors", "io", "ops", "reference")
 #: Functions and where they are; the compiled module is loaded with the first that needs it, so that
 #: `pyharmony doctor` can say what is wrong with it.
 _LAZY = {
