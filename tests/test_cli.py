@@ -30,6 +30,8 @@ from pyharmony.cli import _pictures
 from pyharmony.cli._app import app
 from pyharmony.cli._failures import Code, Failure, as_failure
 
+pytestmark = pytest.mark.house
+
 ROOT = Path(__file__).resolve().parent.parent
 PATCH = ("patch.png", "coffee.jpg", "patch_mask.png", "--at", "86,180")
 
@@ -910,7 +912,6 @@ def reference_tool() -> Any:
     return module
 
 
-@pytest.mark.house
 def test_the_reference_is_up_to_date() -> None:
     tool = reference_tool()
     text = tool.PAGE.read_text()
@@ -918,7 +919,6 @@ def test_the_reference_is_up_to_date() -> None:
     assert tool.MANUAL.read_text() == tool.manual(), "run `make command-reference`"
 
 
-@pytest.mark.house
 def test_the_page_has_every_exit_code() -> None:
     text = (ROOT / "docs" / "command-line.md").read_text()
     assert [int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)] == [int(code) for code in Code]
@@ -930,7 +930,6 @@ def examples() -> list[str]:
     return [line for block in blocks for line in block.splitlines() if line]
 
 
-@pytest.mark.house
 @pytest.mark.parametrize("line", examples())
 def test_an_example_of_the_page_runs(line: str, tmp_path: Path) -> None:
     write_list([(*TRIPLE, "a.png", "86,180")], name="triples.csv")

@@ -14,8 +14,7 @@ from typing import Any
 _OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
 #: Optional packages by module: what they are for, and how to get them.
 OPTIONAL = {
-    "cv2": (_OPENCV, "16-bit and float pictures", "pip install 'pyharmony[io]'"),
-    "tifffile": (("tifffile",), "16-bit and float TIFF", "pip install 'pyharmony[io]'"),
+    "cv2": (_OPENCV, "16-bit PNG, and 16-bit and float TIFF by LZW", "pip install 'pyharmony[io]'"),
     "torch": (("torch",), "tensors in the blends", "pip install 'pyharmony[torch]'"),
 }
 

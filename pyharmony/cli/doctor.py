@@ -60,7 +60,7 @@ def _checks() -> Iterator[Check]:
     yield check("native module", _module, again)
     yield check("blends", _blends, f"{again}; if it persists, please report it with `pyharmony info`")
     yield check("picture files", _files, "pip install --force-reinstall pillow")
-    for module in ("cv2", "tifffile", "torch"):
+    for module in _OPTIONAL_CHECKS:
         yield _optional(module)
     yield check("temporary folder", _temporary, "set TMPDIR to a folder that may be written to and has space")
     yield check("GPU", _gpu, "nothing to do: everything runs on the CPU")
@@ -151,12 +151,6 @@ def _cv2() -> None:
     importlib.import_module("cv2").getBuildInformation()
 
 
-def _tifffile() -> None:
-    import importlib
-
-    importlib.import_module("tifffile")
-
-
 def _torch() -> None:
     import importlib
 
@@ -169,7 +163,7 @@ def _torch() -> None:
         raise RuntimeError("a blend of tensors is wrong")
 
 
-_OPTIONAL_CHECKS = {"cv2": _cv2, "tifffile": _tifffile, "torch": _torch}
+_OPTIONAL_CHECKS = {"cv2": _cv2, "torch": _torch}
 
 
 def _temporary() -> str:
