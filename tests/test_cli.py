@@ -657,6 +657,15 @@ def test_names_are_taken_as_they_are(name: str) -> None:
     assert Image.open(f"out/{name}").size == (600, 400)
 
 
+def test_a_name_that_is_no_text_is_a_name() -> None:
+    name = os.fsdecode(b"\xff\xfe.png")
+    shutil.copy("patch.png", name)
+    done = process("blend", name, *PATCH[1:], "-o", f"out-{name}", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["src"]["path"] == name
+    assert Image.open(f"out-{name}").size == (600, 400)
+
+
 def test_look_alike_names_are_different_files() -> None:
     names = ["a.png", "a.jpg", "A.png", "sub/a.png", "é.png", "e\u0301.png"]
     write_list([(*TRIPLE, name, "1,1") for name in names])
@@ -698,6 +707,22 @@ def test_a_reader_that_goes_away_is_told_in_one_line(arguments: tuple[str, ...])
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "error: stdout: cannot be written: broken pipe"
     assert "Exception" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("closed", "arguments", "code"),
+    [
+        ("0<&-", "- coffee.jpg patch_mask.png --at 1,1 -o out.png", 2),
+        ("1>&-", "patch.png coffee.jpg patch_mask.png --at 1,1 -o -", 2),
+        ("2>&-", "patch.png coffee.jpg patch_mask.png --at 1,1 -o out.png", 0),
+        ("2>&-", "absent.png coffee.jpg patch_mask.png --at 1,1 -o out.png", 3),
+    ],
+)
+def test_a_stream_may_be_closed(closed: str, arguments: str, code: int) -> None:
+    line = f'"{sys.executable}" -m pyharmony blend {arguments} {closed}'
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert "unexpected" not in done.stderr
 
 
 def test_a_full_disk_leaves_what_was_there() -> None:

@@ -49,13 +49,18 @@ class _Handler(logging.Handler):
             line = f"{coloured(record.levelname.lower(), _COLOURS.get(record.levelno, '31'))}: {text}"
         else:
             line = text
-        with contextlib.suppress(OSError):
-            print(line, file=sys.stderr, flush=True)
+        if sys.stderr is not None:
+            with contextlib.suppress(OSError):
+                print(line, file=sys.stderr, flush=True)
+
+
+def _on_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def coloured(text: str, code: str) -> str:
     """text in a colour where stderr is a terminal that wants one (https://no-color.org)."""
-    if not sys.stderr.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+    if not _on_terminal() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return text
     return f"\x1b[{code}m{text}\x1b[0m"
 
@@ -80,7 +85,7 @@ class Console:
     ) -> None:
         self.command, self.as_json = command, as_json
         self.debug = debug or verbose > 1
-        self.plain = log_json or quiet or not sys.stderr.isatty()  # no progress
+        self.plain = log_json or quiet or not _on_terminal()  # no progress
         self._quiet, self._verbose = quiet, verbose
         self._handler = _Handler(log_json)
         self._told = False  # there is one object
@@ -107,7 +112,7 @@ class Console:
         self._told = True
         if self.as_json:
             head = {"schema": f"pyharmony.{self.command}/{_SCHEMA}", "pyharmony": __version__}
-            self.say(json.dumps(finite({**head, **fields}), ensure_ascii=False, allow_nan=False))
+            self.say(json.dumps(finite({**head, **fields}), allow_nan=False))
 
     @staticmethod
     def say(text: str) -> None:
@@ -179,7 +184,8 @@ class Console:
 def _leave_broken_stdout() -> None:
     """What is left in stdout's buffer would fail again, and loudly, when Python ends."""
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 

@@ -143,7 +143,7 @@ def _row(contestant: Contestant, mode: str, size: str, ours: Contestant, truth: 
 
 
 def _shown(rows: list[dict[str, Any]], threads: int, rounds: int) -> str:
-    cells = [["blend", "size", "", "wall ms", "CPU ms", "ratio", "error: middle", "largest"]]
+    cells = [["blend", "size", "", "wall ms", "CPU ms", "ratio", "median error", "largest"]]
     for row in rows:
         errors = ["" if row[f"error_{kind}"] is None else f"{row[f'error_{kind}']:.3g}" for kind in ("median", "max")]
         times = [f"{row['wall_ms']:.1f}", f"{row['cpu_ms']:.1f}", f"{row['ratio']:.2f}"]

@@ -57,6 +57,8 @@ def read_triples(table: str, request: Request) -> list[tuple[int, Task]]:
         Failure: INPUT, with the line; USAGE for outputs that are there already.
     """
     name = "stdin" if table == STREAM else table
+    if table == STREAM and sys.stdin is None:
+        raise Failure("- needs a stdin, and it is closed", Code.USAGE)
     with reading(name):
         raw = sys.stdin.buffer.read() if table == STREAM else Path(table).read_bytes()
     try:

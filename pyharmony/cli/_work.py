@@ -159,6 +159,8 @@ def task_of(kind: Kind, inputs: Mapping[str, str | None], out: str, options: Map
             files["color_weight"] = arguments.pop("color_weight")
     if scale is not None and "color_weight" not in files:
         raise Failure("--color-weight-scale needs a map as --color-weight", Code.USAGE)
+    if STREAM in files.values() and sys.stdin is None:
+        raise Failure("- needs a stdin, and it is closed", Code.USAGE)
     streams = [name for name, path in files.items() if path == STREAM]
     if len(streams) > 1:
         raise Failure(f"{' and '.join(streams)} are both -, and there is one stdin", Code.USAGE)
@@ -201,6 +203,8 @@ def check_output(out: str, overwrite: bool, console: Console) -> None:
     if out == STREAM:
         if console.as_json:
             raise Failure("--json and -o - both want stdout; write to a file", Code.USAGE)
+        if sys.stdout is None:
+            raise Failure("-o - needs a stdout, and it is closed", Code.USAGE)
         if sys.stdout.isatty():
             raise Failure("-o - would write a picture to the terminal; redirect stdout", Code.USAGE)
         return
