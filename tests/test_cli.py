@@ -763,7 +763,7 @@ def test_memory_that_runs_out_has_a_code() -> None:
 
     done = process(
         "blend", "large.png", "large.png", "all.png", "-o", "out.png", "--color-weight", "1", "--threads", 1,
-        preexec_fn=limit,
+        preexec_fn=limit, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 4, done.stderr
     assert len(done.stderr.splitlines()) == 1
