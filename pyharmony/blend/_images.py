@@ -33,8 +33,9 @@ def is_file(x: Any) -> bool:
 
 def is_pil(x: Any) -> bool:
     """Whether x is a PIL image; PIL is not imported for it."""
-    pil = sys.modules.get("PIL.Image")
-    return pil is not None and isinstance(x, pil.Image)
+    # None as well while another thread is importing it: then x cannot be one yet.
+    kind = getattr(sys.modules.get("PIL.Image"), "Image", None)
+    return kind is not None and isinstance(x, kind)
 
 
 def is_array(x: Any) -> bool:
