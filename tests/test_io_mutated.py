@@ -26,6 +26,8 @@ cv2 = pytest.importorskip("cv2")
 tifffile = pytest.importorskip("tifffile")
 features = pytest.importorskip("PIL.features")
 
+pytestmark = pytest.mark.house
+
 #: Bytes of address space and of resident memory that a worker may take, and the seconds of a file.
 ADDRESSES, RESIDENT, SECONDS = 2 << 30, 1500 << 20, 5
 
