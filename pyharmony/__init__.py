@@ -1,22 +1,46 @@
 """Exact, fast image blending and harmonisation.
 
-The subpackages `blend`, `io`, `ops`, `reference` and `errors` are loaded when they are first used, and so
-are `load` and `save`.
+The subpackages `blend`, `compat`, `io`, `ops`, `reference` and `errors` are loaded when they are first used, and
+so are `load` and `save`.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+import logging
+from typing import TYPE_CHECKING, Any
 
-from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
 from ._version import __version__
 
-_SUBPACKAGES = ("blend", "errors", "io", "ops", "reference")
-#: Functions of subpackages.
-_LAZY = {"load": "io", "save": "io"}
+if TYPE_CHECKING:
+    from ._device import deterministic, get_device, is_deterministic, set_device
+    from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
+    from .io import load, save
 
-__all__ = ["__version__", "get_num_threads", "has_cuda", "load", "save", "set_num_threads", "simd_level"]
+_SUBPACKAGES = ("blend", "compat", "errors", "io", "ops", "reference")
+#: Functions and where they are; the compiled module is loaded with the first that needs it, so that
+#: `pyharmony doctor` can say what is wrong with it.
+_LAZY = {
+    **dict.fromkeys(("deterministic", "get_device", "is_deterministic", "set_device"), "_device"),
+    **dict.fromkeys(("get_num_threads", "has_cuda", "set_num_threads", "simd_level"), "_native"),
+    **dict.fromkeys(("load", "save"), "io"),
+}
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+__all__ = [
+    "__version__",
+    "deterministic",
+    "get_device",
+    "get_num_threads",
+    "has_cuda",
+    "is_deterministic",
+    "load",
+    "save",
+    "set_device",
+    "set_num_threads",
+    "simd_level",
+]
 
 
 def __getattr__(name: str) -> Any:

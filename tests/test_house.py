@@ -92,7 +92,9 @@ def test_pybind11_stays_in_the_bindings() -> None:
             assert "pybind11" not in path.read_text(), path
 
 
-@pytest.mark.parametrize("module", ["pyharmony", "pyharmony.blend", "pyharmony.io", "pyharmony.ops"])
+@pytest.mark.parametrize(
+    "module", ["pyharmony", "pyharmony.blend", "pyharmony.compat", "pyharmony.io", "pyharmony.ops"]
+)
 def test_import_is_light(module: str) -> None:
     loaded = run_python(f"import sys, {module}; print(*sys.modules)").split()
     assert not {name.partition(".")[0] for name in loaded} & set(HEAVY)
@@ -100,7 +102,7 @@ def test_import_is_light(module: str) -> None:
 
 def test_import_works_where_the_heavy_packages_are_absent() -> None:
     absent = "; ".join(f"sys.modules[{name!r}] = None" for name in HEAVY)
-    run_python(f"import sys; {absent}; import pyharmony.blend, pyharmony.io, pyharmony.ops")
+    run_python(f"import sys; {absent}; import pyharmony.blend, pyharmony.compat, pyharmony.io, pyharmony.ops")
 
 
 # Names
@@ -147,24 +149,35 @@ CALLS = {
     "pyharmony.simd_level": "()",
     "pyharmony.load": "(png.getvalue())",
     "pyharmony.save": "(src, png)",
+    "pyharmony.io.check_target": "(pyharmony.io.Picture(src), 'a.png')",
     "pyharmony.io.convert": "(pyharmony.io.Picture(src), pyharmony.io.Picture(dst))",
     "pyharmony.io.load": "(png.getvalue())",
     "pyharmony.io.read": "(png.getvalue())",
     "pyharmony.io.save": "(src, png)",
     "pyharmony.io.write": "(pyharmony.io.Picture(src), png)",
     "pyharmony.has_cuda": "()",
+    "pyharmony.set_device": "('cpu')",
+    "pyharmony.get_device": "()",
+    "pyharmony.deterministic": "()",
+    "pyharmony.is_deterministic": "()",
     "pyharmony.blend.alpha": "(src, dst, mask)",
     "pyharmony.blend.laplacian": "(src, dst, mask)",
     "pyharmony.blend.poisson": "(src, dst, mask)",
     "pyharmony.blend.gaussian_poisson": "(src, dst, mask)",
+    "pyharmony.compat.seamlessClone": "(src, dst, mask, (15, 12), 1)",
+    "pyharmony.blend.texture_flattening": "(src, mask)",
+    "pyharmony.blend.illumination_change": "(src, mask)",
+    "pyharmony.blend.detail_boost": "(src, mask)",
+    "pyharmony.blend.inpaint": "(src, mask)",
     "pyharmony.ops.gaussian_poisson": "(src, dst, mask, dst)",
     "pyharmony.ops.poisson": "(src, dst, mask)",
     "pyharmony.ops.PoissonSolver": "(mask)",
+    "pyharmony.ops.PoissonSequence": "(pyharmony.ops.PoissonSolver(mask)).solve(src, dst)",
 }
 
 
 def public_callables() -> Iterator[str]:
-    for name in ("pyharmony", "pyharmony.blend", "pyharmony.io", "pyharmony.ops"):
+    for name in ("pyharmony", "pyharmony.blend", "pyharmony.compat", "pyharmony.io", "pyharmony.ops"):
         module = importlib.import_module(name)
         for public in getattr(module, "__all__", ()):
             thing = getattr(module, public)

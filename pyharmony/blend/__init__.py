@@ -1,30 +1,55 @@
 """Blends: an image, a mask and a destination in, an image of the destination's kind out.
 
-Every blend takes the same first arguments:
+Every blend takes the same first and last arguments:
 
-* ``src``, ``dst``: numpy [H, W], [H, W, C] or [N, H, W, C], or torch CPU tensors [C, H, W] or
-  [B, C, H, W], of 1, 3 (RGB) or 4 (RGBA) channels and any strides; uint8 (0 to 255), uint16 (0 to
-  65535), float16, float32 or float64 (1.0 is white; floats are never clipped). Both have the same
-  dtype. The alpha of src multiplies the mask; the alpha of dst is kept, and its colours are not
-  premultiplied. A batch needs as many sources as destinations.
+* ``src``, ``dst``: an array, or a picture. Arrays are numpy [H, W], [H, W, C] or [N, H, W, C], or
+  torch CPU tensors [C, H, W] or [B, C, H, W], of 1, 3 (RGB) or 4 (RGBA) channels and any strides;
+  uint8 (0 to 255), uint16 (0 to 65535), float16, float32 or float64 (1.0 is white; floats are never
+  clipped). Both have the same dtype. Pictures are PIL images, paths, the bytes of a file, open
+  binary files, and `pyharmony.io.Picture`: their orientation is applied, and src is brought to
+  dst's colour profile, depth and channels (an array has no profile: a picture laid over it becomes
+  sRGB, and an array laid over a picture is taken as being in its profile). The alpha of src
+  multiplies the mask; the alpha of dst is kept, and its colours are not premultiplied. A batch
+  needs as many sources as destinations. A list of any of these as dst gives a list; the other
+  arguments are then lists of as many, or one for all.
 * ``mask``: of src's height and width; bool, uint8 or uint16 (their largest value is fully
-  inside), or floats from 0 to 1; for a batch also one for each item. None: the alpha of src, or
-  all of it. Integer masks of 0 and 1 are refused, since 1 of 255 is hardly ever meant.
-* ``at``: None where src and dst are one frame of equal size, or (x, y), the whole pixels where the
-  first pixel of src lands in dst. What lies outside dst is cut off.
-* ``out``: an array like dst to write into; it may be dst.
+  inside), or floats from 0 to 1; for a batch also one for each item; or a picture: grey, or its
+  alpha. None: the alpha of src, or all of it. Integer masks of 0 and 1 are refused, since 1 of 255
+  is hardly ever meant. In a JPEG, values within 8 of black or white are black or white.
+* ``at``: None where src and dst are one frame of equal size, or (x, y), where the first pixel of
+  src lands in dst. A part of a pixel resamples src (colours by Catmull and Rom's cubic, the mask by
+  area). What lies outside dst is cut off.
+* ``decontaminate``: take the colours of the soft edge of an RGBA src from its opaque part, some 8
+  pixels at most, so that the old background does not come along as a halo.
+* ``keep_gps``: keep the place where dst was taken, of a dst that is read from a file or PIL image.
+* ``device``: 'auto', 'cpu' or 'cuda'; None: what `pyharmony.set_device` says.
+* ``errors``: 'raise', or 'return' to find the error of an item of a list in its place.
+* ``out``: an array like dst to write into, which may be dst; or a path or open binary file, which
+  gets dst's depth, profile and metadata, and is the result.
 
-The result has dst's kind, layout and dtype; integers are rounded half to even. Where the mask is
-zero it is dst, bit for bit. Arguments are never changed. Wrong ones raise `pyharmony.errors.ShapeError`,
+The result has dst's kind, layout and dtype; integers are rounded half to even. A dst in a file
+gives a PIL image where it has 8 bits, and a numpy array where it has more. Where the mask is zero it
+is dst, bit for bit. Arguments are never changed. Wrong ones raise `pyharmony.errors.ShapeError`,
 `DTypeError`, `MaskError` or `ArgumentError`, which name the argument, what was given and what is
-accepted; NaN and Inf in pixels that a blend reads are refused too.
+accepted, files `DecodeError` and `ImageTooLarge`; NaN and Inf in pixels that a blend reads are
+refused too. `OutOfMemory` says how large the image was.
 """
 
 from __future__ import annotations
 
 from ._alpha import alpha
+from ._edits import detail_boost, illumination_change, inpaint, texture_flattening
 from ._gaussian_poisson import gaussian_poisson
 from ._laplacian import laplacian
 from ._poisson import poisson
 
-__all__ = ["alpha", "gaussian_poisson", "laplacian", "poisson"]
+__all__ = [
+    "alpha",
+    "detail_boost",
+    "gaussian_poisson",
+    "illumination_change",
+    "inpaint",
+    "laplacian",
+    "poisson",
+    "texture_flattening",
+]

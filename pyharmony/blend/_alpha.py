@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
 
 from .. import _checks
-from .._arrays import Array, NumpyArray
+from .._arrays import NumpyArray
 from ..ops.distance import distance_inside
-from ._frame import Frame, Job, as_float, check_finite, direct_info, timed, write
+from ._frame import Frame, Job, direct_info, write
+from ._images import Infos, run
+from ._region import as_float, check_finite
 
 _ROWS = 64  # of a strip whose temporaries stay in the cache
 
 
 def alpha(
-    src: Array,
-    dst: Array,
-    mask: Array | None = None,
+    src: Any,
+    dst: Any,
+    mask: Any = None,
     *,
     at: Any = None,
     feather: float = 0.0,
-    out: Array | None = None,
+    decontaminate: bool = True,
+    keep_gps: bool = False,
+    device: str | None = None,
+    errors: str = "raise",
+    out: Any = None,
     return_info: bool = False,
 ) -> Any:
     """Lays src over dst: ``mask * src + (1 - mask) * dst``.
 
     Args:
-        src, dst, mask, at, out: see `pyharmony.blend`.
+        src, dst, mask, at, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
         feather: width in pixels of a ramp along the contour, from 0 at the contour to 1 that far
             inside the mask, by the Euclidean distance; the border of dst is no contour. Nothing
             changes outside the mask.
@@ -40,15 +45,26 @@ def alpha(
         The blend, in dst's kind, layout, shape and dtype, or (blend, info).
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `pyharmony.blend`.
+        PyHarmonyError: see `pyharmony.blend`.
     """
     width = _checks.number(feather, "feather", accepts="a finite number of pixels, at least 0")
-    frame = Frame(src, dst, mask, at, out)
-    infos = []
-    for job in frame.jobs():
-        start = time.perf_counter()
-        infos.append(timed(direct_info(_blend(job, width)), start, job))
-    return frame.result_and_info(infos, return_info)
+
+    def work(frame: Frame) -> Infos:
+        return frame.each(lambda job: direct_info(_blend(job, width)))
+
+    return run(
+        work,
+        src,
+        dst,
+        mask,
+        at=at,
+        decontaminate=decontaminate,
+        keep_gps=keep_gps,
+        device=device,
+        errors=errors,
+        out=out,
+        return_info=return_info,
+    )
 
 
 def _blend(job: Job, feather: float) -> str:

@@ -8,9 +8,10 @@ write into its target. Regions are in pixels of the destination.
 from __future__ import annotations
 
 import dataclasses
+import math
 import numbers
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +20,13 @@ import numpy as np
 from .. import _arrays, _checks
 from .._arrays import Array, NumpyArray
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..ops.pyramid import downsample, halve_mask, upsample
+from ._fill import fill
 from ._memory import Memory
+from ._region import Region, bounding_box, check_finite
+from ._source import place
 
 CHANNELS = (1, 3, 4)
+_FAR = 1 << 31  # pixels; a position beyond is a mistake
 
 
 def direct_info(method: str) -> _checks.SolveInfo:
@@ -30,54 +34,14 @@ def direct_info(method: str) -> _checks.SolveInfo:
     return _checks.SolveInfo(method, 0, 0.0, 0.0, "cpu", 0.0, 0)
 
 
-def timed(info: _checks.SolveInfo, start: float, job: Job) -> _checks.SolveInfo:
-    """info with the wall time since start and the memory of the whole item."""
-    return dataclasses.replace(info, milliseconds=(time.perf_counter() - start) * 1e3, peak_bytes=job.memory.peak)
-
-
-@dataclass(frozen=True)
-class Region:
-    """Rows y0..y1 and columns x0..x1, ends excluded."""
-
-    y0: int
-    y1: int
-    x0: int
-    x1: int
-
-    @property
-    def empty(self) -> bool:
-        return self.y0 >= self.y1 or self.x0 >= self.x1
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.y1 - self.y0, self.x1 - self.x0
-
-    def expand(self, pixels: int, shape: Sequence[int]) -> Region:
-        """With that many pixels around it, as far as an image of that shape has them."""
-        return Region(
-            max(self.y0 - pixels, 0),
-            min(self.y1 + pixels, shape[0]),
-            max(self.x0 - pixels, 0),
-            min(self.x1 + pixels, shape[1]),
-        )
-
-    def overlap(self, other: Region) -> Region:
-        return Region(max(self.y0, other.y0), min(self.y1, other.y1), max(self.x0, other.x0), min(self.x1, other.x1))
-
-    def contains(self, other: Region) -> bool:
-        return self.overlap(other) == other
-
-    def of(self, array: NumpyArray, origin: tuple[int, int] = (0, 0)) -> NumpyArray:
-        """The view of an array whose first pixel is at origin (y, x)."""
-        return array[self.y0 - origin[0] : self.y1 - origin[0], self.x0 - origin[1] : self.x1 - origin[1]]
-
-
 @dataclass
 class Job:
     """One source over one destination.
 
     Attributes:
-        src: colours [h, w, C], cut to what lies inside dst.
+        item: which of the batch it is.
+        src: colours [h, w, C], cut to what lies inside dst; floats in dst's unit where at moves it
+            by a part of a pixel.
         dst: colours [H, W, C].
         mask: [h, w], that of the caller times the alpha of src.
         holes: [h, w] bool, where src has no colour because its alpha is zero; None where it has
@@ -90,6 +54,7 @@ class Job:
         memory: what the blend of this item holds beside the caller's arrays.
     """
 
+    item: int
     src: NumpyArray
     dst: NumpyArray
     mask: NumpyArray
@@ -156,7 +121,7 @@ class Job:
         known = self.memory.hold(common.of(self.src, origin).astype(self.real))
         difference = self.memory.hold(known - common.of(self.dst))
         if holes is not None:
-            difference = _fill(difference, holes, self.memory)
+            difference = fill(difference, holes, self.memory)
             np.add(common.of(self.dst), difference, out=known, where=holes[..., None])
         if common == region:
             return known
@@ -183,59 +148,6 @@ class Job:
         check_finite(region.of(self.dst), "dst", (region.y0, region.x0), mask=mask)
 
 
-def check_finite(
-    x: NumpyArray,
-    name: str,
-    origin: tuple[int, int] = (0, 0),
-    *,
-    skip: NumpyArray | None = None,
-    mask: NumpyArray | None = None,
-) -> None:
-    """Refuses NaN and Inf in x [h, w, C], a crop whose first pixel is at origin, where skip is not set."""
-    if x.dtype.kind == "f":
-        if skip is not None:
-            x = np.where(skip[..., None], 0, x)
-        _checks.finite(x, name, mask, origin)
-
-
-def _fill(x: NumpyArray, holes: NumpyArray, memory: Memory) -> NumpyArray:
-    """x [h, w, C] continued smoothly into its holes; next to x by the mean of the neighbours there."""
-    if holes.all():
-        return memory.hold(np.zeros_like(x))
-    value = memory.hold(np.where(holes[..., None], 0, x).astype(np.float32, copy=False))
-    present = ~holes
-    levels = []
-    while not present.all():
-        levels.append((value, memory.hold(present)))
-        total = memory.hold(halve_mask(present))
-        value = memory.hold(downsample(value, 0.0))
-        present = total > 0
-        value /= np.where(present, total, 1)[..., None]
-    for finer, present in reversed(levels):
-        doubled = memory.hold(upsample(value, present.shape))
-        np.copyto(doubled, finer, where=present[..., None])
-        value = doubled
-    result: NumpyArray = memory.hold(value.astype(x.dtype, copy=False))
-    np.copyto(result, x, where=~holes[..., None])
-    _meet_neighbours(result, holes, memory)
-    return result
-
-
-def _meet_neighbours(x: NumpyArray, holes: NumpyArray, memory: Memory) -> None:
-    """Gives pixels of holes [h, w] beside pixels of x [h, w, C] the mean of those."""
-    padded = np.pad(holes, 1, constant_values=True)
-    beside = ~(padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:])
-    ys, xs = np.nonzero(holes & beside)
-    total = np.zeros((len(ys), x.shape[2]), x.dtype)
-    count = np.zeros((len(ys), 1), x.dtype)
-    memory.touch(2 * padded.nbytes + 3 * total.nbytes + 6 * ys.nbytes)
-    for dy, dx in ((0, -1), (0, 1), (-1, 0), (1, 0)):
-        there = ~padded[ys + 1 + dy, xs + 1 + dx]
-        total[there] += x[ys[there] + dy, xs[there] + dx]
-        count[there] += 1
-    x[ys, xs] = total / count
-
-
 def _layout(x: Any, name: str) -> tuple[NumpyArray, bool]:
     """An image or batch of the layouts that blends take as numpy [N, H, W, C], and whether it is a batch."""
     a = _arrays.to_numpy(x, name)
@@ -258,6 +170,11 @@ def _layout(x: Any, name: str) -> tuple[NumpyArray, bool]:
     return (a if batch else a[None]), batch
 
 
+def as_images(x: Any, name: str) -> list[NumpyArray]:
+    """The items [H, W, C] of an image or batch, over the same memory."""
+    return list(_layout(x, name)[0])
+
+
 def _masks(mask: Any, count: int, height: int, width: int, batch: bool) -> list[NumpyArray]:
     """The mask of each item [h, w]; one for all of a batch, or one each."""
     a = _arrays.to_numpy(mask, "mask")
@@ -273,9 +190,9 @@ def _masks(mask: Any, count: int, height: int, width: int, batch: bool) -> list[
     return [_checks.mask(a, "mask", height, width)] * count
 
 
-def _position(at: Any) -> tuple[int, int]:
-    """at as integers (x, y)."""
-    accepts = "expected None or (x, y), the whole pixels where the first pixel of src lands in dst"
+def _position(at: Any) -> tuple[float, float]:
+    """at as finite numbers (x, y)."""
+    accepts = "expected None or (x, y), the pixels where the first pixel of src lands in dst"
     try:
         x, y = at
     except (TypeError, ValueError):
@@ -283,37 +200,32 @@ def _position(at: Any) -> tuple[int, int]:
     for value in (x, y):
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
             raise DTypeError(f"at: {at!r}, {accepts}")
-        if not float(value).is_integer():
-            raise ArgumentError(f"at: {at!r}, {accepts}")
-    return int(x), int(y)
-
-
-def as_float(mask: NumpyArray) -> NumpyArray:
-    """A mask of any dtype as float32 in [0, 1]."""
-    scale = np.float32(_arrays.VALUE_RANGE.get(mask.dtype.name, 1.0))
-    return np.divide(mask, scale, dtype=np.float32, casting="same_kind")
-
-
-def bounding_box(mask: NumpyArray) -> Region:
-    """The smallest region of a mask [h, w] that holds every pixel above zero."""
-    m = mask.view(np.uint8) if mask.dtype == np.bool_ else mask
-    rows = np.flatnonzero(m.max(axis=1))
-    if rows.size == 0:
-        return Region(0, 0, 0, 0)
-    columns = np.flatnonzero(m[rows[0] : rows[-1] + 1].max(axis=0))
-    return Region(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
+        if not abs(float(value)) < _FAR:
+            raise ArgumentError(f"at: {at!r}, {accepts}; finite and below {_FAR} in size")
+    return float(x), float(y)
 
 
 class Frame:
-    """The checked arguments of a blend.
+    """The checked arguments of a blend; src None: of an edit of dst, which messages then call image.
 
     Raises:
         ShapeError, DTypeError, MaskError, ArgumentError: as the blends document them.
     """
 
-    def __init__(self, src: Array, dst: Array, mask: Array | None, at: Any, out: Array | None) -> None:
-        self._src, batch = _layout(src, "src")
-        self._dst, self.batch = _layout(dst, "dst")
+    def __init__(
+        self,
+        src: Array | None,
+        dst: Array,
+        mask: Array | None,
+        at: Any,
+        out: Array | None,
+        *,
+        decontaminate: bool = True,
+    ) -> None:
+        self.name, source = ("image", "image") if src is None else ("dst", "src")
+        src = dst if src is None else src
+        self._src, batch = _layout(src, source)
+        self._dst, self.batch = _layout(dst, self.name)
         s, d = self._src.shape, self._dst.shape
         _checks.same_dtype(self._src, "src", self._dst, "dst")
         if batch != self.batch or s[0] != d[0]:
@@ -328,12 +240,16 @@ class Frame:
                 f"src: {s[1]} x {s[2]} pixels beside {d[1]} x {d[2]} of dst; "
                 "pass at=(x, y), where its first pixel lands"
             )
-        self._x, self._y = (0, 0) if at is None else _position(at)
+        x, y = (0.0, 0.0) if at is None else _position(at)
+        self._x, self._y = math.floor(x), math.floor(y)
+        self._fraction = y - self._y, x - self._x
+        self._decontaminate = decontaminate
         self._mask = None if mask is None else _masks(mask, s[0], s[1], s[2], batch)
         if s[3] == 4 and self._src.dtype.kind == "f":
             for item in self._src:
-                _checks.mask(item[..., 3], "the alpha of src", s[1], s[2])
-        self._given_dst, self._inputs = dst, [(src, "src"), (mask, "mask")]
+                _checks.mask(item[..., 3], f"the alpha of {source}", s[1], s[2])
+        self._given_dst, self._inputs = dst, [(mask, "mask")] if src is dst else [(src, "src"), (mask, "mask")]
+        self._out = out
         self._target = self._take_out(out)
 
     @property
@@ -346,29 +262,37 @@ class Frame:
         return self._dst.shape[1], self._dst.shape[2]
 
     def _take_out(self, out: Array | None) -> Array:
-        given = _arrays.to_numpy(self._given_dst, "dst")
+        given = _arrays.to_numpy(self._given_dst, self.name)
         if out is None:
             return _arrays.like_kind(np.empty_like(given, subok=False), self._given_dst)
         a = _arrays.to_numpy(out, "out")
         if _arrays.is_torch(out) != _arrays.is_torch(self._given_dst):
-            raise DTypeError(f"out: {type(out).__name__}, expected the kind of dst, {type(self._given_dst).__name__}")
+            raise DTypeError(
+                f"out: {type(out).__name__}, expected the kind of {self.name}, {type(self._given_dst).__name__}"
+            )
         if a.dtype != given.dtype:
-            raise DTypeError(f"out: dtype {a.dtype.name}, expected that of dst, {given.dtype.name}")
+            raise DTypeError(f"out: dtype {a.dtype.name}, expected that of {self.name}, {given.dtype.name}")
         if a.shape != given.shape:
-            raise ShapeError(f"out: shape {list(a.shape)}, expected that of dst, {list(given.shape)}")
+            raise ShapeError(f"out: shape {list(a.shape)}, expected that of {self.name}, {list(given.shape)}")
         if not a.flags.writeable:
             raise ArgumentError("out: the array is read-only")
         same = a.__array_interface__["data"][0] == given.__array_interface__["data"][0] and a.strides == given.strides
         if not same and np.may_share_memory(a, given):
-            raise ArgumentError("out: shares memory with dst without being dst; pass dst itself or another array")
+            raise ArgumentError(
+                f"out: shares memory with {self.name} without being it; pass {self.name} itself or another array"
+            )
         for other, name in self._inputs:
-            self.keep_apart(out, other, name)
+            self._keep_apart(out, other, name)
         return out
 
-    @staticmethod
-    def keep_apart(out: Array | None, other: Any, name: str) -> None:
+    def keep_apart(self, other: Any, name: str) -> None:
         """Refuses an out that shares memory with another argument."""
-        if out is None or not (isinstance(other, np.ndarray) or _arrays.is_torch(other)):
+        if self._out is not None:
+            self._keep_apart(self._out, other, name)
+
+    @staticmethod
+    def _keep_apart(out: Array, other: Any, name: str) -> None:
+        if not (isinstance(other, np.ndarray) or _arrays.is_torch(other)):
             return
         if np.may_share_memory(_arrays.to_numpy(out, "out"), _arrays.to_numpy(other, name)):
             raise ArgumentError(f"out: shares memory with {name}; pass another array")
@@ -384,38 +308,30 @@ class Frame:
     def jobs(self) -> Iterator[Job]:
         """Each item, in order."""
         results, _ = _layout(self._target, "out")
-        h, w = self._src.shape[1:3]
-        height, width = self.shape
-        placed = Region(self._y, self._y + h, self._x, self._x + w).overlap(Region(0, height, 0, width))
-        if placed.empty:
-            placed = Region(0, 0, 0, 0)
         for i, (src, dst, out) in enumerate(zip(self._src, self._dst, results, strict=True)):
             memory = Memory()
-            mask = None if self._mask is None else placed.of(self._mask[i], (self._y, self._x))
-            source = placed.of(src, (self._y, self._x))
-            holes = None
-            if src.shape[2] == 4:
-                alpha = source[..., 3]
-                holes = memory.hold(alpha == 0)
-                if mask is None:
-                    mask = alpha
-                else:
-                    mask, scaled = as_float(mask), as_float(alpha)
-                    memory.touch(scaled.nbytes)
-                    mask *= scaled
-                    memory.hold(mask)
-            elif mask is None:
-                mask = memory.hold(np.ones(placed.shape, bool))
             colours = min(dst.shape[2], 3)
+            source = place(
+                src,
+                None if self._mask is None else self._mask[i],
+                self.shape,
+                (self._y, self._x),
+                self._fraction,
+                real=np.float64 if dst.dtype == np.float64 else np.float32,
+                decontaminate=self._decontaminate,
+                memory=memory,
+            )
+            placed, mask = source.placed, source.mask
             box = bounding_box(mask) if mask.size else Region(0, 0, 0, 0)
             if not box.empty:
                 box = Region(box.y0 + placed.y0, box.y1 + placed.y0, box.x0 + placed.x0, box.x1 + placed.x0)
             has_alpha = dst.shape[2] == 4
             yield Job(
-                src=source[..., :colours],
+                item=i,
+                src=source.colours,
                 dst=dst[..., :colours],
                 mask=mask,
-                holes=holes,
+                holes=source.holes,
                 placed=placed,
                 shift=(self._y, self._x),
                 bbox=box,
@@ -425,14 +341,19 @@ class Frame:
                 memory=memory,
             )
 
+    def each(self, blend: Callable[[Job], _checks.SolveInfo]) -> list[_checks.SolveInfo]:
+        """Runs a blend on every item; what it reports, with the time and memory of the whole item."""
+        infos = []
+        for job in self.jobs():
+            start = time.perf_counter()
+            info = blend(job)
+            milliseconds = (time.perf_counter() - start) * 1e3
+            infos.append(dataclasses.replace(info, milliseconds=milliseconds, peak_bytes=job.memory.peak))
+        return infos
+
     def result(self) -> Array:
         """What the blend returns, in dst's kind, layout and dtype."""
         return self._target
-
-    def result_and_info(self, infos: list[_checks.SolveInfo], return_info: bool) -> Any:
-        if not return_info:
-            return self._target
-        return self._target, infos if self.batch else infos[0]
 
 
 def write(values: NumpyArray, out: NumpyArray, where: NumpyArray | bool = True) -> None:

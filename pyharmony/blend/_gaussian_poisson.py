@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import time
+import os
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .. import _arrays, _checks
-from .._arrays import Array, NumpyArray
+from .._arrays import NumpyArray
 from ..errors import ArgumentError
 from ..ops.gaussian_poisson import MAX_SIGMA
 from ..ops.pyramid import MAX_SMOOTH_SIGMA, downsample, halve_mask, meet_known, upsample
-from ._frame import Frame, Job, Region, as_float, check_finite, direct_info, timed
+from ..reference.gaussian_poisson import GRADIENT_KERNELS
+from ._frame import Frame, Job, direct_info
+from ._images import Infos, run
 from ._memory import Memory
+from ._region import Region, as_float, check_finite
 from ._solve import solve_gaussian_poisson, solve_poisson
 
 _COARSEST = 64  # pixels of the short side at most
@@ -23,19 +26,24 @@ _FINEST_COARSE_TOLERANCE = 0.004  # what float32 levels are good for
 
 
 def gaussian_poisson(
-    src: Array,
-    dst: Array,
-    mask: Array | None = None,
+    src: Any,
+    dst: Any,
+    mask: Any = None,
     *,
     at: Any = None,
     base: Any = None,
     color_weight: Any = 1.0,
     sigma: float = 0.5,
     smooth_sigma: float = 1.0,
+    gradient_kernel: str = "normal",
     preserve_background: bool = True,
     reference: bool = False,
     tolerance: float | None = None,
-    out: Array | None = None,
+    decontaminate: bool = True,
+    keep_gps: bool = False,
+    device: str | None = None,
+    errors: str = "raise",
+    out: Any = None,
     return_info: bool = False,
 ) -> Any:
     """Gaussian-Poisson blending from coarse to fine.
@@ -46,14 +54,17 @@ def gaussian_poisson(
     surroundings is at most 64 pixels. The colours of the first are the base.
 
     Args:
-        src, dst, mask, at, out: see `pyharmony.blend`.
+        src, dst, mask, at, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
         base: colours of the coarsest level. None: the membrane, Perez' Poisson solve of that level,
             which has no seam; where nothing is known, src. 'copy-paste': mask * src + (1 - mask) *
-            dst, whose seam shows at high color_weight. Or an image like dst.
-        color_weight: how far the colours of the base are kept, at least 0; a number or a map
-            [H, W] of floats over dst, which coarser levels average.
+            dst, whose seam shows at high color_weight. Or an image like dst,
+            of any kind.
+        color_weight: how far the colours of the base are kept, at least 0; a number, or a map
+            [H, W] over dst, which coarser levels average: floats, or a grey picture whose white is 1.
         sigma: of the Gaussian of the colour term, in pixels, 0 to 0.8 (any with reference).
         smooth_sigma: of the smoothing before each halving, in pixels, 0 to 16.
+        gradient_kernel: 'normal', 'sobel', 'scharr', 'prewitt' or 'roberts', what derivatives are taken
+            with on every level; 'normal' alone reproduces src exactly, see `pyharmony.ops.gaussian_poisson`.
         preserve_background: solve for the pixels with mask > 0 only; the others stay bit for bit.
             False: the whole image, as in the paper; the background changes too.
         reference: as GP-GAN's code: taps whose sum is below one, and values clipped to the range
@@ -76,7 +87,7 @@ def gaussian_poisson(
         The blend, in dst's kind, layout, shape and dtype, or (blend, info).
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `pyharmony.blend`.
+        PyHarmonyError: see `pyharmony.blend`.
     """
     if reference:
         width = _checks.number(sigma, "sigma")
@@ -88,28 +99,43 @@ def gaussian_poisson(
     else:
         width = _checks.number(sigma, "sigma", high=MAX_SIGMA, accepts=f"0 to {MAX_SIGMA} pixels")
     smoothing = _checks.number(smooth_sigma, "smooth_sigma", high=MAX_SMOOTH_SIGMA, accepts="a number from 0 to 16")
-    frame = Frame(src, dst, mask, at, out)
-    bases = frame.images_like_dst(base, "base") if not (base is None or isinstance(base, str)) else None
-    if bases is None and base is not None:
-        _checks.one_of(base, "base", ("copy-paste",))
-    weight = _checks.color_weight(color_weight, *frame.shape)
-    for other, name in ((base, "base"), (color_weight, "color_weight")):
-        frame.keep_apart(out, other, name)
-    options = _Options(
-        base=base if bases is None else None,
-        weight=weight,
-        sigma=width,
-        smooth_sigma=smoothing,
-        preserve_background=bool(preserve_background),
-        reference=bool(reference),
-        tolerance=_checks.tolerance(tolerance, frame.dtype),
-        certify=bool(return_info),
+    _checks.one_of(gradient_kernel, "gradient_kernel", tuple(GRADIENT_KERNELS))
+    if isinstance(base, str) and base != "copy-paste" and not os.path.exists(base):
+        raise ArgumentError(f"base: {base!r}, expected None, 'copy-paste' or an image; there is no file of this name")
+
+    def work(frame: Frame, base: Any, color_weight: Any) -> Infos:
+        bases = None if base is None or isinstance(base, str) else frame.images_like_dst(base, "base")
+        weight = _checks.color_weight(color_weight, *frame.shape)
+        for other, name in ((base, "base"), (color_weight, "color_weight")):
+            frame.keep_apart(other, name)
+        options = _Options(
+            base=base if bases is None else None,
+            weight=weight,
+            sigma=width,
+            smooth_sigma=smoothing,
+            gradient_kernel=gradient_kernel,
+            preserve_background=bool(preserve_background),
+            reference=bool(reference),
+            tolerance=_checks.tolerance(tolerance, frame.dtype),
+            certify=bool(return_info),
+        )
+        return frame.each(lambda job: _blend(job, options, None if bases is None else bases[job.item]))
+
+    return run(
+        work,
+        src,
+        dst,
+        mask,
+        at=at,
+        decontaminate=decontaminate,
+        keep_gps=keep_gps,
+        device=device,
+        errors=errors,
+        out=out,
+        return_info=return_info,
+        base=base,
+        color_weight=color_weight,
     )
-    infos = []
-    for i, job in enumerate(frame.jobs()):
-        start = time.perf_counter()
-        infos.append(timed(_blend(job, options, None if bases is None else bases[i]), start, job))
-    return frame.result_and_info(infos, return_info)
 
 
 @dataclass(frozen=True)
@@ -118,6 +144,7 @@ class _Options:
     weight: float | NumpyArray
     sigma: float
     smooth_sigma: float
+    gradient_kernel: str
     preserve_background: bool
     reference: bool
     tolerance: float
@@ -229,6 +256,7 @@ def _blend(job: Job, options: _Options, base: NumpyArray | None) -> _checks.Solv
             color_weight=level.weight_of(local),
             sigma=options.sigma,
             reference=options.reference,
+            gradient_kernel=options.gradient_kernel,
             preserve_background=options.preserve_background,
             tolerance=options.tolerance if k == 0 else coarse_tolerance,
             certify=k == 0 and options.certify,

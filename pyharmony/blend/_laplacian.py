@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import numbers
-import time
 from typing import Any
 
 import numpy as np
 
-from .._arrays import Array, NumpyArray
+from .._arrays import NumpyArray
 from ..errors import ArgumentError, DTypeError
 from ..ops.pyramid import downsample, halve_mask, upsample
-from ._frame import Frame, Job, Region, as_float, direct_info, timed, write
+from ._frame import Frame, Job, direct_info, write
+from ._images import Infos, run
 from ._memory import Memory
+from ._region import Region, as_float
 
 _MAX_LEVELS = 16
 _MARGIN = 4  # cells of the coarsest level that are read around the mask
@@ -21,13 +22,17 @@ _CORE = 0.25
 
 
 def laplacian(
-    src: Array,
-    dst: Array,
-    mask: Array | None = None,
+    src: Any,
+    dst: Any,
+    mask: Any = None,
     *,
     at: Any = None,
     levels: int | None = None,
-    out: Array | None = None,
+    decontaminate: bool = True,
+    keep_gps: bool = False,
+    device: str | None = None,
+    errors: str = "raise",
+    out: Any = None,
     return_info: bool = False,
 ) -> Any:
     """Blends each band of frequencies across its own width.
@@ -38,7 +43,7 @@ def laplacian(
     those of src - dst; where src has no pixels the difference goes on as at its nearest pixel.
 
     Args:
-        src, dst, mask, at, out: see `pyharmony.blend`.
+        src, dst, mask, at, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
         levels: how often the image is halved, 0 to 16. None: as long as the
             coarsest band is whole in a quarter of the mask, so that the object keeps its colours.
         return_info: also return a SolveInfo, of each item of a batch: method 'laplacian' ('copy'
@@ -52,20 +57,31 @@ def laplacian(
         The blend, in dst's kind, layout, shape and dtype, or (blend, info).
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `pyharmony.blend`.
+        PyHarmonyError: see `pyharmony.blend`.
     """
     if levels is not None:
         if isinstance(levels, bool) or not isinstance(levels, numbers.Integral):
             raise DTypeError(f"levels: {levels!r}, expected None or an integer from 0 to {_MAX_LEVELS}")
         if not 0 <= levels <= _MAX_LEVELS:
             raise ArgumentError(f"levels: {levels}, expected None or an integer from 0 to {_MAX_LEVELS}")
-    frame = Frame(src, dst, mask, at, out)
-    infos = []
-    for job in frame.jobs():
-        start = time.perf_counter()
-        method = _blend(job, None if levels is None else int(levels))
-        infos.append(timed(direct_info(method), start, job))
-    return frame.result_and_info(infos, return_info)
+    count = None if levels is None else int(levels)
+
+    def work(frame: Frame) -> Infos:
+        return frame.each(lambda job: direct_info(_blend(job, count)))
+
+    return run(
+        work,
+        src,
+        dst,
+        mask,
+        at=at,
+        decontaminate=decontaminate,
+        keep_gps=keep_gps,
+        device=device,
+        errors=errors,
+        out=out,
+        return_info=return_info,
+    )
 
 
 def _blend(job: Job, levels: int | None) -> str:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from .. import _checks
-from .._arrays import Array
 from ..errors import MaskError
-from ._frame import Frame, Job, direct_info, timed
+from ._frame import Frame, Job, direct_info
+from ._images import Infos, run
 from ._solve import solve_poisson
 
 
 def poisson(
-    src: Array,
-    dst: Array,
-    mask: Array | None = None,
+    src: Any,
+    dst: Any,
+    mask: Any = None,
     *,
     at: Any = None,
     gradients: str = "source",
     color_weight: Any = 0.0,
     tolerance: float | None = None,
-    out: Array | None = None,
+    decontaminate: bool = True,
+    keep_gps: bool = False,
+    device: str | None = None,
+    errors: str = "raise",
+    out: Any = None,
     return_info: bool = False,
 ) -> Any:
     """Seamless cloning: the gradients of src inside the mask, the colours of dst around it.
@@ -30,12 +33,12 @@ def poisson(
     `pyharmony.ops.poisson`. An edge that leaves src has the gradient of dst.
 
     Args:
-        src, dst, mask, at, out: see `pyharmony.blend`. With color_weight 0 at least one pixel of
-            the mask, laid over dst, must be zero.
+        src, dst, mask, at, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
+            With color_weight 0 at least one pixel of the mask, laid over dst, must be zero.
         gradients: 'source'; 'mixed' takes for each edge the stronger of src and dst, by the norm
             over the colours; 'average' their mean; 'monochrome' the luma of src.
-        color_weight: how far the colours of src are kept, at least 0; a number or a map [H, W] of
-            floats over dst.
+        color_weight: how far the colours of src are kept, at least 0; a number, or a map [H, W]
+            over dst: floats, or a grey picture whose white is 1.
         tolerance: the largest error allowed in 8-bit levels (1/255 of the value range). None: 0.25
             for uint8, 0.004 for uint16, 0.025 for float16 and float32, 1e-6 for float64.
         return_info: also return a SolveInfo, of each item of a batch; its method is 'copy' where
@@ -45,18 +48,30 @@ def poisson(
         The blend, in dst's kind, layout, shape and dtype, or (blend, info).
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `pyharmony.blend`.
+        PyHarmonyError: see `pyharmony.blend`.
     """
     _checks.one_of(gradients, "gradients", _checks.GRADIENTS)
-    frame = Frame(src, dst, mask, at, out)
-    limit = _checks.tolerance(tolerance, frame.dtype)
-    weight = _checks.color_weight(color_weight, *frame.shape)
-    frame.keep_apart(out, color_weight, "color_weight")
-    infos = []
-    for job in frame.jobs():
-        start = time.perf_counter()
-        infos.append(timed(_blend(job, gradients, weight, limit, bool(return_info)), start, job))
-    return frame.result_and_info(infos, return_info)
+
+    def work(frame: Frame, color_weight: Any) -> Infos:
+        limit = _checks.tolerance(tolerance, frame.dtype)
+        weight = _checks.color_weight(color_weight, *frame.shape)
+        frame.keep_apart(color_weight, "color_weight")
+        return frame.each(lambda job: _blend(job, gradients, weight, limit, bool(return_info)))
+
+    return run(
+        work,
+        src,
+        dst,
+        mask,
+        at=at,
+        decontaminate=decontaminate,
+        keep_gps=keep_gps,
+        device=device,
+        errors=errors,
+        out=out,
+        return_info=return_info,
+        color_weight=color_weight,
+    )
 
 
 def _blend(job: Job, gradients: str, weight: Any, tolerance: float, certify: bool) -> _checks.SolveInfo:

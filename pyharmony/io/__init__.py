@@ -16,7 +16,7 @@ from .. import _arrays
 from ..errors import DTypeError, OutOfMemory, ShapeError
 from ._picture import MAX_PIXELS, Picture
 
-__all__ = ["MAX_PIXELS", "Picture", "convert", "load", "read", "save", "write"]
+__all__ = ["MAX_PIXELS", "Picture", "check_target", "convert", "load", "read", "save", "write"]
 
 
 def read(source: Any, name: str = "image", *, max_pixels: int | None = None, keep_gps: bool = False) -> Picture:
@@ -78,6 +78,17 @@ def write(
     _encode.write_to(target, _encode.encode(picture, name, quality), overwrite)
 
 
+def check_target(picture: Picture, target: Any, *, format: str | None = None, quality: int = 95) -> None:
+    """Raises what `write` would for a file that does not hold such a picture, before the work is done.
+
+    Raises:
+        ArgumentError, DTypeError: as `write`.
+    """
+    from . import _encode
+
+    _encode.check(picture, target, format, quality)
+
+
 def convert(picture: Picture, like: Picture, name: str = "image") -> Picture:
     """picture in the colours, channels and dtype of like, ready to be blended with it.
 
@@ -86,9 +97,9 @@ def convert(picture: Picture, like: Picture, name: str = "image") -> Picture:
     destination's gamut, floats are not. Profiles that say the same leave the values as they are. A grey
     picture becomes RGB with three equal channels where like is RGB; a coloured one becomes grey by
     0.299 R + 0.587 G + 0.114 B of the values in like's tone curve where like is grey. An alpha channel
-    stays, scaled to the dtype; none is added. uint8 to uint16 multiplies by 257, back rounds to nearest;
-    floats scale by the range. Profiles with tables of colours are applied at 8 bit; at 16 bit and in floats
-    the values stay as they are, with a warning.
+    stays, scaled to the dtype, and a grey picture with one has three equal channels; none is added. uint8
+    to uint16 multiplies by 257, back rounds to nearest; floats scale by the range. Profiles with tables of
+    colours are applied at 8 bit; at 16 bit and in floats the values stay as they are, with a warning.
 
     Args:
         picture: the picture to convert.

@@ -51,3 +51,20 @@ class Picture:
             f"Picture({width}x{height}, {channels} channels, {self.pixels.dtype.name}, format={self.format}"
             f"{', ' + ', '.join(has) if has else ''})"
         )
+
+    def to_pil(self) -> Any:
+        """The picture as a PIL image of mode L, RGB or RGBA, with profile and metadata in its info.
+
+        Raises:
+            DTypeError: pixels are not uint8; Pillow has no image of three channels with more.
+        """
+        from PIL import Image
+
+        from . import _decode
+
+        if self.pixels.dtype != np.uint8:
+            raise DTypeError(f"pixels: {self.pixels.dtype.name}, expected uint8; a PIL image holds no more")
+        image = Image.fromarray(self.pixels[..., 0] if self.pixels.shape[2] == 1 else self.pixels)
+        return _decode.pil_image(
+            _decode.Decoded(image, self.profile, self.exif, self.xmp, self.dpi, self.format), same_as=None
+        )

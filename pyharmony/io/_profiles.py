@@ -512,7 +512,7 @@ def convert(picture: Picture, like: Picture, name: str = "image") -> Picture:
     elif colors == 3 and wanted == 1:
         color = _luma(color)
     if channels == 4:
-        with_alpha = np.empty((*color.shape[:2], color.shape[2] + 1), dtype)
+        with_alpha = np.empty((*color.shape[:2], 4), dtype)  # grey: three equal channels
         with_alpha[..., :-1] = color
         with_alpha[..., -1:] = to_depth(pixels[..., 3:], dtype)
         color = with_alpha

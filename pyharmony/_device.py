@@ -1,0 +1,96 @@
+"""Where calls run, and how repeatably."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from ._native import has_cuda
+from .errors import ArgumentError, DeviceError, DTypeError
+
+DEVICES = ("auto", "cpu", "cuda")
+
+_logger = logging.getLogger("pyharmony")
+
+
+class _State:
+    device: str | None = None
+    strict = False
+    deterministic = True
+    warned = False
+
+
+def _checked(device: object, name: str) -> str:
+    if not isinstance(device, str):
+        raise DTypeError(f"{name}: {device!r}, expected one of {', '.join(map(repr, DEVICES))}")
+    if device not in DEVICES:
+        raise ArgumentError(f"{name}: {device!r}, expected one of {', '.join(map(repr, DEVICES))}")
+    return device
+
+
+def set_device(device: str = "auto", *, strict: bool = False) -> None:
+    """Sets where calls run whose ``device`` is None and whose images are on no device of their own.
+
+    Args:
+        device: 'auto' (CUDA if the kernels load, else the processor), 'cpu' or 'cuda'. Before the
+            first call it is $PYHARMONY_DEVICE, or 'auto'.
+        strict: raise DeviceError where a device that was asked for cannot be used. False: run on
+            the processor, and say so once, as a warning of the logger 'pyharmony'.
+
+    Raises:
+        DTypeError, ArgumentError: device is none of these.
+        DeviceError: strict, and the device cannot be used.
+    """
+    checked = _checked(device, "device")
+    if strict and checked == "cuda" and not has_cuda():
+        raise DeviceError(_missing("device"))
+    _State.device, _State.strict = checked, bool(strict)
+
+
+def get_device() -> str:
+    """The device that `set_device` or $PYHARMONY_DEVICE chose: 'auto', 'cpu' or 'cuda'."""
+    if _State.device is None:
+        _State.device = _checked(os.environ.get("PYHARMONY_DEVICE") or "auto", "PYHARMONY_DEVICE")
+    return _State.device
+
+
+def resolve(device: str | None) -> str:
+    """'cpu' or 'cuda': where a call with this argument runs.
+
+    Raises:
+        DTypeError, ArgumentError: device is not None, 'auto', 'cpu' or 'cuda'.
+        DeviceError: it cannot be used, and `set_device` was told to be strict.
+    """
+    wanted = get_device() if device is None else _checked(device, "device")
+    if has_cuda() and wanted != "cpu":
+        return "cuda"
+    if wanted == "cuda":
+        if _State.strict:
+            raise DeviceError(_missing("device"))
+        if not _State.warned:
+            _State.warned = True
+            _logger.warning("%s; running on the processor", _missing("device"))
+    return "cpu"
+
+
+def _missing(name: str) -> str:
+    return f"{name}: 'cuda', but this build has no CUDA kernels or there is no CUDA device"
+
+
+def deterministic(on: bool = True) -> None:
+    """Whether results have to be the same to the bit from run to run, which they are by default.
+
+    On the processor they always are, for any number of threads. Kernels that have a faster form
+    whose sums depend on the order of threads use it only after ``deterministic(False)``.
+
+    Raises:
+        DTypeError: on is not a bool.
+    """
+    if not isinstance(on, bool):
+        raise DTypeError(f"on: {on!r}, expected True or False")
+    _State.deterministic = on
+
+
+def is_deterministic() -> bool:
+    """What `deterministic` was told last."""
+    return _State.deterministic

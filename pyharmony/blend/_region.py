@@ -1,0 +1,79 @@
+"""Regions of an image, and what the blends ask of masks and crops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import _arrays, _checks
+from .._arrays import NumpyArray
+
+
+@dataclass(frozen=True)
+class Region:
+    """Rows y0..y1 and columns x0..x1, ends excluded."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+
+    @property
+    def empty(self) -> bool:
+        return self.y0 >= self.y1 or self.x0 >= self.x1
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.y1 - self.y0, self.x1 - self.x0
+
+    def expand(self, pixels: int, shape: Sequence[int]) -> Region:
+        """With that many pixels around it, as far as an image of that shape has them."""
+        return Region(
+            max(self.y0 - pixels, 0),
+            min(self.y1 + pixels, shape[0]),
+            max(self.x0 - pixels, 0),
+            min(self.x1 + pixels, shape[1]),
+        )
+
+    def overlap(self, other: Region) -> Region:
+        return Region(max(self.y0, other.y0), min(self.y1, other.y1), max(self.x0, other.x0), min(self.x1, other.x1))
+
+    def contains(self, other: Region) -> bool:
+        return self.overlap(other) == other
+
+    def of(self, array: NumpyArray, origin: tuple[int, int] = (0, 0)) -> NumpyArray:
+        """The view of an array whose first pixel is at origin (y, x)."""
+        return array[self.y0 - origin[0] : self.y1 - origin[0], self.x0 - origin[1] : self.x1 - origin[1]]
+
+
+def as_float(mask: NumpyArray) -> NumpyArray:
+    """A mask of any dtype as float32 in [0, 1]."""
+    scale = np.float32(_arrays.VALUE_RANGE.get(mask.dtype.name, 1.0))
+    return np.divide(mask, scale, dtype=np.float32, casting="same_kind")
+
+
+def bounding_box(mask: NumpyArray) -> Region:
+    """The smallest region of a mask [h, w] that holds every pixel above zero."""
+    m = mask.view(np.uint8) if mask.dtype == np.bool_ else mask
+    rows = np.flatnonzero(m.max(axis=1))
+    if rows.size == 0:
+        return Region(0, 0, 0, 0)
+    columns = np.flatnonzero(m[rows[0] : rows[-1] + 1].max(axis=0))
+    return Region(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
+
+
+def check_finite(
+    x: NumpyArray,
+    name: str,
+    origin: tuple[int, int] = (0, 0),
+    *,
+    skip: NumpyArray | None = None,
+    mask: NumpyArray | None = None,
+) -> None:
+    """Refuses NaN and Inf in x [h, w, C], a crop whose first pixel is at origin, where skip is not set."""
+    if x.dtype.kind == "f":
+        if skip is not None:
+            x = np.where(skip[..., None], 0, x)
+        _checks.finite(x, name, mask, origin)

@@ -1,0 +1,181 @@
+"""A source before it is laid over its destination: cut, cleaned of old background, moved by parts of a pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._arrays import VALUE_RANGE, NumpyArray
+from ..ops.distance import distance_inside
+from ._fill import fill
+from ._memory import Memory
+from ._region import Region, as_float, bounding_box, check_finite
+
+_REACH = 2  # pixels that resampling reads to each side
+#: The alpha from which a colour is the object's alone.
+_OPAQUE = 0.98
+#: Pixels beside the opaque part whose colours are taken from it, or this share of the short side.
+_EDGE, _EDGE_SHARE = 8.0, 1 / 200
+
+Weights = Callable[[float], tuple[float, ...]]
+
+
+@dataclass
+class Source:
+    """A source where it lies in dst.
+
+    Attributes:
+        colours: [h, w, C]; floats in their own unit where it was resampled.
+        mask: [h, w], that of the caller times alpha.
+        holes: [h, w] bool, where alpha is zero and so no colour is; None where there is no alpha.
+        placed: the region of dst that it covers.
+    """
+
+    colours: NumpyArray
+    mask: NumpyArray
+    holes: NumpyArray | None
+    placed: Region
+
+
+def place(
+    src: NumpyArray,
+    mask: NumpyArray | None,
+    shape: tuple[int, int],
+    shift: tuple[int, int],
+    fraction: tuple[float, float],
+    *,
+    real: type,
+    decontaminate: bool,
+    memory: Memory,
+) -> Source:
+    """src [h, w, C] with mask [h, w] laid over a destination of that shape and cut to it.
+
+    shift (y, x) is the whole part of its position in dst and fraction the rest, from 0 to below 1.
+    real is the float type of what is resampled.
+    """
+    h, w = src.shape[:2]
+    frame = Region(0, shape[0], 0, shape[1])
+    moved = fraction != (0.0, 0.0)
+    reach = _REACH if moved else 0
+    placed = Region(shift[0], shift[0] + h, shift[1], shift[1] + w).overlap(
+        Region(-reach, shape[0] + reach, -reach, shape[1] + reach)
+    )
+    if placed.empty:
+        placed = Region(0, 0, 0, 0)
+    src = placed.of(src, shift) if not placed.empty else src[:0, :0]
+    if mask is not None:
+        mask = placed.of(mask, shift) if not placed.empty else mask[:0, :0]
+    colours, alpha, holes = src[..., : min(src.shape[2], 3)], None, None
+    if src.shape[2] == 4 and src.size:
+        alpha = src[..., 3]
+        holes = memory.hold(alpha == 0)
+        if decontaminate:
+            corner = placed.y0 - shift[0], placed.x0 - shift[1]
+            colours = _decontaminated(colours, alpha, corner, memory)
+    if alpha is not None:
+        mask = alpha if mask is None else memory.hold(_product(mask, alpha, memory))
+    elif mask is None:
+        mask = memory.hold(np.ones(placed.shape, bool))
+    if not moved or placed.empty:
+        return Source(colours, mask, holes, placed)
+
+    check_finite(colours, "src", (placed.y0 - shift[0], placed.x0 - shift[1]), skip=mask == 0)
+    values = memory.hold(colours.astype(real))
+    if holes is not None and holes.any():
+        values = fill(values, holes, memory)
+    memory.touch(3 * values.nbytes)
+    values = memory.hold(_shifted(values, fraction, _catmull_rom))
+    cover = memory.hold(_shifted(as_float(mask)[..., None], fraction, _share)[..., 0])
+    if holes is not None:
+        seen = memory.hold((~holes).astype(np.float32))
+        holes = memory.hold(_shifted(seen[..., None], fraction, _share)[..., 0] == 0)
+    grown = Region(placed.y0, placed.y0 + cover.shape[0], placed.x0, placed.x0 + cover.shape[1])
+    inside, origin = grown.overlap(frame), (grown.y0, grown.x0)
+    if inside.empty:
+        inside, origin = Region(0, 0, 0, 0), (0, 0)
+    return Source(
+        inside.of(values, origin),
+        inside.of(cover, origin),
+        None if holes is None else inside.of(holes, origin),
+        inside,
+    )
+
+
+def _product(mask: NumpyArray, alpha: NumpyArray, memory: Memory) -> NumpyArray:
+    result, scaled = as_float(mask), as_float(alpha)
+    memory.touch(scaled.nbytes)
+    result *= scaled
+    return result
+
+
+def _decontaminated(colours: NumpyArray, alpha: NumpyArray, corner: tuple[int, int], memory: Memory) -> NumpyArray:
+    """Colours [h, w, C] with those of the soft edge taken from the opaque part beside it.
+
+    Where alpha is between 0 and 1 the colours of a cut-out still hold a share of the background
+    that it was cut from, which shows as a halo on another one. What lies far from anything opaque,
+    such as glass, stays as it is. corner (y, x) is where the first pixel lies in the caller's src.
+    """
+    level = VALUE_RANGE[colours.dtype.name]
+    opaque = alpha >= _OPAQUE * level
+    soft = (alpha > 0) & ~opaque
+    memory.touch(opaque.nbytes + 2 * soft.nbytes)
+    box = bounding_box(soft)
+    if box.empty or not opaque.any():
+        return colours
+    edge = max(_EDGE, _EDGE_SHARE * min(alpha.shape))
+    box = box.expand(int(edge) + 1, alpha.shape)
+    part, soft, unknown = box.of(colours), box.of(soft), memory.hold(~box.of(opaque))
+    if unknown.all():
+        return colours
+    check_finite(part, "src", (corner[0] + box.y0, corner[1] + box.x0), skip=box.of(alpha) == 0)
+    weight = memory.hold(distance_inside(unknown))
+    np.clip((edge - weight) / np.float32(0.5 * edge), 0, 1, out=weight)
+    weight[~soft] = 0
+    ys, xs = np.nonzero(weight)
+    filled = fill(memory.hold(part.astype(np.float32)), unknown, memory)[ys, xs]
+    old = part[ys, xs].astype(np.float32)
+    new = old + weight[ys, xs, None] * (filled - old)
+    memory.touch(4 * new.nbytes + 2 * ys.nbytes)
+    result = memory.hold(colours.copy())
+    if result.dtype.kind == "u":
+        np.rint(new, out=new)
+    box.of(result)[ys, xs] = new
+    return result
+
+
+def _share(t: float) -> tuple[float, ...]:
+    """Weights of the pixels i - 1 and i for the value at i - t: the area that each covers."""
+    return t, 1 - t
+
+
+def _catmull_rom(t: float) -> tuple[float, ...]:
+    """Weights of the pixels i - 2 to i + 1 for the value at i - t (Keys 1981, a = -1/2)."""
+    u = 1 - t
+    return (
+        ((-0.5 * u + 1.0) * u - 0.5) * u,
+        (1.5 * u - 2.5) * u * u + 1.0,
+        ((-1.5 * u + 2.0) * u + 0.5) * u,
+        (0.5 * u - 0.5) * u * u,
+    )
+
+
+def _shifted(
+    x: NumpyArray, fraction: tuple[float, float], weights_of: Callable[[float], tuple[float, ...]]
+) -> NumpyArray:
+    """x [h, w, C] moved down and right by fractions of a pixel: [h + 1, w + 1, C].
+
+    Four weights read beyond the border what is nearest, two read zero there: they are shares of coverage.
+    """
+    for axis, t in enumerate(fraction):
+        taps = weights_of(t)
+        size, reach = x.shape[axis] + 1, len(taps) // 2
+        around = [(reach, reach) if a == axis else (0, 0) for a in range(3)]
+        padded = np.pad(x, around, mode="edge") if reach > 1 else np.pad(x, around)
+        total = np.zeros([size if a == axis else n for a, n in enumerate(x.shape)], x.dtype)
+        for k, tap in enumerate(taps):
+            part = padded[k : k + size] if axis == 0 else padded[:, k : k + size]
+            total += part * x.dtype.type(tap)
+        x = total
+    return x
