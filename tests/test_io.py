@@ -14,6 +14,7 @@ import subprocess
 import sys
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -1301,3 +1302,20 @@ def test_peak_memory_of_a_read_is_bounded_by_the_picture() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 11  # PIL.Image.new's own four lie in the baseline; three more for a copy of rows
+
+
+def test_threads_may_read_convert_and_write_at_once() -> None:
+    sources = [
+        encoded(Picture(noise(200, 150, 3, dtype, seed), matrix_profile(name)), format)
+        for seed, (format, dtype, name) in enumerate(
+            [("jpeg", "uint8", "Display P3"), ("png", "uint8", "Adobe RGB"), ("png", "uint16", "Display P3"),
+             ("tiff", "float32", "ProPhoto RGB"), ("webp", "uint8", "Display P3")]
+        )
+    ]  # fmt: skip
+
+    def work(data: bytes) -> bytes:
+        return encoded(convert(read(data), Picture(noise(1, 1, 3))), "png")
+
+    expected = [work(data) for data in sources]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, sources * 10)) == expected * 10
