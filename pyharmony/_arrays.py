@@ -30,9 +30,9 @@ Shape = Union[tuple[int, ...], "list[int]"]
 
 
 def is_torch(x: object) -> bool:
-    """Whether x is a torch tensor."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(x, torch.Tensor)
+    """Whether x is a torch tensor; another thread may be importing torch."""
+    kind = getattr(sys.modules.get("torch"), "Tensor", None)
+    return kind is not None and isinstance(x, kind)
 
 
 def to_numpy(x: Array, name: str) -> NumpyArray:

@@ -29,9 +29,9 @@ def is_file(x: Any) -> bool:
 
 
 def is_pil(x: Any) -> bool:
-    """Whether x is a PIL image; PIL is not imported for it."""
-    pil = sys.modules.get("PIL.Image")
-    return pil is not None and isinstance(x, pil.Image)
+    """Whether x is a PIL image; PIL is not imported for it, and another thread may be at that."""
+    kind = getattr(sys.modules.get("PIL.Image"), "Image", None)
+    return kind is not None and isinstance(x, kind)
 
 
 def is_array(x: Any) -> bool:

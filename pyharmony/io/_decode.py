@@ -110,9 +110,9 @@ def _limit(max_pixels: Any) -> int:
 
 
 def is_pil(x: object) -> bool:
-    """Whether x is an image of Pillow; it is not imported for that."""
-    module = sys.modules.get("PIL.Image")
-    return module is not None and isinstance(x, module.Image)
+    """Whether x is an image of Pillow; it is not imported for that, and another thread may be at it."""
+    kind = getattr(sys.modules.get("PIL.Image"), "Image", None)
+    return kind is not None and isinstance(x, kind)
 
 
 def decode(source: Any, name: str, max_pixels: Any, keep_gps: bool) -> Decoded:
