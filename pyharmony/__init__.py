@@ -1,7 +1,7 @@
 """Exact, fast image blending and harmonisation.
 
-The subpackages `blend`, `io`, `ops`, `reference` and `errors` are loaded when they are first used, and so
-are `load` and `save`.
+The subpackages `blend`, `compat`, `io`, `ops`, `reference` and `errors` are loaded when they are first used, and
+so are `load` and `save`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ._device import deterministic, get_device, is_deterministic, set_device
 from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
 from ._version import __version__
 
-_SUBPACKAGES = ("blend", "errors", "io", "ops", "reference")
+_SUBPACKAGES = ("blend", "compat", "errors", "io", "ops", "reference")
 #: Functions of subpackages.
 _LAZY = {"load": "io", "save": "io"}
 

@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.house
 
 SNAPSHOT = Path(__file__).with_name("api_snapshot.txt")
-MODULES = ("pyharmony", "pyharmony.blend", "pyharmony.ops", "pyharmony.errors")
+MODULES = ("pyharmony", "pyharmony.blend", "pyharmony.compat", "pyharmony.ops", "pyharmony.errors")
 
 
 class Unquoted(str):

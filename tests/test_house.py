@@ -92,7 +92,9 @@ def test_pybind11_stays_in_the_bindings() -> None:
             assert "pybind11" not in path.read_text(), path
 
 
-@pytest.mark.parametrize("module", ["pyharmony", "pyharmony.blend", "pyharmony.io", "pyharmony.ops"])
+@pytest.mark.parametrize(
+    "module", ["pyharmony", "pyharmony.blend", "pyharmony.compat", "pyharmony.io", "pyharmony.ops"]
+)
 def test_import_is_light(module: str) -> None:
     loaded = run_python(f"import sys, {module}; print(*sys.modules)").split()
     assert not {name.partition(".")[0] for name in loaded} & set(HEAVY)
@@ -100,7 +102,7 @@ def test_import_is_light(module: str) -> None:
 
 def test_import_works_where_the_heavy_packages_are_absent() -> None:
     absent = "; ".join(f"sys.modules[{name!r}] = None" for name in HEAVY)
-    run_python(f"import sys; {absent}; import pyharmony.blend, pyharmony.io, pyharmony.ops")
+    run_python(f"import sys; {absent}; import pyharmony.blend, pyharmony.compat, pyharmony.io, pyharmony.ops")
 
 
 # Names
@@ -162,6 +164,7 @@ CALLS = {
     "pyharmony.blend.laplacian": "(src, dst, mask)",
     "pyharmony.blend.poisson": "(src, dst, mask)",
     "pyharmony.blend.gaussian_poisson": "(src, dst, mask)",
+    "pyharmony.compat.seamlessClone": "(src, dst, mask, (15, 12), 1)",
     "pyharmony.ops.gaussian_poisson": "(src, dst, mask, dst)",
     "pyharmony.ops.poisson": "(src, dst, mask)",
     "pyharmony.ops.PoissonSolver": "(mask)",
@@ -169,7 +172,7 @@ CALLS = {
 
 
 def public_callables() -> Iterator[str]:
-    for name in ("pyharmony", "pyharmony.blend", "pyharmony.io", "pyharmony.ops"):
+    for name in ("pyharmony", "pyharmony.blend", "pyharmony.compat", "pyharmony.io", "pyharmony.ops"):
         module = importlib.import_module(name)
         for public in getattr(module, "__all__", ()):
             thing = getattr(module, public)

@@ -1,0 +1,241 @@
+"""Calls of other libraries, answered by pyharmony: OpenCV's ``seamlessClone``.
+
+Only the call is OpenCV's; it need not be installed. docs/coming-from-seamlessclone.md says what differs.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from . import blend as _blend
+from ._arrays import MASK_DTYPES, NumpyArray, dtype_name
+from .errors import ArgumentError, DTypeError, MaskError, ShapeError
+
+__all__ = [
+    "MIXED_CLONE",
+    "MIXED_CLONE_WIDE",
+    "MONOCHROME_TRANSFER",
+    "MONOCHROME_TRANSFER_WIDE",
+    "NORMAL_CLONE",
+    "NORMAL_CLONE_WIDE",
+    "seamlessClone",
+]
+
+NORMAL_CLONE: Final = 1
+MIXED_CLONE: Final = 2
+MONOCHROME_TRANSFER: Final = 3
+NORMAL_CLONE_WIDE: Final = 9
+MIXED_CLONE_WIDE: Final = 10
+MONOCHROME_TRANSFER_WIDE: Final = 11
+
+_WIDE: Final = 8
+_GRADIENTS = {NORMAL_CLONE: "source", MIXED_CLONE: "mixed", MONOCHROME_TRANSFER: "monochrome"}
+_FLAGS = "NORMAL_CLONE (1), MIXED_CLONE (2), MONOCHROME_TRANSFER (3) or the same + 8, *_WIDE (9, 10, 11)"
+
+#: Rec. 601 luma in OpenCV's order of channels.
+_LUMA_BGR = (0.114, 0.587, 0.299)
+
+
+def seamlessClone(  # OpenCV's name
+    src: NumpyArray,
+    dst: NumpyArray,
+    mask: NumpyArray | None,
+    p: Sequence[int] | NumpyArray,
+    flags: int,
+    blend: NumpyArray | None = None,
+) -> NumpyArray:
+    """``cv2.seamlessClone``: OpenCV's arguments and placement, the solver of `pyharmony.blend.poisson`.
+
+    Placement, as in OpenCV 5: without ``_WIDE`` the bounding box of the mask's pixels above zero,
+    its size being w x h, is laid so that its pixel (w // 2, h // 2) meets p. The outermost pixels
+    of the mask do not count for the box unless they are all that it has. With ``_WIDE`` pixel
+    (width // 2, height // 2) of src meets p, whatever the mask. What lies outside dst is cut off.
+
+    What is pasted are the gradients of src wherever the mask is above zero, its border included,
+    with the colours of dst around it. Where the mask is zero the result is dst, bit for bit. A mask
+    that covers every pixel of dst leaves the outermost ones as they are, since something has to
+    fix the colours; an empty one gives a copy of dst.
+
+    Args:
+        src, dst: [H, W, 3] in BGR, of any size each and one dtype: uint8, uint16 (0 to 65535), or
+            float16, float32, float64 (1.0 is white; never clipped). Also [H, W], [H, W, 1], and
+            [H, W, 4] in BGRA: the alpha of src multiplies the mask, that of dst is kept. Any strides.
+        mask: of src's height and width, [H, W] or [H, W, 1], or [H, W, 3 or 4], of which the luma is
+            taken; uint8 or uint16 (their largest value is fully inside, values between weigh the
+            gradients), bool, or floats from 0 to 1. Where the largest value of an integer mask is
+            1, ones are fully inside. None: all of src.
+        p: (x, y) in dst, whole numbers.
+        flags: NORMAL_CLONE, MIXED_CLONE (at each edge the stronger gradient of src and dst),
+            MONOCHROME_TRANSFER (the gradients of the luma of src), or their ``_WIDE`` forms; the
+            constants of this module or of cv2.
+        blend: an array like dst to write into; it may be dst.
+
+    Returns:
+        The blend, of dst's shape and dtype; blend itself if it is given.
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: naming the argument, what was given and
+            what is accepted; see `pyharmony.blend`.
+
+    Perez, Gangnet, Blake: Poisson Image Editing, 2003.
+    """
+    gradients, wide = _flags(flags)
+    at_p = _point(p)
+    _check_image(src, "src")
+    _check_image(dst, "dst")
+    result = _result(blend, dst, src, mask)
+    height, width = src.shape[:2]
+    inside = np.ones((height, width), bool) if mask is None else _plane(mask, height, width)
+    x, y = _corner(inside, at_p, wide)
+    inside = _leave_frame(inside, x, y, *dst.shape[:2])
+    if gradients != "monochrome":
+        _blend.poisson(src, dst, inside, at=(x, y), gradients=gradients, out=result)
+    elif dst.ndim == 3 and dst.shape[2] == 4:
+        flipped = _blend.poisson(_rgb(src), _rgb(dst), inside, at=(x, y), gradients=gradients)
+        result[...] = _rgb(flipped)
+    else:
+        _blend.poisson(_rgb(src), _rgb(dst), inside, at=(x, y), gradients=gradients, out=_rgb(result))
+    return result
+
+
+def _flags(flags: Any) -> tuple[str, bool]:
+    """The gradients that flags ask for, and whether they are of the wide kind."""
+    if isinstance(flags, bool) or not isinstance(flags, numbers.Integral):
+        raise DTypeError(f"flags: {type(flags).__name__} {flags!r}, expected {_FLAGS}")
+    number = int(flags)
+    if number & ~_WIDE not in _GRADIENTS:
+        raise ArgumentError(f"flags: {number}, expected {_FLAGS}")
+    return _GRADIENTS[number & ~_WIDE], bool(number & _WIDE)
+
+
+def _point(p: Any) -> tuple[int, int]:
+    accepts = "expected (x, y), two whole numbers: where the centre lands in dst"
+    try:
+        x, y = p
+    except (TypeError, ValueError):
+        raise ArgumentError(f"p: {p!r}, {accepts}") from None
+    for value in (x, y):
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+            raise DTypeError(f"p: {p!r}, {accepts}")
+        if not float(value).is_integer():
+            raise ArgumentError(f"p: {p!r}, {accepts}")
+    return int(x), int(y)
+
+
+def _check_image(x: Any, name: str) -> None:
+    """Refuses what OpenCV's form excludes; the rest is checked by the blend."""
+    if not isinstance(x, np.ndarray):
+        raise DTypeError(f"{name}: {type(x).__name__}, expected a numpy.ndarray, such as cv2.imread gives")
+    if x.ndim not in (2, 3) or (x.ndim == 3 and x.shape[2] not in (1, 3, 4)):
+        raise ShapeError(f"{name}: shape {list(x.shape)}, expected [H, W, 3] (BGR), [H, W, 4] (BGRA) or [H, W]")
+    if x.size == 0:
+        raise ShapeError(f"{name}: shape {list(x.shape)} has no pixels")
+
+
+def _result(blend: Any, dst: NumpyArray, src: NumpyArray, mask: NumpyArray | None) -> NumpyArray:
+    """The array that the result goes into."""
+    if blend is None:
+        return np.empty(dst.shape, dst.dtype)
+    if not isinstance(blend, np.ndarray):
+        raise DTypeError(f"blend: {type(blend).__name__}, expected None or a numpy.ndarray like dst")
+    if blend.dtype != dst.dtype:
+        raise DTypeError(f"blend: dtype {blend.dtype.name}, expected that of dst, {dst.dtype.name}")
+    if blend.shape != dst.shape:
+        raise ShapeError(f"blend: shape {list(blend.shape)}, expected that of dst, {list(dst.shape)}")
+    if not blend.flags.writeable:
+        raise ArgumentError("blend: the array is read-only")
+    same = blend.ctypes.data == dst.ctypes.data and blend.strides == dst.strides
+    if not same and np.may_share_memory(blend, dst):
+        raise ArgumentError("blend: shares memory with dst without being dst; pass dst itself or another array")
+    for x, name in ((src, "src"), (mask, "mask")):
+        if isinstance(x, np.ndarray) and np.may_share_memory(blend, x):
+            raise ArgumentError(f"blend: shares memory with {name}; pass another array")
+    return blend
+
+
+def _plane(mask: Any, height: int, width: int) -> NumpyArray:
+    """OpenCV's mask as one that blends take: a plane, with more than ones inside."""
+    if not isinstance(mask, np.ndarray):
+        raise DTypeError(f"mask: {type(mask).__name__}, expected None or a numpy.ndarray")
+    if dtype_name(mask) not in MASK_DTYPES:
+        raise DTypeError(f"mask: dtype {dtype_name(mask)} is not supported, use one of {', '.join(MASK_DTYPES)}")
+    channels = mask.shape[2] if mask.ndim == 3 else 1
+    if mask.ndim not in (2, 3) or channels not in (1, 3, 4) or mask.shape[:2] != (height, width):
+        raise ShapeError(
+            f"mask: shape {list(mask.shape)}, expected [{height}, {width}] like src, or that with 1, 3 or 4 channels; "
+            "masks are never resized"
+        )
+    plane = mask if mask.ndim == 2 else mask[..., 0] if channels == 1 else _luma(mask)
+    if plane.dtype.kind == "f":
+        low, high = float(plane.min()), float(plane.max())
+        if not (low >= 0 and high <= 1):  # NaN fails too
+            raise MaskError(f"mask: values from {low:g} to {high:g}, expected floats in [0, 1]")
+    if plane.dtype.kind == "u" and plane.max() == 1:
+        return plane.view(bool) if plane.itemsize == 1 else plane > 0
+    return plane
+
+
+def _luma(mask: NumpyArray) -> NumpyArray:
+    """One plane of a BGR mask, nearly always three times the same."""
+    blue = np.ascontiguousarray(mask[..., 0])
+    if np.array_equal(blue, mask[..., 1]) and np.array_equal(blue, mask[..., 2]):
+        return blue
+    if mask.dtype == bool:
+        return np.logical_or.reduce(mask[..., :3], axis=2)
+    luma = mask[..., :3] @ np.array(_LUMA_BGR, np.float32)
+    return luma if mask.dtype.kind == "f" else np.rint(luma).astype(mask.dtype)
+
+
+def _corner(inside: NumpyArray, p: tuple[int, int], wide: bool) -> tuple[int, int]:
+    """Where the first pixel of src lands in dst, (x, y)."""
+    height, width = inside.shape
+    if wide:
+        return p[0] - width // 2, p[1] - height // 2
+    box = _box(inside[1:-1, 1:-1])
+    if box is None:
+        box = _box(inside)
+        if box is None:
+            return p
+    else:
+        box = (box[0] + 1, box[1] + 1, box[2], box[3])
+    x, y, w, h = box
+    return p[0] - w // 2 - x, p[1] - h // 2 - y
+
+
+def _box(inside: NumpyArray) -> tuple[int, int, int, int] | None:
+    """x, y, width, height of what is above zero."""
+    if inside.size == 0:
+        return None
+    m = inside.view(np.uint8) if inside.dtype == bool else inside
+    rows = np.flatnonzero(m.max(axis=1))
+    if rows.size == 0:
+        return None
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    columns = np.flatnonzero(m[top:bottom].max(axis=0))
+    left, right = int(columns[0]), int(columns[-1]) + 1
+    return left, top, right - left, bottom - top
+
+
+def _leave_frame(inside: NumpyArray, x: int, y: int, height: int, width: int) -> NumpyArray:
+    """The mask without the outermost pixels of dst [height, width] where it would cover all of it."""
+    if x > 0 or y > 0 or x + inside.shape[1] < width or y + inside.shape[0] < height:
+        return inside
+    over = slice(-y, height - y), slice(-x, width - x)
+    if inside[over].min() == 0:
+        return inside
+    inside = inside.copy()
+    edges = inside[over]
+    edges[[0, -1]] = 0
+    edges[:, [0, -1]] = 0
+    return inside
+
+
+def _rgb(x: NumpyArray) -> NumpyArray:
+    """BGR as RGB and back, a view; for BGRA a copy."""
+    if x.ndim == 2 or x.shape[2] == 1:
+        return x
+    return x[..., ::-1] if x.shape[2] == 3 else x[..., [2, 1, 0, 3]]

@@ -1,0 +1,136 @@
+"""The Python code of README.md and docs/ runs, and what they refer to is there.
+
+The blocks of a page run in order, in one fresh process, in a folder with src.png, dst.png and mask.png
+(photographs of examples/images) and with the names of PREAMBLE, which stand for the reader's own pictures.
+A block after an HTML comment `<!-- not run: reason -->` is left out, and so is one that imports a package
+which is not installed: the code of a peer runs where the peer is.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pyharmony
+
+pytestmark = pytest.mark.house
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+PREAMBLE = """
+import numpy as np
+import pyharmony
+
+_rng = np.random.default_rng(0)
+H, W, x, y = 60, 80, 0, 0
+src, dst, base = (_rng.integers(0, 256, (H, W, 3), np.uint8) for _ in range(3))
+mask = np.zeros((H, W), np.uint8)
+mask[9:51, 12:70] = 255
+image, pairs = src, [(src, dst)]
+"""
+
+_BLOCK = re.compile(r"(?:<!--\s*not run: (?P<reason>[^>]+?)\s*-->\s*\n)?^```python\n(?P<code>.*?)^```$", re.M | re.S)
+
+
+def blocks(page: Path) -> list[str]:
+    """The code that is to run, each block at its own line of the page."""
+    text = page.read_text()
+    found = []
+    for match in _BLOCK.finditer(text):
+        if not match["reason"] and importable(match["code"]):
+            found.append("\n" * text.count("\n", 0, match.start("code")) + match["code"])
+    return found
+
+
+def importable(code: str) -> bool:
+    names = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add(str(node.module).partition(".")[0])
+    return all(importlib.util.find_spec(name) for name in names)
+
+
+def prepare(folder: Path) -> None:
+    from PIL import Image
+
+    examples = ROOT / "examples" / "images"
+    (folder / "examples").symlink_to(ROOT / "examples")
+    shutil.copy(examples / "patch.png", folder / "src.png")
+    shutil.copy(examples / "patch_mask.png", folder / "mask.png")
+    Image.open(examples / "coffee.jpg").save(folder / "dst.png")
+    cutout = Image.open(examples / "patch.png").convert("RGB")
+    cutout.putalpha(Image.open(examples / "patch_mask.png").convert("L"))
+    cutout.save(folder / "cutout.png")
+
+
+RUNNER = """
+import sys
+namespace = {"__name__": "__main__"}
+for page, code in [("preamble", PREAMBLE)] + [(PAGE, code) for code in BLOCKS]:
+    exec(compile(code, page, "exec"), namespace)
+"""
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "```python" in page.read_text()], ids=lambda p: p.name)
+def test_the_code_of_a_page_runs(page: Path, tmp_path: Path) -> None:
+    prepare(tmp_path)
+    script = f"PREAMBLE, PAGE, BLOCKS = {PREAMBLE!r}, {page.name!r}, {blocks(page)!r}\n{RUNNER}"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_is_left_out_is_named(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```python\na = 1\n```\n<!-- not run: a sketch -->\n```python\nb = ...\n```\n\n```sh\nls\n```\n"
+        "```python\nimport no_such_package\n```\n```python\nc = a\n```\n"
+    )
+    assert [block.strip() for block in blocks(page)] == ["a = 1", "c = a"]
+    assert blocks(page)[1].count("\n") == page.read_text().count("\n", 0, page.read_text().index("c = a")) + 1
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+        if not re.match(r"[a-z]+:", target):
+            assert (page.parent / target).exists(), target
+
+
+def test_the_citation_is_of_this_version() -> None:
+    text = (ROOT / "CITATION.cff").read_text()
+    fields = dict(re.findall(r"^([a-z-]+): *(.*)$", text, re.M))
+    assert fields["cff-version"] == "1.2.0"
+    assert fields["version"].strip('"') == pyharmony.__version__
+    assert fields["license"] == "Apache-2.0"
+    assert {"message", "title", "authors", "type"} <= set(fields)
+
+
+def test_references_are_cited() -> None:
+    """Every paper of docs/references.md is named, with its year, where it is used."""
+    references = (ROOT / "docs" / "references.md").read_text()
+    listed = re.findall(r"^- \*\*(\w+)\b.*?(\d{4})\*\*", references, re.M)
+    assert len(listed) == len(re.findall(r"^- ", references, re.M)) >= 8
+    sources = [
+        *(ROOT / "pyharmony").rglob("*.py"), *(ROOT / "csrc" / "core").rglob("*.h"),
+        *(path for path in (ROOT / "csrc" / "ops").rglob("*") if path.suffix in (".h", ".cpp", ".cu", ".cuh")),
+        *(page for page in PAGES if page.name != "references.md"),
+    ]  # fmt: skip
+    texts = [re.sub(r"\s*\n\s*(?://|#)?\s*", " ", path.read_text()).replace("é", "e") for path in sources]
+    for name, year in listed:
+        pattern = re.compile(rf"\b{name}\b.{{0,160}}?\b{year}\b")
+        assert any(pattern.search(text) for text in texts), f"{name} {year} is cited nowhere"
