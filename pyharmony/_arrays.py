@@ -30,7 +30,8 @@ Shape = Union[tuple[int, ...], "list[int]"]
 
 
 def is_torch(x: object) -> bool:
-    """Whether x is a torch tensor; another thread may be importing torch."""
+    """Whether x is a torch tensor."""
+    # None as well while another thread is importing it: then x cannot be one yet.
     kind = getattr(sys.modules.get("torch"), "Tensor", None)
     return kind is not None and isinstance(x, kind)
 

@@ -29,7 +29,8 @@ def is_file(x: Any) -> bool:
 
 
 def is_pil(x: Any) -> bool:
-    """Whether x is a PIL image; PIL is not imported for it, and another thread may be at that."""
+    """Whether x is a PIL image; PIL is not imported for it."""
+    # None as well while another thread is importing it: then x cannot be one yet.
     kind = getattr(sys.modules.get("PIL.Image"), "Image", None)
     return kind is not None and isinstance(x, kind)
 

@@ -110,7 +110,8 @@ def _limit(max_pixels: Any) -> int:
 
 
 def is_pil(x: object) -> bool:
-    """Whether x is an image of Pillow; it is not imported for that, and another thread may be at it."""
+    """Whether x is an image of Pillow; it is not imported for that."""
+    # None as well while another thread is importing it: then x cannot be one yet.
     kind = getattr(sys.modules.get("PIL.Image"), "Image", None)
     return kind is not None and isinstance(x, kind)
 
