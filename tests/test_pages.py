@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("", "docs", "examples", "examples/second_project", "pyharmony/cli/images", "benchmarks/results")
 PAGES = sorted(page for folder in FOLDERS for page in (ROOT / folder).glob("*.md"))
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-#: The pages whose shell commands run after their Python code, in one folder.
+#: The pages whose shell commands run, each after the Python code above it, in one folder.
 SHOWN = [page for page in (ROOT / "README.md", ROOT / "docs" / "recipes.md") if "pyharmony blend" in page.read_text()]
 
 
@@ -67,16 +67,14 @@ def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
     for name in ("pyharmony", "examples"):
         (tmp_path / name).symlink_to(ROOT / name)
-    blocks = re.findall(r"^```(python|sh)\n(.*?)^```$", page.read_text(), re.M | re.S)
-    # The first block of Python makes the files that a page speaks of; others stand for themselves.
-    code = "".join(body for kind, body in blocks if kind == "python" and ("save(" in body or "open(" in body))
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
     command = f'pyharmony() {{ "{sys.executable}" -m pyharmony "$@"; }}\n'
-    shown = [body for kind, body in blocks if kind == "sh" and "pyharmony blend" in body]
-    for body in shown:
-        done = subprocess.run(
-            ["bash", "-ec", command + body], cwd=tmp_path, env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, f"{body}: {done.stderr}"
-    assert shown
+    code, ran = "", 0
+    for kind, body in re.findall(r"^```(python|sh)\n(.*?)^```$", page.read_text(), re.M | re.S):
+        if kind == "python" and (code or "import " in body):  # what comes before is a sketch
+            code += body
+        elif "pyharmony blend" in body:
+            for words in ([sys.executable, "-c", code], ["bash", "-ec", command + body]):
+                done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+                assert done.returncode == 0, f"{body}: {done.stderr}"
+            ran += 1
+    assert ran
