@@ -19,10 +19,10 @@ NATIVE_SOURCES := setup.py CMakeLists.txt $(shell find csrc -type f 2>/dev/null)
 CXX_SOURCES := $(shell find csrc tests -name third_party -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print 2>/dev/null)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-full lint format bench sheets sanitize api-snapshot clean FORCE
+.PHONY: help setup demo test test-full lint format bench sheets sanitize api-snapshot command-reference clean FORCE
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
 
 $(STAMPS)/venv:
 	@sh tools/check_tools.sh
@@ -49,7 +49,7 @@ $(STAMPS)/dev: pyproject.toml constraints.txt | $(STAMPS)/package
 setup: $(STAMPS)/package $(STAMPS)/dev ## .venv with everything for development
 
 demo: $(STAMPS)/package ## blends real photographs into artifacts/demo, after all the set-up that needs
-	@$(BIN)/python examples/demo.py -o artifacts/demo
+	@$(BIN)/python -m pyharmony demo -o artifacts/demo --overwrite
 
 test: setup ## the tests, at most ten minutes on two cores
 	@PYHARMONY_CHECK_SKIPS=1 $(PYTEST) tests
@@ -82,6 +82,9 @@ sanitize: setup ## the tests of the kernels under AddressSanitizer, UBSan, Threa
 
 api-snapshot: setup ## writes the public names and signatures to tests/api_snapshot.txt
 	@$(BIN)/python tests/test_api_snapshot.py
+
+command-reference: setup ## writes the reference of docs/command-line.md and the man page
+	@$(BIN)/python tools/command_reference.py
 
 clean: ## removes .venv, build, artifacts and the module
 	rm -rf $(VENV) build dist artifacts pyharmony.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -64,6 +64,14 @@ def main() -> None:
     strangers = [p for p in shipped if p.startswith(("tests/", "csrc/", "benchmarks/")) or p.endswith((".cpp", ".cu"))]
     assert not strangers, strangers
 
+    # The command, as a shell finds it, and its pictures.
+    program = Path(sys.executable).with_name("pyharmony")
+    for arguments in (["--version"], ["doctor"], ["demo", "-o", "demo", "--quiet", "--overwrite"]):
+        done = subprocess.run(
+            [str(program), *arguments], cwd=Path(__file__).parent, capture_output=True, text=True
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+
     reference, shown = None, []
     for level in ("baseline", "avx2", "avx512"):
         output = Path(__file__).with_name(f"{level}.npz")

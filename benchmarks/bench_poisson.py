@@ -67,6 +67,44 @@ def columns(p: problems.Blend, x: Any, answer: Any, bound: float, *, clip: bool 
     }
 
 
+@pytest.mark.parametrize("film", ["still", "noise", "light"])
+def bench_film(benchmark: Any, ledger: Ledger, film: str) -> None:
+    """A frame of a film: from the frame before, and from nothing, by the same solver."""
+    p = problems.blend("1080p")
+    rng = np.random.default_rng(0)
+    frames = []
+    for i in range(6):
+        pair = [p.src, p.dst]
+        if film == "noise":  # of a camera, one level
+            pair = [np.clip(np.rint(a + rng.normal(0, 1, a.shape).astype(np.float32)), 0, 255) for a in pair]
+        if film == "light":
+            pair[1] = np.clip(np.rint(p.dst * (1 - 0.01 * i)), 0, 255)
+        frames.append(tuple(a.astype(np.uint8) for a in pair))
+    solver = PoissonSolver(p.mask)
+    sequence = solver.sequence()
+    sequence.solve(*frames[-1])
+    count = {"ours": 0, "cold": 0}
+
+    def frame(name: str) -> Any:
+        count[name] += 1
+        return frames[count[name] % len(frames)]
+
+    others = {"cold": lambda: solver.solve(*frame("cold"), tolerance=TOLERANCE)}
+    timings = interleave(
+        benchmark, lambda: sequence.solve(*frame("ours"), tolerance=TOLERANCE), others, rounds=len(frames)
+    )
+    infos = [sequence.solve(*f, tolerance=TOLERANCE, return_info=True)[1] for f in frames]
+    cold = [solver.solve(*f, tolerance=TOLERANCE, return_info=True)[1] for f in frames]
+    problem = "1080p x 3, " + {"still": "still", "noise": "noise of one level", "light": "light -1 % a frame"}[film]
+    for name, done, against in (("ours", infos, None), ("cold", cold, timings["ours"])):
+        what = "PoissonSequence, from the frame before" if name == "ours" else "PoissonSolver, from nothing"
+        ledger.add(
+            "a frame of a film", problem, f"pyharmony.ops.{what}, {max(i.iterations for i in done)} iterations",
+            timings[name], against=against, version=OURS, certified=max(i.max_error for i in done),
+            note="the mask's set-up done before; proven error of six frames",
+        )  # fmt: skip
+
+
 @pytest.mark.parametrize("region", ["blob", "rectangle"])
 @pytest.mark.parametrize("size", ["1080p", "4K"])
 def bench_beside_seamless_clone(benchmark: Any, ledger: Ledger, size: str, region: str) -> None:

@@ -1,6 +1,6 @@
 """The inputs of the benchmarks: generated, deterministic, with the statistics of photographs.
 
-Pictures are the photographs of `examples/images` continued by mirroring, so that they keep the
+Pictures are the photographs of `pyharmony/cli/images` continued by mirroring, so that they keep the
 detail of real pixels at any size, under a slow change of light.
 """
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 Float64 = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
 
-IMAGES = Path(__file__).parent.parent / "examples" / "images"
+IMAGES = Path(__file__).parent.parent / "pyharmony" / "cli" / "images"
 SIZES = {"1080p": (1080, 1920), "4K": (2160, 3840)}
 
 

@@ -1,4 +1,4 @@
-"""Makes the pictures and masks of `examples/images` from scikit-image's bundled photographs.
+"""Makes the pictures and masks of `pyharmony/cli/images` from scikit-image's bundled photographs.
 
 The files it writes are part of the repository, so this runs only when a cut-out or mask is to
 change. It needs scikit-image and opencv-python-headless.
@@ -19,7 +19,7 @@ from skimage import data
 
 Pixels = npt.NDArray[np.uint8]
 
-IMAGES = Path(__file__).parent / "images"
+IMAGES = Path(__file__).parent.parent / "pyharmony" / "cli" / "images"
 
 # Outlines drawn by hand, (x, y) in the photograph's own pixels.
 CAT_FACE = (

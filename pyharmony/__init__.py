@@ -8,15 +8,23 @@ from __future__ import annotations
 
 import importlib
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ._device import deterministic, get_device, is_deterministic, set_device
-from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
 from ._version import __version__
 
+if TYPE_CHECKING:
+    from ._device import deterministic, get_device, is_deterministic, set_device
+    from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
+    from .io import load, save
+
 _SUBPACKAGES = ("blend", "compat", "errors", "io", "ops", "reference")
-#: Functions of subpackages.
-_LAZY = {"load": "io", "save": "io"}
+#: Functions and where they are; the compiled module is loaded with the first that needs it, so that
+#: `pyharmony doctor` can say what is wrong with it.
+_LAZY = {
+    **dict.fromkeys(("deterministic", "get_device", "is_deterministic", "set_device"), "_device"),
+    **dict.fromkeys(("get_num_threads", "has_cuda", "set_num_threads", "simd_level"), "_native"),
+    **dict.fromkeys(("load", "save"), "io"),
+}
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 

@@ -970,3 +970,18 @@ def test_the_import_is_light_and_the_names_are_functions():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("kernel", ["sobel", "scharr", "prewitt", "roberts"])
+def test_gaussian_poisson_takes_gradient_kernels(kernel, scene):
+    """An image that needs no halving, with its base given, is one solve, which reads no more than around the mask."""
+    src, dst, mask = (a[20:80, 20:80] for a in scene)
+    options = dict(color_weight=0.3, preserve_background=True, gradient_kernel=kernel)
+    expected = gp_reference.gaussian_poisson(src, dst, mask, src, **options)
+    np.testing.assert_allclose(blend.gaussian_poisson(src, dst, mask, base=src, **options), expected, atol=1e-8)
+    smaller = np.zeros_like(mask)
+    smaller[20:31, 25:40] = mask[20:31, 25:40]
+    expected = gp_reference.gaussian_poisson(src, dst, smaller, src, **options)
+    np.testing.assert_allclose(blend.gaussian_poisson(src, dst, smaller, base=src, **options), expected, atol=1e-8)
+    with pytest.raises(ArgumentError, match="gradient_kernel: 'laplace', expected one of"):
+        blend.gaussian_poisson(src, dst, mask, gradient_kernel="laplace")

@@ -1,7 +1,7 @@
 """The Python code of README.md and docs/ runs, and what they refer to is there.
 
 The blocks of a page run in order, in one fresh process, in a folder with src.png, dst.png and mask.png
-(photographs of examples/images) and with the names of PREAMBLE, which stand for the reader's own pictures.
+(photographs of pyharmony/cli/images) and with the names of PREAMBLE, which stand for the reader's own pictures.
 A block after an HTML comment `<!-- not run: reason -->` is left out, and so is one that imports a package
 which is not installed: the code of a peer runs where the peer is.
 """
@@ -64,8 +64,9 @@ def importable(code: str) -> bool:
 def prepare(folder: Path) -> None:
     from PIL import Image
 
-    examples = ROOT / "examples" / "images"
-    (folder / "examples").symlink_to(ROOT / "examples")
+    examples = ROOT / "pyharmony" / "cli" / "images"
+    (folder / "pyharmony" / "cli").mkdir(parents=True)
+    (folder / "pyharmony" / "cli" / "images").symlink_to(examples)
     shutil.copy(examples / "patch.png", folder / "src.png")
     shutil.copy(examples / "patch_mask.png", folder / "mask.png")
     Image.open(examples / "coffee.jpg").save(folder / "dst.png")

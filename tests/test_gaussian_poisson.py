@@ -10,6 +10,8 @@ import pytest
 import pyharmony
 from pyharmony import ops
 from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
+from pyharmony.ops.gaussian_poisson import wanted_field
+from pyharmony.reference.gaussian_poisson import derivative, divergence, edge_field
 from pyharmony.reference.gaussian_poisson import gaussian_poisson as exact
 
 WEIGHTS = (0, 1e-3, 0.01, 0.1, 0.15, 0.25, 0.35, 0.5, 0.7, 1, 4)
@@ -362,3 +364,78 @@ def test_nan_is_named_where_it_is_used(bad):
     far[0, 0] = bad  # outside the mask and not next to it
     out = ops.gaussian_poisson(a, far, mask, base, preserve_background=True)
     assert np.array_equal(out[0, 0], far[0, 0], equal_nan=True) and np.isfinite(out[mask > 0]).all()
+
+
+# ---- gradient kernels ----------------------------------------------------------------------------
+
+KERNELS = ("normal", "sobel", "scharr", "prewitt", "roberts")
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_kernel_lies_along_its_edges_and_has_gain_one(kernel):
+    for axis in (0, 1):
+        ramp = np.moveaxis(np.arange(9.0)[:, None, None] * np.ones((7, 2)), 0, axis)
+        along, across = derivative(ramp, axis, kernel), derivative(ramp, 1 - axis, kernel)
+        np.testing.assert_allclose(along, 1, atol=1e-14)  # also at the border: nothing wraps around
+        np.testing.assert_allclose(across, 0, atol=1e-14)
+
+
+def test_kernels_are_their_formulae():
+    u = np.random.default_rng(0).random((9, 8, 1))
+    y, x = 4, 3  # the edge from (4, 3) to (4, 4)
+    for kernel, taps in (("sobel", (1, 2, 1)), ("scharr", (3, 10, 3)), ("prewitt", (1, 1, 1))):
+        taps = np.array(taps) / sum(taps)
+        ends = [(taps * (u[y - 1 : y + 2, i + 1, 0] - u[y - 1 : y + 2, i - 1, 0])).sum() / 2 for i in (x, x + 1)]
+        assert derivative(u, 1, kernel)[y, x, 0] == pytest.approx(np.mean(ends), abs=1e-15)
+        assert derivative(np.swapaxes(u, 0, 1), 0, kernel)[x, y, 0] == pytest.approx(np.mean(ends), abs=1e-15)
+    rows = u[y - 1 : y + 2, x + 1, 0] - u[y - 1 : y + 2, x, 0]
+    assert derivative(u, 1, "roberts")[y, x, 0] == pytest.approx((rows * [0.25, 0.5, 0.25]).sum(), abs=1e-15)
+
+
+@pytest.mark.parametrize("shape", [(37, 41, 3), (70, 33, 4), (1, 7, 1), (9, 1, 2), (2, 2, 1), (1, 1, 1)])
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_the_field_is_its_definition(kernel, shape, threads):
+    rng = np.random.default_rng(1)
+    src, dst = rng.random((2, *shape))
+    mask, gain = rng.random((2, *shape[:2])).astype(np.float32)
+    for g in (None, gain):
+        doubles = mask.astype(np.float64), None if g is None else g.astype(np.float64)
+        expected = divergence(*edge_field(src, dst, doubles[0], "source", kernel, doubles[1]))
+        # Some 40 operations on values of at most 2.
+        np.testing.assert_allclose(wanted_field(src, dst, mask, kernel, g), expected, atol=80 * 2**-52, rtol=0)
+
+
+@pytest.mark.parametrize("kernel", KERNELS[1:])
+@pytest.mark.parametrize("pinned", [False, True])
+def test_every_method_agrees_on_a_kernel(kernel, pinned):
+    a, b, base, mask = scene(61, 83, "photograph", seed=3)
+    images = [to_dtype(v, "uint8") for v in (a, b, base)]
+    for weight in (0, 0.01, 0.3, 1):
+        truth = exact(*images[:2], mask, images[2], color_weight=weight, preserve_background=pinned,
+                      gradient_kernel=kernel)  # fmt: skip
+        for method in ("auto", *METHODS):
+            if (method == "dct" and pinned) or (method == "chebyshev" and weight < 0.1):
+                continue
+            options = dict(color_weight=weight, preserve_background=pinned, gradient_kernel=kernel, method=method)
+            out, info = ops.gaussian_poisson(*images[:2], mask, images[2], return_info=True, **options)
+            assert np.abs(out - np.clip(truth, 0, 255)).max() <= unrounded_error(0.25, "uint8"), (weight, method)
+            assert info.max_error <= 0.25
+            out = ops.gaussian_poisson(*(v.astype(float) for v in images[:2]), mask, images[2].astype(float), **options)
+            assert np.abs(out - truth).max() <= 1e-6, (weight, method)  # 1e-6 levels of 1/255
+
+
+def test_a_map_of_weights_takes_a_kernel():
+    a, b, base, mask = scene(50, 60, "photograph")
+    weights = (0.2 + np.random.default_rng(0).random((50, 60))).astype(np.float32)
+    for pinned in (False, True):
+        options = dict(color_weight=weights, preserve_background=pinned, gradient_kernel="scharr")
+        truth = exact(a, b, mask, base, **options)
+        assert np.abs(ops.gaussian_poisson(a, b, mask, base, **options) - truth).max() <= 1e-6
+
+
+def test_normal_is_what_no_kernel_is():
+    a, b, base, mask = (to_dtype(v, "uint8") for v in scene(61, 83, "photograph"))
+    expected = ops.gaussian_poisson(a, b, mask, base)
+    assert np.array_equal(ops.gaussian_poisson(a, b, mask, base, gradient_kernel="normal"), expected)
+    with pytest.raises(ArgumentError, match="gradient_kernel: 'canny', expected one of 'normal', 'sobel'"):
+        ops.gaussian_poisson(a, b, mask, base, gradient_kernel="canny")

@@ -165,9 +165,14 @@ CALLS = {
     "pyharmony.blend.poisson": "(src, dst, mask)",
     "pyharmony.blend.gaussian_poisson": "(src, dst, mask)",
     "pyharmony.compat.seamlessClone": "(src, dst, mask, (15, 12), 1)",
+    "pyharmony.blend.texture_flattening": "(src, mask)",
+    "pyharmony.blend.illumination_change": "(src, mask)",
+    "pyharmony.blend.detail_boost": "(src, mask)",
+    "pyharmony.blend.inpaint": "(src, mask)",
     "pyharmony.ops.gaussian_poisson": "(src, dst, mask, dst)",
     "pyharmony.ops.poisson": "(src, dst, mask)",
     "pyharmony.ops.PoissonSolver": "(mask)",
+    "pyharmony.ops.PoissonSequence": "(pyharmony.ops.PoissonSolver(mask)).solve(src, dst)",
 }
 
 

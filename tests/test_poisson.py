@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -574,3 +575,116 @@ def test_the_native_solver_reports_its_history() -> None:
     assert stats["estimate"] <= 1e-4
     assert len(stats["history"]) >= stats["iterations"]
     assert not x[~mask].any()
+
+
+# ---- films ---------------------------------------------------------------------------------------
+
+
+def film(kind: str, frames: int, n: int = 96) -> list[tuple[Any, Any]]:
+    """Pairs of uint8 frames of a scene that stands still, the camera's noise, or light that changes."""
+    rng = np.random.default_rng(0)
+    src, dst = smooth(1, (n, n, 3)), smooth(2, (n, n, 3))
+    src, dst = (255 * (a - a.min()) / (a.max() - a.min()) for a in (src, dst))
+    pairs = []
+    for i in range(frames):
+        pair = [src, dst * (1 - 0.01 * i) if kind == "light" else dst]
+        if kind == "noise":
+            pair = [a + rng.normal(0, 1, a.shape) for a in pair]
+        pairs.append(tuple(np.clip(np.rint(a), 0, 255).astype(np.uint8) for a in pair))
+    return pairs
+
+
+@pytest.mark.parametrize("kind", ["still", "noise", "light"])
+@pytest.mark.parametrize("name", ["blob", "star", "holes"])
+def test_a_film_takes_one_iteration_a_frame_and_keeps_its_tolerance(name: str, kind: str) -> None:
+    mask = masks(96)[name]
+    solver = PoissonSolver(mask)
+    sequence = solver.sequence()
+    for i, (src, dst) in enumerate(film(kind, 30)):
+        result, info = sequence.solve(src, dst, return_info=True)
+        assert info.max_error <= 0.25, (i, info)
+        cold, first = solver.solve(src, dst, return_info=True)
+        assert info.iterations <= first.iterations
+        if i > 0 and (kind, name) in {("still", "blob"), ("still", "star"), ("noise", "blob"), ("light", "blob")}:
+            assert info.iterations == 1, i
+        # Both are within their bounds of the same answer, and each is rounded.
+        assert np.abs(result.astype(int) - cold).max() <= 1 + info.max_error + first.max_error
+        np.testing.assert_array_equal(result[mask == 0], dst[mask == 0])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
+def test_a_film_keeps_its_tolerance_over_cuts_and_in_every_dtype(dtype: str) -> None:
+    mask = masks(64)["holes"]
+    solver = PoissonSolver(mask, color_weight=0.01)
+    sequence = solver.sequence()
+    tolerance = {"uint8": 0.25, "uint16": 0.004, "float32": 0.025, "float64": 1e-6}[dtype]
+    for seed in (1, 2, 2, 3, 1):
+        src, dst = image(seed, (64, 64, 3), dtype), image(seed + 9, (64, 64, 3), dtype)
+        for gradients in ("source", "mixed"):
+            result, info = sequence.solve(src, dst, gradients=gradients, return_info=True)
+            assert info.max_error <= tolerance
+            want = exact(src, dst, mask, gradients=gradients, weight=0.01)
+            if dtype.startswith("u"):
+                want = np.clip(want, 0, RANGE[dtype])
+            rounding = 0.5 / RANGE[dtype] * 255 if dtype.startswith("u") else 1e-4
+            assert levels(result - want, dtype) <= tolerance + rounding
+
+
+def test_a_sequence_forgets_and_takes_any_frame() -> None:
+    mask = masks(64)["blob"]
+    solver = PoissonSolver(mask)
+    src, dst = image(1, (64, 64, 3), "uint8"), image(2, (64, 64, 3), "uint8")
+    cold = solver.solve(src, dst)
+    sequence = solver.sequence()
+    assert sequence.bytes == 0
+    assert np.array_equal(sequence.solve(src, dst), cold)
+    assert sequence.bytes >= 3 * 4 * mask.sum()
+    sequence.solve(dst, src)
+    assert sequence.solve(src[..., 0], dst[..., 0]).shape == (64, 64)  # other channels: from the start
+    sequence.reset()
+    assert sequence.bytes == 0
+    # A batch is as many frames.
+    one = solver.sequence()
+    in_turn = [one.solve(src, dst), one.solve(src, dst[::-1].copy())]
+    batch = solver.sequence().solve(np.stack([src, src]), np.stack([dst, dst[::-1]]))
+    assert np.array_equal(batch, in_turn)
+    with pytest.raises(errors.ShapeError):
+        sequence.solve(src[:-1], dst[:-1])
+    nothing = PoissonSolver(np.zeros((64, 64), bool)).sequence()
+    assert np.array_equal(nothing.solve(src, dst), dst)
+
+
+def test_sequences_of_one_solver_on_several_threads() -> None:
+    mask = masks(96)["star"]
+    solver = PoissonSolver(mask)
+    frames = film("noise", 5)
+
+    def run(_: int) -> list[Any]:
+        sequence = solver.sequence()
+        return [sequence.solve(*frame, return_info=True)[0] for frame in frames]
+
+    one = solver.sequence()
+    want = [one.solve(*frame) for frame in frames]  # the proof changes nothing
+    with ThreadPoolExecutor(4) as pool:
+        for got in pool.map(run, range(4)):
+            assert np.array_equal(got, want)
+    # On one sequence calls wait for each other; each frame keeps its tolerance.
+    still = [frames[0]] * 8
+    cold = solver.solve(*frames[0])
+    with ThreadPoolExecutor(4) as pool:
+        for got in pool.map(lambda frame: one.solve(*frame), still):
+            assert np.abs(got.astype(int) - cold).max() <= 1
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.1])
+def test_the_proof_of_a_given_right_hand_side(weight: float) -> None:
+    mask = masks(40)["blob"]
+    solver = native.PoissonHierarchy(view(mask), mask.shape, weight=weight, w0=0.8, w1=0.1)
+    r = image(3, (40, 40, 3), "float64") * (mask > 0)[..., None]
+    x = np.zeros_like(r)
+    info = solver.solve_rhs(view(r), view(x, True), tolerance=1e-3, max_iterations=30, certify=True)
+    left = r - np.where(
+        (mask > 0)[..., None], gp_definition.apply_operator(x, np.full(mask.shape, weight), 0.8, 0.1), 0
+    )
+    assert np.abs(left).max() <= info["residual"] * 1.01 + 1e-9
+    assert 0 < info["max_error"] < 1e-2

@@ -36,6 +36,8 @@ def calls() -> dict[str, Callable[[], Any]]:
         "map of weights": gaussian_poisson(color_weight=weights),
         "poisson": lambda: ops.poisson(src, dst, mask, gradients="mixed"),
         "one solver": lambda: solver.solve(src, dst, return_info=True)[0],
+        "a film": lambda: solver.sequence().solve(np.stack([src, src]), np.stack([dst, base])),
+        "edits": lambda: blend.detail_boost(blend.illumination_change(blend.texture_flattening(src, mask)), mask),
         "alpha": lambda: blend.alpha(src, dst, mask),
         "laplacian": lambda: blend.laplacian(src, dst, mask),
         "blend.poisson": lambda: blend.poisson(src, dst, mask),

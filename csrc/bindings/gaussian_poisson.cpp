@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "bindings/bindings.h"
+#include "ops/gaussian_poisson/field.h"
 
 namespace pyharmony {
 namespace {
@@ -13,7 +14,7 @@ double residual(const ArrayView& src, const ArrayView& dst, const ArrayView& mas
                 const ArrayView& base, const ArrayView& x, double weight,
                 const std::optional<ArrayView>& weight_map, double w0, double w1,
                 bool preserve_background, const std::string& gradients,
-                const std::optional<ArrayView>& out) {
+                const std::optional<ArrayView>& field, const std::optional<ArrayView>& out) {
   gp::ResidualParams params;
   params.problem.src = as_image(src, "src");
   params.problem.dst = as_image(dst, "dst");
@@ -29,6 +30,12 @@ double residual(const ArrayView& src, const ArrayView& dst, const ArrayView& mas
   params.x = as_image(x, "x");
   HM_CHECK(x.dtype != DType::kBool, "x: dtype bool is not an image type");
   check_same_image_shape(params.x, "x", params.problem.dst, "dst");
+  if (field) {
+    HM_CHECK(field->dtype == DType::kFloat64, "field: dtype ", dtype_name(field->dtype),
+             ", expected float64");
+    params.field = as_image(*field, "field");
+    check_same_image_shape(params.field, "field", params.problem.dst, "dst");
+  }
   if (out) {
     HM_CHECK(out->writable && (out->dtype == DType::kFloat32 || out->dtype == DType::kFloat64),
              "out: expected a writable float32 or float64 array, got ", dtype_name(out->dtype));
@@ -76,13 +83,79 @@ py::dict chebyshev(const ArrayView& src, const ArrayView& dst, const ArrayView& 
   return info;
 }
 
+ImageView plane_of(const ArrayView& array, const char* name, const ImageView& image) {
+  const ImageView plane = as_image(array, name);
+  HM_CHECK(plane.height == image.height && plane.width == image.width && plane.channels == 1, name,
+           ": shape [", plane.height, ", ", plane.width, ", ", plane.channels, "], expected [",
+           image.height, ", ", image.width, "]");
+  return plane;
+}
+
+void check_float_plane(const ArrayView& array, const char* name) {
+  HM_CHECK(array.dtype == DType::kFloat32 || array.dtype == DType::kFloat64, name, ": dtype ",
+           dtype_name(array.dtype), ", expected float32 or float64");
+}
+
+void field(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
+           const std::optional<ArrayView>& gain, double along, double across,
+           const ArrayView& out) {
+  gp::FieldParams params;
+  params.src = as_image(src, "src");
+  params.dst = as_image(dst, "dst");
+  HM_CHECK(src.dtype != DType::kBool && dst.dtype != DType::kBool,
+           "src, dst: dtype bool is not an image type");
+  check_same_image_shape(params.src, "src", params.dst, "dst");
+  params.mask = plane_of(mask, "mask", params.dst);
+  if (gain) {
+    check_float_plane(*gain, "gain");
+    params.gain = plane_of(*gain, "gain", params.dst);
+  }
+  HM_CHECK(along >= 0 && along <= 0.5 && across >= 0 && across <= 0.5, "along, across: ", along,
+           ", ", across, ", expected 0 to 0.5");
+  params.derivative = {along, across};
+  HM_CHECK(out.writable && out.dtype == DType::kFloat64,
+           "out: expected a writable float64 array, got ", dtype_name(out.dtype));
+  params.out = as_image(out, "out");
+  check_same_image_shape(params.out, "out", params.dst, "dst");
+  HM_SIMD_CALL(gaussian_poisson_field, params);
+}
+
+void norm(const ArrayView& image, bool smooth, const ArrayView& out) {
+  gp::NormParams params;
+  params.image = as_image(image, "image");
+  HM_CHECK(image.dtype != DType::kBool, "image: dtype bool is not an image type");
+  params.smooth = smooth;
+  HM_CHECK(out.writable, "out: read-only");
+  check_float_plane(out, "out");
+  params.out = plane_of(out, "out", params.image);
+  HM_SIMD_CALL(gradient_norm, params);
+}
+
+void edges(const ArrayView& norm, double low, double high, const ArrayView& out) {
+  HM_CHECK(norm.dtype == DType::kFloat32 && out.dtype == DType::kFloat32, "norm, out: dtypes ",
+           dtype_name(norm.dtype), " and ", dtype_name(out.dtype), ", expected float32");
+  HM_CHECK(out.writable, "out: read-only");
+  const ImageView plane = as_image(norm, "norm");
+  HM_CHECK(plane.channels == 1, "norm: ", plane.channels, " channels, expected one plane [H, W]");
+  gp::edge_map(plane, static_cast<float>(low), static_cast<float>(high),
+               plane_of(out, "out", plane));
+}
+
 }  // namespace
 
 void bind_gaussian_poisson(py::module_& m) {
   m.def("gaussian_poisson_residual", &residual, py::arg("src"), py::arg("dst"), py::arg("mask"),
         py::arg("base"), py::arg("x"), py::kw_only(), py::arg("weight"), py::arg("weight_map"),
         py::arg("w0"), py::arg("w1"), py::arg("preserve_background"), py::arg("gradients"),
-        py::arg("out"), py::call_guard<py::gil_scoped_release>());
+        py::arg("field") = py::none(), py::arg("out") = py::none(),
+        py::call_guard<py::gil_scoped_release>());
+  m.def("gaussian_poisson_field", &field, py::arg("src"), py::arg("dst"), py::arg("mask"),
+        py::arg("gain"), py::kw_only(), py::arg("along"), py::arg("across"), py::arg("out"),
+        py::call_guard<py::gil_scoped_release>());
+  m.def("gradient_norm", &norm, py::arg("image"), py::kw_only(), py::arg("smooth"), py::arg("out"),
+        py::call_guard<py::gil_scoped_release>());
+  m.def("edge_map", &edges, py::arg("norm"), py::arg("low"), py::arg("high"), py::arg("out"),
+        py::call_guard<py::gil_scoped_release>());
   m.def("gaussian_poisson_chebyshev", &chebyshev, py::arg("src"), py::arg("dst"), py::arg("mask"),
         py::arg("base"), py::arg("out"), py::kw_only(), py::arg("weight"), py::arg("weight_map"),
         py::arg("w0"), py::arg("w1"), py::arg("preserve_background"), py::arg("tolerance"),

@@ -60,7 +60,8 @@ py::dict run(const Hierarchy& hierarchy, const SolveParams& params) {
 
 py::dict solve(const Hierarchy& hierarchy, const ArrayView& src, const ArrayView& dst,
                const ArrayView& mask, const std::optional<ArrayView>& base, const ArrayView& out,
-               const std::string& gradients, double tolerance, int max_iterations, bool certify) {
+               const std::string& gradients, double tolerance, int max_iterations, bool certify,
+               poisson::WarmStart* warm) {
   HM_CHECK(out.writable, "out: read-only");
   SolveParams params;
   params.src = as_image(src, "src");
@@ -72,6 +73,7 @@ py::dict solve(const Hierarchy& hierarchy, const ArrayView& src, const ArrayView
   params.tolerance = tolerance;
   params.max_iterations = max_iterations;
   params.certify = certify;
+  params.warm = warm;
   return run(hierarchy, params);
 }
 
@@ -108,6 +110,10 @@ py::object first_nonfinite_pixel(const ArrayView& image, const std::optional<Arr
 }  // namespace
 
 void bind_poisson(py::module_& m) {
+  py::class_<poisson::WarmStart>(m, "PoissonWarmStart", py::module_local())
+      .def(py::init<>())
+      .def("reset", &poisson::WarmStart::reset)
+      .def_property_readonly("bytes", &poisson::WarmStart::bytes);
   py::class_<Hierarchy>(m, "PoissonHierarchy", py::module_local())
       .def(py::init(&make_hierarchy), py::arg("mask"), py::arg("shape"), py::kw_only(),
            py::arg("weight") = 0.0, py::arg("weight_map") = py::none(), py::arg("w0") = 1.0,
@@ -117,7 +123,7 @@ void bind_poisson(py::module_& m) {
       .def_property_readonly("bytes", &Hierarchy::bytes)
       .def("solve", &solve, py::arg("src"), py::arg("dst"), py::arg("mask"), py::arg("base"),
            py::arg("out"), py::kw_only(), py::arg("gradients"), py::arg("tolerance"),
-           py::arg("max_iterations"), py::arg("certify") = false)
+           py::arg("max_iterations"), py::arg("certify") = false, py::arg("warm") = py::none())
       .def("solve_rhs", &solve_rhs, py::arg("rhs"), py::arg("out"), py::kw_only(),
            py::arg("tolerance"), py::arg("max_iterations"), py::arg("certify") = false);
   m.def("first_nonfinite", &first_nonfinite_pixel, py::arg("image"), py::arg("mask"));

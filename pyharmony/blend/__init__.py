@@ -38,8 +38,18 @@ refused too. `OutOfMemory` says how large the image was.
 from __future__ import annotations
 
 from ._alpha import alpha
+from ._edits import detail_boost, illumination_change, inpaint, texture_flattening
 from ._gaussian_poisson import gaussian_poisson
 from ._laplacian import laplacian
 from ._poisson import poisson
 
-__all__ = ["alpha", "gaussian_poisson", "laplacian", "poisson"]
+__all__ = [
+    "alpha",
+    "detail_boost",
+    "gaussian_poisson",
+    "illumination_change",
+    "inpaint",
+    "laplacian",
+    "poisson",
+    "texture_flattening",
+]

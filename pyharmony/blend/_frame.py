@@ -206,17 +206,26 @@ def _position(at: Any) -> tuple[float, float]:
 
 
 class Frame:
-    """The checked arguments of a blend.
+    """The checked arguments of a blend; src None: of an edit of dst, which messages then call image.
 
     Raises:
         ShapeError, DTypeError, MaskError, ArgumentError: as the blends document them.
     """
 
     def __init__(
-        self, src: Array, dst: Array, mask: Array | None, at: Any, out: Array | None, *, decontaminate: bool = True
+        self,
+        src: Array | None,
+        dst: Array,
+        mask: Array | None,
+        at: Any,
+        out: Array | None,
+        *,
+        decontaminate: bool = True,
     ) -> None:
-        self._src, batch = _layout(src, "src")
-        self._dst, self.batch = _layout(dst, "dst")
+        self.name, source = ("image", "image") if src is None else ("dst", "src")
+        src = dst if src is None else src
+        self._src, batch = _layout(src, source)
+        self._dst, self.batch = _layout(dst, self.name)
         s, d = self._src.shape, self._dst.shape
         _checks.same_dtype(self._src, "src", self._dst, "dst")
         if batch != self.batch or s[0] != d[0]:
@@ -238,8 +247,8 @@ class Frame:
         self._mask = None if mask is None else _masks(mask, s[0], s[1], s[2], batch)
         if s[3] == 4 and self._src.dtype.kind == "f":
             for item in self._src:
-                _checks.mask(item[..., 3], "the alpha of src", s[1], s[2])
-        self._given_dst, self._inputs = dst, [(src, "src"), (mask, "mask")]
+                _checks.mask(item[..., 3], f"the alpha of {source}", s[1], s[2])
+        self._given_dst, self._inputs = dst, [(mask, "mask")] if src is dst else [(src, "src"), (mask, "mask")]
         self._out = out
         self._target = self._take_out(out)
 
@@ -253,21 +262,25 @@ class Frame:
         return self._dst.shape[1], self._dst.shape[2]
 
     def _take_out(self, out: Array | None) -> Array:
-        given = _arrays.to_numpy(self._given_dst, "dst")
+        given = _arrays.to_numpy(self._given_dst, self.name)
         if out is None:
             return _arrays.like_kind(np.empty_like(given, subok=False), self._given_dst)
         a = _arrays.to_numpy(out, "out")
         if _arrays.is_torch(out) != _arrays.is_torch(self._given_dst):
-            raise DTypeError(f"out: {type(out).__name__}, expected the kind of dst, {type(self._given_dst).__name__}")
+            raise DTypeError(
+                f"out: {type(out).__name__}, expected the kind of {self.name}, {type(self._given_dst).__name__}"
+            )
         if a.dtype != given.dtype:
-            raise DTypeError(f"out: dtype {a.dtype.name}, expected that of dst, {given.dtype.name}")
+            raise DTypeError(f"out: dtype {a.dtype.name}, expected that of {self.name}, {given.dtype.name}")
         if a.shape != given.shape:
-            raise ShapeError(f"out: shape {list(a.shape)}, expected that of dst, {list(given.shape)}")
+            raise ShapeError(f"out: shape {list(a.shape)}, expected that of {self.name}, {list(given.shape)}")
         if not a.flags.writeable:
             raise ArgumentError("out: the array is read-only")
         same = a.__array_interface__["data"][0] == given.__array_interface__["data"][0] and a.strides == given.strides
         if not same and np.may_share_memory(a, given):
-            raise ArgumentError("out: shares memory with dst without being dst; pass dst itself or another array")
+            raise ArgumentError(
+                f"out: shares memory with {self.name} without being it; pass {self.name} itself or another array"
+            )
         for other, name in self._inputs:
             self._keep_apart(out, other, name)
         return out

@@ -13,6 +13,7 @@ from .._arrays import NumpyArray
 from ..errors import ArgumentError
 from ..ops.gaussian_poisson import MAX_SIGMA
 from ..ops.pyramid import MAX_SMOOTH_SIGMA, downsample, halve_mask, meet_known, upsample
+from ..reference.gaussian_poisson import GRADIENT_KERNELS
 from ._frame import Frame, Job, direct_info
 from ._images import Infos, run
 from ._memory import Memory
@@ -34,6 +35,7 @@ def gaussian_poisson(
     color_weight: Any = 1.0,
     sigma: float = 0.5,
     smooth_sigma: float = 1.0,
+    gradient_kernel: str = "normal",
     preserve_background: bool = True,
     reference: bool = False,
     tolerance: float | None = None,
@@ -61,6 +63,8 @@ def gaussian_poisson(
             [H, W] over dst, which coarser levels average: floats, or a grey picture whose white is 1.
         sigma: of the Gaussian of the colour term, in pixels, 0 to 0.8 (any with reference).
         smooth_sigma: of the smoothing before each halving, in pixels, 0 to 16.
+        gradient_kernel: 'normal', 'sobel', 'scharr', 'prewitt' or 'roberts', what derivatives are taken
+            with on every level; 'normal' alone reproduces src exactly, see `pyharmony.ops.gaussian_poisson`.
         preserve_background: solve for the pixels with mask > 0 only; the others stay bit for bit.
             False: the whole image, as in the paper; the background changes too.
         reference: as GP-GAN's code: taps whose sum is below one, and values clipped to the range
@@ -95,6 +99,7 @@ def gaussian_poisson(
     else:
         width = _checks.number(sigma, "sigma", high=MAX_SIGMA, accepts=f"0 to {MAX_SIGMA} pixels")
     smoothing = _checks.number(smooth_sigma, "smooth_sigma", high=MAX_SMOOTH_SIGMA, accepts="a number from 0 to 16")
+    _checks.one_of(gradient_kernel, "gradient_kernel", tuple(GRADIENT_KERNELS))
     if isinstance(base, str) and base != "copy-paste" and not os.path.exists(base):
         raise ArgumentError(f"base: {base!r}, expected None, 'copy-paste' or an image; there is no file of this name")
 
@@ -108,6 +113,7 @@ def gaussian_poisson(
             weight=weight,
             sigma=width,
             smooth_sigma=smoothing,
+            gradient_kernel=gradient_kernel,
             preserve_background=bool(preserve_background),
             reference=bool(reference),
             tolerance=_checks.tolerance(tolerance, frame.dtype),
@@ -138,6 +144,7 @@ class _Options:
     weight: float | NumpyArray
     sigma: float
     smooth_sigma: float
+    gradient_kernel: str
     preserve_background: bool
     reference: bool
     tolerance: float
@@ -249,6 +256,7 @@ def _blend(job: Job, options: _Options, base: NumpyArray | None) -> _checks.Solv
             color_weight=level.weight_of(local),
             sigma=options.sigma,
             reference=options.reference,
+            gradient_kernel=options.gradient_kernel,
             preserve_background=options.preserve_background,
             tolerance=options.tolerance if k == 0 else coarse_tolerance,
             certify=k == 0 and options.certify,

@@ -19,6 +19,9 @@ from ._frame import Frame, as_images
 #: A JPEG does not keep black and white as they are: values this near to them mean them, in a mask.
 _JPEG_NOISE = 8
 
+#: As src: the edit of one image, which is dst and which messages call image.
+ITSELF = object()
+
 Infos = list[_checks.SolveInfo]
 Blend = Callable[..., Infos]
 
@@ -58,12 +61,14 @@ def run(
 
     Args:
         blend: called with a Frame and, by name, what beside holds; returns an info for each item.
+        src: that of the blend, or ITSELF.
         beside: other arguments that are images over dst: 'base', and 'color_weight' as a picture.
         The rest: see `pyharmony.blend`.
     """
     _device.resolve(device)
     _checks.one_of(errors, "errors", ("raise", "return"))
     options = {"decontaminate": bool(decontaminate), "keep_gps": bool(keep_gps)}
+    own = "image" if src is ITSELF else "dst"
 
     def one(src: Any, dst: Any, mask: Any, at: Any, out: Any, beside: dict[str, Any]) -> tuple[Any, Any]:
         return _run_one(blend, src, dst, mask, at, out, beside, **options)
@@ -71,7 +76,7 @@ def run(
     if not isinstance(dst, (list, tuple)):
         for value, name in ((src, "src"), (mask, "mask"), *((value, name) for name, value in beside.items())):
             if isinstance(value, (list, tuple)):
-                raise DTypeError(f"{name}: a {type(value).__name__} beside one dst; pass dst as a list too")
+                raise DTypeError(f"{name}: a {type(value).__name__} beside one {own}; pass {own} as a list too")
         result, infos = one(src, dst, mask, at, out, beside)
         return (result, infos) if return_info else result
 
@@ -139,17 +144,18 @@ def _run_one(
             )
         return read(x, name, keep_gps=keep_gps)
 
-    picture = None if is_array(dst) else opened(dst, "dst")
+    own = "image" if src is ITSELF else "dst"
+    picture = None if is_array(dst) else opened(dst, own)
     target = dst if picture is None else picture.pixels
     like = picture
-    if like is None and not all(is_array(x) for x in (src, *beside.values())):
-        like = Picture(as_images(dst, "dst")[0])
+    if like is None and not all(x is ITSELF or is_array(x) for x in (src, *beside.values())):
+        like = Picture(as_images(dst, own)[0])
 
     def in_colours(x: Any, name: str) -> Any:
         assert like is not None  # noqa: S101  # made where anything is no array
         return convert(opened(x, name), like, name).pixels
 
-    source = src if is_array(src) else in_colours(src, "src")
+    source = None if src is ITSELF else src if is_array(src) else in_colours(src, "src")
     cover = mask if mask is None or is_array(mask) else _mask_of(opened(mask, "mask"), "mask")
     others = dict(beside)
     base, weight = others.get("base"), others.get("color_weight")
@@ -160,18 +166,18 @@ def _run_one(
         others["color_weight"] = values / np.float32(VALUE_RANGE[values.dtype.name])
 
     # A grey picture has no room for the alpha of a source: it is blended as three equal channels.
-    widened = picture is not None and picture.pixels.shape[2] == 1 and source.shape[-1] == 4
+    widened = source is not None and source.shape[-1] == 4 and picture is not None and picture.pixels.shape[2] == 1
     if widened:
         target = np.broadcast_to(target, (*target.shape[:2], 3))
         if "base" in others and is_array(others["base"]):
             others["base"] = np.broadcast_to(others["base"], target.shape)
     to_file = out is not None and not is_array(out)
     if to_file and not (is_file(out) or hasattr(out, "write")):
-        raise DTypeError(f"out: {type(out).__name__}, expected an array like dst, a path or an open binary file")
+        raise DTypeError(f"out: {type(out).__name__}, expected an array like {own}, a path or an open binary file")
     if to_file and isinstance(out, (bytes, bytearray, memoryview)):
-        raise DTypeError("out: bytes, expected an array like dst, a path or an open binary file")
+        raise DTypeError(f"out: bytes, expected an array like {own}, a path or an open binary file")
     if to_file:
-        first = picture or Picture(as_images(dst, "dst")[0])
+        first = picture or Picture(as_images(dst, own)[0])
         check_target(first, out)
     if widened and is_array(out):
         raise ArgumentError("out: an array, for a source with alpha over a grey picture; leave it None")
@@ -181,15 +187,15 @@ def _run_one(
     except MemoryError as error:
         if isinstance(error, PyHarmonyError):
             raise
-        raise OutOfMemory(f"dst: memory ran out blending into {list(target.shape)} of {target.dtype}") from error
+        raise OutOfMemory(f"{own}: memory ran out blending into {list(target.shape)} of {target.dtype}") from error
     result = frame.result()
     if widened:
         result = result[..., :1]
     info = infos if frame.batch else infos[0]
     if to_file:
-        images = as_images(result, "dst")
+        images = as_images(result, own)
         if len(images) != 1:
-            raise ShapeError(f"out: one file for a batch of {len(images)}; pass dst as a list and a list of files")
+            raise ShapeError(f"out: one file for a batch of {len(images)}; pass {own} as a list and a list of files")
         write(Picture(images[0]) if picture is None else dataclasses.replace(picture, pixels=images[0]), out)
         return out, info
     if picture is None or is_array(out):

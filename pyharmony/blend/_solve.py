@@ -11,7 +11,7 @@ import numpy as np
 
 from .._arrays import NumpyArray
 from .._checks import SolveInfo
-from ..ops.gaussian_poisson import Equation, solve
+from ..ops.gaussian_poisson import Equation, solve, wanted_field
 from ..ops.poisson import _hierarchy, _solve_one
 from ..reference.gaussian_poisson import gaussian_taps
 from ._memory import Memory
@@ -47,6 +47,7 @@ def solve_gaussian_poisson(
     color_weight: float | NumpyArray,
     sigma: float,
     reference: bool,
+    gradient_kernel: str,
     preserve_background: bool,
     tolerance: float,
     certify: bool,
@@ -66,7 +67,63 @@ def solve_gaussian_poisson(
         w1=w1,
         pinned=preserve_background,
     )
+    if gradient_kernel != "normal":
+        equation.field = memory.hold(wanted_field(src, dst, mask, gradient_kernel))
     info = solve(equation, out, method="auto", tolerance=tolerance, certify=certify)
+    memory.touch(info.peak_bytes)
+    return info
+
+
+def solve_edit(
+    image: NumpyArray,
+    mask: NumpyArray,
+    out: NumpyArray,
+    *,
+    gain: float | NumpyArray,
+    color_weight: float | NumpyArray = 0.0,
+    tolerance: float,
+    certify: bool,
+    memory: Memory,
+) -> SolveInfo:
+    """image [H, W, C] with its differences on the mask times gain, a number or a float32 map [H, W], into out.
+
+    Where the mask covers all of it, the mean of image is kept.
+    """
+    weight = _contiguous(color_weight, memory)
+    if isinstance(gain, float):
+        real = np.float64 if image.dtype == np.float64 else np.float32
+        src = memory.hold(np.multiply(image, gain, dtype=real))
+    else:
+        src = image
+    equation = Equation(
+        src=src,
+        dst=image,
+        mask=mask,
+        base=image,
+        weight=weight if isinstance(weight, float) else float(weight.min()),
+        weight_map=None if isinstance(weight, float) else weight,
+        w0=1.0,
+        w1=0.0,
+        pinned=True,
+        field=None if isinstance(gain, float) else memory.hold(wanted_field(image, image, mask, gain=gain)),
+    )
+    info = solve(equation, out, method="auto", tolerance=tolerance, certify=certify)
+    memory.touch(info.peak_bytes)
+    return info
+
+
+def solve_membrane(
+    image: NumpyArray, mask: NumpyArray, out: NumpyArray, *, tolerance: float, certify: bool, memory: Memory
+) -> SolveInfo:
+    """The harmonic continuation of image into mask > 0, into out [H, W, C], which holds image there or anything."""
+    known = image
+    if image.dtype.kind == "f":  # what is inside is not read, whatever it is
+        known = memory.hold(np.where((mask > 0)[..., None], image.dtype.type(0), image))
+    nothing = np.broadcast_to(np.zeros(1, image.dtype), image.shape)
+    everywhere = np.broadcast_to(np.ones(1, bool), mask.shape)
+    info = _solve_one(
+        _hierarchy(mask, 0.0), mask, nothing, known, None, out, "source", tolerance, certify, edges=everywhere
+    )
     memory.touch(info.peak_bytes)
     return info
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays
-from ..errors import DTypeError, ShapeError
+from ..errors import DTypeError, OutOfMemory, ShapeError
 from ._picture import MAX_PIXELS, Picture
 
 __all__ = ["MAX_PIXELS", "Picture", "check_target", "convert", "load", "read", "save", "write"]
@@ -45,7 +45,7 @@ def read(source: Any, name: str = "image", *, max_pixels: int | None = None, kee
         return source
     from . import _decode
 
-    return _decode.picture(_decode.decode(source, name, max_pixels, keep_gps))
+    return _decode.picture(_decode.decode(source, name, max_pixels, keep_gps), name)
 
 
 def write(
@@ -112,10 +112,14 @@ def convert(picture: Picture, like: Picture, name: str = "image") -> Picture:
 
     Raises:
         ArgumentError: picture holds NaN where like has an integer dtype.
+        OutOfMemory: there is too little memory.
     """
     from . import _profiles
 
-    return _profiles.convert(picture, like, name)
+    try:
+        return _profiles.convert(picture, like, name)
+    except MemoryError as error:
+        raise OutOfMemory(f"{name}: converting {picture!r} needs more memory than there is") from error
 
 
 def load(source: Any, *, max_pixels: int | None = None, keep_gps: bool = False) -> Any:
@@ -140,7 +144,7 @@ def load(source: Any, *, max_pixels: int | None = None, keep_gps: bool = False) 
     decoded = _decode.decode(source, "source", max_pixels, keep_gps)
     if not _decode.is_pil(decoded.pixels):
         return decoded.pixels[..., 0] if decoded.pixels.shape[2] == 1 else decoded.pixels
-    return _decode.pil_image(decoded, same_as=source)
+    return _decode.pil_image(decoded, "source", same_as=source)
 
 
 def save(

@@ -5,6 +5,7 @@ Nothing is tried: a file goes to the decoder of the format that its first bytes 
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
 import math
@@ -19,7 +20,7 @@ import numpy as np
 
 from .._arrays import NumpyArray
 from ..errors import ArgumentError, DecodeError, DTypeError, ImageTooLarge, OutOfMemory, PyHarmonyError
-from . import _metadata, _png, _profiles, _tiff
+from . import _metadata, _png, _profiles, _tiff, _tiff_pixels
 from ._picture import MAX_PIXELS, Picture
 
 logger = logging.getLogger("pyharmony")
@@ -208,6 +209,8 @@ def _finished(decoded: Decoded, name: str, keep_gps: bool) -> Decoded:
     else:
         channels = decoded.pixels.shape[2]
         decoded.profile = _profiles.usable(decoded.profile, channels, name, grey_too=channels == 4)
+    if decoded.dpi is None:
+        decoded.dpi = _metadata.dpi_of_exif(decoded.exif)
     decoded.exif, orientation = _metadata.clean_exif(decoded.exif, name, keep_gps)
     if decoded.orientation == 1:
         decoded.orientation = orientation
@@ -292,26 +295,49 @@ def _separations(image: Any, profile: bytes | None, name: str) -> Any:
         return image.convert("RGB")
 
 
-def _opened(stream: Any, format: str) -> Any:
-    """Pillow's image of a file, its header read. The plugin is called itself: Image.open has a limit of its own."""
-    if format == "JPEG":
-        from PIL.JpegImagePlugin import JpegImageFile as Plugin
-    elif format == "PNG":
-        from PIL.PngImagePlugin import PngImageFile as Plugin  # type: ignore[assignment]
-    elif format == "TIFF":
-        from PIL.TiffImagePlugin import TiffImageFile as Plugin  # type: ignore[assignment]
-    elif format == "BMP":
-        from PIL.BmpImagePlugin import BmpImageFile as Plugin  # type: ignore[assignment]
-    else:
-        from PIL import features
+@functools.cache
+def _plugin(format: str) -> Any:
+    """Pillow's class of a format. It is called itself, since Image.open has a limit of its own, which warns."""
+    if format == "PNG":
+        from PIL.PngImagePlugin import PngImageFile
 
-        if not features.check(format.lower()):
-            raise _Refuse(f"is a file of {format}, which this build of Pillow does not decode")
-        if format == "WEBP":
-            from PIL.WebPImagePlugin import WebPImageFile as Plugin  # type: ignore[assignment]
-        else:
-            from PIL.AvifImagePlugin import AvifImageFile as Plugin  # type: ignore[assignment]
-    return Plugin(stream)
+        return PngImageFile
+    if format == "BMP":
+        from PIL.BmpImagePlugin import BmpImageFile
+
+        return BmpImageFile
+    if format == "JPEG":
+        from PIL.JpegImagePlugin import JpegImageFile
+
+        class Jpeg(JpegImageFile):
+            def _read_dpi_from_exif(self) -> None:
+                """EXIF is read here, without Pillow's warnings."""
+
+        return Jpeg
+    if format == "TIFF":
+        from PIL.TiffImagePlugin import TiffImageFile
+
+        class Tiff(TiffImageFile):
+            def load_end(self) -> None:
+                """EXIF is read here, and the pixels are turned upright later, as of every other format."""
+
+        return Tiff
+    from PIL import features
+
+    if not features.check(format.lower()):
+        raise _Refuse(f"is a file of {format}, which this build of Pillow does not decode")
+    if format == "WEBP":
+        from PIL.WebPImagePlugin import WebPImageFile
+
+        return WebPImageFile
+    from PIL.AvifImagePlugin import AvifImageFile
+
+    return AvifImageFile
+
+
+def _opened(stream: Any, format: str) -> Any:
+    """Pillow's image of a file, its header read."""
+    return _plugin(format)(stream)
 
 
 def _size(stream: Any) -> int:
@@ -321,28 +347,47 @@ def _size(stream: Any) -> int:
     return int(size)
 
 
-def _webp_size(stream: Any) -> tuple[int, int] | None:
-    """The size that a WebP header claims: its decoder allocates the canvas at once."""
+def _check_webp(stream: Any, check: Any) -> None:
+    """Asks for the size that a WebP header claims: the decoder allocates the canvas at once, three times over."""
+
+    def triple(data: bytes, at: int) -> int:
+        return int.from_bytes(data[at : at + 3], "little") + 1
+
     head = stream.read(30)
-    stream.seek(0)
     kind = head[12:16]
-    if kind == b"VP8X" and len(head) == 30:
-        return tuple(int.from_bytes(head[i : i + 3], "little") + 1 for i in (24, 27))  # type: ignore[return-value]
-    if kind == b"VP8L" and len(head) >= 25:
+    if len(head) < 30:
+        raise _Refuse("is damaged: it ends in its header")
+    if kind == b"VP8L":
         bits = int.from_bytes(head[21:25], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    if kind == b"VP8 " and len(head) == 30:
-        return tuple(int.from_bytes(head[i : i + 2], "little") & 0x3FFF for i in (26, 28))  # type: ignore[return-value]
-    return None
+        check((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+    elif kind == b"VP8 ":
+        check(*(int.from_bytes(head[i : i + 2], "little") & 0x3FFF for i in (26, 28)))
+    elif kind == b"VP8X":
+        canvas = triple(head, 24), triple(head, 27)
+        check(*canvas)
+        if head[20] & 2:
+            for _ in range(64):
+                name, size = struct.unpack("<4sI", stream.read(8).ljust(8, b"\0"))
+                if name == b"ANMF":
+                    frame = stream.read(12)
+                    if canvas[0] * canvas[1] > 16 * triple(frame, 6) * triple(frame, 9):
+                        raise _Refuse(
+                            f"is an animation whose first picture is a small part of {canvas[0]} x {canvas[1]}"
+                        )
+                    break
+                stream.seek(size + size % 2, os.SEEK_CUR)
+    stream.seek(0)
 
 
 def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) -> Decoded:
-    if format == "WEBP" and (claimed := _webp_size(stream)):
-        check(*claimed)
+    if format == "WEBP":
+        _check_webp(stream, check)
     image = _opened(stream, format)
     check(*image.size)
     if format == "JPEG":
         _jpeg_fits(image, _size(stream))
+    if format == "BMP" and image.info.get("compression") in (1, 2):
+        _run_lengths_fit(image, _size(stream))
     if getattr(image, "n_frames", 1) > 1:
         logger.warning("%s: an animation of %d frames; the first one is taken", name, image.n_frames)
     image.load()
@@ -362,6 +407,21 @@ def _jpeg_fits(image: Any, size: int) -> None:
     blocks = units * sum(layer[1] * layer[2] for layer in layers) if len(layers) > 1 else units
     if blocks > 64 * size:
         raise _Refuse(f"is damaged: its header claims {width} x {height} pixels, which {size} bytes cannot hold")
+
+
+#: Pixels of a run-length encoded BMP, which Pillow decodes one by one.
+_MAX_RUN_LENGTH_PIXELS = 8_000_000
+
+
+def _run_lengths_fit(image: Any, size: int) -> None:
+    """Refuses a run-length encoded BMP that claims more than its bytes can hold, or would take long."""
+    width, height = image.size
+    if width * height > 128 * size:  # two bytes make 255 pixels
+        raise _Refuse(f"is damaged: its header claims {width} x {height} pixels, which {size} bytes cannot hold")
+    if width * height > _MAX_RUN_LENGTH_PIXELS:
+        raise _Refuse(
+            f"is a run-length encoded BMP of {width} x {height} pixels, which is not accepted; save it as PNG"
+        )
 
 
 def _from_pil(image: Any, limit: int, name: str, keep_gps: bool) -> Decoded:
@@ -455,8 +515,6 @@ def _png16(png: _png.Png) -> NumpyArray:
 
 # TIFF
 
-_STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS = 273, 279, 324, 325
-
 
 def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) -> Decoded:
     size = _size(stream)
@@ -480,17 +538,22 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
         logger.warning("%s: a TIFF file of several pages; the first one is taken", name)
     bits, forms = main.numbers(258, 1024) or (1,), main.numbers(339, 1024) or (1,)
     profile, xmp = main.entry(34675), main.entry(700)
-    unit = {2: 1.0, 3: 2.54}.get(main.number(296, 2))
-    dpi = [main.numbers(tag, 64)[:1] for tag in (282, 283)]
     decoded = Decoded(
         None,
         profile.data if profile else None,
         _metadata.exif_of_tiff(main, keep_gps),
         xmp.data if xmp else None,
-        tuple(value[0] * unit for value in dpi) if unit and all(dpi) else None,
+        _metadata.dpi_of(main),
         format,
     )
+    decoded.orientation = main.number(_tiff.ORIENTATION, 1)
+    if not 1 <= decoded.orientation <= 8:
+        decoded.orientation = 1
     if max(bits) <= 8 and set(forms) <= {1, 4}:
+        try:
+            _tiff_pixels.segments(main, width, height)  # Pillow leaves out what is missing
+        except _tiff.TiffError as error:
+            raise _Refuse(f"is damaged: {error}") from None
         decoded.pixels = _pillow_tiff(stream, main)
         check(*decoded.pixels.size)
         return decoded
@@ -503,8 +566,6 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
             f"has {'/'.join(f'{int(b)}' for b in bits[:8])}-bit {form} pixels, expected 8 or 16-bit unsigned ones or "
             "16, 32 or 64-bit floating-point ones"
         )
-    from . import _tiff_pixels
-
     try:
         decoded.pixels = _tiff_pixels.decode(read, main, np.dtype(kind), width, height)
     except _tiff_pixels.Unsupported as error:
@@ -513,9 +574,6 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
         decoded.pixels = _tiff_opencv(stream, np.dtype(kind), width, height, str(error))
     except _tiff.TiffError as error:
         raise _Refuse(f"is damaged: {error}") from None
-    decoded.orientation = main.number(_tiff.ORIENTATION, 1)
-    if not 1 <= decoded.orientation <= 8:
-        decoded.orientation = 1
     return decoded
 
 
@@ -545,19 +603,20 @@ def _tiff_opencv(stream: Any, dtype: Any, width: int, height: int, compression: 
     return np.ascontiguousarray(image[..., [2, 1, 0, 3][: image.shape[2]]] if image.shape[2] > 1 else image)
 
 
-def picture(decoded: Decoded) -> Picture:
+def picture(decoded: Decoded, name: str) -> Picture:
+    """What was decoded as a Picture."""
     pixels = decoded.pixels
     if is_pil(pixels):
-        pixels = np.asarray(pixels)
+        pixels = _guarded(functools.partial(np.asarray, pixels), f"{name}: the image")
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     return Picture(pixels, decoded.profile, decoded.exif, decoded.xmp, decoded.dpi, decoded.format)
 
 
-def pil_image(decoded: Decoded, same_as: Any) -> Any:
+def pil_image(decoded: Decoded, name: str, same_as: Any) -> Any:
     """The PIL image with its metadata in info; never the caller's own image."""
     image = decoded.pixels
     if image is same_as or type(image).__module__ != "PIL.Image":  # the caller's own, or one with its file
-        image = image.copy()
+        image = _guarded(image.copy, f"{name}: the image")
     image.info = {}
     for key, value in (
         ("icc_profile", decoded.profile),

@@ -87,29 +87,65 @@ def _clean_in_place(body: bytearray, keep_gps: bool) -> int:
     return orientation if 1 <= orientation <= 8 else 1
 
 
-_GPS_PROPERTY = rb"exif:GPS\w*"
+def dpi_of(main: _tiff.Directory) -> tuple[float, float] | None:
+    """The resolution that a directory names."""
+    unit = {2: 1.0, 3: 2.54}.get(main.number(0x0128, 2))
+    x, y = (main.numbers(tag, 64)[:1] for tag in (0x011A, 0x011B))
+    return (x[0] * unit, y[0] * unit) if unit and x and y else None
+
+
+def dpi_of_exif(exif: bytes | None) -> tuple[float, float] | None:
+    """The resolution that EXIF names, which cameras put there only."""
+    if not exif:
+        return None
+    try:
+        read = _tiff.reader(_body(exif))
+        return dpi_of(_tiff.directory(read, *_tiff.header(read)))
+    except _tiff.TiffError:
+        return None
+
+
+_MAX_XMP = 1 << 24
 
 
 def clean_xmp(xmp: bytes | None, name: str, keep_gps: bool, *, oriented: bool = False) -> bytes | None:
     """XMP without the GPS properties of EXIF and, where the pixels were turned upright, without orientation.
 
-    A packet that still holds GPS afterwards, or is no UTF-8 text, is dropped with a warning.
+    A packet that still holds GPS afterwards, or is damaged, is dropped with a warning.
     """
     if not xmp:
         return None
-    packet = bytes(xmp).rstrip(b"\0")
-    if len(packet) > _MAX_METADATA or b"\0" in packet or b"<" not in packet:
+    packet: bytes | None = bytes(xmp).rstrip(b"\0")
+    if len(xmp) > _MAX_XMP or not packet or b"\0" in packet or b"<" not in packet:
+        packet = None
+    for each in ([] if keep_gps else [rb"exif:GPS\w*"]) + ([rb"tiff:Orientation"] if oriented else []):
+        packet = packet and _without(packet, each)
+    if packet is None:
         logger.warning("%s: the XMP data is damaged or too large and was dropped", name)
-        return None
-    drop = ([] if keep_gps else [_GPS_PROPERTY]) + ([rb"tiff:Orientation"] if oriented else [])
-    for each in drop:
-        packet = re.sub(rb"\s+" + each + rb"\s*=\s*(\"[^\"<]*\"|'[^'<]*')", b"", packet)
-        packet = re.sub(rb"\s*<(" + each + rb")(\s[^<>]*)?/>", b"", packet)
-        packet = re.sub(rb"\s*<(" + each + rb")(\s[^<>]*)?>.*?</\1\s*>", b"", packet, flags=re.DOTALL)
-    if not keep_gps and re.search(rb"GPS(L|Alt|Pos|Dest|Area|Date|Time|Img|Map|Sat)", packet):
+    elif not keep_gps and re.search(rb"GPS(L|Alt|Pos|Dest|Area|Date|Time|Img|Map|Sat)", packet):
         logger.warning("%s: the XMP data holds GPS in a form that cannot be taken out and was dropped", name)
-        return None
+        packet = None
     return packet
+
+
+def _without(packet: bytes, name: bytes) -> bytes | None:
+    """The packet without attributes and elements of a name; None where an element does not end.
+
+    Every step goes forward, so the time is in proportion to the length.
+    """
+    packet = re.sub(rb"(?<=\s)" + name + rb"\s*=\s*(?:\"[^\"<]*\"|'[^'<]*')", b"", packet)
+    start = re.compile(rb"<(" + name + rb")(?:\s[^<>]*)?>")
+    kept, at = [], 0
+    while found := start.search(packet, at):
+        end = found.end()
+        if not found.group().endswith(b"/>"):
+            close = re.compile(rb"</" + found.group(1) + rb"\s*>").search(packet, end)
+            if close is None:
+                return None
+            end = close.end()
+        kept.append(packet[at : found.start()])
+        at = end
+    return b"".join((*kept, packet[at:]))
 
 
 def exif_of_tiff(main: _tiff.Directory, keep_gps: bool) -> bytes | None:

@@ -66,5 +66,7 @@ class Picture:
             raise DTypeError(f"pixels: {self.pixels.dtype.name}, expected uint8; a PIL image holds no more")
         image = Image.fromarray(self.pixels[..., 0] if self.pixels.shape[2] == 1 else self.pixels)
         return _decode.pil_image(
-            _decode.Decoded(image, self.profile, self.exif, self.xmp, self.dpi, self.format), same_as=None
+            _decode.Decoded(image, self.profile, self.exif, self.xmp, self.dpi, self.format),
+            same_as=None,
+            name="picture",
         )

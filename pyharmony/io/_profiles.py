@@ -27,14 +27,16 @@ from ._picture import Picture
 logger = logging.getLogger("pyharmony")
 
 _MAX_PROFILE = 1 << 25
-#: Pixels of a strip: what a thread works on at a time.
+#: Values of a strip, what a thread works on at a time; and pixels of one whose planes stay in the cache.
 _STRIP = 1 << 19
+_SMALL_STRIP = 1 << 15
 #: The weights of a colour's grey: ITU-R BT.601, which Pillow's mode L and OpenCV have.
 LUMA = (0.299, 0.587, 0.114)
 
-#: sRGB's primaries in the profile connection space (D50), as in its published ICC profiles.
-_SRGB_MATRIX = np.array([[0.4360657, 0.3851471, 0.1430664], [0.2224884, 0.7168732, 0.0606079],
-                         [0.0139160, 0.0970764, 0.7140961]])  # fmt: skip
+#: sRGB's primaries in the profile connection space: from its chromaticities, taken from D65 to D50 by the
+#: Bradford transform (ICC.1:2022, annex E). White is D50.
+_SRGB_MATRIX = np.array([[0.43604125, 0.38511282, 0.14304593], [0.22248440, 0.71690514, 0.06061046],
+                         [0.01392019, 0.09706724, 0.71391257]])  # fmt: skip
 _D50 = (0.9642, 1.0, 0.8249)
 
 
@@ -68,41 +70,48 @@ class Curve:
         rises = np.concatenate(([True], np.diff(y) > 0))
         return np.interp(np.linspace(0.0, 1.0, 1 << 16) ** 2, y[rises], x[rises])
 
+    @functools.cached_property
+    def _is_line(self) -> bool:
+        return self.table is None and self.g == self.a == 1 and self.b == self.e == 0 and self.d < 0
+
     def linear(self, x: NumpyArray) -> NumpyArray:
         """Linear light of device values."""
-        if self.table is not None:
-            steps = len(self.table) - 1
-            return _interpolate(self.table, x * steps)
-        if self.g == 1 and self.a == 1 and self.b == self.e == 0 and self.d < 0:
+        if self._is_line:
             return x
+        if self.table is not None:
+            return _interpolate(self.table, x * (len(self.table) - 1))
+        kind = x.dtype.type
         z = np.abs(x)
-        y = np.power(np.maximum(self.a * z + self.b, 0), self.g)
-        y += x.dtype.type(self.e)
+        y = z * kind(self.a)
+        y += kind(self.b)
+        np.maximum(y, 0, out=y)
+        np.power(y, kind(self.g), out=y)
+        y += kind(self.e)
         if self.d > 0:
-            y = np.where(z < x.dtype.type(self.d), x.dtype.type(self.c) * z + x.dtype.type(self.f), y)
+            np.copyto(y, z * kind(self.c) + kind(self.f), where=z < kind(self.d))
         return np.copysign(y, x)
 
     def device(self, y: NumpyArray) -> NumpyArray:
         """Device values of linear light."""
+        if self._is_line:
+            return y
         if self.table is not None:
-            root = np.sqrt(np.maximum(y, 0))
-            x = _interpolate(self._inverse_table, root * 65535)
+            x = _interpolate(self._inverse_table, np.sqrt(np.maximum(y, 0)) * 65535)
             over = y > 1
             if over.any():
                 step = float(self.table[-1] - self.table[-2]) * (len(self.table) - 1)
                 x = np.where(over, 1 + (y - 1) / max(step, 1e-3), x)
             return x.astype(y.dtype, copy=False)
-        if self.g == 1 and self.a == 1 and self.b == self.e == 0 and self.d < 0:
-            return y
-        z = np.abs(y)
         kind = y.dtype.type
-        x = np.power(np.maximum(z - kind(self.e), 0), kind(1 / self.g))
+        z = np.abs(y)
+        x = z - kind(self.e)
+        np.maximum(x, 0, out=x)
+        np.power(x, kind(1 / self.g), out=x)
         x -= kind(self.b)
         x *= kind(1 / self.a)
         if self.d > 0:
-            knee = self.c * self.d + self.f
-            below = (z - kind(self.f)) * kind(1 / self.c) if self.c else np.zeros_like(z)
-            x = np.where(z < kind(knee), below, x)
+            line = (z - kind(self.f)) * kind(1 / self.c if self.c else 0)
+            np.copyto(x, line, where=z < kind(self.c * self.d + self.f))
         return np.copysign(x, y)
 
 
@@ -277,8 +286,8 @@ def rgb_of_grey(profile: bytes) -> bytes:
 # Pixels
 
 
-def _strips(height: int, width: int, work: Callable[[slice], None]) -> None:
-    rows = max(1, _STRIP // max(width, 1))
+def _strips(height: int, width: int, work: Callable[[slice], None], size: int = _STRIP) -> None:
+    rows = max(1, size // max(width, 1))
     slices = [slice(y, min(y + rows, height)) for y in range(0, height, rows)]
     threads = min(get_num_threads(), len(slices))
     if threads < 2:
@@ -328,41 +337,66 @@ def to_depth(pixels: NumpyArray, dtype: Any) -> NumpyArray:
     return out
 
 
-def _linear_table(curve: Curve, levels: int, work: Any) -> NumpyArray:
-    return curve.linear(np.linspace(0.0, 1.0, levels)).astype(work)
+#: Steps of the square root of linear light in the tables that give integers: the rounding of a step moves a
+#: 16-bit value by a fifth of a level at most.
+_ROOT_STEPS = 1 << 18
+
+
+def _device_table(curve: Curve, dtype: Any) -> NumpyArray:
+    """Device values of dtype at equal steps of the square root of linear light."""
+    values = np.empty(_ROOT_STEPS + 1, dtype)
+    _quantised(curve.device(np.linspace(0.0, 1.0, _ROOT_STEPS + 1) ** 2), values)
+    return values
+
+
+def _once(curves: tuple[Curve, ...], make: Callable[[Curve], NumpyArray]) -> list[NumpyArray]:
+    """make of each curve; of curves that are one and the same, once."""
+    made: dict[Any, NumpyArray] = {}
+    return [made[key] if (key := curve.data or id(curve)) in made else made.setdefault(key, make(curve))
+            for curve in curves]  # fmt: skip
 
 
 def _through_curves(pixels: NumpyArray, source: Space, target: Space, dtype: Any) -> NumpyArray:
     """Device values of source [H, W, C] as device values of target, of dtype. Both are matrix or grey spaces."""
-    channels = pixels.shape[2]
+    channels = range(pixels.shape[2])
     out = np.empty(pixels.shape, dtype)
     work = _work_dtype(pixels.dtype, dtype)
-    matrix = (np.linalg.inv(target.matrix) @ source.matrix).T.astype(work) if channels == 3 else None
-    integer = out.dtype.kind == "u"
+    matrix = (np.linalg.inv(target.matrix) @ source.matrix).astype(work)
     levels = {"uint8": 256, "uint16": 65536}.get(pixels.dtype.name)
-    tables = [_linear_table(curve, levels, work) for curve in source.curves] if levels else []
-    same = [all(curve is curves[0] or curve.data == curves[0].data != b"" for curve in curves)
-            for curves in (source.curves, target.curves)]  # fmt: skip
-
-    def each(x: NumpyArray, one: bool, function: Callable[[int, NumpyArray], NumpyArray]) -> NumpyArray:
-        if one:
-            return function(0, x)
-        return np.stack([function(i, x[..., i]) for i in range(channels)], -1)
+    tables: list[NumpyArray] = []
+    if levels:
+        ramp = np.linspace(0.0, 1.0, levels)
+        tables = _once(source.curves, lambda curve: curve.linear(ramp).astype(work))
+    codes = _once(target.curves, lambda curve: _device_table(curve, dtype)) if out.dtype.kind == "u" else []
 
     def strip(rows: slice) -> None:
-        x = pixels[rows]
+        x, y = pixels[rows], out[rows]
         if levels:
-            y = each(x, same[0], lambda i, v: tables[i][v])
+            light = [np.take(tables[c], x[..., c], mode="clip") for c in channels]
         else:
-            y = each(x.astype(work), same[0], lambda i, v: source.curves[i].linear(v))
-        if matrix is not None:
-            y = (y.reshape(-1, 3) @ matrix).reshape(y.shape)
-        if integer:
-            np.clip(y, 0, 1, out=y)
-        _quantised(each(y, same[1], lambda i, v: target.curves[i].device(v)), out[rows])
+            light = [source.curves[c].linear(x[..., c].astype(work)) for c in channels]
+        if len(light) == 3:
+            light = [_mixed(light, matrix[c]) for c in channels]
+        for c in channels:
+            if not codes:
+                y[..., c] = target.curves[c].device(light[c])
+                continue
+            root = np.clip(light[c], 0, 1)
+            np.sqrt(root, out=root)
+            root *= root.dtype.type(_ROOT_STEPS)
+            root += root.dtype.type(0.5)
+            y[..., c] = np.take(codes[c], root.astype(np.int32), mode="clip")
 
-    _strips(pixels.shape[0], pixels.shape[1] * channels, strip)
+    _strips(pixels.shape[0], pixels.shape[1], strip, _SMALL_STRIP)
     return out
+
+
+def _mixed(planes: list[NumpyArray], weights: NumpyArray) -> NumpyArray:
+    """The weighted sum of three planes."""
+    mixed = planes[0] * weights[0]
+    mixed += planes[1] * weights[1]
+    mixed += planes[2] * weights[2]
+    return mixed
 
 
 @functools.lru_cache(maxsize=16)
@@ -380,12 +414,15 @@ def _grid_difference(source: Space, target: Space) -> float:
 
 
 def _same(source: Space, target: Space, dtype: Any) -> bool:
-    """Whether two profiles say the same: their bytes, or less than a rounding apart."""
+    """Whether two profiles say the same: their bytes, or less than a rounding apart at 8 bit.
+
+    At 16 bit and in floats it is a quarter of an 8-bit level, by which the usual profiles of sRGB differ.
+    """
     if source.profile == target.profile:
         return True
     if not source.curves or len(source.curves) != len(target.curves):
         return False
-    return _grid_difference(source, target) < (0.4 / 255 if np.dtype(dtype) == np.uint8 else 5e-4)
+    return _grid_difference(source, target) < (0.4 / 255 if np.dtype(dtype) == np.uint8 else 1e-3)
 
 
 @functools.lru_cache(maxsize=16)
@@ -427,10 +464,10 @@ def _luma(rgb: NumpyArray) -> NumpyArray:
     weights = np.array(LUMA, _work_dtype(rgb.dtype))
 
     def strip(rows: slice) -> None:
-        grey = (rgb[rows] @ weights)[..., None]
+        grey = _mixed([rgb[rows][..., c] for c in range(3)], weights)[..., None]
         out[rows] = np.rint(grey) if rgb.dtype.kind == "u" else grey
 
-    _strips(rgb.shape[0], rgb.shape[1] * 3, strip)
+    _strips(rgb.shape[0], rgb.shape[1], strip, _SMALL_STRIP)
     return out
 
 
@@ -454,29 +491,7 @@ def _space(picture: Picture, colors: int) -> Space:
 
 
 def convert(picture: Picture, like: Picture, name: str = "image") -> Picture:
-    """picture in the colours, channels and dtype of like, ready to be blended with it.
-
-    8-bit colours go through Little CMS with the perceptual intent (colorimetric where a profile has no
-    other), 16-bit and float ones through matrix and curves; integers are clipped to the destination's
-    gamut, floats are not. Profiles that say the same leave the values as they are. A grey picture becomes
-    RGB with three equal channels where like is RGB; a coloured one becomes grey by 0.299 R + 0.587 G +
-    0.114 B of the values in like's tone curve where like is grey. An alpha channel stays, scaled to the
-    dtype; none is added. uint8 to uint16 multiplies by 257, back rounds to nearest; floats scale by the
-    range. Profiles with tables of colours are applied at 8 bit; at 16 bit and in floats the values stay as
-    they are, with a warning.
-
-    Args:
-        picture: the picture to convert.
-        like: what it shall go with.
-        name: what messages call picture.
-
-    Returns:
-        A Picture with like's profile and the rest of its metadata picture's own; picture itself where
-        nothing is to do.
-
-    Raises:
-        ArgumentError: picture holds NaN where like has an integer dtype.
-    """
+    """picture in the colours, channels and dtype of like: see `pyharmony.io.convert`."""
     pixels, dtype = picture.pixels, like.pixels.dtype
     channels, wanted = pixels.shape[2], min(like.pixels.shape[2], 3)
     colors = min(channels, 3)

@@ -20,6 +20,11 @@ _COMPRESSIONS = {
     34892: "lossy JPEG", 34925: "LZMA", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL", 52546: "JPEG XL",
 }  # fmt: skip
 _BY_OPENCV = (5, 32773)
+#: The most bytes that a compression makes of one: none, LZW (4096 of 9 bits), Deflate, PackBits.
+_RATIOS = {1: 1, 5: 3641, 8: 1032, 32946: 1032, 32773: 64}
+#: The most bytes of a list of offsets.
+_MAX_LIST = 1 << 23
+_TILED = 324
 _PHOTOMETRIC = {
     3: "palette",
     4: "mask",
@@ -64,18 +69,20 @@ def decode(read: _tiff.Reader, main: _tiff.Directory, dtype: np.dtype[Any], widt
                 raise Unsupported(
                     f"has premultiplied alpha and is compressed by {name}; save it with Deflate or without"
                 )
-            _segments(main, width, height, samples, planar, dtype)
+            segments(main, width, height)
             raise NeedsOpenCV(name)
         raise Unsupported(f"has {dtype.name} pixels compressed by {name}; save it with Deflate, LZW or without")
     if predictor not in (1, 2, 3) or (predictor == 3) > (dtype.kind == "f") or (predictor == 2 and dtype.kind == "f"):
         raise Unsupported(f"has {dtype.name} pixels with the predictor {predictor}, which do not go together")
 
-    boxes, offsets, counts, (seg_h, seg_w) = _segments(main, width, height, samples, planar, dtype)
+    offsets, counts, (_, down, across, seg_h) = segments(main, width, height)
+    seg_w = width if _TILED not in main.where else main.number(322, 0)
     depth = 1 if planar else samples
     out = np.empty((height, width, samples), dtype)
     stored = dtype.newbyteorder("<" if main.order == "<" else ">")
-    for (plane, y, x), offset, count in zip(boxes, offsets, counts):
-        rows = seg_h if seg_w != width or _TILED in main.where else min(seg_h, height - y)
+    for i, (offset, count) in enumerate(zip(offsets, counts)):
+        plane, y, x = i // (down * across), i // across % down * seg_h, i % across * seg_w
+        rows = seg_h if _TILED in main.where else min(seg_h, height - y)
         size = rows * seg_w * depth * dtype.itemsize
         if compression == 1:
             data = read(int(offset), size)
@@ -96,35 +103,39 @@ def decode(read: _tiff.Reader, main: _tiff.Directory, dtype: np.dtype[Any], widt
     return _finished(out, colors, photometric, extra)
 
 
-_TILED = 324
+def segments(
+    main: _tiff.Directory, width: int, height: int
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[int, int, int, int]]:
+    """Offsets and byte counts of the strips or tiles, and how many there are: planes, down, across, and their rows.
 
-
-def _segments(
-    main: _tiff.Directory, width: int, height: int, samples: int, planar: bool, dtype: np.dtype[Any]
-) -> tuple[list[tuple[int, int, int]], tuple[float, ...], tuple[float, ...], tuple[int, int]]:
-    """Where the strips or tiles lie in the picture (plane, y, x) and in the file, and their height and width."""
-    if _TILED in main.where:
+    Raises:
+        TiffError: some are missing, or they are too short for the pixels that the header claims.
+    """
+    samples, bits = main.number(277, 1), main.number(258, 1)
+    planes = samples if main.number(284, 1) == 2 else 1
+    tiled = _TILED in main.where
+    if tiled:
         seg_h, seg_w = main.number(323, 0), main.number(322, 0)
-        tags = (_TILED, 325)
         if not (0 < seg_h <= height + 4096 and 0 < seg_w <= width + 4096):
             raise _tiff.TiffError(f"its tiles have {seg_w} x {seg_h} pixels")
     else:
         seg_h, seg_w = min(main.number(278, height), height), width
-        tags = (273, 279)
         if seg_h < 1:
             raise _tiff.TiffError("its strips have no rows")
-    planes = samples if planar else 1
-    number = -(-height // seg_h) * -(-width // seg_w) * planes
-    offsets, counts = main.numbers(tags[0]), main.numbers(tags[1])
+    down, across = -(-height // seg_h), -(-width // seg_w)
+    number = planes * down * across
+    offsets = main.numbers(_TILED if tiled else 273, _MAX_LIST)
+    counts = main.numbers(325 if tiled else 279, _MAX_LIST)
     if len(offsets) < number or len(counts) < number:
         raise _tiff.TiffError(f"it lists {min(len(offsets), len(counts))} of its {number} strips or tiles")
-    if min(offsets[:number]) < 8 or min(counts[:number]) < 1:
+    offsets, counts = offsets[:number], counts[:number]
+    if min(offsets) < 8 or min(counts) < 1:
         raise _tiff.TiffError("strips or tiles are missing")
-    least = number * seg_h * seg_w // 1032 if main.number(259, 1) in (8, 32946) else 0
-    if sum(counts[:number]) < least:
+    ratio = _RATIOS.get(main.number(259, 1))
+    row_bits = width * bits * (samples if planes == 1 else 1)
+    if ratio and sum(counts) * ratio < planes * height * ((row_bits + 7) // 8):
         raise _tiff.TiffError(f"its header claims {width} x {height} pixels, which its bytes cannot hold")
-    boxes = [(plane, y, x) for plane in range(planes) for y in range(0, height, seg_h) for x in range(0, width, seg_w)]
-    return boxes, offsets, counts, (seg_h, seg_w)
+    return offsets, counts, (planes, down, across, seg_h)
 
 
 def _unpredicted(data: bytes, shape: tuple[int, int, int], stored: np.dtype[Any], predictor: int) -> NumpyArray:

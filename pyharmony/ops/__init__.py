@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from .._checks import SolveInfo
 from .gaussian_poisson import gaussian_poisson
-from .poisson import PoissonSolver, poisson
+from .poisson import PoissonSequence, PoissonSolver, poisson
 
-__all__ = ["PoissonSolver", "SolveInfo", "gaussian_poisson", "poisson"]
+__all__ = ["PoissonSequence", "PoissonSolver", "SolveInfo", "gaussian_poisson", "poisson"]

@@ -15,7 +15,7 @@ from .._arrays import Array, NumpyArray
 from .._checks import SolveInfo
 from .._native import native
 from ..errors import ArgumentError
-from ..reference.gaussian_poisson import gaussian_taps
+from ..reference.gaussian_poisson import GRADIENT_KERNELS, gaussian_taps
 
 METHODS = ("auto", "chebyshev", "dct", "multigrid")
 
@@ -34,6 +34,7 @@ _CHEBYSHEV_ROUNDING = 1.5e-3
 _MAX_CYCLES = 30
 _MAX_STEPS = 400
 _MAX_REFINEMENTS = 8
+_STRIP = 64  # rows whose temporaries stay in the cache
 
 
 @dataclass
@@ -47,6 +48,8 @@ class Equation:
         weight_map: [H, W] float32, or None where the weight is one number.
         w0, w1: taps of the Gaussian.
         pinned: only pixels with mask > 0 are unknown.
+        field: [H, W, C] float64, the wanted differences summed at each pixel; a solve takes its memory
+            over. None: those of src and dst.
     """
 
     src: NumpyArray
@@ -58,6 +61,7 @@ class Equation:
     w0: float
     w1: float
     pinned: bool
+    field: NumpyArray | None = None
 
     def views(self) -> tuple[Any, Any, Any, Any]:
         return (
@@ -85,9 +89,26 @@ class Equation:
     def residual(self, x: NumpyArray, out: NumpyArray | None = None) -> float:
         """max |b - A x| over the unknowns, in float64."""
         into = None if out is None else _arrays.view(out, "out", writable=True)
+        field = None if self.field is None else _arrays.view(self.field, "field")
         return native.gaussian_poisson_residual(
-            *self.views(), _arrays.view(x, "x"), gradients="source", out=into, **self.operator()
+            *self.views(), _arrays.view(x, "x"), gradients="source", field=field, out=into, **self.operator()
         )
+
+    def rhs(self, dtype: type) -> NumpyArray | None:
+        """b of the whole rectangle with one weight, where the native code does not form it itself."""
+        if self.field is None:
+            return None
+        b: NumpyArray = self.field.astype(dtype)
+        if self.weight > 0:
+            for y in range(0, b.shape[0], _STRIP):
+                b[y : y + _STRIP] += np.multiply(self.base[y : y + _STRIP], self.weight, dtype=dtype)
+        return b
+
+    def mean(self) -> list[float] | None:
+        """Of x, where b says nothing about it."""
+        if self.field is None or self.weight > 0:
+            return None
+        return [float(m) for m in self.base.mean((0, 1), dtype=np.float64)]
 
     def largest_weight(self) -> float:
         return self.weight if self.weight_map is None else float(self.weight_map.max())
@@ -178,7 +199,7 @@ def _bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float) -> tu
 
 def _chebyshev(eq: Equation, out: NumpyArray, tolerance: float, check: bool) -> _Outcome:
     # base may be float64 whatever dst is.
-    if np.float64 not in (out.dtype, eq.src.dtype, eq.dst.dtype, eq.base.dtype):
+    if eq.field is None and np.float64 not in (out.dtype, eq.src.dtype, eq.dst.dtype, eq.base.dtype):
         stats = native.gaussian_poisson_chebyshev(
             *eq.views(),
             _arrays.view(out, "out", writable=True),
@@ -236,6 +257,7 @@ def _dct(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> _Out
     x = out
     if certify and out.dtype not in (np.float32, np.float64) or double and out.dtype == np.float32:
         x = np.empty(out.shape, np.float64 if double else np.float32)
+    rhs = eq.rhs(np.float64 if double else np.float32)
     stats = native.gaussian_poisson_dct(
         *eq.views(),
         _arrays.view(x, "out", writable=True),
@@ -243,9 +265,12 @@ def _dct(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> _Out
         w0=eq.w0,
         w1=eq.w1,
         double_precision=double,
+        rhs=None if rhs is None else _arrays.view(rhs, "rhs"),
+        mean=eq.mean(),
     )
     residual = bound = math.nan
-    peak = stats["peak_bytes"]
+    peak = stats["peak_bytes"] + (0 if rhs is None else rhs.nbytes)
+    del rhs
     if certify:
         residual = eq.residual(x)
         bound, scratch = _bound(eq, x, residual, tolerance)
@@ -262,7 +287,7 @@ def _refined_multigrid(eq: Equation, out: NumpyArray, tolerance: float, certify:
     hold = eq.weight >= CERTIFIED_STOP_FROM and excess > 0
     x = np.zeros(out.shape, np.float64)
     e = np.empty(out.shape, np.float32)
-    r: NumpyArray | None = None
+    r = eq.rhs(np.float64)
     cycles, peak, goal = 0, 0, max(tolerance / 4, _float32_error(eq))
     residual = bound = math.inf
     for _ in range(_MAX_REFINEMENTS):
@@ -304,6 +329,7 @@ def _multigrid(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -
     x = out if out.dtype == np.float32 else np.empty(out.shape, np.float32)
     cycles, goal, peak = 0, tolerance, 0
     residual = bound = math.nan
+    rhs = eq.rhs(np.float32)
     for _ in range(3):
         stats = native.gaussian_poisson_multigrid(
             *eq.views(),
@@ -313,9 +339,11 @@ def _multigrid(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -
             w1=eq.w1,
             tolerance=goal,
             max_cycles=_MAX_CYCLES,
+            rhs=None if rhs is None else _arrays.view(rhs, "rhs"),
+            mean=eq.mean(),
         )
         cycles += stats["cycles"]
-        peak = max(peak, stats["peak_bytes"])
+        peak = max(peak, stats["peak_bytes"] + (0 if rhs is None else rhs.nbytes))
         if not hold:
             break
         residual = eq.residual(x)
@@ -343,6 +371,8 @@ def _galerkin(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) ->
         w0=eq.w0,
         w1=eq.w1,
     )
+    if eq.field is not None:
+        return _galerkin_of_field(hierarchy, eq, eq.field, out, tolerance, certify)
     if eq.pinned:
         out[...] = eq.dst
     stats = hierarchy.solve(
@@ -354,6 +384,32 @@ def _galerkin(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) ->
         certify=certify,
     )
     return _Outcome("multigrid", stats["iterations"], stats["residual"], stats["max_error"], stats["peak_bytes"])
+
+
+def _galerkin_of_field(
+    hierarchy: Any, eq: Equation, r: NumpyArray, out: NumpyArray, tolerance: float, certify: bool
+) -> _Outcome:
+    """The same for a field that is given: for the correction of base, which is zero where pixels are known."""
+    real = np.float64 if out.dtype == np.float64 else np.float32
+    x: NumpyArray = eq.base.astype(real)
+    if eq.pinned:
+        np.copyto(x, eq.dst, where=(eq.mask == 0)[..., None])
+    e = np.zeros(x.shape, real)
+    eq.residual(x, out=r)
+    stats = hierarchy.solve_rhs(
+        _arrays.view(r, "rhs"),
+        _arrays.view(e, "out", writable=True),
+        tolerance=tolerance,
+        max_iterations=_MAX_CYCLES,
+        certify=certify,
+    )
+    x += e
+    bound = stats["max_error"]
+    if real is np.float32:  # e and the sum are rounded
+        bound += 2.0**-23 * float(max(x.max(), -x.min(), e.max(), -e.min()))
+    _round_into(x, out)
+    peak = stats["peak_bytes"] + x.nbytes + r.nbytes + e.nbytes
+    return _Outcome("multigrid", stats["iterations"], stats["residual"], bound, peak)
 
 
 def expected_steps(eq: Equation, levels: float) -> float:
@@ -390,6 +446,28 @@ def _float32_levels(eq: Equation) -> float:
 def _float32_error(eq: Equation) -> float:
     """The least error to ask of one float32 solve, in dst's unit."""
     return _float32_levels(eq) * _arrays.VALUE_RANGE[eq.dst.dtype.name] / 255
+
+
+def wanted_field(
+    src: NumpyArray,
+    dst: NumpyArray,
+    mask: NumpyArray,
+    gradient_kernel: str = "normal",
+    gain: NumpyArray | None = None,
+) -> NumpyArray:
+    """`Equation.field` of images [H, W, C] and a mask [H, W]; gain [H, W] multiplies src's differences."""
+    centred, across = GRADIENT_KERNELS[gradient_kernel]
+    field = np.empty(dst.shape, np.float64)
+    native.gaussian_poisson_field(
+        _arrays.view(src, "src"),
+        _arrays.view(dst, "dst"),
+        _arrays.view(mask, "mask"),
+        None if gain is None else _arrays.view(gain, "gain"),
+        along=0.25 if centred else 0.0,
+        across=across,
+        out=_arrays.view(field, "field", writable=True),
+    )
+    return field
 
 
 def solve(
@@ -461,6 +539,7 @@ def gaussian_poisson(
     color_weight: Any = 1.0,
     sigma: float = 0.5,
     reference: bool = False,
+    gradient_kernel: str = "normal",
     preserve_background: bool = False,
     method: str = "auto",
     tolerance: float | None = None,
@@ -483,6 +562,10 @@ def gaussian_poisson(
             result is that of base.
         sigma: of the Gaussian in pixels, 0 to 0.8 (any with reference).
         reference: keep the taps of GP-GAN's code, whose sum is below one; it brightens.
+        gradient_kernel: what the derivatives of src and dst are taken with. 'normal': the difference of
+            neighbours, which alone reproduces src exactly. 'sobel', 'scharr', 'prewitt': centred
+            differences, smoothed across; 'roberts': smoothed across. All lie along their edges and
+            give 1 for a ramp of slope 1.
         preserve_background: solve for the pixels with mask > 0 only and keep the others.
         method: 'auto', 'chebyshev', 'dct' or 'multigrid'. 'dct' takes one weight and the whole
             rectangle; 'chebyshev' a weight above 0.
@@ -510,6 +593,7 @@ def gaussian_poisson(
         )
     _checks.same_shape(ground, "base", target, "dst")
     _checks.one_of(method, "method", METHODS)
+    _checks.one_of(gradient_kernel, "gradient_kernel", tuple(GRADIENT_KERNELS))
     if reference:
         sigma = _checks.number(sigma, "sigma")
     else:
@@ -541,6 +625,9 @@ def gaussian_poisson(
             w1=w1,
             pinned=bool(preserve_background),
         )
+        if gradient_kernel != "normal":
+            eq.check_finite()
+            eq.field = wanted_field(s, d, m, gradient_kernel)
         infos.append(solve(eq, out, method=method, tolerance=levels, certify=return_info, check=True))
     shaped = result.reshape(tuple(_arrays.to_numpy(dst, "dst").shape))
     image = _arrays.like_kind(shaped, dst)

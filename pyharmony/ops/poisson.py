@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import warnings
 from typing import Any
@@ -62,8 +63,13 @@ def _solve_one(
     gradients: str,
     levels: float,
     certify: bool,
+    edges: NumpyArray | None = None,
+    warm: Any = None,
 ) -> SolveInfo:
-    """Solves one image into out, which holds dst."""
+    """Solves one image into out, which holds dst.
+
+    edges: the mask that gradients are mixed by, where it is another. warm: a native PoissonWarmStart.
+    """
     for image, name in ((src, "src"), (dst, "dst"), (base, "base")):
         if image is not None:
             _checks.finite(image, name, mask)
@@ -72,13 +78,14 @@ def _solve_one(
     stats = hierarchy.solve(
         _arrays.view(src, "src"),
         _arrays.view(dst, "dst"),
-        _arrays.view(mask, "mask"),
+        _arrays.view(mask if edges is None else edges, "mask"),
         None if base is None else _arrays.view(base, "base"),
         _arrays.view(out, "out", writable=True),
         gradients=gradients,
         tolerance=levels * unit,
         max_iterations=_MAX_ITERATIONS,
         certify=certify,
+        warm=warm,
     )
     elapsed = time.perf_counter() - start
     if not stats["converged"]:
@@ -108,13 +115,14 @@ def _solve(
     gradients: str,
     tolerance: float | None,
     return_info: bool,
+    warm: Any = None,
 ) -> Any:
-    """One image [H, W, C], or a batch with one system for all or one for each."""
+    """One image [H, W, C], or a batch with one system for all or one for each; warm: carried from item to item."""
     _checks.one_of(gradients, "gradients", _checks.GRADIENTS)
     levels = _checks.tolerance(tolerance, target.dtype.name)
     result = np.array(target, order="C", copy=True)
     if target.ndim == 3:
-        infos = [_solve_one(*systems[0], source, target, base, result, gradients, levels, return_info)]
+        infos = [_solve_one(*systems[0], source, target, base, result, gradients, levels, return_info, warm=warm)]
     else:
         infos = [
             _solve_one(
@@ -126,6 +134,7 @@ def _solve(
                 gradients,
                 levels,
                 return_info,
+                warm=warm,
             )
             for i in range(target.shape[0])
         ]
@@ -189,11 +198,73 @@ class PoissonSolver:
         return_info: bool = False,
     ) -> Any:
         """Like `poisson` with this mask and color_weight."""
+        return self._solve(src, dst, gradients, base, tolerance, return_info, None)
+
+    def _solve(
+        self,
+        src: Array,
+        dst: Array,
+        gradients: str,
+        base: Array | None,
+        tolerance: float | None,
+        return_info: bool,
+        sequence: PoissonSequence | None,
+    ) -> Any:
         source, target = _check_pair(src, dst)
         _checks.mask(self._mask, "mask", *target.shape[-3:-1])
         ground = _check_base(base, target)
         systems = [(self._hierarchy, self._mask)]
-        return _solve(systems, source, target, ground, dst, gradients, tolerance, return_info)
+        if sequence is None:
+            return _solve(systems, source, target, ground, dst, gradients, tolerance, return_info)
+        with sequence._lock:
+            return _solve(systems, source, target, ground, dst, gradients, tolerance, return_info, sequence._warm)
+
+    def sequence(self) -> PoissonSequence:
+        """For the frames of a film in their order: each solve starts from the frame before."""
+        return PoissonSequence(self)
+
+
+class PoissonSequence:
+    """The frames of a film, one after the other, under one mask.
+
+    A solve starts from the last frame's correction, result less src, which changes little from frame
+    to frame where the light and the contour do, whatever src shows. It keeps its tolerance as any
+    solve does and takes fewer iterations: one where the film stands still. After a cut it takes as many as
+    without a start. The result depends on the frames before, within the tolerance; `reset` forgets them.
+
+    The solver stays as it is and may serve several sequences at once. Calls on one sequence from several
+    threads wait for each other; its frames are then in the order of the calls.
+
+    Attributes:
+        bytes: memory that the last frame's correction holds, 4 for each pixel of the mask's box and channel.
+    """
+
+    def __init__(self, solver: PoissonSolver) -> None:
+        self._solver = solver
+        self._warm = native.PoissonWarmStart()
+        self._lock = threading.Lock()
+
+    @property
+    def bytes(self) -> int:
+        return self._warm.bytes
+
+    def reset(self) -> None:
+        """Forgets the frames before, as for a cut that is known."""
+        with self._lock:
+            self._warm.reset()
+
+    def solve(
+        self,
+        src: Array,
+        dst: Array,
+        *,
+        gradients: str = "source",
+        base: Array | None = None,
+        tolerance: float | None = None,
+        return_info: bool = False,
+    ) -> Any:
+        """Like `PoissonSolver.solve`; a batch is as many frames."""
+        return self._solver._solve(src, dst, gradients, base, tolerance, return_info, self)
 
 
 def poisson(

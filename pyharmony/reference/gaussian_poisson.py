@@ -12,6 +12,8 @@ For each channel of an image of H x W pixels the blend x solves ``A x = b``:
 * ``b_i = sum_j F_ij + c_i base_i`` over the 4 neighbours, with the wanted difference
   ``F_ij = a (v_i - v_j) + (1 - a) (dst_i - dst_j)``, ``a = (mask_i + mask_j) / 2`` and v the
   guidance (src, or another choice of ``gradients``).
+* With another ``gradient_kernel`` than 'normal' the differences ``v_i - v_j`` and ``dst_i - dst_j``
+  are those of `derivative`; with a map of gains ``v_i - v_j`` is multiplied by the mean of both ends.
 * With ``preserve_background`` only the pixels with mask > 0 are unknown; the others are dst.
 * Where nothing fixes the mean (weight zero, no known pixel) it is that of base.
 """
@@ -46,10 +48,49 @@ def gaussian_taps(sigma: float, normalize: bool = True) -> tuple[float, float]:
     return w0 / total, w1 / total
 
 
-def edge_field(src: Float64, dst: Float64, mask: Float64, gradients: str = "source") -> tuple[Float64, Float64]:
-    """The wanted differences x[:, 1:] - x[:, :-1] and x[1:] - x[:-1], [H, W-1, C] and [H-1, W, C]."""
+#: Of each gradient kernel, whether it averages centred differences over both ends of an edge, and the
+#: weight of each neighbour in the three-tap mean across the edge.
+GRADIENT_KERNELS = {
+    "normal": (False, 0.0),
+    "sobel": (True, 1 / 4),
+    "scharr": (True, 3 / 16),
+    "prewitt": (True, 1 / 3),
+    "roberts": (False, 1 / 4),
+}
 
-    def mix(ds: Float64, dd: Float64, m0: Float64, m1: Float64) -> Float64:
+
+def derivative(u: Float64, axis: int, kernel: str = "normal") -> Float64:
+    """The derivative of u [H, W, C] on the edges along an axis, one less than pixels; 1 for a ramp of slope 1.
+
+    'sobel', 'scharr' and 'prewitt' average the centred differences of both pixels of an edge, one-sided at
+    the border, after a mean of three across the edge, [1 2 1]/4, [3 10 3]/16 or [1 1 1]/3, that repeats the
+    border. 'roberts' takes the edge's own difference and [1 2 1]/4 across: the mean of the two rows, or
+    columns, above and below it, so that it stands where the edge does.
+    """
+    centred, side = GRADIENT_KERNELS[kernel]
+    across = [(1, 1) if k == 1 - axis else (0, 0) for k in range(3)]
+    p = np.moveaxis(np.pad(u, across, mode="edge"), 1 - axis, 0)
+    u = np.moveaxis((1 - 2 * side) * p[1:-1] + side * (p[:-2] + p[2:]), 0, 1 - axis)
+    if not centred or u.shape[axis] < 2:
+        return np.diff(u, axis=axis)
+    slope = np.moveaxis(np.gradient(u, axis=axis), axis, 0)
+    return np.moveaxis((slope[:-1] + slope[1:]) / 2, 0, axis)
+
+
+def edge_field(
+    src: Float64,
+    dst: Float64,
+    mask: Float64,
+    gradients: str = "source",
+    gradient_kernel: str = "normal",
+    gain: Float64 | None = None,
+) -> tuple[Float64, Float64]:
+    """The wanted differences x[:, 1:] - x[:, :-1] and x[1:] - x[:-1], [H, W-1, C] and [H-1, W, C].
+
+    gain [H, W] multiplies the differences of the guidance.
+    """
+
+    def mix(ds: Float64, dd: Float64, m0: Float64, m1: Float64, g0: Float64, g1: Float64) -> Float64:
         a = ((m0 + m1) / 2)[..., None]
         if gradients == "mixed":
             stronger = (dd**2).sum(-1, keepdims=True) > (ds**2).sum(-1, keepdims=True)
@@ -62,11 +103,13 @@ def edge_field(src: Float64, dst: Float64, mask: Float64, gradients: str = "sour
             v = np.broadcast_to((ds * weights).sum(-1, keepdims=True), ds.shape)
         else:
             v = ds
-        return a * v + (1 - a) * dd
+        return a * ((g0 + g1) / 2)[..., None] * v + (1 - a) * dd
 
+    g = np.ones(mask.shape) if gain is None else gain
+    (sh, dh), (sv, dv) = ([derivative(u, axis, gradient_kernel) for u in (src, dst)] for axis in (1, 0))
     return (
-        mix(np.diff(src, axis=1), np.diff(dst, axis=1), mask[:, :-1], mask[:, 1:]),
-        mix(np.diff(src, axis=0), np.diff(dst, axis=0), mask[:-1], mask[1:]),
+        mix(sh, dh, mask[:, :-1], mask[:, 1:], g[:, :-1], g[:, 1:]),
+        mix(sv, dv, mask[:-1], mask[1:], g[:-1], g[1:]),
     )
 
 
@@ -99,7 +142,7 @@ def apply_operator(x: Float64, weight: Float64, w0: float, w1: float) -> Float64
     return y
 
 
-def _conjugate_gradients(apply: Any, b: Float64, x: Float64) -> Float64:
+def conjugate_gradients(apply: Any, b: Float64, x: Float64) -> Float64:
     """Solves apply(x) = b of each channel to rounding error."""
     r = b - apply(x)
     d = r.copy()
@@ -137,6 +180,8 @@ def gaussian_poisson(
     reference: bool = False,
     preserve_background: bool = False,
     gradients: str = "source",
+    gradient_kernel: str = "normal",
+    gain: Any = None,
 ) -> Float64:
     """Solves the equation above exactly.
 
@@ -148,6 +193,8 @@ def gaussian_poisson(
         reference: keep GP-GAN's taps, whose sum is below one.
         preserve_background: solve for the pixels with mask > 0 only.
         gradients: 'source', 'mixed', 'average' or 'monochrome'.
+        gradient_kernel: 'normal', 'sobel', 'scharr', 'prewitt' or 'roberts'.
+        gain: [H, W], of the guidance's differences.
 
     Returns:
         [H, W, C] float64, in the unit of the inputs.
@@ -157,7 +204,8 @@ def gaussian_poisson(
     h, w, _ = dst.shape
     weight = np.broadcast_to(np.asarray(color_weight, np.float64), (h, w))
     w0, w1 = gaussian_taps(sigma, normalize=not reference)
-    b = divergence(*edge_field(src, dst, mask, gradients)) + weight[..., None] * base
+    gain = None if gain is None else np.asarray(gain, np.float64)
+    b = divergence(*edge_field(src, dst, mask, gradients, gradient_kernel, gain)) + weight[..., None] * base
 
     if not preserve_background and np.ptp(weight) == 0:
         (ty, cy), (tx, cx) = _cosines(h), _cosines(w)
@@ -174,5 +222,5 @@ def gaussian_poisson(
     known = np.where(unknown, 0.0, dst)
     rhs = np.where(unknown, b - apply_operator(known, weight, w0, w1), 0.0)
     start = np.where(unknown, base, 0.0)
-    x = _conjugate_gradients(lambda u: np.where(unknown, apply_operator(u, weight, w0, w1), 0.0), rhs, start)
+    x = conjugate_gradients(lambda u: np.where(unknown, apply_operator(u, weight, w0, w1), 0.0), rhs, start)
     return np.where(unknown, x, dst)

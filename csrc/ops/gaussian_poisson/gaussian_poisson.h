@@ -39,8 +39,9 @@ void check_problem(const Problem& problem);
 
 struct ResidualParams {
   Problem problem;
-  ImageView x;    // [H, W, C], any image dtype
-  ImageView out;  // [H, W, C] float32 or float64; data is null where only the maximum is wanted
+  ImageView field;  // [H, W, C] float64, see field.h; data is null: that of src and dst. May be out
+  ImageView x;      // [H, W, C], any image dtype
+  ImageView out;    // [H, W, C] float32 or float64; data is null where only the maximum is wanted
 };
 
 struct ChebyshevParams {

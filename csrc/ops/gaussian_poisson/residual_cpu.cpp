@@ -49,12 +49,13 @@ class BlockResidual {
         horizontal_(static_cast<std::size_t>(count_ + channels_)),
         up_(static_cast<std::size_t>(count_)),
         down_(static_cast<std::size_t>(count_)),
+        field_(static_cast<std::size_t>(count_)),
         residual_(static_cast<std::size_t>(count_)) {}
 
   // The largest residual of rows [y0, y1).
   double run(std::int64_t y0, std::int64_t y1) {
     for (int i = 0; i < 3; ++i) load(y0 - 1 + i, i);
-    vertical_edges(0, up_);
+    if (!has_field()) vertical_edges(0, up_);
     double largest = 0;
     for (std::int64_t y = y0; y < y1; ++y) {
       if (y > y0) {
@@ -62,7 +63,12 @@ class BlockResidual {
         load(y + 1, 2);
         up_.swap(down_);
       }
-      vertical_edges(1, down_);
+      if (has_field()) {
+        load_row(params_.field, y, field_.data());
+      } else {
+        vertical_edges(1, down_);
+        form_field();
+      }
       load_row(problem_.base, y, base_.data());
       residual_row();
       for (std::int64_t i = 0; i < count_; ++i) {
@@ -75,6 +81,8 @@ class BlockResidual {
   }
 
  private:
+  bool has_field() const { return params_.field.data != nullptr; }
+
   void load(std::int64_t y, int slot) {
     y = std::clamp<std::int64_t>(y, 0, height_ - 1);
     load_row(problem_.src, y, src_.row[slot]);
@@ -102,7 +110,7 @@ class BlockResidual {
              out.data());
   }
 
-  void residual_row() {
+  void form_field() {
     const std::int64_t c = channels_;
     const double* s = src_.row[1] - c;
     const double* d = dst_.row[1] - c;
@@ -112,6 +120,13 @@ class BlockResidual {
     const double* __restrict h = horizontal_.data();
     const double* __restrict up = up_.data();
     const double* __restrict down = down_.data();
+    double* __restrict field = field_.data();
+    for (std::int64_t i = 0; i < count_; ++i) field[i] = h[i] - h[i + c] + up[i] - down[i];
+  }
+
+  void residual_row() {
+    const std::int64_t c = channels_;
+    const double* __restrict field = field_.data();
     const double* __restrict base = base_.data();
     const double* __restrict x0 = x_.row[0];
     const double* __restrict x1 = x_.row[1];
@@ -134,7 +149,7 @@ class BlockResidual {
             link(x1[i + c], c1[i + c], side) + link(x0[i - c], c0[i - c], corner) +
             link(x0[i + c], c0[i + c], corner) + link(x2[i - c], c2[i - c], corner) +
             link(x2[i + c], c2[i + c], corner);
-        const double b = h[i] - h[i + c] + up[i] - down[i] + w * base[i];
+        const double b = field[i] + w * base[i];
         r[i] = b - (laplace + sum * w * x - gauss);
       }
     } else {
@@ -144,7 +159,7 @@ class BlockResidual {
         const double x = x1[i];
         const double edges = 4 * x - x0[i] - x2[i] - x1[i - c] - x1[i + c];
         const double corners = 4 * x - x0[i - c] - x0[i + c] - x2[i - c] - x2[i + c];
-        const double b = h[i] - h[i + c] + up[i] - down[i] + w * base[i];
+        const double b = field[i] + w * base[i];
         r[i] = b - (diagonal * x + edge_link * edges + corner_link * corners);
       }
     }
@@ -176,7 +191,7 @@ class BlockResidual {
   const Problem& problem_;
   const std::int64_t height_, width_, channels_, count_;
   RowWindow src_, dst_, mask_, x_, weight_;
-  Buffer<double> base_, horizontal_, up_, down_, residual_;
+  Buffer<double> base_, horizontal_, up_, down_, field_, residual_;
 };
 
 }  // namespace

@@ -34,8 +34,9 @@ struct Equation {
 struct ResidualPass {
   LevelView level;  // finest
   Equation equation;
-  bool in_double = false;            // arithmetic; e_double needs it
-  const double* const* e = nullptr;  // [C] planes of the level's geometry, or null for e = 0
+  bool in_double = false;                  // arithmetic; e_double needs it
+  const double* const* e = nullptr;        // [C] planes of the level's geometry, or null for e = 0
+  const float* const* e_single = nullptr;  // in place of e
   double scale = 1;
   float* const* r = nullptr;    // [C] planes, or null where only the largest is wanted
   double* largest = nullptr;    // [bands], of |b - A x| without scale

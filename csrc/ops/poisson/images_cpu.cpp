@@ -187,6 +187,10 @@ class Band {
         const double* __restrict e = pass_.e[k] + own * level_.stride;
         for (int j = first; j <= last; ++j)
           row[j] = active[j] ? s[j] + static_cast<Real>(e[j]) : d[j];
+      } else if (pass_.e_single != nullptr) {
+        const float* __restrict e = pass_.e_single[k] + own * level_.stride;
+        for (int j = first; j <= last; ++j)
+          row[j] = active[j] ? s[j] + static_cast<Real>(e[j]) : d[j];
       } else {
         for (int j = first; j <= last; ++j) row[j] = active[j] ? s[j] : d[j];
       }

@@ -45,6 +45,22 @@ struct Report {
   std::int64_t peak_bytes = 0;
 };
 
+// The correction x - src of the frame before, which the next frame's is close to.
+class WarmStart {
+ public:
+  void reset() { e_.clear(); }
+  std::int64_t bytes() const { return meter_->now; }
+
+ private:
+  friend class Solver;
+  std::unique_ptr<MemoryMeter> meter_ = std::make_unique<MemoryMeter>();
+  std::vector<Buffer<float>> e_;  // [C] planes of the finest level; none before the first frame
+  double largest_ = 0;            // of them
+  // What earlier frames showed of this mask, the largest: the contraction by Ritz values, and what
+  // the first iteration left of the estimate. They stay over a cut.
+  double contraction_ = 0, first_left_ = 0;
+};
+
 struct SolveParams {
   ImageView src, dst, mask, base;  // base.data may be null: src
   ImageView rhs;                   // in place of the images: A x = rhs, known pixels zero
@@ -53,6 +69,7 @@ struct SolveParams {
   double tolerance = 0;  // in the unit of the images
   int max_iterations = 30;
   bool certify = false;
+  WarmStart* warm = nullptr;  // of the same hierarchy; used by one solve at a time; not with rhs
 };
 
 // Depends on the mask alone; solve() may run on several threads at once.

@@ -18,6 +18,10 @@ constexpr double kContraction = 0.3;
 constexpr double kUnseen = 3;
 constexpr int kRitzFrom = 2;
 
+// In a film, this times what the first iteration left of an error in frames before is what it is
+// expected to leave at most.
+constexpr double kFilmMargin = 2;
+
 // A float32 solve is carried this far below its first estimate; refinement in float64 goes on.
 constexpr double kFloatReduction = 2e-5;
 
@@ -160,8 +164,11 @@ class Solver {
 
   Report run() {
     const double amplification = params_.certify ? find_amplification() : 0;
+    if (params_.warm != nullptr) take_start();
     solve_equation();
+    add_start();
     write();
+    if (params_.warm != nullptr) leave_start();
     if (params_.certify) certify(amplification);
     report_.peak_bytes = meter_.peak + h_.bytes();
     return std::move(report_);
@@ -341,7 +348,11 @@ class Solver {
     Plane<float>* r = &plane;
     Plane<float>* p = &p_;
     Plane<float>* spare[2] = {&spare_[0], &spare_[1]};
-    double rz = 0, alpha = 0, limit = tolerance, contraction = kContraction;
+    // Films are known by the solves of their frames, not by those of certificates.
+    const bool film = params_.warm != nullptr && history != nullptr;
+    const double seen = film ? params_.warm->contraction_ : 0;
+    double rz = 0, alpha = 0, limit = tolerance, contraction = std::max(kContraction, seen);
+    double second = 0;  // the estimate after one iteration
     std::vector<double> alphas, betas;
     const bool nested = last() >= 1;
     if (nested) start(r->get());
@@ -381,6 +392,7 @@ class Solver {
       const double before_rz = rz;
       rz = sum.dot;
       double error = sum.largest / (1 - contraction);
+      if (k == 1) second = error;
       if (k == 0) {
         outcome.first = error;
         limit = std::max(tolerance, reduction * error);
@@ -415,11 +427,14 @@ class Solver {
       alpha = rz / curvature;
       alphas.push_back(alpha);
       betas.push_back(k == 0 ? 0 : rz / before_rz);
-      contraction = std::max(kContraction, 1 - smallest_ritz_value(alphas, betas));
+      contraction = std::max({kContraction, seen, 1 - smallest_ritz_value(alphas, betas)});
       error = sum.largest / (1 - contraction);
       // The step that is at hand costs one sweep, and leaves `contraction` of the error.
       const bool exact = last() == 0 && direct();
-      const double rest = k < kRitzFrom && !exact ? kUnseen * sum.largest : contraction * error;
+      const bool blind = k < kRitzFrom && seen == 0 && !exact;
+      double rest = blind ? kUnseen * sum.largest : contraction * error;
+      if (k == 0 && seen > 0)
+        rest = std::min(rest, kFilmMargin * params_.warm->first_left_ * error);
       if (rest <= limit) {
         add(view, p->get(), static_cast<float>(alpha), x_.get());
         outcome.estimate = rest;
@@ -427,6 +442,10 @@ class Solver {
         outcome.converged = true;
         break;
       }
+    }
+    if (film && static_cast<int>(alphas.size()) >= kRitzFrom) {
+      shown_ = std::max(shown_, contraction);
+      first_left_ = std::max(first_left_, second / outcome.first);
     }
     std::swap(plane, x_);
     return outcome;
@@ -446,7 +465,8 @@ class Solver {
   // r planes = scale (b - A x) with x = start + e; the largest |b - A x|.
   double residual(const Equation& equation, std::vector<Plane<float>>* r,
                   const std::vector<Plane<double>>* e, bool exact, double scale,
-                  double* magnitude = nullptr) {
+                  double* magnitude = nullptr,
+                  const std::vector<const float*>* e_single = nullptr) {
     ResidualPass pass;
     pass.level = finest_.view;
     pass.equation = equation;
@@ -462,6 +482,7 @@ class Solver {
       for (const Plane<double>& plane : *e) e_rows.push_back(plane.get());
       pass.e = e_rows.data();
     }
+    if (e_single != nullptr) pass.e_single = e_single->data();
     std::vector<double> largest(static_cast<std::size_t>(band_count(finest_.view)), 0.0);
     std::vector<double> sizes = largest;
     pass.largest = largest.data();
@@ -511,12 +532,71 @@ class Solver {
     return *std::max_element(largest.begin(), largest.end());
   }
 
+  // ---- the frame before --------------------------------------------------------------------
+
+  // e of the frame before, where it has as many channels.
+  void take_start() {
+    std::vector<Buffer<float>>& e = params_.warm->e_;
+    if (static_cast<int>(e.size()) != channels_ || e.front().size() != finest_.plane_floats()) {
+      params_.warm->reset();
+      return;
+    }
+    for (const Buffer<float>& plane : e) start_.push_back(plane.data() + finest_.origin());
+  }
+
+  // The correction that was found becomes that of src.
+  void add_start() {
+    if (start_.empty() || !e_.empty()) return;
+    for (int k = 0; k < channels_; ++k) {
+      const LevelView& view = finest_.view;
+      for_bands(view, [&](int begin, int end, int) {
+        for (int i = begin; i < end; ++i) {
+          float* __restrict to = r_[k].get() + i * view.stride;
+          const float* __restrict from = start_[k] + i * view.stride;
+          for (int j = view.lo[i]; j < view.hi[i]; ++j) to[j] += from[j];
+        }
+      });
+    }
+    start_.clear();
+  }
+
+  void leave_start() {
+    WarmStart& warm = *params_.warm;
+    const LevelView& view = finest_.view;
+    std::vector<double> largest(static_cast<std::size_t>(band_count(view)), 0.0);
+    while (static_cast<int>(warm.e_.size()) < channels_) {
+      warm.e_.emplace_back(finest_.plane_floats(), warm.meter_.get());
+      std::fill(warm.e_.back().data(), warm.e_.back().data() + warm.e_.back().size(), 0.0f);
+    }
+    for (int k = 0; k < channels_; ++k) {
+      float* out = warm.e_[k].data() + finest_.origin();
+      for_bands(view, [&](int begin, int end, int band) {
+        double most = 0;
+        for (int i = begin; i < end; ++i) {
+          const std::ptrdiff_t row = i * view.stride;
+          for (int j = view.lo[i]; j < view.hi[i]; ++j) {
+            const float e =
+                e_.empty() ? r_[k].get()[row + j] : static_cast<float>(e_[k].get()[row + j]);
+            out[row + j] = e;
+            most = std::max<double>(most, std::abs(e));
+          }
+        }
+        largest[band] = std::max(largest[band], most);
+      });
+    }
+    warm.contraction_ = std::max(warm.contraction_, shown_);
+    warm.first_left_ = std::max(warm.first_left_, first_left_);
+    warm.largest_ = *std::max_element(largest.begin(), largest.end());
+    if (!std::isfinite(warm.largest_)) warm.reset();
+  }
+
   void solve_equation() {
     r_ = planes(channels_);
     const bool exact = in_double();
-    double largest = residual(eq_, &r_, nullptr, exact, 1);
+    const std::vector<const float*>* start = start_.empty() ? nullptr : &start_;
+    double largest = residual(eq_, &r_, nullptr, exact, 1, nullptr, start);
     double scale = scale_for(largest);
-    if (scale != 1) residual(eq_, &r_, nullptr, true, scale);
+    if (scale != 1) residual(eq_, &r_, nullptr, true, scale, nullptr, start);
     const bool refine_anyway = exact || scale != 1;
     report_.converged = true;
     int round_iterations = 0;
@@ -527,7 +607,8 @@ class Solver {
     }
     for (double& value : report_.history) value /= scale;
     report_.iterations = round_iterations;
-    const bool within_reach = params_.tolerance >= kFloatReach * report_.history[0];
+    const double size = std::max(report_.history[0], start == nullptr ? 0 : params_.warm->largest_);
+    const bool within_reach = params_.tolerance >= kFloatReach * size;
     if (!refine_anyway && within_reach && report_.estimate <= params_.tolerance) return;
     if (!report_.converged) {
       if (refine_anyway) to_double(scale);
@@ -574,6 +655,19 @@ class Solver {
     e_ = double_planes(channels_);
     for (int k = 0; k < channels_; ++k) {
       largest = std::max(largest, accumulate(r_[k], scale, e_[k]));
+    }
+    if (!start_.empty()) {
+      const LevelView& view = finest_.view;
+      for (int k = 0; k < channels_; ++k) {
+        for_bands(view, [&](int begin, int end, int) {
+          for (int i = begin; i < end; ++i) {
+            const std::ptrdiff_t row = i * view.stride;
+            for (int j = view.lo[i]; j < view.hi[i]; ++j)
+              e_[k].get()[row + j] += start_[k][row + j];
+          }
+        });
+      }
+      start_.clear();
     }
     return largest;
   }
@@ -672,7 +766,7 @@ class Solver {
     constexpr double kInfinite = std::numeric_limits<double>::infinity();
     float one = 1;
     Equation ones = eq_;
-    ones.src = ones.dst = ones.mask = ones.base = ImageView();
+    ones.src = ones.dst = ones.mask = ones.base = ones.rhs = ImageView();
     ones.rhs.data = &one;
     ones.rhs.dtype = DType::kFloat32;
     ones.rhs.height = h_.height_;
@@ -750,6 +844,8 @@ class Solver {
   std::vector<Partial> partial_;
   std::vector<Plane<float>> r_;
   std::vector<Plane<double>> e_;
+  double shown_ = 0, first_left_ = 0;  // for WarmStart
+  std::vector<const float*> start_;    // [C], e of the frame before that r_ or e_ do not hold yet
   Report report_;
 };
 

@@ -1,47 +1,16 @@
-"""Pastes three cut-outs into photographs with every blend and writes the pictures.
-
-    python examples/demo.py [-o artifacts/demo]
-
-Writes a picture a pair and blend, `before_after.jpg` (pasted, and blended with the choice that suits the pair) and
-`sheet.png` (every blend side by side, at 1:1).
-"""
+"""What `pyharmony demo` does."""
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
-
-from pyharmony import blend
-
-Pixels = npt.NDArray[np.uint8]
-
-IMAGES = Path(__file__).parent / "images"
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A cut-out with its mask, the photograph it goes into, and where its pixel (0, 0) lands."""
-
-    name: str
-    background: str
-    at: tuple[int, int]
-    view: tuple[int, int, int, int]  # x0, y0, x1, y1: the part of the photograph that the sheets show
-    best: str
-
-
-PAIRS = (
-    Pair("patch", "coffee", (86, 180), (50, 10, 350, 310), "gaussian_poisson"),
-    Pair("cat", "coffee", (208, 113), (140, 0, 440, 300), "poisson_monochrome"),
-    Pair("launch", "astronaut", (358, 364), (212, 212, 512, 512), "poisson_mixed"),
-)
+from .. import blend
+from ._console import Console
+from ._failures import Code, Failure, writing
+from ._pictures import PAIRS, Pixels, load
 
 BLENDS: dict[str, Callable[..., Any]] = {
     "alpha": blend.alpha,
@@ -52,11 +21,7 @@ BLENDS: dict[str, Callable[..., Any]] = {
     "gaussian_poisson": blend.gaussian_poisson,
 }
 #: Those that solve an equation, and so have an error.
-SOLVED = ("poisson", "poisson_mixed", "poisson_monochrome", "gaussian_poisson")
-
-
-def load(name: str) -> Pixels:
-    return np.asarray(Image.open(IMAGES / name))
+_SOLVED = ("poisson", "poisson_mixed", "poisson_monochrome", "gaussian_poisson")
 
 
 def paste(src: Pixels, dst: Pixels, mask: Pixels, at: tuple[int, int]) -> Pixels:
@@ -75,8 +40,10 @@ def best_ms(call: Callable[..., Any], *images: Pixels, at: tuple[int, int], repe
     return 1000 * min(times)
 
 
-def sheet(rows: list[list[tuple[str, Pixels]]], margin: int = 6, caption: int = 22) -> Image.Image:
-    """Rows of captioned pictures of equal size."""
+def sheet(rows: list[list[tuple[str, Pixels]]], margin: int = 6, caption: int = 22) -> Any:
+    """Rows of captioned pictures of equal size, as a PIL image."""
+    from PIL import Image, ImageDraw, ImageFont
+
     height, width = rows[0][0][1].shape[:2]
     columns = max(len(row) for row in rows)
     page = Image.new(
@@ -93,40 +60,53 @@ def sheet(rows: list[list[tuple[str, Pixels]]], margin: int = 6, caption: int = 
     return page
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-o", "--output", type=Path, default=Path("artifacts/demo"), help="default: %(default)s")
-    output: Path = parser.parse_args().output
-    output.mkdir(parents=True, exist_ok=True)
+def run(output: Path, overwrite: bool, console: Console) -> None:
+    import numpy as np
+
+    from ..io import Picture, write
+
+    sheets = [output / "sheet.png", output / "before_after.jpg"]
+    names = [output / f"{pair.name}_{name}.png" for pair in PAIRS for name in BLENDS]
+    if not overwrite:
+        for path in (*names, *sheets):
+            if path.exists():
+                raise Failure(f"{path}: is there already; --overwrite replaces it", Code.USAGE)
+    with writing(str(output)):
+        output.mkdir(parents=True, exist_ok=True)
+
+    def save(pixels: Any, path: Path) -> None:
+        with writing(str(path)):
+            write(Picture(pixels=np.asarray(pixels)), path, overwrite=overwrite)
 
     everything: list[list[tuple[str, Pixels]]] = []
     before: list[tuple[str, Pixels]] = []
     after: list[tuple[str, Pixels]] = []
+    records = []
     for pair in PAIRS:
-        src, mask, dst = load(f"{pair.name}.png"), load(f"{pair.name}_mask.png"), load(f"{pair.background}.jpg")
+        src, dst, mask = map(load, pair.files)
         x0, y0, x1, y1 = pair.view
         pasted = paste(src, dst, mask, pair.at)
         row = [("pasted", pasted[y0:y1, x0:x1])]
         for name, call in BLENDS.items():
-            error = ""
-            if name in SOLVED:
+            error: dict[str, Any] = {}
+            told = ""
+            if name in _SOLVED:
                 result, info = call(src, dst, mask, at=pair.at, return_info=True)
-                error = f", max_error {info.max_error:.3f}/255 ({info.method})"
+                error = {"max_error": info.max_error, "method": info.method}
+                told = f", at most {info.max_error:.3f}/255 off ({info.method})"
             else:
                 result = call(src, dst, mask, at=pair.at)
             ms = best_ms(call, src, dst, mask, at=pair.at)
-            file = output / f"{pair.name}_{name}.png"
-            Image.fromarray(result).save(file)
-            print(f"{file}: {dst.shape[1]} x {dst.shape[0]}, {ms:.1f} ms{error}")
+            path = output / f"{pair.name}_{name}.png"
+            save(result, path)
+            console.note(f"{path}: {dst.shape[1]} x {dst.shape[0]}, {ms:.1f} ms{told}")
+            records.append({"path": str(path), "pair": pair.name, "blend": name, "ms": round(ms, 3), **error})
             row.append((name, result[y0:y1, x0:x1]))
         everything.append(row)
         before.append(row[0])
         after.append(next(entry for entry in row if entry[0] == pair.best))
 
-    sheet(everything).save(output / "sheet.png")
-    sheet([before, after]).save(output / "before_after.jpg", quality=90, subsampling=0)
-    print(f"{output / 'sheet.png'}, {output / 'before_after.jpg'}: all of them side by side")
-
-
-if __name__ == "__main__":
-    main()
+    save(sheet(everything), sheets[0])
+    save(sheet([before, after]), sheets[1])
+    console.note(f"{sheets[0]}, {sheets[1]}: all of them side by side")
+    console.result(status="ok", pictures=records, sheets=[str(path) for path in sheets])

@@ -1,0 +1,419 @@
+"""Edits of one image by its gradients: flatten textures, even out the light, boost details, fill holes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays, _checks
+from .._arrays import NumpyArray
+from .._native import native
+from ..errors import ArgumentError, MaskError
+from ..reference.edits import LEAST_GRADIENT, LOG_OFFSET
+from ._fill import fill
+from ._frame import Frame, Job, direct_info, write
+from ._images import ITSELF, Infos, run
+from ._memory import Memory
+from ._region import Region, check_finite
+from ._solve import solve_edit, solve_membrane
+
+_ROWS = 64  # of a strip whose temporaries stay in the cache
+_MAX_GAIN = 1e3
+_MAX_ALPHA, _MAX_BETA = 10.0, 2.0
+
+
+def texture_flattening(
+    image: Any,
+    mask: Any = None,
+    *,
+    low: float = 4.0,
+    high: float = 6.0,
+    tolerance: float | None = None,
+    keep_gps: bool = False,
+    device: str | None = None,
+    errors: str = "raise",
+    out: Any = None,
+    return_info: bool = False,
+) -> Any:
+    """Washes out texture and keeps edges: an image that looks painted.
+
+    Perez, Gangnet, Blake: Poisson Image Editing, 2003, section 4: the gradients of the image where
+    an edge is, and none elsewhere. An edge is where the gradient is at least high, and from there on
+    as far as it stays at least low; its whole width counts.
+
+    Args:
+        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`. Where the mask
+            covers the image, its mean is kept.
+        low, high: of the gradient, by Sobel's kernel over 8 in the channel where it is largest, in
+            8-bit levels (1/255 of the value range) a pixel, for every dtype. A step of s levels
+            between two pixels has s / 2. `cv2.textureFlattening` wants 8 times as much, adds up the
+            two axes instead of taking the length, and thins edges to lines.
+        tolerance: the largest error allowed in 8-bit levels. None: 0.25 for uint8, 0.004 for uint16,
+            0.025 for float16 and float32, 1e-6 for float64.
+        return_info: also return a SolveInfo, of each item of a batch, with a certified error.
+
+    Returns:
+        The edited image, in image's kind, layout, shape and dtype, or (image, info).
+
+    Raises:
+        PyHarmonyError: see `pyharmony.blend`.
+    """
+    weak = _checks.number(low, "low")
+    strong = _checks.number(high, "high")
+    if weak > strong:
+        raise ArgumentError(f"low: {weak:g} beside high {strong:g}; expected low to be at most high")
+
+    def edit(job: Job, weight: float | NumpyArray, limit: float, certify: bool) -> _checks.SolveInfo:
+        region, picture = _read(job)
+        unit = _arrays.VALUE_RANGE[job.dst.dtype.name] / 255
+        norm = _norm(picture, smooth=True, real=np.float32, memory=job.memory)
+        gain = job.memory.hold(np.empty_like(norm))
+        native.edge_map(
+            _arrays.view(norm, "norm"), weak * unit, strong * unit, _arrays.view(gain, "gain", writable=True)
+        )
+        del norm
+        return _write_edit(job, region, picture, gain=gain, limit=limit, certify=certify)
+
+    return _run(
+        edit, image, mask, tolerance, keep_gps=keep_gps, device=device, errors=errors, out=out, return_info=return_info
+    )
+
+
+def illumination_change(
+    image: Any,
+    mask: Any = None,
+    *,
+    alpha: float = 0.2,
+    beta: float = 0.4,
+    tolerance: float | None = None,
+    keep_gps: bool = False,
+    device: str | None = None,
+    errors: str = "raise",
+    out: Any = None,
+    return_info: bool = False,
+) -> Any:
+    """Evens out the light: lifts under-exposed parts and lowers reflections.
+
+    Perez, Gangnet, Blake: Poisson Image Editing, 2003, section 4, after Fattal, Lischinski, Werman,
+    2002: with g the gradient of the logarithm of the image and m the mean of its length on the mask,
+    the wanted gradient is ``(alpha m / |g|)^beta g``. Gradients above alpha m shrink, those below
+    grow. One factor holds for all channels, so hues stay.
+
+    Args:
+        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`. Where the mask
+            covers the image, the mean of its logarithm is kept. Values below zero count as zero.
+        alpha: the gradient that stays as it is, as a part of the mean one; above 0, at most 10.
+        beta: how much gradients are evened out, 0 (not at all) to 2; from 1 on the order of
+            gradients turns around. Perez uses 0.2 for both. `cv2.illuminationChange`, whose defaults
+            these are, works on pixel values instead of their logarithm, in each channel by itself,
+            and there alpha is a gradient in 8-bit levels.
+        tolerance, return_info: see `texture_flattening`.
+
+    The logarithm is that of the value and one 8-bit level, so black is an ordinary value, and an image
+    gives the same result in every dtype. A power law in which an image is encoded is a factor there.
+
+    Returns:
+        The edited image, in image's kind, layout, shape and dtype, or (image, info).
+
+    Raises:
+        PyHarmonyError: see `pyharmony.blend`.
+    """
+    accepts = f"a number above 0, at most {_MAX_ALPHA:g}"
+    level = _checks.number(alpha, "alpha", low=math.nextafter(0, 1), high=_MAX_ALPHA, accepts=accepts)
+    power = _checks.number(beta, "beta", high=_MAX_BETA, accepts=f"a number from 0 to {_MAX_BETA:g}")
+
+    def edit(job: Job, weight: float | NumpyArray, limit: float, certify: bool) -> _checks.SolveInfo:
+        return _relight(job, level, power, limit, certify)
+
+    return _run(
+        edit, image, mask, tolerance, keep_gps=keep_gps, device=device, errors=errors, out=out, return_info=return_info
+    )
+
+
+def detail_boost(
+    image: Any,
+    mask: Any = None,
+    *,
+    gain: float = 1.5,
+    color_weight: Any = 0.05,
+    tolerance: float | None = None,
+    keep_gps: bool = False,
+    device: str | None = None,
+    errors: str = "raise",
+    out: Any = None,
+    return_info: bool = False,
+) -> Any:
+    """Multiplies the gradients of the image while its colours are held.
+
+    The screened Poisson equation ``(L + color_weight) x = gain L image + color_weight image`` (Bhat,
+    Curless, Cohen, Zitnick: Fourier Analysis of the 2D Screened Poisson Equation for Gradient Domain
+    Problems, 2008): a detail much smaller than ``2 pi / sqrt(color_weight)`` pixels grows by gain, and
+    what is much larger stays. A sharpener without halos of its own at the contour of the mask.
+
+    Args:
+        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`.
+        gain: 0 to 1000; below 1 smooths.
+        color_weight: how far the colours of the image are held, at least 0; a number or a map [H, W]
+            of floats or a grey picture, white being 1. 0.05 holds what is larger than some 28 pixels.
+            With 0 and a mask that covers the image the mean is kept.
+        tolerance, return_info: see `texture_flattening`.
+
+    Returns:
+        The edited image, in image's kind, layout, shape and dtype, or (image, info).
+
+    Raises:
+        PyHarmonyError: see `pyharmony.blend`.
+    """
+    factor = _checks.number(gain, "gain", high=_MAX_GAIN, accepts=f"a number from 0 to {_MAX_GAIN:g}")
+
+    def edit(job: Job, weight: float | NumpyArray, limit: float, certify: bool) -> _checks.SolveInfo:
+        region, picture = _read(job)
+        held = weight if isinstance(weight, float) else region.of(weight)
+        return _write_edit(job, region, picture, gain=factor, weight=held, limit=limit, certify=certify)
+
+    return _run(
+        edit,
+        image,
+        mask,
+        tolerance,
+        keep_gps=keep_gps,
+        device=device,
+        errors=errors,
+        out=out,
+        return_info=return_info,
+        color_weight=color_weight,
+    )
+
+
+def inpaint(
+    image: Any,
+    mask: Any,
+    *,
+    tolerance: float | None = None,
+    keep_gps: bool = False,
+    device: str | None = None,
+    errors: str = "raise",
+    out: Any = None,
+    return_info: bool = False,
+) -> Any:
+    """Fills the mask with the membrane that its surroundings span: smooth, without texture.
+
+    What is inside the mask is not looked at, and may be NaN. Meant for scratches, specks, wires and
+    the ground under a later paste; a large hole becomes a soft gradient.
+
+    Args:
+        image, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`.
+        mask: what is filled: pixels above zero, mixed with the image where the mask is soft. At least
+            one pixel must be zero.
+        tolerance, return_info: see `texture_flattening`.
+
+    Returns:
+        The filled image, in image's kind, layout, shape and dtype, or (image, info).
+
+    Raises:
+        PyHarmonyError: see `pyharmony.blend`.
+    """
+    if mask is None:
+        raise MaskError("mask: None, expected the pixels to fill")
+    return _run(
+        _inpaint,
+        image,
+        mask,
+        tolerance,
+        keep_gps=keep_gps,
+        device=device,
+        errors=errors,
+        out=out,
+        return_info=return_info,
+    )
+
+
+# ---- around an edit ------------------------------------------------------------------------------
+
+#: Of a job whose mask is not empty: its weight of colours, the tolerance, and whether to prove the error.
+Edit = Callable[[Job, "float | NumpyArray", float, bool], _checks.SolveInfo]
+
+
+def _run(
+    edit: Edit,
+    image: Any,
+    mask: Any,
+    tolerance: float | None,
+    *,
+    return_info: bool,
+    color_weight: Any = 0.0,
+    **options: Any,
+) -> Any:
+    def work(frame: Frame, color_weight: Any = 0.0) -> Infos:
+        limit = _checks.tolerance(tolerance, frame.dtype)
+        weight = _checks.color_weight(color_weight, *frame.shape)
+        frame.keep_apart(color_weight, "color_weight")
+        return frame.each(lambda job: _edit(edit, job, weight, limit, bool(return_info)))
+
+    return run(
+        work,
+        ITSELF,
+        image,
+        mask,
+        at=None,
+        decontaminate=False,
+        return_info=return_info,
+        color_weight=color_weight,
+        **options,
+    )
+
+
+def _edit(edit: Edit, job: Job, weight: float | NumpyArray, limit: float, certify: bool) -> _checks.SolveInfo:
+    if job.bbox.empty:
+        job.start()
+        return direct_info("copy")
+    return edit(job, weight, limit, certify)
+
+
+def _read(job: Job) -> tuple[Region, NumpyArray]:
+    """The part of the image that an edit reads: two pixels around the mask, for the gradients beside it."""
+    region = job.bbox.expand(2, job.shape)
+    _check_finite(job, region, job.mask_of(region), None if job.holes is None else region.of(job.holes))
+    return region, _colours(job, region)
+
+
+def _check_finite(job: Job, region: Region, mask: NumpyArray, skip: NumpyArray | None) -> None:
+    """Refuses NaN and Inf on the mask or within one pixel of it, but where skip is set."""
+    check_finite(region.of(job.dst), "image", (region.y0, region.x0), skip=skip, mask=mask)
+
+
+def _colours(job: Job, region: Region, without: NumpyArray | None = None) -> NumpyArray:
+    """The image over a region, apart from out; where its alpha is zero, continued from its colours.
+
+    without [h, w] are pixels whose colours are not to be continued from.
+    """
+    picture = job.dst_of(region)
+    holes = None if job.holes is None else region.of(job.holes)
+    if holes is None or not holes.any():
+        return picture
+    absent = holes if without is None else holes | without
+    filled = fill(job.memory.hold(picture.astype(job.real)), absent, job.memory)
+    if without is not None:
+        np.copyto(filled, picture, where=(without & ~holes)[..., None])
+    return filled
+
+
+def _norm(picture: NumpyArray, *, smooth: bool, real: type, memory: Memory) -> NumpyArray:
+    norm = memory.hold(np.empty(picture.shape[:2], real))
+    native.gradient_norm(_arrays.view(picture, "image"), smooth=smooth, out=_arrays.view(norm, "norm", writable=True))
+    return norm
+
+
+def _write_edit(
+    job: Job,
+    region: Region,
+    picture: NumpyArray,
+    *,
+    gain: float | NumpyArray,
+    weight: float | NumpyArray = 0.0,
+    limit: float,
+    certify: bool,
+) -> _checks.SolveInfo:
+    mask = job.mask_of(region)
+    target = region.of(job.start())
+    plain = picture.dtype == job.dst.dtype
+    # Colours that were made up for holes must not be written there.
+    result = target if plain else job.memory.hold(np.empty(target.shape, job.real))
+    level = _arrays.VALUE_RANGE[job.dst.dtype.name] / _arrays.VALUE_RANGE[picture.dtype.name]
+    info = solve_edit(
+        picture,
+        mask,
+        result,
+        gain=gain,
+        color_weight=weight,
+        tolerance=limit * level,
+        certify=certify,
+        memory=job.memory,
+    )
+    if not plain:
+        write(result, target, where=(mask > 0)[..., None])
+        info = dataclasses.replace(info, residual=info.residual / level, max_error=info.max_error / level)
+    return info
+
+
+def _relight(job: Job, alpha: float, beta: float, limit: float, certify: bool) -> _checks.SolveInfo:
+    region, picture = _read(job)
+    memory, mask = job.memory, job.mask_of(region)
+    white = _arrays.VALUE_RANGE[job.dst.dtype.name]
+    offset = LOG_OFFSET * white
+    y = memory.hold(_logarithm(picture, offset, job.real))
+    norm = _norm(y, smooth=False, real=job.real, memory=memory)
+    mean = float(norm.mean(where=mask > 0, dtype=np.float64))
+    if mean > 0:
+        np.fmax(norm, LEAST_GRADIENT * mean, out=norm)  # NaN: beside pixels that are not read
+        np.divide(alpha * mean, norm, out=norm)
+        np.power(norm, beta, out=norm)
+    else:
+        norm[...] = 1
+    solved = memory.hold(np.empty_like(y))
+    error = limit * white / 255
+    most = white
+    if job.dst.dtype.kind == "f":
+        most = max(float(picture.max(where=(mask > 0)[..., None], initial=0)), offset)
+    for _ in range(4):
+        # An error of d in the logarithm is one of at most (exp(d) - 1) (x + offset) in x.
+        allowed = math.log1p(error / (most + offset))
+        info = solve_edit(y, mask, solved, gain=norm, tolerance=allowed * 255, certify=certify, memory=memory)
+        if job.dst.dtype.kind != "f":
+            break
+        found = math.exp(float(solved.max(where=(mask > 0)[..., None], initial=-math.inf))) - offset
+        if found <= most:
+            break
+        most = found
+    result = region.of(job.start())
+    inside = (mask > 0)[..., None]
+    for top in range(0, region.shape[0], _ROWS):
+        rows = slice(top, top + _ROWS)
+        with np.errstate(over="ignore"):
+            values = np.exp(solved[rows])
+        values -= offset
+        write(values, result[rows], where=inside[rows])
+    proven = math.expm1(min(info.max_error / 255, 700.0)) * (most + offset) / white * 255
+    return dataclasses.replace(info, max_error=proven)
+
+
+def _logarithm(picture: NumpyArray, offset: float, real: type) -> NumpyArray:
+    """log(max(picture, 0) + offset), in real."""
+    if picture.dtype.kind == "u":
+        table = np.log(np.arange(np.iinfo(picture.dtype).max + 1) + offset).astype(real)
+        return table[picture]
+    y: NumpyArray = np.maximum(picture, 0, dtype=real)
+    y += real(offset)
+    return np.log(y, out=y)
+
+
+def _inpaint(job: Job, weight: float | NumpyArray, limit: float, certify: bool) -> _checks.SolveInfo:
+    region = job.bbox.expand(1, job.shape)
+    mask = job.mask_of(region)
+    inside = mask > 0
+    if job.bbox.shape == job.shape and inside.all():
+        raise MaskError("mask: covers all of the image, so nothing spans a membrane; leave pixels at zero")
+    memory = job.memory
+    full = mask if mask.dtype == np.bool_ else mask == mask.dtype.type(_arrays.VALUE_RANGE[mask.dtype.name])
+    holes = None if job.holes is None else region.of(job.holes)
+    _check_finite(job, region, mask, full if holes is None else full | holes)
+    picture = _colours(job, region, without=inside)
+    target = region.of(job.start())
+    soft = bool((inside & ~full).any())  # mixed before it is rounded
+    plain = picture.dtype == job.dst.dtype and not soft
+    result = target if plain else memory.hold(np.zeros(target.shape, job.real))
+    scale = _arrays.VALUE_RANGE[job.dst.dtype.name] / _arrays.VALUE_RANGE[picture.dtype.name]
+    info = solve_membrane(picture, mask, result, tolerance=limit * scale, certify=certify, memory=memory)
+    if soft:
+        weight = np.divide(mask, _arrays.VALUE_RANGE.get(mask.dtype.name, 1.0), dtype=job.real)[..., None]
+        result -= picture
+        result *= weight
+        result += picture
+    if not plain:
+        write(result, target, where=inside[..., None])
+        info = dataclasses.replace(info, residual=info.residual / scale, max_error=info.max_error / scale)
+    return info

@@ -1,0 +1,52 @@
+"""The tree of commands."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from .._version import __version__
+from . import bench, blend, demo, doctor, edit, info
+
+# Plain help: rich's would cost 80 ms at every --help and every slip.
+app = typer.Typer(
+    name="pyharmony",
+    help="Put a part of one picture into another so that it belongs there.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.command("blend")(blend.blend)
+app.command("edit")(edit.edit)
+app.command("demo")(demo.demo)
+app.command("info")(info.info)
+app.command("doctor")(doctor.doctor)
+app.command("bench")(bench.bench)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"pyharmony {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _terminate(*_: Any) -> None:
+    raise SystemExit(128 + signal.SIGTERM)  # unwinds, so that unfinished files are removed
+
+
+def run() -> None:
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(app(prog_name="pyharmony"))

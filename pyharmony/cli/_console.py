@@ -1,0 +1,212 @@
+"""What commands say: results as JSON on stdout, everything for people on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import math
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import typer
+
+from .._version import __version__
+from ._failures import Code, Failure, as_failure, writing
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more; twice: everything.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+LogJson = Annotated[bool, typer.Option("--log-json", help="Say it on stderr as JSON, an object a line.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+_LIBRARY = logging.getLogger("pyharmony")
+_LOG = logging.getLogger("pyharmony.cli")
+_SCHEMA = 1
+_COLOURS = {logging.WARNING: "33", logging.ERROR: "31"}
+
+
+class _Handler(logging.Handler):
+    """A line of text, or of JSON, on stderr for each record; keeps the texts of the warnings."""
+
+    def __init__(self, as_json: bool) -> None:
+        super().__init__()
+        self.as_json = as_json
+        self.warnings: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.levelno == logging.WARNING:
+            self.warnings.append(text)
+        if self.as_json:
+            fields = getattr(record, "fields", {})
+            line = json.dumps({"time": record.created, "level": record.levelname.lower(), "message": text, **fields})
+        elif record.levelno > logging.INFO:
+            line = f"{coloured(record.levelname.lower(), _COLOURS.get(record.levelno, '31'))}: {text}"
+        else:
+            line = text
+        if sys.stderr is not None:
+            with contextlib.suppress(OSError):
+                print(line, file=sys.stderr, flush=True)
+
+
+def _on_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def coloured(text: str, code: str) -> str:
+    """text in a colour where stderr is a terminal that wants one (https://no-color.org)."""
+    if not _on_terminal() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return text
+    return f"\x1b[{code}m{text}\x1b[0m"
+
+
+class Console:
+    """How one run of a command speaks.
+
+    Args:
+        command: its name, for the schema of its JSON.
+        as_json: whether a JSON object goes to stdout.
+    """
+
+    def __init__(
+        self,
+        command: str,
+        *,
+        as_json: bool = False,
+        verbose: int = 0,
+        quiet: bool = False,
+        log_json: bool = False,
+        debug: bool = False,
+    ) -> None:
+        self.command, self.as_json = command, as_json
+        self.debug = debug or verbose > 1
+        self.plain = log_json or quiet or not _on_terminal()  # no progress
+        self._quiet, self._verbose = quiet, verbose
+        self._handler = _Handler(log_json)
+        self._told = False  # there is one object
+
+    def note(self, text: str, **fields: Any) -> None:
+        """For people; fields go along with --log-json."""
+        _LOG.info(text, extra={"fields": fields})
+
+    def detail(self, text: str) -> None:
+        """For people who asked with --verbose."""
+        if self._verbose:
+            _LOG.info(text)
+
+    def error(self, failure: Failure, **fields: Any) -> None:
+        _LOG.error(str(failure), extra={"fields": {"code": int(failure.code), "kind": failure.kind, **fields}})
+
+    def take_warnings(self) -> list[str]:
+        """The warnings since the last call."""
+        taken, self._handler.warnings = self._handler.warnings, []
+        return taken
+
+    def result(self, **fields: Any) -> None:
+        """The object of --json."""
+        self._told = True
+        if self.as_json:
+            head = {"schema": f"pyharmony.{self.command}/{_SCHEMA}", "pyharmony": __version__}
+            self.say(json.dumps(finite({**head, **fields}), allow_nan=False))
+
+    @staticmethod
+    def say(text: str) -> None:
+        """On stdout."""
+        with writing("stdout"):
+            print(text, flush=True)
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[None]:
+        """Logging as asked for, and errors as one line, a JSON object and an exit code."""
+        before, shown = (_LIBRARY.level, _LOG.level), warnings.showwarning
+        levels = (logging.WARNING, logging.INFO, logging.DEBUG)  # what the library says by itself
+        _LIBRARY.setLevel(logging.ERROR if self._quiet else levels[min(self._verbose, 2)])
+        _LOG.setLevel(logging.ERROR if self._quiet else logging.INFO)
+        _LIBRARY.addHandler(self._handler)
+
+        def show(message: Warning | str, *_: Any, **__: Any) -> None:
+            _LOG.warning(str(message))
+
+        warnings.showwarning = show
+        try:
+            if self._quiet and self._verbose:
+                raise Failure("--quiet and --verbose contradict each other", Code.USAGE)
+            yield
+        except typer.Exit:
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            failure = as_failure(error)
+            if self.debug:
+                traceback.print_exc()
+            self.error(failure)
+            _leave_broken_stdout()
+            if not self._told:
+                with contextlib.suppress(Failure):
+                    self.result(status="error", error=described(failure))
+            raise typer.Exit(failure.code) from None
+        finally:
+            _LIBRARY.removeHandler(self._handler)
+            _LIBRARY.setLevel(before[0])
+            _LOG.setLevel(before[1])
+            warnings.showwarning = shown
+
+    @contextlib.contextmanager
+    def progress(self, total: int, what: str) -> Iterator[Callable[[], None]]:
+        """A bar on a terminal's stderr; gives the function to call after each of total steps."""
+        if self.plain or total < 2:
+            yield lambda: None
+            return
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=RichConsole(stderr=True), transient=True) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda: bar.advance(task)
+
+    @contextlib.contextmanager
+    def status(self, what: str, long: bool) -> Iterator[None]:
+        """A sign of life on a terminal's stderr while one long step runs."""
+        if self.plain or not long:
+            yield
+            return
+        from rich.console import Console as RichConsole
+
+        with RichConsole(stderr=True).status(what):
+            yield
+
+
+def _leave_broken_stdout() -> None:
+    """What is left in stdout's buffer would fail again, and loudly, when Python ends."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def described(failure: Failure) -> dict[str, Any]:
+    return {"kind": failure.kind, "message": str(failure), "exit_code": int(failure.code)}
+
+
+def finite(x: Any) -> Any:
+    """x with None for infinities and NaN, which JSON lacks."""
+    if isinstance(x, dict):
+        return {key: finite(value) for key, value in x.items()}
+    if isinstance(x, list | tuple):
+        return [finite(value) for value in x]
+    if isinstance(x, float) and not math.isfinite(x):
+        return None
+    return x
+
+
+def table(rows: list[list[str]], indent: str = "") -> str:
+    """Rows of equal length, their columns lined up."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(indent + line.rstrip() for line in lines)

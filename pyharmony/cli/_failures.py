@@ -1,0 +1,78 @@
+"""What can go wrong on the command line, and the exit code of each."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from enum import IntEnum
+
+
+class Code(IntEnum):
+    """Exit codes."""
+
+    OK = 0
+    UNEXPECTED = 1  # also: the output could not be written; a check of `doctor` failed
+    USAGE = 2
+    INPUT = 3
+    RESOURCES = 4
+    SOME_FAILED = 5
+    WEIGHTS = 6
+    DEVICE = 7
+    INTERRUPTED = 130
+
+
+class Failure(Exception):
+    """An error that is told in one line and ends the command with a code."""
+
+    def __init__(self, message: str, code: Code, kind: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.kind = kind or code.name.lower()
+
+
+@contextlib.contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Errors of the system are errors of the input called name."""
+    try:
+        yield
+    except OSError as error:
+        raise Failure(f"{name}: {_reason(error)}", Code.INPUT, type(error).__name__) from error
+
+
+@contextlib.contextmanager
+def writing(name: str) -> Iterator[None]:
+    """Errors of the system are errors of the output called name."""
+    try:
+        yield
+    except OSError as error:
+        raise Failure(f"{name}: cannot be written: {_reason(error)}", Code.UNEXPECTED, type(error).__name__) from error
+
+
+def _reason(error: OSError) -> str:
+    reason = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
+    return reason[:1].lower() + reason[1:]
+
+
+def as_failure(error: BaseException) -> Failure:
+    """Any error as the failure that the user reads."""
+    from .. import errors
+
+    if isinstance(error, Failure):
+        return error
+    kind, message = type(error).__name__, str(error)
+    if isinstance(error, errors.ImageTooLarge | MemoryError):
+        return Failure(message or "the memory that this needs could not be had", Code.RESOURCES, kind)
+    if isinstance(error, errors.WeightsError):
+        return Failure(message, Code.WEIGHTS, kind)
+    if isinstance(error, errors.DeviceError):
+        return Failure(message, Code.DEVICE, kind)
+    if isinstance(error, errors.ArgumentError):
+        return Failure(message, Code.USAGE, kind)
+    if isinstance(error, errors.NativeError):
+        return Failure(f"{message}; `pyharmony doctor` says more", Code.UNEXPECTED, kind)
+    if isinstance(error, errors.PyHarmonyError):
+        return Failure(message, Code.INPUT, kind)
+    if isinstance(error, KeyboardInterrupt):
+        return Failure("interrupted; nothing was written", Code.INTERRUPTED, kind)
+    return Failure(f"unexpected {kind}: {message}; --debug shows where", Code.UNEXPECTED, kind)

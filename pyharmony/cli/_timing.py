@@ -1,0 +1,188 @@
+"""What `pyharmony bench` does."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import re
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .. import blend, get_num_threads, set_num_threads, simd_level
+from . import _facts, _pictures
+from ._console import Console, table
+from ._failures import Code, Failure
+
+SIZES = {"480p": (854, 480), "720p": (1280, 720), "1080p": (1920, 1080), "4K": (3840, 2160)}
+FPIE_ITERATIONS = 1000
+_LARGEST = 64_000_000  # pixels
+
+
+@dataclass
+class Contestant:
+    """One tool on one problem, and what it took."""
+
+    name: str
+    call: Callable[[], Any]
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    result: Any = None
+
+    def run(self) -> None:
+        wall, cpu = time.perf_counter(), time.process_time()
+        self.result = self.call()
+        self.cpu.append(time.process_time() - cpu)
+        self.wall.append(time.perf_counter() - wall)
+
+
+def sizes_of(text: str) -> dict[str, tuple[int, int]]:
+    """Width and height by name."""
+    found = {}
+    for name in text.split(","):
+        numbers = re.fullmatch(r"(\d+)x(\d+)", name)
+        width, height = (int(numbers[1]), int(numbers[2])) if numbers else SIZES.get(name, (0, 0))
+        if min(width, height) < 8 or width * height > _LARGEST:
+            raise Failure(
+                f"--sizes: {name!r}, expected {', '.join(SIZES)} or WxH from 8x8 to 64 million pixels", Code.USAGE
+            )
+        found[name] = width, height
+    return found
+
+
+def peers_of(text: str | None) -> tuple[list[str], dict[str, str]]:
+    """The tools that are here, and why others are not."""
+    here, missing = [], {}
+    for name in dict.fromkeys((text or "").split(",")) if text else ():
+        if name not in ("cv2", "fpie"):
+            raise Failure(f"--against: {name!r}, expected cv2, fpie or both", Code.USAGE)
+        try:
+            importlib.import_module("fpie.process" if name == "fpie" else name)
+            here.append(name)
+        except ImportError as error:
+            missing[name] = str(error)
+    return here, missing
+
+
+@contextlib.contextmanager
+def _stdout_kept_clean() -> Iterator[None]:
+    """Sends what other tools print to stderr, native code included."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def run(modes: list[str], sizes: str, against: str | None, rounds: int, threads: int | None, console: Console) -> None:
+    problems = sizes_of(sizes)
+    with _stdout_kept_clean():
+        peers, missing = peers_of(against)
+    if threads is not None:
+        set_num_threads(threads)
+    threads = get_num_threads()
+    rows: list[dict[str, Any]] = []
+    for name, reason in missing.items():
+        console.note(f"left out: {name} ({reason})")
+    with _stdout_kept_clean(), console.progress(len(modes) * len(problems), "measuring") as advance:
+        for size, (width, height) in problems.items():
+            src, dst = (_pictures.photograph(name, height, width) for name in ("coffee", "astronaut"))
+            mask = _pictures.blob(height, width)
+            exact = None
+            for mode in modes:
+                contestants = [_ours(mode, src, dst, mask)]
+                if mode == "poisson":
+                    contestants += [_PEERS[name](src, dst, mask, threads) for name in peers]
+                    if exact is None:
+                        exact = np.clip(255 * blend.poisson(src / 255.0, dst / 255.0, mask), 0, 255)
+                for contestant in contestants:
+                    contestant.run()  # warms up; what follows counts
+                    contestant.wall.clear()
+                    contestant.cpu.clear()
+                for _ in range(rounds):
+                    for contestant in contestants:
+                        contestant.run()
+                truth = exact[mask] if mode == "poisson" and exact is not None else None
+                rows += [_row(c, mode, size, contestants[0], truth, mask) for c in contestants]
+                advance()
+    console.result(
+        status="ok",
+        processor=_facts.processor(),
+        instruction_set=simd_level(),
+        threads=threads,
+        rounds=rounds,
+        rows=rows,
+        missing=missing,
+    )
+    if not console.as_json:
+        console.say(_shown(rows, threads, rounds))
+
+
+def _row(contestant: Contestant, mode: str, size: str, ours: Contestant, truth: Any, mask: Any) -> dict[str, Any]:
+    error = None if truth is None else np.abs(contestant.result[mask] - truth)
+    return {
+        "op": mode,
+        "size": size,
+        "name": contestant.name,
+        "wall_ms": round(1e3 * statistics.median(contestant.wall), 3),
+        "cpu_ms": round(1e3 * statistics.median(contestant.cpu), 3),
+        "ratio": round(statistics.median(a / b for a, b in zip(contestant.wall, ours.wall, strict=True)), 3),
+        "error_median": None if error is None else round(float(np.median(error)), 3),
+        "error_max": None if error is None else round(float(error.max()), 3),
+    }
+
+
+def _shown(rows: list[dict[str, Any]], threads: int, rounds: int) -> str:
+    cells = [["blend", "size", "", "wall ms", "CPU ms", "ratio", "median error", "largest"]]
+    for row in rows:
+        errors = ["" if row[f"error_{kind}"] is None else f"{row[f'error_{kind}']:.3g}" for kind in ("median", "max")]
+        times = [f"{row['wall_ms']:.1f}", f"{row['cpu_ms']:.1f}", f"{row['ratio']:.2f}"]
+        cells.append([row["op"], row["size"], row["name"], *times, *errors])
+    how = f"medians of {rounds}, {threads} threads, {simd_level()}; pictures of three 8-bit channels"
+    return f"{_facts.processor()}: {how}\n\n{table(cells)}"
+
+
+def _ours(mode: str, src: Any, dst: Any, mask: Any) -> Contestant:
+    function = getattr(blend, mode.replace("-", "_"))
+    return Contestant("pyharmony", lambda: function(src, dst, mask))
+
+
+def _seamless_clone(src: Any, dst: Any, mask: Any, threads: int) -> Contestant:
+    cv2: Any = importlib.import_module("cv2")
+    cv2.setNumThreads(threads)
+    inside = mask.astype(np.uint8) * 255
+    x, y, width, height = cv2.boundingRect(inside)
+    centre = x + width // 2, y + height // 2  # leaves the source where it is
+
+    def call() -> Any:
+        return cv2.seamlessClone(src, dst, inside, centre, cv2.NORMAL_CLONE)
+
+    return Contestant(f"cv2.seamlessClone {cv2.__version__}", call)
+
+
+def _fpie(src: Any, dst: Any, mask: Any, threads: int) -> Contestant:
+    process: Any = importlib.import_module("fpie.process")
+    fastest_first = ("openmp", "taichi-cpu", "numba", "gcc", "numpy")
+    backend = next(name for name in fastest_first if name in process.ALL_BACKEND)
+    inside = mask.astype(np.uint8) * 255
+
+    def call() -> Any:
+        solver = process.EquProcessor(gradient="src", backend=backend, n_cpu=threads)
+        solver.reset(src, inside, dst, (0, 0), (0, 0))
+        solver.sync()
+        return solver.step(FPIE_ITERATIONS)[0]
+
+    return Contestant(f"fpie {_facts.version_of('fpie')}, {backend}, {FPIE_ITERATIONS} iterations", call)
+
+
+_PEERS = {"cv2": _seamless_clone, "fpie": _fpie}

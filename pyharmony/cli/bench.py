@@ -1,0 +1,42 @@
+"""`pyharmony bench`: how fast the blends are here, beside other tools that are installed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ._console import Console, Debug, Json, LogJson, Quiet, Verbose
+from .blend import Mode
+
+
+def bench(
+    op: Annotated[list[Mode] | None, typer.Option(help="A blend; may be given again.  [default: all]")] = None,
+    sizes: Annotated[
+        str, typer.Option(metavar="WxH,...", help="Sizes, or the names 480p, 720p, 1080p, 4K.")
+    ] = "480p,1080p",
+    against: Annotated[
+        str | None, typer.Option(metavar="cv2,fpie", help="Other tools for the same job, those installed.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, metavar="N", help="Rounds, in which all run in turn.")] = 5,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Threads of everything.  [default: one a core]")
+    ] = None,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    log_json: LogJson = False,
+    debug: Debug = False,
+) -> None:
+    """Time the blends on this machine, arrays in and out.
+
+    Everything runs in turn within a round; times are medians over the rounds. The peers of --op poisson are
+    cv2.seamlessClone, and fpie with 1,000 iterations of its fastest backend; the other blends have none. The error is
+    the difference from the exact answer on the mask, in 8-bit levels: its median, and its largest. seamlessClone
+    changes pixels around the mask too, so its difference is more than inaccuracy.
+    """
+    console = Console("bench", as_json=as_json, verbose=verbose, quiet=quiet, log_json=log_json, debug=debug)
+    with console.session():
+        from ._timing import run
+
+        run([mode.value for mode in op or Mode], sizes, against, rounds, threads, console)

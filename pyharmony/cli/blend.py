@@ -1,0 +1,200 @@
+"""`pyharmony blend`: one picture into another, or a list of such."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from ._console import Console, Debug, Json, LogJson, Quiet, Verbose
+from ._options import (
+    ColorWeightScale,
+    DryRun,
+    Format,
+    KeepGps,
+    MaxPixels,
+    Output,
+    Overwrite,
+    Quality,
+    Strict,
+    Threads,
+    Where,
+    values,
+)
+
+
+class Mode(str, Enum):
+    """The functions of `pyharmony.blend`."""
+
+    poisson = "poisson"
+    gaussian_poisson = "gaussian-poisson"
+    laplacian = "laplacian"
+    alpha = "alpha"
+
+
+class Gradients(str, Enum):
+    source = "source"
+    mixed = "mixed"
+    average = "average"
+    monochrome = "monochrome"
+
+
+class GradientKernel(str, Enum):
+    normal = "normal"
+    sobel = "sobel"
+    scharr = "scharr"
+    roberts = "roberts"
+    prewitt = "prewitt"
+
+
+def blend(
+    src: Annotated[
+        str | None, typer.Argument(metavar="SRC", help="The picture to put in; its alpha multiplies the mask.")
+    ] = None,
+    dst: Annotated[
+        str | None, typer.Argument(metavar="DST", help="The picture that it goes into, whose kind the result has.")
+    ] = None,
+    mask: Annotated[
+        str | None, typer.Argument(metavar="MASK", help="A grey picture of SRC's size, white inside, soft at will.")
+    ] = None,
+    *,
+    output: Output = None,
+    mode: Annotated[Mode | None, typer.Option(help="The blend.  [default: poisson]")] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y",
+            help="Where SRC's first pixel lands in DST, fractions and negative numbers too; none: equal sizes.",
+        ),
+    ] = None,
+    gradients: Annotated[
+        Gradients | None, typer.Option(help="poisson: the edges of which picture.  [default: source]")
+    ] = None,
+    color_weight: Annotated[
+        str | None,
+        typer.Option(
+            metavar="W|MAP",
+            help="poisson, gaussian-poisson: how far colours are kept, at least 0; a number, or a grey picture of "
+            "DST's size, black 0 and white 1.  [default: 0 for poisson, 1 for gaussian-poisson]",
+        ),
+    ] = None,
+    color_weight_scale: ColorWeightScale = None,
+    sigma: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S", min=0, help="gaussian-poisson: Gaussian of the colours, 0 to 0.8 pixels.  [default: 0.5]"
+        ),
+    ] = None,
+    smooth_sigma: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S", min=0, help="gaussian-poisson: smoothing before each halving, to 16 pixels.  [default: 1]"
+        ),
+    ] = None,
+    gradient_kernel: Annotated[
+        GradientKernel | None, typer.Option(help="gaussian-poisson: how edges are taken.  [default: normal]")
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="membrane|copy-paste|IMAGE",
+            help="gaussian-poisson: the colours to keep; IMAGE has DST's size.  [default: membrane]",
+        ),
+    ] = None,
+    preserve_background: Annotated[
+        bool | None,
+        typer.Option(
+            "--preserve-background/--no-preserve-background",
+            help="gaussian-poisson: leave what is outside the mask as it is.  [default: preserve-background]",
+        ),
+    ] = None,
+    reference: Annotated[
+        bool | None,
+        typer.Option("--reference", help="gaussian-poisson: as GP-GAN's code; needs --no-preserve-background."),
+    ] = None,
+    feather: Annotated[
+        float | None,
+        typer.Option(metavar="PIXELS", min=0, help="alpha: the width of a ramp inside the contour.  [default: 0]"),
+    ] = None,
+    levels: Annotated[
+        int | None, typer.Option(metavar="N", min=0, max=16, help="laplacian: how often to halve.  [default: by size]")
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            metavar="T",
+            min=1e-9,
+            help="poisson, gaussian-poisson: the largest error, in 8-bit levels.  [default: by depth, 0.25 at 8 bits]",
+        ),
+    ] = None,
+    decontaminate: Annotated[
+        bool | None,
+        typer.Option(
+            "--decontaminate/--no-decontaminate",
+            help="Free the edge colours of SRC from its own background.  [default: decontaminate]",
+        ),
+    ] = None,
+    triples: Annotated[
+        str | None,
+        typer.Option(
+            "--list", metavar="TRIPLES.csv", help="Blend each row: columns src, dst, mask, out, and any option's name."
+        ),
+    ] = None,
+    format: Format = None,
+    quality: Quality = None,
+    keep_gps: KeepGps = None,
+    max_pixels: MaxPixels = None,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    threads: Threads = None,
+    device: Where = None,
+    strict: Strict = False,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    log_json: LogJson = False,
+    debug: Debug = False,
+) -> None:
+    """Put SRC into DST where MASK is white, and write OUT.
+
+    Files may be JPEG, PNG, WebP, TIFF, BMP or AVIF; - is stdin, or stdout for OUT. OUT has DST's depth, colour profile
+    and metadata. Where MASK is black nothing changes.
+    """
+    console = Console("blend", as_json=as_json, verbose=verbose, quiet=quiet, log_json=log_json, debug=debug)
+    with console.session():
+        from ._work import BLEND, Request, make
+
+        options = {
+            "mode": mode,
+            "at": at,
+            "gradients": gradients,
+            "color_weight": color_weight,
+            "color_weight_scale": color_weight_scale,
+            "sigma": sigma,
+            "smooth_sigma": smooth_sigma,
+            "gradient_kernel": gradient_kernel,
+            "base": base,
+            "preserve_background": preserve_background,
+            "reference": reference,
+            "feather": feather,
+            "levels": levels,
+            "tolerance": tolerance,
+            "decontaminate": decontaminate,
+            "format": format,
+            "quality": quality,
+            "keep_gps": keep_gps,
+        }
+        request = Request(
+            kind=BLEND,
+            inputs={"src": src, "dst": dst, "mask": mask},
+            output=output,
+            options=values(options),
+            max_pixels=max_pixels,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            threads=threads,
+            device=device and device.value,
+            strict=strict,
+        )
+        make(request, triples, console)

@@ -1,0 +1,968 @@
+"""The command line: each option and exit code, files and streams, lists, and the page that documents it."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import os
+import pty
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.main import get_command
+from typer.testing import CliRunner
+
+import pyharmony
+from pyharmony import blend, errors
+from pyharmony.cli import _pictures
+from pyharmony.cli._app import app
+from pyharmony.cli._failures import Code, Failure, as_failure
+
+pytestmark = pytest.mark.house
+
+ROOT = Path(__file__).resolve().parent.parent
+PATCH = ("patch.png", "coffee.jpg", "patch_mask.png", "--at", "86,180")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's pictures; a cut-out with alpha, a map and a base in the coffee's frame."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for path in _pictures.IMAGES.iterdir():
+        shutil.copy(path, folder)
+    cutout = Image.open(folder / "patch.png").convert("RGB")
+    cutout.putalpha(Image.open(folder / "patch_mask.png"))
+    cutout.save(folder / "cutout.png")
+    ramp = np.broadcast_to(np.linspace(0, 255, 600).astype(np.uint8), (400, 600))
+    Image.fromarray(ramp).save(folder / "map.png")
+    Image.fromarray(np.asarray(Image.open(folder / "coffee.jpg"))[:, ::-1]).save(folder / "base.png")
+    (folder / "broken.png").write_bytes((folder / "patch.png").read_bytes()[:3000])
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A folder of its own with the pictures; what the command line sets for a process is set back."""
+    for path in pictures.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    threads = pyharmony.get_num_threads()
+    yield
+    pyharmony.set_num_threads(threads)
+    pyharmony.set_device("auto")
+
+
+def call(*arguments: object, stdin: bytes | None = None, code: int = 0) -> Any:
+    """Runs the command line in this process."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments], input=stdin)
+    assert result.exit_code == code, (result.stderr, result.exception)
+    return result
+
+
+def process(*arguments: object, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "pyharmony", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, timeout=60, **options)
+
+
+def pixels(path: str | Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def patch_arrays() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return pixels("patch.png"), pixels("coffee.jpg"), pixels("patch_mask.png")
+
+
+def inputs() -> set[str]:
+    return {path.name for path in _pictures.IMAGES.iterdir()} | {"cutout.png", "map.png", "base.png", "broken.png"}
+
+
+def made() -> set[str]:
+    """What stands in the folder beside the pictures."""
+    return {path.name for path in Path().iterdir()} - inputs()
+
+
+# Options reach the blends
+
+
+OPTIONS: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
+    ("", blend.poisson, {}),
+    ("--mode poisson --gradients mixed", blend.poisson, {"gradients": "mixed"}),
+    ("--gradients average", blend.poisson, {"gradients": "average"}),
+    ("--gradients monochrome", blend.poisson, {"gradients": "monochrome"}),
+    ("--color-weight 0.3", blend.poisson, {"color_weight": 0.3}),
+    ("--tolerance 0.01", blend.poisson, {"tolerance": 0.01}),
+    ("--mode alpha", blend.alpha, {}),
+    ("--mode alpha --feather 6.5", blend.alpha, {"feather": 6.5}),
+    ("--mode alpha --no-decontaminate", blend.alpha, {"decontaminate": False}),
+    ("--mode laplacian", blend.laplacian, {}),
+    ("--mode laplacian --levels 2", blend.laplacian, {"levels": 2}),
+    ("--mode gaussian-poisson", blend.gaussian_poisson, {}),
+    ("--mode gaussian-poisson --color-weight 2 --sigma 0.7", blend.gaussian_poisson, {"color_weight": 2, "sigma": 0.7}),
+    ("--mode gaussian-poisson --smooth-sigma 2", blend.gaussian_poisson, {"smooth_sigma": 2}),
+    ("--mode gaussian-poisson --base copy-paste", blend.gaussian_poisson, {"base": "copy-paste"}),
+    ("--mode gaussian-poisson --base membrane --decontaminate", blend.gaussian_poisson, {}),
+    ("--mode gaussian-poisson --no-preserve-background", blend.gaussian_poisson, {"preserve_background": False}),
+    ("--mode gaussian-poisson --preserve-background", blend.gaussian_poisson, {}),
+    (
+        "--mode gaussian-poisson --no-preserve-background --reference",
+        blend.gaussian_poisson,
+        {"preserve_background": False, "reference": True},
+    ),
+    ("--mode gaussian-poisson --gradient-kernel sobel", blend.gaussian_poisson, {"gradient_kernel": "sobel"}),
+]
+
+
+@pytest.mark.parametrize(("options", "function", "arguments"), OPTIONS, ids=[o[0] or "default" for o in OPTIONS])
+def test_an_option_is_the_argument_of_its_name(options: str, function: Any, arguments: dict[str, Any]) -> None:
+    call("blend", *PATCH, "-o", "out.png", *options.split())
+    assert np.array_equal(pixels("out.png"), function(*patch_arrays(), at=(86, 180), **arguments))
+
+
+def test_the_base_may_be_a_picture() -> None:
+    call("blend", *PATCH, "-o", "out.png", "--mode", "gaussian-poisson", "--base", "base.png")
+    wanted = blend.gaussian_poisson(*patch_arrays(), at=(86, 180), base=np.ascontiguousarray(pixels("base.png")))
+    assert np.array_equal(pixels("out.png"), wanted)
+
+
+@pytest.mark.parametrize("position", ["-5,3", "10.5,-2.25", "550,390", "-200,-200"])
+@pytest.mark.parametrize("form", ["--at={}", "--at {}"])
+def test_a_position_may_be_negative_and_fractional(position: str, form: str) -> None:
+    call("blend", *PATCH[:3], *form.format(position).split(), "--mode", "alpha", "-o", "out.png")
+    x, y = map(float, position.split(","))
+    assert np.array_equal(pixels("out.png"), blend.alpha(*patch_arrays(), at=(x, y)))
+
+
+@pytest.mark.parametrize("scale", [None, 0.25, 3])
+def test_the_map_of_weights_is_a_grey_picture(scale: float | None) -> None:
+    more = () if scale is None else ("--color-weight-scale", scale)
+    call("blend", *PATCH, "-o", "out.png", "--color-weight", "map.png", *more)
+    weight = pixels("map.png").astype(np.float32) / np.float32(255) * np.float32(scale or 1)
+    assert np.array_equal(pixels("out.png"), blend.poisson(*patch_arrays(), at=(86, 180), color_weight=weight))
+
+
+def test_a_map_of_weights_in_colour_is_refused() -> None:
+    result = call("blend", *PATCH, "-o", "out.png", "--color-weight", "coffee.jpg", code=3)
+    assert "coffee.jpg" in result.stderr
+
+
+def test_alpha_is_a_mask() -> None:
+    call("blend", "cutout.png", "coffee.jpg", "--at", "86,180", "-o", "out.png", "--no-decontaminate")
+    src, dst, mask = patch_arrays()
+    wanted = blend.poisson(np.dstack([src, mask]), dst, at=(86, 180), decontaminate=False)
+    assert np.array_equal(pixels("out.png"), wanted)
+
+
+EDITS: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
+    ("", blend.texture_flattening, {}),
+    ("--mode texture-flattening --low 2 --high 9", blend.texture_flattening, {"low": 2, "high": 9}),
+    ("--mode illumination-change --alpha 0.3 --beta 0.2", blend.illumination_change, {"alpha": 0.3, "beta": 0.2}),
+    (
+        "--mode detail-boost --gain 2 --color-weight 0.1 --tolerance 0.01",
+        blend.detail_boost,
+        {"gain": 2, "color_weight": 0.1, "tolerance": 0.01},
+    ),
+    ("--mode inpaint", blend.inpaint, {}),
+]
+
+
+@pytest.mark.parametrize(("options", "function", "arguments"), EDITS, ids=[o[0] or "default" for o in EDITS])
+def test_an_edit_takes_one_picture(options: str, function: Any, arguments: dict[str, Any]) -> None:
+    found = json.loads(call("edit", "cat.png", "cat_mask.png", "-o", "out.png", "--json", *options.split()).stdout)
+    assert found["schema"] == "pyharmony.edit/1"
+    assert found["image"]["path"] == "cat.png"
+    assert np.array_equal(pixels("out.png"), function(pixels("cat.png"), pixels("cat_mask.png"), **arguments))
+
+
+def test_edits_have_lists_streams_and_exit_codes() -> None:
+    call("edit", "-", "-o", "whole.png", stdin=Path("cat.png").read_bytes())
+    assert np.array_equal(pixels("whole.png"), blend.texture_flattening(pixels("cat.png")))
+    write_list([("cat.png", "cat_mask.png", "a.png", "2"), ("absent.png", "", "b.png", "")], "image,mask,out,gain")
+    call("edit", "--list", "list.csv", "--mode", "detail-boost", code=5)
+    assert np.array_equal(pixels("a.png"), blend.detail_boost(pixels("cat.png"), pixels("cat_mask.png"), gain=2))
+    for arguments, code, says in (
+        ("", 2, "needs IMAGE"),
+        ("cat.png --mode inpaint -o o.png", 3, "mask"),
+        ("cat.png --gain 3 -o o.png", 2, "--gain does not go with --mode texture-flattening, but with detail-boost"),
+        ("cat.png --low 9 --high 2 -o o.png", 2, "--low: 9"),
+        ("cat.png --mode illumination-change --alpha 0 -o o.png", 2, "--alpha: 0"),
+        ("absent.png -o o.png", 3, "image (absent.png): no such file"),
+    ):
+        assert says in call("edit", *arguments.split(), code=code).stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ("--feather 2", ("--feather", "--mode poisson", "alpha")),
+        ("--mode alpha --gradients mixed", ("--gradients", "--mode alpha", "poisson")),
+        ("--mode laplacian --color-weight 1", ("--color-weight", "--mode laplacian", "gaussian-poisson")),
+        ("--mode alpha --levels 3", ("--levels", "--mode alpha", "laplacian")),
+        ("--mode poisson --sigma 0.5", ("--sigma", "--mode poisson", "gaussian-poisson")),
+        ("--mode laplacian --tolerance 1", ("--tolerance", "--mode laplacian")),
+    ],
+)
+def test_an_option_of_another_mode_is_refused_by_name(options: str, named: tuple[str, ...]) -> None:
+    result = call("blend", *PATCH, "-o", "out.png", *options.split(), code=2)
+    assert all(name in result.stderr for name in named)
+    assert len(result.stderr.splitlines()) == 1
+    assert not made()
+
+
+def test_every_option_has_a_test() -> None:
+    text = Path(__file__).read_text()
+    for name, command in get_command(app).commands.items():
+        for parameter in command.params:
+            for option in (*parameter.opts, *parameter.secondary_opts):
+                assert not option.startswith("--") or re.search(rf"{option}\b", text), f"{name} {option}"
+
+
+# Files
+
+
+def test_the_result_has_the_kind_of_its_name() -> None:
+    for name, kind in (("out.jpg", "JPEG"), ("out.png", "PNG"), ("out.webp", "WEBP"), ("out.tif", "TIFF")):
+        call("blend", *PATCH, "-o", name)
+        assert Image.open(name).format == kind
+    call("blend", *PATCH, "-o", "picture", "--format", "jpeg")
+    assert Image.open("picture").format == "JPEG"
+
+
+def test_quality_makes_a_file_larger() -> None:
+    call("blend", *PATCH, "-o", "small.jpg", "--quality", 30)
+    call("blend", *PATCH, "-o", "large.jpg", "--quality", 95)
+    call("blend", *PATCH, "-o", "default.jpg")
+    assert os.path.getsize("small.jpg") < os.path.getsize("large.jpg") == os.path.getsize("default.jpg")
+
+
+def test_the_place_is_kept_when_asked_for() -> None:
+    picture = Image.open("coffee.jpg")
+    exif = picture.getexif()
+    exif[0x010F] = "a camera"
+    exif.get_ifd(0x8825)[1] = "N"
+    picture.save("tagged.jpg", exif=exif)
+    for options, place in (((), {}), (("--keep-gps",), {1: "N"})):
+        call(
+            "blend",
+            "patch.png",
+            "tagged.jpg",
+            "patch_mask.png",
+            "--at",
+            "86,180",
+            "-o",
+            "o.jpg",
+            "--overwrite",
+            *options,
+        )
+        found = Image.open("o.jpg").getexif()
+        assert found[0x010F] == "a camera"
+        assert dict(found.get_ifd(0x8825)) == place
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_input_may_be_stdin(place: int) -> None:
+    names = list(PATCH)
+    stdin = Path(names[place]).read_bytes()
+    names[place] = "-"
+    call("blend", *names, "-o", "out.png", stdin=stdin)
+    assert np.array_equal(pixels("out.png"), blend.poisson(*patch_arrays(), at=(86, 180)))
+
+
+def test_stdout_is_png_unless_a_format_is_named() -> None:
+    import io
+
+    found = Image.open(io.BytesIO(call("blend", *PATCH, "-o", "-").stdout_bytes))
+    assert found.format == "PNG"
+    assert np.array_equal(np.asarray(found), blend.poisson(*patch_arrays(), at=(86, 180)))
+    assert Image.open(io.BytesIO(call("blend", *PATCH, "-o", "-", "--format", "webp").stdout_bytes)).format == "WEBP"
+
+
+def test_a_named_pipe_is_no_file_to_replace() -> None:
+    import threading
+
+    os.mkfifo("pipe.png")
+    found: list[bytes] = []
+    reader = threading.Thread(target=lambda: found.append(Path("pipe.png").read_bytes()))
+    reader.start()
+    call("blend", *PATCH, "-o", "pipe.png")
+    reader.join()
+    Path("whole.png").write_bytes(found[0])
+    assert np.array_equal(pixels("whole.png"), blend.poisson(*patch_arrays(), at=(86, 180)))
+
+
+def test_an_output_that_is_there_needs_overwrite() -> None:
+    Path("out.png").write_text("precious")
+    result = call("blend", *PATCH, "-o", "out.png", code=2)
+    assert "--overwrite" in result.stderr
+    assert Path("out.png").read_text() == "precious"
+    call("blend", *PATCH, "-o", "out.png", "--overwrite")
+    assert Image.open("out.png").size == (600, 400)
+
+
+def test_the_background_may_be_replaced() -> None:
+    call("blend", *PATCH, "-o", "mine.png")
+    src, before, mask = pixels("patch.png"), pixels("mine.png").copy(), pixels("patch_mask.png")
+    call("blend", "patch.png", "mine.png", "patch_mask.png", "--at", "300,20", "-o", "mine.png", "--overwrite")
+    assert np.array_equal(pixels("mine.png"), blend.poisson(src, before, mask, at=(300, 20)))
+
+
+def test_a_dry_run_writes_nothing_and_finds_what_is_wrong() -> None:
+    result = call("blend", *PATCH, "-o", "out.png", "--dry-run", "--json")
+    assert json.loads(result.stdout)["output"] == {"path": "out.png", "written": False}
+    assert "would write out.png" in result.stderr
+    call("blend", *PATCH[:3], "-o", "out.png", "--dry-run", code=3)
+    assert not made()
+
+
+# Exit codes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ("", 2, "SRC and DST"),
+        ("patch.png", 2, "SRC and DST"),
+        ("patch.png coffee.jpg", 2, "-o OUT"),
+        ("patch.png coffee.jpg --nonsense", 2, "--nonsense"),
+        ("patch.png coffee.jpg -o o.png --mode nothing", 2, "nothing"),
+        ("patch.png coffee.jpg -o o.png --at 5", 2, "--at: '5', expected X,Y"),
+        ("patch.png coffee.jpg -o o.png --at 5,nan", 2, "--at"),
+        ("patch.png coffee.jpg -o o.png --at 1,2,3", 2, "--at"),
+        ("patch.png coffee.jpg -o o.png --quality 0", 2, "--quality"),
+        ("patch.png coffee.jpg -o o.png --max-pixels lots", 2, "--max-pixels"),
+        ("patch.png coffee.jpg -o o.png --max-pixels 0", 2, "--max-pixels"),
+        ("patch.png coffee.jpg -o o.png --color-weight-scale 2", 2, "--color-weight-scale"),
+        ("patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --color-weight -3", 2, "--color-weight: -3"),
+        ("patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --mode gaussian-poisson --sigma 3", 2, "--sigma: 3"),
+        (
+            "patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --mode gaussian-poisson --reference",
+            2,
+            "--no-preserve-background",
+        ),
+        ("patch.png coffee.jpg -o o.png -q -v", 2, "--quiet and --verbose"),
+        ("- - -o o.png", 2, "one stdin"),
+        ("patch.png coffee.jpg -o - --json", 2, "both want stdout"),
+        ("patch.png coffee.jpg patch_mask.png -o .", 2, "is a folder"),
+        ("patch.png coffee.jpg patch_mask.png -o o.png --list x.csv", 2, "come from the list"),
+        ("patch.png coffee.jpg patch_mask.png -o picture --at 1,1", 2, "picture"),
+        ("patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --format gif", 2, "gif"),
+        ("--list x.csv -o -", 2, "room for one"),
+        ("absent.png coffee.jpg -o o.png", 3, "src (absent.png): no such file"),
+        ("patch.png coffee.jpg absent.png -o o.png", 3, "mask (absent.png): no such file"),
+        (". coffee.jpg -o o.png", 3, "src (.): is a directory"),
+        ("LICENSES.md coffee.jpg -o o.png", 3, "src (LICENSES.md)"),
+        ("broken.png coffee.jpg -o o.png --at 1,1", 3, "src (broken.png)"),
+        ("patch.png coffee.jpg -o o.png", 3, "--at X,Y"),
+        ("patch.png coffee.jpg cat_mask.png -o o.png --at 1,1", 3, "mask (cat_mask.png)"),
+        ("coffee.jpg coffee.jpg -o o.png", 3, "covers all of dst"),
+        ("patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --max-pixels 0.1M", 4, "dst (coffee.jpg)"),
+        ("patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --device cuda --strict", 7, "cuda"),
+        ("patch.png coffee.jpg patch_mask.png -o nowhere/o.png --at 1,1", 1, "no folder nowhere"),
+        ("patch.png coffee.jpg patch_mask.png -o patch.png/o.png --at 1,1", 1, "patch.png/o.png"),
+    ],
+)
+def test_a_failure_is_one_line_and_a_code(arguments: str, code: int, says: str) -> None:
+    result = call("blend", *arguments.split(), code=code)
+    assert says in result.stderr
+    if not result.stderr.startswith("Usage"):
+        assert len(result.stderr.splitlines()) == 1
+    assert "Traceback" not in result.stderr
+    assert not made()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.ShapeError("x"), Code.INPUT),
+        (errors.DTypeError("x"), Code.INPUT),
+        (errors.MaskError("x"), Code.INPUT),
+        (errors.DecodeError("x"), Code.INPUT),
+        (errors.ArgumentError("x"), Code.USAGE),
+        (errors.ImageTooLarge("x"), Code.RESOURCES),
+        (errors.OutOfMemory("x"), Code.RESOURCES),
+        (MemoryError(), Code.RESOURCES),
+        (errors.WeightsError("x"), Code.WEIGHTS),
+        (errors.DeviceError("x"), Code.DEVICE),
+        (errors.NativeError("x"), Code.UNEXPECTED),
+        (ZeroDivisionError("x"), Code.UNEXPECTED),
+        (KeyboardInterrupt(), Code.INTERRUPTED),
+        (Failure("x", Code.SOME_FAILED), Code.SOME_FAILED),
+    ],
+)
+def test_every_error_has_its_code(error: BaseException, code: Code) -> None:
+    assert as_failure(error).code == code
+    assert str(as_failure(error))
+
+
+def test_debug_shows_the_traceback() -> None:
+    result = call("blend", "absent.png", "coffee.jpg", "-o", "o.png", "--debug", code=3)
+    assert "Traceback" in result.stderr
+    assert "Traceback" in call("blend", "absent.png", "coffee.jpg", "-o", "o.png", "-vv", code=3).stderr
+
+
+def test_a_device_that_is_missing_is_a_warning_unless_strict() -> None:
+    if pyharmony.has_cuda():
+        pytest.skip("there is a CUDA device")
+    # The warning comes once a process.
+    done = process("blend", *PATCH, "-o", "out.png", "--device", "cuda", "--json")
+    assert done.returncode == 0
+    assert b"warning: device: 'cuda'" in done.stderr
+    found = json.loads(done.stdout)
+    assert found["solve"]["device"] == "cpu"
+    assert "cuda" in found["warnings"][0]
+    call("blend", *PATCH, "-o", "out2.png", "--device", "cpu", "--strict")
+
+
+# What it says
+
+
+def test_json_is_one_object_with_what_was_done() -> None:
+    result = call("blend", *PATCH, "-o", "out.jpg", "--json", "--threads", 2, "--gradients", "mixed")
+    found = json.loads(result.stdout)
+    assert len(result.stdout.splitlines()) == 1
+    assert found["schema"] == "pyharmony.blend/1"
+    assert found["pyharmony"] == pyharmony.__version__
+    assert (found["status"], found["mode"], found["threads"], found["dry_run"]) == ("ok", "poisson", 2, False)
+    assert found["options"] == {"gradients": "mixed", "at": [86, 180]}
+    assert found["src"] == {
+        "path": "patch.png", "width": 86, "height": 79, "channels": 3, "dtype": "uint8", "format": "PNG",
+    }  # fmt: skip
+    assert (found["dst"]["width"], found["dst"]["height"], found["dst"]["format"]) == (600, 400, "JPEG")
+    assert found["mask"]["channels"] == 1
+    assert found["output"] == {"path": "out.jpg", "written": True, "bytes": os.path.getsize("out.jpg")}
+    info = blend.poisson(*patch_arrays(), at=(86, 180), gradients="mixed", return_info=True)[1]
+    solve = found["solve"]
+    assert (solve["method"], solve["iterations"], solve["device"]) == (info.method, info.iterations, "cpu")
+    assert solve["max_error"] == info.max_error
+    assert found["ms"].keys() == {"decode", "solve", "encode", "total"}
+    assert found["ms"]["total"] >= sum(found["ms"][name] for name in ("decode", "solve", "encode")) - 0.1
+    assert found["warnings"] == []
+
+
+def test_json_tells_of_failures_too() -> None:
+    result = call("blend", "absent.png", "coffee.jpg", "-o", "o.png", "--json", code=3)
+    found = json.loads(result.stdout)
+    assert found["status"] == "error"
+    assert found["error"] == {
+        "kind": "FileNotFoundError", "message": "src (absent.png): no such file or directory", "exit_code": 3,
+    }  # fmt: skip
+
+
+def test_people_read_stderr() -> None:
+    normal, quiet, loud = (
+        call("blend", *PATCH, "-o", f"{i}.png", *more) for i, more in enumerate(((), ("--quiet",), ("--verbose",)))
+    )
+    assert normal.stdout == quiet.stdout == loud.stdout == quiet.stderr == ""
+    assert re.fullmatch(r"wrote 0.png: 600 x 400, poisson, \d+\.\d\d s\n", normal.stderr)
+    assert re.search(r"decode \d+ ms, solve \d+ ms, encode \d+ ms\n", loud.stderr)
+
+
+def test_the_log_may_be_json() -> None:
+    ok = [json.loads(line) for line in call("blend", *PATCH, "-o", "o.png", "--log-json").stderr.splitlines()]
+    assert [line["level"] for line in ok] == ["info"]
+    assert ok[0]["output"]["path"] == "o.png"
+    bad = call("blend", *PATCH, "-o", "o.png", "--log-json", code=2).stderr
+    assert json.loads(bad).items() >= {"level": "error", "code": 2}.items()
+
+
+def on_a_terminal(*arguments: object, **environment: str) -> str:
+    """What a process writes to a terminal that is its stderr."""
+    terminal, end = pty.openpty()
+    env = {**os.environ, "TERM": "xterm", **environment}
+    command = [sys.executable, "-m", "pyharmony", *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=end, env=env):
+        os.close(end)
+        text = b""
+        while True:
+            try:
+                more = os.read(terminal, 4096)
+            except OSError:  # the other end is closed
+                break
+            if not more:
+                break
+            text += more
+    os.close(terminal)
+    return text.decode()
+
+
+def test_colour_is_for_terminals_that_want_it() -> None:
+    arguments = ("blend", "absent.png", "coffee.jpg", "-o", "o.png")
+    assert "\x1b" not in call(*arguments, code=3).stderr
+    assert "\x1b[31merror\x1b[0m: src" in on_a_terminal(*arguments)
+    assert "\x1b" not in on_a_terminal(*arguments, NO_COLOR="1")
+
+
+def test_progress_is_for_terminals() -> None:
+    write_list([("patch.png", "coffee.jpg", "patch_mask.png", f"{i}.png", "86,180") for i in range(2)])
+    assert "2/2" in on_a_terminal("blend", "--list", "list.csv")
+    assert "\x1b" not in call("blend", "--list", "list.csv", "--overwrite").stderr
+
+
+# Lists
+
+
+def write_list(rows: list[tuple[str, ...]], header: str = "src,dst,mask,out,at", name: str = "list.csv") -> None:
+    with open(name, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header.split(","))
+        writer.writerows(rows)
+
+
+TRIPLE = ("patch.png", "coffee.jpg", "patch_mask.png")
+
+
+def test_each_row_of_a_list_is_a_picture() -> None:
+    rows = [
+        (*TRIPLE, "a.png", "86,180", "", "", "", ""),
+        (*TRIPLE, "b.jpg", "-3,-7.5", "alpha", "4", "", ""),
+        ("cutout.png", "coffee.jpg", "", "c.png", "300,20", "poisson", "", "map.png", "mixed"),
+        (*TRIPLE, "d.png", "86,180", "gaussian-poisson", "", "0.5", ""),
+    ]
+    write_list(rows, "src,dst,mask,out,at,mode,feather,color-weight,gradients")
+    result = call("blend", "--list", "list.csv", "--json")
+    found = json.loads(result.stdout)
+    assert (found["status"], found["count"], found["failed"]) == ("ok", 4, 0)
+    assert [(item["line"], item["status"], item["mode"]) for item in found["items"]] == [
+        (2, "ok", "poisson"), (3, "ok", "alpha"), (4, "ok", "poisson"), (5, "ok", "gaussian-poisson"),
+    ]  # fmt: skip
+    assert np.array_equal(pixels("a.png"), blend.poisson(*patch_arrays(), at=(86, 180)))
+    assert np.array_equal(pixels("d.png"), blend.gaussian_poisson(*patch_arrays(), at=(86, 180), color_weight=0.5))
+    assert Image.open("b.jpg").format == "JPEG"
+    assert found["items"][2]["color_weight"]["path"] == "map.png"
+    assert "wrote 4 pictures" in result.stderr
+
+
+def test_options_of_the_command_line_hold_for_rows_that_have_none() -> None:
+    write_list([(*TRIPLE, "a.png", ""), (*TRIPLE, "b.png", "laplacian")], "src,dst,mask,out,mode")
+    call("blend", "--list", "list.csv", "--mode", "alpha", "--at", "5,6")
+    assert np.array_equal(pixels("a.png"), blend.alpha(*patch_arrays(), at=(5, 6)))
+    assert np.array_equal(pixels("b.png"), blend.laplacian(*patch_arrays(), at=(5, 6)))
+
+
+def test_a_row_that_fails_takes_no_other_along() -> None:
+    rows = [
+        (*TRIPLE, "a.png", "1,1"),
+        ("absent.png", *TRIPLE[1:], "b.png", "1,1"),
+        ("broken.png", *TRIPLE[1:], "c.png", "1,1"),
+        (*TRIPLE, "d.png", ""),
+        (*TRIPLE, "e.nothing", "1,1"),
+        (*TRIPLE, "f.png", "1,1"),
+    ]
+    write_list(rows)
+    result = call("blend", "--list", "list.csv", "--json", code=5)
+    assert made() == {"list.csv", "a.png", "f.png"}
+    found = json.loads(result.stdout)
+    assert (found["status"], found["count"], found["failed"]) == ("some failed", 6, 4)
+    assert [item["status"] for item in found["items"]] == ["ok", "error", "error", "error", "error", "ok"]
+    assert [item["error"]["exit_code"] for item in found["items"][1:5]] == [3, 3, 3, 2]
+    assert "error: line 3: src (absent.png): no such file or directory" in result.stderr
+    assert result.stderr.splitlines()[-1] == "error: 4 of 6 rows failed"
+
+
+def test_the_outputs_of_a_list_may_go_to_a_folder() -> None:
+    Path("lists").mkdir()
+    above = tuple(f"../{name}" for name in TRIPLE)
+    write_list([(*above, "sub/a.png", "1,1"), (*above, "a.png", "1,1")], name="lists/list.csv")
+    call("blend", "--list", "lists/list.csv", "-o", "results/deep")
+    assert {str(path) for path in Path("results").rglob("*.png")} == {"results/deep/sub/a.png", "results/deep/a.png"}
+    for out in ("../a.png", "sub/../../a.png", str(Path.cwd() / "a.png")):
+        write_list([(*TRIPLE, out, "1,1")])
+        assert "leaves the folder" in call("blend", "--list", "list.csv", "-o", "results", code=3).stderr
+
+
+def test_a_list_may_be_stdin() -> None:
+    call("blend", "--list", "-", stdin=f'src,dst,mask,out,at\n{",".join(TRIPLE)},a.png,"1,1"\n'.encode())
+    assert made() == {"a.png"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "no column 'src'"),
+        ("src,dst\n", "no column 'out'"),
+        ("src,dst,out,colour\n", "unknown column 'colour'"),
+        ("src,dst,out,at,at\n", "two columns 'at'"),
+        ("src,dst,out\n", "no rows"),
+        ("src,dst,out\na,b\n", "line 2: 2 cells under 3 columns"),
+        ("src,dst,out\na,,c.png\n", "line 2: no dst"),
+        ("src,dst,out\n\na,b,-\n", "line 3: out is -"),
+        ("src,dst,out,feather\na,b,c.png,wide\n", "line 2: feather 'wide', expected a number"),
+        ("src,dst,out,mode\na,b,c.png,best\n", "line 2: mode 'best'"),
+        ("src,dst,out,reference\na,b,c.png,perhaps\n", "line 2: reference 'perhaps', expected yes or no"),
+        ("src,dst,out,feather\na,b,c.png,2\n", "line 2: --feather does not go with --mode poisson"),
+        ("src,dst,out,at\na,b,c.png,2\n", "line 2: --at"),
+        ('src,dst,out\na,b,"c.png\n', "list.csv, line 2"),
+        ("src,dst,out\na,b,c.png\na,d,./c.png\n", "line 3: out 'c.png' is that of line 2"),
+        ("src,dst,out\na,b,c.png\nc.png,d,e.png\n", "line 2: out 'c.png' is an input of line 3"),
+        ("src,dst,out\na\xff,b,c.png\n", "not UTF-8"),
+        ("src,dst,out,mode\na,b,c.png,inpaint\n", "line 2: --mode: 'inpaint', expected one of poisson"),
+    ],
+)
+def test_a_list_is_checked_before_any_work(text: str, says: str) -> None:
+    Path("list.csv").write_bytes(text.encode("latin-1"))
+    assert says in call("blend", "--list", "list.csv", code=3).stderr
+    assert made() == {"list.csv"}
+
+
+def test_a_list_that_is_missing_is_an_input() -> None:
+    assert "absent.csv: no such file" in call("blend", "--list", "absent.csv", code=3).stderr
+
+
+def test_an_output_of_a_list_that_is_there_stops_it_before_any_work() -> None:
+    write_list([(*TRIPLE, f"{name}.png", "1,1") for name in "abc"])
+    Path("b.png").write_text("precious")
+    assert "b.png: is there already" in call("blend", "--list", "list.csv", code=2).stderr
+    assert made() == {"list.csv", "b.png"}
+    assert Path("b.png").read_text() == "precious"
+    call("blend", "--list", "list.csv", "--dry-run")
+    assert made() == {"list.csv", "b.png"}
+    call("blend", "--list", "list.csv", "--overwrite")
+    assert made() == {"list.csv", "a.png", "b.png", "c.png"}
+
+
+def test_two_names_of_one_file_are_not_both_written() -> None:
+    """As on a file system for which A.png is a.png: here by a second name of the same folder."""
+    call("blend", *PATCH, "-o", "a.png")
+    os.link("a.png", "b.png")
+    from pyharmony.cli._console import Console
+    from pyharmony.cli._work import BLEND, Request, Worker
+
+    worker = Worker.start(Request(BLEND, {}, None, {}), Console("blend"))
+    found = os.stat("a.png")
+    worker.written.add((found.st_dev, found.st_ino))
+    with pytest.raises(Failure, match="another row"):
+        worker._keep_apart("b.png")
+
+
+@pytest.mark.parametrize(
+    "name", ["猫.png", "e\u0301.png", "é.png", "a b;$(c)'.png", "x" * 251 + ".png", "CON.png", "-x.png"], ids=ascii
+)
+def test_names_are_taken_as_they_are(name: str) -> None:
+    shutil.copy("patch.png", "in-" + name if len(name) < 200 else name)
+    source = "./in-" + name if len(name) < 200 else name
+    Path("out").mkdir()
+    call("blend", source, "coffee.jpg", "patch_mask.png", "--at", "1,1", "-o", f"out/{name}")
+    assert os.listdir("out") == [name]
+    assert Image.open(f"out/{name}").size == (600, 400)
+
+
+def test_a_name_that_is_no_text_is_a_name() -> None:
+    name = os.fsdecode(b"\xff\xfe.png")
+    shutil.copy("patch.png", name)
+    done = process("blend", name, *PATCH[1:], "-o", f"out-{name}", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["src"]["path"] == name
+    assert Image.open(f"out-{name}").size == (600, 400)
+
+
+def test_look_alike_names_are_different_files() -> None:
+    names = ["a.png", "a.jpg", "A.png", "sub/a.png", "é.png", "e\u0301.png"]
+    write_list([(*TRIPLE, name, "1,1") for name in names])
+    call("blend", "--list", "list.csv", "-o", "out")
+    assert len([path for path in Path("out").rglob("*") if path.is_file()]) == len(names)
+
+
+# Processes
+
+
+def test_pictures_go_through_pipes() -> None:
+    python = [sys.executable, "-m", "pyharmony", "blend"]
+    with Path("patch.png").open("rb") as source:
+        first = subprocess.Popen(
+            [*python, "-", *PATCH[1:], "-o", "-"], stdin=source, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+    second = subprocess.run(
+        [*python, "cutout.png", "-", "--at", "300,20", "-o", "-", "--mode", "alpha"],
+        stdin=first.stdout,
+        capture_output=True,
+    )
+    assert first.stdout is not None
+    first.stdout.close()
+    assert first.wait() == second.returncode == 0
+    import io
+
+    src, dst, mask = patch_arrays()
+    wanted = blend.alpha(pixels("cutout.png"), blend.poisson(src, dst, mask, at=(86, 180)), at=(300, 20))
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(second.stdout))), wanted)
+
+
+@pytest.mark.parametrize("arguments", [(*PATCH, "-o", "-"), (*PATCH, "-o", "out.png", "--json")])
+def test_a_reader_that_goes_away_is_told_in_one_line(arguments: tuple[str, ...]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "pyharmony", "blend", *arguments]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "error: stdout: cannot be written: broken pipe"
+    assert "Exception" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("closed", "arguments", "code"),
+    [
+        ("0<&-", "- coffee.jpg patch_mask.png --at 1,1 -o out.png", 2),
+        ("1>&-", "patch.png coffee.jpg patch_mask.png --at 1,1 -o -", 2),
+        ("2>&-", "patch.png coffee.jpg patch_mask.png --at 1,1 -o out.png", 0),
+        ("2>&-", "absent.png coffee.jpg patch_mask.png --at 1,1 -o out.png", 3),
+    ],
+)
+def test_a_stream_may_be_closed(closed: str, arguments: str, code: int) -> None:
+    line = f'"{sys.executable}" -m pyharmony blend {arguments} {closed}'
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert "unexpected" not in done.stderr
+
+
+def test_a_full_disk_leaves_what_was_there() -> None:
+    Path("out.png").write_text("precious")
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+
+    done = process("blend", *PATCH, "-o", "out.png", "--overwrite", preexec_fn=limit)
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines() == ["error: out.png: cannot be written: file too large"]
+    assert Path("out.png").read_text() == "precious"
+    assert made() == {"out.png"}
+    if Path("/dev/full").exists():
+        with open("/dev/full", "wb") as full:
+            command = [sys.executable, "-m", "pyharmony", "blend", *PATCH, "-o", "-"]
+            full_disk = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+        assert full_disk.returncode == 1
+        assert full_disk.stderr.splitlines() == ["error: stdout: cannot be written: no space left on device"]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="/proc is not mounted")
+def test_a_folder_that_takes_no_files_is_told() -> None:
+    """/proc takes none from anybody; folders without write permission take them from root."""
+    result = call("blend", *PATCH, "-o", "/proc/self/out.png", code=1)
+    assert "/proc/self/out.png" in result.stderr
+    if os.geteuid():
+        Path("locked").mkdir(mode=0o555)
+        assert "may not be written" in call("blend", *PATCH, "-o", "locked/out.png", code=1).stderr
+
+
+def test_memory_that_runs_out_has_a_code() -> None:
+    Image.new("RGB", (7000, 7000)).save("large.png", compress_level=1)
+    Image.new("L", (7000, 7000), 255).save("all.png", compress_level=1)
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (900_000_000, 900_000_000))
+
+    done = process(
+        "blend", "large.png", "large.png", "all.png", "-o", "out.png", "--color-weight", "1", "--threads", 1,
+        preexec_fn=limit, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not Path("out.png").exists()
+
+
+def test_an_interrupt_leaves_whole_pictures_and_nothing_else() -> None:
+    names = [f"{i}.png" for i in range(400)]
+    write_list([(*TRIPLE, name, "1,1") for name in names])
+    command = [sys.executable, "-m", "pyharmony", "blend", "--list", "list.csv", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        until = time.monotonic() + 30
+        while not Path(names[1]).exists() and time.monotonic() < until:
+            time.sleep(0.005)
+        running.send_signal(signal.SIGINT)
+        stdout, stderr = running.communicate()
+    assert running.returncode == 130, stderr
+    there = made() - {"list.csv"}
+    assert there < set(names)
+    for name in there:
+        Image.open(name).load()
+    found = json.loads(stdout)
+    assert found["status"] == "interrupted"
+    assert len(there) - len(found["items"]) in (0, 1)  # one may be whole and not noted yet
+    assert stderr.splitlines()[-1] == f"error: interrupted; {len(found['items'])} of 400 pictures are written"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_while_it_waits(number: signal.Signals, code: int) -> None:
+    command = [sys.executable, "-m", "pyharmony", "blend", "-", *PATCH[1:], "-o", "out.png", "-vv"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        time.sleep(0.8)  # it waits for stdin
+        running.send_signal(number)
+        assert running.wait(20) == code
+    assert not made()
+
+
+# The other commands
+
+
+def test_help_and_version_load_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['pyharmony', {!r}]\n"
+        "from pyharmony.cli import main\n"
+        "try: main()\n"
+        "finally: print(*sys.modules)"
+    )
+    for option in ("--help", "--version"):
+        done = subprocess.run([sys.executable, "-c", code.format(option)], capture_output=True, text=True, check=True)
+        loaded = {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+        assert not loaded & {"numpy", "PIL", "rich", "torch", "cv2", "scipy"}
+    assert call("--version").stdout == f"pyharmony {pyharmony.__version__}\n"
+    for command in ("blend", "demo", "info", "doctor", "bench"):
+        assert command in call("--help").stdout
+        assert "--help" in call(command, "-h").stdout
+
+
+def test_info_tells_what_there_is() -> None:
+    found = json.loads(call("info", "--json").stdout)
+    assert found["schema"] == "pyharmony.info/1"
+    assert found["versions"]["pyharmony"] == pyharmony.__version__
+    assert found["versions"]["numpy"] == np.__version__
+    assert found["instruction_set"]["in_use"] == pyharmony.simd_level()
+    assert found["instruction_set"]["in_use"] in found["instruction_set"]["available"]
+    assert found["kernels"]["cpu"] == ["gaussian_poisson", "poisson"]
+    assert found["devices"][0]["device"] == "cpu"
+    assert {"jpeg", "png", "tiff"} <= set(found["formats"])
+    for module, version in found["optional"].items():
+        assert (version is None) == (importlib.util.find_spec(module) is None)
+    text = call("info", "--debug").stdout
+    assert pyharmony.__version__ in text
+    assert pyharmony.simd_level() in text
+
+
+def test_doctor_finds_nothing_here() -> None:
+    result = call("doctor", "--json")
+    found = json.loads(result.stdout)
+    assert found["status"] == "ok"
+    assert {check["name"] for check in found["checks"]} >= {"native module", "blends", "picture files", "torch", "GPU"}
+    assert all(check["state"] in ("ok", "note") for check in found["checks"])
+    assert all(check["remedy"] for check in found["checks"] if check["state"] != "ok")
+
+
+def test_doctor_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyharmony.cli import doctor
+
+    def broken() -> str:
+        raise RuntimeError("poisson is 3 levels from its definition")
+
+    monkeypatch.setattr(doctor, "_blends", broken)
+    monkeypatch.setenv("TMPDIR", "/nonexistent")
+    result = call("doctor", code=1)
+    assert "FAILED  blends: RuntimeError: poisson is 3 levels" in result.stdout
+    assert re.search(r"FAILED  blends:.*\n +-> pip install", result.stdout)
+    assert json.loads(call("doctor", "--json", "--debug", code=1).stdout)["failed"] == 1
+
+
+def test_doctor_works_where_the_native_module_does_not() -> None:
+    code = (
+        "import sys; sys.modules['pyharmony._C'] = None; sys.argv = ['pyharmony', 'doctor']\n"
+        "from pyharmony.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert re.search(r"FAILED  native module: NativeError: .*\n +-> pip install", done.stdout)
+
+
+def test_bench_measures_in_turn() -> None:
+    operations = ("--op", "poisson", "--op", "alpha", "--sizes", "64x48,80x60")
+    result = call("bench", *operations, "--rounds", 2, "--threads", 1, "--json", "-v")
+    found = json.loads(result.stdout)
+    assert (found["rounds"], found["threads"]) == (2, 1)
+    assert [(row["op"], row["size"]) for row in found["rows"]] == [
+        ("poisson", "64x48"), ("alpha", "64x48"), ("poisson", "80x60"), ("alpha", "80x60"),
+    ]  # fmt: skip
+    assert all(row["wall_ms"] > 0 and row["ratio"] == 1 for row in found["rows"])
+    # The tolerance of a quarter level, and rounding.
+    assert all(row["error_max"] <= 0.75 for row in found["rows"] if row["op"] == "poisson")
+    assert "pyharmony" in call("bench", "--op", "alpha", "--sizes", "64x48", "--quiet").stdout
+
+
+def test_bench_stands_beside_what_is_installed() -> None:
+    result = call(
+        "bench", "--op", "poisson", "--sizes", "96x64", "--rounds", 1, "--against", "cv2", "--json", "--log-json"
+    )
+    found = json.loads(result.stdout)
+    if importlib.util.find_spec("cv2") is None:
+        assert "cv2" in found["missing"]
+    else:
+        assert [row["name"].split()[0] for row in found["rows"]] == ["pyharmony", "cv2.seamlessClone"]
+    assert "--against" in call("bench", "--against", "photoshop", code=2).stderr
+    for sizes in ("huge", "0x5", "99999x99999"):
+        assert "--sizes" in call("bench", "--sizes", sizes, "--debug", code=2).stderr
+
+
+def test_demo_does_the_main_job() -> None:
+    found = json.loads(call("demo", "--output", "pictures", "--json", "--verbose").stdout)
+    assert len(found["pictures"]) == 18
+    for record in found["pictures"]:
+        assert Image.open(record["path"]).size[0] in (512, 600)
+        if "max_error" in record:
+            assert record["max_error"] <= 0.25
+    assert {path.name for path in Path("pictures").iterdir()} >= {"sheet.png", "before_after.jpg"}
+    for more in ((), ("--log-json", "--debug"), ("--quiet",)):
+        assert "--overwrite" in call("demo", "-o", "pictures", *more, code=2).stderr
+
+
+def test_the_packaged_pictures_are_small() -> None:
+    assert sum(path.stat().st_size for path in _pictures.IMAGES.iterdir()) < 300_000
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"), [("bl", "blend"), ("blend --gradi", "--gradients"), ("blend --mode gau", "gaussian-poisson")]
+)
+def test_the_shell_completes(words: str, wanted: str) -> None:
+    typed = {"COMP_WORDS": f"pyharmony {words}", "COMP_CWORD": str(len(words.split()))}
+    done = process(env={**os.environ, "_PYHARMONY_COMPLETE": "complete_bash", **typed})
+    assert wanted in done.stdout.decode().split()
+    assert "--install-completion" in call("--help").stdout
+    assert "--show-completion" in call("--help").stdout
+
+
+# The page
+
+
+def reference_tool() -> Any:
+    spec = importlib.util.spec_from_file_location("command_reference", ROOT / "tools" / "command_reference.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_is_up_to_date() -> None:
+    tool = reference_tool()
+    text = tool.PAGE.read_text()
+    assert text == tool.page(text), "run `make command-reference`"
+    assert tool.MANUAL.read_text() == tool.manual(), "run `make command-reference`"
+
+
+def test_the_page_has_every_exit_code() -> None:
+    text = (ROOT / "docs" / "command-line.md").read_text()
+    assert [int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)] == [int(code) for code in Code]
+
+
+def examples() -> list[str]:
+    text = (ROOT / "docs" / "command-line.md").read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line]
+
+
+@pytest.mark.parametrize("line", examples())
+def test_an_example_of_the_page_runs(line: str, tmp_path: Path) -> None:
+    write_list([(*TRIPLE, "a.png", "86,180")], name="triples.csv")
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "pyharmony"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pyharmony "$@"\n')
+    program.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", line], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,1284 @@
+"""Image files in and out: what is read, in which colours, with which metadata; and how files are written."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import logging
+import os
+import resource
+import signal
+import stat
+import struct
+import subprocess
+import sys
+import warnings
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pyharmony as ph
+from pyharmony import errors
+from pyharmony.io import Picture, convert, read, write
+
+Image = pytest.importorskip("PIL.Image")
+ImageCms = pytest.importorskip("PIL.ImageCms")
+cv2 = pytest.importorskip("cv2")
+tifffile = pytest.importorskip("tifffile")
+features = pytest.importorskip("PIL.features")
+
+DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
+LARGEST = {"uint8": 255, "uint16": 65535, "float16": 1, "float32": 1, "float64": 1}
+needs_avif = pytest.mark.skipif(not features.check("avif"), reason="Pillow has no AVIF")
+
+
+def noise(height: int, width: int, channels: int, dtype: str = "uint8", seed: int = 0) -> np.ndarray:
+    values = np.random.default_rng(seed).random((height, width, channels))
+    return (values * LARGEST[dtype]).astype(dtype)
+
+
+def smooth(height: int, width: int) -> np.ndarray:
+    """An 8-bit colour picture that JPEG keeps within a few levels, without any symmetry."""
+    y, x = np.mgrid[0:height, 0:width]
+    return np.stack([x * 255 / width, y * 255 / height, (x + 2 * y) * 85 / max(width, height)], -1).astype(np.uint8)
+
+
+def encoded(picture: Picture, format: str, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    write(picture, stream, format=format, **options)
+    return stream.getvalue()
+
+
+def by_pillow(image: Any, format: str, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, format, **options)
+    return stream.getvalue()
+
+
+# Profiles made here, from chromaticities: nothing of the package is used.
+
+D50 = np.array([0.9642, 1.0, 0.8249])
+BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+D65 = (0.3127, 0.3290)
+PRIMARIES = {
+    "sRGB": (((0.64, 0.33), (0.30, 0.60), (0.15, 0.06)), D65),
+    "Display P3": (((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)), D65),
+    "Adobe RGB": (((0.64, 0.33), (0.21, 0.71), (0.15, 0.06)), D65),
+    "ProPhoto RGB": (((0.734699, 0.265301), (0.159597, 0.840403), (0.036598, 0.000105)), (0.345704, 0.358540)),
+}
+
+
+def xyz_matrix(name: str) -> np.ndarray:
+    """From linear RGB to XYZ of D50."""
+
+    def xyz(x: float, y: float) -> np.ndarray:
+        return np.array([x / y, 1, (1 - x - y) / y])
+
+    primaries, white = PRIMARIES[name]
+    columns, w = np.stack([xyz(*each) for each in primaries], 1), xyz(*white)
+    adapt = np.linalg.inv(BRADFORD) @ np.diag((BRADFORD @ D50) / (BRADFORD @ w)) @ BRADFORD
+    return adapt @ (columns * np.linalg.solve(columns, w))
+
+
+def srgb_linear(x: np.ndarray) -> np.ndarray:
+    return np.where(x <= 0.04045, x / 12.92, ((np.maximum(x, 0) + 0.055) / 1.055) ** 2.4)
+
+
+def srgb_device(y: np.ndarray) -> np.ndarray:
+    return np.where(y <= 0.0031308, y * 12.92, 1.055 * np.maximum(y, 0) ** (1 / 2.4) - 0.055)
+
+
+LINEAR = {
+    "sRGB": srgb_linear,
+    "Display P3": srgb_linear,
+    "Adobe RGB": lambda x: x ** (563 / 256),
+    "ProPhoto RGB": lambda x: np.where(x < 1 / 32, x / 16, x**1.8),
+}
+
+
+def parametric(form: int, *values: float) -> bytes:
+    head = b"para\0\0\0\0" + struct.pack(">HH", form, 0)
+    return head + struct.pack(f">{len(values)}i", *(round(v * 65536) for v in values))
+
+
+def table(values: np.ndarray) -> bytes:
+    return b"curv\0\0\0\0" + struct.pack(">I", len(values)) + np.round(values * 65535).astype(">u2").tobytes()
+
+
+CURVES = {
+    "sRGB": parametric(3, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045),
+    "Display P3": parametric(3, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045),
+    "Adobe RGB": b"curv\0\0\0\0" + struct.pack(">IH", 1, 563),
+    "ProPhoto RGB": parametric(3, 1.8, 1, 0, 1 / 16, 1 / 32),
+}
+
+
+def icc(space: bytes, tags: dict[bytes, bytes], pcs: bytes = b"XYZ ", device: bytes = b"mntr") -> bytes:
+    text = b"of a test\0"
+    tags = {b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + bytes(78), **tags}
+    white = struct.pack(">3i", *(round(v * 65536) for v in D50))
+    tags[b"wtpt"] = b"XYZ \0\0\0\0" + white
+    index, body = b"", b""
+    for name, data in tags.items():
+        index += struct.pack(">4sII", name, 132 + 12 * len(tags) + len(body), len(data))
+        body += data + bytes(-len(data) % 4)
+    size = 132 + len(index) + len(body)
+    head = struct.pack(">I4s4s4s4s4s", size, b"", b"\2\x40\0\0", device, space, pcs) + bytes(12) + b"acsp" + bytes(28)
+    return (head + white).ljust(128, b"\0") + struct.pack(">I", len(tags)) + index + body
+
+
+def matrix_profile(name: str, curve: bytes | None = None) -> bytes:
+    matrix, tags = xyz_matrix(name), {}
+    for i, channel in enumerate((b"r", b"g", b"b")):
+        tags[channel + b"XYZ"] = b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(v * 65536) for v in matrix[:, i]))
+        tags[channel + b"TRC"] = curve or CURVES[name]
+    return icc(b"RGB ", tags)
+
+
+def grey_profile(gamma: float) -> bytes:
+    return icc(b"GRAY", {b"kTRC": b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256))})
+
+
+def table_profile(space: bytes, channels: int) -> bytes:
+    """A profile of colour tables (lut8Type): light where the ink, or the lack of light, is none; hues shifted."""
+    nodes = np.stack(np.meshgrid(*[[0, 1]] * channels, indexing="ij"), -1).reshape(-1, channels)
+    light = np.prod(1 - 0.8 * nodes, 1) if channels == 4 else nodes.mean(1)
+    lab = np.stack([light * 255, 128 + 40 * (nodes[:, 0] - nodes[:, 1]), 128 + 40 * (nodes[:, 1] - nodes[:, 2])], -1)
+    ramp = bytes(range(256))
+    lut = b"mft1\0\0\0\0" + bytes([channels, 3, 2, 0])
+    lut += struct.pack(">9i", *(65536 * int(i == j) for i in range(3) for j in range(3)))
+    lut += ramp * channels + np.clip(np.round(lab), 0, 255).astype(np.uint8).tobytes() + ramp * 3
+    return icc(space, {b"A2B0": lut}, b"Lab ", b"prtr")
+
+
+# Metadata of a phone
+
+XMP = (
+    b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>"
+    b"<rdf:Description xmlns:exif='http://ns.adobe.com/exif/1.0/' xmlns:tiff='http://ns.adobe.com/tiff/1.0/'"
+    b' exif:GPSLatitude="48,51.5N" tiff:Orientation="6"><exif:GPSLongitude>2,17.6E</exif:GPSLongitude>'
+    b"<dc:title xmlns:dc='http://purl.org/dc/elements/1.1/'>Tower</dc:title></rdf:Description></rdf:RDF></x:xmpmeta>"
+)
+MAKER_NOTE = b"a maker's note of 33 bytes\1\2\3\4\5\6\7"
+THUMBNAIL = b"\xff\xd8\xff\xe0" + b"thumbnail" * 50 + b"\xff\xd9"
+
+
+def phone_exif(orientation: int, order: str = ">") -> bytes:
+    """EXIF with camera, orientation, maker note, GPS and a thumbnail, laid out by hand."""
+
+    def ifd(at: int, rows: list[tuple[int, int, int, bytes]], after: int = 0) -> bytes:
+        data_at = at + 2 + 12 * len(rows) + 4
+        head, data = struct.pack(order + "H", len(rows)), b""
+        for tag, kind, count, value in rows:
+            if len(value) > 4:
+                head += struct.pack(order + "HHII", tag, kind, count, data_at + len(data))
+                data += value + bytes(len(value) % 2)
+            else:
+                head += struct.pack(order + "HHI", tag, kind, count) + value.ljust(4, b"\0")
+        return head + struct.pack(order + "I", after) + data
+
+    def u16(value: int) -> bytes:
+        return struct.pack(order + "H", value)
+
+    def u32(*values: int) -> bytes:
+        return struct.pack(order + f"{len(values)}I", *values)
+
+    exif = lambda at: ifd(at, [(0x829A, 5, 1, u32(1, 125)), (0x927C, 7, len(MAKER_NOTE), MAKER_NOTE)])  # noqa: E731
+    gps = lambda at: ifd(at, [(1, 2, 2, b"N\0"), (2, 5, 3, u32(48, 1, 51, 1, 30, 1))])  # noqa: E731
+
+    def main(exif_at: int, gps_at: int, next_at: int) -> bytes:
+        date = b"2026:01:02 03:04:05\0"
+        rows = [(0x010F, 2, 8, b"Example\0"), (0x0112, 3, 1, u16(orientation)), (0x0132, 2, len(date), date),
+                (0x8769, 4, 1, u32(exif_at)), (0x8825, 4, 1, u32(gps_at))]  # fmt: skip
+        return ifd(8, rows, next_at)
+
+    exif_at = 8 + len(main(0, 0, 0))
+    gps_at = exif_at + len(exif(exif_at))
+    thumb_at = gps_at + len(gps(gps_at))
+    thumb_data = thumb_at + 2 + 2 * 12 + 4
+    thumb = ifd(thumb_at, [(0x0201, 4, 1, u32(thumb_data)), (0x0202, 4, 1, u32(len(THUMBNAIL)))])
+    head = (b"MM\0*" if order == ">" else b"II*\0") + u32(8)
+    return b"Exif\0\0" + head + main(exif_at, gps_at, thumb_at) + exif(exif_at) + gps(gps_at) + thumb + THUMBNAIL
+
+
+def turned(upright: np.ndarray, orientation: int) -> np.ndarray:
+    """What a camera stores that writes this orientation: EXIF 2.32, section 4.6.4."""
+    a = upright
+    return {
+        1: a, 2: a[:, ::-1], 3: a[::-1, ::-1], 4: a[::-1], 5: a.swapaxes(0, 1), 6: a.swapaxes(0, 1)[::-1],
+        7: a.swapaxes(0, 1)[::-1, ::-1], 8: a.swapaxes(0, 1)[:, ::-1],
+    }[orientation]  # fmt: skip
+
+
+def fields(exif: bytes) -> Any:
+    parsed = Image.Exif()
+    parsed.load(exif)
+    return parsed
+
+
+# Round trips
+
+
+@pytest.mark.parametrize(
+    ("format", "dtype"),
+    [("png", "uint8"), ("png", "uint16"), *(("tiff", dtype) for dtype in DTYPES), ("bmp", "uint8")],
+)
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_lossless_formats_keep_every_value(format: str, dtype: str, channels: int) -> None:
+    if format == "bmp":
+        channels = min(channels, 3)  # BMP is written without alpha
+    pixels = noise(19, 33, channels, dtype)
+    back = read(encoded(Picture(pixels), format))
+    assert back.pixels.dtype == pixels.dtype
+    np.testing.assert_array_equal(back.pixels, pixels)
+    assert back.format == format.upper()
+
+
+@pytest.mark.parametrize("format", ["jpeg", "webp", pytest.param("avif", marks=needs_avif)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_lossy_formats_keep_the_picture(format: str, channels: int) -> None:
+    pixels = np.ascontiguousarray(smooth(48, 64)[..., :channels])
+    back = read(encoded(Picture(pixels), format))
+    assert back.pixels.shape == (48, 64, 1 if format == "jpeg" and channels == 1 else 3)
+    assert np.abs(back.pixels.astype(int) - pixels).mean() < 2
+    assert len(encoded(Picture(pixels), format, quality=20)) < len(encoded(Picture(pixels), format))
+
+
+def test_jpeg_keeps_the_full_resolution_of_colour() -> None:
+    image = Image.open(io.BytesIO(encoded(Picture(smooth(16, 16)), "jpeg")))
+    assert [layer[1:3] for layer in image.layer] == [(1, 1)] * 3
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_other_programs_read_what_is_written(dtype: str) -> None:
+    for channels in (1, 3, 4):
+        pixels = noise(300, 70, channels, dtype)
+        theirs = tifffile.imread(io.BytesIO(encoded(Picture(pixels), "tiff")))
+        np.testing.assert_array_equal(theirs.reshape(pixels.shape), pixels)
+        if dtype == "uint16":
+            data = np.frombuffer(encoded(Picture(pixels), "png"), np.uint8)
+            theirs = cv2.imdecode(data, cv2.IMREAD_UNCHANGED).reshape(pixels.shape)
+            np.testing.assert_array_equal(theirs, pixels[..., {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[channels]])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"bigtiff": True},
+        {"byteorder": ">"},
+        {"compression": "zlib"},
+        {"compression": "zlib", "predictor": 2, "tile": (16, 32)},
+        {"planarconfig": "separate", "rowsperstrip": 5},
+        {"tile": (32, 16), "byteorder": ">"},
+        {"compression": "zlib", "planarconfig": "separate", "tile": (16, 16)},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_tiff_files_of_other_programs(dtype: str, options: dict[str, Any]) -> None:
+    pixels = noise(37, 45, 3, dtype)
+    stream = io.BytesIO()
+    if dtype == "float32":
+        options = {key: value for key, value in options.items() if key != "predictor"}  # below
+    stored = pixels.transpose(2, 0, 1) if options.get("planarconfig") == "separate" else pixels
+    tifffile.imwrite(stream, stored, photometric="rgb", **options)
+    np.testing.assert_array_equal(read(stream.getvalue()).pixels, pixels)
+
+
+@pytest.mark.parametrize("predictor", [1, 2])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_lzw_goes_through_opencv(predictor: int, channels: int) -> None:
+    pixels = noise(37, 45, channels, "uint16")
+    order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[channels]
+    options = [cv2.IMWRITE_TIFF_COMPRESSION, 5, cv2.IMWRITE_TIFF_PREDICTOR, predictor]
+    done, data = cv2.imencode(".tiff", pixels[..., order], options)
+    assert done
+    np.testing.assert_array_equal(read(data.tobytes()).pixels, pixels)
+
+
+def test_float_tiff_with_the_predictor_of_floats() -> None:
+    """Technical Note 3: the bytes of a row, most significant first, as differences."""
+    pixels = noise(9, 14, 3, "float32")
+    planes = pixels.astype(">f4").view(np.uint8).reshape(9, 14 * 3, 4).transpose(0, 2, 1).reshape(9, 4 * 14, 3)
+    coded = planes.copy()
+    coded[:, 1:] -= planes[:, :-1]
+    strip = zlib.compress(coded.tobytes())
+    rows = [(256, 14), (257, 9), (259, 8), (262, 2), (273, 0), (277, 3), (278, 9), (279, len(strip)), (317, 3)]
+    rows += [(258, 0), (339, 0)]
+    after = 8 + 2 + 12 * len(rows) + 4
+    body = struct.pack("<H", len(rows))
+    for tag, value in sorted(rows):
+        if tag in (258, 339):
+            body += struct.pack("<HHII", tag, 3, 3, after + (0 if tag == 258 else 6))
+        else:
+            body += struct.pack("<HHII", tag, 4, 1, after + 12 if tag == 273 else value)
+    data = b"II*\0" + struct.pack("<I", 8) + body + bytes(4) + struct.pack("<6H", 32, 32, 32, 3, 3, 3) + strip
+    np.testing.assert_array_equal(read(data).pixels, pixels)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 700, 4), (2000, 1, 1), (701, 803, 3), (3, 400_000, 4)], ids=str)
+def test_png_files_of_one_block_and_of_many(shape: tuple[int, int, int], dtype: str, threads: int) -> None:
+    """Flat, smooth and noisy rows: every filter is chosen somewhere."""
+    height, width, channels = shape
+    pixels = np.broadcast_to(np.linspace(0, LARGEST[dtype], width)[None, :, None], shape).astype(dtype)
+    pixels[::3] = 7
+    pixels[1::3] ^= noise(len(pixels[1::3]), width, channels, dtype) & 15
+    data = encoded(Picture(pixels), "png")
+    np.testing.assert_array_equal(read(data).pixels, pixels)
+    theirs = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED).reshape(shape)
+    np.testing.assert_array_equal(theirs, pixels[..., {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[channels]])
+    packed = b"".join(piece[8:-4] for piece in chunks(data) if piece[4:8] == b"IDAT")
+    assert len(zlib.decompress(packed)) == height * (1 + width * channels * pixels.itemsize)  # its Adler-32 is right
+
+
+def chunks(data: bytes) -> list[bytes]:
+    found, at = [], 8
+    while at < len(data):
+        size = struct.unpack_from(">I", data, at)[0]
+        found.append(data[at : at + 12 + size])
+        at += 12 + size
+    return found
+
+
+def test_16_bit_files_keep_more_than_256_levels() -> None:
+    ramp = np.repeat(np.linspace(0, 65535, 4096).astype(np.uint16)[None, :, None], 4, 0)
+    for format in ("png", "tiff"):
+        assert len(np.unique(read(encoded(Picture(ramp), format)).pixels)) == 4096
+
+
+# Sources
+
+
+class Pipe(io.RawIOBase):
+    """What standard input is: it gives bytes once, a few at a time."""
+
+    def __init__(self, data: bytes) -> None:
+        self.stream = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.stream.read(min(len(buffer), 1000))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+@pytest.mark.parametrize("format", ["png", "jpeg", "tiff"])
+def test_every_kind_of_source(tmp_path: Path, format: str) -> None:
+    data = encoded(Picture(smooth(40, 50)), format)
+    path = tmp_path / f"a.{format}"
+    path.write_bytes(data)
+    expected = read(data).pixels
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = subprocess.Popen(["/bin/cp", str(path), str(pipe)])
+    with path.open("rb") as file:
+        sources = [
+            path,
+            str(path),
+            os.fsencode(str(path)).decode(),
+            bytearray(data),
+            memoryview(data),
+            io.BytesIO(data),
+        ]
+        sources += [file, io.BufferedReader(Pipe(data)), Image.open(io.BytesIO(data)), pipe]
+        for source in sources:
+            np.testing.assert_array_equal(read(source).pixels, expected)
+    assert writer.wait(10) == 0
+    picture = read(data)
+    assert read(picture) is picture
+
+
+def test_load_gives_pillow_for_8_bit_and_numpy_for_more() -> None:
+    profile = matrix_profile("Display P3")
+    for channels, mode in ((1, "L"), (3, "RGB"), (4, "RGBA")):
+        pixels = noise(8, 9, channels)
+        kept = profile if channels > 1 else grey_profile(2.2)
+        image = ph.load(encoded(Picture(pixels, profile=kept, dpi=(300, 300)), "png"))
+        assert type(image) is Image.Image
+        assert image.mode == mode
+        np.testing.assert_array_equal(np.asarray(image).reshape(pixels.shape), pixels)
+        assert image.info["icc_profile"] == kept
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.02)  # PNG counts pixels a metre
+        deep = ph.load(encoded(Picture(noise(8, 9, channels, "uint16")), "png"))
+        assert deep.dtype == np.uint16
+        assert deep.shape == ((8, 9) if channels == 1 else (8, 9, channels))
+
+
+def test_load_never_gives_the_callers_own_image() -> None:
+    mine = Image.fromarray(smooth(4, 5))
+    loaded = ph.load(mine)
+    loaded.putpixel((0, 0), (9, 9, 9))
+    assert mine.getpixel((0, 0)) != (9, 9, 9)
+
+
+@pytest.mark.parametrize("source", [None, 3, np.zeros((4, 4, 3), np.uint8), [b"a"]], ids=["None", "3", "array", "list"])
+def test_other_sources_are_refused(source: Any) -> None:
+    with pytest.raises(errors.DTypeError, match=r"^dst: .*, expected a path, bytes, a binary file object"):
+        read(source, "dst")
+    with pytest.raises(errors.DTypeError, match="expected a binary one"):
+        read(io.StringIO("text"))
+
+
+# Kinds of pixels
+
+
+def kinds() -> dict[str, tuple[bytes, np.ndarray]]:
+    """Files of every kind of pixels, and what they are."""
+    rgb = smooth(12, 15)
+    grey = rgb[..., 0]
+    alpha = np.where(rgb[..., 1] > 100, 255, 60).astype(np.uint8)
+    paletted = Image.fromarray(rgb).quantize(16)
+    colors = np.asarray(paletted.convert("RGB"))
+    indices = np.asarray(paletted)
+    key = tuple(int(v) for v in rgb[3, 4])
+    key_alpha = np.where((rgb == key).all(-1), 0, 255)
+    bilevel = Image.fromarray(grey).convert("1")
+    two = np.asarray(bilevel.convert("L"))
+    premultiplied = Image.fromarray(np.dstack([rgb, alpha])).convert("RGBa")
+    stored = np.frombuffer(premultiplied.tobytes(), np.uint8).reshape(12, 15, 4)
+    associated = io.BytesIO()
+    tifffile.imwrite(associated, stored, photometric="rgb", extrasamples=["assocalpha"])
+    with_alpha = np.dstack([grey, grey, grey, alpha])
+    return {
+        "bilevel PNG": (by_pillow(bilevel, "PNG"), two[..., None]),
+        "bilevel TIFF by CCITT": (by_pillow(bilevel, "TIFF", compression="group4"), two[..., None]),
+        "grey": (by_pillow(Image.fromarray(grey), "PNG"), grey[..., None]),
+        "grey with alpha": (by_pillow(Image.fromarray(np.dstack([grey, alpha]), "LA"), "PNG"), with_alpha),
+        "grey with a transparent value": (
+            by_pillow(Image.fromarray(grey), "PNG", transparency=int(grey[2, 3])),
+            np.dstack([grey, grey, grey, np.where(grey == grey[2, 3], 0, 255)]),
+        ),
+        "palette": (by_pillow(paletted, "PNG"), colors),
+        "palette BMP": (by_pillow(paletted, "BMP"), colors),
+        "palette with transparency": (
+            by_pillow(paletted, "PNG", transparency=3),
+            np.dstack([colors, np.where(indices == 3, 0, 255)]),
+        ),
+        "RGB with a transparent colour": (
+            by_pillow(Image.fromarray(rgb), "PNG", transparency=key),
+            np.dstack([rgb, key_alpha]),
+        ),
+        "RGBA": (by_pillow(Image.fromarray(np.dstack([rgb, alpha])), "TIFF"), np.dstack([rgb, alpha])),
+        "premultiplied TIFF": (associated.getvalue(), np.asarray(premultiplied.convert("RGBA"))),
+        "interlaced PNG": (interlaced_png(rgb), rgb),
+        "LZW TIFF": (by_pillow(Image.fromarray(rgb), "TIFF", compression="tiff_lzw"), rgb),
+        "grey 16-bit PNG": (
+            by_pillow(Image.fromarray(grey.astype(np.uint16) * 257), "PNG"),
+            grey[..., None].astype(np.uint16) * 257,
+        ),
+        "CMYK TIFF": (
+            by_pillow(Image.fromarray(rgb).convert("CMYK"), "TIFF"),
+            np.asarray(Image.fromarray(rgb).convert("CMYK").convert("RGB")),
+        ),
+    }
+
+
+def interlaced_png(rgb: np.ndarray) -> bytes:
+    """The picture as an interlaced PNG: seven passes, no filter."""
+    body = b""
+    for y, x, dy, dx in (
+        (0, 0, 8, 8),
+        (0, 4, 8, 8),
+        (4, 0, 8, 4),
+        (0, 2, 4, 4),
+        (2, 0, 4, 2),
+        (0, 1, 2, 2),
+        (1, 0, 2, 1),
+    ):
+        part = rgb[y::dy, x::dx]
+        body += b"".join(b"\0" + row.tobytes() for row in part) if part.size else b""
+    return png_of(rgb.shape[1], rgb.shape[0], 8, 2, zlib.compress(body), interlace=1)
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_of(width: int, height: int, depth: int, color: int, packed: bytes, *extra: bytes, interlace: int = 0) -> bytes:
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, interlace))
+    return b"\x89PNG\r\n\x1a\n" + head + b"".join(extra) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("kind", sorted(kinds()))
+def test_every_kind_of_pixels(kind: str) -> None:
+    data, expected = kinds()[kind]
+    result = read(data).pixels
+    assert result.dtype == expected.dtype or expected.dtype == np.int64
+    np.testing.assert_array_equal(result, expected)
+
+
+def test_transparent_values_at_16_bit() -> None:
+    grey, rgb = noise(6, 7, 1, "uint16"), noise(6, 7, 3, "uint16")
+    for pixels, color in ((grey, 0), (rgb, 2)):
+        key = chunk(b"tRNS", pixels[2, 3].astype(">u2").tobytes())
+        rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+        result = read(png_of(7, 6, 16, color, zlib.compress(rows), key)).pixels
+        np.testing.assert_array_equal(result[..., :3], np.broadcast_to(pixels, (6, 7, 3)))
+        np.testing.assert_array_equal(result[..., 3] == 0, (pixels == pixels[2, 3]).all(-1))
+    both = noise(6, 7, 2, "uint16")
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in both)
+    np.testing.assert_array_equal(read(png_of(7, 6, 16, 4, zlib.compress(rows))).pixels, both[..., [0, 0, 0, 1]])
+
+
+def test_16_bit_tiff_with_white_zero_and_premultiplied_alpha() -> None:
+    grey = noise(6, 7, 1, "uint16")
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, 65535 - grey[..., 0], photometric="miniswhite")
+    np.testing.assert_array_equal(read(stream.getvalue()).pixels, grey)
+    rgba = noise(6, 7, 4, "float32") * 0.5 + 0.5
+    stored = rgba.copy()
+    stored[..., :3] *= stored[..., 3:]
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, stored, photometric="rgb", extrasamples=["assocalpha"])
+    # A product and a quotient of float32, each rounded once.
+    np.testing.assert_allclose(read(stream.getvalue()).pixels, rgba, rtol=2 * np.finfo(np.float32).eps)
+
+
+def test_images_of_pillow_in_other_modes() -> None:
+    grey = noise(5, 6, 1, "uint16")
+    deep = Image.fromarray(grey[..., 0])
+    np.testing.assert_array_equal(read(deep).pixels, grey)
+    np.testing.assert_array_equal(read(Image.fromarray(grey[..., 0].astype(np.int32))).pixels, grey)
+    floats = noise(5, 6, 1, "float32")
+    np.testing.assert_array_equal(read(Image.fromarray(floats[..., 0])).pixels, floats)
+    rgb = Image.fromarray(smooth(5, 6))
+    np.testing.assert_array_equal(read(rgb.convert("YCbCr")).pixels, np.asarray(rgb.convert("YCbCr").convert("RGB")))
+    with pytest.raises(errors.DecodeError, match="32-bit integers from -1 to -1"):
+        read(Image.new("I", (2, 2), -1))
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
+def test_of_several_pictures_it_is_the_first(format: str, caplog: pytest.LogCaptureFixture) -> None:
+    frames = [Image.fromarray(smooth(16, 20)), Image.fromarray(255 - smooth(16, 20))]
+    data = by_pillow(frames[0], format, save_all=True, append_images=frames[1:], lossless=True)
+    with caplog.at_level(logging.WARNING, "pyharmony"):
+        result = read(data, "src").pixels
+    np.testing.assert_array_equal(result, np.asarray(frames[0]))
+    assert [record.getMessage().startswith("src: ") for record in caplog.records] == [True]
+
+
+# Orientation and metadata
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["jpeg", "png", "png 16", "webp", "tiff", "tiff 16"])
+def test_a_phones_picture_is_upright(format: str, orientation: int) -> None:
+    upright = smooth(24, 40)
+    stored = np.ascontiguousarray(turned(upright, orientation))
+    name, _, deep = format.partition(" ")
+    exif = phone_exif(orientation)
+    if deep:
+        stored, upright = stored.astype(np.uint16) * 257, upright.astype(np.uint16) * 257
+    if name == "tiff":
+        stream = io.BytesIO()
+        tifffile.imwrite(stream, stored, photometric="rgb", extratags=[(274, 3, 1, orientation, True)])
+        data = stream.getvalue()
+    elif deep:
+        data = encoded(Picture(stored, exif=exif), "png")
+    else:
+        data = by_pillow(Image.fromarray(stored), name, exif=exif, xmp=XMP, quality=95, lossless=True)
+    picture = read(data)
+    tolerance = 12 if name == "jpeg" else 0
+    assert np.abs(picture.pixels.astype(int) - upright).max() <= tolerance
+    if picture.exif is not None:
+        assert 0x0112 not in fields(picture.exif)
+    if picture.xmp is not None:
+        assert (b"tiff:Orientation" in picture.xmp) == (orientation == 1)
+    assert read(encoded(picture, name)).pixels.shape == upright.shape  # nothing turns it twice
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("keep_gps", [False, True])
+def test_exif_without_gps_and_thumbnail(order: str, keep_gps: bool) -> None:
+    data = by_pillow(Image.fromarray(smooth(16, 16)), "JPEG", exif=phone_exif(6, order), xmp=XMP)
+    picture = read(data, keep_gps=keep_gps)
+    assert picture.exif is not None
+    assert picture.xmp is not None
+    exif = fields(picture.exif)
+    assert exif[0x010F] == "Example"
+    assert exif[0x0132] == "2026:01:02 03:04:05"
+    assert exif.get_ifd(0x8769)[0x927C] == MAKER_NOTE
+    assert (0x8825 in exif) == keep_gps
+    assert b"thumbnail" not in picture.exif
+    assert (struct.pack(order + "6I", 48, 1, 51, 1, 30, 1) in picture.exif) == keep_gps
+    assert (b"GPS" in picture.xmp) == keep_gps
+    assert b"Tower" in picture.xmp
+    # A maker note counts its offsets from the start: what stays keeps its place.
+    assert picture.exif.find(MAKER_NOTE) == phone_exif(6, order).find(MAKER_NOTE) > 0
+
+
+def test_exif_that_is_damaged_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    whole = phone_exif(1)
+    broken = [whole[:20], b"Exif\0\0garbage!", whole[:10] + b"\xff\xff\xff\xf0" + whole[14:]]
+    for exif in broken:
+        with caplog.at_level(logging.WARNING, "pyharmony"):
+            assert read(by_pillow(Image.fromarray(smooth(8, 8)), "JPEG", exif=exif), "dst").exif is None
+    assert len([r for r in caplog.records if "EXIF data is damaged" in r.getMessage()]) == len(broken)
+
+
+@pytest.mark.parametrize(
+    "format", ["jpeg", "png", "png 16", "webp", "tiff", "tiff 16", pytest.param("avif", marks=needs_avif)]
+)
+def test_metadata_is_carried(format: str) -> None:
+    name, _, deep = format.partition(" ")
+    background = read(
+        by_pillow(Image.fromarray(smooth(16, 20)), "JPEG", exif=phone_exif(1), xmp=XMP, dpi=(240, 240),
+                  icc_profile=matrix_profile("Display P3"))
+    )  # fmt: skip
+    if deep:
+        like = Picture(np.zeros((1, 1, 3), np.uint16), profile=background.profile)
+        background = convert(background, like)
+    back = read(encoded(background, name))
+    assert back.profile == matrix_profile("Display P3")
+    assert back.exif is not None
+    exif = fields(back.exif)
+    assert exif[0x010F] == "Example"
+    assert exif[0x0132] == "2026:01:02 03:04:05"
+    assert exif.get_ifd(0x8769)[0x829A] == pytest.approx(1 / 125)
+    assert exif.get_ifd(0x8769)[0x927C] == MAKER_NOTE
+    assert 0x8825 not in exif
+    assert back.xmp is not None
+    assert b"Tower" in back.xmp
+    assert b"GPS" not in back.xmp
+    if name not in ("webp", "avif"):  # these hold no resolution
+        assert back.dpi == pytest.approx((240, 240), abs=0.02)
+
+
+def test_metadata_of_tiff_goes_into_other_formats() -> None:
+    deep = Picture(noise(8, 9, 3, "uint16"), matrix_profile("Adobe RGB"), phone_exif(1, "<"), XMP, (300, 300))
+    picture = read(encoded(deep, "tiff"))
+    back = read(encoded(picture, "png"))
+    assert fields(back.exif)[0x010F] == "Example"
+    assert fields(back.exif).get_ifd(0x8769)[0x927C] == MAKER_NOTE
+    assert (back.profile, back.xmp) == (picture.profile, picture.xmp)
+    assert 0x8825 in fields(read(encoded(deep, "tiff"), keep_gps=True).exif)
+
+
+def test_metadata_larger_than_a_jpeg_holds_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    large = (
+        b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<HHHII", 1, 0x010E, 2, 70000, 26) + bytes(4) + b"x" * 69999 + b"\0"
+    )
+    picture = Picture(smooth(8, 8), exif=large, xmp=XMP + b" " * 70000)
+    with caplog.at_level(logging.WARNING, "pyharmony"):
+        back = read(encoded(picture, "jpeg"))
+    assert (back.exif, back.xmp) == (None, None)
+    assert len(caplog.records) == 2
+    assert len(read(encoded(picture, "png")).exif or b"") > 70000
+
+
+def test_save_takes_the_metadata_of_like(tmp_path: Path) -> None:
+    background = tmp_path / "background.jpg"
+    image = Image.fromarray(smooth(20, 30))
+    image.save(background, exif=phone_exif(6), icc_profile=matrix_profile("Display P3"), dpi=(72, 72))
+    for result in (smooth(8, 9), Image.fromarray(smooth(8, 9)), Picture(smooth(8, 9))):
+        ph.save(result, tmp_path / "out.png", like=background)
+        back = read(tmp_path / "out.png")
+        np.testing.assert_array_equal(back.pixels, smooth(8, 9))
+        assert back.profile == matrix_profile("Display P3")
+        assert fields(back.exif)[0x010F] == "Example"
+        assert 0x8825 not in fields(back.exif)
+    ph.save(smooth(8, 9), tmp_path / "out.png", like=background, keep_gps=True)
+    assert 0x8825 in fields(read(tmp_path / "out.png", keep_gps=True).exif)
+
+
+# Colours
+
+
+@pytest.mark.parametrize(("source", "target"), list(itertools.permutations(PRIMARIES, 2)))
+@pytest.mark.parametrize("dtype", ["uint16", "float32", "float64"])
+def test_deep_colours_follow_the_formulae(source: str, target: str, dtype: str) -> None:
+    """Linear light by the curve, XYZ by the primaries, back: in float64 beside what convert does."""
+    ramp = np.concatenate([noise(40, 30, 3, "float64"), np.repeat(np.linspace(0, 1, 30)[None, :, None], 3, -1)])
+    if dtype == "uint16":
+        stored: np.ndarray = np.rint(ramp * 65535).astype(np.uint16)
+        exact = stored / 65535
+    else:
+        stored = ramp.astype(dtype)
+        exact = stored.astype(np.float64)
+    light = LINEAR[source](exact) @ (np.linalg.inv(xyz_matrix(target)) @ xyz_matrix(source)).T
+    inside = ((light >= 0) & (light <= 1)).all(-1)
+    x = np.clip(light, 0, 1)
+    expected = {
+        "Adobe RGB": lambda: x ** (256 / 563),
+        "ProPhoto RGB": lambda: np.where(x < 1 / 512, x * 16, x ** (1 / 1.8)),
+    }.get(target, lambda: srgb_device(x))()  # fmt: skip
+    like = Picture(np.zeros((1, 1, 3), dtype), matrix_profile(target))
+    result = convert(Picture(stored, matrix_profile(source)), like).pixels / LARGEST[dtype]
+    # A profile holds its numbers in 1/65536. A matrix of such numbers moves linear light by 3 of them at most,
+    # and each curve is at its steepest near black: 12.92 of sRGB, 16 of ProPhoto; a pure power has no bound there.
+    dark = light.min(-1) < 1e-3
+    check = inside & ~dark
+    assert check.sum() > 100
+    assert np.abs(result - expected)[check].max() < 12 / 65536 * (3 if target == "ProPhoto RGB" else 2)
+    assert np.abs(result - expected)[inside & dark].max(initial=0) < 2e-3
+
+
+@pytest.mark.parametrize(("source", "target"), list(itertools.permutations(PRIMARIES, 2)))
+def test_8_bit_colours_are_those_of_little_cms_and_of_the_deep_path(source: str, target: str) -> None:
+    pixels = noise(100, 60, 3)
+    a, b = matrix_profile(source), matrix_profile(target)
+    result = convert(Picture(pixels, a), Picture(pixels[:1], b)).pixels
+    theirs = ImageCms.profileToProfile(
+        Image.fromarray(pixels), ImageCms.ImageCmsProfile(io.BytesIO(a)), ImageCms.ImageCmsProfile(io.BytesIO(b))
+    )
+    np.testing.assert_array_equal(result, np.asarray(theirs))
+    deep = convert(Picture(pixels.astype(np.uint16) * 257, a), Picture(np.zeros((1, 1, 3), np.uint16), b)).pixels
+    difference = np.abs(result - deep / 257)
+    # Little CMS calculates with 14 bits of linear light: a level of 8 bits, rarely more where the curve is steep.
+    assert (difference > 1.5).mean() < 1e-3
+    assert difference.mean() < 0.35
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_the_same_colours_stay_untouched(dtype: str, channels: int) -> None:
+    picture = Picture(noise(10, 11, channels, dtype))
+    assert convert(picture, Picture(noise(3, 3, min(channels, 3), dtype))) is picture
+    if channels == 1:
+        return
+    again = table(srgb_linear(np.linspace(0, 1, 1024)))
+    for profile in (matrix_profile("sRGB"), matrix_profile("sRGB", again), ImageCms.createProfile("sRGB")):
+        data = profile if isinstance(profile, bytes) else ImageCms.ImageCmsProfile(profile).tobytes()
+        result = convert(Picture(picture.pixels, data), Picture(noise(3, 3, 3, dtype)))
+        assert result.pixels is picture.pixels
+        assert result.profile is None
+
+
+def test_floats_are_not_clipped_and_integers_are() -> None:
+    green = np.zeros((1, 1, 3))
+    green[..., 1] = 1
+    p3, srgb = matrix_profile("Display P3"), Picture(np.zeros((1, 1, 3)))
+    wide = convert(Picture(green, p3), srgb).pixels[0, 0]
+    assert wide[0] < -0.4
+    assert wide[1] > 1.01
+    bright = convert(Picture(np.full((1, 1, 3), 4.0), p3), srgb).pixels
+    np.testing.assert_allclose(bright, 4.0, rtol=1e-3)
+    deep = convert(Picture((green * 65535).astype(np.uint16), p3), Picture(np.zeros((1, 1, 3), np.uint16))).pixels
+    assert deep[0, 0].tolist()[:2] == [0, 65535]
+
+
+def test_depths() -> None:
+    eight = Picture(np.arange(256, dtype=np.uint8).reshape(16, 16, 1))
+    sixteen = convert(eight, Picture(np.zeros((1, 1, 1), np.uint16)))
+    np.testing.assert_array_equal(sixteen.pixels, eight.pixels.astype(np.uint16) * 257)
+    every = Picture(np.arange(65536, dtype=np.uint16).reshape(256, 256, 1))
+    np.testing.assert_array_equal(convert(every, eight).pixels, np.rint(every.pixels / 257).astype(np.uint8))
+    floats = convert(every, Picture(np.zeros((1, 1, 1), np.float32)))
+    np.testing.assert_array_equal(floats.pixels, (every.pixels / np.float32(65535)).astype(np.float32))
+    np.testing.assert_array_equal(convert(floats, every).pixels, every.pixels)
+    over = Picture(np.array([[[-1.0], [0.5], [2.0], [np.inf]]]))
+    assert convert(over, eight).pixels.ravel().tolist() == [0, 128, 255, 255]
+    with pytest.raises(errors.ArgumentError, match=r"^src: nan at pixel \(y=0, x=1\), channel 0"):
+        convert(Picture(np.array([[[0.0], [np.nan]]])), eight, "src")
+
+
+def test_alpha_is_no_colour() -> None:
+    pixels = noise(9, 8, 4)
+    result = convert(Picture(pixels, matrix_profile("Display P3")), Picture(noise(2, 2, 3, "uint16"))).pixels
+    assert result.shape == (9, 8, 4)
+    np.testing.assert_array_equal(result[..., 3], pixels[..., 3].astype(np.uint16) * 257)
+    without = convert(Picture(pixels[..., :3].copy(), matrix_profile("Display P3")), Picture(noise(2, 2, 3, "uint16")))
+    np.testing.assert_array_equal(result[..., :3], without.pixels)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_grey_and_colour(dtype: str) -> None:
+    grey, rgb = Picture(noise(9, 8, 1, dtype)), Picture(noise(9, 8, 3, dtype))
+    np.testing.assert_array_equal(convert(grey, rgb).pixels, np.repeat(grey.pixels, 3, 2))
+    luma = rgb.pixels.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
+    # Three products and two sums of float32, then a rounding to half a level.
+    bound = 0.5 + 1e-2 if dtype != "float32" else 6 * np.finfo(np.float32).eps
+    assert np.abs(convert(rgb, grey).pixels[..., 0] - luma).max() <= bound
+    # A grey of gamma 1.8 gets lighter or darker with the curve, and stays grey.
+    gamma = Picture(grey.pixels, grey_profile(1.8))
+    result = convert(gamma, rgb).pixels / LARGEST[dtype]
+    expected = srgb_device((grey.pixels / LARGEST[dtype]) ** (461 / 256))
+    assert np.abs(result - expected).max() < {"uint8": 0.51 / 255, "uint16": 2 / 65535, "float32": 1e-5}[dtype]
+    back = convert(Picture(result.astype(np.float64)), Picture(np.zeros((1, 1, 1)), grey_profile(1.8))).pixels
+    assert np.abs(back - grey.pixels / LARGEST[dtype]).max() < 1 / 100
+
+
+def test_grey_with_alpha_keeps_the_look_of_its_profile() -> None:
+    """RGBA needs a profile of RGB: one with the curve of the grey one."""
+    both = noise(7, 9, 2)
+    data = by_pillow(Image.fromarray(both, "LA"), "PNG", icc_profile=grey_profile(1.8))
+    picture = read(data)
+    np.testing.assert_array_equal(picture.pixels, both[..., [0, 0, 0, 1]])
+    expected = srgb_device((both[..., 0] / 255) ** (461 / 256)) * 255
+    result = convert(picture, Picture(noise(1, 1, 3))).pixels
+    assert np.abs(result[..., :3] - expected[..., None]).max() <= 1
+    assert ImageCms.getProfileName(ImageCms.ImageCmsProfile(io.BytesIO(picture.profile)))
+
+
+def test_cmyk_goes_through_its_profile() -> None:
+    profile = table_profile(b"CMYK", 4)
+    image = Image.fromarray(smooth(20, 30)).convert("CMYK")
+    expected = ImageCms.profileToProfile(
+        image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), outputMode="RGB"
+    )
+    picture = read(by_pillow(image, "TIFF", icc_profile=profile))
+    assert picture.profile is None
+    np.testing.assert_array_equal(picture.pixels, np.asarray(expected))
+    assert np.abs(picture.pixels.astype(int) - np.asarray(image.convert("RGB"))).max() > 20
+    jpeg = read(by_pillow(image, "JPEG", icc_profile=profile, quality=100)).pixels
+    assert np.abs(jpeg.astype(int) - picture.pixels).mean() < 3
+
+
+def test_profiles_with_tables(caplog: pytest.LogCaptureFixture) -> None:
+    profile = table_profile(b"RGB ", 3)
+    pixels = smooth(9, 8)
+    with caplog.at_level(logging.WARNING, "pyharmony"):
+        result = convert(Picture(pixels, profile), Picture(pixels)).pixels
+    expected = ImageCms.profileToProfile(
+        Image.fromarray(pixels), ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+    )
+    np.testing.assert_array_equal(result, np.asarray(expected))
+    assert not caplog.records
+    deep = Picture(pixels.astype(np.uint16) * 257, profile)
+    with caplog.at_level(logging.WARNING, "pyharmony"):
+        kept = convert(deep, Picture(deep.pixels), "src").pixels
+    np.testing.assert_array_equal(kept, deep.pixels)
+    assert [record.getMessage().startswith("src: its colours were kept") for record in caplog.records] == [True]
+
+
+@pytest.mark.parametrize("what", ["a claim of 2 GB", "cut off", "of CMYK", "no curve", "not a profile"])
+def test_profiles_that_are_damaged_are_left_out(what: str, caplog: pytest.LogCaptureFixture) -> None:
+    whole = matrix_profile("Display P3")
+    profile = {
+        "a claim of 2 GB": struct.pack(">I", 1 << 31) + whole[4:],
+        "cut off": whole[:300],
+        "of CMYK": table_profile(b"CMYK", 4),
+        "no curve": whole.replace(b"rTRC", b"xTRC"),
+        "not a profile": b"\0" * 400,
+    }[what]
+    with caplog.at_level(logging.WARNING, "pyharmony"):
+        assert read(by_pillow(Image.fromarray(smooth(8, 8)), "PNG", icc_profile=profile)).profile is None
+    assert "left out" in caplog.records[0].getMessage()
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("data", "is_a"),
+    [
+        (b"", "empty"),
+        (b"GIF89a" + bytes(50), "a GIF file"),
+        (b"%PDF-1.7" + bytes(50), "a PDF file"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "an EPS or PostScript file"),
+        (b"SIMPLE  =                    T", "a FITS file"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG file"),
+        (b"  \n<?xml version='1.0'?><svg/>", "an SVG, XML or HTML file"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0heicmif1", "a HEIF file"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42", "a video"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(20), "a JPEG 2000 file"),
+        (b"8BPS\0\1" + bytes(40), "a Photoshop file"),
+        (b"P6 2 2 255 " + bytes(12), "a PNM file"),
+        (b"BMnot a bitmap at all", "no image file that pyharmony knows"),
+        (b"hello, world", "no image file that pyharmony knows"),
+        (b"\x1f\x8b\x08" + bytes(30), "a gzip file"),
+    ],
+)  # fmt: skip
+def test_other_files_are_refused_by_their_first_bytes(tmp_path: Path, data: bytes, is_a: str) -> None:
+    path = tmp_path / "picture.jpg"  # the name says nothing
+    path.write_bytes(data)
+    with pytest.raises(errors.DecodeError) as caught:
+        read(path, "dst")
+    message = str(caught.value)
+    assert message.startswith(f"dst: {path} is {is_a}")
+    assert message.endswith("expected JPEG, PNG, WebP, TIFF, BMP or AVIF")
+
+
+def test_the_path_itself_raises_what_the_system_says(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"none\.png"):
+        read(tmp_path / "none.png")
+    with pytest.raises(IsADirectoryError):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("format", "dtype"),
+    [("jpeg", "uint8"), ("png", "uint8"), ("webp", "uint8"), ("tiff", "uint8"), ("bmp", "uint8"), ("png", "uint16"),
+     ("tiff", "uint16"), ("tiff", "float32"), pytest.param("avif", "uint8", marks=needs_avif)],
+)  # fmt: skip
+def test_truncated_files_are_refused(format: str, dtype: str) -> None:
+    data = encoded(Picture(noise(60, 70, 3, dtype)), format)
+    for part in (0.999, 0.9, 0.5, 0.1, 0.02):
+        with pytest.raises(errors.DecodeError, match=r"^dst: the .* bytes given "):
+            read(data[: int(len(data) * part)], "dst")
+
+
+def test_a_file_of_16_bit_without_opencv_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = Picture(noise(4, 4, 3, "uint16"))
+    data = encoded(picture, "png")
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(errors.DecodeError, match=r"pip install 'pyharmony\[io\]'"):
+        read(data)
+    assert encoded(picture, "png") == data  # writing needs none
+    np.testing.assert_array_equal(read(encoded(picture, "tiff")).pixels, picture.pixels)
+
+
+def test_kinds_that_are_not_accepted_are_named() -> None:
+    def tiff(values: np.ndarray, **options: Any) -> bytes:
+        stream = io.BytesIO()
+        tifffile.imwrite(stream, values, **options)
+        return stream.getvalue()
+
+    cases = {
+        r"16-bit signed pixels, expected 8 or 16-bit unsigned": tiff(np.zeros((4, 4), np.int16)),
+        r"32-bit unsigned pixels": tiff(np.zeros((4, 4), np.uint32)),
+        r"5 channels of uint16": tiff(np.zeros((6, 6, 5), np.uint16), photometric="rgb", planarconfig="contig"),
+        r"CMYK pixels of uint16": tiff(np.zeros((4, 4, 4), np.uint16), photometric="separated"),
+        r"a camera's raw file": tiff(np.zeros((4, 4), np.uint16), extratags=[(50706, 1, 4, (1, 4, 0, 0), True)]),
+        r"float16 pixels compressed by LZMA": tiff(np.zeros((4, 4), np.float16), compression="lzma"),
+    }
+    for message, data in cases.items():
+        with pytest.raises(errors.DecodeError, match=message):
+            read(data)
+
+
+# Limits
+
+
+def tiff_claiming(width: int, height: int, **more: int) -> bytes:
+    rows = {256: width, 257: height, 258: 16, 259: 1, 262: 1, 273: 200, 277: 1, 278: height, 279: 100}
+    rows.update({int(tag[1:]): value for tag, value in more.items()})
+    body = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(rows.items()))
+    return (b"II*\0" + struct.pack("<IH", 8, len(rows)) + body + bytes(4)).ljust(300, b"\0")
+
+
+def riff(kind: bytes, data: bytes) -> bytes:
+    return b"RIFF" + struct.pack("<I", 4 + 8 + len(data)) + b"WEBP" + kind + struct.pack("<I", len(data)) + data
+
+
+def bombs() -> dict[str, bytes]:
+    side = 65535
+    jpeg = bytearray(encoded(Picture(smooth(16, 16)), "jpeg"))
+    at = jpeg.find(b"\xff\xc0") + 5
+    jpeg[at : at + 4] = struct.pack(">HH", side, side)
+    return {
+        "PNG": png_of(side, side, 8, 2, zlib.compress(bytes(1000))),
+        "PNG of 16 bit": png_of(side, side, 16, 6, zlib.compress(bytes(1000))),
+        "PNG of the largest size": png_of(2**31 - 1, 2**31 - 1, 1, 0, b""),
+        "JPEG": bytes(jpeg),
+        "BMP": b"BM"
+        + struct.pack("<IHHIIiiHHIIiiII", 100, 0, 0, 54, 40, side, side, 1, 24, 0, 0, 0, 0, 0, 0)
+        + bytes(46),
+        "TIFF": tiff_claiming(side, side),
+        "TIFF of the largest size": tiff_claiming(2**32 - 1, 2**32 - 1),
+        "WebP": riff(b"VP8X", b"\0" * 4 + b"\xfe\xff\0" * 2 + bytes(4)),
+    }
+
+
+MEASURE = """
+import resource, sys, time, warnings
+warnings.simplefilter("error")
+from pyharmony import errors, io
+from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, BmpImagePlugin, WebPImagePlugin, ImageCms
+import cv2
+data = open(sys.argv[1], "rb").read()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    print(io.read(data).pixels.shape)
+except errors.PyHarmonyError as error:
+    print(type(error).__name__, error)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def measured(data: bytes, folder: Path) -> tuple[str, int]:
+    """What reading the bytes says in a fresh process, and the megabytes it takes."""
+    path = folder / "bomb"
+    path.write_bytes(data)
+    done = subprocess.run([sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    says, _, megabytes = done.stdout.strip().rpartition("\n")
+    return says, int(megabytes)
+
+
+@pytest.mark.parametrize("kind", sorted(bombs()))
+def test_sizes_are_refused_by_the_header(kind: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(errors.ImageTooLarge, match=r"at most 256 million are allowed \(max_pixels=256000000\)"):
+            read(bombs()[kind])
+
+
+def test_bombs_cost_no_memory(tmp_path: Path) -> None:
+    """Claims that lie below the limit, or beside the pixels."""
+    small = zlib.compress(b"".join(b"\0" + bytes(24) for _ in range(8)))
+    zeros = zlib.compress(bytes(1 << 28), 9)  # 256 MB in 260 KB
+    cases = {
+        "PNG header": png_of(15000, 15000, 8, 2, small),
+        "text": png_of(8, 8, 8, 2, small, *[chunk(b"zTXt", b"a\0\0" + zeros)] * 3),
+        "profile": png_of(8, 8, 8, 2, small, chunk(b"iCCP", b"a\0\0" + zeros)),
+        "XMP": png_of(8, 8, 8, 2, small, chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zeros)),
+        "TIFF strip": tiff_claiming(15000, 15000),
+        "TIFF strips": tiff_claiming(15000, 15000, t278=1),
+        "deflated TIFF strip": tiff_claiming(10, 10, t259=8, t273=300, t279=len(zeros)) + zeros,
+        "TIFF of many fields": b"II*\0" + struct.pack("<IH", 8, 65535) + bytes(100),
+        "TIFF profile": tiff_claiming(10, 10, t34675=2**32 - 1),
+    }
+    for name, data in cases.items():
+        says, megabytes = measured(data, tmp_path)
+        assert says.startswith(("DecodeError", "ImageTooLarge", "(8, 8, 3)", "(10, 10, 1)")), (name, says)
+        assert megabytes <= 64 + 33 * (name in ("profile", "XMP")), (name, megabytes)
+
+
+def test_max_pixels() -> None:
+    data = encoded(Picture(smooth(10, 20)), "png")
+    assert read(data, max_pixels=200).pixels.shape == (10, 20, 3)
+    for source in (data, Image.fromarray(smooth(10, 20))):
+        with pytest.raises(errors.ImageTooLarge, match=r"20 x 10 pixels.*max_pixels=199"):
+            read(source, max_pixels=199)
+    with pytest.raises(errors.ImageTooLarge):
+        ph.load(data, max_pixels=199)
+    for wrong, error in (
+        (0, errors.ArgumentError),
+        (-5, errors.ArgumentError),
+        (1.5, errors.DTypeError),
+        (True, errors.DTypeError),
+    ):
+        with pytest.raises(error, match=r"^max_pixels: "):
+            read(data, max_pixels=wrong)  # type: ignore[arg-type]
+
+
+def test_large_pictures_do_not_meet_pillows_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow warns from 89 million pixels and refuses twice that; here a smaller limit stands for it."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 150)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for format in ("png", "jpeg", "tiff", "bmp"):
+            assert read(encoded(Picture(smooth(20, 20)), format)).pixels.shape == (20, 20, 3)
+        lzw = by_pillow(Image.fromarray(smooth(20, 20)), "TIFF", compression="tiff_lzw")
+        np.testing.assert_array_equal(read(lzw).pixels, smooth(20, 20))
+
+
+# Writing
+
+
+@pytest.mark.parametrize(
+    "name", ["größe ñ 写真.png", "n" * 251 + ".png", "é" * 125 + ".jpeg"], ids=["unicode", "ascii", "utf-8"]
+)
+def test_names_as_long_as_a_name_may_be(tmp_path: Path, name: str) -> None:
+    assert len(name.encode()) <= 255
+    ph.save(smooth(8, 9), tmp_path / name)
+    assert read(tmp_path / name).pixels.shape == (8, 9, 3)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_what_a_format_cannot_hold_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    for pixels, suffix, message in (
+        (noise(4, 4, 3, "uint16"), "jpg", "JPEG holds uint8 pixels, the image has uint16; use PNG, TIFF"),
+        (noise(4, 4, 3, "float32"), "png", "PNG holds uint8 or uint16 pixels, the image has float32; use TIFF"),
+        (noise(4, 4, 4), "jpg", "JPEG holds no alpha channel, the image has one; use PNG, WEBP, TIFF, AVIF"),
+        (noise(4, 4, 4), "bmp", "BMP holds no alpha channel"),
+    ):
+        with pytest.raises(errors.ArgumentError, match=message):
+            ph.save(pixels, tmp_path / f"a.{suffix}")
+    for name in ("a.gif", "a", "a.psd"):
+        with pytest.raises(errors.ArgumentError, match=r"names no format, expected one of \.jpg"):
+            ph.save(smooth(4, 4), tmp_path / name)
+    with pytest.raises(errors.ArgumentError, match="format: 'gif', expected one of 'jpeg', 'png'"):
+        ph.save(smooth(4, 4), tmp_path / "a.png", format="gif")
+    with pytest.raises(errors.ArgumentError, match="quality: 101"):
+        ph.save(smooth(4, 4), tmp_path / "a.jpg", quality=101)
+    with pytest.raises(errors.ArgumentError, match="WEBP cannot hold"):
+        ph.save(np.zeros((4, 17000, 3), np.uint8), tmp_path / "a.webp")
+    with pytest.raises(errors.DTypeError, match="bool array"):
+        ph.save(np.zeros((4, 4), bool), tmp_path / "a.png")
+    with pytest.raises(errors.ShapeError, match=r"\[2, 3, 4, 3\]"):
+        ph.save(np.zeros((2, 3, 4, 3), np.uint8), tmp_path / "a.png")
+    with pytest.raises(errors.DTypeError, match="expected a path or a binary file object"):
+        ph.save(smooth(4, 4), 3)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_arrays_of_any_layout_are_saved(tmp_path: Path) -> None:
+    pixels = noise(9, 12, 3, "uint16")
+    for array in (
+        pixels[::-1, ::2],
+        pixels[..., ::-1],
+        pixels.transpose(1, 0, 2),
+        pixels.astype(">u2"),
+        pixels[..., 0],
+    ):
+        for suffix in ("png", "tiff"):
+            ph.save(array, tmp_path / f"a.{suffix}")
+            np.testing.assert_array_equal(ph.load(tmp_path / f"a.{suffix}"), array)
+
+
+def test_a_file_is_replaced_with_its_mode_and_a_link_stays_a_link(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.png", tmp_path / "link.png"
+    real.write_bytes(b"old")
+    real.chmod(0o640)
+    link.symlink_to("real.png")
+    ph.save(smooth(8, 9), link)
+    assert link.is_symlink()
+    assert read(real).pixels.shape == (8, 9, 3)
+    assert stat.S_IMODE(real.stat().st_mode) == 0o640
+    before = os.umask(0o027)
+    try:
+        ph.save(smooth(8, 9), tmp_path / "new.png")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "new.png").stat().st_mode) == 0o640
+
+
+def test_overwrite(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    ph.save(smooth(8, 9), path, overwrite=False)
+    whole = path.read_bytes()
+    with pytest.raises(FileExistsError, match=r"a\.png"):
+        ph.save(smooth(4, 4), path, overwrite=False)
+    assert path.read_bytes() == whole
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_file_objects() -> None:
+    class Slow(io.RawIOBase):
+        """A raw stream that takes a little at a time."""
+
+        def __init__(self) -> None:
+            self.data = bytearray()
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, piece: Any) -> int:
+            self.data += bytes(piece[:1000])
+            return min(len(piece), 1000)
+
+    slow, plain = Slow(), io.BytesIO()
+    ph.save(noise(40, 50, 3), slow)
+    ph.save(noise(40, 50, 3), plain)
+    assert slow.data == plain.getvalue()
+    assert read(plain.getvalue()).format == "PNG"
+    ph.save(smooth(8, 8), plain, format="JPG")
+
+
+FAILING = """
+import resource, signal, sys
+import numpy as np
+import pyharmony as ph
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10000, 10000))
+try:
+    ph.save(np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8), sys.argv[1])
+except OSError as error:
+    print(type(error).__name__, error.filename)
+"""
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_a_disk_that_fills_up_leaves_what_was_there(tmp_path: Path, existing: bool) -> None:
+    path = tmp_path / "a.png"
+    if existing:
+        path.write_bytes(b"old")
+    done = subprocess.run([sys.executable, "-c", FAILING, str(path)], capture_output=True, text=True)
+    assert done.stdout.split() == ["OSError", str(path)], done.stderr
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == ([("a.png", b"old")] if existing else [])
+
+
+def test_what_is_no_regular_file_is_written_to(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"No space left on device.*/dev/full"):
+        ph.save(smooth(8, 9), "/dev/full", format="png")
+    ph.save(smooth(8, 9), "/dev/null", format="png")
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    with pytest.raises(IsADirectoryError):
+        ph.save(smooth(8, 9), tmp_path, format="png")
+
+
+def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    target = folder / "a.png"
+    if os.geteuid() == 0:  # a mode does not stop the superuser
+        target = Path("/proc/a.png")
+    else:
+        folder.chmod(0o500)
+    with pytest.raises(OSError, match=str(target)):
+        ph.save(smooth(8, 9), target)
+    with pytest.raises(FileNotFoundError, match=r"missing/a\.png"):
+        ph.save(smooth(8, 9), tmp_path / "missing" / "a.png")
+
+
+@pytest.mark.parametrize("where", ["fsync", "replace", "fchmod"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(5, "Input/output error")], ids=["interrupt", "error"])
+def test_nothing_is_left_of_an_interrupted_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, error: Any
+) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"old")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(os, where, fail)
+    with pytest.raises(KeyboardInterrupt if error is KeyboardInterrupt else OSError):
+        ph.save(smooth(8, 9), path)
+    monkeypatch.undo()
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("a.png", b"old")]
+
+
+KILLED = """
+import sys, numpy as np, pyharmony as ph
+a = np.random.default_rng(0).integers(0, 256, (600, 600, 3), np.uint8)
+print("ready", flush=True)
+while True:
+    ph.save(a, sys.argv[1], format="tiff")
+"""
+
+
+def test_a_killed_process_leaves_a_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.tiff"
+    expected = np.random.default_rng(0).integers(0, 256, (600, 600, 3), np.uint8)
+    for wait in (0.02, 0.05, 0.11):
+        writer = subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE)
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        while not path.exists():
+            signal.sigtimedwait([], 0.001)
+        signal.sigtimedwait([], wait)
+        writer.kill()
+        writer.wait()
+        writer.stdout.close()
+        np.testing.assert_array_equal(read(path).pixels, expected)
+
+
+def test_little_memory_is_said(tmp_path: Path) -> None:
+    """A picture that does not fit into the memory there is."""
+    data = tmp_path / "a.png"
+    data.write_bytes(encoded(Picture(np.zeros((9000, 9000, 3), np.uint8)), "png"))
+    code = (
+        "import resource, sys, PIL.Image, PIL.PngImagePlugin\n"
+        "from pyharmony import errors, io\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + (150 << 20),) * 2)\n"
+        "try:\n    io.read(sys.argv[1])\nexcept errors.OutOfMemory as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(data)], capture_output=True, text=True)
+    assert "needs more memory to decode" in done.stdout, done.stderr
+
+
+def test_peak_memory_of_a_read_is_bounded_by_the_picture() -> None:
+    """Pillow's four bytes a pixel and the result's three, beside what is compressed."""
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 0
+    code = (
+        "import resource, sys, io as stdio, numpy as np, PIL.Image, PIL.JpegImagePlugin\n"
+        "from pyharmony import io\n"
+        "stream = stdio.BytesIO()\n"
+        "PIL.Image.new('RGB', (4000, 3000)).save(stream, 'JPEG')\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "io.read(stream.getvalue())\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / 12e6)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 11  # PIL.Image.new's own four lie in the baseline; three more for a copy of rows

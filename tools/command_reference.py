@@ -1,0 +1,106 @@
+"""Writes the reference of docs/command-line.md and the man page from the command line's own options.
+
+    python tools/command_reference.py
+
+The page is written by hand but for what stands between its two markers.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from typer.main import get_command
+
+from pyharmony.cli._app import app
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "command-line.md"
+MANUAL = ROOT / "docs" / "pyharmony.1"
+START, END = "<!-- reference: written by tools/command_reference.py -->\n", "<!-- end of reference -->\n"
+
+
+def commands() -> list[tuple[str, str, list[str], list[tuple[str, str]]]]:
+    """Of each command its usage, first line, further paragraphs, and arguments and options with their help."""
+    root: Any = get_command(app)
+    found = []
+    for name, command in root.commands.items():
+        context = command.make_context(f"pyharmony {name}", [], resilient_parsing=True)
+        usage = command.get_usage(context).removeprefix("Usage: ")
+        first, *more = (" ".join(part.split()) for part in command.help.split("\n\n"))
+        records = (parameter.get_help_record(context) for parameter in command.get_params(context))
+        options = [(names, " ".join(text.split())) for names, text in filter(None, records)]
+        found.append((usage, first, more, [(_plain(names), _bounds(text)) for names, text in options]))
+    return found
+
+
+def _plain(names: str) -> str:
+    return names.replace(" <str>", "").replace("--help", "-h, --help")
+
+
+def _bounds(text: str) -> str:
+    """Without the bounds that the text tells in words."""
+    return re.sub(r"\s*(\[(\d+<=)?x[<>]=?[\de.-]+\]|\[default: 0\])$", "", text).replace("  [", " [")
+
+
+def reference() -> str:
+    """The generated part of the page."""
+    parts = []
+    for usage, first, more, options in commands():
+        name = usage.split(" [")[0]
+        paragraphs = "\n\n".join((first, *more))
+        rows = "\n".join(f"| `{_cell(names)}` | {_cell(text)} |" for names, text in options)
+        parts.append(f"### {name}\n\n```\n{usage}\n```\n\n{paragraphs}\n\n| | |\n|---|---|\n{rows}\n")
+    return "\n" + "\n".join(parts) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def page(text: str) -> str:
+    """The page with its reference renewed."""
+    before, _, rest = text.partition(START)
+    _, found, after = rest.partition(END)
+    if not found:
+        raise SystemExit(f"{PAGE}: a marker is missing")
+    return before + START + reference() + END + after
+
+
+def manual() -> str:
+    """The man page, pyharmony(1)."""
+    lines = [
+        '.TH PYHARMONY 1 "" "pyharmony" "User Commands"',
+        ".SH NAME",
+        "pyharmony \\- put a part of one picture into another so that it belongs there",
+        ".SH SYNOPSIS",
+    ]
+    found = commands()
+    for usage, *_ in found:
+        lines += [f".B {_roff(usage)}", ".br"]
+    for usage, first, more, options in found:
+        lines += [f'.SH "{_roff(usage.split(" [")[0]).upper()}"', _roff(first)]
+        for paragraph in more:
+            lines += [".PP", _roff(paragraph)]
+        for names, text in options:
+            lines += [".TP", f".B {_roff(names)}", _roff(text)]
+    lines += [".SH EXIT STATUS"]
+    for code, text in re.findall(r"^\| (\d+) \| (.+) \|$", PAGE.read_text(), re.MULTILINE):
+        lines += [".TP", f".B {code}", _roff(text.replace("`", ""))]
+    return "\n".join(lines) + "\n"
+
+
+def _roff(text: str) -> str:
+    text = text.replace("\\", "\\e").replace("-", "\\-").replace('"', "\\(dq")
+    return "\\&" + text if text.startswith((".", "'")) else text
+
+
+def main() -> None:
+    PAGE.write_text(page(PAGE.read_text()))
+    MANUAL.write_text(manual())
+    print(f"wrote {PAGE} and {MANUAL}")
+
+
+if __name__ == "__main__":
+    main()
