@@ -146,7 +146,7 @@ def _pillow(picture: Picture, format: str, quality: int) -> list[Piece]:
     elif format == "WEBP":
         options = {"quality": int(quality), "method": 2, "exif": exif or b""}
     elif format == "AVIF":
-        options = {"quality": int(quality), "subsampling": "4:4:4", "speed": 8, "exif": exif or b""}
+        options = {"quality": int(quality), "subsampling": "4:4:4", "speed": 9, "exif": exif or b""}
     elif format == "BMP":
         if dpi is not None:
             options["dpi"] = dpi
