@@ -170,6 +170,7 @@ CALLS = {
     "pyharmony.blend.detail_boost": "(src, mask)",
     "pyharmony.blend.inpaint": "(src, mask)",
     "pyharmony.ops.gaussian_poisson": "(src, dst, mask, dst)",
+    "pyharmony.ops.gaussian_poisson_tiles": "(src, dst, mask, dst, src * 0, tile=16)",
     "pyharmony.ops.poisson": "(src, dst, mask)",
     "pyharmony.ops.PoissonSolver": "(mask)",
     "pyharmony.ops.PoissonSequence": "(pyharmony.ops.PoissonSolver(mask)).solve(src, dst)",

@@ -45,6 +45,18 @@ double residual(const ArrayView& src, const ArrayView& dst, const ArrayView& mas
   return HM_SIMD_CALL(gaussian_poisson_residual, params);
 }
 
+py::dict chebyshev_info(const gp::ChebyshevResult& result) {
+  py::dict info;
+  info["steps"] = result.steps;
+  info["total_steps"] = result.total_steps;
+  info["finite"] = result.finite;
+  info["residual"] = result.residual;
+  info["max_error"] = result.max_error;
+  info["converged"] = result.converged;
+  info["peak_bytes"] = result.peak_bytes;
+  return info;
+}
+
 py::dict chebyshev(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
                    const ArrayView& base, const ArrayView& out, double weight,
                    const std::optional<ArrayView>& weight_map, double w0, double w1,
@@ -72,15 +84,7 @@ py::dict chebyshev(const ArrayView& src, const ArrayView& dst, const ArrayView& 
     py::gil_scoped_release release;
     result = gp::chebyshev(params);
   }
-  py::dict info;
-  info["steps"] = result.steps;
-  info["total_steps"] = result.total_steps;
-  info["finite"] = result.finite;
-  info["residual"] = result.residual;
-  info["max_error"] = result.max_error;
-  info["converged"] = result.converged;
-  info["peak_bytes"] = result.peak_bytes;
-  return info;
+  return chebyshev_info(result);
 }
 
 ImageView plane_of(const ArrayView& array, const char* name, const ImageView& image) {
@@ -141,9 +145,70 @@ void edges(const ArrayView& norm, double low, double high, const ArrayView& out)
                plane_of(out, "out", plane));
 }
 
+// The first pixels of the whole image stand for it: their dtypes are looked at, no value.
+std::unique_ptr<gp::ChebyshevTiles> make_tiles(std::pair<std::int64_t, std::int64_t> shape,
+                                               const ArrayView& src, const ArrayView& dst,
+                                               const ArrayView& base, bool map, double least_weight,
+                                               double most_weight, double w0, double w1,
+                                               bool preserve_background, double range,
+                                               double tolerance, int max_steps) {
+  gp::TilesParams params;
+  gp::Problem& problem = params.problem;
+  problem.src = as_image(src, "src");
+  problem.dst = as_image(dst, "dst");
+  problem.base = as_image(base, "base");
+  problem.mask.height = shape.first;
+  problem.mask.width = shape.second;
+  if (map) problem.weight_map = problem.dst;
+  problem.weight = least_weight;
+  problem.w0 = w0;
+  problem.w1 = w1;
+  problem.preserve_background = preserve_background;
+  params.least_weight = least_weight;
+  params.most_weight = most_weight;
+  params.range = range;
+  params.tolerance = tolerance;
+  params.max_steps = max_steps;
+  return std::make_unique<gp::ChebyshevTiles>(params);
+}
+
+bool run_tile(gp::ChebyshevTiles& tiles, const ArrayView& src, const ArrayView& dst,
+              const ArrayView& mask, const ArrayView& base,
+              const std::optional<ArrayView>& weight_map, double weight, double w0, double w1,
+              bool preserve_background, std::int64_t y0, std::int64_t x0, const ArrayView& out) {
+  gp::Problem problem;
+  problem.src = as_image(src, "src");
+  problem.dst = as_image(dst, "dst");
+  problem.mask = as_image(mask, "mask");
+  problem.base = as_image(base, "base");
+  if (weight_map) problem.weight_map = as_image(*weight_map, "weight_map");
+  problem.weight = weight;
+  problem.w0 = w0;
+  problem.w1 = w1;
+  problem.preserve_background = preserve_background;
+  HM_CHECK(out.writable, "out: the array is read-only");
+  const ImageView into = as_image(out, "out");
+  py::gil_scoped_release release;
+  return tiles.run(problem, y0, y0 + into.height, x0, x0 + into.width, into);
+}
+
 }  // namespace
 
 void bind_gaussian_poisson(py::module_& m) {
+  py::class_<gp::ChebyshevTiles>(m, "ChebyshevTiles", py::module_local())
+      .def(py::init(&make_tiles), py::arg("shape"), py::arg("src"), py::arg("dst"), py::arg("base"),
+           py::kw_only(), py::arg("map"), py::arg("least_weight"), py::arg("most_weight"),
+           py::arg("w0"), py::arg("w1"), py::arg("preserve_background"), py::arg("range"),
+           py::arg("tolerance"), py::arg("max_steps"))
+      .def_property_readonly("rounding", &gp::ChebyshevTiles::rounding)
+      .def_property_readonly("steps", &gp::ChebyshevTiles::steps)
+      .def("run", &run_tile, py::arg("src"), py::arg("dst"), py::arg("mask"), py::arg("base"),
+           py::kw_only(), py::arg("weight_map"), py::arg("weight"), py::arg("w0"), py::arg("w1"),
+           py::arg("preserve_background"), py::arg("y0"), py::arg("x0"), py::arg("out"))
+      .def("finish", &gp::ChebyshevTiles::finish)
+      .def("result",
+           [](const gp::ChebyshevTiles& tiles) { return chebyshev_info(tiles.result()); });
+  m.def("dst_range", [](const ArrayView& image) { return gp::dst_range(as_image(image, "dst")); });
   m.def("gaussian_poisson_residual", &residual, py::arg("src"), py::arg("dst"), py::arg("mask"),
         py::arg("base"), py::arg("x"), py::kw_only(), py::arg("weight"), py::arg("weight_map"),
         py::arg("w0"), py::arg("w1"), py::arg("preserve_background"), py::arg("gradients"),

@@ -5,5 +5,6 @@ from __future__ import annotations
 from .._checks import SolveInfo
 from .gaussian_poisson import gaussian_poisson
 from .poisson import PoissonSequence, PoissonSolver, poisson
+from .tiles import gaussian_poisson_tiles
 
-__all__ = ["PoissonSequence", "PoissonSolver", "SolveInfo", "gaussian_poisson", "poisson"]
+__all__ = ["PoissonSequence", "PoissonSolver", "SolveInfo", "gaussian_poisson", "gaussian_poisson_tiles", "poisson"]

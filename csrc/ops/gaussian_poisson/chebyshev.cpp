@@ -24,6 +24,8 @@ struct Operator {
   double largest_weight;
 };
 
+Operator analyse(const Problem& problem, double least, double most);
+
 // With a map c_i the row of pixel i has, writing m = min(c_i, c_j) <= c_i and g1 = w0 w1,
 //   excess_i = s c_i - 2 sum_corners m w1^2 - 2 sum_edges max(0, m g1 - 1) >= f(c_i),
 //   f(c) = (s - 8 w1^2) c - 8 max(0, c g1 - 1),
@@ -51,6 +53,10 @@ Operator analyse(const Problem& problem) {
     HM_CHECK(least > 0, "weight: ", least, ", expected more than 0");
   }
 
+  return analyse(problem, least, most);
+}
+
+Operator analyse(const Problem& problem, double least, double most) {
   const double w0 = problem.w0, w1 = problem.w1, sum = (w0 + 2 * w1) * (w0 + 2 * w1);
   Operator op;
   op.slope = sum - 8 * w1 * w1;
@@ -251,15 +257,17 @@ constexpr double kUpper = 1.15, kLowest = 0.025;
 
 constexpr double kSafety = 0.7;  // part of the tolerance that a repeated run aims at
 
-Start photograph(const Problem& problem, const Operator& op) {
+Start photograph(const Operator& op, double range) {
   const double excess = op.excess > 0 ? op.excess : op.low;
+  return {kUpper * range / excess, kLowest * range};
+}
+
+Start first_start(const Problem& problem, const Operator& op) {
   if (problem.has_rhs()) {
-    const double size = sample_largest(problem.rhs) / excess;
+    const double size = sample_largest(problem.rhs) / (op.excess > 0 ? op.excess : op.low);
     return {size, size};
   }
-  const double range =
-      is_float(problem.dst) ? sample_largest(problem.dst) : dtype_range(problem.dst.dtype);
-  return {kUpper * range / excess, kLowest * range};
+  return photograph(op, dst_range(problem.dst));
 }
 
 void check(const ChebyshevParams& params) {
@@ -298,71 +306,172 @@ void choose_tiles(const ChebyshevParams& params, ChebyshevPass& pass) {
 
 }  // namespace
 
-ChebyshevResult chebyshev(const ChebyshevParams& params) {
-  check(params);
-  const Problem& problem = params.problem;
-  const Operator op = analyse(problem);
-  MemoryMeter meter;
-  ChebyshevPass pass;
-  pass.problem = &problem;
-  pass.out = params.out;
-  pass.damping = static_cast<float>(1 / op.diagonal) * (1 - kUnit);
-  pass.excess_slope = op.slope;
-  pass.want_norm = op.excess <= 0;
-  pass.meter = &meter;
-  choose_tiles(params, pass);
+double dst_range(const ImageView& image) {
+  return is_float(image) ? sample_largest(image) : dtype_range(image.dtype);
+}
 
-  ChebyshevResult result;
-  Start start = photograph(problem, op);
-  // What rounding will take of the tolerance, were all values within the dtype's range.
-  ChebyshevMeasure nominal;
-  if (!problem.has_rhs()) {
-    nominal.image_high = nominal.largest_base = nominal.largest = start.lowest / kLowest;
-  }
-  const double rounding = certify(problem, op, pass.damping, nominal).floor;
-  double before = std::numeric_limits<double>::infinity();
-  Plan plan = make_plan(op, start, std::max(params.tolerance - rounding, params.tolerance / 4), 1,
-                        params.max_steps);
-  for (int run = 1;; ++run) {
-    pass.steps = chebyshev_steps(op, plan);
-    ChebyshevMeasure measure = HM_SIMD_CALL(gaussian_poisson_chebyshev_pass, pass);
+// One plan after the other until the certificate, or float32, says that it is enough.
+class ChebyshevRuns {
+ public:
+  // Of `problem` neither data nor steps are looked at, but for whether it has a map or a rhs.
+  ChebyshevRuns(const Problem& problem, const Operator& op, const Start& start, double tolerance,
+                int max_steps)
+      : problem_(problem), op_(op), start_(start), tolerance_(tolerance), max_steps_(max_steps) {
+    // What rounding will take of the tolerance, were all values within the dtype's range.
+    ChebyshevMeasure nominal;
     if (!problem.has_rhs()) {
-      for (const ImageView* image : {&problem.src, &problem.dst}) {
+      nominal.image_high = nominal.largest_base = nominal.largest = start.lowest / kLowest;
+    }
+    rounding_ = certify(problem, op, damping(), nominal).floor;
+    plan_ = make_plan(op, start, std::max(tolerance - rounding_, tolerance / 4), 1, max_steps);
+  }
+
+  double damping() const { return static_cast<float>(1 / op_.diagonal) * (1 - kUnit); }
+  double rounding() const { return rounding_; }
+  const Plan& plan() const { return plan_; }
+  const ChebyshevResult& result() const { return result_; }
+  MemoryMeter& meter() { return meter_; }
+
+  ChebyshevPass pass(const Problem& problem, const ImageView& out) {
+    ChebyshevPass pass;
+    pass.problem = &problem;
+    pass.out = out;
+    pass.steps = chebyshev_steps(op_, plan_);
+    pass.damping = damping();
+    pass.excess_slope = op_.slope;
+    pass.want_norm = op_.excess <= 0;
+    pass.meter = &meter_;
+    return pass;
+  }
+
+  // Whether the run whose measure this is was the last one; else the plan is the next one's.
+  bool finish(ChebyshevMeasure measure) {
+    if (!problem_.has_rhs()) {
+      for (const ImageView* image : {&problem_.src, &problem_.dst}) {
         if (!is_float(*image)) {
           measure.image_high = std::max(measure.image_high, dtype_range(image->dtype));
         }
       }
-      if (!is_float(problem.base)) measure.largest_base = dtype_range(problem.base.dtype);
+      if (!is_float(problem_.base)) measure.largest_base = dtype_range(problem_.base.dtype);
     }
-    result.finite = measure.finite;
-    const Certificate certificate = certify(problem, op, pass.damping, measure);
-    result.steps = plan.steps;
-    result.total_steps += plan.steps;
-    result.residual = certificate.residual;
-    result.max_error = certificate.max_error;
-    result.converged = certificate.max_error <= params.tolerance;
+    ++runs_;
+    result_.finite = measure.finite;
+    const Certificate certificate = certify(problem_, op_, damping(), measure);
+    result_.steps = plan_.steps;
+    result_.total_steps += plan_.steps;
+    result_.residual = certificate.residual;
+    result_.max_error = certificate.max_error;
+    result_.converged = certificate.max_error <= tolerance_;
+    result_.peak_bytes = meter_.peak.load();
     // Further steps are in vain below the rounding, of this bound or of the state.
     const double left = certificate.max_error - certificate.floor;
-    const double limit = params.tolerance - certificate.floor;
-    if (result.converged || plan.steps == params.max_steps || !(limit > 0) || left > before / 2 ||
+    const double limit = tolerance_ - certificate.floor;
+    if (result_.converged || plan_.steps == max_steps_ || !(limit > 0) || left > before_ / 2 ||
         !std::isfinite(left)) {
-      break;
+      return true;
     }
-    before = left;
+    before_ = left;
     // The second run takes what is left to be composed as a photograph's errors are, only larger;
     // later ones take the worst, that all of it came from the upper part.
-    if (run == 1) {
-      const double factor = left / start.bound(op, plan);
-      start = {factor * start.upper, factor * start.lowest};
+    if (runs_ == 1) {
+      const double factor = left / start_.bound(op_, plan_);
+      start_ = {factor * start_.upper, factor * start_.lowest};
     } else {
-      const double all = left / reduction(op, plan).upper;
-      start = {all, all};
+      const double all = left / reduction(op_, plan_).upper;
+      start_ = {all, all};
     }
-    plan = make_plan(op, start, kSafety * limit, std::min(plan.steps + 1, params.max_steps),
-                     params.max_steps);
+    plan_ =
+        make_plan(op_, start_, kSafety * limit, std::min(plan_.steps + 1, max_steps_), max_steps_);
+    return false;
   }
-  result.peak_bytes = meter.peak.load();
-  return result;
+
+ private:
+  friend class ChebyshevTiles;
+  const Problem problem_;
+  const Operator op_;
+  Start start_;
+  const double tolerance_;
+  const int max_steps_;
+  double rounding_ = 0;
+  Plan plan_;
+  MemoryMeter meter_;
+  int runs_ = 0;
+  double before_ = std::numeric_limits<double>::infinity();
+  ChebyshevResult result_;
+  ChebyshevMeasure tiles_;  // of the run at hand
+};
+
+ChebyshevResult chebyshev(const ChebyshevParams& params) {
+  check(params);
+  const Problem& problem = params.problem;
+  const Operator op = analyse(problem);
+  ChebyshevRuns runs(problem, op, first_start(problem, op), params.tolerance, params.max_steps);
+  for (bool done = false; !done;) {
+    ChebyshevPass pass = runs.pass(problem, params.out);
+    choose_tiles(params, pass);
+    done = runs.finish(HM_SIMD_CALL(gaussian_poisson_chebyshev_pass, pass));
+  }
+  return runs.result();
 }
+
+ChebyshevTiles::ChebyshevTiles(const TilesParams& params) {
+  const Problem& problem = params.problem;
+  HM_CHECK(params.least_weight > 0 && params.most_weight <= 1e6, "weight: from ",
+           params.least_weight, " to ", params.most_weight,
+           ", expected more than 0 and at most 1e6");
+  HM_CHECK(params.tolerance > 0 && params.max_steps >= 1,
+           "tolerance, max_steps: ", params.tolerance, ", ", params.max_steps,
+           ", expected more than 0 and at least 1");
+  const Operator op = analyse(problem, params.least_weight, params.most_weight);
+  runs_ = std::make_unique<ChebyshevRuns>(problem, op, photograph(op, params.range),
+                                          params.tolerance, params.max_steps);
+}
+
+ChebyshevTiles::~ChebyshevTiles() = default;
+
+double ChebyshevTiles::rounding() const { return runs_->rounding(); }
+
+int ChebyshevTiles::steps() const { return runs_->plan().steps; }
+
+bool ChebyshevTiles::run(const Problem& crop, std::int64_t y0, std::int64_t y1, std::int64_t x0,
+                         std::int64_t x1, const ImageView& out) {
+  ChebyshevParams params;
+  params.problem = crop;
+  // A view of the crop's shape, of which the pixels that are wanted are written.
+  params.out = out;
+  params.out.data = static_cast<char*>(out.data) -
+                    (y0 * out.row_stride + x0 * out.col_stride) * dtype_size(out.dtype);
+  params.out.height = crop.height();
+  params.out.width = crop.width();
+  params.tolerance = params.max_steps = 1;
+  check(params);
+  HM_CHECK(0 <= y0 && y0 < y1 && y1 <= crop.height() && 0 <= x0 && x0 < x1 && x1 <= crop.width() &&
+               out.height == y1 - y0 && out.width == x1 - x0,
+           "out: shape [", out.height, ", ", out.width, "] for rows ", y0, " to ", y1,
+           " and columns ", x0, " to ", x1, " of [", crop.height(), ", ", crop.width(), "]");
+  const Problem& whole = runs_->problem_;
+  HM_CHECK(
+      crop.has_map() == whole.has_map() && crop.src.dtype == whole.src.dtype &&
+          crop.dst.dtype == whole.dst.dtype && crop.base.dtype == whole.base.dtype &&
+          crop.channels() == whole.channels(),
+      "src, dst, base: the dtypes, channels or map of the tile differ from those of the whole");
+  ChebyshevPass pass = runs_->pass(crop, params.out);
+  pass.y0 = y0;
+  pass.y1 = y1;
+  pass.x0 = x0;
+  pass.x1 = x1;
+  choose_tiles(params, pass);
+  const ChebyshevMeasure measure = HM_SIMD_CALL(gaussian_poisson_chebyshev_pass, pass);
+  merge(runs_->tiles_, measure);
+  return measure.finite;
+}
+
+bool ChebyshevTiles::finish() {
+  const bool done = runs_->finish(runs_->tiles_);
+  runs_->tiles_ = ChebyshevMeasure();
+  return done;
+}
+
+ChebyshevResult ChebyshevTiles::result() const { return runs_->result(); }
 
 }  // namespace pyharmony::gaussian_poisson

@@ -1,6 +1,8 @@
 // Between the driver of the Chebyshev solver and its kernel.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -25,6 +27,9 @@ struct ChebyshevPass {
   bool want_norm;       // the Euclidean norm of r as well
   MemoryMeter* meter;
   std::int64_t strip_floats, segment_rows;  // size of a tile; the answer does not depend on it
+  // The pixels that are wanted, of a problem that is cut out of a larger one with as many pixels
+  // around them, or the image's border, as there are steps and one; x1 = 0: all.
+  std::int64_t x0 = 0, x1 = 0, y0 = 0, y1 = 0;
 };
 
 // r = b - A x before the last update, over the unknown pixels.
@@ -37,6 +42,18 @@ struct ChebyshevMeasure {
   double largest_base = 0;               // max |base|, or of rhs
   bool finite = true;                    // the float images, as far as they were read
 };
+
+// Of two parts of an image, in a.
+inline void merge(ChebyshevMeasure& a, const ChebyshevMeasure& b) {
+  a.residual = std::max(a.residual, b.residual);
+  a.scaled_residual = std::max(a.scaled_residual, b.scaled_residual);
+  a.norm = std::sqrt(a.norm * a.norm + b.norm * b.norm);
+  a.largest = std::max(a.largest, b.largest);
+  a.image_low = std::min(a.image_low, b.image_low);
+  a.image_high = std::max(a.image_high, b.image_high);
+  a.largest_base = std::max(a.largest_base, b.largest_base);
+  a.finite = a.finite && b.finite;
+}
 
 }  // namespace pyharmony::gaussian_poisson
 

@@ -833,21 +833,14 @@ class WorkspacePool {
   std::vector<std::unique_ptr<Workspace>> free_;
 };
 
-void merge(ChebyshevMeasure& a, const ChebyshevMeasure& b) {
-  a.residual = std::max(a.residual, b.residual);
-  a.scaled_residual = std::max(a.scaled_residual, b.scaled_residual);
-  a.largest = std::max(a.largest, b.largest);
-  a.image_low = std::min(a.image_low, b.image_low);
-  a.image_high = std::max(a.image_high, b.image_high);
-  a.largest_base = std::max(a.largest_base, b.largest_base);
-  a.finite = a.finite && b.finite;
-}
-
 }  // namespace
 
 ChebyshevMeasure gaussian_poisson_chebyshev_pass(const ChebyshevPass& pass) {
   const Problem& problem = *pass.problem;
-  const std::int64_t height = problem.height(), width = problem.width(),
+  const bool whole = pass.x1 == 0;
+  const std::int64_t top = whole ? 0 : pass.y0, left = whole ? 0 : pass.x0;
+  const std::int64_t height = (whole ? problem.height() : pass.y1) - top,
+                     width = (whole ? problem.width() : pass.x1) - left,
                      channels = problem.channels();
   const Coefficients coefficients = make_coefficients(pass);
 
@@ -863,7 +856,8 @@ ChebyshevMeasure gaussian_poisson_chebyshev_pass(const ChebyshevPass& pass) {
 
   WorkspacePool pool(static_cast<std::int64_t>(pass.steps.size()), strip, group, problem.has_map(),
                      pass.meter);
-  Buffer<double> row_norms(static_cast<std::size_t>(pass.want_norm ? groups * strips * height : 0),
+  const std::int64_t rows = problem.height();
+  Buffer<double> row_norms(static_cast<std::size_t>(pass.want_norm ? groups * strips * rows : 0),
                            pass.meter);
   std::fill(row_norms.data(), row_norms.data() + row_norms.size(), 0.0);
 
@@ -874,11 +868,11 @@ ChebyshevMeasure gaussian_poisson_chebyshev_pass(const ChebyshevPass& pass) {
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t s = task % strips, t = task / strips % segments,
                          g = task / strips / segments;
-      const Tile tile{s * strip,   std::min(width, (s + 1) * strip),
-                      t * segment, std::min(height, (t + 1) * segment),
-                      g * group,   s};
+      const Tile tile{left + s * strip,  left + std::min(width, (s + 1) * strip),
+                      top + t * segment, top + std::min(height, (t + 1) * segment),
+                      g * group,         s};
       if (tile.x0 >= tile.x1 || tile.y0 >= tile.y1) continue;
-      double* norms = row_norms.data() + (pass.want_norm ? (g * strips + s) * height : 0);
+      double* norms = row_norms.data() + (pass.want_norm ? (g * strips + s) * rows : 0);
       const std::int64_t c = std::min(group, channels - g * group);
       const ChebyshevMeasure measure =
           c == 1   ? run_tile<1>(pass, coefficients, *work, tile, norms)
@@ -886,7 +880,7 @@ ChebyshevMeasure gaussian_poisson_chebyshev_pass(const ChebyshevPass& pass) {
           : c == 3 ? run_tile<3>(pass, coefficients, *work, tile, norms)
                    : run_tile<4>(pass, coefficients, *work, tile, norms);
       std::lock_guard<std::mutex> lock(mutex);
-      merge(total, measure);
+      gaussian_poisson::merge(total, measure);
     }
     pool.give(std::move(work));
   });

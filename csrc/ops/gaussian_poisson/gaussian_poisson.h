@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "core/array.h"
@@ -67,6 +68,40 @@ struct ChebyshevResult {
 // need; where the bound then exceeds the tolerance it runs again with as many as the bound asks
 // for. Not converged: max_steps, or float32's rounding, stand above the tolerance.
 ChebyshevResult chebyshev(const ChebyshevParams& params);
+
+// The same for an image that is not in memory, tile by tile, with the bits of the whole: every
+// run over the tiles has one plan, and the certificate is that of all of them.
+struct TilesParams {
+  // Shapes, dtypes and scalars of the whole image; its data are not looked at.
+  Problem problem;
+  double least_weight = 1, most_weight = 1;  // of the map, where there is one
+  double range = 255;                        // of dst, as `dst_range` measures it
+  double tolerance = 0;
+  int max_steps = 0;
+};
+
+class ChebyshevRuns;
+
+class ChebyshevTiles {
+ public:
+  explicit ChebyshevTiles(const TilesParams& params);
+  ~ChebyshevTiles();
+
+  double rounding() const;  // what float32 takes of the tolerance, for values within the range
+  int steps() const;        // of the run at hand; a tile needs one pixel more around it
+  // Pixels [y0, y1) x [x0, x1) of a crop into out [y1 - y0, x1 - x0, C]. False: NaN or infinities.
+  bool run(const Problem& crop, std::int64_t y0, std::int64_t y1, std::int64_t x0, std::int64_t x1,
+           const ImageView& out);
+  // After all tiles: true when the answer stands; false where they are to be run again.
+  bool finish();
+  ChebyshevResult result() const;
+
+ private:
+  std::unique_ptr<ChebyshevRuns> runs_;
+};
+
+// The size of the values of an image of floats, from a grid of them.
+double dst_range(const ImageView& image);
 
 }  // namespace pyharmony::gaussian_poisson
 
