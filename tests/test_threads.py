@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import types
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,6 +58,18 @@ def test_calls_at_once_give_the_bits_of_calls_in_turn(threads: int) -> None:
                 assert np.array_equal(result.result(), expected[name]), name
     finally:
         pyharmony.set_num_threads(before)
+
+
+def test_another_thread_may_be_importing_pil_or_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Their modules are there before their classes are."""
+    image = np.zeros((8, 8, 3), np.uint8)
+    pyharmony.save(image, tmp_path / "image.png")
+    for name in ("PIL.Image", "torch"):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, name, types.ModuleType(name))
+            assert isinstance(blend.alpha(image, image), np.ndarray)
+            if name == "torch":
+                assert not isinstance(blend.alpha(image, tmp_path / "image.png"), np.ndarray)
 
 
 def test_solvers_made_at_once() -> None:

@@ -10,7 +10,12 @@ namespace pyharmony {
 
 enum class DType : int { kBool, kUInt8, kUInt16, kFloat16, kFloat32, kFloat64 };
 
+// IEEE's format of two bytes. GCC 12 has _Float16 in C++ on x86 only; on Arm __fp16 is the same.
+#if defined(__aarch64__)
+using Half = __fp16;
+#else
 using Half = _Float16;
+#endif
 
 // One byte, 0 or 1; a type of its own because its values are not scaled by 255.
 struct Bool {

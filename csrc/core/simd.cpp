@@ -1,5 +1,9 @@
 #include "core/simd.h"
 
+#ifdef HM_SIMD_X86
+#include <cpuid.h>
+#endif
+
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -8,6 +12,14 @@
 
 namespace pyharmony {
 namespace {
+
+#ifdef HM_SIMD_X86
+// __builtin_cpu_supports of Clang 16 has no name for it.
+bool has_f16c() {
+  unsigned a, b, c, d;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+#endif
 
 SimdLevel best_level() {
 #ifdef HM_SIMD_X86
@@ -19,7 +31,7 @@ SimdLevel best_level() {
     return SimdLevel::kAvx512;
   }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-      __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c")) {
+      __builtin_cpu_supports("bmi2") && has_f16c()) {
     return SimdLevel::kAvx2;
   }
 #endif

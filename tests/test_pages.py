@@ -1,0 +1,80 @@
+"""The pages of the repository: links and anchors lead somewhere, and the commands that they show run."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.house
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = ("", "docs", "examples", "examples/second_project", "pyharmony/cli/images", "benchmarks/results")
+PAGES = sorted(page for folder in FOLDERS for page in (ROOT / folder).glob("*.md"))
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+#: The pages whose shell commands run, each after the Python code above it, in one folder.
+SHOWN = [page for page in (ROOT / "README.md", ROOT / "docs" / "recipes.md") if "pyharmony blend" in page.read_text()]
+
+
+def text_of(page: Path) -> str:
+    """A page without its blocks of code, whose brackets are no links."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub makes of headings."""
+    found: Counter[str] = Counter()
+    names = set()
+    for heading in re.findall(r"^#+ +(.+?) *$", text_of(page), re.M):
+        heading = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        slug = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        names.add(f"{slug}-{found[slug]}" if found[slug] else slug)
+        found[slug] += 1
+    return names
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(text_of(page)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        file = page.parent / name if name else page
+        assert file.exists(), f"{target}: no such file"
+        assert file.resolve().is_relative_to(ROOT), f"{target}: leaves the repository"
+        if anchor and file.suffix == ".md":
+            assert anchor in anchors(file), f"{target}: {file.name} has {', '.join(sorted(anchors(file)))}"
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached, todo = set(), [ROOT / "README.md"]
+    while todo:
+        page = todo.pop()
+        if page not in reached:
+            reached.add(page)
+            names = {target.partition("#")[0] for target in LINK.findall(text_of(page)) if ":" not in target}
+            todo += [(page.parent / name).resolve() for name in names if name.endswith(".md")]
+    assert set((ROOT / "docs").glob("*.md")) - reached == set()
+
+
+@pytest.mark.parametrize("page", SHOWN, ids=lambda page: page.name)
+def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+    for name in ("pyharmony", "examples"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    command = f'pyharmony() {{ "{sys.executable}" -m pyharmony "$@"; }}\n'
+    code, ran = "", 0
+    for kind, body in re.findall(r"^```(python|sh)\n(.*?)^```$", page.read_text(), re.M | re.S):
+        if kind == "python" and (code or "import " in body):  # what comes before is a sketch
+            code += body
+        elif "pyharmony blend" in body:
+            for words in ([sys.executable, "-c", code], ["bash", "-ec", command + body]):
+                done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+                assert done.returncode == 0, f"{body}: {done.stderr}"
+            ran += 1
+    assert ran
