@@ -66,6 +66,7 @@ def both(images: tuple[np.ndarray, ...], tile: Any = 256, **options: Any) -> tup
     return tiled, whole, info, whole_info
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("dtype", RANGE)
 @pytest.mark.parametrize("weight", [0.25, 1.0, 4.0, "map"])
 @pytest.mark.parametrize("pinned", [False, True])
@@ -133,6 +134,7 @@ def test_slices_are_all_that_it_asks_for() -> None:
     assert np.array_equal(out._array, images[1])
 
 
+@pytest.mark.house  # sanitizers need memory of their own
 def test_memory_is_bounded(tmp_path: Path) -> None:
     """Files of 4 x 27 MB, in a process that may take 24 MB beside its imports."""
     code = f"""
@@ -257,6 +259,7 @@ def test_out_is_another_array_and_nan_is_named() -> None:
 SMALL = np.hypot(*(np.mgrid[:300, :411] - np.array([150, 200])[:, None, None])) < 15
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("in_memory", [0, 10_000, 1 << 21])
 @pytest.mark.parametrize("kind", ["soft", "border", "everything", "small", "strips"])
 def test_the_blend_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch, in_memory: int, kind: str) -> None:
