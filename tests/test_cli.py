@@ -828,7 +828,7 @@ def test_info_tells_what_there_is() -> None:
     assert found["versions"]["numpy"] == np.__version__
     assert found["instruction_set"]["in_use"] == pyharmony.simd_level()
     assert found["instruction_set"]["in_use"] in found["instruction_set"]["available"]
-    assert found["kernels"]["cpu"] == ["gaussian_poisson", "poisson"]
+    assert {"gaussian_poisson", "poisson"} <= set(found["kernels"]["cpu"])
     assert found["devices"][0]["device"] == "cpu"
     assert {"jpeg", "png", "tiff"} <= set(found["formats"])
     for module, version in found["optional"].items():
