@@ -136,7 +136,7 @@ def test_the_equations_are_those_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize("smooth", [False, True])
-def test_norms_and_edges(smooth: bool) -> None:
+def test_norms_and_edges(smooth: bool, simd: str) -> None:
     from pyharmony import _arrays
 
     image = cast(photo(), "uint8")

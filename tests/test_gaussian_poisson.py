@@ -394,7 +394,7 @@ def test_kernels_are_their_formulae():
 
 @pytest.mark.parametrize("shape", [(37, 41, 3), (70, 33, 4), (1, 7, 1), (9, 1, 2), (2, 2, 1), (1, 1, 1)])
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_the_field_is_its_definition(kernel, shape, threads):
+def test_the_field_is_its_definition(kernel, shape, threads, simd):
     rng = np.random.default_rng(1)
     src, dst = rng.random((2, *shape))
     mask, gain = rng.random((2, *shape[:2])).astype(np.float32)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyharmony import ops
+from pyharmony import blend, ops
+from pyharmony.blend import _tiles as tiled_blend
 from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
 
 RANGE = {"uint8": 255, "uint16": 65535, "float16": 1, "float32": 1}
@@ -133,14 +134,16 @@ def test_slices_are_all_that_it_asks_for() -> None:
 
 
 def test_memory_is_bounded(tmp_path: Path) -> None:
-    """Files of 4 x 27 MB and a float map, in a process that may take 24 MB beside its imports."""
+    """Files of 4 x 27 MB, in a process that may take 24 MB beside its imports."""
     code = f"""
 import resource, sys
 import numpy as np
 import pyharmony
-from pyharmony import ops
+from pyharmony import blend, ops
+from pyharmony.blend import _tiles as tiled_blend
 
 pyharmony.set_num_threads(2)
+tiled_blend.IN_MEMORY = 1 << 16
 height, width = 3000, 3000
 def file(name, dtype, *channels):
     return np.memmap({str(tmp_path)!r} + "/" + name, dtype, "w+", shape=(height, width, *channels))
@@ -161,6 +164,9 @@ info = ops.gaussian_poisson_tiles(
     src, dst, mask, base, out, tile=512, preserve_background=True, return_info=True)[1]
 assert info.max_error <= 0.25, info
 assert info.peak_bytes < 12 << 20, info
+whole_blend = blend.gaussian_poisson_tiles(src, dst, mask, out, tile=512, return_info=True)[1]
+assert whole_blend.max_error <= 0.25
+assert whole_blend.peak_bytes < 12 << 20, whole_blend
 try:
     ops.gaussian_poisson(src, dst, mask, base)
 except MemoryError:
@@ -195,10 +201,18 @@ def test_a_picture_of_12000_by_12000(tmp_path: Path) -> None:
         whole = ops.gaussian_poisson(src[crop], dst[crop], mask[crop], base[crop], preserve_background=True)
         # Errors of a crop's border die out over 100 pixels; two solves within tolerance, each rounded.
         assert np.abs(out[part].astype(int) - whole[100:300, 100:300]).max() <= 1
-    for top in range(0, shape[0], 1000):
-        rows = slice(top, top + 1000)
-        outside = mask[rows] == 0
-        assert np.array_equal(out[rows][outside], dst[rows][outside])
+
+    def check_outside() -> None:
+        for top in range(0, shape[0], 1000):
+            rows = slice(top, top + 1000)
+            outside = mask[rows] == 0
+            assert np.array_equal(out[rows][outside], dst[rows][outside])
+
+    check_outside()
+    _, info = blend.gaussian_poisson_tiles(src, dst, mask, out, folder=tmp_path, return_info=True)
+    assert info.max_error <= 0.25
+    assert info.peak_bytes < 256 << 20
+    check_outside()
 
 
 @pytest.mark.parametrize(
@@ -236,3 +250,67 @@ def test_out_is_another_array_and_nan_is_named() -> None:
     src[70, 80, 1] = np.nan
     with pytest.raises(ArgumentError, match=r"src: nan at pixel \(y=70, x=80\), channel 1"):
         ops.gaussian_poisson_tiles(src, dst, mask, base, np.zeros_like(dst), tile=32)
+
+
+# ---- the blend -----------------------------------------------------------------------------------
+
+SMALL = np.hypot(*(np.mgrid[:300, :411] - np.array([150, 200])[:, None, None])) < 15
+
+
+@pytest.mark.parametrize("in_memory", [0, 10_000, 1 << 21])
+@pytest.mark.parametrize("kind", ["soft", "border", "everything", "small", "strips"])
+def test_the_blend_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch, in_memory: int, kind: str) -> None:
+    monkeypatch.setattr(tiled_blend, "IN_MEMORY", in_memory)
+    src, dst, _, soft = scene(300, 411)
+    x = np.arange(411)[None] + np.zeros((300, 1))
+    masks = {"soft": soft, "border": x < 250, "everything": x >= 0, "small": SMALL, "strips": x % 9 > 0}
+    mask = masks[kind]
+    for pinned in (False, True):
+        for tile in (64, (100, 256)):
+            out = Disk(np.zeros_like(dst))
+            options = dict(preserve_background=pinned, return_info=True)
+            got, info = blend.gaussian_poisson_tiles(Disk(src), Disk(dst), Disk(mask), out, tile=tile, **options)
+            assert got is out
+            want, whole = blend.gaussian_poisson(src, dst, mask, **options)
+            assert np.array_equal(out._array, want)
+            assert (info.iterations, info.max_error) == (whole.iterations, whole.max_error)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_the_options_of_the_blend(dtype: str, tmp_path: Path) -> None:
+    src, dst, _, mask = scene(150, 170, dtype)
+    for options in (
+        dict(color_weight=0.3, sigma=0.3),
+        dict(smooth_sigma=0.0),
+        dict(smooth_sigma=3.0),
+        dict(tolerance=0.05),
+    ):
+        out = np.zeros_like(dst)
+        blend.gaussian_poisson_tiles(src, dst, mask, out, tile=64, folder=tmp_path, **options)
+        want = blend.gaussian_poisson(src, dst, mask, **options)
+        if dtype == "uint16" and "tolerance" not in options:  # float32 proves less than the default of the whole
+            assert np.abs(out.astype(int) - want).max() <= 0.02 * 257 + 1
+        else:
+            assert np.array_equal(out, want), options
+    assert not list(tmp_path.iterdir())
+    grey = np.zeros_like(dst[..., 0])
+    blend.gaussian_poisson_tiles(src[..., 0], dst[..., 0], mask, grey, tile=64)
+    if dtype != "uint16":
+        assert np.array_equal(grey, blend.gaussian_poisson(src[..., 0], dst[..., 0], mask))
+
+
+def test_the_blend_without_a_mask_or_with_bad_arguments() -> None:
+    src, dst, _, mask = scene(90, 100)
+    out = np.zeros_like(dst)
+    _, info = blend.gaussian_poisson_tiles(src, dst, mask * 0, out, return_info=True)
+    assert info.method == "copy"
+    assert np.array_equal(out, dst)
+    with pytest.raises(ArgumentError, match=r"color_weight: 0\.1, expected a number of at least 0\.25"):
+        blend.gaussian_poisson_tiles(src, dst, mask, out, color_weight=0.1)
+    rgba = np.zeros((90, 100, 4), np.uint8)
+    with pytest.raises(ShapeError, match="expected 1 or 3 channels"):
+        blend.gaussian_poisson_tiles(rgba, rgba, mask, rgba.copy())
+    bad = src.astype(np.float32)
+    bad[70, 61, 2] = np.nan
+    with pytest.raises(ArgumentError, match=r"src: nan at pixel \(y=70, x=61\), channel 2"):
+        blend.gaussian_poisson_tiles(bad, dst.astype(np.float32), mask >= 0, out.astype(np.float32), tile=32)

@@ -165,6 +165,7 @@ CALLS = {
     "pyharmony.blend.poisson": "(src, dst, mask)",
     "pyharmony.blend.gaussian_poisson": "(src, dst, mask)",
     "pyharmony.compat.seamlessClone": "(src, dst, mask, (15, 12), 1)",
+    "pyharmony.blend.gaussian_poisson_tiles": "(src, dst, mask, src * 0, tile=16)",
     "pyharmony.blend.texture_flattening": "(src, mask)",
     "pyharmony.blend.illumination_change": "(src, mask)",
     "pyharmony.blend.detail_boost": "(src, mask)",

@@ -42,11 +42,13 @@ from ._edits import detail_boost, illumination_change, inpaint, texture_flatteni
 from ._gaussian_poisson import gaussian_poisson
 from ._laplacian import laplacian
 from ._poisson import poisson
+from ._tiles import gaussian_poisson_tiles
 
 __all__ = [
     "alpha",
     "detail_boost",
     "gaussian_poisson",
+    "gaussian_poisson_tiles",
     "illumination_change",
     "inpaint",
     "laplacian",

@@ -152,7 +152,7 @@ class _Options:
 
 
 @dataclass
-class _Level:
+class Level:
     """What one level knows, over the same part of dst.
 
     Attributes:
@@ -168,8 +168,8 @@ class _Level:
     known: NumpyArray
     weight: float | NumpyArray
 
-    def coarser(self, smooth_sigma: float, memory: Memory) -> _Level:
-        return _Level(
+    def coarser(self, smooth_sigma: float, memory: Memory) -> Level:
+        return Level(
             src=memory.hold(downsample(self.src, smooth_sigma)),
             dst=memory.hold(downsample(self.dst, smooth_sigma)),
             mask=memory.hold(halve_mask(self.mask)),
@@ -181,20 +181,31 @@ class _Level:
         return self.weight if isinstance(self.weight, float) else region.of(self.weight)
 
 
-def _regions(job: Job, whole: bool) -> list[Region]:
+def regions_of(bbox: Region, shape: tuple[int, int], whole: bool) -> list[Region]:
     """What is solved on each level, finest first, in pixels of that level over all of dst.
 
     Each starts at an even pixel and, taken up, covers what is solved on the finer level, so that
     doubling a level's result gives the base of the next.
     """
-    shape = job.shape
-    regions = [Region(0, shape[0], 0, shape[1]) if whole else _even(job.bbox.expand(2, shape))]
+    regions = [Region(0, shape[0], 0, shape[1]) if whole else _even(bbox.expand(2, shape))]
     while min(regions[-1].shape) > _COARSEST:
         finer = regions[-1]
         shape = (shape[0] + 1) // 2, (shape[1] + 1) // 2
         coarse = Region(finer.y0 // 2, (finer.y1 + 1) // 2, finer.x0 // 2, (finer.x1 + 1) // 2)
         regions.append(coarse if whole else _even(coarse.expand(1, shape)))
     return regions
+
+
+def frame_of(regions: list[Region], shape: tuple[int, int]) -> Region:
+    """The part of dst under the coarsest region."""
+    last, count = regions[-1], len(regions) - 1
+    covered = Region(last.y0 << count, last.y1 << count, last.x0 << count, last.x1 << count)
+    return covered.overlap(Region(0, shape[0], 0, shape[1]))
+
+
+def coarse_tolerance_of(tolerance: float) -> float:
+    """Of the levels below the finest, in 8-bit levels."""
+    return min(_COARSE_TOLERANCE, max(tolerance, _FINEST_COARSE_TOLERANCE))
 
 
 def _even(region: Region) -> Region:
@@ -206,16 +217,13 @@ def _blend(job: Job, options: _Options, base: NumpyArray | None) -> _checks.Solv
         job.start()
         return direct_info("copy")
     memory = job.memory
-    regions = _regions(job, not options.preserve_background)
+    regions = regions_of(job.bbox, job.shape, not options.preserve_background)
     count = len(regions) - 1
-    last = regions[-1]
     # The part of dst under the coarsest region: every level is computed over it.
-    frame = Region(last.y0 << count, last.y1 << count, last.x0 << count, last.x1 << count).overlap(
-        Region(0, job.shape[0], 0, job.shape[1])
-    )
+    frame = frame_of(regions, job.shape)
     job.check_finite(frame)
     mask = job.mask_of(frame)
-    level = _Level(
+    level = Level(
         src=job.src_of(frame),
         dst=job.dst_of(frame),
         mask=mask,
@@ -228,14 +236,14 @@ def _blend(job: Job, options: _Options, base: NumpyArray | None) -> _checks.Solv
         levels.append(levels[-1].coarser(options.smooth_sigma, memory))
 
     unit = _arrays.VALUE_RANGE[job.dst.dtype.name]
-    coarse_tolerance = min(_COARSE_TOLERANCE, max(options.tolerance, _FINEST_COARSE_TOLERANCE)) * unit
+    coarse_tolerance = coarse_tolerance_of(options.tolerance) * unit
     if base is not None:
         check_finite(frame.of(base), "base", (frame.y0, frame.x0))
         colours = frame.of(base)
         for _ in range(count):
             colours = memory.hold(downsample(colours, options.smooth_sigma))
     else:
-        colours = _first_base(levels[-1], options.base, anything_known, coarse_tolerance, memory, coarse=count > 0)
+        colours = first_base(levels[-1], options.base, anything_known, coarse_tolerance, memory, coarse=count > 0)
 
     # colours covers regions[k]; the coarsest covers the whole of its level.
     for k in range(count, -1, -1):
@@ -274,8 +282,8 @@ def _blend(job: Job, options: _Options, base: NumpyArray | None) -> _checks.Solv
     return info
 
 
-def _first_base(
-    level: _Level, kind: str | None, anything_known: bool, tolerance: float, memory: Memory, *, coarse: bool
+def first_base(
+    level: Level, kind: str | None, anything_known: bool, tolerance: float, memory: Memory, *, coarse: bool
 ) -> NumpyArray:
     """Base colours of the coarsest level, float32 (or src as it is)."""
     if kind == "copy-paste":

@@ -77,8 +77,8 @@ def gaussian_poisson_tiles(
         RuntimeWarning: the tolerance was not proven.
     """
     start = time.perf_counter()
-    images = _Images(src, dst, mask, base, out)
-    rows, columns = _tile(tile)
+    images = Images(src, dst, mask, base, out)
+    rows, columns = tile_sides(tile)
     if reference:
         width = _checks.number(sigma, "sigma")
     else:
@@ -119,7 +119,7 @@ def gaussian_poisson_tiles(
     held = 0
     done = False
     while not done:
-        for y, x in _tiles(images.shape, rows, columns):
+        for y, x in tiles_of(images.shape, rows, columns):
             held = max(held, _solve_tile(solver, images, y, x, weight, low, options))
         done = solver.finish()
     stats = solver.result()
@@ -143,7 +143,7 @@ def gaussian_poisson_tiles(
     )
 
 
-class _Images:
+class Images:
     """The arguments [H, W, C] and the mask, read by parts."""
 
     def __init__(self, src: Any, dst: Any, mask: Any, base: Any, out: Any) -> None:
@@ -187,6 +187,10 @@ class _Images:
         parts["mask"] = np.asarray(self._mask[rows, columns])
         return parts
 
+    def read_dst(self, rows: slice, columns: slice) -> NumpyArray:
+        part = np.asarray(self._arrays["dst"][rows, columns])
+        return part[..., None] if part.ndim == 2 else part
+
     def write(self, rows: slice, columns: slice, values: NumpyArray) -> None:
         self._out[rows, columns] = values if len(self._out.shape) == 3 else values[..., 0]
 
@@ -218,7 +222,8 @@ class _Images:
         return largest
 
 
-def _tile(tile: Any) -> tuple[int, int]:
+def tile_sides(tile: Any) -> tuple[int, int]:
+    """Rows and columns of a tile, checked."""
     sides = tile if isinstance(tile, (tuple, list)) else (tile, tile)
     accepts = "expected a number of pixels, at least 16, or (rows, columns)"
     if len(sides) != 2 or not all(isinstance(n, numbers.Integral) and not isinstance(n, bool) for n in sides):
@@ -252,14 +257,15 @@ def _weight(x: Any, shape: tuple[int, int]) -> tuple[Any, float, float]:
     return x, float(np.float32(low)), float(np.float32(high))
 
 
-def _tiles(shape: tuple[int, int], rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
+def tiles_of(shape: tuple[int, int], rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of each tile of an image of that shape."""
     for y in range(0, shape[0], rows):
         for x in range(0, shape[1], columns):
             yield slice(y, min(y + rows, shape[0])), slice(x, min(x + columns, shape[1]))
 
 
 def _solve_tile(
-    solver: Any, images: _Images, y: slice, x: slice, weight: Any, least: float, options: dict[str, Any]
+    solver: Any, images: Images, y: slice, x: slice, weight: Any, least: float, options: dict[str, Any]
 ) -> int:
     """Solves and writes one tile; the bytes it held."""
     halo = solver.steps + 1

@@ -1,0 +1,303 @@
+"""Gaussian-Poisson blending of images that do not fit in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays, _checks
+from .._arrays import NumpyArray
+from ..errors import ShapeError
+from ..ops.gaussian_poisson import MAX_SIGMA
+from ..ops.pyramid import MAX_SMOOTH_SIGMA, downsample, halve_mask, meet_known, upsample
+from ..ops.tiles import LEAST_TILED_WEIGHT, Images, tile_sides, tiles_of
+from ..ops.tiles import gaussian_poisson_tiles as solve_tiles
+from ._frame import direct_info
+from ._gaussian_poisson import Level, coarse_tolerance_of, first_base, frame_of, regions_of
+from ._memory import Memory
+from ._region import Region, bounding_box
+from ._solve import solve_gaussian_poisson
+
+#: Levels of at most as many pixels are held in memory; others in files.
+IN_MEMORY = 1 << 21
+_BAND = 128  # rows that are halved at once
+_REACH = 6  # pixels around what is doubled: meeting known pixels reads 3, the cubic 4, and it is even
+
+
+def gaussian_poisson_tiles(
+    src: Any,
+    dst: Any,
+    mask: Any,
+    out: Any,
+    *,
+    tile: int | tuple[int, int] = 1024,
+    color_weight: float = 1.0,
+    sigma: float = 0.5,
+    smooth_sigma: float = 1.0,
+    preserve_background: bool = True,
+    tolerance: float | None = None,
+    folder: Any = None,
+    return_info: bool = False,
+) -> Any:
+    """`gaussian_poisson` of images that do not fit in memory, tile by tile and with the same result.
+
+    The pyramid's levels are kept in files of their own, float32, some 12 bytes a pixel of the mask's box in
+    all, and each is solved in tiles (`pyharmony.ops.gaussian_poisson_tiles`), which have the bits of
+    the whole.
+
+    Args:
+        src, dst, mask, out: arrays of one frame with ``shape``, ``dtype`` and slices, such as
+            numpy.memmap, h5py and zarr: [H, W] or [H, W, C], of uint8, uint16, float16 or float32;
+            mask [H, W], see `pyharmony.blend`. out is another array like dst, and is written to.
+        tile: rows and columns that are solved at once, or one number for both.
+        color_weight: how far the colours of the base, the membrane, are kept; a number of at least 0.25.
+        sigma, smooth_sigma, preserve_background, tolerance: see `gaussian_poisson`.
+        folder: where the files of the levels are made and removed. None: that of the system.
+        return_info: also return a SolveInfo, that of the finest level.
+
+    Returns:
+        out, or (out, info).
+
+    Raises:
+        PyHarmonyError: see `pyharmony.blend`.
+    """
+    start = time.perf_counter()
+    images = Images(src, dst, mask, dst, out)
+    if len(dst.shape) == 3 and dst.shape[2] not in (1, 3):
+        raise ShapeError(
+            f"dst: shape {list(dst.shape)}, expected 1 or 3 channels; alpha is a mask here, and "
+            "pyharmony.ops takes any number of channels"
+        )
+    tile_sides(tile)
+    options = {
+        "sigma": _checks.number(sigma, "sigma", high=MAX_SIGMA, accepts=f"0 to {MAX_SIGMA} pixels"),
+        "preserve_background": bool(preserve_background),
+        "color_weight": _checks.number(
+            color_weight,
+            "color_weight",
+            low=LEAST_TILED_WEIGHT,
+            high=1e6,
+            accepts=f"a number of at least {LEAST_TILED_WEIGHT:g}; below it the whole image acts on each pixel",
+        ),
+    }
+    smoothing = _checks.number(smooth_sigma, "smooth_sigma", high=MAX_SMOOTH_SIGMA, accepts="a number from 0 to 16")
+    allowed = _checks.tolerance(tolerance, images.dtype)
+    images.check_mask()
+    bbox = _bounding_box(mask, images.shape)
+    regions = [Region(0, 0, 0, 0)]
+    if not (bbox.empty and preserve_background):
+        regions = regions_of(bbox, images.shape, not preserve_background)
+    _copy_around(images, regions[0])
+    if regions[0].empty:
+        return (out, direct_info("copy")) if return_info else out
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        pyramid = _Pyramid(images, src, dst, mask, out, regions, Path(place), smoothing)
+        info = pyramid.solve(tile, allowed, tolerance, options)
+    info = dataclasses.replace(info, milliseconds=(time.perf_counter() - start) * 1e3)
+    return (out, info) if return_info else out
+
+
+class _Part:
+    """A region of an array as an array [h, w, C] or [h, w]."""
+
+    def __init__(self, array: Any, region: Region, *, image: bool) -> None:
+        self._array, self._region = array, region
+        self._image = image
+        self.dtype = np.dtype(array.dtype)
+        self.shape = (*region.shape, *((1,) if image and len(array.shape) == 2 else array.shape[2:]))
+
+    def _there(self, key: tuple[slice, slice]) -> tuple[slice, slice]:
+        rows, columns = (slice(*k.indices(n)) for k, n in zip(key, self.shape, strict=False))
+        y, x = self._region.y0, self._region.x0
+        return slice(rows.start + y, rows.stop + y), slice(columns.start + x, columns.stop + x)
+
+    def __getitem__(self, key: tuple[slice, slice]) -> NumpyArray:
+        part = np.asarray(self._array[self._there(key)])
+        return part[..., None] if self._image and part.ndim == 2 else part
+
+    def __setitem__(self, key: tuple[slice, slice], values: NumpyArray) -> None:
+        self._array[self._there(key)] = values[..., 0] if len(self._array.shape) == 2 else values
+
+    def part(self, region: Region) -> _Part:
+        y, x = self._region.y0, self._region.x0
+        moved = Region(region.y0 + y, region.y1 + y, region.x0 + x, region.x1 + x)
+        return _Part(self._array, moved, image=self._image)
+
+    def whole(self) -> NumpyArray:
+        return self[slice(0, self.shape[0]), slice(0, self.shape[1])]
+
+
+class _Outside:
+    """Where a mask is zero."""
+
+    def __init__(self, mask: Any) -> None:
+        self._mask, self.shape, self.dtype = mask, mask.shape, np.dtype(bool)
+
+    def __getitem__(self, key: tuple[slice, slice]) -> NumpyArray:
+        return np.asarray(self._mask[key]) == 0
+
+
+class _Doubled:
+    """Colours of a level, doubled, and met with what is known there."""
+
+    def __init__(self, coarse: _Part, shape: tuple[int, int], dst: _Part, known: _Part | None) -> None:
+        self._coarse, self._dst, self._known = coarse, dst, known
+        self.shape, self.dtype = (*shape, coarse.shape[2]), np.dtype(np.float32)
+
+    def __getitem__(self, key: tuple[slice, slice]) -> NumpyArray:
+        rows, columns = (slice(*k.indices(n)) for k, n in zip(key, self.shape, strict=False))
+        around = Region(
+            max(rows.start - _REACH & ~1, 0),
+            min(rows.stop + _REACH + 1 & ~1, self.shape[0]),
+            max(columns.start - _REACH & ~1, 0),
+            min(columns.stop + _REACH + 1 & ~1, self.shape[1]),
+        )
+        under = slice(around.y0 // 2, (around.y1 + 1) // 2), slice(around.x0 // 2, (around.x1 + 1) // 2)
+        colours = upsample(np.ascontiguousarray(self._coarse[under]), around.shape)
+        if self._known is not None:
+            there = slice(around.y0, around.y1), slice(around.x0, around.x1)
+            meet_known(colours, self._dst[there], np.ascontiguousarray(self._known[there]))
+        return colours[
+            rows.start - around.y0 : rows.stop - around.y0, columns.start - around.x0 : columns.stop - around.x0
+        ]
+
+
+class _Pyramid:
+    """The levels of `pyharmony.blend._gaussian_poisson`, in memory or in files."""
+
+    def __init__(
+        self,
+        images: Images,
+        src: Any,
+        dst: Any,
+        mask: Any,
+        out: Any,
+        regions: list[Region],
+        place: Path,
+        smoothing: float,
+    ) -> None:
+        self._regions, self._place, self._smoothing = regions, place, smoothing
+        self._frame = frame_of(regions, images.shape)
+        self._unit = _arrays.VALUE_RANGE[images.dtype]
+        self._out = out
+        self._memory = Memory()
+        known = _Part(_Outside(mask), self._frame, image=False)
+        parts = [_Part(x, self._frame, image=True) for x in (src, dst)]
+        self._levels = [[*parts, _Part(mask, self._frame, image=False), known]]
+        self._anything_known = False
+        for k in range(1, len(regions)):
+            self._levels.append(self._halve(k, self._levels[-1]))
+        if len(regions) == 1:
+            self._anything_known = bool(known.whole().any())
+
+    def _array(self, name: str, shape: tuple[int, ...]) -> Any:
+        if shape[0] * shape[1] <= IN_MEMORY:
+            return self._memory.hold(np.zeros(shape, np.float32))
+        return np.memmap(self._place / name, np.float32, "w+", shape=shape)
+
+    def _halve(self, k: int, finer: list[_Part]) -> list[_Part]:
+        """Level k, band by band: src, dst, mask and what is known."""
+        height, width = finer[0].shape[:2]
+        shape = (height + 1) // 2, (width + 1) // 2
+        result = [self._array(f"{k}-{i}", (*shape, *part.shape[2:])) for i, part in enumerate(finer)]
+        reach = int(4 * self._smoothing + 0.5) + 2 & ~1
+        for y in range(0, height, _BAND):
+            stop = min(y + _BAND, height)
+            top, bottom = max(y - reach, 0), min(stop + reach, height)
+            rows = slice(y // 2, (stop + 1) // 2)
+            inner = slice((y - top) // 2, (y - top) // 2 + rows.stop - rows.start)
+            for i in (0, 1):
+                band = finer[i][slice(top, bottom), slice(0, width)]
+                if k == 1:
+                    _checks.finite(band, ("src", "dst")[i], None, (self._frame.y0 + top, self._frame.x0))
+                result[i][rows] = downsample(band, self._smoothing)[inner]
+            for i in (2, 3):
+                band = finer[i][slice(y, stop), slice(0, width)]
+                self._anything_known |= i == 3 and k == 1 and bool(band.any())
+                result[i][rows] = halve_mask(band)
+        whole = Region(0, shape[0], 0, shape[1])
+        return [_Part(a, whole, image=i < 2) for i, a in enumerate(result)]
+
+    def solve(self, tile: Any, allowed: float, tolerance: float | None, options: dict[str, Any]) -> _checks.SolveInfo:
+        count = len(self._regions) - 1
+        coarse_tolerance = coarse_tolerance_of(allowed) * self._unit
+        memory = self._memory
+        last = self._levels[-1]
+        src, dst, mask, known = (part.whole() for part in last)
+        colours: Any = first_base(
+            Level(src, dst, mask, known, 0.0), None, self._anything_known, coarse_tolerance, memory, coarse=count > 0
+        )
+        for k in range(count, -1, -1):
+            region = self._regions[k]
+            local = self._local(region, k)
+            parts = [part.part(local) for part in self._levels[k]]
+            if k > 0 and not isinstance(self._levels[k][0]._array, np.memmap):
+                result = memory.hold(np.empty((*region.shape, parts[1].shape[2]), np.float32))
+                solve_gaussian_poisson(
+                    parts[0].whole(),
+                    parts[1].whole(),
+                    parts[2].whole(),
+                    np.asarray(colours[slice(0, region.shape[0]), slice(0, region.shape[1])]),
+                    result,
+                    reference=False,
+                    gradient_kernel="normal",
+                    tolerance=coarse_tolerance,
+                    certify=False,
+                    memory=memory,
+                    **options,
+                )
+            else:
+                into: Any = _Part(self._out, region, image=True)
+                if k > 0:
+                    into = self._array(f"{k}-x", (*region.shape, parts[1].shape[2]))
+                result, info = solve_tiles(
+                    parts[0],
+                    parts[1],
+                    parts[2],
+                    colours,
+                    into,
+                    tile=tile,
+                    tolerance=tolerance if k == 0 else coarse_tolerance,
+                    return_info=True,
+                    **options,
+                )
+            if k > 0:
+                finer = self._regions[k - 1]
+                under = Region(finer.y0 // 2, (finer.y1 + 1) // 2, finer.x0 // 2, (finer.x1 + 1) // 2)
+                coarse = _Part(result, self._shifted(under, region), image=True)
+                meets = options["preserve_background"] and self._anything_known
+                below = [part.part(self._local(finer, k - 1)) for part in self._levels[k - 1]]
+                colours = _Doubled(coarse, finer.shape, below[1], below[3] if meets else None)
+        return dataclasses.replace(info, peak_bytes=info.peak_bytes + memory.peak)
+
+    def _local(self, region: Region, k: int) -> Region:
+        """A region of level k in pixels of what is kept of it."""
+        return self._shifted(region, Region(self._frame.y0 >> k, 0, self._frame.x0 >> k, 0))
+
+    @staticmethod
+    def _shifted(region: Region, origin: Region) -> Region:
+        y, x = origin.y0, origin.x0
+        return Region(region.y0 - y, region.y1 - y, region.x0 - x, region.x1 - x)
+
+
+def _bounding_box(mask: Any, shape: tuple[int, int]) -> Region:
+    found = Region(shape[0], 0, shape[1], 0)
+    for y in range(0, shape[0], _BAND):
+        box = bounding_box(np.asarray(mask[y : y + _BAND, 0 : shape[1]]))
+        if not box.empty:
+            found = Region(
+                min(found.y0, box.y0 + y), max(found.y1, box.y1 + y), min(found.x0, box.x0), max(found.x1, box.x1)
+            )
+    return Region(0, 0, 0, 0) if found.empty else found
+
+
+def _copy_around(images: Images, region: Region) -> None:
+    """dst to out, but for the tiles that lie in the region."""
+    for rows, columns in tiles_of(images.shape, 1024, 1024):
+        if not region.contains(Region(rows.start, rows.stop, columns.start, columns.stop)):
+            images.write(rows, columns, images.read_dst(rows, columns))
