@@ -88,6 +88,31 @@ def test_solvers_made_at_once() -> None:
         assert set(pool.map(make, range(16))) == {25}
 
 
+@pytest.mark.house  # sanitizers need memory of their own
+def test_no_room_for_more_threads() -> None:
+    """The threads that there are do the work."""
+    code = """
+import resource
+import numpy as np
+import pyharmony
+from pyharmony import ops
+
+mask = np.zeros((300, 400), bool)
+mask[50:250, 60:340] = True
+src, dst = (np.random.default_rng(i).integers(0, 256, (300, 400, 3), np.uint8) for i in range(2))
+pyharmony.set_num_threads(1)
+expected = ops.poisson(src, dst, mask)
+resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+with open("/proc/self/status") as status:
+    held = next(int(line.split()[1]) for line in status if line.startswith("VmSize")) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (held + (24 << 20), held + (24 << 20)))
+pyharmony.set_num_threads(64)
+assert np.array_equal(ops.poisson(src, dst, mask), expected)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("busy", [False, True])
 def test_a_forked_child_computes(busy: bool) -> None:
     """The child has none of the parent's threads. busy: fork while another thread is inside a call."""

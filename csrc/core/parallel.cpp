@@ -11,6 +11,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -50,9 +51,13 @@ class Pool {
   void run(Job& job, int threads) {
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      while (static_cast<int>(workers_.size()) < threads - 1) {
-        workers_.emplace_back([this] { work(); });
-        workers_.back().detach();
+      try {
+        while (static_cast<int>(workers_.size()) < threads - 1) {
+          workers_.emplace_back([this] { work(); });
+          workers_.back().detach();
+        }
+      } catch (const std::system_error&) {
+        // No room for another stack: the threads that there are do the work.
       }
       job.helpers = threads - 1;
       job.running = 1;
