@@ -222,6 +222,24 @@ def test_exif_and_icc(src: np.ndarray, dst: np.ndarray, mask: np.ndarray, tmp_pa
         assert saved.getexif().get_ifd(0x8825)[1] == "N"
 
 
+@pytest.mark.parametrize("name", BLENDS)
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bit_files_keep_their_levels_through_a_blend(name: str, suffix: str, tmp_path: Path) -> None:
+    y, x = np.mgrid[:64, :96]
+    deep = (500 * x + 90 * y + 7).astype(np.uint16)
+    photo, cut, mask = np.dstack([deep, deep[:, ::-1], 65535 - deep]), deep[::-1, ::-1], np.zeros((64, 96), np.uint16)
+    mask[8:56, 10:86] = 65535
+    files = [tmp_path / f"{key}.{suffix}" for key in ("src", "dst", "mask", "out")]
+    for image, path in zip((np.dstack([cut] * 3), photo, mask), files):
+        ph.save(image, path)
+    call(name, *files[:3], out=files[3])
+    made = ph.load(files[3])
+    assert made.dtype == np.uint16
+    same(made[mask == 0], photo[mask == 0])
+    same(made, call(name, np.dstack([cut] * 3), photo, mask))
+    assert len(np.unique(made[mask > 0][:, 0])) > 2000
+
+
 def test_formats(dst: np.ndarray) -> None:
     for kind in ("PNG", "TIFF", "BMP"):
         same(ph.load(encoded(dst, kind)), dst)
