@@ -21,6 +21,7 @@ SYSTEM_LIBRARIES = {
 }
 
 BLEND = """
+import inspect
 import sys
 import numpy as np
 import pyharmony
@@ -32,7 +33,12 @@ mask = np.zeros((97, 131), np.uint8)
 mask[20:70, 30:101] = 255
 results = {}
 for name in blend.__all__:
-    results[name] = getattr(blend, name)(src, dst, mask)
+    function = getattr(blend, name)
+    if "image" in inspect.signature(function).parameters:
+        results[name] = function(dst, mask)
+    else:
+        into = [np.empty_like(dst)] if name.endswith("_tiles") else []
+        results[name] = function(src, dst, mask, *into)
     assert results[name].dtype == dst.dtype and results[name].shape == dst.shape, name
     assert np.array_equal(results[name][mask == 0], dst[mask == 0]), name
 np.savez(sys.argv[1], **results)
