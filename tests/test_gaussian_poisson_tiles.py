@@ -135,6 +135,20 @@ def test_slices_are_all_that_it_asks_for() -> None:
     assert np.array_equal(out._array, images[1])
 
 
+@pytest.mark.parametrize(("width", "channels"), [(1501, 1), (1031, 2), (701, 3), (1013, 4)])
+def test_a_result_past_the_caches_has_the_same_bits(simd: str, width: int, channels: int) -> None:
+    """Large float32 results are stored another way than tiles, row by row from any offset of a vector."""
+    shape = (2**21 // (width * channels) + 5, width, channels)
+    rng = np.random.default_rng(channels)
+    src, dst, base = (rng.random(shape, np.float32) for _ in range(3))
+    mask = rng.random(shape[:2], np.float32)
+    whole = ops.gaussian_poisson(src, dst, mask, base, method="chebyshev")
+    assert whole.nbytes > 2**23
+    in_tiles = np.empty_like(whole)
+    ops.gaussian_poisson_tiles(src, dst, mask, base, in_tiles, tile=512)
+    np.testing.assert_array_equal(whole, in_tiles)
+
+
 @pytest.mark.house  # sanitizers need memory of their own
 def test_memory_is_bounded(tmp_path: Path) -> None:
     """Files of 4 x 27 MB, in a process that may take 24 MB beside its imports."""

@@ -12,7 +12,7 @@
 
 #include "core/dtype.h"
 
-#if HM_SIMD_BYTES > 16
+#if defined(__x86_64__)
 #include <immintrin.h>
 #elif defined(__aarch64__)
 #include <arm_neon.h>
@@ -39,6 +39,26 @@ inline Vec load_unaligned(const float* p) {
 
 inline void store(float* p, Vec v) {
   *reinterpret_cast<Vec*>(__builtin_assume_aligned(p, HM_SIMD_BYTES)) = v;
+}
+
+// Past the caches, for what is not read again soon. end_stream() comes before other threads read
+// it.
+inline void stream(float* p, Vec v) {
+#if HM_SIMD_BYTES == 64
+  _mm512_stream_ps(p, v);
+#elif HM_SIMD_BYTES == 32
+  _mm256_stream_ps(p, v);
+#elif defined(__x86_64__)
+  _mm_stream_ps(p, v);
+#else
+  store(p, v);
+#endif
+}
+
+inline void end_stream() {
+#if defined(__x86_64__)
+  _mm_sfence();
+#endif
 }
 
 // a * b + c

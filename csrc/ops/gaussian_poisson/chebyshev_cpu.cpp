@@ -36,7 +36,8 @@ using gaussian_poisson::ChebyshevMeasure;
 using gaussian_poisson::ChebyshevPass;
 using gaussian_poisson::Problem;
 
-constexpr int kAdvanceRows = 4;  // rows that each step does in one go
+constexpr std::int64_t kStreamedBytes = 8 << 20;  // of a result; more than a core's caches hold
+constexpr int kAdvanceRows = 4;                   // rows that each step does in one go
 #if HM_SIMD_BYTES == 64
 constexpr int kMaxBlockRows = 4;  // rows whose neighbours share registers
 #else
@@ -145,10 +146,29 @@ void load_plane(const ImageView& plane, std::int64_t y, std::int64_t xa, std::in
   mirror_sides<C>(plane.width, xa, xb, out);
 }
 
+// Whether the result is written past the caches: they do not hold it anyway, and a line that is
+// written whole need not be read first.
+inline bool is_streamed(const ImageView& out, std::int64_t channels) {
+  return out.dtype == DType::kFloat32 && out.col_stride == channels &&
+         (channels == 1 || out.channel_stride == 1) &&
+         out.height * out.width * channels * 4 >= kStreamedBytes;
+}
+
+inline void stream_floats(const float* __restrict from, std::int64_t n, float* __restrict to) {
+  constexpr std::int64_t kBytes = HM_SIMD_BYTES;
+  const std::int64_t past = reinterpret_cast<std::uintptr_t>(to) % kBytes;
+  std::int64_t i = 0;
+  const std::int64_t head = std::min(n, (kBytes - past) % kBytes / 4);
+  for (; i < head; ++i) to[i] = from[i];
+  for (; i + kLanes <= n; i += kLanes) stream(to + i, load_unaligned(from + i));
+  for (; i < n; ++i) to[i] = from[i];
+}
+
 // Pixels [n, C] into columns from x on of row y, channels from k0 on.
 template <int C>
 void store_pixels(const float* __restrict pixels, std::int64_t n, const ImageView& out,
                   std::int64_t y, std::int64_t x, std::int64_t k0) {
+  if (is_streamed(out, C)) return stream_floats(pixels, n * C, out.at<float>(y, x, k0));
   dispatch_image(out.dtype, "out", [&](auto tag) {
     using T = typename decltype(tag)::type;
     T* __restrict row = out.at<T>(y, x, k0);
@@ -512,7 +532,7 @@ class TileRun {
           if (load) prefetch_pixels<false>(problem_.mask, y, xa_, xb_, 0, 1);
           break;
         default:
-          if (stored >= tile_.y0 && stored < tile_.y1) {
+          if (stored >= tile_.y0 && stored < tile_.y1 && !is_streamed(pass_.out, C)) {
             prefetch_pixels<true>(pass_.out, stored, tile_.x0, tile_.x1, tile_.k0, C);
           }
       }
@@ -882,6 +902,7 @@ ChebyshevMeasure gaussian_poisson_chebyshev_pass(const ChebyshevPass& pass) {
       std::lock_guard<std::mutex> lock(mutex);
       gaussian_poisson::merge(total, measure);
     }
+    end_stream();
     pool.give(std::move(work));
   });
   double norm = 0;
