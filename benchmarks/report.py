@@ -114,6 +114,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import NullFormatter
 
     panels: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in results["rows"]:
@@ -121,13 +122,16 @@ def plot(results: dict[str, Any], path: Path) -> None:
     panels = {key: rows for key, rows in panels.items() if any(not r["ours"] for r in rows)}
     columns = 2
     lines = max(1, -(-len(panels) // columns))
-    figure, axes = plt.subplots(lines, columns, figsize=(11, 0.5 + 2.3 * lines), squeeze=False)
+    figure, axes = plt.subplots(
+        lines, columns, figsize=(15, 0.5 + 2.0 * lines), squeeze=False, layout="constrained"
+    )  # fmt: skip
+    own = results["machine"]["pyharmony"]
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
     for axis, ((group, problem), rows) in zip(axes.flat, panels.items(), strict=False):
         rows = sorted(rows, key=lambda r: -r["timing"]["wall_ms"])
         times = [r["timing"]["wall_ms"] for r in rows]
-        axis.barh(range(len(rows)), times, color=["#1b6ca8" if r["ours"] else "#b8b8b8" for r in rows])
+        axis.barh(range(len(rows)), times, color=["#1b6ca8" if r["version"] == own else "#b8b8b8" for r in rows])
         for i, r in enumerate(rows):
             error = "" if r["error"] is None else f", error {significant(r['error'], 2)}"
             axis.text(times[i] * 1.08, i, f"{significant(times[i])} ms{error}", va="center", fontsize=7)
@@ -135,11 +139,11 @@ def plot(results: dict[str, Any], path: Path) -> None:
         axis.set_xscale("log")
         axis.set_xlim(min(times) / 2, max(times) * 12)
         axis.tick_params(axis="x", labelsize=7)
-        axis.set_title(f"{group}, {problem}", fontsize=9)
+        axis.xaxis.set_minor_formatter(NullFormatter())  # a short axis would have labels on labels
+        axis.set_title(f"{group}, {problem}", fontsize=9, loc="right")
         for side in ("top", "right"):
             axis.spines[side].set_visible(False)
     figure.suptitle("Wall milliseconds (log scale) and largest error in 8-bit levels; pyharmony in blue", fontsize=10)
-    figure.tight_layout()
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=110)
 
 
