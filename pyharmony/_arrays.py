@@ -36,6 +36,12 @@ def is_torch(x: object) -> bool:
     return kind is not None and isinstance(x, kind)
 
 
+def is_pil(x: object) -> bool:
+    """Whether x is an image of Pillow; it is not imported for that."""
+    kind = getattr(sys.modules.get("PIL.Image"), "Image", None)
+    return kind is not None and isinstance(x, kind)
+
+
 def to_numpy(x: Array, name: str) -> NumpyArray:
     """A numpy array over the same memory, strides kept.
 

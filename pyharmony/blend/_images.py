@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from .. import _arrays, _checks, _device
-from .._arrays import VALUE_RANGE, NumpyArray
+from .. import _checks, _device
+from .._arrays import VALUE_RANGE, NumpyArray, is_pil, is_torch
 from ..errors import ArgumentError, DTypeError, MaskError, OutOfMemory, PyHarmonyError, ShapeError
 from ..io import Picture, check_target, convert, read, write
 from ._frame import Frame, as_images
@@ -31,15 +30,8 @@ def is_file(x: Any) -> bool:
     return isinstance(x, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(x, "read")
 
 
-def is_pil(x: Any) -> bool:
-    """Whether x is a PIL image; PIL is not imported for it."""
-    # None as well while another thread is importing it: then x cannot be one yet.
-    kind = getattr(sys.modules.get("PIL.Image"), "Image", None)
-    return kind is not None and isinstance(x, kind)
-
-
 def is_array(x: Any) -> bool:
-    return isinstance(x, np.ndarray) or _arrays.is_torch(x)
+    return isinstance(x, np.ndarray) or is_torch(x)
 
 
 def run(

@@ -142,7 +142,7 @@ def load(source: Any, *, max_pixels: int | None = None, keep_gps: bool = False) 
     from . import _decode
 
     decoded = _decode.decode(source, "source", max_pixels, keep_gps)
-    if not _decode.is_pil(decoded.pixels):
+    if not _arrays.is_pil(decoded.pixels):
         return decoded.pixels[..., 0] if decoded.pixels.shape[2] == 1 else decoded.pixels
     return _decode.pil_image(decoded, "source", same_as=source)
 
@@ -174,12 +174,12 @@ def save(
         DTypeError, ShapeError: image is none.
         OSError: the file cannot be written; FileExistsError: it exists and overwrite is False.
     """
-    from . import _decode, _encode, _profiles
+    from . import _encode, _profiles
 
     _encode.format_of(target, format)
     if isinstance(image, Picture):
         picture = image
-    elif _decode.is_pil(image):
+    elif _arrays.is_pil(image):
         picture = read(image, "image", max_pixels=2**62, keep_gps=keep_gps)
     else:
         pixels = _arrays.to_numpy(image, "image")

@@ -11,14 +11,13 @@ import logging
 import math
 import os
 import struct
-import sys
 import zlib
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .._arrays import NumpyArray
+from .._arrays import NumpyArray, is_pil
 from ..errors import ArgumentError, DecodeError, DTypeError, ImageTooLarge, OutOfMemory, PyHarmonyError
 from . import _metadata, _png, _profiles, _tiff, _tiff_pixels
 from ._picture import MAX_PIXELS, Picture
@@ -108,13 +107,6 @@ def _limit(max_pixels: Any) -> int:
     if max_pixels < 1:
         raise ArgumentError(f"max_pixels: {max_pixels}, expected at least 1")
     return int(max_pixels)
-
-
-def is_pil(x: object) -> bool:
-    """Whether x is an image of Pillow; it is not imported for that."""
-    # None as well while another thread is importing it: then x cannot be one yet.
-    kind = getattr(sys.modules.get("PIL.Image"), "Image", None)
-    return kind is not None and isinstance(x, kind)
 
 
 def decode(source: Any, name: str, max_pixels: Any, keep_gps: bool) -> Decoded:
