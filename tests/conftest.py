@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
+import importlib.machinery
+import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,6 +62,30 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     pyharmony.set_num_threads(request.param)
     yield request.param
     pyharmony.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def emulator_module() -> Any:
+    """The CUDA kernels compiled for the CPU: $PYHARMONY_EMULATOR, or the newest that was built under build/."""
+    named = os.environ.get("PYHARMONY_EMULATOR")
+    suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
+    found = [Path(named)] if named else list(ROOT.glob(f"build/*/emulator/_emulator{suffix}"))
+    if not found:
+        pytest.skip("the emulator is not built")
+    path = max(found, key=lambda p: p.stat().st_mtime)
+    spec = importlib.util.spec_from_file_location("_emulator", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(params=[1, 2, 3], ids=lambda n: f"seed{n}")
+def emulator(request: pytest.FixtureRequest, emulator_module: Any) -> Iterator[Any]:
+    """The CUDA kernels on the CPU, with three orders of their threads."""
+    emulator_module.set_seed(request.param)
+    yield emulator_module
+    emulator_module.set_seed(0)
 
 
 class ExpectedSkips:

@@ -1,0 +1,41 @@
+#include <cstdint>
+#include <string>
+
+#include "bindings/bindings.h"
+
+namespace pyharmony {
+namespace {
+
+DType parse_dtype(const std::string& name) {
+  for (DType dtype : {DType::kBool, DType::kUInt8, DType::kUInt16, DType::kFloat16, DType::kFloat32,
+                      DType::kFloat64}) {
+    if (name == dtype_name(dtype)) return dtype;
+  }
+  fail("dtype: '", name, "' is not supported");
+}
+
+ArrayView make_view(std::uintptr_t pointer, const std::string& dtype, const py::tuple& shape,
+                    const py::tuple& strides, bool writable) {
+  HM_CHECK(shape.size() == strides.size() && shape.size() <= static_cast<std::size_t>(kMaxDims),
+           "array: ", shape.size(), " dimensions, expected at most ", kMaxDims);
+  ArrayView view;
+  view.data = reinterpret_cast<void*>(pointer);
+  view.dtype = parse_dtype(dtype);
+  view.ndim = static_cast<int>(shape.size());
+  for (int i = 0; i < view.ndim; ++i) {
+    view.shape[i] = shape[i].cast<std::int64_t>();
+    view.stride[i] = strides[i].cast<std::int64_t>();
+  }
+  view.writable = writable;
+  return view;
+}
+
+}  // namespace
+
+void bind_array_view(py::module_& m) {
+  py::class_<ArrayView>(m, "ArrayView", py::module_local())
+      .def(py::init(&make_view), py::arg("pointer"), py::arg("dtype"), py::arg("shape"),
+           py::arg("strides"), py::arg("writable"));
+}
+
+}  // namespace pyharmony

@@ -1,0 +1,37 @@
+// The CUDA that kernels are written in: under nvcc CUDA itself, under g++ the emulator.
+//
+//   HM_LAUNCH((kernel<T, 3>), grid, block, smem_bytes, stream, args...)   throws DeviceFailure
+//   HM_MAX_DYN_SMEM((kernel<T, 3>), bytes)   before a launch with more than 48 KB
+//   HM_DYN_SMEM(T, name)                     T* name, the dynamic shared memory of the block
+//   HM_SYNC(), HM_SYNCWARP(mask)             barriers of the block and of the warp
+#pragma once
+
+#if defined(__CUDACC__)
+
+#include <cuda_runtime.h>
+
+#include "device/runtime.h"
+
+#define HM_HOST_DEVICE __host__ __device__
+#define HM_SYNC() __syncthreads()
+#define HM_SYNCWARP(mask) __syncwarp(mask)
+#define HM_DYN_SMEM(T, name)                                    \
+  extern __shared__ __align__(16) unsigned char hm_dyn_smem_[]; \
+  T* name = reinterpret_cast<T*>(hm_dyn_smem_)
+#define HM_UNPACK_(...) __VA_ARGS__
+#define HM_LAUNCH(kernel, grid, block, smem, stream, ...)                    \
+  do {                                                                       \
+    (HM_UNPACK_ kernel)<<<(grid), (block), (smem), (stream)>>>(__VA_ARGS__); \
+    ::pyharmony::device::check(cudaGetLastError(), #kernel);                 \
+  } while (false)
+#define HM_MAX_DYN_SMEM(kernel, bytes)                                                       \
+  ::pyharmony::device::check(                                                                \
+      cudaFuncSetAttribute((HM_UNPACK_ kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, \
+                           static_cast<int>(bytes)),                                         \
+      #kernel)
+
+#else
+
+#include "emulator/emulator.h"
+
+#endif

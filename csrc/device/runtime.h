@@ -1,0 +1,55 @@
+// Devices, their memory and streams, as far as the bindings need them.
+#pragma once
+
+#include <driver_types.h>
+
+#include <cstddef>
+#include <stdexcept>
+#include <string>
+
+namespace pyharmony::device {
+
+// bindings/ turns it into DeviceError.
+struct DeviceFailure : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// bindings/ turns it into OutOfMemory.
+struct DeviceMemoryFailure : DeviceFailure {
+  using DeviceFailure::DeviceFailure;
+};
+
+// Throws DeviceFailure: what was done, and the runtime's words.
+void check(cudaError_t error, const char* what);
+
+struct Properties {
+  std::string name;
+  int major = 0, minor = 0, processors = 0;
+  std::size_t memory = 0, free = 0, l2 = 0, shared_per_block = 0;
+};
+
+int count();                              // 0 without a driver; never throws
+std::string status();                     // "" where kernels can run on a device, else why not
+int runtime_version(), driver_version();  // 13000; 0 without a driver
+Properties properties(int device);
+
+// Makes a device the current one for its lifetime; a negative one changes nothing.
+class Guard {
+ public:
+  explicit Guard(int device);
+  ~Guard();
+  Guard(const Guard&) = delete;
+  Guard& operator=(const Guard&) = delete;
+
+ private:
+  int before_ = -1;
+};
+
+void* allocate(std::size_t bytes, cudaStream_t stream);
+void release(void* pointer, cudaStream_t stream) noexcept;
+void copy_in(void* device, const void* host, std::size_t bytes, cudaStream_t stream);
+void copy_out(void* host, const void* device, std::size_t bytes, cudaStream_t stream);
+void fill_zero(void* device, std::size_t bytes, cudaStream_t stream);
+void synchronize(cudaStream_t stream);
+
+}  // namespace pyharmony::device
