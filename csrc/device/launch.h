@@ -18,16 +18,15 @@
 #define HM_DYN_SMEM(T, name)                                    \
   extern __shared__ __align__(16) unsigned char hm_dyn_smem_[]; \
   T* name = reinterpret_cast<T*>(hm_dyn_smem_)
-#define HM_UNPACK_(...) __VA_ARGS__
-#define HM_LAUNCH(kernel, grid, block, smem, stream, ...)                    \
-  do {                                                                       \
-    (HM_UNPACK_ kernel)<<<(grid), (block), (smem), (stream)>>>(__VA_ARGS__); \
-    ::pyharmony::device::check(cudaGetLastError(), #kernel);                 \
+#define HM_LAUNCH(kernel, grid, block, smem, stream, ...)       \
+  do {                                                          \
+    kernel<<<(grid), (block), (smem), (stream)>>>(__VA_ARGS__); \
+    ::pyharmony::device::check(cudaGetLastError(), #kernel);    \
   } while (false)
-#define HM_MAX_DYN_SMEM(kernel, bytes)                                                       \
-  ::pyharmony::device::check(                                                                \
-      cudaFuncSetAttribute((HM_UNPACK_ kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, \
-                           static_cast<int>(bytes)),                                         \
+#define HM_MAX_DYN_SMEM(kernel, bytes)                                          \
+  ::pyharmony::device::check(                                                   \
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, \
+                           static_cast<int>(bytes)),                            \
       #kernel)
 
 #else

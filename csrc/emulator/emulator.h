@@ -122,10 +122,9 @@ inline T atomic_update(T* address, Op op) {
 #define HM_SYNC() ::pyharmony::emulator::block_barrier(HM_SITE_("block"))
 #define HM_SYNCWARP(mask) ::pyharmony::emulator::warp_barrier(mask, &HM_SITE_("warp"))
 #define HM_DYN_SMEM(T, name) T* name = static_cast<T*>(::pyharmony::emulator::dynamic_shared())
-#define HM_UNPACK_(...) __VA_ARGS__
-#define HM_LAUNCH(kernel, grid, block, smem, stream, ...) \
-  ((void)(stream), ::pyharmony::emulator::launch(         \
-                       (grid), (block), (smem), [&] { HM_UNPACK_ kernel(__VA_ARGS__); }, #kernel))
+#define HM_LAUNCH(kernel, grid, block, smem, stream, ...)                 \
+  ((void)(stream), ::pyharmony::emulator::launch((grid), (block), (smem), \
+                                                 [&] { (kernel)(__VA_ARGS__); }, #kernel))
 #define HM_MAX_DYN_SMEM(kernel, bytes) ((void)(bytes))
 
 // ---- what the CUDA language has as functions ----------------------------------------------------
