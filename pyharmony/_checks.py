@@ -52,7 +52,12 @@ class SolveInfo:
 def image(x: Any, name: str, *, dims: tuple[int, ...] = (2, 3)) -> NumpyArray:
     """An image [H, W] or [H, W, C] as numpy [H, W, C] over the same memory."""
     a = _arrays.to_numpy(x, name)
-    dtype = _arrays.dtype_name(a)
+    image_form(a, _arrays.dtype_name(a), name, dims)
+    return a[..., None] if a.ndim == 2 else a
+
+
+def image_form(a: Any, dtype: str, name: str, dims: tuple[int, ...]) -> None:
+    """Refuses what an image cannot be, by its dtype and shape alone."""
     if dtype == "bool":
         raise DTypeError(f"{name}: a bool image; convert it to uint8 (0 and 255) or float32 first")
     if dtype not in _arrays.IMAGE_DTYPES:
@@ -61,15 +66,14 @@ def image(x: Any, name: str, *, dims: tuple[int, ...] = (2, 3)) -> NumpyArray:
         raise ShapeError(f"{name}: shape {list(a.shape)}, expected [H, W] or [H, W, C]")
     if a.size == 0:
         raise ShapeError(f"{name}: shape {list(a.shape)} has no pixels")
-    return a[..., None] if a.ndim == 2 else a
 
 
-def same_shape(a: NumpyArray, a_name: str, b: NumpyArray, b_name: str, hint: str = "") -> None:
+def same_shape(a: Any, a_name: str, b: Any, b_name: str, hint: str = "") -> None:
     if a.shape != b.shape:
         raise ShapeError(f"{a_name}: shape {list(a.shape)} differs from {b_name} {list(b.shape)}{hint}")
 
 
-def same_dtype(a: NumpyArray, a_name: str, b: NumpyArray, b_name: str) -> None:
+def same_dtype(a: Any, a_name: str, b: Any, b_name: str) -> None:
     if a.dtype != b.dtype:
         raise DTypeError(
             f"{a_name}: dtype {a.dtype.name} differs from {b_name} {b.dtype.name}; convert one of them, values included"
@@ -80,12 +84,9 @@ def mask(m: Any, name: str, height: int, width: int) -> NumpyArray:
     """A mask [H, W] (or [H, W, 1]) of bool, integers scaled by their range, or floats in [0, 1]."""
     a = _arrays.to_numpy(m, name)
     dtype = _arrays.dtype_name(a)
-    if dtype not in _arrays.MASK_DTYPES:
-        raise DTypeError(f"{name}: dtype {dtype} is not supported, use one of {', '.join(_arrays.MASK_DTYPES)}")
     if a.ndim == 3 and a.shape[2] == 1:
         a = a[..., 0]
-    if a.shape != (height, width):
-        raise ShapeError(f"{name}: shape {list(a.shape)}, expected [{height}, {width}]; masks are never resized")
+    mask_form(a.shape, dtype, name, height, width)
     if dtype in ("uint8", "uint16"):
         if a.size > 1 and a.max() == 1:
             raise MaskError(
@@ -97,6 +98,14 @@ def mask(m: Any, name: str, height: int, width: int) -> NumpyArray:
         if not (low >= 0 and high <= 1):  # NaN fails too
             raise MaskError(f"{name}: values from {low:g} to {high:g}, expected floats in [0, 1]")
     return a
+
+
+def mask_form(shape: tuple[int, ...], dtype: str, name: str, height: int, width: int) -> None:
+    """Refuses what a mask [H, W] cannot be, by its dtype and shape alone."""
+    if dtype not in _arrays.MASK_DTYPES:
+        raise DTypeError(f"{name}: dtype {dtype} is not supported, use one of {', '.join(_arrays.MASK_DTYPES)}")
+    if shape != (height, width):
+        raise ShapeError(f"{name}: shape {list(shape)}, expected [{height}, {width}]; masks are never resized")
 
 
 def mask_size(m: NumpyArray, name: str) -> tuple[int, int]:

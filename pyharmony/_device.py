@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
-from ._native import has_cuda
+from . import _native
 from .errors import ArgumentError, DeviceError, DTypeError
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -42,7 +42,7 @@ def set_device(device: str = "auto", *, strict: bool = False) -> None:
         DeviceError: strict, and the device cannot be used.
     """
     checked = _checked(device, "device")
-    if strict and checked == "cuda" and not has_cuda():
+    if strict and checked == "cuda" and not _native.has_cuda():
         raise DeviceError(_missing("device"))
     _State.device, _State.strict = checked, bool(strict)
 
@@ -62,7 +62,7 @@ def resolve(device: str | None) -> str:
         DeviceError: it cannot be used, and `set_device` was told to be strict.
     """
     wanted = get_device() if device is None else _checked(device, "device")
-    if has_cuda() and wanted != "cpu":
+    if _native.has_cuda() and wanted != "cpu":
         return "cuda"
     if wanted == "cuda":
         if _State.strict:
@@ -74,7 +74,7 @@ def resolve(device: str | None) -> str:
 
 
 def _missing(name: str) -> str:
-    return f"{name}: 'cuda', but this build has no CUDA kernels or there is no CUDA device"
+    return f"{name}: 'cuda' cannot be used: {_native.cuda_status()}"
 
 
 def deterministic(on: bool = True) -> None:

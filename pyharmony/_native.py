@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 from .errors import NativeError
 
 try:
@@ -12,12 +15,24 @@ except ImportError as error:
         f"({error}); install the package with `pip install .` from its source folder"
     ) from error
 
-__all__ = ["get_num_threads", "has_cuda", "native", "set_num_threads", "simd_level"]
+__all__ = ["cuda_status", "get_num_threads", "has_cuda", "native", "set_num_threads", "simd_level"]
+
+
+@functools.cache
+def cuda_status() -> str:
+    """Why kernels cannot run on a CUDA device; empty where they can."""
+    cuda = getattr(native, "cuda", None)
+    return "this build has no CUDA kernels" if cuda is None else str(cuda.status())
+
+
+def device_module() -> Any:
+    """The native module whose kernels run on a device; None where there is none."""
+    return None if cuda_status() else native.cuda
 
 
 def has_cuda() -> bool:
     """Whether this build has CUDA kernels and a device to run them on."""
-    return False
+    return device_module() is not None
 
 
 def get_num_threads() -> int:

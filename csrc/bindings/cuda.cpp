@@ -55,6 +55,7 @@ py::dict properties(int index) {
 
 void bind_cuda(py::module_& m) {
   using device::Guard;
+  bind_dlpack(m);
   static py::exception<device::DeviceFailure> failure(m, "DeviceFailure", PyExc_RuntimeError);
   static py::exception<device::DeviceMemoryFailure> memory(m, "DeviceMemoryFailure",
                                                            PyExc_MemoryError);
@@ -72,6 +73,19 @@ void bind_cuda(py::module_& m) {
   m.def("runtime_version", &device::runtime_version);
   m.def("driver_version", &device::driver_version);
   m.def("properties", &properties, py::arg("device"));
+  m.def(
+      "device_of",
+      [](std::uintptr_t pointer) {
+        return device::device_of(reinterpret_cast<const void*>(pointer));
+      },
+      py::arg("pointer"));
+  m.def(
+      "order",
+      [](std::uintptr_t earlier, std::uintptr_t later, int index) {
+        const Guard guard(index);
+        device::order(stream_of(earlier), stream_of(later));
+      },
+      py::arg("earlier"), py::arg("later"), py::arg("device"));
   py::class_<DeviceBuffer>(m, "DeviceBuffer", py::module_local())
       .def(py::init<std::size_t, int, std::uintptr_t>(), py::arg("bytes"), py::arg("device"),
            py::arg("stream"))

@@ -45,6 +45,11 @@ class Guard {
   int before_ = -1;
 };
 
+// The device that memory belongs to; -1: none.
+int device_of(const void* pointer);
+// What is put on `later` from now on begins after what is on `earlier` now.
+void order(cudaStream_t earlier, cudaStream_t later);
+
 void* allocate(std::size_t bytes, cudaStream_t stream);
 void release(void* pointer, cudaStream_t stream) noexcept;
 void copy_in(void* device, const void* host, std::size_t bytes, cudaStream_t stream);

@@ -69,6 +69,28 @@ Guard::~Guard() {
   if (before_ >= 0) cudaSetDevice(before_);
 }
 
+int device_of(const void* pointer) {
+  cudaPointerAttributes attributes;
+  if (cudaPointerGetAttributes(&attributes, pointer) != cudaSuccess) {
+    cudaGetLastError();
+    return -1;
+  }
+  const bool there =
+      attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged;
+  return there ? attributes.device : -1;
+}
+
+void order(cudaStream_t earlier, cudaStream_t later) {
+  if (earlier == later) return;
+  cudaEvent_t event;
+  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "order of streams");
+  const cudaError_t recorded = cudaEventRecord(event, earlier);
+  const cudaError_t waits =
+      recorded == cudaSuccess ? cudaStreamWaitEvent(later, event, 0) : recorded;
+  cudaEventDestroy(event);
+  check(waits, "order of streams");
+}
+
 void* allocate(std::size_t bytes, cudaStream_t stream) {
   void* pointer = nullptr;
   check(cudaMallocAsync(&pointer, bytes > 0 ? bytes : 1, stream), "memory of the device");

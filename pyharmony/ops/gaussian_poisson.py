@@ -125,8 +125,7 @@ class Equation:
             w0, w1 = self.w0, self.w1
             return ((w0 + 2 * w1) ** 2 - 8 * w1 * w1) * c - 8 * max(0.0, c * w0 * w1 - 1)
 
-        high = self.weight if self.weight_map is None else float(self.weight_map.max())
-        return max(0.0, min(excess(self.weight), excess(high)))
+        return max(0.0, min(excess(self.weight), excess(self.largest_weight())))
 
     def least_eigenvalue(self) -> float:
         """Of L + weight G on the rectangle; with weight 0, of L on images of mean zero.
@@ -420,8 +419,7 @@ def expected_steps(eq: Equation, levels: float) -> float:
     """
     if not eq.weight > 0:
         return math.inf
-    high = eq.weight if eq.weight_map is None else float(eq.weight_map.max())
-    root = math.sqrt((8 + high) / eq.weight)
+    root = math.sqrt((8 + eq.largest_weight()) / eq.weight)
     return math.log(170 / levels) / math.log((root + 1) / (root - 1))
 
 

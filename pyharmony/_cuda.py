@@ -1,0 +1,338 @@
+"""Arrays in the memory of a CUDA device, and memory for results and scratch beside them.
+
+torch and cupy are never imported here: their arrays are recognised by what they have, and memory for
+their results comes from their own allocators. Kernels are put on the caller's current stream.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from . import _device, _native
+from ._arrays import IMAGE_DTYPES, MASK_DTYPES, NumpyArray, is_torch
+from .errors import DeviceError, DTypeError, OutOfMemory
+
+_DL_CUDA, _DL_CUDA_MANAGED = 2, 13  # DLPack's numbers
+_LEGACY_STREAM = 1
+
+
+class DeviceArray:
+    """An array in the memory of a device: what kernels need of it, and its owner, which it keeps.
+
+    Results for arrays of other libraries than torch and cupy are of this class; it has
+    `__cuda_array_interface__` and `__dlpack__`.
+
+    Attributes:
+        pointer: of the first element.
+        shape, strides: strides in elements.
+        dtype: numpy's.
+        device: its index.
+        stream: the handle of the stream that made or makes its values.
+    """
+
+    __slots__ = ("device", "dtype", "owner", "pointer", "shape", "stream", "strides")
+
+    def __init__(
+        self,
+        pointer: int,
+        shape: tuple[int, ...],
+        strides: tuple[int, ...],
+        dtype: np.dtype[Any],
+        device: int,
+        stream: int,
+        owner: Any,
+    ) -> None:
+        self.pointer, self.shape, self.strides, self.dtype = pointer, shape, strides, dtype
+        self.device, self.stream, self.owner = device, stream, owner
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    def __repr__(self) -> str:
+        return f"DeviceArray(shape={list(self.shape)}, dtype={self.dtype.name}, device='cuda:{self.device}')"
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return {
+            "shape": self.shape,
+            "typestr": self.dtype.str,
+            "data": (self.pointer, False),
+            "strides": tuple(s * self.dtype.itemsize for s in self.strides),
+            "stream": self.stream or _LEGACY_STREAM,
+            "version": 3,
+        }
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return _DL_CUDA, self.device
+
+    def __dlpack__(self, *, stream: int | None = None, **_: Any) -> Any:
+        module = _module()
+        if stream not in (None, -1):
+            module.order(self.stream, stream, self.device)
+        return module.dlpack_capsule(
+            self, self.pointer, self.dtype.name, self.shape, self.strides, _DL_CUDA, self.device
+        )
+
+    def reshaped(self, shape: tuple[int, ...], strides: tuple[int, ...]) -> DeviceArray:
+        """The same memory seen otherwise."""
+        return DeviceArray(self.pointer, shape, strides, self.dtype, self.device, self.stream, self.owner)
+
+    def moved(self, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> DeviceArray:
+        """The same from an element on."""
+        part = self.reshaped(shape, strides)
+        part.pointer += offset * self.dtype.itemsize
+        return part
+
+    def view(self, name: str, *, writable: bool = False) -> Any:
+        """The native view.
+
+        Raises:
+            DTypeError: the dtype is not supported, or the memory is not aligned to its items.
+        """
+        if self.dtype.name not in MASK_DTYPES:
+            raise DTypeError(f"{name}: dtype {self.dtype.name} is not supported, use one of {', '.join(MASK_DTYPES)}")
+        if self.pointer % self.dtype.itemsize:
+            raise DTypeError(f"{name}: not aligned to its {self.dtype.itemsize}-byte items; pass a copy")
+        return _module().ArrayView(self.pointer, self.dtype.name, self.shape, self.strides, writable)
+
+
+def _module() -> Any:
+    module = _native.device_module()
+    if module is None:
+        raise DeviceError(f"CUDA cannot be used: {_native.cuda_status()}")
+    return module
+
+
+def is_device_array(x: Any) -> bool:
+    """Whether x is an array in the memory of a CUDA device."""
+    if isinstance(x, (np.ndarray, str, bytes)) or np.isscalar(x):
+        return False
+    if is_torch(x):
+        return bool(x.is_cuda)
+    if hasattr(type(x), "__cuda_array_interface__") or hasattr(x, "__cuda_array_interface__"):
+        return True
+    device = getattr(x, "__dlpack_device__", None)
+    return device is not None and device()[0] in (_DL_CUDA, _DL_CUDA_MANAGED)
+
+
+def _is_cupy(x: Any) -> bool:
+    kind = getattr(sys.modules.get("cupy"), "ndarray", None)
+    return kind is not None and isinstance(x, kind)
+
+
+def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Of an array without gaps, in elements."""
+    strides, step = [], 1
+    for n in reversed(shape):
+        strides.append(step)
+        step *= n
+    return tuple(reversed(strides))
+
+
+def _from_interface(x: Any, name: str) -> DeviceArray:
+    description = x.__cuda_array_interface__
+    dtype = np.dtype(description["typestr"])
+    shape = tuple(int(n) for n in description["shape"])
+    pointer = int(description["data"][0])
+    if description.get("mask") is not None:
+        raise DTypeError(f"{name}: a masked array; pass its data")
+    given = description.get("strides")
+    if given is None:
+        strides = contiguous_strides(shape)
+    else:
+        if any(s % dtype.itemsize for s in given):
+            raise DTypeError(f"{name}: strides {tuple(given)} are no multiples of its {dtype.itemsize}-byte items")
+        strides = tuple(int(s) // dtype.itemsize for s in given)
+    if _is_cupy(x):
+        device, stream = int(x.device.id), int(sys.modules["cupy"].cuda.get_current_stream().ptr)
+    else:
+        device = int(_module().device_of(pointer)) if pointer else 0
+        stream = int(description.get("stream") or 0)
+    if device < 0:
+        raise DTypeError(f"{name}: __cuda_array_interface__ points to memory of no CUDA device")
+    return DeviceArray(pointer, shape, strides, dtype, device, stream, x)
+
+
+def _from_dlpack(x: Any, name: str) -> DeviceArray:
+    # What the array still waits for is then waited for by the stream of the kernels.
+    taken = _module().DLPackArray(x.__dlpack__(stream=_LEGACY_STREAM))
+    try:
+        dtype = np.dtype(taken.dtype)
+    except TypeError:
+        raise DTypeError(
+            f"{name}: dtype {taken.dtype} is not supported, use one of {', '.join(IMAGE_DTYPES)}"
+        ) from None
+    return DeviceArray(
+        taken.pointer, tuple(taken.shape), tuple(taken.strides), dtype, taken.device[1], _LEGACY_STREAM, taken
+    )
+
+
+def _from_torch(x: Any, name: str) -> DeviceArray:
+    torch = sys.modules["torch"]
+    x = x.detach()
+    dtype = str(x.dtype).removeprefix("torch.")
+    if dtype not in MASK_DTYPES:
+        raise DTypeError(f"{name}: dtype {x.dtype} is not supported, use one of {', '.join(IMAGE_DTYPES)}")
+    if x.layout != torch.strided:
+        raise DTypeError(f"{name}: a tensor of layout {x.layout}, expected a dense one")
+    return DeviceArray(
+        x.data_ptr(),
+        tuple(x.shape),
+        tuple(x.stride()),
+        np.dtype(dtype),
+        x.device.index,
+        torch.cuda.current_stream(x.device).cuda_stream,
+        x,
+    )
+
+
+def describe(x: Any, name: str) -> DeviceArray:
+    """An array on a device as kernels see it, over the same memory.
+
+    Raises:
+        DTypeError: its dtype or layout is not supported.
+    """
+    if isinstance(x, DeviceArray):
+        return x
+    if is_torch(x):
+        return _from_torch(x, name)
+    if hasattr(x, "__cuda_array_interface__"):
+        return _from_interface(x, name)
+    return _from_dlpack(x, name)
+
+
+@contextmanager
+def failures(doing: str) -> Any:
+    """Errors of the device as ours."""
+    module = _module()
+    try:
+        yield
+    except module.DeviceMemoryFailure as error:
+        raise OutOfMemory(f"{doing}: {error}") from error
+    except module.DeviceFailure as error:
+        raise DeviceError(f"{doing}: {error}") from error
+
+
+class Place:
+    """A device and a stream, and whose memory results and scratch on it are.
+
+    Attributes:
+        kind: 'torch', 'cupy', 'other', or 'host' where arrays are NumPy's and are copied there and back.
+        device, stream: the index, and the handle.
+        required: arrays are there or the caller named the device, so that running elsewhere is no choice.
+    """
+
+    def __init__(self, kind: str, device: int, stream: int, required: bool) -> None:
+        self.kind, self.device, self.stream, self.required = kind, device, stream, required
+        self.module = _module()
+
+    @property
+    def name(self) -> str:
+        return f"cuda:{self.device}"
+
+    def take(self, x: Any, name: str) -> DeviceArray:
+        """x on the device: as it is, or a copy of a NumPy array there."""
+        if self.kind != "host":
+            array = describe(x, name)
+            if array.stream != self.stream:
+                self.module.order(array.stream, self.stream, self.device)
+            return array
+        host = np.ascontiguousarray(x)
+        array = self._buffer(host.shape, host.dtype)
+        with failures(name):
+            self.module.copy_in(array.pointer, host.ctypes.data, host.nbytes, self.device, self.stream)
+        return array
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Any, DeviceArray]:
+        """An uninitialised array of the caller's kind, and how kernels see it."""
+        if self.kind == "torch":
+            torch = sys.modules["torch"]
+            with _memory(shape, dtype):
+                made = torch.empty(shape, dtype=getattr(torch, dtype.name), device=self.name)
+            return made, describe(made, "out")
+        if self.kind == "cupy":
+            cupy = sys.modules["cupy"]
+            with _memory(shape, dtype), cupy.cuda.Device(self.device):
+                made = cupy.empty(shape, dtype)
+            return made, describe(made, "out")
+        array = self._buffer(shape, dtype)
+        return array, array
+
+    def scratch(self, nbytes: int) -> DeviceArray:
+        """Memory that kernels on this stream may use until it is let go."""
+        return self.empty((max(nbytes, 1),), np.dtype(np.uint8))[1]
+
+    def _buffer(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> DeviceArray:
+        nbytes = math.prod(shape) * dtype.itemsize
+        with _memory(shape, dtype), failures("memory"):
+            buffer = self.module.DeviceBuffer(nbytes, self.device, self.stream)
+        return DeviceArray(buffer.pointer, shape, contiguous_strides(shape), dtype, self.device, self.stream, buffer)
+
+    def fetch(self, array: DeviceArray) -> NumpyArray:
+        """A contiguous array as NumPy's; waits for the stream."""
+        host = np.empty(array.shape, array.dtype)
+        with failures("copy from the device"):
+            self.module.copy_out(host.ctypes.data, array.pointer, host.nbytes, self.device, self.stream)
+            self.module.synchronize(self.device, self.stream)
+        return host
+
+
+@contextmanager
+def _memory(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """torch, cupy and we each have an error of our own for memory that ran out."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "OutOfMemory"):
+            nbytes = math.prod(shape) * dtype.itemsize
+            raise OutOfMemory(f"memory of the device: {nbytes} bytes for {list(shape)} of {dtype.name}") from error
+        raise
+
+
+def place_of(arrays: Mapping[str, Any], device: str | None) -> Place | None:
+    """Where a call on these arrays runs; None for the processor.
+
+    Arrays on a device decide, and have to be on one. Others are copied to a device that `device` or
+    `pyharmony.set_device` names.
+
+    Raises:
+        DeviceError: arrays are in different places, or their device cannot be used.
+        DTypeError, ArgumentError: device is none that there is.
+    """
+    given = {name: x for name, x in arrays.items() if x is not None}
+    there = {name: x for name, x in given.items() if is_device_array(x)}
+    if not there:
+        if _device.resolve(device) == "cpu":
+            return None
+        return Place("host", 0, 0, required="cuda" in (device, _device.get_device()) and device in (None, "cuda"))
+    if device is not None:
+        _device.resolve(device)  # refuses other names
+    first, x = next(iter(there.items()))
+    if device == "cpu":
+        raise DeviceError(f"device: 'cpu', but {first} is on a CUDA device; move it, or leave device None")
+    if _native.device_module() is None:
+        raise DeviceError(f"{first}: on a CUDA device, which cannot be used: {_native.cuda_status()}")
+    at = describe(x, first)
+    for name, other in given.items():
+        if name not in there:
+            raise DeviceError(f"{name}: in the memory of the processor, {first} on cuda:{at.device}; move one of them")
+        where = describe(other, name).device
+        if where != at.device:
+            raise DeviceError(f"{name}: on cuda:{where}, {first} on cuda:{at.device}; move one of them")
+    kind = "torch" if is_torch(x) else "cupy" if _is_cupy(x) else "other"
+    return Place(kind, at.device, at.stream, required=True)
