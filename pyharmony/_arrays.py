@@ -36,6 +36,16 @@ def is_torch(x: object) -> bool:
     return kind is not None and isinstance(x, kind)
 
 
+def in_graph(*arrays: object) -> bool:
+    """Whether torch is to see a call: a tensor among these requires grad, or the call is being compiled."""
+    if not any(is_torch(x) for x in arrays):
+        return False
+    torch = sys.modules["torch"]
+    if torch.compiler.is_compiling():
+        return True
+    return torch.is_grad_enabled() and any(is_torch(x) and x.requires_grad for x in arrays)  # type: ignore[attr-defined]
+
+
 def is_pil(x: object) -> bool:
     """Whether x is an image of Pillow; it is not imported for that."""
     kind = getattr(sys.modules.get("PIL.Image"), "Image", None)

@@ -580,6 +580,13 @@ def gaussian_poisson(
         ShapeError, DTypeError, MaskError, ArgumentError: naming the argument, what was given and
             what is accepted.
     """
+    if _arrays.in_graph(src, dst, mask, base, color_weight):
+        from ._torch import differentiable_gaussian_poisson
+
+        return differentiable_gaussian_poisson(
+            src, dst, mask, base, color_weight, sigma, reference, gradient_kernel, preserve_background, method,
+            tolerance, return_info,
+        )  # fmt: skip
     source, target, ground = (
         _checks.image(x, name, dims=(2, 3, 4)) for x, name in ((src, "src"), (dst, "dst"), (base, "base"))
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 import warnings
+import weakref
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,13 @@ from .. import _arrays, _checks
 from .._arrays import Array, NumpyArray
 from .._checks import SolveInfo
 from .._native import native
-from ..errors import MaskError
+from ..errors import ArgumentError, MaskError
 
 _MAX_ITERATIONS = 30
+
+#: By a key of its own, as graphs of torch hold no Python objects.
+SOLVERS: weakref.WeakValueDictionary[int, PoissonSolver] = weakref.WeakValueDictionary()
+_keys = itertools.count(1)
 
 
 def _hierarchy(mask: NumpyArray, weight: float | NumpyArray) -> Any:
@@ -169,7 +175,10 @@ class PoissonSolver:
         plane = _arrays.to_numpy(mask, "mask")
         height, width = _checks.mask_size(plane, "mask")
         self._mask = np.array(_checks.mask(plane, "mask", height, width), order="C", copy=True)
-        self._hierarchy = _hierarchy(self._mask, _checks.color_weight(color_weight, height, width))
+        self._weight = _checks.color_weight(color_weight, height, width)
+        self._hierarchy = _hierarchy(self._mask, self._weight)
+        self._key = next(_keys)
+        SOLVERS[self._key] = self
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -210,6 +219,17 @@ class PoissonSolver:
         return_info: bool,
         sequence: PoissonSequence | None,
     ) -> Any:
+        if _arrays.in_graph(src, dst, base):
+            if sequence is not None:
+                raise ArgumentError(
+                    "src, dst, base: tensors in a graph, which a sequence of frames does not take; use "
+                    "PoissonSolver.solve, or pass them detached"
+                )
+            from ._torch import differentiable_poisson
+
+            return differentiable_poisson(
+                src, dst, self._mask, base, self._weight, gradients, tolerance, return_info, self._key
+            )
         source, target = _check_pair(src, dst)
         _checks.mask(self._mask, "mask", *target.shape[-3:-1])
         ground = _check_base(base, target)
@@ -314,6 +334,10 @@ def poisson(
     Warns:
         RuntimeWarning: the tolerance was not reached.
     """
+    if _arrays.in_graph(src, dst, mask, base, color_weight):
+        from ._torch import differentiable_poisson
+
+        return differentiable_poisson(src, dst, mask, base, color_weight, gradients, tolerance, return_info)
     source, target = _check_pair(src, dst)
     ground = _check_base(base, target)
     height, width = target.shape[-3:-1]

@@ -1,0 +1,549 @@
+"""Gradients of `gaussian_poisson` and `poisson`, and both as operators of torch for its compiler.
+
+The only module of the ops that imports torch; they import it when a tensor asks for a gradient or is compiled.
+
+The result is x = A^-1 (b + c base), b = D^T (alpha D src + (1 - alpha) D dst), for the unknown pixels and dst for
+the others: D takes the differences of neighbours, alpha is the share of src at an edge, c the weights and
+A = D^T D + C with the Gaussian in C; see `pyharmony.reference.gaussian_poisson`. A is symmetric, so that with the
+incoming gradient g and y = A^-1 g, zero where pixels are known,
+
+    src.grad = T,   base.grad = c y,   dst.grad = g - C y - T,   T = D^T alpha D y.
+
+dst.grad holds for all pixels: unknown ones have A y = g, known ones act through their links. With 'average' alpha is
+half the mask, with 'mixed' zero where dst was the stronger; 'monochrome' spreads the sum of T over the channels by
+the luma. Where nothing fixes the mean (no weight, no known pixel) it is that of base, which takes the mean of g, and
+y = A^-1 (g - mean g). A^-1 and y -> T + C y are operators of their own, symmetric, so that each is its own gradient:
+derivatives of any order follow.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from .. import _arrays, _checks
+from .._arrays import Array, NumpyArray
+from .._native import native
+from ..errors import ArgumentError
+from ..reference.gaussian_poisson import LUMA, gaussian_taps
+from .gaussian_poisson import Equation, choose_method, gaussian_poisson, solve
+from .poisson import SOLVERS, poisson
+
+_MAX_STEPS = 400
+_MAX_ITERATIONS = 30
+#: Times 1 / row excess: the error in 8-bit levels that float32 Chebyshev can prove, as in `choose_method`.
+_CHEBYSHEV_ROUNDING = 1.5e-3
+
+#: `infos` is the list that a call with return_info waits for; the operator runs on its thread.
+_waiting = threading.local()
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A, but for what is a tensor (mask and map), and how exactly it is to be inverted.
+
+    Attributes:
+        weight: color_weight where it is one number.
+        sigma, reference, pinned, method: as in `gaussian_poisson`; pinned is its preserve_background.
+        levels: the tolerance, which is relative here: no gradient is off by more than levels / 255 of the
+            largest incoming one.
+        solver: the key of a PoissonSolver with the same mask and weights, or 0.
+    """
+
+    weight: float
+    sigma: float
+    reference: bool
+    pinned: bool
+    method: str
+    levels: float
+    solver: int
+
+    def equation(self, mask: NumpyArray, channels: int, weight: float | NumpyArray) -> Equation:
+        """A, of black images."""
+        black = np.broadcast_to(np.zeros(1, np.float32), (*mask.shape, channels))
+        w0, w1 = gaussian_taps(self.sigma, normalize=not self.reference)
+        return Equation(
+            src=black,
+            dst=black,
+            mask=mask,
+            base=black,
+            weight=weight if isinstance(weight, float) else float(weight.min()),
+            weight_map=None if isinstance(weight, float) else weight,
+            w0=w0,
+            w1=w1,
+            pinned=self.pinned,
+        )
+
+    def in_float64(self, dtype: torch.dtype, color_map: Tensor | None) -> bool:
+        """Whether y, which is up to 1 / row excess times larger than g, needs more than float32."""
+        if dtype == torch.float64 or color_map is not None or self.weight == 0:
+            return True
+        excess = self.equation(np.ones((1, 1), bool), 1, self.weight).row_excess()
+        return 2.0**-23 * _largest_sum(self.weight) > self.levels / 255 * excess
+
+
+def _largest_sum(weight: float) -> float:
+    """At least twice the sum of magnitudes in a row of A, and in a row of what makes a gradient of y."""
+    return 2 * (8 + weight)
+
+
+# ---- A^-1 and T + C on arrays ---------------------------------------------------------------------------------------
+
+
+def _items(mask: Tensor, color_map: Tensor | None, weight: float, image: NumpyArray) -> tuple[list[Any], Any]:
+    """The mask of each item of image [N, H, W, C], and the weights."""
+    count, height, width = image.shape[:3]
+    planes = _arrays.to_numpy(mask, "mask")
+    each = planes.shape == (count, height, width)
+    masks = [_checks.mask(m, "mask", height, width) for m in (planes if each else [planes])]
+    weights = weight if color_map is None else _checks.color_weight(color_map, height, width)
+    return masks * (1 if each else count), weights
+
+
+def _batch(x: NumpyArray) -> NumpyArray:
+    """[H, W], [H, W, C] or [N, H, W, C] as [N, H, W, C]."""
+    return x[None, ..., None] if x.ndim == 2 else x if x.ndim == 4 else x[None]
+
+
+def _solve_item(eq: Equation, g: NumpyArray, out: NumpyArray, method: str, levels: float, hierarchy: Any) -> None:
+    """out = A^-1 g, exact to levels / 255 of max |g| / _largest_sum."""
+    most = max(float(g.max()), -float(g.min()))
+    if not 0 < most < np.inf:
+        # A gradient that is not finite goes on as such: who scales a loss waits for it.
+        out.fill(0 if most == 0 else np.nan)
+        return
+    if eq.pinned and not eq.mask.max() > 0:
+        out.fill(0)
+        return
+    if eq.pinned and eq.mask.min() > 0:
+        eq.pinned = False
+    irregular = eq.pinned or eq.weight_map is not None
+    size = _largest_sum(eq.largest_weight())
+    b = np.divide(g, most, out=np.empty(g.shape, out.dtype))
+    b *= size
+    if not irregular and eq.weight == 0:
+        b -= b.mean((0, 1), dtype=np.float64).astype(b.dtype)
+    if method == "auto":
+        method = choose_method(eq, levels)
+    double = out.dtype == np.float64
+    rhs, into, limit = _arrays.view(b, "grad"), _arrays.view(out, "out", writable=True), levels / 255
+    done = True
+    if method == "dct":
+        native.gaussian_poisson_dct(
+            *eq.views(), into, weight=eq.weight, w0=eq.w0, w1=eq.w1, double_precision=double, rhs=rhs
+        )
+    elif method == "multigrid" and irregular:
+        out.fill(0)
+        hierarchy = hierarchy or native.PoissonHierarchy(
+            _arrays.view(eq.mask, "mask") if eq.pinned else None,
+            eq.mask.shape,
+            weight=0.0 if eq.weight_map is not None else eq.weight,
+            weight_map=eq.operator()["weight_map"],
+            w0=eq.w0,
+            w1=eq.w1,
+        )
+        stats = hierarchy.solve_rhs(rhs, into, tolerance=limit, max_iterations=_MAX_ITERATIONS)
+        if not stats["converged"]:
+            warnings.warn(
+                f"gradient of poisson: about {stats['estimate'] / limit:.3g} times the allowed error is left after "
+                f"{stats['iterations']} iterations",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+    elif method == "chebyshev" and levels * eq.row_excess() >= _CHEBYSHEV_ROUNDING:
+        state = np.empty(g.shape, np.float32) if double else out
+        single = b.astype(np.float32) if double else b
+        done = native.gaussian_poisson_chebyshev(
+            *eq.views(),
+            _arrays.view(state, "out", writable=True),
+            tolerance=limit,
+            max_steps=_MAX_STEPS,
+            rhs=_arrays.view(single, "grad"),
+            **eq.operator(),
+        )["converged"]
+        if done and double:
+            out[...] = state
+    else:
+        done = False
+    if not done:
+        eq.field = b.astype(np.float64)
+        solve(eq, out, method=method, tolerance=levels, certify=False)
+    out *= most / size
+
+
+def _run_inverse(
+    grad: Tensor,
+    mask: Tensor,
+    color_map: Tensor | None,
+    weight: float,
+    sigma: float,
+    reference: bool,
+    pinned: bool,
+    method: str,
+    levels: float,
+    solver: int,
+    double: bool,
+) -> Tensor:
+    op = Operator(weight, sigma, reference, pinned, method, levels, solver)
+    g = _batch(_arrays.to_numpy(grad, "grad"))
+    masks, weights = _items(mask, color_map, weight, g)
+    known = SOLVERS.get(solver)
+    y = np.empty(g.shape, np.float64 if double else np.float32)
+    for item, m, out in zip(g, masks, y):
+        hierarchy = None if known is None else known._hierarchy
+        _solve_item(op.equation(m, item.shape[2], weights), item, out, method, levels, hierarchy)
+    return torch.from_numpy(y.reshape(tuple(grad.shape)))
+
+
+def _run_links(
+    y: Tensor, mask: Tensor, color_map: Tensor | None, weight: float, sigma: float, reference: bool, half: bool
+) -> Tensor:
+    op = Operator(weight, sigma, reference, False, "auto", 1.0, 0)
+    image = _batch(_arrays.to_numpy(y, "y"))
+    masks, weights = _items(mask, color_map, weight, image)
+    result = np.empty(image.shape, image.dtype)
+    for item, m, out in zip(image, masks, result):
+        # A black src and dst = x = y: D^T (1 - alpha) D y - A y.
+        eq = op.equation(m, item.shape[2], weights)
+        eq.dst = item
+        src, dst, plane, base = eq.views()
+        native.gaussian_poisson_residual(
+            src, dst, plane, base, dst,
+            gradients="average" if half else "source", out=_arrays.view(out, "out", writable=True), **eq.operator(),
+        )  # fmt: skip
+    np.negative(result, out=result)
+    return torch.from_numpy(result.reshape(tuple(y.shape)))
+
+
+_inverse = torch.library.custom_op(
+    "pyharmony::gaussian_poisson_inverse",
+    _run_inverse,
+    mutates_args=(),
+    schema="(Tensor grad, Tensor mask, Tensor? color_map, float weight, float sigma, bool reference, bool pinned, "
+    "str method, float levels, int solver, bool double) -> Tensor",
+)
+_links = torch.library.custom_op(
+    "pyharmony::gaussian_poisson_links",
+    _run_links,
+    mutates_args=(),
+    schema="(Tensor y, Tensor mask, Tensor? color_map, float weight, float sigma, bool reference, bool half) -> Tensor",
+)
+
+
+def _setup_symmetric(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    operand, mask, color_map, *ctx.rest = inputs
+    ctx.save_for_backward(mask, color_map)
+    ctx.dtype = operand.dtype
+
+
+def _backward_inverse(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    return (_inverse(grad, *ctx.saved_tensors, *ctx.rest).to(ctx.dtype), *[None] * (2 + len(ctx.rest)))
+
+
+def _backward_links(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    return (_links(grad, *ctx.saved_tensors, *ctx.rest), *[None] * (2 + len(ctx.rest)))
+
+
+_inverse.register_fake(
+    lambda grad, *rest: grad.new_empty(grad.shape, dtype=torch.float64 if rest[-1] else torch.float32)
+)
+_inverse.register_autograd(_backward_inverse, setup_context=_setup_symmetric)
+_links.register_fake(lambda y, *_: y.new_empty(y.shape))
+_links.register_autograd(_backward_links, setup_context=_setup_symmetric)
+
+
+# ---- the gradient ---------------------------------------------------------------------------------------------------
+
+
+def _plane(x: Tensor, image: Tensor) -> Tensor:
+    """A mask or map as floats that broadcast to image, integers scaled by their range."""
+    range_ = {torch.uint8: 255, torch.uint16: 65535}.get(x.dtype, 1)
+    if x.ndim == 3 and x.shape != image.shape[:3]:
+        x = x[..., 0]
+    x = x.to(image.dtype) / range_
+    return x if image.ndim == 2 else x[..., None]
+
+
+def _mixed(y: Tensor, mask: Tensor, src: Tensor, dst: Tensor) -> Tensor:
+    """T where src counts at the edges at which it is the stronger one."""
+    m = _plane(mask, y)
+    rows = 0 if y.ndim == 2 else y.ndim - 3
+    total = torch.zeros_like(y)
+    for axis in (rows, rows + 1):
+        ds, dd = (torch.diff(u.detach().to(y.dtype), dim=axis).square() for u in (src, dst))
+        if y.ndim > 2:
+            ds, dd = ds.sum(-1, keepdim=True), dd.sum(-1, keepdim=True)
+        n = m.shape[axis - y.ndim]
+        share = (m.narrow(axis - y.ndim, 0, n - 1) + m.narrow(axis - y.ndim, 1, n - 1)) / 2 * (ds >= dd)
+        pull = share * torch.diff(y, dim=axis)
+        behind = [0, 0] * (y.ndim - 1 - axis)
+        total = total + pad(pull, [*behind, 1, 0]) - pad(pull, [*behind, 0, 1])
+    return total
+
+
+def _free_mean(grad: Tensor, mask: Tensor, color_map: Tensor | None, op: Operator) -> Tensor | float:
+    """The mean of grad by channel where no weight and no known pixel fixes that of the result, else zero."""
+    if color_map is None and op.weight > 0:
+        return 0.0
+    plane = (-2, -1) if grad.ndim == 2 else (-3, -2)
+    mean = grad.mean(plane, keepdim=True)
+    if color_map is not None:
+        mean = torch.where((color_map == 0).all(), mean, 0.0)
+    if op.pinned:
+        mean = torch.where(_plane(mask, grad).amin(plane, keepdim=True) > 0, mean, 0.0)
+    return mean
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    mask, color_map, src, dst = ctx.saved_tensors
+    op: Operator = ctx.operator
+    for_src, for_dst, _, for_base = ctx.needs_input_grad[:4]
+    double = op.in_float64(grad.dtype, color_map)
+    y = _inverse(
+        grad, mask, color_map, op.weight, op.sigma, op.reference, op.pinned, op.method, op.levels, op.solver, double
+    )
+    g = grad.to(y.dtype)
+    mean = _free_mean(g, mask, color_map, op) if ctx.mean_of_base else 0.0
+    if color_map is None:
+        color = op.weight * y
+    else:
+        # A map is taken in float32 unless it is constant.
+        single = color_map.to(torch.float32).to(color_map.dtype)
+        color = _plane(torch.where(color_map.amin() == color_map.amax(), color_map, single), y) * y
+    # Without a Gaussian C is the weights.
+    plain = op.sigma == 0
+    pull = None
+    if ctx.gradients == "mixed":
+        pull = _mixed(y, mask, src, dst)
+    elif for_src or plain:
+        pull = _links(y, mask, None, 0.0, 0.0, False, ctx.gradients == "average")
+    src_grad = dst_grad = None
+    if for_dst:
+        links = pull + color if plain else _links(y, mask, color_map, op.weight, op.sigma, op.reference, False)
+        dst_grad = (g - links - mean).to(grad.dtype)
+    if for_src:
+        src_grad = pull
+        if ctx.gradients == "monochrome" and y.ndim > 2:
+            channels = y.shape[-1]
+            luma = y.new_tensor(LUMA if channels == 3 else [1 / channels] * channels)
+            src_grad = pull.sum(-1, keepdim=True) * luma
+        if ctx.base_is_src:
+            src_grad = src_grad + color
+        src_grad = src_grad.to(grad.dtype)
+    base_grad = (color + mean).to(ctx.base_dtype) if for_base else None
+    return (src_grad, dst_grad, None, base_grad, *[None] * ctx.settings)
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], operator: Operator, gradients: str, mean_of_base: bool) -> None:
+    src, dst, mask, base, color_map, *settings = inputs
+    chosen = gradients == "mixed"
+    ctx.save_for_backward(mask, color_map, src if chosen else None, dst if chosen else None)
+    ctx.operator, ctx.gradients, ctx.mean_of_base = operator, gradients, mean_of_base
+    ctx.base_is_src = base is None
+    ctx.base_dtype = None if base is None else base.dtype
+    ctx.settings = 1 + len(settings)
+    ctx.solver = SOLVERS.get(operator.solver)  # alive as long as its graph
+
+
+def _levels(tolerance: float | None, image: Tensor) -> float:
+    return _checks.tolerance(tolerance, str(image.dtype).removeprefix("torch."))
+
+
+# ---- the two ops ----------------------------------------------------------------------------------------------------
+
+
+def _run(function: Any, *arrays: Tensor | None, **options: Any) -> Tensor:
+    """The public function, which is called without a graph here and therefore computes."""
+    infos = getattr(_waiting, "infos", None)
+    with torch.no_grad():
+        result = function(*arrays, **options, return_info=infos is not None)
+    if infos is None:
+        return result
+    infos.append(result[1])
+    return result[0]
+
+
+def _run_gaussian_poisson(
+    src: Tensor,
+    dst: Tensor,
+    mask: Tensor,
+    base: Tensor,
+    color_map: Tensor | None,
+    color_weight: float,
+    sigma: float,
+    reference: bool,
+    gradient_kernel: str,
+    preserve_background: bool,
+    method: str,
+    tolerance: float | None,
+) -> Tensor:
+    return _run(
+        gaussian_poisson,
+        src,
+        dst,
+        mask,
+        base,
+        color_weight=color_weight if color_map is None else color_map,
+        sigma=sigma,
+        reference=reference,
+        gradient_kernel=gradient_kernel,
+        preserve_background=preserve_background,
+        method=method,
+        tolerance=tolerance,
+    )
+
+
+def _run_poisson(
+    src: Tensor,
+    dst: Tensor,
+    mask: Tensor,
+    base: Tensor | None,
+    color_map: Tensor | None,
+    color_weight: float,
+    gradients: str,
+    tolerance: float | None,
+    solver: int,
+) -> Tensor:
+    known = SOLVERS.get(solver)
+    options = {"gradients": gradients, "base": base, "tolerance": tolerance}
+    if known is not None:
+        return _run(known.solve, src, dst, **options)
+    return _run(poisson, src, dst, mask, color_weight=color_weight if color_map is None else color_map, **options)
+
+
+_gaussian_poisson = torch.library.custom_op(
+    "pyharmony::gaussian_poisson",
+    _run_gaussian_poisson,
+    mutates_args=(),
+    schema="(Tensor src, Tensor dst, Tensor mask, Tensor base, Tensor? color_map, float color_weight, float sigma, "
+    "bool reference, str gradient_kernel, bool preserve_background, str method, float? tolerance) -> Tensor",
+)
+_poisson = torch.library.custom_op(
+    "pyharmony::poisson",
+    _run_poisson,
+    mutates_args=(),
+    schema="(Tensor src, Tensor dst, Tensor mask, Tensor? base, Tensor? color_map, float color_weight, str gradients, "
+    "float? tolerance, int solver) -> Tensor",
+)
+
+
+def _setup_gaussian_poisson(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *_, weight, sigma, reference, _, pinned, method, tolerance = inputs
+    operator = Operator(weight, sigma, reference, pinned, method, _levels(tolerance, output), 0)
+    _setup(ctx, inputs, operator, "source", True)
+
+
+def _setup_poisson(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *_, weight, gradients, tolerance, solver = inputs
+    operator = Operator(weight, 0.0, False, True, "multigrid", _levels(tolerance, output), solver)
+    _setup(ctx, inputs, operator, gradients, False)
+
+
+_gaussian_poisson.register_fake(lambda src, dst, *_: dst.new_empty(dst.shape))
+_gaussian_poisson.register_autograd(_backward, setup_context=_setup_gaussian_poisson)
+_poisson.register_fake(lambda src, dst, *_: dst.new_empty(dst.shape))
+_poisson.register_autograd(_backward, setup_context=_setup_poisson)
+
+
+def _tensor(x: Array, name: str, like: Tensor) -> Tensor:
+    if isinstance(x, Tensor):
+        return x
+    return torch.from_numpy(np.array(_arrays.to_numpy(x, name), order="C")).to(like.device)
+
+
+def _check(dst: Array, mask: Array, color_weight: Any, **images: Array | None) -> None:
+    """Refuses a gradient that would be lost."""
+    if not isinstance(dst, Tensor):
+        raise ArgumentError(
+            f"dst: {type(dst).__name__}, and so would be the result, without a graph; pass a tensor, or the others "
+            "detached"
+        )
+    if not torch.is_grad_enabled():
+        return
+    for x, name in ((mask, "mask"), (color_weight, "color_weight")):
+        if isinstance(x, Tensor) and x.requires_grad:
+            raise ArgumentError(
+                f"{name}: it requires grad, but gradients are those of src, dst and base; pass {name}.detach()"
+            )
+    for name, x in images.items():
+        if isinstance(x, Tensor) and x.requires_grad and not dst.is_floating_point():
+            raise ArgumentError(
+                f"{name}: it requires grad, but a result in {dst.dtype} is rounded and has none; pass src and dst as "
+                f"floats, or {name}.detach()"
+            )
+
+
+def _weights(color_weight: Any, like: Tensor) -> tuple[Tensor | None, float]:
+    if isinstance(color_weight, Tensor) or (isinstance(color_weight, np.ndarray) and color_weight.ndim > 0):
+        return _tensor(color_weight, "color_weight", like), 0.0
+    return None, color_weight if isinstance(color_weight, float) else _checks.number(color_weight, "color_weight")
+
+
+def _call(op: Any, arguments: tuple[Any, ...], return_info: bool) -> Any:
+    if not return_info:
+        return op(*arguments)
+    if torch.compiler.is_compiling():
+        raise ArgumentError("return_info: True, but a compiled graph holds tensors only; expected False")
+    _waiting.infos = infos = []
+    try:
+        image = op(*arguments)
+    finally:
+        del _waiting.infos
+    return image, infos[0]
+
+
+def differentiable_gaussian_poisson(
+    src: Array,
+    dst: Array,
+    mask: Array,
+    base: Array,
+    color_weight: Any,
+    sigma: float,
+    reference: bool,
+    gradient_kernel: str,
+    preserve_background: bool,
+    method: str,
+    tolerance: float | None,
+    return_info: bool,
+) -> Any:
+    """`gaussian_poisson` in a graph."""
+    _check(dst, mask, color_weight, src=src, base=base)
+    if gradient_kernel != "normal" and torch.is_grad_enabled():
+        for x, name in ((src, "src"), (dst, "dst")):
+            if isinstance(x, Tensor) and x.requires_grad:
+                raise ArgumentError(
+                    f"gradient_kernel: {gradient_kernel!r}, but {name} requires grad, which needs 'normal'; pass "
+                    f"{name}.detach() for the gradient of base alone"
+                )
+    color_map, weight = _weights(color_weight, dst)
+    images = [_tensor(x, name, dst) for x, name in ((src, "src"), (dst, "dst"), (mask, "mask"), (base, "base"))]
+    settings = (float(sigma), bool(reference), gradient_kernel, bool(preserve_background), method, tolerance)
+    return _call(_gaussian_poisson, (*images, color_map, weight, *settings), return_info)
+
+
+def differentiable_poisson(
+    src: Array,
+    dst: Array,
+    mask: Array,
+    base: Array | None,
+    color_weight: Any,
+    gradients: str,
+    tolerance: float | None,
+    return_info: bool,
+    solver: int = 0,
+) -> Any:
+    """`poisson` in a graph, or `PoissonSolver.solve` of the solver of that key."""
+    _check(dst, mask, color_weight, src=src, base=base)
+    color_map, weight = _weights(color_weight, dst)
+    images = [
+        None if x is None else _tensor(x, name, dst)
+        for x, name in ((src, "src"), (dst, "dst"), (mask, "mask"), (base, "base"))
+    ]
+    return _call(_poisson, (*images, color_map, weight, gradients, tolerance, solver), return_info)
