@@ -32,12 +32,13 @@ from .. import _arrays, _checks
 from .._arrays import Array, NumpyArray
 from .._native import native
 from ..errors import ArgumentError
-from ..reference.gaussian_poisson import LUMA, gaussian_taps
-from .gaussian_poisson import Equation, choose_method, gaussian_poisson, solve
+from ..reference.gaussian_poisson import GRADIENT_KERNELS, LUMA, gaussian_taps
+from .gaussian_poisson import METHODS, Equation, choose_method, gaussian_poisson, solve
 from .poisson import SOLVERS, poisson
 
 _MAX_STEPS = 400
 _MAX_ITERATIONS = 30
+_STRIP = 16
 #: Times 1 / row excess: the error in 8-bit levels that float32 Chebyshev can prove, as in `choose_method`.
 _CHEBYSHEV_ROUNDING = 1.5e-3
 
@@ -202,24 +203,95 @@ def _run_inverse(
     return torch.from_numpy(y.reshape(tuple(grad.shape)))
 
 
+def _plane(x: Tensor, image: Tensor) -> Tensor:
+    """A mask or map as floats that broadcast to image, integers scaled by their range."""
+    range_ = {torch.uint8: 255, torch.uint16: 65535}.get(x.dtype, 1)
+    if x.ndim == 3 and x.shape != image.shape[:3]:
+        x = x[..., 0]
+    x = x.to(image.dtype) / range_
+    return x if image.ndim == 2 else x[..., None]
+
+
+def _near(x: Tensor, axis: int, step: int) -> Tensor:
+    """The neighbours along an axis, mirrored at the border."""
+    n = x.shape[axis]
+    return x.index_select(axis, (torch.arange(n, device=x.device) + step).clamp(0, n - 1))
+
+
+def _color_links(y: Tensor, weight: Tensor, w0: float, w1: float) -> Tensor:
+    """C y of [N, H, W, C], weight [..., H, W, 1]."""
+    total = (w0 + 2 * w1) ** 2 * weight * y
+    for step, other in ((i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j):
+        near, its = (_near(_near(u, -3, step), -2, other) for u in (y, weight))
+        tap = (w1 if step else w0) * (w1 if other else w0)
+        total = total - tap * torch.minimum(weight, its) * (y - near)
+    return total
+
+
+def _edge_links(y: Tensor, mask: Tensor, half: bool, pair: list[Tensor]) -> Tensor:
+    """T of [N, H, W, C], mask [..., H, W, 1]; with a pair src, dst only of the edges at which src is the stronger."""
+    total = torch.zeros_like(y)
+    for axis, border in ((-3, [0, 0, 0, 0]), (-2, [0, 0])):
+        n = y.shape[axis]
+        share = (mask.narrow(axis, 0, n - 1) + mask.narrow(axis, 1, n - 1)) / (4 if half else 2)
+        if pair:
+            ds, dd = (torch.diff(u.to(y.dtype), dim=axis).square().sum(-1, keepdim=True) for u in pair)
+            share = share * (ds >= dd)
+        pull = share * torch.diff(y, dim=axis)
+        total = total + pad(pull, [*border, 1, 0]) - pad(pull, [*border, 0, 1])
+    return total
+
+
 def _run_links(
-    y: Tensor, mask: Tensor, color_map: Tensor | None, weight: float, sigma: float, reference: bool, half: bool
+    y: Tensor,
+    mask: Tensor,
+    color_map: Tensor | None,
+    pair: list[Tensor],
+    weight: float,
+    sigma: float,
+    reference: bool,
+    half: bool,
+    double: bool,
 ) -> Tensor:
+    dtype = torch.float64 if double else torch.float32
+    shape = (1, *y.shape, 1) if y.ndim == 2 else y.shape if y.ndim == 4 else (1, *y.shape)
+    image, *images = (u.reshape(shape) for u in (y, *pair))
+    if y.device.type != "cpu" or pair:
+        m = _plane(mask, image)
+        result = torch.empty(shape, dtype=dtype, device=y.device)
+        # Strips with the rows beside them: what is in between stays in a processor's cache.
+        rows = _STRIP if y.device.type == "cpu" else shape[1]
+        for top in range(0, shape[1], rows):
+            first, end = max(0, top - 1), min(shape[1], top + rows + 1)
+            strip, share, *two = (u[..., first:end, :, :] for u in (image, m, *images))
+            pull = _edge_links(strip, share, half, two)
+            result[:, top : top + rows] = pull[:, top - first : top - first + rows]
+        if weight > 0 or color_map is not None:
+            w0, w1 = gaussian_taps(sigma, normalize=not reference)
+            plane = image.new_full((*shape[1:3], 1), weight) if color_map is None else _plane(color_map, image)
+            result += _color_links(image, plane, w0, w1)
+        return result.reshape(y.shape)
     op = Operator(weight, sigma, reference, False, "auto", 1.0, 0)
-    image = _batch(_arrays.to_numpy(y, "y"))
-    masks, weights = _items(mask, color_map, weight, image)
-    result = np.empty(image.shape, image.dtype)
-    for item, m, out in zip(image, masks, result):
-        # A black src and dst = x = y: D^T (1 - alpha) D y - A y.
+    array = _arrays.to_numpy(image, "y")
+    masks, weights = _items(mask, color_map, weight, array)
+    out = np.empty(shape, np.float64 if double else np.float32)
+    for item, m, into in zip(array, masks, out):
+        # With a black src and dst = x = y: D^T (1 - alpha) D y - A y.
         eq = op.equation(m, item.shape[2], weights)
         eq.dst = item
-        src, dst, plane, base = eq.views()
+        black, dst_view, mask_view, base = eq.views()
         native.gaussian_poisson_residual(
-            src, dst, plane, base, dst,
-            gradients="average" if half else "source", out=_arrays.view(out, "out", writable=True), **eq.operator(),
-        )  # fmt: skip
-    np.negative(result, out=result)
-    return torch.from_numpy(result.reshape(tuple(y.shape)))
+            black,
+            dst_view,
+            mask_view,
+            base,
+            dst_view,
+            gradients="average" if half else "source",
+            out=_arrays.view(into, "out", writable=True),
+            **eq.operator(),
+        )
+    np.negative(out, out=out)
+    return torch.from_numpy(out.reshape(tuple(y.shape)))
 
 
 _inverse = torch.library.custom_op(
@@ -233,65 +305,44 @@ _links = torch.library.custom_op(
     "pyharmony::gaussian_poisson_links",
     _run_links,
     mutates_args=(),
-    schema="(Tensor y, Tensor mask, Tensor? color_map, float weight, float sigma, bool reference, bool half) -> Tensor",
+    schema="(Tensor y, Tensor mask, Tensor? color_map, Tensor[] pair, float weight, float sigma, "
+    "bool reference, bool half, bool double) -> Tensor",
 )
 
 
-def _setup_symmetric(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    operand, mask, color_map, *ctx.rest = inputs
-    ctx.save_for_backward(mask, color_map)
-    ctx.dtype = operand.dtype
+def _empty(operand: Tensor, *rest: Any) -> Tensor:
+    return operand.new_empty(operand.shape, dtype=torch.float64 if rest[-1] else torch.float32)
 
 
-def _backward_inverse(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    return (_inverse(grad, *ctx.saved_tensors, *ctx.rest).to(ctx.dtype), *[None] * (2 + len(ctx.rest)))
+def _register_symmetric(op: Any) -> None:
+    """The operators whose gradient is themselves."""
+
+    def setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        operand, mask, color_map, *ctx.rest = inputs
+        pair = ctx.rest.pop(0) if op is _links else []
+        ctx.save_for_backward(mask, color_map, *pair)
+        ctx.dtype = operand.dtype
+
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        mask, color_map, *pair = ctx.saved_tensors
+        others = (mask, color_map, *([pair] if op is _links else []), *ctx.rest)
+        return (op(grad, *others).to(ctx.dtype), *[None] * len(others))
+
+    op.register_fake(_empty)
+    op.register_autograd(backward, setup_context=setup)
 
 
-def _backward_links(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    return (_links(grad, *ctx.saved_tensors, *ctx.rest), *[None] * (2 + len(ctx.rest)))
-
-
-_inverse.register_fake(
-    lambda grad, *rest: grad.new_empty(grad.shape, dtype=torch.float64 if rest[-1] else torch.float32)
-)
-_inverse.register_autograd(_backward_inverse, setup_context=_setup_symmetric)
-_links.register_fake(lambda y, *_: y.new_empty(y.shape))
-_links.register_autograd(_backward_links, setup_context=_setup_symmetric)
+_register_symmetric(_inverse)
+_register_symmetric(_links)
 
 
 # ---- the gradient ---------------------------------------------------------------------------------------------------
 
 
-def _plane(x: Tensor, image: Tensor) -> Tensor:
-    """A mask or map as floats that broadcast to image, integers scaled by their range."""
-    range_ = {torch.uint8: 255, torch.uint16: 65535}.get(x.dtype, 1)
-    if x.ndim == 3 and x.shape != image.shape[:3]:
-        x = x[..., 0]
-    x = x.to(image.dtype) / range_
-    return x if image.ndim == 2 else x[..., None]
-
-
-def _mixed(y: Tensor, mask: Tensor, src: Tensor, dst: Tensor) -> Tensor:
-    """T where src counts at the edges at which it is the stronger one."""
-    m = _plane(mask, y)
-    rows = 0 if y.ndim == 2 else y.ndim - 3
-    total = torch.zeros_like(y)
-    for axis in (rows, rows + 1):
-        ds, dd = (torch.diff(u.detach().to(y.dtype), dim=axis).square() for u in (src, dst))
-        if y.ndim > 2:
-            ds, dd = ds.sum(-1, keepdim=True), dd.sum(-1, keepdim=True)
-        n = m.shape[axis - y.ndim]
-        share = (m.narrow(axis - y.ndim, 0, n - 1) + m.narrow(axis - y.ndim, 1, n - 1)) / 2 * (ds >= dd)
-        pull = share * torch.diff(y, dim=axis)
-        behind = [0, 0] * (y.ndim - 1 - axis)
-        total = total + pad(pull, [*behind, 1, 0]) - pad(pull, [*behind, 0, 1])
-    return total
-
-
-def _free_mean(grad: Tensor, mask: Tensor, color_map: Tensor | None, op: Operator) -> Tensor | float:
-    """The mean of grad by channel where no weight and no known pixel fixes that of the result, else zero."""
+def _free_mean(grad: Tensor, mask: Tensor, color_map: Tensor | None, op: Operator) -> Tensor | None:
+    """The mean of grad by channel where no weight and no known pixel fixes that of the result, else zero or None."""
     if color_map is None and op.weight > 0:
-        return 0.0
+        return None
     plane = (-2, -1) if grad.ndim == 2 else (-3, -2)
     mean = grad.mean(plane, keepdim=True)
     if color_map is not None:
@@ -302,49 +353,57 @@ def _free_mean(grad: Tensor, mask: Tensor, color_map: Tensor | None, op: Operato
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    mask, color_map, src, dst = ctx.saved_tensors
+    mask, color_map, *pair = ctx.saved_tensors
     op: Operator = ctx.operator
     for_src, for_dst, _, for_base = ctx.needs_input_grad[:4]
-    double = op.in_float64(grad.dtype, color_map)
     y = _inverse(
-        grad, mask, color_map, op.weight, op.sigma, op.reference, op.pinned, op.method, op.levels, op.solver, double
-    )
-    g = grad.to(y.dtype)
-    mean = _free_mean(g, mask, color_map, op) if ctx.mean_of_base else 0.0
-    if color_map is None:
-        color = op.weight * y
-    else:
+        grad, mask, color_map, op.weight, op.sigma, op.reference, op.pinned, op.method, op.levels, op.solver,
+        op.in_float64(grad.dtype, color_map),
+    )  # fmt: skip
+    # From here on float32 is as good as the gradients themselves.
+    double = grad.dtype == torch.float64
+    g = grad.to(torch.float64 if double else torch.float32)
+    # Without a Gaussian C is the weights, and without weights only the mean is of base.
+    plain = op.sigma == 0 or (color_map is None and op.weight == 0)
+    color: Tensor | None = None
+    if color_map is not None:
         # A map is taken in float32 unless it is constant.
         single = color_map.to(torch.float32).to(color_map.dtype)
-        color = _plane(torch.where(color_map.amin() == color_map.amax(), color_map, single), y) * y
-    # Without a Gaussian C is the weights.
-    plain = op.sigma == 0
-    pull = None
-    if ctx.gradients == "mixed":
-        pull = _mixed(y, mask, src, dst)
-    elif for_src or plain:
-        pull = _links(y, mask, None, 0.0, 0.0, False, ctx.gradients == "average")
-    src_grad = dst_grad = None
+        color = _plane(torch.where(color_map.amin() == color_map.amax(), color_map, single), g) * y.to(g.dtype)
+    elif op.weight > 0:
+        color = op.weight * y.to(g.dtype)
+    mean = _free_mean(g, mask, color_map, op) if ctx.mean_of_base else None
+    pull = src_grad = dst_grad = base_grad = None
+    if for_src or (for_dst and plain):
+        pull = _links(y, mask, None, pair, 0.0, 0.0, False, ctx.gradients == "average", double)
     if for_dst:
-        links = pull + color if plain else _links(y, mask, color_map, op.weight, op.sigma, op.reference, False)
-        dst_grad = (g - links - mean).to(grad.dtype)
-    if for_src:
+        links = pull if plain else _links(y, mask, color_map, [], op.weight, op.sigma, op.reference, False, double)
+        dst_grad = g - links
+        if plain and color is not None:
+            dst_grad = dst_grad - color
+        if mean is not None:
+            dst_grad = dst_grad - mean
+        dst_grad = dst_grad.to(grad.dtype)
+    if for_src and pull is not None:
         src_grad = pull
         if ctx.gradients == "monochrome" and y.ndim > 2:
             channels = y.shape[-1]
-            luma = y.new_tensor(LUMA if channels == 3 else [1 / channels] * channels)
+            luma = g.new_tensor(LUMA if channels == 3 else [1 / channels] * channels)
             src_grad = pull.sum(-1, keepdim=True) * luma
-        if ctx.base_is_src:
+        if ctx.base_is_src and color is not None:
             src_grad = src_grad + color
         src_grad = src_grad.to(grad.dtype)
-    base_grad = (color + mean).to(ctx.base_dtype) if for_base else None
+    if for_base:
+        base_grad = torch.zeros_like(g) if color is None else color
+        if mean is not None:
+            base_grad = base_grad + mean
+        base_grad = base_grad.to(ctx.base_dtype)
     return (src_grad, dst_grad, None, base_grad, *[None] * ctx.settings)
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], operator: Operator, gradients: str, mean_of_base: bool) -> None:
     src, dst, mask, base, color_map, *settings = inputs
-    chosen = gradients == "mixed"
-    ctx.save_for_backward(mask, color_map, src if chosen else None, dst if chosen else None)
+    ctx.save_for_backward(mask, color_map, *([src, dst] if gradients == "mixed" else []))
     ctx.operator, ctx.gradients, ctx.mean_of_base = operator, gradients, mean_of_base
     ctx.base_is_src = base is None
     ctx.base_dtype = None if base is None else base.dtype
@@ -455,7 +514,10 @@ _poisson.register_autograd(_backward, setup_context=_setup_poisson)
 def _tensor(x: Array, name: str, like: Tensor) -> Tensor:
     if isinstance(x, Tensor):
         return x
-    return torch.from_numpy(np.array(_arrays.to_numpy(x, name), order="C")).to(like.device)
+    array = _arrays.to_numpy(x, name)
+    if not torch.compiler.is_compiling():  # which holds arrays as tensors already
+        array = np.array(array, order="C")  # a tensor has no negative strides, and warns of read-only memory
+    return torch.from_numpy(array).to(like.device)
 
 
 def _check(dst: Array, mask: Array, color_weight: Any, **images: Array | None) -> None:
@@ -483,7 +545,12 @@ def _check(dst: Array, mask: Array, color_weight: Any, **images: Array | None) -
 def _weights(color_weight: Any, like: Tensor) -> tuple[Tensor | None, float]:
     if isinstance(color_weight, Tensor) or (isinstance(color_weight, np.ndarray) and color_weight.ndim > 0):
         return _tensor(color_weight, "color_weight", like), 0.0
-    return None, color_weight if isinstance(color_weight, float) else _checks.number(color_weight, "color_weight")
+    return None, _number(color_weight, "color_weight")
+
+
+def _number(x: Any, name: str) -> float:
+    """A float as it is, which a compiler may hold as a symbol: the op checks its range."""
+    return x if isinstance(x, float) else _checks.number(x, name)
 
 
 def _call(op: Any, arguments: tuple[Any, ...], return_info: bool) -> Any:
@@ -524,7 +591,14 @@ def differentiable_gaussian_poisson(
                 )
     color_map, weight = _weights(color_weight, dst)
     images = [_tensor(x, name, dst) for x, name in ((src, "src"), (dst, "dst"), (mask, "mask"), (base, "base"))]
-    settings = (float(sigma), bool(reference), gradient_kernel, bool(preserve_background), method, tolerance)
+    settings = (
+        _number(sigma, "sigma"),
+        bool(reference),
+        _checks.one_of(gradient_kernel, "gradient_kernel", tuple(GRADIENT_KERNELS)),
+        bool(preserve_background),
+        _checks.one_of(method, "method", METHODS),
+        None if tolerance is None else _number(tolerance, "tolerance"),
+    )
     return _call(_gaussian_poisson, (*images, color_map, weight, *settings), return_info)
 
 
@@ -546,4 +620,6 @@ def differentiable_poisson(
         None if x is None else _tensor(x, name, dst)
         for x, name in ((src, "src"), (dst, "dst"), (mask, "mask"), (base, "base"))
     ]
-    return _call(_poisson, (*images, color_map, weight, gradients, tolerance, solver), return_info)
+    _checks.one_of(gradients, "gradients", _checks.GRADIENTS)
+    levels = None if tolerance is None else _number(tolerance, "tolerance")
+    return _call(_poisson, (*images, color_map, weight, gradients, levels, solver), return_info)
