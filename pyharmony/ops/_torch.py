@@ -325,8 +325,9 @@ def _register_symmetric(op: Any) -> None:
 
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         mask, color_map, *pair = ctx.saved_tensors
-        others = (mask, color_map, *([pair] if op is _links else []), *ctx.rest)
-        return (op(grad, *others).to(ctx.dtype), *[None] * len(others))
+        lists = [pair] if op is _links else []
+        ours = op(grad, mask, color_map, *lists, *ctx.rest).to(ctx.dtype)
+        return (ours, None, None, *([None] * len(pair) for _ in lists), *[None] * len(ctx.rest))
 
     op.register_fake(_empty)
     op.register_autograd(backward, setup_context=setup)
