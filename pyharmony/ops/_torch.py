@@ -39,8 +39,6 @@ from .poisson import SOLVERS, poisson
 _MAX_STEPS = 400
 _MAX_ITERATIONS = 30
 _STRIP = 16
-#: Times 1 / row excess: the error in 8-bit levels that float32 Chebyshev can prove, as in `choose_method`.
-_CHEBYSHEV_ROUNDING = 1.5e-3
 
 #: `infos` is the list that a call with return_info waits for; the operator runs on its thread.
 _waiting = threading.local()
@@ -52,7 +50,7 @@ class Operator:
 
     Attributes:
         weight: color_weight where it is one number.
-        sigma, reference, pinned, method: as in `gaussian_poisson`; pinned is its preserve_background.
+        sigma, reference, pinned: as in `gaussian_poisson`; pinned is its preserve_background.
         levels: the tolerance, which is relative here: no gradient is off by more than levels / 255 of the
             largest incoming one.
         solver: the key of a PoissonSolver with the same mask and weights, or 0.
@@ -62,7 +60,6 @@ class Operator:
     sigma: float
     reference: bool
     pinned: bool
-    method: str
     levels: float
     solver: int
 
@@ -113,7 +110,7 @@ def _batch(x: NumpyArray) -> NumpyArray:
     return x[None, ..., None] if x.ndim == 2 else x if x.ndim == 4 else x[None]
 
 
-def _solve_item(eq: Equation, g: NumpyArray, out: NumpyArray, method: str, levels: float, hierarchy: Any) -> None:
+def _solve_item(eq: Equation, g: NumpyArray, out: NumpyArray, levels: float, hierarchy: Any) -> None:
     """out = A^-1 g, exact to levels / 255 of max |g| / _largest_sum."""
     most = max(float(g.max()), -float(g.min()))
     if not 0 < most < np.inf:
@@ -125,23 +122,35 @@ def _solve_item(eq: Equation, g: NumpyArray, out: NumpyArray, method: str, level
         return
     if eq.pinned and eq.mask.min() > 0:
         eq.pinned = False
-    irregular = eq.pinned or eq.weight_map is not None
     size = _largest_sum(eq.largest_weight())
     b = np.divide(g, most, out=np.empty(g.shape, out.dtype))
     b *= size
-    if not irregular and eq.weight == 0:
+    if eq.largest_weight() == 0 and not eq.pinned:
         b -= b.mean((0, 1), dtype=np.float64).astype(b.dtype)
-    if method == "auto":
-        method = choose_method(eq, levels)
+    # What made the result does not matter: all methods solve the same equation.
+    method = "multigrid" if hierarchy else choose_method(eq, levels)
     double = out.dtype == np.float64
     rhs, into, limit = _arrays.view(b, "grad"), _arrays.view(out, "out", writable=True), levels / 255
-    done = True
     if method == "dct":
         native.gaussian_poisson_dct(
             *eq.views(), into, weight=eq.weight, w0=eq.w0, w1=eq.w1, double_precision=double, rhs=rhs
         )
-    elif method == "multigrid" and irregular:
-        out.fill(0)
+    elif method == "chebyshev":
+        state, single = (a.astype(np.float32, copy=False) for a in (out, b))
+        stats = native.gaussian_poisson_chebyshev(
+            *eq.views(),
+            _arrays.view(state, "out", writable=True),
+            tolerance=limit,
+            max_steps=_MAX_STEPS,
+            rhs=_arrays.view(single, "grad"),
+            **eq.operator(),
+        )
+        if not stats["converged"]:
+            eq.field = b.astype(np.float64)
+            solve(eq, out, method=method, tolerance=levels, certify=False)
+        elif double:
+            out[...] = state
+    else:
         hierarchy = hierarchy or native.PoissonHierarchy(
             _arrays.view(eq.mask, "mask") if eq.pinned else None,
             eq.mask.shape,
@@ -150,32 +159,15 @@ def _solve_item(eq: Equation, g: NumpyArray, out: NumpyArray, method: str, level
             w0=eq.w0,
             w1=eq.w1,
         )
+        out.fill(0)
         stats = hierarchy.solve_rhs(rhs, into, tolerance=limit, max_iterations=_MAX_ITERATIONS)
         if not stats["converged"]:
             warnings.warn(
-                f"gradient of poisson: about {stats['estimate'] / limit:.3g} times the allowed error is left after "
+                f"gradient: about {stats['estimate'] / limit:.3g} times the allowed error is left after "
                 f"{stats['iterations']} iterations",
                 RuntimeWarning,
                 stacklevel=2,
             )
-    elif method == "chebyshev" and levels * eq.row_excess() >= _CHEBYSHEV_ROUNDING:
-        state = np.empty(g.shape, np.float32) if double else out
-        single = b.astype(np.float32) if double else b
-        done = native.gaussian_poisson_chebyshev(
-            *eq.views(),
-            _arrays.view(state, "out", writable=True),
-            tolerance=limit,
-            max_steps=_MAX_STEPS,
-            rhs=_arrays.view(single, "grad"),
-            **eq.operator(),
-        )["converged"]
-        if done and double:
-            out[...] = state
-    else:
-        done = False
-    if not done:
-        eq.field = b.astype(np.float64)
-        solve(eq, out, method=method, tolerance=levels, certify=False)
     out *= most / size
 
 
@@ -187,19 +179,18 @@ def _run_inverse(
     sigma: float,
     reference: bool,
     pinned: bool,
-    method: str,
     levels: float,
     solver: int,
     double: bool,
 ) -> Tensor:
-    op = Operator(weight, sigma, reference, pinned, method, levels, solver)
+    op = Operator(weight, sigma, reference, pinned, levels, solver)
     g = _batch(_arrays.to_numpy(grad, "grad"))
     masks, weights = _items(mask, color_map, weight, g)
     known = SOLVERS.get(solver)
     y = np.empty(g.shape, np.float64 if double else np.float32)
     for item, m, out in zip(g, masks, y):
         hierarchy = None if known is None else known._hierarchy
-        _solve_item(op.equation(m, item.shape[2], weights), item, out, method, levels, hierarchy)
+        _solve_item(op.equation(m, item.shape[2], weights), item, out, levels, hierarchy)
     return torch.from_numpy(y.reshape(tuple(grad.shape)))
 
 
@@ -271,7 +262,7 @@ def _run_links(
             plane = image.new_full((*shape[1:3], 1), weight) if color_map is None else _plane(color_map, image)
             result += _color_links(image, plane, w0, w1)
         return result.reshape(y.shape)
-    op = Operator(weight, sigma, reference, False, "auto", 1.0, 0)
+    op = Operator(weight, sigma, reference, False, 1.0, 0)
     array = _arrays.to_numpy(image, "y")
     masks, weights = _items(mask, color_map, weight, array)
     out = np.empty(shape, np.float64 if double else np.float32)
@@ -299,7 +290,7 @@ _inverse = torch.library.custom_op(
     _run_inverse,
     mutates_args=(),
     schema="(Tensor grad, Tensor mask, Tensor? color_map, float weight, float sigma, bool reference, bool pinned, "
-    "str method, float levels, int solver, bool double) -> Tensor",
+    "float levels, int solver, bool double) -> Tensor",
 )
 _links = torch.library.custom_op(
     "pyharmony::gaussian_poisson_links",
@@ -358,7 +349,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     op: Operator = ctx.operator
     for_src, for_dst, _, for_base = ctx.needs_input_grad[:4]
     y = _inverse(
-        grad, mask, color_map, op.weight, op.sigma, op.reference, op.pinned, op.method, op.levels, op.solver,
+        grad, mask, color_map, op.weight, op.sigma, op.reference, op.pinned, op.levels, op.solver,
         op.in_float64(grad.dtype, color_map),
     )  # fmt: skip
     # From here on float32 is as good as the gradients themselves.
@@ -495,14 +486,14 @@ _poisson = torch.library.custom_op(
 
 
 def _setup_gaussian_poisson(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    *_, weight, sigma, reference, _, pinned, method, tolerance = inputs
-    operator = Operator(weight, sigma, reference, pinned, method, _levels(tolerance, output), 0)
+    *_, weight, sigma, reference, _, pinned, _, tolerance = inputs
+    operator = Operator(weight, sigma, reference, pinned, _levels(tolerance, output), 0)
     _setup(ctx, inputs, operator, "source", True)
 
 
 def _setup_poisson(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     *_, weight, gradients, tolerance, solver = inputs
-    operator = Operator(weight, 0.0, False, True, "multigrid", _levels(tolerance, output), solver)
+    operator = Operator(weight, 0.0, False, True, _levels(tolerance, output), solver)
     _setup(ctx, inputs, operator, gradients, False)
 
 
