@@ -365,18 +365,20 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     elif op.weight > 0:
         color = op.weight * y.to(g.dtype)
     mean = _free_mean(g, mask, color_map, op) if ctx.mean_of_base else None
-    pull = src_grad = dst_grad = base_grad = None
+    pull: Any = None
+    src_grad = dst_grad = base_grad = None
     if for_src or (for_dst and plain):
         pull = _links(y, mask, None, pair, 0.0, 0.0, False, ctx.gradients == "average", double)
     if for_dst:
-        links = pull if plain else _links(y, mask, color_map, [], op.weight, op.sigma, op.reference, False, double)
-        dst_grad = g - links
+        dst_grad = g - (
+            pull if plain else _links(y, mask, color_map, [], op.weight, op.sigma, op.reference, False, double)
+        )
         if plain and color is not None:
             dst_grad = dst_grad - color
         if mean is not None:
             dst_grad = dst_grad - mean
         dst_grad = dst_grad.to(grad.dtype)
-    if for_src and pull is not None:
+    if for_src:
         src_grad = pull
         if ctx.gradients == "monochrome" and y.ndim > 2:
             channels = y.shape[-1]
@@ -550,7 +552,8 @@ def _call(op: Any, arguments: tuple[Any, ...], return_info: bool) -> Any:
         return op(*arguments)
     if torch.compiler.is_compiling():
         raise ArgumentError("return_info: True, but a compiled graph holds tensors only; expected False")
-    _waiting.infos = infos = []
+    infos: list[Any] = []
+    _waiting.infos = infos
     try:
         image = op(*arguments)
     finally:
