@@ -550,6 +550,10 @@ def gaussian_poisson(
     5-point Laplacian L and a 3 x 3 Gaussian G (Wu et al., GP-GAN, 2019, eq. 4-6; the exact
     definition is `pyharmony.reference.gaussian_poisson`).
 
+    Float tensors that require grad are differentiated: gradients go to src, dst and base, exact to
+    tolerance / 255 of the largest incoming one; torch.compile takes the op whole. Mask and
+    color_weight have none, nor have src and dst with another gradient_kernel than 'normal'.
+
     Args:
         src, dst: [H, W], [H, W, C] or [N, H, W, C] of equal shape and dtype, uint8, uint16,
             float16, float32 or float64, numpy or torch (CPU), any strides. Never changed.

@@ -206,7 +206,7 @@ class PoissonSolver:
         tolerance: float | None = None,
         return_info: bool = False,
     ) -> Any:
-        """Like `poisson` with this mask and color_weight."""
+        """Like `poisson` with this mask and color_weight, gradients included."""
         return self._solve(src, dst, gradients, base, tolerance, return_info, None)
 
     def _solve(
@@ -283,7 +283,7 @@ class PoissonSequence:
         tolerance: float | None = None,
         return_info: bool = False,
     ) -> Any:
-        """Like `PoissonSolver.solve`; a batch is as many frames."""
+        """Like `PoissonSolver.solve`; a batch is as many frames. Tensors that require grad are refused."""
         return self._solver._solve(src, dst, gradients, base, tolerance, return_info, self)
 
 
@@ -304,6 +304,10 @@ def poisson(
     being dst: L is the 5-point Laplacian, b the divergence of the wanted gradients (Perez, Gangnet,
     Blake: Poisson Image Editing, 2003, eq. 7; the exact definition is
     `pyharmony.reference.poisson`). The mask may have any shape and touch the image's border.
+
+    Float tensors that require grad are differentiated: gradients go to src, dst and base, exact to
+    tolerance / 255 of the largest incoming one, with 'mixed' for the choice that was made;
+    torch.compile takes the op whole. Mask and color_weight have none.
 
     Args:
         src, dst: [H, W], [H, W, C] or [N, H, W, C] of equal shape and dtype, uint8, uint16,
