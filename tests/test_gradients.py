@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,7 @@ from pyharmony.ops import _torch  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
+ROOT = Path(__file__).resolve().parent.parent
 GRADIENTS = ("source", "average", "monochrome", "mixed")
 METHODS = ("auto", "chebyshev", "dct", "multigrid")
 NAMES = ("gaussian_poisson", "gaussian_poisson_inverse", "gaussian_poisson_links", "poisson")
@@ -53,12 +57,12 @@ check_twice = partial(torch.autograd.gradgradcheck, eps=1e-2, atol=1e-5, fast_mo
 
 
 @pytest.mark.parametrize("pinned", [False, True])
-@pytest.mark.parametrize("weight", [1.0, 0.05, 0.0, "map", "map with zeros"])
+@pytest.mark.parametrize("weight", [1.0, 0.05, 0.0, "map", "map with zeros", "map of zeros"])
 @pytest.mark.parametrize("shape", [(5, 7, 3), (5, 7), (2, 4, 5, 2), (1, 6, 1), (6, 1, 2)], ids=str)
 def test_gaussian_poisson_is_differentiated(shape: tuple[int, ...], weight: Any, pinned: bool) -> None:
     h, w = shape[:2] if len(shape) < 4 else shape[1:3]
     if isinstance(weight, str):
-        weight = weight_map(h, w) * (torch.arange(w) % 3 > 0 if "zeros" in weight else 1)
+        weight = weight_map(h, w) * {"map": 1, "map with zeros": torch.arange(w) % 3 > 0, "map of zeros": 0}[weight]
     for kind in ("soft", "hard", "full", "none"):
         mask = plane(kind, h, w)
         blend = partial(ops.gaussian_poisson, mask=mask, color_weight=weight, preserve_background=pinned)
@@ -103,6 +107,23 @@ def test_one_mask_an_item() -> None:
             blend = partial(ops.gaussian_poisson, mask=mask, color_weight=weight, preserve_background=pinned)
             assert check(lambda s, d, b: blend(s, d, base=b), images((3, 4, 5, 2)), fast_mode=True)  # noqa: B023
     assert check(lambda s, d: ops.poisson(s, d, mask, color_weight=0.5), images((3, 4, 5, 2), count=2), fast_mode=True)
+
+
+@pytest.mark.parametrize("kind", ["bool", "uint8", "uint16", "float16", "[H, W, 1]"])
+def test_every_kind_of_mask(kind: str) -> None:
+    soft = plane("soft", 5, 7)
+    mask: Any = {
+        "bool": lambda: soft > 0,
+        "uint8": lambda: (soft * 255).to(torch.uint8),
+        "uint16": lambda: (soft * 65535).to(torch.int32).to(torch.uint16),
+        "float16": lambda: soft.half(),
+        "[H, W, 1]": lambda: soft[..., None],
+    }[kind]()
+    for pinned in (False, True):
+        blend = partial(ops.gaussian_poisson, mask=mask, color_weight=0.0, preserve_background=pinned)
+        assert check(lambda s, d, b: blend(s, d, base=b), images((5, 7, 1)), fast_mode=True)  # noqa: B023
+    mixed = partial(ops.poisson, mask=mask, gradients="mixed")
+    assert check(mixed, images((5, 7, 1), count=2), eps=1e-4, atol=1e-4, fast_mode=True)
 
 
 CASES = {
@@ -151,7 +172,7 @@ def test_equal_to_the_transposed_definition(name: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
-@pytest.mark.parametrize("weight", [1.0, 0.1, 1e-3, 0.0])
+@pytest.mark.parametrize("weight", [1.0, 0.36, 0.022, 1e-3, 0.0])
 @pytest.mark.parametrize("op", ["rectangle", "pinned", "poisson"])
 def test_float32_is_as_exact_as_it_promises_whatever_the_scale(op: str, weight: float, scale: float) -> None:
     """No gradient is off by more than tolerance / 255 of the largest incoming one."""
@@ -160,7 +181,7 @@ def test_float32_is_as_exact_as_it_promises_whatever_the_scale(op: str, weight: 
     mask = torch.tensor(np.hypot(y - 48, x - 70) < 40)
     g = torch.randn(shape, generator=torch.Generator().manual_seed(5)) * scale
     # Also without a change of sign, which small weights make the largest y of.
-    for incoming in (g, g.abs()):
+    for incoming in (g, torch.full_like(g, scale)):
         found = {}
         for dtype in (torch.float32, torch.float64):
             inputs = [x.detach().to(dtype).requires_grad_() for x in images(shape, torch.float32)]
@@ -467,6 +488,18 @@ def test_compiled_in_other_ways() -> None:
         f(inputs[0], w).sum().backward()
 
 
+def test_compiled_before_it_was_ever_called() -> None:
+    """The operators are made while the compiler traces."""
+    code = (
+        "import torch; from pyharmony import ops\n"
+        "s = torch.rand(9, 11, 3, requires_grad=True); m = torch.rand(9, 11)\n"
+        "f = torch.compile(lambda s: ops.gaussian_poisson(s, s, m, s), fullgraph=True, backend='aot_eager')\n"
+        "f(s).sum().backward(); assert s.grad is not None"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+@pytest.mark.filterwarnings("ignore:dynamo_pgo force disabled")
 def test_the_whole_compiler() -> None:
     mask = plane("soft", 9, 11)
     with torch._inductor.config.patch(force_disable_caches=True):
