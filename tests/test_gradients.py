@@ -414,6 +414,18 @@ def test_errors_are_those_of_the_op(options: dict[str, Any], error: type[Excepti
         ops.gaussian_poisson(s[:5], d, plane("soft", 9, 11), b)
 
 
+def test_what_asks_for_no_gradient_loads_nothing() -> None:
+    code = (
+        "import sys, numpy as np; from pyharmony import ops\n"
+        "x, m = np.zeros((9, 11, 3), np.float32), np.eye(9, 11, dtype=np.float32)\n"
+        "ops.gaussian_poisson(x, x, m, x); ops.poisson(x, x, m); ops.PoissonSolver(m).solve(x, x)\n"
+        "assert 'torch' not in sys.modules\n"
+        "import torch\n"
+        "ops.poisson(*map(torch.from_numpy, (x, x, m))); assert 'pyharmony.ops._torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
 # ---- torch's operators and its compiler -----------------------------------------------------------------------------
 
 
