@@ -277,6 +277,10 @@ class Place:
         """Memory that kernels on this stream may use until it is let go."""
         return self.empty((max(nbytes, 1),), np.dtype(np.uint8))[1]
 
+    def copy(self, source: DeviceArray, to: DeviceArray) -> None:
+        """An image batch [N, H, W, C] into another of its shape and dtype."""
+        self.module.copy(source.view("source"), to.view("to", writable=True), device=self.device, stream=self.stream)
+
     def _buffer(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> DeviceArray:
         nbytes = math.prod(shape) * dtype.itemsize
         with _memory(shape, dtype), failures("memory"):

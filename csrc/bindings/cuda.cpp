@@ -3,6 +3,7 @@
 
 #include "bindings/bindings.h"
 #include "core/status.h"
+#include "device/copy.h"
 #include "device/runtime.h"
 
 namespace pyharmony {
@@ -100,6 +101,14 @@ void bind_cuda(py::module_& m) {
                         stream_of(stream));
       },
       py::arg("to"), py::arg("host"), py::arg("bytes"), py::arg("device"), py::arg("stream"),
+      py::call_guard<py::gil_scoped_release>());
+  m.def(
+      "copy",
+      [](const ArrayView& from, const ArrayView& to, int index, std::uintptr_t stream) {
+        const Guard guard(index);
+        device::launch_copy(from, to, stream_of(stream));
+      },
+      py::arg("source"), py::arg("to"), py::kw_only(), py::arg("device"), py::arg("stream"),
       py::call_guard<py::gil_scoped_release>());
   m.def(
       "copy_out",

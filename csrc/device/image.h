@@ -18,7 +18,7 @@ struct ImageBatch {
   int count = 0, height = 0, width = 0, channels = 0;
   std::int64_t batch_stride = 0, row_stride = 0, col_stride = 0, channel_stride = 0;
 
-  bool exists() const { return data != nullptr; }
+  HM_HOST_DEVICE bool exists() const { return data != nullptr; }
 };
 
 // views are [N, H, W, C], or planes [N, H, W]; `name` is for the message of a wrong one.

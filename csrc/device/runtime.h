@@ -53,6 +53,8 @@ void order(cudaStream_t earlier, cudaStream_t later);
 void* allocate(std::size_t bytes, cudaStream_t stream);
 void release(void* pointer, cudaStream_t stream) noexcept;
 void copy_in(void* device, const void* host, std::size_t bytes, cudaStream_t stream);
+// Within the device.
+void copy_on(void* to, const void* from, std::size_t bytes, cudaStream_t stream);
 void copy_out(void* host, const void* device, std::size_t bytes, cudaStream_t stream);
 void fill_zero(void* device, std::size_t bytes, cudaStream_t stream);
 void synchronize(cudaStream_t stream);

@@ -105,6 +105,11 @@ void copy_in(void* device, const void* host, std::size_t bytes, cudaStream_t str
   check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream), "copy to the device");
 }
 
+void copy_on(void* to, const void* from, std::size_t bytes, cudaStream_t stream) {
+  check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream),
+        "copy within the device");
+}
+
 void copy_out(void* host, const void* device, std::size_t bytes, cudaStream_t stream) {
   check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream),
         "copy from the device");

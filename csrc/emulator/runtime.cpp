@@ -45,6 +45,9 @@ void release(void* pointer, cudaStream_t) noexcept { std::free(pointer); }
 void copy_in(void* device, const void* host, std::size_t bytes, cudaStream_t) {
   std::memcpy(device, host, bytes);
 }
+void copy_on(void* to, const void* from, std::size_t bytes, cudaStream_t) {
+  std::memcpy(to, from, bytes);
+}
 void copy_out(void* host, const void* device, std::size_t bytes, cudaStream_t) {
   std::memcpy(host, device, bytes);
 }

@@ -1,0 +1,60 @@
+#include "device/copy.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "device/image.h"
+#include "device/launch.h"
+
+namespace pyharmony::device {
+namespace {
+
+constexpr int kThreads = 256;
+
+// Consecutive threads take what lies side by side in `to`: channels or columns.
+__global__ void __launch_bounds__(kThreads) copy_kernel(ImageBatch from, ImageBatch to) {
+  const std::int64_t row = std::int64_t(to.width) * to.channels;
+  const std::int64_t i = std::int64_t(blockIdx.x) * kThreads + threadIdx.x;
+  if (i >= row) return;
+  const bool planar = to.col_stride == 1;
+  const int x = static_cast<int>(planar ? i % to.width : i / to.channels);
+  const int c = static_cast<int>(planar ? i / to.width : i % to.channels);
+  for (int y = blockIdx.y; y < to.height; y += gridDim.y) {
+    for (int n = blockIdx.z; n < to.count; n += gridDim.z) {
+      store_value(to, n, y, x, c, load_value(from, n, y, x, c));
+    }
+  }
+}
+
+bool is_compact(const ArrayView& a) {
+  std::int64_t step = 1;
+  for (int i = a.ndim; i-- > 0;) {
+    if (a.shape[i] > 1 && a.stride[i] != step) return false;
+    step *= a.shape[i];
+  }
+  return true;
+}
+
+}  // namespace
+
+void launch_copy(const ArrayView& from, const ArrayView& to, cudaStream_t stream) {
+  const ImageBatch a = as_image_batch(from, "from"), b = as_image_batch(to, "to");
+  HM_CHECK(to.writable, "to: read-only");
+  HM_CHECK(a.dtype == b.dtype && a.dtype != DType::kFloat64, "from, to: dtypes ",
+           dtype_name(a.dtype), " and ", dtype_name(b.dtype), ", expected one, and not float64");
+  for (int i = 0; i < 4; ++i) {
+    HM_CHECK(from.shape[i] == to.shape[i], "from: size ", from.shape[i], " of dimension ", i,
+             " differs from to ", to.shape[i]);
+  }
+  if (is_compact(from) && is_compact(to)) {
+    const auto bytes = static_cast<std::size_t>(from.size()) * dtype_size(a.dtype);
+    return copy_on(to.data, from.data, bytes, stream);
+  }
+  const std::int64_t row = std::int64_t(b.width) * b.channels;
+  const dim3 grid(static_cast<unsigned>((row + kThreads - 1) / kThreads),
+                  static_cast<unsigned>(std::min(b.height, 65535)),
+                  static_cast<unsigned>(std::min(b.count, 65535)));
+  HM_LAUNCH((copy_kernel), grid, kThreads, 0, stream, a, b);
+}
+
+}  // namespace pyharmony::device

@@ -1,0 +1,14 @@
+// Copies between layouts of images.
+#pragma once
+
+#include <driver_types.h>
+
+#include "core/array.h"
+
+namespace pyharmony::device {
+
+// from and to [N, H, W, C] of one shape and dtype, float64 excepted; any strides. Memory without
+// gaps that both lay out alike is copied as it is.
+void launch_copy(const ArrayView& from, const ArrayView& to, cudaStream_t stream);
+
+}  // namespace pyharmony::device
