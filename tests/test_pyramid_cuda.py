@@ -38,7 +38,7 @@ def largest(*images):
 
 
 def tolerance(image, taps, dtype="float32"):
-    """Sums of `taps` products along each axis in float32, of values up to the largest one, and the result's rounding."""
+    """Sums of `taps` products along each axis in float32, of values up to the largest, and the result's rounding."""
     return (2 * (taps + 2) * EPS + (2.0**-11 if dtype == "float16" else 0)) * largest(image)
 
 

@@ -88,8 +88,9 @@ void check_shape(const ImageBatch& image, const char* name, int count, int heigh
 // seen as samples: the pixels' channels one after another. Channels lie in chunks: all of them
 // where pixels are packed, else each for itself.
 
-constexpr int kMaxChunk = 8;  // channels
-constexpr int kDownThreads = 256;
+constexpr int kMaxChunk = 8;                        // channels
+constexpr int kDownThreads = 128, kDownBlocks = 5;  // of a processor: 96 registers a thread
+constexpr int kAnyThreads = 256;
 
 struct DownImage {
   const void* data = nullptr;
@@ -163,12 +164,15 @@ struct __align__(8) Four<std::uint16_t> {
 
 template <>
 struct __align__(8) Four<__half> {
-  __half2 pairs[2];
+  std::uint32_t bits[2];
   __device__ __forceinline__ void put(int i, __half v) {
-    (i % 2 == 0 ? pairs[i / 2].x : pairs[i / 2].y) = v;
+    bits[i / 2] = (i % 2 == 0 ? 0u : bits[i / 2]) |
+                  std::uint32_t(static_cast<__half_raw>(v).x) << 16 * (i % 2);
   }
   __device__ __forceinline__ float get(int i) const {
-    return __half2float(i % 2 == 0 ? pairs[i / 2].x : pairs[i / 2].y);
+    __half_raw raw;
+    raw.x = static_cast<unsigned short>(bits[i / 2] >> 16 * (i % 2) & 65535u);
+    return __half2float(__half(raw));
   }
 };
 
@@ -188,7 +192,7 @@ struct __align__(16) Four<float> {
 // four arrays, pixel q in array q mod 4, so that neighbouring threads read neighbouring words
 // whatever the number of channels. Two of these rows alternate: one barrier a row.
 template <typename T, int kHalf>
-__global__ void __launch_bounds__(kDownThreads, 3)
+__global__ void __launch_bounds__(kDownThreads, kDownBlocks)
     pyramid_downsample_rows_kernel(const __grid_constant__ DownParams p) {
   constexpr int kTaps = 2 * kHalf, kReach = kHalf - 1;
   HM_DYN_SMEM(float, filtered);  // [2][4][pitch]
@@ -295,7 +299,7 @@ constexpr int kAnyRows = 4;
 // Any filter and any dtype. A thread filters a column of samples down to kAnyRows rows at once;
 // pixels of even and of odd position lie apart, so that neighbouring threads read neighbouring
 // words.
-__global__ void __launch_bounds__(kDownThreads)
+__global__ void __launch_bounds__(kAnyThreads, 4)
     pyramid_downsample_kernel(const __grid_constant__ DownParams p) {
   HM_DYN_SMEM(float, filtered);  // [kAnyRows][2][pitch]
   const DownTile tile = down_tile(p);
@@ -402,7 +406,7 @@ void downsample_any(DownParams p, std::int64_t planes, cudaStream_t stream) {
   p.tiles = {divide_up(p.out_width, p.tile_cols), divide_up(p.out_height, p.tile_rows)};
   // 16 banks between a pixel of even and one of odd position.
   p.pitch = ((p.tile_cols + p.half - 1) * p.channels + 15) / 32 * 32 + 16;
-  HM_LAUNCH(pyramid_downsample_kernel, grid_of(p.tiles, planes), dim3(kDownThreads),
+  HM_LAUNCH(pyramid_downsample_kernel, grid_of(p.tiles, planes), dim3(kAnyThreads),
             kAnyRows * 2 * p.pitch * sizeof(float), stream, p);
 }
 
