@@ -143,8 +143,9 @@ struct Four;
 template <>
 struct Four<std::uint8_t> {
   std::uint32_t bits;
-  __device__ __forceinline__ void put(int i, std::uint8_t v) {
-    bits = (i == 0 ? 0u : bits) | std::uint32_t(v) << 8 * i;
+  __device__ __forceinline__ static Four of(std::uint8_t a, std::uint8_t b, std::uint8_t c,
+                                            std::uint8_t d) {
+    return {a | std::uint32_t(b) << 8 | std::uint32_t(c) << 16 | std::uint32_t(d) << 24};
   }
   __device__ __forceinline__ float get(int i) const {
     return static_cast<float>(bits >> 8 * i & 255u);
@@ -153,34 +154,36 @@ struct Four<std::uint8_t> {
 
 template <>
 struct __align__(8) Four<std::uint16_t> {
-  std::uint32_t bits[2];
-  __device__ __forceinline__ void put(int i, std::uint16_t v) {
-    bits[i / 2] = (i % 2 == 0 ? 0u : bits[i / 2]) | std::uint32_t(v) << 16 * (i % 2);
+  std::uint32_t low, high;
+  __device__ __forceinline__ static Four of(std::uint16_t a, std::uint16_t b, std::uint16_t c,
+                                            std::uint16_t d) {
+    return {a | std::uint32_t(b) << 16, c | std::uint32_t(d) << 16};
   }
-  __device__ __forceinline__ float get(int i) const {
-    return static_cast<float>(bits[i / 2] >> 16 * (i % 2) & 65535u);
+  __device__ __forceinline__ unsigned short bits(int i) const {
+    return static_cast<unsigned short>((i < 2 ? low : high) >> 16 * (i % 2) & 65535u);
   }
+  __device__ __forceinline__ float get(int i) const { return static_cast<float>(bits(i)); }
 };
 
 template <>
-struct __align__(8) Four<__half> {
-  std::uint32_t bits[2];
-  __device__ __forceinline__ void put(int i, __half v) {
-    bits[i / 2] = (i % 2 == 0 ? 0u : bits[i / 2]) |
-                  std::uint32_t(static_cast<__half_raw>(v).x) << 16 * (i % 2);
+struct Four<__half> {
+  Four<std::uint16_t> four;
+  __device__ __forceinline__ static Four of(__half a, __half b, __half c, __half d) {
+    return {Four<std::uint16_t>::of(static_cast<__half_raw>(a).x, static_cast<__half_raw>(b).x,
+                                    static_cast<__half_raw>(c).x, static_cast<__half_raw>(d).x)};
   }
   __device__ __forceinline__ float get(int i) const {
     __half_raw raw;
-    raw.x = static_cast<unsigned short>(bits[i / 2] >> 16 * (i % 2) & 65535u);
+    raw.x = four.bits(i);
     return __half2float(__half(raw));
   }
 };
 
 template <>
-struct __align__(16) Four<float> {
+struct Four<float> {
   float4 v;
-  __device__ __forceinline__ void put(int i, float x) {
-    (i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w) = x;
+  __device__ __forceinline__ static Four of(float a, float b, float c, float d) {
+    return {make_float4(a, b, c, d)};
   }
   __device__ __forceinline__ float get(int i) const {
     return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
@@ -212,15 +215,12 @@ __global__ void __launch_bounds__(kDownThreads, kDownBlocks)
   const bool vector =
       image.aligned && sample[0] == first_x * channels + 4 * thread && sample[3] == sample[0] + 3;
   const auto fetch = [&](int row) {
-    Four<T> four;
     const T* const from = data + mirrored(first_y + row, p.height) * image.row_stride;
-    if (vector) {
-      four = *reinterpret_cast<const Four<T>*>(from + sample[0]);
-    } else {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) four.put(i, from[sample[i] * image.sample_stride]);
-    }
-    return four;
+    return vector
+               ? *reinterpret_cast<const Four<T>*>(from + sample[0])
+               : Four<T>::of(
+                     from[sample[0] * image.sample_stride], from[sample[1] * image.sample_stride],
+                     from[sample[2] * image.sample_stride], from[sample[3] * image.sample_stride]);
   };
 
   const int column = thread / channels, channel = thread - column * channels;  // of pixel pairs
