@@ -9,6 +9,7 @@
 
 #include "core/array.h"
 #include "core/simd.h"
+#include "ops/pyramid/weights.h"
 
 namespace pyharmony {
 
@@ -32,8 +33,6 @@ struct UpsampleParams {
 HM_SIMD_DECLARE(void downsample_kernel(const DownsampleParams& params))
 HM_SIMD_DECLARE(void upsample_kernel(const UpsampleParams& params))
 
-constexpr double kMaxSmoothSigma = 16.0;
-
 // Gaussian smoothing of smooth_sigma pixels (taps up to 4 sigma), then the mean of 2 x 2 pixels.
 // image [H, W, C] of any image dtype, out [ceil(H / 2), ceil(W / 2), C] contiguous float32 in the
 // unit of image.
@@ -45,8 +44,6 @@ void downsample_mask(const ArrayView& mask, const ArrayView& out);
 
 // image [ceil(H / 2), ceil(W / 2), C] of any image dtype, out [H, W, C] contiguous float32.
 void upsample(const ArrayView& image, const ArrayView& out);
-
-constexpr int kMeetRadius = 3;
 
 // Moves colours to meet the known pixels of dst near the contour, see `meet_known` of
 // pyharmony/reference/pyramid.py. colours [H, W, C] contiguous float32, changed where known is

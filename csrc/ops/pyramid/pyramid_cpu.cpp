@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -10,23 +9,6 @@
 
 namespace pyharmony {
 namespace {
-
-// The Gaussian, cut at 4 sigma, convolved with the box of two pixels: weights of the pairs.
-std::vector<float> downsample_weights(double sigma) {
-  const int radius = static_cast<int>(4 * sigma + 0.5);
-  std::vector<double> gaussian(radius + 1, 1.0);
-  double total = 1.0;
-  for (int q = 1; q <= radius; ++q) {
-    gaussian[q] = std::exp(-0.5 * q * q / (sigma * sigma));
-    total += 2 * gaussian[q];
-  }
-  std::vector<float> weights(radius + 1);
-  for (int t = 0; t <= radius; ++t) {
-    const double next = t < radius ? gaussian[t + 1] : 0.0;
-    weights[t] = static_cast<float>((gaussian[t] + next) / (2 * total));
-  }
-  return weights;
-}
 
 void check_out(const ArrayView& out, std::int64_t height, std::int64_t width,
                std::int64_t channels) {
@@ -50,17 +32,6 @@ void run_downsample(const ImageView& src, double range, double sigma, const Arra
   const DownsampleParams params{src, static_cast<float>(range), out.as<float>(), weights.data(),
                                 static_cast<int>(weights.size())};
   HM_SIMD_CALL(downsample_kernel, params);
-}
-
-// The Gaussian of one pixel, cut at kMeetRadius, sum one.
-std::vector<float> meet_weights() {
-  std::vector<float> weights(2 * kMeetRadius + 1);
-  double total = 0;
-  for (int q = -kMeetRadius; q <= kMeetRadius; ++q) total += std::exp(-0.5 * q * q);
-  for (int q = -kMeetRadius; q <= kMeetRadius; ++q) {
-    weights[q + kMeetRadius] = static_cast<float>(std::exp(-0.5 * q * q) / total);
-  }
-  return weights;
 }
 
 template <typename T>

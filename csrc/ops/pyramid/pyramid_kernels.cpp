@@ -163,12 +163,9 @@ void downsample_tile(const DownsampleParams& p, std::int64_t y0, std::int64_t y1
   }
 }
 
-// Weights of four neighbours, the second being the nearest on the side of the first.
-constexpr float kNear = 111.0f / 128, kFar = 29.0f / 128, kNearOuter = -9.0f / 128,
-                kFarOuter = -3.0f / 128;
-
 inline Vec cubic(Vec near_outer, Vec near, Vec far, Vec far_outer) {
-  return kNearOuter * near_outer + kNear * near + (kFar * far + kFarOuter * far_outer);
+  return kCubicNearOuter * near_outer + kCubicNear * near +
+         (kCubicFar * far + kCubicFarOuter * far_outer);
 }
 
 // Output rows [2 y0, 2 y1) and pixels [2 x0, 2 x1), as far as they exist.

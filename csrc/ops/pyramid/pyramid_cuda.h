@@ -1,0 +1,46 @@
+// The resampling of pyramid.h on a device.
+//
+// Images are [N, H, W, C], masks and planes [N, H, W], in the memory of the current device; any
+// strides, a batch stride of zero repeats one for all. Results are float32 or float16 in the unit
+// of what they are made from. A launcher allocates nothing, waits for nothing and can be captured;
+// results have the same bits every time.
+#pragma once
+
+#include <driver_types.h>
+
+#include "core/array.h"
+
+namespace pyharmony {
+
+constexpr int kMaxDownsampleImages = 4;
+
+// images [N, H, W, C] of any image dtype -> outs [N, ceil(H / 2), ceil(W / 2), C]; count images of
+// one shape, in one launch where they have one dtype and are interleaved alike.
+void launch_pyramid_downsample(const ArrayView* images, const ArrayView* outs, int count,
+                               double smooth_sigma, cudaStream_t stream);
+
+// mask [N, H, W] of any mask dtype -> out [N, ceil(H / 2), ceil(W / 2)], the share inside.
+// known_out, if any: the mean of known [N, H, W] or, if that is null, of mask == 0.
+void launch_pyramid_downsample_mask(const ArrayView& mask, const ArrayView* known,
+                                    const ArrayView& out, const ArrayView* known_out,
+                                    cudaStream_t stream);
+
+// image [N, ceil(H / 2), ceil(W / 2), C] of any image dtype -> out [N, H, W, C].
+void launch_pyramid_upsample(const ArrayView& image, const ArrayView& out, cudaStream_t stream);
+
+// The same, and the colours meet dst [N, H, W, C] near the contour of known [N, H, W] (`meet_known`
+// of pyharmony/reference/pyramid.py). known is the known share or, if from_mask, a mask that is
+// zero where a pixel is known.
+void launch_pyramid_upsample_meet(const ArrayView& image, const ArrayView& dst,
+                                  const ArrayView& known, bool from_mask, const ArrayView& out,
+                                  cudaStream_t stream);
+
+// out = mask * src + (1 - mask) * dst, all [N, H, W, C] but mask [N, H, W].
+void launch_pyramid_copy_paste(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
+                               const ArrayView& out, cudaStream_t stream);
+
+// Weights that hold the membrane of a coarse level near dst: 2 + 4 known / (1 - known), known held
+// to 0.999; 0 where nothing is known. known, out [N, H, W].
+void launch_pyramid_hold(const ArrayView& known, const ArrayView& out, cudaStream_t stream);
+
+}  // namespace pyharmony

@@ -1,0 +1,317 @@
+"""Halving and doubling on a device, run by the emulator with three orders of the threads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pyharmony.ops import pyramid as cpu
+from pyharmony.reference import pyramid as reference
+
+ON = {"device": -1, "stream": 0}
+DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
+SIZES = [(1, 1), (1, 7), (2, 3), (37, 53), (67, 130)]
+EPS = float(np.finfo(np.float32).eps)
+
+
+def view(emulator, array, writable=False):
+    strides = tuple(stride // array.itemsize for stride in array.strides)
+    return emulator.ArrayView(array.ctypes.data, array.dtype.name, array.shape, strides, writable)
+
+
+def result(shape, dtype="float32"):
+    return np.full(shape, np.nan, dtype)
+
+
+def halved(shape):
+    return (shape[0], (shape[1] + 1) // 2, (shape[2] + 1) // 2, *shape[3:])
+
+
+def random_image(rng, shape, dtype="uint8"):
+    if np.dtype(dtype).kind == "u":
+        return rng.integers(0, np.iinfo(dtype).max, shape, endpoint=True).astype(dtype)
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def largest(*images):
+    return max(float(np.abs(image.astype(np.float64)).max()) for image in images) + 1e-30
+
+
+def tolerance(image, taps, dtype="float32"):
+    """Sums of `taps` products along each axis in float32, of values up to the largest, and the result's rounding."""
+    return (2 * (taps + 2) * EPS + (2.0**-11 if dtype == "float16" else 0)) * largest(image)
+
+
+def downsample(emulator, image, sigma=1.0, dtype="float32"):
+    out = result(halved(image.shape), dtype)
+    emulator.pyramid_downsample(view(emulator, image), sigma, view(emulator, out, True), **ON)
+    return out
+
+
+def upsample(emulator, image, shape, dtype="float32"):
+    out = result((image.shape[0], *shape, image.shape[3]), dtype)
+    emulator.pyramid_upsample(view(emulator, image), view(emulator, out, True), **ON)
+    return out
+
+
+def upsample_meet(emulator, image, dst, known, dtype="float32", **options):
+    out = result(dst.shape, dtype)
+    emulator.pyramid_upsample_meet(
+        view(emulator, image), view(emulator, dst), view(emulator, known), view(emulator, out, True), **options, **ON
+    )
+    return out
+
+
+def same_but_strided(images):
+    """The same values of [N, H, W, C]: planar, every second pixel of a wider image, reversed, not aligned."""
+    n, h, w, c = images.shape
+    planar = np.moveaxis(np.ascontiguousarray(np.moveaxis(images, -1, 1)), 1, -1)
+    wide = np.zeros((n, 2 * h, 2 * w, c + 1), images.dtype)
+    wide[:, ::2, ::2, :c] = images
+    reversed_ = np.ascontiguousarray(images[:, ::-1, ::-1, ::-1])[:, ::-1, ::-1, ::-1]
+    shifted = np.zeros((n, h, w * c + 5), images.dtype)[:, :, 1 : 1 + w * c].reshape(n, h, w, c, copy=False)
+    shifted[...] = images
+    return planar, wide[:, ::2, ::2, :c], reversed_, shifted
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("channels", [1, 3, 4, 5])
+def test_any_size_and_number_of_channels_follows_the_reference(emulator, size, channels):
+    image = random_image(np.random.default_rng(channels), (1, *size, channels))
+    for sigma in (0.0, 0.4, 1.0, 2.0):
+        half = downsample(emulator, image, sigma)
+        expected = reference.downsample(image[0], sigma)
+        np.testing.assert_allclose(half[0], expected, rtol=0, atol=tolerance(image, 8 * sigma + 4))
+    double = upsample(emulator, half, size)
+    np.testing.assert_allclose(double[0], reference.upsample(half[0], size), rtol=0, atol=tolerance(half, 6))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("out", ["float32", "float16"])
+def test_any_dtype_follows_the_reference(emulator, dtype, out):
+    image = random_image(np.random.default_rng(1), (2, 45, 52, 3), dtype)
+    if dtype == "uint16" and out == "float16":
+        image //= 2  # within the range of float16
+    for sigma, taps in ((1.0, 10), (0.0, 2), (0.6, 6)):
+        half = downsample(emulator, image, sigma, out)
+        for n in range(2):
+            expected = reference.downsample(image[n], sigma)
+            np.testing.assert_allclose(half[n], expected, rtol=0, atol=tolerance(image, taps, out))
+    coarse = image[:, :23, :26]
+    double = upsample(emulator, coarse, (45, 51), out)
+    for n in range(2):
+        expected = reference.upsample(coarse[n], (45, 51))
+        # The cubic overshoots: the sum of its weights' sizes is 19/16 along each axis.
+        np.testing.assert_allclose(double[n], expected, rtol=0, atol=1.5 * tolerance(coarse, 6, out))
+
+
+def test_wide_filters_reach_past_the_image_repeatedly(emulator):
+    rng = np.random.default_rng(2)
+    for size, channels, sigma in (((9, 11), 3, 16.0), ((40, 300), 1, 16.0), ((31, 70), 8, 5.3), ((5, 6), 9, 3.0)):
+        image = random_image(rng, (1, *size, channels))
+        half = downsample(emulator, image, sigma)
+        expected = reference.downsample(image[0], sigma)
+        np.testing.assert_allclose(half[0], expected, rtol=0, atol=tolerance(image, 8 * sigma + 4))
+
+
+def test_wide_images_have_more_than_one_tile(emulator):
+    rng = np.random.default_rng(3)
+    for width, channels, dtype in ((1601, 1, "uint8"), (1064, 3, "uint8"), (530, 3, "float32"), (400, 8, "float16")):
+        image = random_image(rng, (1, 13, width, channels), dtype)
+        half = downsample(emulator, image)
+        np.testing.assert_allclose(half[0], reference.downsample(image[0]), rtol=0, atol=tolerance(image, 10))
+
+
+def test_several_images_in_one_call(emulator):
+    """Of one shape, whatever their dtype and strides; as many launches as there are kinds of them."""
+    rng = np.random.default_rng(4)
+    images = [random_image(rng, (2, 21, 34, 3), dtype) for dtype in ("uint8", "uint8", "float32", "uint8")]
+    images[3] = np.moveaxis(np.ascontiguousarray(np.moveaxis(images[3], -1, 1)), 1, -1)
+    outs = [result(halved(image.shape), dtype) for image, dtype in zip(images, ["float32", "float16"] * 2, strict=True)]
+    emulator.pyramid_downsample(
+        [view(emulator, image) for image in images], 1.0, [view(emulator, out, True) for out in outs], **ON
+    )
+    for image, out in zip(images, outs, strict=True):
+        np.testing.assert_array_equal(out, downsample(emulator, image, 1.0, out.dtype.name))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_strided_images_give_the_same_bits(emulator, dtype):
+    rng = np.random.default_rng(5)
+    for channels in (1, 3):
+        images = random_image(rng, (2, 26, 44, channels), dtype)
+        dst = random_image(rng, (2, 52, 87, channels), dtype)
+        known = rng.random((2, 52, 87)) < 0.5
+        down = {sigma: downsample(emulator, images, sigma) for sigma in (0.0, 1.0, 1.7)}
+        up = upsample_meet(emulator, images, dst, known)
+        for image, other in zip(same_but_strided(images), same_but_strided(dst), strict=True):
+            for sigma, expected in down.items():
+                np.testing.assert_array_equal(downsample(emulator, image, sigma), expected)
+            flags = np.moveaxis(np.ascontiguousarray(np.moveaxis(known, 2, 1)), 1, 2)
+            np.testing.assert_array_equal(upsample_meet(emulator, image, other, flags), up)
+        wide = np.full((2, 13, 44, channels), -7, np.float32)
+        emulator.pyramid_downsample(view(emulator, images), 1.0, view(emulator, wide[:, :, ::2], True), **ON)
+        np.testing.assert_array_equal(wide[:, :, ::2], down[1.0])
+        assert (wide[:, :, 1::2] == -7).all()
+
+
+def test_one_image_for_a_whole_batch(emulator):
+    rng = np.random.default_rng(6)
+    image, masks = random_image(rng, (1, 20, 30, 3)), random_image(rng, (1, 20, 30))
+    repeated = np.broadcast_to(image, (3, 20, 30, 3))
+    np.testing.assert_array_equal(downsample(emulator, repeated), downsample(emulator, image).repeat(3, axis=0))
+    share, known = result((3, 10, 15)), result((3, 10, 15))
+    mask = view(emulator, np.broadcast_to(masks, (3, 20, 30)))
+    emulator.pyramid_downsample_mask(mask, None, view(emulator, share, True), view(emulator, known, True), **ON)
+    np.testing.assert_array_equal(share, share[:1].repeat(3, axis=0))
+    np.testing.assert_array_equal(known, known[:1].repeat(3, axis=0))
+
+
+@pytest.mark.parametrize("size", [*SIZES, (18, 272)])
+@pytest.mark.parametrize("dtype", ("bool", *DTYPES))
+def test_masks_and_what_is_known_go_down_together(emulator, size, dtype):
+    rng = np.random.default_rng(7)
+    full = np.iinfo(dtype).max if np.dtype(dtype).kind == "u" else 1
+    share = np.where(rng.random((2, *size)) < 0.5, 0, rng.random((2, *size)))
+    share = np.where(rng.random((2, *size)) < 0.3, 1, share)
+    mask = (share * full).astype(dtype)
+    value = mask.astype(np.float64) / full
+    out, known = result(halved(mask.shape)), result(halved(mask.shape))
+    emulator.pyramid_downsample_mask(
+        view(emulator, mask), None, view(emulator, out, True), view(emulator, known, True), **ON
+    )
+    # The next level: the known shares are averaged; the mask alone is as before.
+    again, coarser = result(halved(out.shape)), result(halved(out.shape))
+    emulator.pyramid_downsample_mask(
+        view(emulator, out), view(emulator, known), view(emulator, again, True), view(emulator, coarser, True), **ON
+    )
+    alone = result(out.shape)
+    emulator.pyramid_downsample_mask(view(emulator, mask), None, view(emulator, alone, True), None, **ON)
+    np.testing.assert_array_equal(alone, out)
+    for n in range(2):
+        np.testing.assert_allclose(out[n], reference.downsample_mask(value[n]), rtol=4 * EPS)
+        np.testing.assert_array_equal(known[n], reference.downsample_mask(mask[n] == 0))
+        np.testing.assert_allclose(again[n], reference.downsample_mask(out[n]), rtol=4 * EPS)
+        np.testing.assert_array_equal(coarser[n], reference.downsample_mask(known[n]))
+    whole = np.full_like(mask, full)
+    emulator.pyramid_downsample_mask(view(emulator, whole), None, view(emulator, out, True), None, **ON)
+    assert (out == 1).all()
+
+
+def test_what_is_inside_a_mask_stays_inside(emulator):
+    for dtype, value in (("float32", 1e-45), ("float64", 5e-324)):
+        mask, out, known = np.full((1, 4, 18), value, dtype), result((1, 2, 9)), result((1, 2, 9))
+        emulator.pyramid_downsample_mask(
+            view(emulator, mask), None, view(emulator, out, True), view(emulator, known, True), **ON
+        )
+        assert (out > 0).all() and (known == 0).all()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("channels", [1, 3, 4, 5])
+@pytest.mark.parametrize("kind", ["soft", "spots", "contour"])
+def test_doubled_colours_meet_the_known_pixels(emulator, size, channels, kind):
+    rng = np.random.default_rng(8)
+    coarse = random_image(rng, (2, (size[0] + 1) // 2, (size[1] + 1) // 2, channels), "float32") * 255
+    dst = random_image(rng, (2, *size, channels))
+    y, x = np.mgrid[: size[0], : size[1]]
+    if kind == "contour":  # a tile without known pixels, or with nothing else, is left alone
+        known = np.stack([(x < 40) | (y < 3), (x + y > 90) & (x > 6)])
+    elif kind == "spots":
+        known = rng.random((2, *size)) < 0.05
+    else:
+        known = np.where(rng.random((2, *size)) < 0.5, 1, rng.random((2, *size))).astype(np.float32)
+    moved = upsample_meet(emulator, coarse, dst, known)
+    # Two sums of 49 terms and a quotient of them; the cubic overshoots.
+    bound = 6 * 49 * EPS * largest(coarse, dst)
+    for n in range(2):
+        expected = reference.meet_known(reference.upsample(coarse[n], size), dst[n], known[n])
+        np.testing.assert_allclose(moved[n], expected, rtol=0, atol=bound)
+    plain = upsample(emulator, coarse, size)
+    np.testing.assert_array_equal(moved[known == 1], plain[known == 1])
+    if kind != "soft":
+        mask = np.where(known, 0, 255).astype(np.uint8)
+        np.testing.assert_array_equal(upsample_meet(emulator, coarse, dst, mask, from_mask=True), moved)
+
+
+def test_colours_and_results_of_half_precision(emulator):
+    rng = np.random.default_rng(9)
+    coarse, dst = (random_image(rng, (1, *size, 3), "float16") for size in ((19, 20), (38, 39)))
+    known = rng.random((1, 38, 39)) < 0.5
+    moved = upsample_meet(emulator, coarse, dst, known, "float16")
+    expected = reference.meet_known(reference.upsample(coarse[0], (38, 39)), dst[0], known[0])
+    bound = 6 * 49 * EPS * largest(coarse, dst) + 2.0**-11 * largest(expected)
+    np.testing.assert_allclose(moved[0], expected, rtol=0, atol=bound)
+
+
+def test_the_kernels_of_both_agree(emulator):
+    rng = np.random.default_rng(10)
+    image = random_image(rng, (1, 61, 90, 3))
+    half = downsample(emulator, image)
+    np.testing.assert_allclose(half[0], cpu.downsample(image[0]), rtol=0, atol=tolerance(image, 10))
+    known = rng.random((1, 61, 90)) < 0.7
+    colours = cpu.upsample(half[0], (61, 90))
+    cpu.meet_known(colours, image[0], known[0])
+    moved = upsample_meet(emulator, half, image, known)
+    np.testing.assert_allclose(moved[0], colours, rtol=0, atol=6 * 49 * EPS * 255)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_first_base(emulator, dtype):
+    rng = np.random.default_rng(11)
+    src, dst = (random_image(rng, (2, 9, 70, 3), dtype) for _ in range(2))
+    mask = random_image(rng, (2, 9, 70))
+    base = result(src.shape)
+    emulator.pyramid_copy_paste(
+        view(emulator, src), view(emulator, dst), view(emulator, mask), view(emulator, base, True), **ON
+    )
+    m = mask[..., None] / 255
+    expected = m * src.astype(np.float64) + (1 - m) * dst.astype(np.float64)
+    np.testing.assert_allclose(base, expected, rtol=0, atol=3 * EPS * largest(src, dst))
+
+
+def test_weights_that_hold_the_membrane(emulator):
+    known = np.array([[[0, 0.25, 0.5, 0.75, 1, 1e-30, 0.9995]]], np.float32)
+    weights = result(known.shape)
+    emulator.pyramid_hold(view(emulator, known), view(emulator, weights, True), **ON)
+    share = np.minimum(known.astype(np.float64), 0.999)
+    expected = np.where(share > 0, 2 + 4 * share / (1 - share), 0)
+    # 1 - 0.999 in float32 is off by half a unit of 1, a thousandth of which is left.
+    np.testing.assert_allclose(weights, expected, rtol=1e3 * EPS)
+
+
+def test_the_same_bits_in_any_order_of_the_threads(emulator):
+    rng = np.random.default_rng(12)
+    image, known = random_image(rng, (1, 40, 70, 3)), rng.random((1, 40, 70)) < 0.5
+    half = downsample(emulator, image)
+    moved = upsample_meet(emulator, half, image, known)
+    emulator.set_seed(99)
+    np.testing.assert_array_equal(downsample(emulator, image), half)
+    np.testing.assert_array_equal(upsample_meet(emulator, half, image, known), moved)
+
+
+def test_inputs_are_checked(emulator):
+    image, half = np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 4, 4, 3), np.float32)
+    known = np.zeros((1, 8, 8), bool)
+
+    def down(image, sigma, out, writable=True):
+        emulator.pyramid_downsample(view(emulator, image), sigma, view(emulator, out, writable), **ON)
+
+    with pytest.raises(ValueError, match="smooth_sigma: 17"):
+        down(image, 17, half)
+    with pytest.raises(ValueError, match=r"out: shape \[1, 4, 3, 3\], expected \[1, 4, 4, 3\]"):
+        down(image, 1, half[:, :, :3])
+    with pytest.raises(ValueError, match="out: read-only"):
+        down(image, 1, half, writable=False)
+    with pytest.raises(ValueError, match="out: dtype uint8, expected float32 or float16"):
+        down(image, 1, half.astype(np.uint8))
+    with pytest.raises(ValueError, match="image: dtype bool"):
+        down(image > 0, 1, half)
+    with pytest.raises(ValueError, match=r"image: 3 dimensions, expected \[N, H, W, C\]"):
+        down(image[0], 1, half)
+    with pytest.raises(ValueError, match="outs: 0 arrays for 1 images"):
+        emulator.pyramid_downsample([view(emulator, image)], 1.0, [], **ON)
+    with pytest.raises(ValueError, match=r"image: shape \[1, 3, 4, 3\], expected \[1, 4, 4, 3\]"):
+        upsample(emulator, half[:, :3], (8, 8))
+    with pytest.raises(ValueError, match=r"known: shape \[1, 8, 7, 1\], expected \[1, 8, 8, 1\]"):
+        upsample_meet(emulator, half, image, known[:, :, :7])
