@@ -140,6 +140,11 @@ def number(
     return value
 
 
+def map_or_none(x: Any) -> Any:
+    """color_weight where it is a map, None where it is a number."""
+    return None if x is None or isinstance(x, numbers.Real) else x
+
+
 def color_weight(x: Any, height: int, width: int) -> float | NumpyArray:
     """A number, or a map [H, W] as contiguous float32."""
     if isinstance(x, numbers.Real):

@@ -278,7 +278,7 @@ class Place:
         return self.empty((max(nbytes, 1),), np.dtype(np.uint8))[1]
 
     def copy(self, source: DeviceArray, to: DeviceArray) -> None:
-        """An image batch [N, H, W, C] into another of its shape and dtype."""
+        """An image batch [N, H, W, C] into another of its shape, in the other's dtype."""
         self.module.copy(source.view("source"), to.view("to", writable=True), device=self.device, stream=self.stream)
 
     def _buffer(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> DeviceArray:

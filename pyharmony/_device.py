@@ -73,6 +73,18 @@ def resolve(device: str | None) -> str:
     return "cpu"
 
 
+def only_on_processor(what: str) -> None:
+    """For calls that were told 'cuda' and have no kernels for it.
+
+    Raises:
+        DeviceError: `set_device` was told to be strict.
+    """
+    message = f"device: 'cuda', but {what} has kernels for the processor only"
+    if _State.strict:
+        raise DeviceError(message)
+    _logger.warning("%s; running there", message)
+
+
 def _missing(name: str) -> str:
     return f"{name}: 'cuda' cannot be used: {_native.cuda_status()}"
 

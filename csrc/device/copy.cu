@@ -40,13 +40,14 @@ bool is_compact(const ArrayView& a) {
 void launch_copy(const ArrayView& from, const ArrayView& to, cudaStream_t stream) {
   const ImageBatch a = as_image_batch(from, "from"), b = as_image_batch(to, "to");
   HM_CHECK(to.writable, "to: read-only");
-  HM_CHECK(a.dtype == b.dtype && a.dtype != DType::kFloat64, "from, to: dtypes ",
-           dtype_name(a.dtype), " and ", dtype_name(b.dtype), ", expected one, and not float64");
+  HM_CHECK(a.dtype != DType::kFloat64 && b.dtype != DType::kFloat64 && b.dtype != DType::kBool,
+           "from, to: dtypes ", dtype_name(a.dtype), " and ", dtype_name(b.dtype),
+           ", expected image dtypes other than float64");
   for (int i = 0; i < 4; ++i) {
     HM_CHECK(from.shape[i] == to.shape[i], "from: size ", from.shape[i], " of dimension ", i,
              " differs from to ", to.shape[i]);
   }
-  if (is_compact(from) && is_compact(to)) {
+  if (a.dtype == b.dtype && is_compact(from) && is_compact(to)) {
     const auto bytes = static_cast<std::size_t>(from.size()) * dtype_size(a.dtype);
     return copy_on(to.data, from.data, bytes, stream);
   }

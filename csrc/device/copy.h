@@ -7,8 +7,8 @@
 
 namespace pyharmony::device {
 
-// from and to [N, H, W, C] of one shape and dtype, float64 excepted; any strides. Memory without
-// gaps that both lay out alike is copied as it is.
+// from and to [N, H, W, C] of one shape, any strides and dtypes but float64; values are converted
+// as results are. Memory without gaps is copied as it is.
 void launch_copy(const ArrayView& from, const ArrayView& to, cudaStream_t stream);
 
 }  // namespace pyharmony::device

@@ -19,6 +19,7 @@ import numpy as np
 
 from .. import _arrays, _checks
 from .._arrays import Array, NumpyArray
+from .._cuda import Place
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ._fill import fill
 from ._memory import Memory
@@ -208,6 +209,9 @@ def _position(at: Any) -> tuple[float, float]:
 class Frame:
     """The checked arguments of a blend; src None: of an edit of dst, which messages then call image.
 
+    Attributes:
+        place: the device that crops are copied to and solved on; None for the processor.
+
     Raises:
         ShapeError, DTypeError, MaskError, ArgumentError: as the blends document them.
     """
@@ -222,6 +226,7 @@ class Frame:
         *,
         decontaminate: bool = True,
     ) -> None:
+        self.place: Place | None = None
         self.name, source = ("image", "image") if src is None else ("dst", "src")
         src = dst if src is None else src
         self._src, batch = _layout(src, source)

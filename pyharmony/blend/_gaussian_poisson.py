@@ -10,10 +10,20 @@ import numpy as np
 
 from .. import _arrays, _checks
 from .._arrays import NumpyArray
+from .._cuda import Place
 from ..errors import ArgumentError
+from ..ops._images_cuda import unsupported
 from ..ops.gaussian_poisson import MAX_SIGMA
 from ..ops.pyramid import MAX_SMOOTH_SIGMA, downsample, halve_mask, meet_known, upsample
 from ..reference.gaussian_poisson import GRADIENT_KERNELS
+from ._cuda import (
+    PyramidOptions,
+    gaussian_poisson_on_device,
+    kernel_reason,
+    pyramid,
+    refuse_kernel,
+    upload,
+)
 from ._frame import Frame, Job, direct_info
 from ._images import Infos, run
 from ._memory import Memory
@@ -119,7 +129,27 @@ def gaussian_poisson(
             tolerance=_checks.tolerance(tolerance, frame.dtype),
             certify=bool(return_info),
         )
-        return frame.each(lambda job: _blend(job, options, None if bases is None else bases[job.item]))
+        return frame.each(lambda job: _blend(job, options, None if bases is None else bases[job.item], frame.place))
+
+    def on_device(src: Any, dst: Any, mask: Any, at: Any, out: Any, base: Any, color_weight: Any) -> tuple[Any, Any]:
+        refuse_kernel(gradient_kernel)
+        return gaussian_poisson_on_device(
+            src,
+            dst,
+            mask,
+            at,
+            out,
+            base,
+            color_weight,
+            sigma=width,
+            smooth_sigma=smoothing,
+            preserve_background=bool(preserve_background),
+            reference=bool(reference),
+            tolerance=tolerance,
+            coarsest=_COARSEST,
+            coarse_tolerance=coarse_tolerance_of,
+            return_info=bool(return_info),
+        )
 
     return run(
         work,
@@ -133,6 +163,7 @@ def gaussian_poisson(
         errors=errors,
         out=out,
         return_info=return_info,
+        on_device=on_device,
         base=base,
         color_weight=color_weight,
     )
@@ -212,7 +243,7 @@ def _even(region: Region) -> Region:
     return Region(region.y0 & ~1, region.y1, region.x0 & ~1, region.x1)
 
 
-def _blend(job: Job, options: _Options, base: NumpyArray | None) -> _checks.SolveInfo:
+def _blend(job: Job, options: _Options, base: NumpyArray | None, place: Place | None) -> _checks.SolveInfo:
     if job.bbox.empty and options.preserve_background:
         job.start()
         return direct_info("copy")
@@ -223,6 +254,8 @@ def _blend(job: Job, options: _Options, base: NumpyArray | None) -> _checks.Solv
     frame = frame_of(regions, job.shape)
     job.check_finite(frame)
     mask = job.mask_of(frame)
+    if place is not None and _suits(place, job, options, base):
+        return _blend_at(place, job, options, base, frame, mask)
     level = Level(
         src=job.src_of(frame),
         dst=job.dst_of(frame),
@@ -279,6 +312,56 @@ def _blend(job: Job, options: _Options, base: NumpyArray | None) -> _checks.Solv
             if options.preserve_background and anything_known:
                 below, corner = levels[-1], (frame.y0 >> (k - 1), frame.x0 >> (k - 1))
                 meet_known(colours, finer.of(below.dst, corner), finer.of(below.known, corner))
+    return info
+
+
+def _suits(place: Place, job: Job, options: _Options, base: NumpyArray | None) -> bool:
+    """Whether CUDA kernels take this; where they do not and the caller named the device, an error."""
+    reason = unsupported(job.dst.dtype.name, "dst")
+    if options.gradient_kernel != "normal":
+        reason = reason or kernel_reason(options.gradient_kernel)
+    if reason and place.required:
+        raise ArgumentError(reason)
+    return not reason
+
+
+def _blend_at(
+    place: Place, job: Job, options: _Options, base: NumpyArray | None, frame: Region, mask: NumpyArray
+) -> _checks.SolveInfo:
+    """The same on a device, of copies of the crops."""
+    weight = options.weight if isinstance(options.weight, float) else np.ascontiguousarray(frame.of(options.weight))
+    if base is not None:
+        check_finite(frame.of(base), "base", (frame.y0, frame.x0))
+    dst = upload(place, job.dst_of(frame), "dst")
+    _, out = place.empty(dst.shape, dst.dtype)
+    (info,) = pyramid(
+        place,
+        upload(place, job.src_of(frame), "src"),
+        dst,
+        upload(place, mask, "mask"),
+        None if base is None else upload(place, frame.of(base), "base"),
+        None if isinstance(weight, float) else upload(place, weight, "color_weight"),
+        out,
+        PyramidOptions(
+            base=options.base,
+            weight=weight if isinstance(weight, float) else float(weight.min()),
+            most=weight if isinstance(weight, float) else float(weight.max()),
+            sigma=options.sigma,
+            smooth_sigma=options.smooth_sigma,
+            preserve_background=options.preserve_background,
+            reference=options.reference,
+            tolerance=options.tolerance,
+            coarse_tolerance=coarse_tolerance_of(options.tolerance),
+            coarsest=_COARSEST,
+            unit=_arrays.VALUE_RANGE[job.dst.dtype.name],
+            info=True,
+        ),
+    )
+    values = place.fetch(out)[0]
+    if options.reference and values.dtype.kind == "f":
+        np.clip(values, 0, 1, out=values)
+    inside = (mask > 0)[..., None] if options.preserve_background else True
+    np.copyto(frame.of(job.start()), values, where=inside)
     return info
 
 

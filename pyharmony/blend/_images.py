@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import _checks, _device
+from .. import _checks, _cuda, _device
 from .._arrays import VALUE_RANGE, NumpyArray, is_pil, is_torch
-from ..errors import ArgumentError, DTypeError, MaskError, OutOfMemory, PyHarmonyError, ShapeError
+from ..errors import ArgumentError, DeviceError, DTypeError, MaskError, OutOfMemory, PyHarmonyError, ShapeError
 from ..io import Picture, check_target, convert, read, write
 from ._frame import Frame, as_images
 
@@ -23,6 +23,7 @@ ITSELF = object()
 
 Infos = list[_checks.SolveInfo]
 Blend = Callable[..., Infos]
+OnDevice = Callable[..., tuple[Any, Any]]
 
 
 def is_file(x: Any) -> bool:
@@ -47,6 +48,7 @@ def run(
     errors: str,
     out: Any,
     return_info: bool,
+    on_device: OnDevice | None = None,
     **beside: Any,
 ) -> Any:
     """What `pyharmony.blend` promises around the work of one blend.
@@ -54,16 +56,28 @@ def run(
     Args:
         blend: called with a Frame and, by name, what beside holds; returns an info for each item.
         src: that of the blend, or ITSELF.
+        on_device: the blend of arrays on a CUDA device, where it has kernels for that: called with src, dst,
+            mask, at, out, and by name what beside holds; returns the result and its info.
         beside: other arguments that are images over dst: 'base', and 'color_weight' as a picture.
         The rest: see `pyharmony.blend`.
     """
-    _device.resolve(device)
+    place = _cuda.place_of({}, device)
+    if place is not None and on_device is None:
+        if device == "cuda":
+            _device.only_on_processor("this blend")
+        place = None
     _checks.one_of(errors, "errors", ("raise", "return"))
     options = {"decontaminate": bool(decontaminate), "keep_gps": bool(keep_gps)}
     own = "image" if src is ITSELF else "dst"
 
     def one(src: Any, dst: Any, mask: Any, at: Any, out: Any, beside: dict[str, Any]) -> tuple[Any, Any]:
-        return _run_one(blend, src, dst, mask, at, out, beside, **options)
+        if any(_cuda.is_device_array(x) for x in (src, dst, mask, out, *beside.values())):
+            if on_device is None:
+                raise DeviceError(f"{own}: on a CUDA device, and this blend has no kernels there; pass {own}.cpu()")
+            if device == "cpu":
+                raise DeviceError(f"device: 'cpu', but {own} is on a CUDA device; move it, or leave device None")
+            return on_device(src, dst, mask, at, out, **beside)
+        return _run_one(blend, src, dst, mask, at, out, beside, place=place, **options)
 
     if not isinstance(dst, (list, tuple)):
         for value, name in ((src, "src"), (mask, "mask"), *((value, name) for name, value in beside.items())):
@@ -123,6 +137,7 @@ def _run_one(
     out: Any,
     beside: dict[str, Any],
     *,
+    place: _cuda.Place | None,
     decontaminate: bool,
     keep_gps: bool,
 ) -> tuple[Any, Any]:
@@ -175,6 +190,7 @@ def _run_one(
         raise ArgumentError("out: an array, for a source with alpha over a grey picture; leave it None")
     try:
         frame = Frame(source, target, cover, at, None if to_file else out, decontaminate=decontaminate)
+        frame.place = place
         infos = blend(frame, **others)
     except MemoryError as error:
         if isinstance(error, PyHarmonyError):

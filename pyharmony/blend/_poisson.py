@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _checks
-from ..errors import MaskError
+import numpy as np
+
+from .. import _arrays, _checks
+from .._arrays import NumpyArray
+from .._cuda import Place
+from ..errors import ArgumentError, MaskError
+from ..ops._images_cuda import unsupported
+from ..ops._poisson_cuda import solve_images
+from ._cuda import poisson_on_device, upload
 from ._frame import Frame, Job, direct_info
 from ._images import Infos, run
+from ._region import Region
 from ._solve import solve_poisson
 
 
@@ -56,7 +64,20 @@ def poisson(
         limit = _checks.tolerance(tolerance, frame.dtype)
         weight = _checks.color_weight(color_weight, *frame.shape)
         frame.keep_apart(color_weight, "color_weight")
-        return frame.each(lambda job: _blend(job, gradients, weight, limit, bool(return_info)))
+        return frame.each(lambda job: _blend(job, gradients, weight, limit, bool(return_info), frame.place))
+
+    def on_device(src: Any, dst: Any, mask: Any, at: Any, out: Any, color_weight: Any) -> tuple[Any, Any]:
+        return poisson_on_device(
+            src,
+            dst,
+            mask,
+            at,
+            out,
+            color_weight,
+            gradients=gradients,
+            tolerance=tolerance,
+            return_info=bool(return_info),
+        )
 
     return run(
         work,
@@ -70,11 +91,14 @@ def poisson(
         errors=errors,
         out=out,
         return_info=return_info,
+        on_device=on_device,
         color_weight=color_weight,
     )
 
 
-def _blend(job: Job, gradients: str, weight: Any, tolerance: float, certify: bool) -> _checks.SolveInfo:
+def _blend(
+    job: Job, gradients: str, weight: Any, tolerance: float, certify: bool, place: Place | None
+) -> _checks.SolveInfo:
     if job.bbox.empty:
         job.start()
         return direct_info("copy")
@@ -86,14 +110,57 @@ def _blend(job: Job, gradients: str, weight: Any, tolerance: float, certify: boo
             "color_weight > 0"
         )
     job.check_finite(region, mask)
+    color_weight = weight if isinstance(weight, float) else region.of(weight)
+    if place is not None and _suits(place, job):
+        return _blend_at(place, job, gradients, color_weight, tolerance, certify, region, mask)
     return solve_poisson(
         job.src_of(region),
         job.dst_of(region),
         mask,
         region.of(job.start()),
         gradients=gradients,
-        color_weight=weight if isinstance(weight, float) else region.of(weight),
+        color_weight=color_weight,
         tolerance=tolerance,
         certify=certify,
         memory=job.memory,
     )
+
+
+def _suits(place: Place, job: Job) -> bool:
+    reason = unsupported(job.dst.dtype.name, "dst")
+    if reason and place.required:
+        raise ArgumentError(reason)
+    return not reason
+
+
+def _blend_at(
+    place: Place,
+    job: Job,
+    gradients: str,
+    color_weight: Any,
+    tolerance: float,
+    certify: bool,
+    region: Region,
+    mask: NumpyArray,
+) -> _checks.SolveInfo:
+    """The same on a device, of copies of the crops."""
+    dst = upload(place, job.dst_of(region), "dst")
+    _, out = place.empty(dst.shape, dst.dtype)
+    a_map = not isinstance(color_weight, float)
+    (info,) = solve_images(
+        place,
+        upload(place, job.src_of(region), "src"),
+        dst,
+        upload(place, mask, "mask"),
+        None,
+        out,
+        gradients=gradients,
+        weight=0.0 if a_map else color_weight,
+        weight_map=upload(place, np.ascontiguousarray(color_weight, np.float32), "color_weight") if a_map else None,
+        levels=tolerance,
+        unit=_arrays.VALUE_RANGE[job.dst.dtype.name],
+        certify=certify,
+        read=True,
+    )
+    np.copyto(region.of(job.start()), place.fetch(out)[0], where=(mask > 0)[..., None])
+    return info

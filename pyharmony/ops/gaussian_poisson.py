@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _arrays, _checks
+from .. import _arrays, _checks, _cuda
 from .._arrays import Array, NumpyArray
 from .._checks import SolveInfo
 from .._native import native
@@ -541,6 +541,7 @@ def gaussian_poisson(
     preserve_background: bool = False,
     method: str = "auto",
     tolerance: float | None = None,
+    device: str | None = None,
     return_info: bool = False,
 ) -> Any:
     """Solves the Gaussian-Poisson equation of one image, or of each of a batch.
@@ -574,6 +575,8 @@ def gaussian_poisson(
         tolerance: the largest error allowed, in 8-bit levels (1/255 of the value range), before
             rounding to the dtype. None: 0.25 for uint8, 0.004 for uint16, 0.025 for float16 and
             float32, 1e-6 for float64. Weights below 0.02 stop on an estimate.
+        device: 'auto', 'cpu' or 'cuda', for NumPy arrays and tensors on the processor; None: what
+            `pyharmony.set_device` says. Arrays on a device are solved there, see docs/cuda.md.
         return_info: also return a SolveInfo, with a certified bound of the error.
 
     Returns:
@@ -591,6 +594,37 @@ def gaussian_poisson(
             src, dst, mask, base, color_weight, sigma, reference, gradient_kernel, preserve_background, method,
             tolerance, return_info,
         )  # fmt: skip
+    _checks.one_of(method, "method", METHODS)
+    _checks.one_of(gradient_kernel, "gradient_kernel", tuple(GRADIENT_KERNELS))
+    if reference:
+        sigma = _checks.number(sigma, "sigma")
+    else:
+        sigma = _checks.number(
+            sigma, "sigma", high=MAX_SIGMA, accepts=f"0 to {MAX_SIGMA} pixels, what a 3-tap Gaussian can hold"
+        )
+    w0, w1 = gaussian_taps(sigma, normalize=not reference)
+    arrays = {"dst": dst, "src": src, "mask": mask, "base": base, "color_weight": _checks.map_or_none(color_weight)}
+    place = _cuda.place_of(arrays, device)
+    if place is not None:
+        from . import _gaussian_poisson_cuda  # it stands on this module
+
+        made = _gaussian_poisson_cuda.run(
+            place,
+            src,
+            dst,
+            mask,
+            base,
+            color_weight=color_weight,
+            w0=w0,
+            w1=w1,
+            gradient_kernel=gradient_kernel,
+            preserve_background=preserve_background,
+            method=method,
+            tolerance=tolerance,
+            return_info=return_info,
+        )
+        if made is not NotImplemented:
+            return made
     source, target, ground = (
         _checks.image(x, name, dims=(2, 3, 4)) for x, name in ((src, "src"), (dst, "dst"), (base, "base"))
     )
@@ -601,18 +635,9 @@ def gaussian_poisson(
             f"base: dtype {ground.dtype.name}, expected that of dst ({target.dtype.name}), float32 or float64"
         )
     _checks.same_shape(ground, "base", target, "dst")
-    _checks.one_of(method, "method", METHODS)
-    _checks.one_of(gradient_kernel, "gradient_kernel", tuple(GRADIENT_KERNELS))
-    if reference:
-        sigma = _checks.number(sigma, "sigma")
-    else:
-        sigma = _checks.number(
-            sigma, "sigma", high=MAX_SIGMA, accepts=f"0 to {MAX_SIGMA} pixels, what a 3-tap Gaussian can hold"
-        )
     levels = _checks.tolerance(tolerance, target.dtype.name)
     height, width = target.shape[-3:-1]
     weight = _checks.color_weight(color_weight, height, width)
-    w0, w1 = gaussian_taps(sigma, normalize=not reference)
     batch = target.ndim == 4
     masks = _arrays.to_numpy(mask, "mask")
     if batch and masks.ndim == 3 and masks.shape[0] == target.shape[0] and masks.shape[1:] == (height, width):

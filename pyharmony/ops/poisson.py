@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import _arrays, _checks
+from .. import _arrays, _checks, _cuda
 from .._arrays import Array, NumpyArray
 from .._checks import SolveInfo
 from .._native import native
 from ..errors import ArgumentError, MaskError
+from . import _poisson_cuda
 
 _MAX_ITERATIONS = 30
 
@@ -296,6 +297,7 @@ def poisson(
     color_weight: Any = 0.0,
     base: Array | None = None,
     tolerance: float | None = None,
+    device: str | None = None,
     return_info: bool = False,
 ) -> Any:
     """Pastes src into dst with its gradients and dst's colours at the contour of the mask.
@@ -322,6 +324,8 @@ def poisson(
         tolerance: the largest error allowed, in 8-bit levels (1/255 of the value range), before
             rounding to the dtype. None: 0.25 for uint8, 0.004 for uint16, 0.025 for float16 and
             float32, 1e-6 for float64. The solve stops on an estimate of the error.
+        device: 'auto', 'cpu' or 'cuda', for NumPy arrays and tensors on the processor; None: what
+            `pyharmony.set_device` says. Arrays on a device are solved there, see docs/cuda.md.
         return_info: also return a SolveInfo, with a certified bound of the error; this costs one
             and a half to two solves more.
 
@@ -342,6 +346,22 @@ def poisson(
         from ._torch import differentiable_poisson
 
         return differentiable_poisson(src, dst, mask, base, color_weight, gradients, tolerance, return_info)
+    arrays = {"dst": dst, "src": src, "mask": mask, "base": base, "color_weight": _checks.map_or_none(color_weight)}
+    place = _cuda.place_of(arrays, device)
+    if place is not None:
+        made = _poisson_cuda.run(
+            place,
+            src,
+            dst,
+            mask,
+            base,
+            gradients=gradients,
+            color_weight=color_weight,
+            tolerance=tolerance,
+            return_info=return_info,
+        )
+        if made is not NotImplemented:
+            return made
     source, target = _check_pair(src, dst)
     ground = _check_base(base, target)
     height, width = target.shape[-3:-1]

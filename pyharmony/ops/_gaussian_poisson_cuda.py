@@ -1,0 +1,302 @@
+"""`gaussian_poisson` on a CUDA device.
+
+Nothing here waits for the device but where the caller asks for an info or hands NumPy arrays over:
+kernels decide on the device how many steps they need. So values are not looked at: NaN stays NaN.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays, _checks, _cuda
+from .._checks import SolveInfo
+from .._cuda import DeviceArray, Place
+from ..errors import ArgumentError
+from ._images_cuda import batch_of, image_form, mask_on, unsupported, weight_on
+from ._poisson_cuda import DeviceHierarchy, most_iterations
+from .gaussian_poisson import (
+    CERTIFIED_STOP_FROM,
+    CHEBYSHEV_STEPS,
+    CHEBYSHEV_STEPS_PINNED,
+    Equation,
+    _Outcome,
+    expected_steps,
+)
+
+#: Of one solve; kernels of steps that are not needed return at once, but each costs its launch.
+MAX_STEPS = 96
+MAX_CYCLES = 8
+
+
+@dataclass
+class DeviceEquation(Equation):
+    """`Equation` of a batch in the memory of a device.
+
+    Attributes:
+        src, dst: [N, H, W, C] DeviceArrays.
+        base: the same, or [N, ceil(H / 2), ceil(W / 2), C], which is doubled on the way, with half_base.
+        mask: [N, H, W], weight_map: [N, H, W] float32 or None; their N may have stride 0.
+        most: the largest weight of the map.
+    """
+
+    src: Any
+    dst: Any
+    mask: Any
+    base: Any
+    weight_map: Any
+    most: float = 0.0
+    half_base: bool = False
+
+    def largest_weight(self) -> float:
+        return self.weight if self.weight_map is None else self.most
+
+    def image_views(self) -> tuple[Any, Any, Any, Any]:
+        return self.src.view("src"), self.dst.view("dst"), self.mask.view("mask"), self.base.view("base")
+
+
+def choose_method(eq: DeviceEquation, levels: float) -> str:
+    """What 'auto' stands for at a tolerance of that many 8-bit levels."""
+    irregular = eq.pinned or eq.weight_map is not None
+    most = CHEBYSHEV_STEPS_PINNED if irregular else CHEBYSHEV_STEPS
+    return "chebyshev" if expected_steps(eq, levels) <= most else "multigrid"
+
+
+def solve(
+    place: Place, eq: DeviceEquation, out: DeviceArray, *, method: str, levels: float, unit: float, info: bool
+) -> list[SolveInfo]:
+    """Puts the solve of a checked equation into out [N, H, W, C] on the stream.
+
+    Args:
+        place: of all arrays.
+        eq: the equation.
+        out: any image dtype.
+        method: 'auto', 'chebyshev' or 'multigrid'.
+        levels: the tolerance, in 8-bit levels.
+        unit: the value that stands for white.
+        info: wait for the end and say for each item how it went; else the list is empty.
+    """
+    start = time.perf_counter()
+    limit = levels * unit / 255
+    if method == "auto":
+        method = choose_method(eq, levels)
+    elif method == "chebyshev" and not eq.weight > 0:
+        raise ArgumentError("method: 'chebyshev' needs color_weight above 0 everywhere; use 'auto'")
+    with _cuda.failures("gaussian_poisson"):
+        if method == "chebyshev":
+            outcomes = _chebyshev(place, eq, out, limit, unit, info)
+        elif eq.pinned or eq.weight_map is not None:
+            outcomes = _galerkin(place, eq, out, limit, levels, info)
+        else:
+            outcomes = _multigrid(place, eq, out, limit, info)
+    milliseconds = (time.perf_counter() - start) * 1e3
+    for outcome in outcomes:
+        if outcome.max_error > limit * (1 + 1e-9) and eq.weight >= CERTIFIED_STOP_FROM:
+            warnings.warn(
+                f"gaussian_poisson: the error is only known to be below {outcome.max_error / unit * 255:.3g} levels, "
+                f"tolerance {levels:.3g}",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+    return [
+        SolveInfo(
+            method=outcome.method,
+            iterations=outcome.iterations,
+            residual=outcome.residual / unit * 255,
+            max_error=outcome.max_error / unit * 255,
+            device=place.name,
+            milliseconds=milliseconds,
+            peak_bytes=outcome.peak_bytes,
+        )
+        for outcome in outcomes
+    ]
+
+
+def _chebyshev(
+    place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: float, unit: float, info: bool
+) -> list[_Outcome]:
+    module, count = place.module, out.shape[0]
+    views = (*eq.image_views(), out.view("out", writable=True))
+    options = {
+        "weight": eq.weight,
+        "weight_map": None if eq.weight_map is None else eq.weight_map.view("color_weight"),
+        "least_weight": eq.weight,
+        "most_weight": eq.largest_weight(),
+        "w0": eq.w0,
+        "w1": eq.w1,
+        "preserve_background": eq.pinned,
+        "tolerance": tolerance,
+        "rhs": None,
+        "max_steps": MAX_STEPS,
+        "half_base": eq.half_base,
+        "range": unit,
+    }
+    nbytes = module.gaussian_poisson_chebyshev_workspace(*views, **options, device=place.device)
+    workspace = place.scratch(nbytes)
+    report = place.scratch(module.gaussian_poisson_chebyshev_report_bytes(count))
+    module.gaussian_poisson_chebyshev(
+        *views,
+        **options,
+        workspace=workspace.pointer,
+        workspace_bytes=nbytes,
+        report=report.pointer,
+        device=place.device,
+        stream=place.stream,
+    )
+    if not info:
+        return []
+    reports = module.gaussian_poisson_chebyshev_report(place.fetch(report).tobytes(), count)
+    _refuse_nonfinite(r["finite"] for r in reports)
+    return [_Outcome("chebyshev", r["steps"], r["residual"], r["max_error"], nbytes) for r in reports]
+
+
+def _multigrid(place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: float, info: bool) -> list[_Outcome]:
+    module, count = place.module, out.shape[0]
+    views = (*eq.image_views(), out.view("out", writable=True))
+    options = {
+        "weight": eq.weight,
+        "w0": eq.w0,
+        "w1": eq.w1,
+        "tolerance": tolerance,
+        "max_cycles": 0,
+        "rhs": None,
+        "mean": None,
+    }
+    nbytes = module.gaussian_poisson_multigrid_workspace(*views, **options)
+    workspace = place.scratch(nbytes)
+    report = place.scratch(module.gaussian_poisson_multigrid_report_bytes(count))
+    module.gaussian_poisson_multigrid(
+        *views,
+        **options,
+        workspace=workspace.pointer,
+        workspace_bytes=nbytes,
+        report=report.pointer,
+        device=place.device,
+        stream=place.stream,
+    )
+    if not info:
+        return []
+    reports = module.gaussian_poisson_multigrid_report(place.fetch(report).tobytes(), count)
+    _refuse_nonfinite(math.isfinite(r["residual"]) for r in reports)
+    return [_Outcome("multigrid", r["cycles"], r["residual"], r["max_error"], nbytes) for r in reports]
+
+
+def _galerkin(
+    place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: float, levels: float, info: bool
+) -> list[_Outcome]:
+    """Galerkin multigrid with conjugate gradients: any mask, any map of weights."""
+    _, height, width, _ = out.shape
+    hierarchy = DeviceHierarchy(
+        place,
+        eq.mask if eq.pinned else None,
+        (height, width),
+        weight=eq.weight,
+        weight_map=eq.weight_map,
+        w0=eq.w0,
+        w1=eq.w1,
+    )
+    if eq.pinned:
+        place.copy(eq.dst, out)
+    reports, nbytes = hierarchy.solve(
+        place,
+        eq.src,
+        eq.dst,
+        eq.mask,
+        eq.base,
+        out,
+        gradients="source",
+        tolerance=tolerance,
+        iterations=most_iterations(levels),
+        certify=info,
+        read=info,
+    )
+    _refuse_nonfinite(math.isfinite(r["estimate"]) for r in reports)
+    return [
+        _Outcome("multigrid" if r["unknowns"] else "copy", r["iterations"], r["residual"], r["max_error"], nbytes)
+        for r in reports
+    ]
+
+
+def _refuse_nonfinite(finite: Iterable[bool]) -> None:
+    for i, item in enumerate(finite):
+        if not item:
+            raise ArgumentError(f"src, dst, base: NaN or infinities in item {i}; expected finite values")
+
+
+def run(
+    place: Place,
+    src: Any,
+    dst: Any,
+    mask: Any,
+    base: Any,
+    *,
+    color_weight: Any,
+    w0: float,
+    w1: float,
+    gradient_kernel: str,
+    preserve_background: bool,
+    method: str,
+    tolerance: float | None,
+    return_info: bool,
+) -> Any:
+    """`pyharmony.ops.gaussian_poisson` at a place; NotImplemented where the processor is to do it."""
+    images = {"src": src, "dst": dst, "base": base}
+    form = {name: image_form(place, x, name) for name, x in images.items()}
+    reason = unsupported(form["dst"].dtype.name, "dst")
+    if form["base"].dtype.name == "float64":
+        reason = reason or "base: float64, which CUDA kernels do not take; pass float32"
+    if gradient_kernel != "normal":
+        reason = reason or f"gradient_kernel: {gradient_kernel!r} is for arrays on the processor; CUDA has 'normal'"
+    if method == "dct":
+        reason = reason or "method: 'dct' is for arrays on the processor; CUDA has 'chebyshev' and 'multigrid'"
+    if reason:
+        if place.required:
+            raise ArgumentError(reason)
+        return NotImplemented
+    _checks.same_dtype(form["src"], "src", form["dst"], "dst")
+    _checks.same_shape(form["src"], "src", form["dst"], "dst")
+    if form["base"].dtype not in (form["dst"].dtype, np.float32):
+        raise ArgumentError(
+            f"base: dtype {form['base'].dtype.name}, expected that of dst ({form['dst'].dtype.name}) or float32"
+        )
+    _checks.same_shape(form["base"], "base", form["dst"], "dst")
+    levels = _checks.tolerance(tolerance, form["dst"].dtype.name)
+    taken = {name: batch_of(place.take(x, name)) for name, x in form.items()}
+    count, height, width, _ = taken["dst"].shape
+    batch = form["dst"].ndim == 4
+    cover = mask_on(place, mask, count, height, width, batch=batch)
+    if place.kind == "host":
+        for name, x in form.items():
+            _checks.finite(x.reshape(-1, *x.shape[-2:]) if x.ndim > 2 else x[..., None], name)
+    weight, weight_map, most = weight_on(place, color_weight, count, height, width)
+    out, into = place.empty(tuple(form["dst"].shape), form["dst"].dtype)
+    infos = solve(
+        place,
+        DeviceEquation(
+            src=taken["src"],
+            dst=taken["dst"],
+            mask=cover,
+            base=taken["base"],
+            weight=weight,
+            weight_map=weight_map,
+            w0=w0,
+            w1=w1,
+            pinned=bool(preserve_background),
+            most=most,
+        ),
+        batch_of(into),
+        method=method,
+        levels=levels,
+        unit=_arrays.VALUE_RANGE[form["dst"].dtype.name],
+        info=return_info or place.kind == "host",
+    )
+    result = _arrays.like_kind(place.fetch(into), dst) if place.kind == "host" else out
+    if return_info:
+        return result, infos if batch else infos[0]
+    return result

@@ -1,0 +1,99 @@
+"""Images, masks and weights of the ops as batches in the memory of a device."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays, _checks, _cuda
+from .._cuda import DeviceArray, Place
+from ..errors import ArgumentError, DTypeError
+
+#: Of the images that kernels on a device take.
+DTYPES = ("uint8", "uint16", "float16", "float32")
+
+
+def image_form(place: Place, x: Any, name: str) -> Any:
+    """An image or batch checked by its dtype and shape: numpy's array, or a DeviceArray."""
+    if place.kind == "host":
+        a = _arrays.to_numpy(x, name)
+        _checks.image_form(a, _arrays.dtype_name(a), name, (2, 3, 4))
+        return a
+    array = _cuda.describe(x, name)
+    _checks.image_form(array, array.dtype.name, name, (2, 3, 4))
+    return array
+
+
+def unsupported(dtype: str, name: str) -> str:
+    """Why CUDA kernels do not take images of a dtype; empty where they do."""
+    if dtype in DTYPES:
+        return ""
+    return f"{name}: dtype {dtype}; CUDA kernels take {', '.join(DTYPES)}, other images are for the processor"
+
+
+def batch_of(a: DeviceArray) -> DeviceArray:
+    """[H, W], [H, W, C] or [N, H, W, C] as [N, H, W, C]."""
+    shape, strides = a.shape, a.strides
+    if a.ndim == 2:
+        shape, strides = (*shape, 1), (*strides, 1)
+    if len(shape) == 3:
+        shape, strides = (1, *shape), (0, *strides)
+    return a.reshaped(shape, strides)
+
+
+def planes_of(a: DeviceArray, count: int) -> DeviceArray:
+    """[H, W] or [N, H, W] as [N, H, W]; one plane is for all items."""
+    if a.ndim == 3:
+        return a
+    return a.reshaped((count, *a.shape), (0, *a.strides))
+
+
+def mask_on(place: Place, mask: Any, count: int, height: int, width: int, *, batch: bool) -> DeviceArray:
+    """A checked mask, or one for each item of a batch, as [N, H, W] on the device."""
+    if place.kind == "host":
+        a = _arrays.to_numpy(mask, "mask")
+        if batch and a.ndim == 3 and a.shape == (count, height, width):
+            for plane in a:
+                _checks.mask(plane, "mask", height, width)
+        else:
+            a = _checks.mask(a, "mask", height, width)
+        return planes_of(place.take(a, "mask"), count)
+    taken = place.take(mask, "mask")
+    if taken.ndim == 3 and taken.shape[2] == 1 and taken.shape != (count, height, width):
+        taken = taken.reshaped(taken.shape[:2], taken.strides[:2])
+    if not (batch and taken.shape == (count, height, width)):
+        _checks.mask_form(taken.shape, taken.dtype.name, "mask", height, width)
+    return planes_of(taken, count)
+
+
+def weight_on(place: Place, x: Any, count: int, height: int, width: int) -> tuple[float, DeviceArray | None, float]:
+    """color_weight as its least value, its map [N, H, W] or None, and its largest value.
+
+    The two values of a map on the device are read, which waits for it.
+    """
+    if not _cuda.is_device_array(x):
+        weight = _checks.color_weight(x, height, width)
+        if isinstance(weight, float):
+            return weight, None, weight
+        low, high = float(weight.min()), float(weight.max())
+        return low, planes_of(place.take(weight, "color_weight"), count), high
+    taken = place.take(x, "color_weight")
+    if taken.dtype != np.float32:
+        raise DTypeError(f"color_weight: a map of dtype {taken.dtype.name} on the device, expected float32")
+    _checks.mask_form(taken.shape, "float32", "color_weight", height, width)
+    if place.kind in ("torch", "cupy"):
+        low, high = float(x.min()), float(x.max())
+    else:
+        values = place.fetch(_compact(taken))
+        low, high = float(values.min()), float(values.max())
+    if not (low >= 0 and math.isfinite(high)):
+        raise ArgumentError(f"color_weight: values from {low:g} to {high:g}, expected finite numbers of at least 0")
+    return low, None if low == high else planes_of(taken, count), high
+
+
+def _compact(a: DeviceArray) -> DeviceArray:
+    if a.strides != _cuda.contiguous_strides(a.shape):
+        raise ArgumentError("color_weight: a map with gaps between its values; pass a contiguous one")
+    return a

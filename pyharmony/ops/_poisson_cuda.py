@@ -1,0 +1,259 @@
+"""`poisson` on a CUDA device, and the set-up of masked solves there.
+
+As for `gaussian_poisson`, nothing waits for the device but where the caller asks for an info or hands
+NumPy arrays over, and no value is looked at: NaN stays NaN.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays, _checks, _cuda
+from .._checks import SolveInfo
+from .._cuda import DeviceArray, Place
+from ..errors import ArgumentError
+from ._images_cuda import batch_of, image_form, mask_on, unsupported, weight_on
+
+#: An iteration leaves at most this part of the error, see docs/poisson.md.
+_FACTOR = 0.3
+
+
+def most_iterations(levels: float) -> int:
+    """That are enqueued for a tolerance; those that are not needed return at once."""
+    return 8 + max(0, math.ceil(math.log(0.25 / levels) / math.log(1 / _FACTOR)))
+
+
+class DeviceHierarchy:
+    """The set-up of masked solves, or of solves with a map of weights, in the memory of a device.
+
+    Args:
+        place: where.
+        mask: [N, H, W], of which one plane is set up where they are the same; None: every pixel is unknown.
+        shape: (H, W).
+        weight: of the colours, where there is no map.
+        weight_map: [N, H, W] float32.
+        w0, w1: taps of the Gaussian.
+        box: (top, left, bottom, right) around all unknown pixels, where it is known.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        mask: DeviceArray | None,
+        shape: tuple[int, int],
+        *,
+        weight: float,
+        weight_map: DeviceArray | None = None,
+        w0: float = 1.0,
+        w1: float = 0.0,
+        box: tuple[int, int, int, int] | None = None,
+    ) -> None:
+        def own(planes: DeviceArray | None) -> DeviceArray | None:
+            if planes is None or planes.strides[0] != 0:
+                return planes
+            return planes.reshaped((1, *planes.shape[1:]), planes.strides)
+
+        module = place.module
+        mask, self.weight_map = own(mask), own(weight_map)
+        items = max(1 if planes is None else planes.shape[0] for planes in (mask, self.weight_map))
+        self.plan = module.PoissonPlan(
+            *shape,
+            box=box,
+            items=items,
+            pinned=mask is not None,
+            weight=0.0 if weight_map is not None else weight,
+            weight_map=weight_map is not None,
+            w0=w0,
+            w1=w1,
+        )
+        self.memory = place.scratch(self.plan.bytes)
+        module.poisson_hierarchy(
+            self.plan,
+            None if mask is None else mask.view("mask"),
+            self.map_view(),
+            self._block(self.memory),
+            device=place.device,
+            stream=place.stream,
+        )
+
+    def map_view(self) -> Any:
+        return None if self.weight_map is None else self.weight_map.view("color_weight")
+
+    @staticmethod
+    def _block(memory: DeviceArray) -> tuple[int, int]:
+        return memory.pointer, memory.nbytes
+
+    def solve(
+        self,
+        place: Place,
+        src: DeviceArray,
+        dst: DeviceArray,
+        mask: DeviceArray,
+        base: DeviceArray | None,
+        out: DeviceArray,
+        *,
+        gradients: str,
+        tolerance: float,
+        iterations: int,
+        certify: bool,
+        read: bool,
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Puts a solve into the unknown pixels of out, which holds dst.
+
+        Returns:
+            Reports of the items, if they are to be read, and the bytes of scratch.
+        """
+        module, (count, _, _, channels) = place.module, out.shape
+        workspace = place.scratch(self.plan.workspace_bytes(count, channels))
+        report = place.scratch(module.poisson_report_bytes(count, channels))
+        proof = place.scratch(self.plan.certify_bytes(count, channels)) if certify else None
+        module.poisson_solve(
+            self.plan,
+            self._block(self.memory),
+            src.view("src"),
+            dst.view("dst"),
+            mask.view("mask"),
+            None if base is None else base.view("base"),
+            out.view("out", writable=True),
+            gradients=gradients,
+            tolerance=tolerance,
+            max_iterations=min(iterations, module.POISSON_MAX_ITERATIONS),
+            weight_map=self.map_view(),
+            workspace=self._block(workspace),
+            report=self._block(report),
+            certify=None if proof is None else self._block(proof),
+            device=place.device,
+            stream=place.stream,
+        )
+        nbytes = self.memory.nbytes + workspace.nbytes + (0 if proof is None else proof.nbytes)
+        if not read:
+            return [], nbytes
+        return module.poisson_report(place.fetch(report).tobytes(), count, channels), nbytes
+
+
+def run(
+    place: Place,
+    src: Any,
+    dst: Any,
+    mask: Any,
+    base: Any,
+    *,
+    gradients: str,
+    color_weight: Any,
+    tolerance: float | None,
+    return_info: bool,
+) -> Any:
+    """`pyharmony.ops.poisson` at a place; NotImplemented where the processor is to do it."""
+    form = {name: image_form(place, x, name) for name, x in (("src", src), ("dst", dst))}
+    ground = None if base is None else image_form(place, base, "base")
+    reason = unsupported(form["dst"].dtype.name, "dst")
+    if ground is not None and ground.dtype.name == "float64":
+        reason = reason or "base: float64, which CUDA kernels do not take; pass float32"
+    if reason:
+        if place.required:
+            raise ArgumentError(reason)
+        return NotImplemented
+    _checks.same_dtype(form["src"], "src", form["dst"], "dst")
+    _checks.same_shape(form["src"], "src", form["dst"], "dst")
+    if ground is not None:
+        if ground.dtype != np.float32:
+            _checks.same_dtype(ground, "base", form["dst"], "dst")
+        _checks.same_shape(ground, "base", form["dst"], "dst")
+    _checks.one_of(gradients, "gradients", _checks.GRADIENTS)
+    levels = _checks.tolerance(tolerance, form["dst"].dtype.name)
+    batch = form["dst"].ndim == 4
+    source, target = (batch_of(place.take(x, name)) for name, x in form.items())
+    count, height, width, _ = target.shape
+    cover = mask_on(place, mask, count, height, width, batch=batch)
+    weight, weight_map, _ = weight_on(place, color_weight, count, height, width)
+    out, into = place.empty(tuple(form["dst"].shape), form["dst"].dtype)
+    infos = solve_images(
+        place,
+        source,
+        target,
+        cover,
+        None if ground is None else batch_of(place.take(ground, "base")),
+        batch_of(into),
+        gradients=gradients,
+        weight=weight,
+        weight_map=weight_map,
+        levels=levels,
+        unit=_arrays.VALUE_RANGE[form["dst"].dtype.name],
+        certify=return_info,
+        read=return_info or place.kind == "host",
+    )
+    image = _arrays.like_kind(place.fetch(into), dst) if place.kind == "host" else out
+    if not return_info:
+        return image
+    return image, infos if batch else infos[0]
+
+
+def solve_images(
+    place: Place,
+    src: DeviceArray,
+    dst: DeviceArray,
+    mask: DeviceArray,
+    base: DeviceArray | None,
+    out: DeviceArray,
+    *,
+    gradients: str,
+    weight: float,
+    weight_map: DeviceArray | None,
+    levels: float,
+    unit: float,
+    certify: bool,
+    read: bool,
+) -> list[SolveInfo]:
+    """Puts the solve of checked images [N, H, W, C] and a mask [N, H, W] into out on the stream.
+
+    Args:
+        levels: the tolerance, in 8-bit levels.
+        unit: the value that stands for white.
+        certify: prove the error.
+        read: wait for the end and say for each item how it went; else the list is empty.
+    """
+    start = time.perf_counter()
+    with _cuda.failures("poisson"):
+        place.copy(dst, out)
+        hierarchy = DeviceHierarchy(place, mask, dst.shape[1:3], weight=weight, weight_map=weight_map)
+        reports, nbytes = hierarchy.solve(
+            place,
+            src,
+            dst,
+            mask,
+            base,
+            out,
+            gradients=gradients,
+            tolerance=levels * unit / 255,
+            iterations=most_iterations(levels),
+            certify=certify,
+            read=read,
+        )
+    milliseconds = (time.perf_counter() - start) * 1e3
+    for report in reports:
+        if not math.isfinite(report["estimate"]):
+            raise ArgumentError("src, dst, base: NaN or infinities where the solve reads them; expected finite values")
+        if not report["converged"]:
+            warnings.warn(
+                f"poisson: an error of about {report['estimate'] / unit * 255:.3g} levels is left after "
+                f"{report['iterations']} iterations, tolerance {levels:.3g}",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+    return [
+        SolveInfo(
+            method="multigrid" if report["unknowns"] else "copy",
+            iterations=report["iterations"],
+            residual=report["residual"] / unit * 255,
+            max_error=report["max_error"] / unit * 255,
+            device=place.name,
+            milliseconds=milliseconds,
+            peak_bytes=nbytes,
+        )
+        for report in reports
+    ]
