@@ -12,8 +12,8 @@ namespace {
 using device::ImageBatch;
 using poisson::DeviceSolve;
 using poisson::Plan;
-using poisson::PlanOptions;
 using poisson::PlaneReport;
+using poisson::PlanOptions;
 
 cudaStream_t stream_of(std::uintptr_t stream) { return reinterpret_cast<cudaStream_t>(stream); }
 void* pointer_of(std::uintptr_t address) { return reinterpret_cast<void*>(address); }
@@ -81,8 +81,8 @@ DeviceSolve make_solve(const Plan& plan, const poisson::SolveImages& images, dou
   return solve;
 }
 
-void run(const Plan& plan, const DeviceSolve& solve, const Memory& memory, bool solve_it, int device,
-         std::uintptr_t stream) {
+void run(const Plan& plan, const DeviceSolve& solve, const Memory& memory, bool solve_it,
+         int device, std::uintptr_t stream) {
   const py::gil_scoped_release release;
   const device::Guard guard(device);
   if (solve_it) {
@@ -216,21 +216,24 @@ void bind_poisson_cuda(py::module_& m) {
       .def_property_readonly("bytes", &Plan::bytes)
       .def_property_readonly("levels", [](const Plan& plan) { return plan.levels; })
       .def_property_readonly("tail", [](const Plan& plan) { return plan.tail; })
-      .def("workspace_bytes",
-           [](const Plan& plan, int count, int channels) {
-             return poisson::solve_workspace_bytes(plan, planes_of(count, channels));
-           },
-           py::arg("count"), py::arg("channels"))
-      .def("certify_bytes",
-           [](const Plan& plan, int count, int channels) {
-             return poisson::certify_workspace_bytes(plan, planes_of(count, channels));
-           },
-           py::arg("count"), py::arg("channels"))
-      .def("warm_bytes",
-           [](const Plan& plan, int count, int channels) {
-             return poisson::warm_bytes(plan, planes_of(count, channels));
-           },
-           py::arg("count"), py::arg("channels"));
+      .def(
+          "workspace_bytes",
+          [](const Plan& plan, int count, int channels) {
+            return poisson::solve_workspace_bytes(plan, planes_of(count, channels));
+          },
+          py::arg("count"), py::arg("channels"))
+      .def(
+          "certify_bytes",
+          [](const Plan& plan, int count, int channels) {
+            return poisson::certify_workspace_bytes(plan, planes_of(count, channels));
+          },
+          py::arg("count"), py::arg("channels"))
+      .def(
+          "warm_bytes",
+          [](const Plan& plan, int count, int channels) {
+            return poisson::warm_bytes(plan, planes_of(count, channels));
+          },
+          py::arg("count"), py::arg("channels"));
   m.attr("POISSON_MAX_ITERATIONS") = poisson::kMaxDeviceIterations;
   m.def("poisson_box", &find_boxes, py::arg("mask"), py::arg("boxes"), py::kw_only(),
         py::arg("device"), py::arg("stream"));
@@ -248,9 +251,10 @@ void bind_poisson_cuda(py::module_& m) {
         py::arg("certify") = py::none(), py::arg("device"), py::arg("stream"));
   m.def("poisson_clear_warm", &clear_warm, py::arg("plan"), py::arg("count"), py::arg("channels"),
         py::arg("warm"), py::kw_only(), py::arg("device"), py::arg("stream"));
-  m.def("poisson_report_bytes",
-        [](int count, int channels) { return sizeof(PlaneReport) * planes_of(count, channels); },
-        py::arg("count"), py::arg("channels"));
+  m.def(
+      "poisson_report_bytes",
+      [](int count, int channels) { return sizeof(PlaneReport) * planes_of(count, channels); },
+      py::arg("count"), py::arg("channels"));
   m.def("poisson_report", &reports, py::arg("host"), py::arg("count"), py::arg("channels"));
 }
 

@@ -76,28 +76,27 @@ class FivePoint {
 
 struct NinePointConstants {};
 
-// Stored coefficients; the planes are initialised to their last element, so that what lies beside a
-// level is finite, and multiplied with zero.
+// Stored coefficients.
 class NinePoint {
  public:
   using Constants = NinePointConstants;
   __device__ NinePoint(const Grid& grid, const Constants&, const unsigned char* memory,
                        std::int64_t origin)
-      : c_(coefficient_plane(grid, memory, 0) + origin),
+      : sw_(coefficient_plane(grid, memory, kSW) + origin),
         plane_(grid.plane),
         pitch_(grid.pitch) {}
 
   __device__ bool active(int local) const { return inverse(local) != 0; }
-  __device__ float inverse(int local) const { return c_[5 * plane_ + local]; }
+  __device__ float inverse(int local) const { return sw_[kInverse * plane_ + local]; }
   __device__ float apply(const float* at, int local, int, int) const {
     return apply_pitch(at, local, kPitch);
   }
   __device__ float apply_pitch(const float* at, int local, int pitch) const {
-    const float* c = c_ + local;
-    const float* e = c + plane_;
-    const float* s = e + plane_;
-    const float* se = s + plane_;
-    const float* sw = se + plane_;
+    const float* sw = sw_ + local;
+    const float* se = sw + plane_;
+    const float* s = se + plane_;
+    const float* e = s + plane_;
+    const float* c = e + plane_;
     const float middle = c[0] * at[0] + e[0] * at[1] + e[-1] * at[-1];
     const float below = s[0] * at[pitch] + se[0] * at[pitch + 1] + sw[0] * at[pitch - 1];
     const float above = s[-pitch_] * at[-pitch] + se[-pitch_ - 1] * at[-pitch - 1] +
@@ -105,21 +104,21 @@ class NinePoint {
     return middle + (below + above);
   }
   __device__ float exact(const float* at, int local, int, int) const {
-    const float* e = c_ + plane_ + local;
-    const float* s = e + plane_;
-    const float* se = s + plane_;
-    const float* sw = se + plane_;
+    const float* sw = sw_ + local;
+    const float* se = sw + plane_;
+    const float* s = se + plane_;
+    const float* e = s + plane_;
     const float v = at[0];
     const float middle = e[0] * (at[1] - v) + e[-1] * (at[-1] - v);
-    const float below = s[0] * (at[kPitch] - v) + se[0] * (at[kPitch + 1] - v) +
-                        sw[0] * (at[kPitch - 1] - v);
+    const float below =
+        s[0] * (at[kPitch] - v) + se[0] * (at[kPitch + 1] - v) + sw[0] * (at[kPitch - 1] - v);
     const float above = s[-pitch_] * (at[-kPitch] - v) + se[-pitch_ - 1] * (at[-kPitch - 1] - v) +
                         sw[-pitch_ + 1] * (at[-kPitch + 1] - v);
-    return c_[6 * plane_ + local] * v + (middle + (below + above));
+    return sw_[kRowSum * plane_ + local] * v + (middle + (below + above));
   }
 
  private:
-  const float* c_;
+  const float* sw_;
   const std::int64_t plane_;
   const int pitch_;
 };
@@ -153,7 +152,7 @@ __device__ __forceinline__ Prolongation make_prolongation(const Grid& fine, cons
                                                           const float* x) {
   Prolongation p;
   p.x = x;
-  p.inverse = coefficient_plane(coarse, memory, 5);
+  p.inverse = coefficient_plane(coarse, memory, kInverse);
   p.height = coarse.height;
   p.width = coarse.width;
   p.pitch = coarse.pitch;

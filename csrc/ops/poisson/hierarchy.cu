@@ -50,6 +50,12 @@ __device__ __forceinline__ void store_count(const Grid& grid, unsigned char* mem
   if (threadIdx.x == 0) at_bytes<int>(memory, grid.counts)[tile] = count;
 }
 
+// The zeros before the first row of a level's coefficients.
+__device__ __forceinline__ void clear_before(float* planes, int pitch, int x) {
+  planes[x - pitch] = 0;
+  if (x < kLeadingZeros) planes[x - pitch - kLeadingZeros] = 0;
+}
+
 struct ActivityParams {
   Grid grid;
   device::ImageBatch mask;  // nothing: every pixel is unknown
@@ -89,6 +95,7 @@ __global__ void __launch_bounds__(kThreads) poisson_finest_kernel(const FinestPa
   const unsigned char* active = memory + p.active;
   float* out = at_bytes<float>(memory, p.grid.coefficients);
   const int pitch = p.grid.pitch;
+  const std::int64_t plane = p.grid.plane;
   const float side = p.w0 * p.w1, corner = p.w1 * p.w1;
   const float sum = (p.w0 + 2 * p.w1) * (p.w0 + 2 * p.w1);
   for (int y = t.y0; y < t.y0 + kTileHeight; y += kRowStep) {
@@ -114,8 +121,8 @@ __global__ void __launch_bounds__(kThreads) poisson_finest_kernel(const FinestPa
           const bool beyond_x = ix + dx < 0 || ix + dx >= p.image_width;
           const int ny = beyond_y ? 0 : dy, nx = beyond_x ? 0 : dx;
           const bool edge = dy == 0 || dx == 0;
-          const float v = static_cast<float>(edge) - fminf(own, weight_at(iy + ny, ix + nx)) *
-                                                         (edge ? side : corner);
+          const float v = static_cast<float>(edge) -
+                          fminf(own, weight_at(iy + ny, ix + nx)) * (edge ? side : corner);
           // Indices that are constants keep the array in registers.
           if (!beyond_y && !beyond_x) {
             link[dy + 1][dx + 1] += v;
@@ -147,14 +154,15 @@ __global__ void __launch_bounds__(kThreads) poisson_finest_kernel(const FinestPa
       se = -link[2][2];
       sw = -link[2][0];
     }
-    const std::int64_t plane = p.grid.plane;
-    out[at] = c;
-    out[at + plane] = e;
-    out[at + 2 * plane] = s;
-    out[at + 3 * plane] = se;
-    out[at + 4 * plane] = sw;
-    out[at + 5 * plane] = unknown ? 1.0f : 0.0f;
-    out[at + 6 * plane] = row_sum;
+    float* to = out + at;
+    to[kC * plane] = c;
+    to[kE * plane] = e;
+    to[kS * plane] = s;
+    to[kSE * plane] = se;
+    to[kSW * plane] = sw;
+    to[kInverse * plane] = unknown ? 1.0f : 0.0f;
+    to[kRowSum * plane] = row_sum;
+    if (y == 0) clear_before(out, pitch, t.x);
   }
 }
 
@@ -175,14 +183,17 @@ __global__ void __launch_bounds__(kThreads) poisson_invert_kernel(const InvertPa
   const int pitch = p.grid.pitch;
   for (int y = t.y0; y < t.y0 + kTileHeight; y += kRowStep) {
     if (y >= p.grid.height || t.x >= p.grid.width) break;
-    float* c = at_bytes<float>(memory, p.grid.coefficients) + static_cast<std::int64_t>(y) * pitch +
-               t.x;
-    if (c[5 * plane] == 0) continue;
-    const float *e = c + plane, *s = e + plane, *se = s + plane, *sw = se + plane;
-    const float beside = fabsf(e[0]) + fabsf(e[-1]) + fabsf(s[0]) + fabsf(s[-pitch]) + fabsf(se[0]) +
-                         fabsf(se[-pitch - 1]) + fabsf(sw[0]) + fabsf(sw[-pitch + 1]);
-    const float bound = c[0] + fmaxf(c[0], beside);
-    c[5 * plane] = bound > 0 ? kSmootherBound / bound : 0.0f;
+    float* sw =
+        at_bytes<float>(memory, p.grid.coefficients) + static_cast<std::int64_t>(y) * pitch + t.x;
+    float& inverse = sw[kInverse * plane];
+    if (inverse == 0) continue;
+    const float *se = sw + kSE * plane, *s = sw + kS * plane, *e = sw + kE * plane;
+    const float c = sw[kC * plane];
+    const float beside = fabsf(e[0]) + fabsf(e[-1]) + fabsf(s[0]) + fabsf(s[-pitch]) +
+                         fabsf(se[0]) + fabsf(se[-pitch - 1]) + fabsf(sw[0]) +
+                         fabsf(sw[-pitch + 1]);
+    const float bound = c + fmaxf(c, beside);
+    inverse = bound > 0 ? kSmootherBound / bound : 0.0f;
   }
 }
 
@@ -215,9 +226,11 @@ struct NineSource {
     Links k = {};
     if (i < 0 || j < 0 || i >= g.height || j >= g.width) return k;
     const float* p = planes + offset;
-    return {p[0], p[g.plane], p[2 * g.plane], p[3 * g.plane], p[4 * g.plane]};
+    return {p[kC * g.plane], p[kE * g.plane], p[kS * g.plane], p[kSE * g.plane], p[kSW * g.plane]};
   }
-  __device__ bool unknown(std::int64_t offset) const { return planes[offset + 5 * plane] != 0; }
+  __device__ bool unknown(std::int64_t offset) const {
+    return planes[offset + kInverse * plane] != 0;
+  }
   std::int64_t plane;
 };
 
@@ -246,8 +259,7 @@ __device__ __forceinline__ HalfRow half_coarsen(const Source& source, const Grid
   HalfRow h;
   h.c = own.c + 0.25f * (west.c + east.c) + (west.e + own.e);
   h.e = 0.25f * east.c + 0.5f * (own.e + east.e);
-  h.s = own.s + 0.25f * (west.s + east.s) +
-        0.5f * ((west.se + own.sw) + (own.se + east.sw));
+  h.s = own.s + 0.25f * (west.s + east.s) + 0.5f * ((west.se + own.sw) + (own.se + east.sw));
   h.se = 0.25f * east.s + 0.5f * (own.se + east.se);
   h.sw = 0.25f * west.s + 0.5f * (own.sw + west.sw);
   h.sw_next = 0.25f * east.s + 0.5f * (k[4].sw + east.sw);
@@ -282,7 +294,8 @@ __global__ void __launch_bounds__(kThreads) poisson_coarsen_kernel(const Coarsen
   for (int i = t.y0; i < t.y0 + kTileHeight; i += kRowStep) {
     const int j = t.x;
     if (i >= g.height || j >= g.pitch) break;
-    float* out = at_bytes<float>(memory, g.coefficients) + static_cast<std::int64_t>(i) * g.pitch + j;
+    float* out =
+        at_bytes<float>(memory, g.coefficients) + static_cast<std::int64_t>(i) * g.pitch + j;
     float c = 0, e = 0, s = 0, se = 0, sw = 0;
     const bool active = unknown(i, j);
     if (active) {
@@ -301,12 +314,13 @@ __global__ void __launch_bounds__(kThreads) poisson_coarsen_kernel(const Coarsen
       if (unknown(i + 1, j + 1)) se = 0.25f * d.e + 0.5f * (b.se + d.se);
       if (unknown(i + 1, j - 1)) sw = 0.25f * d.e_before + 0.5f * (b.sw + d.sw);
     }
-    out[0] = c;
-    out[g.plane] = e;
-    out[2 * g.plane] = s;
-    out[3 * g.plane] = se;
-    out[4 * g.plane] = sw;
-    out[5 * g.plane] = active ? 1.0f : 0.0f;
+    out[kC * g.plane] = c;
+    out[kE * g.plane] = e;
+    out[kS * g.plane] = s;
+    out[kSE * g.plane] = se;
+    out[kSW * g.plane] = sw;
+    out[kInverse * g.plane] = active ? 1.0f : 0.0f;
+    if (i == 0) clear_before(out - j, g.pitch, j);
     count += active;
   }
   store_count(g, memory, t.tile, count);
@@ -342,11 +356,11 @@ __global__ void __launch_bounds__(kThreads) poisson_factor_kernel(const FactorPa
     }
     const float* k = planes + static_cast<std::int64_t>(i) * g.pitch + j;
     if (dy == 0 && dx == 0) {
-      v = k[5 * g.plane] != 0 ? k[0] : 1.0f;
+      v = k[kInverse * g.plane] != 0 ? k[kC * g.plane] : 1.0f;
     } else if (dy == 0 && dx == 1) {
-      v = k[g.plane];
+      v = k[kE * g.plane];
     } else if (dy == 1 && dx >= -1 && dx <= 1) {
-      v = k[(dx < 0 ? 4 : dx == 0 ? 2 : 3) * g.plane];
+      v = k[(dx < 0 ? kSW : dx == 0 ? kS : kSE) * g.plane];
     }
     a[from][to] = v;
   }
@@ -354,8 +368,9 @@ __global__ void __launch_bounds__(kThreads) poisson_factor_kernel(const FactorPa
   for (int k = 0; k < n; ++k) {
     // Row k of the matrix as it came has its diagonal in the planes still.
     const float* own = planes + static_cast<std::int64_t>(k / g.width) * g.pitch + k % g.width;
-    const double least =
-        own[5 * g.plane] != 0 ? kLeastPivot * fabs(static_cast<double>(own[0])) : 1.0;
+    const double least = own[kInverse * g.plane] != 0
+                             ? kLeastPivot * fabs(static_cast<double>(own[kC * g.plane]))
+                             : 1.0;
     const double pivot = fmax(a[k][k], least);
     if (thread < n && thread != k) factor[thread] = a[thread][k];
     HM_SYNC();
@@ -378,8 +393,8 @@ __global__ void __launch_bounds__(kThreads) poisson_factor_kernel(const FactorPa
   for (int at = thread; at < n * n; at += kThreads) {
     const int i = at / n, j = at % n;
     auto active = [&](int k) {
-      return planes[5 * g.plane + static_cast<std::int64_t>(k / g.width) * g.pitch + k % g.width] !=
-             0;
+      return planes[kInverse * g.plane + static_cast<std::int64_t>(k / g.width) * g.pitch +
+                    k % g.width] != 0;
     };
     inverse[at] = active(i) && active(j) ? static_cast<float>(0.5 * (a[i][j] + a[j][i])) : 0.0f;
   }
@@ -435,7 +450,8 @@ dim3 tiles(const Grid& grid, int items) {
 Plan make_plan(const PlanOptions& options) {
   HM_CHECK(options.height >= 1 && options.width >= 1 && options.height < (1 << 21) &&
                options.width < (1 << 21),
-           "mask: shape [", options.height, ", ", options.width, "], expected 1 to 2^21 - 1 a side");
+           "mask: shape [", options.height, ", ", options.width,
+           "], expected 1 to 2^21 - 1 a side");
   HM_CHECK(options.top >= 0 && options.left >= 0 && options.top < options.bottom &&
                options.left < options.right && options.bottom <= options.height &&
                options.right <= options.width,
@@ -454,7 +470,8 @@ Plan make_plan(const PlanOptions& options) {
            "tail_cells: ", options.tail_cells, ", expected ", kDirectCells, " to ", kTailCells);
   Plan plan;
   plan.options = options;
-  const bool at_bottom = options.bottom == options.height, at_right = options.right == options.width;
+  const bool at_bottom = options.bottom == options.height,
+             at_right = options.right == options.width;
   plan.mirror_top = options.top == 0;
   plan.mirror_left = options.left == 0;
   plan.mirror_bottom = at_bottom;
@@ -472,7 +489,7 @@ Plan make_plan(const PlanOptions& options) {
     Grid& g = plan.grid[plan.levels];
     g.height = height;
     g.width = width;
-    g.pitch = (width + 7) / 8 * 8;
+    g.pitch = (width + 8) / 8 * 8;  // whole sectors, one element to spare
     g.tiles_x = (width + kTileWidth - 1) / kTileWidth;
     g.tiles_y = (height + kTileHeight - 1) / kTileHeight;
     HM_CHECK(g.tiles_y <= 65535, "mask: box of ", height, " rows, expected at most ",
@@ -483,7 +500,8 @@ Plan make_plan(const PlanOptions& options) {
     g.counts = take(static_cast<std::int64_t>(g.tiles_x) * g.tiles_y * sizeof(int));
     if (plan.levels == 0) plan.active = take(g.plane);
     if (plan.levels > 0 || nine) {
-      g.coefficients = take((plan.levels > 0 ? 6 : 7) * g.plane * sizeof(float));
+      const std::int64_t before = g.pitch + kLeadingZeros, planes = plan.levels > 0 ? 6 : 7;
+      g.coefficients = take((before + planes * g.plane) * sizeof(float)) + before * sizeof(float);
     }
     ++plan.levels;
     if (plan.levels > 1 && static_cast<std::int64_t>(height) * width <= kDirectCells) break;
@@ -514,13 +532,13 @@ void launch_poisson_hierarchy(const Plan& plan, const device::ImageBatch& mask,
   HM_CHECK(memory != nullptr, "memory: missing");
   HM_CHECK(mask.exists() == options.pinned, "mask: ", options.pinned ? "missing" : "not expected");
   if (mask.exists()) {
-    HM_CHECK(mask.count == options.items && mask.height == options.height &&
-                 mask.width == options.width,
-             "mask: shape [", mask.count, ", ", mask.height, ", ", mask.width, "], expected [",
-             options.items, ", ", options.height, ", ", options.width, "]");
+    HM_CHECK(
+        mask.count == options.items && mask.height == options.height && mask.width == options.width,
+        "mask: shape [", mask.count, ", ", mask.height, ", ", mask.width, "], expected [",
+        options.items, ", ", options.height, ", ", options.width, "]");
   }
-  HM_CHECK(weight_map.exists() == options.weight_map, "weight_map: ",
-           options.weight_map ? "missing" : "not expected");
+  HM_CHECK(weight_map.exists() == options.weight_map,
+           "weight_map: ", options.weight_map ? "missing" : "not expected");
   device::ImageBatch map = weight_map;
   if (map.exists()) {
     HM_CHECK(map.dtype == DType::kFloat32, "weight_map: dtype ", dtype_name(map.dtype),
@@ -573,8 +591,7 @@ void launch_poisson_hierarchy(const Plan& plan, const device::ImageBatch& mask,
     params.item_bytes = plan.item_bytes;
     params.active = plan.active;
     params.five.active = nullptr;
-    params.five.diagonal =
-        4 + static_cast<float>(options.weight * options.w0 * options.w0);
+    params.five.diagonal = 4 + static_cast<float>(options.weight * options.w0 * options.w0);
     params.five.mirror_top = plan.mirror_top ? 0 : -1;
     params.five.mirror_left = plan.mirror_left ? 0 : -1;
     params.five.mirror_bottom = plan.mirror_bottom ? plan.grid[0].height - 1 : -1;
@@ -590,8 +607,8 @@ void launch_poisson_hierarchy(const Plan& plan, const device::ImageBatch& mask,
   }
   const FactorParams factor = {plan.grid[0], plan.grid[plan.levels - 1], bytes, plan.item_bytes,
                                plan.inverse};
-  HM_LAUNCH(poisson_factor_kernel, dim3(1, 1, static_cast<unsigned>(options.items)),
-            dim3(kThreads), kDirectCells * sizeof(FactorRow), stream, factor);
+  HM_LAUNCH(poisson_factor_kernel, dim3(1, 1, static_cast<unsigned>(options.items)), dim3(kThreads),
+            kDirectCells * sizeof(FactorRow), stream, factor);
 }
 
 void launch_poisson_box(const device::ImageBatch& mask, int* boxes, cudaStream_t stream) {

@@ -24,7 +24,7 @@ struct ResidualParams {
   Planes r, e;
   const float* warm;
   const WarmPlane* warm_state;
-  TilePartial* partials;
+  TilePartial* partials;  // float64: the largest |r|, and of the values it is made of
   const PlaneState* states;
 };
 
@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(kThreads) poisson_residual_kernel(const Residu
   const bool images = p.rhs.data == nullptr, map = p.weight_map.data != nullptr;
   const bool weighted = map || p.weight > 0, with_g = weighted && p.w1 > 0;
   const Real sum = static_cast<Real>((p.w0 + 2 * p.w1) * (p.w0 + 2 * p.w1));
-  Real largest = 0, magnitude = 0;
+  Real largest = 0, rounding = 0;
 
   // e where the pixel is unknown, at a plane's offset.
   auto correction = [&](int c, std::int64_t at) {
@@ -116,8 +116,8 @@ __global__ void __launch_bounds__(kThreads) poisson_residual_kernel(const Residu
       ix[d] = clamp(p.left + x + dx, p.image_width);
       const int by = iy[d] - p.top, bx = ix[d] - p.left;
       in_plane[d] = static_cast<std::int64_t>(by) * p.grid.pitch + bx;
-      unknown[d] = by >= 0 && bx >= 0 && by < p.grid.height && bx < p.grid.width &&
-                   active[in_plane[d]] != 0;
+      unknown[d] =
+          by >= 0 && bx >= 0 && by < p.grid.height && bx < p.grid.width && active[in_plane[d]] != 0;
       in_src[d] = images ? device::offset(p.src, item, iy[d], ix[d]) : 0;
       in_dst[d] = images ? device::offset(p.dst, item, iy[d], ix[d]) : 0;
       a[d] = images ? load_any<Real>(p.mask, device::offset(p.mask, item, iy[d], ix[d])) /
@@ -151,7 +151,9 @@ __global__ void __launch_bounds__(kThreads) poisson_residual_kernel(const Residu
 #pragma unroll 1
       for (int c = 0; c < p.channels; ++c) {
         const Real share = p.channels != 3 ? even  // Rec. 601
-                                           : static_cast<Real>(c == 0 ? 0.299 : c == 1 ? 0.587 : 0.114);
+                                           : static_cast<Real>(c == 0   ? 0.299
+                                                               : c == 1 ? 0.587
+                                                                        : 0.114);
 #pragma unroll
         for (int d = 0; d < 5; ++d) luma[d] += share * source_at(c, in_src[d]);
       }
@@ -165,7 +167,7 @@ __global__ void __launch_bounds__(kThreads) poisson_residual_kernel(const Residu
         t0 = target_at(c, in_dst[0]);
         x0 += s0;
       }
-      Real edge[5] = {};
+      Real edge[5] = {}, magnitude = 0;
 #pragma unroll
       for (int d = 1; d < 5; ++d) {
         Real xd = unknown[d] ? static_cast<Real>(correction(c, in_plane[d])) : Real(0);
@@ -190,13 +192,14 @@ __global__ void __launch_bounds__(kThreads) poisson_residual_kernel(const Residu
         magnitude = largest_of(magnitude, b);
       }
       magnitude = largest_of(largest_of(largest_of(magnitude, x0), s0), t0);
+      Real w = 0;
       if (weighted) {
         // c (base - s x) + sum_j min(c, c_j) g_j (x - x_j)
         auto weight_at = [&](int wy, int wx) {
           return map ? load_any<Real>(p.weight_map, device::offset(p.weight_map, item, wy, wx))
                      : static_cast<Real>(p.weight);
         };
-        const Real w = weight_at(iy[0], ix[0]);
+        w = weight_at(iy[0], ix[0]);
         Real goal = s0;
         if (images && p.base.data != nullptr) {
           goal = load_any<Real>(p.base, device::offset(p.base, item, iy[0], ix[0], c));
@@ -222,22 +225,24 @@ __global__ void __launch_bounds__(kThreads) poisson_residual_kernel(const Residu
             }
             const Real near = map ? weight_at(ny, nx) : w;
             r += (near < w ? near : w) * g * (x0 - xd);
+            magnitude = largest_of(magnitude, xd);
           }
         }
       }
       largest = largest_of(largest, r);
+      rounding = largest_of(rounding, (16 + 2 * w) * magnitude);
       if (p.r.data != nullptr) p.r.of(plane0 + c)[own] = static_cast<float>(r);
     }
   }
   if constexpr (std::is_same_v<Real, double>) {
     __shared__ double most[kThreads / 32], sizes[kThreads / 32];
     largest = device::block_reduce<kThreads>(largest, device::Max(), most);
-    magnitude = device::block_reduce<kThreads>(magnitude, device::Max(), sizes);
+    rounding = device::block_reduce<kThreads>(rounding, device::Max(), sizes);
     if (threadIdx.x == 0) {
       const std::int64_t tiles = static_cast<std::int64_t>(gridDim.x) * gridDim.y;
       // Above the value, whatever the conversion does.
       p.partials[item * tiles + ty * gridDim.x + tx] = {
-          largest, static_cast<float>(magnitude * (1 + 1e-6)), 0};
+          largest, static_cast<float>(rounding * (1 + 1e-6)), 0};
     }
   }
 }
@@ -257,8 +262,7 @@ __global__ void poisson_begin_kernel(const BeginParams p) {
   s.seen = p.warm != nullptr && p.warm[plane].valid ? p.warm[plane].contraction : 0.0;
   s.first_left = p.warm != nullptr && p.warm[plane].valid ? p.warm[plane].first_left : 0.0;
   s.contraction = fmax(kContraction, s.seen);
-  const ItemHeader* header =
-      reinterpret_cast<const ItemHeader*>(p.hierarchies.of_plane(plane));
+  const ItemHeader* header = reinterpret_cast<const ItemHeader*>(p.hierarchies.of_plane(plane));
   if (header->unknowns == p.all) {  // nothing fixes the mean
     s.done = s.singular = 1;
     s.estimate = INFINITY;
@@ -343,7 +347,8 @@ __global__ void __launch_bounds__(kThreads) poisson_report_kernel(const ReportPa
     const int tiles = p.grid.tiles_x * p.grid.tiles_y;
     for (int tile = static_cast<int>(threadIdx.x); tile < tiles; tile += kThreads) {
       if (reinterpret_cast<const int*>(memory + p.grid.counts)[tile] == 0) continue;
-      largest = largest_of(largest, p.partials[static_cast<std::int64_t>(plane) * tiles + tile].largest);
+      largest =
+          largest_of(largest, p.partials[static_cast<std::int64_t>(plane) * tiles + tile].largest);
     }
     largest = device::block_reduce<kThreads>(largest, device::Max(), maxima);
   }
@@ -390,8 +395,8 @@ SolveImages checked_images(const Plan& plan, const SolveImages& given) {
   HM_CHECK(plan.options.items == 1 || plan.options.items == count, "mask: ", plan.options.items,
            " items, expected ", count, " or 1");
   if (images.rhs.exists()) {
-    HM_CHECK(images.rhs.dtype == DType::kFloat32 || images.rhs.dtype == DType::kFloat64, "rhs: dtype ",
-             dtype_name(images.rhs.dtype), ", expected float32 or float64");
+    HM_CHECK(images.rhs.dtype == DType::kFloat32 || images.rhs.dtype == DType::kFloat64,
+             "rhs: dtype ", dtype_name(images.rhs.dtype), ", expected float32 or float64");
     check_image(plan, images.rhs, "rhs", count, channels);
   } else {
     check_image(plan, images.src, "src", count, channels);
@@ -403,12 +408,12 @@ SolveImages checked_images(const Plan& plan, const SolveImages& given) {
              dtype_name(images.dst.dtype), ", expected uint8, uint16, float16 or float32");
     if (images.base.exists()) check_image(plan, images.base, "base", count, channels);
   }
-  HM_CHECK(images.weight_map.exists() == plan.options.weight_map, "weight_map: ",
-           plan.options.weight_map ? "missing" : "not expected");
+  HM_CHECK(images.weight_map.exists() == plan.options.weight_map,
+           "weight_map: ", plan.options.weight_map ? "missing" : "not expected");
   if (images.weight_map.exists()) {
     HM_CHECK(images.weight_map.dtype == DType::kFloat32, "weight_map: dtype ",
              dtype_name(images.weight_map.dtype), ", expected float32");
-    check_image(plan, images.weight_map, "weight_map", count, 1);
+    check_image(plan, images.weight_map, "weight_map", plan.options.items, 1);
   }
   const int outs = images.out.count;
   check_image(plan, images.out, "out", count, channels);
@@ -459,7 +464,8 @@ void launch_poisson_residual(const Plan& plan, const SolveMemory& memory, const 
                 stream, p);
       break;
     case DType::kFloat16:
-      HM_LAUNCH((poisson_residual_kernel<Typed<__half>, float>), grid, dim3(kThreads), 0, stream, p);
+      HM_LAUNCH((poisson_residual_kernel<Typed<__half>, float>), grid, dim3(kThreads), 0, stream,
+                p);
       break;
     default:
       HM_LAUNCH((poisson_residual_kernel<Typed<float>, float>), grid, dim3(kThreads), 0, stream, p);
@@ -478,10 +484,7 @@ void launch_poisson_solve(const Plan& plan, void* hierarchy, const DeviceSolve& 
   const int channels = images.channels(), planes = device_planes(images.count(), channels);
   const SolveMemory memory(plan, hierarchy, planes, channels, workspace);
   WarmPlane* warm = static_cast<WarmPlane*>(solve.warm);
-  float* corrections =
-      warm == nullptr ? nullptr
-                      : reinterpret_cast<float*>(static_cast<unsigned char*>(solve.warm) +
-                                                 (sizeof(WarmPlane) * planes + 255) / 256 * 256);
+  float* corrections = warm == nullptr ? nullptr : warm_planes(solve.warm, planes);
 
   BeginParams begin;
   begin.states = memory.states();

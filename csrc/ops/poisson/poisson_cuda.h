@@ -1,9 +1,9 @@
 // Op poisson on a device: the equation and the scheme of poisson.h, with the set-up on the device.
 //
-// A level is cut into tiles of kTileWidth x kTileHeight; tiles without unknowns are left at once, so
-// that time follows the mask. Planes hold nothing where nothing is unknown: whoever reads a plane
-// asks the mask of its level first. Everything is enqueued in a sequence that the plan and the
-// greatest number of iterations fix; kernels return at once where their plane is done.
+// A level is cut into tiles of kTileWidth x kTileHeight; tiles without unknowns are left at once,
+// so that time follows the mask. Planes hold nothing where nothing is unknown: whoever reads a
+// plane asks the mask of its level first. Everything is enqueued in a sequence that the plan and
+// the greatest number of iterations fix; kernels return at once where their plane is done.
 #pragma once
 
 #include <cstddef>
@@ -24,6 +24,11 @@ constexpr int kDirectCells = 64;
 constexpr int kTailCells = 4096;
 constexpr std::size_t kTailBytes = 64 << 10;  // of shared memory: what every device has
 
+// The symmetric nine-point stencil as its links to the right and to the row below. Last rows of sw,
+// se and s are zero, so that each is the row above the plane that follows.
+enum CoefficientPlane : int { kSW, kSE, kS, kE, kC, kInverse, kRowSum };
+constexpr int kLeadingZeros = 8;  // and a row
+
 // A level. Offsets are of bytes in the memory of a hierarchy's item.
 struct Grid {
   int height = 0, width = 0;
@@ -31,16 +36,17 @@ struct Grid {
   int tiles_x = 0, tiles_y = 0;
   bool merge_bottom = false, merge_right = false;  // even size at the image's border
   std::int64_t plane = 0;                          // elements of a plane
-  // Planes c, e, s, se, sw, inverse, and row_sum on the finest level; -1: none, the five-point one.
+  // Planes of CoefficientPlane; -1: none, the five-point level. Rows end with a zero at least, and
+  // there are zeros before the first row: links across the level's rim read as zero.
   std::int64_t coefficients = -1;
   std::int64_t counts = 0;  // unknowns of each tile, int
 };
 
 struct PlanOptions {
-  int height = 0, width = 0;                        // of the image
-  int top = 0, left = 0, bottom = 0, right = 0;     // the box: all unknowns are in it
-  int items = 1;                                    // masks
-  bool pinned = true;                               // false: every pixel is unknown
+  int height = 0, width = 0;                     // of the image
+  int top = 0, left = 0, bottom = 0, right = 0;  // the box: all unknowns are in it
+  int items = 1;                                 // masks
+  bool pinned = true;                            // false: every pixel is unknown
   double weight = 0, w0 = 1, w1 = 0;
   bool weight_map = false;  // in place of weight
   int tail_cells = kTailCells;
@@ -64,8 +70,8 @@ Plan make_plan(const PlanOptions& options);
 
 // What a hierarchy's memory begins with.
 struct ItemHeader {
-  double amplification;    // of certificates; negative: not known yet
-  std::int64_t unknowns;   // of the mask
+  double amplification;   // of certificates; negative: not known yet
+  std::int64_t unknowns;  // of the mask
 };
 
 // mask [items, H, W], nothing where nothing is pinned; weight_map float32 [items or 1, H, W].
@@ -110,15 +116,15 @@ struct DeviceSolve {
   SolveImages images;
   double tolerance = 0;  // in the unit of the images
   int max_iterations = 8;
-  void* warm = nullptr;            // warm_bytes(); its WarmPlanes are zero before the first frame
-  PlaneReport* report = nullptr;   // [planes] of the device
+  void* warm = nullptr;           // warm_bytes(); its WarmPlanes are zero before the first frame
+  PlaneReport* report = nullptr;  // [planes] of the device
 };
 
 std::size_t solve_workspace_bytes(const Plan& plan, int planes);
 
 // Only unknown pixels of out are written. The workspace keeps what a certificate needs.
-void launch_poisson_solve(const Plan& plan, void* memory, const DeviceSolve& solve,
-                          void* workspace, cudaStream_t stream);
+void launch_poisson_solve(const Plan& plan, void* memory, const DeviceSolve& solve, void* workspace,
+                          cudaStream_t stream);
 
 // The part of the workspace beyond solve_workspace_bytes that certificates take.
 std::size_t certify_workspace_bytes(const Plan& plan, int planes);

@@ -31,8 +31,8 @@ struct TileView {
         inside(x >= 0 && x < g.width) {}
 
   __device__ int row(int k) const { return row0 + k * kThreadRows; }
-  __device__ int at(int k) const { return row(k) * kPitch + col; }       // in shared memory
-  __device__ int local(int k) const { return row(k) * pitch + col; }     // from origin
+  __device__ int at(int k) const { return row(k) * kPitch + col; }    // in shared memory
+  __device__ int local(int k) const { return row(k) * pitch + col; }  // from origin
   // Within the columns and rows that are `columns` and rows [first, last] away from the rim.
   __device__ bool columns(int first, int last) const { return col >= first && col <= last; }
 };
@@ -42,7 +42,8 @@ constexpr std::size_t kDownBytes = 2 * (kTileHeight + 2 * kHalo) * kPitch * size
 constexpr std::size_t kUpBytes = 2 * (kTileHeight + 4) * kPitch * sizeof(float);
 constexpr std::size_t kDirectionBytes = (kTileHeight + 4) * kPitch * sizeof(float);
 
-// ---- one V-cycle ---------------------------------------------------------------------------------
+// ---- one V-cycle
+// ---------------------------------------------------------------------------------
 
 enum class DownKind : int { kPlain, kUpdate, kProlong };
 
@@ -79,10 +80,10 @@ __global__ void __launch_bounds__(kTileThreads) poisson_down_kernel(const DownPa
   const Op op(p.grid, p.constants, memory, v.origin);
   const float* r_in = p.r.of(v.plane) + v.origin;
   const float alpha = kKind == DownKind::kUpdate ? state.alpha : 1.0f;
-  const Prolongation prolong = kKind == DownKind::kProlong
-                                   ? make_prolongation(p.grid, p.coarse, memory,
-                                                       p.coarse_x.of(v.plane))
-                                   : Prolongation();
+  const Prolongation prolong =
+      kKind == DownKind::kProlong
+          ? make_prolongation(p.grid, p.coarse, memory, p.coarse_x.of(v.plane))
+          : Prolongation();
   unsigned active = 0;  // bit k: the point is unknown
   float r[kPoints];
 #pragma unroll
@@ -236,8 +237,7 @@ __global__ void __launch_bounds__(kTileThreads) poisson_up_kernel(const UpParams
     if (!((active >> k) & 1)) continue;
     const float* at = t + v.at(k);
     const float rest = q[k] - op.apply(at, local, y, v.x);
-    float value =
-        s[v.at(k)] + at[0] + kMomentum * at[0] + kSecond * (op.inverse(local) * rest);
+    float value = s[v.at(k)] + at[0] + kMomentum * at[0] + kSecond * (op.inverse(local) * rest);
     if constexpr (kMeasure) {
       dot += value * r[k];
       largest = device::Max()(fabsf(value), largest);
@@ -333,7 +333,8 @@ struct RestrictParams {
 
 constexpr int kRestrictThreads = 256;
 
-__global__ void __launch_bounds__(kRestrictThreads) poisson_restrict_kernel(const RestrictParams p) {
+__global__ void __launch_bounds__(kRestrictThreads)
+    poisson_restrict_kernel(const RestrictParams p) {
   const int plane = static_cast<int>(blockIdx.z);
   if (p.states[plane].done) return;
   const unsigned char* memory = p.hierarchies.of_plane(plane);
@@ -344,13 +345,14 @@ __global__ void __launch_bounds__(kRestrictThreads) poisson_restrict_kernel(cons
   }
   const float* r = p.r.of(plane);
   const unsigned char* bytes = p.active >= 0 ? memory + p.active : nullptr;
-  const float* inverse = p.active >= 0 ? nullptr : coefficient_plane(p.grid, memory, 5);
+  const float* inverse = p.active >= 0 ? nullptr : coefficient_plane(p.grid, memory, kInverse);
   auto value = [&](int y, int x) {
     if (y < 0 || x < 0 || y >= p.grid.height || x >= p.grid.width) return 0.0f;
     const std::int64_t at = static_cast<std::int64_t>(y) * p.grid.pitch + x;
     return (bytes != nullptr ? bytes[at] != 0 : inverse[at] != 0) ? r[at] : 0.0f;
   };
-  const int j = static_cast<int>(blockIdx.x) * kTileWidth + static_cast<int>(threadIdx.x) % kTileWidth;
+  const int j =
+      static_cast<int>(blockIdx.x) * kTileWidth + static_cast<int>(threadIdx.x) % kTileWidth;
   const int row = static_cast<int>(threadIdx.x) / kTileWidth;
   for (int k = row; k < kTileHeight; k += kRestrictThreads / kTileWidth) {
     const int i = static_cast<int>(blockIdx.y) * kTileHeight + k;
@@ -365,7 +367,8 @@ __global__ void __launch_bounds__(kRestrictThreads) poisson_restrict_kernel(cons
   }
 }
 
-// ---- the coarse levels in one launch -------------------------------------------------------------
+// ---- the coarse levels in one launch
+// -------------------------------------------------------------
 
 constexpr int kTailPoints = 4;  // of a level for each thread
 constexpr int kTailThreads = kTailCells / kTailPoints;
@@ -447,9 +450,8 @@ class Tail {
       restrict_to(l + 1, fine.b, fine.pitch);
       const TailLevel own = level(l + 1);
       float* keep = p_.nested_b[l + 1].of(plane_);
-      points(l + 1, [&](int, int i, int j) {
-        keep[i * p_.grid[l + 1].pitch + j] = own.b[own.at(i, j)];
-      });
+      points(l + 1,
+             [&](int, int i, int j) { keep[i * p_.grid[l + 1].pitch + j] = own.b[own.at(i, j)]; });
     }
     HM_SYNC();
     solve_last();
@@ -574,8 +576,8 @@ class Tail {
     float d[kTailPoints] = {};
     points(l, [&](int k, int i, int j) {
       const int at = own.at(i, j), local = i * pitch + j;
-      d[k] = kFirst * (op.inverse(local) *
-                       (own.b[at] - op.apply_pitch(own.z + at, local, own.pitch)));
+      d[k] =
+          kFirst * (op.inverse(local) * (own.b[at] - op.apply_pitch(own.z + at, local, own.pitch)));
     });
     HM_SYNC();
     points(l, [&](int k, int i, int j) { own.z[own.at(i, j)] += d[k]; });
@@ -626,7 +628,8 @@ __global__ void __launch_bounds__(kTailThreads) poisson_tail_kernel(const TailPa
   tail.store(p.out.of(static_cast<int>(blockIdx.x)));
 }
 
-// ---- the scalars of conjugate gradients ----------------------------------------------------------
+// ---- the scalars of conjugate gradients
+// ----------------------------------------------------------
 
 struct ScalarParams {
   Grid grid;
@@ -691,7 +694,8 @@ __global__ void __launch_bounds__(kScalarThreads) poisson_measure_kernel(const S
 }
 
 // Whether M^-1 A has a Ritz value below the shift: a pivot of Lanczos' matrix less the shift is
-// negative. It has the diagonal 1/alpha_k + beta_k/alpha_{k-1}, and sqrt(beta_k)/alpha_{k-1} beside.
+// negative. It has the diagonal 1/alpha_k + beta_k/alpha_{k-1}, and sqrt(beta_k)/alpha_{k-1}
+// beside.
 __device__ __forceinline__ bool ritz_value_below(const PlaneState& s, int steps, double shift) {
   double pivot = 1;
   bool below = false;
@@ -944,17 +948,16 @@ class Launches {
     tail<true>(level_planes(m_.layout.nested_b, plan_.tail),
                level_planes(m_.layout.nested_x, plan_.tail));
     for (int k = plan_.tail - 1; k >= 1; --k) {
-      DownParams<NinePoint> before =
-          down_params<NinePoint>(k, level_planes(m_.layout.nested_b, k),
-                                 level_planes(m_.layout.before, k));
+      DownParams<NinePoint> before = down_params<NinePoint>(k, level_planes(m_.layout.nested_b, k),
+                                                            level_planes(m_.layout.before, k));
       before.r_out = level_planes(m_.layout.b, k);
       before.x = level_planes(m_.layout.nested_x, k);
       before.coarse_x = level_planes(m_.layout.nested_x, k + 1);
       down<NinePoint, DownKind::kProlong>(before);
       cycle(k + 1);
-      UpParams<NinePoint> after = up_params<NinePoint>(k, level_planes(m_.layout.b, k),
-                                                       level_planes(m_.layout.before, k),
-                                                       level_planes(m_.layout.nested_x, k));
+      UpParams<NinePoint> after =
+          up_params<NinePoint>(k, level_planes(m_.layout.b, k), level_planes(m_.layout.before, k),
+                               level_planes(m_.layout.nested_x, k));
       after.add = true;
       up<NinePoint, false>(after);
     }

@@ -64,9 +64,7 @@ struct SolveMemory {
   PlaneState* states() const { return reinterpret_cast<PlaneState*>(base + layout.states); }
   TilePartial* partials() const { return reinterpret_cast<TilePartial*>(base + layout.partials); }
   Planes at(std::int64_t offset, const Grid& grid) const { return {base + offset, grid.plane}; }
-  Planes fine(const Plan& plan, int buffer) const {
-    return at(layout.fine[buffer], plan.grid[0]);
-  }
+  Planes fine(const Plan& plan, int buffer) const { return at(layout.fine[buffer], plan.grid[0]); }
 
   SolveLayout layout;
   Hierarchies hierarchies;
@@ -92,17 +90,23 @@ inline dim3 tile_grid(const Grid& grid, int planes) {
               static_cast<unsigned>(planes));
 }
 
+// The corrections behind a warm start's WarmPlanes.
+inline float* warm_planes(void* warm, int planes) {
+  return reinterpret_cast<float*>(static_cast<unsigned char*>(warm) +
+                                  (sizeof(WarmPlane) * planes + 255) / 256 * 256);
+}
+
 // The images of a solve, checked, with batch strides of zero where one serves all.
 SolveImages checked_images(const Plan& plan, const SolveImages& images);
 
 // r = b - A (start + e) on the unknown pixels, with start = src, or zero with rhs.
 struct ResidualOptions {
-  Planes r;               // float
-  const float* warm = nullptr;             // e, planes; read where its plane is valid
+  Planes r;                     // float
+  const float* warm = nullptr;  // e, planes; read where its plane is valid
   const WarmPlane* warm_state = nullptr;
-  Planes e;               // e in float64, and the arithmetic too; data null: float32
-  TilePartial* partials = nullptr;         // largest |r| in dot, largest value in `largest`
-  const PlaneState* states = nullptr;      // done planes of an item are left alone where all are
+  Planes e;                            // e in float64, and the arithmetic too; data null: float32
+  TilePartial* partials = nullptr;     // largest |r| in dot, largest value in `largest`
+  const PlaneState* states = nullptr;  // done planes of an item are left alone where all are
 };
 void launch_poisson_residual(const Plan& plan, const SolveMemory& memory, const SolveImages& images,
                              const ResidualOptions& options, cudaStream_t stream);
