@@ -171,6 +171,11 @@ __device__ __forceinline__ float restrict_at(const float* at, int pitch, bool bo
   return middle + (0.5f * left + beside * after);
 }
 
+inline dim3 tile_grid(const Grid& grid, int planes) {
+  return dim3(static_cast<unsigned>(grid.tiles_x), static_cast<unsigned>(grid.tiles_y),
+              static_cast<unsigned>(planes));
+}
+
 inline int device_planes(int count, int channels) {
   const std::int64_t planes = static_cast<std::int64_t>(count) * channels;
   HM_CHECK(planes <= 65535, "images: ", count, " of ", channels,

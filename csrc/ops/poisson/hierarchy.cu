@@ -28,10 +28,9 @@ std::size_t tail_floats(const Plan& plan, int k) {
 
 // A thread of a block that writes a tile: column x and rows y0 + kThreads / kTileWidth * k.
 struct TileThread {
-  int item, tile, x, y0;
+  int item, x, y0;
   __device__ TileThread()
       : item(static_cast<int>(blockIdx.z)),
-        tile(static_cast<int>(blockIdx.y * gridDim.x + blockIdx.x)),
         x(static_cast<int>(blockIdx.x) * kTileWidth + static_cast<int>(threadIdx.x) % kTileWidth),
         y0(static_cast<int>(blockIdx.y) * kTileHeight +
            static_cast<int>(threadIdx.x) / kTileWidth) {}
@@ -43,11 +42,12 @@ __device__ __forceinline__ T* at_bytes(unsigned char* memory, std::int64_t offse
   return reinterpret_cast<T*>(memory + offset);
 }
 
-__device__ __forceinline__ void store_count(const Grid& grid, unsigned char* memory, int tile,
-                                            int count) {
+__device__ __forceinline__ void store_count(const Grid& grid, unsigned char* memory, int count) {
   __shared__ int scratch[kThreads / 32];
   count = device::block_reduce<kThreads>(count, device::Sum(), scratch);
-  if (threadIdx.x == 0) at_bytes<int>(memory, grid.counts)[tile] = count;
+  if (threadIdx.x == 0 && static_cast<int>(blockIdx.x) < grid.tiles_x) {
+    at_bytes<int>(memory, grid.counts)[blockIdx.y * grid.tiles_x + blockIdx.x] = count;
+  }
 }
 
 // The zeros before the first row of a level's coefficients.
@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(kThreads) poisson_activity_kernel(const Activi
     memory[p.active + static_cast<std::int64_t>(y) * p.grid.pitch + t.x] = unknown ? 1 : 0;
     count += unknown;
   }
-  store_count(p.grid, memory, t.tile, count);
+  store_count(p.grid, memory, count);
 }
 
 struct FinestParams {
@@ -178,7 +178,9 @@ struct InvertParams {
 __global__ void __launch_bounds__(kThreads) poisson_invert_kernel(const InvertParams p) {
   const TileThread t;
   unsigned char* memory = p.memory + t.item * p.item_bytes;
-  if (at_bytes<int>(memory, p.grid.counts)[t.tile] == 0) return;
+  if (tile_count(p.grid, memory, static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y)) == 0) {
+    return;
+  }
   const std::int64_t plane = p.grid.plane;
   const int pitch = p.grid.pitch;
   for (int y = t.y0; y < t.y0 + kTileHeight; y += kRowStep) {
@@ -323,7 +325,7 @@ __global__ void __launch_bounds__(kThreads) poisson_coarsen_kernel(const Coarsen
     if (i == 0) clear_before(out - j, g.pitch, j);
     count += active;
   }
-  store_count(g, memory, t.tile, count);
+  store_count(g, memory, count);
 }
 
 struct FactorParams {
@@ -440,9 +442,10 @@ __global__ void poisson_empty_box_kernel(int count, int* boxes) {
   if (item < count && boxes[4 * item + 2] == 0) boxes[4 * item] = boxes[4 * item + 1] = 0;
 }
 
-dim3 tiles(const Grid& grid, int items) {
-  return dim3(static_cast<unsigned>(grid.tiles_x), static_cast<unsigned>(grid.tiles_y),
-              static_cast<unsigned>(items));
+// Blocks for all columns of a row, with those behind the level's last.
+dim3 whole_rows(const Grid& grid, int items) {
+  return dim3((static_cast<unsigned>(grid.pitch) + kTileWidth - 1) / kTileWidth,
+              static_cast<unsigned>(grid.tiles_y), static_cast<unsigned>(items));
 }
 
 }  // namespace
@@ -559,11 +562,12 @@ void launch_poisson_hierarchy(const Plan& plan, const device::ImageBatch& mask,
   activity.active = plan.active;
   activity.top = options.top;
   activity.left = options.left;
-  HM_LAUNCH(poisson_activity_kernel, tiles(plan.grid[0], options.items), dim3(kThreads), 0, stream,
-            activity);
+  HM_LAUNCH(poisson_activity_kernel, whole_rows(plan.grid[0], options.items), dim3(kThreads), 0,
+            stream, activity);
   auto invert = [&](const Grid& grid) {
     const InvertParams params = {grid, bytes, plan.item_bytes};
-    HM_LAUNCH(poisson_invert_kernel, tiles(grid, options.items), dim3(kThreads), 0, stream, params);
+    HM_LAUNCH(poisson_invert_kernel, tile_grid(grid, options.items), dim3(kThreads), 0, stream,
+              params);
   };
   if (plan.nine()) {
     FinestParams finest;
@@ -579,8 +583,8 @@ void launch_poisson_hierarchy(const Plan& plan, const device::ImageBatch& mask,
     finest.weight = static_cast<float>(options.weight);
     finest.w0 = static_cast<float>(options.w0);
     finest.w1 = static_cast<float>(options.w1);
-    HM_LAUNCH(poisson_finest_kernel, tiles(plan.grid[0], options.items), dim3(kThreads), 0, stream,
-              finest);
+    HM_LAUNCH(poisson_finest_kernel, whole_rows(plan.grid[0], options.items), dim3(kThreads), 0,
+              stream, finest);
     invert(plan.grid[0]);
   }
   for (int k = 1; k < plan.levels; ++k) {
@@ -597,10 +601,10 @@ void launch_poisson_hierarchy(const Plan& plan, const device::ImageBatch& mask,
     params.five.mirror_bottom = plan.mirror_bottom ? plan.grid[0].height - 1 : -1;
     params.five.mirror_right = plan.mirror_right ? plan.grid[0].width - 1 : -1;
     if (k == 1 && !plan.nine()) {
-      HM_LAUNCH((poisson_coarsen_kernel<FiveSource>), tiles(plan.grid[k], options.items),
+      HM_LAUNCH((poisson_coarsen_kernel<FiveSource>), whole_rows(plan.grid[k], options.items),
                 dim3(kThreads), 0, stream, params);
     } else {
-      HM_LAUNCH((poisson_coarsen_kernel<NineSource>), tiles(plan.grid[k], options.items),
+      HM_LAUNCH((poisson_coarsen_kernel<NineSource>), whole_rows(plan.grid[k], options.items),
                 dim3(kThreads), 0, stream, params);
     }
     invert(plan.grid[k]);

@@ -85,11 +85,6 @@ inline FivePointConstants five_point(const Plan& plan) {
   return k;
 }
 
-inline dim3 tile_grid(const Grid& grid, int planes) {
-  return dim3(static_cast<unsigned>(grid.tiles_x), static_cast<unsigned>(grid.tiles_y),
-              static_cast<unsigned>(planes));
-}
-
 // The corrections behind a warm start's WarmPlanes.
 inline float* warm_planes(void* warm, int planes) {
   return reinterpret_cast<float*>(static_cast<unsigned char*>(warm) +
