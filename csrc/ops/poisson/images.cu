@@ -57,6 +57,10 @@ __device__ __forceinline__ Real load_any(const ImageBatch& image, std::int64_t a
 // At a border the neighbour of a pixel is the pixel itself.
 __device__ __forceinline__ int clamp(int i, int n) { return i < 0 ? 0 : i < n ? i : n - 1; }
 
+// Of neighbour 1 to 4: west, east, north, south.
+__device__ __forceinline__ constexpr int row_of(int d) { return d == 3 ? -1 : d == 4 ? 1 : 0; }
+__device__ __forceinline__ constexpr int column_of(int d) { return d == 1 ? -1 : d == 2 ? 1 : 0; }
+
 template <typename Real>
 __device__ __forceinline__ Real largest_of(Real a, Real b) {
   return device::Max()(b < 0 ? -b : b, a);
@@ -65,7 +69,8 @@ __device__ __forceinline__ Real largest_of(Real a, Real b) {
 // r = b - A x of the pixels of a tile, x = start + e. Differences of differences: what src and x
 // have in common cancels before it is rounded.
 template <typename Source, typename Real>
-__global__ void __launch_bounds__(kThreads) poisson_residual_kernel(const ResidualParams p) {
+__global__ void __launch_bounds__(kThreads, sizeof(Real) == 8 ? 1 : 2)
+    poisson_residual_kernel(const ResidualParams p) {
   const int item = static_cast<int>(blockIdx.z), plane0 = item * p.channels;
   if (p.states != nullptr) {
     bool done = true;
@@ -104,28 +109,44 @@ __global__ void __launch_bounds__(kThreads) poisson_residual_kernel(const Residu
     if (x >= p.grid.width || y >= p.grid.height) break;
     const std::int64_t own = static_cast<std::int64_t>(y) * p.grid.pitch + x;
     if (active[own] == 0) continue;
-    // The pixel and its neighbours: west, east, north, south; at a border the pixel itself.
-    int iy[5], ix[5];
-    std::int64_t in_src[5], in_dst[5], in_plane[5];
-    bool unknown[5];
+    // The pixel and its neighbours: west, east, north, south; at a border the pixel itself. Bit d:
+    // there is another pixel, it is unknown.
+    const int iy = p.top + y, ix = p.left + x;
+    unsigned other = 0, unknown = 0;
     Real a[5];
 #pragma unroll
-    for (int d = 0; d < 5; ++d) {
-      const int dy = d == 3 ? -1 : d == 4 ? 1 : 0, dx = d == 1 ? -1 : d == 2 ? 1 : 0;
-      iy[d] = clamp(p.top + y + dy, p.image_height);
-      ix[d] = clamp(p.left + x + dx, p.image_width);
-      const int by = iy[d] - p.top, bx = ix[d] - p.left;
-      in_plane[d] = static_cast<std::int64_t>(by) * p.grid.pitch + bx;
-      unknown[d] =
-          by >= 0 && bx >= 0 && by < p.grid.height && bx < p.grid.width && active[in_plane[d]] != 0;
-      in_src[d] = images ? device::offset(p.src, item, iy[d], ix[d]) : 0;
-      in_dst[d] = images ? device::offset(p.dst, item, iy[d], ix[d]) : 0;
-      a[d] = images ? load_any<Real>(p.mask, device::offset(p.mask, item, iy[d], ix[d])) /
-                          static_cast<Real>(device::mask_range(p.mask.dtype))
-                    : Real(0);
+    for (int d = 1; d < 5; ++d) {
+      const int dy = row_of(d), dx = column_of(d);
+      const bool there = d == 1   ? ix > 0
+                         : d == 2 ? ix + 1 < p.image_width
+                         : d == 3 ? iy > 0
+                                  : iy + 1 < p.image_height;
+      other |= static_cast<unsigned>(there) << d;
+      const bool in_box = d == 1   ? x > 0
+                          : d == 2 ? x + 1 < p.grid.width
+                          : d == 3 ? y > 0
+                                   : y + 1 < p.grid.height;
+      const bool on = !there || (in_box && active[own + dy * p.grid.pitch + dx] != 0);
+      unknown |= static_cast<unsigned>(on) << d;
     }
+    const std::int64_t in_src = images ? device::offset(p.src, item, iy, ix) : 0;
+    const std::int64_t in_dst = images ? device::offset(p.dst, item, iy, ix) : 0;
+    auto step = [&](const ImageBatch& image, int d) -> std::int64_t {
+      if (!((other >> d) & 1)) return 0;
+      return row_of(d) * image.row_stride + column_of(d) * image.col_stride;
+    };
+    auto correction_beside = [&](int c, int d) {
+      return correction(c, (other >> d) & 1 ? own + row_of(d) * p.grid.pitch + column_of(d) : own);
+    };
+    if (images) {
+      const std::int64_t in_mask = device::offset(p.mask, item, iy, ix);
+      const Real range = static_cast<Real>(device::mask_range(p.mask.dtype));
+      a[0] = load_any<Real>(p.mask, in_mask) / range;
 #pragma unroll
-    for (int d = 1; d < 5; ++d) a[d] = Real(0.5) * (a[0] + a[d]);
+      for (int d = 1; d < 5; ++d) {
+        a[d] = Real(0.5) * (a[0] + load_any<Real>(p.mask, in_mask + step(p.mask, d)) / range);
+      }
+    }
 
     Real luma[5] = {};
     if (images && p.guidance == Guidance::kMixed) {
@@ -134,10 +155,11 @@ __global__ void __launch_bounds__(kThreads) poisson_residual_kernel(const Residu
       Norm of_src[5] = {}, of_dst[5] = {};
 #pragma unroll 1
       for (int c = 0; c < p.channels; ++c) {
-        const Norm s0 = source_at(c, in_src[0]), t0 = target_at(c, in_dst[0]);
+        const Norm s0 = source_at(c, in_src), t0 = target_at(c, in_dst);
 #pragma unroll
         for (int d = 1; d < 5; ++d) {
-          const Norm ds = source_at(c, in_src[d]) - s0, dt = target_at(c, in_dst[d]) - t0;
+          const Norm ds = source_at(c, in_src + step(p.src, d)) - s0,
+                     dt = target_at(c, in_dst + step(p.dst, d)) - t0;
           of_src[d] += ds * ds;
           of_dst[d] += dt * dt;
         }
@@ -155,26 +177,28 @@ __global__ void __launch_bounds__(kThreads) poisson_residual_kernel(const Residu
                                                                : c == 1 ? 0.587
                                                                         : 0.114);
 #pragma unroll
-        for (int d = 0; d < 5; ++d) luma[d] += share * source_at(c, in_src[d]);
+        for (int d = 0; d < 5; ++d) luma[d] += share * source_at(c, in_src + step(p.src, d));
       }
     }
 
 #pragma unroll 1
     for (int c = 0; c < p.channels; ++c) {
-      Real s0 = 0, t0 = 0, x0 = unknown[0] ? static_cast<Real>(correction(c, own)) : Real(0);
+      Real s0 = 0, t0 = 0, x0 = static_cast<Real>(correction(c, own));
       if (images) {
-        s0 = source_at(c, in_src[0]);
-        t0 = target_at(c, in_dst[0]);
+        s0 = source_at(c, in_src);
+        t0 = target_at(c, in_dst);
         x0 += s0;
       }
       Real edge[5] = {}, magnitude = 0;
 #pragma unroll
       for (int d = 1; d < 5; ++d) {
-        Real xd = unknown[d] ? static_cast<Real>(correction(c, in_plane[d])) : Real(0);
+        const bool on = (unknown >> d) & 1;
+        Real xd = on ? static_cast<Real>(correction_beside(c, d)) : Real(0);
         Real wanted = 0;
         if (images) {
-          const Real sd = source_at(c, in_src[d]), td = target_at(c, in_dst[d]);
-          xd = unknown[d] ? sd + xd : td;
+          const Real sd = source_at(c, in_src + step(p.src, d)),
+                     td = target_at(c, in_dst + step(p.dst, d));
+          xd = on ? sd + xd : td;
           Real dv = s0 - sd;
           const Real dt = t0 - td;
           if (p.guidance == Guidance::kAverage) dv = Real(0.5) * ((s0 + t0) - (sd + td));
@@ -187,7 +211,7 @@ __global__ void __launch_bounds__(kThreads) poisson_residual_kernel(const Residu
       }
       Real r = (edge[1] + edge[2]) + (edge[3] + edge[4]);
       if (!images) {
-        const Real b = load_any<Real>(p.rhs, device::offset(p.rhs, item, iy[0], ix[0], c));
+        const Real b = load_any<Real>(p.rhs, device::offset(p.rhs, item, iy, ix, c));
         r += b;
         magnitude = largest_of(magnitude, b);
       }
@@ -199,10 +223,10 @@ __global__ void __launch_bounds__(kThreads) poisson_residual_kernel(const Residu
           return map ? load_any<Real>(p.weight_map, device::offset(p.weight_map, item, wy, wx))
                      : static_cast<Real>(p.weight);
         };
-        w = weight_at(iy[0], ix[0]);
+        w = weight_at(iy, ix);
         Real goal = s0;
         if (images && p.base.data != nullptr) {
-          goal = load_any<Real>(p.base, device::offset(p.base, item, iy[0], ix[0], c));
+          goal = load_any<Real>(p.base, device::offset(p.base, item, iy, ix, c));
           magnitude = largest_of(magnitude, goal);
         }
         r += w * (goal - sum * x0);
@@ -212,8 +236,8 @@ __global__ void __launch_bounds__(kThreads) poisson_residual_kernel(const Residu
             const int dy = d / 3 - 1, dx = d % 3 - 1;
             if (dy == 0 && dx == 0) continue;
             const Real g = static_cast<Real>(dy == 0 || dx == 0 ? p.w0 * p.w1 : p.w1 * p.w1);
-            const int ny = clamp(iy[0] + dy, p.image_height);
-            const int nx = clamp(ix[0] + dx, p.image_width);
+            const int ny = clamp(iy + dy, p.image_height);
+            const int nx = clamp(ix + dx, p.image_width);
             const int by = ny - p.top, bx = nx - p.left;
             const std::int64_t at = static_cast<std::int64_t>(by) * p.grid.pitch + bx;
             Real xd = 0;

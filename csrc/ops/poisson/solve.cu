@@ -10,6 +10,8 @@ namespace pyharmony::poisson {
 namespace {
 
 constexpr int kScalarThreads = 256;
+// Of a tile kernel on one processor, at least: what its registers are held to.
+constexpr int kTileBlocks = 3;
 
 // What a thread of a tile kernel works on: one column, and every kThreadRows-th row of the tile and
 // what is around it, beginning kAbove rows above the tile.
@@ -37,9 +39,19 @@ struct TileView {
   __device__ bool columns(int first, int last) const { return col >= first && col <= last; }
 };
 
+// What a thread keeps of its points from stage to stage is in registers. With stored coefficients
+// there are none to spare: then it is in shared memory, and loops are not unrolled all the way.
+template <typename Op>
+constexpr bool kInRegisters = std::is_same_v<Op, FivePoint>;
+template <typename Op>
+constexpr int kUnroll = kInRegisters<Op> ? 16 : 2;
+constexpr int kUpUnroll = 3;
+
 // Of the tile kernels: rows of kPitch floats.
-constexpr std::size_t kDownBytes = 2 * (kTileHeight + 2 * kHalo) * kPitch * sizeof(float);
-constexpr std::size_t kUpBytes = 2 * (kTileHeight + 4) * kPitch * sizeof(float);
+template <typename Op>
+constexpr std::size_t kDownBytes =
+    (kInRegisters<Op> ? 2 : 3) * (kTileHeight + 2 * kHalo) * kPitch * sizeof(float);
+constexpr std::size_t kUpBytes = 3 * (kTileHeight + 4) * kPitch * sizeof(float);
 constexpr std::size_t kDirectionBytes = (kTileHeight + 4) * kPitch * sizeof(float);
 
 // ---- one V-cycle
@@ -61,7 +73,8 @@ struct DownParams {
 // Two smoothing steps from zero, the residual they leave and its restriction. Before that kUpdate:
 // x += alpha p, r -= alpha A p; kProlong: x = P coarse_x, r -= A x.
 template <typename Op, DownKind kKind>
-__global__ void __launch_bounds__(kTileThreads) poisson_down_kernel(const DownParams<Op> p) {
+__global__ void __launch_bounds__(kTileThreads, kTileBlocks)
+    poisson_down_kernel(const DownParams<Op> p) {
   // Rows -4 .. 35 of the tile: the last residual is that of rows -1 .. 31, each stage before it
   // reaches a row and a column farther.
   constexpr int kAbove = kHalo, kRows = kTileHeight + 2 * kHalo, kPoints = kRows / kThreadRows;
@@ -85,15 +98,22 @@ __global__ void __launch_bounds__(kTileThreads) poisson_down_kernel(const DownPa
           ? make_prolongation(p.grid, p.coarse, memory, p.coarse_x.of(v.plane))
           : Prolongation();
   unsigned active = 0;  // bit k: the point is unknown
-  float r[kPoints];
+  float kept[kInRegisters<Op> ? kPoints : 1];
+  auto r = [&](int k) -> float& {
+    if constexpr (kInRegisters<Op>) {
+      return kept[k];
+    } else {
+      return t[kRows * kPitch + v.at(k)];
+    }
+  };
 #pragma unroll
   for (int k = 0; k < kPoints; ++k) {
     const int y = v.y0 + v.row(k);
     const bool on = v.inside && y >= 0 && y < p.grid.height && op.active(v.local(k));
     active |= static_cast<unsigned>(on) << k;
-    r[k] = on ? r_in[v.local(k)] : 0.0f;
+    r(k) = on ? r_in[v.local(k)] : 0.0f;
     if constexpr (kKind == DownKind::kPlain) {
-      t[v.at(k)] = on ? kFirst * (op.inverse(v.local(k)) * r[k]) : 0.0f;
+      t[v.at(k)] = on ? kFirst * (op.inverse(v.local(k)) * r(k)) : 0.0f;
     } else if constexpr (kKind == DownKind::kUpdate) {
       s[v.at(k)] = on ? (p.p.of(v.plane) + v.origin)[v.local(k)] : 0.0f;
     } else {
@@ -104,7 +124,7 @@ __global__ void __launch_bounds__(kTileThreads) poisson_down_kernel(const DownPa
   if constexpr (kKind != DownKind::kPlain) {
     float* x = p.x.of(v.plane) + v.origin;
     float* r_out = p.r_out.of(v.plane) + v.origin;
-#pragma unroll
+#pragma unroll kUnroll < Op>
     for (int k = 0; k < kPoints; ++k) {
       const int row = v.row(k), y = v.y0 + row;
       if (row < kFirstRow - 3 || row > kLastRow + 2 || !v.columns(kFirstCol - 3, kLastCol + 2)) {
@@ -115,13 +135,13 @@ __global__ void __launch_bounds__(kTileThreads) poisson_down_kernel(const DownPa
         const float* at = s + v.at(k);
         const int local = v.local(k);
         if constexpr (kKind == DownKind::kUpdate) {
-          r[k] -= alpha * op.exact(at, local, y, v.x);
+          r(k) -= alpha * op.exact(at, local, y, v.x);
         } else {
-          r[k] -= op.apply(at, local, y, v.x);
+          r(k) -= op.apply(at, local, y, v.x);
         }
-        d = kFirst * (op.inverse(local) * r[k]);
+        d = kFirst * (op.inverse(local) * r(k));
         if (row >= kFirstRow && row <= kLastRow && v.columns(kFirstCol, kLastCol)) {
-          r_out[local] = r[k];
+          r_out[local] = r(k);
           x[local] = kKind == DownKind::kUpdate ? x[local] + alpha * at[0] : at[0];
         }
       }
@@ -130,7 +150,7 @@ __global__ void __launch_bounds__(kTileThreads) poisson_down_kernel(const DownPa
     HM_SYNC();
   }
   float* z = p.z.of(v.plane) + v.origin;
-#pragma unroll
+#pragma unroll kUnroll < Op>
   for (int k = 0; k < kPoints; ++k) {
     const int row = v.row(k), y = v.y0 + row;
     if (row < kFirstRow - 2 || row > kLastRow + 1 || !v.columns(kFirstCol - 2, kLastCol + 1)) {
@@ -140,8 +160,8 @@ __global__ void __launch_bounds__(kTileThreads) poisson_down_kernel(const DownPa
     if ((active >> k) & 1) {
       const float* at = t + v.at(k);
       const int local = v.local(k);
-      r[k] -= op.apply(at, local, y, v.x);
-      d = kMomentum * at[0] + kSecond * (op.inverse(local) * r[k]);
+      r(k) -= op.apply(at, local, y, v.x);
+      d = kMomentum * at[0] + kSecond * (op.inverse(local) * r(k));
       if (row >= kFirstRow && row <= kLastRow && v.columns(kFirstCol, kLastCol)) {
         z[local] = at[0] + d;
       }
@@ -149,12 +169,12 @@ __global__ void __launch_bounds__(kTileThreads) poisson_down_kernel(const DownPa
     s[v.at(k)] = d;
   }
   HM_SYNC();
-#pragma unroll
+#pragma unroll kUnroll < Op>
   for (int k = 0; k < kPoints; ++k) {
     const int row = v.row(k), y = v.y0 + row;
     if (row < kFirstRow - 1 || row > kLastRow || !v.columns(kFirstCol - 1, kLastCol)) continue;
     const bool on = (active >> k) & 1;
-    t[v.at(k)] = on ? r[k] - op.apply(s + v.at(k), v.local(k), y, v.x) : 0.0f;
+    t[v.at(k)] = on ? r(k) - op.apply(s + v.at(k), v.local(k), y, v.x) : 0.0f;
   }
   HM_SYNC();
   float* out = p.coarse_r.of(v.plane);
@@ -184,7 +204,8 @@ struct UpParams {
 
 // out = z + P coarse_z and two smoothing steps.
 template <typename Op, bool kMeasure>
-__global__ void __launch_bounds__(kTileThreads) poisson_up_kernel(const UpParams<Op> p) {
+__global__ void __launch_bounds__(kTileThreads, kTileBlocks)
+    poisson_up_kernel(const UpParams<Op> p) {
   constexpr int kAbove = 2, kRows = kTileHeight + 2 * kAbove, kPoints = kRows / kThreadRows;
   constexpr int kFirstRow = kAbove, kLastRow = kAbove + kTileHeight - 1;
   constexpr int kFirstCol = kHalo, kLastCol = kHalo + kTileWidth - 1;
@@ -202,44 +223,43 @@ __global__ void __launch_bounds__(kTileThreads) poisson_up_kernel(const UpParams
   const float* z_in = p.z.of(v.plane) + v.origin;
   const Prolongation prolong = make_prolongation(p.grid, p.coarse, memory, p.coarse_z.of(v.plane));
   unsigned active = 0;
-  float r[kPoints], q[kPoints];
-#pragma unroll
+  float* const q = t + kRows * kPitch;
+#pragma unroll kUpUnroll
   for (int k = 0; k < kPoints; ++k) {
     const int y = v.y0 + v.row(k), local = v.local(k);
     const bool on = v.inside && v.columns(kFirstCol - 2, kLastCol + 2) && y >= 0 &&
                     y < p.grid.height && op.active(local);
     active |= static_cast<unsigned>(on) << k;
-    r[k] = on ? r_in[local] : 0.0f;
+    q[v.at(k)] = on ? r_in[local] : 0.0f;
     s[v.at(k)] = on ? z_in[local] + prolong(y, v.x) : 0.0f;
   }
   HM_SYNC();
-#pragma unroll
+#pragma unroll kUnroll < Op>
   for (int k = 0; k < kPoints; ++k) {
     const int row = v.row(k), y = v.y0 + row, local = v.local(k);
-    q[k] = 0;
     if (row < kFirstRow - 1 || row > kLastRow + 1 || !v.columns(kFirstCol - 1, kLastCol + 1)) {
       continue;
     }
     float d = 0;
     if ((active >> k) & 1) {
-      q[k] = r[k] - op.apply(s + v.at(k), local, y, v.x);
-      d = kFirst * (op.inverse(local) * q[k]);
+      q[v.at(k)] -= op.apply(s + v.at(k), local, y, v.x);
+      d = kFirst * (op.inverse(local) * q[v.at(k)]);
     }
     t[v.at(k)] = d;
   }
   HM_SYNC();
   float* out = p.out.of(v.plane) + v.origin;
   float dot = 0, largest = 0;
-#pragma unroll
+#pragma unroll kUnroll < Op>
   for (int k = 0; k < kPoints; ++k) {
     const int row = v.row(k), y = v.y0 + row, local = v.local(k);
     if (row < kFirstRow || row > kLastRow || !v.columns(kFirstCol, kLastCol)) continue;
     if (!((active >> k) & 1)) continue;
     const float* at = t + v.at(k);
-    const float rest = q[k] - op.apply(at, local, y, v.x);
+    const float rest = q[v.at(k)] - op.apply(at, local, y, v.x);
     float value = s[v.at(k)] + at[0] + kMomentum * at[0] + kSecond * (op.inverse(local) * rest);
     if constexpr (kMeasure) {
-      dot += value * r[k];
+      dot += value * r_in[local];
       largest = device::Max()(fabsf(value), largest);
     }
     if (p.add) value += out[local];
@@ -271,7 +291,7 @@ struct DirectionParams {
 
 // p_out = z + beta p and p . A p, which is not stored.
 template <typename Op>
-__global__ void __launch_bounds__(kTileThreads)
+__global__ void __launch_bounds__(kTileThreads, kTileBlocks)
     poisson_direction_kernel(const DirectionParams<Op> p) {
   constexpr int kAbove = 1, kRows = kTileHeight + 4, kPoints = kRows / kThreadRows;
   constexpr int kFirstRow = kAbove, kLastRow = kAbove + kTileHeight - 1;
@@ -868,7 +888,7 @@ class Launches {
   template <typename Op, DownKind kKind>
   void down(const DownParams<Op>& params) {
     HM_LAUNCH((poisson_down_kernel<Op, kKind>), tile_grid(params.grid, m_.planes),
-              dim3(kTileThreads), kDownBytes, stream_, params);
+              dim3(kTileThreads), kDownBytes<Op>, stream_, params);
   }
 
   template <typename Op>
