@@ -19,5 +19,6 @@ void bind_distance(py::module_& m);
 void bind_pyramid(py::module_& m);
 void bind_pyramid_cuda(py::module_& m);
 void bind_poisson(py::module_& m);
+void bind_poisson_cuda(py::module_& m);
 
 }  // namespace pyharmony

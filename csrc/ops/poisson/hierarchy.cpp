@@ -82,14 +82,6 @@ double coefficient(const LevelView& view, int i, int j, int dy, int dx) {
 
 }  // namespace
 
-Guidance parse_guidance(const std::string& name) {
-  if (name == "source") return Guidance::kSource;
-  if (name == "mixed") return Guidance::kMixed;
-  if (name == "average") return Guidance::kAverage;
-  if (name == "monochrome") return Guidance::kMonochrome;
-  fail("gradients: '", name, "', expected 'source', 'mixed', 'average' or 'monochrome'");
-}
-
 std::size_t scratch_floats(const LevelView& level) {
   constexpr std::size_t kMostRows = 26;
   return kMostRows * static_cast<std::size_t>(level.stride) + kPad;
@@ -356,7 +348,7 @@ bool Hierarchy::build_coarser() {
   auto next = std::make_unique<Level>();
   Level& level = *next;
   LevelView& view = level.view;
-  shape_level(level, (fine_view.height + 1) / 2, (fine_view.width + 1) / 2, meter_.get());
+  shape_level(level, coarse_size(fine_view.height), coarse_size(fine_view.width), meter_.get());
   view.stencil = Stencil::kNine;
   level.bottom = fine.bottom;
   level.right = fine.right;
@@ -459,7 +451,7 @@ void Hierarchy::factor_coarsest() {
   // preconditioner positive definite.
   for (std::size_t k = 0; k < n; ++k) {
     double pivot = l[k * n + k];
-    const double least = 1e-7 * std::abs(pivot);
+    const double least = kLeastPivot * std::abs(pivot);
     for (std::size_t m = 0; m < k; ++m) pivot -= l[k * n + m] * l[k * n + m];
     pivot = std::sqrt(std::max(pivot, least));
     l[k * n + k] = pivot;

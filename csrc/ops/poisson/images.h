@@ -9,8 +9,6 @@
 
 namespace pyharmony::poisson {
 
-enum class Guidance : int { kSource, kMixed, kAverage, kMonochrome };
-
 // The right-hand side b and the equation it belongs to, on the box of the finest level.
 struct Equation {
   ImageView src, dst,

@@ -15,12 +15,11 @@
 #include <cstdint>
 
 #include "core/simd.h"
+#include "ops/poisson/scheme.h"
 
 namespace pyharmony::poisson {
 
 constexpr int kPad = 16;
-// The smoother assumes that D^-1 A has its spectrum in [0, kSmootherBound].
-constexpr float kSmootherBound = 1.0f;
 
 enum class Stencil : int {
   kFive,         // 4 + excess on the diagonal, the same everywhere, -1 beside it

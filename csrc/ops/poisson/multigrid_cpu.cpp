@@ -17,7 +17,10 @@ using poisson::CoarsenPass;
 using poisson::DirectionPass;
 using poisson::DownMode;
 using poisson::DownPass;
+using poisson::kFirst;
+using poisson::kMomentum;
 using poisson::kPad;
+using poisson::kSecond;
 using poisson::LevelView;
 using poisson::RestrictPass;
 using poisson::Stencil;
@@ -59,12 +62,6 @@ inline Bits load_mask(const std::int8_t* p) {
 
 // A sweep touches a new page or two with each row, where the hardware's prefetch starts afresh.
 inline void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
-
-// Two steps of the 4th-kind Chebyshev smoother for a spectrum of D^-1 A in [0, 1] (Lottes, 2022).
-constexpr float kFirst = 4.0f / 3.0f;
-constexpr float kMomentum = 1.0f / 5.0f;
-constexpr float kSecond = 12.0f / 5.0f;
-static_assert(poisson::kSmootherBound == 1.0f, "the coefficients above are for D^-1 A <= 1");
 
 // The operator on row i: apply() for smoothing, exact() for the residual that conjugate gradients
 // carry (differences are exact, so small weights are not lost beside the diagonal), inverse() of

@@ -19,8 +19,6 @@
 
 namespace pyharmony::poisson {
 
-Guidance parse_guidance(const std::string& name);
-
 // A grid of the hierarchy with what is stored for it.
 struct Level {
   LevelView view;

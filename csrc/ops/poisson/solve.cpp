@@ -10,24 +10,6 @@
 namespace pyharmony::poisson {
 namespace {
 
-// |I - M^-1 A| in the maximum norm is taken to be this, or what Ritz values show where that is
-// more: an error is at most |M^-1 r| / (1 - contraction), and `contraction` of that after the step
-// that follows. Before Ritz values say anything, isolated known pixels may hide kUnseen times |M^-1
-// r| from it. Measured on masks of all kinds (docs/poisson.md).
-constexpr double kContraction = 0.3;
-constexpr double kUnseen = 3;
-constexpr int kRitzFrom = 2;
-
-// In a film, this times what the first iteration left of an error in frames before is what it is
-// expected to leave at most.
-constexpr double kFilmMargin = 2;
-
-// A float32 solve is carried this far below its first estimate; refinement in float64 goes on.
-constexpr double kFloatReduction = 2e-5;
-
-// What float32 leaves of a solution, whatever the estimate says: its rounding and that of the
-// residual. Measured on masks of all kinds, with a margin.
-constexpr double kFloatRounding = 4e-6;
 // From here on that matters.
 constexpr double kFloatReach = 1e-4;
 

@@ -1,0 +1,445 @@
+// The certificate of a solve, as in solve.cpp: with e ~ A^-1 r,
+// |x - x*| <= |e| + |r - A e| |A^-1| in the maximum norm, the residuals in float64.
+#include <algorithm>
+#include <cfloat>
+#include <cmath>
+
+#include "device/reduce.h"
+#include "ops/poisson/solve_cuda.h"
+
+namespace pyharmony::poisson {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kRowStep = kThreads / kTileWidth;
+
+// Rounds of corrections; the loops of solve.cpp with a fixed end.
+constexpr int kAmplificationRounds = 4, kCertifyRounds = 3;
+constexpr int kLeastIterations = 12;
+constexpr double kCloseEnough = 0.05;  // of A w to 1
+constexpr double kReduction = 1e-3;    // of a solve for w
+
+// Of an item while it is certified.
+struct ProofState {
+  double bound, largest, rounding;
+  int done;
+};
+
+// What a tile says of w and of A.
+struct ProofPartial {
+  double most, least, positive, excess;
+};
+
+struct ProofLayout {
+  std::int64_t states = 0, partials = 0, one = 0, w = 0, e = 0, bytes = 0;
+};
+
+ProofLayout proof_layout(const Plan& plan, int planes) {
+  ProofLayout layout;
+  auto take = [&](std::int64_t bytes) {
+    const std::int64_t at = layout.bytes;
+    layout.bytes += (bytes + 255) / 256 * 256;
+    return at;
+  };
+  const Grid& g = plan.grid[0];
+  const int items = std::max(planes, plan.options.items);
+  layout.states = take(static_cast<std::int64_t>(sizeof(ProofState)) * items);
+  layout.partials = take(static_cast<std::int64_t>(sizeof(ProofPartial)) * plan.options.items *
+                         g.tiles_x * g.tiles_y);
+  layout.one = take(sizeof(float));
+  layout.w = take(g.plane * plan.options.items * sizeof(double));
+  layout.e = take(g.plane * planes * sizeof(double));
+  return layout;
+}
+
+__device__ __forceinline__ double most_of(double a, double b) { return device::Max()(a, b); }
+
+struct AccumulateParams {
+  Grid grid;
+  Hierarchies hierarchies;
+  std::int64_t active;
+  int channels;
+  const PlaneState* states;
+  const ProofState* proofs;
+  Planes x, even, odd;  // of the solve: a solution and its last directions
+  const float* whole;   // in place of them
+  Planes sum;           // float64
+  bool first;           // sum = 0 before
+  TilePartial* partials;
+};
+
+// sum += the solution of the planes that were solved; the largest of it.
+__global__ void __launch_bounds__(kThreads) poisson_accumulate_kernel(const AccumulateParams p) {
+  __shared__ float maxima[kThreads / 32];
+  const int item = static_cast<int>(blockIdx.z);
+  if (!p.first && p.proofs[item].done) return;
+  const unsigned char* memory = p.hierarchies.of_plane(item * p.channels);
+  const int tx = static_cast<int>(blockIdx.x), ty = static_cast<int>(blockIdx.y);
+  if (tile_count(p.grid, memory, tx, ty) == 0) return;
+  const unsigned char* active = memory + p.active;
+  const int x = tx * kTileWidth + static_cast<int>(threadIdx.x) % kTileWidth;
+  const int first = ty * kTileHeight + static_cast<int>(threadIdx.x) / kTileWidth;
+  float largest = 0;
+  for (int c = 0; c < p.channels; ++c) {
+    const int plane = item * p.channels + c;
+    const PlaneState& s = p.states[plane];
+    const float* from = p.x.of(plane);
+    const float* direction = (s.pending % 2 == 0 ? p.even : p.odd).of(plane);
+    double* sum = p.sum.doubles_of(plane);
+    for (int y = first; y < (ty + 1) * kTileHeight; y += kRowStep) {
+      if (x >= p.grid.width || y >= p.grid.height) break;
+      const std::int64_t at = static_cast<std::int64_t>(y) * p.grid.pitch + x;
+      if (active[at] == 0) continue;
+      float e = 0;
+      if (p.whole != nullptr) {
+        e = p.whole[plane * p.grid.plane + at];
+      } else if (!s.singular) {
+        e = from[at];
+        if (s.pending >= 0) e += s.alpha * direction[at];
+      }
+      sum[at] = p.first ? e : sum[at] + e;
+      largest = device::Max()(fabsf(e), largest);
+    }
+  }
+  largest = device::block_reduce<kThreads>(largest, device::Max(), maxima);
+  if (threadIdx.x == 0) {
+    const std::int64_t tiles = static_cast<std::int64_t>(gridDim.x) * gridDim.y;
+    p.partials[item * tiles + ty * gridDim.x + tx] = {0.0, largest, 0};
+  }
+}
+
+struct ProofParams {
+  Grid grid;
+  Hierarchies hierarchies;
+  const TilePartial* partials;
+  PlaneState* states;
+  ProofState* proofs;
+  PlaneReport* report;  // none: w is being solved for
+  int channels, round;
+  double tolerance;
+};
+
+// The largest of an item's tiles: of the residual and of its rounding, or of a correction.
+__device__ __forceinline__ void largest_of_tiles(const ProofParams& p, int item, double* residual,
+                                                 float* size) {
+  __shared__ double most[kThreads / 32];
+  __shared__ float sizes[kThreads / 32];
+  const unsigned char* memory = p.hierarchies.of_plane(item * p.channels);
+  const int* counts = reinterpret_cast<const int*>(memory + p.grid.counts);
+  const int tiles = p.grid.tiles_x * p.grid.tiles_y;
+  double r = 0;
+  float s = 0;
+  for (int tile = static_cast<int>(threadIdx.x); tile < tiles; tile += kThreads) {
+    if (counts[tile] == 0) continue;
+    const TilePartial part = p.partials[static_cast<std::int64_t>(item) * tiles + tile];
+    r = most_of(part.dot, r);
+    s = device::Max()(part.largest, s);
+  }
+  *residual = device::block_reduce<kThreads>(r, device::Max(), most);
+  *size = device::block_reduce<kThreads>(s, device::Max(), sizes);
+}
+
+__device__ __forceinline__ void begin_planes(const ProofParams& p, int item, bool done) {
+  for (int c = 0; c < p.channels; ++c) {
+    PlaneState s;
+    s.contraction = kContraction;
+    s.done = done;
+    p.states[item * p.channels + c] = s;
+  }
+}
+
+// What corrections add to the bound.
+__global__ void __launch_bounds__(kThreads) poisson_add_bound_kernel(const ProofParams p) {
+  const int item = static_cast<int>(blockIdx.x);
+  if (p.proofs[item].done) return;
+  double unused;
+  float step;
+  largest_of_tiles(p, item, &unused, &step);
+  if (threadIdx.x == 0) p.proofs[item].bound += step;
+}
+
+// After a residual: whether another correction is worth while, and what is proven so far.
+__global__ void __launch_bounds__(kThreads) poisson_proof_kernel(const ProofParams p) {
+  const int item = static_cast<int>(blockIdx.x);
+  ProofState& proof = p.proofs[item];
+  const ItemHeader* header =
+      reinterpret_cast<const ItemHeader*>(p.hierarchies.of_plane(item * p.channels));
+  if (p.round > 0 && proof.done) return;
+  double residual;
+  float size;
+  largest_of_tiles(p, item, &residual, &size);
+  if (threadIdx.x != 0) return;
+  if (p.round == 0) proof.bound = 0;
+  proof.largest = residual;
+  // Fewer than 40 operations, on values of at most `size`.
+  proof.rounding = 40 * DBL_EPSILON * size;
+  if (p.report == nullptr) {
+    proof.done = header->amplification >= 0 || (p.round > 0 && residual <= kCloseEnough);
+  } else {
+    const double rest = residual > 0 || residual != residual
+                            ? (residual + proof.rounding) * header->amplification
+                            : proof.rounding * header->amplification;
+    proof.done = rest <= 0.02 * proof.bound || rest <= 0.005 * p.tolerance || residual == 0;
+    for (int c = 0; c < p.channels; ++c) {
+      PlaneReport& report = p.report[item * p.channels + c];
+      if (p.round == 0) report.residual = residual;
+      report.max_error = proof.bound + rest;
+    }
+  }
+  begin_planes(p, item, proof.done);
+}
+
+struct AmplificationParams {
+  Grid grid;
+  Hierarchies hierarchies;
+  unsigned char* memory;  // the same, to be written
+  std::int64_t active;
+  Planes w;
+  ProofPartial* partials;
+  const ProofState* proofs;
+  double excess;  // of each row, where it is one number; else negative
+};
+
+// w, the positive entries of A beside the diagonal, and how much the diagonal exceeds its row.
+__global__ void __launch_bounds__(kThreads) poisson_rows_kernel(const AmplificationParams p) {
+  __shared__ double scratch[4][kThreads / 32];
+  const int item = static_cast<int>(blockIdx.z);
+  const unsigned char* memory = p.hierarchies.of_plane(item);
+  const int tx = static_cast<int>(blockIdx.x), ty = static_cast<int>(blockIdx.y);
+  const Grid& g = p.grid;
+  if (tile_count(g, memory, tx, ty) == 0) return;
+  if (reinterpret_cast<const ItemHeader*>(memory)->amplification >= 0) return;
+  const unsigned char* active = memory + p.active;
+  const double* w = p.w.doubles_of(item);
+  const int x = tx * kTileWidth + static_cast<int>(threadIdx.x) % kTileWidth;
+  const int first = ty * kTileHeight + static_cast<int>(threadIdx.x) / kTileWidth;
+  double most = 0, least = -DBL_MAX, positive = 0, excess = -DBL_MAX;  // least: negated minima
+  for (int y = first; y < (ty + 1) * kTileHeight; y += kRowStep) {
+    if (x >= g.width || y >= g.height) break;
+    const std::int64_t at = static_cast<std::int64_t>(y) * g.pitch + x;
+    if (active[at] == 0) continue;
+    most = most_of(w[at], most);
+    least = most_of(-w[at], least);
+    if (g.coefficients < 0) continue;
+    const float* sw = coefficient_plane(g, memory, kSW) + at;
+    const float* se = sw + g.plane;
+    const float* s = se + g.plane;
+    const float* e = s + g.plane;
+    double links = 0, weighted = 0;
+    auto add = [&](float a, std::int64_t near) {
+      if (!(a > 0)) return;  // a link between unknowns: w is there
+      links += a;
+      weighted += a * w[near];
+    };
+    add(e[0], at + 1);
+    add(e[-1], at - 1);
+    add(s[0], at + g.pitch);
+    add(s[-g.pitch], at - g.pitch);
+    add(se[0], at + g.pitch + 1);
+    add(se[-g.pitch - 1], at - g.pitch - 1);
+    add(sw[0], at + g.pitch - 1);
+    add(sw[-g.pitch + 1], at - g.pitch + 1);
+    const double row = sw[kRowSum * g.plane];
+    positive = most_of(2 * weighted * (1 + 1e-6), positive);
+    excess = most_of(-(row - 2 * links - 1e-6 * (fabs(row) + links)), excess);
+  }
+  most = device::block_reduce<kThreads>(most, device::Max(), scratch[0]);
+  least = device::block_reduce<kThreads>(least, device::Max(), scratch[1]);
+  positive = device::block_reduce<kThreads>(positive, device::Max(), scratch[2]);
+  excess = device::block_reduce<kThreads>(excess, device::Max(), scratch[3]);
+  if (threadIdx.x == 0) {
+    p.partials[static_cast<std::int64_t>(item) * g.tiles_x * g.tiles_y + ty * g.tiles_x + tx] = {
+        most, least, positive, excess};
+  }
+}
+
+// A bound of |A^-1| in the maximum norm: 1 / row excess, or max w / min (C w) with w > 0 and the
+// comparison matrix C of A (a_ij replaced by -|a_ij|); infinite where neither is one.
+__global__ void __launch_bounds__(kThreads)
+    poisson_amplification_kernel(const AmplificationParams p) {
+  __shared__ double scratch[4][kThreads / 32];
+  const int item = static_cast<int>(blockIdx.x);
+  unsigned char* memory = p.memory + item * p.hierarchies.item_bytes;
+  ItemHeader* header = reinterpret_cast<ItemHeader*>(memory);
+  if (header->amplification >= 0) return;
+  const int* counts = reinterpret_cast<const int*>(memory + p.grid.counts);
+  const int tiles = p.grid.tiles_x * p.grid.tiles_y;
+  double most = 0, least = -DBL_MAX, positive = 0, excess = -DBL_MAX;
+  for (int tile = static_cast<int>(threadIdx.x); tile < tiles; tile += kThreads) {
+    if (counts[tile] == 0) continue;
+    const ProofPartial part = p.partials[static_cast<std::int64_t>(item) * tiles + tile];
+    most = most_of(part.most, most);
+    least = most_of(part.least, least);
+    positive = most_of(part.positive, positive);
+    excess = most_of(part.excess, excess);
+  }
+  most = device::block_reduce<kThreads>(most, device::Max(), scratch[0]);
+  least = device::block_reduce<kThreads>(least, device::Max(), scratch[1]);
+  positive = device::block_reduce<kThreads>(positive, device::Max(), scratch[2]);
+  excess = device::block_reduce<kThreads>(excess, device::Max(), scratch[3]);
+  // A reduction's last reads are those of thread 0, and so is the header's.
+  if (threadIdx.x != 0) return;
+  const ProofState& proof = p.proofs[item];
+  const double row = p.excess >= 0 ? p.excess : -excess;
+  const double lowest = 1 - proof.largest - positive - proof.rounding;
+  double best = row > 0 ? 1 / row : INFINITY;
+  if (-least > 0 && lowest > 0) best = fmin(best, most / lowest);
+  header->amplification = header->unknowns == 0 ? 0.0 : best;
+}
+
+__global__ void poisson_one_kernel(float* one) { *one = 1.0f; }
+
+struct ZeroParams {
+  Grid grid;
+  Hierarchies hierarchies;
+  Planes w;
+};
+
+__global__ void __launch_bounds__(kThreads) poisson_zero_kernel(const ZeroParams p) {
+  const int item = static_cast<int>(blockIdx.z);
+  const int tx = static_cast<int>(blockIdx.x), ty = static_cast<int>(blockIdx.y);
+  if (tile_count(p.grid, p.hierarchies.of_plane(item), tx, ty) == 0) return;
+  const int x = tx * kTileWidth + static_cast<int>(threadIdx.x) % kTileWidth;
+  const int first = ty * kTileHeight + static_cast<int>(threadIdx.x) / kTileWidth;
+  for (int y = first; y < (ty + 1) * kTileHeight; y += kRowStep) {
+    if (x >= p.grid.width || y >= p.grid.height) break;
+    p.w.doubles_of(item)[static_cast<std::int64_t>(y) * p.grid.pitch + x] = 0;
+  }
+}
+
+// A correction after the other to what `sum` holds, until the proofs say that it is enough.
+class Proof {
+ public:
+  Proof(const Plan& plan, const SolveMemory& memory, const SolveImages& images, ProofState* proofs,
+        const Planes& sum, PlaneReport* report, double tolerance, cudaStream_t stream)
+      : plan_(plan), memory_(memory), images_(images), sum_(sum), stream_(stream) {
+    proof_.grid = plan.grid[0];
+    proof_.hierarchies = memory.hierarchies;
+    proof_.partials = memory.partials();
+    proof_.states = memory.states();
+    proof_.proofs = proofs;
+    proof_.report = report;
+    proof_.channels = images.channels();
+    proof_.round = 0;
+    proof_.tolerance = tolerance;
+  }
+
+  void accumulate(bool first, const float* whole) {
+    AccumulateParams p;
+    p.grid = plan_.grid[0];
+    p.hierarchies = memory_.hierarchies;
+    p.active = plan_.active;
+    p.channels = proof_.channels;
+    p.states = memory_.states();
+    p.proofs = proof_.proofs;
+    p.x = memory_.fine(plan_, kX);
+    p.even = memory_.fine(plan_, direction_buffer(0));
+    p.odd = memory_.fine(plan_, direction_buffer(1));
+    p.whole = whole;
+    p.sum = sum_;
+    p.first = first;
+    p.partials = memory_.partials();
+    HM_LAUNCH(poisson_accumulate_kernel, tile_grid(plan_.grid[0], images_.count()), dim3(kThreads),
+              0, stream_, p);
+  }
+
+  void run(int rounds, const GradientsOptions& gradients) {
+    residual();
+    for (int round = 1; round <= rounds; ++round) {
+      launch_poisson_gradients(plan_, memory_, gradients, stream_);
+      accumulate(false, nullptr);
+      HM_LAUNCH(poisson_add_bound_kernel, dim3(static_cast<unsigned>(images_.count())),
+                dim3(kThreads), 0, stream_, proof_);
+      proof_.round = round;
+      residual();
+    }
+  }
+
+ private:
+  void residual() {
+    ResidualOptions options;
+    options.r = memory_.fine(plan_, kR);
+    options.e = sum_;
+    options.partials = memory_.partials();
+    options.states = nullptr;
+    launch_poisson_residual(plan_, memory_, images_, options, stream_);
+    HM_LAUNCH(poisson_proof_kernel, dim3(static_cast<unsigned>(images_.count())), dim3(kThreads), 0,
+              stream_, proof_);
+  }
+
+  const Plan& plan_;
+  const SolveMemory& memory_;
+  const SolveImages& images_;
+  const Planes sum_;
+  cudaStream_t stream_;
+  ProofParams proof_;
+};
+
+void amplify(const Plan& plan, void* hierarchy, const SolveImages& images, void* workspace,
+             unsigned char* proof_memory, const ProofLayout& layout,
+             const GradientsOptions& options, cudaStream_t stream) {
+  const int items = plan.options.items;
+  const SolveMemory memory(plan, hierarchy, items, 1, workspace);
+  const Planes w = {proof_memory + layout.w, plan.grid[0].plane};
+  float* one = reinterpret_cast<float*>(proof_memory + layout.one);
+  HM_LAUNCH(poisson_one_kernel, dim3(1), dim3(1), 0, stream, one);
+  const ZeroParams zero = {plan.grid[0], memory.hierarchies, w};
+  HM_LAUNCH(poisson_zero_kernel, tile_grid(plan.grid[0], items), dim3(kThreads), 0, stream, zero);
+  SolveImages ones;
+  ones.rhs.data = one;
+  ones.rhs.dtype = DType::kFloat32;
+  ones.rhs.count = items;
+  ones.rhs.height = plan.options.height;
+  ones.rhs.width = plan.options.width;
+  ones.rhs.channels = 1;
+  ones.weight_map = images.weight_map;
+  ProofState* proofs = reinterpret_cast<ProofState*>(proof_memory + layout.states);
+  GradientsOptions gradients = options;
+  gradients.reduction = kReduction;
+  Proof proof(plan, memory, ones, proofs, w, nullptr, 0, stream);
+  proof.run(kAmplificationRounds, gradients);
+
+  AmplificationParams p;
+  p.grid = plan.grid[0];
+  p.hierarchies = memory.hierarchies;
+  p.memory = static_cast<unsigned char*>(hierarchy);
+  p.active = plan.active;
+  p.w = w;
+  p.partials = reinterpret_cast<ProofPartial*>(proof_memory + layout.partials);
+  p.proofs = proofs;
+  p.excess =
+      plan.nine() ? -1.0 : plan.options.weight * plan.options.w0 * plan.options.w0 * (1 - 1e-6);
+  HM_LAUNCH(poisson_rows_kernel, tile_grid(plan.grid[0], items), dim3(kThreads), 0, stream, p);
+  HM_LAUNCH(poisson_amplification_kernel, dim3(static_cast<unsigned>(items)), dim3(kThreads), 0,
+            stream, p);
+}
+
+}  // namespace
+
+std::size_t certify_workspace_bytes(const Plan& plan, int planes) {
+  return static_cast<std::size_t>(proof_layout(plan, planes).bytes);
+}
+
+void launch_poisson_certify(const Plan& plan, void* hierarchy, const DeviceSolve& solve,
+                            void* workspace, void* certify_workspace, cudaStream_t stream) {
+  HM_CHECK(hierarchy != nullptr && workspace != nullptr && certify_workspace != nullptr,
+           "memory or workspace: missing");
+  const SolveImages images = checked_images(plan, solve.images);
+  const int channels = images.channels(), planes = device_planes(images.count(), channels);
+  const SolveMemory memory(plan, hierarchy, planes, channels, workspace);
+  const ProofLayout layout = proof_layout(plan, planes);
+  unsigned char* proof_memory = static_cast<unsigned char*>(certify_workspace);
+  GradientsOptions gradients;
+  gradients.max_iterations =
+      std::min(std::max(solve.max_iterations, kLeastIterations), kMaxDeviceIterations);
+
+  const Planes e = {proof_memory + layout.e, plan.grid[0].plane};
+  Proof proof(plan, memory, images, reinterpret_cast<ProofState*>(proof_memory + layout.states), e,
+              solve.report, solve.tolerance, stream);
+  // Before the workspace is taken for w.
+  proof.accumulate(true, solve.warm == nullptr ? nullptr : warm_planes(solve.warm, planes));
+  amplify(plan, hierarchy, images, workspace, proof_memory, layout, gradients, stream);
+  proof.run(kCertifyRounds, gradients);
+}
+
+}  // namespace pyharmony::poisson

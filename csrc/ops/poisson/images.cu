@@ -1,0 +1,565 @@
+// Between images in their own dtype and the planes of the finest level, and the solve around them.
+#include <cmath>
+#include <limits>
+
+#include "device/reduce.h"
+#include "ops/poisson/solve_cuda.h"
+
+namespace pyharmony::poisson {
+namespace {
+
+using device::ImageBatch;
+
+constexpr int kThreads = 256;
+constexpr int kRowStep = kThreads / kTileWidth;
+
+struct ResidualParams {
+  Grid grid;
+  Hierarchies hierarchies;
+  std::int64_t active;
+  ImageBatch src, dst, mask, base, rhs, weight_map;
+  Guidance guidance;
+  double weight, w0, w1;
+  int top, left, image_height, image_width, channels;
+  Planes r, e;
+  const float* warm;
+  const WarmPlane* warm_state;
+  TilePartial* partials;  // float64: the largest |r|, and of the values it is made of
+  const PlaneState* states;
+};
+
+// How a source reads the values of src and dst: of one type, or of any.
+template <typename T>
+struct Typed {
+  static constexpr bool kExact = std::is_same_v<T, std::uint8_t>;  // squares of float32 are
+  __device__ static float load(const ImageBatch& image, std::int64_t at) {
+    if constexpr (std::is_same_v<T, __half>) {
+      return __half2float(static_cast<const __half*>(image.data)[at]);
+    } else {
+      return static_cast<float>(static_cast<const T*>(image.data)[at]);
+    }
+  }
+};
+
+struct Any {
+  static constexpr bool kExact = false;
+  __device__ static double load(const ImageBatch& image, std::int64_t at) {
+    if (image.dtype == DType::kFloat64) return static_cast<const double*>(image.data)[at];
+    return static_cast<double>(device::load_value(image.data, image.dtype, at));
+  }
+};
+
+template <typename Real>
+__device__ __forceinline__ Real load_any(const ImageBatch& image, std::int64_t at) {
+  return static_cast<Real>(Any::load(image, at));
+}
+
+// At a border the neighbour of a pixel is the pixel itself.
+__device__ __forceinline__ int clamp(int i, int n) { return i < 0 ? 0 : i < n ? i : n - 1; }
+
+// Of neighbour 1 to 4: west, east, north, south.
+__device__ __forceinline__ constexpr int row_of(int d) { return d == 3 ? -1 : d == 4 ? 1 : 0; }
+__device__ __forceinline__ constexpr int column_of(int d) { return d == 1 ? -1 : d == 2 ? 1 : 0; }
+
+template <typename Real>
+__device__ __forceinline__ Real largest_of(Real a, Real b) {
+  return device::Max()(b < 0 ? -b : b, a);
+}
+
+// r = b - A x of the pixels of a tile, x = start + e. Differences of differences: what src and x
+// have in common cancels before it is rounded.
+template <typename Source, typename Real>
+__global__ void __launch_bounds__(kThreads, sizeof(Real) == 8 ? 1 : 2)
+    poisson_residual_kernel(const ResidualParams p) {
+  const int item = static_cast<int>(blockIdx.z), plane0 = item * p.channels;
+  if (p.states != nullptr) {
+    bool done = true;
+    for (int c = 0; c < p.channels; ++c) done = done && p.states[plane0 + c].done;
+    if (done) return;
+  }
+  const unsigned char* memory = p.hierarchies.of_plane(plane0);
+  const int tx = static_cast<int>(blockIdx.x), ty = static_cast<int>(blockIdx.y);
+  if (tile_count(p.grid, memory, tx, ty) == 0) return;
+  const unsigned char* active = memory + p.active;
+  const int x = tx * kTileWidth + static_cast<int>(threadIdx.x) % kTileWidth;
+  const int first = ty * kTileHeight + static_cast<int>(threadIdx.x) / kTileWidth;
+  const bool images = p.rhs.data == nullptr, map = p.weight_map.data != nullptr;
+  const bool weighted = map || p.weight > 0, with_g = weighted && p.w1 > 0;
+  const Real sum = static_cast<Real>((p.w0 + 2 * p.w1) * (p.w0 + 2 * p.w1));
+  Real largest = 0, rounding = 0;
+
+  // e where the pixel is unknown, at a plane's offset.
+  auto correction = [&](int c, std::int64_t at) {
+    if constexpr (std::is_same_v<Real, double>) {
+      return p.e.doubles_of(plane0 + c)[at];
+    } else {
+      const bool warm = p.warm != nullptr && p.warm_state[plane0 + c].valid;
+      return warm ? p.warm[(plane0 + c) * p.grid.plane + at] : 0.0f;
+    }
+  };
+  auto source_at = [&](int c, std::int64_t at) {
+    return static_cast<Real>(Source::load(p.src, at + c * p.src.channel_stride));
+  };
+  auto target_at = [&](int c, std::int64_t at) {
+    return static_cast<Real>(Source::load(p.dst, at + c * p.dst.channel_stride));
+  };
+
+#pragma unroll 1
+  for (int y = first; y < (ty + 1) * kTileHeight; y += kRowStep) {
+    if (x >= p.grid.width || y >= p.grid.height) break;
+    const std::int64_t own = static_cast<std::int64_t>(y) * p.grid.pitch + x;
+    if (active[own] == 0) continue;
+    // The pixel and its neighbours: west, east, north, south; at a border the pixel itself. Bit d:
+    // there is another pixel, it is unknown.
+    const int iy = p.top + y, ix = p.left + x;
+    unsigned other = 0, unknown = 0;
+    Real a[5];
+#pragma unroll
+    for (int d = 1; d < 5; ++d) {
+      const int dy = row_of(d), dx = column_of(d);
+      const bool there = d == 1   ? ix > 0
+                         : d == 2 ? ix + 1 < p.image_width
+                         : d == 3 ? iy > 0
+                                  : iy + 1 < p.image_height;
+      other |= static_cast<unsigned>(there) << d;
+      const bool in_box = d == 1   ? x > 0
+                          : d == 2 ? x + 1 < p.grid.width
+                          : d == 3 ? y > 0
+                                   : y + 1 < p.grid.height;
+      const bool on = !there || (in_box && active[own + dy * p.grid.pitch + dx] != 0);
+      unknown |= static_cast<unsigned>(on) << d;
+    }
+    const std::int64_t in_src = images ? device::offset(p.src, item, iy, ix) : 0;
+    const std::int64_t in_dst = images ? device::offset(p.dst, item, iy, ix) : 0;
+    auto step = [&](const ImageBatch& image, int d) -> std::int64_t {
+      if (!((other >> d) & 1)) return 0;
+      return row_of(d) * image.row_stride + column_of(d) * image.col_stride;
+    };
+    auto correction_beside = [&](int c, int d) {
+      return correction(c, (other >> d) & 1 ? own + row_of(d) * p.grid.pitch + column_of(d) : own);
+    };
+    if (images) {
+      const std::int64_t in_mask = device::offset(p.mask, item, iy, ix);
+      const Real range = static_cast<Real>(device::mask_range(p.mask.dtype));
+      a[0] = load_any<Real>(p.mask, in_mask) / range;
+#pragma unroll
+      for (int d = 1; d < 5; ++d) {
+        a[d] = Real(0.5) * (a[0] + load_any<Real>(p.mask, in_mask + step(p.mask, d)) / range);
+      }
+    }
+
+    Real luma[5] = {};
+    if (images && p.guidance == Guidance::kMixed) {
+      // Along each edge the stronger gradient, by its norm over the channels.
+      using Norm = std::conditional_t<Source::kExact, float, double>;
+      Norm of_src[5] = {}, of_dst[5] = {};
+#pragma unroll 1
+      for (int c = 0; c < p.channels; ++c) {
+        const Norm s0 = source_at(c, in_src), t0 = target_at(c, in_dst);
+#pragma unroll
+        for (int d = 1; d < 5; ++d) {
+          const Norm ds = source_at(c, in_src + step(p.src, d)) - s0,
+                     dt = target_at(c, in_dst + step(p.dst, d)) - t0;
+          of_src[d] += ds * ds;
+          of_dst[d] += dt * dt;
+        }
+      }
+#pragma unroll
+      for (int d = 1; d < 5; ++d) {
+        if (of_dst[d] > of_src[d]) a[d] = 0;
+      }
+    } else if (images && p.guidance == Guidance::kMonochrome) {
+      const Real even = Real(1) / static_cast<Real>(p.channels);
+#pragma unroll 1
+      for (int c = 0; c < p.channels; ++c) {
+        const Real share = p.channels != 3 ? even  // Rec. 601
+                                           : static_cast<Real>(c == 0   ? 0.299
+                                                               : c == 1 ? 0.587
+                                                                        : 0.114);
+#pragma unroll
+        for (int d = 0; d < 5; ++d) luma[d] += share * source_at(c, in_src + step(p.src, d));
+      }
+    }
+
+#pragma unroll 1
+    for (int c = 0; c < p.channels; ++c) {
+      Real s0 = 0, t0 = 0, x0 = static_cast<Real>(correction(c, own));
+      if (images) {
+        s0 = source_at(c, in_src);
+        t0 = target_at(c, in_dst);
+        x0 += s0;
+      }
+      Real edge[5] = {}, magnitude = 0;
+#pragma unroll
+      for (int d = 1; d < 5; ++d) {
+        const bool on = (unknown >> d) & 1;
+        Real xd = on ? static_cast<Real>(correction_beside(c, d)) : Real(0);
+        Real wanted = 0;
+        if (images) {
+          const Real sd = source_at(c, in_src + step(p.src, d)),
+                     td = target_at(c, in_dst + step(p.dst, d));
+          xd = on ? sd + xd : td;
+          Real dv = s0 - sd;
+          const Real dt = t0 - td;
+          if (p.guidance == Guidance::kAverage) dv = Real(0.5) * ((s0 + t0) - (sd + td));
+          if (p.guidance == Guidance::kMonochrome) dv = luma[0] - luma[d];
+          wanted = dt + a[d] * (dv - dt);
+          magnitude = largest_of(largest_of(magnitude, sd), td);
+        }
+        magnitude = largest_of(magnitude, xd);
+        edge[d] = wanted - (x0 - xd);
+      }
+      Real r = (edge[1] + edge[2]) + (edge[3] + edge[4]);
+      if (!images) {
+        const Real b = load_any<Real>(p.rhs, device::offset(p.rhs, item, iy, ix, c));
+        r += b;
+        magnitude = largest_of(magnitude, b);
+      }
+      magnitude = largest_of(largest_of(largest_of(magnitude, x0), s0), t0);
+      Real w = 0;
+      if (weighted) {
+        // c (base - s x) + sum_j min(c, c_j) g_j (x - x_j)
+        auto weight_at = [&](int wy, int wx) {
+          return map ? load_any<Real>(p.weight_map, device::offset(p.weight_map, item, wy, wx))
+                     : static_cast<Real>(p.weight);
+        };
+        w = weight_at(iy, ix);
+        Real goal = s0;
+        if (images && p.base.data != nullptr) {
+          goal = load_any<Real>(p.base, device::offset(p.base, item, iy, ix, c));
+          magnitude = largest_of(magnitude, goal);
+        }
+        r += w * (goal - sum * x0);
+        if (with_g) {
+#pragma unroll 1
+          for (int d = 0; d < 9; ++d) {
+            const int dy = d / 3 - 1, dx = d % 3 - 1;
+            if (dy == 0 && dx == 0) continue;
+            const Real g = static_cast<Real>(dy == 0 || dx == 0 ? p.w0 * p.w1 : p.w1 * p.w1);
+            const int ny = clamp(iy + dy, p.image_height);
+            const int nx = clamp(ix + dx, p.image_width);
+            const int by = ny - p.top, bx = nx - p.left;
+            const std::int64_t at = static_cast<std::int64_t>(by) * p.grid.pitch + bx;
+            Real xd = 0;
+            if (by >= 0 && bx >= 0 && by < p.grid.height && bx < p.grid.width && active[at] != 0) {
+              xd = static_cast<Real>(correction(c, at));
+              if (images) xd += source_at(c, device::offset(p.src, item, ny, nx));
+            } else if (images) {
+              xd = target_at(c, device::offset(p.dst, item, ny, nx));
+            }
+            const Real near = map ? weight_at(ny, nx) : w;
+            r += (near < w ? near : w) * g * (x0 - xd);
+            magnitude = largest_of(magnitude, xd);
+          }
+        }
+      }
+      largest = largest_of(largest, r);
+      rounding = largest_of(rounding, (16 + 2 * w) * magnitude);
+      if (p.r.data != nullptr) p.r.of(plane0 + c)[own] = static_cast<float>(r);
+    }
+  }
+  if constexpr (std::is_same_v<Real, double>) {
+    __shared__ double most[kThreads / 32], sizes[kThreads / 32];
+    largest = device::block_reduce<kThreads>(largest, device::Max(), most);
+    rounding = device::block_reduce<kThreads>(rounding, device::Max(), sizes);
+    if (threadIdx.x == 0) {
+      const std::int64_t tiles = static_cast<std::int64_t>(gridDim.x) * gridDim.y;
+      // Above the value, whatever the conversion does.
+      p.partials[item * tiles + ty * gridDim.x + tx] = {
+          largest, static_cast<float>(rounding * (1 + 1e-6)), 0};
+    }
+  }
+}
+
+struct BeginParams {
+  PlaneState* states;
+  Hierarchies hierarchies;
+  const WarmPlane* warm;
+  int planes;
+  std::int64_t all;  // pixels of the image where the mean may be open, else negative
+};
+
+__global__ void poisson_begin_kernel(const BeginParams p) {
+  const int plane = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  if (plane >= p.planes) return;
+  PlaneState s;
+  s.seen = p.warm != nullptr && p.warm[plane].valid ? p.warm[plane].contraction : 0.0;
+  s.first_left = p.warm != nullptr && p.warm[plane].valid ? p.warm[plane].first_left : 0.0;
+  s.contraction = fmax(kContraction, s.seen);
+  const ItemHeader* header = reinterpret_cast<const ItemHeader*>(p.hierarchies.of_plane(plane));
+  if (header->unknowns == p.all) {  // nothing fixes the mean
+    s.done = s.singular = 1;
+    s.estimate = INFINITY;
+  }
+  p.states[plane] = s;
+}
+
+struct WriteParams {
+  Grid grid;
+  Hierarchies hierarchies;
+  std::int64_t active;
+  ImageBatch src, out;  // src.data null: start is zero
+  int top, left, channels;
+  const PlaneState* states;
+  Planes x, even, odd;  // directions
+  float* warm;
+  const WarmPlane* warm_state;
+  TilePartial* partials;
+};
+
+// out = start + e on the unknown pixels, e = x and the step that it lacks; e is kept in `warm`.
+__global__ void __launch_bounds__(kThreads) poisson_write_kernel(const WriteParams p) {
+  __shared__ float maxima[kThreads / 32];
+  const int item = static_cast<int>(blockIdx.z);
+  const unsigned char* memory = p.hierarchies.of_plane(item * p.channels);
+  const int tx = static_cast<int>(blockIdx.x), ty = static_cast<int>(blockIdx.y);
+  if (tile_count(p.grid, memory, tx, ty) == 0) return;
+  const unsigned char* active = memory + p.active;
+  const int x = tx * kTileWidth + static_cast<int>(threadIdx.x) % kTileWidth;
+  const int first = ty * kTileHeight + static_cast<int>(threadIdx.x) / kTileWidth;
+  const std::int64_t tiles = static_cast<std::int64_t>(gridDim.x) * gridDim.y;
+  for (int c = 0; c < p.channels; ++c) {
+    const int plane = item * p.channels + c;
+    const PlaneState& s = p.states[plane];
+    const float* from = p.x.of(plane);
+    const float* direction = (s.pending % 2 == 0 ? p.even : p.odd).of(plane);
+    const float alpha = s.pending >= 0 ? s.alpha : 0.0f;
+    float* keep = p.warm == nullptr ? nullptr : p.warm + plane * p.grid.plane;
+    float largest = 0;
+    for (int y = first; y < (ty + 1) * kTileHeight && !s.singular; y += kRowStep) {
+      if (x >= p.grid.width || y >= p.grid.height) break;
+      const std::int64_t at = static_cast<std::int64_t>(y) * p.grid.pitch + x;
+      if (active[at] == 0) continue;
+      float e = from[at];
+      if (s.pending >= 0) e += alpha * direction[at];
+      if (keep != nullptr) {
+        if (p.warm_state[plane].valid) e += keep[at];
+        keep[at] = e;
+        largest = largest_of(largest, e);
+      }
+      const int iy = p.top + y, ix = p.left + x;
+      if (p.src.data != nullptr) e += device::load_value(p.src, item, iy, ix, c);
+      device::store_value(p.out, item, iy, ix, c, e);
+    }
+    if (keep != nullptr) {
+      largest = device::block_reduce<kThreads>(largest, device::Max(), maxima);
+      if (threadIdx.x == 0) {
+        p.partials[plane * tiles + ty * gridDim.x + tx] = {0.0, largest, 0};
+      }
+      HM_SYNC();
+    }
+  }
+}
+
+struct ReportParams {
+  Grid grid;
+  Hierarchies hierarchies;
+  const PlaneState* states;
+  const TilePartial* partials;
+  WarmPlane* warm;
+  PlaneReport* report;
+  double tolerance;
+};
+
+__global__ void __launch_bounds__(kThreads) poisson_report_kernel(const ReportParams p) {
+  __shared__ float maxima[kThreads / 32];
+  const int plane = static_cast<int>(blockIdx.x);
+  const unsigned char* memory = p.hierarchies.of_plane(plane);
+  const PlaneState& s = p.states[plane];
+  float largest = 0;
+  if (p.warm != nullptr) {
+    const int tiles = p.grid.tiles_x * p.grid.tiles_y;
+    for (int tile = static_cast<int>(threadIdx.x); tile < tiles; tile += kThreads) {
+      if (reinterpret_cast<const int*>(memory + p.grid.counts)[tile] == 0) continue;
+      largest =
+          largest_of(largest, p.partials[static_cast<std::int64_t>(plane) * tiles + tile].largest);
+    }
+    largest = device::block_reduce<kThreads>(largest, device::Max(), maxima);
+  }
+  if (threadIdx.x != 0) return;
+  double size = s.first;
+  if (p.warm != nullptr && !s.singular) {
+    WarmPlane& warm = p.warm[plane];
+    if (!warm.valid) warm = {};
+    size = fmax(size, warm.largest);
+    warm.largest = largest;
+    warm.valid = largest <= std::numeric_limits<float>::max();
+    if (s.steps >= kRitzFrom) {
+      warm.contraction = fmax(warm.contraction, s.contraction);
+      warm.first_left = fmax(warm.first_left, s.second / s.first);
+    }
+  }
+  PlaneReport report;
+  report.estimate = s.estimate > 0 ? fmax(s.estimate, kFloatRounding * size) : s.estimate;
+  report.first = s.first;
+  report.residual = report.max_error = std::numeric_limits<double>::quiet_NaN();
+  report.unknowns = reinterpret_cast<const ItemHeader*>(memory)->unknowns;
+  report.iterations = s.iterations;
+  report.converged = s.converged && report.estimate <= p.tolerance;
+  p.report[plane] = report;
+}
+
+void check_image(const Plan& plan, ImageBatch& image, const char* name, int count, int channels) {
+  HM_CHECK(image.exists(), name, ": missing");
+  HM_CHECK((image.count == count || image.count == 1) && image.height == plan.options.height &&
+               image.width == plan.options.width && image.channels == channels,
+           name, ": shape [", image.count, ", ", image.height, ", ", image.width, ", ",
+           image.channels, "], expected [", count, ", ", plan.options.height, ", ",
+           plan.options.width, ", ", channels, "]");
+  if (image.count == 1) image.batch_stride = 0;
+  image.count = count;
+}
+
+}  // namespace
+
+SolveImages checked_images(const Plan& plan, const SolveImages& given) {
+  SolveImages images = given;
+  const int count = images.count(), channels = images.channels();
+  HM_CHECK(count >= 1 && channels >= 1, "images: none");
+  HM_CHECK(plan.options.items == 1 || plan.options.items == count, "mask: ", plan.options.items,
+           " items, expected ", count, " or 1");
+  if (images.rhs.exists()) {
+    HM_CHECK(images.rhs.dtype == DType::kFloat32 || images.rhs.dtype == DType::kFloat64,
+             "rhs: dtype ", dtype_name(images.rhs.dtype), ", expected float32 or float64");
+    check_image(plan, images.rhs, "rhs", count, channels);
+  } else {
+    check_image(plan, images.src, "src", count, channels);
+    check_image(plan, images.dst, "dst", count, channels);
+    check_image(plan, images.mask, "mask", count, 1);
+    HM_CHECK(images.src.dtype == images.dst.dtype, "src: dtype ", dtype_name(images.src.dtype),
+             ", dst: ", dtype_name(images.dst.dtype), ", expected the same");
+    HM_CHECK(images.dst.dtype != DType::kBool && images.dst.dtype != DType::kFloat64, "dst: dtype ",
+             dtype_name(images.dst.dtype), ", expected uint8, uint16, float16 or float32");
+    if (images.base.exists()) check_image(plan, images.base, "base", count, channels);
+  }
+  HM_CHECK(images.weight_map.exists() == plan.options.weight_map,
+           "weight_map: ", plan.options.weight_map ? "missing" : "not expected");
+  if (images.weight_map.exists()) {
+    HM_CHECK(images.weight_map.dtype == DType::kFloat32, "weight_map: dtype ",
+             dtype_name(images.weight_map.dtype), ", expected float32");
+    check_image(plan, images.weight_map, "weight_map", plan.options.items, 1);
+  }
+  const int outs = images.out.count;
+  check_image(plan, images.out, "out", count, channels);
+  HM_CHECK(outs == count, "out: ", outs, " items, expected ", count);
+  HM_CHECK(images.out.dtype != DType::kBool, "out: dtype bool is not an image type");
+  return images;
+}
+
+void launch_poisson_residual(const Plan& plan, const SolveMemory& memory, const SolveImages& images,
+                             const ResidualOptions& options, cudaStream_t stream) {
+  ResidualParams p;
+  p.grid = plan.grid[0];
+  p.hierarchies = memory.hierarchies;
+  p.active = plan.active;
+  p.src = images.src;
+  p.dst = images.dst;
+  p.mask = images.mask;
+  p.base = images.base;
+  p.rhs = images.rhs;
+  p.weight_map = images.weight_map;
+  p.guidance = images.guidance;
+  p.weight = plan.options.weight;
+  p.w0 = plan.options.w0;
+  p.w1 = plan.options.w1;
+  p.top = plan.options.top;
+  p.left = plan.options.left;
+  p.image_height = plan.options.height;
+  p.image_width = plan.options.width;
+  p.channels = images.channels();
+  p.r = options.r;
+  p.e = options.e;
+  p.warm = options.warm;
+  p.warm_state = options.warm_state;
+  p.partials = options.partials;
+  p.states = options.states;
+  const dim3 grid = tile_grid(plan.grid[0], images.count());
+  if (options.e.data != nullptr) {
+    HM_LAUNCH((poisson_residual_kernel<Any, double>), grid, dim3(kThreads), 0, stream, p);
+    return;
+  }
+  switch (images.rhs.exists() ? DType::kFloat32 : images.dst.dtype) {
+    case DType::kUInt8:
+      HM_LAUNCH((poisson_residual_kernel<Typed<std::uint8_t>, float>), grid, dim3(kThreads), 0,
+                stream, p);
+      break;
+    case DType::kUInt16:
+      HM_LAUNCH((poisson_residual_kernel<Typed<std::uint16_t>, float>), grid, dim3(kThreads), 0,
+                stream, p);
+      break;
+    case DType::kFloat16:
+      HM_LAUNCH((poisson_residual_kernel<Typed<__half>, float>), grid, dim3(kThreads), 0, stream,
+                p);
+      break;
+    default:
+      HM_LAUNCH((poisson_residual_kernel<Typed<float>, float>), grid, dim3(kThreads), 0, stream, p);
+  }
+}
+
+void launch_poisson_solve(const Plan& plan, void* hierarchy, const DeviceSolve& solve,
+                          void* workspace, cudaStream_t stream) {
+  HM_CHECK(hierarchy != nullptr && workspace != nullptr, "memory or workspace: missing");
+  HM_CHECK(solve.report != nullptr, "report: missing");
+  HM_CHECK(solve.tolerance >= 0, "tolerance: ", solve.tolerance, ", expected at least 0");
+  HM_CHECK(solve.max_iterations >= 1 && solve.max_iterations <= kMaxDeviceIterations,
+           "max_iterations: ", solve.max_iterations, ", expected 1 to ", kMaxDeviceIterations);
+  const SolveImages images = checked_images(plan, solve.images);
+  HM_CHECK(solve.warm == nullptr || !images.rhs.exists(), "warm: not with rhs");
+  const int channels = images.channels(), planes = device_planes(images.count(), channels);
+  const SolveMemory memory(plan, hierarchy, planes, channels, workspace);
+  WarmPlane* warm = static_cast<WarmPlane*>(solve.warm);
+  float* corrections = warm == nullptr ? nullptr : warm_planes(solve.warm, planes);
+
+  BeginParams begin;
+  begin.states = memory.states();
+  begin.hierarchies = memory.hierarchies;
+  begin.warm = warm;
+  begin.planes = planes;
+  begin.all = plan.options.weight > 0 || plan.options.weight_map
+                  ? -1
+                  : std::int64_t(plan.options.height) * plan.options.width;
+  HM_LAUNCH(poisson_begin_kernel, dim3((static_cast<unsigned>(planes) + 63) / 64), dim3(64), 0,
+            stream, begin);
+  ResidualOptions residual;
+  residual.r = memory.fine(plan, kR);
+  residual.warm = corrections;
+  residual.warm_state = warm;
+  residual.states = memory.states();
+  launch_poisson_residual(plan, memory, images, residual, stream);
+
+  GradientsOptions gradients;
+  gradients.tolerance = solve.tolerance;
+  gradients.max_iterations = solve.max_iterations;
+  launch_poisson_gradients(plan, memory, gradients, stream);
+
+  WriteParams write;
+  write.grid = plan.grid[0];
+  write.hierarchies = memory.hierarchies;
+  write.active = plan.active;
+  write.src = images.src;
+  write.out = images.out;
+  write.top = plan.options.top;
+  write.left = plan.options.left;
+  write.channels = channels;
+  write.states = memory.states();
+  write.x = memory.fine(plan, kX);
+  write.even = memory.fine(plan, direction_buffer(0));
+  write.odd = memory.fine(plan, direction_buffer(1));
+  write.warm = corrections;
+  write.warm_state = warm;
+  write.partials = memory.partials();
+  HM_LAUNCH(poisson_write_kernel, tile_grid(plan.grid[0], images.count()), dim3(kThreads), 0,
+            stream, write);
+  ReportParams report;
+  report.grid = plan.grid[0];
+  report.hierarchies = memory.hierarchies;
+  report.states = memory.states();
+  report.partials = memory.partials();
+  report.warm = warm;
+  report.report = solve.report;
+  report.tolerance = solve.tolerance;
+  HM_LAUNCH(poisson_report_kernel, dim3(static_cast<unsigned>(planes)), dim3(kThreads), 0, stream,
+            report);
+}
+
+}  // namespace pyharmony::poisson

@@ -1,0 +1,1012 @@
+// Conjugate gradients with one V-cycle as preconditioner, the same as in solve.cpp.
+#include <algorithm>
+#include <cfloat>
+#include <cmath>
+
+#include "device/reduce.h"
+#include "ops/poisson/solve_cuda.h"
+
+namespace pyharmony::poisson {
+namespace {
+
+constexpr int kScalarThreads = 256;
+// Of a tile kernel on one processor, at least: what its registers are held to.
+constexpr int kTileBlocks = 3;
+
+// What a thread of a tile kernel works on: one column, and every kThreadRows-th row of the tile and
+// what is around it, beginning kAbove rows above the tile.
+template <int kAbove>
+struct TileView {
+  int plane, col, row0, x, y0, pitch;
+  std::int64_t origin;  // of the first row and column, in planes of the level
+  bool inside;          // the column is the level's
+
+  __device__ explicit TileView(const Grid& g)
+      : plane(static_cast<int>(blockIdx.z)),
+        col(static_cast<int>(threadIdx.x) % kPitch),
+        row0(static_cast<int>(threadIdx.x) / kPitch),
+        x(static_cast<int>(blockIdx.x) * kTileWidth - kHalo + col),
+        y0(static_cast<int>(blockIdx.y) * kTileHeight - kAbove),
+        pitch(g.pitch),
+        origin(static_cast<std::int64_t>(y0) * g.pitch + static_cast<int>(blockIdx.x) * kTileWidth -
+               kHalo),
+        inside(x >= 0 && x < g.width) {}
+
+  __device__ int row(int k) const { return row0 + k * kThreadRows; }
+  __device__ int at(int k) const { return row(k) * kPitch + col; }    // in shared memory
+  __device__ int local(int k) const { return row(k) * pitch + col; }  // from origin
+  // Within the columns and rows that are `columns` and rows [first, last] away from the rim.
+  __device__ bool columns(int first, int last) const { return col >= first && col <= last; }
+};
+
+// What a thread keeps of its points from stage to stage is in registers. With stored coefficients
+// there are none to spare: then it is in shared memory, and loops are not unrolled all the way.
+template <typename Op>
+constexpr bool kInRegisters = std::is_same_v<Op, FivePoint>;
+template <typename Op>
+constexpr int kUnroll = kInRegisters<Op> ? 16 : 2;
+constexpr int kUpUnroll = 3;
+
+// Of the tile kernels: rows of kPitch floats.
+template <typename Op>
+constexpr std::size_t kDownBytes =
+    (kInRegisters<Op> ? 2 : 3) * (kTileHeight + 2 * kHalo) * kPitch * sizeof(float);
+constexpr std::size_t kUpBytes = 3 * (kTileHeight + 4) * kPitch * sizeof(float);
+constexpr std::size_t kDirectionBytes = (kTileHeight + 4) * kPitch * sizeof(float);
+
+// ---- one V-cycle
+// ---------------------------------------------------------------------------------
+
+enum class DownKind : int { kPlain, kUpdate, kProlong };
+
+template <typename Op>
+struct DownParams {
+  Grid grid, coarse;
+  Hierarchies hierarchies;
+  typename Op::Constants constants;
+  const PlaneState* states;
+  Planes r, r_out, p, x, z;
+  Planes coarse_x;  // kProlong
+  Planes coarse_r;
+};
+
+// Two smoothing steps from zero, the residual they leave and its restriction. Before that kUpdate:
+// x += alpha p, r -= alpha A p; kProlong: x = P coarse_x, r -= A x.
+template <typename Op, DownKind kKind>
+__global__ void __launch_bounds__(kTileThreads, kTileBlocks)
+    poisson_down_kernel(const DownParams<Op> p) {
+  // Rows -4 .. 35 of the tile: the last residual is that of rows -1 .. 31, each stage before it
+  // reaches a row and a column farther.
+  constexpr int kAbove = kHalo, kRows = kTileHeight + 2 * kHalo, kPoints = kRows / kThreadRows;
+  constexpr int kFirstRow = kAbove, kLastRow = kAbove + kTileHeight - 1;
+  constexpr int kFirstCol = kHalo, kLastCol = kHalo + kTileWidth - 1;
+  HM_DYN_SMEM(float, s);
+  float* const t = s + kRows * kPitch;
+
+  const TileView<kAbove> v(p.grid);
+  const PlaneState& state = p.states[v.plane];
+  if (state.done) return;
+  const unsigned char* memory = p.hierarchies.of_plane(v.plane);
+  if (tile_count(p.grid, memory, static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y)) == 0) {
+    return;
+  }
+  const Op op(p.grid, p.constants, memory, v.origin);
+  const float* r_in = p.r.of(v.plane) + v.origin;
+  const float alpha = kKind == DownKind::kUpdate ? state.alpha : 1.0f;
+  const Prolongation prolong =
+      kKind == DownKind::kProlong
+          ? make_prolongation(p.grid, p.coarse, memory, p.coarse_x.of(v.plane))
+          : Prolongation();
+  unsigned active = 0;  // bit k: the point is unknown
+  float kept[kInRegisters<Op> ? kPoints : 1];
+  auto r = [&](int k) -> float& {
+    if constexpr (kInRegisters<Op>) {
+      return kept[k];
+    } else {
+      return t[kRows * kPitch + v.at(k)];
+    }
+  };
+#pragma unroll
+  for (int k = 0; k < kPoints; ++k) {
+    const int y = v.y0 + v.row(k);
+    const bool on = v.inside && y >= 0 && y < p.grid.height && op.active(v.local(k));
+    active |= static_cast<unsigned>(on) << k;
+    r(k) = on ? r_in[v.local(k)] : 0.0f;
+    if constexpr (kKind == DownKind::kPlain) {
+      t[v.at(k)] = on ? kFirst * (op.inverse(v.local(k)) * r(k)) : 0.0f;
+    } else if constexpr (kKind == DownKind::kUpdate) {
+      s[v.at(k)] = on ? (p.p.of(v.plane) + v.origin)[v.local(k)] : 0.0f;
+    } else {
+      s[v.at(k)] = on ? prolong(y, v.x) : 0.0f;
+    }
+  }
+  HM_SYNC();
+  if constexpr (kKind != DownKind::kPlain) {
+    float* x = p.x.of(v.plane) + v.origin;
+    float* r_out = p.r_out.of(v.plane) + v.origin;
+#pragma unroll kUnroll < Op>
+    for (int k = 0; k < kPoints; ++k) {
+      const int row = v.row(k), y = v.y0 + row;
+      if (row < kFirstRow - 3 || row > kLastRow + 2 || !v.columns(kFirstCol - 3, kLastCol + 2)) {
+        continue;
+      }
+      float d = 0;
+      if ((active >> k) & 1) {
+        const float* at = s + v.at(k);
+        const int local = v.local(k);
+        if constexpr (kKind == DownKind::kUpdate) {
+          r(k) -= alpha * op.exact(at, local, y, v.x);
+        } else {
+          r(k) -= op.apply(at, local, y, v.x);
+        }
+        d = kFirst * (op.inverse(local) * r(k));
+        if (row >= kFirstRow && row <= kLastRow && v.columns(kFirstCol, kLastCol)) {
+          r_out[local] = r(k);
+          x[local] = kKind == DownKind::kUpdate ? x[local] + alpha * at[0] : at[0];
+        }
+      }
+      t[v.at(k)] = d;
+    }
+    HM_SYNC();
+  }
+  float* z = p.z.of(v.plane) + v.origin;
+#pragma unroll kUnroll < Op>
+  for (int k = 0; k < kPoints; ++k) {
+    const int row = v.row(k), y = v.y0 + row;
+    if (row < kFirstRow - 2 || row > kLastRow + 1 || !v.columns(kFirstCol - 2, kLastCol + 1)) {
+      continue;
+    }
+    float d = 0;
+    if ((active >> k) & 1) {
+      const float* at = t + v.at(k);
+      const int local = v.local(k);
+      r(k) -= op.apply(at, local, y, v.x);
+      d = kMomentum * at[0] + kSecond * (op.inverse(local) * r(k));
+      if (row >= kFirstRow && row <= kLastRow && v.columns(kFirstCol, kLastCol)) {
+        z[local] = at[0] + d;
+      }
+    }
+    s[v.at(k)] = d;
+  }
+  HM_SYNC();
+#pragma unroll kUnroll < Op>
+  for (int k = 0; k < kPoints; ++k) {
+    const int row = v.row(k), y = v.y0 + row;
+    if (row < kFirstRow - 1 || row > kLastRow || !v.columns(kFirstCol - 1, kLastCol)) continue;
+    const bool on = (active >> k) & 1;
+    t[v.at(k)] = on ? r(k) - op.apply(s + v.at(k), v.local(k), y, v.x) : 0.0f;
+  }
+  HM_SYNC();
+  float* out = p.coarse_r.of(v.plane);
+  constexpr int kCoarseWidth = kTileWidth / 2, kNodes = kCoarseWidth * kTileHeight / 2;
+  for (int node = static_cast<int>(threadIdx.x); node < kNodes; node += kTileThreads) {
+    const int row = node / kCoarseWidth, col = node % kCoarseWidth;
+    const int i = static_cast<int>(blockIdx.y) * (kTileHeight / 2) + row;
+    const int j = static_cast<int>(blockIdx.x) * kCoarseWidth + col;
+    if (i >= p.coarse.height || j >= p.coarse.width) continue;
+    out[static_cast<std::int64_t>(i) * p.coarse.pitch + j] =
+        restrict_at(t + (kFirstRow + 2 * row) * kPitch + kFirstCol + 2 * col, kPitch,
+                    p.grid.merge_bottom && i == p.coarse.height - 1,
+                    p.grid.merge_right && j == p.coarse.width - 1);
+  }
+}
+
+template <typename Op>
+struct UpParams {
+  Grid grid, coarse;
+  Hierarchies hierarchies;
+  typename Op::Constants constants;
+  const PlaneState* states;
+  Planes r, z, coarse_z, out;
+  bool add;               // out += instead
+  TilePartial* partials;  // kMeasure: r . z and the largest |z|
+};
+
+// out = z + P coarse_z and two smoothing steps.
+template <typename Op, bool kMeasure>
+__global__ void __launch_bounds__(kTileThreads, kTileBlocks)
+    poisson_up_kernel(const UpParams<Op> p) {
+  constexpr int kAbove = 2, kRows = kTileHeight + 2 * kAbove, kPoints = kRows / kThreadRows;
+  constexpr int kFirstRow = kAbove, kLastRow = kAbove + kTileHeight - 1;
+  constexpr int kFirstCol = kHalo, kLastCol = kHalo + kTileWidth - 1;
+  HM_DYN_SMEM(float, s);
+  float* const t = s + kRows * kPitch;
+
+  const TileView<kAbove> v(p.grid);
+  if (p.states[v.plane].done) return;
+  const unsigned char* memory = p.hierarchies.of_plane(v.plane);
+  if (tile_count(p.grid, memory, static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y)) == 0) {
+    return;
+  }
+  const Op op(p.grid, p.constants, memory, v.origin);
+  const float* r_in = p.r.of(v.plane) + v.origin;
+  const float* z_in = p.z.of(v.plane) + v.origin;
+  const Prolongation prolong = make_prolongation(p.grid, p.coarse, memory, p.coarse_z.of(v.plane));
+  unsigned active = 0;
+  float* const q = t + kRows * kPitch;
+#pragma unroll kUpUnroll
+  for (int k = 0; k < kPoints; ++k) {
+    const int y = v.y0 + v.row(k), local = v.local(k);
+    const bool on = v.inside && v.columns(kFirstCol - 2, kLastCol + 2) && y >= 0 &&
+                    y < p.grid.height && op.active(local);
+    active |= static_cast<unsigned>(on) << k;
+    q[v.at(k)] = on ? r_in[local] : 0.0f;
+    s[v.at(k)] = on ? z_in[local] + prolong(y, v.x) : 0.0f;
+  }
+  HM_SYNC();
+#pragma unroll kUnroll < Op>
+  for (int k = 0; k < kPoints; ++k) {
+    const int row = v.row(k), y = v.y0 + row, local = v.local(k);
+    if (row < kFirstRow - 1 || row > kLastRow + 1 || !v.columns(kFirstCol - 1, kLastCol + 1)) {
+      continue;
+    }
+    float d = 0;
+    if ((active >> k) & 1) {
+      q[v.at(k)] -= op.apply(s + v.at(k), local, y, v.x);
+      d = kFirst * (op.inverse(local) * q[v.at(k)]);
+    }
+    t[v.at(k)] = d;
+  }
+  HM_SYNC();
+  float* out = p.out.of(v.plane) + v.origin;
+  float dot = 0, largest = 0;
+#pragma unroll kUnroll < Op>
+  for (int k = 0; k < kPoints; ++k) {
+    const int row = v.row(k), y = v.y0 + row, local = v.local(k);
+    if (row < kFirstRow || row > kLastRow || !v.columns(kFirstCol, kLastCol)) continue;
+    if (!((active >> k) & 1)) continue;
+    const float* at = t + v.at(k);
+    const float rest = q[v.at(k)] - op.apply(at, local, y, v.x);
+    float value = s[v.at(k)] + at[0] + kMomentum * at[0] + kSecond * (op.inverse(local) * rest);
+    if constexpr (kMeasure) {
+      dot += value * r_in[local];
+      largest = device::Max()(fabsf(value), largest);
+    }
+    if (p.add) value += out[local];
+    out[local] = value;
+  }
+  if constexpr (kMeasure) {
+    __shared__ double sums[kTileThreads / 32];
+    __shared__ float maxima[kTileThreads / 32];
+    const double sum =
+        device::block_reduce<kTileThreads>(static_cast<double>(dot), device::Sum(), sums);
+    largest = device::block_reduce<kTileThreads>(largest, device::Max(), maxima);
+    if (threadIdx.x == 0) {
+      const std::int64_t tiles = static_cast<std::int64_t>(gridDim.x) * gridDim.y;
+      p.partials[v.plane * tiles + blockIdx.y * gridDim.x + blockIdx.x] = {sum, largest, 0};
+    }
+  }
+}
+
+template <typename Op>
+struct DirectionParams {
+  Grid grid;
+  Hierarchies hierarchies;
+  typename Op::Constants constants;
+  const PlaneState* states;
+  Planes z, p, p_out;
+  bool first;  // p = z, the old p is not read
+  TilePartial* partials;
+};
+
+// p_out = z + beta p and p . A p, which is not stored.
+template <typename Op>
+__global__ void __launch_bounds__(kTileThreads, kTileBlocks)
+    poisson_direction_kernel(const DirectionParams<Op> p) {
+  constexpr int kAbove = 1, kRows = kTileHeight + 4, kPoints = kRows / kThreadRows;
+  constexpr int kFirstRow = kAbove, kLastRow = kAbove + kTileHeight - 1;
+  constexpr int kFirstCol = kHalo, kLastCol = kHalo + kTileWidth - 1;
+  HM_DYN_SMEM(float, s);
+  __shared__ double sums[kTileThreads / 32];
+
+  const TileView<kAbove> v(p.grid);
+  const PlaneState& state = p.states[v.plane];
+  if (state.done) return;
+  const unsigned char* memory = p.hierarchies.of_plane(v.plane);
+  if (tile_count(p.grid, memory, static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y)) == 0) {
+    return;
+  }
+  const Op op(p.grid, p.constants, memory, v.origin);
+  const float beta = state.beta;
+  const float* z = p.z.of(v.plane) + v.origin;
+  const float* old = p.p.of(v.plane) + v.origin;
+  float* out = p.p_out.of(v.plane) + v.origin;
+  unsigned active = 0;
+#pragma unroll
+  for (int k = 0; k < kPoints; ++k) {
+    const int row = v.row(k), y = v.y0 + row, local = v.local(k);
+    if (row > kLastRow + 1 || !v.columns(kFirstCol - 1, kLastCol + 1)) continue;
+    const bool on = v.inside && y >= 0 && y < p.grid.height && op.active(local);
+    float value = 0;
+    if (on) {
+      value = p.first ? z[local] : z[local] + beta * old[local];
+      if (row >= kFirstRow && row <= kLastRow && v.columns(kFirstCol, kLastCol)) {
+        out[local] = value;
+        active |= 1u << k;
+      }
+    }
+    s[v.at(k)] = value;
+  }
+  HM_SYNC();
+  float dot = 0;
+#pragma unroll
+  for (int k = 0; k < kPoints; ++k) {
+    if (!((active >> k) & 1)) continue;
+    const float* at = s + v.at(k);
+    dot += at[0] * op.exact(at, v.local(k), v.y0 + v.row(k), v.x);
+  }
+  const double sum =
+      device::block_reduce<kTileThreads>(static_cast<double>(dot), device::Sum(), sums);
+  if (threadIdx.x == 0) {
+    const std::int64_t tiles = static_cast<std::int64_t>(gridDim.x) * gridDim.y;
+    p.partials[v.plane * tiles + blockIdx.y * gridDim.x + blockIdx.x] = {sum, 0.0f, 0};
+  }
+}
+
+struct RestrictParams {
+  Grid grid, coarse;
+  Hierarchies hierarchies;
+  const PlaneState* states;
+  std::int64_t active;  // of the finest level; negative on others
+  Planes r, coarse_r;
+};
+
+constexpr int kRestrictThreads = 256;
+
+__global__ void __launch_bounds__(kRestrictThreads)
+    poisson_restrict_kernel(const RestrictParams p) {
+  const int plane = static_cast<int>(blockIdx.z);
+  if (p.states[plane].done) return;
+  const unsigned char* memory = p.hierarchies.of_plane(plane);
+  // A tile of the coarse level.
+  if (tile_count(p.coarse, memory, static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y)) ==
+      0) {
+    return;
+  }
+  const float* r = p.r.of(plane);
+  const unsigned char* bytes = p.active >= 0 ? memory + p.active : nullptr;
+  const float* inverse = p.active >= 0 ? nullptr : coefficient_plane(p.grid, memory, kInverse);
+  auto value = [&](int y, int x) {
+    if (y < 0 || x < 0 || y >= p.grid.height || x >= p.grid.width) return 0.0f;
+    const std::int64_t at = static_cast<std::int64_t>(y) * p.grid.pitch + x;
+    return (bytes != nullptr ? bytes[at] != 0 : inverse[at] != 0) ? r[at] : 0.0f;
+  };
+  const int j =
+      static_cast<int>(blockIdx.x) * kTileWidth + static_cast<int>(threadIdx.x) % kTileWidth;
+  const int row = static_cast<int>(threadIdx.x) / kTileWidth;
+  for (int k = row; k < kTileHeight; k += kRestrictThreads / kTileWidth) {
+    const int i = static_cast<int>(blockIdx.y) * kTileHeight + k;
+    if (i >= p.coarse.height || j >= p.coarse.width) break;
+    const bool bottom = p.grid.merge_bottom && i == p.coarse.height - 1;
+    const bool right = p.grid.merge_right && j == p.coarse.width - 1;
+    float around[9];
+#pragma unroll
+    for (int d = 0; d < 9; ++d) around[d] = value(2 * i + d / 3 - 1, 2 * j + d % 3 - 1);
+    p.coarse_r.of(plane)[static_cast<std::int64_t>(i) * p.coarse.pitch + j] =
+        restrict_at(around + 4, 3, bottom, right);
+  }
+}
+
+// ---- the coarse levels in one launch
+// -------------------------------------------------------------
+
+constexpr int kTailPoints = 4;  // of a level for each thread
+constexpr int kTailThreads = kTailCells / kTailPoints;
+
+struct TailParams {
+  Grid grid[kMaxTailLevels];
+  int levels;
+  Hierarchies hierarchies;
+  std::int64_t inverse;  // of the last level's matrix
+  const PlaneState* states;
+  Planes in, out;
+  Planes nested_b[kMaxTailLevels];  // those of the nested iteration; the first one is `in`
+};
+
+// A level in shared memory: rows of width + 1, the last column and the rows around being zero.
+struct TailLevel {
+  float *b, *z;
+  int height, width, pitch;
+
+  __device__ int at(int i, int j) const { return (i + 1) * pitch + j; }
+};
+
+// One block a plane. All levels live in shared memory: b and z of each, and one plane besides.
+class Tail {
+ public:
+  __device__ Tail(const TailParams& p, float* shared)
+      : p_(p),
+        plane_(static_cast<int>(blockIdx.x)),
+        thread_(static_cast<int>(threadIdx.x)),
+        threads_(static_cast<int>(blockDim.x)),
+        memory_(p.hierarchies.of_plane(plane_)),
+        shared_(shared) {
+    const int floats = floats_before(p.levels);
+    for (int at = thread_; at < floats; at += threads_) shared_[at] = 0;
+    HM_SYNC();
+  }
+
+  // fn(k, i, j) for the thread's points of a level.
+  template <typename Fn>
+  __device__ void points(int level, Fn&& fn) const {
+    const Grid& g = p_.grid[level];
+    const int cells = g.height * g.width;
+#pragma unroll
+    for (int k = 0; k < kTailPoints; ++k) {
+      const int cell = thread_ + k * threads_;
+      if (cell < cells) fn(k, cell / g.width, cell % g.width);
+    }
+  }
+
+  __device__ void load(const float* in) {
+    const NinePoint op = operator_of(0);
+    const TailLevel own = level(0);
+    points(0, [&](int, int i, int j) {
+      const int local = i * p_.grid[0].pitch + j;
+      own.b[own.at(i, j)] = op.active(local) ? in[local] : 0.0f;
+    });
+  }
+
+  __device__ void store(float* out) {
+    const TailLevel own = level(0);
+    points(0, [&](int, int i, int j) { out[i * p_.grid[0].pitch + j] = own.z[own.at(i, j)]; });
+  }
+
+  // z = M^-1 b from a level on. b is the threads' own; z is everybody's at the end.
+  __device__ void cycle(int first) {
+    const int last = p_.levels - 1;
+    for (int l = first; l < last; ++l) smooth_down(l);
+    HM_SYNC();
+    solve_last();
+    for (int l = last - 1; l >= first; --l) smooth_up(l);
+  }
+
+  // Nested iteration for the b that load() took: V-cycles from the last level up.
+  __device__ void nested() {
+    const int last = p_.levels - 1;
+    for (int l = 0; l < last; ++l) {
+      HM_SYNC();
+      const TailLevel fine = level(l);
+      restrict_to(l + 1, fine.b, fine.pitch);
+      const TailLevel own = level(l + 1);
+      float* keep = p_.nested_b[l + 1].of(plane_);
+      points(l + 1,
+             [&](int, int i, int j) { keep[i * p_.grid[l + 1].pitch + j] = own.b[own.at(i, j)]; });
+    }
+    HM_SYNC();
+    solve_last();
+    for (int l = last - 1; l >= 0; --l) {
+      const NinePoint op = operator_of(l);
+      const TailLevel own = level(l);
+      const float* b = l == 0 ? p_.in.of(plane_) : p_.nested_b[l].of(plane_);
+      float x[kTailPoints] = {};
+      points(l, [&](int k, int i, int j) {
+        x[k] = op.active(i * p_.grid[l].pitch + j) ? prolong(l, i, j) : 0.0f;
+        own.z[own.at(i, j)] = x[k];
+      });
+      HM_SYNC();
+      points(l, [&](int, int i, int j) {
+        const int local = i * p_.grid[l].pitch + j, at = own.at(i, j);
+        own.b[at] =
+            op.active(local) ? b[local] - op.apply_pitch(own.z + at, local, own.pitch) : 0.0f;
+      });
+      HM_SYNC();
+      cycle(l);
+      points(l, [&](int k, int i, int j) { own.z[own.at(i, j)] += x[k]; });
+      HM_SYNC();
+    }
+  }
+
+ private:
+  __device__ int cells_around(int l) const {
+    return (p_.grid[l].height + 2) * (p_.grid[l].width + 1) + 1;
+  }
+  // b and z of the levels before, and the one plane besides.
+  __device__ int floats_before(int l) const {
+    int floats = cells_around(0);
+    for (int k = 0; k < l; ++k) floats += 2 * cells_around(k);
+    return floats;
+  }
+  __device__ TailLevel level(int l) const {
+    TailLevel own;
+    own.height = p_.grid[l].height;
+    own.width = p_.grid[l].width;
+    own.pitch = own.width + 1;
+    // A row's last zero is also the one before the next row; the first row has its own.
+    own.b = shared_ + floats_before(l) + 1;
+    own.z = own.b + cells_around(l);
+    return own;
+  }
+  __device__ float* besides() const { return shared_ + 1; }
+
+  __device__ NinePoint operator_of(int l) const {
+    return NinePoint(p_.grid[l], NinePointConstants(), memory_, 0);
+  }
+
+  __device__ float prolong(int l, int y, int x) const {
+    const TailLevel coarse = level(l + 1);
+    const Grid& g = p_.grid[l];
+    const bool rows = (y & 1) && !(g.merge_bottom && y == g.height - 1);
+    const bool cols = (x & 1) && !(g.merge_right && x == g.width - 1);
+    const float* at = coarse.z + coarse.at(y / 2, x / 2);
+    float v = at[0];
+    if (rows) v = 0.5f * (v + at[coarse.pitch]);
+    if (!cols) return v;
+    float w = at[1];
+    if (rows) w = 0.5f * (w + at[coarse.pitch + 1]);
+    return 0.5f * (v + w);
+  }
+
+  __device__ void restrict_to(int l, const float* fine, int pitch) {
+    const NinePoint op = operator_of(l);
+    const TailLevel own = level(l);
+    const Grid& g = p_.grid[l - 1];
+    points(l, [&](int, int i, int j) {
+      const bool bottom = g.merge_bottom && i == own.height - 1;
+      const bool right = g.merge_right && j == own.width - 1;
+      own.b[own.at(i, j)] =
+          op.active(i * p_.grid[l].pitch + j)
+              ? restrict_at(fine + (2 * i + 1) * pitch + 2 * j, pitch, bottom, right)
+              : 0.0f;
+    });
+  }
+
+  // Points that are known have b = 0 and an inverse of zero: z stays zero there.
+  __device__ void smooth_down(int l) {
+    const NinePoint op = operator_of(l);
+    const TailLevel own = level(l);
+    const int pitch = p_.grid[l].pitch;
+    float d[kTailPoints] = {};
+    points(l, [&](int k, int i, int j) {
+      const int at = own.at(i, j);
+      d[k] = kFirst * (op.inverse(i * pitch + j) * own.b[at]);
+      own.z[at] = d[k];
+    });
+    HM_SYNC();
+    points(l, [&](int k, int i, int j) {
+      const int at = own.at(i, j), local = i * pitch + j;
+      const float r = own.b[at] - op.apply_pitch(own.z + at, local, own.pitch);
+      d[k] += kMomentum * d[k] + kSecond * (op.inverse(local) * r);
+    });
+    HM_SYNC();
+    points(l, [&](int k, int i, int j) { own.z[own.at(i, j)] = d[k]; });
+    HM_SYNC();
+    float* rest = besides();
+    points(l, [&](int, int i, int j) {
+      const int at = own.at(i, j), local = i * pitch + j;
+      rest[at] = op.active(local) ? own.b[at] - op.apply_pitch(own.z + at, local, own.pitch) : 0.0f;
+    });
+    // Its rims are zero for this level's rows.
+    for (int i = thread_; i < own.height + 3; i += threads_) rest[i * own.pitch - 1] = 0;
+    for (int j = thread_; j < own.width; j += threads_) {
+      rest[j] = rest[(own.height + 1) * own.pitch + j] = 0;
+    }
+    HM_SYNC();
+    restrict_to(l + 1, rest, own.pitch);
+  }
+
+  __device__ void smooth_up(int l) {
+    const NinePoint op = operator_of(l);
+    const TailLevel own = level(l);
+    const int pitch = p_.grid[l].pitch;
+    points(l, [&](int, int i, int j) {
+      if (op.active(i * pitch + j)) own.z[own.at(i, j)] += prolong(l, i, j);
+    });
+    HM_SYNC();
+    float d[kTailPoints] = {};
+    points(l, [&](int k, int i, int j) {
+      const int at = own.at(i, j), local = i * pitch + j;
+      d[k] =
+          kFirst * (op.inverse(local) * (own.b[at] - op.apply_pitch(own.z + at, local, own.pitch)));
+    });
+    HM_SYNC();
+    points(l, [&](int k, int i, int j) { own.z[own.at(i, j)] += d[k]; });
+    HM_SYNC();
+    points(l, [&](int k, int i, int j) {
+      const int at = own.at(i, j), local = i * pitch + j;
+      const float r = own.b[at] - op.apply_pitch(own.z + at, local, own.pitch);
+      d[k] = kMomentum * d[k] + kSecond * (op.inverse(local) * r);
+    });
+    HM_SYNC();
+    points(l, [&](int k, int i, int j) { own.z[own.at(i, j)] += d[k]; });
+    HM_SYNC();
+  }
+
+  // With the inverse of the last level's matrix: a warp for each row.
+  __device__ void solve_last() {
+    const TailLevel own = level(p_.levels - 1);
+    const int cells = own.height * own.width;
+    const float* inverse = reinterpret_cast<const float*>(memory_ + p_.inverse);
+    for (int row = thread_ / 32; row < cells; row += threads_ / 32) {
+      float sum = 0;
+      for (int k = thread_ % 32; k < cells; k += 32) {
+        sum += inverse[row * cells + k] * own.b[own.at(k / own.width, k % own.width)];
+      }
+      sum = device::warp_reduce(sum, device::Sum());
+      if (thread_ % 32 == 0) own.z[own.at(row / own.width, row % own.width)] = sum;
+    }
+    HM_SYNC();
+  }
+
+  const TailParams& p_;
+  const int plane_, thread_, threads_;
+  const unsigned char* memory_;
+  float* shared_;
+};
+
+template <bool kNested>
+__global__ void __launch_bounds__(kTailThreads) poisson_tail_kernel(const TailParams p) {
+  if (p.states[blockIdx.x].done) return;
+  HM_DYN_SMEM(float, shared);
+  Tail tail(p, shared);
+  tail.load(p.in.of(static_cast<int>(blockIdx.x)));
+  if constexpr (kNested) {
+    tail.nested();
+  } else {
+    tail.cycle(0);
+  }
+  tail.store(p.out.of(static_cast<int>(blockIdx.x)));
+}
+
+// ---- the scalars of conjugate gradients
+// ----------------------------------------------------------
+
+struct ScalarParams {
+  Grid grid;
+  Hierarchies hierarchies;
+  PlaneState* states;
+  const TilePartial* partials;
+  int k, max_iterations;
+  double tolerance, reduction;
+};
+
+// The sum of all tiles' partials, in an order that is always the same; that of thread 0.
+__device__ __forceinline__ void total(const ScalarParams& p, int plane, double* dot,
+                                      float* largest) {
+  __shared__ double sums[kScalarThreads / 32];
+  __shared__ float maxima[kScalarThreads / 32];
+  const unsigned char* memory = p.hierarchies.of_plane(plane);
+  const int* counts = reinterpret_cast<const int*>(memory + p.grid.counts);
+  const int tiles = p.grid.tiles_x * p.grid.tiles_y;
+  const TilePartial* partials = p.partials + static_cast<std::int64_t>(plane) * tiles;
+  double sum = 0;
+  float most = 0;
+  for (int tile = static_cast<int>(threadIdx.x); tile < tiles; tile += kScalarThreads) {
+    if (counts[tile] == 0) continue;
+    sum += partials[tile].dot;
+    most = device::Max()(partials[tile].largest, most);
+  }
+  *dot = device::block_reduce<kScalarThreads>(sum, device::Sum(), sums);
+  *largest = device::block_reduce<kScalarThreads>(most, device::Max(), maxima);
+}
+
+__device__ __forceinline__ bool positive(double v) { return v > 0 && v <= DBL_MAX; }
+
+// After z = M^-1 r: beta of the next direction, and whether there is one.
+__global__ void __launch_bounds__(kScalarThreads) poisson_measure_kernel(const ScalarParams p) {
+  const int plane = static_cast<int>(blockIdx.x);
+  PlaneState& s = p.states[plane];
+  if (s.done) return;
+  double rz;
+  float largest;
+  total(p, plane, &rz, &largest);
+  if (threadIdx.x != 0) return;
+  const double before = s.rz;
+  const double error = largest / (1 - s.contraction);
+  s.rz = rz;
+  s.largest = largest;
+  if (p.k == 1) s.second = error;
+  if (p.k == 0) {
+    s.first = error;
+    s.limit = fmax(p.tolerance, p.reduction * error);
+  }
+  s.estimate = error;
+  s.iterations = p.k;
+  s.pending = -1;
+  if (error == 0 && rz == 0) {
+    s.done = s.converged = 1;
+  } else if (!positive(rz)) {
+    s.done = 1;
+  } else {
+    s.beta = p.k == 0 ? 0.0f : static_cast<float>(rz / before);
+    s.betas[p.k] = p.k == 0 ? 0.0 : rz / before;
+  }
+}
+
+// Whether M^-1 A has a Ritz value below the shift: a pivot of Lanczos' matrix less the shift is
+// negative. It has the diagonal 1/alpha_k + beta_k/alpha_{k-1}, and sqrt(beta_k)/alpha_{k-1}
+// beside.
+__device__ __forceinline__ bool ritz_value_below(const PlaneState& s, int steps, double shift) {
+  double pivot = 1;
+  bool below = false;
+  for (int k = 0; k < steps; ++k) {
+    double diagonal = 1 / s.alphas[k] - shift;
+    if (k > 0) {
+      const double before = 1 / s.alphas[k - 1], link = s.betas[k] * before;
+      diagonal += link - link * before / pivot;
+    }
+    pivot = diagonal == 0 ? 1e-300 : diagonal;
+    below |= pivot < 0;
+  }
+  return below;
+}
+
+// After p . A p: the step alpha, and whether it is the last one.
+__global__ void __launch_bounds__(kScalarThreads) poisson_step_kernel(const ScalarParams p) {
+  const int plane = static_cast<int>(blockIdx.x);
+  PlaneState& s = p.states[plane];
+  if (s.done) return;
+  double curvature;
+  float unused;
+  __shared__ int good;
+  total(p, plane, &curvature, &unused);
+  if (threadIdx.x == 0) {
+    good = positive(curvature);
+    if (good) {
+      s.alphas[p.k] = s.rz / curvature;
+      s.alpha = static_cast<float>(s.rz / curvature);
+      s.steps = p.k + 1;
+      s.pending = p.k;
+    } else {
+      s.done = 1;
+    }
+  }
+  HM_SYNC();
+  if (threadIdx.x >= 32 || !good) return;
+  // The smallest Ritz value below 1, by 33 sections at a time.
+  double low = 0, high = 1;
+  for (int round = 0; round < 4; ++round) {
+    const double width = (high - low) / 33;
+    const double shift = low + width * (threadIdx.x + 1);
+    const unsigned below = __ballot_sync(0xffffffffu, ritz_value_below(s, p.k + 1, shift));
+    const int first = below == 0 ? 32 : __ffs(static_cast<int>(below)) - 1;
+    high = first == 32 ? high : low + width * (first + 1);
+    low += width * first;
+  }
+  if (threadIdx.x != 0) return;
+  const double contraction = fmax(fmax(kContraction, s.seen), 1 - low);
+  const double error = s.largest / (1 - contraction);
+  // The step that is at hand costs nothing, and leaves `contraction` of the error.
+  const bool blind = p.k < kRitzFrom && s.seen == 0;
+  double rest = blind ? kUnseen * s.largest : contraction * error;
+  if (p.k == 0 && s.seen > 0) rest = fmin(rest, kFilmMargin * s.first_left * error);
+  s.contraction = contraction;
+  const bool last = p.k + 1 == p.max_iterations;
+  if (rest <= s.limit || last) {
+    s.estimate = rest;
+    s.iterations = p.k + 1;
+    s.converged = rest <= s.limit;
+    s.done = 1;
+  }
+}
+
+}  // namespace
+
+SolveLayout solve_layout(const Plan& plan, int planes) {
+  SolveLayout layout;
+  auto take = [&](std::int64_t bytes) {
+    const std::int64_t at = layout.bytes;
+    layout.bytes += (bytes + 255) / 256 * 256;
+    return at;
+  };
+  const Grid& finest = plan.grid[0];
+  layout.states = take(static_cast<std::int64_t>(sizeof(PlaneState)) * planes);
+  layout.partials = take(static_cast<std::int64_t>(sizeof(TilePartial)) * planes * finest.tiles_x *
+                         finest.tiles_y);
+  for (std::int64_t& buffer : layout.fine) buffer = take(finest.plane * planes * sizeof(float));
+  for (int k = 1; k < plan.levels; ++k) {
+    const std::int64_t bytes = plan.grid[k].plane * planes * sizeof(float);
+    layout.nested_b[k] = take(bytes);
+    if (k > plan.tail) continue;
+    layout.b[k] = take(bytes);
+    layout.after[k] = take(bytes);
+    layout.nested_x[k] = take(bytes);
+    if (k < plan.tail) layout.before[k] = take(bytes);
+  }
+  return layout;
+}
+
+namespace {
+
+// The launches of one solve, in the order of Solver in solve.cpp.
+template <typename FineOp>
+class Launches {
+ public:
+  Launches(const Plan& plan, const SolveMemory& memory, const typename FineOp::Constants& constants,
+           cudaStream_t stream)
+      : plan_(plan), m_(memory), constants_(constants), stream_(stream) {}
+
+  void run(const GradientsOptions& options) {
+    start();
+    ScalarParams scalars;
+    scalars.grid = plan_.grid[0];
+    scalars.hierarchies = m_.hierarchies;
+    scalars.states = m_.states();
+    scalars.partials = m_.partials();
+    scalars.max_iterations = options.max_iterations;
+    scalars.tolerance = options.tolerance;
+    scalars.reduction = options.reduction;
+    for (int k = 0; k < options.max_iterations; ++k) {
+      // The buffers change places: r_k is written beside r_{k-1}, and z into the one that is left.
+      const int r_in = k % 2 == 0 ? kR : kSpare0, r_out = k % 2 == 0 ? kSpare0 : kR;
+      const int z_before = direction_buffer(k), p_old = direction_buffer(k + 1), z = r_in;
+      DownParams<FineOp> before = down_params<FineOp>(0, fine(r_in), fine(z_before));
+      before.constants = constants_;
+      before.r_out = fine(r_out);
+      before.x = fine(kX);
+      if (k == 0) {
+        before.coarse_x = level_planes(m_.layout.nested_x, 1);
+        down<FineOp, DownKind::kProlong>(before);
+      } else {
+        before.p = fine(p_old);
+        down<FineOp, DownKind::kUpdate>(before);
+      }
+      cycle(1);
+      UpParams<FineOp> after = up_params<FineOp>(0, fine(r_out), fine(z_before), fine(z));
+      after.constants = constants_;
+      after.partials = m_.partials();
+      up<FineOp, true>(after);
+      scalars.k = k;
+      HM_LAUNCH(poisson_measure_kernel, dim3(static_cast<unsigned>(m_.planes)),
+                dim3(kScalarThreads), 0, stream_, scalars);
+
+      DirectionParams<FineOp> direction;
+      direction.grid = plan_.grid[0];
+      direction.hierarchies = m_.hierarchies;
+      direction.constants = constants_;
+      direction.states = m_.states();
+      direction.z = fine(z);
+      direction.p = fine(p_old);
+      direction.p_out = fine(direction_buffer(k));
+      direction.first = k == 0;
+      direction.partials = m_.partials();
+      HM_LAUNCH((poisson_direction_kernel<FineOp>), tile_grid(plan_.grid[0], m_.planes),
+                dim3(kTileThreads), kDirectionBytes, stream_, direction);
+      HM_LAUNCH(poisson_step_kernel, dim3(static_cast<unsigned>(m_.planes)), dim3(kScalarThreads),
+                0, stream_, scalars);
+    }
+  }
+
+ private:
+  Planes fine(int buffer) const { return m_.fine(plan_, buffer); }
+  Planes level_planes(const std::int64_t* offsets, int k) const {
+    return m_.at(offsets[k], plan_.grid[k]);
+  }
+
+  template <typename Op>
+  DownParams<Op> down_params(int k, const Planes& r, const Planes& z) const {
+    DownParams<Op> p;
+    p.grid = plan_.grid[k];
+    p.coarse = plan_.grid[k + 1];
+    p.hierarchies = m_.hierarchies;
+    p.states = m_.states();
+    p.r = r;
+    p.z = z;
+    p.coarse_r = level_planes(m_.layout.b, k + 1);
+    return p;
+  }
+  template <typename Op, DownKind kKind>
+  void down(const DownParams<Op>& params) {
+    HM_LAUNCH((poisson_down_kernel<Op, kKind>), tile_grid(params.grid, m_.planes),
+              dim3(kTileThreads), kDownBytes<Op>, stream_, params);
+  }
+
+  template <typename Op>
+  UpParams<Op> up_params(int k, const Planes& r, const Planes& z, const Planes& out) const {
+    UpParams<Op> p;
+    p.grid = plan_.grid[k];
+    p.coarse = plan_.grid[k + 1];
+    p.hierarchies = m_.hierarchies;
+    p.states = m_.states();
+    p.r = r;
+    p.z = z;
+    p.coarse_z = level_planes(m_.layout.after, k + 1);
+    p.out = out;
+    p.add = false;
+    p.partials = nullptr;
+    return p;
+  }
+  template <typename Op, bool kMeasure>
+  void up(const UpParams<Op>& params) {
+    HM_LAUNCH((poisson_up_kernel<Op, kMeasure>), tile_grid(params.grid, m_.planes),
+              dim3(kTileThreads), kUpBytes, stream_, params);
+  }
+
+  template <bool kNested>
+  void tail(const Planes& in, const Planes& out) {
+    TailParams p;
+    p.levels = plan_.levels - plan_.tail;
+    p.hierarchies = m_.hierarchies;
+    p.inverse = plan_.inverse;
+    p.states = m_.states();
+    p.in = in;
+    p.out = out;
+    std::size_t floats = 0;
+    for (int l = 0; l < p.levels; ++l) {
+      const Grid& g = plan_.grid[plan_.tail + l];
+      p.grid[l] = g;
+      p.nested_b[l] = level_planes(m_.layout.nested_b, plan_.tail + l);
+      floats += static_cast<std::size_t>(l == 0 ? 3 : 2) *
+                (static_cast<std::size_t>(g.height + 2) * (g.width + 1) + 1);
+    }
+    const std::size_t bytes = floats * sizeof(float);
+    const int cells = p.grid[0].height * p.grid[0].width;
+    const int threads = std::clamp((cells + 31) / 32 * 32, 64, kTailThreads);
+    HM_MAX_DYN_SMEM((poisson_tail_kernel<kNested>), bytes);
+    HM_LAUNCH((poisson_tail_kernel<kNested>), dim3(static_cast<unsigned>(m_.planes)),
+              dim3(static_cast<unsigned>(threads)), bytes, stream_, p);
+  }
+
+  // after[k] = M^-1 b[k]
+  void cycle(int k) {
+    if (k == plan_.tail) {
+      tail<false>(level_planes(m_.layout.b, k), level_planes(m_.layout.after, k));
+      return;
+    }
+    down<NinePoint, DownKind::kPlain>(
+        down_params<NinePoint>(k, level_planes(m_.layout.b, k), level_planes(m_.layout.before, k)));
+    cycle(k + 1);
+    up<NinePoint, false>(up_params<NinePoint>(k, level_planes(m_.layout.b, k),
+                                              level_planes(m_.layout.before, k),
+                                              level_planes(m_.layout.after, k)));
+  }
+
+  // A first x on level 1 by nested iteration from the coarsest level, for r on the finest.
+  void start() {
+    for (int k = 1; k <= plan_.tail; ++k) {
+      RestrictParams p;
+      p.grid = plan_.grid[k - 1];
+      p.coarse = plan_.grid[k];
+      p.hierarchies = m_.hierarchies;
+      p.states = m_.states();
+      p.active = k == 1 ? plan_.active : -1;
+      p.r = k == 1 ? fine(kR) : level_planes(m_.layout.nested_b, k - 1);
+      p.coarse_r = level_planes(m_.layout.nested_b, k);
+      HM_LAUNCH(poisson_restrict_kernel, tile_grid(p.coarse, m_.planes), dim3(kRestrictThreads), 0,
+                stream_, p);
+    }
+    tail<true>(level_planes(m_.layout.nested_b, plan_.tail),
+               level_planes(m_.layout.nested_x, plan_.tail));
+    for (int k = plan_.tail - 1; k >= 1; --k) {
+      DownParams<NinePoint> before = down_params<NinePoint>(k, level_planes(m_.layout.nested_b, k),
+                                                            level_planes(m_.layout.before, k));
+      before.r_out = level_planes(m_.layout.b, k);
+      before.x = level_planes(m_.layout.nested_x, k);
+      before.coarse_x = level_planes(m_.layout.nested_x, k + 1);
+      down<NinePoint, DownKind::kProlong>(before);
+      cycle(k + 1);
+      UpParams<NinePoint> after =
+          up_params<NinePoint>(k, level_planes(m_.layout.b, k), level_planes(m_.layout.before, k),
+                               level_planes(m_.layout.nested_x, k));
+      after.add = true;
+      up<NinePoint, false>(after);
+    }
+  }
+
+  const Plan& plan_;
+  const SolveMemory& m_;
+  const typename FineOp::Constants constants_;
+  cudaStream_t stream_;
+};
+
+}  // namespace
+
+void launch_poisson_gradients(const Plan& plan, const SolveMemory& memory,
+                              const GradientsOptions& options, cudaStream_t stream) {
+  if (plan.nine()) {
+    Launches<NinePoint>(plan, memory, NinePointConstants(), stream).run(options);
+  } else {
+    Launches<FivePoint>(plan, memory, five_point(plan), stream).run(options);
+  }
+}
+
+std::size_t solve_workspace_bytes(const Plan& plan, int planes) {
+  return static_cast<std::size_t>(solve_layout(plan, planes).bytes);
+}
+
+std::size_t warm_bytes(const Plan& plan, int planes) {
+  return (sizeof(WarmPlane) * planes + 255) / 256 * 256 +
+         static_cast<std::size_t>(plan.grid[0].plane) * planes * sizeof(float);
+}
+
+}  // namespace pyharmony::poisson

@@ -1,0 +1,117 @@
+// What the parts of a solve on a device share: its workspace, and the state of each plane.
+#pragma once
+
+#include "ops/poisson/grid_cuda.h"
+
+namespace pyharmony::poisson {
+
+// Of one plane's conjugate gradients. `alpha` is the step along the last direction that x still
+// lacks where `pending` is not negative: the number of that direction.
+struct PlaneState {
+  int done = 0, converged = 0, iterations = 0, pending = -1, singular = 0, steps = 0;
+  float alpha = 0, beta = 0;
+  double rz = 0, largest = 0, first = 0, second = 0, limit = 0, estimate = 0;
+  double contraction = 0, seen = 0, first_left = 0;
+  double alphas[kMaxDeviceIterations] = {}, betas[kMaxDeviceIterations] = {};
+};
+
+// What a tile adds to the sums and maxima of its plane.
+struct TilePartial {
+  double dot;
+  float largest;
+  int unused;
+};
+
+// The planes of a level in the workspace, one after the other.
+struct Planes {
+  unsigned char* data = nullptr;
+  std::int64_t plane = 0;  // elements
+
+  __device__ float* of(int plane_index) const {
+    return reinterpret_cast<float*>(data) + plane_index * plane;
+  }
+  __device__ double* doubles_of(int plane_index) const {
+    return reinterpret_cast<double*>(data) + plane_index * plane;
+  }
+};
+
+// A direction p_k and the residual r_k are in these of the four buffers, by the parity of k.
+enum FineBuffer : int { kR = 0, kP = 1, kSpare0 = 2, kSpare1 = 3, kX = 4, kFineBuffers = 5 };
+HM_HOST_DEVICE inline int direction_buffer(int k) { return k % 2 == 0 ? kSpare1 : kP; }
+
+struct SolveLayout {
+  std::int64_t states = 0, partials = 0;
+  std::int64_t fine[kFineBuffers] = {};
+  // Of level k: the V-cycle's right-hand side, z before and after the correction; the same of
+  // nested iteration.
+  std::int64_t b[kMaxLevels] = {}, before[kMaxLevels] = {}, after[kMaxLevels] = {};
+  std::int64_t nested_b[kMaxLevels] = {}, nested_x[kMaxLevels] = {};
+  std::int64_t bytes = 0;
+};
+
+SolveLayout solve_layout(const Plan& plan, int planes);
+
+// A solve's memory, to be given to kernels.
+struct SolveMemory {
+  SolveMemory(const Plan& plan, void* hierarchy, int planes, int channels, void* workspace)
+      : layout(solve_layout(plan, planes)),
+        planes(planes),
+        base(static_cast<unsigned char*>(workspace)) {
+    hierarchies.data = static_cast<const unsigned char*>(hierarchy);
+    hierarchies.item_bytes = plan.options.items > 1 ? plan.item_bytes : 0;
+    hierarchies.channels = channels;
+  }
+  PlaneState* states() const { return reinterpret_cast<PlaneState*>(base + layout.states); }
+  TilePartial* partials() const { return reinterpret_cast<TilePartial*>(base + layout.partials); }
+  Planes at(std::int64_t offset, const Grid& grid) const { return {base + offset, grid.plane}; }
+  Planes fine(const Plan& plan, int buffer) const { return at(layout.fine[buffer], plan.grid[0]); }
+
+  SolveLayout layout;
+  Hierarchies hierarchies;
+  int planes;
+  unsigned char* base;
+};
+
+inline FivePointConstants five_point(const Plan& plan) {
+  FivePointConstants k;
+  const Grid& g = plan.grid[0];
+  k.excess = static_cast<float>(plan.options.weight * plan.options.w0 * plan.options.w0);
+  k.inverse = 0.5f / (4 + k.excess);
+  k.active = plan.active;
+  if (plan.mirror_top) k.mirror_top = 0;
+  if (plan.mirror_left) k.mirror_left = 0;
+  if (plan.mirror_bottom) k.mirror_bottom = g.height - 1;
+  if (plan.mirror_right) k.mirror_right = g.width - 1;
+  return k;
+}
+
+// The corrections behind a warm start's WarmPlanes.
+inline float* warm_planes(void* warm, int planes) {
+  return reinterpret_cast<float*>(static_cast<unsigned char*>(warm) +
+                                  (sizeof(WarmPlane) * planes + 255) / 256 * 256);
+}
+
+// The images of a solve, checked, with batch strides of zero where one serves all.
+SolveImages checked_images(const Plan& plan, const SolveImages& images);
+
+// r = b - A (start + e) on the unknown pixels, with start = src, or zero with rhs.
+struct ResidualOptions {
+  Planes r;                     // float
+  const float* warm = nullptr;  // e, planes; read where its plane is valid
+  const WarmPlane* warm_state = nullptr;
+  Planes e;                            // e in float64, and the arithmetic too; data null: float32
+  TilePartial* partials = nullptr;     // largest |r| in dot, largest value in `largest`
+  const PlaneState* states = nullptr;  // done planes of an item are left alone where all are
+};
+void launch_poisson_residual(const Plan& plan, const SolveMemory& memory, const SolveImages& images,
+                             const ResidualOptions& options, cudaStream_t stream);
+
+// A x = r of every plane; r is in buffer kR and is lost, x is that of kX and the pending step.
+struct GradientsOptions {
+  double tolerance = 0, reduction = kFloatReduction;
+  int max_iterations = 8;
+};
+void launch_poisson_gradients(const Plan& plan, const SolveMemory& memory,
+                              const GradientsOptions& options, cudaStream_t stream);
+
+}  // namespace pyharmony::poisson

@@ -1,0 +1,488 @@
+"""The kernels of op poisson, run by the emulator, against the float64 definition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sparse
+import scipy.sparse.linalg as sparse_linalg
+
+from pyharmony.reference import gaussian_poisson as gp_definition
+
+RANGE = {"uint8": 255.0, "uint16": 65535.0, "float16": 1.0, "float32": 1.0}
+GRADIENTS = ("source", "mixed", "average", "monochrome")
+#: What float32 leaves of a solution, as a part of its values: scheme.h.
+FLOAT = 4e-6
+
+
+class Device:
+    """Memory of the emulator's device: 256-byte aligned and full of NaN."""
+
+    def __init__(self, module: Any, size: int) -> None:
+        self._buffer = module.DeviceBuffer(size, 0, 0)
+        self.block = (self._buffer.pointer, size)
+        self._module = module
+
+    def read(self) -> bytes:
+        out = np.empty(self.block[1], np.uint8)
+        self._module.copy_out(out.ctypes.data, self.block[0], out.size, 0, 0)
+        return out.tobytes()
+
+
+def view(module: Any, x: Any, writable: bool = False) -> Any:
+    strides = tuple(s // x.itemsize for s in x.strides)
+    return module.ArrayView(x.ctypes.data, x.dtype.name, x.shape, strides, writable)
+
+
+@dataclass
+class Solver:
+    """A plan, its hierarchy and calls of the kernels on NumPy arrays [N, H, W, C]."""
+
+    module: Any
+    mask: Any  # [items, H, W] or None
+    shape: tuple[int, int]
+    weight: float = 0.0
+    weight_map: Any = None  # [N or 1, H, W] float32
+    w0: float = 1.0
+    w1: float = 0.0
+    box: tuple[int, int, int, int] | None = None
+    tail_cells: int = 256
+    plan: Any = field(init=False)
+    memory: Device = field(init=False)
+
+    def __post_init__(self) -> None:
+        m = self.module
+        self.plan = m.PoissonPlan(
+            *self.shape, box=self.box, items=1 if self.mask is None else len(self.mask), pinned=self.mask is not None,
+            weight=self.weight, weight_map=self.weight_map is not None, w0=self.w0, w1=self.w1,
+            tail_cells=self.tail_cells,
+        )  # fmt: skip
+        self.memory = Device(m, self.plan.bytes)
+        m.poisson_hierarchy(self.plan, self._optional(self.mask), self._map(), self.memory.block, device=0, stream=0)
+
+    def _optional(self, x: Any) -> Any:
+        return None if x is None else view(self.module, x)
+
+    def _map(self) -> Any:
+        return self._optional(self.weight_map)
+
+    def _call(self, name: str, arrays: list[Any], out: Any, certify: bool, **settings: Any) -> list[dict[str, Any]]:
+        m, n, channels = self.module, out.shape[0], out.shape[3]
+        workspace = Device(m, self.plan.workspace_bytes(n, channels))
+        report = Device(m, m.poisson_report_bytes(n, channels))
+        proof = Device(m, self.plan.certify_bytes(n, channels)) if certify else None
+        getattr(m, name)(
+            self.plan, self.memory.block, *arrays, view(m, out, True), weight_map=self._map(),
+            workspace=workspace.block, report=report.block, certify=proof and proof.block, device=0, stream=0, **settings,
+        )  # fmt: skip
+        return m.poisson_report(report.read(), n, channels)
+
+    def solve(self, src: Any, dst: Any, mask: Any = None, base: Any = None, *, tolerance: float,
+              gradients: str = "source", certify: bool = False, max_iterations: int = 12, warm: Any = None,
+              ) -> tuple[Any, list[dict[str, Any]]]:  # fmt: skip
+        m, out = self.module, dst.copy()
+        arrays = [view(m, src), view(m, dst), view(m, self.mask if mask is None else mask), self._optional(base)]
+        infos = self._call(
+            "poisson_solve", arrays, out, certify, tolerance=tolerance, gradients=gradients,
+            max_iterations=max_iterations, warm=warm and warm.block,
+        )  # fmt: skip
+        return out, infos
+
+    def solve_rhs(self, rhs: Any, *, tolerance: float, max_iterations: int = 12, certify: bool = False) -> Any:
+        out = np.zeros(rhs.shape, np.float32)
+        infos = self._call(
+            "poisson_solve_rhs", [view(self.module, rhs)], out, certify, tolerance=tolerance,
+            max_iterations=max_iterations,
+        )  # fmt: skip
+        return out, infos
+
+    def warm(self, count: int, channels: int) -> Device:
+        memory = Device(self.module, self.plan.warm_bytes(count, channels))
+        self.module.poisson_clear_warm(self.plan, count, channels, memory.block, device=0, stream=0)
+        return memory
+
+
+def noise(seed: int, shape: tuple[int, ...], dtype: str = "float32") -> Any:
+    """Over the whole range: the hardest gradients."""
+    x = np.random.default_rng(seed).random(shape) * RANGE[dtype]
+    return (np.rint(x) if dtype.startswith("u") else x).astype(dtype)
+
+
+def masks(h: int, w: int) -> dict[str, Any]:
+    y, x = np.mgrid[:h, :w]
+    n = min(h, w)
+    angle, radius = np.arctan2(y - h / 2, x - w / 2), np.hypot(y - h / 2, x - w / 2)
+    rng = np.random.default_rng(0)
+    blob = radius < n * (0.34 + 0.05 * np.sin(3 * angle + 1) + 0.03 * np.cos(7 * angle))
+    star = radius < n * (0.25 + 0.18 * np.sin(9 * angle))
+    comb = np.zeros((h, w), bool)
+    comb[h // 8 : -(h // 8), w // 8 : -(w // 8)] = True
+    comb[h // 8 : h // 2, w // 8 : -(w // 8) : 6] = False
+    holes = blob.copy()
+    holes[rng.integers(0, h, h * w // 200), rng.integers(0, w, h * w // 200)] = False
+    corner = np.zeros((h, w), bool)
+    corner[: h // 2 + 3, : w // 3 + 1] = True
+    opposite = np.zeros((h, w), bool)
+    opposite[h // 3 :, w // 4 :] = True
+    pixel = np.zeros((h, w), bool)
+    pixel[h // 2 + 1, w // 3 | 1] = True
+    two = np.zeros((h, w), bool)
+    two[3 : h // 3, 5 : w // 2] = True
+    two[h // 2 :, w // 2 + 1 :] = True
+    few = np.ones((h, w), bool)
+    few[rng.integers(0, h, 5), rng.integers(0, w, 5)] = False
+    return {
+        "blob": blob, "star": star, "comb": comb, "holes": holes, "corner": corner, "opposite corner": opposite,
+        "single pixel": pixel, "two components": two, "all but five pixels": few, "columns": x % 2 == 1,
+        "noise": rng.random((h, w)) > 0.3,
+    }  # fmt: skip
+
+
+def exact(src: Any, dst: Any, mask: Any, gradients: str = "source", weight: Any = 0.0, base: Any = None,
+          w0: float = 1.0, w1: float = 0.0, unknown: Any = None) -> Any:  # fmt: skip
+    """The definition's equation for one image [H, W, C], solved by sparse LU in float64."""
+    src, dst = src.astype(np.float64), dst.astype(np.float64)
+    mask = np.asarray(mask, np.float64)
+    unknown = mask > 0 if unknown is None else unknown
+    known = np.where(unknown[..., None], 0.0, dst)
+    plane = np.broadcast_to(np.asarray(weight, np.float64), mask.shape)
+    b = gp_definition.divergence(*gp_definition.edge_field(src, dst, mask, gradients))
+    b = b + plane[..., None] * (src if base is None else base.astype(np.float64))
+    rhs = (b - gp_definition.apply_operator(known, plane, w0, w1))[unknown]
+    x = dst.copy()
+    if unknown.any():
+        x[unknown] = sparse_linalg.splu(matrix(unknown, plane, w0, w1)).solve(rhs)
+    return x
+
+
+def matrix(unknown: Any, weight: Any, w0: float, w1: float) -> Any:
+    """A on the unknown pixels, assembled from the definition's links."""
+    h, w = unknown.shape
+    index = np.full((h, w), -1)
+    index[unknown] = np.arange(int(unknown.sum()))
+    i, j = np.nonzero(unknown)
+    diagonal = (w0 + 2 * w1) ** 2 * weight[unknown]
+    rows, columns, values = [], [], []
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            if dy == dx == 0:
+                continue
+            y, x = np.clip(i + dy, 0, h - 1), np.clip(j + dx, 0, w - 1)
+            edge = float(dy == 0 or dx == 0)
+            g = (w0 if dy == 0 else w1) * (w0 if dx == 0 else w1)
+            link = edge - np.minimum(weight[i, j], weight[y, x]) * g
+            link = np.where((y == i) & (x == j), 0.0, link)
+            diagonal = diagonal + link
+            near = unknown[y, x]
+            rows.append(index[i, j][near])
+            columns.append(index[y, x][near])
+            values.append(-link[near])
+    n = len(i)
+    rows.append(np.arange(n))
+    columns.append(np.arange(n))
+    values.append(diagonal)
+    entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
+    return sparse.csc_matrix(entries, (n, n))
+
+
+def error(out: Any, want: Any) -> float:
+    return float(np.abs(out.astype(np.float64) - want).max())
+
+
+@pytest.mark.parametrize("name", masks(16, 16))
+def test_every_mask_within_its_tolerance(emulator: Any, name: str) -> None:
+    """To a quarter of an 8-bit level within 6 iterations, to what float32 holds within 10."""
+    h, w = 97, 131
+    mask = masks(h, w)[name]
+    solver = Solver(emulator, mask[None], (h, w))
+    assert solver.plan.tail >= 3
+    src, dst = noise(1, (1, h, w, 2)), noise(2, (1, h, w, 2))
+    want = exact(src[0], dst[0], mask)
+    rounding = 2.0**-22 * np.abs(want).max()
+    for tolerance, most in ((0.25 / 255, 6), (2e-5, 10)):
+        out, (info,) = solver.solve(src, dst, tolerance=tolerance)
+        assert error(out[0], want) <= tolerance + rounding
+        assert info["converged"] and info["estimate"] <= tolerance
+        assert info["iterations"] <= most
+        assert info["unknowns"] == mask.sum()
+        assert np.array_equal(out[0][~mask], dst[0][~mask])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (1, 300), (290, 1), (2, 33), (16, 16), (65, 33), (32, 128)])
+def test_small_and_thin_images(emulator: Any, shape: tuple[int, int]) -> None:
+    src, dst = noise(3, (1, *shape, 3)), noise(4, (1, *shape, 3))
+    rng = np.random.default_rng(21)
+    for mask in (rng.random(shape) < 0.7, np.arange(shape[0] * shape[1]).reshape(shape) > 0):
+        mask.flat[-1] = False
+        out, (info,) = Solver(emulator, mask[None], shape).solve(src, dst, tolerance=2e-5)
+        want = exact(src[0], dst[0], mask)
+        assert error(out[0], want) <= 2e-5 + FLOAT * np.abs(want).max()
+        assert info["converged"]
+    full = np.ones((1, *shape), bool)
+    out, _ = Solver(emulator, None, shape, weight=0.3).solve(src, dst, full, tolerance=2e-5)
+    assert error(out[0], exact(src[0], dst[0], full[0], weight=0.3)) <= 2e-5 + FLOAT
+
+
+@pytest.mark.parametrize("dtype", list(RANGE))
+@pytest.mark.parametrize("gradients", GRADIENTS)
+def test_gradients_and_dtypes_with_soft_masks(emulator: Any, gradients: str, dtype: str) -> None:
+    h, w = 45, 70
+    i, j = np.ogrid[:h, :w]
+    soft = np.clip(1.6 - np.hypot((i - 20) / 14, (j - 30) / 26) * 1.4, 0, 1)
+    mask = (np.rint(soft * RANGE[dtype]) if dtype.startswith("u") else soft).astype(dtype)
+    channels = {"uint8": 3, "uint16": 3, "float16": 1, "float32": 5}[dtype]
+    plane = 0.5 + 0.1 * np.sin(i / 7 + np.arange(channels)[:, None, None]) * np.cos(j / 9)
+    src = noise(5, (h, w, channels)) * 0.2 + 0.3
+    dst = np.moveaxis(plane, 0, -1) + 0.02 * noise(6, (h, w, channels))
+    src, dst = (x * RANGE[dtype] for x in (src, dst))
+    src, dst = ((np.rint(x) if dtype.startswith("u") else x).astype(dtype) for x in (src, dst))
+    level = RANGE[dtype] / 255
+    out, (info,) = Solver(emulator, mask[None], (h, w)).solve(
+        src[None], dst[None], tolerance=0.02 * level, gradients=gradients
+    )
+    want = exact(src, dst, mask.astype(np.float64) / RANGE[dtype], gradients)
+    rounding = {"uint8": 0.5, "uint16": 0.5, "float16": 2.0**-11, "float32": 2.0**-22}[dtype]
+    assert want.min() >= 0 and want.max() <= RANGE[dtype]
+    assert error(out[0], want) <= 0.02 * level + rounding
+    assert info["converged"]
+    assert np.array_equal(out[0][mask == 0], dst[mask == 0])
+
+
+def test_mixed_gradients_choose_by_the_norm_over_channels(emulator: Any) -> None:
+    """16 bits: squares that float32 does not hold."""
+    h, w = 40, 66
+    src, dst = (np.rint(noise(s, (1, h, w, 3)) * 2).astype(np.uint16) * 20001 for s in (7, 8))
+    mask = masks(h, w)["blob"]
+    out, _ = Solver(emulator, mask[None], (h, w)).solve(src, dst, gradients="mixed", tolerance=0.5)
+    want = np.clip(exact(src[0], dst[0], mask, "mixed"), 0, 65535)
+    assert error(out[0], want) <= 1.0
+
+
+@pytest.mark.parametrize("weight", [1e-4, 0.01, 1.0, "map"])
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("w1", [0.0, 0.1], ids=["identity", "gaussian"])
+def test_weights(emulator: Any, weight: Any, full: bool, w1: float) -> None:
+    """One weight or a map, with and without a Gaussian; with pinned pixels or the whole image."""
+    h, w = 70, 99
+    rng = np.random.default_rng(12)
+    plane = None
+    if weight == "map":
+        plane = (rng.random((h, w)) ** 4).astype(np.float32) + np.float32(1e-3)
+    mask = np.ones((h, w), np.float32) * np.float32(0.7) if full else masks(h, w)["corner"].astype(np.float32)
+    src, dst, base = (noise(s, (1, h, w, 2)) for s in (9, 10, 11))
+    solver = Solver(
+        emulator, None if full else mask[None], (h, w), weight=0.0 if plane is not None else weight,
+        weight_map=None if plane is None else plane[None], w0=1 - 2 * w1, w1=w1,
+    )  # fmt: skip
+    out, (info,) = solver.solve(src, dst, mask[None], base, tolerance=2e-4, certify=True)
+    want = exact(
+        src[0], dst[0], mask, weight=weight if plane is None else plane, base=base[0], w0=1 - 2 * w1, w1=w1,
+        unknown=mask > 0,
+    )  # fmt: skip
+    rounding = 2.0**-22 * np.abs(want).max()  # of the result to float32, and of the comparison
+    assert error(out[0], want) <= 2e-4 + FLOAT * np.abs(want).max()
+    assert info["converged"]
+    assert error(out[0], want) <= info["max_error"] + rounding
+    assert info["max_error"] <= 2e-4 * 1.1 + FLOAT * np.abs(want).max()
+
+
+def test_a_right_hand_side_that_is_given(emulator: Any) -> None:
+    h, w = 61, 83
+    for mask, weight, dtype in ((masks(h, w)["holes"], 0.0, np.float64), (None, 0.05, np.float32)):
+        unknown = np.ones((h, w), bool) if mask is None else mask
+        rhs = np.random.default_rng(3).standard_normal((1, h, w, 2)).astype(dtype)
+        solver = Solver(emulator, None if mask is None else mask[None], (h, w), weight=weight, w0=0.8, w1=0.1)
+        out, (info,) = solver.solve_rhs(rhs, tolerance=1e-4, certify=True)
+        a = matrix(unknown, np.full((h, w), weight), 0.8, 0.1)
+        want = sparse_linalg.splu(a).solve(rhs[0][unknown].astype(np.float64))
+        assert error(out[0][unknown], want) <= min(1e-4, info["max_error"]) + 2.0**-22 * np.abs(want).max()
+        assert info["max_error"] <= 1.1e-4
+        assert not out[0][~unknown].any()
+
+
+@pytest.mark.parametrize("name", masks(16, 16))
+def test_the_certificate_is_a_bound_and_close(emulator: Any, name: str) -> None:
+    h, w = 66, 75
+    mask = masks(h, w)[name]
+    src, dst = noise(13, (1, h, w, 2)), noise(14, (1, h, w, 2))
+    solver = Solver(emulator, mask[None], (h, w))
+    want = exact(src[0], dst[0], mask)
+    rounding = 2.0**-22 * np.abs(want).max()
+    for iterations in (1, 12):
+        out, (info,) = solver.solve(src, dst, tolerance=1e-3, certify=True, max_iterations=iterations)
+        assert error(out[0], want) - rounding <= info["max_error"] <= 1.05 * error(out[0], want) + 5e-6
+        assert info["residual"] <= 8 * info["max_error"]
+
+
+@pytest.mark.parametrize("n", [128])
+@pytest.mark.parametrize("name", ["blob", "star", "comb", "holes", "corner"])
+def test_convergence_factor(emulator: Any, name: str, n: int) -> None:
+    """The residual falls by 0.12 or better with each iteration, as on the CPU."""
+    mask = masks(n, n)[name]
+    solver = Solver(emulator, mask[None], (n, n))
+    rhs = np.where(mask, np.random.default_rng(0).standard_normal((n, n)), 0)[None, ..., None]
+    a = matrix(mask, np.zeros((n, n)), 1.0, 0.0)
+    norms = []
+    for iterations in (1, 3):
+        x, _ = solver.solve_rhs(rhs, tolerance=0.0, max_iterations=iterations)
+        norms.append(np.linalg.norm(rhs[0][mask][:, 0] - a @ x[0][mask][:, 0].astype(np.float64)))
+    assert (norms[1] / norms[0]) ** 0.5 <= 0.12
+
+
+def test_what_does_not_converge_says_so(emulator: Any) -> None:
+    h, w = 60, 90
+    mask = masks(h, w)["blob"]
+    solver = Solver(emulator, mask[None], (h, w))
+    src, dst = noise(15, (1, h, w, 1)), noise(16, (1, h, w, 1))
+    _, (info,) = solver.solve(src, dst, tolerance=1e-4, max_iterations=1)
+    assert not info["converged"] and info["estimate"] > 1e-4 and info["iterations"] == 1
+    _, (info,) = solver.solve(src, dst, tolerance=1e-9, max_iterations=20)  # float32 does not hold it
+    assert not info["converged"] and 1e-9 < info["estimate"] < 1e-4 and info["iterations"] < 12
+    src[0, h // 2, w // 2] = np.nan
+    assert not solver.solve(src, dst, tolerance=1e-3)[1][0]["converged"]
+
+
+def test_without_unknowns_and_without_a_known_pixel(emulator: Any) -> None:
+    h, w = 40, 70
+    src, dst = noise(17, (2, h, w, 2)), noise(18, (2, h, w, 2))
+    mask = np.zeros((2, h, w), np.uint8)
+    mask[1] = 1
+    solver = Solver(emulator, mask, (h, w))
+    out, (none, every) = solver.solve(src, dst, tolerance=1e-3, certify=True)
+    assert np.array_equal(out, dst)  # nothing fixes the second one's mean: it is left
+    assert none["converged"] and none["unknowns"] == none["iterations"] == none["max_error"] == 0
+    assert not every["converged"] and every["unknowns"] == h * w and every["max_error"] == np.inf
+
+
+def test_batches_boxes_and_layouts_agree(emulator: Any) -> None:
+    """A batch is its items; strides do not matter; a box changes no more than the estimate allows."""
+    h, w, n = 50, 93, 3
+    every = [masks(h, w)[k] for k in ("star", "opposite corner", "holes")]
+    src, dst = noise(19, (n, h, w, 3), "uint8"), noise(20, (n, h, w, 3), "uint8")
+    own = Solver(emulator, np.stack(every), (h, w)).solve(src, dst, tolerance=0.25)[0]
+    shared = Solver(emulator, every[0][None], (h, w)).solve(src, dst, every[0][None], tolerance=0.25)[0]
+    for k, mask in enumerate(every):
+        one = Solver(emulator, mask[None], (h, w))
+        got = one.solve(src[k : k + 1], dst[k : k + 1], tolerance=0.25)[0]
+        assert np.array_equal(got[0], own[k])
+    assert np.array_equal(shared[0], own[0])
+
+    solver = Solver(emulator, every[0][None], (h, w))
+    planar = np.ascontiguousarray(src.transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1)
+    odd = np.zeros((n, h, w + 3, 5), np.uint8)[:, :, 2:-1, 1:4]
+    odd[...] = dst
+    flipped = np.ascontiguousarray(every[0][::-1, ::-1])[::-1, ::-1][None]
+    out = np.zeros((n, h + 1, 3, w), np.uint8)[:, 1:].transpose(0, 1, 3, 2)
+    out[...] = dst
+    m = emulator
+    workspace, report = Device(m, solver.plan.workspace_bytes(n, 3)), Device(m, m.poisson_report_bytes(n, 3))
+    m.poisson_solve(
+        solver.plan, solver.memory.block, view(m, planar), view(m, odd), view(m, flipped), None, view(m, out, True),
+        gradients="source", tolerance=0.25, max_iterations=12, workspace=workspace.block, report=report.block,
+        device=0, stream=0,
+    )  # fmt: skip
+    assert np.array_equal(out, shared)
+
+    boxes = Device(m, 16 * n)
+    stack = np.stack(every).astype(np.float32) * np.float32(1e-40)
+    m.poisson_box(view(m, stack), boxes.block, device=0, stream=0)
+    found = np.frombuffer(boxes.read(), np.int32).reshape(n, 4)
+    for k, mask in enumerate(every):
+        y, x = np.nonzero(mask)
+        assert found[k].tolist() == [y.min(), x.min(), y.max() + 1, x.max() + 1]
+        box = tuple(int(v) for v in found[k])
+        solver = Solver(emulator, mask[None], (h, w), box=box)
+        got, (info,) = solver.solve(src[k : k + 1], dst[k : k + 1], tolerance=0.05)
+        want = np.clip(exact(src[k], dst[k], mask), 0, 255)
+        assert info["converged"] and error(got[0], want) <= 0.55
+    empty = np.zeros((1, h, w), bool)
+    m.poisson_box(view(m, empty), boxes.block, device=0, stream=0)
+    assert np.frombuffer(boxes.read(), np.int32)[:4].tolist() == [0, 0, 0, 0]
+
+
+_bits: dict[str, list[Any]] = {}
+
+
+@pytest.mark.parametrize("tail_cells", [64, 256, 4096])
+def test_the_same_bits_in_any_order_of_threads(emulator: Any, tail_cells: int) -> None:
+    """And the same answer wherever the one-launch part begins."""
+    h, w = 97, 131
+    mask = masks(h, w)["noise"]
+    solver = Solver(emulator, mask[None], (h, w), tail_cells=tail_cells)
+    src, dst = noise(23, (1, h, w, 2), "uint16"), noise(24, (1, h, w, 2), "uint16")
+    out, info = solver.solve(src, dst, tolerance=1.0, gradients="mixed", certify=True)
+    again, _ = solver.solve(src, dst, tolerance=1.0, gradients="mixed")
+    assert np.array_equal(out, again)
+    assert error(out[0], np.clip(exact(src[0], dst[0], mask, "mixed"), 0, 65535)) <= 1.5
+    _bits.setdefault(str(tail_cells), []).append((out, info))
+    for before, facts in _bits[str(tail_cells)]:
+        assert np.array_equal(out, before) and info == facts
+
+
+def test_a_film_starts_from_the_frame_before(emulator: Any) -> None:
+    h, w, n = 66, 90, 2
+    mask = masks(h, w)["blob"]
+    solver = Solver(emulator, mask[None], (h, w))
+    warm = solver.warm(n, 2)
+    src, dst = noise(25, (n, h, w, 2)), noise(26, (n, h, w, 2))
+    taken = []
+    for frame in range(4):
+        out, infos = solver.solve(src, dst, mask[None], tolerance=1e-3, warm=warm, certify=frame == 3)
+        for k in range(n):
+            assert error(out[k], exact(src[k], dst[k], mask)) <= 1e-3
+            assert infos[k]["converged"]
+        taken.append(max(info["iterations"] for info in infos))
+    assert taken[0] > taken[2] == taken[3] == 1
+    assert max(info["max_error"] for info in infos) <= 1e-3
+    src[0, 5:] = src[0, :-5]
+    out, infos = solver.solve(src, dst, mask[None], tolerance=1e-3, warm=warm)  # it moved
+    assert error(out[0], exact(src[0], dst[0], mask)) <= 1e-3
+    bad = src.copy()
+    bad[0, h // 2, w // 2] = np.nan
+    solver.solve(bad, dst, mask[None], tolerance=1e-3, warm=warm)
+    out, infos = solver.solve(src, dst, mask[None], tolerance=1e-3, warm=warm)  # NaN is forgotten
+    assert infos[0]["converged"] and error(out[0], exact(src[0], dst[0], mask)) <= 1e-3
+
+
+def test_agrees_with_the_cpu(emulator: Any) -> None:
+    from pyharmony.ops import poisson
+
+    h, w = 90, 120
+    mask = masks(h, w)["comb"]
+    src, dst = noise(27, (1, h, w, 3)), noise(28, (1, h, w, 3))
+    want = poisson(src[0], dst[0], mask, gradients="average", tolerance=2e-5 * 255)
+    out, _ = Solver(emulator, mask[None], (h, w)).solve(src, dst, gradients="average", tolerance=1e-5)
+    assert error(out[0], want) <= 2e-5
+
+
+def test_memory_is_as_documented(emulator_module: Any) -> None:
+    """Bytes a pixel of the box: 10 for a mask, 28 for a plane being solved."""
+    plan = emulator_module.PoissonPlan(2160, 3840)
+    pixels = 2160 * 3840
+    assert plan.bytes <= 9.1 * pixels
+    assert plan.workspace_bytes(2, 3) <= 27 * 6 * pixels
+    assert plan.certify_bytes(2, 3) <= 8.1 * 7 * pixels
+
+
+def test_refuses_what_does_not_fit(emulator_module: Any) -> None:
+    m = emulator_module
+    mask = masks(30, 40)["blob"]
+    solver = Solver(m, mask[None], (30, 40))
+    src, dst = noise(1, (1, 30, 40, 2)), noise(2, (1, 30, 40, 2))
+    for bad, message in (
+        (lambda: solver.solve(src[:, 1:], dst, tolerance=1.0), r"src: shape \[1, 29, 40, 2\], expected \[1, 30, 40, 2\]"),
+        (lambda: solver.solve(src.astype(np.uint8), dst, tolerance=1.0), "src: dtype uint8, dst: float32"),
+        (lambda: solver.solve(src, dst, tolerance=-1.0), "tolerance: -1"),
+        (lambda: solver.solve(src, dst, tolerance=1.0, max_iterations=0), "max_iterations: 0, expected 1 to 32"),
+        (lambda: solver.solve(src, dst, tolerance=1.0, gradients="none"), "gradients: 'none'"),
+        (lambda: m.PoissonPlan(30, 40, box=(0, 0, 31, 40)), "box"),
+        (lambda: m.PoissonPlan(0, 40), "mask: shape"),
+        (lambda: m.PoissonPlan(30, 40, weight=-1.0), "weight: -1"),
+        (lambda: m.poisson_hierarchy(solver.plan, view(m, mask[None]), None, (solver.memory.block[0], 8), device=0,
+                                     stream=0), "memory: 8 bytes, expected at least"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            bad()
