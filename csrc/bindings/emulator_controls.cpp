@@ -48,10 +48,10 @@ py::list reports() {
     entry["message"] = report.message;
     entry["file"] = report.file;
     entry["line"] = report.line;
-    entry["inlined_at"] = report.inlined_at;
+    entry["frames"] = report.frames;
     entry["other_file"] = report.other_file;
     entry["other_line"] = report.other_line;
-    entry["other_inlined_at"] = report.other_inlined_at;
+    entry["other_frames"] = report.other_frames;
     entry["block"] = triple(report.block);
     entry["thread"] = triple(report.thread);
     entry["other_thread"] = triple(report.other_thread);

@@ -31,7 +31,7 @@ struct BlockInfo {
 // An access that is wrong, and the earlier one that it is wrong with, where there is one.
 struct Report {
   std::string kind, space, kernel, message;
-  std::string file, other_file, inlined_at, other_inlined_at;
+  std::string file, other_file, frames, other_frames;  // frames: as in Line
   int line = 0, other_line = 0;
   uint3 block{}, thread{}, other_thread{};
   std::uint64_t count = 0;

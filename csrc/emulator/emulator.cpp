@@ -497,6 +497,13 @@ void run_block(Block& b, std::uint64_t i) {
   }
 }
 
+struct Checked {
+  explicit Checked(const Launch& what) {
+    checker::begin_launch({kernel_name(what.name), what.arguments, what.argument_bytes});
+  }
+  ~Checked() { checker::end_launch(); }
+};
+
 }  // namespace
 
 bool Site::operator<(const Site& other) const {
@@ -688,9 +695,8 @@ void launch(const Launch& what) {
   if (checker::kOneThread) {
     static std::mutex one_launch;
     const std::lock_guard<std::mutex> lock(one_launch);
-    checker::begin_launch({kernel_name(what.name), what.arguments, what.argument_bytes});
+    const Checked checked(what);
     run(0, blocks);
-    checker::end_launch();
   } else {
     constexpr std::int64_t kRanges = 64;
     parallel_for(blocks, std::max<std::int64_t>(1, blocks / kRanges), run);

@@ -2,17 +2,20 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace pyharmony::emulator {
 
+// The innermost line outside of csrc/emulator and csrc/device.
 struct Line {
   std::string file = "?";  // relative to the repository
   int number = 0;
-  // Where that is an inline function of a header: the lines that called it, innermost first.
-  std::string inlined_at;
+  std::string frames;  // with the inline functions around and inside of it, innermost first
 };
 
-// Of the call that returns to pc, as a line outside the emulator. Answers are kept.
-const Line& locate(const void* pc);
+// Of the call that returns to pc. Answers are kept.
+Line locate(const void* pc);
+// Asks for many at once, which is faster.
+void locate_all(const std::vector<const void*>& pcs);
 
 }  // namespace pyharmony::emulator

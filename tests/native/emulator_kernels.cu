@@ -354,7 +354,7 @@ __global__ void block_reads_kernel(const float* in, float* out) {
 
 __global__ void plain_and_atomic_kernel(float* out, unsigned* counter) {
   atomicAdd(counter, 1);
-  out[threadIdx.x] = static_cast<float>(*counter);  // plain_and_atomic
+  out[blockIdx.x * kThreads + threadIdx.x] = static_cast<float>(*counter);  // plain_and_atomic
 }
 
 __global__ void nothing_kernel() {}
