@@ -64,28 +64,58 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     pyharmony.set_num_threads(before)
 
 
-@pytest.fixture(scope="session")
-def emulator_module() -> Any:
-    """The CUDA kernels compiled for the CPU: $PYHARMONY_EMULATOR, or the newest that was built under build/."""
-    named = os.environ.get("PYHARMONY_EMULATOR")
-    suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
-    found = [Path(named)] if named else list(ROOT.glob(f"build/*/emulator/_emulator{suffix}"))
+def load_emulator(name: str) -> Any:
+    """The newest module of that name that was built under build/."""
+    found = list(ROOT.glob(f"build/*/emulator/{name}{importlib.machinery.EXTENSION_SUFFIXES[0]}"))
     if not found:
-        pytest.skip("the emulator is not built")
-    path = max(found, key=lambda p: p.stat().st_mtime)
-    spec = importlib.util.spec_from_file_location("_emulator", path)
+        checker = "'s checker" if name.endswith("_check") else ""
+        pytest.skip(f"the emulator{checker} is not built")
+    return load_module(name, max(found, key=lambda path: path.stat().st_mtime))
+
+
+def load_module(name: str, path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
+@pytest.fixture(scope="session")
+def emulator_module() -> Any:
+    """The CUDA kernels compiled for the CPU: $PYHARMONY_EMULATOR, or the newest that was built under build/."""
+    named = os.environ.get("PYHARMONY_EMULATOR")
+    return load_module(Path(named).name.partition(".")[0], Path(named)) if named else load_emulator("_emulator")
+
+
 @pytest.fixture(params=[1, 2, 3], ids=lambda n: f"seed{n}")
 def emulator(request: pytest.FixtureRequest, emulator_module: Any) -> Iterator[Any]:
-    """The CUDA kernels on the CPU, with three orders of their threads."""
+    """The CUDA kernels on the CPU, with three orders of their threads; the checker, where it is built in, is silent."""
     emulator_module.set_seed(request.param)
     yield emulator_module
     emulator_module.set_seed(0)
+    if emulator_module.checked:
+        reports = emulator_module.reports()
+        emulator_module.clear_reports()
+        assert reports == []
+
+
+@pytest.fixture(scope="session")
+def emulator_tests() -> Any:
+    """The kernels of tests/native, without the checker."""
+    return load_emulator("_emulator_tests")
+
+
+@pytest.fixture(scope="session")
+def emulator_tests_check() -> Any:
+    """The kernels of tests/native with the checker."""
+    return load_emulator("_emulator_tests_check")
+
+
+@pytest.fixture(scope="session")
+def emulator_check() -> Any:
+    """The kernels of the package with the checker."""
+    return load_emulator("_emulator_check")
 
 
 class ExpectedSkips:

@@ -25,6 +25,7 @@ py::list sites() {
     entry["file"] = site.file;
     entry["line"] = site.line;
     entry["kind"] = site.kind;
+    entry["count"] = site.count;
     out.append(entry);
   }
   return out;
@@ -121,6 +122,7 @@ void bind_emulator(py::module_& m) {
   m.def("set_checking", &checker::set_checking, py::arg("on"));
   m.def("set_counting", &checker::set_counting, py::arg("on"));
   m.def("reports", &reports);
+  m.def("report_count", &checker::report_count);
   m.def("clear_reports", &checker::clear_reports);
   m.def("access_sites", &access_sites);
   m.def("clear_access_sites", &checker::clear_access_sites);

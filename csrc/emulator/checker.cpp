@@ -371,7 +371,7 @@ bool check_global(State& s, Address a, std::size_t bytes, bool write, bool atomi
     }
   }
   report(s, "out of bounds", "global", message.str(), pc, nullptr);
-  return false;
+  fail_access(message.str(), pc);
 }
 
 void count_request(State& s, Address a, std::size_t bytes, bool write, bool shared,
@@ -713,6 +713,11 @@ std::vector<Report> reports() {
   std::vector<Report> out;
   for (auto& [key, report] : all) out.push_back(std::move(report));
   return out;
+}
+
+std::size_t report_count() {
+  const std::lock_guard<std::mutex> lock(state_mutex);
+  return state().found.size();
 }
 
 void clear_reports() {

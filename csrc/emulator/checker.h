@@ -78,6 +78,7 @@ class Pause {
 void set_checking(bool on);
 void set_counting(bool on);
 std::vector<Report> reports();
+std::size_t report_count();  // of instructions; quicker than the reports
 void clear_reports();
 std::vector<AccessSite> access_sites();
 void clear_access_sites();

@@ -72,6 +72,7 @@ struct Copies {
 struct Use {
   Site site;
   std::atomic<bool> ignored{false};
+  std::atomic<std::uint64_t> count{0};
 };
 
 // Splitmix: a block costs a few steps, not the set-up of a large generator.
@@ -148,20 +149,25 @@ std::string kernel_name(const char* text) {
 Use& use_of(Place place, const char* kind) {
   Block& b = *block;
   const std::pair<const char*, int> key{place.file, place.line};
-  if (b.last_use != nullptr && b.last_place == key) return *b.last_use;
+  if (b.last_use != nullptr && b.last_place == key) {
+    b.last_use->count.fetch_add(1, std::memory_order_relaxed);
+    return *b.last_use;
+  }
   Use*& use = b.uses[key];
   if (use == nullptr) {
     std::ostringstream id;
-    id << b.kernel << '@' << place.file << ':' << place.line;
+    const std::string file = repository_path(place.file);
+    id << b.kernel << '@' << file << ':' << place.line;
     const std::lock_guard<std::mutex> lock(site_mutex);
     use = &uses()[id.str()];
     if (use->site.id.empty()) {
-      use->site = {id.str(), b.kernel, place.file, kind, place.line};
+      use->site = {id.str(), b.kernel, file, kind, place.line, 0};
       use->ignored = id.str() == ignored_site();
     }
   }
   b.last_place = key;
   b.last_use = use;
+  use->count.fetch_add(1, std::memory_order_relaxed);
   return *use;
 }
 
@@ -170,7 +176,7 @@ Use& use_of(Place place, const char* kind) {
 std::string text_of(const Wait& wait) {
   std::ostringstream out;
   if (wait.place.file != nullptr) {
-    out << wait.place.file << ':' << wait.place.line;
+    out << repository_path(wait.place.file) << ':' << wait.place.line;
   } else if (wait.pc != nullptr) {
     const Line line = locate(wait.pc);
     out << line.file << ':' << line.number;
@@ -510,12 +516,19 @@ bool Site::operator<(const Site& other) const {
   return std::tie(file, line, kernel) < std::tie(other.file, other.line, other.kernel);
 }
 
+void fail_access(const std::string& what, const void* pc) {
+  fail_block(what, {{" at ", {{nullptr, 0}, pc, 0, ""}}});
+}
+
 void set_seed(unsigned seed) { the_seed = seed; }
 
 std::vector<Site> sites() {
   const std::lock_guard<std::mutex> lock(site_mutex);
   std::vector<Site> all;
-  for (const auto& [id, use] : uses()) all.push_back(use.site);
+  for (const auto& [id, use] : uses()) {
+    all.push_back(use.site);
+    all.back().count = use.count;
+  }
   std::sort(all.begin(), all.end());
   return all;
 }

@@ -84,6 +84,7 @@ struct Place {
 struct Site {
   std::string id, kernel, file, kind;
   int line;
+  std::uint64_t count;  // times that threads came to it
   bool operator<(const Site& other) const;
 };
 
@@ -135,6 +136,9 @@ void launch(void (*kernel)(P...), const char* name, dim3 grid, dim3 block, std::
   launch({reinterpret_cast<const void*>(kernel), name, grid, block, shared_bytes, &Call<P...>::run,
           &call, sizeof call});
 }
+
+// Ends the launch of the current thread: an access would do harm.
+[[noreturn]] void fail_access(const std::string& what, const void* pc);
 
 // 0: blocks and threads run in order.
 void set_seed(unsigned seed);

@@ -16,12 +16,6 @@ namespace {
 
 bool starts_with(const std::string& text, const char* start) { return text.rfind(start, 0) == 0; }
 
-std::string relative(const std::string& given) {
-  const std::string root = HM_SOURCE_ROOT "/";
-  const std::string path = std::filesystem::path(given).lexically_normal().string();
-  return starts_with(path, root.c_str()) ? path.substr(root.size()) : path;
-}
-
 std::mutex mutex;
 std::map<const void*, Line>& known() {
   static std::map<const void*, Line> lines;
@@ -48,7 +42,7 @@ void ask(const std::string& file, const std::map<std::uintptr_t, const void*>& p
     }
     const std::size_t colon = text.rfind(':');
     if (line == nullptr || colon == std::string::npos) continue;
-    const std::string name = relative(text.substr(0, colon));
+    const std::string name = repository_path(text.substr(0, colon));
     const int number = std::atoi(text.c_str() + colon + 1);
     if (starts_with(name, "csrc/emulator/")) continue;
     if (!line->frames.empty()) line->frames += ", ";
@@ -63,6 +57,14 @@ void ask(const std::string& file, const std::map<std::uintptr_t, const void*>& p
 }
 
 }  // namespace
+
+std::string repository_path(const std::string& given) {
+  const std::string root = HM_SOURCE_ROOT "/";
+  std::string path = std::filesystem::path(given).lexically_normal().string();
+  if (starts_with(path, root.c_str())) path.erase(0, root.size());
+  while (starts_with(path, "../")) path.erase(0, 3);  // as seen from a folder of a build
+  return path;
+}
 
 void locate_all(const std::vector<const void*>& pcs) {
   const std::lock_guard<std::mutex> lock(mutex);

@@ -6,6 +6,9 @@
 
 namespace pyharmony::emulator {
 
+// The path of a source relative to the repository, however the compiler calls it.
+std::string repository_path(const std::string& given);
+
 // The innermost line outside of csrc/emulator and csrc/device.
 struct Line {
   std::string file = "?";  // relative to the repository

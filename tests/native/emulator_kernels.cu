@@ -48,7 +48,7 @@ __global__ void transpose_kernel(const float* in, float* out, int rows) {
   for (int y = 0; y < 32; ++y) tile[y * (32 + kPadding) + x] = in[(row0 + y) * 32 + x];
   HM_SYNCWARP(kFull);
   for (int y = 0; y < 32; ++y) {
-    out[y * rows + row0 + x] = tile[x * (32 + kPadding) + y];  // columns
+    out[y * rows + row0 + x] = tile[x * (32 + kPadding) + y];  // transposed
   }
 }
 
@@ -90,10 +90,12 @@ __global__ void last_block_kernel(const float* in, float* out, unsigned* counter
   }
   HM_SYNC();
   if (!last) return;
+  float some = 0.0f;
+  for (unsigned b = t; b < gridDim.x; b += kThreads) {
+    some += out[1 + b];  // missing_release, missing_acquire
+  }
+  const float total = device::block_reduce<kThreads>(some, device::Sum(), scratch);
   if (t == 0) {
-    float total = 0.0f;
-    for (unsigned b = 0; b < gridDim.x; ++b)
-      total += out[1 + b];  // missing_release, missing_acquire
     out[0] = total;
     *counter = 0;
   }
@@ -101,13 +103,19 @@ __global__ void last_block_kernel(const float* in, float* out, unsigned* counter
 
 // Even and odd lanes meet by themselves, even ones more often.
 __global__ void divergent_exchange_kernel(const float* in, float* out) {
+  __shared__ float tile[kThreads];
   const int t = threadIdx.x, lane = t % 32, i = blockIdx.x * kThreads + t;
   const unsigned even = 0x55555555u;
   float value = in[i];
   if (lane % 2 == 0) {
-    for (int distance = 16; distance >= 2; distance /= 2) {
-      value += __shfl_xor_sync(even, value, distance);
+    for (int distance = 16; distance >= 8; distance /= 2) {
+      tile[t] = value;
       HM_SYNCWARP(even);
+      value += tile[t ^ distance];
+      HM_SYNCWARP(even);
+    }
+    for (int distance = 4; distance >= 2; distance /= 2) {
+      value += __shfl_xor_sync(even, value, distance);
     }
   } else {
     value = __shfl_sync(~even, value, 31);

@@ -7,7 +7,7 @@
 PYBIND11_MODULE(HM_EMULATOR_MODULE, m) {
   using namespace pyharmony;
   bind_array_view(m);
-  bind_cuda(m);
+  bind_device(m);
   bind_emulator(m);
   m.def("names", &emulator_tests::names);
   m.def(
