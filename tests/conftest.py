@@ -65,16 +65,14 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def load_emulator(name: str) -> Any:
-    """The newest module of that name that was built under build/."""
-    found = list(ROOT.glob(f"build/*/emulator/{name}{importlib.machinery.EXTENSION_SUFFIXES[0]}"))
+    """A module of the emulator: of the folder $PYHARMONY_EMULATOR, or the newest that was built under build/."""
+    folder = os.environ.get("PYHARMONY_EMULATOR")
+    file = name + importlib.machinery.EXTENSION_SUFFIXES[0]
+    found = list(Path(folder).glob(file)) if folder else list(ROOT.glob(f"build/*/emulator/{file}"))
     if not found:
         checker = "'s checker" if name.endswith("_check") else ""
         pytest.skip(f"the emulator{checker} is not built")
-    return load_module(name, max(found, key=lambda path: path.stat().st_mtime))
-
-
-def load_module(name: str, path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, max(found, key=lambda path: path.stat().st_mtime))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -83,9 +81,8 @@ def load_module(name: str, path: Path) -> Any:
 
 @pytest.fixture(scope="session")
 def emulator_module() -> Any:
-    """The CUDA kernels compiled for the CPU: $PYHARMONY_EMULATOR, or the newest that was built under build/."""
-    named = os.environ.get("PYHARMONY_EMULATOR")
-    return load_module(Path(named).name.partition(".")[0], Path(named)) if named else load_emulator("_emulator")
+    """The CUDA kernels compiled for the CPU; with PYHARMONY_EMULATOR_CHECK=1 with the checker."""
+    return load_emulator("_emulator_check" if os.environ.get("PYHARMONY_EMULATOR_CHECK") == "1" else "_emulator")
 
 
 @pytest.fixture(params=[1, 2, 3], ids=lambda n: f"seed{n}")

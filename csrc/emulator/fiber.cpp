@@ -8,6 +8,7 @@
 #include <new>
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -158,6 +159,9 @@ Context make_fiber(char* stack, std::size_t bytes, void (*entry)()) {
   context.stack = stack;
   context.bytes = bytes;
   void** sp = reinterpret_cast<void**>(stack + bytes);
+#if defined(__SANITIZE_ADDRESS__)
+  ASAN_UNPOISON_MEMORY_REGION(stack, bytes);  // frames that were left without a return
+#endif
 #if defined(__x86_64__)
   *--sp = nullptr;  // the address that entry would return to
   *--sp = reinterpret_cast<void*>(entry);
