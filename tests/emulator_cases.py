@@ -107,3 +107,66 @@ for _name in (
     *("last_block", "divergent_exchange", "pipeline", "bytes", "any"),
 ):
     _test_case(_name)
+
+ON = {"device": -1, "stream": 0}
+
+
+def _images(shape: Sequence[int], dtype: str = "uint8", seed: int = 0) -> Array:
+    return np.random.default_rng(seed).integers(0, 255, shape, endpoint=True).astype(dtype)
+
+
+@case("copy")
+def _copy(native: Any, memory: Memory) -> Sequence[Array]:
+    images, out = memory.put(_images((2, 5, 300, 3))), memory.empty((2, 5, 300, 3), np.uint8)
+    native.copy(images.view(), out.view(), **ON)
+    planar = memory.empty((2, 3, 5, 300), np.uint8)
+    view = native.ArrayView(planar.pointer, "uint8", (2, 5, 300, 3), (4500, 300, 1, 1500), True)
+    native.copy(images.view(), view, **ON)
+    return out.get(), planar.get()
+
+
+def _pyramid_downsample(shape: Sequence[int], dtype: str, sigma: float) -> None:
+    size = "x".join(map(str, shape))
+
+    @case(f"pyramid_downsample {size} {dtype} {sigma:g}")
+    def run(native: Any, memory: Memory) -> Sequence[Array]:
+        half = (shape[0], (shape[1] + 1) // 2, (shape[2] + 1) // 2, shape[3])
+        image, out = memory.put(_images(shape, dtype)), memory.empty(half)
+        native.pyramid_downsample(image.view(), sigma, out.view(), **ON)
+        return [out.get()]
+
+
+_pyramid_downsample((1, 61, 150, 3), "uint8", 1.0)
+_pyramid_downsample((2, 37, 53, 1), "float32", 2.0)
+_pyramid_downsample((1, 31, 70, 5), "uint16", 5.3)
+_pyramid_downsample((1, 40, 66, 3), "float16", 0.0)
+
+
+@case("pyramid_downsample_mask")
+def _pyramid_downsample_mask(native: Any, memory: Memory) -> Sequence[Array]:
+    mask = memory.put(np.where(_images((2, 19, 272)) < 90, 0, _images((2, 19, 272), seed=1)).astype(np.uint8))
+    outs = [memory.empty((2, 10, 136)) for _ in range(2)] + [memory.empty((2, 5, 68)) for _ in range(2)]
+    first, known, second, coarser = outs
+    native.pyramid_downsample_mask(mask.view(), None, first.view(), known.view(), **ON)
+    native.pyramid_downsample_mask(first.view(), known.view(), second.view(), coarser.view(), **ON)
+    return [out.get() for out in outs]
+
+
+@case("pyramid_upsample")
+def _pyramid_upsample(native: Any, memory: Memory) -> Sequence[Array]:
+    coarse = memory.put(_images((1, 20, 35, 3), "float32"))
+    plain, moved = (memory.empty((1, 40, 70, 3)) for _ in range(2))
+    dst, known = memory.put(_images((1, 40, 70, 3))), memory.put(_images((1, 40, 70), seed=2) < 128)
+    native.pyramid_upsample(coarse.view(), plain.view(), **ON)
+    native.pyramid_upsample_meet(coarse.view(), dst.view(), known.view(), moved.view(), **ON)
+    return plain.get(), moved.get()
+
+
+@case("pyramid_copy_paste, pyramid_hold")
+def _pyramid_pointwise(native: Any, memory: Memory) -> Sequence[Array]:
+    src, dst = (memory.put(_images((2, 9, 140, 3), seed=seed)) for seed in range(2))
+    mask, base = memory.put(_images((2, 9, 140))), memory.empty((2, 9, 140, 3))
+    native.pyramid_copy_paste(src.view(), dst.view(), mask.view(), base.view(), **ON)
+    known, weights = memory.put(_images((2, 9, 140), "float32") / 255), memory.empty((2, 9, 140))
+    native.pyramid_hold(known.view(), weights.view(), **ON)
+    return base.get(), weights.get()
