@@ -19,7 +19,7 @@ NATIVE_SOURCES := setup.py CMakeLists.txt $(shell find csrc -type f 2>/dev/null)
 CXX_SOURCES := $(shell find csrc tests -name third_party -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print 2>/dev/null)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-full lint format bench sheets sanitize api-snapshot command-reference clean FORCE
+.PHONY: help setup demo emulator emulator-check kernel-budgets test test-full lint format bench sheets sanitize api-snapshot command-reference clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -51,10 +51,20 @@ setup: $(STAMPS)/package $(STAMPS)/dev ## .venv with everything for development
 demo: $(STAMPS)/package ## blends real photographs into artifacts/demo, after all the set-up that needs
 	@$(BIN)/python -m pyharmony demo -o artifacts/demo --overwrite
 
-test: setup ## the tests, at most ten minutes on two cores
+emulator: setup ## the module that runs the CUDA kernels on the CPU, for the tests
+	@sh tools/build_emulator.sh emulator $(BIN)/python
+
+emulator-check: setup ## the CUDA kernels under the checker of races, and without each of their barriers
+	@sh tools/build_emulator.sh emulator_check $(BIN)/python
+	@PYHARMONY_CHECK_SKIPS=1 $(PYTEST) tests/test_emulator.py tests/test_barriers.py
+
+kernel-budgets: setup ## nvcc compiles the CUDA kernels: registers, spills and shared memory within csrc/kernel_budgets.txt
+	@$(BIN)/python tools/check_kernels.py
+
+test: setup emulator ## the tests, at most ten minutes on two cores
 	@PYHARMONY_CHECK_SKIPS=1 $(PYTEST) tests
 
-test-full: setup sanitize ## the long forms: 2,000 cases for each property, sanitizers, everything
+test-full: setup emulator-check sanitize ## the long forms: 2,000 cases for each property, sanitizers, everything
 	@PYHARMONY_CHECK_SKIPS=1 HYPOTHESIS_PROFILE=full $(PYTEST) tests -m ''
 
 lint: setup ## style, types, import rules

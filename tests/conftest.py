@@ -64,28 +64,55 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     pyharmony.set_num_threads(before)
 
 
-@pytest.fixture(scope="session")
-def emulator_module() -> Any:
-    """The CUDA kernels compiled for the CPU: $PYHARMONY_EMULATOR, or the newest that was built under build/."""
-    named = os.environ.get("PYHARMONY_EMULATOR")
-    suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
-    found = [Path(named)] if named else list(ROOT.glob(f"build/*/emulator/_emulator{suffix}"))
+def load_emulator(name: str) -> Any:
+    """A module of the emulator: of the folder $PYHARMONY_EMULATOR, or the newest that was built under build/."""
+    folder = os.environ.get("PYHARMONY_EMULATOR")
+    file = name + importlib.machinery.EXTENSION_SUFFIXES[0]
+    found = list(Path(folder).glob(file)) if folder else list(ROOT.glob(f"build/*/emulator/{file}"))
     if not found:
-        pytest.skip("the emulator is not built")
-    path = max(found, key=lambda p: p.stat().st_mtime)
-    spec = importlib.util.spec_from_file_location("_emulator", path)
+        checker = "'s checker" if name.endswith("_check") else ""
+        pytest.skip(f"the emulator{checker} is not built")
+    spec = importlib.util.spec_from_file_location(name, max(found, key=lambda path: path.stat().st_mtime))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
+@pytest.fixture(scope="session")
+def emulator_module() -> Any:
+    """The CUDA kernels compiled for the CPU; with PYHARMONY_EMULATOR_CHECK=1 with the checker."""
+    return load_emulator("_emulator_check" if os.environ.get("PYHARMONY_EMULATOR_CHECK") == "1" else "_emulator")
+
+
 @pytest.fixture(params=[1, 2, 3], ids=lambda n: f"seed{n}")
 def emulator(request: pytest.FixtureRequest, emulator_module: Any) -> Iterator[Any]:
-    """The CUDA kernels on the CPU, with three orders of their threads."""
+    """The CUDA kernels on the CPU, with three orders of their threads; the checker, where it is built in, is silent."""
     emulator_module.set_seed(request.param)
     yield emulator_module
     emulator_module.set_seed(0)
+    if emulator_module.checked:
+        reports = emulator_module.reports()
+        emulator_module.clear_reports()
+        assert reports == []
+
+
+@pytest.fixture(scope="session")
+def emulator_tests() -> Any:
+    """The kernels of tests/native, without the checker."""
+    return load_emulator("_emulator_tests")
+
+
+@pytest.fixture(scope="session")
+def emulator_tests_check() -> Any:
+    """The kernels of tests/native with the checker."""
+    return load_emulator("_emulator_tests_check")
+
+
+@pytest.fixture(scope="session")
+def emulator_check() -> Any:
+    """The kernels of the package with the checker."""
+    return load_emulator("_emulator_check")
 
 
 class ExpectedSkips:

@@ -13,8 +13,8 @@ report=$PWD/$build/report
 case $python in /*) ;; *) python=$PWD/$python ;; esac
 
 case $kind in
-memory) sanitizers=address,undefined runtime=libasan ;;
-threads) sanitizers=thread runtime=libtsan ;;
+memory) sanitizers=address,undefined runtime=libasan emulator=AUTO ;;
+threads) sanitizers=thread runtime=libtsan emulator=OFF ;;
 *)
   echo "tools/sanitize.sh: $kind given, expected memory or threads" >&2
   exit 2
@@ -30,7 +30,7 @@ done
 cmake=$("$python" -c 'import cmake; print(cmake.CMAKE_BIN_DIR)')/cmake
 ninja=$("$python" -c 'import ninja; print(ninja.BIN_DIR)')/ninja
 "$cmake" -S . -B $build -G Ninja -DCMAKE_MAKE_PROGRAM="$ninja" -DPython_EXECUTABLE="$python" \
-  -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)" -DHM_SANITIZE="$sanitizers" \
+  -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)" -DHM_SANITIZE="$sanitizers" -DHM_CUDA=OFF -DHM_EMULATOR=$emulator \
   -DCMAKE_LIBRARY_OUTPUT_DIRECTORY="$PWD/$build/module" >$build/configure.log || {
   cat $build/configure.log >&2
   exit 1
@@ -41,7 +41,7 @@ cp $build/module/_C.*.so "$site/pyharmony/"
 # The runtime has to come first in the process; libstdc++ beside it so that its interceptors of exceptions are found.
 # Python itself leaks at exit. Both options name the file, and pytest would swallow what is written to stderr.
 compiler=$(sed -n 's/^CMAKE_CXX_COMPILER:[A-Z]*=//p' $build/CMakeCache.txt)
-export PYTHONPATH="$PWD/$site" PYTHONSAFEPATH=1
+export PYTHONPATH="$PWD/$site" PYTHONSAFEPATH=1 PYHARMONY_EMULATOR="$PWD/$build/emulator_sanitized"
 export ASAN_OPTIONS="detect_leaks=0:log_path=$report"
 export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:log_path=$report"
 export TSAN_OPTIONS="log_path=$report"

@@ -1,10 +1,21 @@
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "bindings/bindings.h"
 
 namespace pyharmony {
+
+void (*array_view_observer)(const ArrayView& view, bool exists) = nullptr;
+
 namespace {
+
+struct Drop {
+  void operator()(ArrayView* view) const {
+    if (array_view_observer != nullptr) array_view_observer(*view, false);
+    delete view;
+  }
+};
 
 DType parse_dtype(const std::string& name) {
   for (DType dtype : {DType::kBool, DType::kUInt8, DType::kUInt16, DType::kFloat16, DType::kFloat32,
@@ -14,8 +25,9 @@ DType parse_dtype(const std::string& name) {
   fail("dtype: '", name, "' is not supported");
 }
 
-ArrayView make_view(std::uintptr_t pointer, const std::string& dtype, const py::tuple& shape,
-                    const py::tuple& strides, bool writable) {
+std::unique_ptr<ArrayView, Drop> make_view(std::uintptr_t pointer, const std::string& dtype,
+                                           const py::tuple& shape, const py::tuple& strides,
+                                           bool writable) {
   HM_CHECK(shape.size() == strides.size() && shape.size() <= static_cast<std::size_t>(kMaxDims),
            "array: ", shape.size(), " dimensions, expected at most ", kMaxDims);
   ArrayView view;
@@ -27,13 +39,15 @@ ArrayView make_view(std::uintptr_t pointer, const std::string& dtype, const py::
     view.stride[i] = strides[i].cast<std::int64_t>();
   }
   view.writable = writable;
-  return view;
+  std::unique_ptr<ArrayView, Drop> held(new ArrayView(view));
+  if (array_view_observer != nullptr) array_view_observer(view, true);
+  return held;
 }
 
 }  // namespace
 
 void bind_array_view(py::module_& m) {
-  py::class_<ArrayView>(m, "ArrayView", py::module_local())
+  py::class_<ArrayView, std::unique_ptr<ArrayView, Drop>>(m, "ArrayView", py::module_local())
       .def(py::init(&make_view), py::arg("pointer"), py::arg("dtype"), py::arg("shape"),
            py::arg("strides"), py::arg("writable"));
 }

@@ -12,6 +12,8 @@ namespace py = pybind11;
 
 void bind_array_view(py::module_& m);
 void bind_cuda(py::module_& m);
+void bind_device(py::module_& m);
+void bind_emulator(py::module_& m);
 void bind_gaussian_poisson(py::module_& m);
 void bind_gaussian_poisson_rectangle(py::module_& m);
 void bind_dlpack(py::module_& m);
@@ -20,5 +22,8 @@ void bind_pyramid(py::module_& m);
 void bind_pyramid_cuda(py::module_& m);
 void bind_poisson(py::module_& m);
 void bind_poisson_cuda(py::module_& m);
+
+// Told of each ArrayView that Python makes and drops; null but in the emulator's checking build.
+extern void (*array_view_observer)(const ArrayView& view, bool exists);
 
 }  // namespace pyharmony

@@ -4,6 +4,8 @@
 //   HM_MAX_DYN_SMEM((kernel<T, 3>), bytes)   before a launch with more than 48 KB
 //   HM_DYN_SMEM(T, name)                     T* name, the dynamic shared memory of the block
 //   HM_SYNC(), HM_SYNCWARP(mask)             barriers of the block and of the warp
+//   HM_SYNC_OR(predicate)                    HM_SYNC() that tells whether any thread's predicate
+//   holds
 #pragma once
 
 #if defined(__CUDACC__)
@@ -14,6 +16,7 @@
 
 #define HM_HOST_DEVICE __host__ __device__
 #define HM_SYNC() __syncthreads()
+#define HM_SYNC_OR(predicate) __syncthreads_or(predicate)
 #define HM_SYNCWARP(mask) __syncwarp(mask)
 #define HM_DYN_SMEM(T, name)                                    \
   extern __shared__ __align__(16) unsigned char hm_dyn_smem_[]; \

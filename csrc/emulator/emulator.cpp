@@ -1,291 +1,719 @@
 #include "emulator/emulator.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
+#include <atomic>
+#include <deque>
+#include <map>
 #include <memory>
-#include <random>
-#include <vector>
+#include <mutex>
+#include <numeric>
+#include <sstream>
+#include <unordered_map>
 
 #include "core/parallel.h"
+#include "emulator/checker.h"
+#include "emulator/fiber.h"
+#include "emulator/symbols.h"
 
 #undef threadIdx
 #undef blockIdx
 #undef blockDim
 #undef gridDim
 
-extern "C" void hm_emulator_switch(void** save, void* load);
-
-// Saves what a call must keep, changes the stack, and takes it back from there.
-#if defined(__x86_64__)
-asm(R"(
-.text
-.globl hm_emulator_switch
-.hidden hm_emulator_switch
-.type hm_emulator_switch,@function
-hm_emulator_switch:
-  push %rbp
-  push %rbx
-  push %r12
-  push %r13
-  push %r14
-  push %r15
-  mov %rsp,(%rdi)
-  mov %rsi,%rsp
-  pop %r15
-  pop %r14
-  pop %r13
-  pop %r12
-  pop %rbx
-  pop %rbp
-  ret
-.size hm_emulator_switch,.-hm_emulator_switch
-)");
-#else
-#error "the emulator's switch of stacks is written for x86-64"
-#endif
-
 namespace pyharmony::emulator {
 
-thread_local Thread* current __attribute__((tls_model("initial-exec")));
+thread_local Thread* current;
 
 namespace {
 
-constexpr std::size_t kStackBytes = 64 << 10;
+// Launches as CUDA allows them.
+constexpr unsigned kMaxBlock = 1024, kMaxBlockZ = 64, kMaxGridYZ = 65535;
+constexpr unsigned kMaxGridX = (1u << 31) - 1;
+constexpr std::size_t kDefaultShared = 48 << 10, kMaxShared = 227 << 10;
 
 enum class State : std::uint8_t { kFresh, kReady, kAtBlock, kAtWarp, kDone };
 
-struct Warp {
-  unsigned generation = 0, arrived = 0;
-  alignas(32) unsigned char slot[2][32][32];
+// Why a thread waits: at a line, or at the call with this return address.
+struct Wait {
+  Place place = {nullptr, 0};
+  const void* pc = nullptr;
+  unsigned mask = 0;
+  const char* what = "";
 };
 
-// A stack that runs thread after thread until one of them has to wait.
-struct Carrier {
-  void* sp = nullptr;
-  char* stack = nullptr;
+// Lanes of one mask that meet. It leaves the list of open ones when the last arrives, and is free
+// again when the last has read.
+struct Exchange {
+  unsigned mask = 0, needed = 0, arrived = 0, readers = 0, bytes = 0;
+  Meeting kind = Meeting::kBarrier;
+  Place place = {nullptr, 0};
+  unsigned char value[32][16];
+};
+
+struct Warp {
+  std::vector<std::unique_ptr<Exchange>> all;
+  std::vector<Exchange*> open, unused;
+  unsigned exited = 0, width = 32;
+};
+
+struct Copy {
+  unsigned char* to;
+  const void* from;
+  unsigned bytes, valid;
+  const void* pc;
+};
+
+// The asynchronous copies of a thread.
+struct Copies {
+  std::vector<Copy> open;
+  std::deque<std::vector<Copy>> groups;
+};
+
+struct Use {
+  Site site;
+  std::atomic<bool> ignored{false};
+  std::atomic<std::uint64_t> count{0};
+};
+
+// Splitmix: a block costs a few steps, not the set-up of a large generator.
+struct Random {
+  using result_type = std::uint64_t;
+  std::uint64_t state = 0;
+  static constexpr result_type min() { return 0; }
+  static constexpr result_type max() { return ~result_type(0); }
+  result_type operator()() {
+    std::uint64_t z = (state += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+  }
+};
+
+struct Failure {
+  std::string text;
+  std::vector<std::pair<std::string, Wait>> where;  // what is said before a place, the place
 };
 
 struct Block {
+  Stacks stacks;
+  Context launcher;
+  std::vector<Context> fibers;
+  std::vector<unsigned> free_fibers, fiber_of;
   std::vector<Thread> threads;
   std::vector<State> state;
-  std::vector<Carrier> carriers;
-  std::vector<int> carrier_of, free_carriers;
+  std::vector<Wait> wait;
   std::vector<Warp> warps;
+  std::vector<Copies> copies;
   std::vector<unsigned> order, ready;
-  std::vector<std::max_align_t> shared;
-  unsigned count = 0, alive = 0, waiting = 0, ready_count = 0, next_fresh = 0;
-  int running = -1, site = -1;
-  void* main_sp = nullptr;
-  char* stacks = nullptr;
-  std::size_t stack_count = 0;
-  std::mt19937 random;
-  void (*body)(void*) = nullptr;
-  void* argument = nullptr;
-  const char* name = "";
-
-  ~Block() {
-    if (stacks != nullptr) munmap(stacks, stack_count * kStackBytes);
-  }
+  std::unique_ptr<unsigned char[]> shared_memory;
+  unsigned char* shared = nullptr;
+  std::size_t shared_bytes = 0, shared_capacity = 0;
+  unsigned count = 0, alive = 0, waiting = 0, next_fresh = 0, running = 0;
+  Place barrier = {nullptr, 0};
+  int any = 0, result = 0;
+  Random random;
+  const Launch* launch = nullptr;
+  std::string kernel;
+  std::map<std::pair<const char*, int>, Use*> uses;
+  std::pair<const char*, int> last_place{nullptr, 0};
+  Use* last_use = nullptr;
+  std::unique_ptr<Failure> failure;
 };
 
 thread_local Block* block;
-unsigned the_seed = 0;
 
-[[noreturn]] void die(const char* what) {
-  std::fprintf(stderr, "emulator: %s in %s (block %u, %u, %u; %u threads alive, %u wait)\n", what,
-               block->name, current ? current->block.x : 0, current ? current->block.y : 0,
-               current ? current->block.z : 0, block->alive, block->waiting);
-  std::abort();
+std::atomic<unsigned> the_seed{0};
+
+// ---- sites ----
+
+std::mutex site_mutex;
+std::map<std::string, Use>& uses() {
+  static std::map<std::string, Use> all;
+  return all;
+}
+std::string& ignored_site() {
+  static std::string id;
+  return id;
 }
 
-void carrier_entry();
-
-int take_carrier() {
-  Block& b = *block;
-  const int c = b.free_carriers.back();
-  b.free_carriers.pop_back();
-  void** sp = reinterpret_cast<void**>(b.carriers[c].stack + kStackBytes);
-  *--sp = nullptr;
-  *--sp = reinterpret_cast<void*>(&carrier_entry);
-  for (int i = 0; i < 6; ++i) *--sp = nullptr;
-  b.carriers[c].sp = sp;
-  return c;
+// smooth_kernel of "(detail::smooth_kernel<T, 3>)".
+std::string kernel_name(const char* text) {
+  std::string name = text;
+  name.erase(std::remove_if(name.begin(), name.end(), [](char c) { return c == '(' || c == ' '; }),
+             name.end());
+  name = name.substr(0, name.find_first_of("<)"));
+  const std::size_t scope = name.rfind("::");
+  return scope == std::string::npos ? name : name.substr(scope + 2);
 }
 
-// Goes on with a thread that may, else with one that has not begun, else with the launch.
-void resume_next(void** save) {
+Use& use_of(Place place, const char* kind) {
   Block& b = *block;
-  void* to = b.main_sp;
-  if (b.ready_count > 0) {
-    const unsigned t = b.ready[--b.ready_count];
+  const std::pair<const char*, int> key{place.file, place.line};
+  if (b.last_use != nullptr && b.last_place == key) {
+    b.last_use->count.fetch_add(1, std::memory_order_relaxed);
+    return *b.last_use;
+  }
+  Use*& use = b.uses[key];
+  if (use == nullptr) {
+    std::ostringstream id;
+    const std::string file = repository_path(place.file);
+    id << b.kernel << '@' << file << ':' << place.line;
+    const std::lock_guard<std::mutex> lock(site_mutex);
+    use = &uses()[id.str()];
+    if (use->site.id.empty()) {
+      use->site = {id.str(), b.kernel, file, kind, place.line, 0};
+      use->ignored = id.str() == ignored_site();
+    }
+  }
+  b.last_place = key;
+  b.last_use = use;
+  use->count.fetch_add(1, std::memory_order_relaxed);
+  return *use;
+}
+
+// ---- failures ----
+
+std::string text_of(const Wait& wait) {
+  std::ostringstream out;
+  if (wait.place.file != nullptr) {
+    out << repository_path(wait.place.file) << ':' << wait.place.line;
+  } else if (wait.pc != nullptr) {
+    const Line line = locate(wait.pc);
+    out << line.file << ':' << line.number;
+  }
+  return out.str();
+}
+
+// Leaves the fibers where they are: nothing on their stacks is needed again.
+[[noreturn]] void fail_block(std::string text,
+                             std::vector<std::pair<std::string, Wait>> where = {}) {
+  Block& b = *block;
+  if (current != nullptr) {
+    std::ostringstream out;
+    const Thread& t = *current;
+    out << "block (" << t.block.x << ", " << t.block.y << ", " << t.block.z << "), thread ("
+        << t.thread.x << ", " << t.thread.y << ", " << t.thread.z << "): " << text;
+    text = out.str();
+  }
+  b.failure = std::make_unique<Failure>(Failure{std::move(text), std::move(where)});
+  leave_for(b.launcher);
+}
+
+std::string thread_text(unsigned t) {
+  const uint3 at = block->threads[t].thread;
+  std::ostringstream out;
+  out << "thread (" << at.x << ", " << at.y << ", " << at.z << ")";
+  return out.str();
+}
+
+// What is said when no thread of a block can go on.
+Failure deadlock() {
+  Block& b = *block;
+  Failure failure;
+  const uint3 index = b.threads[0].block;
+  std::ostringstream out;
+  out << "block (" << index.x << ", " << index.y << ", " << index.z << "): deadlock, " << b.alive
+      << " of " << b.count << " threads wait for ever";
+  failure.text = out.str();
+  constexpr std::size_t kMost = 6;
+  std::map<std::pair<const void*, int>, std::pair<unsigned, unsigned>> groups;  // first, how many
+  for (unsigned t = 0; t < b.count; ++t) {
+    if (b.state[t] == State::kDone) continue;
+    const Wait& w = b.wait[t];
+    const void* where = w.place.file != nullptr ? w.place.file : w.pc;
+    ++groups.emplace(std::make_pair(where, w.place.line), std::make_pair(t, 0u))
+          .first->second.second;
+  }
+  for (const auto& [key, group] : groups) {
+    if (failure.where.size() == kMost) break;
+    const auto [first, many] = group;
+    std::ostringstream said;
+    said << "; " << many << (many == 1 ? " thread, " : " threads, first ") << thread_text(first)
+         << ", at " << b.wait[first].what;
+    if (b.state[first] == State::kAtWarp) said << " of mask 0x" << std::hex << b.wait[first].mask;
+    failure.where.emplace_back(said.str() + " ", b.wait[first]);
+  }
+  return failure;
+}
+
+// ---- threads that take turns ----
+
+void fiber_entry();
+
+void resume(Context* save) {
+  Block& b = *block;
+  Context* to = &b.launcher;
+  if (!b.ready.empty()) {
+    const unsigned t = b.ready.back();
+    b.ready.pop_back();
     b.state[t] = State::kReady;
     current = &b.threads[t];
-    b.running = b.carrier_of[t];
-    to = b.carriers[b.running].sp;
+    b.running = b.fiber_of[t];
+    to = &b.fibers[b.running];
+    if (to == save) return;
   } else if (b.next_fresh < b.count) {
-    b.running = take_carrier();
-    to = b.carriers[b.running].sp;
+    b.running = b.free_fibers.back();
+    b.free_fibers.pop_back();
+    b.fibers[b.running] = make_fiber(b.stacks.stack(b.running), Stacks::bytes(), &fiber_entry);
+    to = &b.fibers[b.running];
   }
-  hm_emulator_switch(save, to);
+  if (save == nullptr) leave_for(*to);
+  switch_to(*save, *to);
 }
 
 void park(State state) {
   Block& b = *block;
   Thread* me = current;
   b.state[me->linear] = state;
-  resume_next(&b.carriers[b.running].sp);
+  resume(&b.fibers[b.running]);
   current = me;
 }
 
-void carrier_entry() {
+// Lets the thread that completed a meeting be no surer of its turn than the others.
+void yield_after_waking() {
   Block& b = *block;
-  for (;;) {
-    if (b.next_fresh < b.count && b.ready_count == 0) {
-      const unsigned t = b.order[b.next_fresh++];
-      current = &b.threads[t];
+  if (the_seed == 0 || b.ready.empty()) return;
+  Thread* me = current;
+  b.ready.push_back(me->linear);
+  std::swap(b.ready[b.random() % b.ready.size()], b.ready.back());
+  resume(&b.fibers[b.running]);
+  current = me;
+}
+
+template <typename Waits>
+void wake(unsigned begin, unsigned end, Waits waits) {
+  Block& b = *block;
+  const auto start = static_cast<std::ptrdiff_t>(b.ready.size());
+  for (unsigned t = end; t-- > begin;) {
+    if (waits(t)) {
       b.state[t] = State::kReady;
-      b.carrier_of[t] = b.running;
-      b.body(b.argument);
-      b.state[t] = State::kDone;
-      --b.alive;
-      if (b.waiting > 0 && b.waiting == b.alive) die("a barrier that exited threads never reach");
-    } else {
-      b.free_carriers.push_back(b.running);
-      void* unused;
-      resume_next(&unused);
+      b.ready.push_back(t);
     }
+  }
+  if (the_seed > 0) std::shuffle(b.ready.begin() + start, b.ready.end(), b.random);
+}
+
+// A stack that runs thread after thread until one of them has to wait: kernels without barriers
+// cost no switches.
+void fiber_entry() {
+  begin_fiber();
+  Block& b = *block;
+  while (b.next_fresh < b.count && b.ready.empty()) {
+    const unsigned t = b.order[b.next_fresh++];
+    current = &b.threads[t];
+    b.state[t] = State::kReady;
+    b.fiber_of[t] = b.running;
+    checker::enter_kernel();
+    b.launch->body(b.launch->arguments);
+    checker::leave_kernel();
+    b.state[t] = State::kDone;
+    --b.alive;
+    if (b.waiting > 0) {
+      fail_block("a barrier that not all threads reach: this thread has exited, others wait",
+                 {{" at ", {b.barrier}}});
+    }
+    Warp& warp = b.warps[current->warp];
+    warp.exited |= 1u << current->lane;
+    for (const Exchange* e : warp.open) {
+      if ((e->needed >> current->lane) & 1) {
+        const auto first = static_cast<unsigned>(__builtin_ctz(e->arrived));
+        fail_block("an exited lane that a mask names: others wait for it",
+                   {{" at ", b.wait[current->warp * 32 + first]}});
+      }
+    }
+  }
+  b.free_fibers.push_back(b.running);
+  resume(nullptr);
+}
+
+// ---- meetings of lanes ----
+
+Exchange& meet(unsigned mask, Meeting kind, const void* value, unsigned bytes, const Wait& wait) {
+  Block& b = *block;
+  const unsigned lane = current->lane, me = current->linear;
+  Warp& warp = b.warps[current->warp];
+  if (!((mask >> lane) & 1)) fail_block("a lane that its own mask does not name", {{" at ", wait}});
+  const unsigned needed = warp.width == 32 ? mask : mask & ((1u << warp.width) - 1);
+  if ((needed & warp.exited) != 0) {
+    fail_block("a mask that names an exited lane", {{" at ", wait}});
+  }
+  Exchange* e = nullptr;
+  for (Exchange* candidate : warp.open) {
+    if (candidate->mask == mask) e = candidate;
+  }
+  if (e == nullptr) {
+    if (warp.unused.empty()) {
+      warp.all.push_back(std::make_unique<Exchange>());
+      warp.unused.push_back(warp.all.back().get());
+    }
+    e = warp.unused.back();
+    warp.unused.pop_back();
+    e->mask = mask;
+    e->needed = needed;
+    e->arrived = 0;
+    e->readers = static_cast<unsigned>(__builtin_popcount(needed));
+    e->bytes = bytes;
+    e->kind = kind;
+    warp.open.push_back(e);
+  } else if (e->kind != kind || e->bytes != bytes) {
+    const auto other = static_cast<unsigned>(__builtin_ctz(e->arrived));
+    fail_block("lanes of one mask at different warp operations",
+               {{": this one at ", wait}, {", another at ", b.wait[current->warp * 32 + other]}});
+  }
+  if (bytes > 0) std::memcpy(e->value[lane], value, bytes);
+  e->arrived |= 1u << lane;
+  b.wait[me] = wait;
+  if (e->arrived != e->needed) {
+    park(State::kAtWarp);
+    return *e;
+  }
+  warp.open.erase(std::find(warp.open.begin(), warp.open.end(), e));
+  if (kind == Meeting::kBarrier) checker::warp_barrier(current->warp, needed);
+  const unsigned base = current->warp * 32;
+  wake(base, base + warp.width,
+       [&](unsigned t) { return t != me && ((needed >> (t - base)) & 1) != 0; });
+  yield_after_waking();
+  return *e;
+}
+
+void leave(Exchange& e) {
+  if (--e.readers == 0) block->warps[current->warp].unused.push_back(&e);
+}
+
+// ---- launches ----
+
+[[noreturn]] void refuse(const char* name, const std::string& what) {
+  throw device::DeviceFailure(kernel_name(name) + ": " + what);
+}
+
+std::mutex shared_mutex;
+std::unordered_map<const void*, std::size_t>& shared_limits() {
+  static std::unordered_map<const void*, std::size_t> limits;
+  return limits;
+}
+
+std::string text_of(dim3 size) {
+  std::ostringstream out;
+  out << "(" << size.x << ", " << size.y << ", " << size.z << ")";
+  return out.str();
+}
+
+void check_launch(const Launch& what) {
+  const dim3 g = what.grid, s = what.block;
+  const auto threads = std::uint64_t(s.x) * s.y * s.z;
+  if (threads == 0 || s.x > kMaxBlock || s.y > kMaxBlock || s.z > kMaxBlockZ ||
+      threads > kMaxBlock) {
+    refuse(what.name, "invalid configuration argument: block " + text_of(s) +
+                          ", expected 1 to 1024 threads, at most 64 in z");
+  }
+  if (g.x == 0 || g.y == 0 || g.z == 0 || g.x > kMaxGridX || g.y > kMaxGridYZ || g.z > kMaxGridYZ) {
+    refuse(what.name, "invalid configuration argument: grid " + text_of(g) +
+                          ", expected 1 to (2^31 - 1, 65535, 65535)");
+  }
+  std::size_t limit = kDefaultShared;
+  {
+    const std::lock_guard<std::mutex> lock(shared_mutex);
+    const auto raised = shared_limits().find(what.kernel);
+    if (raised != shared_limits().end()) limit = std::max(limit, raised->second);
+  }
+  if (what.shared_bytes > limit) {
+    refuse(what.name, "invalid argument: " + std::to_string(what.shared_bytes) +
+                          " bytes of dynamic shared memory, at most " + std::to_string(limit) +
+                          " are allowed by HM_MAX_DYN_SMEM");
   }
 }
 
-void wake(State state, unsigned begin, unsigned end) {
-  Block& b = *block;
-  const unsigned start = b.ready_count;
-  for (unsigned t = end; t-- > begin;) {
-    if (b.state[t] == state && &b.threads[t] != current) b.ready[b.ready_count++] = t;
+void prepare(Block& b, const Launch& what) {
+  const dim3 size = what.block;
+  const unsigned n = size.x * size.y * size.z;
+  b.stacks.reserve(n + 1);
+  b.launcher = this_thread();
+  b.fibers.resize(b.stacks.count());
+  b.count = n;
+  b.launch = &what;
+  b.kernel = kernel_name(what.name);
+  b.uses.clear();
+  b.last_use = nullptr;
+  b.threads.resize(n);
+  b.state.resize(n);
+  b.wait.resize(n);
+  b.fiber_of.resize(n);
+  b.order.resize(n);
+  b.copies.resize(n);
+  b.warps.resize((n + 31) / 32);
+  for (unsigned t = 0; t < n; ++t) {
+    b.threads[t] = {{t % size.x, t / size.x % size.y, t / size.x / size.y},
+                    {0, 0, 0},
+                    size,
+                    what.grid,
+                    t,
+                    t % 32,
+                    t / 32};
   }
-  if (the_seed > 0) {
-    std::shuffle(b.ready.begin() + start, b.ready.begin() + b.ready_count, b.random);
+  constexpr std::size_t kAlignment = 128;
+  if (b.shared_bytes != what.shared_bytes || b.shared == nullptr) {
+    // Of the very size, so that AddressSanitizer knows its end.
+    b.shared_memory.reset(new unsigned char[what.shared_bytes + kAlignment]);
+    const auto at = reinterpret_cast<std::uintptr_t>(b.shared_memory.get());
+    b.shared = b.shared_memory.get() + (kAlignment - at % kAlignment);
+    b.shared_bytes = what.shared_bytes;
   }
 }
+
+void run_block(Block& b, std::uint64_t i) {
+  const dim3 grid = b.launch->grid;
+  const unsigned n = b.count, seed = the_seed;
+  b.random.state = std::uint64_t(seed) << 32 ^ i;
+  b.alive = n;
+  b.waiting = b.next_fresh = 0;
+  b.any = 0;
+  b.ready.clear();
+  b.free_fibers.clear();
+  for (unsigned c = 0; c <= n; ++c) b.free_fibers.push_back(n - c);
+  for (unsigned w = 0; w < b.warps.size(); ++w) {
+    Warp& warp = b.warps[w];
+    warp.exited = 0;
+    warp.width = std::min(32u, n - w * 32);
+    warp.open.clear();
+    warp.unused.clear();
+    for (auto& e : warp.all) warp.unused.push_back(e.get());
+  }
+  const uint3 index{static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y),
+                    static_cast<unsigned>(i / grid.x / grid.y)};
+  for (unsigned t = 0; t < n; ++t) {
+    b.threads[t].block = index;
+    b.state[t] = State::kFresh;
+    b.wait[t] = {};
+    b.copies[t].open.clear();
+    b.copies[t].groups.clear();
+  }
+  std::iota(b.order.begin(), b.order.end(), 0u);
+  if (seed > 0) std::shuffle(b.order.begin(), b.order.end(), b.random);
+  if (b.shared_bytes > 0) std::memset(b.shared, 0xff, b.shared_bytes);
+  checker::begin_block({b.threads.data(), n, b.shared, b.shared_bytes, &b.stacks});
+  resume(&b.launcher);
+  checker::end_block();
+  current = nullptr;
+  if (b.failure == nullptr && b.alive > 0) b.failure = std::make_unique<Failure>(deadlock());
+  if (b.failure != nullptr) {
+    const std::unique_ptr<Failure> failure = std::move(b.failure);
+    std::string text = "kernel " + b.kernel + ", " + failure->text;
+    for (const auto& [before, wait] : failure->where) text += before + text_of(wait);
+    throw EmulatorFailure(text);
+  }
+}
+
+struct Checked {
+  explicit Checked(const Launch& what) {
+    checker::begin_launch({kernel_name(what.name), what.arguments, what.argument_bytes});
+  }
+  ~Checked() { checker::end_launch(); }
+};
 
 }  // namespace
 
-Site::Site(const char*, int line, const char*) : id(line) {}
+bool Site::operator<(const Site& other) const {
+  return std::tie(file, line, kernel) < std::tie(other.file, other.line, other.kernel);
+}
+
+void fail_access(const std::string& what, const void* pc) {
+  fail_block(what, {{" at ", {{nullptr, 0}, pc, 0, ""}}});
+}
 
 void set_seed(unsigned seed) { the_seed = seed; }
 
-void block_barrier(const Site& site) {
-  Block& b = *block;
-  if (b.waiting == 0) {
-    b.site = site.id;
-  } else if (b.site != site.id) {
-    die("threads of a block wait at different barriers");
+std::vector<Site> sites() {
+  const std::lock_guard<std::mutex> lock(site_mutex);
+  std::vector<Site> all;
+  for (const auto& [id, use] : uses()) {
+    all.push_back(use.site);
+    all.back().count = use.count;
   }
-  if (++b.waiting < b.alive) return park(State::kAtBlock);
-  if (b.alive != b.count) die("a barrier that exited threads never reach");
-  b.waiting = 0;
-  wake(State::kAtBlock, 0, b.count);
+  std::sort(all.begin(), all.end());
+  return all;
 }
 
-unsigned warp_parity() { return block->warps[current->warp].generation & 1; }
-
-void* warp_slot(unsigned lane, unsigned parity) {
-  return block->warps[current->warp].slot[parity][lane];
+void ignore_site(const std::string& id) {
+  const std::lock_guard<std::mutex> lock(site_mutex);
+  ignored_site() = id;
+  for (auto& [name, use] : uses()) use.ignored = name == id;
 }
 
-void warp_barrier(unsigned mask, const Site*) {
+#if HM_EMULATOR_CHECK
+uint3 thread_index() { return current->thread; }
+uint3 block_index() { return current->block; }
+dim3 block_size() { return current->block_size; }
+dim3 grid_size() { return current->grid_size; }
+unsigned lane_index() { return current->lane; }
+#endif
+
+int block_barrier(Place place, int predicate) {
+  const checker::Pause pause;
   Block& b = *block;
-  Warp& w = b.warps[current->warp];
-  const unsigned base = current->warp * 32, n = std::min(32u, b.count - base);
-  if (!((mask >> current->lane) & 1)) die("a lane that its own mask does not name");
-  const unsigned needed = mask & (n == 32 ? ~0u : (1u << n) - 1);
-  w.arrived |= 1u << current->lane;
-  if ((w.arrived & needed) != needed) return park(State::kAtWarp);
-  w.arrived &= ~needed;
-  ++w.generation;
-  wake(State::kAtWarp, base, base + n);
+  if (use_of(place, "block").ignored) return predicate;
+  if (b.alive != b.count) {
+    fail_block("a barrier that not all threads reach: " + std::to_string(b.count - b.alive) +
+                   " have exited",
+               {{", this one is at ", {place}}});
+  }
+  if (b.waiting == 0) {
+    b.barrier = place;
+  } else if (b.barrier.line != place.line || std::strcmp(b.barrier.file, place.file) != 0) {
+    fail_block("threads of a block at different barriers",
+               {{": this one at ", {place}}, {", others at ", {b.barrier}}});
+  }
+  const unsigned me = current->linear;
+  b.any |= predicate;
+  b.wait[me] = {place, nullptr, 0, "the barrier"};
+  if (++b.waiting < b.count) {
+    park(State::kAtBlock);
+    return b.result;
+  }
+  b.waiting = 0;
+  const int result = b.result = b.any;
+  b.any = 0;
+  checker::block_barrier();
+  wake(0, b.count, [&](unsigned t) { return t != me; });
+  yield_after_waking();
+  return result;
 }
 
-void* dynamic_shared() { return block->shared.data(); }
+void warp_barrier(unsigned mask, Place place) {
+  const checker::Pause pause;
+  if (use_of(place, "warp").ignored) return;
+  leave(meet(mask, Meeting::kBarrier, nullptr, 0, {place, nullptr, mask, "the warp barrier"}));
+}
 
-void launch(dim3 grid, dim3 size, std::size_t shared_bytes, void (*body)(void*), void* argument,
-            const char* name) {
-  const unsigned n = size.x * size.y * size.z;
-  const std::int64_t blocks = std::int64_t(grid.x) * grid.y * grid.z;
-  parallel_for(blocks, 1, [&](std::int64_t begin, std::int64_t end) {
+void exchange(unsigned mask, const void* value, void* result, unsigned bytes, unsigned from) {
+  const checker::Pause pause;
+  const Wait wait{{nullptr, 0}, __builtin_return_address(0), mask, "the shuffle"};
+  Exchange& e = meet(mask, Meeting::kShuffle, value, bytes, wait);
+  if (from > 31 || !((e.needed >> from) & 1)) {
+    fail_block("a shuffle that reads lane " + std::to_string(from) +
+                   ", which is not there or not named by the mask",
+               {{" at ", wait}});
+  }
+  std::memcpy(result, e.value[from], bytes);
+  leave(e);
+}
+
+unsigned ballot(unsigned mask, bool predicate) {
+  const checker::Pause pause;
+  const unsigned char mine = predicate;
+  Exchange& e = meet(mask, Meeting::kBallot, &mine, 1,
+                     {{nullptr, 0}, __builtin_return_address(0), mask, "the ballot"});
+  unsigned result = 0;
+  for (unsigned lane = 0; lane < 32; ++lane) {
+    if ((e.needed >> lane) & 1) result |= unsigned(e.value[lane][0]) << lane;
+  }
+  leave(e);
+  return result;
+}
+
+void fence() {
+  const checker::Pause pause;
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  checker::fence();
+}
+
+void async_copy(void* to, const void* from, unsigned bytes, unsigned valid) {
+  const checker::Pause pause;
+  const void* pc = __builtin_return_address(0);
+  const auto a = reinterpret_cast<std::uintptr_t>(to), b = reinterpret_cast<std::uintptr_t>(from);
+  if (a % bytes != 0 || (valid > 0 && b % bytes != 0)) {
+    fail_block("an asynchronous copy of " + std::to_string(bytes) + " bytes that is not aligned",
+               {{" at ", {{nullptr, 0}, pc, 0, ""}}});
+  }
+  if (valid > 0) checker::access(from, valid, false, pc);
+  checker::begin_async(to, bytes, pc);
+  std::memset(to, 0xff, bytes);
+  block->copies[current->linear].open.push_back(
+      {static_cast<unsigned char*>(to), from, bytes, valid, pc});
+}
+
+void async_commit() {
+  const checker::Pause pause;
+  Copies& c = block->copies[current->linear];
+  c.groups.push_back(std::move(c.open));
+  c.open.clear();
+}
+
+void async_wait(unsigned groups_left, Place place) {
+  const checker::Pause pause;
+  if (use_of(place, "async").ignored) return;
+  Copies& c = block->copies[current->linear];
+  while (c.groups.size() > groups_left) {
+    for (const Copy& copy : c.groups.front()) {
+      checker::end_async(copy.to, copy.bytes, copy.pc);
+      if (copy.valid > 0) std::memcpy(copy.to, copy.from, copy.valid);
+      std::memset(copy.to + copy.valid, 0, copy.bytes - copy.valid);
+    }
+    c.groups.pop_front();
+  }
+}
+
+std::uint32_t begin_atomic(const std::uint32_t* address) {
+  checker::atomic(address, sizeof *address, __builtin_return_address(0));
+  return __atomic_load_n(address, __ATOMIC_RELAXED);
+}
+std::uint64_t begin_atomic(const std::uint64_t* address) {
+  checker::atomic(address, sizeof *address, __builtin_return_address(0));
+  return __atomic_load_n(address, __ATOMIC_RELAXED);
+}
+bool compare_exchange(std::uint32_t* address, std::uint32_t* before, std::uint32_t after) {
+  return __atomic_compare_exchange_n(address, before, after, false, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_RELAXED);
+}
+bool compare_exchange(std::uint64_t* address, std::uint64_t* before, std::uint64_t after) {
+  return __atomic_compare_exchange_n(address, before, after, false, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_RELAXED);
+}
+
+void* dynamic_shared() { return block->shared; }
+
+void allow_shared(const void* kernel, std::size_t bytes, const char* name) {
+  if (bytes > kMaxShared) {
+    refuse(name, "invalid argument: " + std::to_string(bytes) +
+                     " bytes of dynamic shared memory, at most " + std::to_string(kMaxShared));
+  }
+  const std::lock_guard<std::mutex> lock(shared_mutex);
+  shared_limits()[kernel] = bytes;
+}
+
+void launch(const Launch& what) {
+  check_launch(what);
+  const auto blocks = std::int64_t(what.grid.x) * what.grid.y * what.grid.z;
+  const unsigned seed = the_seed;
+  // The i-th block to run is (first + i * step) mod blocks, step and blocks without common factor.
+  Random random{std::uint64_t(seed) * 0x2545f4914f6cdd1du};
+  std::uint64_t first = 0, step = 1;
+  if (seed > 0) {
+    first = random() % static_cast<std::uint64_t>(blocks);
+    do {
+      step = random() % static_cast<std::uint64_t>(blocks) + 1;
+    } while (std::gcd(step, static_cast<std::uint64_t>(blocks)) != 1);
+  }
+  const auto run = [&](std::int64_t begin, std::int64_t end) {
     static thread_local std::unique_ptr<Block> own;
     if (!own) own = std::make_unique<Block>();
-    Block& b = *own;
     block = own.get();
-    if (b.stack_count < n + 1) {
-      if (b.stacks != nullptr) munmap(b.stacks, b.stack_count * kStackBytes);
-      b.stack_count = n + 1;
-      b.stacks =
-          static_cast<char*>(mmap(nullptr, b.stack_count * kStackBytes, PROT_READ | PROT_WRITE,
-                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-      b.carriers.assign(b.stack_count, {});
-      for (std::size_t i = 0; i < b.stack_count; ++i)
-        b.carriers[i].stack = b.stacks + i * kStackBytes;
-    }
-    b.count = n;
-    b.body = body;
-    b.argument = argument;
-    b.name = name;
-    b.threads.resize(n);
-    b.state.resize(n);
-    b.carrier_of.resize(n);
-    b.order.resize(n);
-    b.ready.resize(n);
-    b.warps.resize((n + 31) / 32);
-    b.shared.resize(shared_bytes / sizeof(std::max_align_t) + 2);
+    prepare(*block, what);
     for (std::int64_t i = begin; i < end; ++i) {
-      b.random.seed(the_seed + static_cast<unsigned>(i));
-      b.alive = n;
-      b.waiting = b.ready_count = b.next_fresh = 0;
-      b.free_carriers.clear();
-      for (unsigned c = 0; c <= n; ++c) b.free_carriers.push_back(static_cast<int>(n - c));
-      for (Warp& w : b.warps) w.generation = w.arrived = 0;
-      const uint3 index{static_cast<unsigned>(i % grid.x),
-                        static_cast<unsigned>(i / grid.x % grid.y),
-                        static_cast<unsigned>(i / grid.x / grid.y)};
-      for (unsigned t = 0; t < n; ++t) {
-        b.threads[t] = {{t % size.x, t / size.x % size.y, t / size.x / size.y},
-                        index,
-                        size,
-                        grid,
-                        t,
-                        t % 32,
-                        t / 32};
-        b.state[t] = State::kFresh;
-        b.order[t] = t;
-      }
-      if (the_seed > 0) std::shuffle(b.order.begin(), b.order.end(), b.random);
-      std::memset(static_cast<void*>(b.shared.data()), 0xff,
-                  b.shared.size() * sizeof(std::max_align_t));
-      resume_next(&b.main_sp);
-      current = nullptr;
-      if (b.alive > 0) die("threads that wait for ever");
+      run_block(*block,
+                static_cast<std::uint64_t>(
+                    (static_cast<unsigned __int128>(step) * static_cast<std::uint64_t>(i) + first) %
+                    static_cast<std::uint64_t>(blocks)));
     }
-  });
+  };
+  if (checker::kOneThread) {
+    static std::mutex one_launch;
+    const std::lock_guard<std::mutex> lock(one_launch);
+    const Checked checked(what);
+    run(0, blocks);
+  } else {
+    constexpr std::int64_t kRanges = 64;
+    parallel_for(blocks, std::max<std::int64_t>(1, blocks / kRanges), run);
+  }
 }
 
 }  // namespace pyharmony::emulator
-
-unsigned __ballot_sync(unsigned mask, int predicate) {
-  using namespace pyharmony::emulator;
-  const unsigned parity = warp_parity();
-  const unsigned mine = predicate != 0;
-  std::memcpy(warp_slot(current->lane, parity), &mine, sizeof mine);
-  warp_barrier(mask, nullptr);
-  unsigned result = 0;
-  for (unsigned lane = 0; lane < 32; ++lane) {
-    if (!((mask >> lane) & 1)) continue;
-    unsigned theirs;
-    std::memcpy(&theirs, warp_slot(lane, parity), sizeof theirs);
-    result |= (theirs != 0) << lane;
-  }
-  return result;
-}

@@ -1,4 +1,4 @@
-// CUDA on the CPU: a fiber for each CUDA thread. For tests; never in a wheel.
+// CUDA on the CPU: a fiber for each CUDA thread. For tests; never in a wheel. See docs/emulator.md.
 //
 // CUDA's own headers give the types; what the compiler of CUDA adds to the language is defined
 // here. A block runs on one thread of the machine; its threads start and wake in an order that
@@ -17,7 +17,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string>
+#include <tuple>
 #include <type_traits>
+#include <utility>
+#include <vector>
 
 #include "device/runtime.h"
 
@@ -33,14 +37,22 @@
 #define __global__
 #define __device__
 #define __host__
-#define __constant__ static
 #define __grid_constant__
 #define __launch_bounds__(...)
 #define __forceinline__ inline __attribute__((always_inline))
 #define __align__(n) __attribute__((aligned(n)))
+#if defined(__SANITIZE_ADDRESS__)
+#define __shared__ static  // AddressSanitizer guards it; launches use one thread of the machine
+#else
 #define __shared__ static thread_local
+#endif
 
 namespace pyharmony::emulator {
+
+// A kernel did what CUDA leaves undefined, or its threads wait for ever.
+struct EmulatorFailure : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 // What a CUDA thread knows of itself.
 struct Thread {
@@ -49,58 +61,117 @@ struct Thread {
   unsigned linear, lane, warp;
 };
 
-// A barrier in the source, the same for all instantiations.
-struct Site {
-  Site(const char* file, int line, const char* kind);
-  int id;  // index in sites()
+extern thread_local Thread* current;
+
+#if HM_EMULATOR_CHECK
+// By value, so that the checker sees the kernel's accesses only.
+uint3 thread_index();
+uint3 block_index();
+dim3 block_size();
+dim3 grid_size();
+unsigned lane_index();
+#else
+inline unsigned lane_index() { return current->lane; }
+#endif
+
+// A line of the source.
+struct Place {
+  const char* file;
+  int line;
 };
 
-extern thread_local Thread* current __attribute__((tls_model("initial-exec")));
+// What a barrier or a wait of a kernel is known by; `id` is kernel@file:line.
+struct Site {
+  std::string id, kernel, file, kind;
+  int line;
+  std::uint64_t count;  // times that threads came to it
+  bool operator<(const Site& other) const;
+};
 
-void block_barrier(const Site& site);
-void warp_barrier(unsigned mask, const Site* site);
-// Slots alternate, so that a lane may begin its next exchange while another still reads.
-unsigned warp_parity();
-void* warp_slot(unsigned lane, unsigned parity);
+int block_barrier(Place place, int predicate = 0);  // whether any thread's predicate holds
+void warp_barrier(unsigned mask, Place place);
+enum class Meeting : std::uint8_t { kBarrier, kShuffle, kBallot };
+// The value of lane `from` of those that the mask names.
+void exchange(unsigned mask, const void* value, void* result, unsigned bytes, unsigned from);
+unsigned ballot(unsigned mask, bool predicate);
+void fence();
+
+// Copies that are due at the wait: `to` [bytes] holds the bytes of NaNs meanwhile. What lies
+// beyond the first `valid` bytes becomes zero.
+void async_copy(void* to, const void* from, unsigned bytes, unsigned valid);
+void async_commit();
+void async_wait(unsigned groups_left, Place place);
+
 void* dynamic_shared();
-void launch(dim3 grid, dim3 block, std::size_t shared_bytes, void (*body)(void*), void* argument,
-            const char* name);
-template <typename Body>
-void launch(dim3 grid, dim3 block, std::size_t shared_bytes, Body&& body, const char* name) {
-  launch(
-      grid, block, shared_bytes,
-      [](void* p) { (*static_cast<std::remove_reference_t<Body>*>(p))(); }, &body, name);
+void allow_shared(const void* kernel, std::size_t bytes, const char* name);
+
+struct Launch {
+  const void* kernel;
+  const char* name;
+  dim3 grid, block;
+  std::size_t shared_bytes;
+  void (*body)(void*);
+  void* arguments;
+  std::size_t argument_bytes;
+};
+void launch(const Launch& what);
+
+template <typename... P>
+struct Call {
+  void (*kernel)(P...);
+  std::tuple<P...> arguments;
+
+  static void run(void* self) { static_cast<Call*>(self)->expand(std::index_sequence_for<P...>()); }
+  template <std::size_t... I>
+  void expand(std::index_sequence<I...>) {
+    kernel(std::get<I>(arguments)...);
+  }
+};
+
+template <typename... P, typename... A>
+void launch(void (*kernel)(P...), const char* name, dim3 grid, dim3 block, std::size_t shared_bytes,
+            A&&... arguments) {
+  static_assert(sizeof...(P) == sizeof...(A), "as many arguments as the kernel takes");
+  Call<P...> call{kernel, std::tuple<P...>(static_cast<P>(std::forward<A>(arguments))...)};
+  launch({reinterpret_cast<const void*>(kernel), name, grid, block, shared_bytes, &Call<P...>::run,
+          &call, sizeof call});
 }
 
-// 0: threads run in order.
+// Ends the launch of the current thread: an access would do harm.
+[[noreturn]] void fail_access(const std::string& what, const void* pc);
+
+// 0: blocks and threads run in order.
 void set_seed(unsigned seed);
+// The barriers and waits that have been reached, in the order of the sources.
+std::vector<Site> sites();
+// Kernels go on as if the barrier or wait with this id were not there; "": none is ignored.
+void ignore_site(const std::string& id);
 
-template <typename T>
-__attribute__((noinline, no_sanitize("thread"))) T exchange(unsigned mask, T value, unsigned from) {
-  static_assert(sizeof(T) <= 32);
-  const unsigned parity = warp_parity();
-  std::memcpy(warp_slot(current->lane, parity), &value, sizeof(T));
-  warp_barrier(mask, nullptr);
-  T result;
-  std::memcpy(&result, warp_slot(from & 31u, parity), sizeof(T));
-  return result;
-}
+// Atomic operations are the machine's.
+std::uint32_t begin_atomic(const std::uint32_t* address);
+std::uint64_t begin_atomic(const std::uint64_t* address);
+bool compare_exchange(std::uint32_t* address, std::uint32_t* before, std::uint32_t after);
+bool compare_exchange(std::uint64_t* address, std::uint64_t* before, std::uint64_t after);
 
 template <typename T, typename Op>
-inline T atomic_update(T* address, Op op) {
+__attribute__((always_inline)) inline T atomic_update(T* address, Op op) {
+  static_assert(std::is_integral_v<T>, "results must not depend on the order of atomics");
   using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
   static_assert(sizeof(T) == sizeof(Bits));
   Bits* bits = reinterpret_cast<Bits*>(address);
-  Bits before = __atomic_load_n(bits, __ATOMIC_RELAXED), after;
-  T value;
-  do {
-    std::memcpy(&value, &before, sizeof(T));
-    const T next = op(value);
-    std::memcpy(&after, &next, sizeof(T));
-  } while (!__atomic_compare_exchange_n(bits, &before, after, false, __ATOMIC_RELAXED,
-                                        __ATOMIC_RELAXED));
-  return value;
+  Bits before = begin_atomic(bits);
+  while (!compare_exchange(bits, &before, static_cast<Bits>(op(static_cast<T>(before))))) {
+  }
+  return static_cast<T>(before);
 }
+
+// The second argument of a function takes the type of the first.
+template <typename T>
+struct As {
+  using type = T;
+};
+template <typename T>
+using as_t = typename As<T>::type;
 
 }  // namespace pyharmony::emulator
 
@@ -108,83 +179,118 @@ inline T atomic_update(T* address, Op op) {
 #undef blockIdx
 #undef blockDim
 #undef gridDim
+#if HM_EMULATOR_CHECK
+#define threadIdx (::pyharmony::emulator::thread_index())
+#define blockIdx (::pyharmony::emulator::block_index())
+#define blockDim (::pyharmony::emulator::block_size())
+#define gridDim (::pyharmony::emulator::grid_size())
+#else
 #define threadIdx (::pyharmony::emulator::current->thread)
 #define blockIdx (::pyharmony::emulator::current->block)
 #define blockDim (::pyharmony::emulator::current->block_size)
 #define gridDim (::pyharmony::emulator::current->grid_size)
+#endif
 
 #define HM_HOST_DEVICE
-#define HM_SITE_(kind)                                                       \
-  ([]() -> const ::pyharmony::emulator::Site& {                              \
-    static const ::pyharmony::emulator::Site site(__FILE__, __LINE__, kind); \
-    return site;                                                             \
-  }())
-#define HM_SYNC() ::pyharmony::emulator::block_barrier(HM_SITE_("block"))
-#define HM_SYNCWARP(mask) ::pyharmony::emulator::warp_barrier(mask, &HM_SITE_("warp"))
+#define HM_SYNC() ((void)::pyharmony::emulator::block_barrier({__FILE__, __LINE__}))
+#define HM_SYNC_OR(predicate) \
+  (::pyharmony::emulator::block_barrier({__FILE__, __LINE__}, (predicate) ? 1 : 0))
+#define HM_SYNCWARP(mask) (::pyharmony::emulator::warp_barrier((mask), {__FILE__, __LINE__}))
 #define HM_DYN_SMEM(T, name) T* name = static_cast<T*>(::pyharmony::emulator::dynamic_shared())
-#define HM_LAUNCH(kernel, grid, block, smem, stream, ...)                 \
-  ((void)(stream), ::pyharmony::emulator::launch((grid), (block), (smem), \
-                                                 [&] { (kernel)(__VA_ARGS__); }, #kernel))
-#define HM_MAX_DYN_SMEM(kernel, bytes) ((void)(bytes))
+#define HM_LAUNCH(kernel, grid, block, smem, stream, ...) \
+  ((void)(stream),                                        \
+   ::pyharmony::emulator::launch((kernel), #kernel, (grid), (block), (smem), ##__VA_ARGS__))
+#define HM_MAX_DYN_SMEM(kernel, bytes)                                        \
+  (::pyharmony::emulator::allow_shared(reinterpret_cast<const void*>(kernel), \
+                                       static_cast<std::size_t>(bytes), #kernel))
 
 // ---- what the CUDA language has as functions ----------------------------------------------------
 
 template <typename T>
-inline T __shfl_sync(unsigned mask, T value, int from, int width = 32) {
-  const int lane = static_cast<int>(pyharmony::emulator::current->lane);
-  return pyharmony::emulator::exchange(
-      mask, value, static_cast<unsigned>(lane / width * width + (from & (width - 1))));
+__forceinline__ T hm_exchange(unsigned mask, T value, int from) {
+  static_assert(sizeof(T) <= 16);
+  T result;
+  pyharmony::emulator::exchange(mask, &value, &result, sizeof(T), static_cast<unsigned>(from));
+  return result;
 }
 template <typename T>
-inline T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32) {
-  const int lane = static_cast<int>(pyharmony::emulator::current->lane);
+__forceinline__ T __shfl_sync(unsigned mask, T value, int from, int width = 32) {
+  const int lane = static_cast<int>(pyharmony::emulator::lane_index());
+  return hm_exchange(mask, value, lane / width * width + (from & (width - 1)));
+}
+template <typename T>
+__forceinline__ T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32) {
+  const int lane = static_cast<int>(pyharmony::emulator::lane_index());
   const int from = lane - static_cast<int>(delta);
-  return pyharmony::emulator::exchange(
-      mask, value, static_cast<unsigned>(from >= lane / width * width ? from : lane));
+  return hm_exchange(mask, value, from >= lane / width * width ? from : lane);
 }
 template <typename T>
-inline T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32) {
-  const int lane = static_cast<int>(pyharmony::emulator::current->lane);
+__forceinline__ T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32) {
+  const int lane = static_cast<int>(pyharmony::emulator::lane_index());
   const int from = lane + static_cast<int>(delta);
-  return pyharmony::emulator::exchange(
-      mask, value, static_cast<unsigned>(from / width == lane / width ? from : lane));
+  return hm_exchange(mask, value, from / width == lane / width ? from : lane);
 }
 template <typename T>
-inline T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32) {
-  const int lane = static_cast<int>(pyharmony::emulator::current->lane), from = lane ^ bits;
-  return pyharmony::emulator::exchange(
-      mask, value, static_cast<unsigned>(from / width <= lane / width ? from : lane));
+__forceinline__ T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32) {
+  const int lane = static_cast<int>(pyharmony::emulator::lane_index()), from = lane ^ bits;
+  return hm_exchange(mask, value, from / width <= lane / width ? from : lane);
 }
-unsigned __ballot_sync(unsigned mask, int predicate);
-inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
-inline int __all_sync(unsigned mask, int predicate) { return __ballot_sync(mask, !predicate) == 0; }
+__forceinline__ unsigned __ballot_sync(unsigned mask, int predicate) {
+  return pyharmony::emulator::ballot(mask, predicate != 0);
+}
+__forceinline__ int __any_sync(unsigned mask, int predicate) {
+  return pyharmony::emulator::ballot(mask, predicate != 0) != 0;
+}
+__forceinline__ int __all_sync(unsigned mask, int predicate) {
+  return pyharmony::emulator::ballot(mask, predicate == 0) == 0;
+}
 
+// Loads and stores with a hint for the caches.
+#define HM_HINTED_LOAD_(name)                \
+  template <typename T>                      \
+  __forceinline__ T name(const T* address) { \
+    return *address;                         \
+  }
+#define HM_HINTED_STORE_(name)                                                \
+  template <typename T>                                                       \
+  __forceinline__ void name(T* address, pyharmony::emulator::as_t<T> value) { \
+    *address = value;                                                         \
+  }
+HM_HINTED_LOAD_(__ldg)
+HM_HINTED_LOAD_(__ldca)
+HM_HINTED_LOAD_(__ldcg)
+HM_HINTED_LOAD_(__ldcs)
+HM_HINTED_LOAD_(__ldlu)
+HM_HINTED_STORE_(__stwb)
+HM_HINTED_STORE_(__stcg)
+HM_HINTED_STORE_(__stcs)
+HM_HINTED_STORE_(__stwt)
+#undef HM_HINTED_LOAD_
+#undef HM_HINTED_STORE_
+
+#define HM_ATOMIC_(name, ...)                                                \
+  template <typename T>                                                      \
+  __forceinline__ T name(T* address, pyharmony::emulator::as_t<T> value) {   \
+    return pyharmony::emulator::atomic_update(                               \
+        address, [value](T before) { return static_cast<T>(__VA_ARGS__); }); \
+  }
+HM_ATOMIC_(atomicAdd, before + value)
+HM_ATOMIC_(atomicSub, before - value)
+HM_ATOMIC_(atomicMax, before > value ? before : value)
+HM_ATOMIC_(atomicMin, before < value ? before : value)
+HM_ATOMIC_(atomicAnd, before& value)
+HM_ATOMIC_(atomicOr, before | value)
+HM_ATOMIC_(atomicXor, before ^ value)
+HM_ATOMIC_(atomicInc, before >= value ? T(0) : before + 1)
+HM_ATOMIC_(atomicExch, (static_cast<void>(before), value))
+#undef HM_ATOMIC_
 template <typename T>
-inline T __ldg(const T* address) {
-  return *address;
+__forceinline__ T atomicCAS(T* address, pyharmony::emulator::as_t<T> expected,
+                            pyharmony::emulator::as_t<T> value) {
+  return pyharmony::emulator::atomic_update(
+      address, [=](T before) { return before == expected ? value : before; });
 }
-template <typename T>
-inline T atomicAdd(T* address, T value) {
-  return pyharmony::emulator::atomic_update(address,
-                                            [=](T v) { return static_cast<T>(v + value); });
-}
-template <typename T>
-inline T atomicMax(T* address, T value) {
-  return pyharmony::emulator::atomic_update(address, [=](T v) { return v > value ? v : value; });
-}
-template <typename T>
-inline T atomicMin(T* address, T value) {
-  return pyharmony::emulator::atomic_update(address, [=](T v) { return v < value ? v : value; });
-}
-template <typename T>
-inline T atomicOr(T* address, T value) {
-  return pyharmony::emulator::atomic_update(address, [=](T v) { return v | value; });
-}
-template <typename T>
-inline T atomicExch(T* address, T value) {
-  return pyharmony::emulator::atomic_update(address, [=](T) { return value; });
-}
-inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+inline void __threadfence() { pyharmony::emulator::fence(); }
 inline int __popc(unsigned v) { return __builtin_popcount(v); }
 inline int __ffs(int v) { return __builtin_ffs(v); }
 inline int __clz(int v) { return v == 0 ? 32 : __builtin_clz(static_cast<unsigned>(v)); }
@@ -209,3 +315,12 @@ inline float __uint_as_float(unsigned v) {
   return f;
 }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
+inline float __saturatef(float x) { return std::fmin(std::fmax(x, 0.0f), 1.0f); }
+inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
+inline float __fadd_rn(float a, float b) { return a + b; }
+inline float __fsub_rn(float a, float b) { return a - b; }
+inline float __fmul_rn(float a, float b) { return a * b; }
+inline float __fdiv_rn(float a, float b) { return a / b; }
+inline float __frcp_rn(float a) { return 1.0f / a; }
+inline float __fsqrt_rn(float a) { return std::sqrt(a); }
+inline int __float2int_rn(float x) { return static_cast<int>(std::rint(x)); }

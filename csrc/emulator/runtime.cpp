@@ -3,6 +3,12 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <string>
+
+#include "emulator/checker.h"
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace pyharmony::device {
 
@@ -31,27 +37,54 @@ Guard::~Guard() {}
 int device_of(const void*) { return 0; }
 void order(cudaStream_t, cudaStream_t) {}
 
+namespace checker = emulator::checker;
+
+// Before and after each piece, so that what runs over its end meets no other.
+constexpr std::size_t kAlignment = 256;
+
 // What is read before it is written shows: the bytes are those of NaNs.
 void* allocate(std::size_t bytes, cudaStream_t) {
-  constexpr std::size_t kAlignment = 256;
-  const std::size_t size = (bytes + kAlignment) / kAlignment * kAlignment;
-  void* pointer = std::aligned_alloc(kAlignment, size);
-  if (pointer == nullptr) throw DeviceMemoryFailure("memory of the device: out of memory");
-  std::memset(pointer, 0xff, size);
+  const std::size_t size = (bytes + 3 * kAlignment - 1) / kAlignment * kAlignment;
+  auto* memory = static_cast<char*>(std::aligned_alloc(kAlignment, size));
+  if (memory == nullptr) {
+    throw DeviceMemoryFailure("memory of the device: out of memory for " + std::to_string(bytes) +
+                              " bytes");
+  }
+  std::memset(memory, 0xff, size);
+  void* pointer = memory + kAlignment;
+  checker::register_memory(pointer, bytes, false);
+#if defined(__SANITIZE_ADDRESS__)
+  ASAN_POISON_MEMORY_REGION(memory, kAlignment);
+  ASAN_POISON_MEMORY_REGION(memory + kAlignment + bytes, size - kAlignment - bytes);
+#endif
   return pointer;
 }
 
-void release(void* pointer, cudaStream_t) noexcept { std::free(pointer); }
+void release(void* pointer, cudaStream_t) noexcept {
+  if (pointer == nullptr) return;
+  checker::forget_memory(pointer);
+  void* memory = static_cast<char*>(pointer) - kAlignment;
+#if defined(__SANITIZE_ADDRESS__)
+  ASAN_UNPOISON_MEMORY_REGION(memory, kAlignment);
+#endif
+  std::free(memory);
+}
+
 void copy_in(void* device, const void* host, std::size_t bytes, cudaStream_t) {
   std::memcpy(device, host, bytes);
+  checker::written_by_host(device, bytes);
 }
 void copy_on(void* to, const void* from, std::size_t bytes, cudaStream_t) {
   std::memcpy(to, from, bytes);
+  checker::written_by_host(to, bytes);
 }
 void copy_out(void* host, const void* device, std::size_t bytes, cudaStream_t) {
   std::memcpy(host, device, bytes);
 }
-void fill_zero(void* device, std::size_t bytes, cudaStream_t) { std::memset(device, 0, bytes); }
+void fill_zero(void* device, std::size_t bytes, cudaStream_t) {
+  std::memset(device, 0, bytes);
+  checker::written_by_host(device, bytes);
+}
 void synchronize(cudaStream_t) {}
 
 }  // namespace pyharmony::device

@@ -1,0 +1,892 @@
+#include "emulator/checker.h"
+
+#if HM_EMULATOR_CHECK
+
+#include <link.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <sstream>
+#include <tuple>
+#include <unordered_map>
+
+#include "emulator/symbols.h"
+
+#undef threadIdx
+#undef blockIdx
+#undef blockDim
+#undef gridDim
+
+namespace pyharmony::emulator::checker {
+namespace {
+
+using Address = std::uintptr_t;
+Address address_of(const void* p) { return reinterpret_cast<Address>(p); }
+
+// ---- what is ordered before what ----
+
+enum Flag : std::uint8_t { kAtomic = 1, kAsync = 2 };
+
+struct Access {
+  std::uint32_t serial = 0, epoch = 0, clock = 0;  // 0: there was none
+  std::uint16_t thread = 0;
+  std::uint8_t flags = 0;
+  const void* pc = nullptr;
+};
+
+// The part of a block's accesses that somebody knows to be over: all before the barrier number
+// `epoch`, and those of lanes up to a clock.
+struct Point {
+  std::uint32_t epoch = 0;
+  std::map<unsigned, std::array<std::uint32_t, 32>> clocks;  // by warp
+
+  bool covers(const Access& a) const {
+    if (a.epoch != epoch) return a.epoch < epoch;
+    const auto warp = clocks.find(a.thread / 32);
+    return warp != clocks.end() && a.clock <= warp->second[a.thread % 32];
+  }
+};
+// What a fence makes known, and the atomics after it that made it known.
+struct Points {
+  Point all, atomics;
+};
+using View = std::map<std::uint32_t, Points>;  // by serial number of a block
+using ViewPointer = std::shared_ptr<const View>;
+
+// A lane's clock counts the warp barriers and fences that it has passed.
+struct Lane {
+  std::uint32_t clock = 1;
+  std::array<std::uint32_t, 32> seen{};  // clocks of its warp that are over for it
+  // What a fence of this thread, or of one before a common barrier, lets an atomic publish; what
+  // atomics have brought and no fence has taken in yet; what fences have taken in.
+  ViewPointer released, pending, acquired;
+};
+
+// Enough to find a race with any of many: two accesses of different warps where there are such.
+struct History {
+  Access writes[2], reads[2];
+};
+
+// Of four bytes, together or one by one.
+struct Cell {
+  History history;
+  std::unique_ptr<std::array<History, 4>> bytes;
+  std::uint32_t written_by = 0;  // the block that `written` is of
+  std::uint8_t written = 0;      // bytes of shared memory that have a value
+};
+
+constexpr Address kPageBytes = 4096;
+struct Page {
+  Cell cells[kPageBytes / 4];
+};
+
+// ---- what is where ----
+
+struct Memory {
+  Address end = 0;
+  bool initialised = true;
+  std::vector<bool> written;  // bytes, where it is not
+};
+
+struct Range {
+  Address begin = 0, end = 0;
+  bool holds(Address a) const { return a >= begin && a < end; }
+};
+
+struct Key {
+  std::string kind;
+  const void *pc, *other;
+  bool operator<(const Key& o) const {
+    return std::tie(kind, pc, other) < std::tie(o.kind, o.pc, o.other);
+  }
+};
+
+struct Found {
+  std::string kernel, space, message;
+  uint3 block{}, thread{}, other_thread{};
+  std::uint64_t count = 0;
+};
+
+// The lanes of a warp at the n-th time that they come to an instruction.
+struct Request {
+  Address address[32];
+  std::uint16_t bytes[32];
+  std::uint32_t lanes = 0;
+};
+
+struct Count {
+  std::string kernel;
+  bool shared = false, write = false;
+  std::uint64_t requests = 0, lanes = 0, sectors = 0, ideal_sectors = 0, ways = 0, ideal_ways = 0;
+};
+
+struct State {
+  bool checking = true, counting = false;
+  std::uint32_t serial = 0, first_serial = 1;  // of the block; of the launch's first one
+  std::uint32_t epoch = 0;
+  LaunchInfo launch;
+  BlockInfo block{};
+  Range dynamic, statics;
+  std::vector<Lane> lanes;
+  bool any_view = false;
+  std::unordered_map<Address, ViewPointer> published;
+  std::unordered_map<Address, std::unique_ptr<Page>> pages;
+  Address last_page = 0;
+  Page* last_cells = nullptr;
+  std::map<Address, Memory> memory;
+  std::pair<const Address, Memory>* last_memory = nullptr;
+  std::vector<Range> views;
+  std::vector<Range> module_read, module_write;
+  std::map<Key, Found> found;
+  std::map<std::tuple<const void*, unsigned, std::uint32_t>, Request> requests;
+  std::unordered_map<Address, std::uint32_t> times;
+  std::map<std::pair<const void*, std::string>, Count> counts;
+};
+
+State& state() {
+  static State s;
+  return s;
+}
+
+std::mutex state_mutex;  // launches and questions; callbacks are inside of a launch
+thread_local bool in_kernel = false;
+thread_local bool active = false;
+
+// ---- views ----
+
+void join(Point& a, const Point& b) {
+  if (b.epoch < a.epoch) return;
+  if (b.epoch > a.epoch) {
+    a = b;
+    return;
+  }
+  for (const auto& [warp, clocks] : b.clocks) {
+    auto [at, fresh] = a.clocks.emplace(warp, clocks);
+    if (fresh) continue;
+    for (int i = 0; i < 32; ++i) at->second[i] = std::max(at->second[i], clocks[i]);
+  }
+}
+
+ViewPointer join(const ViewPointer& a, const ViewPointer& b) {
+  if (a == nullptr || a == b) return b;
+  if (b == nullptr) return a;
+  auto both = std::make_shared<View>(*a);
+  for (const auto& [serial, points] : *b) {
+    join((*both)[serial].all, points.all);
+    join((*both)[serial].atomics, points.atomics);
+  }
+  return both;
+}
+
+bool covers(const ViewPointer& view, const Access& a) {
+  if (view == nullptr) return false;
+  const auto at = view->find(a.serial);
+  if (at == view->end()) return false;
+  return at->second.all.covers(a) || ((a.flags & kAtomic) != 0 && at->second.atomics.covers(a));
+}
+
+bool ordered(const State& s, const Access& a) {
+  const Thread& me = *current;
+  const Lane& lane = s.lanes[me.linear];
+  if (a.serial == s.serial) {
+    if (a.thread == me.linear || a.epoch < s.epoch) return true;
+    if (a.thread / 32 == me.warp && a.clock <= lane.seen[a.thread % 32]) return true;
+  }
+  return covers(lane.acquired, a);
+}
+
+// ---- reports ----
+
+void report(State& s, const char* kind, const char* space, const std::string& message,
+            const void* pc, const Access* other) {
+  constexpr std::size_t kMost = 2000;
+  const Key key{kind, pc, other != nullptr ? other->pc : nullptr};
+  auto at = s.found.find(key);
+  if (at == s.found.end()) {
+    if (s.found.size() >= kMost) return;
+    Found found;
+    found.kernel = s.launch.kernel;
+    found.space = space;
+    found.message = message;
+    found.block = current->block;
+    found.thread = current->thread;
+    if (other != nullptr) found.other_thread = s.block.threads[other->thread].thread;
+    at = s.found.emplace(key, std::move(found)).first;
+  }
+  ++at->second.count;
+}
+
+// ---- accesses ----
+
+Cell& cell_of(State& s, Address word) {
+  const Address page = word / kPageBytes;
+  if (page != s.last_page || s.last_cells == nullptr) {
+    auto& cells = s.pages[page];
+    if (cells == nullptr) cells = std::make_unique<Page>();
+    s.last_page = page;
+    s.last_cells = cells.get();
+  }
+  return s.last_cells->cells[word % kPageBytes / 4];
+}
+
+struct Now {
+  Access access;
+  bool write, shared;
+  const char* space;
+};
+
+bool counts(const State& s, const Access& a, bool shared) {
+  return shared ? a.serial == s.serial : a.serial >= s.first_serial;
+}
+
+// Keeps an access beside those that are not ordered before it.
+void remember(const State& s, Access (&kept)[2], const Access& a, bool shared) {
+  for (Access& old : kept) {
+    if (!counts(s, old, shared) || ordered(s, old)) {
+      old = a;
+      for (Access& other : kept) {
+        if (&other != &old && counts(s, other, shared) && ordered(s, other)) other = {};
+      }
+      return;
+    }
+  }
+  const auto warp = [](const Access& x) { return std::make_pair(x.serial, x.thread / 32); };
+  if (warp(kept[0]) == warp(kept[1])) kept[1] = a;
+}
+
+void check_history(State& s, History& h, const Now& now) {
+  const bool atomic = (now.access.flags & kAtomic) != 0;
+  const auto conflict = [&](const Access& old, bool old_write) {
+    if (!counts(s, old, now.shared)) return;
+    if ((old.flags & kAsync) != 0) {
+      report(s, "async", now.space,
+             now.write ? "a write where an asynchronous copy is on its way"
+                       : "a read of what an asynchronous copy has not been waited for",
+             now.access.pc, &old);
+      return;
+    }
+    if (ordered(s, old) || (atomic && (old.flags & kAtomic) != 0)) return;
+    const bool blocks = old.serial != now.access.serial;
+    const char* what = now.write ? old_write ? "a write after a write" : "a write after a read"
+                                 : "a read after a write";
+    report(s, blocks ? "block race" : "race", now.space,
+           std::string(what) + (blocks ? " of another block" : " of another thread") +
+               " that nothing orders",
+           now.access.pc, &old);
+  };
+  for (const Access& old : h.writes) conflict(old, true);
+  if (now.write) {
+    for (const Access& old : h.reads) conflict(old, false);
+  }
+  if (!now.write) {
+    remember(s, h.reads, now.access, now.shared);
+  } else if (atomic) {
+    remember(s, h.writes, now.access, now.shared);
+  } else {
+    h.writes[0] = now.access;
+    h.writes[1] = h.reads[0] = h.reads[1] = {};
+  }
+}
+
+// `bytes`: which of the four of a word.
+void check_word(State& s, Address word, unsigned bytes, const Now& now) {
+  Cell& cell = cell_of(s, word);
+  if (now.shared) {
+    if (cell.written_by != s.serial) {
+      cell.written_by = s.serial;
+      cell.written = 0;
+    }
+    if (now.write) {
+      cell.written |= static_cast<std::uint8_t>(bytes);
+    } else if ((cell.written & bytes) != bytes) {
+      report(s, "uninitialised", now.space,
+             "a read of shared memory that the block has not written", now.access.pc, nullptr);
+      return;
+    }
+  }
+  constexpr unsigned kAll = 0xf;
+  if (bytes == kAll && cell.bytes == nullptr) return check_history(s, cell.history, now);
+  if (cell.bytes == nullptr) {
+    cell.bytes = std::make_unique<std::array<History, 4>>();
+    cell.bytes->fill(cell.history);
+  }
+  for (unsigned i = 0; i < 4; ++i) {
+    if ((bytes >> i) & 1) check_history(s, (*cell.bytes)[i], now);
+  }
+  if (bytes == kAll && now.write && (now.access.flags & kAtomic) == 0) {
+    cell.history = (*cell.bytes)[0];
+    cell.bytes.reset();
+  }
+}
+
+// The registered memory that holds an address.
+std::pair<const Address, Memory>* memory_at(State& s, Address a) {
+  if (s.last_memory != nullptr && a >= s.last_memory->first && a < s.last_memory->second.end) {
+    return s.last_memory;
+  }
+  auto at = s.memory.upper_bound(a);
+  if (at == s.memory.begin()) return nullptr;
+  --at;
+  if (a >= at->second.end) return nullptr;
+  return s.last_memory = &*at;
+}
+
+bool in_any(const std::vector<Range>& ranges, Address first, Address last) {
+  return std::any_of(ranges.begin(), ranges.end(),
+                     [&](const Range& r) { return r.holds(first) && r.holds(last); });
+}
+
+// Whether global memory may be used so; checks that it has a value.
+bool check_global(State& s, Address a, std::size_t bytes, bool write, bool atomic, const void* pc) {
+  const Address last = a + bytes - 1;
+  if (auto* found = memory_at(s, a); found != nullptr && last < found->second.end) {
+    Memory& memory = found->second;
+    if (memory.initialised) return true;
+    const auto begin = memory.written.begin() + static_cast<std::ptrdiff_t>(a - found->first);
+    const auto end = begin + static_cast<std::ptrdiff_t>(bytes);
+    if ((!write || atomic) && std::find(begin, end, false) != end) {
+      report(s, "uninitialised", "global", "a read of device memory that nobody has written", pc,
+             nullptr);
+    }
+    if (write) std::fill(begin, end, true);
+    return true;
+  }
+  if (in_any(s.views, a, last) || in_any(s.module_write, a, last)) return true;
+  if (!write && in_any(s.module_read, a, last)) return false;
+  std::ostringstream message;
+  message << "a " << (write ? "write" : "read") << " of " << bytes
+          << " bytes outside of the memory that is known";
+  if (auto* before = memory_at(s, a); before != nullptr) {
+    message << ": over the end of a piece of " << before->second.end - before->first << " bytes";
+  } else if (auto next = s.memory.upper_bound(a); next != s.memory.begin()) {
+    --next;
+    constexpr Address kNear = 4096;
+    if (a - next->second.end < kNear) {
+      message << ": " << a - next->second.end << " bytes after the end of a piece of "
+              << next->second.end - next->first << " bytes";
+    }
+  }
+  report(s, "out of bounds", "global", message.str(), pc, nullptr);
+  fail_access(message.str(), pc);
+}
+
+void count_request(State& s, Address a, std::size_t bytes, bool write, bool shared,
+                   const void* pc) {
+  const Thread& me = *current;
+  const std::uint32_t n = s.times[address_of(pc) * 1024 + me.linear]++;
+  Request& request = s.requests[{pc, me.warp, n}];
+  request.address[me.lane] = a;
+  request.bytes[me.lane] = static_cast<std::uint16_t>(bytes);
+  request.lanes |= 1u << me.lane;
+  Count& count = s.counts[{pc, s.launch.kernel}];
+  count.shared = shared;
+  count.write = write;
+}
+
+void finish_requests(State& s) {
+  std::vector<Address> sectors, words, bytes;
+  const auto distinct = [](std::vector<Address>& v) {
+    std::sort(v.begin(), v.end());
+    v.erase(std::unique(v.begin(), v.end()), v.end());
+    return v.size();
+  };
+  for (const auto& [key, request] : s.requests) {
+    Count& count = s.counts[{std::get<0>(key), s.launch.kernel}];
+    sectors.clear();
+    words.clear();
+    bytes.clear();
+    for (unsigned lane = 0; lane < 32; ++lane) {
+      if (!((request.lanes >> lane) & 1)) continue;
+      const Address begin = request.address[lane], end = begin + request.bytes[lane];
+      for (Address a = begin; a < end; ++a) bytes.push_back(a);
+      for (Address a = begin / 4; a <= (end - 1) / 4; ++a) words.push_back(a);
+      for (Address a = begin / 32; a <= (end - 1) / 32; ++a) sectors.push_back(a);
+    }
+    ++count.requests;
+    count.lanes += static_cast<unsigned>(__builtin_popcount(request.lanes));
+    count.sectors += distinct(sectors);
+    count.ideal_sectors += (distinct(bytes) + 31) / 32;
+    count.ideal_ways += (distinct(words) + 31) / 32;
+    std::array<std::uint64_t, 32> banks{};
+    for (const Address word : words) ++banks[word % 32];
+    count.ways += *std::max_element(banks.begin(), banks.end());
+  }
+  s.requests.clear();
+  s.times.clear();
+}
+
+// `flags` of Flag; the caller has made sure that a kernel runs.
+void note(State& s, const void* p, std::size_t bytes, bool write, unsigned flags, const void* pc) {
+  const Address a = address_of(p);
+  if (s.block.stacks->holds(p)) {
+    const char *begin, *end;
+    const void* here = __builtin_frame_address(0);
+    s.block.stacks->bounds(p, &begin, &end);
+    if (here < begin || here >= end) {
+      report(s, "out of bounds", "local", "an access to a local variable of another thread", pc,
+             nullptr);
+    }
+    return;
+  }
+  const Address arguments = address_of(s.launch.arguments);
+  if (a >= arguments && a < arguments + s.launch.argument_bytes) return;
+  const bool shared = s.dynamic.holds(a) || s.statics.holds(a);
+  const bool atomic = (flags & kAtomic) != 0;
+  if (shared) {
+    const Range& range = s.dynamic.holds(a) ? s.dynamic : s.statics;
+    if (!range.holds(a + bytes - 1)) {
+      report(s, "out of bounds", "shared", "an access over the end of shared memory", pc, nullptr);
+      return;
+    }
+  } else if (!check_global(s, a, bytes, write, atomic, pc)) {
+    return;
+  }
+  const Thread& me = *current;
+  Now now;
+  now.access = {s.serial,
+                s.epoch,
+                s.lanes[me.linear].clock,
+                static_cast<std::uint16_t>(me.linear),
+                static_cast<std::uint8_t>(flags),
+                pc};
+  now.write = write;
+  now.shared = shared;
+  now.space = shared ? "shared" : "global";
+  for (Address word = a & ~Address(3); word < a + bytes; word += 4) {
+    unsigned mask = 0xf;
+    if (word < a) mask &= 0xfu << (a - word);
+    if (word + 4 > a + bytes) mask &= 0xfu >> (word + 4 - a - bytes);
+    check_word(s, word, mask, now);
+  }
+  if (s.counting) count_request(s, a, bytes, write, shared, pc);
+}
+
+// All that the current thread knows to be over, with its own accesses up to now.
+Point own_point(State& s) {
+  const Thread& me = *current;
+  Lane& lane = s.lanes[me.linear];
+  Point point;
+  point.epoch = s.epoch;
+  auto& clocks = point.clocks[me.warp];
+  clocks = lane.seen;
+  clocks[me.lane] = lane.clock++;
+  return point;
+}
+
+// Atomics and volatile accesses: what they bring, and what they hand on.
+void synchronise(State& s, Address a, bool brings, bool hands_on, bool replaces) {
+  Lane& lane = s.lanes[current->linear];
+  if (brings && !s.published.empty()) {
+    const auto at = s.published.find(a);
+    if (at != s.published.end()) {
+      lane.pending = join(lane.pending, at->second);
+      s.any_view = true;
+    }
+  }
+  if (hands_on && lane.released != nullptr) {
+    auto mine = std::make_shared<View>(*lane.released);
+    join((*mine)[s.serial].atomics, own_point(s));
+    ViewPointer& view = s.published[a];
+    view = replaces ? mine : join(view, mine);
+  } else if (hands_on && replaces) {
+    s.published.erase(a);
+  }
+}
+
+// The callbacks: nothing but kernels is looked at.
+void callback(const void* p, std::size_t bytes, bool write, unsigned flags, const void* pc) {
+  if (!in_kernel || bytes == 0) return;
+  in_kernel = false;
+  State& s = state();
+  note(s, p, bytes, write, flags, pc);
+  if ((flags & kAtomic) != 0) synchronise(s, address_of(p), !write, write, true);
+  in_kernel = true;
+}
+
+int find_module(dl_phdr_info* info, std::size_t, void* data) {
+  State& s = *static_cast<State*>(data);
+  const Address here = address_of(reinterpret_cast<const void*>(&find_module));
+  std::vector<Range> read, write;
+  Range statics;
+  bool mine = false;
+  for (int i = 0; i < info->dlpi_phnum; ++i) {
+    const ElfW(Phdr) & part = info->dlpi_phdr[i];
+    const Range range{info->dlpi_addr + part.p_vaddr,
+                      info->dlpi_addr + part.p_vaddr + part.p_memsz};
+    if (part.p_type == PT_LOAD) {
+      mine = mine || range.holds(here);
+      ((part.p_flags & PF_W) != 0 ? write : read).push_back(range);
+    } else if (part.p_type == PT_TLS && info->dlpi_tls_data != nullptr) {
+      const Address begin = address_of(info->dlpi_tls_data);
+      statics = {begin, begin + part.p_memsz};
+    }
+  }
+  if (!mine) return 0;
+  s.module_read = read;
+  s.module_write = write;
+  s.statics = statics;
+  return 1;
+}
+
+}  // namespace
+
+// ---- what the emulator says ----
+
+Pause::Pause() { in_kernel = false; }
+Pause::~Pause() { in_kernel = active; }
+
+void enter_kernel() { in_kernel = active; }
+void leave_kernel() { in_kernel = false; }
+
+void begin_launch(const LaunchInfo& launch) {
+  state_mutex.lock();
+  State& s = state();
+  s.launch = launch;
+  s.first_serial = s.serial + 1;
+  s.published.clear();
+  constexpr std::size_t kMostPages = 2000;
+  if (s.pages.size() > kMostPages) {
+    s.pages.clear();
+    s.last_cells = nullptr;
+  }
+  active = s.checking;
+  in_kernel = false;
+  dl_iterate_phdr(&find_module, &s);
+}
+
+void end_launch() {
+  active = in_kernel = false;
+  state_mutex.unlock();
+}
+
+void begin_block(const BlockInfo& block) {
+  State& s = state();
+  ++s.serial;
+  s.epoch = 1;
+  s.block = block;
+  const Address shared = address_of(block.shared);
+  s.dynamic = {shared, shared + block.shared_bytes};
+  s.lanes.assign(block.count, {});
+  s.any_view = false;
+}
+
+void end_block() {
+  in_kernel = false;
+  finish_requests(state());
+}
+
+void block_barrier() {
+  State& s = state();
+  ++s.epoch;
+  if (!s.any_view) return;
+  ViewPointer released, pending, acquired;
+  for (const Lane& lane : s.lanes) {
+    released = join(released, lane.released);
+    pending = join(pending, lane.pending);
+    acquired = join(acquired, lane.acquired);
+  }
+  for (Lane& lane : s.lanes) {
+    lane.released = released;
+    lane.pending = pending;
+    lane.acquired = acquired;
+  }
+}
+
+void warp_barrier(unsigned warp, unsigned lanes) {
+  State& s = state();
+  Lane* first = &s.lanes[warp * 32];
+  Lane all;
+  const auto each = [&](auto&& fn) {
+    for (unsigned rest = lanes; rest != 0; rest &= rest - 1) {
+      const auto i = static_cast<unsigned>(__builtin_ctz(rest));
+      fn(i, first[i]);
+    }
+  };
+  each([&](unsigned, const Lane& lane) {
+    for (int k = 0; k < 32; ++k) all.seen[k] = std::max(all.seen[k], lane.seen[k]);
+    if (s.any_view) {
+      all.released = join(all.released, lane.released);
+      all.pending = join(all.pending, lane.pending);
+      all.acquired = join(all.acquired, lane.acquired);
+    }
+  });
+  each([&](unsigned i, Lane& lane) { all.seen[i] = lane.clock++; });
+  each([&](unsigned, Lane& lane) {
+    lane.seen = all.seen;
+    if (s.any_view) {
+      lane.released = all.released;
+      lane.pending = all.pending;
+      lane.acquired = all.acquired;
+    }
+  });
+}
+
+void fence() {
+  State& s = state();
+  Lane& lane = s.lanes[current->linear];
+  lane.acquired = join(lane.acquired, lane.pending);
+  lane.pending = nullptr;
+  auto view = std::make_shared<View>();
+  if (lane.acquired != nullptr) *view = *lane.acquired;
+  join((*view)[s.serial].all, own_point(s));
+  lane.released = view;
+  s.any_view = true;
+}
+
+void access(const void* p, std::size_t bytes, bool write, const void* pc) {
+  if (active) note(state(), p, bytes, write, 0, pc);
+}
+
+void atomic(const void* p, std::size_t bytes, const void* pc) {
+  if (!active) return;
+  const Pause pause;
+  State& s = state();
+  note(s, p, bytes, true, kAtomic, pc);
+  synchronise(s, address_of(p), true, true, false);
+}
+
+void begin_async(const void* p, std::size_t bytes, const void* pc) {
+  if (active) note(state(), p, bytes, true, kAsync, pc);
+}
+
+// From here on it is as if the thread had written them now.
+void end_async(const void* p, std::size_t bytes, const void* pc) {
+  if (!active) return;
+  State& s = state();
+  const Address begin = address_of(p);
+  for (Address word = begin; word < begin + bytes; word += 4) {
+    for (Access& old : cell_of(s, word).history.writes) {
+      if (old.thread == current->linear) old.flags &= static_cast<std::uint8_t>(~kAsync);
+    }
+  }
+  note(s, p, bytes, true, 0, pc);
+}
+
+// ---- what tests ask ----
+
+void set_checking(bool on) {
+  const std::lock_guard<std::mutex> lock(state_mutex);
+  state().checking = on;
+}
+
+void set_counting(bool on) {
+  const std::lock_guard<std::mutex> lock(state_mutex);
+  state().counting = on;
+}
+
+std::vector<Report> reports() {
+  const std::lock_guard<std::mutex> lock(state_mutex);
+  std::vector<const void*> pcs;
+  for (const auto& [key, found] : state().found) {
+    pcs.push_back(key.pc);
+    if (key.other != nullptr) pcs.push_back(key.other);
+  }
+  locate_all(pcs);
+  // Instantiations and unrolled copies of one line are one report.
+  std::map<std::tuple<std::string, std::string, std::string, int, std::string, int>, Report> all;
+  for (const auto& [key, found] : state().found) {
+    const Line line = locate(key.pc);
+    const Line other = key.other != nullptr ? locate(key.other) : Line{"", 0, ""};
+    Report& report =
+        all[{key.kind, found.kernel, line.file, line.number, other.file, other.number}];
+    if (report.count == 0) {
+      report.kind = key.kind;
+      report.space = found.space;
+      report.kernel = found.kernel;
+      report.message = found.message;
+      report.file = line.file;
+      report.line = line.number;
+      report.frames = line.frames;
+      report.other_file = other.file;
+      report.other_line = other.number;
+      report.other_frames = other.frames;
+      report.block = found.block;
+      report.thread = found.thread;
+      report.other_thread = found.other_thread;
+    }
+    report.count += found.count;
+  }
+  std::vector<Report> out;
+  for (auto& [key, report] : all) out.push_back(std::move(report));
+  return out;
+}
+
+std::size_t report_count() {
+  const std::lock_guard<std::mutex> lock(state_mutex);
+  return state().found.size();
+}
+
+void clear_reports() {
+  const std::lock_guard<std::mutex> lock(state_mutex);
+  state().found.clear();
+}
+
+std::vector<AccessSite> access_sites() {
+  const std::lock_guard<std::mutex> lock(state_mutex);
+  std::vector<const void*> pcs;
+  for (const auto& [key, count] : state().counts) pcs.push_back(key.first);
+  locate_all(pcs);
+  std::map<std::tuple<std::string, std::string, int, bool, bool>, Count> all;
+  for (const auto& [key, count] : state().counts) {
+    const Line line = locate(key.first);
+    Count& sum = all[{count.kernel.empty() ? key.second : count.kernel, line.file, line.number,
+                      count.shared, count.write}];
+    sum.requests += count.requests;
+    sum.lanes += count.lanes;
+    sum.sectors += count.sectors;
+    sum.ideal_sectors += count.ideal_sectors;
+    sum.ways += count.ways;
+    sum.ideal_ways += count.ideal_ways;
+  }
+  std::vector<AccessSite> out;
+  for (const auto& [key, count] : all) {
+    if (count.requests == 0) continue;
+    AccessSite site;
+    bool shared = false;
+    std::tie(site.kernel, site.file, site.line, shared, site.write) = key;
+    site.space = shared ? "shared" : "global";
+    site.requests = count.requests;
+    const auto mean = [&](std::uint64_t sum) {
+      return static_cast<double>(sum) / static_cast<double>(count.requests);
+    };
+    site.lanes = mean(count.lanes);
+    site.sectors = mean(count.sectors);
+    site.ideal_sectors = mean(count.ideal_sectors);
+    site.ways = mean(count.ways);
+    site.ideal_ways = mean(count.ideal_ways);
+    out.push_back(std::move(site));
+  }
+  return out;
+}
+
+void clear_access_sites() {
+  const std::lock_guard<std::mutex> lock(state_mutex);
+  state().counts.clear();
+}
+
+void register_memory(const void* p, std::size_t bytes, bool initialised) {
+  if (bytes == 0) return;
+  const std::lock_guard<std::mutex> lock(state_mutex);
+  State& s = state();
+  s.last_memory = nullptr;
+  Memory memory;
+  memory.end = address_of(p) + bytes;
+  memory.initialised = initialised;
+  if (!initialised) memory.written.assign(bytes, false);
+  s.memory[address_of(p)] = std::move(memory);
+}
+
+void forget_memory(const void* p) {
+  const std::lock_guard<std::mutex> lock(state_mutex);
+  state().last_memory = nullptr;
+  state().memory.erase(address_of(p));
+}
+
+void register_view(const void* p, std::size_t bytes) {
+  const std::lock_guard<std::mutex> lock(state_mutex);
+  state().views.push_back({address_of(p), address_of(p) + bytes});
+}
+
+void forget_view(const void* p, std::size_t bytes) {
+  const std::lock_guard<std::mutex> lock(state_mutex);
+  auto& views = state().views;
+  const auto at = std::find_if(views.begin(), views.end(), [&](const Range& r) {
+    return r.begin == address_of(p) && r.end == address_of(p) + bytes;
+  });
+  if (at != views.end()) views.erase(at);
+}
+
+void written_by_host(const void* p, std::size_t bytes) {
+  if (bytes == 0) return;
+  const std::lock_guard<std::mutex> lock(state_mutex);
+  State& s = state();
+  auto* found = memory_at(s, address_of(p));
+  if (found == nullptr || found->second.initialised) return;
+  const Address end = std::min(address_of(p) + bytes, found->second.end);
+  std::fill(
+      found->second.written.begin() + static_cast<std::ptrdiff_t>(address_of(p) - found->first),
+      found->second.written.begin() + static_cast<std::ptrdiff_t>(end - found->first), true);
+}
+
+}  // namespace pyharmony::emulator::checker
+
+// ---- what the compiler inserts calls of ----
+
+namespace checker = pyharmony::emulator::checker;
+
+#define HM_PC_ __builtin_return_address(0)
+#define HM_ACCESS_(n)                                                                   \
+  void __tsan_read##n(void* p) { checker::callback(p, n, false, 0, HM_PC_); }           \
+  void __tsan_write##n(void* p) { checker::callback(p, n, true, 0, HM_PC_); }           \
+  void __tsan_unaligned_read##n(void* p) { checker::callback(p, n, false, 0, HM_PC_); } \
+  void __tsan_unaligned_write##n(void* p) { checker::callback(p, n, true, 0, HM_PC_); } \
+  void __tsan_volatile_read##n(void* p) {                                               \
+    checker::callback(p, n, false, checker::kAtomic, HM_PC_);                           \
+  }                                                                                     \
+  void __tsan_volatile_write##n(void* p) {                                              \
+    checker::callback(p, n, true, checker::kAtomic, HM_PC_);                            \
+  }                                                                                     \
+  void __tsan_unaligned_volatile_read##n(void* p) {                                     \
+    checker::callback(p, n, false, checker::kAtomic, HM_PC_);                           \
+  }                                                                                     \
+  void __tsan_unaligned_volatile_write##n(void* p) {                                    \
+    checker::callback(p, n, true, checker::kAtomic, HM_PC_);                            \
+  }
+
+extern "C" {
+HM_ACCESS_(1)
+HM_ACCESS_(2)
+HM_ACCESS_(4)
+HM_ACCESS_(8)
+HM_ACCESS_(16)
+void __tsan_read_range(void* p, std::size_t n) { checker::callback(p, n, false, 0, HM_PC_); }
+void __tsan_write_range(void* p, std::size_t n) { checker::callback(p, n, true, 0, HM_PC_); }
+void __tsan_init() {}
+void __tsan_vptr_update(void**, void*) {}
+void __tsan_vptr_read(void**) {}
+
+// Atomics of the host code beside the kernels: guards of static variables, counts of references.
+#define HM_HOST_ATOMIC_(bits)                                                            \
+  std::uint##bits##_t __tsan_atomic##bits##_load(const std::uint##bits##_t* p, int) {    \
+    return __atomic_load_n(p, __ATOMIC_SEQ_CST);                                         \
+  }                                                                                      \
+  void __tsan_atomic##bits##_store(std::uint##bits##_t* p, std::uint##bits##_t v, int) { \
+    __atomic_store_n(p, v, __ATOMIC_SEQ_CST);                                            \
+  }                                                                                      \
+  std::uint##bits##_t __tsan_atomic##bits##_fetch_add(std::uint##bits##_t* p,            \
+                                                      std::uint##bits##_t v, int) {      \
+    return __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST);                                   \
+  }                                                                                      \
+  std::uint##bits##_t __tsan_atomic##bits##_fetch_sub(std::uint##bits##_t* p,            \
+                                                      std::uint##bits##_t v, int) {      \
+    return __atomic_fetch_sub(p, v, __ATOMIC_SEQ_CST);                                   \
+  }
+HM_HOST_ATOMIC_(8)
+HM_HOST_ATOMIC_(32)
+HM_HOST_ATOMIC_(64)
+
+// The compiler makes calls of larger copies, and does not tell of them (-Wl,--wrap).
+void* __real_memcpy(void* to, const void* from, std::size_t n);
+void* __real_memmove(void* to, const void* from, std::size_t n);
+void* __real_memset(void* to, int value, std::size_t n);
+void* __wrap_memcpy(void* to, const void* from, std::size_t n) {
+  checker::callback(from, n, false, 0, HM_PC_);
+  checker::callback(to, n, true, 0, HM_PC_);
+  return __real_memcpy(to, from, n);
+}
+void* __wrap_memmove(void* to, const void* from, std::size_t n) {
+  checker::callback(from, n, false, 0, HM_PC_);
+  checker::callback(to, n, true, 0, HM_PC_);
+  return __real_memmove(to, from, n);
+}
+void* __wrap_memset(void* to, int value, std::size_t n) {
+  checker::callback(to, n, true, 0, HM_PC_);
+  return __real_memset(to, value, n);
+}
+}
+
+#endif

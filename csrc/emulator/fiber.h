@@ -1,0 +1,47 @@
+// Stacks that take turns on one thread of the machine.
+#pragma once
+
+#include <cstddef>
+
+namespace pyharmony::emulator {
+
+// Where a fiber, or the thread that started it, goes on.
+struct Context {
+  void* sp = nullptr;
+  void* fake_stack = nullptr;  // of AddressSanitizer
+  char* stack = nullptr;       // lowest byte
+  std::size_t bytes = 0;
+};
+
+// Stacks in one piece of memory, each above a page that must not be touched.
+class Stacks {
+ public:
+  Stacks() = default;
+  ~Stacks();
+  Stacks(const Stacks&) = delete;
+  Stacks& operator=(const Stacks&) = delete;
+
+  void reserve(std::size_t count);  // at least; what was there is gone
+  std::size_t count() const { return count_; }
+  char* stack(std::size_t i) const;
+  static std::size_t bytes();
+  bool holds(const void* p) const { return p >= memory_ && p < memory_ + size_; }
+  // The lowest and one past the highest byte of the stack that holds p.
+  void bounds(const void* p, const char** begin, const char** end) const;
+
+ private:
+  char* memory_ = nullptr;
+  std::size_t size_ = 0, count_ = 0;
+};
+
+// The stack that the caller runs on.
+Context this_thread();
+// A fiber that begins at entry; entry calls begin_fiber() first, and never returns.
+Context make_fiber(char* stack, std::size_t bytes, void (*entry)());
+void begin_fiber();
+// Goes on at `to`; returns when somebody switches to `from`.
+void switch_to(Context& from, Context& to);
+// The same, for a fiber that nobody will switch to any more.
+[[noreturn]] void leave_for(Context& to);
+
+}  // namespace pyharmony::emulator

@@ -1,0 +1,172 @@
+"""Small runs of every kernel, for the checker and for the test that takes its barriers away one by one.
+
+A case is a function of a native module of the emulator and of its memory; it runs kernels on small data, such that
+every loop with a barrier goes round twice and every barrier is reached, and returns what they wrote. Names say which
+kernels they are about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+class Buffer:
+    """Memory of the emulated device, of the very size of an array; what nobody has written is known as such."""
+
+    def __init__(self, native: Any, shape: Sequence[int], dtype: npt.DTypeLike) -> None:
+        self.shape, self.dtype = tuple(shape), np.dtype(dtype)
+        self._native = native
+        self._memory = native.DeviceBuffer(max(int(np.prod(self.shape)), 1) * self.dtype.itemsize, 0, 0)
+
+    @property
+    def pointer(self) -> int:
+        return self._memory.pointer
+
+    @property
+    def bytes(self) -> int:
+        return self._memory.bytes
+
+    def view(self, *, writable: bool = True) -> Any:
+        """The ArrayView of all of it."""
+        strides, step = [], 1
+        for size in reversed(self.shape):
+            strides.append(step)
+            step *= size
+        return self._native.ArrayView(self.pointer, self.dtype.name, self.shape, tuple(reversed(strides)), writable)
+
+    def put(self, array: Array) -> Buffer:
+        array = np.ascontiguousarray(array, self.dtype)
+        self._native.copy_in(self.pointer, array.ctypes.data, array.nbytes, 0, 0)
+        return self
+
+    def get(self) -> Array:
+        array = np.empty(self.shape, self.dtype)
+        self._native.copy_out(array.ctypes.data, self.pointer, array.nbytes, 0, 0)
+        return array
+
+
+class Memory:
+    """The emulated device's memory, as a case uses it."""
+
+    def __init__(self, native: Any) -> None:
+        self._native = native
+
+    def empty(self, shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32) -> Buffer:
+        return Buffer(self._native, (shape,) if isinstance(shape, int) else shape, dtype)
+
+    def put(self, array: Array) -> Buffer:
+        return self.empty(array.shape, array.dtype).put(array)
+
+    def zeros(self, shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32) -> Buffer:
+        return self.put(np.zeros(shape, dtype))
+
+
+class Case(NamedTuple):
+    name: str
+    module: str
+    run: Callable[[Any, Memory], Sequence[Array]]
+
+    def results(self, native: Any) -> list[bytes]:
+        return [np.ascontiguousarray(array).tobytes() for array in self.run(native, Memory(native))]
+
+
+CASES: list[Case] = []
+
+
+def case(
+    name: str, module: str = "_emulator"
+) -> Callable[[Callable[[Any, Memory], Sequence[Array]]], Callable[[Any, Memory], Sequence[Array]]]:
+    """Registers a case of a module: _emulator, or _emulator_tests for the kernels of tests/native."""
+
+    def register(run: Callable[[Any, Memory], Sequence[Array]]) -> Callable[[Any, Memory], Sequence[Array]]:
+        CASES.append(Case(name, module, run))
+        return run
+
+    return register
+
+
+def _test_case(name: str, sizes: tuple[int, int] = (2048, 2048)) -> None:
+    """A kernel of tests/native: floats in and out, 16 counters."""
+
+    @case(name, "_emulator_tests")
+    def run(native: Any, memory: Memory) -> Sequence[Array]:
+        values = np.random.default_rng(5).integers(0, 16, sizes[0]).astype(np.float32)
+        source, out, counters = memory.put(values), memory.zeros(sizes[1]), memory.zeros(16, np.uint32)
+        native.run(name, source.pointer, out.pointer, counters.pointer, sizes[0])
+        return out.get(), counters.get()
+
+
+for _name in (
+    *("stencil", "block_sum", "transpose", "transpose_padded", "copy_vector", "copy_stride", "histogram"),
+    *("last_block", "divergent_exchange", "pipeline", "bytes", "any"),
+):
+    _test_case(_name)
+
+ON = {"device": -1, "stream": 0}
+
+
+def _images(shape: Sequence[int], dtype: str = "uint8", seed: int = 0) -> Array:
+    return np.random.default_rng(seed).integers(0, 255, shape, endpoint=True).astype(dtype)
+
+
+@case("copy")
+def _copy(native: Any, memory: Memory) -> Sequence[Array]:
+    images, out = memory.put(_images((2, 5, 300, 3))), memory.empty((2, 5, 300, 3), np.uint8)
+    native.copy(images.view(), out.view(), **ON)
+    planar = memory.empty((2, 3, 5, 300), np.uint8)
+    view = native.ArrayView(planar.pointer, "uint8", (2, 5, 300, 3), (4500, 300, 1, 1500), True)
+    native.copy(images.view(), view, **ON)
+    return out.get(), planar.get()
+
+
+def _pyramid_downsample(shape: Sequence[int], dtype: str, sigma: float) -> None:
+    size = "x".join(map(str, shape))
+
+    @case(f"pyramid_downsample {size} {dtype} {sigma:g}")
+    def run(native: Any, memory: Memory) -> Sequence[Array]:
+        half = (shape[0], (shape[1] + 1) // 2, (shape[2] + 1) // 2, shape[3])
+        image, out = memory.put(_images(shape, dtype)), memory.empty(half)
+        native.pyramid_downsample(image.view(), sigma, out.view(), **ON)
+        return [out.get()]
+
+
+_pyramid_downsample((1, 61, 150, 3), "uint8", 1.0)
+_pyramid_downsample((2, 37, 53, 1), "float32", 2.0)
+_pyramid_downsample((1, 31, 70, 5), "uint16", 5.3)
+_pyramid_downsample((1, 40, 66, 3), "float16", 0.0)
+
+
+@case("pyramid_downsample_mask")
+def _pyramid_downsample_mask(native: Any, memory: Memory) -> Sequence[Array]:
+    mask = memory.put(np.where(_images((2, 19, 272)) < 90, 0, _images((2, 19, 272), seed=1)).astype(np.uint8))
+    outs = [memory.empty((2, 10, 136)) for _ in range(2)] + [memory.empty((2, 5, 68)) for _ in range(2)]
+    first, known, second, coarser = outs
+    native.pyramid_downsample_mask(mask.view(), None, first.view(), known.view(), **ON)
+    native.pyramid_downsample_mask(first.view(), known.view(), second.view(), coarser.view(), **ON)
+    return [out.get() for out in outs]
+
+
+@case("pyramid_upsample")
+def _pyramid_upsample(native: Any, memory: Memory) -> Sequence[Array]:
+    coarse = memory.put(_images((1, 20, 35, 3), "float32"))
+    plain, moved = (memory.empty((1, 40, 70, 3)) for _ in range(2))
+    dst, known = memory.put(_images((1, 40, 70, 3))), memory.put(_images((1, 40, 70), seed=2) < 128)
+    native.pyramid_upsample(coarse.view(), plain.view(), **ON)
+    native.pyramid_upsample_meet(coarse.view(), dst.view(), known.view(), moved.view(), **ON)
+    return plain.get(), moved.get()
+
+
+@case("pyramid_copy_paste, pyramid_hold")
+def _pyramid_pointwise(native: Any, memory: Memory) -> Sequence[Array]:
+    src, dst = (memory.put(_images((2, 9, 140, 3), seed=seed)) for seed in range(2))
+    mask, base = memory.put(_images((2, 9, 140))), memory.empty((2, 9, 140, 3))
+    native.pyramid_copy_paste(src.view(), dst.view(), mask.view(), base.view(), **ON)
+    known, weights = memory.put(_images((2, 9, 140), "float32") / 255), memory.empty((2, 9, 140))
+    native.pyramid_hold(known.view(), weights.view(), **ON)
+    return base.get(), weights.get()

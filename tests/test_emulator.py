@@ -1,0 +1,329 @@
+"""The emulator of CUDA and its checker find the faults of tests/native/emulator_kernels.cu, and no others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from .emulator_cases import CASES, Memory
+
+SOURCE = "tests/native/emulator_kernels.cu"
+THREADS, N = 64, 2048
+RIGHT = [case for case in CASES if case.module == "_emulator_tests"]
+
+
+@pytest.fixture(scope="module")
+def lines(repository: Path) -> Callable[[str], list[int]]:
+    """The lines of the kernels' source that end with a name."""
+    text = (repository / SOURCE).read_text().splitlines()
+
+    def find(name: str) -> list[int]:
+        found = [n for n, line in enumerate(text, 1) if re.search(rf"// (.*, )?{name}\b", line)]
+        assert found, name
+        return found
+
+    return find
+
+
+@pytest.fixture(params=["plain", "check"])
+def either(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The test kernels, without and with the checker."""
+    native = request.getfixturevalue("emulator_tests" if request.param == "plain" else "emulator_tests_check")
+    yield native
+    native.set_seed(0)
+
+
+@pytest.fixture
+def check(emulator_tests_check: Any) -> Iterator[Any]:
+    emulator_tests_check.clear_reports()
+    yield emulator_tests_check
+    emulator_tests_check.set_seed(0)
+    emulator_tests_check.clear_reports()
+
+
+def values(n: int = N) -> Any:
+    return np.random.default_rng(5).integers(0, 16, n).astype(np.float32)
+
+
+def run(native: Any, name: str, n: int = N, *, written: bool = True) -> tuple[Any, Any]:
+    """out [n] and counters [16] of a test kernel; unless `written`, nobody writes its input."""
+    memory = Memory(native)
+    source = memory.put(values(n)) if written else memory.empty(n)
+    out, counters = memory.zeros(n), memory.zeros(16, np.uint32)
+    native.run(name, source.pointer, out.pointer, counters.pointer, n)
+    return out.get(), counters.get()
+
+
+# Kernels that are right
+
+
+def test_results_are_those_of_numpy(either: Any) -> None:
+    def mean(p: Any) -> Any:
+        return (p[:-2] + p[1:-1] + p[2:]) / np.float32(3)
+
+    x = values()
+    blocks = [np.pad(x, 1)[i : i + THREADS + 2] for i in range(0, N, THREADS)]
+    twice = [mean(np.concatenate([b[:1], mean(b), b[-1:]])) for b in blocks]
+    assert np.array_equal(run(either, "stencil")[0], np.concatenate(twice))
+    sums = x.reshape(-1, THREADS).sum(axis=1)
+    assert np.array_equal(run(either, "block_sum")[0][: N // THREADS], sums)
+    for name in ("transpose", "transpose_padded"):
+        assert np.array_equal(run(either, name)[0].reshape(32, -1), x.reshape(-1, 32).T)
+    assert np.array_equal(run(either, "copy_vector")[0], x)
+    assert np.array_equal(run(either, "copy_stride")[0][: N // 8], x[::8])
+    assert np.array_equal(run(either, "histogram")[1], np.bincount(x.astype(int), minlength=16))
+    out, counters = run(either, "last_block")
+    assert out[0] == x.sum() and not counters.any()
+    pieces = x.reshape(-1, THREADS)
+    assert np.array_equal(run(either, "pipeline")[0][:THREADS], np.roll(pieces, -1, axis=1).sum(axis=0))
+    assert np.array_equal(run(either, "bytes")[0].view(np.uint8)[:N], x.astype(np.uint8))
+    rounds = (pieces[:, 1::2, None] == np.arange(4)).any(axis=1).sum(axis=1)
+    assert np.array_equal(run(either, "any")[0], np.repeat(rounds, THREADS))
+
+
+def test_lanes_meet_by_mask(either: Any) -> None:
+    expected = []
+    for warp in values().reshape(-1, 32):
+        mixed = warp.copy()
+        mixed[::2] = warp[::2].sum()
+        mixed[1::2] = warp[31]
+        expected.append(mixed + np.append(mixed[1:], mixed[31]))
+    for seed in range(4):
+        either.set_seed(seed)
+        assert np.array_equal(run(either, "divergent_exchange")[0], np.concatenate(expected))
+
+
+@pytest.mark.parametrize("case", RIGHT, ids=lambda case: case.name)
+def test_results_do_not_depend_on_the_order_of_threads(either: Any, case: Any) -> None:
+    results = []
+    for seed in range(4):
+        either.set_seed(seed)
+        results.append(case.results(either))
+    assert results.count(results[0]) == len(results)
+
+
+@pytest.mark.parametrize("name", [*(case.name for case in RIGHT), "flag"])
+def test_the_checker_is_silent(check: Any, name: str) -> None:
+    for seed in range(4):
+        check.set_seed(seed)
+        run(check, name)
+        assert check.reports() == []
+
+
+def test_the_seed_permutes_blocks_and_threads(emulator_tests: Any) -> None:
+    """What is written last stays: of the blocks, and of two threads that write one place."""
+    lasts = set()
+    for seed in range(6):
+        emulator_tests.set_seed(seed)
+        lasts.add(run(emulator_tests, "shared_race")[0].tobytes())
+    emulator_tests.set_seed(0)
+    assert len(lasts) > 3
+
+
+# Failures: the launch raises
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("divergent_barrier", "threads of a block at different barriers"),
+        ("exited_threads", "a barrier that not all threads reach"),
+        ("deadlock", "deadlock, 64 of 64 threads wait for ever"),
+        ("lane_not_in_mask", "a lane that its own mask does not name"),
+        ("exited_lane", "exited lane"),
+        ("lane_beyond_mask", "reads lane 20"),
+        ("different_operations", "different warp operations"),
+    ],
+)
+def test_a_failure_names_kernel_thread_and_line(
+    either: Any, lines: Callable[[str], list[int]], name: str, says: str, seed: int
+) -> None:
+    either.set_seed(seed)
+    with pytest.raises(RuntimeError, match=says) as caught:
+        run(either, name)
+    text = str(caught.value)
+    assert type(caught.value).__name__ == "EmulatorFailure"
+    assert f"kernel {name}_kernel, block (0, 0, 0)" in text
+    found = {int(line) for line in re.findall(rf"{SOURCE}:(\d+)", text)}
+    assert found and found <= set(lines(name))
+    if name in ("divergent_barrier", "deadlock", "different_operations"):
+        assert found == set(lines(name))
+
+
+def test_the_next_launch_after_a_failure_works(either: Any) -> None:
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match="deadlock"):
+            run(either, "deadlock")
+        assert np.array_equal(run(either, "copy_vector")[0], values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (dict(grid=(1, 1, 1), block=(1025, 1, 1)), r"block \(1025, 1, 1\)"),
+        (dict(grid=(1, 1, 1), block=(32, 33, 1)), r"block \(32, 33, 1\)"),
+        (dict(grid=(1, 1, 1), block=(1, 1, 65)), r"block \(1, 1, 65\)"),
+        (dict(grid=(1, 1, 1), block=(0, 1, 1)), r"block \(0, 1, 1\)"),
+        (dict(grid=(0, 1, 1), block=(32, 1, 1)), r"grid \(0, 1, 1\)"),
+        (dict(grid=(1, 65536, 1), block=(32, 1, 1)), r"grid \(1, 65536, 1\)"),
+        (dict(grid=(1, 1, 65536), block=(32, 1, 1)), r"grid \(1, 1, 65536\)"),
+        (dict(grid=(2**31, 1, 1), block=(32, 1, 1)), r"grid \(2147483648, 1, 1\)"),
+        (dict(grid=(1, 1, 1), block=(32, 1, 1), shared_bytes=(48 << 10) + 1), "49153 bytes of dynamic shared"),
+        (dict(grid=(1, 1, 1), block=(32, 1, 1), allowed_bytes=(227 << 10) + 1), "232449 bytes of dynamic shared"),
+    ],
+)
+def test_a_launch_that_cuda_refuses_is_refused(either: Any, arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises(RuntimeError, match=f"nothing_kernel: invalid .*{says}") as caught:
+        either.launch(**arguments)
+    assert type(caught.value).__name__ == "DeviceFailure"
+
+
+def test_more_shared_memory_is_for_the_kernel_that_asked(either: Any) -> None:
+    either.launch((3, 2, 2), (32, 2, 2), shared_bytes=60 << 10, allowed_bytes=64 << 10)
+    with pytest.raises(RuntimeError, match="at most 65536 are allowed"):
+        either.launch((1, 1, 1), (32, 1, 1), shared_bytes=65 << 10)
+
+
+# Reports of the checker
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    ("name", "kind", "space"),
+    [
+        ("shared_race", "race", "shared"),
+        ("global_race", "race", "global"),
+        ("missing_barrier", "race", "shared"),
+        ("missing_second_barrier", "race", "shared"),
+        ("half_warp", "race", "shared"),
+        ("shuffle_is_no_barrier", "race", "shared"),
+        ("missing_barrier_after_wait", "race", "shared"),
+        ("plain_and_atomic", "race", "global"),
+        ("missing_wait", "async", "shared"),
+        ("uninitialised_shared", "uninitialised", "shared"),
+        ("uninitialised_dynamic", "uninitialised", "shared"),
+        ("shared_of_another_block", "uninitialised", "shared"),
+        ("uninitialised_device", "uninitialised", "global"),
+        ("local_of_another", "out of bounds", "local"),
+        ("block_writes", "block race", "global"),
+        ("block_reads", "block race", "global"),
+        ("missing_release", "block race", "global"),
+        ("missing_acquire", "block race", "global"),
+    ],
+)
+def test_a_fault_is_found_at_its_line(
+    check: Any, lines: Callable[[str], list[int]], name: str, kind: str, space: str, seed: int
+) -> None:
+    check.set_seed(seed)
+    run(check, name, written=name != "uninitialised_device")
+    found = [report for report in check.reports() if report["kind"] == kind and report["space"] == space]
+    places = {(r["file"], r["line"]) for r in found} | {(r["other_file"], r["other_line"]) for r in found}
+    assert {(SOURCE, line) for line in lines(name)} & places
+    assert all(report["count"] > 0 for report in found)
+
+
+@pytest.mark.parametrize("name", ["read_beyond", "write_before", "shared_beyond"])
+def test_an_access_out_of_bounds_ends_the_launch(check: Any, lines: Callable[[str], list[int]], name: str) -> None:
+    (line,) = lines(name)
+    with pytest.raises(RuntimeError, match=f"{name}_kernel.*4 bytes outside of the memory.* at {SOURCE}:{line}$"):
+        run(check, name)
+    (report,) = check.reports()
+    assert (report["kind"], report["file"], report["line"]) == ("out of bounds", SOURCE, line)
+
+
+def test_a_race_names_both_lines(check: Any, lines: Callable[[str], list[int]]) -> None:
+    run(check, "missing_wait")
+    (report,) = check.reports()
+    wait = lines("missing_wait")[0]
+    assert (report["line"], report["other_line"]) == (wait, wait - 3)
+    assert report["kernel"] == "missing_wait_kernel"
+    assert report["other_frames"].startswith("csrc/device/async_copy.h:")
+
+
+def test_checking_can_be_switched_off(check: Any) -> None:
+    check.set_checking(False)
+    run(check, "shared_race")
+    check.set_checking(True)
+    assert check.reports() == []
+    run(check, "shared_race")
+    assert check.reports() != []
+
+
+def test_memory_of_the_host_is_known_where_it_is_registered(check: Any) -> None:
+    source, out, counters = values(), np.zeros(N, np.float32), np.zeros(16, np.uint32)
+    arguments = (source.ctypes.data, out.ctypes.data, counters.ctypes.data, N)
+    with pytest.raises(RuntimeError, match="16 bytes outside"):
+        check.run("copy_vector", *arguments)
+    check.register_memory(source.ctypes.data, source.nbytes)
+    with pytest.raises(RuntimeError, match="a write of 16 bytes outside"):
+        check.run("copy_vector", *arguments)
+    check.clear_reports()
+    view = check.ArrayView(out.ctypes.data, "float32", (N,), (1,), True)
+    check.run("copy_vector", *arguments)
+    assert check.reports() == []
+    check.forget_memory(source.ctypes.data)
+    del view
+    with pytest.raises(RuntimeError, match="16 bytes outside"):
+        check.run("copy_vector", *arguments)
+
+
+# Counts of accesses
+
+
+def sites_of(check: Any, name: str) -> list[dict[str, Any]]:
+    check.clear_access_sites()
+    check.set_counting(True)
+    run(check, name)
+    check.set_counting(False)
+    return [site for site in check.access_sites() if site["file"] == SOURCE]
+
+
+@pytest.mark.parametrize(("name", "ways"), [("transpose", 32), ("transpose_padded", 1)])
+def test_banks_of_shared_memory_are_counted(
+    check: Any, lines: Callable[[str], list[int]], name: str, ways: int
+) -> None:
+    reads = [s for s in sites_of(check, name) if s["space"] == "shared" and not s["write"]]
+    assert [(s["line"], s["ways_per_request"], s["ideal_ways"]) for s in reads] == [(lines("transposed")[0], ways, 1)]
+
+
+def test_sectors_of_global_memory_are_counted(check: Any, lines: Callable[[str], list[int]]) -> None:
+    for site in sites_of(check, "copy_vector"):
+        assert (site["lanes_per_request"], site["sectors_per_request"], site["ideal_sectors"]) == (32, 16, 16)
+    read, write = sorted(sites_of(check, "copy_stride"), key=lambda site: site["write"])
+    assert {read["line"], write["line"]} == set(lines("strided"))
+    assert (write["sectors_per_request"], write["ideal_sectors"]) == (4, 4)
+    assert (read["sectors_per_request"], read["ideal_sectors"]) == (32, 4)
+
+
+# Sites
+
+
+def test_sites_are_numbered_by_kernel_and_line(either: Any) -> None:
+    run(either, "stencil")
+    run(either, "pipeline")
+    sites = either.sites()
+    assert [s["id"] for s in sites if s["kernel"] == "stencil_kernel"] == [
+        f"stencil_kernel@{SOURCE}:{s['line']}" for s in sites if s["kernel"] == "stencil_kernel"
+    ]
+    assert [s["kind"] for s in sites if s["kernel"] == "stencil_kernel"] == ["block", "block"]
+    assert sorted(s["kind"] for s in sites if s["kernel"] == "pipeline_kernel") == ["async", "async", "block", "block"]
+    assert sites == sorted(sites, key=lambda s: (s["file"], s["line"], s["kernel"]))
+
+
+def test_a_site_that_is_ignored_is_found(check: Any) -> None:
+    run(check, "stencil")
+    assert check.reports() == []
+    for site in [s for s in check.sites() if s["kernel"] == "stencil_kernel"]:
+        check.ignore_site(site["id"])
+        run(check, "stencil")
+        check.ignore_site(None)
+        assert "race" in {report["kind"] for report in check.reports()}, site
+        check.clear_reports()
+    run(check, "stencil")
+    assert check.reports() == []
