@@ -128,7 +128,8 @@ class _Pyramid:
             half_base=doubled,
         )
         levels = o.tolerance if finest else o.coarse_tolerance
-        if doubled and not equation.doubles_base(levels) or doubled and o.preserve_background:
+        # Chebyshev's kernel doubles on the way, where nothing has to meet what is known.
+        if doubled and (o.preserve_background or choose_method(equation, levels) != "chebyshev"):
             equation.base, equation.half_base = self.doubled(level, colours), False
         return solve(self.place, equation, out, method="auto", levels=levels, unit=o.unit, info=finest and o.info)
 

@@ -218,9 +218,10 @@ def solve_images(
         read: wait for the end and say for each item how it went; else the list is empty.
     """
     start = time.perf_counter()
+    _, height, width, _ = dst.shape
     with _cuda.failures("poisson"):
         place.copy(dst, out)
-        hierarchy = DeviceHierarchy(place, mask, dst.shape[1:3], weight=weight, weight_map=weight_map)
+        hierarchy = DeviceHierarchy(place, mask, (height, width), weight=weight, weight_map=weight_map)
         reports, nbytes = hierarchy.solve(
             place,
             src,
