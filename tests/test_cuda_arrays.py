@@ -12,21 +12,7 @@ import pytest
 from pyharmony import _cuda, _native
 from pyharmony.errors import DeviceError, DTypeError, OutOfMemory
 
-
-class Interface:
-    """NumPy memory that says it is a device's: what numba and others hand over."""
-
-    def __init__(self, array: np.ndarray[Any, Any], **more: Any) -> None:
-        self.array = array
-        compact = array.flags.c_contiguous
-        self.__cuda_array_interface__ = {
-            "shape": array.shape,
-            "typestr": array.dtype.str,
-            "data": (array.ctypes.data, False),
-            "strides": None if compact else array.strides,
-            "version": 3,
-            **more,
-        }
+from .cuda_arrays import Interface
 
 
 class DLPackOnly:

@@ -1,0 +1,234 @@
+"""The public ops and blends on a device, which is the emulator here: three orders of its threads.
+
+Arrays that are on the device come in by `__cuda_array_interface__`; NumPy's are copied there.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyharmony import _native, blend, ops, reference
+from pyharmony._cuda import DeviceArray
+from pyharmony.errors import ArgumentError, DeviceError, DTypeError, ShapeError
+
+from .cuda_arrays import Interface, fetched
+
+Image = np.ndarray[Any, Any]
+CASES = {"uint8": 255.0, "uint16": 65535.0, "float16": 1.0, "float32": 1.0}
+
+
+@pytest.fixture(autouse=True)
+def device(emulator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_native, "device_module", lambda: emulator)
+
+
+def pair(shape: tuple[int, ...], dtype: str, seed: int = 0) -> tuple[Image, Image, Image]:
+    """src and dst of smooth colours with some noise, and a soft mask that touches a border."""
+    rng = np.random.default_rng(seed)
+    h, w = shape[-3:-1]
+    y, x = np.mgrid[:h, :w][..., None] / max(h, w)
+    waves = np.stack([np.sin(5 * x + 3 * y), np.cos(4 * y - x)])
+    images = np.broadcast_to(0.5 + 0.3 * waves.reshape(2, *(1,) * (len(shape) - 3), h, w, 1), (2, *shape))
+    images = (images + 0.1 * rng.standard_normal(images.shape)).clip(0, 1) * CASES[dtype]
+    if dtype.startswith("uint"):
+        images = images.round()
+    mask = np.clip(1.6 - 4 * np.hypot(y[..., 0] - 0.3, x[..., 0] - 0.4), 0, 1)
+    return images[0].astype(dtype), images[1].astype(dtype), (mask * 255).astype(np.uint8)
+
+
+def levels(a: Image, b: Image) -> float:
+    """The largest difference in 8-bit levels."""
+    return float(np.abs(a.astype(np.float64) - b).max()) * 255 / CASES[a.dtype.name]
+
+
+def allowed(dtype: str) -> float:
+    """Of two answers, each within the default tolerance, in 8-bit levels; roundings to the dtype come on top."""
+    step = {"uint8": 1.0, "uint16": 255 / 65535, "float16": 255 * 2.0**-11, "float32": 255 * 2.0**-23}[dtype]
+    return 2 * {"uint8": 0.25, "uint16": 0.004, "float16": 0.025, "float32": 0.025}[dtype] + step
+
+
+@pytest.mark.parametrize("dtype", CASES)
+@pytest.mark.parametrize(
+    ("weight", "pinned"), [(1.0, False), (1.0, True), (0.3, True), (0.01, False), (0.01, True), (0.0, False)]
+)
+def test_gaussian_poisson_is_that_of_the_processor(dtype: str, weight: float, pinned: bool) -> None:
+    src, dst, mask = pair((19, 23, 3), dtype)
+    options: dict[str, Any] = {"color_weight": weight, "preserve_background": pinned}
+    expected = ops.gaussian_poisson(src, dst, mask, dst, device="cpu", **options)
+    there = [Interface(a) for a in (src, dst, mask, dst)]
+    made = ops.gaussian_poisson(*there, **options)
+    assert isinstance(made, DeviceArray)
+    result = fetched(made)
+    assert result.dtype == dst.dtype
+    assert levels(result, expected) <= allowed(dtype)
+    if pinned:
+        assert np.array_equal(result[mask == 0], dst[mask == 0])
+    copied, info = ops.gaussian_poisson(src, dst, mask, dst, device="cuda", return_info=True, **options)
+    assert np.array_equal(copied, result)
+    assert info.device == "cuda:0"
+    if weight >= 0.02:
+        assert 0 <= info.max_error <= allowed(dtype) / 2
+
+
+@pytest.mark.parametrize("method", ["chebyshev", "multigrid"])
+def test_the_certified_bound_is_never_below_the_error(method: str) -> None:
+    src, dst, mask = pair((17, 14, 1), "float32")
+    exact = reference.gaussian_poisson(src, dst, mask / 255, dst, color_weight=0.5)
+    made, info = ops.gaussian_poisson(
+        src, dst, mask, dst, color_weight=0.5, method=method, device="cuda", return_info=True
+    )
+    assert info.method == method
+    assert levels(made, exact) <= info.max_error <= 0.025
+
+
+def test_a_map_of_weights() -> None:
+    src, dst, mask = pair((16, 21, 3), "float32")
+    weights = np.linspace(0.2, 2, 16 * 21, dtype=np.float32).reshape(16, 21)
+    expected = ops.gaussian_poisson(src, dst, mask, dst, color_weight=weights, device="cpu")
+    made = ops.gaussian_poisson(
+        Interface(src), Interface(dst), Interface(mask), Interface(dst), color_weight=Interface(weights)
+    )
+    assert levels(fetched(made), expected) <= allowed("float32")
+
+
+@pytest.mark.parametrize("gradients", ["source", "mixed", "average", "monochrome"])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_poisson_is_that_of_the_processor(dtype: str, gradients: str) -> None:
+    src, dst, mask = pair((21, 18, 3), dtype)
+    expected = ops.poisson(src, dst, mask, gradients=gradients, device="cpu")
+    result = fetched(ops.poisson(Interface(src), Interface(dst), Interface(mask), gradients=gradients))
+    assert levels(result, expected) <= allowed(dtype)
+    assert np.array_equal(result[mask == 0], dst[mask == 0])
+    copied, info = ops.poisson(src, dst, mask, gradients=gradients, device="cuda", return_info=True)
+    assert np.array_equal(copied, result)
+    assert (info.method, info.device) == ("multigrid", "cuda:0")
+
+
+def test_batches_with_one_mask_and_with_a_mask_each() -> None:
+    src, dst, mask = pair((2, 15, 13, 3), "uint8")
+    masks = np.stack([mask, mask[::-1]])
+    for cover, op in itertools.product((mask, masks), (ops.poisson, ops.gaussian_poisson)):
+        more = (dst,) if op is ops.gaussian_poisson else ()
+        expected = op(src, dst, cover, *more, device="cpu")
+        made = op(Interface(src), Interface(dst), Interface(cover), *(Interface(a) for a in more))
+        assert levels(fetched(made), expected) <= allowed("uint8")
+        _, infos = op(src, dst, cover, *more, device="cuda", return_info=True)
+        assert len(infos) == 2
+
+
+def planar(a: Image) -> Image:
+    return np.moveaxis(np.moveaxis(a, -1, 0).copy(), 0, -1)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [lambda a: a[::-1], lambda a: a[:, ::-1], lambda a: a[1:, 2:], planar],
+    ids=["upside_down", "mirrored", "cut", "planar"],
+)
+def test_views_of_any_strides(view: Any) -> None:
+    src, dst, mask = (view(a) if a.ndim == 3 else view(a[..., None])[..., 0] for a in pair((16, 17, 3), "uint8"))
+    expected = ops.gaussian_poisson(src, dst, mask, dst, device="cpu", preserve_background=True)
+    made = ops.gaussian_poisson(*map(Interface, (src, dst, mask, dst)), preserve_background=True)
+    assert levels(fetched(made), expected) <= allowed("uint8")
+    made = ops.poisson(*map(Interface, (src, dst, mask)))
+    assert levels(fetched(made), ops.poisson(src, dst, mask, device="cpu")) <= allowed("uint8")
+
+
+@pytest.mark.parametrize("base", [None, "copy-paste", "image"])
+@pytest.mark.parametrize(("weight", "pinned"), [(1.0, True), (1.0, False), (0.05, True), (0.05, False)])
+def test_the_pyramid_is_that_of_the_processor(weight: float, pinned: bool, base: str | None) -> None:
+    src, dst, mask = pair((81, 70, 3), "uint8")  # two levels
+    options: dict[str, Any] = {"color_weight": weight, "preserve_background": pinned}
+    ground = dst if base == "image" else base
+    expected = blend.gaussian_poisson(src, dst, mask, base=ground, device="cpu", **options)
+    copied = blend.gaussian_poisson(src, dst, mask, base=ground, device="cuda", **options)
+    assert levels(copied, expected) <= 1 + 2 * (0.25 + 0.25)
+    given = Interface(dst) if base == "image" else base
+    made = fetched(blend.gaussian_poisson(*map(Interface, (src, dst, mask)), base=given, **options))
+    assert levels(made, expected) <= 1 + 2 * (0.25 + 0.25)
+    if pinned:
+        assert np.array_equal(made[mask == 0], dst[mask == 0])
+        assert np.array_equal(copied[mask == 0], dst[mask == 0])
+
+
+def test_a_mask_that_covers_everything_or_nothing() -> None:
+    src, dst, mask = pair((70, 66, 3), "uint8")
+    for value, expected in ((0, dst), (255, src)):
+        cover = np.full_like(mask, value)
+        made = fetched(blend.gaussian_poisson(*map(Interface, (src, dst, cover))))
+        assert levels(made, expected) <= 1.25
+        if value == 0:
+            assert np.array_equal(fetched(ops.poisson(*map(Interface, (src, dst, cover)))), dst)
+            assert np.array_equal(
+                fetched(ops.gaussian_poisson(*map(Interface, (src, dst, cover, dst)), preserve_background=True)), dst
+            )
+
+
+def test_blends_write_where_they_are_told_to() -> None:
+    src, dst, mask = pair((20, 20, 3), "uint8")
+    out = np.zeros_like(dst)
+    into = Interface(out)
+    assert blend.poisson(*map(Interface, (src, dst, mask)), out=into) is into
+    assert levels(out, blend.poisson(src, dst, mask, device="cpu")) <= allowed("uint8")
+    with pytest.raises(ArgumentError, match="out: shares memory with dst"):
+        blend.poisson(Interface(src), into, Interface(mask), out=into)
+
+
+def test_inputs_stay_as_they_are() -> None:
+    arrays = pair((18, 18, 3), "uint8")
+    before = [a.copy() for a in arrays]
+    src, dst, mask = map(Interface, arrays)
+    ops.gaussian_poisson(src, dst, mask, dst, preserve_background=True)
+    ops.poisson(src, dst, mask)
+    blend.gaussian_poisson(src, dst, mask)
+    assert all(np.array_equal(a, b) for a, b in zip(arrays, before, strict=True))
+
+
+@pytest.mark.parametrize("op", ["gaussian_poisson", "poisson"])
+def test_nan_is_refused_where_values_are_looked_at(op: str) -> None:
+    src, dst, mask = pair((12, 12, 3), "float32")
+    src[3, 4, 1] = np.nan
+    more = (dst,) if op == "gaussian_poisson" else ()
+    with pytest.raises(ArgumentError, match="src"):
+        getattr(ops, op)(src, dst, mask, *more, device="cuda")
+    with pytest.raises(ArgumentError, match="NaN or infinities"):
+        getattr(ops, op)(*map(Interface, (src, dst, mask, *more)), return_info=True)
+
+
+SMALL = pair((8, 9, 3), "float32")
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"src": SMALL[0]}, DeviceError, "src: in the memory of the processor, dst on cuda:0"),
+        ({"device": "cpu"}, DeviceError, "device: 'cpu', but dst is on a CUDA device"),
+        ({"device": "tpu"}, ArgumentError, "device: 'tpu'"),
+        ({"method": "dct"}, ArgumentError, "method: 'dct' is for arrays on the processor"),
+        ({"gradient_kernel": "sobel"}, ArgumentError, "gradient_kernel: 'sobel' is for arrays on the processor"),
+        ({"method": "chebyshev", "color_weight": 0}, ArgumentError, "method: 'chebyshev' needs color_weight above 0"),
+        ({"src": Interface(SMALL[0][1:])}, ShapeError, r"src: shape \[7, 9, 3\] differs from dst"),
+        ({"mask": Interface(SMALL[2][1:])}, ShapeError, r"mask: shape \[7, 9\], expected \[8, 9\]"),
+        ({"src": Interface(SMALL[0].astype(np.float16))}, DTypeError, "src: dtype float16 differs from dst float32"),
+        ({"color_weight": Interface(np.ones((8, 9)))}, DTypeError, "color_weight: a map of dtype float64"),
+    ],
+    ids=lambda x: next(iter(x)) if isinstance(x, dict) else None,
+)
+def test_bad_input(change: dict[str, Any], error: type[Exception], message: str) -> None:
+    arguments = dict(zip(("src", "dst", "mask", "base"), map(Interface, (*SMALL, SMALL[1])), strict=True))
+    with pytest.raises(error, match=message):
+        ops.gaussian_poisson(**{**arguments, **change})
+
+
+def test_what_kernels_do_not_take_runs_on_the_processor_unless_cuda_was_named() -> None:
+    src, dst, mask = (a.astype(np.float64) if a.dtype == np.float32 else a for a in pair((9, 9, 3), "float32"))
+    _, info = ops.gaussian_poisson(src, dst, mask, dst, return_info=True)
+    assert info.device == "cpu"
+    with pytest.raises(ArgumentError, match="dst: dtype float64; CUDA kernels take uint8"):
+        ops.gaussian_poisson(src, dst, mask, dst, device="cuda")
+    with pytest.raises(DeviceError, match="dst: on a CUDA device, and this blend has no kernels there"):
+        blend.alpha(*map(Interface, pair((9, 9, 3), "uint8")))
