@@ -111,7 +111,7 @@ def problem(seed: int, shape: Sequence[int], dtype: str = "uint8", kind: str = "
 # Sizes at most 8 x 8 are solved directly; 17 x 33 has one large grid, 97 x 131 two; each but the first few has
 # several strips or segments. 65 and 129 end in a column and a row that join the pair before.
 WEIGHTS = (0.0, 1e-3, 0.01, 0.1, 1.0)
-SIZES = ((1, 1), (1, 9), (9, 1), (5, 5), (8, 8), (2, 131), (17, 33), (64, 64), (97, 131))
+SIZES = ((1, 1), (1, 9), (9, 1), (5, 5), (8, 8), (17, 33), (64, 64), (97, 131), *((2, w) for w in range(119, 126)))
 
 
 @pytest.mark.parametrize("weight", WEIGHTS)

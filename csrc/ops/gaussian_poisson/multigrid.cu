@@ -75,6 +75,24 @@ struct Operator {
   float weight, w0, w1;      // for the diagonal
 };
 
+// 1 / v to two units in the last place, for the smoother: any value near D^-1 serves it.
+__device__ __forceinline__ float reciprocal(float v) {
+#if defined(__CUDA_ARCH__)
+  return __fdividef(1.0f, v);
+#else
+  return 1.0f / v;
+#endif
+}
+
+// The same value, as far as the compiler can tell another one: what follows from it is computed
+// where it is used, instead of ahead of a loop, where it would cost registers.
+__device__ __forceinline__ int again(int v) {
+#if defined(__CUDA_ARCH__)
+  asm volatile("" : "+r"(v));
+#endif
+  return v;
+}
+
 // ---- when an image is done ------------------------------------------------------------------
 
 // Magnitudes of a cycle, as bits.
@@ -193,7 +211,8 @@ __global__ void __launch_bounds__(kTileThreads) gaussian_poisson_rhs_kernel(RhsP
         dst[at] = device::load_value(p.dst, image, y, x, c0 + c);
       }
       if (row > 0 && row <= kTileHeight && column > 0 && column <= kTileWidth) {
-        base[at] = device::load_value(formed ? p.base : p.rhs, image, y, x, c0 + c);
+        base[at] = formed ? device::load_value(p.base, image, y, x, c0 + c)
+                          : device::load_value(p.rhs, image, y, x, c0 + c);
       }
     }
   }
@@ -301,6 +320,7 @@ struct SweepParams {
   std::int64_t plane, coarse_plane;
   int pitch, coarse_pitch, channels, strips, segments, rows;
   std::int64_t warps;
+  float inverse;  // 1 / D where rows and columns are like most
   Operator a;
   Cycle cycle;
 };
@@ -313,20 +333,18 @@ struct Stage {
 };
 
 // What a lane knows of its columns.
-template <bool kFinest>
 struct Columns {
   int j0;
-  bool first;  // holds column 0
-  bool edge;   // the same for the warp: it holds the last column
-  float size[kFinest ? 1 : kLanes], link[kFinest ? 1 : kLanes + 1];
-  float inverse[kLanes];  // 1 / D in rows that are like most
+  bool first;   // holds column 0
+  bool edge;    // the same for the warp: it reaches those of the last columns that are not alike
+  bool border;  // the same for the warp: edge, or it holds column 0
 };
 
 // Takes row y, puts A x of row y - 1 into ax. `fresh`: the first row that this stage sees; above
 // the image's border lies its mirror image.
 template <bool kFinest>
 __device__ __forceinline__ void feed(Stage<kFinest>& s, const float (&x)[kLanes], int y, bool fresh,
-                                     const SweepParams& p, const Columns<kFinest>& c,
+                                     const SweepParams& p, const Columns& c,
                                      float (&ax)[kLanes]) {
   constexpr unsigned kAll = 0xffffffffu;
   float left = __shfl_up_sync(kAll, x[kLanes - 1], 1);
@@ -357,10 +375,14 @@ __device__ __forceinline__ void feed(Stage<kFinest>& s, const float (&x)[kLanes]
     for (int k = 0; k < kLanes; ++k) {
       const float before = k == 0 ? left : x[k > 0 ? k - 1 : 0];
       const float after = k + 1 < kLanes ? x[k + 1 < kLanes ? k + 1 : 0] : right;
-      const float across = fmaf(c.link[k], x[k] - before, c.link[k + 1] * (x[k] - after));
+      const int j = c.j0 + k;
+      const float width = c.edge ? width_of(p.x, j) : p.x.size;
+      const float link_before = c.border ? link_of(p.x, j) : p.x.link;
+      const float link_after = c.border ? link_of(p.x, j + 1) : p.x.link;
+      const float across = fmaf(link_before, x[k] - before, link_after * (x[k] - after));
       const float up = fresh ? 0.0f : link * (x[k] - s.x[k]);
-      ax[k] = fmaf(-c.size[k], up, s.part[k]);
-      s.part[k] = fmaf(c.size[k], fmaf(gain, x[k], up), height * across);
+      ax[k] = fmaf(-width, up, s.part[k]);
+      s.part[k] = fmaf(width, fmaf(gain, x[k], up), height * across);
       s.x[k] = x[k];
     }
   }
@@ -379,37 +401,37 @@ __device__ __forceinline__ float inverse_diagonal(const SweepParams& p, int y, i
     d = (link_of(p.y, y) + link_of(p.y, y + 1)) * width +
         height * (link_of(p.x, j) + link_of(p.x, j + 1)) + p.a.gain * height * width;
   }
-  return d > 0 ? 1.0f / d : 0.0f;
+  return d > 0 ? reciprocal(d) : 0.0f;
 }
 
 // 1 / D in row y.
 template <bool kFinest>
-__device__ __forceinline__ void inverse_row(const SweepParams& p, const Columns<kFinest>& c, int y,
+__device__ __forceinline__ void inverse_row(const SweepParams& p, const Columns& c, int y,
                                             float (&d)[kLanes]) {
-  const bool regular = y > 0 && y + (kFinest ? 1 : 2) < p.y.count;
+  const bool regular = !c.border && y > 0 && y + (kFinest ? 1 : 2) < p.y.count;
 #pragma unroll
-  for (int k = 0; k < kLanes; ++k) d[k] = c.inverse[k];
+  for (int k = 0; k < kLanes; ++k) d[k] = p.inverse;
   if (!regular) {
 #pragma unroll
     for (int k = 0; k < kLanes; ++k) d[k] = inverse_diagonal<kFinest>(p, y, c.j0 + k);
   }
 }
 
-// What a row needs from memory.
+// What the start of a row needs from memory.
 struct Fetched {
-  float in[kLanes], rhs[kLanes], near[2], far[2];
+  float in[kLanes], near[2], far[2];
 };
 
-__device__ __forceinline__ void load_lane(const float* row, int j0, bool edge, int width,
+__device__ __forceinline__ void load_lane(const float* from, const Columns& c, int width,
                                           float (&to)[kLanes]) {
-  const float4 v = *reinterpret_cast<const float4*>(row + j0);
+  const float4 v = *reinterpret_cast<const float4*>(from);
   to[0] = v.x;
   to[1] = v.y;
   to[2] = v.z;
   to[3] = v.w;
-  if (edge) {
+  if (c.edge) {
 #pragma unroll
-    for (int k = 0; k < kLanes; ++k) to[k] = j0 + k < width ? to[k] : 0.0f;
+    for (int k = 0; k < kLanes; ++k) to[k] = c.j0 + k < width ? to[k] : 0.0f;
   }
 }
 
@@ -443,50 +465,32 @@ __global__ void __launch_bounds__(kSweepWarps * 32, 4)
   const int h = p.y.count, w = p.x.count;
   const int y0 = segment * p.rows, y1 = segment + 1 < p.segments ? y0 + p.rows : h;
   const int begin = larger(0, y0 - kHalo), limit = smaller(h, y1 + kHalo);
-  Columns<kFinest> c;
+  Columns c;
   c.j0 = strip * kStrip - kLanes + kLanes * lane;
   c.first = c.j0 == 0;
-  c.edge = strip + 1 == p.strips;
+  c.edge = strip * kStrip + kStrip + 2 * kLanes > w;
+  c.border = c.edge || strip == 0;
   const bool loads = c.j0 >= 0 && c.j0 < w;
-  const bool owns = loads && lane > 0 && (lane < 31 || c.edge);
-#pragma unroll
-  for (int k = 0; k < kLanes; ++k) {
-    c.inverse[k] = inverse_diagonal<kFinest>(p, 1 < h ? 1 : 0, c.j0 + k);
-    if constexpr (!kFinest) {
-      c.size[k] = width_of(p.x, c.j0 + k);
-      c.link[k] = link_of(p.x, c.j0 + k);
-      c.link[k + 1] = link_of(p.x, c.j0 + k + 1);
-    }
-  }
+  const bool owns = loads && lane > 0 && (lane < 31 || strip + 1 == p.strips);
   const int cj = c.j0 / 2, nx = p.x.coarse_count;
-  const float even0 = even_of(p.x, cj), odd0 = odd_of(p.x, cj);
-  const float even1 = even_of(p.x, cj + 1), odd1 = odd_of(p.x, cj + 1);
   const bool interpolates = loads && cj < nx;
 
-  const std::int64_t at = plane * p.plane, coarse_at = plane * p.coarse_plane;
-  const float* const in = p.in ? p.in + at : nullptr;
-  const float* const coarse = p.coarse ? p.coarse + coarse_at : nullptr;
-  const float* const rhs = p.rhs + at;
-  float* const out = p.out + at;
+  const std::int64_t at = plane * p.plane + c.j0, coarse_at = plane * p.coarse_plane + cj;
 
   auto fetch = [&](int y, Fetched& f) {
-    const std::int64_t row = std::int64_t(y) * p.pitch;
-    if (loads) {
-      load_lane(rhs + row, c.j0, c.edge, w, f.rhs);
-      if (in) load_lane(in + row, c.j0, c.edge, w, f.in);
-    }
-    if (coarse && interpolates) {
+    const std::int64_t row = at + y * p.pitch;
+    if (loads && p.in) load_lane(p.in + row, c, w, f.in);
+    if (p.coarse && interpolates) {
       const int owner = owner_of(p.y, y);
       int other;
       share_of(p.y, y, owner, other);
-      const float2 a =
-          *reinterpret_cast<const float2*>(coarse + std::int64_t(owner) * p.coarse_pitch + cj);
-      const float2 b =
-          *reinterpret_cast<const float2*>(coarse + std::int64_t(other) * p.coarse_pitch + cj);
-      f.near[0] = a.x;
-      f.near[1] = a.y;
-      f.far[0] = b.x;
-      f.far[1] = b.y;
+      const float* const coarse = p.coarse + coarse_at;
+      const float2 near = *reinterpret_cast<const float2*>(coarse + owner * p.coarse_pitch);
+      const float2 far = *reinterpret_cast<const float2*>(coarse + other * p.coarse_pitch);
+      f.near[0] = near.x;
+      f.near[1] = near.y;
+      f.far[0] = far.x;
+      f.far[1] = far.y;
     }
   };
 
@@ -499,17 +503,18 @@ __global__ void __launch_bounds__(kSweepWarps * 32, 4)
   fetch(begin, next);
 #pragma unroll 1
   for (int i = begin; i < y1 + kHalo; ++i) {
-    float x[kLanes], ax[kLanes], d[kLanes], rhs0[kLanes];
+    c.j0 = again(c.j0);
+    const int cj = c.j0 / 2;
+    float x[kLanes], ax[kLanes], d[kLanes];
+    float rhs0[kLanes] = {};  // not needed before the next row comes
     // The start, row i; below the border its mirror image.
     if (i < limit) {
+      if (loads) load_lane(p.rhs + at + i * p.pitch, c, w, rhs0);
 #pragma unroll
-      for (int k = 0; k < kLanes; ++k) {
-        x[k] = next.in[k];
-        rhs0[k] = next.rhs[k];
-      }
+      for (int k = 0; k < kLanes; ++k) x[k] = next.in[k];
       float near[2] = {next.near[0], next.near[1]}, far[2] = {next.far[0], next.far[1]};
       if (i + 1 < limit) fetch(i + 1, next);
-      if (coarse) {
+      if (p.coarse) {
         int other;
         const float share = share_of(p.y, i, owner_of(p.y, i), other);
         float q0 = fmaf(share, far[0] - near[0], near[0]);
@@ -520,6 +525,10 @@ __global__ void __launch_bounds__(kSweepWarps * 32, 4)
           if (cj >= nx) q0 = left;
           if (cj + 1 >= nx) q1 = q0;
         }
+        const float even0 = c.border ? even_of(p.x, cj) : 0.25f;
+        const float odd0 = c.border ? odd_of(p.x, cj) : 0.25f;
+        const float even1 = c.border ? even_of(p.x, cj + 1) : 0.25f;
+        const float odd1 = c.border ? odd_of(p.x, cj + 1) : 0.25f;
         const float add[kLanes] = {fmaf(even0, left - q0, q0), fmaf(odd0, q1 - q0, q0),
                                    fmaf(even1, q0 - q1, q1), fmaf(odd1, right - q1, q1)};
 #pragma unroll
@@ -535,17 +544,14 @@ __global__ void __launch_bounds__(kSweepWarps * 32, 4)
       }
     } else {
 #pragma unroll
-      for (int k = 0; k < kLanes; ++k) {
-        x[k] = start.x[k];
-        rhs0[k] = 0;
-      }
+      for (int k = 0; k < kLanes; ++k) x[k] = start.x[k];
     }
     // The first step, row i - 1.
     float before[kLanes], new_step[kLanes];
 #pragma unroll
     for (int k = 0; k < kLanes; ++k) before[k] = start.x[k];
     feed(start, x, i, i == begin, p, c, ax);
-    inverse_row(p, c, i - 1, d);
+    inverse_row<kFinest>(p, c, i - 1, d);
 #pragma unroll
     for (int k = 0; k < kLanes; ++k) {
       new_step[k] = kGain1 * d[k] * (rhs1[k] - ax[k]);
@@ -555,7 +561,7 @@ __global__ void __launch_bounds__(kSweepWarps * 32, 4)
 #pragma unroll
     for (int k = 0; k < kLanes; ++k) before[k] = first.x[k];
     feed(first, x, i - 1, i - 1 == begin, p, c, ax);
-    inverse_row(p, c, i - 2, d);
+    inverse_row<kFinest>(p, c, i - 2, d);
     float change[kLanes];
 #pragma unroll
     for (int k = 0; k < kLanes; ++k) {
@@ -565,7 +571,7 @@ __global__ void __launch_bounds__(kSweepWarps * 32, 4)
       step[k] = new_step[k];
     }
     if (i - 2 >= y0 && i - 2 < y1 && owns) {
-      *reinterpret_cast<float4*>(out + std::int64_t(i - 2) * p.pitch + c.j0) =
+      *reinterpret_cast<float4*>(p.out + at + (i - 2) * p.pitch) =
           make_float4(x[0], x[1], x[2], x[3]);
       if constexpr (kFinest) {
         float row = 0;
@@ -613,8 +619,7 @@ __global__ void __launch_bounds__(kSweepWarps * 32, 4)
           coarse_sum[0] = y == 2 * owner ? pair0 : coarse_sum[0] + pair0;
           coarse_sum[1] = y == 2 * owner ? pair1 : coarse_sum[1] + pair1;
           if (owns && cj < nx && y + 1 == owned_end(p.y, owner)) {
-            *reinterpret_cast<float2*>(p.restricted + coarse_at +
-                                       std::int64_t(owner) * p.coarse_pitch + cj) =
+            *reinterpret_cast<float2*>(p.restricted + coarse_at + owner * p.coarse_pitch) =
                 make_float2(coarse_sum[0], coarse_sum[1]);
           }
         } else if (owns) {
@@ -739,7 +744,7 @@ __device__ __forceinline__ void coarse_smooth(const CoarseGrid& g, float gain, b
   const int n = g.x.count, count = cells_of(g);
   for (int i = threadIdx.x; i < count; i += kCoarseThreads) {
     const int y = i / n, x = i % n;
-    const float d = kGain1 / coarse_diagonal(g, gain, y, x);
+    const float d = kGain1 * reciprocal(coarse_diagonal(g, gain, y, x));
     other[i] = from_zero ? d * g.rhs[i]
                          : fmaf(d, coarse_residual(g, gain, g.solution, y, x), g.solution[i]);
   }
@@ -747,7 +752,7 @@ __device__ __forceinline__ void coarse_smooth(const CoarseGrid& g, float gain, b
   for (int i = threadIdx.x; i < count; i += kCoarseThreads) {
     const int y = i / n, x = i % n;
     const float step = other[i] - (from_zero ? 0.0f : g.solution[i]);
-    const float d = kGain2 / coarse_diagonal(g, gain, y, x);
+    const float d = kGain2 * reciprocal(coarse_diagonal(g, gain, y, x));
     g.solution[i] = other[i] + fmaf(kMomentum2, step, d * coarse_residual(g, gain, other, y, x));
   }
   HM_SYNC();
@@ -1365,6 +1370,10 @@ class Solve {
     p.segments = level.segments;
     p.rows = level.rows;
     p.warps = plan_.planes * level.strips * level.segments;
+    const double links = 4, gain = gain_of(params_);
+    const double size = l == 0 ? 1.0 : level.y.size;
+    p.inverse = static_cast<float>(
+        1 / (links + (l == 0 ? params_.weight * params_.w0 * params_.w0 : gain * size * size)));
     p.a = a_;
     p.cycle = cycle_;
     return p;
