@@ -158,22 +158,24 @@ __device__ __forceinline__ int smaller(int a, int b) { return a < b ? a : b; }
 
 struct RhsParams {
   ImageBatch src, dst, mask, base, rhs;
-  float* b;      // [N C, H, pitch]
+  float* b;               // [N C, H, pitch]
+  float* coarse;          // [N C, H / 2, coarse_pitch], rounded up: sums over 2 x 2; or null
   double* sums;  // [N C, blocks] of base, or of rhs
   int* sizes;    // [N C, blocks] magnitudes of the images' values, as bits
   CycleNorms* norms;
   ImageState* images;
-  std::int64_t plane;
+  std::int64_t plane, coarse_plane;
   float weight;
-  int height, width, channels, pitch, group, groups, per_image;
+  int height, width, channels, pitch, coarse_pitch, group, groups, per_image;
 };
 
 // A block forms b on a tile, for up to four channels. The images are read once and in their own
 // order, and b leaves by planes.
-__global__ void __launch_bounds__(kTileThreads) gaussian_poisson_rhs_kernel(RhsParams p) {
+__global__ void __launch_bounds__(kTileThreads, 4) gaussian_poisson_rhs_kernel(RhsParams p) {
   constexpr int kRows = kTileHeight + 2, kColumns = kTileWidth + 2, kWarps = kTileThreads / 32;
   constexpr int kPlane = kRows * kColumns;
   constexpr int kEach = kTileHeight * kTileWidth / kTileThreads;
+  static_assert(kEach == 4 && kTileHeight == 16);
   HM_DYN_SMEM(float, shared);
   __shared__ double sums[kTileChannels][kWarps];
   __shared__ int sizes[kTileChannels][kWarps];
@@ -218,32 +220,47 @@ __global__ void __launch_bounds__(kTileThreads) gaussian_poisson_rhs_kernel(RhsP
   }
   HM_SYNC();
   for (int c = 0; c < group; ++c) {
-    float* const b_plane = p.b + (image * std::int64_t(p.channels) + c0 + c) * p.plane;
-    float sum = 0;
+    const std::int64_t plane = image * std::int64_t(p.channels) + c0 + c;
+    float* const b_plane = p.b + plane * p.plane;
+    float* const coarse_plane = p.coarse + plane * p.coarse_plane;
+    float sum = 0, above = 0;
     int size = 0;
+    const int column = threadIdx.x % kTileWidth + 1, x = x0 + column - 1;
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
-      const int e = threadIdx.x + i * kTileThreads;
-      const int row = e / kTileWidth + 1, column = e % kTileWidth + 1;
-      const int y = y0 + row - 1, x = x0 + column - 1;
-      if (y >= p.height || x >= p.width) continue;
-      const int m = row * kColumns + column, at = c * kPlane + m;
-      float b = base[at];
-      sum += b;
-      size = larger(size, magnitude_bits(b));
-      if (formed) {
-        const float s = src[at], d = dst[at];
-        // The wanted difference from the neighbour at `step` to this pixel.
-        auto difference = [&](int step) {
-          const float a = 0.5f * (mask[m] + mask[m + step]);
-          const float dd = d - dst[at + step];
-          return fmaf(a, (s - src[at + step]) - dd, dd);
-        };
-        size = larger(size, larger(magnitude_bits(s), magnitude_bits(d)));
-        b = (difference(-1) + difference(1)) + (difference(-kColumns) + difference(kColumns)) +
-            p.weight * b;
+      // Pairs of rows.
+      const int row = 2 * (threadIdx.x / kTileWidth) + i % 2 + i / 2 * (kTileHeight / 2) + 1;
+      const int y = y0 + row - 1;
+      float b = 0;
+      if (y < p.height && x < p.width) {
+        const int m = row * kColumns + column, at = c * kPlane + m;
+        b = base[at];
+        sum += b;
+        size = larger(size, magnitude_bits(b));
+        if (formed) {
+          const float s = src[at], d = dst[at];
+          // The wanted difference from the neighbour at `step` to this pixel.
+          auto difference = [&](int step) {
+            const float a = 0.5f * (mask[m] + mask[m + step]);
+            const float dd = d - dst[at + step];
+            return fmaf(a, (s - src[at + step]) - dd, dd);
+          };
+          size = larger(size, larger(magnitude_bits(s), magnitude_bits(d)));
+          b = (difference(-1) + difference(1)) + (difference(-kColumns) + difference(kColumns)) +
+              p.weight * b;
+        }
+        b_plane[std::int64_t(y) * p.pitch + x] = b;
       }
-      b_plane[std::int64_t(y) * p.pitch + x] = b;
+      if (i % 2 == 0) {
+        above = b;
+        continue;
+      }
+      const float pair = above + b;
+      const float both = pair + __shfl_down_sync(0xffffffffu, pair, 1);
+      // No cell of the finest grid is narrower than the others: an odd last one stays alone.
+      if (p.coarse && x % 2 == 0 && y - 1 < p.height && x < p.width) {
+        coarse_plane[std::int64_t(y / 2) * p.coarse_pitch + x / 2] = both;
+      }
     }
     const double total = device::warp_reduce(static_cast<double>(sum), device::Sum());
     size = device::warp_reduce(size, device::Max());
@@ -795,7 +812,7 @@ __device__ __forceinline__ void coarse_solve(const CoarseGrid& g, const float* t
   HM_SYNC();
 }
 
-__global__ void __launch_bounds__(kCoarseThreads)
+__global__ void __launch_bounds__(kCoarseThreads, 2)
     gaussian_poisson_coarse_kernel(const CoarseParams p) {
   HM_DYN_SMEM(float, shared);
   __shared__ float tables[3 * kDirect * kDirect];
@@ -1217,7 +1234,7 @@ class Solve {
 
   void run() {
     form_rhs();
-    for (int l = 0; l < plan_.first_coarse && plan_.count > 1;) l = restrict_rhs(l);
+    for (int l = 1; l < plan_.first_coarse;) l = restrict_rhs(l);
     coarse(true);
     for (int l = plan_.first_coarse - 1; l >= 1; --l) {
       v_cycle(l, nullptr, plan_.levels[l + 1].solution);
@@ -1240,6 +1257,9 @@ class Solve {
     p.base = params_.base;
     p.rhs = params_.rhs;
     p.b = finest.rhs;
+    p.coarse = plan_.count > 1 ? plan_.levels[1].rhs : nullptr;
+    p.coarse_plane = plan_.levels[1].plane;
+    p.coarse_pitch = plan_.levels[1].pitch;
     p.sums = plan_.sums;
     p.sizes = plan_.sizes;
     p.norms = plan_.norms;

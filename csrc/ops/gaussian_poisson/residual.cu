@@ -12,13 +12,13 @@ namespace {
 
 using device::ImageBatch;
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 128;
 constexpr int kWantedBlocks = 1024;  // segments are cut until there are as many
 constexpr int kLongestSegment = 64, kShortestSegment = 8;
 
 struct KernelParams {
   ImageBatch src, dst, mask, base, weight_map, x, out;
-  double weight, w0, w1;
+  double weight, w0, w1, mask_scale;
   bool pinned;
   int rows;         // of a segment
   double* largest;  // [N, blocks]
@@ -32,22 +32,28 @@ __device__ __forceinline__ double load_real(const ImageBatch& image, int n, int 
 }
 
 // The columns x - 1, x, x + 1 of a row, mirrored at the border.
+template <bool kMap>
 struct Row {
-  double x[3], src[3], dst[3], mask[3], weight[3];
+  double x[3], src[3], dst[3], mask[3];
+  float weight[kMap ? 3 : 1];
 };
 
-__device__ __forceinline__ void load(const KernelParams& p, int n, int y, int x, int c, Row& row) {
+template <bool kMap>
+__device__ __forceinline__ void load(const KernelParams& p, int n, int y, int x, int c,
+                                     Row<kMap>& row) {
   const int h = p.x.height, w = p.x.width;
   y = y < 0 ? 0 : y < h ? y : h - 1;
-  const double range = device::mask_range(p.mask.dtype);
 #pragma unroll
   for (int k = 0; k < 3; ++k) {
     const int at = x + k - 1 < 0 ? 0 : x + k - 1 < w ? x + k - 1 : w - 1;
     row.src[k] = load_real(p.src, n, y, at, c);
     row.dst[k] = load_real(p.dst, n, y, at, c);
-    row.mask[k] = load_real(p.mask, n, y, at, 0) / range;
+    row.mask[k] = load_real(p.mask, n, y, at, 0) * p.mask_scale;
     row.x[k] = p.pinned && !(row.mask[k] > 0) ? row.dst[k] : load_real(p.x, n, y, at, c);
-    row.weight[k] = p.weight_map.data ? load_real(p.weight_map, n, y, at, 0) : p.weight;
+    if constexpr (kMap) {
+      row.weight[k] =
+          static_cast<const float*>(p.weight_map.data)[device::offset(p.weight_map, n, y, at)];
+    }
   }
 }
 
@@ -58,30 +64,36 @@ __device__ __forceinline__ double difference(double s0, double s1, double d0, do
   return dd + (m0 + m1) * 0.5 * ((s1 - s0) - dd);
 }
 
-__device__ __forceinline__ double residual_of(const KernelParams& p, const Row& a, const Row& b,
-                                              const Row& c, double rhs) {
+// base is that of the pixel, field what the differences give of b.
+template <bool kMap>
+__device__ __forceinline__ double residual_of(const KernelParams& p, const Row<kMap>& a,
+                                              const Row<kMap>& b, const Row<kMap>& c, double field,
+                                              double base) {
   const double side = p.w0 * p.w1, corner = p.w1 * p.w1;
   const double sum = (p.w0 + 2 * p.w1) * (p.w0 + 2 * p.w1);
   const double x = b.x[1], edges = 4 * x - a.x[1] - c.x[1] - b.x[0] - b.x[2];
-  if (!p.weight_map.data) {
+  if constexpr (kMap) {
+    const double w = b.weight[1];
+    auto link = [&](double neighbour, double weight) {
+      return (weight < w ? weight : w) * (x - neighbour);
+    };
+    const double gauss = side * (link(a.x[1], a.weight[1]) + link(c.x[1], c.weight[1]) +
+                                 link(b.x[0], b.weight[0]) + link(b.x[2], b.weight[2])) +
+                         corner * (link(a.x[0], a.weight[0]) + link(a.x[2], a.weight[2]) +
+                                   link(c.x[0], c.weight[0]) + link(c.x[2], c.weight[2]));
+    return field + w * base - (edges + sum * w * x - gauss);
+  } else {
     const double corners = 4 * x - a.x[0] - a.x[2] - c.x[0] - c.x[2];
-    return rhs - (sum * p.weight * x + (1 - p.weight * side) * edges - p.weight * corner * corners);
+    return field + p.weight * base -
+           (sum * p.weight * x + (1 - p.weight * side) * edges - p.weight * corner * corners);
   }
-  const double w = b.weight[1];
-  auto link = [&](double neighbour, double weight) {
-    return (weight < w ? weight : w) * (x - neighbour);
-  };
-  const double gauss = side * (link(a.x[1], a.weight[1]) + link(c.x[1], c.weight[1]) +
-                               link(b.x[0], b.weight[0]) + link(b.x[2], b.weight[2])) +
-                       corner * (link(a.x[0], a.weight[0]) + link(a.x[2], a.weight[2]) +
-                                 link(c.x[0], c.weight[0]) + link(c.x[2], c.weight[2]));
-  return rhs - (edges + sum * w * x - gauss);
 }
 
-__global__ void __launch_bounds__(kThreads) gaussian_poisson_residual_kernel(const KernelParams p) {
+template <bool kMap>
+__global__ void __launch_bounds__(kThreads, 3) gaussian_poisson_residual_kernel(const KernelParams p) {
   __shared__ double scratch[kThreads / 32];
   const int n = blockIdx.z, channels = p.x.channels;
-  const std::int64_t element = std::int64_t(blockIdx.x) * kThreads + threadIdx.x;
+  const unsigned element = blockIdx.x * kThreads + threadIdx.x;
   const int column = static_cast<int>(element / channels);
   const int channel = static_cast<int>(element % channels);
   const std::int64_t first = std::int64_t(blockIdx.y) * p.rows;
@@ -89,7 +101,7 @@ __global__ void __launch_bounds__(kThreads) gaussian_poisson_residual_kernel(con
   const int y1 = first + p.rows < p.x.height ? y0 + p.rows : p.x.height;
   double largest = 0;
   if (column < p.x.width) {
-    Row above, here, below;
+    Row<kMap> above, here, below;
     load(p, n, y0 - 1, column, channel, above);
     load(p, n, y0, column, channel, here);
     double up = difference(above.src[1], here.src[1], above.dst[1], here.dst[1], above.mask[1],
@@ -106,8 +118,8 @@ __global__ void __launch_bounds__(kThreads) gaussian_poisson_residual_kernel(con
       const double field = left - right + up - down;
       double r = 0;
       if (!p.pinned || here.mask[1] > 0) {
-        r = residual_of(p, above, here, below,
-                        field + here.weight[1] * load_real(p.base, n, y, column, channel));
+        r = residual_of(p, above, here, below, field,
+                        load_real(p.base, n, y, column, channel));
       }
       if (p.out.data) device::store_value(p.out, n, y, column, channel, static_cast<float>(r));
       const double size = fabs(r);
@@ -184,6 +196,8 @@ void check_residual(const ResidualCudaParams& params) {
            "weight_map: dtype ", dtype_name(params.weight_map.dtype), ", expected float32");
   HM_CHECK(!params.out.exists() || params.out.dtype == DType::kFloat32, "out: dtype ",
            dtype_name(params.out.dtype), ", expected float32");
+  HM_CHECK(std::int64_t(x.width) * x.channels < (std::int64_t(1) << 31), "x: rows of ", x.width,
+           " x ", x.channels, " values, expected less than 2^31");
   HM_CHECK(x.count <= 65535, "x: ", x.count, " images, expected at most 65535");
 }
 
@@ -211,10 +225,15 @@ void launch_gaussian_poisson_residual(const ResidualCudaParams& params, cudaStre
   p.weight = params.weight;
   p.w0 = params.w0;
   p.w1 = params.w1;
+  p.mask_scale = 1 / dtype_range(params.mask.dtype);
   p.pinned = params.preserve_background;
   p.rows = c.rows;
   p.largest = static_cast<double*>(params.workspace);
-  HM_LAUNCH((gaussian_poisson_residual_kernel), c.grid, dim3(kThreads), 0, stream, p);
+  if (params.weight_map.exists()) {
+    HM_LAUNCH((gaussian_poisson_residual_kernel<true>), c.grid, dim3(kThreads), 0, stream, p);
+  } else {
+    HM_LAUNCH((gaussian_poisson_residual_kernel<false>), c.grid, dim3(kThreads), 0, stream, p);
+  }
   HM_LAUNCH((gaussian_poisson_residual_max_kernel), dim3(static_cast<unsigned>(params.x.count)),
             dim3(kThreads), 0, stream, p.largest, static_cast<int>(c.blocks()), params.result);
 }
