@@ -19,12 +19,18 @@
 
 #include "core/buffer.h"
 #include "core/parallel.h"
+#include "ops/gaussian_poisson/multigrid_grids.h"
 #include "ops/gaussian_poisson/rectangle.h"
 #include "ops/gaussian_poisson/rhs_rows.h"
 
 namespace pyharmony::HM_SIMD_NS {
 namespace {
 
+using gaussian_poisson::Axis;
+using gaussian_poisson::kCycleFactor;
+using gaussian_poisson::kGain1;
+using gaussian_poisson::kGain2;
+using gaussian_poisson::kMomentum2;
 using gaussian_poisson::MultigridParams;
 using gaussian_poisson::MultigridResult;
 using gaussian_poisson::Problem;
@@ -32,77 +38,35 @@ using gaussian_poisson::Problem;
 constexpr std::int64_t kBandRows = 64;       // rows of a task; even
 constexpr std::int64_t kCoarsestCells = 64;  // solved directly
 constexpr std::int64_t kPad = 16;            // floats before and after a row
-// The error falls at least by this factor in a cycle, whatever the size and the weight.
-constexpr double kCycleFactor = 0.16;
-// Steps x += d, d = momentum d + gain D^-1 r, of the fourth kind for a spectrum of D^-1 A up to
-// 1.86. It ends at two; the polynomial is still small there, and the lower bound converges better.
-constexpr float kSpectrum = 1.86f;
-constexpr float kGain1 = 4.0f / 3 / kSpectrum, kMomentum2 = 1.0f / 5,
-                kGain2 = 12.0f / 5 / kSpectrum;
-
-struct Axis {
-  std::int64_t count = 0;
-  std::vector<double> centre;
+// One axis of a grid, cell by cell.
+struct AxisArrays {
+  std::int64_t count = 0, coarse_count = 0;
   std::vector<float> size, before, after;  // width; links to the neighbours, zero at the ends
-  // Interpolation from the next coarser axis: the share of cell J - 1 in cell 2 J and that of
-  // J + 1 in 2 J + 1, the rest is that of J.
-  std::vector<float> even, odd;
-  std::int64_t coarse_count = 0;  // the last coarse cell owns all that is left, up to three
+  std::vector<float> even, odd;            // shares of interpolation
 
+  explicit AxisArrays(const Axis& axis) : count(axis.count), coarse_count(axis.coarse_count) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      size.push_back(static_cast<float>(axis.width(i)));
+      before.push_back(axis.link(i));
+      after.push_back(axis.link(i + 1));
+    }
+  }
+  void add_shares(const Axis& axis, const Axis& coarse) {
+    for (std::int64_t i = 0; i < coarse.count; ++i) {
+      even.push_back(gaussian_poisson::even_share(axis, coarse, i));
+      odd.push_back(gaussian_poisson::odd_share(axis, coarse, i));
+    }
+  }
   std::int64_t owner(std::int64_t i) const { return std::min(i / 2, coarse_count - 1); }
 };
 
-void link_cells(Axis& axis) {
-  axis.before.assign(axis.count, 0.0f);
-  axis.after.assign(axis.count, 0.0f);
-  for (std::int64_t i = 1; i < axis.count; ++i) {
-    axis.before[i] = axis.after[i - 1] =
-        static_cast<float>(1.0 / (axis.centre[i] - axis.centre[i - 1]));
-  }
-}
-
-Axis pixel_axis(std::int64_t count) {
-  Axis axis;
-  axis.count = count;
-  axis.size.assign(count, 1.0f);
-  for (std::int64_t i = 0; i < count; ++i) axis.centre.push_back(static_cast<double>(i));
-  link_cells(axis);
-  return axis;
-}
-
-Axis coarsen(Axis& fine) {
-  Axis axis;
-  const std::int64_t last = fine.count - 1;
-  const bool join = fine.count > 1 && last % 2 == 0 && fine.size[last] < fine.size[last - 1];
-  const std::int64_t n = axis.count = fine.coarse_count = (fine.count + (join ? 0 : 1)) / 2;
-  for (std::int64_t i = 0; i < n; ++i) {
-    double size = 0, moment = 0;
-    for (std::int64_t j = 2 * i; j <= (i + 1 < n ? 2 * i + 1 : last); ++j) {
-      size += fine.size[j];
-      moment += fine.size[j] * fine.centre[j];
-    }
-    axis.size.push_back(static_cast<float>(size));
-    axis.centre.push_back(moment / size);
-  }
-  link_cells(axis);
-  fine.even.assign(n, 0.0f);
-  fine.odd.assign(n, 0.0f);
-  const std::vector<double>& c = axis.centre;
-  for (std::int64_t i = 0; i < n; ++i) {
-    if (i > 0) fine.even[i] = static_cast<float>((c[i] - fine.centre[2 * i]) / (c[i] - c[i - 1]));
-    if (i + 1 < n) {
-      fine.odd[i] = static_cast<float>((fine.centre[2 * i + 1] - c[i]) / (c[i + 1] - c[i]));
-    }
-  }
-  return axis;
-}
-
 struct Grid {
-  Axis y, x;
+  AxisArrays y, x;
   std::int64_t pitch = 0;
   bool finest = false;
   Buffer<float> solution, other, rhs;  // [y.count, pitch]; the finest grid's rhs is elsewhere
 
+  Grid(const Axis& y_axis, const Axis& x_axis) : y(y_axis), x(x_axis) {}
   std::int64_t cells() const { return y.count * x.count; }
 };
 
@@ -193,16 +157,17 @@ class Multigrid {
 
  private:
   void build() {
-    grids_.emplace_back();
-    grids_[0].y = pixel_axis(h_);
-    grids_[0].x = pixel_axis(w_);
-    grids_[0].finest = true;
-    while (grids_.back().cells() > kCoarsestCells) {
-      Grid next;
-      next.y = coarsen(grids_.back().y);
-      next.x = coarsen(grids_.back().x);
-      grids_.push_back(std::move(next));
+    Axis y = gaussian_poisson::pixel_axis(h_), x = gaussian_poisson::pixel_axis(w_);
+    while (y.count * x.count > kCoarsestCells) {
+      const Axis coarse_y = gaussian_poisson::coarsen(y), coarse_x = gaussian_poisson::coarsen(x);
+      grids_.emplace_back(y, x);
+      grids_.back().y.add_shares(y, coarse_y);
+      grids_.back().x.add_shares(x, coarse_x);
+      y = coarse_y;
+      x = coarse_x;
     }
+    grids_.emplace_back(y, x);
+    grids_[0].finest = true;
     for (Grid& grid : grids_) {
       grid.pitch = (grid.x.count + 15) / 16 * 16;
       const std::size_t size = static_cast<std::size_t>(grid.y.count * grid.pitch);
@@ -590,17 +555,17 @@ class Multigrid {
     const Grid& grid = grids_.back();
     const std::int64_t h = grid.y.count, w = grid.x.count, n = h * w;
     factor_.assign(static_cast<std::size_t>(n * n), 0.0);
-    auto tap = [&](const Axis& axis, std::int64_t i, std::int64_t j) {
+    auto tap = [&](const AxisArrays& axis, std::int64_t i, std::int64_t j) {
       if (i != j) return std::abs(i - j) == 1 ? problem_.w1 : 0.0;
       return problem_.w0 + problem_.w1 * (2.0 - (i > 0) - (i + 1 < axis.count));
     };
-    auto laplace = [](const Axis& axis, std::int64_t i, std::int64_t j) {
+    auto laplace = [](const AxisArrays& axis, std::int64_t i, std::int64_t j) {
       if (i == j) return static_cast<double>(axis.before[i]) + axis.after[i];
       return i - j == 1   ? -static_cast<double>(axis.before[i])
              : j - i == 1 ? -static_cast<double>(axis.after[i])
                           : 0.0;
     };
-    auto size = [](const Axis& axis, std::int64_t i, std::int64_t j) {
+    auto size = [](const AxisArrays& axis, std::int64_t i, std::int64_t j) {
       return i == j ? static_cast<double>(axis.size[i]) : 0.0;
     };
     for (std::int64_t a = 0; a < n; ++a) {

@@ -5,18 +5,11 @@
 namespace pyharmony::gaussian_poisson {
 
 std::vector<double> known_mean(const RectangleParams& params, const std::vector<double>& sums) {
-  const Problem& problem = params.problem;
   const double pixels = static_cast<double>(params.height()) * static_cast<double>(params.width());
-  const double gain = (problem.w0 + 2 * problem.w1) * (problem.w0 + 2 * problem.w1);
+  const double divisor = mean_divisor(params.problem, params.has_rhs());
   std::vector<double> mean(sums.size());
   for (std::size_t k = 0; k < mean.size(); ++k) {
-    if (problem.weight > 0) {
-      mean[k] = sums[k] / pixels / (params.has_rhs() ? problem.weight * gain : gain);
-    } else if (!params.has_rhs()) {
-      mean[k] = sums[k] / pixels;
-    } else {
-      mean[k] = params.mean.empty() ? 0.0 : params.mean[k];
-    }
+    mean[k] = divisor > 0 ? sums[k] / pixels / divisor : params.mean.empty() ? 0.0 : params.mean[k];
   }
   return mean;
 }

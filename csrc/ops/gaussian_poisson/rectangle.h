@@ -1,6 +1,7 @@
 // The Gaussian-Poisson equation on the whole rectangle with one weight: methods dct and multigrid.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -24,8 +25,22 @@ struct RectangleParams {
   std::int64_t channels() const { return out.channels; }
 };
 
-// The mean of x by channel, given the sums of base (or of rhs) over the image: it is known, as
-// 1^T A = c (w0 + 2 w1)^2 1^T and the differences in b sum to zero.
+// The mean of x is known, as 1^T A = c (w0 + 2 w1)^2 1^T and the differences in b sum to zero: it
+// is that of base (or of rhs) divided by this. Zero: b says nothing about it.
+inline double mean_divisor(const Problem& problem, bool has_rhs) {
+  const double gain = (problem.w0 + 2 * problem.w1) * (problem.w0 + 2 * problem.w1);
+  if (problem.weight > 0) return has_rhs ? problem.weight * gain : gain;
+  return has_rhs ? 0.0 : 1.0;
+}
+
+// A lower bound of a_ii - sum_j |a_ij| over the rows: |x - x*| <= |b - A x| / excess.
+inline double row_excess(const Problem& problem) {
+  const double c = problem.weight, w0 = problem.w0, w1 = problem.w1;
+  const double slope = (w0 + 2 * w1) * (w0 + 2 * w1) - 8 * w1 * w1;
+  return std::max(0.0, slope * c - 8 * std::max(0.0, c * w0 * w1 - 1));
+}
+
+// The mean of x by channel, given the sums of base (or of rhs) over the image.
 std::vector<double> known_mean(const RectangleParams& params, const std::vector<double>& sums);
 
 // Throws std::invalid_argument unless shapes and dtypes fit together.
