@@ -13,6 +13,7 @@ namespace py = pybind11;
 void bind_array_view(py::module_& m);
 void bind_cuda(py::module_& m);
 void bind_gaussian_poisson(py::module_& m);
+void bind_gaussian_poisson_cuda(py::module_& m);
 void bind_gaussian_poisson_rectangle(py::module_& m);
 void bind_distance(py::module_& m);
 void bind_pyramid(py::module_& m);

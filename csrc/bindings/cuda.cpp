@@ -104,6 +104,7 @@ void bind_cuda(py::module_& m) {
         device::synchronize(stream_of(stream));
       },
       py::arg("device"), py::arg("stream"), py::call_guard<py::gil_scoped_release>());
+  bind_gaussian_poisson_cuda(m);
 }
 
 }  // namespace pyharmony
