@@ -21,7 +21,8 @@ int processors_of(int index) {
   static std::map<int, int> known;
   std::lock_guard<std::mutex> lock(mutex);
   auto found = known.find(index);
-  if (found == known.end()) found = known.emplace(index, device::properties(index).processors).first;
+  if (found == known.end())
+    found = known.emplace(index, device::properties(index).processors).first;
   return found->second;
 }
 
@@ -75,22 +76,22 @@ std::size_t workspace(const Optional& src, const Optional& dst, const Optional& 
                       double w0, double w1, bool preserve_background, double tolerance,
                       const Optional& rhs, int max_steps, bool half_base, double range, int device,
                       int segment_rows) {
-  return gp::chebyshev_workspace(make_params(
-      src, dst, mask, base, out, weight_map, rhs,
-      {weight, least_weight, most_weight, w0, w1, preserve_background, tolerance, max_steps,
-       half_base, range, device, segment_rows}));
+  return gp::chebyshev_workspace(
+      make_params(src, dst, mask, base, out, weight_map, rhs,
+                  {weight, least_weight, most_weight, w0, w1, preserve_background, tolerance,
+                   max_steps, half_base, range, device, segment_rows}));
 }
 
 void chebyshev(const Optional& src, const Optional& dst, const Optional& mask, const Optional& base,
-               const ArrayView& out, double weight, const Optional& weight_map,
-               double least_weight, double most_weight, double w0, double w1,
-               bool preserve_background, double tolerance, const Optional& rhs, int max_steps,
-               bool half_base, double range, std::uintptr_t workspace, std::size_t workspace_bytes,
-               std::uintptr_t report, int device, std::uintptr_t stream, int segment_rows) {
-  gp::ChebyshevDeviceParams params = make_params(
-      src, dst, mask, base, out, weight_map, rhs,
-      {weight, least_weight, most_weight, w0, w1, preserve_background, tolerance, max_steps,
-       half_base, range, device, segment_rows});
+               const ArrayView& out, double weight, const Optional& weight_map, double least_weight,
+               double most_weight, double w0, double w1, bool preserve_background, double tolerance,
+               const Optional& rhs, int max_steps, bool half_base, double range,
+               std::uintptr_t workspace, std::size_t workspace_bytes, std::uintptr_t report,
+               int device, std::uintptr_t stream, int segment_rows) {
+  gp::ChebyshevDeviceParams params =
+      make_params(src, dst, mask, base, out, weight_map, rhs,
+                  {weight, least_weight, most_weight, w0, w1, preserve_background, tolerance,
+                   max_steps, half_base, range, device, segment_rows});
   params.workspace = reinterpret_cast<void*>(workspace);
   params.workspace_bytes = workspace_bytes;
   params.report = reinterpret_cast<gp::ChebyshevReport*>(report);

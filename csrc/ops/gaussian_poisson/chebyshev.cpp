@@ -85,7 +85,9 @@ class ChebyshevRuns {
       : problem_(problem),
         op_(op),
         facts_(facts_of(problem)),
-        start_(start), tolerance_(tolerance), max_steps_(max_steps) {
+        start_(start),
+        tolerance_(tolerance),
+        max_steps_(max_steps) {
     // What rounding will take of the tolerance, were all values within the dtype's range.
     ChebyshevMeasure nominal;
     if (!problem.has_rhs()) {

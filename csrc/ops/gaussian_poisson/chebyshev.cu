@@ -36,9 +36,9 @@ namespace {
 using device::ImageBatch;
 
 constexpr unsigned kAll = 0xffffffffu;
-constexpr int kMostLevels = 18;     // steps of one pass, the first of a run not counted
-constexpr int kRepeats = 2;         // runs after the first
-constexpr int kMostPlans = 64;      // prepared for them
+constexpr int kMostLevels = 18;  // steps of one pass, the first of a run not counted
+constexpr int kRepeats = 2;      // runs after the first
+constexpr int kMostPlans = 64;   // prepared for them
 constexpr int kDecideThreads = 128;
 constexpr float kLeastC1 = 1.0f / 16;
 
@@ -56,8 +56,8 @@ struct alignas(16) LevelStep {
 // levels above it.
 struct Pass {
   int starts, ends, count;
-  float inject;                 // level 0 is inject * r0 where the run starts,
-  float scale, before_scale;    // else these times the state
+  float inject;                  // level 0 is inject * r0 where the run starts,
+  float scale, before_scale;     // else these times the state
   LevelStep steps[kMostLevels];  // of levels 1 .. count
 };
 
@@ -115,46 +115,28 @@ struct Candidate {
 
 // What becomes of an item: written by the decision on each run, read by the next one.
 struct Control {
-  int done, runs, steps, total_steps, passes;
+  int done, steps, total_steps, passes;
   double upper, lowest;  // the start that the plan at hand was chosen for
   double reduction;      // its part of an error in the upper spectrum, and its bound
-  double bound, before;
+  double bound;
 };
 
 struct TileMeasure {
-  float residual, scaled, correction;                     // of the last pass of a run
-  float first_residual, start, low, high, finite;         // of the first; finite: 1 or 0
-  double norm;                                            // of the last; the square
+  float residual, scaled, correction;              // of the last pass of a run
+  float first_residual, start, low, high, finite;  // of the first; finite: 1 or 0
+  double norm;                                     // of the last; the square
 };
 
 // ---- images -------------------------------------------------------------------------------------
 
-// One channel of an item.
-struct Field {
-  const char* data = nullptr;
-  std::int64_t row_bytes = 0, col_bytes = 0;
-  DType dtype = DType::kFloat32;
-  bool vector = false;  // neighbouring columns of a lane are one aligned load
-};
-
 __device__ __forceinline__ int bytes_of(DType dtype) {
-  return dtype == DType::kFloat32                                  ? 4
-         : dtype == DType::kUInt16 || dtype == DType::kFloat16 ? 2
-                                                                   : 1;
+  return dtype == DType::kFloat32 ? 4 : dtype == DType::kUInt16 || dtype == DType::kFloat16 ? 2 : 1;
 }
 
-__device__ __forceinline__ Field field_of(const ImageBatch& image, int item, int channel,
-                                          bool vector) {
-  Field field;
-  if (image.data == nullptr) return field;
-  const std::int64_t size = bytes_of(image.dtype);
-  field.data = static_cast<const char*>(image.data) +
-               (item * image.batch_stride + channel * image.channel_stride) * size;
-  field.row_bytes = image.row_stride * size;
-  field.col_bytes = image.col_stride * size;
-  field.dtype = image.dtype;
-  field.vector = vector;
-  return field;
+// The first value of a channel of an item.
+__device__ __forceinline__ const char* data_of(const ImageBatch& image, int item, int channel) {
+  return static_cast<const char*>(image.data) +
+         (item * image.batch_stride + channel * image.channel_stride) * bytes_of(image.dtype);
 }
 
 __device__ __forceinline__ float value_of(unsigned bits, DType dtype) {
@@ -218,13 +200,13 @@ struct Bits {
   unsigned v[N];
 };
 
+// `own`: a lane's own columns, from `first` on, as aligned loads; else those of `columns`.
 template <int N>
-__device__ __forceinline__ void fetch(const Field& field, int row, int first, const int* columns,
-                                      Bits<N>& bits) {
-  if (field.data == nullptr) return;
-  const char* p = field.data + row * field.row_bytes;
-  if (field.vector) {
-    const int size = bytes_of(field.dtype);
+__device__ __forceinline__ void fetch(const ImageBatch& image, const char* data, bool own, int row,
+                                      int first, const int* columns, Bits<N>& bits) {
+  const int size = bytes_of(image.dtype);
+  const char* p = data + row * image.row_stride * size;
+  if (own) {
     p += std::int64_t(first) * size;
     if (size * N >= 16) {
 #pragma unroll
@@ -246,20 +228,21 @@ __device__ __forceinline__ void fetch(const Field& field, int row, int first, co
     }
     return;
   }
+  const std::int64_t stride = image.col_stride * size;
 #pragma unroll
-  for (int j = 0; j < N; ++j) bits.v[j] = bits_at(p + columns[j] * field.col_bytes, field.dtype);
+  for (int j = 0; j < N; ++j) bits.v[j] = bits_at(p + columns[j] * stride, image.dtype);
 }
 
 template <int N>
-__device__ __forceinline__ Run<N> unpack(const Bits<N>& bits, const Field& field) {
+__device__ __forceinline__ Run<N> unpack(const Bits<N>& bits, DType dtype, bool own) {
   Run<N> out;
-  const int size = field.vector ? bytes_of(field.dtype) : 4;
+  const int size = own ? bytes_of(dtype) : 4;
 #pragma unroll
   for (int j = 0; j < N; ++j) {
     unsigned b = bits.v[j];
     if (size == 2) b = bits.v[j / 2] >> (j % 2 * 16) & 0xffffu;
     if (size == 1) b = bits.v[j / 4] >> (j % 4 * 8) & 0xffu;
-    out[j] = value_of(b, field.dtype);
+    out[j] = value_of(b, dtype);
   }
   return out;
 }
@@ -286,8 +269,7 @@ struct RowCursor {
 
 // Keys' cubic at the cell centres: weights of four neighbours, the second being the nearest on
 // the side of the first. See ops/pyramid/pyramid.h.
-__device__ __forceinline__ float cubic(float near_outer, float near_, float far_,
-                                       float far_outer) {
+__device__ __forceinline__ float cubic(float near_outer, float near_, float far_, float far_outer) {
   constexpr float kNear = 111.0f / 128, kFar = 29.0f / 128, kNearOuter = -9.0f / 128,
                   kFarOuter = -3.0f / 128;
   return kNearOuter * near_outer + kNear * near_ + (kFar * far_ + kFarOuter * far_outer);
@@ -296,19 +278,23 @@ __device__ __forceinline__ float cubic(float near_outer, float near_, float far_
 // ---- the march ----------------------------------------------------------------------------------
 
 struct MarchParams {
-  ImageBatch src, dst, base, mask, map, rhs, out;
-  bool vector_src, vector_dst, vector_base, vector_mask, vector_map, vector_rhs, vector_out;
-  bool pinned, half_base, floats, want_norm;
-  float c0, c1, c2, rho;                // of the stencil
-  float sum, side, corner, slope;       // of G with a map; row excess / c_i
-  float weight, damping, mask_scale;    // mask_scale: times the sum of two masks is their mean
+  // The rows that are streamed: src, dst, mask and base; or the right-hand side, -, mask and -; or
+  // r0, e, - and e before it. Without data: not streamed.
+  ImageBatch field[4];
+  bool vector[4];  // neighbouring columns are aligned loads
+  Input input;
+  ImageBatch dst, base, mask, map, out;
+  bool vector_out, pinned, half_base, floats, want_norm;
+  float c0, c1, c2, rho;              // of the stencil
+  float sum, side, corner, slope;     // of G with a map; row excess / c_i
+  float weight, damping, mask_scale;  // mask_scale: times the sum of two masks is their mean
   int height, width, channels, tasks, tasks_per_item;
   int strips, strip_columns, pad, segments, segment_rows;
-  std::int64_t plane, pitch;            // of the state
-  float *r0, *start, *e[2], *before[2]; // [N, C, H, pitch]; null where one pass does it all
-  TileMeasure* measures;                // [tasks]
-  const Control* control;               // null in the first run
-  const Pass* table;                    // [N, passes], null in the first run
+  std::int64_t plane, pitch;             // of the state
+  float *r0, *start, *e[2], *before[2];  // [N, C, H, pitch]; null where one pass does it all
+  TileMeasure* measures;                 // [tasks]
+  const Control* control;                // null in the first run
+  const Pass* table;                     // [N, passes], null in the first run
   int pass, table_passes;
   Pass plan;  // of the first run
 };
@@ -356,46 +342,45 @@ class March {
     const int strip = task / p_.channels % p_.strips;
     const int segment = task / p_.channels / p_.strips % p_.segments;
     item_ = task / p_.tasks_per_item;
-    const Pass* plan = &p_.plan;
     if constexpr (kShared) {
+      plan_ = &p_.plan;
       if (p_.control != nullptr) {
         const Control& control = p_.control[item_];
         if (control.done || p_.pass >= control.passes) return;
-        plan = p_.table + item_ * p_.table_passes + p_.pass;
+        plan_ = p_.table + item_ * p_.table_passes + p_.pass;
       }
     }
-    count_ = plan->count;
-    starts_ = plan->starts;
-    ends_ = plan->ends;
-    inject_ = plan->inject;
-    scale_ = plan->scale;
-    before_scale_ = plan->before_scale;
-    first_ = K - count_;
-    input_ = !starts_ ? Input::kState : p_.rhs.data != nullptr ? Input::kRhs : Input::kImages;
     x0_ = strip * p_.strip_columns;
     x1_ = std::min(p_.width, x0_ + p_.strip_columns);
     y0_ = segment * p_.segment_rows;
     y1_ = std::min(p_.height, y0_ + p_.segment_rows);
     xs_ = x0_ - p_.pad;
     measure_ = TileMeasure{0, 0, 0, 0, 0, 0, 0, 1, 0};
-    const bool interior = xs_ >= 0 && xs_ + kColumns <= p_.width;
+    interior_ = xs_ >= 0 && xs_ + kColumns <= p_.width;
 #pragma unroll
     for (int j = 0; j < N; ++j) {
       const int x = xs_ + lane_ + 32 * j;
-      columns_[j] = interior ? x : device::mirror(x, p_.width);
+      columns_[j] = interior_ ? x : device::mirror(x, p_.width);
     }
-    if (known_rows(plan)) march(*plan, interior);
-    if (starts_ || ends_) publish(task);
+    if (known_rows()) march();
+    publish(task);
   }
 
  private:
+  __device__ __forceinline__ const Pass& plan() const {
+    if constexpr (kShared) return *plan_;
+    return p_.plan;
+  }
+  __device__ __forceinline__ bool starts() const { return p_.input != Input::kState; }
+  __device__ __forceinline__ bool ends() const { return plan().ends != 0; }
+  __device__ __forceinline__ int count() const { return plan().count; }
+  __device__ __forceinline__ int first() const { return K - plan().count; }
+
   __device__ __forceinline__ bool is_pinned() const {
     return kKind == Kind::kPinned || (kKind == Kind::kMap && p_.pinned);
   }
 
-  __device__ __forceinline__ bool inside(int column) const {
-    return column >= x0_ && column < x1_;
-  }
+  __device__ __forceinline__ bool inside(int column) const { return column >= x0_ && column < x1_; }
 
   __device__ __forceinline__ std::int64_t state_row(int y) const {
     return (std::int64_t(item_) * p_.channels + channel_) * p_.plane + y * p_.pitch;
@@ -403,9 +388,10 @@ class March {
 
   // Where pixels are known, narrows the rows to those with unknown ones and deals with the others.
   // False: there are none.
-  __device__ __forceinline__ bool known_rows(const Pass*) {
+  __device__ __forceinline__ bool known_rows() {
     if (!is_pinned()) return true;
-    const Field mask = field_of(p_.mask, item_, 0, false);
+    const char* mask = data_of(p_.mask, item_, 0);
+    const int size = bytes_of(p_.mask.dtype);
     constexpr int kAtOnce = 4;
     int low = y1_, high = y0_;
     for (int y = y0_; y < y1_; y += kAtOnce) {
@@ -413,12 +399,13 @@ class March {
 #pragma unroll
       for (int r = 0; r < kAtOnce; ++r) {
         if (y + r >= y1_) continue;
-        const char* row = mask.data + (y + r) * mask.row_bytes;
+        const char* row = mask + (y + r) * p_.mask.row_stride * size;
 #pragma unroll
         for (int j = 0; j < N; ++j) {
           if (!inside(xs_ + lane_ + 32 * j)) continue;
-          const unsigned bits = bits_at(row + columns_[j] * mask.col_bytes, mask.dtype);
-          if (value_of(bits, mask.dtype) > 0) unknown |= 1u << r;
+          const unsigned bits =
+              bits_at(row + columns_[j] * p_.mask.col_stride * size, p_.mask.dtype);
+          if (value_of(bits, p_.mask.dtype) > 0) unknown |= 1u << r;
         }
       }
 #pragma unroll
@@ -438,25 +425,20 @@ class March {
 
   // Rows of known pixels: dst, or zero where b is given; a state of zero.
   __device__ __forceinline__ void hold(int begin, int end) {
-    const bool images = p_.rhs.data == nullptr;
-    const Field dst = field_of(p_.dst, item_, channel_, false);
     for (int y = begin; y < end; ++y) {
 #pragma unroll
       for (int j = 0; j < N; ++j) {
         const int x = xs_ + lane_ + 32 * j;
         if (!inside(x)) continue;
-        float value = 0;
-        if (images) {
-          value = value_of(bits_at(dst.data + y * dst.row_bytes + x * dst.col_bytes, dst.dtype),
-                           dst.dtype);
-        }
-        if (ends_) {
+        const float value =
+            p_.dst.data != nullptr ? device::load_value(p_.dst, item_, y, x, channel_) : 0.0f;
+        if (ends()) {
           device::store_value(p_.out, item_, y, x, channel_, value);
         } else {
           const std::int64_t at = state_row(y) + x;
           p_.e[p_.pass & 1][at] = 0;
           p_.before[p_.pass & 1][at] = 0;
-          if (starts_) {
+          if (starts()) {
             p_.r0[at] = nan();
             p_.start[at] = value;
           }
@@ -469,40 +451,13 @@ class March {
 
   // ---- rows in ----
 
-  __device__ __forceinline__ void choose_fields(bool interior) {
-    const bool own = interior;
-    if (input_ == Input::kImages) {
-      field_[0] = field_of(p_.src, item_, channel_, own && p_.vector_src);
-      field_[1] = field_of(p_.dst, item_, channel_, own && p_.vector_dst);
-      field_[2] = field_of(p_.mask, item_, 0, own && p_.vector_mask);
-      field_[3] = p_.half_base ? Field{} : field_of(p_.base, item_, channel_, own && p_.vector_base);
-    } else if (input_ == Input::kRhs) {
-      field_[0] = field_of(p_.rhs, item_, channel_, own && p_.vector_rhs);
-      field_[1] = field_[3] = Field{};
-      field_[2] = is_pinned() ? field_of(p_.mask, item_, 0, own && p_.vector_mask) : Field{};
-    } else {
-      const int from = (p_.pass & 1) ^ 1;
-      const float* planes[3] = {p_.r0, p_.e[from], p_.before[from]};
-      Field state;
-      state.row_bytes = p_.pitch * 4;
-      state.col_bytes = 4;
-      state.vector = own;
-#pragma unroll
-      for (int f = 0; f < 3; ++f) {
-        state.data = reinterpret_cast<const char*>(planes[f] + state_row(0));
-        field_[f < 2 ? f : 3] = state;
-      }
-      field_[2] = Field{};
-    }
-    if constexpr (kKind == Kind::kMap) {
-      weight_field_ = field_of(p_.map, item_, 0, own && p_.vector_map);
-    }
-  }
+  __device__ __forceinline__ bool own(int f) const { return interior_ && p_.vector[f]; }
 
   __device__ __forceinline__ void fetch_row() {
 #pragma unroll
     for (int f = 0; f < kFields; ++f) {
-      fetch<N>(field_[f], cursor_.at, xs_ + lane_ * N, columns_, bits_[f]);
+      if (p_.field[f].data == nullptr) continue;
+      fetch<N>(p_.field[f], data_[f], own(f), cursor_.at, xs_ + lane_ * N, columns_, bits_[f]);
     }
   }
 
@@ -510,20 +465,20 @@ class March {
   __device__ __forceinline__ void receive(Run<N> (&row)[kFields], Run<N>& weights) {
 #pragma unroll
     for (int f = 0; f < kFields; ++f) {
-      if (field_[f].data == nullptr || field_[f].vector) continue;
-      const Run<N> values = unpack<N>(bits_[f], field_[f]);
+      if (p_.field[f].data == nullptr || own(f)) continue;
+      const Run<N> values = unpack<N>(bits_[f], p_.field[f].dtype, false);
 #pragma unroll
       for (int j = 0; j < N; ++j) fields_[f * kColumns + lane_ + 32 * j] = values[j];
     }
-    const bool half = input_ == Input::kImages && p_.half_base;
+    const bool half = p_.input == Input::kImages && p_.half_base;
     if (half) half_row();
     HM_SYNCWARP(kAll);
 #pragma unroll
     for (int f = 0; f < kFields; ++f) {
-      if (field_[f].data == nullptr) {
+      if (p_.field[f].data == nullptr) {
         row[f] = constant<N>(0);
-      } else if (field_[f].vector) {
-        row[f] = unpack<N>(bits_[f], field_[f]);
+      } else if (own(f)) {
+        row[f] = unpack<N>(bits_[f], p_.field[f].dtype, true);
       } else {
         row[f] = read<N>(fields_ + f * kColumns + lane_ * N);
       }
@@ -533,11 +488,10 @@ class March {
 #pragma unroll
       for (int j = 0; j < N; ++j) {
         weights[j] = p_.weight;
-        if (weight_field_.data != nullptr) {
+        if (p_.map.data != nullptr) {
           const int x = device::mirror(xs_ + lane_ * N + j, p_.width);
-          weights[j] = *reinterpret_cast<const float*>(
-              weight_field_.data + cursor_.at * weight_field_.row_bytes +
-              x * weight_field_.col_bytes);
+          weights[j] =
+              static_cast<const float*>(p_.map.data)[device::offset(p_.map, item_, cursor_.at, x)];
         }
       }
     }
@@ -550,7 +504,6 @@ class March {
 
   // The row of half the size's columns at the height of the full row, into the fields' last row.
   __device__ __forceinline__ void half_row() {
-    const Field base = field_of(p_.base, item_, channel_, false);
     const int y = cursor_.at / 2, toward = cursor_.at % 2 == 0 ? -1 : 1, last = p_.base.height - 1;
     const int rows[4] = {y - toward, y, y + toward, y + 2 * toward};
     constexpr int kMost = (kColumns / 2 + 5 + 31) / 32;
@@ -561,8 +514,7 @@ class March {
 #pragma unroll
       for (int r = 0; r < 4; ++r) {
         const int at = std::min(std::max(rows[r], 0), last);
-        v[r] = value_of(bits_at(base.data + at * base.row_bytes + x * base.col_bytes, base.dtype),
-                        base.dtype);
+        v[r] = device::load_value(p_.base, item_, at, x, channel_);
       }
       fields_[3 * kColumns + lane_ + 32 * t] = cubic(v[0], v[1], v[2], v[3]);
     }
@@ -650,15 +602,15 @@ class March {
   // ---- one row ----
 
   // r0, x0 and level 0 of row i, of which row i + 1 has come.
-  __device__ __forceinline__ void inject(int i, const Run<N> (&row)[kFields],
-                                         const Run<N>& weights, Run<N>& r0, Run<N>& x0,
-                                         Run<N>& level, Run<N>& before) {
+  __device__ __forceinline__ void inject(int i, const Run<N> (&row)[kFields], const Run<N>& weights,
+                                         Run<N>& r0, Run<N>& x0, Run<N>& level, Run<N>& before) {
     Run<N> next = row[3];
     before = constant<N>(0);
-    if (input_ == Input::kImages) {
+    if (p_.input == Input::kImages) {
       const Run<N>&s1 = row[0], &d1 = row[1], &m1 = row[2];
       Run<N> down, right, b;
-      const float s_end = __shfl_down_sync(kAll, s_[0], 1), d_end = __shfl_down_sync(kAll, d_[0], 1),
+      const float s_end = __shfl_down_sync(kAll, s_[0], 1),
+                  d_end = __shfl_down_sync(kAll, d_[0], 1),
                   m_end = __shfl_down_sync(kAll, m_[0], 1);
       auto wanted = [&](float ds, float dd, float m) {
         return fmaf(m * p_.mask_scale, ds - dd, dd);
@@ -667,7 +619,8 @@ class March {
       for (int j = 0; j < N; ++j) {
         if (is_pinned()) next[j] = m1[j] > 0 ? next[j] : d1[j];
         down[j] = wanted(s1[j] - s_[j], d1[j] - d_[j], m_[j] + m1[j]);
-        const float s = j + 1 < N ? s_[(j + 1) % N] : s_end, d = j + 1 < N ? d_[(j + 1) % N] : d_end,
+        const float s = j + 1 < N ? s_[(j + 1) % N] : s_end,
+                    d = j + 1 < N ? d_[(j + 1) % N] : d_end,
                     m = j + 1 < N ? m_[(j + 1) % N] : m_end;
         right[j] = wanted(s - s_[j], d - d_[j], m_[j] + m);
       }
@@ -688,16 +641,16 @@ class March {
     } else {
       r0 = s_;
       x0 = constant<N>(0);
-      if (input_ == Input::kState) {
+      if (p_.input == Input::kState) {
 #pragma unroll
-        for (int j = 0; j < N; ++j) before[j] = x_[0][j] * before_scale_;
+        for (int j = 0; j < N; ++j) before[j] = x_[0][j] * plan().before_scale;
       }
     }
     const bool own = i >= y0_ && i < y1_;
 #pragma unroll
     for (int j = 0; j < N; ++j) {
-      const bool unknown = input_ == Input::kState ? r0[j] == r0[j] : !is_pinned() || m_[j] > 0;
-      if (starts_) {
+      const bool unknown = p_.input == Input::kState ? r0[j] == r0[j] : !is_pinned() || m_[j] > 0;
+      if (starts()) {
         // Around the tile as well: known pixels there are in nobody's rows.
         measure_.start = fmaxf(measure_.start, fabsf(x0[j]));
         if (p_.floats) {
@@ -710,7 +663,7 @@ class March {
         }
       }
       if (kKind != Kind::kPlain && !unknown) r0[j] = nan();
-      level[j] = input_ == Input::kState ? d_[j] * scale_ : r0[j] * inject_;
+      level[j] = p_.input == Input::kState ? d_[j] * plan().scale : r0[j] * plan().inject;
       if (kKind != Kind::kPlain && !unknown) level[j] = 0;
     }
     s_ = row[0];
@@ -725,7 +678,7 @@ class March {
   }
 
   template <int U, bool kChecked>
-  __device__ __forceinline__ void row(const Pass& plan, int i) {
+  __device__ __forceinline__ void row(int i) {
     Run<N> in[kFields], weights, r0, x0, current, start_before;
     receive(in, weights);
     const Run<N> c_here = c_[1];
@@ -737,24 +690,24 @@ class March {
       if constexpr (kKind == Kind::kMap) write<N>(to + 2 * kRing * kColumns, c_here);
       if (kChecked) slot_ = slot_ + 1 == kRing ? 0 : slot_ + 1;
     }
-    const bool state = !ends_ && i >= y0_ && i < y1_;
-    if (state && starts_) store_state(p_.r0, i, r0, p_.start, x0);
+    const bool state = !ends() && i >= y0_ && i < y1_;
+    if (state && starts()) store_state(p_.r0, i, r0, p_.start, x0);
 
     // Level k does row i - (k - first); before it is needed it is not computed, but two rows.
-    const int reach = (i - y0_ + K + 1 + first_) / 2 + 1;
+    const int reach = (i - y0_ + K + 1 + first()) / 2 + 1;
     constexpr int kUp = (U + 1) % 3, kHere = (U + 2) % 3;
 #pragma unroll
     for (int k = 1; k <= K; ++k) {
-      if (kChecked && (k <= first_ || k > reach)) continue;
+      if (kChecked && (k <= first() || k > reach)) continue;
       const Run<N> b = read<N>(slot<U>(0, k));
       const Run<N>&up = rows_[k - 1][kUp], &here = rows_[k - 1][kHere];
       Run<N> next, before;
-      if (k == 1 || (kChecked && k == first_ + 1)) {
+      if (k == 1 || (kChecked && k == first() + 1)) {
         before = start_before;
       } else {
         before = rows_[k >= 2 ? k - 2 : 0][kUp];
       }
-      const LevelStep step = kShared ? steps_[k - 1] : plan.steps[kChecked ? k - 1 - first_ : k - 1];
+      const LevelStep step = step_of<kChecked>(k);
       if constexpr (kKind == Kind::kMap) {
         const Run<N> r = residual(up, here, current, b, read<N>(slot<U>(2, k + 1)),
                                   read<N>(slot<U>(2, k)), read<N>(slot<U>(2, k - 1)));
@@ -786,8 +739,8 @@ class March {
     }
     if (!kChecked || K < reach) finish<U>(i, current);
     HM_SYNCWARP(kAll);
-    if (ends_ && !p_.vector_out) {
-      const int y = i - count_ - 1;
+    if (ends() && !p_.vector_out) {
+      const int y = i - count() - 1;
       if (y >= y0_ && y < y1_) {
 #pragma unroll
         for (int j = 0; j < N; ++j) {
@@ -805,14 +758,14 @@ class March {
   template <int U>
   __device__ __forceinline__ void finish(int i, const Run<N>& current) {
     constexpr int kUp = (U + 1) % 3, kHere = (U + 2) % 3;
-    if (!ends_) {
-      const int y = i - count_;
+    if (!ends()) {
+      const int y = i - count();
       if (y >= y0_ && y < y1_) {
         store_state(p_.e[p_.pass & 1], y, current, p_.before[p_.pass & 1], rows_[K - 1][kHere]);
       }
       return;
     }
-    const int y = i - count_ - 1;
+    const int y = i - count() - 1;
     const bool wanted = y >= y0_ && y < y1_;
     const Run<N>&up = rows_[K][kUp], &e = rows_[K][kHere];
     const Run<N> b = read<N>(slot<U>(0, K + 1));
@@ -824,7 +777,7 @@ class March {
       r = residual(up, e, current, b);
     }
     if (wanted) {
-      if (starts_) {
+      if (starts()) {
         x0 = read<N>(slot<U>(1, K + 1));
       } else {
         x0 = constant<N>(0);
@@ -914,13 +867,22 @@ class March {
     }
   }
 
-  __device__ __forceinline__ void march(const Pass& plan, bool interior) {
+  template <bool kChecked>
+  __device__ __forceinline__ LevelStep step_of(int k) const {
+    if constexpr (kShared) return steps_[k - 1];
+    return p_.plan.steps[kChecked ? k - 1 - first() : k - 1];
+  }
+
+  __device__ __forceinline__ void march() {
     if constexpr (kShared) {
-      for (int k = lane_; k < count_; k += 32) steps_[k + first_] = plan.steps[k];
+      for (int k = lane_; k < count(); k += 32) steps_[k + first()] = plan().steps[k];
     }
-    const int begin = y0_ - (count_ + 2);
+    const int begin = y0_ - (count() + 2);
     cursor_ = RowCursor(begin, p_.height);
-    choose_fields(interior);
+#pragma unroll
+    for (int f = 0; f < kFields; ++f) {
+      data_[f] = data_of(p_.field[f], item_, f == 2 ? 0 : channel_);
+    }
     fetch_row();
 #pragma unroll
     for (int k = 0; k <= K; ++k) {
@@ -931,7 +893,7 @@ class March {
     for (int g = 0; g < kGroups; ++g) {
       groups_[g] = rings_ + (g == 0 ? 0 : kGroups - g) * 3 * kColumns + lane_ * N;
     }
-    slot_ = first_ == 0 ? 0 : kRing - first_;
+    slot_ = first() == 0 ? 0 : kRing - first();
     x_[0] = up_ = c_[0] = c_[1] = constant<N>(0);
     Run<N> in[kFields];
     receive(in, c_[1]);
@@ -940,25 +902,25 @@ class March {
     d_ = in[1];
     m_ = in[2];
     x_[1] = in[3];
-    if (input_ == Input::kImages && is_pinned()) {
+    if (p_.input == Input::kImages && is_pinned()) {
 #pragma unroll
       for (int j = 0; j < N; ++j) x_[1][j] = m_[j] > 0 ? in[3][j] : d_[j];
     }
-    const int last = ends_ ? y1_ + count_ : y1_ + count_ - 1;
+    const int last = ends() ? y1_ + count() : y1_ + count() - 1;
     // Every level is under way, none is left out: no checks.
-    const int steady = !kShared && first_ == 0 ? y0_ + K : last + 1;
+    const int steady = !kShared && first() == 0 ? y0_ + K : last + 1;
     int i = begin;
-    for (; i <= last && i < steady; i += 3) rows<true>(plan, i);
+    for (; i <= last && i < steady; i += 3) rows<true>(i);
     if constexpr (!kShared) {
-      for (; i <= last; i += 3) rows<false>(plan, i);
+      for (; i <= last; i += 3) rows<false>(i);
     }
   }
 
   template <bool kChecked>
-  __device__ __forceinline__ void rows(const Pass& plan, int i) {
-    row<0, kChecked>(plan, i);
-    row<1, kChecked>(plan, i + 1);
-    row<2, kChecked>(plan, i + 2);
+  __device__ __forceinline__ void rows(int i) {
+    row<0, kChecked>(i);
+    row<1, kChecked>(i + 1);
+    row<2, kChecked>(i + 2);
     float* last = groups_[kGroups - 1];
 #pragma unroll
     for (int g = kGroups - 1; g > 0; --g) groups_[g] = groups_[g - 1];
@@ -972,13 +934,13 @@ class March {
     };
     TileMeasure m = measure_;
     m.finite = -warp_reduce(-m.finite, Larger());
-    if (starts_) {
+    if (starts()) {
       m.first_residual = warp_reduce(m.first_residual, Larger());
       m.start = warp_reduce(m.start, Larger());
       m.low = -warp_reduce(-m.low, Larger());
       m.high = warp_reduce(m.high, Larger());
     }
-    if (ends_) {
+    if (ends()) {
       m.residual = warp_reduce(m.residual, Larger());
       m.scaled = warp_reduce(m.scaled, Larger());
       m.correction = warp_reduce(m.correction, Larger());
@@ -986,14 +948,14 @@ class March {
     }
     if (lane_ != 0) return;
     TileMeasure& to = p_.measures[task];
-    if (starts_) {
+    if (starts()) {
       to.first_residual = m.first_residual;
       to.start = m.start;
       to.low = m.low;
       to.high = m.high;
       to.finite = m.finite;
     }
-    if (ends_) {
+    if (ends()) {
       to.residual = m.residual;
       to.scaled = m.scaled;
       to.correction = m.correction;
@@ -1008,11 +970,11 @@ class March {
   float* const row_out_;
   LevelStep* const steps_;
   int item_, channel_, x0_, x1_, y0_, y1_, xs_;
-  int count_, first_, starts_, ends_, slot_;
-  float inject_, scale_, before_scale_;
-  Input input_;
+  int slot_;
+  bool interior_;
+  const Pass* plan_ = nullptr;
   int columns_[N];
-  Field field_[kFields], weight_field_;
+  const char* data_[kFields];
   RowCursor cursor_{0, 1};
   Bits<N> bits_[kFields];
   Run<N> s_, d_, m_, up_;  // row i
@@ -1095,7 +1057,6 @@ __global__ void __launch_bounds__(kDecideThreads)
     control.lowest = p.start.lowest;
     control.bound = p.bound;
     control.reduction = p.reduction;
-    control.before = 1e300;
   }
   control.total_steps += control.steps;
   const double nothing = __uint_as_float(0x7fc00000u);
@@ -1108,16 +1069,14 @@ __global__ void __launch_bounds__(kDecideThreads)
   report.max_error = measure.finite ? certificate.max_error : nothing;
   report.converged = measure.finite && certificate.max_error <= p.tolerance;
 
-  // As ChebyshevRuns::finish.
+  // As ChebyshevRuns::finish, but that a run which gained little is followed by another one.
   const double left = certificate.max_error - certificate.floor;
   const double limit = p.tolerance - certificate.floor;
   control.done = 1;
-  if (report.converged || !measure.finite || p.run == kRepeats ||
-      control.steps >= p.max_steps || !(limit > 0) || !(left <= control.before / 2) ||
-      !(left - left == 0)) {
+  if (report.converged || !measure.finite || p.run == kRepeats || control.steps >= p.max_steps ||
+      !(limit > 0) || !(left - left == 0)) {
     return;
   }
-  control.before = left;
   if (p.run == 0) {
     const double factor = left / control.bound;
     control.upper *= factor;
@@ -1150,7 +1109,7 @@ __global__ void __launch_bounds__(kDecideThreads)
 
 // ---- host ---------------------------------------------------------------------------------------
 
-constexpr int kLane = 4;           // columns of one
+constexpr int kLane = 4;  // columns of one
 constexpr int kFewLevels = 8, kMoreLevels = 12, kMapLevels = 8;
 constexpr std::size_t kBlockBytes = 64 << 10;  // of shared memory: what every device has
 
@@ -1161,7 +1120,8 @@ bool is_image(DType dtype) {
 void check_image(const ImageBatch& image, const char* name, const ChebyshevDeviceParams& params,
                  bool half = false) {
   const ImageBatch& out = params.out;
-  const int h = half ? (out.height + 1) / 2 : out.height, w = half ? (out.width + 1) / 2 : out.width;
+  const int h = half ? (out.height + 1) / 2 : out.height,
+            w = half ? (out.width + 1) / 2 : out.width;
   HM_CHECK(image.exists(), name, ": missing");
   HM_CHECK(is_image(image.dtype), name, ": dtype ", dtype_name(image.dtype),
            ", expected uint8, uint16, float16 or float32");
@@ -1320,8 +1280,8 @@ Prepared prepare(const ChebyshevDeviceParams& params) {
   out.facts.correction = !params.rhs.exists();
 
   const bool rhs = params.rhs.exists();
-  const double range = rhs || is_float(params.dst.dtype) ? params.range
-                                                         : dtype_range(params.dst.dtype);
+  const double range =
+      rhs || is_float(params.dst.dtype) ? params.range : dtype_range(params.dst.dtype);
   out.start = rhs ? start_of_rhs(out.op, params.range) : photograph(out.op, range);
   ChebyshevMeasure nominal;
   if (!rhs) nominal.image_high = nominal.largest_base = nominal.largest_start = range;
@@ -1400,19 +1360,11 @@ bool is_vector(const ImageBatch& image) {
 
 MarchParams march_params(const ChebyshevDeviceParams& params, const Prepared& prepared) {
   MarchParams p{};
-  p.src = params.src;
-  p.dst = params.dst;
+  if (!params.rhs.exists()) p.dst = params.dst;
   p.base = params.base;
   p.mask = params.mask;
   p.map = params.weight_map;
-  p.rhs = params.rhs;
   p.out = params.out;
-  p.vector_src = is_vector(p.src);
-  p.vector_dst = is_vector(p.dst);
-  p.vector_base = is_vector(p.base);
-  p.vector_mask = is_vector(p.mask);
-  p.vector_map = is_vector(p.map);
-  p.vector_rhs = is_vector(p.rhs);
   p.vector_out = is_vector(p.out);
   p.pinned = params.preserve_background;
   p.half_base = params.half_base;
@@ -1459,15 +1411,47 @@ void launch_levels(const MarchParams& p, const Cut& cut, int blocks, cudaStream_
             dim3(32 * cut.warps), bytes, stream, p);
 }
 
-void launch_pass(MarchParams p, const Cut& cut, bool map, int items, int most_blocks,
-                 cudaStream_t stream) {
+// What a pass streams.
+void set_fields(const ChebyshevDeviceParams& params, MarchParams& p) {
+  for (ImageBatch& field : p.field) field = ImageBatch();
+  if (p.pass > 0) {
+    p.input = Input::kState;
+    ImageBatch state = params.out;
+    state.dtype = DType::kFloat32;
+    state.col_stride = 1;
+    state.row_stride = p.pitch;
+    state.channel_stride = p.plane;
+    state.batch_stride = p.plane * params.out.channels;
+    const int from = (p.pass & 1) ^ 1;
+    float* const planes[] = {p.r0, p.e[from], nullptr, p.before[from]};
+    for (int f = 0; f < 4; ++f) {
+      p.field[f] = state;
+      p.field[f].data = planes[f];
+    }
+  } else if (params.rhs.exists()) {
+    p.input = Input::kRhs;
+    p.field[0] = params.rhs;
+    if (p.pinned) p.field[2] = params.mask;
+  } else {
+    p.input = Input::kImages;
+    p.field[0] = params.src;
+    p.field[1] = params.dst;
+    p.field[2] = params.mask;
+    if (!p.half_base) p.field[3] = params.base;
+  }
+  for (int f = 0; f < 4; ++f) p.vector[f] = is_vector(p.field[f]);
+}
+
+void launch_pass(const ChebyshevDeviceParams& params, MarchParams p, const Cut& cut, bool map,
+                 int most_blocks, cudaStream_t stream) {
+  set_fields(params, p);
   p.strips = cut.strips;
   p.strip_columns = cut.strip_columns;
   p.pad = cut.pad;
   p.segments = cut.segments;
   p.segment_rows = cut.segment_rows;
   p.tasks_per_item = cut.tasks_per_item;
-  p.tasks = cut.tasks_per_item * items;
+  p.tasks = cut.tasks_per_item * params.out.count;
   int blocks = (p.tasks + cut.warps - 1) / cut.warps;
   if (most_blocks > 0) blocks = std::min(blocks, most_blocks);
   if (map) return launch_levels<kMapLevels, Kind::kMap, true>(p, cut, blocks, stream);
@@ -1532,7 +1516,7 @@ void launch_gaussian_poisson_chebyshev(const ChebyshevDeviceParams& params, cuda
     march.pass = i;
     make_pass(prepared.entries, prepared.map, sequence, i == 0, i + 1 == prepared.passes,
               pass_levels(prepared.plan.steps, prepared.passes, i), march.plan);
-    launch_pass(march, prepared.first, prepared.map, items, 0, stream);
+    launch_pass(params, march, prepared.first, prepared.map, 0, stream);
   }
   decide.tasks_per_item = prepared.first.tasks_per_item;
   HM_LAUNCH(gaussian_poisson_chebyshev_decide_kernel, dim3(items), dim3(kDecideThreads), 0, stream,
@@ -1545,7 +1529,7 @@ void launch_gaussian_poisson_chebyshev(const ChebyshevDeviceParams& params, cuda
   decide.tasks_per_item = prepared.repeat.tasks_per_item;
   for (decide.run = 1; decide.run <= kRepeats; ++decide.run) {
     for (march.pass = 0; march.pass < prepared.most_passes; ++march.pass) {
-      launch_pass(march, prepared.repeat, prepared.map, items,
+      launch_pass(params, march, prepared.repeat, prepared.map,
                   kBlocksPerProcessor * params.processors, stream);
     }
     HM_LAUNCH(gaussian_poisson_chebyshev_decide_kernel, dim3(items), dim3(kDecideThreads), 0,

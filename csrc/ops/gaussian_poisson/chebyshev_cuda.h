@@ -34,7 +34,7 @@ struct ChebyshevDeviceParams {
                      // how many steps are prepared for, not whether the certificate holds
   int max_steps = 0;
   int processors = 1;
-  int segment_rows = 0;  // of a tile, 0: chosen; no bit depends on it
+  int segment_rows = 0;       // of a tile, 0: chosen; no bit depends on it
   void* workspace = nullptr;  // aligned to 256 bytes
   std::size_t workspace_bytes = 0;
   ChebyshevReport* report = nullptr;  // [N], device memory

@@ -76,8 +76,8 @@ Facts facts_of(const Problem& problem) {
   facts.w1 = problem.w1;
   // Of a problem without data only the dtypes are known.
   const std::int64_t channels = facts.has_rhs ? problem.rhs.channels : problem.dst.channels;
-  facts.count = static_cast<double>(problem.height() * problem.width()) *
-                static_cast<double>(channels);
+  facts.count =
+      static_cast<double>(problem.height() * problem.width()) * static_cast<double>(channels);
   return facts;
 }
 
@@ -121,9 +121,7 @@ std::vector<ChebyshevStep> chebyshev_steps(const Operator& op, const Plan& plan)
   return steps;
 }
 
-double damping_of(const Operator& op) {
-  return static_cast<float>(1 / op.diagonal) * (1 - kUnit);
-}
+double damping_of(const Operator& op) { return static_cast<float>(1 / op.diagonal) * (1 - kUnit); }
 
 Start photograph(const Operator& op, double range) {
   const double excess = op.excess > 0 ? op.excess : op.low;

@@ -189,8 +189,7 @@ struct Certificate {
 HM_HOST_DEVICE inline Certificate certify(const Facts& facts, const Operator& op, double omega,
                                           const ChebyshevMeasure& measure) {
   const double delta = rounding_of_residual(facts, op, measure);
-  const double largest =
-      larger(larger(measure.largest, measure.image_high), -measure.image_low);
+  const double largest = larger(larger(measure.largest, measure.image_high), -measure.image_low);
   double update = kUnit * (largest + 3 * omega * measure.residual);
   // x0 + (e + omega r): one addition more.
   if (facts.correction) {
