@@ -1,4 +1,4 @@
-// The driver of the Chebyshev solver: spectrum, number of steps, certificate.
+// The driver of the Chebyshev solver on the CPU.
 #include "ops/gaussian_poisson/chebyshev.h"
 
 #include <algorithm>
@@ -10,226 +10,6 @@
 
 namespace pyharmony::gaussian_poisson {
 namespace {
-
-constexpr double kUnit = 1.0 / (1 << 24);  // relative rounding error of a float32 operation
-
-// What the certificate and the iteration know about A. Principal submatrices (known pixels) are
-// inside the same bounds.
-struct Operator {
-  double low, high;  // of the spectrum
-  double excess;     // the smallest a_ii - sum_j |a_ij|
-  double slope;      // row i has at least the excess slope * c_i, where `folded` is false
-  bool folded;
-  double diagonal;  // the largest a_ii
-  double largest_weight;
-};
-
-Operator analyse(const Problem& problem, double least, double most);
-
-// With a map c_i the row of pixel i has, writing m = min(c_i, c_j) <= c_i and g1 = w0 w1,
-//   excess_i = s c_i - 2 sum_corners m w1^2 - 2 sum_edges max(0, m g1 - 1) >= f(c_i),
-//   f(c) = (s - 8 w1^2) c - 8 max(0, c g1 - 1),
-// which is concave, so its minimum over the map is at the smallest or the largest weight. Where
-// the map is constant f is the excess itself; known neighbours only raise it.
-Operator analyse(const Problem& problem) {
-  double least = problem.weight, most = problem.weight;
-  if (problem.has_map()) {
-    const ImageView& map = problem.weight_map;
-    least = std::numeric_limits<double>::infinity();
-    most = 0;
-    for (std::int64_t y = 0; y < map.height; ++y) {
-      const float* row = map.at<float>(y, 0, 0);
-      float a = row[0], b = row[0];
-      for (std::int64_t x = 0; x < map.width; ++x) {
-        a = std::min(a, row[x * map.col_stride]);
-        b = std::max(b, row[x * map.col_stride]);
-      }
-      least = std::min<double>(least, a);
-      most = std::max<double>(most, b);
-    }
-    HM_CHECK(least > 0 && most <= 1e6, "weight_map: values from ", least, " to ", most,
-             ", expected more than 0 and at most 1e6");
-  } else {
-    HM_CHECK(least > 0, "weight: ", least, ", expected more than 0");
-  }
-
-  return analyse(problem, least, most);
-}
-
-Operator analyse(const Problem& problem, double least, double most) {
-  const double w0 = problem.w0, w1 = problem.w1, sum = (w0 + 2 * w1) * (w0 + 2 * w1);
-  Operator op;
-  op.slope = sum - 8 * w1 * w1;
-  op.folded = most * w0 * w1 > 1;
-  auto excess = [&](double c) { return op.slope * c - 8 * std::max(0.0, c * w0 * w1 - 1); };
-  op.excess = std::min(excess(least), excess(most));
-  op.largest_weight = most;
-
-  // lambda + c gamma is bilinear in cos(pi k / H) and cos(pi l / W): extremes at the corners.
-  auto corner = [&](double c, double p, double q) {
-    return 4 - 2 * p - 2 * q + c * (w0 + 2 * w1 * p) * (w0 + 2 * w1 * q);
-  };
-  op.low = std::min({corner(least, 1, 1), corner(least, 1, -1), corner(least, -1, -1)});
-  if (problem.has_map()) {
-    // A >= L + least G where G is positive; Gershgorin elsewhere.
-    op.low = w0 >= 2 * w1 ? std::max(op.low, op.excess) : op.excess;
-    op.high = 8 + most * sum;
-    op.diagonal = 4 + most * sum;
-  } else {
-    op.high = std::max({corner(most, 1, 1), corner(most, 1, -1), corner(most, -1, -1)});
-    op.diagonal = 4 + most * w0 * w0;
-  }
-  HM_CHECK(op.low > 0, "w0, w1: ", w0, ", ", w1, " at weight ", most,
-           " make the equation indefinite");
-  return op;
-}
-
-// Steps of a run, and the part [low, op.high] of the spectrum that its polynomial is made for.
-struct Plan {
-  int steps;
-  double low;
-};
-
-// The polynomial's size on [plan.low, op.high], and its largest value, which is at op.low.
-struct Reduction {
-  double upper, lowest;
-};
-
-Reduction reduction(const Operator& op, const Plan& plan) {
-  const double middle = (op.high + plan.low) / 2, half = (op.high - plan.low) / 2;
-  const double upper = 1 / std::cosh(plan.steps * std::acosh(middle / half));
-  const double beyond = std::max(1.0, (middle - op.low) / half);
-  return {upper, upper * std::cosh(plan.steps * std::acosh(beyond))};
-}
-
-// What the certified bound is made of before the first step: errors anywhere in the spectrum and
-// errors at its low end. A base that is right on a coarser level leaves little of the second, so
-// that the polynomial is best made for the spectrum without its low end.
-struct Start {
-  double upper, lowest;
-
-  double bound(const Operator& op, const Plan& plan) const {
-    const Reduction r = reduction(op, plan);
-    return upper * r.upper + lowest * r.lowest;
-  }
-};
-
-// The fewest steps, and for them the best interval, that bring the bound below the limit.
-Plan make_plan(const Operator& op, const Start& start, double limit, int least, int most) {
-  constexpr int kIntervals = 32;
-  const double widest = std::max(1.0, 0.5 * (op.high + op.low) / op.low);
-  auto best = [&](int steps) {
-    Plan plan{steps, op.low};
-    double bound = start.bound(op, plan);
-    for (int i = 1; i <= kIntervals; ++i) {
-      const Plan other{steps, op.low * std::min(widest, 1 + i / 16.0)};
-      const double its = start.bound(op, other);
-      if (its < bound) {
-        bound = its;
-        plan = other;
-      }
-    }
-    return std::make_pair(plan, bound);
-  };
-  int below = least - 1, steps = most;  // too few, and enough as far as is known
-  while (below + 1 < steps) {
-    const int middle = below + std::max(1, (steps - below) / 2);
-    (best(middle).second <= limit ? steps : below) = middle;
-  }
-  return best(steps).first;
-}
-
-std::vector<ChebyshevStep> chebyshev_steps(const Operator& op, const Plan& plan) {
-  const double middle = (op.high + plan.low) / 2, half = (op.high - plan.low) / 2;
-  const double sigma = middle / half;
-  std::vector<ChebyshevStep> steps{{0.0, 1 / middle}};
-  for (double rho = 1 / sigma; static_cast<int>(steps.size()) < plan.steps;) {
-    const double next = 1 / (2 * sigma - rho);
-    steps.push_back({next * rho, 2 * next / half});
-    rho = next;
-  }
-  return steps;
-}
-
-bool is_float(const ImageView& image) {
-  return image.dtype == DType::kFloat16 || image.dtype == DType::kFloat32;
-}
-
-// The largest rounding error of r = b - A x as the kernel computes it, for state x exactly as it
-// is in memory. u is the rounding of one operation, to first order; multiplications and additions
-// are counted apart, which covers machines without a fused one.
-//
-// b: D is the range of src and dst, so every difference of neighbours is within D. Differences of
-// integers are exact; of floats dd and ds are off by uD each and ds - dd by 4uD. The masks' mean
-// a <= 1 is off by 2u, which moves a (ds - dd) by 4uD; its product rounds by 2uD and the edge's
-// sum by uD: 7uD an edge, 12uD for floats. Four edges, their sums (2 + 2 + 4) uD, and weight times
-// base, 3u c|base| + 4uD.
-//
-// Stencil, with c0, c1, c2 the magnitudes of its entries and |x| <= X: rounding the entries
-// (c0 + 4 c1 + 4 c2) uX, shifted part (6 c1 + 16 c2) uX, b - c0 x (c0 + 4 c1 + 4 c2) uX + u|r|,
-// less c1 v (6 c1 + 4 c2) uX + u|r|, difference u|r|. With a map, c its largest value: see the
-// terms below, in the order of map_residual.
-double rounding_of_residual(const Problem& problem, const Operator& op,
-                            const ChebyshevMeasure& measure) {
-  const double r = measure.residual, c = op.largest_weight;
-  double b_error = 0, largest = measure.largest;
-  if (!problem.has_rhs()) {
-    const double range = measure.image_high - measure.image_low;
-    const bool floats = is_float(problem.src) || is_float(problem.dst);
-    b_error = (floats ? 60 : 40) * range + 3 * c * measure.largest_base;
-    largest = std::max({largest, measure.image_high, -measure.image_low});
-  }
-  double stencil_error;
-  if (problem.has_map()) {
-    const double sum = (problem.w0 + 2 * problem.w1) * (problem.w0 + 2 * problem.w1);
-    const double side = problem.w0 * problem.w1, corner = problem.w1 * problem.w1;
-    const double b = r + (sum * c + 8 + 8 * c * (side + corner)) * largest;
-    stencil_error = 24 * largest                               // the sum of four differences
-                    + b + 8 * largest                          // b less it
-                    + b + 8 * largest + 4 * sum * c * largest  // less s c x
-                    + 54 * side * c * largest + r + 8 * corner * c * largest +
-                    52 * corner * c * largest + r;
-  } else {
-    const double c0 = op.diagonal, c1 = std::abs(1 - c * problem.w0 * problem.w1),
-                 c2 = c * problem.w1 * problem.w1;
-    stencil_error = (2 * c0 + 20 * c1 + 28 * c2) * largest + 3 * r;
-  }
-  return 1.0001 * kUnit * (b_error + stencil_error);
-}
-
-struct Certificate {
-  double residual, max_error;
-  double floor;  // the part of max_error that no further step takes away
-};
-
-// The error before the last update is A^-1 r, and |A^-1 r| <= max_i |r_i| / excess_i (or, where
-// rows have no excess, |r|_2 / low). The update x + omega r, omega <= 1 / a_ii, multiplies it by
-// I - omega A, whose rows sum to at most 1 - omega excess. r is known to within its rounding.
-Certificate certify(const Problem& problem, const Operator& op, double omega,
-                    const ChebyshevMeasure& measure) {
-  const double delta = rounding_of_residual(problem, op, measure);
-  const double largest = std::max({measure.largest, measure.image_high, -measure.image_low});
-  const double update = kUnit * (largest + 3 * omega * measure.residual);
-  Certificate c;
-  if (op.excess > 0) {
-    const double left = 1 - omega * op.excess;
-    double error = measure.residual / op.excess;
-    if (problem.has_map() && !op.folded) {
-      error = std::min(error, measure.scaled_residual * (1 + 8 * kUnit));
-    }
-    c.floor = delta / op.excess + update;
-    c.max_error = left * error + c.floor;
-    c.residual = left * measure.residual + delta + (2 * op.diagonal - op.excess) * update;
-  } else {
-    const double left = std::max(1 - omega * op.low, std::abs(1 - omega * op.high));
-    const double count = static_cast<double>(problem.height() * problem.width()) *
-                         static_cast<double>(problem.channels());
-    c.floor = (left * std::sqrt(count) / op.low + omega) * delta + update;
-    c.max_error = left * measure.norm * 1.001 / op.low + c.floor;
-    c.residual = 2 * measure.residual + delta + (2 * op.diagonal - op.excess) * update;
-  }
-  return c;
-}
 
 // The size of the values, from a grid of 64 x 64 of them at most; exact is not needed here.
 double sample_largest(const ImageView& image) {
@@ -249,23 +29,9 @@ double sample_largest(const ImageView& image) {
   return largest;
 }
 
-// Photographs whose base is the solution of half the size, upsampled. Fitted to the certified
-// bounds of 15 pairs, known pixels held or not, at weights 0.1 to 1, 5 to 42 steps and five
-// intervals: kUpper was between 0.3 and 1.3, kLowest between 0.001 and 0.03. With the values here 2
-// of 300 such solves, at tolerances 0.25 and 0.025 of 255, needed a second run.
-constexpr double kUpper = 1.15, kLowest = 0.025;
-
-constexpr double kSafety = 0.7;  // part of the tolerance that a repeated run aims at
-
-Start photograph(const Operator& op, double range) {
-  const double excess = op.excess > 0 ? op.excess : op.low;
-  return {kUpper * range / excess, kLowest * range};
-}
-
 Start first_start(const Problem& problem, const Operator& op) {
   if (problem.has_rhs()) {
-    const double size = sample_largest(problem.rhs) / (op.excess > 0 ? op.excess : op.low);
-    return {size, size};
+    return start_of_rhs(op, sample_largest(problem.rhs));
   }
   return photograph(op, dst_range(problem.dst));
 }
@@ -307,7 +73,7 @@ void choose_tiles(const ChebyshevParams& params, ChebyshevPass& pass) {
 }  // namespace
 
 double dst_range(const ImageView& image) {
-  return is_float(image) ? sample_largest(image) : dtype_range(image.dtype);
+  return is_float(image.dtype) ? sample_largest(image) : dtype_range(image.dtype);
 }
 
 // One plan after the other until the certificate, or float32, says that it is enough.
@@ -316,17 +82,22 @@ class ChebyshevRuns {
   // Of `problem` neither data nor steps are looked at, but for whether it has a map or a rhs.
   ChebyshevRuns(const Problem& problem, const Operator& op, const Start& start, double tolerance,
                 int max_steps)
-      : problem_(problem), op_(op), start_(start), tolerance_(tolerance), max_steps_(max_steps) {
+      : problem_(problem),
+        op_(op),
+        facts_(facts_of(problem)),
+        start_(start),
+        tolerance_(tolerance),
+        max_steps_(max_steps) {
     // What rounding will take of the tolerance, were all values within the dtype's range.
     ChebyshevMeasure nominal;
     if (!problem.has_rhs()) {
       nominal.image_high = nominal.largest_base = nominal.largest = start.lowest / kLowest;
     }
-    rounding_ = certify(problem, op, damping(), nominal).floor;
+    rounding_ = certify(facts_, op, damping(), nominal).floor;
     plan_ = make_plan(op, start, std::max(tolerance - rounding_, tolerance / 4), 1, max_steps);
   }
 
-  double damping() const { return static_cast<float>(1 / op_.diagonal) * (1 - kUnit); }
+  double damping() const { return damping_of(op_); }
   double rounding() const { return rounding_; }
   const Plan& plan() const { return plan_; }
   const ChebyshevResult& result() const { return result_; }
@@ -348,15 +119,15 @@ class ChebyshevRuns {
   bool finish(ChebyshevMeasure measure) {
     if (!problem_.has_rhs()) {
       for (const ImageView* image : {&problem_.src, &problem_.dst}) {
-        if (!is_float(*image)) {
+        if (!is_float(image->dtype)) {
           measure.image_high = std::max(measure.image_high, dtype_range(image->dtype));
         }
       }
-      if (!is_float(problem_.base)) measure.largest_base = dtype_range(problem_.base.dtype);
+      if (!is_float(problem_.base.dtype)) measure.largest_base = dtype_range(problem_.base.dtype);
     }
     ++runs_;
     result_.finite = measure.finite;
-    const Certificate certificate = certify(problem_, op_, damping(), measure);
+    const Certificate certificate = certify(facts_, op_, damping(), measure);
     result_.steps = plan_.steps;
     result_.total_steps += plan_.steps;
     result_.residual = certificate.residual;
@@ -389,6 +160,7 @@ class ChebyshevRuns {
   friend class ChebyshevTiles;
   const Problem problem_;
   const Operator op_;
+  const Facts facts_;
   Start start_;
   const double tolerance_;
   const int max_steps_;

@@ -8,14 +8,10 @@
 
 #include "core/buffer.h"
 #include "core/simd.h"
+#include "ops/gaussian_poisson/chebyshev_plan.h"
 #include "ops/gaussian_poisson/gaussian_poisson.h"
 
 namespace pyharmony::gaussian_poisson {
-
-// x_next = x + momentum (x - x_before) + step (b - A x)
-struct ChebyshevStep {
-  double momentum, step;
-};
 
 // One run over the image: all steps, then x += damping (b - A x), rounded into out.
 struct ChebyshevPass {
@@ -30,17 +26,6 @@ struct ChebyshevPass {
   // The pixels that are wanted, of a problem that is cut out of a larger one with as many pixels
   // around them, or the image's border, as there are steps and one; x1 = 0: all.
   std::int64_t x0 = 0, x1 = 0, y0 = 0, y1 = 0;
-};
-
-// r = b - A x before the last update, over the unknown pixels.
-struct ChebyshevMeasure {
-  double residual = 0;                   // max |r|
-  double scaled_residual = 0;            // max |r| / (row excess of A); with a map only
-  double norm = 0;                       // |r|_2 over all channels, where asked for
-  double largest = 0;                    // max |x| before the last update
-  double image_low = 0, image_high = 0;  // range of src and dst, zero included
-  double largest_base = 0;               // max |base|, or of rhs
-  bool finite = true;                    // the float images, as far as they were read
 };
 
 // Of two parts of an image, in a.

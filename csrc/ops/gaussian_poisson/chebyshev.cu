@@ -1,0 +1,1540 @@
+// The Chebyshev iteration on a device: right-hand side, all steps, measure and rounding while the
+// image streams through registers once.
+//
+// A warp owns a strip of columns of one channel, N columns a lane, and marches down a segment of
+// rows. The state is the correction e = x - x0 of the start x0 (base, or dst at known pixels):
+// e_0 = 0, so the first step is a multiple of r0 = b - A x0, and known pixels stay zero. Each
+// level (step) follows one row behind the level before it, so a level keeps its last two rows, in
+// registers; r0 and x0 of the rows under way are in the lane's own shared memory. Neighbours left
+// and right are in registers but for the ends of a lane's run of columns, for which
+// t = x + rho (up + down) is exchanged: two shuffles a level and row.
+//
+// Beyond a tile's sides and ends as many pixels are computed redundantly as there are stencils one
+// after another; loads beyond the image are mirrored, and the equation continues by mirroring, so
+// the sweeps have no borders. Mirrored pixels get mirrored bits: sums are of pairs.
+//
+// With y_k = e_k / alpha_k, alpha_k = momentum_k alpha_(k-2), a step is
+//   y_k = q (kappa y + up + down + t_left + t_right + inverse r0) - y_(k-2)
+// for A e = c1 (c0 / c1 e + up + down + t_left + t_right), rho = c2 / c1; alpha is one at the end.
+// Where c1 is near zero, and with a map of weights, the steps are those of A itself.
+//
+// Known pixels carry r0 = NaN.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "core/status.h"
+#include "device/image.h"
+#include "device/launch.h"
+#include "device/reduce.h"
+#include "ops/gaussian_poisson/chebyshev_cuda.h"
+#include "ops/gaussian_poisson/chebyshev_plan.h"
+
+namespace pyharmony::gaussian_poisson {
+namespace {
+
+using device::ImageBatch;
+
+constexpr unsigned kAll = 0xffffffffu;
+constexpr int kMostLevels = 18;  // steps of one pass, the first of a run not counted
+constexpr int kRepeats = 2;      // runs after the first
+constexpr int kMostPlans = 64;   // prepared for them
+constexpr int kDecideThreads = 128;
+constexpr float kLeastC1 = 1.0f / 16;
+
+enum class Kind { kPlain, kPinned, kMap };  // a map may have known pixels as well
+enum class Input { kImages, kRhs, kState };
+
+// ---- plans --------------------------------------------------------------------------------------
+
+// kappa, q, inverse; with a map momentum, step, 0.
+struct alignas(16) LevelStep {
+  float a, b, c, unused;
+};
+
+// A part of a run that one launch does: the step from zero, if it is the first part, and `count`
+// levels above it.
+struct Pass {
+  int starts, ends, count;
+  float inject;                  // level 0 is inject * r0 where the run starts,
+  float scale, before_scale;     // else these times the state
+  LevelStep steps[kMostLevels];  // of levels 1 .. count
+};
+
+// Entries of the 9-point stencil: centre, edges, corners.
+struct Entries {
+  double c0, c1, c2;
+};
+
+HM_HOST_DEVICE inline void make_pass(const Entries& entries, bool map, StepSequence& sequence,
+                                     bool starts, bool ends, int count, Pass& pass) {
+  pass.starts = starts;
+  pass.ends = ends;
+  pass.count = count;
+  const double first = starts ? sequence.next().step : 0;
+  ChebyshevStep steps[kMostLevels];
+  double alpha[kMostLevels + 2];  // of level k - 1
+  for (int k = 0; k < count; ++k) steps[k] = sequence.next();
+  alpha[0] = alpha[count] = alpha[count + 1] = 1;
+  for (int k = count; k >= 1; --k) alpha[k - 1] = map ? 1 : alpha[k + 1] / steps[k - 1].momentum;
+  pass.inject = static_cast<float>(first / alpha[1]);
+  pass.scale = static_cast<float>(1 / alpha[1]);
+  pass.before_scale = static_cast<float>(1 / alpha[0]);
+  for (int k = 1; k <= count; ++k) {
+    const double momentum = steps[k - 1].momentum, step = steps[k - 1].step;
+    LevelStep& to = pass.steps[k - 1];
+    to.unused = 0;
+    if (map) {
+      to.a = static_cast<float>(momentum);
+      to.b = static_cast<float>(step);
+      to.c = 0;
+    } else {
+      const double q = -step * entries.c1;
+      to.a = static_cast<float>(entries.c0 / entries.c1 + (1 + momentum) / q);
+      to.b = static_cast<float>(q * alpha[k] / alpha[k + 1]);
+      to.c = static_cast<float>(step / (q * alpha[k]));
+    }
+  }
+}
+
+HM_HOST_DEVICE inline int pass_count(int steps, int levels) {
+  const int passes = (steps - 1 + levels - 1) / levels;
+  return passes > 0 ? passes : 1;
+}
+
+// Levels of pass i: as even as can be.
+HM_HOST_DEVICE inline int pass_levels(int steps, int passes, int i) {
+  return (steps - 1) / passes + (i < (steps - 1) % passes ? 1 : 0);
+}
+
+// A plan that a repeated run may take, with what it leaves of an error.
+struct Candidate {
+  int steps;
+  float low, upper, lowest;
+};
+
+// What becomes of an item: written by the decision on each run, read by the next one.
+struct Control {
+  int done, steps, total_steps, passes;
+  double upper, lowest;  // the start that the plan at hand was chosen for
+  double reduction;      // its part of an error in the upper spectrum, and its bound
+  double bound;
+};
+
+struct TileMeasure {
+  float residual, scaled, correction;              // of the last pass of a run
+  float first_residual, start, low, high, finite;  // of the first; finite: 1 or 0
+  double norm;                                     // of the last; the square
+};
+
+// ---- images -------------------------------------------------------------------------------------
+
+__device__ __forceinline__ int bytes_of(DType dtype) {
+  return dtype == DType::kFloat32 ? 4 : dtype == DType::kUInt16 || dtype == DType::kFloat16 ? 2 : 1;
+}
+
+// The first value of a channel of an item.
+__device__ __forceinline__ const char* data_of(const ImageBatch& image, int item, int channel) {
+  return static_cast<const char*>(image.data) +
+         (item * image.batch_stride + channel * image.channel_stride) * bytes_of(image.dtype);
+}
+
+__device__ __forceinline__ float value_of(unsigned bits, DType dtype) {
+  switch (dtype) {
+    case DType::kBool: return bits != 0 ? 1.0f : 0.0f;
+    case DType::kFloat16: return __half2float(__ushort_as_half(static_cast<unsigned short>(bits)));
+    case DType::kFloat32: return __uint_as_float(bits);
+    default: return static_cast<float>(bits);
+  }
+}
+
+__device__ __forceinline__ unsigned bits_at(const char* p, DType dtype) {
+  switch (bytes_of(dtype)) {
+    case 4: return *reinterpret_cast<const unsigned*>(p);
+    case 2: return *reinterpret_cast<const unsigned short*>(p);
+    default: return *reinterpret_cast<const unsigned char*>(p);
+  }
+}
+
+// A run of N values, one for each column of a lane.
+template <int N>
+struct Run {
+  float v[N];
+  __device__ __forceinline__ float& operator[](int j) { return v[j]; }
+  __device__ __forceinline__ float operator[](int j) const { return v[j]; }
+};
+
+template <int N>
+__device__ __forceinline__ Run<N> constant(float value) {
+  Run<N> out;
+#pragma unroll
+  for (int j = 0; j < N; ++j) out[j] = value;
+  return out;
+}
+
+template <int N>
+__device__ __forceinline__ Run<N> read(const float* p) {
+  Run<N> out;
+#pragma unroll
+  for (int j = 0; j < N; j += 4) {
+    const float4 q = *reinterpret_cast<const float4*>(p + j);
+    out[j] = q.x;
+    out[j + 1] = q.y;
+    out[j + 2] = q.z;
+    out[j + 3] = q.w;
+  }
+  return out;
+}
+
+template <int N>
+__device__ __forceinline__ void write(float* p, const Run<N>& run) {
+#pragma unroll
+  for (int j = 0; j < N; j += 4) {
+    *reinterpret_cast<float4*>(p + j) = make_float4(run[j], run[j + 1], run[j + 2], run[j + 3]);
+  }
+}
+
+// The bits of one row, as they were loaded: of a lane's own columns, packed, or of every 32nd.
+template <int N>
+struct Bits {
+  unsigned v[N];
+};
+
+// `own`: a lane's own columns, from `first` on, as aligned loads; else those of `columns`.
+template <int N>
+__device__ __forceinline__ void fetch(const ImageBatch& image, const char* data, bool own, int row,
+                                      int first, const int* columns, Bits<N>& bits) {
+  const int size = bytes_of(image.dtype);
+  const char* p = data + row * image.row_stride * size;
+  if (own) {
+    p += std::int64_t(first) * size;
+    if (size * N >= 16) {
+#pragma unroll
+      for (int j = 0; j < N; j += 4) {
+        if (j * 4 < size * N) {
+          const uint4 q = *reinterpret_cast<const uint4*>(p + j * 4);
+          bits.v[j] = q.x;
+          bits.v[j + 1] = q.y;
+          bits.v[j + 2] = q.z;
+          bits.v[j + 3] = q.w;
+        }
+      }
+    } else if (size * N == 8) {
+      const uint2 q = *reinterpret_cast<const uint2*>(p);
+      bits.v[0] = q.x;
+      bits.v[1] = q.y;
+    } else {
+      bits.v[0] = *reinterpret_cast<const unsigned*>(p);
+    }
+    return;
+  }
+  const std::int64_t stride = image.col_stride * size;
+#pragma unroll
+  for (int j = 0; j < N; ++j) bits.v[j] = bits_at(p + columns[j] * stride, image.dtype);
+}
+
+template <int N>
+__device__ __forceinline__ Run<N> unpack(const Bits<N>& bits, DType dtype, bool own) {
+  Run<N> out;
+  const int size = own ? bytes_of(dtype) : 4;
+#pragma unroll
+  for (int j = 0; j < N; ++j) {
+    unsigned b = bits.v[j];
+    if (size == 2) b = bits.v[j / 2] >> (j % 2 * 16) & 0xffffu;
+    if (size == 1) b = bits.v[j / 4] >> (j % 4 * 8) & 0xffu;
+    out[j] = value_of(b, dtype);
+  }
+  return out;
+}
+
+// Rows one after the other, mirrored at both ends as often as need be.
+struct RowCursor {
+  int at, direction, count;
+
+  __device__ __forceinline__ RowCursor(int row, int n) : count(n) {
+    const int period = 2 * n;
+    row %= period;
+    if (row < 0) row += period;
+    direction = row < n ? 1 : -1;
+    at = row < n ? row : period - 1 - row;
+  }
+  __device__ __forceinline__ void next() {
+    at += direction;
+    if (at < 0 || at >= count) {
+      at -= direction;
+      direction = -direction;
+    }
+  }
+};
+
+// Keys' cubic at the cell centres: weights of four neighbours, the second being the nearest on
+// the side of the first. See ops/pyramid/pyramid.h.
+__device__ __forceinline__ float cubic(float near_outer, float near_, float far_, float far_outer) {
+  constexpr float kNear = 111.0f / 128, kFar = 29.0f / 128, kNearOuter = -9.0f / 128,
+                  kFarOuter = -3.0f / 128;
+  return kNearOuter * near_outer + kNear * near_ + (kFar * far_ + kFarOuter * far_outer);
+}
+
+// ---- the march ----------------------------------------------------------------------------------
+
+struct MarchParams {
+  // The rows that are streamed: src, dst, mask and base; or the right-hand side, -, mask and -; or
+  // r0, e, - and e before it. Without data: not streamed.
+  ImageBatch field[4];
+  bool vector[4];  // neighbouring columns are aligned loads
+  Input input;
+  ImageBatch dst, base, mask, map, out;
+  bool vector_out, pinned, half_base, floats, want_norm;
+  float c0, c1, c2, rho;              // of the stencil
+  float sum, side, corner, slope;     // of G with a map; row excess / c_i
+  float weight, damping, mask_scale;  // mask_scale: times the sum of two masks is their mean
+  int height, width, channels, tasks, tasks_per_item;
+  int strips, strip_columns, pad, segments, segment_rows;
+  std::int64_t plane, pitch;             // of the state
+  float *r0, *start, *e[2], *before[2];  // [N, C, H, pitch]; null where one pass does it all
+  TileMeasure* measures;                 // [tasks]
+  const Control* control;                // null in the first run
+  const Pass* table;                     // [N, passes], null in the first run
+  int pass, table_passes;
+  Pass plan;  // of the first run
+};
+
+template <int N>
+struct Sides {
+  Run<N> left, right;
+};
+
+template <int N>
+__device__ __forceinline__ Sides<N> sides_of(const Run<N>& x) {
+  Sides<N> s;
+  s.left[0] = __shfl_up_sync(kAll, x[N - 1], 1);
+  s.right[N - 1] = __shfl_down_sync(kAll, x[0], 1);
+#pragma unroll
+  for (int j = 1; j < N; ++j) {
+    s.left[j] = x[j - 1];
+    s.right[j - 1] = x[j];
+  }
+  return s;
+}
+
+// K levels at most; kShared: the steps are in shared memory, for they are not known to the host,
+// or too many.
+template <int K, int N, Kind kKind, bool kShared>
+class March {
+ public:
+  static constexpr int kColumns = 32 * N;
+  // Rows of r0 from the one injected to the one that is finished, and with a map one more of c.
+  static constexpr int kGroups = (K + (kKind == Kind::kMap ? 3 : 2) + 2) / 3, kRing = 3 * kGroups;
+  static constexpr int kRings = kKind == Kind::kMap ? 3 : 2, kFields = 4;
+  static constexpr int kFloats =
+      (kRings * kRing + kFields + 1) * kColumns + (kShared ? 4 * K : 0);  // of shared memory
+
+  __device__ __forceinline__ March(const MarchParams& params, float* shared)
+      : p_(params),
+        lane_(static_cast<int>(threadIdx.x) % 32),
+        rings_(shared),
+        fields_(shared + kRings * kRing * kColumns),
+        row_out_(fields_ + kFields * kColumns),
+        steps_(reinterpret_cast<LevelStep*>(row_out_ + kColumns)) {}
+
+  __device__ __forceinline__ void run(int task) {
+    channel_ = task % p_.channels;
+    const int strip = task / p_.channels % p_.strips;
+    const int segment = task / p_.channels / p_.strips % p_.segments;
+    item_ = task / p_.tasks_per_item;
+    if constexpr (kShared) {
+      plan_ = &p_.plan;
+      if (p_.control != nullptr) {
+        const Control& control = p_.control[item_];
+        if (control.done || p_.pass >= control.passes) return;
+        plan_ = p_.table + item_ * p_.table_passes + p_.pass;
+      }
+    }
+    x0_ = strip * p_.strip_columns;
+    x1_ = std::min(p_.width, x0_ + p_.strip_columns);
+    y0_ = segment * p_.segment_rows;
+    y1_ = std::min(p_.height, y0_ + p_.segment_rows);
+    xs_ = x0_ - p_.pad;
+    measure_ = TileMeasure{0, 0, 0, 0, 0, 0, 0, 1, 0};
+    interior_ = xs_ >= 0 && xs_ + kColumns <= p_.width;
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      const int x = xs_ + lane_ + 32 * j;
+      columns_[j] = interior_ ? x : device::mirror(x, p_.width);
+    }
+    if (known_rows()) march();
+    publish(task);
+  }
+
+ private:
+  __device__ __forceinline__ const Pass& plan() const {
+    if constexpr (kShared) return *plan_;
+    return p_.plan;
+  }
+  __device__ __forceinline__ bool starts() const { return p_.input != Input::kState; }
+  __device__ __forceinline__ bool ends() const { return plan().ends != 0; }
+  __device__ __forceinline__ int count() const { return plan().count; }
+  __device__ __forceinline__ int first() const { return K - plan().count; }
+
+  __device__ __forceinline__ bool is_pinned() const {
+    return kKind == Kind::kPinned || (kKind == Kind::kMap && p_.pinned);
+  }
+
+  __device__ __forceinline__ bool inside(int column) const { return column >= x0_ && column < x1_; }
+
+  __device__ __forceinline__ std::int64_t state_row(int y) const {
+    return (std::int64_t(item_) * p_.channels + channel_) * p_.plane + y * p_.pitch;
+  }
+
+  // Where pixels are known, narrows the rows to those with unknown ones and deals with the others.
+  // False: there are none.
+  __device__ __forceinline__ bool known_rows() {
+    if (!is_pinned()) return true;
+    const char* mask = data_of(p_.mask, item_, 0);
+    const int size = bytes_of(p_.mask.dtype);
+    constexpr int kAtOnce = 4;
+    int low = y1_, high = y0_;
+    for (int y = y0_; y < y1_; y += kAtOnce) {
+      unsigned unknown = 0;
+#pragma unroll
+      for (int r = 0; r < kAtOnce; ++r) {
+        if (y + r >= y1_) continue;
+        const char* row = mask + (y + r) * p_.mask.row_stride * size;
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+          if (!inside(xs_ + lane_ + 32 * j)) continue;
+          const unsigned bits =
+              bits_at(row + columns_[j] * p_.mask.col_stride * size, p_.mask.dtype);
+          if (value_of(bits, p_.mask.dtype) > 0) unknown |= 1u << r;
+        }
+      }
+#pragma unroll
+      for (int r = 0; r < kAtOnce; ++r) {
+        if (!__any_sync(kAll, (unknown >> r) & 1u)) continue;
+        low = std::min(low, y + r);
+        high = y + r + 1;
+      }
+    }
+    if (low >= high) low = high = y1_;
+    hold(y0_, low);
+    hold(high, y1_);
+    y0_ = low;
+    y1_ = high;
+    return low < high;
+  }
+
+  // Rows of known pixels: dst, or zero where b is given; a state of zero.
+  __device__ __forceinline__ void hold(int begin, int end) {
+    for (int y = begin; y < end; ++y) {
+#pragma unroll
+      for (int j = 0; j < N; ++j) {
+        const int x = xs_ + lane_ + 32 * j;
+        if (!inside(x)) continue;
+        const float value =
+            p_.dst.data != nullptr ? device::load_value(p_.dst, item_, y, x, channel_) : 0.0f;
+        if (ends()) {
+          device::store_value(p_.out, item_, y, x, channel_, value);
+        } else {
+          const std::int64_t at = state_row(y) + x;
+          p_.e[p_.pass & 1][at] = 0;
+          p_.before[p_.pass & 1][at] = 0;
+          if (starts()) {
+            p_.r0[at] = nan();
+            p_.start[at] = value;
+          }
+        }
+      }
+    }
+  }
+
+  static __device__ __forceinline__ float nan() { return __uint_as_float(0x7fc00000u); }
+
+  // ---- rows in ----
+
+  __device__ __forceinline__ bool own(int f) const { return interior_ && p_.vector[f]; }
+
+  __device__ __forceinline__ void fetch_row() {
+#pragma unroll
+    for (int f = 0; f < kFields; ++f) {
+      if (p_.field[f].data == nullptr) continue;
+      fetch<N>(p_.field[f], data_[f], own(f), cursor_.at, xs_ + lane_ * N, columns_, bits_[f]);
+    }
+  }
+
+  // The fetched row in each lane's own columns, and the next one fetched.
+  __device__ __forceinline__ void receive(Run<N> (&row)[kFields], Run<N>& weights) {
+#pragma unroll
+    for (int f = 0; f < kFields; ++f) {
+      if (p_.field[f].data == nullptr || own(f)) continue;
+      const Run<N> values = unpack<N>(bits_[f], p_.field[f].dtype, false);
+#pragma unroll
+      for (int j = 0; j < N; ++j) fields_[f * kColumns + lane_ + 32 * j] = values[j];
+    }
+    const bool half = p_.input == Input::kImages && p_.half_base;
+    if (half) half_row();
+    HM_SYNCWARP(kAll);
+#pragma unroll
+    for (int f = 0; f < kFields; ++f) {
+      if (p_.field[f].data == nullptr) {
+        row[f] = constant<N>(0);
+      } else if (own(f)) {
+        row[f] = unpack<N>(bits_[f], p_.field[f].dtype, true);
+      } else {
+        row[f] = read<N>(fields_ + f * kColumns + lane_ * N);
+      }
+    }
+    if (half) row[3] = cubic_row();
+    if constexpr (kKind == Kind::kMap) {
+#pragma unroll
+      for (int j = 0; j < N; ++j) {
+        weights[j] = p_.weight;
+        if (p_.map.data != nullptr) {
+          const int x = device::mirror(xs_ + lane_ * N + j, p_.width);
+          weights[j] =
+              static_cast<const float*>(p_.map.data)[device::offset(p_.map, item_, cursor_.at, x)];
+        }
+      }
+    }
+    cursor_.next();
+    fetch_row();
+  }
+
+  // First column of half the size that the strip's cubics reach.
+  __device__ __forceinline__ int first_half() const { return std::max(xs_, 0) / 2 - 2; }
+
+  // The row of half the size's columns at the height of the full row, into the fields' last row.
+  __device__ __forceinline__ void half_row() {
+    const int y = cursor_.at / 2, toward = cursor_.at % 2 == 0 ? -1 : 1, last = p_.base.height - 1;
+    const int rows[4] = {y - toward, y, y + toward, y + 2 * toward};
+    constexpr int kMost = (kColumns / 2 + 5 + 31) / 32;
+#pragma unroll
+    for (int t = 0; t < kMost; ++t) {
+      const int x = std::min(std::max(first_half() + lane_ + 32 * t, 0), p_.base.width - 1);
+      float v[4];
+#pragma unroll
+      for (int r = 0; r < 4; ++r) {
+        const int at = std::min(std::max(rows[r], 0), last);
+        v[r] = device::load_value(p_.base, item_, at, x, channel_);
+      }
+      fields_[3 * kColumns + lane_ + 32 * t] = cubic(v[0], v[1], v[2], v[3]);
+    }
+  }
+
+  __device__ __forceinline__ Run<N> cubic_row() const {
+    Run<N> out;
+    const float* half = fields_ + 3 * kColumns;
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      const int x = device::mirror(xs_ + lane_ * N + j, p_.width);
+      const int toward = x % 2 == 0 ? -1 : 1, at = x / 2 - first_half();
+      out[j] = cubic(half[at - toward], half[at], half[at + toward], half[at + 2 * toward]);
+    }
+    return out;
+  }
+
+  // ---- stencils ----
+
+  // b - A x of the row `x`, `above` and `below` being its neighbours.
+  __device__ __forceinline__ Run<N> residual(const Run<N>& above, const Run<N>& x,
+                                             const Run<N>& below, const Run<N>& b) const {
+    Run<N> v, t, r;
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      v[j] = above[j] + below[j];
+      t[j] = fmaf(p_.c2, v[j], p_.c1 * x[j]);
+    }
+    const Sides<N> s = sides_of<N>(t);
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      r[j] = fmaf(-p_.c1, v[j], fmaf(-p_.c0, x[j], b[j])) - (s.left[j] + s.right[j]);
+    }
+    return r;
+  }
+
+  // The same with weights c of the three rows.
+  __device__ __forceinline__ Run<N> residual(const Run<N>& above, const Run<N>& x,
+                                             const Run<N>& below, const Run<N>& b,
+                                             const Run<N>& c_above, const Run<N>& c,
+                                             const Run<N>& c_below) const {
+    const Sides<N> x0 = sides_of<N>(above), x1 = sides_of<N>(x), x2 = sides_of<N>(below);
+    const Sides<N> c0 = sides_of<N>(c_above), c1 = sides_of<N>(c), c2 = sides_of<N>(c_below);
+    Run<N> out;
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      const float middle = x[j], weight = c[j];
+      auto link = [&](float neighbour, float its, float& sum) {
+        const float difference = middle - neighbour;
+        sum = fmaf(fminf(weight, its), difference, sum);
+        return difference;
+      };
+      // Pairs that mirror each other are added first: mirrored pixels then get mirrored bits.
+      float edges = 0, left_edge = 0, right_edge = 0, left_corner = 0, right_corner = 0;
+      const float left = link(x1.left[j], c1.left[j], left_edge);
+      const float right = link(x1.right[j], c1.right[j], right_edge);
+      float up_edge = 0, down_edge = 0;
+      const float up = link(above[j], c_above[j], up_edge);
+      const float down = link(below[j], c_below[j], down_edge);
+      float upper = 0, lower = 0;
+      link(x0.left[j], c0.left[j], upper);
+      link(x2.left[j], c2.left[j], lower);
+      left_corner = upper + lower;
+      upper = lower = 0;
+      link(x0.right[j], c0.right[j], upper);
+      link(x2.right[j], c2.right[j], lower);
+      right_corner = upper + lower;
+      edges = (left_edge + right_edge) + (up_edge + down_edge);
+      const float laplace = (left + right) + (up + down);
+      float r = fmaf(-(p_.sum * weight), middle, b[j] - laplace);
+      r = fmaf(p_.side, edges, r);
+      out[j] = fmaf(p_.corner, left_corner + right_corner, r);
+    }
+    return out;
+  }
+
+  // Slots of the rings: the row that was injected `back` rows before the row at hand (sub-row U of
+  // three; levels below first_ counted in).
+  template <int U>
+  __device__ __forceinline__ float* slot(int ring, int back) const {
+    const int sub = ((U - back) % 3 + 3) % 3, group = (back - U + sub) / 3;
+    return groups_[group % kGroups] + (ring * kRing + sub) * kColumns;
+  }
+
+  // ---- one row ----
+
+  // r0, x0 and level 0 of row i, of which row i + 1 has come.
+  __device__ __forceinline__ void inject(int i, const Run<N> (&row)[kFields], const Run<N>& weights,
+                                         Run<N>& r0, Run<N>& x0, Run<N>& level, Run<N>& before) {
+    Run<N> next = row[3];
+    before = constant<N>(0);
+    if (p_.input == Input::kImages) {
+      const Run<N>&s1 = row[0], &d1 = row[1], &m1 = row[2];
+      Run<N> down, right, b;
+      const float s_end = __shfl_down_sync(kAll, s_[0], 1),
+                  d_end = __shfl_down_sync(kAll, d_[0], 1),
+                  m_end = __shfl_down_sync(kAll, m_[0], 1);
+      auto wanted = [&](float ds, float dd, float m) {
+        return fmaf(m * p_.mask_scale, ds - dd, dd);
+      };
+#pragma unroll
+      for (int j = 0; j < N; ++j) {
+        if (is_pinned()) next[j] = m1[j] > 0 ? next[j] : d1[j];
+        down[j] = wanted(s1[j] - s_[j], d1[j] - d_[j], m_[j] + m1[j]);
+        const float s = j + 1 < N ? s_[(j + 1) % N] : s_end,
+                    d = j + 1 < N ? d_[(j + 1) % N] : d_end,
+                    m = j + 1 < N ? m_[(j + 1) % N] : m_end;
+        right[j] = wanted(s - s_[j], d - d_[j], m_[j] + m);
+      }
+      float left = __shfl_up_sync(kAll, right[N - 1], 1);
+#pragma unroll
+      for (int j = 0; j < N; ++j) {
+        const float weight = kKind == Kind::kMap ? c_[1][j] : p_.weight;
+        b[j] = fmaf(weight, x_[1][j], (left - right[j]) + (up_[j] - down[j]));
+        left = right[j];
+        up_[j] = down[j];
+      }
+      x0 = x_[1];
+      if constexpr (kKind == Kind::kMap) {
+        r0 = residual(x_[0], x_[1], next, b, c_[0], c_[1], weights);
+      } else {
+        r0 = residual(x_[0], x_[1], next, b);
+      }
+    } else {
+      r0 = s_;
+      x0 = constant<N>(0);
+      if (p_.input == Input::kState) {
+#pragma unroll
+        for (int j = 0; j < N; ++j) before[j] = x_[0][j] * plan().before_scale;
+      }
+    }
+    const bool own = i >= y0_ && i < y1_;
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      const bool unknown = p_.input == Input::kState ? r0[j] == r0[j] : !is_pinned() || m_[j] > 0;
+      if (starts()) {
+        // Around the tile as well: known pixels there are in nobody's rows.
+        measure_.start = fmaxf(measure_.start, fabsf(x0[j]));
+        if (p_.floats) {
+          measure_.low = fminf(measure_.low, fminf(s_[j], d_[j]));
+          measure_.high = fmaxf(measure_.high, fmaxf(s_[j], d_[j]));
+        }
+        if (own && unknown && inside(xs_ + lane_ * N + j)) {
+          if (!(r0[j] * 0.0f == 0.0f)) measure_.finite = 0;
+          measure_.first_residual = fmaxf(measure_.first_residual, fabsf(r0[j]));
+        }
+      }
+      if (kKind != Kind::kPlain && !unknown) r0[j] = nan();
+      level[j] = p_.input == Input::kState ? d_[j] * plan().scale : r0[j] * plan().inject;
+      if (kKind != Kind::kPlain && !unknown) level[j] = 0;
+    }
+    s_ = row[0];
+    d_ = row[1];
+    m_ = row[2];
+    x_[0] = x_[1];
+    x_[1] = next;
+    if constexpr (kKind == Kind::kMap) {
+      c_[0] = c_[1];
+      c_[1] = weights;
+    }
+  }
+
+  template <int U, bool kChecked>
+  __device__ __forceinline__ void row(int i) {
+    Run<N> in[kFields], weights, r0, x0, current, start_before;
+    receive(in, weights);
+    const Run<N> c_here = c_[1];
+    inject(i, in, weights, r0, x0, current, start_before);
+    {
+      float* to = kChecked ? rings_ + slot_ * kColumns + lane_ * N : slot<U>(0, 0);
+      write<N>(to, r0);
+      write<N>(to + kRing * kColumns, x0);
+      if constexpr (kKind == Kind::kMap) write<N>(to + 2 * kRing * kColumns, c_here);
+      if (kChecked) slot_ = slot_ + 1 == kRing ? 0 : slot_ + 1;
+    }
+    const bool state = !ends() && i >= y0_ && i < y1_;
+    if (state && starts()) store_state(p_.r0, i, r0, p_.start, x0);
+
+    // Level k does row i - (k - first); before it is needed it is not computed, but two rows.
+    const int reach = (i - y0_ + K + 1 + first()) / 2 + 1;
+    constexpr int kUp = (U + 1) % 3, kHere = (U + 2) % 3;
+#pragma unroll
+    for (int k = 1; k <= K; ++k) {
+      if (kChecked && (k <= first() || k > reach)) continue;
+      const Run<N> b = read<N>(slot<U>(0, k));
+      const Run<N>&up = rows_[k - 1][kUp], &here = rows_[k - 1][kHere];
+      Run<N> next, before;
+      if (k == 1 || (kChecked && k == first() + 1)) {
+        before = start_before;
+      } else {
+        before = rows_[k >= 2 ? k - 2 : 0][kUp];
+      }
+      const LevelStep step = step_of<kChecked>(k);
+      if constexpr (kKind == Kind::kMap) {
+        const Run<N> r = residual(up, here, current, b, read<N>(slot<U>(2, k + 1)),
+                                  read<N>(slot<U>(2, k)), read<N>(slot<U>(2, k - 1)));
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+          next[j] = fmaf(step.b, r[j], here[j]);
+          next[j] = fmaf(step.a, here[j] - before[j], next[j]);
+        }
+      } else {
+        Run<N> v, t;
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+          v[j] = up[j] + current[j];
+          t[j] = fmaf(p_.rho, v[j], here[j]);
+        }
+        const Sides<N> s = sides_of<N>(t);
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+          const float sum = fmaf(step.a, here[j], v[j]) + (s.left[j] + s.right[j]);
+          next[j] = fmaf(step.b, fmaf(step.c, b[j], sum), -before[j]);
+        }
+      }
+#pragma unroll
+      for (int j = 0; j < N; ++j) {
+        if (kKind != Kind::kPlain) next[j] = b[j] == b[j] ? next[j] : 0.0f;
+      }
+      rows_[k - 1][U] = current;
+      current = next;
+    }
+    if (!kChecked || K < reach) finish<U>(i, current);
+    HM_SYNCWARP(kAll);
+    if (ends() && !p_.vector_out) {
+      const int y = i - count() - 1;
+      if (y >= y0_ && y < y1_) {
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+          const int x = xs_ + lane_ + 32 * j;
+          if (inside(x)) {
+            device::store_value(p_.out, item_, y, x, channel_, row_out_[lane_ + 32 * j]);
+          }
+        }
+      }
+    }
+  }
+
+  // The last level's row y = i - count - 1: measure, last update, rounding. Where the run goes on,
+  // the last two levels' row i - count.
+  template <int U>
+  __device__ __forceinline__ void finish(int i, const Run<N>& current) {
+    constexpr int kUp = (U + 1) % 3, kHere = (U + 2) % 3;
+    if (!ends()) {
+      const int y = i - count();
+      if (y >= y0_ && y < y1_) {
+        store_state(p_.e[p_.pass & 1], y, current, p_.before[p_.pass & 1], rows_[K - 1][kHere]);
+      }
+      return;
+    }
+    const int y = i - count() - 1;
+    const bool wanted = y >= y0_ && y < y1_;
+    const Run<N>&up = rows_[K][kUp], &e = rows_[K][kHere];
+    const Run<N> b = read<N>(slot<U>(0, K + 1));
+    Run<N> r, x0, c;
+    if constexpr (kKind == Kind::kMap) {
+      c = read<N>(slot<U>(2, K + 1));
+      r = residual(up, e, current, b, read<N>(slot<U>(2, K + 2)), c, read<N>(slot<U>(2, K)));
+    } else {
+      r = residual(up, e, current, b);
+    }
+    if (wanted) {
+      if (starts()) {
+        x0 = read<N>(slot<U>(1, K + 1));
+      } else {
+        x0 = constant<N>(0);
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+          const int x = xs_ + lane_ * N + j;
+          if (inside(x)) x0[j] = p_.start[state_row(y) + x];
+        }
+      }
+      Run<N> x;
+#pragma unroll
+      for (int j = 0; j < N; ++j) {
+        const bool known = kKind != Kind::kPlain && !(b[j] == b[j]);
+        x[j] = known ? x0[j] : x0[j] + fmaf(p_.damping, r[j], e[j]);
+        if (known || !inside(xs_ + lane_ * N + j)) continue;
+        const float size = fabsf(r[j]);
+        measure_.residual = fmaxf(measure_.residual, size);
+        measure_.correction = fmaxf(measure_.correction, fabsf(e[j]));
+        if (kKind == Kind::kMap) {
+          measure_.scaled = fmaxf(measure_.scaled, size / (p_.slope * c[j]));
+        }
+        if (p_.want_norm) measure_.norm += static_cast<double>(r[j]) * static_cast<double>(r[j]);
+      }
+      if (p_.vector_out) {
+        store_own(y, x);
+      } else {
+        write<N>(row_out_ + lane_ * N, x);
+      }
+    }
+    rows_[K][U] = current;
+  }
+
+  __device__ __forceinline__ void store_state(float* a, int y, const Run<N>& va, float* b,
+                                              const Run<N>& vb) const {
+    const std::int64_t at = state_row(y) + xs_ + lane_ * N;
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      if (!inside(xs_ + lane_ * N + j)) continue;
+      a[at + j] = va[j];
+      b[at + j] = vb[j];
+    }
+  }
+
+  // A lane's columns as one store, where all of them are wanted.
+  __device__ __forceinline__ void store_own(int y, const Run<N>& x) const {
+    const int first = xs_ + lane_ * N;
+    if (first >= x0_ && first + N <= x1_) {
+      char* to = static_cast<char*>(p_.out.data) +
+                 device::offset(p_.out, item_, y, first, channel_) * bytes_of(p_.out.dtype);
+      switch (p_.out.dtype) {
+        case DType::kUInt8: {
+#pragma unroll
+          for (int j = 0; j < N; j += 4) {
+            unsigned packed = 0;
+#pragma unroll
+            for (int k = 0; k < 4; ++k) {
+              packed |= static_cast<unsigned>(rintf(fminf(fmaxf(x[j + k], 0.0f), 255.0f)))
+                        << (8 * k);
+            }
+            reinterpret_cast<unsigned*>(to)[j / 4] = packed;
+          }
+          return;
+        }
+        case DType::kUInt16:
+        case DType::kFloat16: {
+#pragma unroll
+          for (int j = 0; j < N; j += 2) {
+            unsigned packed = 0;
+#pragma unroll
+            for (int k = 0; k < 2; ++k) {
+              const unsigned v =
+                  p_.out.dtype == DType::kUInt16
+                      ? static_cast<unsigned>(rintf(fminf(fmaxf(x[j + k], 0.0f), 65535.0f)))
+                      : static_cast<unsigned>(__half_as_ushort(__float2half_rn(x[j + k])));
+              packed |= v << (16 * k);
+            }
+            reinterpret_cast<unsigned*>(to)[j / 2] = packed;
+          }
+          return;
+        }
+        default: write<N>(reinterpret_cast<float*>(to), x); return;
+      }
+    }
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      if (inside(first + j)) device::store_value(p_.out, item_, y, first + j, channel_, x[j]);
+    }
+  }
+
+  template <bool kChecked>
+  __device__ __forceinline__ LevelStep step_of(int k) const {
+    if constexpr (kShared) return steps_[k - 1];
+    return p_.plan.steps[kChecked ? k - 1 - first() : k - 1];
+  }
+
+  __device__ __forceinline__ void march() {
+    if constexpr (kShared) {
+      for (int k = lane_; k < count(); k += 32) steps_[k + first()] = plan().steps[k];
+    }
+    const int begin = y0_ - (count() + 2);
+    cursor_ = RowCursor(begin, p_.height);
+#pragma unroll
+    for (int f = 0; f < kFields; ++f) {
+      data_[f] = data_of(p_.field[f], item_, f == 2 ? 0 : channel_);
+    }
+    fetch_row();
+#pragma unroll
+    for (int k = 0; k <= K; ++k) {
+#pragma unroll
+      for (int r = 0; r < 3; ++r) rows_[k][r] = constant<N>(0);
+    }
+#pragma unroll
+    for (int g = 0; g < kGroups; ++g) {
+      groups_[g] = rings_ + (g == 0 ? 0 : kGroups - g) * 3 * kColumns + lane_ * N;
+    }
+    slot_ = first() == 0 ? 0 : kRing - first();
+    x_[0] = up_ = c_[0] = c_[1] = constant<N>(0);
+    Run<N> in[kFields];
+    receive(in, c_[1]);
+    HM_SYNCWARP(kAll);
+    s_ = in[0];
+    d_ = in[1];
+    m_ = in[2];
+    x_[1] = in[3];
+    if (p_.input == Input::kImages && is_pinned()) {
+#pragma unroll
+      for (int j = 0; j < N; ++j) x_[1][j] = m_[j] > 0 ? in[3][j] : d_[j];
+    }
+    const int last = ends() ? y1_ + count() : y1_ + count() - 1;
+    // Every level is under way, none is left out: no checks.
+    const int steady = !kShared && first() == 0 ? y0_ + K : last + 1;
+    int i = begin;
+    for (; i <= last && i < steady; i += 3) rows<true>(i);
+    if constexpr (!kShared) {
+      for (; i <= last; i += 3) rows<false>(i);
+    }
+  }
+
+  template <bool kChecked>
+  __device__ __forceinline__ void rows(int i) {
+    row<0, kChecked>(i);
+    row<1, kChecked>(i + 1);
+    row<2, kChecked>(i + 2);
+    float* last = groups_[kGroups - 1];
+#pragma unroll
+    for (int g = kGroups - 1; g > 0; --g) groups_[g] = groups_[g - 1];
+    groups_[0] = last;
+  }
+
+  __device__ __forceinline__ void publish(int task) {
+    using device::warp_reduce;
+    struct Larger {
+      __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
+    };
+    TileMeasure m = measure_;
+    m.finite = -warp_reduce(-m.finite, Larger());
+    if (starts()) {
+      m.first_residual = warp_reduce(m.first_residual, Larger());
+      m.start = warp_reduce(m.start, Larger());
+      m.low = -warp_reduce(-m.low, Larger());
+      m.high = warp_reduce(m.high, Larger());
+    }
+    if (ends()) {
+      m.residual = warp_reduce(m.residual, Larger());
+      m.scaled = warp_reduce(m.scaled, Larger());
+      m.correction = warp_reduce(m.correction, Larger());
+      m.norm = warp_reduce(m.norm, device::Sum());
+    }
+    if (lane_ != 0) return;
+    TileMeasure& to = p_.measures[task];
+    if (starts()) {
+      to.first_residual = m.first_residual;
+      to.start = m.start;
+      to.low = m.low;
+      to.high = m.high;
+      to.finite = m.finite;
+    }
+    if (ends()) {
+      to.residual = m.residual;
+      to.scaled = m.scaled;
+      to.correction = m.correction;
+      to.norm = m.norm;
+    }
+  }
+
+  const MarchParams& p_;
+  const int lane_;
+  float* const rings_;
+  float* const fields_;
+  float* const row_out_;
+  LevelStep* const steps_;
+  int item_, channel_, x0_, x1_, y0_, y1_, xs_;
+  int slot_;
+  bool interior_;
+  const Pass* plan_ = nullptr;
+  int columns_[N];
+  const char* data_[kFields];
+  RowCursor cursor_{0, 1};
+  Bits<N> bits_[kFields];
+  Run<N> s_, d_, m_, up_;  // row i
+  Run<N> x_[2], c_[2];     // rows i - 1 and i
+  Run<N> rows_[K + 1][3];
+  float* groups_[kGroups];
+  TileMeasure measure_;
+};
+
+template <int K, int N, Kind kKind, bool kShared>
+__global__ void __launch_bounds__(128)
+    gaussian_poisson_chebyshev_kernel(const __grid_constant__ MarchParams params) {
+  using Work = March<K, N, kKind, kShared>;
+  HM_DYN_SMEM(float, shared);
+  const int warp = static_cast<int>(threadIdx.x) / 32, warps = static_cast<int>(blockDim.x) / 32;
+  Work work(params, shared + warp * Work::kFloats);
+  for (int task = static_cast<int>(blockIdx.x) * warps + warp; task < params.tasks;
+       task += static_cast<int>(gridDim.x) * warps) {
+    work.run(task);
+  }
+}
+
+// ---- the decision -------------------------------------------------------------------------------
+
+struct DecideParams {
+  Facts facts;
+  Operator op;
+  Entries entries;
+  double damping, tolerance;
+  double largest_integer;  // of src and dst, which are not looked at if they are integers
+  int run, max_steps, levels, candidates, table_passes, tasks_per_item;
+  Plan plan;    // of the first run
+  Start start;  // that it was chosen for
+  double bound, reduction;
+  const TileMeasure* measures;
+  Control* control;
+  Pass* table;
+  ChebyshevReport* report;
+  Candidate candidate[kMostPlans];
+};
+
+__global__ void __launch_bounds__(kDecideThreads)
+    gaussian_poisson_chebyshev_decide_kernel(const __grid_constant__ DecideParams p) {
+  __shared__ double scratch[9][kDecideThreads / 32];
+  const int item = static_cast<int>(blockIdx.x);
+  Control& control = p.control[item];
+  if (p.run > 0 && control.done) return;
+  const TileMeasure* measures = p.measures + std::int64_t(item) * p.tasks_per_item;
+  double value[8] = {};
+  double norm = 0;
+  for (int i = static_cast<int>(threadIdx.x); i < p.tasks_per_item; i += kDecideThreads) {
+    const TileMeasure& m = measures[i];
+    const float its[8] = {m.residual, m.scaled, m.correction, m.first_residual,
+                          m.start,    -m.low,   m.high,       1 - m.finite};
+#pragma unroll
+    for (int f = 0; f < 8; ++f) value[f] = larger(value[f], its[f]);
+    norm += m.norm;
+  }
+#pragma unroll
+  for (int f = 0; f < 8; ++f) {
+    value[f] = device::block_reduce<kDecideThreads>(value[f], device::Max(), scratch[f]);
+  }
+  norm = device::block_reduce<kDecideThreads>(norm, device::Sum(), scratch[8]);
+  if (threadIdx.x != 0) return;
+
+  ChebyshevMeasure measure;
+  measure.residual = value[0];
+  measure.scaled_residual = value[1];
+  measure.largest = value[2];
+  measure.first_residual = value[3];
+  measure.largest_start = measure.largest_base = value[4];
+  measure.image_low = -value[5];
+  measure.image_high = larger(value[6], p.largest_integer);
+  measure.norm = std::sqrt(norm);
+  measure.finite = value[7] == 0;
+  if (p.run == 0) {
+    control.total_steps = 0;
+    control.steps = p.plan.steps;
+    control.upper = p.start.upper;
+    control.lowest = p.start.lowest;
+    control.bound = p.bound;
+    control.reduction = p.reduction;
+  }
+  control.total_steps += control.steps;
+  const double nothing = __uint_as_float(0x7fc00000u);
+  const Certificate certificate = certify(p.facts, p.op, p.damping, measure);
+  ChebyshevReport& report = p.report[item];
+  report.steps = control.steps;
+  report.total_steps = control.total_steps;
+  report.finite = measure.finite;
+  report.residual = measure.finite ? certificate.residual : nothing;
+  report.max_error = measure.finite ? certificate.max_error : nothing;
+  report.converged = measure.finite && certificate.max_error <= p.tolerance;
+
+  // As ChebyshevRuns::finish, but that a run which gained little is followed by another one.
+  const double left = certificate.max_error - certificate.floor;
+  const double limit = p.tolerance - certificate.floor;
+  control.done = 1;
+  if (report.converged || !measure.finite || p.run == kRepeats || control.steps >= p.max_steps ||
+      !(limit > 0) || !(left - left == 0)) {
+    return;
+  }
+  if (p.run == 0) {
+    const double factor = left / control.bound;
+    control.upper *= factor;
+    control.lowest *= factor;
+  } else {
+    control.upper = control.lowest = left / control.reduction;
+  }
+  int chosen = -1;
+  double bound = 0;
+  for (int i = 0; i < p.candidates; ++i) {
+    if (p.candidate[i].steps <= control.steps) continue;
+    chosen = i;
+    bound = control.upper * p.candidate[i].upper + control.lowest * p.candidate[i].lowest;
+    if (bound <= kSafety * limit) break;
+  }
+  if (chosen < 0) return;
+  const Candidate& candidate = p.candidate[chosen];
+  control.done = 0;
+  control.steps = candidate.steps;
+  control.bound = bound;
+  control.reduction = candidate.upper;
+  control.passes = pass_count(candidate.steps, p.levels);
+  StepSequence sequence(p.op, {candidate.steps, candidate.low});
+  for (int i = 0; i < control.passes; ++i) {
+    make_pass(p.entries, p.facts.has_map, sequence, i == 0, i + 1 == control.passes,
+              pass_levels(candidate.steps, control.passes, i),
+              p.table[std::int64_t(item) * p.table_passes + i]);
+  }
+}
+
+// ---- host ---------------------------------------------------------------------------------------
+
+constexpr int kLane = 4;  // columns of one
+constexpr int kFewLevels = 8, kMoreLevels = 12, kMapLevels = 8;
+constexpr std::size_t kBlockBytes = 64 << 10;  // of shared memory: what every device has
+
+bool is_image(DType dtype) {
+  return dtype == DType::kUInt8 || dtype == DType::kUInt16 || is_float(dtype);
+}
+
+void check_image(const ImageBatch& image, const char* name, const ChebyshevDeviceParams& params,
+                 bool half = false) {
+  const ImageBatch& out = params.out;
+  const int h = half ? (out.height + 1) / 2 : out.height,
+            w = half ? (out.width + 1) / 2 : out.width;
+  HM_CHECK(image.exists(), name, ": missing");
+  HM_CHECK(is_image(image.dtype), name, ": dtype ", dtype_name(image.dtype),
+           ", expected uint8, uint16, float16 or float32");
+  HM_CHECK(image.count == out.count && image.height == h && image.width == w &&
+               image.channels == out.channels,
+           name, ": shape [", image.count, ", ", image.height, ", ", image.width, ", ",
+           image.channels, "], expected [", out.count, ", ", h, ", ", w, ", ", out.channels, "]");
+}
+
+void check_plane(const ImageBatch& plane, const char* name, const ChebyshevDeviceParams& params) {
+  const ImageBatch& out = params.out;
+  HM_CHECK(plane.count == out.count && plane.height == out.height && plane.width == out.width, name,
+           ": shape [", plane.count, ", ", plane.height, ", ", plane.width, "], expected [",
+           out.count, ", ", out.height, ", ", out.width, "]");
+}
+
+void check(const ChebyshevDeviceParams& params) {
+  HM_CHECK(params.out.exists(), "out: missing");
+  check_image(params.out, "out", params);
+  if (params.rhs.exists()) {
+    HM_CHECK(params.rhs.dtype == DType::kFloat32, "rhs: dtype ", dtype_name(params.rhs.dtype),
+             ", expected float32");
+    check_image(params.rhs, "rhs", params);
+  } else {
+    check_image(params.src, "src", params);
+    check_image(params.dst, "dst", params);
+    check_image(params.base, "base", params, params.half_base);
+  }
+  if (!params.rhs.exists() || params.preserve_background) {
+    HM_CHECK(params.mask.exists(), "mask: missing");
+    HM_CHECK(params.mask.dtype != DType::kFloat64,
+             "mask: dtype float64, expected bool, uint8, uint16, float16 or float32");
+    check_plane(params.mask, "mask", params);
+  }
+  if (params.weight_map.exists()) {
+    HM_CHECK(params.weight_map.dtype == DType::kFloat32, "weight_map: dtype ",
+             dtype_name(params.weight_map.dtype), ", expected float32");
+    check_plane(params.weight_map, "weight_map", params);
+    HM_CHECK(params.least_weight > 0 && params.least_weight <= params.most_weight &&
+                 params.most_weight <= 1e6,
+             "weight_map: values from ", params.least_weight, " to ", params.most_weight,
+             ", expected more than 0 and at most 1e6");
+  } else {
+    HM_CHECK(params.weight > 0 && params.weight <= 1e6, "weight: ", params.weight,
+             ", expected more than 0 and at most 1e6");
+  }
+  HM_CHECK(params.w0 > 0 && params.w1 >= 0 && params.w0 + 2 * params.w1 < 1 + 1e-9,
+           "w0, w1: ", params.w0, ", ", params.w1, ", expected taps of a Gaussian");
+  HM_CHECK(params.tolerance > 0, "tolerance: ", params.tolerance, ", expected more than 0");
+  HM_CHECK(params.range > 0 && std::isfinite(params.range), "range: ", params.range,
+           ", expected more than 0");
+  HM_CHECK(params.max_steps >= 1, "max_steps: ", params.max_steps, ", expected at least 1");
+  HM_CHECK(params.processors >= 1, "processors: ", params.processors, ", expected at least 1");
+}
+
+// How the image is cut for a run.
+struct Cut {
+  int levels;  // of the kernel
+  int strips, strip_columns, pad, segments, segment_rows, tasks_per_item, warps;
+  std::size_t warp_floats;
+};
+
+struct Prepared {
+  Facts facts;
+  Operator op;
+  Entries entries;
+  bool map;
+  Plan plan;
+  Start start;
+  double bound, reduction;
+  int passes, most_passes;  // of the first run; of the others, 0 where there are none
+  int candidates;
+  Candidate candidate[kMostPlans];
+  Cut first, repeat;
+  // Offsets in the workspace.
+  std::size_t control, table, measures, state, bytes;
+  std::int64_t pitch, plane;
+  std::int64_t state_floats;  // of one array of the state; 0: there is none
+};
+
+template <int K, Kind kKind, bool kShared>
+void cut_levels(Cut& cut) {
+  cut.levels = K;
+  cut.warp_floats = March<K, kLane, kKind, kShared>::kFloats;
+}
+
+Cut make_cut(const ChebyshevDeviceParams& params, bool map, bool repeat, int most_levels,
+             int processors) {
+  Cut cut{};
+  if (map) {
+    cut_levels<kMapLevels, Kind::kMap, true>(cut);
+  } else if (!repeat && most_levels <= kFewLevels) {
+    cut_levels<kFewLevels, Kind::kPinned, false>(cut);
+  } else if (!repeat && most_levels <= kMoreLevels) {
+    cut_levels<kMoreLevels, Kind::kPinned, false>(cut);
+  } else {
+    cut_levels<kMostLevels, Kind::kPinned, true>(cut);
+  }
+  const int columns = 32 * kLane, halo = std::min(most_levels, cut.levels) + 2;
+  cut.pad = (halo + kLane - 1) / kLane * kLane;
+  cut.strip_columns = (columns - cut.pad - halo) / kLane * kLane;
+  const int width = params.out.width, height = params.out.height, c = params.out.channels;
+  cut.strips = (width + cut.strip_columns - 1) / cut.strip_columns;
+  const int even = (width + cut.strips - 1) / cut.strips;
+  cut.strip_columns = (even + kLane - 1) / kLane * kLane;
+  cut.strips = (width + cut.strip_columns - 1) / cut.strip_columns;
+
+  // A processor works on a row of `kHidden` warps a scheduler in the time of one, for lack of work
+  // while one waits. Rows around a segment are computed by half on the average.
+  constexpr double kHidden = 2, kSchedulers = 4;
+  const double across = double(cut.strips) * c * params.out.count;
+  double best = 0;
+  const int most = std::max(1, height / 8);
+  for (int segments = 1; segments <= most; ++segments) {
+    const int rows = (height + segments - 1) / segments;
+    const double warps = std::ceil(across * segments / (processors * kSchedulers));
+    const double time = (rows + 1.5 * halo) * std::max(warps, kHidden);
+    if (segments == 1 || time < best) {
+      best = time;
+      cut.segment_rows = rows;
+    }
+    if (warps > 64) break;
+  }
+  if (params.segment_rows > 0) cut.segment_rows = std::min(params.segment_rows, height);
+  cut.segments = (height + cut.segment_rows - 1) / cut.segment_rows;
+  const double tasks = across * cut.segments;
+  HM_CHECK(tasks < 2e9, "out: ", tasks, " tiles are more than one launch has");
+  cut.tasks_per_item = cut.strips * c * cut.segments;
+  // The channels of a strip share what they load.
+  cut.warps = c <= 4 ? (c == 1 ? 4 : c == 2 ? 4 : c) : 4;
+  while (cut.warps > 1 && cut.warps * cut.warp_floats * 4 > kBlockBytes) --cut.warps;
+  return cut;
+}
+
+Prepared prepare(const ChebyshevDeviceParams& params) {
+  check(params);
+  Prepared out{};
+  Problem problem;  // without data
+  problem.w0 = params.w0;
+  problem.w1 = params.w1;
+  problem.weight = params.weight;
+  problem.src.dtype = params.src.dtype;
+  problem.dst.dtype = params.dst.dtype;
+  problem.mask.height = params.out.height;
+  problem.mask.width = params.out.width;
+  problem.dst.channels = problem.rhs.channels = params.out.channels;
+  if (params.rhs.exists()) problem.rhs.data = params.rhs.data;
+  out.entries = {4 + params.weight * params.w0 * params.w0,
+                 params.weight * params.w0 * params.w1 - 1, params.weight * params.w1 * params.w1};
+  const bool has_map = params.weight_map.exists();
+  out.map = has_map || std::abs(out.entries.c1) < kLeastC1;
+  if (out.map) problem.weight_map.data = params.out.data;  // of which nothing is read
+  out.op = analyse(problem, has_map ? params.least_weight : params.weight,
+                   has_map ? params.most_weight : params.weight);
+  out.facts = facts_of(problem);
+  out.facts.correction = !params.rhs.exists();
+
+  const bool rhs = params.rhs.exists();
+  const double range =
+      rhs || is_float(params.dst.dtype) ? params.range : dtype_range(params.dst.dtype);
+  out.start = rhs ? start_of_rhs(out.op, params.range) : photograph(out.op, range);
+  ChebyshevMeasure nominal;
+  if (!rhs) nominal.image_high = nominal.largest_base = nominal.largest_start = range;
+  const double rounding = certify(out.facts, out.op, damping_of(out.op), nominal).floor;
+  const double limit = std::max(params.tolerance - rounding, params.tolerance / 4);
+  out.plan = make_plan(out.op, out.start, limit, 1, params.max_steps);
+  out.bound = out.start.bound(out.op, out.plan);
+  out.reduction = reduction(out.op, out.plan).upper;
+
+  // The worst that images of this range can ask for; floats may go beyond it.
+  double worst = rhs ? 4 * params.range
+                     : (is_float(params.dst.dtype) || is_float(params.src.dtype) ? 4 : 1) * range *
+                           (8 + 2 * out.op.largest_weight);
+  worst /= out.op.excess > 0 ? out.op.excess : out.op.low;
+  const Plan last = make_plan(out.op, {worst, worst}, kSafety * limit,
+                              std::min(out.plan.steps, params.max_steps), params.max_steps);
+  constexpr double kWider[] = {1, 1.25, 1.75, 2.5};
+  const double widest = std::max(1.0, 0.5 * (out.op.high + out.op.low) / out.op.low);
+  constexpr int kCounts = kMostPlans / 4;
+  const int above = last.steps - out.plan.steps;
+  int steps = out.plan.steps;
+  for (int i = 1; i <= kCounts && steps < last.steps; ++i) {
+    // Geometrically, one more at least, the last one being the last.
+    const int wanted = i == kCounts || above <= kCounts
+                           ? std::min(last.steps, i == kCounts ? last.steps : steps + 1)
+                           : static_cast<int>(std::lround(
+                                 out.plan.steps * std::pow(double(last.steps) / out.plan.steps,
+                                                           double(i) / kCounts)));
+    steps = std::max(wanted, steps + 1);
+    for (int k = 3; k >= 0; --k) {
+      const Plan plan{steps, out.op.low * std::min(widest, kWider[k])};
+      const Reduction r = reduction(out.op, plan);
+      // Rounded up: they bound.
+      out.candidate[out.candidates++] = {steps, static_cast<float>(plan.low),
+                                         static_cast<float>(r.upper * (1 + 1e-6)),
+                                         static_cast<float>(r.lowest * (1 + 1e-6))};
+    }
+  }
+
+  const int capacity = out.map ? kMapLevels : kMostLevels;
+  out.passes = pass_count(out.plan.steps, capacity);
+  out.first = make_cut(params, out.map, false, pass_levels(out.plan.steps, out.passes, 0),
+                       params.processors);
+  if (out.candidates > 0) {
+    out.most_passes = pass_count(steps, capacity);
+    out.repeat = make_cut(params, out.map, true, capacity, params.processors);
+  }
+  const std::size_t n = static_cast<std::size_t>(params.out.count);
+  auto take = [&](std::size_t bytes) {
+    const std::size_t at = out.bytes;
+    out.bytes += (bytes + 255) / 256 * 256;
+    return at;
+  };
+  out.control = take(n * sizeof(Control));
+  out.table = take(n * static_cast<std::size_t>(out.most_passes) * sizeof(Pass));
+  const int tasks = std::max(out.first.tasks_per_item, out.repeat.tasks_per_item);
+  out.measures = take(n * static_cast<std::size_t>(tasks) * sizeof(TileMeasure));
+  if (std::max(out.passes, out.most_passes) > 1) {
+    out.pitch = (params.out.width + kLane - 1) / kLane * kLane;
+    out.plane = out.pitch * params.out.height;
+    out.state_floats = out.plane * params.out.channels * params.out.count;
+    out.state = take(static_cast<std::size_t>(out.state_floats) * 4 * 6);
+  }
+  return out;
+}
+
+// Whether a lane's columns of an image are aligned loads in every row, channel and item.
+bool is_vector(const ImageBatch& image) {
+  if (!image.exists() || image.col_stride != 1) return false;
+  const std::int64_t unit = std::min<std::int64_t>(kLane, 16 / dtype_size(image.dtype));
+  auto fits = [&](std::int64_t stride, int count) { return count == 1 || stride % unit == 0; };
+  return reinterpret_cast<std::uintptr_t>(image.data) % (unit * dtype_size(image.dtype)) == 0 &&
+         fits(image.row_stride, image.height) && fits(image.batch_stride, image.count) &&
+         fits(image.channel_stride, image.channels);
+}
+
+MarchParams march_params(const ChebyshevDeviceParams& params, const Prepared& prepared) {
+  MarchParams p{};
+  if (!params.rhs.exists()) p.dst = params.dst;
+  p.base = params.base;
+  p.mask = params.mask;
+  p.map = params.weight_map;
+  p.out = params.out;
+  p.vector_out = is_vector(p.out);
+  p.pinned = params.preserve_background;
+  p.half_base = params.half_base;
+  p.floats = prepared.facts.floats && !params.rhs.exists();
+  p.want_norm = prepared.op.excess <= 0;
+  p.c0 = static_cast<float>(prepared.entries.c0);
+  p.c1 = static_cast<float>(prepared.entries.c1);
+  p.c2 = static_cast<float>(prepared.entries.c2);
+  p.rho = static_cast<float>(prepared.entries.c2 / prepared.entries.c1);
+  const double w0 = params.w0, w1 = params.w1;
+  p.sum = static_cast<float>((w0 + 2 * w1) * (w0 + 2 * w1));
+  p.side = static_cast<float>(w0 * w1);
+  p.corner = static_cast<float>(w1 * w1);
+  p.slope = static_cast<float>(prepared.op.slope);
+  p.weight = static_cast<float>(params.weight);
+  p.damping = static_cast<float>(damping_of(prepared.op));
+  p.mask_scale = static_cast<float>(0.5 / dtype_range(params.mask.dtype));
+  p.height = params.out.height;
+  p.width = params.out.width;
+  p.channels = params.out.channels;
+  char* workspace = static_cast<char*>(params.workspace);
+  p.measures = reinterpret_cast<TileMeasure*>(workspace + prepared.measures);
+  p.pitch = prepared.pitch;
+  p.plane = prepared.plane;
+  if (prepared.state_floats > 0) {
+    float* state = reinterpret_cast<float*>(workspace + prepared.state);
+    float** arrays[] = {&p.r0, &p.start, &p.e[0], &p.e[1], &p.before[0], &p.before[1]};
+    for (float** array : arrays) {
+      *array = state;
+      state += prepared.state_floats;
+    }
+  }
+  return p;
+}
+
+template <int K, Kind kKind, bool kShared>
+void launch_levels(const MarchParams& p, const Cut& cut, int blocks, cudaStream_t stream) {
+  using Work = March<K, kLane, kKind, kShared>;
+  const std::size_t bytes = cut.warps * Work::kFloats * sizeof(float);
+  if (bytes > (48 << 10)) {
+    HM_MAX_DYN_SMEM((gaussian_poisson_chebyshev_kernel<K, kLane, kKind, kShared>), bytes);
+  }
+  HM_LAUNCH((gaussian_poisson_chebyshev_kernel<K, kLane, kKind, kShared>), dim3(blocks),
+            dim3(32 * cut.warps), bytes, stream, p);
+}
+
+// What a pass streams.
+void set_fields(const ChebyshevDeviceParams& params, MarchParams& p) {
+  for (ImageBatch& field : p.field) field = ImageBatch();
+  if (p.pass > 0) {
+    p.input = Input::kState;
+    ImageBatch state = params.out;
+    state.dtype = DType::kFloat32;
+    state.col_stride = 1;
+    state.row_stride = p.pitch;
+    state.channel_stride = p.plane;
+    state.batch_stride = p.plane * params.out.channels;
+    const int from = (p.pass & 1) ^ 1;
+    float* const planes[] = {p.r0, p.e[from], nullptr, p.before[from]};
+    for (int f = 0; f < 4; ++f) {
+      p.field[f] = state;
+      p.field[f].data = planes[f];
+    }
+  } else if (params.rhs.exists()) {
+    p.input = Input::kRhs;
+    p.field[0] = params.rhs;
+    if (p.pinned) p.field[2] = params.mask;
+  } else {
+    p.input = Input::kImages;
+    p.field[0] = params.src;
+    p.field[1] = params.dst;
+    p.field[2] = params.mask;
+    if (!p.half_base) p.field[3] = params.base;
+  }
+  for (int f = 0; f < 4; ++f) p.vector[f] = is_vector(p.field[f]);
+}
+
+void launch_pass(const ChebyshevDeviceParams& params, MarchParams p, const Cut& cut, bool map,
+                 int most_blocks, cudaStream_t stream) {
+  set_fields(params, p);
+  p.strips = cut.strips;
+  p.strip_columns = cut.strip_columns;
+  p.pad = cut.pad;
+  p.segments = cut.segments;
+  p.segment_rows = cut.segment_rows;
+  p.tasks_per_item = cut.tasks_per_item;
+  p.tasks = cut.tasks_per_item * params.out.count;
+  int blocks = (p.tasks + cut.warps - 1) / cut.warps;
+  if (most_blocks > 0) blocks = std::min(blocks, most_blocks);
+  if (map) return launch_levels<kMapLevels, Kind::kMap, true>(p, cut, blocks, stream);
+  if (cut.levels == kFewLevels) {
+    if (p.pinned) return launch_levels<kFewLevels, Kind::kPinned, false>(p, cut, blocks, stream);
+    return launch_levels<kFewLevels, Kind::kPlain, false>(p, cut, blocks, stream);
+  }
+  if (cut.levels == kMoreLevels) {
+    if (p.pinned) return launch_levels<kMoreLevels, Kind::kPinned, false>(p, cut, blocks, stream);
+    return launch_levels<kMoreLevels, Kind::kPlain, false>(p, cut, blocks, stream);
+  }
+  if (p.pinned) return launch_levels<kMostLevels, Kind::kPinned, true>(p, cut, blocks, stream);
+  launch_levels<kMostLevels, Kind::kPlain, true>(p, cut, blocks, stream);
+}
+
+}  // namespace
+
+std::size_t chebyshev_workspace(const ChebyshevDeviceParams& params) {
+  return prepare(params).bytes;
+}
+
+void launch_gaussian_poisson_chebyshev(const ChebyshevDeviceParams& params, cudaStream_t stream) {
+  const Prepared prepared = prepare(params);
+  HM_CHECK(params.workspace != nullptr && params.workspace_bytes >= prepared.bytes,
+           "workspace: ", params.workspace_bytes, " bytes, expected ", prepared.bytes);
+  HM_CHECK(reinterpret_cast<std::uintptr_t>(params.workspace) % 256 == 0,
+           "workspace: expected an address that is a multiple of 256");
+  HM_CHECK(params.report != nullptr, "report: missing");
+  const int items = params.out.count;
+  char* workspace = static_cast<char*>(params.workspace);
+
+  DecideParams decide{};
+  decide.facts = prepared.facts;
+  decide.op = prepared.op;
+  decide.entries = prepared.entries;
+  decide.damping = damping_of(prepared.op);
+  decide.tolerance = params.tolerance;
+  if (!params.rhs.exists()) {
+    for (DType dtype : {params.src.dtype, params.dst.dtype}) {
+      if (!is_float(dtype)) {
+        decide.largest_integer = std::max(decide.largest_integer, dtype_range(dtype));
+      }
+    }
+  }
+  decide.max_steps = params.max_steps;
+  decide.levels = prepared.map ? kMapLevels : kMostLevels;
+  decide.candidates = prepared.candidates;
+  decide.table_passes = prepared.most_passes;
+  decide.plan = prepared.plan;
+  decide.start = prepared.start;
+  decide.bound = prepared.bound;
+  decide.reduction = prepared.reduction;
+  decide.measures = reinterpret_cast<const TileMeasure*>(workspace + prepared.measures);
+  decide.control = reinterpret_cast<Control*>(workspace + prepared.control);
+  decide.table = reinterpret_cast<Pass*>(workspace + prepared.table);
+  decide.report = params.report;
+  for (int i = 0; i < prepared.candidates; ++i) decide.candidate[i] = prepared.candidate[i];
+
+  MarchParams march = march_params(params, prepared);
+  StepSequence sequence(prepared.op, prepared.plan);
+  for (int i = 0; i < prepared.passes; ++i) {
+    march.pass = i;
+    make_pass(prepared.entries, prepared.map, sequence, i == 0, i + 1 == prepared.passes,
+              pass_levels(prepared.plan.steps, prepared.passes, i), march.plan);
+    launch_pass(params, march, prepared.first, prepared.map, 0, stream);
+  }
+  decide.tasks_per_item = prepared.first.tasks_per_item;
+  HM_LAUNCH(gaussian_poisson_chebyshev_decide_kernel, dim3(items), dim3(kDecideThreads), 0, stream,
+            decide);
+  if (prepared.candidates == 0) return;
+  constexpr int kBlocksPerProcessor = 4;
+  march.control = decide.control;
+  march.table = decide.table;
+  march.table_passes = prepared.most_passes;
+  decide.tasks_per_item = prepared.repeat.tasks_per_item;
+  for (decide.run = 1; decide.run <= kRepeats; ++decide.run) {
+    for (march.pass = 0; march.pass < prepared.most_passes; ++march.pass) {
+      launch_pass(params, march, prepared.repeat, prepared.map,
+                  kBlocksPerProcessor * params.processors, stream);
+    }
+    HM_LAUNCH(gaussian_poisson_chebyshev_decide_kernel, dim3(items), dim3(kDecideThreads), 0,
+              stream, decide);
+  }
+}
+
+}  // namespace pyharmony::gaussian_poisson

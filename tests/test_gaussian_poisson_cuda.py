@@ -1,0 +1,432 @@
+"""The CUDA kernels of gaussian_poisson, run on the CPU: against the definition and the kernels of the CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyharmony import _arrays
+from pyharmony._native import native
+from pyharmony.reference import gaussian_poisson as definition
+from pyharmony.reference import pyramid
+
+RANGE = _arrays.VALUE_RANGE
+
+#: Of the range, between float32 solves that take the same steps in another order.
+AGREEMENT = 2e-5
+
+
+def image(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, smooth: bool = False) -> Any:
+    """[N, H, W, C]: noise, or smooth pictures, over the whole range of the dtype."""
+    x = rng.random(shape)
+    if smooth:
+        i, j = np.ogrid[: shape[1], : shape[2]]
+        x = (0.5 + 0.4 * np.sin(i / 9 + 1)[..., None] * np.cos(j / 13)[..., None]) + 0.1 * (x - 0.5)
+    x = x * RANGE[dtype]
+    return (np.rint(x) if dtype.startswith("u") else x).astype(dtype)
+
+
+def mask_of(rng: np.random.Generator, n: int, h: int, w: int, dtype: str) -> Any:
+    """[N, H, W]: soft blobs that touch the border, with exact zeros and ones."""
+    i, j = np.ogrid[:h, :w]
+    planes = []
+    for k in range(n):
+        m = np.clip(1.5 - np.hypot((i - h * 0.3) / (h * 0.4 + 1), (j - w * (0.4 + k)) / (w * 0.5 + 1)) * 1.5, 0, 1)
+        planes.append(np.where(rng.random((h, w)) < 0.05, 0, m))
+    m = np.stack(planes)
+    if dtype == "bool":
+        return m > 0.5
+    return (np.rint(m * RANGE[dtype]) if dtype.startswith("u") else m).astype(dtype)
+
+
+def mask_value(mask: Any) -> Any:
+    return mask.astype(np.float64) / RANGE.get(mask.dtype.name, 1.0)
+
+
+def solve(
+    emulator: Any, src: Any, dst: Any, mask: Any, base: Any, out: Any = None, **options: Any
+) -> tuple[Any, list[dict[str, Any]]]:
+    """The device's solve of a batch; weight may be a map [N, H, W]."""
+    rhs = options.pop("rhs", None)
+    like = dst if rhs is None else rhs
+    out = np.full(like.shape, np.nan, np.float32) if out is None else out
+    weight = options.pop("weight", 1.0)
+    is_map = isinstance(weight, np.ndarray)
+    w0, w1 = definition.gaussian_taps(options.pop("sigma", 0.5), normalize=not options.pop("reference", False))
+
+    def view(x: Any, writable: bool = False) -> Any:
+        if x is None:
+            return None
+        strides = tuple(s // x.itemsize for s in x.strides)
+        return emulator.ArrayView(x.ctypes.data, x.dtype.name, x.shape, strides, writable)
+
+    views = [view(a) for a in (src, dst, mask, base)] + [view(out, writable=True)]
+    arguments: dict[str, Any] = {
+        "weight": 1.0 if is_map else weight,
+        "weight_map": view(weight) if is_map else None,
+        "least_weight": float(weight.min()) if is_map else 1.0,
+        "most_weight": float(weight.max()) if is_map else 1.0,
+        "w0": w0,
+        "w1": w1,
+        "preserve_background": False,
+        "tolerance": 0.25 * RANGE[like.dtype.name] / 255,
+        "rhs": view(rhs),
+        "max_steps": 200,
+        "device": 0,
+        **options,
+    }
+    size = emulator.gaussian_poisson_chebyshev_workspace(*views, **arguments)
+    workspace = emulator.DeviceBuffer(size, 0, 0)
+    count = like.shape[0]
+    report = np.full(emulator.gaussian_poisson_chebyshev_report_bytes(count), 255, np.uint8)
+    emulator.gaussian_poisson_chebyshev(
+        *views,
+        **arguments,
+        workspace=workspace.pointer,
+        workspace_bytes=size,
+        report=report.ctypes.data,
+        stream=0,
+    )
+    return out, emulator.gaussian_poisson_chebyshev_report(report.tobytes(), count)
+
+
+def on_cpu(src: Any, dst: Any, mask: Any, base: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
+    """The CPU kernel's solve of one item, in float32."""
+    weight = options.pop("weight", 1.0)
+    is_map = isinstance(weight, np.ndarray)
+    w0, w1 = definition.gaussian_taps(options.pop("sigma", 0.5))
+    rhs = options.pop("rhs", None)
+    out = np.empty((dst if rhs is None else rhs).shape, np.float32)
+
+    def view(x: Any, writable: bool = False) -> Any:
+        return None if x is None else _arrays.view(x, "x", writable=writable)
+
+    info = native.gaussian_poisson_chebyshev(
+        *(view(a) for a in (src, dst, mask, base)),
+        view(out, writable=True),
+        weight=0.0 if is_map else weight,
+        weight_map=view(weight) if is_map else None,
+        w0=w0,
+        w1=w1,
+        rhs=view(rhs),
+        **{"preserve_background": False, "max_steps": 200, **options},
+    )
+    return out, info
+
+
+def solution(src: Any, dst: Any, mask: Any, base: Any, weight: Any = 1.0, **options: Any) -> Any:
+    """The definition's, of a batch."""
+    return np.stack(
+        [
+            definition.gaussian_poisson(
+                src[k],
+                dst[k],
+                mask_value(mask[k]),
+                base[k],
+                color_weight=weight[k] if isinstance(weight, np.ndarray) else weight,
+                **options,
+            )
+            for k in range(len(dst))
+        ]
+    )
+
+
+def assert_certified(out: Any, reports: list[dict[str, Any]], want: Any, tolerance: float, noise: float = 1e-7) -> None:
+    """The error is within its bound and that within the tolerance; noise is of the definition itself."""
+    for x, report, w in zip(out, reports, want):
+        assert report["converged"]
+        assert report["finite"]
+        assert report["max_error"] <= tolerance
+        assert np.abs(x - w).max() <= report["max_error"] + noise
+
+
+@pytest.mark.parametrize("preserve", [False, True])
+@pytest.mark.parametrize("weight", [0.25, 1.0, 4.0, "map"])
+def test_it_solves_to_the_tolerance(emulator: Any, weight: Any, preserve: bool) -> None:
+    rng = np.random.default_rng(1)
+    shape = (2, 23, 131, 3)
+    mask = mask_of(rng, *shape[:3], "uint8")
+    c = (0.3 + rng.random(shape[:3])).astype(np.float32) if weight == "map" else weight
+    for smooth in (False, True):
+        src, dst, base = (image(rng, shape, "uint8", smooth) for _ in range(3))
+        want = solution(src, dst, mask, base, c, preserve_background=preserve)
+        for tolerance in (2.0, 0.25, 0.05):
+            out, reports = solve(
+                emulator, src, dst, mask, base, weight=c, preserve_background=preserve, tolerance=tolerance
+            )
+            assert_certified(out, reports, want, tolerance)
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.8, 1.0])
+def test_it_solves_with_any_sigma(emulator: Any, sigma: float) -> None:
+    rng = np.random.default_rng(2)
+    shape = (1, 19, 29, 1)
+    src, dst, base = (image(rng, shape, "uint8") for _ in range(3))
+    mask = mask_of(rng, *shape[:3], "uint8")
+    # At weight 5.2 and sigma 0.8 the edges of A are near zero, at 20 positive.
+    for weight in (0.5, 5.2, 20.0):
+        want = solution(src, dst, mask, base, weight, sigma=sigma, reference=sigma > 0.8)
+        out, reports = solve(emulator, src, dst, mask, base, weight=weight, sigma=sigma, reference=sigma > 0.8)
+        assert_certified(out, reports, want, 0.25)
+
+
+@pytest.mark.parametrize("preserve", [False, True])
+def test_it_takes_any_size_and_number_of_channels(emulator: Any, preserve: bool) -> None:
+    rng = np.random.default_rng(3)
+    sizes = [(1, 1, 1), (1, 7, 3), (7, 1, 4), (5, 5, 5), (2, 2, 2), (13, 127, 1), (31, 211, 1), (67, 3, 2)]
+    for size in sizes:
+        src, dst, base = (image(rng, (1, *size), "uint8") for _ in range(3))
+        mask = mask_of(rng, 1, *size[:2], "uint16")
+        c = (0.4 + rng.random((1, *size[:2]))).astype(np.float32)
+        for weight in (0.7, c):
+            want = solution(src, dst, mask, base, weight, preserve_background=preserve)
+            results = []
+            for rows in (0, 4):
+                options: dict[str, Any] = {"weight": weight, "preserve_background": preserve, "segment_rows": rows}
+                out, reports = solve(emulator, src, dst, mask, base, **options)
+                assert_certified(out, reports, want, 0.25)
+                results.append(out)
+            np.testing.assert_array_equal(*results)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32"])
+def test_it_takes_any_dtype_and_agrees_with_the_cpu(emulator: Any, dtype: str) -> None:
+    rng = np.random.default_rng(4)
+    shape = (1, 17, 139, 3)
+    src, dst = (image(rng, shape, dtype) for _ in range(2))
+    tolerance = 0.25 * RANGE[dtype] / 255
+    for base_dtype, mask_dtype in ((dtype, "bool"), ("float32", "float32"), (dtype, "uint8"), (dtype, "uint16")):
+        base = (image(rng, shape, "float32") * RANGE[dtype]).astype(base_dtype)
+        mask = mask_of(rng, *shape[:3], mask_dtype)
+        for preserve in (False, True):
+            options: dict[str, Any] = {"preserve_background": preserve, "tolerance": tolerance}
+            want = solution(src, dst, mask, base, preserve_background=preserve)
+            real, reports = solve(emulator, src, dst, mask, base, **options)
+            assert_certified(real, reports, want, tolerance, 1e-9 * RANGE[dtype])
+            # The same steps as the CPU's kernel, which may have chosen others in a second run.
+            fixed = {**options, "max_steps": 9, "tolerance": 1e-9 * RANGE[dtype]}
+            nine, _ = solve(emulator, src, dst, mask, base, **fixed)
+            its, info = on_cpu(src[0], dst[0], mask[0], base[0], **fixed)
+            assert info["steps"] == 9
+            assert np.abs(nine[0] - its).max() <= AGREEMENT * RANGE[dtype]
+
+            out, same = solve(emulator, src, dst, mask, base, np.empty(shape, dtype), **options)
+            assert same == reports
+            rounded = np.clip(np.rint(real), 0, RANGE[dtype]) if dtype.startswith("u") else real
+            np.testing.assert_array_equal(out, rounded.astype(dtype))
+            if preserve:
+                np.testing.assert_array_equal(out[mask == 0], dst[mask == 0])
+
+
+def test_it_takes_any_strides(emulator: Any) -> None:
+    rng = np.random.default_rng(5)
+
+    def channels_first(a: Any) -> Any:
+        return np.moveaxis(np.ascontiguousarray(np.moveaxis(a, -1, 1)), 1, -1) if a.ndim == 4 else a
+
+    def unaligned(a: Any) -> Any:
+        if a.ndim == 3:
+            wide = np.zeros((a.shape[0], a.shape[1], a.shape[2] + 1), a.dtype)
+            wide[..., 1:] = a
+            return wide[..., 1:]
+        n, h, w, c = a.shape
+        wide = np.zeros((n, c, h, w + 1), a.dtype)
+        wide[..., 1:] = np.moveaxis(a, -1, 1)
+        return np.moveaxis(wide[..., 1:], 1, -1)
+
+    def reversed_(a: Any) -> Any:
+        every = (slice(None, None, -1),) * a.ndim
+        return np.ascontiguousarray(a[every])[every]
+
+    def spaced(a: Any) -> Any:
+        wide = np.zeros((*a.shape[:2], a.shape[2] * 2, *a.shape[3:]), a.dtype)
+        wide[:, :, ::2] = a
+        return wide[:, :, ::2]
+
+    for channels, dtype, width in ((3, "uint8", 360), (4, "float32", 149), (1, "float16", 360), (3, "uint16", 360)):
+        shape = (2, 9, width, channels)
+        src, dst, base = (image(rng, shape, dtype) for _ in range(3))
+        mask = mask_of(rng, *shape[:3], "uint8")
+        want, _ = solve(emulator, src, dst, mask, base)
+        for change in (channels_first, unaligned, reversed_, spaced):
+            changed = [change(a) for a in (src, dst, mask, base)]
+            before = [a.copy() for a in changed]
+            got, _ = solve(emulator, *changed, change(np.empty(shape, np.float32)))
+            np.testing.assert_array_equal(got, want)
+            out, _ = solve(emulator, *changed, change(np.empty(shape, dtype)))
+            rounded = np.clip(np.rint(want), 0, RANGE[dtype]) if dtype.startswith("u") else want
+            np.testing.assert_array_equal(out, rounded.astype(dtype))
+            for a, b in zip(changed, before):
+                np.testing.assert_array_equal(a, b)
+
+
+def test_a_batch_is_its_items(emulator: Any) -> None:
+    rng = np.random.default_rng(6)
+    shape = (3, 21, 40, 3)
+    src, dst, base = (image(rng, shape, "uint8", smooth=True) for _ in range(3))
+    dst[1] = image(rng, shape, "uint8")[1]  # needs more steps than the others
+    base[1] = 255 - dst[1]
+    mask = np.broadcast_to(mask_of(rng, 1, 21, 40, "float32"), shape[:3])
+    c = np.broadcast_to((0.4 + rng.random((1, 21, 40))).astype(np.float32), shape[:3])
+    assert mask.strides[0] == c.strides[0] == 0
+    for weight in (1.0, c):
+        for preserve in (False, True):
+            options: dict[str, Any] = {"preserve_background": preserve, "tolerance": 0.1}
+            out, reports = solve(emulator, src, dst, mask, base, weight=weight, **options)
+            assert reports[0]["total_steps"] < reports[1]["total_steps"]
+            for k in range(3):
+                one = slice(k, k + 1)
+                its = weight[one] if isinstance(weight, np.ndarray) else weight
+                alone, report = solve(emulator, src[one], dst[one], mask[one], base[one], weight=its, **options)
+                np.testing.assert_array_equal(alone[0], out[k])
+                if not isinstance(weight, np.ndarray):
+                    assert report == [reports[k]]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "uint8"])
+def test_a_base_of_half_the_size(emulator: Any, dtype: str) -> None:
+    rng = np.random.default_rng(7)
+    for size in ((1, 1, 1), (2, 3, 1), (5, 131, 3), (22, 37, 2)):
+        shape = (2, *size)
+        src, dst = (image(rng, shape, "uint8") for _ in range(2))
+        mask = mask_of(rng, *shape[:3], "uint8")
+        half = image(rng, (2, (size[0] + 1) // 2, (size[1] + 1) // 2, size[2]), dtype)
+        if dtype != "uint8":
+            half *= 255
+        base = np.stack([pyramid.upsample(h, size[:2]) for h in half]).astype(np.float32)
+        for preserve in (False, True):
+            # More than one pass, and a strip that ends within the image.
+            for steps in (9, 30):
+                options: dict[str, Any] = {"preserve_background": preserve, "max_steps": steps, "tolerance": 1e-6}
+                want, _ = solve(emulator, src, dst, mask, base, **options)
+                got, reports = solve(emulator, src, dst, mask, half, half_base=True, **options)
+                # Sixteen weights of float32, and what base then acts with: at most its own size.
+                assert np.abs(got - want).max() <= 20 * 2.0**-24 * 2 * 255
+                assert all(np.isfinite(r["max_error"]) for r in reports)
+
+
+@pytest.mark.parametrize("preserve", [False, True])
+def test_a_given_right_hand_side(emulator: Any, preserve: bool) -> None:
+    rng = np.random.default_rng(8)
+    shape = (2, 25, 38, 3)
+    rhs = rng.standard_normal(shape).astype(np.float32)
+    zero = np.zeros(shape, np.uint8)
+    mask = mask_of(rng, *shape[:3], "float32")
+    weight = (0.3 + rng.random(shape[:3])).astype(np.float32)
+    for c in (0.4, weight):
+        # The same equation with flat images, and the base that gives this b.
+        c64 = np.broadcast_to(np.asarray(c, np.float64), shape[:3])
+        want = solution(zero, zero, mask, rhs / c64[..., None], c, preserve_background=preserve)
+        largest = float(np.abs(rhs).max())
+        options: dict[str, Any] = {"weight": c, "preserve_background": preserve, "rhs": rhs, "range": largest}
+        out, reports = solve(emulator, None, None, mask, None, tolerance=1e-5 * largest, **options)
+        assert_certified(out, reports, want, 1e-5 * largest, 1e-12)
+        if preserve:
+            assert not out[mask == 0].any()
+
+
+@pytest.mark.parametrize("preserve", [False, True])
+@pytest.mark.parametrize("weighted", ["number", "map"])
+def test_the_bound_holds_wherever_the_iteration_stops(emulator: Any, weighted: str, preserve: bool) -> None:
+    rng = np.random.default_rng(9)
+    shape = (1, 18, 27, 2)
+    for dtype in ("uint8", "float32"):
+        src, dst, base = (image(rng, shape, dtype) for _ in range(3))
+        mask = mask_of(rng, *shape[:3], "uint8")
+        for weight in (0.25, 1.0, 30.0):
+            c = (weight * (0.5 + rng.random(shape[:3]))).astype(np.float32) if weighted == "map" else weight
+            for sigma in (0.0, 0.5, 0.8):
+                want = solution(src, dst, mask, base, c, sigma=sigma, preserve_background=preserve)
+                # One step, one pass, more passes than one.
+                for steps in (1, 2, 9, 19, 20, 41):
+                    out, (report,) = solve(
+                        emulator,
+                        src,
+                        dst,
+                        mask,
+                        base,
+                        weight=c,
+                        sigma=sigma,
+                        preserve_background=preserve,
+                        max_steps=steps,
+                        tolerance=1e-9 * RANGE[dtype],
+                    )
+                    assert not report["converged"]
+                    assert report["steps"] <= steps
+                    assert np.abs(out - want).max() <= report["max_error"]
+
+
+@pytest.mark.parametrize("weighted", ["number", "map"])
+def test_hard_images_run_again(emulator: Any, weighted: str) -> None:
+    rng = np.random.default_rng(10)
+    shape = (1, 40, 50, 3)
+    src, dst = (image(rng, shape, "uint8") for _ in range(2))
+    base = np.where(dst > 127, dst - 127, dst + 128).astype(np.uint8)
+    mask = mask_of(rng, *shape[:3], "uint8")
+    for weight in (0.25, 1.0):
+        c = np.full(shape[:3], weight, np.float32) if weighted == "map" else weight
+        for preserve in (False, True):
+            want = solution(src, dst, mask, base, c, preserve_background=preserve)
+            tolerance = 0.08 if weighted == "map" else 0.25
+            options: dict[str, Any] = {"preserve_background": preserve, "tolerance": tolerance}
+            out, reports = solve(emulator, src, dst, mask, base, weight=c, **options)
+            assert_certified(out, reports, want, tolerance)
+            assert reports[0]["total_steps"] > reports[0]["steps"]
+
+
+def test_what_is_not_finite_is_reported(emulator: Any) -> None:
+    rng = np.random.default_rng(11)
+    shape = (2, 15, 33, 3)
+    mask = np.clip(mask_of(rng, *shape[:3], "float32"), 0.25, 1)
+    for name in ("src", "dst", "base"):
+        for value in (np.nan, np.inf):
+            images = {k: image(rng, shape, "float32") for k in ("src", "dst", "base")}
+            images[name][1, 4, 12, 2] = value
+            for preserve in (False, True):
+                _, reports = solve(emulator, images["src"], images["dst"], mask, images["base"], preserve_background=preserve)
+                assert [r["finite"] for r in reports] == [True, False]
+                assert [r["converged"] for r in reports] == [True, False]
+
+
+def test_it_says_when_float32_cannot_reach_the_tolerance(emulator: Any) -> None:
+    rng = np.random.default_rng(12)
+    shape = (1, 20, 25, 3)
+    src, dst, base = (image(rng, shape, "uint8") for _ in range(3))
+    _, (report,) = solve(emulator, src, dst, mask_of(rng, 1, 20, 25, "uint8"), base, tolerance=1e-5)
+    assert not report["converged"]
+    assert 1e-5 < report["max_error"] < 0.02
+
+
+def test_the_bits_do_not_depend_on_the_order_of_threads(emulator: Any) -> None:
+    rng = np.random.default_rng(13)
+    shape = (1, 37, 140, 3)
+    src, dst, base = (image(rng, shape, "uint8") for _ in range(3))
+    mask = mask_of(rng, *shape[:3], "uint8")
+    for options in ({"weight": 0.25}, {"preserve_background": True, "segment_rows": 7}):
+        got = solve(emulator, src, dst, mask, base, **options)
+        emulator.set_seed(0)
+        want = solve(emulator, src, dst, mask, base, **options)
+        np.testing.assert_array_equal(got[0], want[0])
+        assert got[1] == want[1]
+
+
+def test_it_names_what_does_not_fit(emulator_module: Any) -> None:
+    rng = np.random.default_rng(14)
+    src = image(rng, (1, 8, 9, 3), "uint8")
+    mask = mask_of(rng, 1, 8, 9, "uint8")
+
+    def fails(message: str, *images: Any, **options: Any) -> None:
+        with pytest.raises(ValueError, match=message):
+            solve(emulator_module, *images, **options)
+
+    fails(r"base: shape \[1, 8, 9, 1\], expected \[1, 8, 9, 3\]", src, src, mask, src[..., :1])
+    fails(r"base: shape \[1, 8, 9, 3\], expected \[1, 4, 5, 3\]", src, src, mask, src, half_base=True)
+    fails(r"mask: shape \[1, 8, 8\]", src, src, mask[..., :8], src)
+    fails("src: dtype float64", src.astype(np.float64), src, mask, src)
+    fails("mask: dtype float64", src, src, mask.astype(np.float64), src)
+    fails("weight: 0, expected more than 0", src, src, mask, src, weight=0.0)
+    fails("weight_map: values from 0 to", src, src, mask, src, weight=np.zeros((1, 8, 9), np.float32))
+    fails("tolerance: 0", src, src, mask, src, tolerance=0.0)
+    fails("max_steps: 0", src, src, mask, src, max_steps=0)
