@@ -98,6 +98,12 @@ class DeviceArray:
         part.pointer += offset * self.dtype.itemsize
         return part
 
+    def cropped(self, items: slice, y0: int, y1: int, x0: int, x1: int) -> DeviceArray:
+        """Of [N, H, W, ...] some items and a rectangle."""
+        shape = (items.stop - items.start, y1 - y0, x1 - x0, *self.shape[3:])
+        offset = sum(n * s for n, s in zip((items.start, y0, x0), self.strides, strict=False))
+        return self.moved(offset, shape, self.strides)
+
     def view(self, name: str, *, writable: bool = False) -> Any:
         """The native view.
 

@@ -385,7 +385,9 @@ def test_what_is_not_finite_is_reported(emulator: Any) -> None:
             images = {k: image(rng, shape, "float32") for k in ("src", "dst", "base")}
             images[name][1, 4, 12, 2] = value
             for preserve in (False, True):
-                _, reports = solve(emulator, images["src"], images["dst"], mask, images["base"], preserve_background=preserve)
+                _, reports = solve(
+                    emulator, images["src"], images["dst"], mask, images["base"], preserve_background=preserve
+                )
                 assert [r["finite"] for r in reports] == [True, False]
                 assert [r["converged"] for r in reports] == [True, False]
 

@@ -21,6 +21,7 @@ from ..ops._gaussian_poisson_cuda import DeviceEquation, choose_method, solve
 from ..ops._images_cuda import batch_of, planes_of, unsupported, weight_on
 from ..ops._poisson_cuda import DeviceHierarchy, most_iterations, solve_images
 from ..reference.gaussian_poisson import gaussian_taps
+from ._region import Region, covered_by, regions_of
 
 _FLOAT = np.dtype(np.float32)
 
@@ -32,7 +33,7 @@ class PyramidOptions:
     Attributes:
         weight, most: the least and the largest color_weight.
         tolerance, coarse_tolerance: of the finest level and of the others, in 8-bit levels.
-        coarsest: pixels of the short side of the coarsest level at most.
+        count: of the levels below the finest.
     """
 
     base: str | None
@@ -44,7 +45,7 @@ class PyramidOptions:
     reference: bool
     tolerance: float
     coarse_tolerance: float
-    coarsest: int
+    count: int
     unit: float
     info: bool
 
@@ -92,9 +93,9 @@ class _Pyramid:
     ) -> list[SolveInfo]:
         o = self.options
         levels = [_Level(src, dst, mask, None, weight_map)]
-        while min(levels[-1].dst.shape[1:3]) > o.coarsest:
+        count = o.count
+        for _ in range(count):
             levels.append(self.coarser(levels[-1]))
-        count = len(levels) - 1
         if base is None:
             colours = self.first_base(levels[-1], coarse=count > 0)
         else:
@@ -320,42 +321,76 @@ def gaussian_poisson_on_device(
     preserve_background: bool,
     reference: bool,
     tolerance: float | None,
-    coarsest: int,
     coarse_tolerance: Callable[[float], float],
     return_info: bool,
 ) -> tuple[Any, Any]:
-    """`pyharmony.blend.gaussian_poisson` of arrays on a device."""
+    """`pyharmony.blend.gaussian_poisson` of arrays on a device.
+
+    With preserve_background the box of each mask is read, which waits for the device.
+    """
     named = isinstance(base, str)
     frame = frame_of(
         src, dst, mask, at, out, base=None if named else base, color_weight=_checks.map_or_none(color_weight)
     )
+    place = frame.place
     levels = _checks.tolerance(tolerance, frame.dst.dtype.name)
     count, height, width, _ = frame.dst.shape
-    weight, weight_map, most = weight_on(frame.place, color_weight, count, height, width)
-    infos = pyramid(
-        frame.place,
-        frame.src,
-        frame.dst,
-        frame.mask,
-        None if named or base is None else images_like_dst(frame, base, "base"),
-        weight_map,
-        frame.out,
-        PyramidOptions(
-            base=base if named else None,
-            weight=weight,
-            most=most,
-            sigma=sigma,
-            smooth_sigma=smooth_sigma,
-            preserve_background=preserve_background,
-            reference=reference,
-            tolerance=levels,
-            coarse_tolerance=coarse_tolerance(levels),
-            coarsest=coarsest,
-            unit=frame.unit,
-            info=return_info,
-        ),
-    )
+    weight, weight_map, most = weight_on(place, color_weight, count, height, width)
+    ground = None if named or base is None else images_like_dst(frame, base, "base")
+    if preserve_background:
+        boxes = [(slice(i, i + 1), box) for i, box in enumerate(_boxes(frame))]
+        place.copy(frame.dst, frame.out)
+    else:
+        boxes = [(slice(0, count), Region(0, height, 0, width))]
+    infos: list[SolveInfo] = []
+    for items, box in boxes:
+        if box.empty:
+            infos.append(SolveInfo("copy", 0, 0.0, 0.0, place.name, 0.0, 0))
+            continue
+        regions = regions_of(box, (height, width), not preserve_background)
+        part = covered_by(regions, (height, width))
+        src_part, dst_part, mask_part, out_part = (
+            a.cropped(items, part.y0, part.y1, part.x0, part.x1) for a in (frame.src, frame.dst, frame.mask, frame.out)
+        )
+        base_part, map_part = (
+            None if a is None else a.cropped(items, part.y0, part.y1, part.x0, part.x1) for a in (ground, weight_map)
+        )
+        infos += pyramid(
+            place,
+            src_part,
+            dst_part,
+            mask_part,
+            base_part,
+            map_part,
+            out_part,
+            PyramidOptions(
+                base=base if named else None,
+                weight=weight,
+                most=most,
+                sigma=sigma,
+                smooth_sigma=smooth_sigma,
+                preserve_background=preserve_background,
+                reference=reference,
+                tolerance=levels,
+                coarse_tolerance=coarse_tolerance(levels),
+                count=len(regions) - 1,
+                unit=frame.unit,
+                info=return_info,
+            ),
+        )
     return frame.result, _infos(frame, infos)
+
+
+def _boxes(frame: Frame) -> list[Region]:
+    """Of the pixels above zero of each item's mask."""
+    place, mask = frame.place, frame.mask
+    memory = place.scratch(16 * mask.shape[0])
+    with _cuda.failures("mask"):
+        place.module.poisson_box(
+            mask.view("mask"), (memory.pointer, memory.nbytes), device=place.device, stream=place.stream
+        )
+    values = place.fetch(memory).view(np.int32).reshape(-1, 4).tolist()
+    return [Region(top, bottom, left, right) for top, left, bottom, right in values]
 
 
 def poisson_on_device(

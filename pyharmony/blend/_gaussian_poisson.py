@@ -27,10 +27,9 @@ from ._cuda import (
 from ._frame import Frame, Job, direct_info
 from ._images import Infos, run
 from ._memory import Memory
-from ._region import Region, as_float, check_finite
+from ._region import Region, as_float, check_finite, covered_by, regions_of
 from ._solve import solve_gaussian_poisson, solve_poisson
 
-_COARSEST = 64  # pixels of the short side at most
 _COARSE_TOLERANCE = 0.25  # in 8-bit levels, at most
 _FINEST_COARSE_TOLERANCE = 0.004  # what float32 levels are good for
 
@@ -146,7 +145,6 @@ def gaussian_poisson(
             preserve_background=bool(preserve_background),
             reference=bool(reference),
             tolerance=tolerance,
-            coarsest=_COARSEST,
             coarse_tolerance=coarse_tolerance_of,
             return_info=bool(return_info),
         )
@@ -212,35 +210,9 @@ class Level:
         return self.weight if isinstance(self.weight, float) else region.of(self.weight)
 
 
-def regions_of(bbox: Region, shape: tuple[int, int], whole: bool) -> list[Region]:
-    """What is solved on each level, finest first, in pixels of that level over all of dst.
-
-    Each starts at an even pixel and, taken up, covers what is solved on the finer level, so that
-    doubling a level's result gives the base of the next.
-    """
-    regions = [Region(0, shape[0], 0, shape[1]) if whole else _even(bbox.expand(2, shape))]
-    while min(regions[-1].shape) > _COARSEST:
-        finer = regions[-1]
-        shape = (shape[0] + 1) // 2, (shape[1] + 1) // 2
-        coarse = Region(finer.y0 // 2, (finer.y1 + 1) // 2, finer.x0 // 2, (finer.x1 + 1) // 2)
-        regions.append(coarse if whole else _even(coarse.expand(1, shape)))
-    return regions
-
-
-def frame_of(regions: list[Region], shape: tuple[int, int]) -> Region:
-    """The part of dst under the coarsest region."""
-    last, count = regions[-1], len(regions) - 1
-    covered = Region(last.y0 << count, last.y1 << count, last.x0 << count, last.x1 << count)
-    return covered.overlap(Region(0, shape[0], 0, shape[1]))
-
-
 def coarse_tolerance_of(tolerance: float) -> float:
     """Of the levels below the finest, in 8-bit levels."""
     return min(_COARSE_TOLERANCE, max(tolerance, _FINEST_COARSE_TOLERANCE))
-
-
-def _even(region: Region) -> Region:
-    return Region(region.y0 & ~1, region.y1, region.x0 & ~1, region.x1)
 
 
 def _blend(job: Job, options: _Options, base: NumpyArray | None, place: Place | None) -> _checks.SolveInfo:
@@ -251,11 +223,11 @@ def _blend(job: Job, options: _Options, base: NumpyArray | None, place: Place | 
     regions = regions_of(job.bbox, job.shape, not options.preserve_background)
     count = len(regions) - 1
     # The part of dst under the coarsest region: every level is computed over it.
-    frame = frame_of(regions, job.shape)
+    frame = covered_by(regions, job.shape)
     job.check_finite(frame)
     mask = job.mask_of(frame)
     if place is not None and _suits(place, job, options, base):
-        return _blend_at(place, job, options, base, frame, mask)
+        return _blend_at(place, job, options, base, frame, mask, count)
     level = Level(
         src=job.src_of(frame),
         dst=job.dst_of(frame),
@@ -326,7 +298,13 @@ def _suits(place: Place, job: Job, options: _Options, base: NumpyArray | None) -
 
 
 def _blend_at(
-    place: Place, job: Job, options: _Options, base: NumpyArray | None, frame: Region, mask: NumpyArray
+    place: Place,
+    job: Job,
+    options: _Options,
+    base: NumpyArray | None,
+    frame: Region,
+    mask: NumpyArray,
+    count: int,
 ) -> _checks.SolveInfo:
     """The same on a device, of copies of the crops."""
     weight = options.weight if isinstance(options.weight, float) else np.ascontiguousarray(frame.of(options.weight))
@@ -352,7 +330,7 @@ def _blend_at(
             reference=options.reference,
             tolerance=options.tolerance,
             coarse_tolerance=coarse_tolerance_of(options.tolerance),
-            coarsest=_COARSEST,
+            count=count,
             unit=_arrays.VALUE_RANGE[job.dst.dtype.name],
             info=True,
         ),

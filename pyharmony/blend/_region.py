@@ -10,6 +10,8 @@ import numpy as np
 from .. import _arrays, _checks
 from .._arrays import NumpyArray
 
+_COARSEST = 64  # pixels of the short side of a pyramid's coarsest level at most
+
 
 @dataclass(frozen=True)
 class Region:
@@ -77,3 +79,29 @@ def check_finite(
         if skip is not None:
             x = np.where(skip[..., None], 0, x)
         _checks.finite(x, name, mask, origin)
+
+
+def regions_of(bbox: Region, shape: tuple[int, int], whole: bool) -> list[Region]:
+    """What is solved on each level, finest first, in pixels of that level over all of dst.
+
+    Each starts at an even pixel and, taken up, covers what is solved on the finer level, so that
+    doubling a level's result gives the base of the next.
+    """
+    regions = [Region(0, shape[0], 0, shape[1]) if whole else _even(bbox.expand(2, shape))]
+    while min(regions[-1].shape) > _COARSEST:
+        finer = regions[-1]
+        shape = (shape[0] + 1) // 2, (shape[1] + 1) // 2
+        coarse = Region(finer.y0 // 2, (finer.y1 + 1) // 2, finer.x0 // 2, (finer.x1 + 1) // 2)
+        regions.append(coarse if whole else _even(coarse.expand(1, shape)))
+    return regions
+
+
+def covered_by(regions: list[Region], shape: tuple[int, int]) -> Region:
+    """The part of dst under the coarsest region."""
+    last, count = regions[-1], len(regions) - 1
+    covered = Region(last.y0 << count, last.y1 << count, last.x0 << count, last.x1 << count)
+    return covered.overlap(Region(0, shape[0], 0, shape[1]))
+
+
+def _even(region: Region) -> Region:
+    return Region(region.y0 & ~1, region.y1, region.x0 & ~1, region.x1)

@@ -18,9 +18,9 @@ from ..ops.pyramid import MAX_SMOOTH_SIGMA, downsample, halve_mask, meet_known, 
 from ..ops.tiles import LEAST_TILED_WEIGHT, Images, tile_sides, tiles_of
 from ..ops.tiles import gaussian_poisson_tiles as solve_tiles
 from ._frame import direct_info
-from ._gaussian_poisson import Level, coarse_tolerance_of, first_base, frame_of, regions_of
+from ._gaussian_poisson import Level, coarse_tolerance_of, first_base
 from ._memory import Memory
-from ._region import Region, bounding_box
+from ._region import Region, bounding_box, covered_by, regions_of
 from ._solve import solve_gaussian_poisson
 
 #: Levels of at most as many pixels are held in memory; others in files.
@@ -182,7 +182,7 @@ class _Pyramid:
         smoothing: float,
     ) -> None:
         self._regions, self._place, self._smoothing = regions, place, smoothing
-        self._frame = frame_of(regions, images.shape)
+        self._frame = covered_by(regions, images.shape)
         self._unit = _arrays.VALUE_RANGE[images.dtype]
         self._out = out
         self._memory = Memory()

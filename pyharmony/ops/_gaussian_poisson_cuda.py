@@ -23,6 +23,7 @@ from ._images_cuda import batch_of, image_form, mask_on, unsupported, weight_on
 from ._poisson_cuda import DeviceHierarchy, most_iterations
 from .gaussian_poisson import (
     CERTIFIED_STOP_FROM,
+    CHEBYSHEV_ROUNDING,
     CHEBYSHEV_STEPS,
     CHEBYSHEV_STEPS_PINNED,
     Equation,
@@ -65,7 +66,8 @@ def choose_method(eq: DeviceEquation, levels: float) -> str:
     """What 'auto' stands for at a tolerance of that many 8-bit levels."""
     irregular = eq.pinned or eq.weight_map is not None
     most = CHEBYSHEV_STEPS_PINNED if irregular else CHEBYSHEV_STEPS
-    return "chebyshev" if expected_steps(eq, levels) <= most else "multigrid"
+    provable = levels * eq.row_excess() >= CHEBYSHEV_ROUNDING
+    return "chebyshev" if provable and expected_steps(eq, levels) <= most else "multigrid"
 
 
 def solve(
@@ -166,7 +168,6 @@ def _multigrid(place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: fl
         "tolerance": tolerance,
         "max_cycles": 0,
         "rhs": None,
-        "mean": None,
     }
     nbytes = module.gaussian_poisson_multigrid_workspace(*views, **options)
     workspace = place.scratch(nbytes)

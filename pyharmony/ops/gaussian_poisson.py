@@ -30,7 +30,7 @@ CERTIFIED_STOP_FROM = 0.02
 
 MAX_SIGMA = 0.8
 #: Times 1 / (row excess of A): the error in 8-bit levels below which float32 cannot certify.
-_CHEBYSHEV_ROUNDING = 1.5e-3
+CHEBYSHEV_ROUNDING = 1.5e-3
 _MAX_CYCLES = 30
 _MAX_STEPS = 400
 _MAX_REFINEMENTS = 8
@@ -427,7 +427,7 @@ def choose_method(eq: Equation, levels: float) -> str:
     """What 'auto' stands for at a tolerance of that many 8-bit levels."""
     irregular = eq.pinned or eq.weight_map is not None
     most = CHEBYSHEV_STEPS_PINNED if irregular else CHEBYSHEV_STEPS
-    if expected_steps(eq, levels) <= most and levels * eq.row_excess() >= _CHEBYSHEV_ROUNDING:
+    if expected_steps(eq, levels) <= most and levels * eq.row_excess() >= CHEBYSHEV_ROUNDING:
         return "chebyshev"
     return "multigrid" if irregular else "dct"
 
