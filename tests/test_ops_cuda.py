@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyharmony import _native, blend, ops
+from pyharmony import _cuda, _native, blend, ops
 from pyharmony._cuda import DeviceArray
 from pyharmony.errors import ArgumentError, DeviceError, DTypeError, ShapeError
+from pyharmony.ops._gaussian_poisson_cuda import DeviceEquation, inverse
 from pyharmony.reference import gaussian_poisson as definition
 
 from .cuda_arrays import Interface, fetched
@@ -107,6 +108,41 @@ def test_poisson_is_that_of_the_processor(dtype: str, gradients: str) -> None:
     copied, info = ops.poisson(src, dst, mask, gradients=gradients, device="cuda", return_info=True)
     assert np.array_equal(copied, result)
     assert (info.method, info.device) == ("multigrid", "cuda:0")
+
+
+@pytest.mark.parametrize(("weight", "pinned"), [(1.0, False), (1.0, True), (0.02, False), (0.02, True), (0.0, False)])
+def test_the_inverse_is_what_gradients_take(weight: float, pinned: bool) -> None:
+    shape = (18, 15, 2)
+    mask = pair((*shape[:2], 3), "float32")[2]
+    g = np.random.default_rng(1).standard_normal((1, *shape)).astype(np.float32)
+    g /= np.abs(g).max()
+    if pinned:
+        g[0][mask == 0] = 0
+    elif weight == 0:
+        g -= g.mean((1, 2), keepdims=True)
+    y = np.zeros_like(g)
+    place = _cuda.place_of({"g": Interface(g)}, None)
+    assert place is not None
+    right, out, cover = (_cuda.describe(Interface(a), "x") for a in (g, y, mask[None]))
+    w0, w1 = definition.gaussian_taps(0.5)
+    inverse(
+        place,
+        DeviceEquation(right, right, cover, right, weight, None, w0, w1, pinned, most=weight),
+        right,
+        out,
+        1e-4,
+    )
+    if weight > 0:
+        black = np.zeros(shape, np.float64)
+        expected = ops.gaussian_poisson(
+            black, black, mask, g[0] / np.float64(weight), color_weight=weight, preserve_background=pinned, device="cpu"
+        )
+        assert np.abs(y[0] - expected).max() <= 1.1e-4
+    else:
+        assert np.abs(y.mean((1, 2))).max() <= 1e-5
+        assert (
+            np.abs(definition.apply_operator(y[0].astype(np.float64), np.zeros(shape[:2]), w0, w1) - g[0]).max() <= 8e-4
+        )
 
 
 def test_batches_with_one_mask_and_with_a_mask_each() -> None:

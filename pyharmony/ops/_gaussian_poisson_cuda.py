@@ -121,8 +121,15 @@ def solve(
 
 
 def _chebyshev(
-    place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: float, unit: float, info: bool
+    place: Place,
+    eq: DeviceEquation,
+    out: DeviceArray,
+    tolerance: float,
+    unit: float,
+    info: bool,
+    rhs: DeviceArray | None = None,
 ) -> list[_Outcome]:
+    """rhs: b, in place of that of the images."""
     module, count = place.module, out.shape[0]
     views = (*eq.image_views(), out.view("out", writable=True))
     options = {
@@ -134,23 +141,14 @@ def _chebyshev(
         "w1": eq.w1,
         "preserve_background": eq.pinned,
         "tolerance": tolerance,
-        "rhs": None,
+        "rhs": None if rhs is None else rhs.view("rhs"),
         "max_steps": MAX_STEPS,
         "half_base": eq.half_base,
         "range": unit,
     }
     nbytes = module.gaussian_poisson_chebyshev_workspace(*views, **options, device=place.device)
-    workspace = place.scratch(nbytes)
-    report = place.scratch(module.gaussian_poisson_chebyshev_report_bytes(count))
-    module.gaussian_poisson_chebyshev(
-        *views,
-        **options,
-        workspace=workspace.pointer,
-        workspace_bytes=nbytes,
-        report=report.pointer,
-        device=place.device,
-        stream=place.stream,
-    )
+    nreport = module.gaussian_poisson_chebyshev_report_bytes(count)
+    report = _launch(place, module.gaussian_poisson_chebyshev, views, options, nbytes, nreport)
     if not info:
         return []
     reports = module.gaussian_poisson_chebyshev_report(place.fetch(report).tobytes(), count)
@@ -158,7 +156,15 @@ def _chebyshev(
     return [_Outcome("chebyshev", r["steps"], r["residual"], r["max_error"], nbytes) for r in reports]
 
 
-def _multigrid(place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: float, info: bool) -> list[_Outcome]:
+def _multigrid(
+    place: Place,
+    eq: DeviceEquation,
+    out: DeviceArray,
+    tolerance: float,
+    info: bool,
+    rhs: DeviceArray | None = None,
+) -> list[_Outcome]:
+    """rhs: b, in place of that of the images."""
     module, count = place.module, out.shape[0]
     views = (*eq.image_views(), out.view("out", writable=True))
     options = {
@@ -167,12 +173,22 @@ def _multigrid(place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: fl
         "w1": eq.w1,
         "tolerance": tolerance,
         "max_cycles": 0,
-        "rhs": None,
+        "rhs": None if rhs is None else rhs.view("rhs"),
     }
     nbytes = module.gaussian_poisson_multigrid_workspace(*views, **options)
-    workspace = place.scratch(nbytes)
-    report = place.scratch(module.gaussian_poisson_multigrid_report_bytes(count))
-    module.gaussian_poisson_multigrid(
+    nreport = module.gaussian_poisson_multigrid_report_bytes(count)
+    report = _launch(place, module.gaussian_poisson_multigrid, views, options, nbytes, nreport)
+    if not info:
+        return []
+    reports = module.gaussian_poisson_multigrid_report(place.fetch(report).tobytes(), count)
+    _refuse_nonfinite(math.isfinite(r["residual"]) for r in reports)
+    return [_Outcome("multigrid", r["cycles"], r["residual"], r["max_error"], nbytes) for r in reports]
+
+
+def _launch(place: Place, kernels: Any, views: Any, options: dict[str, Any], nbytes: int, nreport: int) -> DeviceArray:
+    """Puts a solve on the stream; where it will report."""
+    workspace, report = place.scratch(nbytes), place.scratch(nreport)
+    kernels(
         *views,
         **options,
         workspace=workspace.pointer,
@@ -181,19 +197,30 @@ def _multigrid(place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: fl
         device=place.device,
         stream=place.stream,
     )
-    if not info:
-        return []
-    reports = module.gaussian_poisson_multigrid_report(place.fetch(report).tobytes(), count)
-    _refuse_nonfinite(math.isfinite(r["residual"]) for r in reports)
-    return [_Outcome("multigrid", r["cycles"], r["residual"], r["max_error"], nbytes) for r in reports]
+    return report
 
 
-def _galerkin(
-    place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: float, levels: float, info: bool
-) -> list[_Outcome]:
-    """Galerkin multigrid with conjugate gradients: any mask, any map of weights."""
+def inverse(place: Place, eq: DeviceEquation, g: DeviceArray, out: DeviceArray, tolerance: float) -> None:
+    """A^-1 g [N, H, W, C] float32 into out, which holds zeros; on known pixels both are zero.
+
+    With weight 0 and nothing known the mean of g has to be zero, and that of the answer is.
+
+    Args:
+        tolerance: the largest error, in the unit of g.
+    """
+    levels = tolerance * 255
+    with _cuda.failures("gaussian_poisson"):
+        if choose_method(eq, levels) == "chebyshev":
+            _chebyshev(place, eq, out, tolerance, 1.0, False, g)
+        elif not eq.pinned and eq.weight_map is None:
+            _multigrid(place, eq, out, tolerance, False, g)
+        else:
+            _hierarchy(place, eq, out).solve_rhs(place, g, out, tolerance=tolerance, iterations=most_iterations(levels))
+
+
+def _hierarchy(place: Place, eq: DeviceEquation, out: DeviceArray) -> DeviceHierarchy:
     _, height, width, _ = out.shape
-    hierarchy = DeviceHierarchy(
+    return DeviceHierarchy(
         place,
         eq.mask if eq.pinned else None,
         (height, width),
@@ -202,6 +229,13 @@ def _galerkin(
         w0=eq.w0,
         w1=eq.w1,
     )
+
+
+def _galerkin(
+    place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: float, levels: float, info: bool
+) -> list[_Outcome]:
+    """Galerkin multigrid with conjugate gradients: any mask, any map of weights."""
+    hierarchy = _hierarchy(place, eq, out)
     if eq.pinned:
         place.copy(eq.dst, out)
     reports, nbytes = hierarchy.solve(

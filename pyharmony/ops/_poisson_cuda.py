@@ -135,6 +135,25 @@ class DeviceHierarchy:
             return [], nbytes
         return module.poisson_report(place.fetch(report).tobytes(), count, channels), nbytes
 
+    def solve_rhs(self, place: Place, rhs: DeviceArray, out: DeviceArray, *, tolerance: float, iterations: int) -> None:
+        """A x = rhs [N, H, W, C] into the unknown pixels of out."""
+        module, (count, _, _, channels) = place.module, out.shape
+        workspace = place.scratch(self.plan.workspace_bytes(count, channels))
+        report = place.scratch(module.poisson_report_bytes(count, channels))
+        module.poisson_solve_rhs(
+            self.plan,
+            self._block(self.memory),
+            rhs.view("rhs"),
+            out.view("out", writable=True),
+            tolerance=tolerance,
+            max_iterations=min(iterations, module.POISSON_MAX_ITERATIONS),
+            weight_map=self.map_view(),
+            workspace=self._block(workspace),
+            report=self._block(report),
+            device=place.device,
+            stream=place.stream,
+        )
+
 
 def run(
     place: Place,

@@ -28,11 +28,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from .. import _arrays, _checks
+from .. import _arrays, _checks, _cuda
 from .._arrays import Array, NumpyArray
 from .._native import native
 from ..errors import ArgumentError
 from ..reference.gaussian_poisson import GRADIENT_KERNELS, LUMA, gaussian_taps
+from ._gaussian_poisson_cuda import DeviceEquation, inverse
+from ._images_cuda import planes_of, weight_on
 from .gaussian_poisson import METHODS, Equation, choose_method, gaussian_poisson, solve
 from .poisson import SOLVERS, poisson
 
@@ -188,6 +190,8 @@ def _run_inverse(
     double: bool,
 ) -> Tensor:
     op = Operator(weight, sigma, reference, pinned, levels, solver)
+    if grad.is_cuda:
+        return _inverse_on_device(op, grad, mask, color_map).to(torch.float64 if double else torch.float32)
     g = _batch(_arrays.to_numpy(grad, "grad"))
     masks, weights = _items(mask, color_map, weight, g)
     known = SOLVERS.get(solver)
@@ -196,6 +200,40 @@ def _run_inverse(
         hierarchy = None if known is None else known._hierarchy
         _solve_item(op.equation(m, item.shape[2], weights), item, out, levels, hierarchy)
     return torch.from_numpy(y.reshape(tuple(grad.shape)))
+
+
+def _inverse_on_device(op: Operator, grad: Tensor, mask: Tensor, color_map: Tensor | None) -> Tensor:
+    """In float32, as all kernels there are."""
+    g = grad.detach().to(torch.float32)
+    g = g.reshape(1, *g.shape, 1) if g.ndim == 2 else g.reshape(-1, *g.shape[-3:])
+    # Of size one, so that the tolerance is that of any image; the factor stays on the device.
+    size = g.abs().amax((1, 2, 3), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+    g = (g / size).contiguous()
+    y = torch.zeros_like(g)
+    place = _cuda.place_of({"grad": g}, None)
+    assert place is not None  # noqa: S101  # g is on a device
+    right, out = _cuda.describe(g, "grad"), _cuda.describe(y, "out")
+    least, weight_map, most = weight_on(place, op.weight if color_map is None else color_map, *g.shape[:3])
+    w0, w1 = gaussian_taps(op.sigma, normalize=not op.reference)
+    inverse(
+        place,
+        DeviceEquation(
+            src=right,
+            dst=right,
+            mask=planes_of(place.take(mask, "mask"), g.shape[0]),
+            base=right,
+            weight=least,
+            weight_map=weight_map,
+            w0=w0,
+            w1=w1,
+            pinned=op.pinned,
+            most=most,
+        ),
+        right,
+        out,
+        op.levels / 255,
+    )
+    return (y * size).reshape(grad.shape)
 
 
 def _plane(x: Tensor, image: Tensor) -> Tensor:
