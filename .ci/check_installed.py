@@ -55,6 +55,7 @@ def main() -> None:
     assert not loaded, f"import pyharmony.blend loads {loaded}"
     place, expected = Path(pyharmony.__file__).resolve(), Path(sys.argv[1]).resolve()
     assert place.is_relative_to(expected), f"{place} is not in {expected}"
+    assert not list(place.parent.rglob("_emulator*")), "the emulator of CUDA is for tests"
 
     from pyharmony import _C
 

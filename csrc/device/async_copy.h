@@ -8,6 +8,8 @@
 //   HM_SYNC();                                      and the other threads see it too
 #pragma once
 
+#include <type_traits>
+
 #include "device/launch.h"
 
 namespace pyharmony::device {
@@ -18,7 +20,7 @@ namespace pyharmony::device {
 #define HM_ASYNC_COPY 1
 #endif
 
-// The first `valid` bytes are copied, the others become zero.
+// `valid` bytes are copied, all or none; the others become zero.
 template <int bytes>
 __device__ __forceinline__ void async_copy_part(void* shared, const void* global, int valid) {
   static_assert(bytes == 4 || bytes == 8 || bytes == 16);

@@ -1,12 +1,14 @@
 // Images in the memory of a device, as kernels see them.
 #pragma once
 
-#include <cuda_fp16.h>
-
 #include <cstdint>
 
 #include "core/array.h"
 #include "device/launch.h"
+
+#if HM_KERNELS
+#include <cuda_fp16.h>
+#endif
 
 namespace pyharmony::device {
 
@@ -43,6 +45,8 @@ inline ImageBatch as_image_batch(const ArrayView& a, const char* name, bool plan
   image.channel_stride = plane ? 1 : a.stride[3];
   return image;
 }
+
+#if HM_KERNELS
 
 __device__ __forceinline__ std::int64_t offset(const ImageBatch& image, int n, int y, int x,
                                                int c = 0) {
@@ -108,6 +112,8 @@ __device__ __forceinline__ void store_value(const ImageBatch& image, int n, int 
                                             float value) {
   store_value(image.data, image.dtype, offset(image, n, y, x, c), value);
 }
+
+#endif
 
 // Half-sample mirroring of an index that is at most n beyond either border.
 HM_HOST_DEVICE inline int mirror_once(int i, int n) {

@@ -4,11 +4,15 @@
 //   HM_MAX_DYN_SMEM((kernel<T, 3>), bytes)   before a launch with more than 48 KB
 //   HM_DYN_SMEM(T, name)                     T* name, the dynamic shared memory of the block
 //   HM_SYNC(), HM_SYNCWARP(mask)             barriers of the block and of the warp
-//   HM_SYNC_OR(predicate)                    HM_SYNC() that tells whether any thread's predicate
-//   holds
+//   HM_SYNC_OR(predicate)                    the same; whether any thread's predicate holds
+//
+// Host code that a plain compiler builds sees the parameters of kernels, no kernels: HM_KERNELS is
+// not defined there.
 #pragma once
 
 #if defined(__CUDACC__)
+
+#define HM_KERNELS 1
 
 #include <cuda_runtime.h>
 
@@ -32,8 +36,16 @@
                            static_cast<int>(bytes)),                            \
       #kernel)
 
-#else
+#elif defined(HM_EMULATOR)
+
+#define HM_KERNELS 1
 
 #include "emulator/emulator.h"
+
+#else
+
+#include "device/runtime.h"
+
+#define HM_HOST_DEVICE
 
 #endif

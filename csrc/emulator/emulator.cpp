@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <deque>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -69,10 +70,11 @@ struct Copies {
   std::deque<std::vector<Copy>> groups;
 };
 
-struct Use {
-  Site site;
-  std::atomic<bool> ignored{false};
-  std::atomic<std::uint64_t> count{0};
+// The same within a launch, so that threads of the machine do not count at one place.
+struct LocalUse {
+  Site* site = nullptr;
+  bool ignored = false;
+  std::uint64_t count = 0;
 };
 
 // Splitmix: a block costs a few steps, not the set-up of a large generator.
@@ -114,9 +116,9 @@ struct Block {
   Random random;
   const Launch* launch = nullptr;
   std::string kernel;
-  std::map<std::pair<const char*, int>, Use*> uses;
-  std::pair<const char*, int> last_place{nullptr, 0};
-  Use* last_use = nullptr;
+  std::map<std::pair<const char*, int>, LocalUse> uses;
+  Place last_place = {nullptr, 0};
+  LocalUse* last_use = nullptr;
   std::unique_ptr<Failure> failure;
 };
 
@@ -127,8 +129,8 @@ std::atomic<unsigned> the_seed{0};
 // ---- sites ----
 
 std::mutex site_mutex;
-std::map<std::string, Use>& uses() {
-  static std::map<std::string, Use> all;
+std::map<std::string, Site>& uses() {
+  static std::map<std::string, Site> all;
   return all;
 }
 std::string& ignored_site() {
@@ -146,29 +148,34 @@ std::string kernel_name(const char* text) {
   return scope == std::string::npos ? name : name.substr(scope + 2);
 }
 
-Use& use_of(Place place, const char* kind) {
+// Whether a barrier or wait is to be left out; counts that a thread has come to it.
+bool ignored(Place place, const char* kind) {
   Block& b = *block;
-  const std::pair<const char*, int> key{place.file, place.line};
-  if (b.last_use != nullptr && b.last_place == key) {
-    b.last_use->count.fetch_add(1, std::memory_order_relaxed);
-    return *b.last_use;
-  }
-  Use*& use = b.uses[key];
-  if (use == nullptr) {
-    std::ostringstream id;
-    const std::string file = repository_path(place.file);
-    id << b.kernel << '@' << file << ':' << place.line;
-    const std::lock_guard<std::mutex> lock(site_mutex);
-    use = &uses()[id.str()];
-    if (use->site.id.empty()) {
-      use->site = {id.str(), b.kernel, file, kind, place.line, 0};
-      use->ignored = id.str() == ignored_site();
+  if (b.last_use == nullptr || b.last_place.file != place.file || b.last_place.line != place.line) {
+    LocalUse& local = b.uses[{place.file, place.line}];
+    if (local.site == nullptr) {
+      std::ostringstream id;
+      const std::string file = repository_path(place.file);
+      id << b.kernel << '@' << file << ':' << place.line;
+      const std::lock_guard<std::mutex> lock(site_mutex);
+      local.site = &uses()[id.str()];
+      if (local.site->id.empty()) {
+        *local.site = {id.str(), b.kernel, file, kind, place.line, 0};
+      }
+      local.ignored = id.str() == ignored_site();
     }
+    b.last_place = place;
+    b.last_use = &local;
   }
-  b.last_place = key;
-  b.last_use = use;
-  use->count.fetch_add(1, std::memory_order_relaxed);
-  return *use;
+  ++b.last_use->count;
+  return b.last_use->ignored;
+}
+
+void add_counts(Block& b) {
+  const std::lock_guard<std::mutex> lock(site_mutex);
+  for (auto& [place, local] : b.uses) local.site->count += local.count;
+  b.uses.clear();
+  b.last_use = nullptr;
 }
 
 // ---- failures ----
@@ -392,6 +399,23 @@ std::unordered_map<const void*, std::size_t>& shared_limits() {
   return limits;
 }
 
+// Static shared memory as nvcc lays it out, by csrc/kernel_budgets.txt; g++ does not tell.
+std::size_t static_shared(const std::string& kernel) {
+  static const std::map<std::string, std::size_t> all = [] {
+    std::map<std::string, std::size_t> found;
+    std::ifstream file(HM_SOURCE_ROOT "/csrc/kernel_budgets.txt");
+    for (std::string line; std::getline(file, line);) {
+      std::istringstream words(line);
+      std::string name;
+      std::size_t registers = 0, bytes = 0;
+      if (words >> name >> registers >> bytes) found[name] = bytes;
+    }
+    return found;
+  }();
+  const auto at = all.find(kernel);
+  return at == all.end() ? 0 : at->second;
+}
+
 std::string text_of(dim3 size) {
   std::ostringstream out;
   out << "(" << size.x << ", " << size.y << ", " << size.z << ")";
@@ -410,7 +434,7 @@ void check_launch(const Launch& what) {
     refuse(what.name, "invalid configuration argument: grid " + text_of(g) +
                           ", expected 1 to (2^31 - 1, 65535, 65535)");
   }
-  std::size_t limit = kDefaultShared;
+  std::size_t limit = kDefaultShared - static_shared(kernel_name(what.name));
   {
     const std::lock_guard<std::mutex> lock(shared_mutex);
     const auto raised = shared_limits().find(what.kernel);
@@ -432,8 +456,6 @@ void prepare(Block& b, const Launch& what) {
   b.count = n;
   b.launch = &what;
   b.kernel = kernel_name(what.name);
-  b.uses.clear();
-  b.last_use = nullptr;
   b.threads.resize(n);
   b.state.resize(n);
   b.wait.resize(n);
@@ -503,6 +525,12 @@ void run_block(Block& b, std::uint64_t i) {
   }
 }
 
+struct Prepared {
+  Prepared(Block& b, const Launch& what) : b(b) { prepare(b, what); }
+  ~Prepared() { add_counts(b); }
+  Block& b;
+};
+
 struct Checked {
   explicit Checked(const Launch& what) {
     checker::begin_launch({kernel_name(what.name), what.arguments, what.argument_bytes});
@@ -525,10 +553,7 @@ void set_seed(unsigned seed) { the_seed = seed; }
 std::vector<Site> sites() {
   const std::lock_guard<std::mutex> lock(site_mutex);
   std::vector<Site> all;
-  for (const auto& [id, use] : uses()) {
-    all.push_back(use.site);
-    all.back().count = use.count;
-  }
+  for (const auto& [id, site] : uses()) all.push_back(site);
   std::sort(all.begin(), all.end());
   return all;
 }
@@ -536,7 +561,6 @@ std::vector<Site> sites() {
 void ignore_site(const std::string& id) {
   const std::lock_guard<std::mutex> lock(site_mutex);
   ignored_site() = id;
-  for (auto& [name, use] : uses()) use.ignored = name == id;
 }
 
 #if HM_EMULATOR_CHECK
@@ -550,7 +574,7 @@ unsigned lane_index() { return current->lane; }
 int block_barrier(Place place, int predicate) {
   const checker::Pause pause;
   Block& b = *block;
-  if (use_of(place, "block").ignored) return predicate;
+  if (ignored(place, "block")) return predicate;
   if (b.alive != b.count) {
     fail_block("a barrier that not all threads reach: " + std::to_string(b.count - b.alive) +
                    " have exited",
@@ -558,7 +582,8 @@ int block_barrier(Place place, int predicate) {
   }
   if (b.waiting == 0) {
     b.barrier = place;
-  } else if (b.barrier.line != place.line || std::strcmp(b.barrier.file, place.file) != 0) {
+  } else if (b.barrier.line != place.line ||
+             (b.barrier.file != place.file && std::strcmp(b.barrier.file, place.file) != 0)) {
     fail_block("threads of a block at different barriers",
                {{": this one at ", {place}}, {", others at ", {b.barrier}}});
   }
@@ -580,7 +605,7 @@ int block_barrier(Place place, int predicate) {
 
 void warp_barrier(unsigned mask, Place place) {
   const checker::Pause pause;
-  if (use_of(place, "warp").ignored) return;
+  if (ignored(place, "warp")) return;
   leave(meet(mask, Meeting::kBarrier, nullptr, 0, {place, nullptr, mask, "the warp barrier"}));
 }
 
@@ -640,7 +665,7 @@ void async_commit() {
 
 void async_wait(unsigned groups_left, Place place) {
   const checker::Pause pause;
-  if (use_of(place, "async").ignored) return;
+  if (ignored(place, "async")) return;
   Copies& c = block->copies[current->linear];
   while (c.groups.size() > groups_left) {
     for (const Copy& copy : c.groups.front()) {
@@ -672,9 +697,10 @@ bool compare_exchange(std::uint64_t* address, std::uint64_t* before, std::uint64
 void* dynamic_shared() { return block->shared; }
 
 void allow_shared(const void* kernel, std::size_t bytes, const char* name) {
-  if (bytes > kMaxShared) {
+  const std::size_t limit = kMaxShared - static_shared(kernel_name(name));
+  if (bytes > limit) {
     refuse(name, "invalid argument: " + std::to_string(bytes) +
-                     " bytes of dynamic shared memory, at most " + std::to_string(kMaxShared));
+                     " bytes of dynamic shared memory, at most " + std::to_string(limit));
   }
   const std::lock_guard<std::mutex> lock(shared_mutex);
   shared_limits()[kernel] = bytes;
@@ -697,7 +723,7 @@ void launch(const Launch& what) {
     static thread_local std::unique_ptr<Block> own;
     if (!own) own = std::make_unique<Block>();
     block = own.get();
-    prepare(*block, what);
+    const Prepared prepared(*block, what);
     for (std::int64_t i = begin; i < end; ++i) {
       run_block(*block,
                 static_cast<std::uint64_t>(

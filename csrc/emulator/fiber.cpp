@@ -1,6 +1,5 @@
 #include "emulator/fiber.h"
 
-#include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -8,6 +7,7 @@
 #include <new>
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <pthread.h>
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
@@ -144,6 +144,7 @@ void Stacks::bounds(const void* p, const char** begin, const char** end) const {
 
 Context this_thread() {
   Context context;
+#if defined(__SANITIZE_ADDRESS__)
   pthread_attr_t attributes;
   if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
     void* stack = nullptr;
@@ -151,6 +152,7 @@ Context this_thread() {
     context.stack = static_cast<char*>(stack);
     pthread_attr_destroy(&attributes);
   }
+#endif
   return context;
 }
 

@@ -34,7 +34,7 @@ class Stacks {
   std::size_t size_ = 0, count_ = 0;
 };
 
-// The stack that the caller runs on.
+// The stack that the caller runs on; where it lies is for AddressSanitizer alone.
 Context this_thread();
 // A fiber that begins at entry; entry calls begin_fiber() first, and never returns.
 Context make_fiber(char* stack, std::size_t bytes, void (*entry)());
