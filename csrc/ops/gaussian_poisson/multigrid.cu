@@ -441,14 +441,26 @@ struct Fetched {
 
 __device__ __forceinline__ void load_lane(const float* from, const Columns& c, int width,
                                           float (&to)[kLanes]) {
-  const float4 v = *reinterpret_cast<const float4*>(from);
-  to[0] = v.x;
-  to[1] = v.y;
-  to[2] = v.z;
-  to[3] = v.w;
-  if (c.edge) {
+  if (!c.edge || c.j0 + kLanes <= width) {
+    const float4 v = *reinterpret_cast<const float4*>(from);
+    to[0] = v.x;
+    to[1] = v.y;
+    to[2] = v.z;
+    to[3] = v.w;
+  } else {
 #pragma unroll
-    for (int k = 0; k < kLanes; ++k) to[k] = c.j0 + k < width ? to[k] : 0.0f;
+    for (int k = 0; k < kLanes; ++k) to[k] = c.j0 + k < width ? from[k] : 0.0f;
+  }
+}
+
+__device__ __forceinline__ void load_pair(const float* from, const Columns& c, int count,
+                                          float (&to)[2]) {
+  if (!c.edge || c.j0 / 2 + 1 < count) {
+    const float2 v = *reinterpret_cast<const float2*>(from);
+    to[0] = v.x;
+    to[1] = v.y;
+  } else {
+    to[0] = *from;
   }
 }
 
@@ -502,12 +514,8 @@ __global__ void __launch_bounds__(kSweepWarps * 32, 4)
       int other;
       share_of(p.y, y, owner, other);
       const float* const coarse = p.coarse + coarse_at;
-      const float2 near = *reinterpret_cast<const float2*>(coarse + owner * p.coarse_pitch);
-      const float2 far = *reinterpret_cast<const float2*>(coarse + other * p.coarse_pitch);
-      f.near[0] = near.x;
-      f.near[1] = near.y;
-      f.far[0] = far.x;
-      f.far[1] = far.y;
+      load_pair(coarse + owner * p.coarse_pitch, c, nx, f.near);
+      load_pair(coarse + other * p.coarse_pitch, c, nx, f.far);
     }
   };
 
