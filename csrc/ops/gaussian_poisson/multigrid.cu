@@ -158,10 +158,10 @@ __device__ __forceinline__ int smaller(int a, int b) { return a < b ? a : b; }
 
 struct RhsParams {
   ImageBatch src, dst, mask, base, rhs;
-  float* b;               // [N C, H, pitch]
-  float* coarse;          // [N C, H / 2, coarse_pitch], rounded up: sums over 2 x 2; or null
-  double* sums;  // [N C, blocks] of base, or of rhs
-  int* sizes;    // [N C, blocks] magnitudes of the images' values, as bits
+  float* b;       // [N C, H, pitch]
+  float* coarse;  // [N C, H / 2, coarse_pitch], rounded up: sums over 2 x 2; or null
+  double* sums;   // [N C, blocks] of base, or of rhs
+  int* sizes;     // [N C, blocks] magnitudes of the images' values, as bits
   CycleNorms* norms;
   ImageState* images;
   std::int64_t plane, coarse_plane;
@@ -171,7 +171,8 @@ struct RhsParams {
 
 // A block forms b on a tile, for up to four channels. The images are read once and in their own
 // order, and b leaves by planes.
-__global__ void __launch_bounds__(kTileThreads, 4) gaussian_poisson_rhs_kernel(RhsParams p) {
+__global__ void __launch_bounds__(kTileThreads, 4)
+    gaussian_poisson_multigrid_rhs_kernel(RhsParams p) {
   constexpr int kRows = kTileHeight + 2, kColumns = kTileWidth + 2, kWarps = kTileThreads / 32;
   constexpr int kPlane = kRows * kColumns;
   constexpr int kEach = kTileHeight * kTileWidth / kTileThreads;
@@ -294,7 +295,8 @@ struct RestrictParams {
 };
 
 // The right-hand side on the next two grids: the sums over what their cells own.
-__global__ void __launch_bounds__(256) gaussian_poisson_restrict_kernel(RestrictParams p) {
+__global__ void __launch_bounds__(256)
+    gaussian_poisson_multigrid_restrict_kernel(RestrictParams p) {
   const int rows = p.coarser ? p.coarse_y.coarse_count : p.y.coarse_count;
   const int columns = p.coarser ? p.coarse_x.coarse_count : p.x.coarse_count;
   const std::int64_t index = std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -361,8 +363,7 @@ struct Columns {
 // the image's border lies its mirror image.
 template <bool kFinest>
 __device__ __forceinline__ void feed(Stage<kFinest>& s, const float (&x)[kLanes], int y, bool fresh,
-                                     const SweepParams& p, const Columns& c,
-                                     float (&ax)[kLanes]) {
+                                     const SweepParams& p, const Columns& c, float (&ax)[kLanes]) {
   constexpr unsigned kAll = 0xffffffffu;
   float left = __shfl_up_sync(kAll, x[kLanes - 1], 1);
   const float right = __shfl_down_sync(kAll, x[0], 1);
@@ -477,7 +478,7 @@ __device__ __forceinline__ float share_of(const GridAxis& axis, int y, int owner
 // the sum of the answer are taken.
 template <bool kFinest, bool kDown>
 __global__ void __launch_bounds__(kSweepWarps * 32, 4)
-    gaussian_poisson_sweep_kernel(const SweepParams p) {
+    gaussian_poisson_multigrid_sweep_kernel(const SweepParams p) {
   constexpr unsigned kAll = 0xffffffffu;
   constexpr bool kThird = kDown || kFinest;  // the answer's residual is wanted
   constexpr int kHalo = kThird ? 3 : 2;
@@ -821,7 +822,7 @@ __device__ __forceinline__ void coarse_solve(const CoarseGrid& g, const float* t
 }
 
 __global__ void __launch_bounds__(kCoarseThreads, 2)
-    gaussian_poisson_coarse_kernel(const CoarseParams p) {
+    gaussian_poisson_multigrid_coarse_kernel(const CoarseParams p) {
   HM_DYN_SMEM(float, shared);
   __shared__ float tables[3 * kDirect * kDirect];
   const int plane = blockIdx.x, image = plane / p.channels;
@@ -906,7 +907,8 @@ struct MeanParams {
 };
 
 // What is to be added to each plane.
-__global__ void __launch_bounds__(kMeanThreads) gaussian_poisson_mean_kernel(MeanParams p) {
+__global__ void __launch_bounds__(kMeanThreads)
+    gaussian_poisson_multigrid_mean_kernel(MeanParams p) {
   __shared__ double scratch[kMeanThreads / 32];
   const std::int64_t plane = blockIdx.x;
   auto total = [&](const double* values, int count) {
@@ -963,7 +965,8 @@ __device__ __forceinline__ MultigridReport report_of(const StoreParams& p, int i
   return report;
 }
 
-__global__ void __launch_bounds__(kStoreThreads) gaussian_poisson_store_kernel(StoreParams p) {
+__global__ void __launch_bounds__(kStoreThreads)
+    gaussian_poisson_multigrid_store_kernel(StoreParams p) {
   const int image = blockIdx.z, channels = p.out.channels;
   const std::int64_t elements = std::int64_t(p.out.width) * channels;
   for (int y = blockIdx.y; y < p.out.height; y += gridDim.y) {
@@ -1216,8 +1219,8 @@ StopRule stop_rule(const MultigridCudaParams& params) {
 template <bool kFinest, bool kDown>
 void launch_sweep(const SweepParams& p, cudaStream_t stream) {
   const unsigned blocks = static_cast<unsigned>((p.warps + kSweepWarps - 1) / kSweepWarps);
-  HM_LAUNCH((gaussian_poisson_sweep_kernel<kFinest, kDown>), dim3(blocks), dim3(kSweepWarps * 32),
-            0, stream, p);
+  HM_LAUNCH((gaussian_poisson_multigrid_sweep_kernel<kFinest, kDown>), dim3(blocks),
+            dim3(kSweepWarps * 32), 0, stream, p);
 }
 
 class Solve {
@@ -1283,8 +1286,9 @@ class Solve {
     p.per_image = cycle_.per_image;
     const std::size_t bytes =
         sizeof(float) * (kTileWidth + 2) * (kTileHeight + 2) * (1 + 3 * plan_.group);
-    HM_MAX_DYN_SMEM((gaussian_poisson_rhs_kernel), bytes);
-    HM_LAUNCH((gaussian_poisson_rhs_kernel), plan_.rhs_grid, dim3(kTileThreads), bytes, stream_, p);
+    HM_MAX_DYN_SMEM((gaussian_poisson_multigrid_rhs_kernel), bytes);
+    HM_LAUNCH((gaussian_poisson_multigrid_rhs_kernel), plan_.rhs_grid, dim3(kTileThreads), bytes,
+              stream_, p);
   }
 
   // Returns the grid that is reached.
@@ -1308,8 +1312,8 @@ class Solve {
     p.coarser_pitch = coarser.pitch;
     p.planes = static_cast<int>(plan_.planes);
     const std::int64_t blocks = (coarser.cells() * plan_.planes + 255) / 256;
-    HM_LAUNCH((gaussian_poisson_restrict_kernel), dim3(static_cast<unsigned>(blocks)), dim3(256), 0,
-              stream_, p);
+    HM_LAUNCH((gaussian_poisson_multigrid_restrict_kernel), dim3(static_cast<unsigned>(blocks)),
+              dim3(256), 0, stream_, p);
     return two ? l + 2 : l + 1;
   }
 
@@ -1340,13 +1344,13 @@ class Solve {
     const std::size_t scratch =
         std::max<std::size_t>(2 * kDirect * kDirect, static_cast<std::size_t>(top.cells()));
     coarse_bytes_ = sizeof(float) * (2 * static_cast<std::size_t>(p.cells) + scratch);
-    HM_MAX_DYN_SMEM((gaussian_poisson_coarse_kernel), coarse_bytes_);
+    HM_MAX_DYN_SMEM((gaussian_poisson_multigrid_coarse_kernel), coarse_bytes_);
   }
 
   void coarse(bool full) {
     coarse_.full = full;
     coarse_.cycle = cycle_;
-    HM_LAUNCH((gaussian_poisson_coarse_kernel), dim3(static_cast<unsigned>(plan_.planes)),
+    HM_LAUNCH((gaussian_poisson_multigrid_coarse_kernel), dim3(static_cast<unsigned>(plan_.planes)),
               dim3(kCoarseThreads), coarse_bytes_, stream_, coarse_);
   }
 
@@ -1419,7 +1423,7 @@ class Solve {
     mean.answer_blocks = plan_.answer_blocks;
     mean.pixels = static_cast<double>(out.height) * out.width;
     mean.divisor = mean_divisor(scalars(params_), params_.rhs.exists());
-    HM_LAUNCH((gaussian_poisson_mean_kernel), dim3(static_cast<unsigned>(plan_.planes)),
+    HM_LAUNCH((gaussian_poisson_multigrid_mean_kernel), dim3(static_cast<unsigned>(plan_.planes)),
               dim3(kMeanThreads), 0, stream_, mean);
     StoreParams p;
     p.x = finest.solution;
@@ -1438,7 +1442,7 @@ class Solve {
                                           (kStoreThreads * kStoreEach)),
                     static_cast<unsigned>(std::min(out.height, 65535)),
                     static_cast<unsigned>(out.count));
-    HM_LAUNCH((gaussian_poisson_store_kernel), grid, dim3(kStoreThreads), 0, stream_, p);
+    HM_LAUNCH((gaussian_poisson_multigrid_store_kernel), grid, dim3(kStoreThreads), 0, stream_, p);
   }
 
   const MultigridCudaParams& params_;
