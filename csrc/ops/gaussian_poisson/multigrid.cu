@@ -475,13 +475,16 @@ __device__ __forceinline__ float share_of(const GridAxis& axis, int y, int owner
 }
 
 // kDown: the residual of the answer goes to the next grid. Else, on the finest grid, its norm and
-// the sum of the answer are taken.
-template <bool kFinest, bool kDown>
+// the sum of the answer are taken. kZero: the cycle starts from zero, so the answer of the sweep
+// down follows from the right-hand side by one stencil: it is not stored, the sweep up forms it
+// again.
+template <bool kFinest, bool kDown, bool kZero>
 __global__ void __launch_bounds__(kSweepWarps * 32, 4)
     gaussian_poisson_multigrid_sweep_kernel(const SweepParams p) {
   constexpr unsigned kAll = 0xffffffffu;
   constexpr bool kThird = kDown || kFinest;  // the answer's residual is wanted
   constexpr int kHalo = kThird ? 3 : 2;
+  constexpr bool kStarts = !(kZero && kDown), kAgain = kZero && !kDown;
   const int lane = threadIdx.x % 32;
   const std::int64_t id = std::int64_t(blockIdx.x) * kSweepWarps + threadIdx.x / 32;
   if (id >= p.warps) return;
@@ -526,18 +529,48 @@ __global__ void __launch_bounds__(kSweepWarps * 32, 4)
   float coarse_sum[2] = {};
   int correction = 0, moved = 0, residual = 0, size = 0;
   float sum = 0, lost = 0;
-  fetch(begin, next);
+  if constexpr (kStarts) fetch(begin, next);
+  // Where the sweep down is done again: the answer of its first step one row ahead of the start.
+  const int first_again = larger(0, begin - 1);
+  Stage<kFinest> again_first = {};
+  float rhs_ahead[kLanes] = {}, rhs_now[kLanes] = {};
+  if constexpr (kAgain) {
+    if (loads) load_lane(p.rhs + at + first_again * p.pitch, c, w, rhs_ahead);
+  }
 #pragma unroll 1
-  for (int i = begin; i < y1 + kHalo; ++i) {
+  for (int i = kAgain ? first_again - 1 : begin; i < y1 + kHalo; ++i) {
     c.j0 = again(c.j0);
     const int cj = c.j0 / 2;
-    float x[kLanes], ax[kLanes], d[kLanes];
+    float x[kLanes] = {}, ax[kLanes] = {}, before[kLanes] = {}, d[kLanes];
     float rhs0[kLanes] = {};  // not needed before the next row comes
-    // The start, row i; below the border its mirror image.
-    if (i < limit) {
-      if (loads) load_lane(p.rhs + at + i * p.pitch, c, w, rhs0);
+    float in[kLanes];
+    if constexpr (kAgain) {
 #pragma unroll
-      for (int k = 0; k < kLanes; ++k) x[k] = next.in[k];
+      for (int k = 0; k < kLanes; ++k) rhs0[k] = rhs_now[k];
+      inverse_row<kFinest>(p, c, i + 1, d);
+#pragma unroll
+      for (int k = 0; k < kLanes; ++k) {
+        before[k] = again_first.x[k];
+        x[k] = i + 1 < h ? kGain1 * d[k] * rhs_ahead[k] : before[k];
+        rhs_now[k] = rhs_ahead[k];
+      }
+      if (loads && i + 2 < h) load_lane(p.rhs + at + (i + 2) * p.pitch, c, w, rhs_ahead);
+      feed(again_first, x, i + 1, i + 1 == first_again, p, c, ax);
+      if (i < begin) continue;
+      inverse_row<kFinest>(p, c, i, d);
+#pragma unroll
+      for (int k = 0; k < kLanes; ++k) {
+        in[k] = fmaf(1 + kMomentum2, before[k], kGain2 * d[k] * (rhs0[k] - ax[k]));
+      }
+    } else {
+      if (loads && i < limit) load_lane(p.rhs + at + i * p.pitch, c, w, rhs0);
+#pragma unroll
+      for (int k = 0; k < kLanes; ++k) in[k] = next.in[k];
+    }
+    // The start, row i; below the border its mirror image.
+    if (kStarts && i < limit) {
+#pragma unroll
+      for (int k = 0; k < kLanes; ++k) x[k] = in[k];
       float near[2] = {next.near[0], next.near[1]}, far[2] = {next.far[0], next.far[1]};
       if (i + 1 < limit) fetch(i + 1, next);
       if (p.coarse) {
@@ -573,10 +606,12 @@ __global__ void __launch_bounds__(kSweepWarps * 32, 4)
       for (int k = 0; k < kLanes; ++k) x[k] = start.x[k];
     }
     // The first step, row i - 1.
-    float before[kLanes], new_step[kLanes];
+    float new_step[kLanes];
+    if constexpr (kStarts) {
 #pragma unroll
-    for (int k = 0; k < kLanes; ++k) before[k] = start.x[k];
-    feed(start, x, i, i == begin, p, c, ax);
+      for (int k = 0; k < kLanes; ++k) before[k] = start.x[k];
+      feed(start, x, i, i == begin, p, c, ax);
+    }
     inverse_row<kFinest>(p, c, i - 1, d);
 #pragma unroll
     for (int k = 0; k < kLanes; ++k) {
@@ -597,8 +632,10 @@ __global__ void __launch_bounds__(kSweepWarps * 32, 4)
       step[k] = new_step[k];
     }
     if (i - 2 >= y0 && i - 2 < y1 && owns) {
-      *reinterpret_cast<float4*>(p.out + at + (i - 2) * p.pitch) =
-          make_float4(x[0], x[1], x[2], x[3]);
+      if constexpr (kStarts) {
+        *reinterpret_cast<float4*>(p.out + at + (i - 2) * p.pitch) =
+            make_float4(x[0], x[1], x[2], x[3]);
+      }
       if constexpr (kFinest) {
         float row = 0;
 #pragma unroll
@@ -1216,10 +1253,10 @@ StopRule stop_rule(const MultigridCudaParams& params) {
   return rule;
 }
 
-template <bool kFinest, bool kDown>
+template <bool kFinest, bool kDown, bool kZero>
 void launch_sweep(const SweepParams& p, cudaStream_t stream) {
   const unsigned blocks = static_cast<unsigned>((p.warps + kSweepWarps - 1) / kSweepWarps);
-  HM_LAUNCH((gaussian_poisson_multigrid_sweep_kernel<kFinest, kDown>), dim3(blocks),
+  HM_LAUNCH((gaussian_poisson_multigrid_sweep_kernel<kFinest, kDown, kZero>), dim3(blocks),
             dim3(kSweepWarps * 32), 0, stream, p);
 }
 
@@ -1354,31 +1391,37 @@ class Solve {
               dim3(kCoarseThreads), coarse_bytes_, stream_, coarse_);
   }
 
-  // V(2,2) from in + interpolate(coarse), either of which may be null, into the grid's solution.
+  // V(2,2) from in + interpolate(coarse), one of which may be null, into the grid's solution.
   void v_cycle(int top, const float* in, const float* coarse_solution) {
     for (int l = top; l < plan_.first_coarse; ++l) {
-      const Level& level = plan_.levels[l];
       SweepParams p = sweep(l);
-      p.in = l == top ? in : nullptr;
-      p.coarse = l == top ? coarse_solution : nullptr;
-      p.out = level.other;
+      if (l > top) {
+        launch_sweep<false, true, true>(p, stream_);
+        continue;
+      }
+      p.in = in;
+      p.coarse = coarse_solution;
+      p.out = plan_.levels[l].other;
       if (l == 0) {
-        launch_sweep<true, true>(p, stream_);
+        launch_sweep<true, true, false>(p, stream_);
       } else {
-        launch_sweep<false, true>(p, stream_);
+        launch_sweep<false, true, false>(p, stream_);
       }
     }
     coarse(false);
     for (int l = plan_.first_coarse - 1; l >= top; --l) {
-      const Level& level = plan_.levels[l];
       SweepParams p = sweep(l);
-      p.in = level.other;
       p.coarse = plan_.levels[l + 1].solution;
-      p.out = level.solution;
+      p.out = plan_.levels[l].solution;
+      if (l > top) {
+        launch_sweep<false, false, true>(p, stream_);
+        continue;
+      }
+      p.in = plan_.levels[l].other;
       if (l == 0) {
-        launch_sweep<true, false>(p, stream_);
+        launch_sweep<true, false, false>(p, stream_);
       } else {
-        launch_sweep<false, false>(p, stream_);
+        launch_sweep<false, false, false>(p, stream_);
       }
     }
   }
@@ -1487,6 +1530,8 @@ void check_multigrid(const MultigridCudaParams& params) {
     }
     check_shape(params.mask, "mask", out, true);
   }
+  HM_CHECK(std::int64_t(out.height) * (out.width + kLanes) < (std::int64_t(1) << 31),
+           "out: ", out.height, " x ", out.width, " pixels, expected less than 2^31");
   HM_CHECK(params.weight >= 0 && std::isfinite(params.weight), "weight: ", params.weight,
            ", expected at least 0");
   HM_CHECK(params.tolerance > 0, "tolerance: ", params.tolerance, ", expected a positive number");
