@@ -170,3 +170,45 @@ def _pyramid_pointwise(native: Any, memory: Memory) -> Sequence[Array]:
     known, weights = memory.put(_images((2, 9, 140), "float32") / 255), memory.empty((2, 9, 140))
     native.pyramid_hold(known.view(), weights.view(), **ON)
     return base.get(), weights.get()
+
+
+def _rectangle(memory: Memory, shape: Sequence[int]) -> list[Buffer]:
+    """src, dst, mask and base."""
+    return [memory.put(_images(shape[:3] if seed == 2 else shape, seed=seed)) for seed in range(4)]
+
+
+def _gaussian_poisson_multigrid(shape: Sequence[int], weight: float) -> None:
+    @case(f"gaussian_poisson_multigrid {'x'.join(map(str, shape))} {weight:g}")
+    def run(native: Any, memory: Memory) -> Sequence[Array]:
+        images, out = _rectangle(memory, shape), memory.empty(shape)
+        views = [buffer.view() for buffer in (*images, out)]
+        options = {"weight": weight, "w0": 0.7, "w1": 0.15, "tolerance": 1.0, "max_cycles": 3}
+        workspace = memory.empty(native.gaussian_poisson_multigrid_workspace(*views, **options), np.uint8)
+        report = memory.empty(native.gaussian_poisson_multigrid_report_bytes(shape[0]), np.uint8)
+        native.gaussian_poisson_multigrid(
+            *views, **options, workspace=workspace.pointer, workspace_bytes=workspace.bytes, report=report.pointer, **ON
+        )
+        return out.get(), report.get()
+
+
+_gaussian_poisson_multigrid((1, 41, 75, 2), 0.0)
+_gaussian_poisson_multigrid((2, 19, 131, 1), 0.05)
+_gaussian_poisson_multigrid((1, 7, 8, 5), 0.01)
+_gaussian_poisson_multigrid((1, 130, 140, 1), 0.0)
+
+
+@case("gaussian_poisson_residual")
+def _gaussian_poisson_residual(native: Any, memory: Memory) -> Sequence[Array]:
+    shape = (2, 70, 50, 3)
+    images = [*_rectangle(memory, shape), memory.put(_images(shape, "float32", seed=4))]
+    views = [buffer.view() for buffer in images]
+    workspace = memory.empty(native.gaussian_poisson_residual_workspace(*views), np.uint8)
+    weights, out, answers = memory.put(_images(shape[:3], "float32", seed=5)), memory.empty(shape), []
+    for weight_map in (None, weights.view()):
+        result = memory.empty(2, np.float64)
+        native.gaussian_poisson_residual(
+            *views, weight=0.5, weight_map=weight_map, w0=0.7, w1=0.15, preserve_background=True, out=out.view(),
+            result=result.pointer, workspace=workspace.pointer, workspace_bytes=workspace.bytes, **ON,
+        )  # fmt: skip
+        answers += [result.get(), out.get()]
+    return answers

@@ -146,8 +146,13 @@ def test_it_agrees_with_the_cpu(device: Device, shape: tuple[int, int, int], wei
     assert np.abs(x - expected).max() <= 2e-5
 
 
-@pytest.mark.parametrize("mask_dtype", ["bool", "uint8", "uint16", "float16", "float32", "float64"])
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32", "float64"])
+@pytest.mark.parametrize(
+    ("dtype", "mask_dtype"),
+    [
+        *(("uint8", mask) for mask in ("bool", "uint8", "uint16", "float16", "float32", "float64")),
+        *((image, "uint8") for image in ("uint16", "float16", "float32", "float64")),
+    ],
+)
 def test_dtypes(device: Device, dtype: str, mask_dtype: str) -> None:
     """Integers are rounded half to even and held in range, floats are not clipped; base may be of another dtype."""
     rng = np.random.default_rng(2)
@@ -169,10 +174,10 @@ def test_dtypes(device: Device, dtype: str, mask_dtype: str) -> None:
     assert np.abs(out[0].astype(np.float64) - expected).max() <= slack
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("channels", [1, 3, 4, 7])
 def test_channels_and_strides(device: Device, channels: int) -> None:
     """A batch with planar, mirrored, sparse and misaligned arrays has the bits of dense ones."""
-    h, w = 35, 70
+    h, w = 19, 66
     items = [problem(i, (h, w, channels)) for i in range(2)]
     src, dst, mask, base = (np.stack(arrays) for arrays in zip(*items, strict=True))
     dense = np.empty_like(dst)

@@ -158,10 +158,10 @@ __device__ __forceinline__ int smaller(int a, int b) { return a < b ? a : b; }
 
 struct RhsParams {
   ImageBatch src, dst, mask, base, rhs;
-  float* b;               // [N C, H, pitch]
-  float* coarse;          // [N C, H / 2, coarse_pitch], rounded up: sums over 2 x 2; or null
-  double* sums;  // [N C, blocks] of base, or of rhs
-  int* sizes;    // [N C, blocks] magnitudes of the images' values, as bits
+  float* b;       // [N C, H, pitch]
+  float* coarse;  // [N C, H / 2, coarse_pitch], rounded up: sums over 2 x 2; or null
+  double* sums;   // [N C, blocks] of base, or of rhs
+  int* sizes;     // [N C, blocks] magnitudes of the images' values, as bits
   CycleNorms* norms;
   ImageState* images;
   std::int64_t plane, coarse_plane;
@@ -171,7 +171,8 @@ struct RhsParams {
 
 // A block forms b on a tile, for up to four channels. The images are read once and in their own
 // order, and b leaves by planes.
-__global__ void __launch_bounds__(kTileThreads, 4) gaussian_poisson_rhs_kernel(RhsParams p) {
+__global__ void __launch_bounds__(kTileThreads, 4)
+    gaussian_poisson_multigrid_rhs_kernel(RhsParams p) {
   constexpr int kRows = kTileHeight + 2, kColumns = kTileWidth + 2, kWarps = kTileThreads / 32;
   constexpr int kPlane = kRows * kColumns;
   constexpr int kEach = kTileHeight * kTileWidth / kTileThreads;
@@ -294,7 +295,8 @@ struct RestrictParams {
 };
 
 // The right-hand side on the next two grids: the sums over what their cells own.
-__global__ void __launch_bounds__(256) gaussian_poisson_restrict_kernel(RestrictParams p) {
+__global__ void __launch_bounds__(256)
+    gaussian_poisson_multigrid_restrict_kernel(RestrictParams p) {
   const int rows = p.coarser ? p.coarse_y.coarse_count : p.y.coarse_count;
   const int columns = p.coarser ? p.coarse_x.coarse_count : p.x.coarse_count;
   const std::int64_t index = std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -361,8 +363,7 @@ struct Columns {
 // the image's border lies its mirror image.
 template <bool kFinest>
 __device__ __forceinline__ void feed(Stage<kFinest>& s, const float (&x)[kLanes], int y, bool fresh,
-                                     const SweepParams& p, const Columns& c,
-                                     float (&ax)[kLanes]) {
+                                     const SweepParams& p, const Columns& c, float (&ax)[kLanes]) {
   constexpr unsigned kAll = 0xffffffffu;
   float left = __shfl_up_sync(kAll, x[kLanes - 1], 1);
   const float right = __shfl_down_sync(kAll, x[0], 1);
@@ -441,14 +442,26 @@ struct Fetched {
 
 __device__ __forceinline__ void load_lane(const float* from, const Columns& c, int width,
                                           float (&to)[kLanes]) {
-  const float4 v = *reinterpret_cast<const float4*>(from);
-  to[0] = v.x;
-  to[1] = v.y;
-  to[2] = v.z;
-  to[3] = v.w;
-  if (c.edge) {
+  if (!c.edge || c.j0 + kLanes <= width) {
+    const float4 v = *reinterpret_cast<const float4*>(from);
+    to[0] = v.x;
+    to[1] = v.y;
+    to[2] = v.z;
+    to[3] = v.w;
+  } else {
 #pragma unroll
-    for (int k = 0; k < kLanes; ++k) to[k] = c.j0 + k < width ? to[k] : 0.0f;
+    for (int k = 0; k < kLanes; ++k) to[k] = c.j0 + k < width ? from[k] : 0.0f;
+  }
+}
+
+__device__ __forceinline__ void load_pair(const float* from, const Columns& c, int count,
+                                          float (&to)[2]) {
+  if (!c.edge || c.j0 / 2 + 1 < count) {
+    const float2 v = *reinterpret_cast<const float2*>(from);
+    to[0] = v.x;
+    to[1] = v.y;
+  } else {
+    to[0] = *from;
   }
 }
 
@@ -462,13 +475,16 @@ __device__ __forceinline__ float share_of(const GridAxis& axis, int y, int owner
 }
 
 // kDown: the residual of the answer goes to the next grid. Else, on the finest grid, its norm and
-// the sum of the answer are taken.
-template <bool kFinest, bool kDown>
+// the sum of the answer are taken. kZero: the cycle starts from zero, so the answer of the sweep
+// down follows from the right-hand side by one stencil: it is not stored, the sweep up forms it
+// again.
+template <bool kFinest, bool kDown, bool kZero>
 __global__ void __launch_bounds__(kSweepWarps * 32, 4)
-    gaussian_poisson_sweep_kernel(const SweepParams p) {
+    gaussian_poisson_multigrid_sweep_kernel(const SweepParams p) {
   constexpr unsigned kAll = 0xffffffffu;
   constexpr bool kThird = kDown || kFinest;  // the answer's residual is wanted
   constexpr int kHalo = kThird ? 3 : 2;
+  constexpr bool kStarts = !(kZero && kDown), kAgain = kZero && !kDown;
   const int lane = threadIdx.x % 32;
   const std::int64_t id = std::int64_t(blockIdx.x) * kSweepWarps + threadIdx.x / 32;
   if (id >= p.warps) return;
@@ -502,12 +518,8 @@ __global__ void __launch_bounds__(kSweepWarps * 32, 4)
       int other;
       share_of(p.y, y, owner, other);
       const float* const coarse = p.coarse + coarse_at;
-      const float2 near = *reinterpret_cast<const float2*>(coarse + owner * p.coarse_pitch);
-      const float2 far = *reinterpret_cast<const float2*>(coarse + other * p.coarse_pitch);
-      f.near[0] = near.x;
-      f.near[1] = near.y;
-      f.far[0] = far.x;
-      f.far[1] = far.y;
+      load_pair(coarse + owner * p.coarse_pitch, c, nx, f.near);
+      load_pair(coarse + other * p.coarse_pitch, c, nx, f.far);
     }
   };
 
@@ -517,18 +529,48 @@ __global__ void __launch_bounds__(kSweepWarps * 32, 4)
   float coarse_sum[2] = {};
   int correction = 0, moved = 0, residual = 0, size = 0;
   float sum = 0, lost = 0;
-  fetch(begin, next);
+  if constexpr (kStarts) fetch(begin, next);
+  // Where the sweep down is done again: the answer of its first step one row ahead of the start.
+  const int first_again = larger(0, begin - 1);
+  Stage<kFinest> again_first = {};
+  float rhs_ahead[kLanes] = {}, rhs_now[kLanes] = {};
+  if constexpr (kAgain) {
+    if (loads) load_lane(p.rhs + at + first_again * p.pitch, c, w, rhs_ahead);
+  }
 #pragma unroll 1
-  for (int i = begin; i < y1 + kHalo; ++i) {
+  for (int i = kAgain ? first_again - 1 : begin; i < y1 + kHalo; ++i) {
     c.j0 = again(c.j0);
     const int cj = c.j0 / 2;
-    float x[kLanes], ax[kLanes], d[kLanes];
+    float x[kLanes] = {}, ax[kLanes] = {}, before[kLanes] = {}, d[kLanes];
     float rhs0[kLanes] = {};  // not needed before the next row comes
-    // The start, row i; below the border its mirror image.
-    if (i < limit) {
-      if (loads) load_lane(p.rhs + at + i * p.pitch, c, w, rhs0);
+    float in[kLanes];
+    if constexpr (kAgain) {
 #pragma unroll
-      for (int k = 0; k < kLanes; ++k) x[k] = next.in[k];
+      for (int k = 0; k < kLanes; ++k) rhs0[k] = rhs_now[k];
+      inverse_row<kFinest>(p, c, i + 1, d);
+#pragma unroll
+      for (int k = 0; k < kLanes; ++k) {
+        before[k] = again_first.x[k];
+        x[k] = i + 1 < h ? kGain1 * d[k] * rhs_ahead[k] : before[k];
+        rhs_now[k] = rhs_ahead[k];
+      }
+      if (loads && i + 2 < h) load_lane(p.rhs + at + (i + 2) * p.pitch, c, w, rhs_ahead);
+      feed(again_first, x, i + 1, i + 1 == first_again, p, c, ax);
+      if (i < begin) continue;
+      inverse_row<kFinest>(p, c, i, d);
+#pragma unroll
+      for (int k = 0; k < kLanes; ++k) {
+        in[k] = fmaf(1 + kMomentum2, before[k], kGain2 * d[k] * (rhs0[k] - ax[k]));
+      }
+    } else {
+      if (loads && i < limit) load_lane(p.rhs + at + i * p.pitch, c, w, rhs0);
+#pragma unroll
+      for (int k = 0; k < kLanes; ++k) in[k] = next.in[k];
+    }
+    // The start, row i; below the border its mirror image.
+    if (kStarts && i < limit) {
+#pragma unroll
+      for (int k = 0; k < kLanes; ++k) x[k] = in[k];
       float near[2] = {next.near[0], next.near[1]}, far[2] = {next.far[0], next.far[1]};
       if (i + 1 < limit) fetch(i + 1, next);
       if (p.coarse) {
@@ -564,10 +606,12 @@ __global__ void __launch_bounds__(kSweepWarps * 32, 4)
       for (int k = 0; k < kLanes; ++k) x[k] = start.x[k];
     }
     // The first step, row i - 1.
-    float before[kLanes], new_step[kLanes];
+    float new_step[kLanes];
+    if constexpr (kStarts) {
 #pragma unroll
-    for (int k = 0; k < kLanes; ++k) before[k] = start.x[k];
-    feed(start, x, i, i == begin, p, c, ax);
+      for (int k = 0; k < kLanes; ++k) before[k] = start.x[k];
+      feed(start, x, i, i == begin, p, c, ax);
+    }
     inverse_row<kFinest>(p, c, i - 1, d);
 #pragma unroll
     for (int k = 0; k < kLanes; ++k) {
@@ -588,8 +632,10 @@ __global__ void __launch_bounds__(kSweepWarps * 32, 4)
       step[k] = new_step[k];
     }
     if (i - 2 >= y0 && i - 2 < y1 && owns) {
-      *reinterpret_cast<float4*>(p.out + at + (i - 2) * p.pitch) =
-          make_float4(x[0], x[1], x[2], x[3]);
+      if constexpr (kStarts) {
+        *reinterpret_cast<float4*>(p.out + at + (i - 2) * p.pitch) =
+            make_float4(x[0], x[1], x[2], x[3]);
+      }
       if constexpr (kFinest) {
         float row = 0;
 #pragma unroll
@@ -813,7 +859,7 @@ __device__ __forceinline__ void coarse_solve(const CoarseGrid& g, const float* t
 }
 
 __global__ void __launch_bounds__(kCoarseThreads, 2)
-    gaussian_poisson_coarse_kernel(const CoarseParams p) {
+    gaussian_poisson_multigrid_coarse_kernel(const CoarseParams p) {
   HM_DYN_SMEM(float, shared);
   __shared__ float tables[3 * kDirect * kDirect];
   const int plane = blockIdx.x, image = plane / p.channels;
@@ -898,7 +944,8 @@ struct MeanParams {
 };
 
 // What is to be added to each plane.
-__global__ void __launch_bounds__(kMeanThreads) gaussian_poisson_mean_kernel(MeanParams p) {
+__global__ void __launch_bounds__(kMeanThreads)
+    gaussian_poisson_multigrid_mean_kernel(MeanParams p) {
   __shared__ double scratch[kMeanThreads / 32];
   const std::int64_t plane = blockIdx.x;
   auto total = [&](const double* values, int count) {
@@ -955,7 +1002,8 @@ __device__ __forceinline__ MultigridReport report_of(const StoreParams& p, int i
   return report;
 }
 
-__global__ void __launch_bounds__(kStoreThreads) gaussian_poisson_store_kernel(StoreParams p) {
+__global__ void __launch_bounds__(kStoreThreads)
+    gaussian_poisson_multigrid_store_kernel(StoreParams p) {
   const int image = blockIdx.z, channels = p.out.channels;
   const std::int64_t elements = std::int64_t(p.out.width) * channels;
   for (int y = blockIdx.y; y < p.out.height; y += gridDim.y) {
@@ -1205,11 +1253,11 @@ StopRule stop_rule(const MultigridCudaParams& params) {
   return rule;
 }
 
-template <bool kFinest, bool kDown>
+template <bool kFinest, bool kDown, bool kZero>
 void launch_sweep(const SweepParams& p, cudaStream_t stream) {
   const unsigned blocks = static_cast<unsigned>((p.warps + kSweepWarps - 1) / kSweepWarps);
-  HM_LAUNCH((gaussian_poisson_sweep_kernel<kFinest, kDown>), dim3(blocks), dim3(kSweepWarps * 32),
-            0, stream, p);
+  HM_LAUNCH((gaussian_poisson_multigrid_sweep_kernel<kFinest, kDown, kZero>), dim3(blocks),
+            dim3(kSweepWarps * 32), 0, stream, p);
 }
 
 class Solve {
@@ -1275,8 +1323,9 @@ class Solve {
     p.per_image = cycle_.per_image;
     const std::size_t bytes =
         sizeof(float) * (kTileWidth + 2) * (kTileHeight + 2) * (1 + 3 * plan_.group);
-    HM_MAX_DYN_SMEM((gaussian_poisson_rhs_kernel), bytes);
-    HM_LAUNCH((gaussian_poisson_rhs_kernel), plan_.rhs_grid, dim3(kTileThreads), bytes, stream_, p);
+    HM_MAX_DYN_SMEM((gaussian_poisson_multigrid_rhs_kernel), bytes);
+    HM_LAUNCH((gaussian_poisson_multigrid_rhs_kernel), plan_.rhs_grid, dim3(kTileThreads), bytes,
+              stream_, p);
   }
 
   // Returns the grid that is reached.
@@ -1300,8 +1349,8 @@ class Solve {
     p.coarser_pitch = coarser.pitch;
     p.planes = static_cast<int>(plan_.planes);
     const std::int64_t blocks = (coarser.cells() * plan_.planes + 255) / 256;
-    HM_LAUNCH((gaussian_poisson_restrict_kernel), dim3(static_cast<unsigned>(blocks)), dim3(256), 0,
-              stream_, p);
+    HM_LAUNCH((gaussian_poisson_multigrid_restrict_kernel), dim3(static_cast<unsigned>(blocks)),
+              dim3(256), 0, stream_, p);
     return two ? l + 2 : l + 1;
   }
 
@@ -1332,41 +1381,47 @@ class Solve {
     const std::size_t scratch =
         std::max<std::size_t>(2 * kDirect * kDirect, static_cast<std::size_t>(top.cells()));
     coarse_bytes_ = sizeof(float) * (2 * static_cast<std::size_t>(p.cells) + scratch);
-    HM_MAX_DYN_SMEM((gaussian_poisson_coarse_kernel), coarse_bytes_);
+    HM_MAX_DYN_SMEM((gaussian_poisson_multigrid_coarse_kernel), coarse_bytes_);
   }
 
   void coarse(bool full) {
     coarse_.full = full;
     coarse_.cycle = cycle_;
-    HM_LAUNCH((gaussian_poisson_coarse_kernel), dim3(static_cast<unsigned>(plan_.planes)),
+    HM_LAUNCH((gaussian_poisson_multigrid_coarse_kernel), dim3(static_cast<unsigned>(plan_.planes)),
               dim3(kCoarseThreads), coarse_bytes_, stream_, coarse_);
   }
 
-  // V(2,2) from in + interpolate(coarse), either of which may be null, into the grid's solution.
+  // V(2,2) from in + interpolate(coarse), one of which may be null, into the grid's solution.
   void v_cycle(int top, const float* in, const float* coarse_solution) {
     for (int l = top; l < plan_.first_coarse; ++l) {
-      const Level& level = plan_.levels[l];
       SweepParams p = sweep(l);
-      p.in = l == top ? in : nullptr;
-      p.coarse = l == top ? coarse_solution : nullptr;
-      p.out = level.other;
+      if (l > top) {
+        launch_sweep<false, true, true>(p, stream_);
+        continue;
+      }
+      p.in = in;
+      p.coarse = coarse_solution;
+      p.out = plan_.levels[l].other;
       if (l == 0) {
-        launch_sweep<true, true>(p, stream_);
+        launch_sweep<true, true, false>(p, stream_);
       } else {
-        launch_sweep<false, true>(p, stream_);
+        launch_sweep<false, true, false>(p, stream_);
       }
     }
     coarse(false);
     for (int l = plan_.first_coarse - 1; l >= top; --l) {
-      const Level& level = plan_.levels[l];
       SweepParams p = sweep(l);
-      p.in = level.other;
       p.coarse = plan_.levels[l + 1].solution;
-      p.out = level.solution;
+      p.out = plan_.levels[l].solution;
+      if (l > top) {
+        launch_sweep<false, false, true>(p, stream_);
+        continue;
+      }
+      p.in = plan_.levels[l].other;
       if (l == 0) {
-        launch_sweep<true, false>(p, stream_);
+        launch_sweep<true, false, false>(p, stream_);
       } else {
-        launch_sweep<false, false>(p, stream_);
+        launch_sweep<false, false, false>(p, stream_);
       }
     }
   }
@@ -1411,7 +1466,7 @@ class Solve {
     mean.answer_blocks = plan_.answer_blocks;
     mean.pixels = static_cast<double>(out.height) * out.width;
     mean.divisor = mean_divisor(scalars(params_), params_.rhs.exists());
-    HM_LAUNCH((gaussian_poisson_mean_kernel), dim3(static_cast<unsigned>(plan_.planes)),
+    HM_LAUNCH((gaussian_poisson_multigrid_mean_kernel), dim3(static_cast<unsigned>(plan_.planes)),
               dim3(kMeanThreads), 0, stream_, mean);
     StoreParams p;
     p.x = finest.solution;
@@ -1430,7 +1485,7 @@ class Solve {
                                           (kStoreThreads * kStoreEach)),
                     static_cast<unsigned>(std::min(out.height, 65535)),
                     static_cast<unsigned>(out.count));
-    HM_LAUNCH((gaussian_poisson_store_kernel), grid, dim3(kStoreThreads), 0, stream_, p);
+    HM_LAUNCH((gaussian_poisson_multigrid_store_kernel), grid, dim3(kStoreThreads), 0, stream_, p);
   }
 
   const MultigridCudaParams& params_;
@@ -1475,6 +1530,8 @@ void check_multigrid(const MultigridCudaParams& params) {
     }
     check_shape(params.mask, "mask", out, true);
   }
+  HM_CHECK(std::int64_t(out.height) * (out.width + kLanes) < (std::int64_t(1) << 31),
+           "out: ", out.height, " x ", out.width, " pixels, expected less than 2^31");
   HM_CHECK(params.weight >= 0 && std::isfinite(params.weight), "weight: ", params.weight,
            ", expected at least 0");
   HM_CHECK(params.tolerance > 0, "tolerance: ", params.tolerance, ", expected a positive number");

@@ -90,7 +90,8 @@ __device__ __forceinline__ double residual_of(const KernelParams& p, const Row<k
 }
 
 template <bool kMap>
-__global__ void __launch_bounds__(kThreads, 3) gaussian_poisson_residual_kernel(const KernelParams p) {
+__global__ void __launch_bounds__(kThreads, 3)
+    gaussian_poisson_residual_kernel(const KernelParams p) {
   __shared__ double scratch[kThreads / 32];
   const int n = blockIdx.z, channels = p.x.channels;
   const unsigned element = blockIdx.x * kThreads + threadIdx.x;
@@ -118,8 +119,7 @@ __global__ void __launch_bounds__(kThreads, 3) gaussian_poisson_residual_kernel(
       const double field = left - right + up - down;
       double r = 0;
       if (!p.pinned || here.mask[1] > 0) {
-        r = residual_of(p, above, here, below, field,
-                        load_real(p.base, n, y, column, channel));
+        r = residual_of(p, above, here, below, field, load_real(p.base, n, y, column, channel));
       }
       if (p.out.data) device::store_value(p.out, n, y, column, channel, static_cast<float>(r));
       const double size = fabs(r);
