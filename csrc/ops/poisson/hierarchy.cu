@@ -15,17 +15,6 @@ std::int64_t aligned(std::int64_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-// Shared floats of the one-launch part that begins with level k.
-std::size_t tail_floats(const Plan& plan, int k) {
-  std::size_t floats = 0;
-  for (int level = k; level < plan.levels; ++level) {
-    const Grid& g = plan.grid[level];
-    const std::size_t cells = static_cast<std::size_t>(g.height + 2) * (g.width + 1) + 1;
-    floats += (level == k ? 3 : 2) * cells;
-  }
-  return floats;
-}
-
 // A thread of a block that writes a tile: column x and rows y0 + kThreads / kTileWidth * k.
 struct TileThread {
   int item, x, y0;
@@ -449,6 +438,16 @@ dim3 whole_rows(const Grid& grid, int items) {
 }
 
 }  // namespace
+
+std::size_t tail_floats(const Plan& plan, int k) {
+  std::size_t floats = 0;
+  for (int level = k; level < plan.levels; ++level) {
+    const Grid& g = plan.grid[level];
+    const std::size_t cells = static_cast<std::size_t>(g.height + 2) * (g.width + 1) + 1;
+    floats += (level == k ? 3 : 2) * cells;
+  }
+  return floats;
+}
 
 Plan make_plan(const PlanOptions& options) {
   HM_CHECK(options.height >= 1 && options.width >= 1 && options.height < (1 << 21) &&
