@@ -496,6 +496,8 @@ Plan make_plan(const PlanOptions& options) {
     g.tiles_y = (height + kTileHeight - 1) / kTileHeight;
     HM_CHECK(g.tiles_y <= 65535, "mask: box of ", height, " rows, expected at most ",
              65535 * kTileHeight);
+    HM_CHECK(static_cast<std::int64_t>(g.tiles_x) * g.tiles_y < (1 << 30), "mask: box of ", height,
+             " x ", width, " pixels, expected at most 2^41");
     g.merge_bottom = at_bottom && height % 2 == 0;
     g.merge_right = at_right && width % 2 == 0;
     g.plane = static_cast<std::int64_t>(height) * g.pitch;
