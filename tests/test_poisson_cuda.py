@@ -75,8 +75,8 @@ class Solver:
         report = Device(m, m.poisson_report_bytes(n, channels))
         proof = Device(m, self.plan.certify_bytes(n, channels)) if certify else None
         getattr(m, name)(
-            self.plan, self.memory.block, *arrays, view(m, out, True), weight_map=self._map(),
-            workspace=workspace.block, report=report.block, certify=proof and proof.block, device=0, stream=0, **settings,
+            self.plan, self.memory.block, *arrays, view(m, out, True), weight_map=self._map(), **settings,
+            workspace=workspace.block, report=report.block, certify=proof and proof.block, device=0, stream=0,
         )  # fmt: skip
         return m.poisson_report(report.read(), n, channels)
 
@@ -459,7 +459,7 @@ def test_agrees_with_the_cpu(emulator: Any) -> None:
 
 
 def test_memory_is_as_documented(emulator_module: Any) -> None:
-    """Bytes a pixel of the box: 10 for a mask, 28 for a plane being solved."""
+    """Bytes a pixel of the box: 9 for a mask, 27 for a plane being solved, 8 for a plane and for a mask in a proof."""
     plan = emulator_module.PoissonPlan(2160, 3840)
     pixels = 2160 * 3840
     assert plan.bytes <= 9.1 * pixels
@@ -473,7 +473,7 @@ def test_refuses_what_does_not_fit(emulator_module: Any) -> None:
     solver = Solver(m, mask[None], (30, 40))
     src, dst = noise(1, (1, 30, 40, 2)), noise(2, (1, 30, 40, 2))
     for bad, message in (
-        (lambda: solver.solve(src[:, 1:], dst, tolerance=1.0), r"src: shape \[1, 29, 40, 2\], expected \[1, 30, 40, 2\]"),
+        (lambda: solver.solve(src[:, 1:], dst, tolerance=1.0), r"src: shape \[1, 29, 40, 2\], expected \[1, 30, 40"),
         (lambda: solver.solve(src.astype(np.uint8), dst, tolerance=1.0), "src: dtype uint8, dst: float32"),
         (lambda: solver.solve(src, dst, tolerance=-1.0), "tolerance: -1"),
         (lambda: solver.solve(src, dst, tolerance=1.0, max_iterations=0), "max_iterations: 0, expected 1 to 32"),

@@ -15,17 +15,6 @@ std::int64_t aligned(std::int64_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-// Shared floats of the one-launch part that begins with level k.
-std::size_t tail_floats(const Plan& plan, int k) {
-  std::size_t floats = 0;
-  for (int level = k; level < plan.levels; ++level) {
-    const Grid& g = plan.grid[level];
-    const std::size_t cells = static_cast<std::size_t>(g.height + 2) * (g.width + 1) + 1;
-    floats += (level == k ? 3 : 2) * cells;
-  }
-  return floats;
-}
-
 // A thread of a block that writes a tile: column x and rows y0 + kThreads / kTileWidth * k.
 struct TileThread {
   int item, x, y0;
@@ -450,6 +439,16 @@ dim3 whole_rows(const Grid& grid, int items) {
 
 }  // namespace
 
+std::size_t tail_floats(const Plan& plan, int k) {
+  std::size_t floats = 0;
+  for (int level = k; level < plan.levels; ++level) {
+    const Grid& g = plan.grid[level];
+    const std::size_t cells = static_cast<std::size_t>(g.height + 2) * (g.width + 1) + 1;
+    floats += (level == k ? 3 : 2) * cells;
+  }
+  return floats;
+}
+
 Plan make_plan(const PlanOptions& options) {
   HM_CHECK(options.height >= 1 && options.width >= 1 && options.height < (1 << 21) &&
                options.width < (1 << 21),
@@ -497,6 +496,8 @@ Plan make_plan(const PlanOptions& options) {
     g.tiles_y = (height + kTileHeight - 1) / kTileHeight;
     HM_CHECK(g.tiles_y <= 65535, "mask: box of ", height, " rows, expected at most ",
              65535 * kTileHeight);
+    HM_CHECK(static_cast<std::int64_t>(g.tiles_x) * g.tiles_y < (1 << 30), "mask: box of ", height,
+             " x ", width, " pixels, expected at most 2^41");
     g.merge_bottom = at_bottom && height % 2 == 0;
     g.merge_right = at_right && width % 2 == 0;
     g.plane = static_cast<std::int64_t>(height) * g.pitch;

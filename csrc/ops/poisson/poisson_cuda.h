@@ -67,6 +67,8 @@ struct Plan {
 };
 
 Plan make_plan(const PlanOptions& options);
+// Of shared memory, for the one-launch part that begins with a level.
+std::size_t tail_floats(const Plan& plan, int level);
 
 // What a hierarchy's memory begins with.
 struct ItemHeader {

@@ -9,7 +9,8 @@
 namespace pyharmony::poisson {
 namespace {
 
-constexpr int kScalarThreads = 256;
+// A block for each plane; the larger one where there are many tiles.
+constexpr int kFewThreads = 256, kManyThreads = 1024, kManyTiles = 1024;
 // Of a tile kernel on one processor, at least: what its registers are held to.
 constexpr int kTileBlocks = 3;
 
@@ -387,267 +388,6 @@ __global__ void __launch_bounds__(kRestrictThreads)
   }
 }
 
-// ---- the coarse levels in one launch
-// -------------------------------------------------------------
-
-constexpr int kTailPoints = 4;  // of a level for each thread
-constexpr int kTailThreads = kTailCells / kTailPoints;
-
-struct TailParams {
-  Grid grid[kMaxTailLevels];
-  int levels;
-  Hierarchies hierarchies;
-  std::int64_t inverse;  // of the last level's matrix
-  const PlaneState* states;
-  Planes in, out;
-  Planes nested_b[kMaxTailLevels];  // those of the nested iteration; the first one is `in`
-};
-
-// A level in shared memory: rows of width + 1, the last column and the rows around being zero.
-struct TailLevel {
-  float *b, *z;
-  int height, width, pitch;
-
-  __device__ int at(int i, int j) const { return (i + 1) * pitch + j; }
-};
-
-// One block a plane. All levels live in shared memory: b and z of each, and one plane besides.
-class Tail {
- public:
-  __device__ Tail(const TailParams& p, float* shared)
-      : p_(p),
-        plane_(static_cast<int>(blockIdx.x)),
-        thread_(static_cast<int>(threadIdx.x)),
-        threads_(static_cast<int>(blockDim.x)),
-        memory_(p.hierarchies.of_plane(plane_)),
-        shared_(shared) {
-    const int floats = floats_before(p.levels);
-    for (int at = thread_; at < floats; at += threads_) shared_[at] = 0;
-    HM_SYNC();
-  }
-
-  // fn(k, i, j) for the thread's points of a level.
-  template <typename Fn>
-  __device__ void points(int level, Fn&& fn) const {
-    const Grid& g = p_.grid[level];
-    const int cells = g.height * g.width;
-#pragma unroll
-    for (int k = 0; k < kTailPoints; ++k) {
-      const int cell = thread_ + k * threads_;
-      if (cell < cells) fn(k, cell / g.width, cell % g.width);
-    }
-  }
-
-  __device__ void load(const float* in) {
-    const NinePoint op = operator_of(0);
-    const TailLevel own = level(0);
-    points(0, [&](int, int i, int j) {
-      const int local = i * p_.grid[0].pitch + j;
-      own.b[own.at(i, j)] = op.active(local) ? in[local] : 0.0f;
-    });
-  }
-
-  __device__ void store(float* out) {
-    const TailLevel own = level(0);
-    points(0, [&](int, int i, int j) { out[i * p_.grid[0].pitch + j] = own.z[own.at(i, j)]; });
-  }
-
-  // z = M^-1 b from a level on. b is the threads' own; z is everybody's at the end.
-  __device__ void cycle(int first) {
-    const int last = p_.levels - 1;
-    for (int l = first; l < last; ++l) smooth_down(l);
-    HM_SYNC();
-    solve_last();
-    for (int l = last - 1; l >= first; --l) smooth_up(l);
-  }
-
-  // Nested iteration for the b that load() took: V-cycles from the last level up.
-  __device__ void nested() {
-    const int last = p_.levels - 1;
-    for (int l = 0; l < last; ++l) {
-      HM_SYNC();
-      const TailLevel fine = level(l);
-      restrict_to(l + 1, fine.b, fine.pitch);
-      const TailLevel own = level(l + 1);
-      float* keep = p_.nested_b[l + 1].of(plane_);
-      points(l + 1,
-             [&](int, int i, int j) { keep[i * p_.grid[l + 1].pitch + j] = own.b[own.at(i, j)]; });
-    }
-    HM_SYNC();
-    solve_last();
-    for (int l = last - 1; l >= 0; --l) {
-      const NinePoint op = operator_of(l);
-      const TailLevel own = level(l);
-      const float* b = l == 0 ? p_.in.of(plane_) : p_.nested_b[l].of(plane_);
-      float x[kTailPoints] = {};
-      points(l, [&](int k, int i, int j) {
-        x[k] = op.active(i * p_.grid[l].pitch + j) ? prolong(l, i, j) : 0.0f;
-        own.z[own.at(i, j)] = x[k];
-      });
-      HM_SYNC();
-      points(l, [&](int, int i, int j) {
-        const int local = i * p_.grid[l].pitch + j, at = own.at(i, j);
-        own.b[at] =
-            op.active(local) ? b[local] - op.apply_pitch(own.z + at, local, own.pitch) : 0.0f;
-      });
-      HM_SYNC();
-      cycle(l);
-      points(l, [&](int k, int i, int j) { own.z[own.at(i, j)] += x[k]; });
-      HM_SYNC();
-    }
-  }
-
- private:
-  __device__ int cells_around(int l) const {
-    return (p_.grid[l].height + 2) * (p_.grid[l].width + 1) + 1;
-  }
-  // b and z of the levels before, and the one plane besides.
-  __device__ int floats_before(int l) const {
-    int floats = cells_around(0);
-    for (int k = 0; k < l; ++k) floats += 2 * cells_around(k);
-    return floats;
-  }
-  __device__ TailLevel level(int l) const {
-    TailLevel own;
-    own.height = p_.grid[l].height;
-    own.width = p_.grid[l].width;
-    own.pitch = own.width + 1;
-    // A row's last zero is also the one before the next row; the first row has its own.
-    own.b = shared_ + floats_before(l) + 1;
-    own.z = own.b + cells_around(l);
-    return own;
-  }
-  __device__ float* besides() const { return shared_ + 1; }
-
-  __device__ NinePoint operator_of(int l) const {
-    return NinePoint(p_.grid[l], NinePointConstants(), memory_, 0);
-  }
-
-  __device__ float prolong(int l, int y, int x) const {
-    const TailLevel coarse = level(l + 1);
-    const Grid& g = p_.grid[l];
-    const bool rows = (y & 1) && !(g.merge_bottom && y == g.height - 1);
-    const bool cols = (x & 1) && !(g.merge_right && x == g.width - 1);
-    const float* at = coarse.z + coarse.at(y / 2, x / 2);
-    float v = at[0];
-    if (rows) v = 0.5f * (v + at[coarse.pitch]);
-    if (!cols) return v;
-    float w = at[1];
-    if (rows) w = 0.5f * (w + at[coarse.pitch + 1]);
-    return 0.5f * (v + w);
-  }
-
-  __device__ void restrict_to(int l, const float* fine, int pitch) {
-    const NinePoint op = operator_of(l);
-    const TailLevel own = level(l);
-    const Grid& g = p_.grid[l - 1];
-    points(l, [&](int, int i, int j) {
-      const bool bottom = g.merge_bottom && i == own.height - 1;
-      const bool right = g.merge_right && j == own.width - 1;
-      own.b[own.at(i, j)] =
-          op.active(i * p_.grid[l].pitch + j)
-              ? restrict_at(fine + (2 * i + 1) * pitch + 2 * j, pitch, bottom, right)
-              : 0.0f;
-    });
-  }
-
-  // Points that are known have b = 0 and an inverse of zero: z stays zero there.
-  __device__ void smooth_down(int l) {
-    const NinePoint op = operator_of(l);
-    const TailLevel own = level(l);
-    const int pitch = p_.grid[l].pitch;
-    float d[kTailPoints] = {};
-    points(l, [&](int k, int i, int j) {
-      const int at = own.at(i, j);
-      d[k] = kFirst * (op.inverse(i * pitch + j) * own.b[at]);
-      own.z[at] = d[k];
-    });
-    HM_SYNC();
-    points(l, [&](int k, int i, int j) {
-      const int at = own.at(i, j), local = i * pitch + j;
-      const float r = own.b[at] - op.apply_pitch(own.z + at, local, own.pitch);
-      d[k] += kMomentum * d[k] + kSecond * (op.inverse(local) * r);
-    });
-    HM_SYNC();
-    points(l, [&](int k, int i, int j) { own.z[own.at(i, j)] = d[k]; });
-    HM_SYNC();
-    float* rest = besides();
-    points(l, [&](int, int i, int j) {
-      const int at = own.at(i, j), local = i * pitch + j;
-      rest[at] = op.active(local) ? own.b[at] - op.apply_pitch(own.z + at, local, own.pitch) : 0.0f;
-    });
-    // Its rims are zero for this level's rows.
-    for (int i = thread_; i < own.height + 3; i += threads_) rest[i * own.pitch - 1] = 0;
-    for (int j = thread_; j < own.width; j += threads_) {
-      rest[j] = rest[(own.height + 1) * own.pitch + j] = 0;
-    }
-    HM_SYNC();
-    restrict_to(l + 1, rest, own.pitch);
-  }
-
-  __device__ void smooth_up(int l) {
-    const NinePoint op = operator_of(l);
-    const TailLevel own = level(l);
-    const int pitch = p_.grid[l].pitch;
-    points(l, [&](int, int i, int j) {
-      if (op.active(i * pitch + j)) own.z[own.at(i, j)] += prolong(l, i, j);
-    });
-    HM_SYNC();
-    float d[kTailPoints] = {};
-    points(l, [&](int k, int i, int j) {
-      const int at = own.at(i, j), local = i * pitch + j;
-      d[k] =
-          kFirst * (op.inverse(local) * (own.b[at] - op.apply_pitch(own.z + at, local, own.pitch)));
-    });
-    HM_SYNC();
-    points(l, [&](int k, int i, int j) { own.z[own.at(i, j)] += d[k]; });
-    HM_SYNC();
-    points(l, [&](int k, int i, int j) {
-      const int at = own.at(i, j), local = i * pitch + j;
-      const float r = own.b[at] - op.apply_pitch(own.z + at, local, own.pitch);
-      d[k] = kMomentum * d[k] + kSecond * (op.inverse(local) * r);
-    });
-    HM_SYNC();
-    points(l, [&](int k, int i, int j) { own.z[own.at(i, j)] += d[k]; });
-    HM_SYNC();
-  }
-
-  // With the inverse of the last level's matrix: a warp for each row.
-  __device__ void solve_last() {
-    const TailLevel own = level(p_.levels - 1);
-    const int cells = own.height * own.width;
-    const float* inverse = reinterpret_cast<const float*>(memory_ + p_.inverse);
-    for (int row = thread_ / 32; row < cells; row += threads_ / 32) {
-      float sum = 0;
-      for (int k = thread_ % 32; k < cells; k += 32) {
-        sum += inverse[row * cells + k] * own.b[own.at(k / own.width, k % own.width)];
-      }
-      sum = device::warp_reduce(sum, device::Sum());
-      if (thread_ % 32 == 0) own.z[own.at(row / own.width, row % own.width)] = sum;
-    }
-    HM_SYNC();
-  }
-
-  const TailParams& p_;
-  const int plane_, thread_, threads_;
-  const unsigned char* memory_;
-  float* shared_;
-};
-
-template <bool kNested>
-__global__ void __launch_bounds__(kTailThreads) poisson_tail_kernel(const TailParams p) {
-  if (p.states[blockIdx.x].done) return;
-  HM_DYN_SMEM(float, shared);
-  Tail tail(p, shared);
-  tail.load(p.in.of(static_cast<int>(blockIdx.x)));
-  if constexpr (kNested) {
-    tail.nested();
-  } else {
-    tail.cycle(0);
-  }
-  tail.store(p.out.of(static_cast<int>(blockIdx.x)));
-}
-
 // ---- the scalars of conjugate gradients
 // ----------------------------------------------------------
 
@@ -661,35 +401,37 @@ struct ScalarParams {
 };
 
 // The sum of all tiles' partials, in an order that is always the same; that of thread 0.
+template <int kThreads>
 __device__ __forceinline__ void total(const ScalarParams& p, int plane, double* dot,
                                       float* largest) {
-  __shared__ double sums[kScalarThreads / 32];
-  __shared__ float maxima[kScalarThreads / 32];
+  __shared__ double sums[kThreads / 32];
+  __shared__ float maxima[kThreads / 32];
   const unsigned char* memory = p.hierarchies.of_plane(plane);
   const int* counts = reinterpret_cast<const int*>(memory + p.grid.counts);
   const int tiles = p.grid.tiles_x * p.grid.tiles_y;
   const TilePartial* partials = p.partials + static_cast<std::int64_t>(plane) * tiles;
   double sum = 0;
   float most = 0;
-  for (int tile = static_cast<int>(threadIdx.x); tile < tiles; tile += kScalarThreads) {
+  for (int tile = static_cast<int>(threadIdx.x); tile < tiles; tile += kThreads) {
     if (counts[tile] == 0) continue;
     sum += partials[tile].dot;
     most = device::Max()(partials[tile].largest, most);
   }
-  *dot = device::block_reduce<kScalarThreads>(sum, device::Sum(), sums);
-  *largest = device::block_reduce<kScalarThreads>(most, device::Max(), maxima);
+  *dot = device::block_reduce<kThreads>(sum, device::Sum(), sums);
+  *largest = device::block_reduce<kThreads>(most, device::Max(), maxima);
 }
 
 __device__ __forceinline__ bool positive(double v) { return v > 0 && v <= DBL_MAX; }
 
 // After z = M^-1 r: beta of the next direction, and whether there is one.
-__global__ void __launch_bounds__(kScalarThreads) poisson_measure_kernel(const ScalarParams p) {
+template <int kThreads>
+__global__ void __launch_bounds__(kThreads) poisson_measure_kernel(const ScalarParams p) {
   const int plane = static_cast<int>(blockIdx.x);
   PlaneState& s = p.states[plane];
   if (s.done) return;
   double rz;
   float largest;
-  total(p, plane, &rz, &largest);
+  total<kThreads>(p, plane, &rz, &largest);
   if (threadIdx.x != 0) return;
   const double before = s.rz;
   const double error = largest / (1 - s.contraction);
@@ -732,14 +474,15 @@ __device__ __forceinline__ bool ritz_value_below(const PlaneState& s, int steps,
 }
 
 // After p . A p: the step alpha, and whether it is the last one.
-__global__ void __launch_bounds__(kScalarThreads) poisson_step_kernel(const ScalarParams p) {
+template <int kThreads>
+__global__ void __launch_bounds__(kThreads) poisson_step_kernel(const ScalarParams p) {
   const int plane = static_cast<int>(blockIdx.x);
   PlaneState& s = p.states[plane];
   if (s.done) return;
   double curvature;
   float unused;
   __shared__ int good;
-  total(p, plane, &curvature, &unused);
+  total<kThreads>(p, plane, &curvature, &unused);
   if (threadIdx.x == 0) {
     good = positive(curvature);
     if (good) {
@@ -847,8 +590,7 @@ class Launches {
       after.partials = m_.partials();
       up<FineOp, true>(after);
       scalars.k = k;
-      HM_LAUNCH(poisson_measure_kernel, dim3(static_cast<unsigned>(m_.planes)),
-                dim3(kScalarThreads), 0, stream_, scalars);
+      measure(scalars);
 
       DirectionParams<FineOp> direction;
       direction.grid = plan_.grid[0];
@@ -862,12 +604,29 @@ class Launches {
       direction.partials = m_.partials();
       HM_LAUNCH((poisson_direction_kernel<FineOp>), tile_grid(plan_.grid[0], m_.planes),
                 dim3(kTileThreads), kDirectionBytes, stream_, direction);
-      HM_LAUNCH(poisson_step_kernel, dim3(static_cast<unsigned>(m_.planes)), dim3(kScalarThreads),
-                0, stream_, scalars);
+      step(scalars);
     }
   }
 
  private:
+  bool many_tiles() const { return plan_.grid[0].tiles_x * plan_.grid[0].tiles_y > kManyTiles; }
+  void measure(const ScalarParams& p) {
+    const dim3 planes(static_cast<unsigned>(m_.planes));
+    if (many_tiles()) {
+      HM_LAUNCH((poisson_measure_kernel<kManyThreads>), planes, dim3(kManyThreads), 0, stream_, p);
+    } else {
+      HM_LAUNCH((poisson_measure_kernel<kFewThreads>), planes, dim3(kFewThreads), 0, stream_, p);
+    }
+  }
+  void step(const ScalarParams& p) {
+    const dim3 planes(static_cast<unsigned>(m_.planes));
+    if (many_tiles()) {
+      HM_LAUNCH((poisson_step_kernel<kManyThreads>), planes, dim3(kManyThreads), 0, stream_, p);
+    } else {
+      HM_LAUNCH((poisson_step_kernel<kFewThreads>), planes, dim3(kFewThreads), 0, stream_, p);
+    }
+  }
+
   Planes fine(int buffer) const { return m_.fine(plan_, buffer); }
   Planes level_planes(const std::int64_t* offsets, int k) const {
     return m_.at(offsets[k], plan_.grid[k]);
@@ -912,35 +671,11 @@ class Launches {
               dim3(kTileThreads), kUpBytes, stream_, params);
   }
 
-  template <bool kNested>
-  void tail(const Planes& in, const Planes& out) {
-    TailParams p;
-    p.levels = plan_.levels - plan_.tail;
-    p.hierarchies = m_.hierarchies;
-    p.inverse = plan_.inverse;
-    p.states = m_.states();
-    p.in = in;
-    p.out = out;
-    std::size_t floats = 0;
-    for (int l = 0; l < p.levels; ++l) {
-      const Grid& g = plan_.grid[plan_.tail + l];
-      p.grid[l] = g;
-      p.nested_b[l] = level_planes(m_.layout.nested_b, plan_.tail + l);
-      floats += static_cast<std::size_t>(l == 0 ? 3 : 2) *
-                (static_cast<std::size_t>(g.height + 2) * (g.width + 1) + 1);
-    }
-    const std::size_t bytes = floats * sizeof(float);
-    const int cells = p.grid[0].height * p.grid[0].width;
-    const int threads = std::clamp((cells + 31) / 32 * 32, 64, kTailThreads);
-    HM_MAX_DYN_SMEM((poisson_tail_kernel<kNested>), bytes);
-    HM_LAUNCH((poisson_tail_kernel<kNested>), dim3(static_cast<unsigned>(m_.planes)),
-              dim3(static_cast<unsigned>(threads)), bytes, stream_, p);
-  }
-
   // after[k] = M^-1 b[k]
   void cycle(int k) {
     if (k == plan_.tail) {
-      tail<false>(level_planes(m_.layout.b, k), level_planes(m_.layout.after, k));
+      launch_poisson_tail(plan_, m_, false, level_planes(m_.layout.b, k),
+                          level_planes(m_.layout.after, k), stream_);
       return;
     }
     down<NinePoint, DownKind::kPlain>(
@@ -965,8 +700,8 @@ class Launches {
       HM_LAUNCH(poisson_restrict_kernel, tile_grid(p.coarse, m_.planes), dim3(kRestrictThreads), 0,
                 stream_, p);
     }
-    tail<true>(level_planes(m_.layout.nested_b, plan_.tail),
-               level_planes(m_.layout.nested_x, plan_.tail));
+    launch_poisson_tail(plan_, m_, true, level_planes(m_.layout.nested_b, plan_.tail),
+                        level_planes(m_.layout.nested_x, plan_.tail), stream_);
     for (int k = plan_.tail - 1; k >= 1; --k) {
       DownParams<NinePoint> before = down_params<NinePoint>(k, level_planes(m_.layout.nested_b, k),
                                                             level_planes(m_.layout.before, k));

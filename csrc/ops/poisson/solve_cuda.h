@@ -106,6 +106,10 @@ struct ResidualOptions {
 void launch_poisson_residual(const Plan& plan, const SolveMemory& memory, const SolveImages& images,
                              const ResidualOptions& options, cudaStream_t stream);
 
+// The levels from plan.tail on: out = M^-1 in, or the x of nested iteration for in.
+void launch_poisson_tail(const Plan& plan, const SolveMemory& memory, bool nested, const Planes& in,
+                         const Planes& out, cudaStream_t stream);
+
 // A x = r of every plane; r is in buffer kR and is lost, x is that of kX and the pending step.
 struct GradientsOptions {
   double tolerance = 0, reduction = kFloatReduction;

@@ -1,0 +1,304 @@
+// The coarse levels in one launch: one block a plane, everything in shared memory.
+#include <algorithm>
+
+#include "device/reduce.h"
+#include "ops/poisson/solve_cuda.h"
+
+namespace pyharmony::poisson {
+namespace {
+
+// ---- the coarse levels in one launch
+// -------------------------------------------------------------
+
+constexpr int kTailPoints = 4;  // of a level for each thread
+constexpr int kTailThreads = kTailCells / kTailPoints;
+
+struct TailParams {
+  Grid grid[kMaxTailLevels];
+  int levels;
+  Hierarchies hierarchies;
+  std::int64_t inverse;  // of the last level's matrix
+  const PlaneState* states;
+  Planes in, out;
+  Planes nested_b[kMaxTailLevels];  // those of the nested iteration; the first one is `in`
+};
+
+// A level in shared memory: rows of width + 1, the last column and the rows around being zero.
+struct TailLevel {
+  float *b, *z;
+  int height, width, pitch;
+
+  __device__ int at(int i, int j) const { return (i + 1) * pitch + j; }
+};
+
+// One block a plane. All levels live in shared memory: b and z of each, and one plane besides.
+class Tail {
+ public:
+  __device__ Tail(const TailParams& p, float* shared)
+      : p_(p),
+        plane_(static_cast<int>(blockIdx.x)),
+        thread_(static_cast<int>(threadIdx.x)),
+        threads_(static_cast<int>(blockDim.x)),
+        memory_(p.hierarchies.of_plane(plane_)),
+        shared_(shared) {
+    const int floats = floats_before(p.levels);
+    for (int at = thread_; at < floats; at += threads_) shared_[at] = 0;
+    HM_SYNC();
+  }
+
+  // fn(k, i, j) for the thread's points of a level.
+  template <typename Fn>
+  __device__ void points(int level, Fn&& fn) const {
+    const Grid& g = p_.grid[level];
+    const int cells = g.height * g.width;
+#pragma unroll
+    for (int k = 0; k < kTailPoints; ++k) {
+      const int cell = thread_ + k * threads_;
+      if (cell < cells) fn(k, cell / g.width, cell % g.width);
+    }
+  }
+
+  __device__ void load(const float* in) {
+    const NinePoint op = operator_of(0);
+    const TailLevel own = level(0);
+    points(0, [&](int, int i, int j) {
+      const int local = i * p_.grid[0].pitch + j;
+      own.b[own.at(i, j)] = op.active(local) ? in[local] : 0.0f;
+    });
+  }
+
+  __device__ void store(float* out) {
+    const TailLevel own = level(0);
+    points(0, [&](int, int i, int j) { out[i * p_.grid[0].pitch + j] = own.z[own.at(i, j)]; });
+  }
+
+  // z = M^-1 b from a level on. b is the threads' own; z is everybody's at the end.
+  __device__ void cycle(int first) {
+    const int last = p_.levels - 1;
+    for (int l = first; l < last; ++l) smooth_down(l);
+    HM_SYNC();
+    solve_last();
+    for (int l = last - 1; l >= first; --l) smooth_up(l);
+  }
+
+  // Nested iteration for the b that load() took: V-cycles from the last level up.
+  __device__ void nested() {
+    const int last = p_.levels - 1;
+    for (int l = 0; l < last; ++l) {
+      HM_SYNC();
+      const TailLevel fine = level(l);
+      restrict_to(l + 1, fine.b, fine.pitch);
+      const TailLevel own = level(l + 1);
+      float* keep = p_.nested_b[l + 1].of(plane_);
+      points(l + 1,
+             [&](int, int i, int j) { keep[i * p_.grid[l + 1].pitch + j] = own.b[own.at(i, j)]; });
+    }
+    HM_SYNC();
+    solve_last();
+    for (int l = last - 1; l >= 0; --l) {
+      const NinePoint op = operator_of(l);
+      const TailLevel own = level(l);
+      const float* b = l == 0 ? p_.in.of(plane_) : p_.nested_b[l].of(plane_);
+      float x[kTailPoints] = {};
+      points(l, [&](int k, int i, int j) {
+        x[k] = op.active(i * p_.grid[l].pitch + j) ? prolong(l, i, j) : 0.0f;
+        own.z[own.at(i, j)] = x[k];
+      });
+      HM_SYNC();
+      points(l, [&](int, int i, int j) {
+        const int local = i * p_.grid[l].pitch + j, at = own.at(i, j);
+        own.b[at] =
+            op.active(local) ? b[local] - op.apply_pitch(own.z + at, local, own.pitch) : 0.0f;
+      });
+      HM_SYNC();
+      cycle(l);
+      points(l, [&](int k, int i, int j) { own.z[own.at(i, j)] += x[k]; });
+      HM_SYNC();
+    }
+  }
+
+ private:
+  __device__ int cells_around(int l) const {
+    return (p_.grid[l].height + 2) * (p_.grid[l].width + 1) + 1;
+  }
+  // b and z of the levels before, and the one plane besides.
+  __device__ int floats_before(int l) const {
+    int floats = cells_around(0);
+    for (int k = 0; k < l; ++k) floats += 2 * cells_around(k);
+    return floats;
+  }
+  __device__ TailLevel level(int l) const {
+    TailLevel own;
+    own.height = p_.grid[l].height;
+    own.width = p_.grid[l].width;
+    own.pitch = own.width + 1;
+    // A row's last zero is also the one before the next row; the first row has its own.
+    own.b = shared_ + floats_before(l) + 1;
+    own.z = own.b + cells_around(l);
+    return own;
+  }
+  __device__ float* besides() const { return shared_ + 1; }
+
+  __device__ NinePoint operator_of(int l) const {
+    return NinePoint(p_.grid[l], NinePointConstants(), memory_, 0);
+  }
+
+  __device__ float prolong(int l, int y, int x) const {
+    const TailLevel coarse = level(l + 1);
+    const Grid& g = p_.grid[l];
+    const bool rows = (y & 1) && !(g.merge_bottom && y == g.height - 1);
+    const bool cols = (x & 1) && !(g.merge_right && x == g.width - 1);
+    const float* at = coarse.z + coarse.at(y / 2, x / 2);
+    float v = at[0];
+    if (rows) v = 0.5f * (v + at[coarse.pitch]);
+    if (!cols) return v;
+    float w = at[1];
+    if (rows) w = 0.5f * (w + at[coarse.pitch + 1]);
+    return 0.5f * (v + w);
+  }
+
+  __device__ void restrict_to(int l, const float* fine, int pitch) {
+    const NinePoint op = operator_of(l);
+    const TailLevel own = level(l);
+    const Grid& g = p_.grid[l - 1];
+    points(l, [&](int, int i, int j) {
+      const bool bottom = g.merge_bottom && i == own.height - 1;
+      const bool right = g.merge_right && j == own.width - 1;
+      own.b[own.at(i, j)] =
+          op.active(i * p_.grid[l].pitch + j)
+              ? restrict_at(fine + (2 * i + 1) * pitch + 2 * j, pitch, bottom, right)
+              : 0.0f;
+    });
+  }
+
+  // Points that are known have b = 0 and an inverse of zero: z stays zero there.
+  __device__ void smooth_down(int l) {
+    const NinePoint op = operator_of(l);
+    const TailLevel own = level(l);
+    const int pitch = p_.grid[l].pitch;
+    float d[kTailPoints] = {};
+    points(l, [&](int k, int i, int j) {
+      const int at = own.at(i, j);
+      d[k] = kFirst * (op.inverse(i * pitch + j) * own.b[at]);
+      own.z[at] = d[k];
+    });
+    HM_SYNC();
+    points(l, [&](int k, int i, int j) {
+      const int at = own.at(i, j), local = i * pitch + j;
+      const float r = own.b[at] - op.apply_pitch(own.z + at, local, own.pitch);
+      d[k] += kMomentum * d[k] + kSecond * (op.inverse(local) * r);
+    });
+    HM_SYNC();
+    points(l, [&](int k, int i, int j) { own.z[own.at(i, j)] = d[k]; });
+    HM_SYNC();
+    float* rest = besides();
+    points(l, [&](int, int i, int j) {
+      const int at = own.at(i, j), local = i * pitch + j;
+      rest[at] = op.active(local) ? own.b[at] - op.apply_pitch(own.z + at, local, own.pitch) : 0.0f;
+    });
+    // Its rims are zero for this level's rows.
+    for (int i = thread_; i < own.height + 3; i += threads_) rest[i * own.pitch - 1] = 0;
+    for (int j = thread_; j < own.width; j += threads_) {
+      rest[j] = rest[(own.height + 1) * own.pitch + j] = 0;
+    }
+    HM_SYNC();
+    restrict_to(l + 1, rest, own.pitch);
+  }
+
+  __device__ void smooth_up(int l) {
+    const NinePoint op = operator_of(l);
+    const TailLevel own = level(l);
+    const int pitch = p_.grid[l].pitch;
+    points(l, [&](int, int i, int j) {
+      if (op.active(i * pitch + j)) own.z[own.at(i, j)] += prolong(l, i, j);
+    });
+    HM_SYNC();
+    float d[kTailPoints] = {};
+    points(l, [&](int k, int i, int j) {
+      const int at = own.at(i, j), local = i * pitch + j;
+      d[k] =
+          kFirst * (op.inverse(local) * (own.b[at] - op.apply_pitch(own.z + at, local, own.pitch)));
+    });
+    HM_SYNC();
+    points(l, [&](int k, int i, int j) { own.z[own.at(i, j)] += d[k]; });
+    HM_SYNC();
+    points(l, [&](int k, int i, int j) {
+      const int at = own.at(i, j), local = i * pitch + j;
+      const float r = own.b[at] - op.apply_pitch(own.z + at, local, own.pitch);
+      d[k] = kMomentum * d[k] + kSecond * (op.inverse(local) * r);
+    });
+    HM_SYNC();
+    points(l, [&](int k, int i, int j) { own.z[own.at(i, j)] += d[k]; });
+    HM_SYNC();
+  }
+
+  // With the inverse of the last level's matrix: a warp for each row.
+  __device__ void solve_last() {
+    const TailLevel own = level(p_.levels - 1);
+    const int cells = own.height * own.width;
+    const float* inverse = reinterpret_cast<const float*>(memory_ + p_.inverse);
+    for (int row = thread_ / 32; row < cells; row += threads_ / 32) {
+      float sum = 0;
+      for (int k = thread_ % 32; k < cells; k += 32) {
+        sum += inverse[row * cells + k] * own.b[own.at(k / own.width, k % own.width)];
+      }
+      sum = device::warp_reduce(sum, device::Sum());
+      if (thread_ % 32 == 0) own.z[own.at(row / own.width, row % own.width)] = sum;
+    }
+    HM_SYNC();
+  }
+
+  const TailParams& p_;
+  const int plane_, thread_, threads_;
+  const unsigned char* memory_;
+  float* shared_;
+};
+
+template <bool kNested>
+__global__ void __launch_bounds__(kTailThreads) poisson_tail_kernel(const TailParams p) {
+  if (p.states[blockIdx.x].done) return;
+  HM_DYN_SMEM(float, shared);
+  Tail tail(p, shared);
+  tail.load(p.in.of(static_cast<int>(blockIdx.x)));
+  if constexpr (kNested) {
+    tail.nested();
+  } else {
+    tail.cycle(0);
+  }
+  tail.store(p.out.of(static_cast<int>(blockIdx.x)));
+}
+
+template <bool kNested>
+void launch(const TailParams& params, int planes, std::size_t bytes, cudaStream_t stream) {
+  const int cells = params.grid[0].height * params.grid[0].width;
+  const int threads = std::clamp((cells + 31) / 32 * 32, 64, kTailThreads);
+  constexpr std::size_t kWithoutAsking = 48 << 10;
+  if (bytes > kWithoutAsking) HM_MAX_DYN_SMEM((poisson_tail_kernel<kNested>), bytes);
+  HM_LAUNCH((poisson_tail_kernel<kNested>), dim3(static_cast<unsigned>(planes)),
+            dim3(static_cast<unsigned>(threads)), bytes, stream, params);
+}
+
+}  // namespace
+
+void launch_poisson_tail(const Plan& plan, const SolveMemory& memory, bool nested, const Planes& in,
+                         const Planes& out, cudaStream_t stream) {
+  TailParams p;
+  p.levels = plan.levels - plan.tail;
+  p.hierarchies = memory.hierarchies;
+  p.inverse = plan.inverse;
+  p.states = memory.states();
+  p.in = in;
+  p.out = out;
+  for (int l = 0; l < p.levels; ++l) {
+    p.grid[l] = plan.grid[plan.tail + l];
+    p.nested_b[l] = memory.at(memory.layout.nested_b[plan.tail + l], p.grid[l]);
+  }
+  const std::size_t bytes = tail_floats(plan, plan.tail) * sizeof(float);
+  if (nested) {
+    launch<true>(p, memory.planes, bytes, stream);
+  } else {
+    launch<false>(p, memory.planes, bytes, stream);
+  }
+}
+
+}  // namespace pyharmony::poisson
