@@ -115,7 +115,8 @@ def configure(folder: Path, *options: str, path: str | None = None, **environmen
     folder.mkdir(exist_ok=True)
     (folder / "CMakeLists.txt").write_text(
         "cmake_minimum_required(VERSION 3.22)\nproject(nothing LANGUAGES CXX)\n"
-        f'include("{ROOT}/cmake/cuda.cmake")\nmessage(STATUS "has CUDA: ${{HM_HAS_CUDA}} ${{HM_CUDA_COMPILE_OPTIONS}}")\n'
+        f'include("{ROOT}/cmake/cuda.cmake")\n'
+        'message(STATUS "has CUDA: ${HM_HAS_CUDA} ${HM_CUDA_COMPILE_OPTIONS}")\n'
     )
     # Not the nvcc that may be at the usual place.
     ignored = "-DCMAKE_IGNORE_PATH=/usr/local/cuda/bin"
@@ -128,7 +129,7 @@ def configure(folder: Path, *options: str, path: str | None = None, **environmen
     [
         (None, "nvcc was not found on PATH, in CUDA_HOME or as CUDACXX"),
         ("exit 1", "nvcc does not run"),
-        ("echo 'Cuda compilation tools, release 11.8, V11.8.89'; echo compute_90", "is of CUDA 11.8, and 12.4 or later"),
+        ("echo 'tools, release 11.8, V11.8.89'; echo compute_90", "is of CUDA 11.8, and 12.4 or later"),
         ('case "$1" in --version) echo "release 13.0,";; --list*) echo compute_90;; *) echo no >&2; exit 1;; esac',
          "nvcc does not compile with this C++ compiler"),
     ],
