@@ -140,7 +140,7 @@ def test_benchmarks_are_put_together(gpu_check: Any, tmp_path: Path) -> None:
         "def pytest_sessionfinish(session):\n"
         "    name = session.config.args[0].rsplit('/')[-1]\n"
         "    session.config.getoption('--results').write_text(json.dumps({'machine': {}, 'missing': {},"
-        " 'rows': [{'name': name}], 'targets': [], 'figures': {name: 1.5}}))\n"
+        " 'gpu_rows': [{'name': name}], 'targets': [], 'figures': {name: 1.5}}))\n"
     )
     (tmp_path / "benchmarks" / "pytest.ini").write_text(
         "[pytest]\nmarkers = gpu\npython_files = bench_*.py\npython_functions = bench_*\n"
@@ -151,7 +151,7 @@ def test_benchmarks_are_put_together(gpu_check: Any, tmp_path: Path) -> None:
         )
     code, record = check(gpu_check, tmp_path, "bench")
     assert (code, record["status"]) == (0, "ok")
-    assert record["figures"] == {"bench_a_cuda.py": 1.5, "bench_b_cuda.py": 1.5} and len(record["rows"]) == 2
+    assert record["figures"] == {"bench_a_cuda.py": 1.5, "bench_b_cuda.py": 1.5} and len(record["gpu_rows"]) == 2
 
 
 @pytest.mark.parametrize("part", ["test", "sanitize", "bench"])

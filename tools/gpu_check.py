@@ -231,9 +231,8 @@ def build(clock: Clock, log: Path, options: argparse.Namespace) -> Record:
         trouble.append(f"pyharmony doctor: exit {code}\n{last_lines(log)}")
     if device is not None and found["status"]:
         trouble.append(f"there is a GPU, but: {found['status']}")
-    say(
-        f"  compiled for {', '.join(found['architectures'])} in {seconds:.0f} s; module of {found['bytes'] / 1e6:.1f} MB"
-    )
+    megabytes = found["bytes"] / 1e6
+    say(f"  compiled for {', '.join(found['architectures'])} in {seconds:.0f} s; module of {megabytes:.1f} MB")
     return {"status": "failed" if trouble else "ok", "trouble": trouble, "install_seconds": round(seconds, 1),
             "installed": found}  # fmt: skip
 
@@ -340,7 +339,7 @@ def sanitize(clock: Clock, log: Path, options: argparse.Namespace) -> Record:
 
 
 def bench(clock: Clock, log: Path, options: argparse.Namespace) -> Record:
-    merged: Record = {"rows": [], "targets": [], "missing": {}, "figures": {}}
+    merged: Record = {"gpu_rows": [], "targets": [], "missing": {}, "figures": {}}
     words = []
     files = sorted(path for path in (ROOT / "benchmarks").glob("bench_*_cuda.py"))
     for path in files:
@@ -356,7 +355,7 @@ def bench(clock: Clock, log: Path, options: argparse.Namespace) -> Record:
         say(f"  {path.name}: {words[-1]}")
         if output.exists():  # written after each benchmark, so there too after a run that was stopped
             found = json.loads(output.read_text())
-            for key in ("rows", "targets"):
+            for key in ("gpu_rows", "targets"):
                 merged[key] += found[key]
             merged["missing"].update(found["missing"])
             merged["figures"].update(found.get("figures", {}))
