@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import gpu_results
+import report
 from gpu_goals import GOALS, Goal
 
 STATUS = gpu_results.RESULTS / "STATUS.md"
@@ -74,12 +75,16 @@ def markdown(recorded: list[dict[str, Any]], present: str, goals: Sequence[Goal]
             versions = ", ".join(f"{key} {value}" for key, value in part.get("versions", {}).items())
             when = f"{part['date']}, {part['seconds']:.0f} s, kernels {part['kernels']}"
             parts.append(f"- {name}: {part['status']}, {when} ({versions})")
+        for part in results["parts"].values():
+            parts += [f"\n{table}" for table in report.gpu_tables(part.get("gpu_rows", []))]
     return "\n".join(
         [
             "# What is claimed of GPUs, and what was measured",
             "",
             "Written by `python benchmarks/status.py` from the JSON files beside it, which `make gpu-check` writes.",
-            "A hash of the kernels' sources stands beside each figure: one of other sources is stale.",
+            "A hash of the kernels' sources stands beside each figure: one of other sources is stale. Times are medians",
+            "± half the interquartile range, of runs in turn; the second-level cache was overwritten before (cold), or",
+            "holds the arguments (warm); a call is from Python, until its work is done. Errors are in 8-bit levels.",
             "",
             *table,
             *parts,
