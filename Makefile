@@ -15,11 +15,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 INSTALL := $(PIP) install -q -c constraints.txt
 STAMPS := $(VENV)/stamps
-NATIVE_SOURCES := setup.py CMakeLists.txt $(shell find csrc -type f 2>/dev/null)
+NATIVE_SOURCES := setup.py CMakeLists.txt $(shell find csrc cmake -type f 2>/dev/null)
 CXX_SOURCES := $(shell find csrc tests -name third_party -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print 2>/dev/null)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo emulator emulator-check kernel-budgets test test-full lint format bench sheets sanitize api-snapshot command-reference clean FORCE
+.PHONY: help setup demo emulator emulator-check kernel-budgets test test-full lint format bench gpu-check sheets sanitize api-snapshot command-reference clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -82,6 +82,9 @@ format: setup ## writes what lint asks for
 bench: setup ## speed and error beside the peers: table, JSON and plot in benchmarks/results
 	@$(PYTEST) benchmarks/
 	@$(BIN)/python benchmarks/report.py
+
+gpu-check: ## the kernels on this machine's GPU, with its own Python: PART=build|test|sanitize|bench|all, OUT=FOLDER
+	@env -u PIP_CONSTRAINT -u PIP_BUILD_CONSTRAINT $(PYTHON) tools/gpu_check.py --part $(or $(PART),all) $(if $(OUT),--out $(OUT))
 
 sheets: setup ## contact sheets of the shared photographs in artifacts/sheets
 	@$(BIN)/python examples/sheets.py --out artifacts/sheets

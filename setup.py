@@ -51,7 +51,9 @@ class CMakeBuild(build_ext):
         # would outlive the environment and the options it was made with: those have to be the same.
         build = ROOT / "build" / f"cmake-{sys.implementation.cache_tag}"
         made_with = build / "made_with.txt"
-        settings = [f"{name}={os.environ.get(name, '')}" for name in ("CXX", "CXXFLAGS", "LDFLAGS")]
+        names = ("CXX", "CXXFLAGS", "LDFLAGS", "CUDACXX", "CUDAHOSTCXX", "CUDAARCHS", "CUDA_HOME", "CUDA_PATH")
+        settings = [f"{name}={os.environ.get(name, '')}" for name in names]
+        settings += [f"{name}: {shutil.which(name)}" for name in ("nvcc", "nvidia-smi")]
         key = "\n".join([*configure, *settings])
         if not made_with.exists() or made_with.read_text() != key:
             shutil.rmtree(build, ignore_errors=True)

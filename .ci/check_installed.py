@@ -16,6 +16,9 @@ SYSTEM_LIBRARIES = {
     "libgcc_s.so.1",
     "libc.so.6",
     "libm.so.6",
+    # Of glibc before 2.34; the static CUDA runtime names them.
+    "libdl.so.2",
+    "librt.so.1",
     "libpthread.so.0",
     "ld-linux-x86-64.so.2",
 }
@@ -63,6 +66,14 @@ def main() -> None:
     listing = subprocess.run(["readelf", "-d", str(module)], capture_output=True, text=True, check=True).stdout
     needed = {line.rpartition("[")[2].rstrip("]") for line in listing.splitlines() if "(NEEDED)" in line}
     assert needed <= SYSTEM_LIBRARIES, f"{module} needs {needed - SYSTEM_LIBRARIES}"
+
+    # CUDA's runtime is linked statically: without a driver it loads, and says so.
+    cuda = getattr(_C, "cuda", None)
+    if cuda is not None:
+        assert cuda.architectures()
+        assert (cuda.device_count() == 0) == bool(cuda.status()) == (not pyharmony.has_cuda())
+    status = "none compiled in" if cuda is None else cuda.status() or "ready"
+    print(f"CUDA kernels: {status}")
 
     folder = place.parent
     for name in ("py.typed", "_C.pyi"):

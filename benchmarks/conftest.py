@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,33 @@ def machine() -> dict[str, Any]:
     }
 
 
+@pytest.fixture
+def gpu() -> Iterator[Any]:
+    """torch, on a machine where it and our kernels have a GPU."""
+    if not pyharmony.has_cuda():
+        pytest.skip("no CUDA device")
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    if not torch.cuda.is_available():
+        pytest.skip("torch finds no CUDA device")
+    torch.cuda.empty_cache()
+    # Beside a GPU the processor has all its cores.
+    before = pyharmony.get_num_threads()
+    pyharmony.set_num_threads(len(os.sched_getaffinity(0)))
+    yield torch
+    pyharmony.set_num_threads(before)
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    # After each, so that a run that is stopped leaves what it has measured.
+    write_results(item.session)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if LEDGER.rows or LEDGER.targets:
+    write_results(session)
+
+
+def write_results(session: pytest.Session) -> None:
+    if LEDGER.rows or LEDGER.targets or LEDGER.gpu_rows:
         path: Path = session.config.getoption("--results")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"machine": machine(), **LEDGER.as_dict()}, indent=1) + "\n")

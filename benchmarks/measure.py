@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from gpu_goals import GOALS
 from peers import Peer
 
 
@@ -123,6 +124,8 @@ class Ledger:
         self.rows: list[Row] = []
         self.targets: list[Target] = []
         self.missing: dict[str, str] = {}
+        self.gpu_rows: list[dict[str, Any]] = []
+        self.figures: dict[str, float] = {}
 
     def add(
         self, group: str, problem: str, name: str, timing: Timing, *, version: str, against: Timing | None = None,
@@ -141,6 +144,12 @@ class Ledger:
     def target(self, name: str, value: float | None, floor: float, goal: float | None, unit: str, **more: Any) -> None:
         self.targets.append(Target(name, None if value is None else float(value), floor, goal, unit, **more))
 
+    def figure(self, key: str, value: float) -> None:
+        """A figure of gpu_goals.py, for the status of GPUs; also a target."""
+        goal = next(goal for goal in GOALS if goal.key == key)
+        self.figures[key] = float(value)
+        self.target(goal.claim, value, goal.floor, goal.goal, goal.unit, higher_is_better=goal.higher_is_better)
+
     def available(self, peer: Peer) -> bool:
         if not peer.available:
             self.missing[peer.name] = str(peer.reason)
@@ -153,4 +162,6 @@ class Ledger:
                 {**asdict(t), "floor_met": t.meets(t.floor), "goal_met": t.meets(t.goal)} for t in self.targets
             ],
             "missing": self.missing,
+            "gpu_rows": self.gpu_rows,
+            "figures": self.figures,
         }

@@ -17,7 +17,7 @@ Float64 = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
 
 IMAGES = Path(__file__).parent.parent / "pyharmony" / "cli" / "images"
-SIZES = {"1080p": (1080, 1920), "4K": (2160, 3840)}
+SIZES = {"1024²": (1024, 1024), "1080p": (1080, 1920), "4K": (2160, 3840), "8K": (4320, 7680)}
 
 
 def photograph(name: str, height: int, width: int, *, warmth: float = 0.0) -> Pixels:

@@ -37,6 +37,27 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join([line(header), "|" + "|".join("-" * (w + 2) for w in widths) + "|", *map(line, rows)])
 
 
+def gpu_tables(rows: list[dict[str, Any]]) -> list[str]:
+    """A heading and a table for each group of rows that were measured on a GPU."""
+    header = ["problem", "contestant", "cold ms", "warm ms", "call, ms", "run as", "GB/s", "of a copy", "times ours",
+              "error", "how"]  # fmt: skip
+    groups: dict[str, list[list[str]]] = {}
+    for r in rows:
+        times = [
+            f"{significant(r[f'{kind}_ms'])} ± {significant(r[f'{kind}_iqr_ms'] / 2, 2)}" for kind in ("cold", "warm")
+        ]
+        groups.setdefault(r["group"], []).append(
+            [
+                r["problem"], f"{r['name']} {'' if r['ours'] else r['version']}".strip(), *times,
+                significant(r["eager_ms"]), r["mode"], significant(r["gb_per_s"]),
+                "–" if r["copy_share"] is None else f"{100 * r['copy_share']:.0f} %",
+                "" if r["times_ours"] is None else f"{significant(r['times_ours'])}×",
+                significant(r["error"]), r["note"],
+            ]
+        )  # fmt: skip
+    return [f"### {group[0].upper()}{group[1:]}\n\n{table(header, cells)}" for group, cells in groups.items()]
+
+
 def verdict(target: dict[str, Any]) -> str:
     if target["value"] is None:
         return "not measured"
@@ -86,6 +107,7 @@ def markdown(results: dict[str, Any]) -> str:
             )
         header = ["problem", "contestant", "wall ms", "CPU ms", "wall ratio", "CPU ratio", "error", "certified", "how"]
         parts += [f"### {group[0].upper()}{group[1:]}", table(header, cells)]
+    parts += gpu_tables(results.get("gpu_rows", []))
     if results["targets"]:
         cells = [
             [

@@ -14,6 +14,7 @@ import hypothesis
 import pytest
 
 import pyharmony
+from pyharmony import _native
 from pyharmony._native import native
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -113,6 +114,15 @@ def emulator_tests_check() -> Any:
 def emulator_check() -> Any:
     """The kernels of the package with the checker."""
     return load_emulator("_emulator_check")
+
+
+@pytest.fixture(scope="session")
+def device_module() -> Any:
+    """The native kernels of a CUDA device, on a machine that has one."""
+    module = _native.device_module()
+    if module is None:
+        pytest.skip("no CUDA device")
+    return module
 
 
 class ExpectedSkips:

@@ -861,6 +861,82 @@ def test_doctor_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(call("doctor", "--json", "--debug", code=1).stdout)["failed"] == 1
 
 
+@pytest.mark.parametrize(
+    ("architectures", "capability", "served"),
+    [
+        (["90-real"], (9, 0), True),
+        (["80-real"], (8, 6), True),
+        (["86-real"], (8, 0), False),
+        (["80-real", "90-real"], (10, 0), False),
+        (["75-virtual"], (7, 0), False),
+        (["75-virtual"], (12, 0), True),
+        (["90"], (12, 0), True),
+        (["90a-real"], (9, 0), True),
+        (["90a-virtual"], (10, 0), False),
+        (["100f-real"], (10, 3), True),
+        (["120-real", "90-virtual"], (10, 3), True),
+        (["native"], (9, 0), True),
+        ([], (9, 0), False),
+    ],
+)
+def test_which_gpus_compiled_kernels_run_on(
+    architectures: list[str], capability: tuple[int, int], served: bool
+) -> None:
+    from pyharmony.cli import _facts
+
+    assert _facts.serves(architectures, capability) == served
+
+
+class Cuda:
+    """What `_C.cuda` says on a machine with a GPU, or with a driver that is too old for the kernels."""
+
+    def __init__(self, status: str = "", architectures: tuple[str, ...] = ("90-real",)) -> None:
+        self.status = lambda: status
+        self.architectures = lambda: list(architectures)
+
+    device_count = staticmethod(lambda: 1)
+    runtime_version = staticmethod(lambda: 12040)
+    driver_version = staticmethod(lambda: 13000)
+
+    @staticmethod
+    def properties(device: int) -> dict[str, object]:
+        return {"name": "NVIDIA H200", "capability": (9, 0), "memory": 140 << 30, "free": 139 << 30}
+
+
+def rows_of_doctor(monkeypatch: pytest.MonkeyPatch, cuda: object, driver: str | None) -> dict[str, dict[str, str]]:
+    from pyharmony.cli import _facts, doctor
+
+    monkeypatch.setattr(_facts, "cuda", lambda: cuda)
+    monkeypatch.setattr(_facts, "gpu_driver", lambda: driver)
+    monkeypatch.setattr(doctor, "_worst_error", lambda *_: 0.001)
+    code = 0 if cuda is None or cuda.status() or "90-real" in cuda.architectures() else 1  # type: ignore[attr-defined]
+    return {check["name"]: check for check in json.loads(call("doctor", "--json", code=code).stdout)["checks"]}
+
+
+def test_doctor_tells_of_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = rows_of_doctor(monkeypatch, Cuda(), "580.65")
+    assert rows["CUDA kernels"]["found"] == "compiled for 90-real; CUDA runtime 12.4, linked statically"
+    assert rows["GPU"]["found"] == "driver 580.65, for CUDA 13.0; 1 device"
+    assert re.match(r"NVIDIA H200, capability 9.0, 139.0 of 140.0 GiB free; blends at most", rows["GPU 0"]["found"])
+    assert json.loads(call("info", "--json").stdout)["devices"][1]["name"] == "NVIDIA H200"
+
+
+def test_doctor_says_why_a_gpu_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = rows_of_doctor(monkeypatch, Cuda(architectures=("75-real", "80-real")), "580.65")
+    assert rows["GPU 0"]["state"] == "failed"
+    assert "compiled for 75-real, 80-real and do not run on it" in rows["GPU 0"]["found"]
+    assert "HM_CUDA_ARCHITECTURES=native" in rows["GPU 0"]["remedy"]
+
+    old = "CUDA driver version is insufficient for CUDA runtime version"
+    rows = rows_of_doctor(monkeypatch, Cuda(old), "470.1")
+    assert (rows["GPU"]["state"], rows["GPU"]["found"]) == ("note", f"driver 470.1: {old}")
+    assert rows_of_doctor(monkeypatch, Cuda(old), None)["GPU"]["found"] == "no NVIDIA driver"
+    rows = rows_of_doctor(monkeypatch, None, "580.65")
+    assert rows["GPU"]["found"] == "driver 580.65: no CUDA kernels in this build"
+    assert rows["CUDA kernels"]["state"] == "note" and "nvcc" in rows["CUDA kernels"]["remedy"]
+    assert not [name for name in rows if name.startswith("GPU ")]
+
+
 def test_doctor_works_where_the_native_module_does_not() -> None:
     code = (
         "import sys; sys.modules['pyharmony._C'] = None; sys.argv = ['pyharmony', 'doctor']\n"

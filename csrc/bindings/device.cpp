@@ -72,6 +72,7 @@ void bind_device(py::module_& m) {
   m.def("status", &device::status);
   m.def("runtime_version", &device::runtime_version);
   m.def("driver_version", &device::driver_version);
+  m.def("architectures", &device::architectures);
   m.def("properties", &properties, py::arg("device"));
   m.def(
       "device_of",

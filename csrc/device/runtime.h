@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace pyharmony::device {
 
@@ -32,6 +33,7 @@ int count();                              // 0 without a driver; never throws
 std::string status();                     // "" where kernels can run on a device, else why not
 int runtime_version(), driver_version();  // 13000; 0 without a driver
 Properties properties(int device);
+std::vector<std::string> architectures();  // what was compiled: "90-real", "75-virtual", ...
 
 // Makes a device the current one for its lifetime; a negative one changes nothing.
 class Guard {

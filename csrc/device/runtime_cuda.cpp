@@ -1,5 +1,7 @@
 #include <cuda_runtime_api.h>
 
+#include <sstream>
+
 #include "device/runtime.h"
 
 namespace pyharmony::device {
@@ -53,6 +55,13 @@ Properties properties(int device) {
   out.shared_per_block = p.sharedMemPerBlockOptin;
   const Guard guard(device);
   check(cudaMemGetInfo(&out.free, &out.memory), "memory of the device");
+  return out;
+}
+
+std::vector<std::string> architectures() {
+  std::vector<std::string> out;
+  std::istringstream list(HM_CUDA_ARCHITECTURES);
+  for (std::string name; std::getline(list, name, ',');) out.push_back(name);
   return out;
 }
 

@@ -31,6 +31,8 @@ Properties properties(int) {
   return out;
 }
 
+std::vector<std::string> architectures() { return {"emulator"}; }
+
 Guard::Guard(int) {}
 Guard::~Guard() {}
 

@@ -16,6 +16,11 @@ _OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-hea
 OPTIONAL = {
     "cv2": (_OPENCV, "16-bit PNG, and 16-bit and float TIFF by LZW", "pip install 'pyharmony[io]'"),
     "torch": (("torch",), "tensors in the blends", "pip install 'pyharmony[torch]'"),
+    "cupy": (
+        ("cupy-cuda13x", "cupy-cuda12x", "cupy"),
+        "CuPy arrays in the blends",
+        "with a GPU: pip install 'pyharmony[cupy13]', or [cupy12] beside CUDA 12",
+    ),
 }
 
 
@@ -88,10 +93,62 @@ def gpu_driver() -> str | None:
     return "unknown" if ctypes.util.find_library("cuda") else None
 
 
-def devices() -> list[dict[str, Any]]:
-    from .. import has_cuda
+def cuda_version(number: int) -> str:
+    """'13.0' of 13000, as the runtime and the driver count."""
+    return f"{number // 1000}.{number % 1000 // 10}"
 
-    found: list[dict[str, Any]] = [{"device": "cpu", "name": processor(), "cores": cores()}]
-    if has_cuda():
-        found.append({"device": "cuda", "name": "NVIDIA", "driver": gpu_driver()})
+
+def cuda() -> Any:
+    """The native module's part for CUDA, or None where it was built without."""
+    from .._native import native
+
+    return getattr(native, "cuda", None)
+
+
+def serves(architectures: list[str], capability: tuple[int, int]) -> bool:
+    """Whether kernels compiled for these (CMake's names: '90', '90-real', '75-virtual') run on a GPU.
+
+    Machine code runs on its own major version, from its minor version on; PTX on all that is newer.
+    What is called 'native' or 'all' was chosen by CMake, and is taken to serve.
+    """
+    major, minor = capability
+    for name in architectures:
+        number, _, kind = name.partition("-")
+        if not number[:2].isdigit():
+            return True
+        own = int(number.rstrip("af")[:-1]), int(number.rstrip("af")[-1])
+        if number[-1] in "af":
+            same = own == capability if number.endswith("a") else own[0] == major and own[1] <= minor
+            if same:
+                return True
+        elif (kind != "virtual" and own[0] == major and own[1] <= minor) or (kind != "real" and own <= capability):
+            return True
+    return False
+
+
+def gpus() -> list[dict[str, Any]]:
+    """Those that CUDA names; none where the kernels or the driver are missing."""
+    part = cuda()
+    if part is None or part.status():
+        return []
+    architectures = list(part.architectures())
+    found = []
+    for index in range(part.device_count()):
+        p = part.properties(index)
+        capability = (int(p["capability"][0]), int(p["capability"][1]))
+        found.append(
+            {
+                "device": f"cuda:{index}",
+                "name": p["name"],
+                "capability": "{}.{}".format(*capability),
+                "memory_bytes": p["memory"],
+                "free_bytes": p["free"],
+                "served": serves(architectures, capability),
+                "driver": gpu_driver(),
+            }
+        )
     return found
+
+
+def devices() -> list[dict[str, Any]]:
+    return [{"device": "cpu", "name": processor(), "cores": cores()}, *gpus()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import typer
 
@@ -63,7 +64,9 @@ def _checks() -> Iterator[Check]:
     for module in _OPTIONAL_CHECKS:
         yield _optional(module)
     yield check("temporary folder", _temporary, "set TMPDIR to a folder that may be written to and has space")
-    yield check("GPU", _gpu, "nothing to do: everything runs on the CPU")
+    yield check("CUDA kernels", _kernels, "with a GPU: install again where nvcc of CUDA 12.4 or later is on PATH")
+    yield check("GPU", _driver, "nothing to do: everything runs on the CPU")
+    yield from _gpus(check)
 
 
 def _optional(module: str) -> Check:
@@ -74,10 +77,10 @@ def _optional(module: str) -> Check:
     if version is None:
         return Check(module, "note", f"not installed; it is for {purpose}", remedy)
     try:
-        _OPTIONAL_CHECKS[module]()
+        more = _OPTIONAL_CHECKS[module]()
     except Exception as error:
         return Check(module, "failed", f"{version}: {type(error).__name__}: {error}", f"{remedy}, or uninstall it")
-    return Check(module, "ok", f"{version}, for {purpose}")
+    return Check(module, "ok", f"{version}, for {purpose}" + (f"; {more}" if more else ""))
 
 
 def _python() -> str:
@@ -96,35 +99,48 @@ def _module() -> str:
 
 def _blends() -> str:
     """Every kind of solve, on every instruction set, beside its definition in NumPy."""
+    from .._native import native, simd_level
+    from . import _facts
+
+    worst, before, levels = 0.0, simd_level(), _facts.simd_levels()
+    try:
+        for level in levels:
+            native.set_simd_level(level)
+            worst = max(worst, _worst_error("cpu", f" with {level}"))
+    finally:
+        native.set_simd_level(before)
+    return f"at most {worst:.1g}/255 from the definition ({', '.join(levels)})"
+
+
+def _worst_error(device: str, how: str = "") -> float:
+    """The largest distance from the definitions of both ops, in 8-bit levels; above their tolerance it is an error."""
     import numpy as np
 
-    from .._native import native, simd_level
+    from .. import get_device, set_device
     from ..ops import gaussian_poisson, poisson
     from ..reference.gaussian_poisson import gaussian_poisson as gaussian_poisson_definition
     from ..reference.poisson import poisson as poisson_definition
-    from . import _facts
 
     y, x = np.mgrid[:32, :48].astype(np.float32)
     src = np.stack([np.sin(x / 5), np.cos(y / 7), np.sin((x + y) / 9)], -1) / 3 + np.float32(0.5)
     dst = np.stack([np.cos(y / 6), np.sin(x / 8), np.cos((x - y) / 11)], -1) / 3 + np.float32(0.5)
     mask = np.hypot(x - 24, y - 16) < 12
     wanted = poisson_definition(src, dst, mask), gaussian_poisson_definition(src, dst, mask, dst)
-    tolerance, worst, before, levels = 0.025, 0.0, simd_level(), _facts.simd_levels()
+    tolerance, worst, before = 0.025, 0.0, get_device()
+    set_device(device)
     try:
-        for level in levels:
-            native.set_simd_level(level)
-            found = (
-                poisson(src, dst, mask, tolerance=tolerance),
-                gaussian_poisson(src, dst, mask, dst, tolerance=tolerance),
-            )
-            for answer, definition, name in zip(found, wanted, ("poisson", "gaussian_poisson"), strict=True):
-                error = 255 * float(np.abs(answer - definition).max())
-                worst = max(worst, error)
-                if not error <= tolerance:
-                    raise RuntimeError(f"{name} with {level} is {error:.3g} levels from its definition")
+        found = (
+            poisson(src, dst, mask, tolerance=tolerance),
+            gaussian_poisson(src, dst, mask, dst, tolerance=tolerance),
+        )
     finally:
-        native.set_simd_level(before)
-    return f"at most {worst:.1g}/255 from the definition ({', '.join(levels)})"
+        set_device(before)
+    for answer, definition, name in zip(found, wanted, ("poisson", "gaussian_poisson"), strict=True):
+        error = 255 * float(np.abs(answer - definition).max())
+        worst = max(worst, error)
+        if not error <= tolerance:
+            raise RuntimeError(f"{name}{how} is {error:.3g} levels from its definition")
+    return worst
 
 
 def _files() -> str:
@@ -145,13 +161,14 @@ def _files() -> str:
     return f"written and read back: {', '.join(_facts.formats())}"
 
 
-def _cv2() -> None:
+def _cv2() -> str:
     import importlib
 
     importlib.import_module("cv2").getBuildInformation()
+    return ""
 
 
-def _torch() -> None:
+def _torch() -> str:
     import importlib
 
     from .. import blend
@@ -161,9 +178,24 @@ def _torch() -> None:
     image = torch.zeros(3, 8, 9)
     if not torch.equal(blend.alpha(image + 1, image), image + 1):
         raise RuntimeError("a blend of tensors is wrong")
+    if torch.version.cuda is None:
+        return "built without CUDA"
+    return f"built for CUDA {torch.version.cuda}, {_with_or_without(torch.cuda.is_available())}"
 
 
-_OPTIONAL_CHECKS = {"cv2": _cv2, "torch": _torch}
+def _cupy() -> str:
+    import importlib
+
+    cupy = importlib.import_module("cupy")
+    built = f"{cupy.cuda.runtime.runtimeGetVersion() // 1000}.x"
+    return f"built for CUDA {built}, {_with_or_without(cupy.cuda.is_available())}"
+
+
+def _with_or_without(available: bool) -> str:
+    return "finds a GPU" if available else "finds no GPU"
+
+
+_OPTIONAL_CHECKS: dict[str, Callable[[], str]] = {"cv2": _cv2, "torch": _torch, "cupy": _cupy}
 
 
 def _temporary() -> str:
@@ -175,11 +207,56 @@ def _temporary() -> str:
     return tempfile.gettempdir()
 
 
-def _gpu() -> str:
-    from .. import has_cuda
+def _kernels() -> str:
     from . import _facts
 
-    driver = _facts.gpu_driver()
-    if has_cuda():
-        return f"CUDA kernels load, driver {driver}"
-    raise Missing(f"driver {driver}, but this build has no CUDA kernels" if driver else "no NVIDIA driver")
+    part = _facts.cuda()
+    if part is None:
+        raise Missing("not compiled in: CMake found no nvcc, or was told HM_CUDA=OFF")
+    return (
+        f"compiled for {', '.join(part.architectures())}; CUDA runtime {_facts.cuda_version(part.runtime_version())}, "
+        "linked statically"
+    )
+
+
+def _driver() -> str:
+    """The devices, or the first thing in their way."""
+    from . import _facts
+
+    part, driver = _facts.cuda(), _facts.gpu_driver()
+    reason = "" if part is None else part.status()
+    if driver is None and (part is None or reason):
+        raise Missing("no NVIDIA driver")
+    if part is None or reason:
+        raise Missing(f"driver {driver}: {reason or 'no CUDA kernels in this build'}")
+    found = part.device_count()
+    return f"driver {driver}, for CUDA {_facts.cuda_version(part.driver_version())}; {found} device{'s' * (found > 1)}"
+
+
+def _gpus(check: Callable[[str, Callable[[], str], str], Check]) -> Iterator[Check]:
+    """A row for each device: whether the kernels that were compiled run on it, and are right there."""
+    from . import _facts
+
+    again = "CMAKE_ARGS=-DHM_CUDA_ARCHITECTURES=native pip install --force-reinstall --no-cache-dir pyharmony"
+    try:
+        gpus = _facts.gpus()
+    except Exception:  # the rows of the module and of the driver have told why
+        return
+    for gpu in gpus:
+
+        def works(gpu: dict[str, Any] = gpu) -> str:
+            text = (
+                f"{gpu['name']}, capability {gpu['capability']}, "
+                f"{gpu['free_bytes'] / 2**30:.1f} of {gpu['memory_bytes'] / 2**30:.1f} GiB free"
+            )
+            if not gpu["served"]:
+                names = ", ".join(_facts.cuda().architectures())
+                raise RuntimeError(f"{text}; the kernels are compiled for {names} and do not run on it")
+            return f"{text}; {_blends_on_gpu()}" if gpu["device"] == "cuda:0" else text
+
+        yield check(f"GPU {gpu['device'].partition(':')[2]}", works, again)
+
+
+def _blends_on_gpu() -> str:
+    worst = _worst_error("cuda")
+    return f"blends at most {worst:.1g}/255 from the definition"

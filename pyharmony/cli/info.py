@@ -59,7 +59,8 @@ def _shown(facts: dict[str, Any]) -> str:
         ["kernels", f"{', '.join(facts['kernels']['cpu'])}; {simd['in_use']} of {', '.join(simd['available'])}"],
         [
             "GPU",
-            ", ".join(f"{d['name']} {d['driver']}" for d in others) or "none in use: this build computes on the CPU",
+            ", ".join(f"{d['name']}, {d['memory_bytes'] / 2**30:.0f} GiB, driver {d['driver']}" for d in others)
+            or "none in use; `pyharmony doctor` says why",
         ],
         ["files", ", ".join(facts["formats"])],
         ["package", facts["paths"]["package"]],

@@ -1,0 +1,173 @@
+"""Op gaussian_poisson on a GPU: beside a DCT of torch.fft, CuPy's, a copy of the same bytes, and the processor."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import peers_cuda
+import problems_cuda
+import pytest
+from measure import Ledger
+from measure_cuda import GpuTiming, add, interleave, ratio, spread
+
+import pyharmony
+from pyharmony import blend
+from pyharmony.ops import gaussian_poisson
+
+pytestmark = pytest.mark.gpu
+
+OURS = f"pyharmony {pyharmony.__version__}"
+PHOTOGRAPH = 0.25
+GROUP = "whole image on the GPU"
+
+
+def solver(t: problems_cuda.Tensors, **options: Any) -> Callable[[], Any]:
+    return functools.partial(gaussian_poisson, t.src, t.dst, t.mask, t.base, tolerance=PHOTOGRAPH, **options)
+
+
+def on_processor(t: problems_cuda.Tensors, **options: Any) -> GpuTiming:
+    """The same by the CPU kernels with all threads, three runs after one."""
+    arrays = t.numpy()
+    timing = GpuTiming(mode=f"CPU, {pyharmony.get_num_threads()} threads")
+    for i in range(4):
+        begin = time.perf_counter()
+        gaussian_poisson(*arrays, tolerance=PHOTOGRAPH, **options)
+        if i:
+            timing.eager.append(1000 * (time.perf_counter() - begin))
+    timing.cold = timing.warm = timing.eager
+    return timing
+
+
+def beside_dct(
+    ledger: Ledger, t: problems_cuda.Tensors, weight: float, more: dict[str, Callable[[], Any]]
+) -> dict[str, GpuTiming]:
+    """Measures ours on float32 at a weight, `more`, the two DCTs and a copy; adds the rows of all but `more`."""
+    dct, settings = problems_cuda.torch_dct(t, weight)
+    calls = {"ours": solver(t, color_weight=weight), **more, "dct": dct, "copy": peers_cuda.copy_of(t.nbytes)}
+    if ledger.available(peers_cuda.CUPY_DCT):
+        calls["cupy"] = problems_cuda.cupy_dct(t, weight)
+    timings = interleave(calls, eager=("cupy",))
+    answer = problems_cuda.exact(t, weight)
+    x, info = calls["ours"](return_info=True)
+    row = functools.partial(add, ledger, GROUP, f"{t.name}, weight {weight:g}")
+    row(
+        f"pyharmony, {info.method}, {info.iterations} steps or cycles, float32", timings["ours"], version=OURS,
+        copy=timings["copy"], nbytes=t.nbytes, error=problems_cuda.levels(x, answer),
+        note=f"right-hand side included; certified {info.max_error:.3g}",
+    )  # fmt: skip
+    y = dct().permute(1, 2, 0)
+    row(
+        "torch.fft DCT, float32, solve only", timings["dct"], version=str(peers_cuda.TORCH_DCT.version),
+        ours=timings["ours"], copy=timings["copy"], error=problems_cuda.levels(y, answer), note=settings,
+    )  # fmt: skip
+    row("copy of the bytes of the float32 problem", timings["copy"], version="", ours=timings["ours"], nbytes=t.nbytes)
+    if "cupy" in timings:
+        row(
+            "cupyx.scipy.fft DCT, float32, solve only", timings["cupy"], version=str(peers_cuda.CUPY_DCT.version),
+            ours=timings["ours"],
+        )  # fmt: skip
+    row("pyharmony on the processor, float32", on_processor(t, color_weight=weight), version=OURS)
+    return timings
+
+
+@pytest.mark.parametrize("size", ["8K", "4K", "1080p"])
+def bench_photograph(gpu: Any, ledger: Ledger, size: str) -> None:
+    floats, bytes_ = (problems_cuda.tensors(size, dtype) for dtype in ("float32", "uint8"))
+    more = {"uint8": solver(bytes_), "uint8 copy": peers_cuda.copy_of(bytes_.nbytes)}
+    timings = beside_dct(ledger, floats, 1.0, more)
+    add(
+        ledger, GROUP, f"{bytes_.name}, weight 1", "pyharmony, uint8", timings["uint8"], version=OURS,
+        copy=timings["uint8 copy"], nbytes=bytes_.nbytes,
+    )  # fmt: skip
+    if size == "8K":
+        ledger.figure("float32_v_copy", ratio(timings["ours"], timings["copy"]))
+        ledger.figure("uint8_v_float32", ratio(timings["uint8"], timings["ours"]))
+        ledger.figure("v_torch_dct", ratio(timings["dct"], timings["ours"]))
+
+
+def bench_small_weight(gpu: Any, ledger: Ledger) -> None:
+    timings = beside_dct(ledger, problems_cuda.tensors("8K", "float32"), 1e-3, {})
+    ledger.figure("multigrid_v_torch_dct", ratio(timings["dct"], timings["ours"]))
+
+
+def bench_small_image(gpu: Any, ledger: Ledger) -> None:
+    """A megapixel, from the images on the GPU to the blend there."""
+    for dtype in ("uint8", "float32"):
+        t = problems_cuda.tensors("1024²", dtype)
+        timings = interleave({"ours": solver(t), "copy": peers_cuda.copy_of(t.nbytes)}, rounds=200)
+        add(
+            ledger, GROUP, t.name, f"pyharmony, {dtype}", timings["ours"], version=OURS, copy=timings["copy"],
+            nbytes=t.nbytes,
+        )  # fmt: skip
+        if dtype == "uint8":
+            ledger.figure("small_us", 1000 * spread(timings["ours"].cold)[0])
+
+
+def bench_agreement(gpu: Any, ledger: Ledger) -> None:
+    """Both kernels at the finest tolerance of float32: what is left is rounding."""
+    t = problems_cuda.tensors("1080p", "float32")
+    arrays = t.numpy()
+    worst = 0.0
+    for method, weight in (("chebyshev", 1.0), ("multigrid", 0.02)):
+        options: dict[str, Any] = {"method": method, "color_weight": weight, "tolerance": 0.002}
+        found = gaussian_poisson(t.src, t.dst, t.mask, t.base, **options).cpu().numpy()
+        worst = max(worst, float(np.abs(found - gaussian_poisson(*arrays, **options)).max()))
+    ledger.figure("cpu_v_cuda", worst)
+
+
+def bench_pyramid(gpu: Any, ledger: Ledger) -> None:
+    """The whole pyramid beside its finest level alone."""
+    t = problems_cuda.tensors("8K", "uint8")
+    src, dst = (x.permute(2, 0, 1).contiguous() for x in (t.src, t.dst))
+    calls = {
+        "pyramid": functools.partial(
+            blend.gaussian_poisson, src, dst, t.mask, base="copy-paste", preserve_background=False
+        ),
+        "finest": solver(t),
+    }
+    timings = interleave(calls, rounds=20)
+    for name, timing in timings.items():
+        add(ledger, "pyramid on the GPU", t.name, f"pyharmony, {name}, uint8", timing, version=OURS, nbytes=t.nbytes)
+    ledger.figure("pyramid_v_finest", ratio(timings["pyramid"], timings["finest"]))
+
+
+SIDES = (64, 128, 256, 512, 1024, 2048, 4096)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def bench_numpy_to_numpy(gpu: Any, ledger: Ledger, dtype: str) -> None:
+    """With both transfers: from which size the GPU pays."""
+    pays = None
+    for side in SIDES:
+        arrays = problems_cuda.tensors((side, side), dtype).numpy()
+
+        def run(device: str, arrays: Any = arrays) -> float:
+            pyharmony.set_device(device)
+            begin = time.perf_counter()
+            gaussian_poisson(*arrays, tolerance=PHOTOGRAPH)
+            return 1000 * (time.perf_counter() - begin)
+
+        found = {device: GpuTiming(mode="NumPy to NumPy") for device in ("cuda", "cpu")}
+        try:
+            for i in range(12 if side < 4096 else 5):
+                for device, timing in found.items():
+                    elapsed = run(device)
+                    if i >= 2:
+                        timing.eager.append(elapsed)
+        finally:
+            pyharmony.set_device("auto")
+        for timing in found.values():
+            timing.cold = timing.warm = timing.eager
+        for device, timing in found.items():
+            add(ledger, "NumPy to NumPy", f"{side} x {side} x 3, {dtype}", f"pyharmony, {device}", timing, version=OURS)
+        if ratio(found["cpu"], found["cuda"]) < 1:
+            pays = None
+        elif pays is None:
+            pays = side
+    ledger.gpu_rows[-1]["note"] = (
+        f"{dtype}: the GPU pays from {pays} x {pays}" if pays else f"{dtype}: it never pays here"
+    )

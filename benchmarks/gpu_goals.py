@@ -1,0 +1,42 @@
+"""What is claimed of GPUs: the figures that `make gpu-check` measures and `results/STATUS.md` lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A figure that is asked for.
+
+    Attributes:
+        key: the name under which a benchmark or a part of `make gpu-check` reports it.
+        claim: in words.
+        floor, goal: what is asked for at least, and hoped for; goal may be None.
+        unit: of both.
+        higher_is_better: which side of them is good.
+    """
+
+    key: str
+    claim: str
+    floor: float
+    goal: float | None
+    unit: str
+    higher_is_better: bool = False
+
+
+#: On an H200. 8K is 7680 x 4320, of three channels. The photograph setting is color_weight 1 and an error of 0.25/255.
+GOALS = (
+    Goal("float32_v_copy", "8K float32, photograph setting, over a copy of the same bytes", 2.5, 1.4, "x"),
+    Goal("uint8_v_float32", "8K uint8 over 8K float32, photograph setting", 0.7, 0.5, "x"),
+    Goal("v_torch_dct", "8K float32, photograph setting: times faster than a torch.fft DCT", 4, 8, "x", True),
+    Goal(
+        "multigrid_v_torch_dct", "8K float32, weight 1e-3, multigrid: times faster than the DCT", 1.2, None, "x", True
+    ),
+    Goal("masked_v_torch_dct", "8K float32, mask of 40 %, to 0.25/255, over the whole rectangle's DCT", 3, None, "x"),
+    Goal("pyramid_v_finest", "8K uint8, the whole pyramid over its finest level", 1.6, None, "x"),
+    Goal("small_us", "1024 x 1024 uint8, photograph setting, images to blend on the GPU", 60, 30, "µs"),
+    Goal("cpu_v_cuda", "CPU and CUDA kernels, float32, largest difference in [0, 1]", 2e-5, None, ""),
+    Goal("test_failures", "tests that fail on the GPU", 0, None, ""),
+    Goal("sanitizer_reports", "reports of memcheck, racecheck, initcheck and synccheck", 0, None, ""),
+)

@@ -1,0 +1,89 @@
+"""The results of `make gpu-check`: one JSON a kind of GPU, and which sources it was measured with.
+
+Of the standard library alone: the machine with the GPU runs it with whatever Python it has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+SCHEMA = "pyharmony.gpu/1"
+
+
+def kernel_sources(root: Path = ROOT) -> list[Path]:
+    """All that decides what a kernel does: CUDA sources, csrc/device, and what they include."""
+    csrc = root / "csrc"
+    pending = [
+        p for pattern in ("ops/**/*.cu", "ops/**/*.cuh", "ops/**/*_cuda.*", "device/*") for p in csrc.glob(pattern)
+    ]
+    found: set[Path] = set()
+    while pending:
+        path = pending.pop()
+        if path in found or not path.is_file() or path.is_relative_to(csrc / "emulator"):
+            continue
+        found.add(path)
+        pending += [csrc / name for name in re.findall(r'^\s*#\s*include\s*"([^"]+)"', path.read_text(), re.M)]
+    return sorted(found)
+
+
+def kernel_hash(root: Path = ROOT) -> str:
+    """SHA-256 over the names and contents of `kernel_sources`, its first 12 digits."""
+    digest = hashlib.sha256()
+    for path in kernel_sources(root):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def gpu() -> dict[str, str] | None:
+    """The first GPU as the driver's nvidia-smi names it, or None."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return None
+    fields = ("name", "driver_version", "compute_cap", "memory.total")
+    done = subprocess.run(
+        [program, f"--query-gpu={','.join(fields)}", "--format=csv,noheader"], capture_output=True, text=True
+    )
+    values = [value.strip() for value in done.stdout.partition("\n")[0].split(",")]
+    if done.returncode != 0 or len(values) != len(fields):
+        return None
+    return dict(zip(("name", "driver", "capability", "memory"), values, strict=True))
+
+
+def path_for(name: str, folder: Path = RESULTS) -> Path:
+    """The file of a kind of GPU: results/nvidia-h200.json."""
+    return folder / f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}.json"
+
+
+def load(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {"schema": SCHEMA, "gpu": None, "parts": {}}
+    found: dict[str, Any] = json.loads(path.read_text())
+    if found.get("schema") != SCHEMA:
+        raise ValueError(f"{path}: schema {found.get('schema')!r}, expected {SCHEMA!r}")
+    return found
+
+
+def store(path: Path, device: dict[str, str] | None, part: str, record: dict[str, Any]) -> None:
+    """Puts the record of a part into the file, which is whole at every moment."""
+    results = load(path)
+    results["gpu"] = device
+    results["parts"][part] = record
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(results, indent=1) + "\n")
+    os.replace(temporary, path)
+
+
+def recorded(folder: Path = RESULTS) -> list[dict[str, Any]]:
+    """The results of every kind of GPU."""
+    files = sorted(folder.glob("*.json"))
+    return [found for found in (json.loads(path.read_text()) for path in files) if found.get("schema") == SCHEMA]

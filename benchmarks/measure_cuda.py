@@ -1,0 +1,156 @@
+"""Timing on a GPU: events around each run, interleaved, with a cold and a warm second-level cache."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import peers_cuda
+from measure import Ledger
+
+ROUNDS = 50
+_FLUSH_BYTES = 256 << 20  # several times the cache of any GPU
+_PAUSE_CYCLES = 400_000  # about 0.2 ms: what comes after it is put on the stream before it is over
+
+
+@dataclass
+class GpuTiming:
+    """Milliseconds of each round, and how the call was run."""
+
+    cold: list[float] = field(default_factory=list)
+    warm: list[float] = field(default_factory=list)
+    eager: list[float] = field(default_factory=list)
+    mode: str = ""
+
+
+def spread(values: list[float]) -> tuple[float, float]:
+    """Median and interquartile range."""
+    if len(values) < 3:
+        return (statistics.median(values), 0.0) if values else (float("nan"), 0.0)
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return middle, high - low
+
+
+def captured(call: Callable[[], Any]) -> tuple[Callable[[], Any], str]:
+    """The replay of a CUDA graph of the call, or the call itself and the reason why."""
+    import torch
+
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            call()
+    torch.cuda.current_stream().wait_stream(stream)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    try:
+        with torch.cuda.graph(graph):
+            kept = call()
+    except Exception as error:
+        torch.cuda.synchronize()
+        return call, f"eager ({type(error).__name__} in a capture)"
+
+    def replay(kept: Any = kept) -> Any:
+        graph.replay()
+        return kept
+
+    return replay, "graph"
+
+
+def interleave(
+    calls: dict[str, Callable[[], Any]], *, rounds: int = ROUNDS, eager: tuple[str, ...] = ()
+) -> dict[str, GpuTiming]:
+    """Runs the calls in turn: each round each once cold and once warm, from a graph where it can be captured.
+
+    `GpuTiming.eager` is the wall time of the call as a user makes it, until its work is done. `eager` names calls that
+    are not to be captured.
+    """
+    import torch
+
+    flush = torch.empty(_FLUSH_BYTES, dtype=torch.uint8, device=peers_cuda.DEVICE)
+    timings, runs = {}, {}
+    for name, call in calls.items():
+        timings[name] = GpuTiming()
+        runs[name], timings[name].mode = (call, "eager") if name in eager else captured(call)
+
+    def timed(run: Callable[[], Any]) -> float:
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        run()
+        end.record()
+        torch.cuda.synchronize()
+        return float(start.elapsed_time(end))
+
+    for i in range(rounds + 2):
+        for name, run in runs.items():
+            flush.fill_(i % 7)
+            torch.cuda._sleep(_PAUSE_CYCLES)
+            cold = timed(run)
+            run()
+            torch.cuda._sleep(_PAUSE_CYCLES)
+            warm = timed(run)
+            if i >= 2:
+                timings[name].cold.append(cold)
+                timings[name].warm.append(warm)
+        if i < 12:
+            for name, call in calls.items():
+                begin = time.perf_counter()
+                call()
+                torch.cuda.synchronize()
+                if i >= 2:
+                    timings[name].eager.append(1000 * (time.perf_counter() - begin))
+    return timings
+
+
+def ratio(slow: GpuTiming, fast: GpuTiming) -> float:
+    """The median of the rounds' ratios of cold times."""
+    return statistics.median(x / y for x, y in zip(slow.cold, fast.cold, strict=True))
+
+
+@dataclass
+class GpuRow:
+    """One contestant on one problem. Errors are in 8-bit levels.
+
+    Attributes:
+        nbytes: read and written at the least: arguments and result.
+        gb_per_s: these bytes over the cold time.
+        copy_share: the time of a copy of as many bytes, over this one's.
+    """
+
+    group: str
+    problem: str
+    name: str
+    version: str
+    ours: bool
+    cold_ms: float
+    cold_iqr_ms: float
+    warm_ms: float
+    warm_iqr_ms: float
+    eager_ms: float
+    rounds: int
+    mode: str
+    nbytes: int | None = None
+    gb_per_s: float | None = None
+    copy_share: float | None = None
+    times_ours: float | None = None
+    error: float | None = None
+    note: str = ""
+
+
+def add(
+    ledger: Ledger, group: str, problem: str, name: str, timing: GpuTiming, *, version: str,
+    ours: GpuTiming | None = None, copy: GpuTiming | None = None, nbytes: int | None = None,
+    error: float | None = None, note: str = "",
+) -> None:  # fmt: skip
+    """A row; ours is the timing of ours that it stands beside, None makes it a row of ours."""
+    cold, warm = spread(timing.cold), spread(timing.warm)
+    row = GpuRow(
+        group, problem, name, version, ours is None, *cold, *warm, spread(timing.eager)[0], len(timing.cold),
+        timing.mode, nbytes, None if nbytes is None else nbytes / cold[0] / 1e6,
+        None if copy is None else ratio(copy, timing), None if ours is None else ratio(timing, ours),
+        error, note,
+    )  # fmt: skip
+    ledger.gpu_rows.append(asdict(row))

@@ -1,0 +1,160 @@
+"""One small case for each kind of solve on a GPU, beside the same on the processor.
+
+python tests/gpu_cases.py --list         the names
+python tests/gpu_cases.py NAME...        runs them on the first GPU, as `make gpu-check` does under compute-sanitizer
+python tests/gpu_cases.py --unlaunched   runs all, and prints the kernels of csrc that none of them launches
+
+NumPy goes in and comes out, so that neither torch nor CuPy is needed.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import pyharmony
+from pyharmony import blend
+from pyharmony._arrays import VALUE_RANGE
+from pyharmony.ops import gaussian_poisson, poisson
+
+CSRC = Path(__file__).resolve().parent.parent / "csrc"
+#: Wider and higher than any tile, of no round size, so that every loop of a kernel runs twice.
+HEIGHT, WIDTH = 211, 333
+
+Solve = Callable[[], Any]
+
+
+def pictures(dtype: str, *, batch: int = 0) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """src and dst [H, W, 3], or [N, H, W, 3]: waves and a little noise, in the range of the dtype."""
+    rng = np.random.default_rng(7)
+    y, x = np.mgrid[:HEIGHT, :WIDTH] / 40.0
+    phases = rng.uniform(0, 6, (2, max(batch, 1), 3))
+    waves = np.sin(x[..., None] + phases[:, :, None, None]) * np.cos(1.3 * y[..., None] + phases[:, :, None, None])
+    images = 0.5 + 0.35 * waves + rng.uniform(-0.1, 0.1, waves.shape)
+    images = images if batch else images[:, 0]
+    scaled = images * (VALUE_RANGE[dtype] if np.dtype(dtype).kind == "u" else 1)
+    src, dst = (np.rint(scaled) if np.dtype(dtype).kind == "u" else scaled).astype(dtype)
+    return src, dst
+
+
+def blob() -> npt.NDArray[np.float32]:
+    """A soft mask that touches the border."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    distance = np.hypot((x - 0.6 * WIDTH) / (0.45 * WIDTH), (y - 0.3 * HEIGHT) / (0.5 * HEIGHT))
+    return np.clip(4 * (1 - distance), 0, 1).astype(np.float32)
+
+
+def map_of_weights() -> npt.NDArray[np.float32]:
+    return np.linspace(0.3, 2.0, WIDTH, dtype=np.float32)[None].repeat(HEIGHT, 0)
+
+
+CASES: dict[str, Solve] = {}
+
+
+def case(name: str, solve: Callable[..., Any], dtype: str, *, batch: int = 0, **options: Any) -> None:
+    def run() -> Any:
+        src, dst = pictures(dtype, batch=batch)
+        given = {key: value() if callable(value) else value for key, value in options.items()}
+        if solve is gaussian_poisson:
+            return solve(src, dst, blob(), dst, **given)
+        return solve(src, dst, blob(), **given)
+
+    CASES[name] = run
+
+
+for kind in ("uint8", "uint16", "float16", "float32"):
+    case(f"chebyshev-{kind}", gaussian_poisson, kind, method="chebyshev")
+    case(f"chebyshev-pinned-{kind}", gaussian_poisson, kind, method="chebyshev", preserve_background=True)
+    case(f"multigrid-{kind}", gaussian_poisson, kind, method="multigrid", color_weight=1e-3)
+    case(f"poisson-{kind}", poisson, kind)
+case("chebyshev-map", gaussian_poisson, "float32", method="chebyshev", color_weight=map_of_weights)
+case("chebyshev-batch", gaussian_poisson, "uint8", method="chebyshev", batch=2)
+case("multigrid-batch", gaussian_poisson, "float32", method="multigrid", color_weight=1e-2, batch=2)
+case("multigrid-weight-0", gaussian_poisson, "float32", method="multigrid", color_weight=0.0)
+case("galerkin-pinned", gaussian_poisson, "float32", method="multigrid", color_weight=1e-3, preserve_background=True)
+case("galerkin-map", gaussian_poisson, "float32", method="multigrid", color_weight=map_of_weights)
+case("poisson-mixed", poisson, "float32", gradients="mixed")
+case("poisson-weight", poisson, "float32", color_weight=1e-3)
+case("poisson-batch", poisson, "uint8", batch=2)
+case("pyramid-uint8", blend.gaussian_poisson, "uint8", preserve_background=False)
+case("pyramid-float32", blend.gaussian_poisson, "float32", preserve_background=False)
+case("pyramid-pinned", blend.gaussian_poisson, "uint8")
+
+
+def allowed(name: str, dtype: str) -> float:
+    """How far two right answers may be apart, in the unit of the dtype.
+
+    Each is within its tolerance of the exact one (`blend.gaussian_poisson`: so is each level, whose error the next
+    takes over at most whole; there are at most six here), and rounded to the dtype.
+    """
+    level = VALUE_RANGE[dtype] / 255
+    tolerance = {"uint8": 0.25, "uint16": 0.004, "float16": 0.025, "float32": 0.025}[dtype] * level
+    rounding = 1.0 if np.dtype(dtype).kind == "u" else 2 * float(np.finfo(dtype).eps)
+    levels = 6 if name.startswith("pyramid") else 1
+    return 2 * levels * max(tolerance, 0.25 * level if levels > 1 else 0) + rounding
+
+
+def on(device: str, solve: Solve) -> Any:
+    """What a case gives on 'cpu' or 'cuda'."""
+    before = pyharmony.get_device()
+    pyharmony.set_device(device, strict=True)
+    try:
+        return solve()
+    finally:
+        pyharmony.set_device(before)
+
+
+@functools.cache
+def expected(name: str) -> Any:
+    return on("cpu", CASES[name])
+
+
+def check(name: str) -> float:
+    """Runs a case on the GPU; the largest difference from the processor's result, which has to be small."""
+    wanted, found = expected(name), on("cuda", CASES[name])
+    assert found.dtype == wanted.dtype and found.shape == wanted.shape
+    difference = float(np.abs(found.astype(np.float64) - wanted.astype(np.float64)).max())
+    limit = allowed(name, wanted.dtype.name)
+    assert difference <= limit, f"{name}: {difference:g} from the processor's result, allowed are {limit:g}"
+    return difference
+
+
+def kernels_of_sources() -> set[str]:
+    """The names of all __global__ functions."""
+    text = "".join(path.read_text() for suffix in ("cu", "cuh") for path in sorted(CSRC.rglob(f"*.{suffix}")))
+    declaration = re.compile(r"__global__\s+(?:__launch_bounds__\s*\([^;{]*?\)\s*)?void\s+(?:__launch_bounds__\s*"
+                             r"\((?:[^()]|\([^()]*\))*\)\s*)?(\w+)\s*\(")  # fmt: skip
+    return set(declaration.findall(text))
+
+
+def unlaunched() -> list[str]:
+    """The kernels that no case launches, by torch's profiler."""
+    import torch
+
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        for name in CASES:
+            on("cuda", CASES[name])
+    seen = " ".join(event.key for event in profile.key_averages())
+    return sorted(name for name in kernels_of_sources() if not re.search(rf"\b{name}\b", seen))
+
+
+def main() -> None:
+    if sys.argv[1:] == ["--list"]:
+        print("\n".join(CASES))
+    elif sys.argv[1:] == ["--unlaunched"]:
+        print(json.dumps(unlaunched()))
+    else:
+        for name in sys.argv[1:]:
+            print(f"{name}: {check(name):g}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""What CMake decides about CUDA: whether it is compiled, and for which architectures."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.house
+
+ROOT = Path(__file__).resolve().parent.parent
+CMAKE = shutil.which("cmake", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+needs_cmake = pytest.mark.skipif(CMAKE is None, reason="cmake is not installed")
+
+#: What `nvcc --list-gpu-arch` prints.
+CUDA_13_0 = "75;80;86;87;88;89;90;100;110;103;120;121"
+CUDA_12_4 = "50;52;53;60;61;62;70;72;75;80;86;87;89;90"
+RELEASE = "75-real;80-real;86-real;89-real;90-real;100-real;120-real;90-virtual;120-virtual"
+
+
+def run_cmake(*arguments: str, path: str | None = None, **environment: str) -> tuple[int, str]:
+    """The exit status, and all that was said, with the line breaks of messages taken out."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("CUDA", "CMAKE"))}
+    env |= environment | ({} if path is None else {"PATH": path})
+    done = subprocess.run([str(CMAKE), *arguments], env=env, capture_output=True, text=True)
+    return done.returncode, re.sub(r"\s+", " ", done.stdout + done.stderr)
+
+
+def script(folder: Path, name: str, body: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return path
+
+
+def choose(folder: Path, choice: str, known: str, present: str = "") -> tuple[int, str]:
+    (folder / "choose.cmake").write_text(
+        "cmake_minimum_required(VERSION 3.22)\n"
+        f'include("{ROOT}/cmake/cuda_architectures.cmake")\n'
+        f'hm_choose_architectures(chosen "{choice}" "{known}" "{present}")\n'
+        'message("chosen ${chosen} because: ${chosen_WHY}")\n'
+    )
+    return run_cmake("-P", str(folder / "choose.cmake"))
+
+
+@needs_cmake
+@pytest.mark.parametrize(
+    ("choice", "known", "present", "chosen", "because"),
+    [
+        ("auto", CUDA_13_0, "", "75-virtual", "no GPU here"),
+        ("auto", CUDA_13_0, "90", "90-real", "the GPU of this machine"),
+        ("auto", CUDA_13_0, "80;90", "80-real;90-real", "the GPU"),
+        ("auto", CUDA_13_0, "61", "75-virtual", "(61) is older than what nvcc compiles for"),
+        ("auto", CUDA_13_0, "61;90", "90-real", "but not 61"),
+        ("native", CUDA_12_4, "90", "90-real", "the GPU"),
+        # Newer than nvcc: machine code of the same family, else PTX of the newest that it knows.
+        ("native", "75;80;90;100;120", "103", "100-real", "the GPU"),
+        ("native", CUDA_12_4, "120", "90-virtual", "the GPU"),
+        ("release", CUDA_13_0, "90", RELEASE, "the list of a release"),
+        ("release", CUDA_12_4, "", "75-real;80-real;86-real;89-real;90-real;90-virtual",
+         "without 100-real 120-real 120-virtual, which this nvcc does not know"),
+        ("ptx", CUDA_13_0, "90", "75-virtual", "at first use"),
+        ("ptx", "80;90", "", "80-virtual", "at first use"),
+        ("80-real;90", CUDA_12_4, "", "80-real;90", "as asked for"),
+        ("90a-real", CUDA_13_0, "", "90a-real", "as asked for"),
+    ],
+)  # fmt: skip
+def test_architectures(tmp_path: Path, choice: str, known: str, present: str, chosen: str, because: str) -> None:
+    status, said = choose(tmp_path, choice, known, present)
+    assert status == 0, said
+    assert said.startswith(f"chosen {chosen} because: "), said
+    assert because in said
+
+
+@needs_cmake
+@pytest.mark.parametrize(
+    ("choice", "known", "present", "says"),
+    [
+        ("native", CUDA_13_0, "", "no GPU was found"),
+        ("native", CUDA_13_0, "61", "older than what nvcc compiles for"),
+        ("100", CUDA_12_4, "", "HM_CUDA_ARCHITECTURES: 100, expected"),
+        ("hopper", CUDA_13_0, "", "HM_CUDA_ARCHITECTURES: hopper, expected"),
+    ],
+)
+def test_architectures_that_cannot_be(tmp_path: Path, choice: str, known: str, present: str, says: str) -> None:
+    status, said = choose(tmp_path, choice, known, present)
+    assert status != 0
+    assert says in said
+
+
+@needs_cmake
+@pytest.mark.parametrize(
+    ("smi", "found"),
+    [("echo 9.0; echo 9.0; echo 8.9", "89;90"), ("echo 'No devices were found'; exit 6", ""), ("echo 12.0", "120")],
+)
+def test_the_gpus_are_those_that_nvidia_smi_names(tmp_path: Path, smi: str, found: str) -> None:
+    script(tmp_path / "bin", "nvidia-smi", smi)
+    (tmp_path / "find.cmake").write_text(
+        f"cmake_minimum_required(VERSION 3.22)\ninclude({ROOT}/cmake/cuda_architectures.cmake)\n"
+        'hm_find_gpus(found)\nmessage("found ${found}.")\n'
+    )
+    assert run_cmake("-P", str(tmp_path / "find.cmake"), path=f"{tmp_path / 'bin'}:/usr/bin:/bin")[1].strip() == (
+        f"found {found}."
+    )
+
+
+def configure(folder: Path, *options: str, path: str | None = None, **environment: str) -> tuple[int, str]:
+    """Configures a project that has nothing but cmake/cuda.cmake."""
+    folder.mkdir(exist_ok=True)
+    (folder / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.22)\nproject(nothing LANGUAGES CXX)\n"
+        f'include("{ROOT}/cmake/cuda.cmake")\n'
+        'message(STATUS "has CUDA: ${HM_HAS_CUDA} ${HM_CUDA_COMPILE_OPTIONS}")\n'
+    )
+    # Not the nvcc that may be at the usual place.
+    ignored = "-DCMAKE_IGNORE_PATH=/usr/local/cuda/bin"
+    return run_cmake("-S", str(folder), "-B", str(folder / "b"), ignored, *options, path=path, **environment)
+
+
+@needs_cmake
+@pytest.mark.parametrize(
+    ("nvcc", "because"),
+    [
+        (None, "nvcc was not found on PATH, in CUDA_HOME or as CUDACXX"),
+        ("exit 1", "nvcc does not run"),
+        ("echo 'tools, release 11.8, V11.8.89'; echo compute_90", "is of CUDA 11.8, and 12.4 or later"),
+        ('case "$1" in --version) echo "release 13.0,";; --list*) echo compute_90;; *) echo no >&2; exit 1;; esac',
+         "nvcc does not compile with this C++ compiler"),
+    ],
+    ids=["none", "broken", "old", "refuses"],
+)  # fmt: skip
+def test_without_a_usable_nvcc_the_build_is_for_the_cpu(tmp_path: Path, nvcc: str | None, because: str) -> None:
+    if nvcc is not None:
+        script(tmp_path / "bin", "nvcc", nvcc)
+    path = f"{tmp_path / 'bin'}:/usr/bin:/bin"
+    status, said = configure(tmp_path / "auto", path=path)
+    assert status == 0, said
+    assert f"{because}" in said
+    assert "building for the CPU only" in said
+    assert "has CUDA: OFF" in said
+    status, said = configure(tmp_path / "on", "-DHM_CUDA=ON", path=path)
+    assert status != 0
+    assert "HM_CUDA=ON, but" in said and because in said
+
+
+@needs_cmake
+def test_cuda_can_be_switched_off(tmp_path: Path) -> None:
+    status, said = configure(tmp_path, "-DHM_CUDA=OFF")
+    assert status == 0
+    assert "CUDA kernels are switched off" in said and "has CUDA: OFF" in said
+    status, said = configure(tmp_path, "-DHM_CUDA=perhaps")
+    assert status != 0
+    assert "HM_CUDA: perhaps, expected AUTO, ON or OFF" in said
+
+
+@needs_cmake
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
+def test_with_nvcc_the_build_is_for_the_gpu_present(tmp_path: Path) -> None:
+    script(tmp_path / "bin", "nvidia-smi", "echo 9.0")
+    (tmp_path / "bin" / "nvcc").symlink_to(str(shutil.which("nvcc")))
+    # CUDA_HOME holds the nvcc, in bin/.
+    path = f"{tmp_path / 'bin'}:/usr/bin:/bin"
+    status, said = configure(tmp_path / "auto", path=path, CUDA_HOME=str(tmp_path))
+    assert status == 0, said
+    assert re.search(r"pyharmony: CUDA kernels by nvcc [\d.]+ for 90-real \(the GPU of this machine\)", said)
+    assert "has CUDA: ON" in said and "-Xfatbin=-compress-" in said
+
+
+#: Functions whose arguments differ between the headers of CUDA 12.4 and 13.0, or that one of them lacks, and fields
+#: of cudaDeviceProp and vector types that CUDA 13 dropped or deprecates.
+DIFFERS = (
+    *("cudaGetDriverEntryPoint", "cudaMemAdvise", "cudaMemPrefetchAsync", "cudaStreamGetCaptureInfo"),
+    *("cudaStreamUpdateCaptureDependencies", "cudaSignalExternalSemaphoresAsync", "cudaWaitExternalSemaphoresAsync"),
+    *("cudaGraphAddDependencies", "cudaGraphRemoveDependencies", "cudaGraphAddNode", "cudaGraphGetEdges"),
+    *("cudaGraphKernelNodeCopyAttributes", "cudaGraphNodeGetDependencies", "cudaGraphNodeGetDependentNodes"),
+    *("cudaMemcpyBatchAsync", "cudaMemGetMemPool", "cudaMemSetMemPool", "cudaMemGetDefaultMemPool"),
+    *("cudaStreamGetDevice", "cudaLaunchCooperativeKernelMultiDevice"),
+    *("clockRate", "memoryClockRate", "computeMode", "deviceOverlap", "kernelExecTimeoutEnabled"),
+    *("cooperativeMultiDeviceLaunch", "maxTexture1DLinear", "singleToDoublePrecisionPerfRatio"),
+    *("double4", "long4", "ulong4", "longlong4", "ulonglong4"),
+)
+
+
+def test_the_sources_use_what_cuda_12_and_13_have_in_common() -> None:
+    pattern = re.compile(rf"\b({'|'.join(DIFFERS)}|cudaLibrary\w+|cudaLogs\w+)\b")
+    for path in sorted((ROOT / "csrc").rglob("*")):
+        if path.suffix in (".h", ".cpp", ".cu", ".cuh") and "third_party" not in path.parts:
+            found = pattern.search(path.read_text())
+            assert not found, f"{path}: {found.group()} is not the same in CUDA 12.4 and 13"

@@ -1,0 +1,208 @@
+"""What has to hold on a GPU: `make gpu-check PART=test` runs it. The emulator tests the kernels everywhere else."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pyharmony
+from pyharmony import _cuda, _native
+from pyharmony.errors import DeviceError, OutOfMemory
+from pyharmony.ops import gaussian_poisson, poisson
+
+pytestmark = pytest.mark.gpu
+
+
+def load(name: str) -> Any:
+    path = Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+cases = load("gpu_cases")
+
+Call = Callable[..., Any]
+#: The paths of the solvers on arrays src, dst, mask: Chebyshev, both kinds of multigrid.
+CALLS: dict[str, Call] = {
+    "chebyshev": lambda src, dst, mask, **k: gaussian_poisson(src, dst, mask, dst, **k),
+    "multigrid": lambda src, dst, mask, **k: gaussian_poisson(src, dst, mask, dst, color_weight=1e-3, **k),
+    "poisson": poisson,
+}
+
+
+@pytest.fixture
+def torch(device_module: Any) -> Any:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    if not torch.cuda.is_available():
+        pytest.skip("torch finds no CUDA device")
+    return torch
+
+
+@pytest.fixture
+def images(torch: Any) -> tuple[Any, ...]:
+    src, dst = cases.pictures("float32")
+    return tuple(torch.from_numpy(a).cuda() for a in (src, dst, cases.blob()))
+
+
+@pytest.mark.parametrize("name", list(cases.CASES))
+def test_a_case_agrees_with_the_processor(device_module: Any, name: str) -> None:
+    cases.check(name)
+
+
+@pytest.mark.parametrize("name", list(cases.CASES))
+def test_the_bits_are_the_same_every_time(device_module: Any, name: str) -> None:
+    first, second = (cases.on("cuda", cases.CASES[name]) for _ in range(2))
+    assert np.array_equal(first, second)
+
+
+def test_every_kernel_is_launched_by_a_case(torch: Any) -> None:
+    assert cases.unlaunched() == []
+
+
+@pytest.mark.parametrize("method", ["chebyshev", "multigrid"])
+def test_both_kernels_solve_the_same_equation(device_module: Any, method: str) -> None:
+    """At the finest tolerance of float32 what is left is rounding: 2e-5 of the range."""
+    src, dst = cases.pictures("float32")
+
+    def solve() -> Any:
+        weight = 1.0 if method == "chebyshev" else 0.02
+        return gaussian_poisson(src, dst, cases.blob(), dst, method=method, color_weight=weight, tolerance=0.002)
+
+    assert np.abs(cases.on("cuda", solve) - cases.on("cpu", solve)).max() <= 2e-5
+
+
+@pytest.mark.parametrize("call", list(CALLS))
+def test_a_tensor_stays_on_its_device(torch: Any, images: Any, call: str) -> None:
+    before = [x.clone() for x in images]
+    found = CALLS[call](*images)
+    assert found.device == images[1].device and found.dtype == images[1].dtype and found.shape == images[1].shape
+    assert all(torch.equal(x, y) for x, y in zip(images, before, strict=True))  # inputs are not modified
+    host = cases.on("cuda", lambda: CALLS[call](*(x.cpu().numpy() for x in images)))
+    assert np.array_equal(found.cpu().numpy(), host)
+
+
+@pytest.mark.parametrize("call", list(CALLS))
+def test_an_info_tells_of_the_device(torch: Any, images: Any, call: str) -> None:
+    found, info = CALLS[call](*images, return_info=True)
+    assert info.device == "cuda:0" and info.iterations >= 1
+    assert torch.equal(found, CALLS[call](*images))
+
+
+@pytest.mark.parametrize("call", list(CALLS))
+def test_views_of_any_strides_give_the_same(torch: Any, images: Any, call: str) -> None:
+    wanted = CALLS[call](*images)
+    src, dst, mask = images
+    planar = [x.permute(2, 0, 1).contiguous().permute(1, 2, 0) for x in (src, dst)]
+    assert torch.equal(CALLS[call](*planar, mask), wanted)
+    # A window of something wider, at an odd address.
+    wide = [torch.zeros(x.shape[0] + 3, x.shape[1] + 5, 5, device=x.device) for x in (src, dst)]
+    windows = [w[1:-2, 3:-2, 1:4] for w in wide]
+    for window, x in zip(windows, (src, dst), strict=True):
+        window.copy_(x)
+    assert torch.equal(CALLS[call](*windows, mask), wanted)
+    odd = torch.zeros(mask.numel() + 1, device=mask.device)[1:].view(mask.shape).copy_(mask)
+    assert torch.equal(CALLS[call](src, dst, odd), wanted)
+
+
+@pytest.mark.parametrize("call", list(CALLS))
+def test_a_call_runs_on_the_callers_stream(torch: Any, images: Any, call: str) -> None:
+    wanted = CALLS[call](*images)
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        torch.cuda._sleep(100_000_000)  # what is put on the stream after it has to wait for it
+        late = [x.clone() for x in images]
+        found = CALLS[call](*late)
+        assert not stream.query()  # the call did not wait
+    stream.synchronize()
+    assert torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize("call", list(CALLS))
+def test_a_call_can_be_captured_in_a_graph(torch: Any, images: Any, call: str) -> None:
+    held = [torch.zeros_like(x) for x in images]
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        CALLS[call](*images)
+    stream.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        found = CALLS[call](*held)
+    for images_ in (images, (images[1], images[0], images[2])):
+        for x, y in zip(held, images_, strict=True):
+            x.copy_(y)
+        graph.replay()
+        torch.cuda.synchronize()
+        assert torch.equal(found, CALLS[call](*images_))
+
+
+def test_memory_that_runs_out_is_named_and_the_next_call_works(torch: Any, images: Any) -> None:
+    wanted = poisson(*images)
+    large = torch.zeros(13_000, 13_000, 1, device="cuda")  # 676 MB; a solve takes several times that
+    mask = torch.ones(13_000, 13_000, dtype=torch.bool, device="cuda")
+    torch.cuda.empty_cache()
+    ballast = []
+    while torch.cuda.mem_get_info()[0] > 1 << 30:
+        ballast.append(torch.empty(1 << 28, dtype=torch.uint8, device="cuda"))
+    with pytest.raises(OutOfMemory, match=r"\d+ bytes"):
+        gaussian_poisson(large, large, mask, large, method="multigrid", color_weight=1e-3)
+    del large, mask, ballast
+    torch.cuda.empty_cache()
+    assert torch.equal(poisson(*images), wanted)
+
+
+def test_arrays_in_different_places_are_refused(torch: Any, images: Any) -> None:
+    src, dst, mask = images
+    with pytest.raises(DeviceError, match="mask: in the memory of the processor"):
+        poisson(src, dst, mask.cpu())
+    if torch.cuda.device_count() > 1:
+        with pytest.raises(DeviceError, match="src: on cuda:1"):
+            poisson(src.to("cuda:1"), dst, mask)
+
+
+@pytest.mark.parametrize("call", list(CALLS))
+def test_cupy_and_dlpack_give_what_torch_gives(torch: Any, images: Any, call: str) -> None:
+    cupy = pytest.importorskip("cupy", reason="cupy is not installed")
+    wanted = CALLS[call](*images)
+    arrays = [cupy.from_dlpack(x) for x in images]
+    found = CALLS[call](*arrays)
+    assert isinstance(found, cupy.ndarray)
+    assert torch.equal(torch.from_dlpack(found), wanted)
+
+    class Exporter:
+        """An array of some other library."""
+
+        def __init__(self, x: Any) -> None:
+            self.x = x
+
+        def __dlpack_device__(self) -> Any:
+            return self.x.__dlpack_device__()
+
+        def __dlpack__(self, **more: Any) -> Any:
+            return self.x.__dlpack__(**more)
+
+    other = CALLS[call](*map(Exporter, images))
+    assert isinstance(other, _cuda.DeviceArray)
+    assert torch.equal(torch.from_dlpack(other), wanted)
+
+
+def test_the_device_is_named_and_served(device_module: Any) -> None:
+    from pyharmony.cli import _facts
+
+    assert pyharmony.has_cuda() and _native.cuda_status() == ""
+    first = _facts.gpus()[0]
+    assert first["served"], f"compiled for {device_module.architectures()}, there is {first['capability']}"
+
+
+def test_nothing_is_said_about_a_device_that_is_there(device_module: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "pyharmony"):
+        cases.on("cuda", cases.CASES["poisson-uint8"])
+    assert not caplog.records

@@ -1,0 +1,106 @@
+"""The benchmarks of GPUs: their DCT is right, and they run, with the processor in the GPU's place."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyharmony.reference.gaussian_poisson import gaussian_taps
+
+pytestmark = pytest.mark.house
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+MODULES = {path.stem for path in BENCHMARKS.glob("*.py")} - {"conftest"}
+
+
+@pytest.fixture
+def bench() -> Iterator[Any]:
+    """Imports a module of benchmarks/, none of which outlives the test."""
+    sys.path.insert(0, str(BENCHMARKS))
+    yield importlib.import_module
+    sys.path.remove(str(BENCHMARKS))
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (7, 10), (9, 7), (1, 5), (30, 1), (64, 97)])
+@pytest.mark.parametrize("weight", [1.0, 1e-3])
+def test_the_dct_of_torch_is_the_exact_solve(bench: Any, shape: tuple[int, int], weight: float) -> None:
+    """Both are DCTs in float64: they differ by rounding, whose growth is the condition number's 8 / weight."""
+    exact, peers_cuda = bench("exact"), bench("peers_cuda")
+    rng = np.random.default_rng(0)
+    src, dst, base = rng.uniform(0, 1, (3, *shape, 3))
+    mask = rng.uniform(0, 1, shape)
+    planar = [torch.from_numpy(x).permute(2, 0, 1) for x in (src, dst, base)]
+    b = peers_cuda.right_hand_side(planar[0], planar[1], torch.from_numpy(mask), planar[2], weight)
+    np.testing.assert_allclose(
+        b.permute(1, 2, 0).numpy(), exact.right_hand_side(src, dst, mask, base, weight), atol=1e-14
+    )
+    solve = peers_cuda.TorchDct(*shape, weight, *gaussian_taps(0.5), dtype="float64", device="cpu", fuse=False)
+    wanted = exact.gaussian_poisson_dct(src, dst, mask, base, color_weight=weight)
+    assert np.abs(solve(b).permute(1, 2, 0).numpy() - wanted).max() <= 8 / weight * 30 * np.finfo(float).eps
+
+
+class Event:
+    def __init__(self, enable_timing: bool) -> None:
+        self.at = 0.0
+
+    def record(self) -> None:
+        self.at = time.perf_counter()
+
+    def elapsed_time(self, end: Event) -> float:
+        return 1000 * (end.at - self.at)
+
+
+@pytest.fixture
+def stand_in(bench: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The processor as the GPU, small images, few rounds."""
+    for name, value in (("Event", Event), ("synchronize", lambda: None), ("_sleep", lambda cycles: None)):
+        monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setattr(torch, "compile", lambda f, **_: f)
+    monkeypatch.setattr(bench("peers_cuda"), "DEVICE", "cpu")
+    monkeypatch.setattr(bench("measure_cuda"), "captured", lambda call: (call, "graph"))
+    monkeypatch.setattr(bench("measure_cuda"), "_FLUSH_BYTES", 1 << 10)
+    monkeypatch.setattr(bench("problems"), "SIZES", dict.fromkeys(("1024²", "1080p", "4K", "8K"), (48, 72)))
+    # cupy needs a GPU for as much as a zero.
+    monkeypatch.setattr(bench("peers_cuda"), "CUPY_DCT", bench("peers").Peer("CuPy", "", None, "not here"))
+    for name in ("bench_gaussian_poisson_cuda", "bench_poisson_cuda"):
+        module = bench(name)
+        interleave = module.interleave
+        monkeypatch.setattr(module, "interleave", lambda calls, f=interleave, **k: f(calls, **{**k, "rounds": 1}))
+    monkeypatch.setattr(bench("bench_gaussian_poisson_cuda"), "SIDES", (32, 64))
+    return bench
+
+
+def test_the_benchmarks_run(stand_in: Any) -> None:
+    whole, masked = stand_in("bench_gaussian_poisson_cuda"), stand_in("bench_poisson_cuda")
+    ledger = stand_in("measure").Ledger()
+    whole.bench_photograph(torch, ledger, "8K")
+    whole.bench_small_weight(torch, ledger)
+    whole.bench_small_image(torch, ledger)
+    whole.bench_agreement(torch, ledger)
+    whole.bench_pyramid(torch, ledger)
+    for dtype in ("uint8", "float32"):
+        whole.bench_numpy_to_numpy(torch, ledger, dtype)
+    masked.bench_masked(torch, ledger, "8K")
+    measured = {"test_failures", "sanitizer_reports"} | set(ledger.figures)
+    assert measured == {goal.key for goal in stand_in("gpu_goals").GOALS}
+    assert all(value >= 0 for value in ledger.figures.values())
+    tables = stand_in("report").gpu_tables(ledger.gpu_rows)
+    assert len(tables) == 4 and "torch.fft DCT, float32, solve only" in "".join(tables)
+    for row in ledger.gpu_rows:
+        assert row["cold_ms"] > 0 and row["warm_ms"] > 0
+        if row["error"] is not None:
+            # A quarter of a level, or what float32 leaves of a DCT.
+            assert row["error"] <= 0.25, row
+    assert {target["name"] for target in ledger.as_dict()["targets"]} >= {
+        "8K uint8 over 8K float32, photograph setting"
+    }
