@@ -4,12 +4,14 @@ python tests/gpu_cases.py --list         the names
 python tests/gpu_cases.py NAME...        runs them on the first GPU, as `make gpu-check` does under compute-sanitizer
 python tests/gpu_cases.py --unlaunched   runs all, and prints the kernels of csrc that none of them launches
 
-NumPy goes in and comes out, so that neither torch nor CuPy is needed.
+NumPy goes in and comes out, so that neither torch nor CuPy is needed. The last case, `kernels`, is that of
+tests/emulator_cases.py: each kernel by itself, with memory of the GPU.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 import re
 import sys
@@ -21,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 import pyharmony
-from pyharmony import blend
+from pyharmony import _native, blend
 from pyharmony._arrays import VALUE_RANGE
 from pyharmony.ops import gaussian_poisson, poisson
 
@@ -63,9 +65,9 @@ def case(name: str, solve: Callable[..., Any], dtype: str, *, batch: int = 0, **
     def run() -> Any:
         src, dst = pictures(dtype, batch=batch)
         given = {key: value() if callable(value) else value for key, value in options.items()}
-        if solve is gaussian_poisson:
-            return solve(src, dst, blob(), dst, **given)
-        return solve(src, dst, blob(), **given)
+        base = [dst] if solve is gaussian_poisson else []
+        found = solve(src, dst, blob(), *base, **given)
+        return found[0] if given.get("return_info") else found
 
     CASES[name] = run
 
@@ -81,6 +83,12 @@ case("multigrid-batch", gaussian_poisson, "float32", method="multigrid", color_w
 case("multigrid-weight-0", gaussian_poisson, "float32", method="multigrid", color_weight=0.0)
 case("galerkin-pinned", gaussian_poisson, "float32", method="multigrid", color_weight=1e-3, preserve_background=True)
 case("galerkin-map", gaussian_poisson, "float32", method="multigrid", color_weight=map_of_weights)
+# With what proves the bound of the error.
+case("chebyshev-info", gaussian_poisson, "float32", method="chebyshev", return_info=True)
+case("multigrid-info", gaussian_poisson, "float32", method="multigrid", color_weight=1e-2, return_info=True)
+case("galerkin-info", gaussian_poisson, "float32", method="multigrid", color_weight=1e-2, preserve_background=True,
+     return_info=True)  # fmt: skip
+case("poisson-info", poisson, "float32", return_info=True)
 case("poisson-mixed", poisson, "float32", gradients="mixed")
 case("poisson-weight", poisson, "float32", color_weight=1e-3)
 case("poisson-batch", poisson, "uint8", batch=2)
@@ -117,8 +125,30 @@ def expected(name: str) -> Any:
     return on("cpu", CASES[name])
 
 
+class Native:
+    """The kernels of the GPU as tests/emulator_cases.py calls those of the emulator."""
+
+    def __getattr__(self, name: str) -> Any:
+        module = _native.device_module()
+        return getattr(module, name) if hasattr(module, name) else getattr(_native.native, name)
+
+
+def kernels() -> list[Any]:
+    """Each kernel by itself, on the GPU: what it wrote."""
+    path = Path(__file__).with_name("emulator_cases.py")
+    spec = importlib.util.spec_from_file_location("emulator_cases", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["emulator_cases"] = module
+    spec.loader.exec_module(module)
+    return [(case.name, case.results(Native())) for case in module.CASES if case.module == "_emulator"]
+
+
 def check(name: str) -> float:
     """Runs a case on the GPU; the largest difference from the processor's result, which has to be small."""
+    if name == "kernels":
+        assert kernels() == kernels()
+        return 0.0
     wanted, found = expected(name), on("cuda", CASES[name])
     assert found.dtype == wanted.dtype and found.shape == wanted.shape
     difference = float(np.abs(found.astype(np.float64) - wanted.astype(np.float64)).max())
@@ -140,6 +170,7 @@ def unlaunched() -> list[str]:
     import torch
 
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        kernels()
         for name in CASES:
             on("cuda", CASES[name])
     seen = " ".join(event.key for event in profile.key_averages())
@@ -148,7 +179,7 @@ def unlaunched() -> list[str]:
 
 def main() -> None:
     if sys.argv[1:] == ["--list"]:
-        print("\n".join(CASES))
+        print("\n".join([*CASES, "kernels"]))
     elif sys.argv[1:] == ["--unlaunched"]:
         print(json.dumps(unlaunched()))
     else:

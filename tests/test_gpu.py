@@ -53,7 +53,7 @@ def images(torch: Any) -> tuple[Any, ...]:
     return tuple(torch.from_numpy(a).cuda() for a in (src, dst, cases.blob()))
 
 
-@pytest.mark.parametrize("name", list(cases.CASES))
+@pytest.mark.parametrize("name", [*cases.CASES, "kernels"])
 def test_a_case_agrees_with_the_processor(device_module: Any, name: str) -> None:
     cases.check(name)
 
