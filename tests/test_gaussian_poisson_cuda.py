@@ -146,13 +146,13 @@ def assert_certified(out: Any, reports: list[dict[str, Any]], want: Any, toleran
 @pytest.mark.parametrize("weight", [0.25, 1.0, 4.0, "map"])
 def test_it_solves_to_the_tolerance(emulator: Any, weight: Any, preserve: bool) -> None:
     rng = np.random.default_rng(1)
-    shape = (2, 23, 131, 3)
+    shape = (2, 15, 131, 2)
     mask = mask_of(rng, *shape[:3], "uint8")
     c = (0.3 + rng.random(shape[:3])).astype(np.float32) if weight == "map" else weight
     for smooth in (False, True):
         src, dst, base = (image(rng, shape, "uint8", smooth) for _ in range(3))
         want = solution(src, dst, mask, base, c, preserve_background=preserve)
-        for tolerance in (2.0, 0.25, 0.05):
+        for tolerance in (2.0, 0.05):
             out, reports = solve(
                 emulator, src, dst, mask, base, weight=c, preserve_background=preserve, tolerance=tolerance
             )
@@ -331,16 +331,16 @@ def test_a_given_right_hand_side(emulator: Any, preserve: bool) -> None:
 @pytest.mark.parametrize("weighted", ["number", "map"])
 def test_the_bound_holds_wherever_the_iteration_stops(emulator: Any, weighted: str, preserve: bool) -> None:
     rng = np.random.default_rng(9)
-    shape = (1, 18, 27, 2)
+    shape = (1, 14, 17, 1)
     for dtype in ("uint8", "float32"):
         src, dst, base = (image(rng, shape, dtype) for _ in range(3))
         mask = mask_of(rng, *shape[:3], "uint8")
-        for weight in (0.25, 1.0, 30.0):
+        for weight in (0.25, 30.0):
             c = (weight * (0.5 + rng.random(shape[:3]))).astype(np.float32) if weighted == "map" else weight
             for sigma in (0.0, 0.5, 0.8):
                 want = solution(src, dst, mask, base, c, sigma=sigma, preserve_background=preserve)
                 # One step, one pass, more passes than one.
-                for steps in (1, 2, 9, 19, 20, 41):
+                for steps in (1, 9, 13, 27):
                     out, (report,) = solve(
                         emulator,
                         src,

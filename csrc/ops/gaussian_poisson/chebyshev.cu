@@ -22,6 +22,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 
 #include "core/status.h"
 #include "device/image.h"
@@ -36,9 +37,12 @@ namespace {
 using device::ImageBatch;
 
 constexpr unsigned kAll = 0xffffffffu;
-constexpr int kMostLevels = 18;  // steps of one pass, the first of a run not counted
-constexpr int kRepeats = 2;      // runs after the first
-constexpr int kMostPlans = 64;   // prepared for them
+// Steps that a pass of each kernel has, the first of a run not counted: of first runs with few and
+// with more, of repeated ones and of those with a map.
+constexpr int kFewLevels = 9, kMoreLevels = 11, kRepeatLevels = 10, kMapLevels = 8;
+constexpr int kMostLevels = 11;
+constexpr int kRepeats = 2;     // runs after the first
+constexpr int kMostPlans = 64;  // prepared for them
 constexpr int kDecideThreads = 128;
 constexpr float kLeastC1 = 1.0f / 16;
 
@@ -122,9 +126,9 @@ struct Control {
 };
 
 struct TileMeasure {
-  float residual, scaled, correction;              // of the last pass of a run
-  float first_residual, start, low, high, finite;  // of the first; finite: 1 or 0
-  double norm;                                     // of the last; the square
+  float residual, scaled, correction;      // of the last pass of a run
+  float first_residual, start, low, high;  // of the first; infinite: the images are not finite
+  double norm;                             // of the last; the square
 };
 
 // ---- images -------------------------------------------------------------------------------------
@@ -133,11 +137,19 @@ __device__ __forceinline__ int bytes_of(DType dtype) {
   return dtype == DType::kFloat32 ? 4 : dtype == DType::kUInt16 || dtype == DType::kFloat16 ? 2 : 1;
 }
 
-// The first value of a channel of an item.
-__device__ __forceinline__ const char* data_of(const ImageBatch& image, int item, int channel) {
-  return static_cast<const char*>(image.data) +
-         (item * image.batch_stride + channel * image.channel_stride) * bytes_of(image.dtype);
-}
+// An image as the kernels read it; strides in bytes.
+struct Source {
+  char* data;
+  std::int64_t item, channel, row;
+  int column;
+  DType dtype;
+  bool vector;  // four neighbouring columns are one aligned load
+
+  // Column 0 of a row.
+  __device__ __forceinline__ char* at(int n, int c, int y) const {
+    return data + n * item + c * channel + y * row;
+  }
+};
 
 __device__ __forceinline__ float value_of(unsigned bits, DType dtype) {
   switch (dtype) {
@@ -154,6 +166,13 @@ __device__ __forceinline__ unsigned bits_at(const char* p, DType dtype) {
     case 2: return *reinterpret_cast<const unsigned short*>(p);
     default: return *reinterpret_cast<const unsigned char*>(p);
   }
+}
+
+// The value, of which the compiler does not know that it is the same in every row: what is computed
+// from it is computed again and does not occupy registers from row to row.
+__device__ __forceinline__ int anew(int value) {
+  asm volatile("" : "+r"(value));
+  return value;
 }
 
 // A run of N values, one for each column of a lane.
@@ -200,51 +219,80 @@ struct Bits {
   unsigned v[N];
 };
 
-// `own`: a lane's own columns, from `first` on, as aligned loads; else those of `columns`.
-template <int N>
-__device__ __forceinline__ void fetch(const ImageBatch& image, const char* data, bool own, int row,
-                                      int first, const int* columns, Bits<N>& bits) {
-  const int size = bytes_of(image.dtype);
-  const char* p = data + row * image.row_stride * size;
-  if (own) {
-    p += std::int64_t(first) * size;
-    if (size * N >= 16) {
+template <typename T, int N>
+__device__ __forceinline__ void fetch_each(const char* p, int stride, const int (&columns)[N],
+                                           Bits<N>& bits) {
 #pragma unroll
-      for (int j = 0; j < N; j += 4) {
-        if (j * 4 < size * N) {
-          const uint4 q = *reinterpret_cast<const uint4*>(p + j * 4);
-          bits.v[j] = q.x;
-          bits.v[j + 1] = q.y;
-          bits.v[j + 2] = q.z;
-          bits.v[j + 3] = q.w;
-        }
-      }
-    } else if (size * N == 8) {
-      const uint2 q = *reinterpret_cast<const uint2*>(p);
-      bits.v[0] = q.x;
-      bits.v[1] = q.y;
-    } else {
-      bits.v[0] = *reinterpret_cast<const unsigned*>(p);
-    }
-    return;
-  }
-  const std::int64_t stride = image.col_stride * size;
-#pragma unroll
-  for (int j = 0; j < N; ++j) bits.v[j] = bits_at(p + columns[j] * stride, image.dtype);
+  for (int j = 0; j < N; ++j)
+    bits.v[j] = *reinterpret_cast<const T*>(p + std::int64_t(columns[j]) * stride);
 }
 
+template <typename Words, int kCount, int N>
+__device__ __forceinline__ void fetch_words(const char* p, Bits<N>& bits) {
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    const Words w = reinterpret_cast<const Words*>(p)[i];
+    if constexpr (sizeof(Words) == 4) {
+      bits.v[i] = w;
+    } else {
+      constexpr int kEach = sizeof(Words) / 4;
+      bits.v[kEach * i] = w.x;
+      bits.v[kEach * i + 1] = w.y;
+      if constexpr (kEach == 4) {
+        bits.v[kEach * i + 2] = w.z;
+        bits.v[kEach * i + 3] = w.w;
+      }
+    }
+  }
+}
+
+// `own`: a lane's own columns, from `first` on, as aligned loads; else those of `columns`.
 template <int N>
-__device__ __forceinline__ Run<N> unpack(const Bits<N>& bits, DType dtype, bool own) {
+__device__ __forceinline__ void fetch(const Source& image, const char* p, bool own, int first,
+                                      const int (&columns)[N], Bits<N>& bits) {
+  static_assert(N == 4 || N == 8);
+  const int size = bytes_of(image.dtype);
+  if (own) {
+    p += first * size;
+    if (size == 4) {
+      fetch_words<uint4, N / 4>(p, bits);
+    } else if (size == 2) {
+      fetch_words<std::conditional_t<N == 8, uint4, uint2>, 1>(p, bits);
+    } else {
+      fetch_words<std::conditional_t<N == 8, uint2, unsigned>, 1>(p, bits);
+    }
+  } else if (size == 4) {
+    fetch_each<unsigned>(p, image.column, columns, bits);
+  } else if (size == 2) {
+    fetch_each<unsigned short>(p, image.column, columns, bits);
+  } else {
+    fetch_each<unsigned char>(p, image.column, columns, bits);
+  }
+}
+
+template <DType kType, bool kOwn, int N>
+__device__ __forceinline__ Run<N> unpack_as(const Bits<N>& bits) {
   Run<N> out;
-  const int size = own ? bytes_of(dtype) : 4;
 #pragma unroll
   for (int j = 0; j < N; ++j) {
+    constexpr int kSize = kType == DType::kFloat32                              ? 4
+                          : kType == DType::kUInt16 || kType == DType::kFloat16 ? 2
+                                                                                : 1;
     unsigned b = bits.v[j];
-    if (size == 2) b = bits.v[j / 2] >> (j % 2 * 16) & 0xffffu;
-    if (size == 1) b = bits.v[j / 4] >> (j % 4 * 8) & 0xffu;
-    out[j] = value_of(b, dtype);
+    if (kOwn && kSize == 2) b = bits.v[j / 2] >> (j % 2 * 16) & 0xffffu;
+    if (kOwn && kSize == 1) b = bits.v[j / 4] >> (j % 4 * 8) & 0xffu;
+    out[j] = value_of(b, kType);
   }
   return out;
+}
+
+template <bool kOwn, int N>
+__device__ __forceinline__ Run<N> unpack(const Bits<N>& bits, DType dtype) {
+  if (dtype == DType::kFloat32) return unpack_as<DType::kFloat32, kOwn>(bits);
+  if (dtype == DType::kUInt8) return unpack_as<DType::kUInt8, kOwn>(bits);
+  if (dtype == DType::kFloat16) return unpack_as<DType::kFloat16, kOwn>(bits);
+  if (dtype == DType::kUInt16) return unpack_as<DType::kUInt16, kOwn>(bits);
+  return unpack_as<DType::kBool, kOwn>(bits);
 }
 
 // Rows one after the other, mirrored at both ends as often as need be.
@@ -280,11 +328,11 @@ __device__ __forceinline__ float cubic(float near_outer, float near_, float far_
 struct MarchParams {
   // The rows that are streamed: src, dst, mask and base; or the right-hand side, -, mask and -; or
   // r0, e, - and e before it. Without data: not streamed.
-  ImageBatch field[4];
-  bool vector[4];  // neighbouring columns are aligned loads
+  Source field[4];
   Input input;
-  ImageBatch dst, base, mask, map, out;
-  bool vector_out, pinned, half_base, floats, want_norm;
+  Source dst, base, mask, map, out;
+  int half_height, half_width;  // of base, with half_base
+  bool pinned, half_base, floats, want_norm;
   float c0, c1, c2, rho;              // of the stencil
   float sum, side, corner, slope;     // of G with a map; row excess / c_i
   float weight, damping, mask_scale;  // mask_scale: times the sum of two masks is their mean
@@ -323,18 +371,22 @@ template <int K, int N, Kind kKind, bool kShared>
 class March {
  public:
   static constexpr int kColumns = 32 * N;
+  // Where the levels leave few registers, the images' rows i - 1 to i + 1 are in shared memory, and
+  // they are loaded when they are due, not a row ahead.
+  static constexpr bool kLean = kShared || K > 9;
+  static constexpr int kFieldRows = kLean ? 3 : 1;
   // Rows of r0 from the one injected to the one that is finished, and with a map one more of c.
   static constexpr int kGroups = (K + (kKind == Kind::kMap ? 3 : 2) + 2) / 3, kRing = 3 * kGroups;
   static constexpr int kRings = kKind == Kind::kMap ? 3 : 2, kFields = 4;
-  static constexpr int kFloats =
-      (kRings * kRing + kFields + 1) * kColumns + (kShared ? 4 * K : 0);  // of shared memory
+  static constexpr int kFloats = (kRings * kRing + kFieldRows * kFields + 1) * kColumns +
+                                 (kShared ? 4 * K : 0);  // of shared memory
 
   __device__ __forceinline__ March(const MarchParams& params, float* shared)
       : p_(params),
         lane_(static_cast<int>(threadIdx.x) % 32),
         rings_(shared),
         fields_(shared + kRings * kRing * kColumns),
-        row_out_(fields_ + kFields * kColumns),
+        row_out_(fields_ + kFieldRows * kFields * kColumns),
         steps_(reinterpret_cast<LevelStep*>(row_out_ + kColumns)) {}
 
   __device__ __forceinline__ void run(int task) {
@@ -346,22 +398,21 @@ class March {
       plan_ = &p_.plan;
       if (p_.control != nullptr) {
         const Control& control = p_.control[item_];
-        if (control.done || p_.pass >= control.passes) return;
+        const bool idle = control.done || p_.pass >= control.passes;
+        if (__any_sync(kAll, idle)) return;
         plan_ = p_.table + item_ * p_.table_passes + p_.pass;
       }
+      // By shuffles, so that the compiler knows that they are the same for the whole warp.
+      count_ = __shfl_sync(kAll, plan_->count, 0);
+      ends_ = __shfl_sync(kAll, plan_->ends, 0);
     }
     x0_ = strip * p_.strip_columns;
     x1_ = std::min(p_.width, x0_ + p_.strip_columns);
     y0_ = segment * p_.segment_rows;
     y1_ = std::min(p_.height, y0_ + p_.segment_rows);
     xs_ = x0_ - p_.pad;
-    measure_ = TileMeasure{0, 0, 0, 0, 0, 0, 0, 1, 0};
+    measure_ = TileMeasure{};
     interior_ = xs_ >= 0 && xs_ + kColumns <= p_.width;
-#pragma unroll
-    for (int j = 0; j < N; ++j) {
-      const int x = xs_ + lane_ + 32 * j;
-      columns_[j] = interior_ ? x : device::mirror(x, p_.width);
-    }
     if (known_rows()) march();
     publish(task);
   }
@@ -372,9 +423,9 @@ class March {
     return p_.plan;
   }
   __device__ __forceinline__ bool starts() const { return p_.input != Input::kState; }
-  __device__ __forceinline__ bool ends() const { return plan().ends != 0; }
-  __device__ __forceinline__ int count() const { return plan().count; }
-  __device__ __forceinline__ int first() const { return K - plan().count; }
+  __device__ __forceinline__ bool ends() const { return (kShared ? ends_ : p_.plan.ends) != 0; }
+  __device__ __forceinline__ int count() const { return kShared ? count_ : p_.plan.count; }
+  __device__ __forceinline__ int first() const { return K - count(); }
 
   __device__ __forceinline__ bool is_pinned() const {
     return kKind == Kind::kPinned || (kKind == Kind::kMap && p_.pinned);
@@ -390,8 +441,6 @@ class March {
   // False: there are none.
   __device__ __forceinline__ bool known_rows() {
     if (!is_pinned()) return true;
-    const char* mask = data_of(p_.mask, item_, 0);
-    const int size = bytes_of(p_.mask.dtype);
     constexpr int kAtOnce = 4;
     int low = y1_, high = y0_;
     for (int y = y0_; y < y1_; y += kAtOnce) {
@@ -399,12 +448,12 @@ class March {
 #pragma unroll
       for (int r = 0; r < kAtOnce; ++r) {
         if (y + r >= y1_) continue;
-        const char* row = mask + (y + r) * p_.mask.row_stride * size;
+        const char* row = p_.mask.at(item_, 0, y + r);
 #pragma unroll
         for (int j = 0; j < N; ++j) {
           if (!inside(xs_ + lane_ + 32 * j)) continue;
           const unsigned bits =
-              bits_at(row + columns_[j] * p_.mask.col_stride * size, p_.mask.dtype);
+              bits_at(row + std::int64_t(xs_ + lane_ + 32 * j) * p_.mask.column, p_.mask.dtype);
           if (value_of(bits, p_.mask.dtype) > 0) unknown |= 1u << r;
         }
       }
@@ -431,9 +480,13 @@ class March {
         const int x = xs_ + lane_ + 32 * j;
         if (!inside(x)) continue;
         const float value =
-            p_.dst.data != nullptr ? device::load_value(p_.dst, item_, y, x, channel_) : 0.0f;
+            p_.dst.data == nullptr
+                ? 0.0f
+                : value_of(bits_at(p_.dst.at(item_, channel_, y) + std::int64_t(x) * p_.dst.column,
+                                   p_.dst.dtype),
+                           p_.dst.dtype);
         if (ends()) {
-          device::store_value(p_.out, item_, y, x, channel_, value);
+          store_one(y, x, value);
         } else {
           const std::int64_t at = state_row(y) + x;
           p_.e[p_.pass & 1][at] = 0;
@@ -451,81 +504,107 @@ class March {
 
   // ---- rows in ----
 
-  __device__ __forceinline__ bool own(int f) const { return interior_ && p_.vector[f]; }
+  __device__ __forceinline__ bool own(int f) const { return interior_ && p_.field[f].vector; }
+
+  __device__ __forceinline__ int mirrored(int x) const {
+    if (interior_) return x;
+    return p_.width >= kColumns ? device::mirror_once(x, p_.width) : device::mirror(x, p_.width);
+  }
 
   __device__ __forceinline__ void fetch_row() {
+    int columns[N];
+#pragma unroll
+    for (int j = 0; j < N; ++j) columns[j] = mirrored(xs_ + lane_ + 32 * j);
 #pragma unroll
     for (int f = 0; f < kFields; ++f) {
       if (p_.field[f].data == nullptr) continue;
-      fetch<N>(p_.field[f], data_[f], own(f), cursor_.at, xs_ + lane_ * N, columns_, bits_[f]);
+      fetch<N>(p_.field[f], p_.field[f].at(item_, f == 2 ? 0 : channel_, cursor_.at), own(f),
+               xs_ + lane_ * N, columns, bits_[f]);
     }
   }
 
-  // The fetched row in each lane's own columns, and the next one fetched.
+  // The fetched row in each lane's own columns.
+  template <int kRow>
+  __device__ __forceinline__ float* field_row(int f) const {
+    return fields_ + ((kLean ? kRow * kFields : 0) + f) * kColumns;
+  }
+
+  template <int kRow>
   __device__ __forceinline__ void receive(Run<N> (&row)[kFields], Run<N>& weights) {
 #pragma unroll
     for (int f = 0; f < kFields; ++f) {
       if (p_.field[f].data == nullptr || own(f)) continue;
-      const Run<N> values = unpack<N>(bits_[f], p_.field[f].dtype, false);
+      const Run<N> values = unpack<false>(bits_[f], p_.field[f].dtype);
 #pragma unroll
-      for (int j = 0; j < N; ++j) fields_[f * kColumns + lane_ + 32 * j] = values[j];
+      for (int j = 0; j < N; ++j) field_row<kRow>(f)[lane_ + 32 * j] = values[j];
     }
     const bool half = p_.input == Input::kImages && p_.half_base;
-    if (half) half_row();
+    if (half) half_row(field_row<kRow>(3));
     HM_SYNCWARP(kAll);
 #pragma unroll
     for (int f = 0; f < kFields; ++f) {
       if (p_.field[f].data == nullptr) {
         row[f] = constant<N>(0);
+        if (kLean && f < 3) write<N>(field_row<kRow>(f) + lane_ * N, row[f]);
       } else if (own(f)) {
-        row[f] = unpack<N>(bits_[f], p_.field[f].dtype, true);
+        row[f] = unpack<true>(bits_[f], p_.field[f].dtype);
+        if (kLean && f < 3) write<N>(field_row<kRow>(f) + lane_ * N, row[f]);
       } else {
-        row[f] = read<N>(fields_ + f * kColumns + lane_ * N);
+        row[f] = read<N>(field_row<kRow>(f) + lane_ * N);
       }
     }
-    if (half) row[3] = cubic_row();
+    if (half) row[3] = cubic_row(field_row<kRow>(3));
     if constexpr (kKind == Kind::kMap) {
 #pragma unroll
       for (int j = 0; j < N; ++j) {
         weights[j] = p_.weight;
         if (p_.map.data != nullptr) {
-          const int x = device::mirror(xs_ + lane_ * N + j, p_.width);
-          weights[j] =
-              static_cast<const float*>(p_.map.data)[device::offset(p_.map, item_, cursor_.at, x)];
+          const int x = mirrored(xs_ + lane_ * N + j);
+          weights[j] = *reinterpret_cast<const float*>(p_.map.at(item_, 0, cursor_.at) +
+                                                       std::int64_t(x) * p_.map.column);
         }
       }
     }
     cursor_.next();
-    fetch_row();
   }
 
   // First column of half the size that the strip's cubics reach.
   __device__ __forceinline__ int first_half() const { return std::max(xs_, 0) / 2 - 2; }
 
   // The row of half the size's columns at the height of the full row, into the fields' last row.
-  __device__ __forceinline__ void half_row() {
-    const int y = cursor_.at / 2, toward = cursor_.at % 2 == 0 ? -1 : 1, last = p_.base.height - 1;
+  __device__ __forceinline__ void half_row(float* to) {
+    switch (p_.base.dtype) {
+      case DType::kUInt8: return half_row_as<DType::kUInt8, std::uint8_t>(to);
+      case DType::kUInt16: return half_row_as<DType::kUInt16, std::uint16_t>(to);
+      case DType::kFloat16: return half_row_as<DType::kFloat16, std::uint16_t>(to);
+      default: return half_row_as<DType::kFloat32, std::uint32_t>(to);
+    }
+  }
+
+  template <DType kType, typename T>
+  __device__ __forceinline__ void half_row_as(float* to) {
+    const int y = cursor_.at / 2, toward = cursor_.at % 2 == 0 ? -1 : 1, last = p_.half_height - 1;
     const int rows[4] = {y - toward, y, y + toward, y + 2 * toward};
     constexpr int kMost = (kColumns / 2 + 5 + 31) / 32;
-#pragma unroll
+#pragma unroll 1
     for (int t = 0; t < kMost; ++t) {
-      const int x = std::min(std::max(first_half() + lane_ + 32 * t, 0), p_.base.width - 1);
+      const int x = std::min(std::max(first_half() + lane_ + 32 * t, 0), p_.half_width - 1);
       float v[4];
 #pragma unroll
       for (int r = 0; r < 4; ++r) {
         const int at = std::min(std::max(rows[r], 0), last);
-        v[r] = device::load_value(p_.base, item_, at, x, channel_);
+        const char* from = p_.base.at(item_, channel_, at) + std::int64_t(x) * p_.base.column;
+        v[r] = value_of(*reinterpret_cast<const T*>(from), kType);
       }
-      fields_[3 * kColumns + lane_ + 32 * t] = cubic(v[0], v[1], v[2], v[3]);
+      to[lane_ + 32 * t] = cubic(v[0], v[1], v[2], v[3]);
     }
   }
 
-  __device__ __forceinline__ Run<N> cubic_row() const {
+  __device__ __forceinline__ Run<N> cubic_row(const float* half) const {
     Run<N> out;
-    const float* half = fields_ + 3 * kColumns;
 #pragma unroll
     for (int j = 0; j < N; ++j) {
-      const int x = device::mirror(xs_ + lane_ * N + j, p_.width);
+      const int x = mirrored(xs_ + lane_ * N + j);
       const int toward = x % 2 == 0 ? -1 : 1, at = x / 2 - first_half();
       out[j] = cubic(half[at - toward], half[at], half[at + toward], half[at + 2 * toward]);
     }
@@ -602,75 +681,88 @@ class March {
   // ---- one row ----
 
   // r0, x0 and level 0 of row i, of which row i + 1 has come.
+  template <int U>
   __device__ __forceinline__ void inject(int i, const Run<N> (&row)[kFields], const Run<N>& weights,
                                          Run<N>& r0, Run<N>& x0, Run<N>& level, Run<N>& before) {
+    constexpr int kBefore = (U + 2) % 3, kNext = (U + 1) % 3;
     Run<N> next = row[3];
+    const Run<N> x_before = kLean ? read<N>(field_row<kBefore>(3) + lane_ * N) : x_[0],
+                 x_here = kLean ? read<N>(field_row<U>(3) + lane_ * N) : x_[1];
+    const Run<N> s_here = kLean ? read<N>(field_row<U>(0) + lane_ * N) : s_,
+                 d_here = kLean ? read<N>(field_row<U>(1) + lane_ * N) : d_,
+                 m_here = kLean ? read<N>(field_row<U>(2) + lane_ * N) : m_;
     before = constant<N>(0);
     if (p_.input == Input::kImages) {
       const Run<N>&s1 = row[0], &d1 = row[1], &m1 = row[2];
       Run<N> down, right, b;
-      const float s_end = __shfl_down_sync(kAll, s_[0], 1),
-                  d_end = __shfl_down_sync(kAll, d_[0], 1),
-                  m_end = __shfl_down_sync(kAll, m_[0], 1);
+      const float s_end = __shfl_down_sync(kAll, s_here[0], 1),
+                  d_end = __shfl_down_sync(kAll, d_here[0], 1),
+                  m_end = __shfl_down_sync(kAll, m_here[0], 1);
       auto wanted = [&](float ds, float dd, float m) {
         return fmaf(m * p_.mask_scale, ds - dd, dd);
       };
 #pragma unroll
       for (int j = 0; j < N; ++j) {
         if (is_pinned()) next[j] = m1[j] > 0 ? next[j] : d1[j];
-        down[j] = wanted(s1[j] - s_[j], d1[j] - d_[j], m_[j] + m1[j]);
-        const float s = j + 1 < N ? s_[(j + 1) % N] : s_end,
-                    d = j + 1 < N ? d_[(j + 1) % N] : d_end,
-                    m = j + 1 < N ? m_[(j + 1) % N] : m_end;
-        right[j] = wanted(s - s_[j], d - d_[j], m_[j] + m);
+        down[j] = wanted(s1[j] - s_here[j], d1[j] - d_here[j], m_here[j] + m1[j]);
+        const float s = j + 1 < N ? s_here[(j + 1) % N] : s_end,
+                    d = j + 1 < N ? d_here[(j + 1) % N] : d_end,
+                    m = j + 1 < N ? m_here[(j + 1) % N] : m_end;
+        right[j] = wanted(s - s_here[j], d - d_here[j], m_here[j] + m);
       }
       float left = __shfl_up_sync(kAll, right[N - 1], 1);
 #pragma unroll
       for (int j = 0; j < N; ++j) {
         const float weight = kKind == Kind::kMap ? c_[1][j] : p_.weight;
-        b[j] = fmaf(weight, x_[1][j], (left - right[j]) + (up_[j] - down[j]));
+        b[j] = fmaf(weight, x_here[j], (left - right[j]) + (up_[j] - down[j]));
         left = right[j];
         up_[j] = down[j];
       }
-      x0 = x_[1];
+      x0 = x_here;
       if constexpr (kKind == Kind::kMap) {
-        r0 = residual(x_[0], x_[1], next, b, c_[0], c_[1], weights);
+        r0 = residual(x_before, x_here, next, b, c_[0], c_[1], weights);
       } else {
-        r0 = residual(x_[0], x_[1], next, b);
+        r0 = residual(x_before, x_here, next, b);
       }
     } else {
-      r0 = s_;
+      r0 = s_here;
       x0 = constant<N>(0);
       if (p_.input == Input::kState) {
 #pragma unroll
-        for (int j = 0; j < N; ++j) before[j] = x_[0][j] * plan().before_scale;
+        for (int j = 0; j < N; ++j) before[j] = x_before[j] * plan().before_scale;
       }
     }
     const bool own = i >= y0_ && i < y1_;
 #pragma unroll
     for (int j = 0; j < N; ++j) {
-      const bool unknown = p_.input == Input::kState ? r0[j] == r0[j] : !is_pinned() || m_[j] > 0;
+      const bool unknown =
+          p_.input == Input::kState ? r0[j] == r0[j] : !is_pinned() || m_here[j] > 0;
       if (starts()) {
         // Around the tile as well: known pixels there are in nobody's rows.
         measure_.start = fmaxf(measure_.start, fabsf(x0[j]));
         if (p_.floats) {
-          measure_.low = fminf(measure_.low, fminf(s_[j], d_[j]));
-          measure_.high = fmaxf(measure_.high, fmaxf(s_[j], d_[j]));
+          measure_.low = fminf(measure_.low, fminf(s_here[j], d_here[j]));
+          measure_.high = fmaxf(measure_.high, fmaxf(s_here[j], d_here[j]));
         }
         if (own && unknown && inside(xs_ + lane_ * N + j)) {
-          if (!(r0[j] * 0.0f == 0.0f)) measure_.finite = 0;
-          measure_.first_residual = fmaxf(measure_.first_residual, fabsf(r0[j]));
+          // Infinity where the images are not finite.
+          const float size = r0[j] == r0[j] ? fabsf(r0[j]) : __uint_as_float(0x7f800000u);
+          measure_.first_residual = fmaxf(measure_.first_residual, size);
         }
       }
       if (kKind != Kind::kPlain && !unknown) r0[j] = nan();
-      level[j] = p_.input == Input::kState ? d_[j] * plan().scale : r0[j] * plan().inject;
+      level[j] = p_.input == Input::kState ? d_here[j] * plan().scale : r0[j] * plan().inject;
       if (kKind != Kind::kPlain && !unknown) level[j] = 0;
     }
-    s_ = row[0];
-    d_ = row[1];
-    m_ = row[2];
-    x_[0] = x_[1];
-    x_[1] = next;
+    if constexpr (kLean) {
+      write<N>(field_row<kNext>(3) + lane_ * N, next);
+    } else {
+      s_ = row[0];
+      d_ = row[1];
+      m_ = row[2];
+      x_[0] = x_[1];
+      x_[1] = next;
+    }
     if constexpr (kKind == Kind::kMap) {
       c_[0] = c_[1];
       c_[1] = weights;
@@ -680,9 +772,13 @@ class March {
   template <int U, bool kChecked>
   __device__ __forceinline__ void row(int i) {
     Run<N> in[kFields], weights, r0, x0, current, start_before;
-    receive(in, weights);
+    lane_ = anew(lane_);
+    if (!!kLean) fetch_row();
+    receive<(U + 1) % 3>(in, weights);
     const Run<N> c_here = c_[1];
-    inject(i, in, weights, r0, x0, current, start_before);
+    inject<U>(i, in, weights, r0, x0, current, start_before);
+    // Not before: what came is in registers until here.
+    if (!kLean) fetch_row();
     {
       float* to = kChecked ? rings_ + slot_ * kColumns + lane_ * N : slot<U>(0, 0);
       write<N>(to, r0);
@@ -698,57 +794,83 @@ class March {
     constexpr int kUp = (U + 1) % 3, kHere = (U + 2) % 3;
 #pragma unroll
     for (int k = 1; k <= K; ++k) {
-      if (kChecked && (k <= first() || k > reach)) continue;
-      const Run<N> b = read<N>(slot<U>(0, k));
-      const Run<N>&up = rows_[k - 1][kUp], &here = rows_[k - 1][kHere];
-      Run<N> next, before;
-      if (k == 1 || (kChecked && k == first() + 1)) {
-        before = start_before;
-      } else {
-        before = rows_[k >= 2 ? k - 2 : 0][kUp];
-      }
-      const LevelStep step = step_of<kChecked>(k);
-      if constexpr (kKind == Kind::kMap) {
-        const Run<N> r = residual(up, here, current, b, read<N>(slot<U>(2, k + 1)),
-                                  read<N>(slot<U>(2, k)), read<N>(slot<U>(2, k - 1)));
-#pragma unroll
-        for (int j = 0; j < N; ++j) {
-          next[j] = fmaf(step.b, r[j], here[j]);
-          next[j] = fmaf(step.a, here[j] - before[j], next[j]);
+      const Run<N> level = current;
+      if (!kChecked || (k > first() && k <= reach)) {
+        const Run<N> b = read<N>(slot<U>(0, k));
+        const Run<N>&up = rows_[k - 1][kUp], &here = rows_[k - 1][kHere];
+        Run<N> next, before;
+        if (k == 1 || (kChecked && k == first() + 1)) {
+          before = start_before;
+        } else {
+          before = rows_[k >= 2 ? k - 2 : 0][kUp];
         }
-      } else {
-        Run<N> v, t;
+        const LevelStep step = step_of<kChecked>(k);
+        if constexpr (kKind == Kind::kMap) {
+          const Run<N> r = residual(up, here, current, b, read<N>(slot<U>(2, k + 1)),
+                                    read<N>(slot<U>(2, k)), read<N>(slot<U>(2, k - 1)));
 #pragma unroll
-        for (int j = 0; j < N; ++j) {
-          v[j] = up[j] + current[j];
-          t[j] = fmaf(p_.rho, v[j], here[j]);
-        }
-        const Sides<N> s = sides_of<N>(t);
+          for (int j = 0; j < N; ++j) {
+            next[j] = fmaf(step.b, r[j], here[j]);
+            next[j] = fmaf(step.a, here[j] - before[j], next[j]);
+          }
+        } else {
+          Run<N> v, t;
 #pragma unroll
-        for (int j = 0; j < N; ++j) {
-          const float sum = fmaf(step.a, here[j], v[j]) + (s.left[j] + s.right[j]);
-          next[j] = fmaf(step.b, fmaf(step.c, b[j], sum), -before[j]);
-        }
-      }
+          for (int j = 0; j < N; ++j) {
+            v[j] = up[j] + current[j];
+            t[j] = fmaf(p_.rho, v[j], here[j]);
+          }
+          const Sides<N> s = sides_of<N>(t);
 #pragma unroll
-      for (int j = 0; j < N; ++j) {
-        if (kKind != Kind::kPlain) next[j] = b[j] == b[j] ? next[j] : 0.0f;
-      }
-      rows_[k - 1][U] = current;
-      current = next;
-    }
-    if (!kChecked || K < reach) finish<U>(i, current);
-    HM_SYNCWARP(kAll);
-    if (ends() && !p_.vector_out) {
-      const int y = i - count() - 1;
-      if (y >= y0_ && y < y1_) {
-#pragma unroll
-        for (int j = 0; j < N; ++j) {
-          const int x = xs_ + lane_ + 32 * j;
-          if (inside(x)) {
-            device::store_value(p_.out, item_, y, x, channel_, row_out_[lane_ + 32 * j]);
+          for (int j = 0; j < N; ++j) {
+            const float sum = fmaf(step.a, here[j], v[j]) + (s.left[j] + s.right[j]);
+            next[j] = fmaf(step.b, fmaf(step.c, b[j], sum), -before[j]);
           }
         }
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+          if (kKind != Kind::kPlain) next[j] = b[j] == b[j] ? next[j] : 0.0f;
+        }
+        current = next;
+      }
+      // Whether it was needed or not, so that what was there before is not.
+      rows_[k - 1][U] = level;
+    }
+    if (!kChecked || K < reach) finish<U>(i, current);
+    rows_[K][U] = current;
+    HM_SYNCWARP(kAll);
+    if (ends() && !p_.out.vector) {
+      const int y = i - count() - 1;
+      if (y >= y0_ && y < y1_) {
+        store_spread(y);
+      }
+    }
+  }
+
+  __device__ __forceinline__ void store_one(int y, int x, float value) const {
+    device::store_value(p_.out.at(item_, channel_, y) + std::int64_t(x) * p_.out.column,
+                        p_.out.dtype, 0, value);
+  }
+
+  // Row y of the answer, from shared memory: neighbouring lanes, neighbouring columns.
+  __device__ __forceinline__ void store_spread(int y) const {
+    char* to = p_.out.at(item_, channel_, y);
+    switch (p_.out.dtype) {
+      case DType::kUInt8: return store_spread_as<DType::kUInt8>(to);
+      case DType::kUInt16: return store_spread_as<DType::kUInt16>(to);
+      case DType::kFloat16: return store_spread_as<DType::kFloat16>(to);
+      default: return store_spread_as<DType::kFloat32>(to);
+    }
+  }
+
+  template <DType kType>
+  __device__ __forceinline__ void store_spread_as(char* to) const {
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      const int x = xs_ + lane_ + 32 * j;
+      if (inside(x)) {
+        device::store_value(to + std::int64_t(x) * p_.out.column, kType, 0,
+                            row_out_[lane_ + 32 * j]);
       }
     }
   }
@@ -798,16 +920,15 @@ class March {
         measure_.correction = fmaxf(measure_.correction, fabsf(e[j]));
         if (kKind == Kind::kMap) {
           measure_.scaled = fmaxf(measure_.scaled, size / (p_.slope * c[j]));
+          if (p_.want_norm) measure_.norm += static_cast<double>(r[j]) * static_cast<double>(r[j]);
         }
-        if (p_.want_norm) measure_.norm += static_cast<double>(r[j]) * static_cast<double>(r[j]);
       }
-      if (p_.vector_out) {
+      if (p_.out.vector) {
         store_own(y, x);
       } else {
         write<N>(row_out_ + lane_ * N, x);
       }
     }
-    rows_[K][U] = current;
   }
 
   __device__ __forceinline__ void store_state(float* a, int y, const Run<N>& va, float* b,
@@ -825,8 +946,7 @@ class March {
   __device__ __forceinline__ void store_own(int y, const Run<N>& x) const {
     const int first = xs_ + lane_ * N;
     if (first >= x0_ && first + N <= x1_) {
-      char* to = static_cast<char*>(p_.out.data) +
-                 device::offset(p_.out, item_, y, first, channel_) * bytes_of(p_.out.dtype);
+      char* to = p_.out.at(item_, channel_, y) + first * bytes_of(p_.out.dtype);
       switch (p_.out.dtype) {
         case DType::kUInt8: {
 #pragma unroll
@@ -861,9 +981,13 @@ class March {
         default: write<N>(reinterpret_cast<float*>(to), x); return;
       }
     }
-#pragma unroll
+    // The strip's ends.
+#pragma unroll 1
     for (int j = 0; j < N; ++j) {
-      if (inside(first + j)) device::store_value(p_.out, item_, y, first + j, channel_, x[j]);
+      float value = x[0];
+#pragma unroll
+      for (int k = 1; k < N; ++k) value = j == k ? x[k] : value;
+      if (inside(first + j)) store_one(y, first + j, value);
     }
   }
 
@@ -879,10 +1003,6 @@ class March {
     }
     const int begin = y0_ - (count() + 2);
     cursor_ = RowCursor(begin, p_.height);
-#pragma unroll
-    for (int f = 0; f < kFields; ++f) {
-      data_[f] = data_of(p_.field[f], item_, f == 2 ? 0 : channel_);
-    }
     fetch_row();
 #pragma unroll
     for (int k = 0; k <= K; ++k) {
@@ -894,17 +1014,24 @@ class March {
       groups_[g] = rings_ + (g == 0 ? 0 : kGroups - g) * 3 * kColumns + lane_ * N;
     }
     slot_ = first() == 0 ? 0 : kRing - first();
-    x_[0] = up_ = c_[0] = c_[1] = constant<N>(0);
+    up_ = c_[0] = c_[1] = constant<N>(0);
     Run<N> in[kFields];
-    receive(in, c_[1]);
+    receive<0>(in, c_[1]);
     HM_SYNCWARP(kAll);
-    s_ = in[0];
-    d_ = in[1];
-    m_ = in[2];
-    x_[1] = in[3];
+    if (!kLean) fetch_row();
     if (p_.input == Input::kImages && is_pinned()) {
 #pragma unroll
-      for (int j = 0; j < N; ++j) x_[1][j] = m_[j] > 0 ? in[3][j] : d_[j];
+      for (int j = 0; j < N; ++j) in[3][j] = in[2][j] > 0 ? in[3][j] : in[1][j];
+    }
+    if constexpr (kLean) {
+      write<N>(field_row<0>(3) + lane_ * N, in[3]);
+      write<N>(field_row<2>(3) + lane_ * N, constant<N>(0));
+    } else {
+      s_ = in[0];
+      d_ = in[1];
+      m_ = in[2];
+      x_[0] = constant<N>(0);
+      x_[1] = in[3];
     }
     const int last = ends() ? y1_ + count() : y1_ + count() - 1;
     // Every level is under way, none is left out: no checks.
@@ -933,7 +1060,6 @@ class March {
       __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
     };
     TileMeasure m = measure_;
-    m.finite = -warp_reduce(-m.finite, Larger());
     if (starts()) {
       m.first_residual = warp_reduce(m.first_residual, Larger());
       m.start = warp_reduce(m.start, Larger());
@@ -944,7 +1070,7 @@ class March {
       m.residual = warp_reduce(m.residual, Larger());
       m.scaled = warp_reduce(m.scaled, Larger());
       m.correction = warp_reduce(m.correction, Larger());
-      m.norm = warp_reduce(m.norm, device::Sum());
+      if (kKind == Kind::kMap) m.norm = warp_reduce(m.norm, device::Sum());
     }
     if (lane_ != 0) return;
     TileMeasure& to = p_.measures[task];
@@ -953,7 +1079,6 @@ class March {
       to.start = m.start;
       to.low = m.low;
       to.high = m.high;
-      to.finite = m.finite;
     }
     if (ends()) {
       to.residual = m.residual;
@@ -964,7 +1089,7 @@ class March {
   }
 
   const MarchParams& p_;
-  const int lane_;
+  int lane_;
   float* const rings_;
   float* const fields_;
   float* const row_out_;
@@ -973,8 +1098,7 @@ class March {
   int slot_;
   bool interior_;
   const Pass* plan_ = nullptr;
-  int columns_[N];
-  const char* data_[kFields];
+  int count_ = 0, ends_ = 0;
   RowCursor cursor_{0, 1};
   Bits<N> bits_[kFields];
   Run<N> s_, d_, m_, up_;  // row i
@@ -989,7 +1113,9 @@ __global__ void __launch_bounds__(128)
     gaussian_poisson_chebyshev_kernel(const __grid_constant__ MarchParams params) {
   using Work = March<K, N, kKind, kShared>;
   HM_DYN_SMEM(float, shared);
-  const int warp = static_cast<int>(threadIdx.x) / 32, warps = static_cast<int>(blockDim.x) / 32;
+  // By a shuffle, so that the compiler knows that it is one for the whole warp.
+  const int warp = __shfl_sync(kAll, static_cast<int>(threadIdx.x) / 32, 0);
+  const int warps = static_cast<int>(blockDim.x) / 32;
   Work work(params, shared + warp * Work::kFloats);
   for (int task = static_cast<int>(blockIdx.x) * warps + warp; task < params.tasks;
        task += static_cast<int>(gridDim.x) * warps) {
@@ -1018,26 +1144,26 @@ struct DecideParams {
 
 __global__ void __launch_bounds__(kDecideThreads)
     gaussian_poisson_chebyshev_decide_kernel(const __grid_constant__ DecideParams p) {
-  __shared__ double scratch[9][kDecideThreads / 32];
+  __shared__ double scratch[8][kDecideThreads / 32];
   const int item = static_cast<int>(blockIdx.x);
   Control& control = p.control[item];
   if (p.run > 0 && control.done) return;
   const TileMeasure* measures = p.measures + std::int64_t(item) * p.tasks_per_item;
-  double value[8] = {};
+  double value[7] = {};
   double norm = 0;
   for (int i = static_cast<int>(threadIdx.x); i < p.tasks_per_item; i += kDecideThreads) {
     const TileMeasure& m = measures[i];
-    const float its[8] = {m.residual, m.scaled, m.correction, m.first_residual,
-                          m.start,    -m.low,   m.high,       1 - m.finite};
+    const float its[7] = {m.residual, m.scaled, m.correction, m.first_residual,
+                          m.start,    -m.low,   m.high};
 #pragma unroll
-    for (int f = 0; f < 8; ++f) value[f] = larger(value[f], its[f]);
+    for (int f = 0; f < 7; ++f) value[f] = larger(value[f], its[f]);
     norm += m.norm;
   }
 #pragma unroll
-  for (int f = 0; f < 8; ++f) {
+  for (int f = 0; f < 7; ++f) {
     value[f] = device::block_reduce<kDecideThreads>(value[f], device::Max(), scratch[f]);
   }
-  norm = device::block_reduce<kDecideThreads>(norm, device::Sum(), scratch[8]);
+  norm = device::block_reduce<kDecideThreads>(norm, device::Sum(), scratch[7]);
   if (threadIdx.x != 0) return;
 
   ChebyshevMeasure measure;
@@ -1049,7 +1175,7 @@ __global__ void __launch_bounds__(kDecideThreads)
   measure.image_low = -value[5];
   measure.image_high = larger(value[6], p.largest_integer);
   measure.norm = std::sqrt(norm);
-  measure.finite = value[7] == 0;
+  measure.finite = value[3] - value[3] == 0;
   if (p.run == 0) {
     control.total_steps = 0;
     control.steps = p.plan.steps;
@@ -1109,8 +1235,7 @@ __global__ void __launch_bounds__(kDecideThreads)
 
 // ---- host ---------------------------------------------------------------------------------------
 
-constexpr int kLane = 4;  // columns of one
-constexpr int kFewLevels = 8, kMoreLevels = 12, kMapLevels = 8;
+constexpr int kLane = 4;                       // columns of one
 constexpr std::size_t kBlockBytes = 64 << 10;  // of shared memory: what every device has
 
 bool is_image(DType dtype) {
@@ -1215,10 +1340,10 @@ Cut make_cut(const ChebyshevDeviceParams& params, bool map, bool repeat, int mos
     cut_levels<kMapLevels, Kind::kMap, true>(cut);
   } else if (!repeat && most_levels <= kFewLevels) {
     cut_levels<kFewLevels, Kind::kPinned, false>(cut);
-  } else if (!repeat && most_levels <= kMoreLevels) {
+  } else if (!repeat) {
     cut_levels<kMoreLevels, Kind::kPinned, false>(cut);
   } else {
-    cut_levels<kMostLevels, Kind::kPinned, true>(cut);
+    cut_levels<kRepeatLevels, Kind::kPinned, true>(cut);
   }
   const int columns = 32 * kLane, halo = std::min(most_levels, cut.levels) + 2;
   cut.pad = (halo + kLane - 1) / kLane * kLane;
@@ -1272,10 +1397,17 @@ Prepared prepare(const ChebyshevDeviceParams& params) {
   out.entries = {4 + params.weight * params.w0 * params.w0,
                  params.weight * params.w0 * params.w1 - 1, params.weight * params.w1 * params.w1};
   const bool has_map = params.weight_map.exists();
-  out.map = has_map || std::abs(out.entries.c1) < kLeastC1;
-  if (out.map) problem.weight_map.data = params.out.data;  // of which nothing is read
+  // Where rows have no excess the measure is another one, which the kernel of maps has.
+  const double edges = params.weight * params.w0 * params.w1 - 1;
+  const bool excess = (params.w0 + 2 * params.w1) * (params.w0 + 2 * params.w1) * params.weight -
+                          8 * params.w1 * params.w1 * params.weight >
+                      8 * std::max(0.0, edges);
+  out.map = has_map || !excess || std::abs(out.entries.c1) < kLeastC1;
+  if (has_map) problem.weight_map.data = params.out.data;  // of which nothing is read
   out.op = analyse(problem, has_map ? params.least_weight : params.weight,
                    has_map ? params.most_weight : params.weight);
+  // Its residual rounds as the kernel of maps does, whether there is one or not.
+  if (out.map) problem.weight_map.data = params.out.data;
   out.facts = facts_of(problem);
   out.facts.correction = !params.rhs.exists();
 
@@ -1321,8 +1453,8 @@ Prepared prepare(const ChebyshevDeviceParams& params) {
     }
   }
 
-  const int capacity = out.map ? kMapLevels : kMostLevels;
-  out.passes = pass_count(out.plan.steps, capacity);
+  const int capacity = out.map ? kMapLevels : kRepeatLevels;
+  out.passes = pass_count(out.plan.steps, out.map ? kMapLevels : kMoreLevels);
   out.first = make_cut(params, out.map, false, pass_levels(out.plan.steps, out.passes, 0),
                        params.processors);
   if (out.candidates > 0) {
@@ -1358,14 +1490,28 @@ bool is_vector(const ImageBatch& image) {
          fits(image.channel_stride, image.channels);
 }
 
+Source source_of(const ImageBatch& image, const char* name) {
+  const std::int64_t size = dtype_size(image.dtype), column = image.col_stride * size;
+  HM_CHECK(column >= INT32_MIN && column <= INT32_MAX, name, ": columns ", column,
+           " bytes apart, expected less than 2^31");
+  return {static_cast<char*>(image.data),
+          image.batch_stride * size,
+          image.channel_stride * size,
+          image.row_stride * size,
+          static_cast<int>(column),
+          image.dtype,
+          is_vector(image)};
+}
+
 MarchParams march_params(const ChebyshevDeviceParams& params, const Prepared& prepared) {
   MarchParams p{};
-  if (!params.rhs.exists()) p.dst = params.dst;
-  p.base = params.base;
-  p.mask = params.mask;
-  p.map = params.weight_map;
-  p.out = params.out;
-  p.vector_out = is_vector(p.out);
+  if (!params.rhs.exists()) p.dst = source_of(params.dst, "dst");
+  p.base = source_of(params.base, "base");
+  p.half_height = params.base.height;
+  p.half_width = params.base.width;
+  p.mask = source_of(params.mask, "mask");
+  p.map = source_of(params.weight_map, "weight_map");
+  p.out = source_of(params.out, "out");
   p.pinned = params.preserve_background;
   p.half_base = params.half_base;
   p.floats = prepared.facts.floats && !params.rhs.exists();
@@ -1413,33 +1559,32 @@ void launch_levels(const MarchParams& p, const Cut& cut, int blocks, cudaStream_
 
 // What a pass streams.
 void set_fields(const ChebyshevDeviceParams& params, MarchParams& p) {
-  for (ImageBatch& field : p.field) field = ImageBatch();
+  for (Source& field : p.field) field = Source{};
   if (p.pass > 0) {
     p.input = Input::kState;
-    ImageBatch state = params.out;
-    state.dtype = DType::kFloat32;
-    state.col_stride = 1;
-    state.row_stride = p.pitch;
-    state.channel_stride = p.plane;
-    state.batch_stride = p.plane * params.out.channels;
     const int from = (p.pass & 1) ^ 1;
     float* const planes[] = {p.r0, p.e[from], nullptr, p.before[from]};
+    const std::int64_t plane = p.plane * 4;
     for (int f = 0; f < 4; ++f) {
-      p.field[f] = state;
-      p.field[f].data = planes[f];
+      p.field[f] = {reinterpret_cast<char*>(planes[f]),
+                    plane * params.out.channels,
+                    plane,
+                    p.pitch * 4,
+                    4,
+                    DType::kFloat32,
+                    true};
     }
   } else if (params.rhs.exists()) {
     p.input = Input::kRhs;
-    p.field[0] = params.rhs;
-    if (p.pinned) p.field[2] = params.mask;
+    p.field[0] = source_of(params.rhs, "rhs");
+    if (p.pinned) p.field[2] = p.mask;
   } else {
     p.input = Input::kImages;
-    p.field[0] = params.src;
-    p.field[1] = params.dst;
-    p.field[2] = params.mask;
-    if (!p.half_base) p.field[3] = params.base;
+    p.field[0] = source_of(params.src, "src");
+    p.field[1] = p.dst;
+    p.field[2] = p.mask;
+    if (!p.half_base) p.field[3] = p.base;
   }
-  for (int f = 0; f < 4; ++f) p.vector[f] = is_vector(p.field[f]);
 }
 
 void launch_pass(const ChebyshevDeviceParams& params, MarchParams p, const Cut& cut, bool map,
@@ -1463,8 +1608,8 @@ void launch_pass(const ChebyshevDeviceParams& params, MarchParams p, const Cut& 
     if (p.pinned) return launch_levels<kMoreLevels, Kind::kPinned, false>(p, cut, blocks, stream);
     return launch_levels<kMoreLevels, Kind::kPlain, false>(p, cut, blocks, stream);
   }
-  if (p.pinned) return launch_levels<kMostLevels, Kind::kPinned, true>(p, cut, blocks, stream);
-  launch_levels<kMostLevels, Kind::kPlain, true>(p, cut, blocks, stream);
+  if (p.pinned) return launch_levels<kRepeatLevels, Kind::kPinned, true>(p, cut, blocks, stream);
+  launch_levels<kRepeatLevels, Kind::kPlain, true>(p, cut, blocks, stream);
 }
 
 }  // namespace
@@ -1497,7 +1642,7 @@ void launch_gaussian_poisson_chebyshev(const ChebyshevDeviceParams& params, cuda
     }
   }
   decide.max_steps = params.max_steps;
-  decide.levels = prepared.map ? kMapLevels : kMostLevels;
+  decide.levels = prepared.map ? kMapLevels : kRepeatLevels;
   decide.candidates = prepared.candidates;
   decide.table_passes = prepared.most_passes;
   decide.plan = prepared.plan;

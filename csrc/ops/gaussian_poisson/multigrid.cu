@@ -1245,7 +1245,7 @@ StopRule stop_rule(const MultigridCudaParams& params) {
   StopRule rule;
   rule.tolerance = static_cast<float>(params.tolerance);
   rule.inverse_excess = excess > 0 ? static_cast<float>(1 / excess) : 0.0f;
-  rule.x_rounding = static_cast<float>(kUnit * (62 + 4 * params.weight));
+  rule.x_rounding = static_cast<float>(kUnit * (62 + 16 * params.weight));
   rule.image_rounding = params.rhs.exists()
                             ? 0.0f
                             : static_cast<float>(kUnit * ((exact ? 36 : 120) + 3 * params.weight));
