@@ -212,3 +212,65 @@ def _gaussian_poisson_residual(native: Any, memory: Memory) -> Sequence[Array]:
         )  # fmt: skip
         answers += [result.get(), out.get()]
     return answers
+
+
+def _poisson(
+    name: str, size: tuple[int, int], dtype: str, *, tail_cells: int, rhs: bool = False, film: bool = False,
+    weight: float | None = 0.0, w1: float = 0.0, gradients: str = "source", certify: bool = False, items: int = 1,
+) -> None:  # fmt: skip
+    """A solve; weight None: a map."""
+
+    @case(f"poisson {name}")
+    def run(native: Any, memory: Memory) -> Sequence[Array]:
+        y, x = np.mgrid[: size[0], : size[1]]
+        shape = (items, *size, 2)
+        unknown = ((y - size[0] * 0.4) ** 2 + (x - size[1] * 0.5) ** 2 < (0.45 * size[0]) ** 2) & (x % 11 > 0)
+        masks = memory.put(np.stack([unknown, unknown[::-1, ::-1]][:items]))
+        plan = native.PoissonPlan(
+            *size, items=items, weight=weight or 0.0, weight_map=weight is None, w0=1 - 2 * w1, w1=w1,
+            tail_cells=tail_cells,
+        )  # fmt: skip
+        weights = memory.put(_images((1, *size), "float32") / 255) if weight is None else None
+        map_view = None if weights is None else weights.view()
+
+        def block(size: int) -> tuple[int, int]:
+            blocks.append(memory.empty(size, np.uint8))
+            return blocks[-1].pointer, size
+
+        blocks: list[Buffer] = []
+        hierarchy = block(plan.bytes)
+        native.poisson_hierarchy(plan, masks.view(), map_view, hierarchy, **ON)
+        out, report = memory.zeros(shape, "float32" if rhs else dtype), block(native.poisson_report_bytes(items, 2))
+        settings: dict[str, Any] = {
+            "tolerance": 1e-3, "max_iterations": 3, "weight_map": map_view, "report": report,
+            "workspace": block(plan.workspace_bytes(items, 2)),
+            "certify": block(plan.certify_bytes(items, 2)) if certify else None,
+        }  # fmt: skip
+        if rhs:
+            field = memory.put(_images(shape, "float32") / 255)
+            native.poisson_solve_rhs(plan, hierarchy, field.view(), out.view(), **settings, **ON)
+        else:
+            src, dst = (memory.put(_images(shape, dtype, seed)) for seed in range(2))
+            warm = block(plan.warm_bytes(items, 2)) if film else None
+            if warm is not None:
+                native.poisson_clear_warm(plan, items, 2, warm, **ON)
+            for _ in range(2 if film else 1):
+                native.poisson_solve(
+                    plan, hierarchy, src.view(), dst.view(), masks.view(), None, out.view(), gradients=gradients,
+                    warm=warm, **settings, **ON,
+                )  # fmt: skip
+        return out.get(), blocks[1].get()
+
+
+_poisson("five points", (40, 70), "uint8", tail_cells=1024, gradients="mixed", items=2)
+_poisson("five points, two fine levels", (70, 67), "float16", tail_cells=640, gradients="monochrome")
+_poisson("film", (33, 66), "uint16", tail_cells=256, gradients="average", film=True)
+_poisson("nine points", (70, 67), "float32", tail_cells=640, weight=0.01, w1=0.1, rhs=True)
+_poisson("certificate", (35, 70), "float32", tail_cells=640, weight=None, w1=0.1, certify=True)
+
+
+@case("poisson_box")
+def _poisson_box(native: Any, memory: Memory) -> Sequence[Array]:
+    mask, boxes = memory.put(_images((2, 70, 90)) > 253), memory.empty((2, 4), np.int32)
+    native.poisson_box(mask.view(), (boxes.pointer, boxes.bytes), **ON)
+    return [boxes.get()]

@@ -226,6 +226,18 @@ def test_small_and_thin_images(emulator: Any, shape: tuple[int, int]) -> None:
     assert error(out[0], exact(src[0], dst[0], full[0], weight=0.3)) <= 2e-5 + FLOAT
 
 
+def test_more_than_a_thousand_tiles(emulator: Any) -> None:
+    """Few of them with unknowns."""
+    h, w = 33000, 3
+    mask = np.zeros((h, w), bool)
+    mask[90:160] = mask[16000:16050, 1:] = mask[32970:] = True
+    src, dst = noise(29, (1, h, w, 1)), noise(30, (1, h, w, 1))
+    out, (info,) = Solver(emulator, mask[None], (h, w)).solve(src, dst, tolerance=1e-4)
+    want = exact(src[0], dst[0], mask)
+    assert error(out[0], want) <= 1e-4 + FLOAT * np.abs(want).max()
+    assert info["converged"] and info["unknowns"] == mask.sum()
+
+
 @pytest.mark.parametrize("dtype", list(RANGE))
 @pytest.mark.parametrize("gradients", GRADIENTS)
 def test_gradients_and_dtypes_with_soft_masks(emulator: Any, gradients: str, dtype: str) -> None:
