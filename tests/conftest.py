@@ -171,3 +171,10 @@ def _reason(report: Any) -> str:
 def pytest_configure(config: pytest.Config) -> None:
     if os.environ.get("PYHARMONY_CHECK_SKIPS") == "1":
         config.pluginmanager.register(ExpectedSkips(EXPECTED_SKIPS), "expected-skips")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what runs the emulator's kernels: they know neither instruction sets nor the processor's threads."""
+    for item in items:
+        if not {"emulator", "emulator_module"}.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("emulated")
