@@ -95,7 +95,9 @@ def test_only_the_emulator_compiles_the_emulator() -> None:
     """It is in no list of sources of the package's module, and one header of the others includes it."""
     before = (ROOT / "CMakeLists.txt").read_text().partition("if(HM_EMULATOR AND")[0]
     assert "csrc/emulator" not in before and "emulator_controls" not in before
-    includes = [path.relative_to(CSRC).as_posix() for path in native_files() if '#include "emulator/' in path.read_text()]
+    includes = [
+        path.relative_to(CSRC).as_posix() for path in native_files() if '#include "emulator/' in path.read_text()
+    ]
     assert [name for name in includes if not re.match(r"emulator/|bindings/emulator", name)] == ["device/launch.h"]
     guarded = (CSRC / "device/launch.h").read_text().partition("#elif defined(HM_EMULATOR)")[2].partition("#else")[0]
     assert '#include "emulator/emulator.h"' in guarded

@@ -81,8 +81,9 @@ def parse(text: str) -> Iterable[tuple[str, Use]]:
         registers = re.search(r"Used (\d+) registers", part)
         shared = re.search(r"(\d+) bytes smem", part)
         assert frame and registers, part
-        yield mangled, Use(
-            "", int(registers[1]), int(shared[1]) if shared else 0, int(frame[1]), int(frame[2]) + int(frame[3])
+        yield (
+            mangled,
+            Use("", int(registers[1]), int(shared[1]) if shared else 0, int(frame[1]), int(frame[2]) + int(frame[3])),
         )
 
 

@@ -3,7 +3,7 @@
 Every blend takes the same first and last arguments:
 
 * ``src``, ``dst``: an array, or a picture. Arrays are numpy [H, W], [H, W, C] or [N, H, W, C], or
-  torch CPU tensors [C, H, W] or [B, C, H, W], of 1, 3 (RGB) or 4 (RGBA) channels and any strides;
+  torch tensors [C, H, W] or [B, C, H, W], of 1, 3 (RGB) or 4 (RGBA) channels and any strides;
   uint8 (0 to 255), uint16 (0 to 65535), float16, float32 or float64 (1.0 is white; floats are never
   clipped). Both have the same dtype. Pictures are PIL images, paths, the bytes of a file, open
   binary files, and `pyharmony.io.Picture`: their orientation is applied, and src is brought to
@@ -22,7 +22,8 @@ Every blend takes the same first and last arguments:
 * ``decontaminate``: take the colours of the soft edge of an RGBA src from its opaque part, some 8
   pixels at most, so that the old background does not come along as a halo.
 * ``keep_gps``: keep the place where dst was taken, of a dst that is read from a file or PIL image.
-* ``device``: 'auto', 'cpu' or 'cuda'; None: what `pyharmony.set_device` says.
+* ``device``: 'auto', 'cpu' or 'cuda'; None: what `pyharmony.set_device` says. `gaussian_poisson` and
+  `poisson` have CUDA kernels; arrays on a device are blended there, see docs/cuda.md.
 * ``errors``: 'raise', or 'return' to find the error of an item of a list in its place.
 * ``out``: an array like dst to write into, which may be dst; or a path or open binary file, which
   gets dst's depth, profile and metadata, and is the result.

@@ -557,7 +557,8 @@ def gaussian_poisson(
 
     Args:
         src, dst: [H, W], [H, W, C] or [N, H, W, C] of equal shape and dtype, uint8, uint16,
-            float16, float32 or float64, numpy or torch (CPU), any strides. Never changed.
+            float16, float32 or float64, any strides; numpy, torch, or an array on a CUDA device (docs/cuda.md;
+            no float64 there). Never changed.
         mask: [H, W], or [N, H, W] with a batch; bool, uint8 or uint16 scaled by their range, or
             floats in [0, 1]. The gradient of an edge is mixed by the mean of its two pixels.
         base: like dst; float32 and float64, in dst's unit (0..255 for uint8), are taken too.
