@@ -13,7 +13,7 @@ import pytest
 
 from pyharmony import _cuda, _native, blend, ops
 from pyharmony._cuda import DeviceArray
-from pyharmony.errors import ArgumentError, DeviceError, DTypeError, ShapeError
+from pyharmony.errors import ArgumentError, DeviceError, DTypeError, MaskError, ShapeError
 from pyharmony.ops._gaussian_poisson_cuda import DeviceEquation, inverse
 from pyharmony.reference import gaussian_poisson as definition
 
@@ -203,6 +203,16 @@ def test_a_mask_that_covers_everything_or_nothing() -> None:
             assert np.array_equal(
                 fetched(ops.gaussian_poisson(*map(Interface, (src, dst, cover, dst)), preserve_background=True)), dst
             )
+
+
+def test_a_mask_without_a_known_pixel_is_refused_where_values_are_looked_at() -> None:
+    src, dst, mask = pair((9, 8, 3), "uint8")
+    cover = np.full_like(mask, 255)
+    with pytest.raises(MaskError, match="covers the whole image"):
+        ops.poisson(src, dst, cover, device="cuda")
+    with pytest.raises(MaskError, match="covers the whole image"):
+        ops.poisson(*map(Interface, (src, dst, cover)), return_info=True)
+    assert levels(ops.poisson(src, dst, cover, color_weight=1, device="cuda"), src) <= 1
 
 
 def test_blends_write_where_they_are_told_to() -> None:

@@ -16,8 +16,13 @@ import numpy as np
 from .. import _arrays, _checks, _cuda
 from .._checks import SolveInfo
 from .._cuda import DeviceArray, Place
-from ..errors import ArgumentError
+from ..errors import ArgumentError, MaskError
 from ._images_cuda import batch_of, image_form, mask_on, unsupported, weight_on
+
+NOTHING_KNOWN = (
+    "mask: it covers the whole image and color_weight is 0, so nothing fixes the mean of the result; leave a "
+    "pixel at 0 (a known pixel), pass color_weight > 0, or use gaussian_poisson, which keeps the mean of base"
+)
 
 #: An iteration leaves at most this part of the error, see docs/poisson.md.
 _FACTOR = 0.3
@@ -256,6 +261,8 @@ def solve_images(
         )
     milliseconds = (time.perf_counter() - start) * 1e3
     for report in reports:
+        if weight == 0 and weight_map is None and report["unknowns"] == height * width:
+            raise MaskError(NOTHING_KNOWN)
         if not math.isfinite(report["estimate"]):
             raise ArgumentError("src, dst, base: NaN or infinities where the solve reads them; expected finite values")
         if not report["converged"]:

@@ -37,10 +37,7 @@ def _hierarchy(mask: NumpyArray, weight: float | NumpyArray) -> Any:
     except ValueError as error:
         if not (mask > 0).all():
             raise
-        raise MaskError(
-            "mask: it covers the whole image and color_weight is 0, so nothing fixes the mean of the result; leave a "
-            "pixel at 0 (a known pixel), pass color_weight > 0, or use gaussian_poisson, which keeps the mean of base"
-        ) from error
+        raise MaskError(_poisson_cuda.NOTHING_KNOWN) from error
 
 
 def _check_pair(src: Array, dst: Array) -> tuple[NumpyArray, NumpyArray]:
