@@ -52,13 +52,15 @@ class Buffer:
 
 
 class Memory:
-    """The emulated device's memory, as a case uses it."""
+    """The emulated device's memory, as a case uses it; a view does not hold it, this does."""
 
     def __init__(self, native: Any) -> None:
         self._native = native
+        self._kept: list[Buffer] = []
 
     def empty(self, shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32) -> Buffer:
-        return Buffer(self._native, (shape,) if isinstance(shape, int) else shape, dtype)
+        self._kept.append(Buffer(self._native, (shape,) if isinstance(shape, int) else shape, dtype))
+        return self._kept[-1]
 
     def put(self, array: Array) -> Buffer:
         return self.empty(array.shape, array.dtype).put(array)
@@ -195,6 +197,53 @@ _gaussian_poisson_multigrid((1, 41, 75, 2), 0.0)
 _gaussian_poisson_multigrid((2, 19, 131, 1), 0.05)
 _gaussian_poisson_multigrid((1, 7, 8, 5), 0.01)
 _gaussian_poisson_multigrid((1, 130, 140, 1), 0.0)
+
+
+def _gaussian_poisson_chebyshev(
+    shape: Sequence[int], dtype: str = "uint8", *, pinned: bool = False, weights: bool = False, half_base: bool = False,
+    rhs: bool = False, planar: bool = False,
+) -> None:  # fmt: skip
+    kinds = {"pinned": pinned, "map": weights, "half base": half_base, "rhs": rhs, "planar": planar}
+    words = ["x".join(map(str, shape)), dtype, *(kind for kind, on in kinds.items() if on)]
+
+    @case(f"gaussian_poisson_chebyshev {' '.join(words)}")
+    def run(native: Any, memory: Memory) -> Sequence[Array]:
+        n, h, w, c = shape
+        half = (n, (h + 1) // 2, (w + 1) // 2, c)
+        sizes = (shape, shape, shape[:3], half if half_base else shape)
+        images = [memory.put(_images(size, dtype, seed)) for seed, size in enumerate(sizes)]
+        images[2] = memory.put(
+            np.where(_images(shape[:3], seed=7) < 90, 0, _images(shape[:3], seed=2)).astype(np.uint8)
+        )
+        views: list[Any] = [buffer.view() for buffer in images]
+        out = memory.empty(shape, np.float32 if rhs else dtype)
+        last = out.view()
+        if planar:
+            strides = (c * h * w, w, 1, h * w)
+            last = native.ArrayView(out.pointer, out.dtype.name, tuple(shape), strides, True)
+        if rhs:
+            views = [None, None, views[2], None]
+        right = memory.put(_images(shape, "float32", 8)).view() if rhs else None
+        field = memory.put(_images(shape[:3], "float32", 9) / 255 + 0.5).view() if weights else None
+        options = {
+            "weight": 1.0, "weight_map": field, "least_weight": 0.5, "most_weight": 1.5, "w0": 0.7, "w1": 0.15,
+            "preserve_background": pinned, "half_base": half_base, "tolerance": 0.25, "rhs": right, "max_steps": 40,
+            "device": 0,
+        }  # fmt: skip
+        size = native.gaussian_poisson_chebyshev_workspace(*views, last, **options)
+        workspace = memory.empty(size, np.uint8)
+        report = memory.empty(native.gaussian_poisson_chebyshev_report_bytes(n), np.uint8)
+        native.gaussian_poisson_chebyshev(
+            *views, last, **options, workspace=workspace.pointer, workspace_bytes=size, report=report.pointer, stream=0
+        )
+        return out.get(), report.get()
+
+
+_gaussian_poisson_chebyshev((1, 23, 41, 3))
+_gaussian_poisson_chebyshev((1, 19, 70, 3), pinned=True, planar=True)
+_gaussian_poisson_chebyshev((1, 21, 37, 1), "float32", pinned=True, weights=True)
+_gaussian_poisson_chebyshev((1, 22, 45, 3), "float16", half_base=True)
+_gaussian_poisson_chebyshev((2, 18, 33, 2), "float32", rhs=True, pinned=True)
 
 
 @case("gaussian_poisson_residual")

@@ -29,8 +29,8 @@ OPTIONS = (
     *("--Werror", "all-warnings", f"-I{CSRC}"),
 )
 HEADER = """\
-# What a kernel may use, the most of its instantiations on any GPU of tools/check_kernels.py: kernel, registers a
-# thread, static shared memory in bytes a block, stack in bytes a thread. Spills are never allowed.
+# What a kernel may use, the most of its instantiations on any GPU of tools/check_kernels.py:
+# kernel, registers a thread, static shared memory in bytes a block, stack in bytes a thread. Spills are never allowed.
 """
 
 

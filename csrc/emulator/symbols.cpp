@@ -59,11 +59,13 @@ void ask(const std::string& file, const std::map<std::uintptr_t, const void*>& p
 }  // namespace
 
 std::string repository_path(const std::string& given) {
-  const std::string root = HM_SOURCE_ROOT "/";
-  std::string path = std::filesystem::path(given).lexically_normal().string();
-  if (starts_with(path, root.c_str())) path.erase(0, root.size());
-  while (starts_with(path, "../")) path.erase(0, 3);  // as seen from a folder of a build
-  return path;
+  const std::string path = "/" + std::filesystem::path(given).lexically_normal().string();
+  std::size_t start = std::string::npos;
+  for (const char* folder : {"/csrc/", "/tests/"}) {
+    const std::size_t at = path.rfind(folder);
+    if (at != std::string::npos && (start == std::string::npos || at > start)) start = at;
+  }
+  return path.substr(start == std::string::npos ? 1 : start + 1);
 }
 
 void locate_all(const std::vector<const void*>& pcs) {

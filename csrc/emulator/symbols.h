@@ -6,7 +6,8 @@
 
 namespace pyharmony::emulator {
 
-// The path of a source relative to the repository, however the compiler calls it.
+// The path of a source relative to the repository, from whatever folder it was compiled: a cache of
+// compilations keeps the paths of the first.
 std::string repository_path(const std::string& given);
 
 // The innermost line outside of csrc/emulator and csrc/device.
