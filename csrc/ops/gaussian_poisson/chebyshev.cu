@@ -1004,6 +1004,11 @@ class March {
     const int begin = y0_ - (count() + 2);
     cursor_ = RowCursor(begin, p_.height);
     fetch_row();
+    // What the levels read before it is there does not reach the tile, but it is not to be chance.
+#pragma unroll 1
+    for (int r = 0; r < kRings * kRing; ++r) {
+      write<N>(rings_ + r * kColumns + lane_ * N, constant<N>(0));
+    }
 #pragma unroll
     for (int k = 0; k <= K; ++k) {
 #pragma unroll
