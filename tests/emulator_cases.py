@@ -263,6 +263,41 @@ def _gaussian_poisson_residual(native: Any, memory: Memory) -> Sequence[Array]:
     return answers
 
 
+def _gaussian_poisson_chebyshev(name: str, shape: Sequence[int], *, half_base: bool = False, **options: Any) -> None:
+    """weight None: a map."""
+
+    @case(f"gaussian_poisson_chebyshev {name}")
+    def run(native: Any, memory: Memory) -> Sequence[Array]:
+        half = (shape[0], (shape[1] + 1) // 2, (shape[2] + 1) // 2, shape[3])
+        images, out = _rectangle(memory, shape), memory.empty(shape, np.uint8)
+        if half_base:
+            images[3] = memory.put(_images(half, "float16"))
+        views = [buffer.view() for buffer in (*images, out)]
+        map_ = memory.put(_images(shape[:3], "float32") / 255 + np.float32(0.25)) if options["weight"] is None else None
+        arguments = {
+            "w0": 0.7, "w1": 0.15, "tolerance": 0.25, "max_steps": 40, "preserve_background": False, **options,
+            "weight": options["weight"] or 1.0, "weight_map": None if map_ is None else map_.view(),
+            "least_weight": 0.25, "most_weight": 1.25, "half_base": half_base, "device": -1,
+        }  # fmt: skip
+        workspace = memory.empty(native.gaussian_poisson_chebyshev_workspace(*views, **arguments), np.uint8)
+        report = memory.empty(native.gaussian_poisson_chebyshev_report_bytes(shape[0]), np.uint8)
+        native.gaussian_poisson_chebyshev(
+            *views, **arguments, workspace=workspace.pointer, workspace_bytes=workspace.bytes, report=report.pointer,
+            stream=0,
+        )  # fmt: skip
+        return out.get(), report.get()
+
+
+_gaussian_poisson_chebyshev("few", (1, 9, 37, 3), weight=1.0, max_steps=9)
+_gaussian_poisson_chebyshev("few, half base", (1, 9, 37, 1), weight=1.0, max_steps=9, half_base=True)
+_gaussian_poisson_chebyshev("few, known", (1, 9, 37, 3), weight=1.0, max_steps=9, preserve_background=True)
+_gaussian_poisson_chebyshev("more", (1, 8, 20, 2), weight=0.25)
+_gaussian_poisson_chebyshev("more, known", (2, 8, 20, 1), weight=0.25, preserve_background=True)
+_gaussian_poisson_chebyshev("eleven", (1, 8, 20, 1), weight=0.8, max_steps=11)
+_gaussian_poisson_chebyshev("eleven, known", (1, 8, 20, 1), weight=0.8, max_steps=11, preserve_background=True)
+_gaussian_poisson_chebyshev("map", (1, 8, 19, 1), weight=None, preserve_background=True)
+
+
 def _poisson(
     name: str, size: tuple[int, int], dtype: str, *, tail_cells: int, rhs: bool = False, film: bool = False,
     weight: float | None = 0.0, w1: float = 0.0, gradients: str = "source", certify: bool = False, items: int = 1,

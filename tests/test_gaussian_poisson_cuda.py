@@ -167,9 +167,12 @@ def test_it_solves_with_any_sigma(emulator: Any, sigma: float) -> None:
     mask = mask_of(rng, *shape[:3], "uint8")
     # At weight 5.2 and sigma 0.8 the edges of A are near zero, at 20 positive.
     for weight in (0.5, 5.2, 20.0):
-        want = solution(src, dst, mask, base, weight, sigma=sigma, reference=sigma > 0.8)
-        out, reports = solve(emulator, src, dst, mask, base, weight=weight, sigma=sigma, reference=sigma > 0.8)
-        assert_certified(out, reports, want, 0.25)
+        options: dict[str, Any] = {"weight": weight, "sigma": sigma, "reference": sigma > 0.8}
+        want = solution(src, dst, mask, base, **options)
+        # Without an excess of its rows the bound is that of the Euclidean norm, in which rounding weighs more.
+        tolerance = 0.5 if weight == 20 and sigma > 0.8 else 0.25
+        out, reports = solve(emulator, src, dst, mask, base, tolerance=tolerance, **options)
+        assert_certified(out, reports, want, tolerance)
 
 
 @pytest.mark.parametrize("preserve", [False, True])

@@ -39,8 +39,8 @@ using device::ImageBatch;
 constexpr unsigned kAll = 0xffffffffu;
 // Steps that a pass of each kernel has, the first of a run not counted: of first runs with few and
 // with more, of repeated ones and of those with a map.
-constexpr int kFewLevels = 9, kMoreLevels = 11, kRepeatLevels = 10, kMapLevels = 8;
-constexpr int kMostLevels = 11;
+constexpr int kFewLevels = 9, kMoreLevels = 10, kRepeatLevels = 10, kMapLevels = 8;
+constexpr int kMostLevels = 10;
 constexpr int kRepeats = 2;     // runs after the first
 constexpr int kMostPlans = 64;  // prepared for them
 constexpr int kDecideThreads = 128;
@@ -1004,6 +1004,11 @@ class March {
     const int begin = y0_ - (count() + 2);
     cursor_ = RowCursor(begin, p_.height);
     fetch_row();
+    // What the levels read before it is there does not reach the tile, but it is not to be chance.
+#pragma unroll 1
+    for (int r = 0; r < kRings * kRing; ++r) {
+      write<N>(rings_ + r * kColumns + lane_ * N, constant<N>(0));
+    }
 #pragma unroll
     for (int k = 0; k <= K; ++k) {
 #pragma unroll
@@ -1600,16 +1605,16 @@ void launch_pass(const ChebyshevDeviceParams& params, MarchParams p, const Cut& 
   int blocks = (p.tasks + cut.warps - 1) / cut.warps;
   if (most_blocks > 0) blocks = std::min(blocks, most_blocks);
   if (map) return launch_levels<kMapLevels, Kind::kMap, true>(p, cut, blocks, stream);
+  if (p.control != nullptr) {
+    if (p.pinned) return launch_levels<kRepeatLevels, Kind::kPinned, true>(p, cut, blocks, stream);
+    return launch_levels<kRepeatLevels, Kind::kPlain, true>(p, cut, blocks, stream);
+  }
   if (cut.levels == kFewLevels) {
     if (p.pinned) return launch_levels<kFewLevels, Kind::kPinned, false>(p, cut, blocks, stream);
     return launch_levels<kFewLevels, Kind::kPlain, false>(p, cut, blocks, stream);
   }
-  if (cut.levels == kMoreLevels) {
-    if (p.pinned) return launch_levels<kMoreLevels, Kind::kPinned, false>(p, cut, blocks, stream);
-    return launch_levels<kMoreLevels, Kind::kPlain, false>(p, cut, blocks, stream);
-  }
-  if (p.pinned) return launch_levels<kRepeatLevels, Kind::kPinned, true>(p, cut, blocks, stream);
-  launch_levels<kRepeatLevels, Kind::kPlain, true>(p, cut, blocks, stream);
+  if (p.pinned) return launch_levels<kMoreLevels, Kind::kPinned, false>(p, cut, blocks, stream);
+  launch_levels<kMoreLevels, Kind::kPlain, false>(p, cut, blocks, stream);
 }
 
 }  // namespace
