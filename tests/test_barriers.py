@@ -84,7 +84,9 @@ def reach(native: Any, module: str) -> dict[str, list[tuple[Case, list[bytes]]]]
     for case in (case for case in CASES if case.module == module):
         before = {site["id"]: site["count"] for site in native.sites()}
         native.set_seed(0)
+        native.clear_reports()
         expected = case.results(native)
+        assert native.report_count() == 0, f"{case.name}: a report of its own would hide those of a barrier left out"
         for site in native.sites():
             if site["count"] > before.get(site["id"], 0):
                 reached[site["id"]].append((case, expected))
