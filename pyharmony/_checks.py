@@ -108,7 +108,7 @@ def mask_form(shape: tuple[int, ...], dtype: str, name: str, height: int, width:
         raise ShapeError(f"{name}: shape {list(shape)}, expected [{height}, {width}]; masks are never resized")
 
 
-def mask_size(m: NumpyArray, name: str) -> tuple[int, int]:
+def mask_size(m: Any, name: str) -> tuple[int, int]:
     """Height and width of a mask that comes without an image."""
     if m.ndim not in (2, 3) or (m.ndim == 3 and m.shape[2] != 1) or m.size == 0:
         raise ShapeError(f"{name}: shape {list(m.shape)}, expected [H, W] with pixels")

@@ -98,6 +98,18 @@ class DeviceArray:
         part.pointer += offset * self.dtype.itemsize
         return part
 
+    def seen_as(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> DeviceArray:
+        """The same bytes as a contiguous array."""
+        return DeviceArray(self.pointer, shape, contiguous_strides(shape), dtype, self.device, self.stream, self.owner)
+
+    def as_bytes(self) -> DeviceArray:
+        """With the bytes of each value along a last axis."""
+        size = self.dtype.itemsize
+        strides = (*(s * size for s in self.strides), 1)
+        return DeviceArray(
+            self.pointer, (*self.shape, size), strides, np.dtype(np.uint8), self.device, self.stream, self.owner
+        )
+
     def cropped(self, items: slice, y0: int, y1: int, x0: int, x1: int) -> DeviceArray:
         """Of [N, H, W, ...] some items and a rectangle."""
         shape = (items.stop - items.start, y1 - y0, x1 - x0, *self.shape[3:])
@@ -231,7 +243,14 @@ def failures(doing: str) -> Any:
     except module.DeviceMemoryFailure as error:
         raise OutOfMemory(f"{doing}: {error}") from error
     except module.DeviceFailure as error:
-        raise DeviceError(f"{doing}: {error}") from error
+        message = f"{doing}: {error}"
+        if "kernel image" in str(error):  # there is no machine code and no PTX that the GPU could run
+            capabilities = (module.properties(i)["capability"] for i in range(module.device_count()))
+            found = " and ".join(f"{major}.{minor}" for major, minor in capabilities)
+            message += (
+                f"; capability {found}, and this build has {', '.join(module.architectures())}; see docs/platforms.md"
+            )
+        raise DeviceError(message) from error
 
 
 class Place:
@@ -250,6 +269,11 @@ class Place:
     @property
     def name(self) -> str:
         return f"cuda:{self.device}"
+
+    @property
+    def where(self) -> str:
+        """For messages: where the arrays of its callers are."""
+        return "the processor" if self.kind == "host" else self.name
 
     def take(self, x: Any, name: str) -> DeviceArray:
         """x on the device: as it is, or a copy of a NumPy array there."""

@@ -143,3 +143,12 @@ def test_without_a_device_the_reason_is_given(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(_native, "cuda_status", lambda: "no driver")
     with pytest.raises(DeviceError, match="dst: on a CUDA device, which cannot be used: no driver"):
         _cuda.place_of({"dst": Interface(IMAGE)}, None)
+
+
+def test_a_gpu_that_nothing_was_compiled_for_is_named(emulator_module: Any) -> None:
+    failure = "kernel: no kernel image is available for execution on the device"
+    words = f"^poisson: {failure}; capability 9.0, and this build has emulator; see"
+    with pytest.raises(DeviceError, match=words), _cuda.failures("poisson"):
+        raise emulator_module.DeviceFailure(failure)
+    with pytest.raises(DeviceError, match=r"^poisson: an illegal address$"), _cuda.failures("poisson"):
+        raise emulator_module.DeviceFailure("an illegal address")

@@ -205,6 +205,42 @@ def test_a_mask_that_covers_everything_or_nothing() -> None:
             )
 
 
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "float64"])
+def test_a_solver_keeps_its_mask_and_serves_many_images(dtype: str) -> None:
+    src, dst, mask = pair((2, 17, 20, 3), "uint8")
+    cover = mask / 255 if dtype == "float64" else mask.astype(dtype)
+    expected = ops.PoissonSolver(cover, device="cpu").solve(src, dst)
+    given = cover.copy()
+    there, copied = ops.PoissonSolver(Interface(given)), ops.PoissonSolver(cover, device="cuda")
+    given[...] = 0
+    assert (there.shape, there.unknowns) == ((17, 20), np.count_nonzero(mask))
+    assert there.bytes > 0
+    assert levels(fetched(there.solve(Interface(src), Interface(dst))), expected) <= allowed("uint8")
+    result, infos = copied.solve(src, dst, return_info=True)
+    assert levels(result, expected) <= allowed("uint8")
+    assert [info.device for info in infos] == ["cuda:0"] * 2
+    with pytest.raises(DeviceError, match="dst: on the processor, but the solver was made for cuda:0"):
+        there.solve(src, dst)
+    with pytest.raises(ShapeError, match=r"mask: shape \[17, 20\], expected \[16, 20\]"):
+        copied.solve(src[:, 1:], dst[:, 1:])
+
+
+def test_a_film_takes_fewer_iterations_after_its_first_frame() -> None:
+    src, dst, mask = pair((24, 26, 3), "uint8")
+    solver = ops.PoissonSolver(mask, device="cuda")
+    sequence = solver.sequence()
+    _, first = sequence.solve(src, dst, return_info=True)
+    result, second = sequence.solve(src, dst, return_info=True)
+    assert second.iterations < first.iterations
+    assert levels(result, solver.solve(src, dst)) <= allowed("uint8")
+    assert sequence.bytes > 0
+    sequence.reset()
+    _, again = sequence.solve(src, dst, return_info=True)
+    assert again.iterations == first.iterations
+    _, infos = solver.sequence().solve(np.stack([src, src]), np.stack([dst, dst]), return_info=True)
+    assert [info.iterations for info in infos] == [first.iterations, second.iterations]
+
+
 def test_a_mask_without_a_known_pixel_is_refused_where_values_are_looked_at() -> None:
     src, dst, mask = pair((9, 8, 3), "uint8")
     cover = np.full_like(mask, 255)

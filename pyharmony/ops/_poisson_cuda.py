@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from .. import _arrays, _checks, _cuda
 from .._checks import SolveInfo
 from .._cuda import DeviceArray, Place
-from ..errors import ArgumentError, MaskError
+from ..errors import ArgumentError, DeviceError, MaskError
 from ._images_cuda import batch_of, image_form, mask_on, unsupported, weight_on
 
 NOTHING_KNOWN = (
@@ -107,8 +108,11 @@ class DeviceHierarchy:
         iterations: int,
         certify: bool,
         read: bool,
+        warm: DeviceArray | None = None,
     ) -> tuple[list[dict[str, Any]], int]:
         """Puts a solve into the unknown pixels of out, which holds dst.
+
+        warm: the correction of the images before, which is read and then written.
 
         Returns:
             Reports of the items, if they are to be read, and the bytes of scratch.
@@ -131,6 +135,7 @@ class DeviceHierarchy:
             weight_map=self.map_view(),
             workspace=self._block(workspace),
             report=self._block(report),
+            warm=None if warm is None else self._block(warm),
             certify=None if proof is None else self._block(proof),
             device=place.device,
             stream=place.stream,
@@ -160,6 +165,92 @@ class DeviceHierarchy:
         )
 
 
+class DeviceSolver:
+    """`PoissonSolver` for images at a place: its set-up and its mask, copied, are there."""
+
+    def __init__(self, place: Place, mask: Any, color_weight: Any) -> None:
+        plane = _arrays.to_numpy(mask, "mask") if place.kind == "host" else _cuda.describe(mask, "mask")
+        height, width = _checks.mask_size(plane, "mask")
+        given = mask_on(place, mask, 1, height, width, batch=False)
+        weight, weight_map, _ = weight_on(place, color_weight, 1, height, width)
+        with _cuda.failures("PoissonSolver"):
+            self.place, self.weight = place, weight
+            self.mask = place.scratch(given.nbytes).seen_as(given.shape, given.dtype)
+            place.copy(given.as_bytes(), self.mask.as_bytes())
+            self.hierarchy = DeviceHierarchy(place, self.mask, (height, width), weight=weight, weight_map=weight_map)
+        self.shape = height, width
+
+    @property
+    def bytes(self) -> int:
+        return self.hierarchy.memory.nbytes + self.mask.nbytes
+
+    def unknowns(self) -> int:
+        return int(np.count_nonzero(self.place.fetch(self.mask) > 0))
+
+    def solve(
+        self,
+        src: Any,
+        dst: Any,
+        base: Any,
+        *,
+        gradients: str,
+        tolerance: float | None,
+        return_info: bool,
+        warm: DeviceWarmStart | None,
+    ) -> Any:
+        """`PoissonSolver.solve`; with a warm start the items of a batch are as many frames."""
+        arrays = {"dst": dst, "src": src, "base": base}
+        place = _cuda.place_of(arrays, "cuda" if self.place.kind == "host" else None)
+        if place is None or (place.kind == "host") != (self.place.kind == "host") or place.device != self.place.device:
+            where = "the processor" if place is None or place.kind == "host" else place.name
+            raise DeviceError(f"dst: on {where}, but the solver was made for {self.place.where}; move it there")
+        return _solve_at(
+            place,
+            src,
+            dst,
+            base,
+            lambda count, height, width, batch: self._system(count, height, width),
+            gradients=gradients,
+            tolerance=tolerance,
+            return_info=return_info,
+            warm=warm,
+        )
+
+    def _system(self, count: int, height: int, width: int) -> tuple[DeviceArray, float, Any, DeviceHierarchy]:
+        _checks.mask_form(self.shape, self.mask.dtype.name, "mask", height, width)
+        mask = self.mask.reshaped((count, *self.shape), (0, *self.mask.strides[1:]))
+        return mask, self.weight, self.hierarchy.weight_map, self.hierarchy
+
+
+class DeviceWarmStart:
+    """The correction of the frame before, on the device."""
+
+    def __init__(self) -> None:
+        self._memory: DeviceArray | None = None
+        self._channels = 0
+
+    @property
+    def bytes(self) -> int:
+        return 0 if self._memory is None else self._memory.nbytes
+
+    def reset(self) -> None:
+        self._memory = None
+
+    def memory(self, place: Place, hierarchy: DeviceHierarchy, channels: int) -> DeviceArray:
+        """Of one frame; empty before the first one, and where the channels are others than before."""
+        if self._memory is None or channels != self._channels:
+            self._memory, self._channels = place.scratch(hierarchy.plan.warm_bytes(1, channels)), channels
+            place.module.poisson_clear_warm(
+                hierarchy.plan,
+                1,
+                channels,
+                (self._memory.pointer, self._memory.nbytes),
+                device=place.device,
+                stream=place.stream,
+            )
+        return self._memory
+
+
 def run(
     place: Place,
     src: Any,
@@ -173,6 +264,28 @@ def run(
     return_info: bool,
 ) -> Any:
     """`pyharmony.ops.poisson` at a place; NotImplemented where the processor is to do it."""
+
+    def system(count: int, height: int, width: int, batch: bool) -> tuple[DeviceArray, float, Any, None]:
+        cover = mask_on(place, mask, count, height, width, batch=batch)
+        weight, weight_map, _ = weight_on(place, color_weight, count, height, width)
+        return cover, weight, weight_map, None
+
+    return _solve_at(place, src, dst, base, system, gradients=gradients, tolerance=tolerance, return_info=return_info)
+
+
+def _solve_at(
+    place: Place,
+    src: Any,
+    dst: Any,
+    base: Any,
+    system: Callable[[int, int, int, bool], tuple[DeviceArray, float, Any, DeviceHierarchy | None]],
+    *,
+    gradients: str,
+    tolerance: float | None,
+    return_info: bool,
+    warm: DeviceWarmStart | None = None,
+) -> Any:
+    """system: for (N, H, W, whether a batch was given) the mask, weight and map on the device, and their set-up."""
     form = {name: image_form(place, x, name) for name, x in (("src", src), ("dst", dst))}
     ground = None if base is None else image_form(place, base, "base")
     reason = unsupported(form["dst"].dtype.name, "dst")
@@ -192,25 +305,32 @@ def run(
     levels = _checks.tolerance(tolerance, form["dst"].dtype.name)
     batch = form["dst"].ndim == 4
     source, target = (batch_of(place.take(x, name)) for name, x in form.items())
-    count, height, width, _ = target.shape
-    cover = mask_on(place, mask, count, height, width, batch=batch)
-    weight, weight_map, _ = weight_on(place, color_weight, count, height, width)
+    colours = None if ground is None else batch_of(place.take(ground, "base"))
+    count, height, width, channels = target.shape
+    mask, weight, weight_map, hierarchy = system(count, height, width, batch)
     out, into = place.empty(tuple(form["dst"].shape), form["dst"].dtype)
-    infos = solve_images(
-        place,
-        source,
-        target,
-        cover,
-        None if ground is None else batch_of(place.take(ground, "base")),
-        batch_of(into),
-        gradients=gradients,
-        weight=weight,
-        weight_map=weight_map,
-        levels=levels,
-        unit=_arrays.VALUE_RANGE[form["dst"].dtype.name],
-        certify=return_info,
-        read=return_info or place.kind == "host",
-    )
+    result = batch_of(into)
+    items = [slice(0, count)] if warm is None else [slice(i, i + 1) for i in range(count)]
+    infos: list[SolveInfo] = []
+    for item in items:
+        part = (item, 0, height, 0, width)
+        infos += solve_images(
+            place,
+            source.cropped(*part),
+            target.cropped(*part),
+            mask.cropped(*part),
+            None if colours is None else colours.cropped(*part),
+            result.cropped(*part),
+            gradients=gradients,
+            weight=weight,
+            weight_map=weight_map,
+            levels=levels,
+            unit=_arrays.VALUE_RANGE[form["dst"].dtype.name],
+            certify=return_info,
+            read=return_info or place.kind == "host",
+            hierarchy=hierarchy,
+            warm=None if warm is None or hierarchy is None else warm.memory(place, hierarchy, channels),
+        )
     image = _arrays.like_kind(place.fetch(into), dst) if place.kind == "host" else out
     if not return_info:
         return image
@@ -232,6 +352,8 @@ def solve_images(
     unit: float,
     certify: bool,
     read: bool,
+    hierarchy: DeviceHierarchy | None = None,
+    warm: DeviceArray | None = None,
 ) -> list[SolveInfo]:
     """Puts the solve of checked images [N, H, W, C] and a mask [N, H, W] into out on the stream.
 
@@ -240,12 +362,14 @@ def solve_images(
         unit: the value that stands for white.
         certify: prove the error.
         read: wait for the end and say for each item how it went; else the list is empty.
+        hierarchy: of this mask and weights, where there is one. warm: see `DeviceHierarchy.solve`.
     """
     start = time.perf_counter()
     _, height, width, _ = dst.shape
     with _cuda.failures("poisson"):
         place.copy(dst, out)
-        hierarchy = DeviceHierarchy(place, mask, (height, width), weight=weight, weight_map=weight_map)
+        if hierarchy is None:
+            hierarchy = DeviceHierarchy(place, mask, (height, width), weight=weight, weight_map=weight_map)
         reports, nbytes = hierarchy.solve(
             place,
             src,
@@ -258,6 +382,7 @@ def solve_images(
             iterations=most_iterations(levels),
             certify=certify,
             read=read,
+            warm=warm,
         )
     milliseconds = (time.perf_counter() - start) * 1e3
     for report in reports:

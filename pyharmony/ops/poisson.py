@@ -155,9 +155,11 @@ class PoissonSolver:
     gradients. `solve` may be called from several threads at once.
 
     Args:
-        mask: [H, W], numpy or torch (CPU); bool, uint8 or uint16 scaled by their range, or floats in
-            [0, 1]. Copied.
+        mask: [H, W], numpy, torch, or an array on a CUDA device; bool, uint8 or uint16 scaled by their
+            range, or floats in [0, 1]. Copied.
         color_weight: a number of at least 0, or a map [H, W] of them.
+        device: 'cuda' solves images of the processor on the device; None: `pyharmony.set_device` may have
+            said so. Images have to be where mask is.
 
     Attributes:
         shape: (H, W) of the mask.
@@ -169,26 +171,32 @@ class PoissonSolver:
             what is accepted. MaskError for a mask above 0 everywhere with color_weight 0.
     """
 
-    def __init__(self, mask: Array, color_weight: Any = 0.0) -> None:
+    def __init__(self, mask: Array, color_weight: Any = 0.0, *, device: str | None = None) -> None:
+        self._there: _poisson_cuda.DeviceSolver | None = None
+        self._key = next(_keys)
+        place = _cuda.place_of({"mask": mask, "color_weight": _checks.map_or_none(color_weight)}, device)
+        # Images that kernels on a device do not take need the processor: what a default chooses is not binding.
+        if place is not None and place.required:
+            self._there = _poisson_cuda.DeviceSolver(place, mask, color_weight)
+            return
         plane = _arrays.to_numpy(mask, "mask")
         height, width = _checks.mask_size(plane, "mask")
         self._mask = np.array(_checks.mask(plane, "mask", height, width), order="C", copy=True)
         self._weight = _checks.color_weight(color_weight, height, width)
         self._hierarchy = _hierarchy(self._mask, self._weight)
-        self._key = next(_keys)
         SOLVERS[self._key] = self
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self._mask.shape
+        return self._mask.shape if self._there is None else self._there.shape
 
     @property
     def unknowns(self) -> int:
-        return self._hierarchy.unknowns
+        return self._hierarchy.unknowns if self._there is None else self._there.unknowns()
 
     @property
     def bytes(self) -> int:
-        return self._hierarchy.bytes
+        return self._hierarchy.bytes if self._there is None else self._there.bytes
 
     def __repr__(self) -> str:
         height, width = self.shape
@@ -218,6 +226,11 @@ class PoissonSolver:
         sequence: PoissonSequence | None,
     ) -> Any:
         if _arrays.in_graph(src, dst, base):
+            if self._there is not None:
+                raise ArgumentError(
+                    "src, dst, base: tensors in a graph, which a solver on a device does not take; use ops.poisson, or "
+                    "pass them detached"
+                )
             if sequence is not None:
                 raise ArgumentError(
                     "src, dst, base: tensors in a graph, which a sequence of frames does not take; use "
@@ -228,6 +241,12 @@ class PoissonSolver:
             return differentiable_poisson(
                 src, dst, self._mask, base, self._weight, gradients, tolerance, return_info, self._key
             )
+        if self._there is not None:
+            options: dict[str, Any] = {"gradients": gradients, "tolerance": tolerance, "return_info": return_info}
+            if sequence is None:
+                return self._there.solve(src, dst, base, warm=None, **options)
+            with sequence._lock:
+                return self._there.solve(src, dst, base, warm=sequence._warm, **options)
         source, target = _check_pair(src, dst)
         _checks.mask(self._mask, "mask", *target.shape[-3:-1])
         ground = _check_base(base, target)
@@ -259,7 +278,7 @@ class PoissonSequence:
 
     def __init__(self, solver: PoissonSolver) -> None:
         self._solver = solver
-        self._warm = native.PoissonWarmStart()
+        self._warm = native.PoissonWarmStart() if solver._there is None else _poisson_cuda.DeviceWarmStart()
         self._lock = threading.Lock()
 
     @property
