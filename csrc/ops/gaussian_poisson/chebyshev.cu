@@ -553,7 +553,10 @@ class March {
         row[f] = read<N>(field_row<kRow>(f) + lane_ * N);
       }
     }
-    if (half) row[3] = cubic_row(field_row<kRow>(3));
+    if (half) {
+      row[3] = cubic_row(field_row<kRow>(3));
+      if (kLean) HM_SYNCWARP(kAll);  // the doubled row is written in its place
+    }
     if constexpr (kKind == Kind::kMap) {
 #pragma unroll
       for (int j = 0; j < N; ++j) {
