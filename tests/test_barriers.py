@@ -15,6 +15,8 @@ import pytest
 
 from .emulator_cases import CASES, Case
 
+pytestmark = pytest.mark.emulated
+
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = range(4)
 BARRIER = re.compile(r"\b(HM_SYNC|HM_SYNC_OR|HM_SYNCWARP)\(|\basync_wait<")

@@ -12,6 +12,8 @@ import pytest
 
 from .emulator_cases import CASES, Memory
 
+pytestmark = pytest.mark.emulated
+
 SOURCE = "tests/native/emulator_kernels.cu"
 THREADS, N = 64, 2048
 RIGHT = [case for case in CASES if case.module == "_emulator_tests"]
