@@ -313,5 +313,13 @@ def test_what_kernels_do_not_take_runs_on_the_processor_unless_cuda_was_named() 
     assert info.device == "cpu"
     with pytest.raises(ArgumentError, match="dst: dtype float64; CUDA kernels take uint8"):
         ops.gaussian_poisson(src, dst, mask, dst, device="cuda")
+    src, dst, mask = pair((9, 9, 3), "uint8")
+    for options in ({"gradient_kernel": "sobel"}, {"reference": True, "preserve_background": False}):
+        expected, info = blend.gaussian_poisson(src, dst, mask, return_info=True, **options)
+        assert info.device == "cpu"
+        assert np.array_equal(expected, blend.gaussian_poisson(src, dst, mask, device="cpu", **options))
+        for there in ((src, dst, mask), map(Interface, (src, dst, mask))):
+            with pytest.raises(ArgumentError, match="is for arrays on the processor"):
+                blend.gaussian_poisson(*there, device="cuda", **options)
     with pytest.raises(DeviceError, match="dst: on a CUDA device, and this blend has no kernels there"):
         blend.alpha(*map(Interface, pair((9, 9, 3), "uint8")))

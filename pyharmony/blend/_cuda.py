@@ -42,7 +42,6 @@ class PyramidOptions:
     sigma: float
     smooth_sigma: float
     preserve_background: bool
-    reference: bool
     tolerance: float
     coarse_tolerance: float
     count: int
@@ -114,7 +113,7 @@ class _Pyramid:
         self, level: _Level, colours: DeviceArray, out: DeviceArray, *, finest: bool, doubled: bool
     ) -> list[SolveInfo]:
         o = self.options
-        w0, w1 = gaussian_taps(o.sigma, normalize=not o.reference)
+        w0, w1 = gaussian_taps(o.sigma)
         equation = DeviceEquation(
             src=level.src,
             dst=level.dst,
@@ -319,7 +318,6 @@ def gaussian_poisson_on_device(
     sigma: float,
     smooth_sigma: float,
     preserve_background: bool,
-    reference: bool,
     tolerance: float | None,
     coarse_tolerance: Callable[[float], float],
     return_info: bool,
@@ -370,7 +368,6 @@ def gaussian_poisson_on_device(
                 sigma=sigma,
                 smooth_sigma=smooth_sigma,
                 preserve_background=preserve_background,
-                reference=reference,
                 tolerance=levels,
                 coarse_tolerance=coarse_tolerance(levels),
                 count=len(regions) - 1,
@@ -433,13 +430,13 @@ def _infos(frame: Frame, infos: list[SolveInfo]) -> Any:
     return infos[0]
 
 
-def kernel_reason(gradient_kernel: str) -> str:
-    return f"gradient_kernel: {gradient_kernel!r} is for arrays on the processor; CUDA kernels have 'normal'"
-
-
-def refuse_kernel(gradient_kernel: str) -> None:
+def only_there(gradient_kernel: str, reference: bool) -> str:
+    """Why a blend is for the processor alone; empty where it is not."""
     if gradient_kernel != "normal":
-        raise ArgumentError(kernel_reason(gradient_kernel))
+        return f"gradient_kernel: {gradient_kernel!r} is for arrays on the processor; CUDA kernels have 'normal'"
+    if reference:
+        return "reference: True is for arrays on the processor; CUDA kernels do not clip between levels"
+    return ""
 
 
 # ---- crops of what is on the processor -----------------------------------------------------------

@@ -19,9 +19,8 @@ from ..reference.gaussian_poisson import GRADIENT_KERNELS
 from ._cuda import (
     PyramidOptions,
     gaussian_poisson_on_device,
-    kernel_reason,
+    only_there,
     pyramid,
-    refuse_kernel,
     upload,
 )
 from ._frame import Frame, Job, direct_info
@@ -131,7 +130,8 @@ def gaussian_poisson(
         return frame.each(lambda job: _blend(job, options, None if bases is None else bases[job.item], frame.place))
 
     def on_device(src: Any, dst: Any, mask: Any, at: Any, out: Any, base: Any, color_weight: Any) -> tuple[Any, Any]:
-        refuse_kernel(gradient_kernel)
+        if reason := only_there(gradient_kernel, reference):
+            raise ArgumentError(reason)
         return gaussian_poisson_on_device(
             src,
             dst,
@@ -143,7 +143,6 @@ def gaussian_poisson(
             sigma=width,
             smooth_sigma=smoothing,
             preserve_background=bool(preserve_background),
-            reference=bool(reference),
             tolerance=tolerance,
             coarse_tolerance=coarse_tolerance_of,
             return_info=bool(return_info),
@@ -289,9 +288,7 @@ def _blend(job: Job, options: _Options, base: NumpyArray | None, place: Place | 
 
 def _suits(place: Place, job: Job, options: _Options, base: NumpyArray | None) -> bool:
     """Whether CUDA kernels take this; where they do not and the caller named the device, an error."""
-    reason = unsupported(job.dst.dtype.name, "dst")
-    if options.gradient_kernel != "normal":
-        reason = reason or kernel_reason(options.gradient_kernel)
+    reason = unsupported(job.dst.dtype.name, "dst") or only_there(options.gradient_kernel, options.reference)
     if reason and place.required:
         raise ArgumentError(reason)
     return not reason
@@ -327,7 +324,6 @@ def _blend_at(
             sigma=options.sigma,
             smooth_sigma=options.smooth_sigma,
             preserve_background=options.preserve_background,
-            reference=options.reference,
             tolerance=options.tolerance,
             coarse_tolerance=coarse_tolerance_of(options.tolerance),
             count=count,
@@ -336,8 +332,6 @@ def _blend_at(
         ),
     )
     values = place.fetch(out)[0]
-    if options.reference and values.dtype.kind == "f":
-        np.clip(values, 0, 1, out=values)
     inside = (mask > 0)[..., None] if options.preserve_background else True
     np.copyto(frame.of(job.start()), values, where=inside)
     return info
