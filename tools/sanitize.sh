@@ -39,7 +39,8 @@ ninja=$("$python" -c 'import ninja; print(ninja.BIN_DIR)')/ninja
 cp $build/module/_C.*.so "$site/pyharmony/"
 
 # The runtime has to come first in the process; libstdc++ beside it so that its interceptors of exceptions are found.
-# Python itself leaks at exit; memory that is not to be had is a null pointer, as without a sanitizer. Both options name the file, and pytest would swallow what is written to stderr.
+# Python itself leaks at exit; memory that is not to be had is a null pointer, as without a sanitizer. Both options
+# name the file: pytest would swallow what is written to stderr.
 compiler=$(sed -n 's/^CMAKE_CXX_COMPILER:[A-Z]*=//p' $build/CMakeCache.txt)
 export PYTHONPATH="$PWD/$site" PYTHONSAFEPATH=1 PYHARMONY_EMULATOR="$PWD/$build/emulator_sanitized"
 export ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1:log_path=$report"
