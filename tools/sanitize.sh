@@ -40,11 +40,10 @@ ninja=$("$python" -c 'import ninja; print(ninja.BIN_DIR)')/ninja
 cp $build/module/_C.*.so "$site/pyharmony/"
 
 # The runtime has to come first in the process; libstdc++ beside it so that its interceptors of exceptions are found.
-# Python itself leaks at exit; memory that is not to be had is a null pointer, as without a sanitizer. Both options
-# name the file: pytest would swallow what is written to stderr.
+# Python itself leaks at exit. Both options name the file, and pytest would swallow what is written to stderr.
 compiler=$(sed -n 's/^CMAKE_CXX_COMPILER:[A-Z]*=//p' $build/CMakeCache.txt)
 export PYTHONPATH="$PWD/$site" PYTHONSAFEPATH=1 PYHARMONY_EMULATOR="$PWD/$build/emulator_sanitized"
-export ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1:log_path=$report"
+export ASAN_OPTIONS="detect_leaks=0:log_path=$report"
 export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:log_path=$report"
 export TSAN_OPTIONS="log_path=$report"
 preload="$("$compiler" -print-file-name=$runtime.so) $("$compiler" -print-file-name=libstdc++.so)"

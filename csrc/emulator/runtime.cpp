@@ -26,7 +26,7 @@ Properties properties(int) {
   out.name = "emulator";
   out.major = 9;
   out.processors = 2;
-  out.memory = out.free = std::size_t(1) << 34;
+  out.memory = out.free = kMemory;
   out.shared_per_block = 227 << 10;
   return out;
 }
@@ -43,11 +43,13 @@ namespace checker = emulator::checker;
 
 // Before and after each piece, so that what runs over its end meets no other.
 constexpr std::size_t kAlignment = 256;
+constexpr std::size_t kMemory = std::size_t(1) << 34;  // of the device, in bytes
 
 // What is read before it is written shows: the bytes are those of NaNs.
 void* allocate(std::size_t bytes, cudaStream_t) {
   const std::size_t size = (bytes + 3 * kAlignment - 1) / kAlignment * kAlignment;
-  auto* memory = static_cast<char*>(std::aligned_alloc(kAlignment, size));
+  auto* memory =
+      bytes > kMemory ? nullptr : static_cast<char*>(std::aligned_alloc(kAlignment, size));
   if (memory == nullptr) {
     throw DeviceMemoryFailure("memory of the device: out of memory for " + std::to_string(bytes) +
                               " bytes");
