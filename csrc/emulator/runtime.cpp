@@ -12,6 +12,8 @@
 
 namespace pyharmony::device {
 
+constexpr std::size_t kMemory = std::size_t(1) << 34;  // of the device, in bytes
+
 void check(cudaError_t error, const char* what) {
   if (error != cudaSuccess) throw DeviceFailure(std::string(what) + ": failed");
 }
@@ -43,7 +45,6 @@ namespace checker = emulator::checker;
 
 // Before and after each piece, so that what runs over its end meets no other.
 constexpr std::size_t kAlignment = 256;
-constexpr std::size_t kMemory = std::size_t(1) << 34;  // of the device, in bytes
 
 // What is read before it is written shows: the bytes are those of NaNs.
 void* allocate(std::size_t bytes, cudaStream_t) {
