@@ -99,3 +99,9 @@ def view(x: NumpyArray, name: str, *, writable: bool = False) -> Any:
         raise DTypeError(f"{name}: strides {x.strides} are not aligned to its {size}-byte items; pass a copy")
     strides = tuple(stride // size for stride in x.strides)
     return native.ArrayView(x.ctypes.data, dtype, x.shape, strides, writable)
+
+
+def tensor_view(x: Any, *, writable: bool = False) -> Any:
+    """The native view of a torch tensor in the memory of the CPU, bfloat16 included; it must outlive the view."""
+    dtype = str(x.dtype).removeprefix("torch.")
+    return native.ArrayView(x.data_ptr(), dtype, tuple(x.shape), tuple(x.stride()), writable)

@@ -19,7 +19,7 @@ struct Drop {
 
 DType parse_dtype(const std::string& name) {
   for (DType dtype : {DType::kBool, DType::kUInt8, DType::kUInt16, DType::kFloat16, DType::kFloat32,
-                      DType::kFloat64}) {
+                      DType::kFloat64, DType::kBFloat16}) {
     if (name == dtype_name(dtype)) return dtype;
   }
   fail("dtype: '", name, "' is not supported");

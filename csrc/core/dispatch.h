@@ -11,7 +11,7 @@ struct TypeTag {
   using type = T;
 };
 
-// Calls fn(TypeTag<T>{}) for any dtype, a bool included (masks).
+// Calls fn(TypeTag<T>{}) for any dtype of images and masks, a bool included.
 template <typename Fn>
 inline decltype(auto) dispatch_any(DType dtype, Fn&& fn) {
   switch (dtype) {
@@ -21,8 +21,9 @@ inline decltype(auto) dispatch_any(DType dtype, Fn&& fn) {
     case DType::kFloat16: return fn(TypeTag<Half>{});
     case DType::kFloat32: return fn(TypeTag<float>{});
     case DType::kFloat64: return fn(TypeTag<double>{});
+    case DType::kBFloat16: break;
   }
-  fail("unknown dtype ", static_cast<int>(dtype));
+  fail("dtype ", dtype_name(dtype), " is not one of images and masks");
 }
 
 // The same for images: everything but bool.
@@ -35,6 +36,18 @@ inline decltype(auto) dispatch_image(DType dtype, const char* name, Fn&& fn) {
     case DType::kFloat32: return fn(TypeTag<float>{});
     case DType::kFloat64: return fn(TypeTag<double>{});
     default: fail(name, ": dtype ", dtype_name(dtype), " is not an image type");
+  }
+}
+
+// The same for the tensors of layers.
+template <typename Fn>
+inline decltype(auto) dispatch_tensor(DType dtype, const char* name, Fn&& fn) {
+  switch (dtype) {
+    case DType::kFloat16: return fn(TypeTag<Half>{});
+    case DType::kBFloat16: return fn(TypeTag<BFloat16>{});
+    case DType::kFloat32: return fn(TypeTag<float>{});
+    case DType::kFloat64: return fn(TypeTag<double>{});
+    default: fail(name, ": dtype ", dtype_name(dtype), " is not a type of tensors");
   }
 }
 

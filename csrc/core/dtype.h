@@ -3,12 +3,13 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <type_traits>
 
 namespace pyharmony {
 
-enum class DType : int { kBool, kUInt8, kUInt16, kFloat16, kFloat32, kFloat64 };
+enum class DType : int { kBool, kUInt8, kUInt16, kFloat16, kFloat32, kFloat64, kBFloat16 };
 
 // IEEE's format of two bytes. GCC 12 has _Float16 in C++ on x86 only; on Arm __fp16 is the same.
 #if defined(__aarch64__)
@@ -16,6 +17,11 @@ using Half = __fp16;
 #else
 using Half = _Float16;
 #endif
+
+// The upper half of a float32; of layers' tensors, never of images.
+struct BFloat16 {
+  std::uint16_t bits;
+};
 
 // One byte, 0 or 1; a type of its own because its values are not scaled by 255.
 struct Bool {
@@ -30,6 +36,7 @@ inline const char* dtype_name(DType dtype) {
     case DType::kFloat16: return "float16";
     case DType::kFloat32: return "float32";
     case DType::kFloat64: return "float64";
+    case DType::kBFloat16: return "bfloat16";
   }
   return "unknown";
 }
@@ -39,7 +46,8 @@ inline int dtype_size(DType dtype) {
     case DType::kBool:
     case DType::kUInt8: return 1;
     case DType::kUInt16:
-    case DType::kFloat16: return 2;
+    case DType::kFloat16:
+    case DType::kBFloat16: return 2;
     case DType::kFloat32: return 4;
     case DType::kFloat64: return 8;
   }
@@ -59,6 +67,11 @@ template <typename Real, typename T>
 inline Real to_real(T value) {
   if constexpr (std::is_same_v<T, Bool>) {
     return static_cast<Real>(value.value != 0);
+  } else if constexpr (std::is_same_v<T, BFloat16>) {
+    const std::uint32_t bits = static_cast<std::uint32_t>(value.bits) << 16;
+    float single;
+    std::memcpy(&single, &bits, sizeof single);
+    return static_cast<Real>(single);
   } else {
     return static_cast<Real>(value);
   }
@@ -71,6 +84,13 @@ inline T from_real(Real value) {
     constexpr Real kHigh = static_cast<Real>(std::numeric_limits<T>::max());
     const Real low = value > Real(0) ? value : Real(0);
     return static_cast<T>(std::nearbyint(low < kHigh ? low : kHigh));
+  } else if constexpr (std::is_same_v<T, BFloat16>) {
+    const float single = static_cast<float>(value);
+    std::uint32_t bits;
+    std::memcpy(&bits, &single, sizeof bits);
+    // Half to even; a NaN stays one.
+    const std::uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    return BFloat16{static_cast<std::uint16_t>(single == single ? rounded : bits >> 16 | 0x40)};
   } else {
     return static_cast<T>(value);
   }

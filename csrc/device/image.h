@@ -63,6 +63,7 @@ __device__ __forceinline__ float load_value(const void* data, DType dtype, std::
     case DType::kFloat16: return __half2float(static_cast<const __half*>(data)[at]);
     case DType::kFloat32: return static_cast<const float*>(data)[at];
     case DType::kFloat64: return static_cast<float>(static_cast<const double*>(data)[at]);
+    case DType::kBFloat16: break;  // not of images
   }
   return 0.0f;
 }
@@ -93,7 +94,8 @@ __device__ __forceinline__ float load_mask(const ImageBatch& mask, int n, int y,
 // Integers: rounded half to even and held in the type's range. Floats: converted, never clipped.
 __device__ __forceinline__ void store_value(void* data, DType dtype, std::int64_t at, float value) {
   switch (dtype) {
-    case DType::kBool: break;
+    case DType::kBool:
+    case DType::kBFloat16: break;
     case DType::kUInt8:
       static_cast<std::uint8_t*>(data)[at] =
           static_cast<std::uint8_t>(rintf(fminf(fmaxf(value, 0.0f), 255.0f)));
