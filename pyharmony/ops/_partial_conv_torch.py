@@ -30,10 +30,13 @@ from .partial_conv import LayerPlan, Window
 
 _ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
-#: Above this share of active windows a convolution is faster, but for so few that it is spent on the weights.
-_MOST_ROWS = 0.6
-_FEW_ROWS = 128
+#: Above this share of active windows a convolution is faster: of few channels it is cheap, a row is not.
+_MOST_ROWS = 0.8
+_MOST_ROWS_OF_FEW_CHANNELS = 0.4
+_FEW_CHANNELS = 16
 
+#: With so few rows most of a convolution's time goes into the weights, and rows are faster whatever their share.
+_FEW_ROWS = 512
 
 #: The most bytes of gathered rows; a convolution that would need more runs densely.
 _COLUMN_BYTES = 256 << 20
@@ -51,7 +54,8 @@ class Layer:
         if self.groups > 1:
             return False
         rows = len(self.plan._rows) * (images // self.plan._ratio.shape[0])
-        few = self.plan.share <= _MOST_ROWS or rows <= _FEW_ROWS
+        most = _MOST_ROWS if weight.shape[1] >= _FEW_CHANNELS else min(_MOST_ROWS, _MOST_ROWS_OF_FEW_CHANNELS)
+        few = self.plan.share <= most or rows <= _FEW_ROWS
         return few and rows * (weight.numel() // weight.shape[0]) * weight.element_size() <= _COLUMN_BYTES
 
     @property
