@@ -17,14 +17,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
 from .. import _arrays
-from .._arrays import NumpyArray
 from .._native import native
 from ..errors import DTypeError, ShapeError
 from . import partial_conv as op
@@ -32,9 +30,13 @@ from .partial_conv import LayerPlan, Window
 
 _ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
-#: Above this share of active windows a convolution is faster.
-_MOST_ROWS = 0.6
+#: Above this share of active windows a convolution is faster: of few channels it is cheap, a row is not.
+_MOST_ROWS = 0.8
+_MOST_ROWS_OF_FEW_CHANNELS = 0.4
+_FEW_CHANNELS = 16
 
+#: With so few rows most of a convolution's time goes into the weights, and rows are faster whatever their share.
+_FEW_ROWS = 512
 
 #: The most bytes of gathered rows; a convolution that would need more runs densely.
 _COLUMN_BYTES = 256 << 20
@@ -49,10 +51,12 @@ class Layer:
 
     def by_rows(self, images: int, weight: Tensor) -> bool:
         """Whether the active windows are gathered: the faster way by measurement, see docs/partial_conv.md."""
-        if self.groups > 1 or self.plan.share > _MOST_ROWS:
+        if self.groups > 1:
             return False
         rows = len(self.plan._rows) * (images // self.plan._ratio.shape[0])
-        return rows * (weight.numel() // weight.shape[0]) * weight.element_size() <= _COLUMN_BYTES
+        most = _MOST_ROWS if weight.shape[1] >= _FEW_CHANNELS else min(_MOST_ROWS, _MOST_ROWS_OF_FEW_CHANNELS)
+        few = self.plan.share <= most or rows <= _FEW_ROWS
+        return few and rows * (weight.numel() // weight.shape[0]) * weight.element_size() <= _COLUMN_BYTES
 
     @property
     def conv(self) -> tuple[list[int], list[int], list[int]]:
@@ -147,8 +151,10 @@ def _parts(plan: LayerPlan, channels: int) -> list[tuple[int, slice]]:
     return [(g, slice(g * each, (g + 1) * each)) for g in range(plan.groups)]
 
 
-def _plane(maps: NumpyArray | None, group: int) -> Any:
-    return None if maps is None else op.optional(np.ascontiguousarray(maps[:, group]))
+def _maps(plan: LayerPlan, x: Tensor, group: int = 0) -> tuple[Any, Any]:
+    """Ratio and new mask of a group for native code."""
+    real = _real(x)
+    return op.optional(plan.ratio_in(real, group)), op.optional(plan.cover_in(real, group))
 
 
 def run_layer(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, scale: float, slope: float) -> Tensor:
@@ -163,11 +169,9 @@ def run_layer(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, scal
     )
     first = _channels_first(weight, len(plan._rows))
     acc = _product(_columns(x, plan, first), _matrix(weight, first))
-    real = _real(x)
     native.partial_conv_epilogue(
-        _view(acc), op.address(plan._rows), _plane(plan.ratio_in(real), 0), _plane(plan.cover_in(real), 0),
-        _view(offset), scale, slope, _view(y, writable=True),
-    )  # fmt: skip
+        _view(acc), op.address(plan._rows), *_maps(plan, x), _view(offset), scale, slope, _view(y, writable=True)
+    )
     return y
 
 
@@ -183,11 +187,10 @@ def _run_dense(
     ).to(x.dtype).contiguous(memory_format=last)  # fmt: skip
     if inside:
         return y if slope == 1 else F.leaky_relu_(y, slope)
-    real, maps = _real(x), None if plan.plain else plan.for_batch(x.shape[0])
+    batch = plan if plan.plain else plan.for_batch(x.shape[0])
     for group, channels in _parts(plan, weight.shape[0]):
         native.partial_conv_epilogue(
-            None, (0, 0), None if maps is None else _plane(maps.ratio_in(real), group),
-            None if maps is None else _plane(maps.cover_in(real), group),
+            None, (0, 0), *((None, None) if plan.plain else _maps(batch, x, group)),
             None if bias is None else _view(bias[channels]), scale, slope, _view(y[:, channels], writable=True),
         )  # fmt: skip
     return y
@@ -215,13 +218,12 @@ def run_backward(
     grad = _dense(grad.detach()) if y is None else grad.detach().contiguous(memory_format=_format(y))
     offset = torch.empty(grad.shape[1], dtype=_real_type(grad)) if for_bias else None
     like = torch.empty(shapes[1], dtype=grad.dtype, device="meta", memory_format=last[1])
-    real, plan = _real(grad), layer.plan
+    plan = layer.plan
     if layer.by_rows(images, like):
         plan = plan.for_batch(images)
         h = torch.empty((len(plan._rows), grad.shape[1]), dtype=_product_type(grad))
         native.partial_conv_epilogue_grad(
-            _view(grad), _view(y) if slope != 1 else None, op.address(plan._rows), _plane(plan.ratio_in(real), 0),
-            _plane(plan.cover_in(real), 0), scale, slope, _view(h, writable=True), _view(offset, writable=True),
+            _view(grad), _view(y) if slope != 1 else None, op.address(plan._rows), *_maps(plan, grad), scale, slope, _view(h, writable=True), _view(offset, writable=True),
         )  # fmt: skip
         dx = None if weight is None else _fold(h, weight.detach(), plan, shapes[0], last[0], grad.dtype)
         dw = None if x is None else _weight_grad(h, x.detach(), plan, like)
@@ -231,12 +233,11 @@ def run_backward(
         offset = grad.sum((0, 2, 3), dtype=_real_type(grad)) if for_bias else None
     else:
         h = torch.empty_like(grad)
-        maps = None if plan.plain else plan.for_batch(images)
+        batch = plan if plan.plain else plan.for_batch(images)
         for group, channels in _parts(plan, grad.shape[1]):
             native.partial_conv_epilogue_grad(
                 _view(grad[:, channels]), _view(y[:, channels]) if y is not None and slope != 1 else None, None,
-                None if maps is None else _plane(maps.ratio_in(real), group),
-                None if maps is None else _plane(maps.cover_in(real), group), scale, slope,
+                *((None, None) if plan.plain else _maps(batch, grad, group)), scale, slope,
                 _view(h[:, channels], writable=True),
                 None if offset is None else _view(offset[channels], writable=True),
             )  # fmt: skip
@@ -247,7 +248,7 @@ def run_backward(
         h.to(product), inputs.to(product), taps.to(product), None, *layer.conv, False, [0, 0], layer.groups,
         [weight is not None, x is not None, False],
     )  # fmt: skip
-    mask = plan.mask_in_type(real)
+    mask = plan.mask_in_type(_real(grad))
     if dx is not None:
         dx = dx.to(grad.dtype).contiguous(memory_format=last[0])
         dx = dx if mask is None else op.premask(dx, mask, dx)
@@ -278,6 +279,22 @@ def _weight_grad(h: Tensor, x: Tensor, plan: LayerPlan, like: Tensor) -> Tensor:
     return found.view(o, kh, kw, c).permute(0, 3, 1, 2).contiguous(memory_format=_format(like))
 
 
+def _input_grad(g: Tensor, weight: Tensor, shape: tuple[int, ...], layer: Layer) -> Tensor:
+    """m conv^T(r g, W)."""
+    forms = (_format(g, weight), _format(weight))
+    dx = run_backward(g, None, None, weight, layer, (shape, tuple(weight.shape)), forms, 1.0, 1.0, False)[0]
+    assert dx is not None  # noqa: S101  # weight is given
+    return dx.contiguous(memory_format=forms[0])
+
+
+def _weight_grad_of(x: Tensor, g: Tensor, shape: tuple[int, ...], layer: Layer) -> Tensor:
+    """The sum over windows of m x by r g."""
+    forms = (_format(x), torch.contiguous_format)
+    dw = run_backward(g, None, x, None, layer, (tuple(x.shape), shape), forms, 1.0, 1.0, False)[1]
+    assert dw is not None  # noqa: S101  # x is given
+    return dw.contiguous()
+
+
 # ---- functions of autograd ------------------------------------------------------------------------------------------
 
 
@@ -305,10 +322,7 @@ class InputGrad(Function):
     def forward(ctx: Any, g: Tensor, weight: Tensor, shape: tuple[int, ...], layer: Layer) -> Tensor:
         ctx.save_for_backward(g, weight)
         ctx.layer = layer
-        forms = (_format(g, weight), _format(weight))
-        dx = run_backward(g, None, None, weight, layer, (tuple(shape), tuple(weight.shape)), forms, 1.0, 1.0, False)[0]
-        assert dx is not None  # noqa: S101  # weight is given
-        return dx
+        return _input_grad(g, weight, tuple(shape), layer)
 
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
@@ -325,10 +339,7 @@ class WeightGrad(Function):
     def forward(ctx: Any, x: Tensor, g: Tensor, shape: tuple[int, ...], layer: Layer) -> Tensor:
         ctx.save_for_backward(x, g)
         ctx.layer = layer
-        forms = (_format(x), torch.contiguous_format)
-        dw = run_backward(g, None, x, None, layer, (tuple(x.shape), tuple(shape)), forms, 1.0, 1.0, False)[1]
-        assert dw is not None  # noqa: S101  # x is given
-        return dw
+        return _weight_grad_of(x, g, tuple(shape), layer)
 
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
@@ -386,12 +397,144 @@ def backward_of(
 ) -> tuple[Tensor | None, ...]:  # fmt: skip
     """The gradients of x, weight, bias and scale, put together from what can be differentiated again."""
     input_grad, weight_grad = maps
-    g = grad if y is None else grad * torch.where(y > 0, 1.0, slope).to(grad.dtype)
+    g = grad if y is None else torch.where(y > 0, grad, grad * slope)
     dx = input_grad(g, weight) * scale if needs[0] else None
     dw = weight_grad(x, g) if needs[1] or needs[3] else None
     db = None if cover is None or not needs[2] else (g * cover).sum((0, 2, 3))
     ds = (dw * weight).sum().to(scale.dtype).view_as(scale) if needs[3] and dw is not None else None
     return dx, dw * scale if needs[1] and dw is not None else None, db, ds
+
+
+# ---- operators of torch.library -------------------------------------------------------------------------------------
+
+
+def _layer_of(mask: Tensor, window: list[int], groups: int, soft: bool) -> Layer:
+    return Layer(op.plan_layers(mask, ((_window(window), groups),), soft)[0], groups)
+
+
+def _window(values: list[int]) -> Window:
+    a, b, c, d, e, f, g, h = values
+    return Window((a, b), (c, d), (e, f), (g, h))
+
+
+def _run(
+    x: Tensor, weight: Tensor, bias: Tensor | None, scale: Tensor | None, mask: Tensor, window: list[int], groups: int,
+    soft: bool, factor: float, slope: float,
+) -> Tensor:  # fmt: skip
+    factor = factor if scale is None else float(scale)
+    return run_layer(x, weight, bias, _layer_of(mask, window, groups, soft), factor, slope)
+
+
+def _run_input_grad(
+    g: Tensor, weight: Tensor, mask: Tensor, window: list[int], groups: int, soft: bool, shape: list[int]
+) -> Tensor:
+    return _input_grad(g, weight, tuple(shape), _layer_of(mask, window, groups, soft))
+
+
+def _run_weight_grad(
+    x: Tensor, g: Tensor, mask: Tensor, window: list[int], groups: int, soft: bool, shape: list[int]
+) -> Tensor:
+    return _weight_grad_of(x, g, tuple(shape), _layer_of(mask, window, groups, soft))
+
+
+def _run_mask(mask: Tensor, window: list[int], groups: int, soft: bool) -> Tensor:
+    return _layer_of(mask, window, groups, soft).plan.cover_tensor(mask.dtype).clone()
+
+
+_LAYER = "int[] window, int groups, bool soft"
+_conv = torch.library.custom_op(
+    "pyharmony::partial_conv",
+    _run,
+    mutates_args=(),
+    schema=f"(Tensor x, Tensor weight, Tensor? bias, Tensor? scale, Tensor mask, {_LAYER}, float factor, "
+    "float slope) -> Tensor",
+)
+_input = torch.library.custom_op(
+    "pyharmony::partial_conv_input_grad",
+    _run_input_grad,
+    mutates_args=(),
+    schema=f"(Tensor g, Tensor weight, Tensor mask, {_LAYER}, int[] shape) -> Tensor",
+)
+_weight = torch.library.custom_op(
+    "pyharmony::partial_conv_weight_grad",
+    _run_weight_grad,
+    mutates_args=(),
+    schema=f"(Tensor x, Tensor g, Tensor mask, {_LAYER}, int[] shape) -> Tensor",
+)
+_new_mask = torch.library.custom_op(
+    "pyharmony::partial_conv_mask",
+    _run_mask,
+    mutates_args=(),
+    schema=f"(Tensor mask, {_LAYER}) -> Tensor",
+)
+
+
+@_conv.register_fake
+def _(x: Tensor, weight: Tensor, bias: Any, scale: Any, mask: Tensor, window: list[int], *rest: Any) -> Tensor:
+    size = _window(window).out_size(x.shape[2], x.shape[3])
+    return torch.empty(
+        (x.shape[0], weight.shape[0], *size), dtype=x.dtype, device=x.device, memory_format=_format(x, weight)
+    )
+
+
+@_input.register_fake
+def _(g: Tensor, weight: Tensor, mask: Tensor, window: list[int], groups: int, soft: bool, shape: list[int]) -> Tensor:
+    return torch.empty(shape, dtype=g.dtype, device=g.device, memory_format=_format(g, weight))
+
+
+@_weight.register_fake
+def _(x: Tensor, g: Tensor, mask: Tensor, window: list[int], groups: int, soft: bool, shape: list[int]) -> Tensor:
+    return torch.empty(shape, dtype=x.dtype, device=x.device)
+
+
+@_new_mask.register_fake
+def _(mask: Tensor, window: list[int], groups: int, soft: bool) -> Tensor:
+    size = _window(window).out_size(mask.shape[2], mask.shape[3])
+    return mask.new_empty((mask.shape[0], 1 if mask.shape[1] == 1 else groups, *size))
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    first, second, mask, *ctx.layer, ctx.shape = inputs
+    ctx.save_for_backward(first, second, mask)
+
+
+def _keep_layer(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, weight, bias, scale, mask, *ctx.layer, ctx.factor, ctx.slope = inputs
+    ctx.save_for_backward(x, weight, scale, mask, output if ctx.slope != 1 else None)
+
+
+def _layer_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    x, weight, scale, mask, y = ctx.saved_tensors
+    needs = ctx.needs_input_grad[:4]
+    cover = None
+    if needs[2]:
+        cover = _new_mask(mask, *ctx.layer).to(grad.dtype)
+        cover = cover.repeat_interleave(weight.shape[0] // cover.shape[1], 1) if cover.shape[1] > 1 else cover
+    maps = (
+        lambda g, w: _input(g, w, mask, *ctx.layer, list(x.shape)),
+        lambda v, g: _weight(v, g, mask, *ctx.layer, list(weight.shape)),
+    )
+    found = backward_of(grad, y, x, weight, ctx.factor if scale is None else scale, ctx.slope, cover, maps, needs)
+    return *found, *[None] * (len(ctx.layer) + 3)
+
+
+def _input_backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
+    g, weight, mask = ctx.saved_tensors
+    dg = _conv(v, weight, None, None, mask, *ctx.layer, 1.0, 1.0) if ctx.needs_input_grad[0] else None
+    dw = _weight(v, g, mask, *ctx.layer, list(weight.shape)) if ctx.needs_input_grad[1] else None
+    return dg, dw, *[None] * (len(ctx.layer) + 2)
+
+
+def _weight_backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
+    x, g, mask = ctx.saved_tensors
+    dx = _input(g, v, mask, *ctx.layer, list(x.shape)) if ctx.needs_input_grad[0] else None
+    dg = _conv(x, v, None, None, mask, *ctx.layer, 1.0, 1.0) if ctx.needs_input_grad[1] else None
+    return dx, dg, *[None] * (len(ctx.layer) + 2)
+
+
+_conv.register_autograd(_layer_backward, setup_context=_keep_layer)
+_input.register_autograd(_input_backward, setup_context=_keep)
+_weight.register_autograd(_weight_backward, setup_context=_keep)
 
 
 # ---- the call -------------------------------------------------------------------------------------------------------
@@ -414,6 +557,15 @@ def partial_conv2d(
             raise ShapeError(f"scale: shape {list(scale.shape)}, expected a scalar")
     else:
         scale = 1.0 if scale is None else op.number(scale, "scale")
+    if torch.compiler.is_compiling():
+        if plan is not None:
+            op.check_plan(plan, x, window, groups)
+            mask, soft = plan.mask_in, plan.soft
+        mask = x.new_ones((1, 1, *x.shape[2:])) if mask is None else op.check_mask(mask, x)
+        tensor, factor = (scale, 1.0) if isinstance(scale, Tensor) else (None, scale)
+        values = list(window.values)
+        y = _conv(x, weight, bias, tensor, mask, values, groups, soft, factor, slope)
+        return y, op.by_channel(_new_mask(mask, values, groups, soft), mask.shape[1], weight.shape[0])
     layer = Layer(op.layer_plan(x, mask, plan, window, groups, soft), groups)
     y = PartialConv.apply(x, weight, bias, scale, layer, slope)
-    return y, op.by_channel(layer.plan.mask_out, layer.plan, weight.shape[0])
+    return y, op.by_channel(layer.plan.mask_out, layer.plan._mask.shape[1], weight.shape[0])
