@@ -25,6 +25,7 @@ from torch.autograd import Function
 from .. import _arrays
 from .._native import native
 from ..errors import DTypeError, ShapeError
+from . import _partial_conv_cuda
 from . import partial_conv as op
 from .partial_conv import LayerPlan, Window
 
@@ -157,8 +158,10 @@ def _maps(plan: LayerPlan, x: Tensor, group: int = 0) -> tuple[Any, Any]:
     return op.optional(plan.ratio_in(real, group)), op.optional(plan.cover_in(real, group))
 
 
-def run_layer(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, scale: float, slope: float) -> Tensor:
-    """y = act(scale conv(x, W) + bias c)."""
+def run_layer(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, scale: Any, slope: float) -> Tensor:
+    """y = act(scale conv(x, W) + bias c); on a device scale may be a scalar there."""
+    if layer.plan.on_device:
+        return _partial_conv_cuda.run_layer(x, weight, bias, layer, scale, slope, _format(x, weight))
     x, weight = x.detach(), weight.detach()
     offset = None if bias is None else bias.detach().to(_real_type(x)).contiguous()
     if not layer.by_rows(x.shape[0], weight):
@@ -214,6 +217,10 @@ def run_backward(
         y: the layer's result, where slope is not 1.
         shapes, last: shapes and memory formats of x and weight.
     """
+    if layer.plan.on_device:
+        return _partial_conv_cuda.run_backward(
+            grad, y, x, weight, layer, shapes, last, scale, slope, for_bias
+        )
     images = grad.shape[0]
     grad = _dense(grad.detach()) if y is None else grad.detach().contiguous(memory_format=_format(y))
     offset = torch.empty(grad.shape[1], dtype=_real_type(grad)) if for_bias else None
@@ -356,7 +363,7 @@ class PartialConv(Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, scale: Any, layer: Layer, slope: float
     ) -> Tensor:
-        y = run_layer(x, weight, bias, layer, float(scale), slope)
+        y = run_layer(x, weight, bias, layer, scale if layer.plan.on_device else float(scale), slope)
         tensor = isinstance(scale, Tensor)
         ctx.save_for_backward(x, weight, y if slope != 1 else None, scale if tensor else None)
         ctx.layer, ctx.slope, ctx.scale = layer, slope, None if tensor else scale
@@ -375,6 +382,10 @@ class PartialConv(Function):
                 lambda v, g: WeightGrad.apply(v, g, weight.shape, ctx.layer),
             )
             return *backward_of(grad, y, x, weight, scale, ctx.slope, cover, maps, needs), None, None
+        if ctx.layer.plan.on_device:
+            last = _format(x, weight), _format(weight)
+            found = _partial_conv_cuda.layer_backward(grad, y, x, weight, scale, ctx.layer, ctx.slope, needs, last)
+            return *found, None, None
         for_scale, factor = needs[3], float(scale)
         # dW is scale times weight_grad, from which the gradient of scale is, unless that is lost.
         lost = for_scale and factor == 0
@@ -421,8 +432,9 @@ def _run(
     x: Tensor, weight: Tensor, bias: Tensor | None, scale: Tensor | None, mask: Tensor, window: list[int], groups: int,
     soft: bool, factor: float, slope: float,
 ) -> Tensor:  # fmt: skip
-    factor = factor if scale is None else float(scale)
-    return run_layer(x, weight, bias, _layer_of(mask, window, groups, soft), factor, slope)
+    layer = _layer_of(mask, window, groups, soft)
+    known = factor if scale is None else scale if layer.plan.on_device else float(scale)
+    return run_layer(x, weight, bias, layer, known, slope)
 
 
 def _run_input_grad(
@@ -549,9 +561,15 @@ def partial_conv2d(
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     op.check_same_dtype(x, weight, bias)
-    for tensor, name in ((x, "x"), (weight, "weight"), (bias, "bias")):
-        if tensor is not None and tensor.device.type != "cpu":
-            raise DTypeError(f"{name}: a tensor on {tensor.device}, expected one on the CPU; use {name}.cpu()")
+    if x.device.type not in ("cpu", "cuda"):
+        raise DTypeError(f"x: a tensor on {x.device}, expected one on the CPU or a CUDA device")
+    for tensor, name in ((weight, "weight"), (bias, "bias"), (mask, "mask"), (scale, "scale")):
+        if isinstance(tensor, Tensor) and tensor.device != x.device:
+            raise DTypeError(f"{name}: a tensor on {tensor.device}, expected one on {x.device} as x is")
+    if op.on_device(x):
+        _partial_conv_cuda.check(x)
+    if isinstance(plan, LayerPlan) and plan.on_device != op.on_device(x):
+        raise DTypeError(f"plan: made of a mask elsewhere than x, which is on {x.device}")
     if isinstance(scale, Tensor):
         if scale.numel() != 1:
             raise ShapeError(f"scale: shape {list(scale.shape)}, expected a scalar")
