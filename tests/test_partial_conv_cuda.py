@@ -91,12 +91,14 @@ CHAINS: dict[str, Any] = {
 
 @pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
 @pytest.mark.parametrize("name", CHAINS)
-def test_a_plan_is_that_of_the_processor(
-    emulator: Any, name: str, soft: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_plan_is_that_of_the_processor(emulator: Any, name: str, soft: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     shape, layers = CHAINS[name]
     rng = np.random.default_rng(0)
-    for share, dtype in ((0.1, torch.float32), (0.02, torch.bool if not soft else torch.float16), (0.0, torch.bfloat16)):
+    for share, dtype in (
+        (0.1, torch.float32),
+        (0.02, torch.bool if not soft else torch.float16),
+        (0.0, torch.bfloat16),
+    ):
         values = rng.random(shape)
         mask = torch.from_numpy(np.where(values < share, values / max(share, 1e-9) if soft else 1.0, 0.0)).to(dtype)
         expected = ops.mask_plan(mask, layers, soft=soft)
@@ -193,7 +195,11 @@ def test_the_epilogue_and_its_sums(emulator: Any, dtype: Any, shape: Any, form: 
     n, c, h, w = shape
     acc, bias = random(shape, dtype, form), random((c,), dtype, seed=5)
     scale = torch.tensor(1.5)
-    for groups, soft, images, slope in ((1, False, n, 0.2), (1, True, 1, 1.0), (c // 2 if c % 2 == 0 else c, True, n, 0.0)):
+    for groups, soft, images, slope in (
+        (1, False, n, 0.2),
+        (1, True, 1, 1.0),
+        (c // 2 if c % 2 == 0 else c, True, n, 0.0),
+    ):
         ratio, cover = maps((images, c, h, w), groups, soft)
         t = 0.7 * 1.5 * acc.double() * by_channel(ratio, c) + bias.double()[:, None, None] * by_channel(cover, c)
         expected = torch.where(t > 0, t, slope * t)
@@ -327,9 +333,7 @@ def test_what_the_direct_kernel_is_not_made_for(emulator: Any) -> None:
 @pytest.mark.parametrize("last", [False, True], ids=["planar", "channels-last"])
 @pytest.mark.parametrize("kind", ["hard", "soft", "zeros", "none"])
 @pytest.mark.parametrize("case", [CASES[0], CASES[1], CASES[3], CASES[7]], ids=str)
-def test_a_layer_and_its_gradients_follow_the_definition(
-    on_emulator: Any, case: Case, kind: str, last: bool
-) -> None:
+def test_a_layer_and_its_gradients_follow_the_definition(on_emulator: Any, case: Case, kind: str, last: bool) -> None:
     memory = torch.channels_last if last else torch.contiguous_format
     x, weight, bias = arrays(case)
     rng = np.random.default_rng(7)
@@ -457,7 +461,7 @@ def test_clear_errors(on_emulator: Any) -> None:
 
 def test_inputs_of_kernels_are_checked(emulator: Any) -> None:
     x = torch.randn(2, 4, 6, 6)
-    ratio, cover = maps(x.shape)
+    ratio, bits = maps(x.shape)
 
     def run(acc: Any, y: Any, ratio: Any = ratio, cover: Any = None, sums: Any = None, writable: bool = True) -> None:
         emulator.partial_conv_epilogue(
@@ -474,7 +478,7 @@ def test_inputs_of_kernels_are_checked(emulator: Any) -> None:
         ("y: read-only", lambda: run(x, out, writable=False)),
         ("ratio: not", lambda: run(x, out, ratio[..., 1:])),
         ("ratio: dtype", lambda: run(x, out, ratio.half())),
-        ("cover: dtype", lambda: run(x, out, ratio, cover.half())),
+        ("cover: dtype", lambda: run(x, out, ratio, bits.half())),
         ("sums: expected", lambda: run(x, out, sums=torch.empty(2, 3, 4))),
         ("workspace: 0 bytes", lambda: run(x, out, sums=torch.empty(2, 2, 4))),
         ("dtype float64", lambda: run(x.double(), out.double())),
