@@ -87,6 +87,50 @@ def test_the_certified_bound_is_never_below_the_error(method: str) -> None:
     assert levels(made, exact) <= info.max_error <= 0.025
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("weight", [0.01, 1e-4, 0.0])
+def test_small_weights_have_a_certified_bound_too(weight: float, dtype: str) -> None:
+    src, dst, mask = pair((2, 31, 26, 3), dtype)
+    src, dst = src[:, ::-1, 1:], dst[:, ::-1, 1:]  # of any strides
+    mask, options = mask[::-1, 1:], {"color_weight": weight, "return_info": True}
+    made, infos = ops.gaussian_poisson(*map(Interface, (src, dst, mask, dst)), **options)
+    result = fetched(made)
+    assert np.array_equal(
+        result, fetched(ops.gaussian_poisson(*map(Interface, (src, dst, mask, dst)), color_weight=weight))
+    )
+    rounding = 0.5 if dtype == "uint8" else 255 * 2.0**-24
+    for i, info in enumerate(infos):
+        s, d = (a[i].astype(np.float64) for a in (src, dst))
+        exact = definition.gaussian_poisson(s, d, mask / 255, d, color_weight=weight)
+        if dtype == "uint8":
+            exact = exact.clip(0, 255)
+        assert levels(result[i], exact) <= info.max_error + rounding
+        # Of the tolerance, and the estimate is about twice the error.
+        assert info.max_error <= allowed(dtype)
+    copied, again = ops.gaussian_poisson(src, dst, mask, dst, device="cuda", **options)
+    assert np.array_equal(copied, result)
+    assert [info.max_error for info in again] == [info.max_error for info in infos]
+
+
+@pytest.mark.parametrize("weight", [1.0, 1e-3, 0.0])
+def test_a_mask_without_a_known_pixel_leaves_the_rectangle(weight: float) -> None:
+    src, dst, mask = pair((17, 20, 3), "uint8")
+    cover = np.full_like(mask, 255)
+    options = {"color_weight": weight, "preserve_background": True}
+    expected = ops.gaussian_poisson(src, dst, cover, dst, device="cpu", **options)
+    for blended in (
+        ops.gaussian_poisson(src, dst, cover, dst, device="cuda", **options),
+        blend.gaussian_poisson(src, dst, cover, base=dst, device="cuda", **options),
+    ):
+        assert levels(blended, expected) <= allowed("uint8")
+    there = [Interface(a) for a in (src, dst, cover, dst)]
+    if weight > 0:
+        assert levels(fetched(ops.gaussian_poisson(*there, **options)), expected) <= allowed("uint8")
+    else:
+        with pytest.raises(MaskError, match="mask: it covers the whole image and color_weight is 0"):
+            ops.gaussian_poisson(*there, return_info=True, **options)
+
+
 def test_a_map_of_weights() -> None:
     src, dst, mask = pair((16, 21, 3), "float32")
     weights = np.linspace(0.2, 2, 16 * 21, dtype=np.float32).reshape(16, 21)

@@ -47,6 +47,7 @@ class PyramidOptions:
     count: int
     unit: float
     info: bool
+    certify: bool
 
 
 @dataclass
@@ -131,7 +132,16 @@ class _Pyramid:
         # Chebyshev's kernel doubles on the way, where nothing has to meet what is known.
         if doubled and (o.preserve_background or choose_method(equation, levels) != "chebyshev"):
             equation.base, equation.half_base = self.doubled(level, colours), False
-        return solve(self.place, equation, out, method="auto", levels=levels, unit=o.unit, info=finest and o.info)
+        return solve(
+            self.place,
+            equation,
+            out,
+            method="auto",
+            levels=levels,
+            unit=o.unit,
+            info=finest and o.info,
+            certify=finest and o.certify,
+        )
 
     def doubled(self, level: _Level, colours: DeviceArray) -> DeviceArray:
         """colours of the level below, at the size of this one, meeting what is known."""
@@ -373,6 +383,7 @@ def gaussian_poisson_on_device(
                 count=len(regions) - 1,
                 unit=frame.unit,
                 info=return_info,
+                certify=return_info,
             ),
         )
     return frame.result, _infos(frame, infos)

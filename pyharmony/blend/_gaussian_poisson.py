@@ -323,12 +323,13 @@ def _blend_at(
             most=weight if isinstance(weight, float) else float(weight.max()),
             sigma=options.sigma,
             smooth_sigma=options.smooth_sigma,
-            preserve_background=options.preserve_background,
+            preserve_background=options.preserve_background and not mask.min() > 0,
             tolerance=options.tolerance,
             coarse_tolerance=coarse_tolerance_of(options.tolerance),
             count=count,
             unit=_arrays.VALUE_RANGE[job.dst.dtype.name],
             info=True,
+            certify=options.certify,
         ),
     )
     values = place.fetch(out)[0]
