@@ -295,6 +295,86 @@ def test_a_mask_without_a_known_pixel_is_refused_where_values_are_looked_at() ->
     assert levels(ops.poisson(src, dst, cover, color_weight=1, device="cuda"), src) <= 1
 
 
+def laid_over(mask: Image, shape: tuple[int, int], at: tuple[int, int]) -> Image:
+    """mask [h, w] where at says on zeros of a shape."""
+    laid = np.zeros((shape[0] + 200, shape[1] + 200), mask.dtype)
+    laid[100 + at[1] :, 100 + at[0] :][: mask.shape[0], : mask.shape[1]] = mask
+    return laid[100:-100, 100:-100]
+
+
+PLACES = [None, (0, 0), (5, 7), (-12, 30), (40, -20), (69, 80), (90, 5)]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16"])
+@pytest.mark.parametrize("at", PLACES)
+@pytest.mark.parametrize("kind", ["poisson", "pyramid", "whole"])
+def test_a_source_lies_where_at_says(kind: str, at: tuple[int, int] | None, dtype: str) -> None:
+    """Of another size than dst, cut off at its border, over the whole of it, or beside it."""
+    dst, src, mask = pair((81, 70, 3), dtype)
+    if at is not None:
+        src, mask = src[:50, :40], mask[:50, :40]
+    run = blend.poisson if kind == "poisson" else blend.gaussian_poisson
+    options = {"preserve_background": False} if kind == "whole" else {}
+    # Two levels of the pyramid add up; poisson has one.
+    limit = allowed(dtype) if kind == "poisson" else 1 + 2 * (0.25 + 0.25)
+    for cover in (mask, None):
+        if cover is None and at is None and kind == "poisson":
+            continue
+        expected = run(src, dst, cover, at=at, device="cpu", **options)
+        given = Interface(src), Interface(dst), None if cover is None else Interface(cover)
+        made = fetched(run(*given, at=at, **options))
+        assert levels(made, expected) <= limit
+        if kind != "whole":
+            known = laid_over(np.ones_like(mask) if cover is None else mask, dst.shape[:2], at or (0, 0)) == 0
+            assert np.array_equal(made[known], dst[known])
+        copied, info = run(src, dst, cover, at=at, device="cuda", return_info=True, **options)
+        assert levels(copied, expected) <= limit
+        if at is not None and at[0] == 90 and kind != "whole":
+            assert info.method == "copy"
+            assert np.array_equal(made, dst)
+
+
+@pytest.mark.parametrize("run", [blend.poisson, blend.gaussian_poisson], ids=lambda f: f.__name__)
+def test_a_batch_lies_where_at_says_and_the_alpha_of_dst_stays(run: Any) -> None:
+    dst, src, mask = pair((2, 40, 44, 3), "uint8")
+    src, masks = src[:, :30, :20], np.stack([mask[:30, :20], mask[10:40, 20:40]])
+    alpha = np.random.default_rng(3).integers(0, 256, (2, 40, 44, 1)).astype(np.uint8)
+    over = np.concatenate([dst, alpha], -1)
+    for cover in (masks, masks[0]):
+        expected = run(src, over, cover, at=(17, -4), device="cpu")
+        made = fetched(run(Interface(src), Interface(over), Interface(cover), at=(17, -4)))
+        assert levels(made, expected) <= 2
+        assert np.array_equal(made[..., 3:], alpha)
+    expected = blend.gaussian_poisson(src, over, masks, at=(17, -4), base=over[..., :3], color_weight=0.5, device="cpu")
+    given = [Interface(a) for a in (src, over, masks)]
+    made = fetched(blend.gaussian_poisson(*given, at=(17, -4), base=Interface(over), color_weight=0.5))
+    assert levels(made, expected) <= 2
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"at": (1.5, 2)}, ArgumentError, r"at: \(1.5, 2\), expected whole pixels; a part of a pixel resamples src"),
+        ({"at": 3}, ArgumentError, r"at: 3, expected None or \(x, y\)"),
+        ({"at": ("1", 2)}, DTypeError, "at: "),
+        ({"at": None}, ShapeError, "src: 6 x 7 pixels beside 8 x 9 of dst; pass at="),
+        ({"src": np.zeros((6, 7, 4), np.float32)}, ShapeError, "src: 4 channels, expected 1 or 3; alpha is"),
+        ({"src": np.zeros((6, 7, 1), np.float32)}, ShapeError, "src: 1 images of 1 channels beside 1 of 3 of dst"),
+        ({"src": np.zeros((6, 7, 5), np.float32)}, ShapeError, r"src: shape \[6, 7, 5\], expected 1, 3 or 4 channels"),
+        ({"src": np.zeros((6, 7, 3), np.float16)}, DTypeError, "src: dtype float16 differs from dst float32"),
+        ({"mask": np.zeros((8, 9), np.uint8)}, ShapeError, r"mask: shape \[8, 9\], expected \[6, 7\]"),
+        ({"mask": None, "src": np.zeros((8, 9, 3), np.float32)}, MaskError, "mask: covers all of dst"),
+    ],
+    ids=range(10),
+)
+def test_what_a_blend_does_not_take_is_named(change: dict[str, Any], error: type[Exception], message: str) -> None:
+    dst, src, mask = pair((8, 9, 3), "float32")
+    given = {"src": src[:6, :7], "dst": dst, "mask": mask[:6, :7], "at": (0, 0), **change}
+    there = {name: Interface(x) if isinstance(x, np.ndarray) else x for name, x in given.items()}
+    with pytest.raises(error, match=message):
+        blend.poisson(**there)
+
+
 def test_blends_write_where_they_are_told_to() -> None:
     src, dst, mask = pair((20, 20, 3), "uint8")
     out = np.zeros_like(dst)

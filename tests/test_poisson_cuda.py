@@ -486,7 +486,7 @@ def test_refuses_what_does_not_fit(emulator_module: Any) -> None:
     src, dst = noise(1, (1, 30, 40, 2)), noise(2, (1, 30, 40, 2))
     for bad, message in (
         (lambda: solver.solve(src[:, 1:], dst, tolerance=1.0), r"src: shape \[1, 29, 40, 2\], expected \[1, 30, 40"),
-        (lambda: solver.solve(src.astype(np.uint8), dst, tolerance=1.0), "src: dtype uint8, dst: float32"),
+        (lambda: solver.solve(src.astype(bool), dst, tolerance=1.0), "src: dtype bool, expected uint8, uint16"),
         (lambda: solver.solve(src, dst, tolerance=-1.0), "tolerance: -1"),
         (lambda: solver.solve(src, dst, tolerance=1.0, max_iterations=0), "max_iterations: 0, expected 1 to 32"),
         (lambda: solver.solve(src, dst, tolerance=1.0, gradients="none"), "gradients: 'none'"),

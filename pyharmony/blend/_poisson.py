@@ -12,7 +12,7 @@ from .._cuda import Place
 from ..errors import ArgumentError, MaskError
 from ..ops._images_cuda import unsupported
 from ..ops._poisson_cuda import solve_images
-from ._cuda import poisson_on_device, upload
+from ._cuda import NOTHING_KNOWN, poisson_on_device, upload
 from ._frame import Frame, Job, direct_info
 from ._images import Infos, run
 from ._region import Region
@@ -105,10 +105,7 @@ def _blend(
     region = job.bbox.expand(1, job.shape)
     mask = job.mask_of(region)
     if isinstance(weight, float) and weight == 0 and job.bbox.shape == job.shape and mask.min() > 0:
-        raise MaskError(
-            "mask: covers all of dst, and with color_weight 0 nothing fixes the colours; leave pixels at zero or pass "
-            "color_weight > 0"
-        )
+        raise MaskError(NOTHING_KNOWN)
     job.check_finite(region, mask)
     color_weight = weight if isinstance(weight, float) else region.of(weight)
     if place is not None and _suits(place, job):
