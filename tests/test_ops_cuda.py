@@ -201,6 +201,24 @@ def test_batches_with_one_mask_and_with_a_mask_each() -> None:
         assert len(infos) == 2
 
 
+@pytest.mark.parametrize("dtype", ["bool", "uint16", "float16", "float32", "float64"])
+def test_masks_of_any_dtype(dtype: str) -> None:
+    src, dst, mask = pair((70, 66, 3), "uint8")
+    cover = mask > 99 if dtype == "bool" else (mask / 255 * (65535 if dtype == "uint16" else 1)).astype(dtype)
+    if dtype == "float64":
+        cover[-1, -1] = 1e-60  # above zero: unknown
+    calls: list[Any] = [
+        lambda s, d, m, **k: ops.gaussian_poisson(s, d, m, d, preserve_background=True, **k),
+        lambda s, d, m, **k: ops.gaussian_poisson(s, d, m, d, color_weight=0.01, preserve_background=True, **k),
+        blend.gaussian_poisson,
+        blend.poisson,
+    ]
+    for call in calls:
+        expected = call(src, dst, cover, device="cpu")
+        assert levels(fetched(call(*map(Interface, (src, dst, cover)))), expected) <= 2
+        assert levels(call(src, dst, cover, device="cuda"), expected) <= 2
+
+
 def planar(a: Image) -> Image:
     return np.moveaxis(np.moveaxis(a, -1, 0).copy(), 0, -1)
 
@@ -267,6 +285,17 @@ def test_a_solver_keeps_its_mask_and_serves_many_images(dtype: str) -> None:
         there.solve(src, dst)
     with pytest.raises(ShapeError, match=r"mask: shape \[17, 20\], expected \[16, 20\]"):
         copied.solve(src[:, 1:], dst[:, 1:])
+
+
+def test_a_solver_that_has_no_gradients_says_what_has() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    src, dst, mask = (torch.from_numpy(a) for a in pair((9, 8, 3), "float32"))
+    solver = ops.PoissonSolver(mask, device="cuda")
+    with pytest.raises(ArgumentError, match=r"src, dst, base: tensors in a graph, .*; use ops.poisson, which has grad"):
+        solver.solve(src.requires_grad_(), dst)
+    assert (
+        levels(solver.solve(src.detach(), dst).numpy(), ops.poisson(src.detach(), dst, mask, device="cpu").numpy()) <= 1
+    )
 
 
 def test_a_film_takes_fewer_iterations_after_its_first_frame() -> None:

@@ -6,6 +6,7 @@ kernels decide on the device how many steps they need. So values are not looked 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 import warnings
@@ -19,7 +20,7 @@ from .. import _arrays, _checks, _cuda
 from .._checks import SolveInfo
 from .._cuda import DeviceArray, Place
 from ..errors import ArgumentError, MaskError
-from ._images_cuda import batch_of, fetched, image_form, mask_on, unsupported, weight_on
+from ._images_cuda import batch_of, fetched, image_form, mask_on, unsupported, weight_on, without_float64
 from ._poisson_cuda import DeviceHierarchy, most_iterations
 from .gaussian_poisson import (
     CERTIFIED_STOP_FROM,
@@ -143,6 +144,7 @@ def _chebyshev(
 ) -> list[_Outcome]:
     """rhs: b, in place of that of the images."""
     module, count = place.module, out.shape[0]
+    eq = dataclasses.replace(eq, mask=without_float64(place, eq.mask))
     views = (*eq.image_views(), out.view("out", writable=True))
     options = {
         "weight": eq.weight,

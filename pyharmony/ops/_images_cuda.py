@@ -69,6 +69,26 @@ def mask_on(place: Place, mask: Any, count: int, height: int, width: int, *, bat
     return planes_of(taken, count)
 
 
+def without_float64(place: Place, mask: DeviceArray) -> DeviceArray:
+    """A mask [N, H, W] for kernels that take none of float64: a float32 copy, where what is above zero stays so."""
+    if mask.dtype != np.float64:
+        return mask
+    count, height, width = mask.shape
+    own = 1 if mask.strides[0] == 0 else count
+    _, made = place.empty((own, height, width), np.dtype(np.float32))
+    place.module.pyramid_lay_mask(
+        mask.cropped(slice(0, own), 0, height, 0, width).view("mask"),
+        0,
+        0,
+        height,
+        width,
+        made.view("mask", writable=True),
+        device=place.device,
+        stream=place.stream,
+    )
+    return made if own == count else made.reshaped(mask.shape, (0, *made.strides[1:]))
+
+
 def weight_on(place: Place, x: Any, count: int, height: int, width: int) -> tuple[float, DeviceArray | None, float]:
     """color_weight as its least value, its map [N, H, W] or None, and its largest value.
 
