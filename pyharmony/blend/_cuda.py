@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays, _checks, _cuda
+from .._arrays import NumpyArray
 from .._checks import SolveInfo
 from .._cuda import DeviceArray, Place
 from ..errors import ArgumentError, DTypeError, MaskError, ShapeError
@@ -21,7 +22,7 @@ from ..ops._gaussian_poisson_cuda import DeviceEquation, choose_method, solve
 from ..ops._images_cuda import batch_of, planes_of, unsupported, weight_on
 from ..ops._poisson_cuda import DeviceHierarchy, most_iterations, solve_images
 from ..reference.gaussian_poisson import gaussian_taps
-from ._frame import CHANNELS, position_of
+from ._frame import CHANNELS, Job, position_of
 from ._region import Region, covered_by, regions_of
 
 NOTHING_KNOWN = (
@@ -583,6 +584,26 @@ def only_there(gradient_kernel: str, reference: bool) -> str:
 # ---- crops of what is on the processor -----------------------------------------------------------
 
 
-def upload(place: Place, image: np.ndarray[Any, Any], name: str) -> DeviceArray:
+def takes(place: Place, job: Job, against: str = "") -> bool:
+    """Whether CUDA kernels take this; where they do not and the caller named the device, an error.
+
+    against: another reason why they do not.
+    """
+    reason = unsupported(job.dst.dtype.name, "dst") or against
+    if reason and place.required:
+        raise ArgumentError(reason)
+    return not reason
+
+
+def crops(
+    place: Place, job: Job, region: Region, mask: NumpyArray
+) -> tuple[DeviceArray, DeviceArray, DeviceArray, DeviceArray]:
+    """src, dst and mask over a region of dst, copied to the device, and memory for the result."""
+    dst = upload(place, job.dst_of(region), "dst")
+    _, out = place.empty(dst.shape, dst.dtype)
+    return upload(place, job.src_of(region), "src"), dst, upload(place, mask, "mask"), out
+
+
+def upload(place: Place, image: NumpyArray, name: str) -> DeviceArray:
     """[h, w, C] as [1, h, w, C], or [h, w] as [1, h, w], on the device."""
     return place.take(image[None], name)

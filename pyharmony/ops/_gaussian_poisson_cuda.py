@@ -143,9 +143,7 @@ def _chebyshev(
     rhs: DeviceArray | None = None,
 ) -> list[_Outcome]:
     """rhs: b, in place of that of the images."""
-    module, count = place.module, out.shape[0]
     eq = dataclasses.replace(eq, mask=without_float64(place, eq.mask))
-    views = (*eq.image_views(), out.view("out", writable=True))
     options = {
         "weight": eq.weight,
         "weight_map": None if eq.weight_map is None else eq.weight_map.view("color_weight"),
@@ -160,12 +158,7 @@ def _chebyshev(
         "half_base": eq.half_base,
         "range": unit,
     }
-    nbytes = module.gaussian_poisson_chebyshev_workspace(*views, **options, device=place.device)
-    nreport = module.gaussian_poisson_chebyshev_report_bytes(count)
-    report = _launch(place, module.gaussian_poisson_chebyshev, views, options, nbytes, nreport)
-    if not info:
-        return []
-    reports = module.gaussian_poisson_chebyshev_report(place.fetch(report).tobytes(), count)
+    reports, nbytes = _launch(place, "gaussian_poisson_chebyshev", eq, out, options, info, device=place.device)
     _refuse_nonfinite(r["finite"] for r in reports)
     return [_Outcome("chebyshev", r["steps"], r["residual"], r["max_error"], nbytes) for r in reports]
 
@@ -179,8 +172,6 @@ def _multigrid(
     rhs: DeviceArray | None = None,
 ) -> list[_Outcome]:
     """rhs: b, in place of that of the images."""
-    module, count = place.module, out.shape[0]
-    views = (*eq.image_views(), out.view("out", writable=True))
     options = {
         "weight": eq.weight,
         "w0": eq.w0,
@@ -189,12 +180,7 @@ def _multigrid(
         "max_cycles": 0,
         "rhs": None if rhs is None else rhs.view("rhs"),
     }
-    nbytes = module.gaussian_poisson_multigrid_workspace(*views, **options)
-    nreport = module.gaussian_poisson_multigrid_report_bytes(count)
-    report = _launch(place, module.gaussian_poisson_multigrid, views, options, nbytes, nreport)
-    if not info:
-        return []
-    reports = module.gaussian_poisson_multigrid_report(place.fetch(report).tobytes(), count)
+    reports, nbytes = _launch(place, "gaussian_poisson_multigrid", eq, out, options, info)
     _refuse_nonfinite(math.isfinite(r["residual"]) for r in reports)
     return [_Outcome("multigrid", r["cycles"], r["residual"], r["max_error"], nbytes) for r in reports]
 
@@ -215,10 +201,21 @@ def _certified_multigrid(place: Place, eq: DeviceEquation, out: DeviceArray, tol
     return outcomes
 
 
-def _launch(place: Place, kernels: Any, views: Any, options: dict[str, Any], nbytes: int, nreport: int) -> DeviceArray:
-    """Puts a solve on the stream; where it will report."""
-    workspace, report = place.scratch(nbytes), place.scratch(nreport)
-    kernels(
+def _launch(
+    place: Place, name: str, eq: DeviceEquation, out: DeviceArray, options: dict[str, Any], info: bool, **query: int
+) -> tuple[list[dict[str, Any]], int]:
+    """Puts a solve on the stream; its reports, if they are to be read, and the bytes of scratch.
+
+    query: what its workspace depends on beside.
+    """
+
+    def native(what: str) -> Any:
+        return getattr(place.module, name + what)
+
+    count, views = out.shape[0], (*eq.image_views(), out.view("out", writable=True))
+    nbytes = native("_workspace")(*views, **options, **query)
+    workspace, report = place.scratch(nbytes), place.scratch(native("_report_bytes")(count))
+    native("")(
         *views,
         **options,
         workspace=workspace.pointer,
@@ -227,7 +224,7 @@ def _launch(place: Place, kernels: Any, views: Any, options: dict[str, Any], nby
         device=place.device,
         stream=place.stream,
     )
-    return report
+    return native("_report")(place.fetch(report).tobytes(), count) if info else [], nbytes
 
 
 def inverse(place: Place, eq: DeviceEquation, g: DeviceArray, out: DeviceArray, tolerance: float) -> None:
