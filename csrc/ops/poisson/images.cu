@@ -435,8 +435,10 @@ SolveImages checked_images(const Plan& plan, const SolveImages& given) {
     check_image(plan, images.dst, "dst", count, channels);
     check_image(plan, images.mask, "mask", count, 1);
     for (const ImageBatch* image : {&images.src, &images.dst}) {
-      HM_CHECK(image->dtype != DType::kBool && image->dtype != DType::kFloat64,
-               image == &images.src ? "src" : "dst", ": dtype ", dtype_name(image->dtype),
+      const DType type = image->dtype;
+      HM_CHECK(type == DType::kUInt8 || type == DType::kUInt16 || type == DType::kFloat16 ||
+                   type == DType::kFloat32,
+               image == &images.src ? "src" : "dst", ": dtype ", dtype_name(type),
                ", expected uint8, uint16, float16 or float32");
     }
     if (images.base.exists()) check_image(plan, images.base, "base", count, channels);
