@@ -4,14 +4,12 @@
 #include <vector>
 
 #include "bindings/bindings.h"
-#include "device/runtime.h"
+#include "bindings/pointers.h"
 
 namespace pyharmony {
 namespace {
 
 using device::Guard;
-
-cudaStream_t stream_of(std::uintptr_t stream) { return reinterpret_cast<cudaStream_t>(stream); }
 
 }  // namespace
 
