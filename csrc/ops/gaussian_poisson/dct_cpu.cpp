@@ -369,19 +369,12 @@ class DctSolver {
 
   // s(y). At each frequency along y the flux into the padding is mu S, with S the padding's sum;
   // it becomes s = (1 + q h) mu S, h the sum of the corners of the inverses of both parts.
-  // As many channels at once as a register has lanes, by the transforms of DctSolver<double>.
   void find_flux() {
-    using Wide = typename Lanes<double>::Vec;
-    constexpr std::int64_t lanes = Lanes<double>::kCount;
     const pocketfft::detail::T_dcst23<double> transform(static_cast<std::size_t>(h_));
-    parallel_for((c_ + lanes - 1) / lanes, 1, [&](std::int64_t begin, std::int64_t end) {
-      Buffer<Wide> s(static_cast<std::size_t>(h_), &meter_);
-      for (std::int64_t group = begin; group < end; ++group) {
-        const std::int64_t k0 = group * lanes, count = std::min(lanes, c_ - k0);
-        for (std::int64_t y = 0; y < h_; ++y) {
-          s[y] = Wide{};
-          for (std::int64_t i = 0; i < count; ++i) s[y][i] = padding_sum(k0 + i, y);
-        }
+    parallel_for(c_, 1, [&](std::int64_t begin, std::int64_t end) {
+      std::vector<double> s(static_cast<std::size_t>(h_));
+      for (std::int64_t k = begin; k < end; ++k) {
+        for (std::int64_t y = 0; y < h_; ++y) s[y] = padding_sum(k, y);
         transform.exec(s.data(), 0.5 / static_cast<double>(h_), false, 2, true);
         for (std::int64_t f = 0; f < h_; ++f) {
           const double q = link_of(f, h_), mu = shift_of(f, h_);
@@ -398,11 +391,7 @@ class DctSolver {
           s[f] *= mu == 0 ? 0.0 : factor;
         }
         transform.exec(s.data(), 1.0, false, 3, true);
-        for (std::int64_t i = 0; i < count; ++i) {
-          for (std::int64_t y = 0; y < h_; ++y) {
-            flux_[(k0 + i) * h_ + y] = static_cast<Real>(s[y][i]);
-          }
-        }
+        for (std::int64_t y = 0; y < h_; ++y) flux_[k * h_ + y] = static_cast<Real>(s[y]);
       }
     });
   }
