@@ -219,12 +219,19 @@ struct Bits {
   unsigned v[N];
 };
 
-template <typename T, int N>
-__device__ __forceinline__ void fetch_each(const char* p, int stride, const int (&columns)[N],
-                                           Bits<N>& bits) {
+// Of each address one value of `size` bytes.
+template <int N>
+__device__ __forceinline__ void gather(const char* const (&from)[N], int size, Bits<N>& bits) {
+  if (size == 4) {
 #pragma unroll
-  for (int j = 0; j < N; ++j)
-    bits.v[j] = *reinterpret_cast<const T*>(p + std::int64_t(columns[j]) * stride);
+    for (int j = 0; j < N; ++j) bits.v[j] = *reinterpret_cast<const unsigned*>(from[j]);
+  } else if (size == 2) {
+#pragma unroll
+    for (int j = 0; j < N; ++j) bits.v[j] = *reinterpret_cast<const unsigned short*>(from[j]);
+  } else {
+#pragma unroll
+    for (int j = 0; j < N; ++j) bits.v[j] = *reinterpret_cast<const unsigned char*>(from[j]);
+  }
 }
 
 template <typename Words, int kCount, int N>
@@ -261,12 +268,11 @@ __device__ __forceinline__ void fetch(const Source& image, const char* p, bool o
     } else {
       fetch_words<std::conditional_t<N == 8, uint2, unsigned>, 1>(p, bits);
     }
-  } else if (size == 4) {
-    fetch_each<unsigned>(p, image.column, columns, bits);
-  } else if (size == 2) {
-    fetch_each<unsigned short>(p, image.column, columns, bits);
   } else {
-    fetch_each<unsigned char>(p, image.column, columns, bits);
+    const char* from[N];
+#pragma unroll
+    for (int j = 0; j < N; ++j) from[j] = p + std::int64_t(columns[j]) * image.column;
+    gather(from, size, bits);
   }
 }
 
@@ -286,13 +292,14 @@ __device__ __forceinline__ Run<N> unpack_as(const Bits<N>& bits) {
   return out;
 }
 
-template <bool kOwn, int N>
+// Masks alone may be bool.
+template <bool kOwn, bool kMask, int N>
 __device__ __forceinline__ Run<N> unpack(const Bits<N>& bits, DType dtype) {
   if (dtype == DType::kFloat32) return unpack_as<DType::kFloat32, kOwn>(bits);
-  if (dtype == DType::kUInt8) return unpack_as<DType::kUInt8, kOwn>(bits);
   if (dtype == DType::kFloat16) return unpack_as<DType::kFloat16, kOwn>(bits);
   if (dtype == DType::kUInt16) return unpack_as<DType::kUInt16, kOwn>(bits);
-  return unpack_as<DType::kBool, kOwn>(bits);
+  if (kMask && dtype == DType::kBool) return unpack_as<DType::kBool, kOwn>(bits);
+  return unpack_as<DType::kUInt8, kOwn>(bits);
 }
 
 // Rows one after the other, mirrored at both ends as often as need be.
@@ -448,13 +455,19 @@ class March {
 #pragma unroll
       for (int r = 0; r < kAtOnce; ++r) {
         if (y + r >= y1_) continue;
-        const char* row = p_.mask.at(item_, 0, y + r);
+        // Columns beyond the strip's are read from within it.
+        const char* from[N];
 #pragma unroll
         for (int j = 0; j < N; ++j) {
-          if (!inside(xs_ + lane_ + 32 * j)) continue;
-          const unsigned bits =
-              bits_at(row + std::int64_t(xs_ + lane_ + 32 * j) * p_.mask.column, p_.mask.dtype);
-          if (value_of(bits, p_.mask.dtype) > 0) unknown |= 1u << r;
+          const int x = std::min(std::max(xs_ + lane_ + 32 * j, x0_), x1_ - 1);
+          from[j] = p_.mask.at(item_, 0, y + r) + std::int64_t(x) * p_.mask.column;
+        }
+        Bits<N> bits;
+        gather(from, bytes_of(p_.mask.dtype), bits);
+        const Run<N> values = unpack<false, true>(bits, p_.mask.dtype);
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+          if (values[j] > 0) unknown |= 1u << r;
         }
       }
 #pragma unroll
@@ -465,26 +478,26 @@ class March {
       }
     }
     if (low >= high) low = high = y1_;
-    hold(y0_, low);
-    hold(high, y1_);
+    hold(low, high);
     y0_ = low;
     y1_ = high;
     return low < high;
   }
 
-  // Rows of known pixels: dst, or zero where b is given; a state of zero.
-  __device__ __forceinline__ void hold(int begin, int end) {
-    for (int y = begin; y < end; ++y) {
-#pragma unroll
+  // Rows of known pixels, those before `low` and from `high` on: dst, or zero where b is given; a
+  // state of zero.
+  __device__ __forceinline__ void hold(int low, int high) {
+    const bool have = p_.dst.data != nullptr;
+    for (int y = low > y0_ ? y0_ : high; y < y1_; y = y + 1 == low ? high : y + 1) {
+#pragma unroll 1
       for (int j = 0; j < N; ++j) {
         const int x = xs_ + lane_ + 32 * j;
         if (!inside(x)) continue;
-        const float value =
-            p_.dst.data == nullptr
-                ? 0.0f
-                : value_of(bits_at(p_.dst.at(item_, channel_, y) + std::int64_t(x) * p_.dst.column,
-                                   p_.dst.dtype),
-                           p_.dst.dtype);
+        float value = 0;
+        if (have) {
+          const char* from = p_.dst.at(item_, channel_, y) + std::int64_t(x) * p_.dst.column;
+          value = value_of(bits_at(from, p_.dst.dtype), p_.dst.dtype);
+        }
         if (ends()) {
           store_one(y, x, value);
         } else {
@@ -534,7 +547,8 @@ class March {
 #pragma unroll
     for (int f = 0; f < kFields; ++f) {
       if (p_.field[f].data == nullptr || own(f)) continue;
-      const Run<N> values = unpack<false>(bits_[f], p_.field[f].dtype);
+      const Run<N> values = f == 2 ? unpack<false, true>(bits_[f], p_.field[f].dtype)
+                                   : unpack<false, false>(bits_[f], p_.field[f].dtype);
 #pragma unroll
       for (int j = 0; j < N; ++j) field_row<kRow>(f)[lane_ + 32 * j] = values[j];
     }
@@ -547,7 +561,8 @@ class March {
         row[f] = constant<N>(0);
         if (kLean && f < 3) write<N>(field_row<kRow>(f) + lane_ * N, row[f]);
       } else if (own(f)) {
-        row[f] = unpack<true>(bits_[f], p_.field[f].dtype);
+        row[f] = f == 2 ? unpack<true, true>(bits_[f], p_.field[f].dtype)
+                        : unpack<true, false>(bits_[f], p_.field[f].dtype);
         if (kLean && f < 3) write<N>(field_row<kRow>(f) + lane_ * N, row[f]);
       } else {
         row[f] = read<N>(field_row<kRow>(f) + lane_ * N);
@@ -576,29 +591,23 @@ class March {
 
   // The row of half the size's columns at the height of the full row, into the fields' last row.
   __device__ __forceinline__ void half_row(float* to) {
-    switch (p_.base.dtype) {
-      case DType::kUInt8: return half_row_as<DType::kUInt8, std::uint8_t>(to);
-      case DType::kUInt16: return half_row_as<DType::kUInt16, std::uint16_t>(to);
-      case DType::kFloat16: return half_row_as<DType::kFloat16, std::uint16_t>(to);
-      default: return half_row_as<DType::kFloat32, std::uint32_t>(to);
-    }
-  }
-
-  template <DType kType, typename T>
-  __device__ __forceinline__ void half_row_as(float* to) {
     const int y = cursor_.at / 2, toward = cursor_.at % 2 == 0 ? -1 : 1, last = p_.half_height - 1;
-    const int rows[4] = {y - toward, y, y + toward, y + 2 * toward};
+    const int size = bytes_of(p_.base.dtype);
+    const char* rows[4];
+#pragma unroll
+    for (int r = 0; r < 4; ++r) {
+      rows[r] = p_.base.at(item_, channel_, std::min(std::max(y + (r - 1) * toward, 0), last));
+    }
     constexpr int kMost = (kColumns / 2 + 5 + 31) / 32;
 #pragma unroll 1
     for (int t = 0; t < kMost; ++t) {
       const int x = std::min(std::max(first_half() + lane_ + 32 * t, 0), p_.half_width - 1);
-      float v[4];
+      const char* from[4];
 #pragma unroll
-      for (int r = 0; r < 4; ++r) {
-        const int at = std::min(std::max(rows[r], 0), last);
-        const char* from = p_.base.at(item_, channel_, at) + std::int64_t(x) * p_.base.column;
-        v[r] = value_of(*reinterpret_cast<const T*>(from), kType);
-      }
+      for (int r = 0; r < 4; ++r) from[r] = rows[r] + std::int64_t(x) * p_.base.column;
+      Bits<4> bits;
+      gather(from, size, bits);
+      const Run<4> v = unpack<false, false>(bits, p_.base.dtype);
       to[lane_ + 32 * t] = cubic(v[0], v[1], v[2], v[3]);
     }
   }
@@ -857,24 +866,28 @@ class March {
 
   // Row y of the answer, from shared memory: neighbouring lanes, neighbouring columns.
   __device__ __forceinline__ void store_spread(int y) const {
-    char* to = p_.out.at(item_, channel_, y);
+    char* const row = p_.out.at(item_, channel_, y);
+    char* to[N];
+    float value[N];
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      to[j] = row + std::int64_t(xs_ + lane_ + 32 * j) * p_.out.column;
+      value[j] = row_out_[lane_ + 32 * j];
+    }
     switch (p_.out.dtype) {
-      case DType::kUInt8: return store_spread_as<DType::kUInt8>(to);
-      case DType::kUInt16: return store_spread_as<DType::kUInt16>(to);
-      case DType::kFloat16: return store_spread_as<DType::kFloat16>(to);
-      default: return store_spread_as<DType::kFloat32>(to);
+      case DType::kUInt8: return store_spread_as<DType::kUInt8>(to, value);
+      case DType::kUInt16: return store_spread_as<DType::kUInt16>(to, value);
+      case DType::kFloat16: return store_spread_as<DType::kFloat16>(to, value);
+      default: return store_spread_as<DType::kFloat32>(to, value);
     }
   }
 
   template <DType kType>
-  __device__ __forceinline__ void store_spread_as(char* to) const {
+  __device__ __forceinline__ void store_spread_as(char* const (&to)[N],
+                                                  const float (&value)[N]) const {
 #pragma unroll
     for (int j = 0; j < N; ++j) {
-      const int x = xs_ + lane_ + 32 * j;
-      if (inside(x)) {
-        device::store_value(to + std::int64_t(x) * p_.out.column, kType, 0,
-                            row_out_[lane_ + 32 * j]);
-      }
+      if (inside(xs_ + lane_ + 32 * j)) device::store_value(to[j], kType, 0, value[j]);
     }
   }
 
