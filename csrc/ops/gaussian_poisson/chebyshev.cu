@@ -536,13 +536,14 @@ class March {
     }
   }
 
-  // The fetched row in each lane's own columns.
-  template <int kRow>
-  __device__ __forceinline__ float* field_row(int f) const {
-    return fields_ + ((kLean ? kRow * kFields : 0) + f) * kColumns;
+  // The images' row i, the one before it or the one after it, in each lane's own columns.
+  enum { kBefore, kHere, kNext };
+  __device__ __forceinline__ float* field_row(int row, int f) const {
+    if constexpr (!kLean) return fields_ + f * kColumns;
+    return fields_at_[row] + f * kColumns;
   }
 
-  template <int kRow>
+  // Row i + 1, as it was fetched.
   __device__ __forceinline__ void receive(Run<N> (&row)[kFields], Run<N>& weights) {
 #pragma unroll
     for (int f = 0; f < kFields; ++f) {
@@ -550,26 +551,26 @@ class March {
       const Run<N> values = f == 2 ? unpack<false, true>(bits_[f], p_.field[f].dtype)
                                    : unpack<false, false>(bits_[f], p_.field[f].dtype);
 #pragma unroll
-      for (int j = 0; j < N; ++j) field_row<kRow>(f)[lane_ + 32 * j] = values[j];
+      for (int j = 0; j < N; ++j) field_row(kNext, f)[lane_ + 32 * j] = values[j];
     }
     const bool half = p_.input == Input::kImages && p_.half_base;
-    if (half) half_row(field_row<kRow>(3));
+    if (half) half_row(field_row(kNext, 3));
     HM_SYNCWARP(kAll);
 #pragma unroll
     for (int f = 0; f < kFields; ++f) {
       if (p_.field[f].data == nullptr) {
         row[f] = constant<N>(0);
-        if (kLean && f < 3) write<N>(field_row<kRow>(f) + lane_ * N, row[f]);
+        if (kLean && f < 3) write<N>(field_row(kNext, f) + lane_ * N, row[f]);
       } else if (own(f)) {
         row[f] = f == 2 ? unpack<true, true>(bits_[f], p_.field[f].dtype)
                         : unpack<true, false>(bits_[f], p_.field[f].dtype);
-        if (kLean && f < 3) write<N>(field_row<kRow>(f) + lane_ * N, row[f]);
+        if (kLean && f < 3) write<N>(field_row(kNext, f) + lane_ * N, row[f]);
       } else {
-        row[f] = read<N>(field_row<kRow>(f) + lane_ * N);
+        row[f] = read<N>(field_row(kNext, f) + lane_ * N);
       }
     }
     if (half) {
-      row[3] = cubic_row(field_row<kRow>(3));
+      row[3] = cubic_row(field_row(kNext, 3));
       if (kLean) HM_SYNCWARP(kAll);  // the doubled row is written in its place
     }
     if constexpr (kKind == Kind::kMap) {
@@ -693,16 +694,14 @@ class March {
   // ---- one row ----
 
   // r0, x0 and level 0 of row i, of which row i + 1 has come.
-  template <int U>
   __device__ __forceinline__ void inject(int i, const Run<N> (&row)[kFields], const Run<N>& weights,
                                          Run<N>& r0, Run<N>& x0, Run<N>& level, Run<N>& before) {
-    constexpr int kBefore = (U + 2) % 3, kNext = (U + 1) % 3;
     Run<N> next = row[3];
-    const Run<N> x_before = kLean ? read<N>(field_row<kBefore>(3) + lane_ * N) : x_[0],
-                 x_here = kLean ? read<N>(field_row<U>(3) + lane_ * N) : x_[1];
-    const Run<N> s_here = kLean ? read<N>(field_row<U>(0) + lane_ * N) : s_,
-                 d_here = kLean ? read<N>(field_row<U>(1) + lane_ * N) : d_,
-                 m_here = kLean ? read<N>(field_row<U>(2) + lane_ * N) : m_;
+    const Run<N> x_before = kLean ? read<N>(field_row(kBefore, 3) + lane_ * N) : x_[0],
+                 x_here = kLean ? read<N>(field_row(kHere, 3) + lane_ * N) : x_[1];
+    const Run<N> s_here = kLean ? read<N>(field_row(kHere, 0) + lane_ * N) : s_,
+                 d_here = kLean ? read<N>(field_row(kHere, 1) + lane_ * N) : d_,
+                 m_here = kLean ? read<N>(field_row(kHere, 2) + lane_ * N) : m_;
     before = constant<N>(0);
     if (p_.input == Input::kImages) {
       const Run<N>&s1 = row[0], &d1 = row[1], &m1 = row[2];
@@ -767,7 +766,7 @@ class March {
       if (kKind != Kind::kPlain && !unknown) level[j] = 0;
     }
     if constexpr (kLean) {
-      write<N>(field_row<kNext>(3) + lane_ * N, next);
+      write<N>(field_row(kNext, 3) + lane_ * N, next);
     } else {
       s_ = row[0];
       d_ = row[1];
@@ -781,26 +780,11 @@ class March {
     }
   }
 
+  // Row i, of which the levels are those of sub-row U. What the last level has finished: x, or where
+  // the run goes on the last two levels.
   template <int U, bool kChecked>
-  __device__ __forceinline__ void row(int i) {
-    Run<N> in[kFields], weights, r0, x0, current, start_before;
-    lane_ = anew(lane_);
-    if (!!kLean) fetch_row();
-    receive<(U + 1) % 3>(in, weights);
-    const Run<N> c_here = c_[1];
-    inject<U>(i, in, weights, r0, x0, current, start_before);
-    // Not before: what came is in registers until here.
-    if (!kLean) fetch_row();
-    {
-      float* to = kChecked ? rings_ + slot_ * kColumns + lane_ * N : slot<U>(0, 0);
-      write<N>(to, r0);
-      write<N>(to + kRing * kColumns, x0);
-      if constexpr (kKind == Kind::kMap) write<N>(to + 2 * kRing * kColumns, c_here);
-      if (kChecked) slot_ = slot_ + 1 == kRing ? 0 : slot_ + 1;
-    }
-    const bool state = !ends() && i >= y0_ && i < y1_;
-    if (state && starts()) store_state(p_.r0, i, r0, p_.start, x0);
-
+  __device__ __forceinline__ void levels(int i, Run<N> current, const Run<N>& start_before,
+                                         Run<N>& last, Run<N>& before_last) {
     // Level k does row i - (k - first); before it is needed it is not computed, but two rows.
     const int reach = (i - y0_ + K + 1 + first()) / 2 + 1;
     constexpr int kUp = (U + 1) % 3, kHere = (U + 2) % 3;
@@ -848,15 +832,57 @@ class March {
       // Whether it was needed or not, so that what was there before is not.
       rows_[k - 1][U] = level;
     }
-    if (!kChecked || K < reach) finish<U>(i, current);
+    if (!kChecked || K < reach) finish<U>(i, current, last, before_last);
     rows_[K][U] = current;
-    HM_SYNCWARP(kAll);
-    if (ends() && !p_.out.vector) {
-      const int y = i - count() - 1;
-      if (y >= y0_ && y < y1_) {
-        store_spread(y);
-      }
+  }
+
+  template <bool kChecked>
+  __device__ __forceinline__ void levels(int u, int i, const Run<N>& current,
+                                         const Run<N>& start_before, Run<N>& last,
+                                         Run<N>& before_last) {
+    if (u == 0) {
+      levels<0, kChecked>(i, current, start_before, last, before_last);
+    } else if (u == 1) {
+      levels<1, kChecked>(i, current, start_before, last, before_last);
+    } else {
+      levels<2, kChecked>(i, current, start_before, last, before_last);
     }
+  }
+
+  // `steady`: every level is under way, none is left out.
+  __device__ __forceinline__ void row(int u, int i, bool steady) {
+    Run<N> in[kFields], weights, r0, x0, current, before;
+    lane_ = anew(lane_);
+    if (!!kLean) fetch_row();
+    receive(in, weights);
+    const Run<N> c_here = c_[1];
+    inject(i, in, weights, r0, x0, current, before);
+    // Not before: what came is in registers until here.
+    if (!kLean) fetch_row();
+    float* to = rings_ + slot_ * kColumns + lane_ * N;
+    write<N>(to, r0);
+    write<N>(to + kRing * kColumns, x0);
+    if constexpr (kKind == Kind::kMap) write<N>(to + 2 * kRing * kColumns, c_here);
+    slot_ = slot_ + 1 == kRing ? 0 : slot_ + 1;
+    if (!ends() && starts() && i >= y0_ && i < y1_) store_state(p_.r0, i, r0, p_.start, x0);
+
+    Run<N> last = current, before_last = before;
+    if (kShared || !steady) {
+      levels<true>(u, i, current, before, last, before_last);
+    } else {
+      levels<false>(u, i, current, before, last, before_last);
+    }
+    const int y = i - count() - (ends() ? 1 : 0);
+    const bool done = y >= y0_ && y < y1_;
+    if (done && !ends()) {
+      store_state(p_.e[p_.pass & 1], y, last, p_.before[p_.pass & 1], before_last);
+    } else if (done && p_.out.vector) {
+      store_own(y, last);
+    } else if (done) {
+      write<N>(row_out_ + lane_ * N, last);
+    }
+    HM_SYNCWARP(kAll);
+    if (done && ends() && !p_.out.vector) store_spread(y);
   }
 
   __device__ __forceinline__ void store_one(int y, int x, float value) const {
@@ -891,16 +917,15 @@ class March {
     }
   }
 
-  // The last level's row y = i - count - 1: measure, last update, rounding. Where the run goes on,
-  // the last two levels' row i - count.
+  // The last level's row y = i - count - 1: measure and last update. Where the run goes on, the last
+  // two levels' row i - count.
   template <int U>
-  __device__ __forceinline__ void finish(int i, const Run<N>& current) {
+  __device__ __forceinline__ void finish(int i, const Run<N>& current, Run<N>& x,
+                                         Run<N>& before_last) {
     constexpr int kUp = (U + 1) % 3, kHere = (U + 2) % 3;
     if (!ends()) {
-      const int y = i - count();
-      if (y >= y0_ && y < y1_) {
-        store_state(p_.e[p_.pass & 1], y, current, p_.before[p_.pass & 1], rows_[K - 1][kHere]);
-      }
+      x = current;
+      before_last = rows_[K - 1][kHere];
       return;
     }
     const int y = i - count() - 1;
@@ -925,7 +950,6 @@ class March {
           if (inside(x)) x0[j] = p_.start[state_row(y) + x];
         }
       }
-      Run<N> x;
 #pragma unroll
       for (int j = 0; j < N; ++j) {
         const bool known = kKind != Kind::kPlain && !(b[j] == b[j]);
@@ -938,11 +962,6 @@ class March {
           measure_.scaled = fmaxf(measure_.scaled, size / (p_.slope * c[j]));
           if (p_.want_norm) measure_.norm += static_cast<double>(r[j]) * static_cast<double>(r[j]);
         }
-      }
-      if (p_.out.vector) {
-        store_own(y, x);
-      } else {
-        write<N>(row_out_ + lane_ * N, x);
       }
     }
   }
@@ -1036,8 +1055,12 @@ class March {
     }
     slot_ = first() == 0 ? 0 : kRing - first();
     up_ = c_[0] = c_[1] = constant<N>(0);
+    if constexpr (kLean) {
+#pragma unroll
+      for (int r = 0; r < 3; ++r) fields_at_[r] = fields_ + r * kFields * kColumns;
+    }
     Run<N> in[kFields];
-    receive<0>(in, c_[1]);
+    receive(in, c_[1]);
     HM_SYNCWARP(kAll);
     if (!kLean) fetch_row();
     if (p_.input == Input::kImages && is_pinned()) {
@@ -1045,8 +1068,9 @@ class March {
       for (int j = 0; j < N; ++j) in[3][j] = in[2][j] > 0 ? in[3][j] : in[1][j];
     }
     if constexpr (kLean) {
-      write<N>(field_row<0>(3) + lane_ * N, in[3]);
-      write<N>(field_row<2>(3) + lane_ * N, constant<N>(0));
+      write<N>(field_row(kNext, 3) + lane_ * N, in[3]);
+      write<N>(field_row(kHere, 3) + lane_ * N, constant<N>(0));
+      next_row();
     } else {
       s_ = in[0];
       d_ = in[1];
@@ -1055,24 +1079,26 @@ class March {
       x_[1] = in[3];
     }
     const int last = ends() ? y1_ + count() : y1_ + count() - 1;
-    // Every level is under way, none is left out: no checks.
     const int steady = !kShared && first() == 0 ? y0_ + K : last + 1;
-    int i = begin;
-    for (; i <= last && i < steady; i += 3) rows<true>(i);
-    if constexpr (!kShared) {
-      for (; i <= last; i += 3) rows<false>(i);
+    int u = 0;
+#pragma unroll 1
+    for (int i = begin; i <= last; ++i) {
+      row(u, i, i >= steady);
+      if constexpr (kLean) next_row();
+      u = u == 2 ? 0 : u + 1;
+      if (u > 0) continue;
+      float* const oldest = groups_[kGroups - 1];
+#pragma unroll
+      for (int g = kGroups - 1; g > 0; --g) groups_[g] = groups_[g - 1];
+      groups_[0] = oldest;
     }
   }
 
-  template <bool kChecked>
-  __device__ __forceinline__ void rows(int i) {
-    row<0, kChecked>(i);
-    row<1, kChecked>(i + 1);
-    row<2, kChecked>(i + 2);
-    float* last = groups_[kGroups - 1];
-#pragma unroll
-    for (int g = kGroups - 1; g > 0; --g) groups_[g] = groups_[g - 1];
-    groups_[0] = last;
+  __device__ __forceinline__ void next_row() {
+    float* const oldest = fields_at_[kBefore];
+    fields_at_[kBefore] = fields_at_[kHere];
+    fields_at_[kHere] = fields_at_[kNext];
+    fields_at_[kNext] = oldest;
   }
 
   __device__ __forceinline__ void publish(int task) {
@@ -1126,6 +1152,7 @@ class March {
   Run<N> x_[2], c_[2];     // rows i - 1 and i
   Run<N> rows_[K + 1][3];
   float* groups_[kGroups];
+  float* fields_at_[3];  // where the images' rows i - 1 to i + 1 are
   TileMeasure measure_;
 };
 
