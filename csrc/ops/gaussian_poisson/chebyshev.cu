@@ -47,7 +47,7 @@ constexpr int kDecideThreads = 128;
 constexpr float kLeastC1 = 1.0f / 16;
 
 enum class Kind { kPlain, kPinned, kMap };  // a map may have known pixels as well
-enum class Input { kImages, kRhs, kState };
+enum class Input { kImages, kRhs };
 
 // ---- plans --------------------------------------------------------------------------------------
 
@@ -333,8 +333,8 @@ __device__ __forceinline__ float cubic(float near_outer, float near_, float far_
 // ---- the march ----------------------------------------------------------------------------------
 
 struct MarchParams {
-  // The rows that are streamed: src, dst, mask and base; or the right-hand side, -, mask and -; or
-  // r0, e, - and e before it. Without data: not streamed.
+  // The rows that are streamed: src, dst, mask and base; or the right-hand side, -, mask and -.
+  // Without data: not streamed.
   Source field[4];
   Input input;
   Source dst, base, mask, map, out;
@@ -343,13 +343,15 @@ struct MarchParams {
   float c0, c1, c2, rho;              // of the stencil
   float sum, side, corner, slope;     // of G with a map; row excess / c_i
   float weight, damping, mask_scale;  // mask_scale: times the sum of two masks is their mean
-  int height, width, channels, tasks, tasks_per_item;
+  int height, width, channels;
+  // What the launch does: these items, of them these channels.
+  int first_item, items, first_channel, its_channels, tasks;
   int strips, strip_columns, pad, segments, segment_rows;
-  std::int64_t plane, pitch;             // of the state
-  float *r0, *start, *e[2], *before[2];  // [N, C, H, pitch]; null where one pass does it all
-  TileMeasure* measures;                 // [tasks]
-  const Control* control;                // null in the first run
-  const Pass* table;                     // [N, passes], null in the first run
+  std::int64_t plane, pitch;  // of the state
+  float *e[2], *before[2];    // [items, its_channels, H, pitch]; null where one pass does it all
+  TileMeasure* measures;      // [N, segments, strips, C]
+  const Control* control;     // null in the first run
+  const Pass* table;          // [N, passes], null in the first run
   int pass, table_passes;
   Pass plan;  // of the first run
 };
@@ -397,10 +399,11 @@ class March {
         steps_(reinterpret_cast<LevelStep*>(row_out_ + kColumns)) {}
 
   __device__ __forceinline__ void run(int task) {
-    channel_ = task % p_.channels;
-    const int strip = task / p_.channels % p_.strips;
-    const int segment = task / p_.channels / p_.strips % p_.segments;
-    item_ = task / p_.tasks_per_item;
+    const int channels = p_.its_channels;
+    channel_ = p_.first_channel + task % channels;
+    const int strip = task / channels % p_.strips;
+    const int segment = task / channels / p_.strips % p_.segments;
+    item_ = p_.first_item + task / channels / p_.strips / p_.segments;
     if constexpr (kShared) {
       plan_ = &p_.plan;
       if (p_.control != nullptr) {
@@ -421,7 +424,8 @@ class March {
     measure_ = TileMeasure{};
     interior_ = xs_ >= 0 && xs_ + kColumns <= p_.width;
     if (known_rows()) march();
-    publish(task);
+    publish(((std::int64_t(item_) * p_.segments + segment) * p_.strips + strip) * p_.channels +
+            channel_);
   }
 
  private:
@@ -429,7 +433,7 @@ class March {
     if constexpr (kShared) return *plan_;
     return p_.plan;
   }
-  __device__ __forceinline__ bool starts() const { return p_.input != Input::kState; }
+  __device__ __forceinline__ bool starts() const { return p_.pass == 0; }
   __device__ __forceinline__ bool ends() const { return (kShared ? ends_ : p_.plan.ends) != 0; }
   __device__ __forceinline__ int count() const { return kShared ? count_ : p_.plan.count; }
   __device__ __forceinline__ int first() const { return K - count(); }
@@ -441,7 +445,8 @@ class March {
   __device__ __forceinline__ bool inside(int column) const { return column >= x0_ && column < x1_; }
 
   __device__ __forceinline__ std::int64_t state_row(int y) const {
-    return (std::int64_t(item_) * p_.channels + channel_) * p_.plane + y * p_.pitch;
+    const int item = item_ - p_.first_item, channel = channel_ - p_.first_channel;
+    return (std::int64_t(item) * p_.its_channels + channel) * p_.plane + y * p_.pitch;
   }
 
   // Where pixels are known, narrows the rows to those with unknown ones and deals with the others.
@@ -493,21 +498,17 @@ class March {
       for (int j = 0; j < N; ++j) {
         const int x = xs_ + lane_ + 32 * j;
         if (!inside(x)) continue;
-        float value = 0;
-        if (have) {
-          const char* from = p_.dst.at(item_, channel_, y) + std::int64_t(x) * p_.dst.column;
-          value = value_of(bits_at(from, p_.dst.dtype), p_.dst.dtype);
-        }
         if (ends()) {
+          float value = 0;
+          if (have) {
+            const char* from = p_.dst.at(item_, channel_, y) + std::int64_t(x) * p_.dst.column;
+            value = value_of(bits_at(from, p_.dst.dtype), p_.dst.dtype);
+          }
           store_one(y, x, value);
         } else {
           const std::int64_t at = state_row(y) + x;
           p_.e[p_.pass & 1][at] = 0;
           p_.before[p_.pass & 1][at] = 0;
-          if (starts()) {
-            p_.r0[at] = nan();
-            p_.start[at] = value;
-          }
         }
       }
     }
@@ -693,16 +694,39 @@ class March {
 
   // ---- one row ----
 
-  // r0, x0 and level 0 of row i, of which row i + 1 has come.
+  // The last two levels of the pass before: row i, and row i - 1 that level 1 is about to do.
+  __device__ __forceinline__ void resume(int i, Run<N>& level, Run<N>& before) const {
+    const int from = (p_.pass & 1) ^ 1;
+    const float* e = p_.e[from] + state_row(device::mirror(i, p_.height));
+    const float* its = p_.before[from] + state_row(device::mirror(i - 1, p_.height));
+    const int first = xs_ + lane_ * N;
+    if (interior_) {
+      level = read<N>(e + first);
+      before = read<N>(its + first);
+    } else {
+#pragma unroll
+      for (int j = 0; j < N; ++j) {
+        const int x = mirrored(first + j);
+        level[j] = e[x];
+        before[j] = its[x];
+      }
+    }
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      level[j] *= plan().scale;
+      before[j] *= plan().before_scale;
+    }
+  }
+
+  // r0, x0 and, where the run starts, level 0 of row i, of which row i + 1 has come.
   __device__ __forceinline__ void inject(int i, const Run<N> (&row)[kFields], const Run<N>& weights,
-                                         Run<N>& r0, Run<N>& x0, Run<N>& level, Run<N>& before) {
+                                         Run<N>& r0, Run<N>& x0, Run<N>& level) {
     Run<N> next = row[3];
     const Run<N> x_before = kLean ? read<N>(field_row(kBefore, 3) + lane_ * N) : x_[0],
                  x_here = kLean ? read<N>(field_row(kHere, 3) + lane_ * N) : x_[1];
     const Run<N> s_here = kLean ? read<N>(field_row(kHere, 0) + lane_ * N) : s_,
                  d_here = kLean ? read<N>(field_row(kHere, 1) + lane_ * N) : d_,
                  m_here = kLean ? read<N>(field_row(kHere, 2) + lane_ * N) : m_;
-    before = constant<N>(0);
     if (p_.input == Input::kImages) {
       const Run<N>&s1 = row[0], &d1 = row[1], &m1 = row[2];
       Run<N> down, right, b;
@@ -738,16 +762,11 @@ class March {
     } else {
       r0 = s_here;
       x0 = constant<N>(0);
-      if (p_.input == Input::kState) {
-#pragma unroll
-        for (int j = 0; j < N; ++j) before[j] = x_before[j] * plan().before_scale;
-      }
     }
     const bool own = i >= y0_ && i < y1_;
 #pragma unroll
     for (int j = 0; j < N; ++j) {
-      const bool unknown =
-          p_.input == Input::kState ? r0[j] == r0[j] : !is_pinned() || m_here[j] > 0;
+      const bool unknown = !is_pinned() || m_here[j] > 0;
       if (starts()) {
         // Around the tile as well: known pixels there are in nobody's rows.
         measure_.start = fmaxf(measure_.start, fabsf(x0[j]));
@@ -760,9 +779,9 @@ class March {
           const float size = r0[j] == r0[j] ? fabsf(r0[j]) : __uint_as_float(0x7f800000u);
           measure_.first_residual = fmaxf(measure_.first_residual, size);
         }
+        level[j] = r0[j] * plan().inject;
       }
       if (kKind != Kind::kPlain && !unknown) r0[j] = nan();
-      level[j] = p_.input == Input::kState ? d_here[j] * plan().scale : r0[j] * plan().inject;
       if (kKind != Kind::kPlain && !unknown) level[j] = 0;
     }
     if constexpr (kLean) {
@@ -780,11 +799,9 @@ class March {
     }
   }
 
-  // Row i, of which the levels are those of sub-row U. What the last level has finished: x, or where
-  // the run goes on the last two levels.
+  // The levels of row i, which is sub-row U.
   template <int U, bool kChecked>
-  __device__ __forceinline__ void levels(int i, Run<N> current, const Run<N>& start_before,
-                                         Run<N>& last, Run<N>& before_last) {
+  __device__ __forceinline__ void levels(int i, Run<N> current, const Run<N>& start_before) {
     // Level k does row i - (k - first); before it is needed it is not computed, but two rows.
     const int reach = (i - y0_ + K + 1 + first()) / 2 + 1;
     constexpr int kUp = (U + 1) % 3, kHere = (U + 2) % 3;
@@ -832,31 +849,31 @@ class March {
       // Whether it was needed or not, so that what was there before is not.
       rows_[k - 1][U] = level;
     }
-    if (!kChecked || K < reach) finish<U>(i, current, last, before_last);
+    if (!kChecked || K < reach) finish<U>(i, current);
     rows_[K][U] = current;
   }
 
   template <bool kChecked>
   __device__ __forceinline__ void levels(int u, int i, const Run<N>& current,
-                                         const Run<N>& start_before, Run<N>& last,
-                                         Run<N>& before_last) {
+                                         const Run<N>& start_before) {
     if (u == 0) {
-      levels<0, kChecked>(i, current, start_before, last, before_last);
+      levels<0, kChecked>(i, current, start_before);
     } else if (u == 1) {
-      levels<1, kChecked>(i, current, start_before, last, before_last);
+      levels<1, kChecked>(i, current, start_before);
     } else {
-      levels<2, kChecked>(i, current, start_before, last, before_last);
+      levels<2, kChecked>(i, current, start_before);
     }
   }
 
   // `steady`: every level is under way, none is left out.
   __device__ __forceinline__ void row(int u, int i, bool steady) {
-    Run<N> in[kFields], weights, r0, x0, current, before;
+    Run<N> in[kFields], weights, r0, x0, current = constant<N>(0), before = current;
     lane_ = anew(lane_);
     if (!!kLean) fetch_row();
+    if (!starts()) resume(i, current, before);
     receive(in, weights);
     const Run<N> c_here = c_[1];
-    inject(i, in, weights, r0, x0, current, before);
+    inject(i, in, weights, r0, x0, current);
     // Not before: what came is in registers until here.
     if (!kLean) fetch_row();
     float* to = rings_ + slot_ * kColumns + lane_ * N;
@@ -864,25 +881,17 @@ class March {
     write<N>(to + kRing * kColumns, x0);
     if constexpr (kKind == Kind::kMap) write<N>(to + 2 * kRing * kColumns, c_here);
     slot_ = slot_ + 1 == kRing ? 0 : slot_ + 1;
-    if (!ends() && starts() && i >= y0_ && i < y1_) store_state(p_.r0, i, r0, p_.start, x0);
 
-    Run<N> last = current, before_last = before;
     if (kShared || !steady) {
-      levels<true>(u, i, current, before, last, before_last);
+      levels<true>(u, i, current, before);
     } else {
-      levels<false>(u, i, current, before, last, before_last);
+      levels<false>(u, i, current, before);
     }
-    const int y = i - count() - (ends() ? 1 : 0);
-    const bool done = y >= y0_ && y < y1_;
-    if (done && !ends()) {
-      store_state(p_.e[p_.pass & 1], y, last, p_.before[p_.pass & 1], before_last);
-    } else if (done && p_.out.vector) {
-      store_own(y, last);
-    } else if (done) {
-      write<N>(row_out_ + lane_ * N, last);
-    }
+    const int y = i - count() - 1;
+    const bool done = ends() && y >= y0_ && y < y1_;
+    if (done && p_.out.vector) store_own(y, read<N>(row_out_ + lane_ * N));
     HM_SYNCWARP(kAll);
-    if (done && ends() && !p_.out.vector) store_spread(y);
+    if (done && !p_.out.vector) store_spread(y);
   }
 
   __device__ __forceinline__ void store_one(int y, int x, float value) const {
@@ -917,15 +926,16 @@ class March {
     }
   }
 
-  // The last level's row y = i - count - 1: measure and last update. Where the run goes on, the last
-  // two levels' row i - count.
+  // The last level's row y = i - count - 1: measure and last update, into the row of the answer.
+  // Where the run goes on, the last two levels' row i - count.
   template <int U>
-  __device__ __forceinline__ void finish(int i, const Run<N>& current, Run<N>& x,
-                                         Run<N>& before_last) {
+  __device__ __forceinline__ void finish(int i, const Run<N>& current) {
     constexpr int kUp = (U + 1) % 3, kHere = (U + 2) % 3;
     if (!ends()) {
-      x = current;
-      before_last = rows_[K - 1][kHere];
+      const int y = i - count();
+      if (y >= y0_ && y < y1_) {
+        store_state(p_.e[p_.pass & 1], y, current, p_.before[p_.pass & 1], rows_[K - 1][kHere]);
+      }
       return;
     }
     const int y = i - count() - 1;
@@ -940,16 +950,8 @@ class March {
       r = residual(up, e, current, b);
     }
     if (wanted) {
-      if (starts()) {
-        x0 = read<N>(slot<U>(1, K + 1));
-      } else {
-        x0 = constant<N>(0);
-#pragma unroll
-        for (int j = 0; j < N; ++j) {
-          const int x = xs_ + lane_ * N + j;
-          if (inside(x)) x0[j] = p_.start[state_row(y) + x];
-        }
-      }
+      x0 = read<N>(slot<U>(1, K + 1));
+      Run<N> x;
 #pragma unroll
       for (int j = 0; j < N; ++j) {
         const bool known = kKind != Kind::kPlain && !(b[j] == b[j]);
@@ -963,6 +965,7 @@ class March {
           if (p_.want_norm) measure_.norm += static_cast<double>(r[j]) * static_cast<double>(r[j]);
         }
       }
+      write<N>(row_out_ + lane_ * N, x);
     }
   }
 
@@ -1101,7 +1104,7 @@ class March {
     fields_at_[kNext] = oldest;
   }
 
-  __device__ __forceinline__ void publish(int task) {
+  __device__ __forceinline__ void publish(std::int64_t task) {
     using device::warp_reduce;
     struct Larger {
       __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
@@ -1285,6 +1288,9 @@ __global__ void __launch_bounds__(kDecideThreads)
 
 constexpr int kLane = 4;                       // columns of one
 constexpr std::size_t kBlockBytes = 64 << 10;  // of shared memory: what every device has
+// Of the state between passes. Beyond it items and channels, which are solved by themselves, take
+// turns; each turn costs some launches, which is little beside a state of this size.
+constexpr std::int64_t kStateBytes = 256 << 20;
 
 bool is_image(DType dtype) {
   return dtype == DType::kUInt8 || dtype == DType::kUInt16 || is_float(dtype);
@@ -1353,7 +1359,8 @@ void check(const ChebyshevDeviceParams& params) {
 // How the image is cut for a run.
 struct Cut {
   int levels;  // of the kernel
-  int strips, strip_columns, pad, segments, segment_rows, tasks_per_item, warps;
+  int strips, strip_columns, pad, segments, segment_rows, warps;
+  int tasks_per_item;
   std::size_t warp_floats;
 };
 
@@ -1371,8 +1378,9 @@ struct Prepared {
   Cut first, repeat;
   // Offsets in the workspace.
   std::size_t control, table, measures, state, bytes;
-  std::int64_t pitch, plane;
-  std::int64_t state_floats;  // of one array of the state; 0: there is none
+  std::int64_t pitch, plane;  // of the state; 0: there is none
+  // Of which there is room for so many items and channels at once; one of them is one.
+  int items, channels;
 };
 
 template <int K, Kind kKind, bool kShared>
@@ -1381,8 +1389,9 @@ void cut_levels(Cut& cut) {
   cut.warp_floats = March<K, kLane, kKind, kShared>::kFloats;
 }
 
-Cut make_cut(const ChebyshevDeviceParams& params, bool map, bool repeat, int most_levels,
-             int processors) {
+// For launches of so many items and channels.
+Cut make_cut(const ChebyshevDeviceParams& params, bool map, bool repeat, int most_levels, int items,
+             int channels) {
   Cut cut{};
   if (map) {
     cut_levels<kMapLevels, Kind::kMap, true>(cut);
@@ -1396,7 +1405,8 @@ Cut make_cut(const ChebyshevDeviceParams& params, bool map, bool repeat, int mos
   const int columns = 32 * kLane, halo = std::min(most_levels, cut.levels) + 2;
   cut.pad = (halo + kLane - 1) / kLane * kLane;
   cut.strip_columns = (columns - cut.pad - halo) / kLane * kLane;
-  const int width = params.out.width, height = params.out.height, c = params.out.channels;
+  const int width = params.out.width, height = params.out.height, c = channels,
+            processors = params.processors;
   cut.strips = (width + cut.strip_columns - 1) / cut.strip_columns;
   const int even = (width + cut.strips - 1) / cut.strips;
   cut.strip_columns = (even + kLane - 1) / kLane * kLane;
@@ -1405,7 +1415,7 @@ Cut make_cut(const ChebyshevDeviceParams& params, bool map, bool repeat, int mos
   // A processor works on a row of `kHidden` warps a scheduler in the time of one, for lack of work
   // while one waits. Rows around a segment are computed by half on the average.
   constexpr double kHidden = 2, kSchedulers = 4;
-  const double across = double(cut.strips) * c * params.out.count;
+  const double across = double(cut.strips) * c * items;
   double best = 0;
   const int most = std::max(1, height / 8);
   for (int segments = 1; segments <= most; ++segments) {
@@ -1420,9 +1430,9 @@ Cut make_cut(const ChebyshevDeviceParams& params, bool map, bool repeat, int mos
   }
   if (params.segment_rows > 0) cut.segment_rows = std::min(params.segment_rows, height);
   cut.segments = (height + cut.segment_rows - 1) / cut.segment_rows;
-  const double tasks = across * cut.segments;
+  const double tasks = double(cut.strips) * cut.segments * params.out.channels * params.out.count;
   HM_CHECK(tasks < 2e9, "out: ", tasks, " tiles are more than one launch has");
-  cut.tasks_per_item = cut.strips * c * cut.segments;
+  cut.tasks_per_item = cut.strips * params.out.channels * cut.segments;
   // The channels of a strip share what they load.
   cut.warps = c <= 4 ? (c == 1 ? 4 : c == 2 ? 4 : c) : 4;
   while (cut.warps > 1 && cut.warps * cut.warp_floats * 4 > kBlockBytes) --cut.warps;
@@ -1503,11 +1513,23 @@ Prepared prepare(const ChebyshevDeviceParams& params) {
 
   const int capacity = out.map ? kMapLevels : kRepeatLevels;
   out.passes = pass_count(out.plan.steps, out.map ? kMapLevels : kMoreLevels);
-  out.first = make_cut(params, out.map, false, pass_levels(out.plan.steps, out.passes, 0),
-                       params.processors);
+  if (out.candidates > 0) out.most_passes = pass_count(steps, capacity);
+  out.items = params.out.count;
+  out.channels = params.out.channels;
+  if (std::max(out.passes, out.most_passes) > 1) {
+    out.pitch = (params.out.width + kLane - 1) / kLane * kLane;
+    out.plane = out.pitch * params.out.height;
+    const std::int64_t planes = std::max<std::int64_t>(1, kStateBytes / (16 * out.plane));
+    out.items = static_cast<int>(
+        std::clamp<std::int64_t>(planes / params.out.channels, 1, params.out.count));
+    if (planes < params.out.channels) out.channels = static_cast<int>(planes);
+  }
+  const bool one = out.passes == 1;
+  out.first =
+      make_cut(params, out.map, false, pass_levels(out.plan.steps, out.passes, 0),
+               one ? params.out.count : out.items, one ? params.out.channels : out.channels);
   if (out.candidates > 0) {
-    out.most_passes = pass_count(steps, capacity);
-    out.repeat = make_cut(params, out.map, true, capacity, params.processors);
+    out.repeat = make_cut(params, out.map, true, capacity, out.items, out.channels);
   }
   const std::size_t n = static_cast<std::size_t>(params.out.count);
   auto take = [&](std::size_t bytes) {
@@ -1519,11 +1541,8 @@ Prepared prepare(const ChebyshevDeviceParams& params) {
   out.table = take(n * static_cast<std::size_t>(out.most_passes) * sizeof(Pass));
   const int tasks = std::max(out.first.tasks_per_item, out.repeat.tasks_per_item);
   out.measures = take(n * static_cast<std::size_t>(tasks) * sizeof(TileMeasure));
-  if (std::max(out.passes, out.most_passes) > 1) {
-    out.pitch = (params.out.width + kLane - 1) / kLane * kLane;
-    out.plane = out.pitch * params.out.height;
-    out.state_floats = out.plane * params.out.channels * params.out.count;
-    out.state = take(static_cast<std::size_t>(out.state_floats) * 4 * 6);
+  if (out.plane > 0) {
+    out.state = take(static_cast<std::size_t>(out.plane * out.channels * out.items) * 16);
   }
   return out;
 }
@@ -1553,7 +1572,6 @@ Source source_of(const ImageBatch& image, const char* name) {
 
 MarchParams march_params(const ChebyshevDeviceParams& params, const Prepared& prepared) {
   MarchParams p{};
-  if (!params.rhs.exists()) p.dst = source_of(params.dst, "dst");
   p.base = source_of(params.base, "base");
   p.half_height = params.base.height;
   p.half_width = params.base.width;
@@ -1562,6 +1580,18 @@ MarchParams march_params(const ChebyshevDeviceParams& params, const Prepared& pr
   p.out = source_of(params.out, "out");
   p.pinned = params.preserve_background;
   p.half_base = params.half_base;
+  if (params.rhs.exists()) {
+    p.input = Input::kRhs;
+    p.field[0] = source_of(params.rhs, "rhs");
+    if (p.pinned) p.field[2] = p.mask;
+  } else {
+    p.input = Input::kImages;
+    p.dst = source_of(params.dst, "dst");
+    p.field[0] = source_of(params.src, "src");
+    p.field[1] = p.dst;
+    p.field[2] = p.mask;
+    if (!p.half_base) p.field[3] = p.base;
+  }
   p.floats = prepared.facts.floats && !params.rhs.exists();
   p.want_norm = prepared.op.excess <= 0;
   p.c0 = static_cast<float>(prepared.entries.c0);
@@ -1583,12 +1613,11 @@ MarchParams march_params(const ChebyshevDeviceParams& params, const Prepared& pr
   p.measures = reinterpret_cast<TileMeasure*>(workspace + prepared.measures);
   p.pitch = prepared.pitch;
   p.plane = prepared.plane;
-  if (prepared.state_floats > 0) {
+  if (prepared.plane > 0) {
     float* state = reinterpret_cast<float*>(workspace + prepared.state);
-    float** arrays[] = {&p.r0, &p.start, &p.e[0], &p.e[1], &p.before[0], &p.before[1]};
-    for (float** array : arrays) {
+    for (float** array : {&p.e[0], &p.e[1], &p.before[0], &p.before[1]}) {
       *array = state;
-      state += prepared.state_floats;
+      state += prepared.plane * prepared.channels * prepared.items;
     }
   }
   return p;
@@ -1605,46 +1634,13 @@ void launch_levels(const MarchParams& p, const Cut& cut, int blocks, cudaStream_
             dim3(32 * cut.warps), bytes, stream, p);
 }
 
-// What a pass streams.
-void set_fields(const ChebyshevDeviceParams& params, MarchParams& p) {
-  for (Source& field : p.field) field = Source{};
-  if (p.pass > 0) {
-    p.input = Input::kState;
-    const int from = (p.pass & 1) ^ 1;
-    float* const planes[] = {p.r0, p.e[from], nullptr, p.before[from]};
-    const std::int64_t plane = p.plane * 4;
-    for (int f = 0; f < 4; ++f) {
-      p.field[f] = {reinterpret_cast<char*>(planes[f]),
-                    plane * params.out.channels,
-                    plane,
-                    p.pitch * 4,
-                    4,
-                    DType::kFloat32,
-                    true};
-    }
-  } else if (params.rhs.exists()) {
-    p.input = Input::kRhs;
-    p.field[0] = source_of(params.rhs, "rhs");
-    if (p.pinned) p.field[2] = p.mask;
-  } else {
-    p.input = Input::kImages;
-    p.field[0] = source_of(params.src, "src");
-    p.field[1] = p.dst;
-    p.field[2] = p.mask;
-    if (!p.half_base) p.field[3] = p.base;
-  }
-}
-
-void launch_pass(const ChebyshevDeviceParams& params, MarchParams p, const Cut& cut, bool map,
-                 int most_blocks, cudaStream_t stream) {
-  set_fields(params, p);
+void launch_pass(MarchParams p, const Cut& cut, bool map, int most_blocks, cudaStream_t stream) {
   p.strips = cut.strips;
   p.strip_columns = cut.strip_columns;
   p.pad = cut.pad;
   p.segments = cut.segments;
   p.segment_rows = cut.segment_rows;
-  p.tasks_per_item = cut.tasks_per_item;
-  p.tasks = cut.tasks_per_item * params.out.count;
+  p.tasks = cut.strips * cut.segments * p.its_channels * p.items;
   int blocks = (p.tasks + cut.warps - 1) / cut.warps;
   if (most_blocks > 0) blocks = std::min(blocks, most_blocks);
   if (map) return launch_levels<kMapLevels, Kind::kMap, true>(p, cut, blocks, stream);
@@ -1704,13 +1700,28 @@ void launch_gaussian_poisson_chebyshev(const ChebyshevDeviceParams& params, cuda
   for (int i = 0; i < prepared.candidates; ++i) decide.candidate[i] = prepared.candidate[i];
 
   MarchParams march = march_params(params, prepared);
-  StepSequence sequence(prepared.op, prepared.plan);
-  for (int i = 0; i < prepared.passes; ++i) {
-    march.pass = i;
-    make_pass(prepared.entries, prepared.map, sequence, i == 0, i + 1 == prepared.passes,
-              pass_levels(prepared.plan.steps, prepared.passes, i), march.plan);
-    launch_pass(params, march, prepared.first, prepared.map, 0, stream);
-  }
+  // Calls `pass` for the items and channels that the state has room for, until all were named.
+  auto parts = [&](int at_once, int channels_at_once, auto&& pass) {
+    for (march.first_item = 0; march.first_item < items; march.first_item += at_once) {
+      march.items = std::min(at_once, items - march.first_item);
+      const int channels = params.out.channels;
+      for (int c = 0; c < channels; c += channels_at_once) {
+        march.first_channel = c;
+        march.its_channels = std::min(channels_at_once, channels - c);
+        pass();
+      }
+    }
+  };
+  const bool one = prepared.passes == 1;
+  parts(one ? items : prepared.items, one ? params.out.channels : prepared.channels, [&] {
+    StepSequence sequence(prepared.op, prepared.plan);
+    for (march.pass = 0; march.pass < prepared.passes; ++march.pass) {
+      make_pass(prepared.entries, prepared.map, sequence, march.pass == 0,
+                march.pass + 1 == prepared.passes,
+                pass_levels(prepared.plan.steps, prepared.passes, march.pass), march.plan);
+      launch_pass(march, prepared.first, prepared.map, 0, stream);
+    }
+  });
   decide.tasks_per_item = prepared.first.tasks_per_item;
   HM_LAUNCH(gaussian_poisson_chebyshev_decide_kernel, dim3(items), dim3(kDecideThreads), 0, stream,
             decide);
@@ -1721,10 +1732,12 @@ void launch_gaussian_poisson_chebyshev(const ChebyshevDeviceParams& params, cuda
   march.table_passes = prepared.most_passes;
   decide.tasks_per_item = prepared.repeat.tasks_per_item;
   for (decide.run = 1; decide.run <= kRepeats; ++decide.run) {
-    for (march.pass = 0; march.pass < prepared.most_passes; ++march.pass) {
-      launch_pass(params, march, prepared.repeat, prepared.map,
-                  kBlocksPerProcessor * params.processors, stream);
-    }
+    parts(prepared.items, prepared.channels, [&] {
+      for (march.pass = 0; march.pass < prepared.most_passes; ++march.pass) {
+        launch_pass(march, prepared.repeat, prepared.map, kBlocksPerProcessor * params.processors,
+                    stream);
+      }
+    });
     HM_LAUNCH(gaussian_poisson_chebyshev_decide_kernel, dim3(items), dim3(kDecideThreads), 0,
               stream, decide);
   }
