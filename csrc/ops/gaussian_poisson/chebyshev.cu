@@ -1353,6 +1353,7 @@ void check(const ChebyshevDeviceParams& params) {
   HM_CHECK(params.range > 0 && std::isfinite(params.range), "range: ", params.range,
            ", expected more than 0");
   HM_CHECK(params.max_steps >= 1, "max_steps: ", params.max_steps, ", expected at least 1");
+  HM_CHECK(params.state_bytes >= 0, "state_bytes: ", params.state_bytes, ", expected at least 0");
   HM_CHECK(params.processors >= 1, "processors: ", params.processors, ", expected at least 1");
 }
 
@@ -1519,7 +1520,8 @@ Prepared prepare(const ChebyshevDeviceParams& params) {
   if (std::max(out.passes, out.most_passes) > 1) {
     out.pitch = (params.out.width + kLane - 1) / kLane * kLane;
     out.plane = out.pitch * params.out.height;
-    const std::int64_t planes = std::max<std::int64_t>(1, kStateBytes / (16 * out.plane));
+    const std::int64_t room = params.state_bytes > 0 ? params.state_bytes : kStateBytes;
+    const std::int64_t planes = std::max<std::int64_t>(1, room / (16 * out.plane));
     out.items = static_cast<int>(
         std::clamp<std::int64_t>(planes / params.out.channels, 1, params.out.count));
     if (planes < params.out.channels) out.channels = static_cast<int>(planes);
