@@ -140,15 +140,20 @@ __device__ __forceinline__ int bytes_of(DType dtype) {
 // An image as the kernels read it; strides in bytes.
 struct Source {
   char* data;
-  std::int64_t item, channel, row;
-  int column;
+  std::int64_t item, channel;
+  int row, column;
   DType dtype;
   bool vector;  // four neighbouring columns are one aligned load
 
-  // Column 0 of a row.
-  __device__ __forceinline__ char* at(int n, int c, int y) const {
-    return data + n * item + c * channel + y * row;
+  // Of row 0.
+  __device__ __forceinline__ std::int64_t place(int n, int c) const {
+    return n * item + c * channel;
   }
+  // Column 0 of a row.
+  __device__ __forceinline__ char* at(std::int64_t place, int y) const {
+    return data + (place + std::int64_t(y) * row);
+  }
+  __device__ __forceinline__ char* at(int n, int c, int y) const { return at(place(n, c), y); }
 };
 
 __device__ __forceinline__ float value_of(unsigned bits, DType dtype) {
@@ -387,8 +392,9 @@ class March {
   // Rows of r0 from the one injected to the one that is finished, and with a map one more of c.
   static constexpr int kGroups = (K + (kKind == Kind::kMap ? 3 : 2) + 2) / 3, kRing = 3 * kGroups;
   static constexpr int kRings = kKind == Kind::kMap ? 3 : 2, kFields = 4;
+  static constexpr int kPlaceFloats = 12;  // kFields + 1 places, which are as long as two
   static constexpr int kFloats = (kRings * kRing + kFieldRows * kFields + 1) * kColumns +
-                                 (kShared ? 4 * K : 0);  // of shared memory
+                                 kPlaceFloats + (kShared ? 4 * K : 0);  // of shared memory
 
   __device__ __forceinline__ March(const MarchParams& params, float* shared)
       : p_(params),
@@ -396,7 +402,8 @@ class March {
         rings_(shared),
         fields_(shared + kRings * kRing * kColumns),
         row_out_(fields_ + kFieldRows * kFields * kColumns),
-        steps_(reinterpret_cast<LevelStep*>(row_out_ + kColumns)) {}
+        places_(reinterpret_cast<std::int64_t*>(row_out_ + kColumns)),
+        steps_(reinterpret_cast<LevelStep*>(row_out_ + kColumns + kPlaceFloats)) {}
 
   __device__ __forceinline__ void run(int task) {
     const int channels = p_.its_channels;
@@ -532,8 +539,8 @@ class March {
 #pragma unroll
     for (int f = 0; f < kFields; ++f) {
       if (p_.field[f].data == nullptr) continue;
-      fetch<N>(p_.field[f], p_.field[f].at(item_, f == 2 ? 0 : channel_, cursor_.at), own(f),
-               xs_ + lane_ * N, columns, bits_[f]);
+      fetch<N>(p_.field[f], p_.field[f].at(places_[f], cursor_.at), own(f), xs_ + lane_ * N,
+               columns, bits_[f]);
     }
   }
 
@@ -598,7 +605,8 @@ class March {
     const char* rows[4];
 #pragma unroll
     for (int r = 0; r < 4; ++r) {
-      rows[r] = p_.base.at(item_, channel_, std::min(std::max(y + (r - 1) * toward, 0), last));
+      const int at = std::min(std::max(y + (r - 1) * toward, 0), last);
+      rows[r] = p_.base.at(places_[3], at);
     }
     constexpr int kMost = (kColumns / 2 + 5 + 31) / 32;
 #pragma unroll 1
@@ -901,7 +909,7 @@ class March {
 
   // Row y of the answer, from shared memory: neighbouring lanes, neighbouring columns.
   __device__ __forceinline__ void store_spread(int y) const {
-    char* const row = p_.out.at(item_, channel_, y);
+    char* const row = p_.out.at(places_[kFields], y);
     char* to[N];
     float value[N];
 #pragma unroll
@@ -984,7 +992,7 @@ class March {
   __device__ __forceinline__ void store_own(int y, const Run<N>& x) const {
     const int first = xs_ + lane_ * N;
     if (first >= x0_ && first + N <= x1_) {
-      char* to = p_.out.at(item_, channel_, y) + first * bytes_of(p_.out.dtype);
+      char* to = p_.out.at(places_[kFields], y) + first * bytes_of(p_.out.dtype);
       switch (p_.out.dtype) {
         case DType::kUInt8: {
 #pragma unroll
@@ -1039,6 +1047,15 @@ class March {
     if constexpr (kShared) {
       for (int k = lane_; k < count(); k += 32) steps_[k + first()] = plan().steps[k];
     }
+    if (lane_ == 0) {
+#pragma unroll
+      for (int f = 0; f < kFields; ++f) {
+        const Source& field = f == 3 && p_.half_base ? p_.base : p_.field[f];
+        places_[f] = field.place(item_, f == 2 ? 0 : channel_);
+      }
+      places_[kFields] = p_.out.place(item_, channel_);
+    }
+    HM_SYNCWARP(kAll);
     const int begin = y0_ - (count() + 2);
     cursor_ = RowCursor(begin, p_.height);
     fetch_row();
@@ -1143,6 +1160,7 @@ class March {
   float* const rings_;
   float* const fields_;
   float* const row_out_;
+  std::int64_t* const places_;  // of the fields, and of the answer: long to compute
   LevelStep* const steps_;
   int item_, channel_, x0_, x1_, y0_, y1_, xs_;
   int slot_;
@@ -1560,13 +1578,16 @@ bool is_vector(const ImageBatch& image) {
 }
 
 Source source_of(const ImageBatch& image, const char* name) {
-  const std::int64_t size = dtype_size(image.dtype), column = image.col_stride * size;
+  const std::int64_t size = dtype_size(image.dtype), column = image.col_stride * size,
+                     row = image.row_stride * size;
+  HM_CHECK(row >= INT32_MIN && row <= INT32_MAX, name, ": rows ", row,
+           " bytes apart, expected less than 2^31");
   HM_CHECK(column >= INT32_MIN && column <= INT32_MAX, name, ": columns ", column,
            " bytes apart, expected less than 2^31");
   return {static_cast<char*>(image.data),
           image.batch_stride * size,
           image.channel_stride * size,
-          image.row_stride * size,
+          static_cast<int>(row),
           static_cast<int>(column),
           image.dtype,
           is_vector(image)};
