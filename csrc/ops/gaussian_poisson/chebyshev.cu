@@ -873,7 +873,9 @@ class March {
     }
   }
 
-  // `steady`: every level is under way, none is left out.
+  // `steady`: every level is under way, none is left out. The levels are there once for each of the
+  // three rows whose registers take turns; what comes in and goes out, which is more code for all
+  // its dtypes, is there once.
   __device__ __forceinline__ void row(int u, int i, bool steady) {
     Run<N> in[kFields], weights, r0, x0, current = constant<N>(0), before = current;
     lane_ = anew(lane_);
@@ -897,9 +899,10 @@ class March {
     }
     const int y = i - count() - 1;
     const bool done = ends() && y >= y0_ && y < y1_;
-    if (done && p_.out.vector) store_own(y, read<N>(row_out_ + lane_ * N));
+    const std::int64_t place = places_[kFields];  // before the next tile's is written
+    if (done && p_.out.vector) store_own(p_.out.at(place, y), y, read<N>(row_out_ + lane_ * N));
     HM_SYNCWARP(kAll);
-    if (done && !p_.out.vector) store_spread(y);
+    if (done && !p_.out.vector) store_spread(p_.out.at(place, y));
   }
 
   __device__ __forceinline__ void store_one(int y, int x, float value) const {
@@ -907,9 +910,8 @@ class March {
                         p_.out.dtype, 0, value);
   }
 
-  // Row y of the answer, from shared memory: neighbouring lanes, neighbouring columns.
-  __device__ __forceinline__ void store_spread(int y) const {
-    char* const row = p_.out.at(places_[kFields], y);
+  // A row of the answer, from shared memory: neighbouring lanes, neighbouring columns.
+  __device__ __forceinline__ void store_spread(char* row) const {
     char* to[N];
     float value[N];
 #pragma unroll
@@ -989,10 +991,10 @@ class March {
   }
 
   // A lane's columns as one store, where all of them are wanted.
-  __device__ __forceinline__ void store_own(int y, const Run<N>& x) const {
+  __device__ __forceinline__ void store_own(char* row, int y, const Run<N>& x) const {
     const int first = xs_ + lane_ * N;
     if (first >= x0_ && first + N <= x1_) {
-      char* to = p_.out.at(places_[kFields], y) + first * bytes_of(p_.out.dtype);
+      char* to = row + first * bytes_of(p_.out.dtype);
       switch (p_.out.dtype) {
         case DType::kUInt8: {
 #pragma unroll
