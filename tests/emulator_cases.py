@@ -307,6 +307,7 @@ _gaussian_poisson_chebyshev("more, known", (2, 8, 20, 1), weight=0.25, preserve_
 _gaussian_poisson_chebyshev("eleven", (1, 8, 20, 1), weight=0.8, max_steps=11)
 _gaussian_poisson_chebyshev("eleven, known", (1, 8, 20, 1), weight=0.8, max_steps=11, preserve_background=True)
 _gaussian_poisson_chebyshev("map", (1, 8, 19, 1), weight=None, preserve_background=True)
+_gaussian_poisson_chebyshev("in turns", (2, 8, 20, 2), weight=0.25, state_bytes=1)
 
 
 def _poisson(
