@@ -1581,7 +1581,7 @@ bool is_vector(const ImageBatch& image) {
 
 Source source_of(const ImageBatch& image, const char* name) {
   const std::int64_t size = dtype_size(image.dtype), column = image.col_stride * size,
-                     row = image.row_stride * size;
+                     row = image.height > 1 ? image.row_stride * size : 0;
   HM_CHECK(row >= INT32_MIN && row <= INT32_MAX, name, ": rows ", row,
            " bytes apart, expected less than 2^31");
   HM_CHECK(column >= INT32_MIN && column <= INT32_MAX, name, ": columns ", column,
