@@ -317,6 +317,19 @@ class _Gradient(torch.autograd.Function):
         return (None, None, None, None, pulls, *for_weights, *for_grads)
 
 
+class _Inverses(torch.autograd.Function):
+    """1 / sigma, one tensor each; may go backward more than once, as above."""
+
+    @staticmethod
+    def forward(ctx: Any, sigmas: Tensor) -> tuple[Tensor, ...]:
+        ctx.sigmas = sigmas
+        return tuple(inverse.clone() for inverse in sigmas.reciprocal())
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:  # type: ignore[override]
+        return -torch.stack(grads) / ctx.sigmas.square()
+
+
 def _version(x: Tensor) -> int:
     return -1 if x.is_inference() else x._version
 
@@ -462,3 +475,8 @@ def normalize(
     return sigmas, outs
 
 
+def inverses(sigmas: Tensor) -> Sequence[Tensor]:
+    """1 / sigma of each weight, as numbers of their own."""
+    if torch.compiler.is_compiling():
+        return sigmas.reciprocal().unbind()
+    return _Inverses.apply(sigmas)
