@@ -19,8 +19,8 @@ from ..ops.spectral_norm import Settings, settings, zero_weight
 
 UPDATES = ("step", "forward")
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-#: Of torch's parametrization, which starts from better vectors.
-_FIRST_ITERATIONS = 15
+#: Of torch's parametrization: 15, and one when it is registered.
+_FIRST_ITERATIONS = 16
 
 Layer = TypeVar("Layer", bound=nn.Module)
 

@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .. import _cuda
 from .._native import native
-from ..errors import DTypeError
+from ..errors import DeviceError, DTypeError
 from .spectral_norm import FLOATS, ORDERS, Layout, Settings, layout_of, zero_weight
 
 
@@ -59,8 +60,51 @@ def _dtype(x: Tensor) -> str:
     return str(x.dtype).removeprefix("torch.")
 
 
-def _vector_view(x: Tensor, *, writable: bool = False) -> Any:
-    return native.ArrayView(x.data_ptr(), _dtype(x), (x.numel(),), (1,), writable)
+class Processor:
+    """Where the native calls of a few tensors run."""
+
+    def __init__(self, module: Any = native) -> None:
+        self.module = module
+
+    def matrix(self, x: Tensor, at: Layout) -> Any:
+        return at.view(self.module, x.data_ptr(), _dtype(x), writable=True)
+
+    def flat(self, x: Tensor) -> Any:
+        return self.module.ArrayView(x.data_ptr(), _dtype(x), (x.numel(),), (1,), True)
+
+    def vector(self, x: Tensor) -> Tensor:
+        """u or v as the calls take it: itself, or a copy."""
+        return x.contiguous()
+
+    def call(self, name: str, *arguments: Any, **options: Any) -> Any:
+        return getattr(self.module, name)(*arguments, **options)
+
+
+class Device(Processor):
+    """The same on a CUDA device, with kernels on the current stream; nothing waits for it."""
+
+    def __init__(self, like: Tensor, module: Any, index: int, stream: int) -> None:
+        super().__init__(module)
+        self.like, self.index, self.stream = like, index, stream
+
+    def vector(self, x: Tensor) -> Tensor:
+        return x.to(torch.float32).contiguous()
+
+    def call(self, name: str, *arguments: Any, **options: Any) -> Any:
+        nbytes = self.module.spectral_norm_workspace(arguments[0])
+        workspace = self.like.new_empty(nbytes, dtype=torch.uint8)
+        with _cuda.failures(name):
+            return super().call(
+                name, *arguments, **options, workspace=workspace.data_ptr(), device=self.index, stream=self.stream
+            )
+
+
+def _target(like: Tensor) -> Processor:
+    if like.device.type == "cpu":
+        return Processor()
+    place = _cuda.place_of({"weights[0]": like.new_empty(1, dtype=torch.float32)}, None)
+    assert place is not None  # noqa: S101  # it is on a device
+    return Device(like, place.module, place.device, place.stream)
 
 
 def _permuted(at: Layout, v: Tensor) -> Tensor:
@@ -83,7 +127,7 @@ def _real(weights: Sequence[Tensor]) -> torch.dtype:
 
 
 def _empty(x: Tensor, pool: Pool | None) -> Tensor:
-    return torch.empty_like(x) if pool is None or x.numel() == 0 else pool.empty_like(x)
+    return torch.empty_like(x) if pool is None or x.device.type != "cpu" else pool.empty_like(x)
 
 
 def _dense(x: Tensor, at: Layout) -> Tensor:
@@ -109,31 +153,29 @@ def run(
     pool: Pool | None = None,
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Sigmas, the new u and v of all weights in one vector, W / sigma; u and v changed in place where write is True."""
-    if weights[0].is_cuda:
-        from . import _spectral_norm_cuda
-
-        return _spectral_norm_cuda.run(weights, us, vs, dims, chosen, normalized=normalized, write=write)
+    on = _target(weights[0])
     layouts = _layouts(weights, dims)
     dense = [_dense(w.detach(), at) for w, at in zip(weights, layouts)]
     outs = [_empty(w, pool) for w in dense] if normalized else []
     real = _real(weights)
-    sigmas = torch.empty(len(weights), dtype=real)
-    state = torch.empty(sum(at.rows + at.cols for at in layouts), dtype=real)
-    new_us = [u.detach().contiguous() for u in us]
-    new_vs = [_permuted(at, v.detach()).contiguous() for v, at in zip(vs, layouts)]
-    zero = native.spectral_norm(
-        [at.view(native, w.data_ptr(), _dtype(w)) for w, at in zip(dense, layouts)],
-        [_vector_view(u, writable=True) for u in new_us],
-        [_vector_view(v, writable=True) for v in new_vs],
-        [at.view(native, out.data_ptr(), _dtype(out), writable=True) for out, at in zip(outs, layouts)],
-        _vector_view(sigmas, writable=True),
-        _vector_view(state, writable=True),
+    sigmas = weights[0].new_empty(len(weights), dtype=real)
+    state = weights[0].new_empty(sum(at.rows + at.cols for at in layouts), dtype=real)
+    new_us = [on.vector(u.detach()) for u in us]
+    new_vs = [on.vector(_permuted(at, v.detach())) for v, at in zip(vs, layouts)]
+    zero = on.call(
+        "spectral_norm",
+        [on.matrix(w, at) for w, at in zip(dense, layouts)],
+        [on.flat(u) for u in new_us],
+        [on.flat(v) for v in new_vs],
+        [on.matrix(out, at) for out, at in zip(outs, layouts)],
+        on.flat(sigmas),
+        on.flat(state),
         iterations=chosen.iterations,
         eps=chosen.eps,
         order=chosen.order,
         write=write,
     )
-    if zero >= 0:
+    if zero is not None and zero >= 0:
         raise zero_weight(zero)
     if write and chosen.iterations:
         for u, new_u, v, new_v, at in zip(us, new_us, vs, new_vs, layouts):
@@ -164,10 +206,7 @@ def run_gradient(
     pool: Pool | None = None,
 ) -> list[Tensor]:
     """dL/dW of all weights."""
-    if weights[0].is_cuda:
-        from . import _spectral_norm_cuda
-
-        return _spectral_norm_cuda.run_gradient(weights, grads, sigmas, grad_sigmas, state, dims)
+    on = _target(weights[0])
     layouts = _layouts(weights, dims)
     dense = [_dense(w.detach(), at) for w, at in zip(weights, layouts)]
     laid = [None if g is None else _like(g.detach(), w) for g, w in zip(grads, dense)]
@@ -176,13 +215,15 @@ def run_gradient(
         state = state.clone()
         _reorder(state, layouts, _permuted)
     extra = None if grad_sigmas is None else grad_sigmas.detach().to(sigmas.dtype).contiguous()
-    native.spectral_norm_gradient(
-        [at.view(native, w.data_ptr(), _dtype(w)) for w, at in zip(dense, layouts)],
-        [None if g is None else at.view(native, g.data_ptr(), _dtype(g)) for g, at in zip(laid, layouts)],
-        _vector_view(sigmas.detach().contiguous()),
-        None if extra is None else _vector_view(extra),
-        _vector_view(state),
-        [at.view(native, out.data_ptr(), _dtype(out), writable=True) for out, at in zip(outs, layouts)],
+    sigmas = sigmas.detach().contiguous()
+    on.call(
+        "spectral_norm_gradient",
+        [on.matrix(w, at) for w, at in zip(dense, layouts)],
+        [None if g is None else on.matrix(g, at) for g, at in zip(laid, layouts)],
+        on.flat(sigmas),
+        None if extra is None else on.flat(extra),
+        on.flat(state),
+        [on.matrix(out, at) for out, at in zip(outs, layouts)],
     )
     return outs
 
@@ -440,9 +481,12 @@ def check(weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor])
             if _dtype(x) not in FLOATS:
                 raise DTypeError(f"{name}[{i}]: {x.dtype}, expected one of {', '.join(FLOATS)}")
             if x.device != weights[0].device:
-                from ..errors import DeviceError
-
                 raise DeviceError(f"{name}[{i}]: on {x.device}, weights[0] on {weights[0].device}; move one of them")
+    if weights[0].device.type == "cpu":
+        return
+    for i, w in enumerate(weights):
+        if w.dtype == torch.float64 or w.dtype != weights[0].dtype:
+            raise DTypeError(f"weights[{i}]: {w.dtype} on a device; expected one of float32, float16, bfloat16 for all")
 
 
 def normalize(
