@@ -26,7 +26,7 @@ void bind_spectral_norm_cuda(py::module_& m) {
       [](const std::vector<ArrayView>& weights, const std::vector<ArrayView>& us,
          const std::vector<ArrayView>& vs, const std::vector<ArrayView>& outs,
          const ArrayView& sigmas, const ArrayView& state, int iterations, double eps,
-         const std::string& order, bool write, std::uintptr_t scratch, int index,
+         const std::string& order, bool write, const ArrayView& scratch, int index,
          std::uintptr_t on) {
         HM_CHECK(order == "legacy" || order == "parametrization", "order: '", order, "'");
         const Guard guard(index);
@@ -35,8 +35,8 @@ void bind_spectral_norm_cuda(py::module_& m) {
         options.eps = eps;
         options.order = order == "legacy" ? PowerOrder::kLegacy : PowerOrder::kParametrization;
         options.write = write;
-        launch_spectral_norm(weights, us, vs, outs, sigmas, state, options,
-                             reinterpret_cast<void*>(scratch), stream_of(on));
+        launch_spectral_norm(weights, us, vs, outs, sigmas, state, options, scratch.data,
+                             stream_of(on));
       },
       py::arg("weights"), py::arg("us"), py::arg("vs"), py::arg("outs"), py::arg("sigmas"),
       py::arg("state"), py::kw_only(), py::arg("iterations"), py::arg("eps"), py::arg("order"),
@@ -45,14 +45,14 @@ void bind_spectral_norm_cuda(py::module_& m) {
       "spectral_norm_gradient",
       [](const std::vector<ArrayView>& weights, const std::vector<std::optional<ArrayView>>& grads,
          const ArrayView& sigmas, const std::optional<ArrayView>& grad_sigmas,
-         const ArrayView& state, const std::vector<ArrayView>& outs, std::uintptr_t scratch,
+         const ArrayView& state, const std::vector<ArrayView>& outs, const ArrayView& scratch,
          int index, std::uintptr_t on) {
         const Guard guard(index);
         std::vector<ArrayView> given;
         given.reserve(grads.size());
         for (const auto& grad : grads) given.push_back(grad.value_or(ArrayView()));
         launch_spectral_norm_gradient(weights, given, sigmas, grad_sigmas.value_or(ArrayView()),
-                                      state, outs, reinterpret_cast<void*>(scratch), stream_of(on));
+                                      state, outs, scratch.data, stream_of(on));
       },
       py::arg("weights"), py::arg("grads"), py::arg("sigmas"), py::arg("grad_sigmas"),
       py::arg("state"), py::arg("outs"), py::kw_only(), workspace, device, stream, release);

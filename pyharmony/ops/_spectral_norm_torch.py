@@ -95,7 +95,7 @@ class Device(Processor):
         workspace = self.like.new_empty(nbytes, dtype=torch.uint8)
         with _cuda.failures(name):
             return super().call(
-                name, *arguments, **options, workspace=workspace.data_ptr(), device=self.index, stream=self.stream
+                name, *arguments, **options, workspace=self.flat(workspace), device=self.index, stream=self.stream
             )
 
 
