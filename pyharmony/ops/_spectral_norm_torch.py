@@ -118,10 +118,6 @@ def _logical(at: Layout, v: Tensor) -> Tensor:
     return v.reshape([at.shape[axis] for axis in at.order]).permute(back).reshape(-1)
 
 
-def _layouts(weights: Sequence[Tensor], dims: Sequence[int]) -> list[Layout]:
-    return [layout_of(tuple(w.shape), tuple(w.stride()), dim) for w, dim in zip(weights, dims)]
-
-
 def _real(weights: Sequence[Tensor]) -> torch.dtype:
     return torch.float64 if any(w.dtype == torch.float64 for w in weights) else torch.float32
 
@@ -130,8 +126,18 @@ def _empty(x: Tensor, pool: Pool | None) -> Tensor:
     return torch.empty_like(x) if pool is None or x.device.type != "cpu" else pool.empty_like(x)
 
 
-def _dense(x: Tensor, at: Layout) -> Tensor:
-    return x if at.dense else x.contiguous()
+def _dense(weights: Sequence[Tensor], dims: Sequence[int]) -> tuple[list[Tensor], list[Layout]]:
+    """The weights, those with gaps copied, and their layouts."""
+    dense, layouts = [], []
+    for w, dim in zip(weights, dims):
+        w = w.detach()
+        at = layout_of(tuple(w.shape), tuple(w.stride()), dim)
+        if not at.dense:
+            w = torch.empty_like(w).copy_(w)
+            at = layout_of(tuple(w.shape), tuple(w.stride()), dim)
+        dense.append(w)
+        layouts.append(at)
+    return dense, layouts
 
 
 def _like(x: Tensor, weight: Tensor) -> Tensor:
@@ -154,8 +160,7 @@ def run(
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Sigmas, the new u and v of all weights in one vector, W / sigma; u and v changed in place where write is True."""
     on = _target(weights[0])
-    layouts = _layouts(weights, dims)
-    dense = [_dense(w.detach(), at) for w, at in zip(weights, layouts)]
+    dense, layouts = _dense(weights, dims)
     outs = [_empty(w, pool) for w in dense] if normalized else []
     real = _real(weights)
     sigmas = weights[0].new_empty(len(weights), dtype=real)
@@ -207,8 +212,7 @@ def run_gradient(
 ) -> list[Tensor]:
     """dL/dW of all weights."""
     on = _target(weights[0])
-    layouts = _layouts(weights, dims)
-    dense = [_dense(w.detach(), at) for w, at in zip(weights, layouts)]
+    dense, layouts = _dense(weights, dims)
     laid = [None if g is None else _like(g.detach(), w) for g, w in zip(grads, dense)]
     outs = [_empty(w, pool) for w in dense]
     if any(at.order is not None for at in layouts):
@@ -419,24 +423,19 @@ _gradient_operator = torch.library.custom_op(
 )
 
 
-def _fake_like(w: Tensor, dim: int) -> Tensor:
-    dense = layout_of(tuple(w.shape), tuple(w.stride()), dim).dense
-    return torch.empty_like(w) if dense else torch.empty_like(w, memory_format=torch.contiguous_format)
-
-
 @_operator.register_fake
 def _(
     weights: Any, us: Any, vs: Any, dims: Any, iterations: int, eps: float, legacy: bool, normalized: bool
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     real = _real(weights)
     size = sum(w.shape[dim] + w.numel() // w.shape[dim] for w, dim in zip(weights, dims))
-    outs = [_fake_like(w, dim) for w, dim in zip(weights, dims)] if normalized else []
+    outs = [torch.empty_like(w) for w in weights] if normalized else []
     return weights[0].new_empty(len(weights), dtype=real), weights[0].new_empty(size, dtype=real), outs
 
 
 @_gradient_operator.register_fake
 def _(weights: Any, grads: Any, sigmas: Any, grad_sigmas: Any, state: Any, dims: Any) -> list[Tensor]:
-    return [_fake_like(w, dim) for w, dim in zip(weights, dims)]
+    return [torch.empty_like(w) for w in weights]
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:

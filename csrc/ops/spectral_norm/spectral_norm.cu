@@ -132,7 +132,8 @@ __global__ void __launch_bounds__(32 * kColumnWarps)
     scale = inverse_length(sum_to_all<32 * kColumnWarps>(square, scratch, &length), params.eps);
   }
   const int row = block * kColumnRows + warp * (kColumnRows / kColumnWarps);
-  const int row_end = min(row + kColumnRows / kColumnWarps, item.rows);
+  const int after = row + kColumnRows / kColumnWarps;
+  const int row_end = after < item.rows ? after : item.rows;
   float total[4] = {};
   if (column < cols && row < row_end) {
     if (item.wide) {
@@ -162,7 +163,18 @@ __device__ __forceinline__ float row_dot(const SpectralNormItem& item, int row, 
                                          int count, const float* v) {
   const T* w = static_cast<const T*>(item.weight);
   float total = 0;
+  if (item.outer == 1) {
+    w += place(item, row, first);
 #pragma unroll 4
+    for (int c = (threadIdx.x % 32) * n; c < count; c += 32 * n) {
+      float x[n];
+      load<n>(w + c, x);
+#pragma unroll
+      for (int i = 0; i < n; ++i) total = fmaf(v[c + i], x[i], total);
+    }
+    return total;
+  }
+#pragma unroll 1
   for (int c = (threadIdx.x % 32) * n; c < count; c += 32 * n) {
     float x[n];
     load<n>(w + place(item, row, first + c), x);
@@ -175,7 +187,7 @@ __device__ __forceinline__ float row_dot(const SpectralNormItem& item, int row, 
 // M v of a tile's rows; v is the layer's, or M^T u of the launch before, to be scaled, which the
 // first tile of a layer also leaves in `sums`.
 template <typename T>
-__global__ void __launch_bounds__(kRowThreads)
+__global__ void __launch_bounds__(kRowThreads, 4)
     spectral_norm_rows_kernel(const SpectralNormParams params, From from) {
   __shared__ __align__(16) float v[kChunk];
   __shared__ float scratch[kRowThreads / 32], length;
@@ -186,7 +198,7 @@ __global__ void __launch_bounds__(kRowThreads)
   constexpr int kEach = kRowsOfTile / (kRowThreads / 32);
   float total[kEach] = {}, square = 0;
   for (int first = 0; first < cols; first += kChunk) {
-    const int count = min(kChunk, cols - first);
+    const int count = cols - first < kChunk ? cols - first : kChunk;
     if (first > 0) HM_SYNC();
     for (int c = threadIdx.x; c < count; c += kRowThreads) {
       const float x =
