@@ -8,4 +8,12 @@ from .poisson import PoissonSequence, PoissonSolver, poisson
 from .spectral_norm import spectral_norm
 from .tiles import gaussian_poisson_tiles
 
-__all__ = ["PoissonSequence", "PoissonSolver", "SolveInfo", "gaussian_poisson", "gaussian_poisson_tiles", "poisson", "spectral_norm"]
+__all__ = [
+    "PoissonSequence",
+    "PoissonSolver",
+    "SolveInfo",
+    "gaussian_poisson",
+    "gaussian_poisson_tiles",
+    "poisson",
+    "spectral_norm",
+]
