@@ -215,16 +215,17 @@ void iterate(Layer* first, Layer* last, const std::vector<SpectralNormTile>& row
   const auto find_v = [&] {
     each(columns.size(),
          [&](std::size_t i) { HM_SIMD_CALL(spectral_norm_columns_kernel, columns[i]); });
-    each(count, [&](std::size_t i) {
+    // Shorter than it takes to wake a thread.
+    for (std::size_t i = 0; i < count; ++i) {
       add_partials(first[i]);
       first[i].sigma = normalize(first[i], first[i].v, first[i].cols, options.eps);
-    });
+    }
   };
   const auto find_u = [&] {
     each(rows.size(), [&](std::size_t i) { HM_SIMD_CALL(spectral_norm_rows_kernel, rows[i]); });
-    each(count, [&](std::size_t i) {
+    for (std::size_t i = 0; i < count; ++i) {
       first[i].sigma = normalize(first[i], first[i].u, first[i].rows, options.eps);
-    });
+    }
   };
   for (int i = 0; i < options.iterations; ++i) {
     if (options.order == PowerOrder::kLegacy) {
