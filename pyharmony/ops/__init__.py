@@ -5,6 +5,15 @@ from __future__ import annotations
 from .._checks import SolveInfo
 from .gaussian_poisson import gaussian_poisson
 from .poisson import PoissonSequence, PoissonSolver, poisson
+from .spectral_norm import spectral_norm
 from .tiles import gaussian_poisson_tiles
 
-__all__ = ["PoissonSequence", "PoissonSolver", "SolveInfo", "gaussian_poisson", "gaussian_poisson_tiles", "poisson"]
+__all__ = [
+    "PoissonSequence",
+    "PoissonSolver",
+    "SolveInfo",
+    "gaussian_poisson",
+    "gaussian_poisson_tiles",
+    "poisson",
+    "spectral_norm",
+]
