@@ -101,6 +101,9 @@ def test_the_benchmarks_run(stand_in: Any) -> None:
     whole.bench_small_image(torch, ledger)
     whole.bench_agreement(torch, ledger)
     masked.bench_masked(torch, ledger, "8K")
+    norms = stand_in("bench_spectral_norm_cuda")
+    norms.bench_update(torch, ledger)
+    norms.bench_share(torch, ledger)
     levels.bench_whole(torch, ledger, "8K")
     levels.bench_steps(torch, ledger)
     for module in (whole, masked, levels):
