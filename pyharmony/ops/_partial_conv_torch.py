@@ -175,9 +175,7 @@ def run_layer(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, scal
     return y
 
 
-def _run_dense(
-    x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, scale: float, slope: float
-) -> Tensor:
+def _run_dense(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, scale: float, slope: float) -> Tensor:
     plan, last = layer.plan, _format(x, weight)
     inside = plan.plain and scale == 1
     product = _product_type(x)
@@ -223,7 +221,8 @@ def run_backward(
         plan = plan.for_batch(images)
         h = torch.empty((len(plan._rows), grad.shape[1]), dtype=_product_type(grad))
         native.partial_conv_epilogue_grad(
-            _view(grad), _view(y) if slope != 1 else None, op.address(plan._rows), *_maps(plan, grad), scale, slope, _view(h, writable=True), _view(offset, writable=True),
+            _view(grad), _view(y) if slope != 1 else None, op.address(plan._rows), *_maps(plan, grad), scale,
+            slope, _view(h, writable=True), _view(offset, writable=True),
         )  # fmt: skip
         dx = None if weight is None else _fold(h, weight.detach(), plan, shapes[0], last[0], grad.dtype)
         dw = None if x is None else _weight_grad(h, x.detach(), plan, like)
@@ -298,6 +297,10 @@ def _weight_grad_of(x: Tensor, g: Tensor, shape: tuple[int, ...], layer: Layer) 
 # ---- functions of autograd ------------------------------------------------------------------------------------------
 
 
+def _apply(function: Any, *inputs: Any) -> Any:
+    return function.apply(*inputs)
+
+
 class Conv(Function):
     """r conv(m x, W)."""
 
@@ -310,8 +313,8 @@ class Conv(Function):
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
         x, weight = ctx.saved_tensors
-        dx = InputGrad.apply(v, weight, x.shape, ctx.layer) if ctx.needs_input_grad[0] else None
-        dw = WeightGrad.apply(x, v, weight.shape, ctx.layer) if ctx.needs_input_grad[1] else None
+        dx = _apply(InputGrad, v, weight, x.shape, ctx.layer) if ctx.needs_input_grad[0] else None
+        dw = _apply(WeightGrad, x, v, weight.shape, ctx.layer) if ctx.needs_input_grad[1] else None
         return dx, dw, None
 
 
@@ -327,8 +330,8 @@ class InputGrad(Function):
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
         g, weight = ctx.saved_tensors
-        dg = Conv.apply(v, weight, ctx.layer) if ctx.needs_input_grad[0] else None
-        dw = WeightGrad.apply(v, g, weight.shape, ctx.layer) if ctx.needs_input_grad[1] else None
+        dg = _apply(Conv, v, weight, ctx.layer) if ctx.needs_input_grad[0] else None
+        dw = _apply(WeightGrad, v, g, weight.shape, ctx.layer) if ctx.needs_input_grad[1] else None
         return dg, dw, None, None
 
 
@@ -344,8 +347,8 @@ class WeightGrad(Function):
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
         x, g = ctx.saved_tensors
-        dx = InputGrad.apply(g, v, x.shape, ctx.layer) if ctx.needs_input_grad[0] else None
-        dg = Conv.apply(x, v, ctx.layer) if ctx.needs_input_grad[1] else None
+        dx = _apply(InputGrad, g, v, x.shape, ctx.layer) if ctx.needs_input_grad[0] else None
+        dg = _apply(Conv, x, v, ctx.layer) if ctx.needs_input_grad[1] else None
         return dx, dg, None, None
 
 
@@ -371,8 +374,8 @@ class PartialConv(Function):
         if torch.is_grad_enabled():
             cover = ctx.layer.plan.cover_tensor(grad.dtype, weight.shape[0]) if needs[2] else None
             maps = (
-                lambda g, w: InputGrad.apply(g, w, x.shape, ctx.layer),
-                lambda v, g: WeightGrad.apply(v, g, weight.shape, ctx.layer),
+                lambda g, w: _apply(InputGrad, g, w, x.shape, ctx.layer),
+                lambda v, g: _apply(WeightGrad, v, g, weight.shape, ctx.layer),
             )
             return *backward_of(grad, y, x, weight, scale, ctx.slope, cover, maps, needs), None, None
         for_scale, factor = needs[3], float(scale)
@@ -385,7 +388,11 @@ class PartialConv(Function):
         )  # fmt: skip
         ds = None
         if for_scale and dw is not None:
-            ds = (torch.sum(dw * weight, dtype=_real_type(dw)) / (1.0 if lost else factor)).to(scale.dtype).view_as(scale)
+            ds = (
+                (torch.sum(dw * weight, dtype=_real_type(dw)) / (1.0 if lost else factor))
+                .to(scale.dtype)
+                .view_as(scale)
+            )
         if lost:
             dx, dw = None if dx is None else dx * factor, None if dw is None else dw * factor
         return dx, dw if needs[1] else None, None if db is None else db.to(ctx.bias), ds, None, None
@@ -545,13 +552,13 @@ def partial_conv2d(
     plan: LayerPlan | None, scale: Any, slope: float,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """`pyharmony.ops.partial_conv2d` of tensors, after its checks of shapes."""
+    for tensor, name in ((x, "x"), (weight, "weight"), (bias, "bias")):
+        if tensor is not None and tensor.device.type != "cpu":
+            raise DTypeError(f"{name}: a tensor on {tensor.device}, expected one on the CPU; use {name}.cpu()")
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     op.check_same_dtype(x, weight, bias)
-    for tensor, name in ((x, "x"), (weight, "weight"), (bias, "bias")):
-        if tensor is not None and tensor.device.type != "cpu":
-            raise DTypeError(f"{name}: a tensor on {tensor.device}, expected one on the CPU; use {name}.cpu()")
     if isinstance(scale, Tensor):
         if scale.numel() != 1:
             raise ShapeError(f"scale: shape {list(scale.shape)}, expected a scalar")
@@ -567,5 +574,5 @@ def partial_conv2d(
         y = _conv(x, weight, bias, tensor, mask, values, groups, soft, factor, slope)
         return y, op.by_channel(_new_mask(mask, values, groups, soft), mask.shape[1], weight.shape[0])
     layer = Layer(op.layer_plan(x, mask, plan, window, groups, soft), groups)
-    y = PartialConv.apply(x, weight, bias, scale, layer, slope)
+    y = _apply(PartialConv, x, weight, bias, scale, layer, slope)
     return y, op.by_channel(layer.plan.mask_out, layer.plan._mask.shape[1], weight.shape[0])
