@@ -10,6 +10,8 @@ beside each the gradients, v and V the incoming ones: closed, so that derivative
 y = act(scale conv(x, W) + b c) is one pass forward and one backward; its gradient is put together from the maps where
 it is to be differentiated again. Eager calls are functions of autograd, which share one plan; under torch's compiler
 they are operators of torch.library, which plan again from the mask.
+
+`run_layer`, `run_gradients` and `run_backward` are all that knows where tensors are.
 """
 
 from __future__ import annotations
@@ -157,9 +159,9 @@ def _maps(plan: LayerPlan, x: Tensor, group: int = 0) -> tuple[Any, Any]:
     return op.optional(plan.ratio_in(real, group)), op.optional(plan.cover_in(real, group))
 
 
-def run_layer(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, scale: float, slope: float) -> Tensor:
-    """y = act(scale conv(x, W) + bias c)."""
-    x, weight = x.detach(), weight.detach()
+def run_layer(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, scale: Any, slope: float) -> Tensor:
+    """y = act(scale conv(x, W) + bias c); scale is a number or a scalar tensor."""
+    x, weight, scale = x.detach(), weight.detach(), float(scale)
     offset = None if bias is None else bias.detach().to(_real_type(x)).contiguous()
     if not layer.by_rows(x.shape[0], weight):
         return _run_dense(x, weight, offset, layer, scale, slope)
@@ -252,6 +254,26 @@ def run_backward(
         dx = dx.to(grad.dtype).contiguous(memory_format=last[0])
         dx = dx if mask is None else op.premask(dx, mask, dx)
     return dx, None if dw is None else dw.to(grad.dtype), offset
+
+
+def run_gradients(
+    grad: Tensor, y: Tensor | None, x: Tensor, weight: Tensor, scale: Any, layer: Layer, slope: float, needs: Any
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+    """The gradients of x, weight, bias and scale, of those that are needed, through `run_layer`."""
+    for_x, for_weight, for_bias, for_scale = needs
+    # dW is scale times weight_grad, from which the gradient of scale is, unless that is lost.
+    factor = float(scale)
+    taken = 1.0 if for_scale and factor == 0 else factor
+    dx, dw, db = run_backward(
+        grad, y, x if for_weight or for_scale else None, weight if for_x else None, layer,
+        (tuple(x.shape), tuple(weight.shape)), (_format(x), _format(weight)), taken, slope, for_bias,
+    )  # fmt: skip
+    ds = None
+    if for_scale and dw is not None:
+        ds = (torch.sum(dw * weight, dtype=_real_type(dw)) / taken).to(scale.dtype).view_as(scale)
+    if taken != factor:
+        dx, dw = None if dx is None else dx * factor, None if dw is None else dw * factor
+    return dx, dw if for_weight else None, db, ds
 
 
 def _fold(
@@ -359,7 +381,7 @@ class PartialConv(Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, scale: Any, layer: Layer, slope: float
     ) -> Tensor:
-        y = run_layer(x, weight, bias, layer, float(scale), slope)
+        y = run_layer(x, weight, bias, layer, scale, slope)
         tensor = isinstance(scale, Tensor)
         ctx.save_for_backward(x, weight, y if slope != 1 else None, scale if tensor else None)
         ctx.layer, ctx.slope, ctx.scale = layer, slope, None if tensor else scale
@@ -378,24 +400,8 @@ class PartialConv(Function):
                 lambda v, g: _apply(WeightGrad, v, g, weight.shape, ctx.layer),
             )
             return *backward_of(grad, y, x, weight, scale, ctx.slope, cover, maps, needs), None, None
-        for_scale, factor = needs[3], float(scale)
-        # dW is scale times weight_grad, from which the gradient of scale is, unless that is lost.
-        lost = for_scale and factor == 0
-        dx, dw, db = run_backward(
-            grad, y, x if needs[1] or for_scale else None, weight if needs[0] else None, ctx.layer,
-            (tuple(x.shape), tuple(weight.shape)), (_format(x), _format(weight)), 1.0 if lost else factor, ctx.slope,
-            needs[2],
-        )  # fmt: skip
-        ds = None
-        if for_scale and dw is not None:
-            ds = (
-                (torch.sum(dw * weight, dtype=_real_type(dw)) / (1.0 if lost else factor))
-                .to(scale.dtype)
-                .view_as(scale)
-            )
-        if lost:
-            dx, dw = None if dx is None else dx * factor, None if dw is None else dw * factor
-        return dx, dw if needs[1] else None, None if db is None else db.to(ctx.bias), ds, None, None
+        found = run_gradients(grad, y, x, weight, scale, ctx.layer, ctx.slope, needs)
+        return *found[:2], None if found[2] is None else found[2].to(ctx.bias), found[3], None, None
 
 
 def backward_of(
@@ -428,8 +434,7 @@ def _run(
     x: Tensor, weight: Tensor, bias: Tensor | None, scale: Tensor | None, mask: Tensor, window: list[int], groups: int,
     soft: bool, factor: float, slope: float,
 ) -> Tensor:  # fmt: skip
-    factor = factor if scale is None else float(scale)
-    return run_layer(x, weight, bias, _layer_of(mask, window, groups, soft), factor, slope)
+    return run_layer(x, weight, bias, _layer_of(mask, window, groups, soft), factor if scale is None else scale, slope)
 
 
 def _run_input_grad(
