@@ -26,7 +26,7 @@ HEAVY = ("torch", "cupy", "cv2", "scipy", "PIL", "matplotlib", "skimage")
 #: The packages that may import torch at all; the rest recognises a tensor by its type.
 TORCH_ROOMS = ("nn", "models", "losses", "training", "data", "metrics")
 #: Of the ops: their gradients, which they import inside functions.
-TORCH_FILES = ("ops/_spectral_norm_torch.py", "ops/_torch.py")
+TORCH_FILES = ("ops/_spectral_norm_torch.py", "ops/_torch.py", "ops/_partial_conv_torch.py")
 
 
 def python_files(*folders: str) -> Iterator[Path]:
@@ -190,6 +190,9 @@ CALLS = {
     "pyharmony.blend.inpaint": "(src, mask)",
     "pyharmony.ops.gaussian_poisson": "(src, dst, mask, dst)",
     "pyharmony.ops.gaussian_poisson_tiles": "(src, dst, mask, dst, src * 0, tile=16)",
+    "pyharmony.ops.MaskPlan": "(mask > 0, [(3, 2)])",
+    "pyharmony.ops.mask_plan": "(mask > 0, [(3, 2), (3, 1, 1)])[1].rows",
+    "pyharmony.ops.partial_conv2d": "(np.ones((1, 3, 24, 31)), np.ones((2, 3, 3, 3)), None, mask > 0)",
     "pyharmony.ops.poisson": "(src, dst, mask)",
     "pyharmony.ops.PoissonSolver": "(mask)",
     "pyharmony.ops.spectral_norm": "([np.ones((2, 3))], [np.ones(2)], [np.ones(3)])",

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from .._checks import SolveInfo
 from .gaussian_poisson import gaussian_poisson
+from .partial_conv import MaskPlan, mask_plan, partial_conv2d
 from .poisson import PoissonSequence, PoissonSolver, poisson
 from .spectral_norm import spectral_norm
 from .tiles import gaussian_poisson_tiles
 
 __all__ = [
+    "MaskPlan",
     "PoissonSequence",
     "PoissonSolver",
     "SolveInfo",
     "gaussian_poisson",
     "gaussian_poisson_tiles",
+    "mask_plan",
+    "partial_conv2d",
     "poisson",
     "spectral_norm",
 ]

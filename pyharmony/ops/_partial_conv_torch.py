@@ -1,0 +1,583 @@
+"""Partial convolution of torch tensors: three linear maps that are each other's gradients, and the layer around them.
+
+With mask m and ratio r constant, `pyharmony.reference.partial_conv` has
+
+    conv(x, W)         = r conv(m x, W)            x: input_grad(v, W),   W: weight_grad(x, v)
+    input_grad(g, W)   = m conv^T(r g, W)          g: conv(v, W),         W: weight_grad(v, g)
+    weight_grad(x, g)  = windows of m x by r g     x: input_grad(g, V),   g: conv(x, V)
+
+beside each the gradients, v and V the incoming ones: closed, so that derivatives of any order follow. The layer
+y = act(scale conv(x, W) + b c) is one pass forward and one backward; its gradient is put together from the maps where
+it is to be differentiated again. Eager calls are functions of autograd, which share one plan; under torch's compiler
+they are operators of torch.library, which plan again from the mask.
+
+`run_layer`, `run_gradients` and `run_backward` are all that knows where tensors are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function
+
+from .. import _arrays
+from .._native import native
+from ..errors import DTypeError, ShapeError
+from . import partial_conv as op
+from .partial_conv import LayerPlan, Window
+
+_ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+#: Above this share of active windows a convolution is faster: of few channels it is cheap, a row is not.
+_MOST_ROWS = 0.8
+_MOST_ROWS_OF_FEW_CHANNELS = 0.4
+_FEW_CHANNELS = 16
+
+#: With so few rows most of a convolution's time goes into the weights, and rows are faster whatever their share.
+_FEW_ROWS = 512
+
+#: The most bytes of gathered rows; a convolution that would need more runs densely.
+_COLUMN_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A plan, and how the convolution is grouped."""
+
+    plan: LayerPlan
+    groups: int
+
+    def by_rows(self, images: int, weight: Tensor) -> bool:
+        """Whether the active windows are gathered: the faster way by measurement, see docs/partial_conv.md."""
+        if self.groups > 1:
+            return False
+        rows = len(self.plan._rows) * (images // self.plan._ratio.shape[0])
+        most = _MOST_ROWS if weight.shape[1] >= _FEW_CHANNELS else min(_MOST_ROWS, _MOST_ROWS_OF_FEW_CHANNELS)
+        few = self.plan.share <= most or rows <= _FEW_ROWS
+        return few and rows * (weight.numel() // weight.shape[0]) * weight.element_size() <= _COLUMN_BYTES
+
+    @property
+    def conv(self) -> tuple[list[int], list[int], list[int]]:
+        """Stride, padding and dilation."""
+        window = self.plan.window
+        return list(window.stride), list(window.padding), list(window.dilation)
+
+
+# ---- on the CPU -----------------------------------------------------------------------------------------------------
+
+
+def _real(x: Tensor) -> str:
+    return "float64" if x.dtype == torch.float64 else "float32"
+
+
+def _real_type(x: Tensor) -> torch.dtype:
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def _product_type(x: Tensor) -> torch.dtype:
+    return torch.float32 if x.dtype == torch.float16 else x.dtype
+
+
+def _view(x: Tensor | None, *, writable: bool = False) -> Any:
+    return None if x is None else _arrays.tensor_view(x, writable=writable)
+
+
+def _is_last(x: Tensor) -> bool:
+    """Whether the channels lie beside each other, and not the pixels."""
+    return not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+
+
+def _format(*tensors: Tensor) -> torch.memory_format:
+    """That of a convolution's result."""
+    return torch.channels_last if any(_is_last(x) for x in tensors) else torch.contiguous_format
+
+
+def _dense(x: Tensor) -> Tensor:
+    """x itself where its layout is one that the passes take, else a copy."""
+    if x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last):
+        return x
+    return x.contiguous(memory_format=torch.channels_last if x.stride(1) == 1 else torch.contiguous_format)
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """a [M, K] times the transpose of b [N, K], both of any strides."""
+    if _ONEDNN and a.dtype == torch.float32 and a.shape[0] > 0 and a.shape[1] > 0:
+        # What the compiler makes of a linear layer: torch.mm calls a BLAS that is twice as slow on some processors.
+        return torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
+    return a @ b.t()
+
+
+def _channels_first(weight: Tensor, rows: int) -> bool:
+    """Whether columns are in the order of a weight [O, C, kh, kw] in memory, else in that of [O, kh, kw, C].
+
+    The second is the faster to gather; with few rows it costs less than to turn the weight.
+    """
+    return weight.is_contiguous() and rows < weight.shape[0]
+
+
+def _matrix(weight: Tensor, first: bool) -> Tensor:
+    """[O, K] in the order of the columns."""
+    w = weight if first else weight.permute(0, 2, 3, 1)
+    return w.to(_product_type(weight)).reshape(weight.shape[0], -1)
+
+
+def _masked(x: Tensor, plan: LayerPlan) -> Tensor:
+    """m x; x itself where the mask is one everywhere."""
+    mask = plan.mask_in_type(_real(x))
+    if mask is None:
+        return x
+    x = _dense(x)
+    return op.premask(x, mask, torch.empty_like(x))
+
+
+def _columns(x: Tensor, plan: LayerPlan, first: bool) -> Tensor:
+    """The active windows of m x, [M, K]."""
+    mask = plan.mask_in_type(_real(x))
+    if mask is not None and mask.shape[1] > 1:
+        x, mask = _masked(x, plan), None
+    columns = torch.empty((len(plan._rows), plan.window.taps * x.shape[1]), dtype=_product_type(x))
+    native.partial_conv_gather(
+        _view(x), op.optional(mask), plan.window.values, tuple(plan._ratio.shape[2:]), op.address(plan._rows),
+        _view(columns, writable=True), first,
+    )  # fmt: skip
+    return columns
+
+
+def _parts(plan: LayerPlan, channels: int) -> list[tuple[int, slice]]:
+    """The groups of a plan with the channels that share a ratio."""
+    each = channels // plan.groups
+    return [(g, slice(g * each, (g + 1) * each)) for g in range(plan.groups)]
+
+
+def _maps(plan: LayerPlan, x: Tensor, group: int = 0) -> tuple[Any, Any]:
+    """Ratio and new mask of a group for native code."""
+    real = _real(x)
+    return op.optional(plan.ratio_in(real, group)), op.optional(plan.cover_in(real, group))
+
+
+def run_layer(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, scale: Any, slope: float) -> Tensor:
+    """y = act(scale conv(x, W) + bias c); scale is a number or a scalar tensor."""
+    x, weight, scale = x.detach(), weight.detach(), float(scale)
+    offset = None if bias is None else bias.detach().to(_real_type(x)).contiguous()
+    if not layer.by_rows(x.shape[0], weight):
+        return _run_dense(x, weight, offset, layer, scale, slope)
+    plan = layer.plan.for_batch(x.shape[0])
+    y = torch.empty(
+        (x.shape[0], weight.shape[0], *plan._ratio.shape[2:]), dtype=x.dtype, memory_format=_format(x, weight)
+    )
+    first = _channels_first(weight, len(plan._rows))
+    acc = _product(_columns(x, plan, first), _matrix(weight, first))
+    native.partial_conv_epilogue(
+        _view(acc), op.address(plan._rows), *_maps(plan, x), _view(offset), scale, slope, _view(y, writable=True)
+    )
+    return y
+
+
+def _run_dense(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, scale: float, slope: float) -> Tensor:
+    plan, last = layer.plan, _format(x, weight)
+    inside = plan.plain and scale == 1
+    product = _product_type(x)
+    y = F.conv2d(
+        _masked(x, plan).to(product), weight.to(product), bias.to(product) if inside and bias is not None else None,
+        *layer.conv, layer.groups,
+    ).to(x.dtype).contiguous(memory_format=last)  # fmt: skip
+    if inside:
+        return y if slope == 1 else F.leaky_relu_(y, slope)
+    batch = plan if plan.plain else plan.for_batch(x.shape[0])
+    for group, channels in _parts(plan, weight.shape[0]):
+        native.partial_conv_epilogue(
+            None, (0, 0), *((None, None) if plan.plain else _maps(batch, x, group)),
+            None if bias is None else _view(bias[channels]), scale, slope, _view(y[:, channels], writable=True),
+        )  # fmt: skip
+    return y
+
+
+def run_backward(
+    grad: Tensor,
+    y: Tensor | None,
+    x: Tensor | None,
+    weight: Tensor | None,
+    layer: Layer,
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
+    last: tuple[torch.memory_format, torch.memory_format],
+    scale: float,
+    slope: float,
+    for_bias: bool,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """The gradients of x, weight and bias through `run_layer`: of x where weight is given, of weight where x is.
+
+    Args:
+        y: the layer's result, where slope is not 1.
+        shapes, last: shapes and memory formats of x and weight.
+    """
+    images = grad.shape[0]
+    grad = _dense(grad.detach()) if y is None else grad.detach().contiguous(memory_format=_format(y))
+    offset = torch.empty(grad.shape[1], dtype=_real_type(grad)) if for_bias else None
+    like = torch.empty(shapes[1], dtype=grad.dtype, device="meta", memory_format=last[1])
+    plan = layer.plan
+    if layer.by_rows(images, like):
+        plan = plan.for_batch(images)
+        h = torch.empty((len(plan._rows), grad.shape[1]), dtype=_product_type(grad))
+        native.partial_conv_epilogue_grad(
+            _view(grad), _view(y) if slope != 1 else None, op.address(plan._rows), *_maps(plan, grad), scale,
+            slope, _view(h, writable=True), _view(offset, writable=True),
+        )  # fmt: skip
+        dx = None if weight is None else _fold(h, weight.detach(), plan, shapes[0], last[0], grad.dtype)
+        dw = None if x is None else _weight_grad(h, x.detach(), plan, like)
+        return dx, dw, offset
+    if plan.plain and scale == 1 and slope == 1:
+        h = grad
+        offset = grad.sum((0, 2, 3), dtype=_real_type(grad)) if for_bias else None
+    else:
+        h = torch.empty_like(grad)
+        batch = plan if plan.plain else plan.for_batch(images)
+        for group, channels in _parts(plan, grad.shape[1]):
+            native.partial_conv_epilogue_grad(
+                _view(grad[:, channels]), _view(y[:, channels]) if y is not None and slope != 1 else None, None,
+                *((None, None) if plan.plain else _maps(batch, grad, group)), scale, slope,
+                _view(h[:, channels], writable=True),
+                None if offset is None else _view(offset[channels], writable=True),
+            )  # fmt: skip
+    product = _product_type(grad)
+    inputs = torch.empty(shapes[0], dtype=product, memory_format=last[0]) if x is None else _masked(x.detach(), plan)
+    taps = torch.empty(shapes[1], dtype=product, memory_format=last[1]) if weight is None else weight.detach()
+    dx, dw, _ = torch.ops.aten.convolution_backward(
+        h.to(product), inputs.to(product), taps.to(product), None, *layer.conv, False, [0, 0], layer.groups,
+        [weight is not None, x is not None, False],
+    )  # fmt: skip
+    mask = plan.mask_in_type(_real(grad))
+    if dx is not None:
+        dx = dx.to(grad.dtype).contiguous(memory_format=last[0])
+        dx = dx if mask is None else op.premask(dx, mask, dx)
+    return dx, None if dw is None else dw.to(grad.dtype), offset
+
+
+def run_gradients(
+    grad: Tensor, y: Tensor | None, x: Tensor, weight: Tensor, scale: Any, layer: Layer, slope: float, needs: Any
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+    """The gradients of x, weight, bias and scale, of those that are needed, through `run_layer`."""
+    for_x, for_weight, for_bias, for_scale = needs
+    # dW is scale times weight_grad, from which the gradient of scale is, unless that is lost.
+    factor = float(scale)
+    taken = 1.0 if for_scale and factor == 0 else factor
+    dx, dw, db = run_backward(
+        grad, y, x if for_weight or for_scale else None, weight if for_x else None, layer,
+        (tuple(x.shape), tuple(weight.shape)), (_format(x), _format(weight)), taken, slope, for_bias,
+    )  # fmt: skip
+    ds = None
+    if for_scale and dw is not None:
+        ds = (torch.sum(dw * weight, dtype=_real_type(dw)) / taken).to(scale.dtype).view_as(scale)
+    if taken != factor:
+        dx, dw = None if dx is None else dx * factor, None if dw is None else dw * factor
+    return dx, dw if for_weight else None, db, ds
+
+
+def _fold(
+    h: Tensor, weight: Tensor, plan: LayerPlan, shape: tuple[int, ...], last: torch.memory_format, dtype: torch.dtype
+) -> Tensor:
+    first = _channels_first(weight, len(plan._rows))
+    columns = _product(h, _matrix(weight, first).t())
+    dx = torch.empty(shape, dtype=dtype, memory_format=last)
+    mask = plan.mask_in_type(_real(dx))
+    planes = mask is not None and mask.shape[1] > 1
+    native.partial_conv_fold(
+        _view(columns), plan.index().ctypes.data, plan.window.values, tuple(plan._ratio.shape[2:]),
+        None if planes else op.optional(mask), _view(dx, writable=True), first,
+    )  # fmt: skip
+    return op.premask(dx, mask, dx) if planes and mask is not None else dx
+
+
+def _weight_grad(h: Tensor, x: Tensor, plan: LayerPlan, like: Tensor) -> Tensor:
+    first = _channels_first(like, len(plan._rows))
+    found = _product(h.t(), _columns(x, plan, first).t()).to(x.dtype)
+    o, c, kh, kw = like.shape
+    if first:
+        return found.view(o, c, kh, kw)
+    return found.view(o, kh, kw, c).permute(0, 3, 1, 2).contiguous(memory_format=_format(like))
+
+
+def _input_grad(g: Tensor, weight: Tensor, shape: tuple[int, ...], layer: Layer) -> Tensor:
+    """m conv^T(r g, W)."""
+    forms = (_format(g, weight), _format(weight))
+    dx = run_backward(g, None, None, weight, layer, (shape, tuple(weight.shape)), forms, 1.0, 1.0, False)[0]
+    assert dx is not None  # noqa: S101  # weight is given
+    return dx.contiguous(memory_format=forms[0])
+
+
+def _weight_grad_of(x: Tensor, g: Tensor, shape: tuple[int, ...], layer: Layer) -> Tensor:
+    """The sum over windows of m x by r g."""
+    forms = (_format(x), torch.contiguous_format)
+    dw = run_backward(g, None, x, None, layer, (tuple(x.shape), shape), forms, 1.0, 1.0, False)[1]
+    assert dw is not None  # noqa: S101  # x is given
+    return dw.contiguous()
+
+
+# ---- functions of autograd ------------------------------------------------------------------------------------------
+
+
+def _apply(function: Any, *inputs: Any) -> Any:
+    return function.apply(*inputs)
+
+
+class Conv(Function):
+    """r conv(m x, W)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, layer: Layer) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.layer = layer
+        return run_layer(x, weight, None, layer, 1.0, 1.0)
+
+    @staticmethod
+    def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
+        x, weight = ctx.saved_tensors
+        dx = _apply(InputGrad, v, weight, x.shape, ctx.layer) if ctx.needs_input_grad[0] else None
+        dw = _apply(WeightGrad, x, v, weight.shape, ctx.layer) if ctx.needs_input_grad[1] else None
+        return dx, dw, None
+
+
+class InputGrad(Function):
+    """m conv^T(r g, W)."""
+
+    @staticmethod
+    def forward(ctx: Any, g: Tensor, weight: Tensor, shape: tuple[int, ...], layer: Layer) -> Tensor:
+        ctx.save_for_backward(g, weight)
+        ctx.layer = layer
+        return _input_grad(g, weight, tuple(shape), layer)
+
+    @staticmethod
+    def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
+        g, weight = ctx.saved_tensors
+        dg = _apply(Conv, v, weight, ctx.layer) if ctx.needs_input_grad[0] else None
+        dw = _apply(WeightGrad, v, g, weight.shape, ctx.layer) if ctx.needs_input_grad[1] else None
+        return dg, dw, None, None
+
+
+class WeightGrad(Function):
+    """The sum over windows of m x by r g."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, g: Tensor, shape: tuple[int, ...], layer: Layer) -> Tensor:
+        ctx.save_for_backward(x, g)
+        ctx.layer = layer
+        return _weight_grad_of(x, g, tuple(shape), layer)
+
+    @staticmethod
+    def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
+        x, g = ctx.saved_tensors
+        dx = _apply(InputGrad, g, v, x.shape, ctx.layer) if ctx.needs_input_grad[0] else None
+        dg = _apply(Conv, x, v, ctx.layer) if ctx.needs_input_grad[1] else None
+        return dx, dg, None, None
+
+
+class PartialConv(Function):
+    """The layer: scale is a number, or a scalar tensor."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, scale: Any, layer: Layer, slope: float
+    ) -> Tensor:
+        y = run_layer(x, weight, bias, layer, scale, slope)
+        tensor = isinstance(scale, Tensor)
+        ctx.save_for_backward(x, weight, y if slope != 1 else None, scale if tensor else None)
+        ctx.layer, ctx.slope, ctx.scale = layer, slope, None if tensor else scale
+        ctx.bias = None if bias is None else bias.dtype
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        x, weight, y, scale = ctx.saved_tensors
+        scale = ctx.scale if scale is None else scale
+        needs = ctx.needs_input_grad[:4]
+        if torch.is_grad_enabled():
+            cover = ctx.layer.plan.cover_tensor(grad.dtype, weight.shape[0]) if needs[2] else None
+            maps = (
+                lambda g, w: _apply(InputGrad, g, w, x.shape, ctx.layer),
+                lambda v, g: _apply(WeightGrad, v, g, weight.shape, ctx.layer),
+            )
+            return *backward_of(grad, y, x, weight, scale, ctx.slope, cover, maps, needs), None, None
+        found = run_gradients(grad, y, x, weight, scale, ctx.layer, ctx.slope, needs)
+        return *found[:2], None if found[2] is None else found[2].to(ctx.bias), found[3], None, None
+
+
+def backward_of(
+    grad: Tensor, y: Tensor | None, x: Tensor, weight: Tensor, scale: Any, slope: float, cover: Tensor | None,
+    maps: Any, needs: Any,
+) -> tuple[Tensor | None, ...]:  # fmt: skip
+    """The gradients of x, weight, bias and scale, put together from what can be differentiated again."""
+    input_grad, weight_grad = maps
+    g = grad if y is None else torch.where(y > 0, grad, grad * slope)
+    dx = input_grad(g, weight) * scale if needs[0] else None
+    dw = weight_grad(x, g) if needs[1] or needs[3] else None
+    db = None if cover is None or not needs[2] else (g * cover).sum((0, 2, 3))
+    ds = (dw * weight).sum().to(scale.dtype).view_as(scale) if needs[3] and dw is not None else None
+    return dx, dw * scale if needs[1] and dw is not None else None, db, ds
+
+
+# ---- operators of torch.library -------------------------------------------------------------------------------------
+
+
+def _layer_of(mask: Tensor, window: list[int], groups: int, soft: bool) -> Layer:
+    return Layer(op.plan_layers(mask, ((_window(window), groups),), soft)[0], groups)
+
+
+def _window(values: list[int]) -> Window:
+    a, b, c, d, e, f, g, h = values
+    return Window((a, b), (c, d), (e, f), (g, h))
+
+
+def _run(
+    x: Tensor, weight: Tensor, bias: Tensor | None, scale: Tensor | None, mask: Tensor, window: list[int], groups: int,
+    soft: bool, factor: float, slope: float,
+) -> Tensor:  # fmt: skip
+    return run_layer(x, weight, bias, _layer_of(mask, window, groups, soft), factor if scale is None else scale, slope)
+
+
+def _run_input_grad(
+    g: Tensor, weight: Tensor, mask: Tensor, window: list[int], groups: int, soft: bool, shape: list[int]
+) -> Tensor:
+    return _input_grad(g, weight, tuple(shape), _layer_of(mask, window, groups, soft))
+
+
+def _run_weight_grad(
+    x: Tensor, g: Tensor, mask: Tensor, window: list[int], groups: int, soft: bool, shape: list[int]
+) -> Tensor:
+    return _weight_grad_of(x, g, tuple(shape), _layer_of(mask, window, groups, soft))
+
+
+def _run_mask(mask: Tensor, window: list[int], groups: int, soft: bool) -> Tensor:
+    return _layer_of(mask, window, groups, soft).plan.cover_tensor(mask.dtype).clone()
+
+
+_LAYER = "int[] window, int groups, bool soft"
+_conv = torch.library.custom_op(
+    "pyharmony::partial_conv",
+    _run,
+    mutates_args=(),
+    schema=f"(Tensor x, Tensor weight, Tensor? bias, Tensor? scale, Tensor mask, {_LAYER}, float factor, "
+    "float slope) -> Tensor",
+)
+_input = torch.library.custom_op(
+    "pyharmony::partial_conv_input_grad",
+    _run_input_grad,
+    mutates_args=(),
+    schema=f"(Tensor g, Tensor weight, Tensor mask, {_LAYER}, int[] shape) -> Tensor",
+)
+_weight = torch.library.custom_op(
+    "pyharmony::partial_conv_weight_grad",
+    _run_weight_grad,
+    mutates_args=(),
+    schema=f"(Tensor x, Tensor g, Tensor mask, {_LAYER}, int[] shape) -> Tensor",
+)
+_new_mask = torch.library.custom_op(
+    "pyharmony::partial_conv_mask",
+    _run_mask,
+    mutates_args=(),
+    schema=f"(Tensor mask, {_LAYER}) -> Tensor",
+)
+
+
+@_conv.register_fake
+def _(x: Tensor, weight: Tensor, bias: Any, scale: Any, mask: Tensor, window: list[int], *rest: Any) -> Tensor:
+    size = _window(window).out_size(x.shape[2], x.shape[3])
+    return torch.empty(
+        (x.shape[0], weight.shape[0], *size), dtype=x.dtype, device=x.device, memory_format=_format(x, weight)
+    )
+
+
+@_input.register_fake
+def _(g: Tensor, weight: Tensor, mask: Tensor, window: list[int], groups: int, soft: bool, shape: list[int]) -> Tensor:
+    return torch.empty(shape, dtype=g.dtype, device=g.device, memory_format=_format(g, weight))
+
+
+@_weight.register_fake
+def _(x: Tensor, g: Tensor, mask: Tensor, window: list[int], groups: int, soft: bool, shape: list[int]) -> Tensor:
+    return torch.empty(shape, dtype=x.dtype, device=x.device)
+
+
+@_new_mask.register_fake
+def _(mask: Tensor, window: list[int], groups: int, soft: bool) -> Tensor:
+    size = _window(window).out_size(mask.shape[2], mask.shape[3])
+    return mask.new_empty((mask.shape[0], 1 if mask.shape[1] == 1 else groups, *size))
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    first, second, mask, *ctx.layer, ctx.shape = inputs
+    ctx.save_for_backward(first, second, mask)
+
+
+def _keep_layer(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, weight, bias, scale, mask, *ctx.layer, ctx.factor, ctx.slope = inputs
+    ctx.save_for_backward(x, weight, scale, mask, output if ctx.slope != 1 else None)
+
+
+def _layer_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    x, weight, scale, mask, y = ctx.saved_tensors
+    needs = ctx.needs_input_grad[:4]
+    cover = None
+    if needs[2]:
+        cover = _new_mask(mask, *ctx.layer).to(grad.dtype)
+        cover = cover.repeat_interleave(weight.shape[0] // cover.shape[1], 1) if cover.shape[1] > 1 else cover
+    maps = (
+        lambda g, w: _input(g, w, mask, *ctx.layer, list(x.shape)),
+        lambda v, g: _weight(v, g, mask, *ctx.layer, list(weight.shape)),
+    )
+    found = backward_of(grad, y, x, weight, ctx.factor if scale is None else scale, ctx.slope, cover, maps, needs)
+    return *found, *[None] * (len(ctx.layer) + 3)
+
+
+def _input_backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
+    g, weight, mask = ctx.saved_tensors
+    dg = _conv(v, weight, None, None, mask, *ctx.layer, 1.0, 1.0) if ctx.needs_input_grad[0] else None
+    dw = _weight(v, g, mask, *ctx.layer, list(weight.shape)) if ctx.needs_input_grad[1] else None
+    return dg, dw, *[None] * (len(ctx.layer) + 2)
+
+
+def _weight_backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
+    x, g, mask = ctx.saved_tensors
+    dx = _input(g, v, mask, *ctx.layer, list(x.shape)) if ctx.needs_input_grad[0] else None
+    dg = _conv(x, v, None, None, mask, *ctx.layer, 1.0, 1.0) if ctx.needs_input_grad[1] else None
+    return dx, dg, *[None] * (len(ctx.layer) + 2)
+
+
+_conv.register_autograd(_layer_backward, setup_context=_keep_layer)
+_input.register_autograd(_input_backward, setup_context=_keep)
+_weight.register_autograd(_weight_backward, setup_context=_keep)
+
+
+# ---- the call -------------------------------------------------------------------------------------------------------
+
+
+def partial_conv2d(
+    x: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None, window: Window, groups: int, soft: bool,
+    plan: LayerPlan | None, scale: Any, slope: float,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """`pyharmony.ops.partial_conv2d` of tensors, after its checks of shapes."""
+    for tensor, name in ((x, "x"), (weight, "weight"), (bias, "bias")):
+        if tensor is not None and tensor.device.type != "cpu":
+            raise DTypeError(f"{name}: a tensor on {tensor.device}, expected one on the CPU; use {name}.cpu()")
+    if torch.is_autocast_enabled(x.device.type):
+        dtype = torch.get_autocast_dtype(x.device.type)
+        x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+    op.check_same_dtype(x, weight, bias)
+    if isinstance(scale, Tensor):
+        if scale.numel() != 1:
+            raise ShapeError(f"scale: shape {list(scale.shape)}, expected a scalar")
+    else:
+        scale = 1.0 if scale is None else op.number(scale, "scale")
+    if torch.compiler.is_compiling():
+        if plan is not None:
+            op.check_plan(plan, x, window, groups)
+            mask, soft = plan.mask_in, plan.soft
+        mask = x.new_ones((1, 1, *x.shape[2:])) if mask is None else op.check_mask(mask, x)
+        tensor, factor = (scale, 1.0) if isinstance(scale, Tensor) else (None, scale)
+        values = list(window.values)
+        y = _conv(x, weight, bias, tensor, mask, values, groups, soft, factor, slope)
+        return y, op.by_channel(_new_mask(mask, values, groups, soft), mask.shape[1], weight.shape[0])
+    layer = Layer(op.layer_plan(x, mask, plan, window, groups, soft), groups)
+    y = _apply(PartialConv, x, weight, bias, scale, layer, slope)
+    return y, op.by_channel(layer.plan.mask_out, layer.plan._mask.shape[1], weight.shape[0])
