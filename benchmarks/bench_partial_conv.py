@@ -64,9 +64,7 @@ def disc(images: int, share: float, planes: int, dtype: Any, size: int = 256) ->
 
 def encoder(kind: Any, dtype: Any, memory: Any, **options: Any) -> Any:
     torch.manual_seed(0)
-    layers = [
-        kind(CHANNELS[i], CHANNELS[i + 1], 3, STRIDES[i], 0, bias=i == 0, **options) for i in range(len(STRIDES))
-    ]
+    layers = [kind(CHANNELS[i], CHANNELS[i + 1], 3, STRIDES[i], 0, bias=i == 0, **options) for i in range(len(STRIDES))]
     return torch.nn.ModuleList(layers).to(dtype, memory_format=memory)
 
 
@@ -162,9 +160,7 @@ def bench_dense_masks(benchmark: Any, ledger: Ledger) -> None:
 
 def bench_multi_channel_masks(benchmark: Any, ledger: Ledger) -> None:
     """A plane for each channel; the composed convolution sums it with a kernel of ones for each output."""
-    timings, fastest = compare(
-        benchmark, COMPOSED, images=2, share=0.15, dtype=torch.float32, backward=True, planes=3
-    )
+    timings, fastest = compare(benchmark, COMPOSED, images=2, share=0.15, dtype=torch.float32, backward=True, planes=3)
     gain = report(ledger, "fp32, 15 %, three planes, batch 2, forward + backward", timings, fastest)
     ledger.target("partial_conv: masks of several channels v. composed", gain, 1.8, None, "x")
 

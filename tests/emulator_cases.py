@@ -174,6 +174,17 @@ def _pyramid_pointwise(native: Any, memory: Memory) -> Sequence[Array]:
     return base.get(), weights.get()
 
 
+@case("pyramid_lay, pyramid_lay_mask")
+def _pyramid_lay(native: Any, memory: Memory) -> Sequence[Array]:
+    src, dst = memory.put(_images((2, 9, 40, 3))), memory.put(_images((2, 15, 61, 3), seed=1))
+    laid, mask = memory.empty((2, 15, 61, 3)), memory.put(_images((2, 9, 40), seed=2))
+    native.pyramid_lay(src.view(), dst.view(), 2, 21, laid.view(), **ON)
+    share, whole = memory.empty((2, 15, 61)), memory.empty((2, 15, 61))
+    native.pyramid_lay_mask(mask.view(), 2, 21, 9, 40, share.view(), **ON)
+    native.pyramid_lay_mask(None, 0, 3, 15, 4, whole.view(), **ON)
+    return laid.get(), share.get(), whole.get()
+
+
 def _rectangle(memory: Memory, shape: Sequence[int]) -> list[Buffer]:
     """src, dst, mask and base."""
     return [memory.put(_images(shape[:3] if seed == 2 else shape, seed=seed)) for seed in range(4)]
@@ -296,6 +307,7 @@ _gaussian_poisson_chebyshev("more, known", (2, 8, 20, 1), weight=0.25, preserve_
 _gaussian_poisson_chebyshev("eleven", (1, 8, 20, 1), weight=0.8, max_steps=11)
 _gaussian_poisson_chebyshev("eleven, known", (1, 8, 20, 1), weight=0.8, max_steps=11, preserve_background=True)
 _gaussian_poisson_chebyshev("map", (1, 8, 19, 1), weight=None, preserve_background=True)
+_gaussian_poisson_chebyshev("in turns", (2, 8, 20, 2), weight=0.25, state_bytes=1)
 
 
 def _poisson(
@@ -474,3 +486,37 @@ def _partial_conv_direct(dtype: str, shape: Sequence[int], kernel: int, outputs:
 _partial_conv_direct("float32", (2, 3, 12, 70), 3, 64, True)
 _partial_conv_direct("float16", (1, 4, 16, 60), 7, 66, False)
 _partial_conv_direct("bfloat16", (1, 1, 11, 40), 3, 8, True)
+
+
+def _spectral_norm(name: str, shapes: Sequence[Sequence[int]], dtype: str, iterations: int, order: str) -> None:
+    """Norms of weights [outer, rows, inner], their gradients too."""
+
+    @case(f"spectral_norm {name}")
+    def run(native: Any, memory: Memory) -> Sequence[Array]:
+        rng = np.random.default_rng(2)
+        weights = [memory.put(rng.standard_normal(shape).astype(dtype)) for shape in shapes]
+        grads = [memory.put(rng.standard_normal(shape).astype(dtype)) for shape in shapes]
+        outs, made = ([memory.empty(shape, dtype) for shape in shapes] for _ in range(2))
+        sizes = [(rows, outer * inner) for outer, rows, inner in shapes]
+        us = [memory.put(rng.standard_normal(rows).astype(np.float32)) for rows, _ in sizes]
+        vs = [memory.put(rng.standard_normal(cols).astype(np.float32)) for _, cols in sizes]
+        sigmas, state = memory.empty(len(shapes)), memory.empty(sum(map(sum, sizes)))
+        views = [[array.view() for array in arrays] for arrays in (weights, grads, outs, made, us, vs)]
+        workspace = memory.empty(native.spectral_norm_workspace(views[0]), np.uint8)
+        native.spectral_norm(
+            views[0], views[4], views[5], views[2], sigmas.view(), state.view(), iterations=iterations, eps=1e-12,
+            order=order, write=True, workspace=workspace.view(), **ON,
+        )  # fmt: skip
+        pulls = memory.put(np.linspace(-1, 1, len(shapes), dtype=np.float32))
+        native.spectral_norm_gradient(
+            views[0], [*views[1][:-1], None], sigmas.view(), pulls.view(), state.view(), views[3],
+            workspace=workspace.view(), **ON,
+        )  # fmt: skip
+        return [array.get() for array in (*outs, *made, *us, *vs, sigmas, state)]
+
+
+# More than one block of rows, chunk of columns and tile each; rows in fours and one by one; layers in one launch.
+for _order in ("legacy", "parametrization"):
+    _spectral_norm(_order, [(1, 140, 2052), (1, 5, 27), (12, 33, 16), (5, 20, 9)], "float32", 2, _order)
+_spectral_norm("float16", [(1, 24, 100), (3, 20, 5)], "float16", 1, "legacy")
+_spectral_norm("eval", [(1, 24, 100), (3, 20, 5)], "float32", 0, "legacy")

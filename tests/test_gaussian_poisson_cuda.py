@@ -395,6 +395,39 @@ def test_what_is_not_finite_is_reported(emulator: Any) -> None:
                 assert [r["converged"] for r in reports] == [True, False]
 
 
+def test_items_and_channels_take_turns_where_the_state_has_no_room_for_all(emulator: Any) -> None:
+    rng = np.random.default_rng(15)
+    shape = (3, 21, 33, 3)
+    src, dst, base = (image(rng, shape, "uint8") for _ in range(3))
+    mask = mask_of(rng, *shape[:3], "uint8")
+    weights = (0.2 + rng.random(shape[:3])).astype(np.float32)
+    plane = 16 * shape[1] * 36  # two levels, read and written, of rows that are a multiple of four floats
+    for weight in (0.15, 1.0, weights):
+        # More passes than one in the first run, or a second run.
+        options: dict[str, Any] = {"weight": weight, "preserve_background": True, "tolerance": 0.1}
+        want, its = solve(emulator, src, dst, mask, base, **options)
+        assert max(r["total_steps"] for r in its) > 11
+        for room in (1, 2 * plane, 7 * plane):
+            got, reports = solve(emulator, src, dst, mask, base, state_bytes=room, **options)
+            np.testing.assert_array_equal(got, want)
+            assert reports == its
+
+
+def test_the_state_takes_sixteen_bytes_a_pixel_and_channel_of_what_is_solved_at_once(emulator_module: Any) -> None:
+    def bytes_of(n: int, h: int, w: int, c: int) -> int:
+        view = emulator_module.ArrayView(64, "uint8", (n, h, w, c), (h * w * c, w * c, c, 1), True)
+        mask = emulator_module.ArrayView(64, "uint8", (n, h, w), (h * w, w, 1), False)
+        return emulator_module.gaussian_poisson_chebyshev_workspace(
+            view, view, mask, view, view, weight=1.0, w0=0.8, w1=0.1, preserve_background=False, tolerance=0.25,
+            max_steps=200, device=0,
+        )  # fmt: skip
+
+    small = 1 << 20  # tables, and what tiles report
+    assert bytes_of(1, 4320, 7680, 3) <= 16 * 4320 * 7680 + 4 * small
+    assert bytes_of(1, 1024, 1024, 3) <= (48 << 20) + small
+    assert bytes_of(64, 1024, 1024, 3) <= (256 << 20) + 4 * small
+
+
 def test_it_says_when_float32_cannot_reach_the_tolerance(emulator: Any) -> None:
     rng = np.random.default_rng(12)
     shape = (1, 20, 25, 3)

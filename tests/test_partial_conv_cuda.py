@@ -455,7 +455,7 @@ def test_clear_errors(on_emulator: Any) -> None:
     with pytest.raises(ValueError, match="at most 32"):
         ops.mask_plan(mask, [(1,)] * 33)
     plan = ops.mask_plan(mask.numpy(), [(3,)])[0]
-    with pytest.raises(DTypeError, match="plan: made of a mask elsewhere"):
+    with pytest.raises(DTypeError, match="plan: of a mask on the CPU"):
         ops.partial_conv2d(x, weight, None, plan=plan)
 
 

@@ -6,8 +6,8 @@
 #include <string>
 
 #include "bindings/bindings.h"
+#include "bindings/pointers.h"
 #include "core/status.h"
-#include "device/runtime.h"
 #include "ops/gaussian_poisson/chebyshev_cuda.h"
 
 namespace pyharmony {
@@ -37,6 +37,7 @@ struct Options {
   bool half_base;
   double range;
   int device, segment_rows;
+  std::int64_t state_bytes;
 };
 
 gp::ChebyshevDeviceParams make_params(const Optional& src, const Optional& dst,
@@ -66,6 +67,7 @@ gp::ChebyshevDeviceParams make_params(const Optional& src, const Optional& dst,
   params.half_base = options.half_base;
   params.range = options.range;
   params.segment_rows = options.segment_rows;
+  params.state_bytes = options.state_bytes;
   params.processors = processors_of(options.device);
   return params;
 }
@@ -75,11 +77,11 @@ std::size_t workspace(const Optional& src, const Optional& dst, const Optional& 
                       const Optional& weight_map, double least_weight, double most_weight,
                       double w0, double w1, bool preserve_background, double tolerance,
                       const Optional& rhs, int max_steps, bool half_base, double range, int device,
-                      int segment_rows) {
+                      int segment_rows, std::int64_t state_bytes) {
   return gp::chebyshev_workspace(
       make_params(src, dst, mask, base, out, weight_map, rhs,
                   {weight, least_weight, most_weight, w0, w1, preserve_background, tolerance,
-                   max_steps, half_base, range, device, segment_rows}));
+                   max_steps, half_base, range, device, segment_rows, state_bytes}));
 }
 
 void chebyshev(const Optional& src, const Optional& dst, const Optional& mask, const Optional& base,
@@ -87,16 +89,16 @@ void chebyshev(const Optional& src, const Optional& dst, const Optional& mask, c
                double most_weight, double w0, double w1, bool preserve_background, double tolerance,
                const Optional& rhs, int max_steps, bool half_base, double range,
                std::uintptr_t workspace, std::size_t workspace_bytes, std::uintptr_t report,
-               int device, std::uintptr_t stream, int segment_rows) {
+               int device, std::uintptr_t stream, int segment_rows, std::int64_t state_bytes) {
   gp::ChebyshevDeviceParams params =
       make_params(src, dst, mask, base, out, weight_map, rhs,
                   {weight, least_weight, most_weight, w0, w1, preserve_background, tolerance,
-                   max_steps, half_base, range, device, segment_rows});
+                   max_steps, half_base, range, device, segment_rows, state_bytes});
   params.workspace = reinterpret_cast<void*>(workspace);
   params.workspace_bytes = workspace_bytes;
   params.report = reinterpret_cast<gp::ChebyshevReport*>(report);
   const device::Guard guard(device);
-  gp::launch_gaussian_poisson_chebyshev(params, reinterpret_cast<cudaStream_t>(stream));
+  gp::launch_gaussian_poisson_chebyshev(params, stream_of(stream));
 }
 
 py::list decode(const py::bytes& data, int n) {
@@ -128,7 +130,8 @@ void bind_gaussian_poisson_cuda(py::module_& m) {
         py::arg("most_weight") = 1.0, py::arg("w0"), py::arg("w1"), py::arg("preserve_background"),
         py::arg("tolerance"), py::arg("rhs") = py::none(), py::arg("max_steps"),
         py::arg("half_base") = false, py::arg("range") = 1.0, py::arg("device"),
-        py::arg("segment_rows") = 0, py::call_guard<py::gil_scoped_release>());
+        py::arg("segment_rows") = 0, py::arg("state_bytes") = 0,
+        py::call_guard<py::gil_scoped_release>());
   m.def("gaussian_poisson_chebyshev", &chebyshev, py::arg("src"), py::arg("dst"), py::arg("mask"),
         py::arg("base"), py::arg("out"), py::kw_only(), py::arg("weight"),
         py::arg("weight_map") = py::none(), py::arg("least_weight") = 1.0,
@@ -136,7 +139,8 @@ void bind_gaussian_poisson_cuda(py::module_& m) {
         py::arg("tolerance"), py::arg("rhs") = py::none(), py::arg("max_steps"),
         py::arg("half_base") = false, py::arg("range") = 1.0, py::arg("workspace"),
         py::arg("workspace_bytes"), py::arg("report"), py::arg("device"), py::arg("stream"),
-        py::arg("segment_rows") = 0, py::call_guard<py::gil_scoped_release>());
+        py::arg("segment_rows") = 0, py::arg("state_bytes") = 0,
+        py::call_guard<py::gil_scoped_release>());
   m.def(
       "gaussian_poisson_chebyshev_report_bytes",
       [](int n) { return n * sizeof(gp::ChebyshevReport); }, py::arg("n"));

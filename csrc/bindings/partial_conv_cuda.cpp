@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bindings/bindings.h"
+#include "bindings/pointers.h"
 #include "device/runtime.h"
 
 namespace pyharmony {
@@ -19,11 +20,8 @@ using LayerTuple =
 // A pointer and how many bytes may be used.
 using Workspace = std::pair<std::uintptr_t, std::size_t>;
 
-cudaStream_t stream_of(std::uintptr_t stream) { return reinterpret_cast<cudaStream_t>(stream); }
-
-template <typename T>
-T* pointer_of(std::uintptr_t address) {
-  return reinterpret_cast<T*>(address);
+std::int32_t* integers(std::uintptr_t address) {
+  return static_cast<std::int32_t*>(pointer_of(address));
 }
 
 }  // namespace
@@ -50,12 +48,11 @@ void bind_partial_conv_cuda(py::module_& m) {
         for (const auto& [window, count, ratio, cover, rows] : layers) {
           HM_CHECK(ratio != nullptr && cover != nullptr, "layers: no ratio, or no cover");
           each.push_back({conv_window(window), count == nullptr ? ArrayView{} : *count, *ratio,
-                          *cover, pointer_of<std::int32_t>(rows)});
+                          *cover, integers(rows)});
         }
         const Guard guard(index);
-        launch_partial_conv_plan(mask, groups, soft, each, pointer_of<std::int32_t>(totals),
-                                 pointer_of<std::int32_t>(flags), pointer_of<void>(workspace.first),
-                                 workspace.second, stream_of(on));
+        launch_partial_conv_plan(mask, groups, soft, each, integers(totals), integers(flags),
+                                 pointer_of(workspace.first), workspace.second, stream_of(on));
       },
       py::arg("mask"), py::arg("groups"), py::arg("soft"), py::arg("layers"), py::arg("totals"),
       py::arg("flags"), py::arg("workspace"), py::kw_only(), device, stream, release);
@@ -85,7 +82,7 @@ void bind_partial_conv_cuda(py::module_& m) {
                                       slope,
                                       &y,
                                       sums,
-                                      pointer_of<void>(workspace.first),
+                                      pointer_of(workspace.first),
                                       workspace.second},
                                      stream_of(on));
       },
@@ -106,7 +103,7 @@ void bind_partial_conv_cuda(py::module_& m) {
                                            slope,
                                            &h,
                                            bias_grad,
-                                           pointer_of<void>(workspace.first),
+                                           pointer_of(workspace.first),
                                            workspace.second},
                                           stream_of(on));
       },

@@ -60,7 +60,9 @@ class PartialConv2d(torch.nn.Conv2d):
             if self.multi_channel and mask.shape[1] == 1:
                 mask = mask.expand(-1, self.in_channels, -1, -1)
             elif not self.multi_channel and mask.shape[1] != 1:
-                raise ShapeError(f"mask: shape {list(mask.shape)}, expected one plane, or a layer with multi_channel=True")
+                raise ShapeError(
+                    f"mask: shape {list(mask.shape)}, expected one plane, or a layer with multi_channel=True"
+                )
         return partial_conv2d(
             input, self.weight, self.bias, mask, stride=self.stride, padding=self.padding,  # type: ignore[arg-type]
             dilation=self.dilation, groups=self.groups, soft=self.soft, plan=plan, scale=scale,  # type: ignore[arg-type]
@@ -69,4 +71,4 @@ class PartialConv2d(torch.nn.Conv2d):
 
     def extra_repr(self) -> str:
         more = "".join(f", {name}=True" for name in ("multi_channel", "soft") if getattr(self, name))
-        return super().extra_repr() + more
+        return super().extra_repr() + more  # type: ignore[no-untyped-call]

@@ -378,7 +378,7 @@ def run_backward(
     return dx, dw, offset
 
 
-def layer_backward(
+def run_gradients(
     grad: Tensor, y: Tensor | None, x: Tensor, weight: Tensor, scale: Any, layer: Any, slope: float, needs: Any,
     last: tuple[torch.memory_format, torch.memory_format],
 ) -> tuple[Tensor | None, ...]:  # fmt: skip

@@ -10,6 +10,8 @@ beside each the gradients, v and V the incoming ones: closed, so that derivative
 y = act(scale conv(x, W) + b c) is one pass forward and one backward; its gradient is put together from the maps where
 it is to be differentiated again. Eager calls are functions of autograd, which share one plan; under torch's compiler
 they are operators of torch.library, which plan again from the mask.
+
+`run_layer`, `run_gradients` and `run_backward` are all that knows where tensors are.
 """
 
 from __future__ import annotations
@@ -159,10 +161,10 @@ def _maps(plan: LayerPlan, x: Tensor, group: int = 0) -> tuple[Any, Any]:
 
 
 def run_layer(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, scale: Any, slope: float) -> Tensor:
-    """y = act(scale conv(x, W) + bias c); on a device scale may be a scalar there."""
+    """y = act(scale conv(x, W) + bias c); scale is a number or a scalar tensor."""
     if layer.plan.on_device:
         return _partial_conv_cuda.run_layer(x, weight, bias, layer, scale, slope, _format(x, weight))
-    x, weight = x.detach(), weight.detach()
+    x, weight, scale = x.detach(), weight.detach(), float(scale)
     offset = None if bias is None else bias.detach().to(_real_type(x)).contiguous()
     if not layer.by_rows(x.shape[0], weight):
         return _run_dense(x, weight, offset, layer, scale, slope)
@@ -178,9 +180,7 @@ def run_layer(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, scal
     return y
 
 
-def _run_dense(
-    x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, scale: float, slope: float
-) -> Tensor:
+def _run_dense(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, scale: float, slope: float) -> Tensor:
     plan, last = layer.plan, _format(x, weight)
     inside = plan.plain and scale == 1
     product = _product_type(x)
@@ -230,7 +230,8 @@ def run_backward(
         plan = plan.for_batch(images)
         h = torch.empty((len(plan._rows), grad.shape[1]), dtype=_product_type(grad))
         native.partial_conv_epilogue_grad(
-            _view(grad), _view(y) if slope != 1 else None, op.address(plan._rows), *_maps(plan, grad), scale, slope, _view(h, writable=True), _view(offset, writable=True),
+            _view(grad), _view(y) if slope != 1 else None, op.address(plan._rows), *_maps(plan, grad), scale,
+            slope, _view(h, writable=True), _view(offset, writable=True),
         )  # fmt: skip
         dx = None if weight is None else _fold(h, weight.detach(), plan, shapes[0], last[0], grad.dtype)
         dw = None if x is None else _weight_grad(h, x.detach(), plan, like)
@@ -260,6 +261,29 @@ def run_backward(
         dx = dx.to(grad.dtype).contiguous(memory_format=last[0])
         dx = dx if mask is None else op.premask(dx, mask, dx)
     return dx, None if dw is None else dw.to(grad.dtype), offset
+
+
+def run_gradients(
+    grad: Tensor, y: Tensor | None, x: Tensor, weight: Tensor, scale: Any, layer: Layer, slope: float, needs: Any
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+    """The gradients of x, weight, bias and scale, of those that are needed, through `run_layer`."""
+    if layer.plan.on_device:
+        last = _format(x, weight), _format(weight)
+        return _partial_conv_cuda.run_gradients(grad, y, x, weight, scale, layer, slope, needs, last)
+    for_x, for_weight, for_bias, for_scale = needs
+    # dW is scale times weight_grad, from which the gradient of scale is, unless that is lost.
+    factor = float(scale)
+    taken = 1.0 if for_scale and factor == 0 else factor
+    dx, dw, db = run_backward(
+        grad, y, x if for_weight or for_scale else None, weight if for_x else None, layer,
+        (tuple(x.shape), tuple(weight.shape)), (_format(x), _format(weight)), taken, slope, for_bias,
+    )  # fmt: skip
+    ds = None
+    if for_scale and dw is not None:
+        ds = (torch.sum(dw * weight, dtype=_real_type(dw)) / taken).to(scale.dtype).view_as(scale)
+    if taken != factor:
+        dx, dw = None if dx is None else dx * factor, None if dw is None else dw * factor
+    return dx, dw if for_weight else None, db, ds
 
 
 def _fold(
@@ -305,6 +329,10 @@ def _weight_grad_of(x: Tensor, g: Tensor, shape: tuple[int, ...], layer: Layer) 
 # ---- functions of autograd ------------------------------------------------------------------------------------------
 
 
+def _apply(function: Any, *inputs: Any) -> Any:
+    return function.apply(*inputs)
+
+
 class Conv(Function):
     """r conv(m x, W)."""
 
@@ -317,8 +345,8 @@ class Conv(Function):
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
         x, weight = ctx.saved_tensors
-        dx = InputGrad.apply(v, weight, x.shape, ctx.layer) if ctx.needs_input_grad[0] else None
-        dw = WeightGrad.apply(x, v, weight.shape, ctx.layer) if ctx.needs_input_grad[1] else None
+        dx = _apply(InputGrad, v, weight, x.shape, ctx.layer) if ctx.needs_input_grad[0] else None
+        dw = _apply(WeightGrad, x, v, weight.shape, ctx.layer) if ctx.needs_input_grad[1] else None
         return dx, dw, None
 
 
@@ -334,8 +362,8 @@ class InputGrad(Function):
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
         g, weight = ctx.saved_tensors
-        dg = Conv.apply(v, weight, ctx.layer) if ctx.needs_input_grad[0] else None
-        dw = WeightGrad.apply(v, g, weight.shape, ctx.layer) if ctx.needs_input_grad[1] else None
+        dg = _apply(Conv, v, weight, ctx.layer) if ctx.needs_input_grad[0] else None
+        dw = _apply(WeightGrad, v, g, weight.shape, ctx.layer) if ctx.needs_input_grad[1] else None
         return dg, dw, None, None
 
 
@@ -351,8 +379,8 @@ class WeightGrad(Function):
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
         x, g = ctx.saved_tensors
-        dx = InputGrad.apply(g, v, x.shape, ctx.layer) if ctx.needs_input_grad[0] else None
-        dg = Conv.apply(x, v, ctx.layer) if ctx.needs_input_grad[1] else None
+        dx = _apply(InputGrad, g, v, x.shape, ctx.layer) if ctx.needs_input_grad[0] else None
+        dg = _apply(Conv, x, v, ctx.layer) if ctx.needs_input_grad[1] else None
         return dx, dg, None, None
 
 
@@ -363,7 +391,7 @@ class PartialConv(Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, scale: Any, layer: Layer, slope: float
     ) -> Tensor:
-        y = run_layer(x, weight, bias, layer, scale if layer.plan.on_device else float(scale), slope)
+        y = run_layer(x, weight, bias, layer, scale, slope)
         tensor = isinstance(scale, Tensor)
         ctx.save_for_backward(x, weight, y if slope != 1 else None, scale if tensor else None)
         ctx.layer, ctx.slope, ctx.scale = layer, slope, None if tensor else scale
@@ -378,28 +406,12 @@ class PartialConv(Function):
         if torch.is_grad_enabled():
             cover = ctx.layer.plan.cover_tensor(grad.dtype, weight.shape[0]) if needs[2] else None
             maps = (
-                lambda g, w: InputGrad.apply(g, w, x.shape, ctx.layer),
-                lambda v, g: WeightGrad.apply(v, g, weight.shape, ctx.layer),
+                lambda g, w: _apply(InputGrad, g, w, x.shape, ctx.layer),
+                lambda v, g: _apply(WeightGrad, v, g, weight.shape, ctx.layer),
             )
             return *backward_of(grad, y, x, weight, scale, ctx.slope, cover, maps, needs), None, None
-        if ctx.layer.plan.on_device:
-            last = _format(x, weight), _format(weight)
-            found = _partial_conv_cuda.layer_backward(grad, y, x, weight, scale, ctx.layer, ctx.slope, needs, last)
-            return *found, None, None
-        for_scale, factor = needs[3], float(scale)
-        # dW is scale times weight_grad, from which the gradient of scale is, unless that is lost.
-        lost = for_scale and factor == 0
-        dx, dw, db = run_backward(
-            grad, y, x if needs[1] or for_scale else None, weight if needs[0] else None, ctx.layer,
-            (tuple(x.shape), tuple(weight.shape)), (_format(x), _format(weight)), 1.0 if lost else factor, ctx.slope,
-            needs[2],
-        )  # fmt: skip
-        ds = None
-        if for_scale and dw is not None:
-            ds = (torch.sum(dw * weight, dtype=_real_type(dw)) / (1.0 if lost else factor)).to(scale.dtype).view_as(scale)
-        if lost:
-            dx, dw = None if dx is None else dx * factor, None if dw is None else dw * factor
-        return dx, dw if needs[1] else None, None if db is None else db.to(ctx.bias), ds, None, None
+        found = run_gradients(grad, y, x, weight, scale, ctx.layer, ctx.slope, needs)
+        return *found[:2], None if found[2] is None else found[2].to(ctx.bias), found[3], None, None
 
 
 def backward_of(
@@ -432,9 +444,7 @@ def _run(
     x: Tensor, weight: Tensor, bias: Tensor | None, scale: Tensor | None, mask: Tensor, window: list[int], groups: int,
     soft: bool, factor: float, slope: float,
 ) -> Tensor:  # fmt: skip
-    layer = _layer_of(mask, window, groups, soft)
-    known = factor if scale is None else scale if layer.plan.on_device else float(scale)
-    return run_layer(x, weight, bias, layer, known, slope)
+    return run_layer(x, weight, bias, _layer_of(mask, window, groups, soft), factor if scale is None else scale, slope)
 
 
 def _run_input_grad(
@@ -552,24 +562,30 @@ _weight.register_autograd(_weight_backward, setup_context=_keep)
 # ---- the call -------------------------------------------------------------------------------------------------------
 
 
+def _check_devices(x: Tensor, plan: Any, **others: Any) -> None:
+    if x.device.type not in ("cpu", "cuda"):
+        raise DTypeError(f"x: a tensor on {x.device}, expected one on the CPU or a CUDA device")
+    for name, tensor in others.items():
+        if isinstance(tensor, Tensor) and tensor.device != x.device:
+            raise DTypeError(f"{name}: a tensor on {tensor.device}, expected one on {x.device} like x")
+    if isinstance(plan, LayerPlan):
+        there = plan.device if plan.on_device else "the CPU"  # type: ignore[attr-defined]
+        if plan.on_device != op.on_device(x) or (plan.on_device and there != x.device):
+            raise DTypeError(f"plan: of a mask on {there}, expected one on {x.device} like x")
+
+
 def partial_conv2d(
     x: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None, window: Window, groups: int, soft: bool,
     plan: LayerPlan | None, scale: Any, slope: float,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """`pyharmony.ops.partial_conv2d` of tensors, after its checks of shapes."""
+    _check_devices(x, weight=weight, bias=bias, mask=mask, scale=scale, plan=plan)
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     op.check_same_dtype(x, weight, bias)
-    if x.device.type not in ("cpu", "cuda"):
-        raise DTypeError(f"x: a tensor on {x.device}, expected one on the CPU or a CUDA device")
-    for tensor, name in ((weight, "weight"), (bias, "bias"), (mask, "mask"), (scale, "scale")):
-        if isinstance(tensor, Tensor) and tensor.device != x.device:
-            raise DTypeError(f"{name}: a tensor on {tensor.device}, expected one on {x.device} as x is")
     if op.on_device(x):
         _partial_conv_cuda.check(x)
-    if isinstance(plan, LayerPlan) and plan.on_device != op.on_device(x):
-        raise DTypeError(f"plan: made of a mask elsewhere than x, which is on {x.device}")
     if isinstance(scale, Tensor):
         if scale.numel() != 1:
             raise ShapeError(f"scale: shape {list(scale.shape)}, expected a scalar")
@@ -579,11 +595,11 @@ def partial_conv2d(
         if plan is not None:
             op.check_plan(plan, x, window, groups)
             mask, soft = plan.mask_in, plan.soft
-        mask = x.new_ones((1, 1, *x.shape[2:])) if mask is None else op.check_mask(mask, x)
+        mask = x.new_ones((1, 1, *x.shape[2:]), dtype=torch.bool) if mask is None else op.check_mask(mask, x)
         tensor, factor = (scale, 1.0) if isinstance(scale, Tensor) else (None, scale)
         values = list(window.values)
         y = _conv(x, weight, bias, tensor, mask, values, groups, soft, factor, slope)
         return y, op.by_channel(_new_mask(mask, values, groups, soft), mask.shape[1], weight.shape[0])
     layer = Layer(op.layer_plan(x, mask, plan, window, groups, soft), groups)
-    y = PartialConv.apply(x, weight, bias, scale, layer, slope)
+    y = _apply(PartialConv, x, weight, bias, scale, layer, slope)
     return y, op.by_channel(layer.plan.mask_out, layer.plan._mask.shape[1], weight.shape[0])

@@ -185,21 +185,26 @@ class LayerPlan:
         if self._batch is None or self._batch._ratio.shape[0] != n:
             plane = self._ratio.shape[2] * self._ratio.shape[3]
             rows = (self._rows[None] + plane * np.arange(n, dtype=np.int32)[:, None]).reshape(-1)
-            maps = (np.ascontiguousarray(np.broadcast_to(a, (n, *a.shape[1:])))
-                    for a in (self._count, self._ratio, self._cover))  # fmt: skip
+            count, ratio, cover = (
+                np.ascontiguousarray(np.broadcast_to(a, (n, *a.shape[1:])))
+                for a in (self._count, self._ratio, self._cover)
+            )
+            mask = np.broadcast_to(self._mask, (n, *self._mask.shape[1:]))
             self._batch = LayerPlan(
-                self.window, np.broadcast_to(self._mask, (n, *self._mask.shape[1:])), *maps, rows,
-                dtype=self._dtype, torch=self._torch, full=self.full,
-            )  # fmt: skip
+                self.window, mask, count, ratio, cover, rows, dtype=self._dtype, torch=self._torch, full=self.full
+            )
         return self._batch
 
 
 class MaskPlan:
     """Window sums, ratios and active windows of a chain of layers, from one mask; see `mask_plan`."""
 
-    def __init__(self, mask: Array, chain: tuple[tuple[Window, int], ...], soft: bool) -> None:
-        self._chain, self._soft = chain, soft
-        self._layers = plan_layers(mask, chain, soft)
+    def __init__(self, mask: Array, layers: Sequence[Any], *, soft: bool = False) -> None:
+        self._chain = tuple(_layer(layer, f"layers[{i}]") for i, layer in enumerate(layers))
+        if not self._chain:
+            raise ArgumentError("layers: empty, expected at least one layer")
+        self._soft = soft
+        self._layers = plan_layers(_mask_4d(mask), self._chain, soft)
         self._complement: MaskPlan | None = None
 
     def __getitem__(self, i: int) -> LayerPlan:
@@ -216,7 +221,8 @@ class MaskPlan:
         if self._complement is None:
             mask = self._layers[0].mask_in
             other = ~mask if dtype_of(mask) == "bool" else 1 - mask
-            self._complement = MaskPlan(other, self._chain, self._soft)
+            layers = [(*_pairs(window), groups) for window, groups in self._chain]
+            self._complement = MaskPlan(other, layers, soft=self._soft)
         return self._complement
 
 
@@ -244,10 +250,7 @@ def mask_plan(mask: Array, layers: Sequence[Any], *, soft: bool = False) -> Mask
         DTypeError: the mask's dtype is no float and not bool.
         ArgumentError: a layer that is not one.
     """
-    chain = tuple(_layer(layer, f"layers[{i}]") for i, layer in enumerate(layers))
-    if not chain:
-        raise ArgumentError("layers: empty, expected at least one layer")
-    return MaskPlan(_mask_4d(mask), chain, soft)
+    return MaskPlan(mask, layers, soft=soft)
 
 
 def pair(value: Any, name: str, low: int) -> Pair:
@@ -271,6 +274,10 @@ def window_of(kernel_size: Any, stride: Any, padding: Any, dilation: Any, name: 
     )
 
 
+def _pairs(window: Window) -> tuple[Pair, ...]:
+    return window.kernel_size, window.stride, window.padding, window.dilation
+
+
 def _layer(layer: Any, name: str) -> tuple[Window, int]:
     if hasattr(layer, "kernel_size"):
         values = [layer.kernel_size, layer.stride, layer.padding, layer.dilation, getattr(layer, "groups", 1)]
@@ -278,7 +285,9 @@ def _layer(layer: Any, name: str) -> tuple[Window, int]:
         values = [*layer, *(1, 0, 1, 1)[len(layer) - 1 :]]
     else:
         raise ArgumentError(f"{name}: {layer!r}, expected a layer or (kernel_size, stride, padding, dilation, groups)")
-    return window_of(*values[:4], name=f"{name}: "), pair(values[4], f"{name}: groups", 1)[0]
+    kernel_size, stride, padding, dilation, groups = values
+    window = window_of(kernel_size, stride, padding, dilation, f"{name}: ")
+    return window, pair(groups, f"{name}: groups", 1)[0]
 
 
 def _mask_4d(mask: Any) -> Array:
@@ -356,7 +365,15 @@ def plan_layers(mask: Array, chain: tuple[tuple[Window, int], ...], soft: bool) 
     layers, full = [], kind == 0
     for (window, _), (count, ratio, cover, rows), total in zip(chain, maps, totals):
         layer = LayerPlan(
-            window, current, count, ratio, cover, rows[:total].copy(), dtype=mask.dtype, torch=_arrays.is_torch(mask), full=full
+            window,
+            current,
+            count,
+            ratio,
+            cover,
+            rows[:total].copy(),
+            dtype=mask.dtype,
+            torch=_arrays.is_torch(mask),
+            full=full,
         )
         layers.append(layer)
         current, full = cover, len(layer._rows) == len(rows) and not layer.soft and groups == 1
@@ -463,9 +480,7 @@ def number(value: Any, name: str, low: float = -math.inf) -> float:
     return found
 
 
-def check_layer(
-    x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any
-) -> Window:
+def check_layer(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Window:
     """Refuses what does not fit; the windows."""
     for value, name in ((x, "x"), (weight, "weight"), (bias, "bias")):
         if value is None and name == "bias":
@@ -521,7 +536,7 @@ def layer_plan(x: Any, mask: Any, plan: Any, window: Window, groups: int, soft: 
             return _ones(*x.shape[2:], window, _arrays.is_torch(x))
         return plan_layers(check_mask(mask, x), ((window, groups),), soft)[0]
     check_plan(plan, x, window, groups)
-    return plan  # type: ignore[no-any-return]
+    return plan
 
 
 def check_plan(plan: Any, x: Any, window: Window, groups: int) -> None:
@@ -583,7 +598,8 @@ def _forward(
             np.matmul(columns, matrix[these].T, out=acc[first : first + step])
         own = g if layer.groups > 1 else 0
         native.partial_conv_epilogue(
-            _arrays.view(acc, "acc"), address(rows), optional(layer.ratio_in(real, own)), optional(layer.cover_in(real, own)),
+            _arrays.view(acc, "acc"), address(rows), optional(layer.ratio_in(real, own)),
+            optional(layer.cover_in(real, own)),
             optional(None if offset is None else offset[these]), scale, slope,
             _arrays.view(y[:, these], "y", writable=True),
         )  # fmt: skip

@@ -114,9 +114,9 @@ def weight_grad(x: Any, g: Any, mask: Any, shape: tuple[int, ...], *, groups: in
     for i, j, tap in _taps(padded, kernel, stride, dilation):
         n, _, oh, ow = tap.shape
         parts = tap.reshape(n, groups, each, oh, ow)
-        dw[:, :, i, j] = np.einsum(
-            "ngchw,ngohw->goc", parts, h_rows.reshape(n, groups, o // groups, oh, ow)
-        ).reshape(o, each)
+        dw[:, :, i, j] = np.einsum("ngchw,ngohw->goc", parts, h_rows.reshape(n, groups, o // groups, oh, ow)).reshape(
+            o, each
+        )
     return dw
 
 
@@ -134,7 +134,7 @@ def partial_conv2d(
     """y [N, O, OH, OW] and the new mask c; window: stride, padding and dilation."""
     mask = np.ones((1, 1, *np.shape(x)[2:])) if mask is None else np.asarray(mask, np.float64)
     y = scale * conv(x, weight, mask, groups=groups, **window)
-    _, cover = ratio(mask, np.shape(weight)[2:], groups=groups, **window)  # type: ignore[arg-type]
+    _, cover = ratio(mask, np.shape(weight)[2:], groups=groups, **window)
     if bias is not None:
         y = y + np.asarray(bias, np.float64)[:, None, None] * _by_channel(cover, y.shape[1])
     return np.where(y > 0, y, negative_slope * y), cover

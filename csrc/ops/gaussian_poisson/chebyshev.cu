@@ -47,7 +47,7 @@ constexpr int kDecideThreads = 128;
 constexpr float kLeastC1 = 1.0f / 16;
 
 enum class Kind { kPlain, kPinned, kMap };  // a map may have known pixels as well
-enum class Input { kImages, kRhs, kState };
+enum class Input { kImages, kRhs };
 
 // ---- plans --------------------------------------------------------------------------------------
 
@@ -140,15 +140,20 @@ __device__ __forceinline__ int bytes_of(DType dtype) {
 // An image as the kernels read it; strides in bytes.
 struct Source {
   char* data;
-  std::int64_t item, channel, row;
-  int column;
+  std::int64_t item, channel;
+  int row, column;
   DType dtype;
   bool vector;  // four neighbouring columns are one aligned load
 
-  // Column 0 of a row.
-  __device__ __forceinline__ char* at(int n, int c, int y) const {
-    return data + n * item + c * channel + y * row;
+  // Of row 0.
+  __device__ __forceinline__ std::int64_t place(int n, int c) const {
+    return n * item + c * channel;
   }
+  // Column 0 of a row.
+  __device__ __forceinline__ char* at(std::int64_t place, int y) const {
+    return data + (place + std::int64_t(y) * row);
+  }
+  __device__ __forceinline__ char* at(int n, int c, int y) const { return at(place(n, c), y); }
 };
 
 __device__ __forceinline__ float value_of(unsigned bits, DType dtype) {
@@ -219,12 +224,19 @@ struct Bits {
   unsigned v[N];
 };
 
-template <typename T, int N>
-__device__ __forceinline__ void fetch_each(const char* p, int stride, const int (&columns)[N],
-                                           Bits<N>& bits) {
+// Of each address one value of `size` bytes.
+template <int N>
+__device__ __forceinline__ void gather(const char* const (&from)[N], int size, Bits<N>& bits) {
+  if (size == 4) {
 #pragma unroll
-  for (int j = 0; j < N; ++j)
-    bits.v[j] = *reinterpret_cast<const T*>(p + std::int64_t(columns[j]) * stride);
+    for (int j = 0; j < N; ++j) bits.v[j] = *reinterpret_cast<const unsigned*>(from[j]);
+  } else if (size == 2) {
+#pragma unroll
+    for (int j = 0; j < N; ++j) bits.v[j] = *reinterpret_cast<const unsigned short*>(from[j]);
+  } else {
+#pragma unroll
+    for (int j = 0; j < N; ++j) bits.v[j] = *reinterpret_cast<const unsigned char*>(from[j]);
+  }
 }
 
 template <typename Words, int kCount, int N>
@@ -261,12 +273,11 @@ __device__ __forceinline__ void fetch(const Source& image, const char* p, bool o
     } else {
       fetch_words<std::conditional_t<N == 8, uint2, unsigned>, 1>(p, bits);
     }
-  } else if (size == 4) {
-    fetch_each<unsigned>(p, image.column, columns, bits);
-  } else if (size == 2) {
-    fetch_each<unsigned short>(p, image.column, columns, bits);
   } else {
-    fetch_each<unsigned char>(p, image.column, columns, bits);
+    const char* from[N];
+#pragma unroll
+    for (int j = 0; j < N; ++j) from[j] = p + std::int64_t(columns[j]) * image.column;
+    gather(from, size, bits);
   }
 }
 
@@ -286,13 +297,14 @@ __device__ __forceinline__ Run<N> unpack_as(const Bits<N>& bits) {
   return out;
 }
 
-template <bool kOwn, int N>
+// Masks alone may be bool.
+template <bool kOwn, bool kMask, int N>
 __device__ __forceinline__ Run<N> unpack(const Bits<N>& bits, DType dtype) {
   if (dtype == DType::kFloat32) return unpack_as<DType::kFloat32, kOwn>(bits);
-  if (dtype == DType::kUInt8) return unpack_as<DType::kUInt8, kOwn>(bits);
   if (dtype == DType::kFloat16) return unpack_as<DType::kFloat16, kOwn>(bits);
   if (dtype == DType::kUInt16) return unpack_as<DType::kUInt16, kOwn>(bits);
-  return unpack_as<DType::kBool, kOwn>(bits);
+  if (kMask && dtype == DType::kBool) return unpack_as<DType::kBool, kOwn>(bits);
+  return unpack_as<DType::kUInt8, kOwn>(bits);
 }
 
 // Rows one after the other, mirrored at both ends as often as need be.
@@ -326,8 +338,8 @@ __device__ __forceinline__ float cubic(float near_outer, float near_, float far_
 // ---- the march ----------------------------------------------------------------------------------
 
 struct MarchParams {
-  // The rows that are streamed: src, dst, mask and base; or the right-hand side, -, mask and -; or
-  // r0, e, - and e before it. Without data: not streamed.
+  // The rows that are streamed: src, dst, mask and base; or the right-hand side, -, mask and -.
+  // Without data: not streamed.
   Source field[4];
   Input input;
   Source dst, base, mask, map, out;
@@ -336,13 +348,15 @@ struct MarchParams {
   float c0, c1, c2, rho;              // of the stencil
   float sum, side, corner, slope;     // of G with a map; row excess / c_i
   float weight, damping, mask_scale;  // mask_scale: times the sum of two masks is their mean
-  int height, width, channels, tasks, tasks_per_item;
+  int height, width, channels;
+  // What the launch does: these items, of them these channels.
+  int first_item, items, first_channel, its_channels, tasks;
   int strips, strip_columns, pad, segments, segment_rows;
-  std::int64_t plane, pitch;             // of the state
-  float *r0, *start, *e[2], *before[2];  // [N, C, H, pitch]; null where one pass does it all
-  TileMeasure* measures;                 // [tasks]
-  const Control* control;                // null in the first run
-  const Pass* table;                     // [N, passes], null in the first run
+  std::int64_t plane, pitch;  // of the state
+  float *e[2], *before[2];    // [items, its_channels, H, pitch]; null where one pass does it all
+  TileMeasure* measures;      // [N, segments, strips, C]
+  const Control* control;     // null in the first run
+  const Pass* table;          // [N, passes], null in the first run
   int pass, table_passes;
   Pass plan;  // of the first run
 };
@@ -378,8 +392,9 @@ class March {
   // Rows of r0 from the one injected to the one that is finished, and with a map one more of c.
   static constexpr int kGroups = (K + (kKind == Kind::kMap ? 3 : 2) + 2) / 3, kRing = 3 * kGroups;
   static constexpr int kRings = kKind == Kind::kMap ? 3 : 2, kFields = 4;
+  static constexpr int kPlaceFloats = 12;  // kFields + 1 places, which are as long as two
   static constexpr int kFloats = (kRings * kRing + kFieldRows * kFields + 1) * kColumns +
-                                 (kShared ? 4 * K : 0);  // of shared memory
+                                 kPlaceFloats + (kShared ? 4 * K : 0);  // of shared memory
 
   __device__ __forceinline__ March(const MarchParams& params, float* shared)
       : p_(params),
@@ -387,13 +402,15 @@ class March {
         rings_(shared),
         fields_(shared + kRings * kRing * kColumns),
         row_out_(fields_ + kFieldRows * kFields * kColumns),
-        steps_(reinterpret_cast<LevelStep*>(row_out_ + kColumns)) {}
+        places_(reinterpret_cast<std::int64_t*>(row_out_ + kColumns)),
+        steps_(reinterpret_cast<LevelStep*>(row_out_ + kColumns + kPlaceFloats)) {}
 
   __device__ __forceinline__ void run(int task) {
-    channel_ = task % p_.channels;
-    const int strip = task / p_.channels % p_.strips;
-    const int segment = task / p_.channels / p_.strips % p_.segments;
-    item_ = task / p_.tasks_per_item;
+    const int channels = p_.its_channels;
+    channel_ = p_.first_channel + task % channels;
+    const int strip = task / channels % p_.strips;
+    const int segment = task / channels / p_.strips % p_.segments;
+    item_ = p_.first_item + task / channels / p_.strips / p_.segments;
     if constexpr (kShared) {
       plan_ = &p_.plan;
       if (p_.control != nullptr) {
@@ -414,7 +431,8 @@ class March {
     measure_ = TileMeasure{};
     interior_ = xs_ >= 0 && xs_ + kColumns <= p_.width;
     if (known_rows()) march();
-    publish(task);
+    publish(((std::int64_t(item_) * p_.segments + segment) * p_.strips + strip) * p_.channels +
+            channel_);
   }
 
  private:
@@ -422,7 +440,7 @@ class March {
     if constexpr (kShared) return *plan_;
     return p_.plan;
   }
-  __device__ __forceinline__ bool starts() const { return p_.input != Input::kState; }
+  __device__ __forceinline__ bool starts() const { return p_.pass == 0; }
   __device__ __forceinline__ bool ends() const { return (kShared ? ends_ : p_.plan.ends) != 0; }
   __device__ __forceinline__ int count() const { return kShared ? count_ : p_.plan.count; }
   __device__ __forceinline__ int first() const { return K - count(); }
@@ -434,7 +452,8 @@ class March {
   __device__ __forceinline__ bool inside(int column) const { return column >= x0_ && column < x1_; }
 
   __device__ __forceinline__ std::int64_t state_row(int y) const {
-    return (std::int64_t(item_) * p_.channels + channel_) * p_.plane + y * p_.pitch;
+    const int item = item_ - p_.first_item, channel = channel_ - p_.first_channel;
+    return (std::int64_t(item) * p_.its_channels + channel) * p_.plane + y * p_.pitch;
   }
 
   // Where pixels are known, narrows the rows to those with unknown ones and deals with the others.
@@ -448,13 +467,19 @@ class March {
 #pragma unroll
       for (int r = 0; r < kAtOnce; ++r) {
         if (y + r >= y1_) continue;
-        const char* row = p_.mask.at(item_, 0, y + r);
+        // Columns beyond the strip's are read from within it.
+        const char* from[N];
 #pragma unroll
         for (int j = 0; j < N; ++j) {
-          if (!inside(xs_ + lane_ + 32 * j)) continue;
-          const unsigned bits =
-              bits_at(row + std::int64_t(xs_ + lane_ + 32 * j) * p_.mask.column, p_.mask.dtype);
-          if (value_of(bits, p_.mask.dtype) > 0) unknown |= 1u << r;
+          const int x = std::min(std::max(xs_ + lane_ + 32 * j, x0_), x1_ - 1);
+          from[j] = p_.mask.at(item_, 0, y + r) + std::int64_t(x) * p_.mask.column;
+        }
+        Bits<N> bits;
+        gather(from, bytes_of(p_.mask.dtype), bits);
+        const Run<N> values = unpack<false, true>(bits, p_.mask.dtype);
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+          if (values[j] > 0) unknown |= 1u << r;
         }
       }
 #pragma unroll
@@ -465,36 +490,32 @@ class March {
       }
     }
     if (low >= high) low = high = y1_;
-    hold(y0_, low);
-    hold(high, y1_);
+    hold(low, high);
     y0_ = low;
     y1_ = high;
     return low < high;
   }
 
-  // Rows of known pixels: dst, or zero where b is given; a state of zero.
-  __device__ __forceinline__ void hold(int begin, int end) {
-    for (int y = begin; y < end; ++y) {
-#pragma unroll
+  // Rows of known pixels, those before `low` and from `high` on: dst, or zero where b is given; a
+  // state of zero.
+  __device__ __forceinline__ void hold(int low, int high) {
+    const bool have = p_.dst.data != nullptr;
+    for (int y = low > y0_ ? y0_ : high; y < y1_; y = y + 1 == low ? high : y + 1) {
+#pragma unroll 1
       for (int j = 0; j < N; ++j) {
         const int x = xs_ + lane_ + 32 * j;
         if (!inside(x)) continue;
-        const float value =
-            p_.dst.data == nullptr
-                ? 0.0f
-                : value_of(bits_at(p_.dst.at(item_, channel_, y) + std::int64_t(x) * p_.dst.column,
-                                   p_.dst.dtype),
-                           p_.dst.dtype);
         if (ends()) {
+          float value = 0;
+          if (have) {
+            const char* from = p_.dst.at(item_, channel_, y) + std::int64_t(x) * p_.dst.column;
+            value = value_of(bits_at(from, p_.dst.dtype), p_.dst.dtype);
+          }
           store_one(y, x, value);
         } else {
           const std::int64_t at = state_row(y) + x;
           p_.e[p_.pass & 1][at] = 0;
           p_.before[p_.pass & 1][at] = 0;
-          if (starts()) {
-            p_.r0[at] = nan();
-            p_.start[at] = value;
-          }
         }
       }
     }
@@ -518,43 +539,46 @@ class March {
 #pragma unroll
     for (int f = 0; f < kFields; ++f) {
       if (p_.field[f].data == nullptr) continue;
-      fetch<N>(p_.field[f], p_.field[f].at(item_, f == 2 ? 0 : channel_, cursor_.at), own(f),
-               xs_ + lane_ * N, columns, bits_[f]);
+      fetch<N>(p_.field[f], p_.field[f].at(places_[f], cursor_.at), own(f), xs_ + lane_ * N,
+               columns, bits_[f]);
     }
   }
 
-  // The fetched row in each lane's own columns.
-  template <int kRow>
-  __device__ __forceinline__ float* field_row(int f) const {
-    return fields_ + ((kLean ? kRow * kFields : 0) + f) * kColumns;
+  // The images' row i, the one before it or the one after it, in each lane's own columns.
+  enum { kBefore, kHere, kNext };
+  __device__ __forceinline__ float* field_row(int row, int f) const {
+    if constexpr (!kLean) return fields_ + f * kColumns;
+    return fields_at_[row] + f * kColumns;
   }
 
-  template <int kRow>
+  // Row i + 1, as it was fetched.
   __device__ __forceinline__ void receive(Run<N> (&row)[kFields], Run<N>& weights) {
 #pragma unroll
     for (int f = 0; f < kFields; ++f) {
       if (p_.field[f].data == nullptr || own(f)) continue;
-      const Run<N> values = unpack<false>(bits_[f], p_.field[f].dtype);
+      const Run<N> values = f == 2 ? unpack<false, true>(bits_[f], p_.field[f].dtype)
+                                   : unpack<false, false>(bits_[f], p_.field[f].dtype);
 #pragma unroll
-      for (int j = 0; j < N; ++j) field_row<kRow>(f)[lane_ + 32 * j] = values[j];
+      for (int j = 0; j < N; ++j) field_row(kNext, f)[lane_ + 32 * j] = values[j];
     }
     const bool half = p_.input == Input::kImages && p_.half_base;
-    if (half) half_row(field_row<kRow>(3));
+    if (half) half_row(field_row(kNext, 3));
     HM_SYNCWARP(kAll);
 #pragma unroll
     for (int f = 0; f < kFields; ++f) {
       if (p_.field[f].data == nullptr) {
         row[f] = constant<N>(0);
-        if (kLean && f < 3) write<N>(field_row<kRow>(f) + lane_ * N, row[f]);
+        if (kLean && f < 3) write<N>(field_row(kNext, f) + lane_ * N, row[f]);
       } else if (own(f)) {
-        row[f] = unpack<true>(bits_[f], p_.field[f].dtype);
-        if (kLean && f < 3) write<N>(field_row<kRow>(f) + lane_ * N, row[f]);
+        row[f] = f == 2 ? unpack<true, true>(bits_[f], p_.field[f].dtype)
+                        : unpack<true, false>(bits_[f], p_.field[f].dtype);
+        if (kLean && f < 3) write<N>(field_row(kNext, f) + lane_ * N, row[f]);
       } else {
-        row[f] = read<N>(field_row<kRow>(f) + lane_ * N);
+        row[f] = read<N>(field_row(kNext, f) + lane_ * N);
       }
     }
     if (half) {
-      row[3] = cubic_row(field_row<kRow>(3));
+      row[3] = cubic_row(field_row(kNext, 3));
       if (kLean) HM_SYNCWARP(kAll);  // the doubled row is written in its place
     }
     if constexpr (kKind == Kind::kMap) {
@@ -576,29 +600,24 @@ class March {
 
   // The row of half the size's columns at the height of the full row, into the fields' last row.
   __device__ __forceinline__ void half_row(float* to) {
-    switch (p_.base.dtype) {
-      case DType::kUInt8: return half_row_as<DType::kUInt8, std::uint8_t>(to);
-      case DType::kUInt16: return half_row_as<DType::kUInt16, std::uint16_t>(to);
-      case DType::kFloat16: return half_row_as<DType::kFloat16, std::uint16_t>(to);
-      default: return half_row_as<DType::kFloat32, std::uint32_t>(to);
-    }
-  }
-
-  template <DType kType, typename T>
-  __device__ __forceinline__ void half_row_as(float* to) {
     const int y = cursor_.at / 2, toward = cursor_.at % 2 == 0 ? -1 : 1, last = p_.half_height - 1;
-    const int rows[4] = {y - toward, y, y + toward, y + 2 * toward};
+    const int size = bytes_of(p_.base.dtype);
+    const char* rows[4];
+#pragma unroll
+    for (int r = 0; r < 4; ++r) {
+      const int at = std::min(std::max(y + (r - 1) * toward, 0), last);
+      rows[r] = p_.base.at(places_[3], at);
+    }
     constexpr int kMost = (kColumns / 2 + 5 + 31) / 32;
 #pragma unroll 1
     for (int t = 0; t < kMost; ++t) {
       const int x = std::min(std::max(first_half() + lane_ + 32 * t, 0), p_.half_width - 1);
-      float v[4];
+      const char* from[4];
 #pragma unroll
-      for (int r = 0; r < 4; ++r) {
-        const int at = std::min(std::max(rows[r], 0), last);
-        const char* from = p_.base.at(item_, channel_, at) + std::int64_t(x) * p_.base.column;
-        v[r] = value_of(*reinterpret_cast<const T*>(from), kType);
-      }
+      for (int r = 0; r < 4; ++r) from[r] = rows[r] + std::int64_t(x) * p_.base.column;
+      Bits<4> bits;
+      gather(from, size, bits);
+      const Run<4> v = unpack<false, false>(bits, p_.base.dtype);
       to[lane_ + 32 * t] = cubic(v[0], v[1], v[2], v[3]);
     }
   }
@@ -683,18 +702,39 @@ class March {
 
   // ---- one row ----
 
-  // r0, x0 and level 0 of row i, of which row i + 1 has come.
-  template <int U>
+  // The last two levels of the pass before: row i, and row i - 1 that level 1 is about to do.
+  __device__ __forceinline__ void resume(int i, Run<N>& level, Run<N>& before) const {
+    const int from = (p_.pass & 1) ^ 1;
+    const float* e = p_.e[from] + state_row(device::mirror(i, p_.height));
+    const float* its = p_.before[from] + state_row(device::mirror(i - 1, p_.height));
+    const int first = xs_ + lane_ * N;
+    if (interior_) {
+      level = read<N>(e + first);
+      before = read<N>(its + first);
+    } else {
+#pragma unroll
+      for (int j = 0; j < N; ++j) {
+        const int x = mirrored(first + j);
+        level[j] = e[x];
+        before[j] = its[x];
+      }
+    }
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      level[j] *= plan().scale;
+      before[j] *= plan().before_scale;
+    }
+  }
+
+  // r0, x0 and, where the run starts, level 0 of row i, of which row i + 1 has come.
   __device__ __forceinline__ void inject(int i, const Run<N> (&row)[kFields], const Run<N>& weights,
-                                         Run<N>& r0, Run<N>& x0, Run<N>& level, Run<N>& before) {
-    constexpr int kBefore = (U + 2) % 3, kNext = (U + 1) % 3;
+                                         Run<N>& r0, Run<N>& x0, Run<N>& level) {
     Run<N> next = row[3];
-    const Run<N> x_before = kLean ? read<N>(field_row<kBefore>(3) + lane_ * N) : x_[0],
-                 x_here = kLean ? read<N>(field_row<U>(3) + lane_ * N) : x_[1];
-    const Run<N> s_here = kLean ? read<N>(field_row<U>(0) + lane_ * N) : s_,
-                 d_here = kLean ? read<N>(field_row<U>(1) + lane_ * N) : d_,
-                 m_here = kLean ? read<N>(field_row<U>(2) + lane_ * N) : m_;
-    before = constant<N>(0);
+    const Run<N> x_before = kLean ? read<N>(field_row(kBefore, 3) + lane_ * N) : x_[0],
+                 x_here = kLean ? read<N>(field_row(kHere, 3) + lane_ * N) : x_[1];
+    const Run<N> s_here = kLean ? read<N>(field_row(kHere, 0) + lane_ * N) : s_,
+                 d_here = kLean ? read<N>(field_row(kHere, 1) + lane_ * N) : d_,
+                 m_here = kLean ? read<N>(field_row(kHere, 2) + lane_ * N) : m_;
     if (p_.input == Input::kImages) {
       const Run<N>&s1 = row[0], &d1 = row[1], &m1 = row[2];
       Run<N> down, right, b;
@@ -730,16 +770,11 @@ class March {
     } else {
       r0 = s_here;
       x0 = constant<N>(0);
-      if (p_.input == Input::kState) {
-#pragma unroll
-        for (int j = 0; j < N; ++j) before[j] = x_before[j] * plan().before_scale;
-      }
     }
     const bool own = i >= y0_ && i < y1_;
 #pragma unroll
     for (int j = 0; j < N; ++j) {
-      const bool unknown =
-          p_.input == Input::kState ? r0[j] == r0[j] : !is_pinned() || m_here[j] > 0;
+      const bool unknown = !is_pinned() || m_here[j] > 0;
       if (starts()) {
         // Around the tile as well: known pixels there are in nobody's rows.
         measure_.start = fmaxf(measure_.start, fabsf(x0[j]));
@@ -752,13 +787,13 @@ class March {
           const float size = r0[j] == r0[j] ? fabsf(r0[j]) : __uint_as_float(0x7f800000u);
           measure_.first_residual = fmaxf(measure_.first_residual, size);
         }
+        level[j] = r0[j] * plan().inject;
       }
       if (kKind != Kind::kPlain && !unknown) r0[j] = nan();
-      level[j] = p_.input == Input::kState ? d_here[j] * plan().scale : r0[j] * plan().inject;
       if (kKind != Kind::kPlain && !unknown) level[j] = 0;
     }
     if constexpr (kLean) {
-      write<N>(field_row<kNext>(3) + lane_ * N, next);
+      write<N>(field_row(kNext, 3) + lane_ * N, next);
     } else {
       s_ = row[0];
       d_ = row[1];
@@ -772,26 +807,9 @@ class March {
     }
   }
 
+  // The levels of row i, which is sub-row U.
   template <int U, bool kChecked>
-  __device__ __forceinline__ void row(int i) {
-    Run<N> in[kFields], weights, r0, x0, current, start_before;
-    lane_ = anew(lane_);
-    if (!!kLean) fetch_row();
-    receive<(U + 1) % 3>(in, weights);
-    const Run<N> c_here = c_[1];
-    inject<U>(i, in, weights, r0, x0, current, start_before);
-    // Not before: what came is in registers until here.
-    if (!kLean) fetch_row();
-    {
-      float* to = kChecked ? rings_ + slot_ * kColumns + lane_ * N : slot<U>(0, 0);
-      write<N>(to, r0);
-      write<N>(to + kRing * kColumns, x0);
-      if constexpr (kKind == Kind::kMap) write<N>(to + 2 * kRing * kColumns, c_here);
-      if (kChecked) slot_ = slot_ + 1 == kRing ? 0 : slot_ + 1;
-    }
-    const bool state = !ends() && i >= y0_ && i < y1_;
-    if (state && starts()) store_state(p_.r0, i, r0, p_.start, x0);
-
+  __device__ __forceinline__ void levels(int i, Run<N> current, const Run<N>& start_before) {
     // Level k does row i - (k - first); before it is needed it is not computed, but two rows.
     const int reach = (i - y0_ + K + 1 + first()) / 2 + 1;
     constexpr int kUp = (U + 1) % 3, kHere = (U + 2) % 3;
@@ -841,13 +859,50 @@ class March {
     }
     if (!kChecked || K < reach) finish<U>(i, current);
     rows_[K][U] = current;
-    HM_SYNCWARP(kAll);
-    if (ends() && !p_.out.vector) {
-      const int y = i - count() - 1;
-      if (y >= y0_ && y < y1_) {
-        store_spread(y);
-      }
+  }
+
+  template <bool kChecked>
+  __device__ __forceinline__ void levels(int u, int i, const Run<N>& current,
+                                         const Run<N>& start_before) {
+    if (u == 0) {
+      levels<0, kChecked>(i, current, start_before);
+    } else if (u == 1) {
+      levels<1, kChecked>(i, current, start_before);
+    } else {
+      levels<2, kChecked>(i, current, start_before);
     }
+  }
+
+  // `steady`: every level is under way, none is left out. The levels are there once for each of the
+  // three rows whose registers take turns; what comes in and goes out, which is more code for all
+  // its dtypes, is there once.
+  __device__ __forceinline__ void row(int u, int i, bool steady) {
+    Run<N> in[kFields], weights, r0, x0, current = constant<N>(0), before = current;
+    lane_ = anew(lane_);
+    if (!!kLean) fetch_row();
+    if (!starts()) resume(i, current, before);
+    receive(in, weights);
+    const Run<N> c_here = c_[1];
+    inject(i, in, weights, r0, x0, current);
+    // Not before: what came is in registers until here.
+    if (!kLean) fetch_row();
+    float* to = rings_ + slot_ * kColumns + lane_ * N;
+    write<N>(to, r0);
+    write<N>(to + kRing * kColumns, x0);
+    if constexpr (kKind == Kind::kMap) write<N>(to + 2 * kRing * kColumns, c_here);
+    slot_ = slot_ + 1 == kRing ? 0 : slot_ + 1;
+
+    if (kShared || !steady) {
+      levels<true>(u, i, current, before);
+    } else {
+      levels<false>(u, i, current, before);
+    }
+    const int y = i - count() - 1;
+    const bool done = ends() && y >= y0_ && y < y1_;
+    const std::int64_t place = places_[kFields];  // before the next tile's is written
+    if (done && p_.out.vector) store_own(p_.out.at(place, y), y, read<N>(row_out_ + lane_ * N));
+    HM_SYNCWARP(kAll);
+    if (done && !p_.out.vector) store_spread(p_.out.at(place, y));
   }
 
   __device__ __forceinline__ void store_one(int y, int x, float value) const {
@@ -855,31 +910,34 @@ class March {
                         p_.out.dtype, 0, value);
   }
 
-  // Row y of the answer, from shared memory: neighbouring lanes, neighbouring columns.
-  __device__ __forceinline__ void store_spread(int y) const {
-    char* to = p_.out.at(item_, channel_, y);
+  // A row of the answer, from shared memory: neighbouring lanes, neighbouring columns.
+  __device__ __forceinline__ void store_spread(char* row) const {
+    char* to[N];
+    float value[N];
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      to[j] = row + std::int64_t(xs_ + lane_ + 32 * j) * p_.out.column;
+      value[j] = row_out_[lane_ + 32 * j];
+    }
     switch (p_.out.dtype) {
-      case DType::kUInt8: return store_spread_as<DType::kUInt8>(to);
-      case DType::kUInt16: return store_spread_as<DType::kUInt16>(to);
-      case DType::kFloat16: return store_spread_as<DType::kFloat16>(to);
-      default: return store_spread_as<DType::kFloat32>(to);
+      case DType::kUInt8: return store_spread_as<DType::kUInt8>(to, value);
+      case DType::kUInt16: return store_spread_as<DType::kUInt16>(to, value);
+      case DType::kFloat16: return store_spread_as<DType::kFloat16>(to, value);
+      default: return store_spread_as<DType::kFloat32>(to, value);
     }
   }
 
   template <DType kType>
-  __device__ __forceinline__ void store_spread_as(char* to) const {
+  __device__ __forceinline__ void store_spread_as(char* const (&to)[N],
+                                                  const float (&value)[N]) const {
 #pragma unroll
     for (int j = 0; j < N; ++j) {
-      const int x = xs_ + lane_ + 32 * j;
-      if (inside(x)) {
-        device::store_value(to + std::int64_t(x) * p_.out.column, kType, 0,
-                            row_out_[lane_ + 32 * j]);
-      }
+      if (inside(xs_ + lane_ + 32 * j)) device::store_value(to[j], kType, 0, value[j]);
     }
   }
 
-  // The last level's row y = i - count - 1: measure, last update, rounding. Where the run goes on,
-  // the last two levels' row i - count.
+  // The last level's row y = i - count - 1: measure and last update, into the row of the answer.
+  // Where the run goes on, the last two levels' row i - count.
   template <int U>
   __device__ __forceinline__ void finish(int i, const Run<N>& current) {
     constexpr int kUp = (U + 1) % 3, kHere = (U + 2) % 3;
@@ -902,16 +960,7 @@ class March {
       r = residual(up, e, current, b);
     }
     if (wanted) {
-      if (starts()) {
-        x0 = read<N>(slot<U>(1, K + 1));
-      } else {
-        x0 = constant<N>(0);
-#pragma unroll
-        for (int j = 0; j < N; ++j) {
-          const int x = xs_ + lane_ * N + j;
-          if (inside(x)) x0[j] = p_.start[state_row(y) + x];
-        }
-      }
+      x0 = read<N>(slot<U>(1, K + 1));
       Run<N> x;
 #pragma unroll
       for (int j = 0; j < N; ++j) {
@@ -926,11 +975,7 @@ class March {
           if (p_.want_norm) measure_.norm += static_cast<double>(r[j]) * static_cast<double>(r[j]);
         }
       }
-      if (p_.out.vector) {
-        store_own(y, x);
-      } else {
-        write<N>(row_out_ + lane_ * N, x);
-      }
+      write<N>(row_out_ + lane_ * N, x);
     }
   }
 
@@ -946,10 +991,10 @@ class March {
   }
 
   // A lane's columns as one store, where all of them are wanted.
-  __device__ __forceinline__ void store_own(int y, const Run<N>& x) const {
+  __device__ __forceinline__ void store_own(char* row, int y, const Run<N>& x) const {
     const int first = xs_ + lane_ * N;
     if (first >= x0_ && first + N <= x1_) {
-      char* to = p_.out.at(item_, channel_, y) + first * bytes_of(p_.out.dtype);
+      char* to = row + first * bytes_of(p_.out.dtype);
       switch (p_.out.dtype) {
         case DType::kUInt8: {
 #pragma unroll
@@ -1004,6 +1049,15 @@ class March {
     if constexpr (kShared) {
       for (int k = lane_; k < count(); k += 32) steps_[k + first()] = plan().steps[k];
     }
+    if (lane_ == 0) {
+#pragma unroll
+      for (int f = 0; f < kFields; ++f) {
+        const Source& field = f == 3 && p_.half_base ? p_.base : p_.field[f];
+        places_[f] = field.place(item_, f == 2 ? 0 : channel_);
+      }
+      places_[kFields] = p_.out.place(item_, channel_);
+    }
+    HM_SYNCWARP(kAll);
     const int begin = y0_ - (count() + 2);
     cursor_ = RowCursor(begin, p_.height);
     fetch_row();
@@ -1023,8 +1077,12 @@ class March {
     }
     slot_ = first() == 0 ? 0 : kRing - first();
     up_ = c_[0] = c_[1] = constant<N>(0);
+    if constexpr (kLean) {
+#pragma unroll
+      for (int r = 0; r < 3; ++r) fields_at_[r] = fields_ + r * kFields * kColumns;
+    }
     Run<N> in[kFields];
-    receive<0>(in, c_[1]);
+    receive(in, c_[1]);
     HM_SYNCWARP(kAll);
     if (!kLean) fetch_row();
     if (p_.input == Input::kImages && is_pinned()) {
@@ -1032,8 +1090,9 @@ class March {
       for (int j = 0; j < N; ++j) in[3][j] = in[2][j] > 0 ? in[3][j] : in[1][j];
     }
     if constexpr (kLean) {
-      write<N>(field_row<0>(3) + lane_ * N, in[3]);
-      write<N>(field_row<2>(3) + lane_ * N, constant<N>(0));
+      write<N>(field_row(kNext, 3) + lane_ * N, in[3]);
+      write<N>(field_row(kHere, 3) + lane_ * N, constant<N>(0));
+      next_row();
     } else {
       s_ = in[0];
       d_ = in[1];
@@ -1042,27 +1101,29 @@ class March {
       x_[1] = in[3];
     }
     const int last = ends() ? y1_ + count() : y1_ + count() - 1;
-    // Every level is under way, none is left out: no checks.
     const int steady = !kShared && first() == 0 ? y0_ + K : last + 1;
-    int i = begin;
-    for (; i <= last && i < steady; i += 3) rows<true>(i);
-    if constexpr (!kShared) {
-      for (; i <= last; i += 3) rows<false>(i);
+    int u = 0;
+#pragma unroll 1
+    for (int i = begin; i <= last; ++i) {
+      row(u, i, i >= steady);
+      if constexpr (kLean) next_row();
+      u = u == 2 ? 0 : u + 1;
+      if (u > 0) continue;
+      float* const oldest = groups_[kGroups - 1];
+#pragma unroll
+      for (int g = kGroups - 1; g > 0; --g) groups_[g] = groups_[g - 1];
+      groups_[0] = oldest;
     }
   }
 
-  template <bool kChecked>
-  __device__ __forceinline__ void rows(int i) {
-    row<0, kChecked>(i);
-    row<1, kChecked>(i + 1);
-    row<2, kChecked>(i + 2);
-    float* last = groups_[kGroups - 1];
-#pragma unroll
-    for (int g = kGroups - 1; g > 0; --g) groups_[g] = groups_[g - 1];
-    groups_[0] = last;
+  __device__ __forceinline__ void next_row() {
+    float* const oldest = fields_at_[kBefore];
+    fields_at_[kBefore] = fields_at_[kHere];
+    fields_at_[kHere] = fields_at_[kNext];
+    fields_at_[kNext] = oldest;
   }
 
-  __device__ __forceinline__ void publish(int task) {
+  __device__ __forceinline__ void publish(std::int64_t task) {
     using device::warp_reduce;
     struct Larger {
       __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
@@ -1101,6 +1162,7 @@ class March {
   float* const rings_;
   float* const fields_;
   float* const row_out_;
+  std::int64_t* const places_;  // of the fields, and of the answer: long to compute
   LevelStep* const steps_;
   int item_, channel_, x0_, x1_, y0_, y1_, xs_;
   int slot_;
@@ -1113,6 +1175,7 @@ class March {
   Run<N> x_[2], c_[2];     // rows i - 1 and i
   Run<N> rows_[K + 1][3];
   float* groups_[kGroups];
+  float* fields_at_[3];  // where the images' rows i - 1 to i + 1 are
   TileMeasure measure_;
 };
 
@@ -1245,6 +1308,9 @@ __global__ void __launch_bounds__(kDecideThreads)
 
 constexpr int kLane = 4;                       // columns of one
 constexpr std::size_t kBlockBytes = 64 << 10;  // of shared memory: what every device has
+// Of the state between passes. Beyond it items and channels, which are solved by themselves, take
+// turns; each turn costs some launches, which is little beside a state of this size.
+constexpr std::int64_t kStateBytes = 256 << 20;
 
 bool is_image(DType dtype) {
   return dtype == DType::kUInt8 || dtype == DType::kUInt16 || is_float(dtype);
@@ -1307,13 +1373,15 @@ void check(const ChebyshevDeviceParams& params) {
   HM_CHECK(params.range > 0 && std::isfinite(params.range), "range: ", params.range,
            ", expected more than 0");
   HM_CHECK(params.max_steps >= 1, "max_steps: ", params.max_steps, ", expected at least 1");
+  HM_CHECK(params.state_bytes >= 0, "state_bytes: ", params.state_bytes, ", expected at least 0");
   HM_CHECK(params.processors >= 1, "processors: ", params.processors, ", expected at least 1");
 }
 
 // How the image is cut for a run.
 struct Cut {
   int levels;  // of the kernel
-  int strips, strip_columns, pad, segments, segment_rows, tasks_per_item, warps;
+  int strips, strip_columns, pad, segments, segment_rows, warps;
+  int tasks_per_item;
   std::size_t warp_floats;
 };
 
@@ -1331,8 +1399,9 @@ struct Prepared {
   Cut first, repeat;
   // Offsets in the workspace.
   std::size_t control, table, measures, state, bytes;
-  std::int64_t pitch, plane;
-  std::int64_t state_floats;  // of one array of the state; 0: there is none
+  std::int64_t pitch, plane;  // of the state; 0: there is none
+  // Of which there is room for so many items and channels at once; one of them is one.
+  int items, channels;
 };
 
 template <int K, Kind kKind, bool kShared>
@@ -1341,8 +1410,9 @@ void cut_levels(Cut& cut) {
   cut.warp_floats = March<K, kLane, kKind, kShared>::kFloats;
 }
 
-Cut make_cut(const ChebyshevDeviceParams& params, bool map, bool repeat, int most_levels,
-             int processors) {
+// For launches of so many items and channels.
+Cut make_cut(const ChebyshevDeviceParams& params, bool map, bool repeat, int most_levels, int items,
+             int channels) {
   Cut cut{};
   if (map) {
     cut_levels<kMapLevels, Kind::kMap, true>(cut);
@@ -1356,7 +1426,8 @@ Cut make_cut(const ChebyshevDeviceParams& params, bool map, bool repeat, int mos
   const int columns = 32 * kLane, halo = std::min(most_levels, cut.levels) + 2;
   cut.pad = (halo + kLane - 1) / kLane * kLane;
   cut.strip_columns = (columns - cut.pad - halo) / kLane * kLane;
-  const int width = params.out.width, height = params.out.height, c = params.out.channels;
+  const int width = params.out.width, height = params.out.height, c = channels,
+            processors = params.processors;
   cut.strips = (width + cut.strip_columns - 1) / cut.strip_columns;
   const int even = (width + cut.strips - 1) / cut.strips;
   cut.strip_columns = (even + kLane - 1) / kLane * kLane;
@@ -1365,7 +1436,7 @@ Cut make_cut(const ChebyshevDeviceParams& params, bool map, bool repeat, int mos
   // A processor works on a row of `kHidden` warps a scheduler in the time of one, for lack of work
   // while one waits. Rows around a segment are computed by half on the average.
   constexpr double kHidden = 2, kSchedulers = 4;
-  const double across = double(cut.strips) * c * params.out.count;
+  const double across = double(cut.strips) * c * items;
   double best = 0;
   const int most = std::max(1, height / 8);
   for (int segments = 1; segments <= most; ++segments) {
@@ -1380,9 +1451,9 @@ Cut make_cut(const ChebyshevDeviceParams& params, bool map, bool repeat, int mos
   }
   if (params.segment_rows > 0) cut.segment_rows = std::min(params.segment_rows, height);
   cut.segments = (height + cut.segment_rows - 1) / cut.segment_rows;
-  const double tasks = across * cut.segments;
+  const double tasks = double(cut.strips) * cut.segments * params.out.channels * params.out.count;
   HM_CHECK(tasks < 2e9, "out: ", tasks, " tiles are more than one launch has");
-  cut.tasks_per_item = cut.strips * c * cut.segments;
+  cut.tasks_per_item = cut.strips * params.out.channels * cut.segments;
   // The channels of a strip share what they load.
   cut.warps = c <= 4 ? (c == 1 ? 4 : c == 2 ? 4 : c) : 4;
   while (cut.warps > 1 && cut.warps * cut.warp_floats * 4 > kBlockBytes) --cut.warps;
@@ -1463,11 +1534,24 @@ Prepared prepare(const ChebyshevDeviceParams& params) {
 
   const int capacity = out.map ? kMapLevels : kRepeatLevels;
   out.passes = pass_count(out.plan.steps, out.map ? kMapLevels : kMoreLevels);
-  out.first = make_cut(params, out.map, false, pass_levels(out.plan.steps, out.passes, 0),
-                       params.processors);
+  if (out.candidates > 0) out.most_passes = pass_count(steps, capacity);
+  out.items = params.out.count;
+  out.channels = params.out.channels;
+  if (std::max(out.passes, out.most_passes) > 1) {
+    out.pitch = (params.out.width + kLane - 1) / kLane * kLane;
+    out.plane = out.pitch * params.out.height;
+    const std::int64_t room = params.state_bytes > 0 ? params.state_bytes : kStateBytes;
+    const std::int64_t planes = std::max<std::int64_t>(1, room / (16 * out.plane));
+    out.items = static_cast<int>(
+        std::clamp<std::int64_t>(planes / params.out.channels, 1, params.out.count));
+    if (planes < params.out.channels) out.channels = static_cast<int>(planes);
+  }
+  const bool one = out.passes == 1;
+  out.first =
+      make_cut(params, out.map, false, pass_levels(out.plan.steps, out.passes, 0),
+               one ? params.out.count : out.items, one ? params.out.channels : out.channels);
   if (out.candidates > 0) {
-    out.most_passes = pass_count(steps, capacity);
-    out.repeat = make_cut(params, out.map, true, capacity, params.processors);
+    out.repeat = make_cut(params, out.map, true, capacity, out.items, out.channels);
   }
   const std::size_t n = static_cast<std::size_t>(params.out.count);
   auto take = [&](std::size_t bytes) {
@@ -1479,11 +1563,8 @@ Prepared prepare(const ChebyshevDeviceParams& params) {
   out.table = take(n * static_cast<std::size_t>(out.most_passes) * sizeof(Pass));
   const int tasks = std::max(out.first.tasks_per_item, out.repeat.tasks_per_item);
   out.measures = take(n * static_cast<std::size_t>(tasks) * sizeof(TileMeasure));
-  if (std::max(out.passes, out.most_passes) > 1) {
-    out.pitch = (params.out.width + kLane - 1) / kLane * kLane;
-    out.plane = out.pitch * params.out.height;
-    out.state_floats = out.plane * params.out.channels * params.out.count;
-    out.state = take(static_cast<std::size_t>(out.state_floats) * 4 * 6);
+  if (out.plane > 0) {
+    out.state = take(static_cast<std::size_t>(out.plane * out.channels * out.items) * 16);
   }
   return out;
 }
@@ -1499,13 +1580,16 @@ bool is_vector(const ImageBatch& image) {
 }
 
 Source source_of(const ImageBatch& image, const char* name) {
-  const std::int64_t size = dtype_size(image.dtype), column = image.col_stride * size;
+  const std::int64_t size = dtype_size(image.dtype), column = image.col_stride * size,
+                     row = image.height > 1 ? image.row_stride * size : 0;
+  HM_CHECK(row >= INT32_MIN && row <= INT32_MAX, name, ": rows ", row,
+           " bytes apart, expected less than 2^31");
   HM_CHECK(column >= INT32_MIN && column <= INT32_MAX, name, ": columns ", column,
            " bytes apart, expected less than 2^31");
   return {static_cast<char*>(image.data),
           image.batch_stride * size,
           image.channel_stride * size,
-          image.row_stride * size,
+          static_cast<int>(row),
           static_cast<int>(column),
           image.dtype,
           is_vector(image)};
@@ -1513,7 +1597,6 @@ Source source_of(const ImageBatch& image, const char* name) {
 
 MarchParams march_params(const ChebyshevDeviceParams& params, const Prepared& prepared) {
   MarchParams p{};
-  if (!params.rhs.exists()) p.dst = source_of(params.dst, "dst");
   p.base = source_of(params.base, "base");
   p.half_height = params.base.height;
   p.half_width = params.base.width;
@@ -1522,6 +1605,18 @@ MarchParams march_params(const ChebyshevDeviceParams& params, const Prepared& pr
   p.out = source_of(params.out, "out");
   p.pinned = params.preserve_background;
   p.half_base = params.half_base;
+  if (params.rhs.exists()) {
+    p.input = Input::kRhs;
+    p.field[0] = source_of(params.rhs, "rhs");
+    if (p.pinned) p.field[2] = p.mask;
+  } else {
+    p.input = Input::kImages;
+    p.dst = source_of(params.dst, "dst");
+    p.field[0] = source_of(params.src, "src");
+    p.field[1] = p.dst;
+    p.field[2] = p.mask;
+    if (!p.half_base) p.field[3] = p.base;
+  }
   p.floats = prepared.facts.floats && !params.rhs.exists();
   p.want_norm = prepared.op.excess <= 0;
   p.c0 = static_cast<float>(prepared.entries.c0);
@@ -1543,12 +1638,11 @@ MarchParams march_params(const ChebyshevDeviceParams& params, const Prepared& pr
   p.measures = reinterpret_cast<TileMeasure*>(workspace + prepared.measures);
   p.pitch = prepared.pitch;
   p.plane = prepared.plane;
-  if (prepared.state_floats > 0) {
+  if (prepared.plane > 0) {
     float* state = reinterpret_cast<float*>(workspace + prepared.state);
-    float** arrays[] = {&p.r0, &p.start, &p.e[0], &p.e[1], &p.before[0], &p.before[1]};
-    for (float** array : arrays) {
+    for (float** array : {&p.e[0], &p.e[1], &p.before[0], &p.before[1]}) {
       *array = state;
-      state += prepared.state_floats;
+      state += prepared.plane * prepared.channels * prepared.items;
     }
   }
   return p;
@@ -1565,46 +1659,13 @@ void launch_levels(const MarchParams& p, const Cut& cut, int blocks, cudaStream_
             dim3(32 * cut.warps), bytes, stream, p);
 }
 
-// What a pass streams.
-void set_fields(const ChebyshevDeviceParams& params, MarchParams& p) {
-  for (Source& field : p.field) field = Source{};
-  if (p.pass > 0) {
-    p.input = Input::kState;
-    const int from = (p.pass & 1) ^ 1;
-    float* const planes[] = {p.r0, p.e[from], nullptr, p.before[from]};
-    const std::int64_t plane = p.plane * 4;
-    for (int f = 0; f < 4; ++f) {
-      p.field[f] = {reinterpret_cast<char*>(planes[f]),
-                    plane * params.out.channels,
-                    plane,
-                    p.pitch * 4,
-                    4,
-                    DType::kFloat32,
-                    true};
-    }
-  } else if (params.rhs.exists()) {
-    p.input = Input::kRhs;
-    p.field[0] = source_of(params.rhs, "rhs");
-    if (p.pinned) p.field[2] = p.mask;
-  } else {
-    p.input = Input::kImages;
-    p.field[0] = source_of(params.src, "src");
-    p.field[1] = p.dst;
-    p.field[2] = p.mask;
-    if (!p.half_base) p.field[3] = p.base;
-  }
-}
-
-void launch_pass(const ChebyshevDeviceParams& params, MarchParams p, const Cut& cut, bool map,
-                 int most_blocks, cudaStream_t stream) {
-  set_fields(params, p);
+void launch_pass(MarchParams p, const Cut& cut, bool map, int most_blocks, cudaStream_t stream) {
   p.strips = cut.strips;
   p.strip_columns = cut.strip_columns;
   p.pad = cut.pad;
   p.segments = cut.segments;
   p.segment_rows = cut.segment_rows;
-  p.tasks_per_item = cut.tasks_per_item;
-  p.tasks = cut.tasks_per_item * params.out.count;
+  p.tasks = cut.strips * cut.segments * p.its_channels * p.items;
   int blocks = (p.tasks + cut.warps - 1) / cut.warps;
   if (most_blocks > 0) blocks = std::min(blocks, most_blocks);
   if (map) return launch_levels<kMapLevels, Kind::kMap, true>(p, cut, blocks, stream);
@@ -1664,13 +1725,28 @@ void launch_gaussian_poisson_chebyshev(const ChebyshevDeviceParams& params, cuda
   for (int i = 0; i < prepared.candidates; ++i) decide.candidate[i] = prepared.candidate[i];
 
   MarchParams march = march_params(params, prepared);
-  StepSequence sequence(prepared.op, prepared.plan);
-  for (int i = 0; i < prepared.passes; ++i) {
-    march.pass = i;
-    make_pass(prepared.entries, prepared.map, sequence, i == 0, i + 1 == prepared.passes,
-              pass_levels(prepared.plan.steps, prepared.passes, i), march.plan);
-    launch_pass(params, march, prepared.first, prepared.map, 0, stream);
-  }
+  // Calls `pass` for the items and channels that the state has room for, until all were named.
+  auto parts = [&](int at_once, int channels_at_once, auto&& pass) {
+    for (march.first_item = 0; march.first_item < items; march.first_item += at_once) {
+      march.items = std::min(at_once, items - march.first_item);
+      const int channels = params.out.channels;
+      for (int c = 0; c < channels; c += channels_at_once) {
+        march.first_channel = c;
+        march.its_channels = std::min(channels_at_once, channels - c);
+        pass();
+      }
+    }
+  };
+  const bool one = prepared.passes == 1;
+  parts(one ? items : prepared.items, one ? params.out.channels : prepared.channels, [&] {
+    StepSequence sequence(prepared.op, prepared.plan);
+    for (march.pass = 0; march.pass < prepared.passes; ++march.pass) {
+      make_pass(prepared.entries, prepared.map, sequence, march.pass == 0,
+                march.pass + 1 == prepared.passes,
+                pass_levels(prepared.plan.steps, prepared.passes, march.pass), march.plan);
+      launch_pass(march, prepared.first, prepared.map, 0, stream);
+    }
+  });
   decide.tasks_per_item = prepared.first.tasks_per_item;
   HM_LAUNCH(gaussian_poisson_chebyshev_decide_kernel, dim3(items), dim3(kDecideThreads), 0, stream,
             decide);
@@ -1681,10 +1757,12 @@ void launch_gaussian_poisson_chebyshev(const ChebyshevDeviceParams& params, cuda
   march.table_passes = prepared.most_passes;
   decide.tasks_per_item = prepared.repeat.tasks_per_item;
   for (decide.run = 1; decide.run <= kRepeats; ++decide.run) {
-    for (march.pass = 0; march.pass < prepared.most_passes; ++march.pass) {
-      launch_pass(params, march, prepared.repeat, prepared.map,
-                  kBlocksPerProcessor * params.processors, stream);
-    }
+    parts(prepared.items, prepared.channels, [&] {
+      for (march.pass = 0; march.pass < prepared.most_passes; ++march.pass) {
+        launch_pass(march, prepared.repeat, prepared.map, kBlocksPerProcessor * params.processors,
+                    stream);
+      }
+    });
     HM_LAUNCH(gaussian_poisson_chebyshev_decide_kernel, dim3(items), dim3(kDecideThreads), 0,
               stream, decide);
   }

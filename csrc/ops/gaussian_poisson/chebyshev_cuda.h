@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "device/image.h"
 
@@ -34,7 +35,10 @@ struct ChebyshevDeviceParams {
                      // how many steps are prepared for, not whether the certificate holds
   int max_steps = 0;
   int processors = 1;
-  int segment_rows = 0;       // of a tile, 0: chosen; no bit depends on it
+  int segment_rows = 0;  // of a tile, 0: chosen; no bit depends on it
+  // Room for what passes leave to the next one, 0: chosen; items and channels take turns where it
+  // is not enough for all; a channel of an item is always whole. No bit depends on it.
+  std::int64_t state_bytes = 0;
   void* workspace = nullptr;  // aligned to 256 bytes
   std::size_t workspace_bytes = 0;
   ChebyshevReport* report = nullptr;  // [N], device memory

@@ -16,10 +16,10 @@ using Real = std::conditional_t<std::is_same_v<T, double>, double, float>;
 template <typename T>
 using Product = std::conditional_t<std::is_same_v<T, Half>, float, T>;
 
-constexpr std::int64_t kTaskBytes = std::int64_t(256) << 10;
-constexpr std::int64_t kSumRows = 256;  // sums over fixed blocks, added in order
-constexpr std::int64_t kPlanes = 16;    // planes read or written side by side
-constexpr std::int64_t kLanes = 16;     // sums along a plane
+constexpr std::int64_t kTaskBytes = std::int64_t(512) << 10;
+constexpr std::int64_t kSumRows = 1024;  // sums over fixed blocks, added in order
+constexpr std::int64_t kPlanes = 16;     // planes read or written side by side
+constexpr std::int64_t kLanes = 16;      // sums along a plane
 
 inline std::int64_t grain_of(std::int64_t bytes_each) {
   return std::max<std::int64_t>(1, kTaskBytes / std::max<std::int64_t>(1, bytes_each));

@@ -19,7 +19,7 @@ using Product = std::conditional_t<std::is_same_v<T, Half>, float, T>;
 // Rows that one task takes: enough to be worth a thread, few enough for two.
 inline std::int64_t grain_of(std::int64_t bytes_each) {
   return std::max<std::int64_t>(1,
-                                (std::int64_t(128) << 10) / std::max<std::int64_t>(1, bytes_each));
+                                (std::int64_t(512) << 10) / std::max<std::int64_t>(1, bytes_each));
 }
 
 // out = in m, n values.
