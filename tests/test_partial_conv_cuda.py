@@ -258,7 +258,7 @@ def test_the_gradient_of_the_epilogue(emulator: Any, dtype: Any, shape: Any, for
 
 def test_the_bits_are_the_same_in_any_order_of_the_threads(emulator: Any) -> None:
     shape = (2, 40, 30, 11)
-    x, (ratio, cover) = random(shape, torch.bfloat16, torch.channels_last), maps(shape)
+    x, (ratio, _) = random(shape, torch.bfloat16, torch.channels_last), maps(shape)
     results = []
     for seed in (0, 17, 99):
         emulator.set_seed(seed)

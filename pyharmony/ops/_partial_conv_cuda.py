@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import _cuda, _native
+from .. import _cuda
 from ..errors import DTypeError, MaskError
 from . import partial_conv as op
 from .partial_conv import LayerPlan, Window
@@ -229,8 +229,7 @@ def ones(x: Tensor, window: Window) -> DeviceLayerPlan:
 
 def check(x: Tensor) -> None:
     """Refuses what kernels do not take."""
-    if _native.device_module() is None:
-        _module()
+    _module()
     if x.dtype not in DTYPES:
         raise DTypeError(f"x: {x.dtype} is not supported on a GPU, use float32, bfloat16 or float16")
 
@@ -306,7 +305,8 @@ def run_layer(
             )  # fmt: skip
         return y
     inside = plan.plain and factor is None and value == 1 and sums is None
-    y = F.conv2d(_masked(x, plan), weight, bias if inside else None, *layer.conv, layer.groups)
+    stride, padding, dilation = layer.conv
+    y = F.conv2d(_masked(x, plan), weight, bias if inside else None, stride, padding, dilation, layer.groups)
     y = y.contiguous(memory_format=last)
     if inside:
         return y if slope == 1 else F.leaky_relu_(y, slope)
@@ -381,7 +381,7 @@ def run_backward(
 def run_gradients(
     grad: Tensor, y: Tensor | None, x: Tensor, weight: Tensor, scale: Any, layer: Any, slope: float, needs: Any,
     last: tuple[torch.memory_format, torch.memory_format],
-) -> tuple[Tensor | None, ...]:  # fmt: skip
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
     """The gradients of x, weight, bias and scale; what needs[i] does not ask for is None.
 
     A gradient of scale is the sum of W times that of W without scale, which is then applied afterwards.

@@ -218,9 +218,7 @@ def run_backward(
         shapes, last: shapes and memory formats of x and weight.
     """
     if layer.plan.on_device:
-        return _partial_conv_cuda.run_backward(
-            grad, y, x, weight, layer, shapes, last, scale, slope, for_bias
-        )
+        return _partial_conv_cuda.run_backward(grad, y, x, weight, layer, shapes, last, scale, slope, for_bias)
     images = grad.shape[0]
     grad = _dense(grad.detach()) if y is None else grad.detach().contiguous(memory_format=_format(y))
     offset = torch.empty(grad.shape[1], dtype=_real_type(grad)) if for_bias else None
