@@ -54,7 +54,7 @@ def _view(x: Tensor | None, *, writable: bool = False) -> Any:
     return _module().ArrayView(x.data_ptr(), dtype, tuple(x.shape), tuple(x.stride()), writable)
 
 
-def _scratch(nbytes: int, like: Tensor) -> Tensor:
+def _bytes(nbytes: int, like: Tensor) -> Tensor:
     return torch.empty(max(nbytes, 1), dtype=torch.uint8, device=like.device)
 
 
@@ -184,10 +184,10 @@ def plan_layers(
     offset = -(-4 * n * (len(layers) + 1) // _ALIGNMENT) * _ALIGNMENT  # totals and flags
     for layer in layers:
         offset = layer.place(offset)
-    memory = torch.empty(offset, dtype=torch.uint8, device=mask.device)
+    memory = _bytes(offset, mask)
     totals = memory[: 4 * n * (len(layers) + 1)].view(torch.int32).view(len(layers) + 1, n)
     seen, windows = _view(mask), [window.values for window, _ in chain]
-    scratch = _scratch(_module().partial_conv_plan_workspace(seen, groups, soft, windows), mask)
+    scratch = _bytes(_module().partial_conv_plan_workspace(seen, groups, soft, windows), mask)
     base = memory.data_ptr()
     with _cuda.failures("mask_plan"):
         _module().partial_conv_plan(
@@ -311,7 +311,7 @@ def run_layer(
     if inside:
         return y if slope == 1 else F.leaky_relu_(y, slope)
     into = _view(y, writable=True)
-    scratch = _scratch(0 if sums is None else _module().partial_conv_sums_workspace(into, 2), y)
+    scratch = _bytes(0 if sums is None else _module().partial_conv_sums_workspace(into, 2), y)
     with _cuda.failures("partial_conv2d"):
         _module().partial_conv_epilogue(
             into, *_maps(plan), _view(bias), value, _view(factor), slope, into, _view(sums, writable=True),
@@ -355,7 +355,7 @@ def run_backward(
         h = torch.empty_like(grad)
         into = _view(h, writable=True)
         offset = torch.empty(grad.shape[1], dtype=grad.dtype, device=grad.device) if for_bias else None
-        scratch = _scratch(_module().partial_conv_sums_workspace(into, 1) if for_bias else 0, grad)
+        scratch = _bytes(_module().partial_conv_sums_workspace(into, 1) if for_bias else 0, grad)
         with _cuda.failures("partial_conv2d"):
             _module().partial_conv_epilogue_grad(
                 _view(grad), _view(y) if slope != 1 else None, *_maps(plan), value, _view(factor), slope, into,
