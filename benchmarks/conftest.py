@@ -27,6 +27,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=report.LATEST,
         help="where the measurements go, as JSON (default: %(default)s)",
     )
+    parser.addoption("--full", action="store_true", help="also what is marked full: all sizes of long tables")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--full"):
+        for item in items:
+            if item.get_closest_marker("full"):
+                item.add_marker(pytest.mark.skip(reason="long; --full runs it"))
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.metadata
+import importlib.util
 import inspect
 import os
 import re
@@ -192,6 +193,9 @@ CALLS = {
     "pyharmony.blend.inpaint": "(src, mask)",
     "pyharmony.ops.gaussian_poisson": "(src, dst, mask, dst)",
     "pyharmony.ops.gaussian_poisson_tiles": "(src, dst, mask, dst, src * 0, tile=16)",
+    "pyharmony.nn.PartialConv2d": "(3, 2, 3)(torch.ones(1, 3, 24, 31), torch.from_numpy(mask > 0)[None, None])",
+    "pyharmony.nn.SpectralNormGroup": "(torch.nn.Linear(3, 2)).update()",
+    "pyharmony.nn.spectral_norm": "(torch.nn.Linear(3, 2))(torch.ones(1, 3))",
     "pyharmony.ops.MaskPlan": "(mask > 0, [(3, 2)])",
     "pyharmony.ops.mask_plan": "(mask > 0, [(3, 2), (3, 1, 1)])[1].rows",
     "pyharmony.ops.partial_conv2d": "(np.ones((1, 3, 24, 31)), np.ones((2, 3, 3, 3)), None, mask > 0)",
@@ -203,7 +207,8 @@ CALLS = {
 
 
 def public_callables() -> Iterator[str]:
-    for name in ("pyharmony", "pyharmony.blend", "pyharmony.compat", "pyharmony.io", "pyharmony.ops"):
+    names = ("pyharmony", "pyharmony.blend", "pyharmony.compat", "pyharmony.io", "pyharmony.ops")
+    for name in (*names, *(["pyharmony.nn"] if importlib.util.find_spec("torch") else [])):
         module = importlib.import_module(name)
         for public in getattr(module, "__all__", ()):
             thing = getattr(module, public)
@@ -219,6 +224,7 @@ def test_public_callables_work_twice_in_a_fresh_process(name: str) -> None:
         f"import numpy as np, {module}\n"
         "src, dst = (np.random.default_rng(i).integers(0, 256, (24, 31, 3), np.uint8) for i in range(2))\n"
         "mask = np.zeros((24, 31), np.uint8); mask[6:18, 7:25] = 255\n"
+        f"{'import torch' if module == 'pyharmony.nn' else ''}\n"
         "import io, PIL.Image; png = io.BytesIO(); PIL.Image.fromarray(src).save(png, 'PNG')\n"
         f"for _ in range(2): {name}{CALLS[name]}\n"
     )

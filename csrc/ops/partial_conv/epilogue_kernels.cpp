@@ -273,7 +273,30 @@ void epilogue_grad(const partial_conv::EpilogueGrad& e) {
   });
 }
 
-// What is in a hole need not be finite: it is not multiplied.
+// to = from m, n values, of masks beside each other. What is in a hole need not be finite. In place
+// or apart; without a branch, for masks may be as random as noise.
+template <typename T, typename M>
+inline void mask_run(const T* from, const M* mask, T* to, std::int64_t n) {
+  if constexpr (std::is_same_v<M, Bool>) {
+    using Bits =
+        std::conditional_t<sizeof(T) == 2, std::uint16_t,
+                           std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>>;
+    using MayAlias [[gnu::may_alias]] = Bits;
+    const auto* in = reinterpret_cast<const MayAlias*>(from);
+    auto* out = reinterpret_cast<MayAlias*>(to);
+    const auto* known = reinterpret_cast<const std::uint8_t*>(mask);
+#pragma GCC ivdep
+    for (std::int64_t i = 0; i < n; ++i) out[i] = known[i] != 0 ? in[i] : Bits(0);
+  } else {
+    using R = Real<T>;
+#pragma GCC ivdep
+    for (std::int64_t i = 0; i < n; ++i) {
+      const R v = mask[i], product = to_real<R>(from[i]) * v;
+      to[i] = from_real<T>(v == R(0) ? R(0) : product);
+    }
+  }
+}
+
 template <typename T, typename M>
 void premask(const partial_conv::Premask& q) {
   using R = Real<T>;
@@ -284,10 +307,32 @@ void premask(const partial_conv::Premask& q) {
   T* to = q.out->as<T>();
   const std::int64_t grain = grain_of(width * channels * sizeof(T));
   parallel_for(x.shape[0] * height, grain, [&](std::int64_t begin, std::int64_t end) {
+    // Of planar masks beside channels-last tensors a whole row is turned, few planes at a time:
+    // they may lie a multiple of the cache's size apart.
+    constexpr std::int64_t kTurned = 8;
+    const bool turned = q.layout.channels_last && mask_channel > 1;
+    Buffer<M> side_by_side(static_cast<std::size_t>(turned ? width * channels : width));
+    const auto turn = [&](const M* line) {
+      for (std::int64_t c0 = 0; c0 < channels; c0 += kTurned) {
+        const std::int64_t some = std::min(kTurned, channels - c0);
+        for (std::int64_t xx = 0; xx < width; ++xx) {
+          M* to_pixel = side_by_side.data() + xx * channels + c0;
+          const M* pixel = line + c0 * mask_channel + xx * m.stride[3];
+          for (std::int64_t j = 0; j < some; ++j) to_pixel[j] = pixel[j * mask_channel];
+        }
+      }
+    };
+    // n values of the mask, one after another.
+    const auto run_of = [&](const M* at, std::int64_t step, std::int64_t n) {
+      if (step == 1) return at;
+      for (std::int64_t i = 0; i < n; ++i) side_by_side.data()[i] = at[i * step];
+      return static_cast<const M*>(side_by_side.data());
+    };
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t n = i / height, row = i % height;
       const M* line = m.as<const M>() + n * m.stride[0] + row * m.stride[2];
       if (q.layout.channels_last) {
+        if (turned) turn(line);
         for (std::int64_t xx = 0; xx < width; ++xx) {
           const std::int64_t at = (i * width + xx) * q.layout.position;
           const M* pixel = line + xx * m.stride[3];
@@ -304,21 +349,16 @@ void premask(const partial_conv::Premask& q) {
                           static_cast<std::size_t>(channels) * sizeof(T));
             }
           } else {
-            for (std::int64_t c = 0; c < channels; ++c) {
-              const R v = to_real<R>(pixel[c * mask_channel]);
-              to[at + c] = v == R(0) ? T{} : from_real<T>(to_real<R>(from[at + c]) * v);
-            }
+            mask_run(from + at, turned ? side_by_side.data() + xx * channels : pixel, to + at,
+                     channels);
           }
         }
       } else {
+        const M* plane = mask_channel == 0 ? run_of(line, m.stride[3], width) : nullptr;
         for (std::int64_t c = 0; c < channels; ++c) {
           const std::int64_t at = n * q.layout.image + c * q.layout.channel + row * width;
-          const M* plane = line + c * mask_channel;
-          const std::int64_t step = m.stride[3];
-          for (std::int64_t xx = 0; xx < width; ++xx) {
-            const R v = to_real<R>(plane[xx * step]);
-            to[at + xx] = v == R(0) ? T{} : from_real<T>(to_real<R>(from[at + xx]) * v);
-          }
+          if (mask_channel != 0) plane = run_of(line + c * mask_channel, m.stride[3], width);
+          mask_run(from + at, plane, to + at, width);
         }
       }
     }
