@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -43,11 +43,6 @@ def initialize(module: nn.Module, std: float = 0.02) -> None:
                 nn.init.zeros_(m.bias)
 
 
-def activation(slope: float) -> nn.Module:
-    """ReLU for slope 0, else leaky ReLU."""
-    return nn.LeakyReLU(slope) if slope else nn.ReLU()
-
-
 def dropout(x: Tensor, p: float, active: bool) -> Tensor:
     return functional.dropout(x, p) if active and p else x
 
@@ -78,6 +73,29 @@ def check_mask(mask: Tensor, image: Tensor, name: str = "mask") -> None:
         raise ArgumentError(f"{name}: values {low:.6g} to {high:.6g}, expected 0 to 1")
 
 
+def check_like(x: Tensor, other: Tensor, name: str, other_name: str) -> None:
+    """Raises where x has not the shape of other."""
+    if x.shape != other.shape:
+        raise ShapeError(f"{name}: shape {list(x.shape)}, expected that of {other_name}, {list(other.shape)}")
+
+
+def with_mask(image: Tensor, mask: Tensor | None, wanted: bool) -> Tensor:
+    """image with its mask as the last channel where it is wanted; raises where it is missing, or nothing reads it."""
+    if not wanted:
+        if mask is not None:
+            raise ArgumentError("mask: given, but this model was made without; make it with mask=True")
+        return image
+    if mask is None:
+        raise ArgumentError("mask: missing, this model was made with mask=True")
+    check_mask(mask, image)
+    return torch.cat([image, mask.to(image.dtype)], 1)
+
+
+def check_flag(value: object, name: str) -> None:
+    if not isinstance(value, bool):
+        raise ArgumentError(f"{name}: {value!r}, expected True or False")
+
+
 def check_choice(value: object, name: str, choices: Sequence[object]) -> None:
     if value not in choices:
         raise ArgumentError(f"{name}: {value!r}, expected one of {', '.join(map(repr, choices))}")
@@ -88,9 +106,25 @@ def check_whole(value: object, name: str, low: int = 1) -> None:
         raise ArgumentError(f"{name}: {value!r}, expected a whole number of at least {low}")
 
 
+def check_widths(value: object, name: str) -> None:
+    if not isinstance(value, tuple) or len(value) < 2:
+        raise ArgumentError(f"{name}: {value!r}, expected a tuple of two or more whole numbers")
+    for i, item in enumerate(value):
+        check_whole(item, f"{name}[{i}]")
+
+
 def check_share(value: float, name: str) -> None:
     if not 0 <= value < 1:
         raise ArgumentError(f"{name}: {value!r}, expected 0 to 1, 1 not included")
+
+
+def example_pictures(size: int, name: str, *, mask: bool, low: float = -1.0) -> dict[str, Tensor]:
+    """Two random pictures in [low, 1] of size x size under `name`, and two masks of rectangles where wanted."""
+    pictures = {name: torch.rand(2, 3, size, size) * (1 - low) + low}
+    if mask:
+        pictures["mask"] = torch.zeros(2, 1, size, size)
+        pictures["mask"][:, :, size // 4 : size // 2, size // 4 :] = 1
+    return pictures
 
 
 def power_of_two_sizes(size: int, name: str) -> int:
@@ -110,10 +144,10 @@ class UNet(nn.Module):
     Args:
         in_channels, out_channels: of the pictures.
         width: channels of the first level; they double until 8 * width.
-        depth: levels; sides are multiples of 2^depth.
+        depth: levels, 5 or more; sides are multiples of 2^depth.
         norm: after every convolution but the first, the innermost and the last.
         gates: whether there are gates.
-        dropout_p: after the norm of the second to fourth level from within.
+        dropout_p: after the norm of the inner levels of full width, but for the innermost: three where depth is 8.
     """
 
     def __init__(
@@ -128,7 +162,7 @@ class UNet(nn.Module):
         dropout_p: float = 0.5,
     ) -> None:
         super().__init__()
-        self.in_channels, self.depth, self.dropout_p = in_channels, depth, dropout_p
+        self.depth, self.multiple, self.dropout_p = depth, 2**depth, dropout_p
         bias = has_bias(norm)
         widths = [width * min(2**i, 8) for i in range(depth)]
         before = [in_channels, *widths[:-1]]
@@ -157,7 +191,7 @@ class UNet(nn.Module):
         active = self.training or stochastic
         for i, (conv, norm) in enumerate(zip(self.up, self.up_norm)):
             x = norm(conv(functional.relu(x)))
-            if 1 <= i <= 3:
+            if 1 <= i <= self.depth - 5:
                 x = dropout(x, self.dropout_p, active)
             level = self.depth - 2 - i
             x = torch.cat([skips[level], x], 1)
@@ -166,24 +200,12 @@ class UNet(nn.Module):
         return torch.tanh(self.last(functional.relu(x)))
 
 
-class ConvNormAct(nn.Sequential):
-    """A convolution, its norm and its activation."""
+def conv_norm_relu(in_channels: int, channels: int, norm: Norm = "batch") -> nn.Sequential:
+    """A convolution 3x3 with its norm and a ReLU."""
+    conv = nn.Conv2d(in_channels, channels, 3, padding=1, bias=has_bias(norm))
+    return nn.Sequential(conv, norm_layer(norm, channels), nn.ReLU())
 
-    def __init__(self, conv: nn.Module, norm: nn.Module | None = None, act: nn.Module | None = None) -> None:
-        super().__init__(*(m for m in (conv, norm, act) if m is not None))
 
-
-def double_conv(in_channels: int, channels: int, norm: Norm = "none") -> nn.Sequential:
+def double_conv(in_channels: int, channels: int, norm: Norm) -> nn.Sequential:
     """Two convolutions 3x3, each with norm and ReLU."""
-
-    def one(a: int) -> ConvNormAct:
-        conv = nn.Conv2d(a, channels, 3, padding=1, bias=has_bias(norm))
-        return ConvNormAct(conv, norm_layer(norm, channels) if norm != "none" else None, nn.ReLU())
-
-    return nn.Sequential(one(in_channels), one(channels))
-
-
-def apply_to_float(fn: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """fn in float32, whatever autocast says; the result has x's dtype."""
-    with torch.autocast(x.device.type, enabled=False):
-        return fn(x.float()).to(x.dtype)
+    return nn.Sequential(conv_norm_relu(in_channels, channels, norm), conv_norm_relu(channels, channels, norm))

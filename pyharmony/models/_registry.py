@@ -6,11 +6,44 @@ import dataclasses
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import ArgumentError
+
+
+class Model(nn.Module):
+    """What `create` makes: a module with its name and its configuration.
+
+    Attributes:
+        name: in the registry.
+        config: the frozen dataclass that it was made from.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = config
+
+    def example(self) -> dict[str, Tensor]:
+        """Two random samples of what `forward` takes, by the names of its arguments; `export` traces with them."""
+        raise NotImplementedError
+
+
+class Adversarial(Model):
+    """A generator and the discriminator that it is trained against; a call is one of the generator.
+
+    Attributes:
+        generator, discriminator: the two networks.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.generator(*args, **kwargs)
 
 
 @dataclass(frozen=True)
@@ -32,12 +65,14 @@ class ModelInfo:
     name: str
     task: str
     config: type
-    make: Callable[[Any], nn.Module]
+    make: Callable[[Any], Model]
     summary: str
     source: str
     presets: dict[str, dict[str, Any]]
     convert: Callable[[dict[str, Any]], tuple[Any, dict[str, Any]]] | None = None
 
+
+TASKS = ("harmonize", "blend", "realism", "style", "upscale")
 
 _models: dict[str, ModelInfo] = {}
 
@@ -46,6 +81,11 @@ def register(info: ModelInfo) -> None:
     if info.name in _models:
         raise ArgumentError(f"name: {info.name!r} is there already")
     _models[info.name] = info
+
+
+def check_task(task: str | None) -> None:
+    if task is not None and task not in TASKS:
+        raise ArgumentError(f"task: {task!r}, expected one of {', '.join(map(repr, TASKS))}")
 
 
 def all_models() -> list[ModelInfo]:

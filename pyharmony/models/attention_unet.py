@@ -1,0 +1,77 @@
+"""A gated U-Net trained by the distance to the target alone.
+
+Source: the U-Net of Isola et al., CVPR 2017, with the gates of Cong et al., CVPR 2020 (DoveNet's generator); here
+with batch norm, as a system for harmonisation on HCOCO trained it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from . import _blocks
+from ._blocks import Norm
+from ._registry import Model, ModelInfo, register
+
+
+@dataclass(frozen=True)
+class AttentionUNetConfig:
+    """Settings of `AttentionUNet`.
+
+    Attributes:
+        width: channels of the first level.
+        norm: 'batch' or 'instance'.
+        gates: the three sigmoid gates.
+        dropout: after the norm of three inner levels, in training.
+    """
+
+    width: int = 64
+    norm: Norm = "batch"
+    gates: bool = True
+    dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        _blocks.check_whole(self.width, "width")
+        _blocks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
+        _blocks.check_flag(self.gates, "gates")
+        _blocks.check_share(self.dropout, "dropout")
+
+
+class AttentionUNet(Model):
+    """Eight levels with gates on the composite and its mask.
+
+    Shape:
+        composite [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], sides multiples of 256, to [N, 3, H, W] in
+        [-1, 1].
+    """
+
+    name = "attention_unet"
+
+    def __init__(self, config: AttentionUNetConfig) -> None:
+        super().__init__(config)
+        self.unet = _blocks.UNet(4, 3, config.width, 8, config.norm, gates=config.gates, dropout_p=config.dropout)
+        _blocks.initialize(self)
+
+    def forward(self, composite: Tensor, mask: Tensor, *, stochastic: bool = False) -> Tensor:
+        """See the class; stochastic: dropout at inference too."""
+        _blocks.check_image(composite, "composite", 3, self.unet.multiple)
+        _blocks.check_mask(mask, composite)
+        return self.unet(torch.cat([composite, mask.to(composite.dtype)], 1), stochastic=stochastic)
+
+    def example(self) -> dict[str, Tensor]:
+        return _blocks.example_pictures(256, "composite", mask=True)
+
+
+register(
+    ModelInfo(
+        name="attention_unet",
+        task="harmonize",
+        config=AttentionUNetConfig,
+        make=AttentionUNet,
+        summary="gated U-Net, trained by the distance to the target",
+        source="Isola et al., CVPR 2017, with the gates of Cong et al., CVPR 2020",
+        presets={"small": {"width": 16}},
+    )
+)

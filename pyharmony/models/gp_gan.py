@@ -1,0 +1,188 @@
+"""GP-GAN: a small picture that fits, from a pasted one or from noise, for the Gaussian-Poisson equation to enlarge.
+
+Source: Wu et al., "GP-GAN: Towards Realistic High-Resolution Image Blending", ACM MM 2019, and the code published
+with it; the critic and the generator from noise are of Radford et al., ICLR 2016, and Arjovsky et al., ICML 2017.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import ShapeError
+from . import _blocks
+from ._registry import Adversarial, ModelInfo, register
+
+
+@dataclass(frozen=True)
+class GPGanConfig:
+    """Settings of `GPGan`.
+
+    Attributes:
+        supervised: the blending generator; False: the generator from noise.
+        size: sides of the pictures, 4 * 2^n; 64 as published.
+        width: channels of the encoder's first layer and of the decoder's last but one (nef and ngf).
+        bottleneck: features between encoder and decoder.
+        skips: the decoder sees the encoder's features of its size beside its own.
+        nz: length of the noise.
+        critic_width: channels of the critic's first layer (ndf).
+        slope: of the leaky ReLUs; 0.2 as published, the port to PyTorch has 0.01.
+    """
+
+    supervised: bool = True
+    size: int = 64
+    width: int = 64
+    bottleneck: int = 4000
+    skips: bool = False
+    nz: int = 100
+    critic_width: int = 64
+    slope: float = 0.2
+
+    def __post_init__(self) -> None:
+        _blocks.check_flag(self.supervised, "supervised")
+        _blocks.check_flag(self.skips, "skips")
+        _blocks.power_of_two_sizes(self.size, "size")
+        for name in ("width", "bottleneck", "nz", "critic_width"):
+            _blocks.check_whole(getattr(self, name), name)
+        _blocks.check_share(self.slope, "slope")
+
+    @property
+    def halvings(self) -> int:
+        """How often the size halves until it is 4."""
+        return _blocks.power_of_two_sizes(self.size, "size")
+
+
+def _down(width: int, halvings: int) -> tuple[nn.ModuleList, nn.ModuleList]:
+    """The convolutions from a picture to 4x4 features, and the norms after all but the first."""
+    widths = [3] + [width * 2**i for i in range(halvings)]
+    convs = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1, bias=False) for a, b in zip(widths, widths[1:]))
+    return convs, nn.ModuleList(nn.BatchNorm2d(c) for c in widths[2:])
+
+
+class Decoder(nn.Module):
+    """Features [N, C, 1, 1] to a picture: T(4,1,0) to 4x4, then T(4,2,1) with batch norms and ReLUs."""
+
+    def __init__(self, in_channels: int, width: int, halvings: int, skips: bool = False) -> None:
+        super().__init__()
+        widths = [width * 2**i for i in reversed(range(halvings))]
+        beside = 2 if skips else 1
+        self.first = nn.ConvTranspose2d(in_channels, widths[0], 4, 1, 0, bias=False)
+        self.convs = nn.ModuleList(
+            nn.ConvTranspose2d(beside * a, b, 4, 2, 1, bias=False) for a, b in zip(widths, widths[1:])
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in widths)
+        self.last = nn.ConvTranspose2d(beside * widths[-1], 3, 4, 2, 1, bias=False)
+
+    def forward(self, x: Tensor, skips: list[Tensor] | None = None) -> Tensor:
+        """skips: the encoder's features from the largest to 4x4."""
+        x = torch.relu(self.norms[0](self.first(x)))
+        for conv, norm in zip(self.convs, list(self.norms)[1:]):
+            if skips is not None:
+                x = torch.cat([x, skips.pop()], 1)
+            x = torch.relu(norm(conv(x)))
+        if skips is not None:
+            x = torch.cat([x, skips.pop()], 1)
+        return torch.tanh(self.last(x))
+
+
+class BlendingGenerator(nn.Module):
+    """Encoder, bottleneck and decoder; the bottleneck is a full 4x4 convolution."""
+
+    def __init__(self, config: GPGanConfig) -> None:
+        super().__init__()
+        self.size, self.slope, self.skips = config.size, config.slope, config.skips
+        self.down, self.down_norm = _down(config.width, config.halvings)
+        self.bottleneck = nn.Conv2d(config.width * 2 ** (config.halvings - 1), config.bottleneck, 4, bias=False)
+        self.bottleneck_norm = nn.BatchNorm2d(config.bottleneck)
+        self.decoder = Decoder(config.bottleneck, config.width, config.halvings, config.skips)
+
+    def forward(self, composite: Tensor) -> Tensor:
+        """composite [N, 3, size, size] in [-1, 1], the object pasted, to [N, 3, size, size] in [-1, 1]."""
+        _blocks.check_image(composite, "composite", 3, size=self.size)
+        x, skips = composite, []
+        for i, conv in enumerate(self.down):
+            x = conv(x)
+            x = functional.leaky_relu(self.down_norm[i - 1](x) if i else x, self.slope)
+            skips.append(x)
+        x = functional.leaky_relu(self.bottleneck_norm(self.bottleneck(x)), self.slope)
+        return self.decoder(x, skips if self.skips else None)
+
+
+class NoiseGenerator(nn.Module):
+    """The decoder on noise."""
+
+    def __init__(self, config: GPGanConfig) -> None:
+        super().__init__()
+        self.nz = config.nz
+        self.decoder = Decoder(config.nz, config.width, config.halvings)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z [N, nz], standard normal, to [N, 3, size, size] in [-1, 1]."""
+        if z.ndim != 2 or z.shape[1] != self.nz:
+            raise ShapeError(f"z: shape {list(z.shape)}, expected [N, {self.nz}]")
+        return self.decoder(z[:, :, None, None])
+
+
+class Critic(nn.Module):
+    """One number for a batch: the mean of its scores. It is trained to be low on what is real."""
+
+    def __init__(self, config: GPGanConfig) -> None:
+        super().__init__()
+        self.size, self.slope = config.size, config.slope
+        self.down, self.down_norm = _down(config.critic_width, config.halvings)
+        self.last = nn.Conv2d(config.critic_width * 2 ** (config.halvings - 1), 1, 4, bias=False)
+
+    def scores(self, image: Tensor) -> Tensor:
+        """image [N, 3, size, size] in [-1, 1]: a score each, [N]."""
+        _blocks.check_image(image, "image", 3, size=self.size)
+        x = image
+        for i, conv in enumerate(self.down):
+            x = conv(x)
+            x = functional.leaky_relu(self.down_norm[i - 1](x) if i else x, self.slope)
+        return self.last(x).flatten()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """image [N, 3, size, size] in [-1, 1]: the mean score of the batch, []."""
+        return self.scores(image).mean()
+
+
+class GPGan(Adversarial):
+    """The generator of small blended pictures and its critic.
+
+    Shape:
+        composite [N, 3, size, size] in [-1, 1], or z [N, nz] where the configuration is not supervised, to
+        [N, 3, size, size] in [-1, 1]. `discriminator(image)` gives one number for the batch.
+    """
+
+    name = "gp_gan"
+
+    def __init__(self, config: GPGanConfig) -> None:
+        super().__init__(config)
+        self.generator = BlendingGenerator(config) if config.supervised else NoiseGenerator(config)
+        self.discriminator = Critic(config)
+        _blocks.initialize(self)
+
+    def example(self) -> dict[str, Tensor]:
+        if not self.config.supervised:
+            return {"z": torch.randn(2, self.config.nz)}
+        return _blocks.example_pictures(self.config.size, "composite", mask=False)
+
+
+register(
+    ModelInfo(
+        name="gp_gan",
+        task="blend",
+        config=GPGanConfig,
+        make=GPGan,
+        summary="a small blended picture from a pasted one, or from noise",
+        source="Wu et al., ACM MM 2019",
+        presets={
+            "paper": {},
+            "small": {"width": 32, "bottleneck": 512, "critic_width": 32},
+            "unsupervised": {"supervised": False},
+        },
+    )
+)
