@@ -92,7 +92,7 @@ def clip_parameters(critic: nn.Module, limit: float = 0.01) -> None:
     GP-GAN does it before the critic's update, its port to PyTorch after.
     """
     check_positive(limit, "limit")
-    parameters = list(critic.parameters())
+    parameters: list[Tensor] = list(critic.parameters())
     torch._foreach_clamp_min_(parameters, -limit)
     torch._foreach_clamp_max_(parameters, limit)
 

@@ -16,20 +16,37 @@ try:
 except ModuleNotFoundError as error:
     raise ImportError(f"{error.name} is missing, pyharmony.models needs it: pip install 'pyharmony[torch]'") from error
 
-from . import (  # each registers its model
+from . import (
     _registry,
     attention_unet,
+    bargainnet,
+    dovenet_lite,
     gp_gan,
     pix2pix,
     pix2pix_selfie,
     realism_cnn,
     srgan,
+    style_encoder,
     unet3plus,
 )
 from ._files import convert, export, load, save
 from ._registry import Adversarial, Model, ModelInfo
 
 __all__ = ["Adversarial", "Model", "ModelInfo", "convert", "create", "export", "list", "load", "save"]
+
+#: Each registers its model.
+_MODULES = (
+    attention_unet,
+    bargainnet,
+    dovenet_lite,
+    gp_gan,
+    pix2pix,
+    pix2pix_selfie,
+    realism_cnn,
+    srgan,
+    style_encoder,
+    unet3plus,
+)
 
 
 def list(task: str | None = None) -> builtins.list[ModelInfo]:

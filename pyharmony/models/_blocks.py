@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,13 @@ from ..errors import ArgumentError, ShapeError
 Norm = Literal["batch", "instance", "none"]
 
 NORMS = ("batch", "instance", "none")
+
+
+class Scores(NamedTuple):
+    """What a discriminator that verifies domains says of pictures: higher is more real, and more of one domain."""
+
+    realism: Tensor
+    verification: Tensor
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
@@ -77,6 +84,11 @@ def check_like(x: Tensor, other: Tensor, name: str, other_name: str) -> None:
     """Raises where x has not the shape of other."""
     if x.shape != other.shape:
         raise ShapeError(f"{name}: shape {list(x.shape)}, expected that of {other_name}, {list(other.shape)}")
+
+
+def binary(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """Zeros and ones, ones from 0.5 on."""
+    return (mask >= 0.5).to(dtype)
 
 
 def with_mask(image: Tensor, mask: Tensor | None, wanted: bool) -> Tensor:
@@ -203,7 +215,7 @@ class UNet(nn.Module):
 def conv_norm_relu(in_channels: int, channels: int, norm: Norm = "batch") -> nn.Sequential:
     """A convolution 3x3 with its norm and a ReLU."""
     conv = nn.Conv2d(in_channels, channels, 3, padding=1, bias=has_bias(norm))
-    return nn.Sequential(conv, norm_layer(norm, channels), nn.ReLU())
+    return nn.Sequential(conv, *([] if norm == "none" else [norm_layer(norm, channels)]), nn.ReLU())
 
 
 def double_conv(in_channels: int, channels: int, norm: Norm) -> nn.Sequential:

@@ -6,6 +6,7 @@ with it; the critic and the generator from noise are of Radford et al., ICLR 201
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -58,7 +59,7 @@ class GPGanConfig:
 def _down(width: int, halvings: int) -> tuple[nn.ModuleList, nn.ModuleList]:
     """The convolutions from a picture to 4x4 features, and the norms after all but the first."""
     widths = [3] + [width * 2**i for i in range(halvings)]
-    convs = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1, bias=False) for a, b in zip(widths, widths[1:]))
+    convs = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1, bias=False) for a, b in itertools.pairwise(widths))
     return convs, nn.ModuleList(nn.BatchNorm2d(c) for c in widths[2:])
 
 
@@ -71,7 +72,7 @@ class Decoder(nn.Module):
         beside = 2 if skips else 1
         self.first = nn.ConvTranspose2d(in_channels, widths[0], 4, 1, 0, bias=False)
         self.convs = nn.ModuleList(
-            nn.ConvTranspose2d(beside * a, b, 4, 2, 1, bias=False) for a, b in zip(widths, widths[1:])
+            nn.ConvTranspose2d(beside * a, b, 4, 2, 1, bias=False) for a, b in itertools.pairwise(widths)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in widths)
         self.last = nn.ConvTranspose2d(beside * widths[-1], 3, 4, 2, 1, bias=False)

@@ -6,6 +6,7 @@ residual generator Johnson et al., "Perceptual Losses for Real-Time Style Transf
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -80,11 +81,11 @@ class ResNet(nn.Module):
         bias = _blocks.has_bias(norm)
         widths = (width, 2 * width, 4 * width)
         self.first = nn.Conv2d(in_channels, width, 7, padding=3, padding_mode="reflect", bias=bias)
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1, bias=bias) for a, b in zip(widths, widths[1:]))
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1, bias=bias) for a, b in itertools.pairwise(widths))
         self.down_norm = nn.ModuleList(_blocks.norm_layer(norm, c) for c in widths)
         self.blocks = nn.ModuleList(ResidualBlock(widths[-1], norm, dropout_p) for _ in range(self.blocks_count))
         back = widths[::-1]
-        self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 3, 2, 1, 1, bias=bias) for a, b in zip(back, back[1:]))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 3, 2, 1, 1, bias=bias) for a, b in itertools.pairwise(back))
         self.up_norm = nn.ModuleList(_blocks.norm_layer(norm, c) for c in back[1:])
         self.last = nn.Conv2d(width, 3, 7, padding=3, padding_mode="reflect")
 
@@ -210,7 +211,7 @@ def _convert_resnet(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str,
     after = 10 + count
     names |= {f"model.{after}": "up.0", f"model.{after + 1}": "up_norm.0", f"model.{after + 3}": "up.1"}
     names |= {f"model.{after + 4}": "up_norm.1", f"model.{after + 7}": "last"}
-    settings = {
+    settings: dict[str, Any] = {
         "generator": "resnet_9blocks",
         "norm": norm,
         "width": int(state["model.1.weight"].shape[0]),
@@ -225,7 +226,7 @@ def _convert(state: dict[str, Tensor]) -> tuple[Pix2PixConfig, dict[str, Tensor]
         unet = _published.unet(state)
         if unet.gated or unet.depth not in (7, 8):
             raise WeightsError(f"a U-Net of {unet.depth} levels{', gated,' if unet.gated else ''} is not of pix2pix")
-        settings = {
+        settings: dict[str, Any] = {
             "generator": "unet_256" if unet.depth == 8 else "unet_128",
             "norm": unet.norm,
             "width": unet.width,

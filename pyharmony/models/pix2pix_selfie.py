@@ -7,6 +7,7 @@ blocks: Zagoruyko and Komodakis, "Wide Residual Networks", BMVC 2016.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -134,13 +135,13 @@ class Discriminator(nn.Module):
         self.blocks = nn.Sequential(
             *(
                 WideBlock(a, b, config.discriminator_factor, config.discriminator_norm)
-                for a, b in zip(widths, widths[1:])
+                for a, b in itertools.pairwise(widths)
             )
         )
         self.last = nn.Conv2d(widths[-1], 1, 1)
 
     def forward(self, image: Tensor, output: Tensor, mask: Tensor | None = None) -> Tensor:
-        """image, output [N, 3, H, W] in [-1, 1], sides multiples of 16, mask [N, 1, H, W]: logits [N, 1, H/16, W/16]."""
+        """image, output [N, 3, H, W] in [-1, 1], sides multiples of 16, mask [N, 1, H, W]: logits, H/16 x W/16."""
         _blocks.check_image(image, "image", 3, self.multiple)
         _blocks.check_like(output, image, "output", "image")
         return self.last(self.blocks(torch.cat([_blocks.with_mask(image, mask, self.mask), output], 1)))

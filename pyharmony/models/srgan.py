@@ -7,6 +7,7 @@ that closes them, where the paper has a batch norm.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -93,7 +94,7 @@ class Discriminator(nn.Module):
         w = config.discriminator_width
         widths = (3, w, w, 2 * w, 2 * w, 4 * w, 4 * w, 8 * w, 8 * w)
         self.convs = nn.ModuleList(
-            nn.Conv2d(a, b, 3, 1 + i % 2, 1, bias=i == 0) for i, (a, b) in enumerate(zip(widths, widths[1:]))
+            nn.Conv2d(a, b, 3, 1 + i % 2, 1, bias=i == 0) for i, (a, b) in enumerate(itertools.pairwise(widths))
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in widths[2:])
         self.hidden = nn.Linear(8 * w, 16 * w)
