@@ -72,8 +72,8 @@ def check_mask(mask: Tensor, image: Tensor, name: str = "mask") -> None:
     expected = (image.shape[0], 1, *image.shape[2:])
     if tuple(mask.shape) != expected:
         raise ShapeError(f"{name}: shape {list(mask.shape)}, expected {list(expected)}")
-    # A compiled or captured step cannot look at values.
-    if torch.compiler.is_compiling() or mask.is_cuda and torch.cuda.is_current_stream_capturing():
+    # A compiled or captured step cannot look at values, and on the meta device there are none.
+    if torch.compiler.is_compiling() or mask.is_meta or mask.is_cuda and torch.cuda.is_current_stream_capturing():
         return
     low, high = (float(v) for v in torch.aminmax(mask)) if mask.numel() else (0.0, 1.0)
     if not (low >= 0 and high <= 1):

@@ -284,13 +284,20 @@ def convert(path: str | os.PathLike[str], name: str, **config: Any) -> Model:
     return made.eval()
 
 
-def export(model: Model, path: str | os.PathLike[str]) -> None:
-    """Writes the model's forward, a GAN's generator, as ONNX: any number of samples of the size of `Model.example`.
+def export(model: Model, path: str | os.PathLike[str], *, size: int | None = None) -> None:
+    """Writes the model's forward, a GAN's generator, as ONNX for any number of samples of one size.
 
-    Inputs have the names of the arguments of forward, the output is 'output'. Needs the extra `onnx`.
+    Inputs have the names of the arguments of forward, the output is 'output'; several outputs are numbered. Needs the
+    extra `onnx`.
+
+    Args:
+        model: made by `create`, `load` or `convert`; it is traced in evaluation mode and left in its own.
+        path: ends in .onnx.
+        size: sides of the pictures; None: those that the model was published with.
 
     Raises:
         ArgumentError: no model of ours, or a path that does not end in .onnx.
+        ShapeError: a size that the model does not take.
         ImportError: onnx or onnxscript is not installed.
     """
     if not isinstance(model, Model):
@@ -304,22 +311,25 @@ def export(model: Model, path: str | os.PathLike[str]) -> None:
     except ModuleNotFoundError as error:
         raise ImportError(f"{error.name} is missing: pip install 'pyharmony[onnx]'") from error
     parameter = next(model.parameters())
-    inputs = {key: value.to(parameter.device, parameter.dtype) for key, value in model.example().items()}
+    inputs = {key: value.to(parameter.device, parameter.dtype) for key, value in model.example(size).items()}
     batch = torch.export.Dim("batch", min=1)
-    training = model.training
+    training = [m.training for m in model.modules()]
     model.eval()
     try:
         with torch.no_grad():
+            result = model(**inputs)  # what the model refuses is said by the model
+            outputs = ["output"] if isinstance(result, Tensor) else [f"output_{i}" for i in range(len(result))]
             torch.onnx.export(
-                model,
+                model.generator if isinstance(model, Adversarial) else model,
                 kwargs=inputs,
                 f=target,
                 input_names=list(inputs),
-                output_names=["output"],
+                output_names=outputs,
                 dynamic_shapes={key: {0: batch} for key in inputs},
                 dynamo=True,
                 verbose=False,
                 external_data=False,
             )
     finally:
-        model.train(training)
+        for m, mode in zip(model.modules(), training):
+            m.training = mode

@@ -19,8 +19,9 @@ class PartialConv2d(nn.Conv2d):
         """x [N, C, H, W] and mask [N, 1, H, W] of zeros and ones to features and mask of the new size."""
         height, width = self.kernel_size
         ones = torch.ones(1, 1, height, width, dtype=torch.float32, device=x.device)
-        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-            count = functional.conv2d(mask.float(), ones, None, self.stride, self.padding, self.dilation)
+        with torch.no_grad():
+            # Counts are exact in any precision that autocast may choose; their ratio is not.
+            count = functional.conv2d(mask.float(), ones, None, self.stride, self.padding, self.dilation).float()
             seen = count.clamp(max=1)
             ratio = seen * (height * width) / torch.where(count > 0, count, 1)
         mask = mask.to(x.dtype)

@@ -27,8 +27,11 @@ class Model(nn.Module):
         super().__init__()
         self.config = config
 
-    def example(self) -> dict[str, Tensor]:
-        """Two random samples of what `forward` takes, by the names of its arguments; `export` traces with them."""
+    def example(self, size: int | None = None) -> dict[str, Tensor]:
+        """Two random samples of what `forward` takes, by the names of its arguments; `export` traces with them.
+
+        size: sides of the pictures; None: those that the model was published with.
+        """
         raise NotImplementedError
 
 

@@ -60,8 +60,8 @@ class AttentionUNet(Model):
         _blocks.check_mask(mask, composite)
         return self.unet(torch.cat([composite, mask.to(composite.dtype)], 1), stochastic=stochastic)
 
-    def example(self) -> dict[str, Tensor]:
-        return _blocks.example_pictures(256, "composite", mask=True)
+    def example(self, size: int | None = None) -> dict[str, Tensor]:
+        return _blocks.example_pictures(size or 256, "composite", mask=True)
 
 
 register(

@@ -100,6 +100,8 @@ class BargainNet(Model):
     ) -> Tensor:
         """See the class; code: of the domain that is wanted, [N, code]; None: that of the background."""
         if code is None:
+            _blocks.check_image(composite, "composite", 3, self.generator.unet.multiple)
+            _blocks.check_mask(mask, composite)
             code = self.encoder(composite, 1 - mask)
         return self.generator(composite, mask, code, stochastic=stochastic)
 
@@ -108,8 +110,8 @@ class BargainNet(Model):
         distance = torch.linalg.vector_norm(self.encoder(image, mask) - self.encoder(image, 1 - mask), dim=1)
         return torch.exp(-self.decay * distance)
 
-    def example(self) -> dict[str, Tensor]:
-        return _blocks.example_pictures(256, "composite", mask=True)
+    def example(self, size: int | None = None) -> dict[str, Tensor]:
+        return _blocks.example_pictures(size or 256, "composite", mask=True)
 
 
 register(

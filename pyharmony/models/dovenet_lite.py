@@ -141,8 +141,8 @@ class DoveNetLite(Adversarial):
                 if m.bias is not None:
                     nn.init.zeros_(m.bias)
 
-    def example(self) -> dict[str, Tensor]:
-        return _blocks.example_pictures(224, "composite", mask=True, low=0.0)
+    def example(self, size: int | None = None) -> dict[str, Tensor]:
+        return _blocks.example_pictures(size or 224, "composite", mask=True, low=0.0)
 
 
 register(

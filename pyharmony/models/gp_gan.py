@@ -101,8 +101,13 @@ class BlendingGenerator(nn.Module):
         self.decoder = Decoder(config.bottleneck, config.width, config.halvings, config.skips)
 
     def forward(self, composite: Tensor) -> Tensor:
-        """composite [N, 3, size, size] in [-1, 1], the object pasted, to [N, 3, size, size] in [-1, 1]."""
+        """composite [N, 3, size, size] in [-1, 1], the object pasted, to [N, 3, size, size] in [-1, 1].
+
+        In training N is 2 or more: the bottleneck's batch norm sees one number a sample.
+        """
         _blocks.check_image(composite, "composite", 3, size=self.size)
+        if self.training and composite.shape[0] == 1:
+            raise ShapeError("composite: a batch of 1, expected 2 or more in training")
         x, skips = composite, []
         for i, conv in enumerate(self.down):
             x = conv(x)
@@ -166,10 +171,11 @@ class GPGan(Adversarial):
         self.discriminator = Critic(config)
         _blocks.initialize(self)
 
-    def example(self) -> dict[str, Tensor]:
+    def example(self, size: int | None = None) -> dict[str, Tensor]:
         if not self.config.supervised:
+            _blocks.check_choice(size, "size", (None, self.config.size))
             return {"z": torch.randn(2, self.config.nz)}
-        return _blocks.example_pictures(self.config.size, "composite", mask=False)
+        return _blocks.example_pictures(size or self.config.size, "composite", mask=False)
 
 
 register(

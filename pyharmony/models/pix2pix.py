@@ -187,9 +187,9 @@ class Pix2Pix(Adversarial):
         self.discriminator = Discriminator(config)
         _blocks.initialize(self)
 
-    def example(self) -> dict[str, Tensor]:
-        size = 128 if self.config.generator == "unet_128" else 256
-        return _blocks.example_pictures(size, "image", mask=self.config.mask)
+    def example(self, size: int | None = None) -> dict[str, Tensor]:
+        published = 128 if self.config.generator == "unet_128" else 256
+        return _blocks.example_pictures(size or published, "image", mask=self.config.mask)
 
 
 def _convert_resnet(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -163,8 +163,8 @@ class Pix2PixSelfie(Adversarial):
         self.discriminator = Discriminator(config)
         _blocks.initialize(self)
 
-    def example(self) -> dict[str, Tensor]:
-        return _blocks.example_pictures(256, "image", mask=self.config.mask)
+    def example(self, size: int | None = None) -> dict[str, Tensor]:
+        return _blocks.example_pictures(size or 256, "image", mask=self.config.mask)
 
 
 register(

@@ -89,8 +89,8 @@ class RealismCnn(Model):
         """See the class."""
         return torch.sigmoid(self.logits(image, mask))
 
-    def example(self) -> dict[str, Tensor]:
-        return _blocks.example_pictures(self.config.size, "image", mask=True)
+    def example(self, size: int | None = None) -> dict[str, Tensor]:
+        return _blocks.example_pictures(size or self.config.size, "image", mask=True)
 
 
 register(

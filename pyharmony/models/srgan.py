@@ -126,8 +126,8 @@ class Srgan(Adversarial):
         self.generator = Generator(config)
         self.discriminator = Discriminator(config)
 
-    def example(self) -> dict[str, Tensor]:
-        return _blocks.example_pictures(32, "image", mask=False, low=0.0)
+    def example(self, size: int | None = None) -> dict[str, Tensor]:
+        return _blocks.example_pictures(size or 32, "image", mask=False, low=0.0)
 
 
 register(

@@ -192,8 +192,8 @@ class StyleEncoder(Model):
         mask = _blocks.binary(mask, output.dtype)
         return gram_distance(found, wanted, mask) if gram else feature_distance(found, wanted, mask)
 
-    def example(self) -> dict[str, Tensor]:
-        return _blocks.example_pictures(256, "image", mask=True)
+    def example(self, size: int | None = None) -> dict[str, Tensor]:
+        return _blocks.example_pictures(size or 256, "image", mask=True)
 
 
 def _convert(state: dict[str, Any]) -> tuple[StyleEncoderConfig, dict[str, Any]]:

@@ -112,8 +112,8 @@ class UNet3Plus(Model):
             )
         return pictures
 
-    def example(self) -> dict[str, Tensor]:
-        return _blocks.example_pictures(256, "composite", mask=True)
+    def example(self, size: int | None = None) -> dict[str, Tensor]:
+        return _blocks.example_pictures(size or 256, "composite", mask=True)
 
 
 register(
