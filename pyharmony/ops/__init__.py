@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from .._checks import SolveInfo
 from .gaussian_poisson import gaussian_poisson
+from .partial_conv import LayerPlan, MaskPlan, mask_plan, partial_conv2d
 from .poisson import PoissonSequence, PoissonSolver, poisson
 from .tiles import gaussian_poisson_tiles
 
-__all__ = ["PoissonSequence", "PoissonSolver", "SolveInfo", "gaussian_poisson", "gaussian_poisson_tiles", "poisson"]
+__all__ = [
+    "LayerPlan",
+    "MaskPlan",
+    "PoissonSequence",
+    "PoissonSolver",
+    "SolveInfo",
+    "gaussian_poisson",
+    "gaussian_poisson_tiles",
+    "mask_plan",
+    "partial_conv2d",
+    "poisson",
+]

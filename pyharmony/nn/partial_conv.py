@@ -1,0 +1,72 @@
+"""The layer of `pyharmony.ops.partial_conv2d`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import ShapeError
+from ..ops.partial_conv import LayerPlan, Pair, partial_conv2d
+
+
+class PartialConv2d(torch.nn.Conv2d):
+    """A Conv2d of the known pixels alone, scaled by the share of each window that is known.
+
+    Weights, their names and their initial values are those of Conv2d. It holds nothing of a call: the new mask is
+    returned, and never kept.
+
+    Args:
+        in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, device, dtype: as of Conv2d;
+            padding as numbers.
+        multi_channel: the mask has a plane for each channel; one plane is taken for all of them.
+        soft: accept mask values between 0 and 1.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: int | Pair = 0,
+        dilation: int | Pair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        multi_channel: bool = False,
+        soft: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, device=device, dtype=dtype
+        )
+        self.multi_channel = multi_channel
+        self.soft = soft
+
+    def forward(  # type: ignore[override]
+        self,
+        input: Tensor,
+        mask: Tensor | None = None,
+        plan: LayerPlan | None = None,
+        *,
+        scale: Any = None,
+        negative_slope: float | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """y and the new mask; arguments, shapes and errors are those of `pyharmony.ops.partial_conv2d`."""
+        if mask is not None and mask.ndim == 4:
+            if self.multi_channel and mask.shape[1] == 1:
+                mask = mask.expand(-1, self.in_channels, -1, -1)
+            elif not self.multi_channel and mask.shape[1] != 1:
+                raise ShapeError(f"mask: shape {list(mask.shape)}, expected one plane, or a layer with multi_channel=True")
+        return partial_conv2d(
+            input, self.weight, self.bias, mask, stride=self.stride, padding=self.padding,  # type: ignore[arg-type]
+            dilation=self.dilation, groups=self.groups, soft=self.soft, plan=plan, scale=scale,  # type: ignore[arg-type]
+            negative_slope=negative_slope,
+        )  # fmt: skip
+
+    def extra_repr(self) -> str:
+        more = "".join(f", {name}=True" for name in ("multi_channel", "soft") if getattr(self, name))
+        return super().extra_repr() + more

@@ -1,0 +1,419 @@
+"""Partial convolution of torch tensors: three linear maps that are each other's gradients, and the layer around them.
+
+With mask m and ratio r constant, `pyharmony.reference.partial_conv` has
+
+    conv(x, W)         = r conv(m x, W)            x: input_grad(v, W),   W: weight_grad(x, v)
+    input_grad(g, W)   = m conv^T(r g, W)          g: conv(v, W),         W: weight_grad(v, g)
+    weight_grad(x, g)  = windows of m x by r g     x: input_grad(g, V),   g: conv(x, V)
+
+beside each the gradients, v and V the incoming ones: closed, so that derivatives of any order follow. The layer
+y = act(scale conv(x, W) + b c) is one pass forward and one backward; its gradient is put together from the maps where
+it is to be differentiated again. Eager calls are functions of autograd, which share one plan; under torch's compiler
+they are operators of torch.library, which plan again from the mask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function
+
+from .. import _arrays
+from .._arrays import NumpyArray
+from .._native import native
+from ..errors import DTypeError, ShapeError
+from . import partial_conv as op
+from .partial_conv import LayerPlan, Window
+
+_ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+#: Above this share of active windows a convolution is faster.
+_MOST_ROWS = 0.6
+
+
+#: The most bytes of gathered rows; a convolution that would need more runs densely.
+_COLUMN_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A plan, and how the convolution is grouped."""
+
+    plan: LayerPlan
+    groups: int
+
+    def by_rows(self, images: int, weight: Tensor) -> bool:
+        """Whether the active windows are gathered: the faster way by measurement, see docs/partial_conv.md."""
+        if self.groups > 1 or self.plan.share > _MOST_ROWS:
+            return False
+        rows = len(self.plan._rows) * (images // self.plan._ratio.shape[0])
+        return rows * (weight.numel() // weight.shape[0]) * weight.element_size() <= _COLUMN_BYTES
+
+    @property
+    def conv(self) -> tuple[list[int], list[int], list[int]]:
+        """Stride, padding and dilation."""
+        window = self.plan.window
+        return list(window.stride), list(window.padding), list(window.dilation)
+
+
+# ---- on the CPU -----------------------------------------------------------------------------------------------------
+
+
+def _real(x: Tensor) -> str:
+    return "float64" if x.dtype == torch.float64 else "float32"
+
+
+def _real_type(x: Tensor) -> torch.dtype:
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def _product_type(x: Tensor) -> torch.dtype:
+    return torch.float32 if x.dtype == torch.float16 else x.dtype
+
+
+def _view(x: Tensor | None, *, writable: bool = False) -> Any:
+    return None if x is None else _arrays.tensor_view(x, writable=writable)
+
+
+def _is_last(x: Tensor) -> bool:
+    """Whether the channels lie beside each other, and not the pixels."""
+    return not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+
+
+def _format(*tensors: Tensor) -> torch.memory_format:
+    """That of a convolution's result."""
+    return torch.channels_last if any(_is_last(x) for x in tensors) else torch.contiguous_format
+
+
+def _dense(x: Tensor) -> Tensor:
+    """x itself where its layout is one that the passes take, else a copy."""
+    if x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last):
+        return x
+    return x.contiguous(memory_format=torch.channels_last if x.stride(1) == 1 else torch.contiguous_format)
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """a [M, K] times the transpose of b [N, K], both of any strides."""
+    if _ONEDNN and a.dtype == torch.float32 and a.shape[0] > 0 and a.shape[1] > 0:
+        # What the compiler makes of a linear layer: torch.mm calls a BLAS that is twice as slow on some processors.
+        return torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
+    return a @ b.t()
+
+
+def _channels_first(weight: Tensor, rows: int) -> bool:
+    """Whether columns are in the order of a weight [O, C, kh, kw] in memory, else in that of [O, kh, kw, C].
+
+    The second is the faster to gather; with few rows it costs less than to turn the weight.
+    """
+    return weight.is_contiguous() and rows < weight.shape[0]
+
+
+def _matrix(weight: Tensor, first: bool) -> Tensor:
+    """[O, K] in the order of the columns."""
+    w = weight if first else weight.permute(0, 2, 3, 1)
+    return w.to(_product_type(weight)).reshape(weight.shape[0], -1)
+
+
+def _masked(x: Tensor, plan: LayerPlan) -> Tensor:
+    """m x; x itself where the mask is one everywhere."""
+    mask = plan.mask_in_type(_real(x))
+    if mask is None:
+        return x
+    x = _dense(x)
+    return op.premask(x, mask, torch.empty_like(x))
+
+
+def _columns(x: Tensor, plan: LayerPlan, first: bool) -> Tensor:
+    """The active windows of m x, [M, K]."""
+    mask = plan.mask_in_type(_real(x))
+    if mask is not None and mask.shape[1] > 1:
+        x, mask = _masked(x, plan), None
+    columns = torch.empty((len(plan._rows), plan.window.taps * x.shape[1]), dtype=_product_type(x))
+    native.partial_conv_gather(
+        _view(x), op.optional(mask), plan.window.values, tuple(plan._ratio.shape[2:]), op.address(plan._rows),
+        _view(columns, writable=True), first,
+    )  # fmt: skip
+    return columns
+
+
+def _parts(plan: LayerPlan, channels: int) -> list[tuple[int, slice]]:
+    """The groups of a plan with the channels that share a ratio."""
+    each = channels // plan.groups
+    return [(g, slice(g * each, (g + 1) * each)) for g in range(plan.groups)]
+
+
+def _plane(maps: NumpyArray | None, group: int) -> Any:
+    return None if maps is None else op.optional(np.ascontiguousarray(maps[:, group]))
+
+
+def run_layer(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, scale: float, slope: float) -> Tensor:
+    """y = act(scale conv(x, W) + bias c)."""
+    x, weight = x.detach(), weight.detach()
+    offset = None if bias is None else bias.detach().to(_real_type(x)).contiguous()
+    if not layer.by_rows(x.shape[0], weight):
+        return _run_dense(x, weight, offset, layer, scale, slope)
+    plan = layer.plan.for_batch(x.shape[0])
+    y = torch.empty(
+        (x.shape[0], weight.shape[0], *plan._ratio.shape[2:]), dtype=x.dtype, memory_format=_format(x, weight)
+    )
+    first = _channels_first(weight, len(plan._rows))
+    acc = _product(_columns(x, plan, first), _matrix(weight, first))
+    real = _real(x)
+    native.partial_conv_epilogue(
+        _view(acc), op.address(plan._rows), _plane(plan.ratio_in(real), 0), _plane(plan.cover_in(real), 0),
+        _view(offset), scale, slope, _view(y, writable=True),
+    )  # fmt: skip
+    return y
+
+
+def _run_dense(
+    x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, scale: float, slope: float
+) -> Tensor:
+    plan, last = layer.plan, _format(x, weight)
+    inside = plan.plain and scale == 1
+    product = _product_type(x)
+    y = F.conv2d(
+        _masked(x, plan).to(product), weight.to(product), bias.to(product) if inside and bias is not None else None,
+        *layer.conv, layer.groups,
+    ).to(x.dtype).contiguous(memory_format=last)  # fmt: skip
+    if inside:
+        return y if slope == 1 else F.leaky_relu_(y, slope)
+    real, maps = _real(x), None if plan.plain else plan.for_batch(x.shape[0])
+    for group, channels in _parts(plan, weight.shape[0]):
+        native.partial_conv_epilogue(
+            None, (0, 0), None if maps is None else _plane(maps.ratio_in(real), group),
+            None if maps is None else _plane(maps.cover_in(real), group),
+            None if bias is None else _view(bias[channels]), scale, slope, _view(y[:, channels], writable=True),
+        )  # fmt: skip
+    return y
+
+
+def run_backward(
+    grad: Tensor,
+    y: Tensor | None,
+    x: Tensor | None,
+    weight: Tensor | None,
+    layer: Layer,
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
+    last: tuple[torch.memory_format, torch.memory_format],
+    scale: float,
+    slope: float,
+    for_bias: bool,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """The gradients of x, weight and bias through `run_layer`: of x where weight is given, of weight where x is.
+
+    Args:
+        y: the layer's result, where slope is not 1.
+        shapes, last: shapes and memory formats of x and weight.
+    """
+    images = grad.shape[0]
+    grad = _dense(grad.detach()) if y is None else grad.detach().contiguous(memory_format=_format(y))
+    offset = torch.empty(grad.shape[1], dtype=_real_type(grad)) if for_bias else None
+    like = torch.empty(shapes[1], dtype=grad.dtype, device="meta", memory_format=last[1])
+    real, plan = _real(grad), layer.plan
+    if layer.by_rows(images, like):
+        plan = plan.for_batch(images)
+        h = torch.empty((len(plan._rows), grad.shape[1]), dtype=_product_type(grad))
+        native.partial_conv_epilogue_grad(
+            _view(grad), _view(y) if slope != 1 else None, op.address(plan._rows), _plane(plan.ratio_in(real), 0),
+            _plane(plan.cover_in(real), 0), scale, slope, _view(h, writable=True), _view(offset, writable=True),
+        )  # fmt: skip
+        dx = None if weight is None else _fold(h, weight.detach(), plan, shapes[0], last[0], grad.dtype)
+        dw = None if x is None else _weight_grad(h, x.detach(), plan, like)
+        return dx, dw, offset
+    if plan.plain and scale == 1 and slope == 1:
+        h = grad
+        offset = grad.sum((0, 2, 3), dtype=_real_type(grad)) if for_bias else None
+    else:
+        h = torch.empty_like(grad)
+        maps = None if plan.plain else plan.for_batch(images)
+        for group, channels in _parts(plan, grad.shape[1]):
+            native.partial_conv_epilogue_grad(
+                _view(grad[:, channels]), _view(y[:, channels]) if y is not None and slope != 1 else None, None,
+                None if maps is None else _plane(maps.ratio_in(real), group),
+                None if maps is None else _plane(maps.cover_in(real), group), scale, slope,
+                _view(h[:, channels], writable=True),
+                None if offset is None else _view(offset[channels], writable=True),
+            )  # fmt: skip
+    product = _product_type(grad)
+    inputs = torch.empty(shapes[0], dtype=product, memory_format=last[0]) if x is None else _masked(x.detach(), plan)
+    taps = torch.empty(shapes[1], dtype=product, memory_format=last[1]) if weight is None else weight.detach()
+    dx, dw, _ = torch.ops.aten.convolution_backward(
+        h.to(product), inputs.to(product), taps.to(product), None, *layer.conv, False, [0, 0], layer.groups,
+        [weight is not None, x is not None, False],
+    )  # fmt: skip
+    mask = plan.mask_in_type(real)
+    if dx is not None:
+        dx = dx.to(grad.dtype).contiguous(memory_format=last[0])
+        dx = dx if mask is None else op.premask(dx, mask, dx)
+    return dx, None if dw is None else dw.to(grad.dtype), offset
+
+
+def _fold(
+    h: Tensor, weight: Tensor, plan: LayerPlan, shape: tuple[int, ...], last: torch.memory_format, dtype: torch.dtype
+) -> Tensor:
+    first = _channels_first(weight, len(plan._rows))
+    columns = _product(h, _matrix(weight, first).t())
+    dx = torch.empty(shape, dtype=dtype, memory_format=last)
+    mask = plan.mask_in_type(_real(dx))
+    planes = mask is not None and mask.shape[1] > 1
+    native.partial_conv_fold(
+        _view(columns), plan.index().ctypes.data, plan.window.values, tuple(plan._ratio.shape[2:]),
+        None if planes else op.optional(mask), _view(dx, writable=True), first,
+    )  # fmt: skip
+    return op.premask(dx, mask, dx) if planes and mask is not None else dx
+
+
+def _weight_grad(h: Tensor, x: Tensor, plan: LayerPlan, like: Tensor) -> Tensor:
+    first = _channels_first(like, len(plan._rows))
+    found = _product(h.t(), _columns(x, plan, first).t()).to(x.dtype)
+    o, c, kh, kw = like.shape
+    if first:
+        return found.view(o, c, kh, kw)
+    return found.view(o, kh, kw, c).permute(0, 3, 1, 2).contiguous(memory_format=_format(like))
+
+
+# ---- functions of autograd ------------------------------------------------------------------------------------------
+
+
+class Conv(Function):
+    """r conv(m x, W)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, layer: Layer) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.layer = layer
+        return run_layer(x, weight, None, layer, 1.0, 1.0)
+
+    @staticmethod
+    def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
+        x, weight = ctx.saved_tensors
+        dx = InputGrad.apply(v, weight, x.shape, ctx.layer) if ctx.needs_input_grad[0] else None
+        dw = WeightGrad.apply(x, v, weight.shape, ctx.layer) if ctx.needs_input_grad[1] else None
+        return dx, dw, None
+
+
+class InputGrad(Function):
+    """m conv^T(r g, W)."""
+
+    @staticmethod
+    def forward(ctx: Any, g: Tensor, weight: Tensor, shape: tuple[int, ...], layer: Layer) -> Tensor:
+        ctx.save_for_backward(g, weight)
+        ctx.layer = layer
+        forms = (_format(g, weight), _format(weight))
+        dx = run_backward(g, None, None, weight, layer, (tuple(shape), tuple(weight.shape)), forms, 1.0, 1.0, False)[0]
+        assert dx is not None  # noqa: S101  # weight is given
+        return dx
+
+    @staticmethod
+    def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
+        g, weight = ctx.saved_tensors
+        dg = Conv.apply(v, weight, ctx.layer) if ctx.needs_input_grad[0] else None
+        dw = WeightGrad.apply(v, g, weight.shape, ctx.layer) if ctx.needs_input_grad[1] else None
+        return dg, dw, None, None
+
+
+class WeightGrad(Function):
+    """The sum over windows of m x by r g."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, g: Tensor, shape: tuple[int, ...], layer: Layer) -> Tensor:
+        ctx.save_for_backward(x, g)
+        ctx.layer = layer
+        forms = (_format(x), torch.contiguous_format)
+        dw = run_backward(g, None, x, None, layer, (tuple(x.shape), tuple(shape)), forms, 1.0, 1.0, False)[1]
+        assert dw is not None  # noqa: S101  # x is given
+        return dw
+
+    @staticmethod
+    def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
+        x, g = ctx.saved_tensors
+        dx = InputGrad.apply(g, v, x.shape, ctx.layer) if ctx.needs_input_grad[0] else None
+        dg = Conv.apply(x, v, ctx.layer) if ctx.needs_input_grad[1] else None
+        return dx, dg, None, None
+
+
+class PartialConv(Function):
+    """The layer: scale is a number, or a scalar tensor."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, scale: Any, layer: Layer, slope: float
+    ) -> Tensor:
+        y = run_layer(x, weight, bias, layer, float(scale), slope)
+        tensor = isinstance(scale, Tensor)
+        ctx.save_for_backward(x, weight, y if slope != 1 else None, scale if tensor else None)
+        ctx.layer, ctx.slope, ctx.scale = layer, slope, None if tensor else scale
+        ctx.bias = None if bias is None else bias.dtype
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        x, weight, y, scale = ctx.saved_tensors
+        scale = ctx.scale if scale is None else scale
+        needs = ctx.needs_input_grad[:4]
+        if torch.is_grad_enabled():
+            cover = ctx.layer.plan.cover_tensor(grad.dtype, weight.shape[0]) if needs[2] else None
+            maps = (
+                lambda g, w: InputGrad.apply(g, w, x.shape, ctx.layer),
+                lambda v, g: WeightGrad.apply(v, g, weight.shape, ctx.layer),
+            )
+            return *backward_of(grad, y, x, weight, scale, ctx.slope, cover, maps, needs), None, None
+        for_scale, factor = needs[3], float(scale)
+        # dW is scale times weight_grad, from which the gradient of scale is, unless that is lost.
+        lost = for_scale and factor == 0
+        dx, dw, db = run_backward(
+            grad, y, x if needs[1] or for_scale else None, weight if needs[0] else None, ctx.layer,
+            (tuple(x.shape), tuple(weight.shape)), (_format(x), _format(weight)), 1.0 if lost else factor, ctx.slope,
+            needs[2],
+        )  # fmt: skip
+        ds = None
+        if for_scale and dw is not None:
+            ds = (torch.sum(dw * weight, dtype=_real_type(dw)) / (1.0 if lost else factor)).to(scale.dtype).view_as(scale)
+        if lost:
+            dx, dw = None if dx is None else dx * factor, None if dw is None else dw * factor
+        return dx, dw if needs[1] else None, None if db is None else db.to(ctx.bias), ds, None, None
+
+
+def backward_of(
+    grad: Tensor, y: Tensor | None, x: Tensor, weight: Tensor, scale: Any, slope: float, cover: Tensor | None,
+    maps: Any, needs: Any,
+) -> tuple[Tensor | None, ...]:  # fmt: skip
+    """The gradients of x, weight, bias and scale, put together from what can be differentiated again."""
+    input_grad, weight_grad = maps
+    g = grad if y is None else grad * torch.where(y > 0, 1.0, slope).to(grad.dtype)
+    dx = input_grad(g, weight) * scale if needs[0] else None
+    dw = weight_grad(x, g) if needs[1] or needs[3] else None
+    db = None if cover is None or not needs[2] else (g * cover).sum((0, 2, 3))
+    ds = (dw * weight).sum().to(scale.dtype).view_as(scale) if needs[3] and dw is not None else None
+    return dx, dw * scale if needs[1] and dw is not None else None, db, ds
+
+
+# ---- the call -------------------------------------------------------------------------------------------------------
+
+
+def partial_conv2d(
+    x: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None, window: Window, groups: int, soft: bool,
+    plan: LayerPlan | None, scale: Any, slope: float,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """`pyharmony.ops.partial_conv2d` of tensors, after its checks of shapes."""
+    if torch.is_autocast_enabled(x.device.type):
+        dtype = torch.get_autocast_dtype(x.device.type)
+        x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+    op.check_same_dtype(x, weight, bias)
+    for tensor, name in ((x, "x"), (weight, "weight"), (bias, "bias")):
+        if tensor is not None and tensor.device.type != "cpu":
+            raise DTypeError(f"{name}: a tensor on {tensor.device}, expected one on the CPU; use {name}.cpu()")
+    if isinstance(scale, Tensor):
+        if scale.numel() != 1:
+            raise ShapeError(f"scale: shape {list(scale.shape)}, expected a scalar")
+    else:
+        scale = 1.0 if scale is None else op.number(scale, "scale")
+    layer = Layer(op.layer_plan(x, mask, plan, window, groups, soft), groups)
+    y = PartialConv.apply(x, weight, bias, scale, layer, slope)
+    return y, op.by_channel(layer.plan.mask_out, layer.plan, weight.shape[0])
