@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..ops import MaskPlan, mask_plan
 from . import _blocks
 from ._blocks import Scores
 from ._partial import PartialConv2d
@@ -86,6 +88,14 @@ class Generator(nn.Module):
         return self.last(x)
 
 
+class Plans(NamedTuple):
+    """What the convolutions need to know of a mask: for the whole picture, the object and the background."""
+
+    whole: MaskPlan
+    foreground: MaskPlan
+    background: MaskPlan
+
+
 class Discriminator(nn.Module):
     """Six partial convolutions of stride 2, the same for the whole picture, the object and the background."""
 
@@ -103,22 +113,36 @@ class Discriminator(nn.Module):
         )  # fmt: skip
         self.realism = nn.Conv2d(code, 1, 1)
 
-    def encode(self, image: Tensor, mask: Tensor) -> Tensor:
-        """What the encoder sees of image [N, 3, H, W] where mask [N, 1, H, W] is 1: [N, C, h, w]."""
-        x = image
-        for i, conv in enumerate(self.convs):
-            x, mask = conv(x, mask)
-            x = functional.leaky_relu(self.norms[i - 1](x) if i else x, 0.2)
+    def plans(self, mask: Tensor) -> Plans:
+        """Those of mask [N, 1, H, W], taken as 1 from 0.5 on; they serve every picture with this mask."""
+        mask = _blocks.binary(mask, mask.dtype)
+        foreground = mask_plan(mask, self.convs)
+        return Plans(mask_plan(torch.ones_like(mask[:1]), self.convs), foreground, foreground.complement())
+
+    def encode(self, image: Tensor, plan: MaskPlan) -> Tensor:
+        """What the encoder sees of image [N, 3, H, W] where the plan's mask is 1: [N, C, h, w]."""
+        x, _ = self.convs[0](image, plan=plan[0], negative_slope=0.2)
+        for i, norm in enumerate(self.norms, 1):
+            x, _ = self.convs[i](x, plan=plan[i])
+            x = functional.leaky_relu(norm(x), 0.2)
         return x
 
-    def forward(self, image: Tensor, mask: Tensor) -> Scores:
-        """image [N, 3, H, W] in [0, 1] and mask [N, 1, H, W], taken as 1 from 0.5 on: maps of logits [N, 1, h, w],
-        4x4 of 224 pixels."""
+    def forward(self, image: Tensor, mask: Tensor | Plans) -> Scores:
+        """Judges a picture, and whether its object is of its background.
+
+        Args:
+            image: [N, 3, H, W] in [0, 1].
+            mask: [N, 1, H, W] in [0, 1], taken as 1 from 0.5 on, or the `plans` of it.
+
+        Returns:
+            Two maps of logits [N, 1, h, w], 4x4 of 224 pixels.
+        """
         _blocks.check_image(image, "image", 3)
-        _blocks.check_mask(mask, image)
-        mask = _blocks.binary(mask, image.dtype)
-        foreground, background = self.encode(image, mask), self.encode(image, 1 - mask)
-        return Scores(self.realism(self.encode(image, torch.ones_like(mask))), self.head(foreground * background))
+        if isinstance(mask, Tensor):
+            _blocks.check_mask(mask, image)
+            mask = self.plans(mask.to(image.dtype))
+        whole, foreground, background = (self.encode(image, plan) for plan in mask)
+        return Scores(self.realism(whole), self.head(foreground * background))
 
 
 class DoveNetLite(Adversarial):

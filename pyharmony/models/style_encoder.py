@@ -73,10 +73,11 @@ class RegionEncoder(nn.Module):
         if min(image.shape[2:]) < self.smallest:
             raise ShapeError(f"image: {image.shape[2]}x{image.shape[3]} pixels, expected {self.smallest} or more")
         x, seen = image, _blocks.binary(mask, image.dtype)
-        for i, conv in enumerate(self.convs):
-            x, seen = conv(x, seen)
-            if i < 4:
-                x = torch.relu(self.norms[i - 1](x) if i else x)
+        x, seen = self.convs[0](x, seen, negative_slope=0.0)
+        for i, norm in enumerate(self.norms, 1):
+            x, seen = self.convs[i](x, seen)
+            x = torch.relu(norm(x))
+        x, seen = self.convs[-1](x, seen)
         if self.masked_pool:
             x = (x * seen).sum((2, 3), keepdim=True) / seen.sum((2, 3), keepdim=True).clamp(min=1)
         else:
@@ -115,7 +116,7 @@ class RegionFeatures(nn.Module):
             if i:
                 x = functional.max_pool2d(x * masks[i - 1], 2)
             for _ in range(count):
-                x = torch.relu(next(convs)(x, masks[i])[0])
+                x, _ = next(convs)(x, masks[i], negative_slope=0.0)
             maps.append(x)
         return maps
 
