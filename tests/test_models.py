@@ -7,7 +7,6 @@ import json
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,8 @@ from torch.nn import functional  # noqa: E402
 from pyharmony import models  # noqa: E402
 from pyharmony.models import _blocks, _published  # noqa: E402
 from pyharmony.models._partial import PartialConv2d  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 #: A narrow one of each kind: what the tests run.
 NARROW: dict[str, tuple[str, dict[str, Any]]] = {
@@ -55,15 +56,6 @@ def narrow(case: str, seed: int = 0) -> models.Model:
 
 #: Sizes smaller than the published ones, where a model takes them.
 SMALL_SIZES = {"dovenet_lite": 64, "pix2pix_selfie": 128, "srgan": 16, "style_encoder": 64, "unet3plus": 32}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Networks this narrow are slower with more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def example(model: models.Model, seed: int = 1) -> dict[str, Tensor]:

@@ -115,7 +115,7 @@ def gram_distance(
 def _extract(extractor: Extractor, output: Tensor, target: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     """The features of both; the target gets no gradient."""
     with torch.no_grad():
-        wanted = _maps(extractor(target))
+        wanted = [features.detach() for features in _maps(extractor(target))]
     return _maps(extractor(output)), wanted
 
 

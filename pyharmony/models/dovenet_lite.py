@@ -116,8 +116,8 @@ class Discriminator(nn.Module):
     def plans(self, mask: Tensor) -> Plans:
         """Those of mask [N, 1, H, W], taken as 1 from 0.5 on; they serve every picture with this mask."""
         mask = _blocks.binary(mask, mask.dtype)
-        foreground = mask_plan(mask, self.convs)
-        return Plans(mask_plan(torch.ones_like(mask[:1]), self.convs), foreground, foreground.complement())
+        foreground = mask_plan(mask, list(self.convs))
+        return Plans(mask_plan(torch.ones_like(mask[:1]), list(self.convs)), foreground, foreground.complement())
 
     def encode(self, image: Tensor, plan: MaskPlan) -> Tensor:
         """What the encoder sees of image [N, 3, H, W] where the plan's mask is 1: [N, C, h, w]."""
