@@ -1059,7 +1059,6 @@ def test_torch_is_named_where_it_is_missing() -> None:
 QUICK_EXPORTS = ("gp_gan", "realism_cnn", "style_encoder")
 
 
-@pytest.mark.filterwarnings("ignore")  # of the exporter, about itself
 @pytest.mark.parametrize(
     "case", [pytest.param(case, marks=() if case in QUICK_EXPORTS else pytest.mark.full) for case in NARROW]
 )

@@ -6,12 +6,15 @@ A file holds one model, or its generator alone. Its metadata has one entry, `pyh
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import logging
 import os
 import pickle
+import warnings
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -314,15 +317,16 @@ def export(model: Model, path: str | os.PathLike[str], *, size: int | None = Non
     inputs = {key: value.to(parameter.device, parameter.dtype) for key, value in model.example(size).items()}
     batch = torch.export.Dim("batch", min=1)
     training = [m.training for m in model.modules()]
+    temporary = target.with_name(f".{os.getpid()}.{target.name}")
     model.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), _quiet_exporter():
             result = model(**inputs)  # what the model refuses is said by the model
             outputs = ["output"] if isinstance(result, Tensor) else [f"output_{i}" for i in range(len(result))]
             torch.onnx.export(
                 model.generator if isinstance(model, Adversarial) else model,
                 kwargs=inputs,
-                f=target,
+                f=temporary,
                 input_names=list(inputs),
                 output_names=outputs,
                 dynamic_shapes={key: {0: batch} for key in inputs},
@@ -330,6 +334,22 @@ def export(model: Model, path: str | os.PathLike[str], *, size: int | None = Non
                 verbose=False,
                 external_data=False,
             )
+        os.replace(temporary, target)
     finally:
+        temporary.unlink(missing_ok=True)
         for m, mode in zip(model.modules(), training):
             m.training = mode
+
+
+@contextlib.contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Without what torch's exporter says of itself; its errors are raised."""
+    log = logging.getLogger("torch.onnx._internal.exporter")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
