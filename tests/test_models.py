@@ -483,7 +483,7 @@ def test_pix2pix_takes_a_mask_where_it_was_made_for_one() -> None:
     with pytest.raises(ArgumentError, match="mask: given, but this model was made without"):
         narrow("pix2pix, 128")(picture, mask)
     with pytest.raises(ArgumentError, match="mask: missing"):
-        narrow("pix2pix_selfie")(picture)
+        narrow("pix2pix_selfie").eval()(picture)
 
 
 def test_discriminators_refuse_what_does_not_fit() -> None:
@@ -495,10 +495,29 @@ def test_discriminators_refuse_what_does_not_fit() -> None:
         model.discriminator(torch.zeros(1, 3, 16, 64), torch.zeros(1, 3, 16, 64))
     with pytest.raises(ShapeError, match=r"z: shape \[2, 8\], expected \[N, 7\]"):
         narrow("gp_gan, noise")(torch.zeros(2, 8))
-    with pytest.raises(ShapeError, match=r"a batch of 1, expected 2 or more in training"):
-        narrow("gp_gan")(torch.zeros(1, 3, 64, 64))
     with pytest.raises(ShapeError, match=r"code: shape \[1, 16\], expected \[2, 16\]"):
         narrow("bargainnet")(torch.zeros(2, 3, 256, 256), torch.zeros(2, 1, 256, 256), torch.zeros(1, 16))
+
+
+@pytest.mark.parametrize(
+    ("case", "size"),
+    [("gp_gan", 64), ("pix2pix_selfie", 128), ("unet3plus", 16), ("realism_cnn", 8), ("dovenet_lite", 64)],
+)
+def test_a_sample_that_leaves_its_norm_one_value_is_refused_in_training(case: str, size: int) -> None:
+    model = narrow(case) if case != "realism_cnn" else models.create("realism_cnn", size=8, widths=(4, 4, 4))
+    call = model.discriminator if isinstance(model, models.Adversarial) and case == "dovenet_lite" else model
+    inputs = [value[:1] for value in model.example(size).values()]
+    with pytest.raises(ShapeError, match=f"one sample of {size}x{size} pixels leaves a batch norm one value"):
+        call(*inputs)
+    model.eval()
+    call(*inputs)
+
+
+def test_what_an_instance_norm_would_make_zero_is_refused() -> None:
+    model = models.create("pix2pix_selfie", norm="instance", width=2, discriminator_width=2).eval()
+    with pytest.raises(ShapeError, match="image: 128x128 pixels, of which an instance norm leaves nothing"):
+        model(**model.example(128))
+    assert model(torch.zeros(1, 3, 128, 256), torch.zeros(1, 1, 128, 256)).shape == (1, 3, 128, 256)
 
 
 @pytest.mark.parametrize(

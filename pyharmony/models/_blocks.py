@@ -80,6 +80,16 @@ def check_mask(mask: Tensor, image: Tensor, name: str = "mask") -> None:
         raise ArgumentError(f"{name}: values {low:.6g} to {high:.6g}, expected 0 to 1")
 
 
+def check_statistics(x: Tensor, name: str, training: bool, halvings: int) -> None:
+    """Raises where a batch norm, in training, would see one value of each feature: nothing is left of it."""
+    height, width = (-(-side // 2**halvings) for side in x.shape[2:])
+    if training and x.shape[0] * height * width == 1:
+        raise ShapeError(
+            f"{name}: one sample of {x.shape[2]}x{x.shape[3]} pixels leaves a batch norm one value of each feature; "
+            "training needs more samples, or larger ones"
+        )
+
+
 def check_like(x: Tensor, other: Tensor, name: str, other_name: str) -> None:
     """Raises where x has not the shape of other."""
     if x.shape != other.shape:

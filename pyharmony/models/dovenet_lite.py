@@ -138,6 +138,7 @@ class Discriminator(nn.Module):
             Two maps of logits [N, 1, h, w], 4x4 of 224 pixels.
         """
         _blocks.check_image(image, "image", 3)
+        _blocks.check_statistics(image, "image", self.training, len(self.convs))
         if isinstance(mask, Tensor):
             _blocks.check_mask(mask, image)
             mask = self.plans(mask.to(image.dtype))

@@ -106,8 +106,7 @@ class BlendingGenerator(nn.Module):
         In training N is 2 or more: the bottleneck's batch norm sees one number a sample.
         """
         _blocks.check_image(composite, "composite", 3, size=self.size)
-        if self.training and composite.shape[0] == 1:
-            raise ShapeError("composite: a batch of 1, expected 2 or more in training")
+        _blocks.check_statistics(composite, "composite", self.training, len(self.down) + 2)
         x, skips = composite, []
         for i, conv in enumerate(self.down):
             x = conv(x)

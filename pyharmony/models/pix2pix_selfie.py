@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..errors import ShapeError
 from . import _blocks
 from ._blocks import Norm
 from ._registry import Adversarial, ModelInfo, register
@@ -62,7 +63,7 @@ class Generator(nn.Module):
 
     def __init__(self, config: Pix2PixSelfieConfig) -> None:
         super().__init__()
-        self.mask, self.dropout_p = config.mask, config.dropout
+        self.mask, self.norm, self.dropout_p = config.mask, config.norm, config.dropout
         w, bias = config.width, _blocks.has_bias(config.norm)
         down = (w, w, w, 2 * w, 4 * w, 8 * w, 8 * w, 8 * w, 8 * w)
         before = (3 + config.mask, *down[:-1])
@@ -85,7 +86,7 @@ class Generator(nn.Module):
         """A picture from a picture.
 
         Args:
-            image: [N, 3, H, W] in [-1, 1], sides multiples of 128.
+            image: [N, 3, H, W] in [-1, 1], sides multiples of 128; with instance norm not both 128.
             mask: [N, 1, H, W] in [0, 1], unless the model was made without.
             stochastic: dropout at inference too, as published: another result with every call.
 
@@ -93,6 +94,10 @@ class Generator(nn.Module):
             [N, 3, H, W] in [-1, 1].
         """
         _blocks.check_image(image, "image", 3, self.multiple)
+        if self.norm == "batch":
+            _blocks.check_statistics(image, "image", self.training, 7)
+        elif max(image.shape[2:]) == self.multiple:
+            raise ShapeError("image: 128x128 pixels, of which an instance norm leaves nothing; expected more")
         x = _blocks.with_mask(image, mask, self.mask)
         skips = []
         for i, conv in enumerate(self.down):

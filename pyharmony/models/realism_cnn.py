@@ -76,6 +76,7 @@ class RealismCnn(Model):
     def logits(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """The score before the sigmoid, [N], for losses."""
         _blocks.check_image(image, "image", 3, size=self.config.size)
+        _blocks.check_statistics(image, "image", self.training, len(self.config.widths))
         if mask is None:
             mask = torch.zeros_like(image[:, :1])
         else:

@@ -88,6 +88,7 @@ class UNet3Plus(Model):
     def _nodes(self, composite: Tensor, mask: Tensor) -> list[Tensor]:
         _blocks.check_image(composite, "composite", 3, self.multiple)
         _blocks.check_mask(mask, composite)
+        _blocks.check_statistics(composite, "composite", self.training, self.stages - 1)
         x = torch.cat([composite, mask.to(composite.dtype)], 1)
         maps = []
         for i, stage in enumerate(self.encoder):
