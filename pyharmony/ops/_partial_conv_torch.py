@@ -17,14 +17,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
 from .. import _arrays
-from .._arrays import NumpyArray
 from .._native import native
 from ..errors import DTypeError, ShapeError
 from . import partial_conv as op
@@ -32,8 +30,9 @@ from .partial_conv import LayerPlan, Window
 
 _ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
-#: Above this share of active windows a convolution is faster.
+#: Above this share of active windows a convolution is faster, but for so few that it is spent on the weights.
 _MOST_ROWS = 0.6
+_FEW_ROWS = 128
 
 
 #: The most bytes of gathered rows; a convolution that would need more runs densely.
@@ -49,10 +48,11 @@ class Layer:
 
     def by_rows(self, images: int, weight: Tensor) -> bool:
         """Whether the active windows are gathered: the faster way by measurement, see docs/partial_conv.md."""
-        if self.groups > 1 or self.plan.share > _MOST_ROWS:
+        if self.groups > 1:
             return False
         rows = len(self.plan._rows) * (images // self.plan._ratio.shape[0])
-        return rows * (weight.numel() // weight.shape[0]) * weight.element_size() <= _COLUMN_BYTES
+        few = self.plan.share <= _MOST_ROWS or rows <= _FEW_ROWS
+        return few and rows * (weight.numel() // weight.shape[0]) * weight.element_size() <= _COLUMN_BYTES
 
     @property
     def conv(self) -> tuple[list[int], list[int], list[int]]:
@@ -147,8 +147,10 @@ def _parts(plan: LayerPlan, channels: int) -> list[tuple[int, slice]]:
     return [(g, slice(g * each, (g + 1) * each)) for g in range(plan.groups)]
 
 
-def _plane(maps: NumpyArray | None, group: int) -> Any:
-    return None if maps is None else op.optional(np.ascontiguousarray(maps[:, group]))
+def _maps(plan: LayerPlan, x: Tensor, group: int = 0) -> tuple[Any, Any]:
+    """Ratio and new mask of a group for native code."""
+    real = _real(x)
+    return op.optional(plan.ratio_in(real, group)), op.optional(plan.cover_in(real, group))
 
 
 def run_layer(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, scale: float, slope: float) -> Tensor:
@@ -163,11 +165,9 @@ def run_layer(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, scal
     )
     first = _channels_first(weight, len(plan._rows))
     acc = _product(_columns(x, plan, first), _matrix(weight, first))
-    real = _real(x)
     native.partial_conv_epilogue(
-        _view(acc), op.address(plan._rows), _plane(plan.ratio_in(real), 0), _plane(plan.cover_in(real), 0),
-        _view(offset), scale, slope, _view(y, writable=True),
-    )  # fmt: skip
+        _view(acc), op.address(plan._rows), *_maps(plan, x), _view(offset), scale, slope, _view(y, writable=True)
+    )
     return y
 
 
@@ -183,11 +183,10 @@ def _run_dense(
     ).to(x.dtype).contiguous(memory_format=last)  # fmt: skip
     if inside:
         return y if slope == 1 else F.leaky_relu_(y, slope)
-    real, maps = _real(x), None if plan.plain else plan.for_batch(x.shape[0])
+    batch = plan if plan.plain else plan.for_batch(x.shape[0])
     for group, channels in _parts(plan, weight.shape[0]):
         native.partial_conv_epilogue(
-            None, (0, 0), None if maps is None else _plane(maps.ratio_in(real), group),
-            None if maps is None else _plane(maps.cover_in(real), group),
+            None, (0, 0), *((None, None) if plan.plain else _maps(batch, x, group)),
             None if bias is None else _view(bias[channels]), scale, slope, _view(y[:, channels], writable=True),
         )  # fmt: skip
     return y
@@ -215,13 +214,12 @@ def run_backward(
     grad = _dense(grad.detach()) if y is None else grad.detach().contiguous(memory_format=_format(y))
     offset = torch.empty(grad.shape[1], dtype=_real_type(grad)) if for_bias else None
     like = torch.empty(shapes[1], dtype=grad.dtype, device="meta", memory_format=last[1])
-    real, plan = _real(grad), layer.plan
+    plan = layer.plan
     if layer.by_rows(images, like):
         plan = plan.for_batch(images)
         h = torch.empty((len(plan._rows), grad.shape[1]), dtype=_product_type(grad))
         native.partial_conv_epilogue_grad(
-            _view(grad), _view(y) if slope != 1 else None, op.address(plan._rows), _plane(plan.ratio_in(real), 0),
-            _plane(plan.cover_in(real), 0), scale, slope, _view(h, writable=True), _view(offset, writable=True),
+            _view(grad), _view(y) if slope != 1 else None, op.address(plan._rows), *_maps(plan, grad), scale, slope, _view(h, writable=True), _view(offset, writable=True),
         )  # fmt: skip
         dx = None if weight is None else _fold(h, weight.detach(), plan, shapes[0], last[0], grad.dtype)
         dw = None if x is None else _weight_grad(h, x.detach(), plan, like)
@@ -231,12 +229,11 @@ def run_backward(
         offset = grad.sum((0, 2, 3), dtype=_real_type(grad)) if for_bias else None
     else:
         h = torch.empty_like(grad)
-        maps = None if plan.plain else plan.for_batch(images)
+        batch = plan if plan.plain else plan.for_batch(images)
         for group, channels in _parts(plan, grad.shape[1]):
             native.partial_conv_epilogue_grad(
                 _view(grad[:, channels]), _view(y[:, channels]) if y is not None and slope != 1 else None, None,
-                None if maps is None else _plane(maps.ratio_in(real), group),
-                None if maps is None else _plane(maps.cover_in(real), group), scale, slope,
+                *((None, None) if plan.plain else _maps(batch, grad, group)), scale, slope,
                 _view(h[:, channels], writable=True),
                 None if offset is None else _view(offset[channels], writable=True),
             )  # fmt: skip
@@ -247,7 +244,7 @@ def run_backward(
         h.to(product), inputs.to(product), taps.to(product), None, *layer.conv, False, [0, 0], layer.groups,
         [weight is not None, x is not None, False],
     )  # fmt: skip
-    mask = plan.mask_in_type(real)
+    mask = plan.mask_in_type(_real(grad))
     if dx is not None:
         dx = dx.to(grad.dtype).contiguous(memory_format=last[0])
         dx = dx if mask is None else op.premask(dx, mask, dx)
@@ -386,7 +383,7 @@ def backward_of(
 ) -> tuple[Tensor | None, ...]:  # fmt: skip
     """The gradients of x, weight, bias and scale, put together from what can be differentiated again."""
     input_grad, weight_grad = maps
-    g = grad if y is None else grad * torch.where(y > 0, 1.0, slope).to(grad.dtype)
+    g = grad if y is None else torch.where(y > 0, grad, grad * slope)
     dx = input_grad(g, weight) * scale if needs[0] else None
     dw = weight_grad(x, g) if needs[1] or needs[3] else None
     db = None if cover is None or not needs[2] else (g * cover).sum((0, 2, 3))

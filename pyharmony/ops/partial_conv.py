@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +81,7 @@ class LayerPlan:
         self._mask, self._count, self._ratio, self._cover, self._rows = mask, count, ratio, cover, rows
         self._dtype, self._torch = dtype, torch
         self._index: NumpyArray | None = None
-        self._in_type: dict[tuple[str, str], NumpyArray | None] = {}
+        self._in_type: dict[tuple[str, str, int | None], NumpyArray] = {}
         self._batch: LayerPlan | None = None
 
     def __repr__(self) -> str:
@@ -146,28 +146,32 @@ class LayerPlan:
             self._index = index
         return self._index
 
-    def ratio_in(self, real: str) -> NumpyArray:
-        """The ratio as real; exact to a rounding of it."""
-        return self._typed("ratio", real, lambda: self._ratio if real == "float32" else self._exact_ratio())  # type: ignore[return-value]
+    def ratio_in(self, real: str, group: int = 0) -> NumpyArray:
+        """[N, OH, OW] real: the ratio of a group, exact to a rounding."""
+        return self._typed("ratio", real, group, lambda: self._ratio if real == "float32" else self._exact_ratio())
 
-    def cover_in(self, real: str) -> NumpyArray | None:
-        """The new mask as real; None where it is one wherever the ratio is not zero."""
-        return self._typed("cover", real, lambda: self._cover.astype(real) if self.soft else None)
+    def cover_in(self, real: str, group: int = 0) -> NumpyArray | None:
+        """[N, OH, OW] real: the new mask of a group; None where it is one wherever the ratio is not zero."""
+        return self._typed("cover", real, group, lambda: self._cover) if self.soft else None
 
     def mask_in_type(self, real: str) -> NumpyArray | None:
         """The mask as bool or real; None where it is one everywhere."""
-        return self._typed(
-            "mask", real, lambda: None if self.full else self._mask.astype(real) if self.soft else self._mask
-        )
+        if self.full or not self.soft:
+            return None if self.full else self._mask
+        return self._typed("mask", real, None, lambda: self._mask)
 
     def _exact_ratio(self) -> NumpyArray:
         count = self._count.astype(np.float64)
         return np.where(count > 0, self.size / np.maximum(count, 1), 0)
 
-    def _typed(self, name: str, real: str, make: Any) -> NumpyArray | None:
-        key = (name, real)
+    def _typed(self, name: str, real: str, group: int | None, make: Callable[[], NumpyArray]) -> NumpyArray:
+        # Kept, because native code sees the memory and not the array.
+        key = (name, real, group)
         if key not in self._in_type:
-            self._in_type[key] = make()
+            found = make()
+            self._in_type[key] = (
+                found.astype(real, copy=False) if group is None else np.ascontiguousarray(found[:, group], real)
+            )
         return self._in_type[key]
 
     def for_batch(self, n: int) -> LayerPlan:
@@ -525,7 +529,7 @@ def _forward(
     channels, each, out = weight.shape[0], c // groups, weight.shape[0] // groups
     size = layer.window.out_size(h, w)
     y = np.empty((n, channels, *size), x.dtype)
-    mask, ratio, cover = layer.mask_in_type(real), layer.ratio_in(real), layer.cover_in(real)
+    mask = layer.mask_in_type(real)
     if mask is not None and mask.shape[1] > 1:
         x = premask(np.ascontiguousarray(x), mask, np.empty(x.shape, x.dtype))
         mask = None
@@ -546,8 +550,7 @@ def _forward(
             np.matmul(columns, matrix[these].T, out=acc[first : first + step])
         own = g if layer.groups > 1 else 0
         native.partial_conv_epilogue(
-            _arrays.view(acc, "acc"), address(rows), optional(np.ascontiguousarray(ratio[:, own])),
-            optional(None if cover is None else np.ascontiguousarray(cover[:, own])),
+            _arrays.view(acc, "acc"), address(rows), optional(layer.ratio_in(real, own)), optional(layer.cover_in(real, own)),
             optional(None if offset is None else offset[these]), scale, slope,
             _arrays.view(y[:, these], "y", writable=True),
         )  # fmt: skip

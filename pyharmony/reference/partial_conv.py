@@ -29,10 +29,10 @@ Float64 = npt.NDArray[np.float64]
 Pair = tuple[int, int]
 
 
-def _taps(x: Float64, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Any:
-    """For each tap (i, j) of a window the view [N, C, OH, OW] of padded x that it sees."""
+def _taps(x: Float64, kernel: Pair, stride: Pair, dilation: Pair) -> Any:
+    """For each tap (i, j) of a window the view [..., OH, OW] of x, padded, that it sees."""
     (kh, kw), (sh, sw), (dh, dw) = kernel, stride, dilation
-    oh, ow = out_size(x.shape, kernel, stride, padding, dilation)
+    oh, ow = out_size(x.shape, kernel, stride, (0, 0), dilation)
     for i in range(kh):
         for j in range(kw):
             yield i, j, x[..., i * dh : i * dh + (oh - 1) * sh + 1 : sh, j * dw : j * dw + (ow - 1) * sw + 1 : sw]
@@ -56,10 +56,15 @@ def ratio(
     n, c, h, w = np.shape(mask)
     groups = 1 if c == 1 else groups
     m = _pad(np.asarray(mask, np.float64).reshape(n, groups, c // groups, h, w).sum(axis=2), padding)
-    u = sum(tap for _, _, tap in _taps(m, kernel, stride, padding, dilation))
+    u = sum(tap for _, _, tap in _taps(m, kernel, stride, dilation))
     size = kernel[0] * kernel[1] * (c // groups)
     cover = np.minimum(u, 1)
     return np.divide(size * cover, u, out=np.zeros_like(u), where=u > 0), cover
+
+
+def _window(window: dict[str, Pair]) -> tuple[Pair, Pair, Pair]:
+    """Stride, padding and dilation."""
+    return window.get("stride", (1, 1)), window.get("padding", (0, 0)), window.get("dilation", (1, 1))
 
 
 def _by_channel(x: Float64, channels: int) -> Float64:
@@ -72,10 +77,10 @@ def conv(x: Any, weight: Any, mask: Any, *, groups: int = 1, **window: Pair) -> 
     weight = np.asarray(weight, np.float64)
     (o, each, *_), kernel = weight.shape, weight.shape[2:]
     r, _ = ratio(mask, kernel, groups=groups, **window)
-    where = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), **window}
-    padded = _pad(np.asarray(x, np.float64) * mask, where["padding"])
+    stride, padding, dilation = _window(window)
+    padded = _pad(np.asarray(x, np.float64) * mask, padding)
     y: Any = 0.0
-    for i, j, tap in _taps(padded, kernel, **where):
+    for i, j, tap in _taps(padded, kernel, stride, dilation):
         n, _, oh, ow = tap.shape
         parts = tap.reshape(n, groups, each, oh, ow)
         taps = weight[:, :, i, j].reshape(groups, o // groups, each)
@@ -88,11 +93,11 @@ def input_grad(g: Any, weight: Any, mask: Any, shape: tuple[int, ...], *, groups
     weight = np.asarray(weight, np.float64)
     (o, each, *_), kernel = weight.shape, weight.shape[2:]
     r, _ = ratio(mask, kernel, groups=groups, **window)
-    where = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), **window}
-    (ph, pw), (n, c, h, w) = where["padding"], shape
+    stride, (ph, pw), dilation = _window(window)
+    n, c, h, w = shape
     h_rows = (np.asarray(g, np.float64) * _by_channel(r, o)).reshape(n, groups, o // groups, *r.shape[2:])
     dx = np.zeros((n, c, h + 2 * ph, w + 2 * pw))
-    for i, j, tap in _taps(dx, kernel, **{**where, "padding": (0, 0)}):
+    for i, j, tap in _taps(dx, kernel, stride, dilation):
         taps = weight[:, :, i, j].reshape(groups, o // groups, each)
         tap += np.einsum("ngohw,goc->ngchw", h_rows, taps).reshape(tap.shape)
     return dx[:, :, ph : ph + h, pw : pw + w] * mask
@@ -102,11 +107,11 @@ def weight_grad(x: Any, g: Any, mask: Any, shape: tuple[int, ...], *, groups: in
     """The sum over windows of (m x) (r g), of the weight's shape."""
     (o, each, *_), kernel = shape, (shape[2], shape[3])
     r, _ = ratio(mask, kernel, groups=groups, **window)
-    where = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), **window}
-    padded = _pad(np.asarray(x, np.float64) * mask, where["padding"])
+    stride, padding, dilation = _window(window)
+    padded = _pad(np.asarray(x, np.float64) * mask, padding)
     dw = np.zeros(shape)
     h_rows = np.asarray(g, np.float64) * _by_channel(r, o)
-    for i, j, tap in _taps(padded, kernel, **where):
+    for i, j, tap in _taps(padded, kernel, stride, dilation):
         n, _, oh, ow = tap.shape
         parts = tap.reshape(n, groups, each, oh, ow)
         dw[:, :, i, j] = np.einsum(

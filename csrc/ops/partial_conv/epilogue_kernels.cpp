@@ -25,9 +25,15 @@ inline std::int64_t grain_of(std::int64_t bytes_each) {
   return std::max<std::int64_t>(1, kTaskBytes / std::max<std::int64_t>(1, bytes_each));
 }
 
+// Arguments by value, and no branch: signs are random.
 template <typename R>
 inline R activate(R value, R slope) {
-  return value > R(0) ? value : value * slope;
+  const R low = value * slope;
+  return value > R(0) ? value : low;
+}
+template <typename R>
+inline R slope_at(R y, R slope) {
+  return y > R(0) ? R(1) : slope;
 }
 
 // The values of one map at positions; a constant where it is missing.
@@ -165,7 +171,9 @@ void epilogue_grad(const partial_conv::EpilogueGrad& e) {
   R* total = p.bias_grad == nullptr ? nullptr : p.bias_grad->as<R>();
   if (total != nullptr) std::fill(total, total + channels, R(0));
   const T* grad = g.as<const T>();
-  const T* y = active ? p.y->as<const T>() : nullptr;
+  // Without an activation the slope is 1 whatever the sign: one loop for both, without a branch.
+  const T* y = active ? p.y->as<const T>() : grad;
+  const R low = active ? slope : R(1);
 
   if (e.from.channels_last) {
     const std::int64_t count = p.rows == nullptr ? images * plane : p.count;
@@ -179,26 +187,24 @@ void epilogue_grad(const partial_conv::EpilogueGrad& e) {
         for (std::int64_t i = block * kSumRows; i < end; ++i) {
           const std::int64_t at = p.rows == nullptr ? i : p.rows[i];
           const T* in = grad + at * e.from.position;
-          const T* out = active ? y + at * e.from.position : nullptr;
+          const T* out = y + at * e.from.position;
           const R r = maps.ratio[at] * scale, c = maps.covered(at);
-          const auto run = [&](auto* h) {
+          const auto run = [&](auto* __restrict h) {
             using H = std::remove_reference_t<decltype(*h)>;
-            if (active && sum != nullptr) {
+            const T* __restrict from = in;
+            const R low_slope = low, factor = r, share = c;
+            const T* __restrict sign = out;
+            if (sum != nullptr) {
+              R* __restrict add = sum;
               for (std::int64_t j = 0; j < channels; ++j) {
-                const R d = to_real<R>(in[j]) * (to_real<R>(out[j]) > R(0) ? R(1) : slope);
-                h[j] = from_real<H>(d * r);
-                sum[j] += d * c;
-              }
-            } else if (active) {
-              for (std::int64_t j = 0; j < channels; ++j) {
-                const R d = to_real<R>(in[j]) * (to_real<R>(out[j]) > R(0) ? R(1) : slope);
-                h[j] = from_real<H>(d * r);
+                const R d = to_real<R>(from[j]) * slope_at(to_real<R>(sign[j]), low_slope);
+                h[j] = from_real<H>(d * factor);
+                add[j] += d * share;
               }
             } else {
-              for (std::int64_t j = 0; j < channels; ++j)
-                h[j] = from_real<H>(to_real<R>(in[j]) * r);
-              for (std::int64_t j = 0; sum != nullptr && j < channels; ++j) {
-                sum[j] += to_real<R>(in[j]) * c;
+              for (std::int64_t j = 0; j < channels; ++j) {
+                const R d = to_real<R>(from[j]) * slope_at(to_real<R>(sign[j]), low_slope);
+                h[j] = from_real<H>(d * factor);
               }
             }
           };
@@ -220,27 +226,27 @@ void epilogue_grad(const partial_conv::EpilogueGrad& e) {
   }
   if (p.rows == nullptr) {
     Buffer<R> partial(static_cast<std::size_t>(images * channels));
-    parallel_for(
-        images * channels, grain_of(plane * sizeof(T)), [&](std::int64_t begin, std::int64_t end) {
-          for (std::int64_t i = begin; i < end; ++i) {
-            const std::int64_t n = i / channels, at = n * plane;
-            const std::int64_t offset = n * e.from.image + i % channels * e.from.channel;
-            T* h = p.h.as<T>() + offset;
-            R sums[kLanes] = {};
-            for (std::int64_t j = 0; j < plane; j += kLanes) {
-              const std::int64_t some = std::min(kLanes, plane - j);
-              for (std::int64_t l = 0; l < some; ++l) {
-                const R d = active && !(to_real<R>(y[offset + j + l]) > R(0)) ? slope : R(1);
-                const R value = to_real<R>(grad[offset + j + l]) * d;
-                h[j + l] = from_real<T>(value * (maps.ratio[at + j + l] * scale));
-                sums[l] += value * maps.covered(at + j + l);
-              }
-            }
-            R sum = 0;
-            for (R s : sums) sum += s;
-            partial[static_cast<std::size_t>(i)] = sum;
-          }
-        });
+    parallel_for(images * channels, grain_of(plane * sizeof(T)),
+                 [&](std::int64_t begin, std::int64_t end) {
+                   for (std::int64_t i = begin; i < end; ++i) {
+                     const std::int64_t n = i / channels, at = n * plane;
+                     const std::int64_t offset = n * e.from.image + i % channels * e.from.channel;
+                     T* h = p.h.as<T>() + offset;
+                     R sums[kLanes] = {};
+                     for (std::int64_t j = 0; j < plane; j += kLanes) {
+                       const std::int64_t some = std::min(kLanes, plane - j);
+                       for (std::int64_t l = 0; l < some; ++l) {
+                         const R d = slope_at(to_real<R>(y[offset + j + l]), low);
+                         const R value = to_real<R>(grad[offset + j + l]) * d;
+                         h[j + l] = from_real<T>(value * (maps.ratio[at + j + l] * scale));
+                         sums[l] += value * maps.covered(at + j + l);
+                       }
+                     }
+                     R sum = 0;
+                     for (R s : sums) sum += s;
+                     partial[static_cast<std::size_t>(i)] = sum;
+                   }
+                 });
     for (std::int64_t i = 0; total != nullptr && i < images * channels; ++i) {
       total[i % channels] += partial[static_cast<std::size_t>(i)];
     }
@@ -257,7 +263,7 @@ void epilogue_grad(const partial_conv::EpilogueGrad& e) {
         P* h = p.h.as<P>() + i * channels + c0;
         for (std::int64_t j = 0; j < some; ++j) {
           const std::int64_t from = offset + j * e.from.channel;
-          const R d = active && !(to_real<R>(y[from]) > R(0)) ? slope : R(1);
+          const R d = slope_at(to_real<R>(y[from]), low);
           const R value = to_real<R>(grad[from]) * d;
           h[j] = from_real<P>(value * r);
           if (total != nullptr) total[c0 + j] += value * c;

@@ -20,8 +20,9 @@ void check_dtype(const ArrayView& a, DType expected, const char* name) {
 
 void check_matrix(const ArrayView& a, std::int64_t rows, std::int64_t columns, DType tensor,
                   const char* name) {
-  HM_CHECK(a.ndim == 2 && a.shape[0] == rows && a.shape[1] == columns && a.stride[1] == 1 &&
-               a.stride[0] == columns,
+  HM_CHECK(a.ndim == 2 && a.shape[0] == rows && a.shape[1] == columns &&
+               (columns <= 1 || a.stride[1] == 1 || rows == 0) &&
+               (rows <= 1 || a.stride[0] == columns),
            name, ": expected a contiguous matrix [", rows, ", ", columns, "]");
   check_dtype(a, product_of(tensor), name);
 }
