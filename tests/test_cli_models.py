@@ -83,6 +83,14 @@ def test_published_weights_are_converted(tmp_path: Path) -> None:
     assert "none of the published layouts of pix2pix" in call(*elsewhere, code=6).stderr
 
 
+def test_networks_of_two_files_are_converted_together(tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(1), "model.model.0.weight": torch.zeros(1)}, tmp_path / "G.pth")
+    torch.save({"conv1f.weight": torch.zeros(1)}, tmp_path / "E.pth")
+    arguments = ("convert", tmp_path / "G.pth", "bargainnet", "-o", tmp_path / "a.safetensors")
+    assert "encoder is not among the weights" in call(*arguments, code=6).stderr
+    assert "G.pth and " in call(*arguments, "--also", tmp_path / "E.pth", code=6).stderr
+
+
 def test_what_a_pickle_would_run_is_not_run(tmp_path: Path) -> None:
     class Payload:
         def __reduce__(self) -> tuple[Any, ...]:

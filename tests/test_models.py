@@ -408,6 +408,80 @@ def test_published_residual_generators_convert(tmp_path: Path, norm: type, dropo
     torch.testing.assert_close(model(x, mask), sequence(torch.cat([x, mask], 1)), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_published_discriminators_convert_with_their_generator(tmp_path: Path, norm: str) -> None:
+    torch.manual_seed(0)
+    make, bias = (nn.InstanceNorm2d, True) if norm == "instance" else (nn.BatchNorm2d, False)
+    parts: list[nn.Module] = [nn.Conv2d(6, 4, 4, 2, 1), nn.LeakyReLU(0.2)]
+    for a, b, stride in ((4, 8, 2), (8, 16, 2), (16, 32, 1)):
+        parts += [nn.Conv2d(a, b, 4, stride, 1, bias=bias), make(b), nn.LeakyReLU(0.2)]
+    judge = lived_in(nn.Sequential(*parts, nn.Conv2d(32, 1, 4, 1, 1)))
+    torch.save({f"model.{key}": value for key, value in judge.state_dict().items()}, tmp_path / "D.pth")
+    torch.save(NestedUNet(3, 2, 8, norm, gates=False).state_dict(), tmp_path / "G.pth")
+    model = models.convert([tmp_path / "G.pth", tmp_path / "D.pth"], "pix2pix")
+    x, y = torch.rand(2, 1, 3, 64, 64)
+    expected = judge(torch.cat([x, y], 1))
+    torch.testing.assert_close(model.discriminator(x, y), expected, rtol=0, atol=1e-6)  # type: ignore[union-attr,operator]
+    torch.save(
+        NestedUNet(3, 2, 8, "batch" if norm == "instance" else "instance", gates=False).state_dict(), tmp_path / "G.pth"
+    )
+    with pytest.raises(WeightsError, match="norm beside a generator with"):
+        models.convert([tmp_path / "G.pth", tmp_path / "D.pth"], "pix2pix")
+    with pytest.raises(WeightsError, match=r"G\.pth: both hold "):
+        models.convert([tmp_path / "G.pth", tmp_path / "G.pth"], "pix2pix")
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_the_published_generator_of_dovenet_converts(tmp_path: Path, norm: str) -> None:
+    torch.manual_seed(0)
+    published = lived_in(NestedUNet(4, 2, 8, norm, gates=True))
+    torch.save(published.state_dict(), tmp_path / "G.pth")
+    model = models.convert(tmp_path / "G.pth", "attention_unet")
+    assert (model.config.norm, model.config.gates) == (norm, True)
+    inputs = example(model)
+    expected = published(torch.cat([*inputs.values()], 1))
+    torch.testing.assert_close(model(**inputs), expected, rtol=0, atol=1e-6)
+
+
+class PublishedEncoder(nn.Module):
+    """BargainNet's, with masks of ones: partial convolutions without padding are convolutions."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        widths = [3, width, 2 * width, 4 * width, 8 * width, 8 * width]
+        for i in range(1, 6):
+            self.add_module(f"conv{i}f", nn.Conv2d(widths[i - 1], widths[i], 3, 2, bias=i == 1))
+        for i in range(2, 5):
+            self.add_module(f"norm{i}f", nn.BatchNorm2d(widths[i]))
+        self.convs = nn.Conv2d(widths[5], 16, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.conv1f(x))  # type: ignore[operator]
+        for i in range(2, 5):
+            x = torch.relu(getattr(self, f"norm{i}f")(getattr(self, f"conv{i}f")(x)))
+        return self.convs(self.conv5f(x).mean((2, 3), keepdim=True)).flatten(1)  # type: ignore[operator]
+
+
+def test_the_published_networks_of_bargainnet_convert(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    encoder, unet = lived_in(PublishedEncoder(4)), lived_in(NestedUNet(20, 2, 8, "batch", gates=True))
+    torch.save(encoder.state_dict(), tmp_path / "E.pth")
+    torch.save({**unet.state_dict(), "weight": torch.tensor([0.3])}, tmp_path / "G.pth")
+    image, ones = torch.rand(1, 3, 256, 256) * 2 - 1, torch.ones(1, 1, 256, 256)
+    code = encoder(image)
+    # 4608 products a sum at most, in another order, through five layers.
+    close: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-5}
+    torch.testing.assert_close(models.convert(tmp_path / "E.pth", "style_encoder")(image, ones), code, **close)
+    model = models.convert([tmp_path / "G.pth", tmp_path / "E.pth"], "bargainnet")
+    tiled = (code * 0.3)[:, :, None, None].expand(-1, -1, 256, 256)
+    expected = unet(torch.cat([image, 1 - ones, tiled], 1))
+    torch.testing.assert_close(model(image, 1 - ones), expected, **close)
+    with pytest.raises(WeightsError, match="BargainNet's encoder is not among the weights"):
+        models.convert(tmp_path / "G.pth", "bargainnet")
+    with pytest.raises(WeightsError, match="BargainNet's generator is not among the weights"):
+        models.convert(tmp_path / "E.pth", "bargainnet")
+
+
 def test_statistics_that_early_torch_kept_for_instance_norms_are_left_out() -> None:
     state = NestedUNet(3, 2, 7, "instance", gates=False).state_dict()
     extra = {"model.model.1.model.2.running_mean": torch.zeros(4), "model.model.1.model.2.running_var": torch.ones(4)}
@@ -1061,7 +1135,10 @@ def test_published_files_of_something_else_are_refused(tmp_path: Path) -> None:
     assert "other shapes" in offered({**whole, "model.model.1.model.1.weight": torch.zeros(1)})
     assert "gated, is not of pix2pix" in offered(NestedUNet(3, 2, 8, "batch", gates=True).state_dict())
     assert "takes 5 channels" in offered(NestedUNet(5, 2, 8, "batch", gates=False).state_dict())
-    with pytest.raises(ArgumentError, match="no published layout of srgan is known; known are those of pix2pix"):
+    with pytest.raises(
+        ArgumentError,
+        match="no published layout of srgan is known; known are those of attention_unet, bargainnet, pix2pix",
+    ):
         models.convert(tmp_path / "a.pth", "srgan")
 
 

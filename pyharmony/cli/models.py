@@ -131,6 +131,9 @@ def convert(
     published: Annotated[Path, typer.Argument(metavar="PUBLISHED", help="The published file, .pth or .safetensors.")],
     name: Annotated[str, typer.Argument(metavar="NAME", help="The network that it holds.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The file to write, .safetensors.")],
+    also: Annotated[
+        list[Path] | None, typer.Option("--also", metavar="FILE", help="A further file, of another of its networks.")
+    ] = None,
     half: Annotated[bool, typer.Option("--half", help="Write 16-bit floats: half the size.")] = False,
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting that the file does not tell.")
@@ -150,8 +153,8 @@ def convert(
         models = _library()
         import torch
 
-        model = models.convert(published, name, **dict(_setting(text) for text in setting or []))
-        part = "generator" if isinstance(model, models.Adversarial) else "all"
+        model = models.convert([published, *(also or [])], name, **dict(_setting(text) for text in setting or []))
+        part = "generator" if isinstance(model, models.Adversarial) and not also else "all"
         with writing(str(output)):
             models.save(model, output, dtype=torch.float16 if half else None, part=part)
         counts = _counts(model)

@@ -14,7 +14,7 @@ import os
 import pickle
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -249,8 +249,13 @@ def _published_state(path: Path) -> dict[str, Any]:
     return {str(key).removeprefix("module."): value for key, value in found.items()}
 
 
-def convert(path: str | os.PathLike[str], name: str, **config: Any) -> Model:
+def convert(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], name: str, **config: Any) -> Model:
     """Reads published weights (.pth, or .safetensors with the published names) into one of our models.
+
+    Known are the nested U-Nets of pix2pix (`pix2pix`; on four channels, gated as DoveNet's or not, `attention_unet`),
+    its residual generator and its discriminator of patches, the generator and the encoder of BargainNet (`bargainnet`;
+    the encoder alone `style_encoder`) and the VGG-16 of torchvision (`style_encoder`). Networks that were published in
+    files of their own are given together, as a sequence of paths.
 
     The file is read with torch's `weights_only=True`: tensors, and no code. Settings that the tensors do not tell,
     such as a share of dropout, may be given. What the file does not hold, a discriminator as a rule, is as `create`
@@ -267,16 +272,23 @@ def convert(path: str | os.PathLike[str], name: str, **config: Any) -> Model:
     if info.convert is None:
         known = ", ".join(i.name for i in _registry.all_models() if i.convert is not None)
         raise ArgumentError(f"name: no published layout of {name} is known; known are those of {known}")
-    source = Path(path)
+    paths = [Path(path)] if isinstance(path, str | os.PathLike) else [Path(one) for one in path]
+    source = " and ".join(map(str, paths))
+    published: dict[str, Any] = {}
+    for one in paths:
+        tensors = _published_state(one)
+        if both := published.keys() & tensors.keys():
+            raise WeightsError(f"{source}: both hold {_some(both)}")
+        published |= tensors
     try:
-        found, state = info.convert(_published_state(source))
+        found, state = info.convert(published)
     except WeightsError as error:
-        raise error if str(source) in str(error) else WeightsError(f"{source}: {error}") from error
+        raise WeightsError(f"{source}: {error}") from error
     if config:
         found = _registry.config_of(info, {**dataclasses.asdict(found), **config})
     made = info.make(found)
     complete = {**made.state_dict(), **state}
-    check_state(made, complete, str(source), f"the {name} of its shapes")
+    check_state(made, complete, source, f"the {name} of its shapes")
     # A network is there as a whole or not at all: within one, nothing may be left as it was made.
     networks = {key.partition(".")[0] for key in state} if isinstance(made, Adversarial) else {""}
     left = [key for key in made.state_dict() if key.startswith(tuple(networks)) and key not in state]

@@ -51,6 +51,29 @@ def rename(state: dict[str, Tensor], names: dict[str, str], norm: Norm) -> dict[
     return found
 
 
+def take(state: dict[str, Tensor], *starts: str) -> dict[str, Tensor]:
+    """Moves the tensors whose names start with one of these out of state."""
+    return {key: state.pop(key) for key in [key for key in state if key.startswith(starts)]}
+
+
+def region_encoder(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Reads BargainNet's encoder: conv1f to conv5f, norm2f to norm4f and convs."""
+    names = {f"conv{i + 1}f": f"convs.{i}" for i in range(5)} | {f"norm{i + 2}f": f"norms.{i}" for i in range(3)}
+    found = rename(state, {**names, "convs": "last"}, "batch")
+    if "convs.0.weight" not in found or "last.weight" not in found:
+        raise WeightsError("the file holds no whole encoder of BargainNet")
+    return found
+
+
+def patches(state: dict[str, Tensor]) -> tuple[Norm, int, dict[str, Tensor]]:
+    """Reads pix2pix's discriminator of patches, one sequence: its norm, width, and state."""
+    norm: Norm = "batch" if "model.3.weight" in state else "instance"
+    names = {"model.0": "convs.0", "model.11": "last"}
+    for i in range(1, 4):
+        names |= {f"model.{3 * i - 1}": f"convs.{i}", f"model.{3 * i}": f"norms.{i - 1}"}
+    return norm, state["model.0.weight"].shape[0], rename(state, names, norm)
+
+
 def unet(state: dict[str, Tensor]) -> PublishedUNet:
     """Reads the nested U-Net of pix2pix and of what was built on it.
 

@@ -7,11 +7,13 @@ with batch norm, as a system for harmonisation on HCOCO trained it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from . import _blocks
+from ..errors import WeightsError
+from . import _blocks, _published
 from ._blocks import Norm
 from ._registry import Model, ModelInfo, register
 
@@ -64,6 +66,17 @@ class AttentionUNet(Model):
         return _blocks.example_pictures(size or 256, "composite", mask=True)
 
 
+def _convert(state: dict[str, Any]) -> tuple[AttentionUNetConfig, dict[str, Any]]:
+    """The nested U-Net of four channels that pix2pix and DoveNet were published with."""
+    if "model.model.0.weight" not in state:
+        raise WeightsError("the names of the weights are not those of a nested U-Net, as DoveNet's generator has them")
+    found = _published.unet(state)
+    if (found.depth, found.in_channels) != (8, 4):
+        raise WeightsError(f"a U-Net of {found.depth} levels on {found.in_channels} channels, expected 8 on 4")
+    config = AttentionUNetConfig(width=found.width, norm=found.norm, gates=found.gated)
+    return config, {f"unet.{key}": value for key, value in found.state.items()}
+
+
 register(
     ModelInfo(
         name="attention_unet",
@@ -73,5 +86,6 @@ register(
         summary="gated U-Net, trained by the distance to the target",
         source="Isola et al., CVPR 2017, with the gates of Cong et al., CVPR 2020",
         presets={"small": {"width": 16}},
+        convert=_convert,
     )
 )

@@ -7,12 +7,13 @@ code published with it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import ShapeError
-from . import _blocks
+from ..errors import ShapeError, WeightsError
+from . import _blocks, _published
 from ._blocks import Norm
 from ._registry import Model, ModelInfo, register
 from .style_encoder import RegionEncoder
@@ -114,6 +115,24 @@ class BargainNet(Model):
         return _blocks.example_pictures(size or 256, "composite", mask=True)
 
 
+def _convert(state: dict[str, Any]) -> tuple[BargainNetConfig, dict[str, Any]]:
+    """The generator and the encoder, which were published in two files."""
+    generator = _published.take(state, "model.")
+    scale = state.pop("weight", None)
+    if scale is None or "model.model.0.weight" not in generator:
+        raise WeightsError("BargainNet's generator is not among the weights")
+    if not state:
+        raise WeightsError("BargainNet's encoder is not among the weights; it was published in a file of its own")
+    unet, encoder = _published.unet(generator), _published.region_encoder(state)
+    width, code = encoder["convs.0.weight"].shape[0], encoder["last.weight"].shape[0]
+    if (unet.depth, unet.in_channels) != (8, 4 + code):
+        raise WeightsError(f"a U-Net of {unet.depth} levels on {unet.in_channels} channels, expected 8 on {4 + code}")
+    config = BargainNetConfig(width=unet.width, encoder_width=width, code=code, norm=unet.norm, gates=unet.gated)
+    found = {f"generator.unet.{key}": value for key, value in unet.state.items()}
+    found |= {f"encoder.{key}": value for key, value in encoder.items()}
+    return config, {**found, "generator.scale": scale.reshape(())}
+
+
 register(
     ModelInfo(
         name="bargainnet",
@@ -123,5 +142,6 @@ register(
         summary="a gated U-Net told the code of the background",
         source="Cong et al., ICME 2021",
         presets={"small": {"width": 16, "encoder_width": 8}},
+        convert=_convert,
     )
 )

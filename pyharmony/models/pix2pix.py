@@ -222,7 +222,10 @@ def _convert_resnet(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str,
 
 
 def _convert(state: dict[str, Tensor]) -> tuple[Pix2PixConfig, dict[str, Tensor]]:
+    # The discriminator comes in a file of its own, if at all: that of a residual generator has the same names.
+    judge: dict[str, Tensor] = {}
     if "model.model.0.weight" in state:
+        judge = {key: state.pop(key) for key in list(state) if not key.startswith("model.model.")}
         unet = _published.unet(state)
         if unet.gated or unet.depth not in (7, 8):
             raise WeightsError(f"a U-Net of {unet.depth} levels{', gated,' if unet.gated else ''} is not of pix2pix")
@@ -237,7 +240,15 @@ def _convert(state: dict[str, Tensor]) -> tuple[Pix2PixConfig, dict[str, Tensor]
         settings, found = _convert_resnet(state)
     else:
         raise WeightsError("the names of the weights are none of the published layouts of pix2pix")
-    return Pix2PixConfig(**settings), {f"generator.net.{key}": value for key, value in found.items()}
+    state = {f"generator.net.{key}": value for key, value in found.items()}
+    if "model.0.weight" in judge:
+        norm, settings["discriminator_width"], found = _published.patches(judge)
+        if norm != settings["norm"]:
+            raise WeightsError(f"a discriminator with {norm} norm beside a generator with {settings['norm']} norm")
+        state |= {f"discriminator.net.{key}": value for key, value in found.items()}
+    elif judge:
+        raise WeightsError(f"{next(iter(judge))!r} has no place in the model")
+    return Pix2PixConfig(**settings), state
 
 
 register(

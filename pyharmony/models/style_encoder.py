@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from ..errors import ArgumentError, ShapeError, WeightsError
 from ..losses import feature_distance, gram_distance, hue_saturation, mask_pyramid
-from . import _blocks
+from . import _blocks, _published
 from ._partial import PartialConv2d
 from ._registry import Model, ModelInfo, register
 
@@ -198,13 +198,17 @@ class StyleEncoder(Model):
 
 
 def _convert(state: dict[str, Any]) -> tuple[StyleEncoderConfig, dict[str, Any]]:
-    """VGG-16 of torchvision, without batch norm."""
+    """VGG-16 of torchvision, without batch norm, or BargainNet's encoder."""
+    if "conv1f.weight" in state:
+        encoder = _published.region_encoder(state)
+        config = StyleEncoderConfig(width=encoder["convs.0.weight"].shape[0], code=encoder["last.weight"].shape[0])
+        return config, {f"net.{key}": value for key, value in encoder.items()}
     found = {"net.pretrained": torch.ones((), dtype=torch.uint8)}
     for i, published in enumerate((0, 2, 5, 7, 10, 12, 14)):
         for leaf in ("weight", "bias"):
             key = f"features.{published}.{leaf}"
             if key not in state:
-                raise WeightsError(f"{key!r} missing; expected VGG-16 as torchvision names it, without batch norm")
+                raise WeightsError(f"{key!r} missing; expected BargainNet's encoder, or VGG-16 as torchvision has it")
             found[f"net.convs.{i}.{leaf}"] = state[key]
     width = int(found["net.convs.0.weight"].shape[0])
     return StyleEncoderConfig(kind="features", space="hsv", width=width), found
