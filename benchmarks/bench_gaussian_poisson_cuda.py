@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,34 +11,18 @@ import peers_cuda
 import problems_cuda
 import pytest
 from measure import Ledger
-from measure_cuda import GpuTiming, add, interleave, ratio, spread
+from measure_cuda import OURS, GpuTiming, add, interleave, numpy_to_numpy, on_processor, ratio, spread
 
-import pyharmony
-from pyharmony import blend
 from pyharmony.ops import gaussian_poisson
 
 pytestmark = pytest.mark.gpu
 
-OURS = f"pyharmony {pyharmony.__version__}"
 PHOTOGRAPH = 0.25
 GROUP = "whole image on the GPU"
 
 
 def solver(t: problems_cuda.Tensors, **options: Any) -> Callable[[], Any]:
     return functools.partial(gaussian_poisson, t.src, t.dst, t.mask, t.base, tolerance=PHOTOGRAPH, **options)
-
-
-def on_processor(t: problems_cuda.Tensors, **options: Any) -> GpuTiming:
-    """The same by the CPU kernels with all threads, three runs after one."""
-    arrays = t.numpy()
-    timing = GpuTiming(mode=f"CPU, {pyharmony.get_num_threads()} threads")
-    for i in range(4):
-        begin = time.perf_counter()
-        gaussian_poisson(*arrays, tolerance=PHOTOGRAPH, **options)
-        if i:
-            timing.eager.append(1000 * (time.perf_counter() - begin))
-    timing.cold = timing.warm = timing.eager
-    return timing
 
 
 def beside_dct(
@@ -70,7 +53,9 @@ def beside_dct(
             "cupyx.scipy.fft DCT, float32, solve only", timings["cupy"], version=str(peers_cuda.CUPY_DCT.version),
             ours=timings["ours"],
         )  # fmt: skip
-    row("pyharmony on the processor, float32", on_processor(t, color_weight=weight), version=OURS)
+    arrays = t.numpy()
+    there = on_processor(lambda: gaussian_poisson(*arrays, tolerance=PHOTOGRAPH, color_weight=weight))
+    row("pyharmony on the processor, float32", there, version=OURS)
     return timings
 
 
@@ -119,55 +104,12 @@ def bench_agreement(gpu: Any, ledger: Ledger) -> None:
     ledger.figure("cpu_v_cuda", worst)
 
 
-def bench_pyramid(gpu: Any, ledger: Ledger) -> None:
-    """The whole pyramid beside its finest level alone."""
-    t = problems_cuda.tensors("8K", "uint8")
-    src, dst = (x.permute(2, 0, 1).contiguous() for x in (t.src, t.dst))
-    calls = {
-        "pyramid": functools.partial(
-            blend.gaussian_poisson, src, dst, t.mask, base="copy-paste", preserve_background=False
-        ),
-        "finest": solver(t),
-    }
-    timings = interleave(calls, rounds=20)
-    for name, timing in timings.items():
-        add(ledger, "pyramid on the GPU", t.name, f"pyharmony, {name}, uint8", timing, version=OURS, nbytes=t.nbytes)
-    ledger.figure("pyramid_v_finest", ratio(timings["pyramid"], timings["finest"]))
-
-
-SIDES = (64, 128, 256, 512, 1024, 2048, 4096)
-
-
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def bench_numpy_to_numpy(gpu: Any, ledger: Ledger, dtype: str) -> None:
     """With both transfers: from which size the GPU pays."""
-    pays = None
-    for side in SIDES:
+
+    def problem(side: int) -> Callable[[str], Any]:
         arrays = problems_cuda.tensors((side, side), dtype).numpy()
+        return lambda device: gaussian_poisson(*arrays, tolerance=PHOTOGRAPH, device=device)
 
-        def run(device: str, arrays: Any = arrays) -> float:
-            pyharmony.set_device(device)
-            begin = time.perf_counter()
-            gaussian_poisson(*arrays, tolerance=PHOTOGRAPH)
-            return 1000 * (time.perf_counter() - begin)
-
-        found = {device: GpuTiming(mode="NumPy to NumPy") for device in ("cuda", "cpu")}
-        try:
-            for i in range(12 if side < 4096 else 5):
-                for device, timing in found.items():
-                    elapsed = run(device)
-                    if i >= 2:
-                        timing.eager.append(elapsed)
-        finally:
-            pyharmony.set_device("auto")
-        for timing in found.values():
-            timing.cold = timing.warm = timing.eager
-        for device, timing in found.items():
-            add(ledger, "NumPy to NumPy", f"{side} x {side} x 3, {dtype}", f"pyharmony, {device}", timing, version=OURS)
-        if ratio(found["cpu"], found["cuda"]) < 1:
-            pays = None
-        elif pays is None:
-            pays = side
-    ledger.gpu_rows[-1]["note"] = (
-        f"{dtype}: the GPU pays from {pays} x {pays}" if pays else f"{dtype}: it never pays here"
-    )
+    numpy_to_numpy(ledger, f"whole image, {dtype}", problem)

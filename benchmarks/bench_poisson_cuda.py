@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import functools
-import time
+from collections.abc import Callable
 from typing import Any
 
 import peers_cuda
 import problems_cuda
 import pytest
 from measure import Ledger
-from measure_cuda import GpuTiming, add, interleave, ratio
+from measure_cuda import OURS, add, interleave, numpy_to_numpy, on_processor, ratio
 
-import pyharmony
 from pyharmony.ops import poisson
 
 pytestmark = pytest.mark.gpu
 
-OURS = f"pyharmony {pyharmony.__version__}"
 GROUP = "masked region on the GPU"
 TOLERANCE = 0.25
 
@@ -27,11 +25,14 @@ def bench_masked(gpu: Any, ledger: Ledger, size: str) -> None:
     """A mask of 40 % of the image, to a quarter of an 8-bit level."""
     floats, bytes_ = (problems_cuda.tensors(size, dtype) for dtype in ("float32", "uint8"))
     dct, settings = problems_cuda.torch_dct(floats, 1.0)
+    # There is no base.
+    nbytes, nbytes8 = (t.nbytes - t.base.numel() * t.base.element_size() for t in (floats, bytes_))
     calls = {
         "ours": functools.partial(poisson, floats.src, floats.dst, floats.mask, tolerance=TOLERANCE),
         "uint8": functools.partial(poisson, bytes_.src, bytes_.dst, bytes_.mask, tolerance=TOLERANCE),
         "dct": dct,
-        "copy": peers_cuda.copy_of(floats.nbytes),
+        "copy": peers_cuda.copy_of(nbytes),
+        "uint8 copy": peers_cuda.copy_of(nbytes8),
     }
     timings = interleave(calls)
     x, info = calls["ours"](return_info=True)
@@ -39,26 +40,28 @@ def bench_masked(gpu: Any, ledger: Ledger, size: str) -> None:
     row = functools.partial(add, ledger, GROUP, floats.name)
     row(
         f"pyharmony, {info.iterations} iterations, float32", timings["ours"], version=OURS, copy=timings["copy"],
-        error=problems_cuda.levels(x, finest),
+        nbytes=nbytes, error=problems_cuda.levels(x, finest),
         note=f"certified {info.max_error:.3g}; error beside our own at a tolerance of 0.003",
     )  # fmt: skip
-    row("pyharmony, uint8", timings["uint8"], version=OURS)
+    row("pyharmony, uint8", timings["uint8"], version=OURS, copy=timings["uint8 copy"], nbytes=nbytes8)
     row(
         "torch.fft DCT of the rectangle, float32, solve only", timings["dct"],
         version=str(peers_cuda.TORCH_DCT.version), ours=timings["ours"], note=settings,
     )  # fmt: skip
-    row("pyharmony on the processor, float32", on_processor(floats), version=OURS)
+    row("copy of the bytes of the float32 problem", timings["copy"], version="", ours=timings["ours"], nbytes=nbytes)
+    src, dst, mask, _ = floats.numpy()
+    there = on_processor(lambda: poisson(src, dst, mask, tolerance=TOLERANCE))
+    row("pyharmony on the processor, float32", there, version=OURS)
     if size == "8K":
         ledger.figure("masked_v_torch_dct", ratio(timings["ours"], timings["dct"]))
 
 
-def on_processor(t: problems_cuda.Tensors) -> GpuTiming:
-    src, dst, mask, _ = t.numpy()
-    timing = GpuTiming(mode=f"CPU, {pyharmony.get_num_threads()} threads")
-    for i in range(3):
-        begin = time.perf_counter()
-        poisson(src, dst, mask, tolerance=TOLERANCE)
-        if i:
-            timing.eager.append(1000 * (time.perf_counter() - begin))
-    timing.cold = timing.warm = timing.eager
-    return timing
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def bench_numpy_to_numpy(gpu: Any, ledger: Ledger, dtype: str) -> None:
+    """With both transfers: from which size the GPU pays."""
+
+    def problem(side: int) -> Callable[[str], Any]:
+        src, dst, mask, _ = problems_cuda.tensors((side, side), dtype).numpy()
+        return lambda device: poisson(src, dst, mask, tolerance=TOLERANCE, device=device)
+
+    numpy_to_numpy(ledger, f"mask of 40 %, {dtype}", problem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 import time
 from collections.abc import Callable
@@ -11,7 +12,11 @@ from typing import Any
 import peers_cuda
 from measure import Ledger
 
+import pyharmony
+
+OURS = f"pyharmony {pyharmony.__version__}"
 ROUNDS = 50
+SIDES = (64, 128, 256, 512, 1024, 2048, 4096)
 _FLUSH_BYTES = 256 << 20  # several times the cache of any GPU
 _PAUSE_CYCLES = 400_000  # about 0.2 ms: what comes after it is put on the stream before it is over
 
@@ -110,6 +115,33 @@ def ratio(slow: GpuTiming, fast: GpuTiming) -> float:
     return statistics.median(x / y for x, y in zip(slow.cold, fast.cold, strict=True))
 
 
+def wall(calls: dict[str, Callable[[], Any]], mode: str, rounds: int) -> dict[str, GpuTiming]:
+    """Wall times of calls that end when their work is done, in turn, after two rounds that do not count."""
+    timings = {name: GpuTiming(mode=mode) for name in calls}
+    for i in range(rounds + 2):
+        for name, call in calls.items():
+            begin = time.perf_counter()
+            call()
+            if i >= 2:
+                timings[name].eager.append(1000 * (time.perf_counter() - begin))
+    for timing in timings.values():
+        timing.cold = timing.warm = timing.eager
+    return timings
+
+
+def on_processor(call: Callable[[], Any]) -> GpuTiming:
+    """A call on NumPy arrays by the CPU kernels, with all threads."""
+
+    def run() -> None:
+        pyharmony.set_device("cpu")
+        try:
+            call()
+        finally:
+            pyharmony.set_device("auto")
+
+    return wall({"cpu": run}, f"CPU, {pyharmony.get_num_threads()} threads", 3)["cpu"]
+
+
 @dataclass
 class GpuRow:
     """One contestant on one problem. Errors are in 8-bit levels.
@@ -154,3 +186,26 @@ def add(
         error, note,
     )  # fmt: skip
     ledger.gpu_rows.append(asdict(row))
+
+
+def numpy_to_numpy(ledger: Ledger, what: str, problem: Callable[[int], Callable[[str], Any]]) -> None:
+    """Rows of calls on NumPy arrays, with both transfers, and in the last one from which size the GPU pays.
+
+    Args:
+        what: is measured, in words.
+        problem: for a side the call, whose argument is its device.
+    """
+    pays = None
+    for side in SIDES:
+        call = problem(side)
+        calls = {device: functools.partial(call, device) for device in ("cuda", "cpu")}
+        found = wall(calls, "NumPy to NumPy", 10 if side < 4096 else 3)
+        for device, timing in found.items():
+            add(ledger, "NumPy to NumPy", f"{side} x {side} x 3, {what}", f"pyharmony, {device}", timing, version=OURS)
+        if ratio(found["cpu"], found["cuda"]) < 1:
+            pays = None
+        elif pays is None:
+            pays = side
+    ledger.gpu_rows[-1]["note"] = (
+        f"{what}: the GPU pays from {pays} x {pays}" if pays else f"{what}: it never pays here"
+    )

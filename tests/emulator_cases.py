@@ -174,6 +174,17 @@ def _pyramid_pointwise(native: Any, memory: Memory) -> Sequence[Array]:
     return base.get(), weights.get()
 
 
+@case("pyramid_lay, pyramid_lay_mask")
+def _pyramid_lay(native: Any, memory: Memory) -> Sequence[Array]:
+    src, dst = memory.put(_images((2, 9, 40, 3))), memory.put(_images((2, 15, 61, 3), seed=1))
+    laid, mask = memory.empty((2, 15, 61, 3)), memory.put(_images((2, 9, 40), seed=2))
+    native.pyramid_lay(src.view(), dst.view(), 2, 21, laid.view(), **ON)
+    share, whole = memory.empty((2, 15, 61)), memory.empty((2, 15, 61))
+    native.pyramid_lay_mask(mask.view(), 2, 21, 9, 40, share.view(), **ON)
+    native.pyramid_lay_mask(None, 0, 3, 15, 4, whole.view(), **ON)
+    return laid.get(), share.get(), whole.get()
+
+
 def _rectangle(memory: Memory, shape: Sequence[int]) -> list[Buffer]:
     """src, dst, mask and base."""
     return [memory.put(_images(shape[:3] if seed == 2 else shape, seed=seed)) for seed in range(4)]

@@ -986,3 +986,13 @@ def test_gaussian_poisson_takes_gradient_kernels(kernel, scene):
     np.testing.assert_allclose(blend.gaussian_poisson(src, dst, smaller, base=src, **options), expected, atol=1e-8)
     with pytest.raises(ArgumentError, match="gradient_kernel: 'laplace', expected one of"):
         blend.gaussian_poisson(src, dst, mask, gradient_kernel="laplace")
+
+
+@pytest.mark.parametrize("at", [(-30, 2), (60, 60), (3, -20.5)])
+def test_a_source_beside_dst_changes_no_gradient(at: tuple[float, float]) -> None:
+    """With preserve_background=False the image is solved for all the same: from its own gradients and colours."""
+    dst = np.random.default_rng(4).integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    kept = blend.gaussian_poisson(dst[:20, :20], dst, at=at)
+    solved = blend.gaussian_poisson(dst[:20, :20], dst, at=at, preserve_background=False)
+    assert np.array_equal(kept, dst)
+    assert np.array_equal(solved, blend.gaussian_poisson(dst, dst, np.zeros((40, 50), bool), preserve_background=False))

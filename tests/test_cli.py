@@ -770,11 +770,17 @@ def test_memory_that_runs_out_has_a_code() -> None:
     assert not Path("out.png").exists()
 
 
+def hear_interrupts() -> None:
+    """A child of a process that ignores interrupts, as in the background of a shell, would ignore them too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interrupt_leaves_whole_pictures_and_nothing_else() -> None:
     names = [f"{i}.png" for i in range(400)]
     write_list([(*TRIPLE, name, "1,1") for name in names])
     command = [sys.executable, "-m", "pyharmony", "blend", "--list", "list.csv", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes, preexec_fn=hear_interrupts) as running:
         until = time.monotonic() + 30
         while not Path(names[1]).exists() and time.monotonic() < until:
             time.sleep(0.005)
@@ -794,7 +800,8 @@ def test_an_interrupt_leaves_whole_pictures_and_nothing_else() -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_while_it_waits(number: signal.Signals, code: int) -> None:
     command = [sys.executable, "-m", "pyharmony", "blend", "-", *PATCH[1:], "-o", "out.png", "-vv"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes, preexec_fn=hear_interrupts) as running:
         time.sleep(0.8)  # it waits for stdin
         running.send_signal(number)
         assert running.wait(20) == code

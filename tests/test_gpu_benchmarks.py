@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pyharmony.ops import pyramid
 from pyharmony.reference.gaussian_poisson import gaussian_taps
 
 pytestmark = pytest.mark.house
@@ -72,30 +73,44 @@ def stand_in(bench: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(bench("problems"), "SIZES", dict.fromkeys(("1024²", "1080p", "4K", "8K"), (48, 72)))
     # cupy needs a GPU for as much as a zero.
     monkeypatch.setattr(bench("peers_cuda"), "CUPY_DCT", bench("peers").Peer("CuPy", "", None, "not here"))
-    for name in ("bench_gaussian_poisson_cuda", "bench_poisson_cuda"):
+    for name in ("bench_gaussian_poisson_cuda", "bench_poisson_cuda", "bench_pyramid_cuda"):
         module = bench(name)
         interleave = module.interleave
         monkeypatch.setattr(module, "interleave", lambda calls, f=interleave, **k: f(calls, **{**k, "rounds": 1}))
-    monkeypatch.setattr(bench("bench_gaussian_poisson_cuda"), "SIDES", (32, 64))
+    monkeypatch.setattr(bench("measure_cuda"), "SIDES", (32, 64))
+    # The stand-in's calls for the GPU run on the processor.
+    for module, names in (
+        (bench("bench_gaussian_poisson_cuda"), ("gaussian_poisson",)),
+        (bench("bench_poisson_cuda"), ("poisson",)),
+        (bench("bench_pyramid_cuda").blend, ("gaussian_poisson",)),
+    ):
+        for name in names:
+            call = getattr(module, name)
+            monkeypatch.setattr(module, name, lambda *a, f=call, **k: f(*a, **{**k, "device": None}))
+    steps = bench("bench_pyramid_cuda")
+    monkeypatch.setattr(steps, "down", lambda image, out: out[0].copy_(pyramid.downsample(image[0])))
+    monkeypatch.setattr(steps, "up", lambda image, out: out[0].copy_(pyramid.upsample(image[0], out.shape[1:3])))
     return bench
 
 
 def test_the_benchmarks_run(stand_in: Any) -> None:
-    whole, masked = stand_in("bench_gaussian_poisson_cuda"), stand_in("bench_poisson_cuda")
+    whole, masked, levels = (stand_in(f"bench_{name}_cuda") for name in ("gaussian_poisson", "poisson", "pyramid"))
     ledger = stand_in("measure").Ledger()
     whole.bench_photograph(torch, ledger, "8K")
     whole.bench_small_weight(torch, ledger)
     whole.bench_small_image(torch, ledger)
     whole.bench_agreement(torch, ledger)
-    whole.bench_pyramid(torch, ledger)
-    for dtype in ("uint8", "float32"):
-        whole.bench_numpy_to_numpy(torch, ledger, dtype)
     masked.bench_masked(torch, ledger, "8K")
+    levels.bench_whole(torch, ledger, "8K")
+    levels.bench_steps(torch, ledger)
+    for module in (whole, masked, levels):
+        for dtype in ("uint8", "float32"):
+            module.bench_numpy_to_numpy(torch, ledger, dtype)
     measured = {"test_failures", "sanitizer_reports"} | set(ledger.figures)
     assert measured == {goal.key for goal in stand_in("gpu_goals").GOALS}
     assert all(value >= 0 for value in ledger.figures.values())
     tables = stand_in("report").gpu_tables(ledger.gpu_rows)
-    assert len(tables) == 4 and "torch.fft DCT, float32, solve only" in "".join(tables)
+    assert len(tables) == 5 and "torch.fft DCT, float32, solve only" in "".join(tables)
     for row in ledger.gpu_rows:
         assert row["cold_ms"] > 0 and row["warm_ms"] > 0
         if row["error"] is not None:

@@ -87,6 +87,50 @@ def test_the_certified_bound_is_never_below_the_error(method: str) -> None:
     assert levels(made, exact) <= info.max_error <= 0.025
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("weight", [0.01, 1e-4, 0.0])
+def test_small_weights_have_a_certified_bound_too(weight: float, dtype: str) -> None:
+    src, dst, mask = pair((2, 31, 26, 3), dtype)
+    src, dst = src[:, ::-1, 1:], dst[:, ::-1, 1:]  # of any strides
+    mask, options = mask[::-1, 1:], {"color_weight": weight, "return_info": True}
+    made, infos = ops.gaussian_poisson(*map(Interface, (src, dst, mask, dst)), **options)
+    result = fetched(made)
+    assert np.array_equal(
+        result, fetched(ops.gaussian_poisson(*map(Interface, (src, dst, mask, dst)), color_weight=weight))
+    )
+    rounding = 0.5 if dtype == "uint8" else 255 * 2.0**-24
+    for i, info in enumerate(infos):
+        s, d = (a[i].astype(np.float64) for a in (src, dst))
+        exact = definition.gaussian_poisson(s, d, mask / 255, d, color_weight=weight)
+        if dtype == "uint8":
+            exact = exact.clip(0, 255)
+        assert levels(result[i], exact) <= info.max_error + rounding
+        # Of the tolerance, and the estimate is about twice the error.
+        assert info.max_error <= allowed(dtype)
+    copied, again = ops.gaussian_poisson(src, dst, mask, dst, device="cuda", **options)
+    assert np.array_equal(copied, result)
+    assert [info.max_error for info in again] == [info.max_error for info in infos]
+
+
+@pytest.mark.parametrize("weight", [1.0, 1e-3, 0.0])
+def test_a_mask_without_a_known_pixel_leaves_the_rectangle(weight: float) -> None:
+    src, dst, mask = pair((17, 20, 3), "uint8")
+    cover = np.full_like(mask, 255)
+    options = {"color_weight": weight, "preserve_background": True}
+    expected = ops.gaussian_poisson(src, dst, cover, dst, device="cpu", **options)
+    for blended in (
+        ops.gaussian_poisson(src, dst, cover, dst, device="cuda", **options),
+        blend.gaussian_poisson(src, dst, cover, base=dst, device="cuda", **options),
+    ):
+        assert levels(blended, expected) <= allowed("uint8")
+    there = [Interface(a) for a in (src, dst, cover, dst)]
+    if weight > 0:
+        assert levels(fetched(ops.gaussian_poisson(*there, **options)), expected) <= allowed("uint8")
+    else:
+        with pytest.raises(MaskError, match="mask: it covers the whole image and color_weight is 0"):
+            ops.gaussian_poisson(*there, return_info=True, **options)
+
+
 def test_a_map_of_weights() -> None:
     src, dst, mask = pair((16, 21, 3), "float32")
     weights = np.linspace(0.2, 2, 16 * 21, dtype=np.float32).reshape(16, 21)
@@ -157,6 +201,24 @@ def test_batches_with_one_mask_and_with_a_mask_each() -> None:
         assert len(infos) == 2
 
 
+@pytest.mark.parametrize("dtype", ["bool", "uint16", "float16", "float32", "float64"])
+def test_masks_of_any_dtype(dtype: str) -> None:
+    src, dst, mask = pair((33, 36, 3), "uint8")
+    cover = mask > 99 if dtype == "bool" else (mask / 255 * (65535 if dtype == "uint16" else 1)).astype(dtype)
+    if dtype == "float64":
+        cover[-1, -1] = 1e-60  # above zero: unknown
+    calls: list[Any] = [
+        lambda s, d, m, **k: ops.gaussian_poisson(s, d, m, d, preserve_background=True, **k),
+        lambda s, d, m, **k: ops.gaussian_poisson(s, d, m, d, color_weight=0.01, preserve_background=True, **k),
+        blend.gaussian_poisson,
+        blend.poisson,
+    ]
+    for call in calls:
+        expected = call(src, dst, cover, device="cpu")
+        assert levels(fetched(call(*map(Interface, (src, dst, cover)))), expected) <= 2
+        assert levels(call(src, dst, cover, device="cuda"), expected) <= 2
+
+
 def planar(a: Image) -> Image:
     return np.moveaxis(np.moveaxis(a, -1, 0).copy(), 0, -1)
 
@@ -225,6 +287,17 @@ def test_a_solver_keeps_its_mask_and_serves_many_images(dtype: str) -> None:
         copied.solve(src[:, 1:], dst[:, 1:])
 
 
+def test_a_solver_that_has_no_gradients_says_what_has() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    src, dst, mask = (torch.from_numpy(a) for a in pair((9, 8, 3), "float32"))
+    solver = ops.PoissonSolver(mask, device="cuda")
+    with pytest.raises(ArgumentError, match=r"src, dst, base: tensors in a graph, .*; use ops.poisson, which has grad"):
+        solver.solve(src.requires_grad_(), dst)
+    assert (
+        levels(solver.solve(src.detach(), dst).numpy(), ops.poisson(src.detach(), dst, mask, device="cpu").numpy()) <= 1
+    )
+
+
 def test_a_film_takes_fewer_iterations_after_its_first_frame() -> None:
     src, dst, mask = pair((24, 26, 3), "uint8")
     solver = ops.PoissonSolver(mask, device="cuda")
@@ -249,6 +322,86 @@ def test_a_mask_without_a_known_pixel_is_refused_where_values_are_looked_at() ->
     with pytest.raises(MaskError, match="covers the whole image"):
         ops.poisson(*map(Interface, (src, dst, cover)), return_info=True)
     assert levels(ops.poisson(src, dst, cover, color_weight=1, device="cuda"), src) <= 1
+
+
+def laid_over(mask: Image, shape: tuple[int, int], at: tuple[int, int]) -> Image:
+    """mask [h, w] where at says on zeros of a shape."""
+    laid = np.zeros((shape[0] + 200, shape[1] + 200), mask.dtype)
+    laid[100 + at[1] :, 100 + at[0] :][: mask.shape[0], : mask.shape[1]] = mask
+    return laid[100:-100, 100:-100]
+
+
+@pytest.mark.parametrize(
+    ("at", "dtype"),
+    [(None, "uint8"), ((0, 0), "float16"), ((5, 7), "uint8"), ((-12, 30), "float16"), ((40, -20), "uint8"),
+     ((69, 80), "uint8"), ((90, 5), "uint8")],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["poisson", "pyramid", "whole"])
+def test_a_source_lies_where_at_says(kind: str, at: tuple[int, int] | None, dtype: str) -> None:
+    """Of another size than dst, cut off at its border, over the whole of it, or beside it."""
+    dst, src, mask = pair((81, 70, 3), dtype)
+    if at is not None:
+        src, mask = src[:50, :40], mask[:50, :40]
+    run = blend.poisson if kind == "poisson" else blend.gaussian_poisson
+    options = {"preserve_background": False} if kind == "whole" else {}
+    # Two levels of the pyramid add up; poisson has one.
+    limit = allowed(dtype) if kind == "poisson" else 1 + 2 * (0.25 + 0.25)
+    for cover in (mask, None):
+        if cover is None and at is None and kind == "poisson":
+            continue
+        expected = run(src, dst, cover, at=at, device="cpu", **options)
+        given = Interface(src), Interface(dst), None if cover is None else Interface(cover)
+        made = fetched(run(*given, at=at, **options))
+        assert levels(made, expected) <= limit
+        if kind != "whole":
+            known = laid_over(np.ones_like(mask) if cover is None else mask, dst.shape[:2], at or (0, 0)) == 0
+            assert np.array_equal(made[known], dst[known])
+        copied, info = run(src, dst, cover, at=at, device="cuda", return_info=True, **options)
+        assert levels(copied, expected) <= limit
+        if at is not None and at[0] == 90 and kind != "whole":
+            assert info.method == "copy"
+            assert np.array_equal(made, dst)
+
+
+@pytest.mark.parametrize("run", [blend.poisson, blend.gaussian_poisson], ids=lambda f: f.__name__)
+def test_a_batch_lies_where_at_says_and_the_alpha_of_dst_stays(run: Any) -> None:
+    dst, src, mask = pair((2, 40, 44, 3), "uint8")
+    src, masks = src[:, :30, :20], np.stack([mask[:30, :20], mask[10:40, 20:40]])
+    alpha = np.random.default_rng(3).integers(0, 256, (2, 40, 44, 1)).astype(np.uint8)
+    over = np.concatenate([dst, alpha], -1)
+    for cover in (masks, masks[0]):
+        expected = run(src, over, cover, at=(17, -4), device="cpu")
+        made = fetched(run(Interface(src), Interface(over), Interface(cover), at=(17, -4)))
+        assert levels(made, expected) <= 2
+        assert np.array_equal(made[..., 3:], alpha)
+    expected = blend.gaussian_poisson(src, over, masks, at=(17, -4), base=over[..., :3], color_weight=0.5, device="cpu")
+    given = [Interface(a) for a in (src, over, masks)]
+    made = fetched(blend.gaussian_poisson(*given, at=(17, -4), base=Interface(over), color_weight=0.5))
+    assert levels(made, expected) <= 2
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"at": (1.5, 2)}, ArgumentError, r"at: \(1.5, 2\), expected whole pixels; a part of a pixel resamples src"),
+        ({"at": 3}, ArgumentError, r"at: 3, expected None or \(x, y\)"),
+        ({"at": ("1", 2)}, DTypeError, "at: "),
+        ({"at": None}, ShapeError, "src: 6 x 7 pixels beside 8 x 9 of dst; pass at="),
+        ({"src": np.zeros((6, 7, 4), np.float32)}, ShapeError, "src: 4 channels, expected 1 or 3; alpha is"),
+        ({"src": np.zeros((6, 7, 1), np.float32)}, ShapeError, "src: 1 images of 1 channels beside 1 of 3 of dst"),
+        ({"src": np.zeros((6, 7, 5), np.float32)}, ShapeError, r"src: shape \[6, 7, 5\], expected 1, 3 or 4 channels"),
+        ({"src": np.zeros((6, 7, 3), np.float16)}, DTypeError, "src: dtype float16 differs from dst float32"),
+        ({"mask": np.zeros((8, 9), np.uint8)}, ShapeError, r"mask: shape \[8, 9\], expected \[6, 7\]"),
+        ({"mask": None, "src": np.zeros((8, 9, 3), np.float32)}, MaskError, "mask: covers all of dst"),
+    ],
+    ids=range(10),
+)
+def test_what_a_blend_does_not_take_is_named(change: dict[str, Any], error: type[Exception], message: str) -> None:
+    dst, src, mask = pair((8, 9, 3), "float32")
+    given = {"src": src[:6, :7], "dst": dst, "mask": mask[:6, :7], "at": (0, 0), **change}
+    there = {name: Interface(x) if isinstance(x, np.ndarray) else x for name, x in given.items()}
+    with pytest.raises(error, match=message):
+        blend.poisson(**there)
 
 
 def test_blends_write_where_they_are_told_to() -> None:

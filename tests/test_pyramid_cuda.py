@@ -315,3 +315,42 @@ def test_inputs_are_checked(emulator):
         upsample(emulator, half[:, :3], (8, 8))
     with pytest.raises(ValueError, match=r"known: shape \[1, 8, 7, 1\], expected \[1, 8, 8, 1\]"):
         upsample_meet(emulator, half, image, known[:, :, :7])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_source_goes_on_as_dst_and_the_nearest_difference(emulator, dtype):
+    rng = np.random.default_rng(7)
+    src, dst = (random_image(rng, shape, dtype) for shape in ((2, 9, 20, 3), (2, 15, 41, 3)))
+    top, left = 4, 21
+    # What it is for numpy: differences padded by those at the border.
+    values = [a.astype(np.float32) for a in (src, dst)]
+    inside = np.s_[:, top : top + 9, left : left + 20]
+    around = ((0, 0), (top, 15 - 9 - top), (left, 41 - 20 - left), (0, 0))
+    expected = np.pad(values[0] - values[1][inside], around, mode="edge") + values[1]
+    expected[inside] = values[0]
+    for laid_over in (dst, *same_but_strided(dst)):
+        out = result(dst.shape)
+        emulator.pyramid_lay(view(emulator, src), view(emulator, laid_over), top, left, view(emulator, out, True), **ON)
+        np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "float16", "float32", "float64"])
+def test_a_mask_is_zero_around_its_source(emulator, dtype):
+    share = np.random.default_rng(8).uniform(0, 1, (2, 9, 20))
+    mask = share > 0.5 if dtype == "bool" else (share * {"uint8": 255, "uint16": 65535}.get(dtype, 1)).astype(dtype)
+    scaled = mask.astype(np.float32) / np.float32({"uint8": 255, "uint16": 65535}.get(dtype, 1))
+    for given, inner in ((mask, scaled), (None, np.ones_like(scaled)), (None, scaled[:, :0, :0])):
+        out, expected = result((2, 15, 41)), np.zeros((2, 15, 41), np.float32)
+        height, width = inner.shape[1:]
+        expected[:, 4 : 4 + height, 21 : 21 + width] = inner
+        cover = None if given is None else view(emulator, given)
+        emulator.pyramid_lay_mask(cover, 4, 21, height, width, view(emulator, out, True), **ON)
+        np.testing.assert_array_equal(out, expected)
+
+
+def test_a_source_beyond_dst_is_refused(emulator_module):
+    m = emulator_module
+    src, dst, out = (np.zeros(shape, np.float32) for shape in ((1, 4, 5, 1), (1, 6, 6, 1), (1, 6, 6, 1)))
+    for top, left in ((-1, 0), (3, 0), (0, 2)):
+        with pytest.raises(ValueError, match=r"src: 4 x 5 at row .* expected inside 6 x 6"):
+            m.pyramid_lay(view(m, src), view(m, dst), top, left, view(m, out, True), **ON)

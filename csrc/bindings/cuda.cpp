@@ -2,8 +2,8 @@
 #include <cstdint>
 
 #include "bindings/bindings.h"
+#include "bindings/pointers.h"
 #include "device/copy.h"
-#include "device/runtime.h"
 
 namespace pyharmony {
 
@@ -13,7 +13,7 @@ void bind_cuda(py::module_& m) {
       "copy",
       [](const ArrayView& from, const ArrayView& to, int index, std::uintptr_t stream) {
         const device::Guard guard(index);
-        device::launch_copy(from, to, reinterpret_cast<cudaStream_t>(stream));
+        device::launch_copy(from, to, stream_of(stream));
       },
       py::arg("source"), py::arg("to"), py::kw_only(), py::arg("device"), py::arg("stream"),
       py::call_guard<py::gil_scoped_release>());

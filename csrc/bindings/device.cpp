@@ -2,13 +2,11 @@
 #include <cstdint>
 
 #include "bindings/bindings.h"
+#include "bindings/pointers.h"
 #include "core/status.h"
-#include "device/runtime.h"
 
 namespace pyharmony {
 namespace {
-
-cudaStream_t stream_of(std::uintptr_t stream) { return reinterpret_cast<cudaStream_t>(stream); }
 
 // Memory of a device for as long as it lives; released on its stream.
 class DeviceBuffer {

@@ -6,8 +6,8 @@
 #include <string>
 
 #include "bindings/bindings.h"
+#include "bindings/pointers.h"
 #include "core/status.h"
-#include "device/runtime.h"
 #include "ops/gaussian_poisson/chebyshev_cuda.h"
 
 namespace pyharmony {
@@ -96,7 +96,7 @@ void chebyshev(const Optional& src, const Optional& dst, const Optional& mask, c
   params.workspace_bytes = workspace_bytes;
   params.report = reinterpret_cast<gp::ChebyshevReport*>(report);
   const device::Guard guard(device);
-  gp::launch_gaussian_poisson_chebyshev(params, reinterpret_cast<cudaStream_t>(stream));
+  gp::launch_gaussian_poisson_chebyshev(params, stream_of(stream));
 }
 
 py::list decode(const py::bytes& data, int n) {

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "bindings/bindings.h"
+#include "bindings/pointers.h"
 #include "core/status.h"
 #include "device/image.h"
 #include "ops/gaussian_poisson/multigrid_cuda.h"
@@ -15,9 +16,6 @@ namespace {
 
 namespace gp = gaussian_poisson;
 using device::as_image_batch;
-
-cudaStream_t stream_of(std::uintptr_t stream) { return reinterpret_cast<cudaStream_t>(stream); }
-void* pointer_of(std::uintptr_t pointer) { return reinterpret_cast<void*>(pointer); }
 
 gp::MultigridCudaParams multigrid_params(const ArrayView& src, const ArrayView& dst,
                                          const ArrayView& mask, const ArrayView& base,

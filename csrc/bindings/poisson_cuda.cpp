@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "bindings/bindings.h"
+#include "bindings/pointers.h"
 
 namespace pyharmony {
 namespace {
@@ -14,9 +15,6 @@ using poisson::DeviceSolve;
 using poisson::Plan;
 using poisson::PlaneReport;
 using poisson::PlanOptions;
-
-cudaStream_t stream_of(std::uintptr_t stream) { return reinterpret_cast<cudaStream_t>(stream); }
-void* pointer_of(std::uintptr_t address) { return reinterpret_cast<void*>(address); }
 
 void check_bytes(std::size_t given, std::size_t needed, const char* name) {
   HM_CHECK(given >= needed, name, ": ", given, " bytes, expected at least ", needed);

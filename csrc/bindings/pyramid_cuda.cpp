@@ -4,14 +4,12 @@
 #include <vector>
 
 #include "bindings/bindings.h"
-#include "device/runtime.h"
+#include "bindings/pointers.h"
 
 namespace pyharmony {
 namespace {
 
 using device::Guard;
-
-cudaStream_t stream_of(std::uintptr_t stream) { return reinterpret_cast<cudaStream_t>(stream); }
 
 }  // namespace
 
@@ -73,6 +71,24 @@ void bind_pyramid_cuda(py::module_& m) {
       },
       py::arg("src"), py::arg("dst"), py::arg("mask"), py::arg("out"), py::kw_only(), device,
       stream, release);
+  m.def(
+      "pyramid_lay",
+      [](const ArrayView& src, const ArrayView& dst, int top, int left, const ArrayView& out,
+         int index, std::uintptr_t on) {
+        const Guard guard(index);
+        launch_pyramid_lay(src, dst, top, left, out, stream_of(on));
+      },
+      py::arg("src"), py::arg("dst"), py::arg("top"), py::arg("left"), py::arg("out"),
+      py::kw_only(), device, stream, release);
+  m.def(
+      "pyramid_lay_mask",
+      [](const ArrayView* mask, int top, int left, int height, int width, const ArrayView& out,
+         int index, std::uintptr_t on) {
+        const Guard guard(index);
+        launch_pyramid_lay_mask(mask, {top, left, height, width}, out, stream_of(on));
+      },
+      py::arg("mask").none(true), py::arg("top"), py::arg("left"), py::arg("height"),
+      py::arg("width"), py::arg("out"), py::kw_only(), device, stream, release);
   m.def(
       "pyramid_hold",
       [](const ArrayView& known, const ArrayView& out, int index, std::uintptr_t on) {

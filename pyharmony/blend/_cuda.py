@@ -1,8 +1,8 @@
 """Blends of arrays in the memory of a CUDA device, and the pyramid of `gaussian_poisson` there.
 
-Arrays on a device are blended where they are: src and mask have the size of dst, there is no alpha,
-and no value is looked at by the processor. What comes from the processor has been laid over dst
-there, as for any blend, and its crop is copied to the device.
+Arrays on a device are blended where they are, and no value is looked at by the processor: src lies on
+whole pixels of dst and has no alpha. What comes from the processor has been laid over dst there, as
+for any blend, and its crop is copied to the device.
 """
 
 from __future__ import annotations
@@ -14,14 +14,21 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays, _checks, _cuda
+from .._arrays import NumpyArray
 from .._checks import SolveInfo
 from .._cuda import DeviceArray, Place
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import ArgumentError, DTypeError, MaskError, ShapeError
 from ..ops._gaussian_poisson_cuda import DeviceEquation, choose_method, solve
 from ..ops._images_cuda import batch_of, planes_of, unsupported, weight_on
 from ..ops._poisson_cuda import DeviceHierarchy, most_iterations, solve_images
 from ..reference.gaussian_poisson import gaussian_taps
+from ._frame import CHANNELS, Job, position_of
 from ._region import Region, covered_by, regions_of
+
+NOTHING_KNOWN = (
+    "mask: covers all of dst, and with color_weight 0 nothing fixes the colours; leave pixels at zero or pass "
+    "color_weight > 0"
+)
 
 _FLOAT = np.dtype(np.float32)
 
@@ -47,6 +54,7 @@ class PyramidOptions:
     count: int
     unit: float
     info: bool
+    certify: bool
 
 
 @dataclass
@@ -131,7 +139,16 @@ class _Pyramid:
         # Chebyshev's kernel doubles on the way, where nothing has to meet what is known.
         if doubled and (o.preserve_background or choose_method(equation, levels) != "chebyshev"):
             equation.base, equation.half_base = self.doubled(level, colours), False
-        return solve(self.place, equation, out, method="auto", levels=levels, unit=o.unit, info=finest and o.info)
+        return solve(
+            self.place,
+            equation,
+            out,
+            method="auto",
+            levels=levels,
+            unit=o.unit,
+            info=finest and o.info,
+            certify=finest and o.certify,
+        )
 
     def doubled(self, level: _Level, colours: DeviceArray) -> DeviceArray:
         """colours of the level below, at the size of this one, meeting what is known."""
@@ -216,13 +233,17 @@ class Frame:
     """The arguments of a blend on a device: checked, [N, H, W, C] and [N, H, W].
 
     Attributes:
+        src, mask: cut to what lies inside dst; mask None: all of src. Unused where that is empty.
+        placed: where that is in dst.
+        dst, out: colours.
         result: what the blend returns, out: how kernels see it.
     """
 
     place: Place
     src: DeviceArray
     dst: DeviceArray
-    mask: DeviceArray
+    mask: DeviceArray | None
+    placed: Region
     out: DeviceArray
     result: Any
     batch: bool
@@ -231,27 +252,127 @@ class Frame:
     def unit(self) -> float:
         return _arrays.VALUE_RANGE[self.dst.dtype.name]
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) of dst."""
+        return self.dst.shape[1], self.dst.shape[2]
 
-def _images(x: Any, name: str, like: DeviceArray | None = None) -> DeviceArray:
+    def over(self, items: slice, region: Region) -> tuple[DeviceArray, DeviceArray]:
+        """src and mask of some items over a region of dst, as `Job.src_of` and `Job.mask_of`."""
+        inner = self.placed.overlap(region)
+        dst = _cut(self.dst, items, region)
+        if inner.empty:
+            return dst, self._mask_over(items, region, Region(0, 0, 0, 0))
+        src = _cut(self.src, items, inner, self.placed)
+        if inner != region:
+            at = {"device": self.place.device, "stream": self.place.stream}
+            _, laid = self.place.empty(dst.shape, _FLOAT)
+            self.place.module.pyramid_lay(
+                src.view("src"),
+                dst.view("dst"),
+                inner.y0 - region.y0,
+                inner.x0 - region.x0,
+                laid.view("src", writable=True),
+                **at,
+            )
+            src = laid
+        return src, self._mask_over(items, region, inner)
+
+    def _mask_over(self, items: slice, region: Region, inner: Region) -> DeviceArray:
+        mask = None if self.mask is None or inner.empty else _cut(self.mask, items, inner, self.placed)
+        if mask is not None and inner == region:
+            return mask
+        _, laid = self.place.empty((items.stop - items.start, *region.shape), _FLOAT)
+        self.place.module.pyramid_lay_mask(
+            None if mask is None else mask.view("mask"),
+            0 if inner.empty else inner.y0 - region.y0,
+            0 if inner.empty else inner.x0 - region.x0,
+            *inner.shape,
+            laid.view("mask", writable=True),
+            device=self.place.device,
+            stream=self.place.stream,
+        )
+        return laid
+
+
+def _cut(a: DeviceArray, items: slice, region: Region, origin: Region | None = None) -> DeviceArray:
+    """Some items over a region of dst, of an array whose first pixel is that of origin, or dst's."""
+    y0, x0 = (region.y0, region.x0) if origin is None else (region.y0 - origin.y0, region.x0 - origin.x0)
+    return a.cropped(items, y0, y0 + region.shape[0], x0, x0 + region.shape[1])
+
+
+def _images(x: Any, name: str) -> DeviceArray:
     """[N, H, W, C] of the layouts that blends take; torch's have their channels first."""
-    a = _cuda.describe(x, name)
+    a = given = _cuda.describe(x, name)
     _checks.image_form(a, a.dtype.name, name, (2, 3, 4))
     if _arrays.is_torch(x) and a.ndim > 2:
         order = (*range(a.ndim - 3), -2, -1, -3)
         a = a.reshaped(tuple(a.shape[i] for i in order), tuple(a.strides[i] for i in order))
     a = batch_of(a)
-    if a.shape[3] not in (1, 3):
-        raise ShapeError(
-            f"{name}: shape {list(x.shape)}, expected 1 or 3 channels; alpha is blended on the processor, pass the "
-            "colours and a mask"
-        )
-    if like is not None:
-        _checks.same_dtype(a, name, like, "dst")
-        if a.shape != like.shape:
-            raise ShapeError(
-                f"{name}: shape {list(x.shape)} differs from that of dst; on a device all images have one size"
-            )
+    if a.shape[3] not in CHANNELS:
+        raise ShapeError(f"{name}: shape {list(given.shape)}, expected 1, 3 or 4 channels")
     return a
+
+
+def _channels(a: DeviceArray, first: int, end: int) -> DeviceArray:
+    return a.moved(first * a.strides[3], (*a.shape[:3], end - first), a.strides)
+
+
+def _colours(a: DeviceArray) -> DeviceArray:
+    return _channels(a, 0, min(a.shape[3], 3))
+
+
+def _source(x: Any, target: DeviceArray) -> DeviceArray:
+    """src, checked beside dst but for its size."""
+    a = _images(x, "src")
+    if a.shape[3] == 4:
+        raise ShapeError(
+            f"src: {a.shape[3]} channels, expected 1 or 3; alpha is blended on the processor, pass the colours and a "
+            "mask"
+        )
+    _checks.same_dtype(a, "src", target, "dst")
+    if (a.shape[0], a.shape[3]) != (target.shape[0], min(target.shape[3], 3)):
+        raise ShapeError(
+            f"src: {a.shape[0]} images of {a.shape[3]} channels beside {target.shape[0]} of "
+            f"{min(target.shape[3], 3)} of dst; expected equal numbers, alpha apart"
+        )
+    return a
+
+
+def _placed(at: Any, source: DeviceArray, target: DeviceArray) -> tuple[Region, tuple[int, int]]:
+    """Where src lies inside dst, and where in dst (y, x) its first pixel is."""
+    if at is None:
+        if source.shape[1:3] != target.shape[1:3]:
+            (h, w), (height, width) = source.shape[1:3], target.shape[1:3]
+            raise ShapeError(
+                f"src: {h} x {w} pixels beside {height} x {width} of dst; pass at=(x, y), where its first pixel lands"
+            )
+        at = (0, 0)
+    x, y = position_of(at)
+    if not (x.is_integer() and y.is_integer()):
+        raise ArgumentError(
+            f"at: {at!r}, expected whole pixels; a part of a pixel resamples src, which is for arrays on the processor"
+        )
+    top, left = int(y), int(x)
+    inside = Region(top, top + source.shape[1], left, left + source.shape[2]).overlap(
+        Region(0, target.shape[1], 0, target.shape[2])
+    )
+    return (Region(0, 0, 0, 0) if inside.empty else inside), (top, left)
+
+
+def _mask(x: Any, source: DeviceArray) -> DeviceArray:
+    """[H, W] or [N, H, W] over src."""
+    count, height, width, _ = source.shape
+    cover = _cuda.describe(x, "mask")
+    # torch's masks may have their one channel first, others last.
+    if cover.ndim > 2 and cover.shape != (count, height, width):
+        axis = cover.ndim - 3 if _arrays.is_torch(x) else cover.ndim - 1
+        if cover.shape[axis] == 1:
+            keep = [i for i in range(cover.ndim) if i != axis]
+            cover = cover.reshaped(tuple(cover.shape[i] for i in keep), tuple(cover.strides[i] for i in keep))
+    if cover.shape != (count, height, width):
+        _checks.mask_form(cover.shape, cover.dtype.name, "mask", height, width)
+    return cover
 
 
 def frame_of(src: Any, dst: Any, mask: Any, at: Any, out: Any, **beside: Any) -> Frame:
@@ -260,26 +381,14 @@ def frame_of(src: Any, dst: Any, mask: Any, at: Any, out: Any, **beside: Any) ->
     Raises:
         ShapeError, DTypeError, ArgumentError, DeviceError: naming the argument.
     """
-    if mask is None:
-        raise ArgumentError("mask: None; arrays on a device have no alpha, pass a mask")
-    if at is not None and tuple(at) != (0, 0):
-        raise ArgumentError(f"at: {at!r}; on a device src lies on dst pixel for pixel, pad it to dst's size")
     place = _cuda.place_of({"dst": dst, "src": src, "mask": mask, "out": out, **beside}, None)
     assert place is not None  # noqa: S101  # some of them are on a device
     target = _images(dst, "dst")
     if reason := unsupported(target.dtype.name, "dst"):
         raise DTypeError(reason)
-    source = _images(src, "src", target)
-    count, height, width, _ = target.shape
-    cover = _cuda.describe(mask, "mask")
-    # torch's masks may have their one channel first, others last.
-    if cover.ndim > 2 and cover.shape != (count, height, width):
-        axis = cover.ndim - 3 if _arrays.is_torch(mask) else cover.ndim - 1
-        if cover.shape[axis] == 1:
-            keep = [i for i in range(cover.ndim) if i != axis]
-            cover = cover.reshaped(tuple(cover.shape[i] for i in keep), tuple(cover.strides[i] for i in keep))
-    if cover.shape != (count, height, width):
-        _checks.mask_form(cover.shape, cover.dtype.name, "mask", height, width)
+    source = _source(src, target)
+    placed, (top, left) = _placed(at, source, target)
+    cover = None if mask is None else _mask(mask, source)
     given = _cuda.describe(dst, "dst")
     if out is None:
         out, _ = place.empty(given.shape, given.dtype)
@@ -288,22 +397,38 @@ def frame_of(src: Any, dst: Any, mask: Any, at: Any, out: Any, **beside: Any) ->
         _checks.same_dtype(into, "out", given, "dst")
         _checks.same_shape(into, "out", given, "dst")
         for other, name in ((source, "src"), (target, "dst"), (cover, "mask")):
-            if into.pointer == other.pointer:
+            if other is not None and into.pointer == other.pointer:
                 raise ArgumentError(f"out: shares memory with {name}; pass another array")
+    result = _images(out, "out")
+    source, target = place.take(source, "src"), place.take(target, "dst")
+    if target.shape[3] == 4:
+        place.copy(_channels(target, 3, 4), _channels(result, 3, 4))
+    items = slice(0, target.shape[0])
+    if cover is not None:
+        cover = planes_of(place.take(cover, "mask"), target.shape[0])
+    if not placed.empty:
+        first = Region(top, 0, left, 0)
+        source = _cut(source, items, placed, first)
+        cover = None if cover is None else _cut(cover, items, placed, first)
     return Frame(
         place=place,
-        src=place.take(source, "src"),
-        dst=target,
-        mask=planes_of(place.take(cover, "mask"), count),
-        out=_images(out, "out"),
+        src=source,
+        dst=_colours(target),
+        mask=cover,
+        placed=placed,
+        out=_colours(result),
         result=out,
         batch=given.ndim == 4,
     )
 
 
 def images_like_dst(frame: Frame, x: Any, name: str) -> DeviceArray:
-    """Another image in dst's frame."""
-    return frame.place.take(_images(x, name, frame.dst), name)
+    """Another image in dst's frame, its colours."""
+    a = _colours(_images(x, name))
+    _checks.same_dtype(a, name, frame.dst, "dst")
+    if a.shape != frame.dst.shape:
+        raise ShapeError(f"{name}: colours of shape {list(a.shape)}, expected those of dst, {list(frame.dst.shape)}")
+    return frame.place.take(a, name)
 
 
 def gaussian_poisson_on_device(
@@ -343,16 +468,13 @@ def gaussian_poisson_on_device(
     infos: list[SolveInfo] = []
     for items, box in boxes:
         if box.empty:
-            infos.append(SolveInfo("copy", 0, 0.0, 0.0, place.name, 0.0, 0))
+            infos.append(_copied(place))
             continue
         regions = regions_of(box, (height, width), not preserve_background)
         part = covered_by(regions, (height, width))
-        src_part, dst_part, mask_part, out_part = (
-            a.cropped(items, part.y0, part.y1, part.x0, part.x1) for a in (frame.src, frame.dst, frame.mask, frame.out)
-        )
-        base_part, map_part = (
-            None if a is None else a.cropped(items, part.y0, part.y1, part.x0, part.x1) for a in (ground, weight_map)
-        )
+        src_part, mask_part = frame.over(items, part)
+        dst_part, out_part = (_cut(a, items, part) for a in (frame.dst, frame.out))
+        base_part, map_part = (None if a is None else _cut(a, items, part) for a in (ground, weight_map))
         infos += pyramid(
             place,
             src_part,
@@ -373,21 +495,31 @@ def gaussian_poisson_on_device(
                 count=len(regions) - 1,
                 unit=frame.unit,
                 info=return_info,
+                certify=return_info,
             ),
         )
     return frame.result, _infos(frame, infos)
 
 
+def _copied(place: Place) -> SolveInfo:
+    return SolveInfo("copy", 0, 0.0, 0.0, place.name, 0.0, 0)
+
+
 def _boxes(frame: Frame) -> list[Region]:
-    """Of the pixels above zero of each item's mask."""
-    place, mask = frame.place, frame.mask
+    """In dst, of the pixels above zero of each item's mask."""
+    place, mask, placed = frame.place, frame.mask, frame.placed
+    if mask is None or placed.empty:
+        return [placed] * frame.dst.shape[0]
     memory = place.scratch(16 * mask.shape[0])
     with _cuda.failures("mask"):
         place.module.poisson_box(
             mask.view("mask"), (memory.pointer, memory.nbytes), device=place.device, stream=place.stream
         )
     values = place.fetch(memory).view(np.int32).reshape(-1, 4).tolist()
-    return [Region(top, bottom, left, right) for top, left, bottom, right in values]
+    return [
+        Region(top + placed.y0, bottom + placed.y0, left + placed.x0, right + placed.x0)
+        for top, left, bottom, right in values
+    ]
 
 
 def poisson_on_device(
@@ -406,16 +538,26 @@ def poisson_on_device(
     frame = frame_of(src, dst, mask, at, out, color_weight=_checks.map_or_none(color_weight))
     count, height, width, _ = frame.dst.shape
     weight, weight_map, _ = weight_on(frame.place, color_weight, count, height, width)
+    place, items = frame.place, slice(0, count)
+    if frame.mask is None and frame.placed.shape == frame.shape and weight == 0 and weight_map is None:
+        raise MaskError(NOTHING_KNOWN)
+    # Around src there is nothing to solve for.
+    part = frame.placed.expand(1, frame.shape)
+    if frame.placed.empty or part.shape != frame.shape:
+        place.copy(frame.dst, frame.out)
+    if frame.placed.empty:
+        return frame.result, _infos(frame, [_copied(place)] * count if return_info else [])
+    src_part, mask_part = frame.over(items, part)
     infos = solve_images(
-        frame.place,
-        frame.src,
-        frame.dst,
-        frame.mask,
+        place,
+        src_part,
+        _cut(frame.dst, items, part),
+        mask_part,
         None,
-        frame.out,
+        _cut(frame.out, items, part),
         gradients=gradients,
         weight=weight,
-        weight_map=weight_map,
+        weight_map=None if weight_map is None else _cut(weight_map, items, part),
         levels=_checks.tolerance(tolerance, frame.dst.dtype.name),
         unit=frame.unit,
         certify=return_info,
@@ -442,6 +584,26 @@ def only_there(gradient_kernel: str, reference: bool) -> str:
 # ---- crops of what is on the processor -----------------------------------------------------------
 
 
-def upload(place: Place, image: np.ndarray[Any, Any], name: str) -> DeviceArray:
+def takes(place: Place, job: Job, against: str = "") -> bool:
+    """Whether CUDA kernels take this; where they do not and the caller named the device, an error.
+
+    against: another reason why they do not.
+    """
+    reason = unsupported(job.dst.dtype.name, "dst") or against
+    if reason and place.required:
+        raise ArgumentError(reason)
+    return not reason
+
+
+def crops(
+    place: Place, job: Job, region: Region, mask: NumpyArray
+) -> tuple[DeviceArray, DeviceArray, DeviceArray, DeviceArray]:
+    """src, dst and mask over a region of dst, copied to the device, and memory for the result."""
+    dst = upload(place, job.dst_of(region), "dst")
+    _, out = place.empty(dst.shape, dst.dtype)
+    return upload(place, job.src_of(region), "src"), dst, upload(place, mask, "mask"), out
+
+
+def upload(place: Place, image: NumpyArray, name: str) -> DeviceArray:
     """[h, w, C] as [1, h, w, C], or [h, w] as [1, h, w], on the device."""
     return place.take(image[None], name)

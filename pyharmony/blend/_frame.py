@@ -110,10 +110,12 @@ class Job:
 
         Elsewhere src goes on as dst plus the difference that the two have at the nearest pixel
         of src, so that an edge that leaves src has the gradient of dst; in float32 (float64 for
-        that dtype) and the unit of dst.
+        that dtype) and the unit of dst. Where nothing of src is there it is dst.
         """
         origin = self.placed.y0, self.placed.x0
         common = self.placed.overlap(region)
+        if common.empty:
+            return region.of(self.dst)
         holes = None if self.holes is None else common.of(self.holes, origin)
         if holes is not None and not holes.any():
             holes = None
@@ -191,7 +193,7 @@ def _masks(mask: Any, count: int, height: int, width: int, batch: bool) -> list[
     return [_checks.mask(a, "mask", height, width)] * count
 
 
-def _position(at: Any) -> tuple[float, float]:
+def position_of(at: Any) -> tuple[float, float]:
     """at as finite numbers (x, y)."""
     accepts = "expected None or (x, y), the pixels where the first pixel of src lands in dst"
     try:
@@ -245,7 +247,7 @@ class Frame:
                 f"src: {s[1]} x {s[2]} pixels beside {d[1]} x {d[2]} of dst; "
                 "pass at=(x, y), where its first pixel lands"
             )
-        x, y = (0.0, 0.0) if at is None else _position(at)
+        x, y = (0.0, 0.0) if at is None else position_of(at)
         self._x, self._y = math.floor(x), math.floor(y)
         self._fraction = y - self._y, x - self._x
         self._decontaminate = decontaminate

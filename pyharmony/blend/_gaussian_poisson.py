@@ -12,15 +12,16 @@ from .. import _arrays, _checks
 from .._arrays import NumpyArray
 from .._cuda import Place
 from ..errors import ArgumentError
-from ..ops._images_cuda import unsupported
 from ..ops.gaussian_poisson import MAX_SIGMA
 from ..ops.pyramid import MAX_SMOOTH_SIGMA, downsample, halve_mask, meet_known, upsample
 from ..reference.gaussian_poisson import GRADIENT_KERNELS
 from ._cuda import (
     PyramidOptions,
+    crops,
     gaussian_poisson_on_device,
     only_there,
     pyramid,
+    takes,
     upload,
 )
 from ._frame import Frame, Job, direct_info
@@ -225,7 +226,7 @@ def _blend(job: Job, options: _Options, base: NumpyArray | None, place: Place | 
     frame = covered_by(regions, job.shape)
     job.check_finite(frame)
     mask = job.mask_of(frame)
-    if place is not None and _suits(place, job, options, base):
+    if place is not None and takes(place, job, only_there(options.gradient_kernel, options.reference)):
         return _blend_at(place, job, options, base, frame, mask, count)
     level = Level(
         src=job.src_of(frame),
@@ -286,14 +287,6 @@ def _blend(job: Job, options: _Options, base: NumpyArray | None, place: Place | 
     return info
 
 
-def _suits(place: Place, job: Job, options: _Options, base: NumpyArray | None) -> bool:
-    """Whether CUDA kernels take this; where they do not and the caller named the device, an error."""
-    reason = unsupported(job.dst.dtype.name, "dst") or only_there(options.gradient_kernel, options.reference)
-    if reason and place.required:
-        raise ArgumentError(reason)
-    return not reason
-
-
 def _blend_at(
     place: Place,
     job: Job,
@@ -307,13 +300,12 @@ def _blend_at(
     weight = options.weight if isinstance(options.weight, float) else np.ascontiguousarray(frame.of(options.weight))
     if base is not None:
         check_finite(frame.of(base), "base", (frame.y0, frame.x0))
-    dst = upload(place, job.dst_of(frame), "dst")
-    _, out = place.empty(dst.shape, dst.dtype)
+    src, dst, cover, out = crops(place, job, frame, mask)
     (info,) = pyramid(
         place,
-        upload(place, job.src_of(frame), "src"),
+        src,
         dst,
-        upload(place, mask, "mask"),
+        cover,
         None if base is None else upload(place, frame.of(base), "base"),
         None if isinstance(weight, float) else upload(place, weight, "color_weight"),
         out,
@@ -323,12 +315,13 @@ def _blend_at(
             most=weight if isinstance(weight, float) else float(weight.max()),
             sigma=options.sigma,
             smooth_sigma=options.smooth_sigma,
-            preserve_background=options.preserve_background,
+            preserve_background=options.preserve_background and not mask.min() > 0,
             tolerance=options.tolerance,
             coarse_tolerance=coarse_tolerance_of(options.tolerance),
             count=count,
             unit=_arrays.VALUE_RANGE[job.dst.dtype.name],
             info=True,
+            certify=options.certify,
         ),
     )
     values = place.fetch(out)[0]

@@ -9,10 +9,9 @@ import numpy as np
 from .. import _arrays, _checks
 from .._arrays import NumpyArray
 from .._cuda import Place
-from ..errors import ArgumentError, MaskError
-from ..ops._images_cuda import unsupported
+from ..errors import MaskError
 from ..ops._poisson_cuda import solve_images
-from ._cuda import poisson_on_device, upload
+from ._cuda import NOTHING_KNOWN, crops, poisson_on_device, takes, upload
 from ._frame import Frame, Job, direct_info
 from ._images import Infos, run
 from ._region import Region
@@ -105,13 +104,10 @@ def _blend(
     region = job.bbox.expand(1, job.shape)
     mask = job.mask_of(region)
     if isinstance(weight, float) and weight == 0 and job.bbox.shape == job.shape and mask.min() > 0:
-        raise MaskError(
-            "mask: covers all of dst, and with color_weight 0 nothing fixes the colours; leave pixels at zero or pass "
-            "color_weight > 0"
-        )
+        raise MaskError(NOTHING_KNOWN)
     job.check_finite(region, mask)
     color_weight = weight if isinstance(weight, float) else region.of(weight)
-    if place is not None and _suits(place, job):
+    if place is not None and takes(place, job):
         return _blend_at(place, job, gradients, color_weight, tolerance, certify, region, mask)
     return solve_poisson(
         job.src_of(region),
@@ -126,13 +122,6 @@ def _blend(
     )
 
 
-def _suits(place: Place, job: Job) -> bool:
-    reason = unsupported(job.dst.dtype.name, "dst")
-    if reason and place.required:
-        raise ArgumentError(reason)
-    return not reason
-
-
 def _blend_at(
     place: Place,
     job: Job,
@@ -144,14 +133,13 @@ def _blend_at(
     mask: NumpyArray,
 ) -> _checks.SolveInfo:
     """The same on a device, of copies of the crops."""
-    dst = upload(place, job.dst_of(region), "dst")
-    _, out = place.empty(dst.shape, dst.dtype)
+    src, dst, cover, out = crops(place, job, region, mask)
     a_map = not isinstance(color_weight, float)
     (info,) = solve_images(
         place,
-        upload(place, job.src_of(region), "src"),
+        src,
         dst,
-        upload(place, mask, "mask"),
+        cover,
         None,
         out,
         gradients=gradients,

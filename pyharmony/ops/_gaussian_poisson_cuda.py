@@ -6,6 +6,7 @@ kernels decide on the device how many steps they need. So values are not looked 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 import warnings
@@ -18,8 +19,8 @@ import numpy as np
 from .. import _arrays, _checks, _cuda
 from .._checks import SolveInfo
 from .._cuda import DeviceArray, Place
-from ..errors import ArgumentError
-from ._images_cuda import batch_of, image_form, mask_on, unsupported, weight_on
+from ..errors import ArgumentError, MaskError
+from ._images_cuda import batch_of, fetched, image_form, mask_on, unsupported, weight_on, without_float64
 from ._poisson_cuda import DeviceHierarchy, most_iterations
 from .gaussian_poisson import (
     CERTIFIED_STOP_FROM,
@@ -29,6 +30,7 @@ from .gaussian_poisson import (
     Equation,
     _Outcome,
     expected_steps,
+    proven_bound,
 )
 
 #: Of one solve; kernels of steps that are not needed return at once, but each costs its launch.
@@ -71,7 +73,15 @@ def choose_method(eq: DeviceEquation, levels: float) -> str:
 
 
 def solve(
-    place: Place, eq: DeviceEquation, out: DeviceArray, *, method: str, levels: float, unit: float, info: bool
+    place: Place,
+    eq: DeviceEquation,
+    out: DeviceArray,
+    *,
+    method: str,
+    levels: float,
+    unit: float,
+    info: bool,
+    certify: bool = False,
 ) -> list[SolveInfo]:
     """Puts the solve of a checked equation into out [N, H, W, C] on the stream.
 
@@ -83,6 +93,7 @@ def solve(
         levels: the tolerance, in 8-bit levels.
         unit: the value that stands for white.
         info: wait for the end and say for each item how it went; else the list is empty.
+        certify: compute max_error where the method does not have it anyway; with info.
     """
     start = time.perf_counter()
     limit = levels * unit / 255
@@ -94,7 +105,9 @@ def solve(
         if method == "chebyshev":
             outcomes = _chebyshev(place, eq, out, limit, unit, info)
         elif eq.pinned or eq.weight_map is not None:
-            outcomes = _galerkin(place, eq, out, limit, levels, info)
+            outcomes = _galerkin(place, eq, out, limit, levels, info, certify)
+        elif certify and eq.weight < CERTIFIED_STOP_FROM:
+            outcomes = _certified_multigrid(place, eq, out, limit)
         else:
             outcomes = _multigrid(place, eq, out, limit, info)
     milliseconds = (time.perf_counter() - start) * 1e3
@@ -130,8 +143,7 @@ def _chebyshev(
     rhs: DeviceArray | None = None,
 ) -> list[_Outcome]:
     """rhs: b, in place of that of the images."""
-    module, count = place.module, out.shape[0]
-    views = (*eq.image_views(), out.view("out", writable=True))
+    eq = dataclasses.replace(eq, mask=without_float64(place, eq.mask))
     options = {
         "weight": eq.weight,
         "weight_map": None if eq.weight_map is None else eq.weight_map.view("color_weight"),
@@ -146,12 +158,7 @@ def _chebyshev(
         "half_base": eq.half_base,
         "range": unit,
     }
-    nbytes = module.gaussian_poisson_chebyshev_workspace(*views, **options, device=place.device)
-    nreport = module.gaussian_poisson_chebyshev_report_bytes(count)
-    report = _launch(place, module.gaussian_poisson_chebyshev, views, options, nbytes, nreport)
-    if not info:
-        return []
-    reports = module.gaussian_poisson_chebyshev_report(place.fetch(report).tobytes(), count)
+    reports, nbytes = _launch(place, "gaussian_poisson_chebyshev", eq, out, options, info, device=place.device)
     _refuse_nonfinite(r["finite"] for r in reports)
     return [_Outcome("chebyshev", r["steps"], r["residual"], r["max_error"], nbytes) for r in reports]
 
@@ -165,8 +172,6 @@ def _multigrid(
     rhs: DeviceArray | None = None,
 ) -> list[_Outcome]:
     """rhs: b, in place of that of the images."""
-    module, count = place.module, out.shape[0]
-    views = (*eq.image_views(), out.view("out", writable=True))
     options = {
         "weight": eq.weight,
         "w0": eq.w0,
@@ -175,20 +180,42 @@ def _multigrid(
         "max_cycles": 0,
         "rhs": None if rhs is None else rhs.view("rhs"),
     }
-    nbytes = module.gaussian_poisson_multigrid_workspace(*views, **options)
-    nreport = module.gaussian_poisson_multigrid_report_bytes(count)
-    report = _launch(place, module.gaussian_poisson_multigrid, views, options, nbytes, nreport)
-    if not info:
-        return []
-    reports = module.gaussian_poisson_multigrid_report(place.fetch(report).tobytes(), count)
+    reports, nbytes = _launch(place, "gaussian_poisson_multigrid", eq, out, options, info)
     _refuse_nonfinite(math.isfinite(r["residual"]) for r in reports)
     return [_Outcome("multigrid", r["cycles"], r["residual"], r["max_error"], nbytes) for r in reports]
 
 
-def _launch(place: Place, kernels: Any, views: Any, options: dict[str, Any], nbytes: int, nreport: int) -> DeviceArray:
-    """Puts a solve on the stream; where it will report."""
-    workspace, report = place.scratch(nbytes), place.scratch(nreport)
-    kernels(
+def _certified_multigrid(place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: float) -> list[_Outcome]:
+    """With the proof of the processor: below `CERTIFIED_STOP_FROM` it takes an exact solve in float64."""
+    float32 = np.dtype(np.float32)
+    x = out if out.dtype == float32 else place.empty(out.shape, float32)[1]
+    outcomes = _multigrid(place, eq, x, tolerance, True)
+    if x is not out:
+        place.copy(x, out)
+    batches = [fetched(place, a) for a in (eq.src, eq.dst, eq.mask, eq.base, x)]
+    for outcome, src, dst, mask, base, found in zip(outcomes, *batches, strict=True):
+        there = Equation(src, dst, mask, base, eq.weight, None, eq.w0, eq.w1, pinned=False)
+        outcome.residual = there.residual(found)
+        outcome.max_error, nbytes = proven_bound(there, found, outcome.residual, tolerance)
+        outcome.peak_bytes += nbytes
+    return outcomes
+
+
+def _launch(
+    place: Place, name: str, eq: DeviceEquation, out: DeviceArray, options: dict[str, Any], info: bool, **query: int
+) -> tuple[list[dict[str, Any]], int]:
+    """Puts a solve on the stream; its reports, if they are to be read, and the bytes of scratch.
+
+    query: what its workspace depends on beside.
+    """
+
+    def native(what: str) -> Any:
+        return getattr(place.module, name + what)
+
+    count, views = out.shape[0], (*eq.image_views(), out.view("out", writable=True))
+    nbytes = native("_workspace")(*views, **options, **query)
+    workspace, report = place.scratch(nbytes), place.scratch(native("_report_bytes")(count))
+    native("")(
         *views,
         **options,
         workspace=workspace.pointer,
@@ -197,7 +224,7 @@ def _launch(place: Place, kernels: Any, views: Any, options: dict[str, Any], nby
         device=place.device,
         stream=place.stream,
     )
-    return report
+    return native("_report")(place.fetch(report).tobytes(), count) if info else [], nbytes
 
 
 def inverse(place: Place, eq: DeviceEquation, g: DeviceArray, out: DeviceArray, tolerance: float) -> None:
@@ -232,7 +259,13 @@ def _hierarchy(place: Place, eq: DeviceEquation, out: DeviceArray) -> DeviceHier
 
 
 def _galerkin(
-    place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: float, levels: float, info: bool
+    place: Place,
+    eq: DeviceEquation,
+    out: DeviceArray,
+    tolerance: float,
+    levels: float,
+    info: bool,
+    certify: bool,
 ) -> list[_Outcome]:
     """Galerkin multigrid with conjugate gradients: any mask, any map of weights."""
     hierarchy = _hierarchy(place, eq, out)
@@ -248,9 +281,14 @@ def _galerkin(
         gradients="source",
         tolerance=tolerance,
         iterations=most_iterations(levels),
-        certify=info,
+        certify=certify,
         read=info,
     )
+    if eq.weight_map is None and eq.weight == 0 and any(r["unknowns"] == math.prod(out.shape[1:3]) for r in reports):
+        raise MaskError(
+            "mask: it covers the whole image and color_weight is 0, so nothing fixes the mean of the result; pass "
+            "preserve_background=False, which takes that of base"
+        )
     _refuse_nonfinite(math.isfinite(r["estimate"]) for r in reports)
     return [
         _Outcome("multigrid" if r["unknowns"] else "copy", r["iterations"], r["residual"], r["max_error"], nbytes)
@@ -306,7 +344,9 @@ def run(
     count, height, width, _ = taken["dst"].shape
     batch = form["dst"].ndim == 4
     cover = mask_on(place, mask, count, height, width, batch=batch)
+    pinned = bool(preserve_background)
     if place.kind == "host":
+        pinned = pinned and not _arrays.to_numpy(mask, "mask").min() > 0
         for name, x in form.items():
             _checks.finite(x.reshape(-1, *x.shape[-2:]) if x.ndim > 2 else x[..., None], name)
     weight, weight_map, most = weight_on(place, color_weight, count, height, width)
@@ -322,7 +362,7 @@ def run(
             weight_map=weight_map,
             w0=w0,
             w1=w1,
-            pinned=bool(preserve_background),
+            pinned=pinned,
             most=most,
         ),
         batch_of(into),
@@ -330,6 +370,7 @@ def run(
         levels=levels,
         unit=_arrays.VALUE_RANGE[form["dst"].dtype.name],
         info=return_info or place.kind == "host",
+        certify=return_info,
     )
     result = _arrays.like_kind(place.fetch(into), dst) if place.kind == "host" else out
     if return_info:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays, _checks, _cuda
+from .._arrays import NumpyArray
 from .._cuda import DeviceArray, Place
 from ..errors import ArgumentError, DTypeError
 
@@ -68,6 +69,26 @@ def mask_on(place: Place, mask: Any, count: int, height: int, width: int, *, bat
     return planes_of(taken, count)
 
 
+def without_float64(place: Place, mask: DeviceArray) -> DeviceArray:
+    """A mask [N, H, W] for kernels that take none of float64: a float32 copy, where what is above zero stays so."""
+    if mask.dtype != np.float64:
+        return mask
+    count, height, width = mask.shape
+    own = 1 if mask.strides[0] == 0 else count
+    _, made = place.empty((own, height, width), np.dtype(np.float32))
+    place.module.pyramid_lay_mask(
+        mask.cropped(slice(0, own), 0, height, 0, width).view("mask"),
+        0,
+        0,
+        height,
+        width,
+        made.view("mask", writable=True),
+        device=place.device,
+        stream=place.stream,
+    )
+    return made if own == count else made.reshaped(mask.shape, (0, *made.strides[1:]))
+
+
 def weight_on(place: Place, x: Any, count: int, height: int, width: int) -> tuple[float, DeviceArray | None, float]:
     """color_weight as its least value, its map [N, H, W] or None, and its largest value.
 
@@ -86,14 +107,17 @@ def weight_on(place: Place, x: Any, count: int, height: int, width: int) -> tupl
     if place.kind in ("torch", "cupy"):
         low, high = float(x.min()), float(x.max())
     else:
-        values = place.fetch(_compact(taken))
+        values = fetched(place, taken.reshaped((1, *taken.shape), (0, *taken.strides)))
         low, high = float(values.min()), float(values.max())
     if not (low >= 0 and math.isfinite(high)):
         raise ArgumentError(f"color_weight: values from {low:g} to {high:g}, expected finite numbers of at least 0")
     return low, None if low == high else planes_of(taken, count), high
 
 
-def _compact(a: DeviceArray) -> DeviceArray:
-    if a.strides != _cuda.contiguous_strides(a.shape):
-        raise ArgumentError("color_weight: a map with gaps between its values; pass a contiguous one")
-    return a
+def fetched(place: Place, a: DeviceArray) -> NumpyArray:
+    """A batch [N, H, W, C] or [N, H, W] of any strides as NumPy's; waits for the stream."""
+    if a.strides == _cuda.contiguous_strides(a.shape):
+        return place.fetch(a)
+    compact = place.scratch(a.nbytes).seen_as(a.shape, a.dtype)
+    place.copy(*((a, compact) if a.ndim == 4 else (a.as_bytes(), compact.as_bytes())))
+    return place.fetch(compact)

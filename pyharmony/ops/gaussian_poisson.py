@@ -159,7 +159,7 @@ def _round_into(x: NumpyArray, out: NumpyArray) -> None:
     out[...] = x
 
 
-def _bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float) -> tuple[float, int]:
+def proven_bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float) -> tuple[float, int]:
     """A proven bound of |x - x*| for x in float32 or float64, on the rectangle with one weight; scratch bytes.
 
     |r| / excess where that is enough. Else an exact solve gives x + e, whose residual r2 is
@@ -272,7 +272,7 @@ def _dct(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> _Out
     del rhs
     if certify:
         residual = eq.residual(x)
-        bound, scratch = _bound(eq, x, residual, tolerance)
+        bound, scratch = proven_bound(eq, x, residual, tolerance)
         peak = max(peak, scratch)
     if x is not out:
         _round_into(x, out)
@@ -314,7 +314,7 @@ def _refined_multigrid(eq: Equation, out: NumpyArray, tolerance: float, certify:
         # A float32 correction is good to four digits of its own size.
         goal = max(goal * 1e-4, tolerance / 4) if goal > tolerance / 4 else goal / 4
     if certify:
-        bound, scratch = _bound(eq, x, residual, tolerance)
+        bound, scratch = proven_bound(eq, x, residual, tolerance)
         peak = max(peak, scratch)
     _round_into(x, out)
     return _Outcome("multigrid", cycles, residual, bound, peak + x.nbytes + e.nbytes + x.nbytes)
@@ -352,7 +352,7 @@ def _multigrid(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -
         goal *= 0.5 * tolerance / bound
     if certify or not stats["converged"]:
         residual = eq.residual(x)
-        bound, scratch = _bound(eq, x, residual, tolerance)
+        bound, scratch = proven_bound(eq, x, residual, tolerance)
         peak = max(peak, scratch)
     if x is not out:
         _round_into(x, out)

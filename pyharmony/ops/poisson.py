@@ -228,8 +228,8 @@ class PoissonSolver:
         if _arrays.in_graph(src, dst, base):
             if self._there is not None:
                 raise ArgumentError(
-                    "src, dst, base: tensors in a graph, which a solver on a device does not take; use ops.poisson, or "
-                    "pass them detached"
+                    "src, dst, base: tensors in a graph, which a solver on a device does not take; use ops.poisson, "
+                    "which has gradients there too, or pass them detached"
                 )
             if sequence is not None:
                 raise ArgumentError(

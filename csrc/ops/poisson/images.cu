@@ -41,6 +41,14 @@ struct Typed {
   }
 };
 
+// src is float32 where it goes on beyond its border, whatever dst is.
+struct Mixed {
+  static constexpr bool kExact = false;
+  __device__ static float load(const ImageBatch& image, std::int64_t at) {
+    return device::load_value(image.data, image.dtype, at);
+  }
+};
+
 struct Any {
   static constexpr bool kExact = false;
   __device__ static double load(const ImageBatch& image, std::int64_t at) {
@@ -426,10 +434,13 @@ SolveImages checked_images(const Plan& plan, const SolveImages& given) {
     check_image(plan, images.src, "src", count, channels);
     check_image(plan, images.dst, "dst", count, channels);
     check_image(plan, images.mask, "mask", count, 1);
-    HM_CHECK(images.src.dtype == images.dst.dtype, "src: dtype ", dtype_name(images.src.dtype),
-             ", dst: ", dtype_name(images.dst.dtype), ", expected the same");
-    HM_CHECK(images.dst.dtype != DType::kBool && images.dst.dtype != DType::kFloat64, "dst: dtype ",
-             dtype_name(images.dst.dtype), ", expected uint8, uint16, float16 or float32");
+    for (const ImageBatch* image : {&images.src, &images.dst}) {
+      const DType type = image->dtype;
+      HM_CHECK(type == DType::kUInt8 || type == DType::kUInt16 || type == DType::kFloat16 ||
+                   type == DType::kFloat32,
+               image == &images.src ? "src" : "dst", ": dtype ", dtype_name(type),
+               ", expected uint8, uint16, float16 or float32");
+    }
     if (images.base.exists()) check_image(plan, images.base, "base", count, channels);
   }
   HM_CHECK(images.weight_map.exists() == plan.options.weight_map,
@@ -476,6 +487,10 @@ void launch_poisson_residual(const Plan& plan, const SolveMemory& memory, const 
   const dim3 grid = tile_grid(plan.grid[0], images.count());
   if (options.e.data != nullptr) {
     HM_LAUNCH((poisson_residual_kernel<Any, double>), grid, dim3(kThreads), 0, stream, p);
+    return;
+  }
+  if (!images.rhs.exists() && images.src.dtype != images.dst.dtype) {
+    HM_LAUNCH((poisson_residual_kernel<Mixed, float>), grid, dim3(kThreads), 0, stream, p);
     return;
   }
   switch (images.rhs.exists() ? DType::kFloat32 : images.dst.dtype) {

@@ -810,13 +810,14 @@ UpParams up_params(const ArrayView& image_view, const ArrayView& out_view) {
   return p;
 }
 
-// ---- the first base -----------------------------------------------------------------------------
+// ---- pointwise: the first base, a source laid over dst -----------------------------------------
 
 constexpr int kPointThreads = 256;
 
 struct PointParams {
   ImageBatch src, dst, mask, out;
   std::int64_t count;
+  LaidPlace laid;
 };
 
 struct Point {
@@ -855,12 +856,48 @@ __global__ void __launch_bounds__(kPointThreads)
                       share > 0 ? 2.0f + 4.0f * share / (1.0f - share) : 0.0f);
 }
 
+__global__ void __launch_bounds__(kPointThreads)
+    pyramid_lay_kernel(const __grid_constant__ PointParams p) {
+  const std::int64_t i = std::int64_t(blockIdx.x) * kPointThreads + threadIdx.x;
+  if (i >= p.count) return;
+  const Point at = point_of(p.out, i);
+  const int y = at.y - p.laid.top, x = at.x - p.laid.left;
+  const int near_y = smaller(larger(y, 0), p.src.height - 1);
+  const int near_x = smaller(larger(x, 0), p.src.width - 1);
+  float value = device::load_value(p.src, at.n, near_y, near_x, at.c);
+  if (near_y != y || near_x != x) {
+    value -= device::load_value(p.dst, at.n, near_y + p.laid.top, near_x + p.laid.left, at.c);
+    value += device::load_value(p.dst, at.n, at.y, at.x, at.c);
+  }
+  device::store_value(p.out, at.n, at.y, at.x, at.c, value);
+}
+
+__global__ void __launch_bounds__(kPointThreads)
+    pyramid_lay_mask_kernel(const __grid_constant__ PointParams p) {
+  const std::int64_t i = std::int64_t(blockIdx.x) * kPointThreads + threadIdx.x;
+  if (i >= p.count) return;
+  const Point at = point_of(p.out, i);
+  const int y = at.y - p.laid.top, x = at.x - p.laid.left;
+  const bool inside = y >= 0 && y < p.laid.height && x >= 0 && x < p.laid.width;
+  float share = inside ? 1.0f : 0.0f;
+  if (inside && p.mask.exists()) share = device::load_mask(p.mask, at.n, y, x);
+  device::store_value(p.out, at.n, at.y, at.x, 0, share);
+}
+
 // Blocks for every sample of out.
 dim3 points_of(PointParams& p) {
   p.count = std::int64_t(p.out.count) * p.out.height * p.out.width * p.out.channels;
   const std::int64_t blocks = (p.count + kPointThreads - 1) / kPointThreads;
   HM_CHECK(blocks <= kMaxBlocks, "out: ", p.count, " samples, expected fewer than 2^39");
   return dim3(static_cast<unsigned>(blocks));
+}
+
+void check_laid(const PointParams& p) {
+  HM_CHECK(p.laid.top >= 0 && p.laid.left >= 0 && p.laid.height >= 0 && p.laid.width >= 0 &&
+               p.laid.height <= p.out.height - p.laid.top &&
+               p.laid.width <= p.out.width - p.laid.left,
+           "src: ", p.laid.height, " x ", p.laid.width, " at row ", p.laid.top, ", column ",
+           p.laid.left, ", expected inside ", p.out.height, " x ", p.out.width);
 }
 
 }  // namespace
@@ -969,6 +1006,34 @@ void launch_pyramid_copy_paste(const ArrayView& src, const ArrayView& dst, const
   check_shape(p.mask, "mask", p.out.count, p.out.height, p.out.width, 1);
   const dim3 blocks = points_of(p);
   HM_LAUNCH(pyramid_copy_paste_kernel, blocks, dim3(kPointThreads), 0, stream, p);
+}
+
+void launch_pyramid_lay(const ArrayView& src, const ArrayView& dst, int top, int left,
+                        const ArrayView& out, cudaStream_t stream) {
+  PointParams p{};
+  p.src = picture_of(src, "src");
+  p.dst = picture_of(dst, "dst");
+  p.out = result_of(out, "out");
+  p.laid = {top, left, p.src.height, p.src.width};
+  check_shape(p.src, "src", p.out.count, p.src.height, p.src.width, p.out.channels);
+  check_shape(p.dst, "dst", p.out.count, p.out.height, p.out.width, p.out.channels);
+  check_laid(p);
+  const dim3 blocks = points_of(p);
+  HM_LAUNCH(pyramid_lay_kernel, blocks, dim3(kPointThreads), 0, stream, p);
+}
+
+void launch_pyramid_lay_mask(const ArrayView* mask, const LaidPlace& laid, const ArrayView& out,
+                             cudaStream_t stream) {
+  PointParams p{};
+  p.out = result_of(out, "out", true);
+  p.laid = laid;
+  if (mask != nullptr) {
+    p.mask = image_of(*mask, "mask", true);
+    check_shape(p.mask, "mask", p.out.count, laid.height, laid.width, 1);
+  }
+  check_laid(p);
+  const dim3 blocks = points_of(p);
+  HM_LAUNCH(pyramid_lay_mask_kernel, blocks, dim3(kPointThreads), 0, stream, p);
 }
 
 void launch_pyramid_hold(const ArrayView& known, const ArrayView& out, cudaStream_t stream) {

@@ -39,6 +39,21 @@ void launch_pyramid_upsample_meet(const ArrayView& image, const ArrayView& dst,
 void launch_pyramid_copy_paste(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
                                const ArrayView& out, cudaStream_t stream);
 
+// Where a source lies in dst: its first pixel and its size.
+struct LaidPlace {
+  int top, left, height, width;
+};
+
+// src [N, h, w, C] laid over dst [N, H, W, C] with its first pixel at (top, left), inside -> out
+// [N, H, W, C]. Around it goes on as dst plus the difference of the two at the nearest pixel of
+// src.
+void launch_pyramid_lay(const ArrayView& src, const ArrayView& dst, int top, int left,
+                        const ArrayView& out, cudaStream_t stream);
+
+// Its mask [N, h, w], null for all of it -> out [N, H, W], 0 around it. A place may be empty.
+void launch_pyramid_lay_mask(const ArrayView* mask, const LaidPlace& laid, const ArrayView& out,
+                             cudaStream_t stream);
+
 // Weights that hold the membrane of a coarse level near dst: 2 + 4 known / (1 - known), known held
 // to 0.999; 0 where nothing is known. known, out [N, H, W].
 void launch_pyramid_hold(const ArrayView& known, const ArrayView& out, cudaStream_t stream);
