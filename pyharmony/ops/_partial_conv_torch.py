@@ -275,6 +275,22 @@ def _weight_grad(h: Tensor, x: Tensor, plan: LayerPlan, like: Tensor) -> Tensor:
     return found.view(o, kh, kw, c).permute(0, 3, 1, 2).contiguous(memory_format=_format(like))
 
 
+def _input_grad(g: Tensor, weight: Tensor, shape: tuple[int, ...], layer: Layer) -> Tensor:
+    """m conv^T(r g, W)."""
+    forms = (_format(g, weight), _format(weight))
+    dx = run_backward(g, None, None, weight, layer, (shape, tuple(weight.shape)), forms, 1.0, 1.0, False)[0]
+    assert dx is not None  # noqa: S101  # weight is given
+    return dx.contiguous(memory_format=forms[0])
+
+
+def _weight_grad_of(x: Tensor, g: Tensor, shape: tuple[int, ...], layer: Layer) -> Tensor:
+    """The sum over windows of m x by r g."""
+    forms = (_format(x), torch.contiguous_format)
+    dw = run_backward(g, None, x, None, layer, (tuple(x.shape), shape), forms, 1.0, 1.0, False)[1]
+    assert dw is not None  # noqa: S101  # x is given
+    return dw.contiguous()
+
+
 # ---- functions of autograd ------------------------------------------------------------------------------------------
 
 
@@ -302,10 +318,7 @@ class InputGrad(Function):
     def forward(ctx: Any, g: Tensor, weight: Tensor, shape: tuple[int, ...], layer: Layer) -> Tensor:
         ctx.save_for_backward(g, weight)
         ctx.layer = layer
-        forms = (_format(g, weight), _format(weight))
-        dx = run_backward(g, None, None, weight, layer, (tuple(shape), tuple(weight.shape)), forms, 1.0, 1.0, False)[0]
-        assert dx is not None  # noqa: S101  # weight is given
-        return dx
+        return _input_grad(g, weight, tuple(shape), layer)
 
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
@@ -322,10 +335,7 @@ class WeightGrad(Function):
     def forward(ctx: Any, x: Tensor, g: Tensor, shape: tuple[int, ...], layer: Layer) -> Tensor:
         ctx.save_for_backward(x, g)
         ctx.layer = layer
-        forms = (_format(x), torch.contiguous_format)
-        dw = run_backward(g, None, x, None, layer, (tuple(x.shape), tuple(shape)), forms, 1.0, 1.0, False)[1]
-        assert dw is not None  # noqa: S101  # x is given
-        return dw
+        return _weight_grad_of(x, g, tuple(shape), layer)
 
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
@@ -391,6 +401,138 @@ def backward_of(
     return dx, dw * scale if needs[1] and dw is not None else None, db, ds
 
 
+# ---- operators of torch.library -------------------------------------------------------------------------------------
+
+
+def _layer_of(mask: Tensor, window: list[int], groups: int, soft: bool) -> Layer:
+    return Layer(op.plan_layers(mask, ((_window(window), groups),), soft)[0], groups)
+
+
+def _window(values: list[int]) -> Window:
+    a, b, c, d, e, f, g, h = values
+    return Window((a, b), (c, d), (e, f), (g, h))
+
+
+def _run(
+    x: Tensor, weight: Tensor, bias: Tensor | None, scale: Tensor | None, mask: Tensor, window: list[int], groups: int,
+    soft: bool, factor: float, slope: float,
+) -> Tensor:  # fmt: skip
+    factor = factor if scale is None else float(scale)
+    return run_layer(x, weight, bias, _layer_of(mask, window, groups, soft), factor, slope)
+
+
+def _run_input_grad(
+    g: Tensor, weight: Tensor, mask: Tensor, window: list[int], groups: int, soft: bool, shape: list[int]
+) -> Tensor:
+    return _input_grad(g, weight, tuple(shape), _layer_of(mask, window, groups, soft))
+
+
+def _run_weight_grad(
+    x: Tensor, g: Tensor, mask: Tensor, window: list[int], groups: int, soft: bool, shape: list[int]
+) -> Tensor:
+    return _weight_grad_of(x, g, tuple(shape), _layer_of(mask, window, groups, soft))
+
+
+def _run_mask(mask: Tensor, window: list[int], groups: int, soft: bool) -> Tensor:
+    return _layer_of(mask, window, groups, soft).plan.cover_tensor(mask.dtype).clone()
+
+
+_LAYER = "int[] window, int groups, bool soft"
+_conv = torch.library.custom_op(
+    "pyharmony::partial_conv",
+    _run,
+    mutates_args=(),
+    schema=f"(Tensor x, Tensor weight, Tensor? bias, Tensor? scale, Tensor mask, {_LAYER}, float factor, "
+    "float slope) -> Tensor",
+)
+_input = torch.library.custom_op(
+    "pyharmony::partial_conv_input_grad",
+    _run_input_grad,
+    mutates_args=(),
+    schema=f"(Tensor g, Tensor weight, Tensor mask, {_LAYER}, int[] shape) -> Tensor",
+)
+_weight = torch.library.custom_op(
+    "pyharmony::partial_conv_weight_grad",
+    _run_weight_grad,
+    mutates_args=(),
+    schema=f"(Tensor x, Tensor g, Tensor mask, {_LAYER}, int[] shape) -> Tensor",
+)
+_new_mask = torch.library.custom_op(
+    "pyharmony::partial_conv_mask",
+    _run_mask,
+    mutates_args=(),
+    schema=f"(Tensor mask, {_LAYER}) -> Tensor",
+)
+
+
+@_conv.register_fake
+def _(x: Tensor, weight: Tensor, bias: Any, scale: Any, mask: Tensor, window: list[int], *rest: Any) -> Tensor:
+    size = _window(window).out_size(x.shape[2], x.shape[3])
+    return torch.empty(
+        (x.shape[0], weight.shape[0], *size), dtype=x.dtype, device=x.device, memory_format=_format(x, weight)
+    )
+
+
+@_input.register_fake
+def _(g: Tensor, weight: Tensor, mask: Tensor, window: list[int], groups: int, soft: bool, shape: list[int]) -> Tensor:
+    return torch.empty(shape, dtype=g.dtype, device=g.device, memory_format=_format(g, weight))
+
+
+@_weight.register_fake
+def _(x: Tensor, g: Tensor, mask: Tensor, window: list[int], groups: int, soft: bool, shape: list[int]) -> Tensor:
+    return torch.empty(shape, dtype=x.dtype, device=x.device)
+
+
+@_new_mask.register_fake
+def _(mask: Tensor, window: list[int], groups: int, soft: bool) -> Tensor:
+    size = _window(window).out_size(mask.shape[2], mask.shape[3])
+    return mask.new_empty((mask.shape[0], 1 if mask.shape[1] == 1 else groups, *size))
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    first, second, mask, *ctx.layer, ctx.shape = inputs
+    ctx.save_for_backward(first, second, mask)
+
+
+def _keep_layer(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, weight, bias, scale, mask, *ctx.layer, ctx.factor, ctx.slope = inputs
+    ctx.save_for_backward(x, weight, scale, mask, output if ctx.slope != 1 else None)
+
+
+def _layer_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    x, weight, scale, mask, y = ctx.saved_tensors
+    needs = ctx.needs_input_grad[:4]
+    cover = None
+    if needs[2]:
+        cover = _new_mask(mask, *ctx.layer).to(grad.dtype)
+        cover = cover.repeat_interleave(weight.shape[0] // cover.shape[1], 1) if cover.shape[1] > 1 else cover
+    maps = (
+        lambda g, w: _input(g, w, mask, *ctx.layer, list(x.shape)),
+        lambda v, g: _weight(v, g, mask, *ctx.layer, list(weight.shape)),
+    )
+    found = backward_of(grad, y, x, weight, ctx.factor if scale is None else scale, ctx.slope, cover, maps, needs)
+    return *found, *[None] * (len(ctx.layer) + 3)
+
+
+def _input_backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
+    g, weight, mask = ctx.saved_tensors
+    dg = _conv(v, weight, None, None, mask, *ctx.layer, 1.0, 1.0) if ctx.needs_input_grad[0] else None
+    dw = _weight(v, g, mask, *ctx.layer, list(weight.shape)) if ctx.needs_input_grad[1] else None
+    return dg, dw, *[None] * (len(ctx.layer) + 2)
+
+
+def _weight_backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
+    x, g, mask = ctx.saved_tensors
+    dx = _input(g, v, mask, *ctx.layer, list(x.shape)) if ctx.needs_input_grad[0] else None
+    dg = _conv(x, v, None, None, mask, *ctx.layer, 1.0, 1.0) if ctx.needs_input_grad[1] else None
+    return dx, dg, *[None] * (len(ctx.layer) + 2)
+
+
+_conv.register_autograd(_layer_backward, setup_context=_keep_layer)
+_input.register_autograd(_input_backward, setup_context=_keep)
+_weight.register_autograd(_weight_backward, setup_context=_keep)
+
+
 # ---- the call -------------------------------------------------------------------------------------------------------
 
 
@@ -411,6 +553,15 @@ def partial_conv2d(
             raise ShapeError(f"scale: shape {list(scale.shape)}, expected a scalar")
     else:
         scale = 1.0 if scale is None else op.number(scale, "scale")
+    if torch.compiler.is_compiling():
+        if plan is not None:
+            op.check_plan(plan, x, window, groups)
+            mask, soft = plan.mask_in, plan.soft
+        mask = x.new_ones((1, 1, *x.shape[2:])) if mask is None else op.check_mask(mask, x)
+        tensor, factor = (scale, 1.0) if isinstance(scale, Tensor) else (None, scale)
+        values = list(window.values)
+        y = _conv(x, weight, bias, tensor, mask, values, groups, soft, factor, slope)
+        return y, op.by_channel(_new_mask(mask, values, groups, soft), mask.shape[1], weight.shape[0])
     layer = Layer(op.layer_plan(x, mask, plan, window, groups, soft), groups)
     y = PartialConv.apply(x, weight, bias, scale, layer, slope)
-    return y, op.by_channel(layer.plan.mask_out, layer.plan, weight.shape[0])
+    return y, op.by_channel(layer.plan.mask_out, layer.plan._mask.shape[1], weight.shape[0])

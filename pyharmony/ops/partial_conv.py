@@ -195,7 +195,7 @@ class MaskPlan:
 
     def __init__(self, mask: Array, chain: tuple[tuple[Window, int], ...], soft: bool) -> None:
         self._chain, self._soft = chain, soft
-        self._layers = _plan(mask, chain, soft)
+        self._layers = plan_layers(mask, chain, soft)
         self._complement: MaskPlan | None = None
 
     def __getitem__(self, i: int) -> LayerPlan:
@@ -295,7 +295,7 @@ def _mask_4d(mask: Any) -> Array:
     return mask
 
 
-def _plan(mask: Array, chain: tuple[tuple[Window, int], ...], soft: bool) -> tuple[LayerPlan, ...]:
+def plan_layers(mask: Array, chain: tuple[tuple[Window, int], ...], soft: bool) -> tuple[LayerPlan, ...]:
     seen = view(mask, "mask")
     kind = native.partial_conv_mask_kind(seen)
     if kind == 3:
@@ -343,7 +343,7 @@ def _plan(mask: Array, chain: tuple[tuple[Window, int], ...], soft: bool) -> tup
 def _ones(height: int, width: int, window: Window, torch: bool) -> LayerPlan:
     """The plan without a mask: borders alone."""
     mask = np.ones((1, 1, height, width), np.bool_)
-    return _plan(sys.modules["torch"].from_numpy(mask) if torch else mask, ((window, 1),), False)[0]
+    return plan_layers(sys.modules["torch"].from_numpy(mask) if torch else mask, ((window, 1),), False)[0]
 
 
 # ---- the call -------------------------------------------------------------------------------------------------------
@@ -403,7 +403,7 @@ def partial_conv2d(
     layer = layer_plan(x, mask, plan, window, groups, soft)
     factor = 1.0 if scale is None else number(scale, "scale")
     y = _forward(x, weight, bias, layer.for_batch(x.shape[0]), groups, factor, slope)
-    return y, by_channel(layer.mask_out, layer, weight.shape[0])
+    return y, by_channel(layer.mask_out, layer._mask.shape[1], weight.shape[0])
 
 
 def dtype_of(x: Any) -> str:
@@ -488,11 +488,17 @@ def check_mask(mask: Any, x: Any) -> Array:
 
 def layer_plan(x: Any, mask: Any, plan: Any, window: Window, groups: int, soft: bool) -> LayerPlan:
     """The plan of a call."""
-    n, c, h, w = x.shape
     if plan is None:
         if mask is None:
-            return _ones(h, w, window, _arrays.is_torch(x))
-        return _plan(check_mask(mask, x), ((window, groups),), soft)[0]
+            return _ones(*x.shape[2:], window, _arrays.is_torch(x))
+        return plan_layers(check_mask(mask, x), ((window, groups),), soft)[0]
+    check_plan(plan, x, window, groups)
+    return plan  # type: ignore[no-any-return]
+
+
+def check_plan(plan: Any, x: Any, window: Window, groups: int) -> None:
+    """Refuses a plan of another layer."""
+    n, c, h, w = x.shape
     if not isinstance(plan, LayerPlan):
         raise ArgumentError(f"plan: {type(plan).__name__}, expected one layer of a MaskPlan, such as plan[0]")
     if plan.window != window:
@@ -502,12 +508,11 @@ def layer_plan(x: Any, mask: Any, plan: Any, window: Window, groups: int, soft: 
         raise ShapeError(f"plan: made for a mask {list(shape)}, which does not broadcast to x {list(x.shape)}")
     if shape[1] > 1 and plan.groups != groups:
         raise ShapeError(f"plan: made for groups {plan.groups}, the layer has {groups}")
-    return plan
 
 
-def by_channel(cover: Array, layer: LayerPlan, channels: int) -> Array:
-    """A new mask as the next layer takes it: with a plane for each channel where the mask had one."""
-    if layer._mask.shape[1] == 1:
+def by_channel(cover: Array, planes: int, channels: int) -> Array:
+    """A new mask as the next layer takes it: with a plane for each channel where the mask had several."""
+    if planes == 1:
         return cover
     n, g, h, w = cover.shape
     shape = (n, g, channels // g, h, w)
