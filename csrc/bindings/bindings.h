@@ -25,6 +25,8 @@ void bind_pyramid(py::module_& m);
 void bind_pyramid_cuda(py::module_& m);
 void bind_poisson(py::module_& m);
 void bind_poisson_cuda(py::module_& m);
+void bind_spectral_norm(py::module_& m);
+void bind_spectral_norm_cuda(py::module_& m);
 
 // Told of each ArrayView that Python makes and drops; null but in the emulator's checking build.
 extern void (*array_view_observer)(const ArrayView& view, bool exists);

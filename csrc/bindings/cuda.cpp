@@ -21,6 +21,7 @@ void bind_cuda(py::module_& m) {
   bind_gaussian_poisson_rectangle_cuda(m);
   bind_poisson_cuda(m);
   bind_pyramid_cuda(m);
+  bind_spectral_norm_cuda(m);
 }
 
 }  // namespace pyharmony

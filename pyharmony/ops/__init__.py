@@ -6,6 +6,7 @@ from .._checks import SolveInfo
 from .gaussian_poisson import gaussian_poisson
 from .partial_conv import LayerPlan, MaskPlan, mask_plan, partial_conv2d
 from .poisson import PoissonSequence, PoissonSolver, poisson
+from .spectral_norm import spectral_norm
 from .tiles import gaussian_poisson_tiles
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "mask_plan",
     "partial_conv2d",
     "poisson",
+    "spectral_norm",
 ]

@@ -1,0 +1,72 @@
+// Spectral normalisation of many weights at once; see pyharmony/reference/spectral_norm.py.
+//
+// A weight is dense memory [outer, rows, inner]; its matrix is M [rows, cols], cols = outer *
+// inner, with M[r, o * inner + i] = W[o, r, i]. Outer is 1 where the axis of the outputs comes
+// first. Sums are float for weights of float, Half and BFloat16, double for those of double;
+// results have the same bits for any number of threads.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/array.h"
+#include "core/simd.h"
+
+namespace pyharmony {
+
+enum class PowerOrder : int { kLegacy, kParametrization };  // v first, or u first
+
+struct SpectralNormOptions {
+  int iterations = 1;  // 0: sigma of u and v as they are
+  double eps = 1e-12;
+  PowerOrder order = PowerOrder::kLegacy;
+  bool write = true;  // whether u and v get the new vectors
+};
+
+// Weights [outer, rows, inner]; u [rows] and v [cols], any dtype of tensors, contiguous. What it
+// returns is the index of the first weight whose sigma is zero, or -1; then nothing but outs has
+// been written.
+//   outs    W / sigma, of the dtypes and shapes of weights; empty: not wanted
+//   sigmas  [layers], float32 or float64
+//   state   u and v of one layer after the other, float32 or float64: what gradients are made of
+std::int64_t spectral_norm(const std::vector<ArrayView>& weights, const std::vector<ArrayView>& us,
+                           const std::vector<ArrayView>& vs, const std::vector<ArrayView>& outs,
+                           const ArrayView& sigmas, const ArrayView& state,
+                           const SpectralNormOptions& options);
+
+// outs = G / sigma + (g - <G, W> / sigma^2) u v^T, with G = grads[i] (null data: zero) and
+// g = grad_sigmas[i] (null data: zero), both of the dtypes of weights and sigmas.
+void spectral_norm_gradient(const std::vector<ArrayView>& weights,
+                            const std::vector<ArrayView>& grads, const ArrayView& sigmas,
+                            const ArrayView& grad_sigmas, const ArrayView& state,
+                            const std::vector<ArrayView>& outs);
+
+// ---- what the kernels are given: part of a layer, vectors as float or (weights of double) double
+// ----
+
+struct SpectralNormTile {
+  const void* weight = nullptr;
+  const void* grad = nullptr;
+  void* out = nullptr;
+  DType dtype = DType::kFloat32;
+  std::int64_t outer = 1, rows = 0, inner = 0;
+  std::int64_t row = 0, row_end = 0;        // of M
+  std::int64_t column = 0, column_end = 0;  // of M; whole items of outer where outer > 1
+  const void* u = nullptr;                  // of the layer
+  const void* v = nullptr;                  // of the layer
+  void* result = nullptr;
+  double scale = 0, rank_one = 0;
+};
+
+// result[0 .. column_end - column) = u^T M over the tile's rows
+HM_SIMD_DECLARE(void spectral_norm_columns_kernel(const SpectralNormTile& tile))
+// result[row .. row_end) = M v, all columns
+HM_SIMD_DECLARE(void spectral_norm_rows_kernel(const SpectralNormTile& tile))
+// out = scale * W for all columns of the tile's rows
+HM_SIMD_DECLARE(void spectral_norm_scale_kernel(const SpectralNormTile& tile))
+// *result, a double: <G, W> over all columns of the tile's rows
+HM_SIMD_DECLARE(void spectral_norm_dot_kernel(const SpectralNormTile& tile))
+// out = scale * G + rank_one * u v^T for all columns of the tile's rows
+HM_SIMD_DECLARE(void spectral_norm_gradient_kernel(const SpectralNormTile& tile))
+
+}  // namespace pyharmony

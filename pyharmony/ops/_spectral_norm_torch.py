@@ -1,0 +1,525 @@
+"""`spectral_norm` of tensors: gradients of any order, and operators for torch's compiler.
+
+With G = dL/d(W / sigma) and g = dL/dsigma, u and v constants and sigma = u^T M v,
+
+    dL/dW = G / sigma + (g - <G, W> / sigma^2) u v^T,
+
+for all weights in one native call. It is a function of (W, G, g) again, whose gradients for a cotangent V, with
+p = u^T V v and q = <G, W>, are composed of torch's own operations, so that derivatives of any order follow:
+
+    dG = V / sigma - p / sigma^2 W,   dg = p,   dW = -p / sigma^2 G + (2 p q / sigma^3 - <V, G> / sigma^2) u v^T.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import _cuda
+from .._native import native
+from ..errors import DeviceError, DTypeError
+from .spectral_norm import FLOATS, ORDERS, Layout, Settings, layout_of, zero_weight
+
+
+class Pool:
+    """Memory of the processor that is used again when the tensors on it are gone.
+
+    Fresh memory of this size costs more in page faults than all else that is done here: a tensor of torch gives it
+    back to the system when it is freed.
+    """
+
+    def __init__(self) -> None:
+        self._free: dict[int, list[Any]] = {}
+        self._lent: dict[int, Any] = {}
+
+    def empty_like(self, x: Tensor) -> Tensor:
+        """Of the layout of x, which is dense."""
+        nbytes = x.numel() * x.element_size()
+        free = self._free.setdefault(nbytes, [])
+        try:
+            block = free.pop()
+        except IndexError:
+            block = np.empty(nbytes, np.uint8)
+        lease = block.view()  # which the tensor's storage holds
+        key = id(lease)
+
+        def back(_: Any, lent: Any = self._lent, block: Any = block) -> None:
+            free.append(block)
+            lent.pop(key, None)
+
+        self._lent[key] = weakref.ref(lease, back)
+        return torch.from_numpy(lease).view(x.dtype).as_strided(x.shape, x.stride())
+
+
+def _dtype(x: Tensor) -> str:
+    return str(x.dtype).removeprefix("torch.")
+
+
+class Processor:
+    """Where the native calls of a few tensors run."""
+
+    def __init__(self, module: Any = native) -> None:
+        self.module = module
+
+    def matrix(self, x: Tensor, at: Layout) -> Any:
+        return at.view(self.module, x.data_ptr(), _dtype(x), writable=True)
+
+    def flat(self, x: Tensor) -> Any:
+        return self.module.ArrayView(x.data_ptr(), _dtype(x), (x.numel(),), (1,), True)
+
+    def vector(self, x: Tensor) -> Tensor:
+        """u or v as the calls take it: itself, or a copy."""
+        return x.contiguous()
+
+    def call(self, name: str, *arguments: Any, **options: Any) -> Any:
+        return getattr(self.module, name)(*arguments, **options)
+
+
+class Device(Processor):
+    """The same on a CUDA device, with kernels on the current stream; nothing waits for it."""
+
+    def __init__(self, like: Tensor, module: Any, index: int, stream: int) -> None:
+        super().__init__(module)
+        self.like, self.index, self.stream = like, index, stream
+
+    def vector(self, x: Tensor) -> Tensor:
+        return x.to(torch.float32).contiguous()
+
+    def call(self, name: str, *arguments: Any, **options: Any) -> Any:
+        nbytes = self.module.spectral_norm_workspace(arguments[0])
+        workspace = self.like.new_empty(nbytes, dtype=torch.uint8)
+        with _cuda.failures(name):
+            return super().call(
+                name, *arguments, **options, workspace=self.flat(workspace), device=self.index, stream=self.stream
+            )
+
+
+def _target(like: Tensor) -> Processor:
+    if like.device.type == "cpu":
+        return Processor()
+    place = _cuda.place_of({"weights[0]": like.new_empty(1, dtype=torch.float32)}, None)
+    assert place is not None  # noqa: S101  # it is on a device
+    return Device(like, place.module, place.device, place.stream)
+
+
+def _permuted(at: Layout, v: Tensor) -> Tensor:
+    return v if at.order is None else v.reshape(at.shape).permute(at.order).reshape(-1)
+
+
+def _logical(at: Layout, v: Tensor) -> Tensor:
+    if at.order is None:
+        return v
+    back = [int(axis) for axis in np.argsort(at.order)]
+    return v.reshape([at.shape[axis] for axis in at.order]).permute(back).reshape(-1)
+
+
+def _real(weights: Sequence[Tensor]) -> torch.dtype:
+    return torch.float64 if any(w.dtype == torch.float64 for w in weights) else torch.float32
+
+
+def _empty(x: Tensor, pool: Pool | None) -> Tensor:
+    return torch.empty_like(x) if pool is None or x.device.type != "cpu" else pool.empty_like(x)
+
+
+def _dense(weights: Sequence[Tensor], dims: Sequence[int]) -> tuple[list[Tensor], list[Layout]]:
+    """The weights, those with gaps copied, and their layouts."""
+    dense, layouts = [], []
+    for w, dim in zip(weights, dims):
+        w = w.detach()
+        at = layout_of(tuple(w.shape), tuple(w.stride()), dim)
+        if not at.dense:
+            w = torch.empty_like(w).copy_(w)
+            at = layout_of(tuple(w.shape), tuple(w.stride()), dim)
+        dense.append(w)
+        layouts.append(at)
+    return dense, layouts
+
+
+def _like(x: Tensor, weight: Tensor) -> Tensor:
+    """x with the memory layout of weight, which is dense."""
+    if x.stride() == weight.stride() and x.dtype == weight.dtype:
+        return x
+    return torch.empty_like(weight).copy_(x)
+
+
+def run(
+    weights: Sequence[Tensor],
+    us: Sequence[Tensor],
+    vs: Sequence[Tensor],
+    dims: Sequence[int],
+    chosen: Settings,
+    *,
+    normalized: bool,
+    write: bool,
+    pool: Pool | None = None,
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Sigmas, the new u and v of all weights in one vector, W / sigma; u and v changed in place where write is True."""
+    on = _target(weights[0])
+    dense, layouts = _dense(weights, dims)
+    outs = [_empty(w, pool) for w in dense] if normalized else []
+    real = _real(weights)
+    sigmas = weights[0].new_empty(len(weights), dtype=real)
+    state = weights[0].new_empty(sum(at.rows + at.cols for at in layouts), dtype=real)
+    new_us = [on.vector(u.detach()) for u in us]
+    new_vs = [on.vector(_permuted(at, v.detach())) for v, at in zip(vs, layouts)]
+    zero = on.call(
+        "spectral_norm",
+        [on.matrix(w, at) for w, at in zip(dense, layouts)],
+        [on.flat(u) for u in new_us],
+        [on.flat(v) for v in new_vs],
+        [on.matrix(out, at) for out, at in zip(outs, layouts)],
+        on.flat(sigmas),
+        on.flat(state),
+        iterations=chosen.iterations,
+        eps=chosen.eps,
+        order=chosen.order,
+        write=write,
+    )
+    if zero is not None and zero >= 0:
+        raise zero_weight(zero)
+    if write and chosen.iterations:
+        for u, new_u, v, new_v, at in zip(us, new_us, vs, new_vs, layouts):
+            for given, made in ((u, new_u), (v, _logical(at, new_v))):
+                if given.data_ptr() != made.data_ptr():
+                    given.detach().copy_(made)
+    _reorder(state, layouts, _logical)
+    return sigmas, state, outs
+
+
+def _reorder(state: Tensor, layouts: Sequence[Layout], how: Any) -> None:
+    """The parts v of a state between the order of memory and their own, in place."""
+    at = 0
+    for layout in layouts:
+        if layout.order is not None:
+            v = state[at + layout.rows : at + layout.rows + layout.cols]
+            v.copy_(how(layout, v.clone()))
+        at += layout.rows + layout.cols
+
+
+def run_gradient(
+    weights: Sequence[Tensor],
+    grads: Sequence[Tensor | None],
+    sigmas: Tensor,
+    grad_sigmas: Tensor | None,
+    state: Tensor,
+    dims: Sequence[int],
+    pool: Pool | None = None,
+) -> list[Tensor]:
+    """dL/dW of all weights."""
+    on = _target(weights[0])
+    dense, layouts = _dense(weights, dims)
+    laid = [None if g is None else _like(g.detach(), w) for g, w in zip(grads, dense)]
+    outs = [_empty(w, pool) for w in dense]
+    if any(at.order is not None for at in layouts):
+        state = state.clone()
+        _reorder(state, layouts, _permuted)
+    extra = None if grad_sigmas is None else grad_sigmas.detach().to(sigmas.dtype).contiguous()
+    sigmas = sigmas.detach().contiguous()
+    on.call(
+        "spectral_norm_gradient",
+        [on.matrix(w, at) for w, at in zip(dense, layouts)],
+        [None if g is None else on.matrix(g, at) for g, at in zip(laid, layouts)],
+        on.flat(sigmas),
+        None if extra is None else on.flat(extra),
+        on.flat(state),
+        [on.matrix(out, at) for out, at in zip(outs, layouts)],
+    )
+    return outs
+
+
+# ---- gradients of the gradient --------------------------------------------------------------------------------------
+
+
+def _vectors(weight: Tensor, dim: int, state: Tensor, at: int) -> tuple[Tensor, Tensor, int]:
+    rows = weight.shape[dim]
+    cols = weight.numel() // rows
+    return state[at : at + rows], state[at + rows : at + rows + cols], at + rows + cols
+
+
+def _matrix(x: Tensor, dim: int) -> Tensor:
+    return x.movedim(dim, 0).flatten(1)
+
+
+def _between(u: Tensor, x: Tensor, v: Tensor, dim: int) -> Tensor:
+    """u^T X v"""
+    return torch.dot(u, torch.mv(_matrix(x, dim), v))
+
+
+def gradient_of_gradient(
+    weights: Sequence[Tensor],
+    grads: Sequence[Tensor | None],
+    state: Tensor,
+    dims: Sequence[int],
+    cotangents: Sequence[Tensor | None],
+) -> tuple[list[Tensor | None], list[Tensor | None], Tensor]:
+    """Of W, G and g, for the cotangents of `run_gradient`'s results; differentiable."""
+    for_weights: list[Tensor | None] = []
+    for_grads: list[Tensor | None] = []
+    pulls = []
+    at = 0
+    for weight, grad, dim, cotangent in zip(weights, grads, dims, cotangents):
+        u, v, at = _vectors(weight, dim, state, at)
+        if cotangent is None:
+            for_weights.append(None)
+            for_grads.append(None)
+            pulls.append(state.new_zeros(()))
+            continue
+        w, c = weight.to(state.dtype), cotangent.to(state.dtype)
+        p = _between(u, c, v, dim)
+        pulls.append(p)
+        if grad is None:
+            for_weights.append(None)
+            for_grads.append(None)
+            continue
+        g = grad.to(state.dtype)
+        sigma = _between(u, w, v, dim)
+        q = (g * w).sum()
+        along = 2 * p * q / sigma**3 - (c * g).sum() / sigma**2
+        outer = torch.outer(u, v).reshape(weight.movedim(dim, 0).shape).movedim(0, dim)
+        for_grads.append((c / sigma - p / sigma**2 * w).to(weight.dtype))
+        for_weights.append((along * outer - p / sigma**2 * g).to(weight.dtype))
+    return for_weights, for_grads, torch.stack(pulls)
+
+
+# ---- without a compiler ---------------------------------------------------------------------------------------------
+
+
+class _Call:
+    """What a call of the functions below is given beside tensors with gradients."""
+
+    def __init__(
+        self, us: Sequence[Tensor], vs: Sequence[Tensor], dims: Sequence[int], chosen: Settings, normalized: bool,
+        pool: Pool | None,
+    ) -> None:  # fmt: skip
+        self.us, self.vs, self.dims, self.chosen, self.normalized, self.pool = us, vs, dims, chosen, normalized, pool
+        self.state: Tensor | None = None
+        self.sigmas: Tensor | None = None
+
+
+class _Normalize(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, call: _Call, *weights: Tensor) -> tuple[Tensor, ...]:
+        write = call.chosen.iterations > 0
+        sigmas, state, outs = run(
+            weights, call.us, call.vs, call.dims, call.chosen, normalized=call.normalized, write=write, pool=call.pool
+        )
+        # Not by save_for_backward: D(real) and D(fake) of one update may go backward one after the other, each through
+        # here, and the first would free what is saved. What that would have checked is checked in backward.
+        ctx.call, ctx.weights, ctx.versions = call, weights, [_version(w) for w in weights]
+        ctx.state, ctx.sigmas = state, sigmas.detach().clone()
+        ctx.set_materialize_grads(False)
+        return (sigmas, *outs)
+
+    @staticmethod
+    def backward(ctx: Any, grad_sigmas: Tensor | None, *grads: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        if [_version(w) for w in ctx.weights] != ctx.versions:
+            raise RuntimeError(
+                "spectral_norm: a weight was changed in place since its norm was taken; go backward before the "
+                "optimizer's step, and normalise again after it"
+            )
+        count = len(ctx.weights)
+        grads = grads or (None,) * count
+        if grad_sigmas is None and all(g is None for g in grads):
+            return (None,) * (count + 1)
+        call = ctx.call
+        dense = _Gradient.apply(call.dims, ctx.sigmas, ctx.state, call.pool, grad_sigmas, *ctx.weights, *grads)
+        return (
+            None,
+            *(None if g is None and grad_sigmas is None else d for d, g in zip(dense, grads)),
+        )
+
+
+class _Gradient(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, dims: Sequence[int], sigmas: Tensor, state: Tensor, pool: Pool | None, grad_sigmas: Tensor | None,
+        *weights_and_grads: Tensor | None,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        half = len(weights_and_grads) // 2
+        weights: Any = weights_and_grads[:half]
+        grads = weights_and_grads[half:]
+        # A weight without any gradient is left out by the caller.
+        outs = run_gradient(weights, grads, sigmas, grad_sigmas, state, dims, pool)
+        ctx.dims, ctx.state = dims, state
+        ctx.save_for_backward(*weights_and_grads)
+        ctx.with_sigmas = None if grad_sigmas is None else grad_sigmas.dtype
+        ctx.set_materialize_grads(False)
+        return tuple(outs)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Any, ...]:  # type: ignore[override]
+        saved = ctx.saved_tensors
+        half = len(saved) // 2
+        for_weights, for_grads, for_sigmas = gradient_of_gradient(
+            saved[:half], saved[half:], ctx.state, ctx.dims, cotangents
+        )
+        pulls = None if ctx.with_sigmas is None else for_sigmas.to(ctx.with_sigmas)
+        return (None, None, None, None, pulls, *for_weights, *for_grads)
+
+
+class _Inverses(torch.autograd.Function):
+    """1 / sigma, one tensor each; may go backward more than once, as above."""
+
+    @staticmethod
+    def forward(ctx: Any, sigmas: Tensor) -> tuple[Tensor, ...]:
+        ctx.sigmas = sigmas
+        return tuple(inverse.clone() for inverse in sigmas.reciprocal())
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:  # type: ignore[override]
+        return -torch.stack(grads) / ctx.sigmas.square()
+
+
+def _version(x: Tensor) -> int:
+    return -1 if x.is_inference() else x._version
+
+
+# ---- operators for the compiler -------------------------------------------------------------------------------------
+
+
+def _run_operator(
+    weights: Sequence[Tensor],
+    us: Sequence[Tensor],
+    vs: Sequence[Tensor],
+    dims: Sequence[int],
+    iterations: int,
+    eps: float,
+    legacy: bool,
+    normalized: bool,
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    chosen = Settings(iterations, eps, ORDERS[0] if legacy else ORDERS[1])
+    return run(weights, us, vs, dims, chosen, normalized=normalized, write=False)
+
+
+def _run_gradient_operator(
+    weights: Sequence[Tensor],
+    grads: Sequence[Tensor],
+    sigmas: Tensor,
+    grad_sigmas: Tensor,
+    state: Tensor,
+    dims: Sequence[int],
+) -> list[Tensor]:
+    return run_gradient(weights, list(grads) or [None] * len(weights), sigmas, grad_sigmas, state, dims)
+
+
+_operator = torch.library.custom_op(
+    "pyharmony::spectral_norm",
+    _run_operator,
+    mutates_args=(),
+    schema="(Tensor[] weights, Tensor[] us, Tensor[] vs, int[] dims, int iterations, float eps, bool legacy, "
+    "bool normalized) -> (Tensor, Tensor, Tensor[])",
+)
+_gradient_operator = torch.library.custom_op(
+    "pyharmony::spectral_norm_gradient",
+    _run_gradient_operator,
+    mutates_args=(),
+    schema="(Tensor[] weights, Tensor[] grads, Tensor sigmas, Tensor grad_sigmas, Tensor state, int[] dims) "
+    "-> Tensor[]",
+)
+
+
+@_operator.register_fake
+def _(
+    weights: Any, us: Any, vs: Any, dims: Any, iterations: int, eps: float, legacy: bool, normalized: bool
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    real = _real(weights)
+    size = sum(w.shape[dim] + w.numel() // w.shape[dim] for w, dim in zip(weights, dims))
+    outs = [torch.empty_like(w) for w in weights] if normalized else []
+    return weights[0].new_empty(len(weights), dtype=real), weights[0].new_empty(size, dtype=real), outs
+
+
+@_gradient_operator.register_fake
+def _(weights: Any, grads: Any, sigmas: Any, grad_sigmas: Any, state: Any, dims: Any) -> list[Tensor]:
+    return [torch.empty_like(w) for w in weights]
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
+    weights, us, vs, ctx.dims, *_ = inputs
+    sigmas, state, outs = output
+    ctx.save_for_backward(sigmas, state, *weights)
+    ctx.vectors, ctx.count = len(us), len(outs)
+
+
+def _backward(ctx: Any, grad_sigmas: Any, _: Any, grads: Any) -> tuple[Any, ...]:
+    sigmas, state, *weights = ctx.saved_tensors
+    grad_sigmas = torch.zeros_like(sigmas) if grad_sigmas is None else grad_sigmas
+    grads = [torch.zeros_like(w) if g is None else g for g, w in zip(grads or [], weights)]
+    made = _gradient_operator(weights, grads, sigmas.detach(), grad_sigmas, state, ctx.dims)
+    nothing = [None] * ctx.vectors
+    return made, nothing, nothing, None, None, None, None, None
+
+
+def _setup_gradient(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    weights, grads, _, _, state, ctx.dims = inputs
+    ctx.save_for_backward(state, *weights, *grads)
+    ctx.weights, ctx.grads = len(weights), len(grads)
+
+
+def _backward_gradient(ctx: Any, cotangents: Any) -> tuple[Any, ...]:
+    state, *rest = ctx.saved_tensors
+    weights, grads = rest[: ctx.weights], rest[ctx.weights :] or [None] * ctx.weights
+    for_weights, for_grads, for_sigmas = gradient_of_gradient(weights, grads, state, ctx.dims, cotangents)
+    return for_weights, for_grads if ctx.grads else [], None, for_sigmas, None, None
+
+
+_operator.register_autograd(_backward, setup_context=_setup)
+_gradient_operator.register_autograd(_backward_gradient, setup_context=_setup_gradient)
+
+
+# ---- the call -------------------------------------------------------------------------------------------------------
+
+
+def check(weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor]) -> None:
+    for name, xs in (("weights", weights), ("us", us), ("vs", vs)):
+        for i, x in enumerate(xs):
+            if _dtype(x) not in FLOATS:
+                raise DTypeError(f"{name}[{i}]: {x.dtype}, expected one of {', '.join(FLOATS)}")
+            if x.device != weights[0].device:
+                raise DeviceError(f"{name}[{i}]: on {x.device}, weights[0] on {weights[0].device}; move one of them")
+    if weights[0].device.type == "cpu":
+        return
+    for i, w in enumerate(weights):
+        if w.dtype == torch.float64 or w.dtype != weights[0].dtype:
+            raise DTypeError(f"weights[{i}]: {w.dtype} on a device; expected one of float32, float16, bfloat16 for all")
+
+
+def normalize(
+    weights: Sequence[Tensor],
+    us: Sequence[Tensor],
+    vs: Sequence[Tensor],
+    dims: Sequence[int],
+    chosen: Settings,
+    *,
+    normalized: bool,
+    pool: Pool | None = None,
+) -> tuple[Tensor, list[Tensor]]:
+    """Sigmas and W / sigma, with gradients; u and v are changed in place where there are iterations."""
+    check(weights, us, vs)
+    if not torch.compiler.is_compiling():
+        sigmas, *outs = _Normalize.apply(_Call(us, vs, dims, chosen, normalized, pool), *weights)
+        return sigmas, outs
+    legacy = chosen.order == ORDERS[0]
+    us, vs = [u.detach() for u in us], [v.detach() for v in vs]
+    sigmas, state, outs = _operator(
+        list(weights), us, vs, list(dims), chosen.iterations, chosen.eps, legacy, normalized
+    )
+    if chosen.iterations:
+        with torch.no_grad():
+            at = 0
+            for weight, u, v, dim in zip(weights, us, vs, dims):
+                new_u, new_v, at = _vectors(weight, dim, state.detach(), at)
+                u.copy_(new_u)
+                v.copy_(new_v)
+    return sigmas, outs
+
+
+def inverses(sigmas: Tensor) -> Sequence[Tensor]:
+    """1 / sigma of each weight, as numbers of their own."""
+    if torch.compiler.is_compiling():
+        return sigmas.reciprocal().unbind()
+    return _Inverses.apply(sigmas)
