@@ -20,6 +20,7 @@ from . import (
     _registry,
     attention_unet,
     bargainnet,
+    dovenet,
     dovenet_lite,
     gp_gan,
     pix2pix,
@@ -38,6 +39,7 @@ __all__ = ["Adversarial", "Model", "ModelInfo", "convert", "create", "export", "
 _MODULES = (
     attention_unet,
     bargainnet,
+    dovenet,
     dovenet_lite,
     gp_gan,
     pix2pix,

@@ -1,23 +1,25 @@
 """DoveNet: a gated U-Net trained against a discriminator that also verifies domains.
 
 Source: Cong et al., "DoveNet: Deep Image Harmonization via Domain Verification", CVPR 2020, and the code that was
-published with it where the two differ.
+published with it where the two differ: there the products of the two codes go through a learned head, of which the
+sum of the products is a special case.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .. import nn as layers
 from ..errors import ArgumentError
+from ..nn import SpectralNormGroup
+from ..ops import MaskPlan, mask_plan
 from . import _blocks
-from ._blocks import Norm
-from ._registry import ModelInfo, register
+from ._blocks import Norm, Scores
+from ._partial import PartialConv2d
+from ._registry import Adversarial, ModelInfo, register
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,11 @@ class DoveNetConfig:
     """Settings of `DoveNet`.
 
     Attributes:
-        width: channels of the generator's first level (ngf).
-        discriminator_width: channels of the discriminator's first layer (ndf).
-        norm: 'instance' as in the published command, 'batch' as in the released weights.
+        width: channels of the generator's first level.
+        discriminator_width: channels of the discriminator's first layer.
+        norm: 'instance' as in the published command, 'batch' as in the weights that were released.
         gates: the three sigmoid gates.
         dropout: after the norm of three inner levels, in training.
-        order: of the spectral norms' power iteration, see `pyharmony.nn.spectral_norm`.
     """
 
     width: int = 64
@@ -43,14 +44,8 @@ class DoveNetConfig:
         _blocks.check_whole(self.width, "width")
         _blocks.check_whole(self.discriminator_width, "discriminator_width")
         _blocks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
+        _blocks.check_flag(self.gates, "gates")
         _blocks.check_share(self.dropout, "dropout")
-
-
-class Scores(NamedTuple):
-    """What the discriminator says of each picture, [N]: higher is more real."""
-
-    realism: Tensor
-    verification: Tensor
 
 
 class Generator(nn.Module):
@@ -62,9 +57,7 @@ class Generator(nn.Module):
 
     def forward(self, composite: Tensor, mask: Tensor, *, stochastic: bool = False) -> Tensor:
         """composite [N, 3, H, W] in [-1, 1], mask [N, 1, H, W] in [0, 1], sides multiples of 256, to [N, 3, H, W]."""
-        _blocks.check_image(composite, "composite", 3, 256)
-        _blocks.check_mask(mask, composite)
-        return self.unet(torch.cat([composite, mask.to(composite.dtype)], 1), stochastic=stochastic)
+        return self.unet(_blocks.with_mask(composite, mask, True), stochastic=stochastic)
 
 
 class Encoder(nn.Module):
@@ -76,58 +69,143 @@ class Encoder(nn.Module):
         super().__init__()
         widths = [3] + [width * min(2**i, 8) for i in range(7)]
         self.convs = nn.ModuleList(
-            layers.PartialConv2d(a, b, 3, stride, bias=i == 0 or _blocks.has_bias(norm))
+            PartialConv2d(a, b, 3, stride, bias=i == 0 or _blocks.has_bias(norm))
             for i, (a, b, stride) in enumerate(zip(widths, widths[1:], self.strides))
         )
         self.norms = nn.ModuleList(_blocks.norm_layer(norm, c) for c in widths[2:7])
 
-    def forward(self, x: Tensor, plan: layers.MaskPlan) -> Tensor:
-        """x [N, 3, 256, 256] to [N, 8 * width, 1, 1]."""
-        for i, conv in enumerate(self.convs):
-            x, _ = conv(x, plan=plan[i])
-            if i in range(1, 6):
-                x = self.norms[i - 1](x)
-            if i < 6:
-                x = functional.leaky_relu(x, 0.2)
-        return x
+    def forward(self, x: Tensor, plan: MaskPlan) -> Tensor:
+        """x [N, 3, 256, 256], where the plan's mask is 1, to a code [N, 8 * width, 1, 1]."""
+        x, _ = self.convs[0](x, plan=plan[0], negative_slope=0.2)
+        for i, norm in enumerate(self.norms, 1):
+            x, _ = self.convs[i](x, plan=plan[i])
+            x = functional.leaky_relu(norm(x), 0.2)
+        return self.convs[-1](x, plan=plan[len(plan) - 1])[0]
+
+
+class Plans:
+    """What the partial convolutions need of a mask [N, 1, 256, 256], for all the pictures that have it.
+
+    Batches that hold such pictures several times, one after the other, are planned when they first come.
+    """
+
+    def __init__(self, mask: Tensor, encoder: Encoder) -> None:
+        self._mask, self._layers = mask, list(encoder.convs)
+        self._whole = mask_plan(torch.ones_like(mask[:1]), self._layers)
+        self._parts: dict[int, MaskPlan] = {}
+        self._foreground: dict[int, MaskPlan] = {}
+
+    @property
+    def whole(self) -> MaskPlan:
+        return self._whole
+
+    def parts(self, images: int) -> MaskPlan:
+        """Of the objects of all images, then of their backgrounds."""
+        if images not in self._parts:
+            mask = self._repeated(images)
+            self._parts[images] = mask_plan(torch.cat([mask, 1 - mask]), self._layers)
+        return self._parts[images]
+
+    def foreground(self, images: int) -> MaskPlan:
+        if images not in self._foreground:
+            self._foreground[images] = mask_plan(self._repeated(images), self._layers)
+        return self._foreground[images]
+
+    def _repeated(self, images: int) -> Tensor:
+        times, rest = divmod(images, self._mask.shape[0])
+        if rest or not times:
+            raise ArgumentError(f"plans: of {self._mask.shape[0]} masks, image has {images} pictures")
+        return self._mask.repeat(times, 1, 1, 1)
 
 
 class Discriminator(nn.Module):
-    """Two encoders: of the whole picture, and of object and background, whose codes are compared.
+    """An encoder of the whole picture, and one of object and background, whose codes are compared.
 
     Every layer but the two that give the scores has a spectral norm.
+
+    Attributes:
+        spectral_norms: of these layers, all at once: one power iteration for each change of the weights.
     """
 
     size = 256
 
     def __init__(self, config: DoveNetConfig) -> None:
         super().__init__()
-        width = config.discriminator_width
-        code = 8 * width
-        self.whole = Encoder(width, config.norm)
-        self.parts = Encoder(width, config.norm)
-        self.head = nn.Sequential(nn.Conv2d(code, code, 1), nn.LeakyReLU(0.2), nn.Conv2d(code, code, 1), nn.LeakyReLU(0.2))
+        code = 8 * config.discriminator_width
+        self.whole = Encoder(config.discriminator_width, config.norm)
+        self.parts = Encoder(config.discriminator_width, config.norm)
+        self.head = nn.Sequential(
+            nn.Conv2d(code, code, 1), nn.LeakyReLU(0.2), nn.Conv2d(code, code, 1), nn.LeakyReLU(0.2)
+        )
         self.realism = nn.Conv2d(code, 1, 1)
         self.verification = nn.Conv2d(code, 1, 1)
+        # Statistics of a batch are those of the pictures of one kind; instances have their own.
+        self._at_once = config.norm == "instance"
+
+    def normalize(self) -> None:
+        """Gives the layers their spectral norms; called when they have their first values."""
+        layers = [*self.whole.convs, *self.parts.convs, self.head[0], self.head[2]]
+        self.spectral_norms = SpectralNormGroup(self, modules=layers)
 
     def plans(self, mask: Tensor) -> Plans:
-        """What the partial convolutions need of mask [N, 1, 256, 256]; made once for all pictures with it."""
-        _blocks.check_mask(mask, mask[:, :1])
-        foreground = layers.mask_plan(mask, self.parts.convs)
-        return Plans(
-            layers.mask_plan(torch.ones_like(mask), self.whole.convs), foreground, foreground.complement()
-        )
+        """Those of mask [N, 1, 256, 256], taken as 1 from 0.5 on; they serve every picture with this mask."""
+        return Plans(_blocks.binary(mask, mask.dtype), self.parts)
 
-    def forward(self, image: Tensor, mask: Tensor | None = None, *, plans: Plans | None = None) -> Scores:
-        """image [N, 3, 256, 256] in [-1, 1] with its mask [N, 1, 256, 256], or with the plans of that mask."""
+    def forward(self, image: Tensor, mask: Tensor | Plans) -> Scores:
+        """Judges a picture, and whether its object is of its background.
+
+        Args:
+            image: [N, 3, 256, 256] in [-1, 1].
+            mask: [N, 1, 256, 256] in [0, 1], taken as 1 from 0.5 on, or the `plans` of it; of plans, image may hold
+                several batches with that mask, one after the other.
+
+        Returns:
+            Two scores of each picture, [N].
+        """
         _blocks.check_image(image, "image", 3, size=self.size)
-        if (mask is None) == (plans is None):
-            raise ArgumentError("mask: expected it, or plans, and not both")
-        if plans is None:
-            assert mask is not None
+        if isinstance(mask, Tensor):
             _blocks.check_mask(mask, image)
-            plans = self.plans(mask)
-        realism = self.realism(self.whole(image, plans.whole))
-        foreground = self.parts(image, plans.foreground)
-        background = self.parts(image, plans.background)
-        return Scores(realism.flatten(), self.verification(self.head(foreground * background)).flatten())
+            mask = self.plans(mask.to(image.dtype))
+        count = image.shape[0]
+        whole = self.whole(image, mask.whole)
+        if self._at_once:
+            foreground, background = self.parts(torch.cat([image, image]), mask.parts(count)).chunk(2)
+        else:
+            plan = mask.foreground(count)
+            foreground, background = self.parts(image, plan), self.parts(image, plan.complement())
+        verification = self.verification(self.head(foreground * background))
+        return Scores(self.realism(whole).flatten(), verification.flatten())
+
+
+class DoveNet(Adversarial):
+    """A gated U-Net against a discriminator that also verifies domains.
+
+    Shape:
+        composite [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], sides multiples of 256, to [N, 3, H, W] in
+        [-1, 1]. `discriminator(image, mask)` gives two scores of each picture of 256 pixels.
+    """
+
+    name = "dovenet"
+
+    def __init__(self, config: DoveNetConfig) -> None:
+        super().__init__(config)
+        self.generator = Generator(config)
+        self.discriminator = Discriminator(config)
+        _blocks.initialize(self)
+        self.discriminator.normalize()
+
+    def example(self, size: int | None = None) -> dict[str, Tensor]:
+        return _blocks.example_pictures(size or 256, "composite", mask=True)
+
+
+register(
+    ModelInfo(
+        name="dovenet",
+        task="harmonize",
+        config=DoveNetConfig,
+        make=DoveNet,
+        summary="gated U-Net against a discriminator that verifies domains",
+        source="Cong et al., CVPR 2020",
+        presets={"small": {"width": 16, "discriminator_width": 16}},
+    )
+)
