@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import pickle
 import subprocess
@@ -277,6 +278,14 @@ def test_layers_are_told_without_numbers(case: str) -> None:
         there -= {f"heads.{i}" for i in (1, 2, 3)}  # `deep` calls them
     assert {layer.name for layer in told} == there
     assert all(layer.parameters > 0 and layer.output for layer in told)
+
+
+def test_the_page_of_layers_is_as_the_tool_writes_it(repository: Path) -> None:
+    spec = importlib.util.spec_from_file_location("model_layers", repository / "tools" / "model_layers.py")
+    assert spec is not None and spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    assert tool.PAGE.read_text() == tool.page(), "run python tools/model_layers.py"
 
 
 @pytest.mark.parametrize("scale", [2, 4])
