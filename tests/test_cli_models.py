@@ -51,6 +51,10 @@ def test_a_network_is_shown() -> None:
     assert "scale = 2" in text and "no layout is known" in text
     found = told("show", "pix2pix")
     assert (found["parameters"]["generator"], found["config"]["norm"], found["converts"]) == (54_413_955, "batch", True)
+    lines = call("show", "pix2pix", "--layers").stdout.splitlines()
+    assert lines[-1].split() == ["net.last", "transposed", "convolution", "4x4,", "stride", "2", "3x256x256", "6,147"]
+    layers = told("show", "gp_gan", "--layers")["layers"]
+    assert [layer["output"] for layer in layers][4:6] == [[4000, 1, 1], [512, 4, 4]]
     assert "did you mean 'srgan'" in call("show", "srgam", code=2).stderr
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import pickle
 import subprocess
@@ -74,8 +75,7 @@ def parameters(module: nn.Module) -> int:
 
 def on_meta(name: str, preset: str | None = None, **config: Any) -> models.Model:
     """The model without its numbers: shapes cost nothing, at any width."""
-    with torch.device("meta"):
-        return models.create(name, preset, **config)
+    return models.outline(name, preset, **config)
 
 
 def meta(*shape: int) -> Tensor:
@@ -265,6 +265,27 @@ def test_layers_of_the_region_encoder() -> None:
 def test_layers_of_the_extractor() -> None:
     maps = on_meta("style_encoder", "hsv")(meta(1, 3, 64, 48), meta(1, 1, 64, 48))
     assert [tuple(m.shape[1:]) for m in maps] == [(64, 64, 48), (128, 32, 24), (256, 16, 12)]
+
+
+@pytest.mark.parametrize("case", NARROW)
+def test_layers_are_told_without_numbers(case: str) -> None:
+    name, config = NARROW[case]
+    told = models.layers(models.outline(name, **config))
+    model = narrow(case)
+    net = model.generator if isinstance(model, models.Adversarial) else model
+    there = {k for k, m in net.named_modules() if isinstance(m, (*CONVOLUTIONS, nn.Linear))}
+    if case == "unet3plus":
+        there -= {f"heads.{i}" for i in (1, 2, 3)}  # `deep` calls them
+    assert {layer.name for layer in told} == there
+    assert all(layer.parameters > 0 and layer.output for layer in told)
+
+
+def test_the_page_of_layers_is_as_the_tool_writes_it(repository: Path) -> None:
+    spec = importlib.util.spec_from_file_location("model_layers", repository / "tools" / "model_layers.py")
+    assert spec is not None and spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    assert tool.PAGE.read_text() == tool.page(), "run python tools/model_layers.py"
 
 
 @pytest.mark.parametrize("scale", [2, 4])
@@ -1109,8 +1130,9 @@ def test_what_cannot_be_saved_is_refused_and_the_old_file_stays(tmp_path: Path) 
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
     with pytest.raises(ArgumentError, match=r"ends in .safetensors"):
         models.save(model, tmp_path / "a.pth")
-    with pytest.raises(ArgumentError, match=r"dtype: torch.int8"):
-        models.save(model, path, dtype=torch.int8)
+    for dtype in (torch.int8, "int8"):
+        with pytest.raises(ArgumentError, match=r"dtype: (torch\.)?int8, expected float32"):
+            models.save(model, path, dtype=dtype)
     with pytest.raises(ArgumentError, match="model: Linear"):
         models.save(nn.Linear(1, 1), path)  # type: ignore[arg-type]
 

@@ -77,6 +77,9 @@ def show(
     preset: Annotated[
         str | None, typer.Option(metavar="NAME", help="One of its presets.  [default: as published]")
     ] = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Show its layers too, the generator's where there are two.")
+    ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -84,21 +87,23 @@ def show(
     console = Console("models.show", as_json=as_json, debug=debug)
     with console.session():
         models = _library()
-        import torch
-
-        with torch.device("meta"):
-            model = models.create(name, preset)
+        model = models.outline(name, preset)
+        found = [layer._asdict() for layer in models.layers(model)] if layers else []
         info = next(info for info in models.list() if info.name == name)
         config, counts = dataclasses.asdict(model.config), _counts(model)
         if as_json:
             about = {k: getattr(info, k) for k in ("name", "task", "summary", "source", "presets")}
-            console.result(status="ok", **about, config=config, parameters=counts, converts=info.convert is not None)
+            about |= {"config": config, "parameters": counts, "converts": info.convert is not None}
+            console.result(status="ok", **about, **({"layers": found} if layers else {}))
             return
         rows = [["network", f"{name}: {info.summary}"], ["source", info.source], ["parameters", _spoken(counts)]]
         rows += [["settings" if i == 0 else "", f"{k} = {v!r}"] for i, (k, v) in enumerate(config.items())]
         rows += [["presets", ", ".join(info.presets) or "none"]]
         rows += [["published weights", "`convert` reads them" if info.convert else "no layout is known"]]
         console.say(table(rows))
+        if layers:
+            shown = [[x["name"], x["kind"], "x".join(map(str, x["output"])), f"{x['parameters']:,}"] for x in found]
+            console.say("\n" + table([["layer", "kind", "output", "parameters"], *shown]))
 
 
 @app.command("verify")
@@ -151,12 +156,10 @@ def convert(
     with console.session():
         _check_output(output, overwrite)
         models = _library()
-        import torch
-
         model = models.convert([published, *(also or [])], name, **dict(_setting(text) for text in setting or []))
         part = "generator" if isinstance(model, models.Adversarial) and not also else "all"
         with writing(str(output)):
-            models.save(model, output, dtype=torch.float16 if half else None, part=part)
+            models.save(model, output, dtype="float16" if half else None, part=part)
         counts = _counts(model)
         console.result(
             status="ok", name=model.name, config=dataclasses.asdict(model.config), parameters=counts, output=str(output)

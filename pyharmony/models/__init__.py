@@ -31,9 +31,23 @@ from . import (
     unet3plus,
 )
 from ._files import convert, export, load, save
+from ._outline import Layer, layers, outline
 from ._registry import Adversarial, Model, ModelInfo
 
-__all__ = ["Adversarial", "Model", "ModelInfo", "convert", "create", "export", "list", "load", "save"]
+__all__ = [
+    "Adversarial",
+    "Layer",
+    "Model",
+    "ModelInfo",
+    "convert",
+    "create",
+    "export",
+    "layers",
+    "list",
+    "load",
+    "outline",
+    "save",
+]
 
 #: Each registers its model.
 _MODULES = (

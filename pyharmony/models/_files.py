@@ -141,13 +141,18 @@ def _part_of(model: Model, part: Part) -> nn.Module:
     return model.generator if part == "generator" and isinstance(model, Adversarial) else model
 
 
-def save(model: Model, path: str | os.PathLike[str], *, dtype: torch.dtype | None = None, part: Part = "all") -> None:
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def save(
+    model: Model, path: str | os.PathLike[str], *, dtype: torch.dtype | str | None = None, part: Part = "all"
+) -> None:
     """Writes a model as safetensors, its configuration inside.
 
     Args:
         model: made by `create`, `load` or `convert`.
         path: ends in .safetensors; a file that is there is replaced when the new one is complete.
-        dtype: of the floating-point tensors, torch.float16 for half the size; None: as they are.
+        dtype: of the floating-point tensors, 'float16' or torch.float16 for half the size; None: as they are.
         part: 'generator' leaves the discriminator out.
 
     Raises:
@@ -159,8 +164,10 @@ def save(model: Model, path: str | os.PathLike[str], *, dtype: torch.dtype | Non
     target = Path(path)
     if target.suffix != ".safetensors":
         raise ArgumentError(f"path: {target.name!r}, expected a name that ends in .safetensors")
-    if dtype not in (None, torch.float16, torch.bfloat16, torch.float32):
-        raise ArgumentError(f"dtype: {dtype}, expected torch.float32, torch.float16 or torch.bfloat16")
+    if isinstance(dtype, str):
+        dtype = _DTYPES.get(dtype, dtype)
+    if isinstance(dtype, str) or dtype is not None and dtype not in _DTYPES.values():
+        raise ArgumentError(f"dtype: {dtype}, expected float32, float16 or bfloat16")
     if part not in ("all", "generator"):
         raise ArgumentError(f"part: {part!r}, expected 'all' or 'generator'")
     if part == "generator" and not isinstance(model, Adversarial):
