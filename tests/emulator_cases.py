@@ -369,3 +369,37 @@ def _poisson_box(native: Any, memory: Memory) -> Sequence[Array]:
     mask, boxes = memory.put(_images((2, 70, 90)) > 253), memory.empty((2, 4), np.int32)
     native.poisson_box(mask.view(), (boxes.pointer, boxes.bytes), **ON)
     return [boxes.get()]
+
+
+def _spectral_norm(name: str, shapes: Sequence[Sequence[int]], dtype: str, iterations: int, order: str) -> None:
+    """Norms of weights [outer, rows, inner], their gradients too."""
+
+    @case(f"spectral_norm {name}")
+    def run(native: Any, memory: Memory) -> Sequence[Array]:
+        rng = np.random.default_rng(2)
+        weights = [memory.put(rng.standard_normal(shape).astype(dtype)) for shape in shapes]
+        grads = [memory.put(rng.standard_normal(shape).astype(dtype)) for shape in shapes]
+        outs, made = ([memory.empty(shape, dtype) for shape in shapes] for _ in range(2))
+        sizes = [(rows, outer * inner) for outer, rows, inner in shapes]
+        us = [memory.put(rng.standard_normal(rows).astype(np.float32)) for rows, _ in sizes]
+        vs = [memory.put(rng.standard_normal(cols).astype(np.float32)) for _, cols in sizes]
+        sigmas, state = memory.empty(len(shapes)), memory.empty(sum(map(sum, sizes)))
+        views = [[array.view() for array in arrays] for arrays in (weights, grads, outs, made, us, vs)]
+        workspace = memory.empty(native.spectral_norm_workspace(views[0]), np.uint8)
+        native.spectral_norm(
+            views[0], views[4], views[5], views[2], sigmas.view(), state.view(), iterations=iterations, eps=1e-12,
+            order=order, write=True, workspace=workspace.view(), **ON,
+        )  # fmt: skip
+        pulls = memory.put(np.linspace(-1, 1, len(shapes), dtype=np.float32))
+        native.spectral_norm_gradient(
+            views[0], [*views[1][:-1], None], sigmas.view(), pulls.view(), state.view(), views[3],
+            workspace=workspace.view(), **ON,
+        )  # fmt: skip
+        return [array.get() for array in (*outs, *made, *us, *vs, sigmas, state)]
+
+
+# More than one block of rows, chunk of columns and tile each; rows in fours and one by one; layers in one launch.
+for _order in ("legacy", "parametrization"):
+    _spectral_norm(_order, [(1, 140, 2052), (1, 5, 27), (12, 33, 16), (5, 20, 9)], "float32", 2, _order)
+_spectral_norm("float16", [(1, 24, 100), (3, 20, 5)], "float16", 1, "legacy")
+_spectral_norm("eval", [(1, 24, 100), (3, 20, 5)], "float32", 0, "legacy")

@@ -219,12 +219,12 @@ class SpectralNormGroup:
                 self._run(self._parts, Settings(_FIRST_ITERATIONS, float(eps), order), pool=None, normalized=False)
         self._handles = [model.register_forward_pre_hook(_BeforeModel(self))]
         for index, part in enumerate(self._parts):
-            module = part.module
+            layer: Any = part.module
             self._handles += [
-                module.register_forward_pre_hook(_Before(self, index)),
-                module.register_forward_hook(_After(self, index), always_call=True),
-                module._register_state_dict_hook(_AfterSave(self, index)),
-                module.register_load_state_dict_pre_hook(_BeforeLoad(self, index)),
+                layer.register_forward_pre_hook(_Before(self, index)),
+                layer.register_forward_hook(_After(self, index), always_call=True),
+                layer._register_state_dict_hook(_AfterSave(self, index)),
+                layer.register_load_state_dict_pre_hook(_BeforeLoad(self, index)),
             ]
 
     @property
@@ -304,7 +304,7 @@ class SpectralNormGroup:
         self.__dict__.update(state)
         self._pool = op.Pool()
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _renew_eagerly(self) -> None:
         self._renew_if_stale()
 

@@ -1,4 +1,4 @@
-"""The operations on arrays [H, W, C], numpy or torch."""
+"""The operations on arrays, numpy or torch: pictures [H, W, C], and tensors [N, C, H, W] of layers."""
 
 from __future__ import annotations
 

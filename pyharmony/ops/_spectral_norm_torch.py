@@ -316,7 +316,7 @@ class _Normalize(torch.autograd.Function):
         return (sigmas, *outs)
 
     @staticmethod
-    def backward(ctx: Any, grad_sigmas: Tensor | None, *grads: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad_sigmas: Tensor | None, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         if [_version(w) for w in ctx.weights] != ctx.versions:
             raise RuntimeError(
                 "spectral_norm: a weight was changed in place since its norm was taken; go backward before the "
@@ -327,7 +327,7 @@ class _Normalize(torch.autograd.Function):
         if grad_sigmas is None and all(g is None for g in grads):
             return (None,) * (count + 1)
         call = ctx.call
-        dense = _Gradient.apply(call.dims, ctx.sigmas, ctx.state, call.pool, grad_sigmas, *ctx.weights, *grads)
+        dense = _apply_gradient(call.dims, ctx.sigmas, ctx.state, call.pool, grad_sigmas, *ctx.weights, *grads)
         return (
             None,
             *(None if g is None and grad_sigmas is None else d for d, g in zip(dense, grads)),
@@ -352,7 +352,7 @@ class _Gradient(torch.autograd.Function):
         return tuple(outs)
 
     @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Any, ...]:
         saved = ctx.saved_tensors
         half = len(saved) // 2
         for_weights, for_grads, for_sigmas = gradient_of_gradient(
@@ -371,8 +371,14 @@ class _Inverses(torch.autograd.Function):
         return tuple(inverse.clone() for inverse in sigmas.reciprocal())
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
         return -torch.stack(grads) / ctx.sigmas.square()
+
+
+# torch has no types for them.
+_apply_normalize: Any = _Normalize.apply
+_apply_gradient: Any = _Gradient.apply
+_apply_inverses: Any = _Inverses.apply
 
 
 def _version(x: Tensor) -> int:
@@ -501,7 +507,7 @@ def normalize(
     """Sigmas and W / sigma, with gradients; u and v are changed in place where there are iterations."""
     check(weights, us, vs)
     if not torch.compiler.is_compiling():
-        sigmas, *outs = _Normalize.apply(_Call(us, vs, dims, chosen, normalized, pool), *weights)
+        sigmas, *outs = _apply_normalize(_Call(us, vs, dims, chosen, normalized, pool), *weights)
         return sigmas, outs
     legacy = chosen.order == ORDERS[0]
     us, vs = [u.detach() for u in us], [v.detach() for v in vs]
@@ -522,4 +528,4 @@ def inverses(sigmas: Tensor) -> Sequence[Tensor]:
     """1 / sigma of each weight, as numbers of their own."""
     if torch.compiler.is_compiling():
         return sigmas.reciprocal().unbind()
-    return _Inverses.apply(sigmas)
+    return _apply_inverses(sigmas)

@@ -180,8 +180,12 @@ def spectral_norm(
     """
     chosen = settings(n_power_iterations, eps, order, update)
     weights, us, vs = list(weights), list(us), list(vs)
+    outs: list[Any]
+    sigmas: Any
     if not weights or len(us) != len(weights) or len(vs) != len(weights):
-        raise ArgumentError(f"us, vs: {len(us)} and {len(vs)} for {len(weights)} weights; expected one each, at least 1")
+        raise ArgumentError(
+            f"us, vs: {len(us)} and {len(vs)} for {len(weights)} weights; expected one each, at least 1"
+        )
     torch_given = [_arrays.is_torch(x) for x in (*weights, *us, *vs)]
     if any(torch_given):
         if not all(torch_given):
@@ -192,7 +196,9 @@ def spectral_norm(
         check_vectors(weights, us, vs, axes)
         sigmas, outs = _spectral_norm_torch.normalize(weights, us, vs, axes, chosen, normalized=normalized)
         return (sigmas, outs) if normalized else sigmas
-    named = [(x, f"{name}[{i}]") for name, xs in (("weights", weights), ("us", us), ("vs", vs)) for i, x in enumerate(xs)]
+    named = [
+        (x, f"{name}[{i}]") for name, xs in (("weights", weights), ("us", us), ("vs", vs)) for i, x in enumerate(xs)
+    ]
     for x, name in named:
         if not isinstance(x, np.ndarray) or _arrays.dtype_name(x) not in FLOATS:
             what = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
@@ -202,9 +208,7 @@ def spectral_norm(
     for x, name in named[len(weights) :]:
         if update and not x.flags.writeable:
             raise ArgumentError(f"{name}: read-only, but it gets the new vector; pass a copy, or update=False")
-    layouts = [
-        layout_of(w.shape, tuple(s // w.itemsize for s in w.strides), dim) for w, dim in zip(weights, axes)
-    ]
+    layouts = [layout_of(w.shape, tuple(s // w.itemsize for s in w.strides), dim) for w, dim in zip(weights, axes)]
     dense = [w if at.dense else np.ascontiguousarray(w) for w, at in zip(weights, layouts)]
     outs = [np.empty_like(w) for w in dense] if normalized else []
     real = np.float64 if any(w.dtype == np.float64 for w in weights) else np.float32
