@@ -1114,7 +1114,9 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="cannot be read"):
         models.load(tmp_path)
     for name in ("gp_gan", "gp-gan"):
-        with pytest.raises(WeightsError, match=r"without weights of gp_gan; `pyharmony train --model gp_gan`"):
+        with pytest.raises(
+            WeightsError, match=r"without weights of gp_gan; `pyharmony train --model gp_gan --data ROOT`"
+        ):
             models.load(name)
 
 

@@ -41,6 +41,7 @@ from __future__ import annotations
 from ._alpha import alpha
 from ._edits import detail_boost, illumination_change, inpaint, texture_flattening
 from ._gaussian_poisson import gaussian_poisson
+from ._gp_gan import gp_gan
 from ._laplacian import laplacian
 from ._poisson import poisson
 from ._tiles import gaussian_poisson_tiles
@@ -50,6 +51,7 @@ __all__ = [
     "detail_boost",
     "gaussian_poisson",
     "gaussian_poisson_tiles",
+    "gp_gan",
     "illumination_change",
     "inpaint",
     "laplacian",

@@ -193,7 +193,7 @@ def _own_weights(name: str) -> Path:
     path = Path(__file__).parent / "weights" / f"{name}.safetensors"
     if not path.is_file():
         raise WeightsError(
-            f"pyharmony comes without weights of {name}; `pyharmony train --model {name}` trains them, "
+            f"pyharmony comes without weights of {name}; `pyharmony train --model {name} --data ROOT` trains them, "
             "and `load` takes the path of a file"
         )
     return path

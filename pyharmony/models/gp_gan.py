@@ -7,15 +7,21 @@ with it; the critic and the generator from noise are of Radford et al., ICLR 201
 from __future__ import annotations
 
 import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import ShapeError
-from . import _blocks
-from ._registry import Adversarial, ModelInfo, register
+from ..errors import DTypeError, ShapeError, WeightsError
+from . import _blocks, _files
+from ._registry import Adversarial, Model, ModelInfo, register
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,7 @@ class NoiseGenerator(nn.Module):
 
     def __init__(self, config: GPGanConfig) -> None:
         super().__init__()
-        self.nz = config.nz
+        self.nz, self.size = config.nz, config.size
         self.decoder = Decoder(config.nz, config.width, config.halvings)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -175,6 +181,145 @@ class GPGan(Adversarial):
             _blocks.check_choice(size, "size", (None, self.config.size))
             return {"z": torch.randn(2, self.config.nz)}
         return _blocks.example_pictures(size or self.config.size, "composite", mask=False)
+
+
+Generator = BlendingGenerator | NoiseGenerator
+Picture = npt.NDArray[np.float32]
+
+
+def generator_of(given: Any = None, *, supervised: bool | None = None, nz: int | None = None) -> Generator:
+    """The generator that is meant.
+
+    Args:
+        given: a `GPGan`, its generator, the path or the bytes of its weights, or 'gp_gan' (None too): the weights that
+            come with pyharmony.
+        supervised: the blending generator, or the one from noise; None: either.
+        nz: length of the noise that is expected; None: any.
+
+    Raises:
+        WeightsError: there are no such weights, or they are of another model, or of the other generator.
+        DTypeError: given is none of these.
+    """
+    if given is None or isinstance(given, str | bytes | os.PathLike):
+        try:
+            given = _files.load("gp_gan" if given is None else given)
+        except WeightsError as error:
+            raise WeightsError(f"generator: {error}") from error
+    if isinstance(given, Model):
+        if not isinstance(given, GPGan):
+            raise WeightsError(f"generator: a {given.name}, expected a gp_gan")
+        given = given.generator
+    if not isinstance(given, BlendingGenerator | NoiseGenerator):
+        raise DTypeError(
+            f"generator: {type(given).__name__}, expected None, a gp_gan of pyharmony.models, its generator, or a path"
+        )
+    blends = isinstance(given, BlendingGenerator)
+    if supervised is not None and supervised != blends:
+        kind = "the blending generator" if blends else "the generator from noise"
+        raise WeightsError(f"generator: {kind}, and supervised={supervised} takes the other")
+    if nz is not None and isinstance(given, NoiseGenerator) and nz != given.nz:
+        raise WeightsError(f"generator: takes {given.nz} numbers of noise, and nz={nz}")
+    return given
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[Tensor]:
+    """In evaluation mode for a while; one of its parameters, whose device and dtype the inputs need."""
+    training = [m for m in module.modules() if m.training]
+    module.eval()
+    try:
+        yield next(module.parameters())
+    finally:
+        for m in training:
+            m.training = True
+
+
+def _tensor(picture: Picture, size: int) -> Tensor:
+    """[H, W, 3] in [0, 1] to [1, 3, H, W] in [-1, 1]."""
+    if picture.shape != (size, size, 3):
+        raise ShapeError(f"composite: shape {list(picture.shape)}, expected [{size}, {size}, 3]")
+    return torch.from_numpy(np.ascontiguousarray(picture, np.float32)).permute(2, 0, 1)[None] * 2 - 1
+
+
+def _picture(output: Tensor) -> Picture:
+    """[1, 3, H, W] in [-1, 1] to [H, W, 3], clipped to [0, 1]."""
+    picture = ((output.detach().float() + 1) / 2).clamp(0, 1)[0].permute(1, 2, 0).cpu().numpy()
+    if not np.isfinite(picture).all():
+        raise WeightsError("generator: its picture holds NaN or Inf")
+    return np.ascontiguousarray(picture)
+
+
+def guess(generator: BlendingGenerator, composite: Picture) -> Picture:
+    """What the blending generator makes of a pasted picture; batch norms as at inference.
+
+    Args:
+        composite: [size, size, 3] in [0, 1].
+
+    Returns:
+        [size, size, 3] in [0, 1].
+    """
+    with _evaluating(generator) as parameter, torch.no_grad():
+        return _picture(generator(_tensor(composite, generator.size).to(parameter)))
+
+
+class Found(NamedTuple):
+    """What `search` found.
+
+    Attributes:
+        picture: [size, size, 3] in [0, 1].
+        first, loss: mean squared error, in [-1, 1], of the first picture and of this one.
+        iterations: that were taken.
+    """
+
+    picture: Picture
+    first: float
+    loss: float
+    iterations: int
+
+
+def search(generator: NoiseGenerator, composite: Picture, *, n_iteration: int = 1000, seed: int = 0) -> Found:
+    """The noise whose picture is nearest to a pasted one: argmin over z of MSE(G(z), composite).
+
+    L-BFGS with a history of 10 and a strong Wolfe line search, from z ~ N(0, I); z is float64, the network as it is,
+    its batch norms as at inference. The best z that was met is kept. With one seed, device and number of torch's
+    threads the bits are the same.
+
+    Args:
+        composite: [size, size, 3] in [0, 1].
+        n_iteration: iterations at most; it ends earlier where the gradient or the steps vanish.
+        seed: of the first z.
+    """
+    start = torch.randn(1, generator.nz, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    with _evaluating(generator) as parameter, torch.inference_mode(False), torch.enable_grad():
+        target = _tensor(composite, generator.size).to(parameter)
+        z = start.clone().requires_grad_()
+        optimizer = torch.optim.LBFGS(
+            [z],
+            max_iter=n_iteration,
+            max_eval=2 * n_iteration,
+            tolerance_grad=1e-9,
+            tolerance_change=1e-12,
+            history_size=10,
+            line_search_fn="strong_wolfe",
+        )
+        losses: list[float] = []
+        best = start
+
+        def closure() -> Tensor:
+            nonlocal best
+            loss = functional.mse_loss(generator(z.to(parameter)), target)
+            (z.grad,) = torch.autograd.grad(loss, z)
+            loss = loss.detach()
+            value = float(loss)
+            if not losses or value < min(losses):
+                best = z.detach().clone()
+            losses.append(value)
+            return loss
+
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            picture = _picture(generator(best.to(parameter)))
+    return Found(picture, losses[0], min(losses), int(optimizer.state[z]["n_iter"]))
 
 
 register(
