@@ -280,12 +280,50 @@ def test_layers_are_told_without_numbers(case: str) -> None:
     assert all(layer.parameters > 0 and layer.output for layer in told)
 
 
-def test_the_page_of_layers_is_as_the_tool_writes_it(repository: Path) -> None:
-    spec = importlib.util.spec_from_file_location("model_layers", repository / "tools" / "model_layers.py")
+@pytest.fixture(scope="module")
+def pages() -> Any:
+    path = Path(__file__).resolve().parent.parent / "tools" / "model_pages.py"
+    spec = importlib.util.spec_from_file_location("model_pages", path)
     assert spec is not None and spec.loader is not None
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
-    assert tool.PAGE.read_text() == tool.page(), "run python tools/model_layers.py"
+    return tool
+
+
+@pytest.mark.parametrize("name", [info.name for info in models.list()])
+def test_the_page_of_a_model_is_as_the_tool_writes_it(pages: Any, name: str) -> None:
+    page = pages.PAGES / f"{name}.md"
+    text, figures = pages.page(name, page.read_text())
+    assert page.read_text() == text, "run python tools/model_pages.py"
+    for file, drawing in figures.items():
+        assert (pages.IMAGES / file).read_text() == drawing, "run python tools/model_pages.py"
+    assert f"`{name}`" in text.splitlines()[0]
+    for part in ("**Source.**", "**What differs from look-alikes.**", "no weights come with it"):
+        assert part in " ".join(text.split()), part
+
+
+def test_every_page_and_figure_is_of_a_model(pages: Any) -> None:
+    names = {info.name for info in models.list()}
+    assert {page.stem for page in pages.PAGES.glob("*.md")} == names
+    assert {image.stem.partition("-")[0] for image in pages.IMAGES.iterdir()} == names
+
+
+def test_what_feeds_a_layer_is_read_from_the_graph(pages: Any) -> None:
+    """The decoder's first layer sees the innermost one, the last sees its neighbour and the first skip."""
+    (network, _) = pages.networks("pix2pix", None)
+    nodes = {node.name: node for node in network.nodes}
+    seen = {name: {network.nodes[i].name for i in node.sources if i >= 0} for name, node in nodes.items()}
+    assert nodes["net.down.0"].sources == (pages.INPUT,)
+    assert seen["net.up.0"] == {"net.down.7"}
+    assert seen["net.up.1"] == {"net.down.6", "net.up.0"}
+    assert seen["net.last"] == {"net.down.0", "net.up.6"}
+    assert sum(node.parameters for node in nodes.values()) == 54_413_955 - parameters_of_norms(network)
+
+
+def parameters_of_norms(network: Any) -> int:
+    """A scale and a shift for each channel of every norm of the U-Net: all layers but three."""
+    without = {"net.down.0", "net.down.7", "net.last"}
+    return sum(2 * node.output[0] for node in network.nodes if node.name not in without)
 
 
 @pytest.mark.parametrize("scale", [2, 4])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from . import _registry
 from ._registry import Adversarial, Model
 
-_LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
+LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
 
 
 class Layer(NamedTuple):
@@ -40,7 +40,7 @@ def outline(name: str, preset: str | None = None, **config: Any) -> Model:
         return info.make(_registry.config_of(info, config, preset))
 
 
-def _kind(module: Any) -> str:
+def kind_of(module: Any) -> str:
     if isinstance(module, nn.Linear):
         return "dense"
     transposed = isinstance(module, nn.ConvTranspose2d)
@@ -60,12 +60,12 @@ def layers(model: Model, size: int | None = None) -> list[Layer]:
     found: list[Layer] = []
     hooks = []
     for name, module in net.named_modules():
-        if isinstance(module, _LAYERS):
+        if isinstance(module, LAYERS):
 
             def note(_module: nn.Module, _inputs: Any, result: Any, name: str = name) -> None:
                 result = result if isinstance(result, Tensor) else result[0]
                 count = sum(parameter.numel() for parameter in _module.parameters())
-                found.append(Layer(name, _kind(_module), tuple(result.shape[1:]), count))
+                found.append(Layer(name, kind_of(_module), tuple(result.shape[1:]), count))
 
             hooks.append(module.register_forward_hook(note))
     device = next(model.parameters()).device
