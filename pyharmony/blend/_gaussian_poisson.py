@@ -242,9 +242,9 @@ def coarse_tolerance_of(tolerance: float) -> float:
     return min(_COARSE_TOLERANCE, max(tolerance, _FINEST_COARSE_TOLERANCE))
 
 
-#: Makes the colours of the coarsest level, [h, w, C] float32 in dst's unit: of a job, the part of dst that the level
-#: covers, the level, and how often it was halved.
-Guess = Callable[[Job, Region, Level, int], NumpyArray]
+#: Makes the colours of the coarsest level, [h, w, C] float32 in dst's unit: of a job, the part of dst that the levels
+#: cover, and the levels, finest first.
+Guess = Callable[[Job, Region, list[Level]], NumpyArray]
 
 
 def solve(job: Job, options: Options, base: NumpyArray | Guess | None, place: Place | None) -> _checks.SolveInfo:
@@ -281,7 +281,7 @@ def solve(job: Job, options: Options, base: NumpyArray | Guess | None, place: Pl
     unit = _arrays.VALUE_RANGE[job.dst.dtype.name]
     coarse_tolerance = coarse_tolerance_of(options.tolerance) * unit
     if callable(base):
-        colours = memory.hold(base(job, frame, levels[-1], count))
+        colours = memory.hold(base(job, frame, levels))
     elif base is not None:
         check_finite(frame.of(base), "base", (frame.y0, frame.x0))
         colours = frame.of(base)

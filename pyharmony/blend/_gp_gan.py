@@ -15,7 +15,7 @@ from ..ops.pyramid import downsample, meet_known
 from ._frame import Frame, Job
 from ._gaussian_poisson import Level, Options, equation_of, solve
 from ._images import Infos, run
-from ._region import Region, as_float
+from ._region import Region, as_float, check_finite
 
 _CONTEXT = 2  # sides of the square that the network sees, in sides of the mask's box
 
@@ -102,13 +102,14 @@ def gp_gan(
             certify=bool(return_info),
         )
 
-        def base(job: Job, region: Region, level: Level, count: int) -> NumpyArray:
+        def base(job: Job, region: Region, levels: list[Level]) -> NumpyArray:
             view = _view(job.bbox, region, job.shape, net.size, whole=not equation.preserve_background)
-            colours = _guess(job, view, net.size, equation.smooth_sigma, picture_of)
-            found = _over(colours, view, region, level, count, _arrays.VALUE_RANGE[frame.dtype])
+            unit, level = np.float32(_arrays.VALUE_RANGE[frame.dtype]), levels[-1]
+            colours = _seen(picture_of, _pasted(job, view, region, levels, net.size, equation.smooth_sigma) / unit)
+            colours = _over(colours, view, region, level, 1 << (len(levels) - 1)) * unit
             if equation.preserve_background and (level.known == 1).any():
-                meet_known(found, level.dst, level.known)
-            return found
+                meet_known(colours, level.dst, level.known)
+            return colours
 
         return frame.each(lambda job: solve(job, options, base, None))
 
@@ -152,62 +153,69 @@ def _view(box: Region, solved: Region, shape: tuple[int, int], size: int, *, who
     return Region(min(y0, solved.y0), max(y1, solved.y1), min(x0, solved.x0), max(x1, solved.x1))
 
 
-def _guess(
-    job: Job, view: Region, size: int, smooth_sigma: float, picture_of: Callable[[NumpyArray], NumpyArray]
-) -> NumpyArray:
-    """The network's picture [size, size, C] in [0, 1] of what lies under view."""
-    memory = job.memory
-    job.check_finite(view)
-    unit = np.float32(_arrays.VALUE_RANGE[job.dst.dtype.name])
-    pasted = memory.hold(np.divide(view.of(job.dst), unit, dtype=np.float32, casting="unsafe"))
-    box = job.bbox
-    if not box.empty:
-        placed = job.placed.y0, job.placed.x0
-        share = memory.hold(as_float(box.of(job.mask, placed)))[..., None]
-        part = box.of(pasted, (view.y0, view.x0))
-        new = memory.hold(np.divide(box.of(job.src, placed), unit, dtype=np.float32, casting="unsafe"))
-        new -= part
-        new *= share
-        np.add(part, new, out=part, where=share > 0)
-        del new, share, part
-    halvings = 0
-    while min(pasted.shape[:2]) >= 2 * size:
-        pasted = memory.hold(downsample(pasted, smooth_sigma))
-        halvings += 1
-    rows, columns = (cubic(pasted.shape[i], 0.0, view.shape[i] / 2**halvings / size, size) for i in (0, 1))
-    small = np.clip(_separable(rows, columns, pasted), 0, 1)
-    if small.shape[2] == 1:
-        return picture_of(np.repeat(small, 3, 2)).mean(2, keepdims=True)
-    return picture_of(small)
+def _pasted(job: Job, view: Region, region: Region, levels: list[Level], size: int, smooth_sigma: float) -> NumpyArray:
+    """src in dst over view, [size, size, C] float32 in dst's unit; levels are those of region.
 
-
-def _over(picture: NumpyArray, view: Region, region: Region, level: Level, count: int, unit: float) -> NumpyArray:
-    """A picture that lies over view, at the cells of a level that covers region, in dst's unit."""
-    size, cell = picture.shape[0], 1 << count
-    rows = cubic(size, (region.y0 - view.y0) * size / view.shape[0], cell * size / view.shape[0], level.dst.shape[0])
-    columns = cubic(size, (region.x0 - view.x0) * size / view.shape[1], cell * size / view.shape[1], level.dst.shape[1])
-    colours = np.clip(_separable(rows, columns, picture), 0, 1)
-    colours *= np.float32(unit)
-    return colours
-
-
-def _separable(rows: NumpyArray, columns: NumpyArray, x: NumpyArray) -> NumpyArray:
-    """rows @ x @ columns.T of each channel, float32 and contiguous."""
-    down = np.einsum("ij,jkc->ikc", rows, x, optimize=True)
-    return np.ascontiguousarray(np.einsum("kj,ijc->ikc", columns, down, optimize=True), np.float32)
-
-
-def cubic(count: int, start: float, step: float, cells: int) -> NumpyArray:
-    """The matrix [cells, count] that resamples count pixels by Keys' cubic convolution.
-
-    Cell i covers start + i * step to start + (i + 1) * step; where that is more than a pixel, the kernel is as much
-    wider. Beyond the border its taps are left out.
+    It is halved as long as size pixels are left, and resampled from there; the levels have src halved already.
     """
-    wide = max(step, 1.0)
+    memory = job.memory
+    halvings = min(len(levels) - 1, max(min(view.shape) // size, 1).bit_length() - 1)
+    cell = 1 << halvings
+    aligned = Region(
+        view.y0 & -cell, min((view.y1 + cell - 1) & -cell, job.shape[0]),
+        view.x0 & -cell, min((view.x1 + cell - 1) & -cell, job.shape[1]),
+    )  # fmt: skip
+    pasted = aligned.of(job.dst)
+    check_finite(pasted, "dst", (aligned.y0, aligned.x0))
+    for _ in range(halvings):
+        pasted = memory.hold(downsample(pasted, smooth_sigma))
+    if halvings == 0:
+        pasted = memory.hold(pasted.astype(np.float32))
+    level = levels[halvings]
+    y, x = (region.y0 - aligned.y0) >> halvings, (region.x0 - aligned.x0) >> halvings
+    part = pasted[y : y + level.mask.shape[0], x : x + level.mask.shape[1]]
+    difference = memory.hold(level.src.astype(np.float32))
+    difference -= part
+    difference *= as_float(level.mask)[..., None]
+    part += difference
+    for axis, low, length in ((0, view.y0 - aligned.y0, view.shape[0]), (1, view.x0 - aligned.x0, view.shape[1])):
+        pasted = resample(pasted, axis, low / cell, length / cell / size, size)
+    return pasted
+
+
+def _seen(picture_of: Callable[[NumpyArray], NumpyArray], pasted: NumpyArray) -> NumpyArray:
+    """The network's picture, in [0, 1] as what it sees; of grey, the mean of its channels."""
+    pasted = np.clip(pasted, 0, 1)
+    if pasted.shape[2] == 1:
+        return picture_of(np.repeat(pasted, 3, 2)).mean(2, keepdims=True)
+    return picture_of(pasted)
+
+
+def _over(picture: NumpyArray, view: Region, region: Region, level: Level, cell: int) -> NumpyArray:
+    """A picture in [0, 1] that lies over view, at the cells of a level that covers region."""
+    size = picture.shape[0]
+    for axis, low, length in ((0, region.y0 - view.y0, view.shape[0]), (1, region.x0 - view.x0, view.shape[1])):
+        picture = resample(picture, axis, low * size / length, cell * size / length, level.dst.shape[axis])
+    return np.clip(picture, 0, 1)
+
+
+def resample(x: NumpyArray, axis: int, start: float, step: float, cells: int) -> NumpyArray:
+    """x [h, w, C] by Keys' cubic convolution along an axis, float32 and contiguous.
+
+    Cell i covers start + i * step to start + (i + 1) * step of its pixels; where that is more than a pixel, the kernel
+    is as much wider. Beyond the border taps are left out.
+    """
+    count, wide = x.shape[axis], max(step, 1.0)
     centres = np.clip(start + (np.arange(cells) + 0.5) * step - 0.5, 0, count - 1)
-    t = np.abs(np.arange(count) - centres[:, None]) / wide
+    taps = np.floor(centres - 2 * wide).astype(int)[:, None] + np.arange(1, int(np.ceil(4 * wide)) + 2)
+    t = np.abs(taps - centres[:, None]) / wide
     near = (1.5 * t - 2.5) * t * t + 1
     far = ((2.5 - 0.5 * t) * t - 4) * t + 2
-    weights = np.where(t <= 1, near, np.where(t < 2, far, 0.0))
-    total: NumpyArray = weights.sum(1, keepdims=True)
-    return weights / total
+    weights = np.where((taps < 0) | (taps >= count) | (t >= 2), 0.0, np.where(t <= 1, near, far))
+    weights /= weights.sum(1, keepdims=True)
+    taps = np.clip(taps, 0, count - 1)
+    shape = (cells, 1, 1) if axis == 0 else (cells, 1)
+    result = np.zeros((cells, *x.shape[1:]) if axis == 0 else (x.shape[0], cells, x.shape[2]), np.float32)
+    for tap, weight in zip(taps.T, weights.T, strict=True):
+        result += np.take(x, tap, axis) * weight.reshape(shape).astype(np.float32)
+    return result
