@@ -279,6 +279,17 @@ def test_the_search_works_where_gradients_are_off() -> None:
     assert all(module.training for module in net.modules())
 
 
+def test_the_network_has_its_own_dtype() -> None:
+    """Pictures go to it in its dtype and come back in float32."""
+    for config in ({}, {"supervised": False}):
+        single = blend.gp_gan(*case("float32"), at=(45, 45), generator=narrow(**config), n_iteration=3)
+        double = blend.gp_gan(*case("float32"), at=(45, 45), generator=narrow(**config).double(), n_iteration=3)
+        assert double.dtype == np.float32
+        # The pictures differ by float32's rounding, which three steps of a line search enlarge.
+        np.testing.assert_allclose(single, double, atol=0.01)
+        assert not np.array_equal(single, double)
+
+
 # Weights
 
 
