@@ -366,7 +366,6 @@ def test_without_torch_it_says_what_to_install(tmp_path: Path) -> None:
 
 
 def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("typer", reason="typer is not installed")
     from typer.testing import CliRunner
 
     from pyharmony.cli._app import app

@@ -280,9 +280,9 @@ class Found(NamedTuple):
 def search(generator: NoiseGenerator, composite: Picture, *, n_iteration: int = 1000, seed: int = 0) -> Found:
     """The noise whose picture is nearest to a pasted one: argmin over z of MSE(G(z), composite).
 
-    L-BFGS (Liu and Nocedal, 1989) with a history of 10 and a strong Wolfe line search, from z ~ N(0, I); z is float64, the network as it is,
-    its batch norms as at inference. The best z that was met is kept. With one seed, device and number of torch's
-    threads the bits are the same.
+    L-BFGS (Liu and Nocedal, 1989) with a history of 10 and a strong Wolfe line search, from z ~ N(0, I); z is float64,
+    the network as it is, its batch norms as at inference. The best z that was met is kept. With one seed, device and
+    number of torch's threads the bits are the same.
 
     Args:
         composite: [size, size, 3] in [0, 1].
