@@ -1,7 +1,7 @@
 """Exact, fast image blending and harmonisation.
 
-The subpackages `blend`, `compat`, `io`, `ops`, `reference` and `errors` are loaded when they are first used, and
-so are `load` and `save`.
+The subpackages `blend`, `compat`, `io`, `losses`, `models`, `ops`, `reference` and `errors` are loaded when they are
+first used, and so are `load` and `save`; `losses` and `models` need torch.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from . import compat as compat
     from . import errors as errors
     from . import io as io
+    from . import losses as losses
+    from . import models as models
     from . import ops as ops
     from . import reference as reference
     from ._device import deterministic, get_device, is_deterministic, set_device
     from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
     from .io import load, save
 
-_SUBPACKAGES = ("blend", "compat", "errors", "io", "ops", "reference")
+_SUBPACKAGES = ("blend", "compat", "errors", "io", "losses", "models", "ops", "reference")
 #: Functions and where they are; the compiled module is loaded with the first that needs it, so that
 #: `pyharmony doctor` can say what is wrong with it.
 _LAZY = {

@@ -56,6 +56,16 @@ def simd(request: pytest.FixtureRequest) -> Iterator[str]:
     native.set_simd_level(before)
 
 
+@pytest.fixture
+def one_torch_thread() -> Iterator[None]:
+    """Networks as narrow as those of the tests are slower with more."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(params=[1, 2, 5], ids=lambda n: f"{n}threads")
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     """Runs the test with one thread, two, and more than a small machine has."""

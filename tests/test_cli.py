@@ -130,6 +130,44 @@ def test_an_option_is_the_argument_of_its_name(options: str, function: Any, argu
     assert np.array_equal(pixels("out.png"), function(*patch_arrays(), at=(86, 180), **arguments))
 
 
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Of a small GP-GAN from noise."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from pyharmony import models
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "noise.safetensors"
+    models.save(models.create("gp_gan", supervised=False, width=4, nz=6, critic_width=4), path)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments"),
+    [
+        ("", {}),
+        ("--unsupervised --nz 6", {"supervised": False}),
+        ("--n-iteration 2 --seed 4", {"n_iteration": 2, "seed": 4}),
+        ("--color-weight 2 --sigma 0.7 --smooth-sigma 2", {"color_weight": 2, "sigma": 0.7, "smooth_sigma": 2}),
+    ],
+)
+def test_an_option_of_gp_gan_is_the_argument_of_its_name(weights: str, options: str, arguments: dict[str, Any]) -> None:
+    call("blend", *PATCH, "-o", "out.png", "--mode", "gp-gan", "--generator", weights, *options.split())
+    assert np.array_equal(
+        pixels("out.png"), blend.gp_gan(*patch_arrays(), at=(86, 180), generator=weights, **arguments)
+    )
+
+
+def test_gp_gan_says_which_weights_it_needs(weights: str) -> None:
+    for options, says in (
+        ((), "--generator: pyharmony comes without weights of gp_gan; `pyharmony train --model gp_gan --data ROOT`"),
+        (("--generator", "absent.safetensors"), "--generator: absent.safetensors: there is no such file"),
+        (("--generator", weights, "--supervised"), "the generator from noise, and --supervised takes the other"),
+    ):
+        assert says in call("blend", *PATCH, "-o", "out.png", "--mode", "gp-gan", *options, code=6).stderr
+    assert not made()
+
+
 def test_the_base_may_be_a_picture() -> None:
     call("blend", *PATCH, "-o", "out.png", "--mode", "gaussian-poisson", "--base", "base.png")
     wanted = blend.gaussian_poisson(*patch_arrays(), at=(86, 180), base=np.ascontiguousarray(pixels("base.png")))
@@ -211,6 +249,7 @@ def test_edits_have_lists_streams_and_exit_codes() -> None:
         ("--mode alpha --levels 3", ("--levels", "--mode alpha", "laplacian")),
         ("--mode poisson --sigma 0.5", ("--sigma", "--mode poisson", "gaussian-poisson")),
         ("--mode laplacian --tolerance 1", ("--tolerance", "--mode laplacian")),
+        ("--mode gaussian-poisson --seed 1", ("--seed", "--mode gaussian-poisson", "gp-gan")),
     ],
 )
 def test_an_option_of_another_mode_is_refused_by_name(options: str, named: tuple[str, ...]) -> None:

@@ -24,7 +24,7 @@ import pyharmony
 pytestmark = pytest.mark.house
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 PREAMBLE = """
 import numpy as np

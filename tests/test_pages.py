@@ -14,7 +14,15 @@ import pytest
 pytestmark = pytest.mark.house
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("", "docs", "examples", "examples/second_project", "pyharmony/cli/images", "benchmarks/results")
+FOLDERS = (
+    "",
+    "docs",
+    "docs/models",
+    "examples",
+    "examples/second_project",
+    "pyharmony/cli/images",
+    "benchmarks/results",
+)
 PAGES = sorted(page for folder in FOLDERS for page in (ROOT / folder).glob("*.md"))
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 #: The pages whose shell commands run, each after the Python code above it, in one folder.
@@ -59,7 +67,7 @@ def test_every_page_is_reached_from_the_readme() -> None:
             reached.add(page)
             names = {target.partition("#")[0] for target in LINK.findall(text_of(page)) if ":" not in target}
             todo += [(page.parent / name).resolve() for name in names if name.endswith(".md")]
-    assert set((ROOT / "docs").glob("*.md")) - reached == set()
+    assert set((ROOT / "docs").rglob("*.md")) - reached == set()
 
 
 @pytest.mark.parametrize("page", SHOWN, ids=lambda page: page.name)

@@ -8,6 +8,7 @@ The page is written by hand but for what stands between its two markers.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,20 @@ MANUAL = ROOT / "docs" / "pyharmony.1"
 START, END = "<!-- reference: written by tools/command_reference.py -->\n", "<!-- end of reference -->\n"
 
 
+def leaves(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """The commands of a group and of the groups in it, by their names in full."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from leaves(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
+
+
 def commands() -> list[tuple[str, str, list[str], list[tuple[str, str]]]]:
     """Of each command its usage, first line, further paragraphs, and arguments and options with their help."""
     root: Any = get_command(app)
     found = []
-    for name, command in root.commands.items():
+    for name, command in leaves(root):
         context = command.make_context(f"pyharmony {name}", [], resilient_parsing=True)
         usage = command.get_usage(context).removeprefix("Usage: ")
         first, *more = (" ".join(part.split()) for part in command.help.split("\n\n"))
@@ -48,11 +58,16 @@ def reference() -> str:
     """The generated part of the page."""
     parts = []
     for usage, first, more, options in commands():
-        name = usage.split(" [")[0]
+        name = name_of(usage)
         paragraphs = "\n\n".join((first, *more))
         rows = "\n".join(f"| `{_cell(names)}` | {_cell(text)} |" for names, text in options)
         parts.append(f"### {name}\n\n```\n{usage}\n```\n\n{paragraphs}\n\n| | |\n|---|---|\n{rows}\n")
     return "\n" + "\n".join(parts) + "\n"
+
+
+def name_of(usage: str) -> str:
+    """The command of a usage line."""
+    return usage.split(" [")[0]
 
 
 def _cell(text: str) -> str:
@@ -80,7 +95,7 @@ def manual() -> str:
     for usage, *_ in found:
         lines += [f".B {_roff(usage)}", ".br"]
     for usage, first, more, options in found:
-        lines += [f'.SH "{_roff(usage.split(" [")[0]).upper()}"', _roff(first)]
+        lines += [f'.SH "{_roff(name_of(usage)).upper()}"', _roff(first)]
         for paragraph in more:
             lines += [".PP", _roff(paragraph)]
         for names, text in options:

@@ -23,7 +23,8 @@ Every blend takes the same first and last arguments:
   pixels at most, so that the old background does not come along as a halo.
 * ``keep_gps``: keep the place where dst was taken, of a dst that is read from a file or PIL image.
 * ``device``: 'auto', 'cpu' or 'cuda'; None: what `pyharmony.set_device` says. `gaussian_poisson` and
-  `poisson` have CUDA kernels; arrays on a device are blended there, see docs/cuda.md.
+  `poisson` have CUDA kernels; arrays on a device are blended there, see docs/cuda.md. The network of `gp_gan`
+  runs where it is.
 * ``errors``: 'raise', or 'return' to find the error of an item of a list in its place.
 * ``out``: an array like dst to write into, which may be dst; or a path or open binary file, which
   gets dst's depth, profile and metadata, and is the result.
@@ -41,6 +42,7 @@ from __future__ import annotations
 from ._alpha import alpha
 from ._edits import detail_boost, illumination_change, inpaint, texture_flattening
 from ._gaussian_poisson import gaussian_poisson
+from ._gp_gan import gp_gan
 from ._laplacian import laplacian
 from ._poisson import poisson
 from ._tiles import gaussian_poisson_tiles
@@ -50,6 +52,7 @@ __all__ = [
     "detail_boost",
     "gaussian_poisson",
     "gaussian_poisson_tiles",
+    "gp_gan",
     "illumination_change",
     "inpaint",
     "laplacian",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,17 +99,7 @@ def gaussian_poisson(
     Raises:
         PyHarmonyError: see `pyharmony.blend`.
     """
-    if reference:
-        width = _checks.number(sigma, "sigma")
-        if preserve_background:
-            raise ArgumentError(
-                "preserve_background: True with reference=True; GP-GAN's code solves the whole image, pass "
-                "preserve_background=False"
-            )
-    else:
-        width = _checks.number(sigma, "sigma", high=MAX_SIGMA, accepts=f"0 to {MAX_SIGMA} pixels")
-    smoothing = _checks.number(smooth_sigma, "smooth_sigma", high=MAX_SMOOTH_SIGMA, accepts="a number from 0 to 16")
-    _checks.one_of(gradient_kernel, "gradient_kernel", tuple(GRADIENT_KERNELS))
+    equation = equation_of(sigma, smooth_sigma, gradient_kernel, preserve_background, reference)
     if isinstance(base, str) and base != "copy-paste" and not os.path.exists(base):
         raise ArgumentError(f"base: {base!r}, expected None, 'copy-paste' or an image; there is no file of this name")
 
@@ -117,18 +108,14 @@ def gaussian_poisson(
         weight = _checks.color_weight(color_weight, *frame.shape)
         for other, name in ((base, "base"), (color_weight, "color_weight")):
             frame.keep_apart(other, name)
-        options = _Options(
+        options = Options(
             base=base if bases is None else None,
             weight=weight,
-            sigma=width,
-            smooth_sigma=smoothing,
-            gradient_kernel=gradient_kernel,
-            preserve_background=bool(preserve_background),
-            reference=bool(reference),
+            equation=equation,
             tolerance=_checks.tolerance(tolerance, frame.dtype),
             certify=bool(return_info),
         )
-        return frame.each(lambda job: _blend(job, options, None if bases is None else bases[job.item], frame.place))
+        return frame.each(lambda job: solve(job, options, None if bases is None else bases[job.item], frame.place))
 
     def on_device(src: Any, dst: Any, mask: Any, at: Any, out: Any, base: Any, color_weight: Any) -> tuple[Any, Any]:
         if reason := only_there(gradient_kernel, reference):
@@ -141,9 +128,9 @@ def gaussian_poisson(
             out,
             base,
             color_weight,
-            sigma=width,
-            smooth_sigma=smoothing,
-            preserve_background=bool(preserve_background),
+            sigma=equation.sigma,
+            smooth_sigma=equation.smooth_sigma,
+            preserve_background=equation.preserve_background,
             tolerance=tolerance,
             coarse_tolerance=coarse_tolerance_of,
             return_info=bool(return_info),
@@ -168,14 +155,54 @@ def gaussian_poisson(
 
 
 @dataclass(frozen=True)
-class _Options:
-    base: str | None
-    weight: float | NumpyArray
+class Equation:
+    """The arguments of `gaussian_poisson` that say what is solved, checked."""
+
     sigma: float
     smooth_sigma: float
     gradient_kernel: str
     preserve_background: bool
     reference: bool
+
+
+def equation_of(
+    sigma: float, smooth_sigma: float, gradient_kernel: str, preserve_background: bool, reference: bool
+) -> Equation:
+    """Checks the arguments of these names."""
+    if not reference:
+        width = _checks.number(sigma, "sigma", high=MAX_SIGMA, accepts=f"0 to {MAX_SIGMA} pixels")
+    else:
+        width = _checks.number(sigma, "sigma")
+        if preserve_background:
+            raise ArgumentError(
+                "preserve_background: True with reference=True; GP-GAN's code solves the whole image, pass "
+                "preserve_background=False"
+            )
+    return Equation(
+        sigma=width,
+        smooth_sigma=_checks.number(
+            smooth_sigma, "smooth_sigma", high=MAX_SMOOTH_SIGMA, accepts="a number from 0 to 16"
+        ),
+        gradient_kernel=_checks.one_of(gradient_kernel, "gradient_kernel", tuple(GRADIENT_KERNELS)),
+        preserve_background=bool(preserve_background),
+        reference=bool(reference),
+    )
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a job is solved.
+
+    Attributes:
+        base: 'copy-paste', or None: the membrane, or what is given beside.
+        weight: color_weight over dst.
+        tolerance: of the finest level, in 8-bit levels.
+        certify: whether its error is to be proven.
+    """
+
+    base: str | None
+    weight: float | NumpyArray
+    equation: Equation
     tolerance: float
     certify: bool
 
@@ -215,18 +242,29 @@ def coarse_tolerance_of(tolerance: float) -> float:
     return min(_COARSE_TOLERANCE, max(tolerance, _FINEST_COARSE_TOLERANCE))
 
 
-def _blend(job: Job, options: _Options, base: NumpyArray | None, place: Place | None) -> _checks.SolveInfo:
-    if job.bbox.empty and options.preserve_background:
+#: Makes the colours of the coarsest level, [h, w, C] float32 in dst's unit: of a job, the part of dst that the levels
+#: cover, and the levels, finest first.
+Guess = Callable[[Job, Region, list[Level]], NumpyArray]
+
+
+def solve(job: Job, options: Options, base: NumpyArray | Guess | None, place: Place | None) -> _checks.SolveInfo:
+    """The pyramid of one job; base: colours over dst, or who makes those of the coarsest level (on no place)."""
+    equation = options.equation
+    if job.bbox.empty and equation.preserve_background:
         job.start()
         return direct_info("copy")
     memory = job.memory
-    regions = regions_of(job.bbox, job.shape, not options.preserve_background)
+    regions = regions_of(job.bbox, job.shape, not equation.preserve_background)
     count = len(regions) - 1
     # The part of dst under the coarsest region: every level is computed over it.
     frame = covered_by(regions, job.shape)
     job.check_finite(frame)
     mask = job.mask_of(frame)
-    if place is not None and takes(place, job, only_there(options.gradient_kernel, options.reference)):
+    if (
+        place is not None
+        and not callable(base)
+        and takes(place, job, only_there(equation.gradient_kernel, equation.reference))
+    ):
         return _blend_at(place, job, options, base, frame, mask, count)
     level = Level(
         src=job.src_of(frame),
@@ -238,15 +276,17 @@ def _blend(job: Job, options: _Options, base: NumpyArray | None, place: Place | 
     anything_known = bool(level.known.any())
     levels = [level]
     for _ in range(count):
-        levels.append(levels[-1].coarser(options.smooth_sigma, memory))
+        levels.append(levels[-1].coarser(equation.smooth_sigma, memory))
 
     unit = _arrays.VALUE_RANGE[job.dst.dtype.name]
     coarse_tolerance = coarse_tolerance_of(options.tolerance) * unit
-    if base is not None:
+    if callable(base):
+        colours = memory.hold(base(job, frame, levels))
+    elif base is not None:
         check_finite(frame.of(base), "base", (frame.y0, frame.x0))
         colours = frame.of(base)
         for _ in range(count):
-            colours = memory.hold(downsample(colours, options.smooth_sigma))
+            colours = memory.hold(downsample(colours, equation.smooth_sigma))
     else:
         colours = first_base(levels[-1], options.base, anything_known, coarse_tolerance, memory, coarse=count > 0)
 
@@ -267,21 +307,21 @@ def _blend(job: Job, options: _Options, base: NumpyArray | None, place: Place | 
             colours,
             result,
             color_weight=level.weight_of(local),
-            sigma=options.sigma,
-            reference=options.reference,
-            gradient_kernel=options.gradient_kernel,
-            preserve_background=options.preserve_background,
+            sigma=equation.sigma,
+            reference=equation.reference,
+            gradient_kernel=equation.gradient_kernel,
+            preserve_background=equation.preserve_background,
             tolerance=options.tolerance if k == 0 else coarse_tolerance,
             certify=k == 0 and options.certify,
             memory=memory,
         )
-        if options.reference and result.dtype.kind == "f":
+        if equation.reference and result.dtype.kind == "f":
             np.clip(result, 0, unit, out=result)
         if k > 0:
             finer = regions[k - 1]
             under = Region(finer.y0 // 2, (finer.y1 + 1) // 2, finer.x0 // 2, (finer.x1 + 1) // 2)
             colours = memory.hold(upsample(under.of(result, (region.y0, region.x0)), finer.shape))
-            if options.preserve_background and anything_known:
+            if equation.preserve_background and anything_known:
                 below, corner = levels[-1], (frame.y0 >> (k - 1), frame.x0 >> (k - 1))
                 meet_known(colours, finer.of(below.dst, corner), finer.of(below.known, corner))
     return info
@@ -290,13 +330,14 @@ def _blend(job: Job, options: _Options, base: NumpyArray | None, place: Place | 
 def _blend_at(
     place: Place,
     job: Job,
-    options: _Options,
+    options: Options,
     base: NumpyArray | None,
     frame: Region,
     mask: NumpyArray,
     count: int,
 ) -> _checks.SolveInfo:
     """The same on a device, of copies of the crops."""
+    equation = options.equation
     weight = options.weight if isinstance(options.weight, float) else np.ascontiguousarray(frame.of(options.weight))
     if base is not None:
         check_finite(frame.of(base), "base", (frame.y0, frame.x0))
@@ -313,9 +354,9 @@ def _blend_at(
             base=options.base,
             weight=weight if isinstance(weight, float) else float(weight.min()),
             most=weight if isinstance(weight, float) else float(weight.max()),
-            sigma=options.sigma,
-            smooth_sigma=options.smooth_sigma,
-            preserve_background=options.preserve_background and not mask.min() > 0,
+            sigma=equation.sigma,
+            smooth_sigma=equation.smooth_sigma,
+            preserve_background=equation.preserve_background and not mask.min() > 0,
             tolerance=options.tolerance,
             coarse_tolerance=coarse_tolerance_of(options.tolerance),
             count=count,
@@ -325,7 +366,7 @@ def _blend_at(
         ),
     )
     values = place.fetch(out)[0]
-    inside = (mask > 0)[..., None] if options.preserve_background else True
+    inside = (mask > 0)[..., None] if equation.preserve_background else True
     np.copyto(frame.of(job.start()), values, where=inside)
     return info
 

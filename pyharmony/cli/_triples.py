@@ -42,8 +42,10 @@ _CONVERSIONS: dict[str, tuple[Callable[[str], Any], str]] = {
         ),
         (float, "a number"),
     ),
-    **dict.fromkeys(("levels", "quality"), (int, "a whole number")),
-    **dict.fromkeys(("preserve_background", "reference", "decontaminate", "keep_gps"), (_yes_or_no, "yes or no")),
+    **dict.fromkeys(("levels", "nz", "n_iteration", "seed", "quality"), (int, "a whole number")),
+    **dict.fromkeys(
+        ("preserve_background", "reference", "supervised", "decontaminate", "keep_gps"), (_yes_or_no, "yes or no")
+    ),
 }
 
 
@@ -116,7 +118,7 @@ def _task(cells: dict[str, str], where: str, folder: Path, request: Request) -> 
             options[column] = convert(text.strip())
         except ValueError:
             raise Failure(f"{where}: {column} {text!r}, expected {accepts}", Code.INPUT) from None
-        if column in ("base", "color_weight") and not _is_word(column, text):
+        if column in ("base", "color_weight", "generator") and not _is_word(column, text):
             options[column] = str(folder / text)
     inputs = {name: str(folder / cells[name]) if name in cells else None for name in kind.inputs}
     out = _output(cells["out"], where, folder, request.output)
@@ -130,6 +132,8 @@ def _is_word(column: str, text: str) -> bool:
     """Whether a cell that may hold a path holds something else."""
     if column == "base":
         return text in ("membrane", "copy-paste")
+    if column == "generator":
+        return False
     try:
         float(text)
     except ValueError:

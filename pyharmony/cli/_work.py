@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import inspect
 import math
 import os
@@ -62,10 +63,11 @@ BLEND = Kind(
     command="blend",
     inputs=("src", "dst", "mask"),
     primary="dst",
-    modes=("poisson", "gaussian-poisson", "laplacian", "alpha"),
+    modes=("poisson", "gaussian-poisson", "gp-gan", "laplacian", "alpha"),
     options=(
         *("gradients", "color_weight", "sigma", "smooth_sigma", "gradient_kernel", "base", "preserve_background"),
-        *("reference", "feather", "levels", "tolerance", "decontaminate"),
+        *("reference", "generator", "supervised", "nz", "n_iteration", "seed"),
+        *("feather", "levels", "tolerance", "decontaminate"),
     ),
 )
 EDIT = Kind(
@@ -256,6 +258,7 @@ class Worker:
     console: Console
     max_pixels: int | None = None
     written: set[tuple[int, int]] = field(default_factory=set)
+    networks: dict[str | None, Any] = field(default_factory=dict)
 
     @classmethod
     def start(cls, request: Request, console: Console) -> Worker:
@@ -275,6 +278,9 @@ class Worker:
         """
         clock = Clock()
         record: dict[str, Any] = {"mode": task.mode, "options": _told(task)}
+        if task.mode == "gp-gan":
+            with clock.phase("load"):
+                task = dataclasses.replace(task, arguments={**task.arguments, "generator": self._network(task)})
         with clock.phase("decode"):
             pictures = self._read(task)
         self._check_target(task, pictures[task.kind.primary])
@@ -305,6 +311,20 @@ class Worker:
         record["warnings"] = self.console.take_warnings()
         record["ms"] = clock.done()
         return record
+
+    def _network(self, task: Task) -> Any:
+        """The network of gp-gan, read once for all rows that want the same."""
+        path = task.arguments.get("generator")
+        if path not in self.networks:
+            try:
+                from ..models.gp_gan import generator_of
+
+                self.networks[path] = generator_of(path)
+            except PyHarmonyError as error:
+                raise _in_terms_of_the_command(error, task) from error
+            except ImportError as error:
+                raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error
+        return self.networks[path]
 
     def _read(self, task: Task) -> dict[str, Picture]:
         """The pictures, decoded side by side."""
@@ -390,8 +410,6 @@ def _format(task: Task) -> str | None:
 
 def _scaled(picture: Picture, scale: float | None) -> Picture:
     """A map as floats whose white is scale."""
-    import dataclasses
-
     if scale is None:
         return picture
     pixels = picture.pixels

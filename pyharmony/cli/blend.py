@@ -29,6 +29,7 @@ class Mode(str, Enum):
 
     poisson = "poisson"
     gaussian_poisson = "gaussian-poisson"
+    gp_gan = "gp-gan"
     laplacian = "laplacian"
     alpha = "alpha"
 
@@ -75,25 +76,29 @@ def blend(
         str | None,
         typer.Option(
             metavar="W|MAP",
-            help="poisson, gaussian-poisson: how far colours are kept, at least 0; a number, or a grey picture of "
-            "DST's size, black 0 and white 1.  [default: 0 for poisson, 1 for gaussian-poisson]",
+            help="poisson, gaussian-poisson, gp-gan: how far colours are kept, at least 0; a number, or a grey picture "
+            "of DST's size, black 0 and white 1.  [default: 0 for poisson, else 1]",
         ),
     ] = None,
     color_weight_scale: ColorWeightScale = None,
     sigma: Annotated[
         float | None,
         typer.Option(
-            metavar="S", min=0, help="gaussian-poisson: Gaussian of the colours, 0 to 0.8 pixels.  [default: 0.5]"
+            metavar="S",
+            min=0,
+            help="gaussian-poisson, gp-gan: Gaussian of the colours, 0 to 0.8 pixels.  [default: 0.5]",
         ),
     ] = None,
     smooth_sigma: Annotated[
         float | None,
         typer.Option(
-            metavar="S", min=0, help="gaussian-poisson: smoothing before each halving, to 16 pixels.  [default: 1]"
+            metavar="S",
+            min=0,
+            help="gaussian-poisson, gp-gan: smoothing before each halving, to 16 pixels.  [default: 1]",
         ),
     ] = None,
     gradient_kernel: Annotated[
-        GradientKernel | None, typer.Option(help="gaussian-poisson: how edges are taken.  [default: normal]")
+        GradientKernel | None, typer.Option(help="gaussian-poisson, gp-gan: how edges are taken.  [default: normal]")
     ] = None,
     base: Annotated[
         str | None,
@@ -106,12 +111,36 @@ def blend(
         bool | None,
         typer.Option(
             "--preserve-background/--no-preserve-background",
-            help="gaussian-poisson: leave what is outside the mask as it is.  [default: preserve-background]",
+            help="gaussian-poisson, gp-gan: leave what is outside the mask as it is.  [default: preserve-background]",
         ),
     ] = None,
     reference: Annotated[
         bool | None,
-        typer.Option("--reference", help="gaussian-poisson: as GP-GAN's code; needs --no-preserve-background."),
+        typer.Option("--reference", help="gaussian-poisson, gp-gan: as GP-GAN's code; needs --no-preserve-background."),
+    ] = None,
+    generator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="gp-gan: the network's weights, .safetensors.  [default: those that come with pyharmony]",
+        ),
+    ] = None,
+    supervised: Annotated[
+        bool | None,
+        typer.Option(
+            "--supervised/--unsupervised",
+            help="gp-gan: the network makes the colours of the paste, or of noise that is searched for.  "
+            "[default: what FILE holds]",
+        ),
+    ] = None,
+    nz: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="gp-gan: length of the noise.  [default: that of FILE]")
+    ] = None,
+    n_iteration: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="gp-gan: of the search, at most.  [default: 1000]")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="gp-gan: where the search starts.  [default: 0]")
     ] = None,
     feather: Annotated[
         float | None,
@@ -125,7 +154,8 @@ def blend(
         typer.Option(
             metavar="T",
             min=1e-9,
-            help="poisson, gaussian-poisson: the largest error, in 8-bit levels.  [default: by depth, 0.25 at 8 bits]",
+            help="poisson, gaussian-poisson, gp-gan: the largest error, in 8-bit levels.  "
+            "[default: by depth, 0.25 at 8 bits]",
         ),
     ] = None,
     decontaminate: Annotated[
@@ -177,6 +207,11 @@ def blend(
             "base": base,
             "preserve_background": preserve_background,
             "reference": reference,
+            "generator": generator,
+            "supervised": supervised,
+            "nz": nz,
+            "n_iteration": n_iteration,
+            "seed": seed,
             "feather": feather,
             "levels": levels,
             "tolerance": tolerance,

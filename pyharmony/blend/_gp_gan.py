@@ -1,0 +1,221 @@
+"""GP-GAN: a network guesses the colours of the coarsest level, the Gaussian-Poisson pyramid does the rest."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays, _checks
+from .._arrays import NumpyArray
+from ..errors import ArgumentError, DTypeError
+from ..ops.pyramid import downsample, meet_known
+from ._frame import Frame, Job
+from ._gaussian_poisson import Level, Options, equation_of, solve
+from ._images import Infos, run
+from ._region import Region, as_float, check_finite
+
+_CONTEXT = 2  # sides of the square that the network sees, in sides of the mask's box
+
+
+def gp_gan(
+    src: Any,
+    dst: Any,
+    mask: Any = None,
+    *,
+    at: Any = None,
+    generator: Any = None,
+    supervised: bool | None = None,
+    nz: int | None = None,
+    n_iteration: int = 1000,
+    seed: int = 0,
+    color_weight: Any = 1.0,
+    sigma: float = 0.5,
+    smooth_sigma: float = 1.0,
+    gradient_kernel: str = "normal",
+    preserve_background: bool = True,
+    reference: bool = False,
+    tolerance: float | None = None,
+    decontaminate: bool = True,
+    keep_gps: bool = False,
+    device: str | None = None,
+    errors: str = "raise",
+    out: Any = None,
+    return_info: bool = False,
+) -> Any:
+    """Gaussian-Poisson blending whose first colours are a network's.
+
+    Wu, Zheng, Zhang, Huang: GP-GAN: Towards Realistic High-Resolution Image Blending, 2019. src is pasted into its
+    surroundings, a square twice as wide as the mask's box as far as dst has it (all of dst with
+    preserve_background=False); the network sees this at 64 x 64 pixels, or at the size that it was trained for, and
+    gives a picture of that size. Its colours, enlarged by cubic convolution and met with dst along the contour, are
+    the base of `gaussian_poisson`'s coarsest level. Needs torch.
+
+    Args:
+        src, dst, mask, at, decontaminate, keep_gps, errors, out: see `pyharmony.blend`. The network takes colours as
+            RGB, a grey image as three equal channels, and floats beyond 0 to 1 as 0 or 1.
+        generator: a `gp_gan` of `pyharmony.models`, its generator, or the path of its weights; it runs on its device.
+            None, or 'gp_gan': the weights that come with pyharmony.
+        supervised: True: the blending generator; False: the one from noise, whose picture nearest to the pasted one
+            is searched for by L-BFGS. None: what the weights are.
+        nz: length of the noise; None: that of the weights.
+        n_iteration: of the search, at most; at least 1.
+        seed: of the noise where the search starts, at least 0. With one seed the result is the same.
+        color_weight: how far the network's colours are kept, at least 0; a number, or a map [H, W] over dst.
+        sigma, smooth_sigma, gradient_kernel, preserve_background, reference, tolerance: see `gaussian_poisson`.
+        device: as of every blend; the pyramid runs on the processor.
+        return_info: also return a SolveInfo, as `gaussian_poisson`.
+
+    Returns:
+        The blend, in dst's kind, layout, shape and dtype, or (blend, info).
+
+    Raises:
+        WeightsError: there are no such weights, they are of another model, or supervised or nz differ from them.
+        ImportError: torch is not installed.
+        PyHarmonyError: see `pyharmony.blend`.
+    """
+    equation = equation_of(sigma, smooth_sigma, gradient_kernel, preserve_background, reference)
+    if supervised is not None and not isinstance(supervised, bool):
+        raise DTypeError(f"supervised: {supervised!r}, expected None, True or False")
+    if nz is not None:
+        nz = _whole(nz, "nz", 1)
+    iterations, start = _whole(n_iteration, "n_iteration", 1), _whole(seed, "seed", 0)
+    # Not above: the other blends load no torch.
+    from ..models import gp_gan as model
+
+    net = model.generator_of(generator, supervised=supervised, nz=nz)
+
+    def picture_of(composite: NumpyArray) -> NumpyArray:
+        if isinstance(net, model.BlendingGenerator):
+            return model.guess(net, composite)
+        return model.search(net, composite, n_iteration=iterations, seed=start).picture
+
+    def work(frame: Frame, color_weight: Any) -> Infos:
+        frame.keep_apart(color_weight, "color_weight")
+        options = Options(
+            base=None,
+            weight=_checks.color_weight(color_weight, *frame.shape),
+            equation=equation,
+            tolerance=_checks.tolerance(tolerance, frame.dtype),
+            certify=bool(return_info),
+        )
+
+        def base(job: Job, region: Region, levels: list[Level]) -> NumpyArray:
+            view = _view(job.bbox, region, job.shape, net.size, whole=not equation.preserve_background)
+            unit, level = np.float32(_arrays.VALUE_RANGE[frame.dtype]), levels[-1]
+            colours = _seen(picture_of, _pasted(job, view, region, levels, net.size, equation.smooth_sigma) / unit)
+            colours = _over(colours, view, region, level, 1 << (len(levels) - 1)) * unit
+            if equation.preserve_background and (level.known == 1).any():
+                meet_known(colours, level.dst, level.known)
+            return colours
+
+        return frame.each(lambda job: solve(job, options, base, None))
+
+    return run(
+        work,
+        src,
+        dst,
+        mask,
+        at=at,
+        decontaminate=decontaminate,
+        keep_gps=keep_gps,
+        device=device,
+        errors=errors,
+        out=out,
+        return_info=return_info,
+        color_weight=color_weight,
+    )
+
+
+def _whole(x: Any, name: str, low: int) -> int:
+    if isinstance(x, bool) or not isinstance(x, numbers.Integral):
+        raise DTypeError(f"{name}: {x!r}, expected a whole number of at least {low}")
+    value = int(x)
+    if not low <= value < 1 << 63:
+        raise ArgumentError(f"{name}: {value}, expected a whole number of at least {low}")
+    return value
+
+
+def _view(box: Region, solved: Region, shape: tuple[int, int], size: int, *, whole: bool) -> Region:
+    """What the network sees: a square around the box, moved and cut to lie inside dst, with all that is solved."""
+    if whole:
+        return Region(0, shape[0], 0, shape[1])
+    side = max(_CONTEXT * max(box.shape), size)
+
+    def span(low: int, high: int, end: int) -> tuple[int, int]:
+        first = min(max((low + high - side) // 2, 0), max(end - side, 0))
+        return first, min(first + side, end)
+
+    y0, y1 = span(box.y0, box.y1, shape[0])
+    x0, x1 = span(box.x0, box.x1, shape[1])
+    return Region(min(y0, solved.y0), max(y1, solved.y1), min(x0, solved.x0), max(x1, solved.x1))
+
+
+def _pasted(job: Job, view: Region, region: Region, levels: list[Level], size: int, smooth_sigma: float) -> NumpyArray:
+    """src in dst over view, [size, size, C] float32 in dst's unit; levels are those of region.
+
+    It is halved as long as size pixels are left, and resampled from there; the levels have src halved already.
+    """
+    memory = job.memory
+    halvings = min(len(levels) - 1, max(min(view.shape) // size, 1).bit_length() - 1)
+    cell = 1 << halvings
+    aligned = Region(
+        view.y0 & -cell, min((view.y1 + cell - 1) & -cell, job.shape[0]),
+        view.x0 & -cell, min((view.x1 + cell - 1) & -cell, job.shape[1]),
+    )  # fmt: skip
+    pasted = aligned.of(job.dst)
+    check_finite(pasted, "dst", (aligned.y0, aligned.x0))
+    for _ in range(halvings):
+        pasted = memory.hold(downsample(pasted, smooth_sigma))
+    if halvings == 0:
+        pasted = memory.hold(pasted.astype(np.float32))
+    level = levels[halvings]
+    y, x = (region.y0 - aligned.y0) >> halvings, (region.x0 - aligned.x0) >> halvings
+    part = pasted[y : y + level.mask.shape[0], x : x + level.mask.shape[1]]
+    difference = memory.hold(level.src.astype(np.float32))
+    difference -= part
+    difference *= as_float(level.mask)[..., None]
+    part += difference
+    for axis, low, length in ((0, view.y0 - aligned.y0, view.shape[0]), (1, view.x0 - aligned.x0, view.shape[1])):
+        pasted = resample(pasted, axis, low / cell, length / cell / size, size)
+    return pasted
+
+
+def _seen(picture_of: Callable[[NumpyArray], NumpyArray], pasted: NumpyArray) -> NumpyArray:
+    """The network's picture, in [0, 1] as what it sees; of grey, the mean of its channels."""
+    pasted = np.clip(pasted, 0, 1)
+    if pasted.shape[2] == 1:
+        return picture_of(np.repeat(pasted, 3, 2)).mean(2, keepdims=True)
+    return picture_of(pasted)
+
+
+def _over(picture: NumpyArray, view: Region, region: Region, level: Level, cell: int) -> NumpyArray:
+    """A picture in [0, 1] that lies over view, at the cells of a level that covers region."""
+    size = picture.shape[0]
+    for axis, low, length in ((0, region.y0 - view.y0, view.shape[0]), (1, region.x0 - view.x0, view.shape[1])):
+        picture = resample(picture, axis, low * size / length, cell * size / length, level.dst.shape[axis])
+    return np.clip(picture, 0, 1)
+
+
+def resample(x: NumpyArray, axis: int, start: float, step: float, cells: int) -> NumpyArray:
+    """x [h, w, C] by Keys' cubic convolution along an axis, float32 and contiguous.
+
+    Cell i covers start + i * step to start + (i + 1) * step of its pixels; where that is more than a pixel, the kernel
+    is as much wider. Beyond the border taps are left out.
+    """
+    count, wide = x.shape[axis], max(step, 1.0)
+    centres = np.clip(start + (np.arange(cells) + 0.5) * step - 0.5, 0, count - 1)
+    taps = np.floor(centres - 2 * wide).astype(int)[:, None] + np.arange(1, int(np.ceil(4 * wide)) + 2)
+    t = np.abs(taps - centres[:, None]) / wide
+    near = (1.5 * t - 2.5) * t * t + 1
+    far = ((2.5 - 0.5 * t) * t - 4) * t + 2
+    weights = np.where((taps < 0) | (taps >= count) | (t >= 2), 0.0, np.where(t <= 1, near, far))
+    weights /= weights.sum(1, keepdims=True)
+    taps = np.clip(taps, 0, count - 1)
+    shape = (cells, 1, 1) if axis == 0 else (cells, 1)
+    result = np.zeros((cells, *x.shape[1:]) if axis == 0 else (x.shape[0], cells, x.shape[2]), np.float32)
+    for tap, weight in zip(taps.T, weights.T, strict=True):
+        result += np.take(x, tap, axis) * weight.reshape(shape).astype(np.float32)
+    return result

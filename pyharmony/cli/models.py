@@ -1,0 +1,203 @@
+"""`pyharmony models`: the networks and their files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ._console import Console, Debug, Json, table
+from ._failures import Code, Failure, reading, writing
+
+app = typer.Typer(
+    name="models",
+    help="List the networks, and read, check and convert their weights.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Weights = Annotated[Path, typer.Argument(metavar="FILE", help="Weights that pyharmony wrote, .safetensors.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it is there already.")]
+
+
+def _library() -> Any:
+    try:
+        from .. import models
+    except ImportError as error:
+        raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error
+    return models
+
+
+def _count(module: Any) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _counts(model: Any) -> dict[str, int]:
+    """Parameters of the model, and of both networks where there are two."""
+    parts = {name: getattr(model, name) for name in ("generator", "discriminator") if hasattr(model, "discriminator")}
+    return {"all": _count(model), **{name: _count(part) for name, part in parts.items()}}
+
+
+def _spoken(counts: dict[str, int]) -> str:
+    parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if name != "all")
+    return f"{counts['all']:,}" + (f" ({parts})" if parts else "")
+
+
+def _check_output(out: Path, overwrite: bool) -> None:
+    if os.path.lexists(out) and not overwrite:
+        raise Failure(f"{out}: is there already; --overwrite replaces it", Code.USAGE)
+
+
+@app.command("list")
+def list_models(
+    task: Annotated[
+        str | None, typer.Option(metavar="TASK", help="Only those for harmonize, blend, realism, style or upscale.")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """List the networks."""
+    console = Console("models.list", as_json=as_json, debug=debug)
+    with console.session():
+        found = _library().list(task)
+        if as_json:
+            rows = [{k: getattr(info, k) for k in ("name", "task", "summary", "source")} for info in found]
+            console.result(status="ok", models=rows)
+        else:
+            console.say(table([[info.name, info.task, info.summary] for info in found]))
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A network of `pyharmony models list`.")],
+    preset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="One of its presets.  [default: as published]")
+    ] = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Show its layers too, the generator's where there are two.")
+    ] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show a network's settings, presets and parameters."""
+    console = Console("models.show", as_json=as_json, debug=debug)
+    with console.session():
+        models = _library()
+        model = models.outline(name, preset)
+        found = [layer._asdict() for layer in models.layers(model)] if layers else []
+        info = next(info for info in models.list() if info.name == name)
+        config, counts = dataclasses.asdict(model.config), _counts(model)
+        if as_json:
+            about = {k: getattr(info, k) for k in ("name", "task", "summary", "source", "presets")}
+            about |= {"config": config, "parameters": counts, "converts": info.convert is not None}
+            console.result(status="ok", **about, **({"layers": found} if layers else {}))
+            return
+        rows = [["network", f"{name}: {info.summary}"], ["source", info.source], ["parameters", _spoken(counts)]]
+        rows += [["settings" if i == 0 else "", f"{k} = {v!r}"] for i, (k, v) in enumerate(config.items())]
+        rows += [["presets", ", ".join(info.presets) or "none"]]
+        rows += [["published weights", "`convert` reads them" if info.convert else "no layout is known"]]
+        console.say(table(rows))
+        if layers:
+            shown = [[x["name"], x["kind"], "x".join(map(str, x["output"])), f"{x['parameters']:,}"] for x in found]
+            console.say("\n" + table([["layer", "kind", "output", "parameters"], *shown]))
+
+
+@app.command("verify")
+def verify(file: Weights, as_json: Json = False, debug: Debug = False) -> None:
+    """Check that a file of weights is whole, and show what it holds."""
+    console = Console("models.verify", as_json=as_json, debug=debug)
+    with console.session():
+        models = _library()
+        import hashlib
+
+        model = models.load(file)
+        with reading(str(file)):
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        config, counts = dataclasses.asdict(model.config), _counts(model)
+        if as_json:
+            console.result(status="ok", name=model.name, config=config, parameters=counts, sha256=digest)
+        else:
+            settings = ", ".join(f"{k} = {v!r}" for k, v in config.items())
+            rows = [
+                ["network", model.name],
+                ["settings", settings],
+                ["parameters", _spoken(counts)],
+                ["sha256", digest],
+            ]
+            console.say(table(rows))
+
+
+@app.command("convert")
+def convert(
+    published: Annotated[Path, typer.Argument(metavar="PUBLISHED", help="The published file, .pth or .safetensors.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The network that it holds.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The file to write, .safetensors.")],
+    also: Annotated[
+        list[Path] | None, typer.Option("--also", metavar="FILE", help="A further file, of another of its networks.")
+    ] = None,
+    half: Annotated[bool, typer.Option("--half", help="Write 16-bit floats: half the size.")] = False,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting that the file does not tell.")
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Turn published weights into a file of pyharmony's.
+
+    The published file is read as tensors; code that a pickle may hold is not run. What it does not hold, a
+    discriminator as a rule, is not written.
+    """
+    console = Console("models.convert", as_json=as_json, debug=debug)
+    with console.session():
+        _check_output(output, overwrite)
+        models = _library()
+        model = models.convert([published, *(also or [])], name, **dict(_setting(text) for text in setting or []))
+        part = "generator" if isinstance(model, models.Adversarial) and not also else "all"
+        with writing(str(output)):
+            models.save(model, output, dtype="float16" if half else None, part=part)
+        counts = _counts(model)
+        console.result(
+            status="ok", name=model.name, config=dataclasses.asdict(model.config), parameters=counts, output=str(output)
+        )
+        console.note(f"{output}: {model.name}, {counts.get('generator', counts['all']):,} parameters")
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise Failure(f"--set {text}: expected KEY=VALUE", Code.USAGE)
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, {"True": True, "False": False}.get(value, value)
+
+
+@app.command("export")
+def export(
+    file: Weights,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The file to write, .onnx.")],
+    size: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Sides of its pictures.  [default: as published]")
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write a network as ONNX, the generator where there are two."""
+    console = Console("models.export", as_json=as_json, debug=debug)
+    with console.session():
+        _check_output(output, overwrite)
+        models = _library()
+        model = models.load(file)
+        try:
+            with writing(str(output)):
+                models.export(model, output, size=size)
+        except ImportError as error:
+            raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error
+        console.result(status="ok", name=model.name, output=str(output))
+        console.note(f"{output}: {model.name}")

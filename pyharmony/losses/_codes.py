@@ -1,0 +1,43 @@
+"""Distances of codes: what an encoder says of a region."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from ._adversarial import hinge_discriminator, hinge_generator
+from ._checks import check_codes
+
+
+def domain_similarity(foreground: Tensor, background: Tensor) -> Tensor:
+    """sum_d f_d b_d of codes [N, D], to [N]: how alike object and background are.
+
+    Source: Cong et al., CVPR 2020, equation of the domain verification. The published code has a learned head on the
+    products f_d b_d in place of their sum, as `pyharmony.models` has it; scores of that head go to the hinge losses.
+    """
+    check_codes(foreground=foreground, background=background)
+    return (foreground * background).sum(1)
+
+
+def domain_verification_discriminator(
+    real_foreground: Tensor, real_background: Tensor, fake_foreground: Tensor, fake_background: Tensor
+) -> Tensor:
+    """The hinge loss of the similarities: object and background of a photograph are of one domain. Codes [N, D]."""
+    return hinge_discriminator(
+        domain_similarity(real_foreground, real_background), domain_similarity(fake_foreground, fake_background)
+    )
+
+
+def domain_verification_generator(fake_foreground: Tensor, fake_background: Tensor) -> Tensor:
+    """-mean similarity of the object of the output and its background. Codes [N, D]."""
+    return hinge_generator(domain_similarity(fake_foreground, fake_background))
+
+
+def triplet(anchor: Tensor, positive: Tensor, negative: Tensor, *, margin: float = 0.1) -> Tensor:
+    """mean max(0, |a - p| - |a - n| + margin), Euclidean, of codes [N, D].
+
+    1e-6 is added to the differences, as torch does. BargainNet has it with margin 0.1 for (z_f, ẑ_f, z_c) and
+    (ẑ_f, z_b, z_c): Cong et al., ICME 2021.
+    """
+    check_codes(anchor=anchor, positive=positive, negative=negative)
+    return functional.triplet_margin_loss(anchor, positive, negative, margin=margin)

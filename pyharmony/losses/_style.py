@@ -1,0 +1,170 @@
+"""Distances of what an extractor sees: features, and their correlations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..errors import ArgumentError
+from ._checks import check_mask, check_pair, check_positive, check_rgb
+from ._pixels import masked_l1
+
+#: From pictures [N, 3, H, W] to a map of features, or several.
+Extractor = Callable[[Tensor], Tensor | Sequence[Tensor]]
+
+
+def hue_saturation(image: Tensor, *, eps: float = 1e-4) -> Tensor:
+    """Hue and saturation without the wrap: (s cos 2πh, s sin 2πh, s) of RGB in [-1, 1], both [N, 3, H, W].
+
+    With x = (image + 1) / 2, V = max x and d = max x - min x: s = d / (V + eps), and 6h is (g - b) / d, 2 + (b - r) / d
+    or 4 + (r - g) / d where r, g or b is the largest, d + eps in the denominators. Grey and black have gradients that
+    are finite; red is (1, 0, 1), from either side.
+    """
+    check_rgb(image, "image")
+    check_positive(eps, "eps")
+    r, g, b = ((image + 1) / 2).unbind(1)
+    largest, smallest = torch.maximum(torch.maximum(r, g), b), torch.minimum(torch.minimum(r, g), b)
+    spread = largest - smallest
+    inverse = 1 / (spread + eps)
+    sector = torch.where(
+        largest == r, (g - b) * inverse, torch.where(largest == g, 2 + (b - r) * inverse, 4 + (r - g) * inverse)
+    )
+    angle = sector * (math.pi / 3)
+    saturation = spread / (largest + eps)
+    return torch.stack([saturation * torch.cos(angle), saturation * torch.sin(angle), saturation], 1)
+
+
+def mask_pyramid(mask: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
+    """The mask [N, 1, H, W] at each size, by the largest value of what falls on a pixel: [N, 1, h, w] each."""
+    if mask.ndim != 4:
+        raise ArgumentError(f"mask: shape {list(mask.shape)}, expected [N, 1, H, W]")
+    return [functional.adaptive_max_pool2d(mask, size) if mask.shape[2:] != size else mask for size in sizes]
+
+
+def gram(features: Tensor, mask: Tensor | None = None) -> Tensor:
+    """F Fᵀ / (C sum m) of F = m * features as C rows, to [N, C, C]: Gatys et al., CVPR 2016, with a mask.
+
+    features [N, C, H, W], mask [N, 1, H, W] or None for all of it; zeros where the mask is empty.
+    """
+    check_pair(features, features, "features")
+    count, channels, height, width = features.shape
+    if mask is None:
+        area = torch.full((count, 1, 1), float(height * width), device=features.device, dtype=features.dtype)
+    else:
+        check_mask(mask, features)
+        mask = mask.to(features.dtype)
+        features = features * mask
+        area = mask.sum((1, 2, 3))[:, None, None]
+    rows = features.flatten(2)
+    return rows @ rows.transpose(1, 2) / (channels * torch.where(area > 0, area, 1))
+
+
+def _maps(features: Tensor | Sequence[Tensor]) -> list[Tensor]:
+    return [features] if isinstance(features, Tensor) else list(features)
+
+
+def _paired(
+    output: Tensor | Sequence[Tensor],
+    target: Tensor | Sequence[Tensor],
+    mask: Tensor | None,
+    weights: Sequence[float] | None,
+) -> list[tuple[Tensor, Tensor, Tensor | None, float]]:
+    a, b = _maps(output), _maps(target)
+    if not a or len(a) != len(b):
+        raise ArgumentError(f"target: {len(b)} maps of features, expected {len(a) or 'one or more'} as in output")
+    if weights is None:
+        weights = [1.0] * len(a)
+    elif len(weights) != len(a):
+        raise ArgumentError(f"weights: {len(weights)} of them, expected {len(a)}")
+    for one, other in zip(a, b):
+        check_pair(one, other)
+    masks: Sequence[Tensor | None] = [None] * len(a)
+    if mask is not None:
+        masks = mask_pyramid(mask, [(x.shape[2], x.shape[3]) for x in a])
+    return list(zip(a, b, masks, weights))
+
+
+def feature_distance(
+    output: Tensor | Sequence[Tensor],
+    target: Tensor | Sequence[Tensor],
+    mask: Tensor | None = None,
+    *,
+    weights: Sequence[float] | None = None,
+) -> Tensor:
+    """sum_l w_l `masked_l1` of maps of features [N, C_l, h_l, w_l]; the mask is brought to their sizes by maxima."""
+    terms = [w * masked_l1(a, b, m) for a, b, m, w in _paired(output, target, mask, weights)]
+    return torch.stack(terms).sum()
+
+
+def gram_distance(
+    output: Tensor | Sequence[Tensor],
+    target: Tensor | Sequence[Tensor],
+    mask: Tensor | None = None,
+    *,
+    weights: Sequence[float] | None = None,
+) -> Tensor:
+    """sum_l w_l mean |`gram`(output_l) - gram(target_l)| of maps of features [N, C_l, h_l, w_l]."""
+    terms = [w * (gram(a, m) - gram(b, m)).abs().mean() for a, b, m, w in _paired(output, target, mask, weights)]
+    return torch.stack(terms).sum()
+
+
+def _extract(extractor: Extractor, output: Tensor, target: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """The features of both; the target gets no gradient."""
+    with torch.no_grad():
+        wanted = [features.detach() for features in _maps(extractor(target))]
+    return _maps(extractor(output)), wanted
+
+
+def perceptual(
+    extractor: Extractor,
+    output: Tensor,
+    target: Tensor,
+    mask: Tensor | None = None,
+    *,
+    weights: Sequence[float] | None = None,
+) -> Tensor:
+    """`feature_distance` of what an extractor sees in two pictures [N, 3, H, W]: Johnson et al., ECCV 2016.
+
+    Args:
+        extractor: any; it takes the pictures in their own range.
+        output, target: the target gets no gradient.
+        mask: [N, 1, H, W]; None: everywhere.
+        weights: of the extractor's maps; None: 1 each.
+    """
+    check_pair(output, target)
+    return feature_distance(*_extract(extractor, output, target), mask, weights=weights)
+
+
+def style(
+    extractor: Extractor,
+    output: Tensor,
+    target: Tensor,
+    mask: Tensor | None = None,
+    *,
+    space: str = "rgb",
+    kind: str = "gram",
+    weights: Sequence[float] | None = None,
+) -> Tensor:
+    """How far the style of output is from that of target, inside the mask.
+
+    Args:
+        extractor: any; it sees the pictures, or their `hue_saturation`.
+        output, target: [N, 3, H, W] in [-1, 1]; the target gets no gradient.
+        mask: [N, 1, H, W]; None: everywhere.
+        space: 'rgb' or 'hsv'.
+        kind: 'gram' for `gram_distance`, 'features' for `feature_distance`.
+        weights: of the extractor's maps; None: 1 each.
+    """
+    check_pair(output, target)
+    if space not in ("rgb", "hsv"):
+        raise ArgumentError(f"space: {space!r}, expected 'rgb' or 'hsv'")
+    if kind not in ("gram", "features"):
+        raise ArgumentError(f"kind: {kind!r}, expected 'gram' or 'features'")
+    if space == "hsv":
+        output, target = hue_saturation(output), hue_saturation(target)
+    distance = gram_distance if kind == "gram" else feature_distance
+    return distance(*_extract(extractor, output, target), mask, weights=weights)

@@ -1,0 +1,86 @@
+"""The networks by name: for harmonising, blending, judging and enlarging pictures.
+
+`list` names them, `create` makes one, `load` and `save` read and write safetensors, `convert` reads published
+weights, and `export` writes ONNX. Pictures are [N, 3, H, W] in [-1, 1] unless a model says otherwise, masks
+[N, 1, H, W] in [0, 1]. Needs torch: `pip install 'pyharmony[torch]'`.
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+try:
+    import safetensors as _safetensors  # noqa: F401
+    import torch as _torch  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ImportError(f"{error.name} is missing, pyharmony.models needs it: pip install 'pyharmony[torch]'") from error
+
+from . import (
+    _registry,
+    attention_unet,
+    bargainnet,
+    dovenet,
+    dovenet_lite,
+    gp_gan,
+    pix2pix,
+    pix2pix_selfie,
+    realism_cnn,
+    srgan,
+    style_encoder,
+    unet3plus,
+)
+from ._files import convert, export, load, save
+from ._outline import Layer, layers, outline
+from ._registry import Adversarial, Model, ModelInfo
+
+__all__ = [
+    "Adversarial",
+    "Layer",
+    "Model",
+    "ModelInfo",
+    "convert",
+    "create",
+    "export",
+    "layers",
+    "list",
+    "load",
+    "outline",
+    "save",
+]
+
+#: Each registers its model.
+_MODULES = (
+    attention_unet,
+    bargainnet,
+    dovenet,
+    dovenet_lite,
+    gp_gan,
+    pix2pix,
+    pix2pix_selfie,
+    realism_cnn,
+    srgan,
+    style_encoder,
+    unet3plus,
+)
+
+
+def list(task: str | None = None) -> builtins.list[ModelInfo]:
+    """The models, by name; those of a task: 'harmonize', 'blend', 'realism', 'style' or 'upscale'."""
+    _registry.check_task(task)
+    return [info for info in _registry.all_models() if task in (None, info.task)]
+
+
+def create(name: str, preset: str | None = None, **config: Any) -> Model:
+    """Makes a model with random weights, from torch's generator of random numbers.
+
+    Args:
+        name: one of `list`.
+        preset: a named configuration, see `ModelInfo.presets`; None: as published.
+        config: settings, fields of `ModelInfo.config`, on top of it.
+
+    Raises:
+        ArgumentError: no such model, preset or setting, or a value that it does not accept.
+    """
+    info = _registry.info_of(name)
+    return info.make(_registry.config_of(info, config, preset))

@@ -1,0 +1,233 @@
+"""What the networks are made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import ArgumentError, ShapeError
+
+Norm = Literal["batch", "instance", "none"]
+
+NORMS = ("batch", "instance", "none")
+
+
+class Scores(NamedTuple):
+    """What a discriminator that verifies domains says of pictures: higher is more real, and more of one domain."""
+
+    realism: Tensor
+    verification: Tensor
+
+
+def norm_layer(norm: Norm, channels: int) -> nn.Module:
+    """Batch norm has a scale, a shift and running statistics; instance norm has none of them."""
+    if norm == "batch":
+        return nn.BatchNorm2d(channels)
+    return nn.InstanceNorm2d(channels) if norm == "instance" else nn.Identity()
+
+
+def has_bias(norm: Norm) -> bool:
+    """Whether a convolution before the norm has a bias: batch norm brings its own."""
+    return norm != "batch"
+
+
+def initialize(module: nn.Module, std: float = 0.02) -> None:
+    """Weights N(0, std), scales of batch norms N(1, std), biases 0."""
+    with torch.no_grad():
+        for m in module.modules():
+            if isinstance(m, (nn.modules.conv._ConvNd, nn.Linear)):
+                nn.init.normal_(m.weight, 0.0, std)
+            elif isinstance(m, nn.modules.batchnorm._BatchNorm) and m.affine:
+                nn.init.normal_(m.weight, 1.0, std)
+            else:
+                continue
+            if m.bias is not None:
+                nn.init.zeros_(m.bias)
+
+
+def dropout(x: Tensor, p: float, active: bool) -> Tensor:
+    return functional.dropout(x, p) if active and p else x
+
+
+def check_image(x: Tensor, name: str, channels: int, multiple: int = 1, size: int | None = None) -> None:
+    """Raises where x is no batch [N, channels, H, W] of floats whose sides `multiple` divides, or are `size`."""
+    if x.ndim != 4 or x.shape[1] != channels:
+        raise ShapeError(f"{name}: shape {list(x.shape)}, expected [N, {channels}, H, W]")
+    if not x.is_floating_point():
+        raise ArgumentError(f"{name}: dtype {x.dtype}, expected a float type")
+    height, width = x.shape[2:]
+    if size is not None and (height, width) != (size, size):
+        raise ShapeError(f"{name}: {height}x{width} pixels, expected {size}x{size}")
+    if height % multiple or width % multiple or not height or not width:
+        raise ShapeError(f"{name}: {height}x{width} pixels, expected multiples of {multiple}")
+
+
+def check_mask(mask: Tensor, image: Tensor, name: str = "mask") -> None:
+    """Raises where mask is not [N, 1, H, W] like image, or leaves [0, 1]."""
+    expected = (image.shape[0], 1, *image.shape[2:])
+    if tuple(mask.shape) != expected:
+        raise ShapeError(f"{name}: shape {list(mask.shape)}, expected {list(expected)}")
+    # A compiled or captured step cannot look at values, and on the meta device there are none.
+    if torch.compiler.is_compiling() or mask.is_meta or mask.is_cuda and torch.cuda.is_current_stream_capturing():
+        return
+    low, high = (float(v) for v in torch.aminmax(mask)) if mask.numel() else (0.0, 1.0)
+    if not (low >= 0 and high <= 1):
+        raise ArgumentError(f"{name}: values {low:.6g} to {high:.6g}, expected 0 to 1")
+
+
+def check_statistics(x: Tensor, name: str, training: bool, halvings: int) -> None:
+    """Raises where a batch norm, in training, would see one value of each feature: nothing is left of it."""
+    height, width = (-(-side // 2**halvings) for side in x.shape[2:])
+    if training and x.shape[0] * height * width == 1:
+        raise ShapeError(
+            f"{name}: one sample of {x.shape[2]}x{x.shape[3]} pixels leaves a batch norm one value of each feature; "
+            "training needs more samples, or larger ones"
+        )
+
+
+def check_like(x: Tensor, other: Tensor, name: str, other_name: str) -> None:
+    """Raises where x has not the shape of other."""
+    if x.shape != other.shape:
+        raise ShapeError(f"{name}: shape {list(x.shape)}, expected that of {other_name}, {list(other.shape)}")
+
+
+def binary(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """Zeros and ones, ones from 0.5 on."""
+    return (mask >= 0.5).to(dtype)
+
+
+def with_mask(image: Tensor, mask: Tensor | None, wanted: bool) -> Tensor:
+    """image with its mask as the last channel where it is wanted; raises where it is missing, or nothing reads it."""
+    if not wanted:
+        if mask is not None:
+            raise ArgumentError("mask: given, but this model was made without; make it with mask=True")
+        return image
+    if mask is None:
+        raise ArgumentError("mask: missing, this model was made with mask=True")
+    check_mask(mask, image)
+    return torch.cat([image, mask.to(image.dtype)], 1)
+
+
+def check_flag(value: object, name: str) -> None:
+    if not isinstance(value, bool):
+        raise ArgumentError(f"{name}: {value!r}, expected True or False")
+
+
+def check_choice(value: object, name: str, choices: Sequence[object]) -> None:
+    if value not in choices:
+        raise ArgumentError(f"{name}: {value!r}, expected one of {', '.join(map(repr, choices))}")
+
+
+def check_whole(value: object, name: str, low: int = 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise ArgumentError(f"{name}: {value!r}, expected a whole number of at least {low}")
+
+
+def check_widths(value: object, name: str) -> None:
+    if not isinstance(value, tuple) or len(value) < 2:
+        raise ArgumentError(f"{name}: {value!r}, expected a tuple of two or more whole numbers")
+    for i, item in enumerate(value):
+        check_whole(item, f"{name}[{i}]")
+
+
+def check_share(value: float, name: str) -> None:
+    if not 0 <= value < 1:
+        raise ArgumentError(f"{name}: {value!r}, expected 0 to 1, 1 not included")
+
+
+def example_pictures(size: int, name: str, *, mask: bool, low: float = -1.0) -> dict[str, Tensor]:
+    """Two random pictures in [low, 1] of size x size under `name`, and two masks of rectangles where wanted."""
+    pictures = {name: torch.rand(2, 3, size, size) * (1 - low) + low}
+    if mask:
+        pictures["mask"] = torch.zeros(2, 1, size, size)
+        pictures["mask"][:, :, size // 4 : size // 2, size // 4 :] = 1
+    return pictures
+
+
+def power_of_two_sizes(size: int, name: str) -> int:
+    """n for size = 4 * 2^n."""
+    if isinstance(size, bool) or not isinstance(size, int) or size < 8 or size & (size - 1):
+        raise ArgumentError(f"{name}: {size!r}, expected 8, 16, 32, 64 or another power of two")
+    return int(math.log2(size)) - 2
+
+
+class UNet(nn.Module):
+    """The U-Net of pix2pix, with DoveNet's gates where they are asked for.
+
+    Each level halves the picture by C(4, 2, 1) after a leaky ReLU and is doubled again by T(4, 2, 1) after a ReLU; a
+    skip is what its next level sees, the leaky ReLU of the norm included, and goes first in the concatenation. A
+    gate multiplies a concatenation z by sigmoid(conv1x1(z)); the three largest have one.
+
+    Args:
+        in_channels, out_channels: of the pictures.
+        width: channels of the first level; they double until 8 * width.
+        depth: levels, 5 or more; sides are multiples of 2^depth.
+        norm: after every convolution but the first, the innermost and the last.
+        gates: whether there are gates.
+        dropout_p: after the norm of the inner levels of full width, but for the innermost: three where depth is 8.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        width: int,
+        depth: int,
+        norm: Norm,
+        *,
+        gates: bool = False,
+        dropout_p: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.depth, self.multiple, self.dropout_p = depth, 2**depth, dropout_p
+        bias = has_bias(norm)
+        widths = [width * min(2**i, 8) for i in range(depth)]
+        before = [in_channels, *widths[:-1]]
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1, bias=bias) for a, b in zip(before, widths))
+        self.down_norm = nn.ModuleList(norm_layer(norm, c) for c in widths[1:-1])
+        # Level i doubles to the size of the skip i - 1; the innermost has no skip beside it.
+        inputs = [c if i == depth - 1 else 2 * c for i, c in enumerate(widths)]
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(inputs[i], widths[i - 1], 4, 2, 1, bias=bias) for i in range(depth - 1, 0, -1)
+        )
+        self.up_norm = nn.ModuleList(norm_layer(norm, widths[i - 1]) for i in range(depth - 1, 0, -1))
+        self.last = nn.ConvTranspose2d(inputs[0], out_channels, 4, 2, 1)
+        gated = range(min(2, depth - 2), -1, -1) if gates else ()
+        self.gates = nn.ModuleDict({str(i): nn.Conv2d(2 * widths[i], 2 * widths[i], 1) for i in gated})
+
+    def forward(self, x: Tensor, *, stochastic: bool = False) -> Tensor:
+        """x [N, in_channels, H, W] to [N, out_channels, H, W] in [-1, 1]; stochastic: dropout at inference too."""
+        skips = []
+        x = self.down[0](x)
+        for i, conv in enumerate(self.down[1:]):
+            if i > 0:
+                x = self.down_norm[i - 1](x)
+            x = functional.leaky_relu(x, 0.2)
+            skips.append(x)
+            x = conv(x)
+        active = self.training or stochastic
+        for i, (conv, norm) in enumerate(zip(self.up, self.up_norm)):
+            x = norm(conv(functional.relu(x)))
+            if 1 <= i <= self.depth - 5:
+                x = dropout(x, self.dropout_p, active)
+            level = self.depth - 2 - i
+            x = torch.cat([skips[level], x], 1)
+            if str(level) in self.gates:
+                x = x * torch.sigmoid(self.gates[str(level)](x))
+        return torch.tanh(self.last(functional.relu(x)))
+
+
+def conv_norm_relu(in_channels: int, channels: int, norm: Norm = "batch") -> nn.Sequential:
+    """A convolution 3x3 with its norm and a ReLU."""
+    conv = nn.Conv2d(in_channels, channels, 3, padding=1, bias=has_bias(norm))
+    return nn.Sequential(conv, *([] if norm == "none" else [norm_layer(norm, channels)]), nn.ReLU())
+
+
+def double_conv(in_channels: int, channels: int, norm: Norm) -> nn.Sequential:
+    """Two convolutions 3x3, each with norm and ReLU."""
+    return nn.Sequential(conv_norm_relu(in_channels, channels, norm), conv_norm_relu(channels, channels, norm))

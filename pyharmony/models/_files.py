@@ -1,0 +1,374 @@
+"""Weights in files: safetensors with the configuration inside, and no pickle.
+
+A file holds one model, or its generator alone. Its metadata has one entry, `pyharmony`, a JSON object with `format`
+(1), `name`, `config` and `part` ('all' or 'generator').
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import pickle
+import warnings
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from ..errors import ArgumentError, WeightsError
+from . import _registry
+from ._registry import Adversarial, Model
+
+_FORMAT = 1
+_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+_PICKLE_SUFFIXES = (".pth", ".pt", ".ckpt", ".pkl", ".pickle", ".bin")
+#: The longest header that safetensors itself reads.
+_MAX_HEADER = 100_000_000
+
+Source = str | os.PathLike[str] | bytes
+Part = Literal["all", "generator"]
+
+
+class Header(NamedTuple):
+    """What a file says of itself."""
+
+    name: str
+    config: dict[str, Any]
+    part: Part
+
+
+def _shown(source: Source) -> str:
+    return "the bytes" if isinstance(source, bytes) else os.fspath(source)
+
+
+def _refuse_pickle(source: Source) -> None:
+    if isinstance(source, bytes):
+        start, suffix = source[:4], ""
+    else:
+        suffix = Path(source).suffix.lower()
+        try:
+            with open(source, "rb") as file:
+                start = file.read(4)
+        except FileNotFoundError:
+            raise WeightsError(f"{_shown(source)}: there is no such file") from None
+        except OSError as error:
+            raise WeightsError(f"{_shown(source)}: cannot be read, {error.strerror}") from error
+    if start.startswith(_PICKLES) or suffix in _PICKLE_SUFFIXES:
+        raise WeightsError(
+            f"{_shown(source)}: a pickle, which may run any code when it is read; "
+            "`pyharmony models convert` reads the published ones safely and writes safetensors"
+        )
+
+
+def _header(source: Source, data: bytes) -> Header:
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or not 2 <= length <= min(_MAX_HEADER, len(data) - 8):
+        raise WeightsError(f"{_shown(source)}: no safetensors file, or a damaged one")
+    try:
+        metadata = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
+        text = metadata.get("pyharmony")
+        entry = None if text is None else json.loads(text)
+    except (ValueError, AttributeError, TypeError) as error:
+        raise WeightsError(f"{_shown(source)}: no safetensors file, or a damaged one") from error
+    if entry is None:
+        raise WeightsError(
+            f"{_shown(source)}: weights without the configuration of a model of pyharmony; "
+            "`pyharmony models convert` reads published weights"
+        )
+    if not isinstance(entry, dict) or entry.get("format") != _FORMAT:
+        found = entry.get("format") if isinstance(entry, dict) else entry
+        raise WeightsError(f"{_shown(source)}: format {found!r}, this version reads format {_FORMAT}")
+    name, config, part = entry.get("name"), entry.get("config"), entry.get("part")
+    if not isinstance(name, str) or not isinstance(config, dict) or part not in ("all", "generator"):
+        raise WeightsError(f"{_shown(source)}: a damaged description of its model")
+    return Header(name, config, part)
+
+
+def read(source: Source) -> tuple[Header, dict[str, Tensor]]:
+    """The description and the tensors of a file.
+
+    Raises:
+        WeightsError: a pickle, a damaged file, a file without a description.
+    """
+    _refuse_pickle(source)
+    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    header = _header(source, data)
+    try:
+        return header, safetensors.torch.load(data)
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise WeightsError(f"{_shown(source)}: a damaged safetensors file: {error}") from error
+
+
+def _some(items: Iterable[str]) -> str:
+    found = sorted(items)
+    return ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+
+
+def check_state(module: nn.Module, state: Mapping[str, Tensor], what: str, whose: str) -> None:
+    """Raises WeightsError where the tensors are not those of the module: missing, unknown, of another shape."""
+    expected = module.state_dict()
+    trouble = []
+    if missing := expected.keys() - state.keys():
+        trouble.append(f"{_some(missing)} missing")
+    if unknown := state.keys() - expected.keys():
+        trouble.append(f"{_some(unknown)} unknown")
+    other = [
+        f"{key} {list(state[key].shape)} for {list(expected[key].shape)}"
+        for key in sorted(expected.keys() & state.keys())
+        if expected[key].shape != state[key].shape
+    ]
+    if other:
+        trouble.append(f"other shapes: {_some(other)}")
+    if trouble:
+        raise WeightsError(f"{what} does not fit {whose}: {'; '.join(trouble)}")
+
+
+def _as_stored(state: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """The tensors in the dtypes of the module: half precision saves space in files, not in the model."""
+    expected = module.state_dict()
+    return {key: value.to(expected[key].dtype) for key, value in state.items()}
+
+
+def _part_of(model: Model, part: Part) -> nn.Module:
+    return model.generator if part == "generator" and isinstance(model, Adversarial) else model
+
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def save(
+    model: Model, path: str | os.PathLike[str], *, dtype: torch.dtype | str | None = None, part: Part = "all"
+) -> None:
+    """Writes a model as safetensors, its configuration inside.
+
+    Args:
+        model: made by `create`, `load` or `convert`.
+        path: ends in .safetensors; a file that is there is replaced when the new one is complete.
+        dtype: of the floating-point tensors, 'float16' or torch.float16 for half the size; None: as they are.
+        part: 'generator' leaves the discriminator out.
+
+    Raises:
+        ArgumentError: another suffix, another dtype, or a part that the model has not.
+        WeightsError: a value is not finite, or too large for the dtype.
+    """
+    if not isinstance(model, Model):
+        raise ArgumentError(f"model: {type(model).__name__}, expected a model made by pyharmony.models")
+    target = Path(path)
+    if target.suffix != ".safetensors":
+        raise ArgumentError(f"path: {target.name!r}, expected a name that ends in .safetensors")
+    if isinstance(dtype, str):
+        dtype = _DTYPES.get(dtype, dtype)
+    if isinstance(dtype, str) or dtype is not None and dtype not in _DTYPES.values():
+        raise ArgumentError(f"dtype: {dtype}, expected float32, float16 or bfloat16")
+    if part not in ("all", "generator"):
+        raise ArgumentError(f"part: {part!r}, expected 'all' or 'generator'")
+    if part == "generator" and not isinstance(model, Adversarial):
+        raise ArgumentError(f"part: {model.name} is one network, it has no 'generator' apart")
+    tensors = {}
+    for key, value in _part_of(model, part).state_dict().items():
+        stored = value.detach().cpu().contiguous()
+        if value.is_floating_point():
+            stored = stored.to(dtype or value.dtype)
+            if not bool(torch.isfinite(stored).all()):
+                raise WeightsError(f"{key}: NaN, Inf, or too large for {stored.dtype}")
+        tensors[key] = stored
+    entry = {"format": _FORMAT, "name": model.name, "config": dataclasses.asdict(model.config), "part": part}
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        safetensors.torch.save_file(tensors, temporary, {"pyharmony": json.dumps(entry, sort_keys=True)})
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _own_weights(name: str) -> Path:
+    path = Path(__file__).parent / "weights" / f"{name}.safetensors"
+    if not path.is_file():
+        raise WeightsError(
+            f"pyharmony comes without weights of {name}; `pyharmony train --model {name} --data ROOT` trains them, "
+            "and `load` takes the path of a file"
+        )
+    return path
+
+
+def load(source: Source, *, model: Model | None = None) -> Model:
+    """Reads a model from a file of `save`, in evaluation mode and float32 on the CPU.
+
+    Args:
+        source: a path, the bytes of a file, or the name of a model whose weights come with pyharmony.
+        model: to be filled in place of a new one; its mode and device stay.
+
+    A file with the generator alone gives a model whose discriminator is as `create` makes it, or as it is in `model`.
+
+    Raises:
+        WeightsError: no such file, a pickle, a damaged file, weights of another model or of other shapes.
+    """
+    if isinstance(source, str) and source.replace("-", "_") in {info.name for info in _registry.all_models()}:
+        source = _own_weights(source.replace("-", "_"))
+    header, state = read(source)
+    if model is not None:
+        if header.name != model.name:
+            raise WeightsError(f"{_shown(source)}: weights of {header.name}, the model is {model.name}")
+        part = _part_of(model, header.part)
+        check_state(part, state, f"{_shown(source)}, {header.name},", f"the {model.name} that is to be filled")
+        part.load_state_dict(_as_stored(state, part))
+        return model
+    try:
+        info = _registry.info_of(header.name)
+        config = _registry.config_of(info, header.config)
+    except (ArgumentError, TypeError) as error:
+        raise WeightsError(f"{_shown(source)}: {error}") from error
+    with torch.device("meta" if header.part == "all" else "cpu"):
+        made = info.make(config)
+    part = _part_of(made, header.part)
+    check_state(part, state, _shown(source), f"the {header.name} of its configuration")
+    part.load_state_dict(_as_stored(state, part), assign=True)
+    return made.eval()
+
+
+def _published_state(path: Path) -> dict[str, Any]:
+    """The tensors of a published file, which may lie in a dictionary under 'state_dict' or 'model'."""
+    if path.suffix == ".safetensors":
+        try:
+            return safetensors.torch.load_file(path)
+        except (safetensors.SafetensorError, OSError) as error:
+            raise WeightsError(f"{path}: {error}") from error
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: there is no such file") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{path}: not only tensors, or damaged: {reason}") from error
+    for key in ("state_dict", "model"):
+        if isinstance(found, dict) and isinstance(found.get(key), dict):
+            found = found[key]
+    if not isinstance(found, dict) or not found or not all(isinstance(v, Tensor) for v in found.values()):
+        raise WeightsError(f"{path}: expected a dictionary of tensors")
+    return {str(key).removeprefix("module."): value for key, value in found.items()}
+
+
+def convert(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], name: str, **config: Any) -> Model:
+    """Reads published weights (.pth, or .safetensors with the published names) into one of our models.
+
+    Known are the nested U-Nets of pix2pix (`pix2pix`; on four channels, gated as DoveNet's or not, `attention_unet`),
+    its residual generator and its discriminator of patches, the generator and the encoder of BargainNet (`bargainnet`;
+    the encoder alone `style_encoder`) and the VGG-16 of torchvision (`style_encoder`). Networks that were published in
+    files of their own are given together, as a sequence of paths.
+
+    The file is read with torch's `weights_only=True`: tensors, and no code. Settings that the tensors do not tell,
+    such as a share of dropout, may be given. What the file does not hold, a discriminator as a rule, is as `create`
+    makes it.
+
+    Returns:
+        The model, in evaluation mode; `save` writes it.
+
+    Raises:
+        ArgumentError: no such model, or one of which no published layout is known.
+        WeightsError: no such file, more than tensors in it, or tensors of another model.
+    """
+    info = _registry.info_of(name)
+    if info.convert is None:
+        known = ", ".join(i.name for i in _registry.all_models() if i.convert is not None)
+        raise ArgumentError(f"name: no published layout of {name} is known; known are those of {known}")
+    paths = [Path(path)] if isinstance(path, str | os.PathLike) else [Path(one) for one in path]
+    source = " and ".join(map(str, paths))
+    published: dict[str, Any] = {}
+    for one in paths:
+        tensors = _published_state(one)
+        if both := published.keys() & tensors.keys():
+            raise WeightsError(f"{source}: both hold {_some(both)}")
+        published |= tensors
+    try:
+        found, state = info.convert(published)
+    except WeightsError as error:
+        raise WeightsError(f"{source}: {error}") from error
+    if config:
+        found = _registry.config_of(info, {**dataclasses.asdict(found), **config})
+    made = info.make(found)
+    complete = {**made.state_dict(), **state}
+    check_state(made, complete, source, f"the {name} of its shapes")
+    # A network is there as a whole or not at all: within one, nothing may be left as it was made.
+    networks = {key.partition(".")[0] for key in state} if isinstance(made, Adversarial) else {""}
+    left = [key for key in made.state_dict() if key.startswith(tuple(networks)) and key not in state]
+    left = [key for key in left if not key.endswith("num_batches_tracked")]
+    if left:
+        raise WeightsError(f"{source} does not fit {name}: {_some(left)} missing")
+    made.load_state_dict(complete)
+    return made.eval()
+
+
+def export(model: Model, path: str | os.PathLike[str], *, size: int | None = None) -> None:
+    """Writes the model's forward, a GAN's generator, as ONNX for any number of samples of one size.
+
+    Inputs have the names of the arguments of forward, the output is 'output'; several outputs are numbered. Needs the
+    extra `onnx`.
+
+    Args:
+        model: made by `create`, `load` or `convert`; it is traced in evaluation mode and left in its own.
+        path: ends in .onnx.
+        size: sides of the pictures; None: those that the model was published with.
+
+    Raises:
+        ArgumentError: no model of ours, or a path that does not end in .onnx.
+        ShapeError: a size that the model does not take.
+        ImportError: onnx or onnxscript is not installed.
+    """
+    if not isinstance(model, Model):
+        raise ArgumentError(f"model: {type(model).__name__}, expected a model made by pyharmony.models")
+    target = Path(path)
+    if target.suffix != ".onnx":
+        raise ArgumentError(f"path: {target.name!r}, expected a name that ends in .onnx")
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ImportError(f"{error.name} is missing: pip install 'pyharmony[onnx]'") from error
+    parameter = next(model.parameters())
+    inputs = {key: value.to(parameter.device, parameter.dtype) for key, value in model.example(size).items()}
+    batch = torch.export.Dim("batch", min=1)
+    training = [m.training for m in model.modules()]
+    temporary = target.with_name(f".{os.getpid()}.{target.name}")
+    model.eval()
+    try:
+        with torch.no_grad(), _quiet_exporter():
+            result = model(**inputs)  # what the model refuses is said by the model
+            outputs = ["output"] if isinstance(result, Tensor) else [f"output_{i}" for i in range(len(result))]
+            torch.onnx.export(
+                model.generator if isinstance(model, Adversarial) else model,
+                kwargs=inputs,
+                f=temporary,
+                input_names=list(inputs),
+                output_names=outputs,
+                dynamic_shapes={key: {0: batch} for key in inputs},
+                dynamo=True,
+                verbose=False,
+                external_data=False,
+            )
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+        for m, mode in zip(model.modules(), training):
+            m.training = mode
+
+
+@contextlib.contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Without what torch's exporter says of itself; its errors are raised."""
+    log = logging.getLogger("torch.onnx._internal.exporter")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)

@@ -1,0 +1,78 @@
+"""Models without their numbers: shapes and counts, at no cost."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from . import _registry
+from ._registry import Adversarial, Model
+
+LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
+
+
+class Layer(NamedTuple):
+    """A convolution or dense layer as a forward meets it.
+
+    Attributes:
+        name: of the module.
+        kind: its class, kernel and stride.
+        output: shape of what it gives for one sample.
+        parameters: of it alone.
+    """
+
+    name: str
+    kind: str
+    output: tuple[int, ...]
+    parameters: int
+
+
+def outline(name: str, preset: str | None = None, **config: Any) -> Model:
+    """The model that `create` would make, on torch's meta device: it has shapes and no weights.
+
+    Raises:
+        ArgumentError: as of `create`.
+    """
+    info = _registry.info_of(name)
+    with torch.device("meta"):
+        return info.make(_registry.config_of(info, config, preset))
+
+
+def kind_of(module: Any) -> str:
+    if isinstance(module, nn.Linear):
+        return "dense"
+    transposed = isinstance(module, nn.ConvTranspose2d)
+    what = "partial convolution" if "Partial" in type(module).__name__ else "convolution"
+    size = "x".join(map(str, module.kernel_size))
+    return f"{'transposed ' if transposed else ''}{what} {size}, stride {module.stride[0]}"
+
+
+def layers(model: Model, size: int | None = None) -> list[Layer]:
+    """The layers of a model's forward, a GAN's generator, in the order of its calls.
+
+    Args:
+        model: of `outline`, or any.
+        size: sides of the pictures; None: those that the model was published with.
+    """
+    net = model.generator if isinstance(model, Adversarial) else model
+    found: list[Layer] = []
+    hooks = []
+    for name, module in net.named_modules():
+        if isinstance(module, LAYERS):
+
+            def note(_module: nn.Module, _inputs: Any, result: Any, name: str = name) -> None:
+                result = result if isinstance(result, Tensor) else result[0]
+                count = sum(parameter.numel() for parameter in _module.parameters())
+                found.append(Layer(name, kind_of(_module), tuple(result.shape[1:]), count))
+
+            hooks.append(module.register_forward_hook(note))
+    device = next(model.parameters()).device
+    try:
+        with torch.no_grad():
+            model(**{key: value.to(device) for key, value in model.example(size).items()})
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found

@@ -1,0 +1,91 @@
+"""A gated U-Net trained by the distance to the target alone.
+
+Source: the U-Net of Isola et al., CVPR 2017, with the gates of Cong et al., CVPR 2020 (DoveNet's generator); here
+with batch norm, as a system for harmonisation on HCOCO trained it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import WeightsError
+from . import _blocks, _published
+from ._blocks import Norm
+from ._registry import Model, ModelInfo, register
+
+
+@dataclass(frozen=True)
+class AttentionUNetConfig:
+    """Settings of `AttentionUNet`.
+
+    Attributes:
+        width: channels of the first level.
+        norm: 'batch' or 'instance'.
+        gates: the three sigmoid gates.
+        dropout: after the norm of three inner levels, in training.
+    """
+
+    width: int = 64
+    norm: Norm = "batch"
+    gates: bool = True
+    dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        _blocks.check_whole(self.width, "width")
+        _blocks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
+        _blocks.check_flag(self.gates, "gates")
+        _blocks.check_share(self.dropout, "dropout")
+
+
+class AttentionUNet(Model):
+    """Eight levels with gates on the composite and its mask.
+
+    Shape:
+        composite [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], sides multiples of 256, to [N, 3, H, W] in
+        [-1, 1].
+    """
+
+    name = "attention_unet"
+
+    def __init__(self, config: AttentionUNetConfig) -> None:
+        super().__init__(config)
+        self.unet = _blocks.UNet(4, 3, config.width, 8, config.norm, gates=config.gates, dropout_p=config.dropout)
+        _blocks.initialize(self)
+
+    def forward(self, composite: Tensor, mask: Tensor, *, stochastic: bool = False) -> Tensor:
+        """See the class; stochastic: dropout at inference too."""
+        _blocks.check_image(composite, "composite", 3, self.unet.multiple)
+        _blocks.check_mask(mask, composite)
+        return self.unet(torch.cat([composite, mask.to(composite.dtype)], 1), stochastic=stochastic)
+
+    def example(self, size: int | None = None) -> dict[str, Tensor]:
+        return _blocks.example_pictures(size or 256, "composite", mask=True)
+
+
+def _convert(state: dict[str, Any]) -> tuple[AttentionUNetConfig, dict[str, Any]]:
+    """The nested U-Net of four channels that pix2pix and DoveNet were published with."""
+    if "model.model.0.weight" not in state:
+        raise WeightsError("the names of the weights are not those of a nested U-Net, as DoveNet's generator has them")
+    found = _published.unet(state)
+    if (found.depth, found.in_channels) != (8, 4):
+        raise WeightsError(f"a U-Net of {found.depth} levels on {found.in_channels} channels, expected 8 on 4")
+    config = AttentionUNetConfig(width=found.width, norm=found.norm, gates=found.gated)
+    return config, {f"unet.{key}": value for key, value in found.state.items()}
+
+
+register(
+    ModelInfo(
+        name="attention_unet",
+        task="harmonize",
+        config=AttentionUNetConfig,
+        make=AttentionUNet,
+        summary="gated U-Net, trained by the distance to the target",
+        source="Isola et al., CVPR 2017, with the gates of Cong et al., CVPR 2020",
+        presets={"small": {"width": 16}},
+        convert=_convert,
+    )
+)

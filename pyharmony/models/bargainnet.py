@@ -1,0 +1,147 @@
+"""BargainNet: the background's code tells the generator which domain the object is to move to.
+
+Source: Cong et al., "BargainNet: Background-Guided Domain Translation for Image Harmonization", ICME 2021, and the
+code published with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ShapeError, WeightsError
+from . import _blocks, _published
+from ._blocks import Norm
+from ._registry import Model, ModelInfo, register
+from .style_encoder import RegionEncoder
+
+
+@dataclass(frozen=True)
+class BargainNetConfig:
+    """Settings of `BargainNet`.
+
+    Attributes:
+        width: channels of the generator's first level.
+        encoder_width: channels of the encoder's first layer.
+        code: length of a code.
+        norm: of the generator, 'batch' or 'instance'.
+        gates: the three sigmoid gates.
+        dropout: after the norm of three inner levels, in training.
+        masked_pool: codes are means over their region; False: over all, holes as zeros, as published.
+    """
+
+    width: int = 64
+    encoder_width: int = 64
+    code: int = 16
+    norm: Norm = "batch"
+    gates: bool = True
+    dropout: float = 0.5
+    masked_pool: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("width", "encoder_width", "code"):
+            _blocks.check_whole(getattr(self, name), name)
+        _blocks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
+        _blocks.check_flag(self.gates, "gates")
+        _blocks.check_share(self.dropout, "dropout")
+        _blocks.check_flag(self.masked_pool, "masked_pool")
+
+
+class Generator(nn.Module):
+    """DoveNet's U-Net with a code in every pixel, times one learned number."""
+
+    smallest_scale = 0.001
+
+    def __init__(self, config: BargainNetConfig) -> None:
+        super().__init__()
+        self.code = config.code
+        self.scale = nn.Parameter(torch.tensor(0.1))
+        self.unet = _blocks.UNet(
+            4 + config.code, 3, config.width, 8, config.norm, gates=config.gates, dropout_p=config.dropout
+        )
+
+    def forward(self, composite: Tensor, mask: Tensor, code: Tensor, *, stochastic: bool = False) -> Tensor:
+        """composite [N, 3, H, W] in [-1, 1], mask [N, 1, H, W], code [N, code] of the domain that is wanted."""
+        _blocks.check_image(composite, "composite", 3, self.unet.multiple)
+        _blocks.check_mask(mask, composite)
+        if tuple(code.shape) != (composite.shape[0], self.code):
+            raise ShapeError(f"code: shape {list(code.shape)}, expected [{composite.shape[0]}, {self.code}]")
+        tiled = code * self.scale.clamp(min=self.smallest_scale)
+        tiled = tiled.to(composite.dtype)[:, :, None, None].expand(-1, -1, *composite.shape[2:])
+        return self.unet(torch.cat([composite, mask.to(composite.dtype), tiled], 1), stochastic=stochastic)
+
+
+class BargainNet(Model):
+    """Moves an object to the domain of its background.
+
+    Attributes:
+        generator: of pictures.
+        encoder: of regions; `encoder(image, mask)` gives codes [N, code].
+
+    Shape:
+        composite [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], sides multiples of 256, to [N, 3, H, W] in
+        [-1, 1].
+    """
+
+    name = "bargainnet"
+    #: Of the score, as published: codes at distance d have exp(-0.04212 d).
+    decay = 0.04212
+
+    def __init__(self, config: BargainNetConfig) -> None:
+        super().__init__(config)
+        self.generator = Generator(config)
+        self.encoder = RegionEncoder(config.encoder_width, config.code, config.masked_pool)
+        _blocks.initialize(self)
+
+    def forward(
+        self, composite: Tensor, mask: Tensor, code: Tensor | None = None, *, stochastic: bool = False
+    ) -> Tensor:
+        """See the class; code: of the domain that is wanted, [N, code]; None: that of the background."""
+        if code is None:
+            _blocks.check_image(composite, "composite", 3, self.generator.unet.multiple)
+            _blocks.check_mask(mask, composite)
+            code = self.encoder(composite, 1 - mask)
+        return self.generator(composite, mask, code, stochastic=stochastic)
+
+    def harmony(self, image: Tensor, mask: Tensor) -> Tensor:
+        """How well object and background agree, [N] in (0, 1]: exp(-0.04212 |z_f - z_b|), published on 256 pixels."""
+        distance = torch.linalg.vector_norm(self.encoder(image, mask) - self.encoder(image, 1 - mask), dim=1)
+        return torch.exp(-self.decay * distance)
+
+    def example(self, size: int | None = None) -> dict[str, Tensor]:
+        return _blocks.example_pictures(size or 256, "composite", mask=True)
+
+
+def _convert(state: dict[str, Any]) -> tuple[BargainNetConfig, dict[str, Any]]:
+    """The generator and the encoder, which were published in two files."""
+    generator = _published.take(state, "model.")
+    scale = state.pop("weight", None)
+    if scale is None or "model.model.0.weight" not in generator:
+        raise WeightsError("BargainNet's generator is not among the weights")
+    if not state:
+        raise WeightsError("BargainNet's encoder is not among the weights; it was published in a file of its own")
+    unet, encoder = _published.unet(generator), _published.region_encoder(state)
+    width, code = encoder["convs.0.weight"].shape[0], encoder["last.weight"].shape[0]
+    if (unet.depth, unet.in_channels) != (8, 4 + code):
+        raise WeightsError(f"a U-Net of {unet.depth} levels on {unet.in_channels} channels, expected 8 on {4 + code}")
+    config = BargainNetConfig(width=unet.width, encoder_width=width, code=code, norm=unet.norm, gates=unet.gated)
+    found = {f"generator.unet.{key}": value for key, value in unet.state.items()}
+    found |= {f"encoder.{key}": value for key, value in encoder.items()}
+    return config, {**found, "generator.scale": scale.reshape(())}
+
+
+register(
+    ModelInfo(
+        name="bargainnet",
+        task="harmonize",
+        config=BargainNetConfig,
+        make=BargainNet,
+        summary="a gated U-Net told the code of the background",
+        source="Cong et al., ICME 2021",
+        presets={"small": {"width": 16, "encoder_width": 8}},
+        convert=_convert,
+    )
+)

@@ -1,0 +1,211 @@
+"""DoveNet: a gated U-Net trained against a discriminator that also verifies domains.
+
+Source: Cong et al., "DoveNet: Deep Image Harmonization via Domain Verification", CVPR 2020, and the code that was
+published with it where the two differ: there the products of the two codes go through a learned head, of which the
+sum of the products is a special case.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import ArgumentError
+from ..nn import SpectralNormGroup
+from ..ops import MaskPlan, mask_plan
+from . import _blocks
+from ._blocks import Norm, Scores
+from ._partial import PartialConv2d
+from ._registry import Adversarial, ModelInfo, register
+
+
+@dataclass(frozen=True)
+class DoveNetConfig:
+    """Settings of `DoveNet`.
+
+    Attributes:
+        width: channels of the generator's first level.
+        discriminator_width: channels of the discriminator's first layer.
+        norm: 'instance' as in the published command, 'batch' as in the weights that were released.
+        gates: the three sigmoid gates.
+        dropout: after the norm of three inner levels, in training.
+    """
+
+    width: int = 64
+    discriminator_width: int = 64
+    norm: Norm = "instance"
+    gates: bool = True
+    dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        _blocks.check_whole(self.width, "width")
+        _blocks.check_whole(self.discriminator_width, "discriminator_width")
+        _blocks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
+        _blocks.check_flag(self.gates, "gates")
+        _blocks.check_share(self.dropout, "dropout")
+
+
+class Generator(nn.Module):
+    """The U-Net of eight levels on the composite and its mask."""
+
+    def __init__(self, config: DoveNetConfig) -> None:
+        super().__init__()
+        self.unet = _blocks.UNet(4, 3, config.width, 8, config.norm, gates=config.gates, dropout_p=config.dropout)
+
+    def forward(self, composite: Tensor, mask: Tensor, *, stochastic: bool = False) -> Tensor:
+        """composite [N, 3, H, W] in [-1, 1], mask [N, 1, H, W] in [0, 1], sides multiples of 256, to [N, 3, H, W]."""
+        return self.unet(_blocks.with_mask(composite, mask, True), stochastic=stochastic)
+
+
+class Encoder(nn.Module):
+    """Seven partial convolutions 3x3 without padding: 256 pixels become 127, 63, 31, 15, 7, 3 and 1."""
+
+    strides = (2, 2, 2, 2, 2, 2, 1)
+
+    def __init__(self, width: int, norm: Norm) -> None:
+        super().__init__()
+        widths = [3] + [width * min(2**i, 8) for i in range(7)]
+        self.convs = nn.ModuleList(
+            PartialConv2d(a, b, 3, stride, bias=i == 0 or _blocks.has_bias(norm))
+            for i, (a, b, stride) in enumerate(zip(widths, widths[1:], self.strides))
+        )
+        self.norms = nn.ModuleList(_blocks.norm_layer(norm, c) for c in widths[2:7])
+
+    def forward(self, x: Tensor, plan: MaskPlan) -> Tensor:
+        """x [N, 3, 256, 256], where the plan's mask is 1, to a code [N, 8 * width, 1, 1]."""
+        x, _ = self.convs[0](x, plan=plan[0], negative_slope=0.2)
+        for i, norm in enumerate(self.norms, 1):
+            x, _ = self.convs[i](x, plan=plan[i])
+            x = functional.leaky_relu(norm(x), 0.2)
+        return self.convs[-1](x, plan=plan[len(plan) - 1])[0]
+
+
+class Plans:
+    """What the partial convolutions need of a mask [N, 1, 256, 256], for all the pictures that have it.
+
+    Batches that hold such pictures several times, one after the other, are planned when they first come.
+    """
+
+    def __init__(self, mask: Tensor, encoder: Encoder) -> None:
+        self._mask, self._layers = mask, list(encoder.convs)
+        self._whole = mask_plan(torch.ones_like(mask[:1]), self._layers)
+        self._parts: dict[int, MaskPlan] = {}
+        self._foreground: dict[int, MaskPlan] = {}
+
+    @property
+    def whole(self) -> MaskPlan:
+        return self._whole
+
+    def parts(self, images: int) -> MaskPlan:
+        """Of the objects of all images, then of their backgrounds."""
+        if images not in self._parts:
+            mask = self._repeated(images)
+            self._parts[images] = mask_plan(torch.cat([mask, 1 - mask]), self._layers)
+        return self._parts[images]
+
+    def foreground(self, images: int) -> MaskPlan:
+        if images not in self._foreground:
+            self._foreground[images] = mask_plan(self._repeated(images), self._layers)
+        return self._foreground[images]
+
+    def _repeated(self, images: int) -> Tensor:
+        times, rest = divmod(images, self._mask.shape[0])
+        if rest or not times:
+            raise ArgumentError(f"plans: of {self._mask.shape[0]} masks, image has {images} pictures")
+        return self._mask.repeat(times, 1, 1, 1)
+
+
+class Discriminator(nn.Module):
+    """An encoder of the whole picture, and one of object and background, whose codes are compared.
+
+    Every layer but the two that give the scores has a spectral norm.
+
+    Attributes:
+        spectral_norms: of these layers, all at once: one power iteration for each change of the weights.
+    """
+
+    size = 256
+
+    def __init__(self, config: DoveNetConfig) -> None:
+        super().__init__()
+        code = 8 * config.discriminator_width
+        self.whole = Encoder(config.discriminator_width, config.norm)
+        self.parts = Encoder(config.discriminator_width, config.norm)
+        self.head = nn.Sequential(
+            nn.Conv2d(code, code, 1), nn.LeakyReLU(0.2), nn.Conv2d(code, code, 1), nn.LeakyReLU(0.2)
+        )
+        self.realism = nn.Conv2d(code, 1, 1)
+        self.verification = nn.Conv2d(code, 1, 1)
+        # Statistics of a batch are those of the pictures of one kind; instances have their own.
+        self._at_once = config.norm == "instance"
+
+    def normalize(self) -> None:
+        """Gives the layers their spectral norms; called when they have their first values."""
+        layers = [*self.whole.convs, *self.parts.convs, self.head[0], self.head[2]]
+        self.spectral_norms = SpectralNormGroup(self, modules=layers)
+
+    def plans(self, mask: Tensor) -> Plans:
+        """Those of mask [N, 1, 256, 256], taken as 1 from 0.5 on; they serve every picture with this mask."""
+        return Plans(_blocks.binary(mask, mask.dtype), self.parts)
+
+    def forward(self, image: Tensor, mask: Tensor | Plans) -> Scores:
+        """Judges a picture, and whether its object is of its background.
+
+        Args:
+            image: [N, 3, 256, 256] in [-1, 1].
+            mask: [N, 1, 256, 256] in [0, 1], taken as 1 from 0.5 on, or the `plans` of it; of plans, image may hold
+                several batches with that mask, one after the other.
+
+        Returns:
+            Two scores of each picture, [N].
+        """
+        _blocks.check_image(image, "image", 3, size=self.size)
+        if isinstance(mask, Tensor):
+            _blocks.check_mask(mask, image)
+            mask = self.plans(mask.to(image.dtype))
+        count = image.shape[0]
+        whole = self.whole(image, mask.whole)
+        if self._at_once:
+            foreground, background = self.parts(torch.cat([image, image]), mask.parts(count)).chunk(2)
+        else:
+            plan = mask.foreground(count)
+            foreground, background = self.parts(image, plan), self.parts(image, plan.complement())
+        verification = self.verification(self.head(foreground * background))
+        return Scores(self.realism(whole).flatten(), verification.flatten())
+
+
+class DoveNet(Adversarial):
+    """A gated U-Net against a discriminator that also verifies domains.
+
+    Shape:
+        composite [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], sides multiples of 256, to [N, 3, H, W] in
+        [-1, 1]. `discriminator(image, mask)` gives two scores of each picture of 256 pixels.
+    """
+
+    name = "dovenet"
+
+    def __init__(self, config: DoveNetConfig) -> None:
+        super().__init__(config)
+        self.generator = Generator(config)
+        self.discriminator = Discriminator(config)
+        _blocks.initialize(self)
+        self.discriminator.normalize()
+
+    def example(self, size: int | None = None) -> dict[str, Tensor]:
+        return _blocks.example_pictures(size or 256, "composite", mask=True)
+
+
+register(
+    ModelInfo(
+        name="dovenet",
+        task="harmonize",
+        config=DoveNetConfig,
+        make=DoveNet,
+        summary="gated U-Net against a discriminator that verifies domains",
+        source="Cong et al., CVPR 2020",
+        presets={"small": {"width": 16, "discriminator_width": 16}},
+    )
+)

@@ -1,0 +1,183 @@
+"""A smaller DoveNet: attention on the skips, and one encoder for the whole picture and its parts.
+
+Source: Cong et al., "DoveNet: Deep Image Harmonization via Domain Verification", CVPR 2020, in the form of a
+TensorFlow system on 224 pixels; the additive attention is that of Oktay et al., "Attention U-Net", MIDL 2018. Where
+a mask has several channels that system scales by their number too; ours has one, and does not.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..ops import MaskPlan, mask_plan
+from . import _blocks
+from ._blocks import Scores
+from ._partial import PartialConv2d
+from ._registry import Adversarial, ModelInfo, register
+
+
+@dataclass(frozen=True)
+class DoveNetLiteConfig:
+    """Settings of `DoveNetLite`.
+
+    Attributes:
+        width: channels of the generator's first level; they double four times.
+        discriminator_widths: channels of the encoder's layers.
+        head_width: channels of the two hidden layers that compare object and background.
+    """
+
+    width: int = 64
+    discriminator_widths: tuple[int, ...] = (24, 48, 64, 64, 128, 128)
+    head_width: int = 256
+
+    def __post_init__(self) -> None:
+        _blocks.check_whole(self.width, "width", 4)
+        _blocks.check_widths(self.discriminator_widths, "discriminator_widths")
+        _blocks.check_whole(self.head_width, "head_width")
+
+
+class Attention(nn.Module):
+    """skip * sigmoid(psi(relu(theta(skip) + phi(up)))), all 1x1; one number a pixel."""
+
+    def __init__(self, skip_channels: int, up_channels: int) -> None:
+        super().__init__()
+        inner = up_channels // 4
+        self.theta = nn.Conv2d(skip_channels, inner, 1)
+        self.phi = nn.Conv2d(up_channels, inner, 1)
+        self.psi = nn.Conv2d(inner, 1, 1)
+
+    def forward(self, skip: Tensor, up: Tensor) -> Tensor:
+        return skip * torch.sigmoid(self.psi(torch.relu(self.theta(skip) + self.phi(up))))
+
+
+class Generator(nn.Module):
+    """A U-Net of four halvings without norms; its output is linear."""
+
+    multiple = 16
+    levels = 4
+
+    def __init__(self, config: DoveNetLiteConfig) -> None:
+        super().__init__()
+        widths = [config.width * 2**i for i in range(self.levels + 1)]
+        self.down = nn.ModuleList(_blocks.double_conv(a, b, "none") for a, b in zip([4, *widths], widths))
+        pairs = [(widths[i + 1], widths[i]) for i in reversed(range(self.levels))]
+        self.attention = nn.ModuleList(Attention(skip, up) for up, skip in pairs)
+        self.up = nn.ModuleList(_blocks.double_conv(up + skip, skip, "none") for up, skip in pairs)
+        self.last = nn.Conv2d(config.width, 3, 1)
+
+    def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
+        """composite [N, 3, H, W] in [0, 1], mask [N, 1, H, W] in [0, 1], sides multiples of 16, to [N, 3, H, W]: near
+        [0, 1], but nothing clamps it."""
+        _blocks.check_image(composite, "composite", 3, self.multiple)
+        _blocks.check_mask(mask, composite)
+        x = torch.cat([composite, mask.to(composite.dtype)], 1)
+        skips = []
+        for i, stage in enumerate(self.down):
+            x = stage(functional.max_pool2d(x, 2) if i else x)
+            skips.append(x)
+        skips.pop()
+        for attention, stage in zip(self.attention, self.up):
+            x = functional.interpolate(x, scale_factor=2.0, mode="nearest")
+            x = stage(torch.cat([x, attention(skips.pop(), x)], 1))
+        return self.last(x)
+
+
+class Plans(NamedTuple):
+    """What the convolutions need to know of a mask: for the whole picture, the object and the background."""
+
+    whole: MaskPlan
+    foreground: MaskPlan
+    background: MaskPlan
+
+
+class Discriminator(nn.Module):
+    """Six partial convolutions of stride 2, the same for the whole picture, the object and the background."""
+
+    def __init__(self, config: DoveNetLiteConfig) -> None:
+        super().__init__()
+        widths = (3, *config.discriminator_widths)
+        self.convs = nn.ModuleList(
+            PartialConv2d(a, b, 3, 2, 1, bias=i == 0) for i, (a, b) in enumerate(itertools.pairwise(widths))
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in widths[2:])
+        code, hidden = widths[-1], config.head_width
+        self.head = nn.Sequential(
+            nn.Conv2d(code, hidden, 1), nn.LeakyReLU(0.2), nn.Conv2d(hidden, hidden, 1), nn.LeakyReLU(0.2),
+            nn.Conv2d(hidden, 1, 1),
+        )  # fmt: skip
+        self.realism = nn.Conv2d(code, 1, 1)
+
+    def plans(self, mask: Tensor) -> Plans:
+        """Those of mask [N, 1, H, W], taken as 1 from 0.5 on; they serve every picture with this mask."""
+        mask = _blocks.binary(mask, mask.dtype)
+        foreground = mask_plan(mask, list(self.convs))
+        return Plans(mask_plan(torch.ones_like(mask[:1]), list(self.convs)), foreground, foreground.complement())
+
+    def encode(self, image: Tensor, plan: MaskPlan) -> Tensor:
+        """What the encoder sees of image [N, 3, H, W] where the plan's mask is 1: [N, C, h, w]."""
+        x, _ = self.convs[0](image, plan=plan[0], negative_slope=0.2)
+        for i, norm in enumerate(self.norms, 1):
+            x, _ = self.convs[i](x, plan=plan[i])
+            x = functional.leaky_relu(norm(x), 0.2)
+        return x
+
+    def forward(self, image: Tensor, mask: Tensor | Plans) -> Scores:
+        """Judges a picture, and whether its object is of its background.
+
+        Args:
+            image: [N, 3, H, W] in [0, 1].
+            mask: [N, 1, H, W] in [0, 1], taken as 1 from 0.5 on, or the `plans` of it.
+
+        Returns:
+            Two maps of logits [N, 1, h, w], 4x4 of 224 pixels.
+        """
+        _blocks.check_image(image, "image", 3)
+        _blocks.check_statistics(image, "image", self.training, len(self.convs))
+        if isinstance(mask, Tensor):
+            _blocks.check_mask(mask, image)
+            mask = self.plans(mask.to(image.dtype))
+        whole, foreground, background = (self.encode(image, plan) for plan in mask)
+        return Scores(self.realism(whole), self.head(foreground * background))
+
+
+class DoveNetLite(Adversarial):
+    """An attention U-Net on 224 pixels against a discriminator that also verifies domains.
+
+    Shape:
+        composite [N, 3, H, W] in [0, 1] and mask [N, 1, H, W] in [0, 1] to [N, 3, H, W].
+        `discriminator(image, mask)` gives two maps of logits.
+    """
+
+    name = "dovenet_lite"
+
+    def __init__(self, config: DoveNetLiteConfig) -> None:
+        super().__init__(config)
+        self.generator = Generator(config)
+        self.discriminator = Discriminator(config)
+        for m in self.modules():
+            if isinstance(m, nn.Conv2d):
+                nn.init.xavier_uniform_(m.weight)
+                if m.bias is not None:
+                    nn.init.zeros_(m.bias)
+
+    def example(self, size: int | None = None) -> dict[str, Tensor]:
+        return _blocks.example_pictures(size or 224, "composite", mask=True, low=0.0)
+
+
+register(
+    ModelInfo(
+        name="dovenet_lite",
+        task="harmonize",
+        config=DoveNetLiteConfig,
+        make=DoveNetLite,
+        summary="attention U-Net on 224 pixels against a shared encoder of picture, object and background",
+        source="a TensorFlow system on Cong et al., CVPR 2020",
+        presets={"small": {"width": 8, "discriminator_widths": (8, 12, 16, 16, 24, 24), "head_width": 32}},
+    )
+)

@@ -1,0 +1,339 @@
+"""GP-GAN: a small picture that fits, from a pasted one or from noise, for the Gaussian-Poisson equation to enlarge.
+
+Source: Wu et al., "GP-GAN: Towards Realistic High-Resolution Image Blending", ACM MM 2019, and the code published
+with it; the critic and the generator from noise are of Radford et al., ICLR 2016, and Arjovsky et al., ICML 2017.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import DTypeError, ShapeError, WeightsError
+from . import _blocks, _files
+from ._registry import Adversarial, Model, ModelInfo, register
+
+
+@dataclass(frozen=True)
+class GPGanConfig:
+    """Settings of `GPGan`.
+
+    Attributes:
+        supervised: the blending generator; False: the generator from noise.
+        size: sides of the pictures, 4 * 2^n; 64 as published.
+        width: channels of the encoder's first layer and of the decoder's last but one (nef and ngf).
+        bottleneck: features between encoder and decoder.
+        skips: the decoder sees the encoder's features of its size beside its own.
+        nz: length of the noise.
+        critic_width: channels of the critic's first layer (ndf).
+        slope: of the leaky ReLUs; 0.2 as published, the port to PyTorch has 0.01.
+    """
+
+    supervised: bool = True
+    size: int = 64
+    width: int = 64
+    bottleneck: int = 4000
+    skips: bool = False
+    nz: int = 100
+    critic_width: int = 64
+    slope: float = 0.2
+
+    def __post_init__(self) -> None:
+        _blocks.check_flag(self.supervised, "supervised")
+        _blocks.check_flag(self.skips, "skips")
+        _blocks.power_of_two_sizes(self.size, "size")
+        for name in ("width", "bottleneck", "nz", "critic_width"):
+            _blocks.check_whole(getattr(self, name), name)
+        _blocks.check_share(self.slope, "slope")
+
+    @property
+    def halvings(self) -> int:
+        """How often the size halves until it is 4."""
+        return _blocks.power_of_two_sizes(self.size, "size")
+
+
+def _down(width: int, halvings: int) -> tuple[nn.ModuleList, nn.ModuleList]:
+    """The convolutions from a picture to 4x4 features, and the norms after all but the first."""
+    widths = [3] + [width * 2**i for i in range(halvings)]
+    convs = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1, bias=False) for a, b in itertools.pairwise(widths))
+    return convs, nn.ModuleList(nn.BatchNorm2d(c) for c in widths[2:])
+
+
+class Decoder(nn.Module):
+    """Features [N, C, 1, 1] to a picture: T(4,1,0) to 4x4, then T(4,2,1) with batch norms and ReLUs."""
+
+    def __init__(self, in_channels: int, width: int, halvings: int, skips: bool = False) -> None:
+        super().__init__()
+        widths = [width * 2**i for i in reversed(range(halvings))]
+        beside = 2 if skips else 1
+        self.first = nn.ConvTranspose2d(in_channels, widths[0], 4, 1, 0, bias=False)
+        self.convs = nn.ModuleList(
+            nn.ConvTranspose2d(beside * a, b, 4, 2, 1, bias=False) for a, b in itertools.pairwise(widths)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in widths)
+        self.last = nn.ConvTranspose2d(beside * widths[-1], 3, 4, 2, 1, bias=False)
+
+    def forward(self, x: Tensor, skips: list[Tensor] | None = None) -> Tensor:
+        """skips: the encoder's features from the largest to 4x4."""
+        x = torch.relu(self.norms[0](self.first(x)))
+        for conv, norm in zip(self.convs, list(self.norms)[1:]):
+            if skips is not None:
+                x = torch.cat([x, skips.pop()], 1)
+            x = torch.relu(norm(conv(x)))
+        if skips is not None:
+            x = torch.cat([x, skips.pop()], 1)
+        return torch.tanh(self.last(x))
+
+
+class BlendingGenerator(nn.Module):
+    """Encoder, bottleneck and decoder; the bottleneck is a full 4x4 convolution."""
+
+    def __init__(self, config: GPGanConfig) -> None:
+        super().__init__()
+        self.size, self.slope, self.skips = config.size, config.slope, config.skips
+        self.down, self.down_norm = _down(config.width, config.halvings)
+        self.bottleneck = nn.Conv2d(config.width * 2 ** (config.halvings - 1), config.bottleneck, 4, bias=False)
+        self.bottleneck_norm = nn.BatchNorm2d(config.bottleneck)
+        self.decoder = Decoder(config.bottleneck, config.width, config.halvings, config.skips)
+
+    def forward(self, composite: Tensor) -> Tensor:
+        """composite [N, 3, size, size] in [-1, 1], the object pasted, to [N, 3, size, size] in [-1, 1].
+
+        In training N is 2 or more: the bottleneck's batch norm sees one number a sample.
+        """
+        _blocks.check_image(composite, "composite", 3, size=self.size)
+        _blocks.check_statistics(composite, "composite", self.training, len(self.down) + 2)
+        x, skips = composite, []
+        for i, conv in enumerate(self.down):
+            x = conv(x)
+            x = functional.leaky_relu(self.down_norm[i - 1](x) if i else x, self.slope)
+            skips.append(x)
+        x = functional.leaky_relu(self.bottleneck_norm(self.bottleneck(x)), self.slope)
+        return self.decoder(x, skips if self.skips else None)
+
+
+class NoiseGenerator(nn.Module):
+    """The decoder on noise."""
+
+    def __init__(self, config: GPGanConfig) -> None:
+        super().__init__()
+        self.nz, self.size = config.nz, config.size
+        self.decoder = Decoder(config.nz, config.width, config.halvings)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z [N, nz], standard normal, to [N, 3, size, size] in [-1, 1]."""
+        if z.ndim != 2 or z.shape[1] != self.nz:
+            raise ShapeError(f"z: shape {list(z.shape)}, expected [N, {self.nz}]")
+        return self.decoder(z[:, :, None, None])
+
+
+class Critic(nn.Module):
+    """One number for a batch: the mean of its scores. It is trained to be low on what is real."""
+
+    def __init__(self, config: GPGanConfig) -> None:
+        super().__init__()
+        self.size, self.slope = config.size, config.slope
+        self.down, self.down_norm = _down(config.critic_width, config.halvings)
+        self.last = nn.Conv2d(config.critic_width * 2 ** (config.halvings - 1), 1, 4, bias=False)
+
+    def scores(self, image: Tensor) -> Tensor:
+        """image [N, 3, size, size] in [-1, 1]: a score each, [N]."""
+        _blocks.check_image(image, "image", 3, size=self.size)
+        x = image
+        for i, conv in enumerate(self.down):
+            x = conv(x)
+            x = functional.leaky_relu(self.down_norm[i - 1](x) if i else x, self.slope)
+        return self.last(x).flatten()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """image [N, 3, size, size] in [-1, 1]: the mean score of the batch, []."""
+        return self.scores(image).mean()
+
+
+class GPGan(Adversarial):
+    """The generator of small blended pictures and its critic.
+
+    Shape:
+        composite [N, 3, size, size] in [-1, 1], or z [N, nz] where the configuration is not supervised, to
+        [N, 3, size, size] in [-1, 1]. `discriminator(image)` gives one number for the batch.
+    """
+
+    name = "gp_gan"
+
+    def __init__(self, config: GPGanConfig) -> None:
+        super().__init__(config)
+        self.generator = BlendingGenerator(config) if config.supervised else NoiseGenerator(config)
+        self.discriminator = Critic(config)
+        _blocks.initialize(self)
+
+    def example(self, size: int | None = None) -> dict[str, Tensor]:
+        if not self.config.supervised:
+            _blocks.check_choice(size, "size", (None, self.config.size))
+            return {"z": torch.randn(2, self.config.nz)}
+        return _blocks.example_pictures(size or self.config.size, "composite", mask=False)
+
+
+Generator = BlendingGenerator | NoiseGenerator
+Picture = npt.NDArray[np.float32]
+
+
+def generator_of(given: Any = None, *, supervised: bool | None = None, nz: int | None = None) -> Generator:
+    """The generator that is meant.
+
+    Args:
+        given: a `GPGan`, its generator, the path or the bytes of its weights, or 'gp_gan' (None too): the weights that
+            come with pyharmony.
+        supervised: the blending generator, or the one from noise; None: either.
+        nz: length of the noise that is expected; None: any.
+
+    Raises:
+        WeightsError: there are no such weights, or they are of another model, or of the other generator.
+        DTypeError: given is none of these.
+    """
+    if given is None or isinstance(given, str | bytes | os.PathLike):
+        try:
+            given = _files.load("gp_gan" if given is None else given)
+        except WeightsError as error:
+            raise WeightsError(f"generator: {error}") from error
+    if isinstance(given, Model):
+        if not isinstance(given, GPGan):
+            raise WeightsError(f"generator: a {given.name}, expected a gp_gan")
+        given = given.generator
+    if not isinstance(given, BlendingGenerator | NoiseGenerator):
+        raise DTypeError(
+            f"generator: {type(given).__name__}, expected None, a gp_gan of pyharmony.models, its generator, or a path"
+        )
+    blends = isinstance(given, BlendingGenerator)
+    if supervised is not None and supervised != blends:
+        kind = "the blending generator" if blends else "the generator from noise"
+        raise WeightsError(f"generator: {kind}, and supervised={supervised} takes the other")
+    if nz is not None and isinstance(given, NoiseGenerator) and nz != given.nz:
+        raise WeightsError(f"generator: takes {given.nz} numbers of noise, and nz={nz}")
+    return given
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[Tensor]:
+    """In evaluation mode for a while; one of its parameters, whose device and dtype the inputs need."""
+    training = [m for m in module.modules() if m.training]
+    module.eval()
+    try:
+        yield next(module.parameters())
+    finally:
+        for m in training:
+            m.training = True
+
+
+def _tensor(picture: Picture, size: int) -> Tensor:
+    """[H, W, 3] in [0, 1] to [1, 3, H, W] in [-1, 1]."""
+    if picture.shape != (size, size, 3):
+        raise ShapeError(f"composite: shape {list(picture.shape)}, expected [{size}, {size}, 3]")
+    return torch.from_numpy(np.ascontiguousarray(picture, np.float32)).permute(2, 0, 1)[None] * 2 - 1
+
+
+def _picture(output: Tensor) -> Picture:
+    """[1, 3, H, W] in [-1, 1] to [H, W, 3], clipped to [0, 1]."""
+    picture = ((output.detach().float() + 1) / 2).clamp(0, 1)[0].permute(1, 2, 0).cpu().numpy()
+    if not np.isfinite(picture).all():
+        raise WeightsError("generator: its picture holds NaN or Inf")
+    return np.ascontiguousarray(picture)
+
+
+def guess(generator: BlendingGenerator, composite: Picture) -> Picture:
+    """What the blending generator makes of a pasted picture; batch norms as at inference.
+
+    Args:
+        composite: [size, size, 3] in [0, 1].
+
+    Returns:
+        [size, size, 3] in [0, 1].
+    """
+    with _evaluating(generator) as parameter, torch.no_grad():
+        return _picture(generator(_tensor(composite, generator.size).to(parameter)))
+
+
+class Found(NamedTuple):
+    """What `search` found.
+
+    Attributes:
+        picture: [size, size, 3] in [0, 1].
+        first, loss: mean squared error, in [-1, 1], of the first picture and of this one.
+        iterations: that were taken.
+    """
+
+    picture: Picture
+    first: float
+    loss: float
+    iterations: int
+
+
+def search(generator: NoiseGenerator, composite: Picture, *, n_iteration: int = 1000, seed: int = 0) -> Found:
+    """The noise whose picture is nearest to a pasted one: argmin over z of MSE(G(z), composite).
+
+    L-BFGS (Liu and Nocedal, 1989) with a history of 10 and a strong Wolfe line search, from z ~ N(0, I); z is float64,
+    the network as it is, its batch norms as at inference. The best z that was met is kept. With one seed, device and
+    number of torch's threads the bits are the same.
+
+    Args:
+        composite: [size, size, 3] in [0, 1].
+        n_iteration: iterations at most; it ends earlier where the gradient or the steps vanish.
+        seed: of the first z.
+    """
+    start = torch.randn(1, generator.nz, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    with _evaluating(generator) as parameter, torch.inference_mode(False), torch.enable_grad():
+        target = _tensor(composite, generator.size).to(parameter)
+        z = start.clone().requires_grad_()
+        optimizer = torch.optim.LBFGS(
+            [z],
+            max_iter=n_iteration,
+            max_eval=2 * n_iteration,
+            tolerance_grad=1e-9,
+            tolerance_change=1e-12,
+            history_size=10,
+            line_search_fn="strong_wolfe",
+        )
+        losses: list[float] = []
+        best = start
+
+        def closure() -> Tensor:
+            nonlocal best
+            loss = functional.mse_loss(generator(z.to(parameter)), target)
+            (z.grad,) = torch.autograd.grad(loss, z)
+            loss = loss.detach()
+            value = float(loss)
+            if not losses or value < min(losses):
+                best = z.detach().clone()
+            losses.append(value)
+            return loss
+
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            picture = _picture(generator(best.to(parameter)))
+    return Found(picture, losses[0], min(losses), int(optimizer.state[z]["n_iter"]))
+
+
+register(
+    ModelInfo(
+        name="gp_gan",
+        task="blend",
+        config=GPGanConfig,
+        make=GPGan,
+        summary="a small blended picture from a pasted one, or from noise",
+        source="Wu et al., ACM MM 2019",
+        presets={
+            "paper": {},
+            "small": {"width": 32, "bottleneck": 512, "critic_width": 32},
+            "unsupervised": {"supervised": False},
+        },
+    )
+)

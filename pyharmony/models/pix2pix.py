@@ -1,0 +1,270 @@
+"""pix2pix: a U-Net or a residual network trained against a discriminator of patches.
+
+Source: Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017, and for the
+residual generator Johnson et al., "Perceptual Losses for Real-Time Style Transfer", ECCV 2016.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ShapeError, WeightsError
+from . import _blocks, _published
+from ._blocks import Norm
+from ._registry import Adversarial, ModelInfo, register
+
+GENERATORS = ("unet_256", "unet_128", "resnet_9blocks")
+
+
+@dataclass(frozen=True)
+class Pix2PixConfig:
+    """Settings of `Pix2Pix`.
+
+    Attributes:
+        generator: 'unet_256' and 'unet_128', U-Nets of eight and seven levels; 'resnet_9blocks'.
+        mask: whether a mask comes with the picture, as a fourth channel.
+        width: channels of the generator's first layer (ngf).
+        discriminator_width: channels of the discriminator's first layer (ndf).
+        norm: 'batch' or 'instance', of both networks.
+        dropout: the share of features dropped in three inner levels of the U-Net, two in the smaller one, and
+            inside the residual blocks.
+    """
+
+    generator: Literal["unet_256", "unet_128", "resnet_9blocks"] = "unet_256"
+    mask: bool = False
+    width: int = 64
+    discriminator_width: int = 64
+    norm: Norm = "batch"
+    dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        _blocks.check_choice(self.generator, "generator", GENERATORS)
+        _blocks.check_flag(self.mask, "mask")
+        _blocks.check_whole(self.width, "width")
+        _blocks.check_whole(self.discriminator_width, "discriminator_width")
+        _blocks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
+        _blocks.check_share(self.dropout, "dropout")
+
+
+class ResidualBlock(nn.Module):
+    """x + f(x), f being two convolutions 3x3 of mirrored borders with norms, a ReLU between them."""
+
+    def __init__(self, channels: int, norm: Norm, dropout_p: float) -> None:
+        super().__init__()
+        self.dropout_p = dropout_p
+        bias = _blocks.has_bias(norm)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=bias)
+        self.norm1 = _blocks.norm_layer(norm, channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=bias)
+        self.norm2 = _blocks.norm_layer(norm, channels)
+
+    def forward(self, x: Tensor, active: bool) -> Tensor:
+        """x [N, channels, H, W], the result is like it; active: whether there is dropout."""
+        y = _blocks.dropout(torch.relu(self.norm1(self.conv1(x))), self.dropout_p, active)
+        return x + self.norm2(self.conv2(y))
+
+
+class ResNet(nn.Module):
+    """7x7, two convolutions of stride 2, nine residual blocks at a quarter of the size, and back."""
+
+    multiple = 4
+    blocks_count = 9
+
+    def __init__(self, in_channels: int, width: int, norm: Norm, dropout_p: float) -> None:
+        super().__init__()
+        bias = _blocks.has_bias(norm)
+        widths = (width, 2 * width, 4 * width)
+        self.first = nn.Conv2d(in_channels, width, 7, padding=3, padding_mode="reflect", bias=bias)
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1, bias=bias) for a, b in itertools.pairwise(widths))
+        self.down_norm = nn.ModuleList(_blocks.norm_layer(norm, c) for c in widths)
+        self.blocks = nn.ModuleList(ResidualBlock(widths[-1], norm, dropout_p) for _ in range(self.blocks_count))
+        back = widths[::-1]
+        self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 3, 2, 1, 1, bias=bias) for a, b in itertools.pairwise(back))
+        self.up_norm = nn.ModuleList(_blocks.norm_layer(norm, c) for c in back[1:])
+        self.last = nn.Conv2d(width, 3, 7, padding=3, padding_mode="reflect")
+
+    def forward(self, x: Tensor, *, stochastic: bool = False) -> Tensor:
+        for conv, norm in zip([self.first, *self.down], self.down_norm):
+            x = torch.relu(norm(conv(x)))
+        for block in self.blocks:
+            x = block(x, self.training or stochastic)
+        for conv, norm in zip(self.up, self.up_norm):
+            x = torch.relu(norm(conv(x)))
+        return torch.tanh(self.last(x))
+
+
+class Generator(nn.Module):
+    """The network of `Pix2PixConfig.generator` on the picture and, where there is one, its mask."""
+
+    def __init__(self, config: Pix2PixConfig) -> None:
+        super().__init__()
+        self.mask = config.mask
+        channels = 3 + config.mask
+        self.net: _blocks.UNet | ResNet
+        if config.generator == "resnet_9blocks":
+            self.net = ResNet(channels, config.width, config.norm, config.dropout)
+        else:
+            depth = 8 if config.generator == "unet_256" else 7
+            self.net = _blocks.UNet(channels, 3, config.width, depth, config.norm, dropout_p=config.dropout)
+
+    def forward(self, image: Tensor, mask: Tensor | None = None, *, stochastic: bool = False) -> Tensor:
+        """A picture from a picture.
+
+        Args:
+            image: [N, 3, H, W] in [-1, 1]; sides are multiples of 256, of 128 for 'unet_128', of 4 for
+                'resnet_9blocks'.
+            mask: [N, 1, H, W] in [0, 1], for the models that were made with it.
+            stochastic: dropout at inference too, as published: another result with every call.
+
+        Returns:
+            [N, 3, H, W] in [-1, 1].
+        """
+        _blocks.check_image(image, "image", 3, self.net.multiple)
+        return self.net(_blocks.with_mask(image, mask, self.mask), stochastic=stochastic)
+
+
+class PatchGan(nn.Module):
+    """Judges each patch of 70 pixels: 256 pixels become a map of 30x30."""
+
+    def __init__(self, channels: int, width: int, norm: Norm) -> None:
+        super().__init__()
+        bias = _blocks.has_bias(norm)
+        widths = (channels, width, 2 * width, 4 * width, 8 * width)
+        strides = (2, 2, 2, 1)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(a, b, 4, stride, 1, bias=bias or i == 0)
+            for i, (a, b, stride) in enumerate(zip(widths, widths[1:], strides))
+        )
+        self.norms = nn.ModuleList(_blocks.norm_layer(norm, c) for c in widths[2:])
+        self.last = nn.Conv2d(widths[-1], 1, 4, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for i, conv in enumerate(self.convs):
+            x = conv(x)
+            x = nn.functional.leaky_relu(self.norms[i - 1](x) if i else x, 0.2)
+        return self.last(x)
+
+
+class Discriminator(nn.Module):
+    """`PatchGan` on the picture that was given, its mask where there is one, and the picture to judge."""
+
+    smallest = 32
+
+    def __init__(self, config: Pix2PixConfig) -> None:
+        super().__init__()
+        self.mask = config.mask
+        self.net = PatchGan(6 + config.mask, config.discriminator_width, config.norm)
+
+    def forward(self, image: Tensor, output: Tensor, mask: Tensor | None = None) -> Tensor:
+        """image, output [N, 3, H, W] in [-1, 1] of 32 pixels or more, mask [N, 1, H, W]: logits [N, 1, h, w],
+        h = floor(H / 8) - 2."""
+        _blocks.check_image(image, "image", 3)
+        _blocks.check_like(output, image, "output", "image")
+        if min(image.shape[2:]) < self.smallest:
+            raise ShapeError(f"image: {image.shape[2]}x{image.shape[3]} pixels, expected {self.smallest} or more")
+        return self.net(torch.cat([_blocks.with_mask(image, mask, self.mask), output], 1))
+
+
+class Pix2Pix(Adversarial):
+    """A picture from a picture, trained by an adversary and the distance to the target.
+
+    Shape:
+        image [N, 3, H, W] in [-1, 1], and mask [N, 1, H, W] in [0, 1] where the configuration has one, to
+        [N, 3, H, W] in [-1, 1]. `discriminator(image, output[, mask])` gives a map of logits.
+    """
+
+    name = "pix2pix"
+
+    def __init__(self, config: Pix2PixConfig) -> None:
+        super().__init__(config)
+        self.generator = Generator(config)
+        self.discriminator = Discriminator(config)
+        _blocks.initialize(self)
+
+    def example(self, size: int | None = None) -> dict[str, Tensor]:
+        published = 128 if self.config.generator == "unet_128" else 256
+        return _blocks.example_pictures(size or published, "image", mask=self.config.mask)
+
+
+def _convert_resnet(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The published residual generator: a sequence whose blocks are sequences of their own."""
+    blocks = sorted({int(m.group(1)) for key in state if (m := re.match(r"model\.(\d+)\.conv_block\.", key))})
+    count = ResNet.blocks_count
+    if blocks != list(range(10, 10 + count)):
+        raise WeightsError(f"the file has {len(blocks)} residual blocks, pix2pix has {count}")
+    norm: Norm = "batch" if "model.2.weight" in state else "instance"
+    # A dropout between the convolutions moves the second by one.
+    dropped = "model.10.conv_block.6.weight" in state and state["model.10.conv_block.6.weight"].ndim == 4
+    second = 6 if dropped else 5
+    names = {"model.1": "first", "model.2": "down_norm.0", "model.4": "down.0", "model.5": "down_norm.1"}
+    names |= {"model.7": "down.1", "model.8": "down_norm.2"}
+    for i in range(count):
+        inner = f"model.{10 + i}.conv_block"
+        names |= {f"{inner}.1": f"blocks.{i}.conv1", f"{inner}.2": f"blocks.{i}.norm1"}
+        names |= {f"{inner}.{second}": f"blocks.{i}.conv2", f"{inner}.{second + 1}": f"blocks.{i}.norm2"}
+    after = 10 + count
+    names |= {f"model.{after}": "up.0", f"model.{after + 1}": "up_norm.0", f"model.{after + 3}": "up.1"}
+    names |= {f"model.{after + 4}": "up_norm.1", f"model.{after + 7}": "last"}
+    settings: dict[str, Any] = {
+        "generator": "resnet_9blocks",
+        "norm": norm,
+        "width": int(state["model.1.weight"].shape[0]),
+        "mask": _published.has_mask(state["model.1.weight"].shape[1]),
+        "dropout": 0.5 if dropped else 0.0,
+    }
+    return settings, _published.rename(state, names, norm)
+
+
+def _convert(state: dict[str, Tensor]) -> tuple[Pix2PixConfig, dict[str, Tensor]]:
+    # The discriminator comes in a file of its own, if at all: that of a residual generator has the same names.
+    judge: dict[str, Tensor] = {}
+    if "model.model.0.weight" in state:
+        judge = {key: state.pop(key) for key in list(state) if not key.startswith("model.model.")}
+        unet = _published.unet(state)
+        if unet.gated or unet.depth not in (7, 8):
+            raise WeightsError(f"a U-Net of {unet.depth} levels{', gated,' if unet.gated else ''} is not of pix2pix")
+        settings: dict[str, Any] = {
+            "generator": "unet_256" if unet.depth == 8 else "unet_128",
+            "norm": unet.norm,
+            "width": unet.width,
+            "mask": _published.has_mask(unet.in_channels),
+        }
+        found = unet.state
+    elif "model.1.weight" in state and "model.10.conv_block.1.weight" in state:
+        settings, found = _convert_resnet(state)
+    else:
+        raise WeightsError("the names of the weights are none of the published layouts of pix2pix")
+    state = {f"generator.net.{key}": value for key, value in found.items()}
+    if "model.0.weight" in judge:
+        norm, settings["discriminator_width"], found = _published.patches(judge)
+        if norm != settings["norm"]:
+            raise WeightsError(f"a discriminator with {norm} norm beside a generator with {settings['norm']} norm")
+        state |= {f"discriminator.net.{key}": value for key, value in found.items()}
+    elif judge:
+        raise WeightsError(f"{next(iter(judge))!r} has no place in the model")
+    return Pix2PixConfig(**settings), state
+
+
+register(
+    ModelInfo(
+        name="pix2pix",
+        task="harmonize",
+        config=Pix2PixConfig,
+        make=Pix2Pix,
+        summary="U-Net or residual network against a discriminator of patches",
+        source="Isola et al., CVPR 2017",
+        presets={
+            "harmonize": {"mask": True},
+            "unet_128": {"generator": "unet_128"},
+            "resnet_9blocks": {"generator": "resnet_9blocks", "norm": "instance"},
+            "small": {"mask": True, "width": 16, "discriminator_width": 16},
+        },
+        convert=_convert,
+    )
+)

@@ -1,0 +1,185 @@
+"""pix2pix as it was made for selfies: nine stages down and nine up, dropout as the noise, wide residual patches.
+
+The layers are those of a system that puts a person into a photograph and matches the light; the kernels (4x4 where a
+stage has stride 2, else 3x3) are our reading of its list. Source of the training: Isola et al., CVPR 2017; of the
+blocks: Zagoruyko and Komodakis, "Wide Residual Networks", BMVC 2016.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import ShapeError
+from . import _blocks
+from ._blocks import Norm
+from ._registry import Adversarial, ModelInfo, register
+
+
+@dataclass(frozen=True)
+class Pix2PixSelfieConfig:
+    """Settings of `Pix2PixSelfie`.
+
+    Attributes:
+        mask: whether a mask comes with the picture, as a fourth channel.
+        width: channels of the generator's first stage.
+        norm: of the generator, 'batch' or 'instance'.
+        dropout: after the norm of every decoder stage but the last; it is the noise of the model.
+        discriminator_width: channels of the first block.
+        discriminator_norm: 'batch' or 'instance'; equal in quality as published, batch norm is the faster.
+        discriminator_factor: how much wider a block is inside.
+    """
+
+    mask: bool = True
+    width: int = 64
+    norm: Norm = "batch"
+    dropout: float = 0.5
+    discriminator_width: int = 64
+    discriminator_norm: Norm = "instance"
+    discriminator_factor: int = 2
+
+    def __post_init__(self) -> None:
+        _blocks.check_flag(self.mask, "mask")
+        _blocks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
+        _blocks.check_choice(self.discriminator_norm, "discriminator_norm", _blocks.NORMS[:2])
+        _blocks.check_share(self.dropout, "dropout")
+        for name in ("width", "discriminator_width", "discriminator_factor"):
+            _blocks.check_whole(getattr(self, name), name)
+
+
+def _conv(a: int, b: int, stride: int, bias: bool) -> nn.Conv2d:
+    return nn.Conv2d(a, b, 4 if stride == 2 else 3, stride, 1, bias=bias)
+
+
+class Generator(nn.Module):
+    """Nine stages down and nine up; stage i of the decoder sees what is before it and encoder stage 10 - i."""
+
+    multiple = 128
+    encoder_strides = (1, 1, 2, 2, 2, 2, 2, 2, 2)
+
+    def __init__(self, config: Pix2PixSelfieConfig) -> None:
+        super().__init__()
+        self.mask, self.norm, self.dropout_p = config.mask, config.norm, config.dropout
+        w, bias = config.width, _blocks.has_bias(config.norm)
+        down = (w, w, w, 2 * w, 4 * w, 8 * w, 8 * w, 8 * w, 8 * w)
+        before = (3 + config.mask, *down[:-1])
+        self.down = nn.ModuleList(
+            _conv(a, b, stride, bias or i == 0)
+            for i, (a, b, stride) in enumerate(zip(before, down, self.encoder_strides))
+        )
+        self.down_norm = nn.ModuleList(_blocks.norm_layer(config.norm, c) for c in down[1:])
+        up = (8 * w, 8 * w, 8 * w, 4 * w, 2 * w, w, w, w)
+        # The first stage has no skip; the others concatenate an encoder stage of their own size.
+        inputs = (down[-1], *(a + b for a, b in zip(up, down[-2::-1])))
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(a, b, 4, 2, 1, bias=bias) if i < 7 else _conv(a, b, 1, bias)
+            for i, (a, b) in enumerate(zip(inputs, up))
+        )
+        self.up_norm = nn.ModuleList(_blocks.norm_layer(config.norm, c) for c in up)
+        self.last = _conv(inputs[-1], 3, 1, True)
+
+    def forward(self, image: Tensor, mask: Tensor | None = None, *, stochastic: bool = False) -> Tensor:
+        """A picture from a picture.
+
+        Args:
+            image: [N, 3, H, W] in [-1, 1], sides multiples of 128; with instance norm not both 128.
+            mask: [N, 1, H, W] in [0, 1], unless the model was made without.
+            stochastic: dropout at inference too, as published: another result with every call.
+
+        Returns:
+            [N, 3, H, W] in [-1, 1].
+        """
+        _blocks.check_image(image, "image", 3, self.multiple)
+        if self.norm == "batch":
+            _blocks.check_statistics(image, "image", self.training, 7)
+        elif max(image.shape[2:]) == self.multiple:
+            raise ShapeError("image: 128x128 pixels, of which an instance norm leaves nothing; expected more")
+        x = _blocks.with_mask(image, mask, self.mask)
+        skips = []
+        for i, conv in enumerate(self.down):
+            x = conv(x)
+            x = functional.leaky_relu(self.down_norm[i - 1](x) if i else x, 0.2)
+            skips.append(x)
+        skips.pop()
+        for conv, norm in zip(self.up, self.up_norm):
+            x = _blocks.dropout(norm(conv(x)), self.dropout_p, self.training or stochastic)
+            x = torch.cat([torch.relu(x), skips.pop()], 1)
+        return torch.tanh(self.last(x))
+
+
+class WideBlock(nn.Module):
+    """Norm, leaky ReLU and 3x3 to factor * channels, the same to channels at half the size, beside a 1x1."""
+
+    def __init__(self, in_channels: int, channels: int, factor: int, norm: Norm) -> None:
+        super().__init__()
+        self.norm1 = _blocks.norm_layer(norm, in_channels)
+        self.conv1 = nn.Conv2d(in_channels, factor * channels, 3, 1, 1, bias=False)
+        self.norm2 = _blocks.norm_layer(norm, factor * channels)
+        self.conv2 = nn.Conv2d(factor * channels, channels, 3, 2, 1, bias=False)
+        self.shortcut = nn.Conv2d(in_channels, channels, 1, 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv1(functional.leaky_relu(self.norm1(x), 0.2))
+        return self.conv2(functional.leaky_relu(self.norm2(y), 0.2)) + self.shortcut(x)
+
+
+class Discriminator(nn.Module):
+    """Four wide residual blocks, each of stride 2, and a 1x1: 256 pixels become a map of 16x16."""
+
+    multiple = 16
+
+    def __init__(self, config: Pix2PixSelfieConfig) -> None:
+        super().__init__()
+        self.mask = config.mask
+        w = config.discriminator_width
+        widths = (6 + config.mask, w, 2 * w, 4 * w, 4 * w)
+        self.blocks = nn.Sequential(
+            *(
+                WideBlock(a, b, config.discriminator_factor, config.discriminator_norm)
+                for a, b in itertools.pairwise(widths)
+            )
+        )
+        self.last = nn.Conv2d(widths[-1], 1, 1)
+
+    def forward(self, image: Tensor, output: Tensor, mask: Tensor | None = None) -> Tensor:
+        """image, output [N, 3, H, W] in [-1, 1], sides multiples of 16, mask [N, 1, H, W]: logits, H/16 x W/16."""
+        _blocks.check_image(image, "image", 3, self.multiple)
+        _blocks.check_like(output, image, "output", "image")
+        return self.last(self.blocks(torch.cat([_blocks.with_mask(image, mask, self.mask), output], 1)))
+
+
+class Pix2PixSelfie(Adversarial):
+    """A picture from a picture and a mask; dropout in training and, with stochastic=True, at inference.
+
+    Shape:
+        image [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1] to [N, 3, H, W] in [-1, 1].
+        `discriminator(image, output, mask)` gives a map of logits.
+    """
+
+    name = "pix2pix_selfie"
+
+    def __init__(self, config: Pix2PixSelfieConfig) -> None:
+        super().__init__(config)
+        self.generator = Generator(config)
+        self.discriminator = Discriminator(config)
+        _blocks.initialize(self)
+
+    def example(self, size: int | None = None) -> dict[str, Tensor]:
+        return _blocks.example_pictures(size or 256, "image", mask=self.config.mask)
+
+
+register(
+    ModelInfo(
+        name="pix2pix_selfie",
+        task="harmonize",
+        config=Pix2PixSelfieConfig,
+        make=Pix2PixSelfie,
+        summary="nine stages down and up with dropout as noise, against wide residual patches",
+        source="a system for selfie compositing on the training of Isola et al., CVPR 2017",
+        presets={"small": {"width": 16, "discriminator_width": 16}, "narrow_blocks": {"discriminator_factor": 1}},
+    )
+)

@@ -1,0 +1,233 @@
+"""What a region looks like: a code of sixteen numbers, or the features of an extractor.
+
+Codes are those of Cong et al., "BargainNet: Background-Guided Domain Translation for Image Harmonization", ICME 2021.
+Features are the layers relu1_2, relu2_2 and relu3_3 of VGG-16 (Simonyan and Zisserman, ICLR 2015), whose convolutions
+are evaluated as partial ones, so that nothing outside the mask is seen. The weights of VGG-16 do not come with
+pyharmony: `convert(path, 'style_encoder')` reads a file with the names of torchvision. Until then the extractor is our
+own: the same layers with random orthogonal filters, always the same ones. They see colours, edges and textures, but
+nothing was learned; `StyleEncoder.extractor` says which it is.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import ArgumentError, ShapeError, WeightsError
+from ..losses import feature_distance, gram_distance, hue_saturation, mask_pyramid
+from . import _blocks, _published
+from ._partial import PartialConv2d
+from ._registry import Model, ModelInfo, register
+
+
+@dataclass(frozen=True)
+class StyleEncoderConfig:
+    """Settings of `StyleEncoder`.
+
+    Attributes:
+        kind: 'code' for a trained code of the region, 'features' for maps of an extractor that is not trained.
+        space: 'rgb', or 'hsv' for `pyharmony.losses.hue_saturation`.
+        width: channels of the first layer.
+        code: length of the code.
+        masked_pool: the code is a mean over what the mask shows; False: over all, holes as zeros, as published.
+    """
+
+    kind: Literal["code", "features"] = "code"
+    space: Literal["rgb", "hsv"] = "rgb"
+    width: int = 64
+    code: int = 16
+    masked_pool: bool = False
+
+    def __post_init__(self) -> None:
+        _blocks.check_choice(self.kind, "kind", ("code", "features"))
+        _blocks.check_choice(self.space, "space", ("rgb", "hsv"))
+        _blocks.check_whole(self.width, "width")
+        _blocks.check_whole(self.code, "code")
+        _blocks.check_flag(self.masked_pool, "masked_pool")
+
+
+class RegionEncoder(nn.Module):
+    """Five partial convolutions 3x3 of stride 2 without padding, the mean, and a 1x1: a code of a region."""
+
+    smallest = 63
+
+    def __init__(self, width: int, code: int, masked_pool: bool) -> None:
+        super().__init__()
+        self.masked_pool = masked_pool
+        widths = (3, width, 2 * width, 4 * width, 8 * width, 8 * width)
+        self.convs = nn.ModuleList(
+            PartialConv2d(a, b, 3, 2, bias=i == 0) for i, (a, b) in enumerate(itertools.pairwise(widths))
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in widths[2:5])
+        self.last = nn.Conv2d(widths[-1], code, 1)
+
+    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+        """image [N, 3, H, W] in [-1, 1] of 63 pixels or more, mask [N, 1, H, W], taken as 1 from 0.5 on: [N, code]."""
+        _blocks.check_image(image, "image", 3)
+        _blocks.check_mask(mask, image)
+        if min(image.shape[2:]) < self.smallest:
+            raise ShapeError(f"image: {image.shape[2]}x{image.shape[3]} pixels, expected {self.smallest} or more")
+        x, seen = image, _blocks.binary(mask, image.dtype)
+        x, seen = self.convs[0](x, seen, negative_slope=0.0)
+        for i, norm in enumerate(self.norms, 1):
+            x, seen = self.convs[i](x, seen)
+            x = torch.relu(norm(x))
+        x, seen = self.convs[-1](x, seen)
+        if self.masked_pool:
+            x = (x * seen).sum((2, 3), keepdim=True) / seen.sum((2, 3), keepdim=True).clamp(min=1)
+        else:
+            x = x.mean((2, 3), keepdim=True)
+        return self.last(x).flatten(1)
+
+
+class RegionFeatures(nn.Module):
+    """The first seven convolutions of VGG-16 as partial ones; the mask is halved by maxima and does not grow."""
+
+    blocks = (2, 2, 3)
+    seed = 16
+    pretrained: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        widths = [3] + [width * 2**i for i, count in enumerate(self.blocks) for _ in range(count)]
+        self.convs = nn.ModuleList(PartialConv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(widths))
+        #: 1 where the weights were read from a file of VGG-16.
+        self.register_buffer("pretrained", torch.zeros((), dtype=torch.uint8))
+        generator = torch.Generator().manual_seed(self.seed)
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            else:
+                _orthogonal(parameter, generator)
+        self.requires_grad_(False)
+
+    def forward(self, x: Tensor, mask: Tensor) -> list[Tensor]:
+        """x [N, 3, H, W], sides multiples of 4, mask [N, 1, H, W] of zeros and ones: maps of H, H / 2 and H / 4."""
+        height, width = x.shape[2:]
+        masks = mask_pyramid(mask, [(height >> i, width >> i) for i in range(len(self.blocks))])
+        convs = iter(self.convs)
+        maps: list[Tensor] = []
+        for i, count in enumerate(self.blocks):
+            if i:
+                x = functional.max_pool2d(x * masks[i - 1], 2)
+            for _ in range(count):
+                x, _ = next(convs)(x, masks[i], negative_slope=0.0)
+            maps.append(x)
+        return maps
+
+
+@torch.no_grad()
+def _orthogonal(weight: Tensor, generator: torch.Generator) -> None:
+    """Rows, or columns where there are more rows, that are orthogonal; scaled so that a ReLU keeps the variance."""
+    if weight.is_meta:
+        return
+    rows = torch.randn(weight.shape[0], weight[0].numel(), generator=generator, dtype=torch.float64)
+    tall = rows if rows.shape[0] >= rows.shape[1] else rows.T
+    q, r = torch.linalg.qr(tall)
+    q = q * torch.sign(torch.diagonal(r))
+    q = q if rows.shape[0] >= rows.shape[1] else q.T
+    # The mean square of a row's sum is 2, as with He's initialisation.
+    weight.copy_((q * (2 * rows.shape[0] / q.square().sum()) ** 0.5).reshape(weight.shape))
+
+
+class StyleEncoder(Model):
+    """The style of the region that a mask shows.
+
+    Shape:
+        image [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], taken as 1 from 0.5 on. Kind 'code': 63 pixels
+        or more, to [N, code]. Kind 'features': sides multiples of 4, to three maps [N, width, H, W],
+        [N, 2 * width, H / 2, W / 2] and [N, 4 * width, H / 4, W / 4].
+    """
+
+    name = "style_encoder"
+    mean = (0.485, 0.456, 0.406)
+    std = (0.229, 0.224, 0.225)
+
+    def __init__(self, config: StyleEncoderConfig) -> None:
+        super().__init__(config)
+        self.net: RegionEncoder | RegionFeatures
+        if config.kind == "code":
+            self.net = RegionEncoder(config.width, config.code, config.masked_pool)
+            _blocks.initialize(self)
+        else:
+            self.net = RegionFeatures(config.width)
+
+    @property
+    def extractor(self) -> str:
+        """'trained' for codes; of features 'vgg16' where the weights were read from a file, else 'random'."""
+        if isinstance(self.net, RegionEncoder):
+            return "trained"
+        return "vgg16" if int(self.net.pretrained) else "random"
+
+    def forward(self, image: Tensor, mask: Tensor) -> Tensor | list[Tensor]:
+        """See the class."""
+        if isinstance(self.net, RegionEncoder):
+            return self.net(hue_saturation(image) if self.config.space == "hsv" else image, mask)
+        _blocks.check_image(image, "image", 3, 4)
+        _blocks.check_mask(mask, image)
+        if self.config.space == "hsv":
+            x = hue_saturation(image)
+        else:
+            mean, std = image.new_tensor(self.mean)[:, None, None], image.new_tensor(self.std)[:, None, None]
+            x = ((image + 1) / 2 - mean) / std
+        return self.net(x, _blocks.binary(mask, image.dtype))
+
+    def distance(self, output: Tensor, target: Tensor, mask: Tensor, *, gram: bool = False) -> Tensor:
+        """How far the style of output is from that of target inside the mask, [].
+
+        Codes: the mean Euclidean distance. Features: the sum over the maps of the mean absolute difference inside the
+        mask, or with `gram` of the mean absolute difference of their Gram matrices. The target gets no gradient.
+        """
+        if gram and self.config.kind == "code":
+            raise ArgumentError("gram: a code has no Gram matrix; make the encoder with kind='features'")
+        with torch.no_grad():
+            wanted = self(target, mask)
+        found = self(output, mask)
+        if isinstance(found, Tensor):
+            return torch.linalg.vector_norm(found - wanted, dim=1).mean()
+        mask = _blocks.binary(mask, output.dtype)
+        return gram_distance(found, wanted, mask) if gram else feature_distance(found, wanted, mask)
+
+    def example(self, size: int | None = None) -> dict[str, Tensor]:
+        return _blocks.example_pictures(size or 256, "image", mask=True)
+
+
+def _convert(state: dict[str, Any]) -> tuple[StyleEncoderConfig, dict[str, Any]]:
+    """VGG-16 of torchvision, without batch norm, or BargainNet's encoder."""
+    if "conv1f.weight" in state:
+        encoder = _published.region_encoder(state)
+        config = StyleEncoderConfig(width=encoder["convs.0.weight"].shape[0], code=encoder["last.weight"].shape[0])
+        return config, {f"net.{key}": value for key, value in encoder.items()}
+    found = {"net.pretrained": torch.ones((), dtype=torch.uint8)}
+    for i, published in enumerate((0, 2, 5, 7, 10, 12, 14)):
+        for leaf in ("weight", "bias"):
+            key = f"features.{published}.{leaf}"
+            if key not in state:
+                raise WeightsError(f"{key!r} missing; expected BargainNet's encoder, or VGG-16 as torchvision has it")
+            found[f"net.convs.{i}.{leaf}"] = state[key]
+    width = int(found["net.convs.0.weight"].shape[0])
+    return StyleEncoderConfig(kind="features", space="hsv", width=width), found
+
+
+register(
+    ModelInfo(
+        name="style_encoder",
+        task="style",
+        config=StyleEncoderConfig,
+        make=StyleEncoder,
+        summary="a code or the features of a region, in RGB or by hue and saturation",
+        source="Cong et al., ICME 2021; features of Simonyan and Zisserman, ICLR 2015",
+        presets={
+            "rgb": {},
+            "hsv": {"kind": "features", "space": "hsv"},
+            "small": {"width": 8},
+            "small_features": {"kind": "features", "width": 8},
+        },
+        convert=_convert,
+    )
+)

@@ -1,0 +1,421 @@
+"""GP-GAN's blend: whose colours it takes, which weights it accepts, the search from noise."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pyharmony import blend
+from pyharmony.blend import _gp_gan
+from pyharmony.blend._region import Region
+from pyharmony.errors import ArgumentError, DTypeError, ShapeError, WeightsError
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from torch.nn import functional  # noqa: E402
+
+from pyharmony import models  # noqa: E402
+from pyharmony.models import gp_gan as model  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
+RED = (0.9, 0.2, 0.1)
+UNITS = {"uint8": 255, "uint16": 65535, "float16": 1, "float32": 1, "float64": 1}
+
+
+def narrow(seed: int = 0, **config: Any) -> models.Model:
+    """A small one whose random weights are large enough for its pictures to differ."""
+    torch.manual_seed(seed)
+    made = models.create("gp_gan", **{"width": 4, "bottleneck": 24, "critic_width": 4, "nz": 6} | config)
+    with torch.no_grad():
+        for name, parameter in made.generator.named_parameters():
+            if "norm" not in name:
+                parameter *= 8
+    return made.eval()
+
+
+def painter(colour: tuple[float, float, float], **config: Any) -> models.Model:
+    """One that gives this colour whatever it sees, but for the outermost pixels."""
+    made = narrow(**config)
+    decoder = made.generator.decoder
+    with torch.no_grad():
+        decoder.norms[-1].weight.zero_()
+        decoder.norms[-1].bias.fill_(1)
+        # Four taps of each of the features, which are one, meet at a pixel.
+        share = torch.atanh(2 * torch.tensor(colour) - 1) / (4 * decoder.last.in_channels)
+        decoder.last.weight.copy_(share[None, :, None, None].expand_as(decoder.last.weight))
+    return made
+
+
+def case(dtype: str = "uint8", channels: int = 3, side: int = 90) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A textured square, a ramp twice as wide, and a mask with a soft edge."""
+    rng, unit = np.random.default_rng(3), UNITS[dtype]
+    y, x = np.mgrid[: 2 * side, : 2 * side] / (2 * side)
+    dst = np.stack([0.2 + 0.4 * x, 0.3 + 0.3 * y, 0.5 + 0 * x], -1)[..., :channels]
+    src = 0.5 + 0.2 * (rng.random((side, side, channels)) - 0.5)
+    r = np.hypot(*(np.mgrid[:side, :side] - side / 2)) / side
+    mask = np.rint(255 * np.clip((0.4 - r) / 0.05, 0, 1)).astype(np.uint8)
+    scaled = (np.rint(a * unit) if unit > 1 else a for a in (src, dst))
+    return *(a.astype(dtype) for a in scaled), mask  # type: ignore[return-value]
+
+
+# Colours
+
+
+@pytest.mark.parametrize("side", [40, 90, 300])
+@pytest.mark.parametrize("config", [{}, {"supervised": False}, {"size": 32}], ids=["blending", "noise", "32 pixels"])
+def test_the_colours_are_those_of_the_network(side: int, config: dict[str, Any]) -> None:
+    """The more, the larger color_weight; far from the contour, where they meet dst."""
+    src, dst, mask = case("float32", side=side)
+    middle = slice(side - 4, side + 4)
+    found = {}
+    for weight in (0.1, 1.0, 1000.0):
+        made = blend.gp_gan(
+            src, dst, mask, at=(side // 2, side // 2), generator=painter(RED, **config), color_weight=weight,
+            n_iteration=2,
+        )  # fmt: skip
+        found[weight] = np.abs(made[middle, middle].mean((0, 1)) - RED).max()
+    # The network's picture is RED to float32, its enlargement too; a thousandth is the share of the gradients.
+    assert found[1000.0] < 0.002
+    assert found[1000.0] <= found[1.0] <= found[0.1] + 1e-3
+    assert found[1.0] < 0.1
+
+
+def test_texture_is_that_of_src() -> None:
+    src, dst, mask = case("float64")
+    made = blend.gp_gan(src, dst, mask, at=(45, 45), generator=painter(RED))
+    middle = slice(30, 60)
+    fine = np.diff(made[45:-45, 45:-45][middle, middle], axis=0)
+    wanted = np.diff(src[middle, middle], axis=0)
+    assert np.corrcoef(fine.ravel(), wanted.ravel())[0, 1] > 0.9
+
+
+def test_a_trained_network_keeps_what_it_has_learned() -> None:
+    """Trained for a moment to give back flat pictures, it takes an object of one colour for what it is."""
+    torch.manual_seed(0)
+    learner = models.create("gp_gan", width=8, bottleneck=24, critic_width=4, skips=True)
+    optimizer = torch.optim.Adam(learner.generator.parameters(), 5e-3, betas=(0.5, 0.9))
+    learner.train()
+    for _ in range(60):
+        flat = (torch.rand(8, 3, 1, 1) * 1.8 - 0.9).expand(8, 3, 64, 64).contiguous()
+        loss = functional.mse_loss(learner(flat), flat)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    for colour in ((0.2, 0.6, 0.4), (0.7, 0.3, 0.5)):
+        picture = np.broadcast_to(np.float32(colour), (64, 64, 3))
+        assert np.abs(model.guess(learner.generator, picture) - picture).mean() < 0.1
+        image = np.ascontiguousarray(np.broadcast_to(np.float32(colour), (100, 120, 3)))
+        mask = np.zeros((100, 120), bool)
+        mask[20:80, 20:100] = True
+        made = blend.gp_gan(image, image, mask, generator=learner, color_weight=10)
+        assert np.abs(made - image).max() < 0.2
+    assert learner.training, "the caller's network is as it was"
+
+
+def test_the_network_sees_the_paste_in_its_surroundings() -> None:
+    """A square twice as wide as the mask's box, moved to lie inside dst; all of dst where it is all solved."""
+    whole = Region(0, 200, 0, 300)
+    view = _gp_gan._view
+    box, solved = Region(80, 120, 100, 160), Region(78, 122, 98, 162)
+    assert view(box, solved, (200, 300), 64, whole=False) == Region(40, 160, 70, 190)
+    assert view(Region(0, 40, 250, 300), Region(0, 42, 248, 300), (200, 300), 64, whole=False) == Region(
+        0, 100, 200, 300
+    )
+    assert view(Region(90, 91, 90, 91), Region(88, 94, 88, 94), (200, 300), 64, whole=False) == Region(58, 122, 58, 122)
+    assert view(Region(10, 190, 10, 290), whole, (200, 300), 64, whole=False) == whole
+    assert view(box, solved, (200, 300), 64, whole=True) == whole
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_the_network_sees(monkeypatch: pytest.MonkeyPatch, channels: int) -> None:
+    """Copy and paste, mask and all, at its size; grey as three equal channels."""
+    seen = []
+
+    def look(_: Any, composite: np.ndarray) -> np.ndarray:
+        seen.append(composite)
+        return composite
+
+    monkeypatch.setattr(model, "guess", look)
+    src, dst, _ = case("uint8", channels, 200)
+    src[:], dst[:] = 255, 51
+    mask = np.zeros((200, 200), np.uint8)
+    mask[50:150, 50:150], mask[50:150, 140:150] = 255, 51
+    blend.gp_gan(src, dst, mask, at=(100, 100), generator=narrow())
+    (composite,) = seen
+    assert composite.shape == (64, 64, 3)
+    assert composite.dtype == np.float32
+    np.testing.assert_allclose(composite[20:44, 20:40], 1, atol=1e-4)
+    np.testing.assert_allclose(composite[:12], 0.2, atol=1e-4)
+    np.testing.assert_allclose(composite[24:40, 45], 0.2 + 0.8 * 0.2, atol=0.08)
+    assert np.array_equal(composite[..., 0], composite[..., 2])
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_resampling_is_that_of_keys(axis: int) -> None:
+    """Constants and, away from the border, ramps are kept; one cell a pixel is the picture itself."""
+    along = (slice(None), None, None) if axis == 0 else (None, slice(None), None)
+    noise = np.random.default_rng(0).random((9, 9, 3)).astype(np.float32)
+    np.testing.assert_array_equal(_gp_gan.resample(noise, axis, 0, 1, 9), noise)
+    other = [1, 1, 1]
+    other[1 - axis], other[2] = 5, 3
+    line = np.arange(100, dtype=np.float32)[along] * np.ones(other, np.float32)
+    for start, step, cells in ((0, 64 / 37, 37), (3.5, 0.25, 40), (0, 100 / 64, 64)):
+        ones = _gp_gan.resample(np.ones_like(line), axis, start, step, cells)
+        assert ones.shape[axis] == cells
+        assert ones.flags.c_contiguous
+        np.testing.assert_allclose(ones, 1, rtol=1e-6)
+        centres = start + (np.arange(cells) + 0.5) * step - 0.5
+        inner = (centres > 2 * max(step, 1)) & (centres < 99 - 2 * max(step, 1))
+        made = _gp_gan.resample(line, axis, start, step, cells)
+        made = made[:, 2, 1] if axis == 0 else made[2, :, 1]
+        # Keys' kernel reproduces ramps when it enlarges; widened, nearly.
+        np.testing.assert_allclose(made[inner], centres[inner], atol=1e-4 if step <= 1 else 0.1)
+
+
+# What goes in and comes out
+
+
+@pytest.mark.parametrize("dtype", UNITS)
+def test_dtypes(dtype: str) -> None:
+    """One case in five dtypes: apart by their rounding, and by twice the solves' tolerances."""
+    wanted = blend.gp_gan(*case("float64"), at=(45, 45), generator=narrow())
+    made = blend.gp_gan(*case(dtype), at=(45, 45), generator=narrow())
+    assert made.dtype == np.dtype(dtype)
+    # 0.25 levels of 255 in the finest level and in the one below, and half a level of rounding, in and out.
+    assert np.abs(made / UNITS[dtype] - wanted).max() < 2 / 255
+
+
+def test_the_background_is_kept_bit_for_bit() -> None:
+    src, dst, mask = case()
+    outside = np.ones((180, 180), bool)
+    outside[20:110, 30:120] = mask == 0
+    made = blend.gp_gan(src, dst, mask, at=(30, 20), generator=narrow())
+    assert np.array_equal(made[outside], dst[outside])
+    assert (made[~outside] != dst[~outside]).mean() > 0.5
+    changed = blend.gp_gan(src, dst, mask, at=(30, 20), generator=narrow(), preserve_background=False)
+    assert (changed[outside] != dst[outside]).mean() > 0.1
+    assert np.array_equal(blend.gp_gan(src, dst, mask * 0, at=(30, 20), generator=narrow()), dst)
+
+
+def test_alpha_of_both() -> None:
+    src, dst, mask = case()
+    alpha = np.random.default_rng(1).integers(0, 256, (180, 180, 1), np.uint8)
+    cut = np.dstack([src, mask])
+    made = blend.gp_gan(cut, np.dstack([dst, alpha]), at=(45, 45), generator=narrow())
+    assert np.array_equal(made[..., 3:], alpha)
+    assert np.array_equal(made[..., :3], blend.gp_gan(cut, dst, at=(45, 45), generator=narrow()))
+    # What lies beyond the alpha of src is never seen, not even by the network.
+    cut[mask == 0] = 0
+    assert np.array_equal(made[..., :3], blend.gp_gan(cut, dst, at=(45, 45), generator=narrow()))
+
+
+def test_a_batch_is_its_items() -> None:
+    src, dst, mask = case()
+    options: dict[str, Any] = {"at": (45, 45), "generator": narrow(supervised=False), "n_iteration": 5}
+    one, other = (blend.gp_gan(s, dst, mask, **options) for s in (src, src[::-1]))
+    both, infos = blend.gp_gan(
+        np.stack([src, src[::-1]]), np.stack([dst, dst]), mask, return_info=True, **options
+    )  # fmt: skip
+    assert np.array_equal(both, np.stack([one, other]))
+    assert [info.device for info in infos] == ["cpu", "cpu"]
+    assert all(0 < info.max_error <= 0.25 and info.milliseconds > 0 and info.peak_bytes > 0 for info in infos)
+
+
+def test_a_position_outside_and_a_part_of_a_pixel() -> None:
+    src, dst, mask = case()
+    assert np.array_equal(blend.gp_gan(src, dst, mask, at=(500, 0), generator=narrow()), dst)
+    for at in ((-40, 150), (20.5, -30.25)):
+        assert (blend.gp_gan(src, dst, mask, at=at, generator=narrow()) != dst).any()
+
+
+@pytest.mark.parametrize("config", [{}, {"supervised": False}], ids=["blending", "noise"])
+def test_one_seed_one_result(config: dict[str, Any]) -> None:
+    """Whatever the state of torch's own generator of random numbers, which is left alone."""
+    results = []
+    for own in (1, 2):
+        net = narrow(**config)
+        torch.manual_seed(own)
+        before = torch.get_rng_state()
+        results.append(blend.gp_gan(*case("float32"), at=(45, 45), generator=net, seed=5, n_iteration=20))
+        assert torch.equal(torch.get_rng_state(), before)
+    assert np.array_equal(*results)
+
+
+# The search
+
+
+def test_the_search_lowers_its_loss() -> None:
+    generator = narrow(supervised=False).generator
+    target = model.search(generator, np.full((64, 64, 3), 0.5, np.float32), n_iteration=1, seed=9).picture
+    found = [model.search(generator, target, n_iteration=n, seed=1) for n in (1, 10, 100)]
+    assert found[0].first == found[1].first == found[2].first
+    assert found[0].first > found[0].loss > found[1].loss > found[2].loss
+    assert found[2].loss < 0.05 * found[2].first
+    assert [f.iterations for f in found[:2]] == [1, 10]
+    assert found[2].iterations <= 100
+    again = model.search(generator, target, n_iteration=10, seed=1)
+    assert np.array_equal(again.picture, found[1].picture)
+    assert not np.array_equal(model.search(generator, target, n_iteration=1, seed=2).picture, found[0].picture)
+    # The loss is that of the picture, but for what clipping changes.
+    assert abs(4 * np.square(found[2].picture - target).mean() - found[2].loss) < 0.01
+
+
+def test_the_search_works_where_gradients_are_off() -> None:
+    net = narrow(supervised=False).train()
+    with torch.no_grad():
+        quiet = model.search(net.generator, np.zeros((64, 64, 3), np.float32), n_iteration=3)
+    with torch.inference_mode():
+        still = model.search(net.generator, np.zeros((64, 64, 3), np.float32), n_iteration=3)
+    assert quiet.loss == still.loss < quiet.first
+    assert all(p.grad is None for p in net.parameters())
+    assert all(module.training for module in net.modules())
+
+
+def test_the_network_has_its_own_dtype() -> None:
+    """Pictures go to it in its dtype and come back in float32."""
+    for config in ({}, {"supervised": False}):
+        single = blend.gp_gan(*case("float32"), at=(45, 45), generator=narrow(**config), n_iteration=3)
+        double = blend.gp_gan(*case("float32"), at=(45, 45), generator=narrow(**config).double(), n_iteration=3)
+        assert double.dtype == np.float32
+        # The pictures differ by float32's rounding, which three steps of a line search enlarge.
+        np.testing.assert_allclose(single, double, atol=0.01)
+        assert not np.array_equal(single, double)
+
+
+# Weights
+
+
+def test_weights_come_from_a_model_its_generator_or_a_file(tmp_path: Path) -> None:
+    net = narrow()
+    wanted = blend.gp_gan(*case(), at=(45, 45), generator=net)
+    path = tmp_path / "weights.safetensors"
+    models.save(net, path, part="generator")
+    for given in (net.generator, path, str(path), path.read_bytes()):
+        assert np.array_equal(blend.gp_gan(*case(), at=(45, 45), generator=given), wanted)
+
+
+def test_without_weights_it_says_which_command_trains_them() -> None:
+    for given in (None, "gp_gan", "gp-gan"):
+        with pytest.raises(WeightsError, match=r"generator: .*`pyharmony train --model gp_gan --data ROOT` trains"):
+            blend.gp_gan(*case(), at=(45, 45), generator=given)
+
+
+def test_other_weights_are_refused(tmp_path: Path) -> None:
+    src, dst, mask = case()
+    other = models.create("realism_cnn", size=32, widths=(8, 8, 16))
+    path = tmp_path / "realism.safetensors"
+    models.save(other, path)
+    (tmp_path / "pickle.pth").write_bytes(b"PK\x03\x04")
+    noise, blending = narrow(supervised=False), narrow()
+    refused: list[tuple[dict[str, Any], type[Exception], str]] = [
+        ({"generator": other}, WeightsError, "generator: a realism_cnn, expected a gp_gan"),
+        ({"generator": path}, WeightsError, "generator: a realism_cnn, expected a gp_gan"),
+        ({"generator": tmp_path / "absent.safetensors"}, WeightsError, "there is no such file"),
+        ({"generator": tmp_path / "pickle.pth"}, WeightsError, "pickle"),
+        ({"generator": 3}, DTypeError, "generator: int, expected None, a gp_gan"),
+        ({"generator": noise, "supervised": True}, WeightsError, "the generator from noise, and supervised=True"),
+        ({"generator": blending, "supervised": False}, WeightsError, "the blending generator, and supervised=False"),
+        ({"generator": noise, "nz": 7}, WeightsError, "takes 6 numbers of noise, and nz=7"),
+        ({"generator": noise, "nz": 0}, ArgumentError, "nz: 0, expected a whole number of at least 1"),
+        ({"generator": noise, "n_iteration": 1.5}, DTypeError, "n_iteration: 1.5"),
+        ({"generator": noise, "n_iteration": 0}, ArgumentError, "n_iteration: 0"),
+        ({"generator": noise, "seed": -1}, ArgumentError, "seed: -1"),
+        ({"generator": noise, "supervised": 1}, DTypeError, "supervised: 1, expected None, True or False"),
+        ({"generator": blending, "reference": True}, ArgumentError, "preserve_background: True with reference=True"),
+        ({"generator": blending, "sigma": 2}, ArgumentError, "sigma: 2"),
+        ({"generator": blending, "gradient_kernel": "x"}, ArgumentError, "gradient_kernel: 'x'"),
+    ]
+    for options, kind, says in refused:
+        with pytest.raises(kind, match=says):
+            blend.gp_gan(src, dst, mask, at=(45, 45), **options)
+    with pytest.raises(ShapeError, match=r"composite: shape \[32, 64, 3\], expected \[64, 64, 3\]"):
+        model.guess(blending.generator, np.zeros((32, 64, 3), np.float32))
+    with torch.no_grad():
+        blending.generator.decoder.last.weight.fill_(float("nan"))
+    with pytest.raises(WeightsError, match="its picture holds NaN or Inf"):
+        blend.gp_gan(src, dst, mask, at=(45, 45), generator=blending)
+
+
+def test_pixels_that_only_the_network_reads_are_finite_too() -> None:
+    src, dst, mask = case("float32")
+    dst[20, 90] = np.nan
+    blend.gaussian_poisson(src, dst, mask, at=(45, 45))
+    with pytest.raises(ArgumentError, match=r"dst: nan at pixel \(y=20, x=90\)"):
+        blend.gp_gan(src, dst, mask, at=(45, 45), generator=narrow())
+
+
+def test_without_torch_it_says_what_to_install(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\nimport numpy as np\nfrom pyharmony import blend\n"
+        "a = np.zeros((9, 9, 3), np.uint8)\nblend.alpha(a, a)\n"
+        "try:\n    blend.gp_gan(a, a)\nexcept ImportError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
+    assert "pip install 'pyharmony[torch]'" in done.stdout, done.stderr
+
+
+# The command line
+
+
+def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from typer.testing import CliRunner
+
+    from pyharmony.cli._app import app
+
+    monkeypatch.chdir(tmp_path)
+    src, dst, mask = case()
+    for name, array in (("src", src), ("dst", dst), ("mask", mask)):
+        Image.fromarray(array).save(f"{name}.png")
+    models.save(narrow(), "blending.safetensors")
+    models.save(narrow(supervised=False), "noise.safetensors")
+    models.save(models.create("realism_cnn", size=32, widths=(8, 8, 16)), "other.safetensors")
+
+    def run(options: str, code: int = 0) -> Any:
+        command = f"blend src.png dst.png mask.png -o out.png --overwrite --at 45,45 --mode gp-gan {options}"
+        result = CliRunner().invoke(app, command.split())
+        assert result.exit_code == code, (result.stderr, result.exception)
+        return result
+
+    for options, arguments in (
+        ("--generator blending.safetensors", {"generator": narrow()}),
+        ("--generator blending.safetensors --supervised --color-weight 3", {"generator": narrow(), "color_weight": 3}),
+        (
+            "--generator noise.safetensors --unsupervised --nz 6 --n-iteration 4 --seed 3",
+            {"generator": narrow(supervised=False), "n_iteration": 4, "seed": 3},
+        ),
+        (
+            "--generator blending.safetensors --no-preserve-background --reference",
+            {"generator": narrow(), "preserve_background": False, "reference": True},
+        ),
+    ):
+        run(options)
+        wanted = blend.gp_gan(src, dst, mask, at=(45, 45), **arguments)
+        assert np.array_equal(np.asarray(Image.open("out.png")), wanted)
+    assert '"generator": "blending.safetensors"' in run("--generator blending.safetensors --json").stdout
+    assert "--generator: pyharmony comes without weights of gp_gan; `pyharmony train" in run("", code=6).stderr
+    assert "--generator: a realism_cnn, expected a gp_gan" in run("--generator other.safetensors", code=6).stderr
+    assert "there is no such file" in run("--generator absent.safetensors", code=6).stderr
+    assert "--generator: takes 6" in run("--generator noise.safetensors --nz 5", code=6).stderr
+
+    Path("list.csv").write_text(
+        "src,dst,mask,out,at,mode,generator,supervised,n-iteration,seed,nz\n"
+        '"src.png",dst.png,mask.png,a.png,"45,45",gp-gan,noise.safetensors,no,4,3,6\n'
+        '"src.png",dst.png,mask.png,b.png,"45,45",gp-gan,noise.safetensors,,4,3,\n'
+    )
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    result = CliRunner().invoke(app, ["blend", "--list", "../list.csv"])
+    assert result.exit_code == 0, result.stderr
+    wanted = blend.gp_gan(
+        src, dst, mask, at=(45, 45), generator=tmp_path / "noise.safetensors", n_iteration=4, seed=3
+    )  # fmt: skip
+    for name in ("a", "b"):
+        assert np.array_equal(np.asarray(Image.open(tmp_path / f"{name}.png")), wanted)

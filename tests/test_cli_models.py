@@ -1,0 +1,131 @@
+"""`pyharmony models`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from pyharmony.cli._app import app
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from pyharmony import models  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
+
+def call(*arguments: object, code: int = 0) -> Any:
+    result = CliRunner().invoke(app, ["models", *map(str, arguments)])
+    assert result.exit_code == code, (result.stderr, result.exception)
+    return result
+
+
+def told(*arguments: object, code: int = 0) -> Any:
+    return json.loads(call(*arguments, "--json", code=code).stdout)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    models.save(models.create("realism_cnn", size=32, widths=(4, 8)), tmp_path / "realism.safetensors")
+    return tmp_path / "realism.safetensors"
+
+
+def test_the_list() -> None:
+    lines = call("list").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [info.name for info in models.list()]
+    assert [m["name"] for m in told("list", "--task", "upscale")["models"]] == ["srgan"]
+    assert "task: 'enlarge', expected one of" in call("list", "--task", "enlarge", code=2).stderr
+
+
+def test_a_network_is_shown() -> None:
+    text = call("show", "srgan", "--preset", "x2").stdout
+    assert "5,799,948 (generator 586,379, discriminator 5,213,569)" in text
+    assert "scale = 2" in text and "no layout is known" in text
+    found = told("show", "pix2pix")
+    assert (found["parameters"]["generator"], found["config"]["norm"], found["converts"]) == (54_413_955, "batch", True)
+    lines = call("show", "pix2pix", "--layers").stdout.splitlines()
+    assert lines[-1].split() == ["net.last", "transposed", "convolution", "4x4,", "stride", "2", "3x256x256", "6,147"]
+    layers = told("show", "gp_gan", "--layers")["layers"]
+    assert [layer["output"] for layer in layers][4:6] == [[4000, 1, 1], [512, 4, 4]]
+    assert "did you mean 'srgan'" in call("show", "srgam", code=2).stderr
+
+
+def test_a_file_is_verified(weights: Path) -> None:
+    found = told("verify", weights)
+    assert (found["name"], found["config"]["size"]) == ("realism_cnn", 32)
+    assert found["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert found["sha256"] in call("verify", weights).stdout
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert "damaged" in call("verify", weights, code=6).stderr
+    assert told("verify", weights, code=6)["error"]["kind"] == "WeightsError"
+
+
+def test_published_weights_are_converted(tmp_path: Path) -> None:
+    out = tmp_path / "vgg.safetensors"
+    widths = {0: (3, 4), 2: (4, 4), 5: (4, 8), 7: (8, 8), 10: (8, 16), 12: (16, 16), 14: (16, 16)}
+    state = {f"features.{i}.weight": torch.rand(b, a, 3, 3) for i, (a, b) in widths.items()}
+    state |= {f"features.{i}.bias": torch.rand(b) for i, (_, b) in widths.items()}
+    torch.save(state, tmp_path / "vgg16.pth")
+    arguments = ("convert", tmp_path / "vgg16.pth", "style_encoder", "--set", "space=rgb", "-o", out)
+    assert "style_encoder, 6,948 parameters" in call(*arguments).stderr
+    size = out.stat().st_size
+    assert "is there already; --overwrite replaces it" in call(*arguments, code=2).stderr
+    assert told(*arguments, "--overwrite", "--half")["config"]["space"] == "rgb"
+    assert out.stat().st_size < 0.7 * size
+    assert models.load(out).extractor == "vgg16"
+    assert "expected KEY=VALUE" in call(*arguments, "--overwrite", "--set", "space", code=2).stderr
+    assert "space: 'lab'" in call(*arguments, "--overwrite", "--set", "space=lab", code=2).stderr
+    elsewhere = ("convert", tmp_path / "vgg16.pth", "pix2pix", "--output", tmp_path / "none" / "a.safetensors")
+    assert "none of the published layouts of pix2pix" in call(*elsewhere, code=6).stderr
+
+
+def test_networks_of_two_files_are_converted_together(tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(1), "model.model.0.weight": torch.zeros(1)}, tmp_path / "G.pth")
+    torch.save({"conv1f.weight": torch.zeros(1)}, tmp_path / "E.pth")
+    arguments = ("convert", tmp_path / "G.pth", "bargainnet", "-o", tmp_path / "a.safetensors")
+    assert "encoder is not among the weights" in call(*arguments, code=6).stderr
+    assert "G.pth and " in call(*arguments, "--also", tmp_path / "E.pth", code=6).stderr
+
+
+def test_what_a_pickle_would_run_is_not_run(tmp_path: Path) -> None:
+    class Payload:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "ran",))
+
+    torch.save({"a": Payload()}, tmp_path / "a.pth")
+    assert "models convert" in call("verify", tmp_path / "a.pth", code=6).stderr
+    out = tmp_path / "a.safetensors"
+    assert "not only tensors" in call("convert", tmp_path / "a.pth", "pix2pix", "-o", out, code=6).stderr
+    assert not (tmp_path / "ran").exists() and not out.exists()
+
+
+def test_a_network_is_exported(weights: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    out = tmp_path / "realism.onnx"
+    command = [sys.executable, "-m", "pyharmony", "models", "export", str(weights), "--output", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, f"{out}: realism_cnn\n")  # and nothing of the exporter's own
+    assert out.stat().st_size > 0
+    assert "--overwrite" in call("export", weights, "-o", out, code=2).stderr
+    assert "image: 64x64 pixels" in call("export", weights, "-o", out, "--overwrite", "--size", "64", code=3).stderr
+
+
+def test_what_is_missing_is_named(weights: Path) -> None:
+    code = "import sys; sys.modules[{!r}] = None; from pyharmony.cli import main; main()"
+    for module, arguments in (
+        ("torch", ("list",)),
+        ("onnxscript", ("export", weights, "-o", weights.with_suffix(".onnx"))),
+    ):
+        command = [sys.executable, "-c", code.format(module), "models", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1
+        assert f"{module} is missing" in done.stderr and "pip install 'pyharmony[" in done.stderr
+        assert len(done.stderr.splitlines()) == 1

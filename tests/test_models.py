@@ -1,0 +1,1253 @@
+"""The networks: their sizes, what they refuse, the places where look-alikes differ, and their files."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyharmony.errors import ArgumentError, ShapeError, WeightsError
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+import safetensors.torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch.nn import functional  # noqa: E402
+
+from pyharmony import models  # noqa: E402
+from pyharmony.models import _blocks, _published  # noqa: E402
+from pyharmony.models._partial import PartialConv2d  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
+#: A narrow one of each kind: what the tests run.
+NARROW: dict[str, tuple[str, dict[str, Any]]] = {
+    "attention_unet": ("attention_unet", {"width": 2}),
+    "bargainnet": ("bargainnet", {"width": 2, "encoder_width": 4}),
+    "dovenet_lite": ("dovenet_lite", {"width": 4, "discriminator_widths": (4, 6, 8, 8, 8, 8), "head_width": 8}),
+    "gp_gan": ("gp_gan", {"width": 4, "bottleneck": 24, "critic_width": 4}),
+    "gp_gan, skips": ("gp_gan", {"width": 4, "bottleneck": 24, "critic_width": 4, "skips": True}),
+    "gp_gan, noise": ("gp_gan", {"supervised": False, "width": 4, "critic_width": 4, "nz": 7}),
+    "pix2pix": ("pix2pix", {"mask": True, "width": 2, "discriminator_width": 2}),
+    "pix2pix, no mask": ("pix2pix", {"width": 2, "discriminator_width": 2, "norm": "instance"}),
+    "pix2pix, 128": ("pix2pix", {"generator": "unet_128", "width": 2, "discriminator_width": 2}),
+    "pix2pix, resnet": ("pix2pix", {"generator": "resnet_9blocks", "width": 2, "discriminator_width": 2}),
+    "pix2pix_selfie": ("pix2pix_selfie", {"width": 2, "discriminator_width": 2}),
+    "realism_cnn": ("realism_cnn", {"size": 32, "widths": (8, 8, 16)}),
+    "srgan": ("srgan", {"width": 8, "blocks": 2, "discriminator_width": 4}),
+    "srgan, x2": ("srgan", {"scale": 2, "width": 8, "blocks": 1, "discriminator_width": 4}),
+    "style_encoder": ("style_encoder", {"width": 4}),
+    "style_encoder, hsv": ("style_encoder", {"kind": "features", "space": "hsv", "width": 4}),
+    "unet3plus": ("unet3plus", {"width": 2, "branch": 2}),
+}
+
+
+def narrow(case: str, seed: int = 0) -> models.Model:
+    torch.manual_seed(seed)
+    name, config = NARROW[case]
+    return models.create(name, **config)
+
+
+#: Sizes smaller than the published ones, where a model takes them.
+SMALL_SIZES = {"dovenet_lite": 64, "pix2pix_selfie": 128, "srgan": 16, "style_encoder": 64, "unet3plus": 32}
+
+
+def example(model: models.Model, seed: int = 1) -> dict[str, Tensor]:
+    torch.manual_seed(seed)
+    size = 64 if getattr(model.config, "generator", "") == "resnet_9blocks" else SMALL_SIZES.get(model.name)
+    return model.example(size)
+
+
+def tensors(result: Any) -> list[Tensor]:
+    return [result] if isinstance(result, Tensor) else list(result)
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def on_meta(name: str, preset: str | None = None, **config: Any) -> models.Model:
+    """The model without its numbers: shapes cost nothing, at any width."""
+    return models.outline(name, preset, **config)
+
+
+def meta(*shape: int) -> Tensor:
+    return torch.zeros(shape, device="meta")
+
+
+def sizes_of(module: nn.Module, kinds: tuple[type, ...], *inputs: Tensor) -> list[tuple[int, int]]:
+    """Channels and height of what the layers of these kinds give, in the order of the calls."""
+    found: list[tuple[int, int]] = []
+
+    def note(_module: nn.Module, _inputs: Any, result: Any) -> None:
+        result = result if isinstance(result, Tensor) else result[0]
+        found.append((result.shape[1], result.shape[2]))
+
+    hooks = [m.register_forward_hook(note) for m in module.modules() if isinstance(m, kinds)]
+    module(*inputs)
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+
+
+# Sizes
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "config", "generator", "discriminator"),
+    [
+        ("pix2pix", None, {}, 54_413_955, 2_768_705),
+        ("pix2pix", "harmonize", {}, 54_414_979, 2_769_729),
+        ("pix2pix", "unet_128", {}, 41_828_995, 2_768_705),
+        ("pix2pix", "resnet_9blocks", {}, 11_378_179, 2_767_809),
+        ("pix2pix_selfie", None, {}, 42_134_339, 4_760_129),
+        ("pix2pix_selfie", "narrow_blocks", {}, 42_134_339, 2_433_665),
+        ("pix2pix_selfie", None, {"discriminator_norm": "batch"}, 42_134_339, 4_763_855),
+        ("gp_gan", None, {}, 71_058_880, 2_765_568),
+        ("gp_gan", "paper", {}, 71_058_880, 2_765_568),
+        ("gp_gan", "unsupervised", {}, 3_576_704, 2_765_568),
+        ("gp_gan", "small", {}, 5_576_512, 694_656),
+        ("dovenet_lite", None, {}, 31_903_335, 396_802),
+        ("srgan", "x4", {}, 734_092, 5_213_569),
+        ("srgan", "x2", {}, 586_379, 5_213_569),
+    ],
+)
+def test_parameters_of_both_networks(
+    name: str, preset: str | None, config: dict[str, Any], generator: int, discriminator: int
+) -> None:
+    model = on_meta(name, preset, **config)
+    assert isinstance(model, models.Adversarial)
+    assert parameters(model.generator) == generator
+    assert parameters(model.discriminator) == discriminator
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "config", "count"),
+    [
+        ("attention_unet", None, {}, 54_759_939),
+        ("attention_unet", None, {"norm": "instance"}, 54_755_587),
+        ("attention_unet", None, {"gates": False}, 54_414_979),
+        ("bargainnet", None, {}, 54_776_324 + 3_919_376),
+        ("style_encoder", "rgb", {}, 3_919_376),
+        ("style_encoder", "hsv", {}, 1_735_488),
+        # The published count has one head.
+        ("unet3plus", None, {"deep_supervision": False}, 26_971_587),
+        ("unet3plus", None, {}, 26_997_516),
+        ("unet3plus", "base_32", {"deep_supervision": False}, 11_179_459),
+        ("unet3plus", "base_32", {}, 11_205_388),
+        ("realism_cnn", None, {}, 1_192_177),
+    ],
+)
+def test_parameters(name: str, preset: str | None, config: dict[str, Any], count: int) -> None:
+    assert parameters(on_meta(name, preset, **config)) == count
+
+
+def test_the_judge_of_realism_is_small() -> None:
+    assert parameters(on_meta("realism_cnn")) <= 2_000_000
+
+
+def test_layers_of_the_unet() -> None:
+    """E1 to E8, then U1 to U8, a gate after each of U5 to U7."""
+    model = on_meta("attention_unet")
+    assert sizes_of(model, CONVOLUTIONS, meta(1, 3, 256, 256), meta(1, 1, 256, 256)) == [
+        *[(64, 128), (128, 64), (256, 32), (512, 16), (512, 8), (512, 4), (512, 2), (512, 1)],
+        *[(512, 2), (512, 4), (512, 8), (512, 16), (256, 32), (512, 32), (128, 64), (256, 64), (64, 128), (128, 128)],
+        (3, 256),
+    ]
+
+
+def test_layers_of_the_selfie_model() -> None:
+    model = on_meta("pix2pix_selfie")
+    assert isinstance(model, models.Adversarial)
+    assert sizes_of(model.generator, CONVOLUTIONS, meta(1, 3, 256, 256), meta(1, 1, 256, 256)) == [
+        *[(64, 256), (64, 256), (64, 128), (128, 64), (256, 32), (512, 16), (512, 8), (512, 4), (512, 2)],
+        *[(512, 4), (512, 8), (512, 16), (256, 32), (128, 64), (64, 128), (64, 256), (64, 256), (3, 256)],
+    ]
+    inputs = [m.weight.shape[0 if isinstance(m, nn.ConvTranspose2d) else 1] for m in model.generator.up]
+    assert inputs == [512, 1024, 1024, 1024, 512, 256, 128, 128]
+    assert model.generator.last.weight.shape[1] == 128
+
+
+@pytest.mark.parametrize(("size", "patches"), [(256, 30), (128, 14), (70, 6)])
+def test_the_patches_of_pix2pix(size: int, patches: int) -> None:
+    model = on_meta("pix2pix")
+    assert isinstance(model, models.Adversarial)
+    pictures = meta(1, 3, size, size)
+    assert model.discriminator(pictures, pictures).shape == (1, 1, patches, patches)
+
+
+def test_a_patch_has_seventy_pixels() -> None:
+    """What a score in the middle depends on."""
+    net = narrow("pix2pix, no mask").eval().discriminator.net  # type: ignore[union-attr,operator]
+    for i in range(len(net.norms)):
+        net.norms[i] = nn.Identity()  # a norm would spread the dependence over the picture
+    x = torch.rand(1, 6, 128, 128, requires_grad=True)
+    net(x)[0, 0, 7, 7].backward()
+    assert x.grad is not None
+    rows = x.grad.abs().sum((0, 1, 3)).nonzero().flatten()
+    assert int(rows.max() - rows.min()) + 1 == 70
+
+
+def test_maps_of_the_selfie_discriminator() -> None:
+    model = on_meta("pix2pix_selfie")
+    assert isinstance(model, models.Adversarial)
+    pictures = meta(1, 3, 256, 256)
+    assert model.discriminator(pictures, pictures, meta(1, 1, 256, 256)).shape == (1, 1, 16, 16)
+
+
+@pytest.mark.parametrize("size", [8, 16, 32, 64, 128])
+def test_gp_gan_of_any_power_of_two(size: int) -> None:
+    model = on_meta("gp_gan", size=size, width=8, bottleneck=16, critic_width=8)
+    assert isinstance(model, models.Adversarial)
+    pictures = meta(2, 3, size, size)
+    assert model(pictures).shape == pictures.shape
+    assert model.discriminator(pictures).shape == ()
+    encoder = sizes_of(model.generator, (nn.Conv2d,), pictures)
+    assert encoder == [(8 * 2**i, size // 2 ** (i + 1)) for i in range(size.bit_length() - 3)] + [(16, 1)]
+
+
+def test_layers_of_gp_gan() -> None:
+    model = on_meta("gp_gan")
+    assert isinstance(model, models.Adversarial)
+    assert sizes_of(model.generator, CONVOLUTIONS, meta(2, 3, 64, 64)) == [
+        *[(64, 32), (128, 16), (256, 8), (512, 4), (4000, 1)],
+        *[(512, 4), (256, 8), (128, 16), (64, 32), (3, 64)],
+    ]
+    assert not [name for name, _ in model.named_parameters() if name.endswith("bias") and "norm" not in name]
+
+
+def test_layers_of_unet3plus() -> None:
+    model = on_meta("unet3plus")
+    found = sizes_of(model, (nn.Conv2d,), meta(1, 3, 256, 256), meta(1, 1, 256, 256))
+    stages = [(64 * 2**i, 256 >> i) for i in range(5)]
+    nodes = [size for i in (3, 2, 1, 0) for size in [(64, 256 >> i)] * 5 + [(320, 256 >> i)]]
+    assert found == [size for stage in stages for size in (stage, stage)] + nodes + [(3, 256)]
+    pictures = model.deep(meta(1, 3, 256, 256), meta(1, 1, 256, 256))  # type: ignore[operator]
+    assert [tuple(p.shape) for p in pictures] == [(1, 3, 256, 256)] * 4
+
+
+def test_layers_of_the_lite_model() -> None:
+    model = on_meta("dovenet_lite")
+    assert isinstance(model, models.Adversarial)
+    picture, mask = meta(1, 3, 224, 224), meta(1, 1, 224, 224)
+    assert model(picture, mask).shape == picture.shape
+    up = [m[0][0].weight.shape[1] for m in model.generator.up]
+    assert up == [1024 + 512, 512 + 256, 256 + 128, 128 + 64]
+    assert [m.theta.weight.shape[0] for m in model.generator.attention] == [256, 128, 64, 32]
+    model = models.create("dovenet_lite", width=4)
+    assert isinstance(model, models.Adversarial)
+    picture, mask = torch.zeros(1, 3, 224, 224), torch.ones(1, 1, 224, 224)
+    sizes = [(24, 112), (48, 56), (64, 28), (64, 14), (128, 7), (128, 4)]
+    assert sizes_of(model.discriminator, (PartialConv2d,), picture, mask) == sizes * 3
+    scores = model.discriminator(picture, mask)
+    assert [tuple(s.shape) for s in scores] == [(1, 1, 4, 4)] * 2
+
+
+def test_layers_of_the_region_encoder() -> None:
+    model = on_meta("style_encoder")
+    found = sizes_of(model, (PartialConv2d,), meta(1, 3, 256, 256), meta(1, 1, 256, 256))
+    assert found == [(64, 127), (128, 63), (256, 31), (512, 15), (512, 7)]
+    with_bias = [m.bias is not None for m in model.net.convs]  # type: ignore[union-attr]
+    assert with_bias == [True, False, False, False, False]
+    assert model(meta(3, 3, 63, 63), meta(3, 1, 63, 63)).shape == (3, 16)
+
+
+def test_layers_of_the_extractor() -> None:
+    maps = on_meta("style_encoder", "hsv")(meta(1, 3, 64, 48), meta(1, 1, 64, 48))
+    assert [tuple(m.shape[1:]) for m in maps] == [(64, 64, 48), (128, 32, 24), (256, 16, 12)]
+
+
+@pytest.mark.parametrize("case", NARROW)
+def test_layers_are_told_without_numbers(case: str) -> None:
+    name, config = NARROW[case]
+    told = models.layers(models.outline(name, **config))
+    model = narrow(case)
+    net = model.generator if isinstance(model, models.Adversarial) else model
+    there = {k for k, m in net.named_modules() if isinstance(m, (*CONVOLUTIONS, nn.Linear))}
+    if case == "unet3plus":
+        there -= {f"heads.{i}" for i in (1, 2, 3)}  # `deep` calls them
+    assert {layer.name for layer in told} == there
+    assert all(layer.parameters > 0 and layer.output for layer in told)
+
+
+@pytest.fixture(scope="module")
+def pages() -> Any:
+    path = Path(__file__).resolve().parent.parent / "tools" / "model_pages.py"
+    spec = importlib.util.spec_from_file_location("model_pages", path)
+    assert spec is not None and spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    return tool
+
+
+@pytest.mark.parametrize("name", [info.name for info in models.list()])
+def test_the_page_of_a_model_is_as_the_tool_writes_it(pages: Any, name: str) -> None:
+    page = pages.PAGES / f"{name}.md"
+    text, figures = pages.page(name, page.read_text())
+    assert page.read_text() == text, "run python tools/model_pages.py"
+    for file, drawing in figures.items():
+        assert (pages.IMAGES / file).read_text() == drawing, "run python tools/model_pages.py"
+    assert f"`{name}`" in text.splitlines()[0]
+    for part in ("**Source.**", "**What differs from look-alikes.**", "no weights come with it"):
+        assert part in " ".join(text.split()), part
+
+
+def test_every_page_and_figure_is_of_a_model(pages: Any) -> None:
+    names = {info.name for info in models.list()}
+    assert {page.stem for page in pages.PAGES.glob("*.md")} == names
+    assert {image.stem.partition("-")[0] for image in pages.IMAGES.iterdir()} == names
+
+
+def test_what_feeds_a_layer_is_read_from_the_graph(pages: Any) -> None:
+    """The decoder's first layer sees the innermost one, the last sees its neighbour and the first skip."""
+    (network, _) = pages.networks("pix2pix", None)
+    nodes = {node.name: node for node in network.nodes}
+    seen = {name: {network.nodes[i].name for i in node.sources if i >= 0} for name, node in nodes.items()}
+    assert nodes["net.down.0"].sources == (pages.INPUT,)
+    assert seen["net.up.0"] == {"net.down.7"}
+    assert seen["net.up.1"] == {"net.down.6", "net.up.0"}
+    assert seen["net.last"] == {"net.down.0", "net.up.6"}
+    assert sum(node.parameters for node in nodes.values()) == 54_413_955 - parameters_of_norms(network)
+
+
+def parameters_of_norms(network: Any) -> int:
+    """A scale and a shift for each channel of every norm of the U-Net: all layers but three."""
+    without = {"net.down.0", "net.down.7", "net.last"}
+    return sum(2 * node.output[0] for node in network.nodes if node.name not in without)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_srgan_enlarges(scale: int) -> None:
+    assert on_meta("srgan", scale=scale)(meta(2, 3, 13, 9)).shape == (2, 3, 13 * scale, 9 * scale)
+
+
+# Against the published nesting, written here as it is described
+
+
+class NestedLevel(nn.Module):
+    """A level of the published U-Net, whose leaky ReLU writes into what it gets."""
+
+    def __init__(
+        self, outer: int, inner: int, within: nn.Module | None, norm: str, *, given: int | None = None,
+        outermost: bool = False, dropout: bool = False, gate: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.outermost = outermost
+        bias = norm == "instance"
+
+        def norm_of(c: int) -> nn.Module:
+            return nn.InstanceNorm2d(c) if norm == "instance" else nn.BatchNorm2d(c)
+
+        down = nn.Conv2d(given or outer, inner, 4, 2, 1, bias=bias)
+        if outermost:
+            assert within is not None
+            parts = [down, within, nn.ReLU(True), nn.ConvTranspose2d(2 * inner, outer, 4, 2, 1), nn.Tanh()]
+        elif within is None:
+            up = nn.ConvTranspose2d(inner, outer, 4, 2, 1, bias=bias)
+            parts = [nn.LeakyReLU(0.2, True), down, nn.ReLU(True), up, norm_of(outer)]
+        else:
+            up = nn.ConvTranspose2d(2 * inner, outer, 4, 2, 1, bias=bias)
+            parts = [nn.LeakyReLU(0.2, True), down, norm_of(inner), within, nn.ReLU(True), up, norm_of(outer)]
+            parts += [nn.Dropout(0.5)] if dropout else []
+        self.model = nn.Sequential(*parts)
+        if gate:
+            self.attention = nn.Sequential(nn.Conv2d(2 * outer, 2 * outer, 1), nn.Sigmoid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.outermost:
+            return self.model(x)
+        both = torch.cat([x, self.model(x)], 1)
+        return self.attention(both) * both if hasattr(self, "attention") else both
+
+
+class NestedUNet(nn.Module):
+    def __init__(self, given: int, width: int, depth: int, norm: str, gates: bool) -> None:
+        super().__init__()
+        level: nn.Module = NestedLevel(8 * width, 8 * width, None, norm)
+        for _ in range(depth - 5):
+            level = NestedLevel(8 * width, 8 * width, level, norm, dropout=True)
+        for outer in (4, 2, 1):
+            level = NestedLevel(outer * width, 2 * outer * width, level, norm, gate=gates)
+        self.model = NestedLevel(3, width, level, norm, given=given, outermost=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x)
+
+
+def nested_resnet(given: int, width: int, norm: type, dropout: bool) -> nn.Module:
+    """The published residual generator, one sequence named `model`."""
+    bias = norm is nn.InstanceNorm2d
+
+    class Block(nn.Module):
+        def __init__(self, c: int) -> None:
+            super().__init__()
+            half = [nn.ReflectionPad2d(1), nn.Conv2d(c, c, 3, bias=bias), norm(c), nn.ReLU(True)]
+            half += [nn.Dropout(0.5)] if dropout else []
+            half += [nn.ReflectionPad2d(1), nn.Conv2d(c, c, 3, bias=bias), norm(c)]
+            self.conv_block = nn.Sequential(*half)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + self.conv_block(x)
+
+    parts: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(given, width, 7, bias=bias), norm(width), nn.ReLU(True)]
+    for c in (width, 2 * width):
+        parts += [nn.Conv2d(c, 2 * c, 3, 2, 1, bias=bias), norm(2 * c), nn.ReLU(True)]
+    parts += [Block(4 * width) for _ in range(9)]
+    for c in (4 * width, 2 * width):
+        parts += [nn.ConvTranspose2d(c, c // 2, 3, 2, 1, output_padding=1, bias=bias), norm(c // 2), nn.ReLU(True)]
+    parts += [nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh()]
+    return nn.Sequential(*parts)
+
+
+def lived_in(module: nn.Module) -> nn.Module:
+    """Statistics and scales that a wrong place would show."""
+    torch.manual_seed(5)
+    for m in module.modules():
+        if isinstance(m, nn.BatchNorm2d):
+            m.running_mean.normal_(0, 0.2)
+            m.running_var.uniform_(0.5, 1.5)
+            nn.init.uniform_(m.weight, 0.5, 1.5)
+            nn.init.normal_(m.bias, 0, 0.2)
+    return module.eval()
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+@pytest.mark.parametrize("depth", [7, 8])
+def test_published_unets_of_pix2pix_convert(tmp_path: Path, norm: str, depth: int) -> None:
+    torch.manual_seed(0)
+    published = lived_in(NestedUNet(3, 4, depth, norm, gates=False))
+    torch.save(published.state_dict(), tmp_path / "latest_net_G.pth")
+    model = models.convert(tmp_path / "latest_net_G.pth", "pix2pix")
+    config = model.config
+    assert (config.generator, config.norm, config.width, config.mask) == (f"unet_{2**depth}", norm, 4, False)
+    x = torch.rand(2, 3, 256, 256) * 2 - 1
+    # The same sums in the same order.
+    torch.testing.assert_close(model(x), published(x.clone()), rtol=0, atol=1e-6)
+    models.save(model, tmp_path / "ours.safetensors")
+    assert torch.equal(models.load(tmp_path / "ours.safetensors")(x), model(x))
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_a_skip_is_what_the_leaky_relu_left_and_comes_first(norm: _blocks.Norm) -> None:
+    """The published leaky ReLU writes in place; a gate sees the difference."""
+    torch.manual_seed(0)
+    published = lived_in(NestedUNet(4, 4, 8, norm, gates=True))
+    read = _published.unet(published.state_dict())
+    assert (read.depth, read.width, read.in_channels, read.gated, read.norm) == (8, 4, 4, True, norm)
+    ours = _blocks.UNet(4, 3, 4, 8, norm, gates=True).eval()
+    ours.load_state_dict(read.state)
+    x = torch.rand(1, 4, 256, 256) * 2 - 1
+    torch.testing.assert_close(ours(x), published(x.clone()), rtol=0, atol=1e-6)
+    seen: list[Tensor] = []
+    ours.gates["0"].register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0]))
+    ours(x)
+    torch.testing.assert_close(seen[0][:, :4], functional.leaky_relu(ours.down[0](x), 0.2))
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+@pytest.mark.parametrize("norm", [nn.InstanceNorm2d, nn.BatchNorm2d])
+def test_published_residual_generators_convert(tmp_path: Path, norm: type, dropout: bool) -> None:
+    torch.manual_seed(0)
+    sequence = lived_in(nested_resnet(4, 4, norm, dropout))
+    state = {f"module.model.{key}": value for key, value in sequence.state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "a.pth")
+    model = models.convert(tmp_path / "a.pth", "pix2pix")
+    assert (model.config.mask, model.config.dropout) == (True, 0.5 if dropout else 0.0)
+    x, mask = torch.rand(1, 3, 32, 40) * 2 - 1, torch.ones(1, 1, 32, 40)
+    torch.testing.assert_close(model(x, mask), sequence(torch.cat([x, mask], 1)), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_published_discriminators_convert_with_their_generator(tmp_path: Path, norm: str) -> None:
+    torch.manual_seed(0)
+    make, bias = (nn.InstanceNorm2d, True) if norm == "instance" else (nn.BatchNorm2d, False)
+    parts: list[nn.Module] = [nn.Conv2d(6, 4, 4, 2, 1), nn.LeakyReLU(0.2)]
+    for a, b, stride in ((4, 8, 2), (8, 16, 2), (16, 32, 1)):
+        parts += [nn.Conv2d(a, b, 4, stride, 1, bias=bias), make(b), nn.LeakyReLU(0.2)]
+    judge = lived_in(nn.Sequential(*parts, nn.Conv2d(32, 1, 4, 1, 1)))
+    torch.save({f"model.{key}": value for key, value in judge.state_dict().items()}, tmp_path / "D.pth")
+    torch.save(NestedUNet(3, 2, 8, norm, gates=False).state_dict(), tmp_path / "G.pth")
+    model = models.convert([tmp_path / "G.pth", tmp_path / "D.pth"], "pix2pix")
+    x, y = torch.rand(2, 1, 3, 64, 64)
+    expected = judge(torch.cat([x, y], 1))
+    torch.testing.assert_close(model.discriminator(x, y), expected, rtol=0, atol=1e-6)  # type: ignore[union-attr,operator]
+    torch.save(
+        NestedUNet(3, 2, 8, "batch" if norm == "instance" else "instance", gates=False).state_dict(), tmp_path / "G.pth"
+    )
+    with pytest.raises(WeightsError, match="norm beside a generator with"):
+        models.convert([tmp_path / "G.pth", tmp_path / "D.pth"], "pix2pix")
+    with pytest.raises(WeightsError, match=r"G\.pth: both hold "):
+        models.convert([tmp_path / "G.pth", tmp_path / "G.pth"], "pix2pix")
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_the_published_generator_of_dovenet_converts(tmp_path: Path, norm: str) -> None:
+    torch.manual_seed(0)
+    published = lived_in(NestedUNet(4, 2, 8, norm, gates=True))
+    torch.save(published.state_dict(), tmp_path / "G.pth")
+    model = models.convert(tmp_path / "G.pth", "attention_unet")
+    assert (model.config.norm, model.config.gates) == (norm, True)
+    inputs = example(model)
+    expected = published(torch.cat([*inputs.values()], 1))
+    torch.testing.assert_close(model(**inputs), expected, rtol=0, atol=1e-6)
+
+
+class PublishedEncoder(nn.Module):
+    """BargainNet's, with masks of ones: partial convolutions without padding are convolutions."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        widths = [3, width, 2 * width, 4 * width, 8 * width, 8 * width]
+        for i in range(1, 6):
+            self.add_module(f"conv{i}f", nn.Conv2d(widths[i - 1], widths[i], 3, 2, bias=i == 1))
+        for i in range(2, 5):
+            self.add_module(f"norm{i}f", nn.BatchNorm2d(widths[i]))
+        self.convs = nn.Conv2d(widths[5], 16, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.conv1f(x))  # type: ignore[operator]
+        for i in range(2, 5):
+            x = torch.relu(getattr(self, f"norm{i}f")(getattr(self, f"conv{i}f")(x)))
+        return self.convs(self.conv5f(x).mean((2, 3), keepdim=True)).flatten(1)  # type: ignore[operator]
+
+
+def test_the_published_networks_of_bargainnet_convert(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    encoder, unet = lived_in(PublishedEncoder(4)), lived_in(NestedUNet(20, 2, 8, "batch", gates=True))
+    torch.save(encoder.state_dict(), tmp_path / "E.pth")
+    torch.save({**unet.state_dict(), "weight": torch.tensor([0.3])}, tmp_path / "G.pth")
+    image, ones = torch.rand(1, 3, 256, 256) * 2 - 1, torch.ones(1, 1, 256, 256)
+    code = encoder(image)
+    # 4608 products a sum at most, in another order, through five layers.
+    close: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-5}
+    torch.testing.assert_close(models.convert(tmp_path / "E.pth", "style_encoder")(image, ones), code, **close)
+    model = models.convert([tmp_path / "G.pth", tmp_path / "E.pth"], "bargainnet")
+    tiled = (code * 0.3)[:, :, None, None].expand(-1, -1, 256, 256)
+    expected = unet(torch.cat([image, 1 - ones, tiled], 1))
+    torch.testing.assert_close(model(image, 1 - ones), expected, **close)
+    with pytest.raises(WeightsError, match="BargainNet's encoder is not among the weights"):
+        models.convert(tmp_path / "G.pth", "bargainnet")
+    with pytest.raises(WeightsError, match="BargainNet's generator is not among the weights"):
+        models.convert(tmp_path / "E.pth", "bargainnet")
+
+
+def test_statistics_that_early_torch_kept_for_instance_norms_are_left_out() -> None:
+    state = NestedUNet(3, 2, 7, "instance", gates=False).state_dict()
+    extra = {"model.model.1.model.2.running_mean": torch.zeros(4), "model.model.1.model.2.running_var": torch.ones(4)}
+    assert _published.unet({**state, **extra}).state.keys() == _published.unet(state).state.keys()
+
+
+def test_vgg_16_becomes_the_extractor(tmp_path: Path) -> None:
+    widths = {0: (3, 4), 2: (4, 4), 5: (4, 8), 7: (8, 8), 10: (8, 16), 12: (16, 16), 14: (16, 16)}
+    torch.manual_seed(0)
+    layers = {i: nn.Conv2d(a, b, 3, padding=1) for i, (a, b) in widths.items()}
+    state = {f"features.{i}.{k}": v for i, layer in layers.items() for k, v in layer.state_dict().items()}
+    torch.save({**state, "classifier.0.weight": torch.zeros(2, 2)}, tmp_path / "vgg16.pth")
+    model = models.convert(tmp_path / "vgg16.pth", "style_encoder", space="rgb")
+    models.save(model, tmp_path / "vgg16.safetensors")
+    model = models.load(tmp_path / "vgg16.safetensors")
+    assert model.extractor == "vgg16"
+    image = torch.rand(1, 3, 32, 32) * 2 - 1
+    x = ((image + 1) / 2 - torch.tensor(model.mean)[:, None, None]) / torch.tensor(model.std)[:, None, None]  # type: ignore[arg-type]
+    # Where the window does not touch the border a partial convolution of all is a convolution.
+    first = torch.relu(layers[2](torch.relu(layers[0](x))))
+    found = model(image, torch.ones(1, 1, 32, 32))[0]
+    torch.testing.assert_close(found[..., 2:-2, 2:-2], first[..., 2:-2, 2:-2], rtol=1e-5, atol=1e-5)
+
+
+# What is refused
+
+
+SIZES = {
+    "attention_unet": (200, 256), "bargainnet": (256, 257), "dovenet_lite": (224, 225), "gp_gan": (64, 32),
+    "pix2pix": (128, 128), "pix2pix, 128": (192, 128), "pix2pix, resnet": (30, 32), "pix2pix_selfie": (64, 64),
+    "realism_cnn": (64, 64), "style_encoder": (62, 80), "style_encoder, hsv": (30, 32), "unet3plus": (24, 32),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SIZES)
+def test_sizes_that_do_not_divide_are_refused(case: str) -> None:
+    model = narrow(case)
+    height, width = SIZES[case]
+    channels = {"mask": 1}
+    inputs = [torch.zeros(1, channels.get(key, 3), height, width) for key in model.example()]
+    with pytest.raises(ShapeError, match=rf"(composite|image): {height}x{width} pixels, expected"):
+        model(*inputs)
+
+
+MASKED = [case for case in NARROW if case not in ("gp_gan", "gp_gan, skips", "gp_gan, noise") and "srgan" not in case
+          and case not in ("pix2pix, no mask", "pix2pix, 128", "pix2pix, resnet")]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MASKED)
+def test_masks_that_are_none_are_refused(case: str) -> None:
+    model = narrow(case)
+    inputs = example(model)
+    picture, mask = inputs.values()
+    for bad, said in ((mask * 255, "0 to 255"), (mask - 0.5, "-0.5 to 0.5"), (mask * float("nan"), "nan")):
+        with pytest.raises(ArgumentError, match=f"mask: values {said}"):
+            model(picture, bad)
+    with pytest.raises(ShapeError, match=r"mask: shape \[2, 3,"):
+        model(picture, mask.expand(-1, 3, -1, -1))
+
+
+@pytest.mark.parametrize("case", [case for case in NARROW if case != "gp_gan, noise"])
+def test_what_is_no_picture_is_refused(case: str) -> None:
+    model = narrow(case)
+    picture, *rest = example(model).values()
+    with pytest.raises(ShapeError, match=r"(composite|image): shape \[3, "):
+        model(picture[0], *rest)
+    with pytest.raises(ArgumentError, match=r"dtype torch.uint8, expected a float type"):
+        model(picture.to(torch.uint8), *rest)
+
+
+def test_pix2pix_takes_a_mask_where_it_was_made_for_one() -> None:
+    picture, mask = torch.zeros(1, 3, 128, 128), torch.zeros(1, 1, 128, 128)
+    with pytest.raises(ArgumentError, match="mask: given, but this model was made without"):
+        narrow("pix2pix, 128")(picture, mask)
+    with pytest.raises(ArgumentError, match="mask: missing"):
+        narrow("pix2pix_selfie").eval()(picture)
+
+
+def test_discriminators_refuse_what_does_not_fit() -> None:
+    model = narrow("pix2pix, no mask")
+    assert isinstance(model, models.Adversarial)
+    with pytest.raises(ShapeError, match="output: shape"):
+        model.discriminator(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 32))
+    with pytest.raises(ShapeError, match="image: 16x64 pixels, expected 32 or more"):
+        model.discriminator(torch.zeros(1, 3, 16, 64), torch.zeros(1, 3, 16, 64))
+    with pytest.raises(ShapeError, match=r"z: shape \[2, 8\], expected \[N, 7\]"):
+        narrow("gp_gan, noise")(torch.zeros(2, 8))
+    with pytest.raises(ShapeError, match=r"code: shape \[1, 16\], expected \[2, 16\]"):
+        narrow("bargainnet")(torch.zeros(2, 3, 256, 256), torch.zeros(2, 1, 256, 256), torch.zeros(1, 16))
+
+
+@pytest.mark.parametrize(
+    ("case", "size"),
+    [("gp_gan", 64), ("pix2pix_selfie", 128), ("unet3plus", 16), ("realism_cnn", 8), ("dovenet_lite", 64)],
+)
+def test_a_sample_that_leaves_its_norm_one_value_is_refused_in_training(case: str, size: int) -> None:
+    model = narrow(case) if case != "realism_cnn" else models.create("realism_cnn", size=8, widths=(4, 4, 4))
+    call = model.discriminator if isinstance(model, models.Adversarial) and case == "dovenet_lite" else model
+    inputs = [value[:1] for value in model.example(size).values()]
+    with pytest.raises(ShapeError, match=f"one sample of {size}x{size} pixels leaves a batch norm one value"):
+        call(*inputs)
+    model.eval()
+    call(*inputs)
+
+
+def test_what_an_instance_norm_would_make_zero_is_refused() -> None:
+    model = models.create("pix2pix_selfie", norm="instance", width=2, discriminator_width=2).eval()
+    with pytest.raises(ShapeError, match="image: 128x128 pixels, of which an instance norm leaves nothing"):
+        model(**model.example(128))
+    assert model(torch.zeros(1, 3, 128, 256), torch.zeros(1, 1, 128, 256)).shape == (1, 3, 128, 256)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "says"),
+    [
+        ("pix2pix", {"width": 0}, "width: 0, expected a whole number of at least 1"),
+        ("pix2pix", {"width": 16.0}, "width: 16.0"),
+        ("pix2pix", {"width": True}, "width: True"),
+        ("pix2pix", {"generator": "unet"}, "generator: 'unet', expected one of 'unet_256'"),
+        ("pix2pix", {"norm": "none"}, "norm: 'none', expected one of 'batch', 'instance'"),
+        ("pix2pix", {"mask": 1}, "mask: 1, expected True or False"),
+        ("pix2pix", {"dropout": 1.0}, "dropout: 1.0"),
+        ("pix2pix", {"widht": 16}, "widht: pix2pix has no such setting; did you mean 'width'"),
+        ("pix2pix_selfie", {"discriminator_norm": "group"}, "discriminator_norm: 'group'"),
+        ("gp_gan", {"size": 100}, "size: 100, expected 8, 16, 32, 64"),
+        ("gp_gan", {"slope": -0.1}, "slope: -0.1"),
+        ("dovenet_lite", {"width": 3}, "width: 3"),
+        ("dovenet_lite", {"discriminator_widths": (8,)}, "discriminator_widths: "),
+        ("realism_cnn", {"widths": (8, 0)}, r"widths\[1\]: 0"),
+        ("realism_cnn", {"size": 4}, "size: 4"),
+        ("srgan", {"scale": 3}, "scale: 3, expected one of 2, 4"),
+        ("style_encoder", {"space": "lab"}, "space: 'lab'"),
+        ("style_encoder", {"kind": "codes"}, "kind: 'codes'"),
+        ("unet3plus", {"deep_supervision": "yes"}, "deep_supervision: 'yes'"),
+    ],
+)
+def test_settings_are_checked(name: str, config: dict[str, Any], says: str) -> None:
+    with pytest.raises(ArgumentError, match=says):
+        models.create(name, **config)
+
+
+def test_names_are_checked() -> None:
+    with pytest.raises(ArgumentError, match="'pix2pixx' is no model; did you mean 'pix2pix'"):
+        models.create("pix2pixx")
+    with pytest.raises(ArgumentError, match="preset: 'tiny', pix2pix has harmonize, "):
+        models.create("pix2pix", "tiny")
+    with pytest.raises(ArgumentError, match="task: 'harmonise', expected one of 'harmonize'"):
+        models.list("harmonise")
+
+
+def test_the_list() -> None:
+    names = [info.name for info in models.list()]
+    assert names == sorted(names)
+    assert {name for name, _ in NARROW.values()} <= set(names)
+    assert [info.name for info in models.list("upscale")] == ["srgan"]
+    for info in models.list():
+        assert info.summary and info.source
+        for preset in (None, *info.presets):
+            assert on_meta(info.name, preset).config == info.config(**info.presets.get(preset or "", {}))
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            info.config().width = 3
+
+
+# How they behave
+
+
+@pytest.mark.parametrize("case", NARROW)
+def test_one_seed_gives_one_model_and_one_step(case: str) -> None:
+    def step() -> list[Tensor]:
+        model = narrow(case)
+        inputs = example(model)
+        result = tensors(model(**inputs))
+        if not result[0].requires_grad:  # an extractor is not trained
+            return result
+        sum(r.square().mean() for r in result).backward()  # type: ignore[union-attr]
+        return [*result, *(p.grad for p in model.parameters() if p.grad is not None)]
+
+    first, second = step(), step()
+    assert all(torch.equal(a, b) for a, b in zip(first, second))
+    assert all(bool(torch.isfinite(t).all()) for t in first)
+
+
+@pytest.mark.parametrize("case", NARROW)
+def test_inference_repeats_and_a_sample_stands_alone(case: str) -> None:
+    model = narrow(case).eval()
+    inputs = example(model)
+    together = tensors(model(**inputs))
+    assert all(torch.equal(a, b) for a, b in zip(together, tensors(model(**inputs))))
+    alone = tensors(model(**{key: value[:1] for key, value in inputs.items()}))
+    for a, b in zip(together, alone):
+        # Convolutions of another batch may add in another order.
+        torch.testing.assert_close(a[:1], b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("case", MASKED)
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_masks_of_nothing_and_of_all_are_finite(case: str, value: float) -> None:
+    model = narrow(case)
+    inputs = example(model)
+    inputs["mask"] = torch.full_like(inputs["mask"], value)
+    picture = next(iter(inputs.values())).requires_grad_()
+    result = tensors(model(**inputs))
+    sum(r.square().sum() for r in result).backward()  # type: ignore[union-attr]
+    assert all(bool(torch.isfinite(r).all()) for r in result)
+    assert picture.grad is not None and bool(torch.isfinite(picture.grad).all())
+    if case == "dovenet_lite":
+        scores = model.discriminator(picture, inputs["mask"])  # type: ignore[union-attr,operator]
+        assert all(bool(torch.isfinite(s).all()) for s in scores)
+
+
+def judged(model: models.Adversarial, output: Tensor, inputs: dict[str, Tensor]) -> list[Tensor]:
+    """What the discriminator says of the generator's output."""
+    if model.name == "dovenet_lite":
+        return list(model.discriminator(output, inputs["mask"]))
+    if model.name.startswith("pix2pix"):
+        return [model.discriminator(inputs["image"], output, inputs.get("mask"))]
+    return [model.discriminator(output)]
+
+
+@pytest.mark.parametrize("case", [case for case in NARROW if hasattr(narrow(case), "discriminator")])
+def test_the_discriminator_teaches_every_weight_of_the_generator(case: str) -> None:
+    model = narrow(case)
+    assert isinstance(model, models.Adversarial)
+    inputs = example(model)
+    scores = judged(model, model(**inputs), inputs)
+    sum(s.square().mean() for s in scores).backward()  # type: ignore[union-attr]
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert bool(torch.isfinite(parameter.grad).all()), name
+
+
+STOCHASTIC = ["attention_unet", "bargainnet", "pix2pix", "pix2pix, resnet", "pix2pix_selfie"]
+
+
+@pytest.mark.parametrize("case", STOCHASTIC)
+def test_dropout_at_inference_only_where_it_is_asked_for(case: str) -> None:
+    model = narrow(case).eval()
+    inputs = example(model)
+    assert torch.equal(model(**inputs), model(**inputs))
+    torch.manual_seed(3)
+    noisy = model(**inputs, stochastic=True)
+    assert not torch.equal(noisy, model(**inputs))
+    assert not torch.equal(noisy, model(**inputs, stochastic=True))
+    torch.manual_seed(3)
+    assert torch.equal(noisy, model(**inputs, stochastic=True))
+
+
+@pytest.mark.parametrize(("generator", "levels"), [("unet_256", 3), ("unet_128", 2)])
+def test_which_levels_drop(monkeypatch: pytest.MonkeyPatch, generator: str, levels: int) -> None:
+    sizes: list[int] = []
+    plain = functional.dropout
+
+    def note(x: Tensor, p: float) -> Tensor:
+        sizes.append(x.shape[2])
+        return plain(x, p)
+
+    monkeypatch.setattr(_blocks.functional, "dropout", note)
+    models.create("pix2pix", generator=generator, width=2)(torch.zeros(1, 3, 256, 256))
+    first = 4 if generator == "unet_256" else 8
+    assert sizes == [first << i for i in range(levels)]
+
+
+def test_initial_weights() -> None:
+    torch.manual_seed(0)
+    model = models.create("gp_gan", width=16, bottleneck=64, critic_width=16)
+    for m in model.modules():
+        if isinstance(m, CONVOLUTIONS) and m.weight.numel() > 5000:
+            # The spread of n normal numbers is off by 1 / sqrt(2 n): five of them.
+            tolerance = 0.02 * 5 / (2 * m.weight.numel()) ** 0.5
+            assert abs(float(m.weight.detach().std()) - 0.02) < tolerance
+        elif isinstance(m, nn.BatchNorm2d) and m.num_features >= 64:
+            assert abs(float(m.weight.detach().mean()) - 1) < 0.02 * 5 / m.num_features**0.5
+            assert float(m.bias.detach().abs().max()) == 0
+
+
+def test_the_critic_gives_the_mean_of_the_batch() -> None:
+    model = narrow("gp_gan").eval()
+    critic = model.discriminator
+    pictures = torch.rand(3, 3, 64, 64)
+    assert critic(pictures).shape == ()  # type: ignore[operator]
+    torch.testing.assert_close(critic(pictures), critic.scores(pictures).mean())  # type: ignore[operator,union-attr]
+
+
+def test_the_lite_model_is_linear_at_its_end() -> None:
+    model = narrow("dovenet_lite")
+    with torch.no_grad():
+        model.generator.last.bias.fill_(7.0)  # type: ignore[union-attr]
+    inputs = example(model)
+    assert float(model(**inputs).detach().min()) > 3
+
+
+def test_a_partial_convolution_of_all_is_a_convolution_inside() -> None:
+    """Not divided by the number of channels; at the border the padding counts as hidden."""
+    torch.manual_seed(0)
+    conv = PartialConv2d(3, 5, 3, padding=1)
+    x, mask = torch.rand(1, 3, 8, 8), torch.ones(1, 1, 8, 8)
+    y, seen = conv(x, mask)
+    plain = functional.conv2d(x, conv.weight, conv.bias, padding=1)
+    torch.testing.assert_close(y[..., 1:-1, 1:-1], plain[..., 1:-1, 1:-1])
+    bias = conv.bias[:, None]
+    torch.testing.assert_close(y[0, :, 0, 1:-1], (plain[0, :, 0, 1:-1] - bias) * 9 / 6 + bias)
+    assert bool((seen == 1).all())
+
+
+def test_a_traced_partial_convolution_is_the_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    conv = PartialConv2d(3, 5, 3, 2, 1)
+    x, mask = torch.rand(2, 3, 9, 11), (torch.rand(2, 1, 9, 11) > 0.7).float()
+    expected = conv(x, mask, negative_slope=0.1)
+    monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
+    for a, b in zip(conv(x, mask, negative_slope=0.1), expected):
+        # 27 products of float32 in another order, times a ratio of up to 9.
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_plans_of_a_mask_serve_every_picture() -> None:
+    model = narrow("dovenet_lite").eval()
+    assert isinstance(model, models.Adversarial)
+    inputs = example(model)
+    judge = model.discriminator
+    plans = judge.plans(inputs["mask"])  # type: ignore[operator]
+    for picture in (inputs["composite"], inputs["composite"].flip(0)):
+        for a, b in zip(judge(picture, plans), judge(picture, inputs["mask"])):
+            assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("case", ["style_encoder", "style_encoder, hsv", "bargainnet"])
+def test_what_the_mask_hides_changes_nothing(case: str) -> None:
+    model = narrow(case).eval()
+    net = model.encoder if case == "bargainnet" else model
+    inputs = {
+        "image": torch.rand(2, 3, 256, 256) * 2 - 1,
+        "mask": models.create("unet3plus", "small").example()["mask"],
+    }
+    other = inputs["image"] * inputs["mask"] + (1 - inputs["mask"]) * 0.3
+    for a, b in zip(tensors(net(**inputs)), tensors(net(other, inputs["mask"]))):  # type: ignore[operator]
+        if case == "style_encoder, hsv":  # a map beside the mask is 0 with its bias, what it shows is the same
+            shown = functional.adaptive_max_pool2d(inputs["mask"], a.shape[2:]) > 0
+            a, b = a * shown, b * shown
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_bargainnet_takes_the_code_of_the_background() -> None:
+    model = narrow("bargainnet").eval()
+    inputs = example(model)
+    code = model.encoder(inputs["composite"], 1 - inputs["mask"])  # type: ignore[operator]
+    assert torch.equal(model(**inputs), model(**inputs, code=code))
+    assert not torch.equal(model(**inputs), model(**inputs, code=code + 1))
+
+
+def test_the_scale_of_a_code_has_a_floor() -> None:
+    model = narrow("bargainnet").eval()
+    inputs = {**example(model), "code": torch.full((2, 16), 50.0)}
+    results = []
+    for scale in (-1.0, 0.001):
+        with torch.no_grad():
+            model.generator.scale.fill_(scale)  # type: ignore[union-attr]
+        results.append(model(**inputs))
+    assert torch.equal(*results)
+    fresh = models.create("bargainnet", width=1, encoder_width=1)
+    assert float(fresh.generator.scale.detach()) == pytest.approx(0.1)  # type: ignore[union-attr]
+
+
+def test_the_mean_of_a_code_counts_holes_unless_it_is_masked() -> None:
+    torch.manual_seed(0)
+    published = models.create("style_encoder", width=4).eval()
+    masked = models.create("style_encoder", width=4, masked_pool=True).eval()
+    masked.load_state_dict(published.state_dict())
+    image, mask = torch.rand(1, 3, 127, 127), torch.zeros(1, 1, 127, 127)
+    mask[..., :32] = 1
+    full = torch.ones_like(mask)
+    torch.testing.assert_close(published(image, full), masked(image, full))
+    assert not torch.allclose(published(image, mask), masked(image, mask), atol=1e-6)
+
+
+def test_harmony_is_one_for_codes_that_agree() -> None:
+    model = narrow("bargainnet").eval()
+    inputs = example(model)
+    codes = [model.encoder(inputs["composite"], m) for m in (inputs["mask"], 1 - inputs["mask"])]  # type: ignore[operator]
+    expected = torch.exp(-0.04212 * (codes[0] - codes[1]).square().sum(1).sqrt())
+    torch.testing.assert_close(model.harmony(*inputs.values()), expected)  # type: ignore[operator]
+    with torch.no_grad():
+        model.encoder.last.weight.zero_()  # type: ignore[union-attr]
+    assert torch.equal(model.harmony(*inputs.values()), torch.ones(2))  # type: ignore[operator]
+
+
+def test_the_extractor_says_what_it_is_and_is_always_the_same() -> None:
+    one, other = narrow("style_encoder, hsv", 0), narrow("style_encoder, hsv", 1)
+    assert one.extractor == "random"
+    assert narrow("style_encoder").extractor == "trained"
+    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values()))
+    assert not any(p.requires_grad for p in one.parameters())
+    weight = one.net.convs[2].weight.flatten(1).double()  # type: ignore[union-attr,operator,index]
+    product = weight @ weight.T
+    torch.testing.assert_close(product, 2 * torch.eye(8, dtype=torch.float64), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("case", "gram"), [("style_encoder", False), ("style_encoder, hsv", False), ("style_encoder, hsv", True)]
+)
+def test_the_distance_of_styles(case: str, gram: bool) -> None:
+    model = narrow(case).eval()
+    inputs = example(model)
+    image, mask = inputs["image"], inputs["mask"]
+    assert float(model.distance(image, image, mask, gram=gram).detach()) == 0  # type: ignore[operator]
+    output = image.flip(0).requires_grad_()
+    target = image.clone().requires_grad_()
+    distance = model.distance(output, target, mask, gram=gram)  # type: ignore[operator]
+    distance.backward()
+    assert float(distance.detach()) > 0
+    assert target.grad is None and output.grad is not None and bool(torch.isfinite(output.grad).all())
+
+
+def test_a_code_has_no_gram_matrix() -> None:
+    model = narrow("style_encoder")
+    inputs = example(model)
+    with pytest.raises(ArgumentError, match="a code has no Gram matrix"):
+        model.distance(inputs["image"], inputs["image"], inputs["mask"], gram=True)  # type: ignore[operator]
+
+
+def test_deep_supervision_starts_with_the_picture() -> None:
+    model = narrow("unet3plus").eval()
+    inputs = example(model)
+    pictures = model.deep(**inputs)  # type: ignore[operator]
+    assert torch.equal(pictures[0], model(**inputs))
+    assert all(float(p.detach().abs().max()) <= 1 for p in pictures)
+
+
+def test_realism_is_a_share_and_needs_no_mask() -> None:
+    model = narrow("realism_cnn").eval()
+    inputs = example(model)
+    scores = model(**inputs)
+    assert scores.shape == (2,) and bool(((scores >= 0) & (scores <= 1)).all())
+    assert torch.equal(model(inputs["image"]), model(inputs["image"], torch.zeros_like(inputs["mask"])))
+    torch.testing.assert_close(torch.sigmoid(model.logits(**inputs)), scores)  # type: ignore[operator]
+
+
+def test_srgan_stays_in_range() -> None:
+    model = narrow("srgan")
+    with torch.no_grad():
+        model.generator.last.weight.mul_(100)  # type: ignore[union-attr]
+    result = model(**example(model)).detach()
+    assert float(result.min()) >= 0 and float(result.max()) <= 1
+    assert [type(m).__name__ for m in model.generator.close] == ["Conv2d", "PReLU"]  # type: ignore[union-attr]
+
+
+# Files
+
+
+@pytest.mark.parametrize("case", NARROW)
+def test_a_file_holds_the_model(tmp_path: Path, case: str) -> None:
+    model = narrow(case).eval()
+    inputs = example(model)
+    path = tmp_path / "weights.safetensors"
+    models.save(model, path)
+    read = models.load(path)
+    assert (type(read), read.config, read.name) == (type(model), model.config, model.name)
+    assert not read.training
+    assert not [p for p in read.parameters() if p.is_meta]
+    assert [p.requires_grad for p in read.parameters()] == [p.requires_grad for p in model.parameters()]
+    assert all(torch.equal(a, b) for a, b in zip(tensors(read(**inputs)), tensors(model(**inputs))))
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_for_files(tmp_path: Path, dtype: torch.dtype) -> None:
+    model = narrow("unet3plus").eval()
+    models.save(model, tmp_path / "full.safetensors")
+    models.save(model, tmp_path / "half.safetensors", dtype=dtype)
+    sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("full", "half")]
+    assert sizes[1] < 0.7 * sizes[0]
+    read = models.load(tmp_path / "half.safetensors")
+    assert {t.dtype for t in read.state_dict().values()} == {torch.float32, torch.int64}
+    for key, value in read.state_dict().items():
+        expected = model.state_dict()[key]
+        assert torch.equal(value, expected.to(dtype).float() if expected.is_floating_point() else expected)
+
+
+def test_a_generator_alone(tmp_path: Path) -> None:
+    model = narrow("gp_gan").eval()
+    inputs = example(model)
+    path = tmp_path / "g.safetensors"
+    models.save(model, path, part="generator")
+    assert torch.equal(models.load(path)(**inputs), model(**inputs))
+    assert path.stat().st_size < 0.9 * sum(4 * t.numel() for t in model.state_dict().values())
+    other = narrow("gp_gan", seed=9).eval()
+    before = {key: value.clone() for key, value in other.discriminator.state_dict().items()}  # type: ignore[union-attr]
+    assert models.load(path, model=other) is other
+    assert torch.equal(other(**inputs), model(**inputs))
+    assert all(torch.equal(before[k], v) for k, v in other.discriminator.state_dict().items())  # type: ignore[union-attr]
+    with pytest.raises(ArgumentError, match="part: unet3plus is one network"):
+        models.save(narrow("unet3plus"), path, part="generator")
+
+
+def test_bytes_are_read_as_a_file_is(tmp_path: Path) -> None:
+    model = narrow("realism_cnn").eval()
+    models.save(model, tmp_path / "a.safetensors")
+    inputs = example(model)
+    assert torch.equal(models.load((tmp_path / "a.safetensors").read_bytes())(**inputs), model(**inputs))
+
+
+class Payload:
+    """What a pickle could do: here it leaves a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.path,))
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".ckpt", ".safetensors"])
+@pytest.mark.parametrize("kind", ["zip", "pickle"])
+def test_pickles_are_refused_and_not_run(tmp_path: Path, suffix: str, kind: str) -> None:
+    path = tmp_path / f"weights{suffix}"
+    if kind == "zip":
+        torch.save({"a": Payload(tmp_path / "ran")}, path)
+    else:
+        path.write_bytes(pickle.dumps({"a": Payload(tmp_path / "ran")}, protocol=2))
+    for source in (path, path.read_bytes()):
+        with pytest.raises(WeightsError, match=r"a pickle, .* `pyharmony models convert`"):
+            models.load(source)
+    if suffix != ".safetensors":
+        with pytest.raises(WeightsError, match="not only tensors"):
+            models.convert(path, "pix2pix")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    models.save(narrow("realism_cnn"), path)
+    with pytest.raises(WeightsError, match="weights of realism_cnn, the model is unet3plus"):
+        models.load(path, model=narrow("unet3plus"))
+    wider = models.create("realism_cnn", size=32, widths=(8, 8, 24))
+    before = [p.clone() for p in wider.parameters()]
+    with pytest.raises(
+        WeightsError, match=r"realism_cnn, does not fit the realism_cnn .* other shapes: .*\[1, 32\] for"
+    ):
+        models.load(path, model=wider)
+    assert all(torch.equal(a, b) for a, b in zip(before, wider.parameters()))
+
+
+def rewritten(path: Path, drop: str = "", **changes: Any) -> Path:
+    """The file with another description, or without a tensor."""
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    entry = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["pyharmony"])
+    state = safetensors.torch.load(data)
+    state.pop(drop, None)
+    other = path.with_name("other.safetensors")
+    safetensors.torch.save_file(state, other, {"pyharmony": json.dumps({**entry, **changes})})
+    return other
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"format": 2}, "format 2, this version reads format 1"),
+        ({"name": "resnet"}, "'resnet' is no model"),
+        ({"name": "unet3plus"}, "unet3plus has no such setting"),
+        ({"name": 3}, "a damaged description"),
+        ({"part": "encoder"}, "a damaged description"),
+        ({"config": {"size": 0}}, "size: 0"),
+        ({"config": {"widths": [8, 8, 24]}}, "does not fit the realism_cnn of its configuration: other shapes"),
+        ({"config": {"widths": [8, 8]}}, "unknown"),
+        ({"config": {"widths": 8}}, "widths: 8"),
+        ({"drop": "score.bias"}, "score.bias missing"),
+    ],
+)
+def test_files_that_were_changed_are_refused(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    path = tmp_path / "a.safetensors"
+    models.save(narrow("realism_cnn"), path)
+    with pytest.raises(WeightsError, match=says):
+        models.load(rewritten(path, **changes))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\x00" * 7, b"\xff" * 64, (50).to_bytes(8, "little") + b"{}", (2).to_bytes(8, "little") + b"[]",
+     (9).to_bytes(8, "little") + b"not json!"],
+)  # fmt: skip
+def test_damaged_files_are_refused(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a.safetensors").write_bytes(data)
+    for source in (data, tmp_path / "a.safetensors"):
+        with pytest.raises(WeightsError, match="damaged"):
+            models.load(source)
+
+
+def test_a_file_that_was_cut_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    models.save(narrow("realism_cnn"), path)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(WeightsError, match="a damaged safetensors file"):
+        models.load(path)
+
+
+def test_weights_without_a_configuration_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    safetensors.torch.save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(WeightsError, match="without the configuration of a model"):
+        models.load(path)
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="there is no such file"):
+        models.load(tmp_path / "none.safetensors")
+    with pytest.raises(WeightsError, match="there is no such file"):
+        models.convert(tmp_path / "none.pth", "pix2pix")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        models.load(tmp_path)
+    for name in ("gp_gan", "gp-gan"):
+        with pytest.raises(
+            WeightsError, match=r"without weights of gp_gan; `pyharmony train --model gp_gan --data ROOT`"
+        ):
+            models.load(name)
+
+
+def test_what_cannot_be_saved_is_refused_and_the_old_file_stays(tmp_path: Path) -> None:
+    model = narrow("realism_cnn")
+    path = tmp_path / "a.safetensors"
+    models.save(model, path)
+    before = path.read_bytes()
+    with torch.no_grad():
+        model.score.bias.fill_(70000)  # type: ignore[union-attr]
+    with pytest.raises(WeightsError, match=r"score.bias: .* too large for torch.float16"):
+        models.save(model, path, dtype=torch.float16)
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
+    with pytest.raises(ArgumentError, match=r"ends in .safetensors"):
+        models.save(model, tmp_path / "a.pth")
+    for dtype in (torch.int8, "int8"):
+        with pytest.raises(ArgumentError, match=r"dtype: (torch\.)?int8, expected float32"):
+            models.save(model, path, dtype=dtype)
+    with pytest.raises(ArgumentError, match="model: Linear"):
+        models.save(nn.Linear(1, 1), path)  # type: ignore[arg-type]
+
+
+def test_published_files_of_something_else_are_refused(tmp_path: Path) -> None:
+    def offered(value: Any, name: str = "pix2pix") -> str:
+        torch.save(value, tmp_path / "a.pth")
+        with pytest.raises(WeightsError) as error:
+            models.convert(tmp_path / "a.pth", name)
+        assert "a.pth" in str(error.value)
+        return str(error.value)
+
+    assert "expected a dictionary of tensors" in offered([torch.zeros(1)])
+    assert "expected a dictionary of tensors" in offered({"epoch": 3})
+    assert "none of the published layouts" in offered({"a.weight": torch.zeros(1)})
+    assert "VGG-16" in offered({"a.weight": torch.zeros(1)}, "style_encoder")
+    whole = NestedUNet(3, 2, 8, "batch", gates=False).state_dict()
+    assert "running_var missing" in offered(
+        {k: v for k, v in whole.items() if k != "model.model.1.model.2.running_var"}
+    )
+    assert "'extra.weight' has no place" in offered({**whole, "extra.weight": torch.zeros(1)})
+    assert "other shapes" in offered({**whole, "model.model.1.model.1.weight": torch.zeros(1)})
+    assert "gated, is not of pix2pix" in offered(NestedUNet(3, 2, 8, "batch", gates=True).state_dict())
+    assert "takes 5 channels" in offered(NestedUNet(5, 2, 8, "batch", gates=False).state_dict())
+    with pytest.raises(
+        ArgumentError,
+        match="no published layout of srgan is known; known are those of attention_unet, bargainnet, pix2pix",
+    ):
+        models.convert(tmp_path / "a.pth", "srgan")
+
+
+def test_torch_is_named_where_it_is_missing() -> None:
+    code = "import sys; sys.modules['torch'] = None; import pyharmony; pyharmony.{}.create"
+    for package in ("models", "losses"):
+        done = subprocess.run([sys.executable, "-c", code.format(package)], capture_output=True, text=True)
+        assert done.returncode == 1
+        assert f"torch is missing, pyharmony.{package} needs it: pip install 'pyharmony[torch]'" in done.stderr
+
+
+# ONNX
+
+QUICK_EXPORTS = ("gp_gan", "realism_cnn", "style_encoder")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=() if case in QUICK_EXPORTS else pytest.mark.full) for case in NARROW]
+)
+def test_onnx_gives_what_torch_gives(tmp_path: Path, case: str) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    model = lived_in(narrow(case))
+    model.train()
+    path = tmp_path / "model.onnx"
+    size = next(iter(example(model).values())).shape[-1]
+    models.export(model, path, size=None if case == "gp_gan, noise" else size)
+    assert model.training
+    assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
+    model.eval()
+    session = runtime.InferenceSession(path)
+    for count in (1, 3):
+        inputs = {key: torch.cat([value, value])[:count] for key, value in example(model, 4).items()}
+        assert [i.name for i in session.get_inputs()] == list(inputs)
+        assert session.get_outputs()[0].name in ("output", "output_0")
+        with torch.no_grad():
+            expected = tensors(model(**inputs))
+        found = session.run(None, {key: value.numpy() for key, value in inputs.items()})
+        assert len(found) == len(expected)
+        for a, b in zip(found, expected):
+            torch.testing.assert_close(torch.from_numpy(a), b, rtol=1e-4, atol=1e-4)
+
+
+def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ShapeError, match="composite: 250x250 pixels"):
+        models.export(narrow("attention_unet"), tmp_path / "a.onnx", size=250)
+    with pytest.raises(ArgumentError, match=r"ends in .onnx"):
+        models.export(narrow("realism_cnn"), tmp_path / "a.bin")
+    with pytest.raises(ArgumentError, match="model: Linear"):
+        models.export(nn.Linear(1, 1), tmp_path / "a.onnx")  # type: ignore[arg-type]

@@ -1,0 +1,275 @@
+"""Writes what the pages of docs/models say of layers and parameters, and their figures in docs/images/models.
+
+python tools/model_pages.py
+
+Both come from a forward of each network: its layers by hooks, what feeds what from the graph of its gradients.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.sax.saxutils import escape
+
+import torch
+from torch import Tensor, nn
+
+from pyharmony import models
+from pyharmony.models._outline import LAYERS, kind_of
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+PAGES, IMAGES = DOCS / "models", DOCS / "images" / "models"
+START, END = "<!-- written by tools/model_pages.py -->", "<!-- end of what it writes -->"
+#: Presets with layers of their own.
+FORMS = {"gp_gan": ("unsupervised",), "pix2pix": ("unet_128", "resnet_9blocks"), "style_encoder": ("hsv",)}
+#: Their masks have values that the network reads: they are run, and not only outlined.
+RUN = ("dovenet", "dovenet_lite")
+INPUT = -1
+
+
+class Node(NamedTuple):
+    """A layer as a forward meets it; `sources` are the layers, or INPUT, that it sees."""
+
+    name: str
+    kind: str
+    output: tuple[int, ...]
+    parameters: int
+    sources: tuple[int, ...]
+
+
+def trace(net: nn.Module, inputs: dict[str, Tensor]) -> list[Node]:
+    """The layers of a forward, in the order of its calls."""
+    nodes: list[Node] = []
+    made: dict[Any, int] = {}
+    pictures = [value for name, value in inputs.items() if name != "mask"]
+    leaves = {id(value.requires_grad_()) for value in pictures}
+
+    def sources_of(x: Tensor) -> tuple[int, ...]:
+        if x.grad_fn is None:
+            return (INPUT,)
+        found, seen, todo = set(), set(), [x.grad_fn]
+        while todo:
+            function = todo.pop()
+            if function in made:
+                found.add(made[function])
+            elif function not in seen:
+                seen.add(function)
+                if id(getattr(function, "variable", None)) in leaves:
+                    found.add(INPUT)
+                todo += [following for following, _ in function.next_functions if following is not None]
+        return tuple(sorted(found))
+
+    def note(name: str, module: nn.Module, arguments: Any, result: Any) -> None:
+        result = result if isinstance(result, Tensor) else result[0]
+        count = sum(parameter.numel() for parameter in module.parameters(recurse=False))
+        nodes.append(Node(name, kind_of(module), tuple(result.shape[1:]), count, sources_of(arguments[0])))
+        made[result.grad_fn] = len(nodes) - 1
+
+    hooks = [
+        module.register_forward_hook(lambda m, i, r, name=name: note(name, m, i, r))
+        for name, module in net.named_modules()
+        if isinstance(module, LAYERS)
+    ]
+    try:
+        net(**inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return nodes
+
+
+class Network(NamedTuple):
+    """One network of a model: its title, what it takes, its layers."""
+
+    title: str
+    takes: str
+    nodes: list[Node]
+
+
+def networks(name: str, preset: str | None) -> Iterator[Network]:
+    """The generator, or the only one, and the discriminator."""
+    model = models.outline(name, preset)
+    device = torch.device("meta")
+    example = {key: value.to(device) for key, value in model.example().items()}
+    adversarial = isinstance(model, models.Adversarial)
+    main: nn.Module = model.generator if isinstance(model, models.Adversarial) else model
+    form = f", {preset}" if preset else ""
+    yield Network(("generator" if adversarial else name) + form, sizes(example), trace(main, example))
+    if not adversarial or preset:
+        return
+    with torch.no_grad():
+        output = main(**example)
+    accepted = inspect.signature(model.discriminator.forward).parameters
+    given = {"output": output, "image": next(iter(example.values())) if "output" in accepted else output}
+    given |= {key: example[key] for key in ("mask",) if key in example}
+    given = {key: value.detach() for key, value in given.items() if key in accepted}
+    critic: nn.Module = model.discriminator
+    if name in RUN:
+        critic = models.create(name, preset).discriminator
+        given = {key: torch.rand(1, *value.shape[1:]) for key, value in given.items()}
+    yield Network("discriminator", sizes(given), trace(critic, given))
+
+
+def sizes(inputs: dict[str, Tensor]) -> str:
+    return " and ".join(f"`{name}` {'×'.join(map(str, value.shape[1:]))}" for name, value in inputs.items())
+
+
+COLOURS = {"convolution": "#9dc3e6", "transposed": "#f4b183", "partial": "#a9d18e", "dense": "#d9d9d9"}
+LEFT, TOP, COLUMN, WIDTH, STACK = 38, 26, 31, 20, 58
+
+
+def colour_of(kind: str) -> str:
+    return kind.split()[0]
+
+
+def figure(network: Network) -> str:
+    """The layers as boxes: columns by what each needs before it, rows by the side of what it gives."""
+    nodes = network.nodes
+    depth: list[int] = []
+    for node in nodes:
+        depth.append(1 + max((depth[s] if s != INPUT else -1 for s in node.sources), default=-1))
+    side = [node.output[-1] if len(node.output) == 3 else 1 for node in nodes]
+    rows = sorted(set(side), reverse=True)
+    place = Counter[tuple[int, int]]()
+    stack = []
+    for column, s in zip(depth, side, strict=True):
+        stack.append(place[column, s])
+        place[column, s] += 1
+    tops, y = {}, TOP
+    for row in rows:
+        tops[row] = y
+        y += STACK * max(count for (_, s), count in place.items() if s == row)
+    width, height = LEFT + COLUMN * (max(depth) + 1) + 8, y + 26
+
+    def box(i: int) -> tuple[float, float, float]:
+        """x, the middle y, and the height."""
+        tall = 20 + 2.6 * math.log2(max(nodes[i].output[0], 1))
+        return LEFT + COLUMN * depth[i], tops[side[i]] + STACK * (stack[i] + 0.5), min(tall, STACK - 6)
+
+    width = max(width, 430)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        'font-family="sans-serif" font-size="9">',
+        f"<title>{escape(network.title)}</title>",
+        f'<rect width="{width}" height="{height}" fill="#fff"/>',
+        '<text x="4" y="12" fill="#555">pixels a side; in the boxes: channels</text>',
+    ]
+    for row in rows:
+        parts.append(f'<path d="M{LEFT - 4} {tops[row]}H{width}" stroke="#eee"/>')
+        parts.append(f'<text x="4" y="{tops[row] + STACK // 2 + 3}" fill="#555">{row}</text>')
+    for i, node in enumerate(nodes):
+        x, middle, _ = box(i)
+        for source in node.sources:
+            if source == INPUT:
+                parts.append(f'<path d="M{x - 8} {middle:g}H{x}" stroke="#c00" stroke-width="2"/>')
+                continue
+            sx, sy, tall = box(source)
+            if sy == middle and depth[i] - depth[source] > 1:
+                rise = sy - tall / 2
+                path = f"M{sx + WIDTH / 2:g} {rise:g}C{sx + WIDTH} {rise - 16:g} {x - 6} {rise - 16:g} {x} {middle:g}"
+            else:
+                path = f"M{sx + WIDTH} {sy:g}C{(sx + WIDTH + x) // 2} {sy:g} {x - 12} {sy:g} {x} {middle:g}"
+            parts.append(f'<path d="{path}" fill="none" stroke="#888"/>')
+    for i, node in enumerate(nodes):
+        x, middle, tall = box(i)
+        parts.append(
+            f'<rect x="{x}" y="{middle - tall / 2:.1f}" width="{WIDTH}" height="{tall:.1f}" '
+            f'fill="{COLOURS[colour_of(node.kind)]}" stroke="#555">'
+            f"<title>{escape(node.name)}: {node.kind}</title></rect>"
+        )
+        parts.append(
+            f'<text transform="translate({x + WIDTH / 2 + 3:g} {middle:g})rotate(-90)" '
+            f'text-anchor="middle">{node.output[0]}</text>'
+        )
+    x = LEFT
+    for kind in COLOURS:
+        if any(colour_of(node.kind) == kind for node in nodes):
+            name = {"convolution": "convolution", "dense": "dense"}.get(kind, f"{kind} convolution")
+            parts.append(
+                f'<rect x="{x}" y="{height - 16}" width="10" height="10" fill="{COLOURS[kind]}" stroke="#555"/>'
+            )
+            parts.append(f'<text x="{x + 14}" y="{height - 8}">{name}</text>')
+            x += 28 + 5 * len(name)
+    parts.append(f'<path d="M{x} {height - 11}h10" stroke="#c00" stroke-width="2"/>')
+    parts.append(f'<text x="{x + 14}" y="{height - 8}">the input</text></svg>')
+    return "\n".join(parts) + "\n"
+
+
+def counts(name: str) -> str:
+    """The parameters of every form."""
+    info = next(info for info in models.list() if info.name == name)
+    rows, parts = [], ("generator", "discriminator", "encoder")
+    for preset in (None, *info.presets):
+        model = models.outline(name, preset)
+        found = [getattr(model, part, None) for part in parts]
+        rows.append([preset or "as published", model, *found])
+    kept = [i for i, part in enumerate(parts) if any(row[2 + i] is not None for row in rows)]
+    kept = kept if len(kept) > 1 else []
+    head = ["form", "parameters", *(parts[i] for i in kept)]
+
+    def shown(module: nn.Module | None) -> str:
+        return "" if module is None else f"{sum(p.numel() for p in module.parameters()):,}"
+
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for label, *modules in rows:
+        cells = [
+            label if label == "as published" else f"`{label}`",
+            *map(shown, [modules[0], *(modules[1 + i] for i in kept)]),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def made(name: str) -> tuple[str, dict[str, str]]:
+    """What goes between the marks of a page, and its figures by file name."""
+    sections, figures = [f"## Parameters\n{counts(name)}\n"], {}
+    for preset in (None, *FORMS.get(name, ())):
+        for network in networks(name, preset):
+            file = "-".join(
+                [name, *([preset] if preset else []), *(["discriminator"] * (network.title == "discriminator"))]
+            )
+            figures[f"{file}.svg"] = figure(network)
+            rows = "\n".join(
+                f"| `{node.name}` | {node.kind} | {'×'.join(map(str, node.output))} | {node.parameters:,} |"
+                for node in network.nodes
+            )
+            sections.append(
+                f"## Layers: {network.title}\nFrom {network.takes}.\n\n"
+                f"![{network.title}](../images/models/{file}.svg)\n\n"
+                f"| layer | kind | output | parameters |\n|---|---|---|---|\n{rows}\n"
+            )
+    return "\n".join(sections), figures
+
+
+def page(name: str, text: str) -> tuple[str, dict[str, str]]:
+    """The page with its marked part as it should be, and the figures."""
+    before, _, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"{name}.md: has no {START} and {END}")
+    inside, figures = made(name)
+    return f"{before}{START}\n{inside}{END}{after}", figures
+
+
+def main() -> None:
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    wanted = set()
+    for info in models.list():
+        path = PAGES / f"{info.name}.md"
+        text, figures = page(info.name, path.read_text())
+        path.write_text(text)
+        for file, drawing in figures.items():
+            (IMAGES / file).write_text(drawing)
+        wanted |= set(figures)
+    for file in IMAGES.glob("*.svg"):
+        if file.name not in wanted:
+            file.unlink()
+    print(f"wrote the pages of {PAGES} and {len(wanted)} figures")
+
+
+if __name__ == "__main__":
+    main()
