@@ -167,9 +167,7 @@ def bench_discriminator(benchmark: Any, ledger: Ledger) -> None:
 @pytest.mark.parametrize("images", [1, 8, 32])
 @pytest.mark.parametrize("share", [0.05, 0.15, 0.5, 1.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
-def bench_discriminators(
-    benchmark: Any, ledger: Ledger, dtype: Any, share: float, images: int, backward: bool
-) -> None:
+def bench_discriminators(benchmark: Any, ledger: Ledger, dtype: Any, share: float, images: int, backward: bool) -> None:
     if images == 32 and backward:
         pytest.skip("32 images: forward alone")
     compare(benchmark, ledger, images=images, share=share, dtype=dtype, backward=backward)
