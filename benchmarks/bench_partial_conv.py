@@ -43,7 +43,7 @@ class Composed(torch.nn.Conv2d):
         with torch.no_grad():
             # The authors' kernel of ones has a plane for each channel of the mask, and each output.
             outputs = 1 if mask.shape[1] == 1 else self.out_channels
-            ones = torch.ones(outputs, mask.shape[1], *self.kernel_size, dtype=mask.dtype)
+            ones = torch.ones(outputs, mask.shape[1], *self.kernel_size, dtype=mask.dtype, device=mask.device)
             count = F.conv2d(mask, ones, None, self.stride, self.padding, self.dilation)
             scale = ones[0].numel() / (count + 1e-8)
             count = torch.clamp(count, 0, 1)

@@ -372,6 +372,122 @@ def _poisson_box(native: Any, memory: Memory) -> Sequence[Array]:
     return [boxes.get()]
 
 
+# ---- partial convolution --------------------------------------------------------------------------------------------
+
+
+def _partial_conv_plan(name: str, shape: Sequence[int], groups: int, soft: bool, layers: Sequence[Any]) -> None:
+    @case(f"partial_conv_plan {name}")
+    def run(native: Any, memory: Memory) -> Sequence[Array]:
+        values = _images(shape, "float32") / 255
+        mask = memory.put((values * (values < 0.3) if soft else values < 0.3).astype(np.float32))
+        size, maps, windows = list(shape[2:]), [], []
+        for kernel, stride, padding in layers:
+            windows.append((kernel, kernel, stride, stride, padding, padding, 1, 1))
+            size = [(n + 2 * padding - kernel) // stride + 1 for n in size]
+            full = (shape[0], groups, *size)
+            maps.append(
+                (memory.empty(full), memory.empty(full), memory.empty(full, np.float32 if soft else np.bool_),
+                 memory.zeros((shape[0], size[0] * size[1]), np.int32))
+            )  # fmt: skip
+        totals, flags = memory.empty((len(layers), shape[0]), np.int32), memory.empty(shape[0], np.int32)
+        scratch = memory.empty(native.partial_conv_plan_workspace(mask.view(), groups, soft, windows), np.uint8)
+        native.partial_conv_plan(
+            mask.view(), groups, soft,
+            [(window, *(a.view() for a in each[:3]), each[3].pointer) for window, each in zip(windows, maps)],
+            totals.pointer, flags.pointer, (scratch.pointer, scratch.bytes), **ON,
+        )  # fmt: skip
+        return [totals.get(), flags.get(), *(a.get() for each in maps for a in each)]
+
+
+_partial_conv_plan("bits", (2, 1, 70, 90), 1, False, [(3, 2, 0), (3, 1, 1), (5, 2, 2)])
+_partial_conv_plan("bits of groups", (2, 6, 40, 70), 2, False, [(3, 2, 1), (3, 2, 1)])
+_partial_conv_plan("planes", (1, 40, 70, 200), 1, False, [(3, 2, 1), (3, 2, 1)])
+_partial_conv_plan("soft", (2, 2, 40, 70), 2, True, [(3, 2, 1), (3, 2, 1)])
+
+
+def _partial_conv_passes(name: str, dtype: str, shape: Sequence[int], last: bool) -> None:
+    """The passes before and after a convolution, in place and into another tensor."""
+
+    @case(f"partial_conv_passes {name}")
+    def run(native: Any, memory: Memory) -> Sequence[Array]:
+        n, c, h, w = shape
+        kind = np.uint16 if dtype == "bfloat16" else np.dtype(dtype)
+        values = (_images(shape, "float32") / 128 - 1).astype(np.float32)
+        bits = (values.view(np.uint32) >> 16).astype(np.uint16) if dtype == "bfloat16" else values.astype(kind)
+        strides = (h * w * c, 1, w * c, c) if last else (h * w * c, h * w, w, 1)
+
+        def tensor(given: Array | None = None) -> tuple[Buffer, Any]:
+            buffer = memory.empty(shape, kind) if given is None else memory.put(given)
+            return buffer, native.ArrayView(buffer.pointer, dtype, shape, strides, True)
+
+        known = _images((n, 1, h, w), seed=1) < 120
+        mask, ratio = memory.put(known), memory.put((known * 1.5).astype(np.float32))
+        bias, scale = memory.put(values[0, :, 0, 0].copy()), memory.put(np.array([0.7], np.float32))
+        (x, x_view), (out, out_view), (h_, h_view) = tensor(bits), tensor(), tensor()
+        native.partial_conv_premask(x_view, mask.view(), 1.0, None, out_view, **ON)
+        native.partial_conv_premask(x_view, mask.view(), 1.0, scale.view(), x_view, **ON)
+        sums, each = memory.empty((2, 1, c)), memory.empty((2, n, c))
+        for found in (sums, each):
+            scratch = memory.empty(native.partial_conv_sums_workspace(out_view, 2), np.uint8)
+            native.partial_conv_epilogue(
+                x_view, ratio.view(), mask.view(), bias.view(), 1.0, scale.view(), 0.2, out_view, found.view(),
+                (scratch.pointer, scratch.bytes), **ON,
+            )  # fmt: skip
+        offset = memory.empty(c)
+        scratch = memory.empty(native.partial_conv_sums_workspace(out_view, 1), np.uint8)
+        native.partial_conv_epilogue_grad(
+            x_view, out_view, ratio.view(), None, 1.0, scale.view(), 0.2, h_view, offset.view(),
+            (scratch.pointer, scratch.bytes), **ON,
+        )  # fmt: skip
+        return [a.get() for a in (x, out, h_, sums, each, offset)]
+
+
+_partial_conv_passes("channels-last float32", "float32", (2, 40, 9, 30), True)
+_partial_conv_passes("channels-last float16", "float16", (1, 24, 13, 30), True)
+_partial_conv_passes("channels-last bfloat16, of no packs", "bfloat16", (2, 3, 17, 30), True)
+_partial_conv_passes("planar float32", "float32", (1, 3, 60, 80), False)
+_partial_conv_passes("planar bfloat16", "bfloat16", (1, 2, 90, 120), False)
+_partial_conv_passes("planar float16, of no packs", "float16", (1, 2, 41, 53), False)
+
+
+def _partial_conv_direct(dtype: str, shape: Sequence[int], kernel: int, outputs: int, last: bool) -> None:
+    """In two parts of the channels where a kernel is large; the mask leaves tiles without a pixel."""
+
+    @case(f"partial_conv_direct {dtype} {kernel}x{kernel}")
+    def run(native: Any, memory: Memory) -> Sequence[Array]:
+        n, c, h, w = shape
+        kind = np.uint16 if dtype == "bfloat16" else np.dtype(dtype)
+
+        def tensor(given: Array, channels_last: bool = False) -> Any:
+            values = (given.astype(np.float32) / 128 - 1).astype(np.float32)
+            bits = (values.view(np.uint32) >> 16).astype(np.uint16) if kind == np.uint16 else values.astype(kind)
+            buffer = memory.put(bits)
+            a, b, d, e = given.shape
+            strides = (b * d * e, 1, e * b, b) if channels_last else (b * d * e, d * e, e, 1)
+            return native.ArrayView(buffer.pointer, dtype, given.shape, strides, True)
+
+        known = np.zeros((1, 1, h, w), bool)
+        known[..., : w // 2] = True
+        size = [v - kernel + 1 for v in (h, w)]
+        seen = np.lib.stride_tricks.sliding_window_view(known[0, 0], (kernel, kernel)).any((2, 3))
+        mask, ratio = memory.put(known), memory.put((1.5 * seen)[None, None].astype(np.float32))
+        y = memory.empty((n, outputs, *size), kind)
+        strides = (outputs * size[0] * size[1], 1, size[1] * outputs, outputs)
+        if not last:
+            strides = (strides[0], size[0] * size[1], size[1], 1)
+        native.partial_conv_direct(
+            tensor(_images(shape), last), mask.view(), tensor(_images((outputs, c, kernel, kernel), seed=1)),
+            (kernel, kernel, 1, 1, 0, 0, 1, 1), ratio.view(), None, None, 0.7, None, 0.2,
+            native.ArrayView(y.pointer, dtype, y.shape, strides, True), **ON,
+        )  # fmt: skip
+        return [y.get()]
+
+
+_partial_conv_direct("float32", (2, 3, 12, 70), 3, 64, True)
+_partial_conv_direct("float16", (1, 4, 16, 60), 7, 66, False)
+_partial_conv_direct("bfloat16", (1, 1, 11, 40), 3, 8, True)
+
+
 def _spectral_norm(name: str, shapes: Sequence[Sequence[int]], dtype: str, iterations: int, order: str) -> None:
     """Norms of weights [outer, rows, inner], their gradients too."""
 

@@ -27,7 +27,9 @@ HEAVY = ("torch", "cupy", "cv2", "scipy", "PIL", "matplotlib", "skimage")
 #: The packages that may import torch at all; the rest recognises a tensor by its type.
 TORCH_ROOMS = ("nn", "models", "losses", "training", "data", "metrics")
 #: Of the ops: their gradients, which they import inside functions.
-TORCH_FILES = ("ops/_spectral_norm_torch.py", "ops/_torch.py", "ops/_partial_conv_torch.py")
+TORCH_FILES = (
+    "ops/_spectral_norm_torch.py", "ops/_torch.py", "ops/_partial_conv_cuda.py", "ops/_partial_conv_torch.py",
+)  # fmt: skip
 
 
 def python_files(*folders: str) -> Iterator[Path]:

@@ -6,14 +6,13 @@
 #include <vector>
 
 #include "bindings/bindings.h"
+#include "bindings/pointers.h"
 #include "device/runtime.h"
 
 namespace pyharmony {
 namespace {
 
 using device::Guard;
-
-cudaStream_t stream_of(std::uintptr_t stream) { return reinterpret_cast<cudaStream_t>(stream); }
 
 }  // namespace
 

@@ -27,6 +27,7 @@ from torch.autograd import Function
 from .. import _arrays
 from .._native import native
 from ..errors import DTypeError, ShapeError
+from . import _partial_conv_cuda
 from . import partial_conv as op
 from .partial_conv import LayerPlan, Window
 
@@ -170,6 +171,8 @@ def run_layer(
 
     Gathered rows are left in kept where they are small enough to wait for `run_backward`.
     """
+    if layer.plan.on_device:
+        return _partial_conv_cuda.run_layer(x, weight, bias, layer, scale, slope, _format(x, weight))
     x, weight, scale = x.detach(), weight.detach(), float(scale)
     offset = None if bias is None else bias.detach().to(_real_type(x)).contiguous()
     if not layer.by_rows(x.shape[0], weight):
@@ -228,6 +231,8 @@ def run_backward(
         shapes, last: shapes and memory formats of x and weight.
         columns: what `run_layer` kept.
     """
+    if layer.plan.on_device:
+        return _partial_conv_cuda.run_backward(grad, y, x, weight, layer, shapes, last, scale, slope, for_bias)
     images = grad.shape[0]
     grad = _dense(grad.detach()) if y is None else grad.detach().contiguous(memory_format=_format(y))
     offset = torch.empty(grad.shape[1], dtype=_real_type(grad)) if for_bias else None
@@ -282,6 +287,9 @@ def run_gradients(
     columns: Tensor | None = None,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
     """The gradients of x, weight, bias and scale, of those that are needed, through `run_layer`."""
+    if layer.plan.on_device:
+        last = _format(x, weight), _format(weight)
+        return _partial_conv_cuda.run_gradients(grad, y, x, weight, scale, layer, slope, needs, last)
     for_x, for_weight, for_bias, for_scale = needs
     # dW is scale times weight_grad, from which the gradient of scale is, unless that is lost.
     factor = float(scale)
@@ -578,18 +586,30 @@ _weight.register_autograd(_weight_backward, setup_context=_keep)
 # ---- the call -------------------------------------------------------------------------------------------------------
 
 
+def _check_devices(x: Tensor, plan: Any, **others: Any) -> None:
+    if x.device.type not in ("cpu", "cuda"):
+        raise DTypeError(f"x: a tensor on {x.device}, expected one on the CPU or a CUDA device")
+    for name, tensor in others.items():
+        if isinstance(tensor, Tensor) and tensor.device != x.device:
+            raise DTypeError(f"{name}: a tensor on {tensor.device}, expected one on {x.device} like x")
+    if isinstance(plan, LayerPlan):
+        there = plan.device if plan.on_device else "the CPU"  # type: ignore[attr-defined]
+        if plan.on_device != op.on_device(x) or (plan.on_device and there != x.device):
+            raise DTypeError(f"plan: of a mask on {there}, expected one on {x.device} like x")
+
+
 def partial_conv2d(
     x: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None, window: Window, groups: int, soft: bool,
     plan: LayerPlan | None, scale: Any, slope: float,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """`pyharmony.ops.partial_conv2d` of tensors, after its checks of shapes."""
-    for tensor, name in ((x, "x"), (weight, "weight"), (bias, "bias")):
-        if tensor is not None and tensor.device.type != "cpu":
-            raise DTypeError(f"{name}: a tensor on {tensor.device}, expected one on the CPU; use {name}.cpu()")
+    _check_devices(x, weight=weight, bias=bias, mask=mask, scale=scale, plan=plan)
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     op.check_same_dtype(x, weight, bias)
+    if op.on_device(x):
+        _partial_conv_cuda.check(x)
     if isinstance(scale, Tensor):
         if scale.numel() != 1:
             raise ShapeError(f"scale: shape {list(scale.shape)}, expected a scalar")
@@ -599,7 +619,7 @@ def partial_conv2d(
         if plan is not None:
             op.check_plan(plan, x, window, groups)
             mask, soft = plan.mask_in, plan.soft
-        mask = x.new_ones((1, 1, *x.shape[2:])) if mask is None else op.check_mask(mask, x)
+        mask = x.new_ones((1, 1, *x.shape[2:]), dtype=torch.bool) if mask is None else op.check_mask(mask, x)
         tensor, factor = (scale, 1.0) if isinstance(scale, Tensor) else (None, scale)
         values = list(window.values)
         y = _conv(x, weight, bias, tensor, mask, values, groups, soft, factor, slope)

@@ -66,7 +66,11 @@ class LayerPlan:
         soft: whether the mask has values between 0 and 1.
         full: whether the mask is one everywhere.
         plain: whether every ratio is one: a convolution like any other.
+        on_device: whether it is in the memory of a CUDA device, where full and plain are false of any mask, and rows
+            and share wait for the device.
     """
+
+    on_device = False
 
     def __init__(
         self, window: Window, mask: NumpyArray, count: NumpyArray, ratio: NumpyArray, cover: NumpyArray,
@@ -334,30 +338,50 @@ def _mask_4d(mask: Any) -> Array:
         raise ShapeError(f"mask: shape {list(mask.shape)}, expected [N, 1, H, W], [N, C, H, W] or [H, W]")
     if _arrays.is_torch(mask):
         mask = mask.detach()
-        if mask.device.type != "cpu":
-            raise DTypeError(f"mask: a tensor on {mask.device}, expected one on the CPU; use mask.cpu()")
+        if mask.device.type not in ("cpu", "cuda"):
+            raise DTypeError(f"mask: a tensor on {mask.device}, expected one on the CPU or a CUDA device")
     return mask
 
 
+def on_device(x: Any) -> bool:
+    """Whether x is a tensor on a CUDA device."""
+    return _arrays.is_torch(x) and bool(x.is_cuda)
+
+
+def sizes_of(shape: tuple[int, ...], chain: tuple[tuple[Window, int], ...]) -> tuple[int, list[Pair]]:
+    """The groups of a mask [N, C, H, W], and the size of each layer's new mask."""
+    _, channels, *size = shape
+    groups = 1 if channels == 1 else chain[0][1]
+    if channels % groups:
+        raise ShapeError(f"mask: {channels} channels do not divide by groups {groups}")
+    sizes: list[Pair] = []
+    for i, (window, _) in enumerate(chain):
+        before, size = size, list(window.out_size(*size))
+        if min(size) < 1:
+            raise ShapeError(f"mask: [{before[0]}, {before[1]}] is smaller than the window of layer {i}, {window}")
+        sizes.append((size[0], size[1]))
+    return groups, sizes
+
+
 def plan_layers(mask: Array, chain: tuple[tuple[Window, int], ...], soft: bool) -> tuple[LayerPlan, ...]:
+    """The layers of a chain from the mask of the first."""
+    if on_device(mask):
+        from . import _partial_conv_cuda
+
+        return _partial_conv_cuda.plan_layers(mask, chain, soft)
     seen = view(mask, "mask")
     kind = native.partial_conv_mask_kind(seen)
     if kind == 3:
         raise MaskError("mask: values outside [0, 1]")
     if kind == 2 and not soft:
         raise MaskError("mask: values between 0 and 1; pass soft=True, or mask > 0.5")
-    n, channels, height, width = mask.shape
-    groups = 1 if channels == 1 else chain[0][1]
-    if channels % groups:
-        raise ShapeError(f"mask: {channels} channels do not divide by groups {groups}")
+    groups, sizes = sizes_of(tuple(mask.shape), chain)
+    n = mask.shape[0]
     # A soft mask of zeros and ones is a hard one: min(u, 1) says the same.
     soft = kind == 2
     real = np.dtype("float64" if soft and dtype_of(mask) == "float64" else "float32")
-    maps, size = [], (height, width)
-    for i, (window, _) in enumerate(chain):
-        before, size = size, window.out_size(*size)
-        if min(size) < 1:
-            raise ShapeError(f"mask: [{before[0]}, {before[1]}] is smaller than the window of layer {i}, {window}")
+    maps = []
+    for size in sizes:
         shape = (n, groups, *size)
         maps.append(
             (np.empty(shape, real), np.empty(shape, np.float32), np.empty(shape, real if soft else np.bool_),
@@ -539,6 +563,10 @@ def check_mask(mask: Any, x: Any) -> Array:
 def layer_plan(x: Any, mask: Any, plan: Any, window: Window, groups: int, soft: bool) -> LayerPlan:
     """The plan of a call."""
     if plan is None:
+        if mask is None and on_device(x):
+            from . import _partial_conv_cuda
+
+            return _partial_conv_cuda.ones(x, window)
         if mask is None:
             return _ones(*x.shape[2:], window, _arrays.is_torch(x))
         return plan_layers(check_mask(mask, x), ((window, groups),), soft)[0]

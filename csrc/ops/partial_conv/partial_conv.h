@@ -40,7 +40,16 @@ struct ConvWindow {
   std::int64_t taps() const { return kernel[0] * kernel[1]; }
 };
 
-ConvWindow conv_window(const std::array<std::int64_t, 8>& values);
+inline ConvWindow conv_window(const std::array<std::int64_t, 8>& v) {
+  const ConvWindow window{{v[0], v[1]}, {v[2], v[3]}, {v[4], v[5]}, {v[6], v[7]}};
+  for (int axis = 0; axis < 2; ++axis) {
+    HM_CHECK(window.kernel[axis] > 0 && window.stride[axis] > 0 && window.padding[axis] >= 0 &&
+                 window.dilation[axis] > 0,
+             "window: kernel ", window.kernel[axis], ", stride ", window.stride[axis], ", padding ",
+             window.padding[axis], ", dilation ", window.dilation[axis]);
+  }
+  return window;
+}
 
 // 0: all ones; 1: zeros and ones; 2: values in [0, 1]; 3: others. mask [N, C, H, W].
 int partial_conv_mask_kind(const ArrayView& mask);

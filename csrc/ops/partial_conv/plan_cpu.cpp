@@ -136,17 +136,6 @@ std::vector<std::int64_t> plan(const ArrayView& mask, std::int64_t groups,
 
 }  // namespace
 
-ConvWindow conv_window(const std::array<std::int64_t, 8>& v) {
-  const ConvWindow window{{v[0], v[1]}, {v[2], v[3]}, {v[4], v[5]}, {v[6], v[7]}};
-  for (int axis = 0; axis < 2; ++axis) {
-    HM_CHECK(window.kernel[axis] > 0 && window.stride[axis] > 0 && window.padding[axis] >= 0 &&
-                 window.dilation[axis] > 0,
-             "window: kernel ", window.kernel[axis], ", stride ", window.stride[axis], ", padding ",
-             window.padding[axis], ", dilation ", window.dilation[axis]);
-  }
-  return window;
-}
-
 int partial_conv_mask_kind(const ArrayView& mask) {
   HM_CHECK(mask.ndim == 4, "mask: ", mask.ndim, " dimensions, expected [N, C, H, W]");
   bool ones = true, bits = true, range = true;

@@ -1,0 +1,83 @@
+"""Op partial_conv on a GPU: the local encoder of DoveNet's discriminator, beside layers composed of torch's calls.
+
+Eager, both captured in CUDA graphs, and beside torch.compile. Both nets are channels-last, the mask of one plane; ours
+is given it as bools, which need no look at their values.
+"""
+
+from __future__ import annotations
+
+import functools
+import statistics
+from typing import Any
+
+import bench_partial_conv as cpu
+import peers_cuda
+import pytest
+from measure import Ledger
+from measure_cuda import GpuTiming, add, interleave, ratio
+
+import pyharmony
+from pyharmony.nn import PartialConv2d
+
+pytestmark = pytest.mark.gpu
+
+OURS = f"pyharmony {pyharmony.__version__}"
+GROUP = "partial convolution on the GPU, DoveNet's local encoder at 256²"
+#: Of what the goals are about: few images, where launches decide.
+FEW = (1, 8)
+
+
+def eager_ratio(slow: GpuTiming, fast: GpuTiming) -> float:
+    return statistics.median(a / b for a, b in zip(slow.eager, fast.eager, strict=True))
+
+
+def calls(torch: Any, images: int, share: float, dtype: Any, backward: bool, planes: int = 1) -> dict[str, Any]:
+    last = torch.channels_last
+    mask = cpu.disc(images, share, planes, dtype).to(peers_cuda.DEVICE)
+    x = torch.randn(images, 3, 256, 256).to(peers_cuda.DEVICE, dtype, memory_format=last)
+
+    def net(kind: Any, **options: Any) -> Any:
+        return cpu.encoder(kind, dtype, last, **options).to(peers_cuda.DEVICE)
+
+    ours = net(PartialConv2d, multi_channel=planes > 1)
+    return {
+        "ours": cpu.step(cpu.run_ours, ours, x, mask > 0, backward),
+        "composed": cpu.step(cpu.run_composed, net(cpu.Composed), x, mask, backward),
+        "compiled": cpu.step(torch.compile(cpu.run_composed), net(cpu.Composed), x, mask, backward),
+    }
+
+
+def measure(torch: Any, ledger: Ledger, problem: str, **options: Any) -> dict[str, GpuTiming]:
+    made = calls(torch, **options)
+    timings = interleave(made)
+    found, wanted = (made[name]().float() for name in ("ours", "composed"))
+    apart = float((found - wanted).abs().max() / wanted.abs().max())
+    row = functools.partial(add, ledger, GROUP, problem)
+    row("nn.PartialConv2d", timings["ours"], version=OURS, note=f"apart by {apart:.1g} of the largest")
+    for name, words in (("composed", "composed of torch's calls"), ("compiled", "the same, torch.compile")):
+        row(words, timings[name], version=str(torch.__version__), ours=timings["ours"])
+    return timings
+
+
+@pytest.mark.parametrize("images", [*FEW, 32])
+@pytest.mark.parametrize("share", [0.05, 0.15, 1.0])
+def bench_masks(gpu: Any, ledger: Ledger, images: int, share: float) -> None:
+    """The figures are the least of both dtypes, forward, and forward + backward, of few images and a mask of 15 %."""
+    eager, graph = [], []
+    for dtype, name in ((gpu.float32, "fp32"), (gpu.bfloat16, "bf16")):
+        for backward, what in ((False, "forward"), (True, "forward + backward")):
+            problem = f"{name}, {share:.0%}, batch {images}, {what}"
+            timings = measure(gpu, ledger, problem, images=images, share=share, dtype=dtype, backward=backward)
+            eager.append(eager_ratio(timings["composed"], timings["ours"]))
+            graph.append(ratio(timings["composed"], timings["ours"]))
+    if share == 0.15 and images in FEW:
+        for key, values in (("partial_conv_v_eager", eager), ("partial_conv_v_graph", graph)):
+            ledger.figure(key, min([*values, ledger.figures.get(key, values[0])]))
+
+
+def bench_multi_channel_masks(gpu: Any, ledger: Ledger) -> None:
+    """A plane for each channel."""
+    measure(
+        gpu, ledger, "fp32, 15 %, three planes, batch 8, forward + backward", images=8, share=0.15, dtype=gpu.float32,
+        backward=True, planes=3,
+    )  # fmt: skip

@@ -1,0 +1,399 @@
+"""Partial convolution of torch tensors on a CUDA device: our kernels around the library's convolution.
+
+A plan of all layers is one launch where the bits of the mask fit into a block's shared memory. A layer is the mask's
+product with x, the library's convolution, and one pass over its result with ratio, bias, scale and activation; of few
+channels of x all of it is one kernel. Nothing that a call needs is read on the host, a scale included, so that calls
+can be captured in a CUDA graph. One exception: a plan of a mask of floats reads whether its values are in range, and
+waits for that, unless the stream is being captured; a mask of bools has nothing to check.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import _cuda
+from ..errors import DTypeError, MaskError
+from . import partial_conv as op
+from .partial_conv import LayerPlan, Window
+
+#: What kernels take.
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+
+#: The most products of an output value for which the direct kernel is taken. Derived, not measured: on an H200 a
+#: product costs about 0.05 ps, and the passes over x and y that the kernel saves 1 to 2 ps for each value.
+DIRECT_PRODUCTS = 32
+
+_ALIGNMENT = 256
+
+
+def _module() -> Any:
+    return _cuda._module()
+
+
+def _on(x: Tensor) -> dict[str, int]:
+    """The device and the caller's stream."""
+    if not x.is_cuda:  # the emulator's
+        return {"device": -1, "stream": 0}
+    return {"device": x.device.index, "stream": torch.cuda.current_stream(x.device).cuda_stream}
+
+
+def _capturing(x: Tensor) -> bool:
+    return x.is_cuda and torch.cuda.is_current_stream_capturing()
+
+
+def _view(x: Tensor | None, *, writable: bool = False) -> Any:
+    if x is None:
+        return None
+    dtype = str(x.dtype).removeprefix("torch.")
+    return _module().ArrayView(x.data_ptr(), dtype, tuple(x.shape), tuple(x.stride()), writable)
+
+
+def _bytes(nbytes: int, like: Tensor) -> Tensor:
+    return torch.empty(max(nbytes, 1), dtype=torch.uint8, device=like.device)
+
+
+# ---- plans ----------------------------------------------------------------------------------------------------------
+
+
+class _Maps:
+    """What a plan has of a layer: parts of one piece of memory."""
+
+    def __init__(self, shape: tuple[int, ...], cover: torch.dtype) -> None:
+        n, _, oh, ow = shape
+        self.parts: dict[str, tuple[int, tuple[int, ...], torch.dtype]] = {}
+        self._kinds = {
+            "count": (shape, torch.float32), "ratio": (shape, torch.float32), "cover": (shape, cover),
+            "rows": ((n, oh * ow), torch.int32),
+        }  # fmt: skip
+
+    def place(self, offset: int) -> int:
+        """Lays the parts out from an offset on; where the next may begin."""
+        for name, (shape, dtype) in self._kinds.items():
+            self.parts[name] = (offset, shape, dtype)
+            offset += -(-math.prod(shape) * dtype.itemsize // _ALIGNMENT) * _ALIGNMENT
+        return offset
+
+    def tensor(self, memory: Tensor, name: str) -> Tensor:
+        offset, shape, dtype = self.parts[name]
+        return memory[offset : offset + math.prod(shape) * dtype.itemsize].view(dtype).view(shape)
+
+    def view(self, memory: Tensor, name: str) -> Any:
+        offset, shape, dtype = self.parts[name]
+        kind = str(dtype).removeprefix("torch.")
+        return _module().ArrayView(memory.data_ptr() + offset, kind, shape, _cuda.contiguous_strides(shape), True)
+
+
+class DeviceLayerPlan(LayerPlan):
+    """A layer's plan in the memory of a device. `rows` and `share` wait for the device, nothing else does."""
+
+    on_device = True
+
+    def __init__(
+        self, window: Window, mask: Tensor, maps: _Maps, memory: Tensor, totals: Tensor, *, dtype: Any, soft: bool,
+        full: bool,
+    ) -> None:  # fmt: skip
+        self.window, self.soft, self.full = window, soft, full
+        self._mask: Any = mask
+        self._maps, self._memory, self._totals, self._dtype = maps, memory, totals, dtype
+        self._shape = maps.parts["ratio"][1]
+        self.groups = self._shape[1]
+        self.channels = mask.shape[1] // self.groups
+        # Of any other mask it is not known without a look at it.
+        self.plain = full and window.padding == (0, 0)
+        self.mask_view = None if full else _view(mask)
+        self.ratio_view = maps.view(memory, "ratio")
+        self.cover_view = maps.view(memory, "cover") if soft else None
+
+    def __repr__(self) -> str:
+        n, _, oh, ow = self._shape
+        return f"DeviceLayerPlan({n} x {oh} x {ow} windows on {self.device})"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the plan is."""
+        return self._memory.device
+
+    @property
+    def count(self) -> Tensor:
+        return self._maps.tensor(self._memory, "count")
+
+    @property
+    def ratio(self) -> Tensor:
+        return self._maps.tensor(self._memory, "ratio")
+
+    @property
+    def mask_in(self) -> Tensor:
+        return self._mask.to(self._dtype)
+
+    @property
+    def mask_out(self) -> Tensor:
+        return self._maps.tensor(self._memory, "cover").to(self._dtype)
+
+    @property
+    def rows(self) -> Tensor:
+        rows = self._maps.tensor(self._memory, "rows")
+        return torch.cat([row[:total] for row, total in zip(rows, self._totals.tolist(), strict=True)])
+
+    @property
+    def share(self) -> float:
+        n, _, oh, ow = self._shape
+        return float(self._totals.sum()) / (n * oh * ow)
+
+    def cover_tensor(self, dtype: Any, channels: int = 1) -> Tensor:
+        cover = self._maps.tensor(self._memory, "cover").to(dtype)
+        return cover.repeat_interleave(channels // self.groups, 1) if self.groups > 1 else cover
+
+    def for_batch(self, n: int) -> DeviceLayerPlan:
+        return self  # kernels repeat what is of one image
+
+
+def _kept(mask: Tensor, soft: bool) -> Tensor:
+    """A copy of the mask as kernels take it: bool, or float32 of a soft one, its rows one after another."""
+    kept = mask.to(torch.float32, copy=True) if soft else mask != 0
+    if kept.is_contiguous() or kept.is_contiguous(memory_format=torch.channels_last):
+        return kept.clone() if kept.data_ptr() == mask.data_ptr() else kept
+    return kept.contiguous()
+
+
+def plan_layers(
+    mask: Tensor, chain: tuple[tuple[Window, int], ...], soft: bool, *, full: bool = False
+) -> tuple[DeviceLayerPlan, ...]:
+    """`pyharmony.ops.partial_conv.plan_layers` of a mask on a device.
+
+    Args:
+        full: the mask is known to be one everywhere.
+
+    Raises:
+        MaskError: values outside [0, 1], or between without soft; not while the stream is being captured, where such
+            values are taken as 1 where they are above 0.
+    """
+    dtype = mask.dtype
+    soft = soft and dtype != torch.bool
+    if dtype == torch.float64:
+        mask = mask.float()
+    groups, sizes = op.sizes_of(tuple(mask.shape), chain)
+    n = mask.shape[0]
+    cover = torch.float32 if soft else torch.bool
+    layers = [_Maps((n, groups, *size), cover) for size in sizes]
+    offset = -(-4 * n * (len(layers) + 1) // _ALIGNMENT) * _ALIGNMENT  # totals and flags
+    for layer in layers:
+        offset = layer.place(offset)
+    memory = _bytes(offset, mask)
+    totals = memory[: 4 * n * (len(layers) + 1)].view(torch.int32).view(len(layers) + 1, n)
+    seen, windows = _view(mask), [window.values for window, _ in chain]
+    scratch = _bytes(_module().partial_conv_plan_workspace(seen, groups, soft, windows), mask)
+    base = memory.data_ptr()
+    with _cuda.failures("mask_plan"):
+        _module().partial_conv_plan(
+            seen, groups, soft,
+            [(window, maps.view(memory, "count"), maps.view(memory, "ratio"), maps.view(memory, "cover"),
+              base + maps.parts["rows"][0]) for window, maps in zip(windows, layers, strict=True)],
+            base, base + 4 * n * len(layers), (scratch.data_ptr(), scratch.numel()), **_on(mask),
+        )  # fmt: skip
+    if dtype != torch.bool and not full and not _capturing(mask):
+        found = functools.reduce(int.__or__, totals[-1].tolist())
+        if found & 2:
+            raise MaskError("mask: values outside [0, 1]")
+        if found & 1 and not soft:
+            raise MaskError("mask: values between 0 and 1; pass soft=True, or mask > 0.5")
+    plans: list[DeviceLayerPlan] = []
+    current = _kept(mask, soft)
+    for i, ((window, _), maps) in enumerate(zip(chain, layers, strict=True)):
+        plans.append(
+            DeviceLayerPlan(window, current, maps, memory, totals[i], dtype=dtype, soft=soft, full=full and i == 0)
+        )
+        current = maps.tensor(memory, "cover")
+    return tuple(plans)
+
+
+@functools.lru_cache(maxsize=32)
+def _kept_ones(height: int, width: int, window: Window, device: torch.device, stream: int) -> DeviceLayerPlan:
+    mask = torch.ones((1, 1, height, width), dtype=torch.bool, device=device)
+    return plan_layers(mask, ((window, 1),), False, full=True)[0]
+
+
+def ones(x: Tensor, window: Window) -> DeviceLayerPlan:
+    """The plan without a mask. What a graph needs is made in it: the memory that is kept may go."""
+    make = _kept_ones.__wrapped__ if _capturing(x) else _kept_ones
+    return make(x.shape[2], x.shape[3], window, x.device, _on(x)["stream"])
+
+
+# ---- passes ---------------------------------------------------------------------------------------------------------
+
+
+def check(x: Tensor) -> None:
+    """Refuses what kernels do not take."""
+    _module()
+    if x.dtype not in DTYPES:
+        raise DTypeError(f"x: {x.dtype} is not supported on a GPU, use float32, bfloat16 or float16")
+
+
+def _factor(scale: Any) -> tuple[float, Tensor | None]:
+    """A scale as kernels take it."""
+    if not isinstance(scale, Tensor):
+        return float(scale), None
+    scale = scale.detach()
+    return 1.0, scale if scale.dtype in DTYPES else scale.float()
+
+
+def _premask(x: Tensor, mask: Any, scale: Any, out: Tensor) -> Tensor:
+    value, factor = _factor(scale)
+    with _cuda.failures("partial_conv2d"):
+        _module().partial_conv_premask(_view(x), mask, value, _view(factor), _view(out, writable=True), **_on(x))
+    return out
+
+
+def _dense(x: Tensor, like: torch.memory_format = torch.contiguous_format) -> Tensor:
+    if x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last):
+        return x
+    return x.contiguous(memory_format=torch.channels_last if x.stride(1) == 1 else like)
+
+
+def _masked(x: Tensor, plan: DeviceLayerPlan) -> Tensor:
+    """m x; x itself without a mask."""
+    if plan.mask_view is None:
+        return x
+    x = _dense(x)
+    return _premask(x, plan.mask_view, 1.0, torch.empty_like(x))
+
+
+def _maps(plan: DeviceLayerPlan) -> tuple[Any, Any]:
+    return (None, None) if plan.plain else (plan.ratio_view, plan.cover_view)
+
+
+def is_direct(x: Tensor, weight: Tensor, layer: Any) -> bool:
+    """Whether the layer is one kernel."""
+    window = layer.plan.window
+    return (
+        layer.groups == 1
+        and layer.plan.groups == 1
+        and x.shape[1] * window.taps <= DIRECT_PRODUCTS
+        and bool(_module().partial_conv_direct_fits(x.shape[1], window.values))
+    )
+
+
+def run_layer(
+    x: Tensor, weight: Tensor, bias: Tensor | None, layer: Any, scale: Any, slope: float, last: torch.memory_format,
+    sums: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """y = act(scale conv(x, W) + bias c).
+
+    Args:
+        scale: a number, or a scalar on the device.
+        last: the memory format of y.
+        sums: [2, 1, O] float32 for the sums of y and of its squares, what a batch norm takes, or [2, N, O] for those
+            of each image. The direct kernel is not taken then.
+    """
+    x, weight = x.detach(), weight.detach()
+    bias = None if bias is None else bias.detach().contiguous()
+    plan: DeviceLayerPlan = layer.plan
+    value, factor = _factor(scale)
+    if sums is None and is_direct(x, weight, layer):
+        y = torch.empty(
+            (x.shape[0], weight.shape[0], *plan._shape[2:]), dtype=x.dtype, device=x.device, memory_format=last
+        )
+        with _cuda.failures("partial_conv2d"):
+            _module().partial_conv_direct(
+                _view(x), plan.mask_view, _view(weight), plan.window.values, *_maps(plan), _view(bias), value,
+                _view(factor), slope, _view(y, writable=True), **_on(x),
+            )  # fmt: skip
+        return y
+    inside = plan.plain and factor is None and value == 1 and sums is None
+    stride, padding, dilation = layer.conv
+    y = F.conv2d(_masked(x, plan), weight, bias if inside else None, stride, padding, dilation, layer.groups)
+    y = y.contiguous(memory_format=last)
+    if inside:
+        return y if slope == 1 else F.leaky_relu_(y, slope)
+    into = _view(y, writable=True)
+    scratch = _bytes(0 if sums is None else _module().partial_conv_sums_workspace(into, 2), y)
+    with _cuda.failures("partial_conv2d"):
+        _module().partial_conv_epilogue(
+            into, *_maps(plan), _view(bias), value, _view(factor), slope, into, _view(sums, writable=True),
+            (scratch.data_ptr(), scratch.numel()), **_on(y),
+        )  # fmt: skip
+    return y
+
+
+def run_backward(
+    grad: Tensor,
+    y: Tensor | None,
+    x: Tensor | None,
+    weight: Tensor | None,
+    layer: Any,
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
+    last: tuple[torch.memory_format, torch.memory_format],
+    scale: Any,
+    slope: float,
+    for_bias: bool,
+    x_scale: Any = 1.0,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """The gradients of x, weight and bias through `run_layer`: of x where weight is given, of weight where x is.
+
+    Args:
+        y: the layer's result, where slope is not 1.
+        shapes, last: shapes and memory formats of x and weight.
+        x_scale: a factor of the gradient of x alone.
+    """
+    plan: DeviceLayerPlan = layer.plan
+    value, factor = _factor(scale)
+    grad = grad.detach()
+    if y is not None:
+        y_last = y.is_contiguous(memory_format=torch.channels_last) and not y.is_contiguous()
+        grad = grad.contiguous(memory_format=torch.channels_last if y_last else torch.contiguous_format)
+    grad = _dense(grad)
+    offset = None
+    if plan.plain and factor is None and value == 1 and slope == 1:
+        h = grad
+        offset = grad.sum((0, 2, 3)) if for_bias else None
+    else:
+        h = torch.empty_like(grad)
+        into = _view(h, writable=True)
+        offset = torch.empty(grad.shape[1], dtype=grad.dtype, device=grad.device) if for_bias else None
+        scratch = _bytes(_module().partial_conv_sums_workspace(into, 1) if for_bias else 0, grad)
+        with _cuda.failures("partial_conv2d"):
+            _module().partial_conv_epilogue_grad(
+                _view(grad), _view(y) if slope != 1 else None, *_maps(plan), value, _view(factor), slope, into,
+                _view(offset, writable=True), (scratch.data_ptr(), scratch.numel()), **_on(grad),
+            )  # fmt: skip
+    if x is None and weight is None:
+        return None, None, offset
+
+    def like(i: int) -> Tensor:
+        return torch.empty(shapes[i], dtype=grad.dtype, device=grad.device, memory_format=last[i])
+
+    dx, dw, _ = torch.ops.aten.convolution_backward(
+        h, like(0) if x is None else _masked(x.detach(), plan), like(1) if weight is None else weight.detach(), None,
+        *layer.conv, False, [0, 0], layer.groups, [weight is not None, x is not None, False],
+    )  # fmt: skip
+    if dx is not None:
+        dx = dx.contiguous(memory_format=last[0])
+        if plan.mask_view is not None or isinstance(x_scale, Tensor) or x_scale != 1:
+            dx = _premask(dx, plan.mask_view, x_scale, dx)
+    return dx, dw, offset
+
+
+def run_gradients(
+    grad: Tensor, y: Tensor | None, x: Tensor, weight: Tensor, scale: Any, layer: Any, slope: float, needs: Any,
+    last: tuple[torch.memory_format, torch.memory_format],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
+    """The gradients of x, weight, bias and scale; what needs[i] does not ask for is None.
+
+    A gradient of scale is the sum of W times that of W without scale, which is then applied afterwards.
+    """
+    for_scale = needs[3]
+    dx, dw, db = run_backward(
+        grad, y, x if needs[1] or for_scale else None, weight if needs[0] else None, layer,
+        (tuple(x.shape), tuple(weight.shape)), last, 1.0 if for_scale else scale, slope, needs[2],
+        scale if for_scale else 1.0,
+    )  # fmt: skip
+    ds = None
+    if for_scale and dw is not None:
+        ds = torch.sum(dw * weight, dtype=torch.float32).to(scale.dtype).view_as(scale)
+        dw = dw * scale.to(dw.dtype) if needs[1] else None
+    return dx, dw, db, ds

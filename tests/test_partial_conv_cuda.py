@@ -1,0 +1,502 @@
+"""Partial convolution on a device: its kernels and the layers around them, run by the emulator in three orders."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyharmony import _native, ops
+from pyharmony.errors import DTypeError, MaskError, ShapeError
+from pyharmony.ops import partial_conv as op
+from pyharmony.reference import partial_conv as reference
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from pyharmony.nn import PartialConv2d  # noqa: E402
+from pyharmony.ops import _partial_conv_cuda as device  # noqa: E402
+from pyharmony.ops import _partial_conv_torch as backend  # noqa: E402
+
+from .test_partial_conv import CASES, Case, a_mask, arrays, bound  # noqa: E402
+
+ON = {"device": -1, "stream": 0}
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+FORMATS = (torch.contiguous_format, torch.channels_last)
+#: Layers as tests of kernels take them: a shape whose packs are whole, and one that has none.
+SHAPES = ((2, 16, 12, 10), (2, 5, 7, 9))
+
+
+@pytest.fixture(autouse=True)
+def _known(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that kernels get by its address alone is known to the checker."""
+    emulator = request.getfixturevalue("emulator") if "emulator" in request.fixturenames else None
+    if emulator is not None and emulator.checked:
+        make = device._bytes
+
+        def made(nbytes: int, like: Any) -> Any:
+            memory = make(nbytes, like)
+            emulator.register_memory(memory.data_ptr(), memory.numel())
+            return memory
+
+        monkeypatch.setattr(device, "_bytes", made)
+
+
+@pytest.fixture
+def on_emulator(emulator: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Tensors of the processor are on the emulator's device."""
+    monkeypatch.setattr(_native, "device_module", lambda: emulator)
+    monkeypatch.setattr(op, "on_device", lambda x: isinstance(x, torch.Tensor))
+    device._kept_ones.cache_clear()
+    yield emulator
+    device._kept_ones.cache_clear()
+
+
+def view(emulator: Any, x: Any, writable: bool = False) -> Any:
+    if x is None:
+        return None
+    dtype = str(x.dtype).removeprefix("torch.")
+    return emulator.ArrayView(x.data_ptr(), dtype, tuple(x.shape), tuple(x.stride()), writable)
+
+
+def random(shape: Any, dtype: Any, form: Any = torch.contiguous_format, seed: int = 0) -> Any:
+    x = torch.from_numpy(np.random.default_rng(seed).standard_normal(shape)).to(dtype)
+    return x.contiguous(memory_format=form) if x.ndim == 4 else x
+
+
+def maps(shape: Any, groups: int = 1, soft: bool = False, seed: int = 1) -> tuple[Any, Any]:
+    """A ratio, and the new mask that belongs to it: zero together."""
+    rng = np.random.default_rng(seed)
+    n, _, h, w = shape
+    known = rng.random((n, groups, h, w)) < 0.6
+    ratio = torch.from_numpy((known * rng.uniform(1, 9, known.shape)).astype(np.float32))
+    cover = known * (rng.random(known.shape) if soft else 1)
+    return ratio, torch.from_numpy(cover.astype(np.float32)) if soft else torch.from_numpy(known)
+
+
+def scratch(nbytes: int) -> tuple[Any, tuple[int, int]]:
+    memory = device._bytes(nbytes, torch.empty(0))
+    return memory, (memory.data_ptr(), nbytes)
+
+
+def eps(dtype: Any) -> float:
+    """A rounding to a dtype, and the few of float32 before it."""
+    return float(torch.finfo(dtype).eps) + 8 * float(torch.finfo(torch.float32).eps)
+
+
+def by_channel(x: Any, channels: int) -> Any:
+    return x.double().repeat_interleave(channels // x.shape[1], 1)
+
+
+# ---- plans ----------------------------------------------------------------------------------------------------------
+
+CHAINS: dict[str, Any] = {
+    "dovenet": ((2, 1, 67, 130), [(3, 2)] * 4),
+    "padding": ((1, 1, 40, 33), [(7, 2, 3), (5, 1, 2, 2), ((1, 3), 1, (0, 4), 3)]),
+    "wide dilation": ((1, 1, 37, 90), [((2, 3), 1, (0, 20), (1, 40)), ((3, 35), 1, 17)]),
+    "small": ((3, 1, 1, 1), [(1,)]),
+    "planes": ((2, 6, 9, 70), [(3, 2, 1), (3, 1, 1)]),
+    "groups": ((2, 6, 9, 70), [(3, 2, 1, 1, 3), (3, 1, 1, 1, 3)]),
+    "too many bits": ((1, 40, 70, 200), [(3, 2), (3, 2, 1)]),
+    "too many bits of groups": ((1, 48, 70, 180), [(3, 2, 1, 1, 2), (3, 2, 1, 1, 2)]),
+}
+
+
+@pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
+@pytest.mark.parametrize("name", CHAINS)
+def test_a_plan_is_that_of_the_processor(emulator: Any, name: str, soft: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    shape, layers = CHAINS[name]
+    rng = np.random.default_rng(0)
+    for share, dtype in (
+        (0.1, torch.float32),
+        (0.02, torch.bool if not soft else torch.float16),
+        (0.0, torch.bfloat16),
+    ):
+        values = rng.random(shape)
+        mask = torch.from_numpy(np.where(values < share, values / max(share, 1e-9) if soft else 1.0, 0.0)).to(dtype)
+        expected = ops.mask_plan(mask, layers, soft=soft)
+        with monkeypatch.context() as patch:
+            patch.setattr(_native, "device_module", lambda: emulator)
+            patch.setattr(op, "on_device", lambda x: True)
+            found = ops.mask_plan(mask, layers, soft=soft)
+            for a, b in zip(found, expected, strict=True):
+                assert a.on_device and (a.groups, a.channels, a.window) == (b.groups, b.channels, b.window)
+                assert torch.equal(a.rows, b.rows)
+                assert a.share == b.share
+                assert torch.equal(a.mask_in, b.mask_in) or soft
+                # Sums of soft values are in float32, S / u is one more rounding; counts are exact.
+                depth = b.size if soft else 0
+                for x, y in ((a.count, b.count), (a.ratio, b.ratio), (a.mask_out.float(), b.mask_out.float())):
+                    assert x.dtype == torch.float32 and x.shape == y.shape
+                    torch.testing.assert_close(x, y.float(), rtol=(depth + 2) * 2.0**-23 if depth else 0, atol=0)
+                assert a.mask_out.dtype == mask.dtype
+
+
+def test_masks_of_any_strides(on_emulator: Any) -> None:
+    values = torch.from_numpy(np.random.default_rng(3).random((2, 3, 21, 96)) < 0.1)
+    layers = [(3, 2, 1), (3, 1, 1)]
+    expected = ops.mask_plan(values, layers)
+    wide = torch.zeros(2, 3, 23, 200, dtype=torch.bool)
+    wide[:, :, 1:22, 3:195:2] = values
+    for mask in (
+        values.contiguous(memory_format=torch.channels_last), wide[:, :, 1:22, 3:195:2],
+        values.transpose(2, 3).contiguous().transpose(2, 3), values.half(), values.float()[..., :96],
+    ):  # fmt: skip
+        for a, b in zip(ops.mask_plan(mask, layers), expected, strict=True):
+            assert torch.equal(a.ratio, b.ratio) and torch.equal(a.rows, b.rows)
+    one = values[:1, :1].expand(2, 3, 21, 96)
+    assert torch.equal(ops.mask_plan(one, layers)[1].ratio, ops.mask_plan(one.contiguous(), layers)[1].ratio)
+
+
+def test_a_complement_and_a_mask_that_changes_afterwards(on_emulator: Any) -> None:
+    mask = torch.zeros(1, 1, 12, 12)
+    mask[..., :5] = 1
+    plan = ops.mask_plan(mask, [(3, 2, 1)])
+    mask.fill_(7)
+    assert float(plan[0].mask_in.sum()) == 60
+    assert torch.equal(plan.complement()[0].mask_in, 1 - plan[0].mask_in)
+    assert "12" not in repr(plan[0]) and "6 x 6" in repr(plan[0])
+
+
+def test_values_of_masks_are_looked_at(on_emulator: Any) -> None:
+    for shape in ((2, 1, 20, 70), (1, 40, 70, 200)):
+        for value, soft, message in (
+            (0.5, False, "between 0 and 1"), (1.5, True, "outside"), (-0.5, False, "outside"),
+            (float("nan"), True, "outside"),
+        ):  # fmt: skip
+            mask = torch.ones(shape)
+            mask[-1, -1, 3, 68] = value
+            with pytest.raises(MaskError, match=message):
+                ops.mask_plan(mask, [(3,)], soft=soft)
+
+
+# ---- passes over tensors --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=["planar", "channels-last"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_premask(emulator: Any, dtype: Any, shape: Any, form: Any) -> None:
+    n, c, h, w = shape
+    rng = np.random.default_rng(2)
+    for planes, images, soft in itertools.product((1, c), (1, n), (False, True)):
+        mask = torch.from_numpy(rng.random((images, planes, h, w)).astype(np.float32))
+        mask = mask * (mask < 0.6) if soft else mask < 0.5
+        x = random(shape, dtype, form)
+        expected = x.double() * mask.double() * 0.7 * 1.5
+        x[torch.broadcast_to(mask == 0, shape)] = float("nan")  # what is in holes does not matter
+        scale = torch.tensor([1.5], dtype=dtype)
+        for layout in FORMATS:
+            m = mask.contiguous(memory_format=layout)
+            out = torch.full_like(x, float("nan"))
+            emulator.partial_conv_premask(
+                view(emulator, x), view(emulator, m), 0.7, view(emulator, scale), view(emulator, out, True), **ON
+            )
+            torch.testing.assert_close(out.double(), expected, rtol=eps(dtype), atol=eps(dtype) * 1e-3)
+        emulator.partial_conv_premask(
+            view(emulator, x), view(emulator, m), 0.7, view(emulator, scale), view(emulator, x, True), **ON
+        )
+        assert torch.equal(x, out)
+    emulator.partial_conv_premask(view(emulator, x), None, 2.0, None, view(emulator, out, True), **ON)
+    assert torch.equal(out, x * 2)
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=["planar", "channels-last"])
+@pytest.mark.parametrize("shape", [*SHAPES, (1, 40, 130, 8), (3, 6, 1, 1)], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_the_epilogue_and_its_sums(emulator: Any, dtype: Any, shape: Any, form: Any) -> None:
+    n, c, h, w = shape
+    acc, bias = random(shape, dtype, form), random((c,), dtype, seed=5)
+    scale = torch.tensor(1.5)
+    for groups, soft, images, slope in (
+        (1, False, n, 0.2),
+        (1, True, 1, 1.0),
+        (c // 2 if c % 2 == 0 else c, True, n, 0.0),
+    ):
+        ratio, cover = maps((images, c, h, w), groups, soft)
+        t = 0.7 * 1.5 * acc.double() * by_channel(ratio, c) + bias.double()[:, None, None] * by_channel(cover, c)
+        expected = torch.where(t > 0, t, slope * t)
+        given = acc.clone()
+        given[torch.broadcast_to(by_channel(ratio, c) == 0, shape)] = float("nan")
+        y, offset = torch.full_like(acc, float("nan")), view(emulator, bias)
+        for each_image in (False, True):
+            sums = torch.full((2, n if each_image else 1, c), float("nan"))
+            held, space = scratch(emulator.partial_conv_sums_workspace(view(emulator, y), 2))
+            emulator.partial_conv_epilogue(
+                view(emulator, given), view(emulator, ratio), view(emulator, cover) if soft else None, offset, 0.7,
+                view(emulator, scale), slope, view(emulator, y, True), view(emulator, sums, True), space, **ON,
+            )  # fmt: skip
+            # fma: half a rounding of the dtype, and one of the products' sizes in float32.
+            size = float(t.abs().max()) + float(bias.abs().max())
+            torch.testing.assert_close(y.double(), expected, rtol=eps(dtype), atol=4 * 2.0**-23 * size)
+            over = (0, 2, 3) if not each_image else (2, 3)
+            stored = y.double()
+            wanted = torch.stack([stored.sum(over).reshape(-1, c), (stored**2).sum(over).reshape(-1, c)])
+            # Of float32, in blocks: a bound for sums in any order.
+            terms = n * h * w
+            limit = terms * 2.0**-24 * torch.stack([stored.abs(), stored**2]).sum((1, 3, 4)).max()
+            torch.testing.assert_close(sums.double(), wanted, rtol=0, atol=float(limit) + 1e-30)
+        emulator.partial_conv_epilogue(
+            view(emulator, given), view(emulator, ratio), view(emulator, cover) if soft else None, offset, 0.7,
+            view(emulator, scale), slope, view(emulator, given, True), None, (0, 0), **ON,
+        )  # fmt: skip
+        assert torch.equal(given, y)
+        del held
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=["planar", "channels-last"])
+@pytest.mark.parametrize("shape", [*SHAPES, (1, 40, 130, 8)], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_the_gradient_of_the_epilogue(emulator: Any, dtype: Any, shape: Any, form: Any) -> None:
+    n, c, h, w = shape
+    grad, y = random(shape, dtype, form), random(shape, dtype, form, seed=6)
+    for groups, soft, images, slope in ((1, False, n, 0.2), (1, True, 1, 1.0), (c, True, n, 0.0)):
+        ratio, cover = maps((images, c, h, w), groups, soft)
+        g = grad.double() * torch.where(y > 0, 1.0, slope).double()
+        h_, offset = torch.full_like(grad, float("nan")), torch.full((c,), float("nan"), dtype=dtype)
+        held, space = scratch(emulator.partial_conv_sums_workspace(view(emulator, grad), 1))
+        emulator.partial_conv_epilogue_grad(
+            view(emulator, grad), view(emulator, y) if slope != 1 else None, view(emulator, ratio),
+            view(emulator, cover) if soft else None, 0.7, None, slope, view(emulator, h_, True),
+            view(emulator, offset, True), space, **ON,
+        )  # fmt: skip
+        expected = g * by_channel(ratio, c) * 0.7
+        torch.testing.assert_close(h_.double(), expected, rtol=eps(dtype), atol=1e-7)
+        terms = (g * by_channel(cover, c)).abs().sum((0, 2, 3)).max()
+        wanted = (g * by_channel(cover, c)).sum((0, 2, 3))
+        atol = float(terms) * n * h * w * 2.0**-24
+        torch.testing.assert_close(offset.double(), wanted, rtol=eps(dtype), atol=atol)
+        del held
+
+
+def test_the_bits_are_the_same_in_any_order_of_the_threads(emulator: Any) -> None:
+    shape = (2, 40, 30, 11)
+    x, (ratio, _) = random(shape, torch.bfloat16, torch.channels_last), maps(shape)
+    results = []
+    for seed in (0, 17, 99):
+        emulator.set_seed(seed)
+        y, sums = torch.empty_like(x), torch.empty(2, 1, 40)
+        held, space = scratch(emulator.partial_conv_sums_workspace(view(emulator, y), 2))
+        emulator.partial_conv_epilogue(
+            view(emulator, x), view(emulator, ratio), None, None, 1.0, None, 0.2, view(emulator, y, True),
+            view(emulator, sums, True), space, **ON,
+        )  # fmt: skip
+        results.append((y, sums))
+        del held
+    assert all(torch.equal(a, b) for result in results for a, b in zip(result, results[0], strict=True))
+
+
+# ---- the direct kernel ----------------------------------------------------------------------------------------------
+
+DIRECT = (
+    Case((2, 3, 21, 37), 64, stride=(2, 2)),
+    Case((1, 4, 19, 20), 70, kernel=(7, 7), padding=(3, 3)),  # two passes over the channels
+    Case((1, 1, 9, 40), 5, kernel=(2, 5), stride=(1, 3), padding=(0, 4), dilation=(3, 2)),
+    Case((2, 2, 5, 5), 8, kernel=(1, 1)),
+)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("case", DIRECT, ids=str)
+def test_the_direct_kernel(emulator: Any, case: Case, dtype: Any) -> None:
+    window = [*case.kernel, *case.stride, *case.padding, *case.dilation]
+    assert emulator.partial_conv_direct_fits(case.shape[1], window)
+    for (planes, kind), form in itertools.product(((1, "hard"), (case.shape[1], "soft"), (1, "border")), FORMATS):
+        given = a_mask(kind, case, planes).astype(np.float32)
+        x, weight, bias = (torch.from_numpy(a).to(dtype) for a in arrays(case))
+        exact = [a.double().numpy() for a in (x, weight, bias)]
+        expected, new = reference.partial_conv2d(*exact, given, scale=0.7, negative_slope=0.2, **case.window)
+        x, weight = x.contiguous(memory_format=form), weight.contiguous(memory_format=form)
+        x[torch.from_numpy(np.broadcast_to(given == 0, case.shape).copy())] = float("nan")
+        r, c = (torch.from_numpy(a.astype(np.float32)) for a in reference.ratio(given, case.kernel, **case.window))
+        mask = torch.from_numpy(given if kind == "soft" else given > 0)
+        y = torch.full(expected.shape, float("nan"), dtype=dtype).contiguous(memory_format=form)
+        scale = torch.tensor([0.7])
+        emulator.partial_conv_direct(
+            view(emulator, x), view(emulator, mask), view(emulator, weight), window, view(emulator, r),
+            view(emulator, c) if kind == "soft" else None, view(emulator, bias), 1.0, view(emulator, scale), 0.2,
+            view(emulator, y, True), **ON,
+        )  # fmt: skip
+        # Products and sums in float32; the ratio may be S.
+        depth = int(np.prod(case.weight[1:]))
+        terms = np.abs(reference.conv(np.abs(exact[0]), np.abs(exact[1]), given, **case.window)).max()
+        np.testing.assert_allclose(
+            y.double().numpy(), expected, rtol=eps(dtype), atol=(depth + 4) * 2.0**-24 * float(terms) + 1e-6
+        )
+
+
+def test_what_the_direct_kernel_is_not_made_for(emulator: Any) -> None:
+    for channels, window in (
+        (5, [3, 3, 1, 1, 0, 0, 1, 1]), (3, [9, 3, 1, 1, 0, 0, 1, 1]), (3, [3, 3, 50, 50, 0, 0, 1, 1]),
+    ):  # fmt: skip
+        assert not emulator.partial_conv_direct_fits(channels, window)
+        x = torch.zeros(1, channels, 60, 60)
+        y = torch.zeros(1, 2, 1, 1)
+        w = torch.zeros(2, channels, *window[:2])
+        with pytest.raises(ValueError, match="few channels"):
+            emulator.partial_conv_direct(
+                view(emulator, x), None, view(emulator, w), window, None, None, None, 1.0, None, 1.0,
+                view(emulator, y, True), **ON,
+            )  # fmt: skip
+
+
+# ---- layers ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["hard", "soft", "zeros", "none"])
+@pytest.mark.parametrize("case", [CASES[0], CASES[1], CASES[3], CASES[7]], ids=str)
+def test_a_layer_and_its_gradients_follow_the_definition(on_emulator: Any, case: Case, kind: str) -> None:
+    x, weight, bias = arrays(case)
+    rng = np.random.default_rng(7)
+    for (planes, dtype), (as_tensor, memory) in zip(
+        itertools.product((1, case.shape[1]), DTYPES),
+        itertools.cycle(itertools.product((False, True), FORMATS)),
+        strict=False,
+    ):
+        tensors = [torch.tensor(a, dtype=dtype) for a in (x, weight, bias)]
+        tensors[:2] = [t.contiguous(memory_format=memory) for t in tensors[:2]]
+        mask = None if kind == "none" else torch.tensor(a_mask(kind, case, planes), dtype=torch.float32)
+        scale: Any = torch.tensor(0.7, dtype=torch.float32, requires_grad=True) if as_tensor else 0.7
+        inputs = [t.requires_grad_() for t in tensors] + ([scale] if as_tensor else [])
+        exact = [t.detach().double().numpy() for t in tensors]
+        more = {"groups": case.groups, "negative_slope": 0.2, **case.window}
+        y, new = ops.partial_conv2d(*tensors, mask, scale=scale, soft=kind == "soft", **more)
+        assert y.is_contiguous(memory_format=memory) and y.dtype == dtype
+        given = np.ones((1, 1, *case.shape[2:])) if mask is None else mask.double().numpy()
+        expected, cover = reference.partial_conv2d(*exact, given, scale=0.7, **more)
+        wide = by_channel(torch.tensor(cover), new.shape[1])
+        torch.testing.assert_close(new.double(), wide, rtol=1e-6, atol=1e-6)
+        depth = int(np.prod(case.weight[1:]))
+        np.testing.assert_allclose(y.detach().double().numpy(), expected, rtol=0, atol=bound(case, dtype, depth))
+        g = torch.tensor(rng.standard_normal(y.shape), dtype=dtype)
+        found = torch.autograd.grad(y, inputs, g)
+        g1 = g.double().numpy() * np.where(y.detach().double().numpy() > 0, 1, 0.2)
+        where = {"groups": case.groups, **case.window}
+        dw = reference.weight_grad(exact[0], g1, given, case.weight, **where)
+        gradients = [
+            0.7 * reference.input_grad(g1, exact[1], given, case.shape, **where),
+            0.7 * dw,
+            (g1 * np.repeat(cover, case.outputs // cover.shape[1], 1)).sum((0, 2, 3)),
+            (dw * exact[1]).sum(),
+        ]
+        windows = y.shape[0] * y.shape[2] * y.shape[3]
+        depths = (case.outputs * 9, windows, windows, windows * depth * case.outputs)
+        for a, b, sums in zip(found, gradients, depths, strict=False):
+            limit = bound(case, dtype, sums) * max(1.0, np.abs(b).max())
+            np.testing.assert_allclose(a.detach().double().numpy(), b, rtol=0, atol=limit)
+
+
+@pytest.mark.parametrize("case", [CASES[1], CASES[3]], ids=str)
+def test_second_derivatives_are_those_of_the_processor(
+    emulator: Any, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = torch.tensor(a_mask("hard", case, 1), dtype=torch.float32)
+
+    def penalty(dtype: Any) -> list[Any]:
+        inputs = [torch.tensor(a, dtype=dtype, requires_grad=True) for a in arrays(case)]
+        scale = torch.tensor(0.7, dtype=dtype, requires_grad=True)
+        more = {"groups": case.groups, "scale": scale, "negative_slope": 0.3, **case.window}
+        y, _ = ops.partial_conv2d(*inputs, mask.to(dtype), **more)
+        first = torch.autograd.grad((y * torch.sin(y)).sum(), [*inputs[:2], scale], create_graph=True)
+        loss = sum((g * g).sum() for g in first)
+        return [loss, *torch.autograd.grad(loss, [*inputs, scale])]
+
+    expected = penalty(torch.float64)
+    monkeypatch.setattr(_native, "device_module", lambda: emulator)
+    monkeypatch.setattr(op, "on_device", lambda x: isinstance(x, torch.Tensor))
+    for a, b in zip(penalty(torch.float32), expected, strict=True):
+        # Each of five passes has sums of `depth` products in float32, which add up to the largest value.
+        depth = int(np.prod(case.weight[1:])) * case.outputs
+        torch.testing.assert_close(a.double(), b, rtol=0, atol=5 * depth * 2.0**-23 * float(b.detach().abs().max()))
+
+
+def test_nothing_that_a_call_needs_is_read_on_the_host(on_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a plan, or a mask of bools: forward and backward, with a scale on the device, as in a capture."""
+    case = CASES[0]
+    x, weight, bias = (torch.tensor(a, dtype=torch.float32, requires_grad=True) for a in arrays(case))
+    scale = torch.tensor(0.7, requires_grad=True)
+    mask = torch.tensor(a_mask("hard", case, 1) > 0)
+    for name in ("item", "tolist", "__float__", "__bool__", "__int__", "numpy", "cpu"):
+        monkeypatch.setattr(torch.Tensor, name, lambda *_: pytest.fail("a value was read"))
+    plan = ops.mask_plan(mask, [(3, 2)])[0]
+    for given in ({"mask": mask}, {"plan": plan}, {}):
+        for factor in (scale, 0.5):
+            y, _ = ops.partial_conv2d(x, weight, bias, stride=2, scale=factor, negative_slope=0.2, **given)
+            (g,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+            (g * g).sum().backward()
+    # Values of a mask of floats are not looked at in a capture.
+    monkeypatch.setattr(device, "_capturing", lambda x: True)
+    ops.partial_conv2d(x, weight, bias, mask.float(), stride=2)
+    ops.partial_conv2d(x, weight, bias, stride=2, padding=1)
+    assert device._kept_ones.cache_info().currsize <= 1
+
+
+def test_a_layer_of_few_channels_is_one_kernel(on_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = PartialConv2d(3, 64, 3, 2)
+    x, mask = torch.randn(1, 3, 20, 24), torch.rand(1, 1, 20, 24) > 0.8
+    ours, _ = layer(x, mask, negative_slope=0.2)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.nn.functional, "conv2d", lambda *_: pytest.fail("the library's convolution"))
+        again, _ = layer(x, mask, negative_slope=0.2)
+    assert torch.equal(ours, again)
+    monkeypatch.setattr(device, "DIRECT_PRODUCTS", 0)
+    other, _ = layer(x, mask, negative_slope=0.2)
+    torch.testing.assert_close(ours, other, rtol=1e-5, atol=30 * 9 * 2.0**-24 * float(ours.detach().abs().max()))
+
+
+def test_sums_for_a_norm(on_emulator: Any) -> None:
+    x, weight = torch.randn(2, 8, 9, 9), torch.randn(16, 8, 3, 3)
+    layer = backend.Layer(ops.mask_plan(torch.rand(2, 1, 9, 9) > 0.5, [(3,)])[0], 1)
+    for images in (1, 2):
+        sums = torch.empty(2, images, 16)
+        y = device.run_layer(x, weight, None, layer, 1.0, 0.2, torch.channels_last, sums)
+        over = (0, 2, 3) if images == 1 else (2, 3)
+        wanted = torch.stack([y.double().sum(over), (y.double() ** 2).sum(over)]).reshape(2, images, 16)
+        torch.testing.assert_close(sums.double(), wanted, rtol=0, atol=98 * 2.0**-24 * float((y * y).sum()))
+
+
+def test_clear_errors(on_emulator: Any) -> None:
+    x, weight, mask = torch.randn(1, 3, 8, 8), torch.randn(4, 3, 3, 3), torch.ones(1, 1, 8, 8)
+    with pytest.raises(DTypeError, match="float64 is not supported on a GPU"):
+        ops.partial_conv2d(x.double(), weight.double(), None, mask)
+    with pytest.raises(ShapeError, match="does not broadcast"):
+        ops.partial_conv2d(x, weight, None, mask[..., 1:])
+    with pytest.raises(ShapeError, match="smaller than the window of layer 1"):
+        ops.mask_plan(mask, [(7,), (7,)])
+    with pytest.raises(MaskError, match="outside"):
+        ops.partial_conv2d(x, weight, None, 2 * mask)
+    with pytest.raises(ValueError, match="at most 32"):
+        ops.mask_plan(mask, [(1,)] * 33)
+    plan = ops.mask_plan(mask.numpy(), [(3,)])[0]
+    with pytest.raises(DTypeError, match="plan: of a mask on the CPU"):
+        ops.partial_conv2d(x, weight, None, plan=plan)
+
+
+def test_inputs_of_kernels_are_checked(emulator: Any) -> None:
+    x = torch.randn(2, 4, 6, 6)
+    ratio, bits = maps(x.shape)
+
+    def run(acc: Any, y: Any, ratio: Any = ratio, cover: Any = None, sums: Any = None, writable: bool = True) -> None:
+        emulator.partial_conv_epilogue(
+            view(emulator, acc), view(emulator, ratio), view(emulator, cover), None, 1.0, None, 1.0,
+            view(emulator, y, writable), view(emulator, sums, True), (0, 0), **ON,
+        )  # fmt: skip
+
+    out = torch.empty_like(x)
+    for message, call in (
+        ("y: neither", lambda: run(x, torch.empty(2, 4, 6, 12)[..., ::2])),
+        ("acc: not of the layout", lambda: run(x.contiguous(memory_format=torch.channels_last), out)),
+        ("acc: dtype", lambda: run(x.half(), out)),
+        ("acc: size 3", lambda: run(x[:, :3].contiguous(), out)),
+        ("y: read-only", lambda: run(x, out, writable=False)),
+        ("ratio: not", lambda: run(x, out, ratio[..., 1:])),
+        ("ratio: dtype", lambda: run(x, out, ratio.half())),
+        ("cover: dtype", lambda: run(x, out, ratio, bits.half())),
+        ("sums: expected", lambda: run(x, out, sums=torch.empty(2, 3, 4))),
+        ("workspace: 0 bytes", lambda: run(x, out, sums=torch.empty(2, 2, 4))),
+        ("dtype float64", lambda: run(x.double(), out.double())),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            call()

@@ -1,0 +1,153 @@
+"""Partial convolution on a GPU: what `make gpu-check` runs. The emulator tests the kernels everywhere else."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyharmony import ops
+from pyharmony.errors import DTypeError, MaskError
+from pyharmony.nn import PartialConv2d
+from pyharmony.reference import partial_conv as reference
+
+from .test_partial_conv import CASES, Case, a_mask, arrays, bound
+
+pytestmark = pytest.mark.gpu
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+
+@pytest.fixture(autouse=True)
+def _exact(device_module: Any) -> Any:
+    """Without TF32, whose roundings are not those of float32."""
+    if not torch.cuda.is_available():
+        pytest.skip("torch finds no CUDA device")
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["planar", "channels-last"])
+@pytest.mark.parametrize("kind", ["hard", "soft", "zeros", "none"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_layer_and_its_gradients_follow_the_definition(case: Case, kind: str, last: bool) -> None:
+    memory = torch.channels_last if last else torch.contiguous_format
+    x, weight, bias = arrays(case)
+    for planes, dtype in itertools.product((1, case.shape[1]), (torch.float32, torch.float16, torch.bfloat16)):
+        tensors = [torch.tensor(a, dtype=dtype, device="cuda") for a in (x, weight, bias)]
+        tensors[:2] = [t.contiguous(memory_format=memory) for t in tensors[:2]]
+        mask = None if kind == "none" else torch.tensor(a_mask(kind, case, planes), dtype=torch.float32, device="cuda")
+        scale = torch.tensor(0.7, device="cuda", requires_grad=True)
+        inputs = [*(t.requires_grad_() for t in tensors), scale]
+        exact = [t.detach().double().cpu().numpy() for t in tensors]
+        more = {"groups": case.groups, "negative_slope": 0.2, **case.window}
+        y, _ = ops.partial_conv2d(*tensors, mask, scale=scale, soft=kind == "soft", **more)
+        assert y.is_contiguous(memory_format=memory) and y.dtype == dtype
+        given = np.ones((1, 1, *case.shape[2:])) if mask is None else mask.double().cpu().numpy()
+        expected, cover = reference.partial_conv2d(*exact, given, scale=0.7, **more)
+        depth = int(np.prod(case.weight[1:]))
+        found = y.detach().double().cpu().numpy()
+        np.testing.assert_allclose(found, expected, rtol=0, atol=bound(case, dtype, depth))
+        g = torch.randn_like(y)
+        g1 = g.double().cpu().numpy() * np.where(found > 0, 1, 0.2)
+        where = {"groups": case.groups, **case.window}
+        dw = reference.weight_grad(exact[0], g1, given, case.weight, **where)
+        gradients = (
+            0.7 * reference.input_grad(g1, exact[1], given, case.shape, **where),
+            0.7 * dw,
+            (g1 * np.repeat(cover, case.outputs // cover.shape[1], 1)).sum((0, 2, 3)),
+            (dw * exact[1]).sum(),
+        )
+        windows = y.shape[0] * y.shape[2] * y.shape[3]
+        depths = (case.outputs * 9, windows, windows, windows * depth * case.outputs)
+        for a, b, sums in zip(torch.autograd.grad(y, inputs, g), gradients, depths, strict=True):
+            limit = bound(case, dtype, sums) * max(1.0, np.abs(b).max())
+            np.testing.assert_allclose(a.double().cpu().numpy(), b, rtol=0, atol=limit)
+
+
+@pytest.fixture
+def net() -> Any:
+    """Three layers, of which the first is one kernel; the others go through the library."""
+    torch.manual_seed(0)
+    layers = [PartialConv2d(a, b, 3, 2, padding=p) for a, b, p in ((3, 64, 0), (64, 96, 1), (96, 8, 0))]
+    return torch.nn.ModuleList(layers).cuda().to(memory_format=torch.channels_last)
+
+
+def run(net: Any, x: Any, mask: Any) -> Any:
+    for layer, plan in zip(net, ops.mask_plan(mask, net), strict=True):
+        x, _ = layer(x, plan=plan, negative_slope=0.2)
+    return x
+
+
+def pictures(seed: int) -> tuple[Any, Any]:
+    torch.manual_seed(seed)
+    x = torch.randn(2, 3, 70, 90, device="cuda").contiguous(memory_format=torch.channels_last)
+    return x, torch.rand(2, 1, 70, 90, device="cuda") < 0.1
+
+
+def test_the_bits_are_the_same_every_time(net: Any) -> None:
+    x, mask = pictures(1)
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False, allow_tf32=False):
+        results = []
+        for _ in range(2):
+            net.zero_grad(set_to_none=True)
+            y = run(net, x, mask)
+            y.square().sum().backward()
+            results.append([y, *(p.grad for p in net.parameters())])
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def test_a_step_can_be_captured_in_a_graph(net: Any) -> None:
+    held = [a.clone() for a in pictures(1)]
+
+    def step() -> list[Any]:
+        y = run(net, *held)
+        return [y, *torch.autograd.grad(y.square().sum(), list(net.parameters()))]
+
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        step()
+    stream.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        found = step()
+    for seed in (1, 2):  # another mask has another plan, which is in the graph
+        for a, b in zip(held, pictures(seed), strict=True):
+            a.copy_(b)
+        graph.replay()
+        torch.cuda.synchronize()
+        for a, b in zip(found, step(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4 * float(b.abs().max()))
+
+
+def test_a_call_runs_on_the_callers_stream_and_does_not_wait(net: Any) -> None:
+    x, mask = pictures(3)
+    wanted = run(net, x, mask)
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        torch.cuda._sleep(400_000_000)
+        found = run(net, x.clone(), mask.clone())
+        assert not stream.query()
+    stream.synchronize()
+    torch.testing.assert_close(found, wanted)
+
+
+def test_a_plan_is_that_of_the_processor(net: Any) -> None:
+    _, mask = pictures(4)
+    for values in (mask, mask.float(), mask.expand(2, 3, 70, 90)):
+        for a, b in zip(ops.mask_plan(values, net), ops.mask_plan(values.cpu(), net), strict=True):
+            assert torch.equal(a.ratio.cpu(), b.ratio) and torch.equal(a.count.cpu(), b.count)
+            assert torch.equal(a.rows.cpu(), b.rows) and torch.equal(a.mask_out.cpu(), b.mask_out)
+
+
+def test_clear_errors(net: Any) -> None:
+    x, mask = pictures(5)
+    with pytest.raises(MaskError, match="outside"):
+        net[0](x, 2.0 * mask)
+    with pytest.raises(DTypeError, match="mask: a tensor on cpu, expected one on cuda:0 like x"):
+        net[0](x, mask.cpu())
+    with pytest.raises(DTypeError, match="plan: of a mask on the CPU"):
+        net[0](x, plan=ops.mask_plan(mask.cpu(), net)[0])
+    with pytest.raises(DTypeError, match="float64 is not supported on a GPU"):
+        net[0].double()(x.double(), mask)
