@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -410,6 +411,33 @@ def test_a_plan_does_not_change_with_the_mask() -> None:
     plan = ops.mask_plan(mask, [(3,)])
     mask[:] = 0
     assert plan[0].mask_in.min() == 1 and plan.complement()[0].mask_in.max() == 0
+
+
+def test_a_copy_of_a_plan_has_its_own_memory() -> None:
+    x, weight = torch.randn(2, 3, 9, 9), torch.randn(4, 3, 3, 3, requires_grad=True)
+    plan = ops.mask_plan(torch.rand(2, 1, 9, 9) > 0.7, [(3,)])
+    y, _ = ops.partial_conv2d(x, weight, plan=plan[0])
+    expected = torch.autograd.grad(y.sum(), weight)
+    other = pickle.loads(pickle.dumps(plan))  # noqa: S301  # of this test
+    assert other[0].where[0] != plan[0].where[0] and other[0].index_address != plan[0].index_address
+    del plan
+    y, _ = ops.partial_conv2d(x, weight, plan=other[0])
+    assert all(torch.equal(a, b) for a, b in zip(expected, torch.autograd.grad(y.sum(), weight)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_that_are_kept_are_those_that_are_gathered_again(dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "_FEW_ROWS", 1 << 40)
+    x, mask = torch.randn(2, 2, 12, 12).to(dtype), torch.rand(2, 1, 12, 12) > 0.5
+    weight = torch.randn(4, 2, 5, 5).to(dtype).requires_grad_()
+    found = []
+    for most in (0, 1 << 20):
+        monkeypatch.setattr(backend, "_KEPT_BYTES", most)
+        y, _ = ops.partial_conv2d(x, weight, None, mask, padding=2)
+        kept = y.grad_fn.saved_tensors[-1]
+        assert (kept is not None) == (most > 0)
+        found += torch.autograd.grad(y.float().square().sum(), weight)
+    assert torch.equal(*found)
 
 
 def test_mask_dtypes_say_the_same() -> None:

@@ -44,6 +44,9 @@ _FEW_ROWS = 512
 #: The most bytes of gathered rows; a convolution that would need more runs densely.
 _COLUMN_BYTES = 256 << 20
 
+#: Gathered rows of no more bytes than this, or than x, are kept for the gradient of the weight.
+_KEPT_BYTES = 1 << 20
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -142,8 +145,8 @@ def _columns(x: Tensor, plan: LayerPlan, first: bool) -> Tensor:
         x, mask = _masked(x, plan), None
     columns = torch.empty((len(plan._rows), plan.window.taps * x.shape[1]), dtype=_product_type(x))
     native.partial_conv_gather(
-        _view(x), op.optional(mask), plan.window.values, tuple(plan._ratio.shape[2:]), op.address(plan._rows),
-        _view(columns, writable=True), first,
+        _view(x), None if mask is None else plan.view_of("mask", _real(x)), plan.window.values,
+        tuple(plan._ratio.shape[2:]), plan.where, _view(columns, writable=True), first,
     )  # fmt: skip
     return columns
 
@@ -157,11 +160,17 @@ def _parts(plan: LayerPlan, channels: int) -> list[tuple[int, slice]]:
 def _maps(plan: LayerPlan, x: Tensor, group: int = 0) -> tuple[Any, Any]:
     """Ratio and new mask of a group for native code."""
     real = _real(x)
-    return op.optional(plan.ratio_in(real, group)), op.optional(plan.cover_in(real, group))
+    return plan.view_of("ratio", real, group), plan.view_of("cover", real, group)
 
 
-def run_layer(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, scale: Any, slope: float) -> Tensor:
-    """y = act(scale conv(x, W) + bias c); scale is a number or a scalar tensor."""
+def run_layer(
+    x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, scale: Any, slope: float,
+    kept: list[Tensor] | None = None,
+) -> Tensor:  # fmt: skip
+    """y = act(scale conv(x, W) + bias c); scale is a number or a scalar tensor.
+
+    Gathered rows are left in kept where they are small enough to wait for `run_backward`.
+    """
     if layer.plan.on_device:
         return _partial_conv_cuda.run_layer(x, weight, bias, layer, scale, slope, _format(x, weight))
     x, weight, scale = x.detach(), weight.detach(), float(scale)
@@ -173,9 +182,12 @@ def run_layer(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, scal
         (x.shape[0], weight.shape[0], *plan._ratio.shape[2:]), dtype=x.dtype, memory_format=_format(x, weight)
     )
     first = _channels_first(weight, len(plan._rows))
-    acc = _product(_columns(x, plan, first), _matrix(weight, first))
+    columns = _columns(x, plan, first)
+    if kept is not None and columns.nbytes <= max(x.nbytes, _KEPT_BYTES):
+        kept.append(columns)
+    acc = _product(columns, _matrix(weight, first))
     native.partial_conv_epilogue(
-        _view(acc), op.address(plan._rows), *_maps(plan, x), _view(offset), scale, slope, _view(y, writable=True)
+        _view(acc), plan.where, *_maps(plan, x), _view(offset), scale, slope, _view(y, writable=True)
     )
     return y
 
@@ -210,12 +222,14 @@ def run_backward(
     scale: float,
     slope: float,
     for_bias: bool,
+    columns: Tensor | None = None,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """The gradients of x, weight and bias through `run_layer`: of x where weight is given, of weight where x is.
 
     Args:
         y: the layer's result, where slope is not 1.
         shapes, last: shapes and memory formats of x and weight.
+        columns: what `run_layer` kept.
     """
     if layer.plan.on_device:
         return _partial_conv_cuda.run_backward(grad, y, x, weight, layer, shapes, last, scale, slope, for_bias)
@@ -228,11 +242,11 @@ def run_backward(
         plan = plan.for_batch(images)
         h = torch.empty((len(plan._rows), grad.shape[1]), dtype=_product_type(grad))
         native.partial_conv_epilogue_grad(
-            _view(grad), _view(y) if slope != 1 else None, op.address(plan._rows), *_maps(plan, grad), scale,
+            _view(grad), _view(y) if slope != 1 else None, plan.where, *_maps(plan, grad), scale,
             slope, _view(h, writable=True), _view(offset, writable=True),
         )  # fmt: skip
         dx = None if weight is None else _fold(h, weight.detach(), plan, shapes[0], last[0], grad.dtype)
-        dw = None if x is None else _weight_grad(h, x.detach(), plan, like)
+        dw = None if x is None else _weight_grad(h, x.detach(), plan, like, columns)
         return dx, dw, offset
     if plan.plain and scale == 1 and slope == 1:
         h = grad
@@ -262,7 +276,15 @@ def run_backward(
 
 
 def run_gradients(
-    grad: Tensor, y: Tensor | None, x: Tensor, weight: Tensor, scale: Any, layer: Layer, slope: float, needs: Any
+    grad: Tensor,
+    y: Tensor | None,
+    x: Tensor,
+    weight: Tensor,
+    scale: Any,
+    layer: Layer,
+    slope: float,
+    needs: Any,
+    columns: Tensor | None = None,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
     """The gradients of x, weight, bias and scale, of those that are needed, through `run_layer`."""
     if layer.plan.on_device:
@@ -274,7 +296,7 @@ def run_gradients(
     taken = 1.0 if for_scale and factor == 0 else factor
     dx, dw, db = run_backward(
         grad, y, x if for_weight or for_scale else None, weight if for_x else None, layer,
-        (tuple(x.shape), tuple(weight.shape)), (_format(x), _format(weight)), taken, slope, for_bias,
+        (tuple(x.shape), tuple(weight.shape)), (_format(x), _format(weight)), taken, slope, for_bias, columns,
     )  # fmt: skip
     ds = None
     if for_scale and dw is not None:
@@ -293,15 +315,16 @@ def _fold(
     mask = plan.mask_in_type(_real(dx))
     planes = mask is not None and mask.shape[1] > 1
     native.partial_conv_fold(
-        _view(columns), plan.index().ctypes.data, plan.window.values, tuple(plan._ratio.shape[2:]),
-        None if planes else op.optional(mask), _view(dx, writable=True), first,
+        _view(columns), plan.index_address, plan.window.values, tuple(plan._ratio.shape[2:]),
+        None if planes else plan.view_of("mask", _real(dx)), _view(dx, writable=True), first,
     )  # fmt: skip
     return op.premask(dx, mask, dx) if planes and mask is not None else dx
 
 
-def _weight_grad(h: Tensor, x: Tensor, plan: LayerPlan, like: Tensor) -> Tensor:
+def _weight_grad(h: Tensor, x: Tensor, plan: LayerPlan, like: Tensor, columns: Tensor | None) -> Tensor:
     first = _channels_first(like, len(plan._rows))
-    found = _product(h.t(), _columns(x, plan, first).t()).to(x.dtype)
+    columns = _columns(x, plan, first) if columns is None else columns
+    found = _product(h.t(), columns.t()).to(x.dtype)
     o, c, kh, kw = like.shape
     if first:
         return found.view(o, c, kh, kw)
@@ -389,16 +412,19 @@ class PartialConv(Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, scale: Any, layer: Layer, slope: float
     ) -> Tensor:
-        y = run_layer(x, weight, bias, layer, scale, slope)
+        kept: list[Tensor] | None = [] if weight.requires_grad else None
+        y = run_layer(x, weight, bias, layer, scale, slope, kept)
         tensor = isinstance(scale, Tensor)
-        ctx.save_for_backward(x, weight, y if slope != 1 else None, scale if tensor else None)
+        ctx.save_for_backward(
+            x, weight, y if slope != 1 else None, scale if tensor else None, kept[0] if kept else None
+        )
         ctx.layer, ctx.slope, ctx.scale = layer, slope, None if tensor else scale
         ctx.bias = None if bias is None else bias.dtype
         return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        x, weight, y, scale = ctx.saved_tensors
+        x, weight, y, scale, columns = ctx.saved_tensors
         scale = ctx.scale if scale is None else scale
         needs = ctx.needs_input_grad[:4]
         if torch.is_grad_enabled():
@@ -408,7 +434,7 @@ class PartialConv(Function):
                 lambda v, g: _apply(WeightGrad, v, g, weight.shape, ctx.layer),
             )
             return *backward_of(grad, y, x, weight, scale, ctx.slope, cover, maps, needs), None, None
-        found = run_gradients(grad, y, x, weight, scale, ctx.layer, ctx.slope, needs)
+        found = run_gradients(grad, y, x, weight, scale, ctx.layer, ctx.slope, needs, columns)
         return *found[:2], None if found[2] is None else found[2].to(ctx.bias), found[3], None, None
 
 

@@ -86,7 +86,13 @@ class LayerPlan:
         self._dtype, self._torch = dtype, torch
         self._index: NumpyArray | None = None
         self._in_type: dict[tuple[str, str, int | None], NumpyArray] = {}
+        self._views: dict[tuple[str, str, int], Any] = {}
         self._batch: LayerPlan | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Addresses are of this plan's memory, not of a copy's.
+        state = {name: value for name, value in vars(self).items() if name not in ("where", "index_address")}
+        return {**state, "_views": {}}
 
     def __repr__(self) -> str:
         n, _, oh, ow = self._ratio.shape
@@ -163,6 +169,24 @@ class LayerPlan:
         if self.full or not self.soft:
             return None if self.full else self._mask
         return self._typed("mask", real, None, lambda: self._mask)
+
+    def view_of(self, name: str, real: str, group: int = 0) -> Any:
+        """The native view of 'ratio', 'cover' or 'mask' as above, made once."""
+        key = (name, real, group)
+        if key not in self._views:
+            make = {"ratio": self.ratio_in, "cover": self.cover_in}.get(name)
+            self._views[key] = optional(make(real, group) if make else self.mask_in_type(real))
+        return self._views[key]
+
+    @functools.cached_property
+    def where(self) -> tuple[int, int]:
+        """The rows as native code takes them: where they are, and how many."""
+        return address(self._rows)
+
+    @functools.cached_property
+    def index_address(self) -> int:
+        """Where `index` is."""
+        return int(self.index().ctypes.data)
 
     def _exact_ratio(self) -> NumpyArray:
         count = self._count.astype(np.float64)
@@ -272,6 +296,17 @@ def window_of(kernel_size: Any, stride: Any, padding: Any, dilation: Any, name: 
         pair(padding, f"{name}padding", 0),
         pair(dilation, f"{name}dilation", 1),
     )
+
+
+def _window_of(kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> Window:
+    """The same, remembered for what tuples and integers a layer has."""
+    try:
+        return _remembered_window(kernel_size, stride, padding, dilation)
+    except TypeError:
+        return window_of(kernel_size, stride, padding, dilation)
+
+
+_remembered_window = functools.lru_cache(maxsize=256, typed=True)(window_of)
 
 
 def _pairs(window: Window) -> tuple[Pair, ...]:
@@ -502,7 +537,7 @@ def check_layer(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilat
         )
     if bias is not None and tuple(bias.shape) != (weight.shape[0],):
         raise ShapeError(f"bias: shape {list(bias.shape)}, expected [{weight.shape[0]}]")
-    window = window_of(tuple(weight.shape[2:]), stride, padding, dilation)
+    window = _window_of(tuple(weight.shape[2:]), stride, padding, dilation)
     if min(window.out_size(x.shape[2], x.shape[3])) < 1:
         raise ShapeError(f"x: [{x.shape[2]}, {x.shape[3]}] is smaller than {window}")
     return window
