@@ -628,6 +628,11 @@ def test_compiled_models(update: str) -> None:
     torch.compiler.reset()
 
 
+#: An update has sigma as |W v|, one without an iteration as u^T W v: a few roundings of each layer apart, on scores
+#: whose terms are at most 1.
+SAME_NORMS = {"rtol": 32 * EPS["float32"], "atol": 32 * EPS["float32"]}
+
+
 def pickled(model: Any) -> Any:
     return pickle.loads(pickle.dumps(model))  # noqa: S301  # its own
 
@@ -639,7 +644,7 @@ def test_models_are_copied_with_their_norms(duplicate: Callable[[Any], Any]) -> 
     SpectralNormGroup(model, modules=model.normalised())
     model(pictures(0)).sum().backward()
     twin = duplicate(model)
-    torch.testing.assert_close(twin(pictures(1)), model(pictures(1)), rtol=0, atol=0)
+    torch.testing.assert_close(twin(pictures(1)), model(pictures(1)), **SAME_NORMS)
     with torch.no_grad():
         for p in twin.parameters():
             p.mul_(2)
@@ -674,7 +679,7 @@ def test_a_norm_can_be_taken_away() -> None:
     y = model(pictures(0))
     group.remove()
     assert set(model.state_dict()) == keys
-    torch.testing.assert_close(model(pictures(0)), y, rtol=0, atol=0)
+    torch.testing.assert_close(model(pictures(0)), y, **SAME_NORMS)
     SpectralNormGroup(model)
     assert set(model.state_dict()) != keys
 
