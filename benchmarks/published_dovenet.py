@@ -20,6 +20,9 @@ from torch.nn.utils import spectral_norm
 class PartialConv2d(nn.Conv2d):
     """Liu et al. 2018, as its authors compute it: the mask by a convolution with ones, then the ratio, then a mask."""
 
+    #: Against a division by zero.
+    eps = 1e-8
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.register_buffer("ones", torch.ones(1, 1, *self.kernel_size), persistent=False)
@@ -33,7 +36,7 @@ class PartialConv2d(nn.Conv2d):
             with torch.no_grad():
                 known = torch.ones_like(x[:1, :1]) if mask is None else mask
                 update = functional.conv2d(known, self.ones, None, self.stride, self.padding, self.dilation)
-                ratio = self.window / (update + 1e-8)
+                ratio = self.window / (update + self.eps)
                 update = torch.clamp(update, 0, 1)
                 ratio = ratio * update
             self.last = x.shape, update, ratio

@@ -12,13 +12,13 @@ from __future__ import annotations
 from typing import Any
 
 from ...models import Model
-from . import _step, pix2pix
+from . import _step, dovenet, pix2pix
 from ._step import CapturedStep, Step, StepSettings
 
 __all__ = ["CapturedStep", "Step", "StepSettings", "create"]
 
 #: Each registers its step.
-_MODULES = (pix2pix,)
+_MODULES = (dovenet, pix2pix)
 
 
 def create(model: Model, preset: str | None = None, **settings: Any) -> Step:
