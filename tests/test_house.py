@@ -28,7 +28,8 @@ HEAVY = ("torch", "cupy", "cv2", "scipy", "PIL", "matplotlib", "skimage")
 TORCH_ROOMS = ("nn", "models", "losses", "training")
 #: Of the ops: their gradients, which they import inside functions.
 TORCH_FILES = (
-    "ops/_spectral_norm_torch.py", "ops/_torch.py", "ops/_partial_conv_cuda.py", "ops/_partial_conv_torch.py",
+    "ops/_instance_norm_torch.py", "ops/_spectral_norm_torch.py", "ops/_torch.py", "ops/_partial_conv_cuda.py",
+    "ops/_partial_conv_torch.py",
 )  # fmt: skip
 
 
@@ -209,9 +210,11 @@ CALLS = {
     "pyharmony.metrics.summarize": "([pyharmony.metrics.evaluate(src, dst, mask)])",
     "pyharmony.ops.gaussian_poisson": "(src, dst, mask, dst)",
     "pyharmony.ops.gaussian_poisson_tiles": "(src, dst, mask, dst, src * 0, tile=16)",
+    "pyharmony.nn.InstanceNorm2d": "(3)(torch.ones(1, 3, 4, 5))",
     "pyharmony.nn.PartialConv2d": "(3, 2, 3)(torch.ones(1, 3, 24, 31), torch.from_numpy(mask > 0)[None, None])",
     "pyharmony.nn.SpectralNormGroup": "(torch.nn.Linear(3, 2)).update()",
     "pyharmony.nn.spectral_norm": "(torch.nn.Linear(3, 2))(torch.ones(1, 3))",
+    "pyharmony.ops.instance_norm": "(np.ones((1, 3, 4, 5)))",
     "pyharmony.ops.MaskPlan": "(mask > 0, [(3, 2)])",
     "pyharmony.ops.mask_plan": "(mask > 0, [(3, 2), (3, 1, 1)])[1].rows",
     "pyharmony.ops.partial_conv2d": "(np.ones((1, 3, 24, 31)), np.ones((2, 3, 3, 3)), None, mask > 0)",

@@ -15,6 +15,7 @@ PYBIND11_MODULE(_C, m) {
   bind_gaussian_poisson(m);
   bind_gaussian_poisson_rectangle(m);
   bind_distance(m);
+  bind_instance_norm(m);
   bind_partial_conv(m);
   bind_pyramid(m);
   bind_poisson(m);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .._checks import SolveInfo
 from .gaussian_poisson import gaussian_poisson
+from .instance_norm import instance_norm
 from .partial_conv import MaskPlan, mask_plan, partial_conv2d
 from .poisson import PoissonSequence, PoissonSolver, poisson
 from .spectral_norm import spectral_norm
@@ -16,6 +17,7 @@ __all__ = [
     "SolveInfo",
     "gaussian_poisson",
     "gaussian_poisson_tiles",
+    "instance_norm",
     "mask_plan",
     "partial_conv2d",
     "poisson",
