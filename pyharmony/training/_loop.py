@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -187,7 +188,9 @@ class _Log:
         """Of the forward; a network that cannot be traced has none."""
         example = {k: v.to(next(model.parameters()).device) for k, v in model.example().items()}
         try:
-            self._board.add_graph(copy.deepcopy(model).eval(), tuple(example.values()), verbose=False)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the tracer's, of checks of shapes
+                self._board.add_graph(copy.deepcopy(model).eval(), tuple(example.values()), verbose=False)
         except Exception as error:  # torch's tracer raises whatever the network raised
             _LOG.info("TensorBoard has no graph: %s", str(error).splitlines()[0] if str(error) else error)
 

@@ -192,6 +192,11 @@ class Step:
             raise ArgumentError(f"state: has {', '.join(sorted(state))}; expected {', '.join(sorted(expected))}")
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state[name])
+            for parameter, values in optimizer.state.items():
+                for key, value in values.items():
+                    # In the layout of the parameter: a fused kernel goes through both in the order of memory.
+                    if isinstance(value, Tensor) and value.shape == parameter.shape:
+                        values[key] = torch.empty_like(parameter).copy_(value)
         self.count = int(state["count"])
 
     def capture(self, batch: Mapping[str, Tensor]) -> CapturedStep:
