@@ -119,7 +119,7 @@ def batches(
             yield stacked([prepared[i] for i in indices])
         return
     loader: Any = torch.utils.data.DataLoader(
-        prepared,
+        prepared,  # type: ignore[arg-type]
         batch_sampler=[list(indices) for indices in chosen],
         num_workers=min(workers, os.cpu_count() or 1, len(chosen)),
         collate_fn=stacked,

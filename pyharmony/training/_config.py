@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import json
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +14,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ..errors import ArgumentError
 
-try:
+if sys.version_info >= (3, 11):
     import tomllib
-except ModuleNotFoundError:  # Python 3.10
+else:
     import tomli as tomllib
 
 Precision = Literal["float32", "bfloat16"]

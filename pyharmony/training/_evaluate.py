@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,9 @@ def evaluate(
     training = [m for m in model.modules() if m.training]
     model.eval()
     try:
-        judge = {"harmonize": _pictures, "blend": _pictures, "upscale": _pictures, "realism": _scores}.get(task_of(model))
+        judge = {"harmonize": _pictures, "blend": _pictures, "upscale": _pictures, "realism": _scores}.get(
+            task_of(model)
+        )
         if judge is None:
             return {}, np.zeros((1, 1, 3), np.uint8)
         return judge(model, inputs, low, dataset, size, scale)
@@ -106,7 +108,9 @@ def _takes_mask(model: Model) -> bool:
 def _scores(
     model: Any, inputs: tuple[str, ...], low: float, dataset: Dataset, size: int, scale: int
 ) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
-    real, pasted, shown = [], [], []
+    real: list[Tensor] = []
+    pasted: list[Tensor] = []
+    shown: list[npt.NDArray[np.uint8]] = []
     for batch in _batches(model, inputs, low, dataset, size, scale):
         mask = batch.get("mask")
         real.append(model(batch["image"], mask).cpu())
@@ -123,5 +127,4 @@ def area_under_curve(higher: Tensor, lower: Tensor) -> float:
 
 
 def _means(rows: list[dict[str, float]]) -> dict[str, float]:
-    finite: Callable[[str], list[float]] = lambda name: [row[name] for row in rows if np.isfinite(row[name])]
-    return {name: float(np.mean(values)) if (values := finite(name)) else float("nan") for name in rows[0]}
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}

@@ -114,12 +114,12 @@ class Processes:
         for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors])):
             tensor.copy_(part.view_as(tensor))
 
-    def any(self, *flags: bool) -> list[bool]:
-        """For each flag, whether it is so in any process."""
+    def largest(self, *values: float) -> list[float]:
+        """The largest of each value in any process."""
         if self.world == 1:
-            return list(flags)
-        counts = self.fabric.all_reduce(torch.tensor(flags, dtype=torch.float32, device=self.device), reduce_op="sum")
-        return [bool(count > 0) for count in counts]
+            return list(values)
+        found = self.fabric.all_reduce(torch.tensor(values, dtype=torch.float64, device=self.device), reduce_op="max")
+        return [float(value) for value in found]
 
     def barrier(self) -> None:
         if self.world > 1:
@@ -173,7 +173,7 @@ class _Log:
 
         self._path = folder / "log.jsonl"
         _cut(self._path, count)
-        self._board: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=count + 1)  # type: ignore[no-untyped-call]
+        self._board: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=count + 1)
 
     def scalars(self, kind: str, count: int, values: Mapping[str, float]) -> None:
         with self._path.open("a", encoding="utf-8") as file:
@@ -304,7 +304,8 @@ class Run:
         """
         found = _checkpoint.read(path)
         if found.facts["digest"] != digest(self.config):
-            raise ArgumentError(f"resume: {path} is of a run with other settings: {_difference(found.facts, self.config)}")
+            what = _difference(found.facts["digest"], digest(self.config))
+            raise ArgumentError(f"resume: {path} is of a run with other settings: {what}")
         self.model.load_state_dict(found.model.state_dict())
         if self.ema is not None and found.ema is not None:
             self.ema.load_state_dict(found.ema.state_dict())
@@ -407,8 +408,9 @@ class Run:
             self.evaluate(log, watch)
         late = bool(run.checkpoint_minutes) and time.monotonic() - watch.saved_at > 60 * run.checkpoint_minutes
         due = bool(run.checkpoint_steps) and count % run.checkpoint_steps == 0
-        # One message for both questions.
-        watch.stopped, late = self.processes.any(interruption.asked, late)
+        # All processes go by the slowest clock, and by whoever was asked to stop.
+        stopped, late_, self.seconds = self.processes.largest(interruption.asked, late, self.seconds)
+        watch.stopped, late = bool(stopped), bool(late_)
         if (due or late) and not watch.stopped:
             self.save(watch)
 
@@ -491,11 +493,11 @@ class Run:
         watch.before = time.monotonic()  # evaluations are not work of the run's minutes
 
 
-def _difference(facts: Mapping[str, Any], config: TrainConfig) -> str:
+def _difference(first: str, second: str) -> str:
     """The first keys that differ."""
-    before, now = json.loads(facts["digest"]), json.loads(digest(config))
+    before, now = json.loads(first), json.loads(second)
     found = [
-        f"{table}.{key} was {before.get(table, {}).get(key)!r} and is {now.get(table, {}).get(key)!r}"
+        f"{table}.{key} was {before.get(table, {}).get(key)!r} and is {now[table].get(key)!r}"
         for table in now
         for key in sorted({*before.get(table, {}), *now[table]})
         if before.get(table, {}).get(key) != now[table].get(key)
