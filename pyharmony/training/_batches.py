@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,23 +13,23 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from ..data import Dataset
 from ..errors import ArgumentError, PyHarmonyError
 
 Picture = npt.NDArray[np.uint8]
-Sample = Mapping[str, Any]
+Box = tuple[int, int, int, int]
 
 
-class Dataset(Protocol):
-    """What is trained on: samples with `composite` and `target` [H, W, 3] and `mask` [H, W], uint8."""
+def resized(picture: Picture, size: int, box: Box | None = None) -> Picture:
+    """The box (left, top, right, bottom) of a picture, or all of it, at size x size; a mask [H, W] is made hard.
 
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> Sample: ...
-
-
-def resized(picture: Picture, size: int, box: tuple[int, int, int, int] | None = None) -> Picture:
-    """The box (left, top, right, bottom) of a picture, or all of it, as size x size, bilinear with antialiasing."""
-    height, width = picture.shape[:2]
-    if (height, width) == (size, size) and box is None:
+    As `pyharmony.data.resize_sample`: Pillow's bilinear filter, which widens to what it shrinks, and for a mask the
+    nearest pixel.
+    """
+    if picture.ndim == 2:
+        hard = Image.fromarray(np.where(picture >= 128, np.uint8(255), np.uint8(0)))
+        return np.asarray(hard.resize((size, size), Image.Resampling.NEAREST, box=box))
+    if picture.shape[:2] == (size, size) and box is None:
         return picture
     return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BILINEAR, box=box))
 
@@ -135,16 +135,3 @@ def batches(
 
 def _one_thread(_: int) -> None:
     torch.set_num_threads(1)
-
-
-class Subset:
-    """Some samples of a data set."""
-
-    def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
-        self.dataset, self.indices = dataset, list(indices)
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> Sample:
-        return self.dataset[self.indices[index]]

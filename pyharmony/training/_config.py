@@ -27,8 +27,10 @@ class DataConfig:
     """`[data]`: what is trained on.
 
     Attributes:
-        root: a folder, of a kind that `pyharmony.data.open` knows.
+        root: a folder or file that `pyharmony.data.open_dataset` opens.
+        split: of a set that has splits of its own, 'train' as a rule; '': all of it.
         validation: a folder of its own, or the share of the samples that is held back, chosen by their names.
+        validation_split: of the set that has splits of its own, 'val' or 'test'; '': none.
         size: side of the pictures that the network sees; larger ones are resized, keeping no aspect, as published.
         crop: the largest share of a side that a random crop leaves out; 0: none.
         flip: whether every second picture is mirrored.
@@ -36,7 +38,9 @@ class DataConfig:
     """
 
     root: str = ""
+    split: str = ""
     validation: str | float = 0.1
+    validation_split: str = ""
     size: int = 256
     crop: float = 0.0
     flip: bool = False

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from .. import metrics, models
+from ..data import Dataset
 from ..models import Model
-from ._batches import Dataset, Prepared, stacked
+from ._batches import Prepared, stacked
 
 #: The figure that says which weights are the best, and whether larger is better.
 DECISIVE = {"harmonize": ("fmse", False), "blend": ("mse", False), "upscale": ("psnr", True), "realism": ("auc", True)}

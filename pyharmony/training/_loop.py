@@ -22,10 +22,11 @@ import torch
 from torch import Tensor
 
 from .. import models
+from ..data import Dataset
 from ..errors import ArgumentError
 from ..models import Adversarial, Model
 from . import _checkpoint, steps
-from ._batches import Dataset, Prepared, Subset, batches, order
+from ._batches import Prepared, batches, order
 from ._checkpoint import Checkpoint
 from ._config import TrainConfig, digest
 from ._evaluate import better, evaluate
@@ -507,12 +508,3 @@ def _difference(first: str, second: str) -> str:
 
 def _save_part(model: Model, path: Path) -> None:
     models.save(model, path, part="generator" if isinstance(model, Adversarial) else "all")
-
-
-def split(dataset: Dataset, names: list[str], share: float) -> tuple[Subset, Subset]:
-    """Samples to train on and to hold back, by a hash of their names: adding samples moves none to the other side."""
-    import hashlib
-
-    held = [int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little") / 2**64 < share for name in names]
-    chosen = [[i for i, h in enumerate(held) if h is side] for side in (False, True)]
-    return Subset(dataset, chosen[0]), Subset(dataset, chosen[1])

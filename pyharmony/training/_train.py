@@ -10,9 +10,8 @@ from pathlib import Path
 from .. import data
 from ..errors import ArgumentError
 from . import _checkpoint
-from ._batches import Dataset
 from ._config import TrainConfig
-from ._loop import Progress, Run, TrainResult, split
+from ._loop import Progress, Run, TrainResult
 
 
 def train(
@@ -68,12 +67,16 @@ def train(
         return run.run()
 
 
-def datasets(config: TrainConfig) -> tuple[Dataset, Dataset]:
+def datasets(config: TrainConfig) -> tuple[data.Dataset, data.Dataset]:
     """What is trained on, and what is held back."""
-    if not config.data.root:
+    chosen = config.data
+    if not chosen.root:
         raise ArgumentError("data.root: missing, expected a folder")
-    found = data.open(config.data.root)
-    if isinstance(config.data.validation, str):
-        return found, data.open(config.data.validation)
-    names = [found.name(i) for i in range(len(found))]
-    return split(found, names, config.data.validation)
+    training = data.open_dataset(chosen.root, split=chosen.split or None)
+    if isinstance(chosen.validation, str):
+        return training, data.open_dataset(chosen.validation, split=chosen.validation_split or None)
+    if chosen.validation_split:
+        return training, data.open_dataset(chosen.root, split=chosen.validation_split)
+    shares = {"train": 1 - chosen.validation, "val": chosen.validation}
+    parts = data.split(training, shares)
+    return parts["train"], parts["val"]
