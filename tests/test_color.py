@@ -43,7 +43,7 @@ EVERY = {**{name: lambda i, m, f=f, **k: f(i, REFERENCE, m, **k) for name, f in 
 
 
 def photograph(seed, height=48, width=60, tint=(1.0, 1.0, 1.0)):
-    """[height, width, 3] in (0, 1): smooth colours with grain, whose channels go together as those of photographs do."""
+    """[height, width, 3] in (0, 1): smooth colours with grain, whose channels go together as those of photographs."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width] / max(height, width)
     waves = [np.sin(rng.uniform(2, 9) * x + rng.uniform(2, 9) * y + rng.uniform(0, 6)) for _ in range(4)]
@@ -376,9 +376,9 @@ def test_luminance_moves_towards_the_reference_by_at_most_max_shift():
 
 @given(m=st.floats(0, 1), d=st.floats(-2.5, 2))
 def test_the_tone_curve_is_found_again(m, d):
-    l = np.linspace(0.01, 0.99, 32)
-    goal = tone_curve(l, m, np.exp(d))
-    np.testing.assert_allclose(tone_curve(l, *fit_tone_curve(l, goal)), goal, atol=2e-3)
+    x = np.linspace(0.01, 0.99, 32)
+    goal = tone_curve(x, m, np.exp(d))
+    np.testing.assert_allclose(tone_curve(x, *fit_tone_curve(x, goal)), goal, atol=2e-3)
     assert tone_curve(np.array([0.0, 1.0]), m, np.exp(d)) == pytest.approx([0, 1], abs=1e-12)
 
 

@@ -22,8 +22,9 @@ def reinhard(
 ) -> Array:  # fmt: skip
     """Mean and standard deviation of each channel of ℓαβ: x' = (x - μ) σ_r / σ + μ_r.
 
-    ℓαβ are the logarithms of the cones' responses, decorrelated. After Reinhard et al., *Color Transfer between Images*,
-    2001; 1/255 is added before the logarithm and taken off again. A channel whose σ is below 1e-4 is only shifted.
+    ℓαβ are the logarithms of the cones' responses, decorrelated; 1/255 is added before the logarithm and taken off
+    again. A channel whose σ is below 1e-4 is only shifted. After Reinhard et al., *Color Transfer between Images*,
+    2001.
 
     Args:
         image: [H, W, 3] in RGB, any image dtype.
@@ -116,7 +117,7 @@ def floored(covariance: Float64, least: float) -> Float64:
 
 
 def transport(covariance: Float64, wanted: Float64, no_spread: float = NO_SPREAD) -> Float64:
-    """The linear map of least cost between Gaussians of these covariances; the identity where the first has no spread."""
+    """The linear map of least cost between Gaussians of these covariances; the identity along axes without spread."""
     variance, axes = np.linalg.eigh(covariance)
     spread = np.sqrt(variance.clip(0))
     known = spread > no_spread

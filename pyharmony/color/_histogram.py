@@ -22,8 +22,8 @@ def match_histogram(
 ) -> Array:  # fmt: skip
     """The cumulative histogram of each of red, green and blue: x' = F_r⁻¹(F(x)).
 
-    F and F_r are the cumulative histograms, linear within a bin; a value of uint8 is a bin of its own, so x' is taken at
-    the middle of its step.
+    F and F_r are the cumulative histograms, linear within a bin. A value of uint8 is a bin of its own, so x' is taken
+    at the middle of its step.
 
     Args:
         image, reference, mask, reference_mask, strength: as of `reinhard`.

@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from .._arrays import VALUE_RANGE, Array, NumpyArray
 from ..errors import ShapeError
-from ..ops.color_map import Affine, Curves, bounds, color_image, encode
+from ..ops.color_map import Affine, Curves, bounds, color_image, encode, share
 from ..ops.color_map import run as run_map
 from ..ops.color_stats import run as run_stats
-from ._common import Float64, Region, both, generator, region, share, whole
+from ._common import Float64, Region, both, generator, region, whole
 from ._histogram import quantile_tables
 
 Float32 = npt.NDArray[np.float32]
@@ -93,9 +93,9 @@ def regrain(image: Array, recolored: Array, mask: Array | None = None, *, streng
     """The colours of recolored with the gradients of image where image is smooth.
 
     The change J - I minimises Σ φ |∇(J - I)|² + ψ |J - T|² for image I and recolored T, with g = |∇I| in 8-bit levels,
-    φ = 30 / (1 + 10 g) and ψ = min(g / 5, 1): what a transfer stretched into grain or bands is smooth again. Damped Jacobi
-    sweeps from coarse to fine, 4 on the finest level, inside the mask only. After Pitié, Kokaram and Dahyot, *Automated
-    Colour Grading Using Colour Distribution Transfer*, 2007.
+    φ = 30 / (1 + 10 g) and ψ = min(g / 5, 1): what a transfer stretched into grain or bands is smooth again. Damped
+    Jacobi sweeps from coarse to fine, 4 on the finest level, inside the mask only. After Pitié, Kokaram and Dahyot,
+    *Automated Colour Grading Using Colour Distribution Transfer*, 2007.
 
     Args:
         image: [H, W, 3], any image dtype.
@@ -182,4 +182,5 @@ def _regrain_level(image: Float32, change: Float32, inside: NumpyArray, level: i
 def _halve(x: Float32) -> Float32:
     """Means of 2 x 2 of [C, H, W], zeros beyond the border."""
     x = np.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2)))
-    return (x[:, ::2, ::2] + x[:, 1::2, ::2] + x[:, ::2, 1::2] + x[:, 1::2, 1::2]) / 4
+    total: Float32 = x[:, ::2, ::2] + x[:, 1::2, ::2] + x[:, ::2, 1::2] + x[:, 1::2, 1::2]
+    return total * np.float32(0.25)

@@ -11,16 +11,16 @@ import numpy.typing as npt
 from .. import _checks
 from .._arrays import Array
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..ops.color_map import Lut
-from ._common import generator, region, share, whole
+from ..ops.color_map import Lut, share
+from ._common import generator, region, whole
 from ._spaces import LUMA
 
 
 def random_lut(rng: Any, size: int = 17, *, amount: float = 1.0) -> npt.NDArray[np.float32]:
     """A random smooth map of colours as a table.
 
-    Of each channel a power and a bend, a mix of the channels that keeps greys but for a gain, and a smooth offset; drawn
-    so that most are changes as of light, camera or grading. All random numbers are drawn whatever amount is.
+    Of each channel a power and a bend, a mix of the channels that keeps greys but for gains, and a smooth offset:
+    changes as of light, camera or grading. All random numbers are drawn whatever amount is.
 
     Args:
         rng: a numpy.random.Generator, which is advanced, or a whole number to make one of.
@@ -45,7 +45,7 @@ def random_lut(rng: Any, size: int = 17, *, amount: float = 1.0) -> npt.NDArray[
 
     curves = axis[:, None] ** power
     curves = curves + bend * curves * (1 - curves) * (2 * curves - 1)
-    cube = np.stack([a for a in np.meshgrid(*curves.T, indexing="ij")], -1)
+    cube = np.stack(np.meshgrid(*curves.T, indexing="ij"), -1)
     mix *= (gain / mix.sum(1))[:, None]
     place = 2 * axis
     near = np.maximum(1 - np.abs(place[:, None] - np.arange(3)), 0)  # [n, 3]: linear between three nodes a side
@@ -59,8 +59,8 @@ def lut_mix(
 ) -> Array:  # fmt: skip
     """Colours through a convex mix of tables, interpolated tetrahedrally.
 
-    x' = (Σ_k w_k lut_k)(x), w_k ≥ 0 with sum one. Mixes of a few tables give new looks at the cost of one: the generator of
-    SycoNet (Niu et al., *Deep Image Harmonization with Learnable Augmentation*, 2023), here with random tables.
+    x' = (Σ_k w_k lut_k)(x), w_k ≥ 0 with sum one: many looks from a few tables, at the cost of one. After Niu et al.,
+    *Deep Image Harmonization with Learnable Augmentation*, 2023, whose weights are a network's; here they are random.
 
     Args:
         image: [H, W, 3], any image dtype; floats are held to [0, 1].
@@ -73,7 +73,7 @@ def lut_mix(
         As `reinhard`.
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; tables of different sizes, weights that are no mix.
+        ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; tables of several sizes, no mix of weights.
     """
     target = region(image, mask)
     amount = share(strength, "strength")

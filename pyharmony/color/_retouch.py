@@ -12,8 +12,8 @@ import numpy as np
 from .. import _checks
 from .._arrays import Array
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..ops.color_map import Affine, Curves, Light
-from ._common import Float64, generator, region, share
+from ..ops.color_map import Affine, Curves, Light, Stage, share
+from ._common import Float64, generator, region
 from ._spaces import (
     LUMA,
     RGB_TO_XYZ,
@@ -108,7 +108,7 @@ class Retouching:
 
     @classmethod
     def draw(cls, rng: Any, amount: float = 1.0) -> Retouching:
-        """Random ones: exposure ±1 stop, gains ±20 %, gamma 0.6 to 1.6, saturation 0.5 to 1.5, ±60 mired, hue ±8°, and so on.
+        """Random ones: ±1 stop, gains ±20 %, gamma 0.6 to 1.6, saturation 0.5 to 1.5, ±60 mired, hue ±8°, and so on.
 
         Args:
             rng: a numpy.random.Generator, which is advanced, or a whole number to make one of.
@@ -155,8 +155,7 @@ def retouch(
 
         t = y^γ,   t + c t (1 - t) (2 t - 1) 2 + s t (1 - t)³ 4 + k t³ (1 - t) 4
 
-    with contrast c, shadows s and highlights k, kept from falling. Sketch of the perturbations that harmonisation networks
-    are trained with.
+    with contrast c, shadows s and highlights k, kept from falling.
 
     Args:
         image: [H, W, 3] in sRGB, any image dtype; colours are held to [0, 1], floats too.
@@ -179,7 +178,7 @@ def retouch(
         raise DTypeError(f"parameters: {type(done).__name__}, expected a Retouching")
     if target.image.dtype.kind == "f":
         target.stats()
-    stages = [to_linear(), Light(done.light), Affine(_matrix(done)), Curves(_tones(done), 0.0, 1.0)]
+    stages: list[Stage] = [to_linear(), Light(done.light), Affine(_matrix(done)), Curves(_tones(done), 0.0, 1.0)]
     return target.map(stages, amount, image), done
 
 

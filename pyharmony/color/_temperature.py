@@ -9,8 +9,8 @@ import numpy as np
 
 from .. import _checks
 from .._arrays import Array
-from ..ops.color_map import Affine, Curves, Stage
-from ._common import Float64, Region, both, region, share
+from ..ops.color_map import Affine, Curves, Stage, share
+from ._common import Float64, Region, both, region
 from ._gaussian import floored, transport
 from ._spaces import (
     F_TO_LAB,
@@ -77,9 +77,9 @@ def luminance_temperature(
 
         f(l) = (atan(m / δ) + atan((l - m) / δ)) / (atan(m / δ) + atan((1 - m) / δ)),   0 ≤ m ≤ 1, δ > 0
 
-    with the m and δ that come nearest to them. Then a and b, by the linear Monge-Kantorovich map between Gaussians whose
-    variances are at least `floor`; or all colours, by the difference of the mean colour temperatures at constant tint (see
-    `shift_temperature`). After Lee et al., *Automatic Content-Aware Color and Tone Stylization*, 2016.
+    with the m and δ that come nearest to them. Then a and b, by the linear Monge-Kantorovich map between Gaussians
+    whose variances are at least `floor`; or all colours, by the difference of the mean colour temperatures at constant
+    tint (see `shift_temperature`). After Lee et al., *Automatic Content-Aware Color and Tone Stylization*, 2016.
 
     Args:
         image, reference, mask, reference_mask, strength: as of `reinhard`. Colours are held to [0, 1], floats too.
@@ -151,7 +151,7 @@ def _shifted(colors: Any, mired: float) -> Any:
 
 
 def mean_mired(part: Region) -> float:
-    """The mean of a region's correlated colour temperatures in mired, without shadows and over-exposed pixels if others are left."""
+    """The mean correlated colour temperature in mired, without shadows and over-exposed pixels if others are left."""
     colors, weights = part.pixels()
     xyy = xyz_to_xyy(srgb_to_linear(np.maximum(colors, 0)) @ RGB_TO_XYZ.T)
     counted = (xyy[:, 2] > _SHADOW) & (xyy[:, 2] < _OVEREXPOSED)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +65,7 @@ class Lut:
 
 @dataclass(frozen=True, eq=False)
 class Light:
-    """Colours times 2^(a + b u + c v + d u² + e u v + f v²), u (to the right) and v (down) from -1 to 1 across the image.
+    """Colours times 2^(a + b u + c v + d u² + e u v + f v²), u (right) and v (down) from -1 to 1 across the image.
 
     Attributes:
         stops: the six coefficients a to f.
@@ -74,7 +74,7 @@ class Light:
     stops: Any
 
 
-Stage = Union[Affine, Log, Exp, Curves, Lut, Light]
+Stage = Affine | Log | Exp | Curves | Lut | Light
 
 
 def _floats(x: Any, name: str, shape: tuple[int, ...] | None = None) -> NumpyArray:

@@ -72,7 +72,7 @@ def color_map(
     weights: Float64 | None = None,
     strength: float = 1.0,
 ) -> Float64:
-    """x + strength w (f(x) - x) for image [H, W, 3] of floats and weights [H, W], f being the stages one after another."""
+    """x + strength w (f(x) - x) for image [H, W, 3] of floats and weights [H, W], f being the stages in turn."""
     x = np.asarray(image, np.float64)
     y = x
     for stage in stages:
