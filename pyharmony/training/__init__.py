@@ -6,7 +6,7 @@ needs torch alone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 try:
     import torch as _torch  # noqa: F401

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ...errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ...models import Model
+from ...models._blocks import check_image, check_like
 
 Losses = dict[str, Tensor]
 
@@ -46,7 +47,11 @@ class Step:
 
     Attributes:
         inputs: what a batch holds.
+        optional: what it may hold besides.
+        extracts: whether a loss can look through an extractor.
+        progress: the numbers that say how far it is, as `state_dict` keeps them.
         model, settings: as given; the model is put into training mode.
+        extractor: as given; it is put into evaluation mode, runs in float32, and is not trained.
         optimizers: by what they train.
         count: steps that were made.
         low: least value of the model's pictures, -1 or 0; the largest is 1.
@@ -58,11 +63,14 @@ class Step:
 
     inputs: tuple[str, ...] = ("composite", "mask", "target")
     low: float = -1.0
+    optional: tuple[str, ...] = ()
+    extracts: ClassVar[bool] = False
+    progress: ClassVar[tuple[str, ...]] = ("count",)
     settings_type: ClassVar[type[StepSettings]] = StepSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
-    def __init__(self, model: Model, settings: StepSettings) -> None:
-        self.model, self.settings = model, settings
+    def __init__(self, model: Model, settings: StepSettings, extractor: nn.Module | None = None) -> None:
+        self.model, self.settings, self.extractor = model, settings, extractor
         self.count = 0
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.reduce: Callable[[list[Tensor]], None] | None = None
@@ -73,6 +81,10 @@ class Step:
             raise ArgumentError("model: an outline, without numbers; make it with models.create")
         self.device = first.device
         self.skipped = torch.zeros((), device=self.device)
+        if extractor is not None:
+            for tensor in (*extractor.parameters(), *extractor.buffers()):
+                if tensor.device != self.device:
+                    raise DeviceError(f"extractor: on {tensor.device}, and the model is on {self.device}")
         if settings.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -89,6 +101,17 @@ class Step:
         """What the next step does, where steps differ; a CUDA graph is captured for each."""
         return None
 
+    def _check(self, batch: dict[str, Tensor]) -> None:
+        """Raises where a network would refuse the batch when others have done their part: pictures are alike."""
+        pictures = [name for name in batch if name != "mask"]
+        for name in pictures:
+            check_image(batch[name], name, 3)
+            check_like(batch[name], batch[pictures[0]], name, pictures[0])
+
+    def _advance(self) -> None:
+        """Counts a step that was made."""
+        self.count += 1
+
     def __call__(self, batch: Mapping[str, Tensor]) -> Losses:
         """See the class.
 
@@ -101,19 +124,29 @@ class Step:
             DeviceError: a tensor is on another device.
         """
         checked = self._checked(batch)
-        self.model.train()
+        self._prepare()
         losses = self._run(checked)
         self._micro = (self._micro + 1) % self.accumulate
-        self.count += self._micro == 0
+        if self.whole:
+            self._advance()
         return {name: loss.detach() for name, loss in losses.items()}
 
+    def _prepare(self) -> None:
+        """Puts the networks into their modes."""
+        self.model.train()
+        if self.extractor is not None:
+            self.extractor.eval()
+
     def _checked(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        known = (*self.inputs, *self.optional)
         for name in batch:
-            if name not in self.inputs:
-                raise ArgumentError(f"batch: {name!r} is unknown; expected {', '.join(self.inputs)}")
+            if name not in known:
+                raise ArgumentError(f"batch: {name!r} is unknown; expected {', '.join(known)}")
         checked = {}
-        for name in self.inputs:
+        for name in known:
             if name not in batch:
+                if name in self.optional:
+                    continue
                 raise ArgumentError(f"batch: {name!r} is missing; expected {', '.join(self.inputs)}")
             x = batch[name]
             if not isinstance(x, Tensor) or x.dtype != torch.float32:
@@ -126,6 +159,7 @@ class Step:
             if self.settings.channels_last and x.ndim == 4:
                 x = x.contiguous(memory_format=torch.channels_last)
             checked[name] = x
+        self._check(checked)
         return checked
 
     @contextlib.contextmanager
@@ -134,11 +168,23 @@ class Step:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.dtype == "bfloat16"):
             yield
 
+    def _rate(self, lr: float) -> Any:
+        """On a CUDA device a tensor, which a graph reads."""
+        return torch.tensor(lr, device=self.device) if self.device.type == "cuda" else lr
+
     def _adam(self, name: str, parameters: Iterable[nn.Parameter], lr: float, betas: tuple[float, float]) -> None:
         """An Adam in one pass over all tensors, that a CUDA graph can hold."""
         cuda = self.device.type == "cuda"
-        rate: Any = torch.tensor(lr, device=self.device) if cuda else lr
-        self.optimizers[name] = torch.optim.Adam(list(parameters), lr=rate, betas=betas, fused=True, capturable=cuda)
+        self.optimizers[name] = torch.optim.Adam(
+            list(parameters), lr=self._rate(lr), betas=betas, fused=True, capturable=cuda
+        )
+
+    def _rmsprop(self, name: str, parameters: Iterable[nn.Parameter], lr: float) -> None:
+        """An RMSprop that a CUDA graph can hold."""
+        cuda = self.device.type == "cuda"
+        self.optimizers[name] = torch.optim.RMSprop(
+            list(parameters), lr=self._rate(lr), foreach=True, capturable=cuda
+        )
 
     def _update(self, name: str, loss: Tensor) -> None:
         """One update of what an optimizer trains; nothing else gets a gradient."""
@@ -178,8 +224,9 @@ class Step:
                     group["lr"] = first * factor
 
     def state_dict(self) -> dict[str, Any]:
-        """All but the model: optimizers and count."""
-        return {"count": self.count, **{name: o.state_dict() for name, o in self.optimizers.items()}}
+        """All but the model: optimizers, and `progress`."""
+        numbers = {name: getattr(self, name) for name in self.progress}
+        return {**numbers, **{name: o.state_dict() for name, o in self.optimizers.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes what `state_dict` gave.
@@ -187,7 +234,7 @@ class Step:
         Raises:
             ArgumentError: it is of another step.
         """
-        expected = {"count", *self.optimizers}
+        expected = {*self.progress, *self.optimizers}
         if set(state) != expected:
             raise ArgumentError(f"state: has {', '.join(sorted(state))}; expected {', '.join(sorted(expected))}")
         for name, optimizer in self.optimizers.items():
@@ -197,7 +244,8 @@ class Step:
                     # In the layout of the parameter: a fused kernel goes through both in the order of memory.
                     if isinstance(value, Tensor) and value.shape == parameter.shape:
                         values[key] = torch.empty_like(parameter).copy_(value)
-        self.count = int(state["count"])
+        for name in self.progress:
+            setattr(self, name, int(state[name]))
 
     def capture(self, batch: Mapping[str, Tensor]) -> CapturedStep:
         """The same step as CUDA graphs, for batches of this shape: one launch from the processor.
@@ -225,17 +273,21 @@ class CapturedStep:
     def __call__(self, batch: Mapping[str, Tensor]) -> Losses:
         """As `Step.__call__`."""
         step = self.step
-        for name, x in step._checked(batch).items():
+        checked = step._checked(batch)
+        if set(checked) != set(self._static):
+            raise ArgumentError(f"batch: has {', '.join(checked)}; captured with {', '.join(self._static)}")
+        for name, x in checked.items():
             if x.shape != self._static[name].shape:
                 raise ShapeError(f"{name}: shape {list(x.shape)}, captured with {list(self._static[name].shape)}")
+        for name, x in checked.items():
             self._static[name].copy_(x)
-        step.model.train()
+        step._prepare()
         phase = step._phase()
         if phase not in self._graphs:
             self._graphs[phase] = self._captured()
         graph, losses = self._graphs[phase]
         graph.replay()
-        step.count += 1
+        step._advance()
         return {name: loss.clone() for name, loss in losses.items()}
 
     def _captured(self) -> tuple[torch.cuda.CUDAGraph, Losses]:
@@ -330,6 +382,12 @@ def check_least(value: object, name: str, low: float = 0.0, *, open_end: bool = 
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not (value > low if open_end else value >= low):  # type: ignore[operator]
         raise ArgumentError(f"{name}: {value!r}, expected {'more than' if open_end else 'at least'} {low:g}")
+
+
+def check_smallest(x: Tensor, name: str, smallest: int) -> None:
+    """Raises where a picture [N, C, H, W] has a side of less than smallest."""
+    if min(x.shape[2:]) < smallest:
+        raise ShapeError(f"{name}: {x.shape[2]}x{x.shape[3]} pixels, expected {smallest} or more")
 
 
 def check_betas(value: object, name: str = "betas") -> None:
