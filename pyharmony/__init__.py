@@ -1,7 +1,7 @@
 """Exact, fast image blending and harmonisation.
 
-The subpackages `blend`, `compat`, `io`, `losses`, `models`, `ops`, `reference`, `training` and `errors` are loaded when
-they are first used, and so are `load` and `save`; `losses`, `models` and `training` need torch.
+The subpackages `blend`, `color`, `compat`, `data`, `io`, `losses`, `metrics`, `models`, `ops`, `reference`, `training` and
+`errors` are loaded when they are first used, and so are `load` and `save`; `losses`, `models` and `training` need torch.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from . import blend as blend
+    from . import color as color
     from . import compat as compat
     from . import errors as errors
     from . import io as io
     from . import losses as losses
+    from . import metrics as metrics
     from . import models as models
     from . import ops as ops
     from . import reference as reference
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
     from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
     from .io import load, save
 
-_SUBPACKAGES = ("blend", "compat", "errors", "io", "losses", "models", "ops", "reference", "training")
+_SUBPACKAGES = (
+    *("blend", "color", "compat", "errors", "io", "losses", "metrics", "models", "ops", "reference", "training"),
+)
 #: Functions and where they are; the compiled module is loaded with the first that needs it, so that
 #: `pyharmony doctor` can say what is wrong with it.
 _LAZY = {

@@ -25,10 +25,11 @@ CSRC = ROOT / "csrc"
 
 HEAVY = ("torch", "cupy", "cv2", "scipy", "PIL", "matplotlib", "skimage")
 #: The packages that may import torch at all; the rest recognises a tensor by its type.
-TORCH_ROOMS = ("nn", "models", "losses", "training", "data", "metrics")
+TORCH_ROOMS = ("nn", "models", "losses", "training")
 #: Of the ops: their gradients, which they import inside functions.
 TORCH_FILES = (
-    "ops/_spectral_norm_torch.py", "ops/_torch.py", "ops/_partial_conv_cuda.py", "ops/_partial_conv_torch.py",
+    "ops/_instance_norm_torch.py", "ops/_spectral_norm_torch.py", "ops/_torch.py", "ops/_partial_conv_cuda.py",
+    "ops/_partial_conv_torch.py",
 )  # fmt: skip
 
 
@@ -114,7 +115,8 @@ def test_pybind11_stays_in_the_bindings() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["pyharmony", "pyharmony.blend", "pyharmony.compat", "pyharmony.io", "pyharmony.ops"]
+    "module",
+    ["pyharmony", "pyharmony.blend", "pyharmony.compat", "pyharmony.io", "pyharmony.metrics", "pyharmony.ops"],
 )
 def test_import_is_light(module: str) -> None:
     loaded = run_python(f"import sys, {module}; print(*sys.modules)").split()
@@ -123,7 +125,7 @@ def test_import_is_light(module: str) -> None:
 
 def test_import_works_where_the_heavy_packages_are_absent() -> None:
     absent = "; ".join(f"sys.modules[{name!r}] = None" for name in HEAVY)
-    run_python(f"import sys; {absent}; import pyharmony.blend, pyharmony.compat, pyharmony.io, pyharmony.ops")
+    run_python(f"import sys; {absent}; import pyharmony.blend, pyharmony.compat, pyharmony.io, pyharmony.metrics")
 
 
 # Names
@@ -196,11 +198,23 @@ CALLS = {
     "pyharmony.blend.illumination_change": "(src, mask)",
     "pyharmony.blend.detail_boost": "(src, mask)",
     "pyharmony.blend.inpaint": "(src, mask)",
+    "pyharmony.metrics.bootstrap": "([1.0, 2.0])",
+    "pyharmony.metrics.evaluate": "(src, dst, mask)",
+    "pyharmony.metrics.fmse": "(src, dst, mask)",
+    "pyharmony.metrics.fpsnr": "(src, dst, mask)",
+    "pyharmony.metrics.fssim": "(src, dst, mask)",
+    "pyharmony.metrics.mse": "(src, dst)",
+    "pyharmony.metrics.psnr": "(src, dst)",
+    "pyharmony.metrics.seam_error": "(src, dst, dst, mask)",
+    "pyharmony.metrics.ssim": "(src, dst)",
+    "pyharmony.metrics.summarize": "([pyharmony.metrics.evaluate(src, dst, mask)])",
     "pyharmony.ops.gaussian_poisson": "(src, dst, mask, dst)",
     "pyharmony.ops.gaussian_poisson_tiles": "(src, dst, mask, dst, src * 0, tile=16)",
+    "pyharmony.nn.InstanceNorm2d": "(3)(torch.ones(1, 3, 4, 5))",
     "pyharmony.nn.PartialConv2d": "(3, 2, 3)(torch.ones(1, 3, 24, 31), torch.from_numpy(mask > 0)[None, None])",
     "pyharmony.nn.SpectralNormGroup": "(torch.nn.Linear(3, 2)).update()",
     "pyharmony.nn.spectral_norm": "(torch.nn.Linear(3, 2))(torch.ones(1, 3))",
+    "pyharmony.ops.instance_norm": "(np.ones((1, 3, 4, 5)))",
     "pyharmony.ops.MaskPlan": "(mask > 0, [(3, 2)])",
     "pyharmony.ops.mask_plan": "(mask > 0, [(3, 2), (3, 1, 1)])[1].rows",
     "pyharmony.ops.partial_conv2d": "(np.ones((1, 3, 24, 31)), np.ones((2, 3, 3, 3)), None, mask > 0)",
@@ -212,7 +226,9 @@ CALLS = {
 
 
 def public_callables() -> Iterator[str]:
-    names = ("pyharmony", "pyharmony.blend", "pyharmony.compat", "pyharmony.io", "pyharmony.ops")
+    names = (
+        "pyharmony", "pyharmony.blend", "pyharmony.compat", "pyharmony.io", "pyharmony.metrics", "pyharmony.ops",
+    )  # fmt: skip
     for name in (*names, *(["pyharmony.nn"] if importlib.util.find_spec("torch") else [])):
         module = importlib.import_module(name)
         for public in getattr(module, "__all__", ()):

@@ -11,6 +11,8 @@ namespace pyharmony {
 namespace py = pybind11;
 
 void bind_array_view(py::module_& m);
+void bind_color_map(py::module_& m);
+void bind_color_stats(py::module_& m);
 void bind_cuda(py::module_& m);
 void bind_device(py::module_& m);
 void bind_emulator(py::module_& m);
@@ -20,6 +22,7 @@ void bind_gaussian_poisson_rectangle(py::module_& m);
 void bind_dlpack(py::module_& m);
 void bind_gaussian_poisson_rectangle_cuda(py::module_& m);
 void bind_distance(py::module_& m);
+void bind_instance_norm(py::module_& m);
 void bind_partial_conv(py::module_& m);
 void bind_partial_conv_cuda(py::module_& m);
 void bind_pyramid(py::module_& m);

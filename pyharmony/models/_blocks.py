@@ -31,6 +31,11 @@ def norm_layer(norm: Norm, channels: int) -> nn.Module:
     return nn.InstanceNorm2d(channels) if norm == "instance" else nn.Identity()
 
 
+def norm_leaky_relu(norm: nn.Module, x: Tensor, negative_slope: float = 0.2) -> Tensor:
+    """leaky_relu(norm(x))."""
+    return functional.leaky_relu(norm(x), negative_slope)
+
+
 def has_bias(norm: Norm) -> bool:
     """Whether a convolution before the norm has a bias: batch norm brings its own."""
     return norm != "batch"
@@ -205,9 +210,7 @@ class UNet(nn.Module):
         skips = []
         x = self.down[0](x)
         for i, conv in enumerate(self.down[1:]):
-            if i > 0:
-                x = self.down_norm[i - 1](x)
-            x = functional.leaky_relu(x, 0.2)
+            x = norm_leaky_relu(self.down_norm[i - 1], x) if i > 0 else functional.leaky_relu(x, 0.2)
             skips.append(x)
             x = conv(x)
         active = self.training or stochastic

@@ -54,9 +54,15 @@ class Step:
         extractor: as given; it is put into evaluation mode, runs in float32, and is not trained.
         optimizers: by what they train.
         count: steps that were made.
+        low: least value of the model's pictures, -1 or 0; the largest is 1.
+        reduce: called with the gradients before every update, to share them between processes; or None.
+        accumulate: batches whose gradients are averaged for an update. Within one, the generator's gradients of all
+            but the last batch are those beside the discriminator before its update.
+        skipped: updates that were left out because a gradient was not finite, a tensor [].
     """
 
     inputs: tuple[str, ...] = ("composite", "mask", "target")
+    low: float = -1.0
     optional: tuple[str, ...] = ()
     extracts: ClassVar[bool] = False
     progress: ClassVar[tuple[str, ...]] = ("count",)
@@ -67,16 +73,25 @@ class Step:
         self.model, self.settings, self.extractor = model, settings, extractor
         self.count = 0
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.reduce: Callable[[list[Tensor]], None] | None = None
+        self.accumulate = 1
+        self._micro = 0
         first = next(model.parameters())
         if first.is_meta:
             raise ArgumentError("model: an outline, without numbers; make it with models.create")
         self.device = first.device
+        self.skipped = torch.zeros((), device=self.device)
         if extractor is not None:
             for tensor in (*extractor.parameters(), *extractor.buffers()):
                 if tensor.device != self.device:
                     raise DeviceError(f"extractor: on {tensor.device}, and the model is on {self.device}")
         if settings.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def whole(self) -> bool:
+        """Whether no batches wait to be accumulated further."""
+        return self._micro == 0
 
     def _run(self, batch: dict[str, Tensor]) -> Losses:
         """The step itself, on a checked batch."""
@@ -111,7 +126,9 @@ class Step:
         checked = self._checked(batch)
         self._prepare()
         losses = self._run(checked)
-        self._advance()
+        self._micro = (self._micro + 1) % self.accumulate
+        if self.whole:
+            self._advance()
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _prepare(self) -> None:
@@ -173,9 +190,26 @@ class Step:
         """One update of what an optimizer trains; nothing else gets a gradient."""
         optimizer = self.optimizers[name]
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        optimizer.zero_grad(set_to_none=True)
+        if self._micro == 0:
+            optimizer.zero_grad(set_to_none=True)
+        if self.accumulate > 1:
+            loss = loss / self.accumulate
         loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
-        optimizer.step()
+        if self._micro < self.accumulate - 1:
+            return
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if self.reduce is not None:
+            self.reduce(gradients)
+        norms = torch.stack(torch._foreach_norm(gradients))
+        bad = (~torch.isfinite(norms.sum())).float()
+        self.skipped += bad
+        if isinstance(optimizer, torch.optim.Adam):
+            # The fused kernel leaves everything as it is where this is 1, and the host need not wait.
+            optimizer.found_inf = bad  # type: ignore[attr-defined]
+            optimizer.grad_scale = None  # type: ignore[attr-defined]
+            optimizer.step()
+        elif not bool(bad):
+            optimizer.step()
 
     def scale_lr(self, factor: float) -> None:
         """Sets the rates to factor times those of the settings: for a schedule."""
@@ -205,6 +239,11 @@ class Step:
             raise ArgumentError(f"state: has {', '.join(sorted(state))}; expected {', '.join(sorted(expected))}")
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state[name])
+            for parameter, values in optimizer.state.items():
+                for key, value in values.items():
+                    # In the layout of the parameter: a fused kernel goes through both in the order of memory.
+                    if isinstance(value, Tensor) and value.shape == parameter.shape:
+                        values[key] = torch.empty_like(parameter).copy_(value)
         for name in self.progress:
             setattr(self, name, int(state[name]))
 
