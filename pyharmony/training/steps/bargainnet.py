@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from ...losses import masked_l1, triplet
-from ...models._blocks import check_image
+from ...models._blocks import check_image, check_mask
 from ...models.bargainnet import BargainNet
 from ._step import Losses, Step, StepSettings, check_betas, check_least, register
 
@@ -70,6 +70,7 @@ class BargainNetStep(Step):
 
     def _run(self, batch: dict[str, Tensor]) -> Losses:
         composite, mask, target = batch["composite"], batch["mask"], batch["target"]
+        check_mask(mask, composite)
         generator, encoder, settings = self.model.generator, self.model.encoder, self.settings
         with self._precision():
             background = encoder(target, 1 - mask)
