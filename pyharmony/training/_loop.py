@@ -256,7 +256,10 @@ class Run:
         # Weights are the same in every process; dropout and noise are not.
         torch.manual_seed(run.seed + 1 + self.processes.rank)
         settings = dict(config.step)
-        self.step = steps.create(self.model, settings.pop("preset", None), **settings)
+        extractor = _extractor(config.extractor)
+        if extractor is not None:
+            extractor.to(self.processes.device)
+        self.step = steps.create(self.model, settings.pop("preset", None), extractor=extractor, **settings)
         self.step.accumulate = run.accumulate
         if self.processes.world > 1:
             self.step.reduce = self.processes.mean
@@ -492,6 +495,20 @@ class Run:
                     log.grid(self.step.count, sheet)
             self.processes.barrier()
         watch.before = time.monotonic()  # evaluations are not work of the run's minutes
+
+
+def _extractor(table: Mapping[str, Any]) -> Model | None:
+    if not table:
+        return None
+    settings = dict(table)
+    weights = settings.pop("weights", None)
+    if weights is not None:
+        if settings:
+            raise ArgumentError(f"extractor.{next(iter(settings))}: given beside extractor.weights, which has its own")
+        return models.load(weights)
+    if "name" not in settings:
+        raise ArgumentError("extractor: expected extractor.weights, or extractor.name")
+    return models.create(settings.pop("name"), settings.pop("preset", None), **settings)
 
 
 def _difference(first: str, second: str) -> str:
