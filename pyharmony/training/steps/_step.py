@@ -58,7 +58,7 @@ class Step:
         reduce: called with the gradients before every update, to share them between processes; or None.
         accumulate: batches whose gradients are averaged for an update. Within one, the generator's gradients of all
             but the last batch are those beside the discriminator before its update.
-        skipped: updates that were left out because a gradient was not finite, a tensor [].
+        skipped: updates that were left out because the loss or a gradient was not finite, a tensor [].
     """
 
     inputs: tuple[str, ...] = ("composite", "mask", "target")
@@ -199,7 +199,7 @@ class Step:
         if self.reduce is not None:
             self.reduce(gradients)
         norms = torch.stack(torch._foreach_norm(gradients))
-        bad = (~torch.isfinite(norms.sum())).float()
+        bad = (~torch.isfinite(norms.sum() + loss.detach())).float()
         self.skipped += bad
         if isinstance(optimizer, torch.optim.Adam):
             # The fused kernel leaves everything as it is where this is 1, and the host need not wait.
