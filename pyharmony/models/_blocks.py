@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import ArgumentError, ShapeError
+from ..nn import InstanceNorm2d
 
 Norm = Literal["batch", "instance", "none"]
 
@@ -28,7 +29,7 @@ def norm_layer(norm: Norm, channels: int) -> nn.Module:
     """Batch norm has a scale, a shift and running statistics; instance norm has none of them."""
     if norm == "batch":
         return nn.BatchNorm2d(channels)
-    return nn.InstanceNorm2d(channels) if norm == "instance" else nn.Identity()
+    return InstanceNorm2d(channels) if norm == "instance" else nn.Identity()
 
 
 def norm_leaky_relu(norm: nn.Module, x: Tensor, negative_slope: float = 0.2) -> Tensor:
