@@ -139,13 +139,33 @@ class PublishedStep:
     device: Any = "cpu"
     gradient_penalty: bool = True
     l1: float = 100.0
+    lr: float = 2e-4
 
     def __post_init__(self) -> None:
         with torch.device(self.device):
             self.generator, self.discriminator = generator(self.width), Discriminator(self.width)
-        adam = dict(lr=2e-4, betas=(0.5, 0.999), foreach=True)
+        adam = dict(lr=self.lr, betas=(0.5, 0.999), foreach=True)
         self.optimizer_g = torch.optim.Adam(self.generator.parameters(), **adam)
         self.optimizer_d = torch.optim.Adam(self.discriminator.parameters(), **adam)
+
+    @torch.no_grad()
+    def take(self, model: Any) -> None:
+        """The weights of a `dovenet` of ours, with instance norms."""
+        ours = model.generator.unet
+
+        def copy(mine: nn.Module, theirs: nn.Module) -> None:
+            for name in ("weight", "bias"):
+                getattr(theirs, name).copy_(getattr(mine, name))
+
+        level: Level | None = self.generator
+        for i in range(8):
+            assert level is not None
+            copy(ours.down[i], level.down)
+            copy(ours.up[7 - i] if i else ours.last, level.up)
+            if level.gate is not None:
+                copy(ours.gates[str(i - 1)], level.gate)
+            level = level.inside
+        self.discriminator.load_state_dict(model.discriminator.state_dict())
 
     def penalty(self, real: Tensor, fake: Tensor, mask: Tensor) -> Tensor:
         alpha = torch.rand(real.shape[0], 1, device=real.device)

@@ -1,7 +1,12 @@
 """Exact, fast image blending and harmonisation.
 
-The subpackages `blend`, `compat`, `io`, `losses`, `metrics`, `models`, `ops`, `reference`, `training` and `errors` are
-loaded when they are first used, and so are `load` and `save`; `losses`, `models` and `training` need torch.
+<<<<<<< HEAD
+The subpackages `blend`, `color`, `compat`, `data`, `io`, `losses`, `metrics`, `models`, `ops`, `reference`, `training` and
+`errors` are loaded when they are first used, and so are `load` and `save`; `losses`, `models` and `training` need torch.
+=======
+The subpackages `blend`, `compat`, `data`, `io`, `losses`, `metrics`, `models`, `ops`, `reference`, `training` and
+`errors` are loaded when they are first used, as are `load` and `save`; `losses`, `models` and `training` need torch.
+>>>>>>> metrics
 """
 
 from __future__ import annotations
@@ -14,7 +19,9 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from . import blend as blend
+    from . import color as color
     from . import compat as compat
+    from . import data as data
     from . import errors as errors
     from . import io as io
     from . import losses as losses
@@ -27,7 +34,23 @@ if TYPE_CHECKING:
     from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
     from .io import load, save
 
-_SUBPACKAGES = ("blend", "compat", "errors", "io", "losses", "metrics", "models", "ops", "reference", "training")
+_SUBPACKAGES = (
+<<<<<<< HEAD
+    *("blend", "color", "compat", "errors", "io", "losses", "metrics", "models", "ops", "reference", "training"),
+=======
+    "blend",
+    "compat",
+    "data",
+    "errors",
+    "io",
+    "losses",
+    "metrics",
+    "models",
+    "ops",
+    "reference",
+    "training",
+>>>>>>> metrics
+)
 #: Functions and where they are; the compiled module is loaded with the first that needs it, so that
 #: `pyharmony doctor` can say what is wrong with it.
 _LAZY = {

@@ -38,8 +38,8 @@ class Pairs(NamedTuple):
 
 def recolour(picture: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
     """A gamma, a gain and a shift for each channel, clipped: picture [H, W, 3] in [0, 1]."""
-    gamma = np.exp2(rng.uniform(-0.5, 0.5))
-    gain, shift = rng.uniform(0.6, 1.2, 3), rng.uniform(-0.15, 0.15, 3)
+    gamma = np.exp2(rng.uniform(-1, 1))
+    gain, shift = rng.uniform(0.3, 1.3, 3), rng.uniform(-0.3, 0.3, 3)
     return np.clip(picture**gamma * gain + shift, 0, 1).astype(np.float32)
 
 

@@ -86,24 +86,11 @@ def same(a: list[Tensor], b: list[Tensor]) -> bool:
 
 def literal_of(published: Any, model: models.Adversarial, **options: Any) -> Any:
     """The literal step with the weights of a model."""
-    width = model.config.width
-    step = published.PublishedStep(width, **options)
-    ours = model.generator.unet
-
-    def take(mine: nn.Module, theirs: nn.Module) -> None:
-        for name in ("weight", "bias"):
-            getattr(theirs, name).data.copy_(getattr(mine, name))
-
-    level, i = step.generator, 0
-    while level is not None:
-        take(ours.down[i], level.down)
-        take(ours.up[7 - i] if i else ours.last, level.up)
-        if level.gate is not None:
-            take(ours.gates[str(i - 1)], level.gate)
-        if level.dropout is not None:
-            level.dropout.p = 0.0
-        level, i = level.inside, i + 1
-    step.discriminator.load_state_dict(model.discriminator.state_dict())
+    step = published.PublishedStep(model.config.width, **options)
+    step.take(model)
+    for module in step.generator.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
     return step
 
 

@@ -1,17 +1,46 @@
-"""Training of the networks of `pyharmony.models`. Needs torch: `pip install 'pyharmony[torch]'`.
+"""Training of the networks of `pyharmony.models`. Needs the extra: `pip install 'pyharmony[train]'`.
 
-`steps` has the optimisation step of each.
+`train` is a whole run, from its configuration to the weights; `steps` has the optimisation step of each network, and
+needs torch alone.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 try:
     import torch as _torch  # noqa: F401
 except ModuleNotFoundError as error:
-    raise ImportError(
-        f"{error.name} is missing, pyharmony.training needs it: pip install 'pyharmony[torch]'"
-    ) from error
+    needed = "pyharmony.training needs it: pip install 'pyharmony[train]'"
+    raise ImportError(f"{error.name} is missing, {needed}") from error
 
 from . import steps
+from ._config import (
+    DataConfig,
+    RunConfig,
+    ScheduleConfig,
+    TrainConfig,
+    config_of,
+    read_toml,
+    recipe,
+    recipes,
+    with_changes,
+)
 
-__all__ = ["steps"]
+if TYPE_CHECKING:
+    from ._loop import Progress as Progress
+    from ._loop import TrainResult as TrainResult
+    from ._train import train as train
+
+__all__ = [
+    "DataConfig",
+    "RunConfig",
+    "ScheduleConfig",
+    "TrainConfig",
+    "config_of",
+    "read_toml",
+    "recipe",
+    "recipes",
+    "steps",
+    "with_changes",
+]

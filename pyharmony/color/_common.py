@@ -1,0 +1,115 @@
+"""What the transfers share: checked images, statistics of a region, the map inside a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _arrays, _checks
+from .._arrays import VALUE_RANGE, Array, NumpyArray
+from ..errors import ArgumentError, DTypeError, MaskError
+from ..ops.color_map import Stage, bounds, color_image, encode, share
+from ..ops.color_map import run as run_map
+from ..ops.color_stats import RegionStats
+from ..ops.color_stats import run as run_stats
+
+Float64 = npt.NDArray[np.float64]
+
+#: Spread below which a channel or direction has none and is left as it is, 1 being white.
+NO_SPREAD = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """The pixels of an image [H, W, 3] that a mask holds."""
+
+    image: NumpyArray
+    mask: NumpyArray | None
+    name: str
+
+    def stats(self, stages: Sequence[Stage] = (), bins: int = 0, low: Any = 0.0, high: Any = 1.0) -> RegionStats:
+        """Of the colours that stages make of these."""
+        encoded, _held = encode(stages)
+        try:
+            found = run_stats(self.image, self.mask, encoded, bins, bounds(low, high, ""), False).foreground
+        except ArgumentError as error:
+            raise ArgumentError(f"{self.name}: NaN or infinities where the mask is above zero") from error
+        if found.weight == 0:
+            mask = "mask" if self.name == "image" else f"{self.name}_mask"
+            raise MaskError(f"{mask}: zero everywhere; expected a pixel above zero")
+        return found
+
+    def pixels(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Colours [N, 3], 1 for white, and weights [N], of the pixels above zero."""
+        scale = np.float32(VALUE_RANGE[self.image.dtype.name])
+        if self.mask is None:
+            flat = self.image.reshape(-1, 3)
+            return flat.astype(np.float32) / scale, np.ones(len(flat), np.float32)
+        inside = self.mask > 0
+        weights = self.mask[inside].astype(np.float32) / np.float32(VALUE_RANGE.get(self.mask.dtype.name, 1.0))
+        return self.image[inside].astype(np.float32) / scale, weights
+
+    def map(self, stages: Sequence[Stage], strength: float, like: Array) -> Array:
+        """The image with its colours inside the mask mapped, as an array of like's kind."""
+        encoded, _held = encode(stages)
+        out = np.array(self.image, order="C")
+        run_map(self.image, encoded, self.mask, strength, out)
+        return _arrays.like_kind(out, like)
+
+    def replace(self, colors: npt.NDArray[Any], strength: float, like: Array) -> Array:
+        """The image with colours [N, 3] in place of `pixels`, mixed by mask and strength."""
+        before, weights = self.pixels()
+        amount = (np.float32(strength) * weights)[:, None]
+        mixed = np.where(amount == 1, colors, amount * colors + (1 - amount) * before)
+        out = np.array(self.image, order="C")
+        high = VALUE_RANGE[out.dtype.name]
+        if out.dtype.kind == "u":
+            mixed = np.rint(np.clip(mixed * np.float32(high), 0, high))
+        flat = mixed.astype(out.dtype)
+        if self.mask is None:
+            out[...] = flat.reshape(out.shape)
+        else:
+            out[self.mask > 0] = flat
+        return _arrays.like_kind(out, like)
+
+
+def region(image: Any, mask: Any, name: str = "image") -> Region:
+    a = color_image(image, name)
+    mask_name = "mask" if name == "image" else f"{name}_mask"
+    m = None if mask is None else _checks.mask(mask, mask_name, *a.shape[:2])
+    if m is not None and not m.any():
+        raise MaskError(f"{mask_name}: zero everywhere; expected a pixel above zero")
+    return Region(a, m, name)
+
+
+def both(image: Any, reference: Any, mask: Any, reference_mask: Any, strength: Any) -> tuple[Region, Region, float]:
+    """The regions of a transfer, and its strength."""
+    return region(image, mask), region(reference, reference_mask, "reference"), share(strength, "strength")
+
+
+def whole(x: Any, name: str, low: int, high: int) -> int:
+    """A whole number from low to high."""
+    accepts = f"a whole number from {low} to {high}"
+    if isinstance(x, bool) or not isinstance(x, (int, np.integer)):
+        raise DTypeError(f"{name}: {type(x).__name__}, expected {accepts}")
+    if not low <= x <= high:
+        raise ArgumentError(f"{name}: {x}, expected {accepts}")
+    return int(x)
+
+
+def generator(seed: Any, name: str) -> np.random.Generator:
+    """numpy's generator, or one made of a whole number."""
+    if isinstance(seed, np.random.Generator):
+        return seed
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise DTypeError(f"{name}: {seed!r}, expected a numpy.random.Generator or a whole number of at least 0")
+    return np.random.default_rng(int(seed))
+
+
+def about(matrix: Float64, before: Float64, after: Float64) -> Float64:
+    """[A | b] of A (x - before) + after."""
+    return np.column_stack([matrix, after - matrix @ before])
