@@ -1,12 +1,8 @@
 """Exact, fast image blending and harmonisation.
 
-<<<<<<< HEAD
-The subpackages `blend`, `color`, `compat`, `data`, `io`, `losses`, `metrics`, `models`, `ops`, `reference`, `training` and
-`errors` are loaded when they are first used, and so are `load` and `save`; `losses`, `models` and `training` need torch.
-=======
-The subpackages `blend`, `compat`, `data`, `io`, `losses`, `metrics`, `models`, `ops`, `reference`, `training` and
-`errors` are loaded when they are first used, as are `load` and `save`; `losses`, `models` and `training` need torch.
->>>>>>> metrics
+The subpackages `blend`, `color`, `compat`, `data`, `io`, `losses`, `metrics`, `models`, `ops`, `reference`, `training`
+and `errors` are loaded when they are first used, and so are `load` and `save`; `losses`, `models` and `training` need
+torch.
 """
 
 from __future__ import annotations
@@ -35,21 +31,8 @@ if TYPE_CHECKING:
     from .io import load, save
 
 _SUBPACKAGES = (
-<<<<<<< HEAD
-    *("blend", "color", "compat", "errors", "io", "losses", "metrics", "models", "ops", "reference", "training"),
-=======
-    "blend",
-    "compat",
-    "data",
-    "errors",
-    "io",
-    "losses",
-    "metrics",
-    "models",
-    "ops",
-    "reference",
-    "training",
->>>>>>> metrics
+    *("blend", "color", "compat", "data", "errors", "io", "losses"),
+    *("metrics", "models", "ops", "reference", "training"),
 )
 #: Functions and where they are; the compiled module is loaded with the first that needs it, so that
 #: `pyharmony doctor` can say what is wrong with it.

@@ -171,9 +171,13 @@ def differences(one: Any, other: Any, at: str = "") -> list[str]:
         return [] if same else [at]
     if isinstance(one, dict):
         found = [] if one.keys() == other.keys() else [f"{at}: {set(one) ^ set(other)}"]
-        return found + [line for key in one if key in other for line in differences(one[key], other[key], f"{at}/{key}")]
+        return found + [
+            line for key in one if key in other for line in differences(one[key], other[key], f"{at}/{key}")
+        ]
     if isinstance(one, list):
-        return [line for i, (a, b) in enumerate(zip(one, other, strict=True)) for line in differences(a, b, f"{at}/{i}")]
+        return [
+            line for i, (a, b) in enumerate(zip(one, other, strict=True)) for line in differences(a, b, f"{at}/{i}")
+        ]
     return [] if one == other else [at]
 
 
@@ -323,7 +327,10 @@ def wrong_batches(step: steps.Step, batch: dict[str, Tensor]) -> list[tuple[dict
         ({**batch, last: batch[last][:, :2]}, rf"{last}: shape \[2, 2"),
         ({name: x[:0] for name, x in batch.items()}, "holds nothing"),
         # No network takes sides that are odd, or of seven pixels.
-        ({name: x[..., :7, :7] for name, x in batch.items()}, f"({first}|target|image): 7x7 pixels|times that of image"),
+        (
+            {name: x[..., :7, :7] for name, x in batch.items()},
+            f"({first}|target|image): 7x7 pixels|times that of image",
+        ),
     ]
     if len(step.inputs) > 1:
         found.append(({**batch, last: batch[last][..., :-16]}, f"{last}: "))

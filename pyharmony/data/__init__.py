@@ -16,14 +16,17 @@ from ._open import KINDS, open_dataset
 from ._scenes import AlignedScenes, ScenePairs
 from ._shards import Shards, write_shards
 from ._split import SHARES, split, split_of
+from ._synthesis import METHODS, CopyPaste, Synthesis
 from ._tar import TarShards, write_tar_shards
 from ._tfrecord import TFRecordPairs, write_tfrecord
 
 __all__ = [
     "KINDS",
+    "METHODS",
     "SHARES",
     "AlignedScenes",
     "CocoPeople",
+    "CopyPaste",
     "Dataset",
     "IHarmony4",
     "Manifest",
@@ -33,6 +36,7 @@ __all__ = [
     "ScenePairs",
     "Shards",
     "Subset",
+    "Synthesis",
     "TFRecordPairs",
     "TarShards",
     "Triples",

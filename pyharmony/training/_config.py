@@ -33,6 +33,7 @@ class DataConfig:
         validation_split: of the set that has splits of its own, 'val' or 'test'; '': none.
         size: side of the pictures that the network sees; larger ones are resized, keeping no aspect, as published.
         crop: the largest share of a side that a random crop leaves out; 0: none.
+        pairs: of aligned scenes, drawn for an epoch.
         flip: whether every second picture is mirrored.
         workers: processes that read ahead; 0: none.
     """
@@ -43,6 +44,7 @@ class DataConfig:
     validation_split: str = ""
     size: int = 256
     crop: float = 0.0
+    pairs: int = 150_000
     flip: bool = False
     workers: int = 0
 
@@ -117,7 +119,14 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not isinstance(self.model.get("name"), str):
             raise ArgumentError("model.name: missing, expected a model of `pyharmony models list`")
-        whole = {"data.size": 8, "run.batch": 1, "run.accumulate": 1, "run.keep": 1, "run.log_steps": 1}
+        whole = {
+            "data.size": 8,
+            "run.batch": 1,
+            "run.accumulate": 1,
+            "run.keep": 1,
+            "run.log_steps": 1,
+            "data.pairs": 1,
+        }
         whole |= {"data.workers": 0, "schedule.epochs": 0, "schedule.steps": 0, "schedule.warm_up": 0, "run.seed": 0}
         whole |= {"run.checkpoint_steps": 0, "run.evaluate_steps": 0, "run.largest_skips": 1, "run.threads": 0}
         for key, low in whole.items():
@@ -251,6 +260,6 @@ def digest(config: TrainConfig) -> str:
     """What has to be the same for a run to go on: all but how long it is and how it is looked at."""
     tables = config.as_dict()
     kept = {k: v for k, v in tables["run"].items() if k in ("seed", "batch", "accumulate", "ema")}
-    settled = {"model": tables["model"], "step": tables["step"], "extractor": tables["extractor"], "data": tables["data"], "run": kept}
+    settled = {name: tables[name] for name in ("model", "step", "extractor", "data")} | {"run": kept}
     settled["data"].pop("workers")
     return json.dumps(settled, sort_keys=True)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from .. import models
-from ..data import Dataset
+from ..data import Dataset, Synthesis
 from ..errors import ArgumentError
 from ..models import Adversarial, Model
 from . import _checkpoint, steps
@@ -435,9 +435,12 @@ class Run:
     def _epoch(self) -> Iterator[dict[str, Tensor]]:
         """What is left of the epoch."""
         config, processes = self.config, self.processes
+        training = self.training
+        if isinstance(training, Synthesis):
+            training = training.at_epoch(self.epoch)
         prepared = Prepared(
-            self.training,
-            self.step.inputs,
+            training,
+            (*self.step.inputs, *self.step.optional),
             config.data.size,
             self.step.low,
             scale=self.scale,
@@ -485,7 +488,12 @@ class Run:
             if self.processes.first:
                 model = self.ema if self.ema is not None else self.model
                 self.figures, sheet = evaluate(
-                    model, self.step.inputs, self.step.low, self.validation, self.config.data.size, self.scale
+                    model,
+                    (*self.step.inputs, *self.step.optional),
+                    self.step.low,
+                    self.validation,
+                    self.config.data.size,
+                    self.scale,
                 )
                 if self.figures and better(model, self.figures, self.best):
                     self.best = {**self.figures, "step": float(self.step.count)}
