@@ -182,9 +182,7 @@ class Step:
     def _rmsprop(self, name: str, parameters: Iterable[nn.Parameter], lr: float) -> None:
         """An RMSprop that a CUDA graph can hold."""
         cuda = self.device.type == "cuda"
-        self.optimizers[name] = torch.optim.RMSprop(
-            list(parameters), lr=self._rate(lr), foreach=True, capturable=cuda
-        )
+        self.optimizers[name] = torch.optim.RMSprop(list(parameters), lr=self._rate(lr), foreach=True, capturable=cuda)
 
     def _update(self, name: str, loss: Tensor) -> None:
         """One update of what an optimizer trains; nothing else gets a gradient."""
