@@ -116,7 +116,15 @@ def test_pybind11_stays_in_the_bindings() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["pyharmony", "pyharmony.blend", "pyharmony.compat", "pyharmony.io", "pyharmony.metrics", "pyharmony.ops"],
+    [
+        "pyharmony",
+        "pyharmony.blend",
+        "pyharmony.compat",
+        "pyharmony.data",
+        "pyharmony.io",
+        "pyharmony.metrics",
+        "pyharmony.ops",
+    ],
 )
 def test_import_is_light(module: str) -> None:
     loaded = run_python(f"import sys, {module}; print(*sys.modules)").split()
@@ -125,7 +133,7 @@ def test_import_is_light(module: str) -> None:
 
 def test_import_works_where_the_heavy_packages_are_absent() -> None:
     absent = "; ".join(f"sys.modules[{name!r}] = None" for name in HEAVY)
-    run_python(f"import sys; {absent}; import pyharmony.blend, pyharmony.compat, pyharmony.io, pyharmony.metrics")
+    run_python(f"import sys; {absent}; import pyharmony.blend, pyharmony.compat, pyharmony.data, pyharmony.metrics")
 
 
 # Names
@@ -198,6 +206,27 @@ CALLS = {
     "pyharmony.blend.illumination_change": "(src, mask)",
     "pyharmony.blend.detail_boost": "(src, mask)",
     "pyharmony.blend.inpaint": "(src, mask)",
+    "pyharmony.data.AlignedScenes": "(folder / 'scenes')",
+    "pyharmony.data.CocoPeople": "(folder / 'people.json', folder / 'images')",
+    "pyharmony.data.Dataset": "()",
+    "pyharmony.data.IHarmony4": "(folder)",
+    "pyharmony.data.Manifest": "(folder)",
+    "pyharmony.data.Photos": "(folder)[0]",
+    "pyharmony.data.Resized": "(pyharmony.data.Triples(folder), 16)[0]",
+    "pyharmony.data.ScenePairs": "(pyharmony.data.AlignedScenes(folder / 'scenes'), 2)[1]",
+    "pyharmony.data.Shards": "(pyharmony.data.write_shards([sample], tempfile.mkdtemp() + '/a', 8).folder)[0]",
+    "pyharmony.data.Subset": "(pyharmony.data.Triples(folder), [0])[0]",
+    "pyharmony.data.TFRecordPairs": "(pyharmony.data.write_tfrecord([sample], p := tempfile.mkdtemp() + '/a') or p)[0]",
+    "pyharmony.data.TarShards": "(pyharmony.data.write_tar_shards([sample], d := tempfile.mkdtemp() + '/a') and d)[0]",
+    "pyharmony.data.Triples": "(folder)[0]",
+    "pyharmony.data.decode_segmentation": "([[0, 0, 4, 0, 0, 4]], 5, 6)",
+    "pyharmony.data.open_dataset": "(folder, 'triples')",
+    "pyharmony.data.resize_sample": "(sample, 16)",
+    "pyharmony.data.split": "(pyharmony.data.Triples(folder))",
+    "pyharmony.data.split_of": "('a')",
+    "pyharmony.data.write_shards": "([sample], tempfile.mkdtemp() + '/a', 16)",
+    "pyharmony.data.write_tar_shards": "([sample], tempfile.mkdtemp() + '/a')",
+    "pyharmony.data.write_tfrecord": "([sample], tempfile.mkdtemp() + '/a.tfrecord')",
     "pyharmony.metrics.bootstrap": "([1.0, 2.0])",
     "pyharmony.metrics.evaluate": "(src, dst, mask)",
     "pyharmony.metrics.fmse": "(src, dst, mask)",
@@ -225,9 +254,25 @@ CALLS = {
 }
 
 
+#: Files for the data sets of CALLS.
+FILES = """
+import json, pathlib, tempfile
+folder = pathlib.Path(tempfile.mkdtemp())
+for name in ("composite", "target", "mask", "images", "masks", "scenes/1", "scenes/2"):
+    (folder / name).mkdir(parents=True)
+    for stem in "ab":
+        pyharmony.save(mask if "mask" in name else src, folder / name / f"{stem}.png")
+(folder / "manifest.json").write_text('{"entries": []}')
+(folder / "IHD_train.txt").write_text("")
+(folder / "people.json").write_text('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "person"}]}')
+sample = {"name": "a", "composite": src, "target": dst, "mask": mask}
+"""
+
+
 def public_callables() -> Iterator[str]:
     names = (
-        "pyharmony", "pyharmony.blend", "pyharmony.compat", "pyharmony.io", "pyharmony.metrics", "pyharmony.ops",
+        "pyharmony", "pyharmony.blend", "pyharmony.compat", "pyharmony.data", "pyharmony.io", "pyharmony.metrics",
+        "pyharmony.ops",
     )  # fmt: skip
     for name in (*names, *(["pyharmony.nn"] if importlib.util.find_spec("torch") else [])):
         module = importlib.import_module(name)
@@ -238,10 +283,12 @@ def public_callables() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", sorted(public_callables()))
-def test_public_callables_work_twice_in_a_fresh_process(name: str) -> None:
+def test_public_callables_work_twice_in_a_fresh_process(name: str, tmp_path: Path) -> None:
     assert name in CALLS, f"{name} has no line in CALLS"
     if "models." in CALLS[name]:
         pytest.importorskip("torch", reason="torch is not installed")
+    if "TFRecord" in name or "tfrecord" in name:
+        pytest.importorskip("google_crc32c", reason="google-crc32c is not installed")
     module = name.rpartition(".")[0]
     run_python(
         f"import numpy as np, {module}\n"
@@ -249,7 +296,9 @@ def test_public_callables_work_twice_in_a_fresh_process(name: str) -> None:
         "mask = np.zeros((24, 31), np.uint8); mask[6:18, 7:25] = 255\n"
         f"{'import torch' if module == 'pyharmony.nn' else ''}\n"
         "import io, PIL.Image; png = io.BytesIO(); PIL.Image.fromarray(src).save(png, 'PNG')\n"
-        f"for _ in range(2): {name}{CALLS[name]}\n"
+        f"{FILES if module == 'pyharmony.data' else ''}\n"
+        f"for _ in range(2): {name}{CALLS[name]}\n",
+        TMPDIR=str(tmp_path),
     )
 
 

@@ -61,9 +61,11 @@ def train(
             return
         tables: dict[str, Any] = {}
         if config is not None:
-            path = library.recipe(config) if config in library.recipes() else Path(config)
-            with reading(config):
-                tables = library.read_toml(path)
+            if config in library.recipes():
+                tables = library.recipe(config)
+            else:
+                with reading(config):
+                    tables = library.read_toml(config)
         elif model is None:
             raise Failure("CONFIG: missing; expected a TOML file, a recipe, or --model NAME", Code.USAGE)
         if model is not None:

@@ -168,26 +168,27 @@ def uv_to_xy(uv: Any) -> Float64:
 def uv_to_mired(uv: Any) -> Float64:
     """The correlated colour temperature [...] in mired: where the nearest point of the Planckian locus is.
 
-    Held to `MIRED_RANGE`. The normals of the locus a quarter mired apart, and the line between the
-    two that a colour lies between (Robertson 1968).
+    Held to `MIRED_RANGE`. Among normals of the locus ten mired apart the two that a colour lies
+    between give a first value (Robertson 1968), and one step along the tangent there the result.
     """
     a = _floats(uv)
     mireds, points, tangents = _isotherms()
-    low, high = np.zeros(a.shape[:-1], np.intp), np.full(a.shape[:-1], len(mireds) - 1, np.intp)
-    for _ in range(int(np.ceil(np.log2(len(mireds))))):
-        middle = (low + high) // 2
-        beyond = ((a - points[middle]) * tangents[middle]).sum(-1) > 0
-        low, high = np.where(beyond, middle, low), np.where(beyond, high, middle)
-    before = ((a - points[low]) * tangents[low]).sum(-1)
-    after = ((a - points[high]) * tangents[high]).sum(-1)
+    beyond = a @ tangents.T - (points * tangents).sum(1)  # falls along the locus
+    last = np.clip((beyond > 0).sum(-1, keepdims=True) - 1, 0, len(mireds) - 2)
+    before, after = (np.take_along_axis(beyond, i, -1)[..., 0] for i in (last, last + 1))
     apart = before - after
     share = np.clip(before / np.where(apart > 0, apart, 1), 0, 1)
-    return mireds[low] + share * (mireds[high] - mireds[low])
+    spacing = mireds[1] - mireds[0]
+    mired = mireds[0] + spacing * (last[..., 0] + share)
+    locus, tangent = planckian_uv(mired)
+    speed = np.linalg.norm(np.diff(points, axis=0), axis=1) / spacing
+    step = ((a - locus) * tangent).sum(-1) / speed[last[..., 0]]
+    return np.clip(mired + np.clip(step, -spacing, spacing), *MIRED_RANGE)
 
 
 @functools.cache
 def _isotherms() -> tuple[Float64, Float64, Float64]:
-    mireds = np.linspace(*MIRED_RANGE, 2467)
+    mireds = np.linspace(*MIRED_RANGE, 63)
     return (mireds, *planckian_uv(mireds))
 
 

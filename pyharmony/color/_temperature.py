@@ -176,21 +176,36 @@ def tone_curve(luminance: Float64, middle: Any, width: Any) -> Float64:
 def fit_tone_curve(luminance: Float64, goal: Float64) -> tuple[float, float]:
     """m and δ of the curve through 0 and 1 that is nearest to the goals in the mean square.
 
-    The best of a grid of m and log δ, and a pattern search from there.
+    The best of a grid of m and log δ, and Levenberg and Marquardt's steps from there.
     """
     lowest, highest = np.array([0.0, np.log(0.02)]), np.array([1.0, np.log(1e4)])
-    m, d = np.linspace(lowest[0], highest[0], 21), np.linspace(lowest[1], highest[1], 41)
+    grid = np.stack(np.meshgrid(*np.linspace(lowest, highest, 17).T, indexing="ij"), -1).reshape(-1, 2)
+    errors = ((tone_curve(luminance, grid[:, :1], np.exp(grid[:, 1:])) - goal) ** 2).sum(1)
+    at, error, damping = grid[errors.argmin()], float(errors.min()), 1e-3
+    for _ in range(40):
+        value, slope = _tone_curve_slope(luminance, *at)
+        normal = slope @ slope.T
+        step = np.linalg.solve(normal + damping * np.diag(np.diag(normal)) + 1e-15 * np.eye(2), slope @ (goal - value))
+        trial = np.clip(at + step, lowest, highest)
+        trial_error = float(((tone_curve(luminance, trial[0], np.exp(trial[1])) - goal) ** 2).sum())
+        if trial_error < error:
+            gain, at, error, damping = error - trial_error, trial, trial_error, damping / 4
+            if gain < 1e-12:
+                break
+        else:
+            damping *= 8
+            if damping > 1e9:
+                break
+    return float(at[0]), float(np.exp(at[1]))
 
-    def best_of(m: Float64, d: Float64) -> Float64:
-        grid = np.stack(np.meshgrid(m, d, indexing="ij"), -1)
-        error = ((tone_curve(luminance, grid[..., :1], np.exp(grid[..., 1:])) - goal) ** 2).sum(-1)
-        return grid[np.unravel_index(error.argmin(), error.shape)]
 
-    best, step = best_of(m, d), np.array([m[1] - m[0], d[1] - d[0]]) / 2
-    around = np.arange(-2, 3)[:, None]
-    for _ in range(80):
-        before, near = best, np.clip(best + around * step, lowest, highest)
-        best = best_of(near[:, 0], near[:, 1])
-        if (best == before).all():
-            step = step / 3
-    return float(best[0]), float(np.exp(best[1]))
+def _tone_curve_slope(luminance: Float64, middle: float, log_width: float) -> tuple[Float64, Float64]:
+    """f, and its derivatives [2, ...] by m and log δ."""
+    width = np.exp(log_width)
+    start, here, end = middle, luminance - middle, 1 - middle
+    a, b, c = (np.arctan(x / width) for x in (start, here, end))
+    da, db, dc = (width / (width**2 + x**2) for x in (start, here, end))
+    top, bottom = a + b, a + c
+    by_middle = (da - db) * bottom - top * (da - dc)
+    by_width = -(start * da + here * db) * bottom + top * (start * da + end * dc)
+    return top / bottom, np.stack([by_middle, by_width]) / bottom**2

@@ -15,7 +15,17 @@ except ModuleNotFoundError as error:
     raise ImportError(f"{error.name} is missing, {needed}") from error
 
 from . import steps
-from ._config import DataConfig, RunConfig, ScheduleConfig, TrainConfig, config_of, read_toml, with_changes
+from ._config import (
+    DataConfig,
+    RunConfig,
+    ScheduleConfig,
+    TrainConfig,
+    config_of,
+    read_toml,
+    recipe,
+    recipes,
+    with_changes,
+)
 
 if TYPE_CHECKING:
     from ._loop import Progress as Progress
@@ -29,6 +39,8 @@ __all__ = [
     "TrainConfig",
     "config_of",
     "read_toml",
+    "recipe",
+    "recipes",
     "steps",
     "with_changes",
 ]

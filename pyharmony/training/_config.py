@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from ..errors import ArgumentError
 
@@ -19,7 +19,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-Precision = Literal["float32", "bfloat16"]
+_RECIPES = Path(__file__).parent / "recipes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,7 @@ class DataConfig:
         validation_split: of the set that has splits of its own, 'val' or 'test'; '': none.
         size: side of the pictures that the network sees; larger ones are resized, keeping no aspect, as published.
         crop: the largest share of a side that a random crop leaves out; 0: none.
+        pairs: of aligned scenes, drawn for an epoch.
         flip: whether every second picture is mirrored.
         workers: processes that read ahead; 0: none.
     """
@@ -43,6 +44,7 @@ class DataConfig:
     validation_split: str = ""
     size: int = 256
     crop: float = 0.0
+    pairs: int = 150_000
     flip: bool = False
     workers: int = 0
 
@@ -103,11 +105,13 @@ class TrainConfig:
     Attributes:
         model: `name`, perhaps `preset`, and settings of the model.
         step: perhaps `preset`, and settings of its step, see `pyharmony.training.steps`.
+        extractor: of a step that looks through one: `weights`, a file, or `name`, perhaps `preset`, and settings.
         data, schedule, run: see their classes.
     """
 
     model: Mapping[str, Any] = field(default_factory=dict)
     step: Mapping[str, Any] = field(default_factory=dict)
+    extractor: Mapping[str, Any] = field(default_factory=dict)
     data: DataConfig = field(default_factory=DataConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     run: RunConfig = field(default_factory=RunConfig)
@@ -115,7 +119,14 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not isinstance(self.model.get("name"), str):
             raise ArgumentError("model.name: missing, expected a model of `pyharmony models list`")
-        whole = {"data.size": 8, "run.batch": 1, "run.accumulate": 1, "run.keep": 1, "run.log_steps": 1}
+        whole = {
+            "data.size": 8,
+            "run.batch": 1,
+            "run.accumulate": 1,
+            "run.keep": 1,
+            "run.log_steps": 1,
+            "data.pairs": 1,
+        }
         whole |= {"data.workers": 0, "schedule.epochs": 0, "schedule.steps": 0, "schedule.warm_up": 0, "run.seed": 0}
         whole |= {"run.checkpoint_steps": 0, "run.evaluate_steps": 0, "run.largest_skips": 1, "run.threads": 0}
         for key, low in whole.items():
@@ -146,6 +157,7 @@ class TrainConfig:
 _TABLES: dict[str, type | None] = {
     "model": None,
     "step": None,
+    "extractor": None,
     "data": DataConfig,
     "schedule": ScheduleConfig,
     "run": RunConfig,
@@ -163,6 +175,24 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
         return tomllib.loads(Path(path).read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ArgumentError(f"{os.fspath(path)}: no TOML: {error}") from error
+
+
+def recipes() -> dict[str, str]:
+    """The recipes that come with pyharmony, and what each is."""
+    found = sorted(_RECIPES.glob("*.toml"))
+    return {path.stem: path.read_text("utf-8").partition("\n")[0].removeprefix("# ") for path in found}
+
+
+def recipe(name: str) -> dict[str, Any]:
+    """The tables of a recipe.
+
+    Raises:
+        ArgumentError: there is none of that name.
+    """
+    known = recipes()
+    if name not in known:
+        raise ArgumentError(f"recipe: {name!r}, no such recipe{_hint(name, known)}; there are {', '.join(known)}")
+    return read_toml(_RECIPES / f"{name}.toml")
 
 
 def with_changes(tables: Mapping[str, Any], changes: Iterable[str]) -> dict[str, Any]:
@@ -230,6 +260,6 @@ def digest(config: TrainConfig) -> str:
     """What has to be the same for a run to go on: all but how long it is and how it is looked at."""
     tables = config.as_dict()
     kept = {k: v for k, v in tables["run"].items() if k in ("seed", "batch", "accumulate", "ema")}
-    settled = {"model": tables["model"], "step": tables["step"], "data": tables["data"], "run": kept}
+    settled = {name: tables[name] for name in ("model", "step", "extractor", "data")} | {"run": kept}
     settled["data"].pop("workers")
     return json.dumps(settled, sort_keys=True)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from .. import models
-from ..data import Dataset
+from ..data import Dataset, Synthesis
 from ..errors import ArgumentError
 from ..models import Adversarial, Model
 from . import _checkpoint, steps
@@ -256,7 +256,10 @@ class Run:
         # Weights are the same in every process; dropout and noise are not.
         torch.manual_seed(run.seed + 1 + self.processes.rank)
         settings = dict(config.step)
-        self.step = steps.create(self.model, settings.pop("preset", None), **settings)
+        extractor = _extractor(config.extractor)
+        if extractor is not None:
+            extractor.to(self.processes.device)
+        self.step = steps.create(self.model, settings.pop("preset", None), extractor=extractor, **settings)
         self.step.accumulate = run.accumulate
         if self.processes.world > 1:
             self.step.reduce = self.processes.mean
@@ -432,9 +435,12 @@ class Run:
     def _epoch(self) -> Iterator[dict[str, Tensor]]:
         """What is left of the epoch."""
         config, processes = self.config, self.processes
+        training = self.training
+        if isinstance(training, Synthesis):
+            training = training.at_epoch(self.epoch)
         prepared = Prepared(
-            self.training,
-            self.step.inputs,
+            training,
+            (*self.step.inputs, *self.step.optional),
             config.data.size,
             self.step.low,
             scale=self.scale,
@@ -482,7 +488,12 @@ class Run:
             if self.processes.first:
                 model = self.ema if self.ema is not None else self.model
                 self.figures, sheet = evaluate(
-                    model, self.step.inputs, self.step.low, self.validation, self.config.data.size, self.scale
+                    model,
+                    (*self.step.inputs, *self.step.optional),
+                    self.step.low,
+                    self.validation,
+                    self.config.data.size,
+                    self.scale,
                 )
                 if self.figures and better(model, self.figures, self.best):
                     self.best = {**self.figures, "step": float(self.step.count)}
@@ -492,6 +503,20 @@ class Run:
                     log.grid(self.step.count, sheet)
             self.processes.barrier()
         watch.before = time.monotonic()  # evaluations are not work of the run's minutes
+
+
+def _extractor(table: Mapping[str, Any]) -> Model | None:
+    if not table:
+        return None
+    settings = dict(table)
+    weights = settings.pop("weights", None)
+    if weights is not None:
+        if settings:
+            raise ArgumentError(f"extractor.{next(iter(settings))}: given beside extractor.weights, which has its own")
+        return models.load(weights)
+    if "name" not in settings:
+        raise ArgumentError("extractor: expected extractor.weights, or extractor.name")
+    return models.create(settings.pop("name"), settings.pop("preset", None), **settings)
 
 
 def _difference(first: str, second: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -68,15 +69,33 @@ def train(
 
 
 def datasets(config: TrainConfig) -> tuple[data.Dataset, data.Dataset]:
-    """What is trained on, and what is held back."""
+    """What is trained on, and what is held back; photographs and scenes as the composites that are made of them."""
     chosen = config.data
     if not chosen.root:
         raise ArgumentError("data.root: missing, expected a folder")
-    training = data.open_dataset(chosen.root, split=chosen.split or None)
+    training = _opened(chosen.root, chosen.split, config)
     if isinstance(chosen.validation, str):
-        return training, data.open_dataset(chosen.validation, split=chosen.validation_split or None)
-    if chosen.validation_split:
-        return training, data.open_dataset(chosen.root, split=chosen.validation_split)
-    shares = {"train": 1 - chosen.validation, "val": chosen.validation}
-    parts = data.split(training, shares)
-    return parts["train"], parts["val"]
+        held_back = _opened(chosen.validation, chosen.validation_split, config)
+    elif chosen.validation_split:
+        held_back = _opened(chosen.root, chosen.validation_split, config)
+    else:
+        parts = data.split(training, {"train": 1 - chosen.validation, "val": chosen.validation})
+        training, held_back = parts["train"], parts["val"]
+    return _composites(training, config, 0), _composites(held_back, config, 1)
+
+
+def _opened(root: str, split: str, config: TrainConfig) -> data.Dataset:
+    found = data.open_dataset(root, split=split or None)
+    return found.pairs(config.data.pairs, seed=config.run.seed) if isinstance(found, data.AlignedScenes) else found
+
+
+def _composites(found: data.Dataset, config: TrainConfig, side: int) -> data.Dataset:
+    """side: 0 of what is trained on, 1 of what is held back."""
+    if not len(found):
+        return found
+    size, seed, first = math.ceil(config.data.size / (1 - config.data.crop)), 2 * config.run.seed + side, found[0]
+    if "composite" in first:
+        return found
+    if "src" in first and "dst" in first:
+        return data.CopyPaste(found, load_size=size, crop_size=size, seed=seed)
+    return data.Synthesis(found, size=size, seed=seed)

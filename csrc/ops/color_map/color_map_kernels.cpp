@@ -171,20 +171,28 @@ inline void each(std::int64_t n, Run& run, Fn fn) {
   }
 }
 
-template <typename T>
-void store_pixels(const ColorMapParams& p, const RunPlace& at, const Run& before, const Run& run) {
-  const float range = static_cast<float>(dtype_range(p.out.dtype));
-  T* const row = p.out.at<T>(at.y, at.x, 0);
-  for (std::int64_t i = 0; i < at.n; ++i) {
-    const float w = before.weight[i];
-    if (!(w > 0)) continue;
-    const float share = p.strength * w;
-    T* const pixel = row + i * p.out.col_stride;
+// run.value = range (s run.value + (1 - s) before.value), s = strength weight; exactly the former
+// where s is 1.
+void mix(const Run& before, float strength, float range, std::int64_t n, Run& run) {
+  for (std::int64_t i = 0; i < n; i += kLanes) {
+    const Vec share = strength * load(before.weight + i), rest = 1.0f - share;
     for (int c = 0; c < 3; ++c) {
-      const float mixed = share * run.value[c][i] + (1 - share) * before.value[c][i];
-      pixel[c * p.out.channel_stride] =
-          from_real<T>(range * (share == 1 ? run.value[c][i] : mixed));
+      const Vec y = load(run.value[c] + i);
+      const Vec mixed = fma(share, y, rest * load(before.value[c] + i));
+      store(run.value[c] + i, range * (share == 1.0f ? y : mixed));
     }
+  }
+}
+
+template <typename T>
+void store_pixels(const ImageView& out, const RunPlace& at, const Run& run, const float* weight) {
+  T planes[3][kRun];
+  for (int c = 0; c < 3; ++c) convert_from_float(run.value[c], at.n, planes[c]);
+  T* const row = out.at<T>(at.y, at.x, 0);
+  for (std::int64_t i = 0; i < at.n; ++i) {
+    if (!(weight[i] > 0)) continue;
+    T* const pixel = row + i * out.col_stride;
+    for (int c = 0; c < 3; ++c) pixel[c * out.channel_stride] = planes[c][i];
   }
 }
 
@@ -254,23 +262,25 @@ void run_stages(const std::vector<Stage>& stages, const RunPlace& at, Run& run) 
 
 void color_map_kernel(const ColorMapParams& p) {
   const std::int64_t pixels = p.image.height * p.image.width;
-  parallel_for((pixels + kTilePixels - 1) / kTilePixels, 1,
-               [&](std::int64_t first, std::int64_t last) {
-                 Run before, run;
-                 for_each_run(p.image.height, p.image.width, first * kTilePixels,
-                              std::min(last * kTilePixels, pixels), [&](RunPlace at) {
-                                load_weights(p.mask, at, before);
-                                if (!trim(at, before)) return;
-                                load_pixels(p.image, at, before);
-                                for (int c = 0; c < 3; ++c) {
-                                  std::copy_n(before.value[c], padded(at.n), run.value[c]);
-                                }
-                                run_stages(*p.stages, at, run);
-                                dispatch_image(p.out.dtype, "out", [&](auto tag) {
-                                  store_pixels<typename decltype(tag)::type>(p, at, before, run);
-                                });
-                              });
-               });
+  parallel_for(
+      (pixels + kTilePixels - 1) / kTilePixels, 1, [&](std::int64_t first, std::int64_t last) {
+        Run before, run;
+        for_each_run(p.image.height, p.image.width, first * kTilePixels,
+                     std::min(last * kTilePixels, pixels), [&](RunPlace at) {
+                       load_weights(p.mask, at, before);
+                       if (!trim(at, before)) return;
+                       load_pixels(p.image, at, before);
+                       for (int c = 0; c < 3; ++c) {
+                         std::copy_n(before.value[c], padded(at.n), run.value[c]);
+                       }
+                       run_stages(*p.stages, at, run);
+                       mix(before, p.strength, static_cast<float>(dtype_range(p.out.dtype)),
+                           padded(at.n), run);
+                       dispatch_image(p.out.dtype, "out", [&](auto tag) {
+                         store_pixels<typename decltype(tag)::type>(p.out, at, run, before.weight);
+                       });
+                     });
+      });
 }
 
 }  // namespace pyharmony::HM_SIMD_NS
