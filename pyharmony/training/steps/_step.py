@@ -205,9 +205,11 @@ class Step:
             # The fused kernel leaves everything as it is where this is 1, and the host need not wait.
             optimizer.found_inf = bad  # type: ignore[attr-defined]
             optimizer.grad_scale = None  # type: ignore[attr-defined]
-            optimizer.step()
-        elif not bool(bad):
-            optimizer.step()
+        else:
+            # By gradients of 0 the weights stay, and the host need not wait either.
+            for gradient in gradients:
+                gradient.masked_fill_(bad > 0, 0)
+        optimizer.step()
 
     def scale_lr(self, factor: float) -> None:
         """Sets the rates to factor times those of the settings: for a schedule."""
