@@ -41,7 +41,7 @@ def bench_color_stats(benchmark: Any, ledger: Ledger) -> None:
             for region in (mask, cv2.bitwise_not(mask)):
                 colors = image[region > 0].astype(np.float32)
                 covariance, mean = cv2.calcCovarMatrix(
-                    colors, None, cv2.COVAR_NORMAL | cv2.COVAR_ROWS | cv2.COVAR_SCALE, ctype=cv2.CV_32F
+                    colors, None, cv2.COVAR_NORMAL | cv2.COVAR_ROWS | cv2.COVAR_SCALE, ctype=cv2.CV_64F
                 )
                 histogram = [cv2.calcHist([image], [c], region, [256], [0, 256]).ravel() for c in range(3)]
                 found.append((mean[0] / 255, covariance / 255**2, colors.min(0) / 255, colors.max(0) / 255, histogram))

@@ -81,7 +81,8 @@ def match_histogram(image: Pixels, reference: Pixels, mask: Pixels, theirs: Pixe
 
 
 def _counts(colors: Float32, bins: int, low: Any, high: Any) -> Any:
-    """Histograms [3, bins] of [N, 1, 3]."""
+    """Histograms [3, bins] of [N, 1, 3]; the upper bound is made to count."""
+    high = np.asarray(high) + 1e-6
     return np.stack(
         [cv2.calcHist([colors], [c], None, [bins], [float(low[c]), float(high[c])]).ravel() for c in range(3)]
     )
@@ -110,7 +111,11 @@ def idt(image: Pixels, reference: Pixels, mask: Pixels, theirs: Pixels) -> Pixel
         rotation = np.eye(3) if turn == 0 else _idt.random_rotation(rng)
         low, high = np.minimum(rotation, 0).sum(1), np.maximum(rotation, 0).sum(1)
         ours, goal = (cv2.transform(colors, rotation) for colors in (x, y))
-        tables = quantile_tables(*(_counts(colors, 512, low, high) for colors in (ours, goal)), low, high)
+        counts = (
+            _counts(np.clip(colors, low.astype(np.float32), high.astype(np.float32)), 512, low, high)
+            for colors in (ours, goal)
+        )
+        tables = quantile_tables(*counts, low, high)
         x = cv2.transform(_through(ours, tables, low, high), rotation.T)
     return color.regrain(image, _put(image, mask, 255 * x), mask)
 
