@@ -114,7 +114,8 @@ def test_pybind11_stays_in_the_bindings() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["pyharmony", "pyharmony.blend", "pyharmony.compat", "pyharmony.io", "pyharmony.ops"]
+    "module",
+    ["pyharmony", "pyharmony.blend", "pyharmony.color", "pyharmony.compat", "pyharmony.io", "pyharmony.ops"],
 )
 def test_import_is_light(module: str) -> None:
     loaded = run_python(f"import sys, {module}; print(*sys.modules)").split()
@@ -123,7 +124,7 @@ def test_import_is_light(module: str) -> None:
 
 def test_import_works_where_the_heavy_packages_are_absent() -> None:
     absent = "; ".join(f"sys.modules[{name!r}] = None" for name in HEAVY)
-    run_python(f"import sys; {absent}; import pyharmony.blend, pyharmony.compat, pyharmony.io, pyharmony.ops")
+    run_python(f"import sys; {absent}; import pyharmony.blend, pyharmony.color, pyharmony.compat, pyharmony.io")
 
 
 # Names
@@ -190,12 +191,39 @@ CALLS = {
     "pyharmony.blend.gp_gan": (
         "(src, dst, mask, generator=pyharmony.models.create('gp_gan', width=4, bottleneck=8, critic_width=4))"
     ),
+    "pyharmony.color.brightness_contrast": "(src, mask, contrast=0.2)",
+    "pyharmony.color.fecker": "(src, dst, mask)",
+    "pyharmony.color.idt": "(src, dst, mask, iterations=2)",
+    "pyharmony.color.lab_to_rgb": "([50, 0, 0])",
+    "pyharmony.color.lalphabeta_to_rgb": "([0, 0, 0])",
+    "pyharmony.color.linear_to_srgb": "([0.1, 0.2, 0.3])",
+    "pyharmony.color.luminance_temperature": "(src, dst, mask)",
+    "pyharmony.color.lut_mix": "(src, [pyharmony.color.random_lut(i) for i in range(3)], mask, rng=1)",
+    "pyharmony.color.match_histogram": "(src, dst, mask)",
+    "pyharmony.color.mkl": "(src, dst, mask)",
+    "pyharmony.color.random_lut": "(0)",
+    "pyharmony.color.regrain": "(src, dst, mask)",
+    "pyharmony.color.reinhard": "(src, dst, mask)",
+    "pyharmony.color.retouch": "(src, mask, rng=1)",
+    "pyharmony.color.rgb_to_lab": "(src / 255)",
+    "pyharmony.color.rgb_to_lalphabeta": "(src / 255)",
+    "pyharmony.color.rgb_to_xyz": "(src / 255)",
+    "pyharmony.color.rgb_to_ycbcr": "(src / 255)",
+    "pyharmony.color.shift_temperature": "(src, 30, mask)",
+    "pyharmony.color.srgb_to_linear": "(src / 255)",
+    "pyharmony.color.xiao_ma": "(src, dst, mask)",
+    "pyharmony.color.xyy_to_xyz": "([0.3, 0.3, 0.5])",
+    "pyharmony.color.xyz_to_rgb": "([0.3, 0.3, 0.5])",
+    "pyharmony.color.xyz_to_xyy": "([0.3, 0.3, 0.5])",
+    "pyharmony.color.ycbcr_to_rgb": "([0.5, 0.5, 0.5])",
     "pyharmony.compat.seamlessClone": "(src, dst, mask, (15, 12), 1)",
     "pyharmony.blend.gaussian_poisson_tiles": "(src, dst, mask, src * 0, tile=16)",
     "pyharmony.blend.texture_flattening": "(src, mask)",
     "pyharmony.blend.illumination_change": "(src, mask)",
     "pyharmony.blend.detail_boost": "(src, mask)",
     "pyharmony.blend.inpaint": "(src, mask)",
+    "pyharmony.ops.color_map": "(src, [pyharmony.ops.Affine(np.eye(3) / 2)], mask)",
+    "pyharmony.ops.color_stats": "(src, mask, bins=256)",
     "pyharmony.ops.gaussian_poisson": "(src, dst, mask, dst)",
     "pyharmony.ops.gaussian_poisson_tiles": "(src, dst, mask, dst, src * 0, tile=16)",
     "pyharmony.nn.PartialConv2d": "(3, 2, 3)(torch.ones(1, 3, 24, 31), torch.from_numpy(mask > 0)[None, None])",
@@ -212,7 +240,7 @@ CALLS = {
 
 
 def public_callables() -> Iterator[str]:
-    names = ("pyharmony", "pyharmony.blend", "pyharmony.compat", "pyharmony.io", "pyharmony.ops")
+    names = ("pyharmony", "pyharmony.blend", "pyharmony.color", "pyharmony.compat", "pyharmony.io", "pyharmony.ops")
     for name in (*names, *(["pyharmony.nn"] if importlib.util.find_spec("torch") else [])):
         module = importlib.import_module(name)
         for public in getattr(module, "__all__", ()):
