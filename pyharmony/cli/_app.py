@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from .._version import __version__
-from . import bench, blend, demo, doctor, edit, info, models, train
+from . import bench, blend, data, demo, doctor, edit, info, models, train
 
 # Plain help: rich's would cost 80 ms at every --help and every slip.
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command("doctor")(doctor.doctor)
 app.command("bench")(bench.bench)
 app.command("train")(train.train)
 app.add_typer(models.app)
+app.add_typer(data.app)
 
 
 def _version(asked: bool) -> None:
