@@ -119,10 +119,12 @@ def regrain(image: Array, recolored: Array, mask: Array | None = None, *, streng
 
 def _smoothed_change(target: Region, change: Float32) -> Float32:
     """The change [N, 3] of a region's pixels, regrained."""
-    inside = np.ones(target.image.shape[:2], bool) if target.mask is None else target.mask > 0
-    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-    box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    inside = inside[box]
-    plane = np.zeros((*inside.shape, 3), np.float32)
-    plane[inside] = change
-    return smooth_change(target.image[box], plane, inside)[inside]
+    width = target.image.shape[1]
+    y, x = target.places // width, target.places % width
+    top, left, bottom, right = y[0], x.min(), y[-1] + 1, x.max() + 1
+    places = (y - top) * (right - left) + x - left
+    inside, plane = np.zeros((bottom - top, right - left), bool), np.zeros((bottom - top, right - left, 3), np.float32)
+    inside.reshape(-1)[places] = True
+    plane.reshape(-1, 3)[places] = change
+    found = smooth_change(target.image[top:bottom, left:right], plane, inside)
+    return found.reshape(-1, 3).take(places, 0)
