@@ -1,7 +1,8 @@
 """Exact, fast image blending and harmonisation.
 
-The subpackages `blend`, `color`, `compat`, `io`, `losses`, `models`, `ops`, `reference`, `training` and `errors` are
-loaded when they are first used, and so are `load` and `save`; `losses`, `models` and `training` need torch.
+The subpackages `blend`, `color`, `compat`, `data`, `io`, `losses`, `metrics`, `models`, `ops`, `reference`, `training`
+and `errors` are loaded when they are first used, and so are `load` and `save`; `losses`, `models` and `training` need
+torch.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
     from . import blend as blend
     from . import color as color
     from . import compat as compat
+    from . import data as data
     from . import errors as errors
     from . import io as io
     from . import losses as losses
+    from . import metrics as metrics
     from . import models as models
     from . import ops as ops
     from . import reference as reference
@@ -27,7 +30,10 @@ if TYPE_CHECKING:
     from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
     from .io import load, save
 
-_SUBPACKAGES = ("blend", "color", "compat", "errors", "io", "losses", "models", "ops", "reference", "training")
+_SUBPACKAGES = (
+    *("blend", "color", "compat", "data", "errors", "io", "losses"),
+    *("metrics", "models", "ops", "reference", "training"),
+)
 #: Functions and where they are; the compiled module is loaded with the first that needs it, so that
 #: `pyharmony doctor` can say what is wrong with it.
 _LAZY = {

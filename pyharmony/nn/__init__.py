@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from .instance_norm import InstanceNorm2d
 from .partial_conv import PartialConv2d
 from .spectral_norm import SpectralNormGroup, spectral_norm
 
-__all__ = ["PartialConv2d", "SpectralNormGroup", "spectral_norm"]
+__all__ = ["InstanceNorm2d", "PartialConv2d", "SpectralNormGroup", "spectral_norm"]

@@ -6,6 +6,7 @@ from .._checks import SolveInfo
 from .color_map import Affine, Curves, Exp, Light, Log, Lut, color_map
 from .color_stats import ColorStats, RegionStats, color_stats
 from .gaussian_poisson import gaussian_poisson
+from .instance_norm import instance_norm
 from .partial_conv import MaskPlan, mask_plan, partial_conv2d
 from .poisson import PoissonSequence, PoissonSolver, poisson
 from .spectral_norm import spectral_norm
@@ -28,6 +29,7 @@ __all__ = [
     "color_stats",
     "gaussian_poisson",
     "gaussian_poisson_tiles",
+    "instance_norm",
     "mask_plan",
     "partial_conv2d",
     "poisson",

@@ -1,6 +1,7 @@
-"""Training of the networks of `pyharmony.models`. Needs torch: `pip install 'pyharmony[torch]'`.
+"""Training of the networks of `pyharmony.models`. Needs the extra: `pip install 'pyharmony[train]'`.
 
-`steps` has the optimisation step of each.
+`train` is a whole run, from its configuration to the weights; `steps` has the optimisation step of each network, and
+needs torch alone.
 """
 
 from __future__ import annotations
@@ -8,10 +9,36 @@ from __future__ import annotations
 try:
     import torch as _torch  # noqa: F401
 except ModuleNotFoundError as error:
-    raise ImportError(
-        f"{error.name} is missing, pyharmony.training needs it: pip install 'pyharmony[torch]'"
-    ) from error
+    needed = "pyharmony.training needs it: pip install 'pyharmony[train]'"
+    raise ImportError(f"{error.name} is missing, {needed}") from error
 
 from . import steps
+from ._config import (
+    DataConfig,
+    RunConfig,
+    ScheduleConfig,
+    TrainConfig,
+    config_of,
+    read_toml,
+    recipe,
+    recipes,
+    with_changes,
+)
+from ._loop import Progress, TrainResult
+from ._train import train
 
-__all__ = ["steps"]
+__all__ = [
+    "DataConfig",
+    "Progress",
+    "RunConfig",
+    "ScheduleConfig",
+    "TrainConfig",
+    "TrainResult",
+    "config_of",
+    "read_toml",
+    "recipe",
+    "recipes",
+    "steps",
+    "train",
+    "with_changes",
+]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ...errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ...models import Model
+from ...models._blocks import check_image, check_like
 
 Losses = dict[str, Tensor]
 
@@ -46,25 +47,51 @@ class Step:
 
     Attributes:
         inputs: what a batch holds.
+        optional: what it may hold besides.
+        extracts: whether a loss can look through an extractor.
+        progress: the numbers that say how far it is, as `state_dict` keeps them.
         model, settings: as given; the model is put into training mode.
+        extractor: as given; it is put into evaluation mode, runs in float32, and is not trained.
         optimizers: by what they train.
         count: steps that were made.
+        low: least value of the model's pictures, -1 or 0; the largest is 1.
+        reduce: called with the gradients before every update, to share them between processes; or None.
+        accumulate: batches whose gradients are averaged for an update. Within one, the generator's gradients of all
+            but the last batch are those beside the discriminator before its update.
+        skipped: updates that were left out because the loss or a gradient was not finite, a tensor [].
     """
 
     inputs: tuple[str, ...] = ("composite", "mask", "target")
+    low: float = -1.0
+    optional: tuple[str, ...] = ()
+    extracts: ClassVar[bool] = False
+    progress: ClassVar[tuple[str, ...]] = ("count",)
     settings_type: ClassVar[type[StepSettings]] = StepSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
-    def __init__(self, model: Model, settings: StepSettings) -> None:
-        self.model, self.settings = model, settings
+    def __init__(self, model: Model, settings: StepSettings, extractor: nn.Module | None = None) -> None:
+        self.model, self.settings, self.extractor = model, settings, extractor
         self.count = 0
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.reduce: Callable[[list[Tensor]], None] | None = None
+        self.accumulate = 1
+        self._micro = 0
         first = next(model.parameters())
         if first.is_meta:
             raise ArgumentError("model: an outline, without numbers; make it with models.create")
         self.device = first.device
+        self.skipped = torch.zeros((), device=self.device)
+        if extractor is not None:
+            for tensor in (*extractor.parameters(), *extractor.buffers()):
+                if tensor.device != self.device:
+                    raise DeviceError(f"extractor: on {tensor.device}, and the model is on {self.device}")
         if settings.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def whole(self) -> bool:
+        """Whether no batches wait to be accumulated further."""
+        return self._micro == 0
 
     def _run(self, batch: dict[str, Tensor]) -> Losses:
         """The step itself, on a checked batch."""
@@ -73,6 +100,17 @@ class Step:
     def _phase(self) -> Hashable:
         """What the next step does, where steps differ; a CUDA graph is captured for each."""
         return None
+
+    def _check(self, batch: dict[str, Tensor]) -> None:
+        """Raises where a network would refuse the batch when others have done their part: pictures are alike."""
+        pictures = [name for name in batch if name != "mask"]
+        for name in pictures:
+            check_image(batch[name], name, 3)
+            check_like(batch[name], batch[pictures[0]], name, pictures[0])
+
+    def _advance(self) -> None:
+        """Counts a step that was made."""
+        self.count += 1
 
     def __call__(self, batch: Mapping[str, Tensor]) -> Losses:
         """See the class.
@@ -86,18 +124,29 @@ class Step:
             DeviceError: a tensor is on another device.
         """
         checked = self._checked(batch)
-        self.model.train()
+        self._prepare()
         losses = self._run(checked)
-        self.count += 1
+        self._micro = (self._micro + 1) % self.accumulate
+        if self.whole:
+            self._advance()
         return {name: loss.detach() for name, loss in losses.items()}
 
+    def _prepare(self) -> None:
+        """Puts the networks into their modes."""
+        self.model.train()
+        if self.extractor is not None:
+            self.extractor.eval()
+
     def _checked(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        known = (*self.inputs, *self.optional)
         for name in batch:
-            if name not in self.inputs:
-                raise ArgumentError(f"batch: {name!r} is unknown; expected {', '.join(self.inputs)}")
+            if name not in known:
+                raise ArgumentError(f"batch: {name!r} is unknown; expected {', '.join(known)}")
         checked = {}
-        for name in self.inputs:
+        for name in known:
             if name not in batch:
+                if name in self.optional:
+                    continue
                 raise ArgumentError(f"batch: {name!r} is missing; expected {', '.join(self.inputs)}")
             x = batch[name]
             if not isinstance(x, Tensor) or x.dtype != torch.float32:
@@ -110,6 +159,7 @@ class Step:
             if self.settings.channels_last and x.ndim == 4:
                 x = x.contiguous(memory_format=torch.channels_last)
             checked[name] = x
+        self._check(checked)
         return checked
 
     @contextlib.contextmanager
@@ -118,18 +168,47 @@ class Step:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.dtype == "bfloat16"):
             yield
 
+    def _rate(self, lr: float) -> Any:
+        """On a CUDA device a tensor, which a graph reads."""
+        return torch.tensor(lr, device=self.device) if self.device.type == "cuda" else lr
+
     def _adam(self, name: str, parameters: Iterable[nn.Parameter], lr: float, betas: tuple[float, float]) -> None:
         """An Adam in one pass over all tensors, that a CUDA graph can hold."""
         cuda = self.device.type == "cuda"
-        rate: Any = torch.tensor(lr, device=self.device) if cuda else lr
-        self.optimizers[name] = torch.optim.Adam(list(parameters), lr=rate, betas=betas, fused=True, capturable=cuda)
+        self.optimizers[name] = torch.optim.Adam(
+            list(parameters), lr=self._rate(lr), betas=betas, fused=True, capturable=cuda
+        )
+
+    def _rmsprop(self, name: str, parameters: Iterable[nn.Parameter], lr: float) -> None:
+        """An RMSprop that a CUDA graph can hold."""
+        cuda = self.device.type == "cuda"
+        self.optimizers[name] = torch.optim.RMSprop(list(parameters), lr=self._rate(lr), foreach=True, capturable=cuda)
 
     def _update(self, name: str, loss: Tensor) -> None:
         """One update of what an optimizer trains; nothing else gets a gradient."""
         optimizer = self.optimizers[name]
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        optimizer.zero_grad(set_to_none=True)
+        if self._micro == 0:
+            optimizer.zero_grad(set_to_none=True)
+        if self.accumulate > 1:
+            loss = loss / self.accumulate
         loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
+        if self._micro < self.accumulate - 1:
+            return
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if self.reduce is not None:
+            self.reduce(gradients)
+        norms = torch.stack(torch._foreach_norm(gradients))
+        bad = (~torch.isfinite(norms.sum() + loss.detach())).float()
+        self.skipped += bad
+        if isinstance(optimizer, torch.optim.Adam):
+            # The fused kernel leaves everything as it is where this is 1, and the host need not wait.
+            optimizer.found_inf = bad  # type: ignore[attr-defined]
+            optimizer.grad_scale = None  # type: ignore[attr-defined]
+        else:
+            # By gradients of 0 the weights stay, and the host need not wait either.
+            for gradient in gradients:
+                gradient.masked_fill_(bad > 0, 0)
         optimizer.step()
 
     def scale_lr(self, factor: float) -> None:
@@ -145,8 +224,9 @@ class Step:
                     group["lr"] = first * factor
 
     def state_dict(self) -> dict[str, Any]:
-        """All but the model: optimizers and count."""
-        return {"count": self.count, **{name: o.state_dict() for name, o in self.optimizers.items()}}
+        """All but the model: optimizers, and `progress`."""
+        numbers = {name: getattr(self, name) for name in self.progress}
+        return {**numbers, **{name: o.state_dict() for name, o in self.optimizers.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes what `state_dict` gave.
@@ -154,12 +234,18 @@ class Step:
         Raises:
             ArgumentError: it is of another step.
         """
-        expected = {"count", *self.optimizers}
+        expected = {*self.progress, *self.optimizers}
         if set(state) != expected:
             raise ArgumentError(f"state: has {', '.join(sorted(state))}; expected {', '.join(sorted(expected))}")
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state[name])
-        self.count = int(state["count"])
+            for parameter, values in optimizer.state.items():
+                for key, value in values.items():
+                    # In the layout of the parameter: a fused kernel goes through both in the order of memory.
+                    if isinstance(value, Tensor) and value.shape == parameter.shape:
+                        values[key] = torch.empty_like(parameter).copy_(value)
+        for name in self.progress:
+            setattr(self, name, int(state[name]))
 
     def capture(self, batch: Mapping[str, Tensor]) -> CapturedStep:
         """The same step as CUDA graphs, for batches of this shape: one launch from the processor.
@@ -187,17 +273,21 @@ class CapturedStep:
     def __call__(self, batch: Mapping[str, Tensor]) -> Losses:
         """As `Step.__call__`."""
         step = self.step
-        for name, x in step._checked(batch).items():
+        checked = step._checked(batch)
+        if set(checked) != set(self._static):
+            raise ArgumentError(f"batch: has {', '.join(checked)}; captured with {', '.join(self._static)}")
+        for name, x in checked.items():
             if x.shape != self._static[name].shape:
                 raise ShapeError(f"{name}: shape {list(x.shape)}, captured with {list(self._static[name].shape)}")
+        for name, x in checked.items():
             self._static[name].copy_(x)
-        step.model.train()
+        step._prepare()
         phase = step._phase()
         if phase not in self._graphs:
             self._graphs[phase] = self._captured()
         graph, losses = self._graphs[phase]
         graph.replay()
-        step.count += 1
+        step._advance()
         return {name: loss.clone() for name, loss in losses.items()}
 
     def _captured(self) -> tuple[torch.cuda.CUDAGraph, Losses]:
@@ -292,6 +382,12 @@ def check_least(value: object, name: str, low: float = 0.0, *, open_end: bool = 
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not (value > low if open_end else value >= low):  # type: ignore[operator]
         raise ArgumentError(f"{name}: {value!r}, expected {'more than' if open_end else 'at least'} {low:g}")
+
+
+def check_smallest(x: Tensor, name: str, smallest: int) -> None:
+    """Raises where a picture [N, C, H, W] has a side of less than smallest."""
+    if min(x.shape[2:]) < smallest:
+        raise ShapeError(f"{name}: {x.shape[2]}x{x.shape[3]} pixels, expected {smallest} or more")
 
 
 def check_betas(value: object, name: str = "betas") -> None:

@@ -1,0 +1,54 @@
+// Instance norm without scale, shift and running statistics; see
+// pyharmony/reference/instance_norm.py. Over the positions of each plane, with act(v) = v where
+// v > 0, else slope v,
+//
+//   h = (x - mean) rstd,  rstd = 1 / sqrt(variance + eps),  y = act(h)
+//   dx = rstd (g - mean(g) - h mean(g h))  with g = act'(h) dy
+//
+// and for the cotangent u of that dx those of dy and of x: with m() the mean over a plane,
+// D = m(u h) and B = m(g h),
+//
+//   ddy = act'(h) rstd (u - m(u) - h D)
+//   dx  = -rstd^2 (h (m(u g) - m(u) m(g) - 3 B D) + B (u - m(u)) + D (g - m(g)))
+//
+// Statistics and sums are float beside float, Half and BFloat16, double beside double; results have
+// the same bits for any number of threads.
+#pragma once
+
+#include <cstdint>
+
+#include "core/array.h"
+#include "core/simd.h"
+
+namespace pyharmony {
+
+// The mean, what its rounding left, and rstd of each plane.
+constexpr int kInstanceNormStats = 3;
+
+// A call of one of the passes, checked. Tensors are [N, C, H, W] of one dtype without gaps, all
+// planar or all channels-last; stats [N, C, 3] of the type of sums, contiguous.
+struct InstanceNormCall {
+  DType dtype = DType::kFloat32;
+  bool channels_last = false;
+  std::int64_t images = 0, channels = 0, plane = 0;
+  double eps = 0, slope = 1;
+  void* stats = nullptr;   // written by the first pass, read by the others
+  const void* in[3] = {};  // x, dy, u
+  void* out[2] = {};       // y; dx; ddy and dx
+};
+
+InstanceNormCall instance_norm_call(const ArrayView& x, double eps, double slope,
+                                    const ArrayView& y, const ArrayView& stats);
+InstanceNormCall instance_norm_gradient_call(const ArrayView& x, const ArrayView& stats,
+                                             const ArrayView& grad, double slope,
+                                             const ArrayView& dx);
+InstanceNormCall instance_norm_second_gradient_call(const ArrayView& x, const ArrayView& stats,
+                                                    const ArrayView& grad, const ArrayView& pull,
+                                                    double slope, const ArrayView& dgrad,
+                                                    const ArrayView& dx);
+
+HM_SIMD_DECLARE(void instance_norm_kernel(const InstanceNormCall& call))
+HM_SIMD_DECLARE(void instance_norm_gradient_kernel(const InstanceNormCall& call))
+HM_SIMD_DECLARE(void instance_norm_second_gradient_kernel(const InstanceNormCall& call))
+
+}  // namespace pyharmony

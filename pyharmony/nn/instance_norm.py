@@ -1,0 +1,54 @@
+"""The layer of `pyharmony.ops.instance_norm`."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .. import _native
+from ..errors import ShapeError
+from ..ops.instance_norm import instance_norm, settings
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _no_device() -> bool:
+    return _native.device_module() is None
+
+
+class InstanceNorm2d(torch.nn.InstanceNorm2d):
+    """torch's InstanceNorm2d without scale, shift and running statistics, and a leaky ReLU in the same pass.
+
+    It has no parameters and no buffers, and computes the same in training and evaluation. For ONNX, which has no such
+    operator, for tensors without data, and on a GPU for float64 or where its kernels are missing, it is torch's own
+    two calls.
+
+    Args:
+        channels: of the input.
+        eps: what is added to the variance, above 0.
+        negative_slope: of the leaky ReLU, 0 or more; 0 is a ReLU. None: no activation.
+
+    Raises:
+        ArgumentError, DTypeError: a number is out of range.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5, negative_slope: float | None = None) -> None:
+        settings(negative_slope, eps)
+        super().__init__(channels, eps, affine=False, track_running_stats=False)
+        self.negative_slope = negative_slope
+
+    def forward(self, input: Tensor) -> Tensor:
+        """y of input [N, C, H, W] or [C, H, W]; shapes and errors are those of `pyharmony.ops.instance_norm`."""
+        if input.ndim not in (3, 4) or input.shape[-3] != self.num_features:
+            raise ShapeError(f"input: shape {list(input.shape)}, expected [N, {self.num_features}, H, W]")
+        if input.ndim == 3:
+            return self.forward(input[None])[0]
+        without = input.is_cuda and (input.dtype == torch.float64 or _no_device())
+        if without or input.is_meta or torch.onnx.is_in_onnx_export():
+            y = functional.instance_norm(input, eps=self.eps)
+            return y if self.negative_slope is None else functional.leaky_relu(y, self.negative_slope)
+        return instance_norm(input, negative_slope=self.negative_slope, eps=self.eps)
+
+    def extra_repr(self) -> str:
+        more = "" if self.negative_slope is None else f", negative_slope={self.negative_slope}"
+        return f"{self.num_features}, eps={self.eps}{more}"
