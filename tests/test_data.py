@@ -458,6 +458,17 @@ def test_what_is_wrong_with_annotations_is_named(coco: Path) -> None:
     assert "leads out of" in problems["x_9"]
     with pytest.raises(errors.DataError, match=r"no category 'dog'; there are cat, person"):
         data.CocoPeople(path, coco / "images", "dog")
+    table["categories"] = [{"name": "person"}, 3]
+    table["images"].append({"id": []})
+    table["annotations"] = [{**one, "image_id": {}}, {**one, "category_id": None, "image_id": []}, 7]
+    path.write_text(json.dumps(table))
+    assert [problem.name for problem in data.CocoPeople(path, coco / "images").check()] == [
+        "annotation 1",
+        "annotation 2",
+    ]
+    path.write_text("[" * 100_000)
+    with pytest.raises(errors.DataError, match="no JSON"):
+        data.CocoPeople(path, coco / "images")
     path.write_text("[]")
     with pytest.raises(errors.DataError, match="no list 'images'"):
         data.CocoPeople(path, coco / "images")
@@ -680,7 +691,7 @@ def test_a_damaged_shard_takes_no_other_along(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"version": 2}, {"format": "other"}, {"size": 0}, {"fields": ["depth"]}, {"shards": 3},
+        {"version": 2}, {"format": "other"}, {"size": 0}, {"size": 10**30}, {"fields": ["depth"]}, {"shards": 3},
         {"shards": [{"file": "../a.bin", "samples": 2, "names": ["a"], "groups": ["a"], "sha256": ""}]},
     ],
 )  # fmt: skip

@@ -52,15 +52,15 @@ class Shards(Dataset):
         index = self.folder / "index.json"
         if not index.is_file():
             raise DataError(f"folder: {self.folder}: no index.json of shards")
+        table = _files.read_json(index)
         try:
-            table = json.loads(index.read_text(encoding="utf-8"))
             if (table["format"], table["version"]) != (FORMAT, VERSION):
                 raise DataError(f"{index}: {table['format']!r} of version {table['version']!r}, expected {VERSION}")
             self.size, self.fields = int(table["size"]), tuple(table["fields"])
             self._table = [{key: one[key] for key in ("file", "samples", "sha256", "names")} for one in table["shards"]]
             self.names = [name for one in self._table for name in one["names"]]
             self._groups = [str(group) for one in table["shards"] for group in one["groups"]]
-            sound = self.size > 0 and self.fields and set(self.fields) <= set(FIELDS)
+            sound = 0 < self.size < 1 << 16 and self.fields and set(self.fields) <= set(FIELDS)
             sound = sound and all(len(one["names"]) == one["samples"] for one in self._table)
             if not sound or len(self._groups) != len(self.names):
                 raise ValueError("its parts contradict each other")
@@ -97,14 +97,15 @@ class Shards(Dataset):
             IndexError: there is no such sample.
         """
         rows = [self._at(index) for index in indices]
+        places = [(int(shard), row) for shard, row in zip(np.searchsorted(self._starts, rows, "right") - 1, rows)]
+        records = [self._map(shard)[row - self._starts[shard]] for shard, row in places]
         picture, bits = _sizes(self.size)
         found: dict[str, Any] = {"name": [self.names[row] for row in rows]}
         for field in self.fields:
             shape = (bits,) if field == "mask" else (self.size, self.size, 3)
             found[field] = np.empty((len(rows), *shape), np.uint8)
-        for n, row in enumerate(rows):
-            shard = int(np.searchsorted(self._starts, row, side="right")) - 1
-            record, at = self._map(shard)[row - self._starts[shard]], 0
+        for n, record in enumerate(records):
+            at = 0
             for field in self.fields:
                 length = bits if field == "mask" else picture
                 found[field][n].reshape(-1)[:] = record[at : at + length]

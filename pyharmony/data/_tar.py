@@ -82,7 +82,7 @@ class TarShards(Dataset):
                     else:
                         data = archive.extractfile(member)
                         about[key] = json.loads(data.read()) if data else None
-        except (tarfile.TarError, ValueError) as error:
+        except (tarfile.TarError, ValueError, RecursionError) as error:
             self._bad.append(Problem(path.name, f"{path}: damaged, or no uncompressed tar file: {error}"))
         for key, parts in found.items():
             entry = about.get(key)
