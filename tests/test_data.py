@@ -112,6 +112,24 @@ def test_a_bad_file_is_named_and_takes_no_other_along(triples: Path) -> None:
             found[index]
 
 
+def test_threads_change_nothing(triples: Path, tmp_path: Path) -> None:
+    truncated(triples / "composite" / "t3.png")
+    put(triples / "mask" / "t0.png", disc() * 0)
+    source = data.Triples(triples)
+    assert source.check(threads=3) == source.check()
+    one, many = (
+        data.write_shards(source, tmp_path / str(n), 16, samples_per_shard=2, errors="skip", threads=n) for n in (1, 3)
+    )
+    assert many.check(threads=3) == [] and list(many.names) == ["t1", "t2", "t4"]
+    for path in one.folder.iterdir():
+        assert path.read_bytes() == (many.folder / path.name).read_bytes()
+    with pytest.raises(errors.MaskError, match=r"t0\.png: empty"):
+        data.write_shards(source, tmp_path / "none", 16, threads=3)
+    for call in (lambda: source.check(threads=0), lambda: data.write_shards(source, tmp_path / "none", 16, threads=0)):
+        with pytest.raises(errors.ArgumentError, match="threads: 0, expected"):
+            call()
+
+
 def test_a_file_that_goes_away_is_named(triples: Path) -> None:
     found = data.Triples(triples)
     (triples / "target" / "t2.png").unlink()
