@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import tarfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -718,11 +719,11 @@ def test_shards_are_written_at_once_or_not_at_all(tmp_path: Path) -> None:
         ([], "no sample to write"),
         ([given_[0], {"name": "x", "image": given_[0]["target"]}], "x: it has image, expected composite, target, mask"),
         ([{"name": "y"}], "y: it has no picture"),
-        ([{"name": "z", "image": np.zeros((16, 16), np.uint8)}], r"z: image of shape \[16, 16\]"),
+        ([{"name": "z", "image": np.zeros((16, 16), np.uint8)}], r"z: image: shape \[16, 16\], expected \[H, W, 3\]"),
     ):
         with pytest.raises(errors.ShapeError, match=says):
             data.write_shards(bad, tmp_path / "other", 16)
-    with pytest.raises(errors.DTypeError, match="f: image is no array of uint8"):
+    with pytest.raises(errors.DTypeError, match="f: image: int8, expected an array of uint8"):
         data.write_shards([{"name": "f", "image": np.zeros((16, 16, 3), np.int8)}], tmp_path / "other", 16)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
@@ -798,6 +799,23 @@ def test_tar_files_hold_what_was_written(tmp_path: Path) -> None:
     assert small[0]["composite"].shape == (16, 16, 3) and np.array_equal(small[0]["mask"], given_[0]["mask"])
     with pytest.raises(FileExistsError, match="out"):
         data.write_tar_shards(given_, tmp_path / "out")
+
+
+def test_bad_samples_may_be_left_out(triples: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    truncated(triples / "composite" / "t0.png")
+    truncated(triples / "mask" / "t3.png")
+    source = data.Triples(triples)
+    for write in (data.write_tar_shards, data.write_shards):
+        with pytest.raises(errors.DecodeError, match=r"t0\.png is damaged"):
+            write(source, tmp_path / "out")
+        caplog.clear()
+        calls: list[None] = []
+        found = write(source, tmp_path / write.__name__, errors="skip", progress=partial(calls.append, None))
+        assert list(found.names) == ["t1", "t2", "t4"] and found.check() == [] and len(calls) == 5
+        assert [record.getMessage().split(":")[0] for record in caplog.records] == ["t0 is left out", "t3 is left out"]
+        with pytest.raises(errors.ArgumentError, match="errors: 'return'"):
+            write(source, tmp_path / "out", errors="return")
+    assert not (tmp_path / "out").exists()
 
 
 def test_tar_files_of_others_are_read(tmp_path: Path) -> None:

@@ -120,6 +120,7 @@ def test_pybind11_stays_in_the_bindings() -> None:
     [
         "pyharmony",
         "pyharmony.blend",
+        "pyharmony.color",
         "pyharmony.compat",
         "pyharmony.data",
         "pyharmony.io",
@@ -134,7 +135,9 @@ def test_import_is_light(module: str) -> None:
 
 def test_import_works_where_the_heavy_packages_are_absent() -> None:
     absent = "; ".join(f"sys.modules[{name!r}] = None" for name in HEAVY)
-    run_python(f"import sys; {absent}; import pyharmony.blend, pyharmony.compat, pyharmony.data, pyharmony.metrics")
+    run_python(
+        f"import sys; {absent}; import pyharmony.blend, pyharmony.color, pyharmony.compat, pyharmony.data, pyharmony.metrics"
+    )
 
 
 # Names
@@ -201,6 +204,31 @@ CALLS = {
     "pyharmony.blend.gp_gan": (
         "(src, dst, mask, generator=pyharmony.models.create('gp_gan', width=4, bottleneck=8, critic_width=4))"
     ),
+    "pyharmony.color.brightness_contrast": "(src, mask, contrast=0.2)",
+    "pyharmony.color.fecker": "(src, dst, mask)",
+    "pyharmony.color.idt": "(src, dst, mask, iterations=2)",
+    "pyharmony.color.lab_to_rgb": "([50, 0, 0])",
+    "pyharmony.color.lalphabeta_to_rgb": "([0, 0, 0])",
+    "pyharmony.color.linear_to_srgb": "([0.1, 0.2, 0.3])",
+    "pyharmony.color.luminance_temperature": "(src, dst, mask)",
+    "pyharmony.color.lut_mix": "(src, [pyharmony.color.random_lut(i) for i in range(3)], mask, rng=1)",
+    "pyharmony.color.match_histogram": "(src, dst, mask)",
+    "pyharmony.color.mkl": "(src, dst, mask)",
+    "pyharmony.color.random_lut": "(0)",
+    "pyharmony.color.regrain": "(src, dst, mask)",
+    "pyharmony.color.reinhard": "(src, dst, mask)",
+    "pyharmony.color.retouch": "(src, mask, rng=1)",
+    "pyharmony.color.rgb_to_lab": "(src / 255)",
+    "pyharmony.color.rgb_to_lalphabeta": "(src / 255)",
+    "pyharmony.color.rgb_to_xyz": "(src / 255)",
+    "pyharmony.color.rgb_to_ycbcr": "(src / 255)",
+    "pyharmony.color.shift_temperature": "(src, 30, mask)",
+    "pyharmony.color.srgb_to_linear": "(src / 255)",
+    "pyharmony.color.xiao_ma": "(src, dst, mask)",
+    "pyharmony.color.xyy_to_xyz": "([0.3, 0.3, 0.5])",
+    "pyharmony.color.xyz_to_rgb": "([0.3, 0.3, 0.5])",
+    "pyharmony.color.xyz_to_xyy": "([0.3, 0.3, 0.5])",
+    "pyharmony.color.ycbcr_to_rgb": "([0.5, 0.5, 0.5])",
     "pyharmony.compat.seamlessClone": "(src, dst, mask, (15, 12), 1)",
     "pyharmony.blend.gaussian_poisson_tiles": "(src, dst, mask, src * 0, tile=16)",
     "pyharmony.blend.texture_flattening": "(src, mask)",
@@ -238,6 +266,8 @@ CALLS = {
     "pyharmony.metrics.seam_error": "(src, dst, dst, mask)",
     "pyharmony.metrics.ssim": "(src, dst)",
     "pyharmony.metrics.summarize": "([pyharmony.metrics.evaluate(src, dst, mask)])",
+    "pyharmony.ops.color_map": "(src, [pyharmony.ops.Affine(np.eye(3) / 2)], mask)",
+    "pyharmony.ops.color_stats": "(src, mask, bins=256)",
     "pyharmony.ops.gaussian_poisson": "(src, dst, mask, dst)",
     "pyharmony.ops.gaussian_poisson_tiles": "(src, dst, mask, dst, src * 0, tile=16)",
     "pyharmony.nn.InstanceNorm2d": "(3)(torch.ones(1, 3, 4, 5))",
@@ -272,8 +302,8 @@ sample = {"name": "a", "composite": src, "target": dst, "mask": mask}
 
 def public_callables() -> Iterator[str]:
     names = (
-        "pyharmony", "pyharmony.blend", "pyharmony.compat", "pyharmony.data", "pyharmony.io", "pyharmony.metrics",
-        "pyharmony.ops",
+        "pyharmony", "pyharmony.blend", "pyharmony.color", "pyharmony.compat", "pyharmony.data", "pyharmony.io",
+        "pyharmony.metrics", "pyharmony.ops",
     )  # fmt: skip
     for name in (*names, *(["pyharmony.nn"] if importlib.util.find_spec("torch") else [])):
         module = importlib.import_module(name)

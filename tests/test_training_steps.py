@@ -41,7 +41,7 @@ class Case(NamedTuple):
     model: str
     config: dict[str, Any]
     size: int
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any]
     falls: str = "l1"
     repaints: bool = True
     extractor: tuple[str, dict[str, Any]] | None = None
@@ -89,7 +89,7 @@ CASES = {
     "realism_cnn": Case("realism_cnn", {"size": 32, "widths": (8, 8, 16)}, 32, {}, "loss", repaints=False),
     "srgan": Case("srgan", {"width": 24, "blocks": 1, "discriminator_width": 4}, 32, {"lr": 5e-3}, "l2"),
     "style_encoder": Case("style_encoder", {"width": 4}, 64, {"lr": 2e-3}, "triplet", repaints=False),
-    "unet3plus": Case("unet3plus", {"width": 4, "branch": 4}, 64),
+    "unet3plus": Case("unet3plus", {"width": 4, "branch": 4}, 64, {}),
     "unet3plus, style": Case(
         "unet3plus",
         {"width": 4, "branch": 4, "deep_supervision": False},
@@ -125,13 +125,13 @@ def made(name: str, seed: int = 0, config: dict[str, Any] | None = None, **setti
     return steps.create(model, extractor=extractor, **{**case.settings, **settings})
 
 
-def still(name: str, **settings: Any) -> steps.Step:
+def still(name: str, lr: float = 1e-9, **settings: Any) -> steps.Step:
     """One that drops nothing, and whose first update changes nothing that could be seen: Adam's is the sign of a
     gradient, which rounding turns where it is near 0."""
     outline = models.outline(CASES[name].model, **CASES[name].config)
     rates = ("lr_discriminator", "lr_generator") if name.startswith("gp_gan") else ("lr",)
     config = {"dropout": 0.0} if hasattr(outline.config, "dropout") else {}
-    return made(name, config=config, **dict.fromkeys(rates, 1e-9), **settings)
+    return made(name, config=config, **dict.fromkeys(rates, lr), **settings)
 
 
 def batch_of(step: steps.Step, pairs: recoloured.Pairs, count: int = 2, start: int = 0) -> dict[str, Tensor]:
@@ -327,10 +327,7 @@ def wrong_batches(step: steps.Step, batch: dict[str, Tensor]) -> list[tuple[dict
         ({**batch, last: batch[last][:, :2]}, rf"{last}: shape \[2, 2"),
         ({name: x[:0] for name, x in batch.items()}, "holds nothing"),
         # No network takes sides that are odd, or of seven pixels.
-        (
-            {name: x[..., :7, :7] for name, x in batch.items()},
-            f"({first}|target|image): 7x7 pixels|times that of image",
-        ),
+        ({name: x[..., :7, :7] for name, x in batch.items()}, f"({first}|target|image): 7x7 pixels|times that"),
     ]
     if len(step.inputs) > 1:
         found.append(({**batch, last: batch[last][..., :-16]}, f"{last}: "))
@@ -731,3 +728,19 @@ def test_srgan_looks_through_an_extractor(data_dir: Path) -> None:
     assert float(found["perceptual"]) == pytest.approx(float(expected), rel=1e-5)
     assert differences(before, extractor.state_dict()) == []
     assert all(p.grad is None for p in extractor.parameters())
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "gp_gan, noise"])
+def test_an_update_with_a_gradient_that_is_not_finite_is_left_out(name: str, data_dir: Path) -> None:
+    """The weights of that network stay, whichever optimizer it has, and the next batch trains it."""
+    step = made(name)
+    pairs = recoloured.pairs(data_dir, CASES[name].size)
+    batch = batch_of(step, pairs)
+    step(batch)
+    before = {k: x.clone() for k, x in step.model.named_parameters() if k.startswith("discriminator")}
+    step({**batch, "target": batch["target"] * float("nan")})
+    after = {k: x.detach() for k, x in step.model.named_parameters() if k.startswith("discriminator")}
+    if not name.startswith("gp_gan"):  # whose weights are clipped in any case
+        assert differences(before, after) == []
+    assert all(bool(torch.isfinite(x).all()) for x in step.model.parameters())
+    assert float(step.skipped) >= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,7 @@ class Region:
             raise MaskError(f"{mask}: zero everywhere; expected a pixel above zero")
         return found
 
+    @functools.cached_property
     def pixels(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Colours [N, 3], 1 for white, and weights [N], of the pixels above zero."""
         scale = np.float32(VALUE_RANGE[self.image.dtype.name])
@@ -62,7 +64,7 @@ class Region:
 
     def replace(self, colors: npt.NDArray[Any], strength: float, like: Array) -> Array:
         """The image with colours [N, 3] in place of `pixels`, mixed by mask and strength."""
-        before, weights = self.pixels()
+        before, weights = self.pixels
         amount = (np.float32(strength) * weights)[:, None]
         mixed = np.where(amount == 1, colors, amount * colors + (1 - amount) * before)
         out = np.array(self.image, order="C")

@@ -54,8 +54,8 @@ def idt(
         np.minimum(0, np.min([part.minimum for part in extremes], 0)),
         np.maximum(1, np.max([part.maximum for part in extremes], 0)),
     )
-    (ours, weights), (theirs, their_weights) = target.pixels(), source.pixels()
-    x = np.ascontiguousarray(ours)[None]
+    (ours, weights), (theirs, their_weights) = target.pixels, source.pixels
+    x = ours[None].copy()
     for turn in range(rounds):
         rotation = np.eye(3) if turn == 0 else random_rotation(rng)
         _match_along(x, weights[None], theirs[None], their_weights[None], rotation, count, box)
@@ -117,7 +117,7 @@ def regrain(image: Array, recolored: Array, mask: Array | None = None, *, streng
     changed = Region(after, target.mask, "recolored")
     for part in (target, changed):
         part.stats()
-    ours, moved = target.pixels()[0], changed.pixels()[0]
+    ours, moved = target.pixels[0], changed.pixels[0]
     return target.replace(ours + _smoothed_change(target, moved - ours), amount, image)
 
 
@@ -163,18 +163,19 @@ def _regrain_level(image: Float32, change: Float32, inside: NumpyArray, level: i
     alone = total == 0
     per_total = np.where(alone, 0, 1 / np.where(alone, 1, total)).astype(np.float32)
     wanted = np.where(alone, change, keep * change * per_total)
-    vertical_up, vertical_down = vertical * per_total[1:], vertical * per_total[:-1]
-    horizontal_left, horizontal_right = horizontal * per_total[:, 1:], horizontal * per_total[:, :-1]
-    x = np.array(start, np.float32)
-    damping = np.float32(0.8)
+    x, y, part = np.array(start, np.float32), np.empty_like(change), np.empty_like(change)
+    here, before, after = np.s_[:], np.s_[:-1], np.s_[1:]
+    links = (
+        (vertical * per_total[1:], (here, after, here), (here, before, here)),
+        (vertical * per_total[:-1], (here, before, here), (here, after, here)),
+        (horizontal * per_total[:, 1:], (here, here, after), (here, here, before)),
+        (horizontal * per_total[:, :-1], (here, here, before), (here, here, after)),
+    )
     for _ in range(_SWEEPS[level]):
-        y = wanted.copy()
-        y[:, 1:] += vertical_up * x[:, :-1]
-        y[:, :-1] += vertical_down * x[:, 1:]
-        y[:, :, 1:] += horizontal_left * x[:, :, :-1]
-        y[:, :, :-1] += horizontal_right * x[:, :, 1:]
-        y -= x
-        y *= damping
+        np.subtract(wanted, x, out=y)
+        for weight, at, neighbour in links:
+            y[at] += np.multiply(weight, x[neighbour], out=part[at])
+        y *= np.float32(0.8)  # undamped, a checkerboard would stay
         x += y
     return x
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, DTypeError, MaskError, PyHarmonyError
+from ..errors import ArgumentError, DTypeError, MaskError, PyHarmonyError, ShapeError
 from . import _files
+
+logger = logging.getLogger("pyharmony")
 
 Sample = dict[str, Any]
 """`name` and arrays of uint8."""
@@ -99,6 +102,32 @@ def said(error: BaseException) -> str:
     return str(error)
 
 
+def loaded(
+    dataset: Any, errors: str, progress: Callable[[], None] | None, size: int | None = None
+) -> Iterator[tuple[int, Sample]]:
+    """Number and sample, resized, of all that can be loaded; errors, 'raise' or 'skip', says what becomes of others."""
+    if errors not in ("raise", "skip"):
+        raise ArgumentError(f"errors: {errors!r}, expected 'raise' or 'skip'")
+    return _loaded(dataset, errors, progress, size)
+
+
+def _loaded(
+    dataset: Any, errors: str, progress: Callable[[], None] | None, size: int | None
+) -> Iterator[tuple[int, Sample]]:
+    for index in range(len(dataset)):
+        try:
+            sample = dataset[index] if size is None else resize_sample(dataset[index], size)
+        except (PyHarmonyError, OSError) as error:
+            if errors == "raise":
+                raise
+            name = dataset.names[index] if isinstance(dataset, Dataset) else index
+            logger.warning("%s is left out: %s", name, said(error))
+        else:
+            yield index, sample
+        if progress is not None:
+            progress()
+
+
 class Subset(Dataset):
     """Some samples of a data set.
 
@@ -154,18 +183,28 @@ def resize_sample(sample: Sample, size: int = 256) -> Sample:
 
     Raises:
         MaskError: the mask is empty at that size.
+        ShapeError, DTypeError: a picture is not [H, W, 3] or a mask not [H, W], of uint8.
     """
     from PIL import Image
 
     side = _files.whole(size, "size")
     found = dict(sample)
     for role, value in sample.items():
+        if role != "mask" and role not in _files.PICTURES:
+            continue
+        name = f"{sample.get('name', 'sample')}: {role}"
+        if not isinstance(value, np.ndarray) or value.dtype != np.uint8:
+            raise DTypeError(f"{name}: {getattr(value, 'dtype', type(value).__name__)}, expected an array of uint8")
+        if value.ndim != (2 if role == "mask" else 3) or value.shape[2:] not in ((), (3,)) or value.size == 0:
+            raise ShapeError(
+                f"{name}: shape {list(value.shape)}, expected {'[H, W]' if role == 'mask' else '[H, W, 3]'}"
+            )
         if role == "mask":
             hard = Image.fromarray(np.where(value >= 128, np.uint8(255), np.uint8(0)))
             found[role] = np.array(hard.resize((side, side), Image.Resampling.NEAREST))
             if not found[role].any():
                 raise MaskError(f"{sample.get('name', 'mask')}: its mask is empty at {side} x {side} pixels")
-        elif role in _files.PICTURES and value.shape[:2] != (side, side):
+        elif value.shape[:2] != (side, side):
             picture = Image.fromarray(value)
             found[role] = np.array(picture.resize((side, side), Image.Resampling.BILINEAR))
     return found

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,9 @@ from typing import Any
 import numpy as np
 
 from .._arrays import NumpyArray
-from ..errors import ArgumentError, DataError, DTypeError, PyHarmonyError, ShapeError
+from ..errors import ArgumentError, DataError, PyHarmonyError, ShapeError
 from . import _files
-from ._dataset import Dataset, Problem, Sample, resize_sample, said
-
-logger = logging.getLogger("pyharmony")
+from ._dataset import Dataset, Problem, Sample, loaded, said
 
 FORMAT, VERSION = "pyharmony shards", 1
 MAGIC = b"pyharmony shard 1\n"
@@ -208,22 +205,12 @@ def write_shards(
         PyHarmonyError, OSError: of a bad sample.
     """
     side, most = _files.whole(size, "size"), _files.whole(samples_per_shard, "samples_per_shard")
-    if errors not in ("raise", "skip"):
-        raise ArgumentError(f"errors: {errors!r}, expected 'raise' or 'skip'")
+    sound = loaded(dataset, errors, progress, side)
     groups = dataset.groups if isinstance(dataset, Dataset) else None
     with _files.new_folder(folder) as made:
         writer = _Writer(made, side, most)
-        for index in range(len(dataset)):
-            try:
-                sample = dataset[index]
-                writer.add(sample, groups[index] if groups is not None else str(sample.get("name", index)), index)
-            except (PyHarmonyError, OSError) as error:
-                if errors == "raise":
-                    raise
-                name = dataset.names[index] if isinstance(dataset, Dataset) else index
-                logger.warning("%s is left out: %s", name, said(error))
-            if progress is not None:
-                progress()
+        for index, sample in sound:
+            writer.add(sample, groups[index] if groups is not None else str(sample.get("name", index)), index)
         writer.finish()
     return Shards(folder)
 
@@ -244,8 +231,8 @@ class _Writer:
             raise ShapeError(
                 f"{name}: it has {', '.join(fields) or 'no picture'}, expected {', '.join(self.fields or FIELDS)}"
             )
-        resized = resize_sample(sample, self.size)
-        record = b"".join(_bytes(resized[field], field, name, self.size) for field in fields)
+        values = ((field, sample[field]) for field in fields)
+        record = b"".join((np.packbits(value) if field == "mask" else value).tobytes() for field, value in values)
         self.fields = fields
         if self.file is None:
             self.table.append({"file": f"shard-{len(self.table):05}.bin", "samples": 0, "names": [], "groups": []})
@@ -279,15 +266,6 @@ class _Writer:
         with open(self.folder / "index.json", "w", encoding="utf-8") as file:
             json.dump({**head, "samples": sum(one["samples"] for one in self.table), "shards": self.table}, file)
             _files.sync(file)
-
-
-def _bytes(value: Any, field: str, name: str, size: int) -> bytes:
-    shape = (size, size) if field == "mask" else (size, size, 3)
-    if not isinstance(value, np.ndarray) or value.dtype != np.uint8:
-        raise DTypeError(f"{name}: {field} is no array of uint8")
-    if value.shape != shape:
-        raise ShapeError(f"{name}: {field} of shape {list(value.shape)}, expected {list(shape)}")
-    return np.packbits(value >= 128).tobytes() if field == "mask" else value.tobytes()
 
 
 def _sizes(size: int) -> tuple[int, int]:

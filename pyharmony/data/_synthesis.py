@@ -54,8 +54,8 @@ class Synthesis(Dataset):
 
     Args:
         photos: samples with `image` (or `target`) and `mask`.
-        methods: which of `METHODS` are drawn, alike, or with their weights as a mapping. None: half `lut_mix`, half all
-            others.
+        methods: which of `METHODS` are drawn, alike, or with their weights as a mapping. None: half `lut_mix`, half
+            the others; of one photograph alone those that need no other.
         per_photo: composites of each photograph.
         size: see `resize_sample`; None: as the photographs are.
         seed: of all that is drawn.
@@ -80,7 +80,7 @@ class Synthesis(Dataset):
         self._per = int(_checks.number(per_photo, "per_photo", low=1, accepts="a whole number of at least 1"))
         self.size = None if size is None else int(_checks.number(size, "size", low=8, accepts="8 or more"))
         self.seed = int(_checks.number(seed, "seed", accepts="a whole number of at least 0"))
-        weights = _weights(methods)
+        weights = _weights(methods, len(photos))
         self._methods = list(weights)
         self._shares = np.array(list(weights.values())) / sum(weights.values())
         self.limits = float(limits[0]), float(limits[1])
@@ -167,9 +167,9 @@ class Synthesis(Dataset):
         return color.shift_temperature(image, shift, mask), {"mired": shift}
 
 
-def _weights(methods: Sequence[str] | Mapping[str, float] | None) -> dict[str, float]:
+def _weights(methods: Sequence[str] | Mapping[str, float] | None, photos: int) -> dict[str, float]:
     if methods is None:
-        others = [m for m in METHODS if m != "lut_mix"]
+        others = [m for m in (METHODS if photos > 1 else CHANGES) if m != "lut_mix"]
         return {"lut_mix": 0.5, **dict.fromkeys(others, 0.5 / len(others))}
     if isinstance(methods, str):
         methods = [methods]
