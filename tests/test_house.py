@@ -26,10 +26,11 @@ CSRC = ROOT / "csrc"
 HEAVY = ("torch", "cupy", "cv2", "scipy", "PIL", "matplotlib", "skimage")
 #: The packages that may import torch at all; the rest recognises a tensor by its type.
 TORCH_ROOMS = ("nn", "models", "losses", "training")
-#: Of the ops: their gradients, which they import inside functions.
+#: Of the ops: their gradients; of evaluations: networks. Both are imported inside functions.
 TORCH_FILES = (
     "ops/_instance_norm_torch.py", "ops/_spectral_norm_torch.py", "ops/_torch.py", "ops/_partial_conv_cuda.py",
     "ops/_partial_conv_torch.py",
+    "evaluation/_networks.py",
 )  # fmt: skip
 
 
