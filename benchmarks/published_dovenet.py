@@ -20,6 +20,9 @@ from torch.nn.utils import spectral_norm
 class PartialConv2d(nn.Conv2d):
     """Liu et al. 2018, as its authors compute it: the mask by a convolution with ones, then the ratio, then a mask."""
 
+    #: Against a division by zero.
+    eps = 1e-8
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.register_buffer("ones", torch.ones(1, 1, *self.kernel_size), persistent=False)
@@ -33,7 +36,7 @@ class PartialConv2d(nn.Conv2d):
             with torch.no_grad():
                 known = torch.ones_like(x[:1, :1]) if mask is None else mask
                 update = functional.conv2d(known, self.ones, None, self.stride, self.padding, self.dilation)
-                ratio = self.window / (update + 1e-8)
+                ratio = self.window / (update + self.eps)
                 update = torch.clamp(update, 0, 1)
                 ratio = ratio * update
             self.last = x.shape, update, ratio
@@ -136,13 +139,33 @@ class PublishedStep:
     device: Any = "cpu"
     gradient_penalty: bool = True
     l1: float = 100.0
+    lr: float = 2e-4
 
     def __post_init__(self) -> None:
         with torch.device(self.device):
             self.generator, self.discriminator = generator(self.width), Discriminator(self.width)
-        adam = dict(lr=2e-4, betas=(0.5, 0.999), foreach=True)
+        adam = dict(lr=self.lr, betas=(0.5, 0.999), foreach=True)
         self.optimizer_g = torch.optim.Adam(self.generator.parameters(), **adam)
         self.optimizer_d = torch.optim.Adam(self.discriminator.parameters(), **adam)
+
+    @torch.no_grad()
+    def take(self, model: Any) -> None:
+        """The weights of a `dovenet` of ours, with instance norms."""
+        ours = model.generator.unet
+
+        def copy(mine: nn.Module, theirs: nn.Module) -> None:
+            for name in ("weight", "bias"):
+                getattr(theirs, name).copy_(getattr(mine, name))
+
+        level: Level | None = self.generator
+        for i in range(8):
+            assert level is not None
+            copy(ours.down[i], level.down)
+            copy(ours.up[7 - i] if i else ours.last, level.up)
+            if level.gate is not None:
+                copy(ours.gates[str(i - 1)], level.gate)
+            level = level.inside
+        self.discriminator.load_state_dict(model.discriminator.state_dict())
 
     def penalty(self, real: Tensor, fake: Tensor, mask: Tensor) -> Tensor:
         alpha = torch.rand(real.shape[0], 1, device=real.device)
@@ -152,7 +175,7 @@ class PublishedStep:
         realism, verification = self.discriminator(mixed, mask)
         score = (realism + verification) / 2
         (gradient,) = torch.autograd.grad(score, mixed, torch.ones_like(score), create_graph=True, retain_graph=True)
-        gradient = gradient.view(real.shape[0], -1)
+        gradient = gradient.reshape(real.shape[0], -1)
         return (((gradient + 1e-16).norm(2, dim=1) - 1) ** 2).mean() * 10
 
     def __call__(self, composite: Tensor, real: Tensor, mask: Tensor) -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
 """Exact, fast image blending and harmonisation.
 
-The subpackages `blend`, `compat`, `io`, `losses`, `models`, `ops`, `reference` and `errors` are loaded when they are
-first used, and so are `load` and `save`; `losses` and `models` need torch.
+The subpackages `blend`, `color`, `compat`, `data`, `evaluation`, `io`, `losses`, `metrics`, `models`, `ops`,
+`reference`, `training` and `errors` are loaded when they are first used, and so are `load` and `save`; `losses`,
+`models` and `training` need torch.
 """
 
 from __future__ import annotations
@@ -14,18 +15,26 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from . import blend as blend
+    from . import color as color
     from . import compat as compat
+    from . import data as data
     from . import errors as errors
+    from . import evaluation as evaluation
     from . import io as io
     from . import losses as losses
+    from . import metrics as metrics
     from . import models as models
     from . import ops as ops
     from . import reference as reference
+    from . import training as training
     from ._device import deterministic, get_device, is_deterministic, set_device
     from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
     from .io import load, save
 
-_SUBPACKAGES = ("blend", "compat", "errors", "io", "losses", "models", "ops", "reference")
+_SUBPACKAGES = (
+    *("blend", "color", "compat", "data", "errors", "evaluation", "io", "losses"),
+    *("metrics", "models", "ops", "reference", "training"),
+)
 #: Functions and where they are; the compiled module is loaded with the first that needs it, so that
 #: `pyharmony doctor` can say what is wrong with it.
 _LAZY = {

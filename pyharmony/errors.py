@@ -35,6 +35,10 @@ class DecodeError(PyHarmonyError, ValueError):
     """A file is no image, is damaged, or has a format or kind of pixels that is not accepted."""
 
 
+class DataError(PyHarmonyError, ValueError):
+    """A data set's list, index, annotation or shard is missing, damaged, or contradicts what is there."""
+
+
 class WeightsError(PyHarmonyError, RuntimeError):
     """A model's weights are missing, do not match their checksum, or may not be used."""
 

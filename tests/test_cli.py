@@ -427,6 +427,7 @@ def test_a_failure_is_one_line_and_a_code(arguments: str, code: int, says: str) 
         (errors.DTypeError("x"), Code.INPUT),
         (errors.MaskError("x"), Code.INPUT),
         (errors.DecodeError("x"), Code.INPUT),
+        (errors.DataError("x"), Code.INPUT),
         (errors.ArgumentError("x"), Code.USAGE),
         (errors.ImageTooLarge("x"), Code.RESOURCES),
         (errors.OutOfMemory("x"), Code.RESOURCES),

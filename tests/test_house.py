@@ -25,11 +25,12 @@ CSRC = ROOT / "csrc"
 
 HEAVY = ("torch", "cupy", "cv2", "scipy", "PIL", "matplotlib", "skimage")
 #: The packages that may import torch at all; the rest recognises a tensor by its type.
-TORCH_ROOMS = ("nn", "models", "losses", "training", "data", "metrics")
-#: Of the ops: their gradients, which they import inside functions.
+TORCH_ROOMS = ("nn", "models", "losses", "training")
+#: Of the ops: their gradients; of evaluations: networks. Both are imported inside functions.
 TORCH_FILES = (
     "ops/_instance_norm_torch.py", "ops/_spectral_norm_torch.py", "ops/_torch.py", "ops/_partial_conv_cuda.py",
     "ops/_partial_conv_torch.py",
+    "evaluation/_networks.py",
 )  # fmt: skip
 
 
@@ -115,7 +116,17 @@ def test_pybind11_stays_in_the_bindings() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["pyharmony", "pyharmony.blend", "pyharmony.compat", "pyharmony.io", "pyharmony.ops"]
+    "module",
+    [
+        "pyharmony",
+        "pyharmony.blend",
+        "pyharmony.color",
+        "pyharmony.compat",
+        "pyharmony.data",
+        "pyharmony.io",
+        "pyharmony.metrics",
+        "pyharmony.ops",
+    ],
 )
 def test_import_is_light(module: str) -> None:
     loaded = run_python(f"import sys, {module}; print(*sys.modules)").split()
@@ -124,7 +135,8 @@ def test_import_is_light(module: str) -> None:
 
 def test_import_works_where_the_heavy_packages_are_absent() -> None:
     absent = "; ".join(f"sys.modules[{name!r}] = None" for name in HEAVY)
-    run_python(f"import sys; {absent}; import pyharmony.blend, pyharmony.compat, pyharmony.io, pyharmony.ops")
+    light = "blend", "color", "compat", "data", "io", "metrics"
+    run_python(f"import sys; {absent}; import {', '.join(f'pyharmony.{name}' for name in light)}")
 
 
 # Names
@@ -191,12 +203,72 @@ CALLS = {
     "pyharmony.blend.gp_gan": (
         "(src, dst, mask, generator=pyharmony.models.create('gp_gan', width=4, bottleneck=8, critic_width=4))"
     ),
+    "pyharmony.color.brightness_contrast": "(src, mask, contrast=0.2)",
+    "pyharmony.color.fecker": "(src, dst, mask)",
+    "pyharmony.color.idt": "(src, dst, mask, iterations=2)",
+    "pyharmony.color.lab_to_rgb": "([50, 0, 0])",
+    "pyharmony.color.lalphabeta_to_rgb": "([0, 0, 0])",
+    "pyharmony.color.linear_to_srgb": "([0.1, 0.2, 0.3])",
+    "pyharmony.color.luminance_temperature": "(src, dst, mask)",
+    "pyharmony.color.lut_mix": "(src, [pyharmony.color.random_lut(i) for i in range(3)], mask, rng=1)",
+    "pyharmony.color.match_histogram": "(src, dst, mask)",
+    "pyharmony.color.mkl": "(src, dst, mask)",
+    "pyharmony.color.random_lut": "(0)",
+    "pyharmony.color.regrain": "(src, dst, mask)",
+    "pyharmony.color.reinhard": "(src, dst, mask)",
+    "pyharmony.color.retouch": "(src, mask, rng=1)",
+    "pyharmony.color.rgb_to_lab": "(src / 255)",
+    "pyharmony.color.rgb_to_lalphabeta": "(src / 255)",
+    "pyharmony.color.rgb_to_xyz": "(src / 255)",
+    "pyharmony.color.rgb_to_ycbcr": "(src / 255)",
+    "pyharmony.color.shift_temperature": "(src, 30, mask)",
+    "pyharmony.color.srgb_to_linear": "(src / 255)",
+    "pyharmony.color.xiao_ma": "(src, dst, mask)",
+    "pyharmony.color.xyy_to_xyz": "([0.3, 0.3, 0.5])",
+    "pyharmony.color.xyz_to_rgb": "([0.3, 0.3, 0.5])",
+    "pyharmony.color.xyz_to_xyy": "([0.3, 0.3, 0.5])",
+    "pyharmony.color.ycbcr_to_rgb": "([0.5, 0.5, 0.5])",
     "pyharmony.compat.seamlessClone": "(src, dst, mask, (15, 12), 1)",
     "pyharmony.blend.gaussian_poisson_tiles": "(src, dst, mask, src * 0, tile=16)",
     "pyharmony.blend.texture_flattening": "(src, mask)",
     "pyharmony.blend.illumination_change": "(src, mask)",
     "pyharmony.blend.detail_boost": "(src, mask)",
     "pyharmony.blend.inpaint": "(src, mask)",
+    "pyharmony.data.AlignedScenes": "(folder / 'scenes')",
+    "pyharmony.data.CocoPeople": "(folder / 'people.json', folder / 'images')",
+    "pyharmony.data.CopyPaste": "(pyharmony.data.AlignedScenes(folder / 'scenes').pairs(2), crop_size=32)[1]",
+    "pyharmony.data.Dataset": "()",
+    "pyharmony.data.IHarmony4": "(folder)",
+    "pyharmony.data.Manifest": "(folder)",
+    "pyharmony.data.Photos": "(folder)[0]",
+    "pyharmony.data.Resized": "(pyharmony.data.Triples(folder), 16)[0]",
+    "pyharmony.data.ScenePairs": "(pyharmony.data.AlignedScenes(folder / 'scenes'), 2)[1]",
+    "pyharmony.data.Shards": "(pyharmony.data.write_shards([sample], tempfile.mkdtemp() + '/a', 8).folder)[0]",
+    "pyharmony.data.Subset": "(pyharmony.data.Triples(folder), [0])[0]",
+    "pyharmony.data.Synthesis": "(pyharmony.data.Photos(folder, mask='masks'), size=32)[0]",
+    "pyharmony.data.TFRecordPairs": "(pyharmony.data.write_tfrecord([sample], p := tempfile.mkdtemp() + '/a') or p)[0]",
+    "pyharmony.data.TarShards": "(pyharmony.data.write_tar_shards([sample], d := tempfile.mkdtemp() + '/a') and d)[0]",
+    "pyharmony.data.Triples": "(folder)[0]",
+    "pyharmony.data.decode_segmentation": "([[0, 0, 4, 0, 0, 4]], 5, 6)",
+    "pyharmony.data.open_dataset": "(folder, 'triples')",
+    "pyharmony.data.resize_sample": "(sample, 16)",
+    "pyharmony.data.split": "(pyharmony.data.Triples(folder))",
+    "pyharmony.data.split_of": "('a')",
+    "pyharmony.data.write_shards": "([sample], tempfile.mkdtemp() + '/a', 16)",
+    "pyharmony.data.write_tar_shards": "([sample], tempfile.mkdtemp() + '/a')",
+    "pyharmony.data.write_tfrecord": "([sample], tempfile.mkdtemp() + '/a.tfrecord')",
+    "pyharmony.metrics.bootstrap": "([1.0, 2.0])",
+    "pyharmony.metrics.evaluate": "(src, dst, mask)",
+    "pyharmony.metrics.fmse": "(src, dst, mask)",
+    "pyharmony.metrics.fpsnr": "(src, dst, mask)",
+    "pyharmony.metrics.fssim": "(src, dst, mask)",
+    "pyharmony.metrics.mse": "(src, dst)",
+    "pyharmony.metrics.psnr": "(src, dst)",
+    "pyharmony.metrics.seam_error": "(src, dst, dst, mask)",
+    "pyharmony.metrics.ssim": "(src, dst)",
+    "pyharmony.metrics.summarize": "([pyharmony.metrics.evaluate(src, dst, mask)])",
+    "pyharmony.ops.color_map": "(src, [pyharmony.ops.Affine(np.eye(3) / 2)], mask)",
+    "pyharmony.ops.color_stats": "(src, mask, bins=256)",
     "pyharmony.ops.gaussian_poisson": "(src, dst, mask, dst)",
     "pyharmony.ops.gaussian_poisson_tiles": "(src, dst, mask, dst, src * 0, tile=16)",
     "pyharmony.nn.InstanceNorm2d": "(3)(torch.ones(1, 3, 4, 5))",
@@ -214,8 +286,26 @@ CALLS = {
 }
 
 
+#: Files for the data sets of CALLS.
+FILES = """
+import json, pathlib, tempfile
+folder = pathlib.Path(tempfile.mkdtemp())
+for name in ("composite", "target", "mask", "images", "masks", "scenes/1", "scenes/2"):
+    (folder / name).mkdir(parents=True)
+    for stem in "ab":
+        pyharmony.save(mask if "mask" in name else src, folder / name / f"{stem}.png")
+(folder / "manifest.json").write_text('{"entries": []}')
+(folder / "IHD_train.txt").write_text("")
+(folder / "people.json").write_text('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "person"}]}')
+sample = {"name": "a", "composite": src, "target": dst, "mask": mask}
+"""
+
+
 def public_callables() -> Iterator[str]:
-    names = ("pyharmony", "pyharmony.blend", "pyharmony.compat", "pyharmony.io", "pyharmony.ops")
+    names = (
+        "pyharmony", "pyharmony.blend", "pyharmony.color", "pyharmony.compat", "pyharmony.data", "pyharmony.io",
+        "pyharmony.metrics", "pyharmony.ops",
+    )  # fmt: skip
     for name in (*names, *(["pyharmony.nn"] if importlib.util.find_spec("torch") else [])):
         module = importlib.import_module(name)
         for public in getattr(module, "__all__", ()):
@@ -225,10 +315,12 @@ def public_callables() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", sorted(public_callables()))
-def test_public_callables_work_twice_in_a_fresh_process(name: str) -> None:
+def test_public_callables_work_twice_in_a_fresh_process(name: str, tmp_path: Path) -> None:
     assert name in CALLS, f"{name} has no line in CALLS"
     if "models." in CALLS[name]:
         pytest.importorskip("torch", reason="torch is not installed")
+    if "TFRecord" in name or "tfrecord" in name:
+        pytest.importorskip("google_crc32c", reason="google-crc32c is not installed")
     module = name.rpartition(".")[0]
     run_python(
         f"import numpy as np, {module}\n"
@@ -236,7 +328,9 @@ def test_public_callables_work_twice_in_a_fresh_process(name: str) -> None:
         "mask = np.zeros((24, 31), np.uint8); mask[6:18, 7:25] = 255\n"
         f"{'import torch' if module == 'pyharmony.nn' else ''}\n"
         "import io, PIL.Image; png = io.BytesIO(); PIL.Image.fromarray(src).save(png, 'PNG')\n"
-        f"for _ in range(2): {name}{CALLS[name]}\n"
+        f"{FILES if module == 'pyharmony.data' else ''}\n"
+        f"for _ in range(2): {name}{CALLS[name]}\n",
+        TMPDIR=str(tmp_path),
     )
 
 

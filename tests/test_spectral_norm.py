@@ -572,6 +572,50 @@ def test_when_vectors_are_updated(update: str) -> None:
 
 
 @needs_torch
+@pytest.mark.parametrize("kind", ["Adam", "AdamW", "SGD"])
+def test_updates_of_fused_optimizers_are_seen(kind: str) -> None:
+    """Their kernels do not count what they change."""
+    model = critic()
+    SpectralNormGroup(model, modules=model.normalised())
+    optimizer = getattr(torch.optim, kind)(model.parameters(), lr=0.1, fused=True)
+    model(pictures(0)).sum().backward()
+    before = [layer.weight_u.clone() for layer in model.normalised()]
+    optimizer.step()
+    model(pictures(0))
+    assert not any(torch.equal(u, layer.weight_u) for u, layer in zip(before, model.normalised()))
+
+
+@needs_torch
+@pytest.mark.parametrize("fold", [False, True])
+def test_some_layers_are_updated_alone(fold: bool) -> None:
+    """The others keep what they have, and gradients go through the update that each pass saw."""
+    model = critic().double()
+    group = SpectralNormGroup(model, modules=model.normalised(), fold=fold)
+    chosen, rest = model.normalised()[1], [0, 2]
+    x = pictures(1, torch.float64)
+    first = model(x).sum()
+    alone = torch.autograd.grad(first, [layer.weight_orig for layer in model.normalised()], retain_graph=True)
+    sigmas, values = group.sigmas.clone(), group.weights
+    before = [layer.weight_u.clone() for layer in model.normalised()]
+    group.update([chosen])
+    moved = [not torch.equal(u, layer.weight_u) for u, layer in zip(before, model.normalised())]
+    assert moved == [False, True, False]
+    assert [bool(same) for same in group.sigmas == sigmas] == [True, False, True]
+    assert all(group.weights[i] is values[i] for i in rest)
+    expected = torch.dot(chosen.weight_u, chosen.weight_orig.transpose(0, 1).flatten(1) @ chosen.weight_v)
+    torch.testing.assert_close(group.sigmas[1], expected, rtol=1e-12, atol=0)
+    second = model(x).sum()
+    assert not torch.equal(first, second)
+    later = torch.autograd.grad(second, [layer.weight_orig for layer in model.normalised()])
+    first.backward()
+    for layer, gradient in zip(model.normalised(), alone):
+        torch.testing.assert_close(layer.weight_orig.grad, gradient, rtol=1e-12, atol=0)
+    assert not torch.equal(later[1], alone[1])
+    with pytest.raises(ArgumentError, match="modules: a Linear without a norm of this group"):
+        group.update([chosen, nn.Linear(2, 2)])
+
+
+@needs_torch
 def test_frozen_weights_get_no_gradient() -> None:
     """The generator's step: requires_grad is switched off between two forwards."""
     model = critic()

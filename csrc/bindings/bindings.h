@@ -11,6 +11,8 @@ namespace pyharmony {
 namespace py = pybind11;
 
 void bind_array_view(py::module_& m);
+void bind_color_map(py::module_& m);
+void bind_color_stats(py::module_& m);
 void bind_cuda(py::module_& m);
 void bind_device(py::module_& m);
 void bind_emulator(py::module_& m);
@@ -28,6 +30,7 @@ void bind_pyramid(py::module_& m);
 void bind_pyramid_cuda(py::module_& m);
 void bind_poisson(py::module_& m);
 void bind_poisson_cuda(py::module_& m);
+void bind_regrain(py::module_& m);
 void bind_spectral_norm(py::module_& m);
 void bind_spectral_norm_cuda(py::module_& m);
 

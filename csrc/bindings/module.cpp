@@ -14,11 +14,14 @@ PYBIND11_MODULE(_C, m) {
   m.def("set_simd_level", &set_simd_level, py::arg("name"));
   bind_gaussian_poisson(m);
   bind_gaussian_poisson_rectangle(m);
+  bind_color_map(m);
+  bind_color_stats(m);
   bind_distance(m);
   bind_instance_norm(m);
   bind_partial_conv(m);
   bind_pyramid(m);
   bind_poisson(m);
+  bind_regrain(m);
   bind_spectral_norm(m);
 #ifdef HM_CUDA
   py::module_ cuda = m.def_submodule("cuda", "Kernels and memory of CUDA devices.");

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ..errors import ArgumentError
 from ..nn import SpectralNormGroup
@@ -72,15 +71,16 @@ class Encoder(nn.Module):
             PartialConv2d(a, b, 3, stride, bias=i == 0 or _blocks.has_bias(norm))
             for i, (a, b, stride) in enumerate(zip(widths, widths[1:], self.strides))
         )
-        self.norms = nn.ModuleList(_blocks.norm_layer(norm, c) for c in widths[2:7])
+        self.norms = nn.ModuleList(_blocks.norm_layer(norm, c, 0.2) for c in widths[2:7])
 
-    def forward(self, x: Tensor, plan: MaskPlan) -> Tensor:
-        """x [N, 3, 256, 256], where the plan's mask is 1, to a code [N, 8 * width, 1, 1]."""
-        x, _ = self.convs[0](x, plan=plan[0], negative_slope=0.2)
+    def forward(self, x: Tensor, plan: MaskPlan | None = None) -> Tensor:
+        """x [N, 3, 256, 256], where the plan's mask is 1 or all of it, to a code [N, 8 * width, 1, 1]."""
+        plans = list(plan) if plan is not None else [None] * len(self.convs)
+        x, _ = self.convs[0](x, plan=plans[0], negative_slope=0.2)
         for i, norm in enumerate(self.norms, 1):
-            x, _ = self.convs[i](x, plan=plan[i])
-            x = functional.leaky_relu(norm(x), 0.2)
-        return self.convs[-1](x, plan=plan[len(plan) - 1])[0]
+            x, _ = self.convs[i](x, plan=plans[i])
+            x = _blocks.norm_leaky_relu(norm, x)
+        return self.convs[-1](x, plan=plans[-1])[0]
 
 
 class Plans:
@@ -90,23 +90,20 @@ class Plans:
     """
 
     def __init__(self, mask: Tensor, encoder: Encoder) -> None:
-        self._mask, self._layers = mask, list(encoder.convs)
-        self._whole = mask_plan(torch.ones_like(mask[:1]), self._layers)
+        # As bools, in which a device has nothing to check.
+        self._mask, self._layers = mask >= 0.5, list(encoder.convs)
         self._parts: dict[int, MaskPlan] = {}
         self._foreground: dict[int, MaskPlan] = {}
-
-    @property
-    def whole(self) -> MaskPlan:
-        return self._whole
 
     def parts(self, images: int) -> MaskPlan:
         """Of the objects of all images, then of their backgrounds."""
         if images not in self._parts:
             mask = self._repeated(images)
-            self._parts[images] = mask_plan(torch.cat([mask, 1 - mask]), self._layers)
+            self._parts[images] = mask_plan(torch.cat([mask, ~mask]), self._layers)
         return self._parts[images]
 
     def foreground(self, images: int) -> MaskPlan:
+        """Of the objects of all images; its complement is of their backgrounds."""
         if images not in self._foreground:
             self._foreground[images] = mask_plan(self._repeated(images), self._layers)
         return self._foreground[images]
@@ -124,7 +121,8 @@ class Discriminator(nn.Module):
     Every layer but the two that give the scores has a spectral norm.
 
     Attributes:
-        spectral_norms: of these layers, all at once: one power iteration for each change of the weights.
+        spectral_norms: of these layers, all at once: one power iteration for each change of the weights. With
+            update_once = 'forward' there is one for each pass through a layer in training, as it was published.
     """
 
     size = 256
@@ -149,7 +147,7 @@ class Discriminator(nn.Module):
 
     def plans(self, mask: Tensor) -> Plans:
         """Those of mask [N, 1, 256, 256], taken as 1 from 0.5 on; they serve every picture with this mask."""
-        return Plans(_blocks.binary(mask, mask.dtype), self.parts)
+        return Plans(mask, self.parts)
 
     def forward(self, image: Tensor, mask: Tensor | Plans) -> Scores:
         """Judges a picture, and whether its object is of its background.
@@ -165,14 +163,18 @@ class Discriminator(nn.Module):
         _blocks.check_image(image, "image", 3, size=self.size)
         if isinstance(mask, Tensor):
             _blocks.check_mask(mask, image)
-            mask = self.plans(mask.to(image.dtype))
+            mask = self.plans(mask)
         count = image.shape[0]
-        whole = self.whole(image, mask.whole)
-        if self._at_once:
+        whole = self.whole(image)
+        each = self.training and self.spectral_norms.update_once == "forward"
+        if self._at_once and not each:
             foreground, background = self.parts(torch.cat([image, image]), mask.parts(count)).chunk(2)
         else:
             plan = mask.foreground(count)
-            foreground, background = self.parts(image, plan), self.parts(image, plan.complement())
+            foreground = self.parts(image, plan)
+            if each:
+                self.spectral_norms.update(self.parts.convs)
+            background = self.parts(image, plan.complement())
         verification = self.verification(self.head(foreground * background))
         return Scores(self.realism(whole).flatten(), verification.flatten())
 
@@ -186,6 +188,9 @@ class DoveNet(Adversarial):
     """
 
     name = "dovenet"
+    config: DoveNetConfig
+    generator: Generator
+    discriminator: Discriminator
 
     def __init__(self, config: DoveNetConfig) -> None:
         super().__init__(config)

@@ -6,12 +6,14 @@ does, load the state dicts of either of torch's forms, and save in that of their
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops import _spectral_norm_torch as op
@@ -217,6 +219,7 @@ class SpectralNormGroup:
         if order == "parametrization" and not any(part.weight.is_meta for part in self._parts):
             with torch.no_grad():
                 self._run(self._parts, Settings(_FIRST_ITERATIONS, float(eps), order), pool=None, normalized=False)
+        _count_fused_updates()
         self._handles = [model.register_forward_pre_hook(_BeforeModel(self))]
         for index, part in enumerate(self._parts):
             layer: Any = part.module
@@ -240,8 +243,10 @@ class SpectralNormGroup:
     def sigmas(self) -> Tensor:
         """[layers], with a graph to the weights."""
         self._renew_if_stale()
-        assert self._sigmas is not None  # noqa: S101  # set by the line above
-        return self._sigmas
+        first, _ = self._scales[0]
+        if all(source is first and place == i for i, (source, place) in enumerate(self._scales)):
+            return first
+        return torch.stack([source[place] for source, place in self._scales])
 
     @property
     def inverse_sigmas(self) -> Tensor:
@@ -254,9 +259,25 @@ class SpectralNormGroup:
         self._renew_if_stale()
         return list(self._values)
 
-    def update(self) -> None:
-        """Makes the power iterations of the layers in training mode, and normalises all."""
-        self._renew(iterate=True)
+    def update(self, modules: Iterable[nn.Module] | None = None) -> None:
+        """Makes the power iterations of the layers in training mode, and normalises all.
+
+        Args:
+            modules: these layers alone; the others keep what they have. None: all.
+
+        Raises:
+            ArgumentError: one of modules is no layer of the group.
+        """
+        if modules is None or not self._values:
+            self._renew(iterate=True)
+            return
+        places = {id(part.module): i for i, part in enumerate(self._parts)}
+        chosen = []
+        for module in modules:
+            if id(module) not in places:
+                raise ArgumentError(f"modules: a {type(module).__name__} without a norm of this group")
+            chosen.append(places[id(module)])
+        self._renew(iterate=True, chosen=chosen)
 
     def remove(self) -> None:
         """Makes each weight a parameter again, divided by sigma, and takes the norms away; no iteration is made."""
@@ -279,10 +300,11 @@ class SpectralNormGroup:
     # ---- what is known of the last update ----
 
     def _forget(self) -> None:
-        self._values: Sequence[Tensor] = []
+        self._values: list[Any] = []
         self._detached: list[Tensor] = []
-        self._inverses: Sequence[Tensor] = []
-        self._sigmas: Tensor | None = None
+        self._inverses: list[Any] = []
+        #: Of each layer the sigmas of the call that it was in, and its place among them.
+        self._scales: list[Any] = []
         self._keys: list[tuple[int, int]] = []
         self._wants: list[bool] = []
         self._graph = self._inference = False
@@ -324,35 +346,37 @@ class SpectralNormGroup:
         if measure:
             self._renew(iterate=False)
 
-    def _renew(self, *, iterate: bool) -> None:
-        parts = self._parts
-        # Let go before new ones are made, so that their memory is used again.
-        self._values, self._detached, self._inverses = [], [], []
-        training = [iterate and part.module.training for part in parts]
-        settled = Settings(0, self._settings.eps, self.order)
-        normalized = not self.fold
-        if all(training) or not any(training):
-            chosen = self._settings if all(training) else settled
-            sigmas, made = self._run(parts, chosen, pool=self._pool, normalized=normalized)
-        else:
-            sides = []
-            for side, chosen in ((True, self._settings), (False, settled)):
-                some = [part for part, t in zip(parts, training) if t is side]
-                sides.append(self._run(some, chosen, pool=self._pool, normalized=normalized))
-            order = [i for side in (True, False) for i, t in enumerate(training) if t is side]
-            back = sorted(range(len(order)), key=order.__getitem__)
-            sigmas = torch.cat([s for s, _ in sides])[back]
-            both = [w for _, ws in sides for w in ws]
-            made = [both[i] for i in back] if normalized else []
-        if self.fold:
-            self._inverses = op.inverses(sigmas)
-            # Not the parameters: a layer would register them again.
-            made = [part.weight.view_as(part.weight) for part in parts]
-        self._sigmas, self._values, self._detached = sigmas, made, [w.detach() for w in made]
+    def _renew(self, *, iterate: bool, chosen: Sequence[int] | None = None) -> None:
+        """Of the chosen layers, or all; those in training mode are iterated where it is asked for."""
+        parts, count = self._parts, len(self._parts)
+        if chosen is None:
+            # Let go before new ones are made, so that their memory is used again.
+            self._values, self._detached, self._inverses, self._scales = [], [], [], []
+            chosen = range(count)
+        values, inverses, scales = ([*kept] or [None] * count for kept in (self._values, self._inverses, self._scales))
+        for side in (True, False):
+            some = [i for i in chosen if (iterate and parts[i].module.training) is side]
+            if not some:
+                continue
+            settings = self._settings if side else Settings(0, self._settings.eps, self.order)
+            sigmas, made = self._run([parts[i] for i in some], settings, pool=self._pool, normalized=not self.fold)
+            if self.fold:
+                # Not the parameters: a layer would register them again.
+                made = [parts[i].weight.view_as(parts[i].weight) for i in some]
+                for i, inverse in zip(some, op.inverses(sigmas)):
+                    inverses[i] = inverse
+            for place, (i, value) in enumerate(zip(some, made)):
+                values[i], scales[i] = value, (sigmas, place)
+        self._values, self._scales, self._detached = values, scales, [w.detach() for w in values]
+        self._inverses = inverses if self.fold else []
         if not torch.compiler.is_compiling():
-            self._keys = [_key(part.weight) for part in parts]
-            self._wants = [part.weight.requires_grad for part in parts]
-            self._graph, self._inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+            graph, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+            if len(chosen) < count:
+                graph, inference = graph and self._graph, inference or self._inference
+            self._graph, self._inference = graph, inference
+            self._keys, self._wants = self._keys or [(-2, 0)] * count, self._wants or [False] * count
+            for i in chosen:
+                self._keys[i], self._wants[i] = _key(parts[i].weight), parts[i].weight.requires_grad
 
     def _run(
         self, parts: Sequence[_Part], chosen: Settings, *, pool: op.Pool | None, normalized: bool
@@ -373,6 +397,18 @@ class SpectralNormGroup:
 
 def _key(weight: Tensor) -> tuple[int, int]:
     return (-1 if weight.is_inference() else weight._version, weight.data_ptr())
+
+
+@functools.cache
+def _count_fused_updates() -> None:
+    """Makes optimizers with fused=True count their updates of a weight as all others do: torch's kernels do not."""
+
+    def count(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        for group in optimizer.param_groups:
+            if group.get("fused"):
+                torch.autograd.graph.increment_version([p for p in group["params"] if p.grad is not None])
+
+    register_optimizer_step_post_hook(count)
 
 
 def _is_layer(module: nn.Module, name: str) -> bool:

@@ -354,6 +354,29 @@ def _apply(function: Any, *inputs: Any) -> Any:
     return function.apply(*inputs)
 
 
+def _needs(ctx: Any, *tensors: bool) -> list[bool]:
+    """ctx.needs_input_grad of the first inputs, without those that this run of the engine has no use for.
+
+    Of a gradient penalty's autograd.grad(scores, x), weights need none, though their gradient is asked for later.
+
+    Args:
+        tensors: which of these inputs are tensors.
+    """
+    edges = iter(ctx.next_functions)
+    nodes = [next(edges)[0] if tensor else None for tensor in tensors]
+    return [need and _runs(node) for need, node in zip(ctx.needs_input_grad, nodes)]
+
+
+def _runs(node: Any) -> bool:
+    if node is None:
+        return False
+    try:
+        return bool(torch._C._will_engine_execute_node(node))
+    except RuntimeError:
+        # A leaf whose gradient autograd.grad was asked for.
+        return True
+
+
 class Conv(Function):
     """r conv(m x, W)."""
 
@@ -366,8 +389,9 @@ class Conv(Function):
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
         x, weight = ctx.saved_tensors
-        dx = _apply(InputGrad, v, weight, x.shape, ctx.layer) if ctx.needs_input_grad[0] else None
-        dw = _apply(WeightGrad, x, v, weight.shape, ctx.layer) if ctx.needs_input_grad[1] else None
+        for_x, for_weight = _needs(ctx, True, True)
+        dx = _apply(InputGrad, v, weight, x.shape, ctx.layer) if for_x else None
+        dw = _apply(WeightGrad, x, v, weight.shape, ctx.layer) if for_weight else None
         return dx, dw, None
 
 
@@ -383,8 +407,9 @@ class InputGrad(Function):
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
         g, weight = ctx.saved_tensors
-        dg = _apply(Conv, v, weight, ctx.layer) if ctx.needs_input_grad[0] else None
-        dw = _apply(WeightGrad, v, g, weight.shape, ctx.layer) if ctx.needs_input_grad[1] else None
+        for_g, for_weight = _needs(ctx, True, True)
+        dg = _apply(Conv, v, weight, ctx.layer) if for_g else None
+        dw = _apply(WeightGrad, v, g, weight.shape, ctx.layer) if for_weight else None
         return dg, dw, None, None
 
 
@@ -400,8 +425,9 @@ class WeightGrad(Function):
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
         x, g = ctx.saved_tensors
-        dx = _apply(InputGrad, g, v, x.shape, ctx.layer) if ctx.needs_input_grad[0] else None
-        dg = _apply(Conv, x, v, ctx.layer) if ctx.needs_input_grad[1] else None
+        for_x, for_g = _needs(ctx, True, True)
+        dx = _apply(InputGrad, g, v, x.shape, ctx.layer) if for_x else None
+        dg = _apply(Conv, x, v, ctx.layer) if for_g else None
         return dx, dg, None, None
 
 
@@ -425,8 +451,8 @@ class PartialConv(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         x, weight, y, scale, columns = ctx.saved_tensors
+        needs = _needs(ctx, True, True, ctx.bias is not None, scale is not None)
         scale = ctx.scale if scale is None else scale
-        needs = ctx.needs_input_grad[:4]
         if torch.is_grad_enabled():
             cover = ctx.layer.plan.cover_tensor(grad.dtype, weight.shape[0]) if needs[2] else None
             maps = (
@@ -444,12 +470,14 @@ def backward_of(
 ) -> tuple[Tensor | None, ...]:  # fmt: skip
     """The gradients of x, weight, bias and scale, put together from what can be differentiated again."""
     input_grad, weight_grad = maps
-    g = grad if y is None else torch.where(y > 0, grad, grad * slope)
-    dx = input_grad(g, weight) * scale if needs[0] else None
+    g = grad if y is None else torch.ops.aten.leaky_relu_backward(grad, y.detach(), slope, True)
+    dx = input_grad(g, weight) if needs[0] else None
     dw = weight_grad(x, g) if needs[1] or needs[3] else None
     db = None if cover is None or not needs[2] else (g * cover).sum((0, 2, 3))
     ds = (dw * weight).sum().to(scale.dtype).view_as(scale) if needs[3] and dw is not None else None
-    return dx, dw * scale if needs[1] and dw is not None else None, db, ds
+    if isinstance(scale, Tensor) or scale != 1:
+        dx, dw = None if dx is None else dx * scale, None if dw is None else dw * scale
+    return dx, dw if needs[1] else None, db, ds
 
 
 # ---- operators of torch.library -------------------------------------------------------------------------------------

@@ -1,0 +1,137 @@
+"""`pyharmony train`: a network from a data set."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ._console import Console, Debug, Json, LogJson, Quiet, Verbose, table
+from ._failures import Code, Failure, reading, writing
+
+if TYPE_CHECKING:
+    from ..training import Progress
+
+
+def train(
+    config: Annotated[
+        str | None, typer.Argument(metavar="[CONFIG]", help="A TOML file, or the name of a recipe; see --recipes.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="A network of `pyharmony models list`.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="ROOT", help="A folder that `pyharmony data check` knows.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="A setting, such as run.batch=8; may be given again."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="The run's folder.  [default: runs/NAME]")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="auto|DIR", help="Go on from the run's newest checkpoint, or from this one.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(metavar="cpu|cuda", help="[default: a GPU where there is one]")] = None,
+    recipes: Annotated[bool, typer.Option("--recipes", help="List the recipes and exit.")] = False,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    log_json: LogJson = False,
+    debug: Debug = False,
+) -> None:
+    """Train a network.
+
+    DIR gets best.safetensors and last.safetensors, checkpoints, log.jsonl and TensorBoard's files. Ctrl-C ends the
+    step under way and saves; --resume auto goes on from there to the same end. Several processes are started with
+    `torchrun -m pyharmony train ...`.
+    """
+    console = Console("train", as_json=as_json, verbose=verbose, quiet=quiet, log_json=log_json, debug=debug)
+    with console.session():
+        library = _library()
+        if recipes:
+            found = library.recipes()
+            console.result(status="ok", recipes=found)
+            if not as_json:
+                console.say(table([[name, about] for name, about in found.items()]))
+            return
+        tables: dict[str, Any] = {}
+        if config is not None:
+            if config in library.recipes():
+                tables = library.recipe(config)
+            else:
+                with reading(config):
+                    tables = library.read_toml(config)
+        elif model is None:
+            raise Failure("CONFIG: missing; expected a TOML file, a recipe, or --model NAME", Code.USAGE)
+        if model is not None:
+            tables.setdefault("model", {})["name"] = model
+        if data is not None:
+            tables.setdefault("data", {})["root"] = str(data)
+        if not tables.get("schedule") and not any(s.startswith("schedule.") for s in settings or []):
+            tables["schedule"] = {"epochs": 100}
+        settled = library.config_of(library.with_changes(tables, settings or []))
+        folder = output or Path("runs") / str(settled.model["name"])
+        with _shown(console) as tell, writing(str(folder)):
+            result = library.train(settled, folder, resume=resume, device=device, on_progress=tell)
+        if int(os.environ.get("RANK", "0")):
+            return
+        figures = {"figures": result.figures, "best": result.best, "skipped": result.skipped}
+        best = str(folder / "best.safetensors")
+        if result.interrupted:
+            told = f"saved at step {result.steps}; --resume auto goes on from there"
+            console.result(status="interrupted", folder=str(folder), steps=result.steps, **figures)
+            console.note(f"{folder}: {told}")
+            raise typer.Exit(Code.INTERRUPTED)
+        console.result(status="ok", folder=str(folder), weights=best, steps=result.steps, **figures)
+        console.note(f"{best}: {result.steps} steps" + "".join(f", {k} {v:.4g}" for k, v in result.best.items()))
+
+
+def _library() -> Any:
+    try:
+        from .. import training
+    except ImportError as error:
+        raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error
+    return training
+
+
+@contextlib.contextmanager
+def _shown(console: Console) -> Iterator[Callable[[Progress], None]]:
+    """A bar on a terminal, else a line a minute."""
+    if console.plain:
+        told = [-math.inf]
+
+        def line(progress: Progress) -> None:
+            if progress.seconds - told[0] >= 60 or progress.count == progress.total:
+                told[0] = progress.seconds
+                console.note(_words(progress), step=progress.count, **progress.losses)
+
+        yield line
+        return
+    from rich.console import Console as RichConsole
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    with Bar(BarColumn(), TextColumn("{task.description}"), console=RichConsole(stderr=True), transient=True) as bar:
+        task = bar.add_task("")
+
+        def update(progress: Progress) -> None:
+            bar.update(task, completed=100 * progress.share, description=_words(progress))
+
+        yield update
+
+
+def _words(progress: Progress) -> str:
+    parts = [f"step {progress.count}" + (f" of {progress.total}" if progress.total else "")]
+    parts.append(f"epoch {progress.epoch + 1}")
+    if progress.rate:
+        parts.append(f"{progress.rate:.3g} images/s")
+    if progress.left is not None:
+        minutes, seconds = divmod(round(progress.left), 60)
+        parts.append(f"{minutes // 60}:{minutes % 60:02}:{seconds:02} left")
+    parts += [f"{name} {value:.4g}" for name, value in progress.losses.items()]
+    return ", ".join(parts)

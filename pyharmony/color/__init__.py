@@ -1,0 +1,57 @@
+"""Colours of one image to another: transfers, temperature, tables, retouching.
+
+Images are arrays [H, W, 3] in RGB, uint8, uint16 or floats with 1.0 for white; masks [H, W] are soft, as in
+`pyharmony.blend`. Where the mask is zero the result is the image, bit for bit. Computed in float32; needs NumPy alone.
+"""
+
+from __future__ import annotations
+
+from ._gaussian import mkl, reinhard, xiao_ma
+from ._histogram import fecker, match_histogram
+from ._idt import idt, regrain
+from ._lut import lut_mix, random_lut
+from ._retouch import Retouching, brightness_contrast, retouch
+from ._spaces import (
+    lab_to_rgb,
+    lalphabeta_to_rgb,
+    linear_to_srgb,
+    rgb_to_lab,
+    rgb_to_lalphabeta,
+    rgb_to_xyz,
+    rgb_to_ycbcr,
+    srgb_to_linear,
+    xyy_to_xyz,
+    xyz_to_rgb,
+    xyz_to_xyy,
+    ycbcr_to_rgb,
+)
+from ._temperature import luminance_temperature, shift_temperature
+
+__all__ = [
+    "Retouching",
+    "brightness_contrast",
+    "fecker",
+    "idt",
+    "lab_to_rgb",
+    "lalphabeta_to_rgb",
+    "linear_to_srgb",
+    "luminance_temperature",
+    "lut_mix",
+    "match_histogram",
+    "mkl",
+    "random_lut",
+    "regrain",
+    "reinhard",
+    "retouch",
+    "rgb_to_lab",
+    "rgb_to_lalphabeta",
+    "rgb_to_xyz",
+    "rgb_to_ycbcr",
+    "shift_temperature",
+    "srgb_to_linear",
+    "xiao_ma",
+    "xyy_to_xyz",
+    "xyz_to_rgb",
+    "xyz_to_xyy",
+    "ycbcr_to_rgb",
+]

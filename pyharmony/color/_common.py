@@ -1,0 +1,121 @@
+"""What the transfers share: checked images, statistics of a region, the map inside a mask."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _arrays, _checks
+from .._arrays import VALUE_RANGE, Array, NumpyArray
+from ..errors import ArgumentError, DTypeError, MaskError
+from ..ops.color_map import Stage, bounds, color_image, encode, share
+from ..ops.color_map import run as run_map
+from ..ops.color_stats import RegionStats
+from ..ops.color_stats import run as run_stats
+
+Float64 = npt.NDArray[np.float64]
+
+#: Spread below which a channel or direction has none and is left as it is, 1 being white.
+NO_SPREAD = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """The pixels of an image [H, W, 3] that a mask holds."""
+
+    image: NumpyArray
+    mask: NumpyArray | None
+    name: str
+
+    def stats(self, stages: Sequence[Stage] = (), bins: int = 0, low: Any = 0.0, high: Any = 1.0) -> RegionStats:
+        """Of the colours that stages make of these."""
+        encoded, _held = encode(stages)
+        try:
+            found = run_stats(self.image, self.mask, encoded, bins, bounds(low, high, ""), False).foreground
+        except ArgumentError as error:
+            raise ArgumentError(f"{self.name}: NaN or infinities where the mask is above zero") from error
+        if found.weight == 0:
+            mask = "mask" if self.name == "image" else f"{self.name}_mask"
+            raise MaskError(f"{mask}: zero everywhere; expected a pixel above zero")
+        return found
+
+    @functools.cached_property
+    def places(self) -> npt.NDArray[np.intp]:
+        """Where the pixels above zero are, in reading order."""
+        if self.mask is None:
+            return np.arange(self.image.shape[0] * self.image.shape[1])
+        return np.flatnonzero(self.mask > 0)
+
+    @functools.cached_property
+    def pixels(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Colours [N, 3], 1 for white, and weights [N], of the pixels above zero."""
+        colors = self.image.reshape(-1, 3).take(self.places, 0).astype(np.float32)
+        colors /= np.float32(VALUE_RANGE[self.image.dtype.name])
+        if self.mask is None:
+            return colors, np.ones(len(colors), np.float32)
+        weights = self.mask.reshape(-1).take(self.places).astype(np.float32)
+        return colors, weights / np.float32(VALUE_RANGE.get(self.mask.dtype.name, 1.0))
+
+    def map(self, stages: Sequence[Stage], strength: float, like: Array) -> Array:
+        """The image with its colours inside the mask mapped, as an array of like's kind."""
+        encoded, _held = encode(stages)
+        out = np.array(self.image, order="C")
+        if strength > 0:
+            run_map(self.image, encoded, self.mask, strength, out)
+        return _arrays.like_kind(out, like)
+
+    def replace(self, colors: npt.NDArray[Any], strength: float, like: Array) -> Array:
+        """The image with colours [N, 3] in place of `pixels`, mixed by mask and strength."""
+        out = np.array(self.image, order="C")
+        if strength > 0:
+            before, weights = self.pixels
+            amount = (np.float32(strength) * weights)[:, None]
+            mixed = np.where(amount == 1, colors, amount * colors + (1 - amount) * before)
+            if out.dtype.kind == "u":
+                high = np.float32(VALUE_RANGE[out.dtype.name])
+                mixed = np.rint((mixed * high).clip(0, high))
+            out.reshape(-1, 3)[self.places] = mixed.astype(out.dtype)
+        return _arrays.like_kind(out, like)
+
+
+def region(image: Any, mask: Any, name: str = "image") -> Region:
+    a = color_image(image, name)
+    mask_name = "mask" if name == "image" else f"{name}_mask"
+    m = None if mask is None else _checks.mask(mask, mask_name, *a.shape[:2])
+    if m is not None and not m.any():
+        raise MaskError(f"{mask_name}: zero everywhere; expected a pixel above zero")
+    return Region(a, m, name)
+
+
+def both(image: Any, reference: Any, mask: Any, reference_mask: Any, strength: Any) -> tuple[Region, Region, float]:
+    """The regions of a transfer, and its strength."""
+    return region(image, mask), region(reference, reference_mask, "reference"), share(strength, "strength")
+
+
+def whole(x: Any, name: str, low: int, high: int) -> int:
+    """A whole number from low to high."""
+    accepts = f"a whole number from {low} to {high}"
+    if isinstance(x, bool) or not isinstance(x, (int, np.integer)):
+        raise DTypeError(f"{name}: {type(x).__name__}, expected {accepts}")
+    if not low <= x <= high:
+        raise ArgumentError(f"{name}: {x}, expected {accepts}")
+    return int(x)
+
+
+def generator(seed: Any, name: str) -> np.random.Generator:
+    """numpy's generator, or one made of a whole number."""
+    if isinstance(seed, np.random.Generator):
+        return seed
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise DTypeError(f"{name}: {seed!r}, expected a numpy.random.Generator or a whole number of at least 0")
+    return np.random.default_rng(int(seed))
+
+
+def about(matrix: Float64, before: Float64, after: Float64) -> Float64:
+    """[A | b] of A (x - before) + after."""
+    return np.column_stack([matrix, after - matrix @ before])

@@ -1,0 +1,135 @@
+"""Transfers that match means and covariances: Reinhard, Xiao and Ma, Monge-Kantorovich."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import _checks
+from .._arrays import Array
+from ..ops.color_map import Affine, Exp, Log
+from ._common import NO_SPREAD, Float64, about, both
+from ._spaces import LMS_FLOOR, LMS_TO_LALPHABETA, RGB_TO_LMS
+
+_TO_LMS = Affine(np.column_stack([RGB_TO_LMS, np.full(3, LMS_FLOOR)]))
+_FROM_LMS = np.linalg.inv(RGB_TO_LMS)
+
+
+def reinhard(
+    image: Array, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
+    strength: float = 1.0,
+) -> Array:  # fmt: skip
+    """Mean and standard deviation of each channel of ℓαβ: x' = (x - μ) σ_r / σ + μ_r.
+
+    ℓαβ are the logarithms of the cones' responses, decorrelated; 1/255 is added before the logarithm and taken off
+    again. A channel whose σ is below 1e-4 is only shifted. After Reinhard et al., *Color Transfer between Images*,
+    2001.
+
+    Args:
+        image: [H, W, 3] in RGB, any image dtype.
+        reference: [H', W', 3], of any image dtype and size: whose colours image gets.
+        mask: [H, W], soft: where image is changed, and the weights of its statistics. None: everywhere.
+        reference_mask: [H', W'], the weights of reference's statistics; None: all of it.
+        strength: 0 to 1: how far colours go; 0 gives a copy.
+
+    Returns:
+        [H, W, 3] of image's kind and dtype. Where the mask is zero it is image, bit for bit; elsewhere
+        image + strength · mask · (image' - image), integers rounded half to even and clamped, floats not clipped.
+
+    Raises:
+        ShapeError, DTypeError: an image is no [H, W, 3], or a mask has another size.
+        MaskError: a mask is zero everywhere, or none.
+        ArgumentError: strength is outside 0 to 1, or NaN or infinities are inside a mask.
+    """
+    target, source, amount = both(image, reference, mask, reference_mask, strength)
+    ours, theirs = (part.stats([_TO_LMS, Log()]) for part in (target, source))
+    spread, wanted = (
+        np.sqrt(np.einsum("ij,jk,ik->i", LMS_TO_LALPHABETA, part.covariance, LMS_TO_LALPHABETA).clip(0))
+        for part in (ours, theirs)
+    )
+    scale = np.where(spread > NO_SPREAD, wanted / np.maximum(spread, NO_SPREAD), 1.0)
+    mixed = LMS_TO_LALPHABETA.T @ np.diag(scale) @ LMS_TO_LALPHABETA
+    back = np.column_stack([_FROM_LMS, _FROM_LMS @ np.full(3, -LMS_FLOOR)])
+    return target.map(
+        [_TO_LMS, Log(), Affine(about(mixed, ours.mean, theirs.mean)), Exp(), Affine(back)], amount, image
+    )
+
+
+def xiao_ma(
+    image: Array, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
+    strength: float = 1.0,
+) -> Array:  # fmt: skip
+    """Mean and covariance in RGB, by the principal axes: x' = U_r S_r^½ S^-½ Uᵀ (x - μ) + μ_r.
+
+    U S Uᵀ are the covariances, axes in the order of falling variance and turned to the nearer of their two directions.
+    After Xiao and Ma, *Color Transfer in Correlated Color Space*, 2006. An axis whose σ is below 1e-4 is not scaled.
+
+    Args:
+        image, reference, mask, reference_mask, strength: as of `reinhard`.
+
+    Returns:
+        As `reinhard`.
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`.
+    """
+    target, source, amount = both(image, reference, mask, reference_mask, strength)
+    ours, theirs = target.stats(), source.stats()
+    (variance, axes), (wanted, onto) = (_principal(part.covariance) for part in (ours, theirs))
+    onto = onto * np.where((axes * onto).sum(0) < 0, -1.0, 1.0)
+    spread, goal = np.sqrt(variance), np.sqrt(wanted)
+    scale = np.where(spread > NO_SPREAD, goal / np.maximum(spread, NO_SPREAD), 1.0)
+    return target.map([Affine(about(onto @ np.diag(scale) @ axes.T, ours.mean, theirs.mean))], amount, image)
+
+
+def mkl(
+    image: Array, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
+    floor: float = 0.0, strength: float = 1.0,
+) -> Array:  # fmt: skip
+    """Mean and covariance in RGB, moving colours as little as possible: the linear Monge-Kantorovich map.
+
+    x' = T (x - μ) + μ_r with T = Σ^-½ (Σ^½ Σ_r Σ^½)^½ Σ^-½, the optimal transport between Gaussians. After Pitié and
+    Kokaram, *The Linear Monge-Kantorovitch Linear Colour Mapping for Example-Based Colour Transfer*, 2007. Directions
+    whose σ is below 1e-4 are not scaled.
+
+    Args:
+        image, reference, mask, reference_mask, strength: as of `reinhard`.
+        floor: each variance is taken to be at least this; 1 is the square of white. It holds back the noise of regions
+            that are nearly of one colour.
+
+    Returns:
+        As `reinhard`.
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; floor is below 0.
+    """
+    target, source, amount = both(image, reference, mask, reference_mask, strength)
+    least = _checks.number(floor, "floor")
+    ours, theirs = target.stats(), source.stats()
+    matrix = transport(floored(ours.covariance, least), floored(theirs.covariance, least))
+    return target.map([Affine(about(matrix, ours.mean, theirs.mean))], amount, image)
+
+
+def floored(covariance: Float64, least: float) -> Float64:
+    """A covariance whose variances are at least that."""
+    return covariance + np.diag(np.maximum(least - np.diag(covariance), 0))
+
+
+def transport(covariance: Float64, wanted: Float64, no_spread: float = NO_SPREAD) -> Float64:
+    """The linear map of least cost between Gaussians of these covariances; the identity along axes without spread."""
+    variance, axes = np.linalg.eigh(covariance)
+    spread = np.sqrt(variance.clip(0))
+    known = spread > no_spread
+    inverse = np.where(known, 1 / np.maximum(spread, no_spread), 0)
+    root = axes @ np.diag(np.where(known, spread, 0)) @ axes.T
+    middle, turned = np.linalg.eigh(root @ wanted @ root)
+    shrink = axes @ np.diag(inverse) @ axes.T
+    moved = shrink @ (turned @ np.diag(np.sqrt(middle.clip(0))) @ turned.T) @ shrink
+    return moved + axes @ np.diag(1.0 - known) @ axes.T
+
+
+def _principal(covariance: Float64) -> tuple[Any, Float64]:
+    """Variances, largest first, and their axes as columns."""
+    variance, axes = np.linalg.eigh(covariance)
+    return variance[::-1].clip(0), axes[:, ::-1]

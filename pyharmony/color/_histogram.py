@@ -1,0 +1,102 @@
+"""Transfers that match cumulative histograms, channel by channel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._arrays import Array
+from ..ops.color_map import Affine, Curves, Stage
+from ._common import Float64, Region, both, whole
+from ._spaces import RGB_TO_YCBCR
+
+_TO_YCBCR = Affine(np.column_stack([RGB_TO_YCBCR, [0.0, 0.5, 0.5]]))
+_BACK = np.linalg.inv(RGB_TO_YCBCR)
+_FROM_YCBCR = Affine(np.column_stack([_BACK, _BACK @ [0.0, -0.5, -0.5]]))
+
+
+def match_histogram(
+    image: Array, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
+    bins: int | None = None, strength: float = 1.0,
+) -> Array:  # fmt: skip
+    """The cumulative histogram of each of red, green and blue: x' = F_r⁻¹(F(x)).
+
+    F and F_r are the cumulative histograms, linear within a bin. A value of uint8 is a bin of its own, so x' is taken
+    at the middle of its step.
+
+    Args:
+        image, reference, mask, reference_mask, strength: as of `reinhard`.
+        bins: of the histograms, 2 to 65536; None: 256 where image is uint8, else 1024.
+
+    Returns:
+        As `reinhard`.
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; bins is not accepted.
+    """
+    target, source, amount = both(image, reference, mask, reference_mask, strength)
+    count = whole(256 if target.image.dtype == np.uint8 else 1024, "bins", 2, 65536)
+    if bins is not None:
+        count = whole(bins, "bins", 2, 65536)
+    low, high = limits(target, source, [])
+    if target.image.dtype == np.uint8:
+        low, high = low - 0.5 / 255, high + 0.5 / 255
+    return target.map([matching(target, source, [], count, low, high)], amount, image)
+
+
+def fecker(
+    image: Array, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
+    bins: int = 256, strength: float = 1.0,
+) -> Array:  # fmt: skip
+    """The cumulative histogram of each channel of YCbCr: x' = F_r⁻¹(F(x)).
+
+    After Fecker, Barkowsky and Kaup, *Histogram-Based Prefiltering for Luminance and Chrominance Compensation of
+    Multiview Video*, 2008; F is linear within a bin. YCbCr is that of Rec. 601 in full range.
+
+    Args:
+        image, reference, mask, reference_mask, strength: as of `reinhard`.
+        bins: of the histograms, 2 to 65536.
+
+    Returns:
+        As `reinhard`.
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; bins is not accepted.
+    """
+    target, source, amount = both(image, reference, mask, reference_mask, strength)
+    count = whole(bins, "bins", 2, 65536)
+    curves = matching(target, source, [_TO_YCBCR], count, *limits(target, source, [_TO_YCBCR]))
+    return target.map([_TO_YCBCR, curves, _FROM_YCBCR], amount, image)
+
+
+def limits(target: Region, source: Region, stages: list[Stage]) -> tuple[Float64, Float64]:
+    """0 and 1, or as far as the colours of either region go."""
+    low, high = np.zeros(3), np.ones(3)
+    for part in (target, source):
+        if part.image.dtype.kind == "f":
+            found = part.stats(stages)
+            low, high = np.minimum(low, found.minimum), np.maximum(high, found.maximum)
+    return low, high
+
+
+def matching(target: Region, source: Region, stages: list[Stage], bins: int, low: Float64, high: Float64) -> Curves:
+    """The curves that give target's colours, as stages make them, the histograms of source's."""
+    ours, theirs = (part.stats(stages, bins, low, high).histogram for part in (target, source))
+    return Curves(quantile_tables(ours, theirs, low, high), low, high)
+
+
+def quantile_tables(ours: Any, theirs: Any, low: Float64, high: Float64) -> Float64:
+    """F_r⁻¹(F(x)) at the edges x of the bins, [3, bins + 1], of histograms [3, bins]."""
+    bins = ours.shape[1]
+    # Where there are no pixels F would be flat and its inverse any of many: a slope far below a pixel's weight.
+    slope = np.linspace(0, 1e-9, bins + 1)
+    tables = np.empty((3, bins + 1))
+    for c in range(3):
+        edges = np.linspace(low[c], high[c], bins + 1)
+        cumulative, wanted = (
+            slope + np.concatenate([[0.0], np.cumsum(counts[c])]) / counts[c].sum() for counts in (ours, theirs)
+        )
+        filled = np.flatnonzero(theirs[c])
+        tables[c] = np.interp(cumulative, wanted, edges).clip(edges[filled[0]], edges[filled[-1] + 1])
+    return tables

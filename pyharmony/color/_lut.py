@@ -1,0 +1,106 @@
+"""Random tables over the cube of colours, and mixes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _checks
+from .._arrays import Array
+from ..errors import ArgumentError, DTypeError, ShapeError
+from ..ops.color_map import Lut, share
+from ._common import generator, region, whole
+from ._spaces import LUMA
+
+
+def random_lut(rng: Any, size: int = 17, *, amount: float = 1.0) -> npt.NDArray[np.float32]:
+    """A random smooth map of colours as a table.
+
+    Of each channel a power and a bend, a mix of the channels that keeps greys but for gains, and a smooth offset:
+    changes as of light, camera or grading. All random numbers are drawn whatever amount is.
+
+    Args:
+        rng: a numpy.random.Generator, which is advanced, or a whole number to make one of.
+        size: entries a side, 2 to 65.
+        amount: how far from the identity, 0 to 2.
+
+    Returns:
+        [size, size, size, 3] float32 in [0, 1]; [i, j, k] is the colour of red i, green j and blue k of size - 1.
+
+    Raises:
+        DTypeError, ArgumentError: an argument is not accepted.
+    """
+    generate = generator(rng, "rng")
+    n = whole(size, "size", 2, 65)
+    scale = _checks.number(amount, "amount", high=2.0, accepts="a number from 0 to 2")
+    axis = np.linspace(0, 1, n)
+    power = np.exp2(scale * (generate.uniform(-0.5, 0.5) + generate.uniform(-0.25, 0.25, 3)))
+    bend = scale * generate.uniform(-0.5, 0.5)
+    gain = np.exp2(scale * (generate.uniform(-0.3, 0.3) + generate.uniform(-0.25, 0.25, 3)))
+    mix = np.eye(3) + scale * (generate.uniform(-0.4, 0.4) * (np.eye(3) - LUMA) + generate.normal(0, 0.05, (3, 3)))
+    offset = scale * generate.normal(0, 0.05, (3, 3, 3, 3))
+
+    curves = axis[:, None] ** power
+    curves = curves + bend * curves * (1 - curves) * (2 * curves - 1)
+    cube = np.stack(np.meshgrid(*curves.T, indexing="ij"), -1)
+    mix *= (gain / mix.sum(1))[:, None]
+    place = 2 * axis
+    near = np.maximum(1 - np.abs(place[:, None] - np.arange(3)), 0)  # [n, 3]: linear between three nodes a side
+    smooth = np.einsum("ia,jb,kc,abcd->ijkd", near, near, near, offset, optimize=True)
+    return np.clip(cube @ mix.T + smooth, 0, 1).astype(np.float32)
+
+
+def lut_mix(
+    image: Array, luts: Sequence[Any] | Any, mask: Array | None = None, *, weights: Any = None, rng: Any = None,
+    strength: float = 1.0,
+) -> Array:  # fmt: skip
+    """Colours through a convex mix of tables, interpolated tetrahedrally.
+
+    x' = (Σ_k w_k lut_k)(x), w_k ≥ 0 with sum one: many looks from a few tables, at the cost of one. After Niu et al.,
+    *Deep Image Harmonization with Learnable Augmentation*, 2023, whose weights are a network's; here they are random.
+
+    Args:
+        image: [H, W, 3], any image dtype; floats are held to [0, 1].
+        luts: [K, n, n, n, 3] or a list of K tables, as of `random_lut`.
+        mask, strength: as of `reinhard`.
+        weights: K numbers of at least 0, divided by their sum. None: uniform over the simplex, drawn from rng.
+        rng: a numpy.random.Generator, which is advanced, or a whole number; only and always without weights.
+
+    Returns:
+        As `reinhard`.
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; tables of several sizes, no mix of weights.
+    """
+    target = region(image, mask)
+    amount = share(strength, "strength")
+    tables = [np.asarray(table, np.float32) for table in luts]
+    if not tables:
+        raise ShapeError("luts: none, expected [K, n, n, n, 3] or a list of tables")
+    for table in tables:
+        n = len(table) if table.ndim == 4 else 0
+        if table.shape != (n, n, n, 3) or table.shape != tables[0].shape:
+            raise ShapeError(f"luts: a table of shape {list(table.shape)}, expected [n, n, n, 3], all of one n")
+    if (weights is None) == (rng is None):
+        raise ArgumentError("weights: expected either weights or rng")
+    if weights is None:
+        mix = generator(rng, "rng").dirichlet(np.ones(len(tables)))
+    else:
+        try:
+            mix = np.asarray(weights, np.float64)
+        except (TypeError, ValueError) as error:
+            raise DTypeError(f"weights: {type(weights).__name__}, expected {len(tables)} numbers") from error
+        if mix.shape != (len(tables),):
+            raise ShapeError(f"weights: shape {list(mix.shape)}, expected [{len(tables)}]")
+        if not (np.isfinite(mix).all() and (mix >= 0).all() and mix.sum() > 0):
+            raise ArgumentError(f"weights: {mix.tolist()}, expected finite numbers of at least 0, one above 0")
+        mix = mix / mix.sum()
+    if target.image.dtype.kind == "f":
+        target.stats()
+    mixed = np.zeros(tables[0].shape, np.float32)
+    for w, table in zip(mix, tables):
+        mixed += np.float32(w) * table
+    return target.map([Lut(mixed)], amount, image)

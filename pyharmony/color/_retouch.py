@@ -1,0 +1,231 @@
+"""Adjustments as of a photo editor, by hand or at random."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _checks
+from .._arrays import Array
+from ..errors import ArgumentError, DTypeError, ShapeError
+from ..ops.color_map import Affine, Curves, Light, Stage, share
+from ._common import Float64, generator, region
+from ._spaces import (
+    LUMA,
+    RGB_TO_XYZ,
+    WHITE,
+    XYZ_TO_RGB,
+    linear_to_srgb,
+    planckian_uv,
+    uv_to_mired,
+    uv_to_xy,
+    xy_to_uv,
+    xyy_to_xyz,
+)  # fmt: skip
+from ._temperature import to_linear
+
+#: Weights of luminance of linear sRGB.
+_LUMINANCE = RGB_TO_XYZ[1]
+#: To the cones' responses (Bradford's, of CIECAM97s).
+_BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+_STEPS = 16384
+
+
+def brightness_contrast(
+    image: Array, mask: Array | None = None, *, brightness: float = 0.0, contrast: float = 0.0, strength: float = 1.0
+) -> Array:
+    """x' = (1 + contrast) (x - μ) + μ + brightness, μ being the mean luma of what the mask holds.
+
+    Args:
+        image: [H, W, 3], any image dtype.
+        mask, strength: as of `reinhard`.
+        brightness: -1 to 1, 1 for white.
+        contrast: -1 (grey) to 4.
+
+    Returns:
+        As `reinhard`.
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; another argument is not accepted.
+    """
+    target = region(image, mask)
+    amount = share(strength, "strength")
+    lift = _checks.number(brightness, "brightness", low=-1, high=1, accepts="a number from -1 to 1")
+    gain = 1 + _checks.number(contrast, "contrast", low=-1, high=4, accepts="a number from -1 to 4")
+    mean = float(LUMA @ target.stats().mean)
+    matrix = np.column_stack([gain * np.eye(3), np.full(3, (1 - gain) * mean + lift)])
+    return target.map([Affine(matrix)], amount, image)
+
+
+@dataclass(frozen=True)
+class Retouching:
+    """What `retouch` does; the defaults do nothing.
+
+    Attributes:
+        exposure: in stops, -4 to 4.
+        gains: of red, green and blue, 0.1 to 10.
+        gamma: exponent of the tone curve, 0.2 to 5; above 1 is darker.
+        contrast: -1 to 1, an S about middle grey.
+        saturation: 0 (grey) to 4.
+        temperature: in mired, -150 to 300; above zero is warmer.
+        tint: distance from the Planckian locus in 1/1000 of CIE 1960 u, v, -50 to 50; above zero is greener.
+        hue: in degrees, -180 to 180.
+        haze: share of the light that is the ambient light's, 0 to 1.
+        ambient: the colour of that light, linear, each 0 to 1.
+        shadows, highlights: -1 to 1; above zero is brighter.
+        light: the stops of `pyharmony.ops.Light`, a smooth field of light over the image, each -4 to 4.
+    """
+
+    exposure: float = 0.0
+    gains: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    gamma: float = 1.0
+    contrast: float = 0.0
+    saturation: float = 1.0
+    temperature: float = 0.0
+    tint: float = 0.0
+    hue: float = 0.0
+    haze: float = 0.0
+    ambient: tuple[float, float, float] = (0.8, 0.8, 0.8)
+    shadows: float = 0.0
+    highlights: float = 0.0
+    light: tuple[float, float, float, float, float, float] = (0.0,) * 6
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            low, high = _ACCEPTED[field.name]
+            given = getattr(self, field.name)
+            if isinstance(field.default, tuple):
+                if not isinstance(given, (tuple, list, np.ndarray)):
+                    raise DTypeError(f"{field.name}: {type(given).__name__}, expected {len(field.default)} numbers")
+                if len(given) != len(field.default):
+                    raise ShapeError(f"{field.name}: {len(given)} numbers, expected {len(field.default)}")
+            for value in given if isinstance(field.default, tuple) else [given]:
+                _checks.number(value, field.name, low=low, high=high, accepts=f"numbers from {low:g} to {high:g}")
+
+    @classmethod
+    def draw(cls, rng: Any, amount: float = 1.0) -> Retouching:
+        """Random ones: ±1 stop, gains ±20 %, gamma 0.6 to 1.6, saturation 0.5 to 1.5, ±60 mired, hue ±8°, and so on.
+
+        Args:
+            rng: a numpy.random.Generator, which is advanced, or a whole number to make one of.
+            amount: how far from nothing, 0 to 1; the same random numbers are drawn whatever it is.
+
+        Raises:
+            DTypeError, ArgumentError: an argument is not accepted.
+        """
+        u = generator(rng, "rng").uniform
+        k = share(amount, "amount")
+        return cls(
+            exposure=k * u(-1, 1),
+            gains=_three(1 + k * u(-0.2, 0.2, 3)),
+            gamma=math.exp(k * u(math.log(0.6), math.log(1.6))),
+            contrast=k * u(-0.5, 0.5),
+            saturation=1 + k * u(-0.5, 0.5),
+            temperature=k * u(-60, 60),
+            tint=k * u(-8, 8),
+            hue=k * u(-8, 8),
+            haze=k * max(0.0, u(-0.3, 0.3)),
+            ambient=_three(u(0.6, 1, 3)),
+            shadows=k * u(-0.4, 0.4),
+            highlights=k * u(-0.4, 0.4),
+            light=(0.0, *(float(x) for x in k * u(-0.4, 0.4, 5))),  # type: ignore[arg-type]
+        )
+
+
+_ACCEPTED = {
+    "exposure": (-4, 4), "gains": (0.1, 10), "gamma": (0.2, 5), "contrast": (-1, 1), "saturation": (0, 4),
+    "temperature": (-150, 300), "tint": (-50, 50), "hue": (-180, 180), "haze": (0, 1), "ambient": (0, 1),
+    "shadows": (-1, 1), "highlights": (-1, 1), "light": (-4, 4),
+}  # fmt: skip
+
+
+def retouch(
+    image: Array, mask: Array | None = None, *, rng: Any = None, parameters: Retouching | None = None,
+    strength: float = 1.0,
+) -> tuple[Array, Retouching]:  # fmt: skip
+    """Exposure, white balance, tone, saturation, hue, haze and light, in one pass.
+
+    In linear light y = h A + (1 - h) S H G W 2^e ℓ(u, v) x: the field of light ℓ, exposure e, the white balance W that
+    carries D65 to the light of `temperature` and `tint` (Bradford's adaptation), gains G, rotation H by `hue` about the
+    axis of greys, saturation S about luminance, haze h of ambient light A. Then sRGB's curve and the tone curve
+
+        t = y^γ,   t + c t (1 - t) (2 t - 1) 2 + s t (1 - t)³ 4 + k t³ (1 - t) 4
+
+    with contrast c, shadows s and highlights k, kept from falling.
+
+    Args:
+        image: [H, W, 3] in sRGB, any image dtype; colours are held to [0, 1], floats too.
+        mask, strength: as of `reinhard`.
+        rng: draws the parameters (`Retouching.draw`): a numpy.random.Generator, which is advanced, or a whole number.
+        parameters: in place of rng.
+
+    Returns:
+        (result, parameters): result as of `reinhard`, and what was done.
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; both rng and parameters, or neither.
+    """
+    target = region(image, mask)
+    amount = share(strength, "strength")
+    if (rng is None) == (parameters is None):
+        raise ArgumentError("rng: expected either rng or parameters")
+    done = Retouching.draw(rng) if parameters is None else parameters
+    if not isinstance(done, Retouching):
+        raise DTypeError(f"parameters: {type(done).__name__}, expected a Retouching")
+    if target.image.dtype.kind == "f":
+        target.stats()
+    stages: list[Stage] = [to_linear(), Light(done.light), Affine(_matrix(done)), Curves(_tones(done), 0.0, 1.0)]
+    return target.map(stages, amount, image), done
+
+
+def _matrix(p: Retouching) -> Float64:
+    """[3, 4] in linear light."""
+    m = 2.0**p.exposure * white_balance(p.temperature, p.tint)
+    m = np.diag(np.asarray(p.gains, np.float64)) @ m
+    m = _hue(math.radians(p.hue)) @ m
+    m = (p.saturation * np.eye(3) + (1 - p.saturation) * _LUMINANCE) @ m
+    return np.column_stack([(1 - p.haze) * m, p.haze * np.asarray(p.ambient, np.float64)])
+
+
+def white_balance(temperature: float, tint: float) -> Float64:
+    """[3, 3] in linear sRGB: from D65 to a light that is so many mired away, and so far from the locus."""
+    uv = xy_to_uv((WHITE / WHITE.sum())[:2])
+    mired = float(uv_to_mired(uv))
+    before, tangent = planckian_uv(mired)
+    normal = np.array([tangent[1], -tangent[0]])
+    after, moved = planckian_uv(mired + temperature)
+    distance = (uv - before) @ normal + tint / 1000 * np.sign(normal[1])
+    along = (uv - before) @ tangent
+    xy = uv_to_xy(after + along * moved + distance * np.array([moved[1], -moved[0]]))
+    white = xyy_to_xyz(np.append(xy, 1.0))
+    ratio = (_BRADFORD @ white) / (_BRADFORD @ WHITE)
+    return XYZ_TO_RGB @ np.linalg.inv(_BRADFORD) @ np.diag(ratio) @ _BRADFORD @ RGB_TO_XYZ
+
+
+def _hue(angle: float) -> Float64:
+    """A rotation about the axis of greys (Rodrigues' formula)."""
+    k = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
+    return np.eye(3) + math.sin(angle) * k + (1 - math.cos(angle)) * k @ k
+
+
+def _tones(p: Retouching) -> Any:
+    """Linear light to sRGB through the tone curve, at equal steps from 0 to 1."""
+    t = _encoded() ** np.float32(p.gamma)
+    rest = 1 - t
+    bent = t + t * rest * (2 * p.contrast * (t - rest) + 4 * p.shadows * rest * rest + 4 * p.highlights * t * t)
+    return np.maximum.accumulate(bent.clip(0, 1))
+
+
+@functools.cache
+def _encoded() -> Any:
+    return linear_to_srgb(np.linspace(0, 1, _STEPS)).clip(0, 1).astype(np.float32)
+
+
+def _three(values: Any) -> tuple[float, float, float]:
+    a, b, c = (float(x) for x in values)
+    return a, b, c

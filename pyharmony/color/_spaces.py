@@ -1,0 +1,212 @@
+"""Colour spaces: arrays [..., 3] of floats, 1 for white, in float64. Nothing is clipped unless it says so."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Float64 = npt.NDArray[np.float64]
+
+#: Linear sRGB to XYZ (IEC 61966-2-1), Y of white 1.
+RGB_TO_XYZ = np.array(
+    [
+        [0.4123907992659595, 0.357584339383878, 0.1804807884018343],
+        [0.21263900587151036, 0.715168678767756, 0.07219231536073371],
+        [0.01933081871559185, 0.11919477979462599, 0.9505321522496606],
+    ]
+)
+XYZ_TO_RGB = np.linalg.inv(RGB_TO_XYZ)
+#: XYZ of sRGB's white, D65.
+WHITE = RGB_TO_XYZ.sum(1)
+
+#: f(XYZ / white) to L*, a*, b*, without the -16 of L*.
+F_TO_LAB = np.array([[0.0, 116.0, 0.0], [500.0, -500.0, 0.0], [0.0, 200.0, -200.0]])
+
+#: RGB to the responses of the cones (Reinhard et al. 2001, eq. 4).
+RGB_TO_LMS = np.array([[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241, 0.1288, 0.8444]])
+#: Logarithms of them to l, alpha, beta (Ruderman et al. 1998; Reinhard et al. 2001, eq. 6).
+LMS_TO_LALPHABETA = np.diag([1 / np.sqrt(3), 1 / np.sqrt(6), 1 / np.sqrt(2)]) @ np.array(
+    [[1.0, 1.0, 1.0], [1.0, 1.0, -2.0], [1.0, -1.0, 0.0]]
+)
+#: Added to the responses before the logarithm, so that black has one.
+LMS_FLOOR = 1 / 255
+
+#: Luma of Rec. 601.
+LUMA = np.array([0.299, 0.587, 0.114])
+#: Full-range YCbCr of Rec. 601 (JFIF), without the 1/2 of Cb and Cr.
+RGB_TO_YCBCR = np.stack(
+    [LUMA, (np.eye(3)[2] - LUMA) / (2 * (1 - LUMA[2])), (np.eye(3)[0] - LUMA) / (2 * (1 - LUMA[0]))]
+)
+
+#: Mired, 10⁶ / K, of 20,000 K and 1,500 K: correlated colour temperatures are held to these.
+MIRED_RANGE = (50.0, 1e6 / 1500)
+
+
+def _floats(x: Any) -> Float64:
+    return np.asarray(x, np.float64)
+
+
+def srgb_to_linear(rgb: Any) -> Float64:
+    """sRGB's curve (IEC 61966-2-1), mirrored below zero."""
+    x = _floats(rgb)
+    size = np.abs(x)
+    return np.copysign(np.where(size <= 0.04045, size / 12.92, ((size + 0.055) / 1.055) ** 2.4), x)
+
+
+def linear_to_srgb(rgb: Any) -> Float64:
+    """The inverse of `srgb_to_linear`."""
+    x = _floats(rgb)
+    size = np.abs(x)
+    threshold = 0.04045 / 12.92
+    return np.copysign(np.where(size <= threshold, size * 12.92, 1.055 * size ** (1 / 2.4) - 0.055), x)
+
+
+def rgb_to_xyz(rgb: Any) -> Float64:
+    """sRGB to XYZ, Y of white 1."""
+    return srgb_to_linear(rgb) @ RGB_TO_XYZ.T
+
+
+def xyz_to_rgb(xyz: Any) -> Float64:
+    """XYZ to sRGB."""
+    return linear_to_srgb(_floats(xyz) @ XYZ_TO_RGB.T)
+
+
+def lab_f(t: Any) -> Float64:
+    """The cube root of CIELAB, a line below (6/29)³."""
+    x = _floats(t)
+    return np.where(x > (6 / 29) ** 3, np.cbrt(x), x / (3 * (6 / 29) ** 2) + 4 / 29)
+
+
+def lab_f_inverse(f: Any) -> Float64:
+    x = _floats(f)
+    return np.where(x > 6 / 29, x**3, 3 * (6 / 29) ** 2 * (x - 4 / 29))
+
+
+def rgb_to_lab(rgb: Any) -> Float64:
+    """sRGB to CIELAB under D65: L* from 0 to 100."""
+    return lab_f(rgb_to_xyz(rgb) / WHITE) @ F_TO_LAB.T - [16.0, 0.0, 0.0]
+
+
+def lab_to_rgb(lab: Any) -> Float64:
+    """CIELAB to sRGB."""
+    f = (_floats(lab) + [16.0, 0.0, 0.0]) @ np.linalg.inv(F_TO_LAB).T
+    return xyz_to_rgb(lab_f_inverse(f) * WHITE)
+
+
+def rgb_to_lalphabeta(rgb: Any) -> Float64:
+    """RGB to ℓαβ (Ruderman et al. 1998): natural logarithms of the cones' responses plus 1/255, decorrelated."""
+    lms = _floats(rgb) @ RGB_TO_LMS.T + LMS_FLOOR
+    return np.log(np.maximum(lms, np.finfo(np.float32).tiny)) @ LMS_TO_LALPHABETA.T
+
+
+def lalphabeta_to_rgb(lalphabeta: Any) -> Float64:
+    """ℓαβ to RGB."""
+    lms = np.exp(_floats(lalphabeta) @ LMS_TO_LALPHABETA)  # the matrix is orthogonal
+    return (lms - LMS_FLOOR) @ np.linalg.inv(RGB_TO_LMS).T
+
+
+def rgb_to_ycbcr(rgb: Any) -> Float64:
+    """RGB to YCbCr of Rec. 601 in full range: Y from 0 to 1, Cb and Cr about 1/2."""
+    return _floats(rgb) @ RGB_TO_YCBCR.T + [0.0, 0.5, 0.5]
+
+
+def ycbcr_to_rgb(ycbcr: Any) -> Float64:
+    """YCbCr to RGB."""
+    return (_floats(ycbcr) - [0.0, 0.5, 0.5]) @ np.linalg.inv(RGB_TO_YCBCR).T
+
+
+def xyz_to_xyy(xyz: Any) -> Float64:
+    """XYZ to x, y, Y; black has the chromaticity of white."""
+    a = _floats(xyz)
+    total = a.sum(-1, keepdims=True)
+    white = WHITE / WHITE.sum()
+    xy = np.where(total > 0, a[..., :2] / np.where(total > 0, total, 1), white[:2])
+    return np.concatenate([xy, a[..., 1:2]], -1)
+
+
+def xyy_to_xyz(xyy: Any) -> Float64:
+    """x, y, Y to XYZ."""
+    a = _floats(xyy)
+    x, y, luminance = a[..., 0], a[..., 1], a[..., 2]
+    scale = luminance / np.where(y > 0, y, 1)
+    return np.stack([x * scale, luminance, (1 - x - y) * scale], -1)
+
+
+def planckian_uv(mired: Any) -> tuple[Float64, Float64]:
+    """Of black bodies: CIE 1960 u, v [..., 2], and the unit tangent towards higher mired (Krystek 1985)."""
+    t = 1e6 / _floats(mired)
+    u_top, u_bottom = 0.860117757 + t * (1.54118254e-4 + t * 1.28641212e-7), 1 + t * (8.42420235e-4 + t * 7.08145163e-7)
+    v_top, v_bottom = (
+        0.317398726 + t * (4.22806245e-5 + t * 4.20481691e-8),
+        1 + t * (-2.89741816e-5 + t * 1.61456053e-7),
+    )
+    du = (1.54118254e-4 + 2 * t * 1.28641212e-7) * u_bottom - u_top * (8.42420235e-4 + 2 * t * 7.08145163e-7)
+    dv = (4.22806245e-5 + 2 * t * 4.20481691e-8) * v_bottom - v_top * (-2.89741816e-5 + 2 * t * 1.61456053e-7)
+    tangent = -np.stack([du / u_bottom**2, dv / v_bottom**2], -1)
+    return np.stack([u_top / u_bottom, v_top / v_bottom], -1), tangent / np.linalg.norm(tangent, axis=-1, keepdims=True)
+
+
+def xy_to_uv(xy: Any) -> Float64:
+    """CIE 1931 x, y to CIE 1960 u, v."""
+    a = _floats(xy)
+    x, y = a[..., 0], a[..., 1]
+    below = -2 * x + 12 * y + 3
+    return np.stack([4 * x, 6 * y], -1) / np.where(np.abs(below) > 1e-9, below, 1e-9)[..., None]
+
+
+def uv_to_xy(uv: Any) -> Float64:
+    """CIE 1960 u, v to CIE 1931 x, y."""
+    a = _floats(uv)
+    u, v = a[..., 0], a[..., 1]
+    below = 2 * u - 8 * v + 4
+    return np.stack([3 * u, 2 * v], -1) / np.where(np.abs(below) > 1e-9, below, 1e-9)[..., None]
+
+
+def uv_to_mired(uv: Any) -> Float64:
+    """The correlated colour temperature [...] in mired: where the nearest point of the Planckian locus is.
+
+    Held to `MIRED_RANGE`. Among normals of the locus ten mired apart the two that a colour lies
+    between give a first value (Robertson 1968), and one step along the tangent there the result.
+    """
+    a = _floats(uv)
+    mireds, points, tangents = _isotherms()
+    beyond = a @ tangents.T - (points * tangents).sum(1)  # falls along the locus
+    last = np.clip((beyond > 0).sum(-1, keepdims=True) - 1, 0, len(mireds) - 2)
+    before, after = (np.take_along_axis(beyond, i, -1)[..., 0] for i in (last, last + 1))
+    apart = before - after
+    share = np.clip(before / np.where(apart > 0, apart, 1), 0, 1)
+    spacing = mireds[1] - mireds[0]
+    mired = mireds[0] + spacing * (last[..., 0] + share)
+    locus, tangent = planckian_uv(mired)
+    speed = np.linalg.norm(np.diff(points, axis=0), axis=1) / spacing
+    step = ((a - locus) * tangent).sum(-1) / speed[last[..., 0]]
+    return np.clip(mired + np.clip(step, -spacing, spacing), *MIRED_RANGE)
+
+
+@functools.cache
+def _isotherms() -> tuple[Float64, Float64, Float64]:
+    mireds = np.linspace(*MIRED_RANGE, 63)
+    return (mireds, *planckian_uv(mireds))
+
+
+def shift_mired(xy: Any, shift: Any) -> Float64:
+    """Chromaticities [..., 2] moved along the Planckian locus, at the same distance from it (tint).
+
+    What the locus does not explain, its normal and, beyond the ends of `MIRED_RANGE`, its tangent
+    part, is carried along: a shift of zero changes nothing.
+    """
+    uv = xy_to_uv(xy)
+    mired = uv_to_mired(uv)
+    target = np.clip(mired + shift, *MIRED_RANGE)
+    (before, tangent), (after, moved) = planckian_uv(mired), planckian_uv(target)
+    apart = uv - before
+    along = (apart * tangent).sum(-1, keepdims=True)
+    across = (apart * _normal(tangent)).sum(-1, keepdims=True)
+    return uv_to_xy(after + along * moved + across * _normal(moved))
+
+
+def _normal(tangent: Float64) -> Float64:
+    return np.stack([-tangent[..., 1], tangent[..., 0]], -1)

@@ -1,0 +1,211 @@
+"""Luminance and colour temperature."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from .. import _checks
+from .._arrays import Array
+from ..ops.color_map import Affine, Curves, Stage, share
+from ._common import Float64, Region, both, region
+from ._gaussian import floored, transport
+from ._spaces import (
+    F_TO_LAB,
+    RGB_TO_XYZ,
+    WHITE,
+    XYZ_TO_RGB,
+    lab_f,
+    lab_f_inverse,
+    linear_to_srgb,
+    shift_mired,
+    srgb_to_linear,
+    uv_to_mired,
+    xy_to_uv,
+    xyy_to_xyz,
+    xyz_to_xyy,
+)  # fmt: skip
+
+#: Steps of the tables of curves that are steep near zero.
+_STEPS = 4096
+#: Samples of the cumulative histogram of luminance.
+_SAMPLES = 32
+#: The bins of that histogram.
+_BINS = 1024
+#: Linear luminance of what counts for a colour temperature: neither shadow nor over-exposed (Xue et al. 2012).
+_SHADOW, _OVEREXPOSED = float(srgb_to_linear(60 / 255)), 0.88
+
+
+@functools.cache
+def to_linear() -> Curves:
+    """sRGB's curve as a stage; values are held to [0, 1]."""
+    return Curves(srgb_to_linear(np.linspace(0, 1, _STEPS)))
+
+
+@functools.cache
+def from_linear() -> Curves:
+    """Its inverse; values are held to [0, 1]."""
+    return Curves(linear_to_srgb(np.linspace(0, 1, 4 * _STEPS)))
+
+
+@functools.cache
+def to_lab() -> tuple[Stage, ...]:
+    """RGB to CIELAB as stages."""
+    f = Curves(lab_f(np.linspace(0, 1, 4 * _STEPS)))
+    lab = Affine(np.column_stack([F_TO_LAB, [-16.0, 0.0, 0.0]]))
+    return to_linear(), Affine(RGB_TO_XYZ / WHITE[:, None]), f, lab
+
+
+@functools.cache
+def from_lab() -> tuple[Stage, ...]:
+    """CIELAB to RGB as stages."""
+    back = np.linalg.inv(F_TO_LAB)
+    f = Curves(lab_f_inverse(np.linspace(0, 1.25, _STEPS)), 0.0, 1.25)
+    return Affine(np.column_stack([back, back @ [16.0, 0.0, 0.0]])), f, Affine(XYZ_TO_RGB * WHITE), from_linear()
+
+
+def luminance_temperature(
+    image: Array, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
+    chroma: str = "transport", max_shift: float = 0.4, floor: float = 7.5, strength: float = 1.0,
+) -> Array:  # fmt: skip
+    """Luminance by a smooth curve, and chroma by a linear map or by the colour temperature.
+
+    In CIELAB, L in [0, 1]: with 32 samples l of image's and l_r of reference's cumulative histogram, the targets
+    l + (l_r - l) τ / min(τ, max |l_r - l|), and the curve
+
+        f(l) = (atan(m / δ) + atan((l - m) / δ)) / (atan(m / δ) + atan((1 - m) / δ)),   0 ≤ m ≤ 1, δ > 0
+
+    with the m and δ that come nearest to them. Then a and b, by the linear Monge-Kantorovich map between Gaussians
+    whose variances are at least `floor`; or all colours, by the difference of the mean colour temperatures at constant
+    tint (see `shift_temperature`). After Lee et al., *Automatic Content-Aware Color and Tone Stylization*, 2016.
+
+    Args:
+        image, reference, mask, reference_mask, strength: as of `reinhard`. Colours are held to [0, 1], floats too.
+        chroma: 'transport' or 'temperature'.
+        max_shift: τ, above 0 to 1: shifts of luminance are scaled so that the largest is at most this.
+        floor: of the variances of a and b, at least 0.
+
+    Returns:
+        As `reinhard`.
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; another argument is not accepted.
+    """
+    target, source, amount = both(image, reference, mask, reference_mask, strength)
+    _checks.one_of(chroma, "chroma", ("transport", "temperature"))
+    tau = _checks.number(max_shift, "max_shift", low=1e-6, high=1.0, accepts="a number above 0, at most 1")
+    least = _checks.number(floor, "floor")
+    low, high = np.array([0.0, -200.0, -200.0]), np.array([100.0, 200.0, 200.0])
+    ours, theirs = (part.stats(to_lab(), _BINS, low, high) for part in (target, source))
+    before, wanted = (_luminances(part.histogram[0]) for part in (ours, theirs))
+    shift = wanted - before
+    largest = np.abs(shift).max()
+    goal = before + shift * (tau / max(tau, largest))
+    ends = np.linspace(low, high, _BINS + 1, axis=1)
+    ends[0] = 100 * tone_curve(ends[0] / 100, *fit_tone_curve(before, goal))
+    matrix = np.column_stack([np.eye(3), np.zeros(3)])
+    if chroma == "transport":
+        ab = transport(floored(ours.covariance[1:, 1:], least), floored(theirs.covariance[1:, 1:], least), 1e-3)
+        matrix[1:, 1:3] = ab
+        matrix[1:, 3] = theirs.mean[1:] - ab @ ours.mean[1:]
+    stages = [*to_lab(), Curves(ends, low, high), Affine(matrix), *from_lab()]
+    if chroma == "transport":
+        return target.map(stages, amount, image)
+    difference = mean_mired(source) - mean_mired(target)
+    toned = Region(np.asarray(target.map(stages, 1.0, target.image)), target.mask, "image")
+    return target.replace(_shifted(toned.pixels[0], difference), amount, image)
+
+
+def shift_temperature(image: Array, mired: float, mask: Array | None = None, *, strength: float = 1.0) -> Array:
+    """Each colour's correlated temperature moved by so many mired, at constant tint and luminance.
+
+    Of the linear colour's x, y, Y the chromaticity is moved along the Planckian locus, its distance from it and Y kept;
+    temperatures are held to 1,500 to 20,000 K. The locus is Krystek's (1985).
+
+    Args:
+        image: [H, W, 3] in sRGB, any image dtype; negative values count as zero.
+        mired: 10⁶ / K, -600 to 600; above zero is warmer.
+        mask, strength: as of `reinhard`.
+
+    Returns:
+        As `reinhard`.
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; mired is not accepted.
+    """
+    target = region(image, mask)
+    amount = share(strength, "strength")
+    shift = _checks.number(mired, "mired", low=-600, high=600, accepts="a number of mired from -600 to 600")
+    target.stats()
+    return target.replace(_shifted(target.pixels[0], shift), amount, image)
+
+
+def _shifted(colors: Any, mired: float) -> Any:
+    """Colours [N, 3] after a shift."""
+    xyy = xyz_to_xyy(srgb_to_linear(np.maximum(colors, 0)) @ RGB_TO_XYZ.T)
+    lit = xyy[:, 2] > 0
+    xyy[lit, :2] = shift_mired(xyy[lit, :2], mired)
+    return linear_to_srgb(xyy_to_xyz(xyy) @ XYZ_TO_RGB.T).astype(np.float32)
+
+
+def mean_mired(part: Region) -> float:
+    """The mean correlated colour temperature in mired, without shadows and over-exposed pixels if others are left."""
+    colors, weights = part.pixels
+    xyy = xyz_to_xyy(srgb_to_linear(np.maximum(colors, 0)) @ RGB_TO_XYZ.T)
+    counted = (xyy[:, 2] > _SHADOW) & (xyy[:, 2] < _OVEREXPOSED)
+    if counted.any():
+        xyy, weights = xyy[counted], weights[counted]
+    return float(np.average(uv_to_mired(xy_to_uv(xyy[:, :2])), weights=weights))
+
+
+def _luminances(histogram: Float64) -> Float64:
+    """Samples of the cumulative histogram of L, at equal steps of the share of pixels, in [0, 1]."""
+    cumulative = np.concatenate([[0.0], np.cumsum(histogram)]) / histogram.sum()
+    shares = (np.arange(_SAMPLES) + 0.5) / _SAMPLES
+    return np.interp(shares, cumulative + np.linspace(0, 1e-9, len(cumulative)), np.linspace(0, 1, len(cumulative)))
+
+
+def tone_curve(luminance: Float64, middle: Any, width: Any) -> Float64:
+    """f of `luminance_temperature` with m and δ."""
+    start = np.arctan(middle / width)
+    return (start + np.arctan((luminance - middle) / width)) / (start + np.arctan((1 - middle) / width))
+
+
+def fit_tone_curve(luminance: Float64, goal: Float64) -> tuple[float, float]:
+    """m and δ of the curve through 0 and 1 that is nearest to the goals in the mean square.
+
+    The best of a grid of m and log δ, and Levenberg and Marquardt's steps from there.
+    """
+    lowest, highest = np.array([0.0, np.log(0.02)]), np.array([1.0, np.log(1e4)])
+    grid = np.stack(np.meshgrid(*np.linspace(lowest, highest, 17).T, indexing="ij"), -1).reshape(-1, 2)
+    errors = ((tone_curve(luminance, grid[:, :1], np.exp(grid[:, 1:])) - goal) ** 2).sum(1)
+    at, error, damping = grid[errors.argmin()], float(errors.min()), 1e-3
+    for _ in range(40):
+        value, slope = _tone_curve_slope(luminance, *at)
+        normal = slope @ slope.T
+        step = np.linalg.solve(normal + damping * np.diag(np.diag(normal)) + 1e-15 * np.eye(2), slope @ (goal - value))
+        trial = np.clip(at + step, lowest, highest)
+        trial_error = float(((tone_curve(luminance, trial[0], np.exp(trial[1])) - goal) ** 2).sum())
+        if trial_error < error:
+            gain, at, error, damping = error - trial_error, trial, trial_error, damping / 4
+            if gain < 1e-12:
+                break
+        else:
+            damping *= 8
+            if damping > 1e9:
+                break
+    return float(at[0]), float(np.exp(at[1]))
+
+
+def _tone_curve_slope(luminance: Float64, middle: float, log_width: float) -> tuple[Float64, Float64]:
+    """f, and its derivatives [2, ...] by m and log δ."""
+    width = np.exp(log_width)
+    start, here, end = middle, luminance - middle, 1 - middle
+    a, b, c = (np.arctan(x / width) for x in (start, here, end))
+    da, db, dc = (width / (width**2 + x**2) for x in (start, here, end))
+    top, bottom = a + b, a + c
+    by_middle = (da - db) * bottom - top * (da - dc)
+    by_width = -(start * da + here * db) * bottom + top * (start * da + end * dc)
+    return top / bottom, np.stack([by_middle, by_width]) / bottom**2

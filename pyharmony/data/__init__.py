@@ -1,0 +1,54 @@
+"""Data sets, as maps from a number to a sample, and the shards that training reads.
+
+A sample is a dict of `name` and arrays of uint8: pictures [H, W, 3] in sRGB under `composite`, `target`, `image`, `src`
+or `dst`, masks [H, W] from 0 to 255 under `mask`. A data set has a length, so torch's DataLoader takes it; torch itself
+is not imported. Files are decoded when a sample is asked for. A bad one is an error that names it, and takes no other
+along; `check` lists them all. docs/datasets.md says where public sets are and how they are laid out.
+"""
+
+from __future__ import annotations
+
+from ._coco import CocoPeople, decode_segmentation
+from ._dataset import Dataset, Problem, Resized, Subset, resize_sample
+from ._folders import Manifest, Photos, Triples
+from ._iharmony4 import IHarmony4
+from ._open import KINDS, open_dataset
+from ._scenes import AlignedScenes, ScenePairs
+from ._shards import Shards, write_shards
+from ._split import SHARES, split, split_of
+from ._synthesis import METHODS, CopyPaste, Synthesis
+from ._tar import TarShards, write_tar_shards
+from ._tfrecord import TFRecordPairs, write_tfrecord
+from ._write_triples import Written, write_triples
+
+__all__ = [
+    "KINDS",
+    "METHODS",
+    "SHARES",
+    "AlignedScenes",
+    "CocoPeople",
+    "CopyPaste",
+    "Dataset",
+    "IHarmony4",
+    "Manifest",
+    "Photos",
+    "Problem",
+    "Resized",
+    "ScenePairs",
+    "Shards",
+    "Subset",
+    "Synthesis",
+    "TFRecordPairs",
+    "TarShards",
+    "Triples",
+    "Written",
+    "decode_segmentation",
+    "open_dataset",
+    "resize_sample",
+    "split",
+    "split_of",
+    "write_shards",
+    "write_tar_shards",
+    "write_tfrecord",
+    "write_triples",
+]

@@ -1,0 +1,206 @@
+"""COCO's annotations: instances of a category, and their outlines as masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import _checks
+from .._arrays import NumpyArray
+from ..errors import ArgumentError, DataError, ShapeError
+from . import _files
+from ._dataset import Dataset, Problem, Sample
+
+
+class CocoPeople(Dataset):
+    """People, or instances of another category, of a file of annotations as COCO has them.
+
+    Args:
+        annotations: the JSON file, such as `instances_train2017.json`.
+        images: the folder of the photographs.
+        category: its name.
+        min_share, max_share: of a photograph's area that an instance covers, by the annotation's `area`.
+        crowd: take regions of several as well.
+
+    Samples have `image`, `mask` and `share`; names are as in 000000000139_900100, photograph and annotation. Instances
+    of one photograph are a group. An annotation that lacks something is left out, and `check` names it.
+
+    Raises:
+        DataError: the file holds no annotations of COCO, or has no such category.
+        FileNotFoundError: the file or the folder is missing.
+    """
+
+    def __init__(
+        self,
+        annotations: Any,
+        images: Any,
+        category: str = "person",
+        *,
+        min_share: float = 0.0,
+        max_share: float = 1.0,
+        crowd: bool = False,
+    ) -> None:
+        low = _checks.number(min_share, "min_share", high=1.0, accepts="a number from 0 to 1")
+        high = _checks.number(max_share, "max_share", high=1.0, accepts="a number from 0 to 1")
+        self.annotations, self.images = Path(annotations), _files.folder_of(images, "images")
+        table = self._read()
+        wanted = [c.get("id") for c in table["categories"] if isinstance(c, dict) and c.get("name") == category]
+        if not wanted:
+            there = sorted(str(c["name"]) for c in table["categories"] if isinstance(c, dict) and "name" in c)
+            raise DataError(f"{self.annotations}: no category {category!r}; there are {', '.join(there)}")
+        photos = {
+            photo["id"]: photo for photo in table["images"] if isinstance(photo, dict) and _is_id(photo.get("id"))
+        }
+        self._instances: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self._bad: list[Problem] = []
+        for number, one in enumerate(table["annotations"]):
+            if isinstance(one, dict) and one.get("category_id") not in wanted:
+                continue
+            fault = _fault(one, photos)
+            if fault:
+                self._bad.append(Problem(f"annotation {number}", f"{self.annotations}: annotation {number}: {fault}"))
+                continue
+            photo = photos[one["image_id"]]
+            share = one["area"] / (photo["width"] * photo["height"])
+            if low <= share <= high and (crowd or not one.get("iscrowd")):
+                self._instances.append((photo, one))
+        self.names = [f"{Path(photo['file_name']).stem}_{one['id']}" for photo, one in self._instances]
+
+    @property
+    def groups(self) -> list[str]:
+        return [str(photo["file_name"]) for photo, _ in self._instances]
+
+    def _read(self) -> dict[str, list[Any]]:
+        table = _files.read_json(self.annotations)
+        for key in ("images", "annotations", "categories"):
+            if not isinstance(table, dict) or not isinstance(table.get(key), list):
+                raise DataError(f"{self.annotations}: no list {key!r}, expected annotations as COCO has them")
+        return table
+
+    def _load(self, index: int) -> Sample:
+        photo, one = self._instances[index]
+        name = self.names[index]
+        path = _files.inside(self.images, photo["file_name"], f"{self.annotations}: {name}")
+        image = _files.read_picture(path, "image")
+        height, width = image.shape[:2]
+        if (height, width) != (photo["height"], photo["width"]):
+            raise ShapeError(
+                f"image: {path}: {height} x {width} pixels, the annotations are of {photo['height']} x {photo['width']}"
+            )
+        try:
+            mask = decode_segmentation(one["segmentation"], height, width)
+        except (ArgumentError, ShapeError) as error:
+            raise DataError(f"{self.annotations}: {name}: {error}") from None
+        found = {"name": name, "image": image, "mask": mask}
+        _files.one_size(found, {"image": f"image: {path}", "mask": f"mask: {self.annotations}: {name}"})
+        return {**found, "share": one["area"] / (width * height)}
+
+    def _strays(self) -> list[Problem]:
+        return self._bad
+
+
+def _is_id(x: Any) -> bool:
+    return isinstance(x, (int, str))
+
+
+def _fault(one: Any, photos: dict[Any, Any]) -> str | None:
+    """What an annotation lacks."""
+    if not isinstance(one, dict) or not {"id", "image_id", "segmentation", "area"} <= one.keys():
+        return "expected id, image_id, segmentation and area"
+    if not _is_id(one["image_id"]) or one["image_id"] not in photos:
+        return f"there is no image {one['image_id']!r}"
+    photo = photos[one["image_id"]]
+    sizes = [photo.get("height"), photo.get("width")]
+    if not isinstance(photo.get("file_name"), str) or not all(isinstance(n, int) and n > 0 for n in sizes):
+        return f"image {one['image_id']!r} lacks file_name, height or width"
+    return None if isinstance(one["area"], (int, float)) else f"area: {one['area']!r}"
+
+
+def decode_segmentation(segmentation: Any, height: int, width: int) -> NumpyArray:
+    """The mask of a segmentation of COCO: polygons, or runs.
+
+    Args:
+        segmentation: a list of polygons, each [x0, y0, x1, y1, ...] in pixels; or an object with `size` (height, width)
+            and `counts`: lengths of runs down the columns, outside first, as a list or as COCO's text.
+        height, width: of the photograph.
+
+    Returns:
+        uint8 [height, width], 255 inside: a polygon covers the pixels whose centres are in it, by the even-odd rule.
+
+    Raises:
+        ArgumentError: it is neither, or its runs are not of that size.
+    """
+    if isinstance(segmentation, dict):
+        counts = segmentation.get("counts")
+        size = segmentation.get("size")
+        if size != [height, width] and size != (height, width):
+            raise ArgumentError(f"segmentation: size {size!r}, expected [{height}, {width}]")
+        lengths = _counts(counts) if isinstance(counts, (str, bytes)) else counts
+        return _runs(lengths, height, width)
+    if not isinstance(segmentation, list) or not segmentation:
+        raise ArgumentError(f"segmentation: {type(segmentation).__name__}, expected polygons, or size and counts")
+    inside = np.zeros((height, width), bool)
+    for polygon in segmentation:
+        inside |= _polygon(polygon, height, width)
+    return np.where(inside, np.uint8(255), np.uint8(0))
+
+
+def _polygon(polygon: Any, height: int, width: int) -> NumpyArray:
+    """bool [H, W]: each edge turns what is right of it, in the rows whose centres it crosses."""
+    try:
+        points = np.asarray(polygon, np.float64)
+    except (TypeError, ValueError):
+        points = np.empty(0)
+    if points.ndim != 1 or points.size < 6 or points.size % 2 or not np.isfinite(points).all():
+        raise ArgumentError("segmentation: a polygon of at least three points x, y was expected")
+    points = points.reshape(-1, 2)
+    turns = np.zeros((height, width + 1), bool)
+    for (x0, y0), (x1, y1) in zip(points, np.roll(points, -1, axis=0), strict=True):
+        if y0 > y1:
+            x0, y0, x1, y1 = x1, y1, x0, y0
+        first, last = (int(np.clip(np.ceil(y - 0.5), 0, height)) for y in (y0, y1))
+        rows = np.arange(first, last)  # y0 <= row + 0.5 < y1
+        if rows.size:
+            x = x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0))
+            turns[rows, np.clip(np.ceil(x - 0.5), 0, width).astype(int)] ^= True
+    return np.logical_xor.accumulate(turns, axis=1)[:, :width]
+
+
+def _counts(text: str | bytes) -> list[int]:
+    """The run lengths of COCO's text: 5 bits a letter from '0' on, the 6th says that more follow.
+
+    From the third on they are differences to the one before the last.
+    """
+    data = text.encode("latin-1", "replace") if isinstance(text, str) else text
+    lengths: list[int] = []
+    value = shift = 0
+    for byte in data:
+        piece = byte - 48
+        if not 0 <= piece < 64:
+            raise ArgumentError(f"segmentation: the letter {chr(byte)!r} is none of the text of runs")
+        value |= (piece & 31) << shift
+        shift += 5
+        if not piece & 32:
+            if piece & 16:
+                value -= 1 << shift
+            lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
+            value = shift = 0
+        elif shift > 60:
+            raise ArgumentError("segmentation: a run of more than 60 bits")
+    if shift:
+        raise ArgumentError("segmentation: the text of runs ends within one")
+    return lengths
+
+
+def _runs(lengths: Any, height: int, width: int) -> NumpyArray:
+    try:
+        counts = np.asarray(lengths, np.int64)
+    except (TypeError, ValueError, OverflowError):
+        counts = np.full(1, -1)
+    if counts.ndim != 1 or (counts < 0).any() or (counts > height * width).any() or counts.sum() != height * width:
+        raise ArgumentError(f"segmentation: its runs are not of {height} x {width} pixels")
+    values = np.zeros(counts.size, np.uint8)
+    values[1::2] = 255
+    return np.ascontiguousarray(np.repeat(values, counts).reshape(width, height).T)

@@ -1,0 +1,239 @@
+"""What every data set has, and sets made of another one."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..errors import ArgumentError, DTypeError, MaskError, PyHarmonyError, ShapeError
+from . import _files
+
+logger = logging.getLogger("pyharmony")
+
+Result = TypeVar("Result")
+
+Sample = dict[str, Any]
+"""`name` and arrays of uint8."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with one sample or file.
+
+    Attributes:
+        name: of the sample, or of the file where it is no sample's.
+        message: what is wrong, with the path.
+    """
+
+    name: str
+    message: str
+
+
+class Dataset:
+    """A map from 0 .. len - 1 to samples.
+
+    Attributes:
+        names: the name of each sample.
+        groups: of each sample what it shares with others that show the same: they go to one split.
+    """
+
+    names: Sequence[str]
+
+    @property
+    def groups(self) -> Sequence[str]:
+        return self.names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self._load(self._at(index))
+
+    def __iter__(self) -> Iterator[Sample]:
+        for index in range(len(self)):
+            yield self[index]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} samples)"
+
+    def check(self, progress: Callable[[], None] | None = None, *, threads: int = 1) -> list[Problem]:
+        """Every problem of the data set: each sample is loaded, and a failure stops nothing.
+
+        Args:
+            progress: called after each sample.
+            threads: how many samples are decoded at once.
+        """
+        found, seen = self._strays(), set()
+        for name, problems in zip(self.names, in_order(self._check_one, len(self), threads), strict=True):
+            if name in seen:
+                found.append(Problem(name, f"{name}: there are several samples of this name"))
+            seen.add(name)
+            found += problems
+            if progress is not None:
+                progress()
+        return found
+
+    def _at(self, index: Any) -> int:
+        if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
+            raise DTypeError(f"index: {type(index).__name__}, expected a whole number")
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index: {index}, there are {len(self)} samples")
+        return int(index) % len(self)
+
+    def _load(self, index: int) -> Sample:
+        raise NotImplementedError
+
+    def _check_one(self, index: int) -> list[Problem]:
+        try:
+            self._load(index)
+        except (PyHarmonyError, OSError) as error:
+            return [Problem(self.names[index], said(error))]
+        return []
+
+    def _strays(self) -> list[Problem]:
+        """Problems of files that are no sample's."""
+        return []
+
+
+def said(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {(error.strerror or type(error).__name__).lower()}"
+    return str(error)
+
+
+def in_order(work: Callable[[int], Result], count: int, threads: int) -> Iterator[Result]:
+    """work(0), work(1), ... in order, done by so many threads, a few ahead."""
+    if _files.whole(threads, "threads") == 1:
+        yield from map(work, range(count))
+        return
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for index in range(count):
+                waiting.append(pool.submit(work, index))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def loaded(
+    dataset: Any, errors: str, progress: Callable[[], None] | None, threads: int, size: int | None = None
+) -> Iterator[tuple[int, Sample]]:
+    """Number and sample, resized, of all that can be loaded; errors, 'raise' or 'skip', says what becomes of others."""
+    if errors not in ("raise", "skip"):
+        raise ArgumentError(f"errors: {errors!r}, expected 'raise' or 'skip'")
+    _files.whole(threads, "threads")
+    return _loaded(dataset, errors, progress, threads, size)
+
+
+def _loaded(
+    dataset: Any, errors: str, progress: Callable[[], None] | None, threads: int, size: int | None
+) -> Iterator[tuple[int, Sample]]:
+    def load(index: int) -> Sample | Exception:
+        try:
+            return dict(dataset[index]) if size is None else resize_sample(dataset[index], size)
+        except (PyHarmonyError, OSError) as error:
+            return error
+
+    for index, found in enumerate(in_order(load, len(dataset), threads)):
+        if not isinstance(found, Exception):
+            yield index, found
+        elif errors == "raise":
+            raise found
+        else:
+            name = dataset.names[index] if isinstance(dataset, Dataset) else index
+            logger.warning("%s is left out: %s", name, said(found))
+        if progress is not None:
+            progress()
+
+
+class Subset(Dataset):
+    """Some samples of a data set.
+
+    Args:
+        dataset: the data set.
+        indices: which of its samples, in this order.
+    """
+
+    def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
+        self.dataset, self.indices = dataset, [int(index) for index in indices]
+        bad = next((index for index in self.indices if not 0 <= index < len(dataset)), None)
+        if bad is not None:
+            raise ArgumentError(f"indices: {bad}, expected 0 to {len(dataset) - 1}")
+        self.names = [dataset.names[index] for index in self.indices]
+
+    @property
+    def groups(self) -> Sequence[str]:
+        groups = self.dataset.groups
+        return [groups[index] for index in self.indices]
+
+    def _load(self, index: int) -> Sample:
+        return self.dataset[self.indices[index]]
+
+    def _check_one(self, index: int) -> list[Problem]:
+        return self.dataset._check_one(self.indices[index])
+
+
+class Resized(Dataset):
+    """A data set at size x size pixels.
+
+    Args:
+        dataset: the data set.
+        size: see `resize_sample`.
+    """
+
+    def __init__(self, dataset: Dataset, size: int = 256) -> None:
+        self.dataset, self.size = dataset, _files.whole(size, "size")
+        self.names = dataset.names
+
+    @property
+    def groups(self) -> Sequence[str]:
+        return self.dataset.groups
+
+    def _load(self, index: int) -> Sample:
+        return resize_sample(self.dataset[index], self.size)
+
+
+def resize_sample(sample: Sample, size: int = 256) -> Sample:
+    """A sample at size x size pixels, squashed to a square, as harmonisation is trained and measured.
+
+    Pictures by Pillow's bilinear filter, which widens to what it shrinks; a mask is 255 where it is at least half
+    inside, and taken from the nearest pixel, so that it stays hard: the protocol of Cong et al. 2020.
+
+    Raises:
+        MaskError: the mask is empty at that size.
+        ShapeError, DTypeError: a picture is not [H, W, 3] or a mask not [H, W], of uint8.
+    """
+    from PIL import Image
+
+    side = _files.whole(size, "size")
+    found = dict(sample)
+    for role, value in sample.items():
+        if role != "mask" and role not in _files.PICTURES:
+            continue
+        name = f"{sample.get('name', 'sample')}: {role}"
+        if not isinstance(value, np.ndarray) or value.dtype != np.uint8:
+            raise DTypeError(f"{name}: {getattr(value, 'dtype', type(value).__name__)}, expected an array of uint8")
+        if value.ndim != (2 if role == "mask" else 3) or value.shape[2:] not in ((), (3,)) or value.size == 0:
+            raise ShapeError(
+                f"{name}: shape {list(value.shape)}, expected {'[H, W]' if role == 'mask' else '[H, W, 3]'}"
+            )
+        if role == "mask":
+            hard = Image.fromarray(np.where(value >= 128, np.uint8(255), np.uint8(0)))
+            found[role] = np.array(hard.resize((side, side), Image.Resampling.NEAREST))
+            if not found[role].any():
+                raise MaskError(f"{sample.get('name', 'mask')}: its mask is empty at {side} x {side} pixels")
+        elif value.shape[:2] != (side, side):
+            picture = Image.fromarray(value)
+            found[role] = np.array(picture.resize((side, side), Image.Resampling.BILINEAR))
+    return found

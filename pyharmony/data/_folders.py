@@ -1,0 +1,188 @@
+"""Folders of pictures that belong together: by their stems, by a table, by a manifest."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError
+from . import _files
+from ._dataset import Dataset, Problem, Sample
+
+
+class _Stems(Dataset):
+    """Folders whose files of one stem are a sample."""
+
+    _folders: dict[str, Path]
+    _found: dict[str, dict[str, Path]]
+
+    def _open(self, root: Any, folders: dict[str, str]) -> None:
+        self.root = _files.folder_of(root, "root")
+        self._folders = {role: self.root / name for role, name in folders.items()}
+        for path in self._folders.values():
+            _files.folder_of(path, "root")
+        self._found = {role: _files.pictures_in(path) for role, path in self._folders.items()}
+        self.names = list(next(iter(self._found.values())))
+
+    def paths(self, index: int) -> dict[str, Path]:
+        """The files of a sample."""
+        name = self.names[self._at(index)]
+        first = next(iter(self._found))
+        for role, files in self._found.items():
+            if name not in files:
+                raise DataError(f"{self._folders[role] / name}.*: no {role} of {self._found[first][name]}")
+        return {role: files[name] for role, files in self._found.items()}
+
+    def _load(self, index: int) -> Sample:
+        return _files.sample(self.names[index], self.paths(index))
+
+    def _strays(self) -> list[Problem]:
+        first, *others = self._found
+        return [
+            Problem(name, f"{path}: there is no {first} of this stem in {self._folders[first]}")
+            for role in others
+            for name, path in self._found[role].items()
+            if name not in self._found[first]
+        ]
+
+
+class Triples(_Stems):
+    """Composite, mask and target (the real picture), as three folders.
+
+    Args:
+        root: the folder of the folders.
+        composite, mask, target: their names; files of one stem belong together.
+
+    `Triples.from_table` takes a table of paths. Samples have `composite`, `target` and `mask`.
+
+    Raises:
+        FileNotFoundError: a folder is missing.
+        DataError: two files of a folder have one stem.
+    """
+
+    def __init__(self, root: Any, composite: str = "composite", mask: str = "mask", target: str = "target") -> None:
+        self._open(root, {"composite": composite, "target": target, "mask": mask})
+
+    @classmethod
+    def from_table(cls, table: Any) -> Triples:
+        """The triples of a CSV file with the columns composite, mask, target and, if it likes, name.
+
+        Paths are relative to the table.
+
+        Raises:
+            DataError: a column or a cell is missing, or a name occurs twice.
+            OSError: the table cannot be read.
+        """
+        path = Path(table)
+        made = cls.__new__(cls)
+        made.root = path.parent
+        made._folders = dict.fromkeys(("composite", "target", "mask"), path.parent)
+        made._found = {role: {} for role in made._folders}
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            lacking = [role for role in made._folders if role not in (rows.fieldnames or ())]
+            if lacking:
+                raise DataError(f"{path}: no column {lacking[0]}; expected composite, mask, target and perhaps name")
+            for number, row in enumerate(rows, 2):
+                empty = next((role for role in made._folders if not row[role]), None)
+                if empty:
+                    raise DataError(f"{path}:{number}: {empty} is empty")
+                name = row.get("name") or Path(row["composite"]).stem
+                if name in made._found["composite"]:
+                    raise DataError(f"{path}:{number}: the name {name!r} occurs twice")
+                for role in made._folders:
+                    made._found[role][name] = path.parent / row[role]
+        made.names = list(made._found["composite"])
+        return made
+
+
+class Photos(_Stems):
+    """Photographs, with the mask of an object in each.
+
+    Args:
+        root: the folder of the folders.
+        image, mask: their names; files of one stem belong together. mask None: photographs alone.
+
+    Samples have `image` and, with masks, `mask`.
+
+    Raises:
+        FileNotFoundError, DataError: as `Triples`.
+    """
+
+    def __init__(self, root: Any, image: str = "images", mask: str | None = "masks") -> None:
+        self._open(root, {"image": image} | ({} if mask is None else {"mask": mask}))
+
+
+class Manifest(Dataset):
+    """The files that a `manifest.json` lists.
+
+    It holds `entries`, each with `file` (relative to it), `role`, `pair` (what belongs together) and `split`; `bytes`
+    and `sha256` are what `check` compares the files with.
+
+    Args:
+        root: the folder of manifest.json, or that file.
+        split: only of this split; None: all.
+        roles: the roles that a sample needs, the others are not read; None: all that a pair has. A photo is `image`.
+
+    Attributes:
+        entries: of each sample its entries by role.
+
+    Raises:
+        DataError: the manifest is none, an entry lacks what it needs, or a pair has a role twice.
+        FileNotFoundError: there is none.
+    """
+
+    def __init__(self, root: Any, split: str | None = None, roles: Sequence[str] | None = None) -> None:
+        path = Path(root)
+        path = path / "manifest.json" if path.is_dir() else path
+        self.root = path.parent
+        pairs: dict[str, dict[str, dict[str, Any]]] = {}
+        table = _files.read_json(path)
+        if not isinstance(table, dict) or not isinstance(table.get("entries"), list):
+            raise DataError(f"{path}: expected an object with a list 'entries'")
+        for number, entry in enumerate(table["entries"]):
+            where = f"{path}: entry {number}"
+            if not isinstance(entry, dict) or not all(
+                isinstance(entry.get(key), str) for key in ("file", "role", "pair")
+            ):
+                raise DataError(f"{where}: expected file, role and pair, each a text")
+            if split is not None and entry.get("split") != split:
+                continue
+            role = "image" if entry["role"] == "photo" else entry["role"]
+            if role in pairs.setdefault(entry["pair"], {}):
+                raise DataError(f"{where}: {entry['pair']} has the role {entry['role']} twice")
+            pairs[entry["pair"]][role] = {**entry, "path": _files.inside(self.root, entry["file"], where)}
+        if roles is not None:
+            pairs = {name: pair for name, pair in pairs.items() if set(roles) <= set(pair)}
+            pairs = {name: {role: pair[role] for role in roles} for name, pair in pairs.items()}
+        self.names, self.entries = list(pairs), list(pairs.values())
+
+    def paths(self, index: int) -> dict[str, Path]:
+        """The files of a sample."""
+        return {role: entry["path"] for role, entry in self.entries[self._at(index)].items()}
+
+    def _load(self, index: int) -> Sample:
+        paths = self.paths(index)
+        together = {role: path for role, path in paths.items() if role == "mask" or role in _files.PICTURES}
+        found: Sample = {"name": self.names[index]}
+        if together:
+            found = _files.sample(self.names[index], together)
+        for role in paths.keys() - together.keys():
+            found[role] = _files.read_picture(paths[role], role)
+        return found
+
+    def _check_one(self, index: int) -> list[Problem]:
+        found = super()._check_one(index)
+        if not found:
+            for entry in self.entries[index].values():
+                data = entry["path"].read_bytes()
+                if entry.get("bytes", len(data)) != len(data):
+                    found.append(
+                        Problem(self.names[index], f"{entry['path']}: {len(data)} bytes, not {entry['bytes']}")
+                    )
+                elif entry.get("sha256", "") and hashlib.sha256(data).hexdigest() != entry["sha256"]:
+                    found.append(Problem(self.names[index], f"{entry['path']}: its sha256 is not that of the manifest"))
+        return found

@@ -1,0 +1,95 @@
+"""iHarmony4: its four sets, its lists, its names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import ArgumentError, DataError
+from . import _files
+from ._dataset import Dataset, Sample
+
+#: By the first letter of a name.
+SUBSETS = {"a": "HAdobe5k", "c": "HCOCO", "d": "Hday2night", "f": "HFlickr"}
+SPLITS = ("train", "test", "all")
+
+
+class IHarmony4(Dataset):
+    """iHarmony4 (Cong et al. 2020), or what is there of it.
+
+    A set is a folder with `composite_images`, `masks` and `real_images`. Of the composite `a0002_1_4.jpg` the mask is
+    `a0002_1.png` and the real picture `a0002.jpg`. The lists are `IHD_train.txt` and `IHD_test.txt` beside the sets;
+    where these are missing, `HCOCO/HCOCO_train.txt` and so on.
+
+    Args:
+        root: the folder of the sets.
+        split: 'train', 'test' or 'all'.
+        subsets: some of 'HAdobe5k', 'HCOCO', 'Hday2night' and 'HFlickr'; None: all of the list.
+
+    Attributes:
+        subset_of: the set of each sample.
+
+    Samples have `composite`, `target`, `mask` and `subset`; names are as in HCOCO/c1_2_3. Composites of one real
+    picture are a group.
+
+    Raises:
+        DataError: there is no list, or a line of one is no composite.
+        FileNotFoundError: there is no root.
+        ArgumentError: there is no such split or set.
+    """
+
+    def __init__(self, root: Any, split: str = "train", subsets: Sequence[str] | None = None) -> None:
+        self.root = _files.folder_of(root, "root")
+        if split not in SPLITS:
+            raise ArgumentError(f"split: {split!r}, expected one of {', '.join(map(repr, SPLITS))}")
+        wanted = tuple(SUBSETS.values()) if subsets is None else tuple(subsets)
+        for name in wanted:
+            if name not in SUBSETS.values():
+                raise ArgumentError(f"subsets: {name!r}, expected some of {', '.join(map(repr, SUBSETS.values()))}")
+        found = [line for each in (("train", "test") if split == "all" else (split,)) for line in self._list(each)]
+        found = [(subset, file) for subset, file in found if subset in wanted]
+        self.subset_of = [subset for subset, _ in found]
+        self._files = [file for _, file in found]
+        self.names = [f"{subset}/{Path(file).stem}" for subset, file in found]
+
+    @property
+    def groups(self) -> Sequence[str]:
+        return [name.rsplit("_", 2)[0] for name in self.names]
+
+    def paths(self, index: int) -> dict[str, Path]:
+        """The files of a sample."""
+        at = self._at(index)
+        folder, file = self.root / self.subset_of[at], self._files[at]
+        real, place, _ = Path(file).stem.rsplit("_", 2)
+        return {
+            "composite": folder / "composite_images" / file,
+            "target": folder / "real_images" / f"{real}.jpg",
+            "mask": folder / "masks" / f"{real}_{place}.png",
+        }
+
+    def _load(self, index: int) -> Sample:
+        return {**_files.sample(self.names[index], self.paths(index)), "subset": self.subset_of[index]}
+
+    def _list(self, split: str) -> list[tuple[str, str]]:
+        whole = self.root / f"IHD_{split}.txt"
+        lists = [whole] if whole.is_file() else []
+        if not lists:
+            lists = [path for name in SUBSETS.values() if (path := self.root / name / f"{name}_{split}.txt").is_file()]
+        if not lists:
+            raise DataError(f"root: {self.root}: no list of {split}; expected {whole.name} or HCOCO/HCOCO_{split}.txt")
+        found = []
+        for path in lists:
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+                if line.strip():
+                    found.append(_composite(line.strip(), f"{path}:{number}"))
+        return found
+
+
+def _composite(line: str, where: str) -> tuple[str, str]:
+    """The set and file name of a line: HCOCO/composite_images/c1_2_3.jpg, or the name alone."""
+    name = line.replace("\\", "/").rsplit("/", 1)[-1]
+    subset = SUBSETS.get(name[:1])
+    if subset is None or Path(name).stem.count("_") < 2 or not Path(name).suffix:
+        raise DataError(f"{where}: {line!r} is no composite, expected such as HCOCO/composite_images/c1_2_3.jpg")
+    return subset, name

@@ -1,0 +1,293 @@
+"""Raw shards: samples of one size as bytes that are mapped into memory.
+
+A folder with `index.json` and files `shard-00000.bin`. A file has a header of 4096 bytes, the magic and a JSON object
+{size, samples, fields, sha256 of what follows}, then a record for each sample: the pictures of `fields` in order, uint8
+[size, size, 3], and the mask, size² bits in rows, the highest bit of a byte first. At size 256 a record of composite,
+target and mask is 98 pages of 4096 bytes. The index has the size, the fields, and of each file its name, number of
+samples, sha256 and the names of its samples.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._arrays import NumpyArray
+from ..errors import ArgumentError, DataError, PyHarmonyError, ShapeError
+from . import _files
+from ._dataset import Dataset, Problem, Sample, in_order, loaded, said
+
+FORMAT, VERSION = "pyharmony shards", 1
+MAGIC = b"pyharmony shard 1\n"
+HEADER = 4096
+FIELDS = ("composite", "target", "image", "mask")
+
+
+class Shards(Dataset):
+    """Samples of raw shards; a file is mapped when a sample of it is first asked for.
+
+    Args:
+        folder: what `write_shards` wrote.
+
+    Attributes:
+        size: the sides of the samples.
+        fields: what they hold, some of `composite`, `target`, `image` and `mask`.
+
+    `shards[i]` is a sample of arrays of its own, `shards[[3, 1]]` a batch. For torch's DataLoader either will do;
+    batches are faster, with a BatchSampler as its `sampler` and `batch_size=None`. Safe to fork and to pickle.
+
+    Raises:
+        DataError: the index is missing, damaged or of another version. That a file is missing or damaged is an error of
+            its samples alone.
+    """
+
+    def __init__(self, folder: Any) -> None:
+        self.folder = _files.folder_of(folder, "folder")
+        index = self.folder / "index.json"
+        if not index.is_file():
+            raise DataError(f"folder: {self.folder}: no index.json of shards")
+        table = _files.read_json(index)
+        try:
+            if (table["format"], table["version"]) != (FORMAT, VERSION):
+                raise DataError(f"{index}: {table['format']!r} of version {table['version']!r}, expected {VERSION}")
+            self.size, self.fields = int(table["size"]), tuple(table["fields"])
+            self._table = [{key: one[key] for key in ("file", "samples", "sha256", "names")} for one in table["shards"]]
+            self.names = [name for one in self._table for name in one["names"]]
+            self._groups = [str(group) for one in table["shards"] for group in one["groups"]]
+            sound = 0 < self.size < 1 << 16 and self.fields and set(self.fields) <= set(FIELDS)
+            sound = sound and all(len(one["names"]) == one["samples"] for one in self._table)
+            if not sound or len(self._groups) != len(self.names):
+                raise ValueError("its parts contradict each other")
+        except (ValueError, KeyError, TypeError) as error:
+            raise error if isinstance(error, DataError) else DataError(f"{index}: damaged: {error!r}") from None
+        self._starts = np.cumsum([0] + [one["samples"] for one in self._table])
+        self._maps: dict[int, NumpyArray] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_maps": {}}  # a map would be pickled as a copy
+
+    @property
+    def groups(self) -> Sequence[str]:
+        return self._groups
+
+    def __getitem__(self, index: Any) -> Sample:
+        if isinstance(index, (list, tuple, np.ndarray)):
+            return self.batch(index)
+        found = self.batch([self._at(index)])
+        return {name: value[0] for name, value in found.items()}
+
+    def batch(self, indices: Any) -> Sample:
+        """Samples together.
+
+        Args:
+            indices: [N] whole numbers.
+
+        Returns:
+            `name`, a list, and contiguous arrays of uint8: pictures [N, size, size, 3], `mask` [N, size, size] of 0 and
+            255.
+
+        Raises:
+            DataError: a file is missing or damaged.
+            IndexError: there is no such sample.
+        """
+        rows = [self._at(index) for index in indices]
+        places = [(int(shard), row) for shard, row in zip(np.searchsorted(self._starts, rows, "right") - 1, rows)]
+        records = [self._map(shard)[row - self._starts[shard]] for shard, row in places]
+        picture, bits = _sizes(self.size)
+        found: dict[str, Any] = {"name": [self.names[row] for row in rows]}
+        for field in self.fields:
+            shape = (bits,) if field == "mask" else (self.size, self.size, 3)
+            found[field] = np.empty((len(rows), *shape), np.uint8)
+        for n, record in enumerate(records):
+            at = 0
+            for field in self.fields:
+                length = bits if field == "mask" else picture
+                found[field][n].reshape(-1)[:] = record[at : at + length]
+                at += length
+        if "mask" in found:
+            mask = np.unpackbits(found["mask"], axis=1, count=self.size**2)
+            found["mask"] = np.negative(mask, out=mask).reshape(-1, self.size, self.size)  # 1 becomes 255
+        return found
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        epoch: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+        drop_last: bool = False,
+    ) -> Iterator[Sample]:
+        """One epoch of batches.
+
+        Args:
+            batch_size: the samples of each.
+            seed: of the order, together with epoch; None: as they are stored.
+            epoch: the number of the epoch.
+            rank, ranks: this one of so many processes, each of which gets every ranks-th sample, all as many.
+            drop_last: leave out a last batch that is smaller.
+        """
+        n, ranks = _files.whole(batch_size, "batch_size"), _files.whole(ranks, "ranks")
+        if _files.whole(rank, "rank", 0) >= ranks:
+            raise ArgumentError(f"rank: {rank}, expected 0 to {ranks - 1}")
+        order = np.arange(len(self))
+        if seed is not None:
+            order = np.random.default_rng([seed, epoch]).permutation(order)
+        order = order[: len(self) // ranks * ranks][rank::ranks]
+        end = len(order) // n * n if drop_last else len(order)
+        return (self.batch(order[start : start + n]) for start in range(0, end, n))
+
+    def _map(self, shard: int) -> NumpyArray:
+        """The records of a file, uint8 [samples, bytes]."""
+        if shard not in self._maps:
+            one = self._table[shard]
+            path = _files.inside(self.folder, one["file"], str(self.folder / "index.json"))
+            with open(path, "rb") as file:
+                head = file.read(HEADER)
+                length = HEADER + one["samples"] * _length(self.size, self.fields)
+                if file.seek(0, 2) != length:
+                    raise DataError(f"{path}: {file.tell()} bytes, expected {length}")
+            if head != _header(self.size, one["samples"], self.fields, one["sha256"]):
+                raise DataError(f"{path}: its header is not the one of the index")
+            self._maps[shard] = np.memmap(path, np.uint8, "r", HEADER).reshape(one["samples"], -1)
+        return self._maps[shard]
+
+    def check(self, progress: Any = None, *, threads: int = 1) -> list[Problem]:
+        """Every file that is missing, damaged or not the one of the index, by its checksum.
+
+        Args:
+            progress: called after each sample.
+            threads: how many files are read at once.
+        """
+        found: list[Problem] = []
+        problems = in_order(self._check_file, len(self._table), threads)
+        for one, problem in zip(self._table, problems, strict=True):
+            found += problem
+            for _ in range(one["samples"] if progress is not None else 0):
+                progress()
+        return found
+
+    def _check_file(self, shard: int) -> list[Problem]:
+        one = self._table[shard]
+        try:
+            if hashlib.sha256(self._map(shard).data).hexdigest() != one["sha256"]:
+                raise DataError(f"{self.folder / one['file']}: damaged: its sha256 is not that of the index")
+        except (PyHarmonyError, OSError) as error:
+            return [Problem(one["file"], said(error))]
+        return []
+
+
+def write_shards(
+    dataset: Any,
+    folder: Any,
+    size: int = 256,
+    *,
+    samples_per_shard: int = 1024,
+    errors: str = "raise",
+    threads: int = 1,
+    progress: Any = None,
+) -> Shards:
+    """Writes samples as raw shards, all or nothing.
+
+    Args:
+        dataset: a `Dataset`, or any sequence of samples; all have the fields of the first one: `composite`, `target`,
+            `image` and `mask` are written, whatever else they hold is not.
+        folder: what to write; it must not be there.
+        size: the sides of what is written, see `resize_sample`. Masks become hard.
+        samples_per_shard: how many go to a file.
+        errors: 'raise', or 'skip' to leave bad samples out, with a warning in the log for each.
+        threads: how many samples are decoded at once; what is written is the same.
+        progress: called after each sample.
+
+    Returns:
+        The `Shards`.
+
+    Raises:
+        FileExistsError: folder is there already.
+        ShapeError: a sample has other fields than the first, or there is no sample.
+        PyHarmonyError, OSError: of a bad sample.
+    """
+    side, most = _files.whole(size, "size"), _files.whole(samples_per_shard, "samples_per_shard")
+    sound = loaded(dataset, errors, progress, threads, side)
+    groups = dataset.groups if isinstance(dataset, Dataset) else None
+    with _files.new_folder(folder) as made:
+        writer = _Writer(made, side, most)
+        for index, sample in sound:
+            writer.add(sample, groups[index] if groups is not None else str(sample.get("name", index)), index)
+        writer.finish()
+    return Shards(folder)
+
+
+class _Writer:
+    """The files of a folder of shards, one after the other."""
+
+    def __init__(self, folder: Path, size: int, most: int) -> None:
+        self.folder, self.size, self.most = folder, size, most
+        self.fields: tuple[str, ...] = ()
+        self.table: list[dict[str, Any]] = []
+        self.file: Any = None
+
+    def add(self, sample: Sample, group: str, index: int) -> None:
+        name = str(sample.get("name", index))
+        fields = tuple(field for field in FIELDS if field in sample)
+        if not fields or self.fields not in ((), fields):
+            raise ShapeError(
+                f"{name}: it has {', '.join(fields) or 'no picture'}, expected {', '.join(self.fields or FIELDS)}"
+            )
+        values = ((field, sample[field]) for field in fields)
+        record = b"".join((np.packbits(value) if field == "mask" else value).tobytes() for field, value in values)
+        self.fields = fields
+        if self.file is None:
+            self.table.append({"file": f"shard-{len(self.table):05}.bin", "samples": 0, "names": [], "groups": []})
+            self.file = open(self.folder / self.table[-1]["file"], "w+b")  # noqa: SIM115, it is closed when full
+            self.file.write(bytes(HEADER))
+            self.digest = hashlib.sha256()
+        self.file.write(record)
+        self.digest.update(record)
+        one = self.table[-1]
+        one["samples"] += 1
+        one["names"].append(name)
+        one["groups"].append(group)
+        if one["samples"] == self.most:
+            self.close()
+
+    def close(self) -> None:
+        if self.file is not None:
+            with contextlib.closing(self.file):
+                one = self.table[-1]
+                one["sha256"] = self.digest.hexdigest()
+                self.file.seek(0)
+                self.file.write(_header(self.size, one["samples"], self.fields, one["sha256"]))
+                _files.sync(self.file)
+            self.file = None
+
+    def finish(self) -> None:
+        self.close()
+        if not self.table:
+            raise ShapeError("dataset: no sample to write")
+        head = {"format": FORMAT, "version": VERSION, "size": self.size, "fields": self.fields}
+        with open(self.folder / "index.json", "w", encoding="utf-8") as file:
+            json.dump({**head, "samples": sum(one["samples"] for one in self.table), "shards": self.table}, file)
+            _files.sync(file)
+
+
+def _sizes(size: int) -> tuple[int, int]:
+    """The bytes of a picture and of a mask."""
+    return 3 * size * size, (size * size + 7) // 8
+
+
+def _length(size: int, fields: Sequence[str]) -> int:
+    picture, bits = _sizes(size)
+    return sum(bits if field == "mask" else picture for field in fields)
+
+
+def _header(size: int, samples: int, fields: Sequence[str], sha256: str) -> bytes:
+    about = {"size": size, "samples": samples, "fields": list(fields), "sha256": sha256}
+    return (MAGIC + json.dumps(about).encode() + b"\n").ljust(HEADER, b"\0")

@@ -1,0 +1,52 @@
+"""Splits that depend on names alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from .. import _checks
+from ..errors import ArgumentError, DTypeError
+from ._dataset import Dataset, Subset
+
+#: train, val and test.
+SHARES: Mapping[str, float] = {"train": 0.9, "val": 0.05, "test": 0.05}
+
+
+def split_of(name: str, shares: Mapping[str, float] = SHARES, *, seed: int = 0) -> str:
+    """The split of a name: always the same one, whatever else is in the data set.
+
+    Args:
+        name: of a sample, or better of its group.
+        shares: how much each split has, in order; they sum to 1.
+        seed: another one deals anew.
+
+    Raises:
+        ArgumentError: shares are negative or do not sum to 1.
+        DTypeError: name is no text.
+    """
+    if not isinstance(name, str):
+        raise DTypeError(f"name: {type(name).__name__}, expected a text")
+    total = sum(_checks.number(share, f"shares[{key!r}]") for key, share in shares.items())
+    if not shares or abs(total - 1) > 1e-6:
+        raise ArgumentError(f"shares: they sum to {total:g}, expected 1")
+    digest = hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogateescape")).digest()
+    at, bound = int.from_bytes(digest[:8], "big") / 2**64, 0.0
+    for key, share in shares.items():
+        bound += share
+        if at < bound:
+            return key
+    return [key for key in shares if shares[key] > 0][-1]  # what rounding left over
+
+
+def split(dataset: Dataset, shares: Mapping[str, float] = SHARES, *, seed: int = 0) -> dict[str, Subset]:
+    """The splits of a data set by the hash of each sample's group, so that what shows the same stays together.
+
+    Args:
+        dataset: the data set.
+        shares, seed: as `split_of`.
+    """
+    found: dict[str, list[int]] = {key: [] for key in shares}
+    for index, group in enumerate(dataset.groups):
+        found[split_of(group, shares, seed=seed)].append(index)
+    return {key: Subset(dataset, indices) for key, indices in found.items()}

@@ -1,0 +1,280 @@
+"""Composites made from photographs: the object of each takes other colours, and the photograph is what it should be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _checks, color
+from ..errors import ArgumentError, DataError, PyHarmonyError
+from ._dataset import Dataset, Sample, resize_sample, said
+
+Picture = npt.NDArray[np.uint8]
+
+#: How colours come from the object of another photograph: those of iHarmony4 and their like.
+TRANSFERS: Mapping[str, Callable[..., Any]] = {
+    "reinhard": color.reinhard,
+    "xiao_ma": color.xiao_ma,
+    "fecker": color.fecker,
+    "idt": color.idt,
+    "mkl": color.mkl,
+    "luminance_temperature": color.luminance_temperature,
+    "match_histogram": color.match_histogram,
+}
+
+#: How they change by themselves.
+CHANGES = ("lut_mix", "retouch", "brightness_contrast", "temperature")
+
+#: All methods, in the order in which they are drawn.
+METHODS = (*TRANSFERS, *CHANGES)
+
+#: Of a transfer, drawn for each composite: all of it leaves little that is learned from.
+STRENGTHS = (0.5, 1.0)
+
+#: fMSE between composite and photograph, in squared 8-bit levels: below there is nothing to learn from, above nothing
+#: is left to recognise.
+RANGE = (20.0, 2600.0)
+
+_TRIES = 8
+#: Pixels of an object that the colours of a transfer come from; more would change nothing.
+_REFERENCE = 256
+_LUTS = 4
+
+
+class Synthesis(Dataset):
+    """Composites of photographs with masks, made when they are asked for.
+
+    Sample i shows photograph i // per_photo; what is drawn for it depends on seed and i alone. Samples have
+    `composite`, `target`, the photograph, and `mask`, and `recipe`, a dict of the method and what was drawn. Outside
+    the mask composite and target are equal.
+
+    Args:
+        photos: samples with `image` (or `target`) and `mask`.
+        methods: which of `METHODS` are drawn, alike, or with their weights as a mapping. None: half `lut_mix`, half
+            the others; of one photograph alone those that need no other.
+        per_photo: composites of each photograph.
+        size: see `resize_sample`; None: as the photographs are.
+        seed: of all that is drawn.
+        limits: least and largest fMSE between composite and photograph. Others are drawn again, up to eight times; then
+            the nearest to them is taken, and its recipe says what it is.
+
+    Raises:
+        ArgumentError: an argument is out of range, or a method is unknown.
+    """
+
+    def __init__(
+        self,
+        photos: Dataset,
+        methods: Sequence[str] | Mapping[str, float] | None = None,
+        *,
+        per_photo: int = 1,
+        size: int | None = None,
+        seed: int = 0,
+        limits: tuple[float, float] = RANGE,
+    ) -> None:
+        self.photos = photos
+        self._per = int(_checks.number(per_photo, "per_photo", low=1, accepts="a whole number of at least 1"))
+        self.size = None if size is None else int(_checks.number(size, "size", low=8, accepts="8 or more"))
+        self.seed = int(_checks.number(seed, "seed", accepts="a whole number of at least 0"))
+        weights = _weights(methods, len(photos))
+        self._methods = list(weights)
+        self._shares = np.array(list(weights.values())) / sum(weights.values())
+        self.limits = float(limits[0]), float(limits[1])
+        if not 0 <= self.limits[0] < self.limits[1]:
+            raise ArgumentError(f"limits: {limits}, expected two numbers that rise, the first of at least 0")
+        if any(m in TRANSFERS for m in self._methods) and len(photos) < 2:
+            raise ArgumentError(f"photos: {len(photos)}, a transfer of colours needs another photograph")
+        names = photos.names
+        self.names = [f"{name}_{k}" if self._per > 1 else name for name in names for k in range(self._per)]
+
+    @property
+    def groups(self) -> Sequence[str]:
+        return [group for group in self.photos.groups for _ in range(self._per)]
+
+    def at_epoch(self, epoch: int) -> Synthesis:
+        """The same photographs with other colours: of every epoch its own."""
+        other = Synthesis.__new__(Synthesis)
+        other.__dict__.update(self.__dict__)
+        other._epoch = epoch
+        return other
+
+    _epoch = 0
+
+    def _load(self, index: int) -> Sample:
+        photo = self._photo(index // self._per)
+        target, mask = photo["target"], photo["mask"]
+        random = np.random.default_rng((self.seed, self._epoch, index))
+        best: Sample | None = None
+        least, trouble = math.inf, ""
+        for _ in range(_TRIES):
+            method = self._methods[int(random.choice(len(self._methods), p=self._shares))]
+            try:
+                composite, drawn = self._changed(method, target, mask, index // self._per, random)
+            except (PyHarmonyError, OSError) as error:  # an object that vanishes at this size, a bad reference
+                trouble = f"{method}: {said(error)}"
+                continue
+            found = _foreground_error(composite, target, mask)
+            beyond = max(self.limits[0] - found, found - self.limits[1], 0.0)
+            if beyond < least:
+                recipe = {"photo": photo["name"], "method": method, **drawn, "fmse": found}
+                best = {"name": self.names[index], "composite": composite, "target": target, "mask": mask}
+                best["recipe"], least = recipe, beyond
+            if not beyond:
+                break
+        if best is None:
+            raise DataError(f"{self.names[index]}: no composite in {_TRIES} tries; the last, {trouble}")
+        return best
+
+    def _photo(self, index: int) -> dict[str, Any]:
+        sample = self.photos[index]
+        image = sample.get("target", sample.get("image"))
+        if image is None or "mask" not in sample:
+            name, there = self.photos.names[index], ", ".join(sample)
+            raise DataError(f"{name}: expected a picture and its mask, there is {there}")
+        found = {"name": self.photos.names[index], "target": image, "mask": sample["mask"]}
+        return found if self.size is None else resize_sample(found, self.size)
+
+    def _changed(
+        self, method: str, image: Picture, mask: Picture, index: int, random: np.random.Generator
+    ) -> tuple[Picture, dict[str, Any]]:
+        if method in TRANSFERS:
+            other = int(random.integers(len(self.photos) - 1))
+            other += other >= index
+            strength = float(random.uniform(*STRENGTHS))
+            drawn: dict[str, Any] = {"reference": self.photos.names[other], "strength": strength}
+            reference = resize_sample(self._photo(other), _REFERENCE)
+            options: dict[str, Any] = {"seed": int(random.integers(2**31))} if method == "idt" else {}
+            found = TRANSFERS[method](image, reference["target"], mask, reference["mask"], strength=strength, **options)
+            return found, drawn | options
+        if method == "lut_mix":
+            luts = [color.random_lut(random) for _ in range(_LUTS)]
+            weights = random.dirichlet(np.ones(_LUTS))
+            return color.lut_mix(image, luts, mask, weights=weights), {"weights": weights.tolist()}
+        if method == "retouch":
+            found, parameters = color.retouch(image, mask, rng=random)
+            return found, {"parameters": vars(parameters)}
+        if method == "brightness_contrast":
+            lift, gain = float(random.uniform(-0.2, 0.2)), float(random.uniform(-0.4, 0.6))
+            return color.brightness_contrast(image, mask, brightness=lift, contrast=gain), {
+                "brightness": lift,
+                "contrast": gain,
+            }
+        shift = float(random.choice([-1, 1]) * random.uniform(25, 100))
+        return color.shift_temperature(image, shift, mask), {"mired": shift}
+
+
+def _weights(methods: Sequence[str] | Mapping[str, float] | None, photos: int) -> dict[str, float]:
+    if methods is None:
+        others = [m for m in (METHODS if photos > 1 else CHANGES) if m != "lut_mix"]
+        return {"lut_mix": 0.5, **dict.fromkeys(others, 0.5 / len(others))}
+    if isinstance(methods, str):
+        methods = [methods]
+    found = dict(methods) if isinstance(methods, Mapping) else dict.fromkeys(methods, 1.0)
+    for name, weight in found.items():
+        if name not in METHODS:
+            raise ArgumentError(f"methods: {name!r}, expected some of {', '.join(METHODS)}")
+        _checks.number(weight, f"methods[{name!r}]")
+    if not sum(found.values()):
+        raise ArgumentError("methods: none, expected one or more")
+    return {name: float(weight) for name, weight in found.items() if weight}
+
+
+def _foreground_error(composite: Picture, target: Picture, mask: Picture) -> float:
+    inside = mask >= 128
+    if not inside.any():
+        return 0.0
+    difference = composite[inside].astype(np.float32) - target[inside]
+    return float(np.square(difference).mean())
+
+
+class CopyPaste(Dataset):
+    """Pairs of one scene as GP-GAN is trained on: a part of one picture pasted into the other, which is the target.
+
+    Both are resized so that their smaller side is load_size, and cropped to crop_size x crop_size at one place, drawn
+    for each sample. Samples have `composite`, `target` and `mask`, uint8.
+
+    Args:
+        pairs: samples with `src` and `dst`, such as `AlignedScenes.pairs(count)`.
+        load_size, crop_size: in pixels, the second no larger than the first.
+        ratio: side of the pasted square over crop_size; of a free shape, of the box that it fills.
+        mask: 'square', in the middle, as published; 'free', an irregular shape of ellipses somewhere.
+        seed: of all that is drawn.
+
+    Source: Wu et al., "GP-GAN: Towards Realistic High-Resolution Image Blending", ACM MM 2019.
+
+    Raises:
+        ArgumentError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        pairs: Dataset,
+        *,
+        load_size: int = 64,
+        crop_size: int = 64,
+        ratio: float = 0.5,
+        mask: str = "square",
+        seed: int = 0,
+    ) -> None:
+        self.pairs, self.names = pairs, pairs.names
+        self.load_size = int(_checks.number(load_size, "load_size", low=8, accepts="8 or more"))
+        self.crop_size = int(_checks.number(crop_size, "crop_size", low=8, accepts="8 or more"))
+        if self.crop_size > self.load_size:
+            raise ArgumentError(f"crop_size: {crop_size}, expected at most load_size, {load_size}")
+        self.ratio = _checks.number(ratio, "ratio", high=1.0, accepts="a number above 0, at most 1")
+        self.side = int(self.crop_size * self.ratio)
+        if not self.side:
+            raise ArgumentError(f"ratio: {ratio}, of {crop_size} pixels nothing is left")
+        if mask not in ("square", "free"):
+            raise ArgumentError(f"mask: {mask!r}, expected 'square' or 'free'")
+        self.mask, self.seed = mask, int(_checks.number(seed, "seed", accepts="a whole number of at least 0"))
+
+    @property
+    def groups(self) -> Sequence[str]:
+        return self.pairs.groups
+
+    def _load(self, index: int) -> Sample:
+        pair = self.pairs[index]
+        random = np.random.default_rng((self.seed, index))
+        place = random.random(2)
+        src, dst = (self._cropped(pair[role], place) for role in ("src", "dst"))
+        mask = self._square() if self.mask == "square" else self._free(random)
+        composite = np.where(mask[..., None] > 0, src, dst)
+        return {"name": self.names[index], "composite": composite, "target": dst, "mask": mask}
+
+    def _cropped(self, picture: Picture, place: npt.NDArray[np.float64]) -> Picture:
+        from PIL import Image
+
+        height, width = picture.shape[:2]
+        scale = self.load_size / min(height, width)
+        size = max(self.load_size, math.ceil(width * scale)), max(self.load_size, math.ceil(height * scale))
+        resized = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
+        top, left = (int(p * (n - self.crop_size + 1)) for p, n in zip(place, resized.shape[:2]))
+        return np.ascontiguousarray(resized[top : top + self.crop_size, left : left + self.crop_size])
+
+    def _square(self) -> Picture:
+        mask = np.zeros((self.crop_size, self.crop_size), np.uint8)
+        start = (self.crop_size - self.side) // 2
+        mask[start : start + self.side, start : start + self.side] = 255
+        return mask
+
+    def _free(self, random: np.random.Generator) -> Picture:
+        """A union of ellipses inside a box of `side` pixels."""
+        y, x = np.mgrid[: self.crop_size, : self.crop_size] + 0.5
+        top, left = random.uniform(0, self.crop_size - self.side, 2)
+        mask = np.zeros((self.crop_size, self.crop_size), np.uint8)
+        for _ in range(int(random.integers(2, 6))):
+            a, b = random.uniform(0.15, 0.5, 2) * self.side
+            cy = top + random.uniform(min(a, b), self.side - min(a, b))
+            cx = left + random.uniform(min(a, b), self.side - min(a, b))
+            turn = random.uniform(0, np.pi)
+            u = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn)
+            v = (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)
+            mask[(u / a) ** 2 + (v / b) ** 2 <= 1] = 255
+        if not mask.any():
+            mask[self.crop_size // 2, self.crop_size // 2] = 255
+        return mask

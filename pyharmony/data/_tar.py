@@ -1,0 +1,170 @@
+"""Shards as tar files, as WebDataset has them: files of one key are a sample."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import logging
+import os
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import io as files
+from ..errors import ArgumentError, DataError
+from . import _files
+from ._dataset import Dataset, Problem, Sample, loaded
+
+logger = logging.getLogger("pyharmony")
+
+#: What other writers call the parts of a sample.
+ROLES = {**{role: role for role in (*_files.PICTURES, "mask")}, "real": "target"}
+ROLES |= dict.fromkeys(("jpg", "jpeg", "png", "webp"), "image")
+
+
+class TarShards(Dataset):
+    """Samples of tar files: `key.composite.jpg`, `key.target.jpg`, `key.mask.png`, `key.json` and so on.
+
+    The key is what stands before the first point of a file's name, folders included; what follows says what it is:
+    composite, target (or real), image, src, dst or mask; a plain `key.jpg` is the image. Files are read where they lie,
+    nothing is unpacked. A JSON object may give the sample's `name`; its other entries come along under `json`.
+
+    Args:
+        source: a folder of .tar files, one such file, or several. Compressed ones are refused, since they cannot be
+            read from the middle.
+
+    A file that ends early or is none is named in the log and by `check`; the samples before the damage can be read.
+
+    Raises:
+        DataError: there is no .tar file, or none can be read.
+    """
+
+    def __init__(self, source: Any) -> None:
+        if isinstance(source, (str, os.PathLike)):
+            path = Path(source)
+            paths = sorted(path.glob("*.tar")) if path.is_dir() else [path]
+        else:
+            paths = [Path(each) for each in source]
+        if not paths:
+            raise DataError(f"source: {source}: no .tar file")
+        self._bad: list[Problem] = []
+        self._samples: list[tuple[Path, dict[str, tuple[str, int, int]], Any]] = []
+        self.names: list[str] = []
+        for path in paths:
+            self._scan(path)
+        for problem in self._bad:
+            logger.warning("%s", problem.message)
+        if not self._samples:
+            raise DataError(
+                f"source: {source}: no sample" + "".join(f"; {problem.message}" for problem in self._bad[:1])
+            )
+
+    def _scan(self, path: Path) -> None:
+        found: dict[str, dict[str, tuple[str, int, int]]] = {}
+        about: dict[str, Any] = {}
+        length = path.stat().st_size
+        try:
+            with tarfile.open(path, "r:") as archive:
+                for member in archive:
+                    folder, _, file = member.name.rpartition("/")
+                    stem, _, suffix = file.partition(".")
+                    key, role = (f"{folder}/{stem}" if folder else stem), ROLES.get(suffix.partition(".")[0].lower())
+                    if not member.isfile() or not (role or suffix == "json"):
+                        continue
+                    if member.offset_data + member.size > length:
+                        raise tarfile.ReadError("unexpected end of data")
+                    if role:
+                        found.setdefault(key, {})[role] = (member.name, member.offset_data, member.size)
+                    else:
+                        data = archive.extractfile(member)
+                        about[key] = json.loads(data.read()) if data else None
+        except (tarfile.TarError, ValueError, RecursionError) as error:
+            self._bad.append(Problem(path.name, f"{path}: damaged, or no uncompressed tar file: {error}"))
+        for key, parts in found.items():
+            entry = about.get(key)
+            self._samples.append((path, parts, entry))
+            self.names.append(str(entry["name"]) if isinstance(entry, dict) and "name" in entry else key)
+
+    def _load(self, index: int) -> Sample:
+        path, parts, entry = self._samples[index]
+        sources = {}
+        with open(path, "rb") as file:
+            for role, (name, offset, size) in parts.items():
+                file.seek(offset)
+                sources[role] = _files.NamedBytes(file.read(size), f"{path}:{name}")
+        found = _files.sample(self.names[index], sources)
+        return found if entry is None else {**found, "json": entry}
+
+    def _strays(self) -> list[Problem]:
+        return self._bad
+
+
+def write_tar_shards(
+    dataset: Any,
+    folder: Any,
+    *,
+    samples_per_shard: int = 1000,
+    format: str = "png",
+    quality: int = 95,
+    errors: str = "raise",
+    threads: int = 1,
+    progress: Any = None,
+) -> TarShards:
+    """Writes samples as tar files that WebDataset and `TarShards` read, all or nothing.
+
+    Args:
+        dataset: a `Dataset`, or any sequence of samples.
+        folder: what to write; it must not be there.
+        samples_per_shard: how many go to a file.
+        format: of the pictures, 'png', or 'jpeg' or 'webp', which lose a little; masks are PNG.
+        quality: 1 to 100, of JPEG and WebP.
+        errors: 'raise', or 'skip' to leave bad samples out, with a warning in the log for each.
+        threads: how many samples are decoded at once; what is written is the same.
+        progress: called after each sample.
+
+    Returns:
+        The `TarShards`.
+
+    Raises:
+        FileExistsError: folder is there already.
+        PyHarmonyError, OSError: of a bad sample.
+    """
+    most = _files.whole(samples_per_shard, "samples_per_shard")
+    if format not in ("png", "jpeg", "webp"):
+        raise ArgumentError(f"format: {format!r}, expected 'png', 'jpeg' or 'webp'")
+    sound = loaded(dataset, errors, progress, threads)
+    with _files.new_folder(folder) as made:
+        for number in itertools.count():
+            some = list(itertools.islice(sound, 1))
+            if not some:
+                break
+            with open(made / f"{number:06}.tar", "wb") as file:
+                with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+                    for index, sample in itertools.chain(some, itertools.islice(sound, most - 1)):
+                        for name, data in _members(sample, index, format, quality):
+                            about = tarfile.TarInfo(name)
+                            about.size = len(data)
+                            archive.addfile(about, io.BytesIO(data))
+                _files.sync(file)
+    return TarShards(folder)
+
+
+def _members(sample: Sample, index: int, format: str, quality: int) -> Iterable[tuple[str, bytes]]:
+    key = f"{index:08}"
+    for role in (*_files.PICTURES, "mask"):
+        if role in sample:
+            kind = "png" if role == "mask" else format
+            yield f"{key}.{role}.{'jpg' if kind == 'jpeg' else kind}", encoded(sample[role], kind, quality)
+    yield f"{key}.json", json.dumps({"name": str(sample.get("name", key))}).encode()
+
+
+def encoded(pixels: Any, format: str, quality: int = 95) -> bytes:
+    """A picture [H, W, 3] or mask [H, W] as a file."""
+    buffer = io.BytesIO()
+    array = np.asarray(pixels)
+    files.write(files.Picture(array[..., None] if array.ndim == 2 else array), buffer, format=format, quality=quality)
+    return buffer.getvalue()

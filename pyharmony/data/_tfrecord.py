@@ -1,0 +1,252 @@
+"""Pairs in TFRecord files, as GP-GAN's data is kept for TensorFlow.
+
+A file is a sequence of records: the length in 8 bytes, its checksum in 4, the data, its checksum. A record is a message
+of protocol buffers, tf.train.Example: a map from names to lists of bytes, floats or whole numbers. TensorFlow is not
+needed; the checksums are those of google-crc32c.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, DataError, ShapeError
+from . import _files
+from ._dataset import Dataset, Problem, Sample
+from ._tar import encoded
+
+
+class TFRecordPairs(Dataset):
+    """Composite and target of each record of TFRecord files.
+
+    Args:
+        source: a folder of .tfrecord or .tfrecords files, one such file, or several.
+        composite, target: the features of the two; None for `mask` and the name where a file has none.
+        mask: the feature of a mask.
+        shape: (height, width) of features that are raw bytes of uint8 and no picture files.
+
+    Samples have `composite` and `target`, and `mask` where it is named. Needs `pip install 'pyharmony[tfrecord]'`.
+
+    Raises:
+        DataError: there is no such file, or one is damaged: of its records those before the damage are there.
+        ImportError: google-crc32c is missing.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        composite: str = "copy_paste",
+        target: str = "bg",
+        mask: str | None = None,
+        *,
+        shape: tuple[int, int] | None = None,
+    ) -> None:
+        if isinstance(source, (str, os.PathLike)):
+            path = Path(source)
+            paths = sorted([*path.glob("*.tfrecord"), *path.glob("*.tfrecords")]) if path.is_dir() else [path]
+        else:
+            paths = [Path(each) for each in source]
+        if not paths:
+            raise DataError(f"source: {source}: no .tfrecord file")
+        self.features = {"composite": composite, "target": target} | ({} if mask is None else {"mask": mask})
+        self.shape = shape
+        self._records: list[tuple[Path, int, int]] = []
+        self._bad: list[Problem] = []
+        self.names: list[str] = []
+        for path in paths:
+            try:
+                for number, (offset, length) in enumerate(_records(path)):
+                    self._records.append((path, offset, length))
+                    self.names.append(f"{path.stem}:{number}")
+            except DataError as error:
+                self._bad.append(Problem(path.name, str(error)))
+        if not self._records:
+            raise DataError(self._bad[0].message if self._bad else f"source: {source}: no record")
+
+    def _load(self, index: int) -> Sample:
+        path, offset, length = self._records[index]
+        with open(path, "rb") as file:
+            file.seek(offset)
+            data = file.read(length + 4)
+        where = f"{path}: record {self.names[index].rpartition(':')[2]}"
+        if len(data) < length + 4 or struct.unpack("<I", data[length:])[0] != _masked_crc(data[:length]):
+            raise DataError(f"{where}: damaged: its checksum is another one")
+        try:
+            features = example(data[:length])
+        except (ValueError, IndexError, struct.error) as error:
+            raise DataError(f"{where}: no example of features: {error}") from None
+        sources = {}
+        for role, key in self.features.items():
+            if key not in features:
+                raise DataError(f"{where}: no feature {key!r}; there are {', '.join(sorted(features)) or 'none'}")
+            value = features[key]
+            if not isinstance(value, list) or not value or not isinstance(value[0], bytes):
+                raise DataError(f"{where}: {key} holds no bytes")
+            sources[role] = value[0]
+        if self.shape is not None:
+            return self._raw(sources, index, where)
+        return _files.sample(
+            self.names[index], {role: _files.NamedBytes(data, f"{where}: {role}") for role, data in sources.items()}
+        )
+
+    def _raw(self, sources: dict[str, bytes], index: int, where: str) -> Sample:
+        height, width = self.shape or (0, 0)
+        found: dict[str, Any] = {"name": self.names[index]}
+        for role, data in sources.items():
+            shape = (height, width) if role == "mask" else (height, width, 3)
+            if len(data) != int(np.prod(shape)):
+                raise ShapeError(f"{where}: {role}: {len(data)} bytes, expected {list(shape)}")
+            found[role] = np.frombuffer(data, np.uint8).reshape(shape).copy()
+        _files.one_size(found, {role: f"{where}: {role}" for role in sources})
+        return found
+
+    def _strays(self) -> list[Problem]:
+        return self._bad
+
+
+def write_tfrecord(
+    dataset: Any, path: Any, composite: str = "copy_paste", target: str = "bg", mask: str | None = None
+) -> None:
+    """Writes the composite and target of samples as one TFRecord file of PNG pictures.
+
+    Args:
+        dataset: a `Dataset`, or any sequence of samples.
+        path: the file; it must not be there.
+        composite, target, mask: the features, as `TFRecordPairs`.
+
+    Raises:
+        FileExistsError: the file is there already.
+        PyHarmonyError, OSError: of a bad sample; nothing is left of the file then.
+        ImportError: google-crc32c is missing.
+    """
+    features = {"composite": composite, "target": target} | ({} if mask is None else {"mask": mask})
+    with open(path, "xb") as file:
+        try:
+            for index in range(len(dataset)):
+                sample = dataset[index]
+                lacking = [role for role in features if role not in sample]
+                if lacking:
+                    raise ArgumentError(f"dataset: sample {index} has no {lacking[0]}")
+                data = _example({key: encoded(sample[role], "png") for role, key in features.items()})
+                head = struct.pack("<Q", len(data))
+                file.write(head + struct.pack("<I", _masked_crc(head)) + data + struct.pack("<I", _masked_crc(data)))
+            _files.sync(file)
+        except BaseException:
+            os.unlink(path)
+            raise
+
+
+def _records(path: Path) -> Iterator[tuple[int, int]]:
+    """Offset and length of the data of each record."""
+    end, offset = path.stat().st_size, 0
+    with open(path, "rb") as file:
+        while offset < end:
+            file.seek(offset)
+            head = file.read(12)
+            if len(head) < 12 or struct.unpack("<I", head[8:])[0] != _masked_crc(head[:8]):
+                raise DataError(f"{path}: damaged at byte {offset}: no head of a record")
+            length = struct.unpack("<Q", head[:8])[0]
+            if offset + 16 + length > end:
+                raise DataError(f"{path}: ends within the record at byte {offset}")
+            yield offset + 12, length
+            offset += 16 + length
+
+
+def _masked_crc(data: bytes) -> int:
+    """CRC-32C, turned by 15 bits and moved, as TFRecord has it."""
+    try:
+        import google_crc32c
+    except ModuleNotFoundError as error:
+        raise ImportError(f"{error.name} is missing, TFRecord needs it: pip install 'pyharmony[tfrecord]'") from error
+    crc = int(google_crc32c.value(data))
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def example(data: bytes) -> dict[str, list[Any]]:
+    """The features of a tf.train.Example: lists of bytes, floats or whole numbers by name.
+
+    Raises:
+        ValueError: it is no such message.
+    """
+    found: dict[str, list[Any]] = {}
+    for number, features in _fields(data):
+        for inner, entry in _fields(features) if number == 1 else ():
+            if inner == 1:
+                parts = dict(_fields(entry))
+                found[bytes(parts.get(1, b"")).decode()] = _feature(parts.get(2, b""))
+    return found
+
+
+def _feature(data: bytes) -> list[Any]:
+    values: list[Any] = []
+    for kind, body in _fields(data):
+        for number, value in _fields(body):
+            if number != 1:
+                continue
+            if kind == 1:
+                values.append(bytes(value))
+            elif kind == 2:
+                values += np.frombuffer(value, "<f4").tolist()
+            elif kind == 3:
+                values += [value] if isinstance(value, int) else _varints(value)
+    return values
+
+
+def _fields(data: Any) -> Iterator[tuple[int, Any]]:
+    """Number and value of each field of a message."""
+    if isinstance(data, int):
+        raise ValueError("a number where a message was expected")
+    at = 0
+    while at < len(data):
+        key, at = _varint(data, at)
+        kind = key & 7
+        if kind == 0:
+            value: Any
+            value, at = _varint(data, at)
+        else:
+            if kind == 2:
+                length, at = _varint(data, at)
+            elif kind in (1, 5):
+                length = 8 if kind == 1 else 4
+            else:
+                raise ValueError(f"a field of the wire type {kind}")
+            value, at = data[at : at + length], at + length
+            if at > len(data):
+                raise ValueError("a field that ends after the message")
+        yield key >> 3, value
+
+
+def _varint(data: Any, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+    raise ValueError("a number of more than 64 bits")
+
+
+def _varints(data: bytes) -> list[int]:
+    values, at = [], 0
+    while at < len(data):
+        value, at = _varint(data, at)
+        values.append(value)
+    return values
+
+
+def _example(features: dict[str, bytes]) -> bytes:
+    def field(number: int, data: bytes) -> bytes:
+        length, head = len(data), [number << 3 | 2]
+        while length > 127:
+            head.append(length & 127 | 128)
+            length >>= 7
+        return bytes([*head, length]) + data
+
+    entries = (field(1, key.encode()) + field(2, field(1, field(1, value))) for key, value in features.items())
+    return field(1, b"".join(field(1, entry) for entry in entries))

@@ -1,0 +1,26 @@
+"""How far a result is from its target, and how much of a seam it shows. One definition of each: docs/metrics.md.
+
+Pictures are arrays [H, W] or [H, W, C] with C = 1 or 3, uint8, uint16 or floats with 1.0 for white; both of a pair have
+one shape and dtype. Whatever the dtype, errors are in 8-bit levels: the range is always 255. A mask [H, W] is bool,
+uint8 or uint16 scaled by its range, or floats in [0, 1]; what is partly inside counts in part.
+"""
+
+from __future__ import annotations
+
+from ._bootstrap import Interval, bootstrap, summarize
+from ._pictures import evaluate, fmse, fpsnr, fssim, mse, psnr, ssim
+from ._seam import seam_error
+
+__all__ = [
+    "Interval",
+    "bootstrap",
+    "evaluate",
+    "fmse",
+    "fpsnr",
+    "fssim",
+    "mse",
+    "psnr",
+    "seam_error",
+    "ssim",
+    "summarize",
+]

@@ -1,0 +1,190 @@
+"""A map of colours inside a mask, as a list of stages that run in one pass.
+
+See `pyharmony.reference.color_map` for the definition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays, _checks
+from .._arrays import Array, NumpyArray
+from .._native import native
+from ..errors import ArgumentError, DTypeError, ShapeError
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """A x + b.
+
+    Attributes:
+        matrix: [3, 4], the columns of A, then b; or [3, 3], without b.
+    """
+
+    matrix: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Log:
+    """The natural logarithm of each channel. What is not above zero has that of the smallest normal float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class Exp:
+    """e to each channel, arguments held to -87 to 88."""
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """A table for each channel, linear between its entries and constant beyond its ends.
+
+    Attributes:
+        table: [3, n] or [n] for all channels, n at least 2: the values at equal steps.
+        low, high: where the first and the last entry are: numbers, or one for each channel.
+    """
+
+    table: Any
+    low: Any = 0.0
+    high: Any = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Lut:
+    """A table over the cube of colours, interpolated tetrahedrally; colours beyond the cube are those of its surface.
+
+    Attributes:
+        table: [n, n, n, 3], n from 2 to 256: [i, j, k] is the colour of red i, green j and blue k of n - 1.
+    """
+
+    table: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Light:
+    """Colours times 2^(a + b u + c v + d u² + e u v + f v²), u (right) and v (down) from -1 to 1 across the image.
+
+    Attributes:
+        stops: the six coefficients a to f.
+    """
+
+    stops: Any
+
+
+Stage = Affine | Log | Exp | Curves | Lut | Light
+
+
+def _floats(x: Any, name: str, shape: tuple[int, ...] | None = None) -> NumpyArray:
+    """Finite float32, contiguous."""
+    try:
+        a = np.ascontiguousarray(x, np.float32)
+    except (TypeError, ValueError) as error:
+        raise DTypeError(f"{name}: {type(x).__name__}, expected an array of numbers") from error
+    if shape is not None and a.shape != shape:
+        raise ShapeError(f"{name}: shape {list(a.shape)}, expected {list(shape)}")
+    if not np.isfinite(a).all():
+        raise ArgumentError(f"{name}: holds NaN or an infinity, expected finite numbers")
+    return a
+
+
+def bounds(low: Any, high: Any, name: str) -> tuple[NumpyArray, NumpyArray]:
+    """low and high as float64 [3] each, low below high."""
+    both = []
+    for value, which in ((low, "low"), (high, "high")):
+        try:
+            both.append(np.broadcast_to(np.asarray(value, np.float64), (3,)))
+        except (TypeError, ValueError) as error:
+            raise ShapeError(f"{name}{which}: {value!r}, expected a number or three") from error
+    # As the kernels see them.
+    if not (np.isfinite(both).all() and (both[0].astype(np.float32) < both[1].astype(np.float32)).all()):
+        raise ArgumentError(f"{name}low: {low}, {name}high: {high}; expected finite numbers, low below high")
+    return both[0], both[1]
+
+
+def _values(stage: Any, name: str) -> tuple[str, NumpyArray]:
+    """What the kernel knows of a stage: its kind and its numbers."""
+    if isinstance(stage, Affine):
+        matrix = _floats(stage.matrix, f"{name}.matrix")
+        if matrix.shape not in ((3, 3), (3, 4)):
+            raise ShapeError(f"{name}.matrix: shape {list(matrix.shape)}, expected [3, 4] or [3, 3]")
+        return "affine", np.ascontiguousarray(np.pad(matrix, ((0, 0), (0, 4 - matrix.shape[1]))))
+    if isinstance(stage, Log):
+        return "log", np.zeros(1, np.float32)
+    if isinstance(stage, Exp):
+        return "exp", np.zeros(1, np.float32)
+    if isinstance(stage, Curves):
+        table = _floats(stage.table, f"{name}.table")
+        if table.ndim == 1:
+            table = np.broadcast_to(table, (3, len(table)))
+        if table.ndim != 2 or table.shape[0] != 3 or not 2 <= table.shape[1] <= 1 << 20:
+            raise ShapeError(f"{name}.table: shape {list(table.shape)}, expected [3, n] or [n], n at least 2")
+        low, high = bounds(stage.low, stage.high, f"{name}.")
+        return "curves", np.ascontiguousarray(np.column_stack([low, high, table]), np.float32)
+    if isinstance(stage, Lut):
+        table = _floats(stage.table, f"{name}.table")
+        n = table.shape[0] if table.ndim == 4 else 0
+        if table.shape != (n, n, n, 3) or not 2 <= n <= 256:
+            raise ShapeError(f"{name}.table: shape {list(table.shape)}, expected [n, n, n, 3], n from 2 to 256")
+        return "lut", np.pad(table, ((0, 0), (0, 0), (0, 0), (0, 1)))
+    if isinstance(stage, Light):
+        return "light", _floats(stage.stops, f"{name}.stops", (6,))
+    raise DTypeError(f"{name}: {type(stage).__name__}, expected one of Affine, Log, Exp, Curves, Lut, Light")
+
+
+def encode(stages: Any) -> tuple[list[tuple[str, Any]], list[NumpyArray]]:
+    """The stages for a native call, and the arrays that must outlive it."""
+    if isinstance(stages, (str, np.ndarray)) or not isinstance(stages, Sequence):
+        raise DTypeError(f"stages: {type(stages).__name__}, expected a list of stages")
+    held = [_values(stage, f"stages[{i}]") for i, stage in enumerate(stages)]
+    return [(kind, _arrays.view(values, kind)) for kind, values in held], [values for _, values in held]
+
+
+def color_image(x: Any, name: str) -> NumpyArray:
+    """An image [H, W, 3] as numpy."""
+    a = _checks.image(x, name, dims=(3,))
+    if a.shape[2] != 3:
+        raise ShapeError(f"{name}: shape {list(a.shape)}, expected [H, W, 3]")
+    return a
+
+
+def share(x: Any, name: str) -> float:
+    """A number from 0 to 1."""
+    return _checks.number(x, name, high=1.0, accepts="a number from 0 to 1")
+
+
+def color_map(image: Array, stages: Sequence[Stage], mask: Array | None = None, *, strength: float = 1.0) -> Array:
+    """image + strength · mask · (f(image) - image), f being the stages one after another.
+
+    Args:
+        image: [H, W, 3], any image dtype and strides. Stages see it divided by its range, 1 for white.
+        stages: of `Affine`, `Log`, `Exp`, `Curves`, `Lut` and `Light`; computed in float32.
+        mask: [H, W], bool, uint8 or uint16 scaled by their range, or floats in [0, 1]; None: all of the image.
+        strength: 0 to 1; 0 gives a copy.
+
+    Returns:
+        [H, W, 3] of image's kind and dtype, contiguous; integers are rounded half to even and clamped, floats not
+        clipped. Where the mask is zero it is image, bit for bit.
+
+    Raises:
+        ShapeError, DTypeError, MaskError: image is no [H, W, 3], mask no mask of it, a stage's array has another shape.
+        ArgumentError: strength is outside 0 to 1, or a stage's numbers are not finite.
+    """
+    a = color_image(image, "image")
+    m = None if mask is None else _checks.mask(mask, "mask", *a.shape[:2])
+    amount = share(strength, "strength")
+    encoded, _held = encode(stages)
+    out = np.array(a, order="C")
+    if amount > 0 and encoded:
+        run(a, encoded, m, amount, out)
+    return _arrays.like_kind(out, image)
+
+
+def run(image: NumpyArray, encoded: Any, mask: NumpyArray | None, strength: float, out: NumpyArray) -> None:
+    """The native call, of what is checked already; out may be image."""
+    native.color_map(
+        _arrays.view(image, "image"), encoded, None if mask is None else _arrays.view(mask, "mask"), strength,
+        _arrays.view(out, "out", writable=True),
+    )  # fmt: skip

@@ -1,0 +1,128 @@
+"""Statistics of the colours inside and outside of a mask.
+
+See `pyharmony.reference.color_stats` for the definition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays, _checks
+from .._arrays import VALUE_RANGE, Array, NumpyArray
+from .._native import native
+from ..errors import ArgumentError, DTypeError
+from .color_map import Stage, bounds, color_image, encode
+
+#: The most bins of a histogram.
+MAX_BINS = 1 << 16
+
+
+@dataclass(frozen=True, eq=False)
+class RegionStats:
+    """The colours of a region, 1 for white.
+
+    Attributes:
+        weight: the sum of the weights. Where it is zero the rest is NaN, and the histogram zero.
+        mean: [3].
+        covariance: [3, 3], of the population: divided by weight.
+        minimum, maximum: [3], of the pixels of weight above zero.
+        histogram: [3, bins], the weight in each bin.
+    """
+
+    weight: float
+    mean: NumpyArray
+    covariance: NumpyArray
+    minimum: NumpyArray
+    maximum: NumpyArray
+    histogram: NumpyArray
+
+
+@dataclass(frozen=True, eq=False)
+class ColorStats:
+    """What `color_stats` found.
+
+    Attributes:
+        foreground: weighted by the mask.
+        background: weighted by one minus the mask; None where it was not asked for.
+    """
+
+    foreground: RegionStats
+    background: RegionStats | None
+
+
+def color_stats(
+    image: Array,
+    mask: Array | None = None,
+    *,
+    bins: int = 0,
+    stages: Sequence[Stage] = (),
+    low: Any = None,
+    high: Any = None,
+    background: bool = True,
+) -> ColorStats:
+    """Weight, mean, covariance, extremes and histograms inside and outside of a mask, in one pass.
+
+    Colours are read as float32 and summed in float64, about a pixel of each run: nothing cancels. The same bits for any
+    number of threads and any strides.
+
+    Args:
+        image: [H, W, 3], any image dtype and strides.
+        mask: [H, W], bool, uint8 or uint16 scaled by their range, or floats in [0, 1]; None: all is foreground.
+        bins: of each channel's histogram, 0 to 65536.
+        stages: of `color_map`: the statistics are those of the colours that they make.
+        low, high: the bounds of the histograms: numbers, or one for each channel. None: of integers and without stages
+            those that give each value an equal bin (of 256 bins each value of uint8 its own), else 0 and 1.
+        background: False leaves the outside unread.
+
+    Returns:
+        ColorStats: foreground and background.
+
+    Raises:
+        ShapeError, DTypeError, MaskError: image is no [H, W, 3], or mask no mask of it.
+        ArgumentError: bins, low or high are outside what is accepted, or the image holds NaN or infinities in a region
+            that is read.
+    """
+    a = color_image(image, "image")
+    m = None if mask is None else _checks.mask(mask, "mask", *a.shape[:2])
+    if isinstance(bins, bool) or not isinstance(bins, (int, np.integer)):
+        raise DTypeError(f"bins: {type(bins).__name__}, expected a whole number from 0 to {MAX_BINS}")
+    if not 0 <= bins <= MAX_BINS:
+        raise ArgumentError(f"bins: {bins}, expected a whole number from 0 to {MAX_BINS}")
+    half = 0.5 / VALUE_RANGE[a.dtype.name] if a.dtype.kind == "u" and not stages else 0.0
+    edges = bounds(-half if low is None else low, 1 + half if high is None else high, "")
+    encoded, _held = encode(stages)
+    return run(a, m, encoded, int(bins), edges, bool(background))
+
+
+def run(
+    image: NumpyArray, mask: NumpyArray | None, encoded: Any, bins: int, edges: Any, background: bool
+) -> ColorStats:
+    """The native call, of what is checked already."""
+    regions = 2 if background and mask is not None else 1
+    moments, histograms = np.empty((regions, 16)), np.empty((regions, 3, bins))
+    native.color_stats(
+        _arrays.view(image, "image"), encoded, None if mask is None else _arrays.view(mask, "mask"),
+        [float(x) for x in edges[0]], [float(x) for x in edges[1]],
+        _arrays.view(moments, "moments", writable=True), _arrays.view(histograms, "histograms", writable=True),
+    )  # fmt: skip
+    found = [_region(*both) for both in zip(moments, histograms, strict=True)]
+    for region, name in zip(found, ("foreground", "background")):
+        if region.weight > 0 and not np.isfinite([region.mean, region.minimum, region.maximum]).all():
+            raise ArgumentError(f"image: NaN or infinities in the {name}, expected finite values")
+    if background and mask is None:
+        found.append(_region(np.zeros(16), np.zeros((3, bins))))
+    return ColorStats(found[0], found[1] if background else None)
+
+
+def _region(moments: NumpyArray, histogram: NumpyArray) -> RegionStats:
+    rr, rg, rb, gg, gb, bb = moments[4:10]
+    covariance = np.array([[rr, rg, rb], [rg, gg, gb], [rb, gb, bb]])
+    found = RegionStats(float(moments[0]), moments[1:4], covariance, moments[10:13], moments[13:16], histogram)
+    if found.weight == 0:
+        for a in (found.mean, found.covariance, found.minimum, found.maximum):
+            a.fill(np.nan)
+    return found

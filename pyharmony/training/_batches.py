@@ -1,0 +1,137 @@
+"""Batches of samples in an order, and with changes, that depend on the seed alone: not on workers, not on resuming."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from ..data import Dataset
+from ..errors import ArgumentError, PyHarmonyError
+
+Picture = npt.NDArray[np.uint8]
+Box = tuple[int, int, int, int]
+
+
+def resized(picture: Picture, size: int, box: Box | None = None) -> Picture:
+    """The box (left, top, right, bottom) of a picture, or all of it, at size x size; a mask [H, W] is made hard.
+
+    As `pyharmony.data.resize_sample`: Pillow's bilinear filter, which widens to what it shrinks, and for a mask the
+    nearest pixel.
+    """
+    if picture.ndim == 2:
+        hard = Image.fromarray(np.where(picture >= 128, np.uint8(255), np.uint8(0)))
+        return np.asarray(hard.resize((size, size), Image.Resampling.NEAREST, box=box))
+    if picture.shape[:2] == (size, size) and box is None:
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BILINEAR, box=box))
+
+
+class Prepared:
+    """Samples of one epoch as float tensors, ready to be stacked.
+
+    Args:
+        dataset: of uint8 pictures.
+        inputs: what the step takes.
+        size: side of the pictures.
+        low: of the range of the model's pictures, -1 or 0.
+        scale: of a model that enlarges: `image` is the target, so many times smaller.
+        crop, flip: see `DataConfig`; 0 and False for validation.
+        seed: of both, together with the number of the sample.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        inputs: Sequence[str],
+        size: int,
+        low: float,
+        *,
+        scale: int = 1,
+        crop: float = 0.0,
+        flip: bool = False,
+        seed: tuple[int, ...] = (0,),
+    ) -> None:
+        self.dataset, self.inputs, self.size, self.low, self.scale = dataset, tuple(inputs), size, low, scale
+        self.crop, self.flip, self.seed = crop, flip, seed
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        sample = self.dataset[index]
+        random = np.random.default_rng((*self.seed, index))
+        box = None
+        if self.crop:
+            height, width = sample["target"].shape[:2]
+            kept = 1 - random.uniform(0, self.crop)
+            h, w = max(1, round(height * kept)), max(1, round(width * kept))
+            top, left = int(random.integers(height - h + 1)), int(random.integers(width - w + 1))
+            box = (left, top, left + w, top + h)
+        mirrored = self.flip and bool(random.integers(2))
+        found = {}
+        for name in self.inputs:
+            source = "target" if name == "image" else name
+            picture = resized(sample[source], self.size, box)
+            picture = np.ascontiguousarray(picture[:, ::-1] if mirrored else picture)
+            x = torch.from_numpy(picture.copy() if not picture.flags.writeable else picture).float() / 255
+            if name == "mask":
+                found[name] = x[None]
+                continue
+            x = x.permute(2, 0, 1)
+            if name == "image" and self.scale > 1:
+                x = functional.avg_pool2d(x[None], self.scale)[0]
+            found[name] = (x * (1 - self.low) + self.low).contiguous()
+        return found
+
+
+def stacked(samples: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+
+
+def order(count: int, batch: int, seed: int, epoch: int, rank: int = 0, world: int = 1) -> list[list[int]]:
+    """The samples of each batch of this process in an epoch; what does not fill a batch of all processes is left out.
+
+    Raises:
+        ArgumentError: there are fewer samples than one such batch holds.
+    """
+    whole = batch * world
+    if count < whole:
+        raise ArgumentError(f"data.root: {count} samples to train on, fewer than a batch of {whole}")
+    shuffled = np.random.default_rng((seed, epoch)).permutation(count)
+    starts = range(0, count - whole + 1, whole)
+    return [[int(i) for i in shuffled[s + rank * batch : s + (rank + 1) * batch]] for s in starts]
+
+
+def batches(
+    prepared: Prepared, chosen: Sequence[Sequence[int]], workers: int, *, pin: bool = False
+) -> Iterator[dict[str, Tensor]]:
+    """The batches of these samples, read ahead by so many processes."""
+    if not workers:
+        for indices in chosen:
+            yield stacked([prepared[i] for i in indices])
+        return
+    loader: Any = torch.utils.data.DataLoader(
+        prepared,  # type: ignore[arg-type]
+        batch_sampler=[list(indices) for indices in chosen],
+        num_workers=min(workers, os.cpu_count() or 1, len(chosen)),
+        collate_fn=stacked,
+        pin_memory=pin,
+        worker_init_fn=_one_thread,
+    )
+    try:
+        yield from loader
+    except RuntimeError as error:
+        cause = error.__cause__
+        raise cause if isinstance(cause, PyHarmonyError) else error from None
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)

@@ -1,0 +1,212 @@
+"""Checkpoints: folders that are there whole or not at all, of safetensors and JSON.
+
+`step-00001200/` holds `model.safetensors`, which `models.load` reads, `ema.safetensors` where there is an average,
+`state.safetensors` with the optimizers' moments and the random numbers' states, and `state.json` with everything
+else and the SHA-256 of the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from .. import models
+from ..errors import ArgumentError, WeightsError
+
+_LOG = logging.getLogger(__name__)
+_FORMAT = 1
+_NAME = re.compile(r"step-(\d{8,})")
+
+
+@dataclass
+class Checkpoint:
+    """What is saved.
+
+    Attributes:
+        model: with its weights.
+        ema: their average, a model of the same kind; or None.
+        optimizers: `Step.state_dict`.
+        random: states of generators of random numbers, uint8 tensors by name.
+        facts: plain values: steps, position in the data, best figures, the digest of the configuration.
+    """
+
+    model: models.Model
+    ema: models.Model | None
+    optimizers: dict[str, Any]
+    random: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+def _flat(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    """value with each tensor replaced by its name in `tensors`."""
+    if isinstance(value, Tensor):
+        tensors[path] = value.detach().cpu().clone().contiguous()
+        return {"__tensor__": path}
+    if isinstance(value, Mapping):
+        return {"__items__": [[key, _flat(item, f"{path}/{key}", tensors)] for key, item in value.items()]}
+    if isinstance(value, tuple | list):
+        return {"__list__": [_flat(item, f"{path}/{i}", tensors) for i, item in enumerate(value)]}
+    return value
+
+
+def _deep(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if "__tensor__" in value:
+        return tensors[value["__tensor__"]]
+    if "__items__" in value:
+        return {key: _deep(item, tensors) for key, item in value["__items__"]}
+    return [_deep(item, tensors) for item in value["__list__"]]
+
+
+def write(folder: Path, count: int, checkpoint: Checkpoint, keep: int) -> Path:
+    """Writes the checkpoint of a step and removes all but the newest `keep`.
+
+    Raises:
+        OSError: it cannot be written; what was there stays, and nothing half-written does.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"step-{count:08d}"
+    temporary = folder / f".{target.name}.{os.getpid()}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir()
+        models.save(checkpoint.model, temporary / "model.safetensors")
+        if checkpoint.ema is not None:
+            models.save(checkpoint.ema, temporary / "ema.safetensors")
+        tensors: dict[str, Tensor] = {}
+        optimizers = _flat(checkpoint.optimizers, "optimizers", tensors)
+        tensors.update({f"random/{name}": state for name, state in checkpoint.random.items()})
+        safetensors.torch.save_file(tensors, temporary / "state.safetensors")
+        files = {path.name: _checksum(path) for path in sorted(temporary.iterdir())}
+        state = {"format": _FORMAT, "files": files, "optimizers": optimizers, "facts": checkpoint.facts}
+        (temporary / "state.json").write_text(json.dumps(state), "utf-8")
+        for path in temporary.iterdir():
+            _flush(path)
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(temporary, target)
+        _flush(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    for _, old in _found(folder)[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def _checksum(path: Path) -> str:
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """To the disk, so that a name never stands for less than it says after a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _found(folder: Path) -> list[tuple[int, Path]]:
+    """The checkpoints of a folder, the newest first."""
+    if not folder.is_dir():
+        return []
+    named = [(found, path) for path in folder.iterdir() if (found := _NAME.fullmatch(path.name)) and path.is_dir()]
+    return sorted(((int(found[1]), path) for found, path in named), reverse=True)
+
+
+def newest(folder: Path) -> Path | None:
+    """The newest checkpoint that is whole; those that are not are named in a warning."""
+    for _, path in _found(folder):
+        try:
+            _read_state(path)
+        except WeightsError as error:
+            _LOG.warning("%s; the one before it is taken", error)
+            continue
+        return path
+    return None
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    try:
+        state = json.loads((path / "state.json").read_text("utf-8"))
+        files = dict(state["files"])
+        if state["format"] != _FORMAT:
+            raise WeightsError(f"{path}: format {state['format']!r}, this version reads format {_FORMAT}")
+        for name, expected in files.items():
+            if _checksum(path / name) != expected:
+                raise WeightsError(f"{path}: {name} is damaged")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path}: no checkpoint, or a damaged one ({type(error).__name__}: {error})") from error
+    return dict(state)
+
+
+def read(path: str | os.PathLike[str]) -> Checkpoint:
+    """What `write` wrote.
+
+    Raises:
+        WeightsError: no checkpoint, or a damaged one.
+    """
+    folder = Path(path)
+    state = _read_state(folder)
+    tensors = safetensors.torch.load_file(folder / "state.safetensors")
+    ema = folder / "ema.safetensors"
+    return Checkpoint(
+        model=models.load(folder / "model.safetensors"),
+        ema=models.load(ema) if "ema.safetensors" in state["files"] else None,
+        optimizers=_deep(state["optimizers"], tensors),
+        random={k.removeprefix("random/"): v for k, v in tensors.items() if k.startswith("random/")},
+        facts=state["facts"],
+    )
+
+
+def random_states(device: torch.device) -> dict[str, Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def set_random_states(states: Mapping[str, Tensor], device: torch.device) -> None:
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda":
+        if "cuda" not in states:
+            raise ArgumentError("resume: the checkpoint was made on a processor, and the run is on a GPU")
+        torch.cuda.set_rng_state(states["cuda"], device)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, rank: int = 0) -> Iterator[None]:
+    """One run at a time writes to a folder: its first process.
+
+    Raises:
+        ArgumentError: another one does.
+    """
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if rank:
+        yield
+        return
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ArgumentError(f"out: {folder} is being written by another run") from error
+        yield

@@ -1,0 +1,265 @@
+"""What a training run is told: a TOML file, and changes of single keys."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from ..errors import ArgumentError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_RECIPES = Path(__file__).parent / "_recipes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """`[data]`: what is trained on.
+
+    Attributes:
+        root: a folder or file that `pyharmony.data.open_dataset` opens.
+        split: of a set that has splits of its own, 'train' as a rule; '': all of it.
+        validation: a folder of its own, or the share of the samples that is held back, chosen by their names.
+        validation_split: of the set that has splits of its own, 'val' or 'test'; '': none.
+        size: side of the pictures that the network sees; larger ones are resized, keeping no aspect, as published.
+        crop: the largest share of a side that a random crop leaves out; 0: none.
+        pairs: of aligned scenes, drawn for an epoch.
+        flip: whether every second picture is mirrored.
+        workers: processes that read ahead; 0: none.
+    """
+
+    root: str = ""
+    split: str = ""
+    validation: str | float = 0.1
+    validation_split: str = ""
+    size: int = 256
+    crop: float = 0.0
+    pairs: int = 150_000
+    flip: bool = False
+    workers: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """`[schedule]`: how long, and the learning rates.
+
+    Attributes:
+        epochs, steps, minutes: what ends the run; the first that is reached, 0: no limit.
+        decay: share of the run, at its end, in which the rates go down to 0 in a line, an epoch at a time.
+        warm_up: steps in which they come up from 0.
+    """
+
+    epochs: int = 0
+    steps: int = 0
+    minutes: float = 0.0
+    decay: float = 0.5
+    warm_up: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """`[run]`: all else.
+
+    Attributes:
+        seed: of weights, order and changes of the samples, dropout.
+        batch: samples of a step in one process.
+        accumulate: batches of which the gradients are summed before an update.
+        ema: decay of the moving average of the weights that is evaluated and kept; 0: none.
+        checkpoint_steps, checkpoint_minutes: between two checkpoints; 0: not by this.
+        keep: checkpoints that are kept.
+        evaluate_steps: between two evaluations; 0: one an epoch.
+        log_steps: between two entries of the log.
+        largest_skips: steps in a row that are not finite before the run ends with an error.
+        capture: on a GPU, a step as one CUDA graph.
+        threads: of torch on the processor; 0: as it is.
+    """
+
+    seed: int = 0
+    batch: int = 4
+    accumulate: int = 1
+    ema: float = 0.0
+    checkpoint_steps: int = 0
+    checkpoint_minutes: float = 10.0
+    keep: int = 3
+    evaluate_steps: int = 0
+    log_steps: int = 20
+    largest_skips: int = 20
+    capture: bool = False
+    threads: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A training run.
+
+    Attributes:
+        model: `name`, perhaps `preset`, and settings of the model.
+        step: perhaps `preset`, and settings of its step, see `pyharmony.training.steps`.
+        extractor: of a step that looks through one: `weights`, a file, or `name`, perhaps `preset`, and settings.
+        data, schedule, run: see their classes.
+    """
+
+    model: Mapping[str, Any] = field(default_factory=dict)
+    step: Mapping[str, Any] = field(default_factory=dict)
+    extractor: Mapping[str, Any] = field(default_factory=dict)
+    data: DataConfig = field(default_factory=DataConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model.get("name"), str):
+            raise ArgumentError("model.name: missing, expected a model of `pyharmony models list`")
+        whole = {
+            "data.size": 8,
+            "run.batch": 1,
+            "run.accumulate": 1,
+            "run.keep": 1,
+            "run.log_steps": 1,
+            "data.pairs": 1,
+        }
+        whole |= {"data.workers": 0, "schedule.epochs": 0, "schedule.steps": 0, "schedule.warm_up": 0, "run.seed": 0}
+        whole |= {"run.checkpoint_steps": 0, "run.evaluate_steps": 0, "run.largest_skips": 1, "run.threads": 0}
+        for key, low in whole.items():
+            if self.value(key) < low:
+                raise ArgumentError(f"{key}: {self.value(key)!r}, expected {low} or more")
+        for key in ("data.crop", "run.ema"):
+            if not 0 <= self.value(key) < 1:
+                raise ArgumentError(f"{key}: {self.value(key)!r}, expected 0 to 1, 1 not included")
+        if not 0 <= self.schedule.decay <= 1:
+            raise ArgumentError(f"schedule.decay: {self.schedule.decay!r}, expected 0 to 1")
+        for key in ("schedule.minutes", "run.checkpoint_minutes"):
+            if not self.value(key) >= 0:
+                raise ArgumentError(f"{key}: {self.value(key)!r}, expected 0 or more")
+        if not isinstance(self.data.validation, str) and not 0 <= self.data.validation < 1:
+            raise ArgumentError(f"data.validation: {self.data.validation!r}, expected a folder, or a share of 0 to 1")
+        if not (self.schedule.epochs or self.schedule.steps or self.schedule.minutes):
+            raise ArgumentError("schedule: without an end; set schedule.epochs, schedule.steps or schedule.minutes")
+
+    def value(self, key: str) -> Any:
+        table, name = key.split(".", 1)
+        return getattr(getattr(self, table), name)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Tables of plain values."""
+        return dataclasses.asdict(self)
+
+
+_TABLES: dict[str, type | None] = {
+    "model": None,
+    "step": None,
+    "extractor": None,
+    "data": DataConfig,
+    "schedule": ScheduleConfig,
+    "run": RunConfig,
+}
+
+
+def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The tables of a file.
+
+    Raises:
+        ArgumentError: no TOML.
+        OSError: it cannot be read.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ArgumentError(f"{os.fspath(path)}: no TOML: {error}") from error
+
+
+def recipes() -> dict[str, str]:
+    """The recipes that come with pyharmony, and what each is."""
+    found = sorted(_RECIPES.glob("*.toml"))
+    return {path.stem: path.read_text("utf-8").partition("\n")[0].removeprefix("# ") for path in found}
+
+
+def recipe(name: str) -> dict[str, Any]:
+    """The tables of a recipe.
+
+    Raises:
+        ArgumentError: there is none of that name.
+    """
+    known = recipes()
+    if name not in known:
+        raise ArgumentError(f"recipe: {name!r}, no such recipe{_hint(name, known)}; there are {', '.join(known)}")
+    return read_toml(_RECIPES / f"{name}.toml")
+
+
+def with_changes(tables: Mapping[str, Any], changes: Iterable[str]) -> dict[str, Any]:
+    """The tables with each 'table.key=value' in it; a value is written as in TOML, text without quotes is text."""
+    result = {name: dict(table) if isinstance(table, Mapping) else table for name, table in tables.items()}
+    for change in changes:
+        key, sign, text = change.partition("=")
+        table, dot, name = key.strip().partition(".")
+        if not sign or not dot or not name:
+            raise ArgumentError(f"--set {change}: expected table.key=value, such as run.batch=8")
+        _check_table(table)
+        try:
+            value = tomllib.loads(f"value = {text.strip()}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text.strip()
+        result.setdefault(table, {})[name] = value
+    return result
+
+
+def config_of(tables: Mapping[str, Any]) -> TrainConfig:
+    """The configuration of tables as `read_toml` gives them.
+
+    Raises:
+        ArgumentError: an unknown table or key, a value of another type or out of range.
+    """
+    parts: dict[str, Any] = {}
+    for name, table in tables.items():
+        _check_table(name)
+        if not isinstance(table, Mapping):
+            raise ArgumentError(f"{name}: {table!r}, expected a table")
+        kind = _TABLES[name]
+        parts[name] = dict(table) if kind is None else _filled(kind, name, table)
+    return TrainConfig(**parts)
+
+
+def _check_table(name: str) -> None:
+    if name not in _TABLES:
+        raise ArgumentError(f"{name}: no such table{_hint(name, _TABLES)}; there are {', '.join(_TABLES)}")
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _filled(kind: Any, table: str, values: Mapping[str, Any]) -> Any:
+    types = get_type_hints(kind)
+    for key, value in values.items():
+        if key not in types:
+            raise ArgumentError(f"{table}.{key}: no such key{_hint(key, types)}; {table} has {', '.join(types)}")
+        expected = _accepted(types[key])
+        if isinstance(value, bool) and bool not in expected or not isinstance(value, expected):
+            names = " or ".join(t.__name__ for t in expected)
+            raise ArgumentError(f"{table}.{key}: {value!r}, expected {names}")
+    return kind(**values)
+
+
+def _accepted(hint: Any) -> tuple[type, ...]:
+    if get_origin(hint) is not None:
+        return tuple(t for h in get_args(hint) for t in _accepted(h))
+    return (float, int) if hint is float else (hint,)
+
+
+def digest(config: TrainConfig) -> str:
+    """What has to be the same for a run to go on: all but how long it is and how it is looked at."""
+    tables = config.as_dict()
+    kept = {k: v for k, v in tables["run"].items() if k in ("seed", "batch", "accumulate", "ema")}
+    settled = {name: tables[name] for name in ("model", "step", "extractor", "data")} | {"run": kept}
+    settled["data"].pop("workers")
+    return json.dumps(settled, sort_keys=True)

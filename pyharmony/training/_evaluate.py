@@ -1,0 +1,121 @@
+"""What a network makes of samples that it has not seen, in figures and as a sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .. import evaluation, metrics
+from ..data import Dataset
+from ..evaluation._networks import levels, output_of, task_of
+from ..models import Model
+from ._batches import Prepared, stacked
+
+#: The figure that says which weights are the best, and whether larger is better.
+DECISIVE = {"harmonize": ("fmse", False), "blend": ("mse", False), "upscale": ("psnr", True), "realism": ("auc", True)}
+_SHOWN = 8
+_BATCH = 8
+
+
+def better(model: Model, figures: dict[str, float], best: dict[str, float]) -> bool:
+    """Whether these figures are better than the best so far."""
+    if not best:
+        return True
+    name, larger = DECISIVE[task_of(model)]
+    return figures[name] > best[name] if larger else figures[name] < best[name]
+
+
+@torch.no_grad()
+def evaluate(
+    model: Model, inputs: tuple[str, ...], low: float, dataset: Dataset, size: int, scale: int
+) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
+    """Mean figures over the samples, and a sheet of the first of them.
+
+    A harmoniser's picture is put into the composite by the mask before it is compared, as `pyharmony.evaluation` does
+    it; `gain` is the PSNR beyond that of the composite.
+    """
+    training = [m for m in model.modules() if m.training]
+    model.eval()
+    try:
+        judge = {"harmonize": _pictures, "blend": _pictures, "upscale": _pictures, "realism": _scores}.get(
+            task_of(model)
+        )
+        if judge is None:
+            return {}, np.zeros((1, 1, 3), np.uint8)
+        return judge(model, inputs, low, dataset, size, scale)
+    finally:
+        for m in training:
+            m.training = True
+
+
+def _batches(
+    model: Model, inputs: tuple[str, ...], low: float, dataset: Dataset, size: int, scale: int
+) -> Iterator[dict[str, Tensor]]:
+    device = next(model.parameters()).device
+    prepared = Prepared(dataset, inputs, size, low, scale=scale)
+    for start in range(0, len(dataset), _BATCH):
+        batch = stacked([prepared[i] for i in range(start, min(start + _BATCH, len(dataset)))])
+        yield {name: x.to(device) for name, x in batch.items()}
+
+
+def _bytes(x: Tensor, low: float) -> npt.NDArray[np.uint8]:
+    """[N, C, H, W] in [low, 1] to [N, H, W, C] in 0 to 255, rounded."""
+    return np.rint(levels(x, low).clip(0, 255)).astype(np.uint8)
+
+
+def _pictures(
+    model: Model, inputs: tuple[str, ...], low: float, dataset: Dataset, size: int, scale: int
+) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
+    rows: list[dict[str, float]] = []
+    shown: list[npt.NDArray[np.uint8]] = []
+    for batch in _batches(model, inputs, low, dataset, size, scale):
+        target = _bytes(batch["target"], low)
+        given = batch.get("composite", batch.get("image"))
+        if given is None:  # pictures from noise are compared with nothing
+            return {}, np.zeros((1, 1, 3), np.uint8)
+        mask = batch.get("mask")
+        output = levels(output_of(model, given, mask), low)
+        before = _bytes(given, low)
+        inside = None if mask is None else _bytes(mask, 0.0)[..., 0]
+        for i in range(len(target)):
+            if inside is None:
+                made = np.rint(output[i].clip(0, 255)).astype(np.uint8)
+                figures = {"mse": metrics.mse(made, target[i]), "psnr": metrics.psnr(made, target[i])}
+            else:
+                made, figures = evaluation.measure(output[i], before[i], target[i], inside[i])
+                figures["gain"] = figures["psnr"] - metrics.psnr(before[i], target[i])
+            rows.append({name: float(value) for name, value in figures.items()})
+            if len(shown) < _SHOWN:
+                small = np.asarray(before[i].repeat(scale, 0).repeat(scale, 1)) if scale > 1 else before[i]
+                shown.append(np.concatenate([small, made, target[i]], 1))
+    return _means(rows), np.concatenate(shown)
+
+
+def _scores(
+    model: Any, inputs: tuple[str, ...], low: float, dataset: Dataset, size: int, scale: int
+) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
+    real: list[Tensor] = []
+    pasted: list[Tensor] = []
+    shown: list[npt.NDArray[np.uint8]] = []
+    for batch in _batches(model, inputs, low, dataset, size, scale):
+        mask = batch.get("mask")
+        real.append(model(batch["image"], mask).cpu())
+        pasted.append(model(batch["composite"], mask).cpu())
+        if len(shown) < _SHOWN:
+            shown += list(np.concatenate([_bytes(batch["image"], low), _bytes(batch["composite"], low)], 2))
+    return {"auc": area_under_curve(torch.cat(real), torch.cat(pasted))}, np.concatenate(shown[:_SHOWN])
+
+
+def area_under_curve(higher: Tensor, lower: Tensor) -> float:
+    """The share of pairs in which the first is larger, ties by half: the area under the ROC curve."""
+    difference = higher[:, None] - lower[None]
+    return float(((difference > 0).float() + 0.5 * (difference == 0).float()).mean())
+
+
+def _means(rows: list[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}

@@ -1,0 +1,535 @@
+"""A training run: steps, evaluations, checkpoints, a log; one process, or several started by torchrun."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import logging
+import os
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import models
+from ..data import Dataset, Synthesis
+from ..errors import ArgumentError
+from ..models import Adversarial, Model
+from . import _checkpoint, steps
+from ._batches import Prepared, batches, order
+from ._checkpoint import Checkpoint
+from ._config import TrainConfig, digest
+from ._evaluate import better, evaluate
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a run tells while it goes.
+
+    Attributes:
+        count, total: steps, and how many there will be; None where minutes end it.
+        epoch: from 0.
+        share: of the run that is over, 0 to 1.
+        rate: images a second, of all processes together.
+        seconds: of work, earlier parts of the run included.
+        left: seconds, as far as one can tell.
+        losses: of the last step.
+        figures: of the last evaluation.
+    """
+
+    count: int
+    total: int | None
+    epoch: int
+    share: float
+    rate: float
+    seconds: float
+    left: float | None
+    losses: dict[str, float]
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended.
+
+    Attributes:
+        model: the trained one, its average where there is one; in evaluation mode.
+        steps: that were made, all parts of the run together.
+        figures: of the last evaluation, by name.
+        best: those of the best one.
+        skipped: updates that were left out because a gradient was not finite.
+        interrupted: whether it was stopped before its end; it can be resumed.
+        folder: where everything is.
+    """
+
+    model: Model
+    steps: int
+    figures: dict[str, float]
+    best: dict[str, float]
+    skipped: int
+    interrupted: bool
+    folder: Path
+
+
+class Processes:
+    """The processes of a run, by Lightning Fabric: one, or those that torchrun started."""
+
+    def __init__(self, device: str | None) -> None:
+        from lightning_fabric import Fabric
+
+        self.world = int(os.environ.get("WORLD_SIZE", "1"))
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", str(self.world)))
+        accelerator = "auto" if device is None else device
+        self.fabric: Any = Fabric(
+            accelerator=accelerator,
+            devices=local if self.world > 1 else 1,
+            num_nodes=max(1, self.world // local),
+            strategy="ddp" if self.world > 1 else "auto",
+        )
+        self.fabric.launch()
+        self.device: torch.device = self.fabric.device
+        self.rank: int = self.fabric.global_rank
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def mean(self, tensors: list[Tensor]) -> None:
+        """Their means over all processes, in place, in one message."""
+        if self.world == 1 or not tensors:
+            return
+        flat = torch.cat([t.reshape(-1).float() for t in tensors])
+        flat = self.fabric.all_reduce(flat, reduce_op="mean")
+        for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors])):
+            tensor.copy_(part.view_as(tensor))
+
+    def largest(self, *values: float) -> list[float]:
+        """The largest of each value in any process."""
+        if self.world == 1:
+            return list(values)
+        found = self.fabric.all_reduce(torch.tensor(values, dtype=torch.float64, device=self.device), reduce_op="max")
+        return [float(value) for value in found]
+
+    def barrier(self) -> None:
+        if self.world > 1:
+            self.fabric.barrier()
+
+
+class Interruption:
+    """Notes a Ctrl-C or a SIGTERM, so that the step under way ends and the run is saved; a second Ctrl-C ends it."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    @contextmanager
+    def watched(self) -> Iterator[Interruption]:
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int, frame: Any) -> None:
+        if self.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+@dataclass
+class _Watch:
+    """What a run remembers from step to step, and no checkpoint holds."""
+
+    saved: int
+    skipped: int
+    evaluated: int = -1
+    skips: int = 0
+    images: int = 0
+    stopped: bool = False
+    began: float = dataclasses.field(default_factory=time.monotonic)
+    before: float = dataclasses.field(default_factory=time.monotonic)
+    saved_at: float = dataclasses.field(default_factory=time.monotonic)
+
+
+class _Log:
+    """`log.jsonl`, and TensorBoard's scalars and grids."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._path = folder / "log.jsonl"
+        _cut(self._path, count)
+        self._board: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=count + 1)
+
+    def scalars(self, kind: str, count: int, values: Mapping[str, float]) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"kind": kind, "step": count, **values}) + "\n")
+        for name, value in values.items():
+            self._board.add_scalar(f"{kind}/{name}", value, count)
+
+    def grid(self, count: int, picture: np.ndarray[Any, Any]) -> None:
+        self._board.add_image("pictures", picture, count, dataformats="HWC")
+
+    def graph(self, model: Model) -> None:
+        """Of the forward; a network that cannot be traced has none."""
+        example = {k: v.to(next(model.parameters()).device) for k, v in model.example().items()}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the tracer's, of checks of shapes
+                self._board.add_graph(copy.deepcopy(model).eval(), tuple(example.values()), verbose=False)
+        except Exception as error:  # torch's tracer raises whatever the network raised
+            _LOG.info("TensorBoard has no graph: %s", str(error).splitlines()[0] if str(error) else error)
+
+    def close(self) -> None:
+        self._board.close()
+
+
+def _cut(path: Path, count: int) -> None:
+    """Takes out what an earlier part of the run logged after the checkpoint that it goes on from."""
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text("utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if entry.get("step", 0) <= count:
+            kept.append(line)
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text("".join(f"{line}\n" for line in kept), "utf-8")
+    os.replace(temporary, path)
+
+
+def rate_factor(share: float, count: int, decay: float, warm_up: int) -> float:
+    """Of the learning rates when this share of the run is over."""
+    factor = 1.0 if share <= 1 - decay or not decay else max(0.0, (1 - share) / decay)
+    return factor * min(1.0, (count + 1) / warm_up) if warm_up else factor
+
+
+class Run:
+    """One training run, in the folder `out`.
+
+    Args:
+        config: what to do.
+        training, validation: samples; validation may be empty.
+        out: a folder for everything that the run writes.
+        device: 'cpu', 'cuda'; None: a GPU where there is one.
+        on_progress: called after each logged step.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        training: Dataset,
+        validation: Dataset,
+        out: Path,
+        *,
+        device: str | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self.config, self.out = config, out
+        self.processes = Processes(device)
+        self.on_progress = on_progress
+        run = config.run
+        if run.threads:
+            torch.set_num_threads(run.threads)
+        torch.manual_seed(run.seed)
+        chosen = dict(config.model)
+        self.model = models.create(chosen.pop("name"), chosen.pop("preset", None), **chosen)
+        self.model.to(self.processes.device)
+        # Weights are the same in every process; dropout and noise are not.
+        torch.manual_seed(run.seed + 1 + self.processes.rank)
+        settings = dict(config.step)
+        extractor = _extractor(config.extractor)
+        if extractor is not None:
+            extractor.to(self.processes.device)
+        self.step = steps.create(self.model, settings.pop("preset", None), extractor=extractor, **settings)
+        self.step.accumulate = run.accumulate
+        if self.processes.world > 1:
+            self.step.reduce = self.processes.mean
+        self.ema = copy.deepcopy(self.model).eval().requires_grad_(False) if run.ema else None
+        self.training, self.validation = training, validation
+        self.scale = int(getattr(self.model.config, "scale", 1))
+        self.epoch = self.position = 0
+        self.seconds = 0.0
+        self.best: dict[str, float] = {}
+        self.figures: dict[str, float] = {}
+        self._captured: steps.CapturedStep | None = None
+        if run.capture and (run.accumulate > 1 or self.processes.world > 1):
+            raise ArgumentError("run.capture: goes with one process and run.accumulate=1")
+
+    # ---- checkpoints ----
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.out / "checkpoints"
+
+    def save(self, watch: _Watch) -> None:
+        if self.processes.first:
+            facts = {
+                "count": self.step.count,
+                "epoch": self.epoch,
+                "position": self.position,
+                "seconds": self.seconds,
+                "best": self.best,
+                "figures": self.figures,
+                "skipped": int(self.step.skipped),
+                "world": self.processes.world,
+                "digest": digest(self.config),
+            }
+            random = _checkpoint.random_states(self.processes.device)
+            checkpoint = Checkpoint(self.model, self.ema, self.step.state_dict(), random, facts)
+            _checkpoint.write(self.checkpoints, self.step.count, checkpoint, self.config.run.keep)
+        self.processes.barrier()
+        watch.saved, watch.saved_at = self.step.count, time.monotonic()
+
+    def resume(self, path: Path) -> None:
+        """Goes on from a checkpoint.
+
+        Raises:
+            ArgumentError: it is of a run with another configuration.
+            WeightsError: it is damaged.
+        """
+        found = _checkpoint.read(path)
+        if found.facts["digest"] != digest(self.config):
+            what = _difference(found.facts["digest"], digest(self.config))
+            raise ArgumentError(f"resume: {path} is of a run with other settings: {what}")
+        self.model.load_state_dict(found.model.state_dict())
+        if self.ema is not None and found.ema is not None:
+            self.ema.load_state_dict(found.ema.state_dict())
+        self.step.load_state_dict(found.optimizers)
+        self.epoch, self.position = found.facts["epoch"], found.facts["position"]
+        self.seconds = found.facts["seconds"]
+        self.best, self.figures = found.facts["best"], found.facts["figures"]
+        self.step.skipped.fill_(found.facts["skipped"])
+        if self.processes.first:
+            _checkpoint.set_random_states(found.random, self.processes.device)
+
+    # ---- the run ----
+
+    def steps_per_epoch(self) -> int:
+        whole = self.config.run.batch * self.processes.world * self.config.run.accumulate
+        return max(1, len(self.training) // whole)
+
+    def total(self) -> int | None:
+        schedule = self.config.schedule
+        limits = [schedule.steps] if schedule.steps else []
+        if schedule.epochs:
+            limits.append(schedule.epochs * self.steps_per_epoch())
+        return min(limits) if limits else None
+
+    def _share(self) -> float:
+        """How much of the run is over."""
+        total, minutes = self.total(), self.config.schedule.minutes
+        shares = [self.step.count / total] if total else []
+        if minutes:
+            shares.append(self.seconds / (60 * minutes))
+        return max(shares)
+
+    def run(self) -> TrainResult:
+        """Runs to the end, or until it is interrupted."""
+        log = _Log(self.out, self.step.count) if self.processes.first else None
+        if log is not None and self.step.count == 0:
+            log.graph(self.model)
+        watch = _Watch(self.step.count, int(self.step.skipped))
+        interruption = Interruption()
+        try:
+            with interruption.watched():
+                while self._share() < 1 and not watch.stopped:
+                    for batch in self._epoch():
+                        losses = self._one(batch)
+                        self.position += 1
+                        now = time.monotonic()
+                        self.seconds, watch.before = self.seconds + now - watch.before, now
+                        watch.images += self.config.run.batch * self.processes.world
+                        if self.step.whole:
+                            self._after(losses, log, watch, interruption)
+                        if watch.stopped or self._share() >= 1:
+                            break
+                    else:
+                        self.epoch, self.position = self.epoch + 1, 0
+                        if not self.config.run.evaluate_steps:
+                            self.evaluate(log, watch)
+                if watch.evaluated != self.step.count and not watch.stopped:
+                    self.evaluate(log, watch)
+                if watch.saved != self.step.count or not self.checkpoints.is_dir():
+                    self.save(watch)
+                final = self.ema if self.ema is not None else self.model
+                if self.processes.first:
+                    _save_part(final, self.out / "last.safetensors")
+                    if not self.best:
+                        _save_part(final, self.out / "best.safetensors")
+                self.processes.barrier()
+        finally:
+            if log is not None:
+                log.close()
+        return TrainResult(
+            model=final.eval(),
+            steps=self.step.count,
+            figures=dict(self.figures),
+            best=dict(self.best),
+            skipped=int(self.step.skipped),
+            interrupted=watch.stopped,
+            folder=self.out,
+        )
+
+    def _after(self, losses: dict[str, Tensor], log: _Log | None, watch: _Watch, interruption: Interruption) -> None:
+        """What follows an update: the average, the log, evaluations and checkpoints that are due."""
+        run, count = self.config.run, self.step.count
+        if self.ema is not None:
+            self._average(self.ema)
+        if count % run.log_steps == 0 or count == 1 or self._share() >= 1:
+            skipped = int(self.step.skipped)
+            watch.skips = watch.skips + skipped - watch.skipped if skipped > watch.skipped else 0
+            watch.skipped = skipped
+            values = {name: float(loss) for name, loss in losses.items()}
+            if log is not None:
+                log.scalars("loss", count, {**values, "skipped": skipped})
+            if self.on_progress is not None and self.processes.first:
+                self.on_progress(self._progress(values, watch))
+            if watch.skips >= run.largest_skips:
+                raise ArgumentError(
+                    f"run: {watch.skips} updates were not finite up to step {count}; a smaller step.lr, or "
+                    "step.dtype='float32', may help"
+                )
+        if run.evaluate_steps and count % run.evaluate_steps == 0:
+            self.evaluate(log, watch)
+        late = bool(run.checkpoint_minutes) and time.monotonic() - watch.saved_at > 60 * run.checkpoint_minutes
+        due = bool(run.checkpoint_steps) and count % run.checkpoint_steps == 0
+        # All processes go by the slowest clock, and by whoever was asked to stop.
+        stopped, late_, self.seconds = self.processes.largest(interruption.asked, late, self.seconds)
+        watch.stopped, late = bool(stopped), bool(late_)
+        if (due or late) and not watch.stopped:
+            self.save(watch)
+
+    def _progress(self, losses: dict[str, float], watch: _Watch) -> Progress:
+        share, spent = self._share(), time.monotonic() - watch.began
+        return Progress(
+            count=self.step.count,
+            total=self.total(),
+            epoch=self.epoch,
+            share=min(1.0, share),
+            rate=watch.images / spent if spent > 0 else 0.0,
+            seconds=self.seconds,
+            left=self.seconds * (1 - share) / share if 0 < share <= 1 else None,
+            losses=losses,
+            figures=dict(self.figures),
+        )
+
+    def _epoch(self) -> Iterator[dict[str, Tensor]]:
+        """What is left of the epoch."""
+        config, processes = self.config, self.processes
+        training = self.training
+        if isinstance(training, Synthesis):
+            training = training.at_epoch(self.epoch)
+        prepared = Prepared(
+            training,
+            (*self.step.inputs, *self.step.optional),
+            config.data.size,
+            self.step.low,
+            scale=self.scale,
+            crop=config.data.crop,
+            flip=config.data.flip,
+            seed=(config.run.seed, self.epoch),
+        )
+        chosen = order(
+            len(self.training), config.run.batch, config.run.seed, self.epoch, processes.rank, processes.world
+        )
+        accumulate = config.run.accumulate
+        whole = len(chosen) - len(chosen) % accumulate
+        if not whole:
+            raise ArgumentError(f"data.root: {len(self.training)} samples, fewer than run.accumulate batches hold")
+        cuda = processes.device.type == "cuda"
+        for batch in batches(prepared, chosen[self.position : whole], config.data.workers, pin=cuda):
+            yield {name: x.to(processes.device, non_blocking=cuda) for name, x in batch.items()}
+
+    def _one(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        schedule = self.config.schedule
+        if self.step.whole:
+            self.step.scale_lr(rate_factor(self._share(), self.step.count, schedule.decay, schedule.warm_up))
+        if self.config.run.capture:
+            if self._captured is None:
+                self._captured = self.step.capture(batch)
+            losses = self._captured(batch)
+        else:
+            losses = self.step(batch)
+        if self.processes.world > 1:
+            self.processes.mean([b for b in self.model.buffers() if b.is_floating_point()])
+        return losses
+
+    @torch.no_grad()
+    def _average(self, ema: Model) -> None:
+        # In the first steps it follows closely, so that the random start is soon forgotten.
+        decay = min(self.config.run.ema, (1 + self.step.count) / (10 + self.step.count))
+        torch._foreach_lerp_(list(ema.parameters()), [p.detach() for p in self.model.parameters()], 1 - decay)
+        for kept, buffer in zip(ema.buffers(), self.model.buffers()):
+            kept.copy_(buffer)
+
+    def evaluate(self, log: _Log | None, watch: _Watch) -> None:
+        """Figures of the validation samples; the best weights are kept apart."""
+        watch.evaluated = self.step.count
+        if len(self.validation):
+            if self.processes.first:
+                model = self.ema if self.ema is not None else self.model
+                self.figures, sheet = evaluate(
+                    model,
+                    (*self.step.inputs, *self.step.optional),
+                    self.step.low,
+                    self.validation,
+                    self.config.data.size,
+                    self.scale,
+                )
+                if self.figures and better(model, self.figures, self.best):
+                    self.best = {**self.figures, "step": float(self.step.count)}
+                    _save_part(model, self.out / "best.safetensors")
+                if log is not None and self.figures:
+                    log.scalars("validation", self.step.count, self.figures)
+                    log.grid(self.step.count, sheet)
+            self.processes.barrier()
+        watch.before = time.monotonic()  # evaluations are not work of the run's minutes
+
+
+def _extractor(table: Mapping[str, Any]) -> Model | None:
+    if not table:
+        return None
+    settings = dict(table)
+    weights = settings.pop("weights", None)
+    if weights is not None:
+        if settings:
+            raise ArgumentError(f"extractor.{next(iter(settings))}: given beside extractor.weights, which has its own")
+        return models.load(weights)
+    if "name" not in settings:
+        raise ArgumentError("extractor: expected extractor.weights, or extractor.name")
+    return models.create(settings.pop("name"), settings.pop("preset", None), **settings)
+
+
+def _difference(first: str, second: str) -> str:
+    """The first keys that differ."""
+    before, now = json.loads(first), json.loads(second)
+    found = [
+        f"{table}.{key} was {before.get(table, {}).get(key)!r} and is {now[table].get(key)!r}"
+        for table in now
+        for key in sorted({*before.get(table, {}), *now[table]})
+        if before.get(table, {}).get(key) != now[table].get(key)
+    ]
+    return "; ".join(found[:3])
+
+
+def _save_part(model: Model, path: Path) -> None:
+    models.save(model, path, part="generator" if isinstance(model, Adversarial) else "all")

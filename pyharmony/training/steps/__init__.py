@@ -1,0 +1,48 @@
+"""The optimisation step of each model: `create(model)` makes it, `step(batch)` runs it.
+
+    model = models.create("pix2pix", "small")
+    step = steps.create(model, l1=100.0)
+    losses = step({"composite": composite, "mask": mask, "target": target})
+
+A harmoniser's batch holds composite and target [N, 3, H, W] in the range of its model and mask [N, 1, H, W] in [0, 1].
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from ...errors import ArgumentError
+from ...models import Model
+from . import _step, bargainnet, dovenet, dovenet_lite, gp_gan, pix2pix, realism, srgan, style_encoder, supervised
+from ._step import CapturedStep, Step, StepSettings
+
+__all__ = ["CapturedStep", "Step", "StepSettings", "create"]
+
+#: Each registers its step.
+_MODULES = (bargainnet, dovenet, dovenet_lite, gp_gan, pix2pix, realism, srgan, style_encoder, supervised)
+
+
+def create(model: Model, preset: str | None = None, *, extractor: nn.Module | None = None, **settings: Any) -> Step:
+    """Makes the step of a model, with new optimizers.
+
+    Args:
+        model: of `pyharmony.models`; the step changes it.
+        preset: named settings, see `Step.presets`; None: the defaults.
+        extractor: a network through which a loss looks, on the model's device; it is not trained. A style_encoder for
+            `attention_unet` and `unet3plus`, any from pictures to features for `srgan`.
+        settings: fields of `Step.settings_type`, on top of it.
+
+    Raises:
+        ArgumentError: no such preset or setting, a value that it does not accept, or a model without a step.
+        DeviceError: extractor is on another device.
+        DTypeError: model is none, or extractor is not what the step takes.
+    """
+    step = _step.step_of(model)
+    values = _step.settings_of(step, settings, preset)
+    if extractor is None:
+        return step(model, values)
+    if not step.extracts:
+        raise ArgumentError(f"extractor: given, and {step.__name__} looks through none")
+    return step(model, values, extractor)

@@ -1,0 +1,398 @@
+"""What the steps of all models share: settings, batches, optimizers, lower precision, CUDA graphs."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import difflib
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import ArgumentError, DeviceError, DTypeError, ShapeError
+from ...models import Model
+from ...models._blocks import check_image, check_like
+
+Losses = dict[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepSettings:
+    """Settings of every step.
+
+    Attributes:
+        dtype: 'float32', or 'bfloat16' for the arithmetic of the networks by autocast: weights, norms, losses and the
+            optimizers' moments stay in float32.
+        channels_last: the layout of weights and pictures in memory.
+    """
+
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    channels_last: bool = True
+
+    def __post_init__(self) -> None:
+        check_choice(self.dtype, "dtype", ("float32", "bfloat16"))
+        check_flag(self.channels_last, "channels_last")
+
+
+class Step:
+    """One optimisation step of a model, on a batch.
+
+    `step(batch)` takes a mapping of tensors, changes the model and its optimizers, and returns the losses by name,
+    tensors [] without a graph that wait for nothing. What a batch cannot be is found before anything has changed. With
+    one seed of torch's generator, one device and one number of threads the bits are the same.
+
+    Attributes:
+        inputs: what a batch holds.
+        optional: what it may hold besides.
+        extracts: whether a loss can look through an extractor.
+        progress: the numbers that say how far it is, as `state_dict` keeps them.
+        model, settings: as given; the model is put into training mode.
+        extractor: as given; it is put into evaluation mode, runs in float32, and is not trained.
+        optimizers: by what they train.
+        count: steps that were made.
+        reduce: called with the gradients before every update, to share them between processes; or None.
+        accumulate: batches whose gradients are averaged for an update. Within one, the generator's gradients of all
+            but the last batch are those beside the discriminator before its update.
+        skipped: updates that were left out because the loss or a gradient was not finite, a tensor [].
+    """
+
+    inputs: tuple[str, ...] = ("composite", "mask", "target")
+    optional: tuple[str, ...] = ()
+    extracts: ClassVar[bool] = False
+    progress: ClassVar[tuple[str, ...]] = ("count",)
+    settings_type: ClassVar[type[StepSettings]] = StepSettings
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+
+    def __init__(self, model: Model, settings: StepSettings, extractor: nn.Module | None = None) -> None:
+        self.model, self.settings, self.extractor = model, settings, extractor
+        self.count = 0
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.reduce: Callable[[list[Tensor]], None] | None = None
+        self.accumulate = 1
+        self._micro = 0
+        first = next(model.parameters())
+        if first.is_meta:
+            raise ArgumentError("model: an outline, without numbers; make it with models.create")
+        self.device = first.device
+        self.skipped = torch.zeros((), device=self.device)
+        if extractor is not None:
+            for tensor in (*extractor.parameters(), *extractor.buffers()):
+                if tensor.device != self.device:
+                    raise DeviceError(f"extractor: on {tensor.device}, and the model is on {self.device}")
+        if settings.channels_last:
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def low(self) -> float:
+        """The least value of the model's pictures, -1 or 0; the largest is 1."""
+        return self.model.low
+
+    @property
+    def whole(self) -> bool:
+        """Whether no batches wait to be accumulated further."""
+        return self._micro == 0
+
+    def _run(self, batch: dict[str, Tensor]) -> Losses:
+        """The step itself, on a checked batch."""
+        raise NotImplementedError
+
+    def _phase(self) -> Hashable:
+        """What the next step does, where steps differ; a CUDA graph is captured for each."""
+        return None
+
+    def _check(self, batch: dict[str, Tensor]) -> None:
+        """Raises where a network would refuse the batch when others have done their part: pictures are alike."""
+        pictures = [name for name in batch if name != "mask"]
+        for name in pictures:
+            check_image(batch[name], name, 3)
+            check_like(batch[name], batch[pictures[0]], name, pictures[0])
+
+    def _advance(self) -> None:
+        """Counts a step that was made."""
+        self.count += 1
+
+    def __call__(self, batch: Mapping[str, Tensor]) -> Losses:
+        """See the class.
+
+        Args:
+            batch: `inputs` by name: pictures [N, 3, H, W] and masks [N, 1, H, W] in the ranges of the model, float32,
+                on its device.
+
+        Raises:
+            ArgumentError, DTypeError, ShapeError: a tensor is missing, unknown, or nothing that the model takes.
+            DeviceError: a tensor is on another device.
+        """
+        checked = self._checked(batch)
+        self._prepare()
+        losses = self._run(checked)
+        self._micro = (self._micro + 1) % self.accumulate
+        if self.whole:
+            self._advance()
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def _prepare(self) -> None:
+        """Puts the networks into their modes."""
+        self.model.train()
+        if self.extractor is not None:
+            self.extractor.eval()
+
+    def _checked(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        known = (*self.inputs, *self.optional)
+        for name in batch:
+            if name not in known:
+                raise ArgumentError(f"batch: {name!r} is unknown; expected {', '.join(known)}")
+        checked = {}
+        for name in known:
+            if name not in batch:
+                if name in self.optional:
+                    continue
+                raise ArgumentError(f"batch: {name!r} is missing; expected {', '.join(self.inputs)}")
+            x = batch[name]
+            if not isinstance(x, Tensor) or x.dtype != torch.float32:
+                given = x.dtype if isinstance(x, Tensor) else type(x).__name__
+                raise DTypeError(f"{name}: {given}, expected a tensor of float32")
+            if x.device != self.device:
+                raise DeviceError(f"{name}: on {x.device}, and the model is on {self.device}")
+            if not x.shape or not x.numel():
+                raise ShapeError(f"{name}: shape {list(x.shape)} holds nothing")
+            if self.settings.channels_last and x.ndim == 4:
+                x = x.contiguous(memory_format=torch.channels_last)
+            checked[name] = x
+        self._check(checked)
+        return checked
+
+    @contextlib.contextmanager
+    def _precision(self) -> Iterator[None]:
+        """Where the networks run; losses belong outside, in float32."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.dtype == "bfloat16"):
+            yield
+
+    def _rate(self, lr: float) -> Any:
+        """On a CUDA device a tensor, which a graph reads."""
+        return torch.tensor(lr, device=self.device) if self.device.type == "cuda" else lr
+
+    def _adam(self, name: str, parameters: Iterable[nn.Parameter], lr: float, betas: tuple[float, float]) -> None:
+        """An Adam in one pass over all tensors, that a CUDA graph can hold."""
+        cuda = self.device.type == "cuda"
+        self.optimizers[name] = torch.optim.Adam(
+            list(parameters), lr=self._rate(lr), betas=betas, fused=True, capturable=cuda
+        )
+
+    def _rmsprop(self, name: str, parameters: Iterable[nn.Parameter], lr: float) -> None:
+        """An RMSprop that a CUDA graph can hold."""
+        cuda = self.device.type == "cuda"
+        self.optimizers[name] = torch.optim.RMSprop(list(parameters), lr=self._rate(lr), foreach=True, capturable=cuda)
+
+    def _update(self, name: str, loss: Tensor) -> None:
+        """One update of what an optimizer trains; nothing else gets a gradient."""
+        optimizer = self.optimizers[name]
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        if self._micro == 0:
+            optimizer.zero_grad(set_to_none=True)
+        if self.accumulate > 1:
+            loss = loss / self.accumulate
+        loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
+        if self._micro < self.accumulate - 1:
+            return
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if self.reduce is not None:
+            self.reduce(gradients)
+        norms = torch.stack(torch._foreach_norm(gradients))
+        bad = (~torch.isfinite(norms.sum() + loss.detach())).float()
+        self.skipped += bad
+        if isinstance(optimizer, torch.optim.Adam):
+            # The fused kernel leaves everything as it is where this is 1, and the host need not wait.
+            optimizer.found_inf = bad  # type: ignore[attr-defined]
+            optimizer.grad_scale = None  # type: ignore[attr-defined]
+        else:
+            # By gradients of 0 the weights stay, and the host need not wait either.
+            for gradient in gradients:
+                gradient.masked_fill_(bad > 0, 0)
+        optimizer.step()
+
+    def scale_lr(self, factor: float) -> None:
+        """Sets the rates to factor times those of the settings: for a schedule."""
+        if not factor >= 0:
+            raise ArgumentError(f"factor: {factor!r}, expected 0 or more")
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                first = group.setdefault("first_lr", float(group["lr"]))
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(first * factor)
+                else:
+                    group["lr"] = first * factor
+
+    def state_dict(self) -> dict[str, Any]:
+        """All but the model: optimizers, and `progress`."""
+        numbers = {name: getattr(self, name) for name in self.progress}
+        return {**numbers, **{name: o.state_dict() for name, o in self.optimizers.items()}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes what `state_dict` gave.
+
+        Raises:
+            ArgumentError: it is of another step.
+        """
+        expected = {*self.progress, *self.optimizers}
+        if set(state) != expected:
+            raise ArgumentError(f"state: has {', '.join(sorted(state))}; expected {', '.join(sorted(expected))}")
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state[name])
+            for parameter, values in optimizer.state.items():
+                for key, value in values.items():
+                    # In the layout of the parameter: a fused kernel goes through both in the order of memory.
+                    if isinstance(value, Tensor) and value.shape == parameter.shape:
+                        values[key] = torch.empty_like(parameter).copy_(value)
+        for name in self.progress:
+            setattr(self, name, int(state[name]))
+
+    def capture(self, batch: Mapping[str, Tensor]) -> CapturedStep:
+        """The same step as CUDA graphs, for batches of this shape: one launch from the processor.
+
+        The networks and optimizers are as before afterwards; three steps are made to warm up, and undone.
+
+        Raises:
+            DeviceError: the model is not on a CUDA device.
+        """
+        if self.device.type != "cuda":
+            raise DeviceError(f"model: on {self.device}; a step is captured on a CUDA device")
+        return CapturedStep(self, self._checked(batch))
+
+
+class CapturedStep:
+    """A `Step` whose work is replayed; called as it is, on batches of one shape."""
+
+    warm_up = 3
+
+    def __init__(self, step: Step, batch: dict[str, Tensor]) -> None:
+        self.step = step
+        self._static = {name: x.clone() for name, x in batch.items()}
+        self._graphs: dict[Hashable, tuple[torch.cuda.CUDAGraph, Losses]] = {}
+
+    def __call__(self, batch: Mapping[str, Tensor]) -> Losses:
+        """As `Step.__call__`."""
+        step = self.step
+        checked = step._checked(batch)
+        if set(checked) != set(self._static):
+            raise ArgumentError(f"batch: has {', '.join(checked)}; captured with {', '.join(self._static)}")
+        for name, x in checked.items():
+            if x.shape != self._static[name].shape:
+                raise ShapeError(f"{name}: shape {list(x.shape)}, captured with {list(self._static[name].shape)}")
+        for name, x in checked.items():
+            self._static[name].copy_(x)
+        step._prepare()
+        phase = step._phase()
+        if phase not in self._graphs:
+            self._graphs[phase] = self._captured()
+        graph, losses = self._graphs[phase]
+        graph.replay()
+        step._advance()
+        return {name: loss.clone() for name, loss in losses.items()}
+
+    def _captured(self) -> tuple[torch.cuda.CUDAGraph, Losses]:
+        step = self.step
+        with _undone(step):
+            stream: Any = torch.cuda.Stream(step.device)  # type: ignore[no-untyped-call]
+            stream.wait_stream(torch.cuda.current_stream(step.device))
+            with torch.cuda.stream(stream):
+                for _ in range(self.warm_up):
+                    step._run(self._static)
+            torch.cuda.current_stream(step.device).wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            losses = {name: loss.detach() for name, loss in step._run(self._static).items()}
+        return graph, losses
+
+
+@contextlib.contextmanager
+def _undone(step: Step) -> Iterator[None]:
+    """Puts back, in place, what happens inside: weights, buffers, moments and random numbers."""
+    tensors = [*step.model.parameters(), *step.model.buffers()]
+    before = [t.detach().clone() for t in tensors]
+    moments = {name: copy.deepcopy(o.state_dict()["state"]) for name, o in step.optimizers.items()}
+    random = torch.cuda.get_rng_state(step.device)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, value in zip(tensors, before):
+                tensor.copy_(value)
+            for name, optimizer in step.optimizers.items():
+                for index, parameter in enumerate(p for g in optimizer.param_groups for p in g["params"]):
+                    known = moments[name].get(index, {})
+                    for key, value in optimizer.state[parameter].items():
+                        if isinstance(value, Tensor):
+                            # What a first step has made was zero before it.
+                            value.copy_(known[key]) if key in known else value.zero_()
+        torch.cuda.set_rng_state(random, step.device)
+
+
+StepType = TypeVar("StepType", bound=type[Step])
+_steps: dict[str, type[Step]] = {}
+
+
+def register(*models: str) -> Callable[[StepType], StepType]:
+    """Makes a class the step of these models."""
+
+    def add(step: StepType) -> StepType:
+        for name in models:
+            _steps[name] = step
+        return step
+
+    return add
+
+
+def step_of(model: Model) -> type[Step]:
+    if not isinstance(model, Model):
+        raise DTypeError(f"model: {type(model).__name__}, expected a model of pyharmony.models")
+    if model.name not in _steps:
+        raise ArgumentError(f"model: {model.name} has no step; there are {', '.join(sorted(_steps))}")
+    return _steps[model.name]
+
+
+def settings_of(step: type[Step], values: Mapping[str, Any], preset: str | None) -> StepSettings:
+    chosen: dict[str, Any] = {}
+    if preset is not None:
+        if preset not in step.presets:
+            known = ", ".join(map(repr, sorted(step.presets))) or "none"
+            raise ArgumentError(f"preset: {preset!r}, {step.__name__} has {known}")
+        chosen.update(step.presets[preset])
+    fields = [f.name for f in dataclasses.fields(step.settings_type)]
+    for key in values:
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ArgumentError(f"{key}: {step.__name__} has no such setting{hint}; it has {', '.join(fields)}")
+    return step.settings_type(**{**chosen, **values})
+
+
+def check_flag(value: object, name: str) -> None:
+    if not isinstance(value, bool):
+        raise ArgumentError(f"{name}: {value!r}, expected True or False")
+
+
+def check_choice(value: object, name: str, choices: Iterable[object]) -> None:
+    if value not in tuple(choices):
+        raise ArgumentError(f"{name}: {value!r}, expected one of {', '.join(map(repr, choices))}")
+
+
+def check_least(value: object, name: str, low: float = 0.0, *, open_end: bool = False) -> None:
+    """Raises where value is no number of at least low, or more than low."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not (value > low if open_end else value >= low):  # type: ignore[operator]
+        raise ArgumentError(f"{name}: {value!r}, expected {'more than' if open_end else 'at least'} {low:g}")
+
+
+def check_smallest(x: Tensor, name: str, smallest: int) -> None:
+    """Raises where a picture [N, C, H, W] has a side of less than smallest."""
+    if min(x.shape[2:]) < smallest:
+        raise ShapeError(f"{name}: {x.shape[2]}x{x.shape[3]} pixels, expected {smallest} or more")
+
+
+def check_betas(value: object, name: str = "betas") -> None:
+    if not (isinstance(value, (tuple, list)) and len(value) == 2 and all(0 <= b < 1 for b in value)):
+        raise ArgumentError(f"{name}: {value!r}, expected two numbers of 0 to 1, 1 not included")

@@ -1,0 +1,86 @@
+"""The step of BargainNet: the distance to the target, and codes that move from the composite's to the background's.
+
+Source: Cong et al., "BargainNet: Background-Guided Domain Translation for Image Harmonization", ICME 2021, and the code
+published with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from ...losses import masked_l1, triplet
+from ...models._blocks import check_image, check_mask
+from ...models.bargainnet import BargainNet
+from ._step import Losses, Step, StepSettings, check_betas, check_least, register
+
+
+@dataclass(frozen=True, kw_only=True)
+class BargainNetSettings(StepSettings):
+    """Settings of `BargainNetStep`; the defaults are those published.
+
+    Attributes:
+        lr, betas: of Adam.
+        l1: weight of the mean absolute difference of output and target.
+        triplet: weight of the two triplets.
+        margin: of the triplets.
+    """
+
+    lr: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    l1: float = 1.0
+    triplet: float = 0.01
+    margin: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_least(self.lr, "lr", open_end=True)
+        check_betas(self.betas)
+        for name in ("l1", "triplet"):
+            check_least(getattr(self, name), name)
+        check_least(self.margin, "margin", open_end=True)
+
+
+@register("bargainnet")
+class BargainNetStep(Step):
+    """One update of generator and encoder together.
+
+    L = l1 mean |y - t| + triplet (T(f, f̂, c) + T(f̂, b, c)),  T(a, p, n) = mean max(0, |a - p| - |a - n| + margin)
+
+    of the output y, the target t and the codes b of t's background, f of t's object, f̂ of y's and c of the
+    composite's. The generator is told b.
+
+    Losses: 'l1' and 'triplet', the sum of the two, without their weights.
+    """
+
+    settings: BargainNetSettings
+    settings_type = BargainNetSettings
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"published": {}}
+    model: BargainNet
+
+    def __init__(self, model: BargainNet, settings: BargainNetSettings) -> None:
+        super().__init__(model, settings)
+        self._adam("model", model.parameters(), settings.lr, settings.betas)
+
+    def _check(self, batch: dict[str, Tensor]) -> None:
+        super()._check(batch)
+        check_image(batch["composite"], "composite", 3, self.model.generator.unet.multiple)
+
+    def _run(self, batch: dict[str, Tensor]) -> Losses:
+        composite, mask, target = batch["composite"], batch["mask"], batch["target"]
+        check_mask(mask, composite)
+        generator, encoder, settings = self.model.generator, self.model.encoder, self.settings
+        with self._precision():
+            background = encoder(target, 1 - mask)
+            output = generator(composite, mask, background)
+        output = output.float()
+        with self._precision():
+            codes = [encoder(picture, mask) for picture in (target, output, composite)]
+        background, real, made, before = (code.float() for code in (background, *codes))
+        l1 = masked_l1(output, target)
+        triplets = triplet(real, made, before, margin=settings.margin)
+        triplets = triplets + triplet(made, background, before, margin=settings.margin)
+        self._update("model", settings.l1 * l1 + settings.triplet * triplets)
+        return {"l1": l1, "triplet": triplets}

@@ -1,0 +1,168 @@
+"""The step of DoveNet: a hinge for each of two questions, a gradient penalty, and the distance to the target.
+
+Source: Cong et al., "DoveNet: Deep Image Harmonization via Domain Verification", CVPR 2020, and the code that was
+published with it. What that code computes more often than its result needs is computed once; a setting each brings
+it back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ...losses import adversary, gradient_penalty, masked_l1
+from ...models._blocks import Scores, check_image
+from ...models.dovenet import DoveNet
+from ...nn.spectral_norm import UPDATES
+from ._step import Losses, Step, StepSettings, check_betas, check_choice, check_flag, check_least, register
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoveNetSettings(StepSettings):
+    """Settings of `DoveNetStep`; those of the preset 'published' are given beside the defaults.
+
+    Attributes:
+        lr, betas: of both Adams.
+        l1: weight of the mean absolute difference of output and target.
+        adversarial, verification: weights of the generator's two games.
+        gradient_penalty: weight of the penalty on the mean of both scores; 0: none. Published: 10.
+        adversary: the games, see `pyharmony.losses.adversary`.
+        spectral_norm_updates: power iterations 'step': one before each of the two updates, or 'forward': one for each
+            pass through a layer. Published: 'forward', which judges objects and backgrounds one after the other.
+        judge_together: output and target in one pass of the discriminator where it has instance norms; those of a
+            batch are taken of one kind of picture. Published: False.
+        plan_once: the partial convolutions' sums over the mask once a batch, not once a pass. Published: False.
+        judge_target_again: the target's scores, which nothing uses, in the generator's half. Published: True.
+    """
+
+    lr: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    l1: float = 100.0
+    adversarial: float = 1.0
+    verification: float = 1.0
+    gradient_penalty: float = 0.0
+    adversary: str = "hinge"
+    spectral_norm_updates: Literal["step", "forward"] = "step"
+    judge_together: bool = True
+    plan_once: bool = True
+    judge_target_again: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_least(self.lr, "lr", open_end=True)
+        check_betas(self.betas)
+        for name in ("l1", "adversarial", "verification", "gradient_penalty"):
+            check_least(getattr(self, name), name)
+        adversary(self.adversary)
+        check_choice(self.spectral_norm_updates, "spectral_norm_updates", UPDATES)
+        for name in ("judge_together", "plan_once", "judge_target_again"):
+            check_flag(getattr(self, name), name)
+
+
+@register("dovenet")
+class DoveNetStep(Step):
+    """The discriminator on target t and output y, with one mask, then the generator.
+
+    L_D = game_D(D_g(t), D_g(y)) + game_D(D_v(t), D_v(y)) + penalty of (D_g + D_v) / 2
+    L_G = l1 mean |y - t| + adversarial game_G(D_g(y)) + verification game_G(D_v(y))
+
+    D_g judges the picture, D_v object against background; y is the output as it is, background included. The penalty
+    is computed in float32 whatever dtype is.
+
+    Losses: 'discriminator' without the penalty, 'gradient_penalty' where there is one, and without their weights
+    'adversarial', 'verification' and 'l1'.
+    """
+
+    settings: DoveNetSettings
+    settings_type = DoveNetSettings
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "published": {
+            "gradient_penalty": 10.0,
+            "spectral_norm_updates": "forward",
+            "judge_together": False,
+            "plan_once": False,
+            "judge_target_again": True,
+        }
+    }
+    model: DoveNet
+
+    def __init__(self, model: DoveNet, settings: DoveNetSettings) -> None:
+        super().__init__(model, settings)
+        self._game = adversary(settings.adversary)
+        self._together = settings.judge_together and model.config.norm == "instance"
+        model.discriminator.spectral_norms.update_once = settings.spectral_norm_updates
+        for name in ("generator", "discriminator"):
+            self._adam(name, getattr(model, name).parameters(), settings.lr, settings.betas)
+
+    def _check(self, batch: dict[str, Tensor]) -> None:
+        super()._check(batch)
+        check_image(batch["composite"], "composite", 3, size=self.model.discriminator.size)
+
+    def _run(self, batch: dict[str, Tensor]) -> Losses:
+        settings, game, discriminator = self.settings, self._game, self.model.discriminator
+        mask, target = batch["mask"], batch["target"]
+        with self._precision():
+            output = _wide(self.model.generator(batch["composite"], mask))
+        plans = discriminator.plans(mask) if settings.plan_once else None
+
+        def judge(image: Tensor) -> Scores:
+            return Scores(*map(_wide, discriminator(image, plans or discriminator.plans(mask))))
+
+        def mean_score(image: Tensor) -> Tensor:
+            scores = judge(image)
+            return (scores.realism + scores.verification) / 2
+
+        if settings.spectral_norm_updates == "step" and self._micro == 0:
+            discriminator.spectral_norms.update()
+        with self._precision():
+            fake, real = self._judge_both(judge, output.detach(), target)
+        judged = game.discriminator(real.realism, fake.realism) + game.discriminator(
+            real.verification, fake.verification
+        )
+        losses = {"discriminator": judged}
+        if settings.gradient_penalty:
+            # In float32: a slope near 1 leaves of it a difference of which bfloat16 knows some per cent.
+            penalty = gradient_penalty(mean_score, target, output.detach(), weight=settings.gradient_penalty)
+            losses["gradient_penalty"], judged = penalty, judged + penalty
+        self._update("discriminator", judged)
+
+        with _frozen(discriminator), self._precision():
+            fake = judge(output)
+            if settings.judge_target_again:
+                judge(target)
+        adversarial, verification = map(game.generator, fake)
+        l1 = masked_l1(output, target)
+        self._update(
+            "generator",
+            settings.adversarial * adversarial + settings.verification * verification + settings.l1 * l1,
+        )
+        return {**losses, "adversarial": adversarial, "verification": verification, "l1": l1}
+
+    def _judge_both(self, judge: Any, fake: Tensor, real: Tensor) -> tuple[Scores, Scores]:
+        if not self._together:
+            return judge(fake), judge(real)
+        realism, verification = (score.chunk(2) for score in judge(torch.cat([fake, real])))
+        return Scores(realism[0], verification[0]), Scores(realism[1], verification[1])
+
+
+def _wide(x: Tensor) -> Tensor:
+    """In float32 at least."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+@contextlib.contextmanager
+def _frozen(module: nn.Module) -> Iterator[None]:
+    """What is computed inside has no gradient to the module's parameters."""
+    wanted = [p for p in module.parameters() if p.requires_grad]
+    for p in wanted:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in wanted:
+            p.requires_grad_(True)

@@ -1,0 +1,98 @@
+"""The step of the smaller DoveNet: two games of one discriminator, and the distance to the target.
+
+Source: Cong et al., "DoveNet: Deep Image Harmonization via Domain Verification", CVPR 2020, in the form of a TensorFlow
+system on 224 pixels: cross entropy in place of the hinge, and no spectral norms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+from torch import Tensor
+
+from ...losses import adversary, masked_l1
+from ...models import Adversarial
+from ...models._blocks import Scores, check_statistics
+from ...models.dovenet_lite import Discriminator
+from ._step import Losses, Step, StepSettings, check_betas, check_least, register
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoveNetLiteSettings(StepSettings):
+    """Settings of `DoveNetLiteStep`; the defaults are those published.
+
+    Attributes:
+        lr, betas: of both Adams.
+        l1: weight of the mean absolute difference of output and target.
+        adversarial: weight of the score of the picture, for the generator.
+        verification: weight of the score of object against background, for the generator.
+        adversary: the game of both, see `pyharmony.losses.adversary`.
+    """
+
+    lr: float = 2e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    l1: float = 100.0
+    adversarial: float = 1.0
+    verification: float = 1.0
+    adversary: str = "vanilla"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_least(self.lr, "lr", open_end=True)
+        check_betas(self.betas)
+        for name in ("l1", "adversarial", "verification"):
+            check_least(getattr(self, name), name)
+        adversary(self.adversary)
+
+
+@register("dovenet_lite")
+class DoveNetLiteStep(Step):
+    """The discriminator on target t and output y, with one mask, then the generator. Pictures are in [0, 1].
+
+    L_D = game_D(D_g(t), D_g(y)) + game_D(D_v(t), D_v(y))
+    L_G = l1 mean |y - t| + adversarial game_G(D_g(y)) + verification game_G(D_v(y))
+
+    D_g judges the picture, D_v object against background; y is the output as it is, background included.
+
+    Losses: 'discriminator', and without their weights 'adversarial', 'verification' and 'l1'.
+    """
+
+    settings: DoveNetLiteSettings
+    settings_type = DoveNetLiteSettings
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"published": {}, "hinge": {"adversary": "hinge"}}
+    model: Adversarial
+
+    def __init__(self, model: Adversarial, settings: DoveNetLiteSettings) -> None:
+        super().__init__(model, settings)
+        self._game = adversary(settings.adversary)
+        for name in ("generator", "discriminator"):
+            self._adam(name, getattr(model, name).parameters(), settings.lr, settings.betas)
+
+    def _check(self, batch: dict[str, Tensor]) -> None:
+        super()._check(batch)
+        check_statistics(batch["composite"], "composite", True, len(self.model.config.discriminator_widths))
+
+    def _run(self, batch: dict[str, Tensor]) -> Losses:
+        composite, mask, target = batch["composite"], batch["mask"], batch["target"]
+        settings, discriminator = self.settings, cast(Discriminator, self.model.discriminator)
+        with self._precision():
+            output = self.model.generator(composite, mask)
+        output = output.float()
+        plans = discriminator.plans(mask)
+
+        def judge(image: Tensor) -> Scores:
+            with self._precision():
+                scores = discriminator(image, plans)
+            return Scores(*(score.float() for score in scores))
+
+        real, fake = judge(target), judge(output.detach())
+        judged = self._game.discriminator(real.realism, fake.realism)
+        judged = judged + self._game.discriminator(real.verification, fake.verification)
+        self._update("discriminator", judged)
+        fake = judge(output)
+        adversarial, verification = self._game.generator(fake.realism), self._game.generator(fake.verification)
+        l1 = masked_l1(output, target)
+        total = settings.l1 * l1 + settings.adversarial * adversarial + settings.verification * verification
+        self._update("generator", total)
+        return {"discriminator": judged, "adversarial": adversarial, "verification": verification, "l1": l1}

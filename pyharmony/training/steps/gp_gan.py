@@ -1,0 +1,183 @@
+"""The step of GP-GAN: many updates of a critic whose weights are clipped, then one of the generator.
+
+Source: Wu et al., "GP-GAN: Towards Realistic High-Resolution Image Blending", ACM MM 2019, and the code published with
+it; from noise Arjovsky et al., "Wasserstein Generative Adversarial Networks", ICML 2017. The penalty in place of the
+clipping is that of Gulrajani et al., NeurIPS 2017.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, cast
+
+import torch
+from torch import Tensor
+
+from ...errors import ArgumentError
+from ...losses import clip_parameters, gradient_penalty, masked_l2, wasserstein_discriminator, wasserstein_generator
+from ...models import Adversarial
+from ...models._blocks import check_image, check_statistics, check_whole
+from ...models.gp_gan import Critic
+from ._step import Losses, Step, StepSettings, check_betas, check_choice, check_least, register
+
+
+@dataclass(frozen=True, kw_only=True)
+class GPGanSettings(StepSettings):
+    """Settings of `GPGanStep`; the defaults are those published, where None for the kind of generator.
+
+    Attributes:
+        optimizer: 'adam' or 'rmsprop'; None: Adam, and RMSprop for the generator from noise.
+        lr_discriminator: None: 2e-4, from noise 5e-5.
+        lr_generator: None: 2e-3, from noise 5e-5.
+        betas: of Adam.
+        l2: weight of the mean squared difference of output and target, beside 1 - l2 of the critic's score; None:
+            0.999. From noise there is none.
+        clip: every parameter of the critic is clamped to [-clip, clip]; None: no clipping.
+        clip_when: 'before' the critic's update, or 'after' it, as a port to PyTorch has it.
+        gradient_penalty: weight of `pyharmony.losses.gradient_penalty`, for a critic that is not clipped; 0: none.
+        critic_updates: of the critic for one of the generator, but
+        critic_updates_more: where the generator has had fewer updates than `more_until`, or a multiple of `more_every`.
+    """
+
+    optimizer: Literal["adam", "rmsprop"] | None = None
+    lr_discriminator: float | None = None
+    lr_generator: float | None = None
+    betas: tuple[float, float] = (0.5, 0.999)
+    l2: float | None = None
+    clip: float | None = 0.01
+    clip_when: Literal["before", "after"] = "before"
+    gradient_penalty: float = 0.0
+    critic_updates: int = 5
+    critic_updates_more: int = 100
+    more_until: int = 25
+    more_every: int = 500
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice(self.optimizer, "optimizer", ("adam", "rmsprop", None))
+        check_betas(self.betas)
+        for name in ("lr_discriminator", "lr_generator", "clip"):
+            if getattr(self, name) is not None:
+                check_least(getattr(self, name), name, open_end=True)
+        if self.l2 is not None:
+            check_least(self.l2, "l2")
+            if self.l2 > 1:
+                raise ArgumentError(f"l2: {self.l2!r}, expected 0 to 1")
+        check_choice(self.clip_when, "clip_when", ("before", "after"))
+        check_least(self.gradient_penalty, "gradient_penalty")
+        if self.gradient_penalty and self.clip is not None:
+            raise ArgumentError("gradient_penalty: given beside clip, which keeps slopes far from 1; set clip=None")
+        for name in ("critic_updates", "critic_updates_more", "more_every"):
+            check_whole(getattr(self, name), name)
+        check_whole(self.more_until, "more_until", 0)
+
+
+@register("gp_gan")
+class GPGanStep(Step):
+    """The critic, and when it has had its share the generator, on the same batch.
+
+    With t the target, y the output and D the mean score of a batch, low on what is real:
+
+        L_D = D(t) - D(y) + penalty,  L_G = (1 - l2) D(y) + l2 mean (y - t)², from noise D(y)
+
+    A batch holds 'composite' and 'target', the background; for the generator from noise 'target' alone, and z comes
+    from torch's generator of random numbers. The critic's batch norms mix samples, so that a gradient penalty is that
+    of the batch.
+
+    Losses: 'discriminator' without the penalty, 'gradient_penalty' where there is one; 'adversarial' and 'l2' without
+    their weights, where the generator was updated.
+
+    Attributes:
+        generator_count: updates of the generator.
+        critic_count: updates of the critic since the last of them.
+    """
+
+    settings: GPGanSettings
+    settings_type = GPGanSettings
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "published": {},
+        "port": {"lr_discriminator": 5e-4, "lr_generator": 5e-4, "l2": 0.99, "clip_when": "after"},
+        "gradient_penalty": {"clip": None, "gradient_penalty": 10.0},
+    }
+    progress = ("count", "generator_count", "critic_count")
+    model: Adversarial
+
+    def __init__(self, model: Adversarial, settings: GPGanSettings) -> None:
+        self._supervised = bool(model.config.supervised)
+        if not self._supervised and settings.l2 is not None:
+            raise ArgumentError(f"l2: {settings.l2!r}, and the generator from noise has no target; leave it out")
+        chosen = self._published(self._supervised)
+        chosen = {name: value for name, value in chosen.items() if getattr(settings, name) is None}
+        super().__init__(model, dataclasses.replace(settings, **chosen))
+        self.inputs = ("composite", "target") if self._supervised else ("target",)
+        self.generator_count = self.critic_count = 0
+        for name in ("discriminator", "generator"):
+            parameters, lr = getattr(model, name).parameters(), getattr(self.settings, f"lr_{name}")
+            if self.settings.optimizer == "adam":
+                self._adam(name, parameters, lr, self.settings.betas)
+            else:
+                self._rmsprop(name, parameters, lr)
+
+    @staticmethod
+    def _published(supervised: bool) -> dict[str, Any]:
+        if supervised:
+            return {"optimizer": "adam", "lr_discriminator": 2e-4, "lr_generator": 2e-3, "l2": 0.999}
+        return {"optimizer": "rmsprop", "lr_discriminator": 5e-5, "lr_generator": 5e-5}
+
+    def _share(self) -> int:
+        """Updates of the critic that the next one of the generator takes."""
+        settings, made = self.settings, self.generator_count
+        more = made < settings.more_until or made % settings.more_every == 0
+        return settings.critic_updates_more if more else settings.critic_updates
+
+    def _phase(self) -> str:
+        return "both" if self.critic_count + 1 >= self._share() else "critic"
+
+    def _advance(self) -> None:
+        if self._phase() == "both":
+            self.generator_count += 1
+            self.critic_count = 0
+        else:
+            self.critic_count += 1
+        super()._advance()
+
+    def _check(self, batch: dict[str, Tensor]) -> None:
+        super()._check(batch)
+        target = batch["target"]
+        check_image(target, "target", 3, size=self.model.config.size)
+        if self._supervised:
+            check_statistics(target, "target", True, self.model.config.halvings + 2)
+
+    def _run(self, batch: dict[str, Tensor]) -> Losses:
+        settings, critic = self.settings, cast(Critic, self.model.discriminator)
+        target, both = batch["target"], self._phase() == "both"
+        given = batch.get("composite")
+        if given is None:
+            given = torch.randn(target.shape[0], self.model.config.nz, device=self.device)
+        with self._precision(), torch.set_grad_enabled(both):
+            output = self.model.generator(given)
+        output = output.float()
+
+        def score(image: Tensor) -> Tensor:
+            with self._precision():
+                return critic.scores(image).float()
+
+        if settings.clip is not None and settings.clip_when == "before":
+            clip_parameters(critic, settings.clip)
+        fake = output.detach()
+        losses = {"discriminator": wasserstein_discriminator(score(target), score(fake), low_is_real=True)}
+        total = losses["discriminator"]
+        if settings.gradient_penalty:
+            losses["gradient_penalty"] = gradient_penalty(score, target, fake, weight=settings.gradient_penalty)
+            total = total + losses["gradient_penalty"]
+        self._update("discriminator", total)
+        if settings.clip is not None and settings.clip_when == "after":
+            clip_parameters(critic, settings.clip)
+        if both:
+            total = losses["adversarial"] = wasserstein_generator(score(output), low_is_real=True)
+            if settings.l2 is not None:
+                losses["l2"] = masked_l2(output, target)
+                total = (1 - settings.l2) * total + settings.l2 * losses["l2"]
+            self._update("generator", total)
+        return losses

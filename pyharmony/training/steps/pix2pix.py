@@ -1,0 +1,97 @@
+"""The step of pix2pix: a discriminator of patches, and the distance to the target.
+
+Source: Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017; the penalty is that
+of Gulrajani et al., "Improved Training of Wasserstein GANs", NeurIPS 2017.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from ...losses import adversary, gradient_penalty, masked_l1
+from ...models import Adversarial
+from ._step import Losses, Step, StepSettings, check_betas, check_least, check_smallest, register
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pix2PixSettings(StepSettings):
+    """Settings of `Pix2PixStep`; the defaults are those published.
+
+    Attributes:
+        lr, betas: of both Adams.
+        l1: weight of the mean absolute difference of output and target.
+        adversary: the game, see `pyharmony.losses.adversary`.
+        gradient_penalty: weight of `pyharmony.losses.gradient_penalty` of the discriminator's sums over its map; 0:
+            none. A 'wasserstein' game needs it.
+    """
+
+    lr: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    l1: float = 100.0
+    adversary: str = "least_squares"
+    gradient_penalty: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_least(self.lr, "lr", open_end=True)
+        check_betas(self.betas)
+        check_least(self.l1, "l1")
+        adversary(self.adversary)
+        check_least(self.gradient_penalty, "gradient_penalty")
+
+
+@register("pix2pix", "pix2pix_selfie")
+class Pix2PixStep(Step):
+    """The discriminator on target t and output y, then the generator; both see the composite, and the mask if any.
+
+    L_D = game_D(D(t), D(y)) / 2 + penalty,  L_G = game_G(D(y)) + l1 mean |y - t|
+
+    Losses: 'discriminator' without the penalty, 'gradient_penalty' where there is one, 'adversarial', and 'l1' without
+    its weight.
+    """
+
+    settings: Pix2PixSettings
+    settings_type = Pix2PixSettings
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "published": {},
+        "wgan_gp": {"adversary": "wasserstein", "gradient_penalty": 10.0},
+    }
+    model: Adversarial
+
+    def __init__(self, model: Adversarial, settings: Pix2PixSettings) -> None:
+        super().__init__(model, settings)
+        self._game = adversary(settings.adversary)
+        if not model.config.mask:
+            self.inputs = ("composite", "target")
+        for name in ("generator", "discriminator"):
+            self._adam(name, getattr(model, name).parameters(), settings.lr, settings.betas)
+
+    def _check(self, batch: dict[str, Tensor]) -> None:
+        super()._check(batch)
+        check_smallest(batch["composite"], "composite", getattr(self.model.discriminator, "smallest", 1))
+
+    def _run(self, batch: dict[str, Tensor]) -> Losses:
+        generator, discriminator = self.model.generator, self.model.discriminator
+        composite, target = batch["composite"], batch["target"]
+        mask = {"mask": batch["mask"]} if "mask" in batch else {}
+        with self._precision():
+            output = generator(composite, **mask)
+
+        def judge(image: Tensor) -> Any:
+            with self._precision():
+                return discriminator(composite, image, **mask).float()
+
+        output = output.float()
+        fake = output.detach()
+        judged = self._game.discriminator(judge(target), judge(fake)) / 2
+        losses, total = {"discriminator": judged}, judged
+        if self.settings.gradient_penalty:
+            losses["gradient_penalty"] = gradient_penalty(judge, target, fake, weight=self.settings.gradient_penalty)
+            total = total + losses["gradient_penalty"]
+        self._update("discriminator", total)
+        adversarial, l1 = self._game.generator(judge(output)), masked_l1(output, target)
+        self._update("generator", adversarial + self.settings.l1 * l1)
+        return {**losses, "adversarial": adversarial, "l1": l1}

@@ -1,0 +1,132 @@
+"""The step of SRGAN: first the distance to the target alone, then also features, a discriminator and smoothness.
+
+Source: Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network", CVPR 2017,
+with the weights of a system for harmonisation that ended with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor, nn
+
+from ...errors import ArgumentError, ShapeError
+from ...losses import adversary, masked_l1, masked_l2, perceptual, total_variation
+from ...models import Adversarial
+from ...models._blocks import check_image, check_statistics, check_whole
+from ...models.srgan import Discriminator
+from ._step import Losses, Step, StepSettings, check_betas, check_choice, check_least, check_smallest, register
+
+
+@dataclass(frozen=True, kw_only=True)
+class SrganSettings(StepSettings):
+    """Settings of `SrganStep`; the weights are those published.
+
+    Attributes:
+        lr, betas: of both Adams.
+        pretraining: steps at the start that train the generator alone, by the mean absolute difference.
+        content: the distance to the target after them, 'l2' (mean squared) or 'l1'.
+        adversarial: weight of the discriminator's score.
+        perceptual: weight of `pyharmony.losses.perceptual`, which needs an extractor; None: 0.006 where there is one.
+        total_variation: weight of `pyharmony.losses.total_variation`, of squares.
+        adversary: the game, see `pyharmony.losses.adversary`.
+    """
+
+    lr: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    pretraining: int = 0
+    content: Literal["l1", "l2"] = "l2"
+    adversarial: float = 1e-3
+    perceptual: float | None = None
+    total_variation: float = 2e-8
+    adversary: str = "vanilla"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_least(self.lr, "lr", open_end=True)
+        check_betas(self.betas)
+        check_whole(self.pretraining, "pretraining", 0)
+        check_choice(self.content, "content", ("l1", "l2"))
+        check_least(self.adversarial, "adversarial")
+        if self.perceptual is not None:
+            check_least(self.perceptual, "perceptual")
+        check_least(self.total_variation, "total_variation")
+        adversary(self.adversary)
+
+
+@register("srgan")
+class SrganStep(Step):
+    """The generator alone by mean |y - t|, `pretraining` times; then the discriminator on t and y, and the generator.
+
+    L_D = game_D(D(t), D(y))
+    L_G = content(y, t) + adversarial game_G(D(y)) + perceptual P(y, t) + total_variation TV(y)
+
+    A batch holds 'image' [N, 3, h, w] and 'target' t [N, 3, scale h, scale w], of which it is the bicubic reduction,
+    in [0, 1]. The extractor of P takes pictures [N, 3, H, W] in [0, 1] to a map of features, or several.
+
+    Losses: in the first phase 'l1'; then 'discriminator', and without their weights the content by its name,
+    'adversarial', 'perceptual' where there is an extractor, and 'total_variation'.
+    """
+
+    inputs = ("image", "target")
+    extracts = True
+    settings: SrganSettings
+    settings_type = SrganSettings
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"published": {}}
+    model: Adversarial
+
+    def __init__(self, model: Adversarial, settings: SrganSettings, extractor: nn.Module | None = None) -> None:
+        if extractor is None and settings.perceptual:
+            raise ArgumentError("extractor: missing; a perceptual loss needs one: steps.create(model, extractor=...)")
+        super().__init__(model, settings, extractor)
+        self._game = adversary(settings.adversary)
+        for name in ("generator", "discriminator"):
+            self._adam(name, getattr(model, name).parameters(), settings.lr, settings.betas)
+
+    def _phase(self) -> str:
+        return "pretraining" if self.count < self.settings.pretraining else "adversarial"
+
+    def _check(self, batch: dict[str, Tensor]) -> None:
+        image, target, scale = batch["image"], batch["target"], self.model.config.scale
+        for name, x in batch.items():
+            check_image(x, name, 3)
+        expected = [image.shape[0], 3, scale * image.shape[2], scale * image.shape[3]]
+        if list(target.shape) != expected:
+            raise ShapeError(f"target: shape {list(target.shape)}, expected {scale} times that of image, {expected}")
+        check_smallest(target, "target", Discriminator.smallest)
+        check_statistics(target, "target", True, 4)
+
+    def _run(self, batch: dict[str, Tensor]) -> Losses:
+        settings, game, target = self.settings, self._game, batch["target"]
+        with self._precision():
+            output = self.model.generator(batch["image"])
+        output = output.float()
+        if self._phase() == "pretraining":
+            l1 = masked_l1(output, target)
+            self._update("generator", l1)
+            return {"l1": l1}
+
+        def judge(image: Tensor) -> Tensor:
+            with self._precision():
+                return self.model.discriminator(image).float()
+
+        judged = game.discriminator(judge(target), judge(output.detach()))
+        self._update("discriminator", judged)
+        distance = masked_l1 if settings.content == "l1" else masked_l2
+        losses = {
+            settings.content: distance(output, target),
+            "adversarial": game.generator(judge(output)),
+            "total_variation": total_variation(output, power=2),
+        }
+        weights = {settings.content: 1.0, "adversarial": settings.adversarial}
+        weights["total_variation"] = settings.total_variation
+        if self.extractor is not None:
+            losses["perceptual"] = perceptual(self.extractor, output, target)
+            weights["perceptual"] = 0.006 if settings.perceptual is None else settings.perceptual
+        total = losses[settings.content]
+        for name, weight in weights.items():
+            if name != settings.content:
+                total = total + weight * losses[name]
+        self._update("generator", total)
+        return {"discriminator": judged, **losses}

@@ -1,0 +1,75 @@
+"""The step of an encoder of regions by itself: BargainNet's triplets, with the target in place of an output.
+
+Source: Cong et al., "BargainNet: Background-Guided Domain Translation for Image Harmonization", ICME 2021.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from ...errors import ArgumentError
+from ...losses import triplet
+from ...models._blocks import check_mask
+from ...models.style_encoder import RegionEncoder, StyleEncoder
+from ._step import Losses, Step, StepSettings, check_betas, check_least, check_smallest, register
+
+
+@dataclass(frozen=True, kw_only=True)
+class StyleEncoderSettings(StepSettings):
+    """Settings of `StyleEncoderStep`; the defaults are those of BargainNet.
+
+    Attributes:
+        lr, betas: of Adam.
+        margin: of the triplets.
+    """
+
+    lr: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    margin: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_least(self.lr, "lr", open_end=True)
+        check_betas(self.betas)
+        check_least(self.margin, "margin", open_end=True)
+
+
+@register("style_encoder")
+class StyleEncoderStep(Step):
+    """One update by T(f, f, c) + T(f, b, c), T(a, p, n) = mean max(0, |a - p| - |a - n| + margin).
+
+    f and b are the codes of the target's object and background, c that of the composite's object: of a photograph both
+    are of one kind, and its recoloured object is of another. What BargainNet takes of its output is of the target here.
+    The features of an extractor are not trained.
+
+    Losses: 'triplet', the sum.
+    """
+
+    settings: StyleEncoderSettings
+    settings_type = StyleEncoderSettings
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"published": {}}
+    model: StyleEncoder
+
+    def __init__(self, model: StyleEncoder, settings: StyleEncoderSettings) -> None:
+        if model.config.kind != "code":
+            raise ArgumentError("model: a style_encoder of kind='features', which is not trained; expected kind='code'")
+        super().__init__(model, settings)
+        self._adam("model", model.parameters(), settings.lr, settings.betas)
+
+    def _check(self, batch: dict[str, Tensor]) -> None:
+        super()._check(batch)
+        check_smallest(batch["composite"], "composite", RegionEncoder.smallest)
+
+    def _run(self, batch: dict[str, Tensor]) -> Losses:
+        composite, mask, target = batch["composite"], batch["mask"], batch["target"]
+        check_mask(mask, target)
+        with self._precision():
+            codes = [self.model(*pair) for pair in ((target, mask), (target, 1 - mask), (composite, mask))]
+        real, background, before = (code.float() for code in codes)
+        margin = self.settings.margin
+        loss = triplet(real, real, before, margin=margin) + triplet(real, background, before, margin=margin)
+        self._update("model", loss)
+        return {"triplet": loss}

@@ -1,0 +1,167 @@
+"""The step of a harmoniser without an adversary: the distance to the target, and of the style if it is asked for.
+
+Sources: Isola et al., CVPR 2017, for the mean absolute difference; Sofiiuk et al., "Foreground-aware Semantic
+Representations for Image Harmonization", WACV 2021, for the one by the object's area; Huang et al., ICASSP 2020, for
+the heads of U-Net 3+; Cong et al., ICME 2021, for codes of regions as a loss.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import ArgumentError, DTypeError
+from ...losses import foreground_mse, masked_l1
+from ...models import Model
+from ...models._blocks import check_image
+from ...models.style_encoder import RegionEncoder, StyleEncoder
+from ...models.unet3plus import UNet3Plus
+from ._step import (
+    Losses,
+    Step,
+    StepSettings,
+    check_betas,
+    check_choice,
+    check_flag,
+    check_least,
+    check_smallest,
+    register,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisedSettings(StepSettings):
+    """Settings of `SupervisedStep`.
+
+    Attributes:
+        lr: of Adam.
+        betas: of Adam; the source of the rate does not say.
+        distance: 'l1', the mean absolute difference, or 'foreground_mse' of `pyharmony.losses`.
+        min_area: of 'foreground_mse', pixels.
+        heads: weights of the pictures of a model with deep supervision, the largest first; None: 1 / their number.
+        style: weight of the distance of styles inside the mask, which needs an extractor; None: 1 where there is one.
+        style_background: weight of the distance of the object's code from the background's, for an encoder of codes.
+        gram: the distance of features is that of their Gram matrices.
+    """
+
+    lr: float = 2e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    distance: Literal["l1", "foreground_mse"] = "l1"
+    min_area: float = 100.0
+    heads: tuple[float, ...] | None = None
+    style: float | None = None
+    style_background: float = 0.0
+    gram: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_least(self.lr, "lr", open_end=True)
+        check_betas(self.betas)
+        check_choice(self.distance, "distance", ("l1", "foreground_mse"))
+        check_least(self.min_area, "min_area", open_end=True)
+        if self.heads is not None:
+            if not isinstance(self.heads, (tuple, list)):
+                raise ArgumentError(f"heads: {self.heads!r}, expected a weight for each head")
+            for i, weight in enumerate(self.heads):
+                check_least(weight, f"heads[{i}]")
+        if self.style is not None:
+            check_least(self.style, "style")
+        check_least(self.style_background, "style_background")
+        check_flag(self.gram, "gram")
+
+
+@register("attention_unet", "unet3plus")
+class SupervisedStep(Step):
+    """One update of the model by the distance of its output y to the target t.
+
+    L = sum_k heads_k d(y_k, t) + style d_style(y, t) + style_background mean |E(y, m) - E(t, 1 - m)|
+
+    y_0 = y, and there are other y_k where the model has `deep`. The extractor E is a `style_encoder`, and d_style its
+    `distance` inside the mask m.
+
+    Losses: the distance of y by its name, 'deep', the first sum, where there are several heads, 'style' and
+    'style_background' without their weights where they are asked for.
+    """
+
+    settings: SupervisedSettings
+    settings_type = SupervisedSettings
+    extracts = True
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "foreground": {"distance": "foreground_mse"},
+        "style_code": {"style": 0.01, "style_background": 0.01},
+        "style_features": {"style": 1.0},
+    }
+    extractor: StyleEncoder | None
+
+    def __init__(self, model: Model, settings: SupervisedSettings, extractor: nn.Module | None = None) -> None:
+        if extractor is not None and not isinstance(extractor, StyleEncoder):
+            raise DTypeError(f"extractor: {type(extractor).__name__}, expected a style_encoder of pyharmony.models")
+        self._check_style(settings, extractor)
+        if extractor is not None and settings.style is None:
+            settings = dataclasses.replace(settings, style=1.0)
+        super().__init__(model, settings, extractor)
+        count = len(model.heads) if isinstance(model, UNet3Plus) else 1
+        heads = settings.heads or (1 / count,) * count
+        if len(heads) != count:
+            raise ArgumentError(f"heads: {len(heads)} weights, and this {model.name} has {count} of them")
+        self._heads = heads
+        self._adam("model", model.parameters(), settings.lr, settings.betas)
+
+    @staticmethod
+    def _check_style(settings: SupervisedSettings, extractor: StyleEncoder | None) -> None:
+        codes = extractor is not None and extractor.config.kind == "code"
+        if extractor is None and (settings.style or settings.style_background or settings.gram):
+            raise ArgumentError("extractor: missing; a style needs a style_encoder: steps.create(model, extractor=...)")
+        if settings.style_background and not codes:
+            raise ArgumentError("style_background: features have no code; give an extractor of kind='code'")
+        if settings.gram and codes:
+            raise ArgumentError("gram: a code has no Gram matrix; give an extractor of kind='features'")
+
+    def _check(self, batch: dict[str, Tensor]) -> None:
+        super()._check(batch)
+        if self.extractor is not None:
+            if isinstance(self.extractor.net, RegionEncoder):
+                check_smallest(batch["composite"], "composite", self.extractor.net.smallest)
+            else:
+                check_image(batch["composite"], "composite", 3, 4)
+
+    def _distance(self, output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        if self.settings.distance == "l1":
+            return masked_l1(output, target)
+        return foreground_mse(output, target, mask, min_area=self.settings.min_area)
+
+    def _run(self, batch: dict[str, Tensor]) -> Losses:
+        composite, mask, target = batch["composite"], batch["mask"], batch["target"]
+        with self._precision():
+            if isinstance(self.model, UNet3Plus):
+                pictures = self.model.deep(composite, mask)
+            else:
+                pictures = [self.model(composite, mask)]
+        pictures = [picture.float() for picture in pictures]
+        distances = [self._distance(picture, target, mask) for picture in pictures]
+        losses: Losses = {self.settings.distance: distances[0]}
+        total = torch.stack([w * d for w, d in zip(self._heads, distances)]).sum()
+        if len(distances) > 1:
+            losses["deep"] = total
+        for name, style in self._styles(pictures[0], target, mask).items():
+            losses[name] = style
+            total = total + getattr(self.settings, name) * style
+        self._update("model", total)
+        return losses
+
+    def _styles(self, output: Tensor, target: Tensor, mask: Tensor) -> Losses:
+        encoder = self.extractor
+        found: Losses = {}
+        if encoder is None:
+            return found
+        if self.settings.style:
+            found["style"] = encoder.distance(output, target, mask, gram=self.settings.gram)
+        if self.settings.style_background:
+            with torch.no_grad():
+                background = encoder(target, 1 - mask)
+            found["style_background"] = torch.linalg.vector_norm(encoder(output, mask) - background, dim=1).mean()
+        return found

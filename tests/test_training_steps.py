@@ -1,0 +1,746 @@
+"""The steps of the models: what they lower, and what has to hold of every one of them."""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from pyharmony.errors import ArgumentError, DeviceError, DTypeError, PyHarmonyError, ShapeError
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from torch import Tensor, nn  # noqa: E402
+from torch.nn import functional  # noqa: E402
+
+from pyharmony import losses, models  # noqa: E402
+from pyharmony.training import steps  # noqa: E402
+from pyharmony.training.steps import _step  # noqa: E402
+
+from . import recoloured  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
+
+class Case(NamedTuple):
+    """A narrow model and how it is trained here.
+
+    Attributes:
+        model, config: of `models.create`.
+        size: sides of the pictures.
+        settings: of the step, for pictures that are learned by heart.
+        falls: the loss that is to fall.
+        repaints: whether the output is to be nearer to the target than the composite is.
+        extractor: name and configuration of one.
+    """
+
+    model: str
+    config: dict[str, Any]
+    size: int
+    settings: dict[str, Any]
+    falls: str = "l1"
+    repaints: bool = True
+    extractor: tuple[str, dict[str, Any]] | None = None
+
+
+#: Of the critic: one update for each of the generator.
+EACH = {"critic_updates": 1, "critic_updates_more": 1}
+LITE = {"width": 8, "discriminator_widths": (4, 6, 8, 8, 8, 8), "head_width": 8}
+CASES = {
+    "attention_unet": Case("attention_unet", {"width": 4}, 256, {"lr": 5e-3}),
+    "bargainnet": Case("bargainnet", {"width": 4, "encoder_width": 4}, 256, {"lr": 5e-3}),
+    "dovenet_lite": Case("dovenet_lite", LITE, 64, {"lr": 4e-3}),
+    "dovenet_lite, hinge": Case("dovenet_lite", LITE, 48, {"lr": 4e-3, "l1": 1e3, "adversary": "hinge"}),
+    "gp_gan": Case("gp_gan", {"width": 8, "bottleneck": 64, "critic_width": 4, "skips": True}, 64, EACH, "l2"),
+    "gp_gan, port": Case(
+        "gp_gan",
+        {"width": 8, "bottleneck": 64, "critic_width": 4, "skips": True},
+        64,
+        {**EACH, "clip_when": "after", "lr_discriminator": 5e-4, "l2": 0.99},
+        "l2",
+    ),
+    "gp_gan, noise": Case(
+        "gp_gan", {"supervised": False, "width": 4, "critic_width": 4, "nz": 7}, 64, EACH, "", repaints=False
+    ),
+    "gp_gan, penalty": Case(
+        "gp_gan",
+        {"width": 8, "bottleneck": 64, "critic_width": 4, "skips": True},
+        64,
+        {**EACH, "clip": None, "gradient_penalty": 10.0},
+        "l2",
+    ),
+    "pix2pix": Case(
+        "pix2pix",
+        {"generator": "unet_128", "mask": True, "width": 4, "discriminator_width": 4},
+        128,
+        {"lr": 2e-3},
+    ),
+    "pix2pix, wgan_gp": Case(
+        "pix2pix",
+        {"generator": "unet_128", "norm": "instance", "width": 4, "discriminator_width": 4},
+        128,
+        {"lr": 2e-3, "preset": "wgan_gp"},
+    ),
+    "pix2pix_selfie": Case("pix2pix_selfie", {"width": 4, "discriminator_width": 4}, 128, {"lr": 2e-3}),
+    "realism_cnn": Case("realism_cnn", {"size": 32, "widths": (8, 8, 16)}, 32, {}, "loss", repaints=False),
+    "srgan": Case("srgan", {"width": 24, "blocks": 1, "discriminator_width": 4}, 32, {"lr": 5e-3}, "l2"),
+    "style_encoder": Case("style_encoder", {"width": 4}, 64, {"lr": 2e-3}, "triplet", repaints=False),
+    "unet3plus": Case("unet3plus", {"width": 4, "branch": 4}, 64, {}),
+    "unet3plus, style": Case(
+        "unet3plus",
+        {"width": 4, "branch": 4, "deep_supervision": False},
+        64,
+        {"lr": 5e-3, "distance": "foreground_mse", "gram": True},
+        "foreground_mse",
+        extractor=("style_encoder", {"kind": "features", "width": 4}),
+    ),
+    "unet3plus, codes": Case(
+        "unet3plus",
+        {"width": 4, "branch": 4},
+        64,
+        {"style": 0.01, "style_background": 0.01},
+        extractor=("style_encoder", {"width": 4}),
+    ),
+}
+#: Their tests are in files of their own.
+OF_THEIR_OWN = {"dovenet"}
+#: One of every step.
+KINDS = (
+    "attention_unet", "bargainnet", "dovenet_lite", "gp_gan", "gp_gan, noise", "pix2pix", "pix2pix_selfie",
+    "realism_cnn", "srgan", "style_encoder", "unet3plus",
+)  # fmt: skip
+GAMES = [name for name, case in CASES.items() if hasattr(models.outline(case.model, **case.config), "discriminator")]
+
+
+def made(name: str, seed: int = 0, config: dict[str, Any] | None = None, **settings: Any) -> steps.Step:
+    """The step of a case, with a model of its own."""
+    case = CASES[name]
+    torch.manual_seed(seed)
+    extractor = models.create(case.extractor[0], **case.extractor[1]) if case.extractor else None
+    model = models.create(case.model, **{**case.config, **(config or {})})
+    return steps.create(model, extractor=extractor, **{**case.settings, **settings})
+
+
+def still(name: str, lr: float = 1e-9, **settings: Any) -> steps.Step:
+    """One that drops nothing, and whose first update changes nothing that could be seen: Adam's is the sign of a
+    gradient, which rounding turns where it is near 0."""
+    outline = models.outline(CASES[name].model, **CASES[name].config)
+    rates = ("lr_discriminator", "lr_generator") if name.startswith("gp_gan") else ("lr",)
+    config = {"dropout": 0.0} if hasattr(outline.config, "dropout") else {}
+    return made(name, config=config, **dict.fromkeys(rates, lr), **settings)
+
+
+def batch_of(step: steps.Step, pairs: recoloured.Pairs, count: int = 2, start: int = 0) -> dict[str, Tensor]:
+    """Some pairs as the step wants them."""
+    if step.model.name == "srgan":
+        target = pairs.in_unit_range().batch("target", count=count, start=start)["target"]
+        return {"image": reduced(target, step.model.config.scale), "target": target}
+    if step.model.name == "realism_cnn":
+        batch = pairs.batch(count=count, start=start)
+        return {"image": batch["target"], "composite": batch["composite"], "mask": batch["mask"]}
+    pairs = pairs.in_unit_range() if step.model.name == "dovenet_lite" else pairs
+    return pairs.batch(*step.inputs, count=count, start=start)
+
+
+def reduced(target: Tensor, scale: int) -> Tensor:
+    """The bicubic reduction, in [0, 1]."""
+    size = [side // scale for side in target.shape[2:]]
+    return functional.interpolate(target, size=size, mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def output_of(step: steps.Step, batch: dict[str, Tensor]) -> Tensor:
+    """What the model makes of a batch, at inference."""
+    step.model.eval()
+    with torch.no_grad():
+        return step.model(*[batch[name] for name in step.inputs if name != "target"])
+
+
+def state_of(step: steps.Step) -> dict[str, Any]:
+    """A copy of all that a step changes."""
+    return copy.deepcopy({"model": step.model.state_dict(), "step": step.state_dict(), "random": torch.get_rng_state()})
+
+
+def differences(one: Any, other: Any, at: str = "") -> list[str]:
+    """Where two nested states differ in a bit."""
+    if isinstance(one, Tensor):
+        same = isinstance(other, Tensor) and torch.equal(one, other)
+        return [] if same else [at]
+    if isinstance(one, dict):
+        found = [] if one.keys() == other.keys() else [f"{at}: {set(one) ^ set(other)}"]
+        return found + [
+            line for key in one if key in other for line in differences(one[key], other[key], f"{at}/{key}")
+        ]
+    if isinstance(one, list):
+        return [
+            line for i, (a, b) in enumerate(zip(one, other, strict=True)) for line in differences(a, b, f"{at}/{i}")
+        ]
+    return [] if one == other else [at]
+
+
+def parameters_of(network: nn.Module) -> list[nn.Parameter]:
+    return list(network.parameters())
+
+
+def norm_of_gradients(network: nn.Module) -> float:
+    """Of what the last update has left; Inf where one is not finite."""
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    assert gradients
+    return float(torch.stack([g.square().sum() for g in gradients]).sum().sqrt())
+
+
+# Training
+
+
+@pytest.mark.parametrize("iterations", [20, pytest.param(200, marks=pytest.mark.full)])
+@pytest.mark.parametrize("name", CASES)
+def test_a_step_learns(name: str, iterations: int, data_dir: Path) -> None:
+    """Losses with a target fall by 30 %; after 200 steps the output is nearer to it than what went in.
+
+    Everything stays finite, and where there is an adversary both sides have gradients.
+    """
+    case, step = CASES[name], made(name)
+    pairs = recoloured.pairs(data_dir, case.size)
+    count = 8 if case.model == "srgan" else 4
+    history: list[float] = []
+    for i in range(iterations):
+        if i in (iterations * 3 // 4, iterations * 9 // 10) and iterations > 20:
+            step.scale_lr(0.3 if i < iterations * 9 // 10 else 0.1)
+        found = step(batch_of(step, pairs, count, count * i))
+        for loss, value in found.items():
+            assert value.ndim == 0 and not value.requires_grad and bool(torch.isfinite(value)), f"{loss} of step {i}"
+        history += [float(found[case.falls])] if case.falls in found else []
+        if name in GAMES and "discriminator" in found:
+            for side in ("generator", "discriminator"):
+                assert 0 < norm_of_gradients(getattr(step.model, side)) < float("inf"), f"{side} in step {i}"
+    assert step.count == iterations
+    if case.falls:
+        # Four batches are all of the pairs; of SRGAN's second phase two.
+        assert sum(history[-4:]) <= 0.7 * sum(history[:4])
+    if iterations < 200:
+        return
+    batch = batch_of(step, pairs, 16)
+    given = batch.get("composite")
+    if case.model == "srgan":
+        size = tuple(batch["target"].shape[2:])
+        given = functional.interpolate(batch["image"], size=size, mode="bicubic").clamp(0, 1)
+    if case.repaints:
+        assert given is not None
+        error, before = (float((x - batch["target"]).square().mean()) for x in (output_of(step, batch), given))
+        assert error < before
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_one_seed_gives_one_result(name: str, data_dir: Path) -> None:
+    pairs = recoloured.pairs(data_dir, CASES[name].size)
+    states = []
+    for _ in range(2):
+        step = made(name)
+        losses_ = [step(batch_of(step, pairs, start=2 * i)) for i in range(2)]
+        states.append({**state_of(step), "losses": losses_})
+    assert differences(*states) == []
+    assert differences(state_of(made(name))["model"], states[0]["model"])  # it did learn
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_state_that_is_kept_goes_on_as_it_was(name: str, data_dir: Path) -> None:
+    """Through a file; the step of GP-GAN in the middle of the critic's share."""
+    pairs = recoloured.pairs(data_dir, CASES[name].size)
+    cycle = {"critic_updates": 2, "critic_updates_more": 3} if name.startswith("gp_gan") else {}
+    step = made(name, **cycle)
+    for i in range(2):
+        step(batch_of(step, pairs, start=2 * i))
+    file = io.BytesIO()
+    torch.save({"model": step.model.state_dict(), "step": step.state_dict()}, file)
+    file.seek(0)
+    kept = torch.load(file, weights_only=True)
+    other = made(name, seed=1, **cycle)
+    other.model.load_state_dict(kept["model"])
+    other.load_state_dict(kept["step"])
+    assert other.count == 2
+    after = []
+    for one in (step, other):
+        torch.manual_seed(5)
+        found = [one(batch_of(one, pairs, start=2 * i)) for i in range(2, 4)]
+        after.append({**state_of(one), "losses": found})
+    assert differences(*after) == []
+
+
+def test_the_state_of_another_step_is_refused() -> None:
+    state = made("pix2pix").state_dict()
+    for name in ("gp_gan", "unet3plus"):
+        step = made(name)
+        before = state_of(step)
+        with pytest.raises(ArgumentError, match="state: has count, discriminator, generator; expected"):
+            step.load_state_dict(state)
+        assert differences(before, state_of(step)) == []
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_bfloat16_is_near_and_keeps_weights_in_float32(name: str, data_dir: Path) -> None:
+    """A factor has 8 bits, and the losses are means over many: 3 % of them, or of 1 where they are near 0."""
+    pairs = recoloured.pairs(data_dir, CASES[name].size)
+    found = {}
+    for dtype in ("float32", "bfloat16"):
+        step = still(name, dtype=dtype)
+        torch.manual_seed(3)
+        found[dtype] = step(batch_of(step, pairs))
+        assert all(loss.dtype == torch.float32 for loss in found[dtype].values())
+        assert all(p.dtype == torch.float32 and bool(torch.isfinite(p).all()) for p in step.model.parameters())
+        moments = [x for o in step.optimizers.values() for state in o.state.values() for x in state.values()]
+        assert moments and all(x.dtype == torch.float32 for x in moments if isinstance(x, Tensor))
+    for loss, value in found["bfloat16"].items():
+        torch.testing.assert_close(value, found["float32"][loss], rtol=0.03, atol=0.03)
+    assert any(not torch.equal(value, found["float32"][loss]) for loss, value in found["bfloat16"].items())
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_layout_changes_rounding_alone(name: str, data_dir: Path) -> None:
+    """Sums of other orders, through all the layers of a network: 1e-4 of a loss, of 1 where it is near 0."""
+    pairs = recoloured.pairs(data_dir, CASES[name].size)
+    found = []
+    for channels_last in (False, True):
+        step = still(name, channels_last=channels_last)
+        weights = [p for p in step.model.parameters() if p.ndim == 4 and min(p.shape[:2]) > 1 and p.shape[2] > 1]
+        assert all(p.is_contiguous(memory_format=torch.channels_last) == channels_last for p in weights)
+        torch.manual_seed(3)
+        found.append(step(batch_of(step, pairs)))
+    for loss, value in found[0].items():
+        torch.testing.assert_close(value, found[1][loss], rtol=1e-4, atol=1e-4)
+
+
+# What is refused
+
+
+def wrong_batches(step: steps.Step, batch: dict[str, Tensor]) -> list[tuple[dict[str, Any], str]]:
+    """Batches that a step cannot take, with what the error says."""
+    first, last = step.inputs[0], step.inputs[-1]
+    found: list[tuple[dict[str, Any], str]] = [
+        ({name: x for name, x in batch.items() if name != last}, f"'{last}' is missing"),
+        ({**batch, "picture": batch[last]}, "'picture' is unknown"),
+        ({**batch, last: batch[last].double()}, f"{last}: torch.float64"),
+        ({**batch, last: batch[last].numpy()}, f"{last}: ndarray"),
+        ({**batch, last: batch[last][0]}, rf"{last}: shape \[3"),
+        ({**batch, last: batch[last][:, :2]}, rf"{last}: shape \[2, 2"),
+        ({name: x[:0] for name, x in batch.items()}, "holds nothing"),
+        # No network takes sides that are odd, or of seven pixels.
+        ({name: x[..., :7, :7] for name, x in batch.items()}, f"({first}|target|image): 7x7 pixels|times that"),
+    ]
+    if len(step.inputs) > 1:
+        found.append(({**batch, last: batch[last][..., :-16]}, f"{last}: "))
+        found.append(({**batch, last: batch[last][:1]}, rf"{last}: shape \[1, 3"))
+    if "mask" in batch:
+        wrong = batch["mask"].clone()
+        wrong[0, 0, 0, 0] = 1.5
+        found.append(({**batch, "mask": wrong}, "mask: values 0 to 1.5, expected 0 to 1"))
+        found.append(({**batch, "mask": wrong - 1}, "mask: values -1 to 0.5, expected 0 to 1"))
+        found.append(({**batch, "mask": wrong * float("nan")}, "mask: values nan"))
+        found.append(({**batch, "mask": wrong[..., :-16]}, "mask: shape"))
+        found.append(({**batch, "mask": wrong[:1].clamp(0, 1)}, "mask: shape"))
+    return found
+
+
+@pytest.mark.parametrize("name", [*KINDS, "unet3plus, codes", "unet3plus, style"])
+def test_a_batch_that_is_refused_changes_nothing(name: str, data_dir: Path) -> None:
+    step = made(name)
+    pairs = recoloured.pairs(data_dir, CASES[name].size)
+    batch = batch_of(step, pairs)
+    step(batch)
+    before = state_of(step)
+    for wrong, says in wrong_batches(step, batch):
+        with pytest.raises(PyHarmonyError, match=says):
+            step(wrong)
+        assert differences(before, state_of(step)) == [], says
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "says"),
+    [
+        ("attention_unet", 128, "composite: 128x128 pixels, expected multiples of 256"),
+        ("bargainnet", 128, "composite: 128x128 pixels, expected multiples of 256"),
+        ("dovenet_lite", 40, "composite: 40x40 pixels, expected multiples of 16"),
+        ("gp_gan", 32, "target: 32x32 pixels, expected 64x64"),
+        ("gp_gan, noise", 32, "target: 32x32 pixels, expected 64x64"),
+        ("pix2pix", 64, "image: 64x64 pixels, expected multiples of 128"),
+        ("pix2pix_selfie", 64, "image: 64x64 pixels, expected multiples of 128"),
+        ("realism_cnn", 64, "image: 64x64 pixels, expected 32x32"),
+        ("srgan", 8, "target: 8x8 pixels, expected 16 or more"),
+        ("style_encoder", 32, "composite: 32x32 pixels, expected 63 or more"),
+        ("unet3plus", 40, "composite: 40x40 pixels, expected multiples of 16"),
+        ("unet3plus, codes", 32, "composite: 32x32 pixels, expected 63 or more"),
+    ],
+)
+def test_a_size_that_does_not_fit_changes_nothing(name: str, size: int, says: str, data_dir: Path) -> None:
+    step = made(name)
+    pairs = recoloured.pairs(data_dir, size)
+    before = state_of(step)
+    with pytest.raises(ShapeError, match=says):
+        step(batch_of(step, pairs))
+    assert differences(before, state_of(step)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("dovenet_lite", 64), ("gp_gan", 64), ("pix2pix_selfie", 128), ("srgan", 16), ("unet3plus", 16)]
+)
+def test_one_sample_that_leaves_batch_norms_nothing_changes_nothing(name: str, size: int, data_dir: Path) -> None:
+    step = made(name)
+    before = state_of(step)
+    with pytest.raises(ShapeError, match="batch norm"):
+        step(batch_of(step, recoloured.pairs(data_dir, size), count=1))
+    assert differences(before, state_of(step)) == []
+
+
+def test_a_residual_generator_sees_no_less_than_its_discriminator(data_dir: Path) -> None:
+    step = steps.create(models.create("pix2pix", generator="resnet_9blocks", width=2, discriminator_width=2))
+    before = state_of(step)
+    with pytest.raises(ShapeError, match="composite: 16x16 pixels, expected 32 or more"):
+        step(recoloured.pairs(data_dir, 16).batch("composite", "target", count=2))
+    assert differences(before, state_of(step)) == []
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_step_is_captured_on_a_gpu_alone(name: str) -> None:
+    step = made(name)
+    with pytest.raises(DeviceError, match="model: on cpu"):
+        step.capture({})
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "says"),
+    [
+        ("pix2pix", {"adversry": "hinge"}, "adversry: Pix2PixStep has no such setting; did you mean 'adversary'"),
+        ("pix2pix", {"preset": "fast"}, "preset: 'fast', Pix2PixStep has 'published', 'wgan_gp'"),
+        ("pix2pix", {"gradient_penalty": -1.0}, "gradient_penalty: -1.0, expected at least 0"),
+        ("pix2pix", {"adversary": "chess"}, "'chess', expected one of 'hinge'"),
+        ("pix2pix", {"dtype": "float16"}, "dtype: 'float16', expected one of 'float32', 'bfloat16'"),
+        ("dovenet_lite", {"verification": "much"}, "verification: 'much', expected at least 0"),
+        ("dovenet_lite", {"betas": (0.9, 1.0)}, "betas: "),
+        ("gp_gan", {"clip": 0.0}, "clip: 0.0, expected more than 0"),
+        ("gp_gan", {"clip_when": "later"}, "clip_when: 'later', expected one of 'before', 'after'"),
+        ("gp_gan", {"l2": 1.5}, "l2: 1.5, expected 0 to 1"),
+        ("gp_gan", {"gradient_penalty": 10.0}, "gradient_penalty: given beside clip"),
+        ("gp_gan", {"critic_updates": 0}, "critic_updates: 0, expected a whole number of at least 1"),
+        ("gp_gan", {"optimizer": "sgd"}, "optimizer: 'sgd', expected one of 'adam', 'rmsprop'"),
+        ("gp_gan, noise", {"l2": 0.9}, "l2: 0.9, and the generator from noise has no target"),
+        ("unet3plus", {"heads": (1.0, 0.5)}, "heads: 2 weights, and this unet3plus has 4 of them"),
+        ("unet3plus", {"heads": 1.0}, "heads: 1.0, expected a weight for each head"),
+        ("unet3plus", {"heads": (1.0, 0.5, 0.2, -1)}, r"heads\[3\]: -1, expected at least 0"),
+        ("unet3plus", {"style": 1.0}, "extractor: missing; a style needs a style_encoder"),
+        ("unet3plus", {"preset": "style_code"}, "extractor: missing"),
+        ("unet3plus, codes", {"gram": True}, "gram: a code has no Gram matrix"),
+        ("unet3plus, style", {"style_background": 1.0}, "style_background: features have no code"),
+        ("unet3plus", {"distance": "l3"}, "distance: 'l3', expected one of 'l1', 'foreground_mse'"),
+        ("bargainnet", {"margin": 0.0}, "margin: 0.0, expected more than 0"),
+        ("realism_cnn", {"lr": 0.0}, "lr: 0.0, expected more than 0"),
+        ("srgan", {"perceptual": 0.1}, "extractor: missing; a perceptual loss needs one"),
+        ("srgan", {"pretraining": -1}, "pretraining: -1, expected a whole number of at least 0"),
+        ("srgan", {"content": "l0"}, "content: 'l0', expected one of 'l1', 'l2'"),
+        ("style_encoder", {"margin": -1.0}, "margin: -1.0, expected more than 0"),
+    ],
+)
+def test_settings_that_are_refused(name: str, settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ArgumentError, match=says):
+        made(name, **settings)
+
+
+def test_models_and_extractors_that_are_refused() -> None:
+    features = models.create("style_encoder", "small_features")
+    with pytest.raises(ArgumentError, match="kind='features', which is not trained"):
+        steps.create(features)
+    with pytest.raises(DTypeError, match="model: Conv2d, expected a model"):
+        steps.create(nn.Conv2d(1, 1, 1))  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="model: an outline, without numbers"):
+        steps.create(models.outline("srgan", "small"))
+    with pytest.raises(ArgumentError, match="extractor: given, and BargainNetStep looks through none"):
+        steps.create(models.create("bargainnet", width=2, encoder_width=4), extractor=features)
+    with pytest.raises(DTypeError, match="extractor: Conv2d, expected a style_encoder"):
+        steps.create(models.create("unet3plus", width=2, branch=2), extractor=nn.Conv2d(3, 3, 1))
+    with pytest.raises(DeviceError, match="extractor: on meta, and the model is on cpu"):
+        steps.create(models.create("srgan", "small"), extractor=nn.Conv2d(3, 3, 1, device="meta"))
+
+
+def test_every_model_has_a_step() -> None:
+    assert [info.name for info in models.list() if info.name not in _step._steps] == []
+
+
+@pytest.mark.parametrize("name", sorted(_step._steps))
+def test_presets_are_settings(name: str) -> None:
+    step = _step._steps[name]
+    for preset in step.presets:
+        assert isinstance(_step.settings_of(step, {}, preset), step.settings_type)
+    assert name in {case.model for case in CASES.values()} | OF_THEIR_OWN
+
+
+# Each by itself
+
+
+def plain(*networks: nn.Module) -> tuple[nn.Module, ...]:
+    """Copies in training mode."""
+    return tuple(copy.deepcopy(network).train() for network in networks)
+
+
+def close(found: nn.Module, expected: nn.Module) -> None:
+    """All weights and statistics are those of a step that was written out, to the bit."""
+    assert differences(dict(expected.state_dict()), dict(found.state_dict())) == []
+
+
+def test_pix2pix_is_what_it_says(data_dir: Path) -> None:
+    """Against torch alone: one step of least squares and the mean absolute difference."""
+    model = models.create("pix2pix", generator="resnet_9blocks", mask=True, width=2, discriminator_width=2, dropout=0.0)
+    batch = recoloured.pairs(data_dir, 32).batch(count=2)
+    composite, mask, target = batch["composite"], batch["mask"], batch["target"]
+    generator, discriminator = plain(model.generator, model.discriminator)
+    step = steps.create(model, channels_last=False)
+    step(batch)
+
+    adams = [
+        torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=True)
+        for network in (generator, discriminator)
+    ]
+    output = generator(composite, mask)
+    real, fake = discriminator(composite, target, mask), discriminator(composite, output.detach(), mask)
+    (0.5 * ((real - 1).square().mean() + fake.square().mean())).backward()
+    adams[1].step()
+    judged = discriminator(composite, output, mask)
+    ((judged - 1).square().mean() + 100 * (output - target).abs().mean()).backward()
+    adams[0].step()
+    close(step.model.generator, generator)
+    close(step.model.discriminator, discriminator)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_gp_gan_is_what_it_says(when: str, data_dir: Path) -> None:
+    """Against torch alone: a call for the critic, and one for both; the critic is low on what is real."""
+    model = models.create("gp_gan", width=4, bottleneck=16, critic_width=4)
+    pairs = recoloured.pairs(data_dir, 64)
+    generator, critic = plain(model.generator, model.discriminator)
+    step = steps.create(model, critic_updates_more=2, clip_when=when, channels_last=False)
+    adam_g = torch.optim.Adam(generator.parameters(), lr=2e-3, betas=(0.5, 0.999), fused=True)
+    adam_d = torch.optim.Adam(critic.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=True)
+
+    def clamp() -> None:
+        for parameter in critic.parameters():
+            parameter.data.clamp_(-0.01, 0.01)
+
+    for call in range(2):
+        batch = pairs.batch("composite", "target", count=3, start=3 * call)
+        found = step(batch)
+        output = generator(batch["composite"])
+        if when == "before":
+            clamp()
+        adam_d.zero_grad()
+        (critic(batch["target"]) - critic(output.detach())).backward()
+        adam_d.step()
+        if when == "after":
+            clamp()
+        if call == 1:
+            score = critic(output)
+            adam_g.zero_grad()
+            ((1 - 0.999) * score + 0.999 * (output - batch["target"]).square().mean()).backward()
+            adam_g.step()
+            assert float(found["adversarial"]) == pytest.approx(float(score), rel=1e-5)
+        assert set(found) == ({"discriminator", "adversarial", "l2"} if call else {"discriminator"})
+        close(step.model.discriminator, critic)
+        close(step.model.generator, generator)
+
+
+@pytest.mark.parametrize("name", ["gp_gan", "gp_gan, noise"])
+def test_the_critic_is_clipped_when_it_is_to_be(name: str, data_dir: Path) -> None:
+    """Before: what judges is clipped, and its update goes beyond. After: it is clipped when the step ends."""
+    pairs = recoloured.pairs(data_dir, 64)
+    for when in ("before", "after"):
+        step, largest = made(name, clip_when=when), []
+        critic = step.model.discriminator
+
+        def note(*_: Any, critic: Any = critic, largest: list[float] = largest) -> None:
+            largest.append(max(float(p.detach().abs().max()) for p in critic.parameters()))
+
+        critic.down[0].register_forward_pre_hook(note)
+        for i in range(3):
+            largest.clear()
+            step(batch_of(step, pairs, start=2 * i))
+            limit = float(torch.tensor(0.01))
+            assert len(largest) == 3  # the target, the output, and the output for the generator
+            after = max(float(p.detach().abs().max()) for p in critic.parameters())
+            if when == "before":
+                assert largest[:2] == [limit] * 2 and after == largest[2] > limit
+            else:
+                assert after == largest[2] == limit
+
+
+def test_gp_gan_updates_the_critic_as_often_as_published() -> None:
+    """100 times for each of the first 25 and every 500th update of the generator, else 5."""
+    step: Any = steps.create(models.create("gp_gan", width=2, bottleneck=4, critic_width=2))
+    shares: list[int] = []
+    since = 0
+    while len(shares) < 1002:
+        since += 1
+        if step._phase() == "both":
+            shares.append(since)
+            since = 0
+        step._advance()
+    assert [i for i, share in enumerate(shares) if share == 100] == [*range(25), 500, 1000]
+    assert {share for share in shares if share != 100} == {5}
+    assert (step.generator_count, step.critic_count, step.count) == (1002, 0, sum(shares))
+
+
+def test_gp_gan_has_the_published_optimizers() -> None:
+    step = steps.create(models.create("gp_gan", width=2, bottleneck=4, critic_width=2))
+    assert {name: (type(o), o.defaults["lr"], o.defaults["betas"]) for name, o in step.optimizers.items()} == {
+        "discriminator": (torch.optim.Adam, 2e-4, (0.5, 0.999)),
+        "generator": (torch.optim.Adam, 2e-3, (0.5, 0.999)),
+    }
+    step = steps.create(models.create("gp_gan", "unsupervised", width=2, critic_width=2))
+    assert step.inputs == ("target",)
+    assert {name: (type(o), o.defaults["lr"]) for name, o in step.optimizers.items()} == {
+        "discriminator": (torch.optim.RMSprop, 5e-5),
+        "generator": (torch.optim.RMSprop, 5e-5),
+    }
+    port: Any = steps.create(models.create("gp_gan", width=2, bottleneck=4, critic_width=2), "port").settings
+    assert (port.lr_discriminator, port.lr_generator, port.l2, port.clip_when) == (5e-4, 5e-4, 0.99, "after")
+
+
+def loss_that_was_left(step: steps.Step, batch: dict[str, Tensor], loss: Callable[[nn.Module], Tensor]) -> None:
+    """The gradients that a step leaves are those of a loss, written out on a copy of its model before it."""
+    (expected,) = plain(step.model)
+    step(batch)
+    loss(expected).backward()
+    for (name, found), other in zip(step.model.named_parameters(), expected.parameters(), strict=True):
+        if other.grad is not None and found.grad is not None:
+            scale = float(other.grad.abs().max())
+            torch.testing.assert_close(found.grad, other.grad, rtol=1e-3, atol=1e-4 * scale + 1e-9, msg=name)
+
+
+def test_deep_supervision_weighs_the_heads(data_dir: Path) -> None:
+    batch = recoloured.pairs(data_dir, 32).batch(count=2)
+    weights = (1.0, 0.5, 0.25, 0.125)
+    step = made("unet3plus", heads=weights, channels_last=False)
+
+    def loss(model: Any) -> Tensor:
+        pictures = model.deep(batch["composite"], batch["mask"])
+        return sum(w * (y - batch["target"]).abs().mean() for w, y in zip(weights, pictures, strict=True))
+
+    loss_that_was_left(step, batch, loss)
+    assert made("unet3plus")._heads == (0.25,) * 4  # type: ignore[attr-defined]
+
+
+def test_a_style_is_added_and_its_encoder_is_left_alone(data_dir: Path) -> None:
+    batch = recoloured.pairs(data_dir, 64).batch(count=2)
+    step = made("unet3plus, codes", style=0.3, style_background=0.2, channels_last=False)
+    encoder: Any = step.extractor
+    before = copy.deepcopy(encoder.state_dict())
+
+    def loss(model: Any) -> Tensor:
+        pictures = model.deep(batch["composite"], batch["mask"])
+        distance = sum((y - batch["target"]).abs().mean() for y in pictures) / 4
+        code = encoder(pictures[0], batch["mask"])
+        style = (code - encoder(batch["target"], batch["mask"])).norm(dim=1).mean()
+        background = (code - encoder(batch["target"], 1 - batch["mask"])).norm(dim=1).mean()
+        return distance + 0.3 * style + 0.2 * background
+
+    encoder.eval().requires_grad_(False)
+    loss_that_was_left(step, batch, loss)
+    assert differences(before, encoder.state_dict()) == []
+    encoder.train().requires_grad_(True)
+    step(batch)
+    assert differences(before, encoder.state_dict()) == []
+    assert not encoder.training and all(p.grad is None for p in encoder.parameters())
+
+
+def test_bargainnet_is_what_it_says(data_dir: Path) -> None:
+    batch = recoloured.pairs(data_dir, 256).batch(count=1)
+    composite, mask, target = batch["composite"], batch["mask"], batch["target"]
+    torch.manual_seed(0)
+    model = models.create("bargainnet", width=2, encoder_width=4, dropout=0.0)
+    step = steps.create(model, channels_last=False)
+
+    def loss(model: Any) -> Tensor:
+        background = model.encoder(target, 1 - mask)
+        output = model.generator(composite, mask, background)
+        real, made, before = (model.encoder(x, mask) for x in (target, output, composite))
+        margin = nn.TripletMarginLoss(margin=0.1, p=2)
+        return (output - target).abs().mean() + 0.01 * (margin(real, made, before) + margin(made, background, before))
+
+    loss_that_was_left(step, batch, loss)
+    adam = step.optimizers["model"]
+    assert adam.defaults["lr"] == 1e-4 and adam.defaults["betas"] == (0.9, 0.999)
+    assert len(adam.param_groups[0]["params"]) == len(parameters_of(model))
+
+
+def test_the_lite_dovenet_is_what_it_says(data_dir: Path) -> None:
+    """The generator's gradients, after the discriminator's update."""
+    batch = recoloured.pairs(data_dir, 64).in_unit_range().batch(count=2)
+    torch.manual_seed(0)
+    step = steps.create(models.create("dovenet_lite", **LITE), channels_last=False, adversarial=2.0, verification=3.0)
+    model: Any = step.model
+    (before,) = plain(model.generator)
+    step(batch)
+    output = before(batch["composite"], batch["mask"])
+    (judge,) = plain(model.discriminator)
+    scores = judge(output, batch["mask"])
+    cross = functional.binary_cross_entropy_with_logits
+    loss = 100 * (output - batch["target"]).abs().mean()
+    for weight, score in zip((2.0, 3.0), scores, strict=True):
+        loss = loss + weight * cross(score, torch.ones_like(score))
+    loss.backward()
+    for found, other in zip(model.generator.parameters(), before.parameters(), strict=True):
+        torch.testing.assert_close(found.grad, other.grad, rtol=1e-3, atol=1e-4 * float(other.grad.abs().max()))
+
+
+def test_a_mask_tells_the_realism_cnn_nothing_by_its_presence(data_dir: Path) -> None:
+    """One picture, as photograph and as composite, with a mask: the loss is that of a coin, and no better."""
+    step = made("realism_cnn")
+    batch = recoloured.pairs(data_dir, 32).batch("target", "mask", count=4)
+    for _ in range(5):
+        found = step({"image": batch["target"], "composite": batch["target"], "mask": batch["mask"]})
+        assert float(found["accuracy"]) <= 0.5
+    without = step({"image": batch["target"], "composite": batch["target"]})
+    assert set(without) == {"loss", "accuracy"}
+
+
+def test_srgan_begins_with_its_generator_alone(data_dir: Path) -> None:
+    step = made("srgan", pretraining=2)
+    pairs = recoloured.pairs(data_dir, 32)
+    (before,) = plain(step.model.discriminator)
+    for _ in range(2):
+        assert set(step(batch_of(step, pairs))) == {"l1"}
+    close(step.model.discriminator, before)
+    found = step(batch_of(step, pairs))
+    assert set(found) == {"discriminator", "l2", "adversarial", "total_variation"}
+    assert differences(dict(before.state_dict()), dict(step.model.discriminator.state_dict()))
+
+
+def test_srgan_looks_through_an_extractor(data_dir: Path) -> None:
+    torch.manual_seed(0)
+    extractor = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU())
+    model = models.create("srgan", "small")
+    step = steps.create(model, extractor=extractor, channels_last=False)
+    before = copy.deepcopy(extractor.state_dict())
+    (generator,) = plain(model.generator)
+    batch = batch_of(step, recoloured.pairs(data_dir, 32))
+    found = step(batch)
+    extractor.eval()
+    output = generator(batch["image"])
+    expected = losses.perceptual(extractor, output, batch["target"])
+    assert float(found["perceptual"]) == pytest.approx(float(expected), rel=1e-5)
+    assert differences(before, extractor.state_dict()) == []
+    assert all(p.grad is None for p in extractor.parameters())
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "gp_gan, noise"])
+def test_an_update_with_a_gradient_that_is_not_finite_is_left_out(name: str, data_dir: Path) -> None:
+    """The weights of that network stay, whichever optimizer it has, and the next batch trains it."""
+    step = made(name)
+    pairs = recoloured.pairs(data_dir, CASES[name].size)
+    batch = batch_of(step, pairs)
+    step(batch)
+    before = {k: x.clone() for k, x in step.model.named_parameters() if k.startswith("discriminator")}
+    step({**batch, "target": batch["target"] * float("nan")})
+    after = {k: x.detach() for k, x in step.model.named_parameters() if k.startswith("discriminator")}
+    if not name.startswith("gp_gan"):  # whose weights are clipped in any case
+        assert differences(before, after) == []
+    assert all(bool(torch.isfinite(x).all()) for x in step.model.parameters())
+    assert float(step.skipped) >= 1
