@@ -35,8 +35,8 @@ METHODS = (*TRANSFERS, *CHANGES)
 #: Of a transfer, drawn for each composite: all of it leaves little that is learned from.
 STRENGTHS = (0.5, 1.0)
 
-#: fMSE between composite and photograph, in squared 8-bit levels: below there is nothing to learn from, above nothing is
-#: left to recognise.
+#: fMSE between composite and photograph, in squared 8-bit levels: below there is nothing to learn from, above nothing
+#: is left to recognise.
 RANGE = (20.0, 2600.0)
 
 _TRIES = 8
