@@ -183,9 +183,12 @@ def _write(console: Console, made: Any, output: Path, sheet: Path | None, overwr
         console.error(Failure(problem.message, Code.SOME_FAILED, "problem"), name=problem.name)
     if sheet is not None:
         count = len(written.triples)
-        some = sorted({i * count // _SHOWN for i in range(_SHOWN)})
-        samples = [written.triples[i] for i in some]
-        write_sheet([[(s["name"], fitted(s["composite"])), ("target", fitted(s["target"]))] for s in samples], sheet)
+        rows = []
+        for i in sorted({i * count // _SHOWN for i in range(_SHOWN)}):
+            sample, recipe = written.triples[i], written.recipes[i]
+            caption = recipe.get("method", "composite")
+            rows.append([(caption, fitted(sample["composite"])), ("target", fitted(sample["target"]))])
+        write_sheet(rows, sheet)
     left_out = {"outside_limits": len(written.refused), "unrealistic": len(written.unlikely)}
     console.result(
         status="some failed" if problems else "ok",

@@ -227,17 +227,17 @@ class _Shown:
 
 
 def _write_maps(result: Any, folder: Path) -> None:
-    """A picture of one sample: what was made of it with its scores, and below what each judge of parts says."""
+    """A picture of one sample: what was made of it, and below what each judge says, of its parts where it judges those."""
     from .. import evaluation
 
     pictures = {**result.pictures, "target": result.sample["target"]}
     rows = [[(name, fitted(picture)) for name, picture in pictures.items()]]
-    for score in next(iter(result.scores.values())):
-        judge = score.rpartition("_")[0]
+    for judge in result.maps["target"]:
         cells = []
         for name, picture in pictures.items():
-            parts = result.maps[name].get(judge) if score.endswith("_realism") else None
+            parts = result.maps[name][judge]
             drawn = picture if parts is None else evaluation.heat_map(parts, picture)
-            cells.append((f"{score} {result.scores[name][score]:.3f}", fitted(drawn)))
+            scores = result.scores[name][judge]
+            cells.append((", ".join(f"{key} {x:.3g}" for key, x in scores.items()), fitted(drawn)))
         rows.append(cells)
     write_sheet(rows, folder / f"{result.index:06}.png")
