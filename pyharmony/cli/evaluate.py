@@ -227,7 +227,7 @@ class _Shown:
 
 
 def _write_maps(result: Any, folder: Path) -> None:
-    """A picture of one sample: what was made of it, and below what each judge says, of its parts where it judges those."""
+    """A picture of one sample: what was made of it, and below what each judge says, of parts where it judges those."""
     from .. import evaluation
 
     pictures = {**result.pictures, "target": result.sample["target"]}
