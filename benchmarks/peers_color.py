@@ -15,6 +15,7 @@ import numpy.typing as npt
 from pyharmony import color
 from pyharmony.color import _gaussian, _idt, _retouch, _spaces, _temperature
 from pyharmony.color._histogram import quantile_tables
+from pyharmony.reference.regrain import SMALLEST, SWEEPS
 
 Pixels = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
@@ -103,10 +104,73 @@ def fecker(image: Pixels, reference: Pixels, mask: Pixels, theirs: Pixels) -> Pi
     return _put(image, mask, cv2.transform(moved, np.column_stack([back, back @ [0, -0.5, -0.5]])))
 
 
+def regrain(image: Pixels, change: Float32, mask: Pixels) -> Float32:
+    """The change [N, 1, 3] of what is inside, smoothed."""
+    x, y, w, h = cv2.boundingRect(mask)
+    box = np.s_[y : y + h, x : x + w]
+    inside = mask[box] > 0
+    planes = np.zeros((2, 3, h, w), np.float32)
+    planes[0][:, inside] = image[box][inside].T
+    planes[1][:, inside] = change[:, 0].T
+    return np.ascontiguousarray(_regrain_level(planes[0], planes[1], inside, 0)[:, inside].T)[:, None]
+
+
+def _regrain_level(image: Float32, change: Float32, inside: Any, level: int) -> Float32:
+    """`pyharmony.reference.regrain` in float32 and planes [3, H, W], without temporary arrays in its sweeps."""
+    height, width = inside.shape
+    start = change
+    if level + 1 < len(SWEEPS) and min(height, width) > SMALLEST:
+        share_inside = _halve(inside[None].astype(np.float32))[0]
+        known = share_inside > 0
+        per = np.where(known, 1 / np.where(known, share_inside, 1), 0).astype(np.float32)
+        coarse = _regrain_level(_halve(image) * per, _halve(change) * per, known, level + 1)
+        start = np.where(inside, coarse.repeat(2, 1).repeat(2, 2)[:, :height, :width], 0)
+
+    down, right = inside[1:] & inside[:-1], inside[:, 1:] & inside[:, :-1]
+    gradient = np.zeros((height, width), np.float32)
+    gradient[:-1] += np.where(down, ((image[:, 1:] - image[:, :-1]) ** 2).sum(0), 0)
+    gradient[:, :-1] += np.where(right, ((image[:, :, 1:] - image[:, :, :-1]) ** 2).sum(0), 0)
+    gradient = np.sqrt(gradient)
+    keep = np.minimum(gradient / 5, 1)
+    smooth = 30 * np.float32(0.5**level) / (1 + 10 * gradient)
+    vertical = np.where(down, (smooth[1:] + smooth[:-1]) / 2, 0)
+    horizontal = np.where(right, (smooth[:, 1:] + smooth[:, :-1]) / 2, 0)
+    total = keep.copy()
+    total[1:] += vertical
+    total[:-1] += vertical
+    total[:, 1:] += horizontal
+    total[:, :-1] += horizontal
+    alone = total == 0
+    per_total = np.where(alone, 0, 1 / np.where(alone, 1, total)).astype(np.float32)
+    wanted = np.where(alone, change, keep * change * per_total)
+    x, y, part = np.array(start, np.float32), np.empty_like(change), np.empty_like(change)
+    here, before, after = np.s_[:], np.s_[:-1], np.s_[1:]
+    links = (
+        (vertical * per_total[1:], (here, after, here), (here, before, here)),
+        (vertical * per_total[:-1], (here, before, here), (here, after, here)),
+        (horizontal * per_total[:, 1:], (here, here, after), (here, here, before)),
+        (horizontal * per_total[:, :-1], (here, here, before), (here, here, after)),
+    )
+    for _ in range(SWEEPS[level]):
+        np.subtract(wanted, x, out=y)
+        for weight, at, neighbour in links:
+            y[at] += np.multiply(weight, x[neighbour], out=part[at])
+        y *= np.float32(0.8)  # undamped, a checkerboard would stay
+        x += y
+    return x
+
+
+def _halve(x: Float32) -> Float32:
+    """Means of 2 x 2 of [C, H, W], zeros beyond the border."""
+    x = np.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2)))
+    total: Float32 = x[:, ::2, ::2] + x[:, 1::2, ::2] + x[:, ::2, 1::2] + x[:, 1::2, 1::2]
+    return total * np.float32(0.25)
+
+
 def idt(image: Pixels, reference: Pixels, mask: Pixels, theirs: Pixels) -> Pixels:
-    """The regraining is the package's, which is NumPy."""
     rng = np.random.default_rng(0)
-    x, y = _inside(image, mask) / np.float32(255), _inside(reference, theirs) / np.float32(255)
+    before, y = _inside(image, mask) / np.float32(255), _inside(reference, theirs) / np.float32(255)
+    x = before
     for turn in range(20):
         rotation = np.eye(3) if turn == 0 else _idt.random_rotation(rng)
         low, high = np.minimum(rotation, 0).sum(1), np.maximum(rotation, 0).sum(1)
@@ -117,7 +181,7 @@ def idt(image: Pixels, reference: Pixels, mask: Pixels, theirs: Pixels) -> Pixel
         )
         tables = quantile_tables(*counts, low, high)
         x = cv2.transform(_through(ours, tables, low, high), rotation.T)
-    return color.regrain(image, _put(image, mask, 255 * x), mask)
+    return _put(image, mask, 255 * (before + regrain(image, x - before, mask)))
 
 
 def luminance_temperature(image: Pixels, reference: Pixels, mask: Pixels, theirs: Pixels) -> Pixels:
