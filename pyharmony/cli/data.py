@@ -1,4 +1,4 @@
-"""`pyharmony data`: data sets, checked, counted, split and written as shards."""
+"""`pyharmony data`: data sets, made, checked, counted, split and written as shards."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from typing import Annotated, Any
 
 import typer
 
+from . import _synth
 from ._console import Console, Debug, Json, table
 from ._failures import Code, Failure, reading, writing
 
 app = typer.Typer(
     name="data",
-    help="Check, count and split data sets, and write them as shards.",
+    help="Make, check, count and split data sets, and write them as shards.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+app.command("synth")(_synth.synth)
+app.command("crop")(_synth.crop)
 
 
 class Kind(str, Enum):

@@ -34,12 +34,14 @@ class Written:
 
     Attributes:
         triples: the samples that were written.
+        recipes: how each was made.
         problems: those that could not be loaded.
         refused: the names of those that were not accepted.
         unlikely: the names of those with the lowest scores.
     """
 
     triples: Triples
+    recipes: list[dict[str, Any]]
     problems: list[Problem]
     refused: list[str]
     unlikely: list[str]
@@ -131,7 +133,8 @@ def write_triples(
         with open(made / RECIPES, "w", encoding="utf-8") as file:
             file.writelines(json.dumps(recipe, default=_plain) + "\n" for recipe in recipes.values())
             _files.sync(file)
-    return Written(Triples(folder), problems, refused, unlikely)
+    triples = Triples(folder)
+    return Written(triples, [recipes[name] for name in triples.names], problems, refused, unlikely)
 
 
 def _lowest(recipes: dict[str, dict[str, Any]], keep: float) -> list[str]:

@@ -1,7 +1,7 @@
 """Methods of harmonisation on a data set: run on every sample, measured alike, and told beside one another.
 
-A method takes a composite [H, W, 3] and its mask [H, W], both uint8, and gives a picture [H, W, 3] in levels of 0 to 255.
-docs/evaluation.md has the protocol.
+A method takes a composite [H, W, 3] and its mask [H, W], both uint8, and gives a picture [H, W, 3] in levels of 0 to
+255. docs/evaluation.md has the protocol.
 """
 
 from __future__ import annotations

@@ -64,16 +64,16 @@ class Result:
         index, name: of the sample.
         sample: its composite, target and mask, at the size that was evaluated.
         pictures: of each method.
-        scores: of each method, and of the target, what the judges say, by `judge_score`.
-        maps: of each method, and of the target, by judge: probabilities of parts.
+        scores: of each method, and of the target, what each judge says.
+        maps: of each method, and of the target, each judge's probabilities of parts; None where it judges none.
     """
 
     index: int
     name: str
     sample: dict[str, Any]
     pictures: dict[str, Picture]
-    scores: dict[str, dict[str, float]]
-    maps: dict[str, dict[str, npt.NDArray[np.float32]]]
+    scores: dict[str, dict[str, dict[str, float]]]
+    maps: dict[str, dict[str, npt.NDArray[np.float32] | None]]
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Evaluation:
         methods: their names; the first is 'composite'.
         size: sides of the pictures, None for their own.
         rows: of each picture and method: `name`, `subset`, `method`, `height`, `width`, `foreground`, the measures of
-            `pyharmony.metrics.evaluate`, and scores.
+            `pyharmony.metrics.evaluate`, and the judges' scores as `judge_score`.
         problems: samples that could not be evaluated; no method has a row of them.
     """
 
@@ -222,7 +222,8 @@ def _one(
         _judge(result, method, picture, judges)
         row = {"name": name, "subset": sample.get("subset", ""), "method": method, "height": height, "width": width}
         rows.append({**row, "foreground": figures["foreground"]})
-        rows[-1] |= {key: figures[key] for key in MEASURES} | result.scores[method]
+        rows[-1] |= {key: figures[key] for key in MEASURES}
+        rows[-1] |= {f"{j}_{key}": x for j, scores in result.scores[method].items() for key, x in scores.items()}
     _judge(result, "target", target, judges)
     return rows, result
 
@@ -231,6 +232,4 @@ def _judge(result: Result, method: str, picture: Picture, judges: Mapping[str, J
     result.scores[method], result.maps[method] = {}, {}
     for judge, call in judges.items():
         scores, parts = call(result.sample["composite"], picture, result.sample["mask"])
-        result.scores[method] |= {f"{judge}_{score}": value for score, value in scores.items()}
-        if parts is not None:
-            result.maps[method][judge] = parts
+        result.scores[method][judge], result.maps[method][judge] = scores, parts

@@ -64,9 +64,9 @@ def judge(source: Any, *, device: str | None = None) -> Judge:
     """A network as a judge of pictures.
 
     'dovenet' and 'dovenet_lite' give the score `realism` of the whole picture and `verification`, of object and
-    background being of one domain; 'bargainnet' gives `verification` alone, 'realism_cnn' `realism` alone. 'pix2pix' and
-    'pix2pix_selfie' give `realism`, the mean of the patches. These two and 'dovenet_lite' judge parts. Scores are higher
-    where a picture looks more real, and comparable for one judge only.
+    background being of one domain; 'bargainnet' gives `verification` alone, 'realism_cnn' `realism` alone. 'pix2pix'
+    and 'pix2pix_selfie' give `realism`, the mean of the patches. These two and 'dovenet_lite' judge parts. Scores are
+    higher where a picture looks more real; those of two judges cannot be compared.
 
     Args:
         source: a model of `pyharmony.models`, or what `pyharmony.models.load` takes; with its discriminator.

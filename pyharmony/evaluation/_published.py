@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 SUBSETS = ("HCOCO", "HAdobe5k", "HFlickr", "Hday2night")
 
 
 @dataclass(frozen=True)
 class Published:
-    """A row of a published table; None where the table has nothing.
+    """A row of a published table, with its digits; None where the table has nothing.
 
     Attributes:
         method: its name.
@@ -21,18 +22,18 @@ class Published:
 
     method: str
     size: int | None
-    mse: float | None
-    psnr: float | None
-    fmse: float | None
-    subsets: dict[str, tuple[float | None, float | None]]
+    mse: Decimal | None
+    psnr: Decimal | None
+    fmse: Decimal | None
+    subsets: dict[str, tuple[Decimal | None, Decimal | None]]
     source: str
 
 
 def _rows(source: str, size: int | None, table: str) -> list[Published]:
     """From lines of method | MSE | PSNR | fMSE | MSE/PSNR of the four sets, - for what is missing."""
 
-    def number(text: str) -> float | None:
-        return None if text.strip() == "-" else float(text)
+    def number(text: str) -> Decimal | None:
+        return None if text.strip() == "-" else Decimal(text.strip())
 
     found = []
     for line in table.strip().splitlines():

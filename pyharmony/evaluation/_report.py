@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def write_csv(evaluation: Evaluation, path: str | os.PathLike[str]) -> None:
 
 
 def markdown(evaluation: Evaluation, *, published: bool = False) -> str:
-    """The tables of an evaluation: all pictures, gains over the composite, groups and, if asked for, what was published.
+    """The tables of an evaluation: all pictures, differences to the composite, groups, and what was published.
 
     Args:
         evaluation: what `evaluate` gave.
@@ -100,8 +101,8 @@ def _published_cells(row: Published, subsets: list[str]) -> list[str]:
     return [*map(_number, (row.mse, row.psnr, row.fmse)), *(f"{_number(a)} / {_number(b)}" for a, b in pairs)]
 
 
-def _number(x: float | None) -> str:
-    return "–" if x is None else f"{x:g}"
+def _number(x: Decimal | None) -> str:
+    return "–" if x is None else str(x)
 
 
 def _title(key: str) -> str:
