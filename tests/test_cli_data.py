@@ -53,7 +53,7 @@ def damage(triples: Path) -> None:
 def test_a_data_set_is_checked(triples: Path) -> None:
     assert call("check", triples).stderr == f"{triples}: 6 samples, 0 problems\n"
     damage(triples)
-    result = call("check", triples, "--kind", "triples", code=5)
+    result = call("check", triples, "--kind", "triples", "--threads", "2", code=5)
     assert "t4.png is damaged" in result.stderr and "6 samples, 1 problems" in result.stderr
     found = told("check", triples, code=5)
     assert (found["status"], found["kind"], found["samples"]) == ("some failed", "Triples", 6)
@@ -95,7 +95,7 @@ def test_a_data_set_is_written_as_shards(triples: Path, tmp_path: Path) -> None:
     shards = data.Shards(out)
     assert shards.size == 48 and len(list(out.glob("*.bin"))) == 2
     assert "is there already" in call("shard", triples, "-o", out, code=2).stderr
-    call("shard", triples, "--output", tmp_path / "tar", "--form", "tar", "--size", 48)
+    call("shard", triples, "--output", tmp_path / "tar", "--form", "tar", "--size", 48, "--threads", 1)
     for a, b in zip(shards, data.TarShards(tmp_path / "tar"), strict=True):
         assert all(np.array_equal(a[key], b[key]) for key in ("composite", "target", "mask"))
 

@@ -112,6 +112,24 @@ def test_a_bad_file_is_named_and_takes_no_other_along(triples: Path) -> None:
             found[index]
 
 
+def test_threads_change_nothing(triples: Path, tmp_path: Path) -> None:
+    truncated(triples / "composite" / "t3.png")
+    put(triples / "mask" / "t0.png", disc() * 0)
+    source = data.Triples(triples)
+    assert source.check(threads=3) == source.check()
+    one, many = (
+        data.write_shards(source, tmp_path / str(n), 16, samples_per_shard=2, errors="skip", threads=n) for n in (1, 3)
+    )
+    assert many.check(threads=3) == [] and list(many.names) == ["t1", "t2", "t4"]
+    for path in one.folder.iterdir():
+        assert path.read_bytes() == (many.folder / path.name).read_bytes()
+    with pytest.raises(errors.MaskError, match=r"t0\.png: empty"):
+        data.write_shards(source, tmp_path / "none", 16, threads=3)
+    for call in (lambda: source.check(threads=0), lambda: data.write_shards(source, tmp_path / "none", 16, threads=0)):
+        with pytest.raises(errors.ArgumentError, match="threads: 0, expected"):
+            call()
+
+
 def test_a_file_that_goes_away_is_named(triples: Path) -> None:
     found = data.Triples(triples)
     (triples / "target" / "t2.png").unlink()
@@ -458,6 +476,17 @@ def test_what_is_wrong_with_annotations_is_named(coco: Path) -> None:
     assert "leads out of" in problems["x_9"]
     with pytest.raises(errors.DataError, match=r"no category 'dog'; there are cat, person"):
         data.CocoPeople(path, coco / "images", "dog")
+    table["categories"] = [{"name": "person"}, 3]
+    table["images"].append({"id": []})
+    table["annotations"] = [{**one, "image_id": {}}, {**one, "category_id": None, "image_id": []}, 7]
+    path.write_text(json.dumps(table))
+    assert [problem.name for problem in data.CocoPeople(path, coco / "images").check()] == [
+        "annotation 1",
+        "annotation 2",
+    ]
+    path.write_text("[" * 100_000)
+    with pytest.raises(errors.DataError, match="no JSON"):
+        data.CocoPeople(path, coco / "images")
     path.write_text("[]")
     with pytest.raises(errors.DataError, match="no list 'images'"):
         data.CocoPeople(path, coco / "images")
@@ -680,7 +709,7 @@ def test_a_damaged_shard_takes_no_other_along(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"version": 2}, {"format": "other"}, {"size": 0}, {"fields": ["depth"]}, {"shards": 3},
+        {"version": 2}, {"format": "other"}, {"size": 0}, {"size": 10**30}, {"fields": ["depth"]}, {"shards": 3},
         {"shards": [{"file": "../a.bin", "samples": 2, "names": ["a"], "groups": ["a"], "sha256": ""}]},
     ],
 )  # fmt: skip

@@ -100,6 +100,19 @@ def stand_in(bench: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(layers.cpu, "CHANNELS", (3, 4, 4, 8, 8, 8, 8, 8))
     planes = bench("bench_instance_norm_cuda")
     monkeypatch.setattr(planes, "interleave", lambda calls: some(calls, rounds=1))
+    training = bench("bench_training_steps_cuda")
+    timing = bench("measure_cuda").GpuTiming
+
+    def once(calls: dict[str, Any], **_: Any) -> dict[str, Any]:
+        for call in calls.values():
+            call()
+        return {name: timing([1.0], [1.0], [1.0], "eager") for name in calls}
+
+    batch_of = training.cpu.batch_of
+    monkeypatch.setattr(training, "interleave", once)
+    monkeypatch.setattr(training, "captured", lambda step, batch: step)
+    monkeypatch.setattr(training, "WIDTH", 2)
+    monkeypatch.setattr(training.cpu, "batch_of", lambda images, device: batch_of(1, device))
     return bench
 
 
@@ -119,6 +132,9 @@ def test_the_benchmarks_run(stand_in: Any) -> None:
     layers.bench_multi_channel_masks(torch, ledger)
     for what in ("forward", "step", "penalty"):
         stand_in("bench_instance_norm_cuda").bench_norms(torch, ledger, (1, 4, 8, 8), what)
+    training = stand_in("bench_training_steps_cuda")
+    for images in training.FEW:
+        training.bench_dovenet(torch, ledger, images)
     levels.bench_whole(torch, ledger, "8K")
     levels.bench_steps(torch, ledger)
     for module in (whole, masked, levels):

@@ -49,6 +49,9 @@ Shares = Annotated[
     str, typer.Option("--shares", metavar="NAME=SHARE,...", help="The splits and how much of it each gets.")
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another one deals the splits anew.")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", metavar="N", min=1, help="Samples decoded at once.  [default: one a core]")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it is there already.")]
 DEFAULT_SHARES = "train=0.9,val=0.05,test=0.05"
 
@@ -61,6 +64,10 @@ def _open(path: Path, kind: Kind | None, split: str | None) -> Any:
             return data.open_dataset(path, kind.value if kind else None, split=split)
     except ImportError as error:
         raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _shares(text: str) -> dict[str, float]:
@@ -78,7 +85,12 @@ def _shares(text: str) -> dict[str, float]:
 
 @app.command("check")
 def check(
-    path: Source, kind: KindOption = None, split: Split = None, as_json: Json = False, debug: Debug = False
+    path: Source,
+    kind: KindOption = None,
+    split: Split = None,
+    threads: Threads = None,
+    as_json: Json = False,
+    debug: Debug = False,
 ) -> None:
     """Load every sample, and name all that is wrong.
 
@@ -88,7 +100,7 @@ def check(
     with console.session():
         found = _open(path, kind, split)
         with console.progress(len(found), "checking") as advance:
-            problems = found.check(advance)
+            problems = found.check(advance, threads=threads or _cores())
         rows = [{"name": problem.name, "message": problem.message} for problem in problems]
         status = "some failed" if problems else "ok"
         console.result(status=status, kind=type(found).__name__, samples=len(found), problems=rows)
@@ -221,6 +233,7 @@ def shard(
     ] = False,
     kind: KindOption = None,
     split: Split = None,
+    threads: Threads = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -243,6 +256,7 @@ def shard(
             found = parts[part]
         with console.progress(len(found), "writing") as advance, reading(str(path)):
             options: dict[str, Any] = {"progress": advance, "errors": "skip" if skip_bad else "raise"}
+            options["threads"] = threads or _cores()
             if samples is not None:
                 options["samples_per_shard"] = samples
             written: data.Dataset

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +15,8 @@ from ..errors import ArgumentError, DTypeError, MaskError, PyHarmonyError, Shape
 from . import _files
 
 logger = logging.getLogger("pyharmony")
+
+Result = TypeVar("Result")
 
 Sample = dict[str, Any]
 """`name` and arrays of uint8."""
@@ -58,18 +62,19 @@ class Dataset:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} samples)"
 
-    def check(self, progress: Callable[[], None] | None = None) -> list[Problem]:
+    def check(self, progress: Callable[[], None] | None = None, *, threads: int = 1) -> list[Problem]:
         """Every problem of the data set: each sample is loaded, and a failure stops nothing.
 
         Args:
             progress: called after each sample.
+            threads: how many samples are decoded at once.
         """
         found, seen = self._strays(), set()
-        for index, name in enumerate(self.names):
+        for name, problems in zip(self.names, in_order(self._check_one, len(self), threads), strict=True):
             if name in seen:
                 found.append(Problem(name, f"{name}: there are several samples of this name"))
             seen.add(name)
-            found += self._check_one(index)
+            found += problems
             if progress is not None:
                 progress()
         return found
@@ -102,28 +107,52 @@ def said(error: BaseException) -> str:
     return str(error)
 
 
+def in_order(work: Callable[[int], Result], count: int, threads: int) -> Iterator[Result]:
+    """work(0), work(1), ... in order, done by so many threads, a few ahead."""
+    if _files.whole(threads, "threads") == 1:
+        yield from map(work, range(count))
+        return
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for index in range(count):
+                waiting.append(pool.submit(work, index))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
 def loaded(
-    dataset: Any, errors: str, progress: Callable[[], None] | None, size: int | None = None
+    dataset: Any, errors: str, progress: Callable[[], None] | None, threads: int, size: int | None = None
 ) -> Iterator[tuple[int, Sample]]:
     """Number and sample, resized, of all that can be loaded; errors, 'raise' or 'skip', says what becomes of others."""
     if errors not in ("raise", "skip"):
         raise ArgumentError(f"errors: {errors!r}, expected 'raise' or 'skip'")
-    return _loaded(dataset, errors, progress, size)
+    _files.whole(threads, "threads")
+    return _loaded(dataset, errors, progress, threads, size)
 
 
 def _loaded(
-    dataset: Any, errors: str, progress: Callable[[], None] | None, size: int | None
+    dataset: Any, errors: str, progress: Callable[[], None] | None, threads: int, size: int | None
 ) -> Iterator[tuple[int, Sample]]:
-    for index in range(len(dataset)):
+    def load(index: int) -> Sample | Exception:
         try:
-            sample = dataset[index] if size is None else resize_sample(dataset[index], size)
+            return dict(dataset[index]) if size is None else resize_sample(dataset[index], size)
         except (PyHarmonyError, OSError) as error:
-            if errors == "raise":
-                raise
-            name = dataset.names[index] if isinstance(dataset, Dataset) else index
-            logger.warning("%s is left out: %s", name, said(error))
+            return error
+
+    for index, found in enumerate(in_order(load, len(dataset), threads)):
+        if not isinstance(found, Exception):
+            yield index, found
+        elif errors == "raise":
+            raise found
         else:
-            yield index, sample
+            name = dataset.names[index] if isinstance(dataset, Dataset) else index
+            logger.warning("%s is left out: %s", name, said(found))
         if progress is not None:
             progress()
 

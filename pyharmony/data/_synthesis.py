@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _checks, color
-from ..errors import ArgumentError, DataError, MaskError
-from ._dataset import Dataset, Sample, resize_sample
+from ..errors import ArgumentError, DataError, PyHarmonyError
+from ._dataset import Dataset, Sample, resize_sample, said
 
 Picture = npt.NDArray[np.uint8]
 
@@ -35,8 +35,8 @@ METHODS = (*TRANSFERS, *CHANGES)
 #: Of a transfer, drawn for each composite: all of it leaves little that is learned from.
 STRENGTHS = (0.5, 1.0)
 
-#: fMSE between composite and photograph, in squared 8-bit levels: below there is nothing to learn from, above nothing is
-#: left to recognise.
+#: fMSE between composite and photograph, in squared 8-bit levels: below there is nothing to learn from, above nothing
+#: is left to recognise.
 RANGE = (20.0, 2600.0)
 
 _TRIES = 8
@@ -114,13 +114,13 @@ class Synthesis(Dataset):
             method = self._methods[int(random.choice(len(self._methods), p=self._shares))]
             try:
                 composite, drawn = self._changed(method, target, mask, index // self._per, random)
-            except (MaskError, ArgumentError) as error:  # of an object of which nothing is left at this size, say
-                trouble = f"{method}: {error}"
+            except (PyHarmonyError, OSError) as error:  # an object that vanishes at this size, a bad reference
+                trouble = f"{method}: {said(error)}"
                 continue
             found = _foreground_error(composite, target, mask)
             beyond = max(self.limits[0] - found, found - self.limits[1], 0.0)
             if beyond < least:
-                recipe = {"method": method, **drawn, "fmse": found}
+                recipe = {"photo": photo["name"], "method": method, **drawn, "fmse": found}
                 best = {"name": self.names[index], "composite": composite, "target": target, "mask": mask}
                 best["recipe"], least = recipe, beyond
             if not beyond:

@@ -82,7 +82,7 @@ class TarShards(Dataset):
                     else:
                         data = archive.extractfile(member)
                         about[key] = json.loads(data.read()) if data else None
-        except (tarfile.TarError, ValueError) as error:
+        except (tarfile.TarError, ValueError, RecursionError) as error:
             self._bad.append(Problem(path.name, f"{path}: damaged, or no uncompressed tar file: {error}"))
         for key, parts in found.items():
             entry = about.get(key)
@@ -111,6 +111,7 @@ def write_tar_shards(
     format: str = "png",
     quality: int = 95,
     errors: str = "raise",
+    threads: int = 1,
     progress: Any = None,
 ) -> TarShards:
     """Writes samples as tar files that WebDataset and `TarShards` read, all or nothing.
@@ -122,6 +123,7 @@ def write_tar_shards(
         format: of the pictures, 'png', or 'jpeg' or 'webp', which lose a little; masks are PNG.
         quality: 1 to 100, of JPEG and WebP.
         errors: 'raise', or 'skip' to leave bad samples out, with a warning in the log for each.
+        threads: how many samples are decoded at once; what is written is the same.
         progress: called after each sample.
 
     Returns:
@@ -134,7 +136,7 @@ def write_tar_shards(
     most = _files.whole(samples_per_shard, "samples_per_shard")
     if format not in ("png", "jpeg", "webp"):
         raise ArgumentError(f"format: {format!r}, expected 'png', 'jpeg' or 'webp'")
-    sound = loaded(dataset, errors, progress)
+    sound = loaded(dataset, errors, progress, threads)
     with _files.new_folder(folder) as made:
         for number in itertools.count():
             some = list(itertools.islice(sound, 1))

@@ -54,7 +54,6 @@ class Step:
         extractor: as given; it is put into evaluation mode, runs in float32, and is not trained.
         optimizers: by what they train.
         count: steps that were made.
-        low: least value of the model's pictures, -1 or 0; the largest is 1.
         reduce: called with the gradients before every update, to share them between processes; or None.
         accumulate: batches whose gradients are averaged for an update. Within one, the generator's gradients of all
             but the last batch are those beside the discriminator before its update.
@@ -62,7 +61,6 @@ class Step:
     """
 
     inputs: tuple[str, ...] = ("composite", "mask", "target")
-    low: float = -1.0
     optional: tuple[str, ...] = ()
     extracts: ClassVar[bool] = False
     progress: ClassVar[tuple[str, ...]] = ("count",)
@@ -87,6 +85,11 @@ class Step:
                     raise DeviceError(f"extractor: on {tensor.device}, and the model is on {self.device}")
         if settings.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def low(self) -> float:
+        """The least value of the model's pictures, -1 or 0; the largest is 1."""
+        return self.model.low
 
     @property
     def whole(self) -> bool:
