@@ -49,12 +49,12 @@ class Case(NamedTuple):
 
 #: Of the critic: one update for each of the generator.
 EACH = {"critic_updates": 1, "critic_updates_more": 1}
-LITE = {"width": 8, "discriminator_widths": (4, 6, 8, 8, 8, 8), "head_width": 8}
+LITE = {"width": 16, "discriminator_widths": (4, 6, 8, 8, 8, 8), "head_width": 8}
 CASES = {
     "attention_unet": Case("attention_unet", {"width": 4}, 256, {"lr": 5e-3}),
     "bargainnet": Case("bargainnet", {"width": 4, "encoder_width": 4}, 256, {"lr": 5e-3}),
-    "dovenet_lite": Case("dovenet_lite", LITE, 64, {"lr": 4e-3}),
-    "dovenet_lite, hinge": Case("dovenet_lite", LITE, 48, {"lr": 4e-3, "l1": 1e3, "adversary": "hinge"}),
+    "dovenet_lite": Case("dovenet_lite", LITE, 32, {"lr": 1e-3, "l1": 1e3}),
+    "dovenet_lite, hinge": Case("dovenet_lite", LITE, 32, {"lr": 1e-3, "l1": 1e3, "adversary": "hinge"}),
     "gp_gan": Case("gp_gan", {"width": 8, "bottleneck": 64, "critic_width": 4, "skips": True}, 64, EACH, "l2"),
     "gp_gan, port": Case(
         "gp_gan",
@@ -92,9 +92,9 @@ CASES = {
     "unet3plus": Case("unet3plus", {"width": 4, "branch": 4}, 64, {}),
     "unet3plus, style": Case(
         "unet3plus",
-        {"width": 4, "branch": 4, "deep_supervision": False},
+        {"width": 8, "branch": 4, "deep_supervision": False},
         64,
-        {"lr": 5e-3, "distance": "foreground_mse", "gram": True},
+        {"lr": 5e-3, "style": 0.05, "distance": "foreground_mse", "gram": True},
         "foreground_mse",
         extractor=("style_encoder", {"kind": "features", "width": 4}),
     ),
