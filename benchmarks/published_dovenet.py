@@ -175,7 +175,7 @@ class PublishedStep:
         realism, verification = self.discriminator(mixed, mask)
         score = (realism + verification) / 2
         (gradient,) = torch.autograd.grad(score, mixed, torch.ones_like(score), create_graph=True, retain_graph=True)
-        gradient = gradient.view(real.shape[0], -1)
+        gradient = gradient.reshape(real.shape[0], -1)
         return (((gradient + 1e-16).norm(2, dim=1) - 1) ** 2).mean() * 10
 
     def __call__(self, composite: Tensor, real: Tensor, mask: Tensor) -> dict[str, Tensor]:

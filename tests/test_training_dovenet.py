@@ -428,28 +428,28 @@ def test_settings_that_are_none(settings: dict[str, Any]) -> None:
 # It trains
 
 
-def train(data_dir: Path, iterations: int, width: int, **settings: Any) -> tuple[list[dict[str, Tensor]], float, float]:
-    """Losses of each step; and the mean absolute difference to the target after them, of outputs and of composites."""
+@pytest.mark.parametrize(("iterations", "width"), [(20, 4), pytest.param(200, 12, marks=pytest.mark.full)])
+def test_it_trains(data_dir: Path, iterations: int, width: int) -> None:
+    """The mean difference to the target falls by 30 %; after 200 steps it is less than that of the composites."""
     images = pairs(data_dir, 256)
-    step = steps.create(make(width=width), **settings)
-    history = [step(images.batch(count=2, start=2 * i)) for i in range(iterations)]
-    model = step.model.eval()
-    with torch.no_grad():
-        outputs = torch.cat(
-            [model(composite=c, mask=m) for c, m in zip(images.composite.split(4), images.mask.split(4))]
-        )
-    return history, *(float((x - images.target).abs().mean()) for x in (outputs, images.composite))
+    step = steps.create(make(width=width), lr=5e-3, gradient_penalty=10.0)
 
+    def difference() -> float:
+        step.model.eval()
+        with torch.no_grad():
+            outputs = [step.model(c, m) for c, m in zip(images.composite.split(4), images.mask.split(4))]
+        return float((torch.cat(outputs) - images.target).abs().mean())
 
-def test_it_trains(data_dir: Path) -> None:
-    history, _, _ = train(data_dir, 20, 4, lr=2e-3, gradient_penalty=10.0)
-    assert all(torch.isfinite(loss) for losses in history for loss in losses.values())
-    l1 = [float(losses["l1"]) for losses in history]
-    assert sum(l1[-8:]) <= 0.7 * sum(l1[:8])
-
-
-@pytest.mark.full
-def test_it_beats_the_composite(data_dir: Path) -> None:
-    history, output, composite = train(data_dir, 200, 16, lr=2e-3, gradient_penalty=10.0)
-    assert all(torch.isfinite(loss) for losses in history for loss in losses.values())
-    assert output < composite
+    before = difference()
+    for i in range(iterations):
+        if i in (iterations * 3 // 4, iterations * 9 // 10) and iterations > 20:
+            step.scale_lr(0.3 if i < iterations * 9 // 10 else 0.1)
+        losses = step(images.batch(count=2, start=2 * i))
+        assert all(torch.isfinite(loss) for loss in losses.values()), i
+        for network in (step.model.generator, step.model.discriminator):
+            norm = torch.stack([p.grad.norm() for p in network.parameters()]).norm()
+            assert 0 < norm < float("inf"), i
+    after = difference()
+    assert after <= 0.7 * before
+    if iterations == 200:
+        assert after < float((images.composite - images.target).abs().mean())

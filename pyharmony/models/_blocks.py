@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import ArgumentError, ShapeError
+from ..nn import InstanceNorm2d
 
 Norm = Literal["batch", "instance", "none"]
 
@@ -24,16 +25,20 @@ class Scores(NamedTuple):
     verification: Tensor
 
 
-def norm_layer(norm: Norm, channels: int) -> nn.Module:
-    """Batch norm has a scale, a shift and running statistics; instance norm has none of them."""
+def norm_layer(norm: Norm, channels: int, negative_slope: float | None = None) -> nn.Module:
+    """Batch norm has a scale, a shift and running statistics; instance norm has none of them.
+
+    With a negative slope it is called by `norm_leaky_relu`: instance norm has the activation in its pass.
+    """
     if norm == "batch":
         return nn.BatchNorm2d(channels)
-    return nn.InstanceNorm2d(channels) if norm == "instance" else nn.Identity()
+    return InstanceNorm2d(channels, negative_slope=negative_slope) if norm == "instance" else nn.Identity()
 
 
-def norm_leaky_relu(norm: nn.Module, x: Tensor, negative_slope: float = 0.2) -> Tensor:
-    """leaky_relu(norm(x))."""
-    return functional.leaky_relu(norm(x), negative_slope)
+def norm_leaky_relu(norm: nn.Module, x: Tensor) -> Tensor:
+    """The leaky ReLU, of slope 0.2, of the norm that was made with this slope."""
+    x = norm(x)
+    return x if isinstance(norm, InstanceNorm2d) else functional.leaky_relu(x, 0.2)
 
 
 def has_bias(norm: Norm) -> bool:
@@ -194,7 +199,7 @@ class UNet(nn.Module):
         widths = [width * min(2**i, 8) for i in range(depth)]
         before = [in_channels, *widths[:-1]]
         self.down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1, bias=bias) for a, b in zip(before, widths))
-        self.down_norm = nn.ModuleList(norm_layer(norm, c) for c in widths[1:-1])
+        self.down_norm = nn.ModuleList(norm_layer(norm, c, 0.2) for c in widths[1:-1])
         # Level i doubles to the size of the skip i - 1; the innermost has no skip beside it.
         inputs = [c if i == depth - 1 else 2 * c for i, c in enumerate(widths)]
         self.up = nn.ModuleList(
@@ -210,19 +215,19 @@ class UNet(nn.Module):
         skips = []
         x = self.down[0](x)
         for i, conv in enumerate(self.down[1:]):
-            x = norm_leaky_relu(self.down_norm[i - 1], x) if i > 0 else functional.leaky_relu(x, 0.2)
+            x = norm_leaky_relu(self.down_norm[i - 1], x) if i > 0 else functional.leaky_relu_(x, 0.2)
             skips.append(x)
             x = conv(x)
         active = self.training or stochastic
         for i, (conv, norm) in enumerate(zip(self.up, self.up_norm)):
-            x = norm(conv(functional.relu(x)))
+            x = norm(conv(functional.relu_(x)))
             if 1 <= i <= self.depth - 5:
                 x = dropout(x, self.dropout_p, active)
             level = self.depth - 2 - i
             x = torch.cat([skips[level], x], 1)
             if str(level) in self.gates:
-                x = x * torch.sigmoid(self.gates[str(level)](x))
-        return torch.tanh(self.last(functional.relu(x)))
+                x = x * torch.sigmoid_(self.gates[str(level)](x))
+        return torch.tanh(self.last(functional.relu_(x)))
 
 
 def conv_norm_relu(in_channels: int, channels: int, norm: Norm = "batch") -> nn.Sequential:

@@ -71,7 +71,7 @@ class Encoder(nn.Module):
             PartialConv2d(a, b, 3, stride, bias=i == 0 or _blocks.has_bias(norm))
             for i, (a, b, stride) in enumerate(zip(widths, widths[1:], self.strides))
         )
-        self.norms = nn.ModuleList(_blocks.norm_layer(norm, c) for c in widths[2:7])
+        self.norms = nn.ModuleList(_blocks.norm_layer(norm, c, 0.2) for c in widths[2:7])
 
     def forward(self, x: Tensor, plan: MaskPlan | None = None) -> Tensor:
         """x [N, 3, 256, 256], where the plan's mask is 1 or all of it, to a code [N, 8 * width, 1, 1]."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from ...losses import adversary, gradient_penalty, masked_l1
-from ...models._blocks import Scores, check_image, check_like
+from ...models._blocks import Scores, check_image
 from ...models.dovenet import DoveNet
 from ...nn.spectral_norm import UPDATES
 from ._step import Losses, Step, StepSettings, check_betas, check_choice, check_flag, check_least, register
@@ -66,15 +66,21 @@ class DoveNetSettings(StepSettings):
 
 @register("dovenet")
 class DoveNetStep(Step):
-    """The discriminator on output and target, then the generator against it.
+    """The discriminator on target t and output y, with one mask, then the generator.
 
-    Losses: 'discriminator', of both games; 'gradient_penalty' with its weight, where there is one, which is computed in
-    float32; 'adversarial', 'verification' and 'l1' of the generator, without their weights.
+    L_D = game_D(D_g(t), D_g(y)) + game_D(D_v(t), D_v(y)) + penalty of (D_g + D_v) / 2
+    L_G = l1 mean |y - t| + adversarial game_G(D_g(y)) + verification game_G(D_v(y))
+
+    D_g judges the picture, D_v object against background; y is the output as it is, background included. The penalty
+    is computed in float32 whatever dtype is.
+
+    Losses: 'discriminator' without the penalty, 'gradient_penalty' where there is one, and without their weights
+    'adversarial', 'verification' and 'l1'.
     """
 
     settings: DoveNetSettings
     settings_type = DoveNetSettings
-    presets = {  # noqa: RUF012  # as in Step
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
         "published": {
             "gradient_penalty": 10.0,
             "spectral_norm_updates": "forward",
@@ -93,12 +99,9 @@ class DoveNetStep(Step):
         for name in ("generator", "discriminator"):
             self._adam(name, getattr(model, name).parameters(), settings.lr, settings.betas)
 
-    def _checked(self, batch: Any) -> dict[str, Tensor]:
-        checked = super()._checked(batch)
-        # The generator checks the mask before anything else.
-        check_image(checked["composite"], "composite", 3, size=self.model.discriminator.size)
-        check_like(checked["target"], checked["composite"], "target", "composite")
-        return checked
+    def _check(self, batch: dict[str, Tensor]) -> None:
+        super()._check(batch)
+        check_image(batch["composite"], "composite", 3, size=self.model.discriminator.size)
 
     def _run(self, batch: dict[str, Tensor]) -> Losses:
         settings, game, discriminator = self.settings, self._game, self.model.discriminator
@@ -114,7 +117,7 @@ class DoveNetStep(Step):
             scores = judge(image)
             return (scores.realism + scores.verification) / 2
 
-        if settings.spectral_norm_updates == "step":
+        if settings.spectral_norm_updates == "step" and self._micro == 0:
             discriminator.spectral_norms.update()
         with self._precision():
             fake, real = self._judge_both(judge, output.detach(), target)

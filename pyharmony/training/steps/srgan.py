@@ -70,7 +70,6 @@ class SrganStep(Step):
     """
 
     inputs = ("image", "target")
-    low = 0.0
     extracts = True
     settings: SrganSettings
     settings_type = SrganSettings
