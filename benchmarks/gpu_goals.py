@@ -56,6 +56,15 @@ GOALS = (
     ),
     Goal("partial_conv_v_graph", "the same, both captured in CUDA graphs", 1.4, None, "x", True),
     Goal(
+        "instance_norm_v_eager",
+        "instance norm and leaky ReLU, forward and with backward: times faster than torch's two calls, eager",
+        1.3,
+        1.7,
+        "x",
+        True,
+    ),
+    Goal("instance_norm_v_graph", "the same, both captured in CUDA graphs", 1.3, 1.7, "x", True),
+    Goal(
         "dovenet_step_1",
         "DoveNet's training step with penalty, bfloat16, captured, batch 1: times faster than published, TF32",
         3,

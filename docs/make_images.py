@@ -1,4 +1,4 @@
-"""Makes `docs/images/wrong_and_right.jpg` of docs/recipes.md from the pictures of the package.
+"""Makes `wrong_and_right.jpg` of docs/recipes.md and `color.jpg` of docs/color.md from the pictures of the package.
 
 python docs/make_images.py
 """
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 import pyharmony
-from pyharmony import blend
+from pyharmony import blend, color
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -54,19 +54,51 @@ def rows() -> list[list[tuple[str, Pixels]]]:
     ]
 
 
-def main() -> None:
-    table = rows()
+def transfers() -> list[list[tuple[str, Pixels]]]:
+    """A photograph after each of the colour transfers, as rows of (caption, pixels)."""
+    image, reference = (
+        np.asarray(Image.fromarray(load(f"{name}.jpg")).resize((180, 120), Image.Resampling.LANCZOS, box=box))
+        for name, box in (("coffee", (0, 0, 600, 400)), ("astronaut", (0, 20, 512, 361)))
+    )
+    luts = [color.random_lut(seed) for seed in range(8)]
+    return [
+        [
+            ("image", image),
+            ("reference", reference),
+            ("reinhard", color.reinhard(image, reference)),
+            ("mkl", color.mkl(image, reference)),
+            ("fecker", color.fecker(image, reference)),
+        ],
+        [
+            ("idt", color.idt(image, reference)),
+            ("luminance_temperature", color.luminance_temperature(image, reference)),
+            ("shift_temperature, -80", color.shift_temperature(image, -80)),
+            ("lut_mix, random", color.lut_mix(image, luts, rng=4)),
+            ("retouch, random", color.retouch(image, rng=2)[0]),
+        ],
+    ]
+
+
+def save(table: list[list[tuple[str, Pixels]]], name: str, *, pairs: bool) -> None:
+    """A page of rows of pictures of one size; with pairs a gap after every second."""
     height, width = table[0][0][1].shape[:2]
-    size = (4 * (width + MARGIN) + 3 * MARGIN, len(table) * (height + CAPTION + MARGIN) + MARGIN)
+    columns = len(table[0])
+    gaps = columns // 2 if pairs else 0
+    size = (columns * (width + MARGIN) + (1 + gaps) * MARGIN, len(table) * (height + CAPTION + MARGIN) + MARGIN)
     page = Image.new("RGB", size, "white")
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(13)
     for i, row in enumerate(table):
         for j, (caption, pixels) in enumerate(row):
-            x = MARGIN + j * (width + MARGIN) + (j // 2) * MARGIN
+            x = MARGIN + j * (width + MARGIN) + (j // 2 * MARGIN if pairs else 0)
             y = MARGIN + i * (height + CAPTION + MARGIN)
             draw.text((x, y), caption, fill="black", font=font)
             page.paste(Image.fromarray(pixels), (x, y + CAPTION))
-    page.save(IMAGES / "wrong_and_right.jpg", quality=88, subsampling=0)
+    page.save(IMAGES / name, quality=88, subsampling=0)
+
+
+def main() -> None:
+    save(rows(), "wrong_and_right.jpg", pairs=True)
+    save(transfers(), "color.jpg", pairs=False)
 
 
 if __name__ == "__main__":

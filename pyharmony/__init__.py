@@ -1,8 +1,8 @@
 """Exact, fast image blending and harmonisation.
 
-The subpackages `blend`, `color`, `compat`, `data`, `io`, `losses`, `metrics`, `models`, `ops`, `reference`, `training`
-and `errors` are loaded when they are first used, and so are `load` and `save`; `losses`, `models` and `training` need
-torch.
+The subpackages `blend`, `color`, `compat`, `data`, `evaluation`, `io`, `losses`, `metrics`, `models`, `ops`,
+`reference`, `training` and `errors` are loaded when they are first used, and so are `load` and `save`; `losses`,
+`models` and `training` need torch.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from . import compat as compat
     from . import data as data
     from . import errors as errors
+    from . import evaluation as evaluation
     from . import io as io
     from . import losses as losses
     from . import metrics as metrics
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from .io import load, save
 
 _SUBPACKAGES = (
-    *("blend", "color", "compat", "data", "errors", "io", "losses"),
+    *("blend", "color", "compat", "data", "errors", "evaluation", "io", "losses"),
     *("metrics", "models", "ops", "reference", "training"),
 )
 #: Functions and where they are; the compiled module is loaded with the first that needs it, so that

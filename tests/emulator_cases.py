@@ -520,3 +520,39 @@ for _order in ("legacy", "parametrization"):
     _spectral_norm(_order, [(1, 140, 2052), (1, 5, 27), (12, 33, 16), (5, 20, 9)], "float32", 2, _order)
 _spectral_norm("float16", [(1, 24, 100), (3, 20, 5)], "float16", 1, "legacy")
 _spectral_norm("eval", [(1, 24, 100), (3, 20, 5)], "float32", 0, "legacy")
+
+
+def _instance_norm(name: str, dtype: str, shape: Sequence[int], last: bool) -> None:
+    """The norm and its gradients of both orders."""
+
+    @case(f"instance_norm {name}")
+    def run(native: Any, memory: Memory) -> Sequence[Array]:
+        n, c, h, w = shape
+        strides = (h * w * c, 1, w * c, c) if last else (h * w * c, h * w, w, 1)
+
+        def tensor(seed: int | None = None) -> tuple[Buffer, Any]:
+            values = _images(shape, "float32", seed or 0) / 64 - 1
+            bits = (values.view(np.uint32) >> 16).astype(np.uint16) if dtype == "bfloat16" else values.astype(dtype)
+            buffer = memory.empty(shape, bits.dtype) if seed is None else memory.put(bits)
+            return buffer, native.ArrayView(buffer.pointer, dtype, shape, strides, True)
+
+        (_, x), (_, grad), (_, pull) = (tensor(seed) for seed in (1, 2, 3))
+        outs = [tensor() for _ in range(4)]
+        (_, y), (_, dx), (_, dgrad), (_, second) = outs
+        stats = memory.empty((n, c, 3))
+        workspace = memory.empty(native.instance_norm_workspace(x), np.uint8)
+        more = {"workspace": workspace.view(), **ON}
+        native.instance_norm(x, 1e-5, 0.2, y, stats.view(), **more)
+        native.instance_norm_gradient(x, stats.view(), grad, 0.2, dx, **more)
+        native.instance_norm_second_gradient(x, stats.view(), grad, pull, 0.2, dgrad, second, **more)
+        return [stats.get(), *(buffer.get() for buffer, _ in outs)]
+
+
+# Planes of warps and of blocks, one that does not fit into shared memory whole; several strips; packs and none.
+_instance_norm("planar float32, of warps", "float32", (1, 9, 5, 12), False)
+_instance_norm("planar bfloat16", "bfloat16", (1, 2, 36, 72), False)
+_instance_norm("planar float16, of no packs", "float16", (1, 2, 41, 53), False)
+_instance_norm("planar float32, large", "float32", (1, 1, 130, 140), False)
+_instance_norm("channels-last float32", "float32", (2, 40, 20, 30), True)
+_instance_norm("channels-last float16", "float16", (1, 72, 17, 19), True)
+_instance_norm("channels-last bfloat16, of no packs", "bfloat16", (2, 3, 17, 30), True)

@@ -97,7 +97,7 @@ def test_background_dtype_and_inputs_stay(name, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", EVERY)
 def test_strength_mixes_with_the_image(name, dtype):
-    image = as_dtype(IMAGE, dtype)
+    image = as_dtype(IMAGE + (1e-12 if dtype == "float64" else 0), dtype)  # more digits than float32 has
     np.testing.assert_array_equal(EVERY[name](image, MASK, strength=0), image)
     full, half = as_float(EVERY[name](image, None)), as_float(EVERY[name](image, None, strength=0.5))
     # Both results are rounded to the dtype, the full one clamped where it is of integers.
@@ -454,7 +454,7 @@ def test_retouch_by_hand():
         assert parameters == color.Retouching(**changes)
         return result
 
-    # Tables of 4096 and 16384 steps.
+    # Tables of 4096 steps.
     linear = color.srgb_to_linear(image)
     np.testing.assert_allclose(done(), image, atol=1e-5)
     np.testing.assert_allclose(done(exposure=-1), color.linear_to_srgb(linear / 2), atol=1e-5)

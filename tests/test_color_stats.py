@@ -32,9 +32,17 @@ def random_mask(rng, height, width, dtype="uint8"):
 
 
 def in_float32(x):
-    """What the kernel reads, in float64."""
-    a = np.asarray(x, np.float32)
-    return (a / np.float32(RANGE[x.dtype.name])).astype(np.float64) if x.dtype.name in RANGE else a.astype(np.float64)
+    """What the kernel reads of an image, in float64."""
+    return (np.asarray(x, np.float32) * np.float32(1 / RANGE.get(x.dtype.name, 1))).astype(np.float64)
+
+
+def weights_of(mask):
+    """What the kernel reads of a mask, in float64."""
+    return (np.asarray(mask, np.float32) / np.float32(RANGE.get(mask.dtype.name, 1))).astype(np.float64)
+
+
+def outside(weights):
+    return (np.float32(1) - weights.astype(np.float32)).astype(np.float64)
 
 
 def check(found, expected, pixels):
@@ -64,9 +72,9 @@ def test_any_shape_and_dtype_follow_the_reference(height, width, dtype, mask_dty
     image = random_image(rng, height, width, dtype)
     mask = None if mask_dtype == "none" else random_mask(rng, height, width, mask_dtype)
     stats = ops.color_stats(image, mask, bins=bins)
-    inside = np.ones((height, width)) if mask is None else in_float32(mask)
+    inside = np.ones((height, width)) if mask is None else weights_of(mask)
     half = 0.5 / RANGE[dtype] if dtype in RANGE else 0
-    for region, weights in ((stats.foreground, inside), (stats.background, in_float32(np.float32(1) - inside))):
+    for region, weights in ((stats.foreground, inside), (stats.background, outside(inside))):
         if not (weights > 0).any():
             assert region.weight == 0 and np.isnan(region.mean).all() and not region.histogram.any()
             continue
@@ -82,9 +90,8 @@ def test_every_instruction_set(simd, dtype):
     rng = np.random.default_rng(1)
     image, mask = random_image(rng, 67, 301, dtype), random_mask(rng, 67, 301)
     stats = ops.color_stats(image, mask, bins=16)
-    for region, weights in ((stats.foreground, in_float32(mask)), (stats.background, 1 - in_float32(mask))):
+    for region, weights in ((stats.foreground, weights_of(mask)), (stats.background, outside(weights_of(mask)))):
         half = 0.5 / RANGE[dtype] if dtype in RANGE else 0
-        weights = in_float32(weights)
         expected = reference.color_stats(in_float32(image), weights, 16, np.full(3, -half), np.full(3, 1 + half))
         check(region, expected, mask.size)
 
@@ -115,6 +122,13 @@ def test_bits_do_not_depend_on_threads_and_strides():
     for same in (planar, flipped):
         for a, b in zip(arrays(ops.color_stats(same, wide[:, ::2], bins=256)), expected, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_long_histograms():
+    rng = np.random.default_rng(5)
+    image = random_image(rng, 300, 400, "uint16")
+    histogram = ops.color_stats(image, bins=65536).foreground.histogram
+    np.testing.assert_array_equal(histogram, [np.bincount(image[..., c].ravel(), minlength=65536) for c in range(3)])
 
 
 def test_nothing_cancels_far_from_zero():

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import tarfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,24 @@ def test_a_bad_file_is_named_and_takes_no_other_along(triples: Path) -> None:
     for index, error in enumerate((errors.DataError, errors.ShapeError, errors.MaskError, errors.DecodeError)):
         with pytest.raises(error, match=f"t{index}"):
             found[index]
+
+
+def test_threads_change_nothing(triples: Path, tmp_path: Path) -> None:
+    truncated(triples / "composite" / "t3.png")
+    put(triples / "mask" / "t0.png", disc() * 0)
+    source = data.Triples(triples)
+    assert source.check(threads=3) == source.check()
+    one, many = (
+        data.write_shards(source, tmp_path / str(n), 16, samples_per_shard=2, errors="skip", threads=n) for n in (1, 3)
+    )
+    assert many.check(threads=3) == [] and list(many.names) == ["t1", "t2", "t4"]
+    for path in one.folder.iterdir():
+        assert path.read_bytes() == (many.folder / path.name).read_bytes()
+    with pytest.raises(errors.MaskError, match=r"t0\.png: empty"):
+        data.write_shards(source, tmp_path / "none", 16, threads=3)
+    for call in (lambda: source.check(threads=0), lambda: data.write_shards(source, tmp_path / "none", 16, threads=0)):
+        with pytest.raises(errors.ArgumentError, match="threads: 0, expected"):
+            call()
 
 
 def test_a_file_that_goes_away_is_named(triples: Path) -> None:
@@ -457,6 +476,17 @@ def test_what_is_wrong_with_annotations_is_named(coco: Path) -> None:
     assert "leads out of" in problems["x_9"]
     with pytest.raises(errors.DataError, match=r"no category 'dog'; there are cat, person"):
         data.CocoPeople(path, coco / "images", "dog")
+    table["categories"] = [{"name": "person"}, 3]
+    table["images"].append({"id": []})
+    table["annotations"] = [{**one, "image_id": {}}, {**one, "category_id": None, "image_id": []}, 7]
+    path.write_text(json.dumps(table))
+    assert [problem.name for problem in data.CocoPeople(path, coco / "images").check()] == [
+        "annotation 1",
+        "annotation 2",
+    ]
+    path.write_text("[" * 100_000)
+    with pytest.raises(errors.DataError, match="no JSON"):
+        data.CocoPeople(path, coco / "images")
     path.write_text("[]")
     with pytest.raises(errors.DataError, match="no list 'images'"):
         data.CocoPeople(path, coco / "images")
@@ -679,7 +709,7 @@ def test_a_damaged_shard_takes_no_other_along(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"version": 2}, {"format": "other"}, {"size": 0}, {"fields": ["depth"]}, {"shards": 3},
+        {"version": 2}, {"format": "other"}, {"size": 0}, {"size": 10**30}, {"fields": ["depth"]}, {"shards": 3},
         {"shards": [{"file": "../a.bin", "samples": 2, "names": ["a"], "groups": ["a"], "sha256": ""}]},
     ],
 )  # fmt: skip
@@ -718,11 +748,11 @@ def test_shards_are_written_at_once_or_not_at_all(tmp_path: Path) -> None:
         ([], "no sample to write"),
         ([given_[0], {"name": "x", "image": given_[0]["target"]}], "x: it has image, expected composite, target, mask"),
         ([{"name": "y"}], "y: it has no picture"),
-        ([{"name": "z", "image": np.zeros((16, 16), np.uint8)}], r"z: image of shape \[16, 16\]"),
+        ([{"name": "z", "image": np.zeros((16, 16), np.uint8)}], r"z: image: shape \[16, 16\], expected \[H, W, 3\]"),
     ):
         with pytest.raises(errors.ShapeError, match=says):
             data.write_shards(bad, tmp_path / "other", 16)
-    with pytest.raises(errors.DTypeError, match="f: image is no array of uint8"):
+    with pytest.raises(errors.DTypeError, match="f: image: int8, expected an array of uint8"):
         data.write_shards([{"name": "f", "image": np.zeros((16, 16, 3), np.int8)}], tmp_path / "other", 16)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
@@ -798,6 +828,23 @@ def test_tar_files_hold_what_was_written(tmp_path: Path) -> None:
     assert small[0]["composite"].shape == (16, 16, 3) and np.array_equal(small[0]["mask"], given_[0]["mask"])
     with pytest.raises(FileExistsError, match="out"):
         data.write_tar_shards(given_, tmp_path / "out")
+
+
+def test_bad_samples_may_be_left_out(triples: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    truncated(triples / "composite" / "t0.png")
+    truncated(triples / "mask" / "t3.png")
+    source = data.Triples(triples)
+    for write in (data.write_tar_shards, data.write_shards):
+        with pytest.raises(errors.DecodeError, match=r"t0\.png is damaged"):
+            write(source, tmp_path / "out")
+        caplog.clear()
+        calls: list[None] = []
+        found = write(source, tmp_path / write.__name__, errors="skip", progress=partial(calls.append, None))
+        assert list(found.names) == ["t1", "t2", "t4"] and found.check() == [] and len(calls) == 5
+        assert [record.getMessage().split(":")[0] for record in caplog.records] == ["t0 is left out", "t3 is left out"]
+        with pytest.raises(errors.ArgumentError, match="errors: 'return'"):
+            write(source, tmp_path / "out", errors="return")
+    assert not (tmp_path / "out").exists()
 
 
 def test_tar_files_of_others_are_read(tmp_path: Path) -> None:

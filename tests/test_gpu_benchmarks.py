@@ -98,6 +98,8 @@ def stand_in(bench: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     layers = bench("bench_partial_conv_cuda")
     monkeypatch.setattr(layers, "interleave", lambda calls: some(calls, rounds=1))
     monkeypatch.setattr(layers.cpu, "CHANNELS", (3, 4, 4, 8, 8, 8, 8, 8))
+    planes = bench("bench_instance_norm_cuda")
+    monkeypatch.setattr(planes, "interleave", lambda calls: some(calls, rounds=1))
     training = bench("bench_training_steps_cuda")
     timing = bench("measure_cuda").GpuTiming
 
@@ -128,6 +130,8 @@ def test_the_benchmarks_run(stand_in: Any) -> None:
     layers = stand_in("bench_partial_conv_cuda")
     layers.bench_masks(torch, ledger, 1, 0.15)
     layers.bench_multi_channel_masks(torch, ledger)
+    for what in ("forward", "step", "penalty"):
+        stand_in("bench_instance_norm_cuda").bench_norms(torch, ledger, (1, 4, 8, 8), what)
     training = stand_in("bench_training_steps_cuda")
     for images in training.FEW:
         training.bench_dovenet(torch, ledger, images)
@@ -140,7 +144,7 @@ def test_the_benchmarks_run(stand_in: Any) -> None:
     assert measured == {goal.key for goal in stand_in("gpu_goals").GOALS}
     assert all(value >= 0 for value in ledger.figures.values())
     tables = stand_in("report").gpu_tables(ledger.gpu_rows)
-    assert len(tables) == 8 and "torch.fft DCT, float32, solve only" in "".join(tables)
+    assert len(tables) == 9 and "torch.fft DCT, float32, solve only" in "".join(tables)
     for row in ledger.gpu_rows:
         assert row["cold_ms"] > 0 and row["warm_ms"] > 0
         if row["error"] is not None:

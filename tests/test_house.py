@@ -26,10 +26,11 @@ CSRC = ROOT / "csrc"
 HEAVY = ("torch", "cupy", "cv2", "scipy", "PIL", "matplotlib", "skimage")
 #: The packages that may import torch at all; the rest recognises a tensor by its type.
 TORCH_ROOMS = ("nn", "models", "losses", "training")
-#: Of the ops: their gradients, which they import inside functions.
+#: Of the ops: their gradients; of evaluations: networks. Both are imported inside functions.
 TORCH_FILES = (
     "ops/_instance_norm_torch.py", "ops/_spectral_norm_torch.py", "ops/_torch.py", "ops/_partial_conv_cuda.py",
     "ops/_partial_conv_torch.py",
+    "evaluation/_networks.py",
 )  # fmt: skip
 
 
@@ -119,6 +120,7 @@ def test_pybind11_stays_in_the_bindings() -> None:
     [
         "pyharmony",
         "pyharmony.blend",
+        "pyharmony.color",
         "pyharmony.compat",
         "pyharmony.data",
         "pyharmony.io",
@@ -133,7 +135,8 @@ def test_import_is_light(module: str) -> None:
 
 def test_import_works_where_the_heavy_packages_are_absent() -> None:
     absent = "; ".join(f"sys.modules[{name!r}] = None" for name in HEAVY)
-    run_python(f"import sys; {absent}; import pyharmony.blend, pyharmony.compat, pyharmony.data, pyharmony.metrics")
+    light = "blend", "color", "compat", "data", "io", "metrics"
+    run_python(f"import sys; {absent}; import {', '.join(f'pyharmony.{name}' for name in light)}")
 
 
 # Names
@@ -200,6 +203,31 @@ CALLS = {
     "pyharmony.blend.gp_gan": (
         "(src, dst, mask, generator=pyharmony.models.create('gp_gan', width=4, bottleneck=8, critic_width=4))"
     ),
+    "pyharmony.color.brightness_contrast": "(src, mask, contrast=0.2)",
+    "pyharmony.color.fecker": "(src, dst, mask)",
+    "pyharmony.color.idt": "(src, dst, mask, iterations=2)",
+    "pyharmony.color.lab_to_rgb": "([50, 0, 0])",
+    "pyharmony.color.lalphabeta_to_rgb": "([0, 0, 0])",
+    "pyharmony.color.linear_to_srgb": "([0.1, 0.2, 0.3])",
+    "pyharmony.color.luminance_temperature": "(src, dst, mask)",
+    "pyharmony.color.lut_mix": "(src, [pyharmony.color.random_lut(i) for i in range(3)], mask, rng=1)",
+    "pyharmony.color.match_histogram": "(src, dst, mask)",
+    "pyharmony.color.mkl": "(src, dst, mask)",
+    "pyharmony.color.random_lut": "(0)",
+    "pyharmony.color.regrain": "(src, dst, mask)",
+    "pyharmony.color.reinhard": "(src, dst, mask)",
+    "pyharmony.color.retouch": "(src, mask, rng=1)",
+    "pyharmony.color.rgb_to_lab": "(src / 255)",
+    "pyharmony.color.rgb_to_lalphabeta": "(src / 255)",
+    "pyharmony.color.rgb_to_xyz": "(src / 255)",
+    "pyharmony.color.rgb_to_ycbcr": "(src / 255)",
+    "pyharmony.color.shift_temperature": "(src, 30, mask)",
+    "pyharmony.color.srgb_to_linear": "(src / 255)",
+    "pyharmony.color.xiao_ma": "(src, dst, mask)",
+    "pyharmony.color.xyy_to_xyz": "([0.3, 0.3, 0.5])",
+    "pyharmony.color.xyz_to_rgb": "([0.3, 0.3, 0.5])",
+    "pyharmony.color.xyz_to_xyy": "([0.3, 0.3, 0.5])",
+    "pyharmony.color.ycbcr_to_rgb": "([0.5, 0.5, 0.5])",
     "pyharmony.compat.seamlessClone": "(src, dst, mask, (15, 12), 1)",
     "pyharmony.blend.gaussian_poisson_tiles": "(src, dst, mask, src * 0, tile=16)",
     "pyharmony.blend.texture_flattening": "(src, mask)",
@@ -208,6 +236,7 @@ CALLS = {
     "pyharmony.blend.inpaint": "(src, mask)",
     "pyharmony.data.AlignedScenes": "(folder / 'scenes')",
     "pyharmony.data.CocoPeople": "(folder / 'people.json', folder / 'images')",
+    "pyharmony.data.CopyPaste": "(pyharmony.data.AlignedScenes(folder / 'scenes').pairs(2), crop_size=32)[1]",
     "pyharmony.data.Dataset": "()",
     "pyharmony.data.IHarmony4": "(folder)",
     "pyharmony.data.Manifest": "(folder)",
@@ -216,6 +245,7 @@ CALLS = {
     "pyharmony.data.ScenePairs": "(pyharmony.data.AlignedScenes(folder / 'scenes'), 2)[1]",
     "pyharmony.data.Shards": "(pyharmony.data.write_shards([sample], tempfile.mkdtemp() + '/a', 8).folder)[0]",
     "pyharmony.data.Subset": "(pyharmony.data.Triples(folder), [0])[0]",
+    "pyharmony.data.Synthesis": "(pyharmony.data.Photos(folder, mask='masks'), size=32)[0]",
     "pyharmony.data.TFRecordPairs": "(pyharmony.data.write_tfrecord([sample], p := tempfile.mkdtemp() + '/a') or p)[0]",
     "pyharmony.data.TarShards": "(pyharmony.data.write_tar_shards([sample], d := tempfile.mkdtemp() + '/a') and d)[0]",
     "pyharmony.data.Triples": "(folder)[0]",
@@ -237,6 +267,8 @@ CALLS = {
     "pyharmony.metrics.seam_error": "(src, dst, dst, mask)",
     "pyharmony.metrics.ssim": "(src, dst)",
     "pyharmony.metrics.summarize": "([pyharmony.metrics.evaluate(src, dst, mask)])",
+    "pyharmony.ops.color_map": "(src, [pyharmony.ops.Affine(np.eye(3) / 2)], mask)",
+    "pyharmony.ops.color_stats": "(src, mask, bins=256)",
     "pyharmony.ops.gaussian_poisson": "(src, dst, mask, dst)",
     "pyharmony.ops.gaussian_poisson_tiles": "(src, dst, mask, dst, src * 0, tile=16)",
     "pyharmony.nn.InstanceNorm2d": "(3)(torch.ones(1, 3, 4, 5))",
@@ -271,8 +303,8 @@ sample = {"name": "a", "composite": src, "target": dst, "mask": mask}
 
 def public_callables() -> Iterator[str]:
     names = (
-        "pyharmony", "pyharmony.blend", "pyharmony.compat", "pyharmony.data", "pyharmony.io", "pyharmony.metrics",
-        "pyharmony.ops",
+        "pyharmony", "pyharmony.blend", "pyharmony.color", "pyharmony.compat", "pyharmony.data", "pyharmony.io",
+        "pyharmony.metrics", "pyharmony.ops",
     )  # fmt: skip
     for name in (*names, *(["pyharmony.nn"] if importlib.util.find_spec("torch") else [])):
         module = importlib.import_module(name)

@@ -1,12 +1,13 @@
-"""Writes what the pages of docs/models say of layers and parameters, and their figures in docs/images/models.
+"""Writes what the pages of docs/models say of layers, parameters and training, and their figures in docs/images/models.
 
 python tools/model_pages.py
 
-Both come from a forward of each network: its layers by hooks, what feeds what from the graph of its gradients.
+Layers and figures come from a forward of each network: layers by hooks, what feeds what from the graph of gradients.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 from collections import Counter
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from pyharmony import models
 from pyharmony.models._outline import LAYERS, kind_of
+from pyharmony.training.steps import _step
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES, IMAGES = DOCS / "models", DOCS / "images" / "models"
@@ -224,9 +226,23 @@ def counts(name: str) -> str:
     return "\n".join(lines)
 
 
+def training(name: str) -> str:
+    """The settings of the model's step, and its presets."""
+    step = _step._steps[name]
+    rows = []
+    for field in dataclasses.fields(step.settings_type):
+        changed = [
+            f"`{preset}`: {values[field.name]!r}" for preset, values in step.presets.items() if field.name in values
+        ]
+        rows.append(f"| `{field.name}` | {field.default!r} | {', '.join(changed)} |")
+    table = "\n".join(rows)
+    link = f"[`{step.__name__}`](../training-steps.md#which-model-has-which)"
+    return f"The settings of {link}:\n\n| setting | default | presets |\n|---|---|---|\n{table}\n"
+
+
 def made(name: str) -> tuple[str, dict[str, str]]:
     """What goes between the marks of a page, and its figures by file name."""
-    sections, figures = [f"## Parameters\n{counts(name)}\n"], {}
+    sections, figures = [f"## Parameters\n{counts(name)}\n", f"## Training\n{training(name)}"], {}
     for preset in (None, *FORMS.get(name, ())):
         for network in networks(name, preset):
             file = "-".join(

@@ -23,12 +23,14 @@ void bind_dlpack(py::module_& m);
 void bind_gaussian_poisson_rectangle_cuda(py::module_& m);
 void bind_distance(py::module_& m);
 void bind_instance_norm(py::module_& m);
+void bind_instance_norm_cuda(py::module_& m);
 void bind_partial_conv(py::module_& m);
 void bind_partial_conv_cuda(py::module_& m);
 void bind_pyramid(py::module_& m);
 void bind_pyramid_cuda(py::module_& m);
 void bind_poisson(py::module_& m);
 void bind_poisson_cuda(py::module_& m);
+void bind_regrain(py::module_& m);
 void bind_spectral_norm(py::module_& m);
 void bind_spectral_norm_cuda(py::module_& m);
 

@@ -19,6 +19,7 @@ void bind_cuda(py::module_& m) {
       py::call_guard<py::gil_scoped_release>());
   bind_gaussian_poisson_cuda(m);
   bind_gaussian_poisson_rectangle_cuda(m);
+  bind_instance_norm_cuda(m);
   bind_partial_conv_cuda(m);
   bind_poisson_cuda(m);
   bind_pyramid_cuda(m);

@@ -21,6 +21,7 @@ PYBIND11_MODULE(_C, m) {
   bind_partial_conv(m);
   bind_pyramid(m);
   bind_poisson(m);
+  bind_regrain(m);
   bind_spectral_norm(m);
 #ifdef HM_CUDA
   py::module_ cuda = m.def_submodule("cuda", "Kernels and memory of CUDA devices.");

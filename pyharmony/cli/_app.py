@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from .._version import __version__
-from . import bench, blend, demo, doctor, edit, info, models
+from . import bench, blend, data, demo, doctor, edit, evaluate, info, models, train
 
 # Plain help: rich's would cost 80 ms at every --help and every slip.
 app = typer.Typer(
@@ -26,7 +26,10 @@ app.command("demo")(demo.demo)
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)
 app.command("bench")(bench.bench)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
 app.add_typer(models.app)
+app.add_typer(data.app)
 
 
 def _version(asked: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,37 +44,42 @@ class Region:
             raise MaskError(f"{mask}: zero everywhere; expected a pixel above zero")
         return found
 
+    @functools.cached_property
+    def places(self) -> npt.NDArray[np.intp]:
+        """Where the pixels above zero are, in reading order."""
+        if self.mask is None:
+            return np.arange(self.image.shape[0] * self.image.shape[1])
+        return np.flatnonzero(self.mask > 0)
+
+    @functools.cached_property
     def pixels(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Colours [N, 3], 1 for white, and weights [N], of the pixels above zero."""
-        scale = np.float32(VALUE_RANGE[self.image.dtype.name])
+        colors = self.image.reshape(-1, 3).take(self.places, 0).astype(np.float32)
+        colors /= np.float32(VALUE_RANGE[self.image.dtype.name])
         if self.mask is None:
-            flat = self.image.reshape(-1, 3)
-            return flat.astype(np.float32) / scale, np.ones(len(flat), np.float32)
-        inside = self.mask > 0
-        weights = self.mask[inside].astype(np.float32) / np.float32(VALUE_RANGE.get(self.mask.dtype.name, 1.0))
-        return self.image[inside].astype(np.float32) / scale, weights
+            return colors, np.ones(len(colors), np.float32)
+        weights = self.mask.reshape(-1).take(self.places).astype(np.float32)
+        return colors, weights / np.float32(VALUE_RANGE.get(self.mask.dtype.name, 1.0))
 
     def map(self, stages: Sequence[Stage], strength: float, like: Array) -> Array:
         """The image with its colours inside the mask mapped, as an array of like's kind."""
         encoded, _held = encode(stages)
         out = np.array(self.image, order="C")
-        run_map(self.image, encoded, self.mask, strength, out)
+        if strength > 0:
+            run_map(self.image, encoded, self.mask, strength, out)
         return _arrays.like_kind(out, like)
 
     def replace(self, colors: npt.NDArray[Any], strength: float, like: Array) -> Array:
         """The image with colours [N, 3] in place of `pixels`, mixed by mask and strength."""
-        before, weights = self.pixels()
-        amount = (np.float32(strength) * weights)[:, None]
-        mixed = np.where(amount == 1, colors, amount * colors + (1 - amount) * before)
         out = np.array(self.image, order="C")
-        high = VALUE_RANGE[out.dtype.name]
-        if out.dtype.kind == "u":
-            mixed = np.rint(np.clip(mixed * np.float32(high), 0, high))
-        flat = mixed.astype(out.dtype)
-        if self.mask is None:
-            out[...] = flat.reshape(out.shape)
-        else:
-            out[self.mask > 0] = flat
+        if strength > 0:
+            before, weights = self.pixels
+            amount = (np.float32(strength) * weights)[:, None]
+            mixed = np.where(amount == 1, colors, amount * colors + (1 - amount) * before)
+            if out.dtype.kind == "u":
+                high = np.float32(VALUE_RANGE[out.dtype.name])
+                mixed = np.rint((mixed * high).clip(0, high))
+            out.reshape(-1, 3)[self.places] = mixed.astype(out.dtype)
         return _arrays.like_kind(out, like)
 
 

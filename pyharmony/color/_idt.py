@@ -7,20 +7,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._arrays import VALUE_RANGE, Array, NumpyArray
+from .._arrays import Array
 from ..errors import ShapeError
 from ..ops.color_map import Affine, Curves, bounds, color_image, encode, share
 from ..ops.color_map import run as run_map
 from ..ops.color_stats import run as run_stats
+from ..ops.regrain import regrain as smooth_change
 from ._common import Float64, Region, both, generator, region, whole
 from ._histogram import quantile_tables
 
 Float32 = npt.NDArray[np.float32]
-
-#: Sweeps of each level of `regrain`, finest first.
-_SWEEPS = (4, 16, 32, 64, 64, 64)
-#: A level of fewer pixels a side has no coarser one.
-_SMALLEST = 20
 
 
 def idt(
@@ -54,8 +50,8 @@ def idt(
         np.minimum(0, np.min([part.minimum for part in extremes], 0)),
         np.maximum(1, np.max([part.maximum for part in extremes], 0)),
     )
-    (ours, weights), (theirs, their_weights) = target.pixels(), source.pixels()
-    x = np.ascontiguousarray(ours)[None]
+    (ours, weights), (theirs, their_weights) = target.pixels, source.pixels
+    x = ours[None].copy()
     for turn in range(rounds):
         rotation = np.eye(3) if turn == 0 else random_rotation(rng)
         _match_along(x, weights[None], theirs[None], their_weights[None], rotation, count, box)
@@ -117,70 +113,18 @@ def regrain(image: Array, recolored: Array, mask: Array | None = None, *, streng
     changed = Region(after, target.mask, "recolored")
     for part in (target, changed):
         part.stats()
-    ours, moved = target.pixels()[0], changed.pixels()[0]
+    ours, moved = target.pixels[0], changed.pixels[0]
     return target.replace(ours + _smoothed_change(target, moved - ours), amount, image)
 
 
 def _smoothed_change(target: Region, change: Float32) -> Float32:
     """The change [N, 3] of a region's pixels, regrained."""
-    height, width = target.image.shape[:2]
-    inside = np.ones((height, width), bool) if target.mask is None else target.mask > 0
-    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-    box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    inside = inside[box]
-    levels = 255 / np.float32(VALUE_RANGE[target.image.dtype.name])
-    planes = np.zeros((2, 3, *inside.shape), np.float32)
-    planes[0][:, inside] = target.image[box][inside].T * levels
-    planes[1][:, inside] = change.T
-    return np.ascontiguousarray(_regrain_level(planes[0], planes[1], inside, 0)[:, inside].T)
-
-
-def _regrain_level(image: Float32, change: Float32, inside: NumpyArray, level: int) -> Float32:
-    """image in 8-bit levels and change are [3, H, W], zero outside; the smoothed change."""
-    height, width = inside.shape
-    start = change
-    if level + 1 < len(_SWEEPS) and min(height, width) > _SMALLEST:
-        share_inside = _halve(inside[None].astype(np.float32))[0]
-        known = share_inside > 0
-        per = np.where(known, 1 / np.where(known, share_inside, 1), 0).astype(np.float32)
-        coarse = _regrain_level(_halve(image) * per, _halve(change) * per, known, level + 1)
-        start = np.where(inside, coarse.repeat(2, 1).repeat(2, 2)[:, :height, :width], 0)
-
-    down, right = inside[1:] & inside[:-1], inside[:, 1:] & inside[:, :-1]
-    gradient = np.zeros((height, width), np.float32)
-    gradient[:-1] += np.where(down, ((image[:, 1:] - image[:, :-1]) ** 2).sum(0), 0)
-    gradient[:, :-1] += np.where(right, ((image[:, :, 1:] - image[:, :, :-1]) ** 2).sum(0), 0)
-    gradient = np.sqrt(gradient)
-    keep = np.minimum(gradient / 5, 1)
-    smooth = 30 * np.float32(0.5**level) / (1 + 10 * gradient)
-    vertical = np.where(down, (smooth[1:] + smooth[:-1]) / 2, 0)
-    horizontal = np.where(right, (smooth[:, 1:] + smooth[:, :-1]) / 2, 0)
-    total = keep.copy()
-    total[1:] += vertical
-    total[:-1] += vertical
-    total[:, 1:] += horizontal
-    total[:, :-1] += horizontal
-    alone = total == 0
-    per_total = np.where(alone, 0, 1 / np.where(alone, 1, total)).astype(np.float32)
-    wanted = np.where(alone, change, keep * change * per_total)
-    vertical_up, vertical_down = vertical * per_total[1:], vertical * per_total[:-1]
-    horizontal_left, horizontal_right = horizontal * per_total[:, 1:], horizontal * per_total[:, :-1]
-    x = np.array(start, np.float32)
-    damping = np.float32(0.8)
-    for _ in range(_SWEEPS[level]):
-        y = wanted.copy()
-        y[:, 1:] += vertical_up * x[:, :-1]
-        y[:, :-1] += vertical_down * x[:, 1:]
-        y[:, :, 1:] += horizontal_left * x[:, :, :-1]
-        y[:, :, :-1] += horizontal_right * x[:, :, 1:]
-        y -= x
-        y *= damping
-        x += y
-    return x
-
-
-def _halve(x: Float32) -> Float32:
-    """Means of 2 x 2 of [C, H, W], zeros beyond the border."""
-    x = np.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2)))
-    total: Float32 = x[:, ::2, ::2] + x[:, 1::2, ::2] + x[:, ::2, 1::2] + x[:, 1::2, 1::2]
-    return total * np.float32(0.25)
+    width = target.image.shape[1]
+    y, x = target.places // width, target.places % width
+    top, left, bottom, right = y[0], x.min(), y[-1] + 1, x.max() + 1
+    places = (y - top) * (right - left) + x - left
+    inside, plane = np.zeros((bottom - top, right - left), bool), np.zeros((bottom - top, right - left, 3), np.float32)
+    inside.reshape(-1)[places] = True
+    plane.reshape(-1, 3)[places] = change
+    found = smooth_change(target.image[top:bottom, left:right], plane, inside)
+    return found.reshape(-1, 3).take(places, 0)

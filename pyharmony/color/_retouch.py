@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +33,7 @@ from ._temperature import to_linear
 _LUMINANCE = RGB_TO_XYZ[1]
 #: To the cones' responses (Bradford's, of CIECAM97s).
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
-_STEPS = 16384
+_STEPS = 4096
 
 
 def brightness_contrast(
@@ -212,12 +213,17 @@ def _hue(angle: float) -> Float64:
     return np.eye(3) + math.sin(angle) * k + (1 - math.cos(angle)) * k @ k
 
 
-def _tones(p: Retouching) -> Float64:
+def _tones(p: Retouching) -> Any:
     """Linear light to sRGB through the tone curve, at equal steps from 0 to 1."""
-    t = linear_to_srgb(np.linspace(0, 1, _STEPS)).clip(0, 1) ** p.gamma
-    bent = t + 2 * p.contrast * t * (1 - t) * (2 * t - 1)
-    bent += 4 * p.shadows * t * (1 - t) ** 3 + 4 * p.highlights * t**3 * (1 - t)
+    t = _encoded() ** np.float32(p.gamma)
+    rest = 1 - t
+    bent = t + t * rest * (2 * p.contrast * (t - rest) + 4 * p.shadows * rest * rest + 4 * p.highlights * t * t)
     return np.maximum.accumulate(bent.clip(0, 1))
+
+
+@functools.cache
+def _encoded() -> Any:
+    return linear_to_srgb(np.linspace(0, 1, _STEPS)).clip(0, 1).astype(np.float32)
 
 
 def _three(values: Any) -> tuple[float, float, float]:

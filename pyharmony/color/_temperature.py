@@ -47,13 +47,13 @@ def to_linear() -> Curves:
 @functools.cache
 def from_linear() -> Curves:
     """Its inverse; values are held to [0, 1]."""
-    return Curves(linear_to_srgb(np.linspace(0, 1, 4 * _STEPS)))
+    return Curves(linear_to_srgb(np.linspace(0, 1, _STEPS)))
 
 
 @functools.cache
 def to_lab() -> tuple[Stage, ...]:
     """RGB to CIELAB as stages."""
-    f = Curves(lab_f(np.linspace(0, 1, 4 * _STEPS)))
+    f = Curves(lab_f(np.linspace(0, 1, _STEPS)))
     lab = Affine(np.column_stack([F_TO_LAB, [-16.0, 0.0, 0.0]]))
     return to_linear(), Affine(RGB_TO_XYZ / WHITE[:, None]), f, lab
 
@@ -115,7 +115,7 @@ def luminance_temperature(
         return target.map(stages, amount, image)
     difference = mean_mired(source) - mean_mired(target)
     toned = Region(np.asarray(target.map(stages, 1.0, target.image)), target.mask, "image")
-    return target.replace(_shifted(toned.pixels()[0], difference), amount, image)
+    return target.replace(_shifted(toned.pixels[0], difference), amount, image)
 
 
 def shift_temperature(image: Array, mired: float, mask: Array | None = None, *, strength: float = 1.0) -> Array:
@@ -139,7 +139,7 @@ def shift_temperature(image: Array, mired: float, mask: Array | None = None, *, 
     amount = share(strength, "strength")
     shift = _checks.number(mired, "mired", low=-600, high=600, accepts="a number of mired from -600 to 600")
     target.stats()
-    return target.replace(_shifted(target.pixels()[0], shift), amount, image)
+    return target.replace(_shifted(target.pixels[0], shift), amount, image)
 
 
 def _shifted(colors: Any, mired: float) -> Any:
@@ -152,7 +152,7 @@ def _shifted(colors: Any, mired: float) -> Any:
 
 def mean_mired(part: Region) -> float:
     """The mean correlated colour temperature in mired, without shadows and over-exposed pixels if others are left."""
-    colors, weights = part.pixels()
+    colors, weights = part.pixels
     xyy = xyz_to_xyy(srgb_to_linear(np.maximum(colors, 0)) @ RGB_TO_XYZ.T)
     counted = (xyy[:, 2] > _SHADOW) & (xyy[:, 2] < _OVEREXPOSED)
     if counted.any():

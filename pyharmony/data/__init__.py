@@ -19,6 +19,7 @@ from ._split import SHARES, split, split_of
 from ._synthesis import METHODS, CopyPaste, Synthesis
 from ._tar import TarShards, write_tar_shards
 from ._tfrecord import TFRecordPairs, write_tfrecord
+from ._write_triples import Written, write_triples
 
 __all__ = [
     "KINDS",
@@ -40,6 +41,7 @@ __all__ = [
     "TFRecordPairs",
     "TarShards",
     "Triples",
+    "Written",
     "decode_segmentation",
     "open_dataset",
     "resize_sample",
@@ -48,4 +50,5 @@ __all__ = [
     "write_shards",
     "write_tar_shards",
     "write_tfrecord",
+    "write_triples",
 ]

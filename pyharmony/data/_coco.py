@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +46,13 @@ class CocoPeople(Dataset):
         high = _checks.number(max_share, "max_share", high=1.0, accepts="a number from 0 to 1")
         self.annotations, self.images = Path(annotations), _files.folder_of(images, "images")
         table = self._read()
-        wanted = [c["id"] for c in table["categories"] if isinstance(c, dict) and c.get("name") == category]
+        wanted = [c.get("id") for c in table["categories"] if isinstance(c, dict) and c.get("name") == category]
         if not wanted:
             there = sorted(str(c["name"]) for c in table["categories"] if isinstance(c, dict) and "name" in c)
             raise DataError(f"{self.annotations}: no category {category!r}; there are {', '.join(there)}")
-        photos = {photo["id"]: photo for photo in table["images"] if isinstance(photo, dict) and "id" in photo}
+        photos = {
+            photo["id"]: photo for photo in table["images"] if isinstance(photo, dict) and _is_id(photo.get("id"))
+        }
         self._instances: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._bad: list[Problem] = []
         for number, one in enumerate(table["annotations"]):
@@ -72,10 +73,7 @@ class CocoPeople(Dataset):
         return [str(photo["file_name"]) for photo, _ in self._instances]
 
     def _read(self) -> dict[str, list[Any]]:
-        try:
-            table = json.loads(self.annotations.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DataError(f"{self.annotations}: no JSON: {error}") from None
+        table = _files.read_json(self.annotations)
         for key in ("images", "annotations", "categories"):
             if not isinstance(table, dict) or not isinstance(table.get(key), list):
                 raise DataError(f"{self.annotations}: no list {key!r}, expected annotations as COCO has them")
@@ -103,11 +101,15 @@ class CocoPeople(Dataset):
         return self._bad
 
 
+def _is_id(x: Any) -> bool:
+    return isinstance(x, (int, str))
+
+
 def _fault(one: Any, photos: dict[Any, Any]) -> str | None:
     """What an annotation lacks."""
     if not isinstance(one, dict) or not {"id", "image_id", "segmentation", "area"} <= one.keys():
         return "expected id, image_id, segmentation and area"
-    if one["image_id"] not in photos:
+    if not _is_id(one["image_id"]) or one["image_id"] not in photos:
         return f"there is no image {one['image_id']!r}"
     photo = photos[one["image_id"]]
     sizes = [photo.get("height"), photo.get("width")]

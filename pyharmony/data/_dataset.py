@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from ..errors import ArgumentError, DTypeError, MaskError, PyHarmonyError
+from ..errors import ArgumentError, DTypeError, MaskError, PyHarmonyError, ShapeError
 from . import _files
+
+logger = logging.getLogger("pyharmony")
+
+Result = TypeVar("Result")
 
 Sample = dict[str, Any]
 """`name` and arrays of uint8."""
@@ -55,18 +62,19 @@ class Dataset:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} samples)"
 
-    def check(self, progress: Callable[[], None] | None = None) -> list[Problem]:
+    def check(self, progress: Callable[[], None] | None = None, *, threads: int = 1) -> list[Problem]:
         """Every problem of the data set: each sample is loaded, and a failure stops nothing.
 
         Args:
             progress: called after each sample.
+            threads: how many samples are decoded at once.
         """
         found, seen = self._strays(), set()
-        for index, name in enumerate(self.names):
+        for name, problems in zip(self.names, in_order(self._check_one, len(self), threads), strict=True):
             if name in seen:
                 found.append(Problem(name, f"{name}: there are several samples of this name"))
             seen.add(name)
-            found += self._check_one(index)
+            found += problems
             if progress is not None:
                 progress()
         return found
@@ -97,6 +105,56 @@ def said(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {(error.strerror or type(error).__name__).lower()}"
     return str(error)
+
+
+def in_order(work: Callable[[int], Result], count: int, threads: int) -> Iterator[Result]:
+    """work(0), work(1), ... in order, done by so many threads, a few ahead."""
+    if _files.whole(threads, "threads") == 1:
+        yield from map(work, range(count))
+        return
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for index in range(count):
+                waiting.append(pool.submit(work, index))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def loaded(
+    dataset: Any, errors: str, progress: Callable[[], None] | None, threads: int, size: int | None = None
+) -> Iterator[tuple[int, Sample]]:
+    """Number and sample, resized, of all that can be loaded; errors, 'raise' or 'skip', says what becomes of others."""
+    if errors not in ("raise", "skip"):
+        raise ArgumentError(f"errors: {errors!r}, expected 'raise' or 'skip'")
+    _files.whole(threads, "threads")
+    return _loaded(dataset, errors, progress, threads, size)
+
+
+def _loaded(
+    dataset: Any, errors: str, progress: Callable[[], None] | None, threads: int, size: int | None
+) -> Iterator[tuple[int, Sample]]:
+    def load(index: int) -> Sample | Exception:
+        try:
+            return dict(dataset[index]) if size is None else resize_sample(dataset[index], size)
+        except (PyHarmonyError, OSError) as error:
+            return error
+
+    for index, found in enumerate(in_order(load, len(dataset), threads)):
+        if not isinstance(found, Exception):
+            yield index, found
+        elif errors == "raise":
+            raise found
+        else:
+            name = dataset.names[index] if isinstance(dataset, Dataset) else index
+            logger.warning("%s is left out: %s", name, said(found))
+        if progress is not None:
+            progress()
 
 
 class Subset(Dataset):
@@ -154,18 +212,28 @@ def resize_sample(sample: Sample, size: int = 256) -> Sample:
 
     Raises:
         MaskError: the mask is empty at that size.
+        ShapeError, DTypeError: a picture is not [H, W, 3] or a mask not [H, W], of uint8.
     """
     from PIL import Image
 
     side = _files.whole(size, "size")
     found = dict(sample)
     for role, value in sample.items():
+        if role != "mask" and role not in _files.PICTURES:
+            continue
+        name = f"{sample.get('name', 'sample')}: {role}"
+        if not isinstance(value, np.ndarray) or value.dtype != np.uint8:
+            raise DTypeError(f"{name}: {getattr(value, 'dtype', type(value).__name__)}, expected an array of uint8")
+        if value.ndim != (2 if role == "mask" else 3) or value.shape[2:] not in ((), (3,)) or value.size == 0:
+            raise ShapeError(
+                f"{name}: shape {list(value.shape)}, expected {'[H, W]' if role == 'mask' else '[H, W, 3]'}"
+            )
         if role == "mask":
             hard = Image.fromarray(np.where(value >= 128, np.uint8(255), np.uint8(0)))
             found[role] = np.array(hard.resize((side, side), Image.Resampling.NEAREST))
             if not found[role].any():
                 raise MaskError(f"{sample.get('name', 'mask')}: its mask is empty at {side} x {side} pixels")
-        elif role in _files.PICTURES and value.shape[:2] != (side, side):
+        elif value.shape[:2] != (side, side):
             picture = Image.fromarray(value)
             found[role] = np.array(picture.resize((side, side), Image.Resampling.BILINEAR))
     return found

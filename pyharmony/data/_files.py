@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import shutil
 import tempfile
@@ -93,6 +94,14 @@ def one_size(found: dict[str, Any], labels: dict[str, str]) -> None:
             raise ShapeError(f"{what}: {h} x {w} pixels beside {height} x {width} of {labels[first]}")
         if role == "mask" and found[role].max() < 128:
             raise MaskError(f"{what}: empty; no pixel is at least half inside")
+
+
+def read_json(path: Path) -> Any:
+    """What a file of JSON holds."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: no JSON: {error}") from None
 
 
 def folder_of(path: Any, name: str) -> Path:

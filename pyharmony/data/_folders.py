@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -141,7 +140,10 @@ class Manifest(Dataset):
         path = path / "manifest.json" if path.is_dir() else path
         self.root = path.parent
         pairs: dict[str, dict[str, dict[str, Any]]] = {}
-        for number, entry in enumerate(read_json(path, "entries")):
+        table = _files.read_json(path)
+        if not isinstance(table, dict) or not isinstance(table.get("entries"), list):
+            raise DataError(f"{path}: expected an object with a list 'entries'")
+        for number, entry in enumerate(table["entries"]):
             where = f"{path}: entry {number}"
             if not isinstance(entry, dict) or not all(
                 isinstance(entry.get(key), str) for key in ("file", "role", "pair")
@@ -184,14 +186,3 @@ class Manifest(Dataset):
                 elif entry.get("sha256", "") and hashlib.sha256(data).hexdigest() != entry["sha256"]:
                     found.append(Problem(self.names[index], f"{entry['path']}: its sha256 is not that of the manifest"))
         return found
-
-
-def read_json(path: Path, key: str) -> list[Any]:
-    """The list under key of a JSON object in a file."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path}: no JSON: {error}") from None
-    if not isinstance(found, dict) or not isinstance(found.get(key), list):
-        raise DataError(f"{path}: expected an object with a list {key!r}")
-    return found[key]

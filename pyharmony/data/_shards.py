@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,9 @@ from typing import Any
 import numpy as np
 
 from .._arrays import NumpyArray
-from ..errors import ArgumentError, DataError, DTypeError, PyHarmonyError, ShapeError
+from ..errors import ArgumentError, DataError, PyHarmonyError, ShapeError
 from . import _files
-from ._dataset import Dataset, Problem, Sample, resize_sample, said
-
-logger = logging.getLogger("pyharmony")
+from ._dataset import Dataset, Problem, Sample, in_order, loaded, said
 
 FORMAT, VERSION = "pyharmony shards", 1
 MAGIC = b"pyharmony shard 1\n"
@@ -55,15 +52,15 @@ class Shards(Dataset):
         index = self.folder / "index.json"
         if not index.is_file():
             raise DataError(f"folder: {self.folder}: no index.json of shards")
+        table = _files.read_json(index)
         try:
-            table = json.loads(index.read_text(encoding="utf-8"))
             if (table["format"], table["version"]) != (FORMAT, VERSION):
                 raise DataError(f"{index}: {table['format']!r} of version {table['version']!r}, expected {VERSION}")
             self.size, self.fields = int(table["size"]), tuple(table["fields"])
             self._table = [{key: one[key] for key in ("file", "samples", "sha256", "names")} for one in table["shards"]]
             self.names = [name for one in self._table for name in one["names"]]
             self._groups = [str(group) for one in table["shards"] for group in one["groups"]]
-            sound = self.size > 0 and self.fields and set(self.fields) <= set(FIELDS)
+            sound = 0 < self.size < 1 << 16 and self.fields and set(self.fields) <= set(FIELDS)
             sound = sound and all(len(one["names"]) == one["samples"] for one in self._table)
             if not sound or len(self._groups) != len(self.names):
                 raise ValueError("its parts contradict each other")
@@ -100,14 +97,15 @@ class Shards(Dataset):
             IndexError: there is no such sample.
         """
         rows = [self._at(index) for index in indices]
+        places = [(int(shard), row) for shard, row in zip(np.searchsorted(self._starts, rows, "right") - 1, rows)]
+        records = [self._map(shard)[row - self._starts[shard]] for shard, row in places]
         picture, bits = _sizes(self.size)
         found: dict[str, Any] = {"name": [self.names[row] for row in rows]}
         for field in self.fields:
             shape = (bits,) if field == "mask" else (self.size, self.size, 3)
             found[field] = np.empty((len(rows), *shape), np.uint8)
-        for n, row in enumerate(rows):
-            shard = int(np.searchsorted(self._starts, row, side="right")) - 1
-            record, at = self._map(shard)[row - self._starts[shard]], 0
+        for n, record in enumerate(records):
+            at = 0
             for field in self.fields:
                 length = bits if field == "mask" else picture
                 found[field][n].reshape(-1)[:] = record[at : at + length]
@@ -161,22 +159,29 @@ class Shards(Dataset):
             self._maps[shard] = np.memmap(path, np.uint8, "r", HEADER).reshape(one["samples"], -1)
         return self._maps[shard]
 
-    def check(self, progress: Any = None) -> list[Problem]:
+    def check(self, progress: Any = None, *, threads: int = 1) -> list[Problem]:
         """Every file that is missing, damaged or not the one of the index, by its checksum.
 
         Args:
             progress: called after each sample.
+            threads: how many files are read at once.
         """
-        found = []
-        for shard, one in enumerate(self._table):
-            try:
-                if hashlib.sha256(self._map(shard).data).hexdigest() != one["sha256"]:
-                    raise DataError(f"{self.folder / one['file']}: damaged: its sha256 is not that of the index")
-            except (PyHarmonyError, OSError) as error:
-                found.append(Problem(one["file"], said(error)))
+        found: list[Problem] = []
+        problems = in_order(self._check_file, len(self._table), threads)
+        for one, problem in zip(self._table, problems, strict=True):
+            found += problem
             for _ in range(one["samples"] if progress is not None else 0):
                 progress()
         return found
+
+    def _check_file(self, shard: int) -> list[Problem]:
+        one = self._table[shard]
+        try:
+            if hashlib.sha256(self._map(shard).data).hexdigest() != one["sha256"]:
+                raise DataError(f"{self.folder / one['file']}: damaged: its sha256 is not that of the index")
+        except (PyHarmonyError, OSError) as error:
+            return [Problem(one["file"], said(error))]
+        return []
 
 
 def write_shards(
@@ -186,6 +191,7 @@ def write_shards(
     *,
     samples_per_shard: int = 1024,
     errors: str = "raise",
+    threads: int = 1,
     progress: Any = None,
 ) -> Shards:
     """Writes samples as raw shards, all or nothing.
@@ -197,6 +203,7 @@ def write_shards(
         size: the sides of what is written, see `resize_sample`. Masks become hard.
         samples_per_shard: how many go to a file.
         errors: 'raise', or 'skip' to leave bad samples out, with a warning in the log for each.
+        threads: how many samples are decoded at once; what is written is the same.
         progress: called after each sample.
 
     Returns:
@@ -208,22 +215,12 @@ def write_shards(
         PyHarmonyError, OSError: of a bad sample.
     """
     side, most = _files.whole(size, "size"), _files.whole(samples_per_shard, "samples_per_shard")
-    if errors not in ("raise", "skip"):
-        raise ArgumentError(f"errors: {errors!r}, expected 'raise' or 'skip'")
+    sound = loaded(dataset, errors, progress, threads, side)
     groups = dataset.groups if isinstance(dataset, Dataset) else None
     with _files.new_folder(folder) as made:
         writer = _Writer(made, side, most)
-        for index in range(len(dataset)):
-            try:
-                sample = dataset[index]
-                writer.add(sample, groups[index] if groups is not None else str(sample.get("name", index)), index)
-            except (PyHarmonyError, OSError) as error:
-                if errors == "raise":
-                    raise
-                name = dataset.names[index] if isinstance(dataset, Dataset) else index
-                logger.warning("%s is left out: %s", name, said(error))
-            if progress is not None:
-                progress()
+        for index, sample in sound:
+            writer.add(sample, groups[index] if groups is not None else str(sample.get("name", index)), index)
         writer.finish()
     return Shards(folder)
 
@@ -244,8 +241,8 @@ class _Writer:
             raise ShapeError(
                 f"{name}: it has {', '.join(fields) or 'no picture'}, expected {', '.join(self.fields or FIELDS)}"
             )
-        resized = resize_sample(sample, self.size)
-        record = b"".join(_bytes(resized[field], field, name, self.size) for field in fields)
+        values = ((field, sample[field]) for field in fields)
+        record = b"".join((np.packbits(value) if field == "mask" else value).tobytes() for field, value in values)
         self.fields = fields
         if self.file is None:
             self.table.append({"file": f"shard-{len(self.table):05}.bin", "samples": 0, "names": [], "groups": []})
@@ -279,15 +276,6 @@ class _Writer:
         with open(self.folder / "index.json", "w", encoding="utf-8") as file:
             json.dump({**head, "samples": sum(one["samples"] for one in self.table), "shards": self.table}, file)
             _files.sync(file)
-
-
-def _bytes(value: Any, field: str, name: str, size: int) -> bytes:
-    shape = (size, size) if field == "mask" else (size, size, 3)
-    if not isinstance(value, np.ndarray) or value.dtype != np.uint8:
-        raise DTypeError(f"{name}: {field} is no array of uint8")
-    if value.shape != shape:
-        raise ShapeError(f"{name}: {field} of shape {list(value.shape)}, expected {list(shape)}")
-    return np.packbits(value >= 128).tobytes() if field == "mask" else value.tobytes()
 
 
 def _sizes(size: int) -> tuple[int, int]:

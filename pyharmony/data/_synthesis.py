@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _checks, color
-from ..errors import ArgumentError, DataError, MaskError
-from ._dataset import Dataset, Sample, resize_sample
+from ..errors import ArgumentError, DataError, PyHarmonyError
+from ._dataset import Dataset, Sample, resize_sample, said
 
 Picture = npt.NDArray[np.uint8]
 
@@ -35,8 +35,8 @@ METHODS = (*TRANSFERS, *CHANGES)
 #: Of a transfer, drawn for each composite: all of it leaves little that is learned from.
 STRENGTHS = (0.5, 1.0)
 
-#: fMSE between composite and photograph, in squared 8-bit levels: below there is nothing to learn from, above nothing is
-#: left to recognise.
+#: fMSE between composite and photograph, in squared 8-bit levels: below there is nothing to learn from, above nothing
+#: is left to recognise.
 RANGE = (20.0, 2600.0)
 
 _TRIES = 8
@@ -54,8 +54,8 @@ class Synthesis(Dataset):
 
     Args:
         photos: samples with `image` (or `target`) and `mask`.
-        methods: which of `METHODS` are drawn, alike, or with their weights as a mapping. None: half `lut_mix`, half all
-            others.
+        methods: which of `METHODS` are drawn, alike, or with their weights as a mapping. None: half `lut_mix`, half
+            the others; of one photograph alone those that need no other.
         per_photo: composites of each photograph.
         size: see `resize_sample`; None: as the photographs are.
         seed: of all that is drawn.
@@ -80,7 +80,7 @@ class Synthesis(Dataset):
         self._per = int(_checks.number(per_photo, "per_photo", low=1, accepts="a whole number of at least 1"))
         self.size = None if size is None else int(_checks.number(size, "size", low=8, accepts="8 or more"))
         self.seed = int(_checks.number(seed, "seed", accepts="a whole number of at least 0"))
-        weights = _weights(methods)
+        weights = _weights(methods, len(photos))
         self._methods = list(weights)
         self._shares = np.array(list(weights.values())) / sum(weights.values())
         self.limits = float(limits[0]), float(limits[1])
@@ -114,13 +114,13 @@ class Synthesis(Dataset):
             method = self._methods[int(random.choice(len(self._methods), p=self._shares))]
             try:
                 composite, drawn = self._changed(method, target, mask, index // self._per, random)
-            except (MaskError, ArgumentError) as error:  # of an object of which nothing is left at this size, say
-                trouble = f"{method}: {error}"
+            except (PyHarmonyError, OSError) as error:  # an object that vanishes at this size, a bad reference
+                trouble = f"{method}: {said(error)}"
                 continue
             found = _foreground_error(composite, target, mask)
             beyond = max(self.limits[0] - found, found - self.limits[1], 0.0)
             if beyond < least:
-                recipe = {"method": method, **drawn, "fmse": found}
+                recipe = {"photo": photo["name"], "method": method, **drawn, "fmse": found}
                 best = {"name": self.names[index], "composite": composite, "target": target, "mask": mask}
                 best["recipe"], least = recipe, beyond
             if not beyond:
@@ -167,9 +167,9 @@ class Synthesis(Dataset):
         return color.shift_temperature(image, shift, mask), {"mired": shift}
 
 
-def _weights(methods: Sequence[str] | Mapping[str, float] | None) -> dict[str, float]:
+def _weights(methods: Sequence[str] | Mapping[str, float] | None, photos: int) -> dict[str, float]:
     if methods is None:
-        others = [m for m in METHODS if m != "lut_mix"]
+        others = [m for m in (METHODS if photos > 1 else CHANGES) if m != "lut_mix"]
         return {"lut_mix": 0.5, **dict.fromkeys(others, 0.5 / len(others))}
     if isinstance(methods, str):
         methods = [methods]

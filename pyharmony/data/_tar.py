@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import logging
 import os
@@ -16,7 +17,7 @@ import numpy as np
 from .. import io as files
 from ..errors import ArgumentError, DataError
 from . import _files
-from ._dataset import Dataset, Problem, Sample
+from ._dataset import Dataset, Problem, Sample, loaded
 
 logger = logging.getLogger("pyharmony")
 
@@ -81,7 +82,7 @@ class TarShards(Dataset):
                     else:
                         data = archive.extractfile(member)
                         about[key] = json.loads(data.read()) if data else None
-        except (tarfile.TarError, ValueError) as error:
+        except (tarfile.TarError, ValueError, RecursionError) as error:
             self._bad.append(Problem(path.name, f"{path}: damaged, or no uncompressed tar file: {error}"))
         for key, parts in found.items():
             entry = about.get(key)
@@ -109,6 +110,8 @@ def write_tar_shards(
     samples_per_shard: int = 1000,
     format: str = "png",
     quality: int = 95,
+    errors: str = "raise",
+    threads: int = 1,
     progress: Any = None,
 ) -> TarShards:
     """Writes samples as tar files that WebDataset and `TarShards` read, all or nothing.
@@ -119,6 +122,8 @@ def write_tar_shards(
         samples_per_shard: how many go to a file.
         format: of the pictures, 'png', or 'jpeg' or 'webp', which lose a little; masks are PNG.
         quality: 1 to 100, of JPEG and WebP.
+        errors: 'raise', or 'skip' to leave bad samples out, with a warning in the log for each.
+        threads: how many samples are decoded at once; what is written is the same.
         progress: called after each sample.
 
     Returns:
@@ -131,17 +136,19 @@ def write_tar_shards(
     most = _files.whole(samples_per_shard, "samples_per_shard")
     if format not in ("png", "jpeg", "webp"):
         raise ArgumentError(f"format: {format!r}, expected 'png', 'jpeg' or 'webp'")
+    sound = loaded(dataset, errors, progress, threads)
     with _files.new_folder(folder) as made:
-        for number, start in enumerate(range(0, len(dataset), most)):
+        for number in itertools.count():
+            some = list(itertools.islice(sound, 1))
+            if not some:
+                break
             with open(made / f"{number:06}.tar", "wb") as file:
                 with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
-                    for index in range(start, min(start + most, len(dataset))):
-                        for name, data in _members(dataset[index], index, format, quality):
+                    for index, sample in itertools.chain(some, itertools.islice(sound, most - 1)):
+                        for name, data in _members(sample, index, format, quality):
                             about = tarfile.TarInfo(name)
                             about.size = len(data)
                             archive.addfile(about, io.BytesIO(data))
-                        if progress is not None:
-                            progress()
                 _files.sync(file)
     return TarShards(folder)
 

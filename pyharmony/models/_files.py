@@ -199,21 +199,25 @@ def _own_weights(name: str) -> Path:
     return path
 
 
-def load(source: Source, *, model: Model | None = None) -> Model:
+def load(source: Source, *, model: Model | None = None, whole: bool = False) -> Model:
     """Reads a model from a file of `save`, in evaluation mode and float32 on the CPU.
 
     Args:
         source: a path, the bytes of a file, or the name of a model whose weights come with pyharmony.
         model: to be filled in place of a new one; its mode and device stay.
+        whole: whether to refuse a file with the generator alone.
 
     A file with the generator alone gives a model whose discriminator is as `create` makes it, or as it is in `model`.
 
     Raises:
-        WeightsError: no such file, a pickle, a damaged file, weights of another model or of other shapes.
+        WeightsError: no such file, a pickle, a damaged file, weights of another model or of other shapes; the generator
+            alone, and whole is asked for.
     """
     if isinstance(source, str) and source.replace("-", "_") in {info.name for info in _registry.all_models()}:
         source = _own_weights(source.replace("-", "_"))
     header, state = read(source)
+    if whole and header.part == "generator":
+        raise WeightsError(f"{_shown(source)}: the generator of {header.name} alone; its discriminator is needed too")
     if model is not None:
         if header.name != model.name:
             raise WeightsError(f"{_shown(source)}: weights of {header.name}, the model is {model.name}")

@@ -19,9 +19,11 @@ class Model(nn.Module):
     Attributes:
         name: in the registry.
         config: the frozen dataclass that it was made from.
+        low: the least value of its pictures, -1 or 0; the largest is 1.
     """
 
     name: ClassVar[str]
+    low: ClassVar[float] = -1.0
 
     def __init__(self, config: Any) -> None:
         super().__init__()

@@ -155,6 +155,7 @@ class DoveNetLite(Adversarial):
     """
 
     name = "dovenet_lite"
+    low = 0.0
 
     def __init__(self, config: DoveNetLiteConfig) -> None:
         super().__init__(config)

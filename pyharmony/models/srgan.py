@@ -120,6 +120,7 @@ class Srgan(Adversarial):
     """
 
     name = "srgan"
+    low = 0.0
 
     def __init__(self, config: SrganConfig) -> None:
         super().__init__(config)

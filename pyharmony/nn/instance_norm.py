@@ -6,15 +6,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .. import _native
 from ..errors import ShapeError
 from ..ops.instance_norm import instance_norm, settings
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _no_device() -> bool:
+    return _native.device_module() is None
 
 
 class InstanceNorm2d(torch.nn.InstanceNorm2d):
     """torch's InstanceNorm2d without scale, shift and running statistics, and a leaky ReLU in the same pass.
 
     It has no parameters and no buffers, and computes the same in training and evaluation. For ONNX, which has no such
-    operator, for tensors without data, and on a GPU, it is torch's own two calls.
+    operator, for tensors without data, and on a GPU for float64 or where its kernels are missing, it is torch's own
+    two calls.
 
     Args:
         channels: of the input.
@@ -36,7 +43,8 @@ class InstanceNorm2d(torch.nn.InstanceNorm2d):
             raise ShapeError(f"input: shape {list(input.shape)}, expected [N, {self.num_features}, H, W]")
         if input.ndim == 3:
             return self.forward(input[None])[0]
-        if input.is_meta or torch.onnx.is_in_onnx_export() or input.is_cuda:
+        without = input.is_cuda and (input.dtype == torch.float64 or _no_device())
+        if without or input.is_meta or torch.onnx.is_in_onnx_export():
             y = functional.instance_norm(input, eps=self.eps)
             return y if self.negative_slope is None else functional.leaky_relu(y, self.negative_slope)
         return instance_norm(input, negative_slope=self.negative_slope, eps=self.eps)

@@ -12,27 +12,50 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from .. import _arrays
+from .. import _cuda
 from .._native import native
 from ..errors import DTypeError
 from .instance_norm import check, stats_shape
+
+#: What kernels of a GPU take.
+DEVICE_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 class Processor:
     """Where the native calls of a tensor run."""
 
+    module: Any = native
+
     def view(self, x: Tensor, *, writable: bool = False) -> Any:
-        return _arrays.tensor_view(x, writable=writable)
+        dtype = str(x.dtype).removeprefix("torch.")
+        return self.module.ArrayView(x.data_ptr(), dtype, tuple(x.shape), tuple(x.stride()), writable)
 
     def call(self, name: str, x: Tensor, *arguments: Any) -> None:
-        getattr(native, name)(self.view(x), *arguments)
+        getattr(self.module, name)(self.view(x), *arguments)
+
+
+class Device(Processor):
+    """The same on a CUDA device, with kernels on the current stream; nothing waits for it."""
+
+    def __init__(self, module: Any, index: int, stream: int) -> None:
+        self.module, self.index, self.stream = module, index, stream
+
+    def call(self, name: str, x: Tensor, *arguments: Any) -> None:
+        given = self.view(x)
+        nbytes = 0 if x.is_contiguous() else self.module.instance_norm_workspace(given)
+        memory = x.new_empty(max(nbytes, 1), dtype=torch.uint8)
+        workspace = self.view(memory, writable=True)
+        with _cuda.failures("instance_norm"):
+            getattr(self.module, name)(given, *arguments, workspace=workspace, device=self.index, stream=self.stream)
 
 
 _processor = Processor()
 
 
 def _target(x: Tensor) -> Processor:
-    return _processor
+    if x.device.type == "cpu":
+        return _processor
+    return Device(_cuda._module(), x.device.index, torch.cuda.current_stream(x.device).cuda_stream)
 
 
 def _dense(x: Tensor) -> Tensor:
@@ -209,8 +232,10 @@ _gradient_operator.register_autograd(_backward_gradient, setup_context=_keep_gra
 def instance_norm(x: Tensor, slope: float, eps: float) -> Tensor:
     """`pyharmony.ops.instance_norm` of a tensor; slope 1 is no activation."""
     check(x)
-    if x.device.type != "cpu":
-        raise DTypeError(f"x: a tensor on {x.device}, expected one on the CPU")
+    if x.device.type not in ("cpu", "cuda"):
+        raise DTypeError(f"x: a tensor on {x.device}, expected one on the CPU or a CUDA device")
+    if x.is_cuda and x.dtype not in DEVICE_DTYPES:
+        raise DTypeError(f"x: {x.dtype} is not supported on a GPU, use float32, bfloat16 or float16")
     if torch.compiler.is_compiling():
         return _operator(x, slope, eps)[0]
     return _apply(x, slope, eps)

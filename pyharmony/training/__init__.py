@@ -6,8 +6,6 @@ needs torch alone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 try:
     import torch as _torch  # noqa: F401
 except ModuleNotFoundError as error:
@@ -26,21 +24,21 @@ from ._config import (
     recipes,
     with_changes,
 )
-
-if TYPE_CHECKING:
-    from ._loop import Progress as Progress
-    from ._loop import TrainResult as TrainResult
-    from ._train import train as train
+from ._loop import Progress, TrainResult
+from ._train import train
 
 __all__ = [
     "DataConfig",
+    "Progress",
     "RunConfig",
     "ScheduleConfig",
     "TrainConfig",
+    "TrainResult",
     "config_of",
     "read_toml",
     "recipe",
     "recipes",
     "steps",
+    "train",
     "with_changes",
 ]

@@ -19,7 +19,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_RECIPES = Path(__file__).parent / "recipes"
+_RECIPES = Path(__file__).parent / "_recipes"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .. import metrics, models
+from .. import evaluation, metrics
 from ..data import Dataset
+from ..evaluation._networks import levels, output_of, task_of
 from ..models import Model
 from ._batches import Prepared, stacked
 
@@ -19,10 +20,6 @@ from ._batches import Prepared, stacked
 DECISIVE = {"harmonize": ("fmse", False), "blend": ("mse", False), "upscale": ("psnr", True), "realism": ("auc", True)}
 _SHOWN = 8
 _BATCH = 8
-
-
-def task_of(model: Model) -> str:
-    return next(info.task for info in models.list() if info.name == model.name)
 
 
 def better(model: Model, figures: dict[str, float], best: dict[str, float]) -> bool:
@@ -39,8 +36,8 @@ def evaluate(
 ) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
     """Mean figures over the samples, and a sheet of the first of them.
 
-    A harmoniser's picture is put into the composite by the mask before it is compared, as
-    `pyharmony.metrics.evaluate` is defined; `gain` is the PSNR beyond that of the composite.
+    A harmoniser's picture is put into the composite by the mask before it is compared, as `pyharmony.evaluation` does
+    it; `gain` is the PSNR beyond that of the composite.
     """
     training = [m for m in model.modules() if m.training]
     model.eval()
@@ -68,8 +65,7 @@ def _batches(
 
 def _bytes(x: Tensor, low: float) -> npt.NDArray[np.uint8]:
     """[N, C, H, W] in [low, 1] to [N, H, W, C] in 0 to 255, rounded."""
-    levels = ((x.float() - low) / (1 - low) * 255).round().clamp(0, 255)
-    return levels.permute(0, 2, 3, 1).cpu().numpy().astype(np.uint8)
+    return np.rint(levels(x, low).clip(0, 255)).astype(np.uint8)
 
 
 def _pictures(
@@ -83,27 +79,21 @@ def _pictures(
         if given is None:  # pictures from noise are compared with nothing
             return {}, np.zeros((1, 1, 3), np.uint8)
         mask = batch.get("mask")
-        arguments = (given,) if mask is None or not _takes_mask(model) else (given, mask)
-        output = model(*arguments)
-        if mask is not None:
-            output = mask * output + (1 - mask) * given
-        made, before = _bytes(output, low), _bytes(given, low)
+        output = levels(output_of(model, given, mask), low)
+        before = _bytes(given, low)
+        inside = None if mask is None else _bytes(mask, 0.0)[..., 0]
         for i in range(len(target)):
-            if mask is None:
-                figures = {"mse": metrics.mse(made[i], target[i]), "psnr": metrics.psnr(made[i], target[i])}
+            if inside is None:
+                made = np.rint(output[i].clip(0, 255)).astype(np.uint8)
+                figures = {"mse": metrics.mse(made, target[i]), "psnr": metrics.psnr(made, target[i])}
             else:
-                m = mask[i, 0].cpu().numpy()
-                figures = dict(metrics.evaluate(made[i], target[i], m))
+                made, figures = evaluation.measure(output[i], before[i], target[i], inside[i])
                 figures["gain"] = figures["psnr"] - metrics.psnr(before[i], target[i])
             rows.append({name: float(value) for name, value in figures.items()})
             if len(shown) < _SHOWN:
                 small = np.asarray(before[i].repeat(scale, 0).repeat(scale, 1)) if scale > 1 else before[i]
-                shown.append(np.concatenate([small, made[i], target[i]], 1))
+                shown.append(np.concatenate([small, made, target[i]], 1))
     return _means(rows), np.concatenate(shown)
-
-
-def _takes_mask(model: Model) -> bool:
-    return "mask" in model.example(None) if model.name != "gp_gan" else False
 
 
 def _scores(

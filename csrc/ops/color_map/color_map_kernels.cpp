@@ -201,26 +201,50 @@ void store_pixels(const ImageView& out, const RunPlace& at, const Run& run, cons
 void load_pixels(const ImageView& image, const RunPlace& at, Run& run) {
   dispatch_image(image.dtype, "image", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    const float range = static_cast<float>(dtype_range(image.dtype));
+    const float scale = static_cast<float>(1 / dtype_range(image.dtype));
     const T* const row = image.at<T>(at.y, at.x, 0);
     if (image.col_stride == 3 && image.channel_stride == 1) {
       for (std::int64_t i = 0; i < at.n; ++i) {
-        for (int c = 0; c < 3; ++c) run.value[c][i] = to_real<float>(row[3 * i + c]);
+        for (int c = 0; c < 3; ++c) run.value[c][i] = scale * to_real<float>(row[3 * i + c]);
       }
     } else {
-      for (std::int64_t i = 0; i < at.n; ++i) {
-        for (int c = 0; c < 3; ++c) {
-          run.value[c][i] = to_real<float>(row[i * image.col_stride + c * image.channel_stride]);
+      for (int c = 0; c < 3; ++c) {
+        const T* const plane = row + c * image.channel_stride;
+        for (std::int64_t i = 0; i < at.n; ++i) {
+          run.value[c][i] = scale * to_real<float>(plane[i * image.col_stride]);
         }
       }
     }
     for (int c = 0; c < 3; ++c) {
       for (std::int64_t i = at.n; i < padded(at.n); ++i) run.value[c][i] = 0;
-      if (range != 1) {
-        for (std::int64_t i = 0; i < at.n; ++i) run.value[c][i] /= range;
-      }
     }
   });
+}
+
+bool trim(const ImageView& mask, RunPlace& at) {
+  if (mask.data == nullptr) return true;
+  dispatch_any(mask.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const T* const row = mask.at<T>(at.y, at.x, 0);
+    const auto above = [&](std::int64_t i) { return to_real<float>(row[i * mask.col_stride]) > 0; };
+    std::int64_t first = 0, last = at.n;
+    if constexpr (sizeof(T) == 1) {
+      const auto none = [&](std::int64_t i) {
+        std::uint64_t eight;
+        std::memcpy(&eight, row + i, sizeof(eight));
+        return eight == 0;
+      };
+      if (mask.col_stride == 1) {
+        while (first + 8 <= last && none(first)) first += 8;
+        while (last - 8 >= first && none(last - 8)) last -= 8;
+      }
+    }
+    while (first < last && !above(first)) ++first;
+    while (last > first && !above(last - 1)) --last;
+    at.x += first;
+    at.n = last - first;
+  });
+  return at.n > 0;
 }
 
 void load_weights(const ImageView& mask, const RunPlace& at, Run& run) {
@@ -230,6 +254,7 @@ void load_weights(const ImageView& mask, const RunPlace& at, Run& run) {
   }
   dispatch_any(mask.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
+    // A quotient: the largest value is 1.
     const float range = static_cast<float>(dtype_range(mask.dtype));
     const T* const row = mask.at<T>(at.y, at.x, 0);
     if (mask.col_stride == 1) {
@@ -239,6 +264,7 @@ void load_weights(const ImageView& mask, const RunPlace& at, Run& run) {
         run.weight[i] = to_real<float>(row[i * mask.col_stride]) / range;
       }
     }
+    std::fill(run.weight + at.n, run.weight + padded(at.n), 0.0f);
   });
 }
 
@@ -251,7 +277,7 @@ void run_stages(const std::vector<Stage>& stages, const RunPlace& at, Run& run) 
       case StageKind::kExp: each(n, run, exponential); break;
       case StageKind::kCurves:
         for (int c = 0; c < 3; ++c) {
-          curve(stage.values + c * (stage.n + 2), stage.n, n, run.value[c]);
+          curve(stage.values + c * stage.channel_stride, stage.n, n, run.value[c]);
         }
         break;
       case StageKind::kLut: lut(stage.values, stage.n, n, run); break;
@@ -267,8 +293,8 @@ void color_map_kernel(const ColorMapParams& p) {
         Run before, run;
         for_each_run(p.image.height, p.image.width, first * kTilePixels,
                      std::min(last * kTilePixels, pixels), [&](RunPlace at) {
+                       if (!trim(p.mask, at)) return;
                        load_weights(p.mask, at, before);
-                       if (!trim(at, before)) return;
                        load_pixels(p.image, at, before);
                        for (int c = 0; c < 3; ++c) {
                          std::copy_n(before.value[c], padded(at.n), run.value[c]);

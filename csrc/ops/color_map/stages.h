@@ -20,10 +20,12 @@ enum class StageKind { kAffine, kLog, kExp, kCurves, kLut, kLight };
 
 struct Stage {
   StageKind kind;
-  // Affine: [3, 4]. Curves: [3, 2 + n], of each channel the values at `low` and `high` of a table,
-  // then the table. Lut: [n, n, n, 4], red slowest, the last of four unused. Light: [6].
+  // Affine: [3, 4]. Curves: [3, 2 + n], of each channel where the ends of a table are, then the
+  // table, or [1, 2 + n] for all channels. Lut: [n, n, n, 4], red slowest, the last of four unused.
+  // Light: [6].
   const float* values = nullptr;
   std::int64_t n = 0;
+  std::int64_t channel_stride = 0;  // of curves
 };
 
 // Checks names and shapes. Each view is contiguous float32 and outlives the stages.
@@ -44,6 +46,9 @@ struct RunPlace {
 HM_SIMD_DECLARE(void load_pixels(const ImageView& image, const RunPlace& at, Run& run))
 // mask [H, W] of any dtype, divided by its range; ones where mask.data is null.
 HM_SIMD_DECLARE(void load_weights(const ImageView& mask, const RunPlace& at, Run& run))
+// Shortens a run to what lies between its first and its last pixel of a mask above zero; false
+// where there is none.
+HM_SIMD_DECLARE(bool trim(const ImageView& mask, RunPlace& at))
 // Maps run.value. What lies behind the n pixels, up to a multiple of the vectors' length, is
 // mapped too and means nothing.
 HM_SIMD_DECLARE(void run_stages(const std::vector<Stage>& stages, const RunPlace& at, Run& run))
@@ -60,20 +65,6 @@ void for_each_run(std::int64_t height, std::int64_t width, std::int64_t begin, s
     fn(RunPlace{y, x, n, height, width});
     begin += n;
   }
-}
-
-// Shortens a run to what lies between its first and its last pixel of weight above zero; false
-// where there is none.
-inline bool trim(RunPlace& at, Run& run) {
-  std::int64_t first = 0, last = at.n;
-  while (first < last && !(run.weight[first] > 0)) ++first;
-  while (last > first && !(run.weight[last - 1] > 0)) --last;
-  if (first > 0) {
-    for (std::int64_t i = first; i < last; ++i) run.weight[i - first] = run.weight[i];
-  }
-  at.x += first;
-  at.n = last - first;
-  return at.n > 0;
 }
 
 }  // namespace pyharmony

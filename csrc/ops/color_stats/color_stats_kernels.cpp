@@ -107,8 +107,8 @@ void color_stats_kernel(const ColorStatsParams& p) {
       ColorMoments* const moments = p.moments + tile * p.regions;
       double* const histogram = p.histograms + tile * p.regions * 3 * p.bins;
       const auto visit = [&](RunPlace at) {
+        if (p.regions == 1 && !trim(p.mask, at)) return;
         load_weights(p.mask, at, run);
-        if (p.regions == 1 && !trim(at, run)) return;
         load_pixels(p.image, at, run);
         run_stages(*p.stages, at, run);
         if (p.regions == 2) {

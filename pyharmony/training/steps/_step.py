@@ -54,15 +54,13 @@ class Step:
         extractor: as given; it is put into evaluation mode, runs in float32, and is not trained.
         optimizers: by what they train.
         count: steps that were made.
-        low: least value of the model's pictures, -1 or 0; the largest is 1.
         reduce: called with the gradients before every update, to share them between processes; or None.
         accumulate: batches whose gradients are averaged for an update. Within one, the generator's gradients of all
             but the last batch are those beside the discriminator before its update.
-        skipped: updates that were left out because a gradient was not finite, a tensor [].
+        skipped: updates that were left out because the loss or a gradient was not finite, a tensor [].
     """
 
     inputs: tuple[str, ...] = ("composite", "mask", "target")
-    low: float = -1.0
     optional: tuple[str, ...] = ()
     extracts: ClassVar[bool] = False
     progress: ClassVar[tuple[str, ...]] = ("count",)
@@ -87,6 +85,11 @@ class Step:
                     raise DeviceError(f"extractor: on {tensor.device}, and the model is on {self.device}")
         if settings.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def low(self) -> float:
+        """The least value of the model's pictures, -1 or 0; the largest is 1."""
+        return self.model.low
 
     @property
     def whole(self) -> bool:
@@ -199,15 +202,17 @@ class Step:
         if self.reduce is not None:
             self.reduce(gradients)
         norms = torch.stack(torch._foreach_norm(gradients))
-        bad = (~torch.isfinite(norms.sum())).float()
+        bad = (~torch.isfinite(norms.sum() + loss.detach())).float()
         self.skipped += bad
         if isinstance(optimizer, torch.optim.Adam):
             # The fused kernel leaves everything as it is where this is 1, and the host need not wait.
             optimizer.found_inf = bad  # type: ignore[attr-defined]
             optimizer.grad_scale = None  # type: ignore[attr-defined]
-            optimizer.step()
-        elif not bool(bad):
-            optimizer.step()
+        else:
+            # By gradients of 0 the weights stay, and the host need not wait either.
+            for gradient in gradients:
+                gradient.masked_fill_(bad > 0, 0)
+        optimizer.step()
 
     def scale_lr(self, factor: float) -> None:
         """Sets the rates to factor times those of the settings: for a schedule."""

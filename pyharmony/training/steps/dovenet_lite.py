@@ -58,7 +58,6 @@ class DoveNetLiteStep(Step):
     Losses: 'discriminator', and without their weights 'adversarial', 'verification' and 'l1'.
     """
 
-    low = 0.0
     settings: DoveNetLiteSettings
     settings_type = DoveNetLiteSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = {"published": {}, "hinge": {"adversary": "hinge"}}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from ...errors import ArgumentError
 from ...losses import clip_parameters, gradient_penalty, masked_l2, wasserstein_discriminator, wasserstein_generator
 from ...models import Adversarial
 from ...models._blocks import check_image, check_statistics, check_whole
+from ...models.gp_gan import Critic
 from ._step import Losses, Step, StepSettings, check_betas, check_choice, check_least, register
 
 
@@ -30,8 +31,8 @@ class GPGanSettings(StepSettings):
         lr_discriminator: None: 2e-4, from noise 5e-5.
         lr_generator: None: 2e-3, from noise 5e-5.
         betas: of Adam.
-        l2: weight of the mean squared difference of output and target, beside 1 - l2 of the critic's score; None: 0.999.
-            From noise there is none.
+        l2: weight of the mean squared difference of output and target, beside 1 - l2 of the critic's score; None:
+            0.999. From noise there is none.
         clip: every parameter of the critic is clamped to [-clip, clip]; None: no clipping.
         clip_when: 'before' the critic's update, or 'after' it, as a port to PyTorch has it.
         gradient_penalty: weight of `pyharmony.losses.gradient_penalty`, for a critic that is not clipped; 0: none.
@@ -149,7 +150,7 @@ class GPGanStep(Step):
             check_statistics(target, "target", True, self.model.config.halvings + 2)
 
     def _run(self, batch: dict[str, Tensor]) -> Losses:
-        settings, critic = self.settings, self.model.discriminator
+        settings, critic = self.settings, cast(Critic, self.model.discriminator)
         target, both = batch["target"], self._phase() == "both"
         given = batch.get("composite")
         if given is None:

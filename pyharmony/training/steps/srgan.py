@@ -15,6 +15,7 @@ from ...errors import ArgumentError, ShapeError
 from ...losses import adversary, masked_l1, masked_l2, perceptual, total_variation
 from ...models import Adversarial
 from ...models._blocks import check_image, check_statistics, check_whole
+from ...models.srgan import Discriminator
 from ._step import Losses, Step, StepSettings, check_betas, check_choice, check_least, check_smallest, register
 
 
@@ -69,7 +70,6 @@ class SrganStep(Step):
     """
 
     inputs = ("image", "target")
-    low = 0.0
     extracts = True
     settings: SrganSettings
     settings_type = SrganSettings
@@ -94,7 +94,7 @@ class SrganStep(Step):
         expected = [image.shape[0], 3, scale * image.shape[2], scale * image.shape[3]]
         if list(target.shape) != expected:
             raise ShapeError(f"target: shape {list(target.shape)}, expected {scale} times that of image, {expected}")
-        check_smallest(target, "target", self.model.discriminator.smallest)
+        check_smallest(target, "target", Discriminator.smallest)
         check_statistics(target, "target", True, 4)
 
     def _run(self, batch: dict[str, Tensor]) -> Losses:

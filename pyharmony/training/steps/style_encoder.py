@@ -42,7 +42,7 @@ class StyleEncoderStep(Step):
     """One update by T(f, f, c) + T(f, b, c), T(a, p, n) = mean max(0, |a - p| - |a - n| + margin).
 
     f and b are the codes of the target's object and background, c that of the composite's object: of a photograph both
-    are of one kind, and its recoloured object is of another. What BargainNet takes of its output is taken of the target.
+    are of one kind, and its recoloured object is of another. What BargainNet takes of its output is of the target here.
     The features of an extractor are not trained.
 
     Losses: 'triplet', the sum.

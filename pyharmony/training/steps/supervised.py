@@ -143,7 +143,7 @@ class SupervisedStep(Step):
                 pictures = [self.model(composite, mask)]
         pictures = [picture.float() for picture in pictures]
         distances = [self._distance(picture, target, mask) for picture in pictures]
-        losses = {self.settings.distance: distances[0]}
+        losses: Losses = {self.settings.distance: distances[0]}
         total = torch.stack([w * d for w, d in zip(self._heads, distances)]).sum()
         if len(distances) > 1:
             losses["deep"] = total

@@ -1,0 +1,12 @@
+#include "ops/regrain/regrain.h"
+
+#include "bindings/bindings.h"
+
+namespace pyharmony {
+
+void bind_regrain(py::module_& m) {
+  m.def("regrain", &regrain, py::arg("image"), py::arg("inside"), py::arg("change"),
+        py::call_guard<py::gil_scoped_release>());
+}
+
+}  // namespace pyharmony

@@ -1,0 +1,204 @@
+"""`pyharmony data synth` and `crop`: composites to train on, from photographs and from scenes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ._console import Console, Debug, Json
+from ._contact import fitted, write_sheet
+from ._failures import Code, Failure, reading, writing
+
+_SHOWN = 8
+
+
+class Form(str, Enum):
+    png = "png"
+    jpeg = "jpeg"
+
+
+class Shape(str, Enum):
+    square = "square"
+    free = "free"
+
+
+Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="OUT", help="The folder to write: composite, mask and target.")
+]
+FormOption = Annotated[Form, typer.Option("--form", help="Files of the pictures; masks are PNG.")]
+Quality = Annotated[int, typer.Option("--quality", metavar="1..100", min=1, max=100, help="Of JPEG.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another one draws everything anew.")]
+Sheet = Annotated[Path | None, typer.Option("--sheet", metavar="FILE", help="Write a contact sheet of eight.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT where an earlier run wrote it, and FILE.")]
+
+
+def synth(
+    path: Annotated[Path, typer.Argument(metavar="ROOT", help="Photographs with masks: folders images and masks.")],
+    output: Output,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            metavar="NAME[=WEIGHT]",
+            help="How colours change; may be given again.  [default: half lut_mix, half all others]",
+        ),
+    ] = None,
+    per_photo: Annotated[int, typer.Option(metavar="N", min=1, help="Composites of each photograph.")] = 1,
+    size: Annotated[
+        int | None, typer.Option(metavar="N", min=8, help="Sides in pixels.  [default: as the photographs are]")
+    ] = None,
+    seed: Seed = 0,
+    limits: Annotated[
+        str,
+        typer.Option(metavar="LOW,HIGH", help="Least and largest fMSE to the photograph; others are left out."),
+    ] = "20,2600",
+    realism: Annotated[
+        str | None, typer.Option(metavar="WEIGHTS", help="Leave out what this realism_cnn finds least realistic.")
+    ] = None,
+    keep: Annotated[float, typer.Option(metavar="SHARE", min=0.01, max=1, help="How much --realism leaves.")] = 0.9,
+    form: FormOption = Form.png,
+    quality: Quality = 95,
+    sheet: Sheet = None,
+    split: Annotated[str | None, typer.Option(metavar="NAME", help="Only this split of a manifest.")] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Make composites of photographs: their objects take other colours, and the photographs are the targets.
+
+    OUT is written as a whole or not at all; recipes.jsonl in it says how each was made. Photographs that cannot be read
+    are named and left out; it ends with 5 then.
+    """
+    console = Console("data.synth", as_json=as_json, debug=debug)
+    with console.session():
+        from .. import data
+
+        low, high = _limits(limits)
+        chosen = _weights(methods)
+        score = _score(realism)
+        with reading(str(path)):
+            photos = data.open_dataset(path, split=split)
+        made = data.Synthesis(photos, chosen, per_photo=per_photo, size=size, seed=seed, limits=(low, high))
+        _write(
+            console,
+            made,
+            output,
+            sheet,
+            overwrite,
+            format=form.value,
+            quality=quality,
+            accept=lambda sample: low <= sample["recipe"]["fmse"] <= high,
+            score=score,
+            keep=keep if score is not None else 1.0,
+        )
+
+
+def crop(
+    path: Annotated[Path, typer.Argument(metavar="ROOT", help="Scenes: a folder of aligned pictures each.")],
+    output: Output,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Lines of scene:top,left,bottom,right.  [default: all scenes, uncropped]"),
+    ] = None,
+    max_images: Annotated[int, typer.Option(metavar="N", min=1, help="How many pairs are drawn.")] = 1000,
+    load_size: Annotated[int, typer.Option(metavar="N", min=8, help="The smaller side before the crop.")] = 64,
+    crop_size: Annotated[int, typer.Option(metavar="N", min=8, help="Sides of what is cropped.")] = 64,
+    ratio: Annotated[float, typer.Option(metavar="F", min=0.01, max=1, help="Of the pasted part's side.")] = 0.5,
+    mask: Annotated[Shape, typer.Option(help="The part: a square in the middle, or a free shape somewhere.")] = (
+        Shape.square
+    ),
+    seed: Seed = 0,
+    form: FormOption = Form.png,
+    quality: Quality = 95,
+    sheet: Sheet = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Make pairs as GP-GAN is trained on: a part of one picture of a scene pasted into another.
+
+    OUT is written as a whole or not at all. Pictures that cannot be read are named and left out; it ends with 5 then.
+    """
+    console = Console("data.crop", as_json=as_json, debug=debug)
+    with console.session():
+        from .. import data
+
+        with reading(str(path)):
+            pairs = data.AlignedScenes(path, boxes).pairs(max_images, seed=seed)
+        made = data.CopyPaste(pairs, load_size=load_size, crop_size=crop_size, ratio=ratio, mask=mask.value, seed=seed)
+        _write(console, made, output, sheet, overwrite, format=form.value, quality=quality)
+
+
+def _limits(text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise Failure(f"--limits {text}: expected LOW,HIGH", Code.USAGE) from None
+    return low, high
+
+
+def _weights(given: list[str] | None) -> dict[str, float] | None:
+    found = {}
+    for text in given or []:
+        name, equals, weight = text.partition("=")
+        try:
+            found[name] = float(weight) if equals else 1.0
+        except ValueError:
+            raise Failure(f"--method {text}: expected NAME or NAME=WEIGHT", Code.USAGE) from None
+    return found or None
+
+
+def _score(weights: str | None) -> Callable[[Any], float] | None:
+    if weights is None:
+        return None
+    from .. import evaluation
+
+    try:
+        judge = evaluation.judge(weights)
+    except ImportError as error:
+        raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error
+
+    def score(sample: Any) -> float:
+        scores, _ = judge(sample["composite"], sample["composite"], sample["mask"])
+        return scores["realism"]
+
+    return score
+
+
+def _write(console: Console, made: Any, output: Path, sheet: Path | None, overwrite: bool, **options: Any) -> None:
+    from .. import data
+
+    for place in (output, sheet):
+        if place is not None and os.path.lexists(place) and not overwrite:
+            raise Failure(f"{place}: is there already; --overwrite replaces it", Code.USAGE)
+    with console.progress(len(made), "writing") as advance, writing(str(output)):
+        written = data.write_triples(made, output, errors="skip", overwrite=overwrite, progress=advance, **options)
+    problems = list({problem.message: problem for problem in written.problems}.values())
+    for problem in problems:
+        console.error(Failure(problem.message, Code.SOME_FAILED, "problem"), name=problem.name)
+    if sheet is not None:
+        count = len(written.triples)
+        rows = []
+        for i in sorted({i * count // _SHOWN for i in range(_SHOWN)}):
+            sample, recipe = written.triples[i], written.recipes[i]
+            caption = recipe.get("method", "composite")
+            rows.append([(caption, fitted(sample["composite"])), ("target", fitted(sample["target"]))])
+        write_sheet(rows, sheet)
+    left_out = {"outside_limits": len(written.refused), "unrealistic": len(written.unlikely)}
+    console.result(
+        status="some failed" if problems else "ok",
+        output=str(output),
+        samples=len(written.triples),
+        **left_out,
+        problems=[{"name": problem.name, "message": problem.message} for problem in problems],
+        **({"sheet": str(sheet)} if sheet is not None else {}),
+    )
+    spoken = "".join(f", {count:,} {what.replace('_', ' ')}" for what, count in left_out.items() if count)
+    console.note(f"{output}: {len(written.triples):,} samples{spoken}")
+    if problems:
+        raise typer.Exit(Code.SOME_FAILED)

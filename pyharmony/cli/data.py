@@ -1,0 +1,272 @@
+"""`pyharmony data`: data sets, made, checked, counted, split and written as shards."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import _synth
+from ._console import Console, Debug, Json, table
+from ._failures import Code, Failure, reading, writing
+
+app = typer.Typer(
+    name="data",
+    help="Make, check, count and split data sets, and write them as shards.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.command("synth")(_synth.synth)
+app.command("crop")(_synth.crop)
+
+
+class Kind(str, Enum):
+    shards = "shards"
+    iharmony4 = "iharmony4"
+    manifest = "manifest"
+    tar = "tar"
+    tfrecord = "tfrecord"
+    triples = "triples"
+    photos = "photos"
+    scenes = "scenes"
+
+
+class Form(str, Enum):
+    raw = "raw"
+    tar = "tar"
+
+
+Source = Annotated[Path, typer.Argument(metavar="PATH", help="The folder or file of a data set.")]
+KindOption = Annotated[
+    Kind | None, typer.Option("--kind", help="How it is laid out.  [default: found out by its files]")
+]
+Split = Annotated[
+    str | None, typer.Option("--split", metavar="NAME", help="Only this split of iHarmony4 or a manifest.")
+]
+Shares = Annotated[
+    str, typer.Option("--shares", metavar="NAME=SHARE,...", help="The splits and how much of it each gets.")
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another one deals the splits anew.")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", metavar="N", min=1, help="Samples decoded at once.  [default: one a core]")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it is there already.")]
+DEFAULT_SHARES = "train=0.9,val=0.05,test=0.05"
+
+
+def _open(path: Path, kind: Kind | None, split: str | None) -> Any:
+    from .. import data
+
+    try:
+        with reading(str(path)):
+            return data.open_dataset(path, kind.value if kind else None, split=split)
+    except ImportError as error:
+        raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _shares(text: str) -> dict[str, float]:
+    found = {}
+    for part in text.split(","):
+        name, equals, share = part.partition("=")
+        try:
+            found[name.strip()] = float(share)
+        except ValueError:
+            equals = ""
+        if not equals or not name.strip():
+            raise Failure(f"--shares {text}: expected NAME=SHARE,...", Code.USAGE)
+    return found
+
+
+@app.command("check")
+def check(
+    path: Source,
+    kind: KindOption = None,
+    split: Split = None,
+    threads: Threads = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Load every sample, and name all that is wrong.
+
+    Nothing is changed. Ends with 5 where there is a problem.
+    """
+    console = Console("data.check", as_json=as_json, debug=debug)
+    with console.session():
+        found = _open(path, kind, split)
+        with console.progress(len(found), "checking") as advance:
+            problems = found.check(advance, threads=threads or _cores())
+        rows = [{"name": problem.name, "message": problem.message} for problem in problems]
+        status = "some failed" if problems else "ok"
+        console.result(status=status, kind=type(found).__name__, samples=len(found), problems=rows)
+        for problem in problems:
+            console.error(Failure(problem.message, Code.SOME_FAILED, "problem"), name=problem.name)
+        console.note(f"{path}: {len(found):,} samples, {len(problems):,} problems")
+        if problems:
+            raise typer.Exit(Code.SOME_FAILED)
+
+
+@app.command("stats")
+def stats(
+    path: Source, kind: KindOption = None, split: Split = None, as_json: Json = False, debug: Debug = False
+) -> None:
+    """Count samples and groups, and measure sizes and foregrounds.
+
+    Samples that cannot be loaded are counted and left out; `check` names them.
+    """
+    console = Console("data.stats", as_json=as_json, debug=debug)
+    with console.session():
+        import numpy as np
+
+        from ..errors import PyHarmonyError
+
+        found = _open(path, kind, split)
+        sides: list[tuple[int, int]] = []
+        shares: list[float] = []
+        fields: set[str] = set()
+        bad = 0
+        with console.progress(len(found), "measuring") as advance:
+            for index in range(len(found)):
+                try:
+                    sample = found[index]
+                    arrays = {key: value for key, value in sample.items() if isinstance(value, np.ndarray)}
+                    fields |= set(arrays)
+                    sides += [value.shape[:2] for value in list(arrays.values())[:1]]
+                    if "mask" in arrays:
+                        shares.append(float((arrays["mask"] >= 128).mean()))
+                except (PyHarmonyError, OSError):
+                    bad += 1
+                advance()
+        about: dict[str, Any] = {
+            "kind": type(found).__name__,
+            "samples": len(found),
+            "groups": len(set(found.groups)),
+            "bad": bad,
+            "fields": sorted(fields),
+        }
+        for name, at in (("height", 0), ("width", 1)):
+            values = [side[at] for side in sides]
+            about[name] = (
+                {"min": min(values), "median": float(np.median(values)), "max": max(values)} if values else None
+            )
+        # The ranges that tables of harmonisation are made for.
+        about["foreground"] = {
+            f"{int(100 * low)}-{int(100 * high)} %": sum(low <= share < high or share == high == 1 for share in shares)
+            for low, high in ((0, 0.05), (0.05, 0.15), (0.15, 1))
+        }
+        if as_json:
+            console.result(status="ok", **about)
+            return
+        rows = [[key, f"{about[key]:,}" if isinstance(about[key], int) else str(about[key])] for key in about][:4]
+        rows.append(["fields", ", ".join(about["fields"]) or "none"])
+        for name in ("height", "width"):
+            if about[name]:
+                rows.append([name, "{min:,} to {max:,}, median {median:,.0f}".format(**about[name])])
+        if shares:
+            rows += [[f"foreground {name}", f"{count:,}"] for name, count in about["foreground"].items()]
+        console.say(table(rows))
+
+
+@app.command("split")
+def split_command(
+    path: Source,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The table to write, .csv.")],
+    shares: Shares = DEFAULT_SHARES,
+    seed: Seed = 0,
+    kind: KindOption = None,
+    split: Split = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Deal the samples to splits by the hash of their names, and write a table of name and split.
+
+    What shows the same, such as the composites of one photograph, stays together. A name always goes to the same split,
+    whatever else is there.
+    """
+    console = Console("data.split", as_json=as_json, debug=debug)
+    with console.session():
+        from .. import data
+
+        if os.path.lexists(output) and not overwrite:
+            raise Failure(f"{output}: is there already; --overwrite replaces it", Code.USAGE)
+        wanted = _shares(shares)
+        found = _open(path, kind, split)
+        dealt = [data.split_of(group, wanted, seed=seed) for group in found.groups]
+        with writing(str(output)):
+            whole = output.with_name(f".{output.name}.part")
+            try:
+                with open(whole, "w", encoding="utf-8", newline="") as file:
+                    csv.writer(file).writerows([("name", "split"), *zip(found.names, dealt, strict=True)])
+                os.replace(whole, output)
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    whole.unlink()
+        counts = {name: dealt.count(name) for name in wanted}
+        console.result(status="ok", output=str(output), samples=len(found), splits=counts)
+        console.note(f"{output}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
+
+
+@app.command("shard")
+def shard(
+    path: Source,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The folder to write, a new one.")],
+    form: Annotated[
+        Form, typer.Option("--form", help="raw: bytes that training maps; tar: files, as WebDataset has them.")
+    ] = Form.raw,
+    size: Annotated[int, typer.Option("--size", metavar="N", min=1, help="Sides of the samples in pixels.")] = 256,
+    samples: Annotated[
+        int | None, typer.Option("--samples", metavar="N", min=1, help="Samples a file.  [default: 1024, tar 1000]")
+    ] = None,
+    part: Annotated[
+        str | None, typer.Option("--part", metavar="NAME", help="Only this split of --shares.  [default: all]")
+    ] = None,
+    shares: Shares = DEFAULT_SHARES,
+    seed: Seed = 0,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave samples out that cannot be loaded, with a warning each.")
+    ] = False,
+    kind: KindOption = None,
+    split: Split = None,
+    threads: Threads = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write samples at one size as shards, all or nothing.
+
+    Pictures are squashed to a square by a bilinear filter, masks become hard. tar files hold PNG pictures.
+    """
+    console = Console("data.shard", as_json=as_json, debug=debug)
+    with console.session():
+        from .. import data
+
+        if os.path.lexists(output):
+            raise Failure(f"{output}: is there already", Code.USAGE)
+        found = _open(path, kind, split)
+        total = len(found)
+        if part is not None:
+            parts = data.split(found, _shares(shares), seed=seed)
+            if part not in parts:
+                raise Failure(f"--part {part}: --shares has {', '.join(parts)}", Code.USAGE)
+            found = parts[part]
+        with console.progress(len(found), "writing") as advance, reading(str(path)):
+            options: dict[str, Any] = {"progress": advance, "errors": "skip" if skip_bad else "raise"}
+            options["threads"] = threads or _cores()
+            if samples is not None:
+                options["samples_per_shard"] = samples
+            written: data.Dataset
+            if form is Form.raw:
+                written = data.write_shards(found, output, size, **options)
+            else:
+                written = data.write_tar_shards(data.Resized(found, size), output, **options)
+        left_out = len(found) - len(written)
+        console.result(status="ok", output=str(output), samples=len(written), left_out=left_out, of=total, size=size)
+        console.note(f"{output}: {len(written):,} samples" + (f", {left_out:,} left out" if left_out else ""))

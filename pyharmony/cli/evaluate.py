@@ -1,0 +1,243 @@
+"""`pyharmony evaluate`: methods of harmonisation on a data set, measured beside one another."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ._console import Console, Debug, Json, LogJson, Quiet, Verbose
+from ._contact import fitted, write_sheet
+from ._failures import Code, Failure, reading, writing
+
+#: Pictures of a sheet.
+_SHOWN = 8
+
+
+def evaluate(
+    data: Annotated[Path, typer.Option("--data", metavar="ROOT", help="A folder that `pyharmony data check` knows.")],
+    models: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="[LABEL=]FILE", help="Weights of a network that harmonizes, or its name."),
+    ] = None,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option("--method", metavar="NAME", help="A transfer of colours from the background, or composite."),
+    ] = None,
+    judges: Annotated[
+        list[str] | None,
+        typer.Option("--judge", metavar="[LABEL=]FILE", help="Weights that score pictures, with their discriminator."),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only this split of iHarmony4 or a manifest.")
+    ] = None,
+    size: Annotated[
+        str, typer.Option(metavar="N|full", help="Sides of the pictures in pixels, or full: as they are.")
+    ] = "256",
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a row for each picture and method.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the tables.")] = None,
+    sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a contact sheet of eight pictures.")] = None,
+    realism_maps: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Write a picture of each sample with the judges' scores and maps, to a new folder."
+        ),
+    ] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="Add the published tables of iHarmony4 to the Markdown.")
+    ] = False,
+    device: Annotated[str | None, typer.Option(metavar="cpu|cuda", help="[default: a GPU where there is one]")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")] = False,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    log_json: LogJson = False,
+    debug: Debug = False,
+) -> None:
+    """Measure methods of harmonisation on composites whose targets are known.
+
+    --model, --method and --judge may be given again. Tables go to stdout as Markdown unless --markdown or --json is
+    given. Samples that cannot be evaluated are named and left out of every row; it ends with 5 then.
+    """
+    console = Console("evaluate", as_json=as_json, verbose=verbose, quiet=quiet, log_json=log_json, debug=debug)
+    with console.session():
+        side = _side(size)
+        for path in (csv, markdown, sheet):
+            if path is not None and os.path.lexists(path) and not overwrite:
+                raise Failure(f"{path}: is there already; --overwrite replaces it", Code.USAGE)
+        if realism_maps is not None:
+            if not judges:
+                raise Failure("--realism-maps needs a --judge", Code.USAGE)
+            if os.path.lexists(realism_maps):
+                raise Failure(f"{realism_maps}: is there already", Code.USAGE)
+        from .. import data as datasets
+        from .. import evaluation
+        from ..data._files import new_folder
+
+        with reading(str(data)):
+            found = datasets.open_dataset(data, split=split)
+        try:
+            chosen = _methods(evaluation, methods or [], models or [], device)
+            of_judges = {
+                label: evaluation.judge(file, device=device) for label, file in _labelled(judges or [], "--judge")
+            }
+        except ImportError as error:
+            raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error
+        shown = _Shown(len(found), sheet is not None)
+        with contextlib.ExitStack() as stack:
+            with writing(str(realism_maps)):
+                maps = stack.enter_context(new_folder(realism_maps)) if realism_maps is not None else None
+            advance = stack.enter_context(console.progress(len(found), "evaluating"))
+
+            def tell(result: Any) -> None:
+                shown.add(result)
+                if maps is not None:
+                    _write_maps(result, maps)
+
+            result = evaluation.evaluate(
+                found, chosen, size=side, judges=of_judges, errors="skip", on_result=tell, progress=advance
+            )
+            for problem in result.problems:
+                console.error(Failure(problem.message, Code.SOME_FAILED, "problem"), name=problem.name)
+            text = evaluation.markdown(result, published=published)
+            if csv is not None:
+                with writing(str(csv)):
+                    evaluation.write_csv(result, csv)
+            if markdown is not None:
+                with writing(str(markdown)):
+                    _write_text(text, markdown)
+            if sheet is not None:
+                shown.write(sheet)
+        written = [str(path) for path in (csv, markdown, sheet, realism_maps) if path is not None]
+        status = "some failed" if result.problems else "ok"
+        console.result(status=status, **_told(result), files=written, **_published(evaluation, side, published))
+        if not as_json and markdown is None:
+            console.say(text)
+        for name in written:
+            console.note(f"{name}: written")
+        if result.problems:
+            raise typer.Exit(Code.SOME_FAILED)
+
+
+def _side(text: str) -> int | None:
+    if text == "full":
+        return None
+    if not text.isascii() or not text.isdigit() or int(text) < 11:
+        raise Failure(f"--size {text}: expected 11 pixels or more, or full", Code.USAGE)
+    return int(text)
+
+
+def _labelled(given: list[str], option: str) -> list[tuple[str, str]]:
+    """Of [LABEL=]FILE both. A file without a label is called by its stem; the files of a run by the run's folder."""
+    found: list[tuple[str, str]] = []
+    for text in given:
+        label, equals, file = text.partition("=")
+        if not equals or os.path.exists(text):
+            path, file = Path(text), text
+            label = path.parent.name if path.stem in ("best", "last", "model") and path.parent.name else path.stem
+        if not label or not file:
+            raise Failure(f"{option} {text}: expected FILE or LABEL=FILE", Code.USAGE)
+        if label in dict(found):
+            raise Failure(f"{option} {text}: there is another {label}; expected LABEL=FILE", Code.USAGE)
+        found.append((label, file))
+    return found
+
+
+def _methods(evaluation: Any, names: list[str], models: list[str], device: str | None) -> dict[str, Any]:
+    chosen: dict[str, Any] = {}
+    for name in names:
+        if name not in evaluation.METHODS:
+            raise Failure(f"--method {name}: expected some of {', '.join(evaluation.METHODS)}", Code.USAGE)
+        chosen[name] = evaluation.METHODS[name]
+    for label, file in _labelled(models, "--model"):
+        if label in evaluation.METHODS or label == "target":
+            raise Failure(f"--model: {label} is another's name; expected LABEL={file}", Code.USAGE)
+        chosen[label] = evaluation.harmonizer(file, device=device)
+    return chosen
+
+
+def _told(result: Any) -> dict[str, Any]:
+    """What --json says of the figures."""
+
+    def interval(x: Any) -> dict[str, float]:
+        return {"mean": x.mean, "low": x.low, "high": x.high}
+
+    return {
+        "size": result.size or "full",
+        "samples": len(result.rows) // len(result.methods),
+        "methods": list(result.methods),
+        "summaries": [
+            {
+                "method": s.method,
+                "group": s.group,
+                "count": s.count,
+                "means": {key: interval(x) for key, x in s.means.items()},
+                "gains": {key: interval(x) for key, x in s.gains.items()},
+            }
+            for s in result.summaries
+        ],
+        "problems": [{"name": problem.name, "message": problem.message} for problem in result.problems],
+    }
+
+
+def _published(evaluation: Any, side: int | None, wanted: bool) -> dict[str, Any]:
+    def number(x: Any) -> float | None:
+        return None if x is None else float(x)
+
+    rows = [
+        {
+            "method": row.method,
+            "source": row.source,
+            **{key: number(getattr(row, key)) for key in ("mse", "psnr", "fmse")},
+            "subsets": {name: [number(x) for x in pair] for name, pair in row.subsets.items()},
+        }
+        for row in evaluation.PUBLISHED
+        if row.size == side
+    ]
+    return {"published": rows} if wanted else {}
+
+
+def _write_text(text: str, path: Path) -> None:
+    whole = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        whole.write_text(text, encoding="utf-8")
+        os.replace(whole, path)
+    finally:
+        whole.unlink(missing_ok=True)
+
+
+class _Shown:
+    """The rows of the contact sheet: samples from all over the data set."""
+
+    def __init__(self, count: int, wanted: bool) -> None:
+        self.indices = {i * count // _SHOWN for i in range(_SHOWN)} if wanted else set()
+        self.rows: list[list[tuple[str, Any]]] = []
+
+    def add(self, result: Any) -> None:
+        if result.index in self.indices:
+            pictures = {**result.pictures, "target": result.sample["target"]}
+            self.rows.append([(name, fitted(picture)) for name, picture in pictures.items()])
+
+    def write(self, path: Path) -> None:
+        if self.rows:
+            write_sheet(self.rows, path)
+
+
+def _write_maps(result: Any, folder: Path) -> None:
+    """A picture of one sample: what was made of it, and below what each judge says, of parts where it judges those."""
+    from .. import evaluation
+
+    pictures = {**result.pictures, "target": result.sample["target"]}
+    rows = [[(name, fitted(picture)) for name, picture in pictures.items()]]
+    for judge in result.maps["target"]:
+        cells = []
+        for name, picture in pictures.items():
+            parts = result.maps[name][judge]
+            drawn = picture if parts is None else evaluation.heat_map(parts, picture)
+            scores = result.scores[name][judge]
+            cells.append((", ".join(f"{key} {x:.3g}" for key, x in scores.items()), fitted(drawn)))
+        rows.append(cells)
+    write_sheet(rows, folder / f"{result.index:06}.png")

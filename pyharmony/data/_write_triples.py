@@ -1,0 +1,178 @@
+"""Composites as folders of files: what `Triples` reads, with a line of how each was made."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import _checks
+from .. import io as files
+from ..errors import ArgumentError, DataError, PyHarmonyError
+from . import _files
+from ._dataset import Dataset, Problem, Sample, said
+from ._folders import Triples
+
+ROLES = ("composite", "mask", "target")
+#: Beside the folders: a line of JSON for each sample.
+RECIPES = "recipes.jsonl"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `write_triples` wrote, and what it did not.
+
+    Attributes:
+        triples: the samples that were written.
+        recipes: how each was made.
+        problems: those that could not be loaded.
+        refused: the names of those that were not accepted.
+        unlikely: the names of those with the lowest scores.
+    """
+
+    triples: Triples
+    recipes: list[dict[str, Any]]
+    problems: list[Problem]
+    refused: list[str]
+    unlikely: list[str]
+
+
+def write_triples(
+    dataset: Dataset,
+    folder: Any,
+    *,
+    format: str = "png",
+    quality: int = 95,
+    accept: Callable[[Sample], bool] | None = None,
+    score: Callable[[Sample], float] | None = None,
+    keep: float = 1.0,
+    errors: str = "raise",
+    overwrite: bool = False,
+    progress: Callable[[], None] | None = None,
+) -> Written:
+    """Writes composites, masks and targets as files that `Triples` reads, all or nothing.
+
+    `recipes.jsonl` has a line for each sample: its name, what its `recipe` says and, where there is one, its score. A
+    name becomes a file's: what leads to other folders in it becomes `_`.
+
+    Args:
+        dataset: of samples with `composite`, `mask` and `target`, such as `Synthesis` and `CopyPaste`.
+        folder: what to write.
+        format: of the pictures, 'png', or 'jpeg', which loses a little; masks are PNG.
+        quality: 1 to 100, of JPEG.
+        accept: tells whether a sample is wanted; None: all are.
+        score: higher for those that are wanted more.
+        keep: share, above 0, of the samples that stay: those with the highest scores.
+        errors: 'raise', or 'skip' to leave samples out that cannot be loaded.
+        overwrite: whether to replace a folder that this function wrote.
+        progress: called after each sample.
+
+    Returns:
+        What was written.
+
+    Raises:
+        FileExistsError: there is something of that name, and overwrite is False.
+        DataError: folder holds other things than this function writes; two names become one; no sample is left.
+        ArgumentError: an argument is not accepted.
+        PyHarmonyError, OSError: of a bad sample.
+    """
+    if format not in ("png", "jpeg"):
+        raise ArgumentError(f"format: {format!r}, expected 'png' or 'jpeg'")
+    if errors not in ("raise", "skip"):
+        raise ArgumentError(f"errors: {errors!r}, expected 'raise' or 'skip'")
+    share = _checks.number(keep, "keep", high=1.0, accepts="a number above 0, at most 1")
+    if not share:
+        raise ArgumentError("keep: 0, expected a number above 0, at most 1")
+    suffix = {"png": ".png", "jpeg": ".jpg"}[format]
+    problems: list[Problem] = []
+    refused: list[str] = []
+    recipes: dict[str, dict[str, Any]] = {}
+    with _folder(folder, overwrite) as made:
+        for role in ROLES:
+            (made / role).mkdir()
+        for index in range(len(dataset)):
+            try:
+                sample = dataset[index]
+            except (PyHarmonyError, OSError) as error:
+                if errors == "raise":
+                    raise
+                problems.append(Problem(dataset.names[index], said(error)))
+            else:
+                name = _file_name(sample["name"])
+                if name in recipes:
+                    raise DataError(f"{sample['name']}: another sample would have its file, {name}{suffix}")
+                if accept is not None and not accept(sample):
+                    refused.append(name)
+                else:
+                    recipes[name] = {"name": name, **sample.get("recipe", {})}
+                    if score is not None:
+                        recipes[name]["score"] = float(score(sample))
+                    for role in ROLES:
+                        path = made / role / (name + (".png" if role == "mask" else suffix))
+                        files.save(sample[role], path, quality=quality)
+            if progress is not None:
+                progress()
+        unlikely = _lowest(recipes, share) if score is not None else []
+        for name in unlikely:
+            del recipes[name]
+            for role in ROLES:
+                (made / role / (name + (".png" if role == "mask" else suffix))).unlink()
+        if not recipes:
+            why = f"; {problems[0].message}" if problems else ""
+            raise DataError(f"folder: {folder}: no sample is left to write{why}")
+        with open(made / RECIPES, "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(recipe, default=_plain) + "\n" for recipe in recipes.values())
+            _files.sync(file)
+    triples = Triples(folder)
+    return Written(triples, [recipes[name] for name in triples.names], problems, refused, unlikely)
+
+
+def _lowest(recipes: dict[str, dict[str, Any]], keep: float) -> list[str]:
+    """The names of all but the share that stays."""
+    count = len(recipes) - max(1, math.ceil(keep * len(recipes) - 1e-9)) if recipes else 0
+    return sorted(recipes, key=lambda name: recipes[name]["score"])[:count]
+
+
+def _file_name(name: Any) -> str:
+    text = "".join("_" if c in '/\\:*?"<>|\0' else c for c in str(name)).lstrip(".")
+    return text or "_"
+
+
+def _plain(value: Any) -> Any:
+    """What JSON lacks, as it has it."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    raise TypeError(f"{type(value).__name__} in a recipe")
+
+
+@contextlib.contextmanager
+def _folder(folder: Any, overwrite: bool) -> Iterator[Path]:
+    """A new folder, in the place of one that was written before."""
+    target = Path(folder)
+    if not overwrite or not os.path.lexists(target):
+        with _files.new_folder(folder) as made:
+            yield made
+        return
+    strange = sorted({path.name for path in _files.folder_of(target, "folder").iterdir()} - {*ROLES, RECIPES})
+    if strange or target.is_symlink():
+        raise DataError(f"folder: {target}: holds {strange[0] if strange else 'a link'}, so it is not replaced")
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        with _files.new_folder(aside / "new") as made:
+            yield made
+        os.rename(target, aside / "old")
+        os.rename(aside / "new", target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

@@ -1,0 +1,31 @@
+"""Methods of harmonisation on a data set: run on every sample, measured alike, and told beside one another.
+
+A method takes a composite [H, W, 3] and its mask [H, W], both uint8, and gives a picture [H, W, 3] in levels of 0 to
+255. docs/evaluation.md has the protocol.
+"""
+
+from __future__ import annotations
+
+from ._evaluate import Evaluation, Result, Summary, composed, evaluate, measure
+from ._methods import METHODS, Judge, Method, harmonizer, judge
+from ._published import PUBLISHED, Published
+from ._report import heat_map, markdown, write_csv
+
+__all__ = [
+    "METHODS",
+    "PUBLISHED",
+    "Evaluation",
+    "Judge",
+    "Method",
+    "Published",
+    "Result",
+    "Summary",
+    "composed",
+    "evaluate",
+    "harmonizer",
+    "heat_map",
+    "judge",
+    "markdown",
+    "measure",
+    "write_csv",
+]

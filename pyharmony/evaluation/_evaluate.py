@@ -1,0 +1,235 @@
+"""Methods run on samples: put into the composite, rounded, measured; means over pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import metrics
+from ..data import Dataset, Problem, resize_sample
+from ..data._dataset import said
+from ..errors import ArgumentError, DataError, PyHarmonyError, ShapeError
+from ..metrics import Interval
+from ._methods import METHODS, Judge, Method, Picture
+
+#: What others are compared with.
+BASELINE = "composite"
+
+#: In the order of tables; `foreground` is no result.
+MEASURES = ("mse", "psnr", "fmse", "fpsnr", "ssim", "fssim", "seam_error")
+
+#: Of tables: the share of the picture that is inside, from the first to below the second.
+BINS = {"0-5 %": (0.0, 0.05), "5-15 %": (0.05, 0.15), "15-100 %": (0.15, 1.01)}
+
+
+def composed(output: npt.NDArray[Any], composite: Picture, mask: Picture) -> Picture:
+    """m o + (1 - m) c, rounded to uint8: what is measured of an output. Where the mask is zero it is the composite.
+
+    Args:
+        output: [H, W, 3] in levels of 0 to 255; it is clipped and rounded first.
+        composite: [H, W, 3], uint8.
+        mask: [H, W], uint8.
+
+    Raises:
+        ShapeError: output has another shape than composite.
+        ArgumentError: output holds NaN or Inf.
+    """
+    if output.shape != composite.shape:
+        raise ShapeError(f"output: shape {list(output.shape)}, expected {list(composite.shape)} as composite")
+    levels = np.asarray(output, np.float32)
+    if not np.isfinite(levels).all():
+        raise ArgumentError("output: NaN or infinities")
+    m = (mask.astype(np.float32) / 255)[..., None]
+    return np.rint(m * np.rint(levels.clip(0, 255)) + (1 - m) * composite).astype(np.uint8)
+
+
+def measure(
+    output: npt.NDArray[Any], composite: Picture, target: Picture, mask: Picture
+) -> tuple[Picture, dict[str, float]]:
+    """The picture that `composed` makes of an output, and what `pyharmony.metrics.evaluate` says of it."""
+    picture = composed(output, composite, mask)
+    return picture, metrics.evaluate(picture, target, mask)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was made of one sample.
+
+    Attributes:
+        index, name: of the sample.
+        sample: its composite, target and mask, at the size that was evaluated.
+        pictures: of each method.
+        scores: of each method, and of the target, what each judge says.
+        maps: of each method, and of the target, each judge's probabilities of parts; None where it judges none.
+    """
+
+    index: int
+    name: str
+    sample: dict[str, Any]
+    pictures: dict[str, Picture]
+    scores: dict[str, dict[str, dict[str, float]]]
+    maps: dict[str, dict[str, npt.NDArray[np.float32] | None]]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The means of one method over one group of pictures.
+
+    Attributes:
+        method: its name.
+        group: 'all', a subset of the data, or a range of the foreground's share.
+        count: how many pictures.
+        means: of each measure.
+        gains: of each measure the mean difference to the composite.
+    """
+
+    method: str
+    group: str
+    count: int
+    means: dict[str, Interval]
+    gains: dict[str, Interval]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The figures of methods on pictures.
+
+    Attributes:
+        methods: their names; the first is 'composite'.
+        size: sides of the pictures, None for their own.
+        rows: of each picture and method: `name`, `subset`, `method`, `height`, `width`, `foreground`, the measures of
+            `pyharmony.metrics.evaluate`, and the judges' scores as `judge_score`.
+        problems: samples that could not be evaluated; no method has a row of them.
+    """
+
+    methods: tuple[str, ...]
+    size: int | None
+    rows: list[dict[str, Any]]
+    problems: list[Problem]
+
+    @property
+    def measures(self) -> list[str]:
+        """The names of all figures, scores last."""
+        return [key for key, value in self.rows[0].items() if isinstance(value, float) and key != "foreground"]
+
+    @property
+    def groups(self) -> dict[str, list[int]]:
+        """Which pictures are in each group that has any, by their place among those of one method."""
+        rows = self.rows[:: len(self.methods)]
+        found = {"all": list(range(len(rows)))}
+        for subset in dict.fromkeys(row["subset"] for row in rows if row["subset"]):
+            found[subset] = [i for i, row in enumerate(rows) if row["subset"] == subset]
+        for name, (low, high) in BINS.items():
+            found[name] = [i for i, row in enumerate(rows) if low <= row["foreground"] < high]
+        return {name: members for name, members in found.items() if members}
+
+    @cached_property
+    def summaries(self) -> list[Summary]:
+        """Of each group and method the means, with their bootstrap intervals of 95 %."""
+        columns = {
+            (method, key): np.array([row[key] for row in self.rows[i :: len(self.methods)]])
+            for i, method in enumerate(self.methods)
+            for key in self.measures
+        }
+        found = []
+        for group, members in self.groups.items():
+            for method in self.methods:
+                means, gains = {}, {}
+                for key in self.measures:
+                    values = columns[method, key][members]
+                    means[key] = metrics.bootstrap(values)
+                    if method != BASELINE:
+                        gains[key] = metrics.bootstrap(values - columns[BASELINE, key][members])
+                found.append(Summary(method, group, len(members), means, gains))
+        return found
+
+
+def evaluate(
+    dataset: Dataset,
+    methods: Mapping[str, Method] | None = None,
+    *,
+    size: int | None = 256,
+    judges: Mapping[str, Judge] | None = None,
+    errors: str = "raise",
+    on_result: Callable[[Result], None] | None = None,
+    progress: Callable[[], None] | None = None,
+) -> Evaluation:
+    """Runs methods on samples and measures what they make of them.
+
+    Args:
+        dataset: of samples with `composite`, `target` and `mask`, and perhaps `subset`.
+        methods: by name, such as those of `METHODS` and `harmonizer`; 'composite' is always there.
+        size: sides to which samples are resized first, by `pyharmony.data.resize_sample`; None: as they are.
+        judges: by name, as `judge` gives them.
+        errors: 'raise', or 'skip' to leave samples out that cannot be read or measured; `Evaluation.problems` has them.
+        on_result: told of each sample's pictures.
+        progress: called after each sample.
+
+    Raises:
+        ArgumentError: 'composite' or 'target' is another method's name, or errors is neither.
+        DataError: no sample could be evaluated.
+        PyHarmonyError, OSError: of a bad sample.
+    """
+    if errors not in ("raise", "skip"):
+        raise ArgumentError(f"errors: {errors!r}, expected 'raise' or 'skip'")
+    every = {BASELINE: METHODS[BASELINE], **(methods or {})}
+    if every[BASELINE] is not METHODS[BASELINE] or "target" in every:
+        raise ArgumentError("methods: 'composite' and 'target' are what methods are compared with")
+    rows: list[dict[str, Any]] = []
+    problems: list[Problem] = []
+    for index, name in enumerate(dataset.names):
+        try:
+            found, result = _one(dataset, index, every, size, judges or {})
+        except (PyHarmonyError, OSError) as error:
+            if errors == "raise":
+                raise
+            problems.append(Problem(name, said(error)))
+        else:
+            rows += found
+            if on_result is not None:
+                on_result(result)
+        if progress is not None:
+            progress()
+    if not rows:
+        raise DataError(problems[0].message if problems else "dataset: empty, expected one sample or more")
+    return Evaluation(tuple(every), size, rows, problems)
+
+
+def _one(
+    dataset: Dataset, index: int, methods: Mapping[str, Method], size: int | None, judges: Mapping[str, Judge]
+) -> tuple[list[dict[str, Any]], Result]:
+    sample, name = dataset[index], dataset.names[index]
+    lacking = [role for role in ("composite", "target", "mask") if role not in sample]
+    if lacking:
+        raise DataError(f"{name}: no {lacking[0]}; expected composite, target and mask")
+    if size is not None:
+        sample = resize_sample(sample, size)
+    composite, target, mask = sample["composite"], sample["target"], sample["mask"]
+    height, width = mask.shape
+    result = Result(index, name, sample, {}, {}, {})
+    rows = []
+    for method, call in methods.items():
+        try:
+            picture, figures = measure(call(composite, mask), composite, target, mask)
+        except PyHarmonyError as error:
+            raise type(error)(f"{name}: {method}: {error}") from error
+        result.pictures[method] = picture
+        _judge(result, method, picture, judges)
+        row = {"name": name, "subset": sample.get("subset", ""), "method": method, "height": height, "width": width}
+        rows.append({**row, "foreground": figures["foreground"]})
+        rows[-1] |= {key: figures[key] for key in MEASURES}
+        rows[-1] |= {f"{j}_{key}": x for j, scores in result.scores[method].items() for key, x in scores.items()}
+    _judge(result, "target", target, judges)
+    return rows, result
+
+
+def _judge(result: Result, method: str, picture: Picture, judges: Mapping[str, Judge]) -> None:
+    result.scores[method], result.maps[method] = {}, {}
+    for judge, call in judges.items():
+        scores, parts = call(result.sample["composite"], picture, result.sample["mask"])
+        result.scores[method][judge], result.maps[method][judge] = scores, parts

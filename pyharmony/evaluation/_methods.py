@@ -1,0 +1,89 @@
+"""What can be evaluated, and what can judge: transfers of colours, and networks, which need torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..data._synthesis import TRANSFERS
+
+Picture = npt.NDArray[np.uint8]
+Method = Callable[[Picture, Picture], npt.NDArray[Any]]
+"""From a composite and its mask to a picture in levels of 0 to 255."""
+
+
+class Judge(Protocol):
+    """A network that says how real a picture looks."""
+
+    def __call__(
+        self, composite: Picture, output: Picture, mask: Picture
+    ) -> tuple[dict[str, float], npt.NDArray[np.float32] | None]:
+        """Its scores by name, and, where it judges parts, their probabilities of being real, [h, w]."""
+        ...
+
+
+def _to_background(transfer: Callable[..., Any]) -> Method:
+    def method(composite: Picture, mask: Picture) -> npt.NDArray[Any]:
+        found: npt.NDArray[Any] = transfer(composite, composite, mask, 255 - mask)
+        return found
+
+    return method
+
+
+#: Those without weights: the colours of the background given to the object, and the composite as it is.
+METHODS: Mapping[str, Method] = {
+    "composite": lambda composite, mask: composite,
+    **{name: _to_background(transfer) for name, transfer in TRANSFERS.items()},
+}
+
+
+def harmonizer(source: Any, *, device: str | None = None) -> Method:
+    """A network as a method. It runs at 256 x 256 pixels.
+
+    At other sizes what it changed there, output - input, is enlarged by a bilinear filter and added to the composite.
+
+    Args:
+        source: a model of `pyharmony.models` that harmonizes, or what `pyharmony.models.load` takes.
+        device: 'cpu' or 'cuda'; None: a GPU where there is one.
+
+    Raises:
+        ImportError: torch is missing.
+        WeightsError: as `pyharmony.models.load`.
+        ArgumentError: the model does something else.
+        DeviceError: there is no such device.
+    """
+    from . import _networks
+
+    return _networks.Harmonizer(_networks.loaded(source, device))
+
+
+def judge(source: Any, *, device: str | None = None) -> Judge:
+    """A network as a judge of pictures.
+
+    'dovenet' and 'dovenet_lite' give the score `realism` of the whole picture and `verification`, of object and
+    background being of one domain; 'bargainnet' gives `verification` alone, 'realism_cnn' `realism` alone. 'pix2pix'
+    and 'pix2pix_selfie' give `realism`, the mean of the patches. These two and 'dovenet_lite' judge parts. Scores are
+    higher where a picture looks more real; those of two judges cannot be compared.
+
+    Args:
+        source: a model of `pyharmony.models`, or what `pyharmony.models.load` takes; with its discriminator.
+        device: as `harmonizer`.
+
+    Raises:
+        ImportError, WeightsError, ArgumentError, DeviceError: as `harmonizer`; the file has the generator alone.
+    """
+    from . import _networks
+
+    return _networks.Verdict(_networks.loaded(source, device, whole=True))
+
+
+def enlarged(x: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """x [h, w, C] at [H, W, C], by a bilinear filter."""
+    from PIL import Image
+
+    height, width = size
+    planes = (Image.fromarray(np.ascontiguousarray(x[..., c])) for c in range(x.shape[2]))
+    return np.stack([np.asarray(p.resize((width, height), Image.Resampling.BILINEAR)) for p in planes], -1)

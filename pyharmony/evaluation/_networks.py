@@ -1,0 +1,112 @@
+"""Networks on pictures of uint8: how they are run is said here, for evaluations and for those within training."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .. import models
+from ..data import resize_sample
+from ..errors import ArgumentError, DeviceError
+from ..models import Model
+from ._methods import Picture, enlarged
+
+#: Sides of the pictures that harmonisers see.
+SIDE = 256
+
+_JUDGES = ("bargainnet", "dovenet", "dovenet_lite", "pix2pix", "pix2pix_selfie", "realism_cnn")
+
+
+def loaded(source: Any, device: str | None, *, whole: bool = False) -> Model:
+    model = source if isinstance(source, Model) else models.load(source, whole=whole)
+    if device not in (None, "cpu", "cuda"):
+        raise ArgumentError(f"device: {device!r}, expected 'cpu' or 'cuda'")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("device: torch finds no GPU")
+    return model.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def task_of(model: Model) -> str:
+    return next(info.task for info in models.list() if info.name == model.name)
+
+
+def takes_mask(model: Model) -> bool:
+    """Whether the model was made to see masks."""
+    made = getattr(model.config, "mask", None)
+    if isinstance(made, bool):
+        return made
+    part = getattr(model, "generator", model)
+    return "mask" in inspect.signature(part.forward).parameters
+
+
+def output_of(model: Model, picture: Tensor, mask: Tensor | None) -> Tensor:
+    """What a model makes of pictures [N, 3, H, W] in its range, and of their masks [N, 1, H, W] where it takes them."""
+    return model(picture) if mask is None or not takes_mask(model) else model(picture, mask)
+
+
+def levels(x: Tensor, low: float) -> npt.NDArray[np.float32]:
+    """[N, C, H, W] in [low, 1] to [N, H, W, C] in levels of 0 to 255, neither rounded nor clipped."""
+    found: npt.NDArray[np.float32] = ((x.float() - low) / (1 - low) * 255).permute(0, 2, 3, 1).cpu().numpy()
+    return found
+
+
+def _tensors(model: Model, pictures: list[Picture], mask: Picture) -> list[Tensor]:
+    """Pictures [H, W, 3] in the model's range and a mask [H, W], as batches of one."""
+    device = next(model.parameters()).device
+    found = [torch.from_numpy(np.ascontiguousarray(x)).to(device).float() / 255 for x in (*pictures, mask)]
+    return [x.permute(2, 0, 1)[None] * (1 - model.low) + model.low for x in found[:-1]] + [found[-1][None, None]]
+
+
+class Harmonizer:
+    """See `harmonizer`."""
+
+    def __init__(self, model: Model) -> None:
+        if task_of(model) != "harmonize":
+            able = ", ".join(info.name for info in models.list("harmonize"))
+            raise ArgumentError(f"model: {model.name} does not harmonize; expected one of {able}")
+        self.model = model
+
+    @torch.no_grad()
+    def __call__(self, composite: Picture, mask: Picture) -> npt.NDArray[np.float32]:
+        small = resize_sample({"composite": composite, "mask": mask}, SIDE)
+        picture, m = _tensors(self.model, [small["composite"]], small["mask"])
+        output = levels(output_of(self.model, picture, m), self.model.low)[0]
+        if composite.shape == output.shape:
+            return output
+        change = np.clip(output, 0, 255) - small["composite"]
+        return enlarged(change, composite.shape[:2]) + composite
+
+
+class Verdict:
+    """See `judge`."""
+
+    def __init__(self, model: Model) -> None:
+        if model.name not in _JUDGES:
+            raise ArgumentError(f"model: {model.name} judges no pictures; expected one of {', '.join(_JUDGES)}")
+        self.model = model
+        self.side = model.config.size if model.name == "realism_cnn" else SIDE
+
+    @torch.no_grad()
+    def __call__(
+        self, composite: Picture, output: Picture, mask: Picture
+    ) -> tuple[dict[str, float], npt.NDArray[np.float32] | None]:
+        small = resize_sample({"composite": composite, "target": output, "mask": mask}, self.side)
+        before, after, m = _tensors(self.model, [small["composite"], small["target"]], small["mask"])
+        model: Any = self.model
+        if model.name == "realism_cnn":
+            return {"realism": float(model(after, m))}, None
+        if model.name == "bargainnet":
+            return {"verification": float(model.harmony(after, m))}, None
+        if model.name.startswith("pix2pix"):
+            patches = model.discriminator(before, after, m) if takes_mask(model) else model.discriminator(before, after)
+            scores = {"realism": float(patches.mean())}
+        else:
+            found = model.discriminator(after, m)
+            patches = found.realism
+            scores = {"realism": float(patches.mean()), "verification": float(found.verification.mean())}
+        return scores, torch.sigmoid(patches)[0, 0].cpu().numpy() if patches.ndim == 4 else None

@@ -1,0 +1,147 @@
+"""Evaluations as tables, as CSV and as Markdown, and judgements of parts as pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..metrics import Interval
+from ._evaluate import Evaluation, Summary
+from ._methods import Picture, enlarged
+from ._published import PUBLISHED, SUBSETS, Published
+
+_TITLES = {
+    "mse": "MSE",
+    "psnr": "PSNR",
+    "fmse": "fMSE",
+    "fpsnr": "fPSNR",
+    "ssim": "SSIM",
+    "fssim": "fSSIM",
+    "seam_error": "seam error",
+}
+#: Those of which a table of groups has room for.
+_SHORT = ("mse", "psnr", "fmse")
+#: Colours of 0, 1/2 and 1.
+_COLOURS = np.array([[200, 30, 30], [245, 225, 150], [30, 90, 200]], np.float32)
+
+
+def write_csv(evaluation: Evaluation, path: str | os.PathLike[str]) -> None:
+    """Writes a row for each picture and method, at once or not at all.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    target = Path(path)
+    whole = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with open(whole, "w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(evaluation.rows[0]))
+            writer.writeheader()
+            writer.writerows(evaluation.rows)
+        os.replace(whole, target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            whole.unlink()
+
+
+def markdown(evaluation: Evaluation, *, published: bool = False) -> str:
+    """The tables of an evaluation: all pictures, differences to the composite, groups, and what was published.
+
+    Args:
+        evaluation: what `evaluate` gave.
+        published: whether to add the published tables of iHarmony4.
+    """
+    every = [summary for summary in evaluation.summaries if summary.group == "all"]
+    size = "full size" if evaluation.size is None else f"{evaluation.size} x {evaluation.size} pixels"
+    parts = [f"# {every[0].count:,} pictures, {size}\n"]
+    if evaluation.problems:
+        parts.append(f"{len(evaluation.problems):,} more could not be evaluated.\n")
+    parts.append("Means over pictures, with bootstrap intervals of 95 %.\n")
+    heads = [_title(key) for key in evaluation.measures]
+    parts.append(_table(["", *heads], [[s.method, *_cells(s.means, evaluation.measures)] for s in every]))
+    if len(every) > 1:
+        parts.append("## Differences to the composite\n")
+        rows = [[s.method, *_cells(s.gains, evaluation.measures, "+")] for s in every[1:]]
+        parts.append(_table(["", *heads], rows))
+    parts += ["## Groups\n", f"{' / '.join(_title(key) for key in _SHORT)}. Shares of the foreground in per cent.\n"]
+    groups = {summary.group: summary.count for summary in evaluation.summaries}
+    rows = [[method, *(_short(evaluation, method, group) for group in groups)] for method in evaluation.methods]
+    parts.append(_table(["", *(f"{group} ({count:,})" for group, count in groups.items())], rows))
+    if published:
+        parts += _published_parts(evaluation.size)
+    return "\n".join(parts)
+
+
+def _published_parts(size: int | None) -> list[str]:
+    rows = [row for row in PUBLISHED if row.size == size]
+    parts = [
+        "## Published\n",
+        "Of the 7,404 test pictures of iHarmony4, not measured here; figures of other pictures cannot be compared with "
+        "them.\n",
+    ]
+    if not rows:
+        return [*parts, "Nothing was published at this size; there are figures of 256 x 256 pixels and of full size.\n"]
+    for source in dict.fromkeys(row.source for row in rows):
+        some = [row for row in rows if row.source == source]
+        subsets = [name for name in SUBSETS if any(name in row.subsets for row in some)]
+        cells = [[f"{row.method} (published)", *_published_cells(row, subsets)] for row in some]
+        parts += [f"By {source}.\n", _table(["", "MSE", "PSNR", "fMSE", *subsets], cells)]
+    return parts
+
+
+def _published_cells(row: Published, subsets: list[str]) -> list[str]:
+    pairs = [row.subsets.get(name, (None, None)) for name in subsets]
+    return [*map(_number, (row.mse, row.psnr, row.fmse)), *(f"{_number(a)} / {_number(b)}" for a, b in pairs)]
+
+
+def _number(x: Decimal | None) -> str:
+    return "–" if x is None else str(x)
+
+
+def _title(key: str) -> str:
+    return _TITLES.get(key, key)
+
+
+def _cells(values: dict[str, Interval], keys: list[str], sign: str = "") -> list[str]:
+    return [_interval(values[key], key, sign) for key in keys]
+
+
+def _interval(x: Interval, key: str, sign: str) -> str:
+    digits = 4 if key in ("ssim", "fssim") else 2
+    if x.low == x.high:
+        return f"{x.mean:{sign}.{digits}f}"
+    return f"{x.mean:{sign}.{digits}f} [{x.low:{sign}.{digits}f}, {x.high:{sign}.{digits}f}]"
+
+
+def _short(evaluation: Evaluation, method: str, group: str) -> str:
+    def of(summary: Summary) -> str:
+        return " / ".join(f"{summary.means[key].mean:.2f}" for key in _SHORT)
+
+    return next(of(s) for s in evaluation.summaries if (s.method, s.group) == (method, group))
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines) + "\n"
+
+
+def heat_map(parts: npt.NDArray[Any], picture: Picture) -> Picture:
+    """Probabilities of parts over their picture: red where it looks pasted (0), blue where it looks real (1).
+
+    Args:
+        parts: [h, w], 0 to 1.
+        picture: [H, W, 3], uint8.
+    """
+    height, width = picture.shape[:2]
+    p = enlarged(np.asarray(parts, np.float32)[..., None], (height, width))[..., 0].clip(0, 1)
+    scale = np.linspace(0, 1, len(_COLOURS))
+    colours = np.stack([np.interp(p, scale, _COLOURS[:, c]) for c in range(3)], -1)
+    grey = picture.astype(np.float32).mean(-1, keepdims=True)
+    return np.rint(0.4 * grey + 0.6 * colours).astype(np.uint8)

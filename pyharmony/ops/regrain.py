@@ -1,0 +1,43 @@
+"""The change of colours that is smooth where an image is smooth.
+
+See `pyharmony.reference.regrain` for the definition. Not public: `pyharmony.color` regrains with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays, _checks
+from .._arrays import NumpyArray
+from .._native import native
+from ..errors import DTypeError
+from .color_map import color_image
+
+
+def regrain(image: Any, change: Any, inside: Any) -> NumpyArray:
+    """A change of image, smoothed where image is smooth.
+
+    Args:
+        image: [H, W, 3], any image dtype and strides.
+        change: [H, W, 3] floats, 1 for white: what a transfer adds to image.
+        inside: [H, W] bool; other pixels have no part in it.
+
+    Returns:
+        [H, W, 3] float32; outside it is change.
+
+    Raises:
+        ShapeError, DTypeError: an array is not as described.
+    """
+    a = color_image(image, "image")
+    d = color_image(change, "change")
+    if d.dtype.kind != "f":
+        raise DTypeError(f"change: dtype {d.dtype.name}, expected floats")
+    _checks.same_shape(d, "change", a, "image")
+    m = _checks.mask(inside, "inside", *a.shape[:2])
+    if m.dtype != bool:
+        raise DTypeError(f"inside: dtype {m.dtype.name}, expected bool")
+    out = np.array(d, np.float32, order="C")
+    native.regrain(_arrays.view(a, "image"), _arrays.view(m, "inside"), _arrays.view(out, "change", writable=True))
+    return out

@@ -1,0 +1,143 @@
+"""`pyharmony data`."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+import pyharmony
+from pyharmony import data
+from pyharmony.cli._app import app
+
+
+def call(*arguments: object, code: int = 0) -> Any:
+    result = CliRunner().invoke(app, ["data", *map(str, arguments)])
+    assert result.exit_code == code, (result.stderr, result.exception)
+    return result
+
+
+def told(*arguments: object, code: int = 0) -> Any:
+    return json.loads(call(*arguments, "--json", code=code).stdout)
+
+
+@pytest.fixture
+def triples(tmp_path: Path) -> Path:
+    """Six triples, whose objects cover 1/40, 1/8 and 1/2."""
+    random = np.random.default_rng(0)
+    for role in ("composite", "target", "mask"):
+        (tmp_path / "set" / role).mkdir(parents=True)
+    for i in range(6):
+        mask = np.zeros((32, 40), np.uint8)
+        mask[:, : (1, 5, 20)[i % 3]] = 255
+        for role, pixels in (
+            ("composite", random.integers(0, 256, (32, 40, 3), np.uint8)),
+            ("target", random.integers(0, 256, (32, 40, 3), np.uint8)),
+            ("mask", mask),
+        ):
+            pyharmony.save(pixels, tmp_path / "set" / role / f"t{i}.png")
+    return tmp_path / "set"
+
+
+def damage(triples: Path) -> None:
+    path = triples / "target" / "t4.png"
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def test_a_data_set_is_checked(triples: Path) -> None:
+    assert call("check", triples).stderr == f"{triples}: 6 samples, 0 problems\n"
+    damage(triples)
+    result = call("check", triples, "--kind", "triples", "--threads", "2", code=5)
+    assert "t4.png is damaged" in result.stderr and "6 samples, 1 problems" in result.stderr
+    found = told("check", triples, code=5)
+    assert (found["status"], found["kind"], found["samples"]) == ("some failed", "Triples", 6)
+    assert [problem["name"] for problem in found["problems"]] == ["t4"]
+
+
+def test_a_data_set_is_counted(triples: Path) -> None:
+    damage(triples)
+    found = told("stats", triples)
+    assert (found["samples"], found["groups"], found["bad"]) == (6, 6, 1)
+    assert found["fields"] == ["composite", "mask", "target"]
+    assert (found["height"], found["width"]["median"]) == ({"min": 32, "median": 32, "max": 32}, 40)
+    assert found["foreground"] == {"0-5 %": 2, "5-15 %": 1, "15-100 %": 2}
+    lines = call("stats", triples).stdout.splitlines()
+    assert lines[1].split() == ["samples", "6"] and lines[-1].split() == ["foreground", "15-100", "%", "2"]
+
+
+def test_a_data_set_is_split(triples: Path, tmp_path: Path) -> None:
+    out = tmp_path / "split.csv"
+    arguments = ("split", triples, "--output", out, "--shares", "a=0.5,b=0.5", "--seed", 3)
+    found = told(*arguments)
+    rows = list(csv.reader(out.open()))
+    assert rows[0] == ["name", "split"]
+    expected = {name: data.split_of(name, {"a": 0.5, "b": 0.5}, seed=3) for name in data.Triples(triples).names}
+    assert dict(rows[1:]) == expected  # type: ignore[arg-type]
+    assert found["splits"] == {key: list(expected.values()).count(key) for key in "ab"}
+    assert "is there already; --overwrite replaces it" in call(*arguments, code=2).stderr
+    call(*arguments, "--overwrite")
+    assert {path.name for path in tmp_path.iterdir()} == {"set", "split.csv"}
+    for shares in ("a", "a=x", "=1"):
+        assert "expected NAME=SHARE" in call("split", triples, "-o", tmp_path / "x", "--shares", shares, code=2).stderr
+    assert "they sum to 0.5" in call("split", triples, "-o", tmp_path / "x", "--shares", "a=0.5", code=2).stderr
+
+
+def test_a_data_set_is_written_as_shards(triples: Path, tmp_path: Path) -> None:
+    out = tmp_path / "raw"
+    found = told("shard", triples, "-o", out, "--size", 48, "--samples", 4)
+    assert (found["samples"], found["left_out"], found["of"], found["size"]) == (6, 0, 6, 48)
+    shards = data.Shards(out)
+    assert shards.size == 48 and len(list(out.glob("*.bin"))) == 2
+    assert "is there already" in call("shard", triples, "-o", out, code=2).stderr
+    call("shard", triples, "--output", tmp_path / "tar", "--form", "tar", "--size", 48, "--threads", 1)
+    for a, b in zip(shards, data.TarShards(tmp_path / "tar"), strict=True):
+        assert all(np.array_equal(a[key], b[key]) for key in ("composite", "target", "mask"))
+
+
+def test_bad_samples_are_left_out_when_asked_for(triples: Path, tmp_path: Path) -> None:
+    damage(triples)
+    arguments = ("shard", triples, "-o", tmp_path / "raw", "--size", "48")
+    assert "t4.png is damaged" in call(*arguments, code=3).stderr
+    assert not (tmp_path / "raw").exists()
+    result = call(*arguments, "--skip-bad")
+    assert "warning: t4 is left out: target: " in result.stderr and "5 samples, 1 left out" in result.stderr
+
+
+def test_a_part_of_a_data_set_is_written(triples: Path, tmp_path: Path) -> None:
+    parts = data.split(data.Triples(triples), {"a": 0.5, "b": 0.5}, seed=3)
+    arguments = ("--shares", "a=0.5,b=0.5", "--seed", "3", "--size", "48")
+    for name, part in parts.items():
+        call("shard", triples, "-o", tmp_path / name, "--part", name, *arguments)
+        assert list(data.Shards(tmp_path / name).names) == list(part.names)
+    assert "--shares has a, b" in call("shard", triples, "-o", tmp_path / "c", "--part", "c", *arguments, code=2).stderr
+
+
+def test_what_is_no_data_set_is_told(triples: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "known by its files" in call("check", tmp_path / "empty", code=3).stderr
+    assert "no such file" in call("stats", tmp_path / "none", code=3).stderr
+    assert "triples has no splits" in call("check", triples, "--split", "train", code=2).stderr
+    debugged = call("check", tmp_path / "none", "--debug", code=3).stderr
+    assert "Traceback" in debugged
+
+
+def test_every_option_has_a_test() -> None:
+    text = Path(__file__).read_text()
+    group: Any = get_command(app)
+    for name, command in group.commands["data"].commands.items():
+        for parameter in command.params:
+            for option in parameter.opts:
+                assert not option.startswith("--") or f'"{option}"' in text, f"{name} {option}"
+
+
+def test_a_split_of_its_own_is_kept(tmp_path: Path) -> None:
+    pyharmony.save(np.zeros((8, 8, 3), np.uint8), tmp_path / "a.png")
+    entries = [{"file": "a.png", "role": "photo", "pair": name, "split": name} for name in ("train", "test")]
+    (tmp_path / "manifest.json").write_text(json.dumps({"entries": entries}))
+    assert (told("stats", tmp_path)["samples"], told("stats", tmp_path, "--split", "test")["samples"]) == (2, 1)

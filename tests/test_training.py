@@ -1,0 +1,479 @@
+"""A training run: its settings, its folder, going on after a kill, several processes, what it does with bad numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pyharmony import data
+from pyharmony.errors import ArgumentError, PyHarmonyError, WeightsError
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("lightning_fabric", reason="lightning-fabric is not installed")
+pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+
+from pyharmony import models, training  # noqa: E402
+from pyharmony.training import _checkpoint, _evaluate, _loop, steps  # noqa: E402
+from pyharmony.training._batches import Prepared, batches, order, resized  # noqa: E402
+from pyharmony.training._train import datasets  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
+SIZE = 32
+NARROW = {"name": "unet3plus", "width": 2, "branch": 2}
+
+
+@pytest.fixture(scope="module")
+def triples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve composites whose object is darker than it was."""
+    root = tmp_path_factory.mktemp("triples")
+    for name in ("composite", "mask", "target"):
+        (root / name).mkdir()
+    random = np.random.default_rng(0)
+    for i in range(12):
+        coarse = random.integers(0, 256, (5, 6, 3), np.uint8)
+        target = np.asarray(Image.fromarray(coarse).resize((44, 40), Image.Resampling.BICUBIC))
+        mask = np.zeros((40, 44), np.uint8)
+        top, left = random.integers(2, 14, 2)
+        mask[top : top + 20, left : left + 20] = 255
+        composite = np.where(mask[..., None] > 0, (target * 0.5 + 20).astype(np.uint8), target)
+        for name, picture in (("composite", composite), ("mask", mask), ("target", target)):
+            Image.fromarray(picture).save(root / name / f"{i:02}.png")
+    return root
+
+
+def tables(root: Path, **changes: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "model": dict(NARROW),
+        "data": {"root": str(root), "size": SIZE, "flip": True, "crop": 0.1, "validation": 0.25},
+        "schedule": {"steps": 6},
+        "run": {"batch": 2, "log_steps": 2, "checkpoint_steps": 2, "ema": 0.9},
+    }
+    for key, value in changes.items():
+        table, _, name = key.partition("__")
+        found.setdefault(table, {})[name] = value
+    return found
+
+
+def config(root: Path, **changes: Any) -> training.TrainConfig:
+    return training.config_of(tables(root, **changes))
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "last.safetensors").read_bytes()
+
+
+# ---- settings -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(training.recipes()))
+def test_every_recipe_is_sound(name: str) -> None:
+    found = training.config_of(training.recipe(name))
+    chosen = dict(found.model)
+    model = models.outline(chosen.pop("name"), chosen.pop("preset", None), **chosen)
+    values = dict(found.step)
+    step = steps._step.step_of(model)
+    steps._step.settings_of(step, values, values.pop("preset", None))
+    multiple = getattr(getattr(model, "generator", model), "multiple", 1)
+    assert found.data.size % multiple == 0
+    assert len(training.recipes()[name]) > 20
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dat__root": "x"}, r"^dat: no such table; did you mean 'data'\?"),
+        ({"run__bach": 2}, r"^run\.bach: no such key; did you mean 'batch'\?"),
+        ({"run__batch": "two"}, r"^run\.batch: 'two', expected int"),
+        ({"run__batch": True}, r"^run\.batch: True, expected int"),
+        ({"run__batch": 0}, r"^run\.batch: 0, expected 1 or more"),
+        ({"run__ema": 1.0}, r"^run\.ema: 1\.0, expected 0 to 1"),
+        ({"schedule__decay": 2.0}, r"^schedule\.decay: 2\.0, expected 0 to 1"),
+        ({"schedule__steps": 0}, r"^schedule: without an end"),
+        ({"data__validation": 1.5}, r"^data\.validation: 1\.5, expected a folder, or a share"),
+        ({"model__name": None}, r"^model\.name: missing"),
+    ],
+)
+def test_settings_that_are_refused(triples: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        config(triples, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model__name": "unet3"}, "did you mean 'unet3plus'"),
+        ({"model__wide": 3}, "wide: unet3plus has no such setting"),
+        ({"step__l2": 3}, "l2: SupervisedStep has no such setting"),
+        ({"run__batch": 64}, "fewer than a batch of 64"),
+        ({"run__accumulate": 64}, "fewer than run.accumulate batches hold"),
+        ({"data__root": ""}, "data.root: missing"),
+        ({"extractor__preset": "small"}, "extractor: expected extractor.weights, or extractor.name"),
+        ({"run__capture": True, "run__accumulate": 2}, "run.capture: goes with one process"),
+    ],
+)
+def test_runs_that_are_refused(triples: Path, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(PyHarmonyError, match=message):
+        training.train(config(triples, **changes), tmp_path / "run", device="cpu")
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_changes_are_written_as_in_toml() -> None:
+    found = training.with_changes({"run": {"batch": 1}}, ["run.batch=8", "step.lr = 2e-4", "data.root=some where"])
+    assert found == {"run": {"batch": 8}, "step": {"lr": 2e-4}, "data": {"root": "some where"}}
+    for change in ("batch=8", "run.batch", "nothing.x=1"):
+        with pytest.raises(ArgumentError):
+            training.with_changes({}, [change])
+
+
+def test_a_file_that_is_no_toml(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text("[run\n")
+    with pytest.raises(ArgumentError, match=r"x\.toml: no TOML"):
+        training.read_toml(path)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 1.0])
+def test_rates_fall_at_the_end(decay: float) -> None:
+    factors = [_loop.rate_factor(i / 100, i, decay, 0) for i in range(101)]
+    assert factors[: math.floor(100 * (1 - decay)) + 1] == [1.0] * (math.floor(100 * (1 - decay)) + 1)
+    assert factors == sorted(factors, reverse=True)
+    assert factors[-1] == (0.0 if decay else 1.0)
+    assert [_loop.rate_factor(0, i, 0.0, 4) for i in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+
+
+# ---- samples --------------------------------------------------------------------------------------------------------
+
+
+def test_each_epoch_has_every_sample_once_and_its_own_order() -> None:
+    first, second = (order(10, 2, 0, epoch) for epoch in (0, 1))
+    assert sorted(i for some in first for i in some) == list(range(10))
+    assert first != second
+    assert first == order(10, 2, 0, 0)
+    parts = [order(11, 2, 0, 0, rank, 2) for rank in (0, 1)]
+    together = [a + b for a, b in zip(*parts)]
+    assert together == order(11, 4, 0, 0)
+
+
+def test_workers_change_nothing(triples: Path) -> None:
+    prepared = Prepared(data.open_dataset(triples), ("composite", "mask", "target"), SIZE, -1.0, crop=0.3, flip=True)
+    chosen = [[3, 1], [0, 7]]
+    alone, shared = (list(batches(prepared, chosen, workers)) for workers in (0, 2))
+    for a, b in zip(alone, shared, strict=True):
+        assert {name: x.shape for name, x in a.items()} == {
+            "composite": (2, 3, SIZE, SIZE),
+            "mask": (2, 1, SIZE, SIZE),
+            "target": (2, 3, SIZE, SIZE),
+        }
+        assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_pictures_and_masks_are_changed_alike(triples: Path) -> None:
+    prepared = Prepared(data.open_dataset(triples), ("composite", "mask", "target"), SIZE, 0.0, crop=0.4, flip=True)
+    for i in range(12):
+        sample = prepared[i]
+        assert set(sample["mask"].unique().tolist()) <= {0.0, 1.0}
+        outside = sample["mask"] == 0
+        # A bilinear filter reaches a pixel across the mask's contour.
+        near = torch.nn.functional.max_pool2d(sample["mask"][None], 5, 1, 2)[0] > 0
+        difference = (sample["composite"] - sample["target"]).abs().amax(0, keepdim=True)
+        assert float(difference[outside & ~near].sum()) == 0
+
+
+def test_sizes_are_those_of_the_data_module(triples: Path) -> None:
+    sample = data.open_dataset(triples)[0]
+    expected = data.resize_sample(sample, SIZE)
+    for name in ("composite", "mask", "target"):
+        assert np.array_equal(resized(sample[name], SIZE), expected[name])
+
+
+def test_a_bad_sample_is_named(triples: Path, tmp_path: Path) -> None:
+    import shutil
+
+    root = tmp_path / "bad"
+    shutil.copytree(triples, root)
+    (root / "target" / "03.png").write_bytes((root / "target" / "03.png").read_bytes()[:100])
+    for workers in (0, 1):
+        with pytest.raises(PyHarmonyError, match=r"03\.png"):
+            training.train(config(root, data__workers=workers), tmp_path / f"run{workers}", device="cpu")
+
+
+def test_photographs_become_other_composites_in_every_epoch(triples: Path, tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    root.mkdir()
+    (root / "images").symlink_to(triples / "target")
+    (root / "masks").symlink_to(triples / "mask")
+    training_set, held_back = datasets(config(root))
+    assert isinstance(training_set, data.Synthesis)
+    assert len(training_set) + len(held_back) == 12
+    first, second = training_set.at_epoch(0)[0], training_set.at_epoch(1)[0]
+    assert np.array_equal(first["target"], second["target"])
+    assert not np.array_equal(first["composite"], second["composite"])
+
+
+# ---- runs -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_leaves_what_it_says(triples: Path, tmp_path: Path) -> None:
+    told: list[training.Progress] = []
+    result = training.train(config(triples), tmp_path, device="cpu", on_progress=told.append)
+    assert (result.steps, result.interrupted, result.skipped) == (6, False, 0)
+    names = {path.name for path in tmp_path.iterdir()} - {".lock"}
+    assert names == {"best.safetensors", "last.safetensors", "checkpoints", "config.json", "log.jsonl", "tensorboard"}
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == [f"step-0000000{n}" for n in (2, 4, 6)]
+    assert isinstance(models.load(tmp_path / "best.safetensors"), models.Model)
+    entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [e["step"] for e in entries if e["kind"] == "loss"] == [1, 2, 4, 6]
+    assert {"mse", "psnr", "ssim", "fmse", "fpsnr", "fssim", "gain"} <= set(result.figures)
+    assert result.best["fmse"] == min(e["fmse"] for e in entries if e["kind"] == "validation")
+    assert [p.count for p in told] == [1, 2, 4, 6]
+    assert told[-1].share == 1 and told[-1].left == 0
+    saved = json.loads((tmp_path / "config.json").read_text())
+    assert training.config_of(saved) == config(triples)
+    # The average is what is kept, and it is not the last weights.
+    checkpoint = _checkpoint.read(tmp_path / "checkpoints" / "step-00000006")
+    assert checkpoint.ema is not None
+    last = models.load(tmp_path / "last.safetensors").state_dict()
+    assert all(torch.equal(v, last[k]) for k, v in checkpoint.ema.state_dict().items())
+    assert any(not torch.equal(v, last[k]) for k, v in checkpoint.model.state_dict().items())
+
+
+def test_tensorboard_has_scalars_a_grid_and_a_graph(triples: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    training.train(config(triples), tmp_path, device="cpu")
+    found = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert {"loss/l1", "validation/psnr"} <= set(found.Tags()["scalars"])
+    assert found.Tags()["images"] == ["pictures"]
+    assert found.Tags()["graph"]
+
+
+def test_one_seed_gives_the_same_bits(triples: Path, tmp_path: Path) -> None:
+    for name in "ab":
+        training.train(config(triples), tmp_path / name, device="cpu")
+    assert weights(tmp_path / "a") == weights(tmp_path / "b")
+    training.train(config(triples, run__seed=1), tmp_path / "c", device="cpu")
+    assert weights(tmp_path / "a") != weights(tmp_path / "c")
+
+
+RUN = """
+import sys
+import torch
+from pyharmony import training
+torch.set_num_threads(1)
+tables = training.read_toml(sys.argv[1])
+training.train(training.config_of(tables), sys.argv[2], resume="auto", device="cpu")
+"""
+
+#: Networks with batch norms, dropout and noise; with spectral norms and two optimizers; with phases.
+KINDS: dict[str, dict[str, Any]] = {
+    "unet3plus": {},
+    "dovenet": {
+        "model": {"name": "dovenet", "width": 2, "discriminator_width": 2},
+        "step__gradient_penalty": 10.0,
+        "data__size": 256,
+        "schedule__steps": 5,
+    },
+    "gp_gan": {
+        "model": {"name": "gp_gan", "width": 4, "bottleneck": 8, "critic_width": 4},
+        "step__critic_updates_more": 2,
+        "step__critic_updates": 2,
+        "data__size": 64,
+    },
+}
+
+
+def written(root: Path, path: Path, kind: str, **changes: Any) -> Path:
+    special = dict(KINDS[kind])
+    found = tables(root, **{k: v for k, v in special.items() if k != "model"}, **changes)
+    found["model"] = special.get("model", found["model"])
+    lines = []
+    for table, values in found.items():
+        lines += [f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "times"),
+    [("dovenet", 1), *(pytest.param(kind, 3, marks=pytest.mark.full) for kind in sorted(KINDS))],
+)
+def test_killed_at_any_moment_and_gone_on_with_it_ends_with_the_same_bits(
+    triples: Path, tmp_path: Path, kind: str, times: int
+) -> None:
+    file = written(triples, tmp_path / "x.toml", kind, run__checkpoint_steps=1)
+    training.train(training.config_of(training.read_toml(file)), tmp_path / "whole", device="cpu")
+    script = tmp_path / "run.py"
+    script.write_text(RUN)
+    command = [sys.executable, str(script), str(file), str(tmp_path / "killed")]
+    random = np.random.default_rng(0)
+    kills = 0
+    for _ in range(times):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        before = len(list((tmp_path / "killed" / "checkpoints").glob("step-*")))
+        while process.poll() is None and len(list((tmp_path / "killed" / "checkpoints").glob("step-*"))) <= before:
+            time.sleep(0.002)
+        time.sleep(float(random.uniform(0, 0.2)))
+        process.kill()
+        kills += process.wait() == -signal.SIGKILL
+    assert kills
+    subprocess.run(command, check=True, capture_output=True)
+    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+    logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("killed", "whole")]
+    losses = [[e for e in map(json.loads, log.splitlines()) if e["kind"] == "loss"] for log in logs]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_interrupted_saves(triples: Path, tmp_path: Path, number: signal.Signals) -> None:
+    def stop(progress: training.Progress) -> None:
+        if progress.count == 2:
+            os.kill(os.getpid(), number)
+
+    given = config(triples, run__checkpoint_steps=0)
+    first = training.train(given, tmp_path / "a", device="cpu", on_progress=stop)
+    assert first.interrupted and 2 <= first.steps < 6
+    second = training.train(given, tmp_path / "a", resume="auto", device="cpu")
+    training.train(given, tmp_path / "b", device="cpu")
+    assert (second.interrupted, second.steps) == (False, 6)
+    assert weights(tmp_path / "a") == weights(tmp_path / "b")
+
+
+def test_a_longer_schedule_may_be_given(triples: Path, tmp_path: Path) -> None:
+    training.train(config(triples, schedule__decay=0.0), tmp_path / "a", device="cpu")
+    more = config(triples, schedule__decay=0.0, schedule__steps=8)
+    assert training.train(more, tmp_path / "a", resume="auto", device="cpu").steps == 8
+    training.train(more, tmp_path / "b", device="cpu")
+    assert weights(tmp_path / "a") == weights(tmp_path / "b")
+
+
+def test_other_settings_are_no_way_to_go_on(triples: Path, tmp_path: Path) -> None:
+    training.train(config(triples), tmp_path, device="cpu")
+    with pytest.raises(ArgumentError, match=r"run\.batch was 2 and is 3"):
+        training.train(config(triples, run__batch=3), tmp_path, resume="auto", device="cpu")
+    with pytest.raises(ArgumentError, match=r"out: .* holds a run; resume='auto' goes on with it"):
+        training.train(config(triples), tmp_path, device="cpu")
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(
+    triples: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    training.train(config(triples), tmp_path, device="cpu")
+    whole = weights(tmp_path)
+    newest = tmp_path / "checkpoints" / "step-00000006"
+    path = newest / "state.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+    with pytest.raises(WeightsError, match=r"state\.safetensors is damaged"):
+        training.train(config(triples), tmp_path, resume=newest, device="cpu")
+    result = training.train(config(triples), tmp_path, resume="auto", device="cpu")
+    assert "state.safetensors is damaged; the one before it is taken" in caplog.text
+    assert result.steps == 6 and weights(tmp_path) == whole
+
+
+def test_nothing_half_written_is_left_where_the_disk_is_full(
+    triples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    training.train(config(triples, schedule__steps=2), tmp_path, device="cpu")
+    monkeypatch.setattr(_checkpoint.safetensors.torch, "save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        training.train(config(triples), tmp_path, resume="auto", device="cpu")
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-00000002"]
+    monkeypatch.undo()
+    assert training.train(config(triples), tmp_path, resume="auto", device="cpu").steps == 6
+
+
+def test_one_run_at_a_time_writes_to_a_folder(triples: Path, tmp_path: Path) -> None:
+    with _checkpoint.locked(tmp_path), pytest.raises(ArgumentError, match="is being written by another run"):
+        training.train(config(triples), tmp_path, device="cpu")
+
+
+def test_two_processes_end_with_equal_weights(triples: Path, tmp_path: Path) -> None:
+    file = written(triples, tmp_path / "x.toml", "unet3plus", run__batch=1, run__checkpoint_steps=3)
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import os, sys, torch\n"
+        "from pyharmony import training\n"
+        "torch.set_num_threads(1)\n"
+        "config = training.config_of(training.read_toml(sys.argv[1]))\n"
+        "result = training.train(config, sys.argv[2], resume='auto', device='cpu')\n"
+        "state = {k: v for k, v in result.model.state_dict().items()}\n"
+        "torch.save(state, sys.argv[2] + '-rank' + os.environ['RANK'])\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
+    out = tmp_path / "run"
+    subprocess.run([*command, str(file), str(out)], check=True, capture_output=True, timeout=300)
+    first, second = (torch.load(f"{out}-rank{rank}", weights_only=True) for rank in (0, 1))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[k], second[k]) for k in first)
+    facts = _checkpoint.read(out / "checkpoints" / "step-00000006").facts
+    assert (facts["world"], facts["count"]) == (2, 6)
+
+
+def test_accumulated_batches_are_one_batch(triples: Path) -> None:
+    """Of a network without statistics of a batch two halves have the gradient of the whole."""
+    torch.manual_seed(0)
+    batch = {name: torch.rand(4, 3, 64, 64) for name in ("composite", "target")}
+    batch["mask"] = torch.ones(4, 1, 64, 64)
+    found = []
+    for parts in (1, 2):
+        torch.manual_seed(1)
+        model = models.create("dovenet_lite", "small")
+        step = steps.create(model, adversarial=0.0, verification=0.0)
+        step.accumulate = parts
+        for part in range(parts):
+            share = 4 // parts
+            step({name: x[part * share : (part + 1) * share] for name, x in batch.items()})
+        assert step.count == 1 and step.whole
+        found.append([p.grad.clone() for p in model.generator.parameters()])
+    for a, b in zip(*found):  # sums of some thousand float32 in another order
+        assert float((a - b).abs().max()) <= 1e-4 * float(a.abs().max())
+
+
+def test_updates_that_are_not_finite_are_left_out_and_counted(triples: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = models.create(**NARROW)
+    step = steps.create(model)
+    batch = {name: torch.rand(2, 3, SIZE, SIZE) for name in ("composite", "target")}
+    batch["mask"] = torch.ones(2, 1, SIZE, SIZE)
+    step(batch)
+    before = [p.detach().clone() for p in model.parameters()]
+    moments = [v.clone() for s in step.optimizers["model"].state.values() for v in s.values()]
+    step({**batch, "target": torch.full_like(batch["target"], math.inf)})
+    assert int(step.skipped) == 1
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters()))
+    after = [v for s in step.optimizers["model"].state.values() for v in s.values()]
+    assert all(torch.equal(a, b) for a, b in zip(moments, after))
+    step(batch)
+    assert int(step.skipped) == 1
+    assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters()))
+    wild = config(triples, step__lr=1e30, run__largest_skips=2, run__log_steps=1, run__checkpoint_steps=0)
+    with pytest.raises(ArgumentError, match="updates were not finite up to step"):
+        training.train(wild, tmp_path, device="cpu")
+
+
+def test_a_style_is_learned_through_an_extractor(triples: Path, tmp_path: Path) -> None:
+    given = config(triples, extractor__name="style_encoder", extractor__preset="small_features", step__style=1.0)
+    result = training.train(given, tmp_path, device="cpu")
+    entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert all("style" in e for e in entries if e["kind"] == "loss")
+    assert result.steps == 6
+
+
+def test_area_under_the_curve() -> None:
+    high, low = torch.tensor([0.9, 0.4, 0.7]), torch.tensor([0.1, 0.4])
+    # Of six pairs five are in order and one is a tie.
+    assert _evaluate.area_under_curve(high, low) == pytest.approx(5.5 / 6)

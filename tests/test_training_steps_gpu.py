@@ -1,0 +1,104 @@
+"""The steps as CUDA graphs, on a GPU: what `make gpu-check` runs."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from pyharmony.errors import ArgumentError, ShapeError
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from pyharmony.training import steps  # noqa: E402
+
+from .test_training_steps import CASES, KINDS, differences, still  # noqa: E402
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(autouse=True)
+def _exact(device_module: Any) -> Any:
+    """Without TF32, and with algorithms that do not change from call to call."""
+    if not torch.cuda.is_available():
+        pytest.skip("torch finds no CUDA device")
+    flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    with flags:
+        yield
+
+
+def on_device(name: str, **settings: Any) -> steps.Step:
+    """A step whose model is on the GPU, and draws nothing but the noise of GP-GAN."""
+    made = still(name, LR, **settings)
+    model, extractor = made.model.cuda(), made.extractor
+    again = type(made)(model, made.settings)
+    return again if extractor is None else type(made)(model, made.settings, extractor.cuda())
+
+
+def batches(step: steps.Step, name: str, count: int = 4) -> list[dict[str, Any]]:
+    """Random pictures with an object in the middle."""
+    size, scale = CASES[name].size, getattr(step.model.config, "scale", 1)
+    torch.manual_seed(7)
+    found = []
+    for _ in range(count):
+        batch = {}
+        for key in step.inputs:
+            side = size // scale if key == "image" and scale > 1 else size
+            batch[key] = torch.rand(2, 1 if key == "mask" else 3, side, side, device="cuda")
+            if key == "mask":
+                batch[key] = torch.zeros_like(batch[key])
+                batch[key][..., side // 4 : side // 2, side // 4 :] = 1
+        found.append(batch)
+    return found
+
+
+LR = 1e-5
+#: Steps that draw random numbers: they are compared by their counts alone.
+DRAWN = ("gp_gan, noise", "gp_gan, penalty", "pix2pix, wgan_gp")
+CYCLE = {"critic_updates": 2, "critic_updates_more": 2}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    "name", [*KINDS, "pix2pix, wgan_gp", "gp_gan, penalty", "unet3plus, codes", "unet3plus, style"]
+)
+def test_a_graph_replays_the_step(name: str, dtype: str) -> None:
+    """Losses of four batches, and the weights that they leave.
+
+    Sums in another order differ by rounding, after which an update of Adam differs by 2 LR at most.
+    """
+    settings: dict[str, Any] = {"dtype": dtype, **(CYCLE if name.startswith("gp_gan") else {})}
+    eager, captured = (on_device(name, **settings) for _ in range(2))
+    given = batches(eager, name)
+    before = copy.deepcopy(captured.model.state_dict())
+    graph = captured.capture(given[0])
+    assert differences(before, captured.model.state_dict()) == []
+    for batch in given:
+        found, expected = graph(batch), eager(batch)
+        assert found.keys() == expected.keys()
+        for loss, value in expected.items():
+            assert bool(torch.isfinite(found[loss]))
+            if name not in DRAWN:
+                near = 1e-3 if dtype == "float32" else 3e-2
+                torch.testing.assert_close(found[loss], value, rtol=near, atol=near)
+    assert differences(before, captured.model.state_dict())
+    if name not in DRAWN:
+        for one, other in zip(captured.model.parameters(), eager.model.parameters(), strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=2.1 * LR * len(given))
+    assert captured.count == eager.count == len(given)
+    for progress in captured.progress:
+        assert getattr(captured, progress) == getattr(eager, progress)
+
+
+def test_a_graph_takes_the_batch_that_it_was_captured_with() -> None:
+    step = on_device("realism_cnn")
+    (batch,) = batches(step, "realism_cnn", 1)
+    graph = step.capture(batch)
+    graph(batch)
+    before = copy.deepcopy(step.model.state_dict())
+    with pytest.raises(ShapeError, match=r"image: shape \[1, 3, 32, 32\], captured with \[2, 3, 32, 32\]"):
+        graph({name: x[:1] for name, x in batch.items()})
+    with pytest.raises(ArgumentError, match="batch: has image, composite, mask; captured with image, composite"):
+        graph({**batch, "mask": torch.zeros(2, 1, 32, 32, device="cuda")})
+    assert differences(before, step.model.state_dict()) == []
