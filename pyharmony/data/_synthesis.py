@@ -269,9 +269,11 @@ class CopyPaste(Dataset):
         mask = np.zeros((self.crop_size, self.crop_size), np.uint8)
         for _ in range(int(random.integers(2, 6))):
             a, b = random.uniform(0.15, 0.5, 2) * self.side
-            cy = top + random.uniform(min(a, b), self.side - min(a, b))
-            cx = left + random.uniform(min(a, b), self.side - min(a, b))
             turn = random.uniform(0, np.pi)
+            tall = np.hypot(a * np.sin(turn), b * np.cos(turn))
+            wide = np.hypot(a * np.cos(turn), b * np.sin(turn))
+            cy = top + random.uniform(tall, self.side - tall)
+            cx = left + random.uniform(wide, self.side - wide)
             u = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn)
             v = (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)
             mask[(u / a) ** 2 + (v / b) ** 2 <= 1] = 255
