@@ -454,7 +454,7 @@ def test_retouch_by_hand():
         assert parameters == color.Retouching(**changes)
         return result
 
-    # Tables of 4096 and 16384 steps.
+    # Tables of 4096 steps.
     linear = color.srgb_to_linear(image)
     np.testing.assert_allclose(done(), image, atol=1e-5)
     np.testing.assert_allclose(done(exposure=-1), color.linear_to_srgb(linear / 2), atol=1e-5)

@@ -135,6 +135,15 @@ def test_lut_is_exact_where_it_is_linear_and_at_its_entries():
     np.testing.assert_allclose(ops.color_map(colors, [linear]), colors @ matrix.T, atol=32 * EPS)
 
 
+def test_one_table_serves_all_channels():
+    image, table = random_image(np.random.default_rng(6), 20, 600), np.linspace(0, 1, 50) ** 2
+    expected = ops.color_map(image, [ops.Curves([table] * 3, 0.1, 0.9)])
+    np.testing.assert_array_equal(ops.color_map(image, [ops.Curves(table, 0.1, 0.9)]), expected)
+    mixed = ops.color_map(image, [ops.Curves(table, [0.1, 0, 0.1], 0.9)])
+    np.testing.assert_array_equal(mixed[..., [0, 2]], expected[..., [0, 2]])
+    assert (mixed[..., 1] != expected[..., 1]).any()
+
+
 def test_bits_do_not_depend_on_threads_and_strides():
     import pyharmony
 

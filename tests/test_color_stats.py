@@ -124,6 +124,13 @@ def test_bits_do_not_depend_on_threads_and_strides():
             np.testing.assert_array_equal(a, b)
 
 
+def test_long_histograms():
+    rng = np.random.default_rng(5)
+    image = random_image(rng, 300, 400, "uint16")
+    histogram = ops.color_stats(image, bins=65536).foreground.histogram
+    np.testing.assert_array_equal(histogram, [np.bincount(image[..., c].ravel(), minlength=65536) for c in range(3)])
+
+
 def test_nothing_cancels_far_from_zero():
     """A spread of a thousandth about a thousand: squares of values would leave one digit in float32."""
     rng = np.random.default_rng(3)

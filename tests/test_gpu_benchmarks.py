@@ -144,7 +144,7 @@ def test_the_benchmarks_run(stand_in: Any) -> None:
     assert measured == {goal.key for goal in stand_in("gpu_goals").GOALS}
     assert all(value >= 0 for value in ledger.figures.values())
     tables = stand_in("report").gpu_tables(ledger.gpu_rows)
-    assert len(tables) == 8 and "torch.fft DCT, float32, solve only" in "".join(tables)
+    assert len(tables) == 9 and "torch.fft DCT, float32, solve only" in "".join(tables)
     for row in ledger.gpu_rows:
         assert row["cold_ms"] > 0 and row["warm_ms"] > 0
         if row["error"] is not None:

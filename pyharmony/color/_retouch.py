@@ -33,7 +33,7 @@ from ._temperature import to_linear
 _LUMINANCE = RGB_TO_XYZ[1]
 #: To the cones' responses (Bradford's, of CIECAM97s).
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
-_STEPS = 16384
+_STEPS = 4096
 
 
 def brightness_contrast(

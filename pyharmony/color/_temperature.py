@@ -47,13 +47,13 @@ def to_linear() -> Curves:
 @functools.cache
 def from_linear() -> Curves:
     """Its inverse; values are held to [0, 1]."""
-    return Curves(linear_to_srgb(np.linspace(0, 1, 4 * _STEPS)))
+    return Curves(linear_to_srgb(np.linspace(0, 1, _STEPS)))
 
 
 @functools.cache
 def to_lab() -> tuple[Stage, ...]:
     """RGB to CIELAB as stages."""
-    f = Curves(lab_f(np.linspace(0, 1, 4 * _STEPS)))
+    f = Curves(lab_f(np.linspace(0, 1, _STEPS)))
     lab = Affine(np.column_stack([F_TO_LAB, [-16.0, 0.0, 0.0]]))
     return to_linear(), Affine(RGB_TO_XYZ / WHITE[:, None]), f, lab
 

@@ -117,11 +117,16 @@ def _values(stage: Any, name: str) -> tuple[str, NumpyArray]:
         return "exp", np.zeros(1, np.float32)
     if isinstance(stage, Curves):
         table = _floats(stage.table, f"{name}.table")
-        if table.ndim == 1:
-            table = np.broadcast_to(table, (3, len(table)))
-        if table.ndim != 2 or table.shape[0] != 3 or not 2 <= table.shape[1] <= 1 << 20:
+        shared = table.ndim == 1
+        if shared:
+            table = table[None]
+        if table.ndim != 2 or table.shape[0] != (1 if shared else 3) or not 2 <= table.shape[1] <= 1 << 20:
             raise ShapeError(f"{name}.table: shape {list(table.shape)}, expected [3, n] or [n], n at least 2")
         low, high = bounds(stage.low, stage.high, f"{name}.")
+        if shared and (low == low[0]).all() and (high == high[0]).all():  # one table stays longer in a cache
+            low, high = low[:1], high[:1]
+        elif shared:
+            table = table.repeat(3, 0)
         return "curves", np.ascontiguousarray(np.column_stack([low, high, table]), np.float32)
     if isinstance(stage, Lut):
         table = _floats(stage.table, f"{name}.table")

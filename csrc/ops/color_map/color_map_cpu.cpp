@@ -24,9 +24,9 @@ Stage make_stage(const std::string& name, const ArrayView& a) {
   if (name == "log") return {StageKind::kLog, nullptr, 0};
   if (name == "exp") return {StageKind::kExp, nullptr, 0};
   if (name == "curves") {
-    HM_CHECK(a.ndim == 2 && a.shape[0] == 3 && a.shape[1] >= 4, name,
-             ": expected [3, 2 + n], n at least 2");
-    return {StageKind::kCurves, values, a.shape[1] - 2};
+    HM_CHECK(a.ndim == 2 && (a.shape[0] == 1 || a.shape[0] == 3) && a.shape[1] >= 4, name,
+             ": expected [1 or 3, 2 + n], n at least 2");
+    return {StageKind::kCurves, values, a.shape[1] - 2, a.shape[0] == 1 ? 0 : a.shape[1]};
   }
   if (name == "lut") {
     HM_CHECK(a.ndim == 4 && a.shape[0] == a.shape[1] && a.shape[0] == a.shape[2] &&

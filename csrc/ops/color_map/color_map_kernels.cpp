@@ -277,7 +277,7 @@ void run_stages(const std::vector<Stage>& stages, const RunPlace& at, Run& run) 
       case StageKind::kExp: each(n, run, exponential); break;
       case StageKind::kCurves:
         for (int c = 0; c < 3; ++c) {
-          curve(stage.values + c * (stage.n + 2), stage.n, n, run.value[c]);
+          curve(stage.values + c * stage.channel_stride, stage.n, n, run.value[c]);
         }
         break;
       case StageKind::kLut: lut(stage.values, stage.n, n, run); break;

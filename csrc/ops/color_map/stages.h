@@ -20,10 +20,12 @@ enum class StageKind { kAffine, kLog, kExp, kCurves, kLut, kLight };
 
 struct Stage {
   StageKind kind;
-  // Affine: [3, 4]. Curves: [3, 2 + n], of each channel the values at `low` and `high` of a table,
-  // then the table. Lut: [n, n, n, 4], red slowest, the last of four unused. Light: [6].
+  // Affine: [3, 4]. Curves: [3, 2 + n], of each channel where the ends of a table are, then the
+  // table, or [1, 2 + n] for all channels. Lut: [n, n, n, 4], red slowest, the last of four unused.
+  // Light: [6].
   const float* values = nullptr;
   std::int64_t n = 0;
+  std::int64_t channel_stride = 0;  // of curves
 };
 
 // Checks names and shapes. Each view is contiguous float32 and outlives the stages.

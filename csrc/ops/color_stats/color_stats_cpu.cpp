@@ -8,7 +8,8 @@ namespace pyharmony {
 namespace {
 
 constexpr std::int64_t kTilePixels = 16384;
-constexpr std::int64_t kMaxTiles = 64;  // each has histograms of its own
+// Each has histograms of its own: fewer where these are long.
+constexpr std::int64_t kMaxTiles = 64, kMinTiles = 4, kTileBins = 1 << 16;
 
 void check_result(const ArrayView& a, const char* name) {
   HM_CHECK(a.dtype == DType::kFloat64 && a.writable, name, ": expected writable float64");
@@ -75,7 +76,9 @@ void color_stats(const ArrayView& image, const std::vector<Stage>& stages, const
     params.low[c] = static_cast<float>(low[c]);
     params.high[c] = static_cast<float>(high[c]);
   }
-  params.tile_pixels = std::max(kTilePixels, (pixels + kMaxTiles - 1) / kMaxTiles);
+  const std::int64_t most =
+      std::clamp(kTileBins / std::max<std::int64_t>(params.bins, 1), kMinTiles, kMaxTiles);
+  params.tile_pixels = std::max(kTilePixels, (pixels + most - 1) / most);
   const std::int64_t tiles = (pixels + params.tile_pixels - 1) / params.tile_pixels;
   std::vector<ColorMoments> parts(tiles * regions);
   Buffer<double> counts(tiles * histograms.size());

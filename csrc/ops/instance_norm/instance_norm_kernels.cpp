@@ -64,19 +64,22 @@ template <int kSums, typename R, typename Fn>
 inline void add_values(std::int64_t n, Fn&& fn, double (&totals)[kSums]) {
   using V = typename Many<R>::V;
   constexpr int kStep = kWidth<R>, kAhead = 4;
-  V part[kAhead][kSums] = {};
-  const auto add = [&](V(&to)[kSums], std::int64_t i) {
-    V terms[kSums];
-    fn(Many<R>{}, i, terms);
-    for (int s = 0; s < kSums; ++s) to[s] += terms[s];
-  };
   std::int64_t i = 0;
-  for (; i + kAhead * kStep <= n; i += kAhead * kStep) {
-    for (int a = 0; a < kAhead; ++a) add(part[a], i + a * kStep);
-  }
-  for (; i + kStep <= n; i += kStep) add(part[0], i);
-  for (int s = 0; s < kSums; ++s) {
-    totals[s] += static_cast<double>(sum<R>((part[0][s] + part[1][s]) + (part[2][s] + part[3][s])));
+  if (n >= kStep) {  // most of the time of a tiny plane would go into sums of nothing
+    V part[kAhead][kSums] = {};
+    const auto add = [&](V(&to)[kSums], std::int64_t at) {
+      V terms[kSums];
+      fn(Many<R>{}, at, terms);
+      for (int s = 0; s < kSums; ++s) to[s] += terms[s];
+    };
+    for (; i + kAhead * kStep <= n; i += kAhead * kStep) {
+      for (int a = 0; a < kAhead; ++a) add(part[a], i + a * kStep);
+    }
+    for (; i + kStep <= n; i += kStep) add(part[0], i);
+    for (int s = 0; s < kSums; ++s) {
+      const V both = (part[0][s] + part[1][s]) + (part[2][s] + part[3][s]);
+      totals[s] += static_cast<double>(sum<R>(both));
+    }
   }
   for (; i < n; ++i) {
     R terms[kSums];
