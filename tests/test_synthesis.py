@@ -71,7 +71,7 @@ def test_a_recipe_says_what_was_done() -> None:
     photos = Photographs()
     sample = data.Synthesis(photos, ["mkl"], limits=WIDE)[2]
     recipe = sample["recipe"]
-    reference = data.resize_sample(photos[photos.names.index(recipe["reference"])], 256)
+    reference = photos[photos.names.index(recipe["reference"])]
     made = color.mkl(
         sample["target"], reference["image"], sample["mask"], reference["mask"], strength=recipe["strength"]
     )
@@ -81,6 +81,26 @@ def test_a_recipe_says_what_was_done() -> None:
     assert 25 <= abs(recipe["mired"]) <= 100
     recipe = data.Synthesis(photos, ["brightness_contrast"], limits=WIDE)[0]["recipe"]
     assert {"brightness", "contrast"} <= recipe.keys()
+
+
+def test_of_a_large_reference_every_so_many_pixels_are_taken() -> None:
+    photos = Photographs(2, height=300, width=256)  # and 600 x 512, whose every second pixel is as good
+    whole = data.Synthesis(photos, ["mkl"], limits=WIDE)[0]
+    twice = Photographs(2, height=300, width=256)
+    large = photos[1] | {key: photos[1][key].repeat(2, 0).repeat(2, 1) for key in ("image", "mask")}
+    twice._load = lambda index: large if index else photos[0]  # type: ignore[method-assign]
+    assert np.array_equal(whole["composite"], data.Synthesis(twice, ["mkl"], limits=WIDE)[0]["composite"])
+
+
+def test_of_a_soft_mask_the_error_is_that_of_its_inside() -> None:
+    photos = Photographs(1)
+    soft = photos[0]
+    soft["mask"][20:28] = 100
+    photos._load = lambda index: soft  # type: ignore[method-assign]
+    sample = data.Synthesis(photos, ["retouch"], limits=WIDE)[0]
+    inside = sample["mask"] >= 128
+    difference = sample["composite"][inside].astype(float) - sample["target"][inside]
+    assert sample["recipe"]["fmse"] == pytest.approx(np.square(difference).mean(), rel=1e-5)
 
 
 def test_what_is_drawn_depends_on_seed_and_sample_alone() -> None:
