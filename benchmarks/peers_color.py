@@ -244,3 +244,15 @@ def retouch(image: Pixels, mask: Pixels) -> Pixels:
     y = cv2.transform(lit, _retouch._matrix(p))
     tones = _retouch._tones(p).astype(np.float32) * 255
     return _put(image, mask, np.interp(y, np.linspace(0, 1, len(tones)), tones).astype(np.float32))
+
+
+def brightness_contrast(image: Pixels, mask: Pixels, brightness: float, contrast: float) -> Pixels:
+    mean = float(_retouch.LUMA @ np.array(cv2.mean(image, mask)[:3]))
+    moved = cv2.convertScaleAbs(
+        cv2.max(image.astype(np.float32) * (1 + contrast) + (255 * brightness - contrast * mean), 0)
+    )
+    return cv2.copyTo(moved, mask, image.copy())
+
+
+def shift_temperature(image: Pixels, mired: float, mask: Pixels) -> Pixels:
+    return _put(image, mask, 255 * _temperature._shifted(_inside(image, mask)[:, 0] / 255, mired)[:, None])

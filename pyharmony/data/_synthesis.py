@@ -40,7 +40,7 @@ STRENGTHS = (0.5, 1.0)
 RANGE = (20.0, 2600.0)
 
 _TRIES = 8
-#: Pixels of an object that the colours of a transfer come from; more would change nothing.
+#: Rows and columns, at least, of the reference that the colours of a transfer come from: every so many of its own.
 _REFERENCE = 256
 _LUTS = 4
 
@@ -146,9 +146,9 @@ class Synthesis(Dataset):
             other += other >= index
             strength = float(random.uniform(*STRENGTHS))
             drawn: dict[str, Any] = {"reference": self.photos.names[other], "strength": strength}
-            reference = resize_sample(self._photo(other), _REFERENCE)
+            reference, its_mask = _fewer(self._photo(other))
             options: dict[str, Any] = {"seed": int(random.integers(2**31))} if method == "idt" else {}
-            found = TRANSFERS[method](image, reference["target"], mask, reference["mask"], strength=strength, **options)
+            found = TRANSFERS[method](image, reference, mask, its_mask, strength=strength, **options)
             return found, drawn | options
         if method == "lut_mix":
             luts = [color.random_lut(random) for _ in range(_LUTS)]
@@ -185,10 +185,22 @@ def _weights(methods: Sequence[str] | Mapping[str, float] | None, photos: int) -
 
 def _foreground_error(composite: Picture, target: Picture, mask: Picture) -> float:
     inside = mask >= 128
-    if not inside.any():
+    count = np.count_nonzero(inside)
+    if not count:
         return 0.0
-    difference = composite[inside].astype(np.float32) - target[inside]
-    return float(np.square(difference).mean())
+    difference = np.maximum(composite, target) - np.minimum(composite, target)
+    if count != np.count_nonzero(mask):  # where the mask is zero there is no difference
+        difference[~inside] = 0
+    flat = difference.ravel().astype(np.float32)
+    return float(np.dot(flat, flat)) / (3 * count)
+
+
+def _fewer(photo: dict[str, Any]) -> tuple[Picture, Picture]:
+    """Pixels of a photograph and its mask, evenly chosen; all of them where none would be inside."""
+    image, mask = photo["target"], photo["mask"]
+    step = max(1, min(mask.shape) // _REFERENCE)
+    fewer = mask[::step, ::step]
+    return (image[::step, ::step], fewer) if fewer.any() else (image, mask)
 
 
 class CopyPaste(Dataset):
@@ -269,9 +281,11 @@ class CopyPaste(Dataset):
         mask = np.zeros((self.crop_size, self.crop_size), np.uint8)
         for _ in range(int(random.integers(2, 6))):
             a, b = random.uniform(0.15, 0.5, 2) * self.side
-            cy = top + random.uniform(min(a, b), self.side - min(a, b))
-            cx = left + random.uniform(min(a, b), self.side - min(a, b))
             turn = random.uniform(0, np.pi)
+            tall = np.hypot(a * np.sin(turn), b * np.cos(turn))
+            wide = np.hypot(a * np.cos(turn), b * np.sin(turn))
+            cy = top + random.uniform(tall, self.side - tall)
+            cx = left + random.uniform(wide, self.side - wide)
             u = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn)
             v = (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)
             mask[(u / a) ** 2 + (v / b) ** 2 <= 1] = 255

@@ -55,9 +55,8 @@ def harmonizer(source: Any, *, device: str | None = None) -> Method:
         ArgumentError: the model does something else.
         DeviceError: there is no such device.
     """
-    from . import _networks
-
-    return _networks.Harmonizer(_networks.loaded(source, device))
+    networks = _networks()
+    return networks.Harmonizer(networks.loaded(source, device))
 
 
 def judge(source: Any, *, device: str | None = None) -> Judge:
@@ -75,9 +74,15 @@ def judge(source: Any, *, device: str | None = None) -> Judge:
     Raises:
         ImportError, WeightsError, ArgumentError, DeviceError: as `harmonizer`; the file has the generator alone.
     """
+    networks = _networks()
+    return networks.Verdict(networks.loaded(source, device, whole=True))
+
+
+def _networks() -> Any:
+    from .. import models  # noqa: F401, first: where torch is missing it says what to install
     from . import _networks
 
-    return _networks.Verdict(_networks.loaded(source, device, whole=True))
+    return _networks
 
 
 def enlarged(x: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[np.float32]:

@@ -1,0 +1,251 @@
+"""`pyharmony evaluate`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import pyharmony
+from pyharmony import data, evaluation
+from pyharmony.cli._app import app
+
+
+def call(*arguments: object, code: int = 0) -> Any:
+    result = CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
+    assert result.exit_code == code, (result.stderr, result.exception)
+    return result
+
+
+def told(*arguments: object, code: int = 0) -> Any:
+    return json.loads(call(*arguments, "--json", code=code).stdout)
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def triples(tmp_path: Path) -> Path:
+    """Four triples, whose objects cover 1/32, 1/8 and 1/2."""
+    random = np.random.default_rng(0)
+    for role in ("composite", "target", "mask"):
+        (tmp_path / "set" / role).mkdir(parents=True)
+    for i in range(4):
+        mask = np.zeros((24, 32), np.uint8)
+        mask[:, : (1, 4, 16)[i % 3]] = 255
+        target = random.integers(60, 200, (24, 32, 3), np.uint8)
+        composite = np.where(mask[..., None] > 0, target - np.uint8(30), target)
+        for role, pixels in (("composite", composite), ("target", target), ("mask", mask)):
+            pyharmony.save(pixels, tmp_path / "set" / role / f"t{i}.png")
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def weights(one_torch_thread: None) -> dict[str, Path]:
+    """Small networks: files of all of it and, of dovenet, of the generator alone."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from pyharmony import models
+
+    torch.manual_seed(0)
+    found = {}
+    for name, settings in {
+        "dovenet_lite": {"width": 4},
+        "pix2pix": {"mask": True, "width": 4, "discriminator_width": 4},
+        "realism_cnn": {"size": 32, "widths": (4, 8)},
+    }.items():
+        found[name] = Path(f"{name}.safetensors")
+        models.save(models.create(name, **settings), found[name])
+    Path("run").mkdir()
+    found["best"] = Path("run/best.safetensors")
+    models.save(models.load(found["dovenet_lite"]), found["best"], part="generator")
+    return found
+
+
+# Figures
+
+
+def test_the_figures_are_those_of_the_library(triples: Path) -> None:
+    found = told("--data", triples, "--method", "mkl", "--method", "reinhard", "--size", "32")
+    methods = {name: evaluation.METHODS[name] for name in ("mkl", "reinhard")}
+    expected = evaluation.evaluate(data.Triples(triples), methods, size=32)
+    assert (found["schema"], found["status"]) == ("pyharmony.evaluate/1", "ok")
+    assert (found["size"], found["samples"], found["problems"]) == (32, 4, [])
+    assert found["methods"] == ["composite", "mkl", "reinhard"]
+    assert len(found["summaries"]) == len(expected.summaries)
+    for told_, summary in zip(found["summaries"], expected.summaries):
+        assert (told_["method"], told_["group"], told_["count"]) == (summary.method, summary.group, summary.count)
+        for part in ("means", "gains"):
+            assert told_[part] == {key: vars(x) for key, x in getattr(summary, part).items()}
+
+
+def test_the_composite_is_always_there(triples: Path) -> None:
+    found = told("--data", triples)
+    assert found["methods"] == ["composite"] and found["size"] == 256
+    assert told("--data", triples, "--method", "composite")["methods"] == ["composite"]
+
+
+def test_pictures_are_taken_as_they_are(triples: Path) -> None:
+    found = told("--data", triples, "--size", "full")
+    every = next(s for s in found["summaries"] if s["group"] == "all")
+    assert found["size"] == "full" and every["means"]["fmse"]["mean"] == 900
+    assert [s["group"] for s in found["summaries"]] == ["all", "0-5 %", "5-15 %", "15-100 %"]
+
+
+def test_tables_are_printed_or_written(triples: Path) -> None:
+    printed = call("--data", triples, "--size", "32", "--method", "mkl").stdout
+    assert printed.startswith("# 4 pictures, 32 x 32 pixels")
+    written = call(
+        "--data", triples, "--size", "32", "--method", "mkl", "--markdown", "a.md", "--csv", "a.csv", "--sheet", "a.png"
+    )
+    assert written.stdout == "" and Path("a.md").read_text() == printed[:-1]
+    assert written.stderr == "a.csv: written\na.md: written\na.png: written\n"
+    with open("a.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["name"], row["method"]) for row in rows[:3]] == [
+        ("t0", "composite"),
+        ("t0", "mkl"),
+        ("t1", "composite"),
+    ]
+    # Four rows of composite, mkl and target.
+    assert Image.open("a.png").size == (3 * 262 + 6, 4 * (256 + 22 + 6) + 6)
+    assert {path.name for path in Path().iterdir()} == {"set", "a.csv", "a.md", "a.png"}
+
+
+def test_published_figures_stand_beside(triples: Path) -> None:
+    text = call("--data", triples, "--published").stdout
+    assert "| DoveNet (published) | 52.36 | 34.75 |" in text and "| U-Net 3+ (published) |" in text
+    assert "(published)" not in call("--data", triples).stdout
+    rows = told("--data", triples, "--size", "full", "--published")["published"]
+    assert {"method": "DCCF", "mse": 24.72, "psnr": 38.01}.items() <= rows[2].items()
+    assert rows[2]["subsets"]["HCOCO"] == [16.9, 38.71]
+
+
+def test_a_split_is_taken(triples: Path) -> None:
+    entries = [
+        {"file": f"{role}/t{i}.png", "role": role, "pair": f"t{i}", "split": "test" if i else "train"}
+        for i in range(4)
+        for role in ("composite", "mask", "target")
+    ]
+    (triples / "manifest.json").write_text(json.dumps({"entries": entries}))
+    assert told("--data", triples, "--split", "test", "--size", "32")["samples"] == 3
+
+
+# Networks
+
+
+def test_networks_are_called_by_their_files(triples: Path, weights: dict[str, Path]) -> None:
+    found = told(
+        "--data", triples, "--model", weights["best"], "--model", f"lite={weights['dovenet_lite']}", "--model",
+        weights["pix2pix"], "--device", "cpu",
+    )  # fmt: skip
+    assert found["methods"] == ["composite", "run", "lite", "pix2pix"]
+    figures = {s["method"]: s["means"] for s in found["summaries"] if s["group"] == "all"}
+    assert figures["run"] == figures["lite"] != figures["pix2pix"]
+    expected = evaluation.evaluate(
+        data.Triples(triples), {"lite": evaluation.harmonizer(weights["best"], device="cpu")}
+    )
+    assert figures["lite"]["psnr"]["mean"] == expected.summaries[1].means["psnr"].mean
+
+
+def test_judges_score_and_draw(triples: Path, weights: dict[str, Path]) -> None:
+    found = told(
+        "--data", triples, "--method", "mkl", "--judge", weights["realism_cnn"], "--judge", f"p={weights['pix2pix']}",
+        "--judge", weights["dovenet_lite"], "--realism-maps", "maps", "--device", "cpu",
+    )  # fmt: skip
+    scores = ("realism_cnn_realism", "p_realism", "dovenet_lite_realism", "dovenet_lite_verification")
+    assert tuple(found["summaries"][0]["means"])[-4:] == scores
+    files = sorted(path.name for path in Path("maps").iterdir())
+    assert files == [f"{i:06}.png" for i in range(4)]
+    # A row of the pictures, and one of each judge; composite, mkl and target.
+    picture = Image.open("maps/000000.png")
+    assert picture.size == (3 * 262 + 6, 4 * (256 + 22 + 6) + 6)
+    rows = [np.asarray(picture)[top : top + 256, 6:262] for top in range(28, 4 * 284, 284)]
+    assert np.array_equal(rows[0], rows[1])  # it judges no parts
+    assert not np.array_equal(rows[0], rows[2])
+
+
+def test_what_is_no_judge_or_network_is_told(triples: Path, weights: dict[str, Path]) -> None:
+    for arguments, code, says in (
+        (("--model", weights["realism_cnn"]), 2, "realism_cnn does not harmonize"),
+        (("--judge", weights["best"]), 6, "the generator of dovenet_lite alone"),
+        (("--model", "none.safetensors"), 6, "there is no such file"),
+        (("--model", "dovenet"), 6, "pyharmony comes without weights of dovenet"),
+        (("--model", weights["best"], "--model", f"run={weights['pix2pix']}"), 2, "there is another run"),
+        (("--model", f"mkl={weights['best']}"), 2, "mkl is another's name"),
+        (("--model", "a="), 2, "expected FILE or LABEL=FILE"),
+        (("--model", weights["best"], "--device", "tpu"), 2, "device: 'tpu'"),
+    ):
+        assert says in call("--data", triples, *arguments, code=code).stderr
+
+
+# What goes wrong
+
+
+def test_a_bad_sample_is_named_and_the_rest_measured(triples: Path) -> None:
+    path = triples / "target" / "t1.png"
+    path.write_bytes(path.read_bytes()[:100])
+    result = call("--data", triples, "--size", "32", "--csv", "a.csv", code=5)
+    assert "error: target: " in result.stderr and "t1.png is damaged" in result.stderr
+    assert "# 3 pictures, 32 x 32 pixels\n\n1 more could not be evaluated." in result.stdout
+    assert len(Path("a.csv").read_text().splitlines()) == 4
+    found = told("--data", triples, "--size", "32", code=5)
+    assert found["status"] == "some failed" and [problem["name"] for problem in found["problems"]] == ["t1"]
+    line = json.loads(call("--data", triples, "--size", "32", "--log-json", "--quiet", code=5).stderr)
+    assert (line["level"], line["name"]) == ("error", "t1")
+
+
+def test_nothing_is_written_where_nothing_is_measured(triples: Path, weights: dict[str, Path]) -> None:
+    for path in (triples / "target").iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+    before = set(Path().rglob("*"))
+    result = call(
+        "--data", triples, "--csv", "a.csv", "--judge", weights["realism_cnn"], "--realism-maps", "maps", code=3
+    )
+    assert "damaged" in result.stderr and set(Path().rglob("*")) == before
+
+
+def test_files_that_are_there_are_kept(triples: Path) -> None:
+    for option, name in (("--csv", "a.csv"), ("--markdown", "a.md"), ("--sheet", "a.jpg")):
+        Path(name).write_text("mine")
+        says = call("--data", triples, option, name, code=2).stderr
+        assert (
+            says == f"error: {name}: is there already; --overwrite replaces it\n" and Path(name).read_text() == "mine"
+        )
+        call("--data", triples, "--size", "32", option, name, "--overwrite")
+        assert Path(name).read_bytes() != b"mine"
+    assert "cannot be written" in call("--data", triples, "--csv", "none/a.csv", code=1).stderr
+
+
+def test_what_it_cannot_do_is_told(triples: Path) -> None:
+    for arguments, says in (
+        (("--method", "sepia"), "--method sepia: expected some of composite, reinhard"),
+        (("--size", "10"), "--size 10: expected 11 pixels or more, or full"),
+        (("--size", "huge"), "--size huge"),
+        (("--realism-maps", "maps"), "--realism-maps needs a --judge"),
+        (("--split", "test"), "triples has no splits"),
+        (("--realism-maps", "set", "--judge", "a"), "set: is there already"),
+    ):
+        assert says in call("--data", triples, *arguments, code=2).stderr
+    assert "none: no such file" in call("--data", "none", code=3).stderr
+    assert "Traceback" in call("--data", "none", "--debug", code=3).stderr
+    assert call("--data", triples, "--size", "32", "--csv", "a.csv", "--verbose").stderr == "a.csv: written\n"
+
+
+def test_without_torch_it_measures_what_needs_none(triples: Path) -> None:
+    code = "import sys; sys.modules['torch'] = None; from pyharmony.cli import main; main()"
+    command = [sys.executable, "-c", code, "evaluate", "--data", str(triples), "--size", "32", "--method", "mkl"]
+    environment = {"PYTHONPATH": str(Path(pyharmony.__file__).parent.parent), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("# 4 pictures")
+    done = subprocess.run([*command, "--model", "dovenet"], capture_output=True, text=True, env=environment)
+    assert done.returncode == 1 and "pip install 'pyharmony[torch]'" in done.stderr

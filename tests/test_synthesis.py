@@ -1,0 +1,485 @@
+"""Composites to train on: `data.Synthesis`, `data.CopyPaste`, `data.write_triples`; `pyharmony data synth`, `crop`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import pyharmony
+from pyharmony import color, data, errors
+from pyharmony.cli._app import app
+from pyharmony.cli._pictures import IMAGES, load
+from pyharmony.data import METHODS
+
+
+class Photographs(data.Dataset):
+    """Crops of real photographs with an ellipse as the object; the one called bad cannot be read."""
+
+    def __init__(self, count: int = 4, bad: int | None = None, height: int = 48, width: int = 60) -> None:
+        self.names = [f"p{i}" for i in range(count)]
+        self.bad, self.height, self.width = bad, height, width
+        self.pictures = [load(IMAGES / f"{name}.jpg")[..., :3] for name in ("coffee", "astronaut")]
+
+    @property
+    def groups(self) -> list[str]:
+        return [f"group of {name}" for name in self.names]
+
+    def _load(self, index: int) -> dict[str, Any]:
+        if index == self.bad:
+            raise errors.DecodeError(f"image: {self.names[index]}.jpg is damaged")
+        top, left = 40 * index, 50 * index
+        image = self.pictures[index % 2][top : top + self.height, left : left + self.width].copy()
+        y, x = np.mgrid[: self.height, : self.width]
+        inside = ((y - self.height / 2) / 15) ** 2 + ((x - self.width / 2) / 20) ** 2 < 1
+        return {"name": self.names[index], "image": image, "mask": np.where(inside, np.uint8(255), np.uint8(0))}
+
+
+WIDE = (0.0, 1e9)
+
+
+def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    return all(np.array_equal(a[key], b[key]) for key in ("composite", "target", "mask")) and a["recipe"] == b["recipe"]
+
+
+# Synthesis
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_composite_differs_from_its_photograph_in_the_object_alone(method: str) -> None:
+    photos = Photographs()
+    sample = data.Synthesis(photos, [method], limits=(1, 1e9))[1]
+    photo = photos[1]
+    inside = photo["mask"] > 0
+    assert np.array_equal(sample["target"], photo["image"]) and np.array_equal(sample["mask"], photo["mask"])
+    assert np.array_equal(sample["composite"][~inside], photo["image"][~inside])
+    assert (sample["composite"][inside] != photo["image"][inside]).any()
+    recipe = sample["recipe"]
+    assert (recipe["method"], recipe["photo"]) == (method, "p1")
+    difference = sample["composite"][inside].astype(float) - photo["image"][inside]
+    assert recipe["fmse"] == pytest.approx(np.square(difference).mean(), rel=1e-5)  # of float32
+
+
+def test_a_recipe_says_what_was_done() -> None:
+    photos = Photographs()
+    sample = data.Synthesis(photos, ["mkl"], limits=WIDE)[2]
+    recipe = sample["recipe"]
+    reference = photos[photos.names.index(recipe["reference"])]
+    made = color.mkl(
+        sample["target"], reference["image"], sample["mask"], reference["mask"], strength=recipe["strength"]
+    )
+    assert recipe["reference"] != "p2" and 0.5 <= recipe["strength"] <= 1
+    assert np.array_equal(made, sample["composite"])
+    recipe = data.Synthesis(photos, ["temperature"], limits=WIDE)[0]["recipe"]
+    assert 25 <= abs(recipe["mired"]) <= 100
+    recipe = data.Synthesis(photos, ["brightness_contrast"], limits=WIDE)[0]["recipe"]
+    assert {"brightness", "contrast"} <= recipe.keys()
+
+
+def test_of_a_large_reference_every_so_many_pixels_are_taken() -> None:
+    photos = Photographs(2, height=300, width=256)  # and 600 x 512, whose every second pixel is as good
+    whole = data.Synthesis(photos, ["mkl"], limits=WIDE)[0]
+    twice = Photographs(2, height=300, width=256)
+    large = photos[1] | {key: photos[1][key].repeat(2, 0).repeat(2, 1) for key in ("image", "mask")}
+    twice._load = lambda index: large if index else photos[0]  # type: ignore[method-assign]
+    assert np.array_equal(whole["composite"], data.Synthesis(twice, ["mkl"], limits=WIDE)[0]["composite"])
+
+
+def test_of_a_soft_mask_the_error_is_that_of_its_inside() -> None:
+    photos = Photographs(1)
+    soft = photos[0]
+    soft["mask"][20:28] = 100
+    photos._load = lambda index: soft  # type: ignore[method-assign]
+    sample = data.Synthesis(photos, ["retouch"], limits=WIDE)[0]
+    inside = sample["mask"] >= 128
+    difference = sample["composite"][inside].astype(float) - sample["target"][inside]
+    assert sample["recipe"]["fmse"] == pytest.approx(np.square(difference).mean(), rel=1e-5)
+
+
+def test_what_is_drawn_depends_on_seed_and_sample_alone() -> None:
+    photos = Photographs()
+    first, again = (data.Synthesis(photos, per_photo=2, seed=5) for _ in range(2))
+    order = [6, 1, 3, 0]
+    assert all(same(first[i], again[i]) for i in order)
+    assert all(same(first[i], again[i]) for i in reversed(order))
+    other = data.Synthesis(photos, per_photo=2, seed=6)
+    assert not any(same(first[i], other[i]) for i in range(len(first)))
+    assert not same(first[0], first[1])
+
+
+def test_each_epoch_has_its_own() -> None:
+    made = data.Synthesis(Photographs(), seed=5)
+    assert same(made.at_epoch(3)[1], made.at_epoch(3)[1])
+    assert same(made.at_epoch(0)[1], made[1])
+    assert not same(made.at_epoch(1)[1], made.at_epoch(2)[1])
+    assert not same(made.at_epoch(1)[1], made[1])
+
+
+def test_composites_of_one_photograph_are_a_group() -> None:
+    made = data.Synthesis(Photographs(2), ["retouch"], per_photo=3)
+    assert made.names == ["p0_0", "p0_1", "p0_2", "p1_0", "p1_1", "p1_2"]
+    assert list(made.groups) == ["group of p0"] * 3 + ["group of p1"] * 3
+    assert made[4]["recipe"]["photo"] == "p1" and made[4]["name"] == "p1_1"
+    assert data.Synthesis(Photographs(2), ["retouch"]).names == ["p0", "p1"]
+
+
+def test_limits_are_kept_where_they_can_be() -> None:
+    found = {
+        limits: [sample["recipe"]["fmse"] for sample in data.Synthesis(Photographs(), per_photo=6, limits=limits)]
+        for limits in (WIDE, (30, 2600))
+    }
+    assert not all(30 <= fmse <= 2600 for fmse in found[WIDE])
+    assert all(30 <= fmse <= 2600 for fmse in found[30, 2600])
+    # What no method reaches: the nearest is taken, and says what it is.
+    far = data.Synthesis(Photographs(), ["temperature"], limits=(60000, 65025))
+    assert all(sample["recipe"]["fmse"] < 60000 for sample in far)
+
+
+def test_methods_are_drawn_by_their_weights() -> None:
+    photos = Photographs()
+    drawn = Counter(
+        sample["recipe"]["method"]
+        for sample in data.Synthesis(photos, {"retouch": 3, "mkl": 1, "idt": 0}, per_photo=50, limits=WIDE)
+    )
+    assert set(drawn) == {"retouch", "mkl"}
+    # 200 draws of 3 in 4: six standard deviations, sqrt(200 * 3/16), about the mean
+    assert abs(drawn["retouch"] - 150) <= 6 * (200 * 3 / 16) ** 0.5
+    alike = Counter(s["recipe"]["method"] for s in data.Synthesis(photos, METHODS, per_photo=25, limits=WIDE))
+    assert set(alike) == set(METHODS)
+    half = Counter(s["recipe"]["method"] for s in data.Synthesis(photos, per_photo=50, limits=WIDE))
+    assert abs(half["lut_mix"] - 100) <= 6 * (200 / 4) ** 0.5
+
+
+def test_photographs_are_resized_first() -> None:
+    sample = data.Synthesis(Photographs(), ["retouch"], size=32)[0]
+    expected = data.resize_sample(Photographs()[0], 32)
+    assert np.array_equal(sample["target"], expected["image"]) and np.array_equal(sample["mask"], expected["mask"])
+
+
+def test_a_bad_reference_is_another_draw() -> None:
+    made = data.Synthesis(Photographs(bad=1), ["reinhard"], per_photo=8, limits=WIDE)
+    assert {sample["recipe"]["reference"] for sample in (made[i] for i in range(8))} == {"p2", "p3"}
+    with pytest.raises(errors.DecodeError, match=r"p1\.jpg is damaged"):
+        made[8]
+    with pytest.raises(errors.DataError, match=r"p0_0: no composite in 8 tries; the last, mkl: image: p1\.jpg"):
+        data.Synthesis(Photographs(2, bad=1), ["mkl"], per_photo=2)[0]
+
+
+def test_what_is_wrong_with_synthesis_is_told() -> None:
+    photos = Photographs()
+    for arguments, says in (
+        ({"methods": ["sepia"]}, "methods: 'sepia', expected some of reinhard"),
+        ({"methods": []}, "methods: none"),
+        ({"methods": {"mkl": 0}}, "methods: none"),
+        ({"methods": {"mkl": -1}}, r"methods\['mkl'\]: -1"),
+        ({"limits": (5, 5)}, "limits: "),
+        ({"limits": (-1, 5)}, "limits: "),
+        ({"per_photo": 0}, "per_photo: 0"),
+        ({"size": 4}, "size: 4"),
+        ({"seed": -1}, "seed: -1"),
+    ):
+        with pytest.raises(errors.ArgumentError, match=says):
+            data.Synthesis(photos, **arguments)  # type: ignore[arg-type]
+    with pytest.raises(errors.ArgumentError, match="photos: 1, a transfer of colours needs another"):
+        data.Synthesis(Photographs(1), ["mkl"])
+    assert len(data.Synthesis(Photographs(1), "retouch")) == 1
+    scenes = data.CopyPaste(Scenes())
+    without = data.Subset(scenes, [0])
+    without._load = lambda index: {"name": "a"}  # type: ignore[method-assign]
+    with pytest.raises(errors.DataError, match="expected a picture and its mask, there is name"):
+        data.Synthesis(without, ["retouch"])[0]
+
+
+# CopyPaste
+
+
+class Scenes(data.Dataset):
+    """Pairs of one scene: red pictures as sources, blue ones as destinations, of 40 x 50 pixels."""
+
+    names = ("0:a/1:a/2", "1:b/1:b/2")
+    groups = ("a", "b")
+
+    def _load(self, index: int) -> dict[str, Any]:
+        y, x = np.mgrid[:40, :50]
+        place = np.stack([0 * x, y * 6, x * 5], -1).astype(np.uint8)
+        src, dst = place.copy(), place.copy()
+        src[..., 0], dst[..., 0] = 255, index + 1
+        return {"name": self.names[index], "src": src, "dst": dst}
+
+
+def test_a_square_of_one_picture_is_in_the_other() -> None:
+    made = data.CopyPaste(Scenes(), load_size=40, crop_size=32, ratio=0.5)
+    sample = made[1]
+    inside = sample["mask"] > 0
+    assert inside.sum() == 16 * 16 and inside[8:24, 8:24].all()
+    assert (sample["composite"][inside][:, 0] == 255).all()
+    assert np.array_equal(sample["composite"][~inside], sample["target"][~inside])
+    assert (sample["target"][..., 0] == 2).all()
+    # Both are cropped at one place.
+    assert np.array_equal(sample["composite"][..., 1:], sample["target"][..., 1:])
+    assert (made.names, list(made.groups)) == (Scenes.names, ["a", "b"])
+
+
+def test_the_smaller_side_is_resized_to_load_size() -> None:
+    sample = data.CopyPaste(Scenes(), load_size=20, crop_size=20)[0]
+    assert sample["target"].shape == (20, 20, 3)
+    # Rows of 6 levels each are 12 apart at half the size, columns of 5 are 10.
+    steps = np.diff(sample["target"].astype(int), axis=0)[1:-1, :, 1]
+    assert (abs(steps - 12) <= 1).all()
+    assert (abs(np.diff(sample["target"].astype(int), axis=1)[:, 1:-1, 2] - 10) <= 1).all()
+
+
+def test_a_crop_is_drawn_by_seed_and_sample() -> None:
+    first, again, other = (data.CopyPaste(Scenes(), load_size=40, crop_size=16, seed=s) for s in (1, 1, 2))
+    assert np.array_equal(first[0]["target"], again[0]["target"])
+    assert not np.array_equal(first[0]["target"], other[0]["target"])
+
+
+def test_a_free_shape_stays_in_its_box() -> None:
+    made = data.CopyPaste(Scenes(), load_size=40, crop_size=40, ratio=0.4, mask="free", seed=3)
+    shapes = [made[i]["mask"] for i in range(2)]
+    assert not np.array_equal(*shapes)
+    for mask in shapes:
+        y, x = np.nonzero(mask)
+        assert 0 < np.ptp(y) < 16 and 0 < np.ptp(x) < 16
+        assert set(np.unique(mask)) == {0, 255}
+
+
+def test_what_is_wrong_with_pairs_is_told() -> None:
+    for arguments, says in (
+        ({"crop_size": 65}, "crop_size: 65, expected at most load_size, 64"),
+        ({"ratio": 0.001}, "ratio: 0.001, of 64 pixels nothing is left"),
+        ({"ratio": 1.5}, "ratio: 1.5"),
+        ({"mask": "round"}, "mask: 'round'"),
+        ({"load_size": 4, "crop_size": 4}, "load_size: 4"),
+    ):
+        with pytest.raises(errors.ArgumentError, match=says):
+            data.CopyPaste(Scenes(), **arguments)  # type: ignore[arg-type]
+
+
+# Folders of triples
+
+
+def test_triples_are_written_and_read_again(tmp_path: Path) -> None:
+    made = data.Synthesis(Photographs(), seed=2)
+    steps: list[int] = []
+    written = data.write_triples(made, tmp_path / "set", progress=lambda: steps.append(1))
+    assert [path.name for path in tmp_path.iterdir()] == ["set"] and len(steps) == 4
+    assert written.triples.check() == [] and (written.problems, written.refused, written.unlikely) == ([], [], [])
+    for sample, expected in zip(written.triples, made):
+        assert sample["name"] == expected["name"]
+        assert all(np.array_equal(sample[key], expected[key]) for key in ("composite", "target", "mask"))
+    lines = (tmp_path / "set" / "recipes.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == json.loads(json.dumps(written.recipes, default=list))
+    assert [recipe["fmse"] for recipe in written.recipes] == [sample["recipe"]["fmse"] for sample in made]
+
+
+def test_jpeg_loses_a_little(tmp_path: Path) -> None:
+    made = data.Synthesis(Photographs(), ["retouch"])
+    for quality in (95, 30):
+        data.write_triples(made, tmp_path / str(quality), format="jpeg", quality=quality)
+    paths = [tmp_path / str(quality) / "composite" / "p0.jpg" for quality in (95, 30)]
+    assert Image.open(paths[0]).format == "JPEG" and paths[1].stat().st_size < paths[0].stat().st_size
+    sample = data.Triples(tmp_path / "95")[0]
+    assert np.abs(sample["target"].astype(int) - made[0]["target"]).mean() < 3
+    assert np.array_equal(sample["mask"], made[0]["mask"])
+
+
+def test_samples_are_left_out(tmp_path: Path) -> None:
+    made = data.Synthesis(Photographs(6, bad=2), ["retouch"], limits=WIDE)
+    written = data.write_triples(
+        made,
+        tmp_path / "set",
+        accept=lambda sample: sample["name"] != "p4",
+        score=lambda sample: -made.names.index(sample["name"]),
+        keep=0.5,
+        errors="skip",
+    )
+    assert [problem.name for problem in written.problems] == ["p2"]
+    assert (written.refused, sorted(written.unlikely)) == (["p4"], ["p3", "p5"])
+    assert (written.triples.names, [recipe["score"] for recipe in written.recipes]) == (["p0", "p1"], [0, -1])
+    assert written.triples.check() == []
+
+
+def test_nothing_is_left_of_what_failed(tmp_path: Path) -> None:
+    made = data.Synthesis(Photographs(bad=2), ["retouch"])
+    with pytest.raises(errors.DecodeError, match="damaged"):
+        data.write_triples(made, tmp_path / "set")
+    with pytest.raises(errors.DataError, match="no sample is left to write"):
+        data.write_triples(made, tmp_path / "set", accept=lambda sample: False, errors="skip")
+    twice = data.CopyPaste(Scenes())
+    twice.names = ["a/b", "a:b"]
+    with pytest.raises(errors.DataError, match=r"another sample would have its file, a_b\.png"):
+        data.write_triples(twice, tmp_path / "set")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_replaced_where_it_is_one_of_ours(tmp_path: Path) -> None:
+    made = data.Synthesis(Photographs(), ["retouch"])
+    data.write_triples(made, tmp_path / "set")
+    with pytest.raises(FileExistsError):
+        data.write_triples(made, tmp_path / "set")
+    fewer = data.Subset(made, [1])
+    assert data.write_triples(fewer, tmp_path / "set", overwrite=True).triples.names == ["p1"]
+    assert [path.name for path in (tmp_path / "set" / "mask").iterdir()] == ["p1.png"]
+    bad = data.Synthesis(Photographs(bad=0), ["retouch"])
+    with pytest.raises(errors.DecodeError):
+        data.write_triples(bad, tmp_path / "set", overwrite=True)
+    assert data.Triples(tmp_path / "set").names == ["p1"]  # as it was
+    (tmp_path / "set" / "letters.txt").write_text("dear")
+    with pytest.raises(errors.DataError, match=r"holds letters\.txt, so it is not replaced"):
+        data.write_triples(made, tmp_path / "set", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_what_is_wrong_with_writing_is_told(tmp_path: Path) -> None:
+    made = data.Synthesis(Photographs(), ["retouch"])
+    for arguments, says in (
+        ({"format": "webp"}, "format: 'webp'"),
+        ({"errors": "ignore"}, "errors: 'ignore'"),
+        ({"keep": 0}, "keep: 0"),
+        ({"keep": 1.1}, "keep: 1.1"),
+    ):
+        with pytest.raises(errors.ArgumentError, match=says):
+            data.write_triples(made, tmp_path / "set", **arguments)  # type: ignore[arg-type]
+    assert not (tmp_path / "set").exists()
+
+
+# The commands
+
+
+def call(*arguments: object, code: int = 0) -> Any:
+    result = CliRunner().invoke(app, ["data", *map(str, arguments)])
+    assert result.exit_code == code, (result.stderr, result.exception)
+    return result
+
+
+def told(*arguments: object, code: int = 0) -> Any:
+    return json.loads(call(*arguments, "--json", code=code).stdout)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Four photographs with masks."""
+    root = tmp_path / "photos"
+    for role in ("images", "masks"):
+        (root / role).mkdir(parents=True)
+    for sample in Photographs():
+        pyharmony.save(sample["image"], root / "images" / f"{sample['name']}.png")
+        pyharmony.save(sample["mask"], root / "masks" / f"{sample['name']}.png")
+    return root
+
+
+def test_photographs_become_composites(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ("synth", photos, "-o", out, "--per-photo", "2", "--size", "32", "--seed", "4")
+    found = told(*arguments, "--limits", "1,65025", "--method", "mkl=3", "--method", "retouch")
+    assert found["samples"] == 8 and found["schema"] == "pyharmony.data.synth/1" and found["problems"] == []
+    opened = data.Photos(photos)
+    expected = data.Synthesis(opened, {"mkl": 3, "retouch": 1}, per_photo=2, size=32, seed=4, limits=(1, 65025))
+    for sample, wanted in zip(data.Triples(out), expected):
+        assert np.array_equal(sample["composite"], wanted["composite"])
+    assert f"{out}: is there already; --overwrite replaces it" in call(*arguments, code=2).stderr
+    assert f"{out}: " in call(*arguments, "--overwrite", "--form", "jpeg", "--quality", "80").stderr
+    assert {path.suffix for path in (out / "composite").iterdir()} == {".jpg"}
+
+
+def test_what_lies_outside_the_limits_is_left_out(photos: Path, tmp_path: Path) -> None:
+    found = told("synth", photos, "--output", tmp_path / "a", "--method", "temperature", "--limits", "0,300")
+    assert found["samples"] + found["outside_limits"] == 4
+    assert all(json.loads(line)["fmse"] <= 300 for line in (tmp_path / "a" / "recipes.jsonl").read_text().splitlines())
+    says = call("synth", photos, "-o", tmp_path / "b", "--method", "temperature", "--limits", "60000,65025", code=3)
+    assert "no sample is left to write" in says.stderr and not (tmp_path / "b").exists()
+
+
+def test_a_bad_photograph_is_named_once(photos: Path, tmp_path: Path) -> None:
+    path = photos / "images" / "p2.png"
+    path.write_bytes(path.read_bytes()[:200])
+    result = call("synth", photos, "-o", tmp_path / "a", "--per-photo", "3", code=5)
+    assert len(re.findall(r"p2\.png", result.stderr)) == 1
+    assert len(data.Triples(tmp_path / "a")) == 9
+    found = told("synth", photos, "-o", tmp_path / "b", "--per-photo", "3", code=5)
+    assert (found["status"], len(found["problems"])) == ("some failed", 1)
+
+
+def test_what_a_network_finds_unrealistic_is_left_out(photos: Path, tmp_path: Path, one_torch_thread: None) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from pyharmony import evaluation, models
+
+    torch.manual_seed(0)
+    models.save(models.create("realism_cnn", "small"), tmp_path / "r.safetensors")
+    arguments = ("synth", photos, "-o", tmp_path / "a", "--realism", tmp_path / "r.safetensors")
+    found = told(*arguments, "--keep", "0.5", "--sheet", tmp_path / "sheet.png")
+    assert (found["samples"], found["unrealistic"], found["sheet"]) == (2, 2, str(tmp_path / "sheet.png"))
+    judge = evaluation.judge(tmp_path / "r.safetensors", device="cpu")
+    samples = data.Synthesis(data.Photos(photos))
+    scores = {s["name"]: judge(s["composite"], s["composite"], s["mask"])[0]["realism"] for s in samples}
+    best = sorted(scores, key=lambda name: -scores[name])[:2]
+    assert data.Triples(tmp_path / "a").names == sorted(best)
+    assert Image.open(tmp_path / "sheet.png").width == 2 * 256 + 3 * 6
+    models.save(models.create("dovenet_lite", width=4), tmp_path / "d.safetensors", part="generator")
+    refused = call("synth", photos, "-o", tmp_path / "b", "--realism", tmp_path / "d.safetensors", code=6)
+    assert "generator of dovenet_lite alone" in refused.stderr
+
+
+def test_what_synth_cannot_do_is_told(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a"
+    for arguments, code, says in (
+        (("--method", "sepia"), 2, "methods: 'sepia'"),
+        (("--method", "mkl=much"), 2, "expected NAME or NAME=WEIGHT"),
+        (("--limits", "20"), 2, "expected LOW,HIGH"),
+        (("--split", "train"), 2, "photos has no splits"),
+        (("--realism", tmp_path / "none.safetensors"), 6, "there is no such file"),
+    ):
+        assert says in call("synth", photos, "-o", out, *arguments, code=code).stderr
+    assert "no such" in call("synth", tmp_path / "none", "-o", out, code=3).stderr
+    assert "Traceback" in call("synth", tmp_path / "none", "-o", out, "--debug", code=3).stderr
+    assert "cannot be written" in call("synth", photos, "-o", tmp_path / "x" / "y", code=1).stderr
+    assert not out.exists()
+
+
+@pytest.fixture
+def scenes(tmp_path: Path) -> Path:
+    """Two scenes of three pictures."""
+    for scene in ("a", "b"):
+        (tmp_path / "scenes" / scene).mkdir(parents=True)
+        for i in range(3):
+            picture = np.random.default_rng(i).integers(0, 256, (40, 50, 3), np.uint8)
+            pyharmony.save(picture, tmp_path / "scenes" / scene / f"{i}.png")
+    (tmp_path / "boxes.txt").write_text("a:4,5,36,45\n")
+    return tmp_path / "scenes"
+
+
+def test_scenes_become_pairs(scenes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found = told(
+        "crop", scenes, "-o", out, "--boxes", tmp_path / "boxes.txt", "--max-images", "5", "--load-size", "24",
+        "--crop-size", "16", "--ratio", "0.25", "--mask", "free", "--seed", "3", "--sheet", tmp_path / "sheet.png",
+    )  # fmt: skip
+    assert found["samples"] == 5 and found["schema"] == "pyharmony.data.crop/1"
+    pairs = data.AlignedScenes(scenes, tmp_path / "boxes.txt").pairs(5, seed=3)
+    expected = data.CopyPaste(pairs, load_size=24, crop_size=16, ratio=0.25, mask="free", seed=3)
+    written = data.Triples(out)
+    assert [name.split("_")[0] for name in written.names] == ["0", "1", "2", "3", "4"]
+    for sample, wanted in zip(written, expected):
+        assert all(np.array_equal(sample[key], wanted[key]) for key in ("composite", "target", "mask"))
+    assert "--overwrite" in call("crop", scenes, "--output", out, code=2).stderr
+    call("crop", scenes, "-o", out, "--overwrite", "--max-images", "2", "--form", "jpeg", "--quality", "90")
+    assert len(data.Triples(out)) == 2
+
+
+def test_what_crop_cannot_do_is_told(scenes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a"
+    assert "crop_size: 80" in call("crop", scenes, "-o", out, "--crop-size", "80", code=2).stderr
+    assert "boxes.csv" in call("crop", scenes, "-o", out, "--boxes", tmp_path / "boxes.csv", "--debug", code=3).stderr
+    for path in (scenes / "b").iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+    found = told("crop", scenes, "-o", out, "--max-images", "20", code=5)
+    assert found["samples"] + 6 >= 10 and 0 < len(found["problems"]) <= 3
