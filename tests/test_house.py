@@ -257,6 +257,7 @@ CALLS = {
     "pyharmony.data.write_shards": "([sample], tempfile.mkdtemp() + '/a', 16)",
     "pyharmony.data.write_tar_shards": "([sample], tempfile.mkdtemp() + '/a')",
     "pyharmony.data.write_tfrecord": "([sample], tempfile.mkdtemp() + '/a.tfrecord')",
+    "pyharmony.data.write_triples": "([sample], tempfile.mkdtemp() + '/a')",
     "pyharmony.metrics.bootstrap": "([1.0, 2.0])",
     "pyharmony.metrics.evaluate": "(src, dst, mask)",
     "pyharmony.metrics.fmse": "(src, dst, mask)",
