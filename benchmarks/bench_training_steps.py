@@ -1,11 +1,13 @@
-"""Optimisation steps beside those that were published: DoveNet's, with its gradient penalty, pictures in memory.
+"""Optimisation steps beside others', pictures in memory, all of it in one process.
 
-Both networks at 256², all of it in one process. The published step runs in both memory formats, and the faster one
-counts. --full measures larger batches and the full width.
+DoveNet's, with its gradient penalty, beside the published one; those of pix2pix and GP-GAN beside the same networks
+and losses written with torch alone: its norms, Adam over lists of tensors, eager. The others run in both memory
+formats, and the faster one counts. --full measures larger batches and the full width.
 """
 
 from __future__ import annotations
 
+import functools
 import statistics
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,10 +20,12 @@ import pyharmony
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 import operations  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
 from bench_partial_conv import best, disc  # noqa: E402
 from published_dovenet import PublishedStep  # noqa: E402
 
 from pyharmony import models  # noqa: E402
+from pyharmony.nn import InstanceNorm2d  # noqa: E402
 from pyharmony.training import steps  # noqa: E402
 
 OURS = pyharmony.__version__
@@ -110,3 +114,119 @@ def bench_dovenet_batches(benchmark: Any, ledger: Ledger, images: int) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def bench_dovenet_whole(benchmark: Any, ledger: Ledger, dtype: str) -> None:
     compare(benchmark, ledger, images=1, width=64, dtype=dtype, rounds=3)
+
+
+def plain(model: Any) -> Any:
+    """The network with torch's own instance norms."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, InstanceNorm2d):
+                setattr(module, name, torch.nn.InstanceNorm2d(child.num_features, child.eps))
+    return model
+
+
+def eager_pix2pix(model: Any, batch: dict[str, Any]) -> Callable[[], None]:
+    """As its authors have it: least squares, half of the discriminator's loss, 100 times the mean difference."""
+    adam: Any = {"lr": 2e-4, "betas": (0.5, 0.999), "foreach": True}
+    optimizers = [torch.optim.Adam(net.parameters(), **adam) for net in (model.generator, model.discriminator)]
+    composite, target, mask = batch["composite"], batch["target"], batch["mask"]
+
+    def step() -> None:
+        output = model.generator(composite, mask)
+        model.discriminator.requires_grad_(True)
+        optimizers[1].zero_grad()
+        fake = model.discriminator(composite, output.detach(), mask)
+        real = model.discriminator(composite, target, mask)
+        loss = (F.mse_loss(fake, torch.zeros_like(fake)) + F.mse_loss(real, torch.ones_like(real))) / 2
+        loss.backward()
+        optimizers[1].step()
+        model.discriminator.requires_grad_(False)
+        optimizers[0].zero_grad()
+        fake = model.discriminator(composite, output, mask)
+        (F.mse_loss(fake, torch.ones_like(fake)) + 100 * F.l1_loss(output, target)).backward()
+        optimizers[0].step()
+
+    return step
+
+
+def eager_gp_gan(model: Any, batch: dict[str, Any], critics: int) -> Callable[[], None]:
+    """As its authors have it: updates of the clipped critic, then one of the generator."""
+    optimizers = [
+        torch.optim.Adam(net.parameters(), lr=lr, betas=(0.5, 0.999), foreach=True)
+        for net, lr in ((model.generator, 2e-3), (model.discriminator, 2e-4))
+    ]
+    composite, target = batch["composite"], batch["target"]
+
+    def step() -> None:
+        for _ in range(critics):
+            for p in model.discriminator.parameters():
+                p.data.clamp_(-0.01, 0.01)
+            optimizers[1].zero_grad()
+            with torch.no_grad():
+                fake = model.generator(composite)
+            (model.discriminator(target) - model.discriminator(fake)).backward()
+            optimizers[1].step()
+        model.discriminator.requires_grad_(False)
+        optimizers[0].zero_grad()
+        output = model.generator(composite)
+        (0.001 * model.discriminator(output) + 0.999 * F.mse_loss(output, target)).backward()
+        optimizers[0].step()
+        model.discriminator.requires_grad_(True)
+
+    return step
+
+
+def beside_eager(
+    benchmark: Any, ledger: Ledger, group: str, mine: Callable[[], Any], make: Callable[[bool], Callable[[], None]],
+    problem: str, rounds: int = 5,
+) -> float:  # fmt: skip
+    theirs = {f"torch, eager, {'channels-last' if last else 'planar'}": make(last) for last in (False, True)}
+    timings = interleave(benchmark, mine, theirs, rounds=rounds)
+    fastest = best(timings, list(theirs))
+    ledger.add(group, problem, "training.steps", timings["ours"], version=OURS)
+    ledger.add(group, problem, fastest, timings[fastest], version=torch.__version__, against=timings["ours"])
+    return both_orders(timings[fastest], timings["ours"])
+
+
+def laid_out(model: Any, batch: dict[str, Any], last: bool) -> tuple[Any, dict[str, Any]]:
+    memory = torch.channels_last if last else torch.contiguous_format
+    return model.to(memory_format=memory), {k: x.contiguous(memory_format=memory) for k, x in batch.items()}
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+@pytest.mark.parametrize("images", [1, 8, pytest.param(32, marks=pytest.mark.full)])
+def bench_pix2pix(benchmark: Any, ledger: Ledger, images: int, norm: str) -> None:
+    batch = batch_of(images)
+    made: Any = functools.partial(models.create, "pix2pix", "small", norm=norm)
+    step = steps.create(made())
+
+    def make(last: bool) -> Callable[[], None]:
+        model, pictures = laid_out(plain(made()), batch, last)
+        return eager_pix2pix(model, pictures)
+
+    problem = f"pix2pix, {norm} norm, width 16, 256², batch {images}"
+    gain = beside_eager(benchmark, ledger, "Training steps of pix2pix and GP-GAN", lambda: step(batch), make, problem)
+    if images == 1:
+        ledger.target(f"pix2pix's training step, {norm} norm, width 16, batch 1, v. eager torch", gain, 1.0, None, "x")
+
+
+@pytest.mark.parametrize("images", [8, pytest.param(32, marks=pytest.mark.full)])
+def bench_gp_gan(benchmark: Any, ledger: Ledger, images: int) -> None:
+    """Five updates of the critic and one of the generator; a batch norm of the bottleneck needs two samples."""
+    critics = 5
+    batch = {name: F.interpolate(x, (64, 64)) for name, x in batch_of(images).items() if name != "mask"}
+    made: Any = functools.partial(models.create, "gp_gan", "small")
+    step = steps.create(made(), critic_updates=critics, critic_updates_more=critics)
+
+    def mine() -> None:
+        for _ in range(critics):
+            step(batch)
+
+    def make(last: bool) -> Callable[[], None]:
+        model, pictures = laid_out(made(), batch, last)
+        return eager_gp_gan(model, pictures, critics)
+
+    problem = f"GP-GAN, preset small, 64², batch {images}"
+    gain = beside_eager(benchmark, ledger, "Training steps of pix2pix and GP-GAN", mine, make, problem)
+    if images == 8:
+        ledger.target("GP-GAN's training step, small, batch 8, v. eager torch", gain, 1.0, None, "x")

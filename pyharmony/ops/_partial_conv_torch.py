@@ -109,8 +109,9 @@ def _dense(x: Tensor) -> Tensor:
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
     """a [M, K] times the transpose of b [N, K], both of any strides."""
-    if _ONEDNN and a.dtype == torch.float32 and a.shape[0] > 0 and a.shape[1] > 0:
+    if _ONEDNN and a.dtype == torch.float32 and a.shape[0] > 0 and a.shape[1] > 0 and a.is_contiguous():
         # What the compiler makes of a linear layer: torch.mm calls a BLAS that is twice as slow on some processors.
+        # Of a transposed a it would make a copy.
         return torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
     return a @ b.t()
 

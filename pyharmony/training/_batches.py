@@ -42,7 +42,7 @@ class Prepared:
         inputs: what the step takes.
         size: side of the pictures.
         low: of the range of the model's pictures, -1 or 0.
-        scale: of a model that enlarges: `image` is the target, so many times smaller.
+        scale: of a model that enlarges: `image` is the target, bicubically made so many times smaller.
         crop, flip: see `DataConfig`; 0 and False for validation.
         seed: of both, together with the number of the sample.
     """
@@ -87,7 +87,9 @@ class Prepared:
                 continue
             x = x.permute(2, 0, 1)
             if name == "image" and self.scale > 1:
-                x = functional.avg_pool2d(x[None], self.scale)[0]
+                x = functional.interpolate(x[None], scale_factor=1 / self.scale, mode="bicubic", antialias=True)[
+                    0
+                ].clamp(0, 1)
             found[name] = (x * (1 - self.low) + self.low).contiguous()
         return found
 
