@@ -82,7 +82,7 @@ def bench_composite(benchmark: Any, ledger: Ledger, method: str) -> None:
     )
     MEASURED[method] = timings["ours"], timings["cv2"]
     if len(MEASURED) == len(data.METHODS):
-        shares = _weights(None)
+        shares = _weights(None, len(photos))
         ours, cv = (
             sum(shares[name] * timing[side].summary()["cpu_ms"] for name, timing in MEASURED.items()) for side in (0, 1)
         )

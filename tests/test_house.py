@@ -123,6 +123,7 @@ def test_pybind11_stays_in_the_bindings() -> None:
         "pyharmony.color",
         "pyharmony.compat",
         "pyharmony.data",
+        "pyharmony.evaluation",
         "pyharmony.io",
         "pyharmony.metrics",
         "pyharmony.ops",
@@ -135,7 +136,7 @@ def test_import_is_light(module: str) -> None:
 
 def test_import_works_where_the_heavy_packages_are_absent() -> None:
     absent = "; ".join(f"sys.modules[{name!r}] = None" for name in HEAVY)
-    light = "blend", "color", "compat", "data", "io", "metrics"
+    light = "blend", "color", "compat", "data", "evaluation", "io", "metrics"
     run_python(f"import sys; {absent}; import {', '.join(f'pyharmony.{name}' for name in light)}")
 
 
@@ -256,8 +257,16 @@ CALLS = {
     "pyharmony.data.split_of": "('a')",
     "pyharmony.data.write_shards": "([sample], tempfile.mkdtemp() + '/a', 16)",
     "pyharmony.data.write_tar_shards": "([sample], tempfile.mkdtemp() + '/a')",
-    "pyharmony.data.write_tfrecord": "([sample], tempfile.mkdtemp() + '/a.tfrecord')",
     "pyharmony.data.write_triples": "([sample], tempfile.mkdtemp() + '/a')",
+    "pyharmony.data.write_tfrecord": "([sample], tempfile.mkdtemp() + '/a.tfrecord')",
+    "pyharmony.evaluation.composed": "(src, dst, mask)",
+    "pyharmony.evaluation.evaluate": "(triples, size=16)",
+    "pyharmony.evaluation.harmonizer": "(pyharmony.models.create('dovenet_lite', width=4), device='cpu')(src, mask)",
+    "pyharmony.evaluation.heat_map": "(mask[:3, :4] / 255, src)",
+    "pyharmony.evaluation.judge": "(pyharmony.models.create('realism_cnn', 'small'), device='cpu')(dst, src, mask)",
+    "pyharmony.evaluation.markdown": "(pyharmony.evaluation.evaluate(triples), published=True)",
+    "pyharmony.evaluation.measure": "(src, dst, dst, mask)",
+    "pyharmony.evaluation.write_csv": "(pyharmony.evaluation.evaluate(triples, size=16), tempfile.mkdtemp() + '/a')",
     "pyharmony.metrics.bootstrap": "([1.0, 2.0])",
     "pyharmony.metrics.evaluate": "(src, dst, mask)",
     "pyharmony.metrics.fmse": "(src, dst, mask)",
@@ -299,13 +308,14 @@ for name in ("composite", "target", "mask", "images", "masks", "scenes/1", "scen
 (folder / "IHD_train.txt").write_text("")
 (folder / "people.json").write_text('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "person"}]}')
 sample = {"name": "a", "composite": src, "target": dst, "mask": mask}
+triples = pyharmony.data.Triples(folder)
 """
 
 
 def public_callables() -> Iterator[str]:
     names = (
-        "pyharmony", "pyharmony.blend", "pyharmony.color", "pyharmony.compat", "pyharmony.data", "pyharmony.io",
-        "pyharmony.metrics", "pyharmony.ops",
+        "pyharmony", "pyharmony.blend", "pyharmony.color", "pyharmony.compat", "pyharmony.data", "pyharmony.evaluation",
+        "pyharmony.io", "pyharmony.metrics", "pyharmony.ops",
     )  # fmt: skip
     for name in (*names, *(["pyharmony.nn"] if importlib.util.find_spec("torch") else [])):
         module = importlib.import_module(name)
@@ -329,7 +339,7 @@ def test_public_callables_work_twice_in_a_fresh_process(name: str, tmp_path: Pat
         "mask = np.zeros((24, 31), np.uint8); mask[6:18, 7:25] = 255\n"
         f"{'import torch' if module == 'pyharmony.nn' else ''}\n"
         "import io, PIL.Image; png = io.BytesIO(); PIL.Image.fromarray(src).save(png, 'PNG')\n"
-        f"{FILES if module == 'pyharmony.data' else ''}\n"
+        f"{FILES if module in ('pyharmony.data', 'pyharmony.evaluation') else ''}\n"
         f"for _ in range(2): {name}{CALLS[name]}\n",
         TMPDIR=str(tmp_path),
     )

@@ -30,6 +30,8 @@ from ._spaces import (
 
 #: Steps of the tables of curves that are steep near zero.
 _STEPS = 4096
+#: Colours whose temperature is worked on at once: what they need stays in the processor's cache.
+_AT_ONCE = 4096
 #: Samples of the cumulative histogram of luminance.
 _SAMPLES = 32
 #: The bins of that histogram.
@@ -144,10 +146,14 @@ def shift_temperature(image: Array, mired: float, mask: Array | None = None, *, 
 
 def _shifted(colors: Any, mired: float) -> Any:
     """Colours [N, 3] after a shift."""
-    xyy = xyz_to_xyy(srgb_to_linear(np.maximum(colors, 0)) @ RGB_TO_XYZ.T)
-    lit = xyy[:, 2] > 0
-    xyy[lit, :2] = shift_mired(xyy[lit, :2], mired)
-    return linear_to_srgb(xyy_to_xyz(xyy) @ XYZ_TO_RGB.T).astype(np.float32)
+    found = np.empty(colors.shape, np.float32)
+    for start in range(0, len(colors), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        xyy = xyz_to_xyy(srgb_to_linear(np.maximum(colors[part], 0)) @ RGB_TO_XYZ.T)
+        lit = xyy[:, 2] > 0
+        xyy[lit, :2] = shift_mired(xyy[lit, :2], mired)
+        found[part] = linear_to_srgb(xyy_to_xyz(xyy) @ XYZ_TO_RGB.T)
+    return found
 
 
 def mean_mired(part: Region) -> float:

@@ -48,7 +48,7 @@ class Written:
 
 
 def write_triples(
-    dataset: Dataset,
+    dataset: Any,
     folder: Any,
     *,
     format: str = "png",
@@ -66,7 +66,8 @@ def write_triples(
     name becomes a file's: what leads to other folders in it becomes `_`.
 
     Args:
-        dataset: of samples with `composite`, `mask` and `target`, such as `Synthesis` and `CopyPaste`.
+        dataset: a `Dataset`, such as `Synthesis` and `CopyPaste`, or any sequence of samples with `composite`, `mask`
+            and `target`.
         folder: what to write.
         format: of the pictures, 'png', or 'jpeg', which loses a little; masks are PNG.
         quality: 1 to 100, of JPEG.
@@ -94,6 +95,7 @@ def write_triples(
     if not share:
         raise ArgumentError("keep: 0, expected a number above 0, at most 1")
     suffix = {"png": ".png", "jpeg": ".jpg"}[format]
+    named = isinstance(dataset, Dataset)
     problems: list[Problem] = []
     refused: list[str] = []
     recipes: dict[str, dict[str, Any]] = {}
@@ -106,11 +108,11 @@ def write_triples(
             except (PyHarmonyError, OSError) as error:
                 if errors == "raise":
                     raise
-                problems.append(Problem(dataset.names[index], said(error)))
+                problems.append(Problem(dataset.names[index] if named else str(index), said(error)))
             else:
-                name = _file_name(sample["name"])
+                name = _file_name(sample.get("name", index))
                 if name in recipes:
-                    raise DataError(f"{sample['name']}: another sample would have its file, {name}{suffix}")
+                    raise DataError(f"{sample.get('name')}: another sample would have its file, {name}{suffix}")
                 if accept is not None and not accept(sample):
                     refused.append(name)
                 else:

@@ -7,7 +7,7 @@ A method takes a composite [H, W, 3] and its mask [H, W], both uint8, and gives 
 from __future__ import annotations
 
 from ._evaluate import Evaluation, Result, Summary, composed, evaluate, measure
-from ._methods import METHODS, Judge, Method, harmonizer, judge
+from ._methods import METHODS, harmonizer, judge
 from ._published import PUBLISHED, Published
 from ._report import heat_map, markdown, write_csv
 
@@ -15,8 +15,6 @@ __all__ = [
     "METHODS",
     "PUBLISHED",
     "Evaluation",
-    "Judge",
-    "Method",
     "Published",
     "Result",
     "Summary",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +15,9 @@ Method = Callable[[Picture, Picture], npt.NDArray[Any]]
 """From a composite and its mask to a picture in levels of 0 to 255."""
 
 
-class Judge(Protocol):
-    """A network that says how real a picture looks."""
-
-    def __call__(
-        self, composite: Picture, output: Picture, mask: Picture
-    ) -> tuple[dict[str, float], npt.NDArray[np.float32] | None]:
-        """Its scores by name, and, where it judges parts, their probabilities of being real, [h, w]."""
-        ...
+Judge = Callable[[Picture, Picture, Picture], tuple[dict[str, float], npt.NDArray[np.float32] | None]]
+"""From a composite, a picture made of it and the mask to scores by name, higher where it looks more real, and, where
+parts are judged, their probabilities of being real, [h, w]; else None."""
 
 
 def _to_background(transfer: Callable[..., Any]) -> Method:
