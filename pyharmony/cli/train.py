@@ -76,7 +76,7 @@ def train(
             tables["schedule"] = {"epochs": 100}
         settled = library.config_of(library.with_changes(tables, settings or []))
         folder = output or Path("runs") / str(settled.model["name"])
-        with _shown(console) as tell, writing(str(folder)):
+        with _shown(console) as tell, _files(folder):
             result = library.train(settled, folder, resume=resume, device=device, on_progress=tell)
         if int(os.environ.get("RANK", "0")):
             return
@@ -97,6 +97,20 @@ def _library() -> Any:
     except ImportError as error:
         raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error
     return training
+
+
+@contextlib.contextmanager
+def _files(folder: Path) -> Iterator[None]:
+    """Errors of the system are of what was read, or of the folder that is written."""
+    try:
+        yield
+    except OSError as error:
+        name = str(error.filename or folder)
+        written = Path(name).absolute().is_relative_to(folder.absolute())
+        with writing(name) if written else reading(name):
+            raise
+    except ImportError as error:
+        raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from .. import models
 from ..data import Dataset, Synthesis
-from ..errors import ArgumentError
+from ..errors import ArgumentError, DeviceError
 from ..models import Adversarial, Model
 from . import _checkpoint, steps
 from ._batches import Prepared, batches, order
@@ -87,8 +87,15 @@ class Processes:
     """The processes of a run, by Lightning Fabric: one, or those that torchrun started."""
 
     def __init__(self, device: str | None) -> None:
-        from lightning_fabric import Fabric
-
+        if device not in (None, "cpu", "cuda"):
+            raise ArgumentError(f"device: {device!r}, expected 'cpu' or 'cuda'")
+        if device == "cuda" and not torch.cuda.is_available():
+            raise DeviceError("device: 'cuda', and torch finds no GPU")
+        try:
+            import tensorboard  # noqa: F401  # for the log
+            from lightning_fabric import Fabric
+        except ModuleNotFoundError as error:
+            raise ImportError(f"{error.name} is missing, training needs it: pip install 'pyharmony[train]'") from error
         self.world = int(os.environ.get("WORLD_SIZE", "1"))
         local = int(os.environ.get("LOCAL_WORLD_SIZE", str(self.world)))
         accelerator = "auto" if device is None else device
