@@ -19,7 +19,7 @@ pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("lightning_fabric", reason="lightning-fabric is not installed")
 pytest.importorskip("tensorboard", reason="tensorboard is not installed")
 
-from pyharmony import models, training  # noqa: E402
+from pyharmony import models, training
 
 pytestmark = [pytest.mark.large, pytest.mark.usefixtures("one_torch_thread")]
 

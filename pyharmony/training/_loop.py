@@ -92,7 +92,7 @@ class Processes:
         if device == "cuda" and not torch.cuda.is_available():
             raise DeviceError("device: 'cuda', and torch finds no GPU")
         try:
-            import tensorboard  # noqa: F401  # for the log
+            import tensorboard  # type: ignore[import-untyped]  # noqa: F401  # for the log
             from lightning_fabric import Fabric
         except ModuleNotFoundError as error:
             raise ImportError(f"{error.name} is missing, training needs it: pip install 'pyharmony[train]'") from error
