@@ -266,7 +266,7 @@ ELSEWHERE = {
     "data": "test_cli_data",
     "evaluate": "test_cli_evaluate",
     "models": "test_cli_models",
-    "train": "test_training",
+    "train": "test_cli_train",
 }
 
 

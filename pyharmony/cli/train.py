@@ -76,7 +76,7 @@ def train(
             tables["schedule"] = {"epochs": 100}
         settled = library.config_of(library.with_changes(tables, settings or []))
         folder = output or Path("runs") / str(settled.model["name"])
-        with _shown(console) as tell, writing(str(folder)):
+        with _shown(console) as tell, _of_files(folder):
             result = library.train(settled, folder, resume=resume, device=device, on_progress=tell)
         if int(os.environ.get("RANK", "0")):
             return
@@ -97,6 +97,17 @@ def _library() -> Any:
     except ImportError as error:
         raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error
     return training
+
+
+@contextlib.contextmanager
+def _of_files(folder: Path) -> Iterator[None]:
+    """Errors of the system are those of the run's folder, or of the file outside it that they name."""
+    try:
+        yield
+    except OSError as error:
+        outside = error.filename is not None and not Path(os.fsdecode(error.filename)).is_relative_to(folder)
+        with reading(os.fsdecode(error.filename)) if outside else writing(str(folder)):
+            raise
 
 
 @contextlib.contextmanager
