@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.main import get_command
 from typer.testing import CliRunner
 
 import pyharmony
@@ -125,15 +124,6 @@ def test_what_is_no_data_set_is_told(triples: Path, tmp_path: Path) -> None:
     assert "triples has no splits" in call("check", triples, "--split", "train", code=2).stderr
     debugged = call("check", tmp_path / "none", "--debug", code=3).stderr
     assert "Traceback" in debugged
-
-
-def test_every_option_has_a_test() -> None:
-    text = Path(__file__).read_text()
-    group: Any = get_command(app)
-    for name, command in group.commands["data"].commands.items():
-        for parameter in command.params:
-            for option in parameter.opts:
-                assert not option.startswith("--") or f'"{option}"' in text, f"{name} {option}"
 
 
 def test_a_split_of_its_own_is_kept(tmp_path: Path) -> None:

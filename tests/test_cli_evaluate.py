@@ -223,7 +223,9 @@ def test_files_that_are_there_are_kept(triples: Path) -> None:
         )
         call("--data", triples, "--size", "32", option, name, "--overwrite")
         assert Path(name).read_bytes() != b"mine"
-    assert "cannot be written" in call("--data", triples, "--csv", "none/a.csv", code=1).stderr
+    for option in ("--csv", "--markdown", "--sheet"):
+        assert "none/a.png: cannot be written" in call("--data", triples, option, "none/a.png", code=1).stderr
+    assert "'.doc'" in call("--data", triples, "--sheet", "a.doc", code=2).stderr
 
 
 def test_what_it_cannot_do_is_told(triples: Path) -> None:

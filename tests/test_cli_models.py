@@ -43,6 +43,7 @@ def test_the_list() -> None:
     assert [line.split()[0] for line in lines] == [info.name for info in models.list()]
     assert [m["name"] for m in told("list", "--task", "upscale")["models"]] == ["srgan"]
     assert "task: 'enlarge', expected one of" in call("list", "--task", "enlarge", code=2).stderr
+    assert "Traceback" in call("list", "--task", "enlarge", "--debug", code=2).stderr
 
 
 def test_a_network_is_shown() -> None:

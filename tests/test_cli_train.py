@@ -42,8 +42,8 @@ log_steps = 1
 """
 
 
-def call(*arguments: object, code: int = 0) -> Any:
-    result = CliRunner().invoke(app, ["train", *map(str, arguments)])
+def call(*arguments: object, code: int = 0, command: str = "train") -> Any:
+    result = CliRunner().invoke(app, [*command.split(), *map(str, arguments)])
     assert result.exit_code == code, (result.stderr, result.exception)
     return result
 
@@ -138,3 +138,12 @@ def test_what_is_refused(
 
 def test_a_traceback_is_shown_when_asked_for(folder: Path) -> None:
     assert "Traceback" in call("unet3plus", "--debug", code=2).stderr
+
+
+def test_from_photographs_to_figures(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    call("photos", "-o", "composites", "--size", "32", "--limits", "0,65025", command="data synth")
+    call("run.toml", "--data", "composites", "-o", "run")
+    given = ("--data", "composites", "--model", "run/best.safetensors", "--size", "32", "--json")
+    found = json.loads(call(*given, command="evaluate").stdout)
+    assert found["methods"] == ["composite", "run"] and found["samples"] == 12

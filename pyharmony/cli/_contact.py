@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
-from ._failures import writing
+from ._failures import Code, Failure, writing
 
 #: Sides of the cells of a sheet.
 _CELL = 256
+
+
+def check_file(path: Path | None, overwrite: bool, *, picture: bool = False) -> None:
+    """Refuses a file that could not be written, before the work is done."""
+    if path is None:
+        return
+    if os.path.lexists(path) and not overwrite:
+        raise Failure(f"{path}: is there already; --overwrite replaces it", Code.USAGE)
+    with writing(str(path)):
+        os.stat(path.parent)
+    if picture:
+        import numpy as np
+
+        from .. import io
+
+        io.check_target(io.Picture(np.zeros((1, 1, 3), np.uint8)), path)
 
 
 def fitted(picture: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ._console import Console, Debug, Json
-from ._contact import fitted, write_sheet
+from ._contact import check_file, fitted, write_sheet
 from ._failures import Code, Failure, reading, writing
 
 _SHOWN = 8
@@ -173,9 +172,8 @@ def _score(weights: str | None) -> Callable[[Any], float] | None:
 def _write(console: Console, made: Any, output: Path, sheet: Path | None, overwrite: bool, **options: Any) -> None:
     from .. import data
 
-    for place in (output, sheet):
-        if place is not None and os.path.lexists(place) and not overwrite:
-            raise Failure(f"{place}: is there already; --overwrite replaces it", Code.USAGE)
+    check_file(output, overwrite)
+    check_file(sheet, overwrite, picture=True)
     with console.progress(len(made), "writing") as advance, writing(str(output)):
         written = data.write_triples(made, output, errors="skip", overwrite=overwrite, progress=advance, **options)
     problems = list({problem.message: problem for problem in written.problems}.values())

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ._console import Console, Debug, Json, LogJson, Quiet, Verbose
-from ._contact import fitted, write_sheet
+from ._contact import check_file, fitted, write_sheet
 from ._failures import Code, Failure, reading, writing
 
 #: Pictures of a sheet.
@@ -66,8 +66,7 @@ def evaluate(
     with console.session():
         side = _side(size)
         for path in (csv, markdown, sheet):
-            if path is not None and os.path.lexists(path) and not overwrite:
-                raise Failure(f"{path}: is there already; --overwrite replaces it", Code.USAGE)
+            check_file(path, overwrite, picture=path is not None and path == sheet)
         if realism_maps is not None:
             if not judges:
                 raise Failure("--realism-maps needs a --judge", Code.USAGE)
