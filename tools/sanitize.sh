@@ -54,7 +54,8 @@ if [ "$kind" = threads ]; then
   # ThreadSanitizer's map of memory has no room for the random addresses of newer kernels.
   fixed="setarch $(uname -m) -R"
 else
-  set -- tests "$@"
+  set -- tests -n 2 --dist worksteal "$@"
+  export OMP_NUM_THREADS=1
 fi
 if [ -n "${SHORT:-}" ]; then
   tests="$tests and not large and (cases or not emulated)"
