@@ -243,6 +243,7 @@ def test_what_it_cannot_do_is_told(triples: Path) -> None:
     assert call("--data", triples, "--size", "32", "--csv", "a.csv", "--verbose").stderr == "a.csv: written\n"
 
 
+@pytest.mark.house  # its process has an environment of its own
 def test_without_torch_it_measures_what_needs_none(triples: Path) -> None:
     code = "import sys; sys.modules['torch'] = None; from pyharmony.cli import main; main()"
     command = [sys.executable, "-c", code, "evaluate", "--data", str(triples), "--size", "32", "--method", "mkl"]
