@@ -12,7 +12,7 @@ namespace {
 
 // Layers are taken in runs of at most so many bytes, so that all passes but the first find the
 // weights in the last cache.
-constexpr std::int64_t kRunBytes = std::int64_t(10) << 20;
+constexpr std::int64_t kRunBytes = std::int64_t(32) << 20;
 // A tile of M^T u: its columns stay in the first cache while its rows go by.
 constexpr std::int64_t kTileColumns = 1024, kTileRows = 128;
 // A tile of M v and of what goes by rows.
