@@ -528,7 +528,7 @@ def test_pix2pix_weighs_the_foreground(data_dir: Path) -> None:
     torch.testing.assert_close(losses["foreground"], error.mean().detach())
     for found, wanted in zip(model.generator.parameters(), generator.parameters(), strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
-    with pytest.raises(ArgumentError, match="foreground: 1.0, and the model takes no mask"):
+    with pytest.raises(ArgumentError, match=r"foreground: 1\.0, and the model takes no mask"):
         steps.create(models.create("pix2pix", width=2, discriminator_width=2), foreground=1.0)
 
 

@@ -75,7 +75,7 @@ class Generator(nn.Module):
         )
 
     def forward(self, composite: Tensor, mask: Tensor, *, stochastic: bool = False) -> Tensor:
-        """composite [N, 3, H, W] in [-1, 1], mask [N, 1, H, W] in [0, 1], sides multiples of `size`, to [N, 3, H, W]."""
+        """composite [N, 3, H, W] in [-1, 1], mask [N, 1, H, W] in [0, 1], sides multiples of size, to [N, 3, H, W]."""
         output: Tensor = self.unet(_blocks.with_mask(composite, mask, True), stochastic=stochastic)
         return _blocks.added(output, composite, mask) if self.residual else output
 
@@ -234,8 +234,12 @@ register(
         presets={
             "small": {"width": 16, "discriminator_width": 16},
             "residual": {
-                **{"width": 16, "discriminator_width": 8, "norm": "batch", "dropout": 0.0},
-                **{"size": 128, "residual": True},
+                "width": 16,
+                "discriminator_width": 8,
+                "norm": "batch",
+                "dropout": 0.0,
+                "size": 128,
+                "residual": True,
             },
         },
     )

@@ -280,7 +280,11 @@ register(
             "resnet_9blocks": {"generator": "resnet_9blocks", "norm": "instance"},
             "small": {"mask": True, "width": 16, "discriminator_width": 16},
             "residual": {
-                **{"generator": "unet_128", "mask": True, "width": 16, "discriminator_width": 8, "dropout": 0.0},
+                "generator": "unet_128",
+                "mask": True,
+                "width": 16,
+                "discriminator_width": 8,
+                "dropout": 0.0,
                 "residual": True,
             },
         },
