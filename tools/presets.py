@@ -134,7 +134,7 @@ def figures_of(text: str) -> list[dict[str, Any]]:
     (found,) = every.values()
     common = {"data": label, "images": found["count"]}
     figures = []
-    for key, name in (("psnr", "PSNR"), ("fmse", "fMSE"), ("fpsnr", "fPSNR")):
+    for key, name in (("psnr", "PSNR"), ("fmse", "fMSE")):
         value, gain = found["means"][key], found["gains"][key]
         given = before["means"][key]["mean"]
         figures.append({**common, "measure": name, "value": value["mean"], "before": given} | ends(value))
