@@ -298,7 +298,9 @@ def test_the_page_of_a_model_is_as_the_tool_writes_it(pages: Any, name: str) -> 
     for file, drawing in figures.items():
         assert (pages.IMAGES / file).read_text() == drawing, "run python tools/model_pages.py"
     assert f"`{name}`" in text.splitlines()[0]
-    for part in ("**Source.**", "**What differs from look-alikes.**", "no weights come with it"):
+    shipped = [f"## Weights: `{weights.name}`" for weights in models.weights() if weights.model == name]
+    told = ["weights do not come with it", *shipped] if shipped else ["no weights come with it"]
+    for part in ("**Source.**", "**What differs from look-alikes.**", *told):
         assert part in " ".join(text.split()), part
 
 
