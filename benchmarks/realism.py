@@ -1,0 +1,422 @@
+"""The small realism network that comes with pyharmony: its training data, how well it separates, and its filter.
+
+    python benchmarks/realism.py prepare DATA WORK
+    pyharmony train realism_cnn-small --data WORK/train --set data.validation=WORK/val -o WORK/run
+    python benchmarks/realism.py measure DATA WORK/run/best.safetensors -o benchmarks/results/realism.json
+    python benchmarks/realism.py filter DATA WORK/run/best.safetensors -o benchmarks/results/realism_filter.json
+
+DATA holds photos_open, pairs_open and triples_open and, where they are there, research_only/triples, each with its
+manifest. Composites are made of the photographs of a split: those of train to learn from, of val to choose by, of test
+to measure. One thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pyharmony import color, data, metrics, scoring
+from pyharmony import io as files
+from pyharmony.models import Model, load
+
+#: Sides of the shards, from which crops are taken, and of the composites before they are made smaller: what is left of
+#: their rounding to 8 bits is averaged away.
+STORED, MADE = 112, 224
+PHOTOS = ("pairs_open", "photos_open")
+TRIPLES = ("triples_open", "research_only/triples")
+#: Least share of a picture that a mask covers.
+LEAST = 0.005
+BINS = ((20, 80), (80, 300), (300, 1000), (1000, 2600))
+EVERYTHING = (0.0, 1e9)
+
+Floats = npt.NDArray[np.float64]
+Picture = npt.NDArray[np.uint8]
+
+
+class Objects(data.Dataset):
+    """Photographs with a mask each: their own, or where they have none that of another one, mirrored by chance.
+
+    Args:
+        root: the folder of `PHOTOS`.
+        split: of their manifests.
+        borrowed: whether those without a mask are meant, or those with one.
+        size: sides; None: as they are.
+    """
+
+    def __init__(self, root: Path, split: str, *, borrowed: bool, size: int | None = None) -> None:
+        self.size, self.borrowed = size, borrowed
+        self._photos: list[tuple[data.Manifest, int]] = []
+        self._masked: list[tuple[data.Manifest, int]] = []
+        for folder in PHOTOS:
+            both = data.Manifest(root / folder, split, ("image", "mask"))
+            self._masked += [(both, i) for i in range(len(both)) if (both[i]["mask"] >= 128).mean() >= LEAST]
+            if borrowed:
+                every = data.Manifest(root / folder, split)
+                self._photos += [(every, i) for i, roles in enumerate(every.entries) if "mask" not in roles]
+        if not borrowed:
+            self._photos = self._masked
+        self.names = [source.names[i] for source, i in self._photos]
+
+    def _load(self, index: int) -> dict[str, Any]:
+        source, at = self._photos[index]
+        sample = source[at]
+        if self.borrowed:
+            random = np.random.default_rng((7, index))
+            other, its = self._masked[int(random.integers(len(self._masked)))]
+            mask = other[its]["mask"]
+            mask = np.ascontiguousarray(mask[:, ::-1] if random.integers(2) else mask)
+            height, width = sample["image"].shape[:2]
+            sample["mask"] = np.array(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
+        return sample if self.size is None else data.resize_sample(sample, self.size)
+
+
+class Joined(data.Dataset):
+    """Data sets one after the other, by name and number."""
+
+    def __init__(self, parts: Sequence[data.Dataset]) -> None:
+        self._all = [(part, i) for part in parts for i in range(len(part))]
+        self.names = [f"{part.names[i]}-{n}" for n, part in enumerate(parts) for i in range(len(part))]
+        self._groups = [group for part in parts for group in part.groups]
+
+    @property
+    def groups(self) -> Sequence[str]:
+        return self._groups
+
+    def _load(self, index: int) -> dict[str, Any]:
+        part, at = self._all[index]
+        return {**part[at], "name": self.names[index]}
+
+
+def composites(root: Path, split: str, own: int, borrowed: int, seed: int) -> Joined:
+    """So many composites of each photograph with a mask of its own, and of each of the others."""
+    parts = []
+    for borrows, count in ((False, own), (True, borrowed)):
+        photos = Objects(root, split, borrowed=borrows, size=MADE)
+        parts.append(data.Synthesis(photos, per_photo=count, seed=seed + borrows))
+    return Joined(parts)
+
+
+def prepare(root: Path, work: Path) -> None:
+    work.mkdir(parents=True, exist_ok=True)
+    for split, own, borrowed, seed in (("train", 8, 3, 0), ("val", 6, 1, 100)):
+        written = data.write_shards(composites(root, split, own, borrowed, seed), work / split, STORED, errors="skip")
+        print(f"{split}: {len(written)} composites", flush=True)
+
+
+# How well it separates
+
+
+def area(real: Floats, made: Floats, of: npt.NDArray[np.int64]) -> dict[str, float]:
+    """The area under the ROC curve of photographs against composites, its interval, and the share of composites that
+    score less than their own photograph.
+
+    The interval of 95 % is of 1000 bootstrap samples of photographs, each with its composites.
+
+    Args:
+        real: [P] scores of photographs.
+        made: [N] of composites.
+        of: [N] of which photograph.
+    """
+    wins = (real[:, None] > made).astype(float) + 0.5 * (real[:, None] == made)
+    # Of each pair of photographs: how often the first is above the composites of the second.
+    counts = np.bincount(of, minlength=len(real)).astype(float)
+    table = np.stack([np.bincount(of, row, len(real)) for row in wins])
+    random = np.random.default_rng(0)
+    drawn = []
+    for _ in range(1000):
+        chosen = np.bincount(random.integers(0, len(real), len(real)), minlength=len(real))
+        total = chosen.sum() * (chosen @ counts)
+        if total:
+            drawn.append(chosen @ table @ chosen / total)
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    own = (real[of] > made) + 0.5 * (real[of] == made)
+    return {
+        "auc": float(wins.mean()),
+        "low": float(low),
+        "high": float(high),
+        "below_own": float(own.mean()),
+        "photographs": int((counts > 0).sum()),
+        "composites": len(made),
+    }
+
+
+def round_trip(image: Picture, mask: Picture, random: np.random.Generator) -> Picture:
+    """The object darkened or lightened and back again, rounded to 8 bits each time."""
+    power = float(np.exp(random.choice([-1, 1]) * random.uniform(0.2, 0.6)))
+    there = np.rint(255 * (np.arange(256) / 255) ** power).astype(np.uint8)
+    back = np.rint(255 * (np.arange(256) / 255) ** (1 / power)).astype(np.uint8)
+    return np.where(mask[..., None] >= 128, back[there[image]], image)
+
+
+def recompressed(image: Picture, quality: int) -> Picture:
+    import io
+
+    held = io.BytesIO()
+    files.save(image, held, format="jpeg", quality=quality)
+    return np.asarray(files.load(held.getvalue()))
+
+
+def faint(composite: Picture, image: Picture, fmse: float, wanted: float) -> Picture:
+    """The composite with its change made so small that its fMSE is about what is wanted."""
+    change = (composite.astype(np.float64) - image) * np.sqrt(wanted / fmse)
+    return np.rint(image + change).clip(0, 255).astype(np.uint8)
+
+
+def rimmed(image: Picture, composite: Picture, mask: Picture) -> Picture:
+    """The photograph with the composite's colours next to the border of the mask, in a hundredth of the side."""
+    radius = max(1, round(min(mask.shape) / 200))
+    m = torch.from_numpy((mask >= 128).astype(np.float32))[None, None]
+    size = 2 * radius + 1
+    wide = functional.max_pool2d(m, size, 1, radius)
+    narrow = -functional.max_pool2d(-m, size, 1, radius)
+    return np.where((wide - narrow)[0, 0, ..., None].numpy() > 0, composite, image)
+
+
+def measure(root: Path, model: Model) -> dict[str, Any]:
+    def score(picture: Picture, mask: Picture | None) -> float:
+        return scoring.realism_score(picture, mask, model=model, device="cpu")
+
+    found: dict[str, Any] = {"torch": torch.__version__, "parameters": sum(p.numel() for p in model.parameters())}
+    for name, borrowed, times in (("photographs, test", False, 4), ("borrowed masks, test", True, 2)):
+        photos = Objects(root, "test", borrowed=borrowed)
+        made = data.Synthesis(photos, per_photo=times, seed=200)
+        rows: list[dict[str, Any]] = []
+        real: list[dict[str, float]] = []
+        for i, photo in enumerate(photos):
+            image, mask = photo["image"], photo["mask"]
+            random = np.random.default_rng((300, i))
+            real.append({"mask": score(image, mask), "none": score(image, None)})
+            real[-1]["jpeg"] = score(recompressed(image, 75), mask)
+            real[-1]["round_trip"] = score(round_trip(image, mask, random), mask)
+            real[-1]["retouched"] = score(color.retouch(image, None, rng=random)[0], mask)
+            for k in range(times):
+                sample = made[times * i + k]
+                composite, fmse = sample["composite"], sample["recipe"]["fmse"]
+                row = {"of": i, "fmse": fmse, "mask": score(composite, mask), "none": score(composite, None)}
+                row["faint"] = score(faint(composite, image, fmse, 4.0), mask)
+                row["rim"] = score(rimmed(image, composite, mask), mask)
+                rows.append(row)
+        found[name] = summary(real, rows)
+    for folder in TRIPLES:
+        if not (root / folder).is_dir():
+            continue
+        triples = data.Manifest(root / folder, "test", ("composite", "mask", "target"))
+        real, rows = [], []
+        targets: dict[str, int] = {}
+        for i, sample in enumerate(triples):
+            photo = triples.names[i].partition("__")[0]
+            mask = sample["mask"]
+            if photo not in targets:
+                targets[photo] = len(real)
+                real.append({"mask": score(sample["target"], mask), "none": score(sample["target"], None)})
+            fmse = metrics.fmse(sample["composite"], sample["target"], mask)
+            scores = {"mask": score(sample["composite"], mask), "none": score(sample["composite"], None)}
+            rows.append({"of": targets[photo], "fmse": fmse, **scores})
+        found[f"{folder}, test"] = summary(real, rows)
+    return found
+
+
+def summary(real: list[dict[str, float]], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Areas: all composites, without their masks, by their fMSE; and of the controls, which should be 0.5."""
+    photographs = np.array([row["mask"] for row in real])
+    of = np.array([row["of"] for row in rows])
+    made = np.array([row["mask"] for row in rows])
+    fmse = np.array([row["fmse"] for row in rows])
+    found: dict[str, Any] = {"all": area(photographs, made, of)}
+    found["no mask"] = area(np.array([r["none"] for r in real]), np.array([r["none"] for r in rows]), of)
+    for low, high in BINS:
+        inside = (fmse >= low) & (fmse < high)
+        if inside.any():
+            found[f"fMSE {low} to {high}"] = area(photographs, made[inside], of[inside])
+    for control in ("faint", "rim"):
+        if control in rows[0]:
+            found[f"control, {control}"] = area(photographs, np.array([row[control] for row in rows]), of)
+    for control in ("jpeg", "round_trip", "retouched"):
+        if control in real[0]:
+            changed = np.array([row[control] for row in real])
+            found[f"control, {control}"] = area(photographs, changed, np.arange(len(real)))
+    return found
+
+
+# Whether its filter helps
+
+
+class Regressor(nn.Module):
+    """A harmoniser that is trained in a minute: an affine map of the object's colours, and curves of each channel."""
+
+    knots = 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (4, 16, 32, 48, 64)
+        self.layers = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in itertools.pairwise(widths))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(b) for b in widths[1:])
+        self.hidden = nn.Linear(2 * sum(widths[1:]), 64)
+        self.out = nn.Linear(64, 12 + 3 * self.knots)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
+        """The parameters for composites [N, 3, S, S] and masks [N, 1, S, S], in [0, 1]: [N, 12 + 3 K]."""
+        x = torch.cat([composite * 2 - 1, mask], 1)
+        means = []
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            x = torch.relu(norm(layer(x)))
+            m = functional.adaptive_avg_pool2d(mask, x.shape[2:])
+            for weight in (m, 1 - m):
+                means.append((x * weight).sum((2, 3)) / weight.sum((2, 3)).clamp(min=1e-3))
+        return self.out(torch.relu(self.hidden(torch.cat(means, 1))))
+
+    def apply(self, parameters: Tensor, composite: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
+        """The harmonised pictures."""
+        change, curves = parameters[:, :12].reshape(-1, 3, 4), parameters[:, 12:].reshape(-1, 3, self.knots)
+        y = composite + torch.einsum("nij,njhw->nihw", change[:, :, :3], composite) + change[:, :, 3, None, None]
+        at = composite.clamp(0, 1) * (self.knots - 1)
+        for k in range(self.knots):
+            y = y + curves[:, :, k, None, None] * (1 - (at - k).abs()).clamp(min=0)
+        return torch.lerp(composite, y.clamp(0, 1), mask)
+
+
+def tensors(samples: Iterable[dict[str, Any]], size: int) -> dict[str, Tensor]:
+    small = [data.resize_sample(sample, size) for sample in samples]
+    found = {}
+    for name in ("composite", "target", "mask"):
+        x = torch.from_numpy(np.stack([sample[name] for sample in small]))
+        found[name] = x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)
+    return found
+
+
+def unit(x: Tensor) -> Tensor:
+    return x.float() / 255
+
+
+def trained(
+    samples: dict[str, Tensor], chosen: npt.NDArray[np.int64], seed: int, steps: int
+) -> tuple[Regressor, float]:
+    """A regressor after so many steps on the chosen samples, and the time of the processor that it took."""
+    torch.manual_seed(seed)
+    model = Regressor().train()
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, steps, pct_start=0.05)
+    random = np.random.default_rng(seed)
+    start = time.process_time()
+    for _ in range(steps):
+        batch = torch.from_numpy(random.choice(chosen, 32))
+        composite, target, mask = (unit(samples[name][batch]) for name in ("composite", "target", "mask"))
+        if random.integers(2):
+            composite, target, mask = (x.flip(3) for x in (composite, target, mask))
+        output = model.apply(model(composite, mask), composite, mask)
+        error = (output - target).square().sum((1, 2, 3)) / (3 * mask.sum((1, 2, 3)).clamp(min=20))
+        loss = (error + 1e-4).sqrt().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return model.eval(), time.process_time() - start
+
+
+@torch.no_grad()
+def errors(model: Regressor | None, small: dict[str, Tensor], whole: dict[str, Tensor]) -> dict[str, Floats]:
+    """Of each sample PSNR and fMSE at the size of whole; None: of the composites."""
+    output = unit(whole["composite"])
+    if model is not None:
+        output = model.apply(model(unit(small["composite"]), unit(small["mask"])), output, unit(whole["mask"]))
+    square = ((output * 255).round() - whole["target"].float()).square().double()
+    inside = unit(whole["mask"]).double()
+    mse = square.mean((1, 2, 3)).clamp(min=1e-6)
+    fmse = (square * inside).sum((1, 2, 3)) / (3 * inside.sum((1, 2, 3)))
+    return {"psnr": (10 * torch.log10(255**2 / mse)).numpy(), "fmse": fmse.numpy()}
+
+
+def compare(root: Path, model: Model, *, seeds: int, steps: int, keep: float, size: int = 64) -> dict[str, Any]:
+    """The same regressor trained on as many composites without the filter, with its limits, and with its network."""
+    photos = Objects(root, "train", borrowed=False, size=MADE)
+    pool = list(data.Synthesis(photos, per_photo=10, seed=50, limits=EVERYTHING))
+    scores = np.array([scoring.realism_score(s["composite"], s["mask"], model=model, device="cpu") for s in pool])
+    fmse = np.array([sample["recipe"]["fmse"] for sample in pool])
+    learned = tensors(pool, size)
+    within = np.flatnonzero((fmse >= 20) & (fmse <= 2600))
+    count = int(keep * len(within))
+    random = np.random.default_rng(0)
+    arms = {
+        "all": np.sort(random.permutation(len(pool))[:count]),
+        "limits": np.sort(random.permutation(within)[:count]),
+        "limits, realism": within[np.argsort(-scores[within])[:count]],
+    }
+    held: list[dict[str, Any]] = []
+    for folder in TRIPLES:
+        for split in ("val", "test"):
+            if (root / folder).is_dir():
+                held += list(data.Manifest(root / folder, split, ("composite", "mask", "target")))
+    small, whole = tensors(held, size), tensors(held, 256)
+    found: dict[str, Any] = {
+        "pool": len(pool),
+        "within_limits": len(within),
+        "each": count,
+        "triples": len(held),
+        "steps": steps,
+        "composite": {name: float(x.mean()) for name, x in errors(None, small, whole).items()},
+        "arms": {},
+    }
+    tables: dict[str, list[dict[str, Floats]]] = {}
+    for seed in range(seeds):
+        for arm, chosen in arms.items():
+            regressor, spent = trained(learned, chosen, seed, steps)
+            table = errors(regressor, small, whole)
+            tables.setdefault(arm, []).append(table)
+            row = {name: float(x.mean()) for name, x in table.items()} | {"cpu_s": spent}
+            found["arms"].setdefault(arm, {"median_fmse": float(np.median(fmse[chosen])), "runs": []})["runs"].append(
+                row
+            )
+            print(f"seed {seed}, {arm}: {row}", flush=True)
+    for arm, runs in tables.items():
+        for name in ("psnr", "fmse"):
+            mean = np.mean([run[name] for run in runs], 0)
+            base = np.mean([run[name] for run in tables["limits"]], 0)
+            found["arms"][arm][name] = str(metrics.bootstrap(mean))
+            found["arms"][arm][f"{name}_to_limits"] = str(metrics.bootstrap(mean - base))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("prepare", "measure", "filter"):
+        one = commands.add_parser(name)
+        one.add_argument("data", type=Path)
+        if name == "prepare":
+            one.add_argument("work", type=Path)
+            continue
+        one.add_argument("weights")
+        one.add_argument("-o", "--output", type=Path, required=True)
+        if name == "filter":
+            one.add_argument("--seeds", type=int, default=3)
+            one.add_argument("--steps", type=int, default=1500)
+            one.add_argument("--keep", type=float, default=0.8)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    if given.command == "prepare":
+        prepare(given.data, given.work)
+        return
+    model = load(given.weights)
+    if given.command == "measure":
+        found = measure(given.data, model)
+    else:
+        found = compare(given.data, model, seeds=given.seeds, steps=given.steps, keep=given.keep)
+    given.output.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
