@@ -1,8 +1,8 @@
 """Exact, fast image blending and harmonisation.
 
 The subpackages `blend`, `color`, `compat`, `data`, `evaluation`, `io`, `losses`, `metrics`, `models`, `ops`,
-`reference`, `training` and `errors` are loaded when they are first used, and so are `load` and `save`; `losses`,
-`models` and `training` need torch.
+`reference`, `training` and `errors` are loaded when they are first used, and so are `load`, `save` and
+`realism_score`; `losses`, `models`, `training` and `realism_score` need torch.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ._device import deterministic, get_device, is_deterministic, set_device
     from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
     from .io import load, save
+    from .scoring import realism_score
 
 _SUBPACKAGES = (
     *("blend", "color", "compat", "data", "errors", "evaluation", "io", "losses"),
@@ -41,6 +42,7 @@ _LAZY = {
     **dict.fromkeys(("deterministic", "get_device", "is_deterministic", "set_device"), "_device"),
     **dict.fromkeys(("get_num_threads", "has_cuda", "set_num_threads", "simd_level"), "_native"),
     **dict.fromkeys(("load", "save"), "io"),
+    "realism_score": "scoring",
 }
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
@@ -53,6 +55,7 @@ __all__ = [
     "has_cuda",
     "is_deterministic",
     "load",
+    "realism_score",
     "save",
     "set_device",
     "set_num_threads",

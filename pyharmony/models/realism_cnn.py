@@ -122,7 +122,7 @@ def _statistics(x: Tensor, mask: Tensor) -> Tensor:
 
     Where there is nothing inside, or nothing outside, both are of all of it.
     """
-    inside = functional.adaptive_avg_pool2d(mask, x.shape[2:]).flatten(2)
+    inside = functional.adaptive_avg_pool2d(mask, (x.shape[2], x.shape[3])).flatten(2)
     weights = torch.cat([inside, 1 - inside], 1)
     total, pixels = weights.sum(2, keepdim=True), weights.shape[2]
     both = (total > 0).all(1, keepdim=True)
