@@ -714,7 +714,7 @@ def varied(data_dir: Path, **settings: Any) -> tuple[dict[str, Tensor], list[Ten
     return batch, list(step._varied(batch["image"], batch["composite"], batch["mask"]))  # type: ignore[attr-defined]
 
 
-def test_edges_are_exchanged_next_to_the_border_alone(data_dir: Path) -> None:
+def test_edges_mix_next_to_the_border_alone(data_dir: Path) -> None:
     batch, (image, composite, mask) = varied(data_dir, edges=0.7)
     assert torch.equal(mask, batch["mask"])
     wide, narrow = functional.max_pool2d(mask, 3, 1, 1), -functional.max_pool2d(-mask, 3, 1, 1)
@@ -726,7 +726,8 @@ def test_edges_are_exchanged_next_to_the_border_alone(data_dir: Path) -> None:
         moved = shown != own
         assert bool(moved.flatten(1).any(1).any()) and not bool(moved.flatten(1).any(1).all())
         assert not bool((moved & ~near).any())
-        torch.testing.assert_close(shown[moved], other[moved])
+        share = ((shown - own) / (other - own))[moved & ((other - own).abs() > 0.1)]
+        assert float(share.min()) > 0 and float(share.max()) <= 0.5 + 1e-4
 
 
 def test_light_changes_both_of_a_pair_alike(data_dir: Path) -> None:

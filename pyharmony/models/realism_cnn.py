@@ -40,6 +40,10 @@ class RealismCnnConfig:
             _blocks.check_whole(self.regions, "regions", 1)
 
 
+#: Channels of `_colours`.
+_COLOURS = 9
+
+
 class Stage(nn.Module):
     """Two convolutions 3x3 with batch norms, the first of stride 2, beside a 1x1 of the mean of 2x2."""
 
@@ -59,9 +63,10 @@ class Stage(nn.Module):
 class RealismCnn(Model):
     """The probability that a picture is a photograph, not a composite.
 
-    With `regions` the score also reads the mean and the deviation of each feature, of the picture and of every stage,
-    inside the mask and outside of it, through a layer of so many hidden values: what differs from its surroundings in
-    brightness, contrast or colour is seen before convolutions mix the two. Without a mask both are those of all.
+    With `regions` the score also reads means and logarithms of deviations inside the mask and outside of it, of the
+    picture's colours (their saturation among them) and of every stage's features, through a layer of so many hidden
+    values: what differs from its surroundings in brightness, contrast or colour is seen before convolutions mix the
+    two. Without a mask both are those of all.
 
     Shape:
         image [N, 3, size, size] in [-1, 1] and, if it is known, mask [N, 1, size, size] in [0, 1] of what was put
@@ -79,7 +84,7 @@ class RealismCnn(Model):
         # What a composite lacks may be in one place or all over: the mean and the largest of each feature.
         self.score = nn.Linear(2 * config.widths[-1], 1)
         if config.regions:
-            count = 4 * (3 + sum(config.widths))
+            count = 4 * (_COLOURS + sum(config.widths))
             self.region_norm = nn.BatchNorm1d(count)
             self.region_hidden = nn.Linear(count, config.regions)
             self.region_score = nn.Linear(config.regions, 1, bias=False)
@@ -97,7 +102,7 @@ class RealismCnn(Model):
             _blocks.check_mask(mask, image)
         mask = mask.to(image.dtype)
         x = torch.relu(self.stem_norm(self.stem(torch.cat([image, mask], 1))))
-        features = [image, x]
+        features = [_colours(image), x]
         for stage in self.stages:
             x = stage(x)
             features.append(x)
@@ -117,10 +122,20 @@ class RealismCnn(Model):
         return _blocks.example_pictures(size or self.config.size, "image", mask=True)
 
 
-def _statistics(x: Tensor, mask: Tensor) -> Tensor:
-    """Means and deviations of x [N, C, h, w] inside a mask [N, 1, H, W] and outside of it, [N, 4 C].
+def _colours(image: Tensor) -> Tensor:
+    """R, G, B, luminance Y, R - Y, G - Y, B - Y, chroma and saturation of pictures in [-1, 1]: [N, 9, H, W]."""
+    x = (image + 1) / 2
+    weights = x.new_tensor([0.299, 0.587, 0.114])[:, None, None]
+    luminance = (x * weights).sum(1, keepdim=True)
+    largest = x.amax(1, keepdim=True)
+    chroma = largest - x.amin(1, keepdim=True)
+    return torch.cat([x, luminance, x - luminance, chroma, chroma / (largest + 0.05)], 1)
 
-    Where there is nothing inside, or nothing outside, both are of all of it.
+
+def _statistics(x: Tensor, mask: Tensor) -> Tensor:
+    """Means and logarithms of deviations of x [N, C, h, w], inside a mask [N, 1, H, W] and outside of it: [N, 4 C].
+
+    A deviation is at least 0.01. Where there is nothing inside, or nothing outside, both are of all of it.
     """
     inside = functional.adaptive_avg_pool2d(mask, (x.shape[2], x.shape[3])).flatten(2)
     weights = torch.cat([inside, 1 - inside], 1)
@@ -130,8 +145,8 @@ def _statistics(x: Tensor, mask: Tensor) -> Tensor:
     # By pixels and channels: so they lie in memory where the network runs fast.
     values = x.permute(0, 2, 3, 1).flatten(1, 2)
     mean = weights @ values
-    deviation = (weights @ values.square() - mean.square()).clamp(min=1e-4).sqrt()
-    return torch.cat([mean, deviation], 2).flatten(1)
+    variance = (weights @ values.square() - mean.square()).clamp(min=1e-4)
+    return torch.cat([mean, variance.log() / 2], 2).flatten(1)
 
 
 register(

@@ -58,7 +58,8 @@ class RealismStep(Step):
 
     What only shows that something was done to a picture is no sign of a composite. A mask misses its object by a
     little, so a composite has a rim that kept its colours, or that took those of the object: with `edges` the pixels
-    next to the mask's border, inside or outside, are exchanged within pairs, and photographs have such rims as well.
+    next to the mask's border, inside or outside, take on up to half of the other picture's colours, and photographs
+    have such rims as well.
     What is drawn for `gamma` and `gain` is the same for both pictures of a pair.
 
     Losses: 'loss', and 'accuracy', the share that is on its side of 0.5.
@@ -97,8 +98,10 @@ class RealismStep(Step):
             return torch.rand(count, *shape, device=image.device)
 
         if mask is not None and settings.edges:
-            rims = _rim(mask, drawn(1, 1, 1) < 0.5), _rim(mask, drawn(1, 1, 1) < 0.5)
-            first, second = ((drawn(1, 1, 1) < settings.edges) * rim for rim in rims)
+            first, second = (
+                _rim(mask, drawn(1, 1, 1) < 0.5) * (drawn(1, 1, 1) < settings.edges) * drawn(1, 1, 1) / 2
+                for _ in range(2)
+            )
             image, composite = torch.lerp(image, composite, first), torch.lerp(composite, image, second)
         if settings.gamma or settings.gain:
             power = ((2 * drawn(1, 1, 1) - 1) * settings.gamma).exp()
