@@ -277,6 +277,7 @@ CALLS = {
     "pyharmony.metrics.seam_error": "(src, dst, dst, mask)",
     "pyharmony.metrics.ssim": "(src, dst)",
     "pyharmony.metrics.summarize": "([pyharmony.metrics.evaluate(src, dst, mask)])",
+    "pyharmony.realism_score": "(src, mask, model=pyharmony.models.create('realism_cnn', 'small'), device='cpu')",
     "pyharmony.ops.color_map": "(src, [pyharmony.ops.Affine(np.eye(3) / 2)], mask)",
     "pyharmony.ops.color_stats": "(src, mask, bins=256)",
     "pyharmony.ops.gaussian_poisson": "(src, dst, mask, dst)",

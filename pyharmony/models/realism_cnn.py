@@ -24,7 +24,7 @@ class RealismCnnConfig:
         size: sides of the pictures.
         widths: channels of the stem and of the residual stages, each of which halves the size.
         dropout: before the score, in training.
-        regions: hidden values that compare the object with what surrounds it, see `RealismCnn`; 0: none.
+        regions: hidden values that compare the object's colours with those around it, see `RealismCnn`; 0: none.
     """
 
     size: int = 128
@@ -63,10 +63,9 @@ class Stage(nn.Module):
 class RealismCnn(Model):
     """The probability that a picture is a photograph, not a composite.
 
-    With `regions` the score also reads means and logarithms of deviations inside the mask and outside of it, of the
-    picture's colours (their saturation among them) and of every stage's features, through a layer of so many hidden
-    values: what differs from its surroundings in brightness, contrast or colour is seen before convolutions mix the
-    two. Without a mask both are those of all.
+    With `regions` a second score is added, that of means and logarithms of deviations of the colours, their saturation
+    among them, inside the mask and outside of it, through a layer of so many hidden values: colours that do not go
+    together are a difference of just these. Without a mask both are those of all.
 
     Shape:
         image [N, 3, size, size] in [-1, 1] and, if it is known, mask [N, 1, size, size] in [0, 1] of what was put
@@ -84,13 +83,15 @@ class RealismCnn(Model):
         # What a composite lacks may be in one place or all over: the mean and the largest of each feature.
         self.score = nn.Linear(2 * config.widths[-1], 1)
         if config.regions:
-            count = 4 * (_COLOURS + sum(config.widths))
-            self.region_norm = nn.BatchNorm1d(count)
-            self.region_hidden = nn.Linear(count, config.regions)
+            self.region_norm = nn.BatchNorm1d(4 * _COLOURS)
+            self.region_hidden = nn.Linear(4 * _COLOURS, config.regions)
             self.region_score = nn.Linear(config.regions, 1, bias=False)
         for m in self.modules():
             if isinstance(m, nn.Conv2d):
                 nn.init.kaiming_normal_(m.weight, nonlinearity="relu")
+        if config.regions:
+            # The colours are learned from first; what the convolutions say of nothing is noise to them.
+            nn.init.zeros_(self.score.weight)
 
     def logits(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """The score before the sigmoid, [N], for losses."""
@@ -102,14 +103,11 @@ class RealismCnn(Model):
             _blocks.check_mask(mask, image)
         mask = mask.to(image.dtype)
         x = torch.relu(self.stem_norm(self.stem(torch.cat([image, mask], 1))))
-        features = [_colours(image), x]
-        for stage in self.stages:
-            x = stage(x)
-            features.append(x)
+        x = self.stages(x)
         y = torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
         score = self.score(_blocks.dropout(y, self.config.dropout, self.training))
         if self.config.regions:
-            y = self.region_norm(torch.cat([_statistics(feature, mask) for feature in features], 1))
+            y = self.region_norm(_statistics(_colours(image), mask))
             y = torch.relu(self.region_hidden(_blocks.dropout(y, self.config.dropout, self.training)))
             score = score + self.region_score(y)
         return score.squeeze(1)
