@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ pytest.importorskip("lightning_fabric", reason="lightning-fabric is not installe
 pytest.importorskip("tensorboard", reason="tensorboard is not installed")
 
 from pyharmony import models, training  # noqa: E402
-from pyharmony.training import _checkpoint, _evaluate, _loop, steps  # noqa: E402
+from pyharmony.training import _checkpoint, _evaluate, _loop, _train, steps  # noqa: E402
 from pyharmony.training._batches import Prepared, batches, order, resized  # noqa: E402
 from pyharmony.training._train import datasets  # noqa: E402
 
@@ -220,6 +221,26 @@ def test_photographs_become_other_composites_in_every_epoch(triples: Path, tmp_p
     first, second = training_set.at_epoch(0)[0], training_set.at_epoch(1)[0]
     assert np.array_equal(first["target"], second["target"])
     assert not np.array_equal(first["composite"], second["composite"])
+
+
+def test_photographs_are_decoded_once(triples: Path, tmp_path: Path) -> None:
+    """What is made of them is what `data.Synthesis` makes, whether they fit in memory or not."""
+    root = tmp_path / "photos"
+    shutil.copytree(triples / "target", root / "images")
+    shutil.copytree(triples / "mask", root / "masks")
+    photos, size = data.open_dataset(root), 36  # of which a crop of a tenth leaves 32
+    plain = data.Synthesis(data.Subset(photos, range(6)), size=size, seed=3)
+    wanted = [plain[i]["composite"] for i in range(6)]
+    for memory in (1 << 30, 8 * size**2):
+        small = _train._Small(data.Subset(photos, range(6)), size)
+        small.memory = memory  # type: ignore[misc]
+        made = data.Synthesis(small, size=size, seed=3)
+        assert all(np.array_equal(made[i]["composite"], wanted[i]) for i in range(6))
+        assert len(small._kept) == min(6, memory // (4 * size**2))
+    training_set, _ = datasets(config(root, data__validation=0.0))
+    first = [sample["composite"] for sample in training_set]
+    shutil.rmtree(root)
+    assert all(np.array_equal(sample["composite"], x) for sample, x in zip(training_set, first, strict=True))
 
 
 # ---- runs -----------------------------------------------------------------------------------------------------------

@@ -3,7 +3,9 @@
     python tools/presets.py composites PHOTOS... --split train -o train
     python tools/presets.py composites PHOTOS... --split val --per-photo 6 -o val
     python tools/presets.py pastes PHOTOS... --split train -o train
-    python tools/presets.py ship run/best.safetensors dovenet-small about.json
+    pyharmony evaluate --data TRIPLES --split test --model run/best.safetensors --json > test.json
+    python tools/presets.py ship run/best.safetensors dovenet-small about.json --evaluation "triples, test=test.json"
+    python tools/presets.py seams BLENDING... --generator gp-gan-small
 
 PHOTOS are folders with a manifest.json, as `pyharmony.data.Manifest` reads them, or with images and masks. What is
 written are shards for `pyharmony train`; the page of each preset says which commands it was made by. about.json has the
@@ -122,11 +124,33 @@ def pastes(arguments: argparse.Namespace) -> None:
     print(f"{arguments.output}: {len(found)} photographs, {len(made)} pastes")
 
 
+def figures_of(text: str) -> list[dict[str, Any]]:
+    """Of LABEL=FILE, FILE what `pyharmony evaluate --json` printed of one network."""
+    label, _, file = text.rpartition("=")
+    told = json.loads(Path(file).read_text("utf-8"))
+    every = {summary["method"]: summary for summary in told["summaries"] if summary["group"] == "all"}
+    before = every.pop("composite")
+    (found,) = every.values()
+    common = {"data": label, "images": found["count"]}
+    figures = []
+    for key, name in (("psnr", "PSNR"), ("fmse", "fMSE"), ("fpsnr", "fPSNR")):
+        value, gain = found["means"][key], found["gains"][key]
+        given = before["means"][key]["mean"]
+        figures.append({**common, "measure": name, "value": value["mean"], "before": given} | ends(value))
+        figures.append({**common, "measure": f"{name}, mean change", "value": gain["mean"]} | ends(gain))
+    return figures
+
+
+def ends(interval: dict[str, float]) -> dict[str, float]:
+    return {"low": interval["low"], "high": interval["high"]}
+
+
 def ship(arguments: argparse.Namespace) -> None:
     """Writes weights and their entry in the manifest."""
     from pyharmony import _shipped, models
 
     about = json.loads(arguments.about.read_text("utf-8"))
+    about["figures"] = about.get("figures", []) + [f for text in arguments.evaluation for f in figures_of(text)]
     model = models.load(arguments.weights)
     file = f"{arguments.name}.safetensors"
     path = _shipped.FOLDER / file
@@ -142,6 +166,35 @@ def ship(arguments: argparse.Namespace) -> None:
     (_shipped.FOLDER / "manifest.json").write_text(json.dumps(table, indent=2, ensure_ascii=False) + "\n", "utf-8")
     _shipped.read(next(one for one in _shipped.every() if one.name == arguments.name))
     print(f"{path}: {len(content):,} bytes")
+
+
+def seams(arguments: argparse.Namespace) -> None:
+    """Seam errors of blends with the membrane and with a network as their base, as a table."""
+    from pyharmony import blend, metrics
+    from pyharmony.models.gp_gan import generator_of
+
+    net = generator_of(arguments.generator)
+    blends = {
+        "alpha": blend.alpha,
+        "gaussian_poisson, membrane": blend.gaussian_poisson,
+        "gp_gan": lambda *given: blend.gp_gan(*given, generator=net),
+        "gaussian_poisson, membrane, whole": lambda *given: blend.gaussian_poisson(*given, preserve_background=False),
+        "gp_gan, whole": lambda *given: blend.gp_gan(*given, generator=net, preserve_background=False),
+    }
+    print("| pair |" + "".join(f" {name} |" for name in blends) + f"\n|{'---|' * (len(blends) + 1)}")
+    rows = []
+    for root in arguments.roots:
+        for sample in data.Manifest(root, roles=("src", "dst", "mask")):
+            given = sample["src"], sample["dst"], sample["mask"]
+            made = {name: call(*given) for name, call in blends.items()}
+            rows.append([metrics.seam_error(picture, *given) for picture in made.values()])
+            print(f"| {sample['name']} |" + "".join(f" {value:.2f} |" for value in rows[-1]))
+            if arguments.pictures is not None:
+                arguments.pictures.mkdir(parents=True, exist_ok=True)
+                pasted = np.where(sample["mask"][..., None] >= 128, sample["src"], sample["dst"])
+                sheet = np.concatenate([pasted, *made.values()], 1)
+                Image.fromarray(sheet).save(arguments.pictures / f"{sample['name']}.jpg")
+    print("| mean |" + "".join(f" {value:.2f} |" for value in np.mean(rows, 0)))
 
 
 def main() -> None:
@@ -160,7 +213,13 @@ def main() -> None:
     command.add_argument("weights", type=Path)
     command.add_argument("name")
     command.add_argument("about", type=Path)
+    command.add_argument("--evaluation", action="append", default=[], metavar="LABEL=FILE")
     command.set_defaults(run=ship)
+    command = commands.add_parser("seams", help=seams.__doc__)
+    command.add_argument("roots", nargs="+", type=Path)
+    command.add_argument("--generator", default="gp-gan-small")
+    command.add_argument("--pictures", type=Path, help="a folder for sheets")
+    command.set_defaults(run=seams)
     arguments = parser.parse_args()
     arguments.run(arguments)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from .. import data
 from ..errors import ArgumentError
@@ -98,4 +99,29 @@ def _composites(found: data.Dataset, config: TrainConfig, side: int) -> data.Dat
         return found
     if "src" in first and "dst" in first:
         return data.CopyPaste(found, load_size=size, crop_size=size, seed=seed)
-    return data.Synthesis(found, size=size, seed=seed)
+    return data.Synthesis(_Small(found, size), size=size, seed=seed)
+
+
+class _Small(data.Dataset):
+    """Photographs at size x size pixels, kept once they were read: decoding takes longer than all else.
+
+    As many are kept as `memory` bytes hold. What `Synthesis` makes of them at this size is the same.
+    """
+
+    memory = 1 << 30
+
+    def __init__(self, photos: data.Dataset, size: int) -> None:
+        self.photos, self.size, self.names = photos, size, photos.names
+        self._kept: dict[int, dict[str, Any]] = {}
+
+    @property
+    def groups(self) -> Sequence[str]:
+        return self.photos.groups
+
+    def _load(self, index: int) -> dict[str, Any]:
+        found = self._kept.get(index)
+        if found is None:
+            found = data.resize_sample(self.photos[index], self.size)
+            if len(self._kept) * 4 * self.size**2 < self.memory:
+                self._kept[index] = found
+        return dict(found)
