@@ -16,7 +16,7 @@ import argparse
 import itertools
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ TRIPLES = ("triples_open", "research_only/triples")
 LEAST = 0.005
 BINS = ((20, 80), (80, 300), (300, 1000), (1000, 2600))
 EVERYTHING = (0.0, 1e9)
+#: What the filter keeps before it asks the network, and composites of each photograph from which it chooses.
+LIMITS, POOL = (20.0, 2600.0), 6
 #: How often each change of colours is learned from: transfers more than by default, which is made for harmonisers.
 METHODS = {name: 2 if name == "lut_mix" else 1 for name in data.METHODS}
 
@@ -342,26 +344,34 @@ def errors(model: Regressor | None, small: dict[str, Tensor], whole: dict[str, T
     return {"psnr": (10 * torch.log10(255**2 / mse)).numpy(), "fmse": fmse.numpy()}
 
 
-def compare(root: Path, model: Model, *, seeds: int, steps: int, keep: float, size: int = 64) -> dict[str, Any]:
-    """The same regressor trained on as many composites without the filter, with its limits, and with its network."""
+def compare(
+    root: Path, model: Model, *, seeds: int, steps: int, keep: float, size: int = 64
+) -> Iterator[dict[str, Any]]:
+    """The same regressor trained on as many composites without the filter, with its limits, and with its network.
+
+    Yields what is known after each seed.
+    """
     photos = Objects(root, "train", borrowed=False, size=MADE)
-    pool = list(data.Synthesis(photos, per_photo=10, seed=50, limits=EVERYTHING))
-    scores = np.array([scoring.realism_score(s["composite"], s["mask"], model=model, device="cpu") for s in pool])
+    pool, scores = [], []
+    for sample in data.Synthesis(photos, per_photo=POOL, seed=50, limits=EVERYTHING):
+        scores.append(scoring.realism_score(sample["composite"], sample["mask"], model=model, device="cpu"))
+        pool.append(data.resize_sample(sample, size))
     fmse = np.array([sample["recipe"]["fmse"] for sample in pool])
     learned = tensors(pool, size)
-    within = np.flatnonzero((fmse >= 20) & (fmse <= 2600))
+    within = np.flatnonzero((fmse >= LIMITS[0]) & (fmse <= LIMITS[1]))
     count = int(keep * len(within))
     random = np.random.default_rng(0)
     arms = {
         "all": np.sort(random.permutation(len(pool))[:count]),
         "limits": np.sort(random.permutation(within)[:count]),
-        "limits, realism": within[np.argsort(-scores[within])[:count]],
+        "limits, realism": within[np.argsort(-np.array(scores)[within])[:count]],
     }
     held: list[dict[str, Any]] = []
     for folder in TRIPLES:
         for split in ("val", "test"):
             if (root / folder).is_dir():
-                held += list(data.Manifest(root / folder, split, ("composite", "mask", "target")))
+                triples = data.Manifest(root / folder, split, ("composite", "mask", "target"))
+                held += [data.resize_sample(sample) for sample in triples]
     small, whole = tensors(held, size), tensors(held, 256)
     found: dict[str, Any] = {
         "pool": len(pool),
@@ -370,26 +380,22 @@ def compare(root: Path, model: Model, *, seeds: int, steps: int, keep: float, si
         "triples": len(held),
         "steps": steps,
         "composite": {name: float(x.mean()) for name, x in errors(None, small, whole).items()},
-        "arms": {},
+        "arms": {arm: {"median_fmse": float(np.median(fmse[chosen])), "runs": []} for arm, chosen in arms.items()},
     }
-    tables: dict[str, list[dict[str, Floats]]] = {}
+    tables: dict[str, list[dict[str, Floats]]] = {arm: [] for arm in arms}
     for seed in range(seeds):
         for arm, chosen in arms.items():
             regressor, spent = trained(learned, chosen, seed, steps)
-            table = errors(regressor, small, whole)
-            tables.setdefault(arm, []).append(table)
-            row = {name: float(x.mean()) for name, x in table.items()} | {"cpu_s": spent}
-            found["arms"].setdefault(arm, {"median_fmse": float(np.median(fmse[chosen])), "runs": []})["runs"].append(
-                row
-            )
+            tables[arm].append(errors(regressor, small, whole))
+            row = {name: float(x.mean()) for name, x in tables[arm][-1].items()} | {"cpu_s": spent}
+            found["arms"][arm]["runs"].append(row)
             print(f"seed {seed}, {arm}: {row}", flush=True)
-    for arm, runs in tables.items():
-        for name in ("psnr", "fmse"):
-            mean = np.mean([run[name] for run in runs], 0)
-            base = np.mean([run[name] for run in tables["limits"]], 0)
-            found["arms"][arm][name] = str(metrics.bootstrap(mean))
-            found["arms"][arm][f"{name}_to_limits"] = str(metrics.bootstrap(mean - base))
-    return found
+        for arm, runs in tables.items():
+            for name in ("psnr", "fmse"):
+                mean, base = (np.mean([run[name] for run in of], 0) for of in (runs, tables["limits"]))
+                found["arms"][arm][name] = str(metrics.bootstrap(mean))
+                found["arms"][arm][f"{name}_to_limits"] = str(metrics.bootstrap(mean - base))
+        yield found
 
 
 def main() -> None:
@@ -405,7 +411,7 @@ def main() -> None:
         one.add_argument("-o", "--output", type=Path, required=True)
         if name == "filter":
             one.add_argument("--seeds", type=int, default=3)
-            one.add_argument("--steps", type=int, default=1500)
+            one.add_argument("--steps", type=int, default=600)
             one.add_argument("--keep", type=float, default=0.8)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -414,10 +420,11 @@ def main() -> None:
         return
     model = load(given.weights)
     if given.command == "measure":
-        found = measure(given.data, model)
+        results = iter([measure(given.data, model)])
     else:
-        found = compare(given.data, model, seeds=given.seeds, steps=given.steps, keep=given.keep)
-    given.output.write_text(json.dumps(found, indent=1) + "\n")
+        results = compare(given.data, model, seeds=given.seeds, steps=given.steps, keep=given.keep)
+    for found in results:
+        given.output.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":
