@@ -2,8 +2,8 @@
 
     python benchmarks/realism.py prepare DATA WORK
     pyharmony train realism_cnn-small --data WORK/train --set data.validation=WORK/val -o WORK/run
-    python benchmarks/realism.py measure DATA WORK/run/best.safetensors -o benchmarks/results/realism.json
-    python benchmarks/realism.py filter DATA WORK/run/best.safetensors -o benchmarks/results/realism_filter.json
+    python benchmarks/realism.py measure DATA realism-small -o benchmarks/results/realism.json
+    python benchmarks/realism.py filter DATA realism-small WORK/pool -o benchmarks/results/realism_filter.json
 
 DATA holds photos_open, pairs_open and triples_open and, where they are there, research_only/triples, each with its
 manifest. Composites are made of the photographs of a split: those of train to learn from, of val to choose by, of test
@@ -16,7 +16,7 @@ import argparse
 import itertools
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,8 @@ TRIPLES = ("triples_open", "research_only/triples")
 LEAST = 0.005
 BINS = ((20, 80), (80, 300), (300, 1000), (1000, 2600))
 EVERYTHING = (0.0, 1e9)
-#: What the filter keeps before it asks the network, and composites of each photograph from which it chooses.
-LIMITS, POOL = (20.0, 2600.0), 6
+#: Of the fMSE: what the filter keeps before it asks the network.
+LIMITS = (20.0, 2600.0)
 #: How often each change of colours is learned from: transfers more than by default, which is made for harmonisers.
 METHODS = {name: 2 if name == "lut_mix" else 1 for name in data.METHODS}
 
@@ -103,20 +103,29 @@ class Joined(data.Dataset):
         return {**part[at], "name": self.names[index]}
 
 
-def composites(root: Path, split: str, own: int, borrowed: int, seed: int) -> Joined:
+def composites(
+    root: Path, split: str, own: int, borrowed: int, seed: int, limits: tuple[float, float] = LIMITS
+) -> Joined:
     """So many composites of each photograph with a mask of its own, and of each of the others."""
     parts = []
     for borrows, count in ((False, own), (True, borrowed)):
-        photos = Objects(root, split, borrowed=borrows, size=MADE)
-        parts.append(data.Synthesis(photos, METHODS, per_photo=count, seed=seed + borrows))
+        if count:
+            photos = Objects(root, split, borrowed=borrows, size=MADE)
+            parts.append(data.Synthesis(photos, METHODS, per_photo=count, seed=seed + borrows, limits=limits))
     return Joined(parts)
 
 
 def prepare(root: Path, work: Path) -> None:
+    """Shards to train on, to choose by, and those from which the filter chooses."""
     work.mkdir(parents=True, exist_ok=True)
-    for split, own, borrowed, seed in (("train", 8, 3, 0), ("val", 6, 1, 100)):
-        written = data.write_shards(composites(root, split, own, borrowed, seed), work / split, STORED, errors="skip")
-        print(f"{split}: {len(written)} composites", flush=True)
+    for name, made in {
+        "train": composites(root, "train", 8, 3, 0),
+        "val": composites(root, "val", 6, 1, 100),
+        "pool": composites(root, "train", 4, 0, 50, EVERYTHING),
+    }.items():
+        if not (work / name).exists():
+            written = data.write_shards(made, work / name, STORED, errors="skip")
+            print(f"{name}: {len(written)} composites", flush=True)
 
 
 # How well it separates
@@ -344,19 +353,14 @@ def errors(model: Regressor | None, small: dict[str, Tensor], whole: dict[str, T
     return {"psnr": (10 * torch.log10(255**2 / mse)).numpy(), "fmse": fmse.numpy()}
 
 
-def compare(
-    root: Path, model: Model, *, seeds: int, steps: int, keep: float, size: int = 64
-) -> Iterator[dict[str, Any]]:
+def compare(root: Path, model: Model, pool: data.Shards, path: Path, *, seeds: int, steps: int, keep: float) -> None:
     """The same regressor trained on as many composites without the filter, with its limits, and with its network.
 
-    Yields what is known after each seed.
+    The file at path is written after each seed; seeds that are in it are not trained again.
     """
-    photos = Objects(root, "train", borrowed=False, size=MADE)
-    pool, scores = [], []
-    for sample in data.Synthesis(photos, per_photo=POOL, seed=50, limits=EVERYTHING):
-        scores.append(scoring.realism_score(sample["composite"], sample["mask"], model=model, device="cpu"))
-        pool.append(data.resize_sample(sample, size))
-    fmse = np.array([sample["recipe"]["fmse"] for sample in pool])
+    size = 64
+    scores = [scoring.realism_score(s["composite"], s["mask"], model=model, device="cpu") for s in pool]
+    fmse = np.array([metrics.fmse(s["composite"], s["target"], s["mask"]) for s in pool])
     learned = tensors(pool, size)
     within = np.flatnonzero((fmse >= LIMITS[0]) & (fmse <= LIMITS[1]))
     count = int(keep * len(within))
@@ -380,22 +384,31 @@ def compare(
         "triples": len(held),
         "steps": steps,
         "composite": {name: float(x.mean()) for name, x in errors(None, small, whole).items()},
-        "arms": {arm: {"median_fmse": float(np.median(fmse[chosen])), "runs": []} for arm, chosen in arms.items()},
+        "median_fmse": {arm: float(np.median(fmse[chosen])) for arm, chosen in arms.items()},
     }
-    tables: dict[str, list[dict[str, Floats]]] = {arm: [] for arm in arms}
-    for seed in range(seeds):
+    runs: list[dict[str, Any]] = json.loads(path.read_text())["runs"] if path.exists() else []
+    for seed in range(len(runs), seeds):
+        runs.append({})
         for arm, chosen in arms.items():
             regressor, spent = trained(learned, chosen, seed, steps)
-            tables[arm].append(errors(regressor, small, whole))
-            row = {name: float(x.mean()) for name, x in tables[arm][-1].items()} | {"cpu_s": spent}
-            found["arms"][arm]["runs"].append(row)
-            print(f"seed {seed}, {arm}: {row}", flush=True)
-        for arm, runs in tables.items():
-            for name in ("psnr", "fmse"):
-                mean, base = (np.mean([run[name] for run in of], 0) for of in (runs, tables["limits"]))
-                found["arms"][arm][name] = str(metrics.bootstrap(mean))
-                found["arms"][arm][f"{name}_to_limits"] = str(metrics.bootstrap(mean - base))
-        yield found
+            table = {name: x.round(3).tolist() for name, x in errors(regressor, small, whole).items()}
+            runs[-1][arm] = {"cpu_s": round(spent, 1), **table}
+        path.write_text(json.dumps({**found, "means": means(runs), "runs": runs}) + "\n")
+        print(f"seed {seed}: {means(runs[-1:])}", flush=True)
+
+
+def means(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of each arm the figures over all triples and seeds, and what they are beyond those of `limits`."""
+    found: dict[str, Any] = {}
+    for arm in runs[0]:
+        found[arm] = {}
+        for name in ("psnr", "fmse"):
+            own, other = (np.mean([run[which][name] for run in runs], 0) for which in (arm, "limits"))
+            found[arm][name] = str(metrics.bootstrap(own))
+            found[arm][f"{name}_of_seeds"] = [round(float(np.mean(run[arm][name])), 3) for run in runs]
+            if arm != "limits":
+                found[arm][f"{name}_beyond_limits"] = str(metrics.bootstrap(own - other))
+    return found
 
 
 def main() -> None:
@@ -410,21 +423,18 @@ def main() -> None:
         one.add_argument("weights")
         one.add_argument("-o", "--output", type=Path, required=True)
         if name == "filter":
-            one.add_argument("--seeds", type=int, default=3)
-            one.add_argument("--steps", type=int, default=600)
-            one.add_argument("--keep", type=float, default=0.8)
+            one.add_argument("pool", type=Path)
+            for setting, default in (("seeds", 3), ("steps", 400), ("keep", 0.8)):
+                one.add_argument(f"--{setting}", type=type(default), default=default)
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.command == "prepare":
         prepare(given.data, given.work)
-        return
-    model = load(given.weights)
-    if given.command == "measure":
-        results = iter([measure(given.data, model)])
+    elif given.command == "measure":
+        given.output.write_text(json.dumps(measure(given.data, load(given.weights)), indent=1) + "\n")
     else:
-        results = compare(given.data, model, seeds=given.seeds, steps=given.steps, keep=given.keep)
-    for found in results:
-        given.output.write_text(json.dumps(found, indent=1) + "\n")
+        settings = {"seeds": given.seeds, "steps": given.steps, "keep": given.keep}
+        compare(given.data, load(given.weights), data.Shards(given.pool), given.output, **settings)
 
 
 if __name__ == "__main__":
