@@ -51,8 +51,8 @@ def gp_gan(
     surroundings, a square twice as wide as the mask's box as far as dst has it (all of dst with
     preserve_background=False); the network sees this at 64 x 64 pixels, or at the size that it was trained for, and
     gives a picture of that size. Its colours, enlarged by cubic convolution and met with dst along the contour, are
-    the base of `gaussian_poisson`'s coarsest level. A network needs torch; without one the base is the membrane, and the
-    blend is that of `gaussian_poisson`.
+    the base of `gaussian_poisson`'s coarsest level. A network needs torch; without one the base is the membrane, and
+    the blend is that of `gaussian_poisson`.
 
     Args:
         src, dst, mask, at, decontaminate, keep_gps, errors, out: see `pyharmony.blend`. The network takes colours as

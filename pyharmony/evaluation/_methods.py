@@ -38,7 +38,8 @@ METHODS: Mapping[str, Method] = {
 def harmonizer(source: Any, *, device: str | None = None) -> Method:
     """A network as a method. It runs at 256 x 256 pixels, or at the size that it was made for.
 
-    At other sizes what it changed there, output - input, is enlarged by a bilinear filter and added to the composite.
+    At other sizes what it changed there, output - input, is enlarged by a bilinear filter and added to the composite;
+    of a generator that is residual, its maps of colours are enlarged and applied to the composite.
 
     Args:
         source: a model of `pyharmony.models` that harmonizes, or what `pyharmony.models.load` takes.

@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from .. import models
 from ..data import resize_sample
 from ..errors import ArgumentError, DeviceError
 from ..models import Model
+from ..models._blocks import added
 from ._methods import Picture, enlarged
 
 #: Sides of the pictures that harmonisers see, but those that were made for others.
@@ -91,11 +93,21 @@ class Harmonizer:
     def __call__(self, composite: Picture, mask: Picture) -> npt.NDArray[np.float32]:
         small = resize_sample({"composite": composite, "mask": mask}, side_of(self.model))
         picture, m = _tensors(self.model, [small["composite"]], small["mask"])
+        if getattr(self.model.config, "residual", False) and composite.shape[:2] != picture.shape[2:]:
+            return self._mapped(composite, mask, picture, m)
         output = levels(output_of(self.model, picture, m), self.model.low)[0]
         if composite.shape == output.shape:
             return output
         change = np.clip(output, 0, 255) - small["composite"]
         return enlarged(change, composite.shape[:2]) + composite
+
+    def _mapped(self, composite: Picture, mask: Picture, picture: Tensor, m: Tensor) -> npt.NDArray[np.float32]:
+        """By the affine maps that the network gives of its small picture, enlarged to the composite's size."""
+        generator: Any = getattr(self.model, "generator", self.model)
+        maps = generator.maps(picture, m) if takes_mask(self.model) else generator.maps(picture)
+        maps = functional.interpolate(maps.float(), composite.shape[:2], mode="bilinear")
+        whole, inside = _tensors(self.model, [composite], mask)
+        return levels(added(maps, whole, inside), self.model.low)[0]
 
 
 class Verdict:
