@@ -23,9 +23,9 @@ def realism_score(image: Any, mask: Any = None, *, model: Any = None, device: st
     By a small network that learned it from photographs and from composites that were made of them, after Zhu et al.,
     "Learning a Discriminative Model for the Perception of Realism in Composite Images", ICCV 2015. It sees 64 x 64
     pixels of 8 bits, squashed to a square, so it tells nothing of seams and fine detail. It separates a little better
-    than chance: with the mask 0.54 to 0.66 of the area under the ROC curve, without hardly (docs/models/realism_cnn.md).
-    Use it to rank many pictures, not to judge one. Half of what it learned from were photographs: where composites
-    are rarer, a score is too low for a probability.
+    than chance: with the mask the area under the ROC curve is 0.54 to 0.66, without it hardly more than 0.5; see
+    docs/models/realism_cnn.md. Rank results for one composite by it, and judge no single picture. Half of what it
+    learned from were photographs: where composites are rarer, a score is too low for a probability.
 
     Args:
         image: a picture [H, W] or [H, W, C] of 1 or 3 channels, uint8, uint16 or floats with 1.0 for white, which are
