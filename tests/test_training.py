@@ -269,7 +269,7 @@ def test_what_a_run_held_back(photos: Path, tmp_path: Path) -> None:
         training.held_back(tmp_path / "nothing")
     text = (tmp_path / "run" / "config.json").read_text()
     (tmp_path / "run" / "config.json").write_text(text.replace('"validation": 0.3', '"validation": 0.0'))
-    with pytest.raises(ArgumentError, match="held back nothing; data.validation was 0.0"):
+    with pytest.raises(ArgumentError, match=r"held back nothing; data\.validation was 0\.0"):
         training.held_back(tmp_path / "run")
 
 

@@ -95,7 +95,7 @@ class ColorMaps(NamedTuple):
         where = torch.cat([positions, luma[..., None]], -1)[:, :, None, None] * 2 - 1
         volume = self.grid.flatten(4).permute(0, 4, 3, 1, 2)
         local = functional.grid_sample(volume, where, padding_mode="border", align_corners=False)
-        local = local[..., 0, 0].mT.unflatten(-1, (3, 4))
+        local = local[..., 0, 0].mT.reshape(*pixels.shape[:2], 3, 4)
         return result + (local[..., :3] @ pixels[..., None])[..., 0] + local[..., 3]
 
 
@@ -161,7 +161,7 @@ class Picture(nn.Module):
 
     @staticmethod
     def _regions(x: Tensor, mask: Tensor) -> list[Tensor]:
-        x, inside = x.to(mask.dtype), functional.adaptive_avg_pool2d(mask, x.shape[2:])
+        x, inside = x.to(mask.dtype), functional.adaptive_avg_pool2d(mask, (x.shape[2], x.shape[3]))
         return [(x * w).sum((2, 3)) / w.sum((2, 3)).clamp_min(1e-3) for w in (inside, 1 - inside)]
 
 
@@ -218,8 +218,8 @@ class ColorGrid(Model):
                 found.append(pooled.to(small.dtype))
             decided = self.decide(torch.cat(found, 1))
             values = self.last(decided)
-            affine = values[:, :12].unflatten(1, (3, 4)) + torch.eye(3, 4, device=values.device, dtype=values.dtype)
-            curves = values[:, 12:].unflatten(1, (3, 3, self.config.knots))
+            affine = values[:, :12].reshape(-1, 3, 4) + torch.eye(3, 4, device=values.device, dtype=values.dtype)
+            curves = values[:, 12:].reshape(-1, 3, 3, self.config.knots)
             grid = self._grid(coarse, decided) if self.config.grid and coarse is not None else None
             return ColorMaps(affine, curves, grid)
 
