@@ -20,6 +20,7 @@ from . import (
     _registry,
     attention_unet,
     bargainnet,
+    colorgrid,
     dovenet,
     dovenet_lite,
     gp_gan,
@@ -53,6 +54,7 @@ __all__ = [
 _MODULES = (
     attention_unet,
     bargainnet,
+    colorgrid,
     dovenet,
     dovenet_lite,
     gp_gan,
