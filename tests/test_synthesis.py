@@ -567,6 +567,9 @@ def test_cached_samples_are_read_once() -> None:
             read.append(index)
             return super()._load(index)
 
+    beyond = data.Cached(Counting(), memory=100)
+    assert np.array_equal(beyond[0]["image"], beyond[0]["image"]) and read == [0, 0]
+    read.clear()
     cached = data.Cached(Counting())
     first, again = cached[1], cached[1]
     assert read == [1] and first is not again and np.array_equal(first["image"], again["image"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -242,7 +243,7 @@ def photos(triples: Path, tmp_path: Path) -> Path:
 
 
 def test_photographs_are_varied_and_joined(photos: Path) -> None:
-    changes = {"retouched": 0.5, "inverted": 0.1, "borrowed": 0.2, "cache": True, "per_photo": 3, "crop": 0.2}
+    changes = {"retouched": 0.5, "inverted": 0.1, "borrowed": 0.2, "per_photo": 3, "crop": 0.2}
     chosen = {f"data__{key}": value for key, value in changes.items()}
     settled = config(
         photos, data__root=[str(photos), str(photos)], data__methods={"mkl": 1}, data__validation=0.5, **chosen
@@ -271,6 +272,25 @@ def test_what_a_run_held_back(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "run" / "config.json").write_text(text.replace('"validation": 0.3', '"validation": 0.0'))
     with pytest.raises(ArgumentError, match=r"held back nothing; data\.validation was 0\.0"):
         training.held_back(tmp_path / "run")
+
+
+def test_photographs_are_decoded_once(triples: Path, tmp_path: Path) -> None:
+    """What is made of them is what `data.Synthesis` makes, whether they fit in memory or not."""
+    root = tmp_path / "photos"
+    shutil.copytree(triples / "target", root / "images")
+    shutil.copytree(triples / "mask", root / "masks")
+    photos, size = data.open_dataset(root), 36  # of which a crop of a tenth leaves 32
+    plain = data.Synthesis(data.Subset(photos, range(6)), size=size, seed=3)
+    wanted = [plain[i]["composite"] for i in range(6)]
+    for memory in (1 << 30, 8 * size**2):
+        small = data.Cached(data.Resized(data.Subset(photos, range(6)), size), memory=memory)
+        made = data.Synthesis(small, size=size, seed=3)
+        assert all(np.array_equal(made[i]["composite"], wanted[i]) for i in range(6))
+        assert len(small._samples) == min(6, memory // (4 * size**2))
+    training_set, _ = datasets(config(root, data__validation=0.0))
+    first = [sample["composite"] for sample in training_set]
+    shutil.rmtree(root)
+    assert all(np.array_equal(sample["composite"], x) for sample, x in zip(training_set, first, strict=True))
 
 
 # ---- runs -----------------------------------------------------------------------------------------------------------

@@ -205,24 +205,30 @@ class Resized(Dataset):
 
 
 class Cached(Dataset):
-    """A data set whose samples stay in memory once they are read; they must not be changed.
+    """A data set whose samples stay in memory once they are read; their arrays must not be changed.
 
     Args:
         dataset: the data set.
+        memory: bytes of arrays that are kept at most; what is beyond them is read again.
     """
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset, *, memory: int = 1 << 30) -> None:
         self.dataset, self.names = dataset, dataset.names
         self._samples: dict[int, Sample] = {}
+        self._left = _files.whole(memory, "memory")
 
     @property
     def groups(self) -> Sequence[str]:
         return self.dataset.groups
 
     def _load(self, index: int) -> Sample:
-        if index not in self._samples:
-            self._samples[index] = self.dataset[index]
-        return dict(self._samples[index])
+        found = self._samples.get(index)
+        if found is None:
+            found = self.dataset[index]
+            size = sum(value.nbytes for value in found.values() if isinstance(value, np.ndarray))
+            if size <= self._left:
+                self._samples[index], self._left = found, self._left - size
+        return dict(found)
 
     def _check_one(self, index: int) -> list[Problem]:
         return self.dataset._check_one(index)

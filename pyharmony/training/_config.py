@@ -40,7 +40,6 @@ class DataConfig:
         retouched, inverted, borrowed: of photographs, see `pyharmony.data.Varied`; photographs without a mask need a
             borrowed one, so that they are left out where all three are 0.
         per_photo: composites of each photograph in an epoch.
-        cache: whether photographs stay in memory, at the size that composites are made at.
         workers: processes that read ahead; 0: none.
     """
 
@@ -57,7 +56,6 @@ class DataConfig:
     inverted: float = 0.0
     borrowed: float = 0.0
     per_photo: int = 1
-    cache: bool = False
     workers: int = 0
 
     @property

@@ -131,10 +131,8 @@ def _composites(found: data.Dataset, config: TrainConfig, side: int, *, size: in
         side_of_scene = size or chosen.size
         return data.CopyPaste(found, load_size=side_of_scene, crop_size=side_of_scene, seed=seed)
     varies = bool(chosen.retouched or chosen.inverted or chosen.borrowed)
-    if size is not None and (varies or chosen.cache):
-        found = data.Resized(found, size)
-    if chosen.cache:
-        found = data.Cached(found)
+    if size is not None:  # decoding takes longer than all else
+        found = data.Cached(data.Resized(found, size))
     per_photo = chosen.per_photo
     if varies:
         masked = [i for i in range(len(found)) if "mask" in found[i]]
