@@ -14,6 +14,18 @@ import typer
 from . import _synth
 from ._console import Console, Debug, Json, table
 from ._failures import Code, Failure, reading, writing
+from ._sources import (
+    Annotations,
+    Boxes,
+    Category,
+    KindOption,
+    LargestShare,
+    LeastShare,
+    Split,
+    Threads,
+    cores,
+    opened,
+)
 
 app = typer.Typer(
     name="data",
@@ -25,52 +37,18 @@ app.command("synth")(_synth.synth)
 app.command("crop")(_synth.crop)
 
 
-class Kind(str, Enum):
-    shards = "shards"
-    iharmony4 = "iharmony4"
-    manifest = "manifest"
-    tar = "tar"
-    tfrecord = "tfrecord"
-    triples = "triples"
-    photos = "photos"
-    scenes = "scenes"
-
-
 class Form(str, Enum):
     raw = "raw"
     tar = "tar"
 
 
 Source = Annotated[Path, typer.Argument(metavar="PATH", help="The folder or file of a data set.")]
-KindOption = Annotated[
-    Kind | None, typer.Option("--kind", help="How it is laid out.  [default: found out by its files]")
-]
-Split = Annotated[
-    str | None, typer.Option("--split", metavar="NAME", help="Only this split of iHarmony4 or a manifest.")
-]
 Shares = Annotated[
     str, typer.Option("--shares", metavar="NAME=SHARE,...", help="The splits and how much of it each gets.")
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another one deals the splits anew.")]
-Threads = Annotated[
-    int | None, typer.Option("--threads", metavar="N", min=1, help="Samples decoded at once.  [default: one a core]")
-]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it is there already.")]
 DEFAULT_SHARES = "train=0.9,val=0.05,test=0.05"
-
-
-def _open(path: Path, kind: Kind | None, split: str | None) -> Any:
-    from .. import data
-
-    try:
-        with reading(str(path)):
-            return data.open_dataset(path, kind.value if kind else None, split=split)
-    except ImportError as error:
-        raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _shares(text: str) -> dict[str, float]:
@@ -91,6 +69,11 @@ def check(
     path: Source,
     kind: KindOption = None,
     split: Split = None,
+    annotations: Annotations = None,
+    category: Category = "person",
+    min_share: LeastShare = 0.0,
+    max_share: LargestShare = 1.0,
+    boxes: Boxes = None,
     threads: Threads = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -101,9 +84,18 @@ def check(
     """
     console = Console("data.check", as_json=as_json, debug=debug)
     with console.session():
-        found = _open(path, kind, split)
+        found = opened(
+            path,
+            kind,
+            split=split,
+            annotations=annotations,
+            category=category,
+            min_share=min_share,
+            max_share=max_share,
+            boxes=boxes,
+        )
         with console.progress(len(found), "checking") as advance:
-            problems = found.check(advance, threads=threads or _cores())
+            problems = found.check(advance, threads=threads or cores())
         rows = [{"name": problem.name, "message": problem.message} for problem in problems]
         status = "some failed" if problems else "ok"
         console.result(status=status, kind=type(found).__name__, samples=len(found), problems=rows)
@@ -116,7 +108,16 @@ def check(
 
 @app.command("stats")
 def stats(
-    path: Source, kind: KindOption = None, split: Split = None, as_json: Json = False, debug: Debug = False
+    path: Source,
+    kind: KindOption = None,
+    split: Split = None,
+    annotations: Annotations = None,
+    category: Category = "person",
+    min_share: LeastShare = 0.0,
+    max_share: LargestShare = 1.0,
+    boxes: Boxes = None,
+    as_json: Json = False,
+    debug: Debug = False,
 ) -> None:
     """Count samples and groups, and measure sizes and foregrounds.
 
@@ -128,7 +129,16 @@ def stats(
 
         from ..errors import PyHarmonyError
 
-        found = _open(path, kind, split)
+        found = opened(
+            path,
+            kind,
+            split=split,
+            annotations=annotations,
+            category=category,
+            min_share=min_share,
+            max_share=max_share,
+            boxes=boxes,
+        )
         sides: list[tuple[int, int]] = []
         shares: list[float] = []
         fields: set[str] = set()
@@ -183,6 +193,11 @@ def split_command(
     seed: Seed = 0,
     kind: KindOption = None,
     split: Split = None,
+    annotations: Annotations = None,
+    category: Category = "person",
+    min_share: LeastShare = 0.0,
+    max_share: LargestShare = 1.0,
+    boxes: Boxes = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -199,7 +214,16 @@ def split_command(
         if os.path.lexists(output) and not overwrite:
             raise Failure(f"{output}: is there already; --overwrite replaces it", Code.USAGE)
         wanted = _shares(shares)
-        found = _open(path, kind, split)
+        found = opened(
+            path,
+            kind,
+            split=split,
+            annotations=annotations,
+            category=category,
+            min_share=min_share,
+            max_share=max_share,
+            boxes=boxes,
+        )
         dealt = [data.split_of(group, wanted, seed=seed) for group in found.groups]
         with writing(str(output)):
             whole = output.with_name(f".{output.name}.part")
@@ -236,6 +260,11 @@ def shard(
     ] = False,
     kind: KindOption = None,
     split: Split = None,
+    annotations: Annotations = None,
+    category: Category = "person",
+    min_share: LeastShare = 0.0,
+    max_share: LargestShare = 1.0,
+    boxes: Boxes = None,
     threads: Threads = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -250,7 +279,16 @@ def shard(
 
         if os.path.lexists(output):
             raise Failure(f"{output}: is there already", Code.USAGE)
-        found = _open(path, kind, split)
+        found = opened(
+            path,
+            kind,
+            split=split,
+            annotations=annotations,
+            category=category,
+            min_share=min_share,
+            max_share=max_share,
+            boxes=boxes,
+        )
         total = len(found)
         if part is not None:
             parts = data.split(found, _shares(shares), seed=seed)
@@ -259,7 +297,7 @@ def shard(
             found = parts[part]
         with console.progress(len(found), "writing") as advance, reading(str(path)):
             options: dict[str, Any] = {"progress": advance, "errors": "skip" if skip_bad else "raise"}
-            options["threads"] = threads or _cores()
+            options["threads"] = threads or cores()
             if samples is not None:
                 options["samples_per_shard"] = samples
             written: data.Dataset

@@ -28,8 +28,13 @@ class DataConfig:
 
     Attributes:
         root: a folder or file that `pyharmony.data.open_dataset` opens.
+        kind: how it is laid out, as there; '': found out by its files.
+        annotations: the JSON file of COCO whose photographs root has; '': none.
+        category, min_share, max_share: of COCO, see `pyharmony.data.CocoPeople`.
+        boxes: the file with the boxes of aligned scenes; '': none.
         split: of a set that has splits of its own, 'train' as a rule; '': all of it.
         validation: a folder of its own, or the share of the samples that is held back, chosen by their names.
+        validation_kind, validation_annotations, validation_boxes: of a folder of validation.
         validation_split: of the set that has splits of its own, 'val' or 'test'; '': none.
         size: side of the pictures that the network sees; larger ones are resized, keeping no aspect, as published.
         crop: the largest share of a side that a random crop leaves out; 0: none.
@@ -39,9 +44,18 @@ class DataConfig:
     """
 
     root: str = ""
+    kind: str = ""
+    annotations: str = ""
+    category: str = "person"
+    min_share: float = 0.0
+    max_share: float = 1.0
+    boxes: str = ""
     split: str = ""
     validation: str | float = 0.1
     validation_split: str = ""
+    validation_kind: str = ""
+    validation_annotations: str = ""
+    validation_boxes: str = ""
     size: int = 256
     crop: float = 0.0
     pairs: int = 150_000
@@ -256,10 +270,21 @@ def _accepted(hint: Any) -> tuple[type, ...]:
     return (float, int) if hint is float else (hint,)
 
 
+#: Where things lie, which may change: what is there is compared with what was there.
+_PATHS = ("root", "annotations", "boxes", "validation_annotations", "validation_boxes")
+
+
 def digest(config: TrainConfig) -> str:
-    """What has to be the same for a run to go on: all but how long it is and how it is looked at."""
+    """What has to be the same for a run to go on: all but how long it is, how it is looked at, and where its files lie.
+
+    `Run` compares the samples by their names and an extractor by its weights.
+    """
     tables = config.as_dict()
     kept = {k: v for k, v in tables["run"].items() if k in ("seed", "batch", "accumulate", "ema")}
     settled = {name: tables[name] for name in ("model", "step", "extractor", "data")} | {"run": kept}
-    settled["data"].pop("workers")
+    for name in ("workers", *_PATHS):
+        settled["data"].pop(name)
+    if isinstance(config.data.validation, str):
+        settled["data"]["validation"] = "a folder"
+    settled["extractor"].pop("weights", None)
     return json.dumps(settled, sort_keys=True)

@@ -40,7 +40,7 @@ def train(
 
     Raises:
         ArgumentError: a setting that the model, its step or the data does not accept; checkpoints in `out` without
-            `resume`; a checkpoint of a run with other settings; `out` in use by another run.
+            `resume`; a checkpoint of a run with other settings or samples; `out` in use by another run.
         WeightsError: a checkpoint that is damaged.
         DecodeError and others of `pyharmony.data`: a sample that cannot be read, by its name.
         OSError: `out` cannot be written.
@@ -73,20 +73,38 @@ def datasets(config: TrainConfig) -> tuple[data.Dataset, data.Dataset]:
     chosen = config.data
     if not chosen.root:
         raise ArgumentError("data.root: missing, expected a folder")
-    training = _opened(chosen.root, chosen.split, config)
+    own = {"kind": chosen.kind, "annotations": chosen.annotations, "boxes": chosen.boxes}
+    training = _opened(chosen.root, chosen.split, config, **own)
     if isinstance(chosen.validation, str):
-        held_back = _opened(chosen.validation, chosen.validation_split, config)
+        held_back = _opened(
+            chosen.validation,
+            chosen.validation_split,
+            config,
+            kind=chosen.validation_kind,
+            annotations=chosen.validation_annotations,
+            boxes=chosen.validation_boxes,
+        )
     elif chosen.validation_split:
-        held_back = _opened(chosen.root, chosen.validation_split, config)
+        held_back = _opened(chosen.root, chosen.validation_split, config, **own)
     else:
         parts = data.split(training, {"train": 1 - chosen.validation, "val": chosen.validation})
         training, held_back = parts["train"], parts["val"]
     return _composites(training, config, 0), _composites(held_back, config, 1)
 
 
-def _opened(root: str, split: str, config: TrainConfig) -> data.Dataset:
-    found = data.open_dataset(root, split=split or None)
-    return found.pairs(config.data.pairs, seed=config.run.seed) if isinstance(found, data.AlignedScenes) else found
+def _opened(root: str, split: str, config: TrainConfig, *, kind: str, annotations: str, boxes: str) -> data.Dataset:
+    chosen = config.data
+    found = data.open_dataset(
+        root,
+        kind or None,
+        split=split or None,
+        annotations=annotations or None,
+        category=chosen.category,
+        min_share=chosen.min_share,
+        max_share=chosen.max_share,
+        boxes=boxes or None,
+    )
+    return found.pairs(chosen.pairs, seed=config.run.seed) if isinstance(found, data.AlignedScenes) else found
 
 
 def _composites(found: data.Dataset, config: TrainConfig, side: int) -> data.Dataset:
