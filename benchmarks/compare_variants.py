@@ -52,12 +52,12 @@ Picture = npt.NDArray[np.uint8]
 COMMON: Tables = {
     "step": {"dtype": "bfloat16"},
     "data": {"size": SIZE, "validation": 0.0, "flip": True},
-    "schedule": {"steps": 500, "decay": 0.5},
+    "schedule": {"steps": 400, "decay": 0.5},
     "run": {"batch": 8, "ema": 0.99, "evaluate_steps": 10**9, "log_steps": 50, "threads": 1},
 }
 
 #: The encoder of codes in RGB; it is trained before the network that it judges.
-ENCODER: Tables = {"model": {"name": "style_encoder", "preset": "rgb", "width": 8}, "schedule": {"steps": 300}}
+ENCODER: Tables = {"model": {"name": "style_encoder", "preset": "rgb", "width": 8}, "schedule": {"steps": 200}}
 #: Stands for its weights.
 TRAINED = "the encoder of this seed"
 

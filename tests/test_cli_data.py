@@ -70,6 +70,17 @@ def test_a_data_set_is_counted(triples: Path) -> None:
     assert lines[1].split() == ["samples", "6"] and lines[-1].split() == ["foreground", "15-100", "%", "2"]
 
 
+def test_a_sheet_shows_samples_from_all_over(triples: Path, tmp_path: Path) -> None:
+    damage(triples)
+    found = told("stats", triples, "--sheet", tmp_path / "sheet.png")
+    assert (found["sheet"], found["bad"]) == (str(tmp_path / "sheet.png"), 1)
+    page = np.asarray(pyharmony.load(tmp_path / "sheet.png"))
+    assert page.shape == (6 + 5 * (256 + 22 + 6), 6 + 3 * (256 + 6), 3)  # five of six are whole, three pictures each
+    assert "is there already" in call("stats", triples, "--sheet", tmp_path / "sheet.png", code=2).stderr
+    assert "written" in call("stats", triples, "--sheet", tmp_path / "sheet.png", "--overwrite").stderr
+    assert "sheet.xyz" in call("stats", triples, "--sheet", tmp_path / "sheet.xyz", code=2).stderr
+
+
 def test_a_data_set_is_split(triples: Path, tmp_path: Path) -> None:
     out = tmp_path / "split.csv"
     arguments = ("split", triples, "--output", out, "--shares", "a=0.5,b=0.5", "--seed", 3)
@@ -150,7 +161,12 @@ def test_annotations_and_boxes_are_taken(tmp_path: Path) -> None:
     assert told("stats", *dogs, "--min-share", "0.5")["samples"] == 0
     assert told("stats", *dogs, "--max-share", "0.5")["fields"] == ["image", "mask"]
     found = told("stats", *boxes)
-    assert (found["kind"], found["samples"], found["height"]["max"], found["width"]["max"]) == ("AlignedScenes", 2, 18, 27)
+    assert (found["kind"], found["samples"], found["height"]["max"], found["width"]["max"]) == (
+        "AlignedScenes",
+        2,
+        18,
+        27,
+    )
     call("split", *boxes, "-o", tmp_path / "split.csv")
     call("shard", *dogs, "-o", tmp_path / "shards", "--size", "16")
     assert list(data.Shards(tmp_path / "shards").names) == ["1_7"]

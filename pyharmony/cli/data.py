@@ -13,6 +13,7 @@ import typer
 
 from . import _synth
 from ._console import Console, Debug, Json, table
+from ._contact import check_file, fitted, write_sheet
 from ._failures import Code, Failure, reading, writing
 from ._sources import (
     Annotations,
@@ -48,6 +49,8 @@ Shares = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another one deals the splits anew.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it is there already.")]
+#: Samples of a contact sheet.
+_SHOWN = 8
 DEFAULT_SHARES = "train=0.9,val=0.05,test=0.05"
 
 
@@ -116,6 +119,10 @@ def stats(
     min_share: LeastShare = 0.0,
     max_share: LargestShare = 1.0,
     boxes: Boxes = None,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", metavar="FILE", help="Write a contact sheet of eight.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE where it is there already.")] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -129,6 +136,7 @@ def stats(
 
         from ..errors import PyHarmonyError
 
+        check_file(sheet, overwrite, picture=True)
         found = opened(
             path,
             kind,
@@ -143,6 +151,8 @@ def stats(
         shares: list[float] = []
         fields: set[str] = set()
         bad = 0
+        chosen = {i * len(found) // _SHOWN for i in range(_SHOWN)} if sheet is not None else set()
+        shown: list[list[tuple[str, Any]]] = []
         with console.progress(len(found), "measuring") as advance:
             for index in range(len(found)):
                 try:
@@ -152,6 +162,8 @@ def stats(
                     sides += [value.shape[:2] for value in list(arrays.values())[:1]]
                     if "mask" in arrays:
                         shares.append(float((arrays["mask"] >= 128).mean()))
+                    if index in chosen:
+                        shown.append([(key, fitted(value)) for key, value in arrays.items()])
                 except (PyHarmonyError, OSError):
                     bad += 1
                 advance()
@@ -172,8 +184,11 @@ def stats(
             f"{int(100 * low)}-{int(100 * high)} %": sum(low <= share < high or share == high == 1 for share in shares)
             for low, high in ((0, 0.05), (0.05, 0.15), (0.15, 1))
         }
+        if sheet is not None and shown:
+            write_sheet(shown, sheet)
+            console.note(f"{sheet}: written")
         if as_json:
-            console.result(status="ok", **about)
+            console.result(status="ok", **about, **({"sheet": str(sheet)} if shown else {}))
             return
         rows = [[key, f"{about[key]:,}" if isinstance(about[key], int) else str(about[key])] for key in about][:4]
         rows.append(["fields", ", ".join(about["fields"]) or "none"])
