@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -124,6 +124,31 @@ def in_order(work: Callable[[int], Result], count: int, threads: int) -> Iterato
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def finished(work: Iterable[Callable[[], None] | None], threads: int) -> Generator[None, None, None]:
+    """Once for each that is done, in order: by so many threads, a few begun ahead; None is nothing to do."""
+    if threads == 1:
+        for call in work:
+            if call is not None:
+                call()
+            yield
+        return
+    waiting: deque[Future[None] | None] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for call in work:
+                waiting.append(None if call is None else pool.submit(call))
+                if len(waiting) > 2 * threads:
+                    first = waiting.popleft()
+                    yield None if first is None else first.result()
+            while waiting:
+                first = waiting.popleft()
+                yield None if first is None else first.result()
+        finally:
+            for future in waiting:
+                if future is not None:
+                    future.cancel()
 
 
 def loaded(
