@@ -17,6 +17,8 @@ HAS_TORCH = importlib.util.find_spec("torch") is not None
 if HAS_TORCH:
     import torch
 
+    from pyharmony.ops import _color_grid_torch as backend
+
 needs_torch = pytest.mark.skipif(not HAS_TORCH, reason="torch is not installed")
 
 DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
@@ -248,10 +250,10 @@ def test_a_batch_is_its_images():
     own, shared = random_map(rng, count=3), random_map(rng)
     for mask in (None, masks[0], masks):
         of = lambda i, mask=mask: mask if mask is None or mask.ndim == 2 else mask[i]  # noqa: E731
-        for given in (shared, own, {**shared, "affine": own["affine"]}):
-            found = ops.color_grid(images, mask, **given)
+        for parts in (shared, own, {**shared, "affine": own["affine"]}):
+            found = ops.color_grid(images, mask, **parts)
             for i in range(3):
-                single = {name: part[i] if part is own[name] else part for name, part in given.items()}
+                single = {name: part[i] if part is own[name] else part for name, part in parts.items()}
                 np.testing.assert_array_equal(found[i], ops.color_grid(images[i], of(i), **single))
 
 
@@ -279,6 +281,139 @@ def test_tensors_give_tensors():
     assert isinstance(found, torch.Tensor)
     np.testing.assert_array_equal(found.numpy(), ops.color_grid(image, mask, **given))
 
+
+# ---- gradients ------------------------------------------------------------------------------------------------------
+
+#: Shape, (Gh, Gw, D), K, whether each image has a map of its own.
+GRADIENT_CASES = (
+    ((9, 13), (3, 4, 5), 6, False),
+    ((2, 9, 600), (3, 4, 8), 6, True),
+    ((2, 70, 40), (3, 4, 1), 2, False),
+    ((3, 3), (8, 9, 3), 4, False),
+)
+
+
+def tensors(shape, cells, knots, own, dtype="float64", seed=0):
+    """image with colours outside [0, 1], mask, and the parts; all with gradients."""
+    rng = np.random.default_rng(seed)
+    real = "float64" if dtype == "float64" else "float32"
+    image, mask = 1.4 * rng.random((*shape, 3)) - 0.2, rng.random(shape)
+    mask.flat[::7] = 0
+    parts = random_map(rng, cells, knots, count=shape[0] if own else None)
+    made = [torch.from_numpy(image.astype(dtype)), torch.from_numpy(mask.astype(real))]
+    made += [torch.from_numpy(part.astype(real)) for part in parts.values()]
+    return [x.requires_grad_() for x in made]
+
+
+def function(image, mask, affine, curves, grid):
+    return ops.color_grid(image, mask, affine=affine, curves=curves, grid=grid)
+
+
+@needs_torch
+@pytest.mark.parametrize("case", GRADIENT_CASES, ids=lambda c: str(c[0]))
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_gradients_are_those_of_torchs_operations(simd, one_torch_thread, dtype, case):
+    """Sums of a part are of at most all pixels of an image, in runs of at most 512 that are added in double."""
+    given = tensors(*case, dtype=dtype)
+    result = function(*given)
+    grad = torch.from_numpy(np.random.default_rng(1).standard_normal(result.shape).astype(dtype))
+    exact_inputs = [x.detach().double().requires_grad_() for x in given]
+    height, width = result.shape[-3:-1]
+    composed = backend.composed(*exact_inputs, [0, 0, height, width])
+    exact = torch.autograd.grad(composed, exact_inputs, grad.double())
+    eps = EPS["float64" if dtype == "float64" else "float32"]
+    for found, expected, x in zip(torch.autograd.grad(result, given, grad), exact, given, strict=True):
+        assert found.dtype == x.dtype and found.shape == x.shape
+        # Slopes of a few tens, each of a few tens of roundings; the sums lose the root of what one run has.
+        size = max(1.0, float(expected.abs().max()))
+        rounding = 2.0**-11 * expected.abs() if found.dtype == torch.float16 else 0
+        assert ((found.double() - expected).abs() <= 1024 * eps * size + rounding).all()
+
+
+@needs_torch
+def test_gradients_are_those_of_differences(one_torch_thread):
+    given = tensors((2, 4, 5), (2, 3, 3), 3, True)
+    given[1] = (0.1 + 0.8 * given[1].detach()).requires_grad_()  # differences stay within [0, 1]
+    assert torch.autograd.gradcheck(function, given)
+    assert torch.autograd.gradgradcheck(function, given)
+
+
+@needs_torch
+def test_gradients_of_some_arguments_are_those_of_all(one_torch_thread):
+    given = tensors((2, 20, 30), (3, 4, 8), 6, False)
+    grad = torch.ones(2, 20, 30, 3, dtype=torch.float64)
+    together = torch.autograd.grad(function(*given), given, grad)
+    for i, expected in enumerate(together):
+        alone = [x.detach() for x in given]
+        alone[i].requires_grad_()
+        assert torch.equal(torch.autograd.grad(function(*alone), alone[i], grad)[0], expected)
+    for name, i in (("affine", 2), ("curves", 3), ("grid", 4)):
+        part = given[i].detach().requires_grad_()
+        (found,) = torch.autograd.grad(ops.color_grid(given[0].detach(), **{name: part}).sum(), part)
+        assert found.shape == part.shape and found.abs().sum() > 0
+
+
+@needs_torch
+def test_gradients_of_tiles_add_up(one_torch_thread):
+    image, mask, affine, curves, grid = tensors((61, 90), (4, 5, 8), 6, False)
+    whole = torch.autograd.grad(function(image, mask, affine, curves, grid).sum(), (affine, curves, grid, image))
+    result = 0
+    for y in range(0, 61, 25):
+        for x in range(0, 90, 40):
+            at = np.s_[y : y + 25, x : x + 40]
+            options = {"origin": (x, y), "frame": (61, 90), "affine": affine, "curves": curves, "grid": grid}
+            result = result + ops.color_grid(image[at], mask[at], **options).sum()
+    for found, expected in zip(torch.autograd.grad(result, (affine, curves, grid, image)), whole, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
+
+
+@needs_torch
+def test_bits_of_gradients_do_not_depend_on_threads(threads, one_torch_thread):
+    given = tensors((3, 150, 100), (5, 6, 8), 9, True, "float32")
+    found = torch.autograd.grad(function(*given).square().sum(), given)
+    for i in range(3):
+        single = [x.detach()[i].requires_grad_() for x in given]
+        for a, b in zip(found, torch.autograd.grad(function(*single).square().sum(), single), strict=True):
+            assert torch.equal(a[i], b)
+
+
+@needs_torch
+def test_operators_keep_to_the_rules_of_torch(one_torch_thread):
+    given = tensors((2, 4, 5), (2, 3, 3), 3, True)
+    library = torch.ops.pyharmony
+    torch.library.opcheck(library.color_grid, (*given, [0, 0, 4, 5]))
+    torch.library.opcheck(library.color_grid, (given[0], None, None, given[3], None, [0, 0, 4, 5]))
+    plain = [x.detach() for x in given]
+    torch.library.opcheck(
+        library.color_grid_gradient, (*plain, [0, 0, 4, 5], torch.ones_like(plain[0]), [True] * 5)
+    )  # fmt: skip
+
+
+@needs_torch
+def test_the_compiler_sees_one_graph(one_torch_thread):
+    given = tensors((2, 14, 15), (2, 3, 3), 5, True, "float32")
+    compiled = torch.compile(function, backend="aot_eager", fullgraph=True)
+    found, expected = compiled(*given), function(*given)
+    assert torch.equal(found, expected)
+    for a, b in zip(*(torch.autograd.grad(y.square().sum(), given) for y in (found, expected)), strict=True):
+        assert torch.equal(a, b)
+    torch.compiler.reset()
+
+
+@needs_torch
+def test_gradients_that_would_be_lost_are_refused():
+    affine = torch.eye(3, 4, requires_grad=True)
+    with pytest.raises(ArgumentError, match="image: ndarray, and so would be the result"):
+        ops.color_grid(np.zeros((4, 5, 3), np.float32), affine=affine)
+    with pytest.raises(ArgumentError, match=r"affine: it requires grad, but a result in torch.uint8"):
+        ops.color_grid(torch.zeros(4, 5, 3, dtype=torch.uint8), affine=affine)
+    with pytest.raises(ArgumentError, match="out: given"):
+        ops.color_grid(torch.zeros(4, 5, 3), affine=affine, out=torch.zeros(4, 5, 3))
+    with pytest.raises(ShapeError, match="affine: shape"):
+        ops.color_grid(torch.zeros(4, 5, 3), affine=affine[:2])
+
+
+# ---- bad input ------------------------------------------------------------------------------------------------------
 
 IMAGE = np.zeros((4, 5, 3), np.uint8)
 GRID = np.zeros((2, 3, 4, 3, 4))

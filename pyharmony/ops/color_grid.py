@@ -199,8 +199,9 @@ def color_grid(
     f(x) = affine [x; 1] + curves(x) + grid(place, luma) [x; 1], with x in [0, 1] (integers divided by their range) and
     the grid interpolated linearly along its three axes. f(x) may not lie further outside [0, 1] than x: colours of
     [0, 1] stay there, brighter ones of floats are held to what they were, and the identity changes nothing.
-    Calculated in float32, of float64 images in float64; one pass, without memory of the size of the image. Results are
-    the same to the bit for any number of threads, and for tiles with an origin and a frame.
+    Calculated in float32, of float64 images in float64, in one pass, without memory of the size of the image. Results
+    are the same to the bit for any number of threads, and for tiles with an origin and a frame. Gradients of any order
+    flow to a tensor image of floats, its mask and the parts of the map.
 
     Args:
         image: [H, W, 3] or [N, H, W, 3], any image dtype and strides.
@@ -226,6 +227,10 @@ def color_grid(
 
     Source: Gharbi et al., "Deep Bilateral Learning for Real-Time Image Enhancement", 2017, section 3.3 (the grid).
     """
+    if _arrays.in_graph(image, mask, grid, affine, curves):
+        from . import _color_grid_torch
+
+        return _color_grid_torch.color_grid(image, mask, affine, curves, grid, origin, frame, out)
     a = _arrays.to_numpy(image, "image")
     image_form(a.shape, _arrays.dtype_name(a))
     m = _mask(mask, a)
@@ -244,3 +249,27 @@ def run(image: NumpyArray, mask: NumpyArray | None, parts: Any, place: Frame, ou
         optional_view(curves, "curves"), optional_view(grid, "grid"), rows, place.values,
         _arrays.view(out, "out", writable=True),
     )  # fmt: skip
+
+
+def run_gradient(arrays: Any, place: Frame, grad: NumpyArray, needs: Any) -> list[NumpyArray | None]:
+    """Gradients of image, mask, affine, curves and grid, of each image of the batch; None where none is needed."""
+    image, mask, *parts = arrays
+    batch = as_batch(image)
+    count, height, width = batch.shape[:3]
+    real = np.float64 if image.dtype == np.float64 else np.float32
+    m = None if mask is None else mask if mask.ndim == 3 else np.broadcast_to(mask, (count, height, width))
+    affine, curves, grid, rows = parts_of(image, *parts)
+    shapes = [(count, height, width), *(None if x is None else (count, *x.shape[-PARTS[name][0] :])
+              for x, name in zip(parts, PARTS, strict=True))]  # fmt: skip
+    made = [np.empty(batch.shape, image.dtype) if needs[0] else None]
+    made += [np.empty(shape, real) if need and shape else None for shape, need in zip(shapes, needs[1:], strict=True)]
+    views = [
+        None if x is None else _arrays.view(x.reshape(-1) if i > 1 else x, "gradient", writable=True)
+        for i, x in enumerate(made)
+    ]
+    native.color_grid_gradient(
+        _arrays.view(batch, "image"), optional_view(m, "mask"), optional_view(affine, "affine"),
+        optional_view(curves, "curves"), optional_view(grid, "grid"), rows, place.values,
+        _arrays.view(as_batch(grad), "grad"), *views,
+    )  # fmt: skip
+    return made

@@ -29,7 +29,45 @@ ColorGridPart part_of(const ArrayView& a, const char* name, const ColorGridCall&
   return {a.data, a.shape[0] == rows ? 0 : step / call.images};
 }
 
+void* whole(const ArrayView* a, const char* name, std::int64_t size, DType real) {
+  if (a == nullptr) return nullptr;
+  std::int64_t step = 1;
+  for (int i = a->ndim - 1; i >= 0; --i) {
+    HM_CHECK(a->shape[i] == 1 || a->stride[i] == step, name, ": expected a contiguous array");
+    step *= a->shape[i];
+  }
+  HM_CHECK(a->writable && a->dtype == real && step == size, name, ": expected ", size, " writable ",
+           dtype_name(real));
+  return a->data;
+}
+
 }  // namespace
+
+ColorGridGradient color_grid_gradient_of(const ColorGridCall& call, const ArrayView& grad,
+                                         const ArrayView* image, const ArrayView* mask,
+                                         const ArrayView* affine, const ArrayView* curves,
+                                         const ArrayView* grid) {
+  const DType dtype = call.image.dtype;
+  HM_CHECK(dtype == DType::kFloat16 || dtype == DType::kFloat32 || dtype == DType::kFloat64,
+           "image: ", dtype_name(dtype), " has no gradient");
+  HM_CHECK(grad.dtype == dtype, "grad: ", dtype_name(grad.dtype), ", expected that of image");
+  const DType real = dtype == DType::kFloat64 ? dtype : DType::kFloat32;
+  ColorGridGradient gradient;
+  gradient.grad = batch_of(grad, "grad", call, 4);
+  if (image != nullptr) {
+    HM_CHECK(image->writable && image->dtype == dtype, "dimage: expected an array like image");
+    gradient.image = batch_of(*image, "dimage", call, 4);
+  }
+  HM_CHECK((affine == nullptr || call.affine.data != nullptr) &&
+               (curves == nullptr || call.curves.data != nullptr) &&
+               (grid == nullptr || call.grid.data != nullptr),
+           "a gradient of a part that the map is without");
+  gradient.mask = whole(mask, "dmask", call.images * call.height * call.width, real);
+  gradient.affine = whole(affine, "daffine", call.images * 12, real);
+  gradient.curves = whole(curves, "dcurves", call.images * 9 * call.knots, real);
+  gradient.grid = whole(grid, "dgrid", call.images * call.grid_size(), real);
+  return gradient;
+}
 
 ColorGridCall color_grid_call(const ArrayView& image, const ArrayView* mask,
                               const ArrayView* affine, const ArrayView* curves,

@@ -106,6 +106,24 @@ ColorGridCall color_grid_call(const ArrayView& image, const ArrayView* mask,
                               const ArrayView* grid, std::int64_t grid_rows,
                               const ColorGridFrame& frame, const ArrayView* out);
 
+// Gradients of a call without `out`: null where none is asked for, otherwise of each image.
+struct ColorGridGradient {
+  PixelBatch grad;         // of the result, like image
+  PixelBatch image;        // like image
+  void* mask = nullptr;    // [N, H, W], of the type of the map, contiguous
+  void* affine = nullptr;  // [N, 3, 4]
+  void* curves = nullptr;  // [N, 3, 3, knots]
+  void* grid = nullptr;    // [N, down.cells, across.cells, depth, 3, 4]
+};
+
+// The same views with an N of their own; `mask` [N, H, W] as well.
+ColorGridGradient color_grid_gradient_of(const ColorGridCall& call, const ArrayView& grad,
+                                         const ArrayView* image, const ArrayView* mask,
+                                         const ArrayView* affine, const ArrayView* curves,
+                                         const ArrayView* grid);
+
 HM_SIMD_DECLARE(void color_grid_kernel(const ColorGridCall& call))
+HM_SIMD_DECLARE(void color_grid_gradient_kernel(const ColorGridCall& call,
+                                                const ColorGridGradient& gradient))
 
 }  // namespace pyharmony

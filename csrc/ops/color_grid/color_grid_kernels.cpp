@@ -6,132 +6,14 @@
 #include <type_traits>
 #include <vector>
 
-#include "core/dispatch.h"
-#include "ops/color_grid/tables.h"
-#include "ops/color_map/stages.h"
+#include "ops/color_grid/runs.h"
 
 namespace pyharmony::HM_SIMD_NS {
 namespace {
 
 constexpr std::int64_t kTilePixels = 16384;
-// Behind a run, for vectors that begin anywhere in it.
-constexpr std::int64_t kBehind = 16;
-
-// In units of the dtype's range; `delta` is what the map adds, then the result.
-template <typename Real>
-struct alignas(64) Pixels {
-  Real value[3][kRun + kBehind];
-  Real delta[3][kRun + kBehind];
-  Real weight[kRun + kBehind];
-};
-
-// ---- tables
-// --------------------------------------------------------------------------------------
-
-constexpr bool kPermutes = HM_SIMD_BYTES >= 32;
-
-template <typename Real>
-struct Tables {
-  bool grid_in_registers = false, curves_in_registers = false;
-  bool has_affine = false;
-  Real affine[kCoefficients] = {};  // less the identity; where there is no grid
-  Buffer<Real> curves;              // as pack_knots, or [3 in][3 out][2][kEntries]: values, steps
-  Buffer<Real> grid;  // as pack_nodes, or [row][column][kCoefficients][kEntries], the last repeated
-};
-
-template <typename Real>
-void make_tables(const ColorGridCall& call, std::int64_t image, Tables<Real>& tables) {
-  const Real* const affine = call.affine.of<Real>(image);
-  const Real* const curves = call.curves.of<Real>(image);
-  const Real* const grid = call.grid.of<Real>(image);
-  constexpr bool kRegisters = kPermutes && std::is_same_v<Real, float>;
-  if (affine != nullptr) {
-    tables.has_affine = true;
-    less_identity(affine, tables.affine);
-  }
-  if (curves != nullptr) {
-    tables.curves_in_registers = kRegisters && call.knots <= kEntries;
-    if (tables.curves_in_registers) {
-      tables.curves = Buffer<Real>(9 * 2 * kEntries);
-      for (int t = 0; t < 9; ++t) {
-        const Real* const from = curves + (t % 3 * 3 + t / 3) * call.knots;
-        Real* const to = tables.curves.data() + t * 2 * kEntries;
-        for (int k = 0; k < kEntries; ++k) {
-          const auto at = [&](int i) { return from[std::min<std::int64_t>(i, call.knots - 1)]; };
-          to[k] = at(k);
-          to[kEntries + k] = at(k + 1) - at(k);
-        }
-      }
-    } else {
-      tables.curves = Buffer<Real>(3 * (call.knots + 1) * 4);
-      pack_knots(curves, call.knots, tables.curves.data());
-    }
-  }
-  if (grid == nullptr) return;
-  const Real* const add = tables.has_affine ? tables.affine : nullptr;
-  const std::int64_t columns = call.down.cells * call.across.cells;
-  tables.grid_in_registers = kRegisters && call.depth <= kEntries;
-  if (tables.grid_in_registers) {
-    tables.grid = Buffer<Real>(columns * kCoefficients * kEntries);
-    for (std::int64_t i = 0; i < columns; ++i) {
-      const Real* const from = grid + i * call.depth * kCoefficients;
-      Real* const to = tables.grid.data() + i * kCoefficients * kEntries;
-      for (int j = 0; j < kCoefficients; ++j) {
-        for (int k = 0; k < kEntries; ++k) {
-          const std::int64_t depth = std::min<std::int64_t>(k, call.depth - 1);
-          to[j * kEntries + k] = from[depth * kCoefficients + j] + (add != nullptr ? add[j] : 0);
-        }
-      }
-    }
-  } else {
-    tables.grid = Buffer<Real>(columns * call.depth * kNode);
-    pack_nodes(grid, add, columns * call.depth, tables.grid.data());
-  }
-}
-
-// A column of a row's grid: in registers [2][kCoefficients][kEntries], values and steps to the next
-// depth; in memory [depth][kNode].
-template <typename Real>
-std::int64_t column_size(const ColorGridCall& call, const Tables<Real>& tables) {
-  return tables.grid_in_registers ? 2 * kCoefficients * kEntries : call.depth * kNode;
-}
-
-// The columns [first, last] of the grid at an image's row.
-template <typename Real>
-void make_row(const ColorGridCall& call, const Tables<Real>& tables, std::int64_t y,
-              std::int64_t first, std::int64_t last, Real* row) {
-  constexpr int kStep = kWidth<Real>;
-  const CellAxis::Place at = call.down.place(call.y0 + y);
-  const auto share = all<Real>(static_cast<Real>(at.share));
-  const std::int64_t size = column_size(call, tables);
-  const std::int64_t given = tables.grid_in_registers ? size / 2 : size;
-  const Real* const low = tables.grid.data() + at.low * call.across.cells * given;
-  const Real* const high = tables.grid.data() + at.high * call.across.cells * given;
-  for (std::int64_t u = first; u <= last; ++u) {
-    Real* const to = row + (u - first) * size;
-    for (std::int64_t i = 0; i < given; i += kStep) {
-      const auto a = read(low + u * given + i), b = read(high + u * given + i);
-      write(to + i, multiply_add(share, b - a, a));
-    }
-    if (!tables.grid_in_registers) continue;
-    for (std::int64_t i = 0; i < given; i += kStep) {
-      write(to + given + i, read(to + i + 1) - read(to + i));
-    }
-    for (int j = 1; j <= kCoefficients; ++j) to[given + j * kEntries - 1] = 0;
-  }
-}
 
 // ---- the map of a run
-// ----------------------------------------------------------------------------
-
-// Pixels of a run between two centres of cells: f = start + step (i - begin) of the way from the
-// column `left` to `right`.
-template <typename Real>
-struct Piece {
-  std::int64_t begin, end;
-  const Real *left, *right;
-  Real offset, step, start;  // f = start + step (offset + i - begin)
-};
 
 #if HM_SIMD_BYTES >= 32
 inline Vec to_float(VecI v) { return __builtin_convertvector(v, Vec); }
@@ -150,7 +32,8 @@ inline Vec look_up(const float* table, VecI index) {
 }
 
 template <int kCount>
-void slice_in_registers(const Piece<float>& piece, std::int64_t depth, Pixels<float>& run) {
+void slice_in_registers(const Piece<float>& piece, const float* left, const float* right,
+                        std::int64_t depth, Pixels<float>& run) {
   constexpr int kSteps = kCoefficients * kEntries;
   Vec lane;
   for (int i = 0; i < kLanes; ++i) lane[i] = static_cast<float>(i);
@@ -169,7 +52,7 @@ void slice_in_registers(const Piece<float>& piece, std::int64_t depth, Pixels<fl
     for (int o = 0; o < 3; ++o) {
       Vec sum[2];
       for (int side = 0; side < 2; ++side) {
-        const float* const table = (side == 0 ? piece.left : piece.right) + 4 * o * kEntries;
+        const float* const table = (side == 0 ? left : right) + 4 * o * kEntries;
         for (int j = 3; j >= 0; --j) {
           const float* const at = table + j * kEntries;
           const Vec c = fma(deep, look_up<kCount>(at + kSteps, k), look_up<kCount>(at, k));
@@ -203,7 +86,8 @@ void add_curves_in_registers(const float* tables, std::int64_t knots, std::int64
 #endif
 
 template <typename Real>
-void slice_in_memory(const Piece<Real>& piece, std::int64_t depth, Pixels<Real>& run) {
+void slice_in_memory(const Piece<Real>& piece, const Real* left, const Real* right,
+                     std::int64_t depth, Pixels<Real>& run) {
   const Real count = static_cast<Real>(depth);
   for (std::int64_t i = piece.begin; i < piece.end; ++i) {
     const Real x[4] = {run.value[0][i], run.value[1][i], run.value[2][i], Real(1)};
@@ -212,17 +96,16 @@ void slice_in_memory(const Piece<Real>& piece, std::int64_t depth, Pixels<Real>&
     const Real w = held(luma * count - Real(0.5), count - 1);
     const std::int64_t k = static_cast<std::int64_t>(w);
     const Real deep = w - static_cast<Real>(k);
-    const Real across =
-        piece.start + piece.step * (piece.offset + static_cast<Real>(i - piece.begin));
+    const Real across = piece.share(i);
     const std::int64_t at = k * kNode, next = std::min(k + 1, depth - 1) * kNode;
     Four<Real> sum = {};
     for (int j = 0; j < 4; ++j) {
-      const Four<Real> left = ReadFour<Real>(piece.left + at + 4 * j).value;
-      const Four<Real> right = ReadFour<Real>(piece.right + at + 4 * j).value;
-      const Four<Real> low = left + deep * (ReadFour<Real>(piece.left + next + 4 * j).value - left);
-      const Four<Real> high =
-          right + deep * (ReadFour<Real>(piece.right + next + 4 * j).value - right);
-      sum += x[j] * (low + across * (high - low));
+      const Four<Real> low = ReadFour<Real>(left + at + 4 * j).value;
+      const Four<Real> high = ReadFour<Real>(right + at + 4 * j).value;
+      const Four<Real> next_low = ReadFour<Real>(left + next + 4 * j).value;
+      const Four<Real> next_high = ReadFour<Real>(right + next + 4 * j).value;
+      const Four<Real> a = low + deep * (next_low - low), b = high + deep * (next_high - high);
+      sum += x[j] * (a + across * (b - a));
     }
     for (int o = 0; o < 3; ++o) run.delta[o][i] = sum[o];
   }
@@ -265,36 +148,24 @@ void map_run(const ColorGridCall& call, const Tables<Real>& tables, const Real* 
   if (call.grid.data == nullptr) {
     affine(tables.affine, at.n, run);
   } else {
-    const CellAxis& axis = call.across;
-    const std::int64_t x0 = call.x0 + at.x, size = column_size(call, tables);
-    Piece<Real> piece;
-    for (std::int64_t begin = 0; begin < at.n; begin = piece.end) {
-      const std::int64_t cell = axis.interval(x0 + begin);
-      const bool inside = cell > 0 && cell < axis.cells;
-      const std::int64_t left = std::max<std::int64_t>(cell - 1, 0) - first;
-      const std::int64_t from = axis.first(cell);
-      piece.begin = begin;
-      piece.end = cell == axis.cells ? at.n : std::min(at.n, axis.first(cell + 1) - x0);
-      piece.left = row + left * size;
-      piece.right = row + (inside ? left + 1 : left) * size;
-      piece.offset = static_cast<Real>(x0 + begin - from);
-      piece.step =
-          inside ? static_cast<Real>(static_cast<double>(axis.cells) / axis.pixels) : Real(0);
-      piece.start = inside ? static_cast<Real>(axis.place(from).share) : Real(0);
+    const std::int64_t size = column_size(call, tables);
+    for_each_piece<Real>(call, at, [&](const Piece<Real>& piece) {
+      const Real* const left = row + (piece.left - first) * size;
+      const Real* const right = row + (piece.right - first) * size;
 #if HM_SIMD_BYTES >= 32
       if constexpr (std::is_same_v<Real, float>) {
         if (tables.grid_in_registers) {
           if (call.depth <= 8) {
-            slice_in_registers<8>(piece, call.depth, run);
+            slice_in_registers<8>(piece, left, right, call.depth, run);
           } else {
-            slice_in_registers<kEntries>(piece, call.depth, run);
+            slice_in_registers<kEntries>(piece, left, right, call.depth, run);
           }
-          continue;
+          return;
         }
       }
 #endif
-      slice_in_memory(piece, call.depth, run);
-    }
+      slice_in_memory(piece, left, right, call.depth, run);
+    });
   }
   if (call.curves.data == nullptr) return;
 #if HM_SIMD_BYTES >= 32
@@ -331,122 +202,6 @@ void mix(Real range, std::int64_t n, Pixels<Real>& run) {
 }
 
 // ---- pixels in and out
-// ---------------------------------------------------------------------------
-
-#if HM_SIMD_BYTES >= 32
-// Where the bytes of 16 pixels lie: [vector of three][channel], and back.
-struct Shuffles {
-  alignas(16) std::uint8_t apart[3][3][16], together[3][3][16];
-};
-constexpr Shuffles make_shuffles() {
-  Shuffles s = {};
-  for (int part = 0; part < 3; ++part) {
-    for (int c = 0; c < 3; ++c) {
-      for (int i = 0; i < 16; ++i) {
-        const int byte = 3 * i + c - 16 * part, at = 16 * part + i;
-        s.apart[part][c][i] = static_cast<std::uint8_t>(byte >= 0 && byte < 16 ? byte : 0x80);
-        s.together[part][c][i] = static_cast<std::uint8_t>(at % 3 == c ? at / 3 : 0x80);
-      }
-    }
-  }
-  return s;
-}
-constexpr Shuffles kShuffles = make_shuffles();
-
-inline __m128i gather(const __m128i (&from)[3], const std::uint8_t (&a)[16],
-                      const std::uint8_t (&b)[16], const std::uint8_t (&c)[16]) {
-  const auto part = [](__m128i v, const std::uint8_t* order) {
-    return _mm_shuffle_epi8(v, _mm_load_si128(reinterpret_cast<const __m128i*>(order)));
-  };
-  return _mm_or_si128(_mm_or_si128(part(from[0], a), part(from[1], b)), part(from[2], c));
-}
-#endif
-
-// [n][3] as three planes; reads and writes whole pixels only.
-template <typename T>
-void take_apart(const T* pixels, std::int64_t n, T (*planes)[kRun + kBehind]) {
-  std::int64_t i = 0;
-#if HM_SIMD_BYTES >= 32
-  if constexpr (std::is_same_v<T, std::uint8_t>) {
-    for (; i + 16 <= n; i += 16) {
-      __m128i from[3];
-      std::memcpy(from, pixels + 3 * i, sizeof(from));
-      for (int c = 0; c < 3; ++c) {
-        const auto& order = kShuffles.apart;
-        const __m128i plane = gather(from, order[0][c], order[1][c], order[2][c]);
-        std::memcpy(planes[c] + i, &plane, sizeof(plane));
-      }
-    }
-  }
-#endif
-  for (; i < n; ++i) {
-    for (int c = 0; c < 3; ++c) planes[c][i] = pixels[3 * i + c];
-  }
-}
-
-template <typename T>
-void put_together(const T (*planes)[kRun + kBehind], std::int64_t n, T* pixels) {
-  std::int64_t i = 0;
-#if HM_SIMD_BYTES >= 32
-  if constexpr (std::is_same_v<T, std::uint8_t>) {
-    for (; i + 16 <= n; i += 16) {
-      __m128i from[3], to[3];
-      for (int c = 0; c < 3; ++c) std::memcpy(&from[c], planes[c] + i, sizeof(from[c]));
-      for (int part = 0; part < 3; ++part) {
-        const auto& order = kShuffles.together[part];
-        to[part] = gather(from, order[0], order[1], order[2]);
-      }
-      std::memcpy(pixels + 3 * i, to, sizeof(to));
-    }
-  }
-#endif
-  for (; i < n; ++i) {
-    for (int c = 0; c < 3; ++c) pixels[3 * i + c] = planes[c][i];
-  }
-}
-
-bool is_packed(const ImageView& image) {
-  return image.col_stride == 3 && image.channel_stride == 1;
-}
-
-template <typename T, typename Real>
-void load_run(const ImageView& image, const RunPlace& at, Real scale, Pixels<Real>& run) {
-  alignas(64) T planes[3][kRun + kBehind];
-  const T* const row = image.at<T>(at.y, at.x, 0);
-  if (is_packed(image)) {
-    take_apart(row, at.n, planes);
-  } else {
-    for (int c = 0; c < 3; ++c) {
-      const T* const plane = row + c * image.channel_stride;
-      for (std::int64_t i = 0; i < at.n; ++i) planes[c][i] = plane[i * image.col_stride];
-    }
-  }
-  for (int c = 0; c < 3; ++c) {
-    std::fill_n(planes[c] + at.n, kBehind, T(0));
-    for (std::int64_t i = 0; i < at.n + kBehind; i += kWidth<Real>) {
-      write(run.value[c] + i, scale * read(planes[c] + i));
-    }
-  }
-}
-
-template <typename Real>
-void load_weights(const ImageView& mask, const RunPlace& at, Pixels<Real>& run) {
-  std::fill_n(run.weight, kRun + kBehind, Real(mask.data == nullptr));
-  if (mask.data == nullptr) return;
-  dispatch_any(mask.dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    // A quotient: the largest value is 1.
-    const Real range = static_cast<Real>(dtype_range(mask.dtype));
-    const T* const row = mask.at<T>(at.y, at.x, 0);
-    if (mask.col_stride == 1) {
-      for (std::int64_t i = 0; i < at.n; ++i) run.weight[i] = to_real<Real>(row[i]) / range;
-    } else {
-      for (std::int64_t i = 0; i < at.n; ++i) {
-        run.weight[i] = to_real<Real>(row[i * mask.col_stride]) / range;
-      }
-    }
-  });
-}
 
 template <typename T, typename Real>
 void store_run(const ImageView& out, const ImageView& image, const RunPlace& at, bool masked,
@@ -494,7 +249,6 @@ void copy_pixels(const ImageView& image, const ImageView& out, std::int64_t y, s
 }
 
 // ---- rows of an image
-// ----------------------------------------------------------------------------
 
 template <typename T, typename Real>
 void map_rows(const ColorGridCall& call, const Tables<Real>& tables, std::int64_t n,
@@ -537,7 +291,7 @@ void map_images(const ColorGridCall& call) {
   const std::int64_t sets = shared ? 1 : call.images;
   std::vector<Tables<Real>> tables(static_cast<std::size_t>(sets));
   parallel_for(sets, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) make_tables(call, i, tables[i]);
+    for (std::int64_t i = begin; i < end; ++i) make_tables(call, i, true, tables[i]);
   });
   const std::int64_t rows = std::max<std::int64_t>(1, kTilePixels / call.width);
   const std::int64_t tiles = (call.height + rows - 1) / rows;

@@ -81,4 +81,101 @@ void less_identity(const Real* affine, Real* difference) {
   for (int i = 0; i < kCoefficients; ++i) difference[i] = affine[i] - Real(i % 5 == 0 && i < 12);
 }
 
+// ---- tables of a map, and of a row
+
+constexpr bool kPermutes = HM_SIMD_BYTES >= 32;
+
+template <typename Real>
+struct Tables {
+  bool grid_in_registers = false, curves_in_registers = false;
+  bool has_affine = false;
+  Real affine[kCoefficients] = {};  // less the identity; where there is no grid
+  Buffer<Real> curves;              // as pack_knots, or [3 in][3 out][2][kEntries]: values, steps
+  Buffer<Real> grid;  // as pack_nodes, or [row][column][kCoefficients][kEntries], the last repeated
+};
+
+// `permutes`: whether tables may be those of registers.
+template <typename Real>
+void make_tables(const ColorGridCall& call, std::int64_t image, bool permutes,
+                 Tables<Real>& tables) {
+  const Real* const affine = call.affine.of<Real>(image);
+  const Real* const curves = call.curves.of<Real>(image);
+  const Real* const grid = call.grid.of<Real>(image);
+  constexpr bool kRegisters = kPermutes && std::is_same_v<Real, float>;
+  if (affine != nullptr) {
+    tables.has_affine = true;
+    less_identity(affine, tables.affine);
+  }
+  if (curves != nullptr) {
+    tables.curves_in_registers = permutes && kRegisters && call.knots <= kEntries;
+    if (tables.curves_in_registers) {
+      tables.curves = Buffer<Real>(9 * 2 * kEntries);
+      for (int t = 0; t < 9; ++t) {
+        const Real* const from = curves + (t % 3 * 3 + t / 3) * call.knots;
+        Real* const to = tables.curves.data() + t * 2 * kEntries;
+        for (int k = 0; k < kEntries; ++k) {
+          const auto at = [&](int i) { return from[std::min<std::int64_t>(i, call.knots - 1)]; };
+          to[k] = at(k);
+          to[kEntries + k] = at(k + 1) - at(k);
+        }
+      }
+    } else {
+      tables.curves = Buffer<Real>(3 * (call.knots + 1) * 4);
+      pack_knots(curves, call.knots, tables.curves.data());
+    }
+  }
+  if (grid == nullptr) return;
+  const Real* const add = tables.has_affine ? tables.affine : nullptr;
+  const std::int64_t columns = call.down.cells * call.across.cells;
+  tables.grid_in_registers = permutes && kRegisters && call.depth <= kEntries;
+  if (tables.grid_in_registers) {
+    tables.grid = Buffer<Real>(columns * kCoefficients * kEntries);
+    for (std::int64_t i = 0; i < columns; ++i) {
+      const Real* const from = grid + i * call.depth * kCoefficients;
+      Real* const to = tables.grid.data() + i * kCoefficients * kEntries;
+      for (int j = 0; j < kCoefficients; ++j) {
+        for (int k = 0; k < kEntries; ++k) {
+          const std::int64_t depth = std::min<std::int64_t>(k, call.depth - 1);
+          to[j * kEntries + k] = from[depth * kCoefficients + j] + (add != nullptr ? add[j] : 0);
+        }
+      }
+    }
+  } else {
+    tables.grid = Buffer<Real>(columns * call.depth * kNode);
+    pack_nodes(grid, add, columns * call.depth, tables.grid.data());
+  }
+}
+
+// A column of a row's grid: in registers [2][kCoefficients][kEntries], values and steps to the next
+// depth; in memory [depth][kNode].
+template <typename Real>
+std::int64_t column_size(const ColorGridCall& call, const Tables<Real>& tables) {
+  return tables.grid_in_registers ? 2 * kCoefficients * kEntries : call.depth * kNode;
+}
+
+// The columns [first, last] of the grid at an image's row.
+template <typename Real>
+void make_row(const ColorGridCall& call, const Tables<Real>& tables, std::int64_t y,
+              std::int64_t first, std::int64_t last, Real* row) {
+  constexpr int kStep = kWidth<Real>;
+  const CellAxis::Place at = call.down.place(call.y0 + y);
+  const auto share = all<Real>(static_cast<Real>(at.share));
+  const std::int64_t size = column_size(call, tables);
+  const std::int64_t given = tables.grid_in_registers ? size / 2 : size;
+  const Real* const low = tables.grid.data() + at.low * call.across.cells * given;
+  const Real* const high = tables.grid.data() + at.high * call.across.cells * given;
+  for (std::int64_t u = first; u <= last; ++u) {
+    Real* const to = row + (u - first) * size;
+    for (std::int64_t i = 0; i < given; i += kStep) {
+      const auto a = read(low + u * given + i), b = read(high + u * given + i);
+      write(to + i, multiply_add(share, b - a, a));
+    }
+    if (!tables.grid_in_registers) continue;
+    for (std::int64_t i = 0; i < given; i += kStep) {
+      write(to + given + i, read(to + i + 1) - read(to + i));
+    }
+    for (int j = 1; j <= kCoefficients; ++j) to[given + j * kEntries - 1] = 0;
+  }
+}
+
 }  // namespace pyharmony::HM_SIMD_NS
