@@ -54,11 +54,10 @@ def _view(x: Tensor | None, *, writable: bool = False) -> Any:
 
 
 def _gradient_on_device(
-    tensors: list[Tensor | None], place: Frame, grad: Tensor, needs: list[bool]
+    image: Tensor, others: list[Tensor | None], place: Frame, grad: Tensor, needs: list[bool]
 ) -> list[Tensor | None]:
     """Gradients of NAMES, of each image, by kernels on the current stream."""
-    image, mask, *parts = tensors
-    assert image is not None
+    mask, *parts = others
     batch = image if image.ndim == 4 else image[None]
     count, height, width = batch.shape[:3]
     m = None if mask is None else mask.expand(count, height, width)
@@ -101,7 +100,7 @@ def _run_gradient(
     tensors = [None if x is None else x.detach() for x in (image, mask, affine, curves, grid)]
     place = Frame(*frame)
     if _on_device(image):
-        found = _gradient_on_device(tensors, place, grad.detach(), needs)
+        found = _gradient_on_device(image.detach(), tensors[1:], place, grad.detach(), needs)
     else:
         arrays = [None if x is None else x.numpy() for x in tensors]
         made = run_gradient(arrays, place, grad.detach().numpy(), needs)

@@ -333,7 +333,7 @@ void launch_color_grid(const ColorGridCall& call, cudaStream_t stream) {
     p.bands = static_cast<int>((call.height + p.rows - 1) / p.rows);
     return std::int64_t(p.strips) * p.bands * call.images;
   };
-  while (p.rows > 1 && blocks() < kEnoughBlocks) p.rows /= 2;
+  while (p.rows > 2 && blocks() < kEnoughBlocks) p.rows /= 2;
   const std::int64_t count = blocks();
   HM_CHECK(count <= kMaxBlocks, "image: ", call.images, " images of ", call.height, " x ",
            call.width, " pixels are too many");
