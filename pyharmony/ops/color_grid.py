@@ -236,10 +236,10 @@ def color_grid(
 
         return _color_grid_torch.color_grid(image, mask, affine, curves, grid, origin, frame, out)
     given = {"image": image, "mask": mask, "affine": affine, "curves": curves, "grid": grid, "out": out}
-    if any(_cuda.is_device_array(x) for x in given.values()):
+    place = _cuda.place_of(given, None) if any(_cuda.is_device_array(x) for x in given.values()) else None
+    if place is not None:
         from . import _color_grid_cuda
 
-        place = _cuda.place_of(given, None)
         return _color_grid_cuda.color_grid(place, image, mask, affine, curves, grid, origin, frame, out)
     a = _arrays.to_numpy(image, "image")
     image_form(a.shape, _arrays.dtype_name(a))
