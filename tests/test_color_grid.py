@@ -354,6 +354,18 @@ def test_gradients_of_some_arguments_are_those_of_all(one_torch_thread):
 
 
 @needs_torch
+def test_maps_of_other_dtypes_are_converted(one_torch_thread):
+    given = tensors((7, 9), (2, 3, 4), 5, False, "float32")
+    half = [*given[:2], *(x.detach().bfloat16().requires_grad_() for x in given[2:])]
+    exact = [*given[:2], *(x.detach().float().requires_grad_() for x in half[2:])]
+    results = [function(*arguments) for arguments in (half, exact)]
+    assert torch.equal(*results)
+    found, expected = (torch.autograd.grad(y.sum(), x) for y, x in zip(results, (half, exact), strict=True))
+    for a, b, x in zip(found, expected, half, strict=True):
+        assert a.dtype == x.dtype and torch.equal(a, b.to(x.dtype))
+
+
+@needs_torch
 def test_gradients_of_tiles_add_up(one_torch_thread):
     image, mask, affine, curves, grid = tensors((61, 90), (4, 5, 8), 6, False)
     whole = torch.autograd.grad(function(image, mask, affine, curves, grid).sum(), (affine, curves, grid, image))

@@ -102,7 +102,8 @@ def _run_gradient(
     if _on_device(image):
         found = _gradient_on_device(image.detach(), tensors[1:], place, grad.detach(), needs)
     else:
-        arrays = [None if x is None else x.numpy() for x in tensors]
+        # NumPy has no bfloat16.
+        arrays = [None if x is None else (x.float() if x.dtype == torch.bfloat16 else x).numpy() for x in tensors]
         made = run_gradient(arrays, place, grad.detach().numpy(), needs)
         found = [None if x is None else torch.from_numpy(x) for x in made]
     return [

@@ -132,9 +132,9 @@ def _part(x: Any, name: str, image: NumpyArray) -> NumpyArray | None:
     """A part of a map with an axis of the batch, in the type that the kernels calculate in; or None."""
     if x is None:
         return None
-    if _arrays.is_torch(x):
-        x = x.detach()
     real = np.float64 if image.dtype == np.float64 else np.float32
+    if _arrays.is_torch(x):  # NumPy has no bfloat16
+        x = x.detach().double() if real is np.float64 else x.detach().float()
     try:
         a = np.ascontiguousarray(x, real)
     except (TypeError, ValueError) as error:
