@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from .. import models
 from ..data import resize_sample
 from ..errors import ArgumentError, DeviceError
 from ..models import Model
+from ..models._calls import output_of, takes_mask, task_of
 from ._methods import Picture, enlarged
 
 #: Sides of the pictures that harmonisers see.
@@ -29,24 +29,6 @@ def loaded(source: Any, device: str | None, *, whole: bool = False) -> Model:
     if device == "cuda" and not torch.cuda.is_available():
         raise DeviceError("device: torch finds no GPU")
     return model.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-
-def task_of(model: Model) -> str:
-    return next(info.task for info in models.list() if info.name == model.name)
-
-
-def takes_mask(model: Model) -> bool:
-    """Whether the model was made to see masks."""
-    made = getattr(model.config, "mask", None)
-    if isinstance(made, bool):
-        return made
-    part = getattr(model, "generator", model)
-    return "mask" in inspect.signature(part.forward).parameters
-
-
-def output_of(model: Model, picture: Tensor, mask: Tensor | None) -> Tensor:
-    """What a model makes of pictures [N, 3, H, W] in its range, and of their masks [N, 1, H, W] where it takes them."""
-    return model(picture) if mask is None or not takes_mask(model) else model(picture, mask)
 
 
 def levels(x: Tensor, low: float) -> npt.NDArray[np.float32]:
