@@ -28,8 +28,8 @@ HEAVY = ("torch", "cupy", "cv2", "scipy", "PIL", "matplotlib", "skimage")
 TORCH_ROOMS = ("nn", "models", "losses", "training")
 #: Of the ops: their gradients; of evaluations: networks. Both are imported inside functions.
 TORCH_FILES = (
-    "ops/_instance_norm_torch.py", "ops/_spectral_norm_torch.py", "ops/_torch.py", "ops/_partial_conv_cuda.py",
-    "ops/_partial_conv_torch.py",
+    "ops/_color_grid_torch.py", "ops/_instance_norm_torch.py", "ops/_spectral_norm_torch.py", "ops/_torch.py",
+    "ops/_partial_conv_cuda.py", "ops/_partial_conv_torch.py",
     "evaluation/_networks.py",
 )  # fmt: skip
 
@@ -277,6 +277,7 @@ CALLS = {
     "pyharmony.metrics.seam_error": "(src, dst, dst, mask)",
     "pyharmony.metrics.ssim": "(src, dst)",
     "pyharmony.metrics.summarize": "([pyharmony.metrics.evaluate(src, dst, mask)])",
+    "pyharmony.ops.color_grid": "(src, mask, affine=np.eye(3, 4) / 2)",
     "pyharmony.ops.color_map": "(src, [pyharmony.ops.Affine(np.eye(3) / 2)], mask)",
     "pyharmony.ops.color_stats": "(src, mask, bins=256)",
     "pyharmony.ops.gaussian_poisson": "(src, dst, mask, dst)",
