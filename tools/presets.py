@@ -1,0 +1,169 @@
+"""Makes the data that the shipped presets are trained on, and puts trained weights into the package.
+
+    python tools/presets.py composites PHOTOS... --split train -o train
+    python tools/presets.py composites PHOTOS... --split val --per-photo 6 -o val
+    python tools/presets.py pastes PHOTOS... --split train -o train
+    python tools/presets.py ship run/best.safetensors dovenet-small about.json
+
+PHOTOS are folders with a manifest.json, as `pyharmony.data.Manifest` reads them, or with images and masks. What is
+written are shards for `pyharmony train`; the page of each preset says which commands it was made by. about.json has the
+fields of `pyharmony.models.Weights` that the file does not tell; `ship` writes weights of 16 bits and the manifest's
+entry, and `tools/model_pages.py` the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pyharmony import color, data
+
+#: How an object changes colours, and how often: the transfers that benchmarks of harmonisation are made with first.
+METHODS = {
+    "reinhard": 2, "xiao_ma": 2, "fecker": 2, "idt": 2, "mkl": 1, "match_histogram": 1, "luminance_temperature": 1,
+    "retouch": 3, "lut_mix": 4, "temperature": 1, "brightness_contrast": 1,
+}  # fmt: skip
+
+
+class Memory(data.Dataset):
+    """Samples that are kept."""
+
+    def __init__(self, samples: list[dict[str, Any]]) -> None:
+        self.samples, self.names = samples, [sample["name"] for sample in samples]
+
+    def _load(self, index: int) -> dict[str, Any]:
+        return dict(self.samples[index])
+
+
+def photos(roots: list[Path], split: str, size: int, masked: bool) -> list[dict[str, Any]]:
+    """The photographs of a split at size x size pixels; those without a mask only where `masked` is False."""
+    found = []
+    for root in roots:
+        if (root / "manifest.json").is_file():
+            every = data.Manifest(root, split)
+            masks = ["mask" in entries for entries in every.entries]
+        else:
+            every, masks = data.Photos(root), None
+        for index, name in enumerate(every.names):
+            if masked and masks is not None and not masks[index]:
+                continue
+            sample = every[index]
+            kept = {role: sample[role] for role in ("image", "mask") if role in sample}
+            try:
+                found.append({**data.resize_sample(kept, size), "name": f"{root.name}/{name}"})
+            except Exception as error:  # an object that vanishes at this size
+                print(f"{name}: {error}", file=sys.stderr)
+    return found
+
+
+def composites(arguments: argparse.Namespace) -> None:
+    """Photographs whose objects have other colours."""
+    found = Memory(photos(arguments.photos, arguments.split, arguments.size, masked=True))
+    made = data.Synthesis(found, METHODS, per_photo=arguments.per_photo, seed=arguments.seed)
+    data.write_shards(made, arguments.output, arguments.size, errors="skip")
+    print(f"{arguments.output}: {len(found)} photographs, {len(made)} composites")
+
+
+def _pasted(sample: dict[str, Any], size: int, random: np.random.Generator) -> dict[str, Any]:
+    """Two crops of one photograph in colours of its own each, a part of one of them in the other."""
+    image = sample["image"]
+    side = int(random.integers(size, min(image.shape[:2]) + 1))
+    top, left = (int(random.integers(n - side + 1)) for n in image.shape[:2])
+    crop = Image.fromarray(image[top : top + side, left : left + side])
+    crop = np.asarray(crop.resize((size, size), Image.Resampling.BILINEAR))
+    crop = np.ascontiguousarray(crop[:, ::-1] if random.integers(2) else crop)
+    pair = {role: _lit(crop, random) if random.random() < share else crop for role, share in (("src", 1), ("dst", 0.5))}
+    shape = "square" if random.random() < 0.4 else "free"
+    part = data.CopyPaste(
+        Memory([{"name": "pair", **pair}]), load_size=size, crop_size=size, mask=shape,
+        ratio=float(random.uniform(0.35, 0.6)), seed=int(random.integers(2**31)),
+    )  # fmt: skip
+    return part[0]
+
+
+def _lit(picture: Any, random: np.random.Generator) -> Any:
+    """The picture in another light."""
+    whole = np.full(picture.shape[:2], 255, np.uint8)
+    kind = int(random.integers(4))
+    if kind == 0:
+        luts = [color.random_lut(random) for _ in range(4)]
+        return color.lut_mix(picture, luts, whole, weights=random.dirichlet(np.ones(4)))
+    if kind == 1:
+        return color.shift_temperature(picture, float(random.choice([-1, 1]) * random.uniform(25, 100)), whole)
+    if kind == 2:
+        lift, gain = float(random.uniform(-0.2, 0.2)), float(random.uniform(-0.4, 0.6))
+        return color.brightness_contrast(picture, whole, brightness=lift, contrast=gain)
+    return color.retouch(picture, whole, rng=random)[0]
+
+
+class Pastes(data.Dataset):
+    def __init__(self, found: Memory, per_photo: int, size: int, seed: int) -> None:
+        self.found, self.per, self.size, self.seed = found, per_photo, size, seed
+        self.names = [f"{name}_{k}" for name in found.names for k in range(per_photo)]
+
+    def _load(self, index: int) -> dict[str, Any]:
+        random = np.random.default_rng((self.seed, index))
+        return {**_pasted(self.found[index // self.per], self.size, random), "name": self.names[index]}
+
+
+def pastes(arguments: argparse.Namespace) -> None:
+    """Parts of a photograph in other colours, pasted where they come from: what GP-GAN learns from."""
+    found = Memory(photos(arguments.photos, arguments.split, 2 * arguments.size, masked=False))
+    made = Pastes(found, arguments.per_photo, arguments.size, arguments.seed)
+    data.write_shards(made, arguments.output, arguments.size, errors="skip")
+    print(f"{arguments.output}: {len(found)} photographs, {len(made)} pastes")
+
+
+def ship(arguments: argparse.Namespace) -> None:
+    """Writes weights and their entry in the manifest."""
+    from pyharmony import _shipped, models
+
+    about = json.loads(arguments.about.read_text("utf-8"))
+    model = models.load(arguments.weights)
+    file = f"{arguments.name}.safetensors"
+    path = _shipped.FOLDER / file
+    part = "generator" if isinstance(model, models.Adversarial) else "all"
+    models.save(model, path, dtype="float16", part=part)
+    content = path.read_bytes()
+    task = next(info.task for info in models.list() if info.name == model.name)
+    digest = hashlib.sha256(content).hexdigest()
+    entry = {"name": arguments.name, "model": model.name, "task": task, "file": file, "bytes": len(content)}
+    entry |= {"sha256": digest, **about}
+    kept = [dataclasses.asdict(one) for one in _shipped.every() if one.name != arguments.name]
+    table = {"format": 1, "weights": sorted([*kept, entry], key=lambda one: one["name"])}
+    (_shipped.FOLDER / "manifest.json").write_text(json.dumps(table, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    _shipped.read(next(one for one in _shipped.every() if one.name == arguments.name))
+    print(f"{path}: {len(content):,} bytes")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    for run, size, per_photo in ((composites, 144, 24), (pastes, 64, 12)):
+        command = commands.add_parser(run.__name__, help=run.__doc__)
+        command.add_argument("photos", nargs="+", type=Path)
+        command.add_argument("--split", default="train")
+        command.add_argument("--size", type=int, default=size)
+        command.add_argument("--per-photo", type=int, default=per_photo)
+        command.add_argument("--seed", type=int, default=0)
+        command.add_argument("-o", "--output", type=Path, required=True)
+        command.set_defaults(run=run)
+    command = commands.add_parser("ship", help=ship.__doc__)
+    command.add_argument("weights", type=Path)
+    command.add_argument("name")
+    command.add_argument("about", type=Path)
+    command.set_defaults(run=ship)
+    arguments = parser.parse_args()
+    arguments.run(arguments)
+
+
+if __name__ == "__main__":
+    main()
