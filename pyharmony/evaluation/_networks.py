@@ -12,9 +12,11 @@ from torch import Tensor
 from .. import models
 from ..data import resize_sample
 from ..errors import ArgumentError, DeviceError
+from ..harmonization._networks import found_by
+from ..harmonization._scene import scene
 from ..models import Model
 from ..models._calls import output_of, takes_mask, task_of
-from ._methods import Picture, enlarged
+from ._methods import Picture
 
 #: Sides of the pictures that harmonisers see.
 SIDE = 256
@@ -54,14 +56,14 @@ class Harmonizer:
         self.model = model
 
     @torch.no_grad()
-    def __call__(self, composite: Picture, mask: Picture) -> npt.NDArray[np.float32]:
+    def __call__(self, composite: Picture, mask: Picture) -> npt.NDArray[Any]:
+        if composite.shape[:2] != (SIDE, SIDE):
+            seen = scene(composite, mask, None, (SIDE, SIDE))
+            carried: npt.NDArray[Any] = found_by(self.model, seen, False).map.apply(composite)
+            return carried
         small = resize_sample({"composite": composite, "mask": mask}, SIDE)
         picture, m = _tensors(self.model, [small["composite"]], small["mask"])
-        output = levels(output_of(self.model, picture, m), self.model.low)[0]
-        if composite.shape == output.shape:
-            return output
-        change = np.clip(output, 0, 255) - small["composite"]
-        return enlarged(change, composite.shape[:2]) + composite
+        return levels(output_of(self.model, picture, m), self.model.low)[0]
 
 
 class Verdict:

@@ -14,7 +14,7 @@ from .. import _arrays, _checks, _device
 from ..blend._frame import Frame, Job
 from ..blend._images import ITSELF, is_file, run
 from ..blend._region import check_finite
-from ..errors import ArgumentError, DTypeError, MaskError, ShapeError
+from ..errors import ArgumentError, DTypeError, MaskError, ShapeError, WeightsError
 from ..ops.color_map import share
 from . import _lalonde_efros, _statistics, _xue
 from ._guards import TRUSTED, Found
@@ -326,12 +326,12 @@ def _method_of(method: Any, device: str | None) -> _Method:
             return fitting(shape, _statistics.SIDE)
 
         return _Method(method, None, "cpu", size, find, True)
-    if isinstance(method, str):
-        _refuse_unknown(method)
     # The other methods load no torch.
     from .. import models
     from . import _networks
 
+    if isinstance(method, str):
+        _check_name(method, models)
     if not isinstance(method, (str, os.PathLike, models.Model)):
         raise DTypeError(
             f"method: {type(method).__name__}, expected one of {', '.join(map(repr, METHODS))}, the name or path of "
@@ -351,20 +351,22 @@ def _method_of(method: Any, device: str | None) -> _Method:
     )
 
 
-def _refuse_unknown(method: str) -> None:
-    """Refuses a word that is neither a method nor, as far as one can see, weights."""
-    if method == "auto" or Path(method).suffix or os.sep in method or Path(method).exists():
-        return
-    from .. import models
-
-    known = {info.name for info in models.list("harmonize")}
-    known |= {name.replace("_", "-") for name in known}
-    known |= {getattr(entry, "name", entry) for entry in getattr(models, "weights", list)()}
-    if method not in known:
-        raise ArgumentError(
-            f"method: {method!r}, expected one of {', '.join(map(repr, METHODS))}, the path of weights, or the name of "
-            "weights that come with pyharmony"
-        )
+def _check_name(method: str, models: Any) -> None:
+    """Refuses a word that is neither a method nor, as far as one can see, weights; and 'auto' without its weights."""
+    shipped = [entry.name for entry in models.weights("harmonize")]
+    if method == "auto":
+        if DEFAULT not in shipped:
+            raise WeightsError(
+                f"method: 'auto' runs the weights {DEFAULT}, and this pyharmony comes without them; pass the path of "
+                f"weights, or one of {', '.join(map(repr, _PLAIN))}"
+            )
+    elif not (Path(method).suffix or os.sep in method or Path(method).exists()):
+        known = {*shipped, *(info.name for info in models.list("harmonize"))}
+        if method not in known:
+            raise ArgumentError(
+                f"method: {method!r}, expected one of {', '.join(map(repr, METHODS))}, the path of weights, or the name "
+                f"of weights that come with pyharmony{': ' if shipped else ''}{', '.join(shipped)}"
+            )
 
 
 def _refuse_none(image: Any, mask: Any) -> None:
