@@ -19,6 +19,8 @@ TRUSTED = 0.25
 _FEW, _MANY = 8.0, 64.0
 #: The mean change of a colour, 1 for white: up to the first an answer is plausible, from the second on it is not.
 _PLAUSIBLE, _ABSURD = 0.2, 0.45
+#: The same of the ratio of two mean lumas, in powers of two of encoded values, to which so much of white is added.
+_STOPS, _DARK = (1.0, 1.8), 0.02
 #: The largest mean change of a guarded transfer of statistics; beyond, the map is brought so much nearer to the identity.
 _LARGEST = 0.05
 #: Where the largest channel of a colour lies when its chroma begins to be kept, and when it is kept as it was.
@@ -58,9 +60,12 @@ def mean_change(scene: Scene, after: npt.NDArray[np.floating]) -> float:
     return float((change * scene.mask).sum(dtype=np.float64) / weight) if weight > 0 else 0.0
 
 
-def change_confidence(change: float) -> tuple[float, str]:
-    """How far a mean change is plausible."""
-    share = float(np.clip((_ABSURD - change) / (_ABSURD - _PLAUSIBLE), 0, 1))
+def change_confidence(scene: Scene, after: npt.NDArray[np.floating]) -> tuple[float, str]:
+    """How far light explains a change: its mean, and the ratio of the object's mean lumas."""
+    change = float(np.clip((_ABSURD - mean_change(scene, after)) / (_ABSURD - _PLAUSIBLE), 0, 1))
+    before, now = (float((x @ LUMA * scene.mask).sum() / max(scene.mask.sum(), 1e-9)) for x in (scene.picture, after))
+    stops = abs(np.log2((max(now, 0) + _DARK) / (before + _DARK)))
+    share = min(change, float(np.clip((_STOPS[1] - stops) / (_STOPS[1] - _STOPS[0]), 0, 1)))
     return share, "" if share == 1 else "the change is larger than light explains"
 
 

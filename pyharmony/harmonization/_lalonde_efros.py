@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from ..color import lab_to_rgb, rgb_to_lab
 from ._fit import samples
-from ._guards import Found, change_confidence, combined, limited, mean_change, region_confidence
+from ._guards import Found, change_confidence, combined, limited, region_confidence
 from ._maps import table_of
 from ._scene import Scene
 from ._transport import transport_plan
@@ -37,8 +37,7 @@ def lalonde_efros(scene: Scene, guard: bool) -> Found:
         return lab_to_rgb(lab + shift_of(lab, ours, shifts))
 
     found = table_of(function)
-    change = mean_change(scene, found.apply(scene.picture))
-    confidence = combined(region_confidence(scene), change_confidence(change))
+    confidence = combined(region_confidence(scene), change_confidence(scene, found.apply(scene.picture)))
     return Found(limited(found, scene) if guard else found, *confidence)
 
 

@@ -84,7 +84,7 @@ def found_by(model: Model, scene: Scene, guard: bool) -> Found:
         outputs = _outputs(model, views)
         found, explained = fit(Scene(scene.picture, seen.mask), outputs[0])
     change = mean_change(seen, outputs[0])
-    parts = [region_confidence(seen), change_confidence(change)]
+    parts = [region_confidence(seen), change_confidence(seen, outputs[0])]
     still = change <= _AGREES
     if not still:
         parts.append((explained, "" if explained > 0.9 else "the network's change is none of colours"))

@@ -14,7 +14,7 @@ from ..color._gaussian import floored, transport
 from ..color._histogram import quantile_tables
 from ..color._spaces import RGB_TO_XYZ, XYZ_TO_RGB, shift_mired, xyy_to_xyz, xyz_to_xyy
 from ..color._temperature import luminances, mean_mired, tone_curve_between
-from ._guards import Found, change_confidence, combined, keep_highlights, limited, mean_change, region_confidence
+from ._guards import Found, change_confidence, combined, keep_highlights, limited, region_confidence
 from ._maps import table_of
 from ._scene import Scene
 
@@ -106,10 +106,10 @@ def luminance_temperature(scene: Scene, guard: bool) -> Found:
 def _found(scene: Scene, published: Function, held: Function, guard: bool) -> Found:
     """What a method says by a function of colours as published, and by the one within the limits of the guard."""
     found = table_of(published)
-    change = mean_change(scene, found.apply(scene.picture))
+    confidence = combined(region_confidence(scene), change_confidence(scene, found.apply(scene.picture)))
     if guard:
         found = limited(table_of(lambda x: keep_highlights(x, held(x))), scene)
-    return Found(found, *combined(region_confidence(scene), change_confidence(change)))
+    return Found(found, *confidence)
 
 
 def _regions(scene: Scene) -> tuple[Region, Region]:

@@ -20,7 +20,7 @@ from ..color._spaces import (
     xyz_to_xyy,
 )
 from ..ops.distance import distance_inside
-from ._guards import Found, change_confidence, combined, limited, mean_change, region_confidence
+from ._guards import Found, change_confidence, combined, limited, region_confidence
 from ._maps import IDENTITY, table_of
 from ._scene import Scene
 
@@ -95,8 +95,7 @@ def xue(scene: Scene, guard: bool) -> Found:
         return linear_to_srgb(linear)
 
     found = table_of(function)
-    change = mean_change(scene, found.apply(scene.picture))
-    confidence = combined(region_confidence(scene), change_confidence(change))
+    confidence = combined(region_confidence(scene), change_confidence(scene, found.apply(scene.picture)))
     return Found(limited(found, scene) if guard else found, *confidence)
 
 
