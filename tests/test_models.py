@@ -989,6 +989,63 @@ def test_srgan_stays_in_range() -> None:
     assert [type(m).__name__ for m in model.generator.close] == ["Conv2d", "PReLU"]  # type: ignore[union-attr]
 
 
+# Residual generators
+
+RESIDUAL: dict[str, tuple[str, dict[str, Any]]] = {
+    "dovenet": ("dovenet", {"size": 32, "width": 2, "discriminator_width": 2, "norm": "batch"}),
+    "pix2pix": ("pix2pix", {"generator": "resnet_9blocks", "mask": True, "width": 2, "discriminator_width": 2}),
+    "pix2pix, no mask": ("pix2pix", {"generator": "unet_128", "width": 2, "discriminator_width": 2}),
+}
+
+
+@pytest.mark.parametrize("case", RESIDUAL)
+def test_a_residual_generator_adds_to_its_picture(case: str) -> None:
+    """In the beginning nothing; then what its network gives, inside the mask, cut to [-1, 1]."""
+    name, config = RESIDUAL[case]
+    torch.manual_seed(0)
+    model = models.create(name, **config, residual=True).eval()
+    picture, *mask = model.example(None if case == "pix2pix, no mask" else 32).values()
+    assert torch.equal(model(picture, *mask), picture)
+    net: Any = model.generator.unet if name == "dovenet" else model.generator.net  # type: ignore[union-attr]
+    torch.nn.init.normal_(net.last.weight, 0, 20)
+    torch.nn.init.uniform_(net.last.bias, 2.1, 3)
+    with torch.no_grad():
+        change = net(torch.cat([picture, *mask], 1))
+    assert float(change.abs().max()) > 2
+    wanted = (picture + (change * mask[0] if mask else change)).clamp(-1, 1)
+    assert torch.equal(model(picture, *mask), wanted)
+    if mask:
+        assert torch.equal(model(picture, torch.zeros_like(mask[0])), picture)
+
+
+def test_the_published_generators_are_not_residual() -> None:
+    for name in ("dovenet", "pix2pix"):
+        assert models.outline(name).config.residual is False
+
+
+@pytest.mark.parametrize(("size", "levels"), [(32, 5), (64, 6), (128, 7), (256, 8)])
+def test_a_dovenet_of_another_size(size: int, levels: int) -> None:
+    """A generator that ends at one pixel, and a discriminator that does."""
+    model = models.create("dovenet", size=size, width=2, discriminator_width=2)
+    generator, discriminator = model.generator.unet, model.discriminator  # type: ignore[union-attr]
+    assert generator.depth == levels
+    inputs = model.example()
+    assert inputs["composite"].shape == (2, 3, size, size)
+    assert model(**inputs).shape == (2, 3, size, size)
+    found = sizes_of(discriminator.whole, (models.dovenet.PartialConv2d,), inputs["composite"])
+    assert [side for _, side in found] == [size // 2**i - 1 for i in range(1, levels - 1)] + [1]
+    assert [score.shape for score in discriminator(*inputs.values())] == [(2,), (2,)]
+    other = torch.zeros(1, 3, 2 * size, 2 * size)
+    with pytest.raises(ShapeError, match=f"expected {size}x{size}"):
+        discriminator(other, other[:, :1])
+
+
+def test_sizes_that_a_dovenet_refuses() -> None:
+    for size, says in ((16, "size: 16, expected 32 or a larger power of two"), (100, "size: 100, expected 8, 16")):
+        with pytest.raises(ArgumentError, match=says):
+            models.create("dovenet", size=size)
+
+
 # Files
 
 

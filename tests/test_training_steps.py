@@ -416,6 +416,7 @@ def test_a_step_is_captured_on_a_gpu_alone(name: str) -> None:
         ("pix2pix", {"adversry": "hinge"}, "adversry: Pix2PixStep has no such setting; did you mean 'adversary'"),
         ("pix2pix", {"preset": "fast"}, "preset: 'fast', Pix2PixStep has 'published', 'wgan_gp'"),
         ("pix2pix", {"gradient_penalty": -1.0}, "gradient_penalty: -1.0, expected at least 0"),
+        ("pix2pix", {"foreground": -1.0}, "foreground: -1.0, expected at least 0"),
         ("pix2pix", {"adversary": "chess"}, "'chess', expected one of 'hinge'"),
         ("pix2pix", {"dtype": "float16"}, "dtype: 'float16', expected one of 'float32', 'bfloat16'"),
         ("dovenet_lite", {"verification": "much"}, "verification: 'much', expected at least 0"),
@@ -511,6 +512,24 @@ def test_pix2pix_is_what_it_says(data_dir: Path) -> None:
     adams[0].step()
     close(step.model.generator, generator)
     close(step.model.discriminator, discriminator)
+
+
+def test_pix2pix_weighs_the_foreground(data_dir: Path) -> None:
+    """With that weight alone the generator follows the mean square over the object."""
+    model = models.create("pix2pix", "residual", width=2, discriminator_width=2)
+    batch = recoloured.pairs(data_dir, 128).batch(count=2)
+    (generator,) = plain(model.generator)
+    losses = steps.create(model, l1=0.0, adversarial=0.0, foreground=5.0, channels_last=False)(batch)
+    output = generator(batch["composite"], batch["mask"])
+    error = (output - batch["target"]).square().sum((1, 2, 3)) / (3 * batch["mask"].sum((1, 2, 3)))
+    adam = torch.optim.Adam(generator.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=True)
+    (5 * error.mean()).backward()
+    adam.step()
+    torch.testing.assert_close(losses["foreground"], error.mean().detach())
+    for found, wanted in zip(model.generator.parameters(), generator.parameters(), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ArgumentError, match=r"foreground: 1\.0, and the model takes no mask"):
+        steps.create(models.create("pix2pix", width=2, discriminator_width=2), foreground=1.0)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -4,6 +4,7 @@
     python tools/presets.py composites PHOTOS... --split val --per-photo 6 -o val
     python tools/presets.py pastes PHOTOS... --split train -o train
     python tools/presets.py ship run/best.safetensors dovenet-small about.json
+    python tools/presets.py seams BLENDING... --generator gp-gan-small
 
 PHOTOS are folders with a manifest.json, as `pyharmony.data.Manifest` reads them, or with images and masks. What is
 written are shards for `pyharmony train`; the page of each preset says which commands it was made by. about.json has the
@@ -144,6 +145,35 @@ def ship(arguments: argparse.Namespace) -> None:
     print(f"{path}: {len(content):,} bytes")
 
 
+def seams(arguments: argparse.Namespace) -> None:
+    """Seam errors of blends with the membrane and with a network as their base, as a table."""
+    from pyharmony import blend, metrics
+    from pyharmony.models.gp_gan import generator_of
+
+    net = generator_of(arguments.generator)
+    blends = {
+        "alpha": blend.alpha,
+        "gaussian_poisson, membrane": blend.gaussian_poisson,
+        "gp_gan": lambda *given: blend.gp_gan(*given, generator=net),
+        "gaussian_poisson, membrane, whole": lambda *given: blend.gaussian_poisson(*given, preserve_background=False),
+        "gp_gan, whole": lambda *given: blend.gp_gan(*given, generator=net, preserve_background=False),
+    }
+    print("| pair |" + "".join(f" {name} |" for name in blends) + f"\n|{'---|' * (len(blends) + 1)}")
+    rows = []
+    for root in arguments.roots:
+        for sample in data.Manifest(root, roles=("src", "dst", "mask")):
+            given = sample["src"], sample["dst"], sample["mask"]
+            made = {name: call(*given) for name, call in blends.items()}
+            rows.append([metrics.seam_error(picture, *given) for picture in made.values()])
+            print(f"| {sample['name']} |" + "".join(f" {value:.2f} |" for value in rows[-1]))
+            if arguments.pictures is not None:
+                arguments.pictures.mkdir(parents=True, exist_ok=True)
+                pasted = np.where(sample["mask"][..., None] >= 128, sample["src"], sample["dst"])
+                sheet = np.concatenate([pasted, *made.values()], 1)
+                Image.fromarray(sheet).save(arguments.pictures / f"{sample['name']}.jpg")
+    print("| mean |" + "".join(f" {value:.2f} |" for value in np.mean(rows, 0)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
@@ -161,6 +191,11 @@ def main() -> None:
     command.add_argument("name")
     command.add_argument("about", type=Path)
     command.set_defaults(run=ship)
+    command = commands.add_parser("seams", help=seams.__doc__)
+    command.add_argument("roots", nargs="+", type=Path)
+    command.add_argument("--generator", default="gp-gan-small")
+    command.add_argument("--pictures", type=Path, help="a folder for sheets")
+    command.set_defaults(run=seams)
     arguments = parser.parse_args()
     arguments.run(arguments)
 

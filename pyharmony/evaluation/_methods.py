@@ -43,7 +43,7 @@ METHODS: Mapping[str, Method] = {
 
 
 def harmonizer(source: Any, *, device: str | None = None) -> Method:
-    """A network as a method. It runs at 256 x 256 pixels.
+    """A network as a method. It runs at 256 x 256 pixels, or at the size that it was made for.
 
     At other sizes what it did there is carried over by a colour map, as `pyharmony.harmonize` does, unguarded.
 

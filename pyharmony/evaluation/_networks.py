@@ -15,11 +15,8 @@ from ..errors import ArgumentError, DeviceError
 from ..harmonization._networks import found_by
 from ..harmonization._scene import scene
 from ..models import Model
-from ..models._calls import output_of, takes_mask, task_of
+from ..models._calls import output_of, side_of, takes_mask, task_of
 from ._methods import Picture
-
-#: Sides of the pictures that harmonisers see.
-SIDE = 256
 
 _JUDGES = ("bargainnet", "dovenet", "dovenet_lite", "pix2pix", "pix2pix_selfie", "realism_cnn")
 
@@ -57,11 +54,12 @@ class Harmonizer:
 
     @torch.no_grad()
     def __call__(self, composite: Picture, mask: Picture) -> npt.NDArray[Any]:
-        if composite.shape[:2] != (SIDE, SIDE):
-            seen = scene(composite, mask, None, (SIDE, SIDE))
+        side = side_of(self.model)
+        if composite.shape[:2] != (side, side):
+            seen = scene(composite, mask, None, (side, side))
             carried: npt.NDArray[Any] = found_by(self.model, seen, False).map.apply(composite)
             return carried
-        small = resize_sample({"composite": composite, "mask": mask}, SIDE)
+        small = resize_sample({"composite": composite, "mask": mask}, side)
         picture, m = _tensors(self.model, [small["composite"]], small["mask"])
         return levels(output_of(self.model, picture, m), self.model.low)[0]
 
@@ -73,7 +71,7 @@ class Verdict:
         if model.name not in _JUDGES:
             raise ArgumentError(f"model: {model.name} judges no pictures; expected one of {', '.join(_JUDGES)}")
         self.model = model
-        self.side = model.config.size if model.name == "realism_cnn" else SIDE
+        self.side = side_of(model)
 
     @torch.no_grad()
     def __call__(

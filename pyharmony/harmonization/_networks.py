@@ -14,14 +14,12 @@ from torch import Tensor
 from .. import _device, models
 from ..errors import ArgumentError, DeviceError, WeightsError
 from ..models import Model
-from ..models._calls import output_of, task_of
+from ..models._calls import output_of, side_of, task_of
 from ._fit import fit
 from ._guards import Found, change_confidence, combined, mean_change, region_confidence
 from ._maps import ColorMap
 from ._scene import Float32, Scene
 
-#: Sides of the pictures that networks see whose configuration says nothing.
-SIDE = 256
 #: Changes below this, in units of white, are those of a network that agrees with the picture.
 _AGREES = 2 / 255
 
@@ -62,12 +60,6 @@ def network(source: Any, device: str | None) -> Model:
 def _loaded(source: str, version: Any, device: str) -> Model:
     """A file's model; version tells one state of the file from another."""
     return models.load(source).eval().to(device)
-
-
-def side_of(model: Model) -> int:
-    """Sides of the pictures that a network sees."""
-    size = getattr(model.config, "size", SIDE)
-    return size if isinstance(size, int) else SIDE
 
 
 def found_by(model: Model, scene: Scene, guard: bool) -> Found:

@@ -10,6 +10,10 @@ from . import _registry
 from ._registry import Model
 
 
+#: Sides of the pictures of models whose configuration says nothing.
+SIDE = 256
+
+
 def task_of(model: Model) -> str:
     return _registry.info_of(model.name).task
 
@@ -21,6 +25,11 @@ def takes_mask(model: Model) -> bool:
         return made
     part = getattr(model, "generator", model)
     return "mask" in inspect.signature(part.forward).parameters
+
+
+def side_of(model: Model) -> int:
+    """Sides of the pictures that a model was made for."""
+    return int(getattr(model.config, "size", SIDE))
 
 
 def output_of(model: Model, picture: Tensor, mask: Tensor | None) -> Tensor:

@@ -333,6 +333,7 @@ register(
         presets={
             "paper": {},
             "small": {"width": 32, "bottleneck": 512, "critic_width": 32},
+            "skips": {"width": 32, "bottleneck": 192, "critic_width": 16, "skips": True},
             "unsupervised": {"supervised": False},
         },
     )

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import ArgumentError, DeviceError, DTypeError, ShapeError
+from ...losses import foreground_mse
 from ...models import Model
 from ...models._blocks import check_image, check_like
 
@@ -368,6 +369,12 @@ def settings_of(step: type[Step], values: Mapping[str, Any], preset: str | None)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ArgumentError(f"{key}: {step.__name__} has no such setting{hint}; it has {', '.join(fields)}")
     return step.settings_type(**{**chosen, **values})
+
+
+def foreground_error(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """`foreground_mse` with its least area, 100 pixels of 256x256, in proportion at other sizes."""
+    height, width = output.shape[2:]
+    return foreground_mse(output, target, mask, min_area=100 * height * width / 256**2)
 
 
 def check_flag(value: object, name: str) -> None:
