@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from .. import _arrays
+from .. import _arrays, _cuda
 from ..errors import ArgumentError
 from ..reference.color_grid import LUMA
 from . import color_grid as compute
@@ -42,6 +42,56 @@ def _sum_to(x: Tensor, like: Tensor) -> Tensor:
     return x.reshape(like.shape).to(like.dtype)
 
 
+def _on_device(x: Tensor) -> bool:
+    return x.is_cuda
+
+
+def _view(x: Tensor | None, *, writable: bool = False) -> Any:
+    if x is None:
+        return None
+    dtype = str(x.dtype).removeprefix("torch.")
+    return _cuda._module().ArrayView(x.data_ptr(), dtype, tuple(x.shape), tuple(x.stride()), writable)
+
+
+def _gradient_on_device(
+    image: Tensor, others: list[Tensor | None], place: Frame, grad: Tensor, needs: list[bool]
+) -> list[Tensor | None]:
+    """Gradients of NAMES, of each image, by kernels on the current stream."""
+    mask, *parts = others
+    batch = image if image.ndim == 4 else image[None]
+    count, height, width = batch.shape[:3]
+    m = None if mask is None else mask.expand(count, height, width)
+    maps: list[Any] = []
+    for part, ndim in zip(parts, (2, 3, 5)):
+        maps.append(None if part is None else (part if part.ndim > ndim else part[None]).float().contiguous())
+    affine, curves, grid = maps
+    rows = 1 if grid is None else grid.shape[1]
+    flat = [
+        affine, None if curves is None else curves.reshape(len(curves), 9, -1),
+        None if grid is None else grid.reshape(-1, *grid.shape[2:4], 12),
+    ]  # fmt: skip
+    made: list[Tensor | None] = [torch.empty_like(batch, memory_format=torch.contiguous_format) if needs[0] else None]
+    shapes = [(count, height, width), *(None if x is None else (count, *x.shape[1:]) for x in maps)]
+    for shape, need in zip(shapes, needs[1:]):
+        made.append(batch.new_empty(shape, dtype=torch.float32) if need and shape is not None else None)
+    module = _cuda._module()
+    views, seen = [_view(x) for x in flat], _view(batch)
+    nbytes = 0
+    if any(needs[2:]):
+        nbytes = module.color_grid_gradient_workspace(seen, views[1], views[2], rows, place.values)
+    memory = torch.empty(max(nbytes, 1), dtype=torch.uint8, device=batch.device)
+    on = {"device": -1, "stream": 0}  # the emulator's
+    if batch.is_cuda:
+        on = {"device": batch.device.index, "stream": torch.cuda.current_stream(batch.device).cuda_stream}
+    results = [None if x is None else x.reshape(-1) if i > 1 else x for i, x in enumerate(made)]
+    with _cuda.failures("color_grid"):
+        module.color_grid_gradient(
+            seen, _view(m), *views, rows, place.values, _view(grad if grad.ndim == 4 else grad[None]),
+            *(_view(x, writable=True) for x in results), workspace=_view(memory, writable=True), **on,
+        )  # fmt: skip
+    return made
+
+
 def _run_gradient(
     image: Tensor, mask: Tensor | None, affine: Tensor | None, curves: Tensor | None, grid: Tensor | None,
     frame: list[int], grad: Tensor, needs: list[bool],
@@ -49,10 +99,8 @@ def _run_gradient(
     """Gradients of NAMES; empty where none is needed."""
     tensors = [None if x is None else x.detach() for x in (image, mask, affine, curves, grid)]
     place = Frame(*frame)
-    if image.is_cuda:
-        from . import _color_grid_cuda
-
-        found = _color_grid_cuda.run_gradient(tensors, place, grad.detach(), needs)
+    if _on_device(image):
+        found = _gradient_on_device(image.detach(), tensors[1:], place, grad.detach(), needs)
     else:
         arrays = [None if x is None else x.numpy() for x in tensors]
         made = run_gradient(arrays, place, grad.detach().numpy(), needs)

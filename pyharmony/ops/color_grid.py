@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _arrays, _checks
+from .. import _arrays, _checks, _cuda
 from .._arrays import Array, NumpyArray
 from .._native import native
 from ..errors import ArgumentError, DTypeError, ShapeError
@@ -203,6 +203,9 @@ def color_grid(
     are the same to the bit for any number of threads, and for tiles with an origin and a frame. Gradients of any order
     flow to a tensor image of floats, its mask and the parts of the map.
 
+    Runs where image is: on a CUDA device with kernels on the current stream, which take all image dtypes but float64;
+    mask and map have to be there as well, and their values are not read.
+
     Args:
         image: [H, W, 3] or [N, H, W, 3], any image dtype and strides.
         mask: [H, W] or [N, H, W], bool, uint8 or uint16 scaled by their range, or floats in [0, 1]; None: ones.
@@ -224,6 +227,7 @@ def color_grid(
     Raises:
         ShapeError, DTypeError, MaskError: image, mask, a part of the map or out is none that fits.
         ArgumentError: a part of the map is not finite, image does not lie in the frame, out overlaps it.
+        DeviceError: arrays are in different places, or their device cannot be used.
 
     Source: Gharbi et al., "Deep Bilateral Learning for Real-Time Image Enhancement", 2017, section 3.3 (the grid).
     """
@@ -231,13 +235,19 @@ def color_grid(
         from . import _color_grid_torch
 
         return _color_grid_torch.color_grid(image, mask, affine, curves, grid, origin, frame, out)
+    given = {"image": image, "mask": mask, "affine": affine, "curves": curves, "grid": grid, "out": out}
+    if any(_cuda.is_device_array(x) for x in given.values()):
+        from . import _color_grid_cuda
+
+        place = _cuda.place_of(given, None)
+        return _color_grid_cuda.color_grid(place, image, mask, affine, curves, grid, origin, frame, out)
     a = _arrays.to_numpy(image, "image")
     image_form(a.shape, _arrays.dtype_name(a))
     m = _mask(mask, a)
-    place = frame_of(origin, frame, *a.shape[-3:-1])
+    at = frame_of(origin, frame, *a.shape[-3:-1])
     parts = parts_of(a, affine, curves, grid)
     result = _target(out, a)
-    run(as_batch(a), m, parts, place, as_batch(result))
+    run(as_batch(a), m, parts, at, as_batch(result))
     return _arrays.like_kind(result, image) if out is None else out
 
 

@@ -75,7 +75,7 @@ struct ColorGridPart {
   std::int64_t step = 0;
 
   template <typename Real>
-  Real* of(std::int64_t image) const {
+  HM_HOST_DEVICE Real* of(std::int64_t image) const {
     return data == nullptr ? nullptr : static_cast<Real*>(data) + image * step;
   }
 };

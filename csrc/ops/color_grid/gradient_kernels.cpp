@@ -46,9 +46,9 @@ struct Sums {
 // A pixel's map and its derivatives.
 template <typename Real>
 struct Point {
-  Four<Real> delta = {};        // what the map adds
-  Four<Real> slope[3] = {};     // of delta along x, but for the luma
-  Four<Real> by_luma = {};      // of delta along the luma
+  Four<Real> delta = {};                 // what the map adds
+  Four<Real> slope[3] = {};              // of delta along x, but for the luma
+  Four<Real> by_luma = {};               // of delta along the luma
   std::int64_t knot[3] = {}, depth = 0;  // the first of two
   Real between_knots[3] = {}, deep = 0;  // the share of the second
 };
