@@ -360,7 +360,9 @@ def test_what_is_no_method_is_refused(pair: Any, models: Any, tmp_path: Path, mo
     with pytest.raises(errors.WeightsError, match="there is no such file"):
         ph.harmonize(*pair, method=tmp_path / "none.safetensors")
     monkeypatch.setattr(models, "weights", lambda task=None: [])
-    with pytest.raises(errors.WeightsError, match="'auto' runs the weights colorgrid, and this pyharmony comes without"):
+    with pytest.raises(
+        errors.WeightsError, match="'auto' runs the weights colorgrid, and this pyharmony comes without"
+    ):
         ph.harmonize(*pair)
 
 
@@ -540,8 +542,8 @@ def test_a_large_picture_is_the_mean_of_its_blocks() -> None:
     image = random.integers(0, 256, (640, 960, 3), np.uint8)
     found = reduced(image, (64, 96))
     assert abs(found.mean() - image.mean() / 255) < 1e-3
-    pillow = np.stack([np.asarray(Image.fromarray(image[..., c].astype(np.float32)).resize((96, 64), Image.Resampling.BILINEAR))
-                       for c in range(3)], -1) / 255  # fmt: skip
+    planes = (Image.fromarray(np.float32(image[..., c])) for c in range(3))
+    pillow = np.stack([np.asarray(p.resize((96, 64), Image.Resampling.BILINEAR)) for p in planes], -1) / 255
     assert np.abs(found - pillow).max() < 0.03
     for other in (image.astype(np.uint16) * 257, image.astype(np.float32) / 255):
         assert np.abs(reduced(other, (64, 96)) - found).max() < 1.5 / 255
@@ -677,7 +679,9 @@ def test_every_harmonizing_network_runs(models: Any, name: str, settings: dict[s
 
 def sequence(count: int, step: int = 0) -> tuple[list[np.ndarray], list[np.ndarray]]:
     pairs = [composite(64, 80, seed) for seed in range(count)]
-    return [(p[0].astype(int) + step * i).clip(0, 255).astype(np.uint8) for i, p in enumerate(pairs)], [p[1] for p in pairs]
+    return [(p[0].astype(int) + step * i).clip(0, 255).astype(np.uint8) for i, p in enumerate(pairs)], [
+        p[1] for p in pairs
+    ]
 
 
 def test_maps_of_a_sequence_move_slowly() -> None:
@@ -700,7 +704,9 @@ def test_a_cut_starts_anew_and_a_frame_without_trust_goes_on() -> None:
     found = list(ph.harmonization.harmonize_frames(frames, masks, method="mkl", return_info=True))
     alone = ph.harmonize(frames[2], masks[2], method="mkl", return_info=True)[1].map
     assert np.array_equal(found[2][1].map.table, alone.table)
-    assert not np.array_equal(found[1][1].map.table, ph.harmonize(frames[1], masks[1], method="mkl", return_info=True)[1].map.table)
+    assert not np.array_equal(
+        found[1][1].map.table, ph.harmonize(frames[1], masks[1], method="mkl", return_info=True)[1].map.table
+    )
     dot = np.zeros_like(masks[1])
     dot[30, 30] = 255
     kept = list(ph.harmonization.harmonize_frames(frames[:2], [masks[0], dot], method="mkl", return_info=True))

@@ -17,7 +17,10 @@ class Device(str, Enum):
 Output = Annotated[
     str | None,
     typer.Option(
-        "--output", "-o", metavar="OUT", help="The file to write, or - for stdout; of a list or folder, a folder for all."
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="The file to write, or - for stdout; of a list or folder, a folder for all.",
     ),
 ]
 ColorWeightScale = Annotated[

@@ -57,9 +57,9 @@ class Kind:
     @property
     def all_options(self) -> tuple[str, ...]:
         """Every option of one picture."""
-        own = ("at",) if "dst" in self.inputs else ()
-        own += ("color_weight_scale",) if "color_weight" in self.options else ("model",)
-        return (self.chooser, *own, *self.options, *FILE_OPTIONS)
+        place = ("at",) if "dst" in self.inputs else ()
+        other = "color_weight_scale" if "color_weight" in self.options else "model"
+        return (self.chooser, *place, other, *self.options, *FILE_OPTIONS)
 
 
 #: Options that say how files are read and written; they go with every mode.

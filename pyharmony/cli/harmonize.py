@@ -1,7 +1,8 @@
-"""`pyharmony harmonize`: an object takes the light and colour of its picture; one picture, a list or a folder of them."""
+"""`pyharmony harmonize`: an object takes the light and colour of its picture; of one, a list or a folder of them."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,8 +42,8 @@ def harmonize(
         typer.Option(
             metavar="NAME",
             autocompletion=_methods,
-            help="auto, reinhard, mkl, match_histogram, luminance_temperature, lalonde_efros, xue, or weights that come "
-            "with pyharmony.  [default: auto]",
+            help="auto, reinhard, mkl, match_histogram, luminance_temperature, lalonde_efros, xue, or weights that "
+            "come with pyharmony.  [default: auto]",
         ),
     ] = None,
     model: Annotated[
@@ -162,5 +163,9 @@ def _of_folder(request: Request, folder: Path, masks: str | None) -> list[tuple[
         written[target] = path
         inputs = {"image": str(path), "mask": str(cover)}
         tasks.append(({"name": path.name}, task_of(request.kind, inputs, str(target), request.options)))
+    read = {os.path.realpath(file): file for _, task in tasks for file in task.files.values()}
+    for _, task in tasks:
+        if os.path.realpath(task.out) in read:
+            raise Failure(f"{task.out}: the output of {task.files['image']} is an input", Code.INPUT)
     check_folder([task for _, task in tasks], request)
     return tasks

@@ -102,7 +102,7 @@ def luminance_temperature(
     tau = _checks.number(max_shift, "max_shift", low=1e-6, high=1.0, accepts="a number above 0, at most 1")
     least = _checks.number(floor, "floor")
     ours, theirs = (part.stats(to_lab(), _BINS, _LOW, _HIGH) for part in (target, source))
-    curve = tone_curve_between(*(_luminances(part.histogram[0]) for part in (ours, theirs)), tau)
+    curve = tone_curve_between(_luminances(ours.histogram[0]), _luminances(theirs.histogram[0]), tau)
     ends = np.linspace(_LOW, _HIGH, _BINS + 1, axis=1)
     ends[0] = 100 * curve(ends[0] / 100)
     matrix = np.column_stack([np.eye(3), np.zeros(3)])

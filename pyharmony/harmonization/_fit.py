@@ -40,7 +40,7 @@ def fit(scene: Scene, output: Float32) -> tuple[ColorMap, float]:
     features = np.concatenate([simple, local], 1)
     total = float(weights.sum())
     normal = features.T @ (features * weights[:, None]) + total * _ridge()
-    found = np.linalg.solve(normal, features.T @ (wanted * weights[:, None]))
+    found: Float64 = np.linalg.solve(normal, features.T @ (wanted * weights[:, None])).astype(np.float64)
     left = ((wanted - features @ found) ** 2).sum(1) @ weights
     change = (wanted**2).sum(1) @ weights
     explained = 1.0 if change <= 1e-12 * total else float(np.clip(1 - left / change, 0, 1))

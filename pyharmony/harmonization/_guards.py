@@ -21,7 +21,7 @@ _FEW, _MANY = 8.0, 64.0
 _PLAUSIBLE, _ABSURD = 0.2, 0.45
 #: The same of the ratio of two mean lumas, in powers of two of encoded values, to which so much of white is added.
 _STOPS, _DARK = (1.0, 1.8), 0.02
-#: The largest mean change of a guarded transfer of statistics; beyond, the map is brought so much nearer to the identity.
+#: The largest mean change of a guarded transfer of statistics; beyond, the map is brought nearer to the identity.
 _LARGEST = 0.05
 #: Where the largest channel of a colour lies when its chroma begins to be kept, and when it is kept as it was.
 _BRIGHT = (0.85, 1.0)

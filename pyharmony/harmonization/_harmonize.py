@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _arrays, _checks, _device
+from .. import _checks, _device
 from ..blend._frame import Frame, Job
 from ..blend._images import ITSELF, is_file, run
 from ..blend._region import check_finite
@@ -106,9 +106,9 @@ def harmonize(
     details stay, and time and memory grow with the image alone.
 
     Args:
-        image: the composite, see `pyharmony.blend`: an array, a tensor, a PIL image, a path, the bytes of a file, an open
-            file, a `pyharmony.io.Picture`, a batch, or a list of these. 1 (grey), 3 (RGB) or 4 (RGBA) channels. Of a
-            grey image the luminance changes alone.
+        image: the composite, see `pyharmony.blend`: an array, a tensor, a PIL image, a path, the bytes of a file, an
+            open file, a `pyharmony.io.Picture`, a batch, or a list of these. 1 (grey), 3 (RGB) or 4 (RGBA) channels. Of
+            a grey image the luminance changes alone.
         mask: where the object is, of the image's size, soft; kinds as of `pyharmony.blend`. The alpha of an RGBA image
             multiplies it, and stays.
         method: one of
@@ -123,34 +123,34 @@ def harmonize(
             * 'luminance_temperature': luminance by a smooth curve (Lee et al. 2016), and the mean colour temperature.
             * 'lalonde_efros': 50 clusters of colours moved by the exact optimal transport to those of the background
               (Lalonde and Efros, *Using Color Compatibility for Assessing Image Realism*, 2007), damped with σ = 75.
-            * 'xue': contrast, luminance, temperature and saturation (Xue, Agarwala, Dorsey, Rushmeier, *Understanding and
-              Improving the Realism of Image Composites*, 2012), each by the offset that its high, low and mean values
-              agree on best, in place of the paper's classifiers.
+            * 'xue': contrast, luminance, temperature and saturation (Xue, Agarwala, Dorsey, Rushmeier, *Understanding
+              and Improving the Realism of Image Composites*, 2012), each by the offset that its high, low and mean
+              values agree on best, in place of the paper's classifiers.
 
             Statistics of the background say little of the light on an object: see docs/harmonize.md before using one of
             the last six.
         strength: 0 to 1, how far colours go; 0 gives a copy.
         guard: leave the image as it is where the answer cannot be trusted, that is, with a confidence below 0.25: an
-            object or background of a few pixels, a change that no light explains, a network that contradicts itself when
-            the picture is mirrored, or whose change is none of colours. Statistics are also held back: ratios of spreads to
-            1/1.5 to 1.5, shifts of means, slopes of curves, the mean change to 0.05 of white; highlights keep their
-            hue. False: what the method says, as published.
+            object or background of a few pixels, a change that no light explains, a network that contradicts itself
+            when the picture is mirrored, or whose change is none of colours. Statistics are also held back: ratios of
+            spreads to 1/1.5 to 1.5, shifts of means, slopes of curves, the mean change to 0.05 of white; highlights
+            keep their hue. False: what the method says, as published.
         keep_gps, errors, out: see `pyharmony.blend`.
         device: 'auto', 'cpu' or 'cuda': where the network of a file runs; None: what `pyharmony.set_device` says. A
             model runs where it is. The map is applied on the processor.
         return_info: also return a HarmonizeInfo, of each item of a batch or list.
 
     Returns:
-        The image, in its own kind, layout, shape and dtype, or (image, info). Where the mask is zero it is image, bit for
-        bit. Integers are rounded half to even; floats beyond [0, 1] stay beyond. Without a foreground, and with a method
-        of statistics without a background, it is a copy, whatever guard is.
+        The image, in its own kind, layout, shape and dtype, or (image, info). Where the mask is zero it is image, bit
+        for bit. Integers are rounded half to even; floats beyond [0, 1] stay beyond. Without a foreground, and with a
+        method of statistics without a background, it is a copy, whatever guard is.
 
     Raises:
         WeightsError: there are no such weights, or they are damaged.
         ImportError: a network is wanted, and torch is not installed.
         MaskError: mask is None.
-        ArgumentError: method is none, strength is outside 0 to 1; NaN or infinities in the image, but for where its alpha
-            is zero.
+        ArgumentError: method is none, strength is outside 0 to 1; NaN or infinities in the image, but for where its
+            alpha is zero.
         DeviceError: the image is on a CUDA device, or device is 'cuda' and torch finds no GPU.
         PyHarmonyError: see `pyharmony.blend`.
     """
@@ -182,7 +182,7 @@ def harmonize_frames(
         frames, masks: images and their masks, as many; of any kind that `harmonize` takes but lists. They are taken one
             at a time: generators will do.
         smoothing: 0 (each frame by itself) to below 1.
-        method, strength, guard, keep_gps, device, return_info: see `harmonize`. `HarmonizeInfo.map` is the smoothed one.
+        method, strength, guard, keep_gps, device, return_info: see `harmonize`. `HarmonizeInfo.map` is the smoothed.
 
     Yields:
         What `harmonize` returns of each frame.
@@ -328,6 +328,7 @@ def _method_of(method: Any, device: str | None) -> _Method:
         return _Method(method, None, "cpu", size, find, True)
     # The other methods load no torch.
     from .. import models
+    from ..models._calls import side_of
     from . import _networks
 
     if isinstance(method, str):
@@ -339,8 +340,8 @@ def _method_of(method: Any, device: str | None) -> _Method:
         )
     source = DEFAULT if isinstance(method, str) and method == "auto" else method
     model = _networks.network(source, device)
-    side = _networks.side_of(model)
-    name = model.name if isinstance(method, models.Model) else os.fspath(source)
+    side = side_of(model)
+    name = model.name if isinstance(source, models.Model) else os.fspath(source)
     return _Method(
         "auto" if isinstance(method, str) and method == "auto" else model.name,
         name,
@@ -364,8 +365,8 @@ def _check_name(method: str, models: Any) -> None:
         known = {*shipped, *(info.name for info in models.list("harmonize"))}
         if method not in known:
             raise ArgumentError(
-                f"method: {method!r}, expected one of {', '.join(map(repr, METHODS))}, the path of weights, or the name "
-                f"of weights that come with pyharmony{': ' if shipped else ''}{', '.join(shipped)}"
+                f"method: {method!r}, expected one of {', '.join(map(repr, METHODS))}, the path of weights, or the "
+                f"name of weights that come with pyharmony{': ' if shipped else ''}{', '.join(shipped)}"
             )
 
 

@@ -79,6 +79,6 @@ def clusters(colors: Float64, weights: Float64, count: int = _CLUSTERS) -> tuple
 def _assigned(colors: Float64, weights: Float64, centres: Float64) -> tuple[Float64, Float64]:
     """Of each centre the weighted sum of the colours that are nearest to it, and their weight."""
     which = ((centres**2).sum(1) - 2 * colors @ centres.T).argmin(1)
-    share = np.bincount(which, weights, len(centres))
-    sums = np.stack([np.bincount(which, weights * colors[:, c], len(centres)) for c in range(3)], -1)
+    share: Float64 = np.bincount(which, weights, len(centres)).astype(np.float64)
+    sums: Float64 = np.stack([np.bincount(which, weights * colors[:, c], len(centres)) for c in range(3)], -1)
     return sums, share

@@ -124,13 +124,18 @@ class ColorMap:
         return _arrays.like_kind(out, image)
 
     def into(
-        self, image: NumpyArray, mask: NumpyArray | None, out: NumpyArray, origin: tuple[int, int], frame: tuple[int, int]
+        self,
+        image: NumpyArray,
+        mask: NumpyArray | None,
+        out: NumpyArray,
+        origin: tuple[int, int],
+        frame: tuple[int, int],
     ) -> None:
         """`apply` of what is checked already, of 1 or 3 channels; out may be image."""
         if image.shape[2] == 3 and (self.table is None or image.dtype.kind == "u" or _within(image)):
             self._write(image, mask, out, origin, frame)
             return
-        real = np.float64 if image.dtype == np.float64 else np.float32
+        real: type = np.float64 if image.dtype == np.float64 else np.float32
         unit = real(VALUE_RANGE[image.dtype.name])
         for top in range(0, image.shape[0], _ROWS):
             rows = slice(top, top + _ROWS)
@@ -150,7 +155,12 @@ class ColorMap:
             write(after, out[rows], where=inside)
 
     def _write(
-        self, image: NumpyArray, mask: NumpyArray | None, out: NumpyArray, origin: tuple[int, int], frame: tuple[int, int]
+        self,
+        image: NumpyArray,
+        mask: NumpyArray | None,
+        out: NumpyArray,
+        origin: tuple[int, int],
+        frame: tuple[int, int],
     ) -> None:
         if self.table is not None:
             encoded, _held = encode([ops.Lut(self.table)])

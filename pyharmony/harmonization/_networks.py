@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from torch import Tensor
 from .. import _device, models
 from ..errors import ArgumentError, DeviceError, WeightsError
 from ..models import Model
-from ..models._calls import output_of, side_of, task_of
+from ..models._calls import output_of, task_of
 from ._fit import fit
 from ._guards import Found, change_confidence, combined, mean_change, region_confidence
 from ._maps import ColorMap
@@ -25,7 +27,7 @@ _AGREES = 2 / 255
 
 
 def network(source: Any, device: str | None) -> Model:
-    """A model that harmonises, in evaluation mode.
+    """A model that harmonises.
 
     Args:
         source: a model, which stays where it is; or what `pyharmony.models.load` takes.
@@ -70,11 +72,13 @@ def found_by(model: Model, scene: Scene, guard: bool) -> Found:
     """
     seen = _seen(scene)
     views = [seen, Scene(seen.picture[:, ::-1], seen.mask[:, ::-1])] if guard else [seen]
-    if hasattr(model, "maps"):
-        outputs, found, explained = _mapped(model, views, scene)
-    else:
-        outputs = _outputs(model, views)
-        found, explained = fit(Scene(scene.picture, seen.mask), outputs[0])
+    with _evaluating(model), torch.no_grad():
+        if hasattr(model, "maps"):
+            outputs, found = _mapped(model, views)
+            explained = 1.0
+        else:
+            outputs = _outputs(model, views)
+            found, explained = fit(seen, outputs[0])
     change = mean_change(seen, outputs[0])
     parts = [region_confidence(seen), change_confidence(seen, outputs[0])]
     still = change <= _AGREES
@@ -108,7 +112,18 @@ def _finite(model: Model, x: Tensor) -> Any:
     return x.float().cpu().numpy()
 
 
-@torch.no_grad()
+@contextlib.contextmanager
+def _evaluating(model: Model) -> Iterator[None]:
+    """The model in evaluation mode; afterwards each part has its own again."""
+    modes = [(part, part.training) for part in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
 def _outputs(model: Model, views: list[Scene]) -> list[Float32]:
     """The network's pictures [S, S, 3], held to [0, 1]."""
     pictures, masks = _tensors(model, views)
@@ -116,16 +131,16 @@ def _outputs(model: Model, views: list[Scene]) -> list[Float32]:
     return list(_finite(model, made).clip(0, 1).transpose(0, 2, 3, 1))
 
 
-@torch.no_grad()
-def _mapped(model: Any, views: list[Scene], scene: Scene) -> tuple[list[Float32], ColorMap, float]:
+def _mapped(model: Any, views: list[Scene]) -> tuple[list[Float32], ColorMap]:
     """Of a network that gives colour maps: the pictures that they make, and the first map."""
     maps = model.maps(*_tensors(model, views))
 
     def one(i: int) -> ColorMap:
         affine, curves, grid = (
-            None if x is None else _finite(model, x[i]).astype(np.float64) for x in (maps.affine, maps.curves, maps.grid)
+            None if x is None else _finite(model, x[i]).astype(np.float64)
+            for x in (maps.affine, maps.curves, maps.grid)
         )
         return ColorMap(affine, curves, grid)
 
     found = [one(i) for i in range(len(views))]
-    return [m.apply(view.picture) for m, view in zip(found, views, strict=True)], found[0], 1.0
+    return [m.apply(view.picture) for m, view in zip(found, views, strict=True)], found[0]

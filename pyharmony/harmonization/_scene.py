@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .._arrays import VALUE_RANGE, NumpyArray
+from .._arrays import NumpyArray
 from ..blend._region import as_float
 
 Float32 = npt.NDArray[np.float32]
@@ -53,8 +53,8 @@ def fitting(shape: tuple[int, int], longest: int) -> tuple[int, int]:
 def reduced(x: NumpyArray, size: tuple[int, int], holes: NumpyArray | None = None) -> Float32:
     """x [H, W, C] at [h, w, C], float32 in [0, 1].
 
-    Means of whole blocks of pixels first, strip by strip, as long as two blocks a pixel are left; then Pillow's bilinear
-    filter, which widens to what it shrinks.
+    Means of whole blocks of pixels first, strip by strip, as long as two blocks a pixel are left; then Pillow's
+    bilinear filter, which widens to what it shrinks.
     """
     height, width = x.shape[:2]
     fy, fx = max(1, height // (2 * size[0])), max(1, width // (2 * size[1]))
@@ -74,8 +74,8 @@ def reduced(x: NumpyArray, size: tuple[int, int], holes: NumpyArray | None = Non
     box = (width / fx, height / fy)
     if weights is None:
         return _resized(small, size, box)
-    share = _resized(weights, size, box)
-    return _resized(small, size, box) / np.maximum(share, np.float32(1e-6))
+    share = np.maximum(_resized(weights, size, box), np.float32(1e-6))
+    return np.divide(_resized(small, size, box), share, dtype=np.float32)
 
 
 def _blocks(x: NumpyArray, fy: int, fx: int) -> Float32:

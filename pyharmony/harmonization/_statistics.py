@@ -27,7 +27,9 @@ SIDE = 512
 #: Ratios of spreads, and of the slopes of curves, at most and, inverted, at least.
 _RATIO = 1.5
 #: Shifts of the means of lαβ: a factor of 1.5 of light, of 1.25 of blue, of 1.1 between red and green.
-_LALPHABETA = np.array([math.sqrt(3) * math.log(1.5), 2 / math.sqrt(6) * math.log(1.25), math.sqrt(0.5) * math.log(1.1)])
+_LALPHABETA = np.array(
+    [math.sqrt(3) * math.log(1.5), 2 / math.sqrt(6) * math.log(1.25), math.sqrt(0.5) * math.log(1.1)]
+)
 #: Shifts of the means of red, green and blue, and of the values of curves; 1 is white.
 _RGB, _CURVE = 0.15, 0.2
 #: Least variance of regions that are nearly of one colour, a standard deviation of 5 of 255.

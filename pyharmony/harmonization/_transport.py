@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,8 +14,8 @@ def transport_plan(supply: Float64, demand: Float64, cost: Float64) -> Float64:
     """The flow of least total cost, [n, m], whose rows sum to supply and whose columns to demand.
 
     The simplex on a spanning tree of the cells (Dantzig 1951): from the tree of least costs first, the cell of the most
-    negative reduced cost enters until there is none. Degenerate corners are kept apart by a perturbation of 1e-12 of the
-    total, which is as far as the result may be from the constraints.
+    negative reduced cost enters until there is none. Degenerate corners are kept apart by a perturbation of 1e-12 of
+    the total, which is as far as the result may be from the constraints.
 
     Args:
         supply, demand: [n] and [m], above zero, of equal sums.
@@ -88,7 +90,7 @@ def _pivot(flow: Float64, i: int, j: int, parent: list[int], depth: list[int]) -
             b = parent[b]
             right.append(b)
     path = left + right[-2::-1]  # from the row i to the column j along the tree
-    cells = [(p, q - n) if p < n else (q, p - n) for p, q in zip(path, path[1:], strict=False)]
+    cells = [(p, q - n) if p < n else (q, p - n) for p, q in itertools.pairwise(path)]
     losing, gaining = cells[::2], cells[1::2]
     amount, out = min((flow[cell], cell) for cell in losing)
     for cell in losing:

@@ -113,7 +113,9 @@ def regions(scene: Scene) -> tuple[Bool, Bool]:
     side = min(height, width)
     core = distance_inside(inside) > _INNER * side
     around = np.zeros_like(inside)
-    around[max(rows[0] - height, 0) : rows[-1] + height + 1, max(columns[0] - width, 0) : columns[-1] + width + 1] = True
+    around[max(rows[0] - height, 0) : rows[-1] + height + 1, max(columns[0] - width, 0) : columns[-1] + width + 1] = (
+        True
+    )
     without = scene.mask == 0
     away = distance_inside(without) > _OUTER * side if without.any() else without
     for choice in (away & around, without & around, without):

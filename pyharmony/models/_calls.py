@@ -9,7 +9,6 @@ from torch import Tensor
 from . import _registry
 from ._registry import Model
 
-
 #: Sides of the pictures of models whose configuration says nothing.
 SIDE = 256
 
