@@ -19,6 +19,8 @@ _CLUSTERS = 50
 _SIGMA = 75.0
 #: Pixels of each region that are clustered, and rounds.
 _PIXELS, _ROUNDS = 4096, 20
+#: Colours whose distances to all centres are held at once.
+_AT_ONCE = 4096
 
 
 def lalonde_efros(scene: Scene, guard: bool) -> Found:
@@ -43,8 +45,10 @@ def lalonde_efros(scene: Scene, guard: bool) -> Found:
 
 def shift_of(lab: Float64, centres: Float64, shifts: Float64) -> Float64:
     """The shift of colours [N, 3]: the mean of those of the nearer half of the clusters, weighted exp(-d² / σ²)."""
+    if len(lab) > _AT_ONCE:
+        return np.concatenate([shift_of(lab[i : i + _AT_ONCE], centres, shifts) for i in range(0, len(lab), _AT_ONCE)])
     near = max(1, round(len(centres) / 2))
-    distance = ((lab[:, None] - centres) ** 2).sum(2)
+    distance = np.maximum((lab**2).sum(1)[:, None] - 2 * lab @ centres.T + (centres**2).sum(1), 0)
     limit = np.partition(distance, near - 1, axis=1)[:, near - 1 : near]
     # The nearest one's exponent is taken off, so that far from all of them the weights do not vanish.
     weights = np.exp((distance.min(1, keepdims=True) - distance) / _SIGMA**2) * (distance <= limit)
