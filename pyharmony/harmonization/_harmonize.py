@@ -18,7 +18,7 @@ from ..errors import ArgumentError, DTypeError, MaskError, ShapeError, WeightsEr
 from ..ops.color_map import share
 from . import _lalonde_efros, _statistics, _xue
 from ._guards import TRUSTED, Found
-from ._maps import IDENTITY, ColorMap
+from ._maps import IDENTITY, ColorMap, apply_into
 from ._scene import Scene, fitting, scene
 
 #: Those without weights.
@@ -312,7 +312,8 @@ def _one(job: Job, method: _Method, strength: float, guard: bool, memory: _Memor
     if applied.is_identity:
         return HarmonizeInfo("copy", method.weights, found.confidence, found.reason, IDENTITY, method.device)
     region = job.bbox
-    applied.into(region.of(target), job.mask_of(region), region.of(target), (region.x0, region.y0), job.shape)
+    place = region.x0, region.y0
+    apply_into(applied, region.of(target), job.mask_of(region), region.of(target), place, job.shape)
     return HarmonizeInfo(method.name, method.weights, found.confidence, found.reason, applied, method.device)
 
 

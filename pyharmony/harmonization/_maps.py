@@ -120,58 +120,68 @@ class ColorMap:
                 f"origin: {origin}, a tile of {a.shape[0]} x {a.shape[1]} pixels does not lie inside {whole}"
             )
         out = np.array(a, order="C")
-        self.into(a, m, out, (x, y), (whole[0], whole[1]))
+        apply_into(self, a, m, out, (x, y), (whole[0], whole[1]))
         return _arrays.like_kind(out, image)
-
-    def into(
-        self,
-        image: NumpyArray,
-        mask: NumpyArray | None,
-        out: NumpyArray,
-        origin: tuple[int, int],
-        frame: tuple[int, int],
-    ) -> None:
-        """`apply` of what is checked already, of 1 or 3 channels; out may be image."""
-        if image.shape[2] == 3 and (self.table is None or image.dtype.kind == "u" or _within(image)):
-            self._write(image, mask, out, origin, frame)
-            return
-        real: type = np.float64 if image.dtype == np.float64 else np.float32
-        unit = real(VALUE_RANGE[image.dtype.name])
-        for top in range(0, image.shape[0], _ROWS):
-            rows = slice(top, top + _ROWS)
-            before = image[rows].astype(real) / unit
-            wide = np.repeat(before, 3, 2) if image.shape[2] == 1 else before
-            held = wide if self.table is None else wide.clip(0, 1)
-            after = np.empty_like(held, order="C")
-            self._write(np.ascontiguousarray(held), None, after, (origin[0], origin[1] + top), frame)
-            after -= held
-            if image.shape[2] == 1:  # of three equal channels, the luma of what they become
-                after = (after @ np.array([0.299, 0.587, 0.114], real))[..., None]
-            if mask is not None:
-                after *= as_float(mask[rows])[..., None]
-            after += before
-            inside = True if mask is None else (mask[rows] > 0)[..., None]
-            after *= unit
-            write(after, out[rows], where=inside)
-
-    def _write(
-        self,
-        image: NumpyArray,
-        mask: NumpyArray | None,
-        out: NumpyArray,
-        origin: tuple[int, int],
-        frame: tuple[int, int],
-    ) -> None:
-        if self.table is not None:
-            encoded, _held = encode([ops.Lut(self.table)])
-            run_stages(image, encoded, mask, 1.0, out)
-            return
-        ops.color_grid(
-            image, mask, grid=self.grid, affine=self.affine, curves=self.curves, out=out, origin=origin, frame=frame
-        )
 
 
 IDENTITY = ColorMap()
+
+
+def apply_into(
+    color_map: ColorMap,
+    image: NumpyArray,
+    mask: NumpyArray | None,
+    out: NumpyArray,
+    origin: tuple[int, int],
+    frame: tuple[int, int],
+) -> None:
+    """`ColorMap.apply` of what is checked already, of 1 or 3 channels; out may be image."""
+    # A table ends at 0 and 1: of floats its change is added, so that what lies beyond stays beyond.
+    if image.shape[2] == 3 and (color_map.table is None or image.dtype.kind == "u"):
+        _write(color_map, image, mask, out, origin, frame)
+        return
+    real: type = np.float64 if image.dtype == np.float64 else np.float32
+    unit = real(VALUE_RANGE[image.dtype.name])
+    for top in range(0, image.shape[0], _ROWS):
+        rows = slice(top, top + _ROWS)
+        before = image[rows].astype(real) / unit
+        wide = np.repeat(before, 3, 2) if image.shape[2] == 1 else before
+        held = wide if color_map.table is None else wide.clip(0, 1)
+        after = np.empty_like(held, order="C")
+        _write(color_map, np.ascontiguousarray(held), None, after, (origin[0], origin[1] + top), frame)
+        after -= held
+        if image.shape[2] == 1:  # of three equal channels, the luma of what they become
+            after = (after @ np.array([0.299, 0.587, 0.114], real))[..., None]
+        if mask is not None:
+            after *= as_float(mask[rows])[..., None]
+        after += before
+        inside = True if mask is None else (mask[rows] > 0)[..., None]
+        after *= unit
+        write(after, out[rows], where=inside)
+
+
+def _write(
+    color_map: ColorMap,
+    image: NumpyArray,
+    mask: NumpyArray | None,
+    out: NumpyArray,
+    origin: tuple[int, int],
+    frame: tuple[int, int],
+) -> None:
+    if color_map.table is not None:
+        encoded, _held = encode([ops.Lut(color_map.table)])
+        run_stages(image, encoded, mask, 1.0, out)
+        return
+    ops.color_grid(
+        image,
+        mask,
+        grid=color_map.grid,
+        affine=color_map.affine,
+        curves=color_map.curves,
+        out=out,
+        origin=origin,
+        frame=frame,
+    )
 
 
 def _pair(x: Any, name: str) -> tuple[int, int]:
@@ -180,11 +190,6 @@ def _pair(x: Any, name: str) -> tuple[int, int]:
     except (TypeError, ValueError):
         raise DTypeError(f"{name}: {x!r}, expected two whole numbers") from None
     return a, b
-
-
-def _within(image: NumpyArray) -> bool:
-    """Whether floats are all in [0, 1]."""
-    return bool(image.min() >= 0 and image.max() <= 1)
 
 
 def lattice(n: int = TABLE) -> Float64:
