@@ -74,7 +74,7 @@ def weights(one_torch_thread: None) -> Path:
 
 @pytest.mark.parametrize("method", PLAIN)
 def test_a_method_is_that_of_its_name(method: str) -> None:
-    call(*PASTE, "--method", method, "-o", "out.png")
+    call(*PASTE, "--method", method, "--output", "out.png")
     assert (pixels("out.png") == expected(method=method)).all()
 
 
