@@ -32,6 +32,7 @@ pytestmark = pytest.mark.usefixtures("one_torch_thread")
 #: A narrow one of each kind: what the tests run.
 NARROW: dict[str, tuple[str, dict[str, Any]]] = {
     "attention_unet": ("attention_unet", {"width": 2}),
+    "attention_unet, residual": ("attention_unet", {"width": 2, "depth": 6, "residual": True}),
     "bargainnet": ("bargainnet", {"width": 2, "encoder_width": 4}),
     "colorgrid": ("colorgrid", {"view": 32, "size": 32, "point_width": 8, "widths": (4, 4, 8), "hidden": 16}),
     "colorgrid, points": ("colorgrid", {"view": 32, "size": 32, "point_width": 8, "widths": (), "hidden": 16}),
@@ -48,12 +49,17 @@ NARROW: dict[str, tuple[str, dict[str, Any]]] = {
     "pix2pix, 128": ("pix2pix", {"generator": "unet_128", "width": 2, "discriminator_width": 2}),
     "pix2pix, resnet": ("pix2pix", {"generator": "resnet_9blocks", "width": 2, "discriminator_width": 2}),
     "pix2pix_selfie": ("pix2pix_selfie", {"width": 2, "discriminator_width": 2}),
+    "pix2pix_selfie, patches": (
+        "pix2pix_selfie",
+        {"width": 2, "depth": 5, "discriminator": "patches", "discriminator_width": 2, "residual": True},
+    ),
     "realism_cnn": ("realism_cnn", {"size": 32, "widths": (8, 8, 16)}),
     "srgan": ("srgan", {"width": 8, "blocks": 2, "discriminator_width": 4}),
     "srgan, x2": ("srgan", {"scale": 2, "width": 8, "blocks": 1, "discriminator_width": 4}),
     "style_encoder": ("style_encoder", {"width": 4}),
     "style_encoder, hsv": ("style_encoder", {"kind": "features", "space": "hsv", "width": 4}),
     "unet3plus": ("unet3plus", {"width": 2, "branch": 2}),
+    "unet3plus, residual": ("unet3plus", {"width": 2, "branch": 2, "residual": True}),
 }
 
 
@@ -121,6 +127,7 @@ CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
         ("pix2pix_selfie", None, {}, 42_134_339, 4_760_129),
         ("pix2pix_selfie", "narrow_blocks", {}, 42_134_339, 2_433_665),
         ("pix2pix_selfie", None, {"discriminator_norm": "batch"}, 42_134_339, 4_763_855),
+        ("pix2pix_selfie", "patches", {}, 42_134_339, 2_767_809 + 1024),
         ("gp_gan", None, {}, 71_058_880, 2_765_568),
         ("gp_gan", "paper", {}, 71_058_880, 2_765_568),
         ("gp_gan", "unsupervised", {}, 3_576_704, 2_765_568),
@@ -145,6 +152,7 @@ def test_parameters_of_both_networks(
         ("attention_unet", None, {}, 54_759_939),
         ("attention_unet", None, {"norm": "instance"}, 54_755_587),
         ("attention_unet", None, {"gates": False}, 54_414_979),
+        ("attention_unet", None, {"gates": False, "depth": 7}, 41_828_995 + 1024),
         ("bargainnet", None, {}, 54_776_324 + 3_919_376),
         ("style_encoder", "rgb", {}, 3_919_376),
         ("style_encoder", "hsv", {}, 1_735_488),
@@ -188,6 +196,15 @@ def test_layers_of_the_selfie_model() -> None:
     assert model.generator.last.weight.shape[1] == 128
 
 
+def test_layers_of_the_selfie_model_of_another_depth() -> None:
+    model = on_meta("pix2pix_selfie", depth=4)
+    assert isinstance(model, models.Adversarial)
+    assert sizes_of(model.generator, CONVOLUTIONS, meta(1, 3, 64, 64), meta(1, 1, 64, 64)) == [
+        *[(64, 64), (64, 64), (64, 32), (128, 16), (256, 8), (512, 4)],
+        *[(256, 8), (128, 16), (64, 32), (64, 64), (64, 64), (3, 64)],
+    ]
+
+
 @pytest.mark.parametrize(("size", "patches"), [(256, 30), (128, 14), (70, 6)])
 def test_the_patches_of_pix2pix(size: int, patches: int) -> None:
     model = on_meta("pix2pix")
@@ -213,6 +230,31 @@ def test_maps_of_the_selfie_discriminator() -> None:
     assert isinstance(model, models.Adversarial)
     pictures = meta(1, 3, 256, 256)
     assert model.discriminator(pictures, pictures, meta(1, 1, 256, 256)).shape == (1, 1, 16, 16)
+    patches = on_meta("pix2pix_selfie", "patches")
+    assert isinstance(patches, models.Adversarial)
+    assert patches.discriminator(pictures, pictures, meta(1, 1, 256, 256)).shape == (1, 1, 30, 30)
+
+
+@pytest.mark.parametrize("case", ["attention_unet, residual", "pix2pix_selfie, patches", "unet3plus, residual"])
+def test_a_residual_changes_the_picture_inside_the_mask(case: str) -> None:
+    """x + 2 m tanh(z), clipped, z what the same network without it has before its tanh; 0 leaves the picture."""
+    model = narrow(case).eval()
+    name, config = NARROW[case]
+    plain = models.create(name, **{**config, "residual": False}).eval()
+    plain.load_state_dict(model.state_dict())
+    picture, mask = model.example(64).values()
+    with torch.no_grad():
+        found, change = model(picture, mask), plain(picture, mask)
+        assert torch.equal(found, (picture + mask * (2 * change)).clamp(-1, 1))
+        assert torch.equal(found[mask.expand_as(found) == 0], picture[mask.expand_as(found) == 0])
+        for parameter in model.parameters():
+            parameter.zero_()
+        assert torch.equal(model(picture, mask), picture)
+    if isinstance(model, models.unet3plus.UNet3Plus):
+        assert all(torch.equal(found, picture) for found in model.deep(picture, mask))
+    # Few levels are left of a picture in bfloat16: the change is added in float32.
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(model(picture, mask), picture)
 
 
 @pytest.mark.parametrize("size", [8, 16, 32, 64, 128])
@@ -284,7 +326,7 @@ def test_layers_are_told_without_numbers(case: str) -> None:
     model = narrow(case)
     net = model.generator if isinstance(model, models.Adversarial) else model
     there = {k for k, m in net.named_modules() if isinstance(m, (*CONVOLUTIONS, nn.Linear))}
-    if case == "unet3plus":
+    if name == "unet3plus":
         there -= {f"heads.{i}" for i in (1, 2, 3)}  # `deep` calls them
     assert {layer.name for layer in told} == there
     assert all(layer.parameters > 0 and layer.output for layer in told)
@@ -681,10 +723,12 @@ def test_settings_that_a_colorgrid_refuses(config: dict[str, Any], message: str)
 
 
 SIZES = {
-    "attention_unet": (200, 256), "bargainnet": (256, 257), "colorgrid": (40, 31), "dovenet_lite": (224, 225),
-    "gp_gan": (64, 32),
-    "pix2pix": (128, 128), "pix2pix, 128": (192, 128), "pix2pix, resnet": (30, 32), "pix2pix_selfie": (64, 64),
+    "attention_unet": (200, 256), "attention_unet, residual": (64, 96), "bargainnet": (256, 257),
+    "colorgrid": (40, 31), "dovenet_lite": (224, 225), "gp_gan": (64, 32), "pix2pix": (128, 128),
+    "pix2pix, 128": (192, 128), "pix2pix, resnet": (30, 32), "pix2pix_selfie": (64, 64),
+    "pix2pix_selfie, patches": (48, 64),
     "realism_cnn": (64, 64), "style_encoder": (62, 80), "style_encoder, hsv": (30, 32), "unet3plus": (24, 32),
+    "unet3plus, residual": (32, 40),
 }  # fmt: skip
 
 
@@ -739,6 +783,10 @@ def test_discriminators_refuse_what_does_not_fit() -> None:
         model.discriminator(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 32))
     with pytest.raises(ShapeError, match="image: 16x64 pixels, expected 32 or more"):
         model.discriminator(torch.zeros(1, 3, 16, 64), torch.zeros(1, 3, 16, 64))
+    patches = models.create("pix2pix_selfie", "patches", width=2, depth=2, discriminator_width=2)
+    assert isinstance(patches, models.Adversarial)
+    with pytest.raises(ShapeError, match="image: 28x32 pixels, expected 32 or more"):
+        patches.discriminator(torch.zeros(1, 3, 28, 32), torch.zeros(1, 3, 28, 32), torch.zeros(1, 1, 28, 32))
     with pytest.raises(ShapeError, match=r"z: shape \[2, 8\], expected \[N, 7\]"):
         narrow("gp_gan, noise")(torch.zeros(2, 8))
     with pytest.raises(ShapeError, match=r"code: shape \[1, 16\], expected \[2, 16\]"):
@@ -764,6 +812,9 @@ def test_what_an_instance_norm_would_make_zero_is_refused() -> None:
     with pytest.raises(ShapeError, match="image: 128x128 pixels, of which an instance norm leaves nothing"):
         model(**model.example(128))
     assert model(torch.zeros(1, 3, 128, 256), torch.zeros(1, 1, 128, 256)).shape == (1, 3, 128, 256)
+    model = models.create("pix2pix_selfie", norm="instance", width=2, depth=4, discriminator_width=2).eval()
+    with pytest.raises(ShapeError, match="image: 16x16 pixels, of which an instance norm leaves nothing"):
+        model(**model.example(16))
 
 
 @pytest.mark.parametrize(
@@ -778,6 +829,16 @@ def test_what_an_instance_norm_would_make_zero_is_refused() -> None:
         ("pix2pix", {"dropout": 1.0}, "dropout: 1.0"),
         ("pix2pix", {"widht": 16}, "widht: pix2pix has no such setting; did you mean 'width'"),
         ("pix2pix_selfie", {"discriminator_norm": "group"}, "discriminator_norm: 'group'"),
+        (
+            "pix2pix_selfie",
+            {"discriminator": "wide"},
+            "discriminator: 'wide', expected one of 'wide_residual', 'patches'",
+        ),
+        ("pix2pix_selfie", {"depth": 0}, "depth: 0, expected a whole number of at least 1"),
+        ("pix2pix_selfie", {"residual": 1}, "residual: 1, expected True or False"),
+        ("attention_unet", {"depth": 4}, "depth: 4, expected a whole number of at least 5"),
+        ("attention_unet", {"residual": "no"}, "residual: 'no'"),
+        ("unet3plus", {"residual": None}, "residual: None"),
         ("gp_gan", {"size": 100}, "size: 100, expected 8, 16, 32, 64"),
         ("gp_gan", {"slope": -0.1}, "slope: -0.1"),
         ("dovenet_lite", {"width": 3}, "width: 3"),

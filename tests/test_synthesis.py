@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from pathlib import Path
@@ -308,6 +309,51 @@ def test_samples_are_left_out(tmp_path: Path) -> None:
     assert written.triples.check() == []
 
 
+def test_bytes_are_the_same_for_any_number_of_threads(tmp_path: Path) -> None:
+    made = data.Synthesis(Photographs(8, bad=2), per_photo=2, seed=5, limits=WIDE)
+    steps: list[int] = []
+    for threads in (1, 3):
+        written = data.write_triples(
+            made,
+            tmp_path / str(threads),
+            accept=lambda sample: sample["name"] != "p4_1",
+            score=lambda sample: sample["recipe"]["fmse"],
+            keep=0.8,
+            errors="skip",
+            threads=threads,
+            progress=lambda: steps.append(1),
+        )
+        assert [problem.name for problem in written.problems] == ["p2_0", "p2_1"] and written.refused == ["p4_1"]
+    assert len(steps) == 2 * len(made)
+    files = [sorted(path.relative_to(tmp_path / t) for path in (tmp_path / t).rglob("*.*")) for t in "13"]
+    assert files[0] == files[1] and len(files[0]) == 3 * math.ceil(0.8 * 13) + 1
+    assert all((tmp_path / "1" / file).read_bytes() == (tmp_path / "3" / file).read_bytes() for file in files[0])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_nothing_is_left_where_a_thread_fails(tmp_path: Path, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = pyharmony.io.save
+
+    def full(pixels: Any, path: Any, **options: Any) -> None:
+        if Path(path).name == "p5.png":
+            raise OSError(28, "No space left on device", str(path))
+        real(pixels, path, **options)
+
+    monkeypatch.setattr(pyharmony.io, "save", full)
+    made = data.Synthesis(Photographs(12), ["retouch"], limits=WIDE)
+    with pytest.raises(OSError, match="No space left"):
+        data.write_triples(made, tmp_path / "set", threads=threads, errors="skip")
+    assert list(tmp_path.iterdir()) == []
+
+    def stopped() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.undo()
+    with pytest.raises(KeyboardInterrupt):
+        data.write_triples(made, tmp_path / "set", threads=threads, progress=stopped)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nothing_is_left_of_what_failed(tmp_path: Path) -> None:
     made = data.Synthesis(Photographs(bad=2), ["retouch"])
     with pytest.raises(errors.DecodeError, match="damaged"):
@@ -397,6 +443,28 @@ def test_what_lies_outside_the_limits_is_left_out(photos: Path, tmp_path: Path) 
     assert all(json.loads(line)["fmse"] <= 300 for line in (tmp_path / "a" / "recipes.jsonl").read_text().splitlines())
     says = call("synth", photos, "-o", tmp_path / "b", "--method", "temperature", "--limits", "60000,65025", code=3)
     assert "no sample is left to write" in says.stderr and not (tmp_path / "b").exists()
+
+
+def test_threads_of_the_command_change_nothing(photos: Path, tmp_path: Path) -> None:
+    for threads in ("1", "2"):
+        call("synth", photos, "-o", tmp_path / threads, "--per-photo", "2", "--threads", threads)
+    for path in (tmp_path / "1").rglob("*.*"):
+        assert path.read_bytes() == (tmp_path / "2" / path.relative_to(tmp_path / "1")).read_bytes()
+
+
+def test_people_of_coco_become_composites(photos: Path, tmp_path: Path) -> None:
+    sides = Image.open(photos / "images" / "p0.png").size
+    table: dict[str, Any] = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "cup"}]}
+    for i in range(4):
+        table["images"].append({"id": i, "file_name": f"p{i}.png", "width": sides[0], "height": sides[1]})
+        box = [4, 4, 20, 4, 20, 20, 4, 20]
+        one = {"id": i, "image_id": i, "category_id": 1, "segmentation": [box], "area": 256 if i else 1, "iscrowd": 0}
+        table["annotations"].append(one)
+    (tmp_path / "cups.json").write_text(json.dumps(table))
+    given = ("synth", photos / "images", "--annotations", tmp_path / "cups.json", "--limits", "0,65025")
+    found = told(*given, "--category", "cup", "--min-share", "0.01", "--max-share", "0.9", "-o", tmp_path / "out")
+    assert (found["samples"], data.Triples(tmp_path / "out").names) == (3, ["p1_1", "p2_2", "p3_3"])
+    assert "no category 'person'; there are cup" in call(*given, "-o", tmp_path / "b", code=3).stderr
 
 
 def test_a_bad_photograph_is_named_once(photos: Path, tmp_path: Path) -> None:
@@ -567,6 +635,9 @@ def test_cached_samples_are_read_once() -> None:
             read.append(index)
             return super()._load(index)
 
+    beyond = data.Cached(Counting(), memory=100)
+    assert np.array_equal(beyond[0]["image"], beyond[0]["image"]) and read == [0, 0]
+    read.clear()
     cached = data.Cached(Counting())
     first, again = cached[1], cached[1]
     assert read == [1] and first is not again and np.array_equal(first["image"], again["image"])

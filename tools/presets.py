@@ -3,7 +3,8 @@
     python tools/presets.py composites PHOTOS... --split train -o train
     python tools/presets.py composites PHOTOS... --split val --per-photo 6 -o val
     python tools/presets.py pastes PHOTOS... --split train -o train
-    python tools/presets.py ship run/best.safetensors dovenet-small about.json
+    pyharmony evaluate --data TRIPLES --split test --model run/best.safetensors --json > test.json
+    python tools/presets.py ship run/best.safetensors dovenet-small about.json --evaluation "triples, test=test.json"
     python tools/presets.py seams BLENDING... --generator gp-gan-small
 
 PHOTOS are folders with a manifest.json, as `pyharmony.data.Manifest` reads them, or with images and masks. What is
@@ -123,11 +124,33 @@ def pastes(arguments: argparse.Namespace) -> None:
     print(f"{arguments.output}: {len(found)} photographs, {len(made)} pastes")
 
 
+def figures_of(text: str) -> list[dict[str, Any]]:
+    """Of LABEL=FILE, FILE what `pyharmony evaluate --json` printed of one network."""
+    label, _, file = text.rpartition("=")
+    told = json.loads(Path(file).read_text("utf-8"))
+    every = {summary["method"]: summary for summary in told["summaries"] if summary["group"] == "all"}
+    before = every.pop("composite")
+    (found,) = every.values()
+    common = {"data": label, "images": found["count"]}
+    figures = []
+    for key, name in (("psnr", "PSNR"), ("fmse", "fMSE"), ("fpsnr", "fPSNR")):
+        value, gain = found["means"][key], found["gains"][key]
+        given = before["means"][key]["mean"]
+        figures.append({**common, "measure": name, "value": value["mean"], "before": given} | ends(value))
+        figures.append({**common, "measure": f"{name}, mean change", "value": gain["mean"]} | ends(gain))
+    return figures
+
+
+def ends(interval: dict[str, float]) -> dict[str, float]:
+    return {"low": interval["low"], "high": interval["high"]}
+
+
 def ship(arguments: argparse.Namespace) -> None:
     """Writes weights and their entry in the manifest."""
     from pyharmony import _shipped, models
 
     about = json.loads(arguments.about.read_text("utf-8"))
+    about["figures"] = about.get("figures", []) + [f for text in arguments.evaluation for f in figures_of(text)]
     model = models.load(arguments.weights)
     file = f"{arguments.name}.safetensors"
     path = _shipped.FOLDER / file
@@ -190,6 +213,7 @@ def main() -> None:
     command.add_argument("weights", type=Path)
     command.add_argument("name")
     command.add_argument("about", type=Path)
+    command.add_argument("--evaluation", action="append", default=[], metavar="LABEL=FILE")
     command.set_defaults(run=ship)
     command = commands.add_parser("seams", help=seams.__doc__)
     command.add_argument("roots", nargs="+", type=Path)

@@ -11,7 +11,8 @@ import typer
 
 from ._console import Console, Debug, Json
 from ._contact import check_file, fitted, write_sheet
-from ._failures import Code, Failure, reading, writing
+from ._failures import Code, Failure, writing
+from ._sources import Annotations, Category, Kind, LargestShare, LeastShare, Threads, cores, opened
 
 _SHOWN = 8
 
@@ -37,7 +38,10 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT where 
 
 
 def synth(
-    path: Annotated[Path, typer.Argument(metavar="ROOT", help="Photographs with masks: folders images and masks.")],
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="ROOT", help="Photographs with masks: folders images and masks; COCO's photographs."),
+    ],
     output: Output,
     methods: Annotated[
         list[str] | None,
@@ -64,6 +68,11 @@ def synth(
     quality: Quality = 95,
     sheet: Sheet = None,
     split: Annotated[str | None, typer.Option(metavar="NAME", help="Only this split of a manifest.")] = None,
+    annotations: Annotations = None,
+    category: Category = "person",
+    min_share: LeastShare = 0.0,
+    max_share: LargestShare = 1.0,
+    threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -80,8 +89,9 @@ def synth(
         low, high = _limits(limits)
         chosen = _weights(methods)
         score = _score(realism)
-        with reading(str(path)):
-            photos = data.open_dataset(path, split=split)
+        photos = opened(
+            path, split=split, annotations=annotations, category=category, min_share=min_share, max_share=max_share
+        )
         made = data.Synthesis(photos, chosen, per_photo=per_photo, size=size, seed=seed, limits=(low, high))
         _write(
             console,
@@ -93,6 +103,7 @@ def synth(
             quality=quality,
             accept=lambda sample: low <= sample["recipe"]["fmse"] <= high,
             score=score,
+            threads=threads or cores(),
             keep=keep if score is not None else 1.0,
         )
 
@@ -115,6 +126,7 @@ def crop(
     form: FormOption = Form.png,
     quality: Quality = 95,
     sheet: Sheet = None,
+    threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -127,10 +139,9 @@ def crop(
     with console.session():
         from .. import data
 
-        with reading(str(path)):
-            pairs = data.AlignedScenes(path, boxes).pairs(max_images, seed=seed)
+        pairs = opened(path, Kind.scenes, boxes=boxes).pairs(max_images, seed=seed)
         made = data.CopyPaste(pairs, load_size=load_size, crop_size=crop_size, ratio=ratio, mask=mask.value, seed=seed)
-        _write(console, made, output, sheet, overwrite, format=form.value, quality=quality)
+        _write(console, made, output, sheet, overwrite, format=form.value, quality=quality, threads=threads or cores())
 
 
 def _limits(text: str) -> tuple[float, float]:

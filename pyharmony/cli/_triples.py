@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .. import _shipped
 from ._failures import Code, Failure, reading
 from ._work import BLEND, EDIT, STREAM, Kind, Request, Task, check_folder, task_of
 
@@ -133,10 +134,8 @@ def _is_word(column: str, text: str) -> bool:
     """Whether a cell that may hold a path holds something else."""
     if column == "base":
         return text in ("membrane", "copy-paste")
-    if column == "generator":
-        return False
-    if column == "model":  # the name of weights that come with pyharmony, unless there is such a file
-        return not Path(text).suffix and os.sep not in text
+    if column in ("generator", "model"):
+        return text in {weights.name for weights in _shipped.every()}
     try:
         float(text)
     except ValueError:

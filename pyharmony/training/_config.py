@@ -28,8 +28,13 @@ class DataConfig:
 
     Attributes:
         root: a folder or file that `pyharmony.data.open_dataset` opens, or several, which are joined.
+        kind: how it is laid out, as there; '': found out by its files.
+        annotations: the JSON file of COCO whose photographs root has; '': none.
+        category, min_share, max_share: of COCO, see `pyharmony.data.CocoPeople`.
+        boxes: the file with the boxes of aligned scenes; '': none.
         split: of a set that has splits of its own, 'train' as a rule; '': all of it.
         validation: a folder of its own, or the share of the samples that is held back, chosen by their names.
+        validation_kind, validation_annotations, validation_boxes: of a folder of validation.
         validation_split: of the set that has splits of its own, 'val' or 'test'; '': none.
         size: side of the pictures that the network sees; larger ones are resized, keeping no aspect, as published.
         crop: the largest share of a side that a random crop leaves out; 0: none.
@@ -40,14 +45,22 @@ class DataConfig:
         retouched, inverted, borrowed: of photographs, see `pyharmony.data.Varied`; photographs without a mask need a
             borrowed one, so that they are left out where all three are 0.
         per_photo: composites of each photograph in an epoch.
-        cache: whether photographs stay in memory, at the size that composites are made at.
         workers: processes that read ahead; 0: none.
     """
 
     root: str | tuple[str, ...] = ""
+    kind: str = ""
+    annotations: str = ""
+    category: str = "person"
+    min_share: float = 0.0
+    max_share: float = 1.0
+    boxes: str = ""
     split: str = ""
     validation: str | float = 0.1
     validation_split: str = ""
+    validation_kind: str = ""
+    validation_annotations: str = ""
+    validation_boxes: str = ""
     size: int = 256
     crop: float = 0.0
     pairs: int = 150_000
@@ -57,7 +70,6 @@ class DataConfig:
     inverted: float = 0.0
     borrowed: float = 0.0
     per_photo: int = 1
-    cache: bool = False
     workers: int = 0
 
     @property
@@ -163,6 +175,9 @@ class TrainConfig:
                 raise ArgumentError(f"{key}: {self.value(key)!r}, expected 0 to 1")
         if not all(isinstance(root, str) for root in self.data.roots):
             raise ArgumentError(f"data.root: {self.data.root!r}, expected paths")
+        for key in ("data.annotations", "data.boxes"):
+            if self.value(key) and len(self.data.roots) > 1:
+                raise ArgumentError(f"{key}: given, and data.root has {len(self.data.roots)} folders; it goes with one")
         if not isinstance(self.data.validation, str) and not 0 <= self.data.validation < 1:
             raise ArgumentError(f"data.validation: {self.data.validation!r}, expected a folder, or a share of 0 to 1")
         if not (self.schedule.epochs or self.schedule.steps or self.schedule.minutes):
@@ -284,10 +299,21 @@ def _accepted(hint: Any) -> tuple[type, ...]:
     return (float, int) if hint is float else (hint,)
 
 
+#: Where things lie, which may change: what is there is compared with what was there.
+_PATHS = ("root", "annotations", "boxes", "validation_annotations", "validation_boxes")
+
+
 def digest(config: TrainConfig) -> str:
-    """What has to be the same for a run to go on: all but how long it is and how it is looked at."""
+    """What has to be the same for a run to go on: all but how long it is, how it is looked at, and where its files lie.
+
+    `Run` compares the samples by their names and an extractor by its weights.
+    """
     tables = config.as_dict()
     kept = {k: v for k, v in tables["run"].items() if k in ("seed", "batch", "accumulate", "ema")}
     settled = {name: tables[name] for name in ("model", "step", "extractor", "data")} | {"run": kept}
-    settled["data"].pop("workers")
+    for name in ("workers", *_PATHS):
+        settled["data"].pop(name)
+    if isinstance(config.data.validation, str):
+        settled["data"]["validation"] = "a folder"
+    settled["extractor"].pop("weights", None)
     return json.dumps(settled, sort_keys=True)

@@ -40,7 +40,7 @@ def train(
 
     Raises:
         ArgumentError: a setting that the model, its step or the data does not accept; checkpoints in `out` without
-            `resume`; a checkpoint of a run with other settings; `out` in use by another run.
+            `resume`; a checkpoint of a run with other settings or samples; `out` in use by another run.
         WeightsError: a checkpoint that is damaged.
         DecodeError and others of `pyharmony.data`: a sample that cannot be read, by its name.
         OSError: `out` cannot be written.
@@ -101,22 +101,42 @@ def _parts(config: TrainConfig) -> tuple[data.Dataset, data.Dataset]:
     chosen = config.data
     if not chosen.roots:
         raise ArgumentError("data.root: missing, expected a folder")
-    training = _opened(chosen.roots, chosen.split, config)
+    own = {"kind": chosen.kind, "annotations": chosen.annotations, "boxes": chosen.boxes}
+    training = _opened(chosen.roots, chosen.split, config, **own)
     if isinstance(chosen.validation, str):
-        return training, _opened((chosen.validation,), chosen.validation_split, config)
+        held_back = _opened(
+            (chosen.validation,),
+            chosen.validation_split,
+            config,
+            kind=chosen.validation_kind,
+            annotations=chosen.validation_annotations,
+            boxes=chosen.validation_boxes,
+        )
+        return training, held_back
     if chosen.validation_split:
-        return training, _opened(chosen.roots, chosen.validation_split, config)
+        return training, _opened(chosen.roots, chosen.validation_split, config, **own)
     parts = data.split(training, {"train": 1 - chosen.validation, "val": chosen.validation})
     return parts["train"], parts["val"]
 
 
-def _opened(roots: tuple[str, ...], split: str, config: TrainConfig) -> data.Dataset:
-    opened = []
+def _opened(
+    roots: tuple[str, ...], split: str, config: TrainConfig, *, kind: str, annotations: str, boxes: str
+) -> data.Dataset:
+    chosen, opened = config.data, []
     for root in roots:
-        found = data.open_dataset(root, split=split or None)
-        if isinstance(found, data.AlignedScenes):
-            found = found.pairs(config.data.pairs, seed=config.run.seed)
-        opened.append(found)
+        found = data.open_dataset(
+            root,
+            kind or None,
+            split=split or None,
+            annotations=annotations or None,
+            category=chosen.category,
+            min_share=chosen.min_share,
+            max_share=chosen.max_share,
+            boxes=boxes or None,
+        )
+        opened.append(
+            found.pairs(chosen.pairs, seed=config.run.seed) if isinstance(found, data.AlignedScenes) else found
+        )
     return opened[0] if len(opened) == 1 else data.Joined(opened)
 
 
@@ -131,10 +151,8 @@ def _composites(found: data.Dataset, config: TrainConfig, side: int, *, size: in
         side_of_scene = size or chosen.size
         return data.CopyPaste(found, load_size=side_of_scene, crop_size=side_of_scene, seed=seed)
     varies = bool(chosen.retouched or chosen.inverted or chosen.borrowed)
-    if size is not None and (varies or chosen.cache):
-        found = data.Resized(found, size)
-    if chosen.cache:
-        found = data.Cached(found)
+    if size is not None:  # decoding takes longer than all else
+        found = data.Cached(data.Resized(found, size))
     per_photo = chosen.per_photo
     if varies:
         masked = [i for i in range(len(found)) if "mask" in found[i]]
