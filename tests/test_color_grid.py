@@ -335,7 +335,7 @@ def test_gradients_are_those_of_differences(one_torch_thread):
     given = tensors((2, 4, 5), (2, 3, 3), 3, True)
     given[1] = (0.1 + 0.8 * given[1].detach()).requires_grad_()  # differences stay within [0, 1]
     assert torch.autograd.gradcheck(function, given)
-    assert torch.autograd.gradgradcheck(function, given)
+    assert torch.autograd.gradgradcheck(function, given, fast_mode=True)
 
 
 @needs_torch
@@ -351,6 +351,18 @@ def test_gradients_of_some_arguments_are_those_of_all(one_torch_thread):
         part = given[i].detach().requires_grad_()
         (found,) = torch.autograd.grad(ops.color_grid(given[0].detach(), **{name: part}).sum(), part)
         assert found.shape == part.shape and found.abs().sum() > 0
+
+
+@needs_torch
+def test_maps_of_other_dtypes_are_converted(one_torch_thread):
+    given = tensors((7, 9), (2, 3, 4), 5, False, "float32")
+    half = [*given[:2], *(x.detach().bfloat16().requires_grad_() for x in given[2:])]
+    exact = [*given[:2], *(x.detach().float().requires_grad_() for x in half[2:])]
+    results = [function(*arguments) for arguments in (half, exact)]
+    assert torch.equal(*results)
+    found, expected = (torch.autograd.grad(y.sum(), x) for y, x in zip(results, (half, exact), strict=True))
+    for a, b, x in zip(found, expected, half, strict=True):
+        assert a.dtype == x.dtype and torch.equal(a, b.to(x.dtype))
 
 
 @needs_torch

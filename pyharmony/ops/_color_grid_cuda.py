@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _cuda
+from .. import _arrays, _cuda
 from .._cuda import DeviceArray, Place
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ._images_cuda import batch_of, planes_of, unsupported
@@ -18,9 +18,9 @@ def _part(place: Place, x: Any, name: str, count: int | None) -> DeviceArray | N
     """A part of a map as [M, ...] of contiguous float32; torch and CuPy convert theirs."""
     if x is None:
         return None
-    if place.kind == "torch":
+    if _arrays.is_torch(x):
         x = x.detach().float().contiguous()
-    elif place.kind == "cupy":
+    elif _cuda._is_cupy(x):
         x = sys.modules["cupy"].ascontiguousarray(x, "float32")
     a = place.take(x, name)
     part_form(a.shape, name, count)

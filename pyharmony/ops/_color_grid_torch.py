@@ -15,8 +15,8 @@ from torch.autograd import Function
 from .. import _arrays, _cuda
 from ..errors import ArgumentError
 from ..reference.color_grid import LUMA
-from . import color_grid as compute
 from .color_grid import Frame, frame_of, image_form, run_gradient
+from .color_grid import color_grid as compute
 
 #: The arguments that may have a gradient, in the order of the calls here.
 NAMES = ("image", "mask", "affine", "curves", "grid")
@@ -102,7 +102,8 @@ def _run_gradient(
     if _on_device(image):
         found = _gradient_on_device(image.detach(), tensors[1:], place, grad.detach(), needs)
     else:
-        arrays = [None if x is None else x.numpy() for x in tensors]
+        # NumPy has no bfloat16.
+        arrays = [None if x is None else (x.float() if x.dtype == torch.bfloat16 else x).numpy() for x in tensors]
         made = run_gradient(arrays, place, grad.detach().numpy(), needs)
         found = [None if x is None else torch.from_numpy(x) for x in made]
     return [
@@ -186,19 +187,24 @@ def composed(
 
 class ColorGrid(Function):
     @staticmethod
-    def forward(ctx: Any, frame: list[int], *tensors: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any, frame: list[int], image: Tensor, mask: Tensor | None, affine: Tensor | None, curves: Tensor | None,
+        grid: Tensor | None,
+    ) -> Tensor:  # fmt: skip
         ctx.frame = frame
-        ctx.save_for_backward(*tensors)
-        return _run(*tensors, frame)  # type: ignore[misc, arg-type]
+        ctx.save_for_backward(image, mask, affine, curves, grid)
+        return _run(image, mask, affine, curves, grid, frame)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        tensors, needs = ctx.saved_tensors, list(ctx.needs_input_grad[1:])
+        image, mask, affine, curves, grid = tensors = ctx.saved_tensors
+        needs = list(ctx.needs_input_grad[1:])
         if not torch.is_grad_enabled():
-            found = _run_gradient(*tensors, ctx.frame, grad, needs)
+            found = _run_gradient(image, mask, affine, curves, grid, ctx.frame, grad, needs)
             return (None, *(x if need else None for x, need in zip(found, needs)))
         wanted = [x for x, need in zip(tensors, needs) if need]
-        made = iter(torch.autograd.grad(composed(*tensors, ctx.frame), wanted, grad, create_graph=True))
+        result = composed(image, mask, affine, curves, grid, ctx.frame)
+        made = iter(torch.autograd.grad(result, wanted, grad, create_graph=True))
         return (None, *(next(made) if need else None for need in needs))
 
 

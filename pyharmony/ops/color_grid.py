@@ -132,9 +132,9 @@ def _part(x: Any, name: str, image: NumpyArray) -> NumpyArray | None:
     """A part of a map with an axis of the batch, in the type that the kernels calculate in; or None."""
     if x is None:
         return None
-    if _arrays.is_torch(x):
-        x = x.detach()
     real = np.float64 if image.dtype == np.float64 else np.float32
+    if _arrays.is_torch(x):  # NumPy has no bfloat16
+        x = x.detach().double() if real is np.float64 else x.detach().float()
     try:
         a = np.ascontiguousarray(x, real)
     except (TypeError, ValueError) as error:
@@ -236,10 +236,10 @@ def color_grid(
 
         return _color_grid_torch.color_grid(image, mask, affine, curves, grid, origin, frame, out)
     given = {"image": image, "mask": mask, "affine": affine, "curves": curves, "grid": grid, "out": out}
-    if any(_cuda.is_device_array(x) for x in given.values()):
+    place = _cuda.place_of(given, None) if any(_cuda.is_device_array(x) for x in given.values()) else None
+    if place is not None:
         from . import _color_grid_cuda
 
-        place = _cuda.place_of(given, None)
         return _color_grid_cuda.color_grid(place, image, mask, affine, curves, grid, origin, frame, out)
     a = _arrays.to_numpy(image, "image")
     image_form(a.shape, _arrays.dtype_name(a))

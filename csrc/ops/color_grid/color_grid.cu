@@ -238,8 +238,8 @@ __device__ __forceinline__ void map_any(const Params& p, const Shared& shared, c
 template <bool kBytes>
 __global__ void __launch_bounds__(kThreads) color_grid_map_kernel(Params p) {
   HM_DYN_SMEM(unsigned char, memory);
-  __shared__ int
-      line_of[kMostRows];  // the upper row of the grid for a row, and the lower one's share
+  // Of each row of the block: the upper row of the grid, and the share of the lower one.
+  __shared__ int line_of[kMostRows];
   __shared__ float share_of[kMostRows];
   const ColorGridCall& call = p.call;
   const Shared shared = shared_of(p, memory);

@@ -140,18 +140,17 @@ void affine(const Real* m, std::int64_t n, Pixels<Real>& run) {
   }
 }
 
-// What a map adds to the n pixels from (y, x) on; `row` are the columns of the grid from `first`
-// on.
+// What a map adds to the n pixels from (y, x) on; `row` is what make_row has made.
 template <typename Real>
 void map_run(const ColorGridCall& call, const Tables<Real>& tables, const Real* row,
-             std::int64_t first, const RunPlace& at, Pixels<Real>& run) {
+             const RunPlace& at, Pixels<Real>& run) {
   if (call.grid.data == nullptr) {
     affine(tables.affine, at.n, run);
   } else {
     const std::int64_t size = column_size(call, tables);
     for_each_piece<Real>(call, at, [&](const Piece<Real>& piece) {
-      const Real* const left = row + (piece.left - first) * size;
-      const Real* const right = row + (piece.right - first) * size;
+      const Real* const left = row + (piece.left - tables.left) * size;
+      const Real* const right = row + (piece.right - tables.left) * size;
 #if HM_SIMD_BYTES >= 32
       if constexpr (std::is_same_v<Real, float>) {
         if (tables.grid_in_registers) {
@@ -257,9 +256,7 @@ void map_rows(const ColorGridCall& call, const Tables<Real>& tables, std::int64_
   const ImageView mask = call.mask.item(n, call.height, call.width, 1);
   const ImageView out = call.out.item(n, call.height, call.width, 3);
   const bool has_grid = call.grid.data != nullptr;
-  const std::int64_t first = call.across.place(call.x0).low;
-  const std::int64_t last = call.across.place(call.x0 + call.width - 1).high;
-  Buffer<Real> row(has_grid ? (last - first + 1) * column_size(call, tables) : 0);
+  Buffer<Real> row(tables.columns * column_size(call, tables));
   const Real range = static_cast<Real>(dtype_range(image.dtype));
   Pixels<Real> run;
   for (std::int64_t y = top; y < bottom; ++y) {
@@ -273,11 +270,11 @@ void map_rows(const ColorGridCall& call, const Tables<Real>& tables, std::int64_
       }
       copy_pixels<T>(image, out, y, x, at.x - x);
       copy_pixels<T>(image, out, y, at.x + at.n, x + width - at.x - at.n);
-      if (!made) make_row(call, tables, y, first, last, row.data());
+      if (!made) make_row(call, tables, y, row.data());
       made = true;
       load_run<T>(image, at, 1 / range, run);
       load_weights(mask, at, run);
-      map_run(call, tables, row.data(), first, at, run);
+      map_run(call, tables, row.data(), at, run);
       mix(range, at.n, run);
       store_run<T>(out, image, at, mask.data != nullptr, run);
     }

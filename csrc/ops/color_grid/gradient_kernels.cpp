@@ -33,11 +33,10 @@ std::vector<Strip> strips_of(const ColorGridCall& call) {
 // How the sums of a strip, and of a run, lie: nodes of a row of the grid (two of a strip), then
 // knots, then the affine map.
 struct Sums {
-  std::int64_t node_count, knots, affine, total;
+  std::int64_t knots, affine, total;
 
   Sums(const ColorGridCall& call, std::int64_t rows) {
-    node_count = rows * call.across.cells * call.depth * kNode;
-    knots = node_count;
+    knots = rows * call.across.cells * call.depth * kNode;
     affine = knots + (call.curves.data == nullptr ? 0 : 3 * (call.knots + 1) * 4);
     total = affine + kNode;
   }
@@ -116,14 +115,15 @@ void add_to(Real* sums, const Four<Real>& value) {
 
 // The pixels [begin, end) of a run. On the way in run.delta is the gradient of the result, on the
 // way out that of the image; run.weight then is that of the mask. `sums` as Sums of one row, its
-// nodes from the column `first` on.
+// nodes from the column `tables.left` on.
 template <typename Real>
 void add_pixels(const ColorGridCall& call, const ColorGridGradient& gradient,
                 const Tables<Real>& tables, const Sums& at, const Piece<Real>& piece,
-                const Real* row, std::int64_t first, Pixels<Real>& run, Real* sums) {
+                const Real* row, Pixels<Real>& run, Real* sums) {
   const bool has_grid = call.grid.data != nullptr;
   const std::int64_t size = call.depth * kNode;
-  const std::int64_t left = (piece.left - first) * size, right = (piece.right - first) * size;
+  const std::int64_t left = (piece.left - tables.left) * size,
+                     right = (piece.right - tables.left) * size;
   for (std::int64_t i = piece.begin; i < piece.end; ++i) {
     const Real m = run.weight[i];
     if (!(m > 0) && gradient.mask == nullptr) continue;  // the result is the image
@@ -194,28 +194,26 @@ void add_strip(const ColorGridCall& call, const ColorGridGradient& gradient,
   const ImageView mask = call.mask.item(n, call.height, call.width, 1);
   const ImageView grad = gradient.grad.item(n, call.height, call.width, 3);
   const ImageView dimage = gradient.image.item(n, call.height, call.width, 3);
-  const std::int64_t first = has_grid ? call.across.place(call.x0).low : 0;
-  const std::int64_t last = has_grid ? call.across.place(call.x0 + call.width - 1).high : 0;
   const std::int64_t size = call.depth * kNode;
   const Sums whole(call, 2), of_run(call, 1);
-  Buffer<Real> row(has_grid ? (last - first + 1) * size : 0), own(of_run.total);
+  Buffer<Real> row(tables.columns * size), own(of_run.total);
   std::fill_n(own.data(), of_run.total, Real(0));
   std::fill_n(sums, whole.total, 0.0);
   Pixels<Real> run;
   for (std::int64_t y = strip.top; y < strip.bottom; ++y) {
     const double share = call.down.place(call.y0 + y).share;
-    if (has_grid) make_row(call, tables, y, first, last, row.data());
+    if (has_grid) make_row(call, tables, y, row.data());
     for (std::int64_t x = 0; x < call.width; x += kRun) {
       const RunPlace at{y, x, std::min(kRun, call.width - x), call.height, call.width};
       load_run<T>(grad, at, Real(1), run);
       for (int c = 0; c < 3; ++c) std::copy_n(run.value[c], kRun, run.delta[c]);
       load_run<T>(image, at, Real(1), run);
       load_weights(mask, at, run);
-      std::int64_t low = first, high = first;
+      std::int64_t low = tables.left, high = tables.left;
       const auto add = [&](const Piece<Real>& piece) {
         if (piece.begin == 0) low = piece.left;
         high = piece.right;
-        add_pixels(call, gradient, tables, of_run, piece, row.data(), first, run, own.data());
+        add_pixels(call, gradient, tables, of_run, piece, row.data(), run, own.data());
       };
       if (has_grid) {
         for_each_piece<Real>(call, at, add);
@@ -223,8 +221,8 @@ void add_strip(const ColorGridCall& call, const ColorGridGradient& gradient,
         add({0, at.n, 0, 0, 0, 0, 0});
       }
       if (gradient.grid != nullptr) {
-        flush(own.data() + (low - first) * size, (high - low + 1) * size, share, sums + low * size,
-              sums + (call.across.cells + low) * size);
+        flush(own.data() + (low - tables.left) * size, (high - low + 1) * size, share,
+              sums + low * size, sums + (call.across.cells + low) * size);
       }
       flush(own.data() + of_run.knots, of_run.total - of_run.knots, 0.0, sums + whole.knots,
             nullptr);

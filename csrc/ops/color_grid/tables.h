@@ -91,6 +91,8 @@ struct Tables {
   bool has_affine = false;
   Real affine[kCoefficients] = {};  // less the identity; where there is no grid
   Buffer<Real> curves;              // as pack_knots, or [3 in][3 out][2][kEntries]: values, steps
+  // Of the grid what the image lies in.
+  std::int64_t top = 0, left = 0, columns = 0;
   Buffer<Real> grid;  // as pack_nodes, or [row][column][kCoefficients][kEntries], the last repeated
 };
 
@@ -126,23 +128,32 @@ void make_tables(const ColorGridCall& call, std::int64_t image, bool permutes,
   }
   if (grid == nullptr) return;
   const Real* const add = tables.has_affine ? tables.affine : nullptr;
-  const std::int64_t columns = call.down.cells * call.across.cells;
+  tables.top = call.down.place(call.y0).low;
+  tables.left = call.across.place(call.x0).low;
+  const std::int64_t bottom = call.down.place(call.y0 + call.height - 1).high;
+  const std::int64_t columns = call.across.place(call.x0 + call.width - 1).high - tables.left + 1;
+  tables.columns = columns;
   tables.grid_in_registers = permutes && kRegisters && call.depth <= kEntries;
-  if (tables.grid_in_registers) {
-    tables.grid = Buffer<Real>(columns * kCoefficients * kEntries);
-    for (std::int64_t i = 0; i < columns; ++i) {
-      const Real* const from = grid + i * call.depth * kCoefficients;
-      Real* const to = tables.grid.data() + i * kCoefficients * kEntries;
+  const std::int64_t size =
+      tables.grid_in_registers ? kCoefficients * kEntries : call.depth * kNode;
+  tables.grid = Buffer<Real>((bottom - tables.top + 1) * columns * size);
+  for (std::int64_t v = tables.top; v <= bottom; ++v) {
+    const std::int64_t at = v * call.across.cells + tables.left;
+    const Real* const from = grid + at * call.depth * kCoefficients;
+    Real* const to = tables.grid.data() + (v - tables.top) * columns * size;
+    if (!tables.grid_in_registers) {
+      pack_nodes(from, add, columns * call.depth, to);
+      continue;
+    }
+    for (std::int64_t u = 0; u < columns; ++u) {
       for (int j = 0; j < kCoefficients; ++j) {
         for (int k = 0; k < kEntries; ++k) {
-          const std::int64_t depth = std::min<std::int64_t>(k, call.depth - 1);
-          to[j * kEntries + k] = from[depth * kCoefficients + j] + (add != nullptr ? add[j] : 0);
+          const std::int64_t node = u * call.depth + std::min<std::int64_t>(k, call.depth - 1);
+          to[(u * kCoefficients + j) * kEntries + k] =
+              from[node * kCoefficients + j] + (add != nullptr ? add[j] : 0);
         }
       }
     }
-  } else {
-    tables.grid = Buffer<Real>(columns * call.depth * kNode);
-    pack_nodes(grid, add, columns * call.depth, tables.grid.data());
   }
 }
 
@@ -153,19 +164,18 @@ std::int64_t column_size(const ColorGridCall& call, const Tables<Real>& tables) 
   return tables.grid_in_registers ? 2 * kCoefficients * kEntries : call.depth * kNode;
 }
 
-// The columns [first, last] of the grid at an image's row.
+// The columns of the grid at an image's row.
 template <typename Real>
-void make_row(const ColorGridCall& call, const Tables<Real>& tables, std::int64_t y,
-              std::int64_t first, std::int64_t last, Real* row) {
+void make_row(const ColorGridCall& call, const Tables<Real>& tables, std::int64_t y, Real* row) {
   constexpr int kStep = kWidth<Real>;
   const CellAxis::Place at = call.down.place(call.y0 + y);
   const auto share = all<Real>(static_cast<Real>(at.share));
   const std::int64_t size = column_size(call, tables);
   const std::int64_t given = tables.grid_in_registers ? size / 2 : size;
-  const Real* const low = tables.grid.data() + at.low * call.across.cells * given;
-  const Real* const high = tables.grid.data() + at.high * call.across.cells * given;
-  for (std::int64_t u = first; u <= last; ++u) {
-    Real* const to = row + (u - first) * size;
+  const Real* const low = tables.grid.data() + (at.low - tables.top) * tables.columns * given;
+  const Real* const high = tables.grid.data() + (at.high - tables.top) * tables.columns * given;
+  for (std::int64_t u = 0; u < tables.columns; ++u) {
+    Real* const to = row + u * size;
     for (std::int64_t i = 0; i < given; i += kStep) {
       const auto a = read(low + u * given + i), b = read(high + u * given + i);
       write(to + i, multiply_add(share, b - a, a));
