@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
+import json
 import os
 import tracemalloc
 from pathlib import Path
@@ -647,11 +649,59 @@ def test_weights_of_a_file(models: Any, tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(errors.WeightsError, match="damaged"):
         ph.harmonize(image, mask, method=path)
+    models.save(first, path)
     if not torch.cuda.is_available():
-        models.save(first, path)
-        with pytest.raises(errors.DeviceError, match="torch finds no GPU"):
-            ph.harmonize(image, mask, method=path, device="cuda")
-    assert not ph.harmonize(image, mask, method=path, device="cpu", return_info=True)[1].method.startswith("auto")
+        assert (ph.harmonize(image, mask, method=path, guard=False, device="cuda") == results[0]).all()
+        ph.set_device("auto", strict=True)
+        try:
+            with pytest.raises(errors.DeviceError, match="'cuda'"):
+                ph.harmonize(image, mask, method=path, device="cuda")
+        finally:
+            ph.set_device("auto")
+    assert ph.harmonize(image, mask, method=path, device="cpu", return_info=True)[1].device == "cpu"
+
+
+def test_auto_is_the_network_that_comes_with_pyharmony(
+    models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from pyharmony import _shipped
+
+    model = models.create("colorgrid", "small").eval()
+    with torch.no_grad():
+        model.last.bias[3::4][:3] = -0.03
+    file = tmp_path / "colorgrid.safetensors"
+    models.save(model, file, dtype="float16")
+    entry = {
+        **dict.fromkeys(("summary", "licence", "trained_on"), ""),
+        "name": "colorgrid",
+        "model": "colorgrid",
+        "task": "harmonize",
+        "file": file.name,
+        "bytes": file.stat().st_size,
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+    }
+    (tmp_path / "manifest.json").write_text(json.dumps({"format": 1, "weights": [entry]}))
+    monkeypatch.setattr(_shipped, "FOLDER", tmp_path)
+    image, mask = composite(100, 140)
+    result, info = ph.harmonize(image, mask, return_info=True)
+    assert info.method == "auto" and info.weights == "colorgrid" and info.confidence > 0.9
+    assert (result == ph.harmonize(image, mask, method=models.load(file))).all()
+    assert (result == ph.harmonize(image, mask, method="colorgrid")).all()
+    assert -9 < (result.astype(int) - image)[mask == 255].mean() < -6  # 0.03 of white
+    # What the map does to the small picture is what the network itself makes of it.
+    small, inside = composite(32, 32)
+    hard = (inside >= 128) * np.uint8(255)
+    with torch.no_grad():
+        made = model(torch.from_numpy(small).permute(2, 0, 1)[None] / 255, torch.from_numpy(hard)[None, None] / 255)
+    found = ph.harmonize(small, hard, guard=False)
+    assert np.abs(found - made[0].permute(1, 2, 0).numpy() * 255).max() < 0.6
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(errors.WeightsError, match="damaged, its SHA-256"):
+        ph.harmonize(image, mask)
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,8 @@ def harmonize(
         MaskError: mask is None.
         ArgumentError: method is none, strength is outside 0 to 1; NaN or infinities in the image, but for where its
             alpha is zero.
-        DeviceError: the image is on a CUDA device, or device is 'cuda' and torch finds no GPU.
+        DeviceError: the image is on a CUDA device; or device cannot be used, and `pyharmony.set_device` was told to be
+            strict.
         PyHarmonyError: see `pyharmony.blend`.
     """
     amount, careful = share(strength, "strength"), _flag(guard, "guard")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .. import _device, models
-from ..errors import ArgumentError, DeviceError, WeightsError
+from ..errors import ArgumentError, WeightsError
 from ..models import Model
 from ..models._calls import output_of, task_of
 from ._fit import fit
@@ -36,21 +36,20 @@ def network(source: Any, device: str | None) -> Model:
     Raises:
         WeightsError: as `pyharmony.models.load`.
         ArgumentError: the model does something else.
-        DeviceError: device is 'cuda', and torch finds no GPU.
+        DeviceError: device cannot be used, and `pyharmony.set_device` was told to be strict.
     """
     if isinstance(source, Model):
         found = source
     else:
         wanted = _device.get_device() if device is None else device
-        _device.resolve(wanted if wanted != "cuda" else "auto")  # refuses other words
-        if wanted == "cuda" and not torch.cuda.is_available():
-            raise DeviceError("device: 'cuda', but torch finds no GPU")
         where = "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
-        path = Path(source)
+        if where == "cpu" and _device.resolve(wanted) == "cuda":
+            _device.only_on_processor("this build of torch")
+        path = next((entry.path for entry in models.weights() if entry.name == source), Path(source))
         version = None
         if path.is_file():
             state = path.stat()
-            version = state.st_mtime_ns, state.st_size
+            version = str(path), state.st_mtime_ns, state.st_size
         found = _loaded(os.fspath(source), version, where)
     if task_of(found) != "harmonize":
         able = ", ".join(info.name for info in models.list("harmonize"))
