@@ -573,6 +573,26 @@ def test_a_network_is_carried_to_the_full_size(models: Any) -> None:
     assert (result == by_hand).all()
 
 
+def test_a_network_changes_every_kind_of_image_alike(models: Any) -> None:
+    image, mask = composite(100, 140)
+    model = network(models, darker)
+    expected = ph.harmonize(image, mask, method=model)
+    for dtype, white in (("uint16", 65535), ("float16", 1), ("float32", 1), ("float64", 1)):
+        given_ = (image / 255 * white).astype(dtype)
+        result = ph.harmonize(given_, mask, method=model)
+        assert result.dtype == np.dtype(dtype) and (result[mask == 0] == given_[mask == 0]).all()
+        assert np.abs(result.astype(float) / white * 255 - expected).max() <= 1
+    rgba = np.concatenate([image, np.full((100, 140, 1), 200, np.uint8)], -1)
+    result = ph.harmonize(rgba, mask > 250, method=model)
+    assert (result[..., 3] == 200).all() and (result[mask <= 250] == rgba[mask <= 250]).all()
+    grey = image[..., 0]
+    light = ph.harmonize(grey, mask, method=model)
+    wanted = darker(grey[mask == 255] / 255) * 255
+    assert light.shape == grey.shape and np.abs(light[mask == 255] - wanted).max() <= 2
+    batch = ph.harmonize(np.stack([image, image[:, ::-1]]), np.stack([mask, mask[:, ::-1]]), method=model)
+    assert (batch[0] == expected).all() and np.abs(batch[1][:, ::-1].astype(int) - expected).max() <= 1
+
+
 def test_the_fit_follows_place_and_luma() -> None:
     image, mask = composite(128, 128)
     seen = scene(image, mask, None, (128, 128))

@@ -43,7 +43,7 @@ def network(source: Any, device: str | None) -> Model:
     else:
         wanted = _device.get_device() if device is None else device
         where = "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
-        if where == "cpu" and _device.resolve(wanted) == "cuda":
+        if where == "cpu" and wanted == "cuda" and _device.resolve(wanted) == "cuda":
             _device.only_on_processor("this build of torch")
         path = next((entry.path for entry in models.weights() if entry.name == source), Path(source))
         version = None
