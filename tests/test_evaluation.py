@@ -81,6 +81,13 @@ def test_a_method_of_harmonize_is_what_is_measured(name: str) -> None:
     assert not np.array_equal(found, composite)
 
 
+def test_weights_that_are_missing_are_no_fault_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = pytest.importorskip("pyharmony.models", reason="torch is not installed")
+    monkeypatch.setattr(models, "weights", lambda task=None: [])
+    with pytest.raises(errors.WeightsError, match="auto: method: 'auto' runs the weights colorgrid"):
+        evaluation.evaluate(Samples(), {"auto": METHODS["auto"]}, size=32, errors="skip")
+
+
 @pytest.mark.parametrize("name", sorted(set(METHODS) - {"composite", *harmonization.METHODS}))
 def test_a_transfer_takes_the_colours_of_the_background(name: str) -> None:
     sample = Samples()[2]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _shipped, blend, harmonization
+from .. import _shipped, blend
 from .._arrays import VALUE_RANGE
 from ..errors import PyHarmonyError
 from ._console import Console, described
@@ -52,7 +52,11 @@ class Kind:
 
     @property
     def needed(self) -> tuple[str, ...]:
-        return self.inputs if self.command == "harmonize" else self.inputs[:-1]
+        return self.inputs if self.harmonizes else self.inputs[:-1]
+
+    @property
+    def harmonizes(self) -> bool:
+        return self.chooser == "method"
 
     @property
     def all_options(self) -> tuple[str, ...]:
@@ -84,15 +88,21 @@ EDIT = Kind(
     options=("low", "high", "alpha", "beta", "gain", "color_weight", "tolerance"),
 )
 
-HARMONIZE = Kind(
-    command="harmonize",
-    inputs=("image", "mask"),
-    primary="image",
-    modes=harmonization.METHODS,
-    options=("strength", "guard"),
-    chooser="method",
-    phase="harmonize",
-)
+
+def harmonize_kind() -> Kind:
+    """What `harmonize` makes; the other commands do without the package behind it."""
+    from .. import harmonization
+
+    return Kind(
+        command="harmonize",
+        inputs=("image", "mask"),
+        primary="image",
+        modes=harmonization.METHODS,
+        options=("strength", "guard"),
+        chooser="method",
+        phase="harmonize",
+    )
+
 
 STREAM = "-"
 _LONG = 3_000_000  # bytes of files from which on a terminal sees a sign of life
@@ -141,8 +151,10 @@ def flag(name: str) -> str:
 
 
 def function_of(kind: Kind, mode: str) -> Callable[..., Any]:
-    if kind is HARMONIZE:
-        return harmonization.harmonize
+    if kind.harmonizes:
+        from ..harmonization import harmonize
+
+        return harmonize
     function: Callable[..., Any] = getattr(blend, mode.replace("-", "_"))
     return function
 
@@ -156,7 +168,7 @@ def task_of(kind: Kind, inputs: Mapping[str, str | None], out: str, options: Map
     given = {name: value for name, value in options.items() if value is not None}
     mode = given.pop(kind.chooser, kind.modes[0])
     modes = kind.modes
-    if kind is HARMONIZE and mode not in modes:
+    if kind.harmonizes and mode not in modes:
         modes = (*modes, *(entry.name for entry in _shipped.every() if entry.task == "harmonize"))
     if mode not in modes:
         raise Failure(f"{flag(kind.chooser)}: {mode!r}, expected one of {', '.join(modes)}", Code.USAGE)
@@ -167,7 +179,7 @@ def task_of(kind: Kind, inputs: Mapping[str, str | None], out: str, options: Map
             raise Failure(f"{flag(name)} does not go with --mode {mode}, but with {', '.join(others)}", Code.USAGE)
     files = {name: path for name, path in inputs.items() if path is not None}
     arguments = {name: given[name] for name in kind.options if name in given}
-    if kind is HARMONIZE:
+    if kind.harmonizes:
         if "model" in given and "method" in options and options["method"] is not None:
             raise Failure("--model and --method both say what to do; give the one or the other", Code.USAGE)
         arguments["method"] = mode = given.get("model", mode)
@@ -321,7 +333,7 @@ class Worker:
             }
         with clock.phase(task.kind.phase):
             result, info = self._blend(task, pictures)
-        if isinstance(info, harmonization.HarmonizeInfo):
+        if task.kind.harmonizes:
             record["harmonize"] = {
                 "method": info.method,
                 "weights": info.weights,
@@ -391,11 +403,11 @@ class Worker:
         if "color_weight" in pictures:
             arguments["color_weight"] = _scaled(pictures["color_weight"], task.weight_scale)
         call = function_of(task.kind, task.mode)
-        if task.kind is HARMONIZE:
+        if task.kind.harmonizes:
             arguments["device"] = self.request.device
         images = [pictures.get(name) for name in task.kind.inputs]
         try:
-            if self.console.as_json or task.kind is HARMONIZE:
+            if self.console.as_json or task.kind.harmonizes:
                 result, info = call(*images, return_info=True, **arguments)
                 return result, info
             return call(*images, **arguments), None

@@ -91,7 +91,7 @@ def harmonize(
     """
     console = Console("harmonize", as_json=as_json, verbose=verbose, quiet=quiet, log_json=log_json, debug=debug)
     with console.session():
-        from ._work import HARMONIZE, Request, make, make_all
+        from ._work import Request, harmonize_kind, make, make_all
 
         options = {
             "method": method,
@@ -103,7 +103,7 @@ def harmonize(
             "keep_gps": keep_gps,
         }
         request = Request(
-            kind=HARMONIZE,
+            kind=harmonize_kind(),
             inputs={"image": image, "mask": mask},
             output=output,
             options=values(options),
