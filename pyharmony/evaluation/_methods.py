@@ -33,8 +33,8 @@ def _harmonized(name: str) -> Method:
     return lambda composite, mask: harmonization.harmonize(composite, mask, method=name)
 
 
-#: The composite as it is, the methods of `pyharmony.harmonize`, guarded as they are there, and the other transfers of the
-#: background's colours to the object, as published.
+#: The composite as it is, the methods of `pyharmony.harmonize`, guarded as they are there, and the other transfers of
+#: the background's colours to the object, as published.
 METHODS: Mapping[str, Method] = {
     "composite": lambda composite, mask: composite,
     **{name: _to_background(transfer) for name, transfer in TRANSFERS.items()},
