@@ -270,6 +270,15 @@ def test_nothing_to_go_by_is_a_copy_and_never_a_black_picture(method: str, pair:
         assert free.mean() > 0.4 * image.mean(), name
 
 
+def test_an_object_that_vanishes_in_the_reduced_picture_is_too_small(models: Any) -> None:
+    image = np.full((3100, 3100, 3), 90, np.uint8)
+    mask = np.zeros((3100, 3100), np.uint8)
+    mask[7, 9] = 2
+    for method in ("mkl", "lalonde_efros", network(models, darker)):
+        result, info = ph.harmonize(image, mask, method=method, guard=False, return_info=True)
+        assert (result == 90).all() and info.method == "copy" and info.reason == "the object is too small"
+
+
 @pytest.mark.parametrize("method", PLAIN)
 @pytest.mark.parametrize("guard", [True, False])
 def test_flat_regions_do_no_harm(method: str, guard: bool) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .. import models
 from ..data import resize_sample
-from ..errors import ArgumentError, DeviceError
+from ..errors import ArgumentError, DeviceError, MaskError
 from ..harmonization._networks import found_by
 from ..harmonization._scene import scene
 from ..models import Model
@@ -57,6 +57,8 @@ class Harmonizer:
         side = side_of(self.model)
         if composite.shape[:2] != (side, side):
             seen = scene(composite, mask, None, (side, side))
+            if not seen.mask.any():
+                raise MaskError(f"mask: empty at {side} x {side} pixels")
             carried: npt.NDArray[Any] = found_by(self.model, seen, False).map.apply(composite)
             return carried
         small = resize_sample({"composite": composite, "mask": mask}, side)

@@ -300,7 +300,9 @@ def _one(job: Job, method: _Method, strength: float, guard: bool, memory: _Memor
     if job.bbox.empty or strength == 0 or seen is None:
         reason = "there is no object" if job.bbox.empty else ""
         return HarmonizeInfo("copy", method.weights, 0.0 if reason else 1.0, reason, IDENTITY, method.device)
-    if method.background and not (seen.mask < 1).any():
+    if not seen.mask.any():
+        found = Found(IDENTITY, 0.0, "the object is too small")
+    elif method.background and not (seen.mask < 1).any():
         found = Found(IDENTITY, 0.0, "there is no background")
     else:
         found = method.find(seen, guard)
