@@ -639,6 +639,34 @@ def test_maps_of_a_network_are_applied_exactly(models: Any) -> None:
     assert (ph.harmonize(image, mask, method=plain)[mask == 0] == image[mask == 0]).all()
 
 
+@pytest.mark.parametrize(
+    ("name", "config"), [("dovenet", {"size": 32}), ("pix2pix", {"generator": "unet_64", "mask": True})]
+)
+def test_maps_of_a_residual_generator_are_enlarged(models: Any, name: str, config: dict[str, Any]) -> None:
+    """Its affine map of each pixel, between pixels linear, on the picture in [-1, 1]."""
+    import torch
+
+    from pyharmony.models._blocks import added
+
+    model = models.create(name, width=2, discriminator_width=2, residual=True, **config).eval()
+    net = model.generator.unet if name == "dovenet" else model.generator.net
+    with torch.no_grad():
+        net.last.bias.normal_(std=0.05)
+        net.last.weight.normal_(std=0.02)
+    image, mask = composite(150, 90)
+    result, info = ph.harmonize(image, mask, method=model, guard=False, return_info=True)
+    side = model.config.size
+    assert info.map.grid is not None and info.map.grid.shape == (side, side, 1, 3, 4)
+    seen = scene(image, mask, None, (side, side))
+    inside = torch.from_numpy(seen.mask >= 0.5).float()[None, None]
+    with torch.no_grad():
+        maps = model.generator.maps(torch.from_numpy(seen.picture).permute(2, 0, 1)[None] * 2 - 1, inside)
+        maps = torch.nn.functional.interpolate(maps, (150, 90), mode="bilinear")
+        whole = torch.from_numpy(image).permute(2, 0, 1)[None] / 127.5 - 1
+        wanted = added(maps, whole, torch.from_numpy(mask)[None, None] / 255)[0].permute(1, 2, 0).numpy()
+    assert np.abs(result - (wanted + 1) * 127.5).max() < 0.51
+
+
 def test_what_a_network_cannot_be_trusted_with_is_left_as_it_is(models: Any) -> None:
     import torch
 

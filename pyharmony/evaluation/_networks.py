@@ -59,7 +59,8 @@ class Harmonizer:
             seen = scene(composite, mask, None, (side, side))
             if not seen.mask.any():
                 raise MaskError(f"mask: empty at {side} x {side} pixels")
-            carried: npt.NDArray[Any] = found_by(self.model, seen, False).map.apply(composite)
+            whole = composite.astype(np.float32) / np.float32(255)
+            carried: npt.NDArray[Any] = found_by(self.model, seen, False).map.apply(whole, mask) * np.float32(255)
             return carried
         small = resize_sample({"composite": composite, "mask": mask}, side)
         picture, m = _tensors(self.model, [small["composite"]], small["mask"])

@@ -16,7 +16,7 @@ from torch import Tensor
 from .. import _device, models
 from ..errors import ArgumentError, WeightsError
 from ..models import Model
-from ..models._calls import output_of, task_of
+from ..models._calls import output_of, takes_mask, task_of
 from ._fit import fit
 from ._guards import Found, change_confidence, combined, mean_change, region_confidence
 from ._maps import ColorMap
@@ -72,12 +72,13 @@ def found_by(model: Model, scene: Scene, guard: bool) -> Found:
     seen = _seen(scene)
     views = [seen, Scene(seen.picture[:, ::-1], seen.mask[:, ::-1])] if guard else [seen]
     with _evaluating(model), torch.no_grad():
-        if hasattr(model, "maps"):
-            outputs, found = _mapped(model, views)
-            explained = 1.0
-        else:
+        maps = _maps(model, views)
+        if maps is None:
             outputs = _outputs(model, views)
             found, explained = fit(seen, outputs[0])
+        else:
+            outputs = [m.apply(view.picture) for m, view in zip(maps, views, strict=True)]
+            found, explained = maps[0], 1.0
     change = mean_change(seen, outputs[0])
     parts = [region_confidence(seen), change_confidence(seen, outputs[0])]
     still = change <= _AGREES
@@ -130,16 +131,20 @@ def _outputs(model: Model, views: list[Scene]) -> list[Float32]:
     return list(_finite(model, made).clip(0, 1).transpose(0, 2, 3, 1))
 
 
-def _mapped(model: Any, views: list[Scene]) -> tuple[list[Float32], ColorMap]:
-    """Of a network that gives colour maps: the pictures that they make, and the first map."""
-    maps = model.maps(*_tensors(model, views))
-
-    def one(i: int) -> ColorMap:
-        affine, curves, grid = (
-            None if x is None else _finite(model, x[i]).astype(np.float64)
-            for x in (maps.affine, maps.curves, maps.grid)
-        )
-        return ColorMap(affine, curves, grid)
-
-    found = [one(i) for i in range(len(views))]
-    return [m.apply(view.picture) for m, view in zip(found, views, strict=True)], found[0]
+def _maps(model: Any, views: list[Scene]) -> list[ColorMap] | None:
+    """Of a network that gives colour maps, its own; None of one that gives pictures."""
+    if hasattr(model, "maps"):
+        made = model.maps(*_tensors(model, views))
+        parts = [
+            None if x is None else _finite(model, x).astype(np.float64) for x in (made.affine, made.curves, made.grid)
+        ]
+        return [ColorMap(*(None if x is None else x[i] for x in parts)) for i in range(len(views))]
+    generator = getattr(model, "generator", None)
+    if not (getattr(model.config, "residual", False) and hasattr(generator, "maps")):
+        return None
+    # An affine change of each pixel is a grid with a cell a pixel, of one level; here its unit becomes [0, 1].
+    pictures, masks = _tensors(model, views)
+    cells = _finite(model, generator.maps(pictures, masks) if takes_mask(model) else generator.maps(pictures))
+    grids = cells.reshape(len(views), 3, 4, *cells.shape[2:]).transpose(0, 3, 4, 1, 2)[:, :, :, None].astype(np.float64)
+    grids[..., 3] = (grids[..., 3] + model.low * grids[..., :3].sum(-1)) / (1 - model.low)
+    return [ColorMap(grid=np.ascontiguousarray(grid)) for grid in grids]
