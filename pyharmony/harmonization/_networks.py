@@ -139,7 +139,7 @@ def _maps(model: Any, views: list[Scene]) -> list[ColorMap] | None:
             None if x is None else _finite(model, x).astype(np.float64) for x in (made.affine, made.curves, made.grid)
         ]
         return [ColorMap(*(None if x is None else x[i] for x in parts)) for i in range(len(views))]
-    generator = getattr(model, "generator", None)
+    generator: Any = getattr(model, "generator", None)
     if not (getattr(model.config, "residual", False) and hasattr(generator, "maps")):
         return None
     # An affine change of each pixel is a grid with a cell a pixel, of one level; here its unit becomes [0, 1].
