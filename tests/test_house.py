@@ -26,11 +26,11 @@ CSRC = ROOT / "csrc"
 HEAVY = ("torch", "cupy", "cv2", "scipy", "PIL", "matplotlib", "skimage")
 #: The packages that may import torch at all; the rest recognises a tensor by its type.
 TORCH_ROOMS = ("nn", "models", "losses", "training")
-#: Of the ops: their gradients; of evaluations: networks. Both are imported inside functions.
+#: Of the ops: their gradients; of evaluations and harmonisation: networks. Both are imported inside functions.
 TORCH_FILES = (
     "ops/_color_grid_torch.py", "ops/_instance_norm_torch.py", "ops/_spectral_norm_torch.py", "ops/_torch.py",
     "ops/_partial_conv_cuda.py", "ops/_partial_conv_torch.py",
-    "evaluation/_networks.py",
+    "evaluation/_networks.py", "harmonization/_networks.py",
 )  # fmt: skip
 
 
@@ -124,6 +124,7 @@ def test_pybind11_stays_in_the_bindings() -> None:
         "pyharmony.compat",
         "pyharmony.data",
         "pyharmony.evaluation",
+        "pyharmony.harmonization",
         "pyharmony.io",
         "pyharmony.metrics",
         "pyharmony.ops",
@@ -136,7 +137,7 @@ def test_import_is_light(module: str) -> None:
 
 def test_import_works_where_the_heavy_packages_are_absent() -> None:
     absent = "; ".join(f"sys.modules[{name!r}] = None" for name in HEAVY)
-    light = "blend", "color", "compat", "data", "evaluation", "io", "metrics"
+    light = "blend", "color", "compat", "data", "evaluation", "harmonization", "io", "metrics"
     run_python(f"import sys; {absent}; import {', '.join(f'pyharmony.{name}' for name in light)}")
 
 
@@ -184,6 +185,10 @@ CALLS = {
     "pyharmony.get_num_threads": "()",
     "pyharmony.set_num_threads": "(1)",
     "pyharmony.simd_level": "()",
+    "pyharmony.harmonize": "(src, mask, method='mkl')",
+    "pyharmony.harmonization.ColorMap": "().apply(src, mask)",
+    "pyharmony.harmonization.harmonize": "(src, mask, method='reinhard')",
+    "pyharmony.harmonization.harmonize_frames": "([src, dst], [mask, mask], method='mkl').__next__()",
     "pyharmony.load": "(png.getvalue())",
     "pyharmony.save": "(src, png)",
     "pyharmony.io.check_target": "(pyharmony.io.Picture(src), 'a.png')",
@@ -316,7 +321,7 @@ triples = pyharmony.data.Triples(folder)
 def public_callables() -> Iterator[str]:
     names = (
         "pyharmony", "pyharmony.blend", "pyharmony.color", "pyharmony.compat", "pyharmony.data", "pyharmony.evaluation",
-        "pyharmony.io", "pyharmony.metrics", "pyharmony.ops",
+        "pyharmony.harmonization", "pyharmony.io", "pyharmony.metrics", "pyharmony.ops",
     )  # fmt: skip
     for name in (*names, *(["pyharmony.nn"] if importlib.util.find_spec("torch") else [])):
         module = importlib.import_module(name)
