@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from .. import _checks, color
 from ..errors import ArgumentError, DataError
@@ -104,6 +103,8 @@ class Varied(Dataset):
 
     def _mask(self, shape: tuple[int, int], name: str, random: np.random.Generator) -> Any:
         """That of another sample, at this size."""
+        from PIL import Image
+
         for _ in range(_TRIES):
             mask = self.photos[self._masked[int(random.integers(len(self._masked)))]]["mask"]
             if random.integers(2):
