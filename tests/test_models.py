@@ -1440,7 +1440,8 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
         models.load(tmp_path)
     for name in ("gp_gan", "gp-gan"):
         with pytest.raises(
-            WeightsError, match=r"under this name; there are 'gp-gan-small'; `pyharmony train --model gp_gan --data ROOT`"
+            WeightsError,
+            match=r"under this name; there are 'gp-gan-small'; `pyharmony train --model gp_gan --data ROOT`",
         ):
             models.load(name)
 
