@@ -1,8 +1,8 @@
 """Exact, fast image blending and harmonisation.
 
 The subpackages `blend`, `color`, `compat`, `data`, `evaluation`, `harmonization`, `io`, `losses`, `metrics`, `models`,
-`ops`, `reference`, `training` and `errors` are loaded when they are first used, and so are `harmonize`, `load` and
-`save`; `losses`, `models` and `training` need torch.
+`ops`, `reference`, `training` and `errors` are loaded when they are first used, and so are `harmonize`, `load`, `save`
+and `realism_score`; `losses`, `models`, `training` and `realism_score` need torch.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
     from .harmonization import harmonize
     from .io import load, save
+    from .scoring import realism_score
 
 _SUBPACKAGES = (
     *("blend", "color", "compat", "data", "errors", "evaluation", "harmonization", "io"),
@@ -44,6 +45,7 @@ _LAZY = {
     **dict.fromkeys(("get_num_threads", "has_cuda", "set_num_threads", "simd_level"), "_native"),
     "harmonize": "harmonization",
     **dict.fromkeys(("load", "save"), "io"),
+    "realism_score": "scoring",
 }
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
@@ -57,6 +59,7 @@ __all__ = [
     "has_cuda",
     "is_deterministic",
     "load",
+    "realism_score",
     "save",
     "set_device",
     "set_num_threads",

@@ -492,9 +492,30 @@ def test_what_a_network_finds_unrealistic_is_left_out(photos: Path, tmp_path: Pa
     best = sorted(scores, key=lambda name: -scores[name])[:2]
     assert data.Triples(tmp_path / "a").names == sorted(best)
     assert Image.open(tmp_path / "sheet.png").width == 2 * 256 + 3 * 6
+    again = ("--keep", "0.5", "--overwrite", "--left-out", tmp_path / "left.png")
+    found = told(*arguments, *again)
+    assert found["left_out"] == str(tmp_path / "left.png")
+    assert Image.open(tmp_path / "left.png").height == 2 * (Image.open(tmp_path / "sheet.png").height // 2)
     models.save(models.create("dovenet_lite", width=4), tmp_path / "d.safetensors", part="generator")
     refused = call("synth", photos, "-o", tmp_path / "b", "--realism", tmp_path / "d.safetensors", code=6)
     assert "generator of dovenet_lite alone" in refused.stderr
+
+
+def test_the_weights_that_come_with_it_are_asked_without_others(
+    photos: Path, tmp_path: Path, one_torch_thread: None
+) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    from pyharmony import evaluation
+
+    found = told("synth", photos, "-o", tmp_path / "a", "--keep", "0.5")
+    assert (found["samples"], found["unrealistic"]) == (2, 2)
+    samples = data.Triples(tmp_path / "a")
+    judge = evaluation.judge("realism-small", device="cpu")
+    lines = (tmp_path / "a" / "recipes.jsonl").read_text().splitlines()
+    written = {recipe["name"]: recipe["score"] for recipe in map(json.loads, lines)}
+    for sample in samples:
+        score = judge(sample["composite"], sample["composite"], sample["mask"])[0]["realism"]
+        assert written[sample["name"]] == pytest.approx(score, abs=1e-6)
 
 
 def test_what_synth_cannot_do_is_told(photos: Path, tmp_path: Path) -> None:
@@ -504,6 +525,7 @@ def test_what_synth_cannot_do_is_told(photos: Path, tmp_path: Path) -> None:
         (("--method", "mkl=much"), 2, "expected NAME or NAME=WEIGHT"),
         (("--limits", "20"), 2, "expected LOW,HIGH"),
         (("--split", "train"), 2, "photos has no splits"),
+        (("--left-out", tmp_path / "left.png"), 2, "--left-out needs --keep or --realism"),
         (("--realism", tmp_path / "none.safetensors"), 6, "there is no such file"),
     ):
         assert says in call("synth", photos, "-o", out, *arguments, code=code).stderr

@@ -36,6 +36,17 @@ def levels(x: Tensor, low: float) -> npt.NDArray[np.float32]:
     return found
 
 
+@torch.no_grad()
+def realism(model: Model, picture: Picture, mask: Picture | None) -> float:
+    """What a `realism_cnn` says of a picture [H, W, 3], with or without the mask [H, W] of what was put in."""
+    sample = {"target": picture} if mask is None else {"target": picture, "mask": mask}
+    small = resize_sample(sample, model.config.size)
+    if mask is None:
+        image, _ = _tensors(model, [small["target"]], np.zeros(small["target"].shape[:2], np.uint8))
+        return float(model(image))
+    return float(model(*_tensors(model, [small["target"]], small["mask"])))
+
+
 def _tensors(model: Model, pictures: list[Picture], mask: Picture) -> list[Tensor]:
     """Pictures [H, W, 3] in the model's range and a mask [H, W], as batches of one."""
     device = next(model.parameters()).device
@@ -80,11 +91,11 @@ class Verdict:
     def __call__(
         self, composite: Picture, output: Picture, mask: Picture
     ) -> tuple[dict[str, float], npt.NDArray[np.float32] | None]:
+        if self.model.name == "realism_cnn":
+            return {"realism": realism(self.model, output, mask)}, None
         small = resize_sample({"composite": composite, "target": output, "mask": mask}, self.side)
         before, after, m = _tensors(self.model, [small["composite"], small["target"]], small["mask"])
         model: Any = self.model
-        if model.name == "realism_cnn":
-            return {"realism": float(model(after, m))}, None
         if model.name == "bargainnet":
             return {"verification": float(model.harmony(after, m))}, None
         if model.name.startswith("pix2pix"):
