@@ -1,8 +1,8 @@
 """Exact, fast image blending and harmonisation.
 
 The subpackages `blend`, `color`, `compat`, `data`, `evaluation`, `harmonization`, `io`, `losses`, `metrics`, `models`,
-`ops`, `reference`, `training` and `errors` are loaded when they are first used, and so are `harmonize`, `load`,
-`realism_score` and `save`; `losses`, `models`, `training` and `realism_score` need torch.
+`ops`, `reference`, `training` and `errors` are loaded when they are first used, and so are `harmonize`, `load`, `save`
+and `realism_score`; `losses`, `models`, `training` and `realism_score` need torch.
 """
 
 from __future__ import annotations
