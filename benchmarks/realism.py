@@ -16,7 +16,7 @@ import argparse
 import itertools
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -86,33 +86,16 @@ class Objects(data.Dataset):
         return sample if self.size is None else data.resize_sample(sample, self.size)
 
 
-class Joined(data.Dataset):
-    """Data sets one after the other, by name and number."""
-
-    def __init__(self, parts: Sequence[data.Dataset]) -> None:
-        self._all = [(part, i) for part in parts for i in range(len(part))]
-        self.names = [f"{part.names[i]}-{n}" for n, part in enumerate(parts) for i in range(len(part))]
-        self._groups = [group for part in parts for group in part.groups]
-
-    @property
-    def groups(self) -> Sequence[str]:
-        return self._groups
-
-    def _load(self, index: int) -> dict[str, Any]:
-        part, at = self._all[index]
-        return {**part[at], "name": self.names[index]}
-
-
 def composites(
     root: Path, split: str, own: int, borrowed: int, seed: int, limits: tuple[float, float] = LIMITS
-) -> Joined:
+) -> data.Joined:
     """So many composites of each photograph with a mask of its own, and of each of the others."""
     parts = []
     for borrows, count in ((False, own), (True, borrowed)):
         if count:
             photos = Objects(root, split, borrowed=borrows, size=MADE)
             parts.append(data.Synthesis(photos, METHODS, per_photo=count, seed=seed + borrows, limits=limits))
-    return Joined(parts)
+    return data.Joined(parts)
 
 
 def prepare(root: Path, work: Path) -> None:

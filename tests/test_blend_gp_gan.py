@@ -302,6 +302,12 @@ def test_weights_come_from_a_model_its_generator_or_a_file(tmp_path: Path) -> No
         assert np.array_equal(blend.gp_gan(*case(), at=(45, 45), generator=given), wanted)
 
 
+def test_weights_that_come_with_it_are_taken_by_their_name() -> None:
+    wanted = blend.gp_gan(*case(), at=(45, 45), generator=models.load("gp-gan-small"))
+    assert np.array_equal(blend.gp_gan(*case(), at=(45, 45), generator="gp-gan-small"), wanted)
+    assert not np.array_equal(blend.gp_gan(*case(), at=(45, 45)), wanted)
+
+
 def test_a_model_is_no_weights() -> None:
     for given in ("gp_gan", "gp-gan"):
         with pytest.raises(WeightsError, match=r"generator: .*`pyharmony train --model gp_gan --data ROOT` trains"):
@@ -422,6 +428,7 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         "src,dst,mask,out,at,mode,generator,supervised,n-iteration,seed,nz\n"
         '"src.png",dst.png,mask.png,a.png,"45,45",gp-gan,noise.safetensors,no,4,3,6\n'
         '"src.png",dst.png,mask.png,b.png,"45,45",gp-gan,noise.safetensors,,4,3,\n'
+        '"src.png",dst.png,mask.png,c.png,"45,45",gp-gan,gp-gan-small,,,,\n'
     )
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
@@ -432,3 +439,5 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     )  # fmt: skip
     for name in ("a", "b"):
         assert np.array_equal(np.asarray(Image.open(tmp_path / f"{name}.png")), wanted)
+    own = blend.gp_gan(src, dst, mask, at=(45, 45), generator="gp-gan-small")
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "c.png")), own)

@@ -179,7 +179,7 @@ def test_what_is_no_judge_or_network_is_told(triples: Path, weights: dict[str, P
         (("--model", weights["realism_cnn"]), 2, "realism_cnn does not harmonize"),
         (("--judge", weights["best"]), 6, "the generator of dovenet_lite alone"),
         (("--model", "none.safetensors"), 6, "there is no such file"),
-        (("--model", "dovenet"), 6, "pyharmony comes without weights of dovenet"),
+        (("--model", "dovenet"), 6, "comes without weights under this name; there are 'dovenet-small'"),
         (("--model", weights["best"], "--model", f"run={weights['pix2pix']}"), 2, "there is another run"),
         (("--model", f"mkl={weights['best']}"), 2, "mkl is another's name"),
         (("--model", "a="), 2, "expected FILE or LABEL=FILE"),

@@ -1218,7 +1218,8 @@ def test_a_residual_generator_adds_to_its_picture(case: str) -> None:
     torch.nn.init.normal_(net.last.weight, 0, 20)
     torch.nn.init.uniform_(net.last.bias, 2.1, 3)
     with torch.no_grad():
-        change = net(torch.cat([picture, *mask], 1))
+        given = models._blocks.with_statistics(picture, *mask) if mask else picture
+        change = net(given)
     assert float(change.abs().max()) > 2
     maps = change.permute(0, 2, 3, 1).reshape(-1, 3, 4)
     colours = picture.permute(0, 2, 3, 1).reshape(-1, 3, 1)
@@ -1227,6 +1228,22 @@ def test_a_residual_generator_adds_to_its_picture(case: str) -> None:
     torch.testing.assert_close(model(picture, *mask), (picture + wanted).clamp(-1, 1), rtol=1e-5, atol=1e-5)
     if mask:
         assert torch.equal(model(picture, torch.zeros_like(mask[0])), picture)
+
+
+def test_the_statistics_that_a_residual_generator_sees() -> None:
+    """Mean and deviation of each channel inside and outside, everywhere; finite where there is no inside."""
+    torch.manual_seed(0)
+    picture, mask = torch.rand(2, 3, 8, 8) * 2 - 1, torch.zeros(2, 1, 8, 8)
+    mask[0, :, 2:5, 3:7] = 1
+    planes = models._blocks.with_statistics(picture, mask)
+    assert planes.shape == (2, 16, 8, 8)
+    assert torch.equal(planes[:, :4], torch.cat([picture, mask], 1))
+    inside = mask[0, 0] > 0
+    for first, where in ((4, inside), (10, ~inside)):
+        colours = picture[0, :, where]
+        wanted = torch.cat([colours.mean(1), colours.var(1, correction=0).add(1e-6).sqrt()])
+        torch.testing.assert_close(planes[0, first : first + 6], wanted[:, None, None].expand(6, 8, 8))
+    assert bool(torch.isfinite(planes[1]).all())
 
 
 def test_the_published_generators_are_not_residual() -> None:
@@ -1423,7 +1440,8 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
         models.load(tmp_path)
     for name in ("gp_gan", "gp-gan"):
         with pytest.raises(
-            WeightsError, match=r"without weights of gp_gan; `pyharmony train --model gp_gan --data ROOT`"
+            WeightsError,
+            match=r"under this name; there are 'gp-gan-small'; `pyharmony train --model gp_gan --data ROOT`",
         ):
             models.load(name)
 

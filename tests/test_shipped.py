@@ -266,6 +266,21 @@ def test_the_tool_ships_weights(tool: Any, folder: Path, tmp_path: Path, monkeyp
     assert [figure.measure for figure in figures[:2]] == ["PSNR", "PSNR, mean change"]
     x = torch.rand(1, 3, 16, 16) * 2 - 1
     assert torch.equal(models.load("other")(x), models.load("tiny")(x))
+    monkeypatch.setattr(sys, "argv", ["presets.py", "ship", *arguments, "--strength", "0.5"])
+    with pytest.raises(SystemExit, match="--strength: gp_gan is not residual"):
+        tool.main()
+
+
+def test_the_tool_weakens_what_is_added(tool: Any) -> None:
+    torch.manual_seed(0)
+    model = models.create("dovenet", "residual", width=2).eval()
+    torch.nn.init.normal_(model.generator.unet.last.bias, 0, 0.05)  # type: ignore[union-attr]
+    composite, mask = model.example().values()
+    composite = composite / 2  # so that nothing is cut
+    with torch.no_grad():
+        whole = model(composite, mask) - composite
+        tool.weaken(model, 0.25)
+        torch.testing.assert_close(model(composite, mask) - composite, whole / 4, rtol=1e-4, atol=1e-6)
 
 
 # What is in the package

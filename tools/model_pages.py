@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -253,7 +254,8 @@ def card(weights: models.Weights) -> str:
         ("licence", weights.licence),
         ("trained on", weights.trained_on),
     ]
-    lines = [f"## Weights: `{weights.name}`", f"{weights.summary}. {weights.notes}".rstrip(), "", "| | |", "|---|---|"]
+    text = textwrap.fill(f"{weights.summary}. {weights.notes}".rstrip(), 120, break_on_hyphens=False)
+    lines = [f"## Weights: `{weights.name}`", text, "", "| | |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in rows]
     if weights.figures:
         lines += [

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from pyharmony import color, data
@@ -133,7 +134,7 @@ def figures_of(text: str) -> list[dict[str, Any]]:
     (found,) = every.values()
     common = {"data": label, "images": found["count"]}
     figures = []
-    for key, name in (("psnr", "PSNR"), ("fmse", "fMSE"), ("fpsnr", "fPSNR")):
+    for key, name in (("psnr", "PSNR"), ("fmse", "fMSE")):
         value, gain = found["means"][key], found["gains"][key]
         given = before["means"][key]["mean"]
         figures.append({**common, "measure": name, "value": value["mean"], "before": given} | ends(value))
@@ -145,6 +146,16 @@ def ends(interval: dict[str, float]) -> dict[str, float]:
     return {"low": interval["low"], "high": interval["high"]}
 
 
+def weaken(model: Any, strength: float) -> None:
+    """Makes what a residual generator adds so much smaller: all of it is too much where little is to be changed."""
+    if not getattr(model.config, "residual", False):
+        raise SystemExit(f"--strength: {model.name} is not residual")
+    last = (model.generator.unet if model.name == "dovenet" else model.generator.net).last
+    with torch.no_grad():
+        for parameter in last.parameters():
+            parameter.mul_(strength)
+
+
 def ship(arguments: argparse.Namespace) -> None:
     """Writes weights and their entry in the manifest."""
     from pyharmony import _shipped, models
@@ -152,6 +163,8 @@ def ship(arguments: argparse.Namespace) -> None:
     about = json.loads(arguments.about.read_text("utf-8"))
     about["figures"] = about.get("figures", []) + [f for text in arguments.evaluation for f in figures_of(text)]
     model = models.load(arguments.weights)
+    if arguments.strength != 1:
+        weaken(model, arguments.strength)
     file = f"{arguments.name}.safetensors"
     path = _shipped.FOLDER / file
     part = "generator" if isinstance(model, models.Adversarial) else "all"
@@ -213,6 +226,7 @@ def main() -> None:
     command.add_argument("weights", type=Path)
     command.add_argument("name")
     command.add_argument("about", type=Path)
+    command.add_argument("--strength", type=float, default=1.0, help="of what a residual generator adds")
     command.add_argument("--evaluation", action="append", default=[], metavar="LABEL=FILE")
     command.set_defaults(run=ship)
     command = commands.add_parser("seams", help=seams.__doc__)

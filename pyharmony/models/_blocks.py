@@ -70,6 +70,22 @@ def dropout(x: Tensor, p: float, active: bool) -> Tensor:
     return functional.dropout(x, p) if active and p else x
 
 
+#: Planes that `with_statistics` adds.
+STATISTICS = 12
+
+
+def with_statistics(image: Tensor, mask: Tensor) -> Tensor:
+    """image [N, 3, H, W] and mask, then mean and deviation of each channel inside the mask and outside, as planes."""
+    planes = [image, mask]
+    for weights in (mask, 1 - mask):
+        area = weights.sum((2, 3), keepdim=True).clamp(min=1)
+        mean = (image * weights).sum((2, 3), keepdim=True) / area
+        variance = ((image - mean).square() * weights).sum((2, 3), keepdim=True) / area
+        # The least variance is far below a level of 8 bits; without it the root has no slope at 0.
+        planes += [x.expand_as(image) for x in (mean, (variance + 1e-6).sqrt())]
+    return torch.cat(planes, 1)
+
+
 #: What a residual generator gives of each pixel: an affine map of its colour.
 AFFINE = 12
 

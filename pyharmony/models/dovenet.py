@@ -34,7 +34,8 @@ class DoveNetConfig:
         size: sides of the pictures, 32, 64, 128, 256 or another power of two: that many levels the generator has, and
             that is what the discriminator takes.
         residual: whether the output is the picture plus what is added inside the mask, an affine map of each pixel's
-            colour that the network gives, in the beginning zero; cut to [-1, 1]. The published make a picture anew.
+            colour that the network gives, in the beginning zero; cut to [-1, 1]. With the picture and its mask it sees
+            the mean and deviation of each channel inside and outside. The published make a picture anew.
     """
 
     width: int = 64
@@ -68,7 +69,8 @@ class Generator(nn.Module):
         super().__init__()
         self.residual = config.residual
         self.unet = _blocks.UNet(
-            *(4, _blocks.AFFINE if config.residual else 3, config.width, config.levels, config.norm),
+            *((4 + _blocks.STATISTICS, _blocks.AFFINE) if config.residual else (4, 3)),
+            *(config.width, config.levels, config.norm),
             gates=config.gates,
             dropout_p=config.dropout,
             bounded=not config.residual,
@@ -76,12 +78,18 @@ class Generator(nn.Module):
 
     def forward(self, composite: Tensor, mask: Tensor, *, stochastic: bool = False) -> Tensor:
         """composite [N, 3, H, W] in [-1, 1], mask [N, 1, H, W] in [0, 1], sides multiples of size, to [N, 3, H, W]."""
-        output: Tensor = self.unet(_blocks.with_mask(composite, mask, True), stochastic=stochastic)
+        output = self._net(composite, mask, stochastic)
         return _blocks.added(output, composite, mask) if self.residual else output
 
     def maps(self, composite: Tensor, mask: Tensor) -> Tensor:
         """Of a residual generator what `_blocks.added` takes, [N, 12, H, W]; the arguments are those of `forward`."""
-        output: Tensor = self.unet(_blocks.with_mask(composite, mask, True))
+        return self._net(composite, mask, False)
+
+    def _net(self, composite: Tensor, mask: Tensor, stochastic: bool) -> Tensor:
+        x = _blocks.with_mask(composite, mask, True)
+        if self.residual:
+            x = _blocks.with_statistics(composite, mask.to(composite.dtype))
+        output: Tensor = self.unet(x, stochastic=stochastic)
         return output
 
 
@@ -240,7 +248,7 @@ register(
             "small": {"width": 16, "discriminator_width": 16},
             "residual": {
                 "width": 16,
-                "discriminator_width": 8,
+                "discriminator_width": 4,
                 "norm": "batch",
                 "dropout": 0.0,
                 "size": 64,

@@ -38,7 +38,8 @@ class Pix2PixConfig:
         dropout: the share of features dropped in three inner levels of the U-Net, two in the smaller one, and
             inside the residual blocks.
         residual: whether the output is the picture plus what is added inside the mask, an affine map of each pixel's
-            colour that the network gives, in the beginning zero; cut to [-1, 1]. The published make a picture anew.
+            colour that the network gives, in the beginning zero; cut to [-1, 1]. With the picture and its mask it sees
+            the mean and deviation of each channel inside and outside. The published make a picture anew.
     """
 
     generator: Literal["unet_256", "unet_128", "unet_64", "resnet_9blocks"] = "unet_256"
@@ -122,6 +123,9 @@ class Generator(nn.Module):
         super().__init__()
         self.mask, self.residual = config.mask, config.residual
         channels, bounded = (3 + config.mask, _blocks.AFFINE if config.residual else 3), not config.residual
+        self.statistics = config.residual and config.mask
+        if self.statistics:
+            channels = (4 + _blocks.STATISTICS, _blocks.AFFINE)
         self.net: _blocks.UNet | ResNet
         if config.generator == "resnet_9blocks":
             self.net = ResNet(*channels, config.width, config.norm, config.dropout, bounded)
@@ -152,7 +156,10 @@ class Generator(nn.Module):
 
     def _net(self, image: Tensor, mask: Tensor | None, stochastic: bool) -> Tensor:
         _blocks.check_image(image, "image", 3, self.net.multiple)
-        return self.net(_blocks.with_mask(image, mask, self.mask), stochastic=stochastic)
+        x = _blocks.with_mask(image, mask, self.mask)
+        if self.statistics and mask is not None:
+            x = _blocks.with_statistics(image, mask.to(image.dtype))
+        return self.net(x, stochastic=stochastic)
 
 
 class PatchGan(nn.Module):
