@@ -70,7 +70,9 @@ class Generator(nn.Module):
         self.residual = config.residual
         self.unet = _blocks.UNet(
             *((4 + _blocks.STATISTICS, _blocks.AFFINE) if config.residual else (4, 3)),
-            *(config.width, config.levels, config.norm),
+            config.width,
+            config.levels,
+            config.norm,
             gates=config.gates,
             dropout_p=config.dropout,
             bounded=not config.residual,
