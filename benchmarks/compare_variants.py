@@ -9,7 +9,7 @@ All of one seed see the same composites in the same order: photographs with mask
 DATA/pairs_open and DATA/photos_open at 64 x 64 pixels, their objects recoloured once before. Measured are composites
 of their test photographs, and the composites of DATA/triples_open and DATA/research_only/triples, at 64 x 64 pixels
 too. One thread; CPU time is that of the steps, with reading the samples. `run` may be stopped at any moment, and goes
-on with what is missing; `--minutes` ends it before a run that would pass them.
+on with what is missing; `--minutes` ends it before another run that would pass them.
 """
 
 from __future__ import annotations
@@ -213,19 +213,25 @@ def one(group: str, name: str, seed: int, samples: Mapping[str, datasets.Shards]
     return {**result, **cost, "figures": figures(samples, {"variant": method_of(model)}, 1)}
 
 
+def about(samples: Mapping[str, datasets.Shards]) -> dict[str, Any]:
+    """What the composites are: how many, of which photographs, and their own figures."""
+    of = {test: sorted(set(samples[test].groups)) for test in TESTS}
+    return {
+        "size": SIZE,
+        "training": len(samples["train"]),
+        "training_photographs": len(set(samples["train"].groups)),
+        "groups": {test: [of[test].index(group) for group in samples[test].groups] for test in TESTS},
+        "figures": figures(samples, {}, 0),
+    }
+
+
 def run(data: Path, work: Path, minutes: float) -> None:
     began, longest = time.monotonic(), 0.0
     torch.set_num_threads(1)
     samples = shards(data, work)
     RESULTS.mkdir(parents=True, exist_ok=True)
-    about = {
-        "size": SIZE,
-        "training": len(samples["train"]),
-        "training_photographs": len(set(samples["train"].groups)),
-        "groups": {test: [sorted(set(samples[test].groups)).index(g) for g in samples[test].groups] for test in TESTS},
-        "figures": figures(samples, {}, 0),
-    }
-    write_json(RESULTS / "composites.json", about)
+    if not (RESULTS / "composites.json").is_file():
+        write_json(RESULTS / "composites.json", about(samples))
     for seed in SEEDS:
         for group, variants in VARIANTS.items():
             for name in variants:
@@ -233,7 +239,7 @@ def run(data: Path, work: Path, minutes: float) -> None:
                 if target.is_file():
                     continue
                 start = time.monotonic()
-                if minutes and start - began + longest > 60 * minutes:
+                if minutes and longest and start - began + longest > 60 * minutes:
                     print("out of time; run it again", flush=True)
                     return
                 write_json(target, one(group, name, seed, samples, work))
@@ -268,8 +274,8 @@ def difference(runs: Any, base: Any, test: str, groups: Sequence[int]) -> tuple[
 
 
 def table(group: str, test: str) -> str:
-    about, every = read()
-    groups, lines = about["groups"][test], []
+    composites, every = read()
+    groups, lines = composites["groups"][test], []
     variants = every[group]
     base = next(iter(variants.values()))
 
@@ -281,7 +287,7 @@ def table(group: str, test: str) -> str:
         return f"{statistics.mean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
     lines += ["| | PSNR | fMSE | MSE | SSIM | PSNR beyond the first | by seed |", "|---|---|---|---|---|---|---|"]
-    before = [f"{means(about['figures'], key):.{digits}f}" for key, digits in COLUMNS]
+    before = [f"{means(composites['figures'], key):.{digits}f}" for key, digits in COLUMNS]
     lines.append(f"| composite | {' | '.join(before)} | | |")
     for name, runs in variants.items():
         cells = [spread(runs, key, digits) for key, digits in COLUMNS]
@@ -312,10 +318,10 @@ def costs(group: str) -> str:
 
 def section(group: str) -> str:
     """What the page has between the marks of a group."""
-    about, _ = read()
+    composites, _ = read()
     parts = [costs(group)]
     for test in TESTS:
-        groups = about["groups"][test]
+        groups = composites["groups"][test]
         of = f" of {max(groups) + 1} photographs" if max(groups) + 1 < len(groups) else ""
         parts.append(f"{len(groups)} composites{of} ({test}):\n\n{table(group, test)}")
     return "\n\n".join(parts)
