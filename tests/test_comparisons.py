@@ -1,4 +1,4 @@
-"""benchmarks/compare_variants.py: its variants are configurations, it goes on where it stopped, the page has its tables."""
+"""benchmarks/compare_variants.py: its variants are configurations, runs are made once, the page has its tables."""
 
 from __future__ import annotations
 
