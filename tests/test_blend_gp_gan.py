@@ -302,10 +302,21 @@ def test_weights_come_from_a_model_its_generator_or_a_file(tmp_path: Path) -> No
         assert np.array_equal(blend.gp_gan(*case(), at=(45, 45), generator=given), wanted)
 
 
-def test_without_weights_it_says_which_command_trains_them() -> None:
-    for given in (None, "gp_gan", "gp-gan"):
+def test_a_model_is_no_weights() -> None:
+    for given in ("gp_gan", "gp-gan"):
         with pytest.raises(WeightsError, match=r"generator: .*`pyharmony train --model gp_gan --data ROOT` trains"):
             blend.gp_gan(*case(), at=(45, 45), generator=given)
+
+
+@pytest.mark.parametrize("options", [{}, {"preserve_background": False, "color_weight": 2.0, "smooth_sigma": 0.5}])
+def test_without_a_network_the_base_is_the_membrane(options: dict[str, Any]) -> None:
+    made, info = blend.gp_gan(*case(), at=(45, 45), return_info=True, **options)
+    wanted, its = blend.gaussian_poisson(*case(), at=(45, 45), return_info=True, **options)
+    assert np.array_equal(made, wanted)
+    assert (info.method, info.max_error) == (its.method, its.max_error)
+    for more in ({"supervised": True}, {"nz": 4}):
+        with pytest.raises(ArgumentError, match=f"{next(iter(more))}: .*there is no generator"):
+            blend.gp_gan(*case(), at=(45, 45), **more)
 
 
 def test_other_weights_are_refused(tmp_path: Path) -> None:
@@ -320,7 +331,7 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
         ({"generator": path}, WeightsError, "generator: a realism_cnn, expected a gp_gan"),
         ({"generator": tmp_path / "absent.safetensors"}, WeightsError, "there is no such file"),
         ({"generator": tmp_path / "pickle.pth"}, WeightsError, "pickle"),
-        ({"generator": 3}, DTypeError, "generator: int, expected None, a gp_gan"),
+        ({"generator": 3}, DTypeError, "generator: int, expected a gp_gan"),
         ({"generator": noise, "supervised": True}, WeightsError, "the generator from noise, and supervised=True"),
         ({"generator": blending, "supervised": False}, WeightsError, "the blending generator, and supervised=False"),
         ({"generator": noise, "nz": 7}, WeightsError, "takes 6 numbers of noise, and nz=7"),
@@ -356,7 +367,8 @@ def test_without_torch_it_says_what_to_install(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['torch'] = None\nimport numpy as np\nfrom pyharmony import blend\n"
         "a = np.zeros((9, 9, 3), np.uint8)\nblend.alpha(a, a)\n"
-        "try:\n    blend.gp_gan(a, a)\nexcept ImportError as error:\n    print(error)"
+        "blend.gp_gan(a, a)\n"
+        "try:\n    blend.gp_gan(a, a, generator='a.safetensors')\nexcept ImportError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
     assert "pip install 'pyharmony[torch]'" in done.stdout, done.stderr
@@ -385,6 +397,7 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         return result
 
     for options, arguments in (
+        ("", {}),
         ("--generator blending.safetensors", {"generator": narrow()}),
         ("--generator blending.safetensors --supervised --color-weight 3", {"generator": narrow(), "color_weight": 3}),
         (
@@ -400,7 +413,7 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         wanted = blend.gp_gan(src, dst, mask, at=(45, 45), **arguments)
         assert np.array_equal(np.asarray(Image.open("out.png")), wanted)
     assert '"generator": "blending.safetensors"' in run("--generator blending.safetensors --json").stdout
-    assert "--generator: pyharmony comes without weights of gp_gan; `pyharmony train" in run("", code=6).stderr
+    assert "there is no generator" in run("--supervised", code=2).stderr
     assert "--generator: a realism_cnn, expected a gp_gan" in run("--generator other.safetensors", code=6).stderr
     assert "there is no such file" in run("--generator absent.safetensors", code=6).stderr
     assert "--generator: takes 6" in run("--generator noise.safetensors --nz 5", code=6).stderr

@@ -160,7 +160,7 @@ def test_an_option_of_gp_gan_is_the_argument_of_its_name(weights: str, options: 
 
 def test_gp_gan_says_which_weights_it_needs(weights: str) -> None:
     for options, says in (
-        ((), "--generator: pyharmony comes without weights of gp_gan; `pyharmony train --model gp_gan --data ROOT`"),
+        (("--generator", "gp_gan"), "--generator: pyharmony comes without weights"),
         (("--generator", "absent.safetensors"), "--generator: absent.safetensors: there is no such file"),
         (("--generator", weights, "--supervised"), "the generator from noise, and --supervised takes the other"),
     ):

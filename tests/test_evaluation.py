@@ -288,6 +288,18 @@ def test_a_network_is_run_in_its_range(models: Any, name: str) -> None:
     assert model.low == float(min(x.min() for x in model.example(32 * 8).values() if x.shape[1] == 3).round())
 
 
+def test_a_network_is_run_at_the_size_that_it_was_made_for(models: Any) -> None:
+    for name, config in (("dovenet", {"size": 32}), ("pix2pix", {"generator": "unet_128", "mask": True})):
+        model = models.create(name, width=2, discriminator_width=2, residual=True, **config).eval()
+        seen = []
+        model.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(given[0].shape[-1]))
+        sample = data.resize_sample(Samples()[2], 64)
+        found = evaluation.harmonizer(model, device="cpu")(sample["composite"], sample["mask"])
+        assert seen == [model.config.size]
+        # As it begins it adds nothing, at whatever size.
+        assert np.abs(found - sample["composite"]).max() < 1e-3
+
+
 def test_at_another_size_the_change_is_enlarged(models: Any) -> None:
     model = models.create("dovenet_lite", width=4)
     with_offset = 20.0 / 255

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import itertools
 import json
 import pickle
 import subprocess
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pyharmony.errors import ArgumentError, ShapeError, WeightsError
@@ -32,6 +34,12 @@ NARROW: dict[str, tuple[str, dict[str, Any]]] = {
     "attention_unet": ("attention_unet", {"width": 2}),
     "attention_unet, residual": ("attention_unet", {"width": 2, "depth": 6, "residual": True}),
     "bargainnet": ("bargainnet", {"width": 2, "encoder_width": 4}),
+    "colorgrid": ("colorgrid", {"view": 32, "size": 32, "point_width": 8, "widths": (4, 4, 8), "hidden": 16}),
+    "colorgrid, points": ("colorgrid", {"view": 32, "size": 32, "point_width": 8, "widths": (), "hidden": 16}),
+    "colorgrid, grid": (
+        "colorgrid",
+        {"view": 32, "size": 32, "point_width": 8, "widths": (4, 4, 8), "hidden": 16, "grid": (4, 4, 3)},
+    ),
     "dovenet_lite": ("dovenet_lite", {"width": 4, "discriminator_widths": (4, 6, 8, 8, 8, 8), "head_width": 8}),
     "gp_gan": ("gp_gan", {"width": 4, "bottleneck": 24, "critic_width": 4}),
     "gp_gan, skips": ("gp_gan", {"width": 4, "bottleneck": 24, "critic_width": 4, "skips": True}),
@@ -154,6 +162,8 @@ def test_parameters_of_both_networks(
         ("unet3plus", "base_32", {"deep_supervision": False}, 11_179_459),
         ("unet3plus", "base_32", {}, 11_205_388),
         ("realism_cnn", None, {}, 1_192_177),
+        ("colorgrid", None, {}, 780_388),
+        ("colorgrid", "points", {}, 213_916),
     ],
 )
 def test_parameters(name: str, preset: str | None, config: dict[str, Any], count: int) -> None:
@@ -609,13 +619,114 @@ def test_vgg_16_becomes_the_extractor(tmp_path: Path) -> None:
     torch.testing.assert_close(found[..., 2:-2, 2:-2], first[..., 2:-2, 2:-2], rtol=1e-5, atol=1e-5)
 
 
+# colorgrid
+
+
+def moved(case: str, seed: int = 0) -> Any:
+    """A narrow colorgrid whose last layers are not zero."""
+    model = narrow(case, seed)
+    torch.manual_seed(seed + 1)
+    for name in ("last", "cells"):
+        if hasattr(model, name):
+            torch.nn.init.normal_(getattr(model, name).weight, std=0.05)
+    return model.eval()
+
+
+@pytest.mark.parametrize("case", ["colorgrid", "colorgrid, points", "colorgrid, grid"])
+def test_a_new_colorgrid_changes_nothing(case: str) -> None:
+    model = narrow(case).eval()
+    picture, mask = model.example().values()
+    torch.testing.assert_close(model(picture, mask), picture, rtol=0, atol=1e-6)
+    maps = model.maps(picture, mask)
+    assert torch.equal(maps.affine, torch.eye(3, 4).expand(2, 3, 4))
+    assert not maps.curves.any() and (maps.grid is None or not maps.grid.any())
+
+
+@pytest.mark.parametrize("case", ["colorgrid", "colorgrid, points", "colorgrid, grid"])
+def test_a_colorgrid_keeps_the_background_and_maps_the_object(case: str) -> None:
+    model = moved(case)
+    picture, mask = model.example(48).values()
+    output = model(picture, mask)
+    outside = (mask == 0).expand_as(picture)
+    assert torch.equal(output[outside], picture[outside])
+    assert (output - picture)[~outside].abs().mean() > 1e-3
+    assert output.min() >= 0 and output.max() <= 1
+    again = model(picture, mask)
+    assert torch.equal(output, again)
+
+
+@pytest.mark.parametrize("case", ["colorgrid", "colorgrid, grid"])
+def test_the_maps_of_a_colorgrid_in_float64(case: str) -> None:
+    """The map at single pixels, by its definition in NumPy."""
+    maps = moved(case).double().maps(*(x.double() for x in narrow(case).example().values()))
+    random = np.random.default_rng(0)
+    pixels, positions = random.random((2, 50, 3)), random.random((2, 50, 2))
+    found = maps.apply(torch.from_numpy(pixels), torch.from_numpy(positions)).detach().numpy()
+    affine, curves = maps.affine.detach().numpy(), maps.curves.detach().numpy()
+    knots = np.linspace(0, 1, curves.shape[-1])
+    for n, p in itertools.product(range(2), range(50)):
+        x = pixels[n, p]
+        expected = affine[n, :, :3] @ x + affine[n, :, 3]
+        expected += [sum(np.interp(x[c], knots, curves[n, o, c]) for c in range(3)) for o in range(3)]
+        if maps.grid is not None:
+            grid = maps.grid[n].detach().numpy()
+            rows, columns, levels = grid.shape[:3]
+            x_, y_ = positions[n, p]
+            at = (y_ * rows, x_ * columns, float(x @ [0.299, 0.587, 0.114]) * levels)
+            cell = np.zeros((3, 4))
+            places = [np.clip(a - 0.5, 0, size - 1) for a, size in zip(at, (rows, columns, levels))]
+            for corner in itertools.product((0, 1), repeat=3):
+                low = [int(v) for v in places]
+                weight = np.prod([(v - i) if up else 1 - (v - i) for v, i, up in zip(places, low, corner)])
+                index = [min(i + up, size - 1) for i, up, size in zip(low, corner, grid.shape)]
+                cell += weight * grid[tuple(index)]
+            expected += cell[:, :3] @ x + cell[:, 3]
+        np.testing.assert_allclose(found[n, p], expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_colorgrid_sees_a_larger_picture_as_its_mean() -> None:
+    model = moved("colorgrid")
+    picture, mask = model.example(32).values()
+    large = [x.repeat_interleave(3, 2).repeat_interleave(3, 3) for x in (picture, mask)]
+    for a, b in zip(model.maps(picture, mask)[:2], model.maps(*large)[:2]):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("fill", [0.0, 1.0, 0.3])
+def test_a_colorgrid_without_object_or_background(fill: float) -> None:
+    model = moved("colorgrid, grid")
+    picture, mask = model.example().values()
+    output = model(picture, torch.full_like(mask, fill))
+    assert torch.isfinite(output).all()
+    assert fill or torch.equal(output, picture)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"view": 8}, "view: 8, expected a whole number of at least 16"),
+        ({"size": 64}, "size: 64, expected a whole number of at least 128"),
+        ({"knots": 1}, "knots: 1"),
+        ({"widths": (8, 8)}, r"widths: \(8, 8\), expected 0 or 3 numbers"),
+        ({"grid": (4, 4)}, r"grid: \(4, 4\), expected 0 or 3 numbers"),
+        ({"grid": (4, 4, 4), "widths": ()}, "grid: it comes from convolutions"),
+        ({"points": ()}, r"points: \(\), expected 2 numbers"),
+        ({"dropout": 1.0}, "dropout: 1.0"),
+    ],
+)
+def test_settings_that_a_colorgrid_refuses(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        models.create("colorgrid", **config)
+
+
 # What is refused
 
 
 SIZES = {
     "attention_unet": (200, 256), "attention_unet, residual": (64, 96), "bargainnet": (256, 257),
-    "dovenet_lite": (224, 225), "gp_gan": (64, 32), "pix2pix": (128, 128), "pix2pix, 128": (192, 128),
-    "pix2pix, resnet": (30, 32), "pix2pix_selfie": (64, 64), "pix2pix_selfie, patches": (48, 64),
+    "colorgrid": (40, 31), "dovenet_lite": (224, 225), "gp_gan": (64, 32), "pix2pix": (128, 128),
+    "pix2pix, 128": (192, 128), "pix2pix, resnet": (30, 32), "pix2pix_selfie": (64, 64),
+    "pix2pix_selfie, patches": (48, 64),
     "realism_cnn": (64, 64), "style_encoder": (62, 80), "style_encoder, hsv": (30, 32), "unet3plus": (24, 32),
     "unet3plus, residual": (32, 40),
 }  # fmt: skip
@@ -1048,6 +1159,63 @@ def test_srgan_stays_in_range() -> None:
     result = model(**example(model)).detach()
     assert float(result.min()) >= 0 and float(result.max()) <= 1
     assert [type(m).__name__ for m in model.generator.close] == ["Conv2d", "PReLU"]  # type: ignore[union-attr]
+
+
+# Residual generators
+
+RESIDUAL: dict[str, tuple[str, dict[str, Any]]] = {
+    "dovenet": ("dovenet", {"size": 32, "width": 2, "discriminator_width": 2, "norm": "batch"}),
+    "pix2pix": ("pix2pix", {"generator": "resnet_9blocks", "mask": True, "width": 2, "discriminator_width": 2}),
+    "pix2pix, no mask": ("pix2pix", {"generator": "unet_128", "width": 2, "discriminator_width": 2}),
+}
+
+
+@pytest.mark.parametrize("case", RESIDUAL)
+def test_a_residual_generator_adds_to_its_picture(case: str) -> None:
+    """In the beginning nothing; then what its network gives, inside the mask, cut to [-1, 1]."""
+    name, config = RESIDUAL[case]
+    torch.manual_seed(0)
+    model = models.create(name, **config, residual=True).eval()
+    picture, *mask = model.example(None if case == "pix2pix, no mask" else 32).values()
+    assert torch.equal(model(picture, *mask), picture)
+    net: Any = model.generator.unet if name == "dovenet" else model.generator.net  # type: ignore[union-attr]
+    torch.nn.init.normal_(net.last.weight, 0, 20)
+    torch.nn.init.uniform_(net.last.bias, 2.1, 3)
+    with torch.no_grad():
+        change = net(torch.cat([picture, *mask], 1))
+    assert float(change.abs().max()) > 2
+    wanted = (picture + (change * mask[0] if mask else change)).clamp(-1, 1)
+    assert torch.equal(model(picture, *mask), wanted)
+    if mask:
+        assert torch.equal(model(picture, torch.zeros_like(mask[0])), picture)
+
+
+def test_the_published_generators_are_not_residual() -> None:
+    for name in ("dovenet", "pix2pix"):
+        assert models.outline(name).config.residual is False
+
+
+@pytest.mark.parametrize(("size", "levels"), [(32, 5), (64, 6), (128, 7), (256, 8)])
+def test_a_dovenet_of_another_size(size: int, levels: int) -> None:
+    """A generator that ends at one pixel, and a discriminator that does."""
+    model = models.create("dovenet", size=size, width=2, discriminator_width=2)
+    generator, discriminator = model.generator.unet, model.discriminator  # type: ignore[union-attr]
+    assert generator.depth == levels
+    inputs = model.example()
+    assert inputs["composite"].shape == (2, 3, size, size)
+    assert model(**inputs).shape == (2, 3, size, size)
+    found = sizes_of(discriminator.whole, (models.dovenet.PartialConv2d,), inputs["composite"])
+    assert [side for _, side in found] == [size // 2**i - 1 for i in range(1, levels - 1)] + [1]
+    assert [score.shape for score in discriminator(*inputs.values())] == [(2,), (2,)]
+    other = torch.zeros(1, 3, 2 * size, 2 * size)
+    with pytest.raises(ShapeError, match=f"expected {size}x{size}"):
+        discriminator(other, other[:, :1])
+
+
+def test_sizes_that_a_dovenet_refuses() -> None:
+    for size, says in ((16, "size: 16, expected 32 or a larger power of two"), (100, "size: 100, expected 8, 16")):
+        with pytest.raises(ArgumentError, match=says):
+            models.create("dovenet", size=size)
 
 
 # Files

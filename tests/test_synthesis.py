@@ -551,3 +551,104 @@ def test_what_crop_cannot_do_is_told(scenes: Path, tmp_path: Path) -> None:
         path.write_bytes(path.read_bytes()[:100])
     found = told("crop", scenes, "-o", out, "--max-images", "20", code=5)
     assert found["samples"] + 6 >= 10 and 0 < len(found["problems"]) <= 3
+
+
+# Varied, Cached, Joined
+
+
+class Mixed(Photographs):
+    """Photographs of which every second has no mask."""
+
+    def _load(self, index: int) -> dict[str, Any]:
+        sample = super()._load(index)
+        if index % 2:
+            del sample["mask"]
+        return sample
+
+
+def test_photographs_without_masks_borrow_one() -> None:
+    photos = Mixed(4)
+    varied = data.Varied(photos, retouched=0)
+    assert varied.names == photos.names and varied.groups == photos.groups
+    for index, sample in enumerate(varied):
+        assert np.array_equal(sample["image"], photos[index]["image"])
+        assert sample["mask"].shape == sample["image"].shape[:2] and (sample["mask"] >= 128).any()
+    assert np.array_equal(varied[0]["mask"], photos[0]["mask"])
+    made = data.Synthesis(varied, ["mkl"], limits=WIDE)
+    assert [sample["name"] for sample in made] == photos.names
+
+
+def test_what_is_varied_depends_on_seed_epoch_and_number_alone() -> None:
+    varied = data.Varied(Photographs(), retouched=0.5, inverted=0.3, borrowed=0.3, per_photo=6, seed=3)
+    assert len(varied) == 24 and varied.names[:2] == ["p0_0", "p0_1"]
+    assert varied.groups[:2] == ["group of p0"] * 2
+
+    def all_of(dataset: data.Dataset) -> list[bytes]:
+        return [sample["image"].tobytes() + sample["mask"].tobytes() for sample in dataset]
+
+    first = all_of(varied)
+    assert all_of(varied) == first and len(set(first)) > 12
+    assert all_of(varied.at_epoch(0)) == first
+    assert all_of(varied.at_epoch(1)) != first
+    other = data.Varied(Photographs(), retouched=0.5, inverted=0.3, borrowed=0.3, per_photo=6, seed=4)
+    assert all_of(other) != first
+
+
+def test_shares_of_what_is_varied() -> None:
+    photos, every = Photographs(2), 200
+    pictures = {name: data.Varied(photos, **{"retouched": 0.0, name: 0.25}, per_photo=every) for name in
+                ("retouched", "inverted", "borrowed")}  # fmt: skip
+    changed = sum(
+        not np.array_equal(s["image"], photos[i // every]["image"]) for i, s in enumerate(pictures["retouched"])
+    )
+    inverted = sum(np.array_equal(s["mask"], 255 - photos[0]["mask"]) for s in pictures["inverted"])
+    same_mask = sum(np.array_equal(s["mask"], photos[0]["mask"]) for s in pictures["borrowed"])
+    assert 70 <= changed <= 130 and 70 <= inverted <= 130
+    assert 270 <= same_mask <= 330 + 60  # the other photograph's mask is the same, unless it was mirrored
+
+
+def test_an_epoch_of_synthesis_is_one_of_what_it_varies() -> None:
+    made = data.Synthesis(data.Varied(Photographs(), retouched=1.0), ["mkl"], limits=WIDE)
+    assert not np.array_equal(made[0]["target"], made.at_epoch(1)[0]["target"])
+    assert np.array_equal(made[0]["target"], made.at_epoch(0)[0]["target"])
+
+
+def test_what_varied_refuses() -> None:
+    class Bare(Photographs):
+        def _load(self, index: int) -> dict[str, Any]:
+            return {"name": "bare", "image": super()._load(index)["image"]}
+
+    with pytest.raises(errors.ArgumentError, match="photos: none of 4 has a mask"):
+        data.Varied(Bare())
+    for name in ("retouched", "inverted", "borrowed"):
+        with pytest.raises(errors.ArgumentError, match=f"{name}: 1.5, expected 0 to 1"):
+            data.Varied(Photographs(), **{name: 1.5})
+    with pytest.raises(errors.ArgumentError, match="per_photo: 0"):
+        data.Varied(Photographs(), per_photo=0)
+
+
+def test_cached_samples_are_read_once() -> None:
+    read: list[int] = []
+
+    class Counting(Photographs):
+        def _load(self, index: int) -> dict[str, Any]:
+            read.append(index)
+            return super()._load(index)
+
+    beyond = data.Cached(Counting(), memory=100)
+    assert np.array_equal(beyond[0]["image"], beyond[0]["image"]) and read == [0, 0]
+    read.clear()
+    cached = data.Cached(Counting())
+    first, again = cached[1], cached[1]
+    assert read == [1] and first is not again and np.array_equal(first["image"], again["image"])
+    assert cached.names == ["p0", "p1", "p2", "p3"] and cached.groups[0] == "group of p0"
+
+
+def test_joined_data_sets() -> None:
+    parts = Photographs(2), Photographs(3, bad=1)
+    joined = data.Joined(parts)
+    assert len(joined) == 5 and joined.names == ["p0", "p1", "p0", "p1", "p2"]
+    assert np.array_equal(joined[4]["image"], parts[1][2]["image"])
+    assert [problem.name for problem in joined.check() if "damaged" in problem.message] == ["p1"]
+    with pytest.raises(errors.ArgumentError, match="datasets: none"):
+        data.Joined([])

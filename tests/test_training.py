@@ -104,6 +104,11 @@ def test_every_recipe_is_sound(name: str) -> None:
         ({"schedule__steps": 0}, r"^schedule: without an end"),
         ({"data__validation": 1.5}, r"^data\.validation: 1\.5, expected a folder, or a share"),
         ({"model__name": None}, r"^model\.name: missing"),
+        ({"data__root": ["a", "b"], "data__boxes": "c"}, r"^data\.boxes: given, and data\.root has 2 folders"),
+        ({"data__root": [1]}, r"^data\.root: \(1,\), expected paths"),
+        ({"data__retouched": 1.5}, r"^data\.retouched: 1\.5, expected 0 to 1"),
+        ({"data__methods": "mkl"}, r"^data\.methods: 'mkl', expected dict"),
+        ({"data__per_photo": 0}, r"^data\.per_photo: 0, expected 1 or more"),
     ],
 )
 def test_settings_that_are_refused(triples: Path, changes: dict[str, Any], message: str) -> None:
@@ -221,6 +226,72 @@ def test_photographs_become_other_composites_in_every_epoch(triples: Path, tmp_p
     first, second = training_set.at_epoch(0)[0], training_set.at_epoch(1)[0]
     assert np.array_equal(first["target"], second["target"])
     assert not np.array_equal(first["composite"], second["composite"])
+
+
+@pytest.fixture
+def photos(triples: Path, tmp_path: Path) -> Path:
+    """A folder of photographs, of which the last has no mask, as a manifest knows them."""
+    root = tmp_path / "photos"
+    root.mkdir()
+    entries: list[dict[str, str]] = []
+    for role, folder in (("photo", "target"), ("mask", "mask")):
+        (root / role).symlink_to(triples / folder)
+        found = sorted((triples / folder).iterdir())
+        for path in found if role == "photo" else found[:-1]:
+            entries.append({"file": f"{role}/{path.name}", "role": role, "pair": path.stem})
+    (root / "manifest.json").write_text(json.dumps({"entries": entries}))
+    return root
+
+
+def test_photographs_are_varied_and_joined(photos: Path) -> None:
+    changes = {"retouched": 0.5, "inverted": 0.1, "borrowed": 0.2, "per_photo": 3, "crop": 0.2}
+    chosen = {f"data__{key}": value for key, value in changes.items()}
+    settled = config(
+        photos, data__root=[str(photos), str(photos)], data__methods={"mkl": 1}, data__validation=0.5, **chosen
+    )
+    assert training.config_of(json.loads(json.dumps(settled.as_dict()))) == settled
+    training_set, held_back = datasets(settled)
+    assert len(training_set) % 3 == len(held_back) % 3 == 0 and len(training_set) >= 12
+    sample = training_set.at_epoch(2)[1]  # type: ignore[attr-defined]
+    assert sample["recipe"]["method"] == "mkl" and sample["mask"].any()
+    assert all(np.array_equal(s["target"], held_back[i]["target"]) for i, s in enumerate(held_back))
+
+
+def test_what_a_run_held_back(photos: Path, tmp_path: Path) -> None:
+    settled = config(photos, data__validation=0.3, data__retouched=0.5)
+    training.train(settled, tmp_path / "run", device="cpu")
+    found = training.held_back(tmp_path / "run", size=40)
+    assert list(found.names) == list(datasets(settled)[1].names)
+    assert found[0]["composite"].shape == (40, 40, 3) and found[0]["mask"].any()
+    assert (
+        training.held_back(tmp_path / "run")[0]["composite"].shape[:2]
+        == data.open_dataset(photos)[0]["image"].shape[:2]
+    )
+    with pytest.raises(ArgumentError, match=r"run: .*nothing is no folder of a training run"):
+        training.held_back(tmp_path / "nothing")
+    text = (tmp_path / "run" / "config.json").read_text()
+    (tmp_path / "run" / "config.json").write_text(text.replace('"validation": 0.3', '"validation": 0.0'))
+    with pytest.raises(ArgumentError, match=r"held back nothing; data\.validation was 0\.0"):
+        training.held_back(tmp_path / "run")
+
+
+def test_photographs_are_decoded_once(triples: Path, tmp_path: Path) -> None:
+    """What is made of them is what `data.Synthesis` makes, whether they fit in memory or not."""
+    root = tmp_path / "photos"
+    shutil.copytree(triples / "target", root / "images")
+    shutil.copytree(triples / "mask", root / "masks")
+    photos, size = data.open_dataset(root), 36  # of which a crop of a tenth leaves 32
+    plain = data.Synthesis(data.Subset(photos, range(6)), size=size, seed=3)
+    wanted = [plain[i]["composite"] for i in range(6)]
+    for memory in (1 << 30, 8 * size**2):
+        small = data.Cached(data.Resized(data.Subset(photos, range(6)), size), memory=memory)
+        made = data.Synthesis(small, size=size, seed=3)
+        assert all(np.array_equal(made[i]["composite"], wanted[i]) for i in range(6))
+        assert len(small._samples) == min(6, memory // (4 * size**2))
+    training_set, _ = datasets(config(root, data__validation=0.0))
+    first = [sample["composite"] for sample in training_set]
+    shutil.rmtree(root)
+    assert all(np.array_equal(sample["composite"], x) for sample, x in zip(training_set, first, strict=True))
 
 
 # ---- runs -----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import sys
 from collections.abc import Iterator
@@ -414,7 +415,7 @@ def test_a_refused_batch_changes_nothing(norm: str) -> None:
     "settings",
     [
         {"lr": 0.0}, {"betas": (0.5, 1.0)}, {"l1": -1.0}, {"adversarial": -1.0}, {"verification": "1"},
-        {"gradient_penalty": -10.0}, {"adversary": "wgangp"}, {"spectral_norm_updates": "never"},
+        {"gradient_penalty": -10.0}, {"foreground": -1.0}, {"adversary": "wgangp"}, {"spectral_norm_updates": "never"},
         {"judge_together": 1}, {"plan_once": None}, {"judge_target_again": "yes"}, {"dtype": "float16"},
     ],
     ids=lambda settings: next(iter(settings)),
@@ -453,3 +454,38 @@ def test_it_trains(data_dir: Path, iterations: int, width: int) -> None:
     assert after <= 0.7 * before
     if iterations == 200:
         assert after < float((images.composite - images.target).square().mean())
+
+
+def test_the_weight_of_the_foreground() -> None:
+    """With it alone the generator's gradient is that of the mean square over the object, whatever its size."""
+    batch = batch_of()
+    model = make(norm="batch")
+    other = copy.deepcopy(model)
+    step = steps.create(model, l1=0.0, adversarial=0.0, verification=0.0, foreground=3.0, channels_last=False)
+    losses = step(batch)
+    output = other.train().generator(batch["composite"], batch["mask"])
+    error = (output - batch["target"]).square().sum((1, 2, 3)) / (3 * batch["mask"].sum((1, 2, 3)))
+    (3 * error.mean()).backward()
+    torch.testing.assert_close(losses["foreground"], error.mean().detach())
+    wanted = [p.grad for p in other.generator.parameters()]
+    found = [p.grad for p in model.generator.parameters()]
+    assert found and all(torch.allclose(a, b, rtol=1e-3, atol=1e-5) for a, b in zip(found, wanted, strict=True))
+    assert "foreground" not in steps.create(make())(batch)
+
+
+def test_a_residual_one_is_soon_better_than_the_composite(data_dir: Path) -> None:
+    """From where it begins, at the composite: the error falls by a fifth in 60 small steps."""
+    images = pairs(data_dir, 64)
+    model = make(width=6, size=64, residual=True, norm="batch")
+    step = steps.create(model, lr=3e-3, foreground=100.0, adversarial=0.1, verification=0.1)
+
+    def error() -> float:
+        model.eval()
+        with torch.no_grad():
+            return float((model(images.composite, images.mask) - images.target).square().mean())
+
+    before = float((images.composite - images.target).square().mean())
+    assert error() == pytest.approx(before, rel=1e-6)
+    for i in range(60):
+        step(images.batch(count=8, start=8 * i))
+    assert error() < 0.8 * before

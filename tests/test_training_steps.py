@@ -88,6 +88,14 @@ CASES = {
         {"lr": 2e-3, "preset": "wgan_gp"},
     ),
     "pix2pix_selfie": Case("pix2pix_selfie", {"width": 4, "discriminator_width": 4}, 128, {"lr": 2e-3}),
+    "colorgrid": Case(
+        "colorgrid",
+        {"view": 32, "size": 32, "point_width": 16, "widths": (8, 8, 16), "hidden": 32, "grid": (4, 4, 3)},
+        32,
+        {"lr": 5e-3},
+        "rmse",
+        repaints=False,
+    ),
     "realism_cnn": Case("realism_cnn", {"size": 32, "widths": (8, 8, 16)}, 32, {}, "loss", repaints=False),
     "srgan": Case("srgan", {"width": 24, "blocks": 1, "discriminator_width": 4}, 32, {"lr": 5e-3}, "l2"),
     "style_encoder": Case("style_encoder", {"width": 4}, 64, {"lr": 2e-3}, "triplet", repaints=False),
@@ -112,7 +120,7 @@ CASES = {
 OF_THEIR_OWN = {"dovenet"}
 #: One of every step.
 KINDS = (
-    "attention_unet", "bargainnet", "dovenet_lite", "gp_gan", "gp_gan, noise", "pix2pix", "pix2pix_selfie",
+    "attention_unet", "bargainnet", "colorgrid", "dovenet_lite", "gp_gan", "gp_gan, noise", "pix2pix", "pix2pix_selfie",
     "realism_cnn", "srgan", "style_encoder", "unet3plus",
 )  # fmt: skip
 GAMES = [name for name, case in CASES.items() if hasattr(models.outline(case.model, **case.config), "discriminator")]
@@ -289,6 +297,9 @@ def test_bfloat16_is_near_and_keeps_weights_in_float32(name: str, data_dir: Path
     for dtype in ("float32", "bfloat16"):
         step = still(name, dtype=dtype)
         torch.manual_seed(3)
+        if name == "colorgrid":  # its map is the identity at first, whatever the layers before say
+            torch.nn.init.normal_(step.model.last.weight, std=0.01)
+            torch.manual_seed(3)
         found[dtype] = step(batch_of(step, pairs))
         assert all(loss.dtype == torch.float32 for loss in found[dtype].values())
         assert all(p.dtype == torch.float32 and bool(torch.isfinite(p).all()) for p in step.model.parameters())
@@ -416,6 +427,7 @@ def test_a_step_is_captured_on_a_gpu_alone(name: str) -> None:
         ("pix2pix", {"adversry": "hinge"}, "adversry: Pix2PixStep has no such setting; did you mean 'adversary'"),
         ("pix2pix", {"preset": "fast"}, "preset: 'fast', Pix2PixStep has 'published', 'wgan_gp'"),
         ("pix2pix", {"gradient_penalty": -1.0}, "gradient_penalty: -1.0, expected at least 0"),
+        ("pix2pix", {"foreground": -1.0}, "foreground: -1.0, expected at least 0"),
         ("pix2pix", {"adversary": "chess"}, "'chess', expected one of 'hinge'"),
         ("pix2pix", {"dtype": "float16"}, "dtype: 'float16', expected one of 'float32', 'bfloat16'"),
         ("dovenet_lite", {"verification": "much"}, "verification: 'much', expected at least 0"),
@@ -511,6 +523,24 @@ def test_pix2pix_is_what_it_says(data_dir: Path) -> None:
     adams[0].step()
     close(step.model.generator, generator)
     close(step.model.discriminator, discriminator)
+
+
+def test_pix2pix_weighs_the_foreground(data_dir: Path) -> None:
+    """With that weight alone the generator follows the mean square over the object."""
+    model = models.create("pix2pix", "residual", width=2, discriminator_width=2)
+    batch = recoloured.pairs(data_dir, 128).batch(count=2)
+    (generator,) = plain(model.generator)
+    losses = steps.create(model, l1=0.0, adversarial=0.0, foreground=5.0, channels_last=False)(batch)
+    output = generator(batch["composite"], batch["mask"])
+    error = (output - batch["target"]).square().sum((1, 2, 3)) / (3 * batch["mask"].sum((1, 2, 3)))
+    adam = torch.optim.Adam(generator.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=True)
+    (5 * error.mean()).backward()
+    adam.step()
+    torch.testing.assert_close(losses["foreground"], error.mean().detach())
+    for found, wanted in zip(model.generator.parameters(), generator.parameters(), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ArgumentError, match=r"foreground: 1\.0, and the model takes no mask"):
+        steps.create(models.create("pix2pix", width=2, discriminator_width=2), foreground=1.0)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -240,9 +240,39 @@ def training(name: str) -> str:
     return f"The settings of {link}:\n\n| setting | default | presets |\n|---|---|---|\n{table}\n"
 
 
+def number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def card(weights: models.Weights) -> str:
+    """What is known of weights that come with pyharmony."""
+    rows = [
+        ("load", f'`models.load("{weights.name}")`'),
+        ("file", f"`pyharmony/models/_weights/{weights.file}`, {weights.bytes / 1e6:.1f} MB, float16 on disk"),
+        ("SHA-256", f"`{weights.sha256}`"),
+        ("licence", weights.licence),
+        ("trained on", weights.trained_on),
+    ]
+    lines = [f"## Weights: `{weights.name}`", f"{weights.summary}. {weights.notes}".rstrip(), "", "| | |", "|---|---|"]
+    lines += [f"| {name} | {value} |" for name, value in rows]
+    if weights.figures:
+        lines += [
+            "",
+            "| measured on | pictures | | as given | with these weights | interval of 95 % |",
+            f"|{'---|' * 6}",
+        ]
+    for f in weights.figures:
+        between = "" if f.low is None else f"{number(f.low)} to {number(f.high)}"
+        lines.append(f"| {f.data} | {f.images:,} | {f.measure} | {number(f.before)} | {number(f.value)} | {between} |")
+    if weights.commands:
+        lines += ["", "Made by:", "```sh", *weights.commands, "```"]
+    return "\n".join(lines) + "\n"
+
+
 def made(name: str) -> tuple[str, dict[str, str]]:
     """What goes between the marks of a page, and its figures by file name."""
-    sections, figures = [f"## Parameters\n{counts(name)}\n", f"## Training\n{training(name)}"], {}
+    sections, figures = [card(weights) for weights in models.weights() if weights.model == name], {}
+    sections += [f"## Parameters\n{counts(name)}\n", f"## Training\n{training(name)}"]
     for preset in (None, *FORMS.get(name, ())):
         for network in networks(name, preset):
             file = "-".join(

@@ -13,7 +13,7 @@ from .._arrays import NumpyArray
 from ..errors import ArgumentError, DTypeError
 from ..ops.pyramid import downsample, meet_known
 from ._frame import Frame, Job
-from ._gaussian_poisson import Level, Options, equation_of, solve
+from ._gaussian_poisson import Level, Options, equation_of, gaussian_poisson, solve
 from ._images import Infos, run
 from ._region import Region, as_float, check_finite
 
@@ -51,13 +51,14 @@ def gp_gan(
     surroundings, a square twice as wide as the mask's box as far as dst has it (all of dst with
     preserve_background=False); the network sees this at 64 x 64 pixels, or at the size that it was trained for, and
     gives a picture of that size. Its colours, enlarged by cubic convolution and met with dst along the contour, are
-    the base of `gaussian_poisson`'s coarsest level. Needs torch.
+    the base of `gaussian_poisson`'s coarsest level. A network needs torch; without one the base is the membrane, and
+    the blend is that of `gaussian_poisson`.
 
     Args:
         src, dst, mask, at, decontaminate, keep_gps, errors, out: see `pyharmony.blend`. The network takes colours as
             RGB, a grey image as three equal channels, and floats beyond 0 to 1 as 0 or 1.
         generator: a `gp_gan` of `pyharmony.models`, its generator, or the path of its weights; it runs on its device.
-            None, or 'gp_gan': the weights that come with pyharmony.
+            'gp-gan-small': the weights that come with pyharmony. None: no network.
         supervised: True: the blending generator; False: the one from noise, whose picture nearest to the pasted one
             is searched for by L-BFGS. None: what the weights are.
         nz: length of the noise; None: that of the weights.
@@ -73,6 +74,7 @@ def gp_gan(
 
     Raises:
         WeightsError: there are no such weights, they are of another model, or supervised or nz differ from them.
+        ArgumentError: supervised or nz without a generator.
         ImportError: torch is not installed.
         PyHarmonyError: see `pyharmony.blend`.
     """
@@ -82,6 +84,29 @@ def gp_gan(
     if nz is not None:
         nz = _whole(nz, "nz", 1)
     iterations, start = _whole(n_iteration, "n_iteration", 1), _whole(seed, "seed", 0)
+    if generator is None:
+        for value, name in ((supervised, "supervised"), (nz, "nz")):
+            if value is not None:
+                raise ArgumentError(f"{name}: {value!r}, and there is no generator; it says something of one")
+        return gaussian_poisson(
+            src,
+            dst,
+            mask,
+            at=at,
+            color_weight=color_weight,
+            sigma=sigma,
+            smooth_sigma=smooth_sigma,
+            gradient_kernel=gradient_kernel,
+            preserve_background=preserve_background,
+            reference=reference,
+            tolerance=tolerance,
+            decontaminate=decontaminate,
+            keep_gps=keep_gps,
+            device=device,
+            errors=errors,
+            out=out,
+            return_info=return_info,
+        )
     # Not above: the other blends load no torch.
     from ..models import gp_gan as model
 

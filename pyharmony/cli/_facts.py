@@ -51,6 +51,14 @@ def formats() -> list[str]:
     return [name for name, part in parts.items() if part is None or features.check(part)]
 
 
+def weights() -> list[dict[str, Any]]:
+    """Those that come with pyharmony, by the list of them."""
+    from .. import _shipped
+
+    kept = ("name", "model", "task", "bytes", "sha256")
+    return [{key: getattr(entry, key) for key in kept} for entry in _shipped.every()]
+
+
 def processor() -> str:
     """The model's name."""
     path = Path("/proc/cpuinfo")

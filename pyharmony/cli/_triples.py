@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .. import _shipped
 from ._failures import Code, Failure, reading
 from ._work import BLEND, EDIT, STREAM, Kind, Request, Task, task_of
 
@@ -133,7 +134,7 @@ def _is_word(column: str, text: str) -> bool:
     if column == "base":
         return text in ("membrane", "copy-paste")
     if column == "generator":
-        return False
+        return text in {weights.name for weights in _shipped.every()}
     try:
         float(text)
     except ValueError:

@@ -258,7 +258,7 @@ class Worker:
     console: Console
     max_pixels: int | None = None
     written: set[tuple[int, int]] = field(default_factory=set)
-    networks: dict[str | None, Any] = field(default_factory=dict)
+    networks: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def start(cls, request: Request, console: Console) -> Worker:
@@ -278,7 +278,7 @@ class Worker:
         """
         clock = Clock()
         record: dict[str, Any] = {"mode": task.mode, "options": _told(task)}
-        if task.mode == "gp-gan":
+        if task.mode == "gp-gan" and task.arguments.get("generator") is not None:
             with clock.phase("load"):
                 task = dataclasses.replace(task, arguments={**task.arguments, "generator": self._network(task)})
         with clock.phase("decode"):
@@ -314,7 +314,7 @@ class Worker:
 
     def _network(self, task: Task) -> Any:
         """The network of gp-gan, read once for all rows that want the same."""
-        path = task.arguments.get("generator")
+        path = task.arguments["generator"]
         if path not in self.networks:
             try:
                 from ..models.gp_gan import generator_of

@@ -122,7 +122,8 @@ def blend(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="gp-gan: the network's weights, .safetensors.  [default: those that come with pyharmony]",
+            help="gp-gan: the network's weights, .safetensors, or gp-gan-small, which come with pyharmony.  "
+            "[default: no network, the base is the membrane]",
         ),
     ] = None,
     supervised: Annotated[

@@ -60,6 +60,7 @@ def _checks() -> Iterator[Check]:
     yield check("Python", _python, "install CPython 3.10 or later")
     yield check("native module", _module, again)
     yield check("blends", _blends, f"{again}; if it persists, please report it with `pyharmony info`")
+    yield check("weights", _weights, again)
     yield check("picture files", _files, "pip install --force-reinstall pillow")
     for module in _OPTIONAL_CHECKS:
         yield _optional(module)
@@ -87,6 +88,16 @@ def _python() -> str:
     import platform
 
     return f"{platform.python_implementation()} {platform.python_version()}"
+
+
+def _weights() -> str:
+    """Those that come with pyharmony, their checksums compared."""
+    from .. import _shipped
+
+    every = _shipped.every()
+    for entry in every:
+        _shipped.read(entry)
+    return ", ".join(entry.name for entry in every) or "none come with it"
 
 
 def _module() -> str:

@@ -20,7 +20,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Weights = Annotated[Path, typer.Argument(metavar="FILE", help="Weights that pyharmony wrote, .safetensors.")]
+Weights = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE", help="Weights that pyharmony wrote, .safetensors, or the name of some it comes with."
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it is there already.")]
 
 
@@ -47,6 +52,16 @@ def _spoken(counts: dict[str, int]) -> str:
     return f"{counts['all']:,}" + (f" ({parts})" if parts else "")
 
 
+def _size(weights: Any) -> str:
+    return f"{weights.bytes / 1e6:.1f} MB"
+
+
+def _figure(figure: Any) -> str:
+    between = "" if figure.low is None else f" ({figure.low:g} to {figure.high:g})"
+    before = "" if figure.before is None else f", before {figure.before:g}"
+    return f"{figure.measure} {figure.value:g}{between}{before}: {figure.data}, {figure.images:,} pictures"
+
+
 def _check_output(out: Path, overwrite: bool) -> None:
     if os.path.lexists(out) and not overwrite:
         raise Failure(f"{out}: is there already; --overwrite replaces it", Code.USAGE)
@@ -60,20 +75,24 @@ def list_models(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """List the networks."""
+    """List the networks, and the weights that come with pyharmony."""
     console = Console("models.list", as_json=as_json, debug=debug)
     with console.session():
-        found = _library().list(task)
+        models = _library()
+        found, weights = models.list(task), models.weights(task)
         if as_json:
             rows = [{k: getattr(info, k) for k in ("name", "task", "summary", "source")} for info in found]
-            console.result(status="ok", models=rows)
-        else:
-            console.say(table([[info.name, info.task, info.summary] for info in found]))
+            console.result(status="ok", models=rows, weights=[dataclasses.asdict(entry) for entry in weights])
+            return
+        console.say(table([[info.name, info.task, info.summary] for info in found]))
+        if weights:
+            rows_ = [[entry.name, entry.task, f"weights of {entry.model}, {_size(entry)}"] for entry in weights]
+            console.say("\n" + table(rows_))
 
 
 @app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A network of `pyharmony models list`.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A network, or weights, of `pyharmony models list`.")],
     preset: Annotated[
         str | None, typer.Option(metavar="NAME", help="One of its presets.  [default: as published]")
     ] = None,
@@ -83,10 +102,15 @@ def show(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show a network's settings, presets and parameters."""
+    """Show a network's settings, presets and parameters, or what is known of weights that come with pyharmony."""
     console = Console("models.show", as_json=as_json, debug=debug)
     with console.session():
         models = _library()
+        entry = next((entry for entry in models.weights() if entry.name == name), None)
+        # A network of the same name is shown where something of a network is asked for.
+        if entry is not None and preset is None and not layers:
+            _show_weights(console, entry, as_json)
+            return
         model = models.outline(name, preset)
         found = [layer._asdict() for layer in models.layers(model)] if layers else []
         info = next(info for info in models.list() if info.name == name)
@@ -106,17 +130,55 @@ def show(
             console.say("\n" + table([["layer", "kind", "output", "parameters"], *shown]))
 
 
+def _show_weights(console: Console, entry: Any, as_json: bool) -> None:
+    if as_json:
+        console.result(status="ok", **dataclasses.asdict(entry), path=str(entry.path), card=entry.card)
+        return
+    rows = [["weights", f"{entry.name}: {entry.summary}"], ["network", f"{entry.model}, {entry.task}"]]
+    rows += [["file", f"{entry.path}, {_size(entry)}"], ["sha256", entry.sha256], ["licence", entry.licence]]
+    rows += [["trained on", entry.trained_on]]
+    rows += [["figures" if i == 0 else "", _figure(figure)] for i, figure in enumerate(entry.figures)]
+    rows += [["made by" if i == 0 else "", command] for i, command in enumerate(entry.commands)]
+    rows += [["notes", entry.notes]] if entry.notes else []
+    console.say(table([*rows, ["more", entry.card]]))
+
+
 @app.command("verify")
-def verify(file: Weights, as_json: Json = False, debug: Debug = False) -> None:
-    """Check that a file of weights is whole, and show what it holds."""
+def verify(
+    file: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[FILE]",
+            help="Weights that pyharmony wrote, .safetensors, or the name of its own.  [default: all of its own]",
+        ),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Check that a file of weights is whole, and show what it holds.
+
+    Of weights that come with pyharmony the checksum is compared first.
+    """
     console = Console("models.verify", as_json=as_json, debug=debug)
     with console.session():
         models = _library()
         import hashlib
 
+        own = {entry.name: entry for entry in models.weights()}
+        if file is None:
+            for name in own:
+                models.load(name)
+            rows = [[entry.name, _size(entry), entry.sha256] for entry in own.values()]
+            if as_json:
+                told = [{"name": entry.name, "path": str(entry.path), "sha256": entry.sha256} for entry in own.values()]
+                console.result(status="ok", weights=told)
+            else:
+                console.say(table(rows) if rows else "no weights come with this pyharmony")
+            return
         model = models.load(file)
-        with reading(str(file)):
-            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        path = own[file].path if file in own else Path(file)
+        with reading(str(path)):
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
         config, counts = dataclasses.asdict(model.config), _counts(model)
         if as_json:
             console.result(status="ok", name=model.name, config=config, parameters=counts, sha256=digest)

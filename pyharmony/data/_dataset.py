@@ -229,6 +229,73 @@ class Resized(Dataset):
         return resize_sample(self.dataset[index], self.size)
 
 
+class Cached(Dataset):
+    """A data set whose samples stay in memory once they are read; their arrays must not be changed.
+
+    Args:
+        dataset: the data set.
+        memory: bytes of arrays that are kept at most; what is beyond them is read again.
+    """
+
+    def __init__(self, dataset: Dataset, *, memory: int = 1 << 30) -> None:
+        self.dataset, self.names = dataset, dataset.names
+        self._samples: dict[int, Sample] = {}
+        self._left = _files.whole(memory, "memory")
+
+    @property
+    def groups(self) -> Sequence[str]:
+        return self.dataset.groups
+
+    def _load(self, index: int) -> Sample:
+        found = self._samples.get(index)
+        if found is None:
+            found = self.dataset[index]
+            size = sum(value.nbytes for value in found.values() if isinstance(value, np.ndarray))
+            if size <= self._left:
+                self._samples[index], self._left = found, self._left - size
+        return dict(found)
+
+    def _check_one(self, index: int) -> list[Problem]:
+        return self.dataset._check_one(index)
+
+
+class Joined(Dataset):
+    """Data sets one after the other.
+
+    Args:
+        datasets: one or more.
+
+    Raises:
+        ArgumentError: there are none.
+    """
+
+    def __init__(self, datasets: Sequence[Dataset]) -> None:
+        self.datasets = list(datasets)
+        if not self.datasets:
+            raise ArgumentError("datasets: none, expected one or more")
+        self.names = [name for dataset in self.datasets for name in dataset.names]
+        self._starts = np.cumsum([0, *(len(dataset) for dataset in self.datasets)])
+
+    @property
+    def groups(self) -> Sequence[str]:
+        return [group for dataset in self.datasets for group in dataset.groups]
+
+    def _place(self, index: int) -> tuple[Dataset, int]:
+        which = int(np.searchsorted(self._starts, index, "right")) - 1
+        return self.datasets[which], index - int(self._starts[which])
+
+    def _load(self, index: int) -> Sample:
+        dataset, there = self._place(index)
+        return dataset[there]
+
+    def _check_one(self, index: int) -> list[Problem]:
+        dataset, there = self._place(index)
+        return dataset._check_one(there)
+
+    def _strays(self) -> list[Problem]:
+        return [problem for dataset in self.datasets for problem in dataset._strays()]
+
+
 def resize_sample(sample: Sample, size: int = 256) -> Sample:
     """A sample at size x size pixels, squashed to a square, as harmonisation is trained and measured.
 

@@ -36,7 +36,7 @@ METHODS: Mapping[str, Method] = {
 
 
 def harmonizer(source: Any, *, device: str | None = None) -> Method:
-    """A network as a method. It runs at 256 x 256 pixels.
+    """A network as a method. It runs at 256 x 256 pixels, or at the size that it was made for.
 
     At other sizes what it changed there, output - input, is enlarged by a bilinear filter and added to the composite.
 

@@ -16,7 +16,7 @@ from ..errors import ArgumentError, DeviceError
 from ..models import Model
 from ._methods import Picture, enlarged
 
-#: Sides of the pictures that harmonisers see.
+#: Sides of the pictures that harmonisers see, but those that were made for others.
 SIDE = 256
 
 _JUDGES = ("bargainnet", "dovenet", "dovenet_lite", "pix2pix", "pix2pix_selfie", "realism_cnn")
@@ -42,6 +42,11 @@ def takes_mask(model: Model) -> bool:
         return made
     part = getattr(model, "generator", model)
     return "mask" in inspect.signature(part.forward).parameters
+
+
+def side_of(model: Model) -> int:
+    """Sides of the pictures that a model was made for."""
+    return int(getattr(model.config, "size", SIDE))
 
 
 def output_of(model: Model, picture: Tensor, mask: Tensor | None) -> Tensor:
@@ -73,7 +78,7 @@ class Harmonizer:
 
     @torch.no_grad()
     def __call__(self, composite: Picture, mask: Picture) -> npt.NDArray[np.float32]:
-        small = resize_sample({"composite": composite, "mask": mask}, SIDE)
+        small = resize_sample({"composite": composite, "mask": mask}, side_of(self.model))
         picture, m = _tensors(self.model, [small["composite"]], small["mask"])
         output = levels(output_of(self.model, picture, m), self.model.low)[0]
         if composite.shape == output.shape:
@@ -89,7 +94,7 @@ class Verdict:
         if model.name not in _JUDGES:
             raise ArgumentError(f"model: {model.name} judges no pictures; expected one of {', '.join(_JUDGES)}")
         self.model = model
-        self.side = model.config.size if model.name == "realism_cnn" else SIDE
+        self.side = side_of(model)
 
     @torch.no_grad()
     def __call__(

@@ -1,8 +1,8 @@
 """The networks by name: for harmonising, blending, judging and enlarging pictures.
 
-`list` names them, `create` makes one, `load` and `save` read and write safetensors, `convert` reads published
-weights, and `export` writes ONNX. Pictures are [N, 3, H, W] in [-1, 1] unless a model says otherwise, masks
-[N, 1, H, W] in [0, 1]. Needs torch: `pip install 'pyharmony[torch]'`.
+`list` names them, `create` makes one, `load` and `save` read and write safetensors, `weights` lists those that come
+with pyharmony, `convert` reads published ones, and `export` writes ONNX. Pictures are [N, 3, H, W] in [-1, 1] unless a
+model says otherwise, masks [N, 1, H, W] in [0, 1]. Needs torch: `pip install 'pyharmony[torch]'`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ try:
 except ModuleNotFoundError as error:
     raise ImportError(f"{error.name} is missing, pyharmony.models needs it: pip install 'pyharmony[torch]'") from error
 
+from .._shipped import Figure, Weights
 from . import (
     _registry,
     attention_unet,
     bargainnet,
+    colorgrid,
     dovenet,
     dovenet_lite,
     gp_gan,
@@ -30,15 +32,17 @@ from . import (
     style_encoder,
     unet3plus,
 )
-from ._files import convert, export, load, save
+from ._files import convert, export, load, save, weights
 from ._outline import Layer, layers, outline
 from ._registry import Adversarial, Model, ModelInfo
 
 __all__ = [
     "Adversarial",
+    "Figure",
     "Layer",
     "Model",
     "ModelInfo",
+    "Weights",
     "convert",
     "create",
     "export",
@@ -47,12 +51,14 @@ __all__ = [
     "load",
     "outline",
     "save",
+    "weights",
 ]
 
 #: Each registers its model.
 _MODULES = (
     attention_unet,
     bargainnet,
+    colorgrid,
     dovenet,
     dovenet_lite,
     gp_gan,

@@ -60,8 +60,19 @@ def initialize(module: nn.Module, std: float = 0.02) -> None:
                 nn.init.zeros_(m.bias)
 
 
+def start_as_identity(last: nn.Module) -> None:
+    """Makes the last layer of what is added to a picture zero: in the beginning nothing is added."""
+    for parameter in last.parameters():
+        nn.init.zeros_(parameter)
+
+
 def dropout(x: Tensor, p: float, active: bool) -> Tensor:
     return functional.dropout(x, p) if active and p else x
+
+
+def added(change: Tensor, image: Tensor, mask: Tensor | None) -> Tensor:
+    """image + mask * change, cut to [-1, 1]; without a mask all of the change."""
+    return (image + (change if mask is None else mask.to(change.dtype) * change)).clamp(-1, 1)
 
 
 def check_image(x: Tensor, name: str, channels: int, multiple: int = 1, size: int | None = None) -> None:
@@ -190,6 +201,7 @@ class UNet(nn.Module):
         norm: after every convolution but the first, the innermost and the last.
         gates: whether there are gates.
         dropout_p: after the norm of the inner levels of full width, but for the innermost: three where depth is 8.
+        bounded: whether the result goes through tanh.
     """
 
     def __init__(
@@ -202,9 +214,10 @@ class UNet(nn.Module):
         *,
         gates: bool = False,
         dropout_p: float = 0.5,
+        bounded: bool = True,
     ) -> None:
         super().__init__()
-        self.depth, self.multiple, self.dropout_p = depth, 2**depth, dropout_p
+        self.depth, self.multiple, self.dropout_p, self.bounded = depth, 2**depth, dropout_p, bounded
         bias = has_bias(norm)
         widths = [width * min(2**i, 8) for i in range(depth)]
         before = [in_channels, *widths[:-1]]
@@ -221,7 +234,8 @@ class UNet(nn.Module):
         self.gates = nn.ModuleDict({str(i): nn.Conv2d(2 * widths[i], 2 * widths[i], 1) for i in gated})
 
     def forward(self, x: Tensor, *, stochastic: bool = False) -> Tensor:
-        """x [N, in_channels, H, W] to [N, out_channels, H, W] in [-1, 1]; stochastic: dropout at inference too."""
+        """x [N, in_channels, H, W] to [N, out_channels, H, W], in [-1, 1] where it is bounded; stochastic: dropout at
+        inference too."""
         skips = []
         x = self.down[0](x)
         for i, conv in enumerate(self.down[1:]):
@@ -237,7 +251,8 @@ class UNet(nn.Module):
             x = torch.cat([skips[level], x], 1)
             if str(level) in self.gates:
                 x = x * torch.sigmoid_(self.gates[str(level)](x))
-        return torch.tanh(self.last(functional.relu_(x)))
+        x = self.last(functional.relu_(x))
+        return torch.tanh(x) if self.bounded else x
 
 
 def conv_norm_relu(in_channels: int, channels: int, norm: Norm = "batch") -> nn.Sequential:

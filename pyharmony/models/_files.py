@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
 import json
 import logging
 import os
@@ -23,6 +24,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from .. import _shipped
+from .._shipped import Weights
 from ..errors import ArgumentError, WeightsError
 from . import _registry
 from ._registry import Adversarial, Model
@@ -93,13 +96,17 @@ def _header(source: Source, data: bytes) -> Header:
 
 
 def read(source: Source) -> tuple[Header, dict[str, Tensor]]:
-    """The description and the tensors of a file.
+    """The description and the tensors of a file, or of weights that come with pyharmony.
 
     Raises:
         WeightsError: a pickle, a damaged file, a file without a description.
     """
-    _refuse_pickle(source)
-    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    shipped = _shipped_of(source)
+    if shipped is not None:
+        data = _shipped.read(shipped)
+    else:
+        _refuse_pickle(source)
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
     header = _header(source, data)
     try:
         return header, safetensors.torch.load(data)
@@ -189,21 +196,50 @@ def save(
         temporary.unlink(missing_ok=True)
 
 
-def _own_weights(name: str) -> Path:
-    path = Path(__file__).parent / "weights" / f"{name}.safetensors"
-    if not path.is_file():
+def _shipped_of(source: Source) -> Weights | None:
+    """The weights that come with pyharmony under this name; None of a path.
+
+    Raises:
+        WeightsError: a model's name, under which no weights come.
+    """
+    if not isinstance(source, str) or source != Path(source).name or "." in source:
+        return None
+    every = {weights.name: weights for weights in _shipped.every()}
+    if source in every:
+        return every[source]
+    name = source.replace("-", "_")
+    if name in {info.name for info in _registry.all_models()}:
+        known = ", ".join(repr(weights.name) for weights in every.values() if weights.model == name)
+        there = f" under this name; there are {known}" if known else f" of {name}"
         raise WeightsError(
-            f"pyharmony comes without weights of {name}; `pyharmony train --model {name} --data ROOT` trains them, "
+            f"pyharmony comes without weights{there}; `pyharmony train --model {name} --data ROOT` trains them, "
             "and `load` takes the path of a file"
         )
-    return path
+    near = difflib.get_close_matches(source, every, 1)
+    if near and not os.path.lexists(source):
+        raise WeightsError(f"{source}: there is no such file, nor weights of this name; did you mean {near[0]!r}?")
+    return None
+
+
+def weights(task: str | None = None) -> list[Weights]:
+    """The weights that come with pyharmony, by name; those of a task, as in `list`.
+
+    `load` takes their names. Their files are not read here: `load` does that, and compares the checksum first.
+
+    Raises:
+        ArgumentError: there is no such task.
+        WeightsError: the list of them is missing or damaged.
+    """
+    _registry.check_task(task)
+    return [entry for entry in _shipped.every() if task in (None, entry.task)]
 
 
 def load(source: Source, *, model: Model | None = None, whole: bool = False) -> Model:
     """Reads a model from a file of `save`, in evaluation mode and float32 on the CPU.
 
     Args:
-        source: a path, the bytes of a file, or the name of a model whose weights come with pyharmony.
+        source: a path, the bytes of a file, or the name of weights that come with pyharmony, one of `weights`; a file
+            of such a name is meant by './name'.
         model: to be filled in place of a new one; its mode and device stay.
         whole: whether to refuse a file with the generator alone.
 
@@ -211,10 +247,8 @@ def load(source: Source, *, model: Model | None = None, whole: bool = False) -> 
 
     Raises:
         WeightsError: no such file, a pickle, a damaged file, weights of another model or of other shapes; the generator
-            alone, and whole is asked for.
+            alone, and whole is asked for; weights of pyharmony's own whose checksum is not that of the manifest.
     """
-    if isinstance(source, str) and source.replace("-", "_") in {info.name for info in _registry.all_models()}:
-        source = _own_weights(source.replace("-", "_"))
     header, state = read(source)
     if whole and header.part == "generator":
         raise WeightsError(f"{_shown(source)}: the generator of {header.name} alone; its discriminator is needed too")

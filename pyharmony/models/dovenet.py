@@ -30,7 +30,11 @@ class DoveNetConfig:
         discriminator_width: channels of the discriminator's first layer.
         norm: 'instance' as in the published command, 'batch' as in the weights that were released.
         gates: the three sigmoid gates.
-        dropout: after the norm of three inner levels, in training.
+        dropout: after the norm of the inner levels, three of 256 pixels, in training.
+        size: sides of the pictures, 32, 64, 128, 256 or another power of two: that many levels the generator has, and
+            that is what the discriminator takes.
+        residual: whether the output is the picture plus what the network adds inside the mask, cut to [-1, 1], in the
+            beginning nothing; the published ones make a picture anew.
     """
 
     width: int = 64
@@ -38,6 +42,8 @@ class DoveNetConfig:
     norm: Norm = "instance"
     gates: bool = True
     dropout: float = 0.5
+    size: int = 256
+    residual: bool = False
 
     def __post_init__(self) -> None:
         _blocks.check_whole(self.width, "width")
@@ -45,36 +51,50 @@ class DoveNetConfig:
         _blocks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
         _blocks.check_flag(self.gates, "gates")
         _blocks.check_share(self.dropout, "dropout")
+        if _blocks.power_of_two_sizes(self.size, "size") < 3:
+            raise ArgumentError(f"size: {self.size!r}, expected 32 or a larger power of two")
+        _blocks.check_flag(self.residual, "residual")
+
+    @property
+    def levels(self) -> int:
+        """How often the generator halves a picture of `size` pixels, down to one."""
+        return _blocks.power_of_two_sizes(self.size, "size") + 2
 
 
 class Generator(nn.Module):
-    """The U-Net of eight levels on the composite and its mask."""
+    """The U-Net, of eight levels at 256 pixels, on the composite and its mask."""
 
     def __init__(self, config: DoveNetConfig) -> None:
         super().__init__()
-        self.unet = _blocks.UNet(4, 3, config.width, 8, config.norm, gates=config.gates, dropout_p=config.dropout)
+        self.residual = config.residual
+        self.unet = _blocks.UNet(
+            *(4, 3, config.width, config.levels, config.norm),
+            gates=config.gates,
+            dropout_p=config.dropout,
+            bounded=not config.residual,
+        )
 
     def forward(self, composite: Tensor, mask: Tensor, *, stochastic: bool = False) -> Tensor:
-        """composite [N, 3, H, W] in [-1, 1], mask [N, 1, H, W] in [0, 1], sides multiples of 256, to [N, 3, H, W]."""
-        return self.unet(_blocks.with_mask(composite, mask, True), stochastic=stochastic)
+        """composite [N, 3, H, W] in [-1, 1], mask [N, 1, H, W] in [0, 1], sides multiples of size, to [N, 3, H, W]."""
+        output: Tensor = self.unet(_blocks.with_mask(composite, mask, True), stochastic=stochastic)
+        return _blocks.added(output, composite, mask) if self.residual else output
 
 
 class Encoder(nn.Module):
-    """Seven partial convolutions 3x3 without padding: 256 pixels become 127, 63, 31, 15, 7, 3 and 1."""
+    """Partial convolutions 3x3 without padding, seven at 256 pixels, which become 127, 63, 31, 15, 7, 3 and 1."""
 
-    strides = (2, 2, 2, 2, 2, 2, 1)
-
-    def __init__(self, width: int, norm: Norm) -> None:
+    def __init__(self, width: int, norm: Norm, levels: int) -> None:
         super().__init__()
-        widths = [3] + [width * min(2**i, 8) for i in range(7)]
+        self.strides = (*(2,) * (levels - 2), 1)
+        widths = [3] + [width * min(2**i, 8) for i in range(levels - 1)]
         self.convs = nn.ModuleList(
             PartialConv2d(a, b, 3, stride, bias=i == 0 or _blocks.has_bias(norm))
             for i, (a, b, stride) in enumerate(zip(widths, widths[1:], self.strides))
         )
-        self.norms = nn.ModuleList(_blocks.norm_layer(norm, c, 0.2) for c in widths[2:7])
+        self.norms = nn.ModuleList(_blocks.norm_layer(norm, c, 0.2) for c in widths[2:-1])
 
     def forward(self, x: Tensor, plan: MaskPlan | None = None) -> Tensor:
-        """x [N, 3, 256, 256], where the plan's mask is 1 or all of it, to a code [N, 8 * width, 1, 1]."""
+        """x [N, 3, size, size], where the plan's mask is 1 or all of it, to a code [N, 8 * width, 1, 1]."""
         plans = list(plan) if plan is not None else [None] * len(self.convs)
         x, _ = self.convs[0](x, plan=plans[0], negative_slope=0.2)
         for i, norm in enumerate(self.norms, 1):
@@ -84,7 +104,7 @@ class Encoder(nn.Module):
 
 
 class Plans:
-    """What the partial convolutions need of a mask [N, 1, 256, 256], for all the pictures that have it.
+    """What the partial convolutions need of a mask [N, 1, size, size], for all the pictures that have it.
 
     Batches that hold such pictures several times, one after the other, are planned when they first come.
     """
@@ -125,13 +145,11 @@ class Discriminator(nn.Module):
             update_once = 'forward' there is one for each pass through a layer in training, as it was published.
     """
 
-    size = 256
-
     def __init__(self, config: DoveNetConfig) -> None:
         super().__init__()
-        code = 8 * config.discriminator_width
-        self.whole = Encoder(config.discriminator_width, config.norm)
-        self.parts = Encoder(config.discriminator_width, config.norm)
+        self.size, code = config.size, 8 * config.discriminator_width
+        self.whole = Encoder(config.discriminator_width, config.norm, config.levels)
+        self.parts = Encoder(config.discriminator_width, config.norm, config.levels)
         self.head = nn.Sequential(
             nn.Conv2d(code, code, 1), nn.LeakyReLU(0.2), nn.Conv2d(code, code, 1), nn.LeakyReLU(0.2)
         )
@@ -146,15 +164,15 @@ class Discriminator(nn.Module):
         self.spectral_norms = SpectralNormGroup(self, modules=layers)
 
     def plans(self, mask: Tensor) -> Plans:
-        """Those of mask [N, 1, 256, 256], taken as 1 from 0.5 on; they serve every picture with this mask."""
+        """Those of mask [N, 1, size, size], taken as 1 from 0.5 on; they serve every picture with this mask."""
         return Plans(mask, self.parts)
 
     def forward(self, image: Tensor, mask: Tensor | Plans) -> Scores:
         """Judges a picture, and whether its object is of its background.
 
         Args:
-            image: [N, 3, 256, 256] in [-1, 1].
-            mask: [N, 1, 256, 256] in [0, 1], taken as 1 from 0.5 on, or the `plans` of it; of plans, image may hold
+            image: [N, 3, size, size] in [-1, 1].
+            mask: [N, 1, size, size] in [0, 1], taken as 1 from 0.5 on, or the `plans` of it; of plans, image may hold
                 several batches with that mask, one after the other.
 
         Returns:
@@ -183,8 +201,8 @@ class DoveNet(Adversarial):
     """A gated U-Net against a discriminator that also verifies domains.
 
     Shape:
-        composite [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], sides multiples of 256, to [N, 3, H, W] in
-        [-1, 1]. `discriminator(image, mask)` gives two scores of each picture of 256 pixels.
+        composite [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], sides multiples of `size`, 256 as published,
+        to [N, 3, H, W] in [-1, 1]. `discriminator(image, mask)` gives two scores of each picture of `size` pixels.
     """
 
     name = "dovenet"
@@ -197,10 +215,12 @@ class DoveNet(Adversarial):
         self.generator = Generator(config)
         self.discriminator = Discriminator(config)
         _blocks.initialize(self)
+        if config.residual:
+            _blocks.start_as_identity(self.generator.unet.last)
         self.discriminator.normalize()
 
     def example(self, size: int | None = None) -> dict[str, Tensor]:
-        return _blocks.example_pictures(size or 256, "composite", mask=True)
+        return _blocks.example_pictures(size or self.config.size, "composite", mask=True)
 
 
 register(
@@ -211,6 +231,16 @@ register(
         make=DoveNet,
         summary="gated U-Net against a discriminator that verifies domains",
         source="Cong et al., CVPR 2020",
-        presets={"small": {"width": 16, "discriminator_width": 16}},
+        presets={
+            "small": {"width": 16, "discriminator_width": 16},
+            "residual": {
+                "width": 16,
+                "discriminator_width": 8,
+                "norm": "batch",
+                "dropout": 0.0,
+                "size": 128,
+                "residual": True,
+            },
+        },
     )
 )

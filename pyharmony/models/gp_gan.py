@@ -187,12 +187,12 @@ Generator = BlendingGenerator | NoiseGenerator
 Picture = npt.NDArray[np.float32]
 
 
-def generator_of(given: Any = None, *, supervised: bool | None = None, nz: int | None = None) -> Generator:
+def generator_of(given: Any, *, supervised: bool | None = None, nz: int | None = None) -> Generator:
     """The generator that is meant.
 
     Args:
-        given: a `GPGan`, its generator, the path or the bytes of its weights, or 'gp_gan' (None too): the weights that
-            come with pyharmony.
+        given: a `GPGan`, its generator, the path or the bytes of its weights, or the name of weights that come with
+            pyharmony.
         supervised: the blending generator, or the one from noise; None: either.
         nz: length of the noise that is expected; None: any.
 
@@ -200,9 +200,9 @@ def generator_of(given: Any = None, *, supervised: bool | None = None, nz: int |
         WeightsError: there are no such weights, or they are of another model, or of the other generator.
         DTypeError: given is none of these.
     """
-    if given is None or isinstance(given, str | bytes | os.PathLike):
+    if isinstance(given, str | bytes | os.PathLike):
         try:
-            given = _files.load("gp_gan" if given is None else given)
+            given = _files.load(given)
         except WeightsError as error:
             raise WeightsError(f"generator: {error}") from error
     if isinstance(given, Model):
@@ -211,7 +211,7 @@ def generator_of(given: Any = None, *, supervised: bool | None = None, nz: int |
         given = given.generator
     if not isinstance(given, BlendingGenerator | NoiseGenerator):
         raise DTypeError(
-            f"generator: {type(given).__name__}, expected None, a gp_gan of pyharmony.models, its generator, or a path"
+            f"generator: {type(given).__name__}, expected a gp_gan of pyharmony.models, its generator, or a path"
         )
     blends = isinstance(given, BlendingGenerator)
     if supervised is not None and supervised != blends:
@@ -333,6 +333,7 @@ register(
         presets={
             "paper": {},
             "small": {"width": 32, "bottleneck": 512, "critic_width": 32},
+            "skips": {"width": 32, "bottleneck": 192, "critic_width": 16, "skips": True},
             "unsupervised": {"supervised": False},
         },
     )

@@ -34,6 +34,8 @@ class Pix2PixConfig:
         norm: 'batch' or 'instance', of both networks.
         dropout: the share of features dropped in three inner levels of the U-Net, two in the smaller one, and
             inside the residual blocks.
+        residual: whether the output is the picture plus what the network adds inside the mask, cut to [-1, 1], in the
+            beginning nothing; the published ones make a picture anew.
     """
 
     generator: Literal["unet_256", "unet_128", "resnet_9blocks"] = "unet_256"
@@ -42,6 +44,7 @@ class Pix2PixConfig:
     discriminator_width: int = 64
     norm: Norm = "batch"
     dropout: float = 0.5
+    residual: bool = False
 
     def __post_init__(self) -> None:
         _blocks.check_choice(self.generator, "generator", GENERATORS)
@@ -50,6 +53,12 @@ class Pix2PixConfig:
         _blocks.check_whole(self.discriminator_width, "discriminator_width")
         _blocks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
         _blocks.check_share(self.dropout, "dropout")
+        _blocks.check_flag(self.residual, "residual")
+
+    @property
+    def size(self) -> int:
+        """Sides of the pictures that the generator was published with."""
+        return 128 if self.generator == "unet_128" else 256
 
 
 class ResidualBlock(nn.Module):
@@ -76,8 +85,9 @@ class ResNet(nn.Module):
     multiple = 4
     blocks_count = 9
 
-    def __init__(self, in_channels: int, width: int, norm: Norm, dropout_p: float) -> None:
+    def __init__(self, in_channels: int, width: int, norm: Norm, dropout_p: float, bounded: bool = True) -> None:
         super().__init__()
+        self.bounded = bounded
         bias = _blocks.has_bias(norm)
         widths = (width, 2 * width, 4 * width)
         self.first = nn.Conv2d(in_channels, width, 7, padding=3, padding_mode="reflect", bias=bias)
@@ -96,7 +106,8 @@ class ResNet(nn.Module):
             x = block(x, self.training or stochastic)
         for conv, norm in zip(self.up, self.up_norm):
             x = torch.relu(norm(conv(x)))
-        return torch.tanh(self.last(x))
+        x = self.last(x)
+        return torch.tanh(x) if self.bounded else x
 
 
 class Generator(nn.Module):
@@ -104,14 +115,16 @@ class Generator(nn.Module):
 
     def __init__(self, config: Pix2PixConfig) -> None:
         super().__init__()
-        self.mask = config.mask
-        channels = 3 + config.mask
+        self.mask, self.residual = config.mask, config.residual
+        channels, bounded = 3 + config.mask, not config.residual
         self.net: _blocks.UNet | ResNet
         if config.generator == "resnet_9blocks":
-            self.net = ResNet(channels, config.width, config.norm, config.dropout)
+            self.net = ResNet(channels, config.width, config.norm, config.dropout, bounded)
         else:
             depth = 8 if config.generator == "unet_256" else 7
-            self.net = _blocks.UNet(channels, 3, config.width, depth, config.norm, dropout_p=config.dropout)
+            self.net = _blocks.UNet(
+                channels, 3, config.width, depth, config.norm, dropout_p=config.dropout, bounded=bounded
+            )
 
     def forward(self, image: Tensor, mask: Tensor | None = None, *, stochastic: bool = False) -> Tensor:
         """A picture from a picture.
@@ -126,7 +139,8 @@ class Generator(nn.Module):
             [N, 3, H, W] in [-1, 1].
         """
         _blocks.check_image(image, "image", 3, self.net.multiple)
-        return self.net(_blocks.with_mask(image, mask, self.mask), stochastic=stochastic)
+        output: Tensor = self.net(_blocks.with_mask(image, mask, self.mask), stochastic=stochastic)
+        return _blocks.added(output, image, mask) if self.residual else output
 
 
 class PatchGan(nn.Module):
@@ -188,10 +202,11 @@ class Pix2Pix(Adversarial):
         self.generator = Generator(config)
         self.discriminator = Discriminator(config)
         _blocks.initialize(self)
+        if config.residual:
+            _blocks.start_as_identity(self.generator.net.last)
 
     def example(self, size: int | None = None) -> dict[str, Tensor]:
-        published = 128 if self.config.generator == "unet_128" else 256
-        return _blocks.example_pictures(size or published, "image", mask=self.config.mask)
+        return _blocks.example_pictures(size or self.config.size, "image", mask=self.config.mask)
 
 
 def _convert_resnet(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -266,6 +281,14 @@ register(
             "unet_128": {"generator": "unet_128"},
             "resnet_9blocks": {"generator": "resnet_9blocks", "norm": "instance"},
             "small": {"mask": True, "width": 16, "discriminator_width": 16},
+            "residual": {
+                "generator": "unet_128",
+                "mask": True,
+                "width": 16,
+                "discriminator_width": 8,
+                "dropout": 0.0,
+                "residual": True,
+            },
         },
         convert=_convert,
     )

@@ -27,7 +27,7 @@ class DataConfig:
     """`[data]`: what is trained on.
 
     Attributes:
-        root: a folder or file that `pyharmony.data.open_dataset` opens.
+        root: a folder or file that `pyharmony.data.open_dataset` opens, or several, which are joined.
         kind: how it is laid out, as there; '': found out by its files.
         annotations: the JSON file of COCO whose photographs root has; '': none.
         category, min_share, max_share: of COCO, see `pyharmony.data.CocoPeople`.
@@ -40,10 +40,15 @@ class DataConfig:
         crop: the largest share of a side that a random crop leaves out; 0: none.
         pairs: of aligned scenes, drawn for an epoch.
         flip: whether every second picture is mirrored.
+        methods: of photographs, how composites are made of them: names of `pyharmony.data.METHODS` and their weights;
+            empty: as `pyharmony.data.Synthesis` chooses.
+        retouched, inverted, borrowed: of photographs, see `pyharmony.data.Varied`; photographs without a mask need a
+            borrowed one, so that they are left out where all three are 0.
+        per_photo: composites of each photograph in an epoch.
         workers: processes that read ahead; 0: none.
     """
 
-    root: str = ""
+    root: str | tuple[str, ...] = ""
     kind: str = ""
     annotations: str = ""
     category: str = "person"
@@ -60,7 +65,17 @@ class DataConfig:
     crop: float = 0.0
     pairs: int = 150_000
     flip: bool = False
+    methods: Mapping[str, float] = field(default_factory=dict)
+    retouched: float = 0.0
+    inverted: float = 0.0
+    borrowed: float = 0.0
+    per_photo: int = 1
     workers: int = 0
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """`root` as a tuple, empty where there is none."""
+        return ((self.root,) if self.root else ()) if isinstance(self.root, str) else tuple(self.root)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +155,7 @@ class TrainConfig:
             "run.keep": 1,
             "run.log_steps": 1,
             "data.pairs": 1,
+            "data.per_photo": 1,
         }
         whole |= {"data.workers": 0, "schedule.epochs": 0, "schedule.steps": 0, "schedule.warm_up": 0, "run.seed": 0}
         whole |= {"run.checkpoint_steps": 0, "run.evaluate_steps": 0, "run.largest_skips": 1, "run.threads": 0}
@@ -154,6 +170,14 @@ class TrainConfig:
         for key in ("schedule.minutes", "run.checkpoint_minutes"):
             if not self.value(key) >= 0:
                 raise ArgumentError(f"{key}: {self.value(key)!r}, expected 0 or more")
+        for key in ("data.retouched", "data.inverted", "data.borrowed"):
+            if not 0 <= self.value(key) <= 1:
+                raise ArgumentError(f"{key}: {self.value(key)!r}, expected 0 to 1")
+        if not all(isinstance(root, str) for root in self.data.roots):
+            raise ArgumentError(f"data.root: {self.data.root!r}, expected paths")
+        for key in ("data.annotations", "data.boxes"):
+            if self.value(key) and len(self.data.roots) > 1:
+                raise ArgumentError(f"{key}: given, and data.root has {len(self.data.roots)} folders; it goes with one")
         if not isinstance(self.data.validation, str) and not 0 <= self.data.validation < 1:
             raise ArgumentError(f"data.validation: {self.data.validation!r}, expected a folder, or a share of 0 to 1")
         if not (self.schedule.epochs or self.schedule.steps or self.schedule.minutes):
@@ -261,11 +285,16 @@ def _filled(kind: Any, table: str, values: Mapping[str, Any]) -> Any:
         if isinstance(value, bool) and bool not in expected or not isinstance(value, expected):
             names = " or ".join(t.__name__ for t in expected)
             raise ArgumentError(f"{table}.{key}: {value!r}, expected {names}")
-    return kind(**values)
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
 def _accepted(hint: Any) -> tuple[type, ...]:
-    if get_origin(hint) is not None:
+    origin = get_origin(hint)
+    if origin is tuple:
+        return (list, tuple)
+    if origin is Mapping:
+        return (dict,)
+    if origin is not None:
         return tuple(t for h in get_args(hint) for t in _accepted(h))
     return (float, int) if hint is float else (hint,)
 

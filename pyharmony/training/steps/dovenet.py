@@ -19,7 +19,17 @@ from ...losses import adversary, gradient_penalty, masked_l1
 from ...models._blocks import Scores, check_image
 from ...models.dovenet import DoveNet
 from ...nn.spectral_norm import UPDATES
-from ._step import Losses, Step, StepSettings, check_betas, check_choice, check_flag, check_least, register
+from ._step import (
+    Losses,
+    Step,
+    StepSettings,
+    check_betas,
+    check_choice,
+    check_flag,
+    check_least,
+    foreground_error,
+    register,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +39,8 @@ class DoveNetSettings(StepSettings):
     Attributes:
         lr, betas: of both Adams.
         l1: weight of the mean absolute difference of output and target.
+        foreground: weight of `pyharmony.losses.foreground_mse` of output and target, in which an object counts the same
+            whatever its size; 0: none.
         adversarial, verification: weights of the generator's two games.
         gradient_penalty: weight of the penalty on the mean of both scores; 0: none. Published: 10.
         adversary: the games, see `pyharmony.losses.adversary`.
@@ -43,6 +55,7 @@ class DoveNetSettings(StepSettings):
     lr: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
     l1: float = 100.0
+    foreground: float = 0.0
     adversarial: float = 1.0
     verification: float = 1.0
     gradient_penalty: float = 0.0
@@ -56,7 +69,7 @@ class DoveNetSettings(StepSettings):
         super().__post_init__()
         check_least(self.lr, "lr", open_end=True)
         check_betas(self.betas)
-        for name in ("l1", "adversarial", "verification", "gradient_penalty"):
+        for name in ("l1", "foreground", "adversarial", "verification", "gradient_penalty"):
             check_least(getattr(self, name), name)
         adversary(self.adversary)
         check_choice(self.spectral_norm_updates, "spectral_norm_updates", UPDATES)
@@ -69,13 +82,13 @@ class DoveNetStep(Step):
     """The discriminator on target t and output y, with one mask, then the generator.
 
     L_D = game_D(D_g(t), D_g(y)) + game_D(D_v(t), D_v(y)) + penalty of (D_g + D_v) / 2
-    L_G = l1 mean |y - t| + adversarial game_G(D_g(y)) + verification game_G(D_v(y))
+    L_G = l1 mean |y - t| + foreground fMSE(y, t) + adversarial game_G(D_g(y)) + verification game_G(D_v(y))
 
     D_g judges the picture, D_v object against background; y is the output as it is, background included. The penalty
     is computed in float32 whatever dtype is.
 
     Losses: 'discriminator' without the penalty, 'gradient_penalty' where there is one, and without their weights
-    'adversarial', 'verification' and 'l1'.
+    'adversarial', 'verification', 'l1' and, where it has a weight, 'foreground'.
     """
 
     settings: DoveNetSettings
@@ -136,12 +149,13 @@ class DoveNetStep(Step):
             if settings.judge_target_again:
                 judge(target)
         adversarial, verification = map(game.generator, fake)
-        l1 = masked_l1(output, target)
-        self._update(
-            "generator",
-            settings.adversarial * adversarial + settings.verification * verification + settings.l1 * l1,
-        )
-        return {**losses, "adversarial": adversarial, "verification": verification, "l1": l1}
+        losses |= {"adversarial": adversarial, "verification": verification, "l1": masked_l1(output, target)}
+        total = settings.adversarial * adversarial + settings.verification * verification + settings.l1 * losses["l1"]
+        if settings.foreground:
+            losses["foreground"] = foreground_error(output, target, mask)
+            total = total + settings.foreground * losses["foreground"]
+        self._update("generator", total)
+        return losses
 
     def _judge_both(self, judge: Any, fake: Tensor, real: Tensor) -> tuple[Scores, Scores]:
         if not self._together:

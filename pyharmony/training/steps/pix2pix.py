@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from ...errors import ArgumentError
 from ...losses import adversary, gradient_penalty, masked_l1
 from ...models import Adversarial
-from ._step import Losses, Step, StepSettings, check_betas, check_least, check_smallest, register
+from ._step import Losses, Step, StepSettings, check_betas, check_least, check_smallest, foreground_error, register
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,9 @@ class Pix2PixSettings(StepSettings):
     Attributes:
         lr, betas: of both Adams.
         l1: weight of the mean absolute difference of output and target.
+        foreground: weight of `pyharmony.losses.foreground_mse` of output and target, in which an object counts the same
+            whatever its size; 0: none.
+        adversarial: weight of the generator's game.
         adversary: the game, see `pyharmony.losses.adversary`.
         gradient_penalty: weight of `pyharmony.losses.gradient_penalty` of the discriminator's sums over its map; 0:
             none. A 'wasserstein' game needs it.
@@ -31,6 +35,8 @@ class Pix2PixSettings(StepSettings):
     lr: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
     l1: float = 100.0
+    foreground: float = 0.0
+    adversarial: float = 1.0
     adversary: str = "least_squares"
     gradient_penalty: float = 0.0
 
@@ -38,7 +44,8 @@ class Pix2PixSettings(StepSettings):
         super().__post_init__()
         check_least(self.lr, "lr", open_end=True)
         check_betas(self.betas)
-        check_least(self.l1, "l1")
+        for name in ("l1", "foreground", "adversarial"):
+            check_least(getattr(self, name), name)
         adversary(self.adversary)
         check_least(self.gradient_penalty, "gradient_penalty")
 
@@ -47,10 +54,10 @@ class Pix2PixSettings(StepSettings):
 class Pix2PixStep(Step):
     """The discriminator on target t and output y, then the generator; both see the composite, and the mask if any.
 
-    L_D = game_D(D(t), D(y)) / 2 + penalty,  L_G = game_G(D(y)) + l1 mean |y - t|
+    L_D = game_D(D(t), D(y)) / 2 + penalty,  L_G = adversarial game_G(D(y)) + l1 mean |y - t| + foreground fMSE(y, t)
 
-    Losses: 'discriminator' without the penalty, 'gradient_penalty' where there is one, 'adversarial', and 'l1' without
-    its weight.
+    Losses: 'discriminator' without the penalty, 'gradient_penalty' where there is one, and without their weights
+    'adversarial', 'l1' and, where it has one, 'foreground'.
     """
 
     settings: Pix2PixSettings
@@ -64,6 +71,8 @@ class Pix2PixStep(Step):
     def __init__(self, model: Adversarial, settings: Pix2PixSettings) -> None:
         super().__init__(model, settings)
         self._game = adversary(settings.adversary)
+        if settings.foreground and not model.config.mask:
+            raise ArgumentError(f"foreground: {settings.foreground!r}, and the model takes no mask; leave it out")
         if not model.config.mask:
             self.inputs = ("composite", "target")
         for name in ("generator", "discriminator"):
@@ -92,6 +101,10 @@ class Pix2PixStep(Step):
             losses["gradient_penalty"] = gradient_penalty(judge, target, fake, weight=self.settings.gradient_penalty)
             total = total + losses["gradient_penalty"]
         self._update("discriminator", total)
-        adversarial, l1 = self._game.generator(judge(output)), masked_l1(output, target)
-        self._update("generator", adversarial + self.settings.l1 * l1)
-        return {**losses, "adversarial": adversarial, "l1": l1}
+        losses |= {"adversarial": self._game.generator(judge(output)), "l1": masked_l1(output, target)}
+        total = self.settings.adversarial * losses["adversarial"] + self.settings.l1 * losses["l1"]
+        if self.settings.foreground:
+            losses["foreground"] = foreground_error(output, target, mask["mask"])
+            total = total + self.settings.foreground * losses["foreground"]
+        self._update("generator", total)
+        return losses

@@ -1,0 +1,134 @@
+"""The weights that come with pyharmony, by a manifest beside them. Needs no torch.
+
+`models/_weights/manifest.json` holds `format` (1) and `weights`, a list of objects with the fields of `Weights`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import WeightsError
+
+FOLDER = Path(__file__).parent / "models" / "_weights"
+_FORMAT = 1
+_AGAIN = "install pyharmony again"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured figure.
+
+    Attributes:
+        data: what it was measured on.
+        images: how many pictures that are.
+        measure: such as 'PSNR', in the unit of `pyharmony.metrics`.
+        value: the mean.
+        low, high: its bootstrap interval of 95 %; None where there is none.
+        before: the mean of what is given to the network, as it is; None where there is none.
+    """
+
+    data: str
+    images: int
+    measure: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    before: float | None = None
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights that come with pyharmony.
+
+    Attributes:
+        name: what `pyharmony.models.load` takes.
+        model, task: of `pyharmony.models.list`.
+        summary: one line.
+        file: its name in the folder of weights.
+        bytes, sha256: of the file.
+        licence: under which they may be used.
+        trained_on: the pictures, how many, and under which licences.
+        commands: that made them, in order.
+        figures: what they reach on pictures that they were not trained on.
+        notes: what else one should know, such as where they fail.
+    """
+
+    name: str
+    model: str
+    task: str
+    summary: str
+    file: str
+    bytes: int
+    sha256: str
+    licence: str
+    trained_on: str
+    commands: tuple[str, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    notes: str = ""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return FOLDER / self.file
+
+    @property
+    def card(self) -> str:
+        """The page that describes them, in the repository."""
+        return f"docs/models/{self.model}.md"
+
+
+def every() -> list[Weights]:
+    """The weights of the manifest, by name; their files are not read.
+
+    Raises:
+        WeightsError: the manifest is missing or damaged.
+    """
+    path = FOLDER / "manifest.json"
+    try:
+        table = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read, {error.strerror}; {_AGAIN}") from error
+    except ValueError as error:
+        raise WeightsError(f"{path}: no JSON, {error}; {_AGAIN}") from error
+    if not isinstance(table, dict) or table.get("format") != _FORMAT or not isinstance(table.get("weights"), list):
+        raise WeightsError(f"{path}: expected an object of format {_FORMAT} with a list 'weights'; {_AGAIN}")
+    try:
+        found = [_entry(entry) for entry in table["weights"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path}: a damaged entry, {type(error).__name__}: {error}; {_AGAIN}") from error
+    return sorted(found, key=lambda weights: weights.name)
+
+
+def _entry(entry: Any) -> Weights:
+    values = dict(entry)
+    values["commands"] = tuple(values.get("commands", ()))
+    values["figures"] = tuple(Figure(**figure) for figure in values.get("figures", ()))
+    found = Weights(**values)
+    if Path(found.file).name != found.file:
+        raise ValueError(f"file: {found.file!r}, expected a name without a folder")
+    return found
+
+
+def read(weights: Weights) -> bytes:
+    """The bytes of the file, when they are those that the manifest names.
+
+    Raises:
+        WeightsError: the file is missing or damaged; the message names it and says what is wrong.
+    """
+    path = weights.path
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: there is no such file, and {weights.name} is in it; {_AGAIN}") from None
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read, {error.strerror}") from error
+    if len(data) != weights.bytes:
+        raise WeightsError(f"{path}: damaged, {len(data):,} bytes in place of {weights.bytes:,}; {_AGAIN}")
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != weights.sha256:
+        raise WeightsError(f"{path}: damaged, its SHA-256 is {digest}, expected {weights.sha256}; {_AGAIN}")
+    return data

@@ -1,0 +1,215 @@
+"""The weights that come with pyharmony: their list, their checksums, and what a damaged installation says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from pyharmony import _shipped
+from pyharmony.cli._app import app
+from pyharmony.errors import ArgumentError, WeightsError
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from pyharmony import models  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def call(*arguments: str, code: int = 0) -> Any:
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == code, (result.stderr, result.exception)
+    return result
+
+
+def narrow() -> models.Model:
+    torch.manual_seed(0)
+    return models.create("gp_gan", size=16, width=4, bottleneck=8, critic_width=4).eval()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of weights with one file, in place of the package's."""
+    path = tmp_path / "tiny.safetensors"
+    models.save(narrow(), path, dtype="float16", part="generator")
+    content = path.read_bytes()
+    entry = {
+        "name": "tiny", "model": "gp_gan", "task": "blend", "summary": "A tiny one", "file": path.name,
+        "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(), "licence": "Apache-2.0",
+        "trained_on": "nothing", "commands": ["pyharmony train gp_gan"],
+        "figures": [{"data": "squares", "images": 3, "measure": "MSE", "value": 2.5, "low": 2, "high": 3}],
+    }  # fmt: skip
+    (tmp_path / "manifest.json").write_text(json.dumps({"format": 1, "weights": [entry]}))
+    monkeypatch.setattr(_shipped, "FOLDER", tmp_path)
+    return tmp_path
+
+
+def change(folder: Path, **values: Any) -> None:
+    """Other values in the entry."""
+    path = folder / "manifest.json"
+    table = json.loads(path.read_text())
+    table["weights"][0].update(values)
+    path.write_text(json.dumps(table))
+
+
+def test_they_are_listed(folder: Path) -> None:
+    (entry,) = models.weights()
+    assert (entry.name, entry.model, entry.path) == ("tiny", "gp_gan", folder / "tiny.safetensors")
+    assert entry.figures == (models.Figure("squares", 3, "MSE", 2.5, 2, 3),)
+    assert models.weights("blend") == [entry] and models.weights("upscale") == []
+    with pytest.raises(ArgumentError, match="task: 'enlarge', expected one of"):
+        models.weights("enlarge")
+
+
+def test_they_are_loaded_by_their_name(folder: Path) -> None:
+    read = models.load("tiny")
+    assert {t.dtype for t in read.state_dict().values() if t.is_floating_point()} == {torch.float32}
+    assert {t.dtype for t in _state(folder / "tiny.safetensors").values() if t.is_floating_point()} == {torch.float16}
+    x = torch.rand(2, 3, 16, 16) * 2 - 1
+    assert torch.equal(read(x), models.load(folder / "tiny.safetensors")(x))
+    with pytest.raises(WeightsError, match="tiny: the generator of gp_gan alone"):
+        models.load("tiny", whole=True)
+
+
+def _state(path: Path) -> dict[str, Any]:
+    import safetensors.torch
+
+    found: dict[str, Any] = safetensors.torch.load_file(path)
+    return found
+
+
+def test_a_damaged_file_is_named(folder: Path) -> None:
+    path = folder / "tiny.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(WeightsError, match=rf"{path}: damaged, its SHA-256 is .*, expected .*; install"):
+        models.load("tiny")
+    assert "SHA-256" in call("models", "verify", "tiny", code=6).stderr
+    assert str(path) in call("models", "verify", code=6).stderr
+
+
+def test_a_truncated_file_is_named(folder: Path) -> None:
+    path = folder / "tiny.safetensors"
+    content = path.read_bytes()
+    for length in (0, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:length])
+        with pytest.raises(WeightsError, match=rf"{path}: damaged, {length:,} bytes in place of {len(content):,}"):
+            models.load("tiny")
+
+
+def test_a_checksum_of_another_file_is_told(folder: Path) -> None:
+    change(folder, sha256="0" * 64)
+    with pytest.raises(WeightsError, match=f"expected {'0' * 64}"):
+        models.load("tiny")
+
+
+def test_a_missing_file_is_named(folder: Path) -> None:
+    (folder / "tiny.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"tiny.safetensors: there is no such file, and tiny is in it"):
+        models.load("tiny")
+    report = json.loads(call("doctor", "--json", code=1).stdout)
+    (check,) = [check for check in report["checks"] if check["name"] == "weights"]
+    assert check["state"] == "failed" and "tiny.safetensors: there is no such file" in check["found"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "manifest.json: no JSON"),
+        ("[]", "expected an object of format 1"),
+        ('{"format": 2, "weights": []}', "expected an object of format 1"),
+        ('{"format": 1, "weights": [{"name": "x"}]}', "manifest.json: a damaged entry, TypeError"),
+        ('{"format": 1, "weights": [3]}', "manifest.json: a damaged entry, TypeError"),
+    ],
+)
+def test_a_damaged_list_is_told(folder: Path, text: str, says: str) -> None:
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(WeightsError, match=says):
+        models.load("tiny")
+    assert says in call("info", code=6).stderr
+
+
+def test_files_elsewhere_are_not_meant(folder: Path) -> None:
+    change(folder, file="../tiny.safetensors")
+    with pytest.raises(WeightsError, match=r"'\.\./tiny\.safetensors', expected a name without a folder"):
+        models.weights()
+
+
+def test_a_missing_list_is_told(folder: Path) -> None:
+    (folder / "manifest.json").unlink()
+    with pytest.raises(WeightsError, match=r"manifest.json: cannot be read, No such file"):
+        models.weights()
+
+
+def test_a_name_that_is_none_is_told(folder: Path) -> None:
+    with pytest.raises(WeightsError, match="tinny: there is no such file, nor weights of this name; did you mean 'tin"):
+        models.load("tinny")
+    with pytest.raises(WeightsError, match="without weights under this name; there are 'tiny'"):
+        models.load("gp-gan")
+    with pytest.raises(WeightsError, match="comes without weights of srgan"):
+        models.load("srgan")
+
+
+def test_the_command_line_shows_them(folder: Path) -> None:
+    assert call("models", "list").stdout.splitlines()[-1].split()[:5] == ["tiny", "blend", "weights", "of", "gp_gan,"]
+    assert [w["name"] for w in json.loads(call("models", "list", "--json").stdout)["weights"]] == ["tiny"]
+    shown = call("models", "show", "tiny").stdout
+    assert "MSE 2.5 (2 to 3): squares, 3 pictures" in shown and "docs/models/gp_gan.md" in shown
+    told = json.loads(call("models", "show", "tiny", "--json").stdout)
+    assert told["path"] == str(folder / "tiny.safetensors") and told["commands"] == ["pyharmony train gp_gan"]
+    assert told["sha256"] in call("models", "verify").stdout
+    assert json.loads(call("models", "verify", "tiny", "--json").stdout)["sha256"] == told["sha256"]
+    assert [w["name"] for w in json.loads(call("info", "--json").stdout)["weights"]] == ["tiny"]
+    assert "tiny 0.0 MB" in call("info").stdout
+
+
+def test_two_fresh_processes_agree(folder: Path) -> None:
+    """Each imports, loads twice, and prints the digest of a picture."""
+    code = (
+        "import hashlib, pathlib, sys, torch; from pyharmony import _shipped\n"
+        "_shipped.FOLDER = pathlib.Path(sys.argv[1])\n"
+        "from pyharmony import models\n"
+        "torch.set_num_threads(1); x = torch.linspace(-1, 1, 768).reshape(1, 3, 16, 16)\n"
+        "pictures = [models.load('tiny')(x).detach().numpy().tobytes() for _ in range(2)]\n"
+        "assert pictures[0] == pictures[1]\n"
+        "print(hashlib.sha256(pictures[0]).hexdigest(), len(models.weights()))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", code, str(folder)], cwd=folder, env=environment, capture_output=True, text=True
+        )
+        for _ in range(2)
+    ]
+    assert [done.returncode for done in said] == [0, 0], said[0].stderr
+    assert said[0].stdout == said[1].stdout and said[0].stdout.split()[1] == "1"
+
+
+# What is in the package
+
+
+def test_all_that_is_shipped_is_whole() -> None:
+    """Each file fits its entry, is no larger than 8 MB and holds 16-bit floats; and no file is left over."""
+    every = models.weights()
+    for entry in every:
+        content = _shipped.read(entry)
+        assert len(content) <= 8_000_000, entry.name
+        assert all(not t.is_floating_point() or t.dtype == torch.float16 for t in _state(entry.path).values())
+        model = models.load(entry.name)
+        info = next(info for info in models.list() if info.name == entry.model)
+        assert (model.name, entry.task) == (info.name, info.task)
+        assert not model.training and all(p.dtype == torch.float32 for p in model.parameters())
+        assert entry.licence and entry.trained_on and entry.commands and entry.figures, entry.name
+        assert (ROOT / entry.card).is_file()
+    there = {path.name for path in _shipped.FOLDER.iterdir() if path.suffix != ".json"}
+    assert there == {entry.file for entry in every}

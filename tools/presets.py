@@ -1,0 +1,228 @@
+"""Makes the data that the shipped presets are trained on, and puts trained weights into the package.
+
+    python tools/presets.py composites PHOTOS... --split train -o train
+    python tools/presets.py composites PHOTOS... --split val --per-photo 6 -o val
+    python tools/presets.py pastes PHOTOS... --split train -o train
+    pyharmony evaluate --data TRIPLES --split test --model run/best.safetensors --json > test.json
+    python tools/presets.py ship run/best.safetensors dovenet-small about.json --evaluation "triples, test=test.json"
+    python tools/presets.py seams BLENDING... --generator gp-gan-small
+
+PHOTOS are folders with a manifest.json, as `pyharmony.data.Manifest` reads them, or with images and masks. What is
+written are shards for `pyharmony train`; the page of each preset says which commands it was made by. about.json has the
+fields of `pyharmony.models.Weights` that the file does not tell; `ship` writes weights of 16 bits and the manifest's
+entry, and `tools/model_pages.py` the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pyharmony import color, data
+
+#: How an object changes colours, and how often: the transfers that benchmarks of harmonisation are made with first.
+METHODS = {
+    "reinhard": 2, "xiao_ma": 2, "fecker": 2, "idt": 2, "mkl": 1, "match_histogram": 1, "luminance_temperature": 1,
+    "retouch": 3, "lut_mix": 4, "temperature": 1, "brightness_contrast": 1,
+}  # fmt: skip
+
+
+class Memory(data.Dataset):
+    """Samples that are kept."""
+
+    def __init__(self, samples: list[dict[str, Any]]) -> None:
+        self.samples, self.names = samples, [sample["name"] for sample in samples]
+
+    def _load(self, index: int) -> dict[str, Any]:
+        return dict(self.samples[index])
+
+
+def photos(roots: list[Path], split: str, size: int, masked: bool) -> list[dict[str, Any]]:
+    """The photographs of a split at size x size pixels; those without a mask only where `masked` is False."""
+    found = []
+    for root in roots:
+        if (root / "manifest.json").is_file():
+            every = data.Manifest(root, split)
+            masks = ["mask" in entries for entries in every.entries]
+        else:
+            every, masks = data.Photos(root), None
+        for index, name in enumerate(every.names):
+            if masked and masks is not None and not masks[index]:
+                continue
+            sample = every[index]
+            kept = {role: sample[role] for role in ("image", "mask") if role in sample}
+            try:
+                found.append({**data.resize_sample(kept, size), "name": f"{root.name}/{name}"})
+            except Exception as error:  # an object that vanishes at this size
+                print(f"{name}: {error}", file=sys.stderr)
+    return found
+
+
+def composites(arguments: argparse.Namespace) -> None:
+    """Photographs whose objects have other colours."""
+    found = Memory(photos(arguments.photos, arguments.split, arguments.size, masked=True))
+    made = data.Synthesis(found, METHODS, per_photo=arguments.per_photo, seed=arguments.seed)
+    data.write_shards(made, arguments.output, arguments.size, errors="skip")
+    print(f"{arguments.output}: {len(found)} photographs, {len(made)} composites")
+
+
+def _pasted(sample: dict[str, Any], size: int, random: np.random.Generator) -> dict[str, Any]:
+    """Two crops of one photograph in colours of its own each, a part of one of them in the other."""
+    image = sample["image"]
+    side = int(random.integers(size, min(image.shape[:2]) + 1))
+    top, left = (int(random.integers(n - side + 1)) for n in image.shape[:2])
+    crop = Image.fromarray(image[top : top + side, left : left + side])
+    crop = np.asarray(crop.resize((size, size), Image.Resampling.BILINEAR))
+    crop = np.ascontiguousarray(crop[:, ::-1] if random.integers(2) else crop)
+    pair = {role: _lit(crop, random) if random.random() < share else crop for role, share in (("src", 1), ("dst", 0.5))}
+    shape = "square" if random.random() < 0.4 else "free"
+    part = data.CopyPaste(
+        Memory([{"name": "pair", **pair}]), load_size=size, crop_size=size, mask=shape,
+        ratio=float(random.uniform(0.35, 0.6)), seed=int(random.integers(2**31)),
+    )  # fmt: skip
+    return part[0]
+
+
+def _lit(picture: Any, random: np.random.Generator) -> Any:
+    """The picture in another light."""
+    whole = np.full(picture.shape[:2], 255, np.uint8)
+    kind = int(random.integers(4))
+    if kind == 0:
+        luts = [color.random_lut(random) for _ in range(4)]
+        return color.lut_mix(picture, luts, whole, weights=random.dirichlet(np.ones(4)))
+    if kind == 1:
+        return color.shift_temperature(picture, float(random.choice([-1, 1]) * random.uniform(25, 100)), whole)
+    if kind == 2:
+        lift, gain = float(random.uniform(-0.2, 0.2)), float(random.uniform(-0.4, 0.6))
+        return color.brightness_contrast(picture, whole, brightness=lift, contrast=gain)
+    return color.retouch(picture, whole, rng=random)[0]
+
+
+class Pastes(data.Dataset):
+    def __init__(self, found: Memory, per_photo: int, size: int, seed: int) -> None:
+        self.found, self.per, self.size, self.seed = found, per_photo, size, seed
+        self.names = [f"{name}_{k}" for name in found.names for k in range(per_photo)]
+
+    def _load(self, index: int) -> dict[str, Any]:
+        random = np.random.default_rng((self.seed, index))
+        return {**_pasted(self.found[index // self.per], self.size, random), "name": self.names[index]}
+
+
+def pastes(arguments: argparse.Namespace) -> None:
+    """Parts of a photograph in other colours, pasted where they come from: what GP-GAN learns from."""
+    found = Memory(photos(arguments.photos, arguments.split, 2 * arguments.size, masked=False))
+    made = Pastes(found, arguments.per_photo, arguments.size, arguments.seed)
+    data.write_shards(made, arguments.output, arguments.size, errors="skip")
+    print(f"{arguments.output}: {len(found)} photographs, {len(made)} pastes")
+
+
+def figures_of(text: str) -> list[dict[str, Any]]:
+    """Of LABEL=FILE, FILE what `pyharmony evaluate --json` printed of one network."""
+    label, _, file = text.rpartition("=")
+    told = json.loads(Path(file).read_text("utf-8"))
+    every = {summary["method"]: summary for summary in told["summaries"] if summary["group"] == "all"}
+    before = every.pop("composite")
+    (found,) = every.values()
+    common = {"data": label, "images": found["count"]}
+    figures = []
+    for key, name in (("psnr", "PSNR"), ("fmse", "fMSE"), ("fpsnr", "fPSNR")):
+        value, gain = found["means"][key], found["gains"][key]
+        given = before["means"][key]["mean"]
+        figures.append({**common, "measure": name, "value": value["mean"], "before": given} | ends(value))
+        figures.append({**common, "measure": f"{name}, mean change", "value": gain["mean"]} | ends(gain))
+    return figures
+
+
+def ends(interval: dict[str, float]) -> dict[str, float]:
+    return {"low": interval["low"], "high": interval["high"]}
+
+
+def ship(arguments: argparse.Namespace) -> None:
+    """Writes weights and their entry in the manifest."""
+    from pyharmony import _shipped, models
+
+    about = json.loads(arguments.about.read_text("utf-8"))
+    about["figures"] = about.get("figures", []) + [f for text in arguments.evaluation for f in figures_of(text)]
+    model = models.load(arguments.weights)
+    file = f"{arguments.name}.safetensors"
+    path = _shipped.FOLDER / file
+    part = "generator" if isinstance(model, models.Adversarial) else "all"
+    models.save(model, path, dtype="float16", part=part)
+    content = path.read_bytes()
+    task = next(info.task for info in models.list() if info.name == model.name)
+    digest = hashlib.sha256(content).hexdigest()
+    entry = {"name": arguments.name, "model": model.name, "task": task, "file": file, "bytes": len(content)}
+    entry |= {"sha256": digest, **about}
+    kept = [dataclasses.asdict(one) for one in _shipped.every() if one.name != arguments.name]
+    table = {"format": 1, "weights": sorted([*kept, entry], key=lambda one: one["name"])}
+    (_shipped.FOLDER / "manifest.json").write_text(json.dumps(table, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    _shipped.read(next(one for one in _shipped.every() if one.name == arguments.name))
+    print(f"{path}: {len(content):,} bytes")
+
+
+def seams(arguments: argparse.Namespace) -> None:
+    """Seam errors of blends with the membrane and with a network as their base, as a table."""
+    from pyharmony import blend, metrics
+    from pyharmony.models.gp_gan import generator_of
+
+    net = generator_of(arguments.generator)
+    blends = {
+        "alpha": blend.alpha,
+        "gaussian_poisson, membrane": blend.gaussian_poisson,
+        "gp_gan": lambda *given: blend.gp_gan(*given, generator=net),
+        "gaussian_poisson, membrane, whole": lambda *given: blend.gaussian_poisson(*given, preserve_background=False),
+        "gp_gan, whole": lambda *given: blend.gp_gan(*given, generator=net, preserve_background=False),
+    }
+    print("| pair |" + "".join(f" {name} |" for name in blends) + f"\n|{'---|' * (len(blends) + 1)}")
+    rows = []
+    for root in arguments.roots:
+        for sample in data.Manifest(root, roles=("src", "dst", "mask")):
+            given = sample["src"], sample["dst"], sample["mask"]
+            made = {name: call(*given) for name, call in blends.items()}
+            rows.append([metrics.seam_error(picture, *given) for picture in made.values()])
+            print(f"| {sample['name']} |" + "".join(f" {value:.2f} |" for value in rows[-1]))
+            if arguments.pictures is not None:
+                arguments.pictures.mkdir(parents=True, exist_ok=True)
+                pasted = np.where(sample["mask"][..., None] >= 128, sample["src"], sample["dst"])
+                sheet = np.concatenate([pasted, *made.values()], 1)
+                Image.fromarray(sheet).save(arguments.pictures / f"{sample['name']}.jpg")
+    print("| mean |" + "".join(f" {value:.2f} |" for value in np.mean(rows, 0)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    for run, size, per_photo in ((composites, 144, 24), (pastes, 64, 12)):
+        command = commands.add_parser(run.__name__, help=run.__doc__)
+        command.add_argument("photos", nargs="+", type=Path)
+        command.add_argument("--split", default="train")
+        command.add_argument("--size", type=int, default=size)
+        command.add_argument("--per-photo", type=int, default=per_photo)
+        command.add_argument("--seed", type=int, default=0)
+        command.add_argument("-o", "--output", type=Path, required=True)
+        command.set_defaults(run=run)
+    command = commands.add_parser("ship", help=ship.__doc__)
+    command.add_argument("weights", type=Path)
+    command.add_argument("name")
+    command.add_argument("about", type=Path)
+    command.add_argument("--evaluation", action="append", default=[], metavar="LABEL=FILE")
+    command.set_defaults(run=ship)
+    command = commands.add_parser("seams", help=seams.__doc__)
+    command.add_argument("roots", nargs="+", type=Path)
+    command.add_argument("--generator", default="gp-gan-small")
+    command.add_argument("--pictures", type=Path, help="a folder for sheets")
+    command.set_defaults(run=seams)
+    arguments = parser.parse_args()
+    arguments.run(arguments)
+
+
+if __name__ == "__main__":
+    main()
