@@ -268,7 +268,8 @@ def by_photograph(values: Sequence[float], groups: Sequence[int]) -> npt.NDArray
 
 def difference(runs: Any, base: Any, test: str, groups: Sequence[int]) -> tuple[metrics.Interval, list[float]]:
     """Of PSNR to the first of the group: the mean over seeds with its interval over photographs, and of each seed."""
-    each = [np.subtract(a["figures"][test]["psnr"], b["figures"][test]["psnr"]) for a, b in zip(runs, base)]
+    pairs = [(a, b) for a in runs for b in base if a["seed"] == b["seed"]]
+    each = [np.subtract(a["figures"][test]["psnr"], b["figures"][test]["psnr"]) for a, b in pairs]
     photographs = by_photograph(np.mean(each, axis=0).tolist(), groups)
     return metrics.bootstrap(photographs), [float(by_photograph(x.tolist(), groups).mean()) for x in each]
 
@@ -305,14 +306,21 @@ COLUMNS = (("psnr", 2), ("fmse", 0), ("mse", 1), ("ssim", 4))
 
 
 def costs(group: str) -> str:
-    lines = ["| | parameters | of the discriminator | CPU time of a run |", "|---|---|---|---|"]
-    for name, runs in read()[1][group].items():
-        count = runs[0]["parameters"]
-        judge = f"{count['discriminator']:,}" if "discriminator" in count else ""
+    """Parameters and CPU time; of a game also the discriminator's last loss."""
+    every = read()[1][group]
+    game = any("discriminator" in r["losses"] for runs in every.values() for r in runs)
+    lines = [f"| | parameters | CPU time of a run |{' discriminator | its loss at the end |' if game else ''}"]
+    lines.append(f"|---|---|---|{'---|---|' if game else ''}")
+    for name, runs in every.items():
         spent = f"{statistics.mean(r['cpu_s'] for r in runs):.0f} s"
         if "encoder" in runs[0]:
             spent += f", and {statistics.mean(r['encoder']['cpu_s'] for r in runs):.0f} s of the encoder"
-        lines.append(f"| {name} | {count['generator']:,} | {judge} | {spent} |")
+        cells = [name, f"{runs[0]['parameters']['generator']:,}", spent]
+        if game:
+            losses = [r["losses"]["discriminator"] for r in runs]
+            cells.append(f"{runs[0]['parameters']['discriminator']:,}")
+            cells.append(f"{statistics.mean(losses):.3f} ({min(losses):.3f} to {max(losses):.3f})")
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
