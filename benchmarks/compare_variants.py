@@ -266,42 +266,50 @@ def by_photograph(values: Sequence[float], groups: Sequence[int]) -> npt.NDArray
     return np.array([x[of == group].mean() for group in range(of.max() + 1)])
 
 
-def difference(runs: Any, base: Any, test: str, groups: Sequence[int]) -> tuple[metrics.Interval, list[float]]:
-    """Of PSNR to other runs: the mean over seeds with its interval over photographs, and of each seed."""
+def difference(
+    runs: Any, base: Any, test: str, key: str, groups: Sequence[int]
+) -> tuple[metrics.Interval, list[float]]:
+    """Of a measure to other runs: the mean over seeds with its interval over photographs, and of each seed."""
     pairs = [(a, b) for a in runs for b in base if a["seed"] == b["seed"]]
-    each = [np.subtract(a["figures"][test]["psnr"], b["figures"][test]["psnr"]) for a, b in pairs]
+    each = [np.subtract(a["figures"][test][key], b["figures"][test][key]) for a, b in pairs]
     photographs = by_photograph(np.mean(each, axis=0).tolist(), groups)
     return metrics.bootstrap(photographs), [float(by_photograph(x.tolist(), groups).mean()) for x in each]
 
 
-def table(group: str, test: str) -> str:
+def tables(group: str, test: str) -> str:
+    """Of the figures, and of the differences to the composite and to the first variant."""
     composites, every = read()
-    groups, lines = composites["groups"][test], []
-    variants = every[group]
+    groups, variants = composites["groups"][test], every[group]
+    untouched = [{"figures": composites["figures"], "seed": seed} for seed in SEEDS]
     base = next(iter(variants.values()))
 
-    def means(figures: Mapping[str, Any], key: str) -> float:
-        return float(by_photograph(figures[test][key], groups).mean())
+    def mean(run: Mapping[str, Any], key: str) -> float:
+        return float(by_photograph(run["figures"][test][key], groups).mean())
 
     def spread(runs: list[dict[str, Any]], key: str, digits: int) -> str:
-        values = [means(r["figures"], key) for r in runs]
+        values = [mean(run, key) for run in runs]
         return f"{statistics.mean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
-    lines.append("| | PSNR | fMSE | MSE | SSIM | PSNR beyond the composite | beyond the first row | by seed |")
-    lines.append("|---|---|---|---|---|---|---|---|")
-    before = [f"{means(composites['figures'], key):.{digits}f}" for key, digits in COLUMNS]
-    lines.append(f"| composite | {' | '.join(before)} | | | |")
-    untouched = [{"figures": composites["figures"], "seed": seed} for seed in SEEDS]
+    lines = ["| | PSNR | fMSE | MSE | SSIM |", "|---|---|---|---|---|"]
+    lines.append(f"| composite | {' | '.join(f'{mean(untouched[0], key):.{digits}f}' for key, digits in COLUMNS)} |")
     for name, runs in variants.items():
-        cells = [spread(runs, key, digits) for key, digits in COLUMNS]
-        cells.append(str(difference(runs, untouched, test, groups)[0]))
-        if runs is base:
-            cells += ["", ""]
-        else:
-            interval, seeds = difference(runs, base, test, groups)
-            cells += [str(interval), ", ".join(f"{x:+.2f}" for x in seeds)]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append(f"| {name} | {' | '.join(spread(runs, key, digits) for key, digits in COLUMNS)} |")
+    lines += ["", "| | PSNR beyond the composite | beyond the first | by seed | fMSE beyond the composite | beyond the first | by seed |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    for name, runs in variants.items():
+        cells = [name]
+        for key, digits in COLUMNS[:2]:
+            cells.append(_told(difference(runs, untouched, test, key, groups)[0], digits))
+            interval, seeds = difference(runs, base, test, key, groups)
+            cells += (
+                ["", ""] if runs is base else [_told(interval, digits), ", ".join(f"{x:+.{digits}f}" for x in seeds)]
+            )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _told(interval: metrics.Interval, digits: int) -> str:
+    return f"{interval.mean:+.{digits}f} [{interval.low:+.{digits}f}, {interval.high:+.{digits}f}]"
 
 
 #: Of tables, and digits after the point.
@@ -312,7 +320,7 @@ def costs(group: str) -> str:
     """Parameters and CPU time; of a game also the discriminator's last loss."""
     every = read()[1][group]
     game = any("discriminator" in r["losses"] for runs in every.values() for r in runs)
-    lines = [f"| | parameters | CPU time of a run |{' discriminator | its loss at the end |' if game else ''}"]
+    lines = [f"| | parameters | CPU time of a run |{' discriminator | its last loss |' if game else ''}"]
     lines.append(f"|---|---|---|{'---|---|' if game else ''}")
     for name, runs in every.items():
         spent = f"{statistics.mean(r['cpu_s'] for r in runs):.0f} s"
@@ -334,7 +342,7 @@ def section(group: str) -> str:
     for test in TESTS:
         groups = composites["groups"][test]
         of = f" of {max(groups) + 1} photographs" if max(groups) + 1 < len(groups) else ""
-        parts.append(f"{len(groups)} composites{of} ({test}):\n\n{table(group, test)}")
+        parts.append(f"{len(groups)} composites{of} ({test}):\n\n{tables(group, test)}")
     return "\n\n".join(parts)
 
 

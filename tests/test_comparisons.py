@@ -90,10 +90,10 @@ def test_runs_are_made_once_and_told(
     text = "\n".join(["# Title", *compare.marks("style"), "End"])
     page = compare.written(text)
     rows = [line for line in page.splitlines() if line.startswith("| U-Net, style in RGB |")]
-    assert len(rows) == 1 + len(compare.TESTS) and page.startswith("# Title\n") and page.endswith("\nEnd")
+    assert len(rows) == 1 + 2 * len(compare.TESTS) and page.startswith("# Title\n") and page.endswith("\nEnd")
     assert "3 composites (photographs)" in page and compare.written(page) == page
     about = json.loads((tmp_path / "results" / "composites.json").read_text())
-    interval, seeds = compare.difference([found], [found], "triples", about["groups"]["triples"])
+    interval, seeds = compare.difference([found], [found], "triples", "psnr", about["groups"]["triples"])
     assert (interval.mean, interval.low, interval.high, seeds) == (0, 0, 0, [0])
 
 
