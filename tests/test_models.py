@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import importlib.util
 import itertools
@@ -54,6 +55,7 @@ NARROW: dict[str, tuple[str, dict[str, Any]]] = {
         {"width": 2, "depth": 5, "discriminator": "patches", "discriminator_width": 2, "residual": True},
     ),
     "realism_cnn": ("realism_cnn", {"size": 32, "widths": (8, 8, 16)}),
+    "realism_cnn, regions": ("realism_cnn", {"size": 32, "widths": (8, 8, 16), "regions": 6}),
     "srgan": ("srgan", {"width": 8, "blocks": 2, "discriminator_width": 4}),
     "srgan, x2": ("srgan", {"scale": 2, "width": 8, "blocks": 1, "discriminator_width": 4}),
     "style_encoder": ("style_encoder", {"width": 4}),
@@ -350,7 +352,8 @@ def test_the_page_of_a_model_is_as_the_tool_writes_it(pages: Any, name: str) -> 
     for file, drawing in figures.items():
         assert (pages.IMAGES / file).read_text() == drawing, "run python tools/model_pages.py"
     assert f"`{name}`" in text.splitlines()[0]
-    for part in ("**Source.**", "**What differs from look-alikes.**", "no weights come with it"):
+    of_its_own = "## Weights: " if any(w.model == name for w in models.weights()) else "no weights come with it"
+    for part in ("**Source.**", "**What differs from look-alikes.**", of_its_own):
         assert part in " ".join(text.split()), part
 
 
@@ -845,6 +848,7 @@ def test_what_an_instance_norm_would_make_zero_is_refused() -> None:
         ("dovenet_lite", {"discriminator_widths": (8,)}, "discriminator_widths: "),
         ("realism_cnn", {"widths": (8, 0)}, r"widths\[1\]: 0"),
         ("realism_cnn", {"size": 4}, "size: 4"),
+        ("realism_cnn", {"regions": -1}, "regions: -1"),
         ("srgan", {"scale": 3}, "scale: 3, expected one of 2, 4"),
         ("style_encoder", {"space": "lab"}, "space: 'lab'"),
         ("style_encoder", {"kind": "codes"}, "kind: 'codes'"),
@@ -1143,13 +1147,45 @@ def test_deep_supervision_starts_with_the_picture() -> None:
     assert all(float(p.detach().abs().max()) <= 1 for p in pictures)
 
 
-def test_realism_is_a_share_and_needs_no_mask() -> None:
-    model = narrow("realism_cnn").eval()
+@pytest.mark.parametrize("case", ["realism_cnn", "realism_cnn, regions"])
+def test_realism_is_a_share_and_needs_no_mask(case: str) -> None:
+    model = narrow(case).eval()
     inputs = example(model)
     scores = model(**inputs)
     assert scores.shape == (2,) and bool(((scores >= 0) & (scores <= 1)).all())
     assert torch.equal(model(inputs["image"]), model(inputs["image"], torch.zeros_like(inputs["mask"])))
     torch.testing.assert_close(torch.sigmoid(model.logits(**inputs)), scores)  # type: ignore[operator]
+
+
+def test_regions_are_means_and_deviations_on_both_sides_of_a_mask() -> None:
+    from pyharmony.models.realism_cnn import _statistics
+
+    x = torch.rand(3, 5, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    mask = torch.zeros(3, 1, 16, 16, dtype=torch.float64)
+    mask[0, :, 4:8, 2:] = 1
+    mask[1] = 1
+    found = _statistics(x, mask).reshape(3, 2, 2, 5)  # of each picture: inside or outside, mean or deviation
+    inside = x[0, :, 2:4, 1:].flatten(1)
+    outside = torch.cat([x[0, :, :2].flatten(1), x[0, :, 4:].flatten(1), x[0, :, 2:4, 0]], 1)
+    for side, values in enumerate((inside, outside)):
+        assert torch.allclose(found[0, side, 0], values.mean(1))
+        assert torch.allclose(found[0, side, 1], values.std(1, correction=0).log())
+    # With nothing on one side, both are of all.
+    for i in (1, 2):
+        for side in (0, 1):
+            assert torch.allclose(found[i, side, 0], x[i].mean((1, 2)))
+            assert torch.allclose(found[i, side, 1], x[i].flatten(1).std(1, correction=0).log())
+
+
+def test_regions_see_the_mask_at_once() -> None:
+    model = narrow("realism_cnn, regions").eval()
+    inputs = example(model)
+    convolutions = copy.deepcopy(model)
+    with torch.no_grad():
+        convolutions.region_score.weight.zero_()  # type: ignore[union-attr]
+    # The convolutions begin with a score that is the same for all.
+    assert torch.equal(convolutions(**inputs), convolutions(inputs["image"]))
+    assert not torch.equal(model(**inputs), model(inputs["image"]))
 
 
 def test_srgan_stays_in_range() -> None:
@@ -1184,8 +1220,11 @@ def test_a_residual_generator_adds_to_its_picture(case: str) -> None:
     with torch.no_grad():
         change = net(torch.cat([picture, *mask], 1))
     assert float(change.abs().max()) > 2
-    wanted = (picture + (change * mask[0] if mask else change)).clamp(-1, 1)
-    assert torch.equal(model(picture, *mask), wanted)
+    maps = change.permute(0, 2, 3, 1).reshape(-1, 3, 4)
+    colours = picture.permute(0, 2, 3, 1).reshape(-1, 3, 1)
+    wanted = (maps @ torch.cat([colours, torch.ones_like(colours[:, :1])], 1)).reshape(2, *picture.shape[2:], 3)
+    wanted = wanted.permute(0, 3, 1, 2) * (mask[0] if mask else 1)
+    torch.testing.assert_close(model(picture, *mask), (picture + wanted).clamp(-1, 1), rtol=1e-5, atol=1e-5)
     if mask:
         assert torch.equal(model(picture, torch.zeros_like(mask[0])), picture)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -10,10 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
-from pyharmony import _shipped
+from pyharmony import _shipped, data
 from pyharmony.cli._app import app
 from pyharmony.errors import ArgumentError, WeightsError
 
@@ -193,6 +196,76 @@ def test_two_fresh_processes_agree(folder: Path) -> None:
     ]
     assert [done.returncode for done in said] == [0, 0], said[0].stderr
     assert said[0].stdout == said[1].stdout and said[0].stdout.split()[1] == "1"
+
+
+# The tool that makes them
+
+
+@pytest.fixture
+def tool() -> Any:
+    spec = importlib.util.spec_from_file_location("presets", ROOT / "tools" / "presets.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Three photographs with masks and one without, in a manifest."""
+    root, random, entries = tmp_path / "photos", np.random.default_rng(0), []
+    root.mkdir()
+    for i in range(4):
+        coarse = random.integers(0, 256, (5, 6, 3), np.uint8)
+        Image.fromarray(coarse).resize((60, 50), Image.Resampling.BICUBIC).save(root / f"{i}.png")
+        entries.append({"file": f"{i}.png", "role": "photo", "pair": str(i), "split": "train"})
+        if i < 3:
+            mask = np.zeros((50, 60), np.uint8)
+            mask[10:40, 15:45] = 255
+            Image.fromarray(mask).save(root / f"{i}_mask.png")
+            entries.append({"file": f"{i}_mask.png", "role": "mask", "pair": str(i), "split": "train"})
+    (root / "manifest.json").write_text(json.dumps({"entries": entries}))
+    return root
+
+
+def test_the_tool_makes_what_is_trained_on(
+    tool: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for command, size, count in (("composites", 24, 3), ("pastes", 16, 4)):
+        out = tmp_path / command
+        options = ["--size", str(size), "--per-photo", "2", "-o", str(out)]
+        monkeypatch.setattr(sys, "argv", ["presets.py", command, str(photos), *options])
+        tool.main()
+        found = data.open_dataset(out)
+        assert len(found) == 2 * count
+        for sample in found:
+            changed = (sample["composite"] != sample["target"]).any(2)
+            assert sample["composite"].shape == (size, size, 3) and changed.any()
+            assert not changed[sample["mask"] == 0].any()
+
+
+def test_the_tool_ships_weights(tool: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside those that are there, and once more in place of its own."""
+    models.save(narrow(), tmp_path / "run.safetensors")
+    about = {"summary": "s", "licence": "l", "trained_on": "t", "commands": ["c"]}
+    (tmp_path / "about.json").write_text(json.dumps(about))
+    means = {key: {"mean": 3.0, "low": 2.0, "high": 4.0} for key in ("psnr", "fmse", "fpsnr")}
+    summaries = [
+        {"method": "composite", "group": "all", "count": 5, "means": means, "gains": {}},
+        {"method": "run", "group": "all", "count": 5, "means": means, "gains": means},
+    ]
+    (tmp_path / "told.json").write_text(json.dumps({"summaries": summaries}))
+    arguments = [str(tmp_path / "run.safetensors"), "other", str(tmp_path / "about.json")]
+    told = f"a, b={tmp_path / 'told.json'}"
+    for _ in range(2):
+        monkeypatch.setattr(sys, "argv", ["presets.py", "ship", *arguments, "--evaluation", told])
+        tool.main()
+        assert [entry.name for entry in models.weights()] == ["other", "tiny"]
+    figures = models.weights()[0].figures
+    assert figures[0] == models.Figure("a, b", 5, "PSNR", 3.0, 2.0, 4.0, 3.0)
+    assert [figure.measure for figure in figures[:2]] == ["PSNR", "PSNR, mean change"]
+    x = torch.rand(1, 3, 16, 16) * 2 - 1
+    assert torch.equal(models.load("other")(x), models.load("tiny")(x))
 
 
 # What is in the package

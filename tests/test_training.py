@@ -205,7 +205,6 @@ def test_sizes_are_those_of_the_data_module(triples: Path) -> None:
 
 
 def test_a_bad_sample_is_named(triples: Path, tmp_path: Path) -> None:
-    import shutil
 
     root = tmp_path / "bad"
     shutil.copytree(triples, root)

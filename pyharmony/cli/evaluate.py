@@ -31,7 +31,7 @@ def evaluate(
     ] = None,
     methods: Annotated[
         list[str] | None,
-        typer.Option("--method", metavar="NAME", help="A transfer of colours from the background, or composite."),
+        typer.Option("--method", metavar="NAME", help="A method of harmonize or a transfer of colours."),
     ] = None,
     judges: Annotated[
         list[str] | None,

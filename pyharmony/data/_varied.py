@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from .. import _checks, color
 from ..errors import ArgumentError, DataError
@@ -18,17 +17,19 @@ _TRIES = 8
 
 
 class Varied(Dataset):
-    """Photographs with masks in another light, and photographs without masks with those of others.
+    """Photographs with masks in another light, with their background as the object, or masks in other photographs.
 
-    Sample i shows photograph i // per_photo; what is drawn for it depends on seed, epoch and i alone.
+    Sample i shows the photograph with mask i // per_photo, but for those that are `borrowed`; what is drawn for it
+    depends on seed, epoch and i alone.
 
     Args:
         photos: samples with `image` (or `target`) and perhaps `mask`.
         retouched: share of the samples whose whole photograph, object and background alike, takes another light
             (`pyharmony.color.retouch`, at half its range).
         inverted: share of the samples whose background is the object.
-        borrowed: share of the samples with a mask that take that of another sample all the same; those without always
-            do. The mask is resized to its new photograph, and mirrored every second time.
+        borrowed: share of the samples that show another photograph under a mask that is not its own, resized to it and
+            mirrored every second time: one of those without a mask, where there are any. Such an object has no edge of
+            its own, so that a network learns from it what colours go together, but not what objects look like.
         with_masks: which photographs have a mask; None: all are asked now.
         per_photo: samples of each photograph.
         seed: of all that is drawn.
@@ -50,7 +51,6 @@ class Varied(Dataset):
     ) -> None:
         self.photos = photos
         self._per = int(_checks.number(per_photo, "per_photo", low=1, accepts="a whole number of at least 1"))
-        self.names = [f"{name}_{k}" if self._per > 1 else name for name in photos.names for k in range(self._per)]
         self._retouched, self._inverted, self._borrowed = (
             _checks.number(value, name, high=1.0, accepts="0 to 1")
             for value, name in ((retouched, "retouched"), (inverted, "inverted"), (borrowed, "borrowed"))
@@ -59,15 +59,22 @@ class Varied(Dataset):
         if with_masks is None:
             with_masks = [i for i in range(len(photos)) if "mask" in photos[i]]
         self._masked = list(with_masks)
-        self._own = set(self._masked)
-        if not self._masked and len(photos):
+        if not self._masked:
             raise ArgumentError(f"photos: none of {len(photos)} has a mask, expected one that has")
+        own = set(self._masked)
+        self._others = [i for i in range(len(photos)) if i not in own] or self._masked
+        self.names = [
+            f"{photos.names[i]}_{k}" if self._per > 1 else photos.names[i]
+            for i in self._masked
+            for k in range(self._per)
+        ]
 
     _epoch = 0
 
     @property
     def groups(self) -> Sequence[str]:
-        return [group for group in self.photos.groups for _ in range(self._per)]
+        groups = self.photos.groups
+        return [groups[i] for i in self._masked for _ in range(self._per)]
 
     def at_epoch(self, epoch: int) -> Varied:
         """The same photographs, varied otherwise: of every epoch its own."""
@@ -77,14 +84,15 @@ class Varied(Dataset):
         return other
 
     def _load(self, index: int) -> Sample:
-        photo = index // self._per
-        found = dict(self.photos[photo])
+        random = np.random.default_rng((self.seed, self._epoch, index))
+        shares = random.random(3)
+        borrows = shares[0] < self._borrowed
+        photo = self._others[int(random.integers(len(self._others)))] if borrows else self._masked[index // self._per]
+        found = dict(self.photos[photo]) | {"name": self.names[index]}
         role = "target" if "target" in found else "image"
         if role not in found:
             raise DataError(f"{self.names[index]}: expected a picture, there is {', '.join(found)}")
-        random = np.random.default_rng((self.seed, self._epoch, index))
-        shares = random.random(3)
-        if photo not in self._own or shares[0] < self._borrowed:
+        if borrows:
             found["mask"] = self._mask(found[role].shape[:2], self.names[index], random)
         if shares[1] < self._inverted:
             found["mask"] = 255 - found["mask"]
@@ -95,6 +103,8 @@ class Varied(Dataset):
 
     def _mask(self, shape: tuple[int, int], name: str, random: np.random.Generator) -> Any:
         """That of another sample, at this size."""
+        from PIL import Image
+
         for _ in range(_TRIES):
             mask = self.photos[self._masked[int(random.integers(len(self._masked)))]]["mask"]
             if random.integers(2):

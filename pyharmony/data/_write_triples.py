@@ -37,7 +37,7 @@ class Written:
         recipes: how each was made.
         problems: those that could not be loaded.
         refused: the names of those that were not accepted.
-        unlikely: the names of those with the lowest scores.
+        unlikely: the names of those with the lowest scores, the lowest first.
     """
 
     triples: Triples
@@ -114,7 +114,7 @@ def write_triples(
 
         def chosen(sample: Sample) -> Callable[[], None] | None:
             """Notes the sample's recipe; what is left to do is to write its files."""
-            name = _file_name(sample["name"])
+            name = file_name(sample["name"])
             if name in recipes:
                 raise DataError(f"{sample['name']}: another sample would have its file, {name}{suffix}")
             if accept is not None and not accept(sample):
@@ -165,7 +165,7 @@ def _lowest(recipes: dict[str, dict[str, Any]], keep: float) -> list[str]:
     return sorted(recipes, key=lambda name: recipes[name]["score"])[:count]
 
 
-def _file_name(name: Any) -> str:
+def file_name(name: Any) -> str:
     text = "".join("_" if c in '/\\:*?"<>|\0' else c for c in str(name)).lstrip(".")
     return text or "_"
 

@@ -70,8 +70,14 @@ def dropout(x: Tensor, p: float, active: bool) -> Tensor:
     return functional.dropout(x, p) if active and p else x
 
 
-def added(change: Tensor, image: Tensor, mask: Tensor | None) -> Tensor:
-    """image + mask * change, cut to [-1, 1]; without a mask all of the change."""
+#: What a residual generator gives of each pixel: an affine map of its colour.
+AFFINE = 12
+
+
+def added(maps: Tensor, image: Tensor, mask: Tensor | None) -> Tensor:
+    """image + mask * (A image + b), cut to [-1, 1], A and b of each pixel in maps [N, 12, H, W]; no mask: all ones."""
+    affine = maps.reshape(maps.shape[0], 3, 4, *maps.shape[2:])
+    change = (affine[:, :, :3] * image[:, None]).sum(2) + affine[:, :, 3]
     return (image + (change if mask is None else mask.to(change.dtype) * change)).clamp(-1, 1)
 
 

@@ -266,7 +266,7 @@ class ColorGrid(Model):
             x = ((torch.arange(w, device=composite.device) + 0.5) / w).expand(h, w)
             y = ((torch.arange(h, device=composite.device) + 0.5) / h)[:, None].expand(h, w)
             positions = torch.stack([x, y], -1).view(1, -1, 2).expand(n, -1, -1)
-        made = maps.apply(composite.flatten(2).mT, positions).clamp(0, 1).mT.unflatten(2, (h, w))
+        made = maps.apply(composite.flatten(2).mT, positions).clamp(0, 1).mT.reshape(n, 3, h, w)
         return composite + mask.to(composite.dtype) * (made - composite)
 
     def example(self, size: int | None = None) -> dict[str, Tensor]:

@@ -33,8 +33,8 @@ class DoveNetConfig:
         dropout: after the norm of the inner levels, three of 256 pixels, in training.
         size: sides of the pictures, 32, 64, 128, 256 or another power of two: that many levels the generator has, and
             that is what the discriminator takes.
-        residual: whether the output is the picture plus what the network adds inside the mask, cut to [-1, 1], in the
-            beginning nothing; the published ones make a picture anew.
+        residual: whether the output is the picture plus what is added inside the mask, an affine map of each pixel's
+            colour that the network gives, in the beginning zero; cut to [-1, 1]. The published make a picture anew.
     """
 
     width: int = 64
@@ -68,7 +68,7 @@ class Generator(nn.Module):
         super().__init__()
         self.residual = config.residual
         self.unet = _blocks.UNet(
-            *(4, 3, config.width, config.levels, config.norm),
+            *(4, _blocks.AFFINE if config.residual else 3, config.width, config.levels, config.norm),
             gates=config.gates,
             dropout_p=config.dropout,
             bounded=not config.residual,
@@ -78,6 +78,11 @@ class Generator(nn.Module):
         """composite [N, 3, H, W] in [-1, 1], mask [N, 1, H, W] in [0, 1], sides multiples of size, to [N, 3, H, W]."""
         output: Tensor = self.unet(_blocks.with_mask(composite, mask, True), stochastic=stochastic)
         return _blocks.added(output, composite, mask) if self.residual else output
+
+    def maps(self, composite: Tensor, mask: Tensor) -> Tensor:
+        """Of a residual generator what `_blocks.added` takes, [N, 12, H, W]; the arguments are those of `forward`."""
+        output: Tensor = self.unet(_blocks.with_mask(composite, mask, True))
+        return output
 
 
 class Encoder(nn.Module):
@@ -238,7 +243,7 @@ register(
                 "discriminator_width": 8,
                 "norm": "batch",
                 "dropout": 0.0,
-                "size": 128,
+                "size": 64,
                 "residual": True,
             },
         },

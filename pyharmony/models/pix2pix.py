@@ -19,7 +19,9 @@ from . import _blocks, _published
 from ._blocks import Norm
 from ._registry import Adversarial, ModelInfo, register
 
-GENERATORS = ("unet_256", "unet_128", "resnet_9blocks")
+#: The U-Nets, and the sides of their pictures.
+UNETS = {"unet_256": 256, "unet_128": 128, "unet_64": 64}
+GENERATORS = (*UNETS, "resnet_9blocks")
 
 
 @dataclass(frozen=True)
@@ -27,18 +29,19 @@ class Pix2PixConfig:
     """Settings of `Pix2Pix`.
 
     Attributes:
-        generator: 'unet_256' and 'unet_128', U-Nets of eight and seven levels; 'resnet_9blocks'.
+        generator: 'unet_256', 'unet_128' and, of our own, 'unet_64', U-Nets of eight, seven and six levels;
+            'resnet_9blocks'.
         mask: whether a mask comes with the picture, as a fourth channel.
         width: channels of the generator's first layer (ngf).
         discriminator_width: channels of the discriminator's first layer (ndf).
         norm: 'batch' or 'instance', of both networks.
         dropout: the share of features dropped in three inner levels of the U-Net, two in the smaller one, and
             inside the residual blocks.
-        residual: whether the output is the picture plus what the network adds inside the mask, cut to [-1, 1], in the
-            beginning nothing; the published ones make a picture anew.
+        residual: whether the output is the picture plus what is added inside the mask, an affine map of each pixel's
+            colour that the network gives, in the beginning zero; cut to [-1, 1]. The published make a picture anew.
     """
 
-    generator: Literal["unet_256", "unet_128", "resnet_9blocks"] = "unet_256"
+    generator: Literal["unet_256", "unet_128", "unet_64", "resnet_9blocks"] = "unet_256"
     mask: bool = False
     width: int = 64
     discriminator_width: int = 64
@@ -57,8 +60,8 @@ class Pix2PixConfig:
 
     @property
     def size(self) -> int:
-        """Sides of the pictures that the generator was published with."""
-        return 128 if self.generator == "unet_128" else 256
+        """Sides of the pictures that the generator was made for."""
+        return UNETS.get(self.generator, 256)
 
 
 class ResidualBlock(nn.Module):
@@ -85,7 +88,9 @@ class ResNet(nn.Module):
     multiple = 4
     blocks_count = 9
 
-    def __init__(self, in_channels: int, width: int, norm: Norm, dropout_p: float, bounded: bool = True) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, width: int, norm: Norm, dropout_p: float, bounded: bool = True
+    ) -> None:
         super().__init__()
         self.bounded = bounded
         bias = _blocks.has_bias(norm)
@@ -97,7 +102,7 @@ class ResNet(nn.Module):
         back = widths[::-1]
         self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 3, 2, 1, 1, bias=bias) for a, b in itertools.pairwise(back))
         self.up_norm = nn.ModuleList(_blocks.norm_layer(norm, c) for c in back[1:])
-        self.last = nn.Conv2d(width, 3, 7, padding=3, padding_mode="reflect")
+        self.last = nn.Conv2d(width, out_channels, 7, padding=3, padding_mode="reflect")
 
     def forward(self, x: Tensor, *, stochastic: bool = False) -> Tensor:
         for conv, norm in zip([self.first, *self.down], self.down_norm):
@@ -116,31 +121,38 @@ class Generator(nn.Module):
     def __init__(self, config: Pix2PixConfig) -> None:
         super().__init__()
         self.mask, self.residual = config.mask, config.residual
-        channels, bounded = 3 + config.mask, not config.residual
+        channels, bounded = (3 + config.mask, _blocks.AFFINE if config.residual else 3), not config.residual
         self.net: _blocks.UNet | ResNet
         if config.generator == "resnet_9blocks":
-            self.net = ResNet(channels, config.width, config.norm, config.dropout, bounded)
+            self.net = ResNet(*channels, config.width, config.norm, config.dropout, bounded)
         else:
-            depth = 8 if config.generator == "unet_256" else 7
+            depth = UNETS[config.generator].bit_length() - 1
             self.net = _blocks.UNet(
-                channels, 3, config.width, depth, config.norm, dropout_p=config.dropout, bounded=bounded
+                *channels, config.width, depth, config.norm, dropout_p=config.dropout, bounded=bounded
             )
 
     def forward(self, image: Tensor, mask: Tensor | None = None, *, stochastic: bool = False) -> Tensor:
         """A picture from a picture.
 
         Args:
-            image: [N, 3, H, W] in [-1, 1]; sides are multiples of 256, of 128 for 'unet_128', of 4 for
-                'resnet_9blocks'.
+            image: [N, 3, H, W] in [-1, 1]; sides are multiples of 256, 128 or 64 for the U-Nets, by their names, of 4
+                for 'resnet_9blocks'.
             mask: [N, 1, H, W] in [0, 1], for the models that were made with it.
             stochastic: dropout at inference too, as published: another result with every call.
 
         Returns:
             [N, 3, H, W] in [-1, 1].
         """
-        _blocks.check_image(image, "image", 3, self.net.multiple)
-        output: Tensor = self.net(_blocks.with_mask(image, mask, self.mask), stochastic=stochastic)
+        output = self._net(image, mask, stochastic)
         return _blocks.added(output, image, mask) if self.residual else output
+
+    def maps(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Of a residual generator what `_blocks.added` takes, [N, 12, H, W]; the arguments are those of `forward`."""
+        return self._net(image, mask, False)
+
+    def _net(self, image: Tensor, mask: Tensor | None, stochastic: bool) -> Tensor:
+        _blocks.check_image(image, "image", 3, self.net.multiple)
+        return self.net(_blocks.with_mask(image, mask, self.mask), stochastic=stochastic)
 
 
 class PatchGan(nn.Module):
@@ -282,7 +294,7 @@ register(
             "resnet_9blocks": {"generator": "resnet_9blocks", "norm": "instance"},
             "small": {"mask": True, "width": 16, "discriminator_width": 16},
             "residual": {
-                "generator": "unet_128",
+                "generator": "unet_64",
                 "mask": True,
                 "width": 16,
                 "discriminator_width": 8,

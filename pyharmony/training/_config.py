@@ -42,8 +42,8 @@ class DataConfig:
         flip: whether every second picture is mirrored.
         methods: of photographs, how composites are made of them: names of `pyharmony.data.METHODS` and their weights;
             empty: as `pyharmony.data.Synthesis` chooses.
-        retouched, inverted, borrowed: of photographs, see `pyharmony.data.Varied`; photographs without a mask need a
-            borrowed one, so that they are left out where all three are 0.
+        retouched, inverted, borrowed: of photographs, shares, see `pyharmony.data.Varied`; where one of them is above 0
+            there may be photographs without a mask.
         per_photo: composites of each photograph in an epoch.
         workers: processes that read ahead; 0: none.
     """
