@@ -81,14 +81,6 @@ def added(maps: Tensor, image: Tensor, mask: Tensor | None) -> Tensor:
     return (image + (change if mask is None else mask.to(change.dtype) * change)).clamp(-1, 1)
 
 
-def changed(output: Tensor, image: Tensor, mask: Tensor | None) -> Tensor:
-    """image + 2 mask * output, cut to [-1, 1], of an output that a tanh bounds: every picture can be reached.
-
-    float32 at least, since bfloat16 has few levels of a picture.
-    """
-    return added(2 * output.to(torch.promote_types(output.dtype, torch.float32)), image, mask)
-
-
 def check_image(x: Tensor, name: str, channels: int, multiple: int = 1, size: int | None = None) -> None:
     """Raises where x is no batch [N, channels, H, W] of floats whose sides `multiple` divides, or are `size`."""
     if x.ndim != 4 or x.shape[1] != channels:
@@ -146,6 +138,16 @@ def with_mask(image: Tensor, mask: Tensor | None, wanted: bool) -> Tensor:
         raise ArgumentError("mask: missing, this model was made with mask=True")
     check_mask(mask, image)
     return torch.cat([image, mask.to(image.dtype)], 1)
+
+
+def changed(image: Tensor, output: Tensor, mask: Tensor | None) -> Tensor:
+    """image + 2 output, inside the mask where there is one, clipped to [-1, 1]: an output of 0 leaves the image.
+
+    image and output [N, 3, H, W] in [-1, 1], so that every picture can be reached. float32 at least, since bfloat16 has
+    few levels of a picture.
+    """
+    change = 2 * output.to(torch.promote_types(output.dtype, torch.float32))
+    return (image + (change if mask is None else mask * change)).clamp(-1, 1)
 
 
 def check_flag(value: object, name: str) -> None:

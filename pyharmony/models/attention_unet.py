@@ -69,7 +69,7 @@ class AttentionUNet(Model):
         _blocks.check_image(composite, "composite", 3, self.unet.multiple)
         _blocks.check_mask(mask, composite)
         output = self.unet(torch.cat([composite, mask.to(composite.dtype)], 1), stochastic=stochastic)
-        return _blocks.changed(output, composite, mask) if self.config.residual else output
+        return _blocks.changed(composite, output, mask) if self.config.residual else output
 
     def example(self, size: int | None = None) -> dict[str, Tensor]:
         return _blocks.example_pictures(size or 256, "composite", mask=True)

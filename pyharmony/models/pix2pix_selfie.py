@@ -123,7 +123,7 @@ class Generator(nn.Module):
             x = _blocks.dropout(norm(conv(x)), self.dropout_p, self.training or stochastic)
             x = torch.cat([torch.relu(x), skips.pop()], 1)
         output = torch.tanh(self.last(x))
-        return _blocks.changed(output, image, mask) if self.residual else output
+        return _blocks.changed(image, output, mask) if self.residual else output
 
 
 class WideBlock(nn.Module):

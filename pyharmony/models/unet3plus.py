@@ -104,7 +104,7 @@ class UNet3Plus(Model):
     def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
         """See the class."""
         output = torch.tanh(self.heads[0](self._nodes(composite, mask)[0]))
-        return _blocks.changed(output, composite, mask) if self.config.residual else output
+        return _blocks.changed(composite, output, mask) if self.config.residual else output
 
     def deep(self, composite: Tensor, mask: Tensor) -> list[Tensor]:
         """The pictures of all heads, [N, 3, H, W] each in [-1, 1]; the first is that of `forward`."""
@@ -113,7 +113,7 @@ class UNet3Plus(Model):
         for i, (head, x) in enumerate(zip(self.heads, maps)):
             y = head(x)
             output = torch.tanh(functional.interpolate(y, scale_factor=float(2**i), mode="bilinear") if i else y)
-            pictures.append(_blocks.changed(output, composite, mask) if self.config.residual else output)
+            pictures.append(_blocks.changed(composite, output, mask) if self.config.residual else output)
         return pictures
 
     def example(self, size: int | None = None) -> dict[str, Tensor]:
