@@ -9,7 +9,7 @@ All of one seed see the same composites in the same order: photographs with mask
 DATA/pairs_open and DATA/photos_open at 64 x 64 pixels, their objects recoloured once before. Measured are composites
 of their test photographs, and the composites of DATA/triples_open and DATA/research_only/triples, at 64 x 64 pixels
 too. One thread; CPU time is that of the steps, with reading the samples. `run` may be stopped at any moment, and goes
-on with what is missing; `--minutes` ends it before a run that would pass them.
+on with what is missing; `--minutes` ends it before another run that would pass them.
 """
 
 from __future__ import annotations
@@ -213,19 +213,25 @@ def one(group: str, name: str, seed: int, samples: Mapping[str, datasets.Shards]
     return {**result, **cost, "figures": figures(samples, {"variant": method_of(model)}, 1)}
 
 
+def about(samples: Mapping[str, datasets.Shards]) -> dict[str, Any]:
+    """What the composites are: how many, of which photographs, and their own figures."""
+    of = {test: sorted(set(samples[test].groups)) for test in TESTS}
+    return {
+        "size": SIZE,
+        "training": len(samples["train"]),
+        "training_photographs": len(set(samples["train"].groups)),
+        "groups": {test: [of[test].index(group) for group in samples[test].groups] for test in TESTS},
+        "figures": figures(samples, {}, 0),
+    }
+
+
 def run(data: Path, work: Path, minutes: float) -> None:
     began, longest = time.monotonic(), 0.0
     torch.set_num_threads(1)
     samples = shards(data, work)
     RESULTS.mkdir(parents=True, exist_ok=True)
-    about = {
-        "size": SIZE,
-        "training": len(samples["train"]),
-        "training_photographs": len(set(samples["train"].groups)),
-        "groups": {test: [sorted(set(samples[test].groups)).index(g) for g in samples[test].groups] for test in TESTS},
-        "figures": figures(samples, {}, 0),
-    }
-    write_json(RESULTS / "composites.json", about)
+    if not (RESULTS / "composites.json").is_file():
+        write_json(RESULTS / "composites.json", about(samples))
     for seed in SEEDS:
         for group, variants in VARIANTS.items():
             for name in variants:
@@ -233,7 +239,7 @@ def run(data: Path, work: Path, minutes: float) -> None:
                 if target.is_file():
                     continue
                 start = time.monotonic()
-                if minutes and start - began + longest > 60 * minutes:
+                if minutes and longest and start - began + longest > 60 * minutes:
                     print("out of time; run it again", flush=True)
                     return
                 write_json(target, one(group, name, seed, samples, work))
@@ -260,38 +266,50 @@ def by_photograph(values: Sequence[float], groups: Sequence[int]) -> npt.NDArray
     return np.array([x[of == group].mean() for group in range(of.max() + 1)])
 
 
-def difference(runs: Any, base: Any, test: str, groups: Sequence[int]) -> tuple[metrics.Interval, list[float]]:
-    """Of PSNR to the first of the group: the mean over seeds with its interval over photographs, and of each seed."""
-    each = [np.subtract(a["figures"][test]["psnr"], b["figures"][test]["psnr"]) for a, b in zip(runs, base)]
+def difference(
+    runs: Any, base: Any, test: str, key: str, groups: Sequence[int]
+) -> tuple[metrics.Interval, list[float]]:
+    """Of a measure to other runs: the mean over seeds with its interval over photographs, and of each seed."""
+    pairs = [(a, b) for a in runs for b in base if a["seed"] == b["seed"]]
+    each = [np.subtract(a["figures"][test][key], b["figures"][test][key]) for a, b in pairs]
     photographs = by_photograph(np.mean(each, axis=0).tolist(), groups)
     return metrics.bootstrap(photographs), [float(by_photograph(x.tolist(), groups).mean()) for x in each]
 
 
-def table(group: str, test: str) -> str:
-    about, every = read()
-    groups, lines = about["groups"][test], []
-    variants = every[group]
+def tables(group: str, test: str) -> str:
+    """Of the figures, and of the differences to the composite and to the first variant."""
+    composites, every = read()
+    groups, variants = composites["groups"][test], every[group]
+    untouched = [{"figures": composites["figures"], "seed": seed} for seed in SEEDS]
     base = next(iter(variants.values()))
 
-    def means(figures: Mapping[str, Any], key: str) -> float:
-        return float(by_photograph(figures[test][key], groups).mean())
+    def mean(run: Mapping[str, Any], key: str) -> float:
+        return float(by_photograph(run["figures"][test][key], groups).mean())
 
     def spread(runs: list[dict[str, Any]], key: str, digits: int) -> str:
-        values = [means(r["figures"], key) for r in runs]
+        values = [mean(run, key) for run in runs]
         return f"{statistics.mean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
-    lines += ["| | PSNR | fMSE | MSE | SSIM | PSNR beyond the first | by seed |", "|---|---|---|---|---|---|---|"]
-    before = [f"{means(about['figures'], key):.{digits}f}" for key, digits in COLUMNS]
-    lines.append(f"| composite | {' | '.join(before)} | | |")
+    lines = ["| | PSNR | fMSE | MSE | SSIM |", "|---|---|---|---|---|"]
+    lines.append(f"| composite | {' | '.join(f'{mean(untouched[0], key):.{digits}f}' for key, digits in COLUMNS)} |")
     for name, runs in variants.items():
-        cells = [spread(runs, key, digits) for key, digits in COLUMNS]
-        if runs is base:
-            cells += ["", ""]
-        else:
-            interval, seeds = difference(runs, base, test, groups)
-            cells += [str(interval), ", ".join(f"{x:+.2f}" for x in seeds)]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append(f"| {name} | {' | '.join(spread(runs, key, digits) for key, digits in COLUMNS)} |")
+    beyond = " | ".join(f"{key} beyond the composite | beyond the first | by seed" for key in ("PSNR", "fMSE"))
+    lines += ["", f"| | {beyond} |", "|---|---|---|---|---|---|---|"]
+    for name, runs in variants.items():
+        cells = [name]
+        for key, digits in COLUMNS[:2]:
+            cells.append(_told(difference(runs, untouched, test, key, groups)[0], digits))
+            interval, seeds = difference(runs, base, test, key, groups)
+            cells += (
+                ["", ""] if runs is base else [_told(interval, digits), ", ".join(f"{x:+.{digits}f}" for x in seeds)]
+            )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _told(interval: metrics.Interval, digits: int) -> str:
+    return f"{interval.mean:+.{digits}f} [{interval.low:+.{digits}f}, {interval.high:+.{digits}f}]"
 
 
 #: Of tables, and digits after the point.
@@ -299,25 +317,32 @@ COLUMNS = (("psnr", 2), ("fmse", 0), ("mse", 1), ("ssim", 4))
 
 
 def costs(group: str) -> str:
-    lines = ["| | parameters | of the discriminator | CPU time of a run |", "|---|---|---|---|"]
-    for name, runs in read()[1][group].items():
-        count = runs[0]["parameters"]
-        judge = f"{count['discriminator']:,}" if "discriminator" in count else ""
+    """Parameters and CPU time; of a game also the discriminator's last loss."""
+    every = read()[1][group]
+    game = any("discriminator" in r["losses"] for runs in every.values() for r in runs)
+    lines = [f"| | parameters | CPU time of a run |{' discriminator | its last loss |' if game else ''}"]
+    lines.append(f"|---|---|---|{'---|---|' if game else ''}")
+    for name, runs in every.items():
         spent = f"{statistics.mean(r['cpu_s'] for r in runs):.0f} s"
         if "encoder" in runs[0]:
             spent += f", and {statistics.mean(r['encoder']['cpu_s'] for r in runs):.0f} s of the encoder"
-        lines.append(f"| {name} | {count['generator']:,} | {judge} | {spent} |")
+        cells = [name, f"{runs[0]['parameters']['generator']:,}", spent]
+        if game:
+            losses = [r["losses"]["discriminator"] for r in runs]
+            cells.append(f"{runs[0]['parameters']['discriminator']:,}")
+            cells.append(f"{statistics.mean(losses):.3f} ({min(losses):.3f} to {max(losses):.3f})")
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def section(group: str) -> str:
     """What the page has between the marks of a group."""
-    about, _ = read()
+    composites, _ = read()
     parts = [costs(group)]
     for test in TESTS:
-        groups = about["groups"][test]
+        groups = composites["groups"][test]
         of = f" of {max(groups) + 1} photographs" if max(groups) + 1 < len(groups) else ""
-        parts.append(f"{len(groups)} composites{of} ({test}):\n\n{table(group, test)}")
+        parts.append(f"{len(groups)} composites{of} ({test}):\n\n{tables(group, test)}")
     return "\n\n".join(parts)
 
 

@@ -467,6 +467,15 @@ def test_people_of_coco_become_composites(photos: Path, tmp_path: Path) -> None:
     assert "no category 'person'; there are cup" in call(*given, "-o", tmp_path / "b", code=3).stderr
 
 
+def test_photographs_of_a_manifest_without_masks_are_left_out(photos: Path, tmp_path: Path) -> None:
+    entries = [{"file": f"images/p{i}.png", "role": "photo", "pair": f"p{i}", "split": "train"} for i in range(4)]
+    entries += [{"file": f"masks/p{i}.png", "role": "mask", "pair": f"p{i}", "split": "train"} for i in (0, 3)]
+    (photos / "manifest.json").write_text(json.dumps({"entries": entries}))
+    result = call("synth", photos, "-o", tmp_path / "out", "--split", "train", "--limits", "0,65025")
+    assert "2 of 4 have no mask and are left out" in result.stderr
+    assert data.Triples(tmp_path / "out").names == ["p0", "p3"]
+
+
 def test_a_bad_photograph_is_named_once(photos: Path, tmp_path: Path) -> None:
     path = photos / "images" / "p2.png"
     path.write_bytes(path.read_bytes()[:200])

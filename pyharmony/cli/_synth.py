@@ -111,6 +111,11 @@ def synth(
         photos = opened(
             path, split=split, annotations=annotations, category=category, min_share=min_share, max_share=max_share
         )
+        if isinstance(photos, data.Manifest):
+            able = [i for i, entries in enumerate(photos.entries) if "mask" in entries]
+            if len(able) < len(photos):
+                console.note(f"{path}: {len(photos) - len(able):,} of {len(photos):,} have no mask and are left out")
+                photos = data.Subset(photos, able)
         made = data.Synthesis(photos, chosen, per_photo=per_photo, size=size, seed=seed, limits=(low, high))
         _write(
             console,
