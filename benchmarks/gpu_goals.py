@@ -64,6 +64,8 @@ GOALS = (
         True,
     ),
     Goal("instance_norm_v_graph", "the same, both captured in CUDA graphs", 1.3, 1.7, "x", True),
+    Goal("color_grid_ms", "colour grid of 8K uint8: affine map, curves and 16 x 16 x 8 grid, soft mask", 1, 0.4, "ms"),
+    Goal("color_grid_v_compiled", "the same: times faster than torch's composition, compiled", 4, 8, "x", True),
     Goal(
         "dovenet_step_1",
         "DoveNet's training step with penalty, bfloat16, captured, batch 1: times faster than published, TF32",

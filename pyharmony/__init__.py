@@ -1,8 +1,8 @@
 """Exact, fast image blending and harmonisation.
 
-The subpackages `blend`, `color`, `compat`, `data`, `evaluation`, `io`, `losses`, `metrics`, `models`, `ops`,
-`reference`, `training` and `errors` are loaded when they are first used, and so are `load` and `save`; `losses`,
-`models` and `training` need torch.
+The subpackages `blend`, `color`, `compat`, `data`, `evaluation`, `harmonization`, `io`, `losses`, `metrics`, `models`,
+`ops`, `reference`, `training` and `errors` are loaded when they are first used, and so are `harmonize`, `load`, `save`
+and `realism_score`; `losses`, `models`, `training` and `realism_score` need torch.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from . import data as data
     from . import errors as errors
     from . import evaluation as evaluation
+    from . import harmonization as harmonization
     from . import io as io
     from . import losses as losses
     from . import metrics as metrics
@@ -29,18 +30,22 @@ if TYPE_CHECKING:
     from . import training as training
     from ._device import deterministic, get_device, is_deterministic, set_device
     from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
+    from .harmonization import harmonize
     from .io import load, save
+    from .scoring import realism_score
 
 _SUBPACKAGES = (
-    *("blend", "color", "compat", "data", "errors", "evaluation", "io", "losses"),
-    *("metrics", "models", "ops", "reference", "training"),
+    *("blend", "color", "compat", "data", "errors", "evaluation", "harmonization", "io"),
+    *("losses", "metrics", "models", "ops", "reference", "training"),
 )
 #: Functions and where they are; the compiled module is loaded with the first that needs it, so that
 #: `pyharmony doctor` can say what is wrong with it.
 _LAZY = {
     **dict.fromkeys(("deterministic", "get_device", "is_deterministic", "set_device"), "_device"),
     **dict.fromkeys(("get_num_threads", "has_cuda", "set_num_threads", "simd_level"), "_native"),
+    "harmonize": "harmonization",
     **dict.fromkeys(("load", "save"), "io"),
+    "realism_score": "scoring",
 }
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
@@ -50,9 +55,11 @@ __all__ = [
     "deterministic",
     "get_device",
     "get_num_threads",
+    "harmonize",
     "has_cuda",
     "is_deterministic",
     "load",
+    "realism_score",
     "save",
     "set_device",
     "set_num_threads",

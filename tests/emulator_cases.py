@@ -556,3 +556,41 @@ _instance_norm("planar float32, large", "float32", (1, 1, 130, 140), False)
 _instance_norm("channels-last float32", "float32", (2, 40, 20, 30), True)
 _instance_norm("channels-last float16", "float16", (1, 72, 17, 19), True)
 _instance_norm("channels-last bfloat16, of no packs", "bfloat16", (2, 3, 17, 30), True)
+
+
+def _color_grid(name: str, dtype: str, shape: Sequence[int], cells: Sequence[int], knots: int, masked: bool) -> None:
+    """The map, and of floats the gradients of all that it is given."""
+
+    @case(f"color_grid {name}")
+    def run(native: Any, memory: Memory) -> Sequence[Array]:
+        rng = np.random.default_rng(6)
+        n, height, width = shape
+        image = memory.put(
+            _images((*shape, 3), dtype, 1) if dtype == "uint8" else rng.random((*shape, 3)).astype(dtype)
+        )
+        mask = memory.put(_images(shape, seed=2)).view(writable=False) if masked else None
+        affine, curves = (
+            memory.put(np.float32(rng.random((1, 3, 4)))),
+            memory.put(np.float32(rng.random((1, 9, knots)))),
+        )
+        grid = memory.put(np.float32(0.1 * rng.random((n * cells[0], *cells[1:], 12))))
+        frame = (1, 2, height + 3, width + 2)
+        out = memory.empty((*shape, 3), dtype)
+        given = (image.view(), mask, affine.view(), curves.view(), grid.view(), cells[0], frame)
+        native.color_grid(*given, out.view(), **ON)
+        if dtype == "uint8":
+            return [out.get()]
+        dense = (memory.empty((*shape, 3), dtype), *(memory.empty(size) for size in (
+            shape, n * 12, n * 9 * knots, n * cells[0] * cells[1] * cells[2] * 12)))  # fmt: skip
+        nbytes = native.color_grid_gradient_workspace(given[0], given[3], given[4], cells[0], frame)
+        native.color_grid_gradient(
+            *given, out.view(), *(a.view() for a in dense), workspace=memory.empty(nbytes, np.uint8).view(), **ON
+        )
+        return [out.get(), *(a.get() for a in dense)]
+
+
+# Bytes in words and not; more than one row of a block, run of a warp's pixels, and group of nodes and of knots.
+_color_grid("uint8, in words", "uint8", (1, 5, 32), (2, 3, 4), 5, True)
+_color_grid("uint8", "uint8", (2, 4, 9), (2, 2, 3), 4, False)
+_color_grid("float32, deep", "float32", (1, 30, 70), (1, 1, 18), 24, True)
+_color_grid("float16", "float16", (2, 7, 30), (3, 4, 8), 6, False)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.house
 SNAPSHOT = Path(__file__).with_name("api_snapshot.txt")
 MODULES = (
     "pyharmony", "pyharmony.blend", "pyharmony.color", "pyharmony.compat", "pyharmony.data", "pyharmony.evaluation",
-    "pyharmony.metrics", "pyharmony.ops", "pyharmony.errors",
+    "pyharmony.harmonization", "pyharmony.metrics", "pyharmony.ops", "pyharmony.errors",
 )  # fmt: skip
 #: Of torch, which is optional: recorded in the same file, and left out of the comparison where it is missing.
 TORCH_MODULES = ("pyharmony.nn",)

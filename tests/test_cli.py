@@ -265,6 +265,7 @@ ELSEWHERE = {
     "data synth": "test_synthesis",
     "data": "test_cli_data",
     "evaluate": "test_cli_evaluate",
+    "harmonize": "test_cli_harmonize",
     "models": "test_cli_models",
     "train": "test_cli_train",
 }

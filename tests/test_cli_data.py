@@ -70,6 +70,17 @@ def test_a_data_set_is_counted(triples: Path) -> None:
     assert lines[1].split() == ["samples", "6"] and lines[-1].split() == ["foreground", "15-100", "%", "2"]
 
 
+def test_a_sheet_shows_samples_from_all_over(triples: Path, tmp_path: Path) -> None:
+    damage(triples)
+    found = told("stats", triples, "--sheet", tmp_path / "sheet.png")
+    assert (found["sheet"], found["bad"]) == (str(tmp_path / "sheet.png"), 1)
+    page = np.asarray(pyharmony.load(tmp_path / "sheet.png"))
+    assert page.shape == (6 + 5 * (256 + 22 + 6), 6 + 3 * (256 + 6), 3)  # five of six are whole, three pictures each
+    assert "is there already" in call("stats", triples, "--sheet", tmp_path / "sheet.png", code=2).stderr
+    assert "written" in call("stats", triples, "--sheet", tmp_path / "sheet.png", "--overwrite").stderr
+    assert "sheet.xyz" in call("stats", triples, "--sheet", tmp_path / "sheet.xyz", code=2).stderr
+
+
 def test_a_data_set_is_split(triples: Path, tmp_path: Path) -> None:
     out = tmp_path / "split.csv"
     arguments = ("split", triples, "--output", out, "--shares", "a=0.5,b=0.5", "--seed", 3)
@@ -131,3 +142,34 @@ def test_a_split_of_its_own_is_kept(tmp_path: Path) -> None:
     entries = [{"file": "a.png", "role": "photo", "pair": name, "split": name} for name in ("train", "test")]
     (tmp_path / "manifest.json").write_text(json.dumps({"entries": entries}))
     assert (told("stats", tmp_path)["samples"], told("stats", tmp_path, "--split", "test")["samples"]) == (2, 1)
+
+
+def test_annotations_and_boxes_are_taken(tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    for name in ("images/1.png", "scenes/a/1.png", "scenes/a/2.png", "scenes/b/1.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        pyharmony.save(picture, tmp_path / name)
+    one = {"id": 7, "image_id": 1, "category_id": 3, "segmentation": [[4, 4, 20, 4, 20, 20, 4, 20]], "area": 256}
+    photo = {"id": 1, "file_name": "1.png", "height": 24, "width": 32}
+    table = {"images": [photo], "annotations": [one], "categories": [{"id": 3, "name": "dog"}]}
+    (tmp_path / "dogs.json").write_text(json.dumps(table))
+    (tmp_path / "boxes.txt").write_text("a:2,3,20,30\n")
+    dogs = (tmp_path / "images", "--annotations", tmp_path / "dogs.json", "--category", "dog")
+    boxes = (tmp_path / "scenes", "--boxes", tmp_path / "boxes.txt")
+    found = told("check", *dogs)
+    assert (found["status"], found["kind"], found["samples"], found["problems"]) == ("ok", "CocoPeople", 1, [])
+    assert told("stats", *dogs, "--min-share", "0.5")["samples"] == 0
+    assert told("stats", *dogs, "--max-share", "0.5")["fields"] == ["image", "mask"]
+    found = told("stats", *boxes)
+    assert (found["kind"], found["samples"], found["height"]["max"], found["width"]["max"]) == (
+        "AlignedScenes",
+        2,
+        18,
+        27,
+    )
+    call("split", *boxes, "-o", tmp_path / "split.csv")
+    call("shard", *dogs, "-o", tmp_path / "shards", "--size", "16")
+    assert list(data.Shards(tmp_path / "shards").names) == ["1_7"]
+    missing = call("check", tmp_path / "images", "--annotations", tmp_path / "cats.json", code=3).stderr
+    assert "cats.json: no such file" in missing
+    assert "annotations: missing" in call("check", tmp_path / "images", "--kind", "coco", code=2).stderr

@@ -228,6 +228,30 @@ def test_files_that_are_there_are_kept(triples: Path) -> None:
     assert "'.doc'" in call("--data", triples, "--sheet", "a.doc", code=2).stderr
 
 
+def test_a_run_is_measured_on_what_it_held_back(triples: Path, tmp_path: Path) -> None:
+    set_ = (
+        "--set",
+        "schedule.steps=2",
+        "--set",
+        "run.batch=1",
+        "--set",
+        "data.size=32",
+        "--set",
+        "data.validation=0.5",
+    )
+    small = ("--set", "model.preset=small", "--model", "colorgrid")
+    done = CliRunner().invoke(app, ["train", "--data", str(triples), "-o", "run", *small, *set_, "-q"])
+    assert done.exit_code == 0, done.stderr
+    told = call("--run", "run", "--size", "32", "--sheet", "s.png")
+    assert "| run |" in told.stdout and Path("s.png").exists()
+    count = len(pyharmony.training.held_back("run"))
+    assert 0 < count < 4 and f"# {count} pictures" in told.stdout
+    assert "expected either --data ROOT or --run DIR" in call("--run", "run", "--data", triples, code=2).stderr
+    assert "expected either --data ROOT or --run DIR" in call(code=2).stderr
+    assert "--split: the run has chosen" in call("--run", "run", "--split", "test", code=2).stderr
+    assert "set is no folder of a training run" in call("--run", triples, code=2).stderr
+
+
 def test_what_it_cannot_do_is_told(triples: Path) -> None:
     for arguments, says in (
         (("--method", "sepia"), "--method sepia: expected some of composite, reinhard"),

@@ -1010,6 +1010,21 @@ def test_a_data_set_is_known_by_its_files(
         data.open_dataset(empty / "none")
 
 
+def test_annotations_and_boxes_say_what_a_folder_is(coco: Path, scenes: Path) -> None:
+    people = data.open_dataset(coco / "images", annotations=coco / "people.json", min_share=0.05, max_share=0.6)
+    assert type(people) is data.CocoPeople and list(people.names) == ["000139_1"]
+    cats = data.open_dataset(coco / "images", "coco", annotations=coco / "people.json", category="cat")
+    assert list(cats.names) == ["000140_4"]
+    found = data.open_dataset(scenes, boxes=scenes / "boxes.txt")
+    assert type(found) is data.AlignedScenes and found.boxes == data.AlignedScenes(scenes, scenes / "boxes.txt").boxes
+    with pytest.raises(errors.ArgumentError, match="annotations: missing"):
+        data.open_dataset(coco / "images", "coco")
+    with pytest.raises(errors.ArgumentError, match=r"annotations: .*people\.json', but scenes has none"):
+        data.open_dataset(scenes, boxes=scenes / "boxes.txt", kind="scenes", annotations=coco / "people.json")
+    with pytest.raises(errors.ArgumentError, match=r"boxes: .*boxes\.txt', but photos has none"):
+        data.open_dataset(coco, "photos", boxes=scenes / "boxes.txt")
+
+
 # Real pictures
 
 

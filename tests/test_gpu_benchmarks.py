@@ -100,6 +100,9 @@ def stand_in(bench: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(layers.cpu, "CHANNELS", (3, 4, 4, 8, 8, 8, 8, 8))
     planes = bench("bench_instance_norm_cuda")
     monkeypatch.setattr(planes, "interleave", lambda calls: some(calls, rounds=1))
+    maps = bench("bench_color_grid_cuda")
+    monkeypatch.setattr(maps, "interleave", lambda calls, **_: some(calls, rounds=1))
+    monkeypatch.setattr(maps, "STEP", (2, 16, 16))
     training = bench("bench_training_steps_cuda")
     timing = bench("measure_cuda").GpuTiming
 
@@ -132,6 +135,9 @@ def test_the_benchmarks_run(stand_in: Any) -> None:
     layers.bench_multi_channel_masks(torch, ledger)
     for what in ("forward", "step", "penalty"):
         stand_in("bench_instance_norm_cuda").bench_norms(torch, ledger, (1, 4, 8, 8), what)
+    maps = stand_in("bench_color_grid_cuda")
+    maps.bench_map(torch, ledger, "8K")
+    maps.bench_step(torch, ledger)
     training = stand_in("bench_training_steps_cuda")
     for images in training.FEW:
         training.bench_dovenet(torch, ledger, images)
@@ -144,7 +150,7 @@ def test_the_benchmarks_run(stand_in: Any) -> None:
     assert measured == {goal.key for goal in stand_in("gpu_goals").GOALS}
     assert all(value >= 0 for value in ledger.figures.values())
     tables = stand_in("report").gpu_tables(ledger.gpu_rows)
-    assert len(tables) == 9 and "torch.fft DCT, float32, solve only" in "".join(tables)
+    assert len(tables) == 10 and "torch.fft DCT, float32, solve only" in "".join(tables)
     for row in ledger.gpu_rows:
         assert row["cold_ms"] > 0 and row["warm_ms"] > 0
         if row["error"] is not None:

@@ -26,11 +26,11 @@ CSRC = ROOT / "csrc"
 HEAVY = ("torch", "cupy", "cv2", "scipy", "PIL", "matplotlib", "skimage")
 #: The packages that may import torch at all; the rest recognises a tensor by its type.
 TORCH_ROOMS = ("nn", "models", "losses", "training")
-#: Of the ops: their gradients; of evaluations: networks. Both are imported inside functions.
+#: Of the ops: their gradients; of evaluations and harmonisation: networks. Both are imported inside functions.
 TORCH_FILES = (
-    "ops/_instance_norm_torch.py", "ops/_spectral_norm_torch.py", "ops/_torch.py", "ops/_partial_conv_cuda.py",
-    "ops/_partial_conv_torch.py",
-    "evaluation/_networks.py",
+    "ops/_color_grid_torch.py", "ops/_instance_norm_torch.py", "ops/_spectral_norm_torch.py", "ops/_torch.py",
+    "ops/_partial_conv_cuda.py", "ops/_partial_conv_torch.py",
+    "evaluation/_networks.py", "harmonization/_networks.py",
 )  # fmt: skip
 
 
@@ -124,6 +124,7 @@ def test_pybind11_stays_in_the_bindings() -> None:
         "pyharmony.compat",
         "pyharmony.data",
         "pyharmony.evaluation",
+        "pyharmony.harmonization",
         "pyharmony.io",
         "pyharmony.metrics",
         "pyharmony.ops",
@@ -136,7 +137,7 @@ def test_import_is_light(module: str) -> None:
 
 def test_import_works_where_the_heavy_packages_are_absent() -> None:
     absent = "; ".join(f"sys.modules[{name!r}] = None" for name in HEAVY)
-    light = "blend", "color", "compat", "data", "evaluation", "io", "metrics"
+    light = "blend", "color", "compat", "data", "evaluation", "harmonization", "io", "metrics"
     run_python(f"import sys; {absent}; import {', '.join(f'pyharmony.{name}' for name in light)}")
 
 
@@ -184,6 +185,10 @@ CALLS = {
     "pyharmony.get_num_threads": "()",
     "pyharmony.set_num_threads": "(1)",
     "pyharmony.simd_level": "()",
+    "pyharmony.harmonize": "(src, mask, method='mkl')",
+    "pyharmony.harmonization.ColorMap": "().apply(src, mask)",
+    "pyharmony.harmonization.harmonize": "(src, mask, method='reinhard')",
+    "pyharmony.harmonization.harmonize_frames": "([src, dst], [mask, mask], method='mkl').__next__()",
     "pyharmony.load": "(png.getvalue())",
     "pyharmony.save": "(src, png)",
     "pyharmony.io.check_target": "(pyharmony.io.Picture(src), 'a.png')",
@@ -236,10 +241,12 @@ CALLS = {
     "pyharmony.blend.detail_boost": "(src, mask)",
     "pyharmony.blend.inpaint": "(src, mask)",
     "pyharmony.data.AlignedScenes": "(folder / 'scenes')",
+    "pyharmony.data.Cached": "(pyharmony.data.Photos(folder))[0]",
     "pyharmony.data.CocoPeople": "(folder / 'people.json', folder / 'images')",
     "pyharmony.data.CopyPaste": "(pyharmony.data.AlignedScenes(folder / 'scenes').pairs(2), crop_size=32)[1]",
     "pyharmony.data.Dataset": "()",
     "pyharmony.data.IHarmony4": "(folder)",
+    "pyharmony.data.Joined": "([pyharmony.data.Photos(folder)])[0]",
     "pyharmony.data.Manifest": "(folder)",
     "pyharmony.data.Photos": "(folder)[0]",
     "pyharmony.data.Resized": "(pyharmony.data.Triples(folder), 16)[0]",
@@ -250,6 +257,7 @@ CALLS = {
     "pyharmony.data.TFRecordPairs": "(pyharmony.data.write_tfrecord([sample], p := tempfile.mkdtemp() + '/a') or p)[0]",
     "pyharmony.data.TarShards": "(pyharmony.data.write_tar_shards([sample], d := tempfile.mkdtemp() + '/a') and d)[0]",
     "pyharmony.data.Triples": "(folder)[0]",
+    "pyharmony.data.Varied": "(pyharmony.data.Photos(folder, mask='masks'))[0]",
     "pyharmony.data.decode_segmentation": "([[0, 0, 4, 0, 0, 4]], 5, 6)",
     "pyharmony.data.open_dataset": "(folder, 'triples')",
     "pyharmony.data.resize_sample": "(sample, 16)",
@@ -277,6 +285,8 @@ CALLS = {
     "pyharmony.metrics.seam_error": "(src, dst, dst, mask)",
     "pyharmony.metrics.ssim": "(src, dst)",
     "pyharmony.metrics.summarize": "([pyharmony.metrics.evaluate(src, dst, mask)])",
+    "pyharmony.ops.color_grid": "(src, mask, affine=np.eye(3, 4) / 2)",
+    "pyharmony.realism_score": "(src, mask, model=pyharmony.models.create('realism_cnn', 'small'), device='cpu')",
     "pyharmony.ops.color_map": "(src, [pyharmony.ops.Affine(np.eye(3) / 2)], mask)",
     "pyharmony.ops.color_stats": "(src, mask, bins=256)",
     "pyharmony.ops.gaussian_poisson": "(src, dst, mask, dst)",
@@ -315,7 +325,7 @@ triples = pyharmony.data.Triples(folder)
 def public_callables() -> Iterator[str]:
     names = (
         "pyharmony", "pyharmony.blend", "pyharmony.color", "pyharmony.compat", "pyharmony.data", "pyharmony.evaluation",
-        "pyharmony.io", "pyharmony.metrics", "pyharmony.ops",
+        "pyharmony.harmonization", "pyharmony.io", "pyharmony.metrics", "pyharmony.ops",
     )  # fmt: skip
     for name in (*names, *(["pyharmony.nn"] if importlib.util.find_spec("torch") else [])):
         module = importlib.import_module(name)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import importlib.util
+import itertools
 import json
 import pickle
 import subprocess
@@ -11,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pyharmony.errors import ArgumentError, ShapeError, WeightsError
@@ -30,7 +33,14 @@ pytestmark = pytest.mark.usefixtures("one_torch_thread")
 #: A narrow one of each kind: what the tests run.
 NARROW: dict[str, tuple[str, dict[str, Any]]] = {
     "attention_unet": ("attention_unet", {"width": 2}),
+    "attention_unet, residual": ("attention_unet", {"width": 2, "depth": 6, "residual": True}),
     "bargainnet": ("bargainnet", {"width": 2, "encoder_width": 4}),
+    "colorgrid": ("colorgrid", {"view": 32, "size": 32, "point_width": 8, "widths": (4, 4, 8), "hidden": 16}),
+    "colorgrid, points": ("colorgrid", {"view": 32, "size": 32, "point_width": 8, "widths": (), "hidden": 16}),
+    "colorgrid, grid": (
+        "colorgrid",
+        {"view": 32, "size": 32, "point_width": 8, "widths": (4, 4, 8), "hidden": 16, "grid": (4, 4, 3)},
+    ),
     "dovenet_lite": ("dovenet_lite", {"width": 4, "discriminator_widths": (4, 6, 8, 8, 8, 8), "head_width": 8}),
     "gp_gan": ("gp_gan", {"width": 4, "bottleneck": 24, "critic_width": 4}),
     "gp_gan, skips": ("gp_gan", {"width": 4, "bottleneck": 24, "critic_width": 4, "skips": True}),
@@ -40,12 +50,18 @@ NARROW: dict[str, tuple[str, dict[str, Any]]] = {
     "pix2pix, 128": ("pix2pix", {"generator": "unet_128", "width": 2, "discriminator_width": 2}),
     "pix2pix, resnet": ("pix2pix", {"generator": "resnet_9blocks", "width": 2, "discriminator_width": 2}),
     "pix2pix_selfie": ("pix2pix_selfie", {"width": 2, "discriminator_width": 2}),
+    "pix2pix_selfie, patches": (
+        "pix2pix_selfie",
+        {"width": 2, "depth": 5, "discriminator": "patches", "discriminator_width": 2, "residual": True},
+    ),
     "realism_cnn": ("realism_cnn", {"size": 32, "widths": (8, 8, 16)}),
+    "realism_cnn, regions": ("realism_cnn", {"size": 32, "widths": (8, 8, 16), "regions": 6}),
     "srgan": ("srgan", {"width": 8, "blocks": 2, "discriminator_width": 4}),
     "srgan, x2": ("srgan", {"scale": 2, "width": 8, "blocks": 1, "discriminator_width": 4}),
     "style_encoder": ("style_encoder", {"width": 4}),
     "style_encoder, hsv": ("style_encoder", {"kind": "features", "space": "hsv", "width": 4}),
     "unet3plus": ("unet3plus", {"width": 2, "branch": 2}),
+    "unet3plus, residual": ("unet3plus", {"width": 2, "branch": 2, "residual": True}),
 }
 
 
@@ -113,6 +129,7 @@ CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
         ("pix2pix_selfie", None, {}, 42_134_339, 4_760_129),
         ("pix2pix_selfie", "narrow_blocks", {}, 42_134_339, 2_433_665),
         ("pix2pix_selfie", None, {"discriminator_norm": "batch"}, 42_134_339, 4_763_855),
+        ("pix2pix_selfie", "patches", {}, 42_134_339, 2_767_809 + 1024),
         ("gp_gan", None, {}, 71_058_880, 2_765_568),
         ("gp_gan", "paper", {}, 71_058_880, 2_765_568),
         ("gp_gan", "unsupervised", {}, 3_576_704, 2_765_568),
@@ -137,6 +154,7 @@ def test_parameters_of_both_networks(
         ("attention_unet", None, {}, 54_759_939),
         ("attention_unet", None, {"norm": "instance"}, 54_755_587),
         ("attention_unet", None, {"gates": False}, 54_414_979),
+        ("attention_unet", None, {"gates": False, "depth": 7}, 41_828_995 + 1024),
         ("bargainnet", None, {}, 54_776_324 + 3_919_376),
         ("style_encoder", "rgb", {}, 3_919_376),
         ("style_encoder", "hsv", {}, 1_735_488),
@@ -146,6 +164,8 @@ def test_parameters_of_both_networks(
         ("unet3plus", "base_32", {"deep_supervision": False}, 11_179_459),
         ("unet3plus", "base_32", {}, 11_205_388),
         ("realism_cnn", None, {}, 1_192_177),
+        ("colorgrid", None, {}, 780_388),
+        ("colorgrid", "points", {}, 213_916),
     ],
 )
 def test_parameters(name: str, preset: str | None, config: dict[str, Any], count: int) -> None:
@@ -178,6 +198,15 @@ def test_layers_of_the_selfie_model() -> None:
     assert model.generator.last.weight.shape[1] == 128
 
 
+def test_layers_of_the_selfie_model_of_another_depth() -> None:
+    model = on_meta("pix2pix_selfie", depth=4)
+    assert isinstance(model, models.Adversarial)
+    assert sizes_of(model.generator, CONVOLUTIONS, meta(1, 3, 64, 64), meta(1, 1, 64, 64)) == [
+        *[(64, 64), (64, 64), (64, 32), (128, 16), (256, 8), (512, 4)],
+        *[(256, 8), (128, 16), (64, 32), (64, 64), (64, 64), (3, 64)],
+    ]
+
+
 @pytest.mark.parametrize(("size", "patches"), [(256, 30), (128, 14), (70, 6)])
 def test_the_patches_of_pix2pix(size: int, patches: int) -> None:
     model = on_meta("pix2pix")
@@ -203,6 +232,31 @@ def test_maps_of_the_selfie_discriminator() -> None:
     assert isinstance(model, models.Adversarial)
     pictures = meta(1, 3, 256, 256)
     assert model.discriminator(pictures, pictures, meta(1, 1, 256, 256)).shape == (1, 1, 16, 16)
+    patches = on_meta("pix2pix_selfie", "patches")
+    assert isinstance(patches, models.Adversarial)
+    assert patches.discriminator(pictures, pictures, meta(1, 1, 256, 256)).shape == (1, 1, 30, 30)
+
+
+@pytest.mark.parametrize("case", ["attention_unet, residual", "pix2pix_selfie, patches", "unet3plus, residual"])
+def test_a_residual_changes_the_picture_inside_the_mask(case: str) -> None:
+    """x + 2 m tanh(z), clipped, z what the same network without it has before its tanh; 0 leaves the picture."""
+    model = narrow(case).eval()
+    name, config = NARROW[case]
+    plain = models.create(name, **{**config, "residual": False}).eval()
+    plain.load_state_dict(model.state_dict())
+    picture, mask = model.example(64).values()
+    with torch.no_grad():
+        found, change = model(picture, mask), plain(picture, mask)
+        assert torch.equal(found, (picture + mask * (2 * change)).clamp(-1, 1))
+        assert torch.equal(found[mask.expand_as(found) == 0], picture[mask.expand_as(found) == 0])
+        for parameter in model.parameters():
+            parameter.zero_()
+        assert torch.equal(model(picture, mask), picture)
+    if isinstance(model, models.unet3plus.UNet3Plus):
+        assert all(torch.equal(found, picture) for found in model.deep(picture, mask))
+    # Few levels are left of a picture in bfloat16: the change is added in float32.
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(model(picture, mask), picture)
 
 
 @pytest.mark.parametrize("size", [8, 16, 32, 64, 128])
@@ -274,7 +328,7 @@ def test_layers_are_told_without_numbers(case: str) -> None:
     model = narrow(case)
     net = model.generator if isinstance(model, models.Adversarial) else model
     there = {k for k, m in net.named_modules() if isinstance(m, (*CONVOLUTIONS, nn.Linear))}
-    if case == "unet3plus":
+    if name == "unet3plus":
         there -= {f"heads.{i}" for i in (1, 2, 3)}  # `deep` calls them
     assert {layer.name for layer in told} == there
     assert all(layer.parameters > 0 and layer.output for layer in told)
@@ -298,9 +352,8 @@ def test_the_page_of_a_model_is_as_the_tool_writes_it(pages: Any, name: str) -> 
     for file, drawing in figures.items():
         assert (pages.IMAGES / file).read_text() == drawing, "run python tools/model_pages.py"
     assert f"`{name}`" in text.splitlines()[0]
-    shipped = [f"## Weights: `{weights.name}`" for weights in models.weights() if weights.model == name]
-    told = ["weights do not come with it", *shipped] if shipped else ["no weights come with it"]
-    for part in ("**Source.**", "**What differs from look-alikes.**", *told):
+    of_its_own = "## Weights: " if any(w.model == name for w in models.weights()) else "no weights come with it"
+    for part in ("**Source.**", "**What differs from look-alikes.**", of_its_own):
         assert part in " ".join(text.split()), part
 
 
@@ -569,13 +622,116 @@ def test_vgg_16_becomes_the_extractor(tmp_path: Path) -> None:
     torch.testing.assert_close(found[..., 2:-2, 2:-2], first[..., 2:-2, 2:-2], rtol=1e-5, atol=1e-5)
 
 
+# colorgrid
+
+
+def moved(case: str, seed: int = 0) -> Any:
+    """A narrow colorgrid whose last layers are not zero."""
+    model = narrow(case, seed)
+    torch.manual_seed(seed + 1)
+    for name in ("last", "cells"):
+        if hasattr(model, name):
+            torch.nn.init.normal_(getattr(model, name).weight, std=0.05)
+    return model.eval()
+
+
+@pytest.mark.parametrize("case", ["colorgrid", "colorgrid, points", "colorgrid, grid"])
+def test_a_new_colorgrid_changes_nothing(case: str) -> None:
+    model = narrow(case).eval()
+    picture, mask = model.example().values()
+    torch.testing.assert_close(model(picture, mask), picture, rtol=0, atol=1e-6)
+    maps = model.maps(picture, mask)
+    assert torch.equal(maps.affine, torch.eye(3, 4).expand(2, 3, 4))
+    assert not maps.curves.any() and (maps.grid is None or not maps.grid.any())
+
+
+@pytest.mark.parametrize("case", ["colorgrid", "colorgrid, points", "colorgrid, grid"])
+def test_a_colorgrid_keeps_the_background_and_maps_the_object(case: str) -> None:
+    model = moved(case)
+    picture, mask = model.example(48).values()
+    output = model(picture, mask)
+    outside = (mask == 0).expand_as(picture)
+    assert torch.equal(output[outside], picture[outside])
+    assert (output - picture)[~outside].abs().mean() > 1e-3
+    assert output.min() >= 0 and output.max() <= 1
+    again = model(picture, mask)
+    assert torch.equal(output, again)
+
+
+@pytest.mark.parametrize("case", ["colorgrid", "colorgrid, grid"])
+def test_the_maps_of_a_colorgrid_in_float64(case: str) -> None:
+    """The map at single pixels, by its definition in NumPy."""
+    maps = moved(case).double().maps(*(x.double() for x in narrow(case).example().values()))
+    random = np.random.default_rng(0)
+    pixels, positions = random.random((2, 50, 3)), random.random((2, 50, 2))
+    found = maps.apply(torch.from_numpy(pixels), torch.from_numpy(positions)).detach().numpy()
+    affine, curves = maps.affine.detach().numpy(), maps.curves.detach().numpy()
+    knots = np.linspace(0, 1, curves.shape[-1])
+    for n, p in itertools.product(range(2), range(50)):
+        x = pixels[n, p]
+        expected = affine[n, :, :3] @ x + affine[n, :, 3]
+        expected += [sum(np.interp(x[c], knots, curves[n, o, c]) for c in range(3)) for o in range(3)]
+        if maps.grid is not None:
+            grid = maps.grid[n].detach().numpy()
+            rows, columns, levels = grid.shape[:3]
+            x_, y_ = positions[n, p]
+            at = (y_ * rows, x_ * columns, float(x @ [0.299, 0.587, 0.114]) * levels)
+            cell = np.zeros((3, 4))
+            places = [np.clip(a - 0.5, 0, size - 1) for a, size in zip(at, (rows, columns, levels))]
+            for corner in itertools.product((0, 1), repeat=3):
+                low = [int(v) for v in places]
+                weight = np.prod([(v - i) if up else 1 - (v - i) for v, i, up in zip(places, low, corner)])
+                index = [min(i + up, size - 1) for i, up, size in zip(low, corner, grid.shape)]
+                cell += weight * grid[tuple(index)]
+            expected += cell[:, :3] @ x + cell[:, 3]
+        np.testing.assert_allclose(found[n, p], expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_colorgrid_sees_a_larger_picture_as_its_mean() -> None:
+    model = moved("colorgrid")
+    picture, mask = model.example(32).values()
+    large = [x.repeat_interleave(3, 2).repeat_interleave(3, 3) for x in (picture, mask)]
+    for a, b in zip(model.maps(picture, mask)[:2], model.maps(*large)[:2]):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("fill", [0.0, 1.0, 0.3])
+def test_a_colorgrid_without_object_or_background(fill: float) -> None:
+    model = moved("colorgrid, grid")
+    picture, mask = model.example().values()
+    output = model(picture, torch.full_like(mask, fill))
+    assert torch.isfinite(output).all()
+    assert fill or torch.equal(output, picture)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"view": 8}, "view: 8, expected a whole number of at least 16"),
+        ({"size": 64}, "size: 64, expected a whole number of at least 128"),
+        ({"knots": 1}, "knots: 1"),
+        ({"widths": (8, 8)}, r"widths: \(8, 8\), expected 0 or 3 numbers"),
+        ({"grid": (4, 4)}, r"grid: \(4, 4\), expected 0 or 3 numbers"),
+        ({"grid": (4, 4, 4), "widths": ()}, "grid: it comes from convolutions"),
+        ({"points": ()}, r"points: \(\), expected 2 numbers"),
+        ({"dropout": 1.0}, "dropout: 1.0"),
+    ],
+)
+def test_settings_that_a_colorgrid_refuses(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        models.create("colorgrid", **config)
+
+
 # What is refused
 
 
 SIZES = {
-    "attention_unet": (200, 256), "bargainnet": (256, 257), "dovenet_lite": (224, 225), "gp_gan": (64, 32),
-    "pix2pix": (128, 128), "pix2pix, 128": (192, 128), "pix2pix, resnet": (30, 32), "pix2pix_selfie": (64, 64),
+    "attention_unet": (200, 256), "attention_unet, residual": (64, 96), "bargainnet": (256, 257),
+    "colorgrid": (40, 31), "dovenet_lite": (224, 225), "gp_gan": (64, 32), "pix2pix": (128, 128),
+    "pix2pix, 128": (192, 128), "pix2pix, resnet": (30, 32), "pix2pix_selfie": (64, 64),
+    "pix2pix_selfie, patches": (48, 64),
     "realism_cnn": (64, 64), "style_encoder": (62, 80), "style_encoder, hsv": (30, 32), "unet3plus": (24, 32),
+    "unet3plus, residual": (32, 40),
 }  # fmt: skip
 
 
@@ -630,6 +786,10 @@ def test_discriminators_refuse_what_does_not_fit() -> None:
         model.discriminator(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 32))
     with pytest.raises(ShapeError, match="image: 16x64 pixels, expected 32 or more"):
         model.discriminator(torch.zeros(1, 3, 16, 64), torch.zeros(1, 3, 16, 64))
+    patches = models.create("pix2pix_selfie", "patches", width=2, depth=2, discriminator_width=2)
+    assert isinstance(patches, models.Adversarial)
+    with pytest.raises(ShapeError, match="image: 28x32 pixels, expected 32 or more"):
+        patches.discriminator(torch.zeros(1, 3, 28, 32), torch.zeros(1, 3, 28, 32), torch.zeros(1, 1, 28, 32))
     with pytest.raises(ShapeError, match=r"z: shape \[2, 8\], expected \[N, 7\]"):
         narrow("gp_gan, noise")(torch.zeros(2, 8))
     with pytest.raises(ShapeError, match=r"code: shape \[1, 16\], expected \[2, 16\]"):
@@ -655,6 +815,9 @@ def test_what_an_instance_norm_would_make_zero_is_refused() -> None:
     with pytest.raises(ShapeError, match="image: 128x128 pixels, of which an instance norm leaves nothing"):
         model(**model.example(128))
     assert model(torch.zeros(1, 3, 128, 256), torch.zeros(1, 1, 128, 256)).shape == (1, 3, 128, 256)
+    model = models.create("pix2pix_selfie", norm="instance", width=2, depth=4, discriminator_width=2).eval()
+    with pytest.raises(ShapeError, match="image: 16x16 pixels, of which an instance norm leaves nothing"):
+        model(**model.example(16))
 
 
 @pytest.mark.parametrize(
@@ -669,12 +832,23 @@ def test_what_an_instance_norm_would_make_zero_is_refused() -> None:
         ("pix2pix", {"dropout": 1.0}, "dropout: 1.0"),
         ("pix2pix", {"widht": 16}, "widht: pix2pix has no such setting; did you mean 'width'"),
         ("pix2pix_selfie", {"discriminator_norm": "group"}, "discriminator_norm: 'group'"),
+        (
+            "pix2pix_selfie",
+            {"discriminator": "wide"},
+            "discriminator: 'wide', expected one of 'wide_residual', 'patches'",
+        ),
+        ("pix2pix_selfie", {"depth": 0}, "depth: 0, expected a whole number of at least 1"),
+        ("pix2pix_selfie", {"residual": 1}, "residual: 1, expected True or False"),
+        ("attention_unet", {"depth": 4}, "depth: 4, expected a whole number of at least 5"),
+        ("attention_unet", {"residual": "no"}, "residual: 'no'"),
+        ("unet3plus", {"residual": None}, "residual: None"),
         ("gp_gan", {"size": 100}, "size: 100, expected 8, 16, 32, 64"),
         ("gp_gan", {"slope": -0.1}, "slope: -0.1"),
         ("dovenet_lite", {"width": 3}, "width: 3"),
         ("dovenet_lite", {"discriminator_widths": (8,)}, "discriminator_widths: "),
         ("realism_cnn", {"widths": (8, 0)}, r"widths\[1\]: 0"),
         ("realism_cnn", {"size": 4}, "size: 4"),
+        ("realism_cnn", {"regions": -1}, "regions: -1"),
         ("srgan", {"scale": 3}, "scale: 3, expected one of 2, 4"),
         ("style_encoder", {"space": "lab"}, "space: 'lab'"),
         ("style_encoder", {"kind": "codes"}, "kind: 'codes'"),
@@ -973,13 +1147,45 @@ def test_deep_supervision_starts_with_the_picture() -> None:
     assert all(float(p.detach().abs().max()) <= 1 for p in pictures)
 
 
-def test_realism_is_a_share_and_needs_no_mask() -> None:
-    model = narrow("realism_cnn").eval()
+@pytest.mark.parametrize("case", ["realism_cnn", "realism_cnn, regions"])
+def test_realism_is_a_share_and_needs_no_mask(case: str) -> None:
+    model = narrow(case).eval()
     inputs = example(model)
     scores = model(**inputs)
     assert scores.shape == (2,) and bool(((scores >= 0) & (scores <= 1)).all())
     assert torch.equal(model(inputs["image"]), model(inputs["image"], torch.zeros_like(inputs["mask"])))
     torch.testing.assert_close(torch.sigmoid(model.logits(**inputs)), scores)  # type: ignore[operator]
+
+
+def test_regions_are_means_and_deviations_on_both_sides_of_a_mask() -> None:
+    from pyharmony.models.realism_cnn import _statistics
+
+    x = torch.rand(3, 5, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    mask = torch.zeros(3, 1, 16, 16, dtype=torch.float64)
+    mask[0, :, 4:8, 2:] = 1
+    mask[1] = 1
+    found = _statistics(x, mask).reshape(3, 2, 2, 5)  # of each picture: inside or outside, mean or deviation
+    inside = x[0, :, 2:4, 1:].flatten(1)
+    outside = torch.cat([x[0, :, :2].flatten(1), x[0, :, 4:].flatten(1), x[0, :, 2:4, 0]], 1)
+    for side, values in enumerate((inside, outside)):
+        assert torch.allclose(found[0, side, 0], values.mean(1))
+        assert torch.allclose(found[0, side, 1], values.std(1, correction=0).log())
+    # With nothing on one side, both are of all.
+    for i in (1, 2):
+        for side in (0, 1):
+            assert torch.allclose(found[i, side, 0], x[i].mean((1, 2)))
+            assert torch.allclose(found[i, side, 1], x[i].flatten(1).std(1, correction=0).log())
+
+
+def test_regions_see_the_mask_at_once() -> None:
+    model = narrow("realism_cnn, regions").eval()
+    inputs = example(model)
+    convolutions = copy.deepcopy(model)
+    with torch.no_grad():
+        convolutions.region_score.weight.zero_()  # type: ignore[union-attr]
+    # The convolutions begin with a score that is the same for all.
+    assert torch.equal(convolutions(**inputs), convolutions(inputs["image"]))
+    assert not torch.equal(model(**inputs), model(inputs["image"]))
 
 
 def test_srgan_stays_in_range() -> None:

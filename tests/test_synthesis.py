@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from pathlib import Path
@@ -308,6 +309,51 @@ def test_samples_are_left_out(tmp_path: Path) -> None:
     assert written.triples.check() == []
 
 
+def test_bytes_are_the_same_for_any_number_of_threads(tmp_path: Path) -> None:
+    made = data.Synthesis(Photographs(8, bad=2), per_photo=2, seed=5, limits=WIDE)
+    steps: list[int] = []
+    for threads in (1, 3):
+        written = data.write_triples(
+            made,
+            tmp_path / str(threads),
+            accept=lambda sample: sample["name"] != "p4_1",
+            score=lambda sample: sample["recipe"]["fmse"],
+            keep=0.8,
+            errors="skip",
+            threads=threads,
+            progress=lambda: steps.append(1),
+        )
+        assert [problem.name for problem in written.problems] == ["p2_0", "p2_1"] and written.refused == ["p4_1"]
+    assert len(steps) == 2 * len(made)
+    files = [sorted(path.relative_to(tmp_path / t) for path in (tmp_path / t).rglob("*.*")) for t in "13"]
+    assert files[0] == files[1] and len(files[0]) == 3 * math.ceil(0.8 * 13) + 1
+    assert all((tmp_path / "1" / file).read_bytes() == (tmp_path / "3" / file).read_bytes() for file in files[0])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_nothing_is_left_where_a_thread_fails(tmp_path: Path, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = pyharmony.io.save
+
+    def full(pixels: Any, path: Any, **options: Any) -> None:
+        if Path(path).name == "p5.png":
+            raise OSError(28, "No space left on device", str(path))
+        real(pixels, path, **options)
+
+    monkeypatch.setattr(pyharmony.io, "save", full)
+    made = data.Synthesis(Photographs(12), ["retouch"], limits=WIDE)
+    with pytest.raises(OSError, match="No space left"):
+        data.write_triples(made, tmp_path / "set", threads=threads, errors="skip")
+    assert list(tmp_path.iterdir()) == []
+
+    def stopped() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.undo()
+    with pytest.raises(KeyboardInterrupt):
+        data.write_triples(made, tmp_path / "set", threads=threads, progress=stopped)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nothing_is_left_of_what_failed(tmp_path: Path) -> None:
     made = data.Synthesis(Photographs(bad=2), ["retouch"])
     with pytest.raises(errors.DecodeError, match="damaged"):
@@ -399,6 +445,37 @@ def test_what_lies_outside_the_limits_is_left_out(photos: Path, tmp_path: Path) 
     assert "no sample is left to write" in says.stderr and not (tmp_path / "b").exists()
 
 
+def test_threads_of_the_command_change_nothing(photos: Path, tmp_path: Path) -> None:
+    for threads in ("1", "2"):
+        call("synth", photos, "-o", tmp_path / threads, "--per-photo", "2", "--threads", threads)
+    for path in (tmp_path / "1").rglob("*.*"):
+        assert path.read_bytes() == (tmp_path / "2" / path.relative_to(tmp_path / "1")).read_bytes()
+
+
+def test_people_of_coco_become_composites(photos: Path, tmp_path: Path) -> None:
+    sides = Image.open(photos / "images" / "p0.png").size
+    table: dict[str, Any] = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "cup"}]}
+    for i in range(4):
+        table["images"].append({"id": i, "file_name": f"p{i}.png", "width": sides[0], "height": sides[1]})
+        box = [4, 4, 20, 4, 20, 20, 4, 20]
+        one = {"id": i, "image_id": i, "category_id": 1, "segmentation": [box], "area": 256 if i else 1, "iscrowd": 0}
+        table["annotations"].append(one)
+    (tmp_path / "cups.json").write_text(json.dumps(table))
+    given = ("synth", photos / "images", "--annotations", tmp_path / "cups.json", "--limits", "0,65025")
+    found = told(*given, "--category", "cup", "--min-share", "0.01", "--max-share", "0.9", "-o", tmp_path / "out")
+    assert (found["samples"], data.Triples(tmp_path / "out").names) == (3, ["p1_1", "p2_2", "p3_3"])
+    assert "no category 'person'; there are cup" in call(*given, "-o", tmp_path / "b", code=3).stderr
+
+
+def test_photographs_of_a_manifest_without_masks_are_left_out(photos: Path, tmp_path: Path) -> None:
+    entries = [{"file": f"images/p{i}.png", "role": "photo", "pair": f"p{i}", "split": "train"} for i in range(4)]
+    entries += [{"file": f"masks/p{i}.png", "role": "mask", "pair": f"p{i}", "split": "train"} for i in (0, 3)]
+    (photos / "manifest.json").write_text(json.dumps({"entries": entries}))
+    result = call("synth", photos, "-o", tmp_path / "out", "--split", "train", "--limits", "0,65025")
+    assert "2 of 4 have no mask and are left out" in result.stderr
+    assert data.Triples(tmp_path / "out").names == ["p0", "p3"]
+
+
 def test_a_bad_photograph_is_named_once(photos: Path, tmp_path: Path) -> None:
     path = photos / "images" / "p2.png"
     path.write_bytes(path.read_bytes()[:200])
@@ -424,9 +501,30 @@ def test_what_a_network_finds_unrealistic_is_left_out(photos: Path, tmp_path: Pa
     best = sorted(scores, key=lambda name: -scores[name])[:2]
     assert data.Triples(tmp_path / "a").names == sorted(best)
     assert Image.open(tmp_path / "sheet.png").width == 2 * 256 + 3 * 6
+    again = ("--keep", "0.5", "--overwrite", "--left-out", tmp_path / "left.png")
+    found = told(*arguments, *again)
+    assert found["left_out"] == str(tmp_path / "left.png")
+    assert Image.open(tmp_path / "left.png").height == 2 * (Image.open(tmp_path / "sheet.png").height // 2)
     models.save(models.create("dovenet_lite", width=4), tmp_path / "d.safetensors", part="generator")
     refused = call("synth", photos, "-o", tmp_path / "b", "--realism", tmp_path / "d.safetensors", code=6)
     assert "generator of dovenet_lite alone" in refused.stderr
+
+
+def test_the_weights_that_come_with_it_are_asked_without_others(
+    photos: Path, tmp_path: Path, one_torch_thread: None
+) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    from pyharmony import evaluation
+
+    found = told("synth", photos, "-o", tmp_path / "a", "--keep", "0.5")
+    assert (found["samples"], found["unrealistic"]) == (2, 2)
+    samples = data.Triples(tmp_path / "a")
+    judge = evaluation.judge("realism-small", device="cpu")
+    lines = (tmp_path / "a" / "recipes.jsonl").read_text().splitlines()
+    written = {recipe["name"]: recipe["score"] for recipe in map(json.loads, lines)}
+    for sample in samples:
+        score = judge(sample["composite"], sample["composite"], sample["mask"])[0]["realism"]
+        assert written[sample["name"]] == pytest.approx(score, abs=1e-6)
 
 
 def test_what_synth_cannot_do_is_told(photos: Path, tmp_path: Path) -> None:
@@ -436,6 +534,7 @@ def test_what_synth_cannot_do_is_told(photos: Path, tmp_path: Path) -> None:
         (("--method", "mkl=much"), 2, "expected NAME or NAME=WEIGHT"),
         (("--limits", "20"), 2, "expected LOW,HIGH"),
         (("--split", "train"), 2, "photos has no splits"),
+        (("--left-out", tmp_path / "left.png"), 2, "--left-out needs --keep or --realism"),
         (("--realism", tmp_path / "none.safetensors"), 6, "there is no such file"),
     ):
         assert says in call("synth", photos, "-o", out, *arguments, code=code).stderr
@@ -483,3 +582,106 @@ def test_what_crop_cannot_do_is_told(scenes: Path, tmp_path: Path) -> None:
         path.write_bytes(path.read_bytes()[:100])
     found = told("crop", scenes, "-o", out, "--max-images", "20", code=5)
     assert found["samples"] + 6 >= 10 and 0 < len(found["problems"]) <= 3
+
+
+# Varied, Cached, Joined
+
+
+class Mixed(Photographs):
+    """Photographs of which every second has no mask."""
+
+    def _load(self, index: int) -> dict[str, Any]:
+        sample = super()._load(index)
+        if index % 2:
+            del sample["mask"]
+        return sample
+
+
+def test_photographs_without_masks_borrow_one() -> None:
+    photos = Mixed(4)
+    plain = data.Varied(photos, retouched=0)
+    assert plain.names == ["p0", "p2"] and plain.groups == ["group of p0", "group of p2"]
+    assert all(np.array_equal(plain[i]["image"], photos[2 * i]["image"]) for i in (0, 1))
+    assert all(np.array_equal(plain[i]["mask"], photos[2 * i]["mask"]) for i in (0, 1))
+    varied = data.Varied(photos, retouched=0, borrowed=1, per_photo=8)
+    without = [photos[i]["image"].tobytes() for i in (1, 3)]
+    assert {sample["image"].tobytes() for sample in varied} == set(without)
+    assert all((sample["mask"] >= 128).any() for sample in varied)
+    made = data.Synthesis(varied, ["mkl"], limits=WIDE)
+    assert [sample["name"] for sample in made] == varied.names
+
+
+def test_what_is_varied_depends_on_seed_epoch_and_number_alone() -> None:
+    varied = data.Varied(Photographs(), retouched=0.5, inverted=0.3, borrowed=0.3, per_photo=6, seed=3)
+    assert len(varied) == 24 and varied.names[:2] == ["p0_0", "p0_1"]
+    assert varied.groups[:2] == ["group of p0"] * 2
+
+    def all_of(dataset: data.Dataset) -> list[bytes]:
+        return [sample["image"].tobytes() + sample["mask"].tobytes() for sample in dataset]
+
+    first = all_of(varied)
+    assert all_of(varied) == first and len(set(first)) > 12
+    assert all_of(varied.at_epoch(0)) == first
+    assert all_of(varied.at_epoch(1)) != first
+    other = data.Varied(Photographs(), retouched=0.5, inverted=0.3, borrowed=0.3, per_photo=6, seed=4)
+    assert all_of(other) != first
+
+
+def test_shares_of_what_is_varied() -> None:
+    photos, every = Photographs(2), 200
+    pictures = {name: data.Varied(photos, **{"retouched": 0.0, name: 0.25}, per_photo=every) for name in
+                ("retouched", "inverted", "borrowed")}  # fmt: skip
+    changed = sum(
+        not np.array_equal(s["image"], photos[i // every]["image"]) for i, s in enumerate(pictures["retouched"])
+    )
+    inverted = sum(np.array_equal(s["mask"], 255 - photos[0]["mask"]) for s in pictures["inverted"])
+    other = sum(not np.array_equal(s["image"], photos[i // every]["image"]) for i, s in enumerate(pictures["borrowed"]))
+    assert 70 <= changed <= 130 and 70 <= inverted <= 130
+    assert 25 <= other <= 80  # half of those that are borrowed happen to show the same photograph
+
+
+def test_an_epoch_of_synthesis_is_one_of_what_it_varies() -> None:
+    made = data.Synthesis(data.Varied(Photographs(), retouched=1.0), ["mkl"], limits=WIDE)
+    assert not np.array_equal(made[0]["target"], made.at_epoch(1)[0]["target"])
+    assert np.array_equal(made[0]["target"], made.at_epoch(0)[0]["target"])
+
+
+def test_what_varied_refuses() -> None:
+    class Bare(Photographs):
+        def _load(self, index: int) -> dict[str, Any]:
+            return {"name": "bare", "image": super()._load(index)["image"]}
+
+    with pytest.raises(errors.ArgumentError, match="photos: none of 4 has a mask"):
+        data.Varied(Bare())
+    for name in ("retouched", "inverted", "borrowed"):
+        with pytest.raises(errors.ArgumentError, match=f"{name}: 1.5, expected 0 to 1"):
+            data.Varied(Photographs(), **{name: 1.5})
+    with pytest.raises(errors.ArgumentError, match="per_photo: 0"):
+        data.Varied(Photographs(), per_photo=0)
+
+
+def test_cached_samples_are_read_once() -> None:
+    read: list[int] = []
+
+    class Counting(Photographs):
+        def _load(self, index: int) -> dict[str, Any]:
+            read.append(index)
+            return super()._load(index)
+
+    beyond = data.Cached(Counting(), memory=100)
+    assert np.array_equal(beyond[0]["image"], beyond[0]["image"]) and read == [0, 0]
+    read.clear()
+    cached = data.Cached(Counting())
+    first, again = cached[1], cached[1]
+    assert read == [1] and first is not again and np.array_equal(first["image"], again["image"])
+    assert cached.names == ["p0", "p1", "p2", "p3"] and cached.groups[0] == "group of p0"
+
+
+def test_joined_data_sets() -> None:
+    parts = Photographs(2), Photographs(3, bad=1)
+    joined = data.Joined(parts)
+    assert len(joined) == 5 and joined.names == ["p0", "p1", "p0", "p1", "p2"]
+    assert np.array_equal(joined[4]["image"], parts[1][2]["image"])
+    assert [problem.name for problem in joined.check() if "damaged" in problem.message] == ["p1"]
+    with pytest.raises(errors.ArgumentError, match="datasets: none"):
+        data.Joined([])

@@ -25,7 +25,7 @@ pytest.importorskip("lightning_fabric", reason="lightning-fabric is not installe
 pytest.importorskip("tensorboard", reason="tensorboard is not installed")
 
 from pyharmony import models, training  # noqa: E402
-from pyharmony.training import _checkpoint, _evaluate, _loop, _train, steps  # noqa: E402
+from pyharmony.training import _checkpoint, _evaluate, _loop, steps  # noqa: E402
 from pyharmony.training._batches import Prepared, batches, order, resized  # noqa: E402
 from pyharmony.training._train import datasets  # noqa: E402
 
@@ -104,6 +104,11 @@ def test_every_recipe_is_sound(name: str) -> None:
         ({"schedule__steps": 0}, r"^schedule: without an end"),
         ({"data__validation": 1.5}, r"^data\.validation: 1\.5, expected a folder, or a share"),
         ({"model__name": None}, r"^model\.name: missing"),
+        ({"data__root": ["a", "b"], "data__boxes": "c"}, r"^data\.boxes: given, and data\.root has 2 folders"),
+        ({"data__root": [1]}, r"^data\.root: \(1,\), expected paths"),
+        ({"data__retouched": 1.5}, r"^data\.retouched: 1\.5, expected 0 to 1"),
+        ({"data__methods": "mkl"}, r"^data\.methods: 'mkl', expected dict"),
+        ({"data__per_photo": 0}, r"^data\.per_photo: 0, expected 1 or more"),
     ],
 )
 def test_settings_that_are_refused(triples: Path, changes: dict[str, Any], message: str) -> None:
@@ -222,6 +227,53 @@ def test_photographs_become_other_composites_in_every_epoch(triples: Path, tmp_p
     assert not np.array_equal(first["composite"], second["composite"])
 
 
+@pytest.fixture
+def photos(triples: Path, tmp_path: Path) -> Path:
+    """A folder of photographs, of which the last has no mask, as a manifest knows them."""
+    root = tmp_path / "photos"
+    root.mkdir()
+    entries: list[dict[str, str]] = []
+    for role, folder in (("photo", "target"), ("mask", "mask")):
+        (root / role).symlink_to(triples / folder)
+        found = sorted((triples / folder).iterdir())
+        for path in found if role == "photo" else found[:-1]:
+            entries.append({"file": f"{role}/{path.name}", "role": role, "pair": path.stem})
+    (root / "manifest.json").write_text(json.dumps({"entries": entries}))
+    return root
+
+
+def test_photographs_are_varied_and_joined(photos: Path) -> None:
+    changes = {"retouched": 0.5, "inverted": 0.1, "borrowed": 0.2, "per_photo": 3, "crop": 0.2}
+    chosen = {f"data__{key}": value for key, value in changes.items()}
+    settled = config(
+        photos, data__root=[str(photos), str(photos)], data__methods={"mkl": 1}, data__validation=0.5, **chosen
+    )
+    assert training.config_of(json.loads(json.dumps(settled.as_dict()))) == settled
+    training_set, held_back = datasets(settled)
+    assert len(training_set) % 3 == len(held_back) % 3 == 0 and len(training_set) >= 12
+    sample = training_set.at_epoch(2)[1]  # type: ignore[attr-defined]
+    assert sample["recipe"]["method"] == "mkl" and sample["mask"].any()
+    assert all(np.array_equal(s["target"], held_back[i]["target"]) for i, s in enumerate(held_back))
+
+
+def test_what_a_run_held_back(photos: Path, tmp_path: Path) -> None:
+    settled = config(photos, data__validation=0.3, data__retouched=0.5)
+    training.train(settled, tmp_path / "run", device="cpu")
+    found = training.held_back(tmp_path / "run", size=40)
+    assert list(found.names) == list(datasets(settled)[1].names)
+    assert found[0]["composite"].shape == (40, 40, 3) and found[0]["mask"].any()
+    assert (
+        training.held_back(tmp_path / "run")[0]["composite"].shape[:2]
+        == data.open_dataset(photos)[0]["image"].shape[:2]
+    )
+    with pytest.raises(ArgumentError, match=r"run: .*nothing is no folder of a training run"):
+        training.held_back(tmp_path / "nothing")
+    text = (tmp_path / "run" / "config.json").read_text()
+    (tmp_path / "run" / "config.json").write_text(text.replace('"validation": 0.3', '"validation": 0.0'))
+    with pytest.raises(ArgumentError, match=r"held back nothing; data\.validation was 0\.0"):
+        training.held_back(tmp_path / "run")
+
+
 def test_photographs_are_decoded_once(triples: Path, tmp_path: Path) -> None:
     """What is made of them is what `data.Synthesis` makes, whether they fit in memory or not."""
     root = tmp_path / "photos"
@@ -231,11 +283,10 @@ def test_photographs_are_decoded_once(triples: Path, tmp_path: Path) -> None:
     plain = data.Synthesis(data.Subset(photos, range(6)), size=size, seed=3)
     wanted = [plain[i]["composite"] for i in range(6)]
     for memory in (1 << 30, 8 * size**2):
-        small = _train._Small(data.Subset(photos, range(6)), size)
-        small.memory = memory  # type: ignore[misc]
+        small = data.Cached(data.Resized(data.Subset(photos, range(6)), size), memory=memory)
         made = data.Synthesis(small, size=size, seed=3)
         assert all(np.array_equal(made[i]["composite"], wanted[i]) for i in range(6))
-        assert len(small._kept) == min(6, memory // (4 * size**2))
+        assert len(small._samples) == min(6, memory // (4 * size**2))
     training_set, _ = datasets(config(root, data__validation=0.0))
     first = [sample["composite"] for sample in training_set]
     shutil.rmtree(root)
@@ -386,6 +437,55 @@ def test_other_settings_are_no_way_to_go_on(triples: Path, tmp_path: Path) -> No
         training.train(config(triples), tmp_path, device="cpu")
 
 
+def test_a_run_and_its_data_may_be_moved(triples: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    encoder = models.create("style_encoder", kind="features", width=2)
+    models.save(encoder, tmp_path / "encoder.safetensors")
+    shutil.copytree(triples, tmp_path / "held_back")
+    given = {"extractor": {"weights": str(tmp_path / "encoder.safetensors")}}
+    folders = {"data__validation": str(tmp_path / "held_back")}
+
+    def run(root: Path, out: str, steps: int, **changes: Any) -> training.TrainResult:
+        chosen = training.config_of({**tables(root, schedule__steps=steps, schedule__decay=0.0, **changes), **given})
+        return training.train(chosen, tmp_path / out, resume="auto", device="cpu")
+
+    run(triples, "whole", 4, **folders)
+    run(triples, "a", 2, **folders)
+    shutil.copytree(triples, tmp_path / "moved")
+    os.rename(tmp_path / "held_back", tmp_path / "held")
+    os.rename(tmp_path / "a", tmp_path / "b")
+    os.rename(tmp_path / "encoder.safetensors", tmp_path / "e.safetensors")
+    given["extractor"]["weights"] = str(tmp_path / "e.safetensors")
+    assert run(tmp_path / "moved", "b", 4, data__validation=str(tmp_path / "held")).steps == 4
+    assert weights(tmp_path / "b") == weights(tmp_path / "whole")
+
+    with pytest.raises(ArgumentError, match=r"data\.validation was 'a folder' and is 0\.25"):
+        run(tmp_path / "moved", "b", 4)
+    for path in (tmp_path / "moved").glob("*/07.png"):
+        path.rename(path.with_stem("other"))
+    with pytest.raises(ArgumentError, match=r"^data\.root: not the samples .* are 12 and 12, of other names"):
+        run(tmp_path / "moved", "b", 4, data__validation=str(tmp_path / "held"))
+    for path in (tmp_path / "moved").glob("*/other.png"):
+        path.unlink()
+    with pytest.raises(ArgumentError, match=r"it has 12 to train on and 12 held back, here are 11 and 12$"):
+        run(tmp_path / "moved", "b", 4, data__validation=str(tmp_path / "held"))
+    models.save(models.create("style_encoder", kind="features", width=3), tmp_path / "e.safetensors")
+    with pytest.raises(ArgumentError, match=r"^extractor\.weights: not those of "):
+        run(triples, "b", 4, data__validation=str(tmp_path / "held"))
+
+
+def test_what_is_seen_of_an_epoch_is_kept_for_other_numbers_of_processes(triples: Path, tmp_path: Path) -> None:
+    """A checkpoint of three processes with two batches each has seen 12 of 18 samples: nine for one process is not."""
+    training.train(config(triples, schedule__steps=2, run__batch=1), tmp_path, device="cpu")
+    path = tmp_path / "checkpoints" / "step-00000002"
+    run = _loop.Run(config(triples, run__batch=1), *datasets(config(triples)), tmp_path, device="cpu")
+    state = json.loads((path / "state.json").read_text())
+    state["facts"]["world"] = 3
+    (path / "state.json").write_text(json.dumps(state))
+    run.resume(path)
+    assert (run.epoch, run.position) == (0, 6)
+
+
 def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(
     triples: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -441,6 +541,56 @@ def test_two_processes_end_with_equal_weights(triples: Path, tmp_path: Path) -> 
     assert all(torch.equal(first[k], second[k]) for k in first)
     facts = _checkpoint.read(out / "checkpoints" / "step-00000006").facts
     assert (facts["world"], facts["count"]) == (2, 6)
+
+
+def test_two_processes_go_on_with_their_own_random_numbers(triples: Path, tmp_path: Path) -> None:
+    """Dropout of each process is drawn on as if the run had not been broken off."""
+    model = {"name": "attention_unet", "width": 2, "depth": 6}
+    found = tables(triples, data__size=64, run__batch=1, schedule__decay=0.0)
+    (tmp_path / "x.json").write_text(json.dumps({**found, "model": model}))
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import json, sys, torch\n"
+        "from pathlib import Path\n"
+        "from pyharmony import training\n"
+        "torch.set_num_threads(1)\n"
+        "tables, out = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[1]).parent\n"
+        "for folder, steps in (('whole', 4), ('parts', 2), ('parts', 4)):\n"
+        "    tables['schedule']['steps'] = steps\n"
+        "    training.train(training.config_of(tables), out / folder, resume='auto', device='cpu')\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
+    subprocess.run([*command, str(tmp_path / "x.json")], check=True, capture_output=True, timeout=300)
+    assert weights(tmp_path / "whole") == weights(tmp_path / "parts")
+    states = [_checkpoint.read(tmp_path / folder / "checkpoints" / "step-00000004").random for folder in
+              ("whole", "parts")]  # fmt: skip
+    assert states[0].keys() == states[1].keys() == {"0/cpu", "1/cpu"}
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    assert not torch.equal(states[0]["0/cpu"], states[0]["1/cpu"])
+
+
+def test_people_of_coco_and_boxes_of_scenes_are_trained_on(triples: Path, tmp_path: Path) -> None:
+    names = sorted(path.name for path in (triples / "target").iterdir())
+    photos = [{"id": i, "file_name": name, "width": 44, "height": 40} for i, name in enumerate(names)]
+    box = [[4, 4, 30, 4, 30, 30, 4, 30]]
+    people = [{"id": i, "image_id": i, "category_id": 1, "segmentation": box, "area": 676 if i else 3}
+              for i in range(len(names))]  # fmt: skip
+    table = {"images": photos, "annotations": people, "categories": [{"id": 1, "name": "cup"}]}
+    (tmp_path / "cups.json").write_text(json.dumps(table))
+    coco = {"root": str(triples / "target"), "annotations": str(tmp_path / "cups.json"), "category": "cup"}
+    chosen = training.config_of({**tables(triples), "data": {**coco, "min_share": 0.1, "size": SIZE}})
+    training_set, held_back = datasets(chosen)
+    assert type(training_set) is data.Synthesis and len(training_set) + len(held_back) == len(names) - 1
+    assert {"composite", "mask", "target"} <= training_set[0].keys()
+
+    (tmp_path / "boxes.txt").write_text("composite:2,3,36,40\ntarget:2,3,36,40\n")
+    scenes = {"root": str(triples), "boxes": str(tmp_path / "boxes.txt"), "pairs": 6, "size": 16, "validation": 0.5}
+    pairs = [part for part in datasets(training.config_of({**tables(triples), "data": scenes})) if len(part)]
+    assert sum(map(len, pairs)) == 6 and all(type(part) is data.CopyPaste for part in pairs)
+    (tmp_path / "one.txt").write_text("target:2,3,36,40\n")
+    others = {"validation": str(triples), "validation_kind": "scenes", "validation_boxes": str(tmp_path / "one.txt")}
+    _, held_back = datasets(training.config_of({**tables(triples), "data": {**scenes, **others}}))
+    assert len(held_back) == 6 and set(held_back.groups) == {"target"}
 
 
 def test_accumulated_batches_are_one_batch(triples: Path) -> None:

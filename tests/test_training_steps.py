@@ -88,6 +88,14 @@ CASES = {
         {"lr": 2e-3, "preset": "wgan_gp"},
     ),
     "pix2pix_selfie": Case("pix2pix_selfie", {"width": 4, "discriminator_width": 4}, 128, {"lr": 2e-3}),
+    "colorgrid": Case(
+        "colorgrid",
+        {"view": 32, "size": 32, "point_width": 16, "widths": (8, 8, 16), "hidden": 32, "grid": (4, 4, 3)},
+        32,
+        {"lr": 5e-3},
+        "rmse",
+        repaints=False,
+    ),
     "realism_cnn": Case("realism_cnn", {"size": 32, "widths": (8, 8, 16)}, 32, {}, "loss", repaints=False),
     "srgan": Case("srgan", {"width": 24, "blocks": 1, "discriminator_width": 4}, 32, {"lr": 5e-3}, "l2"),
     "style_encoder": Case("style_encoder", {"width": 4}, 64, {"lr": 2e-3}, "triplet", repaints=False),
@@ -112,7 +120,7 @@ CASES = {
 OF_THEIR_OWN = {"dovenet"}
 #: One of every step.
 KINDS = (
-    "attention_unet", "bargainnet", "dovenet_lite", "gp_gan", "gp_gan, noise", "pix2pix", "pix2pix_selfie",
+    "attention_unet", "bargainnet", "colorgrid", "dovenet_lite", "gp_gan", "gp_gan, noise", "pix2pix", "pix2pix_selfie",
     "realism_cnn", "srgan", "style_encoder", "unet3plus",
 )  # fmt: skip
 GAMES = [name for name, case in CASES.items() if hasattr(models.outline(case.model, **case.config), "discriminator")]
@@ -289,6 +297,9 @@ def test_bfloat16_is_near_and_keeps_weights_in_float32(name: str, data_dir: Path
     for dtype in ("float32", "bfloat16"):
         step = still(name, dtype=dtype)
         torch.manual_seed(3)
+        if name == "colorgrid":  # its map is the identity at first, whatever the layers before say
+            torch.nn.init.normal_(step.model.last.weight, std=0.01)
+            torch.manual_seed(3)
         found[dtype] = step(batch_of(step, pairs))
         assert all(loss.dtype == torch.float32 for loss in found[dtype].values())
         assert all(p.dtype == torch.float32 and bool(torch.isfinite(p).all()) for p in step.model.parameters())
@@ -438,6 +449,9 @@ def test_a_step_is_captured_on_a_gpu_alone(name: str) -> None:
         ("unet3plus", {"distance": "l3"}, "distance: 'l3', expected one of 'l1', 'foreground_mse'"),
         ("bargainnet", {"margin": 0.0}, "margin: 0.0, expected more than 0"),
         ("realism_cnn", {"lr": 0.0}, "lr: 0.0, expected more than 0"),
+        ("realism_cnn", {"unmasked": 1.5}, "unmasked: 1.5, expected 0 to 1"),
+        ("realism_cnn", {"edges": -0.1}, "edges: -0.1, expected 0 to 1"),
+        ("realism_cnn", {"gain": -1.0}, "gain: -1.0, expected at least 0"),
         ("srgan", {"perceptual": 0.1}, "extractor: missing; a perceptual loss needs one"),
         ("srgan", {"pretraining": -1}, "pretraining: -1, expected a whole number of at least 0"),
         ("srgan", {"content": "l0"}, "content: 'l0', expected one of 'l1', 'l2'"),
@@ -720,6 +734,58 @@ def test_a_mask_tells_the_realism_cnn_nothing_by_its_presence(data_dir: Path) ->
         assert float(found["accuracy"]) <= 0.5
     without = step({"image": batch["target"], "composite": batch["target"]})
     assert set(without) == {"loss", "accuracy"}
+
+
+def varied(data_dir: Path, **settings: Any) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """Eight pairs, and what the network is shown of them: photographs, composites, masks."""
+    step = made("realism_cnn", **settings)
+    batch = batch_of(step, recoloured.pairs(data_dir, 32), count=8)
+    torch.manual_seed(1)
+    return batch, list(step._varied(batch["image"], batch["composite"], batch["mask"]))  # type: ignore[attr-defined]
+
+
+def test_edges_mix_next_to_the_border_alone(data_dir: Path) -> None:
+    batch, (image, composite, mask) = varied(data_dir, edges=0.7)
+    assert torch.equal(mask, batch["mask"])
+    wide, narrow = functional.max_pool2d(mask, 3, 1, 1), -functional.max_pool2d(-mask, 3, 1, 1)
+    near = (wide - narrow).expand_as(image) > 0
+    for shown, own, other in (
+        (image, batch["image"], batch["composite"]),
+        (composite, batch["composite"], batch["image"]),
+    ):
+        moved = shown != own
+        assert bool(moved.flatten(1).any(1).any()) and not bool(moved.flatten(1).any(1).all())
+        assert not bool((moved & ~near).any())
+        share = ((shown - own) / (other - own))[moved & ((other - own).abs() > 0.1)]
+        assert float(share.min()) > 0 and float(share.max()) <= 0.5 + 1e-4
+
+
+def test_light_changes_both_of_a_pair_alike(data_dir: Path) -> None:
+    step = made("realism_cnn", gamma=0.4, gain=0.2)
+    image = recoloured.pairs(data_dir, 32).batch("target", count=8)["target"]
+    shown, composite, _ = step._varied(image, image, None)  # type: ignore[attr-defined]
+    assert torch.equal(shown, composite) and float(shown.min()) >= -1 and float(shown.max()) <= 1
+    assert bool((shown != image).flatten(1).any(1).all())
+    # One curve for all pixels of a channel: what was in order stays so.
+    order = image[:, 0].flatten(1).argsort(1)
+    assert float(shown[:, 0].flatten(1).gather(1, order).diff(dim=1).min()) >= -1e-6
+
+
+def test_some_pairs_are_shown_without_their_mask(data_dir: Path) -> None:
+    batch, (image, composite, mask) = varied(data_dir, unmasked=0.5)
+    assert torch.equal(image, batch["image"]) and torch.equal(composite, batch["composite"])
+    there = mask.flatten(1).any(1)
+    assert bool(there.any()) and not bool(there.all())
+    assert torch.equal(mask[there], batch["mask"][there])
+
+
+def test_nothing_is_drawn_for_what_is_off(data_dir: Path) -> None:
+    step = made("realism_cnn")
+    batch = batch_of(step, recoloured.pairs(data_dir, 32))
+    before = torch.get_rng_state()
+    found = step._varied(batch["image"], batch["composite"], batch["mask"])  # type: ignore[attr-defined]
+    assert torch.equal(before, torch.get_rng_state())
+    assert all(a is b for a, b in zip(found, (batch["image"], batch["composite"], batch["mask"]), strict=True))
 
 
 def test_srgan_begins_with_its_generator_alone(data_dir: Path) -> None:

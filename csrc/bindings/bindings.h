@@ -11,6 +11,8 @@ namespace pyharmony {
 namespace py = pybind11;
 
 void bind_array_view(py::module_& m);
+void bind_color_grid(py::module_& m);
+void bind_color_grid_cuda(py::module_& m);
 void bind_color_map(py::module_& m);
 void bind_color_stats(py::module_& m);
 void bind_cuda(py::module_& m);

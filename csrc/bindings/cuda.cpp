@@ -17,6 +17,7 @@ void bind_cuda(py::module_& m) {
       },
       py::arg("source"), py::arg("to"), py::kw_only(), py::arg("device"), py::arg("stream"),
       py::call_guard<py::gil_scoped_release>());
+  bind_color_grid_cuda(m);
   bind_gaussian_poisson_cuda(m);
   bind_gaussian_poisson_rectangle_cuda(m);
   bind_instance_norm_cuda(m);

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from .._version import __version__
-from . import bench, blend, data, demo, doctor, edit, evaluate, info, models, train
+from . import bench, blend, data, demo, doctor, edit, evaluate, harmonize, info, models, train
 
 # Plain help: rich's would cost 80 ms at every --help and every slip.
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command("blend")(blend.blend)
 app.command("edit")(edit.edit)
+app.command("harmonize")(harmonize.harmonize)
 app.command("demo")(demo.demo)
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)

@@ -1,4 +1,4 @@
-"""Options that `blend` and `edit` share."""
+"""Options that `blend`, `edit` and `harmonize` share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ class Device(str, Enum):
 Output = Annotated[
     str | None,
     typer.Option(
-        "--output", "-o", metavar="OUT", help="The file to write, or - for stdout; with --list a folder for all."
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="The file to write, or - for stdout; of a list or folder, a folder for all.",
     ),
 ]
 ColorWeightScale = Annotated[

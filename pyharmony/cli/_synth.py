@@ -11,9 +11,12 @@ import typer
 
 from ._console import Console, Debug, Json
 from ._contact import check_file, fitted, write_sheet
-from ._failures import Code, Failure, reading, writing
+from ._failures import Code, Failure, writing
+from ._sources import Annotations, Category, Kind, LargestShare, LeastShare, Threads, cores, opened
 
 _SHOWN = 8
+#: Weights that come with pyharmony.
+_JUDGE = "realism-small"
 
 
 class Form(str, Enum):
@@ -37,7 +40,10 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT where 
 
 
 def synth(
-    path: Annotated[Path, typer.Argument(metavar="ROOT", help="Photographs with masks: folders images and masks.")],
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="ROOT", help="Photographs with masks: folders images and masks; COCO's photographs."),
+    ],
     output: Output,
     methods: Annotated[
         list[str] | None,
@@ -57,13 +63,32 @@ def synth(
         typer.Option(metavar="LOW,HIGH", help="Least and largest fMSE to the photograph; others are left out."),
     ] = "20,2600",
     realism: Annotated[
-        str | None, typer.Option(metavar="WEIGHTS", help="Leave out what this realism_cnn finds least realistic.")
+        str | None,
+        typer.Option(
+            metavar="WEIGHTS", help="The realism_cnn that --keep asks.  [default: the weights that come with pyharmony]"
+        ),
     ] = None,
-    keep: Annotated[float, typer.Option(metavar="SHARE", min=0.01, max=1, help="How much --realism leaves.")] = 0.9,
+    keep: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            min=0.01,
+            max=1,
+            help="Leave out all but this share, the most realistic.  [default: 0.9 with --realism, else all]",
+        ),
+    ] = None,
     form: FormOption = Form.png,
     quality: Quality = 95,
     sheet: Sheet = None,
+    left_out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a contact sheet of eight that --keep left out.")
+    ] = None,
     split: Annotated[str | None, typer.Option(metavar="NAME", help="Only this split of a manifest.")] = None,
+    annotations: Annotations = None,
+    category: Category = "person",
+    min_share: LeastShare = 0.0,
+    max_share: LargestShare = 1.0,
+    threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -79,9 +104,18 @@ def synth(
 
         low, high = _limits(limits)
         chosen = _weights(methods)
-        score = _score(realism)
-        with reading(str(path)):
-            photos = data.open_dataset(path, split=split)
+        share = 0.9 if keep is None else keep
+        score = None if realism is None and keep is None else _score(realism or _JUDGE)
+        if left_out is not None and score is None:
+            raise Failure("--left-out needs --keep or --realism", Code.USAGE)
+        photos = opened(
+            path, split=split, annotations=annotations, category=category, min_share=min_share, max_share=max_share
+        )
+        if isinstance(photos, data.Manifest):
+            able = [i for i, entries in enumerate(photos.entries) if "mask" in entries]
+            if len(able) < len(photos):
+                console.note(f"{path}: {len(photos) - len(able):,} of {len(photos):,} have no mask and are left out")
+                photos = data.Subset(photos, able)
         made = data.Synthesis(photos, chosen, per_photo=per_photo, size=size, seed=seed, limits=(low, high))
         _write(
             console,
@@ -93,7 +127,9 @@ def synth(
             quality=quality,
             accept=lambda sample: low <= sample["recipe"]["fmse"] <= high,
             score=score,
-            keep=keep if score is not None else 1.0,
+            threads=threads or cores(),
+            keep=share if score is not None else 1.0,
+            left_out=left_out,
         )
 
 
@@ -115,6 +151,7 @@ def crop(
     form: FormOption = Form.png,
     quality: Quality = 95,
     sheet: Sheet = None,
+    threads: Threads = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -127,10 +164,9 @@ def crop(
     with console.session():
         from .. import data
 
-        with reading(str(path)):
-            pairs = data.AlignedScenes(path, boxes).pairs(max_images, seed=seed)
+        pairs = opened(path, Kind.scenes, boxes=boxes).pairs(max_images, seed=seed)
         made = data.CopyPaste(pairs, load_size=load_size, crop_size=crop_size, ratio=ratio, mask=mask.value, seed=seed)
-        _write(console, made, output, sheet, overwrite, format=form.value, quality=quality)
+        _write(console, made, output, sheet, overwrite, format=form.value, quality=quality, threads=threads or cores())
 
 
 def _limits(text: str) -> tuple[float, float]:
@@ -152,9 +188,7 @@ def _weights(given: list[str] | None) -> dict[str, float] | None:
     return found or None
 
 
-def _score(weights: str | None) -> Callable[[Any], float] | None:
-    if weights is None:
-        return None
+def _score(weights: str) -> Callable[[Any], float]:
     from .. import evaluation
 
     try:
@@ -169,11 +203,21 @@ def _score(weights: str | None) -> Callable[[Any], float] | None:
     return score
 
 
-def _write(console: Console, made: Any, output: Path, sheet: Path | None, overwrite: bool, **options: Any) -> None:
+def _write(
+    console: Console,
+    made: Any,
+    output: Path,
+    sheet: Path | None,
+    overwrite: bool,
+    *,
+    left_out: Path | None = None,
+    **options: Any,
+) -> None:
     from .. import data
 
     check_file(output, overwrite)
-    check_file(sheet, overwrite, picture=True)
+    for path in (sheet, left_out):
+        check_file(path, overwrite, picture=True)
     with console.progress(len(made), "writing") as advance, writing(str(output)):
         written = data.write_triples(made, output, errors="skip", overwrite=overwrite, progress=advance, **options)
     problems = list({problem.message: problem for problem in written.problems}.values())
@@ -187,16 +231,32 @@ def _write(console: Console, made: Any, output: Path, sheet: Path | None, overwr
             caption = recipe.get("method", "composite")
             rows.append([(caption, fitted(sample["composite"])), ("target", fitted(sample["target"]))])
         write_sheet(rows, sheet)
-    left_out = {"outside_limits": len(written.refused), "unrealistic": len(written.unlikely)}
+    if left_out is not None and written.unlikely:
+        _write_left_out(made, written.unlikely[:_SHOWN], options["score"], left_out)
+    counts = {"outside_limits": len(written.refused), "unrealistic": len(written.unlikely)}
     console.result(
         status="some failed" if problems else "ok",
         output=str(output),
         samples=len(written.triples),
-        **left_out,
+        **counts,
         problems=[{"name": problem.name, "message": problem.message} for problem in problems],
         **({"sheet": str(sheet)} if sheet is not None else {}),
+        **({"left_out": str(left_out)} if left_out is not None and written.unlikely else {}),
     )
-    spoken = "".join(f", {count:,} {what.replace('_', ' ')}" for what, count in left_out.items() if count)
+    spoken = "".join(f", {count:,} {what.replace('_', ' ')}" for what, count in counts.items() if count)
     console.note(f"{output}: {len(written.triples):,} samples{spoken}")
     if problems:
         raise typer.Exit(Code.SOME_FAILED)
+
+
+def _write_left_out(made: Any, names: list[str], score: Callable[[Any], float], path: Path) -> None:
+    """The samples of these names, made again, the least realistic first."""
+    from ..data._write_triples import file_name
+
+    places = {file_name(name): index for index, name in enumerate(made.names)}
+    rows = []
+    for name in names:
+        sample = made[places[name]]
+        caption = f"{sample['recipe']['method']}, {score(sample):.3g}"
+        rows.append([(caption, fitted(sample["composite"])), ("target", fitted(sample["target"]))])
+    write_sheet(rows, path)

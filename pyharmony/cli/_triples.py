@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import _shipped
 from ._failures import Code, Failure, reading
-from ._work import BLEND, EDIT, STREAM, Kind, Request, Task, task_of
+from ._work import BLEND, EDIT, STREAM, Kind, Request, Task, check_folder, task_of
 
 
 def _yes_or_no(text: str) -> bool:
@@ -39,13 +39,14 @@ _CONVERSIONS: dict[str, tuple[Callable[[str], Any], str]] = {
     **dict.fromkeys(
         (
             *("color_weight_scale", "sigma", "smooth_sigma", "feather", "tolerance"),
-            *("low", "high", "alpha", "beta", "gain"),
+            *("low", "high", "alpha", "beta", "gain", "strength"),
         ),
         (float, "a number"),
     ),
     **dict.fromkeys(("levels", "nz", "n_iteration", "seed", "quality"), (int, "a whole number")),
     **dict.fromkeys(
-        ("preserve_background", "reference", "supervised", "decontaminate", "keep_gps"), (_yes_or_no, "yes or no")
+        ("preserve_background", "reference", "supervised", "decontaminate", "keep_gps", "guard"),
+        (_yes_or_no, "yes or no"),
     ),
 }
 
@@ -119,7 +120,7 @@ def _task(cells: dict[str, str], where: str, folder: Path, request: Request) -> 
             options[column] = convert(text.strip())
         except ValueError:
             raise Failure(f"{where}: {column} {text!r}, expected {accepts}", Code.INPUT) from None
-        if column in ("base", "color_weight", "generator") and not _is_word(column, text):
+        if column in ("base", "color_weight", "generator", "model") and not _is_word(column, text):
             options[column] = str(folder / text)
     inputs = {name: str(folder / cells[name]) if name in cells else None for name in kind.inputs}
     out = _output(cells["out"], where, folder, request.output)
@@ -133,7 +134,7 @@ def _is_word(column: str, text: str) -> bool:
     """Whether a cell that may hold a path holds something else."""
     if column == "base":
         return text in ("membrane", "copy-paste")
-    if column == "generator":
+    if column in ("generator", "model"):
         return text in {weights.name for weights in _shipped.every()}
     try:
         float(text)
@@ -163,7 +164,4 @@ def _check_outputs(tasks: list[tuple[int, Task]], name: str, request: Request) -
             writer = lines.get(os.path.realpath(file), line)
             if writer != line:
                 raise Failure(f"{name}, line {writer}: out {file!r} is an input of line {line}", Code.INPUT)
-    there = [task.out for _, task in tasks if os.path.lexists(task.out)]
-    if there and not (request.overwrite or request.dry_run):
-        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
-        raise Failure(f"{there[0]}: is there already{more}; --overwrite replaces", Code.USAGE)
+    check_folder([task for _, task in tasks], request)

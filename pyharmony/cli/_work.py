@@ -1,4 +1,4 @@
-"""What `blend` and `edit` do: read, compute and write one picture, or each row of a list."""
+"""What `blend`, `edit` and `harmonize` do: read, compute and write one picture, or each row of a list."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import blend
+from .. import _shipped, blend
 from .._arrays import VALUE_RANGE
 from ..errors import PyHarmonyError
 from ._console import Console, described
@@ -34,10 +34,12 @@ class Kind:
 
     Attributes:
         command: its name.
-        inputs: the pictures it takes, the mask last, which may be missing.
+        inputs: the pictures it takes, the mask last, which may be missing where a blend can do without.
         primary: the one that the result is like.
-        modes: functions of `pyharmony.blend`, the default first.
+        modes: functions of `pyharmony.blend`, or methods of `pyharmony.harmonize`; the default first.
         options: those that are arguments of the functions, under the same names.
+        chooser: the option that says which of the modes.
+        phase: what the work is called in figures.
     """
 
     command: str
@@ -45,15 +47,23 @@ class Kind:
     primary: str
     modes: tuple[str, ...]
     options: tuple[str, ...]
+    chooser: str = "mode"
+    phase: str = "solve"
 
     @property
     def needed(self) -> tuple[str, ...]:
-        return self.inputs[:-1]
+        return self.inputs if self.harmonizes else self.inputs[:-1]
+
+    @property
+    def harmonizes(self) -> bool:
+        return self.chooser == "method"
 
     @property
     def all_options(self) -> tuple[str, ...]:
         """Every option of one picture."""
-        return ("mode", *(("at",) if "dst" in self.inputs else ()), "color_weight_scale", *self.options, *FILE_OPTIONS)
+        place = ("at",) if "dst" in self.inputs else ()
+        other = "color_weight_scale" if "color_weight" in self.options else "model"
+        return (self.chooser, *place, other, *self.options, *FILE_OPTIONS)
 
 
 #: Options that say how files are read and written; they go with every mode.
@@ -77,6 +87,22 @@ EDIT = Kind(
     modes=("texture-flattening", "illumination-change", "detail-boost", "inpaint"),
     options=("low", "high", "alpha", "beta", "gain", "color_weight", "tolerance"),
 )
+
+
+def harmonize_kind() -> Kind:
+    """What `harmonize` makes; the other commands do without the package behind it."""
+    from .. import harmonization
+
+    return Kind(
+        command="harmonize",
+        inputs=("image", "mask"),
+        primary="image",
+        modes=harmonization.METHODS,
+        options=("strength", "guard"),
+        chooser="method",
+        phase="harmonize",
+    )
+
 
 STREAM = "-"
 _LONG = 3_000_000  # bytes of files from which on a terminal sees a sign of life
@@ -105,7 +131,7 @@ class Task:
     Attributes:
         files: the inputs and, where they are pictures, 'base' and 'color_weight', with their paths.
         out: a path, or '-'.
-        arguments: of the function of `pyharmony.blend`, by name, but for the pictures.
+        arguments: of the function of `pyharmony.blend`, or of `pyharmony.harmonize`, by name, but for the pictures.
     """
 
     kind: Kind
@@ -124,7 +150,11 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def function_of(mode: str) -> Callable[..., Any]:
+def function_of(kind: Kind, mode: str) -> Callable[..., Any]:
+    if kind.harmonizes:
+        from ..harmonization import harmonize
+
+        return harmonize
     function: Callable[..., Any] = getattr(blend, mode.replace("-", "_"))
     return function
 
@@ -136,16 +166,23 @@ def task_of(kind: Kind, inputs: Mapping[str, str | None], out: str, options: Map
         Failure: USAGE, with what does not fit.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    mode = given.pop("mode", kind.modes[0])
-    if mode not in kind.modes:
-        raise Failure(f"--mode: {mode!r}, expected one of {', '.join(kind.modes)}", Code.USAGE)
-    accepted = inspect.signature(function_of(mode)).parameters
+    mode = given.pop(kind.chooser, kind.modes[0])
+    modes = kind.modes
+    if kind.harmonizes and mode not in modes:
+        modes = (*modes, *(entry.name for entry in _shipped.every() if entry.task == "harmonize"))
+    if mode not in modes:
+        raise Failure(f"{flag(kind.chooser)}: {mode!r}, expected one of {', '.join(modes)}", Code.USAGE)
+    accepted = inspect.signature(function_of(kind, mode)).parameters
     for name in kind.options:
         if name in given and name not in accepted:
-            others = [m for m in kind.modes if name in inspect.signature(function_of(m)).parameters]
+            others = [m for m in kind.modes if name in inspect.signature(function_of(kind, m)).parameters]
             raise Failure(f"{flag(name)} does not go with --mode {mode}, but with {', '.join(others)}", Code.USAGE)
     files = {name: path for name, path in inputs.items() if path is not None}
     arguments = {name: given[name] for name in kind.options if name in given}
+    if kind.harmonizes:
+        if "model" in given and "method" in options and options["method"] is not None:
+            raise Failure("--model and --method both say what to do; give the one or the other", Code.USAGE)
+        arguments["method"] = mode = given.get("model", mode)
     if "at" in given:
         arguments["at"] = _position(given["at"])
     base = arguments.get("base")
@@ -277,7 +314,7 @@ class Worker:
             Failure: with the picture's name.
         """
         clock = Clock()
-        record: dict[str, Any] = {"mode": task.mode, "options": _told(task)}
+        record: dict[str, Any] = {task.kind.chooser: task.mode, "options": _told(task)}
         if task.mode == "gp-gan" and task.arguments.get("generator") is not None:
             with clock.phase("load"):
                 task = dataclasses.replace(task, arguments={**task.arguments, "generator": self._network(task)})
@@ -294,9 +331,18 @@ class Worker:
                 "dtype": picture.pixels.dtype.name,
                 "format": picture.format,
             }
-        with clock.phase("solve"):
+        with clock.phase(task.kind.phase):
             result, info = self._blend(task, pictures)
-        if info is not None:
+        if task.kind.harmonizes:
+            record["harmonize"] = {
+                "method": info.method,
+                "weights": info.weights,
+                "confidence": info.confidence,
+                "reason": info.reason,
+                "device": info.device,
+                "peak_bytes": info.peak_bytes,
+            }
+        elif info is not None:
             record["solve"] = {
                 "method": info.method,
                 "iterations": info.iterations,
@@ -356,15 +402,19 @@ class Worker:
         arguments = {**task.arguments, **{name: pictures[name] for name in ("base",) if name in pictures}}
         if "color_weight" in pictures:
             arguments["color_weight"] = _scaled(pictures["color_weight"], task.weight_scale)
-        call = function_of(task.mode)
+        call = function_of(task.kind, task.mode)
+        if task.kind.harmonizes:
+            arguments["device"] = self.request.device
         images = [pictures.get(name) for name in task.kind.inputs]
         try:
-            if self.console.as_json:
+            if self.console.as_json or task.kind.harmonizes:
                 result, info = call(*images, return_info=True, **arguments)
                 return result, info
             return call(*images, **arguments), None
         except (PyHarmonyError, MemoryError) as error:
             raise _in_terms_of_the_command(error, task) from error
+        except ImportError as error:
+            raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error
 
     def _check_target(self, task: Task, primary: Picture) -> None:
         """Refuses a kind of file that does not hold the result, before the work is done."""
@@ -494,12 +544,18 @@ def make_one(request: Request, console: Console) -> None:
     primary, ms = record[kind.primary], record["ms"]
     console.note(
         f"{'would write' if request.dry_run else 'wrote'} {'stdout' if task.out == STREAM else task.out}: "
-        f"{primary['width']} x {primary['height']}, {task.mode}, {ms['total'] / 1e3:.2f} s",
+        f"{primary['width']} x {primary['height']}, {task.mode}, {ms['total'] / 1e3:.2f} s{_left(record)}",
         ms=ms,
         output=record["output"],
     )
-    console.detail(", ".join(f"{name} {ms[name]:.0f} ms" for name in ("decode", "solve", "encode")))
+    console.detail(", ".join(f"{name} {ms[name]:.0f} ms" for name in ("decode", kind.phase, "encode")))
     console.result(status="ok", dry_run=request.dry_run, threads=_threads(), **record)
+
+
+def _left(record: Mapping[str, Any]) -> str:
+    """What is told of a picture that was left as it is."""
+    told = record.get("harmonize", {})
+    return f"; left as it is: {told['reason']}" if told.get("method") == "copy" and told["reason"] else ""
 
 
 def make_list(request: Request, triples: str, console: Console) -> None:
@@ -510,7 +566,19 @@ def make_list(request: Request, triples: str, console: Console) -> None:
         raise Failure("the pictures come from the list; give the one or the other", Code.USAGE)
     if request.output == STREAM:
         raise Failure("-o - has room for one picture; with --list it is a folder", Code.USAGE)
-    tasks = read_triples(triples, request)
+    make_all([({"line": line}, task) for line, task in read_triples(triples, request)], request, console)
+
+
+def check_folder(tasks: Sequence[Task], request: Request) -> None:
+    """Refuses outputs that are there already, before any work."""
+    there = [task.out for task in tasks if os.path.lexists(task.out)]
+    if there and not (request.overwrite or request.dry_run):
+        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
+        raise Failure(f"{there[0]}: is there already{more}; --overwrite replaces", Code.USAGE)
+
+
+def make_all(tasks: list[tuple[dict[str, Any], Task]], request: Request, console: Console) -> None:
+    """Tasks, each by itself, with what tells it from the others, such as its line."""
     worker = Worker.start(request, console)
     start = time.perf_counter()
     items: list[dict[str, Any]] = []
@@ -524,18 +592,19 @@ def make_list(request: Request, triples: str, console: Console) -> None:
 
     try:
         with console.progress(len(tasks), request.kind.command) as advance:
-            for line, task in tasks:
+            for key, task in tasks:
                 try:
                     if request.output is not None and not request.dry_run:
                         with writing(task.out):
                             Path(task.out).parent.mkdir(parents=True, exist_ok=True)
-                    record = {"line": line, "status": "ok", **worker.run(task)}
-                    console.detail(f"wrote {task.out}: {record['ms']['total'] / 1e3:.2f} s")
+                    record = {**key, "status": "ok", **worker.run(task)}
+                    console.detail(f"wrote {task.out}: {record['ms']['total'] / 1e3:.2f} s{_left(record)}")
                 except Exception as error:
                     failure = as_failure(error)
                     failed += 1
-                    console.error(Failure(f"line {line}: {failure}", failure.code, failure.kind), line=line)
-                    record = {"line": line, "status": "error", "output": {"path": task.out, "written": False}}
+                    where = f"line {key['line']}: " if "line" in key else f"{key['name']}: "
+                    console.error(Failure(f"{where}{failure}", failure.code, failure.kind), **key)
+                    record = {**key, "status": "error", "output": {"path": task.out, "written": False}}
                     record |= {"error": described(failure), "warnings": console.take_warnings()}
                 items.append(record)
                 advance()
@@ -546,7 +615,8 @@ def make_list(request: Request, triples: str, console: Console) -> None:
     finish("some failed" if failed else "ok")
     seconds = time.perf_counter() - start
     if failed:
-        raise Failure(f"{failed} of {len(tasks)} rows failed", Code.SOME_FAILED)
+        what = "rows" if "line" in tasks[0][0] else "pictures"
+        raise Failure(f"{failed} of {len(tasks)} {what} failed", Code.SOME_FAILED)
     console.note(f"{'would write' if request.dry_run else 'wrote'} {len(tasks)} pictures, {seconds:.2f} s")
 
 

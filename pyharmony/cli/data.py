@@ -13,7 +13,20 @@ import typer
 
 from . import _synth
 from ._console import Console, Debug, Json, table
+from ._contact import check_file, fitted, write_sheet
 from ._failures import Code, Failure, reading, writing
+from ._sources import (
+    Annotations,
+    Boxes,
+    Category,
+    KindOption,
+    LargestShare,
+    LeastShare,
+    Split,
+    Threads,
+    cores,
+    opened,
+)
 
 app = typer.Typer(
     name="data",
@@ -25,52 +38,20 @@ app.command("synth")(_synth.synth)
 app.command("crop")(_synth.crop)
 
 
-class Kind(str, Enum):
-    shards = "shards"
-    iharmony4 = "iharmony4"
-    manifest = "manifest"
-    tar = "tar"
-    tfrecord = "tfrecord"
-    triples = "triples"
-    photos = "photos"
-    scenes = "scenes"
-
-
 class Form(str, Enum):
     raw = "raw"
     tar = "tar"
 
 
 Source = Annotated[Path, typer.Argument(metavar="PATH", help="The folder or file of a data set.")]
-KindOption = Annotated[
-    Kind | None, typer.Option("--kind", help="How it is laid out.  [default: found out by its files]")
-]
-Split = Annotated[
-    str | None, typer.Option("--split", metavar="NAME", help="Only this split of iHarmony4 or a manifest.")
-]
 Shares = Annotated[
     str, typer.Option("--shares", metavar="NAME=SHARE,...", help="The splits and how much of it each gets.")
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another one deals the splits anew.")]
-Threads = Annotated[
-    int | None, typer.Option("--threads", metavar="N", min=1, help="Samples decoded at once.  [default: one a core]")
-]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it is there already.")]
+#: Samples of a contact sheet.
+_SHOWN = 8
 DEFAULT_SHARES = "train=0.9,val=0.05,test=0.05"
-
-
-def _open(path: Path, kind: Kind | None, split: str | None) -> Any:
-    from .. import data
-
-    try:
-        with reading(str(path)):
-            return data.open_dataset(path, kind.value if kind else None, split=split)
-    except ImportError as error:
-        raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _shares(text: str) -> dict[str, float]:
@@ -91,6 +72,11 @@ def check(
     path: Source,
     kind: KindOption = None,
     split: Split = None,
+    annotations: Annotations = None,
+    category: Category = "person",
+    min_share: LeastShare = 0.0,
+    max_share: LargestShare = 1.0,
+    boxes: Boxes = None,
     threads: Threads = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -101,9 +87,18 @@ def check(
     """
     console = Console("data.check", as_json=as_json, debug=debug)
     with console.session():
-        found = _open(path, kind, split)
+        found = opened(
+            path,
+            kind,
+            split=split,
+            annotations=annotations,
+            category=category,
+            min_share=min_share,
+            max_share=max_share,
+            boxes=boxes,
+        )
         with console.progress(len(found), "checking") as advance:
-            problems = found.check(advance, threads=threads or _cores())
+            problems = found.check(advance, threads=threads or cores())
         rows = [{"name": problem.name, "message": problem.message} for problem in problems]
         status = "some failed" if problems else "ok"
         console.result(status=status, kind=type(found).__name__, samples=len(found), problems=rows)
@@ -116,7 +111,20 @@ def check(
 
 @app.command("stats")
 def stats(
-    path: Source, kind: KindOption = None, split: Split = None, as_json: Json = False, debug: Debug = False
+    path: Source,
+    kind: KindOption = None,
+    split: Split = None,
+    annotations: Annotations = None,
+    category: Category = "person",
+    min_share: LeastShare = 0.0,
+    max_share: LargestShare = 1.0,
+    boxes: Boxes = None,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", metavar="FILE", help="Write a contact sheet of eight.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE where it is there already.")] = False,
+    as_json: Json = False,
+    debug: Debug = False,
 ) -> None:
     """Count samples and groups, and measure sizes and foregrounds.
 
@@ -128,11 +136,23 @@ def stats(
 
         from ..errors import PyHarmonyError
 
-        found = _open(path, kind, split)
+        check_file(sheet, overwrite, picture=True)
+        found = opened(
+            path,
+            kind,
+            split=split,
+            annotations=annotations,
+            category=category,
+            min_share=min_share,
+            max_share=max_share,
+            boxes=boxes,
+        )
         sides: list[tuple[int, int]] = []
         shares: list[float] = []
         fields: set[str] = set()
         bad = 0
+        chosen = {i * len(found) // _SHOWN for i in range(_SHOWN)} if sheet is not None else set()
+        shown: list[list[tuple[str, Any]]] = []
         with console.progress(len(found), "measuring") as advance:
             for index in range(len(found)):
                 try:
@@ -142,6 +162,8 @@ def stats(
                     sides += [value.shape[:2] for value in list(arrays.values())[:1]]
                     if "mask" in arrays:
                         shares.append(float((arrays["mask"] >= 128).mean()))
+                    if index in chosen:
+                        shown.append([(key, fitted(value)) for key, value in arrays.items()])
                 except (PyHarmonyError, OSError):
                     bad += 1
                 advance()
@@ -162,8 +184,11 @@ def stats(
             f"{int(100 * low)}-{int(100 * high)} %": sum(low <= share < high or share == high == 1 for share in shares)
             for low, high in ((0, 0.05), (0.05, 0.15), (0.15, 1))
         }
+        if sheet is not None and shown:
+            write_sheet(shown, sheet)
+            console.note(f"{sheet}: written")
         if as_json:
-            console.result(status="ok", **about)
+            console.result(status="ok", **about, **({"sheet": str(sheet)} if shown else {}))
             return
         rows = [[key, f"{about[key]:,}" if isinstance(about[key], int) else str(about[key])] for key in about][:4]
         rows.append(["fields", ", ".join(about["fields"]) or "none"])
@@ -183,6 +208,11 @@ def split_command(
     seed: Seed = 0,
     kind: KindOption = None,
     split: Split = None,
+    annotations: Annotations = None,
+    category: Category = "person",
+    min_share: LeastShare = 0.0,
+    max_share: LargestShare = 1.0,
+    boxes: Boxes = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -199,7 +229,16 @@ def split_command(
         if os.path.lexists(output) and not overwrite:
             raise Failure(f"{output}: is there already; --overwrite replaces it", Code.USAGE)
         wanted = _shares(shares)
-        found = _open(path, kind, split)
+        found = opened(
+            path,
+            kind,
+            split=split,
+            annotations=annotations,
+            category=category,
+            min_share=min_share,
+            max_share=max_share,
+            boxes=boxes,
+        )
         dealt = [data.split_of(group, wanted, seed=seed) for group in found.groups]
         with writing(str(output)):
             whole = output.with_name(f".{output.name}.part")
@@ -236,6 +275,11 @@ def shard(
     ] = False,
     kind: KindOption = None,
     split: Split = None,
+    annotations: Annotations = None,
+    category: Category = "person",
+    min_share: LeastShare = 0.0,
+    max_share: LargestShare = 1.0,
+    boxes: Boxes = None,
     threads: Threads = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -250,7 +294,16 @@ def shard(
 
         if os.path.lexists(output):
             raise Failure(f"{output}: is there already", Code.USAGE)
-        found = _open(path, kind, split)
+        found = opened(
+            path,
+            kind,
+            split=split,
+            annotations=annotations,
+            category=category,
+            min_share=min_share,
+            max_share=max_share,
+            boxes=boxes,
+        )
         total = len(found)
         if part is not None:
             parts = data.split(found, _shares(shares), seed=seed)
@@ -259,7 +312,7 @@ def shard(
             found = parts[part]
         with console.progress(len(found), "writing") as advance, reading(str(path)):
             options: dict[str, Any] = {"progress": advance, "errors": "skip" if skip_bad else "raise"}
-            options["threads"] = threads or _cores()
+            options["threads"] = threads or cores()
             if samples is not None:
                 options["samples_per_shard"] = samples
             written: data.Dataset

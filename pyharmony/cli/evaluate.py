@@ -18,14 +18,20 @@ _SHOWN = 8
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option("--data", metavar="ROOT", help="A folder that `pyharmony data check` knows.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="ROOT", help="A folder that `pyharmony data check` knows.")
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A folder of `pyharmony train`: what it held back, and its best weights."),
+    ] = None,
     models: Annotated[
         list[str] | None,
         typer.Option("--model", metavar="[LABEL=]FILE", help="Weights of a network that harmonizes, or its name."),
     ] = None,
     methods: Annotated[
         list[str] | None,
-        typer.Option("--method", metavar="NAME", help="A transfer of colours from the background, or composite."),
+        typer.Option("--method", metavar="NAME", help="A method of harmonize or a transfer of colours."),
     ] = None,
     judges: Annotated[
         list[str] | None,
@@ -59,12 +65,17 @@ def evaluate(
 ) -> None:
     """Measure methods of harmonisation on composites whose targets are known.
 
-    --model, --method and --judge may be given again. Tables go to stdout as Markdown unless --markdown or --json is
-    given. Samples that cannot be evaluated are named and left out of every row; it ends with 5 then.
+    Either --data or --run is given; --model, --method and --judge may be given again. Tables go to stdout as Markdown
+    unless --markdown or --json is given. Samples that cannot be evaluated are named and left out of every row; it ends
+    with 5 then.
     """
     console = Console("evaluate", as_json=as_json, verbose=verbose, quiet=quiet, log_json=log_json, debug=debug)
     with console.session():
         side = _side(size)
+        if (data is None) == (run is None):
+            raise Failure("expected either --data ROOT or --run DIR", Code.USAGE)
+        if run is not None and split is not None:
+            raise Failure("--split: the run has chosen; it goes with --data", Code.USAGE)
         for path in (csv, markdown, sheet):
             check_file(path, overwrite, picture=path is not None and path == sheet)
         if realism_maps is not None:
@@ -76,9 +87,16 @@ def evaluate(
         from .. import evaluation
         from ..data._files import new_folder
 
-        with reading(str(data)):
-            found = datasets.open_dataset(data, split=split)
         try:
+            if run is not None:
+                from .. import training
+
+                with reading(str(run)):
+                    found = training.held_back(run, size=side)
+                models = [f"{run.absolute().name}={run / 'best.safetensors'}", *(models or [])]
+            else:
+                with reading(str(data)):
+                    found = datasets.open_dataset(data, split=split)
             chosen = _methods(evaluation, methods or [], models or [], device)
             of_judges = {
                 label: evaluation.judge(file, device=device) for label, file in _labelled(judges or [], "--judge")

@@ -43,6 +43,8 @@ RGB_TO_YCBCR = np.stack(
 
 #: Mired, 10⁶ / K, of 20,000 K and 1,500 K: correlated colour temperatures are held to these.
 MIRED_RANGE = (50.0, 1e6 / 1500)
+#: Colours that are compared with the isotherms at once: those take 63 numbers of each.
+_AT_ONCE = 4096
 
 
 def _floats(x: Any) -> Float64:
@@ -172,6 +174,10 @@ def uv_to_mired(uv: Any) -> Float64:
     between give a first value (Robertson 1968), and one step along the tangent there the result.
     """
     a = _floats(uv)
+    if a.size > 2 * _AT_ONCE:
+        flat = a.reshape(-1, 2)
+        parts = [uv_to_mired(flat[i : i + _AT_ONCE]) for i in range(0, len(flat), _AT_ONCE)]
+        return np.concatenate(parts).reshape(a.shape[:-1])
     mireds, points, tangents = _isotherms()
     beyond = a @ tangents.T - (points * tangents).sum(1)  # falls along the locus
     last = np.clip((beyond > 0).sum(-1, keepdims=True) - 1, 0, len(mireds) - 2)

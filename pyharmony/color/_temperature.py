@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,9 @@ _STEPS = 4096
 _AT_ONCE = 4096
 #: Samples of the cumulative histogram of luminance.
 _SAMPLES = 32
-#: The bins of that histogram.
+#: The bins of that histogram, and the bounds of those of L, a and b.
 _BINS = 1024
+_LOW, _HIGH = np.array([0.0, -200.0, -200.0]), np.array([100.0, 200.0, 200.0])
 #: Linear luminance of what counts for a colour temperature: neither shadow nor over-exposed (Xue et al. 2012).
 _SHADOW, _OVEREXPOSED = float(srgb_to_linear(60 / 255)), 0.88
 
@@ -99,20 +101,16 @@ def luminance_temperature(
     _checks.one_of(chroma, "chroma", ("transport", "temperature"))
     tau = _checks.number(max_shift, "max_shift", low=1e-6, high=1.0, accepts="a number above 0, at most 1")
     least = _checks.number(floor, "floor")
-    low, high = np.array([0.0, -200.0, -200.0]), np.array([100.0, 200.0, 200.0])
-    ours, theirs = (part.stats(to_lab(), _BINS, low, high) for part in (target, source))
-    before, wanted = (_luminances(part.histogram[0]) for part in (ours, theirs))
-    shift = wanted - before
-    largest = np.abs(shift).max()
-    goal = before + shift * (tau / max(tau, largest))
-    ends = np.linspace(low, high, _BINS + 1, axis=1)
-    ends[0] = 100 * tone_curve(ends[0] / 100, *fit_tone_curve(before, goal))
+    ours, theirs = (part.stats(to_lab(), _BINS, _LOW, _HIGH) for part in (target, source))
+    curve = tone_curve_between(_luminances(ours.histogram[0]), _luminances(theirs.histogram[0]), tau)
+    ends = np.linspace(_LOW, _HIGH, _BINS + 1, axis=1)
+    ends[0] = 100 * curve(ends[0] / 100)
     matrix = np.column_stack([np.eye(3), np.zeros(3)])
     if chroma == "transport":
         ab = transport(floored(ours.covariance[1:, 1:], least), floored(theirs.covariance[1:, 1:], least), 1e-3)
         matrix[1:, 1:3] = ab
         matrix[1:, 3] = theirs.mean[1:] - ab @ ours.mean[1:]
-    stages = [*to_lab(), Curves(ends, low, high), Affine(matrix), *from_lab()]
+    stages = [*to_lab(), Curves(ends, _LOW, _HIGH), Affine(matrix), *from_lab()]
     if chroma == "transport":
         return target.map(stages, amount, image)
     difference = mean_mired(source) - mean_mired(target)
@@ -164,6 +162,18 @@ def mean_mired(part: Region) -> float:
     if counted.any():
         xyy, weights = xyy[counted], weights[counted]
     return float(np.average(uv_to_mired(xy_to_uv(xyy[:, :2])), weights=weights))
+
+
+def luminances(part: Region) -> Float64:
+    """Samples of the cumulative histogram of L in a region, in [0, 1]."""
+    return _luminances(part.stats(to_lab(), _BINS, _LOW, _HIGH).histogram[0])
+
+
+def tone_curve_between(before: Float64, wanted: Float64, max_shift: float) -> Callable[[Float64], Float64]:
+    """The tone curve that brings samples of L near to others, shifts scaled so that none is larger than max_shift."""
+    shift = wanted - before
+    middle, width = fit_tone_curve(before, before + shift * (max_shift / max(max_shift, np.abs(shift).max())))
+    return lambda luminance: tone_curve(luminance, middle, width)
 
 
 def _luminances(histogram: Float64) -> Float64:

@@ -9,7 +9,7 @@ along; `check` lists them all. docs/datasets.md says where public sets are and h
 from __future__ import annotations
 
 from ._coco import CocoPeople, decode_segmentation
-from ._dataset import Dataset, Problem, Resized, Subset, resize_sample
+from ._dataset import Cached, Dataset, Joined, Problem, Resized, Subset, resize_sample
 from ._folders import Manifest, Photos, Triples
 from ._iharmony4 import IHarmony4
 from ._open import KINDS, open_dataset
@@ -19,6 +19,7 @@ from ._split import SHARES, split, split_of
 from ._synthesis import METHODS, CopyPaste, Synthesis
 from ._tar import TarShards, write_tar_shards
 from ._tfrecord import TFRecordPairs, write_tfrecord
+from ._varied import Varied
 from ._write_triples import Written, write_triples
 
 __all__ = [
@@ -26,10 +27,12 @@ __all__ = [
     "METHODS",
     "SHARES",
     "AlignedScenes",
+    "Cached",
     "CocoPeople",
     "CopyPaste",
     "Dataset",
     "IHarmony4",
+    "Joined",
     "Manifest",
     "Photos",
     "Problem",
@@ -41,6 +44,7 @@ __all__ = [
     "TFRecordPairs",
     "TarShards",
     "Triples",
+    "Varied",
     "Written",
     "decode_segmentation",
     "open_dataset",

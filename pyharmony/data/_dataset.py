@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -126,6 +126,31 @@ def in_order(work: Callable[[int], Result], count: int, threads: int) -> Iterato
                 future.cancel()
 
 
+def finished(work: Iterable[Callable[[], None] | None], threads: int) -> Generator[None, None, None]:
+    """Once for each that is done, in order: by so many threads, a few begun ahead; None is nothing to do."""
+    if threads == 1:
+        for call in work:
+            if call is not None:
+                call()
+            yield
+        return
+    waiting: deque[Future[None] | None] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for call in work:
+                waiting.append(None if call is None else pool.submit(call))
+                if len(waiting) > 2 * threads:
+                    first = waiting.popleft()
+                    yield None if first is None else first.result()
+            while waiting:
+                first = waiting.popleft()
+                yield None if first is None else first.result()
+        finally:
+            for future in waiting:
+                if future is not None:
+                    future.cancel()
+
+
 def loaded(
     dataset: Any, errors: str, progress: Callable[[], None] | None, threads: int, size: int | None = None
 ) -> Iterator[tuple[int, Sample]]:
@@ -202,6 +227,73 @@ class Resized(Dataset):
 
     def _load(self, index: int) -> Sample:
         return resize_sample(self.dataset[index], self.size)
+
+
+class Cached(Dataset):
+    """A data set whose samples stay in memory once they are read; their arrays must not be changed.
+
+    Args:
+        dataset: the data set.
+        memory: bytes of arrays that are kept at most; what is beyond them is read again.
+    """
+
+    def __init__(self, dataset: Dataset, *, memory: int = 1 << 30) -> None:
+        self.dataset, self.names = dataset, dataset.names
+        self._samples: dict[int, Sample] = {}
+        self._left = _files.whole(memory, "memory")
+
+    @property
+    def groups(self) -> Sequence[str]:
+        return self.dataset.groups
+
+    def _load(self, index: int) -> Sample:
+        found = self._samples.get(index)
+        if found is None:
+            found = self.dataset[index]
+            size = sum(value.nbytes for value in found.values() if isinstance(value, np.ndarray))
+            if size <= self._left:
+                self._samples[index], self._left = found, self._left - size
+        return dict(found)
+
+    def _check_one(self, index: int) -> list[Problem]:
+        return self.dataset._check_one(index)
+
+
+class Joined(Dataset):
+    """Data sets one after the other.
+
+    Args:
+        datasets: one or more.
+
+    Raises:
+        ArgumentError: there are none.
+    """
+
+    def __init__(self, datasets: Sequence[Dataset]) -> None:
+        self.datasets = list(datasets)
+        if not self.datasets:
+            raise ArgumentError("datasets: none, expected one or more")
+        self.names = [name for dataset in self.datasets for name in dataset.names]
+        self._starts = np.cumsum([0, *(len(dataset) for dataset in self.datasets)])
+
+    @property
+    def groups(self) -> Sequence[str]:
+        return [group for dataset in self.datasets for group in dataset.groups]
+
+    def _place(self, index: int) -> tuple[Dataset, int]:
+        which = int(np.searchsorted(self._starts, index, "right")) - 1
+        return self.datasets[which], index - int(self._starts[which])
+
+    def _load(self, index: int) -> Sample:
+        dataset, there = self._place(index)
+        return dataset[there]
+
+    def _check_one(self, index: int) -> list[Problem]:
+        dataset, there = self._place(index)
+        return dataset._check_one(there)
+
+    def _strays(self) -> list[Problem]:
+        return [problem for dataset in self.datasets for problem in dataset._strays()]
 
 
 def resize_sample(sample: Sample, size: int = 256) -> Sample:

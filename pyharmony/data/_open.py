@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError, DataError
+from ._coco import CocoPeople
 from ._dataset import Dataset
 from ._folders import Manifest, Photos, Triples
 from ._iharmony4 import SUBSETS, IHarmony4
@@ -15,41 +17,77 @@ from ._shards import Shards
 from ._tar import TarShards
 from ._tfrecord import TFRecordPairs
 
+
+@dataclass(frozen=True)
+class Options:
+    """What `open_dataset` is told beside path and kind."""
+
+    split: str | None
+    annotations: Any
+    category: str
+    min_share: float
+    max_share: float
+    boxes: Any
+
+    def coco(self, images: Path) -> Dataset:
+        return CocoPeople(self.annotations, images, self.category, min_share=self.min_share, max_share=self.max_share)
+
+
 #: What `open_dataset` opens, and how.
-KINDS: dict[str, Callable[[Path, str | None], Dataset]] = {
-    "shards": lambda path, split: Shards(path),
-    "iharmony4": lambda path, split: IHarmony4(path, split or "all"),
-    "manifest": lambda path, split: Manifest(path, split),
-    "tar": lambda path, split: TarShards(path),
-    "tfrecord": lambda path, split: TFRecordPairs(path),
-    "triples": lambda path, split: Triples(path) if path.is_dir() else Triples.from_table(path),
-    "photos": lambda path, split: Photos(path, mask="masks" if (path / "masks").is_dir() else None),
-    "scenes": lambda path, split: AlignedScenes(path),
+KINDS: dict[str, Callable[[Path, Options], Dataset]] = {
+    "shards": lambda path, options: Shards(path),
+    "iharmony4": lambda path, options: IHarmony4(path, options.split or "all"),
+    "manifest": lambda path, options: Manifest(path, options.split),
+    "tar": lambda path, options: TarShards(path),
+    "tfrecord": lambda path, options: TFRecordPairs(path),
+    "triples": lambda path, options: Triples(path) if path.is_dir() else Triples.from_table(path),
+    "photos": lambda path, options: Photos(path, mask="masks" if (path / "masks").is_dir() else None),
+    "coco": lambda path, options: options.coco(path),
+    "scenes": lambda path, options: AlignedScenes(path, options.boxes),
 }
 
 
-def open_dataset(path: Any, kind: str | None = None, *, split: str | None = None) -> Dataset:
+def open_dataset(
+    path: Any,
+    kind: str | None = None,
+    *,
+    split: str | None = None,
+    annotations: Any = None,
+    category: str = "person",
+    min_share: float = 0.0,
+    max_share: float = 1.0,
+    boxes: Any = None,
+) -> Dataset:
     """The data set of a folder or file, by what is in it.
 
     Args:
-        path: the folder or file.
-        kind: 'shards', 'iharmony4', 'manifest', 'tar', 'tfrecord', 'triples', 'photos' or 'scenes'; None: found out.
+        path: the folder or file; of COCO the folder of the photographs.
+        kind: 'shards', 'iharmony4', 'manifest', 'tar', 'tfrecord', 'triples', 'photos', 'coco' or 'scenes'; None: found
+            out, 'coco' by its annotations and 'scenes' by their boxes.
         split: of iHarmony4 ('train' or 'test') and of a manifest; None: all.
+        annotations: the JSON file of COCO.
+        category, min_share, max_share: of COCO, see `CocoPeople`.
+        boxes: the file with the boxes of aligned scenes; None: all scenes, uncropped.
 
     Raises:
         FileNotFoundError: there is nothing.
         DataError: it is none of these, or damaged.
-        ArgumentError: there is no such kind, or it has no splits.
+        ArgumentError: there is no such kind, it has no splits, annotations or boxes, or COCO's annotations are missing.
     """
     place = Path(path)
     if not place.exists():
         raise FileNotFoundError(2, "No such file or folder", str(place))
     if kind is not None and kind not in KINDS:
         raise ArgumentError(f"kind: {kind!r}, expected one of {', '.join(map(repr, KINDS))}")
-    found = kind or _kind(place)
+    found = kind or ("coco" if annotations is not None else "scenes" if boxes is not None else _kind(place))
     if split is not None and found not in ("iharmony4", "manifest"):
         raise ArgumentError(f"split: {split!r}, but {found} has no splits of its own; pyharmony.data.split makes them")
-    return KINDS[found](place, split)
+    for name, value, owner in (("annotations", annotations, "coco"), ("boxes", boxes, "scenes")):
+        if value is not None and found != owner:
+            raise ArgumentError(f"{name}: {str(value)!r}, but {found} has none; they are of the kind {owner!r}")
+    if found == "coco" and annotations is None:
+        raise ArgumentError("annotations: missing, expected the JSON file of COCO's instances")
+    return KINDS[found](place, Options(split, annotations, category, min_share, max_share, boxes))
 
 
 def _kind(path: Path) -> str:

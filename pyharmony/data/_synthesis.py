@@ -12,6 +12,7 @@ import numpy.typing as npt
 from .. import _checks, color
 from ..errors import ArgumentError, DataError, PyHarmonyError
 from ._dataset import Dataset, Sample, resize_sample, said
+from ._varied import Varied
 
 Picture = npt.NDArray[np.uint8]
 
@@ -100,6 +101,8 @@ class Synthesis(Dataset):
         other = Synthesis.__new__(Synthesis)
         other.__dict__.update(self.__dict__)
         other._epoch = epoch
+        if isinstance(self.photos, Varied):
+            other.photos = self.photos.at_epoch(epoch)
         return other
 
     _epoch = 0

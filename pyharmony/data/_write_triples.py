@@ -20,7 +20,7 @@ from .. import _checks
 from .. import io as files
 from ..errors import ArgumentError, DataError, PyHarmonyError
 from . import _files
-from ._dataset import Dataset, Problem, Sample, said
+from ._dataset import Dataset, Problem, Sample, finished, in_order, said
 from ._folders import Triples
 
 ROLES = ("composite", "mask", "target")
@@ -37,7 +37,7 @@ class Written:
         recipes: how each was made.
         problems: those that could not be loaded.
         refused: the names of those that were not accepted.
-        unlikely: the names of those with the lowest scores.
+        unlikely: the names of those with the lowest scores, the lowest first.
     """
 
     triples: Triples
@@ -58,6 +58,7 @@ def write_triples(
     keep: float = 1.0,
     errors: str = "raise",
     overwrite: bool = False,
+    threads: int = 1,
     progress: Callable[[], None] | None = None,
 ) -> Written:
     """Writes composites, masks and targets as files that `Triples` reads, all or nothing.
@@ -76,6 +77,8 @@ def write_triples(
         keep: share, above 0, of the samples that stay: those with the highest scores.
         errors: 'raise', or 'skip' to leave samples out that cannot be loaded.
         overwrite: whether to replace a folder that this function wrote.
+        threads: how many samples are made, and as many written, at once; the bytes are the same for any number. accept
+            and score are called by one, in order.
         progress: called after each sample.
 
     Returns:
@@ -102,28 +105,40 @@ def write_triples(
     with _folder(folder, overwrite) as made:
         for role in ROLES:
             (made / role).mkdir()
-        for index in range(len(dataset)):
+
+        def made_of(index: int) -> Sample | Exception:
             try:
-                sample = dataset[index]
+                return dict(dataset[index])
             except (PyHarmonyError, OSError) as error:
-                if errors == "raise":
-                    raise
-                problems.append(Problem(dataset.names[index] if named else str(index), said(error)))
-            else:
-                name = _file_name(sample.get("name", index))
-                if name in recipes:
-                    raise DataError(f"{sample.get('name')}: another sample would have its file, {name}{suffix}")
-                if accept is not None and not accept(sample):
-                    refused.append(name)
+                return error
+
+        def chosen(sample: Sample) -> Callable[[], None] | None:
+            """Notes the sample's recipe; what is left to do is to write its files."""
+            name = file_name(sample["name"])
+            if name in recipes:
+                raise DataError(f"{sample['name']}: another sample would have its file, {name}{suffix}")
+            if accept is not None and not accept(sample):
+                refused.append(name)
+                return None
+            recipes[name] = {"name": name, **sample.get("recipe", {})}
+            if score is not None:
+                recipes[name]["score"] = float(score(sample))
+            return lambda: _save(sample, made, name, suffix, quality)
+
+        def work() -> Iterator[Callable[[], None] | None]:
+            for index, sample in enumerate(in_order(made_of, len(dataset), threads)):
+                if not isinstance(sample, Exception):
+                    yield chosen({"name": index, **sample})
+                elif errors == "raise":
+                    raise sample
                 else:
-                    recipes[name] = {"name": name, **sample.get("recipe", {})}
-                    if score is not None:
-                        recipes[name]["score"] = float(score(sample))
-                    for role in ROLES:
-                        path = made / role / (name + (".png" if role == "mask" else suffix))
-                        files.save(sample[role], path, quality=quality)
-            if progress is not None:
-                progress()
+                    problems.append(Problem(dataset.names[index] if named else str(index), said(sample)))
+                    yield None
+
+        with contextlib.closing(finished(work(), threads)) as done:  # no thread writes to a folder that is gone
+            for _ in done:
+                if progress is not None:
+                    progress()
         unlikely = _lowest(recipes, share) if score is not None else []
         for name in unlikely:
             del recipes[name]
@@ -139,13 +154,18 @@ def write_triples(
     return Written(triples, [recipes[name] for name in triples.names], problems, refused, unlikely)
 
 
+def _save(sample: Sample, folder: Path, name: str, suffix: str, quality: int) -> None:
+    for role in ROLES:
+        files.save(sample[role], folder / role / (name + (".png" if role == "mask" else suffix)), quality=quality)
+
+
 def _lowest(recipes: dict[str, dict[str, Any]], keep: float) -> list[str]:
     """The names of all but the share that stays."""
     count = len(recipes) - max(1, math.ceil(keep * len(recipes) - 1e-9)) if recipes else 0
     return sorted(recipes, key=lambda name: recipes[name]["score"])[:count]
 
 
-def _file_name(name: Any) -> str:
+def file_name(name: Any) -> str:
     text = "".join("_" if c in '/\\:*?"<>|\0' else c for c in str(name)).lstrip(".")
     return text or "_"
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from .. import metrics
 from ..data import Dataset, Problem, resize_sample
 from ..data._dataset import said
-from ..errors import ArgumentError, DataError, PyHarmonyError, ShapeError
+from ..errors import ArgumentError, DataError, PyHarmonyError, ShapeError, WeightsError
 from ..metrics import Interval
 from ._methods import METHODS, Judge, Method, Picture
 
@@ -173,6 +173,7 @@ def evaluate(
     Raises:
         ArgumentError: 'composite' or 'target' is another method's name, or errors is neither.
         DataError: no sample could be evaluated.
+        WeightsError: a method's weights are missing or damaged, whatever errors is.
         PyHarmonyError, OSError: of a bad sample.
     """
     if errors not in ("raise", "skip"):
@@ -185,6 +186,8 @@ def evaluate(
     for index, name in enumerate(dataset.names):
         try:
             found, result = _one(dataset, index, every, size, judges or {})
+        except WeightsError:  # the method's fault, not the sample's
+            raise
         except (PyHarmonyError, OSError) as error:
             if errors == "raise":
                 raise

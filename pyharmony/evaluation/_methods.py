@@ -1,4 +1,4 @@
-"""What can be evaluated, and what can judge: transfers of colours, and networks, which need torch."""
+"""What can be evaluated, and what can judge: methods without weights, and networks, which need torch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import harmonization
 from ..data._synthesis import TRANSFERS
 
 Picture = npt.NDArray[np.uint8]
@@ -28,18 +29,23 @@ def _to_background(transfer: Callable[..., Any]) -> Method:
     return method
 
 
-#: Those without weights: the colours of the background given to the object, and the composite as it is.
+def _harmonized(name: str) -> Method:
+    return lambda composite, mask: harmonization.harmonize(composite, mask, method=name)
+
+
+#: The composite as it is, the methods of `pyharmony.harmonize`, guarded as they are there, and the other transfers of
+#: the background's colours to the object, as published.
 METHODS: Mapping[str, Method] = {
     "composite": lambda composite, mask: composite,
     **{name: _to_background(transfer) for name, transfer in TRANSFERS.items()},
+    **{name: _harmonized(name) for name in harmonization.METHODS},
 }
 
 
 def harmonizer(source: Any, *, device: str | None = None) -> Method:
     """A network as a method. It runs at 256 x 256 pixels, or at the size that it was made for.
 
-    At other sizes what it changed there, output - input, is enlarged by a bilinear filter and added to the composite;
-    of a generator that is residual, its maps of colours are enlarged and applied to the composite.
+    At other sizes what it did there is carried over by a colour map, as `pyharmony.harmonize` does, unguarded.
 
     Args:
         source: a model of `pyharmony.models` that harmonizes, or what `pyharmony.models.load` takes.

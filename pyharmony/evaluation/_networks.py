@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from .. import models
 from ..data import resize_sample
-from ..errors import ArgumentError, DeviceError
+from ..errors import ArgumentError, DeviceError, MaskError
+from ..harmonization._networks import found_by
+from ..harmonization._scene import scene
 from ..models import Model
-from ..models._blocks import added
-from ._methods import Picture, enlarged
-
-#: Sides of the pictures that harmonisers see, but those that were made for others.
-SIDE = 256
+from ..models._calls import output_of, side_of, takes_mask, task_of
+from ._methods import Picture
 
 _JUDGES = ("bargainnet", "dovenet", "dovenet_lite", "pix2pix", "pix2pix_selfie", "realism_cnn")
 
@@ -33,33 +30,21 @@ def loaded(source: Any, device: str | None, *, whole: bool = False) -> Model:
     return model.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def task_of(model: Model) -> str:
-    return next(info.task for info in models.list() if info.name == model.name)
-
-
-def takes_mask(model: Model) -> bool:
-    """Whether the model was made to see masks."""
-    made = getattr(model.config, "mask", None)
-    if isinstance(made, bool):
-        return made
-    part = getattr(model, "generator", model)
-    return "mask" in inspect.signature(part.forward).parameters
-
-
-def side_of(model: Model) -> int:
-    """Sides of the pictures that a model was made for."""
-    return int(getattr(model.config, "size", SIDE))
-
-
-def output_of(model: Model, picture: Tensor, mask: Tensor | None) -> Tensor:
-    """What a model makes of pictures [N, 3, H, W] in its range, and of their masks [N, 1, H, W] where it takes them."""
-    return model(picture) if mask is None or not takes_mask(model) else model(picture, mask)
-
-
 def levels(x: Tensor, low: float) -> npt.NDArray[np.float32]:
     """[N, C, H, W] in [low, 1] to [N, H, W, C] in levels of 0 to 255, neither rounded nor clipped."""
     found: npt.NDArray[np.float32] = ((x.float() - low) / (1 - low) * 255).permute(0, 2, 3, 1).cpu().numpy()
     return found
+
+
+@torch.no_grad()
+def realism(model: Model, picture: Picture, mask: Picture | None) -> float:
+    """What a `realism_cnn` says of a picture [H, W, 3], with or without the mask [H, W] of what was put in."""
+    sample = {"target": picture} if mask is None else {"target": picture, "mask": mask}
+    small = resize_sample(sample, model.config.size)
+    if mask is None:
+        image, _ = _tensors(model, [small["target"]], np.zeros(small["target"].shape[:2], np.uint8))
+        return float(model(image))
+    return float(model(*_tensors(model, [small["target"]], small["mask"])))
 
 
 def _tensors(model: Model, pictures: list[Picture], mask: Picture) -> list[Tensor]:
@@ -79,24 +64,18 @@ class Harmonizer:
         self.model = model
 
     @torch.no_grad()
-    def __call__(self, composite: Picture, mask: Picture) -> npt.NDArray[np.float32]:
-        small = resize_sample({"composite": composite, "mask": mask}, side_of(self.model))
+    def __call__(self, composite: Picture, mask: Picture) -> npt.NDArray[Any]:
+        side = side_of(self.model)
+        if composite.shape[:2] != (side, side):
+            seen = scene(composite, mask, None, (side, side))
+            if not seen.mask.any():
+                raise MaskError(f"mask: empty at {side} x {side} pixels")
+            whole = composite.astype(np.float32) / np.float32(255)
+            carried: npt.NDArray[Any] = found_by(self.model, seen, False).map.apply(whole, mask) * np.float32(255)
+            return carried
+        small = resize_sample({"composite": composite, "mask": mask}, side)
         picture, m = _tensors(self.model, [small["composite"]], small["mask"])
-        if getattr(self.model.config, "residual", False) and composite.shape[:2] != picture.shape[2:]:
-            return self._mapped(composite, mask, picture, m)
-        output = levels(output_of(self.model, picture, m), self.model.low)[0]
-        if composite.shape == output.shape:
-            return output
-        change = np.clip(output, 0, 255) - small["composite"]
-        return enlarged(change, composite.shape[:2]) + composite
-
-    def _mapped(self, composite: Picture, mask: Picture, picture: Tensor, m: Tensor) -> npt.NDArray[np.float32]:
-        """By the affine maps that the network gives of its small picture, enlarged to the composite's size."""
-        generator: Any = getattr(self.model, "generator", self.model)
-        maps = generator.maps(picture, m) if takes_mask(self.model) else generator.maps(picture)
-        maps = functional.interpolate(maps.float(), composite.shape[:2], mode="bilinear")
-        whole, inside = _tensors(self.model, [composite], mask)
-        return levels(added(maps, whole, inside), self.model.low)[0]
+        return levels(output_of(self.model, picture, m), self.model.low)[0]
 
 
 class Verdict:
@@ -112,11 +91,11 @@ class Verdict:
     def __call__(
         self, composite: Picture, output: Picture, mask: Picture
     ) -> tuple[dict[str, float], npt.NDArray[np.float32] | None]:
+        if self.model.name == "realism_cnn":
+            return {"realism": realism(self.model, output, mask)}, None
         small = resize_sample({"composite": composite, "target": output, "mask": mask}, self.side)
         before, after, m = _tensors(self.model, [small["composite"], small["target"]], small["mask"])
         model: Any = self.model
-        if model.name == "realism_cnn":
-            return {"realism": float(model(after, m))}, None
         if model.name == "bargainnet":
             return {"verification": float(model.harmony(after, m))}, None
         if model.name.startswith("pix2pix"):

@@ -21,6 +21,7 @@ from . import (
     _registry,
     attention_unet,
     bargainnet,
+    colorgrid,
     dovenet,
     dovenet_lite,
     gp_gan,
@@ -57,6 +58,7 @@ __all__ = [
 _MODULES = (
     attention_unet,
     bargainnet,
+    colorgrid,
     dovenet,
     dovenet_lite,
     gp_gan,

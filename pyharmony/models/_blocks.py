@@ -156,6 +156,16 @@ def with_mask(image: Tensor, mask: Tensor | None, wanted: bool) -> Tensor:
     return torch.cat([image, mask.to(image.dtype)], 1)
 
 
+def changed(image: Tensor, output: Tensor, mask: Tensor | None) -> Tensor:
+    """image + 2 output, inside the mask where there is one, clipped to [-1, 1]: an output of 0 leaves the image.
+
+    image and output [N, 3, H, W] in [-1, 1], so that every picture can be reached. float32 at least, since bfloat16 has
+    few levels of a picture.
+    """
+    change = 2 * output.to(torch.promote_types(output.dtype, torch.float32))
+    return (image + (change if mask is None else mask * change)).clamp(-1, 1)
+
+
 def check_flag(value: object, name: str) -> None:
     if not isinstance(value, bool):
         raise ArgumentError(f"{name}: {value!r}, expected True or False")

@@ -26,41 +26,50 @@ class AttentionUNetConfig:
         width: channels of the first level.
         norm: 'batch' or 'instance'.
         gates: the three sigmoid gates.
-        dropout: after the norm of three inner levels, in training.
+        dropout: after the norm of three inner levels, of one where depth is 6, in training.
+        depth: levels, 5 or more; sides are multiples of 2^depth.
+        residual: the network says what to change of the composite inside the mask, and starts with little.
     """
 
     width: int = 64
     norm: Norm = "batch"
     gates: bool = True
     dropout: float = 0.5
+    depth: int = 8
+    residual: bool = False
 
     def __post_init__(self) -> None:
         _blocks.check_whole(self.width, "width")
+        _blocks.check_whole(self.depth, "depth", 5)
         _blocks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
         _blocks.check_flag(self.gates, "gates")
+        _blocks.check_flag(self.residual, "residual")
         _blocks.check_share(self.dropout, "dropout")
 
 
 class AttentionUNet(Model):
-    """Eight levels with gates on the composite and its mask.
+    """Eight levels, or `depth` of them, with gates on the composite and its mask.
 
     Shape:
-        composite [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], sides multiples of 256, to [N, 3, H, W] in
-        [-1, 1].
+        composite [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], sides multiples of 256 (2^depth), to
+        [N, 3, H, W] in [-1, 1].
     """
 
     name = "attention_unet"
 
     def __init__(self, config: AttentionUNetConfig) -> None:
         super().__init__(config)
-        self.unet = _blocks.UNet(4, 3, config.width, 8, config.norm, gates=config.gates, dropout_p=config.dropout)
+        self.unet = _blocks.UNet(
+            4, 3, config.width, config.depth, config.norm, gates=config.gates, dropout_p=config.dropout
+        )
         _blocks.initialize(self)
 
     def forward(self, composite: Tensor, mask: Tensor, *, stochastic: bool = False) -> Tensor:
         """See the class; stochastic: dropout at inference too."""
         _blocks.check_image(composite, "composite", 3, self.unet.multiple)
         _blocks.check_mask(mask, composite)
-        return self.unet(torch.cat([composite, mask.to(composite.dtype)], 1), stochastic=stochastic)
+        output = self.unet(torch.cat([composite, mask.to(composite.dtype)], 1), stochastic=stochastic)
+        return _blocks.changed(composite, output, mask) if self.config.residual else output
 
     def example(self, size: int | None = None) -> dict[str, Tensor]:
         return _blocks.example_pictures(size or 256, "composite", mask=True)

@@ -165,6 +165,8 @@ class Generator(nn.Module):
 class PatchGan(nn.Module):
     """Judges each patch of 70 pixels: 256 pixels become a map of 30x30."""
 
+    smallest = 32
+
     def __init__(self, channels: int, width: int, norm: Norm) -> None:
         super().__init__()
         bias = _blocks.has_bias(norm)
@@ -187,7 +189,7 @@ class PatchGan(nn.Module):
 class Discriminator(nn.Module):
     """`PatchGan` on the picture that was given, its mask where there is one, and the picture to judge."""
 
-    smallest = 32
+    smallest = PatchGan.smallest
 
     def __init__(self, config: Pix2PixConfig) -> None:
         super().__init__()

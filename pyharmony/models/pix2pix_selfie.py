@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from ..errors import ShapeError
 from . import _blocks
 from ._blocks import Norm
 from ._registry import Adversarial, ModelInfo, register
+from .pix2pix import PatchGan
 
 
 @dataclass(frozen=True)
@@ -29,25 +31,33 @@ class Pix2PixSelfieConfig:
         width: channels of the generator's first stage.
         norm: of the generator, 'batch' or 'instance'.
         dropout: after the norm of every decoder stage but the last; it is the noise of the model.
-        discriminator_width: channels of the first block.
+        residual: the generator says what to change of the picture, inside the mask, and starts with little.
+        depth: how often the generator halves the picture, after two stages that do not; sides are multiples of 2^depth.
+        discriminator: 'wide_residual', four blocks of two convolutions; 'patches', that of pix2pix.
+        discriminator_width: channels of its first block or layer.
         discriminator_norm: 'batch' or 'instance'; equal in quality as published, batch norm is the faster.
-        discriminator_factor: how much wider a block is inside.
+        discriminator_factor: how much wider a wide residual block is inside.
     """
 
     mask: bool = True
     width: int = 64
     norm: Norm = "batch"
     dropout: float = 0.5
+    residual: bool = False
+    depth: int = 7
+    discriminator: Literal["wide_residual", "patches"] = "wide_residual"
     discriminator_width: int = 64
     discriminator_norm: Norm = "instance"
     discriminator_factor: int = 2
 
     def __post_init__(self) -> None:
         _blocks.check_flag(self.mask, "mask")
+        _blocks.check_flag(self.residual, "residual")
         _blocks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
         _blocks.check_choice(self.discriminator_norm, "discriminator_norm", _blocks.NORMS[:2])
+        _blocks.check_choice(self.discriminator, "discriminator", ("wide_residual", "patches"))
         _blocks.check_share(self.dropout, "dropout")
-        for name in ("width", "discriminator_width", "discriminator_factor"):
+        for name in ("width", "depth", "discriminator_width", "discriminator_factor"):
             _blocks.check_whole(getattr(self, name), name)
 
 
@@ -56,27 +66,28 @@ def _conv(a: int, b: int, stride: int, bias: bool) -> nn.Conv2d:
 
 
 class Generator(nn.Module):
-    """Nine stages down and nine up; stage i of the decoder sees what is before it and encoder stage 10 - i."""
+    """Nine stages down and nine up; stage i of the decoder sees what is before it and encoder stage 10 - i.
 
-    multiple = 128
-    encoder_strides = (1, 1, 2, 2, 2, 2, 2, 2, 2)
+    Of another depth there are depth + 2 stages each way.
+    """
 
     def __init__(self, config: Pix2PixSelfieConfig) -> None:
         super().__init__()
-        self.mask, self.norm, self.dropout_p = config.mask, config.norm, config.dropout
+        self.mask, self.norm, self.dropout_p, self.residual = config.mask, config.norm, config.dropout, config.residual
+        self.depth, self.multiple = config.depth, 2**config.depth
         w, bias = config.width, _blocks.has_bias(config.norm)
-        down = (w, w, w, 2 * w, 4 * w, 8 * w, 8 * w, 8 * w, 8 * w)
+        down = (w, w, *(w * min(2**i, 8) for i in range(config.depth)))
+        strides = (1, 1, *(2,) * config.depth)
         before = (3 + config.mask, *down[:-1])
         self.down = nn.ModuleList(
-            _conv(a, b, stride, bias or i == 0)
-            for i, (a, b, stride) in enumerate(zip(before, down, self.encoder_strides))
+            _conv(a, b, stride, bias or i == 0) for i, (a, b, stride) in enumerate(zip(before, down, strides))
         )
         self.down_norm = nn.ModuleList(_blocks.norm_layer(config.norm, c) for c in down[1:])
-        up = (8 * w, 8 * w, 8 * w, 4 * w, 2 * w, w, w, w)
+        up = down[-2::-1]
         # The first stage has no skip; the others concatenate an encoder stage of their own size.
-        inputs = (down[-1], *(a + b for a, b in zip(up, down[-2::-1])))
+        inputs = (down[-1], *(a + b for a, b in zip(up, up)))
         self.up = nn.ModuleList(
-            nn.ConvTranspose2d(a, b, 4, 2, 1, bias=bias) if i < 7 else _conv(a, b, 1, bias)
+            nn.ConvTranspose2d(a, b, 4, 2, 1, bias=bias) if i < config.depth else _conv(a, b, 1, bias)
             for i, (a, b) in enumerate(zip(inputs, up))
         )
         self.up_norm = nn.ModuleList(_blocks.norm_layer(config.norm, c) for c in up)
@@ -86,7 +97,7 @@ class Generator(nn.Module):
         """A picture from a picture.
 
         Args:
-            image: [N, 3, H, W] in [-1, 1], sides multiples of 128; with instance norm not both 128.
+            image: [N, 3, H, W] in [-1, 1], sides multiples of 2^depth, 128; with instance norm not both 2^depth.
             mask: [N, 1, H, W] in [0, 1], unless the model was made without.
             stochastic: dropout at inference too, as published: another result with every call.
 
@@ -95,9 +106,12 @@ class Generator(nn.Module):
         """
         _blocks.check_image(image, "image", 3, self.multiple)
         if self.norm == "batch":
-            _blocks.check_statistics(image, "image", self.training, 7)
+            _blocks.check_statistics(image, "image", self.training, self.depth)
         elif max(image.shape[2:]) == self.multiple:
-            raise ShapeError("image: 128x128 pixels, of which an instance norm leaves nothing; expected more")
+            raise ShapeError(
+                f"image: {self.multiple}x{self.multiple} pixels, of which an instance norm leaves nothing; "
+                "expected more"
+            )
         x = _blocks.with_mask(image, mask, self.mask)
         skips = []
         for i, conv in enumerate(self.down):
@@ -108,7 +122,8 @@ class Generator(nn.Module):
         for conv, norm in zip(self.up, self.up_norm):
             x = _blocks.dropout(norm(conv(x)), self.dropout_p, self.training or stochastic)
             x = torch.cat([torch.relu(x), skips.pop()], 1)
-        return torch.tanh(self.last(x))
+        output = torch.tanh(self.last(x))
+        return _blocks.changed(image, output, mask) if self.residual else output
 
 
 class WideBlock(nn.Module):
@@ -128,14 +143,11 @@ class WideBlock(nn.Module):
         return self.conv2(functional.leaky_relu(self.norm2(y), 0.2)) + self.shortcut(x[:, :, ::2, ::2])
 
 
-class Discriminator(nn.Module):
+class WideResidual(nn.Module):
     """Four wide residual blocks, each of stride 2, and a 1x1: 256 pixels become a map of 16x16."""
-
-    multiple = 16
 
     def __init__(self, config: Pix2PixSelfieConfig) -> None:
         super().__init__()
-        self.mask = config.mask
         w = config.discriminator_width
         widths = (6 + config.mask, w, 2 * w, 4 * w, 4 * w)
         self.blocks = nn.Sequential(
@@ -146,11 +158,40 @@ class Discriminator(nn.Module):
         )
         self.last = nn.Conv2d(widths[-1], 1, 1)
 
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.blocks(x))
+
+
+class Discriminator(nn.Module):
+    """The network of `Pix2PixSelfieConfig.discriminator` on the picture that was given, its mask, and the picture to
+    judge."""
+
+    def __init__(self, config: Pix2PixSelfieConfig) -> None:
+        super().__init__()
+        self.mask = config.mask
+        wide = config.discriminator == "wide_residual"
+        self.multiple, self.smallest = (16, 16) if wide else (1, PatchGan.smallest)
+        self.net: WideResidual | PatchGan
+        if wide:
+            self.net = WideResidual(config)
+        else:
+            self.net = PatchGan(6 + config.mask, config.discriminator_width, config.discriminator_norm)
+
     def forward(self, image: Tensor, output: Tensor, mask: Tensor | None = None) -> Tensor:
-        """image, output [N, 3, H, W] in [-1, 1], sides multiples of 16, mask [N, 1, H, W]: logits, H/16 x W/16."""
+        """A map of logits [N, 1, h, w].
+
+        Args:
+            image, output: [N, 3, H, W] in [-1, 1]; sides are multiples of 16, for 'patches' 32 or more.
+            mask: [N, 1, H, W] in [0, 1], unless the model was made without.
+
+        Returns:
+            h = H / 16; for 'patches' h = floor(H / 8) - 2.
+        """
         _blocks.check_image(image, "image", 3, self.multiple)
         _blocks.check_like(output, image, "output", "image")
-        return self.last(self.blocks(torch.cat([_blocks.with_mask(image, mask, self.mask), output], 1)))
+        if min(image.shape[2:]) < self.smallest:
+            raise ShapeError(f"image: {image.shape[2]}x{image.shape[3]} pixels, expected {self.smallest} or more")
+        return self.net(torch.cat([_blocks.with_mask(image, mask, self.mask), output], 1))
 
 
 class Pix2PixSelfie(Adversarial):
@@ -181,6 +222,10 @@ register(
         make=Pix2PixSelfie,
         summary="nine stages down and up with dropout as noise, against wide residual patches",
         source="a system for selfie compositing on the training of Isola et al., CVPR 2017",
-        presets={"small": {"width": 16, "discriminator_width": 16}, "narrow_blocks": {"discriminator_factor": 1}},
+        presets={
+            "small": {"width": 16, "discriminator_width": 16},
+            "narrow_blocks": {"discriminator_factor": 1},
+            "patches": {"discriminator": "patches"},
+        },
     )
 )

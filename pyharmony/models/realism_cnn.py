@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from . import _blocks
 from ._registry import Model, ModelInfo, register
@@ -23,16 +24,24 @@ class RealismCnnConfig:
         size: sides of the pictures.
         widths: channels of the stem and of the residual stages, each of which halves the size.
         dropout: before the score, in training.
+        regions: hidden values that compare the object's colours with those around it, see `RealismCnn`; 0: none.
     """
 
     size: int = 128
     widths: tuple[int, ...] = (32, 48, 96, 160, 192)
     dropout: float = 0.2
+    regions: int = 0
 
     def __post_init__(self) -> None:
         _blocks.check_widths(self.widths, "widths")
         _blocks.check_whole(self.size, "size", 2 ** len(self.widths))
         _blocks.check_share(self.dropout, "dropout")
+        if self.regions:
+            _blocks.check_whole(self.regions, "regions", 1)
+
+
+#: Channels of `_colours`.
+_COLOURS = 9
 
 
 class Stage(nn.Module):
@@ -54,6 +63,10 @@ class Stage(nn.Module):
 class RealismCnn(Model):
     """The probability that a picture is a photograph, not a composite.
 
+    With `regions` a second score is added, that of means and logarithms of deviations of the colours, their saturation
+    among them, inside the mask and outside of it, through a layer of so many hidden values: colours that do not go
+    together are a difference of just these. Without a mask both are those of all.
+
     Shape:
         image [N, 3, size, size] in [-1, 1] and, if it is known, mask [N, 1, size, size] in [0, 1] of what was put
         in, to scores [N] in [0, 1]. A mask of zeros says the same as none.
@@ -69,9 +82,16 @@ class RealismCnn(Model):
         self.stages = nn.Sequential(*(Stage(a, b) for a, b in zip([stem, *widths], widths)))
         # What a composite lacks may be in one place or all over: the mean and the largest of each feature.
         self.score = nn.Linear(2 * config.widths[-1], 1)
+        if config.regions:
+            self.region_norm = nn.BatchNorm1d(4 * _COLOURS)
+            self.region_hidden = nn.Linear(4 * _COLOURS, config.regions)
+            self.region_score = nn.Linear(config.regions, 1, bias=False)
         for m in self.modules():
             if isinstance(m, nn.Conv2d):
                 nn.init.kaiming_normal_(m.weight, nonlinearity="relu")
+        if config.regions:
+            # The colours are learned from first; what the convolutions say of nothing is noise to them.
+            nn.init.zeros_(self.score.weight)
 
     def logits(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """The score before the sigmoid, [N], for losses."""
@@ -81,10 +101,16 @@ class RealismCnn(Model):
             mask = torch.zeros_like(image[:, :1])
         else:
             _blocks.check_mask(mask, image)
-        x = torch.cat([image, mask.to(image.dtype)], 1)
-        x = self.stages(torch.relu(self.stem_norm(self.stem(x))))
-        x = torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
-        return self.score(_blocks.dropout(x, self.config.dropout, self.training)).squeeze(1)
+        mask = mask.to(image.dtype)
+        x = torch.relu(self.stem_norm(self.stem(torch.cat([image, mask], 1))))
+        x = self.stages(x)
+        y = torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
+        score = self.score(_blocks.dropout(y, self.config.dropout, self.training))
+        if self.config.regions:
+            y = self.region_norm(_statistics(_colours(image), mask))
+            y = torch.relu(self.region_hidden(_blocks.dropout(y, self.config.dropout, self.training)))
+            score = score + self.region_score(y)
+        return score.squeeze(1)
 
     def forward(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """See the class."""
@@ -92,6 +118,33 @@ class RealismCnn(Model):
 
     def example(self, size: int | None = None) -> dict[str, Tensor]:
         return _blocks.example_pictures(size or self.config.size, "image", mask=True)
+
+
+def _colours(image: Tensor) -> Tensor:
+    """R, G, B, luminance Y, R - Y, G - Y, B - Y, chroma and saturation of pictures in [-1, 1]: [N, 9, H, W]."""
+    x = (image + 1) / 2
+    weights = x.new_tensor([0.299, 0.587, 0.114])[:, None, None]
+    luminance = (x * weights).sum(1, keepdim=True)
+    largest = x.amax(1, keepdim=True)
+    chroma = largest - x.amin(1, keepdim=True)
+    return torch.cat([x, luminance, x - luminance, chroma, chroma / (largest + 0.05)], 1)
+
+
+def _statistics(x: Tensor, mask: Tensor) -> Tensor:
+    """Means and logarithms of deviations of x [N, C, h, w], inside a mask [N, 1, H, W] and outside of it: [N, 4 C].
+
+    A deviation is at least 0.01. Where there is nothing inside, or nothing outside, both are of all of it.
+    """
+    inside = functional.adaptive_avg_pool2d(mask, (x.shape[2], x.shape[3])).flatten(2)
+    weights = torch.cat([inside, 1 - inside], 1)
+    total, pixels = weights.sum(2, keepdim=True), weights.shape[2]
+    both = (total > 0).all(1, keepdim=True)
+    weights = torch.where(both, weights / total.clamp(min=1e-6), 1 / pixels)
+    # By pixels and channels: so they lie in memory where the network runs fast.
+    values = x.permute(0, 2, 3, 1).flatten(1, 2)
+    mean = weights @ values
+    variance = (weights @ values.square() - mean.square()).clamp(min=1e-4)
+    return torch.cat([mean, variance.log() / 2], 2).flatten(1)
 
 
 register(

@@ -25,16 +25,19 @@ class UNet3PlusConfig:
         width: channels of the first encoder stage; they double four times.
         branch: channels of each of the five inputs of a decoder node.
         deep_supervision: heads on the inner nodes too, which `deep` returns; nothing else changes.
+        residual: the network says what to change of the composite inside the mask, and starts with little.
     """
 
     width: int = 64
     branch: int = 64
     deep_supervision: bool = True
+    residual: bool = False
 
     def __post_init__(self) -> None:
         _blocks.check_whole(self.width, "width")
         _blocks.check_whole(self.branch, "branch")
         _blocks.check_flag(self.deep_supervision, "deep_supervision")
+        _blocks.check_flag(self.residual, "residual")
 
 
 class Node(nn.Module):
@@ -100,7 +103,8 @@ class UNet3Plus(Model):
 
     def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
         """See the class."""
-        return torch.tanh(self.heads[0](self._nodes(composite, mask)[0]))
+        output = torch.tanh(self.heads[0](self._nodes(composite, mask)[0]))
+        return _blocks.changed(composite, output, mask) if self.config.residual else output
 
     def deep(self, composite: Tensor, mask: Tensor) -> list[Tensor]:
         """The pictures of all heads, [N, 3, H, W] each in [-1, 1]; the first is that of `forward`."""
@@ -108,9 +112,8 @@ class UNet3Plus(Model):
         pictures = []
         for i, (head, x) in enumerate(zip(self.heads, maps)):
             y = head(x)
-            pictures.append(
-                torch.tanh(functional.interpolate(y, scale_factor=float(2**i), mode="bilinear") if i else y)
-            )
+            output = torch.tanh(functional.interpolate(y, scale_factor=float(2**i), mode="bilinear") if i else y)
+            pictures.append(_blocks.changed(composite, output, mask) if self.config.residual else output)
         return pictures
 
     def example(self, size: int | None = None) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._checks import SolveInfo
+from .color_grid import color_grid
 from .color_map import Affine, Curves, Exp, Light, Log, Lut, color_map
 from .color_stats import ColorStats, RegionStats, color_stats
 from .gaussian_poisson import gaussian_poisson
@@ -25,6 +26,7 @@ __all__ = [
     "PoissonSolver",
     "RegionStats",
     "SolveInfo",
+    "color_grid",
     "color_map",
     "color_stats",
     "gaussian_poisson",

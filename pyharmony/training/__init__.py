@@ -25,7 +25,7 @@ from ._config import (
     with_changes,
 )
 from ._loop import Progress, TrainResult
-from ._train import train
+from ._train import held_back, train
 
 __all__ = [
     "DataConfig",
@@ -35,6 +35,7 @@ __all__ = [
     "TrainConfig",
     "TrainResult",
     "config_of",
+    "held_back",
     "read_toml",
     "recipe",
     "recipes",

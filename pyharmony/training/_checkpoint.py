@@ -27,7 +27,7 @@ from .. import models
 from ..errors import ArgumentError, WeightsError
 
 _LOG = logging.getLogger(__name__)
-_FORMAT = 1
+_FORMAT = 2
 _NAME = re.compile(r"step-(\d{8,})")
 
 
@@ -39,7 +39,7 @@ class Checkpoint:
         model: with its weights.
         ema: their average, a model of the same kind; or None.
         optimizers: `Step.state_dict`.
-        random: states of generators of random numbers, uint8 tensors by name.
+        random: states of generators of random numbers, uint8 tensors by `process/device`.
         facts: plain values: steps, position in the data, best figures, the digest of the configuration.
     """
 
@@ -177,18 +177,22 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:
+    """Of this process, by device."""
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
     return states
 
 
-def set_random_states(states: Mapping[str, Tensor], device: torch.device) -> None:
-    torch.set_rng_state(states["cpu"])
+def set_random_states(states: Mapping[str, Tensor], rank: int, device: torch.device) -> None:
+    """Those of the process of this rank; one that was not there goes on with numbers of its own."""
+    if f"{rank}/cpu" not in states:
+        return
+    torch.set_rng_state(states[f"{rank}/cpu"])
     if device.type == "cuda":
-        if "cuda" not in states:
+        if f"{rank}/cuda" not in states:
             raise ArgumentError("resume: the checkpoint was made on a processor, and the run is on a GPU")
-        torch.cuda.set_rng_state(states["cuda"], device)
+        torch.cuda.set_rng_state(states[f"{rank}/cuda"], device)
 
 
 @contextlib.contextmanager

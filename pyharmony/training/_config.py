@@ -27,26 +27,55 @@ class DataConfig:
     """`[data]`: what is trained on.
 
     Attributes:
-        root: a folder or file that `pyharmony.data.open_dataset` opens.
+        root: a folder or file that `pyharmony.data.open_dataset` opens, or several, which are joined.
+        kind: how it is laid out, as there; '': found out by its files.
+        annotations: the JSON file of COCO whose photographs root has; '': none.
+        category, min_share, max_share: of COCO, see `pyharmony.data.CocoPeople`.
+        boxes: the file with the boxes of aligned scenes; '': none.
         split: of a set that has splits of its own, 'train' as a rule; '': all of it.
         validation: a folder of its own, or the share of the samples that is held back, chosen by their names.
+        validation_kind, validation_annotations, validation_boxes: of a folder of validation.
         validation_split: of the set that has splits of its own, 'val' or 'test'; '': none.
         size: side of the pictures that the network sees; larger ones are resized, keeping no aspect, as published.
         crop: the largest share of a side that a random crop leaves out; 0: none.
         pairs: of aligned scenes, drawn for an epoch.
         flip: whether every second picture is mirrored.
+        methods: of photographs, how composites are made of them: names of `pyharmony.data.METHODS` and their weights;
+            empty: as `pyharmony.data.Synthesis` chooses.
+        retouched, inverted, borrowed: of photographs, shares, see `pyharmony.data.Varied`; where one of them is above 0
+            there may be photographs without a mask.
+        per_photo: composites of each photograph in an epoch.
         workers: processes that read ahead; 0: none.
     """
 
-    root: str = ""
+    root: str | tuple[str, ...] = ""
+    kind: str = ""
+    annotations: str = ""
+    category: str = "person"
+    min_share: float = 0.0
+    max_share: float = 1.0
+    boxes: str = ""
     split: str = ""
     validation: str | float = 0.1
     validation_split: str = ""
+    validation_kind: str = ""
+    validation_annotations: str = ""
+    validation_boxes: str = ""
     size: int = 256
     crop: float = 0.0
     pairs: int = 150_000
     flip: bool = False
+    methods: Mapping[str, float] = field(default_factory=dict)
+    retouched: float = 0.0
+    inverted: float = 0.0
+    borrowed: float = 0.0
+    per_photo: int = 1
     workers: int = 0
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """`root` as a tuple, empty where there is none."""
+        return ((self.root,) if self.root else ()) if isinstance(self.root, str) else tuple(self.root)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +155,7 @@ class TrainConfig:
             "run.keep": 1,
             "run.log_steps": 1,
             "data.pairs": 1,
+            "data.per_photo": 1,
         }
         whole |= {"data.workers": 0, "schedule.epochs": 0, "schedule.steps": 0, "schedule.warm_up": 0, "run.seed": 0}
         whole |= {"run.checkpoint_steps": 0, "run.evaluate_steps": 0, "run.largest_skips": 1, "run.threads": 0}
@@ -140,6 +170,14 @@ class TrainConfig:
         for key in ("schedule.minutes", "run.checkpoint_minutes"):
             if not self.value(key) >= 0:
                 raise ArgumentError(f"{key}: {self.value(key)!r}, expected 0 or more")
+        for key in ("data.retouched", "data.inverted", "data.borrowed"):
+            if not 0 <= self.value(key) <= 1:
+                raise ArgumentError(f"{key}: {self.value(key)!r}, expected 0 to 1")
+        if not all(isinstance(root, str) for root in self.data.roots):
+            raise ArgumentError(f"data.root: {self.data.root!r}, expected paths")
+        for key in ("data.annotations", "data.boxes"):
+            if self.value(key) and len(self.data.roots) > 1:
+                raise ArgumentError(f"{key}: given, and data.root has {len(self.data.roots)} folders; it goes with one")
         if not isinstance(self.data.validation, str) and not 0 <= self.data.validation < 1:
             raise ArgumentError(f"data.validation: {self.data.validation!r}, expected a folder, or a share of 0 to 1")
         if not (self.schedule.epochs or self.schedule.steps or self.schedule.minutes):
@@ -247,19 +285,35 @@ def _filled(kind: Any, table: str, values: Mapping[str, Any]) -> Any:
         if isinstance(value, bool) and bool not in expected or not isinstance(value, expected):
             names = " or ".join(t.__name__ for t in expected)
             raise ArgumentError(f"{table}.{key}: {value!r}, expected {names}")
-    return kind(**values)
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
 def _accepted(hint: Any) -> tuple[type, ...]:
-    if get_origin(hint) is not None:
+    origin = get_origin(hint)
+    if origin is tuple:
+        return (list, tuple)
+    if origin is Mapping:
+        return (dict,)
+    if origin is not None:
         return tuple(t for h in get_args(hint) for t in _accepted(h))
     return (float, int) if hint is float else (hint,)
 
 
+#: Where things lie, which may change: what is there is compared with what was there.
+_PATHS = ("root", "annotations", "boxes", "validation_annotations", "validation_boxes")
+
+
 def digest(config: TrainConfig) -> str:
-    """What has to be the same for a run to go on: all but how long it is and how it is looked at."""
+    """What has to be the same for a run to go on: all but how long it is, how it is looked at, and where its files lie.
+
+    `Run` compares the samples by their names and an extractor by its weights.
+    """
     tables = config.as_dict()
     kept = {k: v for k, v in tables["run"].items() if k in ("seed", "batch", "accumulate", "ema")}
     settled = {name: tables[name] for name in ("model", "step", "extractor", "data")} | {"run": kept}
-    settled["data"].pop("workers")
+    for name in ("workers", *_PATHS):
+        settled["data"].pop(name)
+    if isinstance(config.data.validation, str):
+        settled["data"]["validation"] = "a folder"
+    settled["extractor"].pop("weights", None)
     return json.dumps(settled, sort_keys=True)

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from .. import evaluation, metrics
 from ..data import Dataset
-from ..evaluation._networks import levels, output_of, task_of
+from ..evaluation._networks import levels
 from ..models import Model
+from ..models._calls import output_of, task_of
 from ._batches import Prepared, stacked
 
 #: The figure that says which weights are the best, and whether larger is better.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
 import json
 import logging
 import os
@@ -128,6 +129,16 @@ class Processes:
             return list(values)
         found = self.fabric.all_reduce(torch.tensor(values, dtype=torch.float64, device=self.device), reduce_op="max")
         return [float(value) for value in found]
+
+    def of_all(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Those of every process, by `process/name`, on the processor; all have the same names and shapes."""
+        if self.world == 1:
+            return {f"0/{name}": x for name, x in tensors.items()}
+        found = {}
+        for name, x in tensors.items():
+            every = self.fabric.all_gather(x.to(self.device)).cpu()
+            found.update({f"{rank}/{name}": every[rank] for rank in range(self.world)})
+        return found
 
     def barrier(self) -> None:
         if self.world > 1:
@@ -288,6 +299,7 @@ class Run:
         return self.out / "checkpoints"
 
     def save(self, watch: _Watch) -> None:
+        random = self.processes.of_all(_checkpoint.random_states(self.processes.device))
         if self.processes.first:
             facts = {
                 "count": self.step.count,
@@ -299,34 +311,64 @@ class Run:
                 "skipped": int(self.step.skipped),
                 "world": self.processes.world,
                 "digest": digest(self.config),
+                "samples": self._samples(),
+                "extractor": self._looks_through(),
             }
-            random = _checkpoint.random_states(self.processes.device)
             checkpoint = Checkpoint(self.model, self.ema, self.step.state_dict(), random, facts)
             _checkpoint.write(self.checkpoints, self.step.count, checkpoint, self.config.run.keep)
         self.processes.barrier()
         watch.saved, watch.saved_at = self.step.count, time.monotonic()
 
     def resume(self, path: Path) -> None:
-        """Goes on from a checkpoint.
+        """Goes on from a checkpoint; of another number of processes, with what none of them has seen of the epoch.
 
         Raises:
-            ArgumentError: it is of a run with another configuration.
+            ArgumentError: it is of a run with another configuration, other samples or another extractor.
             WeightsError: it is damaged.
         """
         found = _checkpoint.read(path)
         if found.facts["digest"] != digest(self.config):
             what = _difference(found.facts["digest"], digest(self.config))
             raise ArgumentError(f"resume: {path} is of a run with other settings: {what}")
+        if found.facts["samples"] != self._samples():
+            (before, held, _), (now, holds, _) = found.facts["samples"], self._samples()
+            raise ArgumentError(
+                f"data.root: not the samples of {path}: it has {before} to train on and {held} held back, "
+                f"here are {now} and {holds}{', of other names' if (before, held) == (now, holds) else ''}"
+            )
+        if found.facts["extractor"] != self._looks_through():
+            raise ArgumentError(f"extractor.weights: not those of {path}")
         self.model.load_state_dict(found.model.state_dict())
         if self.ema is not None and found.ema is not None:
             self.ema.load_state_dict(found.ema.state_dict())
         self.step.load_state_dict(found.optimizers)
         self.epoch, self.position = found.facts["epoch"], found.facts["position"]
+        if found.facts["world"] != self.processes.world:
+            whole = self.processes.world * self.config.run.accumulate
+            self.position = self.position * found.facts["world"] // whole * self.config.run.accumulate
         self.seconds = found.facts["seconds"]
         self.best, self.figures = found.facts["best"], found.facts["figures"]
         self.step.skipped.fill_(found.facts["skipped"])
-        if self.processes.first:
-            _checkpoint.set_random_states(found.random, self.processes.device)
+        _checkpoint.set_random_states(found.random, self.processes.rank, self.processes.device)
+
+    def _samples(self) -> list[Any]:
+        """How many there are to train on and held back, and the SHA-256 of their names: the same wherever they lie."""
+        names = hashlib.sha256()
+        for part in (self.training, self.validation):
+            for name in part.names:
+                names.update(name.encode("utf-8", "surrogateescape") + b"\0")
+            names.update(b"\0")
+        return [len(self.training), len(self.validation), names.hexdigest()]
+
+    def _looks_through(self) -> str:
+        """The SHA-256 of the extractor's weights; '' where there is none."""
+        extractor = self.step.extractor
+        if extractor is None:
+            return ""
+        found = hashlib.sha256()
+        for name, x in extractor.state_dict().items():
+            found.update(name.encode() + x.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        return found.hexdigest()
 
     # ---- the run ----
 

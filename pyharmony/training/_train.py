@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from .. import data
 from ..errors import ArgumentError
 from . import _checkpoint
-from ._config import TrainConfig
+from ._config import TrainConfig, config_of
 from ._loop import Progress, Run, TrainResult
 
 
@@ -41,7 +40,7 @@ def train(
 
     Raises:
         ArgumentError: a setting that the model, its step or the data does not accept; checkpoints in `out` without
-            `resume`; a checkpoint of a run with other settings; `out` in use by another run.
+            `resume`; a checkpoint of a run with other settings or samples; `out` in use by another run.
         WeightsError: a checkpoint that is damaged.
         DecodeError and others of `pyharmony.data`: a sample that cannot be read, by its name.
         OSError: `out` cannot be written.
@@ -69,59 +68,109 @@ def train(
         return run.run()
 
 
+def held_back(run: str | os.PathLike[str], *, size: int | None = None) -> data.Dataset:
+    """The samples that a run did not train on, which it chose its weights by; photographs as the composites.
+
+    Args:
+        run: the folder of a run.
+        size: of composites that are made of photographs, see `pyharmony.data.Synthesis`; None: as the photographs are.
+
+    Raises:
+        ArgumentError: it is no run, or it held back nothing.
+        FileNotFoundError, DataError: the data is where it was no longer, or damaged.
+    """
+    path = Path(run) / "config.json"
+    try:
+        config = config_of(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError) as error:
+        raise ArgumentError(f"run: {Path(run)} is no folder of a training run: {error}") from error
+    found = _parts(config)[1]
+    if not len(found):
+        raise ArgumentError(f"run: {Path(run)} held back nothing; data.validation was {config.data.validation!r}")
+    return _composites(found, config, 1, size=size)
+
+
 def datasets(config: TrainConfig) -> tuple[data.Dataset, data.Dataset]:
     """What is trained on, and what is held back; photographs and scenes as the composites that are made of them."""
+    training, validation = _parts(config)
+    size = math.ceil(config.data.size / (1 - config.data.crop))
+    return _composites(training, config, 0, size=size), _composites(validation, config, 1, size=size)
+
+
+def _parts(config: TrainConfig) -> tuple[data.Dataset, data.Dataset]:
     chosen = config.data
-    if not chosen.root:
+    if not chosen.roots:
         raise ArgumentError("data.root: missing, expected a folder")
-    training = _opened(chosen.root, chosen.split, config)
+    own = {"kind": chosen.kind, "annotations": chosen.annotations, "boxes": chosen.boxes}
+    training = _opened(chosen.roots, chosen.split, config, **own)
     if isinstance(chosen.validation, str):
-        held_back = _opened(chosen.validation, chosen.validation_split, config)
-    elif chosen.validation_split:
-        held_back = _opened(chosen.root, chosen.validation_split, config)
-    else:
-        parts = data.split(training, {"train": 1 - chosen.validation, "val": chosen.validation})
-        training, held_back = parts["train"], parts["val"]
-    return _composites(training, config, 0), _composites(held_back, config, 1)
+        held_back = _opened(
+            (chosen.validation,),
+            chosen.validation_split,
+            config,
+            kind=chosen.validation_kind,
+            annotations=chosen.validation_annotations,
+            boxes=chosen.validation_boxes,
+        )
+        return training, held_back
+    if chosen.validation_split:
+        return training, _opened(chosen.roots, chosen.validation_split, config, **own)
+    parts = data.split(training, {"train": 1 - chosen.validation, "val": chosen.validation})
+    return parts["train"], parts["val"]
 
 
-def _opened(root: str, split: str, config: TrainConfig) -> data.Dataset:
-    found = data.open_dataset(root, split=split or None)
-    return found.pairs(config.data.pairs, seed=config.run.seed) if isinstance(found, data.AlignedScenes) else found
+def _opened(
+    roots: tuple[str, ...], split: str, config: TrainConfig, *, kind: str, annotations: str, boxes: str
+) -> data.Dataset:
+    chosen, opened = config.data, []
+    for root in roots:
+        found = data.open_dataset(
+            root,
+            kind or None,
+            split=split or None,
+            annotations=annotations or None,
+            category=chosen.category,
+            min_share=chosen.min_share,
+            max_share=chosen.max_share,
+            boxes=boxes or None,
+        )
+        opened.append(
+            found.pairs(chosen.pairs, seed=config.run.seed) if isinstance(found, data.AlignedScenes) else found
+        )
+    return opened[0] if len(opened) == 1 else data.Joined(opened)
 
 
-def _composites(found: data.Dataset, config: TrainConfig, side: int) -> data.Dataset:
-    """side: 0 of what is trained on, 1 of what is held back."""
+def _composites(found: data.Dataset, config: TrainConfig, side: int, *, size: int | None) -> data.Dataset:
+    """side: 0 of what is trained on, 1 of what is held back, which is not varied; size: of composites."""
     if not len(found):
         return found
-    size, seed, first = math.ceil(config.data.size / (1 - config.data.crop)), 2 * config.run.seed + side, found[0]
+    chosen, seed, first = config.data, 2 * config.run.seed + side, found[0]
     if "composite" in first:
         return found
     if "src" in first and "dst" in first:
-        return data.CopyPaste(found, load_size=size, crop_size=size, seed=seed)
-    return data.Synthesis(_Small(found, size), size=size, seed=seed)
-
-
-class _Small(data.Dataset):
-    """Photographs at size x size pixels, kept once they were read: decoding takes longer than all else.
-
-    As many are kept as `memory` bytes hold. What `Synthesis` makes of them at this size is the same.
-    """
-
-    memory = 1 << 30
-
-    def __init__(self, photos: data.Dataset, size: int) -> None:
-        self.photos, self.size, self.names = photos, size, photos.names
-        self._kept: dict[int, dict[str, Any]] = {}
-
-    @property
-    def groups(self) -> Sequence[str]:
-        return self.photos.groups
-
-    def _load(self, index: int) -> dict[str, Any]:
-        found = self._kept.get(index)
-        if found is None:
-            found = data.resize_sample(self.photos[index], self.size)
-            if len(self._kept) * 4 * self.size**2 < self.memory:
-                self._kept[index] = found
-        return dict(found)
+        side_of_scene = size or chosen.size
+        return data.CopyPaste(found, load_size=side_of_scene, crop_size=side_of_scene, seed=seed)
+    varies = bool(chosen.retouched or chosen.inverted or chosen.borrowed)
+    if size is not None:  # decoding takes longer than all else
+        found = data.Cached(data.Resized(found, size))
+    per_photo = chosen.per_photo
+    if varies:
+        masked = [i for i in range(len(found)) if "mask" in found[i]]
+        if side:
+            found = data.Subset(found, masked)
+            if not masked:
+                return found
+        else:
+            found = data.Varied(
+                found,
+                retouched=chosen.retouched,
+                inverted=chosen.inverted,
+                borrowed=chosen.borrowed,
+                with_masks=masked,
+                per_photo=per_photo,
+                seed=seed,
+            )
+            per_photo = 1
+    # A transfer needs another photograph: of a single one held back, what is done without.
+    methods = chosen.methods if not side or len(found) > 1 else None
+    return data.Synthesis(found, methods or None, per_photo=per_photo, size=size, seed=seed)

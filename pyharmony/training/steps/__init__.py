@@ -15,13 +15,25 @@ from torch import nn
 
 from ...errors import ArgumentError
 from ...models import Model
-from . import _step, bargainnet, dovenet, dovenet_lite, gp_gan, pix2pix, realism, srgan, style_encoder, supervised
+from . import (
+    _step,
+    bargainnet,
+    colorgrid,
+    dovenet,
+    dovenet_lite,
+    gp_gan,
+    pix2pix,
+    realism,
+    srgan,
+    style_encoder,
+    supervised,
+)
 from ._step import CapturedStep, Step, StepSettings
 
 __all__ = ["CapturedStep", "Step", "StepSettings", "create"]
 
 #: Each registers its step.
-_MODULES = (bargainnet, dovenet, dovenet_lite, gp_gan, pix2pix, realism, srgan, style_encoder, supervised)
+_MODULES = (bargainnet, colorgrid, dovenet, dovenet_lite, gp_gan, pix2pix, realism, srgan, style_encoder, supervised)
 
 
 def create(model: Model, preset: str | None = None, *, extractor: nn.Module | None = None, **settings: Any) -> Step:

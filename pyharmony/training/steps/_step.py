@@ -176,20 +176,39 @@ class Step:
         """On a CUDA device a tensor, which a graph reads."""
         return torch.tensor(lr, device=self.device) if self.device.type == "cuda" else lr
 
-    def _adam(self, name: str, parameters: Iterable[nn.Parameter], lr: float, betas: tuple[float, float]) -> None:
-        """An Adam in one pass over all tensors, that a CUDA graph can hold."""
-        cuda = self.device.type == "cuda"
-        self.optimizers[name] = torch.optim.Adam(
-            list(parameters), lr=self._rate(lr), betas=betas, fused=True, capturable=cuda
-        )
+    def _adam(
+        self,
+        name: str,
+        parameters: Iterable[nn.Parameter],
+        lr: float,
+        betas: tuple[float, float],
+        weight_decay: float = 0.0,
+    ) -> None:
+        """An Adam in one pass over all tensors, that a CUDA graph can hold.
+
+        weight_decay: of tensors of two and more dimensions, decoupled from the gradient.
+        """
+        options: dict[str, Any] = {"betas": betas, "fused": True, "capturable": self.device.type == "cuda"}
+        every = list(parameters)
+        if not weight_decay:
+            self.optimizers[name] = torch.optim.Adam(every, lr=self._rate(lr), **options)
+            return
+        groups = [
+            {"params": [p for p in every if p.ndim > 1], "weight_decay": weight_decay, "lr": self._rate(lr)},
+            {"params": [p for p in every if p.ndim <= 1], "weight_decay": 0.0, "lr": self._rate(lr)},
+        ]
+        self.optimizers[name] = torch.optim.AdamW(groups, **options)
 
     def _rmsprop(self, name: str, parameters: Iterable[nn.Parameter], lr: float) -> None:
         """An RMSprop that a CUDA graph can hold."""
         cuda = self.device.type == "cuda"
         self.optimizers[name] = torch.optim.RMSprop(list(parameters), lr=self._rate(lr), foreach=True, capturable=cuda)
 
-    def _update(self, name: str, loss: Tensor) -> None:
-        """One update of what an optimizer trains; nothing else gets a gradient."""
+    def _update(self, name: str, loss: Tensor, clip: float = 0.0) -> None:
+        """One update of what an optimizer trains; nothing else gets a gradient.
+
+        clip: largest norm of the gradient; 0: any.
+        """
         optimizer = self.optimizers[name]
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         if self._micro == 0:
@@ -205,7 +224,9 @@ class Step:
         norms = torch.stack(torch._foreach_norm(gradients))
         bad = (~torch.isfinite(norms.sum() + loss.detach())).float()
         self.skipped += bad
-        if isinstance(optimizer, torch.optim.Adam):
+        if clip:
+            torch._foreach_mul_(gradients, (clip / torch.linalg.vector_norm(norms).clamp_min(1e-12)).clamp_max(1))
+        if isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW)):
             # The fused kernel leaves everything as it is where this is 1, and the host need not wait.
             optimizer.found_inf = bad  # type: ignore[attr-defined]
             optimizer.grad_scale = None  # type: ignore[attr-defined]

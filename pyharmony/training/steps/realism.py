@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ...losses import vanilla_discriminator
-from ...models._blocks import check_image
+from ...models._blocks import check_image, check_share
 from ...models.realism_cnn import RealismCnn
 from ._step import Losses, Step, StepSettings, check_betas, check_least, register
 
@@ -23,15 +24,27 @@ class RealismSettings(StepSettings):
 
     Attributes:
         lr, betas: of Adam.
+        unmasked: share of the pairs that are shown without their mask.
+        edges: share of the pictures whose edges are those of the other one of the pair, see `RealismStep`.
+        gamma, gain: pictures in [0, 1] become clamp(g·x^a), a and the g of each channel drawn for a pair: their
+            logarithms lie up to so far from 0 on either side.
     """
 
     lr: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
+    unmasked: float = 0.0
+    edges: float = 0.0
+    gamma: float = 0.0
+    gain: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_least(self.lr, "lr", open_end=True)
         check_betas(self.betas)
+        check_share(self.unmasked, "unmasked")
+        check_share(self.edges, "edges")
+        check_least(self.gamma, "gamma")
+        check_least(self.gain, "gain")
 
 
 @register("realism_cnn")
@@ -42,6 +55,12 @@ class RealismStep(Step):
 
     A batch holds 'image' and 'composite'. A 'mask' is shown with both, or its presence alone would tell them apart; and
     both go through the network as one batch, or batch norms would take away what is different in their means.
+
+    What only shows that something was done to a picture is no sign of a composite. A mask misses its object by a
+    little, so a composite has a rim that kept its colours, or that took those of the object: with `edges` the pixels
+    next to the mask's border, inside or outside, take on up to half of the other picture's colours, and photographs
+    have such rims as well.
+    What is drawn for `gamma` and `gain` is the same for both pictures of a pair.
 
     Losses: 'loss', and 'accuracy', the share that is on its side of 0.5.
     """
@@ -61,8 +80,8 @@ class RealismStep(Step):
         check_image(batch["image"], "image", 3, size=self.model.config.size)
 
     def _run(self, batch: dict[str, Tensor]) -> Losses:
-        mask = batch.get("mask")
-        pictures = torch.cat([batch["image"], batch["composite"]])
+        image, composite, mask = self._varied(batch["image"], batch["composite"], batch.get("mask"))
+        pictures = torch.cat([image, composite])
         with self._precision():
             logits = self.model.logits(pictures, None if mask is None else torch.cat([mask, mask]))
         real, fake = logits.float().chunk(2)
@@ -70,3 +89,33 @@ class RealismStep(Step):
         accuracy = ((real > 0).float().mean() + (fake < 0).float().mean()) / 2
         self._update("model", loss)
         return {"loss": loss, "accuracy": accuracy}
+
+    def _varied(self, image: Tensor, composite: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The pair as the network is shown it; nothing is drawn for what is off."""
+        settings, count = self.settings, len(image)
+
+        def drawn(*shape: int) -> Tensor:
+            return torch.rand(count, *shape, device=image.device)
+
+        if mask is not None and settings.edges:
+            first, second = (
+                _rim(mask, drawn(1, 1, 1) < 0.5) * (drawn(1, 1, 1) < settings.edges) * drawn(1, 1, 1) / 2
+                for _ in range(2)
+            )
+            image, composite = torch.lerp(image, composite, first), torch.lerp(composite, image, second)
+        if settings.gamma or settings.gain:
+            power = ((2 * drawn(1, 1, 1) - 1) * settings.gamma).exp()
+            gain = ((2 * drawn(3, 1, 1) - 1) * settings.gain).exp()
+            image, composite = (
+                (((x + 1) / 2).clamp(0, 1) ** power * gain).clamp(max=1) * 2 - 1 for x in (image, composite)
+            )
+        if mask is not None and settings.unmasked:
+            mask = mask * (drawn(1, 1, 1) >= settings.unmasked)
+        return image, composite, mask
+
+
+def _rim(mask: Tensor, outside: Tensor) -> Tensor:
+    """The pixels next to the border of masks [N, 1, H, W], outside of it where that is true, else inside."""
+    grown = functional.max_pool2d(mask, 3, 1, 1)
+    shrunk = -functional.max_pool2d(-mask, 3, 1, 1)
+    return torch.where(outside, grown - mask, mask - shrunk)

@@ -1,0 +1,424 @@
+"""The small realism network that comes with pyharmony: its training data, how well it separates, and its filter.
+
+    python benchmarks/realism.py prepare DATA WORK
+    pyharmony train realism_cnn-small --data WORK/train --set data.validation=WORK/val -o WORK/run
+    python benchmarks/realism.py measure DATA realism-small -o benchmarks/results/realism.json
+    python benchmarks/realism.py filter DATA realism-small WORK/pool -o benchmarks/results/realism_filter.json
+
+DATA holds photos_open, pairs_open and triples_open and, where they are there, research_only/triples, each with its
+manifest. Composites are made of the photographs of a split: those of train to learn from, of val to choose by, of test
+to measure. One thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pyharmony import color, data, metrics, scoring
+from pyharmony import io as files
+from pyharmony.models import Model, load
+
+#: Sides of the shards, from which crops are taken, and of the composites before they are made smaller: what is left of
+#: their rounding to 8 bits is averaged away.
+STORED, MADE = 112, 224
+PHOTOS = ("pairs_open", "photos_open")
+TRIPLES = ("triples_open", "research_only/triples")
+#: Least share of a picture that a mask covers.
+LEAST = 0.005
+BINS = ((20, 80), (80, 300), (300, 1000), (1000, 2600))
+EVERYTHING = (0.0, 1e9)
+#: Of the fMSE: what the filter keeps before it asks the network.
+LIMITS = (20.0, 2600.0)
+#: How often each change of colours is learned from: transfers more than by default, which is made for harmonisers.
+METHODS = {name: 2 if name == "lut_mix" else 1 for name in data.METHODS}
+
+Floats = npt.NDArray[np.float64]
+Picture = npt.NDArray[np.uint8]
+
+
+class Objects(data.Dataset):
+    """Photographs with a mask each: their own, or where they have none that of another one, mirrored by chance.
+
+    Args:
+        root: the folder of `PHOTOS`.
+        split: of their manifests.
+        borrowed: whether those without a mask are meant, or those with one.
+        size: sides; None: as they are.
+    """
+
+    def __init__(self, root: Path, split: str, *, borrowed: bool, size: int | None = None) -> None:
+        self.size, self.borrowed = size, borrowed
+        self._photos: list[tuple[data.Manifest, int]] = []
+        self._masked: list[tuple[data.Manifest, int]] = []
+        for folder in PHOTOS:
+            both = data.Manifest(root / folder, split, ("image", "mask"))
+            self._masked += [(both, i) for i in range(len(both)) if (both[i]["mask"] >= 128).mean() >= LEAST]
+            if borrowed:
+                every = data.Manifest(root / folder, split)
+                self._photos += [(every, i) for i, roles in enumerate(every.entries) if "mask" not in roles]
+        if not borrowed:
+            self._photos = self._masked
+        self.names = [source.names[i] for source, i in self._photos]
+
+    def _load(self, index: int) -> dict[str, Any]:
+        source, at = self._photos[index]
+        sample = source[at]
+        if self.borrowed:
+            random = np.random.default_rng((7, index))
+            other, its = self._masked[int(random.integers(len(self._masked)))]
+            mask = other[its]["mask"]
+            mask = np.ascontiguousarray(mask[:, ::-1] if random.integers(2) else mask)
+            height, width = sample["image"].shape[:2]
+            sample["mask"] = np.array(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
+        return sample if self.size is None else data.resize_sample(sample, self.size)
+
+
+def composites(
+    root: Path, split: str, own: int, borrowed: int, seed: int, limits: tuple[float, float] = LIMITS
+) -> data.Joined:
+    """So many composites of each photograph with a mask of its own, and of each of the others."""
+    parts = []
+    for borrows, count in ((False, own), (True, borrowed)):
+        if count:
+            photos = Objects(root, split, borrowed=borrows, size=MADE)
+            parts.append(data.Synthesis(photos, METHODS, per_photo=count, seed=seed + borrows, limits=limits))
+    return data.Joined(parts)
+
+
+def prepare(root: Path, work: Path) -> None:
+    """Shards to train on, to choose by, and those from which the filter chooses."""
+    work.mkdir(parents=True, exist_ok=True)
+    for name, made in {
+        "train": composites(root, "train", 8, 3, 0),
+        "val": composites(root, "val", 6, 1, 100),
+        "pool": composites(root, "train", 4, 0, 50, EVERYTHING),
+    }.items():
+        if not (work / name).exists():
+            written = data.write_shards(made, work / name, STORED, errors="skip")
+            print(f"{name}: {len(written)} composites", flush=True)
+
+
+# How well it separates
+
+
+def area(real: Floats, made: Floats, of: npt.NDArray[np.int64]) -> dict[str, float]:
+    """The area under the ROC curve of photographs against composites, its interval, and the share of composites that
+    score less than their own photograph.
+
+    The interval of 95 % is of 1000 bootstrap samples of photographs, each with its composites.
+
+    Args:
+        real: [P] scores of photographs.
+        made: [N] of composites.
+        of: [N] of which photograph.
+    """
+    wins = (real[:, None] > made).astype(float) + 0.5 * (real[:, None] == made)
+    # Of each pair of photographs: how often the first is above the composites of the second.
+    counts = np.bincount(of, minlength=len(real)).astype(float)
+    table = np.stack([np.bincount(of, row, len(real)) for row in wins])
+    random = np.random.default_rng(0)
+    drawn = []
+    for _ in range(1000):
+        chosen = np.bincount(random.integers(0, len(real), len(real)), minlength=len(real))
+        total = chosen.sum() * (chosen @ counts)
+        if total:
+            drawn.append(chosen @ table @ chosen / total)
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    own = (real[of] > made) + 0.5 * (real[of] == made)
+    return {
+        "auc": float(wins.mean()),
+        "low": float(low),
+        "high": float(high),
+        "below_own": float(own.mean()),
+        "photographs": int((counts > 0).sum()),
+        "composites": len(made),
+    }
+
+
+def round_trip(image: Picture, mask: Picture, random: np.random.Generator) -> Picture:
+    """The object darkened or lightened and back again, rounded to 8 bits each time."""
+    power = float(np.exp(random.choice([-1, 1]) * random.uniform(0.2, 0.6)))
+    there = np.rint(255 * (np.arange(256) / 255) ** power).astype(np.uint8)
+    back = np.rint(255 * (np.arange(256) / 255) ** (1 / power)).astype(np.uint8)
+    return np.where(mask[..., None] >= 128, back[there[image]], image)
+
+
+def recompressed(image: Picture, quality: int) -> Picture:
+    import io
+
+    held = io.BytesIO()
+    files.save(image, held, format="jpeg", quality=quality)
+    return np.asarray(files.load(held.getvalue()))
+
+
+def faint(composite: Picture, image: Picture, fmse: float, wanted: float) -> Picture:
+    """The composite with its change made so small that its fMSE is about what is wanted."""
+    change = (composite.astype(np.float64) - image) * np.sqrt(wanted / fmse)
+    return np.rint(image + change).clip(0, 255).astype(np.uint8)
+
+
+def rimmed(image: Picture, composite: Picture, mask: Picture) -> Picture:
+    """The photograph with the composite's colours next to the border of the mask, in a hundredth of the side."""
+    radius = max(1, round(min(mask.shape) / 200))
+    m = torch.from_numpy((mask >= 128).astype(np.float32))[None, None]
+    size = 2 * radius + 1
+    wide = functional.max_pool2d(m, size, 1, radius)
+    narrow = -functional.max_pool2d(-m, size, 1, radius)
+    return np.where((wide - narrow)[0, 0, ..., None].numpy() > 0, composite, image)
+
+
+def measure(root: Path, model: Model) -> dict[str, Any]:
+    def score(picture: Picture, mask: Picture | None) -> float:
+        return scoring.realism_score(picture, mask, model=model, device="cpu")
+
+    found: dict[str, Any] = {"torch": torch.__version__, "parameters": sum(p.numel() for p in model.parameters())}
+    for name, borrowed, times in (("photographs, test", False, 4), ("borrowed masks, test", True, 2)):
+        photos = Objects(root, "test", borrowed=borrowed)
+        made = data.Synthesis(photos, per_photo=times, seed=200)
+        rows: list[dict[str, Any]] = []
+        real: list[dict[str, float]] = []
+        for i, photo in enumerate(photos):
+            image, mask = photo["image"], photo["mask"]
+            random = np.random.default_rng((300, i))
+            real.append({"mask": score(image, mask), "none": score(image, None)})
+            real[-1]["jpeg"] = score(recompressed(image, 75), mask)
+            real[-1]["round_trip"] = score(round_trip(image, mask, random), mask)
+            real[-1]["retouched"] = score(color.retouch(image, None, rng=random)[0], mask)
+            for k in range(times):
+                sample = made[times * i + k]
+                composite, fmse = sample["composite"], sample["recipe"]["fmse"]
+                row = {"of": i, "fmse": fmse, "mask": score(composite, mask), "none": score(composite, None)}
+                row["faint"] = score(faint(composite, image, fmse, 4.0), mask)
+                row["rim"] = score(rimmed(image, composite, mask), mask)
+                rows.append(row)
+        found[name] = summary(real, rows)
+    for folder in TRIPLES:
+        if not (root / folder).is_dir():
+            continue
+        triples = data.Manifest(root / folder, "test", ("composite", "mask", "target"))
+        real, rows = [], []
+        targets: dict[str, int] = {}
+        for i, sample in enumerate(triples):
+            photo = triples.names[i].partition("__")[0]
+            mask = sample["mask"]
+            if photo not in targets:
+                targets[photo] = len(real)
+                real.append({"mask": score(sample["target"], mask), "none": score(sample["target"], None)})
+            fmse = metrics.fmse(sample["composite"], sample["target"], mask)
+            scores = {"mask": score(sample["composite"], mask), "none": score(sample["composite"], None)}
+            rows.append({"of": targets[photo], "fmse": fmse, **scores})
+        found[f"{folder}, test"] = summary(real, rows)
+    return found
+
+
+def summary(real: list[dict[str, float]], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Areas: all composites, without their masks, by their fMSE; and of the controls, which should be 0.5."""
+    photographs = np.array([row["mask"] for row in real])
+    of = np.array([row["of"] for row in rows])
+    made = np.array([row["mask"] for row in rows])
+    fmse = np.array([row["fmse"] for row in rows])
+    found: dict[str, Any] = {"all": area(photographs, made, of)}
+    found["no mask"] = area(np.array([r["none"] for r in real]), np.array([r["none"] for r in rows]), of)
+    for low, high in BINS:
+        inside = (fmse >= low) & (fmse < high)
+        if inside.any():
+            found[f"fMSE {low} to {high}"] = area(photographs, made[inside], of[inside])
+    for control in ("faint", "rim"):
+        if control in rows[0]:
+            found[f"control, {control}"] = area(photographs, np.array([row[control] for row in rows]), of)
+    for control in ("jpeg", "round_trip", "retouched"):
+        if control in real[0]:
+            changed = np.array([row[control] for row in real])
+            found[f"control, {control}"] = area(photographs, changed, np.arange(len(real)))
+    return found
+
+
+# Whether its filter helps
+
+
+class Regressor(nn.Module):
+    """A harmoniser that is trained in a minute: an affine map of the object's colours, and curves of each channel."""
+
+    knots = 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (4, 16, 32, 48, 64)
+        self.layers = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in itertools.pairwise(widths))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(b) for b in widths[1:])
+        self.hidden = nn.Linear(2 * sum(widths[1:]), 64)
+        self.out = nn.Linear(64, 12 + 3 * self.knots)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
+        """The parameters for composites [N, 3, S, S] and masks [N, 1, S, S], in [0, 1]: [N, 12 + 3 K]."""
+        x = torch.cat([composite * 2 - 1, mask], 1)
+        means = []
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            x = torch.relu(norm(layer(x)))
+            m = functional.adaptive_avg_pool2d(mask, x.shape[2:])
+            for weight in (m, 1 - m):
+                means.append((x * weight).sum((2, 3)) / weight.sum((2, 3)).clamp(min=1e-3))
+        return self.out(torch.relu(self.hidden(torch.cat(means, 1))))
+
+    def apply(self, parameters: Tensor, composite: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
+        """The harmonised pictures."""
+        change, curves = parameters[:, :12].reshape(-1, 3, 4), parameters[:, 12:].reshape(-1, 3, self.knots)
+        y = composite + torch.einsum("nij,njhw->nihw", change[:, :, :3], composite) + change[:, :, 3, None, None]
+        at = composite.clamp(0, 1) * (self.knots - 1)
+        for k in range(self.knots):
+            y = y + curves[:, :, k, None, None] * (1 - (at - k).abs()).clamp(min=0)
+        return torch.lerp(composite, y.clamp(0, 1), mask)
+
+
+def tensors(samples: Iterable[dict[str, Any]], size: int) -> dict[str, Tensor]:
+    small = [data.resize_sample(sample, size) for sample in samples]
+    found = {}
+    for name in ("composite", "target", "mask"):
+        x = torch.from_numpy(np.stack([sample[name] for sample in small]))
+        found[name] = x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)
+    return found
+
+
+def unit(x: Tensor) -> Tensor:
+    return x.float() / 255
+
+
+def trained(
+    samples: dict[str, Tensor], chosen: npt.NDArray[np.int64], seed: int, steps: int
+) -> tuple[Regressor, float]:
+    """A regressor after so many steps on the chosen samples, and the time of the processor that it took."""
+    torch.manual_seed(seed)
+    model = Regressor().train()
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, steps, pct_start=0.05)
+    random = np.random.default_rng(seed)
+    start = time.process_time()
+    for _ in range(steps):
+        batch = torch.from_numpy(random.choice(chosen, 32))
+        composite, target, mask = (unit(samples[name][batch]) for name in ("composite", "target", "mask"))
+        if random.integers(2):
+            composite, target, mask = (x.flip(3) for x in (composite, target, mask))
+        output = model.apply(model(composite, mask), composite, mask)
+        error = (output - target).square().sum((1, 2, 3)) / (3 * mask.sum((1, 2, 3)).clamp(min=20))
+        loss = (error + 1e-4).sqrt().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return model.eval(), time.process_time() - start
+
+
+@torch.no_grad()
+def errors(model: Regressor | None, small: dict[str, Tensor], whole: dict[str, Tensor]) -> dict[str, Floats]:
+    """Of each sample PSNR and fMSE at the size of whole; None: of the composites."""
+    output = unit(whole["composite"])
+    if model is not None:
+        output = model.apply(model(unit(small["composite"]), unit(small["mask"])), output, unit(whole["mask"]))
+    square = ((output * 255).round() - whole["target"].float()).square().double()
+    inside = unit(whole["mask"]).double()
+    mse = square.mean((1, 2, 3)).clamp(min=1e-6)
+    fmse = (square * inside).sum((1, 2, 3)) / (3 * inside.sum((1, 2, 3)))
+    return {"psnr": (10 * torch.log10(255**2 / mse)).numpy(), "fmse": fmse.numpy()}
+
+
+def compare(root: Path, model: Model, pool: data.Shards, path: Path, *, seeds: int, steps: int, keep: float) -> None:
+    """The same regressor trained on as many composites without the filter, with its limits, and with its network.
+
+    The file at path is written after each seed; seeds that are in it are not trained again.
+    """
+    size = 64
+    scores = [scoring.realism_score(s["composite"], s["mask"], model=model, device="cpu") for s in pool]
+    fmse = np.array([metrics.fmse(s["composite"], s["target"], s["mask"]) for s in pool])
+    learned = tensors(pool, size)
+    within = np.flatnonzero((fmse >= LIMITS[0]) & (fmse <= LIMITS[1]))
+    count = int(keep * len(within))
+    random = np.random.default_rng(0)
+    arms = {
+        "all": np.sort(random.permutation(len(pool))[:count]),
+        "limits": np.sort(random.permutation(within)[:count]),
+        "limits, realism": within[np.argsort(-np.array(scores)[within])[:count]],
+    }
+    held: list[dict[str, Any]] = []
+    for folder in TRIPLES:
+        for split in ("val", "test"):
+            if (root / folder).is_dir():
+                triples = data.Manifest(root / folder, split, ("composite", "mask", "target"))
+                held += [data.resize_sample(sample) for sample in triples]
+    small, whole = tensors(held, size), tensors(held, 256)
+    found: dict[str, Any] = {
+        "pool": len(pool),
+        "within_limits": len(within),
+        "each": count,
+        "triples": len(held),
+        "steps": steps,
+        "composite": {name: float(x.mean()) for name, x in errors(None, small, whole).items()},
+        "median_fmse": {arm: float(np.median(fmse[chosen])) for arm, chosen in arms.items()},
+    }
+    runs: list[dict[str, Any]] = json.loads(path.read_text())["runs"] if path.exists() else []
+    for seed in range(len(runs), seeds):
+        runs.append({})
+        for arm, chosen in arms.items():
+            regressor, spent = trained(learned, chosen, seed, steps)
+            table = {name: x.round(3).tolist() for name, x in errors(regressor, small, whole).items()}
+            runs[-1][arm] = {"cpu_s": round(spent, 1), **table}
+        path.write_text(json.dumps({**found, "means": means(runs), "runs": runs}) + "\n")
+        print(f"seed {seed}: {means(runs[-1:])}", flush=True)
+
+
+def means(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of each arm the figures over all triples and seeds, and what they are beyond those of `limits`."""
+    found: dict[str, Any] = {}
+    for arm in runs[0]:
+        found[arm] = {}
+        for name in ("psnr", "fmse"):
+            own, other = (np.mean([run[which][name] for run in runs], 0) for which in (arm, "limits"))
+            found[arm][name] = str(metrics.bootstrap(own))
+            found[arm][f"{name}_of_seeds"] = [round(float(np.mean(run[arm][name])), 3) for run in runs]
+            if arm != "limits":
+                found[arm][f"{name}_beyond_limits"] = str(metrics.bootstrap(own - other))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("prepare", "measure", "filter"):
+        one = commands.add_parser(name)
+        one.add_argument("data", type=Path)
+        if name == "prepare":
+            one.add_argument("work", type=Path)
+            continue
+        one.add_argument("weights")
+        one.add_argument("-o", "--output", type=Path, required=True)
+        if name == "filter":
+            one.add_argument("pool", type=Path)
+            for setting, default in (("seeds", 3), ("steps", 400), ("keep", 0.8)):
+                one.add_argument(f"--{setting}", type=type(default), default=default)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    if given.command == "prepare":
+        prepare(given.data, given.work)
+    elif given.command == "measure":
+        given.output.write_text(json.dumps(measure(given.data, load(given.weights)), indent=1) + "\n")
+    else:
+        settings = {"seeds": given.seeds, "steps": given.steps, "keep": given.keep}
+        compare(given.data, load(given.weights), data.Shards(given.pool), given.output, **settings)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""Photographs varied before composites are made of them: more light, more places, and masks for those without."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import _checks, color
+from ..errors import ArgumentError, DataError
+from ._dataset import Dataset, Sample
+
+#: Shares of the photograph that a borrowed mask may cover.
+_COVERED = (0.02, 0.7)
+_TRIES = 8
+
+
+class Varied(Dataset):
+    """Photographs with masks in another light, with their background as the object, or masks in other photographs.
+
+    Sample i shows the photograph with mask i // per_photo, but for those that are `borrowed`; what is drawn for it
+    depends on seed, epoch and i alone.
+
+    Args:
+        photos: samples with `image` (or `target`) and perhaps `mask`.
+        retouched: share of the samples whose whole photograph, object and background alike, takes another light
+            (`pyharmony.color.retouch`, at half its range).
+        inverted: share of the samples whose background is the object.
+        borrowed: share of the samples that show another photograph under a mask that is not its own, resized to it and
+            mirrored every second time: one of those without a mask, where there are any. Such an object has no edge of
+            its own, so that a network learns from it what colours go together, but not what objects look like.
+        with_masks: which photographs have a mask; None: all are asked now.
+        per_photo: samples of each photograph.
+        seed: of all that is drawn.
+
+    Raises:
+        ArgumentError: a share is outside 0 to 1, or masks are to be borrowed and no sample has one.
+    """
+
+    def __init__(
+        self,
+        photos: Dataset,
+        *,
+        retouched: float = 0.5,
+        inverted: float = 0.0,
+        borrowed: float = 0.0,
+        with_masks: Sequence[int] | None = None,
+        per_photo: int = 1,
+        seed: int = 0,
+    ) -> None:
+        self.photos = photos
+        self._per = int(_checks.number(per_photo, "per_photo", low=1, accepts="a whole number of at least 1"))
+        self._retouched, self._inverted, self._borrowed = (
+            _checks.number(value, name, high=1.0, accepts="0 to 1")
+            for value, name in ((retouched, "retouched"), (inverted, "inverted"), (borrowed, "borrowed"))
+        )
+        self.seed = int(_checks.number(seed, "seed", accepts="a whole number of at least 0"))
+        if with_masks is None:
+            with_masks = [i for i in range(len(photos)) if "mask" in photos[i]]
+        self._masked = list(with_masks)
+        if not self._masked:
+            raise ArgumentError(f"photos: none of {len(photos)} has a mask, expected one that has")
+        own = set(self._masked)
+        self._others = [i for i in range(len(photos)) if i not in own] or self._masked
+        self.names = [
+            f"{photos.names[i]}_{k}" if self._per > 1 else photos.names[i]
+            for i in self._masked
+            for k in range(self._per)
+        ]
+
+    _epoch = 0
+
+    @property
+    def groups(self) -> Sequence[str]:
+        groups = self.photos.groups
+        return [groups[i] for i in self._masked for _ in range(self._per)]
+
+    def at_epoch(self, epoch: int) -> Varied:
+        """The same photographs, varied otherwise: of every epoch its own."""
+        other = Varied.__new__(Varied)
+        other.__dict__.update(self.__dict__)
+        other._epoch = epoch
+        return other
+
+    def _load(self, index: int) -> Sample:
+        random = np.random.default_rng((self.seed, self._epoch, index))
+        shares = random.random(3)
+        borrows = shares[0] < self._borrowed
+        photo = self._others[int(random.integers(len(self._others)))] if borrows else self._masked[index // self._per]
+        found = dict(self.photos[photo]) | {"name": self.names[index]}
+        role = "target" if "target" in found else "image"
+        if role not in found:
+            raise DataError(f"{self.names[index]}: expected a picture, there is {', '.join(found)}")
+        if borrows:
+            found["mask"] = self._mask(found[role].shape[:2], self.names[index], random)
+        if shares[1] < self._inverted:
+            found["mask"] = 255 - found["mask"]
+        if shares[2] < self._retouched:
+            light = color.Retouching.draw(random, 0.5)
+            found[role] = color.retouch(found[role], parameters=light)[0]
+        return found
+
+    def _mask(self, shape: tuple[int, int], name: str, random: np.random.Generator) -> Any:
+        """That of another sample, at this size."""
+        from PIL import Image
+
+        for _ in range(_TRIES):
+            mask = self.photos[self._masked[int(random.integers(len(self._masked)))]]["mask"]
+            if random.integers(2):
+                mask = mask[:, ::-1]
+            height, width = shape
+            resized = np.array(Image.fromarray(np.ascontiguousarray(mask)).resize((width, height)))
+            if _COVERED[0] <= np.count_nonzero(resized >= 128) / resized.size <= _COVERED[1]:
+                return resized
+        raise DataError(f"{name}: no mask in {_TRIES} tries that covers {_COVERED[0]:.0%} to {_COVERED[1]:.0%} of it")

@@ -1,0 +1,12 @@
+"""Harmonisation: an object takes the light and colour of the picture that it was put into.
+
+`harmonize` is one call for networks, transfers of statistics and published baselines; `harmonize_frames` is that of the
+frames of a sequence. Both give a result of the image's kind. docs/harmonize.md says which method is good for what.
+"""
+
+from __future__ import annotations
+
+from ._harmonize import METHODS, HarmonizeInfo, harmonize, harmonize_frames
+from ._maps import ColorMap
+
+__all__ = ["METHODS", "ColorMap", "HarmonizeInfo", "harmonize", "harmonize_frames"]

@@ -1,0 +1,92 @@
+"""The colour map that comes nearest to what a network made of a picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ._maps import ColorMap
+from ._scene import Float32, Scene
+
+Float64 = npt.NDArray[np.float64]
+
+#: Knots of the curves, and rows, columns and levels of luma of the grid.
+KNOTS, CELLS = 8, (4, 4, 4)
+#: The most pixels that are fitted; of larger objects every so many are taken.
+_MOST = 8192
+#: Ridges, over the weight of all pixels: how far each part is held to the identity, and curves to lines.
+_AFFINE, _CURVES, _BEND, _GRID = 1e-5, 1e-4, 1e-3, 1e-3
+_LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def fit(scene: Scene, output: Float32) -> tuple[ColorMap, float]:
+    """The map from a picture to a network's output inside the mask, and the share of the change that it explains.
+
+    Least squares in float64 of output - picture over affine map, curves and bilateral grid together, weighted by the
+    mask. Of the three each has a ridge, the grid's the strongest: what a simpler part explains the finer does not.
+
+    Args:
+        scene: with a mask above zero somewhere.
+        output: [h, w, 3], what the network gave; held to [0, 1].
+
+    Returns:
+        The map, and 1 - (squares that are left) / (squares of the change), 0 to 1; 1 where nothing changed.
+    """
+    colors, weights, places = samples(scene)
+    wanted = np.clip(output.reshape(-1, 3).take(places, 0).astype(np.float64), 0, 1) - colors
+    simple = np.concatenate([colors, np.ones((len(colors), 1)), hats(colors, KNOTS)], 1)
+    cells = cell_weights(scene.picture.shape[:2], places, colors @ _LUMA, CELLS)
+    local = (cells[:, :, None] * simple[:, None, :4]).reshape(len(colors), -1)
+    features = np.concatenate([simple, local], 1)
+    total = float(weights.sum())
+    normal = features.T @ (features * weights[:, None]) + total * _ridge()
+    found: Float64 = np.linalg.solve(normal, features.T @ (wanted * weights[:, None])).astype(np.float64)
+    left = ((wanted - features @ found) ** 2).sum(1) @ weights
+    change = (wanted**2).sum(1) @ weights
+    explained = 1.0 if change <= 1e-12 * total else float(np.clip(1 - left / change, 0, 1))
+    affine = np.eye(3, 4) + found[:4].T
+    curves = found[4 : 4 + 3 * KNOTS].T.reshape(3, 3, KNOTS)
+    grid = found[4 + 3 * KNOTS :].reshape(*CELLS, 4, 3).swapaxes(-1, -2)
+    return ColorMap(affine, curves, np.ascontiguousarray(grid)), explained
+
+
+def samples(scene: Scene, most: int = _MOST) -> tuple[Float64, Float64, npt.NDArray[np.intp]]:
+    """Colours [N, 3], weights [N] and places of pixels inside the mask, evenly spread in reading order."""
+    mask = scene.mask.reshape(-1)
+    places = np.flatnonzero(mask > 0)
+    if len(places) > most:
+        places = places[(np.arange(most) * len(places)) // most]
+    colors = scene.picture.reshape(-1, 3).take(places, 0).astype(np.float64)
+    return colors, mask[places].astype(np.float64), places
+
+
+def hats(colors: Float64, knots: int) -> Float64:
+    """Linear B-splines of each channel, [N, 3 * knots]."""
+    at = colors.clip(0, 1)[:, :, None] * (knots - 1)
+    return np.maximum(1 - np.abs(at - np.arange(knots)), 0).reshape(len(colors), -1)
+
+
+def cell_weights(
+    shape: tuple[int, ...], places: npt.NDArray[np.intp], luma: Float64, cells: tuple[int, int, int]
+) -> Float64:
+    """How much each cell of a grid weighs at pixels, [N, cells]: trilinear between their centres."""
+    height, width = shape[:2]
+    y, x = np.divmod(places, width)
+    found = np.ones((len(places), 1))
+    for at, count in zip(((y + 0.5) / height, (x + 0.5) / width, luma.clip(0, 1)), cells, strict=True):
+        centre = (at * count - 0.5).clip(0, count - 1)
+        near = np.maximum(1 - np.abs(centre[:, None] - np.arange(count)), 0)
+        found = (found[:, :, None] * near[:, None, :]).reshape(len(places), -1)
+    return found
+
+
+def _ridge() -> Float64:
+    """What is added to the normal equations, over the weight of the pixels."""
+    bend = np.diff(np.eye(KNOTS), 2, axis=0)
+    curves = np.kron(np.eye(3), _CURVES * np.eye(KNOTS) + _BEND * bend.T @ bend)
+    count = 4 * int(np.prod(CELLS))
+    whole = np.zeros((4 + len(curves) + count,) * 2)
+    whole[:4, :4] = _AFFINE * np.eye(4)
+    whole[4 : 4 + len(curves), 4 : 4 + len(curves)] = curves
+    whole[4 + len(curves) :, 4 + len(curves) :] = _GRID * np.eye(count)
+    return whole

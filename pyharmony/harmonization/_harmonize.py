@@ -1,0 +1,390 @@
+"""One call for all methods, and for sequences of frames."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import _checks, _device
+from ..blend._frame import Frame, Job
+from ..blend._images import ITSELF, is_file, run
+from ..blend._region import check_finite
+from ..errors import ArgumentError, DTypeError, MaskError, ShapeError, WeightsError
+from ..ops.color_map import share
+from . import _lalonde_efros, _statistics, _xue
+from ._guards import TRUSTED, Found
+from ._maps import IDENTITY, ColorMap, apply_into
+from ._scene import Scene, fitting, scene
+
+#: Those without weights.
+_PLAIN: dict[str, Callable[[Scene, bool], Found]] = {
+    "reinhard": _statistics.reinhard,
+    "mkl": _statistics.mkl,
+    "match_histogram": _statistics.match_histogram,
+    "luminance_temperature": _statistics.luminance_temperature,
+    "lalonde_efros": _lalonde_efros.lalonde_efros,
+    "xue": _xue.xue,
+}
+
+#: The names that `harmonize` knows; it takes networks besides.
+METHODS = ("auto", *_PLAIN)
+
+#: The weights behind 'auto'.
+DEFAULT = "colorgrid"
+
+#: Frames whose histograms of colours have less in common than this are of two shots.
+_SAME_SHOT = 0.5
+#: Levels of each channel of those histograms.
+_LEVELS = 8
+
+
+@dataclass(frozen=True)
+class HarmonizeInfo:
+    """What was done to an image.
+
+    Attributes:
+        method: its name; 'copy' where the image was left as it is.
+        weights: the weights that ran: a name or path, or the name of a model that was given; None without a network.
+        confidence: 0 to 1, how far the answer can be trusted.
+        reason: why it is low, in a few words; else empty.
+        map: the colour map that was applied, with strength in it; the identity where the image was left as it is.
+        device: where the network ran, 'cpu' or 'cuda'; 'cpu' without one.
+        milliseconds: wall time of the item.
+        peak_bytes: the most scratch held at once beside the caller's arrays and the result; networks apart.
+    """
+
+    method: str
+    weights: str | None
+    confidence: float
+    reason: str
+    map: ColorMap
+    device: str
+    milliseconds: float = 0.0
+    peak_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class _Method:
+    """A method, ready to run.
+
+    Attributes:
+        size: that of the scene, of an image [H, W].
+        find: of a scene and whether it is guarded.
+        background: whether it needs pixels outside of the mask.
+    """
+
+    name: str
+    weights: str | None
+    device: str
+    size: Callable[[tuple[int, int]], tuple[int, int]]
+    find: Callable[[Scene, bool], Found]
+    background: bool
+
+
+def harmonize(
+    image: Any,
+    mask: Any,
+    *,
+    method: Any = "auto",
+    strength: float = 1.0,
+    guard: bool = True,
+    keep_gps: bool = False,
+    device: str | None = None,
+    errors: str = "raise",
+    out: Any = None,
+    return_info: bool = False,
+) -> Any:
+    """Gives an object the light and colour of its surroundings, at the image's own size.
+
+    Every method looks at a reduced picture and says a map of colours: an affine map with curves and a bilateral grid
+    (`pyharmony.ops.color_grid`), or a table over the cube of colours. The map is applied to the image inside the mask:
+    details stay, and time and memory grow with the image alone.
+
+    Args:
+        image: the composite, see `pyharmony.blend`: an array, a tensor, a PIL image, a path, the bytes of a file, an
+            open file, a `pyharmony.io.Picture`, a batch, or a list of these. 1 (grey), 3 (RGB) or 4 (RGBA) channels. Of
+            a grey image the luminance changes alone.
+        mask: where the object is, of the image's size, soft; kinds as of `pyharmony.blend`. The alpha of an RGBA image
+            multiplies it, and stays.
+        method: one of
+
+            * 'auto': the network whose weights come with pyharmony, `colorgrid`.
+            * a path of weights, the name of weights that come with pyharmony, or a model of `pyharmony.models` that
+              harmonizes. It runs at its own size; a map is fitted between its input and output inside the mask by least
+              squares in float64. Those that give maps themselves are taken at their word.
+            * 'reinhard': mean and spread of lαβ become the background's (Reinhard et al. 2001).
+            * 'mkl': mean and covariance of RGB, by the linear optimal transport (Pitié and Kokaram 2007).
+            * 'match_histogram': the cumulative histogram of each channel.
+            * 'luminance_temperature': luminance by a smooth curve (Lee et al. 2016), and the mean colour temperature.
+            * 'lalonde_efros': 50 clusters of colours moved by the exact optimal transport to those of the background
+              (Lalonde and Efros, *Using Color Compatibility for Assessing Image Realism*, 2007), damped with σ = 75.
+            * 'xue': contrast, luminance, temperature and saturation (Xue, Agarwala, Dorsey, Rushmeier, *Understanding
+              and Improving the Realism of Image Composites*, 2012), each by the offset that its high, low and mean
+              values agree on best, in place of the paper's classifiers.
+
+            Statistics of the background say little of the light on an object: see docs/harmonize.md before using one of
+            the last six.
+        strength: 0 to 1, how far colours go; 0 gives a copy.
+        guard: leave the image as it is where the answer cannot be trusted, that is, with a confidence below 0.25: an
+            object or background of a few pixels, a change that no light explains, a network that contradicts itself
+            when the picture is mirrored, or whose change is none of colours. Statistics are also held back: ratios of
+            spreads to 1/1.5 to 1.5, shifts of means, slopes of curves, the mean change to 0.05 of white; highlights
+            keep their hue. False: what the method says, as published.
+        keep_gps, errors, out: see `pyharmony.blend`.
+        device: 'auto', 'cpu' or 'cuda': where the network of a file runs; None: what `pyharmony.set_device` says. A
+            model runs where it is. The map is applied on the processor.
+        return_info: also return a HarmonizeInfo, of each item of a batch or list.
+
+    Returns:
+        The image, in its own kind, layout, shape and dtype, or (image, info). Where the mask is zero it is image, bit
+        for bit. Integers are rounded half to even; floats beyond [0, 1] stay beyond. Without a foreground, and with a
+        method of statistics without a background, it is a copy, whatever guard is.
+
+    Raises:
+        WeightsError: there are no such weights, or they are damaged.
+        ImportError: a network is wanted, and torch is not installed.
+        MaskError: mask is None.
+        ArgumentError: method is none, strength is outside 0 to 1; NaN or infinities in the image, but for where its
+            alpha is zero.
+        DeviceError: the image is on a CUDA device; or device cannot be used, and `pyharmony.set_device` was told to be
+            strict.
+        PyHarmonyError: see `pyharmony.blend`.
+    """
+    amount, careful = share(strength, "strength"), _flag(guard, "guard")
+    _refuse_none(image, mask)
+    chosen = _method_of(method, device)
+    return _run(chosen, image, mask, amount, careful, None, keep_gps=keep_gps, errors=errors, out=out, info=return_info)
+
+
+def harmonize_frames(
+    frames: Iterable[Any],
+    masks: Iterable[Any],
+    *,
+    method: Any = "auto",
+    strength: float = 1.0,
+    guard: bool = True,
+    smoothing: float = 0.8,
+    keep_gps: bool = False,
+    device: str | None = None,
+    return_info: bool = False,
+) -> Iterator[Any]:
+    """Harmonizes the frames of a sequence, one after another, with a colour map that moves slowly.
+
+    The map of a frame is smoothing times that of the one before plus (1 - smoothing) times what the method says now, so
+    that nothing flickers. It starts anew at a cut, where two frames' histograms of colours (8 x 8 x 8) have less than
+    half in common. A frame whose answer is not trusted is mapped as the one before.
+
+    Args:
+        frames, masks: images and their masks, as many; of any kind that `harmonize` takes but lists. They are taken one
+            at a time: generators will do.
+        smoothing: 0 (each frame by itself) to below 1.
+        method, strength, guard, keep_gps, device, return_info: see `harmonize`. `HarmonizeInfo.map` is the smoothed.
+
+    Yields:
+        What `harmonize` returns of each frame.
+
+    Raises:
+        ShapeError: there are more frames than masks, or fewer; a frame is a batch.
+        PyHarmonyError: as `harmonize`.
+    """
+    amount, careful = share(strength, "strength"), _flag(guard, "guard")
+    keep = _checks.number(
+        smoothing, "smoothing", high=np.nextafter(1.0, 0), accepts="a number of at least 0 and below 1"
+    )
+    chosen = _method_of(method, device)
+    for value, name in ((frames, "frames"), (masks, "masks")):
+        if is_file(value) or not isinstance(value, Iterable):
+            raise DTypeError(f"{name}: {type(value).__name__}, expected a sequence or generator of images")
+    return _frames(iter(frames), iter(masks), chosen, amount, careful, _Memory(keep), keep_gps, return_info)
+
+
+def _frames(
+    frames: Iterator[Any],
+    masks: Iterator[Any],
+    method: _Method,
+    strength: float,
+    guard: bool,
+    memory: _Memory,
+    keep_gps: bool,
+    info: bool,
+) -> Iterator[Any]:
+    nothing = object()
+    while True:
+        image, mask = next(frames, nothing), next(masks, nothing)
+        if image is nothing and mask is nothing:
+            return
+        if image is nothing or mask is nothing:
+            more, fewer = ("masks", "frames") if image is nothing else ("frames", "masks")
+            raise ShapeError(f"{more}: more of them than {fewer}, expected as many")
+        if isinstance(image, (list, tuple)):
+            raise DTypeError(f"frames: a {type(image).__name__} as one of them, expected an image")
+        _refuse_none(image, mask)
+        yield _run(method, image, mask, strength, guard, memory, keep_gps=keep_gps, errors="raise", out=None, info=info)
+
+
+class _Memory:
+    """What a sequence remembers from frame to frame."""
+
+    def __init__(self, keep: float) -> None:
+        self._keep = keep
+        self._map: ColorMap | None = None
+        self._colors: np.ndarray[Any, Any] | None = None
+
+    def look(self, seen: Scene) -> None:
+        """Forgets the map at a cut."""
+        levels = np.minimum((seen.picture * _LEVELS).astype(np.intp), _LEVELS - 1)
+        codes = (levels[..., 0] * _LEVELS + levels[..., 1]) * _LEVELS + levels[..., 2]
+        colors = np.bincount(codes.reshape(-1), minlength=_LEVELS**3) / codes.size
+        if self._colors is not None and np.minimum(colors, self._colors).sum() < _SAME_SHOT:
+            self._map = None
+        self._colors = colors
+
+    def smoothed(self, found: ColorMap | None) -> ColorMap:
+        """The map of this frame; found is None where none is trusted."""
+        if found is None:
+            return IDENTITY if self._map is None else self._map
+        self._map = found if self._map is None else found.mixed(self._map, self._keep)
+        return self._map
+
+
+def _run(
+    method: _Method,
+    image: Any,
+    mask: Any,
+    strength: float,
+    guard: bool,
+    memory: _Memory | None,
+    *,
+    keep_gps: bool,
+    errors: str,
+    out: Any,
+    info: bool,
+) -> Any:
+    def work(frame: Frame) -> list[Any]:
+        if memory is not None and frame.batch:
+            raise ShapeError("frames: a batch as one of them, expected images")
+        return frame.each(lambda job: _one(job, method, strength, guard, memory))  # type: ignore[arg-type,return-value]
+
+    return run(
+        work,
+        ITSELF,
+        image,
+        mask,
+        at=None,
+        decontaminate=False,
+        keep_gps=keep_gps,
+        device="cpu",
+        errors=errors,
+        out=out,
+        return_info=info,
+    )
+
+
+def _one(job: Job, method: _Method, strength: float, guard: bool, memory: _Memory | None) -> HarmonizeInfo:
+    """One image into its result."""
+    holes = job.holes if job.holes is not None and job.holes.any() else None
+    check_finite(job.dst, "image", skip=holes)
+    target = job.start()
+    seen: Scene | None = None
+    if memory is not None or (strength > 0 and not job.bbox.empty):
+        seen = scene(job.dst, job.mask, holes, method.size(job.shape))
+        job.memory.hold(seen.picture)
+        job.memory.hold(seen.mask)
+    if memory is not None and seen is not None:
+        memory.look(seen)
+    if job.bbox.empty or strength == 0 or seen is None:
+        reason = "there is no object" if job.bbox.empty else ""
+        return HarmonizeInfo("copy", method.weights, 0.0 if reason else 1.0, reason, IDENTITY, method.device)
+    if not seen.mask.any():
+        found = Found(IDENTITY, 0.0, "the object is too small")
+    elif method.background and not (seen.mask < 1).any():
+        found = Found(IDENTITY, 0.0, "there is no background")
+    else:
+        found = method.find(seen, guard)
+    trusted = found.confidence >= TRUSTED if guard else found.map is not IDENTITY
+    if memory is not None:
+        applied = memory.smoothed(found.map if trusted else None)
+    else:
+        applied = found.map if trusted else IDENTITY
+    applied = applied.scaled(strength)
+    if applied.is_identity:
+        return HarmonizeInfo("copy", method.weights, found.confidence, found.reason, IDENTITY, method.device)
+    region = job.bbox
+    place = region.x0, region.y0
+    apply_into(applied, region.of(target), job.mask_of(region), region.of(target), place, job.shape)
+    return HarmonizeInfo(method.name, method.weights, found.confidence, found.reason, applied, method.device)
+
+
+def _method_of(method: Any, device: str | None) -> _Method:
+    if device is not None:
+        _checks.one_of(device, "device", _device.DEVICES)
+    if isinstance(method, str) and method in _PLAIN:
+        find = _PLAIN[method]
+
+        def size(shape: tuple[int, int]) -> tuple[int, int]:
+            return fitting(shape, _statistics.SIDE)
+
+        return _Method(method, None, "cpu", size, find, True)
+    # The other methods load no torch.
+    from .. import models
+    from ..models._calls import side_of
+    from . import _networks
+
+    if isinstance(method, str):
+        _check_name(method, models)
+    if not isinstance(method, (str, os.PathLike, models.Model)):
+        raise DTypeError(
+            f"method: {type(method).__name__}, expected one of {', '.join(map(repr, METHODS))}, the name or path of "
+            "weights, or a model of pyharmony.models"
+        )
+    source = DEFAULT if isinstance(method, str) and method == "auto" else method
+    model = _networks.network(source, device)
+    side = side_of(model)
+    name = model.name if isinstance(source, models.Model) else os.fspath(source)
+    return _Method(
+        "auto" if isinstance(method, str) and method == "auto" else model.name,
+        name,
+        next(model.parameters()).device.type,
+        lambda shape: (side, side),
+        lambda seen, guard: _networks.found_by(model, seen, guard),
+        False,
+    )
+
+
+def _check_name(method: str, models: Any) -> None:
+    """Refuses a word that is neither a method nor, as far as one can see, weights; and 'auto' without its weights."""
+    shipped = [entry.name for entry in models.weights("harmonize")]
+    if method == "auto":
+        if DEFAULT not in shipped:
+            raise WeightsError(
+                f"method: 'auto' runs the weights {DEFAULT}, and this pyharmony comes without them; pass the path of "
+                f"weights, or one of {', '.join(map(repr, _PLAIN))}"
+            )
+    elif not (Path(method).suffix or os.sep in method or Path(method).exists()):
+        known = {*shipped, *(info.name for info in models.list("harmonize"))}
+        if method not in known:
+            raise ArgumentError(
+                f"method: {method!r}, expected one of {', '.join(map(repr, METHODS))}, the path of weights, or the "
+                f"name of weights that come with pyharmony{': ' if shipped else ''}{', '.join(shipped)}"
+            )
+
+
+def _refuse_none(image: Any, mask: Any) -> None:
+    if mask is None or (isinstance(image, (list, tuple)) and isinstance(mask, (list, tuple)) and None in _kinds(mask)):
+        raise MaskError("mask: None, expected where the object is")
+
+
+def _kinds(values: Any) -> list[Any]:
+    """None where a value is None, so that arrays are not compared."""
+    return [None if value is None else type(value) for value in values]
+
+
+def _flag(x: Any, name: str) -> bool:
+    if not isinstance(x, (bool, np.bool_)):
+        raise DTypeError(f"{name}: {x!r}, expected True or False")
+    return bool(x)

@@ -1,0 +1,88 @@
+"""Recolouring by the clusters of object and background: Lalonde and Efros 2007."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ..color import lab_to_rgb, rgb_to_lab
+from ._fit import samples
+from ._guards import Found, change_confidence, combined, limited, region_confidence
+from ._maps import table_of
+from ._scene import Scene
+from ._transport import transport_plan
+
+Float64 = npt.NDArray[np.float64]
+
+_CLUSTERS = 50
+#: Of the damping, in CIELAB; that of iHarmony4's figures of this method.
+_SIGMA = 75.0
+#: Pixels of each region that are clustered, and rounds.
+_PIXELS, _ROUNDS = 4096, 20
+#: Colours whose distances to all centres are held at once.
+_AT_ONCE = 4096
+
+
+def lalonde_efros(scene: Scene, guard: bool) -> Found:
+    """See `pyharmony.harmonize`."""
+    inside, weights, _ = samples(scene, _PIXELS)
+    outside, others, _ = samples(Scene(scene.picture, 1 - scene.mask), _PIXELS)
+    ours, share = clusters(rgb_to_lab(inside), weights)
+    theirs, wanted = clusters(rgb_to_lab(outside), others)
+    distance = np.linalg.norm(ours[:, None] - theirs, axis=2)
+    flow = transport_plan(share, wanted, distance)
+    shifts = flow @ theirs / flow.sum(1, keepdims=True) - ours
+    shifts *= np.where(np.abs(shifts) < _SIGMA, np.exp(-((shifts / _SIGMA) ** 2)), 0.0)
+
+    def function(x: Float64) -> Float64:
+        lab = rgb_to_lab(x)
+        return lab_to_rgb(lab + shift_of(lab, ours, shifts))
+
+    found = table_of(function)
+    confidence = combined(region_confidence(scene), change_confidence(scene, found.apply(scene.picture)))
+    return Found(limited(found, scene) if guard else found, *confidence)
+
+
+def shift_of(lab: Float64, centres: Float64, shifts: Float64) -> Float64:
+    """The shift of colours [N, 3]: the mean of those of the nearer half of the clusters, weighted exp(-d² / σ²)."""
+    if len(lab) > _AT_ONCE:
+        return np.concatenate([shift_of(lab[i : i + _AT_ONCE], centres, shifts) for i in range(0, len(lab), _AT_ONCE)])
+    near = max(1, round(len(centres) / 2))
+    distance = np.maximum((lab**2).sum(1)[:, None] - 2 * lab @ centres.T + (centres**2).sum(1), 0)
+    limit = np.partition(distance, near - 1, axis=1)[:, near - 1 : near]
+    # The nearest one's exponent is taken off, so that far from all of them the weights do not vanish.
+    weights = np.exp((distance.min(1, keepdims=True) - distance) / _SIGMA**2) * (distance <= limit)
+    mean: Float64 = weights @ shifts / weights.sum(1, keepdims=True)
+    return mean
+
+
+def clusters(colors: Float64, weights: Float64, count: int = _CLUSTERS) -> tuple[Float64, Float64]:
+    """Centres [k, 3] by k-means and their shares [k] of the weight, k at most count; the same bits every time.
+
+    The first centres are drawn by k-means++ (Arthur and Vassilvitskii 2007) from one seed.
+    """
+    random = np.random.default_rng(0)
+    centres = colors[random.choice(len(colors), p=weights / weights.sum())][None]
+    nearest = ((colors - centres[0]) ** 2).sum(1)
+    while len(centres) < count and (chance := nearest * weights).sum() > 1e-9:
+        new = colors[random.choice(len(colors), p=chance / chance.sum())]
+        centres = np.vstack([centres, new])
+        nearest = np.minimum(nearest, ((colors - new) ** 2).sum(1))
+    for _ in range(_ROUNDS):
+        sums, share = _assigned(colors, weights, centres)
+        moved = np.where(share[:, None] > 0, sums / np.maximum(share, 1e-300)[:, None], centres)
+        still = np.array_equal(moved, centres)
+        centres = moved
+        if still:
+            break
+    share = _assigned(colors, weights, centres)[1]
+    kept = share > 0
+    return centres[kept], share[kept] / share.sum()
+
+
+def _assigned(colors: Float64, weights: Float64, centres: Float64) -> tuple[Float64, Float64]:
+    """Of each centre the weighted sum of the colours that are nearest to it, and their weight."""
+    which = ((centres**2).sum(1) - 2 * colors @ centres.T).argmin(1)
+    share: Float64 = np.bincount(which, weights, len(centres)).astype(np.float64)
+    sums: Float64 = np.stack([np.bincount(which, weights * colors[:, c], len(centres)) for c in range(3)], -1)
+    return sums, share

@@ -1,0 +1,203 @@
+"""Colour maps: what a method found, applied to an image of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _arrays, _checks, ops
+from .._arrays import VALUE_RANGE, Array, NumpyArray
+from ..blend._frame import write
+from ..blend._region import as_float
+from ..errors import ArgumentError, DTypeError, ShapeError
+from ..ops.color_map import color_image, encode
+from ..ops.color_map import run as run_stages
+
+Float64 = npt.NDArray[np.float64]
+
+#: Sides of the tables that functions of a colour are put into.
+TABLE = 33
+#: Rows whose temporaries stay far below the image.
+_ROWS = 64
+_IDENTITY = np.eye(3, 4)
+
+
+@dataclass(frozen=True, eq=False)
+class ColorMap:
+    """A map of colours, the same at every size of the image.
+
+    Either a table, or the sum of an affine map, curves and a bilateral grid, see `pyharmony.ops.color_grid`; those that
+    are None leave colours as they are. 1 is white.
+
+    Attributes:
+        affine: [3, 4].
+        curves: [3, 3, K], what is added to output channel o of the value of input channel c, at K equal steps.
+        grid: [Gh, Gw, D, 3, 4], over rows, columns and luma.
+        table: [n, n, n, 3], over red, green and blue; interpolated tetrahedrally.
+    """
+
+    affine: Float64 | None = None
+    curves: Float64 | None = None
+    grid: Float64 | None = None
+    table: Float64 | None = None
+
+    def scaled(self, strength: float) -> ColorMap:
+        """The map that goes only so far from the identity, 0 to 1."""
+        return IDENTITY.mixed(self, strength)
+
+    def mixed(self, other: ColorMap, share: float) -> ColorMap:
+        """This map and a share of another: (1 - share) f + share g, both of one form, or one of them the identity.
+
+        Raises:
+            ShapeError: a table and a map without one, or arrays of different shapes.
+        """
+        if share == 1:
+            return other
+        if share == 0:
+            return self
+        if (self.table is None) != (other.table is None):
+            table, rest = (self, other) if other.table is None else (other, self)
+            if not rest.is_identity:
+                raise ShapeError("other: a table beside a map without one; expected maps of one method")
+            assert table.table is not None  # noqa: S101
+            same = ColorMap(table=lattice(table.table.shape[0]).reshape(table.table.shape))
+            return same.mixed(other, share) if table is other else self.mixed(same, share)
+        parts = {}
+        for name, none in (("affine", _IDENTITY), ("curves", 0.0), ("grid", 0.0), ("table", 0.0)):
+            a, b = getattr(self, name), getattr(other, name)
+            if a is None and b is None:
+                continue
+            a, b = (none if x is None else x for x in (a, b))
+            if np.ndim(a) and np.ndim(b) and np.shape(a) != np.shape(b):
+                raise ShapeError(f"other: {name} of shape {list(np.shape(b))}, expected {list(np.shape(a))}")
+            parts[name] = np.asarray((1 - share) * a + share * b, np.float64)
+        return ColorMap(**parts)
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether it leaves every colour as it is."""
+        if self.table is not None:
+            return bool(np.array_equal(self.table, lattice(self.table.shape[0]).reshape(self.table.shape)))
+        still = self.affine is None or np.array_equal(self.affine, _IDENTITY)
+        return bool(still and all(x is None or not x.any() for x in (self.curves, self.grid)))
+
+    def apply(
+        self,
+        image: Array,
+        mask: Array | None = None,
+        *,
+        origin: tuple[int, int] = (0, 0),
+        frame: tuple[int, int] | None = None,
+    ) -> Array:
+        """The image with its colours mapped inside the mask.
+
+        A tile gives the same bits as the whole image does there.
+
+        Args:
+            image: [H, W, 3] in RGB, any image dtype and strides; a numpy array or a torch tensor.
+            mask: [H, W], soft; None: everywhere.
+            origin: (x, y) of the image's first pixel in the whole of which it is a tile.
+            frame: (H, W) of that whole; None: the image is all of it.
+
+        Returns:
+            [H, W, 3] of image's kind and dtype. Where the mask is zero it is image, bit for bit. Integers are rounded
+            half to even; floats beyond [0, 1] stay beyond.
+
+        Raises:
+            ShapeError, DTypeError, MaskError: image is no [H, W, 3], or mask no mask of it.
+            ArgumentError: the tile does not lie inside the frame.
+        """
+        a = color_image(image, "image")
+        m = None if mask is None else _checks.mask(mask, "mask", *a.shape[:2])
+        whole = a.shape[:2] if frame is None else _pair(frame, "frame")
+        x, y = _pair(origin, "origin")
+        if x < 0 or y < 0 or x + a.shape[1] > whole[1] or y + a.shape[0] > whole[0]:
+            raise ArgumentError(
+                f"origin: {origin}, a tile of {a.shape[0]} x {a.shape[1]} pixels does not lie inside {whole}"
+            )
+        out = np.array(a, order="C")
+        apply_into(self, a, m, out, (x, y), (whole[0], whole[1]))
+        return _arrays.like_kind(out, image)
+
+
+IDENTITY = ColorMap()
+
+
+def apply_into(
+    color_map: ColorMap,
+    image: NumpyArray,
+    mask: NumpyArray | None,
+    out: NumpyArray,
+    origin: tuple[int, int],
+    frame: tuple[int, int],
+) -> None:
+    """`ColorMap.apply` of what is checked already, of 1 or 3 channels; out may be image."""
+    # A table ends at 0 and 1: of floats its change is added, so that what lies beyond stays beyond.
+    if image.shape[2] == 3 and (color_map.table is None or image.dtype.kind == "u"):
+        _write(color_map, image, mask, out, origin, frame)
+        return
+    real: type = np.float64 if image.dtype == np.float64 else np.float32
+    unit = real(VALUE_RANGE[image.dtype.name])
+    for top in range(0, image.shape[0], _ROWS):
+        rows = slice(top, top + _ROWS)
+        before = image[rows].astype(real) / unit
+        wide = np.repeat(before, 3, 2) if image.shape[2] == 1 else before
+        held = wide if color_map.table is None else wide.clip(0, 1)
+        after = np.empty_like(held, order="C")
+        _write(color_map, np.ascontiguousarray(held), None, after, (origin[0], origin[1] + top), frame)
+        after -= held
+        if image.shape[2] == 1:  # of three equal channels, the luma of what they become
+            after = (after @ np.array([0.299, 0.587, 0.114], real))[..., None]
+        if mask is not None:
+            after *= as_float(mask[rows])[..., None]
+        after += before
+        inside = True if mask is None else (mask[rows] > 0)[..., None]
+        after *= unit
+        write(after, out[rows], where=inside)
+
+
+def _write(
+    color_map: ColorMap,
+    image: NumpyArray,
+    mask: NumpyArray | None,
+    out: NumpyArray,
+    origin: tuple[int, int],
+    frame: tuple[int, int],
+) -> None:
+    if color_map.table is not None:
+        encoded, _held = encode([ops.Lut(color_map.table)])
+        run_stages(image, encoded, mask, 1.0, out)
+        return
+    ops.color_grid(
+        image,
+        mask,
+        grid=color_map.grid,
+        affine=color_map.affine,
+        curves=color_map.curves,
+        out=out,
+        origin=origin,
+        frame=frame,
+    )
+
+
+def _pair(x: Any, name: str) -> tuple[int, int]:
+    try:
+        a, b = (int(value) for value in x)
+    except (TypeError, ValueError):
+        raise DTypeError(f"{name}: {x!r}, expected two whole numbers") from None
+    return a, b
+
+
+def lattice(n: int = TABLE) -> Float64:
+    """The colours of a table's entries, [n³, 3]."""
+    axis = np.linspace(0, 1, n)
+    return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
+
+
+def table_of(function: Callable[[Float64], Float64]) -> ColorMap:
+    """A function of colours [N, 3] as a table, held to [0, 1]."""
+    return ColorMap(table=np.clip(function(lattice()), 0, 1).reshape(TABLE, TABLE, TABLE, 3))

@@ -1,0 +1,150 @@
+"""Networks as methods: run at their own size, and what they did as a colour map."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import _device, models
+from ..errors import ArgumentError, WeightsError
+from ..models import Model
+from ..models._calls import output_of, takes_mask, task_of
+from ._fit import fit
+from ._guards import Found, change_confidence, combined, mean_change, region_confidence
+from ._maps import ColorMap
+from ._scene import Float32, Scene
+
+#: Changes below this, in units of white, are those of a network that agrees with the picture.
+_AGREES = 2 / 255
+
+
+def network(source: Any, device: str | None) -> Model:
+    """A model that harmonises.
+
+    Args:
+        source: a model, which stays where it is; or what `pyharmony.models.load` takes.
+        device: 'auto', 'cpu' or 'cuda', where a loaded one runs; None: what `pyharmony.set_device` says.
+
+    Raises:
+        WeightsError: as `pyharmony.models.load`.
+        ArgumentError: the model does something else.
+        DeviceError: device cannot be used, and `pyharmony.set_device` was told to be strict.
+    """
+    if isinstance(source, Model):
+        found = source
+    else:
+        wanted = _device.get_device() if device is None else device
+        where = "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+        if where == "cpu" and wanted == "cuda" and _device.resolve(wanted) == "cuda":
+            _device.only_on_processor("this build of torch")
+        path = next((entry.path for entry in models.weights() if entry.name == source), Path(source))
+        version = None
+        if path.is_file():
+            state = path.stat()
+            version = str(path), state.st_mtime_ns, state.st_size
+        found = _loaded(os.fspath(source), version, where)
+    if task_of(found) != "harmonize":
+        able = ", ".join(info.name for info in models.list("harmonize"))
+        raise ArgumentError(f"method: {found.name} does not harmonize; expected a model of {able}")
+    return found
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(source: str, version: Any, device: str) -> Model:
+    """A file's model; version tells one state of the file from another."""
+    return models.load(source).eval().to(device)
+
+
+def found_by(model: Model, scene: Scene, guard: bool) -> Found:
+    """What a network says of a scene at its own size.
+
+    Raises:
+        WeightsError: it gives NaN or infinities.
+    """
+    seen = _seen(scene)
+    views = [seen, Scene(seen.picture[:, ::-1], seen.mask[:, ::-1])] if guard else [seen]
+    with _evaluating(model), torch.no_grad():
+        maps = _maps(model, views)
+        if maps is None:
+            outputs = _outputs(model, views)
+            found, explained = fit(seen, outputs[0])
+        else:
+            outputs = [m.apply(view.picture) for m, view in zip(maps, views, strict=True)]
+            found, explained = maps[0], 1.0
+    change = mean_change(seen, outputs[0])
+    parts = [region_confidence(seen), change_confidence(seen, outputs[0])]
+    still = change <= _AGREES
+    if not still:
+        parts.append((explained, "" if explained > 0.9 else "the network's change is none of colours"))
+    if guard:
+        apart = mean_change(Scene(outputs[0], seen.mask), outputs[1][:, ::-1])
+        agreement = float(np.clip(1 - apart / (change + _AGREES), 0, 1))
+        parts.append((agreement, "" if agreement > 0.9 else "the network contradicts itself in the mirror"))
+    return Found(found, *combined(*parts))
+
+
+def _seen(scene: Scene) -> Scene:
+    """With the hard mask that networks are trained with: at least half inside, or, where nothing is, half the most."""
+    limit = min(0.5, float(scene.mask.max()) / 2)
+    return Scene(scene.picture, (scene.mask >= limit).astype(np.float32) if limit > 0 else scene.mask)
+
+
+def _tensors(model: Model, views: list[Scene]) -> tuple[Tensor, Tensor]:
+    """Pictures [N, 3, S, S] in the model's range and masks [N, 1, S, S]."""
+    parameter = next(model.parameters())
+    pictures = torch.from_numpy(np.stack([view.picture for view in views])).permute(0, 3, 1, 2)
+    masks = torch.from_numpy(np.stack([view.mask for view in views]))[:, None]
+    pictures, masks = (x.contiguous().to(parameter.device, parameter.dtype) for x in (pictures, masks))
+    return pictures * (1 - model.low) + model.low, masks
+
+
+def _finite(model: Model, x: Tensor) -> Any:
+    if not bool(torch.isfinite(x).all()):
+        raise WeightsError(f"method: {model.name} gives NaN or infinities for this picture; its weights are damaged")
+    return x.float().cpu().numpy()
+
+
+@contextlib.contextmanager
+def _evaluating(model: Model) -> Iterator[None]:
+    """The model in evaluation mode; afterwards each part has its own again."""
+    modes = [(part, part.training) for part in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+def _outputs(model: Model, views: list[Scene]) -> list[Float32]:
+    """The network's pictures [S, S, 3], held to [0, 1]."""
+    pictures, masks = _tensors(model, views)
+    made = (output_of(model, pictures, masks) - model.low) / (1 - model.low)
+    return list(_finite(model, made).clip(0, 1).transpose(0, 2, 3, 1))
+
+
+def _maps(model: Any, views: list[Scene]) -> list[ColorMap] | None:
+    """Of a network that gives colour maps, its own; None of one that gives pictures."""
+    if hasattr(model, "maps"):
+        made = model.maps(*_tensors(model, views))
+        parts = [
+            None if x is None else _finite(model, x).astype(np.float64) for x in (made.affine, made.curves, made.grid)
+        ]
+        return [ColorMap(*(None if x is None else x[i] for x in parts)) for i in range(len(views))]
+    generator: Any = getattr(model, "generator", None)
+    if not (getattr(model.config, "residual", False) and hasattr(generator, "maps")):
+        return None
+    # An affine change of each pixel is a grid with a cell a pixel, of one level; here its unit becomes [0, 1].
+    pictures, masks = _tensors(model, views)
+    cells = _finite(model, generator.maps(pictures, masks) if takes_mask(model) else generator.maps(pictures))
+    grids = cells.reshape(len(views), 3, 4, *cells.shape[2:]).transpose(0, 3, 4, 1, 2)[:, :, :, None].astype(np.float64)
+    grids[..., 3] = (grids[..., 3] + model.low * grids[..., :3].sum(-1)) / (1 - model.low)
+    return [ColorMap(grid=np.ascontiguousarray(grid)) for grid in grids]

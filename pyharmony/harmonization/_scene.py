@@ -1,0 +1,112 @@
+"""What the methods look at: a picture and its mask, reduced to a size that does not grow with the image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .._arrays import NumpyArray
+from ..blend._region import as_float
+
+Float32 = npt.NDArray[np.float32]
+
+#: Rows of the reduced picture that are averaged at once: what they need stays far below the image.
+_STRIP = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A composite as the methods see it.
+
+    Attributes:
+        picture: [h, w, 3] in [0, 1]; a grey image has three equal channels.
+        mask: [h, w] in [0, 1].
+    """
+
+    picture: Float32
+    mask: Float32
+
+
+def scene(colors: NumpyArray, mask: NumpyArray, holes: NumpyArray | None, size: tuple[int, int]) -> Scene:
+    """The scene at size (h, w), each pixel the mean of what it covers.
+
+    Args:
+        colors: [H, W, C] of an image, C of 1 or 3; floats are held to [0, 1].
+        mask: [H, W] of any dtype of masks.
+        holes: [H, W], where the image has no colour; those pixels weigh nothing. None: nowhere.
+        size: the reduced height and width. Along an axis that the image has fewer pixels on it is enlarged.
+    """
+    picture = reduced(colors, size, holes)
+    if picture.shape[2] == 1:
+        picture = np.repeat(picture, 3, 2)
+    return Scene(picture, reduced(mask[..., None], size)[..., 0])
+
+
+def fitting(shape: tuple[int, int], longest: int) -> tuple[int, int]:
+    """Height and width of the same aspect whose longer side is at most that."""
+    share = min(1.0, longest / max(shape))
+    return max(1, round(shape[0] * share)), max(1, round(shape[1] * share))
+
+
+def reduced(x: NumpyArray, size: tuple[int, int], holes: NumpyArray | None = None) -> Float32:
+    """x [H, W, C] at [h, w, C], float32 in [0, 1].
+
+    Means of whole blocks of pixels first, strip by strip, as long as two blocks a pixel are left; then Pillow's
+    bilinear filter, which widens to what it shrinks.
+    """
+    height, width = x.shape[:2]
+    fy, fx = max(1, height // (2 * size[0])), max(1, width // (2 * size[1]))
+    rows, columns = -(-height // fy), -(-width // fx)
+    small = np.empty((rows, columns, x.shape[2]), np.float32)
+    weights = None if holes is None or not holes.any() else np.empty((rows, columns, 1), np.float32)
+    for top in range(0, rows, _STRIP):
+        lines = slice(top * fy, min((top + _STRIP) * fy, height))
+        part = slice(top, min(top + _STRIP, rows))
+        if weights is None:
+            small[part] = _blocks(x[lines], fy, fx)
+            continue
+        assert holes is not None  # noqa: S101
+        known = ~holes[lines, :, None]
+        weights[part] = _blocks(known, fy, fx)
+        small[part] = _blocks(np.where(known, x[lines], x.dtype.type(0)), fy, fx)
+    box = (width / fx, height / fy)
+    if weights is None:
+        return _resized(small, size, box)
+    share = np.maximum(_resized(weights, size, box), np.float32(1e-6))
+    return np.divide(_resized(small, size, box), share, dtype=np.float32)
+
+
+def _blocks(x: NumpyArray, fy: int, fx: int) -> Float32:
+    """Means of blocks of fy x fx pixels of [h, w, C], smaller ones at the far borders; in [0, 1]."""
+    if x.dtype == np.uint8 and (fy > 1 or fx > 1) and x.shape[2] in (1, 3):
+        from PIL import Image
+
+        plane = np.ascontiguousarray(x[..., 0] if x.shape[2] == 1 else x)
+        small = np.asarray(Image.fromarray(plane).reduce((fx, fy)), np.float32)
+        return (small[..., None] if small.ndim == 2 else small) / np.float32(255)
+    values = as_float(x)
+    if x.dtype.kind == "f":
+        values = np.clip(values, 0, 1)
+    if fy == 1 and fx == 1:
+        return values
+    height, width = values.shape[:2]
+    tops, lefts = np.arange(0, height, fy), np.arange(0, width, fx)
+    sums = np.add.reduceat(np.add.reduceat(values, tops, axis=0), lefts, axis=1)
+    counts = np.outer(np.diff(tops, append=height), np.diff(lefts, append=width))
+    found: Float32 = (sums / counts[..., None]).astype(np.float32)
+    return found
+
+
+def _resized(x: Float32, size: tuple[int, int], box: tuple[float, float]) -> Float32:
+    """x [h, w, C], of which box (width, height) is seen, at [*size, C]."""
+    if x.shape[:2] == size and box == (x.shape[1], x.shape[0]):
+        return x
+    from PIL import Image
+
+    def one(plane: Float32) -> Float32:
+        image = Image.fromarray(np.ascontiguousarray(plane))
+        return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR, box=(0, 0, *box)))
+
+    return np.stack([one(x[..., c]) for c in range(x.shape[2])], -1)

@@ -1,0 +1,135 @@
+"""Transfers of the background's statistics to the object, held back where they would do harm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from ..color import lab_to_rgb, lalphabeta_to_rgb, linear_to_srgb, rgb_to_lab, rgb_to_lalphabeta, srgb_to_linear
+from ..color._common import NO_SPREAD, Region
+from ..color._gaussian import floored, transport
+from ..color._histogram import quantile_tables
+from ..color._spaces import RGB_TO_XYZ, XYZ_TO_RGB, shift_mired, xyy_to_xyz, xyz_to_xyy
+from ..color._temperature import luminances, mean_mired, tone_curve_between
+from ._guards import Found, change_confidence, combined, keep_highlights, limited, region_confidence
+from ._maps import table_of
+from ._scene import Scene
+
+Float64 = npt.NDArray[np.float64]
+Function = Callable[[Float64], Float64]
+
+#: The longer side of the picture whose statistics are taken.
+SIDE = 512
+
+#: Ratios of spreads, and of the slopes of curves, at most and, inverted, at least.
+_RATIO = 1.5
+#: Shifts of the means of lαβ: a factor of 1.5 of light, of 1.25 of blue, of 1.1 between red and green.
+_LALPHABETA = np.array(
+    [math.sqrt(3) * math.log(1.5), 2 / math.sqrt(6) * math.log(1.25), math.sqrt(0.5) * math.log(1.1)]
+)
+#: Shifts of the means of red, green and blue, and of the values of curves; 1 is white.
+_RGB, _CURVE = 0.15, 0.2
+#: Least variance of regions that are nearly of one colour, a standard deviation of 5 of 255.
+_FLOOR = (5 / 255) ** 2
+_BINS = 256
+#: Shifts of luminance, and of colour temperature in mired.
+_LUMINANCE, _MIRED = 0.2, 40.0
+
+
+def reinhard(scene: Scene, guard: bool) -> Found:
+    """See `pyharmony.harmonize`."""
+    colors, weights = rgb_to_lalphabeta(scene.picture.reshape(-1, 3)), scene.mask.reshape(-1).astype(np.float64)
+    (mean, spread), (wanted, goal) = (_moments(colors, w) for w in (weights, 1 - weights))
+    ratio = np.where(spread > NO_SPREAD, goal / np.maximum(spread, NO_SPREAD), 1.0)
+    shift = wanted - mean
+
+    def function(ratio: Float64, shift: Float64) -> Function:
+        return lambda x: lalphabeta_to_rgb((rgb_to_lalphabeta(x) - mean) * ratio + mean + shift)
+
+    held = function(ratio.clip(1 / _RATIO, _RATIO), shift.clip(-_LALPHABETA, _LALPHABETA))
+    return _found(scene, function(ratio, shift), held, guard)
+
+
+def mkl(scene: Scene, guard: bool) -> Found:
+    """See `pyharmony.harmonize`."""
+    ours, theirs = (region.stats() for region in _regions(scene))
+    shift = theirs.mean - ours.mean
+
+    def function(matrix: Float64, shift: Float64) -> Function:
+        return lambda x: (x - ours.mean) @ matrix.T + ours.mean + shift
+
+    ratios, axes = np.linalg.eigh(transport(floored(ours.covariance, _FLOOR), floored(theirs.covariance, _FLOOR)))
+    held = axes @ np.diag(ratios.clip(1 / _RATIO, _RATIO)) @ axes.T
+    published = function(transport(ours.covariance, theirs.covariance), shift)
+    return _found(scene, published, function(held, shift.clip(-_RGB, _RGB)), guard)
+
+
+def match_histogram(scene: Scene, guard: bool) -> Found:
+    """See `pyharmony.harmonize`."""
+    low, high = np.zeros(3), np.ones(3)
+    ours, theirs = (region.stats((), _BINS, low, high) for region in _regions(scene))
+    tables = quantile_tables(ours.histogram, theirs.histogram, low, high)
+    edges = np.linspace(0, 1, _BINS + 1)
+
+    def function(tables: Float64) -> Function:
+        return lambda x: np.stack([np.interp(x[:, c], edges, tables[c]) for c in range(3)], -1)
+
+    held = np.stack([_held(table, float(middle)) for table, middle in zip(tables, ours.mean, strict=True)])
+    return _found(scene, function(tables), function(held), guard)
+
+
+def luminance_temperature(scene: Scene, guard: bool) -> Found:
+    """See `pyharmony.harmonize`."""
+    ours, theirs = _regions(scene)
+    before, wanted = luminances(ours), luminances(theirs)
+    mired = mean_mired(theirs) - mean_mired(ours)
+
+    def function(most: float, mired: float) -> Function:
+        curve = tone_curve_between(before, wanted, most)
+
+        def mapped(x: Float64) -> Float64:
+            lab = rgb_to_lab(x)
+            lab[:, 0] = 100 * curve(lab[:, 0] / 100)
+            linear = np.maximum(srgb_to_linear(lab_to_rgb(lab)), 0)
+            xyy = xyz_to_xyy(linear @ RGB_TO_XYZ.T)
+            lit = xyy[:, 2] > 0
+            xyy[lit, :2] = shift_mired(xyy[lit, :2], mired)
+            return linear_to_srgb(xyy_to_xyz(xyy) @ XYZ_TO_RGB.T)
+
+        return mapped
+
+    held = function(_LUMINANCE, float(np.clip(mired, -_MIRED, _MIRED)))
+    return _found(scene, function(1.0, mired), held, guard)
+
+
+def _found(scene: Scene, published: Function, held: Function, guard: bool) -> Found:
+    """What a method says by a function of colours as published, and by the one within the limits of the guard."""
+    found = table_of(published)
+    confidence = combined(region_confidence(scene), change_confidence(scene, found.apply(scene.picture)))
+    if guard:
+        found = limited(table_of(lambda x: keep_highlights(x, held(x))), scene)
+    return Found(found, *confidence)
+
+
+def _regions(scene: Scene) -> tuple[Region, Region]:
+    return Region(scene.picture, scene.mask, "image"), Region(scene.picture, 1 - scene.mask, "image")
+
+
+def _moments(colors: Float64, weights: Float64) -> tuple[Float64, Float64]:
+    """Mean and standard deviation of each channel."""
+    mean = weights @ colors / weights.sum()
+    return mean, np.sqrt(weights @ (colors - mean) ** 2 / weights.sum())
+
+
+def _held(table: Float64, middle: float) -> Float64:
+    """A curve at equal steps from 0 to 1 with slopes and shifts within limits, about the value at middle."""
+    step = 1 / (len(table) - 1)
+    edges = np.linspace(0, 1, len(table))
+    centre = float(np.interp(middle, edges, table))
+    slopes = np.diff(table).clip(step / _RATIO, step * _RATIO)
+    held = np.concatenate([[0.0], np.cumsum(slopes)])
+    held += middle + float(np.clip(centre - middle, -_CURVE, _CURVE)) - float(np.interp(middle, edges, held))
+    return edges + (held - edges).clip(-_CURVE, _CURVE)

@@ -1,0 +1,218 @@
+"""Statistics that make composites look real: Xue, Agarwala, Dorsey and Rushmeier 2012, by the rule of zero offsets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..color import linear_to_srgb, srgb_to_linear
+from ..color._spaces import (
+    MIRED_RANGE,
+    RGB_TO_XYZ,
+    XYZ_TO_RGB,
+    shift_mired,
+    uv_to_mired,
+    xy_to_uv,
+    xyy_to_xyz,
+    xyz_to_xyy,
+)
+from ..ops.distance import distance_inside
+from ._guards import Found, change_confidence, combined, limited, region_confidence
+from ._maps import IDENTITY, table_of
+from ._scene import Scene
+
+Float64 = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+Function = Callable[[Float64], Float64]
+
+_LUMINANCE = np.array([0.21, 0.72, 0.07])
+#: Least luminance whose logarithm is taken, and the share of pixels that are high or low.
+_LEAST, _TAIL = 2.0**-11.686, 1 / 1024
+#: Luminance of what counts for a colour temperature.
+_SHADOW, _OVEREXPOSED = float(srgb_to_linear(60 / 255)), 0.88
+#: Least local contrast that counts, and the Gaussian that it is relative to.
+_CONTRAST, _SIGMA = 0.10, 1.5
+_ALPHAS = (0.40, 0.45, 0.50, 0.55, 0.60)
+#: Objects of fewer pixels are left as they are, as in the paper's figures of iHarmony4.
+_FEWEST = 500
+#: How far the contours are stayed away from, in shorter sides of the object's box.
+_INNER, _OUTER = 0.03, 0.15
+#: Bounds of a guarded call: of luminance in stops, of colour temperature in mired, of the logarithm of saturation.
+_STOPS, _MIRED, _SATURATION = 1.0, 60.0, 0.7
+
+
+class Features(NamedTuple):
+    """What is compared: numbers of a region, such as their high, low and mean; None where it has none."""
+
+    luminance: Float64
+    temperature: Float64 | None
+    saturation: Float64
+
+
+def xue(scene: Scene, guard: bool) -> Found:
+    """See `pyharmony.harmonize`."""
+    area = float(scene.mask.sum(dtype=np.float64))
+    if area < _FEWEST:
+        return Found(IDENTITY, 0.0, "the object is too small")
+    inside, outside = regions(scene)
+    if not outside.any():
+        return Found(IDENTITY, 0.0, "the background is too small")
+    picture = srgb_to_linear(scene.picture)
+    luminance = picture @ _LUMINANCE
+    ours, theirs = picture[inside], features(picture[outside])
+    pivot = float(luminance[inside].mean())
+    wanted = top_contrast(luminance, outside)
+    misses = [abs(top_contrast(s_curve(luminance, alpha, pivot), inside) - wanted) for alpha in _ALPHAS]
+    # The middle one, which changes nothing, where no other is nearer.
+    alpha = min(zip(misses, _ALPHAS, strict=True), key=lambda pair: (pair[0], abs(pair[1] - 0.5)))[1]
+    steps: list[Function] = [lambda x: contrasted(x, alpha, pivot)]
+    ours = steps[0](ours)
+
+    stops = offset(features(ours).luminance, theirs.luminance, np.log2(_LEAST), 0.0)
+    stops = float(np.clip(stops, -_STOPS, _STOPS)) if guard else stops
+    steps.append(lambda x: x * 2.0**-stops)
+    ours = steps[1](ours)
+
+    warmth = features(ours).temperature
+    mired = 0.0
+    if warmth is not None and theirs.temperature is not None:
+        mired = offset(warmth, theirs.temperature, *MIRED_RANGE)
+        mired = float(np.clip(mired, -_MIRED, _MIRED)) if guard else mired
+    steps.append(lambda x: warmed(x, -mired))
+    ours = steps[2](ours)
+
+    less = offset(features(ours).saturation, theirs.saturation, np.log(1e-3), 0.0)
+    less = float(np.clip(less, -_SATURATION, _SATURATION)) if guard else less
+    steps.append(lambda x: saturated(x, float(np.exp(-less))))
+
+    def function(x: Float64) -> Float64:
+        linear = srgb_to_linear(x)
+        for step in steps:
+            linear = np.maximum(step(linear), 0)
+        return linear_to_srgb(linear)
+
+    found = table_of(function)
+    confidence = combined(region_confidence(scene), change_confidence(scene, found.apply(scene.picture)))
+    return Found(limited(found, scene) if guard else found, *confidence)
+
+
+def regions(scene: Scene) -> tuple[Bool, Bool]:
+    """Where the statistics are taken: the object without its contour, and the surroundings, away from it.
+
+    The surroundings are the boxes of the object's size around its box; where nothing is left of them, all of the
+    background.
+    """
+    inside = scene.mask >= 0.5
+    if not inside.any():
+        inside = scene.mask > 0
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    height, width = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+    side = min(height, width)
+    core = distance_inside(inside) > _INNER * side
+    around = np.zeros_like(inside)
+    around[max(rows[0] - height, 0) : rows[-1] + height + 1, max(columns[0] - width, 0) : columns[-1] + width + 1] = (
+        True
+    )
+    without = scene.mask == 0
+    away = distance_inside(without) > _OUTER * side if without.any() else without
+    for choice in (away & around, without & around, without):
+        if choice.any():
+            return (core if core.any() else inside), choice
+    return (core if core.any() else inside), without
+
+
+def features(colors: Float64) -> Features:
+    """Of linear colours [N, 3]."""
+    luminance = colors @ _LUMINANCE
+    counted = (luminance > _SHADOW) & (luminance < _OVEREXPOSED)
+    temperature = None
+    if counted.any():
+        xyy = xyz_to_xyy(colors[counted] @ RGB_TO_XYZ.T)
+        temperature = tails(uv_to_mired(xy_to_uv(xyy[:, :2])))
+    top = colors.max(-1)
+    saturation = np.where(top > 0, 1 - colors.min(-1) / np.where(top > 0, top, 1), 0)
+    return Features(
+        tails(np.log2(np.maximum(luminance, _LEAST))), temperature, tails(np.log(np.maximum(saturation, 1e-3)))
+    )
+
+
+def tails(values: Float64) -> Float64:
+    """The means of the highest and of the lowest 1/1024, and of all."""
+    count = max(1, round(len(values) * _TAIL))
+    ordered = np.partition(values, (count - 1, len(values) - count))
+    return np.array([ordered[len(values) - count :].mean(), ordered[:count].mean(), values.mean()])
+
+
+def offset(ours: Float64, theirs: Float64, low: float, high: float) -> float:
+    """What is taken off our features so that they come nearest to theirs, as one of the three differences.
+
+    The sum of the absolute errors is least; the object's features are held to [low, high]. Of equal ones the smallest.
+    """
+    candidates = ours - theirs
+    errors = np.abs((ours - candidates[:, None]).clip(low, high) - theirs).sum(1)
+    return float(min(zip(errors.round(12), np.abs(candidates), candidates, strict=True))[2])
+
+
+def top_contrast(luminance: Float64, where: Bool) -> float:
+    """The mean of the highest 1/1024 of the local contrasts of a region; 0 where it has none."""
+    blurred = _blurred(luminance)
+    contrast = np.abs(luminance - blurred)[where] / np.maximum(blurred[where], _LEAST)
+    contrast = contrast[contrast > _CONTRAST]
+    return float(tails(contrast)[0]) if contrast.size else 0.0
+
+
+def _blurred(plane: Float64) -> Float64:
+    """By a Gaussian, borders mirrored."""
+    reach = round(4 * _SIGMA)
+    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / _SIGMA) ** 2)
+    taps /= taps.sum()
+    for axis in (0, 1):
+        around = np.pad(plane, [(reach, reach) if a == axis else (0, 0) for a in (0, 1)], mode="symmetric")
+        plane = sum(
+            (tap * np.take(around, range(k, k + plane.shape[axis]), axis) for k, tap in enumerate(taps)),
+            np.zeros_like(plane),
+        )
+    return plane
+
+
+def s_curve(x: Float64, alpha: float, pivot: float) -> Float64:
+    """The quadratic Bezier curve (0, 0), (alpha, 1 - alpha), (1, 1) below the pivot, and turned about it above.
+
+    Above 0.5 contrast rises, at 0.5 nothing changes. Beyond 1 nothing does either.
+    """
+    pivot = min(max(pivot, 1e-6), 1 - 1e-6)
+    low = pivot * _bezier((x / pivot).clip(0, 1), alpha)
+    high = 1 - (1 - pivot) * _bezier(((1 - x) / (1 - pivot)).clip(0, 1), alpha)
+    return np.where(x < pivot, low, np.where(x > 1, x, high))
+
+
+def _bezier(x: Float64, alpha: float) -> Float64:
+    bend = 1 - 2 * alpha  # x = 2 alpha t + bend t²
+    t = x if abs(bend) < 1e-12 else (np.sqrt(alpha**2 + bend * x) - alpha) / bend
+    return 2 * t * (1 - t) * (1 - alpha) + t * t
+
+
+def contrasted(linear: Float64, alpha: float, pivot: float) -> Float64:
+    """Colours [N, 3] whose luminance goes through the curve."""
+    luminance = linear @ _LUMINANCE
+    ratio = np.where(luminance > 0, s_curve(luminance, alpha, pivot) / np.where(luminance > 0, luminance, 1), 1)
+    return linear * ratio[..., None]
+
+
+def warmed(linear: Float64, mired: float) -> Float64:
+    """Colours [N, 3] moved along the Planckian locus at constant tint and luminance."""
+    xyy = xyz_to_xyy(linear @ RGB_TO_XYZ.T)
+    lit = xyy[:, 2] > 0
+    xyy[lit, :2] = shift_mired(xyy[lit, :2], mired)
+    return np.maximum(xyy_to_xyz(xyy) @ XYZ_TO_RGB.T, 0)
+
+
+def saturated(linear: Float64, ratio: float) -> Float64:
+    """Colours [N, 3] whose saturation (max - min) / max is multiplied, at most to 1."""
+    top = linear.max(-1, keepdims=True)
+    now = np.where(top > 0, 1 - linear.min(-1, keepdims=True) / np.where(top > 0, top, 1), 0)
+    ratio_ = np.where(now > 0, np.minimum(now * ratio, 1) / np.where(now > 0, now, 1), 1)
+    return top - (top - linear) * ratio_

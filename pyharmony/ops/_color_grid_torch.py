@@ -1,0 +1,289 @@
+"""`color_grid` of tensors: gradients of image, mask and the parts of a map, and operators for torch's compiler.
+
+The gradient is one native pass. Derivatives of it are those of `composed`, the map as torch's own operations.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from .. import _arrays, _cuda
+from ..errors import ArgumentError
+from ..reference.color_grid import LUMA
+from .color_grid import Frame, frame_of, image_form, run_gradient
+from .color_grid import color_grid as compute
+
+#: The arguments that may have a gradient, in the order of the calls here.
+NAMES = ("image", "mask", "affine", "curves", "grid")
+
+
+def _run(
+    image: Tensor, mask: Tensor | None, affine: Tensor | None, curves: Tensor | None, grid: Tensor | None,
+    frame: list[int],
+) -> Tensor:  # fmt: skip
+    """The public function, which is called without a graph here and therefore calculates."""
+    with torch.no_grad():
+        result: Tensor = compute(
+            image.detach(), mask, affine=affine, curves=curves, grid=grid, origin=(frame[0], frame[1]),
+            frame=(frame[2], frame[3]),
+        )  # fmt: skip
+    return result
+
+
+def _sum_to(x: Tensor, like: Tensor) -> Tensor:
+    """Gradients of each image as that of a mask or a part, which all images may share."""
+    if x.ndim > like.ndim:
+        x = x.sum(0)
+    return x.reshape(like.shape).to(like.dtype)
+
+
+def _on_device(x: Tensor) -> bool:
+    return x.is_cuda
+
+
+def _view(x: Tensor | None, *, writable: bool = False) -> Any:
+    if x is None:
+        return None
+    dtype = str(x.dtype).removeprefix("torch.")
+    return _cuda._module().ArrayView(x.data_ptr(), dtype, tuple(x.shape), tuple(x.stride()), writable)
+
+
+def _gradient_on_device(
+    image: Tensor, others: list[Tensor | None], place: Frame, grad: Tensor, needs: list[bool]
+) -> list[Tensor | None]:
+    """Gradients of NAMES, of each image, by kernels on the current stream."""
+    mask, *parts = others
+    batch = image if image.ndim == 4 else image[None]
+    count, height, width = batch.shape[:3]
+    m = None if mask is None else mask.expand(count, height, width)
+    maps: list[Any] = []
+    for part, ndim in zip(parts, (2, 3, 5)):
+        maps.append(None if part is None else (part if part.ndim > ndim else part[None]).float().contiguous())
+    affine, curves, grid = maps
+    rows = 1 if grid is None else grid.shape[1]
+    flat = [
+        affine, None if curves is None else curves.reshape(len(curves), 9, -1),
+        None if grid is None else grid.reshape(-1, *grid.shape[2:4], 12),
+    ]  # fmt: skip
+    made: list[Tensor | None] = [torch.empty_like(batch, memory_format=torch.contiguous_format) if needs[0] else None]
+    shapes = [(count, height, width), *(None if x is None else (count, *x.shape[1:]) for x in maps)]
+    for shape, need in zip(shapes, needs[1:]):
+        made.append(batch.new_empty(shape, dtype=torch.float32) if need and shape is not None else None)
+    module = _cuda._module()
+    views, seen = [_view(x) for x in flat], _view(batch)
+    nbytes = 0
+    if any(needs[2:]):
+        nbytes = module.color_grid_gradient_workspace(seen, views[1], views[2], rows, place.values)
+    memory = torch.empty(max(nbytes, 1), dtype=torch.uint8, device=batch.device)
+    on = {"device": -1, "stream": 0}  # the emulator's
+    if batch.is_cuda:
+        on = {"device": batch.device.index, "stream": torch.cuda.current_stream(batch.device).cuda_stream}
+    results = [None if x is None else x.reshape(-1) if i > 1 else x for i, x in enumerate(made)]
+    with _cuda.failures("color_grid"):
+        module.color_grid_gradient(
+            seen, _view(m), *views, rows, place.values, _view(grad if grad.ndim == 4 else grad[None]),
+            *(_view(x, writable=True) for x in results), workspace=_view(memory, writable=True), **on,
+        )  # fmt: skip
+    return made
+
+
+def _run_gradient(
+    image: Tensor, mask: Tensor | None, affine: Tensor | None, curves: Tensor | None, grid: Tensor | None,
+    frame: list[int], grad: Tensor, needs: list[bool],
+) -> list[Tensor]:  # fmt: skip
+    """Gradients of NAMES; empty where none is needed."""
+    tensors = [None if x is None else x.detach() for x in (image, mask, affine, curves, grid)]
+    place = Frame(*frame)
+    if _on_device(image):
+        found = _gradient_on_device(image.detach(), tensors[1:], place, grad.detach(), needs)
+    else:
+        # NumPy has no bfloat16.
+        arrays = [None if x is None else (x.float() if x.dtype == torch.bfloat16 else x).numpy() for x in tensors]
+        made = run_gradient(arrays, place, grad.detach().numpy(), needs)
+        found = [None if x is None else torch.from_numpy(x) for x in made]
+    return [
+        image.new_empty(0)
+        if x is None or like is None
+        else x.reshape(like.shape)
+        if like is image
+        else _sum_to(x, like)
+        for x, like in zip(found, (image, mask, affine, curves, grid))
+    ]
+
+
+# ---- of torch's own operations ---------------------------------------------------------------------------------------
+
+
+def _along(first: int, pixels: int, frame: int, cells: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The two cells that each pixel is between, and how far it is on its way to the second."""
+    at = (first + torch.arange(pixels, dtype=torch.float64, device=like.device) + 0.5) * cells / frame - 0.5
+    at = at.clamp(0, cells - 1)
+    low = at.floor()
+    return low.long(), (low.long() + 1).clamp(max=cells - 1), (at - low).to(like.dtype)
+
+
+def _between(position: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    low = position.detach().floor().clamp(0, max(count - 2, 0))
+    return low.long(), (low.long() + 1).clamp(max=count - 1), position - low
+
+
+def composed(
+    image: Tensor, mask: Tensor | None, affine: Tensor | None, curves: Tensor | None, grid: Tensor | None,
+    frame: list[int],
+) -> Tensor:  # fmt: skip
+    """`pyharmony.ops.color_grid` of torch's own operations: for derivatives of its gradient."""
+    real = torch.float64 if image.dtype == torch.float64 else torch.float32
+    x = image.to(real)
+    x = x if image.ndim == 4 else x[None]
+    count, height, width = x.shape[:3]
+    one = torch.cat([x, torch.ones_like(x[..., :1])], -1)
+    t = x.clamp(0, 1)
+
+    def each(part: Tensor, ndim: int) -> tuple[Tensor, Tensor]:
+        """A part with an axis of the batch, and which of it each image takes."""
+        batch = part.to(real) if part.ndim == ndim + 1 else part.to(real)[None]
+        item = torch.arange(count, device=x.device) if len(batch) > 1 else x.new_zeros(count, dtype=torch.long)
+        return batch, item[:, None, None]
+
+    y = x
+    if affine is not None:
+        batch, item = each(affine, 2)
+        y = torch.einsum("nhwj,nhwoj->nhwo", one, batch[item].expand(count, height, width, 3, 4))
+    if curves is not None:
+        batch, item = each(curves, 3)
+        knots = batch.shape[-1]
+        for c in range(3):
+            low, high, share = _between((knots - 1) * t[..., c], knots)
+            y = y + (1 - share)[..., None] * batch[item, :, c, low] + share[..., None] * batch[item, :, c, high]
+    if grid is not None:
+        batch, item = each(grid, 5)
+        rows, columns, depth = batch.shape[1:4]
+        x0, y0, frame_height, frame_width = frame
+        down, across = _along(y0, height, frame_height, rows, x), _along(x0, width, frame_width, columns, x)
+        luma = (t * torch.as_tensor(LUMA, dtype=real, device=x.device)).sum(-1)
+        deep = _between((depth * luma - 0.5).clamp(0, depth - 1), depth)
+        total: Any = 0
+        for v, share_v in ((down[0], 1 - down[2]), (down[1], down[2])):
+            for u, share_u in ((across[0], 1 - across[2]), (across[1], across[2])):
+                for w, share_w in ((deep[0], 1 - deep[2]), (deep[1], deep[2])):
+                    share = share_v[:, None] * share_u * share_w
+                    total = total + share[..., None, None] * batch[item, v[:, None], u, w]
+        y = y + torch.einsum("nhwoj,nhwj->nhwo", total, one)
+    low, high = torch.where(x < 0, x, 0.0), torch.where(x > 1, x, 1.0)
+    y = torch.where(y < low, low, torch.where(y > high, high, y))
+    if mask is not None:
+        scale = {torch.uint8: 255.0, torch.uint16: 65535.0}.get(mask.dtype, 1.0)
+        y = x + (mask.to(real) / scale)[..., None] * (y - x)
+    return y.reshape(image.shape).to(image.dtype)
+
+
+# ---- a function of autograd ------------------------------------------------------------------------------------------
+
+
+class ColorGrid(Function):
+    @staticmethod
+    def forward(
+        ctx: Any, frame: list[int], image: Tensor, mask: Tensor | None, affine: Tensor | None, curves: Tensor | None,
+        grid: Tensor | None,
+    ) -> Tensor:  # fmt: skip
+        ctx.frame = frame
+        ctx.save_for_backward(image, mask, affine, curves, grid)
+        return _run(image, mask, affine, curves, grid, frame)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        image, mask, affine, curves, grid = tensors = ctx.saved_tensors
+        needs = list(ctx.needs_input_grad[1:])
+        if not torch.is_grad_enabled():
+            found = _run_gradient(image, mask, affine, curves, grid, ctx.frame, grad, needs)
+            return (None, *(x if need else None for x, need in zip(found, needs)))
+        wanted = [x for x, need in zip(tensors, needs) if need]
+        result = composed(image, mask, affine, curves, grid, ctx.frame)
+        made = iter(torch.autograd.grad(result, wanted, grad, create_graph=True))
+        return (None, *(next(made) if need else None for need in needs))
+
+
+# torch has no types for it.
+_apply: Any = ColorGrid.apply
+
+
+# ---- operators of torch.library --------------------------------------------------------------------------------------
+
+_TENSORS = "Tensor image, Tensor? mask, Tensor? affine, Tensor? curves, Tensor? grid, SymInt[] frame"
+_operator = torch.library.custom_op(
+    "pyharmony::color_grid", _run, mutates_args=(), schema=f"({_TENSORS}) -> Tensor"
+)  # fmt: skip
+_gradient_operator = torch.library.custom_op(
+    "pyharmony::color_grid_gradient",
+    _run_gradient,
+    mutates_args=(),
+    schema=f"({_TENSORS}, Tensor grad, bool[] needs) -> Tensor[]",
+)
+
+
+@_operator.register_fake
+def _(image: Tensor, *_: Any) -> Tensor:
+    return image.new_empty(image.shape)
+
+
+@_gradient_operator.register_fake
+def _(
+    image: Tensor, mask: Any, affine: Any, curves: Any, grid: Any, frame: Any, grad: Tensor, needs: list[bool]
+) -> list[Tensor]:
+    given = zip((image, mask, affine, curves, grid), needs)
+    return [x.new_empty(x.shape) if need and x is not None else image.new_empty(0) for x, need in given]
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *tensors, ctx.frame = inputs
+    ctx.save_for_backward(*tensors)
+    ctx.needs = [x is not None and x.requires_grad for x in tensors]
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    found = _gradient_operator(*ctx.saved_tensors, ctx.frame, grad, ctx.needs)
+    return (*(x if need else None for x, need in zip(found, ctx.needs)), None)
+
+
+_operator.register_autograd(_backward, setup_context=_keep)
+
+
+# ---- the call --------------------------------------------------------------------------------------------------------
+
+
+def color_grid(image: Any, mask: Any, affine: Any, curves: Any, grid: Any, origin: Any, frame: Any, out: Any) -> Tensor:
+    """`pyharmony.ops.color_grid` in a graph."""
+    if not isinstance(image, Tensor):
+        raise ArgumentError(
+            f"image: {type(image).__name__}, and so would be the result, without a graph; pass a tensor, or the others "
+            "detached"
+        )
+    if out is not None:
+        raise ArgumentError("out: given, but a result in a graph has memory of its own; expected None")
+    image_form(image.shape, str(image.dtype).removeprefix("torch."))
+    place = frame_of(origin, frame, image.shape[-3], image.shape[-2])
+    tensors = [_tensor(x, name, image) for x, name in zip((image, mask, affine, curves, grid), NAMES)]
+    if not image.is_floating_point():
+        for x, name in zip(tensors, NAMES):
+            if x is not None and x.requires_grad and torch.is_grad_enabled():
+                raise ArgumentError(
+                    f"{name}: it requires grad, but a result in {image.dtype} is rounded and has none; pass image as "
+                    f"floats, or {name}.detach()"
+                )
+    if torch.compiler.is_compiling():
+        result: Tensor = _operator(*tensors, list(place.values))
+        return result
+    result = _apply(list(place.values), *tensors)
+    return result
+
+
+def _tensor(x: Any, name: str, image: Tensor) -> Tensor | None:
+    if x is None or isinstance(x, Tensor):
+        return x
+    array = np.array(_arrays.to_numpy(x, name), order="C")  # a tensor has no negative strides
+    return torch.from_numpy(array).to(image.device)

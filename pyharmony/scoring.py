@@ -1,0 +1,90 @@
+"""How real a picture looks, without another one to compare it with. Needs torch: `pip install 'pyharmony[torch]'`."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from . import _arrays
+from ._arrays import NumpyArray
+from .data import _files
+from .errors import ArgumentError
+from .metrics import _checks as _pictures
+
+#: The weights that come with pyharmony.
+_WEIGHTS = "realism-small"
+
+
+def realism_score(image: Any, mask: Any = None, *, model: Any = None, device: str | None = None) -> float:
+    """The probability that a picture is a photograph, and not one with an object of other colours put in.
+
+    By a small network that learned it from photographs and from composites that were made of them, after Zhu et al.,
+    "Learning a Discriminative Model for the Perception of Realism in Composite Images", ICCV 2015. It sees 64 x 64
+    pixels of 8 bits, squashed to a square, so it tells nothing of seams and fine detail. It separates a little better
+    than chance: with the mask the area under the ROC curve is 0.54 to 0.66, without it hardly more than 0.5; see
+    docs/models/realism_cnn.md. Rank results for one composite by it, and judge no single picture. Half of what it
+    learned from were photographs: where composites are rarer, a score is too low for a probability.
+
+    Args:
+        image: a picture [H, W] or [H, W, C] of 1 or 3 channels, uint8, uint16 or floats with 1.0 for white, which are
+            clipped to [0, 1], NumPy or torch on the processor; or a path, the bytes of a file, an open binary file, a
+            PIL image or a `pyharmony.io.Picture`, which is brought to sRGB.
+        mask: of what was put in, where that is known: [H, W], bool, uint8 or uint16 scaled by its range, or floats in
+            [0, 1]; or a file or picture as image. What is at least half inside counts. None: unknown, or nothing.
+        model: a `realism_cnn` of `pyharmony.models`, or what `pyharmony.models.load` takes; None: the weights that come
+            with pyharmony.
+        device: 'cpu' or 'cuda'; None: a GPU where there is one.
+
+    Returns:
+        0 to 1; higher is more like a photograph.
+
+    Raises:
+        DTypeError, ShapeError: image or mask has a dtype or shape that is not accepted, or they differ in size.
+        MaskError: the mask has values outside of its range, or is empty at the network's size.
+        ArgumentError: image holds NaN or infinities; model is none of realism.
+        DecodeError: a file is no picture.
+        WeightsError: as `pyharmony.models.load`.
+        DeviceError: there is no such device.
+        ImportError: torch is not installed.
+    """
+    picture = _levels(image)
+    inside = None if mask is None else _inside(mask, *picture.shape[:2])
+    from . import models
+    from .evaluation import _networks
+
+    network = _shipped(device) if model is None else _networks.loaded(model, device)
+    if network.name != "realism_cnn":
+        able = ", ".join(info.name for info in models.list("realism"))
+        raise ArgumentError(f"model: {network.name} is none of realism; expected {able}")
+    return _networks.realism(network, picture, inside)
+
+
+@functools.lru_cache(2)
+def _shipped(device: str | None) -> Any:
+    from . import models  # noqa: F401, first: where torch is missing it says what to install
+    from .evaluation import _networks
+
+    return _networks.loaded(_WEIGHTS, device)
+
+
+def _is_array(x: Any) -> bool:
+    return isinstance(x, np.ndarray) or _arrays.is_torch(x)
+
+
+def _levels(image: Any) -> NumpyArray:
+    """uint8 [H, W, 3]."""
+    if not _is_array(image):
+        return _files.read_picture(image, "image")
+    a = _pictures.picture(image, "image")
+    if a.dtype != np.uint8:
+        a = np.rint(np.clip(a.astype(np.float64) * _pictures.scale(a), 0, 255)).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(a, (*a.shape[:2], 3)))
+
+
+def _inside(mask: Any, height: int, width: int) -> NumpyArray:
+    """uint8 [H, W] of 0 to 255."""
+    if not _is_array(mask):
+        mask = _files.read_mask(mask)
+    return np.rint(255 * _pictures.weights(mask, height, width)).astype(np.uint8)

@@ -1,0 +1,87 @@
+"""The step of the network that gives maps of colours: how far the object's colours are from what they should be.
+
+The loss is our own: the root, so that objects that are far off do not drown those that are nearly right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...models import Model
+from ...models._blocks import check_whole
+from ...models.colorgrid import ColorGrid
+from ._step import Losses, Step, StepSettings, check_betas, check_least, register
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColorGridSettings(StepSettings):
+    """Settings of `ColorGridStep`.
+
+    Attributes:
+        lr: of Adam.
+        betas: of Adam.
+        weight_decay: of matrices, decoupled from the gradient (Loshchilov & Hutter, ICLR 2019).
+        clip: largest norm of the gradient; 0: any.
+        pixels: of each object, drawn for a step, that the loss compares.
+        floor: mean squared error below which there is little left to gain, in [0, 1].
+        smooth: weight of the mean squared difference of neighbouring cells of the grid.
+    """
+
+    lr: float = 2e-3
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 1e-2
+    clip: float = 1.0
+    pixels: int = 768
+    floor: float = 1e-5
+    smooth: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_least(self.lr, "lr", open_end=True)
+        check_betas(self.betas)
+        check_whole(self.pixels, "pixels", 1)
+        for name in ("weight_decay", "clip", "smooth"):
+            check_least(getattr(self, name), name)
+        check_least(self.floor, "floor", open_end=True)
+
+
+@register("colorgrid")
+class ColorGridStep(Step):
+    """One update of the network by the colours that its map gives the object.
+
+    L = mean_n sqrt(mean_p |y_np - t_np|² + floor) + smooth mean (difference of neighbouring cells)²
+
+    y are the mapped colours of pixels p, drawn by the mask, t those of the target.
+
+    Losses: 'rmse', the first term, and 'smooth', without its weight, where there is a grid.
+    """
+
+    settings: ColorGridSettings
+    settings_type = ColorGridSettings
+    model: ColorGrid
+
+    def __init__(self, model: Model, settings: ColorGridSettings, extractor: None = None) -> None:
+        super().__init__(model, settings, extractor)
+        self._adam("model", model.parameters(), settings.lr, settings.betas, settings.weight_decay)
+
+    def _run(self, batch: dict[str, Tensor]) -> Losses:
+        composite, mask, target = batch["composite"], batch["mask"], batch["target"]
+        settings = self.settings
+        with self._precision():
+            maps = self.model.maps(composite, mask)
+        n, _, h, w = composite.shape
+        chosen = torch.multinomial(mask.flatten(1) + 1e-9, settings.pixels, replacement=True)
+        given, wanted = (x.flatten(2).gather(2, chosen[:, None].expand(-1, 3, -1)).mT for x in (composite, target))
+        positions = torch.stack([(chosen % w + 0.5) / w, (chosen // w + 0.5) / h], -1)
+        error = (maps.apply(given, positions) - wanted).square().mean((1, 2))
+        losses: Losses = {"rmse": (error + settings.floor).sqrt().mean()}
+        total = losses["rmse"]
+        if maps.grid is not None:
+            steps = [torch.diff(maps.grid, dim=axis).square().mean() for axis in (1, 2, 3) if maps.grid.shape[axis] > 1]
+            losses["smooth"] = torch.stack(steps).sum() if steps else total.new_zeros(())
+            total = total + settings.smooth * losses["smooth"]
+        self._update("model", total, clip=settings.clip)
+        return losses

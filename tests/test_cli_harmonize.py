@@ -1,0 +1,271 @@
+"""`pyharmony harmonize`: options, files and streams, lists, folders, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import pyharmony
+from pyharmony.cli._app import app
+from pyharmony.harmonization import METHODS
+
+pytestmark = pytest.mark.house
+
+PLAIN = tuple(name for name in METHODS if name != "auto")
+PASTE = ("paste.png", "paste_mask.png")
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A folder with a composite and its mask; what the command line sets for a process is set back."""
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[:60, :80]
+    picture = np.stack([100 + x, 110 + y, 130 + 0 * x], -1) + random.normal(0, 8, (60, 80, 3))
+    inside = np.hypot(y - 30, x - 40) < 18
+    picture[inside] = picture[inside] * 0.5 + random.normal(0, 8, (inside.sum(), 3))
+    Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(tmp_path / "paste.png")
+    Image.fromarray(np.where(inside, np.uint8(255), np.uint8(0))).save(tmp_path / "paste_mask.png")
+    monkeypatch.chdir(tmp_path)
+    threads = pyharmony.get_num_threads()
+    yield
+    pyharmony.set_num_threads(threads)
+    pyharmony.set_device("auto")
+
+
+def call(*arguments: object, stdin: bytes | None = None, code: int = 0) -> Any:
+    result = CliRunner().invoke(app, ["harmonize", *map(str, arguments)], input=stdin)
+    assert result.exit_code == code, (result.stderr, result.exception)
+    return result
+
+
+def pixels(path: str | Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def expected(**options: Any) -> np.ndarray:
+    result: np.ndarray = pyharmony.harmonize(pixels(PASTE[0]), pixels(PASTE[1]), **options)
+    return result
+
+
+@pytest.fixture
+def weights(one_torch_thread: None) -> Path:
+    """A small network's file."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from pyharmony import models
+
+    torch.manual_seed(0)
+    Path("run").mkdir()
+    models.save(models.create("dovenet_lite", width=4), "run/best.safetensors", part="generator")
+    return Path("run/best.safetensors")
+
+
+# Options
+
+
+@pytest.mark.parametrize("method", PLAIN)
+def test_a_method_is_that_of_its_name(method: str) -> None:
+    call(*PASTE, "--method", method, "--output", "out.png")
+    assert (pixels("out.png") == expected(method=method)).all()
+
+
+def test_options_are_the_arguments_of_their_names() -> None:
+    for words, options in (
+        ("--method mkl --strength 0.5", {"method": "mkl", "strength": 0.5}),
+        ("--method mkl --no-guard", {"method": "mkl", "guard": False}),
+        ("--method mkl --guard --threads 1 --device cpu --strict", {"method": "mkl"}),
+    ):
+        call(*PASTE, *words.split(), "-o", "out.png", "--overwrite")
+        assert (pixels("out.png") == expected(**options)).all(), words
+
+
+def test_a_network_is_given_by_its_file(weights: Path) -> None:
+    call(*PASTE, "--model", weights, "--no-guard", "-o", "out.png")
+    assert (pixels("out.png") == expected(method=weights, guard=False)).all()
+    told = json.loads(call(*PASTE, "--model", weights, "-o", "guarded.png", "--json").stdout)
+    assert told["harmonize"]["weights"] == str(weights) and told["harmonize"]["method"] == "copy"
+    assert told["harmonize"]["confidence"] < 0.25
+    said = call(*PASTE, "--model", weights, "-o", "guarded.png", "--overwrite").stderr
+    assert said.rstrip().endswith(f"left as it is: {told['harmonize']['reason']}")
+    assert (pixels("guarded.png") == pixels("paste.png")).all()
+
+
+def test_the_default_is_auto(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = pytest.importorskip("pyharmony.models", reason="torch is not installed")
+    monkeypatch.setattr(models, "weights", lambda task=None: [])
+    result = call(*PASTE, "-o", "out.png", code=6)
+    assert result.stderr.startswith("error: --method: 'auto' runs the weights colorgrid")
+    assert not Path("out.png").exists()
+
+
+def test_the_result_has_the_kind_of_its_name() -> None:
+    call(*PASTE, "--method", "xue", "-o", "a.jpg", "--quality", "30")
+    call(*PASTE, "--method", "xue", "-o", "b.jpg")
+    assert Image.open("a.jpg").format == "JPEG" and os.path.getsize("a.jpg") < os.path.getsize("b.jpg")
+    call(*PASTE, "--method", "xue", "-o", "c.webp", "--format", "tiff", "--keep-gps")
+    assert Image.open("c.webp").format == "TIFF"
+
+
+def test_streams() -> None:
+    result = call("-", "paste_mask.png", "--method", "mkl", "-o", "-", stdin=Path("paste.png").read_bytes())
+    Path("out.png").write_bytes(result.stdout_bytes)
+    assert (pixels("out.png") == expected(method="mkl")).all()
+
+
+def test_json_says_what_was_done() -> None:
+    told = json.loads(call(*PASTE, "--method", "mkl", "--strength", "0.5", "-o", "out.png", "--json", "--quiet").stdout)
+    assert told["schema"] == "pyharmony.harmonize/1" and told["status"] == "ok"
+    assert told["method"] == "mkl" and told["options"] == {"strength": 0.5, "method": "mkl"}
+    assert told["image"] == {
+        "path": "paste.png",
+        "width": 80,
+        "height": 60,
+        "channels": 3,
+        "dtype": "uint8",
+        "format": "PNG",
+    }
+    assert told["harmonize"]["method"] == "mkl" and told["harmonize"]["weights"] is None
+    assert 0.25 <= told["harmonize"]["confidence"] <= 1 and "reason" in told["harmonize"]
+    assert set(told["ms"]) == {"decode", "harmonize", "encode", "total"}
+    assert told["output"]["written"] and told["output"]["bytes"] == os.path.getsize("out.png")
+
+
+def test_a_dry_run_writes_nothing() -> None:
+    result = call(*PASTE, "--method", "mkl", "-o", "out.png", "--dry-run", "--verbose")
+    assert "would write out.png" in result.stderr and "harmonize" in result.stderr
+    assert not Path("out.png").exists()
+    lines = call(*PASTE, "--method", "mkl", "-o", "out.png", "--dry-run", "--log-json").stderr.splitlines()
+    assert all(json.loads(line) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        ("paste.png -o out.png", 2, "needs IMAGE and MASK, or a list by --list"),
+        ("paste.png paste_mask.png", 2, "where to? -o OUT"),
+        ("paste.png paste_mask.png -o out.png --method fancy", 2, "--method: 'fancy', expected one of auto, reinhard"),
+        ("paste.png paste_mask.png -o out.png --method mkl --model a.safetensors", 2, "give the one or the other"),
+        (
+            "paste.png paste_mask.png -o paste.png --method mkl",
+            2,
+            "paste.png: is there already; --overwrite replaces it",
+        ),
+        ("none.png paste_mask.png -o out.png --method mkl", 3, "image (none.png): no such file"),
+        ("paste.png small.png -o out.png --method mkl", 3, "mask (small.png): shape [9, 9], expected [60, 80]"),
+        ("paste.png paste_mask.png -o out.png --model none.safetensors", 6, "none.safetensors: there is no such file"),
+        ("paste.png paste_mask.png -o out.png --method mkl --max-pixels 100", 4, "paste.png has 80 x 60 pixels"),
+        ("folder -o out", 3, "folder: no pictures"),
+        ("folder paste_mask.png -o out", 2, "paste_mask.png: is no folder, and folder is one"),
+        ("folder", 2, "a folder of pictures needs a folder to write to"),
+        ("lonely -o out --method mkl", 3, "has no mask, expected a_mask.png beside it"),
+        ("lonely folder -o out --method mkl", 3, "has no mask, expected one called a in folder"),
+    ],
+)
+def test_a_failure_is_one_line_and_a_code(words: str, code: int, says: str) -> None:
+    Path("folder").mkdir()
+    Path("lonely").mkdir()
+    Path("lonely/a.png").write_bytes(Path("paste.png").read_bytes())
+    Image.fromarray(np.full((9, 9), 255, np.uint8)).save("small.png")
+    if ".safetensors" in words:
+        pytest.importorskip("torch", reason="torch is not installed")
+    result = call(*words.split(), code=code)
+    assert len(result.stderr.splitlines()) == 1 and says in result.stderr
+    assert not Path("out.png").exists() and not Path("out").exists()
+    if code == 2 and "mkl --model" in words:
+        with pytest.raises(SystemExit):
+            app(["harmonize", *words.split(), "--debug"], prog_name="pyharmony")
+
+
+# Many
+
+
+def test_each_row_of_a_list_is_a_picture() -> None:
+    Path("rows.csv").write_text(
+        "image,mask,out,method,strength,guard\n"
+        "paste.png,paste_mask.png,a.png,mkl,,\n"
+        "paste.png,paste_mask.png,b.png,xue,0.5,no\n"
+        "none.png,paste_mask.png,c.png,,,\n"
+    )
+    result = call("--list", "rows.csv", "-o", "made", "--method", "reinhard", "--json", code=5)
+    told = json.loads(result.stdout)
+    assert [item["status"] for item in told["items"]] == ["ok", "ok", "error"] and told["failed"] == 1
+    assert (pixels("made/a.png") == expected(method="mkl")).all()
+    assert (pixels("made/b.png") == expected(method="xue", strength=0.5, guard=False)).all()
+    assert "error: 1 of 3 rows failed" in result.stderr
+
+
+def folder_of_pairs(images: Path, masks: Path, suffix: str = "") -> None:
+    for folder in (images, masks):
+        folder.mkdir(parents=True, exist_ok=True)
+    for i, name in enumerate("ab"):
+        Image.fromarray((pixels("paste.png") // (i + 1)).astype(np.uint8)).save(images / f"{name}.png")
+        Image.fromarray(pixels("paste_mask.png")).save(masks / f"{name}{suffix}.png")
+
+
+@pytest.mark.parametrize("form", ["two folders", "parts", "beside"])
+def test_a_folder_is_harmonised_into_a_folder(form: str) -> None:
+    images, masks, suffix, words = {
+        "two folders": (Path("in"), Path("covers"), "", ("in", "covers")),
+        "parts": (Path("in/composite"), Path("in/mask"), "", ("in",)),
+        "beside": (Path("in"), Path("in"), "_mask", ("in",)),
+    }[form]
+    folder_of_pairs(images, masks, suffix)
+    result = call(*words, "-o", "out", "--method", "mkl", "--verbose")
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a.png", "b.png"]
+    for name in "ab":
+        found = pyharmony.harmonize(pixels(images / f"{name}.png"), pixels(masks / f"{name}{suffix}.png"), method="mkl")
+        assert (pixels(f"out/{name}.png") == found).all()
+    assert "wrote 2 pictures" in result.stderr
+    assert "is there already and 1 more" in call(*words, "-o", "out", "--method", "mkl", code=2).stderr
+    call(*words, "-o", "out", "--method", "mkl", "--overwrite")
+    call(*words, "-o", "jpegs", "--method", "mkl", "--format", "jpeg")
+    assert sorted(path.name for path in Path("jpegs").iterdir()) == ["a.jpeg", "b.jpeg"]
+
+
+def test_a_network_over_a_folder(weights: Path) -> None:
+    folder_of_pairs(Path("in/composite"), Path("in/mask"))
+    told = json.loads(call("--model", weights, "in", "-o", "out", "--no-guard", "--json").stdout)
+    assert told["count"] == 2 and [item["name"] for item in told["items"]] == ["a.png", "b.png"]
+    assert all(item["harmonize"]["method"] == "dovenet_lite" for item in told["items"])
+
+
+def test_a_picture_that_fails_takes_no_other_along() -> None:
+    folder_of_pairs(Path("in"), Path("in"), "_mask")
+    Path("in/a.png").write_bytes(b"no picture")
+    result = call("in", "-o", "out", "--method", "mkl", code=5)
+    assert [path.name for path in Path("out").iterdir()] == ["b.png"]
+    assert "error: a.png: image (in/a.png)" in result.stderr and "error: 1 of 2 pictures failed" in result.stderr
+
+
+def test_an_output_may_be_no_input() -> None:
+    folder_of_pairs(Path("in"), Path("in"), "_mask")
+    before = pixels("in/a.png")
+    result = call("in", "-o", "in", "--method", "mkl", "--overwrite", code=3)
+    assert "is an input" in result.stderr
+    assert (pixels("in/a.png") == before).all()
+
+
+def test_the_shell_completes() -> None:
+    for words, wanted in (
+        ("harm", "harmonize"),
+        ("harmonize --stre", "--strength"),
+        ("harmonize --method luminance_t", "luminance_temperature"),
+    ):
+        typed = {"COMP_WORDS": f"pyharmony {words}", "COMP_CWORD": str(len(words.split()))}
+        done = subprocess.run(
+            [sys.executable, "-m", "pyharmony"],
+            env={**os.environ, "_PYHARMONY_COMPLETE": "complete_bash", **typed},
+            capture_output=True,
+            text=True,
+        )
+        assert wanted in done.stdout.split()
+    assert "--help" in call("--help").stdout

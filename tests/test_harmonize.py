@@ -1,0 +1,887 @@
+"""Harmonisation: what every method promises, what each of them does, guards, networks and sequences."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import json
+import os
+import tracemalloc
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import pyharmony as ph
+from pyharmony import color, errors, ops
+from pyharmony.harmonization import METHODS, ColorMap, HarmonizeInfo, _guards, _lalonde_efros, _statistics, _xue
+from pyharmony.harmonization._fit import fit
+from pyharmony.harmonization._maps import IDENTITY, lattice, table_of
+from pyharmony.harmonization._scene import Scene, fitting, reduced, scene
+from pyharmony.harmonization._transport import transport_plan
+from pyharmony.io import Picture
+
+PLAIN = tuple(name for name in METHODS if name != "auto")
+
+
+def composite(height: int = 120, width: int = 160, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A photograph of noise on slopes with a warmer, darker object in it, and its soft mask."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width] / np.array([height, width])[:, None, None]
+    picture = np.stack([90 + 60 * x, 100 + 50 * y, 120 + 40 * x * y], -1) + random.normal(0, 12, (height, width, 3))
+    inside = np.clip((0.28 - np.hypot(y - 0.5, x - 0.45)) * 20, 0, 1)
+    other = np.stack([70 + 90 * y, 60 + 50 * x, 45 + 30 * y], -1) + random.normal(0, 15, (height, width, 3))
+    picture += inside[..., None] * (other - picture)
+    return picture.clip(0, 255).astype(np.uint8), np.rint(255 * inside).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[np.ndarray, np.ndarray]:
+    return composite()
+
+
+@pytest.fixture
+def models(one_torch_thread: None) -> Any:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from pyharmony import models
+
+    torch.manual_seed(0)
+    return models
+
+
+class Maps(NamedTuple):
+    affine: Any
+    curves: Any
+    grid: Any
+
+
+def network(models: Any, function: Any, maps: Any = None) -> Any:
+    """A model that does a given thing to its picture, [N, 3, H, W] in [0, 1]."""
+    made = models.create("dovenet_lite", width=4).eval()
+
+    class Given(type(made)):  # type: ignore[misc]
+        def forward(self, composite: Any, mask: Any) -> Any:
+            return function(composite)
+
+    if maps is not None:
+        Given.maps = lambda self, composite, mask: maps(composite, mask)
+    made.__class__ = Given
+    return made
+
+
+def darker(picture: Any) -> Any:
+    """A change as of light: an affine map with a bend."""
+    return 0.75 * picture + 0.1 * picture * picture + 0.03
+
+
+# What every method promises
+
+
+@pytest.mark.parametrize("method", PLAIN)
+def test_the_background_stays_to_the_bit_and_the_object_changes(method: str, pair: Any) -> None:
+    image, mask = pair
+    before = image.copy(), mask.copy()
+    result, info = ph.harmonize(image, mask, method=method, return_info=True)
+    assert (image == before[0]).all() and (mask == before[1]).all()
+    assert result.dtype == image.dtype and result.shape == image.shape
+    assert (result[mask == 0] == image[mask == 0]).all()
+    assert (result[mask == 255] != image[mask == 255]).any(-1).mean() > 0.9
+    assert isinstance(info, HarmonizeInfo) and info.method == method and info.weights is None and info.device == "cpu"
+    assert 0.25 <= info.confidence <= 1 and info.milliseconds > 0
+    assert (result == info.map.apply(image, mask)).all()
+    # Nothing is wrecked: the mean of the object moves by no more than the guard allows.
+    change = np.abs(result.astype(float) - image)[mask == 255].max(-1).mean()
+    assert 1 < change <= 255 * (_guards._LARGEST + 0.01)
+
+
+@pytest.mark.parametrize("method", PLAIN)
+def test_the_object_comes_nearer_to_the_background(method: str, pair: Any) -> None:
+    image, mask = pair
+    wanted = image[mask == 0].mean(0)
+    result = ph.harmonize(image, mask, method=method)
+    before, after = (np.linalg.norm(x[mask == 255].mean(0) - wanted) for x in (image, result))
+    assert after < before
+    free = ph.harmonize(image, mask, method=method, guard=False)
+    assert np.linalg.norm(free[mask == 255].mean(0) - wanted) < after
+
+
+def test_the_kind_of_the_image_comes_back(pair: Any, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    image, mask = pair
+    expected = ph.harmonize(image, mask, method="mkl")
+
+    def file(array: np.ndarray) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(array).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    for name, array in (("image", image), ("mask", mask)):
+        (tmp_path / f"{name}.png").write_bytes(file(array))
+    for a, m in (
+        (Image.fromarray(image), Image.fromarray(mask)),
+        (tmp_path / "image.png", tmp_path / "mask.png"),
+        (str(tmp_path / "image.png"), mask),
+        (file(image), file(mask)),
+        (io.BytesIO(file(image)), io.BytesIO(file(mask))),
+    ):
+        made = ph.harmonize(a, m, method="mkl")
+        assert type(made) is Image.Image
+        assert (np.asarray(made) == expected).all()
+    made = ph.harmonize(Picture(pixels=image), mask, method="mkl")
+    assert type(made) is Picture and (made.pixels == expected).all()
+    tensor = ph.harmonize(torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(mask), method="mkl")
+    assert isinstance(tensor, torch.Tensor) and (tensor.permute(1, 2, 0).numpy() == expected).all()
+    assert ph.harmonize(image, mask, method="mkl", out=tmp_path / "out.png") == tmp_path / "out.png"
+    assert (np.asarray(Image.open(tmp_path / "out.png")) == expected).all()
+    ph.save(image.astype(np.uint16) * 257, tmp_path / "deep.png")
+    deep = ph.harmonize(tmp_path / "deep.png", mask, method="mkl")
+    assert type(deep) is np.ndarray and deep.dtype == np.uint16
+    assert np.abs(deep / 257 - expected).max() <= 1
+
+
+@pytest.mark.parametrize("method", PLAIN)
+def test_every_dtype_has_the_same_colours(method: str, pair: Any) -> None:
+    image, mask = pair
+    expected = ph.harmonize(image, mask, method=method)
+    for dtype, white in (("uint16", 65535), ("float16", 1), ("float32", 1), ("float64", 1)):
+        given = (image / 255 * white).astype(dtype)
+        result = ph.harmonize(given, mask, method=method)
+        assert result.dtype == np.dtype(dtype)
+        assert (result[mask == 0] == given[mask == 0]).all()
+        # float16 has 11 bits, and the statistics of its colours round likewise.
+        assert np.abs(result.astype(float) / white * 255 - expected).max() <= (1.5 if dtype == "float16" else 1.0)
+
+
+def test_masks_of_every_kind_say_the_same(pair: Any) -> None:
+    image, mask = pair
+    hard = mask > 127
+    expected = ph.harmonize(image, hard, method="reinhard")
+    for given_ in (hard * np.uint8(255), hard * np.uint16(65535), hard.astype(np.float32), Image.fromarray(hard)):
+        assert (ph.harmonize(image, given_, method="reinhard") == expected).all()
+
+
+def test_a_soft_mask_mixes(pair: Any) -> None:
+    image, mask = (x.astype(np.float64) / 255 for x in pair)
+    result, info = ph.harmonize(image, mask, method="mkl", return_info=True)
+    whole = info.map.apply(image)
+    # The table is interpolated in float32.
+    assert np.abs(result - (image + mask[..., None] * (whole - image))).max() < 1e-6
+
+
+def test_strength_scales_the_change(pair: Any) -> None:
+    image, mask = (x.astype(np.float64) / 255 for x in pair)
+    full, half, none = (ph.harmonize(image, mask, method="mkl", strength=s) for s in (1.0, 0.5, 0.0))
+    assert (none == image).all()
+    assert np.abs(half - (full + image) / 2).max() < 1e-6
+    info = ph.harmonize(image, mask, method="mkl", strength=0, return_info=True)[1]
+    assert info.method == "copy" and info.map.is_identity
+
+
+def test_layouts_and_strides(pair: Any) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    image, mask = pair
+    expected = ph.harmonize(image, mask, method="mkl")
+    assert (ph.harmonize(image[None], mask, method="mkl")[0] == expected).all()
+    both = ph.harmonize(np.stack([image, image[::-1]]), np.stack([mask, mask[::-1]]), method="mkl")
+    assert (both[0] == expected).all() and (both[1] == ph.harmonize(image[::-1], mask[::-1], method="mkl")).all()
+    turned = np.ascontiguousarray(image[..., ::-1])[..., ::-1]
+    assert (ph.harmonize(turned, mask, method="mkl") == expected).all()
+    batch = ph.harmonize(torch.from_numpy(image).permute(2, 0, 1)[None], torch.from_numpy(mask), method="mkl")
+    assert (batch[0].permute(1, 2, 0).numpy() == expected).all()
+    small = image[:80, :90], mask[:80, :90]
+    listed = ph.harmonize([image, small[0]], [mask, small[1]], method="mkl")
+    assert (listed[0] == expected).all() and (listed[1] == ph.harmonize(*small, method="mkl")).all()
+    with pytest.raises(errors.ShapeError, match=r"numpy.moveaxis\(x, -3, -1\)"):
+        ph.harmonize(np.moveaxis(image, -1, 0), mask, method="mkl")
+
+
+@pytest.mark.parametrize("method", PLAIN)
+def test_a_grey_image_stays_grey_and_takes_the_light(method: str, pair: Any) -> None:
+    image, mask = pair
+    grey = image[..., 1]
+    result = ph.harmonize(grey, mask, method=method)
+    assert result.shape == grey.shape and result.dtype == np.uint8
+    assert (result[mask == 0] == grey[mask == 0]).all()
+    wanted = grey[mask == 0].mean()
+    assert abs(result[mask == 255].mean() - wanted) < abs(grey[mask == 255].mean() - wanted)
+    assert (ph.harmonize(grey[..., None], mask, method=method)[..., 0] == result).all()
+
+
+def test_alpha_multiplies_the_mask_and_is_kept(pair: Any) -> None:
+    image, mask = pair
+    alpha = np.full(mask.shape, 255, np.uint8)
+    alpha[:, :70], alpha[:, 70:75] = 0, 100
+    rgba = np.concatenate([image, alpha[..., None]], -1)
+    result = ph.harmonize(rgba, mask, method="mkl")
+    assert (result[..., 3] == alpha).all()
+    still = (mask == 0) | (alpha == 0)
+    assert (result[still] == rgba[still]).all()
+    assert (result[~still] != rgba[~still]).any()
+    # What is transparent says nothing of the background: not even NaN there matters.
+    floats = rgba.astype(np.float32) / 255
+    floats[alpha == 0, :3] = np.nan
+    made = ph.harmonize(floats, mask, method="mkl")
+    assert np.isfinite(made[alpha > 0]).all()
+    assert np.abs(made[alpha > 0] * 255 - result[alpha > 0]).max() <= 1
+
+
+def test_out_may_be_the_image_itself(pair: Any) -> None:
+    image, mask = pair
+    expected = ph.harmonize(image, mask, method="xue")
+    target = np.empty_like(image)
+    assert ph.harmonize(image, mask, method="xue", out=target) is target
+    assert (target == expected).all()
+    own = image.copy()
+    assert ph.harmonize(own, mask, method="xue", out=own) is own
+    assert (own == expected).all()
+
+
+def test_bright_floats_stay_bright(pair: Any) -> None:
+    image, mask = pair
+    bright = image.astype(np.float32) / 255
+    bright[40:60, 60:80] += 4
+    for method in ("mkl", "reinhard"):
+        result = ph.harmonize(bright, mask, method=method)
+        assert (result[mask == 0] == bright[mask == 0]).all()
+        assert result[45:55, 65:75].min() > 3.5
+
+
+@pytest.mark.parametrize("method", PLAIN)
+def test_nothing_to_go_by_is_a_copy_and_never_a_black_picture(method: str, pair: Any) -> None:
+    image, mask = pair
+    dot = np.zeros_like(mask)
+    dot[50, 60] = 255
+    for name, m, reason in (
+        ("no object", np.zeros_like(mask), "there is no object"),
+        ("all object", np.full_like(mask, 255), "there is no background"),
+        ("tiny object", dot, "the object is too small"),
+        ("tiny background", 255 - dot, "the background is too small"),
+    ):
+        result, info = ph.harmonize(image, m, method=method, return_info=True)
+        assert (result == image).all(), name
+        assert info.method == "copy" and info.confidence < 0.25 and info.map.is_identity, name
+        assert reason in info.reason or "larger than light" in info.reason, name
+        free = ph.harmonize(image, m, method=method, guard=False)
+        assert free.mean() > 0.4 * image.mean(), name
+
+
+def test_an_object_that_vanishes_in_the_reduced_picture_is_too_small(models: Any) -> None:
+    image = np.full((3100, 3100, 3), 90, np.uint8)
+    mask = np.zeros((3100, 3100), np.uint8)
+    mask[7, 9] = 2
+    for method in ("mkl", "lalonde_efros", network(models, darker)):
+        result, info = ph.harmonize(image, mask, method=method, guard=False, return_info=True)
+        assert (result == 90).all() and info.method == "copy" and info.reason == "the object is too small"
+
+
+@pytest.mark.parametrize("method", PLAIN)
+@pytest.mark.parametrize("guard", [True, False])
+def test_flat_regions_do_no_harm(method: str, guard: bool) -> None:
+    """Without spread there is nothing to divide by."""
+    image = np.full((64, 64, 3), (120, 110, 100), np.uint8)
+    mask = np.zeros((64, 64), np.uint8)
+    mask[16:48, 16:48] = 255
+    image[mask > 0] = (100, 100, 110)
+    for a in (image, np.where(mask[..., None] > 0, np.uint8(0), image), np.where(mask[..., None] > 0, image, 255)):
+        result = ph.harmonize(a.astype(np.uint8), mask, method=method, guard=guard)
+        assert (result[mask == 0] == a[mask == 0]).all()
+        assert len(np.unique(result[mask > 0], axis=0)) == 1
+        low, high = sorted((a[0, 0].astype(int), a[32, 32].astype(int)), key=lambda x: x.sum())
+        assert (result[32, 32] >= low.min() - 40).all() and (result[32, 32] <= high.max() + 40).all()
+
+
+@pytest.mark.parametrize("method", [*PLAIN, "network"])
+def test_tiles_have_the_bits_of_the_whole(method: str, pair: Any, models: Any) -> None:
+    image, mask = pair
+    chosen = network(models, darker) if method == "network" else method
+    result, info = ph.harmonize(image, mask, method=chosen, return_info=True)
+    assert info.method != "copy"
+    tiles = np.empty_like(image)
+    for y, x in itertools.product(range(0, 120, 50), range(0, 160, 64)):
+        part = slice(y, y + 50), slice(x, x + 64)
+        tiles[part] = info.map.apply(image[part], mask[part], origin=(x, y), frame=image.shape[:2])
+    assert (tiles == result).all()
+    with pytest.raises(errors.ArgumentError, match="does not lie inside"):
+        info.map.apply(image, mask, origin=(1, 0), frame=image.shape[:2])
+
+
+@pytest.mark.parametrize("method", PLAIN)
+def test_the_bits_do_not_depend_on_threads(method: str, threads: int, pair: Any) -> None:
+    result = ph.harmonize(*pair, method=method)
+    ph.set_num_threads(1)
+    assert (ph.harmonize(*pair, method=method) == result).all()
+
+
+def test_memory_stays_below_the_image() -> None:
+    image, mask = composite(1200, 1600)
+    for method in ("mkl", "xue"):
+        ph.harmonize(image[:64, :64], mask[:64, :64], method=method)
+        tracemalloc.start()
+        _, info = ph.harmonize(image, mask, method=method, return_info=True)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        # The result, and what does not grow with the image: the reduced picture and the methods' work on it.
+        assert peak < image.nbytes + 64e6
+        assert info.peak_bytes < image.nbytes
+
+
+# Errors
+
+
+def test_errors_name_the_argument(pair: Any) -> None:
+    image, mask = pair
+    for options, kind, says in (
+        ({"mask": None}, errors.MaskError, "mask: None, expected where the object is"),
+        ({"mask": mask[:-1]}, errors.ShapeError, "mask: shape"),
+        ({"mask": (mask > 0).astype(np.uint8)}, errors.MaskError, "1 as its largest value"),
+        ({"strength": 1.5}, errors.ArgumentError, "strength: 1.5, expected a number from 0 to 1"),
+        ({"guard": "yes"}, errors.DTypeError, "guard: 'yes', expected True or False"),
+        ({"device": "tpu"}, errors.ArgumentError, "device: 'tpu'"),
+        ({"image": image > 3}, errors.DTypeError, "image: a bool image"),
+        ({"image": np.zeros((120, 160, 2), np.uint8)}, errors.ShapeError, "image: shape"),
+    ):
+        arguments = {"image": image, "mask": mask, "method": "mkl", **options}
+        with pytest.raises(kind, match=says):
+            ph.harmonize(arguments.pop("image"), arguments.pop("mask"), **arguments)
+    floats = image.astype(np.float32) / 255
+    floats[7, 11, 2] = np.nan
+    with pytest.raises(errors.ArgumentError, match=r"image: nan at pixel \(y=7, x=11\), channel 2"):
+        ph.harmonize(floats, mask, method="mkl")
+
+
+def test_one_failure_of_a_list_takes_no_other_along(pair: Any) -> None:
+    image, mask = pair
+    made = ph.harmonize([image, image > 3, image], mask, method="mkl", errors="return")
+    assert isinstance(made[1], errors.DTypeError)
+    assert (made[0] == made[2]).all() and (made[0] == ph.harmonize(image, mask, method="mkl")).all()
+
+
+def test_what_is_no_method_is_refused(pair: Any, models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(errors.ArgumentError, match="method: 'rheinhard', expected one of 'auto', 'reinhard'"):
+        ph.harmonize(*pair, method="rheinhard")
+    with pytest.raises(errors.DTypeError, match="method: int, expected one of"):
+        ph.harmonize(*pair, method=3)
+    with pytest.raises(errors.ArgumentError, match="method: realism_cnn does not harmonize"):
+        ph.harmonize(*pair, method=models.create("realism_cnn", "small"))
+    with pytest.raises(errors.WeightsError, match="there is no such file"):
+        ph.harmonize(*pair, method=tmp_path / "none.safetensors")
+    monkeypatch.setattr(models, "weights", lambda task=None: [])
+    with pytest.raises(
+        errors.WeightsError, match="'auto' runs the weights colorgrid, and this pyharmony comes without"
+    ):
+        ph.harmonize(*pair)
+
+
+# Transfers of statistics
+
+
+def test_reinhard_unguarded_is_that_of_the_colours(pair: Any) -> None:
+    """But for the table of 33 colours a side, whose steps are 8 levels."""
+    image, mask = pair
+    for method in ("reinhard", "mkl", "match_histogram"):
+        found = ph.harmonize(image, mask, method=method, guard=False)
+        expected = getattr(color, method)(image, image, mask, 255 - mask)
+        assert np.abs(found.astype(float) - expected).mean() < 0.5
+        assert np.quantile(np.abs(found.astype(float) - expected)[mask == 255], 0.99) <= 3
+
+
+def test_luminance_and_temperature_are_those_of_the_background(pair: Any) -> None:
+    image, mask = pair
+    hard = (mask > 127).astype(np.uint8) * 255
+    free = ph.harmonize(image, hard, method="luminance_temperature", guard=False)
+
+    def lightness(a: np.ndarray, where: np.ndarray) -> Any:
+        return color.rgb_to_lab(a[where] / 255)[:, 0].mean()
+
+    wanted = lightness(image, hard == 0)
+    assert abs(lightness(free, hard > 0) - wanted) < 0.2 * abs(lightness(image, hard > 0) - wanted)
+
+
+def test_clipped_highlights_stay_neutral_under_the_guard() -> None:
+    random = np.random.default_rng(0)
+    image = np.rint(random.normal((90, 110, 160), 20, (96, 96, 3))).clip(0, 255).astype(np.uint8)  # a blue evening
+    mask = np.zeros((96, 96), np.uint8)
+    mask[24:72, 24:72] = 255
+    image[24:72, 24:72] = np.rint(random.normal((200, 150, 110), 30, (48, 48, 3))).clip(0, 255)
+    image[40:46, 40:46] = 255
+    for method in ("reinhard", "mkl", "luminance_temperature", "match_histogram"):
+        held, free = (ph.harmonize(image, mask, method=method, guard=g)[42, 42].astype(int) for g in (True, False))
+        assert np.ptp(held) <= 2, method
+        if method == "reinhard":
+            assert np.ptp(free) > 15  # what would come of it
+
+
+def test_the_table_of_a_method_is_near_its_function() -> None:
+    """Tetrahedral interpolation of 33 colours a side, against the function itself."""
+    shift = np.array([0.3, -0.05, 0.1])
+    found = table_of(lambda x: color.lalphabeta_to_rgb(color.rgb_to_lalphabeta(x) + shift))
+    colors = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    exact = color.lalphabeta_to_rgb(color.rgb_to_lalphabeta(colors / 255) + shift).clip(0, 1) * 255
+    difference = np.abs(found.apply(colors).astype(float) - exact)
+    assert difference.mean() < 0.5 and difference.max() < 4
+    assert (ColorMap(table=lattice().reshape(33, 33, 33, 3)).apply(colors) == colors).all()
+
+
+# Lalonde and Efros
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 99))
+def test_the_transport_is_the_cheapest(n: int, m: int, seed: int) -> None:
+    from scipy.optimize import linprog
+
+    random = np.random.default_rng(seed)
+    supply, demand = random.dirichlet(np.ones(n)), random.dirichlet(np.ones(m))
+    if seed % 3 == 0 and n == m:  # degenerate
+        supply = demand = np.full(n, 1 / n)
+    cost = random.integers(0, 5, (n, m)).astype(float) if seed % 2 else random.random((n, m))
+    flow = transport_plan(supply, demand, cost)
+    assert flow.min() >= 0
+    assert np.abs(flow.sum(1) - supply).max() < 1e-10 and np.abs(flow.sum(0) - demand).max() < 1e-10
+    rows = np.kron(np.eye(n), np.ones(m))
+    columns = np.kron(np.ones(n), np.eye(m))
+    best = linprog(cost.ravel(), A_eq=np.vstack([rows, columns]), b_eq=np.concatenate([supply, demand])).fun
+    assert abs((flow * cost).sum() - best) < 1e-9
+
+
+def test_lalonde_and_efros_move_each_cluster_to_its_own() -> None:
+    """Two colours of the object, two of the background: the cheapest pairing, damped by exp(-d² / 75²) a component."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    mask = np.zeros((64, 64), np.uint8)
+    mask[:, :32] = 255
+    image[:32, :32], image[32:, :32] = (60, 50, 50), (200, 190, 180)
+    image[:32, 32:], image[32:, 32:] = (185, 190, 200), (75, 75, 85)
+    result = ph.harmonize(image, mask, method="lalonde_efros", guard=False)
+    lab = color.rgb_to_lab(image / 255)
+    centres = np.stack([lab[0, 0], lab[40, 0]])
+    shift = np.stack([lab[40, 40] - lab[0, 0], lab[0, 40] - lab[40, 0]])
+    shift *= np.exp(-((shift / 75) ** 2))
+    for y, which in ((0, 0), (40, 1)):
+        expected = color.lab_to_rgb(centres[which] + shift[which]) * 255  # of two clusters the nearer one counts
+        assert np.abs(result[y, 0] - expected).max() < 2
+    assert (result[:, 32:] == image[:, 32:]).all()
+
+
+def test_clusters_are_where_the_colours_are() -> None:
+    random = np.random.default_rng(1)
+    true = np.array([[20.0, 0, 0], [60, 30, -20], [90, -10, 40]])
+    colors = np.concatenate([c + random.normal(0, 0.5, (n, 3)) for c, n in zip(true, (100, 200, 50), strict=True)])
+    centres, share = _lalonde_efros.clusters(colors, np.ones(350), 3)
+    order = np.argsort(centres[:, 0])
+    assert np.abs(centres[order] - true).max() < 0.3
+    assert np.allclose(share[order], [100 / 350, 200 / 350, 50 / 350])
+    few, weight = _lalonde_efros.clusters(np.repeat(true, 4, 0), np.ones(12))
+    assert len(few) == 3 and np.allclose(weight, 1 / 3)
+
+
+# Xue and others
+
+
+def test_the_offset_is_the_one_that_most_agree_on() -> None:
+    assert _xue.offset(np.array([1.0, 2.0, 3.0]), np.array([0.0, 1.0, 0.0]), -10, 10) == 1.0
+    assert _xue.offset(np.array([0.0, 0.0, 0.0]), np.array([0.0, 0.0, 0.0]), -10, 10) == 0.0
+    # Held to the range, a large offset costs less than it would.
+    assert _xue.offset(np.array([-1.0, -5.0, -4.0]), np.array([-3.0, -9.0, -8.0]), -9, 0) == 4.0
+
+
+def test_the_curve_of_contrast() -> None:
+    x = np.linspace(0, 1.2, 121)
+    assert np.allclose(_xue.s_curve(x, 0.5, 0.3), x)
+    for alpha in (0.4, 0.45, 0.55, 0.6):
+        y = _xue.s_curve(x, alpha, 0.3)
+        assert (np.diff(y) > 0).all() and np.allclose(y[[0, 30, 100]], [0, 0.3, 1], atol=1e-12)
+        assert (y[15] < x[15]) == (alpha > 0.5) == (y[60] > x[60])
+    # The quadratic Bezier curve of its three points.
+    t = np.linspace(0, 1, 11)
+    points = 2 * t * (1 - t) * 0.6 + t * t, 2 * t * (1 - t) * 0.4 + t * t
+    assert np.allclose(_xue._bezier(points[0], 0.6), points[1])
+
+
+def test_xue_matches_what_it_measures(pair: Any) -> None:
+    image, mask = pair
+    hard = (mask > 127).astype(np.uint8) * 255
+    result = ph.harmonize(image, hard, method="xue", guard=False)
+    inside, outside = _xue.regions(scene(image, hard, None, image.shape[:2]))
+    of = [_xue.features(color.srgb_to_linear(a[where] / 255.0)) for a, where in
+          ((image, inside), (image, outside), (result, inside))]  # fmt: skip
+    ours, theirs, found = of
+    for name in ("luminance", "temperature", "saturation"):
+        before, after = (np.abs(getattr(x, name) - getattr(theirs, name)).sum() for x in (ours, found))
+        assert after < before, name
+    grey = color.srgb_to_linear(np.full((1, 3), 0.5))
+    assert np.allclose(_xue.saturated(grey, 3.0), grey) and np.allclose(_xue.warmed(grey, 0.0), grey)
+    assert _xue.warmed(grey, 40)[0, 0] > _xue.warmed(grey, 40)[0, 2]
+
+
+def test_an_object_of_fewer_than_500_pixels_is_left_to_itself_by_xue(pair: Any) -> None:
+    image, _ = pair
+    mask = np.zeros(image.shape[:2], np.uint8)
+    mask[50:70, 50:70] = 255
+    for guard in (True, False):
+        result, info = ph.harmonize(image, mask, method="xue", guard=guard, return_info=True)
+        assert (result == image).all() and info.reason == "the object is too small"
+
+
+# The reduced picture
+
+
+def test_a_picture_that_is_small_enough_is_seen_as_it_is(pair: Any) -> None:
+    image, mask = pair
+    seen = scene(image, mask, None, fitting(image.shape[:2], 512))
+    assert np.array_equal(seen.picture, image.astype(np.float32) / 255)
+    assert np.array_equal(seen.mask, mask.astype(np.float32) / 255)
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 40), st.integers(1, 40))
+def test_the_reduced_picture_keeps_slopes_and_means(height: int, width: int, rows: int, columns: int) -> None:
+    y, x = np.mgrid[:height, :width]
+    slope = ((y + 0.5) / height + (x + 0.5) / width)[..., None] / 2
+    found = reduced(slope, (rows, columns))
+    assert found.shape == (rows, columns, 1) and found.dtype == np.float32
+    assert slope.min() - 1e-6 <= found.min() and found.max() <= slope.max() + 1e-6
+    assert abs(found.mean() - slope.mean()) < 0.04  # the filter is a triangle, cut at borders
+    flat = reduced(np.full((height, width, 3), 77, np.uint8), (rows, columns))
+    assert np.allclose(flat, 77 / 255, atol=1e-6)
+
+
+def test_a_large_picture_is_the_mean_of_its_blocks() -> None:
+    random = np.random.default_rng(0)
+    image = random.integers(0, 256, (640, 960, 3), np.uint8)
+    found = reduced(image, (64, 96))
+    assert abs(found.mean() - image.mean() / 255) < 1e-3
+    planes = (Image.fromarray(np.float32(image[..., c])) for c in range(3))
+    pillow = np.stack([np.asarray(p.resize((96, 64), Image.Resampling.BILINEAR)) for p in planes], -1) / 255
+    assert np.abs(found - pillow).max() < 0.03
+    for other in (image.astype(np.uint16) * 257, image.astype(np.float32) / 255):
+        assert np.abs(reduced(other, (64, 96)) - found).max() < 1.5 / 255
+    holes = np.zeros((640, 960), bool)
+    holes[:320] = True
+    image[:320] = 255
+    below = reduced(image, (64, 96), holes)
+    assert np.abs(below[33:] - reduced(image, (64, 96))[33:]).max() < 1e-6
+    assert below[31:33].mean() < 0.6  # the white above the edge weighs nothing
+
+
+# Networks
+
+
+def test_a_network_is_carried_to_the_full_size(models: Any) -> None:
+    """A change of light that it makes at 256 x 256 pixels is the same one at any size, without its blur."""
+    image, mask = composite(300, 420)
+    result, info = ph.harmonize(image, mask, method=network(models, darker), return_info=True)
+    assert info.method == info.weights == "dovenet_lite" and info.confidence > 0.9
+    expected = darker(image / 255) * 255
+    assert np.abs(result[mask == 255] - expected[mask == 255]).max() <= 2
+    assert np.abs(result[mask == 255] - expected[mask == 255]).mean() < 0.5
+    assert (result[mask == 0] == image[mask == 0]).all()
+    by_hand = ops.color_grid(image, mask, affine=info.map.affine, curves=info.map.curves, grid=info.map.grid)
+    assert (result == by_hand).all()
+
+
+def test_a_network_changes_every_kind_of_image_alike(models: Any) -> None:
+    image, mask = composite(100, 140)
+    model = network(models, darker)
+    expected = ph.harmonize(image, mask, method=model)
+    for dtype, white in (("uint16", 65535), ("float16", 1), ("float32", 1), ("float64", 1)):
+        given_ = (image / 255 * white).astype(dtype)
+        result = ph.harmonize(given_, mask, method=model)
+        assert result.dtype == np.dtype(dtype) and (result[mask == 0] == given_[mask == 0]).all()
+        assert np.abs(result.astype(float) / white * 255 - expected).max() <= 1
+    rgba = np.concatenate([image, np.full((100, 140, 1), 200, np.uint8)], -1)
+    result = ph.harmonize(rgba, mask > 250, method=model)
+    assert (result[..., 3] == 200).all() and (result[mask <= 250] == rgba[mask <= 250]).all()
+    grey = image[..., 0]
+    light = ph.harmonize(grey, mask, method=model)
+    wanted = darker(grey[mask == 255] / 255) * 255
+    assert light.shape == grey.shape and np.abs(light[mask == 255] - wanted).max() <= 2
+    batch = ph.harmonize(np.stack([image, image[:, ::-1]]), np.stack([mask, mask[:, ::-1]]), method=model)
+    assert (batch[0] == expected).all() and np.abs(batch[1][:, ::-1].astype(int) - expected).max() <= 1
+
+
+def test_the_fit_follows_place_and_luma() -> None:
+    image, mask = composite(128, 128)
+    seen = scene(image, mask, None, (128, 128))
+    y = np.linspace(-1, 1, 128)[:, None, None]
+    luma = (seen.picture @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
+    wanted = (seen.picture * (1 + 0.15 * y) + 0.1 * luma * (1 - luma)).astype(np.float32)
+    found, explained = fit(seen, wanted)
+    assert explained > 0.98
+    inside = seen.mask > 0.5
+    assert np.abs(found.apply(seen.picture) - wanted)[inside].mean() < 0.5 / 255
+    same, all_of_it = fit(seen, seen.picture)
+    assert all_of_it == 1 and np.abs(same.apply(seen.picture) - seen.picture).max() < 1e-5
+
+
+def test_maps_of_a_network_are_applied_exactly(models: Any) -> None:
+    import torch
+
+    random = np.random.default_rng(0)
+    affine = np.eye(3, 4) + random.normal(0, 0.03, (3, 4))
+    curves, grid = random.normal(0, 0.03, (3, 3, 6)), random.normal(0, 0.02, (4, 4, 4, 3, 4))
+    grid = (grid + grid[:, ::-1]) / 2  # the same in the mirror
+
+    def maps(picture: Any, mask: Any) -> Maps:
+        assert picture.shape[1:] == (3, 256, 256) and mask.shape[1:] == (1, 256, 256) and float(picture.min()) >= 0
+        return Maps(*(torch.from_numpy(np.stack([x] * len(picture))).float() for x in (affine, curves, grid)))
+
+    image, mask = composite(200, 310)
+    result, info = ph.harmonize(image, mask, method=network(models, None, maps), return_info=True)
+    expected = ops.color_grid(
+        image, mask, affine=affine.astype(np.float32), curves=curves.astype(np.float32), grid=grid.astype(np.float32)
+    )
+    assert info.method == "dovenet_lite" and info.confidence > 0.9
+    assert (result == expected).all()
+    plain = network(models, None, lambda p, m: Maps(maps(p, m).affine, maps(p, m).curves, None))
+    assert (ph.harmonize(image, mask, method=plain)[mask == 0] == image[mask == 0]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "config"), [("dovenet", {"size": 32}), ("pix2pix", {"generator": "unet_64", "mask": True})]
+)
+def test_maps_of_a_residual_generator_are_enlarged(models: Any, name: str, config: dict[str, Any]) -> None:
+    """Its affine map of each pixel, between pixels linear, on the picture in [-1, 1]."""
+    import torch
+
+    from pyharmony.models._blocks import added
+
+    model = models.create(name, width=2, discriminator_width=2, residual=True, **config).eval()
+    net = model.generator.unet if name == "dovenet" else model.generator.net
+    with torch.no_grad():
+        net.last.bias.normal_(std=0.05)
+        net.last.weight.normal_(std=0.02)
+    image, mask = composite(150, 90)
+    result, info = ph.harmonize(image, mask, method=model, guard=False, return_info=True)
+    side = model.config.size
+    assert info.map.grid is not None and info.map.grid.shape == (side, side, 1, 3, 4)
+    seen = scene(image, mask, None, (side, side))
+    inside = torch.from_numpy(seen.mask >= 0.5).float()[None, None]
+    with torch.no_grad():
+        maps = model.generator.maps(torch.from_numpy(seen.picture).permute(2, 0, 1)[None] * 2 - 1, inside)
+        maps = torch.nn.functional.interpolate(maps, (150, 90), mode="bilinear")
+        whole = torch.from_numpy(image).permute(2, 0, 1)[None] / 127.5 - 1
+        wanted = added(maps, whole, torch.from_numpy(mask)[None, None] / 255)[0].permute(1, 2, 0).numpy()
+    assert np.abs(result - (wanted + 1) * 127.5).max() < 0.51
+
+
+def test_what_a_network_cannot_be_trusted_with_is_left_as_it_is(models: Any) -> None:
+    import torch
+
+    image, mask = composite(256, 256)
+    noise = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    slope = torch.linspace(-0.3, 0.3, 256)
+    for reason, function in {
+        "the change is larger than light explains": lambda x: x * 0,
+        "the network's change is none of colours": lambda x: x + 0.4 * ((noise + noise.flip(3)) / 2 - 0.5),
+        "the network contradicts itself in the mirror": lambda x: x + slope,
+    }.items():
+        model = network(models, function)
+        result, info = ph.harmonize(image, mask, method=model, return_info=True)
+        assert (result == image).all() and info.confidence < 0.25 and info.method == "copy"
+        assert info.reason == reason
+        free = ph.harmonize(image, mask, method=model, guard=False)
+        assert (free != image).any() and (free[mask == 0] == image[mask == 0]).all()
+    with pytest.raises(errors.WeightsError, match="dovenet_lite gives NaN"):
+        ph.harmonize(image, mask, method=network(models, lambda x: x / 0 - x / 0))
+
+
+def test_weights_of_a_file(models: Any, tmp_path: Path) -> None:
+    import torch
+
+    image, mask = composite(64, 80)
+    path = tmp_path / "lite.safetensors"
+    first, second = (models.create("dovenet_lite", width=4) for _ in range(2))
+    models.save(first, path, part="generator")
+    results = [ph.harmonize(image, mask, method=m, guard=False) for m in (first.eval(), path, str(path))]
+    assert (results[0] == results[1]).all() and (results[0] == results[2]).all()
+    assert (results[0] != image).any()
+    models.save(second, path)
+    os.utime(path, ns=(1, 1))
+    assert (ph.harmonize(image, mask, method=path, guard=False) != results[0]).any()  # not the one of before
+    data = bytearray(path.read_bytes())
+    data[8] = 0
+    path.write_bytes(data)
+    with pytest.raises(errors.WeightsError, match="damaged"):
+        ph.harmonize(image, mask, method=path)
+    models.save(first, path)
+    if not torch.cuda.is_available():
+        assert (ph.harmonize(image, mask, method=path, guard=False, device="cuda") == results[0]).all()
+        ph.set_device("auto", strict=True)
+        try:
+            with pytest.raises(errors.DeviceError, match="'cuda'"):
+                ph.harmonize(image, mask, method=path, device="cuda")
+        finally:
+            ph.set_device("auto")
+    assert ph.harmonize(image, mask, method=path, device="cpu", return_info=True)[1].device == "cpu"
+
+
+def test_auto_is_the_network_that_comes_with_pyharmony(
+    models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from pyharmony import _shipped
+
+    model = models.create("colorgrid", "small").eval()
+    with torch.no_grad():
+        model.last.bias[3::4][:3] = -0.03
+    file = tmp_path / "colorgrid.safetensors"
+    models.save(model, file, dtype="float16")
+    entry = {
+        **dict.fromkeys(("summary", "licence", "trained_on"), ""),
+        "name": "colorgrid",
+        "model": "colorgrid",
+        "task": "harmonize",
+        "file": file.name,
+        "bytes": file.stat().st_size,
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+    }
+    (tmp_path / "manifest.json").write_text(json.dumps({"format": 1, "weights": [entry]}))
+    monkeypatch.setattr(_shipped, "FOLDER", tmp_path)
+    image, mask = composite(100, 140)
+    result, info = ph.harmonize(image, mask, return_info=True)
+    assert info.method == "auto" and info.weights == "colorgrid" and info.confidence > 0.9
+    assert (result == ph.harmonize(image, mask, method=models.load(file))).all()
+    assert (result == ph.harmonize(image, mask, method="colorgrid")).all()
+    assert -9 < (result.astype(int) - image)[mask == 255].mean() < -6  # 0.03 of white
+    # What the map does to the small picture is what the network itself makes of it.
+    small, inside = composite(32, 32)
+    hard = (inside >= 128) * np.uint8(255)
+    with torch.no_grad():
+        made = model(torch.from_numpy(small).permute(2, 0, 1)[None] / 255, torch.from_numpy(hard)[None, None] / 255)
+    found = ph.harmonize(small, hard, guard=False)
+    assert np.abs(found - made[0].permute(1, 2, 0).numpy() * 255).max() < 0.6
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(errors.WeightsError, match="damaged, its SHA-256"):
+        ph.harmonize(image, mask)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("attention_unet", {"width": 4}),
+        ("bargainnet", {"width": 4, "encoder_width": 4}),
+        ("dovenet", {"width": 4, "discriminator_width": 4}),
+        ("pix2pix", {"mask": True, "width": 4, "discriminator_width": 4}),
+        ("pix2pix_selfie", {"preset": "small"}),
+        ("unet3plus", {"preset": "small"}),
+    ],
+)
+def test_every_harmonizing_network_runs(models: Any, name: str, settings: dict[str, Any]) -> None:
+    image, mask = composite(72, 90)
+    model = models.create(name, **settings).eval()
+    result, info = ph.harmonize(image, mask, method=model, guard=False, return_info=True)
+    assert info.method == name and (result[mask == 0] == image[mask == 0]).all() and (result != image).any()
+    assert result[mask == 255].max() > 0  # never a black picture
+    assert (ph.harmonize(image, np.full_like(mask, 255), method=model) == image).all()  # no background to go by
+
+
+# Sequences
+
+
+def sequence(count: int, step: int = 0) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    pairs = [composite(64, 80, seed) for seed in range(count)]
+    return [(p[0].astype(int) + step * i).clip(0, 255).astype(np.uint8) for i, p in enumerate(pairs)], [
+        p[1] for p in pairs
+    ]
+
+
+def test_maps_of_a_sequence_move_slowly() -> None:
+    frames, masks = sequence(4)
+    alone = [ph.harmonize(f, m, method="mkl", return_info=True)[1].map for f, m in zip(frames, masks, strict=True)]
+    found = list(ph.harmonization.harmonize_frames(frames, masks, method="mkl", smoothing=0.75, return_info=True))
+    expected = alone[0].table
+    for i, (frame, mask) in enumerate(zip(frames, masks, strict=True)):
+        expected = expected if i == 0 else 0.75 * expected + 0.25 * alone[i].table
+        result, info = found[i]
+        assert np.allclose(info.map.table, expected, atol=1e-12)
+        assert (result == info.map.apply(frame, mask)).all()
+    none = list(ph.harmonization.harmonize_frames(frames, masks, method="mkl", smoothing=0))
+    assert all((a == ph.harmonize(f, m, method="mkl")).all() for a, f, m in zip(none, frames, masks, strict=True))
+
+
+def test_a_cut_starts_anew_and_a_frame_without_trust_goes_on() -> None:
+    frames, masks = sequence(4)
+    frames[2], frames[3] = frames[2] // 3, frames[3] // 3
+    found = list(ph.harmonization.harmonize_frames(frames, masks, method="mkl", return_info=True))
+    alone = ph.harmonize(frames[2], masks[2], method="mkl", return_info=True)[1].map
+    assert np.array_equal(found[2][1].map.table, alone.table)
+    assert not np.array_equal(
+        found[1][1].map.table, ph.harmonize(frames[1], masks[1], method="mkl", return_info=True)[1].map.table
+    )
+    dot = np.zeros_like(masks[1])
+    dot[30, 30] = 255
+    kept = list(ph.harmonization.harmonize_frames(frames[:2], [masks[0], dot], method="mkl", return_info=True))
+    assert np.array_equal(kept[1][1].map.table, kept[0][1].map.table) and kept[1][1].confidence < 0.25
+    assert (kept[1][0][dot == 0] == frames[1][dot == 0]).all()
+    first = next(iter(ph.harmonization.harmonize_frames(frames, [dot] * 4, method="mkl")))
+    assert (first == frames[0]).all()
+
+
+def test_a_sequence_is_read_as_it_goes() -> None:
+    frames, masks = sequence(3)
+    read = []
+
+    def source() -> Any:
+        for i, frame in enumerate(frames):
+            read.append(i)
+            yield frame
+
+    found = ph.harmonization.harmonize_frames(source(), masks, method="reinhard")
+    assert read == []
+    next(found)
+    assert read == [0]
+    assert len(list(found)) == 2
+    with pytest.raises(errors.ShapeError, match="masks: more of them than frames"):
+        list(ph.harmonization.harmonize_frames(frames[:2], masks, method="reinhard"))
+    with pytest.raises(errors.ShapeError, match="frames: more of them than masks"):
+        list(ph.harmonization.harmonize_frames(frames, masks[:2], method="reinhard"))
+    for smoothing in (1.0, -0.1):
+        with pytest.raises(errors.ArgumentError, match="smoothing"):
+            ph.harmonization.harmonize_frames(frames, masks, method="reinhard", smoothing=smoothing)
+    with pytest.raises(errors.DTypeError, match="frames: str, expected a sequence"):
+        ph.harmonization.harmonize_frames("video.mp4", masks, method="reinhard")
+
+
+# Maps
+
+
+def test_maps_are_mixed(pair: Any) -> None:
+    image, mask = pair
+    random = np.random.default_rng(0)
+    grid = ColorMap(np.eye(3, 4) + random.normal(0, 0.05, (3, 4)), random.normal(0, 0.05, (3, 3, 4)))
+    table = ColorMap(table=(lattice() ** 1.2).reshape(33, 33, 33, 3))
+    floats = image.astype(np.float64) / 255
+    for one in (grid, table):
+        half = one.scaled(0.5).apply(floats, mask)
+        assert np.abs(half - (one.apply(floats, mask) + floats) / 2).max() < 1e-6
+        assert one.scaled(1) is one and one.scaled(0).is_identity and not one.is_identity
+        assert one.mixed(IDENTITY, 1).is_identity
+        back = one.mixed(IDENTITY, 0.25).apply(floats)
+        assert np.abs(back - (0.75 * one.apply(floats) + 0.25 * floats)).max() < 1e-6
+    with pytest.raises(errors.ShapeError, match="a table beside a map without one"):
+        grid.mixed(table, 0.5)
+    with pytest.raises(errors.ShapeError, match="curves of shape"):
+        grid.mixed(ColorMap(curves=np.zeros((3, 3, 5))), 0.5)
+
+
+def test_confidence_falls_where_there_is_less_to_go_by() -> None:
+    picture = np.full((64, 64, 3), 0.5, np.float32)
+    found = []
+    for side in (2, 4, 6, 8, 20):
+        mask = np.zeros((64, 64), np.float32)
+        mask[:side, :side] = 1
+        found.append(_guards.region_confidence(Scene(picture, mask))[0])
+    assert found == sorted(found) and found[0] == 0 and found[-1] == 1
+    whole = Scene(picture, np.ones((64, 64), np.float32))
+    for sign in (-1, 1):
+        changes = [_guards.change_confidence(whole, picture + sign * x)[0] for x in (0.0, 0.2, 0.3, 0.4, 0.5)]
+        assert changes == sorted(changes, reverse=True) and changes[1] == 1 and changes[-1] == 0
+    dark = Scene(picture / 5, whole.mask)
+    assert _guards.change_confidence(dark, dark.picture * 0)[0] == 0  # a small change, and yet all the light
+    assert _statistics.SIDE == 512

@@ -1,0 +1,125 @@
+"""`pyharmony.realism_score`: kinds of pictures and masks, what is refused, and what the shipped weights can tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pyharmony
+from pyharmony import data, errors
+from pyharmony.cli._pictures import IMAGES, load
+from pyharmony.errors import PyHarmonyError
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from pyharmony import evaluation, models  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    torch.manual_seed(0)
+    return models.create("realism_cnn", "small", regions=8).eval()
+
+
+@pytest.fixture(scope="module")
+def picture() -> Any:
+    return load(IMAGES / "coffee.jpg")[:80, :120, :3].copy()
+
+
+@pytest.fixture(scope="module")
+def mask() -> Any:
+    y, x = np.mgrid[:80, :120]
+    return np.where(((y - 40) / 25) ** 2 + ((x - 50) / 35) ** 2 < 1, np.uint8(255), np.uint8(0))
+
+
+def score(image: Any, mask: Any = None, **options: Any) -> float:
+    return pyharmony.realism_score(image, mask, device="cpu", **options)
+
+
+def test_it_is_what_the_network_says(model: Any, picture: Any, mask: Any) -> None:
+    small = data.resize_sample({"image": picture, "mask": mask}, model.config.size)
+    x = torch.from_numpy(small["image"]).permute(2, 0, 1)[None] / 127.5 - 1
+    m = torch.from_numpy(small["mask"])[None, None] / 255
+    with torch.no_grad():
+        assert score(picture, mask, model=model) == pytest.approx(float(model(x, m)), abs=1e-6)
+        assert score(picture, model=model) == pytest.approx(float(model(x)), abs=1e-6)
+    judge = evaluation.judge(model, device="cpu")
+    assert judge(picture, picture, mask)[0]["realism"] == score(picture, mask, model=model)
+
+
+def test_kinds_of_pictures_say_the_same(model: Any, picture: Any, mask: Any, tmp_path: Path) -> None:
+    expected = score(picture, mask, model=model)
+    pyharmony.save(picture, tmp_path / "p.png")
+    pyharmony.save(mask, tmp_path / "m.png")
+    wide = picture.astype(np.uint16) * 257
+    for kind in (
+        picture.astype(np.float32) / 255,
+        wide,
+        torch.from_numpy(picture),
+        np.asfortranarray(picture),
+        tmp_path / "p.png",
+        (tmp_path / "p.png").read_bytes(),
+        Image.fromarray(picture),
+        pyharmony.io.read(tmp_path / "p.png"),
+    ):
+        assert score(kind, mask, model=model) == expected, type(kind)
+    for cover in (mask > 0, mask.astype(np.float64) / 255, mask[..., None], tmp_path / "m.png", Image.fromarray(mask)):
+        assert score(picture, cover, model=model) == expected, type(cover)
+    models.save(model, tmp_path / "w.safetensors")
+    assert score(picture, mask, model=tmp_path / "w.safetensors") == expected
+    grey = picture[..., 1]
+    assert score(grey, mask, model=model) == score(np.repeat(grey[..., None], 3, 2), mask, model=model)
+    bright = picture / 128
+    assert score(bright, model=model) == score(np.clip(bright, 0, 1), model=model)
+
+
+def test_nothing_that_is_given_changes(model: Any, picture: Any, mask: Any) -> None:
+    before = picture.copy(), mask.copy()
+    score(picture, mask, model=model)
+    assert np.array_equal(picture, before[0]) and np.array_equal(mask, before[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "says"),
+    [
+        (lambda p, m: (p[..., :2], m), errors.ShapeError, r"image: shape \[80, 120, 2\], expected"),
+        (lambda p, m: (p > 3, m), errors.DTypeError, "image: a bool image"),
+        (lambda p, m: (p / np.float32(0), m), errors.ArgumentError, "image: "),
+        (lambda p, m: (p, m[:-1]), errors.ShapeError, r"mask: shape \[79, 120\], expected \[80, 120\]"),
+        (lambda p, m: (p, m.astype(float)), errors.MaskError, "mask: values from 0 to 255"),
+        (lambda p, m: (p, m * 0), errors.MaskError, "mask is empty at 32 x 32 pixels"),
+        (lambda p, m: (b"no picture", m), errors.DecodeError, "image"),
+        (lambda p, m: (None, m), errors.DTypeError, "image: NoneType"),
+    ],
+)
+def test_what_it_refuses(model: Any, picture: Any, mask: Any, change: Any, kind: type, says: str) -> None:
+    with np.errstate(all="ignore"), pytest.raises(kind, match=says) as caught:
+        score(*change(picture, mask), model=model)
+    assert isinstance(caught.value, PyHarmonyError)
+
+
+def test_another_network_is_refused(picture: Any) -> None:
+    with pytest.raises(errors.ArgumentError, match="model: dovenet_lite is none of realism; expected realism_cnn"):
+        score(picture, model=models.create("dovenet_lite", width=4))
+    with pytest.raises(errors.WeightsError, match="there is no such file"):
+        score(picture, model="none.safetensors")
+
+
+def test_the_weights_that_come_with_it_separate(data_dir: Path) -> None:
+    """On photographs that they were not trained on, most composites score below their photograph."""
+    photos = data.Manifest(data_dir / "pairs_open", "test", ("image", "mask"))
+    below, same = [], []
+    for sample in data.Synthesis(photos, size=128, seed=3, per_photo=2):
+        real, pasted = (score(sample[role], sample["mask"]) for role in ("target", "composite"))
+        assert 0 <= pasted <= 1
+        below.append(pasted < real)
+        # What was done and undone is no composite.
+        again = np.rint(255 * (np.rint(255 * (sample["target"] / 255) ** 0.7) / 255) ** (1 / 0.7)).astype(np.uint8)
+        same.append(abs(score(np.where(sample["mask"][..., None] > 0, again, sample["target"]), sample["mask"]) - real))
+    assert np.mean(below) > 0.6 and np.median(same) < 0.01
