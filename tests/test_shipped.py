@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from pyharmony import _shipped, data
+from pyharmony import _shipped, data, evaluation
 from pyharmony.cli._app import app
 from pyharmony.errors import ArgumentError, WeightsError
 
@@ -301,3 +301,14 @@ def test_all_that_is_shipped_is_whole() -> None:
         assert (ROOT / entry.card).is_file()
     there = {path.name for path in _shipped.FOLDER.iterdir() if path.suffix != ".json"}
     assert there == {entry.file for entry in every}
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("name", ["dovenet-small", "pix2pix-small"])
+def test_harmonisers_are_better_than_the_composite(name: str, data_dir: Path) -> None:
+    """On recoloured photographs that they were not trained on, as their cards say."""
+    photos = data.Manifest(data_dir / "pairs_open", "test", roles=("image", "mask"))
+    made = data.Synthesis(photos, per_photo=2, size=128, seed=5)
+    result = evaluation.evaluate(made, {name: evaluation.harmonizer(name, device="cpu")}, size=128)
+    (summary,) = [s for s in result.summaries if (s.method, s.group) == (name, "all")]
+    assert summary.gains["fmse"].mean < 0 and summary.gains["psnr"].mean > 0

@@ -169,6 +169,7 @@ def ship(arguments: argparse.Namespace) -> None:
     path = _shipped.FOLDER / file
     part = "generator" if isinstance(model, models.Adversarial) else "all"
     models.save(model, path, dtype="float16", part=part)
+    path.chmod(0o644)  # safetensors writes for its user alone, and a wheel keeps it so
     content = path.read_bytes()
     task = next(info.task for info in models.list() if info.name == model.name)
     digest = hashlib.sha256(content).hexdigest()

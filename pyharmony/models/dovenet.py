@@ -31,8 +31,8 @@ class DoveNetConfig:
         norm: 'instance' as in the published command, 'batch' as in the weights that were released.
         gates: the three sigmoid gates.
         dropout: after the norm of the inner levels, three of 256 pixels, in training.
-        size: sides of the pictures, 32, 64, 128, 256 or another power of two: that many levels the generator has, and
-            that is what the discriminator takes.
+        size: sides of the pictures, 32, 64, 128, 256 or another power of two: the generator has log2(size) levels, and
+            the discriminator takes pictures of this size alone.
         residual: whether the output is the picture plus what is added inside the mask, an affine map of each pixel's
             colour that the network gives, in the beginning zero; cut to [-1, 1]. With the picture and its mask it sees
             the mean and deviation of each channel inside and outside. The published make a picture anew.
