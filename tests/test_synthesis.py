@@ -584,6 +584,21 @@ def test_what_crop_cannot_do_is_told(scenes: Path, tmp_path: Path) -> None:
     assert found["samples"] + 6 >= 10 and 0 < len(found["problems"]) <= 3
 
 
+def test_composites_of_one_photograph_stay_together(tmp_path: Path) -> None:
+    made = data.Synthesis(Photographs(4), ["mkl"], per_photo=5, limits=WIDE)
+    data.write_triples(made, tmp_path / "set")
+    triples = data.Triples(tmp_path / "set")
+    assert list(triples.groups) == list(made.groups) and len(set(triples.groups)) == 4
+    parts = data.split(triples, {"train": 0.5, "val": 0.5})
+    assert not set(parts["train"].groups) & set(parts["val"].groups)
+    lines = (tmp_path / "set" / "recipes.jsonl").read_text().splitlines()
+    (tmp_path / "set" / "recipes.jsonl").write_text("\n".join([lines[0], "{"]))
+    with pytest.raises(errors.DataError, match=r"recipes\.jsonl:2: no recipe"):
+        data.Triples(tmp_path / "set")
+    (tmp_path / "set" / "recipes.jsonl").unlink()
+    assert list(data.Triples(tmp_path / "set").groups) == triples.names
+
+
 # Varied, Cached, Joined
 
 

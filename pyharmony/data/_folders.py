@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,14 @@ class _Stems(Dataset):
         ]
 
 
+#: What `write_triples` puts beside its folders: a line of JSON for each sample.
+RECIPES = "recipes.jsonl"
+
+
 class Triples(_Stems):
     """Composite, mask and target (the real picture), as three folders.
+
+    Where `write_triples` left its recipes there, samples of one group are one: composites of the same photograph.
 
     Args:
         root: the folder of the folders.
@@ -60,11 +67,16 @@ class Triples(_Stems):
 
     Raises:
         FileNotFoundError: a folder is missing.
-        DataError: two files of a folder have one stem.
+        DataError: two files of a folder have one stem, or the recipes are damaged.
     """
 
     def __init__(self, root: Any, composite: str = "composite", mask: str = "mask", target: str = "target") -> None:
         self._open(root, {"composite": composite, "target": target, "mask": mask})
+        self._groups = _groups_in(self.root / RECIPES)
+
+    @property
+    def groups(self) -> Sequence[str]:
+        return [self._groups.get(name, name) for name in self.names]
 
     @classmethod
     def from_table(cls, table: Any) -> Triples:
@@ -78,7 +90,7 @@ class Triples(_Stems):
         """
         path = Path(table)
         made = cls.__new__(cls)
-        made.root = path.parent
+        made.root, made._groups = path.parent, {}
         made._folders = dict.fromkeys(("composite", "target", "mask"), path.parent)
         made._found = {role: {} for role in made._folders}
         with open(path, encoding="utf-8-sig", newline="") as file:
@@ -97,6 +109,20 @@ class Triples(_Stems):
                     made._found[role][name] = path.parent / row[role]
         made.names = list(made._found["composite"])
         return made
+
+
+def _groups_in(path: Path) -> dict[str, str]:
+    """The group of each sample of recipes that are there."""
+    found: dict[str, str] = {}
+    if not path.is_file():
+        return found
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        try:
+            recipe = json.loads(line)
+            found[str(recipe["name"])] = str(recipe.get("group", recipe["name"]))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{path}:{number}: no recipe: {type(error).__name__}: {error}") from error
+    return found
 
 
 class Photos(_Stems):

@@ -21,11 +21,9 @@ from .. import io as files
 from ..errors import ArgumentError, DataError, PyHarmonyError
 from . import _files
 from ._dataset import Dataset, Problem, Sample, finished, in_order, said
-from ._folders import Triples
+from ._folders import RECIPES, Triples
 
 ROLES = ("composite", "mask", "target")
-#: Beside the folders: a line of JSON for each sample.
-RECIPES = "recipes.jsonl"
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,8 @@ def write_triples(
 ) -> Written:
     """Writes composites, masks and targets as files that `Triples` reads, all or nothing.
 
-    `recipes.jsonl` has a line for each sample: its name, what its `recipe` says and, where there is one, its score. A
-    name becomes a file's: what leads to other folders in it becomes `_`.
+    `recipes.jsonl` has a line for each sample: its name, its group (see `Dataset.groups`), what its `recipe` says and,
+    where there is one, its score. A name becomes a file's: what leads to other folders in it becomes `_`.
 
     Args:
         dataset: a `Dataset`, such as `Synthesis` and `CopyPaste`, or any sequence of samples with `composite`, `mask`
@@ -99,6 +97,7 @@ def write_triples(
         raise ArgumentError("keep: 0, expected a number above 0, at most 1")
     suffix = {"png": ".png", "jpeg": ".jpg"}[format]
     named = isinstance(dataset, Dataset)
+    groups = dataset.groups if named else None
     problems: list[Problem] = []
     refused: list[str] = []
     recipes: dict[str, dict[str, Any]] = {}
@@ -112,7 +111,7 @@ def write_triples(
             except (PyHarmonyError, OSError) as error:
                 return error
 
-        def chosen(sample: Sample) -> Callable[[], None] | None:
+        def chosen(sample: Sample, group: str | None) -> Callable[[], None] | None:
             """Notes the sample's recipe; what is left to do is to write its files."""
             name = file_name(sample["name"])
             if name in recipes:
@@ -120,7 +119,7 @@ def write_triples(
             if accept is not None and not accept(sample):
                 refused.append(name)
                 return None
-            recipes[name] = {"name": name, **sample.get("recipe", {})}
+            recipes[name] = {"name": name, "group": group or name, **sample.get("recipe", {})}
             if score is not None:
                 recipes[name]["score"] = float(score(sample))
             return lambda: _save(sample, made, name, suffix, quality)
@@ -128,7 +127,7 @@ def write_triples(
         def work() -> Iterator[Callable[[], None] | None]:
             for index, sample in enumerate(in_order(made_of, len(dataset), threads)):
                 if not isinstance(sample, Exception):
-                    yield chosen({"name": index, **sample})
+                    yield chosen({"name": index, **sample}, groups[index] if groups is not None else None)
                 elif errors == "raise":
                     raise sample
                 else:
