@@ -39,8 +39,9 @@ def weights(tmp_path: Path) -> Path:
 
 
 def test_the_list() -> None:
-    lines = call("list").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == [info.name for info in models.list()]
+    networks, weights = (part.splitlines() for part in call("list").stdout.split("\n\n"))
+    assert [line.split()[0] for line in networks] == [info.name for info in models.list()]
+    assert [line.split()[0] for line in weights] == [entry.name for entry in models.weights()]
     assert [m["name"] for m in told("list", "--task", "upscale")["models"]] == ["srgan"]
     assert "task: 'enlarge', expected one of" in call("list", "--task", "enlarge", code=2).stderr
     assert "Traceback" in call("list", "--task", "enlarge", "--debug", code=2).stderr
