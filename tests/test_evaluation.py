@@ -282,6 +282,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "bargainnet": {"width": 4, "encoder_width": 4},
     "dovenet": {"width": 4, "discriminator_width": 4},
     "dovenet_lite": {"width": 4},
+    "pct_net": {"width": 4},
     "pix2pix": {"mask": True, "width": 4, "discriminator_width": 4},
     "pix2pix_selfie": {"preset": "small"},
     "unet3plus": {"preset": "small"},

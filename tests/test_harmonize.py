@@ -667,6 +667,47 @@ def test_maps_of_a_residual_generator_are_enlarged(models: Any, name: str, confi
     assert np.abs(result - (wanted + 1) * 127.5).max() < 0.51
 
 
+@pytest.mark.parametrize("settings", [{"width": 4}, {"encoder": "vit", "token_width": 8, "layers": 1, "hidden": 8}])
+def test_maps_of_a_pct_net_are_applied_exactly(models: Any, settings: dict[str, Any]) -> None:
+    """The maps of the reduced picture, between pixels linear, on the full size; at its own size its own picture."""
+    import torch
+
+    model = models.create("pct_net", size=32, **settings).eval()
+    with torch.no_grad():
+        model.last.weight.normal_(std=0.15)
+        model.last.bias.normal_(std=0.05)
+    image, mask = composite(150, 90)
+    result, info = ph.harmonize(image, mask, method=model, guard=False, return_info=True)
+    assert info.map.affine is None and info.map.curves is None and info.map.grid.shape == (32, 32, 1, 3, 4)
+    seen = scene(image, mask, None, (32, 32))
+    hard = torch.from_numpy(seen.mask >= 0.5).float()[None, None]
+    with torch.no_grad():
+        change = model.transforms(torch.from_numpy(seen.picture).permute(2, 0, 1)[None], hard).shared
+    change = torch.nn.functional.interpolate(change.double(), (150, 90), mode="bilinear")[0]
+    change = change.permute(1, 2, 0).reshape(150, 90, 3, 4).numpy()
+    x, m = image / 255, mask[..., None] / 255
+    mapped = (x + (change[..., :3] @ x[..., None])[..., 0] + change[..., 3]).clip(0, 1)
+    wanted = 255 * (x + m * (mapped - x))
+    assert np.abs(result - wanted).max() < 0.51 and np.abs(result.astype(int) - image).max() > 10
+    assert (result[mask == 0] == image[mask == 0]).all()
+    tile = info.map.apply(image[40:70, 20:60], mask[40:70, 20:60], origin=(20, 40), frame=(150, 90))
+    assert (tile == result[40:70, 20:60]).all()
+
+    small, inside = composite(32, 32)
+    inside = np.where(inside >= 128, np.uint8(255), np.uint8(0))
+    with torch.no_grad():
+        own = model(torch.from_numpy(small).permute(2, 0, 1)[None] / 255, torch.from_numpy(inside)[None, None] / 255)
+    own = own[0].permute(1, 2, 0).numpy() * 255
+    found = ph.harmonize(small, inside, method=model, guard=False)
+    assert np.abs(found - np.where(inside[..., None] > 0, own, small)).max() < 0.51
+
+
+def test_a_new_pct_net_leaves_the_picture(models: Any) -> None:
+    image, mask = composite(100, 140)
+    result, info = ph.harmonize(image, mask, method=models.create("pct_net", size=32, width=4), return_info=True)
+    assert (result == image).all() and info.map.is_identity
+
+
 def test_what_a_network_cannot_be_trusted_with_is_left_as_it_is(models: Any) -> None:
     import torch
 

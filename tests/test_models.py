@@ -7,6 +7,7 @@ import dataclasses
 import importlib.util
 import itertools
 import json
+import math
 import pickle
 import subprocess
 import sys
@@ -45,6 +46,11 @@ NARROW: dict[str, tuple[str, dict[str, Any]]] = {
     "gp_gan": ("gp_gan", {"width": 4, "bottleneck": 24, "critic_width": 4}),
     "gp_gan, skips": ("gp_gan", {"width": 4, "bottleneck": 24, "critic_width": 4, "skips": True}),
     "gp_gan, noise": ("gp_gan", {"supervised": False, "width": 4, "critic_width": 4, "nz": 7}),
+    "pct_net": ("pct_net", {"size": 16, "width": 4}),
+    "pct_net, vit": (
+        "pct_net",
+        {"encoder": "vit", "size": 16, "token_width": 8, "layers": 2, "hidden": 8},
+    ),
     "pix2pix": ("pix2pix", {"mask": True, "width": 2, "discriminator_width": 2}),
     "pix2pix, no mask": ("pix2pix", {"width": 2, "discriminator_width": 2, "norm": "instance"}),
     "pix2pix, 128": ("pix2pix", {"generator": "unet_128", "width": 2, "discriminator_width": 2}),
@@ -166,6 +172,9 @@ def test_parameters_of_both_networks(
         ("realism_cnn", None, {}, 1_192_177),
         ("colorgrid", None, {}, 780_388),
         ("colorgrid", "points", {}, 213_916),
+        # Published: 2.19 and 4.81 million.
+        ("pct_net", None, {}, 2_185_637),
+        ("pct_net", "vit", {}, 4_809_896),
     ],
 )
 def test_parameters(name: str, preset: str | None, config: dict[str, Any], count: int) -> None:
@@ -722,12 +731,139 @@ def test_settings_that_a_colorgrid_refuses(config: dict[str, Any], message: str)
         models.create("colorgrid", **config)
 
 
+# pct_net
+
+PCT_NETS = ("pct_net", "pct_net, vit")
+
+
+def changing(case: str) -> Any:
+    """A narrow pct_net whose maps are not the identity."""
+    model = narrow(case).eval()
+    torch.manual_seed(3)
+    torch.nn.init.normal_(model.last.weight, std=0.3)  # type: ignore[union-attr,arg-type]
+    torch.nn.init.normal_(model.last.bias, std=0.05)  # type: ignore[union-attr,arg-type]
+    return model
+
+
+def test_layers_of_pct_net() -> None:
+    model = on_meta("pct_net")
+    assert sizes_of(model, (nn.Conv2d,), meta(1, 3, 300, 200), meta(1, 1, 300, 200)) == [
+        *[(32, 256)] * 2, *[(64, 128)] * 2, *[(128, 64)] * 2, *[(256, 32)] * 2,
+        *[(128, 64)] * 3, *[(64, 128)] * 3, (32, 256), (32, 256), (64, 256), *[(32, 256)] * 2, (1, 256), (12, 256),
+    ]  # fmt: skip
+    norms = [name for name, m in model.named_modules() if isinstance(m, nn.BatchNorm2d)]
+    assert {name.split(".")[1] for name in norms} == {"down", "merge", "separate"}
+    assert {name[9] for name in norms if name.startswith("net.down")} == {"2", "3"}  # from the third block on
+    vit = on_meta("pct_net", "vit")
+    assert sizes_of(vit, CONVOLUTIONS, meta(1, 3, 256, 256), meta(1, 1, 256, 256)) == [(256, 64), (12, 256), (12, 256)]
+    assert len(vit.net.layers) == 9  # type: ignore[union-attr,arg-type]
+
+
+@pytest.mark.parametrize("case", PCT_NETS)
+@pytest.mark.parametrize("size", [(16, 16), (8, 9), (37, 50)])
+def test_a_new_pct_net_changes_nothing_at_any_size(case: str, size: tuple[int, int]) -> None:
+    model = narrow(case).eval()
+    picture, mask = torch.rand(2, 3, *size), torch.rand(2, 1, *size)
+    assert torch.equal(model(picture, mask), picture)
+
+
+@pytest.mark.parametrize("case", PCT_NETS)
+def test_the_maps_of_a_pct_net_are_enlarged_by_the_bicubic_filter(case: str) -> None:
+    """By its definition in NumPy: Keys' kernel of a = -0.75, the borders continued, centres of pixels on one another."""
+    model = changing(case).double()
+    picture, mask = torch.rand(1, 3, 24, 40).double(), (torch.rand(1, 1, 24, 40) > 0.4).double()
+    maps = model.transforms(picture, mask).shared[0].detach().numpy()
+    assert np.abs(maps).max() > 0.05
+
+    def enlarge(size: int) -> np.ndarray[Any, Any]:
+        matrix = np.zeros((size, 16))
+        for row, place in enumerate((np.arange(size) + 0.5) * 16 / size - 0.5):
+            for column in range(math.floor(place) - 1, math.floor(place) + 3):
+                t = abs(place - column)
+                near, far = 1.25 * t**3 - 2.25 * t**2 + 1, -0.75 * (t**3 - 5 * t**2 + 8 * t - 4)
+                matrix[row, min(max(column, 0), 15)] += near if t <= 1 else far
+        return matrix
+
+    whole = np.einsum("yr,crs,xs->cyx", enlarge(24), maps, enlarge(40)).reshape(3, 4, 24, 40)
+    x, m = picture[0].numpy(), mask[0].numpy()
+    made = (x + np.einsum("ocyx,cyx->oyx", whole[:, :3], x) + whole[:, 3]).clip(0, 1)
+    found = model(picture, mask)[0].detach().numpy()
+    np.testing.assert_allclose(found, made if case == "pct_net" else x + m * (made - x), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("case", PCT_NETS)
+def test_what_keeps_the_background_of_a_pct_net(case: str) -> None:
+    """The attention of the convolutional form; the mask of the other."""
+    model = changing(case)
+    inputs = model.example()
+    picture, outside = inputs["composite"], (inputs["mask"] == 0).expand_as(inputs["composite"])
+    output = model(**inputs).detach()
+    assert float((output - picture)[~outside].abs().mean()) > 1e-3
+    if case == "pct_net":
+        attention = model.transforms(**inputs).attention.detach()
+        assert float(attention.min()) > 0 and float(attention.max()) < 1
+        assert not torch.equal(output[outside], picture[outside])
+        with torch.no_grad():
+            model.net.attention.weight.zero_()
+            model.net.attention.bias.fill_(-50)
+        assert torch.equal(model(**inputs), picture)
+    else:
+        assert model.transforms(**inputs).attention is None
+        assert torch.equal(output[outside], picture[outside])
+
+
+def test_the_mask_decides_between_the_gates_of_the_attention() -> None:
+    """Deep inside the object its own two branches are left, far outside the background's."""
+    torch.manual_seed(0)
+    layer = models.pct_net.SeparatedAttention(4).eval()
+    x, mask = torch.rand(1, 4, 16, 20), torch.zeros(1, 1, 16, 20)
+    mask[..., :10] = 1
+    found = layer(x, mask)
+    inside, outside = layer.learn(layer.foreground(x)) + layer.both(x), layer.background(x)
+    torch.testing.assert_close(found[..., :7], inside[..., :7])
+    torch.testing.assert_close(found[..., 13:], outside[..., 13:])
+    weights = np.exp(-0.5 * np.arange(-3, 4) ** 2)
+    share = float(weights[:4].sum() / weights.sum())  # of the object, at its last column
+    torch.testing.assert_close(found[..., 9], share * inside[..., 9] + (1 - share) * outside[..., 9])
+
+
+def test_the_layer_of_the_transformer_is_that_of_torch() -> None:
+    torch.manual_seed(0)
+    ours = models.pct_net.Layer(8, 2, 12)
+    theirs = nn.TransformerEncoderLayer(8, 2, 12, dropout=0.0, activation="gelu", batch_first=True)
+    names = {
+        "self_attn.in_proj_": "look.", "self_attn.out_proj.": "project.", "linear1.": "inner.", "linear2.": "outer.",
+        "norm1.": "norm1.", "norm2.": "norm2.",
+    }  # fmt: skip
+    state = {f"{a}{kind}": ours.state_dict()[f"{b}{kind}"] for a, b in names.items() for kind in ("weight", "bias")}
+    theirs.load_state_dict(state)
+    x = torch.randn(2, 10, 8)
+    torch.testing.assert_close(ours(x), theirs(x))
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"encoder": "unet"}, "encoder: 'unet', expected one of 'cnn', 'vit'"),
+        ({"size": 100}, "size: 100, expected a multiple of 8"),
+        ({"size": 8}, "size: 8, expected a whole number of at least 16"),
+        ({"encoder": "vit", "size": 30}, "size: 30, expected a multiple of 4"),
+        ({"width": 0}, "width: 0"),
+        ({"heads": 3}, "token_width: 256, expected a multiple of heads, 3"),
+        ({"patch": 2.0}, "patch: 2.0"),
+    ],
+)
+def test_settings_that_a_pct_net_refuses(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        models.create("pct_net", **config)
+
+
 # What is refused
 
 
 SIZES = {
     "attention_unet": (200, 256), "attention_unet, residual": (64, 96), "bargainnet": (256, 257),
-    "colorgrid": (40, 31), "dovenet_lite": (224, 225), "gp_gan": (64, 32), "pix2pix": (128, 128),
+    "colorgrid": (40, 31), "dovenet_lite": (224, 225), "gp_gan": (64, 32), "pct_net": (7, 40), "pix2pix": (128, 128),
     "pix2pix, 128": (192, 128), "pix2pix, resnet": (30, 32), "pix2pix_selfie": (64, 64),
     "pix2pix_selfie, patches": (48, 64),
     "realism_cnn": (64, 64), "style_encoder": (62, 80), "style_encoder, hsv": (30, 32), "unet3plus": (24, 32),

@@ -101,6 +101,9 @@ def test_every_recipe_is_sound(name: str) -> None:
         ({"run__batch": 0}, r"^run\.batch: 0, expected 1 or more"),
         ({"run__ema": 1.0}, r"^run\.ema: 1\.0, expected 0 to 1"),
         ({"schedule__decay": 2.0}, r"^schedule\.decay: 2\.0, expected 0 to 1"),
+        ({"schedule__drops": [0.9, 0.5]}, r"^schedule\.drops: \(0\.9, 0\.5\), expected rising numbers"),
+        ({"schedule__drops": [1.0]}, r"^schedule\.drops: \(1\.0,\), expected rising numbers between 0 and 1"),
+        ({"schedule__drops": ["half"]}, r"^schedule\.drops: \('half',\), expected rising numbers"),
         ({"schedule__steps": 0}, r"^schedule: without an end"),
         ({"data__validation": 1.5}, r"^data\.validation: 1\.5, expected a folder, or a share"),
         ({"model__name": None}, r"^model\.name: missing"),
@@ -157,6 +160,14 @@ def test_rates_fall_at_the_end(decay: float) -> None:
     assert factors == sorted(factors, reverse=True)
     assert factors[-1] == (0.0 if decay else 1.0)
     assert [_loop.rate_factor(0, i, 0.0, 4) for i in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+
+
+def test_rates_drop_to_a_tenth() -> None:
+    """PCT-Net's, of 180 epochs: at 160 and 175."""
+    drops = training.config_of(training.recipe("pct_net")).schedule.drops
+    factors = [_loop.rate_factor(epoch / 180, 1000, 0.0, 0, drops) for epoch in range(180)]
+    assert factors == pytest.approx([1.0] * 160 + [0.1] * 15 + [0.01] * 5)
+    assert _loop.rate_factor(0.75, 0, 0.5, 2, (0.5,)) == pytest.approx(0.1 * 0.5 * 0.5)
 
 
 # ---- samples --------------------------------------------------------------------------------------------------------
@@ -254,6 +265,21 @@ def test_photographs_are_varied_and_joined(photos: Path) -> None:
     sample = training_set.at_epoch(2)[1]  # type: ignore[attr-defined]
     assert sample["recipe"]["method"] == "mkl" and sample["mask"].any()
     assert all(np.array_equal(s["target"], held_back[i]["target"]) for i, s in enumerate(held_back))
+
+
+@pytest.mark.parametrize(
+    ("name", "narrow"), [("pct_net", {"width": 4}), ("pct_net-vit", {"token_width": 8, "layers": 1, "hidden": 8})]
+)
+def test_the_recipes_of_pct_net_run(triples: Path, tmp_path: Path, name: str, narrow: dict[str, int]) -> None:
+    """Narrow, on pictures larger than those that the network sees."""
+    changes = [f"data.root={triples}", "data.size=40", "data.validation=0.25", "schedule.epochs=2", "run.batch=3"]
+    changes += [f"model.{key}={value}" for key, value in {"size": 32, **narrow}.items()]
+    settled = training.config_of(training.with_changes(training.recipe(name), changes))
+    result = training.train(settled, tmp_path, device="cpu")
+    assert (result.skipped, result.interrupted) == (0, False) and result.steps >= 4
+    assert all(math.isfinite(value) for value in result.figures.values()) and "gain" in result.figures
+    loaded = models.load(tmp_path / "best.safetensors")
+    assert loaded.name == "pct_net" and loaded.config.encoder == ("vit" if name.endswith("vit") else "cnn")
 
 
 def test_what_a_run_held_back(photos: Path, tmp_path: Path) -> None:

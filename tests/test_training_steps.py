@@ -96,6 +96,14 @@ CASES = {
         "rmse",
         repaints=False,
     ),
+    "pct_net": Case("pct_net", {"size": 32, "width": 8}, 32, {"min_area": 16.0, "lr": 5e-3}, "foreground_mse"),
+    "pct_net, vit": Case(
+        "pct_net",
+        {"encoder": "vit", "size": 32, "token_width": 32, "layers": 2, "hidden": 64},
+        48,
+        {"preset": "vit", "min_area": 16.0, "lr": 5e-3},
+        "foreground_mse",
+    ),
     "realism_cnn": Case("realism_cnn", {"size": 32, "widths": (8, 8, 16)}, 32, {}, "loss", repaints=False),
     "srgan": Case("srgan", {"width": 24, "blocks": 1, "discriminator_width": 4}, 32, {"lr": 5e-3}, "l2"),
     "style_encoder": Case("style_encoder", {"width": 4}, 64, {"lr": 2e-3}, "triplet", repaints=False),
@@ -120,8 +128,8 @@ CASES = {
 OF_THEIR_OWN = {"dovenet"}
 #: One of every step.
 KINDS = (
-    "attention_unet", "bargainnet", "colorgrid", "dovenet_lite", "gp_gan", "gp_gan, noise", "pix2pix", "pix2pix_selfie",
-    "realism_cnn", "srgan", "style_encoder", "unet3plus",
+    "attention_unet", "bargainnet", "colorgrid", "dovenet_lite", "gp_gan", "gp_gan, noise", "pct_net", "pct_net, vit",
+    "pix2pix", "pix2pix_selfie", "realism_cnn", "srgan", "style_encoder", "unet3plus",
 )  # fmt: skip
 GAMES = [name for name, case in CASES.items() if hasattr(models.outline(case.model, **case.config), "discriminator")]
 
@@ -152,7 +160,7 @@ def batch_of(step: steps.Step, pairs: recoloured.Pairs, count: int = 2, start: i
     if step.model.name == "realism_cnn":
         batch = pairs.batch(count=count, start=start)
         return {"image": batch["target"], "composite": batch["composite"], "mask": batch["mask"]}
-    pairs = pairs.in_unit_range() if step.model.name == "dovenet_lite" else pairs
+    pairs = pairs.in_unit_range() if step.low == 0 else pairs
     return pairs.batch(*step.inputs, count=count, start=start)
 
 
@@ -297,7 +305,7 @@ def test_bfloat16_is_near_and_keeps_weights_in_float32(name: str, data_dir: Path
     for dtype in ("float32", "bfloat16"):
         step = still(name, dtype=dtype)
         torch.manual_seed(3)
-        if name == "colorgrid":  # its map is the identity at first, whatever the layers before say
+        if hasattr(step.model, "maps"):  # they are the identity at first, whatever the layers before say
             torch.nn.init.normal_(step.model.last.weight, std=0.01)
             torch.manual_seed(3)
         found[dtype] = step(batch_of(step, pairs))
@@ -377,6 +385,7 @@ def test_a_batch_that_is_refused_changes_nothing(name: str, data_dir: Path) -> N
         ("dovenet_lite", 40, "composite: 40x40 pixels, expected multiples of 16"),
         ("gp_gan", 32, "target: 32x32 pixels, expected 64x64"),
         ("gp_gan, noise", 32, "target: 32x32 pixels, expected 64x64"),
+        ("pct_net", 4, "composite: 4x4 pixels, expected 8 or more"),
         ("pix2pix", 64, "image: 64x64 pixels, expected multiples of 128"),
         ("pix2pix_selfie", 64, "image: 64x64 pixels, expected multiples of 128"),
         ("realism_cnn", 64, "image: 64x64 pixels, expected 32x32"),
@@ -452,6 +461,8 @@ def test_a_step_is_captured_on_a_gpu_alone(name: str) -> None:
         ("realism_cnn", {"unmasked": 1.5}, "unmasked: 1.5, expected 0 to 1"),
         ("realism_cnn", {"edges": -0.1}, "edges: -0.1, expected 0 to 1"),
         ("realism_cnn", {"gain": -1.0}, "gain: -1.0, expected at least 0"),
+        ("pct_net", {"min_area": 0.0}, "min_area: 0.0, expected more than 0"),
+        ("pct_net", {"smooth": -0.1}, "smooth: -0.1, expected at least 0"),
         ("srgan", {"perceptual": 0.1}, "extractor: missing; a perceptual loss needs one"),
         ("srgan", {"pretraining": -1}, "pretraining: -1, expected a whole number of at least 0"),
         ("srgan", {"content": "l0"}, "content: 'l0', expected one of 'l1', 'l2'"),
@@ -660,6 +671,52 @@ def test_deep_supervision_weighs_the_heads(data_dir: Path) -> None:
 
     loss_that_was_left(step, batch, loss)
     assert made("unet3plus")._heads == (0.25,) * 4  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["pct_net", "pct_net, vit"])
+def test_pct_net_weighs_the_error_by_the_area_and_the_slope_of_its_maps(name: str, data_dir: Path) -> None:
+    """With a picture of another size than the network's, and objects below and above the least area."""
+    batch = recoloured.pairs(data_dir, 40).in_unit_range().batch(count=3)
+    area = batch["mask"].sum((1, 2, 3))
+    least = float(area.median()) + 1
+    assert float(area.max()) > least
+    settings = {"min_area": least, "smooth": 0.5, "channels_last": False}
+    step = made(name, **settings)
+    torch.nn.init.normal_(step.model.last.weight, std=0.1)  # type: ignore[union-attr,arg-type]
+    filters = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
+    terms: dict[str, Tensor] = {}
+
+    def loss(model: Any) -> Tensor:
+        y = model(batch["composite"], batch["mask"])
+        terms["foreground_mse"] = ((y - batch["target"]).square().sum((1, 2, 3)) / (3 * area.clamp_min(least))).mean()
+        maps = model.transforms(batch["composite"], batch["mask"]).change.reshape(-1, 1, 32, 32)
+        wide = functional.pad(maps, (1, 1, 1, 1), mode="replicate")
+        x, y = (functional.conv2d(wide, kernel[None, None]) for kernel in (filters, filters.T))
+        terms["slope"] = (x.square() + y.square() + 1e-8).sqrt().mean()
+        return terms["foreground_mse"] + 0.5 * terms["slope"]
+
+    (expected,) = plain(step.model)
+    found = step(batch)
+    loss(expected).backward()
+    wanted = [p.grad for p in expected.parameters() if p.grad is not None]
+    # Of all of them: a bias before a batch norm has no gradient but rounding.
+    scale = max(float(gradient.abs().max()) for gradient in wanted)
+    for (key, parameter), gradient in zip(step.model.named_parameters(), wanted, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-5 * scale, msg=key)
+    assert found.keys() == terms.keys()
+    for key, value in found.items():
+        torch.testing.assert_close(value, terms[key].detach(), rtol=1e-4, atol=1e-7)
+
+
+def test_a_slope_of_one_a_pixel_is_one() -> None:
+    ramp = torch.arange(6.0).expand(1, 2, 5, 6)
+    inner = torch.tensor([0.5, 1, 1, 1, 1, 0.5])  # a border is continued by itself
+    assert float(steps.pct_net.slope(ramp)) == pytest.approx(float(inner.mean()), abs=1e-6)
+    assert float(steps.pct_net.slope(ramp.mT)) == pytest.approx(float(inner.mean()), abs=1e-6)
+    flat = torch.full((1, 12, 4, 4), 0.3, requires_grad=True)
+    value = steps.pct_net.slope(flat)
+    value.backward()
+    assert float(value.detach()) == pytest.approx(1e-4) and flat.grad is not None and not flat.grad.any()
 
 
 def test_a_style_is_added_and_its_encoder_is_left_alone(data_dir: Path) -> None:

@@ -28,7 +28,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES, IMAGES = DOCS / "models", DOCS / "images" / "models"
 START, END = "<!-- written by tools/model_pages.py -->", "<!-- end of what it writes -->"
 #: Presets with layers of their own.
-FORMS = {"gp_gan": ("unsupervised",), "pix2pix": ("unet_128", "resnet_9blocks"), "style_encoder": ("hsv",)}
+FORMS = {"gp_gan": ("unsupervised",), "pct_net": ("vit",), "pix2pix": ("unet_128", "resnet_9blocks"), "style_encoder": ("hsv",)}
 #: Their masks have values that the network reads: they are run, and not only outlined.
 RUN = ("dovenet", "dovenet_lite")
 INPUT = -1
@@ -129,6 +129,11 @@ def colour_of(kind: str) -> str:
     return kind.split()[0]
 
 
+def channels_of(node: Node) -> int:
+    """Of a picture [C, H, W] the first, of a row of features [P, C] the last."""
+    return node.output[0 if len(node.output) == 3 else -1]
+
+
 def figure(network: Network) -> str:
     """The layers as boxes: columns by what each needs before it, rows by the side of what it gives."""
     nodes = network.nodes
@@ -150,7 +155,7 @@ def figure(network: Network) -> str:
 
     def box(i: int) -> tuple[float, float, float]:
         """x, the middle y, and the height."""
-        tall = 20 + 2.6 * math.log2(max(nodes[i].output[0], 1))
+        tall = 20 + 2.6 * math.log2(max(channels_of(nodes[i]), 1))
         return LEFT + COLUMN * depth[i], tops[side[i]] + STACK * (stack[i] + 0.5), min(tall, STACK - 6)
 
     width = max(width, 430)
@@ -186,7 +191,7 @@ def figure(network: Network) -> str:
         )
         parts.append(
             f'<text transform="translate({x + WIDTH / 2 + 3:g} {middle:g})rotate(-90)" '
-            f'text-anchor="middle">{node.output[0]}</text>'
+            f'text-anchor="middle">{channels_of(node)}</text>'
         )
     x = LEFT
     for kind in COLOURS:

@@ -85,6 +85,7 @@ class ScheduleConfig:
     Attributes:
         epochs, steps, minutes: what ends the run; the first that is reached, 0: no limit.
         decay: share of the run, at its end, in which the rates go down to 0 in a line, an epoch at a time.
+        drops: shares of the run, 0 to 1 and rising; from each on the rates are a tenth of what they were.
         warm_up: steps in which they come up from 0.
     """
 
@@ -92,6 +93,7 @@ class ScheduleConfig:
     steps: int = 0
     minutes: float = 0.0
     decay: float = 0.5
+    drops: tuple[float, ...] = ()
     warm_up: int = 0
 
 
@@ -167,6 +169,10 @@ class TrainConfig:
                 raise ArgumentError(f"{key}: {self.value(key)!r}, expected 0 to 1, 1 not included")
         if not 0 <= self.schedule.decay <= 1:
             raise ArgumentError(f"schedule.decay: {self.schedule.decay!r}, expected 0 to 1")
+        drops = self.schedule.drops
+        numbers = all(isinstance(d, (int, float)) and not isinstance(d, bool) and 0 < d < 1 for d in drops)
+        if not numbers or list(drops) != sorted(set(drops)):
+            raise ArgumentError(f"schedule.drops: {drops!r}, expected rising numbers between 0 and 1")
         for key in ("schedule.minutes", "run.checkpoint_minutes"):
             if not self.value(key) >= 0:
                 raise ArgumentError(f"{key}: {self.value(key)!r}, expected 0 or more")

@@ -234,9 +234,10 @@ def _cut(path: Path, count: int) -> None:
     os.replace(temporary, path)
 
 
-def rate_factor(share: float, count: int, decay: float, warm_up: int) -> float:
+def rate_factor(share: float, count: int, decay: float, warm_up: int, drops: tuple[float, ...] = ()) -> float:
     """Of the learning rates when this share of the run is over."""
     factor = 1.0 if share <= 1 - decay or not decay else max(0.0, (1 - share) / decay)
+    factor *= 0.1 ** sum(share >= drop for drop in drops)
     return factor * min(1.0, (count + 1) / warm_up) if warm_up else factor
 
 
@@ -511,7 +512,8 @@ class Run:
     def _one(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         schedule = self.config.schedule
         if self.step.whole:
-            self.step.scale_lr(rate_factor(self._share(), self.step.count, schedule.decay, schedule.warm_up))
+            factor = rate_factor(self._share(), self.step.count, schedule.decay, schedule.warm_up, schedule.drops)
+            self.step.scale_lr(factor)
         if self.config.run.capture:
             if self._captured is None:
                 self._captured = self.step.capture(batch)

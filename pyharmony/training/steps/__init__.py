@@ -22,6 +22,7 @@ from . import (
     dovenet,
     dovenet_lite,
     gp_gan,
+    pct_net,
     pix2pix,
     realism,
     srgan,
@@ -33,7 +34,9 @@ from ._step import CapturedStep, Step, StepSettings
 __all__ = ["CapturedStep", "Step", "StepSettings", "create"]
 
 #: Each registers its step.
-_MODULES = (bargainnet, colorgrid, dovenet, dovenet_lite, gp_gan, pix2pix, realism, srgan, style_encoder, supervised)
+_MODULES = (
+    bargainnet, colorgrid, dovenet, dovenet_lite, gp_gan, pct_net, pix2pix, realism, srgan, style_encoder, supervised,
+)  # fmt: skip
 
 
 def create(model: Model, preset: str | None = None, *, extractor: nn.Module | None = None, **settings: Any) -> Step:

@@ -1,0 +1,298 @@
+"""PCT-Net: of each pixel of a reduced picture an affine map of colours, enlarged to the picture's own size.
+
+Sources: Guerreiro et al., "PCT-Net: Full Resolution Image Harmonization Using Pixel-Wise Color Transformations", CVPR
+2023; its convolutional form is the network of Sofiiuk et al., "Foreground-aware Semantic Representations for Image
+Harmonization", WACV 2021, with the attention of Cun and Pun, "Improving the Harmony of the Composite Image by
+Spatial-Separated Attention Module", TIP 2020; its transformer is that of Guo et al., "Image Harmonization with
+Transformer", ICCV 2021.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import ArgumentError, ShapeError
+from . import _blocks
+from ._registry import Model, ModelInfo, register
+
+ENCODERS = ("cnn", "vit")
+#: Blocks of convolutions; between two of them the sides are halved.
+_BLOCKS = 4
+#: Sides of the smallest pictures.
+_SMALLEST = 8
+#: Mean and standard deviation of ImageNet's pictures in [0, 1], by channel.
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class PctNetConfig:
+    """Settings of `PctNet`.
+
+    Attributes:
+        encoder: 'cnn', a U-Net with an attention map, or 'vit', a transformer on patches.
+        size: sides of the picture that the network sees; a multiple of 8, 16 or more, for 'cnn', of `patch` for 'vit'.
+        width: of 'cnn', channels of its first block; each following one has twice as many.
+        patch: of 'vit', sides of a patch in pixels.
+        token_width: of 'vit', channels of a token; a multiple of `heads`.
+        layers: of 'vit'.
+        heads: of the attention of each of them.
+        hidden: channels between the two dense layers of each of them.
+    """
+
+    encoder: Literal["cnn", "vit"] = "cnn"
+    size: int = 256
+    width: int = 32
+    patch: int = 4
+    token_width: int = 256
+    layers: int = 9
+    heads: int = 2
+    hidden: int = 512
+
+    def __post_init__(self) -> None:
+        _blocks.check_choice(self.encoder, "encoder", ENCODERS)
+        for name in ("width", "patch", "token_width", "layers", "heads", "hidden"):
+            _blocks.check_whole(getattr(self, name), name)
+        multiple = 2 ** (_BLOCKS - 1) if self.encoder == "cnn" else self.patch
+        _blocks.check_whole(self.size, "size", 2 * multiple)
+        if self.size % multiple:
+            raise ArgumentError(f"size: {self.size}, expected a multiple of {multiple}")
+        if self.token_width % self.heads:
+            raise ArgumentError(f"token_width: {self.token_width}, expected a multiple of heads, {self.heads}")
+
+
+class Transforms(NamedTuple):
+    """What the network says of each pixel that it sees.
+
+    Attributes:
+        change: [N, 12, S, S], D of the affine map [I | 0] + D, D row by row.
+        attention: [N, 1, S, S] in [0, 1], the share of its change that a colour takes; None: all of it.
+    """
+
+    change: Tensor
+    attention: Tensor | None
+
+    @property
+    def shared(self) -> Tensor:
+        """The change, times the attention where there is one, [N, 12, S, S]."""
+        return self.change if self.attention is None else self.change * self.attention
+
+
+class PixelMaps(NamedTuple):
+    """What `pyharmony.ops.color_grid` takes: grid [N, S, S, 1, 3, 4], a cell for each pixel that the network sees; there
+    are no curves, and the affine map beside it is the identity."""
+
+    affine: None
+    curves: None
+    grid: Tensor
+
+
+def _conv(in_channels: int, channels: int, norm: bool, bias: bool = True) -> nn.Sequential:
+    """A convolution 3x3, batch norm where it is wanted, a ReLU."""
+    conv = nn.Conv2d(in_channels, channels, 3, padding=1, bias=bias)
+    return nn.Sequential(conv, *([nn.BatchNorm2d(channels)] if norm else []), nn.ReLU())
+
+
+class ChannelGate(nn.Module):
+    """Each channel times a share that two dense layers take from the means and maxima of all."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.inner = nn.Linear(2 * channels, max(channels // 16, 8))
+        self.outer = nn.Linear(self.inner.out_features, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
+        return x * torch.sigmoid(self.outer(torch.relu(self.inner(pooled))))[..., None, None]
+
+
+class SeparatedAttention(nn.Module):
+    """Gates of their own for the object, the background and both; the object's features go through two convolutions.
+
+    Between them the mask decides, softened by a Gaussian of one pixel (7x7).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.background, self.foreground, self.both = (ChannelGate(channels) for _ in range(3))
+        middle = max(channels // 2, 1)
+        self.learn = nn.Sequential(
+            _conv(channels, middle, norm=True, bias=False), _conv(middle, channels, norm=True, bias=False)
+        )
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        # Made where it is used: a CUDA graph takes no numbers from the processor, and a file holds none of it.
+        bell = torch.exp(-0.5 * torch.arange(-3, 4, device=mask.device, dtype=mask.dtype).square())
+        bell = bell / bell.sum()
+        soft = functional.pad(mask, (3, 3, 3, 3), mode="replicate")
+        soft = functional.conv2d(functional.conv2d(soft, bell.view(1, 1, 7, 1)), bell.view(1, 1, 1, 7))
+        return soft * (self.learn(self.foreground(x)) + self.both(x)) + (1 - soft) * self.background(x)
+
+
+class Convolutions(nn.Module):
+    """The U-Net: four blocks of two convolutions, and back with skips; the separated attention at the full size."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        widths = [4, *(width * 2**i for i in range(_BLOCKS))]
+        self.down = nn.ModuleList(
+            nn.Sequential(_conv(a, b, norm=i >= 2), _conv(b, b, norm=i >= 2))
+            for i, (a, b) in enumerate(itertools.pairwise(widths))
+        )
+        back = list(itertools.pairwise(widths[:0:-1]))
+        self.up = nn.ModuleList(_conv(a, b, norm=False) for a, b in back)
+        self.merge = nn.ModuleList(nn.Sequential(_conv(2 * b, b, norm=True), _conv(b, b, norm=True)) for _, b in back)
+        self.separate = SeparatedAttention(2 * width)
+        self.attention = nn.Conv2d(width, 1, 1)
+        self.channels = width
+
+    def forward(self, picture: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        seen = [(picture[:, i : i + 1] - _MEAN[i]) / _STD[i] for i in range(3)]
+        x = torch.cat([*seen, mask], 1)
+        skips = []
+        for block in self.down[:-1]:
+            skips.append(block(x))
+            x = functional.max_pool2d(skips[-1], 2)
+        x = self.down[-1](x)
+        for i, (up, merge) in enumerate(zip(self.up, self.merge)):
+            x = up(functional.interpolate(x, scale_factor=2, mode="bilinear"))
+            x = torch.cat([skips[-1 - i], x], 1)
+            x = merge(self.separate(x, mask) if i == len(self.up) - 1 else x)
+        return x, torch.sigmoid(3 * self.attention(x))
+
+
+class Layer(nn.Module):
+    """Self-attention and two dense layers, each beside the identity, a layer norm after each."""
+
+    def __init__(self, width: int, heads: int, hidden: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.look, self.project = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.inner, self.outer = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [N, T, width], the result is like it."""
+        query, key, value = self.look(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        found = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        x = self.norm1(x + self.project(found))
+        return self.norm2(x + self.outer(functional.gelu(self.inner(x))))
+
+
+class Patches(nn.Module):
+    """The transformer: patches of picture and mask are tokens, which know nothing of their places."""
+
+    channels = 12
+
+    def __init__(self, config: PctNetConfig) -> None:
+        super().__init__()
+        patch, width = config.patch, config.token_width
+        self.embed = nn.Conv2d(4, width, patch, patch)
+        self.layers = nn.Sequential(*(Layer(width, config.heads, config.hidden) for _ in range(config.layers)))
+        self.up = nn.ConvTranspose2d(width, self.channels, patch, patch)
+
+    def forward(self, picture: Tensor, mask: Tensor) -> tuple[Tensor, None]:
+        x = self.embed(torch.cat([picture, mask], 1))
+        tokens = self.layers(x.flatten(2).mT)
+        return torch.tanh(self.up(tokens.mT.unflatten(2, (x.shape[2], x.shape[3])))), None
+
+
+class PctNet(Model):
+    """From a composite to an affine map of colours for each pixel, and to the picture that the maps make of it.
+
+    The network sees the picture at `size` x `size` pixels, reduced by an antialiased bilinear filter. With its map
+    [I | 0] + D and attention a, both of that size, and up, the bicubic filter (align_corners=False), that enlarges them,
+
+        y = clamp(x + up(a D) [x; 1], 0, 1),
+
+    where x is in [0, 1]. 'cnn' gives y, since its attention keeps the background; 'vit' has no attention (a = 1) and
+    gives x + m (y - x), m the mask. D is zero at first: an untrained network changes nothing.
+
+    Shape:
+        composite [N, 3, H, W] in [0, 1], mask [N, 1, H, W] in [0, 1], sides of at least 8, to the harmonised picture
+        [N, 3, H, W] in [0, 1].
+    """
+
+    name = "pct_net"
+    low = 0.0
+    smallest = _SMALLEST
+
+    def __init__(self, config: PctNetConfig) -> None:
+        super().__init__(config)
+        self.net: Convolutions | Patches
+        if config.encoder == "cnn":
+            self.net = Convolutions(config.width)
+            for module in self.net.modules():
+                if isinstance(module, (nn.Conv2d, nn.Linear)):
+                    nn.init.xavier_normal_(module.weight)
+                    if module.bias is not None:
+                        nn.init.zeros_(module.bias)
+        else:
+            self.net = Patches(config)
+            _blocks.initialize(self.net)
+        self.last = nn.Conv2d(self.net.channels, 12, 1)
+        _blocks.start_as_identity(self.last)
+
+    def transforms(self, composite: Tensor, mask: Tensor) -> Transforms:
+        """What the network says; see the class for the arguments.
+
+        Raises:
+            ArgumentError, ShapeError: composite or mask is nothing that the model takes.
+        """
+        _blocks.check_image(composite, "composite", 3)
+        _blocks.check_mask(mask, composite)
+        height, width = composite.shape[2:]
+        if min(height, width) < _SMALLEST:
+            raise ShapeError(f"composite: {height}x{width} pixels, expected {_SMALLEST} or more")
+        size = self.config.size
+        picture, inside = composite, mask.to(composite.dtype)
+        if (height, width) != (size, size):
+            picture, inside = (
+                functional.interpolate(x, (size, size), mode="bilinear", antialias=True) for x in (picture, inside)
+            )
+        features, attention = self.net(picture, inside)
+        # bfloat16 would do for the change, but not for what it is added to.
+        change = self.last(features).to(composite.dtype)
+        return Transforms(change, None if attention is None else attention.to(composite.dtype))
+
+    def mapped(self, composite: Tensor, mask: Tensor, transforms: Transforms) -> Tensor:
+        """What the maps make of the picture at its own size, [N, 3, H, W]; see the class."""
+        change = transforms.shared
+        if change.shape[2:] != composite.shape[2:]:
+            change = functional.interpolate(change, composite.shape[2:], mode="bicubic")
+        change = change.unflatten(1, (3, 4))
+        made = (composite + (change[:, :, :3] * composite[:, None]).sum(2) + change[:, :, 3]).clamp(0, 1)
+        if transforms.attention is not None:
+            return made
+        return composite + mask.to(composite.dtype) * (made - composite)
+
+    def maps(self, composite: Tensor, mask: Tensor) -> PixelMaps:
+        """The maps as a grid with a cell a pixel, between which `color_grid` is linear; the arguments are those of
+        `forward`."""
+        change = self.transforms(composite, mask).shared.unflatten(1, (3, 4))
+        return PixelMaps(None, None, change.permute(0, 3, 4, 1, 2)[:, :, :, None])
+
+    def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
+        """See the class."""
+        return self.mapped(composite, mask, self.transforms(composite, mask))
+
+    def example(self, size: int | None = None) -> dict[str, Tensor]:
+        return _blocks.example_pictures(size or self.config.size, "composite", mask=True, low=0.0)
+
+
+register(
+    ModelInfo(
+        name="pct_net",
+        task="harmonize",
+        config=PctNetConfig,
+        make=PctNet,
+        summary="an affine map of colours for each pixel, for any size",
+        source="Guerreiro et al., CVPR 2023",
+        presets={"vit": {"encoder": "vit"}, "small": {"width": 16}},
+    )
+)

@@ -1,0 +1,97 @@
+"""The step of PCT-Net: how far the picture is from its target, by the object's area, and how rough the maps are.
+
+Source: Guerreiro et al., "PCT-Net: Full Resolution Image Harmonization Using Pixel-Wise Color Transformations", CVPR
+2023, without its contrastive loss, which looks through VGG-16; the first term is that of Sofiiuk et al., "Foreground-aware
+Semantic Representations for Image Harmonization", WACV 2021.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ...losses import foreground_mse
+from ...models import Model
+from ...models.pct_net import PctNet
+from ._step import Losses, Step, StepSettings, check_betas, check_least, check_smallest, register
+
+
+@dataclass(frozen=True, kw_only=True)
+class PctNetSettings(StepSettings):
+    """Settings of `PctNetStep`.
+
+    Attributes:
+        lr: of Adam.
+        betas: of Adam.
+        min_area: pixels of the smallest object that is not weighed less, at the size of the batch.
+        smooth: weight of the mean slope of the maps.
+    """
+
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    min_area: float = 1000.0
+    smooth: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_least(self.lr, "lr", open_end=True)
+        check_betas(self.betas)
+        check_least(self.min_area, "min_area", open_end=True)
+        check_least(self.smooth, "smooth")
+
+
+def slope(maps: Tensor) -> Tensor:
+    """mean sqrt(g_x² + g_y² + 1e-8), g the gradients of Sobel's filters, 1 where a value rises by 1 a pixel.
+
+    maps [N, C, H, W], continued at the borders by their outermost values. The small number keeps the root's derivative
+    finite where a map is flat.
+    """
+    wide = functional.pad(maps, (1, 1, 1, 1), mode="replicate")
+    across = wide[..., 2:] - wide[..., :-2]
+    down = wide[..., 2:, :] - wide[..., :-2, :]
+    x = (across[..., :-2, :] + 2 * across[..., 1:-1, :] + across[..., 2:, :]) / 8
+    y = (down[..., :-2] + 2 * down[..., 1:-1] + down[..., 2:]) / 8
+    return (x.square() + y.square() + 1e-8).sqrt().mean()
+
+
+@register("pct_net")
+class PctNetStep(Step):
+    """One update of the network by the picture that its maps make at the size of the batch.
+
+    L = mean_n sum (y - t)² / (3 max(sum m, min_area)) + smooth mean |grad D|
+
+    y is the output, t the target, m the mask, D the change of the maps from the identity before the attention, and its
+    gradient is that of Sobel's filters.
+
+    Losses: 'foreground_mse' and 'slope', the two terms without the weight.
+    """
+
+    settings: PctNetSettings
+    settings_type = PctNetSettings
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"vit": {"lr": 1e-4}}
+    model: PctNet
+
+    def __init__(self, model: Model, settings: PctNetSettings, extractor: None = None) -> None:
+        super().__init__(model, settings, extractor)
+        self._adam("model", model.parameters(), settings.lr, settings.betas)
+
+    def _check(self, batch: dict[str, Tensor]) -> None:
+        super()._check(batch)
+        check_smallest(batch["composite"], "composite", self.model.smallest)
+
+    def _run(self, batch: dict[str, Tensor]) -> Losses:
+        composite, mask, target = batch["composite"], batch["mask"], batch["target"]
+        settings = self.settings
+        with self._precision():
+            transforms = self.model.transforms(composite, mask)
+        output = self.model.mapped(composite, mask, transforms)
+        losses: Losses = {
+            "foreground_mse": foreground_mse(output, target, mask, min_area=settings.min_area),
+            "slope": slope(transforms.change),
+        }
+        self._update("model", losses["foreground_mse"] + settings.smooth * losses["slope"])
+        return losses
