@@ -769,7 +769,7 @@ def test_a_new_pct_net_changes_nothing_at_any_size(case: str, size: tuple[int, i
 
 @pytest.mark.parametrize("case", PCT_NETS)
 def test_the_maps_of_a_pct_net_are_enlarged_by_the_bicubic_filter(case: str) -> None:
-    """By its definition in NumPy: Keys' kernel of a = -0.75, the borders continued, centres of pixels on one another."""
+    """By its definition in NumPy: Keys' kernel of a = -0.75, borders continued, corners of pictures on one another."""
     model = changing(case).double()
     picture, mask = torch.rand(1, 3, 24, 40).double(), (torch.rand(1, 1, 24, 40) > 0.4).double()
     maps = model.transforms(picture, mask).shared[0].detach().numpy()
@@ -829,10 +829,10 @@ def test_the_mask_decides_between_the_gates_of_the_attention() -> None:
 
 def test_the_layer_of_the_transformer_is_that_of_torch() -> None:
     torch.manual_seed(0)
-    ours = models.pct_net.Layer(8, 2, 12)
+    ours = models.pct_net.TransformerLayer(8, 2, 12)
     theirs = nn.TransformerEncoderLayer(8, 2, 12, dropout=0.0, activation="gelu", batch_first=True)
     names = {
-        "self_attn.in_proj_": "look.", "self_attn.out_proj.": "project.", "linear1.": "inner.", "linear2.": "outer.",
+        "self_attn.in_proj_": "qkv.", "self_attn.out_proj.": "project.", "linear1.": "inner.", "linear2.": "outer.",
         "norm1.": "norm1.", "norm2.": "norm2.",
     }  # fmt: skip
     state = {f"{a}{kind}": ours.state_dict()[f"{b}{kind}"] for a, b in names.items() for kind in ("weight", "bias")}

@@ -28,7 +28,12 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES, IMAGES = DOCS / "models", DOCS / "images" / "models"
 START, END = "<!-- written by tools/model_pages.py -->", "<!-- end of what it writes -->"
 #: Presets with layers of their own.
-FORMS = {"gp_gan": ("unsupervised",), "pct_net": ("vit",), "pix2pix": ("unet_128", "resnet_9blocks"), "style_encoder": ("hsv",)}
+FORMS = {
+    "gp_gan": ("unsupervised",),
+    "pct_net": ("vit",),
+    "pix2pix": ("unet_128", "resnet_9blocks"),
+    "style_encoder": ("hsv",),
+}
 #: Their masks have values that the network reads: they are run, and not only outlined.
 RUN = ("dovenet", "dovenet_lite")
 INPUT = -1

@@ -84,8 +84,10 @@ class Transforms(NamedTuple):
 
 
 class PixelMaps(NamedTuple):
-    """What `pyharmony.ops.color_grid` takes: grid [N, S, S, 1, 3, 4], a cell for each pixel that the network sees; there
-    are no curves, and the affine map beside it is the identity."""
+    """What `pyharmony.ops.color_grid` takes: grid [N, S, S, 1, 3, 4], a cell for each pixel that the network sees.
+
+    There are no curves, and the affine map beside it is the identity.
+    """
 
     affine: None
     curves: None
@@ -166,19 +168,19 @@ class Convolutions(nn.Module):
         return x, torch.sigmoid(3 * self.attention(x))
 
 
-class Layer(nn.Module):
+class TransformerLayer(nn.Module):
     """Self-attention and two dense layers, each beside the identity, a layer norm after each."""
 
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
         self.heads = heads
-        self.look, self.project = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.qkv, self.project = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.inner, self.outer = nn.Linear(width, hidden), nn.Linear(hidden, width)
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, T, width], the result is like it."""
-        query, key, value = self.look(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key, value = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         found = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
         x = self.norm1(x + self.project(found))
         return self.norm2(x + self.outer(functional.gelu(self.inner(x))))
@@ -193,7 +195,9 @@ class Patches(nn.Module):
         super().__init__()
         patch, width = config.patch, config.token_width
         self.embed = nn.Conv2d(4, width, patch, patch)
-        self.layers = nn.Sequential(*(Layer(width, config.heads, config.hidden) for _ in range(config.layers)))
+        self.layers = nn.Sequential(
+            *(TransformerLayer(width, config.heads, config.hidden) for _ in range(config.layers))
+        )
         self.up = nn.ConvTranspose2d(width, self.channels, patch, patch)
 
     def forward(self, picture: Tensor, mask: Tensor) -> tuple[Tensor, None]:
@@ -205,13 +209,15 @@ class Patches(nn.Module):
 class PctNet(Model):
     """From a composite to an affine map of colours for each pixel, and to the picture that the maps make of it.
 
-    The network sees the picture at `size` x `size` pixels, reduced by an antialiased bilinear filter. With its map
-    [I | 0] + D and attention a, both of that size, and up, the bicubic filter (align_corners=False), that enlarges them,
+    The network sees the picture at `size` x `size` pixels, by an antialiased bilinear filter. Its map of each of these
+    pixels is [I | 0] + D, its attention a, and
 
         y = clamp(x + up(a D) [x; 1], 0, 1),
 
-    where x is in [0, 1]. 'cnn' gives y, since its attention keeps the background; 'vit' has no attention (a = 1) and
-    gives x + m (y - x), m the mask. D is zero at first: an untrained network changes nothing.
+    x in [0, 1], up the bicubic filter (align_corners=False) to the size of x. 'cnn' gives y, its attention is to keep
+    the background; 'vit' has no attention (a = 1) and gives x + m (y - x), m the mask. D is zero at first: an untrained
+    network changes nothing. The published map is of x normalised by ImageNet's mean and deviation; its y is clamped
+    before the attention mixes it with x, and map and attention are enlarged each by itself.
 
     Shape:
         composite [N, 3, H, W] in [0, 1], mask [N, 1, H, W] in [0, 1], sides of at least 8, to the harmonised picture
@@ -265,7 +271,7 @@ class PctNet(Model):
         change = transforms.shared
         if change.shape[2:] != composite.shape[2:]:
             change = functional.interpolate(change, composite.shape[2:], mode="bicubic")
-        change = change.unflatten(1, (3, 4))
+        change = change.reshape(-1, 3, 4, *composite.shape[2:])
         made = (composite + (change[:, :, :3] * composite[:, None]).sum(2) + change[:, :, 3]).clamp(0, 1)
         if transforms.attention is not None:
             return made
@@ -274,8 +280,9 @@ class PctNet(Model):
     def maps(self, composite: Tensor, mask: Tensor) -> PixelMaps:
         """The maps as a grid with a cell a pixel, between which `color_grid` is linear; the arguments are those of
         `forward`."""
-        change = self.transforms(composite, mask).shared.unflatten(1, (3, 4))
-        return PixelMaps(None, None, change.permute(0, 3, 4, 1, 2)[:, :, :, None])
+        change = self.transforms(composite, mask).shared
+        grid = change.reshape(-1, 3, 4, *change.shape[2:]).permute(0, 3, 4, 1, 2)
+        return PixelMaps(None, None, grid[:, :, :, None])
 
     def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
         """See the class."""

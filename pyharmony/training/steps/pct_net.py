@@ -1,8 +1,8 @@
 """The step of PCT-Net: how far the picture is from its target, by the object's area, and how rough the maps are.
 
 Source: Guerreiro et al., "PCT-Net: Full Resolution Image Harmonization Using Pixel-Wise Color Transformations", CVPR
-2023, without its contrastive loss, which looks through VGG-16; the first term is that of Sofiiuk et al., "Foreground-aware
-Semantic Representations for Image Harmonization", WACV 2021.
+2023, without its contrastive loss, which looks through VGG-16; the first term is that of Sofiiuk et al.,
+"Foreground-aware Semantic Representations for Image Harmonization", WACV 2021.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
