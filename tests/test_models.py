@@ -1668,6 +1668,18 @@ def test_onnx_gives_what_torch_gives(tmp_path: Path, case: str) -> None:
             torch.testing.assert_close(torch.from_numpy(a), b, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("case", PCT_NETS)
+def test_onnx_of_a_pct_net_for_pictures_of_another_size(tmp_path: Path, case: str) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    model, path = changing(case), tmp_path / "model.onnx"
+    models.export(model, path, size=40)
+    inputs = model.example(40)
+    (found,) = runtime.InferenceSession(path).run(None, {key: value.numpy() for key, value in inputs.items()})
+    torch.testing.assert_close(torch.from_numpy(found), model(**inputs).detach(), rtol=1e-5, atol=1e-5)
+
+
 def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ShapeError, match="composite: 250x250 pixels"):
         models.export(narrow("attention_unet"), tmp_path / "a.onnx", size=250)

@@ -683,14 +683,21 @@ def test_pct_net_weighs_the_error_by_the_area_and_the_slope_of_its_maps(name: st
     settings = {"min_area": least, "smooth": 0.5, "channels_last": False}
     step = made(name, **settings)
     torch.nn.init.normal_(step.model.last.weight, std=0.1)  # type: ignore[union-attr,arg-type]
+    cnn = step.model.config.encoder == "cnn"
+    mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
     filters = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
     terms: dict[str, Tensor] = {}
 
     def loss(model: Any) -> Tensor:
         y = model(batch["composite"], batch["mask"])
-        terms["foreground_mse"] = ((y - batch["target"]).square().sum((1, 2, 3)) / (3 * area.clamp_min(least))).mean()
-        maps = model.transforms(batch["composite"], batch["mask"]).change.reshape(-1, 1, 32, 32)
-        wide = functional.pad(maps, (1, 1, 1, 1), mode="replicate")
+        error = (y - batch["target"]) / (std[:, None, None] if cnn else 1)
+        terms["foreground_mse"] = (error.square().sum((1, 2, 3)) / (3 * area.clamp_min(least))).mean()
+        maps = model.transforms(batch["composite"], batch["mask"]).change.reshape(-1, 3, 4, 32, 32)
+        if cnn:  # of (x - mean) / std
+            normal = torch.eye(4)
+            normal[:3, :3], normal[:3, 3] = std.diag(), mean
+            maps = torch.einsum("noiyx,ij->nojyx", maps, normal)
+        wide = functional.pad(maps.reshape(-1, 1, 32, 32), (1, 1, 1, 1), mode="replicate")
         x, y = (functional.conv2d(wide, kernel[None, None]) for kernel in (filters, filters.T))
         terms["slope"] = (x.square() + y.square() + 1e-8).sqrt().mean()
         return terms["foreground_mse"] + 0.5 * terms["slope"]

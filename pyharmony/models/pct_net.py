@@ -27,7 +27,7 @@ _BLOCKS = 4
 #: Sides of the smallest pictures.
 _SMALLEST = 8
 #: Mean and standard deviation of ImageNet's pictures in [0, 1], by channel.
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,12 @@ class PixelMaps(NamedTuple):
     grid: Tensor
 
 
+def normalised(picture: Tensor) -> Tensor:
+    """A picture [N, 3, H, W] in [0, 1] by ImageNet's mean and standard deviation."""
+    # Numbers, not a tensor of them: a CUDA graph takes nothing from the processor.
+    return torch.cat([(picture[:, i : i + 1] - MEAN[i]) / STD[i] for i in range(3)], 1)
+
+
 def _conv(in_channels: int, channels: int, norm: bool, bias: bool = True) -> nn.Sequential:
     """A convolution 3x3, batch norm where it is wanted, a ReLU."""
     conv = nn.Conv2d(in_channels, channels, 3, padding=1, bias=bias)
@@ -128,7 +134,7 @@ class SeparatedAttention(nn.Module):
         )
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        # Made where it is used: a CUDA graph takes no numbers from the processor, and a file holds none of it.
+        # Made where it is used: a file holds none of it, and a CUDA graph takes no numbers from the processor.
         bell = torch.exp(-0.5 * torch.arange(-3, 4, device=mask.device, dtype=mask.dtype).square())
         bell = bell / bell.sum()
         soft = functional.pad(mask, (3, 3, 3, 3), mode="replicate")
@@ -154,8 +160,7 @@ class Convolutions(nn.Module):
         self.channels = width
 
     def forward(self, picture: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        seen = [(picture[:, i : i + 1] - _MEAN[i]) / _STD[i] for i in range(3)]
-        x = torch.cat([*seen, mask], 1)
+        x = torch.cat([normalised(picture), mask], 1)
         skips = []
         for block in self.down[:-1]:
             skips.append(block(x))
@@ -216,8 +221,8 @@ class PctNet(Model):
 
     x in [0, 1], up the bicubic filter (align_corners=False) to the size of x. 'cnn' gives y, its attention is to keep
     the background; 'vit' has no attention (a = 1) and gives x + m (y - x), m the mask. D is zero at first: an untrained
-    network changes nothing. The published map is of x normalised by ImageNet's mean and deviation; its y is clamped
-    before the attention mixes it with x, and map and attention are enlarged each by itself.
+    network changes nothing. The published map of 'cnn' is of x normalised by ImageNet's mean and deviation; its y is
+    clamped before the attention mixes it with x, and map and attention are enlarged each by itself.
 
     Shape:
         composite [N, 3, H, W] in [0, 1], mask [N, 1, H, W] in [0, 1], sides of at least 8, to the harmonised picture

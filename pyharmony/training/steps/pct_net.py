@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
 from ...losses import foreground_mse
 from ...models import Model
-from ...models.pct_net import PctNet
+from ...models.pct_net import MEAN, STD, PctNet, normalised
 from ._step import Losses, Step, StepSettings, check_betas, check_least, check_smallest, register
 
 
@@ -57,6 +58,14 @@ def slope(maps: Tensor) -> Tensor:
     return (x.square() + y.square() + 1e-8).sqrt().mean()
 
 
+def of_normalised(change: Tensor) -> Tensor:
+    """Maps [N, 12, S, S] of pictures x in [0, 1] as maps of z = (x - mean) / std: A x + b = A std z + (A mean + b)."""
+    rows = change.reshape(-1, 3, 4, *change.shape[2:])
+    columns = [rows[:, :, i] * STD[i] for i in range(3)]
+    columns.append(rows[:, :, 3] + rows[:, :, 0] * MEAN[0] + rows[:, :, 1] * MEAN[1] + rows[:, :, 2] * MEAN[2])
+    return torch.stack(columns, 2).flatten(1, 2)
+
+
 @register("pct_net")
 class PctNetStep(Step):
     """One update of the network by the picture that its maps make at the size of the batch.
@@ -64,7 +73,8 @@ class PctNetStep(Step):
     L = mean_n sum (y - t)² / (3 max(sum m, min_area)) + smooth mean |grad D|
 
     y is the output, t the target, m the mask, D the change of the maps from the identity before the attention, and its
-    gradient is that of Sobel's filters.
+    gradient is that of Sobel's filters. As published, y and t of 'cnn' are normalised by ImageNet's mean and deviation,
+    and so are the pictures that D is of.
 
     Losses: 'foreground_mse' and 'slope', the two terms without the weight.
     """
@@ -87,10 +97,12 @@ class PctNetStep(Step):
         settings = self.settings
         with self._precision():
             transforms = self.model.transforms(composite, mask)
-        output = self.model.mapped(composite, mask, transforms)
+        output, change = self.model.mapped(composite, mask, transforms), transforms.change
+        if self.model.config.encoder == "cnn":
+            output, target, change = normalised(output), normalised(target), of_normalised(change)
         losses: Losses = {
             "foreground_mse": foreground_mse(output, target, mask, min_area=settings.min_area),
-            "slope": slope(transforms.change),
+            "slope": slope(change),
         }
         self._update("model", losses["foreground_mse"] + settings.smooth * losses["slope"])
         return losses
