@@ -31,17 +31,18 @@ from pyharmony.models._partial import PartialConv2d  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
+COLORGRID = {
+    "view": 32, "size": 32, "point_width": 8, "hidden": 16, "reach": (1.0, 3.0),
+    "drawn": (16, 24, 24), "seen": (64, 96, 48),
+}  # fmt: skip
+
 #: A narrow one of each kind: what the tests run.
 NARROW: dict[str, tuple[str, dict[str, Any]]] = {
     "attention_unet": ("attention_unet", {"width": 2}),
     "attention_unet, residual": ("attention_unet", {"width": 2, "depth": 6, "residual": True}),
     "bargainnet": ("bargainnet", {"width": 2, "encoder_width": 4}),
-    "colorgrid": ("colorgrid", {"view": 32, "size": 32, "point_width": 8, "widths": (4, 4, 8), "hidden": 16}),
-    "colorgrid, points": ("colorgrid", {"view": 32, "size": 32, "point_width": 8, "widths": (), "hidden": 16}),
-    "colorgrid, grid": (
-        "colorgrid",
-        {"view": 32, "size": 32, "point_width": 8, "widths": (4, 4, 8), "hidden": 16, "grid": (4, 4, 3)},
-    ),
+    "colorgrid": ("colorgrid", COLORGRID),
+    "colorgrid, one look": ("colorgrid", COLORGRID | {"stages": 1}),
     "dovenet_lite": ("dovenet_lite", {"width": 4, "discriminator_widths": (4, 6, 8, 8, 8, 8), "head_width": 8}),
     "gp_gan": ("gp_gan", {"width": 4, "bottleneck": 24, "critic_width": 4}),
     "gp_gan, skips": ("gp_gan", {"width": 4, "bottleneck": 24, "critic_width": 4, "skips": True}),
@@ -170,8 +171,7 @@ def test_parameters_of_both_networks(
         ("unet3plus", "base_32", {"deep_supervision": False}, 11_179_459),
         ("unet3plus", "base_32", {}, 11_205_388),
         ("realism_cnn", None, {}, 1_192_177),
-        ("colorgrid", None, {}, 780_388),
-        ("colorgrid", "points", {}, 213_916),
+        ("colorgrid", None, {}, 313_084),
         # Published: 2.19 and 4.81 million.
         ("pct_net", None, {}, 2_185_637),
         ("pct_net", "vit", {}, 4_809_896),
@@ -634,27 +634,28 @@ def test_vgg_16_becomes_the_extractor(tmp_path: Path) -> None:
 # colorgrid
 
 
+COLORGRIDS = ("colorgrid", "colorgrid, one look")
+
+
 def moved(case: str, seed: int = 0) -> Any:
     """A narrow colorgrid whose last layers are not zero."""
-    model = narrow(case, seed)
+    model: Any = narrow(case, seed)
     torch.manual_seed(seed + 1)
-    for name in ("last", "cells"):
-        if hasattr(model, name):
-            torch.nn.init.normal_(getattr(model, name).weight, std=0.05)
+    torch.nn.init.normal_(model.last.weight, std=0.05)
     return model.eval()
 
 
-@pytest.mark.parametrize("case", ["colorgrid", "colorgrid, points", "colorgrid, grid"])
+@pytest.mark.parametrize("case", COLORGRIDS)
 def test_a_new_colorgrid_changes_nothing(case: str) -> None:
     model = narrow(case).eval()
     picture, mask = model.example().values()
     torch.testing.assert_close(model(picture, mask), picture, rtol=0, atol=1e-6)
-    maps = model.maps(picture, mask)
+    maps = model.maps(picture, mask)  # type: ignore[operator]
     assert torch.equal(maps.affine, torch.eye(3, 4).expand(2, 3, 4))
-    assert not maps.curves.any() and (maps.grid is None or not maps.grid.any())
+    assert not maps.curves.any()
 
 
-@pytest.mark.parametrize("case", ["colorgrid", "colorgrid, points", "colorgrid, grid"])
+@pytest.mark.parametrize("case", COLORGRIDS)
 def test_a_colorgrid_keeps_the_background_and_maps_the_object(case: str) -> None:
     model = moved(case)
     picture, mask = model.example(48).values()
@@ -667,46 +668,68 @@ def test_a_colorgrid_keeps_the_background_and_maps_the_object(case: str) -> None
     assert torch.equal(output, again)
 
 
-@pytest.mark.parametrize("case", ["colorgrid", "colorgrid, grid"])
-def test_the_maps_of_a_colorgrid_in_float64(case: str) -> None:
+def test_the_maps_of_a_colorgrid_in_float64() -> None:
     """The map at single pixels, by its definition in NumPy."""
-    maps = moved(case).double().maps(*(x.double() for x in narrow(case).example().values()))
-    random = np.random.default_rng(0)
-    pixels, positions = random.random((2, 50, 3)), random.random((2, 50, 2))
-    found = maps.apply(torch.from_numpy(pixels), torch.from_numpy(positions)).detach().numpy()
+    maps = moved("colorgrid").double().maps(*(x.double() for x in narrow("colorgrid").example().values()))
+    pixels = np.random.default_rng(0).random((2, 50, 3))
+    found = maps.apply(torch.from_numpy(pixels)).detach().numpy()
     affine, curves = maps.affine.detach().numpy(), maps.curves.detach().numpy()
     knots = np.linspace(0, 1, curves.shape[-1])
     for n, p in itertools.product(range(2), range(50)):
         x = pixels[n, p]
         expected = affine[n, :, :3] @ x + affine[n, :, 3]
         expected += [sum(np.interp(x[c], knots, curves[n, o, c]) for c in range(3)) for o in range(3)]
-        if maps.grid is not None:
-            grid = maps.grid[n].detach().numpy()
-            rows, columns, levels = grid.shape[:3]
-            x_, y_ = positions[n, p]
-            at = (y_ * rows, x_ * columns, float(x @ [0.299, 0.587, 0.114]) * levels)
-            cell = np.zeros((3, 4))
-            places = [np.clip(a - 0.5, 0, size - 1) for a, size in zip(at, (rows, columns, levels))]
-            for corner in itertools.product((0, 1), repeat=3):
-                low = [int(v) for v in places]
-                weight = np.prod([(v - i) if up else 1 - (v - i) for v, i, up in zip(places, low, corner)])
-                index = [min(i + up, size - 1) for i, up, size in zip(low, corner, grid.shape)]
-                cell += weight * grid[tuple(index)]
-            expected += cell[:, :3] @ x + cell[:, 3]
         np.testing.assert_allclose(found[n, p], expected, rtol=1e-9, atol=1e-9)
+
+
+def test_the_second_look_of_a_colorgrid_is_at_what_the_first_map_made() -> None:
+    """The map of a look is that before it and a change, which depends on the mapped colours."""
+    model = moved("colorgrid")
+    picture, mask = model.example().values()
+    first, second = model.looks(picture, mask)
+    mapped = picture + mask * (first.apply(picture.flatten(2).mT).mT.reshape(picture.shape) - picture)
+    assert not torch.equal(first.affine, second.affine)
+    other = model.looks(mapped.clamp(0, 1), mask)[0]
+    assert not torch.allclose(second.affine - first.affine, first.affine - torch.eye(3, 4), atol=1e-4)
+    assert torch.isfinite(other.affine).all()
+
+
+def test_what_a_colorgrid_sees_of_the_contour() -> None:
+    """Of a square of one colour on another, rows have the one inside, the other outside, and their places the edge."""
+    model = narrow("colorgrid").eval()
+    mask = torch.zeros(1, 1, 32, 32)
+    mask[..., 8:24, 8:24] = 1
+    picture = torch.where(mask > 0, torch.tensor([0.9, 0.2, 0.1])[:, None, None], torch.full((3, 1, 1), 0.3))
+    within, beyond, rest = model._seen(picture, mask).rows  # type: ignore[operator,union-attr]
+    assert within.shape == (1, 48, 2, 3) and rest.shape == (1, 48, 10)
+    far = 1  # three pixels from the contour
+    torch.testing.assert_close(within[0, :, far], torch.tensor([0.9, 0.2, 0.1]).expand(48, 3), rtol=0, atol=1e-6)
+    torch.testing.assert_close(beyond[0, :, far], torch.full((48, 3), 0.3), rtol=0, atol=1e-6)
+    place = rest[0, :, 7:9] * 31
+    edge = torch.minimum((place - 7.5).abs(), (place - 23.5).abs()).amin(1)
+    assert edge.max() <= 1.5  # in rows and columns; the contour is blurred
 
 
 def test_a_colorgrid_sees_a_larger_picture_as_its_mean() -> None:
     model = moved("colorgrid")
     picture, mask = model.example(32).values()
     large = [x.repeat_interleave(3, 2).repeat_interleave(3, 3) for x in (picture, mask)]
-    for a, b in zip(model.maps(picture, mask)[:2], model.maps(*large)[:2]):
+    for a, b in zip(model.maps(picture, mask), model.maps(*large)):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_what_a_colorgrid_draws_in_training_goes_by_the_seed() -> None:
+    model = moved("colorgrid").train()
+    found, example = [], model.example().values()
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        found.append(model.maps(*example).affine)
+    assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
 
 
 @pytest.mark.parametrize("fill", [0.0, 1.0, 0.3])
 def test_a_colorgrid_without_object_or_background(fill: float) -> None:
-    model = moved("colorgrid, grid")
+    model = moved("colorgrid")
     picture, mask = model.example().values()
     output = model(picture, torch.full_like(mask, fill))
     assert torch.isfinite(output).all()
@@ -717,12 +740,14 @@ def test_a_colorgrid_without_object_or_background(fill: float) -> None:
     ("config", "message"),
     [
         ({"view": 8}, "view: 8, expected a whole number of at least 16"),
-        ({"size": 64}, "size: 64, expected a whole number of at least 128"),
+        ({"view": 40}, "view: 40, expected a multiple of 16"),
+        ({"size": 64}, "size: 64, expected a whole number of at least 256"),
         ({"knots": 1}, "knots: 1"),
-        ({"widths": (8, 8)}, r"widths: \(8, 8\), expected 0 or 3 numbers"),
-        ({"grid": (4, 4)}, r"grid: \(4, 4\), expected 0 or 3 numbers"),
-        ({"grid": (4, 4, 4), "widths": ()}, "grid: it comes from convolutions"),
-        ({"points": ()}, r"points: \(\), expected 2 numbers"),
+        ({"drawn": (8, 8)}, r"drawn: \(8, 8\), expected 3 numbers"),
+        ({"seen": (8, 8, 0)}, r"seen\[2\]: 0, expected a whole number of at least 1"),
+        ({"reach": ()}, r"reach: \(\), expected one or more numbers above 0"),
+        ({"reach": (1.0, -1.0)}, "reach: "),
+        ({"stages": 0}, "stages: 0"),
         ({"dropout": 1.0}, "dropout: 1.0"),
     ],
 )

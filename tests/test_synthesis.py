@@ -19,6 +19,7 @@ from pyharmony import color, data, errors
 from pyharmony.cli._app import app
 from pyharmony.cli._pictures import IMAGES, load
 from pyharmony.data import METHODS
+from pyharmony.data._varied import reshaped_mask
 
 
 class Photographs(data.Dataset):
@@ -645,14 +646,65 @@ def test_what_is_varied_depends_on_seed_epoch_and_number_alone() -> None:
 def test_shares_of_what_is_varied() -> None:
     photos, every = Photographs(2), 200
     pictures = {name: data.Varied(photos, **{"retouched": 0.0, name: 0.25}, per_photo=every) for name in
-                ("retouched", "inverted", "borrowed")}  # fmt: skip
+                ("retouched", "inverted", "borrowed", "reshaped")}  # fmt: skip
     changed = sum(
         not np.array_equal(s["image"], photos[i // every]["image"]) for i, s in enumerate(pictures["retouched"])
     )
     inverted = sum(np.array_equal(s["mask"], 255 - photos[0]["mask"]) for s in pictures["inverted"])
     other = sum(not np.array_equal(s["image"], photos[i // every]["image"]) for i, s in enumerate(pictures["borrowed"]))
     assert 70 <= changed <= 130 and 70 <= inverted <= 130
+    own = [photos[i]["mask"] for i in range(2)]
+    reshaped = sum(not np.array_equal(s["mask"], own[i // every]) for i, s in enumerate(pictures["reshaped"]))
+    assert 70 <= reshaped <= 130
     assert 25 <= other <= 80  # half of those that are borrowed happen to show the same photograph
+
+
+def test_a_reshaped_mask_has_another_outline_near_its_own() -> None:
+    y, x = np.mgrid[:96, :128]
+    mask = np.where((y - 50) ** 2 + (x - 60) ** 2 < 30**2, np.uint8(255), np.uint8(0))
+    far = np.abs(np.hypot(y - 50, x - 60) - 30) > 12
+    shares = []
+    for seed in range(20):
+        found = reshaped_mask(mask, np.random.default_rng(seed))
+        assert found.dtype == np.uint8 and set(np.unique(found)) == {0, 255}
+        assert np.array_equal(found[far], mask[far])
+        shares.append(np.count_nonzero(found) / np.count_nonzero(mask))
+    assert min(shares) < 0.95 and max(shares) > 1.05
+    tiny = np.zeros((64, 64), np.uint8)
+    tiny[30:33, 30:33] = 255
+    assert all(reshaped_mask(tiny, np.random.default_rng(seed)).any() for seed in range(10))
+
+
+def test_severities_are_even_and_composites_go_no_further() -> None:
+    plain = data.Synthesis(Photographs(), ["mkl", "retouch"], per_photo=40, limits=(1, 1e9))
+    made = data.Synthesis(Photographs(), ["mkl", "retouch"], per_photo=40, limits=(1, 1e9), severity=(30, 2600))
+    weaker = 0
+    for before, after in zip(plain, made):
+        assert np.array_equal(before["target"], after["target"])
+        assert after["recipe"]["fmse"] <= before["recipe"]["fmse"]
+        if "share" in after["recipe"]:
+            weaker += 1
+            share = after["recipe"]["share"]
+            change = before["composite"].astype(float) - before["target"]
+            found = after["composite"].astype(float) - before["target"]
+            assert np.abs(found - share * change).max() <= 0.5 + 1e-3
+        else:
+            assert np.array_equal(before["composite"], after["composite"])
+    severities = np.array([sample["recipe"]["fmse"] for sample in made])
+    assert weaker > 40 and severities.min() < 60 and np.median(severities) < 600 < severities.max() < 2700
+
+
+def test_a_share_of_composites_is_the_photograph_itself() -> None:
+    made = data.Synthesis(Photographs(), ["mkl"], per_photo=50, limits=WIDE, unchanged=0.25)
+    same = [np.array_equal(sample["composite"], sample["target"]) for sample in made]
+    assert 30 <= sum(same) <= 70
+    assert all((sample["recipe"]["fmse"] == 0) == alike for sample, alike in zip(made, same))
+
+
+@pytest.mark.parametrize("given", [{"severity": (0, 5)}, {"severity": (9, 5)}, {"unchanged": 1.5}])
+def test_severities_that_are_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(errors.ArgumentError, match=next(iter(given))):
+        data.Synthesis(Photographs(), ["mkl"], **given)
 
 
 def test_an_epoch_of_synthesis_is_one_of_what_it_varies() -> None:
@@ -668,7 +720,7 @@ def test_what_varied_refuses() -> None:
 
     with pytest.raises(errors.ArgumentError, match="photos: none of 4 has a mask"):
         data.Varied(Bare())
-    for name in ("retouched", "inverted", "borrowed"):
+    for name in ("retouched", "inverted", "borrowed", "reshaped"):
         with pytest.raises(errors.ArgumentError, match=f"{name}: 1.5, expected 0 to 1"):
             data.Varied(Photographs(), **{name: 1.5})
     with pytest.raises(errors.ArgumentError, match="per_photo: 0"):

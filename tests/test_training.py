@@ -110,6 +110,9 @@ def test_every_recipe_is_sound(name: str) -> None:
         ({"data__root": ["a", "b"], "data__boxes": "c"}, r"^data\.boxes: given, and data\.root has 2 folders"),
         ({"data__root": [1]}, r"^data\.root: \(1,\), expected paths"),
         ({"data__retouched": 1.5}, r"^data\.retouched: 1\.5, expected 0 to 1"),
+        ({"data__unchanged": 1.5}, r"^data\.unchanged: 1\.5, expected 0 to 1"),
+        ({"data__severity": (30.0,)}, r"^data\.severity: \(30\.0,\), expected two numbers above 0"),
+        ({"data__severity": (30.0, 3.0)}, r"^data\.severity: \(30\.0, 3\.0\), expected two numbers above 0"),
         ({"data__methods": "mkl"}, r"^data\.methods: 'mkl', expected dict"),
         ({"data__per_photo": 0}, r"^data\.per_photo: 0, expected 1 or more"),
     ],
@@ -254,7 +257,8 @@ def photos(triples: Path, tmp_path: Path) -> Path:
 
 
 def test_photographs_are_varied_and_joined(photos: Path) -> None:
-    changes = {"retouched": 0.5, "inverted": 0.1, "borrowed": 0.2, "per_photo": 3, "crop": 0.2}
+    changes: dict[str, Any] = {"retouched": 0.5, "inverted": 0.1, "borrowed": 0.2, "reshaped": 0.2, "per_photo": 3}
+    changes |= {"crop": 0.2, "severity": [30.0, 2600.0], "unchanged": 0.2}
     chosen = {f"data__{key}": value for key, value in changes.items()}
     settled = config(
         photos, data__root=[str(photos), str(photos)], data__methods={"mkl": 1}, data__validation=0.5, **chosen

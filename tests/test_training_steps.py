@@ -90,7 +90,14 @@ CASES = {
     "pix2pix_selfie": Case("pix2pix_selfie", {"width": 4, "discriminator_width": 4}, 128, {"lr": 2e-3}),
     "colorgrid": Case(
         "colorgrid",
-        {"view": 32, "size": 32, "point_width": 16, "widths": (8, 8, 16), "hidden": 32, "grid": (4, 4, 3)},
+        {
+            "view": 32,
+            "size": 32,
+            "point_width": 16,
+            "hidden": 32,
+            "reach": (1.0, 2.0),
+            "drawn": (32, 48, 48),
+        },
         32,
         {"lr": 5e-3},
         "rmse",

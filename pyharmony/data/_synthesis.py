@@ -62,6 +62,11 @@ class Synthesis(Dataset):
         seed: of all that is drawn.
         limits: least and largest fMSE between composite and photograph. Others are drawn again, up to eight times; then
             the nearest to them is taken, and its recipe says what it is.
+        severity: least and largest of the fMSE that a composite may have at most, drawn for each, as many from 20 to
+            40 as from 1,000 to 2,000; one that has more is brought nearer to the photograph. None: all stay as they
+            came, most of them glaring.
+        unchanged: share of the composites that are the photograph itself: a network learns from them to leave alone
+            what fits. Their fMSE is 0, whatever the limits are.
 
     Raises:
         ArgumentError: an argument is out of range, or a method is unknown.
@@ -76,6 +81,8 @@ class Synthesis(Dataset):
         size: int | None = None,
         seed: int = 0,
         limits: tuple[float, float] = RANGE,
+        severity: tuple[float, float] | None = None,
+        unchanged: float = 0.0,
     ) -> None:
         self.photos = photos
         self._per = int(_checks.number(per_photo, "per_photo", low=1, accepts="a whole number of at least 1"))
@@ -87,6 +94,10 @@ class Synthesis(Dataset):
         self.limits = float(limits[0]), float(limits[1])
         if not 0 <= self.limits[0] < self.limits[1]:
             raise ArgumentError(f"limits: {limits}, expected two numbers that rise, the first of at least 0")
+        self.severity = None if severity is None else (float(severity[0]), float(severity[1]))
+        if self.severity and not 0 < self.severity[0] <= self.severity[1]:
+            raise ArgumentError(f"severity: {severity}, expected two numbers above 0, the second no smaller")
+        self.unchanged = _checks.number(unchanged, "unchanged", high=1.0, accepts="0 to 1")
         if any(m in TRANSFERS for m in self._methods) and len(photos) < 2:
             raise ArgumentError(f"photos: {len(photos)}, a transfer of colours needs another photograph")
         names = photos.names
@@ -130,7 +141,23 @@ class Synthesis(Dataset):
                 break
         if best is None:
             raise DataError(f"{self.names[index]}: no composite in {_TRIES} tries; the last, {trouble}")
-        return best
+        return self._weakened(best, random)
+
+    def _weakened(self, sample: Sample, random: np.random.Generator) -> Sample:
+        """See `severity` and `unchanged`."""
+        found, most = sample["recipe"]["fmse"], math.inf
+        if self.severity:
+            most = math.exp(random.uniform(math.log(self.severity[0]), math.log(self.severity[1])))
+        if self.unchanged and random.random() < self.unchanged:
+            most = 0.0
+        if found <= most:
+            return sample
+        composite, target = (sample[role].astype(np.float32) for role in ("composite", "target"))
+        share = math.sqrt(most / found)
+        sample["composite"] = np.round(target + share * (composite - target)).astype(np.uint8)
+        fmse = _foreground_error(sample["composite"], sample["target"], sample["mask"])
+        sample["recipe"] |= {"share": share, "fmse": fmse}
+        return sample
 
     def _photo(self, index: int) -> dict[str, Any]:
         sample = self.photos[index]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import _checks, color
 from ..errors import ArgumentError, DataError
@@ -14,6 +15,8 @@ from ._dataset import Dataset, Sample
 #: Shares of the photograph that a borrowed mask may cover.
 _COVERED = (0.02, 0.7)
 _TRIES = 8
+#: Of the noise that moves an outline, where a blurred mask of 0 to 1 is 1/2.
+_ROUGH = 0.15
 
 
 class Varied(Dataset):
@@ -30,6 +33,8 @@ class Varied(Dataset):
         borrowed: share of the samples that show another photograph under a mask that is not its own, resized to it and
             mirrored every second time: one of those without a mask, where there are any. Such an object has no edge of
             its own, so that a network learns from it what colours go together, but not what objects look like.
+        reshaped: share of the samples whose mask takes another outline, within some pixels of its own: wider, tighter
+            and rougher, as masks drawn by hand are.
         with_masks: which photographs have a mask; None: all are asked now.
         per_photo: samples of each photograph.
         seed: of all that is drawn.
@@ -45,15 +50,21 @@ class Varied(Dataset):
         retouched: float = 0.5,
         inverted: float = 0.0,
         borrowed: float = 0.0,
+        reshaped: float = 0.0,
         with_masks: Sequence[int] | None = None,
         per_photo: int = 1,
         seed: int = 0,
     ) -> None:
         self.photos = photos
         self._per = int(_checks.number(per_photo, "per_photo", low=1, accepts="a whole number of at least 1"))
-        self._retouched, self._inverted, self._borrowed = (
+        self._retouched, self._inverted, self._borrowed, self._reshaped = (
             _checks.number(value, name, high=1.0, accepts="0 to 1")
-            for value, name in ((retouched, "retouched"), (inverted, "inverted"), (borrowed, "borrowed"))
+            for value, name in (
+                (retouched, "retouched"),
+                (inverted, "inverted"),
+                (borrowed, "borrowed"),
+                (reshaped, "reshaped"),
+            )
         )
         self.seed = int(_checks.number(seed, "seed", accepts="a whole number of at least 0"))
         if with_masks is None:
@@ -94,6 +105,8 @@ class Varied(Dataset):
             raise DataError(f"{self.names[index]}: expected a picture, there is {', '.join(found)}")
         if borrows:
             found["mask"] = self._mask(found[role].shape[:2], self.names[index], random)
+        if self._reshaped and random.random() < self._reshaped:
+            found["mask"] = reshaped_mask(found["mask"], random)
         if shares[1] < self._inverted:
             found["mask"] = 255 - found["mask"]
         if shares[2] < self._retouched:
@@ -114,3 +127,22 @@ class Varied(Dataset):
             if _COVERED[0] <= np.count_nonzero(resized >= 128) / resized.size <= _COVERED[1]:
                 return resized
         raise DataError(f"{name}: no mask in {_TRIES} tries that covers {_COVERED[0]:.0%} to {_COVERED[1]:.0%} of it")
+
+
+def reshaped_mask(mask: npt.NDArray[np.uint8], random: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """mask [H, W] with another outline, hard: where its blurred self and smooth noise pass a level drawn anew.
+
+    The blur is 0.6 to 2.4 % of the longer side. Where nearly nothing or nearly all would be inside it stays as it is.
+    """
+    from PIL import Image, ImageFilter
+
+    height, width = mask.shape
+    radius = max(height, width) * float(random.choice([0.006, 0.012, 0.024]))
+    blurred = np.asarray(Image.fromarray(mask).filter(ImageFilter.GaussianBlur(radius)), np.float32) / 255
+    waves = int(random.choice([8, 16, 32]))
+    noise = Image.fromarray(random.standard_normal((waves, waves)).astype(np.float32))
+    smooth = np.asarray(noise.resize((width, height), Image.Resampling.BICUBIC))
+    edge = 4 * blurred * (1 - blurred)
+    inside = blurred + _ROUGH * edge * smooth > random.uniform(0.2, 0.8)
+    share = np.count_nonzero(inside) / inside.size
+    return np.where(inside, np.uint8(255), np.uint8(0)) if _COVERED[0] <= share <= _COVERED[1] else mask

@@ -135,10 +135,8 @@ def _maps(model: Any, views: list[Scene]) -> list[ColorMap] | None:
     """Of a network that gives colour maps, its own; None of one that gives pictures."""
     if hasattr(model, "maps"):
         made = model.maps(*_tensors(model, views))
-        parts = [
-            None if x is None else _finite(model, x).astype(np.float64) for x in (made.affine, made.curves, made.grid)
-        ]
-        return [ColorMap(*(None if x is None else x[i] for x in parts)) for i in range(len(views))]
+        parts = {name: _finite(model, x).astype(np.float64) for name, x in made._asdict().items() if x is not None}
+        return [ColorMap(**{name: x[i] for name, x in parts.items()}) for i in range(len(views))]
     generator: Any = getattr(model, "generator", None)
     if not (getattr(model.config, "residual", False) and hasattr(generator, "maps")):
         return None

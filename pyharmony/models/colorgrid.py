@@ -1,15 +1,15 @@
 """A map of colours instead of a picture: what a small network says of object and background fits any size.
 
-The network looks at the composite at 128 x 128 pixels and gives an affine map with curves and, if it is asked for, a
-coarse bilateral grid; `pyharmony.ops.color_grid` applies them to the picture as large as it is. Sources: Gharbi et al.,
-"Deep Bilateral Learning for Real-Time Image Enhancement", SIGGRAPH 2017, for the grid; Qi et al., "PointNet", CVPR
-2017, for the pooled pixels; Guerreiro et al., "PCT-Net", CVPR 2023, for harmonising by maps of colours.
+The network draws single pixels of the object and of the background, and short rows of pixels across the object's
+contour, from the composite at 256 x 256 pixels. What it finds in each of the three sets, pooled, gives an affine map
+with curves; a second look, at the object as the first map has it, corrects it. `pyharmony.ops.color_grid` applies the
+map to the picture as large as it is. Sources: Qi et al., "PointNet", CVPR 2017, for pooled sets; Guerreiro et al.,
+"PCT-Net", CVPR 2023, for harmonising by maps of colours; the rows across the contour and the second look are our own.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,8 +21,12 @@ from ..errors import ArgumentError, ShapeError
 from . import _blocks
 from ._registry import Model, ModelInfo, register
 
-_LUMA = (0.299, 0.587, 0.114)
-_SHARPNESS = 4.0  # of the soft maximum over pixels
+#: Of the sorted values of a set.
+_QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+#: Cells a side, whose mean colour goes with each pixel.
+_CELLS = 16
+#: Colours between stages may leave [0, 1] by so much: what is clipped says nothing of by how much.
+_BEYOND = 0.2
 
 
 @dataclass(frozen=True)
@@ -33,74 +37,75 @@ class ColorGridConfig:
         size: sides of the pictures that it is given as a rule; any of at least `view` will do.
         view: sides of what it sees of them.
         knots: of each curve.
-        grid: rows, columns and levels of luma of the bilateral grid; empty: none.
-        point_width: channels of the layers that see single pixels.
-        widths: channels of the convolutions at view / 2, view / 4 and view / 8; empty: pixels alone are looked at.
-        blocks: residual blocks at the last of these sizes.
+        point_width: channels of the layers that see single pixels and rows.
         hidden: channels of the two layers that decide.
         dropout: before each of them, in training.
-        points: pixels of the object and of the background that are looked at in training; without training all are.
+        drawn: pixels of the object, pixels of the background and rows across the contour, drawn anew in training.
+        seen: as many otherwise, evenly spread.
+        reach: of a row, in pixels of `view` from the contour: one pixel inside and one outside at each.
+        stages: looks, each at the object as the map so far has it; all with the same weights.
     """
 
     size: int = 256
-    view: int = 128
+    view: int = 256
     knots: int = 8
-    grid: tuple[int, ...] = ()
     point_width: int = 64
-    widths: tuple[int, ...] = (24, 48, 96)
-    blocks: int = 2
     hidden: int = 256
     dropout: float = 0.1
-    points: tuple[int, ...] = (320, 640)
+    drawn: tuple[int, ...] = (256, 384, 384)
+    seen: tuple[int, ...] = (1024, 1536, 1536)
+    reach: tuple[float, ...] = (1.0, 2.0, 4.5, 10.0, 20.0)
+    stages: int = 2
 
     def __post_init__(self) -> None:
-        _blocks.check_whole(self.view, "view", 16)
+        _blocks.check_whole(self.view, "view", _CELLS)
+        if self.view % _CELLS:
+            raise ArgumentError(f"view: {self.view}, expected a multiple of {_CELLS}")
         _blocks.check_whole(self.size, "size", self.view)
         _blocks.check_whole(self.knots, "knots", 2)
-        for name, length in (("grid", (0, 3)), ("widths", (0, 3)), ("points", (2,))):
+        for name in ("drawn", "seen"):
             value = getattr(self, name)
-            if value:
-                _blocks.check_widths(value, name)
-            if len(value) not in length:
-                raise ArgumentError(f"{name}: {value!r}, expected {' or '.join(map(str, length))} numbers")
-        if self.grid and not self.widths:
-            raise ArgumentError("grid: it comes from convolutions, and widths is empty")
-        for name in ("point_width", "blocks", "hidden"):
+            if len(value) != 3:
+                raise ArgumentError(f"{name}: {value!r}, expected 3 numbers")
+            _blocks.check_widths(value, name)
+        if not self.reach or min(self.reach) <= 0:
+            raise ArgumentError(f"reach: {self.reach!r}, expected one or more numbers above 0")
+        for name in ("point_width", "hidden", "stages"):
             _blocks.check_whole(getattr(self, name), name)
         _blocks.check_share(self.dropout, "dropout")
 
 
 class ColorMaps(NamedTuple):
-    """What `pyharmony.ops.color_grid` takes: affine [N, 3, 4], curves [N, 3, 3, K], and grid [N, H, W, D, 3, 4], or
-    None."""
+    """What `pyharmony.ops.color_grid` takes: affine [N, 3, 4] and curves [N, 3, 3, K]."""
 
     affine: Tensor
     curves: Tensor
-    grid: Tensor | None
 
-    def apply(self, pixels: Tensor, positions: Tensor | None = None) -> Tensor:
-        """The colours of pixels [N, P, 3] in [0, 1], not clamped.
-
-        positions: of the pixels, [N, P, 2], x and y in [0, 1]; only a grid needs them.
-        """
+    def apply(self, pixels: Tensor) -> Tensor:
+        """The colours of pixels [N, P, 3] in [0, 1], not clamped."""
         knots = self.curves.shape[-1]
         at = torch.linspace(0, 1, knots, device=pixels.device, dtype=pixels.dtype)
-        inside = pixels.clamp(0, 1)
-        hats = (1 - (inside[..., None] - at).abs() * (knots - 1)).clamp_min(0).flatten(2)
-        result = pixels @ self.affine[..., :3].mT + self.affine[:, None, :, 3] + hats @ self.curves.flatten(2).mT
-        if self.grid is None or positions is None:
-            return result
-        luma = inside @ pixels.new_tensor(_LUMA)
-        # grid_sample has x, y, z of a volume [N, C, D, H, W] in [-1, 1], -1 the outer edge of the first cell.
-        where = torch.cat([positions, luma[..., None]], -1)[:, :, None, None] * 2 - 1
-        volume = self.grid.flatten(4).permute(0, 4, 3, 1, 2)
-        local = functional.grid_sample(volume, where, padding_mode="border", align_corners=False)
-        local = local[..., 0, 0].mT.reshape(*pixels.shape[:2], 3, 4)
-        return result + (local[..., :3] @ pixels[..., None])[..., 0] + local[..., 3]
+        hats = (1 - (pixels.clamp(0, 1)[..., None] - at).abs() * (knots - 1)).clamp_min(0).flatten(2)
+        return pixels @ self.affine[..., :3].mT + self.affine[:, None, :, 3] + hats @ self.curves.flatten(2).mT
+
+
+class _Seen(NamedTuple):
+    """What is drawn from a composite, in [0, 1] but for the slope.
+
+    Attributes:
+        inside, outside: of pixels of the object and of the background [N, P, 8]: colour, mean colour of the cell
+            around it, place.
+        rows: across the contour: colours inside [N, P, R, 3], nearest first; colours outside; and the rest
+            [N, P, 2 R + 6]: colour on the contour, mask at the other pixels, place, slope of the mask.
+    """
+
+    inside: Tensor
+    outside: Tensor
+    rows: tuple[Tensor, Tensor, Tensor]
 
 
 class Points(nn.Module):
-    """Layers that see single pixels, and what they find in a region: mean, soft maximum and standard deviation."""
+    """Layers that see the elements of a set one by one, and what they find: mean, maximum and standard deviation."""
 
     def __init__(self, in_channels: int, width: int) -> None:
         super().__init__()
@@ -109,60 +114,37 @@ class Points(nn.Module):
         )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
 
-    def forward(self, features: Tensor, weight: Tensor) -> Tensor:
-        """features [N, P, C] and their weights [N, P] to [N, 3 width]."""
-        x = self.layers(features)
-        share = (weight / weight.sum(1, keepdim=True).clamp_min(1e-6))[..., None]
-        mean = (x * share).sum(1)
-        std = ((x - mean[:, None]).square() * share).sum(1).add(1e-6).sqrt()
-        # Of a mean, not a sum, so that it does not depend on the number of pixels.
-        top = x.amax(1, keepdim=True)
-        most = ((_SHARPNESS * (x - top)).exp() * share).sum(1).clamp_min(1e-12).log() / _SHARPNESS + top[:, 0]
-        return torch.cat([norm(y) for norm, y in zip(self.norms, (mean, most, std))], 1)
+    def forward(self, elements: Tensor) -> Tensor:
+        """elements [N, P, C] in [0, 1] to [N, 3 width]."""
+        elements = (elements - 0.5) * 3
+        x = self.layers(elements).to(elements.dtype)
+        with _exactly(x):
+            deviation = (x.var(1, correction=0) + 1e-6).sqrt()
+            return torch.cat([norm(y) for norm, y in zip(self.norms, (x.mean(1), x.amax(1), deviation))], 1)
 
 
-class Residual(nn.Module):
-    """Two convolutions 3x3 beside the identity, which it is at first."""
+class Statistics(nn.Module):
+    """Moments and quantiles of colours."""
 
-    def __init__(self, channels: int) -> None:
+    size = 6 * (3 + len(_QUANTILES))
+
+    def __init__(self) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(_groups(channels), channels)
-        self.conv1 = nn.Conv2d(channels, channels, 3, 1, 1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
+        self.norms = nn.ModuleList([nn.LayerNorm(18), nn.LayerNorm(6 * len(_QUANTILES))])
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(functional.silu(self.conv1(self.norm(x))))
-
-
-def _groups(channels: int) -> int:
-    return next(n for n in (8, 4, 2, 1) if channels % n == 0)
-
-
-class Picture(nn.Module):
-    """Convolutions over the composite and its mask, and what they find inside, outside and anywhere."""
-
-    def __init__(self, widths: tuple[int, ...], blocks: int) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(4, widths[0], 3, 1, 1)
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in itertools.pairwise(widths))
-        self.first = Residual(widths[1])
-        self.blocks = nn.Sequential(*(Residual(widths[-1]) for _ in range(blocks)))
-        self.norms = nn.ModuleList(nn.LayerNorm(c) for c in (widths[1],) * 2 + (widths[-1],) * 3)
-
-    def forward(self, picture: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """picture and mask [N, C, H, W] to the pooled features [N, F] and those of the last size."""
-        x = functional.silu(self.stem((torch.cat([picture, mask], 1) - 0.5) * 3))
-        fine = self.first(functional.silu(self.down[0](x)))
-        coarse = self.blocks(functional.silu(self.down[1](fine)))
-        pooled = [*self._regions(fine, mask), *self._regions(coarse, mask), coarse.to(mask.dtype).amax((2, 3))]
-        return torch.cat([norm(y) for norm, y in zip(self.norms, pooled)], 1), coarse
-
-    @staticmethod
-    def _regions(x: Tensor, mask: Tensor) -> list[Tensor]:
-        x, inside = x.to(mask.dtype), functional.adaptive_avg_pool2d(mask, (x.shape[2], x.shape[3]))
-        return [(x * w).sum((2, 3)) / w.sum((2, 3)).clamp_min(1e-3) for w in (inside, 1 - inside)]
+    def forward(self, colors: Tensor) -> Tensor:
+        """colors [N, P, 3] to [N, size]: of R, G, B, their mean, R - B and G - (R + B) / 2."""
+        r, g, b = colors.unbind(-1)
+        x = torch.stack([r, g, b, (r + g + b) / 3, r - b, g - (r + b) / 2], -1)
+        mean = x.mean(1)
+        off = x - mean[:, None]
+        third = (off * off * off).mean(1)
+        moments = [mean, (off.square().mean(1) + 1e-6).sqrt(), third.sign() * (third.abs() + 1e-6) ** (1 / 3)]
+        last = x.shape[1] - 1
+        sorted_ = x.sort(1).values
+        quantiles = sorted_[:, [round(q * last) for q in _QUANTILES]]
+        with _exactly(x):
+            return torch.cat([self.norms[0](torch.cat(moments, 1)), self.norms[1](quantiles.flatten(1))], 1)
 
 
 class ColorGrid(Model):
@@ -178,28 +160,22 @@ class ColorGrid(Model):
 
     def __init__(self, config: ColorGridConfig) -> None:
         super().__init__(config)
-        width = config.point_width
-        self.foreground, self.background = Points(9, width), Points(9, width)
-        found = 2 * self._STATISTICS + 6 * width
-        if config.widths:
-            self.picture = Picture(config.widths, config.blocks)
-            found += 2 * config.widths[1] + 3 * config.widths[2]
-        self.statistics = nn.ModuleList(nn.LayerNorm(self._STATISTICS) for _ in range(2))
+        width, steps, out = config.point_width, len(config.reach), 12 + 9 * config.knots
+        self.inside, self.outside = Points(12, width), Points(9, width)
+        self.rows = Points(9 * steps + 2 * steps + 6, width)
+        self.statistics = nn.ModuleList(Statistics() for _ in range(3))
+        found = 3 * (Statistics.size + 3 * width)
         self.decide = nn.Sequential(
             nn.Dropout(config.dropout), nn.Linear(found, config.hidden), nn.SiLU(),
             nn.Dropout(config.dropout), nn.Linear(config.hidden, config.hidden), nn.SiLU(),
         )  # fmt: skip
-        self.last = nn.Linear(config.hidden, 12 + 9 * config.knots)
-        _zero(self.last)
-        if config.grid:
-            self.spread = nn.Linear(config.hidden, config.widths[-1])
-            self.cells = nn.Conv2d(config.widths[-1], 12 * config.grid[2], 1)
-            _zero(self.cells)
+        self.last = nn.Linear(config.hidden, out)
+        # So that the map is the identity at first.
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
 
-    _STATISTICS = 18
-
-    def maps(self, composite: Tensor, mask: Tensor) -> ColorMaps:
-        """The map of colours of each composite; see the class for the arguments."""
+    def looks(self, composite: Tensor, mask: Tensor) -> list[ColorMaps]:
+        """The maps after each stage; see the class for the arguments."""
         _blocks.check_image(composite, "composite", 3)
         _blocks.check_mask(mask, composite)
         view = self.config.view
@@ -208,65 +184,95 @@ class ColorGrid(Model):
         small, inside = composite, mask.to(composite.dtype)
         if tuple(composite.shape[2:]) != (view, view):
             small, inside = (functional.adaptive_avg_pool2d(x, view) for x in (small, inside))
-        coarse = None
-        if self.config.widths:
-            pooled, coarse = self.picture(functional.avg_pool2d(small, 2), functional.avg_pool2d(inside, 2))
-        # bfloat16 would do for the convolutions, but not for colours.
-        with _exactly(composite):
-            found = self._found(small, inside)
-            if coarse is not None:
-                found.append(pooled.to(small.dtype))
-            decided = self.decide(torch.cat(found, 1))
-            values = self.last(decided)
-            affine = values[:, :12].reshape(-1, 3, 4) + torch.eye(3, 4, device=values.device, dtype=values.dtype)
-            curves = values[:, 12:].reshape(-1, 3, 3, self.config.knots)
-            grid = self._grid(coarse, decided) if self.config.grid and coarse is not None else None
-            return ColorMaps(affine, curves, grid)
-
-    def _found(self, picture: Tensor, mask: Tensor) -> list[Tensor]:
-        """What single pixels tell of the two regions."""
-        features = self._pixels(picture)
-        weights = [_sure(m).flatten(1) for m in (mask, 1 - mask)]
-        # Every fourth pixel is enough for moments.
-        some = picture[..., ::2, ::2].flatten(2)
-        found = [
-            norm(_moments(some, _sure(m[..., ::2, ::2]).flatten(1)))
-            for norm, m in zip(self.statistics, (mask, 1 - mask))
+        seen = self._seen(small, inside)
+        given = seen.inside[..., :3]
+        within, beyond, rest = seen.rows
+        outside = [
+            self.statistics[1](seen.outside[..., :3]),
+            self.outside(torch.cat([seen.outside, seen.outside[..., :3].amax(-1, keepdim=True)], -1)),
         ]
-        for points, w, count in zip((self.foreground, self.background), weights, self.config.points):
-            if self.training:
-                chosen = torch.multinomial(w + 1e-9, count, replacement=True)
-                drawn = features.gather(1, chosen[..., None].expand(-1, -1, features.shape[2]))
-                found.append(points(drawn, torch.ones_like(drawn[..., 0])))
-            else:
-                found.append(points(features, w))
-        return found
+        identity = torch.eye(3, 4, device=given.device, dtype=given.dtype)
+        values: Tensor | None = None
+        maps: list[ColorMaps] = []
+        for _ in range(self.config.stages):
+            colors, edge = given, within
+            if maps:
+                with _exactly(given):
+                    colors = maps[-1].apply(given).clamp(-_BEYOND, 1 + _BEYOND)
+                    edge = maps[-1].apply(within.flatten(1, 2)).clamp(-_BEYOND, 1 + _BEYOND).view_as(within)
+            largest = colors.amax(-1, keepdim=True)
+            found = [
+                self.statistics[0](colors),
+                self.inside(torch.cat([given, colors, seen.inside[..., 3:], largest], -1)),
+                *outside,
+                self.statistics[2](beyond[:, :, 0] - edge[:, :, 0]),
+                self.rows(torch.cat([within.flatten(2), edge.flatten(2), beyond.flatten(2), rest], -1)),
+            ]
+            with _exactly(given):
+                change = self.last(self.decide(torch.cat(found, 1)))
+                values = change if values is None else values + change
+                curves = values[:, 12:].reshape(-1, 3, 3, self.config.knots)
+                maps.append(ColorMaps(values[:, :12].reshape(-1, 3, 4) + identity, curves))
+        return maps
 
-    def _pixels(self, picture: Tensor) -> Tensor:
-        """Of each pixel [N, P, 9]: its colour, the mean of its 8 x 8 block, where it is, and its largest channel."""
-        n, _, h, w = picture.shape
-        block = functional.adaptive_avg_pool2d(picture, (h // 8, w // 8))
-        around = functional.interpolate(block, (h, w), mode="nearest")
-        x = torch.linspace(0, 1, w, device=picture.device, dtype=picture.dtype).expand(n, 1, h, w)
-        y = torch.linspace(0, 1, h, device=picture.device, dtype=picture.dtype)[:, None].expand(n, 1, h, w)
-        return (torch.cat([picture, around, x, y, picture.amax(1, keepdim=True)], 1).flatten(2).mT - 0.5) * 3
+    def maps(self, composite: Tensor, mask: Tensor) -> ColorMaps:
+        """The map of colours of each composite; see the class for the arguments."""
+        return self.looks(composite, mask)[-1]
 
-    def _grid(self, coarse: Tensor, decided: Tensor) -> Tensor:
-        rows, columns, levels = self.config.grid
-        cells = functional.adaptive_avg_pool2d(coarse.to(decided.dtype), (rows, columns))
-        cells = self.cells(functional.silu(cells + self.spread(decided)[..., None, None]))
-        return cells.unflatten(1, (levels, 3, 4)).permute(0, 4, 5, 1, 2, 3)
+    def _seen(self, picture: Tensor, mask: Tensor) -> _Seen:
+        counts = self.config.drawn if self.training else self.config.seen
+        cells = functional.avg_pool2d(picture, picture.shape[2] // _CELLS)
+        inside, outside = (
+            self._pixels(picture, cells, _sure(weight).flatten(1), count)
+            for weight, count in zip((mask, 1 - mask), counts)
+        )
+        return _Seen(inside, outside, self._rows(picture, mask, counts[2]))
+
+    def _pixels(self, picture: Tensor, cells: Tensor, weight: Tensor, count: int) -> Tensor:
+        """See `_Seen`."""
+        side = picture.shape[2]
+        chosen = _chosen(weight, count, self.training)
+        y, x = chosen // side, chosen % side
+        cell = (y * _CELLS // side) * _CELLS + x * _CELLS // side
+        colors, around = (_gathered(values, index) for values, index in ((picture, chosen), (cells, cell)))
+        return torch.cat([colors, around, torch.stack([x, y], -1).to(picture.dtype) / (side - 1)], -1)
+
+    def _rows(self, picture: Tensor, mask: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """See `_Seen`. Rows lie along the slope of the blurred mask, more of them where it is steeper."""
+        side = picture.shape[2]
+        around = max(1, round(side * 3 / 256))
+        blurred = mask
+        for _ in range(2):
+            for window, margin in (((2 * around + 1, 1), (around, 0)), ((1, 2 * around + 1), (0, around))):
+                blurred = functional.avg_pool2d(blurred, window, 1, margin, count_include_pad=False)
+        padded = functional.pad(blurred, (1, 1, 1, 1), mode="replicate")
+        across = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
+        down = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
+        steep = (across.square() + down.square()).sqrt()
+        chosen = _chosen((steep * steep * steep).flatten(1), count, self.training)
+        slope, normal_x, normal_y = (x.flatten(1).gather(1, chosen) for x in (steep, across, down))
+        normal = torch.stack([normal_x, normal_y], -1) / slope.clamp_min(1e-4)[..., None]
+        place = torch.stack([chosen % side, chosen // side], -1).to(picture.dtype)
+        reach = torch.tensor([0.0, *self.config.reach, *(-r for r in self.config.reach)]).to(place)
+        points = place[:, :, None] + reach[:, None] * normal[:, :, None]
+        found = functional.grid_sample(
+            torch.cat([picture, mask], 1),
+            (points + 0.5) / side * 2 - 1,
+            padding_mode="border",
+            align_corners=False,
+        ).permute(0, 2, 3, 1)
+        steps = len(self.config.reach)
+        colors, masks = found[..., :3], found[..., 3]
+        # The steepest slope of a straight edge, blurred, is near 0.2.
+        rest = torch.cat([colors[:, :, 0], masks[:, :, 1:], place / (side - 1), (slope * 5)[..., None]], -1)
+        return colors[:, :, 1 : 1 + steps], colors[:, :, 1 + steps :], rest.clamp(0, 1)
 
     def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
         """See the class."""
         maps = self.maps(composite, mask)
         n, _, h, w = composite.shape
-        positions = None
-        if maps.grid is not None:
-            x = ((torch.arange(w, device=composite.device) + 0.5) / w).expand(h, w)
-            y = ((torch.arange(h, device=composite.device) + 0.5) / h)[:, None].expand(h, w)
-            positions = torch.stack([x, y], -1).view(1, -1, 2).expand(n, -1, -1)
-        made = maps.apply(composite.flatten(2).mT, positions).clamp(0, 1).mT.reshape(n, 3, h, w)
+        with _exactly(composite):
+            made = maps.apply(composite.flatten(2).mT).clamp(0, 1).mT.reshape(n, 3, h, w)
         return composite + mask.to(composite.dtype) * (made - composite)
 
     def example(self, size: int | None = None) -> dict[str, Tensor]:
@@ -274,16 +280,10 @@ class ColorGrid(Model):
 
 
 def _exactly(x: Tensor) -> contextlib.AbstractContextManager[Any]:
-    """Without autocast, where there is one."""
+    """Without autocast, where there is one: bfloat16 would do for `Points`, but not for colours."""
     if x.is_meta or not torch.is_autocast_enabled(x.device.type):
         return contextlib.nullcontext()
     return torch.autocast(x.device.type, enabled=False)
-
-
-def _zero(layer: nn.Linear | nn.Conv2d) -> None:
-    """So that the map is the identity at first."""
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
 
 def _sure(weight: Tensor) -> Tensor:
@@ -291,20 +291,19 @@ def _sure(weight: Tensor) -> Tensor:
     return weight * (weight >= 0.5) + 1e-4 * weight
 
 
-def _moments(pixels: Tensor, weight: Tensor) -> Tensor:
-    """Mean, standard deviation and cube root of the third moment of R, G, B, their mean, R - B and G - (R + B) / 2.
+def _chosen(weight: Tensor, count: int, at_random: bool) -> Tensor:
+    """Numbers [N, count] of elements of weight [N, P] by weight, at random or evenly spread; any if all are 0."""
+    weight = weight + 1e-9
+    if at_random:
+        return torch.multinomial(weight, count, replacement=True)
+    summed = weight.double().cumsum(1)
+    steps = (torch.arange(count, device=weight.device, dtype=summed.dtype) + 0.5) / count
+    return torch.searchsorted(summed, steps * summed[:, -1:]).clamp_max(weight.shape[1] - 1)
 
-    pixels [N, 3, P] and their weights [N, P] to [N, 18].
-    """
-    r, g, b = pixels.unbind(1)
-    x = torch.stack([r, g, b, (r + g + b) / 3, r - b, g - (r + b) / 2], 1)
-    share = (weight / weight.sum(1, keepdim=True).clamp_min(1e-6))[..., None]
-    mean = x @ share
-    off = x - mean
-    square = off * off
-    std = (square @ share + 1e-6).sqrt()
-    third = (square * off) @ share
-    return torch.cat([mean, std, third.sign() * (third.abs() + 1e-9) ** (1 / 3)], 1)[..., 0]
+
+def _gathered(planes: Tensor, index: Tensor) -> Tensor:
+    """Of planes [N, C, H, W] the values at index [N, P], as [N, P, C]."""
+    return planes.flatten(2).gather(2, index[:, None].expand(-1, planes.shape[1], -1)).mT
 
 
 register(
@@ -313,8 +312,13 @@ register(
         task="harmonize",
         config=ColorGridConfig,
         make=ColorGrid,
-        summary="a map of colours for any size, from pixels of object and background",
-        source="our own network, after Gharbi et al., SIGGRAPH 2017, and Qi et al., CVPR 2017",
-        presets={"points": {"widths": ()}, "small": {"view": 32, "size": 32, "widths": (8, 8, 16), "point_width": 16}},
+        summary="a map of colours for any size, from pixels of object, background and contour",
+        source="our own network, after Qi et al., CVPR 2017, and Guerreiro et al., CVPR 2023",
+        presets={
+            "small": {
+                "view": 32, "size": 32, "point_width": 16, "hidden": 64, "reach": (1.0, 2.0, 4.0),
+                "seen": (256, 384, 256),
+            }
+        },
     )
-)
+)  # fmt: skip

@@ -42,8 +42,11 @@ class DataConfig:
         flip: whether every second picture is mirrored.
         methods: of photographs, how composites are made of them: names of `pyharmony.data.METHODS` and their weights;
             empty: as `pyharmony.data.Synthesis` chooses.
-        retouched, inverted, borrowed: of photographs, shares, see `pyharmony.data.Varied`; where one of them is above 0
-            there may be photographs without a mask.
+        retouched, inverted, borrowed, reshaped: of photographs, shares, see `pyharmony.data.Varied`; where one of them
+            is above 0 there may be photographs without a mask.
+        severity: of composites that are made of photographs, least and largest, see `pyharmony.data.Synthesis`; empty:
+            they stay as they come.
+        unchanged: share of those composites, in training, that are the photograph itself.
         per_photo: composites of each photograph in an epoch.
         workers: processes that read ahead; 0: none.
     """
@@ -69,6 +72,9 @@ class DataConfig:
     retouched: float = 0.0
     inverted: float = 0.0
     borrowed: float = 0.0
+    reshaped: float = 0.0
+    severity: tuple[float, ...] = ()
+    unchanged: float = 0.0
     per_photo: int = 1
     workers: int = 0
 
@@ -176,9 +182,13 @@ class TrainConfig:
         for key in ("schedule.minutes", "run.checkpoint_minutes"):
             if not self.value(key) >= 0:
                 raise ArgumentError(f"{key}: {self.value(key)!r}, expected 0 or more")
-        for key in ("data.retouched", "data.inverted", "data.borrowed"):
+        for key in ("data.retouched", "data.inverted", "data.borrowed", "data.reshaped", "data.unchanged"):
             if not 0 <= self.value(key) <= 1:
                 raise ArgumentError(f"{key}: {self.value(key)!r}, expected 0 to 1")
+        severity = self.data.severity
+        numbers = all(isinstance(x, (int, float)) and not isinstance(x, bool) and x > 0 for x in severity)
+        if len(severity) not in (0, 2) or not numbers or list(severity) != sorted(severity):
+            raise ArgumentError(f"data.severity: {severity!r}, expected two numbers above 0, the second no smaller")
         if not all(isinstance(root, str) for root in self.data.roots):
             raise ArgumentError(f"data.root: {self.data.root!r}, expected paths")
         for key in ("data.annotations", "data.boxes"):

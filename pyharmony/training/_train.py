@@ -150,7 +150,7 @@ def _composites(found: data.Dataset, config: TrainConfig, side: int, *, size: in
     if "src" in first and "dst" in first:
         side_of_scene = size or chosen.size
         return data.CopyPaste(found, load_size=side_of_scene, crop_size=side_of_scene, seed=seed)
-    varies = bool(chosen.retouched or chosen.inverted or chosen.borrowed)
+    varies = bool(chosen.retouched or chosen.inverted or chosen.borrowed or chosen.reshaped)
     if size is not None:  # decoding takes longer than all else
         found = data.Cached(data.Resized(found, size))
     per_photo = chosen.per_photo
@@ -166,6 +166,7 @@ def _composites(found: data.Dataset, config: TrainConfig, side: int, *, size: in
                 retouched=chosen.retouched,
                 inverted=chosen.inverted,
                 borrowed=chosen.borrowed,
+                reshaped=chosen.reshaped,
                 with_masks=masked,
                 per_photo=per_photo,
                 seed=seed,
@@ -173,4 +174,12 @@ def _composites(found: data.Dataset, config: TrainConfig, side: int, *, size: in
             per_photo = 1
     # A transfer needs another photograph: of a single one held back, what is done without.
     methods = chosen.methods if not side or len(found) > 1 else None
-    return data.Synthesis(found, methods or None, per_photo=per_photo, size=size, seed=seed)
+    return data.Synthesis(
+        found,
+        methods or None,
+        per_photo=per_photo,
+        size=size,
+        seed=seed,
+        severity=(chosen.severity[0], chosen.severity[1]) if chosen.severity else None,
+        unchanged=0.0 if side else chosen.unchanged,
+    )

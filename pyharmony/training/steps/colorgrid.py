@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...models import Model
 from ...models._blocks import check_whole
-from ...models.colorgrid import ColorGrid
+from ...models.colorgrid import ColorGrid, ColorMaps
 from ._step import Losses, Step, StepSettings, check_betas, check_least, register
 
 
@@ -27,7 +27,7 @@ class ColorGridSettings(StepSettings):
         clip: largest norm of the gradient; 0: any.
         pixels: of each object, drawn for a step, that the loss compares.
         floor: mean squared error below which there is little left to gain, in [0, 1].
-        smooth: weight of the mean squared difference of neighbouring cells of the grid.
+        early: weight of what the stages before the last say.
     """
 
     lr: float = 2e-3
@@ -36,27 +36,27 @@ class ColorGridSettings(StepSettings):
     clip: float = 1.0
     pixels: int = 768
     floor: float = 1e-5
-    smooth: float = 0.1
+    early: float = 0.3
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_least(self.lr, "lr", open_end=True)
         check_betas(self.betas)
         check_whole(self.pixels, "pixels", 1)
-        for name in ("weight_decay", "clip", "smooth"):
+        for name in ("weight_decay", "clip", "early"):
             check_least(getattr(self, name), name)
         check_least(self.floor, "floor", open_end=True)
 
 
 @register("colorgrid")
 class ColorGridStep(Step):
-    """One update of the network by the colours that its map gives the object.
+    """One update of the network by the colours that its maps give the object.
 
-    L = mean_n sqrt(mean_p |y_np - t_np|² + floor) + smooth mean (difference of neighbouring cells)²
+    L = mean_n (e(last stage) + early sum e(other stages)),   e = sqrt(mean_p |y_np - t_np|² + floor)
 
     y are the mapped colours of pixels p, drawn by the mask, t those of the target.
 
-    Losses: 'rmse', the first term, and 'smooth', without its weight, where there is a grid.
+    Losses: 'rmse', of the last stage, and 'early', the sum of the others, where there are any.
     """
 
     settings: ColorGridSettings
@@ -71,17 +71,17 @@ class ColorGridStep(Step):
         composite, mask, target = batch["composite"], batch["mask"], batch["target"]
         settings = self.settings
         with self._precision():
-            maps = self.model.maps(composite, mask)
-        n, _, h, w = composite.shape
+            looks = self.model.looks(composite, mask)
         chosen = torch.multinomial(mask.flatten(1) + 1e-9, settings.pixels, replacement=True)
         given, wanted = (x.flatten(2).gather(2, chosen[:, None].expand(-1, 3, -1)).mT for x in (composite, target))
-        positions = torch.stack([(chosen % w + 0.5) / w, (chosen // w + 0.5) / h], -1)
-        error = (maps.apply(given, positions) - wanted).square().mean((1, 2))
-        losses: Losses = {"rmse": (error + settings.floor).sqrt().mean()}
+
+        def error(maps: ColorMaps) -> Tensor:
+            return ((maps.apply(given) - wanted).square().mean((1, 2)) + settings.floor).sqrt().mean()
+
+        losses: Losses = {"rmse": error(looks[-1])}
         total = losses["rmse"]
-        if maps.grid is not None:
-            steps = [torch.diff(maps.grid, dim=axis).square().mean() for axis in (1, 2, 3) if maps.grid.shape[axis] > 1]
-            losses["smooth"] = torch.stack(steps).sum() if steps else total.new_zeros(())
-            total = total + settings.smooth * losses["smooth"]
+        if len(looks) > 1:
+            losses["early"] = torch.stack([error(maps) for maps in looks[:-1]]).sum()
+            total = total + settings.early * losses["early"]
         self._update("model", total, clip=settings.clip)
         return losses
