@@ -286,6 +286,19 @@ def test_the_recipes_of_pct_net_run(triples: Path, tmp_path: Path, name: str, na
     assert loaded.name == "pct_net" and loaded.config.encoder == ("vit" if name.endswith("vit") else "cnn")
 
 
+def test_a_limit_draws_photographs_by_the_seed(photos: Path) -> None:
+    def names(**changes: Any) -> list[str]:
+        return sorted(datasets(config(photos, data__validation=0.3, **changes))[0].names)
+
+    every = names()
+    few, more = names(data__limit=2), names(data__limit=4)
+    assert len(few) == 2 and len(more) == 4 and set(few) < set(more) < set(every)
+    assert names(data__limit=1000) == every
+    assert any(names(data__limit=2, run__seed=seed) != few for seed in range(1, 6))
+    held_back = [datasets(config(photos, data__validation=0.3, data__limit=n))[1].names for n in (0, 2)]
+    assert held_back[0] == held_back[1]
+
+
 def test_what_a_run_held_back(photos: Path, tmp_path: Path) -> None:
     settled = config(photos, data__validation=0.3, data__retouched=0.5)
     training.train(settled, tmp_path / "run", device="cpu")

@@ -36,6 +36,8 @@ class DataConfig:
         validation: a folder of its own, or the share of the samples that is held back, chosen by their names.
         validation_kind, validation_annotations, validation_boxes: of a folder of validation.
         validation_split: of the set that has splits of its own, 'val' or 'test'; '': none.
+        limit: samples, or photographs of which composites are made, of those that there are to train on, drawn by
+            run.seed; 0: all.
         size: side of the pictures that the network sees; larger ones are resized, keeping no aspect, as published.
         crop: the largest share of a side that a random crop leaves out; 0: none.
         pairs: of aligned scenes, drawn for an epoch.
@@ -64,6 +66,7 @@ class DataConfig:
     validation_kind: str = ""
     validation_annotations: str = ""
     validation_boxes: str = ""
+    limit: int = 0
     size: int = 256
     crop: float = 0.0
     pairs: int = 150_000
@@ -165,8 +168,9 @@ class TrainConfig:
             "data.pairs": 1,
             "data.per_photo": 1,
         }
-        whole |= {"data.workers": 0, "schedule.epochs": 0, "schedule.steps": 0, "schedule.warm_up": 0, "run.seed": 0}
-        whole |= {"run.checkpoint_steps": 0, "run.evaluate_steps": 0, "run.largest_skips": 1, "run.threads": 0}
+        whole |= {"data.workers": 0, "data.limit": 0, "schedule.epochs": 0, "schedule.steps": 0, "schedule.warm_up": 0}
+        whole |= {"run.seed": 0, "run.checkpoint_steps": 0, "run.evaluate_steps": 0}
+        whole |= {"run.largest_skips": 1, "run.threads": 0}
         for key, low in whole.items():
             if self.value(key) < low:
                 raise ArgumentError(f"{key}: {self.value(key)!r}, expected {low} or more")

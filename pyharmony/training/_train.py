@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from .. import data
 from ..errors import ArgumentError
 from . import _checkpoint
@@ -93,6 +95,9 @@ def held_back(run: str | os.PathLike[str], *, size: int | None = None) -> data.D
 def datasets(config: TrainConfig) -> tuple[data.Dataset, data.Dataset]:
     """What is trained on, and what is held back; photographs and scenes as the composites that are made of them."""
     training, validation = _parts(config)
+    if 0 < config.data.limit < len(training):
+        drawn = np.random.default_rng((config.run.seed, 2)).permutation(len(training))[: config.data.limit]
+        training = data.Subset(training, sorted(drawn.tolist()))
     size = math.ceil(config.data.size / (1 - config.data.crop))
     return _composites(training, config, 0, size=size), _composites(validation, config, 1, size=size)
 
