@@ -650,16 +650,26 @@ def speed_section(results: Mapping[str, Any]) -> str:
     names = list(dict.fromkeys(row["name"] for row in results["rows"]))
     at = {(row["name"], row["problem"]): row for row in results["rows"]}
 
-    def cell(name: str, problem: str) -> str:
-        row = at.get((name, problem))
-        if row is None:
-            return ""
-        text = f"{row['timing']['wall_ms']:.0f} ({row['timing']['cpu_ms']:.0f})"
-        return text if row["memory"] is None else f"{text}, {row['memory'] / 1e6:.0f} MB"
+    def cells(name: str, text: Callable[[Mapping[str, Any]], str]) -> list[str]:
+        rows = [at.get((name, problem)) for problem in problems]
+        return ["" if row is None else text(row) for row in rows]
 
-    lines = [["", *problems], *([name, *(cell(name, problem) for problem in problems)] for name in names)]
+    def time_of(row: Mapping[str, Any]) -> str:
+        return f"{row['timing']['wall_ms']:.0f} ({row['timing']['cpu_ms']:.0f})"
+
+    def memory_of(row: Mapping[str, Any]) -> str:
+        return "" if row["memory"] is None else f"{row['memory'] / 1e6:.0f}"
+
+    lines = [["", *(f"{p}, ms" for p in problems), *(f"{p}, MB" for p in problems)]]
+    lines += [[title(name), *cells(name, time_of), *cells(name, memory_of)] for name in names]
     machine = results["machine"]
     return f"{machine['cpu']}, {machine['threads']} threads, {machine['simd']}:\n\n{rows_of(lines)}"
+
+
+def title(name: str) -> str:
+    """Of a row of `bench_harmonize.py`: harmonize(NAME) or harmonize(NAME), guarded."""
+    method, _, guarded = name.removeprefix("harmonize(").partition(")")
+    return f"`{method}`{guarded}"
 
 
 def marks(name: str) -> tuple[str, str]:
