@@ -1,8 +1,9 @@
 """Every method of pyharmony.harmonize from 256² to 50 megapixels: time of one call, and memory beside the image.
 
 Memory is the peak of a fresh process during one call over what it held before, counted by the kernel (Linux). Networks
-are the weights that come with pyharmony, and of `colorgrid` and `dovenet`, where it has none, random ones, whose time is
-that of trained ones. They are measured with the guard, which has them run twice, and without; the others without.
+have the weights that come with pyharmony; `colorgrid` and `dovenet`, where none come of that name, have random ones,
+whose time is that of trained ones. They are measured with the guard, for which they run twice, and without, the other
+methods without.
 
     python -m pytest benchmarks/bench_harmonize.py --results benchmarks/results/harmonization_speed.json
     python benchmarks/harmonization.py report  # the table of docs/harmonize.md
@@ -109,7 +110,8 @@ def extra_memory(name: str, guard: bool, height: int, width: int) -> int:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(
-    ("name", "guard"), [*((name, guard) for name in NETWORKS for guard in (True, False)), *((m, False) for m in METHODS)]
+    ("name", "guard"),
+    [*((name, guard) for name in NETWORKS for guard in (True, False)), *((m, False) for m in METHODS)],
 )
 def bench_harmonize(benchmark: Any, ledger: Ledger, name: str, guard: bool, size: str) -> None:
     height, width = SIZES[size]

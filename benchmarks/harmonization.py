@@ -130,7 +130,7 @@ def photograph(manifest: data.Manifest, index: int) -> str:
     return origins(manifest.root).get(entry["file"], str(entry["pair"]))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def origins(root: Path) -> dict[str, str]:
     """Of each file of a manifest the stem of the one that it was made of."""
     entries = json.loads((root / "manifest.json").read_text())["entries"]

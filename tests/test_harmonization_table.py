@@ -1,4 +1,4 @@
-"""benchmarks/harmonization.py: what its figures are, which pictures it measures on, and that the page has its tables."""
+"""benchmarks/harmonization.py: its figures, the pictures that they are of, and the tables of the page."""
 
 from __future__ import annotations
 
@@ -190,7 +190,8 @@ def test_cases_are_chosen_by_light(table: Any, root: Path) -> None:
     dark = {name.rpartition("_")[0] for name in made.names}
     assert "night" in dark and "day" not in dark and len(made) == table.PER_PHOTO * len(dark)
     white = np.full((4, 4, 3), 255, np.uint8)
-    assert np.allclose(table.luminance(white), 1) and table.luminance(white // 2).mean() == pytest.approx(0.212, abs=1e-3)
+    assert np.allclose(table.luminance(white), 1)
+    assert table.luminance(white // 2).mean() == pytest.approx(0.212, abs=1e-3)
     assert (table.nearest(np.eye(2, dtype=np.uint8), (4, 6)) == np.kron(np.eye(2), np.ones((2, 3)))).all()
     # Of the triples the photograph that is among the others is not measured twice.
     fitting = table.fitting(root)
