@@ -28,7 +28,6 @@ import numpy.typing as npt
 
 import pyharmony
 from pyharmony import color, data, harmonization, metrics
-from pyharmony import io as files
 from pyharmony.errors import DataError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -696,43 +695,22 @@ def report() -> None:
     PAGE.write_text(written(PAGE.read_text("utf-8")), "utf-8")
 
 
-# ---- sheet ----
-
-
-def sheet(root: Path, work: Path, name: str, path: Path, wanted: Sequence[str] | None) -> None:
-    """Eight pictures of a set of composites: composite, what each method makes of it, target."""
-    from pyharmony.cli._sheets import sheet as of_rows
-
-    samples, chosen = opened(name, root, work).samples, methods(wanted)
-    rows = []
-    for index in (i * len(samples) // 8 for i in range(8)):
-        sample = samples[index]
-        shown = {m: call(sample["composite"], sample["mask"]) for m, call in {**methods([BASELINE]), **chosen}.items()}
-        rows.append([*shown.items(), ("target", sample["target"])])
-    files.save(of_rows(rows), path)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("report")
-    for name in ("run", "sheet"):
-        command = commands.add_parser(name)
-        command.add_argument("data", type=Path)
-        command.add_argument("--method", action="append", help="measured again; default: all, where missing")
-        command.add_argument("--work", type=Path, default=WORK, help="where composites are kept (default: %(default)s)")
-    commands.choices["run"].add_argument("--set", action="append", choices=[*COMPOSITES, FITTING])
-    commands.choices["run"].add_argument("--out", type=Path, default=RESULTS)
-    commands.choices["run"].add_argument("--fresh", action="store_true", help="makes the composites again")
-    commands.choices["sheet"].add_argument("set", choices=list(COMPOSITES))
-    commands.choices["sheet"].add_argument("-o", "--output", type=Path, required=True)
+    command = commands.add_parser("run")
+    command.add_argument("data", type=Path)
+    command.add_argument("--method", action="append", help="is measured again; default: what is missing of all")
+    command.add_argument("--set", action="append", choices=[*COMPOSITES, FITTING], help="default: all")
+    command.add_argument("--out", type=Path, default=RESULTS, help="the results; of another file no tables are written")
+    command.add_argument("--work", type=Path, default=WORK, help="where composites are kept")
+    command.add_argument("--fresh", action="store_true", help="composites are made again")
     given = parser.parse_args()
-    if given.command == "sheet":
-        sheet(given.data, given.work, given.set, given.output, given.method)
-        return
     if given.command == "run":
         if given.fresh:
-            shutil.rmtree(given.work, ignore_errors=True)
+            for name in COMPOSITES:
+                shutil.rmtree(given.work / name, ignore_errors=True)
         run(given.data, given.out, given.work, given.method, given.set)
         if given.out != RESULTS:
             return
