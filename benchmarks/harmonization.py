@@ -541,8 +541,8 @@ def label(name: str) -> str:
 
 
 def rows_of(lines: Iterable[Sequence[str]]) -> str:
-    head, *rest = lines
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rest))
+    head, *rest = (f"| {' | '.join(cells)} |" for cells in lines)
+    return "\n".join([head, "|" + "---|" * (head.count("|") - 1), *rest]).replace("|  |", "| |").replace("|  |", "| |")
 
 
 def composites_table(found: Mapping[str, Any], name: str) -> str:
