@@ -643,6 +643,11 @@ def section(found: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+#: What stands above the table of times.
+SPEED_HEAD = """uint8, an object of 40 % of the picture: wall time, in brackets CPU time of all threads, in milliseconds,
+and memory beside image and mask, the result in it, in MB; without the guard, but for rows that say so."""
+
+
 def speed_section(results: Mapping[str, Any]) -> str:
     """Milliseconds and memory by size, of what `bench_harmonize.py` wrote."""
     problems = list(dict.fromkeys(row["problem"] for row in results["rows"]))
@@ -662,7 +667,7 @@ def speed_section(results: Mapping[str, Any]) -> str:
     lines = [["", *(f"{p}, ms" for p in problems), *(f"{p}, MB" for p in problems)]]
     lines += [[title(name), *cells(name, time_of), *cells(name, memory_of)] for name in names]
     machine = results["machine"]
-    return f"{machine['cpu']}, {machine['threads']} threads, {machine['simd']}:\n\n{rows_of(lines)}"
+    return f"{SPEED_HEAD}\n\n{machine['cpu']}, {machine['threads']} threads, {machine['simd']}:\n\n{rows_of(lines)}"
 
 
 def title(name: str) -> str:

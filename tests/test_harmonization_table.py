@@ -273,14 +273,14 @@ def test_speed_is_told(table: Any) -> None:
         {"name": "harmonize(net), guarded", "problem": "50 MP", "timing": timing, "memory": None},
     ]
     text = table.speed_section({"rows": rows, "machine": {"cpu": "A", "threads": 2, "simd": "avx2"}})
-    assert text.splitlines()[0] == "A, 2 threads, avx2:"
-    assert text.splitlines()[4:] == ["| `mkl` | 12 (21) | | 3 | |", "| `net`, guarded | | 12 (21) | | |"]
+    assert "A, 2 threads, avx2:" in text.splitlines()
+    assert text.splitlines()[-2:] == ["| `mkl` | 12 (21) | | 3 | |", "| `net`, guarded | | 12 (21) | | |"]
 
 
 def test_the_page_has_the_tables(table: Any) -> None:
     text = table.PAGE.read_text("utf-8")
-    for name, file in (("quality", table.RESULTS), ("speed", table.SPEED)):
-        assert all(mark in text for mark in table.marks(name)) == file.is_file()
+    for name in ("quality", "speed"):
+        assert all(text.count(mark) == 1 for mark in table.marks(name))
     assert table.written(text) == text
 
 
