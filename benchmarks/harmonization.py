@@ -644,7 +644,7 @@ def section(found: Mapping[str, Any]) -> str:
 
 
 #: What stands above the table of times.
-SPEED_HEAD = """uint8, an object of 40 % of the picture: wall time, in brackets CPU time of all threads, in milliseconds,
+SPEED_HEAD = """uint8, an object of 40 % of the picture: wall time in milliseconds, in brackets CPU time of all threads,
 and memory beside image and mask, the result in it, in MB; without the guard, but for rows that say so."""
 
 
