@@ -82,7 +82,8 @@ class Row:
     """One contestant on one problem.
 
     Errors are in 8-bit levels: `error` is the largest difference from the exact answer of the
-    contestant's own equation, `certified` a bound proven from a float64 residual.
+    contestant's own equation, `certified` a bound proven from a float64 residual. `memory` is in bytes, beside
+    the arguments.
     """
 
     group: str
@@ -96,6 +97,7 @@ class Row:
     error: float | None = None
     median_error: float | None = None
     certified: float | None = None
+    memory: float | None = None
     note: str = ""
 
 

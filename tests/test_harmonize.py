@@ -330,6 +330,94 @@ def test_memory_stays_below_the_image() -> None:
         assert info.peak_bytes < image.nbytes
 
 
+# What is at the edge, for every method and for networks
+
+
+#: Networks besides: one that gives a picture, one that gives a colour map, and a residual generator.
+EVERY = (*PLAIN, "dovenet_lite", "colorgrid", "dovenet")
+
+
+@pytest.fixture(params=EVERY)
+def method(request: pytest.FixtureRequest) -> Any:
+    """A method; of networks a model with weights that change colours, as trained ones do."""
+    if request.param in PLAIN:
+        return request.param
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    request.getfixturevalue("one_torch_thread")
+    from pyharmony import models
+
+    torch.manual_seed(0)
+    if request.param == "dovenet_lite":
+        return network(models, darker)
+    if request.param == "colorgrid":
+        made = models.create("colorgrid", "small").eval()
+        bias = made.last.bias
+    else:
+        made = models.create("dovenet", size=32, width=2, discriminator_width=2, residual=True).eval()
+        bias = made.generator.unet.last.bias
+    with torch.no_grad():
+        bias.normal_(std=0.02)
+    return made
+
+
+@pytest.mark.parametrize("guard", [True, False])
+def test_without_object_or_background_there_is_no_black_picture(method: Any, guard: bool, pair: Any) -> None:
+    image, mask = pair
+    statistics = isinstance(method, str)
+    dot = np.zeros_like(mask)
+    dot[50, 60] = 255
+    for m, whole in ((np.zeros_like(mask), True), (np.full_like(mask, 255), guard or statistics), (dot, guard)):
+        result, info = ph.harmonize(image, m, method=method, guard=guard, return_info=True)
+        assert (result[m == 0] == image[m == 0]).all() and result.mean() > 0.4 * image.mean()
+        if whole:  # as documented a copy
+            assert (result == image).all() and info.method == "copy" and info.map.is_identity and info.reason
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 2), (3, 90)])
+def test_the_smallest_images_come_back(method: Any, shape: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(90, 200, (*shape, 3)).astype(np.uint8)
+    half = np.zeros(shape, np.uint8)
+    half.reshape(-1)[::2] = 255
+    for mask, guard in itertools.product((half, np.full(shape, 255, np.uint8)), (True, False)):
+        result = ph.harmonize(image, mask, method=method, guard=guard)
+        assert result.shape == image.shape and (result[mask == 0] == image[mask == 0]).all()
+        # Of a pixel or two alone a method may say anything; the guard leaves them as they are.
+        assert not guard or result.mean() > 60
+
+
+def test_grey_and_four_channels(method: Any, pair: Any) -> None:
+    image, mask = pair
+    grey = image[..., 1]
+    of_three = ph.harmonize(np.stack([grey] * 3, -1), mask, method=method)
+    result = ph.harmonize(grey, mask, method=method)
+    assert result.shape == grey.shape and (result[mask == 0] == grey[mask == 0]).all()
+    luma = of_three.astype(float) @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(result - luma).max() <= 2
+    alpha = np.full((*mask.shape, 1), 255, np.uint8)
+    rgba = ph.harmonize(np.concatenate([image, alpha], -1), mask, method=method)
+    assert (rgba[..., 3] == 255).all() and (rgba[..., :3] == ph.harmonize(image, mask, method=method)).all()
+    alpha[:, :70] = 0
+    holes = ph.harmonize(np.concatenate([image, alpha], -1), mask, method=method)
+    still = (alpha[..., 0] == 0) | (mask == 0)
+    assert (holes[..., 3:] == alpha).all() and (holes[still, :3] == image[still]).all()
+    assert holes[~still, :3].min(0).max() > 0
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_nan_and_infinities_are_refused(method: Any, bad: float, pair: Any) -> None:
+    image, mask = (x.astype(np.float32) / 255 for x in pair)
+    for y, x in ((0, 0), (60, 72)):  # outside, and inside of the object
+        damaged = image.copy()
+        damaged[y, x, 1] = bad
+        with pytest.raises(errors.ArgumentError, match=rf"image: {bad} at pixel \(y={y}, x={x}\), channel 1"):
+            ph.harmonize(damaged, mask, method=method)
+    with pytest.raises(errors.MaskError, match="mask: "):
+        ph.harmonize(image, np.where(mask > 0, np.float32(bad), mask), method=method)
+    rgba = np.concatenate([image, np.ones((*mask.shape, 1), np.float32)], -1)
+    rgba[:5, :5] = (bad, bad, bad, 0)
+    assert np.isfinite(ph.harmonize(rgba, mask, method=method)[rgba[..., 3] > 0]).all()
+
+
 # Errors
 
 
@@ -757,6 +845,32 @@ def test_weights_of_a_file(models: Any, tmp_path: Path) -> None:
         finally:
             ph.set_device("auto")
     assert ph.harmonize(image, mask, method=path, device="cpu", return_info=True)[1].device == "cpu"
+
+
+@pytest.mark.parametrize("name", ["colorgrid", "dovenet", "dovenet_lite"])
+def test_damaged_weights_are_an_error_and_no_picture(models: Any, name: str, tmp_path: Path) -> None:
+    import torch
+
+    image, mask = composite(64, 80)
+    config = {"colorgrid": {"preset": "small"}, "dovenet": {"size": 32, "width": 2, "discriminator_width": 2}}
+    model = models.create(name, **config.get(name, {"width": 4})).eval()
+    path = tmp_path / "weights.safetensors"
+    models.save(model, path)
+    good = path.read_bytes()
+    cuts = (0, 4, 8, len(good) // 2, len(good) - 1)
+    damaged = [*(good[:n] for n in cuts), b"no weights at all", bytes(len(good)), good + b"more"]
+    for content in damaged:
+        path.write_bytes(content)
+        for guard in (True, False):
+            with pytest.raises(errors.WeightsError, match=r"weights\.safetensors"):
+                ph.harmonize(image, mask, method=path, guard=guard)
+    # No file is written of a model with NaN; the model itself is refused too.
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(float("nan"))
+    for guard in (True, False):
+        with pytest.raises(errors.WeightsError, match=f"{name} gives NaN"):
+            ph.harmonize(image, mask, method=model, guard=guard)
 
 
 def test_auto_is_the_network_that_comes_with_pyharmony(

@@ -1,0 +1,726 @@
+"""Every method of pyharmony.harmonize on composites whose answer is known, by lighting, and on photographs that fit.
+
+    python benchmarks/harmonization.py run DATA                # what is missing of results/harmonization.json
+    python benchmarks/harmonization.py run DATA --method auto  # that method again
+    python benchmarks/harmonization.py report                  # its tables, into docs/harmonize.md
+
+DATA holds triples_open, pairs_open, photos_open and, where they are there, triples, pairs and aligned of research_only,
+each with its manifest. Pictures are measured at their own size, methods are guarded, as they are by default. One
+thread. `run` may be stopped at any moment: each set of pictures is written as soon as a method has been through it.
+`--method` also takes the path of weights; with `--out` of another file the page is left alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib.util
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+import pyharmony
+from pyharmony import color, data, harmonization, metrics
+from pyharmony.errors import DataError
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results" / "harmonization.json"
+SPEED = ROOT / "benchmarks" / "results" / "harmonization_speed.json"
+WORK = ROOT / "artifacts" / "harmonization"
+PAGE = ROOT / "docs" / "harmonize.md"
+
+TRIPLES = ("triples_open", "research_only/triples")
+PHOTOS = ("pairs_open", "photos_open", "research_only/pairs")
+#: Pictures of one scene at several exposures, and as they were developed by hand. What `aligned` holds is one view in
+#: two kinds of weather, whose snow no light takes away.
+STACKS = "research_only/aligned"
+#: Splits of the photographs that composites are made of.
+HELD = ("val", "test")
+#: Composites of each photograph.
+PER_PHOTO = 4
+#: Least share of a picture that a mask covers.
+LEAST = 0.005
+#: A photograph is dark below this mean luminance, 1 for white; an object has the light behind it where its mean
+#: luminance is so many stops below that of everything else.
+DARK, STOPS = 0.1, 2.0
+#: Of an ellipse, its semi-axes in widths and heights of the picture; their centres lie on a grid of rows and columns.
+ELLIPSE, GRID = (0.12, 0.18), (2, 3)
+#: Least fMSE of a composite: below there is nothing to harmonise.
+LOWEST = 20.0
+#: Skin: the box of Cb and Cr, 0 to 255, of Chai and Ngan 1999, above a luma; at least so much of the object.
+SKIN_CB, SKIN_CR, SKIN_LUMA, SKIN_LEAST = (77, 127), (133, 173), 60, 0.01
+
+BASELINE = "composite"
+MEASURES = ("psnr", "fmse", "fpsnr", "ssim")
+COMPOSITES = {
+    "triples": "Test triples",
+    "stacks": "Exposure stacks",
+    "dark": "Night and darkness",
+    "backlit": "Back light",
+}
+FITTING = "photographs"
+RESAMPLES = 2000
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Picture = npt.NDArray[np.uint8]
+#: From a composite and its mask to a picture.
+Method = Callable[[Picture, Picture], Picture]
+
+
+# ---- pictures ----
+
+
+class Photographs(data.Dataset):
+    """Photographs of several manifests with a mask each: their own, or, where borrowed, that of another one.
+
+    Args:
+        root: the folder of `PHOTOS`.
+        splits: of their manifests.
+        borrowed: whether those without a mask are meant, with masks of others that are mirrored by chance.
+    """
+
+    def __init__(self, root: Path, splits: Sequence[str], *, borrowed: bool = False) -> None:
+        self.borrowed = borrowed
+        self._photos: list[tuple[data.Manifest, int]] = []
+        self._masked: list[tuple[data.Manifest, int]] = []
+        for folder in PHOTOS:
+            for split in splits:
+                if not (root / folder).is_dir():
+                    continue
+                both = data.Manifest(root / folder, split, ("image", "mask"))
+                self._masked += [(both, i) for i in range(len(both)) if (both[i]["mask"] >= 128).mean() >= LEAST]
+                if borrowed:
+                    every = data.Manifest(root / folder, split)
+                    self._photos += [(every, i) for i, roles in enumerate(every.entries) if "mask" not in roles]
+        if not borrowed:
+            self._photos = self._masked
+        self.names = [source.names[i] for source, i in self._photos]
+
+    @property
+    def groups(self) -> list[str]:
+        return [photograph(source, i) for source, i in self._photos]
+
+    @property
+    def persons(self) -> list[bool]:
+        return [is_person(source.entries[i]["image"]) for source, i in self._photos]
+
+    def _load(self, index: int) -> dict[str, Any]:
+        source, at = self._photos[index]
+        sample = source[at]
+        if self.borrowed:
+            random = np.random.default_rng((7, index))
+            other, its = self._masked[int(random.integers(len(self._masked)))]
+            mask = other[its]["mask"][:, :: -1 if random.integers(2) else 1]
+            sample["mask"] = nearest(mask, sample["image"].shape[:2])
+        return sample
+
+
+def photograph(manifest: data.Manifest, index: int) -> str:
+    """What the photograph of a sample was called where it came from: several objects and composites may be of one."""
+    entry = next(entry for role, entry in manifest.entries[index].items() if role in ("image", "target"))
+    return origins(manifest.root).get(entry["file"], str(entry["pair"]))
+
+
+@functools.cache
+def origins(root: Path) -> dict[str, str]:
+    """Of each file of a manifest the stem of the one that it was made of."""
+    entries = json.loads((root / "manifest.json").read_text())["entries"]
+    return {entry["file"]: Path(entry["path"]).stem for entry in entries if entry.get("path")}
+
+
+def source_of(entry: Mapping[str, Any]) -> str:
+    """Of an entry of a triple: the pair that its photograph is in."""
+    return str(entry["pair"]).partition("__")[0]
+
+
+def is_person(entry: Mapping[str, Any]) -> bool:
+    return "person" in (entry.get("object"), entry.get("category")) and entry.get("object", "person") == "person"
+
+
+def nearest(mask: Picture, size: tuple[int, ...]) -> Picture:
+    """A mask at [H, W], each pixel the nearest one."""
+    rows, columns = (((np.arange(n) + 0.5) * m / n).astype(np.intp) for n, m in zip(size, mask.shape, strict=True))
+    return np.ascontiguousarray(mask[np.ix_(rows, columns)])
+
+
+def luminance(image: Picture) -> Floats:
+    """Relative luminance, [H, W] in [0, 1], of sRGB."""
+    linear = color.srgb_to_linear(np.arange(256) / 255)
+    return linear[image] @ np.array([0.2126, 0.7152, 0.0722])
+
+
+def is_dark(sample: Mapping[str, Any]) -> bool:
+    return bool(luminance(sample["image"]).mean() < DARK)
+
+
+def is_backlit(sample: Mapping[str, Any]) -> bool:
+    light, inside = luminance(sample["image"]), sample["mask"] >= 128
+    return bool(inside.any() and not inside.all() and light[inside].mean() * 2**STOPS <= light[~inside].mean())
+
+
+def recoloured(photos: data.Dataset, wanted: Callable[[Mapping[str, Any]], bool], seed: int) -> data.Subset:
+    """Composites of the wanted photographs; transfers take their colours from all of them."""
+    made = data.Synthesis(photos, per_photo=PER_PHOTO, seed=seed)
+    chosen = [i for i, photo in enumerate(photos) if wanted(photo)]
+    return data.Subset(made, [PER_PHOTO * i + k for i in chosen for k in range(PER_PHOTO)])
+
+
+def ellipses(height: int, width: int) -> list[Picture]:
+    """Hard masks of the regions that are cut from another exposure."""
+    y, x = ((np.arange(n) + 0.5) / n for n in (height, width))
+    rows, columns = GRID
+    found = []
+    for row in range(rows):
+        for column in range(columns):
+            away = ((y[:, None] - (row + 0.5) / rows) / ELLIPSE[1]) ** 2
+            away = away + ((x - (column + 0.5) / columns) / ELLIPSE[0]) ** 2
+            found.append(np.where(away <= 1, np.uint8(255), np.uint8(0)))
+    return found
+
+
+class Exposures(data.Dataset):
+    """Composites of aligned pictures: regions of each put into each of the others, which is the target.
+
+    Args:
+        scenes: of each its pictures [H, W, 3].
+    """
+
+    def __init__(self, scenes: Mapping[str, Sequence[Picture]]) -> None:
+        self._samples: list[dict[str, Any]] = []
+        self._groups: list[str] = []
+        for scene, pictures in scenes.items():
+            for target_at, target in enumerate(pictures):
+                for source_at, source in enumerate(pictures):
+                    for at, mask in enumerate(ellipses(*target.shape[:2])):
+                        composite = np.where(mask[..., None] > 0, source, target)
+                        if source_at == target_at or metrics.fmse(composite, target, mask) < LOWEST:
+                            continue
+                        name = f"{scene}_{source_at}_{target_at}_{at}"
+                        self._samples.append({"name": name, "composite": composite, "target": target, "mask": mask})
+                        self._groups.append(scene)
+        self.names = [sample["name"] for sample in self._samples]
+
+    @property
+    def groups(self) -> list[str]:
+        return self._groups
+
+    def _load(self, index: int) -> dict[str, Any]:
+        return dict(self._samples[index])
+
+
+class Set(NamedTuple):
+    """Pictures to measure on.
+
+    Attributes:
+        samples: with composite, target and mask, or image and mask.
+        groups: of each, its photograph.
+        persons: whether the object of each is a person whose skin is measured.
+    """
+
+    samples: data.Dataset
+    groups: Sequence[str]
+    persons: Sequence[bool]
+
+
+def triples(root: Path) -> Set:
+    """The test triples."""
+    there = [data.Manifest(root / f, "test", ("composite", "mask", "target")) for f in TRIPLES if (root / f).is_dir()]
+    groups = [photograph(manifest, i) for manifest in there for i in range(len(manifest))]
+    persons = [is_person(entry["composite"]) for manifest in there for entry in manifest.entries]
+    return Set(data.Joined(there), groups, persons)
+
+
+def stacks(root: Path) -> data.Dataset:
+    """Regions of one exposure in another."""
+    scenes: dict[str, list[Picture]] = {}
+    if (root / STACKS).is_dir():
+        manifest = data.Manifest(root / STACKS)
+        scenes = {
+            name: [manifest[i][role] for role in manifest.entries[i]]
+            for i, name in enumerate(manifest.names)
+            if all(entry.get("split") in HELD for entry in manifest.entries[i].values())
+        }
+    return Exposures(scenes)
+
+
+def dark(root: Path) -> data.Dataset:
+    """Composites of dark photographs."""
+    own, other = (Photographs(root, HELD, borrowed=borrowed) for borrowed in (False, True))
+    return recoloured(data.Joined([own, other]), is_dark, 400)
+
+
+def backlit(root: Path) -> data.Dataset:
+    """Composites of photographs with the light behind the object."""
+    return recoloured(Photographs(root, HELD), is_backlit, 500)
+
+
+def fitting(root: Path) -> Set:
+    """Photographs of the test split with their masks, and the targets of test triples that are none of them."""
+    photos = Photographs(root, ("test",))
+    there = set(photos.names)
+    parts: list[data.Dataset] = [photos]
+    groups, persons = list(photos.groups), list(photos.persons)
+    for folder in TRIPLES:
+        if not (root / folder).is_dir():
+            continue
+        manifest = data.Manifest(root / folder, "test", ("target", "mask"))
+        others = [i for i, entry in enumerate(manifest.entries) if source_of(entry["target"]) not in there]
+        parts.append(data.Subset(manifest, others))
+        groups += [photograph(manifest, i) for i in others]
+        persons += [is_person(manifest.entries[i]["target"]) for i in others]
+    return Set(data.Joined(parts), groups, persons)
+
+
+def opened(name: str, root: Path, work: Path) -> Set:
+    """A set by its name; composites are made once, and kept in `work`."""
+    if name == "triples":
+        return triples(root)
+    if name == FITTING:
+        return fitting(root)
+    if not (work / name).exists():
+        made = {"stacks": stacks, "dark": dark, "backlit": backlit}[name](root)
+        if not len(made):
+            raise DataError(f"{name}: there are no such photographs")
+        work.mkdir(parents=True, exist_ok=True)
+        data.write_triples(made, work / name, errors="skip")
+    samples = data.Triples(work / name)
+    return Set(samples, samples.groups, [False] * len(samples))
+
+
+# ---- what is measured ----
+
+
+def composite_figures(method: Method, samples: Set) -> dict[str, Any]:
+    """Of each sample the measures of what a method makes of it, whether it is the composite, and the hue of skin."""
+    found: dict[str, Any] = {key: [] for key in (*MEASURES, "kept", "skin")}
+    for i, sample in enumerate(samples.samples):
+        composite, target, mask = (sample[role] for role in ("composite", "target", "mask"))
+        made = method(composite, mask)
+        row = metrics.evaluate(made, target, mask)
+        for key in MEASURES:
+            found[key].append(round(row[key], 4))
+        found["kept"].append(bool((made == composite).all()))
+        found["skin"].append(hue_apart(made, target, mask) if samples.persons[i] else None)
+    return found
+
+
+def fitting_figures(method: Method, samples: Set) -> dict[str, Any]:
+    """Of each photograph the mean and 99th percentile of its object's change, whether it is left, the hue of skin.
+
+    The change of a pixel is the largest of its channels, in levels. `of_pixels` has the share of the pixels inside at
+    each change, every photograph with the same weight.
+    """
+    found: dict[str, Any] = {key: [] for key in ("mean", "p99", "kept", "skin")}
+    shares = np.zeros(256)
+    for i, sample in enumerate(samples.samples):
+        picture, mask = sample["target"] if "target" in sample else sample["image"], sample["mask"]
+        made = method(picture, mask)
+        share = changes(picture, made, mask)
+        shares += share
+        found["mean"].append(round(float(share @ np.arange(256)), 4))
+        found["p99"].append(quantile_of(share, 0.99))
+        found["kept"].append(bool((made == picture).all()))
+        found["skin"].append(hue_apart(made, picture, mask) if samples.persons[i] else None)
+    found["of_pixels"] = [round(float(x), 7) for x in shares / len(found["mean"])]
+    return found
+
+
+def changes(before: Picture, after: Picture, mask: Picture) -> Floats:
+    """Which share of the pixels that are at least half inside has changed by 0, 1, .. 255 levels."""
+    inside = mask >= 128
+    apart = (np.maximum(before, after) - np.minimum(before, after)).max(-1)[inside]
+    return np.bincount(apart, minlength=256) / max(apart.size, 1)
+
+
+def quantile_of(share: Floats, q: float) -> int:
+    """The least level up to which that much of the pixels has changed."""
+    return int(np.searchsorted(np.cumsum(share), q - 1e-9))
+
+
+def skin(image: Picture, mask: Picture) -> Bools:
+    """Which pixels of an object are taken for skin, [H, W]; none where they are too few."""
+    rgb = image.astype(np.float64)
+    luma = rgb @ np.array([0.299, 0.587, 0.114])
+    cb, cr = 128 + (rgb[..., 2] - luma) / 1.772, 128 + (rgb[..., 0] - luma) / 1.402
+    inside = mask >= 128
+    found = inside & (luma >= SKIN_LUMA)
+    for x, (low, high) in ((cb, SKIN_CB), (cr, SKIN_CR)):
+        found &= (x >= low) & (x <= high)
+    return found if found.sum() >= SKIN_LEAST * max(inside.sum(), 1) else np.zeros_like(found)
+
+
+def hue(image: Picture, where: Bools) -> float:
+    """The hue angle in degrees of the mean a* and b* of CIELAB."""
+    a, b = color.rgb_to_lab(image[where] / 255)[:, 1:].mean(0)
+    return float(np.degrees(np.arctan2(b, a)))
+
+
+def hue_apart(made: Picture, target: Picture, mask: Picture) -> float | None:
+    """How far the hue of skin is from the target's, 0 to 180 degrees; None where the target shows no skin."""
+    where = skin(target, mask)
+    if not where.any():
+        return None
+    return round(abs((hue(made, where) - hue(target, where) + 180) % 360 - 180), 3)
+
+
+# ---- means and what is known of them ----
+
+
+def mean(values: Floats, counts: Floats) -> Floats:
+    """Of values [N], of which each resample has so many: counts [R, N]."""
+    return (counts @ values) / counts.sum(1)
+
+
+def share_below(values: Floats, counts: Floats) -> Floats:
+    """The share of values below zero."""
+    return mean((values < 0).astype(np.float64), counts)
+
+
+def percentile(q: float) -> Callable[[Floats, Floats], Floats]:
+    """The least value that the share q of the values does not exceed."""
+
+    def statistic(values: Floats, counts: Floats) -> Floats:
+        order = np.argsort(values, kind="stable")
+        sums = np.cumsum(counts[:, order], 1)
+        at = (sums < q * sums[:, -1:] - 1e-9).sum(1)
+        return values[order][at]
+
+    return statistic
+
+
+def bootstrap(
+    values: Iterable[float],
+    groups: Sequence[Any],
+    statistic: Callable[[Floats, Floats], Floats] = mean,
+    *,
+    resamples: int = RESAMPLES,
+) -> metrics.Interval:
+    """A statistic and its percentile bootstrap interval of 95 %: photographs are drawn, each with all its composites.
+
+    Args:
+        values: [N], one a composite.
+        groups: [N], of which photograph.
+        statistic: of values and how often each of them counts.
+        resamples: how many times as many photographs are drawn as there are.
+    """
+    x = np.asarray(list(values), np.float64)
+    _, of = np.unique(np.asarray(groups), return_inverse=True)
+    count = int(of.max()) + 1
+    drawn = np.random.default_rng(0).integers(0, count, (resamples, count))
+    times = np.stack([np.bincount(row, minlength=count) for row in drawn])[:, of].astype(np.float64)
+    low, high = np.percentile(statistic(x, times), (2.5, 97.5))
+    return metrics.Interval(float(statistic(x, np.ones((1, len(x))))[0]), float(low), float(high))
+
+
+# ---- methods ----
+
+
+def shipped() -> dict[str, str]:
+    """Of the weights that come with pyharmony their SHA-256; those of 'auto' under that name."""
+    if importlib.util.find_spec("torch") is None:
+        return {}
+    from pyharmony import models
+
+    names = {entry.name: entry.sha256 for entry in models.weights("harmonize")}
+    return {"auto" if name == "colorgrid" else name: digest for name, digest in names.items()}
+
+
+PLAIN = tuple(name for name in harmonization.METHODS if name != "auto")
+
+
+def match_histograms(composite: Picture, mask: Picture) -> Picture:
+    """scikit-image's, of the object's pixels to the background's."""
+    from skimage import exposure
+
+    inside, made = mask >= 128, composite.copy()
+    if inside.any() and not inside.all():
+        matched = exposure.match_histograms(composite[inside][:, None], composite[~inside][:, None], channel_axis=-1)
+        made[inside] = np.rint(matched[:, 0]).clip(0, 255).astype(np.uint8)
+    return made
+
+
+#: Of other libraries, as they are.
+PEERS: Mapping[str, tuple[str, Method]] = {
+    "scikit-image match_histograms": ("skimage", match_histograms),
+}
+
+
+def harmonized(source: str) -> Method:
+    """`pyharmony.harmonize`, with its defaults."""
+    return lambda composite, mask: pyharmony.harmonize(composite, mask, method=source)
+
+
+def methods(wanted: Sequence[str] | None = None) -> dict[str, Method]:
+    """Methods by the names that tables have: all there are, or those that are wanted; a path has its stem."""
+    every: dict[str, Method] = {BASELINE: lambda composite, mask: composite}
+    every |= {name: harmonized(name) for name in (*shipped(), *PLAIN)}
+    every |= {name: call for name, (module, call) in PEERS.items() if importlib.util.find_spec(module) is not None}
+    if wanted is None:
+        return every
+    return {(name if name in every else Path(name).stem): every.get(name) or harmonized(name) for name in wanted}
+
+
+# ---- runs ----
+
+
+def write_json(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = path.with_name(f".{path.name}.{os.getpid()}")
+    whole.write_text(json.dumps(value) + "\n")
+    os.replace(whole, path)
+
+
+def numbered(groups: Sequence[str]) -> list[int]:
+    """Groups without their names."""
+    places: dict[str, int] = {}
+    return [places.setdefault(group, len(places)) for group in groups]
+
+
+def run(root: Path, path: Path, work: Path, wanted: Sequence[str] | None, names: Sequence[str] | None) -> None:
+    """Measures what is missing, or what is wanted, and writes it to path."""
+    if importlib.util.find_spec("torch") is not None:
+        import torch
+
+        torch.set_num_threads(1)
+    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {"sets": {}, "methods": {}}
+    chosen, digests = methods(wanted), shipped()
+    for name in names or (*COMPOSITES, FITTING):
+        missing = [m for m in chosen if wanted or name not in found["methods"].get(m, {})]
+        if not missing:
+            continue
+        try:
+            samples = opened(name, root, work)
+        except DataError as error:
+            print(error, flush=True)
+            continue
+        groups = numbered(samples.groups)
+        if found["sets"].setdefault(name, groups) != groups:
+            raise DataError(f"{path}: its {name} are other pictures; choose another --out, or remove it")
+        for method in missing:
+            start = time.monotonic()
+            figures = fitting_figures if name == FITTING else composite_figures
+            entry = found["methods"].setdefault(method, {})
+            entry["sha256"] = digests.get(method)
+            entry[name] = figures(chosen[method], samples)
+            write_json(path, found)
+            print(f"{name}, {method}: {time.monotonic() - start:.0f} s", flush=True)
+
+
+# ---- report ----
+
+
+def signed(x: metrics.Interval, digits: int, sign: str = "+") -> str:
+    return f"{x.mean:{sign}.{digits}f} [{x.low:{sign}.{digits}f}, {x.high:{sign}.{digits}f}]".replace("-", "−")
+
+
+def percent(x: metrics.Interval) -> str:
+    return f"{100 * x.mean:.0f} % [{100 * x.low:.0f}, {100 * x.high:.0f}]"
+
+
+def kind(name: str, entry: Mapping[str, Any]) -> int:
+    """The order of tables: the composite, networks, methods without weights, other libraries."""
+    return 0 if name == BASELINE else 2 if name in PLAIN else 3 if name in PEERS else 1
+
+
+def ordered(found: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
+    """Of a set, the figures of each method that has been through it."""
+    there = [(kind(m, entry), m, entry[name]) for m, entry in found["methods"].items() if name in entry]
+    return {m: entry for _, m, entry in sorted(there, key=lambda item: item[:2])}
+
+
+def label(name: str) -> str:
+    return name if name == BASELINE or name in PEERS else f"`{name}`"
+
+
+def rows_of(lines: Iterable[Sequence[str]]) -> str:
+    head, *rest = (f"| {' | '.join(cells)} |" for cells in lines)
+    return "\n".join([head, "|" + "---|" * (head.count("|") - 1), *rest]).replace("|  |", "| |").replace("|  |", "| |")
+
+
+def composites_table(found: Mapping[str, Any], name: str) -> str:
+    """What every method makes of a set of composites."""
+    every, groups = ordered(found, name), found["sets"][name]
+    base = every[BASELINE]
+    head = ["", "PSNR", "gain", "fMSE", "ratio", "fPSNR", "SSIM", "worse", "5th percentile", "left"]
+    lines = [head]
+    for method, figures in every.items():
+        gain = np.subtract(figures["psnr"], base["psnr"])
+        cells = [label(method), signed(bootstrap(figures["psnr"], groups), 2, "")]
+        ratio = np.divide(figures["fmse"], base["fmse"])
+        is_base = method == BASELINE
+        cells.append("" if is_base else signed(bootstrap(gain, groups), 2))
+        cells.append(signed(bootstrap(figures["fmse"], groups), 0, ""))
+        cells.append("" if is_base else signed(bootstrap(ratio, groups), 2, ""))
+        cells.append(signed(bootstrap(figures["fpsnr"], groups), 2, ""))
+        cells.append(signed(bootstrap(figures["ssim"], groups), 4, ""))
+        cells.append("" if is_base else percent(bootstrap(gain, groups, share_below)))
+        cells.append("" if is_base else signed(bootstrap(gain, groups, percentile(0.05)), 2))
+        cells.append("" if is_base else f"{100 * np.mean(figures['kept']):.0f} %")
+        lines.append(cells)
+    return rows_of(lines)
+
+
+def best_table(found: Mapping[str, Any]) -> str:
+    """Networks beside the methods without weights: by how much they beat the one that comes nearest."""
+    sets = [name for name in COMPOSITES if name in found["sets"]]
+    networks = dict.fromkeys(m for name in sets for m, e in ordered(found, name).items() if kind(m, e) == 1)
+    lines = [["", *(COMPOSITES[name] for name in sets)]]
+    for network in networks:
+        cells = [label(network)]
+        for name in sets:
+            every, groups = ordered(found, name), found["sets"][name]
+            others = [m for m in every if m in PLAIN or m in PEERS]
+            if network not in every or not others:
+                cells.append("")
+                continue
+            beyond = {m: bootstrap(np.subtract(every[network]["psnr"], every[m]["psnr"]), groups) for m in others}
+            nearest_one = min(beyond, key=lambda m: beyond[m].mean)
+            cells.append(f"{signed(beyond[nearest_one], 2)} {label(nearest_one)}")
+        lines.append(cells)
+    return rows_of(lines)
+
+
+def fitting_table(found: Mapping[str, Any]) -> str:
+    """What methods do to photographs that fit, and to the hue of skin."""
+    every, groups = ordered(found, FITTING), np.asarray(found["sets"][FITTING])
+    on_triples, of = ordered(found, "triples"), np.asarray(found["sets"]["triples"])
+    head = ["", "mean change", "99 % of photographs", "99 % of pixels", "left", "hue of skin", "largest"]
+    lines = [[*head, "of composites", "largest"]]
+    for method in dict.fromkeys([*on_triples, *every]):
+        cells = [label(method)]
+        if method in every and method != BASELINE:
+            figures = every[method]
+            cells.append(signed(bootstrap(figures["mean"], groups), 2, ""))
+            cells.append(signed(bootstrap(figures["mean"], groups, percentile(0.99)), 1, ""))
+            cells.append(str(quantile_of(np.asarray(figures["of_pixels"]), 0.99)))
+            cells.append(f"{100 * np.mean(figures['kept']):.0f} %")
+            cells += degrees(figures["skin"], groups)
+        else:
+            cells += [""] * 6
+        cells += degrees(on_triples[method]["skin"], of) if method in on_triples else ["", ""]
+        lines.append(cells)
+    return rows_of(lines)
+
+
+def degrees(values: Sequence[float | None], groups: npt.NDArray[Any]) -> list[str]:
+    """The mean of what is there, and the largest."""
+    there = [i for i, x in enumerate(values) if x is not None]
+    if not there:
+        return ["", ""]
+    seen = [float(values[i] or 0) for i in there]
+    return [f"{signed(bootstrap(seen, groups[there]), 1, '')}°", f"{max(seen):.1f}°"]
+
+
+def counted(found: Mapping[str, Any], name: str) -> str:
+    groups = found["sets"][name]
+    return f"{len(groups)} composites of {len(set(groups))} photographs"
+
+
+def section(found: Mapping[str, Any]) -> str:
+    """What the page has between the marks."""
+    parts = []
+    for name, title in COMPOSITES.items():
+        if name in found["sets"]:
+            parts.append(f"**{title}**, {counted(found, name)}:\n\n{composites_table(found, name)}")
+    parts.append(f"Gain of a network beyond that of the nearest method without weights:\n\n{best_table(found)}")
+    if FITTING in found["sets"]:
+        every = ordered(found, FITTING).values()
+        people = sum(x is not None for x in next(iter(every))["skin"])
+        there = next(iter(ordered(found, "triples").values()))["skin"]
+        parts.append(
+            f"**Photographs that fit already**, {len(found['sets'][FITTING])} objects of "
+            f"{len(set(found['sets'][FITTING]))} photographs, {people} with skin; the last two columns are of the "
+            f"{sum(x is not None for x in there)} test triples with skin:\n\n{fitting_table(found)}"
+        )
+    return "\n\n".join(parts)
+
+
+#: What stands above the table of times.
+SPEED_HEAD = """uint8, an object of 40 % of the picture: wall time in milliseconds, in brackets CPU time of all threads,
+and memory beside image and mask, the result in it, in MB; without the guard, but for rows that say so."""
+
+
+def speed_section(results: Mapping[str, Any]) -> str:
+    """Milliseconds and memory by size, of what `bench_harmonize.py` wrote."""
+    problems = list(dict.fromkeys(row["problem"] for row in results["rows"]))
+    names = list(dict.fromkeys(row["name"] for row in results["rows"]))
+    at = {(row["name"], row["problem"]): row for row in results["rows"]}
+
+    def cells(name: str, text: Callable[[Mapping[str, Any]], str]) -> list[str]:
+        rows = [at.get((name, problem)) for problem in problems]
+        return ["" if row is None else text(row) for row in rows]
+
+    def time_of(row: Mapping[str, Any]) -> str:
+        return f"{row['timing']['wall_ms']:.0f} ({row['timing']['cpu_ms']:.0f})"
+
+    def memory_of(row: Mapping[str, Any]) -> str:
+        return "" if row["memory"] is None else f"{row['memory'] / 1e6:.0f}"
+
+    lines = [["", *(f"{p}, ms" for p in problems), *(f"{p}, MB" for p in problems)]]
+    lines += [[title(name), *cells(name, time_of), *cells(name, memory_of)] for name in names]
+    machine = results["machine"]
+    return f"{SPEED_HEAD}\n\n{machine['cpu']}, {machine['threads']} threads, {machine['simd']}:\n\n{rows_of(lines)}"
+
+
+def title(name: str) -> str:
+    """Of a row of `bench_harmonize.py`: harmonize(NAME) or harmonize(NAME), guarded."""
+    method, _, guarded = name.removeprefix("harmonize(").partition(")")
+    return f"`{method}`{guarded}"
+
+
+def marks(name: str) -> tuple[str, str]:
+    return f"<!-- {name}: written by benchmarks/harmonization.py -->", f"<!-- end of {name} -->"
+
+
+def written(text: str) -> str:
+    """The page with the tables in it; those of what has not been measured stay as they are."""
+    sections = {}
+    if RESULTS.is_file():
+        sections["quality"] = section(json.loads(RESULTS.read_text()))
+    if SPEED.is_file():
+        sections["speed"] = speed_section(json.loads(SPEED.read_text()))
+    for name, body in sections.items():
+        start, end = marks(name)
+        before, there, rest = text.partition(start)
+        _, _, after = rest.partition(end)
+        if there:
+            text = f"{before}{start}\n{body}\n{end}{after}"
+    return text
+
+
+def report() -> None:
+    PAGE.write_text(written(PAGE.read_text("utf-8")), "utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("report")
+    command = commands.add_parser("run")
+    command.add_argument("data", type=Path)
+    command.add_argument("--method", action="append", help="is measured again; default: what is missing of all")
+    command.add_argument("--set", action="append", choices=[*COMPOSITES, FITTING], help="default: all")
+    command.add_argument("--out", type=Path, default=RESULTS, help="the results; of another file no tables are written")
+    command.add_argument("--work", type=Path, default=WORK, help="where composites are kept")
+    command.add_argument("--fresh", action="store_true", help="composites are made again")
+    given = parser.parse_args()
+    if given.command == "run":
+        if given.fresh:
+            for name in COMPOSITES:
+                shutil.rmtree(given.work / name, ignore_errors=True)
+        run(given.data, given.out, given.work, given.method, given.set)
+        if given.out != RESULTS:
+            return
+    report()
+
+
+if __name__ == "__main__":
+    main()
