@@ -660,7 +660,7 @@ def test_a_large_picture_is_the_mean_of_its_blocks() -> None:
 def test_a_network_is_carried_to_the_full_size(models: Any) -> None:
     """A change of light that it makes at 256 x 256 pixels is the same one at any size, without its blur."""
     image, mask = composite(300, 420)
-    result, info = ph.harmonize(image, mask, method=network(models, darker), return_info=True)
+    result, info = ph.harmonize(image, mask, method=network(models, darker), guard=False, return_info=True)
     assert info.method == info.weights == "dovenet_lite" and info.confidence > 0.9
     expected = darker(image / 255) * 255
     assert np.abs(result[mask == 255] - expected[mask == 255]).max() <= 2
@@ -673,21 +673,34 @@ def test_a_network_is_carried_to_the_full_size(models: Any) -> None:
 def test_a_network_changes_every_kind_of_image_alike(models: Any) -> None:
     image, mask = composite(100, 140)
     model = network(models, darker)
-    expected = ph.harmonize(image, mask, method=model)
+    expected = ph.harmonize(image, mask, method=model, guard=False)
     for dtype, white in (("uint16", 65535), ("float16", 1), ("float32", 1), ("float64", 1)):
         given_ = (image / 255 * white).astype(dtype)
-        result = ph.harmonize(given_, mask, method=model)
+        result = ph.harmonize(given_, mask, method=model, guard=False)
         assert result.dtype == np.dtype(dtype) and (result[mask == 0] == given_[mask == 0]).all()
         assert np.abs(result.astype(float) / white * 255 - expected).max() <= 1
     rgba = np.concatenate([image, np.full((100, 140, 1), 200, np.uint8)], -1)
-    result = ph.harmonize(rgba, mask > 250, method=model)
+    result = ph.harmonize(rgba, mask > 250, method=model, guard=False)
     assert (result[..., 3] == 200).all() and (result[mask <= 250] == rgba[mask <= 250]).all()
     grey = image[..., 0]
-    light = ph.harmonize(grey, mask, method=model)
+    light = ph.harmonize(grey, mask, method=model, guard=False)
     wanted = darker(grey[mask == 255] / 255) * 255
     assert light.shape == grey.shape and np.abs(light[mask == 255] - wanted).max() <= 2
-    batch = ph.harmonize(np.stack([image, image[:, ::-1]]), np.stack([mask, mask[:, ::-1]]), method=model)
+    pair = np.stack([image, image[:, ::-1]]), np.stack([mask, mask[:, ::-1]])
+    batch = ph.harmonize(*pair, method=model, guard=False)
     assert (batch[0] == expected).all() and np.abs(batch[1][:, ::-1].astype(int) - expected).max() <= 1
+
+
+def test_small_changes_of_a_network_are_held_back(models: Any) -> None:
+    """By c² / (c² + 5²) of a mean change of c levels: a network changes a little of what fits, too."""
+    image, mask = composite(100, 140)
+    for levels in (2, 5, 10, 40):
+        model = network(models, lambda x, levels=levels: x - levels / 255)
+        free, held = (ph.harmonize(image, mask, method=model, guard=guard).astype(int) for guard in (False, True))
+        inside = (mask == 255) & (image > 60).all(-1)
+        change, kept = ((x - image)[inside].mean() for x in (free, held))
+        assert change == pytest.approx(-levels, abs=0.6)
+        assert kept == pytest.approx(-levels * levels**2 / (levels**2 + 25), abs=0.8)
 
 
 def test_the_fit_follows_place_and_luma() -> None:
@@ -717,7 +730,7 @@ def test_maps_of_a_network_are_applied_exactly(models: Any) -> None:
         return Maps(*(torch.from_numpy(np.stack([x] * len(picture))).float() for x in (affine, curves, grid)))
 
     image, mask = composite(200, 310)
-    result, info = ph.harmonize(image, mask, method=network(models, None, maps), return_info=True)
+    result, info = ph.harmonize(image, mask, method=network(models, None, maps), guard=False, return_info=True)
     expected = ops.color_grid(
         image, mask, affine=affine.astype(np.float32), curves=curves.astype(np.float32), grid=grid.astype(np.float32)
     )
@@ -901,7 +914,7 @@ def test_auto_is_the_network_that_comes_with_pyharmony(
     assert info.method == "auto" and info.weights == "colorgrid" and info.confidence > 0.9
     assert (result == ph.harmonize(image, mask, method=models.load(file))).all()
     assert (result == ph.harmonize(image, mask, method="colorgrid")).all()
-    assert -9 < (result.astype(int) - image)[mask == 255].mean() < -6  # 0.03 of white
+    assert -15 < (result.astype(int) - image)[mask == 255].mean() < -12  # 0.03 of white, twice, a tenth held back
     # What the map does to the small picture is what the network itself makes of it.
     small, inside = composite(32, 32)
     hard = (inside >= 128) * np.uint8(255)

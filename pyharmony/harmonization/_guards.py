@@ -23,6 +23,8 @@ _PLAUSIBLE, _ABSURD = 0.2, 0.45
 _STOPS, _DARK = (1.0, 1.8), 0.02
 #: The largest mean change of a guarded transfer of statistics; beyond, the map is brought nearer to the identity.
 _LARGEST = 0.05
+#: The mean change of an object by a network that is held back by half: as much it does to what fits already.
+_DOUBTFUL = 5 / 255
 #: Where the largest channel of a colour lies when its chroma begins to be kept, and when it is kept as it was.
 _BRIGHT = (0.85, 1.0)
 
@@ -79,6 +81,11 @@ def limited(found: ColorMap, scene: Scene) -> ColorMap:
     """The map, brought as near to the identity as its mean change asks."""
     change = mean_change(scene, found.apply(scene.picture))
     return found.scaled(_LARGEST / change) if change > _LARGEST else found
+
+
+def believed(change: float) -> float:
+    """The share of a network's mean change that is made: of small changes little, they are within its errors."""
+    return change * change / (change * change + _DOUBTFUL * _DOUBTFUL)
 
 
 def keep_highlights(before: Float64, after: Float64) -> Float64:
