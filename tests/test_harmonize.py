@@ -692,15 +692,15 @@ def test_a_network_changes_every_kind_of_image_alike(models: Any) -> None:
 
 
 def test_small_changes_of_a_network_are_held_back(models: Any) -> None:
-    """By c² / (c² + 5²) of a mean change of c levels: a network changes a little of what fits, too."""
+    """To c³ / (c² + 8²) of a mean change of c levels: a network changes a little of what fits, too."""
     image, mask = composite(100, 140)
-    for levels in (2, 5, 10, 40):
+    for levels in (3, 8, 16, 40):
         model = network(models, lambda x, levels=levels: x - levels / 255)
         free, held = (ph.harmonize(image, mask, method=model, guard=guard).astype(int) for guard in (False, True))
         inside = (mask == 255) & (image > 60).all(-1)
         change, kept = ((x - image)[inside].mean() for x in (free, held))
         assert change == pytest.approx(-levels, abs=0.6)
-        assert kept == pytest.approx(-levels * levels**2 / (levels**2 + 25), abs=0.8)
+        assert kept == pytest.approx(-levels * levels**2 / (levels**2 + 64), abs=0.8)
 
 
 def test_the_fit_follows_place_and_luma() -> None:
@@ -914,7 +914,7 @@ def test_auto_is_the_network_that_comes_with_pyharmony(
     assert info.method == "auto" and info.weights == "colorgrid" and info.confidence > 0.9
     assert (result == ph.harmonize(image, mask, method=models.load(file))).all()
     assert (result == ph.harmonize(image, mask, method="colorgrid")).all()
-    assert -15 < (result.astype(int) - image)[mask == 255].mean() < -12  # 0.03 of white, twice, a tenth held back
+    assert -14 < (result.astype(int) - image)[mask == 255].mean() < -10  # 0.03 of white, twice, a fifth held back
     # What the map does to the small picture is what the network itself makes of it.
     small, inside = composite(32, 32)
     hard = (inside >= 128) * np.uint8(255)

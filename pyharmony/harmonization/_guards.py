@@ -23,8 +23,8 @@ _PLAUSIBLE, _ABSURD = 0.2, 0.45
 _STOPS, _DARK = (1.0, 1.8), 0.02
 #: The largest mean change of a guarded transfer of statistics; beyond, the map is brought nearer to the identity.
 _LARGEST = 0.05
-#: The mean change of an object by a network that is held back by half: as much it does to what fits already.
-_DOUBTFUL = 5 / 255
+#: The mean change of an object by a network of which half is made: many that fit already are changed by as much.
+_DOUBTFUL = 8 / 255
 #: Where the largest channel of a colour lies when its chroma begins to be kept, and when it is kept as it was.
 _BRIGHT = (0.85, 1.0)
 
