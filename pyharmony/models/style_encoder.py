@@ -35,6 +35,9 @@ class StyleEncoderConfig:
         width: channels of the first layer.
         code: length of the code.
         masked_pool: the code is a mean over what the mask shows; False: over all, holes as zeros, as published.
+        size: sides of the pictures that the weights were made for.
+        decay: of the score: codes at distance d have exp(-decay d). The scale of codes is that of the weights, and so
+            is this.
     """
 
     kind: Literal["code", "features"] = "code"
@@ -42,6 +45,8 @@ class StyleEncoderConfig:
     width: int = 64
     code: int = 16
     masked_pool: bool = False
+    size: int = 256
+    decay: float = 0.04212
 
     def __post_init__(self) -> None:
         _blocks.check_choice(self.kind, "kind", ("code", "features"))
@@ -49,6 +54,8 @@ class StyleEncoderConfig:
         _blocks.check_whole(self.width, "width")
         _blocks.check_whole(self.code, "code")
         _blocks.check_flag(self.masked_pool, "masked_pool")
+        _blocks.check_whole(self.size, "size", RegionEncoder.smallest)
+        _blocks.check_positive(self.decay, "decay")
 
 
 class RegionEncoder(nn.Module):
@@ -83,6 +90,18 @@ class RegionEncoder(nn.Module):
         else:
             x = x.mean((2, 3), keepdim=True)
         return self.last(x).flatten(1)
+
+
+def reached(mask: Tensor) -> Tensor:
+    """What the last map of a `RegionEncoder` holds of a mask [N, 1, H, W]: the last row and column may be cut off."""
+    for _ in range(5):
+        mask = functional.max_pool2d(mask, 3, 2)
+    return mask
+
+
+def harmony_of(encoder: nn.Module, image: Tensor, mask: Tensor, decay: float) -> Tensor:
+    """exp(-decay |z_f - z_b|) of the codes of object and background, [N] in (0, 1]."""
+    return torch.exp(-decay * torch.linalg.vector_norm(encoder(image, mask) - encoder(image, 1 - mask), dim=1))
 
 
 class RegionFeatures(nn.Module):
@@ -193,8 +212,14 @@ class StyleEncoder(Model):
         mask = _blocks.binary(mask, output.dtype)
         return gram_distance(found, wanted, mask) if gram else feature_distance(found, wanted, mask)
 
+    def harmony(self, image: Tensor, mask: Tensor) -> Tensor:
+        """How well object and background agree, [N] in (0, 1]: exp(-decay |z_f - z_b|), by codes, at config.size."""
+        if self.config.kind != "code":
+            raise ArgumentError("model: a style_encoder of kind='features' has no score; expected kind='code'")
+        return harmony_of(self, image, mask, self.config.decay)
+
     def example(self, size: int | None = None) -> dict[str, Tensor]:
-        return _blocks.example_pictures(size or 256, "image", mask=True)
+        return _blocks.example_pictures(size or self.config.size, "image", mask=True)
 
 
 def _convert(state: dict[str, Any]) -> tuple[StyleEncoderConfig, dict[str, Any]]:
