@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ...errors import ArgumentError
 from ...losses import triplet
@@ -27,7 +26,6 @@ class StyleEncoderSettings(StepSettings):
     Attributes:
         lr, betas: of Adam.
         margin: of the triplets.
-        ranking: weight of the third term, see `StyleEncoderStep`; 0: none, as published.
         together: whether the codes of a step come of one batch; False: of a batch for each region, as published.
         edges: share of the pictures whose edges are those of the other one of the pair, see `RealismStep`.
         gamma, gain: changes of tone of both pictures of a pair, see `RealismSettings`.
@@ -36,7 +34,6 @@ class StyleEncoderSettings(StepSettings):
     lr: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.999)
     margin: float = 0.1
-    ranking: float = 0.0
     together: bool = False
     edges: float = 0.0
     gamma: float = 0.0
@@ -49,8 +46,8 @@ class StyleEncoderSettings(StepSettings):
         check_least(self.margin, "margin", open_end=True)
         check_flag(self.together, "together")
         check_share(self.edges, "edges")
-        for name in ("ranking", "gamma", "gain"):
-            check_least(getattr(self, name), name)
+        check_least(self.gamma, "gamma")
+        check_least(self.gain, "gain")
 
 
 @register("style_encoder")
@@ -61,12 +58,9 @@ class StyleEncoderStep(Step):
     are of one kind, and its recoloured object is of another. What BargainNet takes of its output is of the target here.
     The features of an extractor are not trained.
 
-    With `ranking` r what the score of `StyleEncoder.harmony` compares is trained besides, over all pairs of a
-    photograph i and a composite j of the batch: r mean_ij log(1 + exp(|f_i - b_i| - |c_j - b_j|)), a smooth form of the
-    share of pairs in the wrong order. With codes that are not of one batch (`together`), batch norms take away what is
-    different in their means.
+    Batch norms over one kind of region at a time take away what differs in their means; with `together` they do not.
 
-    Losses: 'triplet', the sum of the two, and with `ranking` 'ranking', without its weight.
+    Losses: 'triplet', the sum.
     """
 
     settings: StyleEncoderSettings
@@ -102,15 +96,5 @@ class StyleEncoderStep(Step):
         real, background, before = (code.float() for code in codes)
         margin = settings.margin
         loss = triplet(real, real, before, margin=margin) + triplet(real, background, before, margin=margin)
-        if not settings.ranking:
-            self._update("model", loss)
-            return {"triplet": loss}
-        ranked = _ranking(real, before, background)
-        self._update("model", loss + settings.ranking * ranked)
-        return {"triplet": loss, "ranking": ranked}
-
-
-def _ranking(real: Tensor, before: Tensor, background: Tensor) -> Tensor:
-    """mean_ij log(1 + exp(|f_i - b_i| - |c_j - b_j|)) of codes [N, D], 1e-6 added to differences."""
-    near, far = (functional.pairwise_distance(code, background) for code in (real, before))
-    return functional.softplus(near[:, None] - far).mean()
+        self._update("model", loss)
+        return {"triplet": loss}
