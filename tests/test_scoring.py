@@ -235,3 +235,21 @@ def test_weights_without_codes_are_refused(picture: Any, mask: Any) -> None:
     for name in ("size", "decay"):
         with pytest.raises(errors.ArgumentError, match=f"{name}: 0, expected"):
             models.create("style_encoder", **{name: 0})
+
+
+def test_colours_of_a_region_are_added_to_its_code(picture: Any, mask: Any) -> None:
+    """At first the code is that of means and deviations inside the region, whatever is outside and wherever it lies."""
+    torch.manual_seed(0)
+    encoder = models.create("style_encoder", "small", regions=8, masked_pool=True, size=64).eval()
+    small = data.resize_sample({"image": picture, "mask": mask}, 64)
+    x = torch.from_numpy(small["image"]).permute(2, 0, 1)[None] / 127.5 - 1
+    m = torch.from_numpy(small["mask"])[None, None] / 255
+    with torch.no_grad():
+        code = encoder(x, m)
+        assert float(code.abs().max()) > 1e-3
+        torch.testing.assert_close(encoder(torch.where(m > 0, x, -x), m), code)
+        torch.testing.assert_close(encoder(x.flip(2), m.flip(2)), code, rtol=1e-4, atol=1e-5)
+        assert float((encoder(x / 2, m) - code).abs().max()) > 1e-3
+    for options in ({"space": "hsv"}, {"kind": "features"}):
+        with pytest.raises(errors.ArgumentError, match=r"regions: 8, .* expected codes in RGB"):
+            models.create("style_encoder", regions=8, **options)
