@@ -1,4 +1,4 @@
-"""The small networks that score a picture by itself: their training data, how well they separate, and the filter.
+"""Small networks that score a picture by itself: their training data, how well they separate, and the filter.
 
     python benchmarks/realism.py prepare DATA WORK
     pyharmony train realism_cnn-small --data WORK/train --set data.validation=WORK/val -o WORK/run
@@ -6,7 +6,7 @@
     python benchmarks/realism.py filter DATA realism-small WORK/pool -o benchmarks/results/realism_filter.json
     pyharmony train style_encoder-small --data WORK/train --set data.validation=WORK/val -o WORK/run
     python benchmarks/realism.py calibrate WORK/val WORK/run/best.safetensors -o WORK/calibrated.safetensors
-    python benchmarks/realism.py measure DATA style-encoder-small -o benchmarks/results/harmony.json
+    python benchmarks/realism.py measure DATA WORK/calibrated.safetensors -o benchmarks/results/harmony.json
 
 DATA holds photos_open, pairs_open and triples_open and, where they are there, research_only/triples, each with its
 manifest. Composites are made of the photographs of a split: those of train to learn from, of val to choose by, of test

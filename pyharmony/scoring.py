@@ -16,7 +16,7 @@ from .data import _files
 from .errors import ArgumentError, WeightsError
 from .metrics import _checks as _pictures
 
-#: The weights that come with pyharmony.
+#: The weights that each score takes by default, where pyharmony comes with them.
 _REALISM, _HARMONY = "realism-small", "style-encoder-small"
 
 
@@ -79,7 +79,8 @@ def harmony_score(image: Any, mask: Any, *, weights: Any = None, device: str | N
         mask: of the object: [H, W], bool, uint8 or uint16 scaled by its range, or floats in [0, 1]; or a file or
             picture as image. What is at least half inside is the object, all else the background.
         weights: a `style_encoder` of kind 'code' or a `bargainnet` of `pyharmony.models`, or what
-            `pyharmony.models.load` takes; None: those that come with pyharmony.
+            `pyharmony.models.load` takes; None: `style-encoder-small`, which this version comes without, see
+            docs/models/style_encoder.md.
         device: 'cpu' or 'cuda'; None: a GPU where there is one.
 
     Returns:
@@ -91,7 +92,7 @@ def harmony_score(image: Any, mask: Any, *, weights: Any = None, device: str | N
         MaskError: the mask has values outside of its range, or is empty or full at the network's size.
         ArgumentError: image holds NaN or infinities; weights are of a model that has no codes.
         DecodeError: a file is no picture.
-        WeightsError: as `pyharmony.models.load`; or no weights are given, and pyharmony comes without.
+        WeightsError: as `pyharmony.models.load`; or weights is None, and pyharmony comes without them.
         DeviceError: there is no such device.
         ImportError: torch is not installed.
     """

@@ -232,6 +232,10 @@ def test_weights_without_codes_are_refused(picture: Any, mask: Any) -> None:
         features.harmony(torch.zeros(1, 3, 64, 64), torch.ones(1, 1, 64, 64))
     with pytest.raises(errors.WeightsError, match="there is no such file"):
         harmony(picture, mask, weights="none.safetensors")
+    assert not models.weights("style")
+    says = "weights: None runs style-encoder-small, and this pyharmony comes without them; pass a style_encoder"
+    with pytest.raises(errors.WeightsError, match=says):
+        harmony(picture, mask)
     for name in ("size", "decay"):
         with pytest.raises(errors.ArgumentError, match=f"{name}: 0, expected"):
             models.create("style_encoder", **{name: 0})
