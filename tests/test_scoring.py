@@ -255,5 +255,7 @@ def test_colours_of_a_region_are_added_to_its_code(picture: Any, mask: Any) -> N
         torch.testing.assert_close(encoder(x.flip(2), m.flip(2)), code, rtol=1e-4, atol=1e-5)
         assert float((encoder(x / 2, m) - code).abs().max()) > 1e-3
     for options in ({"space": "hsv"}, {"kind": "features"}):
-        with pytest.raises(errors.ArgumentError, match=r"regions: 8, .* expected codes in RGB"):
+        with pytest.raises(
+            errors.ArgumentError, match=r"regions: 8, with kind=.* expected kind='code' and space='rgb'"
+        ):
             models.create("style_encoder", regions=8, **options)

@@ -61,7 +61,8 @@ class StyleEncoderConfig:
         _blocks.check_whole(self.regions, "regions", 0)
         if self.regions and (self.kind, self.space) != ("code", "rgb"):
             raise ArgumentError(
-                f"regions: {self.regions}, kind={self.kind!r}, {self.space!r}; it goes with codes in RGB"
+                f"regions: {self.regions}, with kind={self.kind!r} and space={self.space!r}; expected kind='code' and "
+                "space='rgb'"
             )
         _blocks.check_whole(self.size, "size", RegionEncoder.smallest)
         _blocks.check_positive(self.decay, "decay")
