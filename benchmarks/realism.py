@@ -233,6 +233,8 @@ def measure(root: Path, model: Model) -> dict[str, Any]:
                 row["rim"] = score(rimmed(image, composite, mask), mask)
                 rows.append(row)
         found[name] = summary(real, rows)
+    every_real: list[dict[str, float]] = []
+    every_row: list[dict[str, Any]] = []
     for folder in TRIPLES:
         if not (root / folder).is_dir():
             continue
@@ -249,6 +251,10 @@ def measure(root: Path, model: Model) -> dict[str, Any]:
             scores = {"mask": score(sample["composite"], mask), "none": score(sample["composite"], None)}
             rows.append({"of": targets[photo], "fmse": fmse, **scores})
         found[f"{folder}, test"] = summary(real, rows)
+        every_row += [{**row, "of": row["of"] + len(every_real)} for row in rows]
+        every_real += real
+    if every_row:
+        found["triples, test"] = summary(every_real, every_row)
     return found
 
 
