@@ -1,9 +1,12 @@
-"""The small realism network that comes with pyharmony: its training data, how well it separates, and its filter.
+"""Small networks that score a picture by itself: their training data, how well they separate, and the filter.
 
     python benchmarks/realism.py prepare DATA WORK
     pyharmony train realism_cnn-small --data WORK/train --set data.validation=WORK/val -o WORK/run
     python benchmarks/realism.py measure DATA realism-small -o benchmarks/results/realism.json
     python benchmarks/realism.py filter DATA realism-small WORK/pool -o benchmarks/results/realism_filter.json
+    pyharmony train style_encoder-small --data WORK/train --set data.validation=WORK/val -o WORK/run
+    python benchmarks/realism.py calibrate WORK/val WORK/run/best.safetensors -o WORK/calibrated.safetensors
+    python benchmarks/realism.py measure DATA WORK/calibrated.safetensors -o benchmarks/results/harmony.json
 
 DATA holds photos_open, pairs_open and triples_open and, where they are there, research_only/triples, each with its
 manifest. Composites are made of the photographs of a split: those of train to learn from, of val to choose by, of test
@@ -13,6 +16,7 @@ to measure. One thread.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import json
 import time
@@ -29,7 +33,7 @@ from torch.nn import functional
 
 from pyharmony import color, data, metrics, scoring
 from pyharmony import io as files
-from pyharmony.models import Model, load
+from pyharmony.models import Model, create, load, save
 
 #: Sides of the shards, from which crops are taken, and of the composites before they are made smaller: what is left of
 #: their rounding to 8 bits is averaged away.
@@ -115,10 +119,10 @@ def prepare(root: Path, work: Path) -> None:
 
 
 def area(real: Floats, made: Floats, of: npt.NDArray[np.int64]) -> dict[str, float]:
-    """The area under the ROC curve of photographs against composites, its interval, and the share of composites that
-    score less than their own photograph.
+    """The area under the ROC curve of photographs against composites, the share of composites that score less than
+    their own photograph, and the intervals of both.
 
-    The interval of 95 % is of 1000 bootstrap samples of photographs, each with its composites.
+    The intervals of 95 % are of 1000 bootstrap samples of photographs, each with its composites.
 
     Args:
         real: [P] scores of photographs.
@@ -129,20 +133,25 @@ def area(real: Floats, made: Floats, of: npt.NDArray[np.int64]) -> dict[str, flo
     # Of each pair of photographs: how often the first is above the composites of the second.
     counts = np.bincount(of, minlength=len(real)).astype(float)
     table = np.stack([np.bincount(of, row, len(real)) for row in wins])
+    own = (real[of] > made) + 0.5 * (real[of] == made)
+    won = np.bincount(of, own, len(real))
     random = np.random.default_rng(0)
-    drawn = []
+    drawn, of_own = [], []
     for _ in range(1000):
         chosen = np.bincount(random.integers(0, len(real), len(real)), minlength=len(real))
         total = chosen.sum() * (chosen @ counts)
         if total:
             drawn.append(chosen @ table @ chosen / total)
+            of_own.append(chosen @ won / (chosen @ counts))
     low, high = np.percentile(drawn, (2.5, 97.5))
-    own = (real[of] > made) + 0.5 * (real[of] == made)
+    own_low, own_high = np.percentile(of_own, (2.5, 97.5))
     return {
         "auc": float(wins.mean()),
         "low": float(low),
         "high": float(high),
         "below_own": float(own.mean()),
+        "below_own_low": float(own_low),
+        "below_own_high": float(own_high),
         "photographs": int((counts > 0).sum()),
         "composites": len(made),
     }
@@ -180,8 +189,27 @@ def rimmed(image: Picture, composite: Picture, mask: Picture) -> Picture:
     return np.where((wide - narrow)[0, 0, ..., None].numpy() > 0, composite, image)
 
 
+def calibrate(pairs: data.Shards, model: Model, path: Path) -> None:
+    """The weights of a style encoder with the decay by which half of these photographs and composites score 0.5."""
+    distances = [
+        -np.log(scoring.harmony_score(pair[role], pair["mask"], weights=model, device="cpu")) / model.config.decay
+        for pair in pairs
+        for role in ("target", "composite")
+    ]
+    decay = float(f"{np.log(2) / np.median(distances):.4g}")
+    found = create(model.name, **{**dataclasses.asdict(model.config), "decay": decay})
+    found.load_state_dict(model.state_dict())
+    save(found, path)
+    print(f"decay {decay}")
+
+
 def measure(root: Path, model: Model) -> dict[str, Any]:
+    """By `realism_score`, with and without the mask, or of an encoder of regions by `harmony_score`."""
+    masked = model.name != "realism_cnn"
+
     def score(picture: Picture, mask: Picture | None) -> float:
+        if masked:
+            return scoring.harmony_score(picture, mask, weights=model, device="cpu") if mask is not None else 0.0
         return scoring.realism_score(picture, mask, model=model, device="cpu")
 
     found: dict[str, Any] = {"torch": torch.__version__, "parameters": sum(p.numel() for p in model.parameters())}
@@ -205,6 +233,8 @@ def measure(root: Path, model: Model) -> dict[str, Any]:
                 row["rim"] = score(rimmed(image, composite, mask), mask)
                 rows.append(row)
         found[name] = summary(real, rows)
+    every_real: list[dict[str, float]] = []
+    every_row: list[dict[str, Any]] = []
     for folder in TRIPLES:
         if not (root / folder).is_dir():
             continue
@@ -221,6 +251,10 @@ def measure(root: Path, model: Model) -> dict[str, Any]:
             scores = {"mask": score(sample["composite"], mask), "none": score(sample["composite"], None)}
             rows.append({"of": targets[photo], "fmse": fmse, **scores})
         found[f"{folder}, test"] = summary(real, rows)
+        every_row += [{**row, "of": row["of"] + len(every_real)} for row in rows]
+        every_real += real
+    if every_row:
+        found["triples, test"] = summary(every_real, every_row)
     return found
 
 
@@ -231,7 +265,8 @@ def summary(real: list[dict[str, float]], rows: list[dict[str, Any]]) -> dict[st
     made = np.array([row["mask"] for row in rows])
     fmse = np.array([row["fmse"] for row in rows])
     found: dict[str, Any] = {"all": area(photographs, made, of)}
-    found["no mask"] = area(np.array([r["none"] for r in real]), np.array([r["none"] for r in rows]), of)
+    if any(row["none"] for row in real):
+        found["no mask"] = area(np.array([r["none"] for r in real]), np.array([r["none"] for r in rows]), of)
     for low, high in BINS:
         inside = (fmse >= low) & (fmse < high)
         if inside.any():
@@ -397,7 +432,7 @@ def means(runs: list[dict[str, Any]]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("prepare", "measure", "filter"):
+    for name in ("prepare", "calibrate", "measure", "filter"):
         one = commands.add_parser(name)
         one.add_argument("data", type=Path)
         if name == "prepare":
@@ -413,6 +448,8 @@ def main() -> None:
     torch.set_num_threads(1)
     if given.command == "prepare":
         prepare(given.data, given.work)
+    elif given.command == "calibrate":
+        calibrate(data.Shards(given.data), load(given.weights), given.output)
     elif given.command == "measure":
         given.output.write_text(json.dumps(measure(given.data, load(given.weights)), indent=1) + "\n")
     else:

@@ -1,8 +1,8 @@
 """Exact, fast image blending and harmonisation.
 
 The subpackages `blend`, `color`, `compat`, `data`, `evaluation`, `harmonization`, `io`, `losses`, `metrics`, `models`,
-`ops`, `reference`, `training` and `errors` are loaded when they are first used, and so are `harmonize`, `load`, `save`
-and `realism_score`; `losses`, `models`, `training` and `realism_score` need torch.
+`ops`, `reference`, `training` and `errors` are loaded when they are first used, and so are `harmonize`,
+`harmony_score`, `load`, `realism_score` and `save`; `losses`, `models`, `training` and the two scores need torch.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
     from .harmonization import harmonize
     from .io import load, save
-    from .scoring import realism_score
+    from .scoring import harmony_score, realism_score
 
 _SUBPACKAGES = (
     *("blend", "color", "compat", "data", "errors", "evaluation", "harmonization", "io"),
@@ -45,7 +45,7 @@ _LAZY = {
     **dict.fromkeys(("get_num_threads", "has_cuda", "set_num_threads", "simd_level"), "_native"),
     "harmonize": "harmonization",
     **dict.fromkeys(("load", "save"), "io"),
-    "realism_score": "scoring",
+    **dict.fromkeys(("harmony_score", "realism_score"), "scoring"),
 }
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
@@ -56,6 +56,7 @@ __all__ = [
     "get_device",
     "get_num_threads",
     "harmonize",
+    "harmony_score",
     "has_cuda",
     "is_deterministic",
     "load",

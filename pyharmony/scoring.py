@@ -1,4 +1,7 @@
-"""How real a picture looks, without another one to compare it with. Needs torch: `pip install 'pyharmony[torch]'`."""
+"""Scores of a picture by itself: how real it looks, how well an object and its background agree.
+
+Needs torch: `pip install 'pyharmony[torch]'`.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ import numpy as np
 from . import _arrays
 from ._arrays import NumpyArray
 from .data import _files
-from .errors import ArgumentError
+from .errors import ArgumentError, WeightsError
 from .metrics import _checks as _pictures
 
-#: The weights that come with pyharmony.
-_WEIGHTS = "realism-small"
+#: The weights that each score takes by default, where pyharmony comes with them.
+_REALISM, _HARMONY = "realism-small", "style-encoder-small"
 
 
 def realism_score(image: Any, mask: Any = None, *, model: Any = None, device: str | None = None) -> float:
@@ -54,19 +57,69 @@ def realism_score(image: Any, mask: Any = None, *, model: Any = None, device: st
     from . import models
     from .evaluation import _networks
 
-    network = _shipped(device) if model is None else _networks.loaded(model, device)
+    network = _shipped(_REALISM, device) if model is None else _networks.loaded(model, device)
     if network.name != "realism_cnn":
         able = ", ".join(info.name for info in models.list("realism"))
         raise ArgumentError(f"model: {network.name} is none of realism; expected {able}")
     return _networks.realism(network, picture, inside)
 
 
-@functools.lru_cache(2)
-def _shipped(device: str | None) -> Any:
+def harmony_score(image: Any, mask: Any, *, weights: Any = None, device: str | None = None) -> float:
+    """How well an object and its background agree in colour and light: exp(-d |z_f - z_b|) of the codes of both.
+
+    By an encoder of regions, after Cong et al., "BargainNet: Background-Guided Domain Translation for Image
+    Harmonization", ICME 2021, where d is 0.04212. The scale of codes differs between weights: a `style_encoder` has d
+    in its configuration as `decay`. Each code sees nothing of the other region. The picture is seen squashed to a
+    square of the network's size, as 8 bits, so that seams and fine detail do not count.
+
+    Args:
+        image: a picture [H, W] or [H, W, C] of 1 or 3 channels, uint8, uint16 or floats with 1.0 for white, which are
+            clipped to [0, 1], NumPy or torch on the processor; or a path, the bytes of a file, an open binary file, a
+            PIL image or a `pyharmony.io.Picture`, which is brought to sRGB.
+        mask: of the object: [H, W], bool, uint8 or uint16 scaled by its range, or floats in [0, 1]; or a file or
+            picture as image. What is at least half inside is the object, all else the background.
+        weights: a `style_encoder` of kind 'code' or a `bargainnet` of `pyharmony.models`, or what
+            `pyharmony.models.load` takes; None: `style-encoder-small`, which this version comes without, see
+            docs/models/style_encoder.md.
+        device: 'cpu' or 'cuda'; None: a GPU where there is one.
+
+    Returns:
+        More than 0 to 1; higher is more alike. A single score says little: compare those of several results for one
+        composite, by the same weights.
+
+    Raises:
+        DTypeError, ShapeError: image or mask has a dtype or shape that is not accepted, or they differ in size.
+        MaskError: the mask has values outside of its range, or is empty or full at the network's size.
+        ArgumentError: image holds NaN or infinities; weights are of a model that has no codes.
+        DecodeError: a file is no picture.
+        WeightsError: as `pyharmony.models.load`; or weights is None, and pyharmony comes without them.
+        DeviceError: there is no such device.
+        ImportError: torch is not installed.
+    """
+    picture = _levels(image)
+    inside = _inside(mask, *picture.shape[:2])
+    from . import models
+    from .evaluation import _networks
+
+    if weights is None and _HARMONY not in [entry.name for entry in models.weights("style")]:
+        raise WeightsError(
+            f"weights: None runs {_HARMONY}, and this pyharmony comes without them; pass a style_encoder or a "
+            "bargainnet, or the path of its weights"
+        )
+    network = _shipped(_HARMONY, device) if weights is None else _networks.loaded(weights, device)
+    if network.name not in _networks.HARMONY or getattr(network.config, "kind", "code") != "code":
+        kind = "" if network.name not in _networks.HARMONY else f" of kind={network.config.kind!r}"
+        able = " or ".join(f"a {name}" for name in _networks.HARMONY)
+        raise ArgumentError(f"weights: {network.name}{kind} gives no codes of regions; expected {able} of codes")
+    return _networks.harmony(network, picture, inside)
+
+
+@functools.lru_cache(4)
+def _shipped(name: str, device: str | None) -> Any:
     from . import models  # noqa: F401, first: where torch is missing it says what to install
     from .evaluation import _networks
 
-    return _networks.loaded(_WEIGHTS, device)
+    return _networks.loaded(name, device)
 
 
 def _is_array(x: Any) -> bool:

@@ -287,6 +287,7 @@ CALLS = {
     "pyharmony.metrics.summarize": "([pyharmony.metrics.evaluate(src, dst, mask)])",
     "pyharmony.ops.color_grid": "(src, mask, affine=np.eye(3, 4) / 2)",
     "pyharmony.realism_score": "(src, mask, model=pyharmony.models.create('realism_cnn', 'small'), device='cpu')",
+    "pyharmony.harmony_score": "(src, mask, weights=pyharmony.models.create('style_encoder', 'small'), device='cpu')",
     "pyharmony.ops.color_map": "(src, [pyharmony.ops.Affine(np.eye(3) / 2)], mask)",
     "pyharmony.ops.color_stats": "(src, mask, bins=256)",
     "pyharmony.ops.gaussian_poisson": "(src, dst, mask, dst)",

@@ -1319,13 +1319,13 @@ def test_realism_is_a_share_and_needs_no_mask(case: str) -> None:
 
 
 def test_regions_are_means_and_deviations_on_both_sides_of_a_mask() -> None:
-    from pyharmony.models.realism_cnn import _statistics
+    from pyharmony.models.realism_cnn import statistics
 
     x = torch.rand(3, 5, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     mask = torch.zeros(3, 1, 16, 16, dtype=torch.float64)
     mask[0, :, 4:8, 2:] = 1
     mask[1] = 1
-    found = _statistics(x, mask).reshape(3, 2, 2, 5)  # of each picture: inside or outside, mean or deviation
+    found = statistics(x, mask).reshape(3, 2, 2, 5)  # of each picture: inside or outside, mean or deviation
     inside = x[0, :, 2:4, 1:].flatten(1)
     outside = torch.cat([x[0, :, :2].flatten(1), x[0, :, 4:].flatten(1), x[0, :, 2:4, 0]], 1)
     for side, values in enumerate((inside, outside)):

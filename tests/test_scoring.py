@@ -1,4 +1,4 @@
-"""`pyharmony.realism_score`: kinds of pictures and masks, what is refused, and what the shipped weights can tell."""
+"""`realism_score` and `harmony_score`: kinds of pictures and masks, what is refused, what shipped weights can tell."""
 
 from __future__ import annotations
 
@@ -36,6 +36,16 @@ def picture() -> Any:
 def mask() -> Any:
     y, x = np.mgrid[:80, :120]
     return np.where(((y - 40) / 25) ** 2 + ((x - 50) / 35) ** 2 < 1, np.uint8(255), np.uint8(0))
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Any:
+    torch.manual_seed(0)
+    return models.create("style_encoder", "small", size=63, masked_pool=True, decay=500.0).eval()
+
+
+def harmony(image: Any, mask: Any, **options: Any) -> float:
+    return pyharmony.harmony_score(image, mask, device="cpu", **options)
 
 
 def score(image: Any, mask: Any = None, **options: Any) -> float:
@@ -123,3 +133,129 @@ def test_the_weights_that_come_with_it_separate(data_dir: Path) -> None:
         again = np.rint(255 * (np.rint(255 * (sample["target"] / 255) ** 0.7) / 255) ** (1 / 0.7)).astype(np.uint8)
         same.append(abs(score(np.where(sample["mask"][..., None] > 0, again, sample["target"]), sample["mask"]) - real))
     assert np.mean(below) > 0.6 and np.median(same) < 0.01
+
+
+def test_harmony_is_by_the_distance_of_the_codes(encoder: Any, picture: Any, mask: Any) -> None:
+    small = data.resize_sample({"image": picture, "mask": mask}, 63)
+    x = torch.from_numpy(small["image"]).permute(2, 0, 1)[None] / 127.5 - 1
+    m = torch.from_numpy(small["mask"])[None, None] / 255
+    with torch.no_grad():
+        distance = float((encoder(x, m) - encoder(x, 1 - m)).norm())
+    assert distance > 1e-4
+    found = harmony(picture, mask, weights=encoder)
+    assert found == pytest.approx(np.exp(-500 * distance), rel=1e-3)
+    assert harmony(picture, 255 - mask, weights=encoder) == pytest.approx(found, rel=1e-3)
+    judge = evaluation.judge(encoder, device="cpu")
+    assert judge(picture, picture, mask)[0]["verification"] == found
+
+
+def test_harmony_of_a_bargainnet_has_the_published_factor(picture: Any, mask: Any) -> None:
+    torch.manual_seed(0)
+    net = models.create("bargainnet", width=4, encoder_width=4).eval()
+    small = data.resize_sample({"image": picture, "mask": mask}, 256)
+    x = torch.from_numpy(small["image"]).permute(2, 0, 1)[None] / 127.5 - 1
+    m = torch.from_numpy(small["mask"])[None, None] / 255
+    with torch.no_grad():
+        distance = float((net.encoder(x, m) - net.encoder(x, 1 - m)).norm())
+    assert harmony(picture, mask, weights=net) == pytest.approx(np.exp(-0.04212 * distance), rel=1e-6)
+
+
+def test_harmony_sees_each_region_alone(encoder: Any, mask: Any) -> None:
+    """A picture of one colour agrees with itself where the codes are means over the region; one of two does not."""
+    flat = np.full((*mask.shape, 3), 120, np.uint8)
+    two = np.where(mask[..., None] > 0, np.uint8(200), flat)
+    assert harmony(two, mask, weights=encoder) < harmony(flat, mask, weights=encoder)
+
+
+def test_kinds_of_pictures_have_the_same_harmony(encoder: Any, picture: Any, mask: Any, tmp_path: Path) -> None:
+    expected = harmony(picture, mask, weights=encoder)
+    pyharmony.save(picture, tmp_path / "p.png")
+    pyharmony.save(mask, tmp_path / "m.png")
+    before = picture.copy(), mask.copy()
+    for kind in (
+        picture.astype(np.float32) / 255,
+        picture.astype(np.uint16) * 257,
+        torch.from_numpy(picture),
+        tmp_path / "p.png",
+        (tmp_path / "p.png").read_bytes(),
+        Image.fromarray(picture),
+    ):
+        assert harmony(kind, mask, weights=encoder) == expected, type(kind)
+    for cover in (mask > 0, mask / 255, torch.from_numpy(mask), tmp_path / "m.png", Image.fromarray(mask)):
+        assert harmony(picture, cover, weights=encoder) == expected, type(cover)
+    models.save(encoder, tmp_path / "w.safetensors")
+    assert harmony(picture, mask, weights=tmp_path / "w.safetensors") == expected
+    grey = picture[..., 1]
+    assert harmony(grey, mask, weights=encoder) == harmony(np.repeat(grey[..., None], 3, 2), mask, weights=encoder)
+    assert np.array_equal(picture, before[0]) and np.array_equal(mask, before[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "says"),
+    [
+        (lambda p, m: (p[..., :2], m), errors.ShapeError, r"image: shape \[80, 120, 2\], expected"),
+        (lambda p, m: (p > 3, m), errors.DTypeError, "image: a bool image"),
+        (lambda p, m: (p / np.float32(0), m), errors.ArgumentError, "image: "),
+        (lambda p, m: (p, m[:-1]), errors.ShapeError, r"mask: shape \[79, 120\], expected \[80, 120\]"),
+        (lambda p, m: (p, m.astype(float)), errors.MaskError, "mask: values from 0 to 255"),
+        (lambda p, m: (p, None), errors.DTypeError, "mask: NoneType"),
+        (lambda p, m: (p, m * 0), errors.MaskError, "mask is empty at 63 x 63 pixels"),
+        (lambda p, m: (p, m * 0 + 255), errors.MaskError, "mask: full at 63 x 63 pixels"),
+    ],
+)
+def test_what_harmony_refuses(encoder: Any, picture: Any, mask: Any, change: Any, kind: type, says: str) -> None:
+    with np.errstate(all="ignore"), pytest.raises(kind, match=says) as caught:
+        harmony(*change(picture, mask), weights=encoder)
+    assert isinstance(caught.value, PyHarmonyError)
+
+
+def test_an_object_that_the_convolutions_cut_off_is_refused(picture: Any) -> None:
+    """At 64 pixels the convolutions without padding leave the last row out."""
+    encoder = models.create("style_encoder", "small", size=64).eval()
+    picture = np.ascontiguousarray(picture[:64, :64])
+    last = np.zeros((64, 64), np.uint8)
+    last[-1] = 255
+    with pytest.raises(errors.MaskError, match="mask: empty at 64 x 64 pixels, as far as the network sees"):
+        harmony(picture, last, weights=encoder)
+    last[-2] = 255
+    assert 0 < harmony(picture, last, weights=encoder) <= 1
+
+
+def test_weights_without_codes_are_refused(picture: Any, mask: Any) -> None:
+    says = "weights: dovenet_lite gives no codes of regions; expected a bargainnet or a style_encoder of codes"
+    with pytest.raises(errors.ArgumentError, match=says):
+        harmony(picture, mask, weights=models.create("dovenet_lite", width=4))
+    features = models.create("style_encoder", "small_features")
+    with pytest.raises(errors.ArgumentError, match="weights: style_encoder of kind='features' gives no codes"):
+        harmony(picture, mask, weights=features)
+    with pytest.raises(errors.ArgumentError, match="kind='features' has no score"):
+        features.harmony(torch.zeros(1, 3, 64, 64), torch.ones(1, 1, 64, 64))
+    with pytest.raises(errors.WeightsError, match="there is no such file"):
+        harmony(picture, mask, weights="none.safetensors")
+    assert not models.weights("style")
+    says = "weights: None runs style-encoder-small, and this pyharmony comes without them; pass a style_encoder"
+    with pytest.raises(errors.WeightsError, match=says):
+        harmony(picture, mask)
+    for name in ("size", "decay"):
+        with pytest.raises(errors.ArgumentError, match=f"{name}: 0, expected"):
+            models.create("style_encoder", **{name: 0})
+
+
+def test_colours_of_a_region_are_added_to_its_code(picture: Any, mask: Any) -> None:
+    """At first the code is that of means and deviations inside the region, whatever is outside and wherever it lies."""
+    torch.manual_seed(0)
+    encoder = models.create("style_encoder", "small", regions=8, masked_pool=True, size=64).eval()
+    small = data.resize_sample({"image": picture, "mask": mask}, 64)
+    x = torch.from_numpy(small["image"]).permute(2, 0, 1)[None] / 127.5 - 1
+    m = torch.from_numpy(small["mask"])[None, None] / 255
+    with torch.no_grad():
+        code = encoder(x, m)
+        assert float(code.abs().max()) > 1e-3
+        torch.testing.assert_close(encoder(torch.where(m > 0, x, -x), m), code)
+        torch.testing.assert_close(encoder(x.flip(2), m.flip(2)), code, rtol=1e-4, atol=1e-5)
+        assert float((encoder(x / 2, m) - code).abs().max()) > 1e-3
+    for options in ({"space": "hsv"}, {"kind": "features"}):
+        with pytest.raises(
+            errors.ArgumentError, match=r"regions: 8, with kind=.* expected kind='code' and space='rgb'"
+        ):
+            models.create("style_encoder", regions=8, **options)

@@ -19,6 +19,7 @@ from PIL import Image
 
 from pyharmony import data
 from pyharmony.errors import ArgumentError, PyHarmonyError, WeightsError
+from pyharmony.scoring import harmony_score
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("lightning_fabric", reason="lightning-fabric is not installed")
@@ -297,6 +298,22 @@ def test_a_limit_draws_photographs_by_the_seed(photos: Path) -> None:
     assert any(names(data__limit=2, run__seed=seed) != few for seed in range(1, 6))
     held_back = [datasets(config(photos, data__validation=0.3, data__limit=n))[1].names for n in (0, 2)]
     assert held_back[0] == held_back[1]
+
+
+def test_the_recipe_of_a_style_encoder_runs(triples: Path, tmp_path: Path) -> None:
+    """Its figure is the area under the curve of the scores, by which the best weights are chosen."""
+    changes = [f"data.root={triples}", "data.validation=0.5", "model.width=4", "schedule.steps=4", "run.batch=3"]
+    changes += ["run.evaluate_steps=1"]
+    settled = training.config_of(training.with_changes(training.recipe("style_encoder-small"), changes))
+    result = training.train(settled, tmp_path, device="cpu")
+    assert (result.skipped, result.steps) == (0, 4) and list(result.figures) == ["auc"]
+    real, pasted = [], []
+    for sample in datasets(settled)[1]:
+        for role, scores in (("target", real), ("composite", pasted)):
+            weights = tmp_path / "best.safetensors"
+            scores.append(harmony_score(sample[role], sample["mask"], weights=weights, device="cpu"))
+    area = _evaluate.area_under_curve(torch.tensor(real), torch.tensor(pasted))
+    assert area == pytest.approx(result.best["auc"], abs=1e-6) and area >= result.figures["auc"] - 1e-6
 
 
 def test_what_a_run_held_back(photos: Path, tmp_path: Path) -> None:

@@ -474,6 +474,9 @@ def test_a_step_is_captured_on_a_gpu_alone(name: str) -> None:
         ("srgan", {"pretraining": -1}, "pretraining: -1, expected a whole number of at least 0"),
         ("srgan", {"content": "l0"}, "content: 'l0', expected one of 'l1', 'l2'"),
         ("style_encoder", {"margin": -1.0}, "margin: -1.0, expected more than 0"),
+        ("style_encoder", {"together": 1}, "together: 1, expected True or False"),
+        ("style_encoder", {"edges": 1.5}, "edges: 1.5, expected 0 to 1"),
+        ("style_encoder", {"gamma": -0.1}, "gamma: -0.1, expected at least 0"),
     ],
 )
 def test_settings_that_are_refused(name: str, settings: dict[str, Any], says: str) -> None:
@@ -774,6 +777,50 @@ def test_bargainnet_is_what_it_says(data_dir: Path) -> None:
     adam = step.optimizers["model"]
     assert adam.defaults["lr"] == 1e-4 and adam.defaults["betas"] == (0.9, 0.999)
     assert len(adam.param_groups[0]["params"]) == len(parameters_of(model))
+
+
+def test_style_encoder_is_what_it_says(data_dir: Path) -> None:
+    """The published triplets, and the same of codes of one batch."""
+    batch = recoloured.pairs(data_dir, 64).batch(count=4)
+    composite, mask, target = batch["composite"], batch["mask"], batch["target"]
+    margin = nn.TripletMarginLoss(margin=0.1, p=2)
+
+    def triplets(real: Tensor, background: Tensor, before: Tensor) -> Tensor:
+        return margin(real, real, before) + margin(real, background, before)
+
+    def published(model: Any) -> Tensor:
+        return triplets(model(target, mask), model(target, 1 - mask), model(composite, mask))
+
+    def together(model: Any) -> Tensor:
+        pictures, regions = torch.cat([target, target, composite]), torch.cat([mask, 1 - mask, mask])
+        return triplets(*model(pictures, regions).split(4))
+
+    for loss, one_batch in ((published, False), (together, True)):
+        torch.manual_seed(0)
+        step = steps.create(models.create("style_encoder", width=4), channels_last=False, together=one_batch)
+        (expected,) = plain(step.model)
+        found = step(batch)
+        wanted = loss(expected)
+        torch.testing.assert_close(found["triplet"], wanted.detach(), rtol=1e-5, atol=1e-6)
+        wanted.backward()
+        for (name, parameter), other in zip(step.model.named_parameters(), expected.parameters(), strict=True):
+            if name != "net.last.bias":  # it is the same in both codes of a difference
+                scale = float(other.grad.abs().max())
+                torch.testing.assert_close(parameter.grad, other.grad, rtol=1e-3, atol=1e-4 * scale, msg=name)
+
+
+def test_style_encoder_has_the_variations_of_the_realism_cnn(data_dir: Path) -> None:
+    """Without them the same batch gives the same loss; with either of them it does not."""
+    batch = recoloured.pairs(data_dir, 64).batch(count=4)
+
+    def loss(**settings: Any) -> float:
+        torch.manual_seed(0)
+        step = steps.create(models.create("style_encoder", width=4), margin=100.0, **settings)
+        return float(step(batch)["triplet"])
+
+    assert loss() == loss()
+    for settings in ({"edges": 0.9}, {"gamma": 0.5}, {"gain": 0.5}):
+        assert loss(**settings) != loss()
 
 
 def test_the_lite_dovenet_is_what_it_says(data_dir: Path) -> None:

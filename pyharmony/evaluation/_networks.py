@@ -16,9 +16,12 @@ from ..harmonization._networks import found_by
 from ..harmonization._scene import scene
 from ..models import Model
 from ..models._calls import output_of, side_of, takes_mask, task_of
+from ..models.style_encoder import reached
 from ._methods import Picture
 
-_JUDGES = ("bargainnet", "dovenet", "dovenet_lite", "pix2pix", "pix2pix_selfie", "realism_cnn")
+_JUDGES = ("bargainnet", "dovenet", "dovenet_lite", "pix2pix", "pix2pix_selfie", "realism_cnn", "style_encoder")
+#: Those that say how well object and background agree.
+HARMONY = ("bargainnet", "style_encoder")
 
 
 def loaded(source: Any, device: str | None, *, whole: bool = False) -> Model:
@@ -47,10 +50,22 @@ def realism(model: Model, picture: Picture, mask: Picture | None) -> float:
     return float(model(*_tensors(model, [small["target"]], small["mask"])))
 
 
+@torch.no_grad()
+def harmony(model: Any, picture: Picture, mask: Picture) -> float:
+    """What one of `HARMONY` says of a picture [H, W, 3] and the mask [H, W] of its object."""
+    side = side_of(model)
+    small = resize_sample({"target": picture, "mask": mask}, side)
+    image, inside = _tensors(model, [small["target"]], small["mask"])
+    for region, name in ((inside, "empty"), (1 - inside, "full")):
+        if not reached(region).any():
+            raise MaskError(f"mask: {name} at {side} x {side} pixels, as far as the network sees")
+    return float(model.harmony(image, inside))
+
+
 def _tensors(model: Model, pictures: list[Picture], mask: Picture) -> list[Tensor]:
     """Pictures [H, W, 3] in the model's range and a mask [H, W], as batches of one."""
     device = next(model.parameters()).device
-    found = [torch.from_numpy(np.ascontiguousarray(x)).to(device).float() / 255 for x in (*pictures, mask)]
+    found = [torch.tensor(np.ascontiguousarray(x), device=device).float() / 255 for x in (*pictures, mask)]
     return [x.permute(2, 0, 1)[None] * (1 - model.low) + model.low for x in found[:-1]] + [found[-1][None, None]]
 
 
@@ -93,11 +108,11 @@ class Verdict:
     ) -> tuple[dict[str, float], npt.NDArray[np.float32] | None]:
         if self.model.name == "realism_cnn":
             return {"realism": realism(self.model, output, mask)}, None
+        if self.model.name in HARMONY:
+            return {"verification": harmony(self.model, output, mask)}, None
         small = resize_sample({"composite": composite, "target": output, "mask": mask}, self.side)
         before, after, m = _tensors(self.model, [small["composite"], small["target"]], small["mask"])
         model: Any = self.model
-        if model.name == "bargainnet":
-            return {"verification": float(model.harmony(after, m))}, None
         if model.name.startswith("pix2pix"):
             patches = model.discriminator(before, after, m) if takes_mask(model) else model.discriminator(before, after)
             scores = {"realism": float(patches.mean())}

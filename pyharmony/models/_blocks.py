@@ -181,6 +181,11 @@ def check_whole(value: object, name: str, low: int = 1) -> None:
         raise ArgumentError(f"{name}: {value!r}, expected a whole number of at least {low}")
 
 
+def check_positive(value: object, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise ArgumentError(f"{name}: {value!r}, expected a number of more than 0")
+
+
 def check_widths(value: object, name: str) -> None:
     if not isinstance(value, tuple) or len(value) < 2:
         raise ArgumentError(f"{name}: {value!r}, expected a tuple of two or more whole numbers")

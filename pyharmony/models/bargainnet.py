@@ -16,7 +16,7 @@ from ..errors import ShapeError, WeightsError
 from . import _blocks, _published
 from ._blocks import Norm
 from ._registry import Model, ModelInfo, register
-from .style_encoder import RegionEncoder
+from .style_encoder import RegionEncoder, harmony_of
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,7 @@ class BargainNet(Model):
 
     def harmony(self, image: Tensor, mask: Tensor) -> Tensor:
         """How well object and background agree, [N] in (0, 1]: exp(-0.04212 |z_f - z_b|), published on 256 pixels."""
-        distance = torch.linalg.vector_norm(self.encoder(image, mask) - self.encoder(image, 1 - mask), dim=1)
-        return torch.exp(-self.decay * distance)
+        return harmony_of(self.encoder, image, mask, self.decay)
 
     def example(self, size: int | None = None) -> dict[str, Tensor]:
         return _blocks.example_pictures(size or 256, "composite", mask=True)

@@ -40,8 +40,8 @@ class RealismCnnConfig:
             _blocks.check_whole(self.regions, "regions", 1)
 
 
-#: Channels of `_colours`.
-_COLOURS = 9
+#: Channels of `colours`.
+COLOURS = 9
 
 
 class Stage(nn.Module):
@@ -83,8 +83,8 @@ class RealismCnn(Model):
         # What a composite lacks may be in one place or all over: the mean and the largest of each feature.
         self.score = nn.Linear(2 * config.widths[-1], 1)
         if config.regions:
-            self.region_norm = nn.BatchNorm1d(4 * _COLOURS)
-            self.region_hidden = nn.Linear(4 * _COLOURS, config.regions)
+            self.region_norm = nn.BatchNorm1d(4 * COLOURS)
+            self.region_hidden = nn.Linear(4 * COLOURS, config.regions)
             self.region_score = nn.Linear(config.regions, 1, bias=False)
         for m in self.modules():
             if isinstance(m, nn.Conv2d):
@@ -107,7 +107,7 @@ class RealismCnn(Model):
         y = torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
         score = self.score(_blocks.dropout(y, self.config.dropout, self.training))
         if self.config.regions:
-            y = self.region_norm(_statistics(_colours(image), mask))
+            y = self.region_norm(statistics(colours(image), mask))
             y = torch.relu(self.region_hidden(_blocks.dropout(y, self.config.dropout, self.training)))
             score = score + self.region_score(y)
         return score.squeeze(1)
@@ -120,7 +120,7 @@ class RealismCnn(Model):
         return _blocks.example_pictures(size or self.config.size, "image", mask=True)
 
 
-def _colours(image: Tensor) -> Tensor:
+def colours(image: Tensor) -> Tensor:
     """R, G, B, luminance Y, R - Y, G - Y, B - Y, chroma and saturation of pictures in [-1, 1]: [N, 9, H, W]."""
     x = (image + 1) / 2
     weights = x.new_tensor([0.299, 0.587, 0.114])[:, None, None]
@@ -130,7 +130,7 @@ def _colours(image: Tensor) -> Tensor:
     return torch.cat([x, luminance, x - luminance, chroma, chroma / (largest + 0.05)], 1)
 
 
-def _statistics(x: Tensor, mask: Tensor) -> Tensor:
+def statistics(x: Tensor, mask: Tensor) -> Tensor:
     """Means and logarithms of deviations of x [N, C, h, w], inside a mask [N, 1, H, W] and outside of it: [N, 4 C].
 
     A deviation is at least 0.01. Where there is nothing inside, or nothing outside, both are of all of it.

@@ -23,6 +23,7 @@ from ..losses import feature_distance, gram_distance, hue_saturation, mask_pyram
 from . import _blocks, _published
 from ._partial import PartialConv2d
 from ._registry import Model, ModelInfo, register
+from .realism_cnn import COLOURS, colours, statistics
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class StyleEncoderConfig:
         width: channels of the first layer.
         code: length of the code.
         masked_pool: the code is a mean over what the mask shows; False: over all, holes as zeros, as published.
+        regions: hidden values of a layer through which statistics of the region's colours are added to the code, in RGB
+            alone; 0: none, as published.
+        size: sides of the pictures that the weights were made for.
+        decay: of the score: codes at distance d have exp(-decay d). The scale of codes is that of the weights, and so
+            is this.
     """
 
     kind: Literal["code", "features"] = "code"
@@ -42,6 +48,9 @@ class StyleEncoderConfig:
     width: int = 64
     code: int = 16
     masked_pool: bool = False
+    regions: int = 0
+    size: int = 256
+    decay: float = 0.04212
 
     def __post_init__(self) -> None:
         _blocks.check_choice(self.kind, "kind", ("code", "features"))
@@ -49,22 +58,45 @@ class StyleEncoderConfig:
         _blocks.check_whole(self.width, "width")
         _blocks.check_whole(self.code, "code")
         _blocks.check_flag(self.masked_pool, "masked_pool")
+        _blocks.check_whole(self.regions, "regions", 0)
+        if self.regions and (self.kind, self.space) != ("code", "rgb"):
+            raise ArgumentError(
+                f"regions: {self.regions}, with kind={self.kind!r} and space={self.space!r}; expected kind='code' and "
+                "space='rgb'"
+            )
+        _blocks.check_whole(self.size, "size", RegionEncoder.smallest)
+        _blocks.check_positive(self.decay, "decay")
 
 
 class RegionEncoder(nn.Module):
-    """Five partial convolutions 3x3 of stride 2 without padding, the mean, and a 1x1: a code of a region."""
+    """Five partial convolutions 3x3 of stride 2 without padding, the mean, and a 1x1: a code of a region.
+
+    With `regions` the statistics of the region's colours that `RealismCnn` has, means and logarithms of deviations, are
+    added through a layer of so many hidden values.
+    """
 
     smallest = 63
+    dropout = 0.2
 
-    def __init__(self, width: int, code: int, masked_pool: bool) -> None:
+    def __init__(self, width: int, code: int, masked_pool: bool, regions: int = 0) -> None:
         super().__init__()
-        self.masked_pool = masked_pool
+        self.masked_pool, self.regions = masked_pool, regions
         widths = (3, width, 2 * width, 4 * width, 8 * width, 8 * width)
         self.convs = nn.ModuleList(
             PartialConv2d(a, b, 3, 2, bias=i == 0) for i, (a, b) in enumerate(itertools.pairwise(widths))
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in widths[2:5])
         self.last = nn.Conv2d(widths[-1], code, 1)
+        if regions:
+            self.region_norm = nn.BatchNorm1d(2 * COLOURS)
+            self.region_hidden = nn.Linear(2 * COLOURS, regions)
+            self.region_code = nn.Linear(regions, code, bias=False)
+
+    def begin_with_colours(self) -> None:
+        """Initial weights by which the code is that of the colours: what the convolutions say of nothing is noise."""
+        nn.init.zeros_(self.last.weight)
+        self.region_hidden.reset_parameters()
+        self.region_code.reset_parameters()
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         """image [N, 3, H, W] in [-1, 1] of 63 pixels or more, mask [N, 1, H, W], taken as 1 from 0.5 on: [N, code]."""
@@ -73,6 +105,7 @@ class RegionEncoder(nn.Module):
         if min(image.shape[2:]) < self.smallest:
             raise ShapeError(f"image: {image.shape[2]}x{image.shape[3]} pixels, expected {self.smallest} or more")
         x, seen = image, _blocks.binary(mask, image.dtype)
+        region = seen
         x, seen = self.convs[0](x, seen, negative_slope=0.0)
         for i, norm in enumerate(self.norms, 1):
             x, seen = self.convs[i](x, seen)
@@ -82,7 +115,24 @@ class RegionEncoder(nn.Module):
             x = (x * seen).sum((2, 3), keepdim=True) / seen.sum((2, 3), keepdim=True).clamp(min=1)
         else:
             x = x.mean((2, 3), keepdim=True)
-        return self.last(x).flatten(1)
+        code = self.last(x).flatten(1)
+        if self.regions:
+            inside, _ = statistics(colours(image), region).chunk(2, 1)
+            y = _blocks.dropout(self.region_norm(inside), self.dropout, self.training)
+            code = code + self.region_code(torch.relu(self.region_hidden(y)))
+        return code
+
+
+def reached(mask: Tensor) -> Tensor:
+    """What the last map of a `RegionEncoder` holds of a mask [N, 1, H, W]: the last row and column may be cut off."""
+    for _ in range(5):
+        mask = functional.max_pool2d(mask, 3, 2)
+    return mask
+
+
+def harmony_of(encoder: nn.Module, image: Tensor, mask: Tensor, decay: float) -> Tensor:
+    """exp(-decay |z_f - z_b|) of the codes of object and background, [N] in (0, 1]."""
+    return torch.exp(-decay * torch.linalg.vector_norm(encoder(image, mask) - encoder(image, 1 - mask), dim=1))
 
 
 class RegionFeatures(nn.Module):
@@ -152,8 +202,10 @@ class StyleEncoder(Model):
         super().__init__(config)
         self.net: RegionEncoder | RegionFeatures
         if config.kind == "code":
-            self.net = RegionEncoder(config.width, config.code, config.masked_pool)
+            self.net = RegionEncoder(config.width, config.code, config.masked_pool, config.regions)
             _blocks.initialize(self)
+            if config.regions:
+                self.net.begin_with_colours()
         else:
             self.net = RegionFeatures(config.width)
 
@@ -193,8 +245,14 @@ class StyleEncoder(Model):
         mask = _blocks.binary(mask, output.dtype)
         return gram_distance(found, wanted, mask) if gram else feature_distance(found, wanted, mask)
 
+    def harmony(self, image: Tensor, mask: Tensor) -> Tensor:
+        """How well object and background agree, [N] in (0, 1]: exp(-decay |z_f - z_b|), by codes, at config.size."""
+        if self.config.kind != "code":
+            raise ArgumentError("model: a style_encoder of kind='features' has no score; expected kind='code'")
+        return harmony_of(self, image, mask, self.config.decay)
+
     def example(self, size: int | None = None) -> dict[str, Tensor]:
-        return _blocks.example_pictures(size or 256, "image", mask=True)
+        return _blocks.example_pictures(size or self.config.size, "image", mask=True)
 
 
 def _convert(state: dict[str, Any]) -> tuple[StyleEncoderConfig, dict[str, Any]]:

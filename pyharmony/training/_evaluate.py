@@ -18,7 +18,13 @@ from ..models._calls import output_of, task_of
 from ._batches import Prepared, stacked
 
 #: The figure that says which weights are the best, and whether larger is better.
-DECISIVE = {"harmonize": ("fmse", False), "blend": ("mse", False), "upscale": ("psnr", True), "realism": ("auc", True)}
+DECISIVE = {
+    "harmonize": ("fmse", False),
+    "blend": ("mse", False),
+    "upscale": ("psnr", True),
+    "realism": ("auc", True),
+    "style": ("auc", True),
+}
 _SHOWN = 8
 _BATCH = 8
 
@@ -43,11 +49,7 @@ def evaluate(
     training = [m for m in model.modules() if m.training]
     model.eval()
     try:
-        judge = {"harmonize": _pictures, "blend": _pictures, "upscale": _pictures, "realism": _scores}.get(
-            task_of(model)
-        )
-        if judge is None:
-            return {}, np.zeros((1, 1, 3), np.uint8)
+        judge = _scores if task_of(model) in ("realism", "style") else _pictures
         return judge(model, inputs, low, dataset, size, scale)
     finally:
         for m in training:
@@ -100,15 +102,17 @@ def _pictures(
 def _scores(
     model: Any, inputs: tuple[str, ...], low: float, dataset: Dataset, size: int, scale: int
 ) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
+    score = model.harmony if task_of(model) == "style" else model
+    role = "image" if "image" in inputs else "target"
     real: list[Tensor] = []
     pasted: list[Tensor] = []
     shown: list[npt.NDArray[np.uint8]] = []
     for batch in _batches(model, inputs, low, dataset, size, scale):
         mask = batch.get("mask")
-        real.append(model(batch["image"], mask).cpu())
-        pasted.append(model(batch["composite"], mask).cpu())
+        real.append(score(batch[role], mask).cpu())
+        pasted.append(score(batch["composite"], mask).cpu())
         if len(shown) < _SHOWN:
-            shown += list(np.concatenate([_bytes(batch["image"], low), _bytes(batch["composite"], low)], 2))
+            shown += list(np.concatenate([_bytes(batch[role], low), _bytes(batch["composite"], low)], 2))
     return {"auc": area_under_curve(torch.cat(real), torch.cat(pasted))}, np.concatenate(shown[:_SHOWN])
 
 

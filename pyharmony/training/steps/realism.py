@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ...losses import vanilla_discriminator
 from ...models._blocks import check_image, check_share
 from ...models.realism_cnn import RealismCnn
 from ._step import Losses, Step, StepSettings, check_betas, check_least, register
+from ._varied import drawn, exchanged_rims, toned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,30 +92,11 @@ class RealismStep(Step):
 
     def _varied(self, image: Tensor, composite: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """The pair as the network is shown it; nothing is drawn for what is off."""
-        settings, count = self.settings, len(image)
-
-        def drawn(*shape: int) -> Tensor:
-            return torch.rand(count, *shape, device=image.device)
-
+        settings = self.settings
         if mask is not None and settings.edges:
-            first, second = (
-                _rim(mask, drawn(1, 1, 1) < 0.5) * (drawn(1, 1, 1) < settings.edges) * drawn(1, 1, 1) / 2
-                for _ in range(2)
-            )
-            image, composite = torch.lerp(image, composite, first), torch.lerp(composite, image, second)
+            image, composite = exchanged_rims(image, composite, mask, settings.edges)
         if settings.gamma or settings.gain:
-            power = ((2 * drawn(1, 1, 1) - 1) * settings.gamma).exp()
-            gain = ((2 * drawn(3, 1, 1) - 1) * settings.gain).exp()
-            image, composite = (
-                (((x + 1) / 2).clamp(0, 1) ** power * gain).clamp(max=1) * 2 - 1 for x in (image, composite)
-            )
+            image, composite = toned(image, composite, settings.gamma, settings.gain)
         if mask is not None and settings.unmasked:
-            mask = mask * (drawn(1, 1, 1) >= settings.unmasked)
+            mask = mask * (drawn(mask, 1, 1, 1) >= settings.unmasked)
         return image, composite, mask
-
-
-def _rim(mask: Tensor, outside: Tensor) -> Tensor:
-    """The pixels next to the border of masks [N, 1, H, W], outside of it where that is true, else inside."""
-    grown = functional.max_pool2d(mask, 3, 1, 1)
-    shrunk = -functional.max_pool2d(-mask, 3, 1, 1)
-    return torch.where(outside, grown - mask, mask - shrunk)

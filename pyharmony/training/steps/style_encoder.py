@@ -8,13 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from ...errors import ArgumentError
 from ...losses import triplet
-from ...models._blocks import check_mask
+from ...models._blocks import check_mask, check_share
 from ...models.style_encoder import RegionEncoder, StyleEncoder
-from ._step import Losses, Step, StepSettings, check_betas, check_least, check_smallest, register
+from ._step import Losses, Step, StepSettings, check_betas, check_flag, check_least, check_smallest, register
+from ._varied import exchanged_rims, toned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,17 +26,28 @@ class StyleEncoderSettings(StepSettings):
     Attributes:
         lr, betas: of Adam.
         margin: of the triplets.
+        together: whether the codes of a step come of one batch; False: of a batch for each region, as published.
+        edges: share of the pictures whose edges are those of the other one of the pair, see `RealismStep`.
+        gamma, gain: changes of tone of both pictures of a pair, see `RealismSettings`.
     """
 
     lr: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.999)
     margin: float = 0.1
+    together: bool = False
+    edges: float = 0.0
+    gamma: float = 0.0
+    gain: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_least(self.lr, "lr", open_end=True)
         check_betas(self.betas)
         check_least(self.margin, "margin", open_end=True)
+        check_flag(self.together, "together")
+        check_share(self.edges, "edges")
+        check_least(self.gamma, "gamma")
+        check_least(self.gain, "gain")
 
 
 @register("style_encoder")
@@ -44,6 +57,8 @@ class StyleEncoderStep(Step):
     f and b are the codes of the target's object and background, c that of the composite's object: of a photograph both
     are of one kind, and its recoloured object is of another. What BargainNet takes of its output is of the target here.
     The features of an extractor are not trained.
+
+    Batch norms over one kind of region at a time take away what differs in their means; with `together` they do not.
 
     Losses: 'triplet', the sum.
     """
@@ -66,10 +81,20 @@ class StyleEncoderStep(Step):
     def _run(self, batch: dict[str, Tensor]) -> Losses:
         composite, mask, target = batch["composite"], batch["mask"], batch["target"]
         check_mask(mask, target)
+        settings = self.settings
+        if settings.edges:
+            target, composite = exchanged_rims(target, composite, mask, settings.edges)
+        if settings.gamma or settings.gain:
+            target, composite = toned(target, composite, settings.gamma, settings.gain)
+        pairs = ((target, mask), (target, 1 - mask), (composite, mask))
         with self._precision():
-            codes = [self.model(*pair) for pair in ((target, mask), (target, 1 - mask), (composite, mask))]
+            if settings.together:
+                pictures, regions = (torch.cat(several) for several in zip(*pairs))
+                codes = list(self.model(pictures, regions).chunk(3))
+            else:
+                codes = [self.model(*pair) for pair in pairs]
         real, background, before = (code.float() for code in codes)
-        margin = self.settings.margin
+        margin = settings.margin
         loss = triplet(real, real, before, margin=margin) + triplet(real, background, before, margin=margin)
         self._update("model", loss)
         return {"triplet": loss}
