@@ -13,11 +13,11 @@ import numpy as np
 from . import _arrays
 from ._arrays import NumpyArray
 from .data import _files
-from .errors import ArgumentError, WeightsError
+from .errors import ArgumentError
 from .metrics import _checks as _pictures
 
-#: The weights that each score takes by default, where pyharmony comes with them.
-_REALISM, _HARMONY = "realism-small", "style-encoder-small"
+#: The weights that each score takes by default.
+_REALISM, _HARMONY = "realism-small", "colorgrid"
 
 
 def realism_score(image: Any, mask: Any = None, *, model: Any = None, device: str | None = None) -> float:
@@ -65,12 +65,14 @@ def realism_score(image: Any, mask: Any = None, *, model: Any = None, device: st
 
 
 def harmony_score(image: Any, mask: Any, *, weights: Any = None, device: str | None = None) -> float:
-    """How well an object and its background agree in colour and light: exp(-d |z_f - z_b|) of the codes of both.
+    """How well an object and its background agree in colour and light.
 
-    By an encoder of regions, after Cong et al., "BargainNet: Background-Guided Domain Translation for Image
-    Harmonization", ICME 2021, where d is 0.04212. The scale of codes differs between weights: a `style_encoder` has d
-    in its configuration as `decay`. Each code sees nothing of the other region. The picture is seen squashed to a
-    square of the network's size, as 8 bits, so that seams and fine detail do not count.
+    A network that harmonises, such as the default, is asked what it would change: a mean change of c of the object has
+    the score 2^(-c / 8), c in levels of 1/255; what fits is left nearly as it is. That is our own. An encoder of
+    regions is asked for the codes of both: exp(-d |z_f - z_b|), after Cong et al., "BargainNet: Background-Guided
+    Domain Translation for Image Harmonization", ICME 2021, where d is 0.04212; the scale of codes differs between
+    weights, and a `style_encoder` has d in its configuration as `decay`. The picture is seen squashed to a square of
+    the network's size, so that seams and fine detail do not count.
 
     Args:
         image: a picture [H, W] or [H, W, C] of 1 or 3 channels, uint8, uint16 or floats with 1.0 for white, which are
@@ -78,9 +80,8 @@ def harmony_score(image: Any, mask: Any, *, weights: Any = None, device: str | N
             PIL image or a `pyharmony.io.Picture`, which is brought to sRGB.
         mask: of the object: [H, W], bool, uint8 or uint16 scaled by its range, or floats in [0, 1]; or a file or
             picture as image. What is at least half inside is the object, all else the background.
-        weights: a `style_encoder` of kind 'code' or a `bargainnet` of `pyharmony.models`, or what
-            `pyharmony.models.load` takes; None: `style-encoder-small`, which this version comes without, see
-            docs/models/style_encoder.md.
+        weights: a network of `pyharmony.models` that harmonises, a `style_encoder` of kind 'code' or a `bargainnet`,
+            or what `pyharmony.models.load` takes; None: `colorgrid`, which comes with pyharmony.
         device: 'cpu' or 'cuda'; None: a GPU where there is one.
 
     Returns:
@@ -90,9 +91,9 @@ def harmony_score(image: Any, mask: Any, *, weights: Any = None, device: str | N
     Raises:
         DTypeError, ShapeError: image or mask has a dtype or shape that is not accepted, or they differ in size.
         MaskError: the mask has values outside of its range, or is empty or full at the network's size.
-        ArgumentError: image holds NaN or infinities; weights are of a model that has no codes.
+        ArgumentError: image holds NaN or infinities; weights are of another model.
         DecodeError: a file is no picture.
-        WeightsError: as `pyharmony.models.load`; or weights is None, and pyharmony comes without them.
+        WeightsError: as `pyharmony.models.load`.
         DeviceError: there is no such device.
         ImportError: torch is not installed.
     """
@@ -101,16 +102,13 @@ def harmony_score(image: Any, mask: Any, *, weights: Any = None, device: str | N
     from . import models
     from .evaluation import _networks
 
-    if weights is None and _HARMONY not in [entry.name for entry in models.weights("style")]:
-        raise WeightsError(
-            f"weights: None runs {_HARMONY}, and this pyharmony comes without them; pass a style_encoder or a "
-            "bargainnet, or the path of its weights"
-        )
     network = _shipped(_HARMONY, device) if weights is None else _networks.loaded(weights, device)
-    if network.name not in _networks.HARMONY or getattr(network.config, "kind", "code") != "code":
-        kind = "" if network.name not in _networks.HARMONY else f" of kind={network.config.kind!r}"
-        able = " or ".join(f"a {name}" for name in _networks.HARMONY)
-        raise ArgumentError(f"weights: {network.name}{kind} gives no codes of regions; expected {able} of codes")
+    able = {*_networks.HARMONY, *(info.name for info in models.list("harmonize"))}
+    if network.name not in able or getattr(network.config, "kind", "code") != "code":
+        kind = "" if network.name not in able else f" of kind={network.config.kind!r}"
+        raise ArgumentError(
+            f"weights: {network.name}{kind} says nothing of harmony; expected {', '.join(sorted(able))}"
+        )
     return _networks.harmony(network, picture, inside)
 
 

@@ -221,24 +221,39 @@ def test_an_object_that_the_convolutions_cut_off_is_refused(picture: Any) -> Non
     assert 0 < harmony(picture, last, weights=encoder) <= 1
 
 
-def test_weights_without_codes_are_refused(picture: Any, mask: Any) -> None:
-    says = "weights: dovenet_lite gives no codes of regions; expected a bargainnet or a style_encoder of codes"
+def test_weights_that_know_no_harmony_are_refused(picture: Any, mask: Any) -> None:
+    says = "weights: realism_cnn says nothing of harmony; expected attention_unet, bargainnet, colorgrid, "
     with pytest.raises(errors.ArgumentError, match=says):
-        harmony(picture, mask, weights=models.create("dovenet_lite", width=4))
+        harmony(picture, mask, weights="realism-small")
     features = models.create("style_encoder", "small_features")
-    with pytest.raises(errors.ArgumentError, match="weights: style_encoder of kind='features' gives no codes"):
+    with pytest.raises(errors.ArgumentError, match="weights: style_encoder of kind='features' says nothing of harmony"):
         harmony(picture, mask, weights=features)
     with pytest.raises(errors.ArgumentError, match="kind='features' has no score"):
         features.harmony(torch.zeros(1, 3, 64, 64), torch.ones(1, 1, 64, 64))
     with pytest.raises(errors.WeightsError, match="there is no such file"):
         harmony(picture, mask, weights="none.safetensors")
-    assert not models.weights("style")
-    says = "weights: None runs style-encoder-small, and this pyharmony comes without them; pass a style_encoder"
-    with pytest.raises(errors.WeightsError, match=says):
-        harmony(picture, mask)
     for name in ("size", "decay"):
         with pytest.raises(errors.ArgumentError, match=f"{name}: 0, expected"):
             models.create("style_encoder", **{name: 0})
+
+
+@pytest.mark.parametrize("levels", [0, 8, 24])
+def test_harmony_by_what_a_network_would_change(picture: Any, mask: Any, levels: int) -> None:
+    model = models.create("colorgrid", "small").eval()
+    with torch.no_grad():
+        model.last.bias[3:12:4] = levels / 255 / model.config.stages  # type: ignore[union-attr,index]
+    assert harmony(picture, mask, weights=model) == pytest.approx(0.5 ** (levels / 8), rel=1e-4)
+    for empty, says in ((mask * 0, "mask is empty|mask: empty"), (mask * 0 + 255, "mask: full")):
+        with pytest.raises(errors.MaskError, match=says):
+            harmony(picture, empty, weights=model)
+
+
+def test_a_recoloured_object_has_less_harmony(picture: Any, mask: Any) -> None:
+    """By the weights that come with pyharmony, in every light."""
+    whole = harmony(picture, mask)
+    for gains in ((1.5, 1.0, 0.7), (0.6, 0.6, 0.6), (0.7, 1.0, 1.5)):
+        changed = np.where(mask[..., None] > 0, (picture * np.array(gains)).clip(0, 255), picture).astype(np.uint8)
+        assert harmony(changed, mask) < whole
 
 
 def test_colours_of_a_region_are_added_to_its_code(picture: Any, mask: Any) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from .. import models
 from ..data import resize_sample
 from ..errors import ArgumentError, DeviceError, MaskError
+from ..harmonization._guards import mean_change
 from ..harmonization._networks import found_by
 from ..harmonization._scene import scene
 from ..models import Model
@@ -20,8 +21,10 @@ from ..models.style_encoder import reached
 from ._methods import Picture
 
 _JUDGES = ("bargainnet", "dovenet", "dovenet_lite", "pix2pix", "pix2pix_selfie", "realism_cnn", "style_encoder")
-#: Those that say how well object and background agree.
+#: Those whose codes of regions say how well object and background agree.
 HARMONY = ("bargainnet", "style_encoder")
+#: The mean change by a network that harmonises, 1 for white, of a score of 1/2.
+_HALF = 8 / 255
 
 
 def loaded(source: Any, device: str | None, *, whole: bool = False) -> Model:
@@ -52,8 +55,16 @@ def realism(model: Model, picture: Picture, mask: Picture | None) -> float:
 
 @torch.no_grad()
 def harmony(model: Any, picture: Picture, mask: Picture) -> float:
-    """What one of `HARMONY` says of a picture [H, W, 3] and the mask [H, W] of its object."""
+    """What one of `HARMONY`, or a network that harmonises, says of a picture [H, W, 3] and the mask [H, W] of its
+    object."""
     side = side_of(model)
+    if model.name not in HARMONY:
+        seen = scene(picture, mask, None, (side, side))
+        for weight, name in ((seen.mask, "empty"), (1 - seen.mask, "full")):
+            if not weight.any():
+                raise MaskError(f"mask: {name} at {side} x {side} pixels")
+        change = mean_change(seen, found_by(model, seen, False).map.apply(seen.picture))
+        return float(0.5 ** (change / _HALF))
     small = resize_sample({"target": picture, "mask": mask}, side)
     image, inside = _tensors(model, [small["target"]], small["mask"])
     for region, name in ((inside, "empty"), (1 - inside, "full")):
