@@ -13,7 +13,6 @@ thread. `run` may be stopped at any moment: each set of pictures is written as s
 from __future__ import annotations
 
 import argparse
-import functools
 import importlib.util
 import json
 import os
@@ -25,6 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from photographs import Photographs, Picture, is_person, photograph, source_of
 
 import pyharmony
 from pyharmony import color, data, harmonization, metrics
@@ -45,8 +45,6 @@ STACKS = "research_only/aligned"
 HELD = ("val", "test")
 #: Composites of each photograph.
 PER_PHOTO = 4
-#: Least share of a picture that a mask covers.
-LEAST = 0.005
 #: A photograph is dark below this mean luminance, 1 for white; an object has the light behind it where its mean
 #: luminance is so many stops below that of everything else.
 DARK, STOPS = 0.1, 2.0
@@ -70,85 +68,11 @@ RESAMPLES = 2000
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
-Picture = npt.NDArray[np.uint8]
 #: From a composite and its mask to a picture.
 Method = Callable[[Picture, Picture], Picture]
 
 
 # ---- pictures ----
-
-
-class Photographs(data.Dataset):
-    """Photographs of several manifests with a mask each: their own, or, where borrowed, that of another one.
-
-    Args:
-        root: the folder of `PHOTOS`.
-        splits: of their manifests.
-        borrowed: whether those without a mask are meant, with masks of others that are mirrored by chance.
-    """
-
-    def __init__(self, root: Path, splits: Sequence[str], *, borrowed: bool = False) -> None:
-        self.borrowed = borrowed
-        self._photos: list[tuple[data.Manifest, int]] = []
-        self._masked: list[tuple[data.Manifest, int]] = []
-        for folder in PHOTOS:
-            for split in splits:
-                if not (root / folder).is_dir():
-                    continue
-                both = data.Manifest(root / folder, split, ("image", "mask"))
-                self._masked += [(both, i) for i in range(len(both)) if (both[i]["mask"] >= 128).mean() >= LEAST]
-                if borrowed:
-                    every = data.Manifest(root / folder, split)
-                    self._photos += [(every, i) for i, roles in enumerate(every.entries) if "mask" not in roles]
-        if not borrowed:
-            self._photos = self._masked
-        self.names = [source.names[i] for source, i in self._photos]
-
-    @property
-    def groups(self) -> list[str]:
-        return [photograph(source, i) for source, i in self._photos]
-
-    @property
-    def persons(self) -> list[bool]:
-        return [is_person(source.entries[i]["image"]) for source, i in self._photos]
-
-    def _load(self, index: int) -> dict[str, Any]:
-        source, at = self._photos[index]
-        sample = source[at]
-        if self.borrowed:
-            random = np.random.default_rng((7, index))
-            other, its = self._masked[int(random.integers(len(self._masked)))]
-            mask = other[its]["mask"][:, :: -1 if random.integers(2) else 1]
-            sample["mask"] = nearest(mask, sample["image"].shape[:2])
-        return sample
-
-
-def photograph(manifest: data.Manifest, index: int) -> str:
-    """What the photograph of a sample was called where it came from: several objects and composites may be of one."""
-    entry = next(entry for role, entry in manifest.entries[index].items() if role in ("image", "target"))
-    return origins(manifest.root).get(entry["file"], str(entry["pair"]))
-
-
-@functools.cache
-def origins(root: Path) -> dict[str, str]:
-    """Of each file of a manifest the stem of the one that it was made of."""
-    entries = json.loads((root / "manifest.json").read_text())["entries"]
-    return {entry["file"]: Path(entry["path"]).stem for entry in entries if entry.get("path")}
-
-
-def source_of(entry: Mapping[str, Any]) -> str:
-    """Of an entry of a triple: the pair that its photograph is in."""
-    return str(entry["pair"]).partition("__")[0]
-
-
-def is_person(entry: Mapping[str, Any]) -> bool:
-    return "person" in (entry.get("object"), entry.get("category")) and entry.get("object", "person") == "person"
-
-
-def nearest(mask: Picture, size: tuple[int, ...]) -> Picture:
-    """A mask at [H, W], each pixel the nearest one."""
-    rows, columns = (((np.arange(n) + 0.5) * m / n).astype(np.intp) for n, m in zip(size, mask.shape, strict=True))
-    return np.ascontiguousarray(mask[np.ix_(rows, columns)])
 
 
 def luminance(image: Picture) -> Floats:
@@ -253,18 +177,18 @@ def stacks(root: Path) -> data.Dataset:
 
 def dark(root: Path) -> data.Dataset:
     """Composites of dark photographs."""
-    own, other = (Photographs(root, HELD, borrowed=borrowed) for borrowed in (False, True))
+    own, other = (Photographs(root, PHOTOS, HELD, borrowed=borrowed) for borrowed in (False, True))
     return recoloured(data.Joined([own, other]), is_dark, 400)
 
 
 def backlit(root: Path) -> data.Dataset:
     """Composites of photographs with the light behind the object."""
-    return recoloured(Photographs(root, HELD), is_backlit, 500)
+    return recoloured(Photographs(root, PHOTOS, HELD), is_backlit, 500)
 
 
 def fitting(root: Path) -> Set:
     """Photographs of the test split with their masks, and the targets of test triples that are none of them."""
-    photos = Photographs(root, ("test",))
+    photos = Photographs(root, PHOTOS, ("test",))
     there = set(photos.names)
     parts: list[data.Dataset] = [photos]
     groups, persons = list(photos.groups), list(photos.persons)

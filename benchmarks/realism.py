@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
+from photographs import Photographs, Picture
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -40,8 +40,6 @@ from pyharmony.models import Model, create, load, save
 STORED, MADE = 112, 224
 PHOTOS = ("pairs_open", "photos_open")
 TRIPLES = ("triples_open", "research_only/triples")
-#: Least share of a picture that a mask covers.
-LEAST = 0.005
 BINS = ((20, 80), (80, 300), (300, 1000), (1000, 2600))
 EVERYTHING = (0.0, 1e9)
 #: Of the fMSE: what the filter keeps before it asks the network.
@@ -50,44 +48,6 @@ LIMITS = (20.0, 2600.0)
 METHODS = {name: 2 if name == "lut_mix" else 1 for name in data.METHODS}
 
 Floats = npt.NDArray[np.float64]
-Picture = npt.NDArray[np.uint8]
-
-
-class Objects(data.Dataset):
-    """Photographs with a mask each: their own, or where they have none that of another one, mirrored by chance.
-
-    Args:
-        root: the folder of `PHOTOS`.
-        split: of their manifests.
-        borrowed: whether those without a mask are meant, or those with one.
-        size: sides; None: as they are.
-    """
-
-    def __init__(self, root: Path, split: str, *, borrowed: bool, size: int | None = None) -> None:
-        self.size, self.borrowed = size, borrowed
-        self._photos: list[tuple[data.Manifest, int]] = []
-        self._masked: list[tuple[data.Manifest, int]] = []
-        for folder in PHOTOS:
-            both = data.Manifest(root / folder, split, ("image", "mask"))
-            self._masked += [(both, i) for i in range(len(both)) if (both[i]["mask"] >= 128).mean() >= LEAST]
-            if borrowed:
-                every = data.Manifest(root / folder, split)
-                self._photos += [(every, i) for i, roles in enumerate(every.entries) if "mask" not in roles]
-        if not borrowed:
-            self._photos = self._masked
-        self.names = [source.names[i] for source, i in self._photos]
-
-    def _load(self, index: int) -> dict[str, Any]:
-        source, at = self._photos[index]
-        sample = source[at]
-        if self.borrowed:
-            random = np.random.default_rng((7, index))
-            other, its = self._masked[int(random.integers(len(self._masked)))]
-            mask = other[its]["mask"]
-            mask = np.ascontiguousarray(mask[:, ::-1] if random.integers(2) else mask)
-            height, width = sample["image"].shape[:2]
-            sample["mask"] = np.array(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
-        return sample if self.size is None else data.resize_sample(sample, self.size)
 
 
 def composites(
@@ -97,7 +57,7 @@ def composites(
     parts = []
     for borrows, count in ((False, own), (True, borrowed)):
         if count:
-            photos = Objects(root, split, borrowed=borrows, size=MADE)
+            photos = data.Resized(Photographs(root, PHOTOS, (split,), borrowed=borrows), MADE)
             parts.append(data.Synthesis(photos, METHODS, per_photo=count, seed=seed + borrows, limits=limits))
     return data.Joined(parts)
 
@@ -214,7 +174,7 @@ def measure(root: Path, model: Model) -> dict[str, Any]:
 
     found: dict[str, Any] = {"torch": torch.__version__, "parameters": sum(p.numel() for p in model.parameters())}
     for name, borrowed, times in (("photographs, test", False, 4), ("borrowed masks, test", True, 2)):
-        photos = Objects(root, "test", borrowed=borrowed)
+        photos = Photographs(root, PHOTOS, ("test",), borrowed=borrowed)
         made = data.Synthesis(photos, per_photo=times, seed=200)
         rows: list[dict[str, Any]] = []
         real: list[dict[str, float]] = []

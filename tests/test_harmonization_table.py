@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 from pathlib import Path
@@ -15,8 +16,9 @@ from pyharmony import errors, metrics
 
 
 @pytest.fixture
-def table(repository: Path) -> Any:
+def table(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The script as a module, which the test may change."""
+    monkeypatch.syspath_prepend(repository / "benchmarks")
     spec = importlib.util.spec_from_file_location("harmonization_table", repository / "benchmarks" / "harmonization.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -176,11 +178,11 @@ def test_regions_of_one_exposure_are_put_into_another(table: Any) -> None:
 
 
 def test_cases_are_chosen_by_light(table: Any, root: Path) -> None:
-    photos = table.Photographs(root, table.HELD)
+    photos = table.Photographs(root, table.PHOTOS, table.HELD)
     assert photos.names == ["behind", "one_0", "one_1"]  # those of val first
     assert list(photos.groups) == ["behind", "one", "one"] and photos.persons == [False, True, True]
     assert [table.is_backlit(photo) for photo in photos] == [True, False, False]
-    others = table.Photographs(root, table.HELD, borrowed=True)
+    others = table.Photographs(root, table.PHOTOS, table.HELD, borrowed=True)
     assert others.names == ["night", "day"]
     assert [table.is_dark(photo) for photo in others] == [True, False]
     own = [photo["mask"] for photo in photos]
@@ -192,7 +194,8 @@ def test_cases_are_chosen_by_light(table: Any, root: Path) -> None:
     white = np.full((4, 4, 3), 255, np.uint8)
     assert np.allclose(table.luminance(white), 1)
     assert table.luminance(white // 2).mean() == pytest.approx(0.212, abs=1e-3)
-    assert (table.nearest(np.eye(2, dtype=np.uint8), (4, 6)) == np.kron(np.eye(2), np.ones((2, 3)))).all()
+    nearest = importlib.import_module("photographs").nearest
+    assert (nearest(np.eye(2, dtype=np.uint8), (4, 6)) == np.kron(np.eye(2), np.ones((2, 3)))).all()
     # Of the triples the photograph that is among the others is not measured twice.
     fitting = table.fitting(root)
     assert list(fitting.samples.names) == ["one_0", "one_1", "other__photo"]
