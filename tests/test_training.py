@@ -27,7 +27,7 @@ pytest.importorskip("tensorboard", reason="tensorboard is not installed")
 
 from pyharmony import models, training  # noqa: E402
 from pyharmony.training import _checkpoint, _evaluate, _loop, steps  # noqa: E402
-from pyharmony.training._batches import Prepared, batches, order, resized  # noqa: E402
+from pyharmony.training._batches import KEPT, Prepared, batches, order, repeated, resized  # noqa: E402
 from pyharmony.training._train import datasets  # noqa: E402
 
 pytestmark = [pytest.mark.large, pytest.mark.usefixtures("one_torch_thread")]
@@ -116,6 +116,7 @@ def test_every_recipe_is_sound(name: str) -> None:
         ({"data__severity": (30.0, 3.0)}, r"^data\.severity: \(30\.0, 3\.0\), expected two numbers above 0"),
         ({"data__methods": "mkl"}, r"^data\.methods: 'mkl', expected dict"),
         ({"data__per_photo": 0}, r"^data\.per_photo: 0, expected 1 or more"),
+        ({"data__repeats": 0}, r"^data\.repeats: 0, expected 1 or more"),
     ],
 )
 def test_settings_that_are_refused(triples: Path, changes: dict[str, Any], message: str) -> None:
@@ -198,6 +199,49 @@ def test_workers_change_nothing(triples: Path) -> None:
             "target": (2, 3, SIZE, SIZE),
         }
         assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_samples_are_repeated_within_some_batches_and_mixed(triples: Path, workers: int) -> None:
+    class Numbers(Prepared):
+        def __len__(self) -> int:
+            return 100
+
+        def __getitem__(self, index: int) -> dict[str, Any]:
+            return {"number": torch.tensor([index])}
+
+    prepared = Numbers(data.open_dataset(triples), (), SIZE, 0.0)
+    chosen = order(100, 2, 0, 0)[: 2 * KEPT + 3]
+
+    def numbers(repeats: int, start: int = 0) -> list[list[int]]:
+        found = repeated(prepared, chosen, workers, repeats, start=start, seed=(1,))
+        return [batch["number"][:, 0].tolist() for batch in found]
+
+    assert numbers(1) == chosen
+    whole, window = numbers(3), 3 * KEPT
+    assert len(whole) == 3 * len(chosen)
+    for start in range(0, len(whole), window):
+        mixed = [number for batch in whole[start : start + window] for number in batch]
+        fresh = [number for batch in chosen[start // 3 :][:KEPT] for number in batch]
+        assert sorted(mixed) == sorted(3 * fresh)
+        assert mixed[: len(fresh)] != mixed[len(fresh) : 2 * len(fresh)]
+    for start in (1, window - 1, window, window + 5, 2 * window, len(whole) - 1):
+        assert numbers(3, start) == whole[start:]
+
+
+def test_a_run_that_repeats_samples_goes_on_with_the_same_bits(triples: Path, tmp_path: Path) -> None:
+    """Eleven samples are five batches and one left out: fifteen steps an epoch."""
+    settled = config(triples, data__repeats=3, schedule__steps=17, run__checkpoint_steps=1, run__keep=20)
+    assert training.train(settled, tmp_path / "whole", device="cpu").steps == 17
+    assert _loop.Run(settled, *datasets(settled), tmp_path / "asked", device="cpu").steps_per_epoch() == 15
+    for step in (5, 16):
+        part = tmp_path / str(step)
+        shutil.copytree(tmp_path / "whole", part)
+        for path in (part / "checkpoints").glob("step-*"):
+            if int(path.name[5:]) > step:
+                shutil.rmtree(path)
+        training.train(settled, part, resume="auto", device="cpu")
+        assert weights(part) == weights(tmp_path / "whole")
 
 
 def test_pictures_and_masks_are_changed_alike(triples: Path) -> None:

@@ -240,11 +240,9 @@ class ColorGrid(Model):
     def _rows(self, picture: Tensor, mask: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
         """See `_Seen`. Rows lie along the slope of the blurred mask, more of them where it is steeper."""
         side = picture.shape[2]
-        around = max(1, round(side * 3 / 256))
-        blurred = mask
-        for _ in range(2):
-            for window, margin in (((2 * around + 1, 1), (around, 0)), ((1, 2 * around + 1), (0, around))):
-                blurred = functional.avg_pool2d(blurred, window, 1, margin, count_include_pad=False)
+        blur = _box_blur(side, max(1, round(side * 3 / 256))).to(mask)
+        with _exactly(mask):
+            blurred = blur @ mask @ blur.mT
         padded = functional.pad(blurred, (1, 1, 1, 1), mode="replicate")
         across = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
         down = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
@@ -284,6 +282,14 @@ def _exactly(x: Tensor) -> contextlib.AbstractContextManager[Any]:
     if x.is_meta or not torch.is_autocast_enabled(x.device.type):
         return contextlib.nullcontext()
     return torch.autocast(x.device.type, enabled=False)
+
+
+def _box_blur(side: int, radius: int) -> Tensor:
+    """[side, side]: two means of a pixel and so many on either side, of those that there are."""
+    at = torch.arange(side)
+    near = ((at[:, None] - at).abs() <= radius).double()
+    mean = near / near.sum(1, keepdim=True)
+    return mean @ mean
 
 
 def _sure(weight: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,9 @@ from torch.nn import functional
 
 from ..data import Dataset
 from ..errors import ArgumentError, PyHarmonyError
+
+#: Batches whose samples are kept in memory at once where they are used more than once.
+KEPT = 8
 
 Picture = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
@@ -113,9 +117,9 @@ def order(count: int, batch: int, seed: int, epoch: int, rank: int = 0, world: i
 
 
 def batches(
-    prepared: Prepared, chosen: Sequence[Sequence[int]], workers: int, *, pin: bool = False
+    prepared: Prepared, chosen: Sequence[Sequence[int]], workers: int, *, ahead: int = 2, pin: bool = False
 ) -> Iterator[dict[str, Tensor]]:
-    """The batches of these samples, read ahead by so many processes."""
+    """The batches of these samples, so many of them read ahead by each of so many processes."""
     if not workers:
         for indices in chosen:
             yield stacked([prepared[i] for i in indices])
@@ -125,6 +129,7 @@ def batches(
         batch_sampler=[list(indices) for indices in chosen],
         num_workers=min(workers, os.cpu_count() or 1, len(chosen)),
         collate_fn=stacked,
+        prefetch_factor=ahead,
         pin_memory=pin,
         worker_init_fn=_one_thread,
     )
@@ -133,6 +138,45 @@ def batches(
     except RuntimeError as error:
         cause = error.__cause__
         raise cause if isinstance(cause, PyHarmonyError) else error from None
+
+
+def repeated(
+    prepared: Prepared,
+    chosen: Sequence[Sequence[int]],
+    workers: int,
+    repeats: int,
+    *,
+    start: int = 0,
+    seed: tuple[int, ...] = (0,),
+    pin: bool = False,
+) -> Iterator[dict[str, Tensor]]:
+    """Batches of these samples, each of which is used so many times: of `KEPT` batches, mixed anew every time.
+
+    Args:
+        chosen: samples of each batch, as many in each.
+        start: so many batches are left out; those after them are the same.
+        seed: of the mixing.
+    """
+    if repeats == 1:
+        yield from batches(prepared, chosen[start:], workers, pin=pin)
+        return
+    first, left_out = divmod(start, KEPT * repeats)
+    fresh = batches(prepared, chosen[first * KEPT :], workers, ahead=KEPT, pin=pin)
+    for window in itertools.count(first):
+        held = list(itertools.islice(fresh, KEPT))
+        if not held:
+            return
+        samples = {name: torch.cat([x[name] for x in held]) for name in held[0]}
+        count = sum(len(next(iter(x.values()))) for x in held)
+        del held
+        random = np.random.default_rng((*seed, window))
+        for _ in range(repeats):
+            for indices in random.permutation(count).reshape(-1, len(chosen[0])):
+                if left_out:
+                    left_out -= 1
+                    continue
+                which = torch.from_numpy(indices)
+                yield {name: x[which] for name, x in samples.items()}
 
 
 def _one_thread(_: int) -> None:

@@ -50,6 +50,8 @@ class DataConfig:
             they stay as they come.
         unchanged: share of those composites, in training, that are the photograph itself.
         per_photo: composites of each photograph in an epoch.
+        repeats: times that a sample is used in an epoch, within some batches, which are kept in memory: where samples
+            take longer to make than a step, and the network draws something else from them every time.
         workers: processes that read ahead; 0: none.
     """
 
@@ -79,6 +81,7 @@ class DataConfig:
     severity: tuple[float, ...] = ()
     unchanged: float = 0.0
     per_photo: int = 1
+    repeats: int = 1
     workers: int = 0
 
     @property
@@ -167,6 +170,7 @@ class TrainConfig:
             "run.log_steps": 1,
             "data.pairs": 1,
             "data.per_photo": 1,
+            "data.repeats": 1,
         }
         whole |= {"data.workers": 0, "data.limit": 0, "schedule.epochs": 0, "schedule.steps": 0, "schedule.warm_up": 0}
         whole |= {"run.seed": 0, "run.checkpoint_steps": 0, "run.evaluate_steps": 0}

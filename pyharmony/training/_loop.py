@@ -27,7 +27,7 @@ from ..data import Dataset, Synthesis
 from ..errors import ArgumentError, DeviceError
 from ..models import Adversarial, Model
 from . import _checkpoint, steps
-from ._batches import Prepared, batches, order
+from ._batches import Prepared, order, repeated
 from ._checkpoint import Checkpoint
 from ._config import TrainConfig, digest
 from ._evaluate import better, evaluate
@@ -375,7 +375,7 @@ class Run:
 
     def steps_per_epoch(self) -> int:
         whole = self.config.run.batch * self.processes.world * self.config.run.accumulate
-        return max(1, len(self.training) // whole)
+        return max(1, len(self.training) // whole) * self.config.data.repeats
 
     def total(self) -> int | None:
         schedule = self.config.schedule
@@ -506,7 +506,15 @@ class Run:
         if not whole:
             raise ArgumentError(f"data.root: {len(self.training)} samples, fewer than run.accumulate batches hold")
         cuda = processes.device.type == "cuda"
-        for batch in batches(prepared, chosen[self.position : whole], config.data.workers, pin=cuda):
+        for batch in repeated(
+            prepared,
+            chosen[:whole],
+            config.data.workers,
+            config.data.repeats,
+            start=self.position,
+            seed=(config.run.seed, self.epoch, processes.rank),
+            pin=cuda,
+        ):
             yield {name: x.to(processes.device, non_blocking=cuda) for name, x in batch.items()}
 
     def _one(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
