@@ -3,6 +3,7 @@
     python benchmarks/harmonization.py run DATA                # what is missing of results/harmonization.json
     python benchmarks/harmonization.py run DATA --method auto  # that method again
     python benchmarks/harmonization.py report                  # its tables, into docs/harmonize.md
+    python benchmarks/harmonization.py calibrate DATA run/best.safetensors -o calibrated.safetensors
 
 DATA holds triples_open, pairs_open, photos_open and, where they are there, triples, pairs and aligned of research_only,
 each with its manifest. Pictures are measured at their own size, methods are guarded, as they are by default. One
@@ -13,6 +14,8 @@ thread. `run` may be stopped at any moment: each set of pictures is written as s
 from __future__ import annotations
 
 import argparse
+import bisect
+import dataclasses
 import importlib.util
 import json
 import os
@@ -64,6 +67,8 @@ COMPOSITES = {
     "backlit": "Back light",
 }
 FITTING = "photographs"
+#: Levels that photographs that fit may change by in the mean, at the upper end of its interval.
+FITS = 3.0
 RESAMPLES = 2000
 
 Floats = npt.NDArray[np.float64]
@@ -186,16 +191,16 @@ def backlit(root: Path) -> data.Dataset:
     return recoloured(Photographs(root, PHOTOS, HELD), is_backlit, 500)
 
 
-def fitting(root: Path) -> Set:
-    """Photographs of the test split with their masks, and the targets of test triples that are none of them."""
-    photos = Photographs(root, PHOTOS, ("test",))
+def fitting(root: Path, split: str = "test") -> Set:
+    """Photographs of a split with their masks, and the targets of its triples that are none of them."""
+    photos = Photographs(root, PHOTOS, (split,))
     there = set(photos.names)
     parts: list[data.Dataset] = [photos]
     groups, persons = list(photos.groups), list(photos.persons)
     for folder in TRIPLES:
         if not (root / folder).is_dir():
             continue
-        manifest = data.Manifest(root / folder, "test", ("target", "mask"))
+        manifest = data.Manifest(root / folder, split, ("target", "mask"))
         others = [i for i, entry in enumerate(manifest.entries) if source_of(entry["target"]) not in there]
         parts.append(data.Subset(manifest, others))
         groups += [photograph(manifest, i) for i in others]
@@ -377,7 +382,7 @@ PEERS: Mapping[str, tuple[str, Method]] = {
 }
 
 
-def harmonized(source: str) -> Method:
+def harmonized(source: Any) -> Method:
     """`pyharmony.harmonize`, with its defaults."""
     return lambda composite, mask: pyharmony.harmonize(composite, mask, method=source)
 
@@ -439,6 +444,28 @@ def run(root: Path, path: Path, work: Path, wanted: Sequence[str] | None, names:
 
 
 # ---- report ----
+
+
+def calibrate(root: Path, source: str, path: Path) -> None:
+    """The weights with the least `doubtful` by which the photographs of val that fit change by no more than `FITS`."""
+    from pyharmony import models
+
+    model, held_back = models.load(source).eval(), fitting(root, "val")
+
+    def doubting(levels: int) -> Any:
+        found = models.create(model.name, **{**dataclasses.asdict(model.config), "doubtful": float(levels)})
+        found.load_state_dict(model.state_dict())
+        return found.eval()
+
+    def enough(levels: int) -> bool:
+        figures = fitting_figures(harmonized(doubting(levels)), held_back)
+        change = bootstrap(figures["mean"], held_back.groups)
+        print(
+            f"doubtful {levels}: a mean change of {change.mean:.2f} [{change.low:.2f}, {change.high:.2f}]", flush=True
+        )
+        return change.high <= FITS
+
+    models.save(doubting(bisect.bisect_left(range(64), True, key=enough)), path)
 
 
 def signed(x: metrics.Interval, digits: int, sign: str = "+") -> str:
@@ -635,7 +662,14 @@ def main() -> None:
     command.add_argument("--out", type=Path, default=RESULTS, help="the results; of another file no tables are written")
     command.add_argument("--work", type=Path, default=WORK, help="where composites are kept")
     command.add_argument("--fresh", action="store_true", help="composites are made again")
+    command = commands.add_parser("calibrate")
+    command.add_argument("data", type=Path)
+    command.add_argument("weights", help="of colorgrid")
+    command.add_argument("-o", "--out", type=Path, required=True)
     given = parser.parse_args()
+    if given.command == "calibrate":
+        calibrate(given.data, given.weights, given.out)
+        return
     if given.command == "run":
         if given.fresh:
             for name in COMPOSITES:

@@ -293,3 +293,27 @@ def test_the_figures_are_of_the_weights_that_are_here(table: Any) -> None:
     for name, digest in table.shipped().items():
         assert name in methods, f"{name}: run benchmarks/harmonization.py"
         assert methods[name]["sha256"] == digest, f"{name}: measured with other weights"
+
+
+def test_weights_are_calibrated_by_photographs_of_val(table: Any, root: Path, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from pyharmony import models
+
+    model = models.create("colorgrid", "small")
+    with torch.no_grad():
+        model.last.bias[3] += 0.03  # red, of every picture
+    models.save(model, tmp_path / "given.safetensors")
+    held_back = table.fitting(root, "val")
+    assert list(held_back.samples.names) == ["behind"]
+
+    def change(weights: Path) -> float:
+        return float(table.fitting_figures(table.harmonized(str(weights)), held_back)["mean"][0])
+
+    whole = change(tmp_path / "given.safetensors")
+    assert whole > table.FITS
+    table.calibrate(root, str(tmp_path / "given.safetensors"), tmp_path / "made.safetensors")
+    made = models.load(tmp_path / "made.safetensors")
+    assert made.config.doubtful >= 1 and change(tmp_path / "made.safetensors") <= table.FITS
+    models.save(models.create("colorgrid", "small"), tmp_path / "still.safetensors")
+    table.calibrate(root, str(tmp_path / "still.safetensors"), tmp_path / "still_made.safetensors")
+    assert models.load(tmp_path / "still_made.safetensors").config.doubtful == 0

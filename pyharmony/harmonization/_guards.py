@@ -23,8 +23,6 @@ _PLAUSIBLE, _ABSURD = 0.2, 0.45
 _STOPS, _DARK = (1.0, 1.8), 0.02
 #: The largest mean change of a guarded transfer of statistics; beyond, the map is brought nearer to the identity.
 _LARGEST = 0.05
-#: The mean change of an object by a network of which half is made: many that fit already are changed by as much.
-_DOUBTFUL = 8 / 255
 #: Where the largest channel of a colour lies when its chroma begins to be kept, and when it is kept as it was.
 _BRIGHT = (0.85, 1.0)
 
@@ -83,9 +81,12 @@ def limited(found: ColorMap, scene: Scene) -> ColorMap:
     return found.scaled(_LARGEST / change) if change > _LARGEST else found
 
 
-def believed(change: float) -> float:
-    """The share of a network's mean change that is made: of small changes little, they are within its errors."""
-    return change * change / (change * change + _DOUBTFUL * _DOUBTFUL)
+def believed(change: float, doubtful: float) -> float:
+    """The share of a network's mean change that is made; doubtful: that of which it is half, of smaller ones less."""
+    if doubtful == 0:
+        return 1.0
+    times = (change / doubtful) ** 4
+    return times / (times + 1)
 
 
 def keep_highlights(before: Float64, after: Float64) -> Float64:

@@ -88,7 +88,7 @@ def found_by(model: Model, scene: Scene, guard: bool) -> Found:
         apart = mean_change(Scene(outputs[0], seen.mask), outputs[1][:, ::-1])
         agreement = float(np.clip(1 - apart / (change + _AGREES), 0, 1))
         parts.append((agreement, "" if agreement > 0.9 else "the network contradicts itself in the mirror"))
-        found = found.scaled(believed(change))
+        found = found.scaled(believed(change, getattr(model.config, "doubtful", 0.0) / 255))
     return Found(found, *combined(*parts))
 
 

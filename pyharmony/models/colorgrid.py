@@ -44,6 +44,8 @@ class ColorGridConfig:
         seen: as many otherwise, evenly spread.
         reach: of a row, in pixels of `view` from the contour: one pixel inside and one outside at each.
         stages: looks, each at the object as the map so far has it; all with the same weights.
+        doubtful: the mean change of an object, in levels of 255, of which a guarded `pyharmony.harmonize` makes half,
+            of smaller ones less: what fits is changed a little, too. 0: all are made. It belongs to the weights.
     """
 
     size: int = 256
@@ -56,6 +58,7 @@ class ColorGridConfig:
     seen: tuple[int, ...] = (1024, 1536, 1536)
     reach: tuple[float, ...] = (1.0, 2.0, 4.5, 10.0, 20.0)
     stages: int = 2
+    doubtful: float = 0.0
 
     def __post_init__(self) -> None:
         _blocks.check_whole(self.view, "view", _CELLS)
@@ -73,6 +76,8 @@ class ColorGridConfig:
         for name in ("point_width", "hidden", "stages"):
             _blocks.check_whole(getattr(self, name), name)
         _blocks.check_share(self.dropout, "dropout")
+        if self.doubtful != 0:
+            _blocks.check_positive(self.doubtful, "doubtful")
 
 
 class ColorMaps(NamedTuple):
