@@ -102,6 +102,11 @@ class DeviceArray:
         """The same bytes as a contiguous array."""
         return DeviceArray(self.pointer, shape, contiguous_strides(shape), dtype, self.device, self.stream, self.owner)
 
+    def with_axes(self, count: int) -> DeviceArray:
+        """With so many axes: the first are of one element."""
+        more = count - self.ndim
+        return self.reshaped((*(1,) * more, *self.shape), (*(0,) * more, *self.strides))
+
     def as_bytes(self) -> DeviceArray:
         """With the bytes of each value along a last axis."""
         size = self.dtype.itemsize
@@ -318,12 +323,34 @@ class Place:
         return DeviceArray(buffer.pointer, shape, contiguous_strides(shape), dtype, self.device, self.stream, buffer)
 
     def fetch(self, array: DeviceArray) -> NumpyArray:
-        """A contiguous array as NumPy's; waits for the stream."""
-        host = np.empty(array.shape, array.dtype)
+        """An array as NumPy's, of the same strides; waits for the stream."""
+        lowest = sum((n - 1) * s for n, s in zip(array.shape, array.strides, strict=True) if s < 0)
+        highest = sum((n - 1) * s for n, s in zip(array.shape, array.strides, strict=True) if s > 0)
+        size = array.dtype.itemsize
+        memory = np.empty(highest - lowest + 1 if array.size else 0, array.dtype)
         with failures("copy from the device"):
-            self.module.copy_out(host.ctypes.data, array.pointer, host.nbytes, self.device, self.stream)
+            first = array.pointer + lowest * size
+            self.module.copy_out(memory.ctypes.data, first, memory.nbytes, self.device, self.stream)
             self.module.synchronize(self.device, self.stream)
-        return host
+        strides = [s * size for s in array.strides]
+        return np.ndarray(array.shape, array.dtype, memory, -lowest * size, strides)
+
+    def put(self, host: NumpyArray, into: Any = None) -> Any:
+        """NumPy's array as one of the caller's kind on the device, or in one that is there, of its shape and dtype."""
+        host = np.ascontiguousarray(host)
+        if into is None:
+            into, array = self.empty(host.shape, host.dtype)
+        else:
+            array = self.take(into, "out")
+        whole = array.strides == contiguous_strides(array.shape)
+        if not whole and array.dtype == np.float64:
+            raise DTypeError("out: float64 with gaps between its values, expected contiguous memory, or another dtype")
+        buffer = array if whole else self._buffer(host.shape, host.dtype)
+        with failures("copy to the device"):
+            self.module.copy_in(buffer.pointer, host.ctypes.data, host.nbytes, self.device, self.stream)
+        if not whole:
+            self.copy(buffer.with_axes(4), array.with_axes(4))
+        return into
 
 
 @contextmanager

@@ -90,6 +90,17 @@ def test_a_tensor_stays_on_its_device(torch: Any, images: Any, call: str) -> Non
     assert np.array_equal(found.cpu().numpy(), host)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_harmonize_gives_a_tensor_back_where_it_was(torch: Any, dtype: str) -> None:
+    _, image = cases.pictures(dtype)
+    expected = pyharmony.harmonize(image, cases.blob(), method="mkl")
+    planes, mask = torch.from_numpy(image).permute(2, 0, 1).cuda(), torch.from_numpy(cases.blob()).cuda()
+    found = pyharmony.harmonize(planes, mask, method="mkl")
+    assert found.device == planes.device and np.array_equal(found.permute(1, 2, 0).cpu().numpy(), expected)
+    into = torch.empty_like(planes)
+    assert pyharmony.harmonize(planes, mask, method="mkl", out=into) is into and torch.equal(into, found)
+
+
 @pytest.mark.parametrize("call", list(CALLS))
 def test_an_info_tells_of_the_device(torch: Any, images: Any, call: str) -> None:
     found, info = CALLS[call](*images, return_info=True)

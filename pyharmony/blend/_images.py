@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,6 +50,7 @@ def run(
     out: Any,
     return_info: bool,
     on_device: OnDevice | None = None,
+    there_and_back: bool = False,
     **beside: Any,
 ) -> Any:
     """What `pyharmony.blend` promises around the work of one blend.
@@ -58,6 +60,8 @@ def run(
         src: that of the blend, or ITSELF.
         on_device: the blend of arrays on a CUDA device, where it has kernels for that: called with src, dst,
             mask, at, out, and by name what beside holds; returns the result and its info.
+        there_and_back: whether arrays on a device are copied to the processor, and the result back, where the blend
+            has no kernels for them.
         beside: other arguments that are images over dst: 'base', and 'color_weight' as a picture.
         The rest: see `pyharmony.blend`.
     """
@@ -72,6 +76,8 @@ def run(
 
     def one(src: Any, dst: Any, mask: Any, at: Any, out: Any, beside: dict[str, Any]) -> tuple[Any, Any]:
         if any(_cuda.is_device_array(x) for x in (src, dst, mask, out, *beside.values())):
+            if on_device is None and there_and_back:
+                return _through_processor(blend, src, dst, mask, at, out, beside, own=own, **options)
             if on_device is None:
                 raise DeviceError(f"{own}: on a CUDA device, and this blend has no kernels there; pass {own}.cpu()")
             if device == "cpu":
@@ -126,6 +132,47 @@ def _outputs(out: Any, count: int) -> Sequence[Any]:
     if out is not None and not isinstance(out, (list, tuple)):
         raise DTypeError(f"out: {type(out).__name__}, expected None or a list, one for each of {count} of dst")
     return _spread(out, "out", count)
+
+
+def _through_processor(
+    blend: Blend,
+    src: Any,
+    dst: Any,
+    mask: Any,
+    at: Any,
+    out: Any,
+    beside: dict[str, Any],
+    *,
+    own: str,
+    **options: bool,
+) -> tuple[Any, Any]:
+    """Of arrays of which some are on a device: there dst decides where the result goes, unless out is a file."""
+    given = {own: dst, "mask": mask, **({} if src is ITSELF else {"src": src}), **beside}
+    place = _cuda.place_of({name: x for name, x in {**given, "out": out}.items() if _cuda.is_device_array(x)}, None)
+    assert place is not None  # noqa: S101  # some of them are on a device
+    to_device = _cuda.is_device_array(dst) and not is_file(out)
+    if out is not None and to_device != _cuda.is_device_array(out) and not is_file(out):
+        where = [place.name if x else "the processor" for x in (to_device, not to_device)]
+        raise DeviceError(f"out: in the memory of {where[1]}, {own} in that of {where[0]}; move one of them")
+    into = None
+    if to_device and out is not None:
+        into = _cuda.describe(out, "out")
+        like = _cuda.describe(dst, own)
+        _checks.same_dtype(into, "out", like, own)
+        _checks.same_shape(into, "out", like, own)
+
+    def here(x: Any, name: str) -> Any:
+        if not _cuda.is_device_array(x):
+            return x
+        host = place.fetch(place.take(x, name))
+        return sys.modules["torch"].from_numpy(host) if is_torch(x) else host
+
+    found = {name: here(x, name) for name, x in given.items()}
+    target, cover, source = found.pop(own), found.pop("mask"), found.pop("src", ITSELF)
+    result, info = _run_one(blend, source, target, cover, at, None if to_device else out, found, place=None, **options)
+    if to_device:
+        result = place.put(result.numpy() if is_torch(result) else result, None if into is None else out)
+    return result, info
 
 
 def _run_one(

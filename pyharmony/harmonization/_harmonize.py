@@ -137,7 +137,8 @@ def harmonize(
             keep their hue. False: what the method says, as published.
         keep_gps, errors, out: see `pyharmony.blend`.
         device: 'auto', 'cpu' or 'cuda': where the network of a file runs; None: what `pyharmony.set_device` says. A
-            model runs where it is. The map is applied on the processor.
+            model runs where it is. The map is found and applied on the processor: an array on a CUDA device is copied
+            there, and the result back to it.
         return_info: also return a HarmonizeInfo, of each item of a batch or list.
 
     Returns:
@@ -151,8 +152,8 @@ def harmonize(
         MaskError: mask is None.
         ArgumentError: method is none, strength is outside 0 to 1; NaN or infinities in the image, but for where its
             alpha is zero.
-        DeviceError: the image is on a CUDA device; or device cannot be used, and `pyharmony.set_device` was told to be
-            strict.
+        DeviceError: arrays are on two devices, or out is not where image is; or device cannot be used, and
+            `pyharmony.set_device` was told to be strict.
         PyHarmonyError: see `pyharmony.blend`.
     """
     amount, careful = share(strength, "strength"), _flag(guard, "guard")
@@ -282,6 +283,7 @@ def _run(
         errors=errors,
         out=out,
         return_info=info,
+        there_and_back=True,
     )
 
 

@@ -20,7 +20,7 @@ from .. import _arrays, _checks, _cuda
 from .._checks import SolveInfo
 from .._cuda import DeviceArray, Place
 from ..errors import ArgumentError, MaskError
-from ._images_cuda import batch_of, fetched, image_form, mask_on, unsupported, weight_on, without_float64
+from ._images_cuda import batch_of, image_form, mask_on, unsupported, weight_on, without_float64
 from ._poisson_cuda import DeviceHierarchy, most_iterations
 from .gaussian_poisson import (
     CERTIFIED_STOP_FROM,
@@ -192,7 +192,7 @@ def _certified_multigrid(place: Place, eq: DeviceEquation, out: DeviceArray, tol
     outcomes = _multigrid(place, eq, x, tolerance, True)
     if x is not out:
         place.copy(x, out)
-    batches = [fetched(place, a) for a in (eq.src, eq.dst, eq.mask, eq.base, x)]
+    batches = [place.fetch(a) for a in (eq.src, eq.dst, eq.mask, eq.base, x)]
     for outcome, src, dst, mask, base, found in zip(outcomes, *batches, strict=True):
         there = Equation(src, dst, mask, base, eq.weight, None, eq.w0, eq.w1, pinned=False)
         outcome.residual = there.residual(found)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays, _checks, _cuda
-from .._arrays import NumpyArray
 from .._cuda import DeviceArray, Place
 from ..errors import ArgumentError, DTypeError
 
@@ -107,17 +106,8 @@ def weight_on(place: Place, x: Any, count: int, height: int, width: int) -> tupl
     if place.kind in ("torch", "cupy"):
         low, high = float(x.min()), float(x.max())
     else:
-        values = fetched(place, taken.reshaped((1, *taken.shape), (0, *taken.strides)))
+        values = place.fetch(taken)
         low, high = float(values.min()), float(values.max())
     if not (low >= 0 and math.isfinite(high)):
         raise ArgumentError(f"color_weight: values from {low:g} to {high:g}, expected finite numbers of at least 0")
     return low, None if low == high else planes_of(taken, count), high
-
-
-def fetched(place: Place, a: DeviceArray) -> NumpyArray:
-    """A batch [N, H, W, C] or [N, H, W] of any strides as NumPy's; waits for the stream."""
-    if a.strides == _cuda.contiguous_strides(a.shape):
-        return place.fetch(a)
-    compact = place.scratch(a.nbytes).seen_as(a.shape, a.dtype)
-    place.copy(*((a, compact) if a.ndim == 4 else (a.as_bytes(), compact.as_bytes())))
-    return place.fetch(compact)
