@@ -311,6 +311,8 @@ def test_photographs_are_varied_and_joined(photos: Path) -> None:
     assert training.config_of(json.loads(json.dumps(settled.as_dict()))) == settled
     training_set, held_back = datasets(settled)
     assert len(training_set) % 3 == len(held_back) % 3 == 0 and len(training_set) >= 12
+    many = datasets(config(photos, data__validation=0.5, **{**chosen, "data__per_photo": 20}))
+    assert [len(part) % 20 for part in many] == [0, 8] and len(many[0]) == 20 * (len(training_set) // 6)
     sample = training_set.at_epoch(2)[1]  # type: ignore[attr-defined]
     assert sample["recipe"]["method"] == "mkl" and sample["mask"].any()
     assert all(np.array_equal(s["target"], held_back[i]["target"]) for i, s in enumerate(held_back))

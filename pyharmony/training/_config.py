@@ -49,7 +49,7 @@ class DataConfig:
         severity: of composites that are made of photographs, least and largest, see `pyharmony.data.Synthesis`; empty:
             they stay as they come.
         unchanged: share of those composites, in training, that are the photograph itself.
-        per_photo: composites of each photograph in an epoch.
+        per_photo: composites of each photograph in an epoch; of those held back at most 8.
         repeats: times that a sample is used in an epoch, within some batches, which are kept in memory: where samples
             take longer to make than a step, and the network draws something else from them every time.
         workers: processes that read ahead; 0: none.

@@ -16,6 +16,9 @@ from . import _checkpoint
 from ._config import TrainConfig, config_of
 from ._loop import Progress, Run, TrainResult
 
+#: Composites of each photograph that is held back, at most.
+_HELD_BACK = 8
+
 
 def train(
     config: TrainConfig,
@@ -158,7 +161,7 @@ def _composites(found: data.Dataset, config: TrainConfig, side: int, *, size: in
     varies = bool(chosen.retouched or chosen.inverted or chosen.borrowed or chosen.reshaped)
     if size is not None:  # decoding takes longer than all else
         found = data.Cached(data.Resized(found, size))
-    per_photo = chosen.per_photo
+    per_photo = min(chosen.per_photo, _HELD_BACK) if side else chosen.per_photo
     if varies:
         masked = [i for i in range(len(found)) if "mask" in found[i]]
         if side:
