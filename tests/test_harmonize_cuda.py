@@ -81,7 +81,10 @@ def test_the_result_goes_where_it_is_wanted(dtype: str, tmp_path: Any) -> None:
         assert np.array_equal(out, expected)
     if dtype == "uint8":
         ph.harmonize(Interface(image), Interface(mask), method="mkl", out=tmp_path / "made.png")
-        assert np.array_equal(np.asarray(ph.io.read(tmp_path / "made.png").pixels), expected)
+        with (tmp_path / "open.png").open("wb") as file:
+            ph.harmonize(Interface(image), Interface(mask), method="mkl", out=file)
+        for name in ("made.png", "open.png"):
+            assert np.array_equal(np.asarray(ph.io.read(tmp_path / name).pixels), expected)
 
 
 def test_what_is_refused() -> None:

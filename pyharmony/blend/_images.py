@@ -150,16 +150,15 @@ def _through_processor(
     given = {own: dst, "mask": mask, **({} if src is ITSELF else {"src": src}), **beside}
     place = _cuda.place_of({name: x for name, x in {**given, "out": out}.items() if _cuda.is_device_array(x)}, None)
     assert place is not None  # noqa: S101  # some of them are on a device
-    to_device = _cuda.is_device_array(dst) and not is_file(out)
-    if out is not None and to_device != _cuda.is_device_array(out) and not is_file(out):
-        where = [place.name if x else "the processor" for x in (to_device, not to_device)]
-        raise DeviceError(f"out: in the memory of {where[1]}, {own} in that of {where[0]}; move one of them")
-    into = None
-    if to_device and out is not None:
-        into = _cuda.describe(out, "out")
+    there, out_there = _cuda.is_device_array(dst), _cuda.is_device_array(out)
+    to_file = out is not None and not (out_there or is_array(out))
+    if out is not None and not to_file and there != out_there:
+        ours, its = (place.name, "the processor") if there else ("the processor", place.name)
+        raise DeviceError(f"out: in the memory of {its}, {own} in that of {ours}; move one of them")
+    if out_there:
         like = _cuda.describe(dst, own)
-        _checks.same_dtype(into, "out", like, own)
-        _checks.same_shape(into, "out", like, own)
+        _checks.same_dtype(_cuda.describe(out, "out"), "out", like, own)
+        _checks.same_shape(_cuda.describe(out, "out"), "out", like, own)
 
     def here(x: Any, name: str) -> Any:
         if not _cuda.is_device_array(x):
@@ -169,9 +168,9 @@ def _through_processor(
 
     found = {name: here(x, name) for name, x in given.items()}
     target, cover, source = found.pop(own), found.pop("mask"), found.pop("src", ITSELF)
-    result, info = _run_one(blend, source, target, cover, at, None if to_device else out, found, place=None, **options)
-    if to_device:
-        result = place.put(result.numpy() if is_torch(result) else result, None if into is None else out)
+    result, info = _run_one(blend, source, target, cover, at, None if out_there else out, found, place=None, **options)
+    if there and not to_file:
+        result = place.put(result.numpy() if is_torch(result) else result, out)
     return result, info
 
 

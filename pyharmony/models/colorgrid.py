@@ -292,7 +292,7 @@ def _exactly(x: Tensor) -> contextlib.AbstractContextManager[Any]:
 def _box_blur(side: int, radius: int) -> Tensor:
     """[side, side]: two means of a pixel and so many on either side, of those that there are."""
     at = torch.arange(side)
-    near = ((at[:, None] - at).abs() <= radius).double()
+    near = ((at[:, None] - at).abs() <= radius).float()
     mean = near / near.sum(1, keepdim=True)
     return mean @ mean
 
