@@ -159,9 +159,9 @@ class Set(NamedTuple):
     persons: Sequence[bool]
 
 
-def triples(root: Path) -> Set:
-    """The test triples."""
-    there = [data.Manifest(root / f, "test", ("composite", "mask", "target")) for f in TRIPLES if (root / f).is_dir()]
+def triples(root: Path, split: str = "test") -> Set:
+    """The triples of a split."""
+    there = [data.Manifest(root / f, split, ("composite", "mask", "target")) for f in TRIPLES if (root / f).is_dir()]
     groups = [photograph(manifest, i) for manifest in there for i in range(len(manifest))]
     persons = [is_person(entry["composite"]) for manifest in there for entry in manifest.entries]
     return Set(data.Joined(there), groups, persons)

@@ -1,87 +1,139 @@
 """How good the default harmoniser is by the number of photographs that it is trained on.
 
-    python benchmarks/learning_curve.py run DATA WORK  # trains what is missing of COUNTS, an hour on two cores
+    python benchmarks/learning_curve.py run DATA WORK  # trains and measures RUNS, two hours on two cores
     python benchmarks/learning_curve.py report         # the table, into docs/models/colorgrid.md
 
-Each run has the recipe `colorgrid` but for the number of photographs, drawn by the seed, and fewer steps; of each those
-weights are measured that were best on val. DATA holds pairs_open, photos_open and triples_open and, where they are
-there, research_only/triples. A run that was stopped goes on.
+Each run has the recipe `colorgrid` but for its photographs and, where they are few, its steps; those weights are
+measured that were best on composites of its photographs of val. DATA holds the folders of RUNS and of the triples. A
+run that was stopped goes on.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from harmonization import ROOT, bootstrap, rows_of, signed, triples, write_json
+from harmonization import BASELINE, ROOT, bootstrap, numbered, rows_of, signed, triples, write_json
 
-from pyharmony import data, evaluation, metrics, training
+from pyharmony import data, evaluation, training
 
 RESULTS = ROOT / "benchmarks" / "results" / "colorgrid" / "learning_curve.json"
+LOG = RESULTS.with_name("log.jsonl")  # of the weights that come with pyharmony
 PAGE = ROOT / "docs" / "models" / "colorgrid.md"
-#: Photographs to train on; None: all that there are.
-COUNTS = (62, 248, None)
-STEPS = 1500
 START, END = "<!-- learning curve: written by benchmarks/learning_curve.py -->", "<!-- end of learning curve -->"
+OPEN = ("pairs_open", "photos_open")
 
 
-def trained(root: Path, work: Path, count: int | None) -> tuple[Path, dict[str, float]]:
-    """The weights that were best on val, and their figures there."""
+class Run(NamedTuple):
+    """What the network is trained on.
+
+    Attributes:
+        name: of the run and its folder.
+        folders: of photographs.
+        limit: how many of them, drawn by the seed; 0: all.
+        steps: of training; 0: as many as the recipe has.
+        weights: those that come with pyharmony and are measured in place of training.
+        note: what the table says beside the number of photographs.
+    """
+
+    name: str
+    folders: Sequence[str] = OPEN
+    limit: int = 0
+    steps: int = 0
+    weights: str = ""
+    note: str = ""
+
+
+RUNS = (
+    Run("62", limit=62, steps=1500),
+    Run("248", limit=248, steps=1500),
+    Run("open", steps=1500),
+    Run("shipped", weights="colorgrid", note="the weights that come with pyharmony"),
+    Run("every", (*OPEN, "research_only/pairs"), note="with those whose licences bar shipping"),
+)
+
+
+def trained(root: Path, work: Path, run: Run) -> tuple[Any, int]:
+    """What `evaluation.harmonizer` takes of the weights that were best on val, and after how many steps."""
+    if run.weights:
+        checks = [entry for entry in map(json.loads, LOG.read_text().splitlines()) if entry["kind"] == "validation"]
+        return run.weights, min(checks, key=lambda entry: float(entry["fmse"]))["step"]
     changes = [
-        f"data.root={json.dumps([str(root / name) for name in ('pairs_open', 'photos_open')])}",
-        "data.split=train", "data.validation_split=val", f"data.limit={count or 0}",
-        f"schedule.steps={STEPS}", "run.evaluate_steps=300",
+        f"data.root={json.dumps([str(root / folder) for folder in run.folders])}",
+        "data.split=train", "data.validation_split=val", f"data.limit={run.limit}",
     ]  # fmt: skip
+    if run.steps:
+        changes += [f"schedule.steps={run.steps}", f"run.evaluate_steps={run.steps // 5 or 1}"]
     config = training.config_of(training.with_changes(training.recipe("colorgrid"), changes))
-    out = work / str(count or "all")
+    out = work / run.name
     result = training.train(
         config, out, resume="auto", on_progress=lambda p: print(f"{out.name}: step {p.count}", end="\r", flush=True)
     )
-    return out / "best.safetensors", result.best
+    return out / "best.safetensors", int(result.best["step"])
 
 
-def run(root: Path, work: Path) -> None:
-    found: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {"steps": STEPS, "runs": []}
-    every = sum(len(data.open_dataset(root / name, split="train")) for name in ("pairs_open", "photos_open"))
-    known = {entry["photographs"] for entry in found["runs"]}
-    test = triples(root)
-    for count in COUNTS:
-        if (count or every) in known:
-            continue
-        weights, best = trained(root, work, count)
-        made = evaluation.evaluate(test.samples, {"network": evaluation.harmonizer(weights)})
-        changes: dict[str, list[float]] = {}
-        for key in ("psnr", "fmse"):
-            before, after = (
-                np.array([row[key] for row in made.rows if row["method"] == name]) for name in ("composite", "network")
-            )
-            changes[key] = list(dataclasses.astuple(bootstrap(after - before, test.groups)))
-        found["runs"].append(
-            {"photographs": count or every, "step": best["step"], "validation": best["fmse"], "triples": changes}
-        )
-        found["runs"].sort(key=lambda entry: entry["photographs"])
+def run_all(root: Path, work: Path) -> None:
+    """Trains what is missing, and writes RESULTS."""
+    sets = {split: triples(root, split) for split in ("val", "test")}
+    found: dict[str, Any] = {
+        "groups": {split: numbered(measured.groups) for split, measured in sets.items()},
+        "runs": [],
+    }
+    for run in RUNS:
+        there = sum(len(data.open_dataset(root / folder, split="train")) for folder in run.folders)
+        weights, step = trained(root, work, run)
+        entry: dict[str, Any] = {"name": run.name, "photographs": run.limit or there, "step": step, "change": {}}
+        for split, measured in sets.items():
+            rows = evaluation.evaluate(measured.samples, {"network": evaluation.harmonizer(weights)}).rows
+            entry["change"][split] = {
+                key: [
+                    round(after[key] - before[key], 4)
+                    for before, after in zip(of(rows, BASELINE), of(rows, "network"), strict=True)
+                ]
+                for key in ("psnr", "fmse")
+            }
+        found["runs"].append(entry)
         write_json(RESULTS, found)
-        print(found["runs"][-1], flush=True)
 
 
-def table(found: dict[str, Any]) -> str:
-    lines = [["photographs", "best step", "fMSE on val", "gain on test triples, dB", "fMSE, mean change"]]
+def of(rows: Sequence[Mapping[str, Any]], method: str) -> list[Mapping[str, Any]]:
+    return [row for row in rows if row["method"] == method]
+
+
+def table(found: Mapping[str, Any]) -> str:
+    """Gains over the composites, and how much of them each run has beyond the one before."""
+    notes = {run.name: run.note for run in RUNS}
+    head = ["photographs", "", "steps", "gain on val, dB", "gain on test, dB", "beyond the last", "fMSE on test"]
+    lines, before = [head], None
     for entry in found["runs"]:
-        gain, error = (metrics.Interval(*entry["triples"][key]) for key in ("psnr", "fmse"))
-        step, held = f"{entry['step']:,.0f}", f"{entry['validation']:.0f}"
-        lines.append([f"{entry['photographs']:,}", step, held, signed(gain, 2), signed(error, 0)])
-    head = f"{found['steps']:,} steps of 48 composites, of each number the weights that are best on val."
-    return f"{head}\n\n{rows_of(lines)}"
+        change, groups = entry["change"], found["groups"]
+        more = np.subtract(change["test"]["psnr"], before) if before is not None else None
+        before = change["test"]["psnr"]
+        lines.append([
+            f"{entry['photographs']:,}", notes.get(entry["name"], ""), f"{entry['step']:,}",
+            signed(bootstrap(change["val"]["psnr"], groups["val"]), 2), signed(bootstrap(before, groups["test"]), 2),
+            "" if more is None else signed(bootstrap(more, groups["test"]), 2),
+            signed(bootstrap(change["test"]["fmse"], groups["test"]), 0),
+        ])  # fmt: skip
+    about = (
+        "The network alone, after as many steps of 48 composites as it was best on photographs of val; "
+        f"{len(found['groups']['val'])} triples of val and {len(found['groups']['test'])} of test, mean changes with "
+        "intervals of 95 % over photographs."
+    )
+    return f"{about}\n\n{rows_of(lines)}"
 
 
-def report() -> None:
-    before, _, rest = PAGE.read_text("utf-8").partition(START)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{START}\n{table(json.loads(RESULTS.read_text()))}\n{END}{after}", "utf-8")
+def report(page: Path = PAGE) -> None:
+    """Writes the table between its marks."""
+    before, start, rest = page.read_text("utf-8").partition(START)
+    _, end, after = rest.partition(END)
+    if not (start and end):
+        raise SystemExit(f"{page}: has no {START} and {END}")
+    page.write_text(f"{before}{START}\n{table(json.loads(RESULTS.read_text()))}\n{END}{after}", "utf-8")
 
 
 def main() -> None:
@@ -93,7 +145,7 @@ def main() -> None:
     command.add_argument("work", type=Path, help="where runs are kept")
     given = parser.parse_args()
     if given.command == "run":
-        run(given.data, given.work)
+        run_all(given.data, given.work)
     report()
 
 

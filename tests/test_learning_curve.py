@@ -1,0 +1,101 @@
+"""benchmarks/learning_curve.py: what it trains, measures and writes."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def curve(repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """The script as a module, which writes elsewhere."""
+    monkeypatch.syspath_prepend(repository / "benchmarks")
+    spec = importlib.util.spec_from_file_location("learning_curve", repository / "benchmarks" / "learning_curve.py")
+    assert spec is not None and spec.loader is not None
+    module: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.RESULTS = tmp_path / "curve.json"
+    return module
+
+
+def page(curve: Any, path: Path, between: str = "") -> Path:
+    path.write_text(f"# A page\n{curve.START}\n{between}{curve.END}\nand its rest\n", "utf-8")
+    return path
+
+
+def test_gains_are_told_beside_those_of_fewer_photographs(curve: Any, tmp_path: Path) -> None:
+    def entry(name: str, photographs: int, gain: float) -> dict[str, Any]:
+        of = {"psnr": [gain, gain + 1], "fmse": [-10.0, -30.0]}
+        return {"name": name, "photographs": photographs, "step": 1200, "change": {"val": of, "test": of}}
+
+    runs = [entry("62", 62, 1.0), entry("shipped", 1990, 3.25)]
+    found = {"groups": {"val": [0, 1], "test": [0, 0]}, "runs": runs}
+    curve.RESULTS.write_text(json.dumps(found))
+    path = page(curve, tmp_path / "page.md", "what was there\n")
+    curve.report(path)
+    text = path.read_text("utf-8")
+    assert text.startswith(f"# A page\n{curve.START}\n") and text.endswith(f"{curve.END}\nand its rest\n")
+    assert "what was there" not in text and "2 triples of val and 2 of test" in text
+    first, second = [line for line in text.splitlines() if line.startswith("|")][2:]
+    assert first == "| 62 | | 1,200 | +1.50 [+1.00, +2.00] | +1.50 [+1.50, +1.50] | | −20 [−20, −20] |"
+    assert second.startswith("| 1,990 | the weights that come with pyharmony | 1,200 | +3.75 [+3.25, +4.25] |")
+    assert "| +2.25 [+2.25, +2.25] |" in second
+    curve.report(path)
+    assert path.read_text("utf-8") == text
+    path.write_text("# Another\n")
+    with pytest.raises(SystemExit, match="has no"):
+        curve.report(path)
+    assert path.read_text() == "# Another\n"
+
+
+def test_runs_are_trained_and_measured(curve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    random = np.random.default_rng(0)
+    mask = np.zeros((256, 256), np.uint8)
+    mask[64:192, 96:200] = 255
+    root = tmp_path / "data"
+
+    def listed(folder: str, pairs: dict[str, str], roles: tuple[str, ...]) -> None:
+        (root / folder).mkdir(parents=True)
+        entries = []
+        for pair, split in pairs.items():
+            for role in roles:
+                array = mask if role == "mask" else random.integers(0, 256, (256, 256, 3)).astype(np.uint8)
+                name = f"{pair}_{role}.png"
+                Image.fromarray(array).save(root / folder / name)
+                entries.append({"file": name, "pair": pair, "split": split, "role": role, "category": "car"})
+        (root / folder / "manifest.json").write_text(json.dumps({"entries": entries}))
+
+    for folder in curve.OPEN:
+        listed(folder, {f"{folder}_{i}": "val" if i == 0 else "train" for i in range(4)}, ("photo", "mask"))
+    listed("triples_open", {"a": "val", "b": "test", "c": "test"}, ("composite", "mask", "target"))
+    recipe, small = curve.training.recipe("colorgrid"), ["run.batch=4", "data.workers=0", "data.per_photo=2"]
+    monkeypatch.setattr(curve.training, "recipe", lambda name: curve.training.with_changes(recipe, small))
+    curve.RUNS = (
+        curve.Run("2", limit=2, steps=2),
+        curve.Run("open", steps=2),
+        curve.Run("shipped", weights="colorgrid"),
+    )
+    curve.run_all(root, tmp_path / "work")
+    found = json.loads(curve.RESULTS.read_text())
+    assert [run["photographs"] for run in found["runs"]] == [2, 6, 6]
+    assert found["runs"][-1]["step"] > 1000
+    for run in found["runs"]:
+        assert len(run["change"]["val"]["psnr"]) == 1 and len(run["change"]["test"]["fmse"]) == 2
+        assert np.isfinite(run["change"]["test"]["psnr"]).all()
+    made = {name: (tmp_path / "work" / name / "best.safetensors").stat().st_mtime_ns for name in ("2", "open")}
+    curve.run_all(root, tmp_path / "work")  # nothing is trained again
+    assert json.loads(curve.RESULTS.read_text()) == found
+    assert made == {name: (tmp_path / "work" / name / "best.safetensors").stat().st_mtime_ns for name in made}
+
+
+def test_the_page_has_the_table(curve: Any, repository: Path) -> None:
+    text = curve.PAGE.read_text("utf-8")
+    results = repository / "benchmarks" / "results" / "colorgrid" / "learning_curve.json"
+    assert f"{curve.START}\n{curve.table(json.loads(results.read_text()))}\n{curve.END}" in text
