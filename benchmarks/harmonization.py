@@ -18,6 +18,7 @@ import bisect
 import dataclasses
 import importlib.util
 import json
+import math
 import os
 import shutil
 import time
@@ -32,6 +33,7 @@ from photographs import Photographs, Picture, is_person, photograph, source_of
 import pyharmony
 from pyharmony import color, data, harmonization, metrics
 from pyharmony.errors import DataError
+from pyharmony.harmonization._guards import RISES, SKIN_LEAST, is_skin
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "harmonization.json"
@@ -55,8 +57,6 @@ DARK, STOPS = 0.1, 2.0
 ELLIPSE, GRID = (0.12, 0.18), (2, 3)
 #: Least fMSE of a composite: below there is nothing to harmonise.
 LOWEST = 20.0
-#: Skin: the box of Cb and Cr, 0 to 255, of Chai and Ngan 1999, above a luma; at least so much of the object.
-SKIN_CB, SKIN_CR, SKIN_LUMA, SKIN_LEAST = (77, 127), (133, 173), 60, 0.01
 
 BASELINE = "composite"
 MEASURES = ("psnr", "fmse", "fpsnr", "ssim")
@@ -68,7 +68,9 @@ COMPOSITES = {
 }
 FITTING = "photographs"
 #: Levels that photographs of val that fit may change by in the mean: 3 are asked for, of others.
-FITS = 2.6
+FITS = 1.9
+#: The share of photographs that fit of which a network may be sure that they do not, by the upper end of its interval.
+BEYOND = 0.01
 RESAMPLES = 2000
 
 Floats = npt.NDArray[np.float64]
@@ -276,13 +278,8 @@ def quantile_of(share: Floats, q: float) -> int:
 
 def skin(image: Picture, mask: Picture) -> Bools:
     """Which pixels of an object are taken for skin, [H, W]; none where they are too few."""
-    rgb = image.astype(np.float64)
-    luma = rgb @ np.array([0.299, 0.587, 0.114])
-    cb, cr = 128 + (rgb[..., 2] - luma) / 1.772, 128 + (rgb[..., 0] - luma) / 1.402
     inside = mask >= 128
-    found = inside & (luma >= SKIN_LUMA)
-    for x, (low, high) in ((cb, SKIN_CB), (cr, SKIN_CR)):
-        found &= (x >= low) & (x <= high)
+    found: Bools = inside & is_skin(image.astype(np.float64))
     return found if found.sum() >= SKIN_LEAST * max(inside.sum(), 1) else np.zeros_like(found)
 
 
@@ -446,26 +443,46 @@ def run(root: Path, path: Path, work: Path, wanted: Sequence[str] | None, names:
 # ---- report ----
 
 
-def calibrate(root: Path, source: str, path: Path) -> None:
-    """The weights with the least `doubtful` by which the photographs of val that fit change by no more than `FITS`."""
+def calibrate(root: Path, source: str, path: Path, unseen: Sequence[str] = ()) -> None:
+    """The weights with the least `sure` and then the least `doubtful` by which what fits changes little.
+
+    Args:
+        root: where the data is.
+        source: the weights.
+        path: where those with the two are written.
+        unseen: folders of which the weights have not seen the photographs of train.
+    """
     from pyharmony import models
 
     model, held_back = models.load(source).eval(), fitting(root, "val")
 
-    def doubting(levels: int) -> Any:
-        found = models.create(model.name, **{**dataclasses.asdict(model.config), "doubtful": float(levels)})
+    def changed(samples: Set, **known: float) -> Any:
+        return fitting_figures(harmonized(with_config(**known)), samples)["mean"]
+
+    def with_config(**known: float) -> Any:
+        found = models.create(model.name, **{**dataclasses.asdict(model.config), **known})
         found.load_state_dict(model.state_dict())
         return found.eval()
 
+    others = Photographs(root, unseen, ("train", "val"))
+    free = changed(held_back, doubtful=0.0, sure=0.0)
+    groups = [*held_back.groups, *others.groups]
+    if len(others):
+        free = [*free, *changed(Set(others, others.groups, [False] * len(others)), doubtful=0.0, sure=0.0)]
+    # A change that is nearly sure is more than one that is not.
+    largest = bootstrap(free, groups, percentile(1 - BEYOND))
+    sure = math.ceil(largest.high / RISES)
+    print(f"sure {sure}: of {len(free)} photographs that fit, 99 % change by up to {signed(largest, 1)}", flush=True)
+
     def enough(levels: int) -> bool:
-        figures = fitting_figures(harmonized(doubting(levels)), held_back)
-        change = bootstrap(figures["mean"], held_back.groups)
+        change = bootstrap(changed(held_back, doubtful=float(levels), sure=float(sure)), held_back.groups)
         print(
             f"doubtful {levels}: a mean change of {change.mean:.2f} [{change.low:.2f}, {change.high:.2f}]", flush=True
         )
         return change.mean <= FITS
 
-    models.save(doubting(bisect.bisect_left(range(64), True, key=enough)), path)
+    levels = bisect.bisect_left(range(32), True, key=enough)
+    models.save(with_config(doubtful=float(levels), sure=float(sure)), path)
 
 
 def signed(x: metrics.Interval, digits: int, sign: str = "+") -> str:
@@ -665,10 +682,11 @@ def main() -> None:
     command = commands.add_parser("calibrate")
     command.add_argument("data", type=Path)
     command.add_argument("weights", help="of colorgrid")
+    command.add_argument("--unseen", action="append", default=[], help="of DATA, a folder that they are not trained on")
     command.add_argument("-o", "--out", type=Path, required=True)
     given = parser.parse_args()
     if given.command == "calibrate":
-        calibrate(given.data, given.weights, given.out)
+        calibrate(given.data, given.weights, given.out, given.unseen)
         return
     if given.command == "run":
         if given.fresh:

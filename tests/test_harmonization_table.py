@@ -309,11 +309,22 @@ def test_weights_are_calibrated_by_photographs_of_val(table: Any, root: Path, tm
     def change(weights: Path) -> float:
         return float(table.fitting_figures(table.harmonized(str(weights)), held_back)["mean"][0])
 
+    def known(weights: Path) -> tuple[float, float]:
+        config = models.load(weights).config
+        return config.sure, config.doubtful
+
     whole = change(tmp_path / "given.safetensors")
     assert whole > table.FITS
     table.calibrate(root, str(tmp_path / "given.safetensors"), tmp_path / "made.safetensors")
-    made = models.load(tmp_path / "made.safetensors")
-    assert made.config.doubtful >= 1 and change(tmp_path / "made.safetensors") <= table.FITS
+    sure, doubtful = known(tmp_path / "made.safetensors")
+    assert doubtful >= 1 and change(tmp_path / "made.safetensors") <= table.FITS
+    assert 0.95 * (sure - 1) < whole <= 0.95 * sure
     models.save(models.create("colorgrid", "small"), tmp_path / "still.safetensors")
     table.calibrate(root, str(tmp_path / "still.safetensors"), tmp_path / "still_made.safetensors")
-    assert models.load(tmp_path / "still_made.safetensors").config.doubtful == 0
+    assert known(tmp_path / "still_made.safetensors") == (0, 0)
+    # One more photograph, whose change is larger.
+    listed(
+        tmp_path / "data", "others", photo("bright", np.where(boxed()[..., None] > 0, 20, picture(9)), boxed(), "train")
+    )
+    table.calibrate(root, str(tmp_path / "given.safetensors"), tmp_path / "more.safetensors", ["others"])
+    assert known(tmp_path / "more.safetensors")[0] >= sure

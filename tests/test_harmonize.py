@@ -692,17 +692,77 @@ def test_a_network_changes_every_kind_of_image_alike(models: Any) -> None:
 
 
 @pytest.mark.parametrize("doubtful", [0.0, 8.0])
-def test_small_changes_are_held_back_by_what_the_weights_say(models: Any, doubtful: float) -> None:
-    """To c⁵ / (c⁴ + 8⁴) of a mean change of c levels: a network changes a little of what fits, too."""
+@pytest.mark.parametrize("sure", [0.0, 24.0])
+def test_small_changes_are_held_back_by_what_the_weights_say(models: Any, doubtful: float, sure: float) -> None:
+    """To c⁵ / (c⁴ + 8⁴) of a mean change of c levels, and to 7.5 of less than 24: a network changes what fits, too."""
     image, mask = composite(100, 140)
     for levels in (3, 8, 16, 40):
         model = network(models, lambda x, levels=levels: x - levels / 255)
-        model.config = models.create("colorgrid", "small", doubtful=doubtful).config
+        model.config = models.create("colorgrid", "small", doubtful=doubtful, sure=sure).config
         free, held = (ph.harmonize(image, mask, method=model, guard=guard).astype(int) for guard in (False, True))
         inside = (mask == 255) & (image > 60).all(-1)
         change, kept = ((x - image)[inside].mean() for x in (free, held))
         assert change == pytest.approx(-levels, abs=0.6)
-        assert kept == pytest.approx(-levels * levels**4 / (levels**4 + doubtful**4), abs=0.8)
+        least = levels * levels**4 / (levels**4 + doubtful**4)
+        assert kept == pytest.approx(-(min(least, 7.5) if levels < sure else least), abs=0.8)
+
+
+def test_a_network_is_sure_by_and_by() -> None:
+    changes = np.linspace(0, 60, 6001)
+    made = np.array([c * _guards.believed(c / 255, 8 / 255, 30 / 255) for c in changes])
+    assert (np.diff(made) > -1e-9).all() and np.diff(made).max() < 0.2
+    assert made[changes <= 28.5].max() == pytest.approx(7.5)
+    assert np.allclose(made[changes >= 30], (changes**5 / (changes**4 + 8**4))[changes >= 30])
+    assert _guards.believed(0.0, 8 / 255, 30 / 255) == 0 and _guards.believed(0.0, 0, 30 / 255) == 1
+    assert _guards.believed(0.01, 0, 0) == 1 and _guards.believed(0.2, 0, 0.1) == 1
+
+
+def test_skin_is_a_box_of_chroma() -> None:
+    skin = np.array([[224, 172, 140], [140, 90, 70], [255, 219, 172]], np.float64)
+    others = np.array([[60, 90, 200], [40, 25, 18], [128, 128, 128], [40, 160, 60], [255, 255, 255]], np.float64)
+    assert _guards.is_skin(skin).all() and not _guards.is_skin(others).any()
+    assert (_guards.is_skin(skin.reshape(1, 3, 3)) == [[True] * 3]).all()
+
+
+def test_the_hue_of_skin_turns_little_where_a_network_is_not_sure() -> None:
+    picture = np.zeros((64, 64, 3), np.float32)
+    picture[:] = (0.3, 0.4, 0.7)
+    picture[16:32, 16:48] = np.array([224, 172, 140], np.float32) / 255
+    mask = np.zeros((64, 64), np.float32)
+    mask[16:48, 16:48] = 1
+    seen = Scene(picture, mask)
+    greener, lighter = (np.clip(picture + np.float32(x), 0, 1) for x in ((0, 0.1, 0), (0.02, 0.02, 0.02)))
+
+    def turned(after: np.ndarray, share: float) -> float:
+        angles = []
+        for x in (picture, picture + share * (after - picture)):
+            a, b = color.rgb_to_lab(x[16:32, 16:48].reshape(-1, 3).astype(np.float64))[:, 1:].mean(0)
+            angles.append(np.degrees(np.arctan2(b, a)))
+        return abs(float(angles[1] - angles[0]))
+
+    assert turned(greener, 1.0) > 10 and turned(lighter, 1.0) < 3
+    share = _guards.keeping_skin(1.0, seen, greener)
+    assert 0 < share < 0.5 and turned(greener, share) == pytest.approx(3, abs=0.1)
+    assert _guards.keeping_skin(share / 2, seen, greener) == share / 2
+    assert _guards.keeping_skin(1.0, seen, lighter) == 1
+    below = np.zeros_like(mask)
+    below[32:48, 16:48] = 1  # nothing of the object is skin
+    assert _guards.keeping_skin(0.7, Scene(picture, below), greener) == 0.7
+    assert _guards.keeping_skin(0.7, Scene(picture, mask * 0), greener) == 0.7
+
+
+def test_skin_is_kept_by_weights_that_are_not_sure_alone(models: Any) -> None:
+    image, mask = np.full((64, 64, 3), 60, np.uint8), np.zeros((64, 64), np.uint8)
+    mask[16:48, 16:48] = 255
+    image[mask > 0] = (224, 172, 140)
+    model = network(models, lambda x: x + x.new_tensor([0, 0.06, 0])[:, None, None])
+
+    def made(**known: float) -> Any:
+        model.config = models.create("colorgrid", "small", **known).config
+        return ph.harmonize(image, mask, method=model)[30, 30].astype(int) - image[30, 30]
+
+    assert made()[1] == pytest.approx(15, abs=1) and made(sure=10.0)[1] == pytest.approx(15, abs=1)
+    assert 0 < made(sure=40.0)[1] <= 5
 
 
 def test_the_fit_follows_place_and_luma() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from ..color import rgb_to_lab
 from ..color._spaces import LUMA
 from ._maps import ColorMap
 from ._scene import Scene
@@ -23,6 +24,12 @@ _PLAUSIBLE, _ABSURD = 0.2, 0.45
 _STOPS, _DARK = (1.0, 1.8), 0.02
 #: The largest mean change of a guarded transfer of statistics; beyond, the map is brought nearer to the identity.
 _LARGEST = 0.05
+#: The largest mean change that a network makes where it is not sure, and from which share of a sure change on it rises.
+_UNNOTICED, RISES = 7.5 / 255, 0.95
+#: Skin: least and most of Cb and Cr, the least luma, all of 255, and which share of the object it is at least.
+_SKIN_CB, _SKIN_CR, _SKIN_LUMA, SKIN_LEAST = (77, 127), (133, 173), 60, 0.01
+#: How far its hue turns at most where a network is not sure, in degrees of CIELAB; of so many pixels.
+_TURN, _SEEN = 3.0, 4096
 #: Where the largest channel of a colour lies when its chroma begins to be kept, and when it is kept as it was.
 _BRIGHT = (0.85, 1.0)
 
@@ -81,12 +88,57 @@ def limited(found: ColorMap, scene: Scene) -> ColorMap:
     return found.scaled(_LARGEST / change) if change > _LARGEST else found
 
 
-def believed(change: float, doubtful: float) -> float:
-    """The share of a network's mean change that is made; doubtful: that of which it is half, of smaller ones less."""
-    if doubtful == 0:
-        return 1.0
-    times = (change / doubtful) ** 4
-    return times / (times + 1)
+def believed(change: float, doubtful: float, sure: float) -> float:
+    """The share of a network's mean change that is made.
+
+    Args:
+        change: the mean change.
+        doubtful: of which half is made, and of smaller ones less; 0: of none.
+        sure: from which on a change is made in full; what is less comes to `_UNNOTICED` at most. 0: all are.
+    """
+    share = 1.0
+    if doubtful:
+        times = (change / doubtful) ** 4
+        share = times / (times + 1)
+    if change >= sure or share * change <= _UNNOTICED:
+        return share
+    # Not at once, so that pictures which differ by little are not changed by much more.
+    rise = float(np.clip((change / sure - RISES) / (1 - RISES), 0, 1))
+    least = _UNNOTICED / change
+    return least + (share - least) * rise
+
+
+def is_skin(colors: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which colours [..., 3] in [0, 255] may be skin: a box of chroma (Chai and Ngan 1999), and no darkness."""
+    luma = colors @ LUMA
+    blue, red = 128 + (colors[..., 2] - luma) / 1.772, 128 + (colors[..., 0] - luma) / 1.402
+    found: npt.NDArray[np.bool_] = luma >= _SKIN_LUMA
+    for x, (low, high) in ((blue, _SKIN_CB), (red, _SKIN_CR)):
+        found &= (x >= low) & (x <= high)
+    return found
+
+
+def keeping_skin(share: float, scene: Scene, after: npt.NDArray[np.floating]) -> float:
+    """So much of a change, up to the share, that the mean hue of the object's skin turns by `_TURN` at most."""
+    inside = np.flatnonzero(scene.mask.reshape(-1) >= 0.5)
+    before, after = (x.reshape(-1, 3)[inside].astype(np.float64) for x in (scene.picture, after))
+    where = np.flatnonzero(is_skin(before * 255))
+    if len(where) < SKIN_LEAST * max(len(inside), 1) or not len(where):
+        return share
+    where = where[:: -(-len(where) // _SEEN)]
+    before, change = before[where], after[where] - before[where]
+
+    def turned(part: float) -> float:
+        (a, b), (x, y) = (rgb_to_lab(np.clip(z, 0, 1))[:, 1:].mean(0) for z in (before, before + part * change))
+        return abs(float(np.degrees(np.arctan2(a * y - b * x, a * x + b * y))))
+
+    if turned(share) <= _TURN:
+        return share
+    least, most = 0.0, share
+    for _ in range(10):
+        middle = (least + most) / 2
+        least, most = (middle, most) if turned(middle) <= _TURN else (least, middle)
+    return least
 
 
 def keep_highlights(before: Float64, after: Float64) -> Float64:

@@ -18,7 +18,7 @@ from ..errors import ArgumentError, WeightsError
 from ..models import Model
 from ..models._calls import output_of, takes_mask, task_of
 from ._fit import fit
-from ._guards import Found, believed, change_confidence, combined, mean_change, region_confidence
+from ._guards import Found, believed, change_confidence, combined, keeping_skin, mean_change, region_confidence
 from ._maps import ColorMap
 from ._scene import Float32, Scene
 
@@ -88,7 +88,9 @@ def found_by(model: Model, scene: Scene, guard: bool) -> Found:
         apart = mean_change(Scene(outputs[0], seen.mask), outputs[1][:, ::-1])
         agreement = float(np.clip(1 - apart / (change + _AGREES), 0, 1))
         parts.append((agreement, "" if agreement > 0.9 else "the network contradicts itself in the mirror"))
-        found = found.scaled(believed(change, getattr(model.config, "doubtful", 0.0) / 255))
+        doubtful, sure = (getattr(model.config, name, 0.0) / 255 for name in ("doubtful", "sure"))
+        share = believed(change, doubtful, sure)
+        found = found.scaled(keeping_skin(share, seen, outputs[0]) if change < sure else share)
     return Found(found, *combined(*parts))
 
 

@@ -46,6 +46,8 @@ class ColorGridConfig:
         stages: looks, each at the object as the map so far has it; all with the same weights.
         doubtful: the mean change of an object, in levels of 255, of which a guarded `pyharmony.harmonize` makes half,
             of smaller ones less: what fits is changed a little, too. 0: all are made. It belongs to the weights.
+        sure: the mean change, in levels of 255, from which on a guarded `pyharmony.harmonize` takes the network at its
+            word; what is less comes to 7.5 at most. 0: no change is too small. It belongs to the weights.
     """
 
     size: int = 256
@@ -59,6 +61,7 @@ class ColorGridConfig:
     reach: tuple[float, ...] = (1.0, 2.0, 4.5, 10.0, 20.0)
     stages: int = 2
     doubtful: float = 0.0
+    sure: float = 0.0
 
     def __post_init__(self) -> None:
         _blocks.check_whole(self.view, "view", _CELLS)
@@ -76,8 +79,9 @@ class ColorGridConfig:
         for name in ("point_width", "hidden", "stages"):
             _blocks.check_whole(getattr(self, name), name)
         _blocks.check_share(self.dropout, "dropout")
-        if self.doubtful != 0:
-            _blocks.check_positive(self.doubtful, "doubtful")
+        for name in ("doubtful", "sure"):
+            if getattr(self, name) != 0:
+                _blocks.check_positive(getattr(self, name), name)
 
 
 class ColorMaps(NamedTuple):
