@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytest.importorskip("torch", reason="torch is not installed")
+
 
 @pytest.fixture
 def curve(repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
@@ -55,7 +57,6 @@ def test_gains_are_told_beside_those_of_fewer_photographs(curve: Any, tmp_path: 
 
 
 def test_runs_are_trained_and_measured(curve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("torch", reason="torch is not installed")
     random = np.random.default_rng(0)
     mask = np.zeros((256, 256), np.uint8)
     mask[64:192, 96:200] = 255

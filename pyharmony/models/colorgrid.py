@@ -46,8 +46,9 @@ class ColorGridConfig:
         stages: looks, each at the object as the map so far has it; all with the same weights.
         doubtful: the mean change of an object, in levels of 255, of which a guarded `pyharmony.harmonize` makes half,
             of smaller ones less: what fits is changed a little, too. 0: all are made. It belongs to the weights.
-        sure: the mean change, in levels of 255, from which on a guarded `pyharmony.harmonize` takes the network at its
-            word; what is less comes to 7.5 at most. 0: no change is too small. It belongs to the weights.
+        sure: the mean change, in levels of 255, from which on a guarded `pyharmony.harmonize` makes as much of it as
+            `doubtful` says; what is less comes to 7.5 at most, and turns the hue of skin by 3 degrees at most. 0: all
+            changes are sure. It belongs to the weights.
     """
 
     size: int = 256
