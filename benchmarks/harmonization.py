@@ -67,10 +67,12 @@ COMPOSITES = {
     "backlit": "Back light",
 }
 FITTING = "photographs"
+#: The default method that makes every change that its network says.
+UNGUARDED = "auto, guard=False"
 #: Levels that photographs of val that fit may change by in the mean: 3 are asked for, of others.
 FITS = 2.6
-#: The share of photographs that fit of which a network may be sure that they do not, by the upper end of its interval.
-BEYOND = 0.01
+#: The share of photographs that fit of which a network may be sure that they do not, and how certain that has to be.
+BEYOND, CERTAINTY = 0.01, 0.9
 RESAMPLES = 2000
 
 Floats = npt.NDArray[np.float64]
@@ -328,21 +330,23 @@ def bootstrap(
     statistic: Callable[[Floats, Floats], Floats] = mean,
     *,
     resamples: int = RESAMPLES,
+    confidence: float = 0.95,
 ) -> metrics.Interval:
-    """A statistic and its percentile bootstrap interval of 95 %: photographs are drawn, each with all its composites.
+    """A statistic and its percentile bootstrap interval: photographs are drawn, each with all its composites.
 
     Args:
         values: [N], one a composite.
         groups: [N], of which photograph.
         statistic: of values and how often each of them counts.
         resamples: how many times as many photographs are drawn as there are.
+        confidence: the share of them that the interval holds.
     """
     x = np.asarray(list(values), np.float64)
     _, of = np.unique(np.asarray(groups), return_inverse=True)
     count = int(of.max()) + 1
     drawn = np.random.default_rng(0).integers(0, count, (resamples, count))
     times = np.stack([np.bincount(row, minlength=count) for row in drawn])[:, of].astype(np.float64)
-    low, high = np.percentile(statistic(x, times), (2.5, 97.5))
+    low, high = np.percentile(statistic(x, times), (50 - 50 * confidence, 50 + 50 * confidence))
     return metrics.Interval(float(statistic(x, np.ones((1, len(x))))[0]), float(low), float(high))
 
 
@@ -350,13 +354,14 @@ def bootstrap(
 
 
 def shipped() -> dict[str, str]:
-    """Of the weights that come with pyharmony their SHA-256; those of 'auto' under that name."""
+    """Of methods with weights that come with pyharmony their SHA-256; those of `colorgrid` 'auto' and `UNGUARDED`."""
     if importlib.util.find_spec("torch") is None:
         return {}
     from pyharmony import models
 
     names = {entry.name: entry.sha256 for entry in models.weights("harmonize")}
-    return {"auto" if name == "colorgrid" else name: digest for name, digest in names.items()}
+    default = names.pop("colorgrid")
+    return {"auto": default, UNGUARDED: default} | names
 
 
 PLAIN = tuple(name for name in harmonization.METHODS if name != "auto")
@@ -380,7 +385,9 @@ PEERS: Mapping[str, tuple[str, Method]] = {
 
 
 def harmonized(source: Any) -> Method:
-    """`pyharmony.harmonize`, with its defaults."""
+    """`pyharmony.harmonize`, with its defaults but for `UNGUARDED`."""
+    if source == UNGUARDED:
+        return lambda composite, mask: pyharmony.harmonize(composite, mask, guard=False)
     return lambda composite, mask: pyharmony.harmonize(composite, mask, method=source)
 
 
@@ -468,11 +475,12 @@ def calibrate(root: Path, source: str, path: Path, unseen: Sequence[str] = ()) -
 
     sure = 0
     if unseen:
-        others = Photographs(root, unseen, ("train", "val"))
-        both = (held_back, Set(others, others.groups, [False] * len(others)))
+        photos, known = Photographs(root, unseen, ("train", "val")), set(held_back.groups)
+        new = [i for i, group in enumerate(photos.groups) if group not in known]
+        both = (held_back, Set(data.Subset(photos, new), [photos.groups[i] for i in new], [False] * len(new)))
         free = [x for samples in both for x in changed(samples, doubtful=0.0, sure=0.0)]
         groups = [group for samples in both for group in samples.groups]
-        largest = bootstrap(free, groups, percentile(1 - BEYOND))
+        largest = bootstrap(free, groups, percentile(1 - BEYOND), confidence=2 * CERTAINTY - 1)
         # A change that is nearly sure is more than one that is not.
         sure = math.ceil(largest.high / RISES)
         print(

@@ -1,6 +1,6 @@
 """How good the default harmoniser is by the number of photographs that it is trained on.
 
-    python benchmarks/learning_curve.py run DATA WORK  # trains and measures RUNS, two hours on two cores
+    python benchmarks/learning_curve.py run DATA WORK  # trains and measures RUNS, three hours on two cores
     python benchmarks/learning_curve.py report         # the table, into docs/models/colorgrid.md
 
 Each run has the recipe `colorgrid` but for its photographs and, where they are few, its steps; those weights are
@@ -38,6 +38,7 @@ class Run(NamedTuple):
         steps: of training; 0: as many as the recipe has.
         weights: those that come with pyharmony and are measured in place of training.
         note: what the table says beside the number of photographs.
+        beside: the run that its gain is compared with; empty: the one before.
     """
 
     name: str
@@ -46,22 +47,29 @@ class Run(NamedTuple):
     steps: int = 0
     weights: str = ""
     note: str = ""
+    beside: str = ""
 
 
 RUNS = (
     Run("62", limit=62, steps=1500),
     Run("248", limit=248, steps=1500),
     Run("open", steps=1500),
-    Run("shipped", weights="colorgrid", note="the weights that come with pyharmony"),
-    Run("every", (*OPEN, "research_only/pairs"), note="with those whose licences bar shipping"),
+    Run("longer", steps=7200),
+    Run("shipped", weights="colorgrid", note="the weights that come with pyharmony, the last of their run"),
+    Run(
+        "every",
+        (*OPEN, "research_only/pairs"),
+        steps=7200,
+        note="with those whose licences bar shipping",
+        beside="longer",
+    ),
 )
 
 
 def trained(root: Path, work: Path, run: Run) -> tuple[Any, int]:
     """What `evaluation.harmonizer` takes of the weights that were best on val, and after how many steps."""
-    if run.weights:
-        checks = [entry for entry in map(json.loads, LOG.read_text().splitlines()) if entry["kind"] == "validation"]
-        return run.weights, min(checks, key=lambda entry: float(entry["fmse"]))["step"]
+    if run.weights:  # the last of their run
+        return run.weights, max(json.loads(line)["step"] for line in LOG.read_text().splitlines() if '"step"' in line)
     changes = [
         f"data.root={json.dumps([str(root / folder) for folder in run.folders])}",
         "data.split=train", "data.validation_split=val", f"data.limit={run.limit}",
@@ -105,19 +113,24 @@ def of(rows: Sequence[Mapping[str, Any]], method: str) -> list[Mapping[str, Any]
 
 
 def table(found: Mapping[str, Any]) -> str:
-    """Gains over the composites, and how much of them each run has beyond the one before."""
-    notes = {run.name: run.note for run in RUNS}
+    """Gains over the composites, and how much of them each run has beyond another."""
+    runs, entries = {run.name: run for run in RUNS}, {entry["name"]: entry for entry in found["runs"]}
     head = ["photographs", "", "steps", "gain on val, dB", "gain on test, dB", "beyond the last", "fMSE on test"]
-    lines, before = [head], None
+    lines, last = [head], None
     for entry in found["runs"]:
-        change, groups = entry["change"], found["groups"]
-        more = np.subtract(change["test"]["psnr"], before) if before is not None else None
-        before = change["test"]["psnr"]
+        run, change, groups = runs[entry["name"]], entry["change"], found["groups"]
+        other, more = entries.get(run.beside, last), ""
+        if other:
+            gains = np.subtract(change["test"]["psnr"], other["change"]["test"]["psnr"])
+            more = signed(bootstrap(gains, groups["test"]), 2)
+            if other is not last:
+                more += f", that of {other['photographs']:,} and {other['step']:,}"
+        last = entry
         lines.append([
-            f"{entry['photographs']:,}", notes.get(entry["name"], ""), f"{entry['step']:,}",
-            signed(bootstrap(change["val"]["psnr"], groups["val"]), 2), signed(bootstrap(before, groups["test"]), 2),
-            "" if more is None else signed(bootstrap(more, groups["test"]), 2),
-            signed(bootstrap(change["test"]["fmse"], groups["test"]), 0),
+            f"{entry['photographs']:,}", run.note, f"{entry['step']:,}",
+            signed(bootstrap(change["val"]["psnr"], groups["val"]), 2),
+            signed(bootstrap(change["test"]["psnr"], groups["test"]), 2),
+            more, signed(bootstrap(change["test"]["fmse"], groups["test"]), 0),
         ])  # fmt: skip
     about = (
         "The network alone, after as many steps of 48 composites as it was best on photographs of val; "

@@ -46,10 +46,18 @@ def test_gains_are_told_beside_those_of_fewer_photographs(curve: Any, tmp_path: 
     assert "what was there" not in text and "2 triples of val and 2 of test" in text
     first, second = [line for line in text.splitlines() if line.startswith("|")][2:]
     assert first == "| 62 | | 1,200 | +1.50 [+1.00, +2.00] | +1.50 [+1.50, +1.50] | | −20 [−20, −20] |"
-    assert second.startswith("| 1,990 | the weights that come with pyharmony | 1,200 | +3.75 [+3.25, +4.25] |")
+    assert second.startswith(
+        "| 1,990 | the weights that come with pyharmony, the last of their run | 1,200 | +3.75 [+3.25, +4.25] |"
+    )
     assert "| +2.25 [+2.25, +2.25] |" in second
     curve.report(path)
     assert path.read_text("utf-8") == text
+
+    found["runs"].append(entry("every", 2063, 4.0))
+    curve.RUNS = (curve.Run("62"), curve.Run("shipped"), curve.Run("every", note="all", beside="62"))
+    last = curve.table(found).splitlines()[-1]
+    assert last.startswith("| 2,063 | all | 1,200 | +4.50 [+4.00, +5.00] |")
+    assert "| +3.00 [+3.00, +3.00], that of 62 and 1,200 |" in last
     path.write_text("# Another\n")
     with pytest.raises(SystemExit, match="has no"):
         curve.report(path)

@@ -56,7 +56,9 @@ def harmonize(
     guard: Annotated[
         bool | None,
         typer.Option(
-            "--guard/--no-guard", help="Leave a picture as it is where the answer cannot be trusted.  [default: guard]"
+            "--guard/--no-guard",
+            help="Leave a picture as it is where the answer cannot be trusted, and make little of what a network is "
+            "not sure of.  [default: guard]",
         ),
     ] = None,
     triples: Annotated[
