@@ -295,7 +295,9 @@ def test_the_figures_are_of_the_weights_that_are_here(table: Any) -> None:
         assert methods[name]["sha256"] == digest, f"{name}: measured with other weights"
 
 
-def test_weights_are_calibrated_by_photographs_of_val(table: Any, root: Path, tmp_path: Path) -> None:
+def test_weights_are_calibrated_by_photographs_of_val(
+    table: Any, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     from pyharmony import models
 
@@ -324,7 +326,10 @@ def test_weights_are_calibrated_by_photographs_of_val(table: Any, root: Path, tm
     assert known(tmp_path / "still_made.safetensors") == (0, 0)
     # With one more photograph, nothing as large as their larger change is sure.
     dark = np.where(boxed()[..., None] > 0, 20, picture(9)).astype(np.uint8)
-    listed(tmp_path / "data", "others", photo("dark", dark, boxed(), "train"))
+    again = photo("behind", picture(2), boxed(), "val")  # counts once
+    listed(tmp_path / "data", "others", [*photo("dark", dark, boxed(), "train"), *again])
+    capsys.readouterr()
     table.calibrate(root, str(tmp_path / "given.safetensors"), tmp_path / "more.safetensors", ["others"])
+    assert "of 2 photographs that fit" in capsys.readouterr().out
     assert 0.95 * known(tmp_path / "more.safetensors")[0] >= whole
     assert change(tmp_path / "more.safetensors") <= table.FITS
