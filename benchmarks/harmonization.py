@@ -475,8 +475,8 @@ def calibrate(root: Path, source: str, path: Path, unseen: Sequence[str] = ()) -
 
     sure = 0
     if unseen:
-        photos, known = Photographs(root, unseen, ("train", "val")), set(held_back.groups)
-        new = [i for i, group in enumerate(photos.groups) if group not in known]
+        photos, there = Photographs(root, unseen, ("train", "val")), set(held_back.groups)
+        new = [i for i, group in enumerate(photos.groups) if group not in there]
         both = (held_back, Set(data.Subset(photos, new), [photos.groups[i] for i in new], [False] * len(new)))
         free = [x for samples in both for x in changed(samples, doubtful=0.0, sure=0.0)]
         groups = [group for samples in both for group in samples.groups]

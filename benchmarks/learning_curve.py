@@ -3,9 +3,8 @@
     python benchmarks/learning_curve.py run DATA WORK  # trains and measures RUNS, three hours on two cores
     python benchmarks/learning_curve.py report         # the table, into docs/models/colorgrid.md
 
-Each run has the recipe `colorgrid` but for its photographs and, where they are few, its steps; those weights are
-measured that were best on composites of its photographs of val. DATA holds the folders of RUNS and of the triples. A
-run that was stopped goes on.
+Each run has the recipe `colorgrid` but for its photographs and steps; those weights are measured that were best on
+composites of its photographs of val. DATA holds the folders of RUNS and of the triples. A run that was stopped goes on.
 """
 
 from __future__ import annotations
