@@ -104,6 +104,6 @@ model-pages: setup ## writes the layers, parameters and figures of docs/models
 	@$(BIN)/python tools/model_pages.py
 
 clean: ## removes .venv, build, artifacts and the module
-	rm -rf $(VENV) build dist artifacts pyharmony.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist artifacts pyharmony_blend.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -rf .import_linter_cache pyharmony/_C.*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

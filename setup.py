@@ -8,6 +8,8 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
+from collections.abc import Iterable
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -15,6 +17,8 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent.resolve()
 PACKAGE = ROOT / "pyharmony"
+#: What compilers, CMake and cmake/cuda.cmake read of the environment.
+VARIABLES = ("CXX", "CXXFLAGS", "LDFLAGS", "CUDACXX", "CUDAHOSTCXX", "CUDAARCHS", "CUDA_HOME", "CUDA_PATH")
 
 
 def find_program(name: str, folder: str) -> str:
@@ -30,6 +34,44 @@ def find_program(name: str, folder: str) -> str:
     return found
 
 
+def version_of(program: str) -> str:
+    """The first line of what a program says of its version."""
+    return subprocess.check_output([program, "--version"], text=True).partition("\n")[0].strip()
+
+
+def build_key(options: Iterable[str], versions: Iterable[str]) -> str:
+    """What a build is made with: a folder of CMake's serves as long as this stays the same.
+
+    pip makes an environment for each build, in a folder of another name each time: the programs in it count by their
+    versions. The interpreter counts by what a module is compiled for; `python` and `python3` are one.
+    """
+    interpreter = [
+        f"Python {sys.version.split()[0]} of {os.path.realpath(sys.executable)}",
+        f"ABI {sysconfig.get_config_var('EXT_SUFFIX')}, headers {sysconfig.get_path('include')}",
+    ]
+    settings = [f"{name}={os.environ.get(name, '')}" for name in VARIABLES]
+    settings += [f"{name}: {shutil.which(name)}" for name in ("nvcc", "nvidia-smi")]
+    return "\n".join([*options, *versions, *interpreter, *settings])
+
+
+def keep_pybind11(build: Path, version: str) -> Path:
+    """A copy of pybind11 in the build's folder; the folder of its CMake files.
+
+    Sources are compiled again when a header's path or time differs, and both do in each environment that pip makes.
+    """
+    import pybind11
+
+    copy = build / f"pybind11-{version}"
+    if not copy.exists():
+        unfinished = copy.with_name("pybind11-unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        headers, cmake = Path(pybind11.get_include()), Path(pybind11.get_cmake_dir())
+        shutil.copytree(headers / "pybind11", unfinished / "include" / "pybind11")
+        shutil.copytree(cmake, unfinished / "share" / "cmake" / "pybind11")
+        unfinished.rename(copy)
+    return copy / "share" / "cmake" / "pybind11"
+
+
 class CMakeBuild(build_ext):
     def build_extension(self, ext: Extension) -> None:
         import pybind11
@@ -37,28 +79,29 @@ class CMakeBuild(build_ext):
         compiler = shlex.split(os.environ.get("CXX", "")) or ["g++"]
         if not any(shutil.which(name) for name in (compiler[0], "c++", "clang++")):
             raise SystemExit("pyharmony: no C++17 compiler was found; on Debian: apt-get install g++")
-        cmake = find_program("cmake", "CMAKE_BIN_DIR")
-        configure = [
-            *(cmake, "-S", str(ROOT), "-G", "Ninja"),
-            f"-DCMAKE_MAKE_PROGRAM={find_program('ninja', 'BIN_DIR')}",
+        cmake, ninja = find_program("cmake", "CMAKE_BIN_DIR"), find_program("ninja", "BIN_DIR")
+        options = [
+            *("-S", str(ROOT), "-G", "Ninja"),
             f"-DCMAKE_LIBRARY_OUTPUT_DIRECTORY={PACKAGE}",
             f"-DCMAKE_BUILD_TYPE={'Debug' if self.debug else 'Release'}",
-            f"-DPython_EXECUTABLE={sys.executable}",
-            f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
             *shlex.split(os.environ.get("CMAKE_ARGS", "")),
         ]
+        versions = [version_of(cmake), f"ninja {version_of(ninja)}", f"pybind11 {pybind11.__version__}"]
         # One folder for each Python, so that a second build compiles what changed only. CMake's cache
-        # would outlive the environment and the options it was made with: those have to be the same.
+        # would outlive the options it was made with: those have to be the same.
         build = ROOT / "build" / f"cmake-{sys.implementation.cache_tag}"
         made_with = build / "made_with.txt"
-        names = ("CXX", "CXXFLAGS", "LDFLAGS", "CUDACXX", "CUDAHOSTCXX", "CUDAARCHS", "CUDA_HOME", "CUDA_PATH")
-        settings = [f"{name}={os.environ.get(name, '')}" for name in names]
-        settings += [f"{name}: {shutil.which(name)}" for name in ("nvcc", "nvidia-smi")]
-        key = "\n".join([*configure, *settings])
+        key = build_key(options, versions)
         if not made_with.exists() or made_with.read_text() != key:
             shutil.rmtree(build, ignore_errors=True)
             build.mkdir(parents=True)
-        subprocess.check_call([*configure, "-B", str(build)])
+        # Paths that the key leaves out are said each time, so that the cache never holds one that is gone.
+        paths = [
+            f"-DCMAKE_MAKE_PROGRAM={ninja}",
+            f"-DPython_EXECUTABLE={sys.executable}",
+            f"-Dpybind11_DIR={keep_pybind11(build, pybind11.__version__)}",
+        ]
+        subprocess.check_call([cmake, *paths, *options, "-B", str(build)])
         made_with.write_text(key)
         subprocess.check_call([cmake, "--build", str(build)])
         # CMake writes into the source package, so that an import from the repository's root
@@ -70,4 +113,5 @@ class CMakeBuild(build_ext):
             shutil.copy2(module, target)
 
 
-setup(ext_modules=[Extension("pyharmony._C", sources=[])], cmdclass={"build_ext": CMakeBuild})
+if __name__ == "__main__":
+    setup(ext_modules=[Extension("pyharmony._C", sources=[])], cmdclass={"build_ext": CMakeBuild})

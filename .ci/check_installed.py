@@ -83,7 +83,7 @@ def main() -> None:
     folder = place.parent
     for name in ("py.typed", "_C.pyi"):
         assert (folder / name).is_file(), name
-    shipped = [str(path) for path in importlib.metadata.files("pyharmony") or ()]
+    shipped = [str(path) for path in importlib.metadata.files("pyharmony-blend") or ()]
     strangers = [p for p in shipped if p.startswith(("tests/", "csrc/", "benchmarks/")) or p.endswith((".cpp", ".cu"))]
     assert not strangers, strangers
 

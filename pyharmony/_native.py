@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from . import _install
 from .errors import NativeError
 
 try:
     import pyharmony._C as native
 except ImportError as error:
     raise NativeError(
-        "pyharmony's compiled module could not be loaded "
-        f"({error}); install the package with `pip install .` from its source folder"
+        f"pyharmony's compiled module could not be loaded ({error}); install the package again: {_install.again()}"
     ) from error
 
 __all__ = ["cuda_status", "get_num_threads", "has_cuda", "native", "set_num_threads", "simd_level"]

@@ -1,6 +1,6 @@
 """Scores of a picture by itself: how real it looks, how well an object and its background agree.
 
-Needs torch: `pip install 'pyharmony[torch]'`.
+Needs the extra `torch`.
 """
 
 from __future__ import annotations

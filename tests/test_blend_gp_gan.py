@@ -377,7 +377,7 @@ def test_without_torch_it_says_what_to_install(tmp_path: Path) -> None:
         "try:\n    blend.gp_gan(a, a, generator='a.safetensors')\nexcept ImportError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
-    assert "pip install 'pyharmony[torch]'" in done.stdout, done.stderr
+    assert ": pip install 'torch" in done.stdout, done.stderr
 
 
 # The command line

@@ -404,9 +404,9 @@ def test_the_profile_says_how_many_cases_a_property_has() -> None:
 
 def test_every_direct_dependency_is_pinned() -> None:
     pinned = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
-    required = importlib.metadata.requires("pyharmony") or []
+    required = importlib.metadata.requires("pyharmony-blend") or []
     names = {re.match(r"[A-Za-z0-9._-]+", line).group().lower().replace("_", "-") for line in required}
-    assert names - {"pyharmony"} <= pinned
+    assert names - {"pyharmony-blend"} <= pinned
 
 
 # Build

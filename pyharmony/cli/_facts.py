@@ -12,15 +12,11 @@ from typing import Any
 
 #: The distributions that bring a module, first found first.
 _OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
-#: Optional packages by module: what they are for, and how to get them.
+#: Optional packages by module: what they are for, and the extra that brings them.
 OPTIONAL = {
-    "cv2": (_OPENCV, "16-bit PNG, and 16-bit and float TIFF by LZW", "pip install 'pyharmony[io]'"),
-    "torch": (("torch",), "tensors in the blends", "pip install 'pyharmony[torch]'"),
-    "cupy": (
-        ("cupy-cuda13x", "cupy-cuda12x", "cupy"),
-        "CuPy arrays in the blends",
-        "with a GPU: pip install 'pyharmony[cupy13]', or [cupy12] beside CUDA 12",
-    ),
+    "cv2": (_OPENCV, "16-bit PNG, and 16-bit and float TIFF by LZW", "io"),
+    "torch": (("torch",), "tensors in the blends", "torch"),
+    "cupy": (("cupy-cuda13x", "cupy-cuda12x", "cupy"), "CuPy arrays in the blends", "cupy13"),
 }
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import typer
 
+from .. import _install
 from ._console import Console, Debug, Json
 from ._failures import Code
 
@@ -56,11 +58,15 @@ def _checks() -> Iterator[Check]:
         except Exception as error:
             return Check(name, "failed", f"{type(error).__name__}: {error}", remedy)
 
-    again = "pip install --force-reinstall --no-cache-dir pyharmony"
+    again, clone = _install.again(), _install.clone()
+    # A module that is there counts as built: only without the build's folder is all of it compiled.
+    anew = again if clone is None else f"rm -rf {shlex.quote(str(clone / 'build'))} && {again}"
     yield check("Python", _python, "install CPython 3.10 or later")
-    yield check("native module", _module, again)
-    yield check("blends", _blends, f"{again}; if it persists, please report it with `pyharmony info`")
-    yield check("weights", _weights, again)
+    yield check("installation", _distribution, f"pip uninstall -y pyharmony && {again}")
+    yield check("native module", _module, anew)
+    yield check("blends", _blends, f"{anew}; if it persists, please report it with `pyharmony info`")
+    restore = f"restore {clone}/pyharmony/models/_weights by git"
+    yield check("weights", _weights, again if clone is None else restore)
     yield check("picture files", _files, "pip install --force-reinstall pillow")
     for module in _OPTIONAL_CHECKS:
         yield _optional(module)
@@ -73,7 +79,10 @@ def _checks() -> Iterator[Check]:
 def _optional(module: str) -> Check:
     from . import _facts
 
-    _, purpose, remedy = _facts.OPTIONAL[module]
+    _, purpose, extra = _facts.OPTIONAL[module]
+    remedy = _install.hint(extra)
+    if module == "cupy":
+        remedy = f"with a GPU: {remedy}; beside CUDA 12: {_install.hint('cupy12')}"
     version = _facts.optional_version(module)
     if version is None:
         return Check(module, "note", f"not installed; it is for {purpose}", remedy)
@@ -88,6 +97,23 @@ def _python() -> str:
     import platform
 
     return f"{platform.python_implementation()} {platform.python_version()}"
+
+
+def _distribution() -> str:
+    """The distribution, and the other project called `pyharmony`, whose files go into a folder of the same name."""
+    from .. import __version__
+    from . import _facts
+
+    version = _facts.version_of(_install.DISTRIBUTION)
+    name = f"{_install.DISTRIBUTION} {version or __version__ + ', which is not installed'}"
+    strangers = _install.strangers()
+    if not strangers:
+        return name
+    others = " and ".join(f"pyharmony {version}" for version in strangers)
+    told = f"{name}, and the package {others} is installed too, which on the package index is another project"
+    if any(strangers.values()):
+        raise RuntimeError(f"{told}; its files lie among those of this one")
+    raise Missing(told)
 
 
 def _weights() -> str:
@@ -248,7 +274,7 @@ def _gpus(check: Callable[[str, Callable[[], str], str], Check]) -> Iterator[Che
     """A row for each device: whether the kernels that were compiled run on it, and are right there."""
     from . import _facts
 
-    again = "CMAKE_ARGS=-DHM_CUDA_ARCHITECTURES=native pip install --force-reinstall --no-cache-dir pyharmony"
+    again = _install.again("-DHM_CUDA_ARCHITECTURES=native")
     try:
         gpus = _facts.gpus()
     except Exception:  # the rows of the module and of the driver have told why

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _install
 from ..errors import ArgumentError, DataError, ShapeError
 from . import _files
 from ._dataset import Dataset, Problem, Sample
@@ -30,7 +31,7 @@ class TFRecordPairs(Dataset):
         mask: the feature of a mask.
         shape: (height, width) of features that are raw bytes of uint8 and no picture files.
 
-    Samples have `composite` and `target`, and `mask` where it is named. Needs `pip install 'pyharmony[tfrecord]'`.
+    Samples have `composite` and `target`, and `mask` where it is named. Needs the extra `tfrecord`.
 
     Raises:
         DataError: there is no such file, or one is damaged: of its records those before the damage are there.
@@ -162,7 +163,7 @@ def _masked_crc(data: bytes) -> int:
     try:
         import google_crc32c
     except ModuleNotFoundError as error:
-        raise ImportError(f"{error.name} is missing, TFRecord needs it: pip install 'pyharmony[tfrecord]'") from error
+        raise ImportError(f"{error.name} is missing, TFRecord needs it: {_install.hint('tfrecord')}") from error
     crc = int(google_crc32c.value(data))
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 

@@ -2,7 +2,7 @@
 
 Read are JPEG, PNG, WebP, TIFF, BMP and, where Pillow has it, AVIF; everything else is refused by its first
 bytes, and no other decoder is ever reached. 16-bit PNG and TIFF and float TIFF keep their depth; 16-bit PNG
-and TIFF by LZW need OpenCV (`pip install 'pyharmony[io]'`). Nothing but NumPy is loaded before it is used.
+and TIFF by LZW need OpenCV, the extra `io`. Nothing but NumPy is loaded before it is used.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _install
 from .._arrays import NumpyArray, is_pil
 from ..errors import ArgumentError, DecodeError, DTypeError, ImageTooLarge, OutOfMemory, PyHarmonyError
 from . import _metadata, _png, _profiles, _tiff, _tiff_pixels
@@ -25,7 +26,6 @@ from ._picture import MAX_PIXELS, Picture
 logger = logging.getLogger("pyharmony")
 
 ACCEPTED = "JPEG, PNG, WebP, TIFF, BMP or AVIF"
-_EXTRA = "pip install 'pyharmony[io]'"
 
 #: What the first bytes of files say that are refused.
 _REFUSED = (
@@ -483,7 +483,7 @@ def _cv2(what: str) -> Any:
     try:
         import cv2
     except ImportError:
-        raise _Refuse(f"is {what}, which is decoded by OpenCV: {_EXTRA}") from None
+        raise _Refuse(f"is {what}, which is decoded by OpenCV: {_install.hint('io')}") from None
     return cv2
 
 

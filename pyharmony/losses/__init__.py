@@ -1,4 +1,4 @@
-"""Losses: functions of tensors with their formulae. Needs torch: `pip install 'pyharmony[torch]'`.
+"""Losses: functions of tensors with their formulae. Needs the extra `torch`.
 
 Pictures are [N, 3, H, W] in [-1, 1] unless a function says otherwise, masks [N, 1, H, W] in [0, 1]. A loss is a tensor
 [] and is finite for masks that are all zero or all one.
@@ -9,7 +9,9 @@ from __future__ import annotations
 try:
     import torch as _torch  # noqa: F401
 except ModuleNotFoundError as error:
-    raise ImportError(f"{error.name} is missing, pyharmony.losses needs it: pip install 'pyharmony[torch]'") from error
+    from .. import _install
+
+    raise ImportError(f"{error.name} is missing, pyharmony.losses needs it: {_install.hint('torch')}") from error
 
 from ._adversarial import (
     Adversary,

@@ -2,7 +2,7 @@
 
 `list` names them, `create` makes one, `load` and `save` read and write safetensors, `weights` lists those that come
 with pyharmony, `convert` reads published ones, and `export` writes ONNX. Pictures are [N, 3, H, W] in [-1, 1] unless a
-model says otherwise, masks [N, 1, H, W] in [0, 1]. Needs torch: `pip install 'pyharmony[torch]'`.
+model says otherwise, masks [N, 1, H, W] in [0, 1]. Needs the extra `torch`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ try:
     import safetensors as _safetensors  # noqa: F401
     import torch as _torch  # noqa: F401
 except ModuleNotFoundError as error:
-    raise ImportError(f"{error.name} is missing, pyharmony.models needs it: pip install 'pyharmony[torch]'") from error
+    from .. import _install
+
+    raise ImportError(f"{error.name} is missing, pyharmony.models needs it: {_install.hint('torch')}") from error
 
 from .._shipped import Figure, Weights
 from . import (

@@ -24,7 +24,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from .. import _shipped
+from .. import _install, _shipped
 from .._shipped import Weights
 from ..errors import ArgumentError, WeightsError
 from . import _registry
@@ -369,7 +369,7 @@ def export(model: Model, path: str | os.PathLike[str], *, size: int | None = Non
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
     except ModuleNotFoundError as error:
-        raise ImportError(f"{error.name} is missing: pip install 'pyharmony[onnx]'") from error
+        raise ImportError(f"{error.name} is missing, export needs it: {_install.hint('onnx')}") from error
     parameter = next(model.parameters())
     inputs = {key: value.to(parameter.device, parameter.dtype) for key, value in model.example(size).items()}
     batch = torch.export.Dim("batch", min=1)

@@ -1,4 +1,4 @@
-"""Training of the networks of `pyharmony.models`. Needs the extra: `pip install 'pyharmony[train]'`.
+"""Training of the networks of `pyharmony.models`. Needs the extra `train`.
 
 `train` is a whole run, from its configuration to the weights; `steps` has the optimisation step of each network, and
 needs torch alone.
@@ -9,8 +9,9 @@ from __future__ import annotations
 try:
     import torch as _torch  # noqa: F401
 except ModuleNotFoundError as error:
-    needed = "pyharmony.training needs it: pip install 'pyharmony[train]'"
-    raise ImportError(f"{error.name} is missing, {needed}") from error
+    from .. import _install
+
+    raise ImportError(f"{error.name} is missing, pyharmony.training needs it: {_install.hint('train')}") from error
 
 from . import steps
 from ._config import (

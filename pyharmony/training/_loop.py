@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import models
+from .. import _install, models
 from ..data import Dataset, Synthesis
 from ..errors import ArgumentError, DeviceError
 from ..models import Adversarial, Model
@@ -96,7 +96,7 @@ class Processes:
             import tensorboard  # type: ignore[import-untyped]  # noqa: F401  # for the log
             from lightning_fabric import Fabric
         except ModuleNotFoundError as error:
-            raise ImportError(f"{error.name} is missing, training needs it: pip install 'pyharmony[train]'") from error
+            raise ImportError(f"{error.name} is missing, training needs it: {_install.hint('train')}") from error
         self.world = int(os.environ.get("WORLD_SIZE", "1"))
         local = int(os.environ.get("LOCAL_WORLD_SIZE", str(self.world)))
         accelerator = "auto" if device is None else device
