@@ -29,6 +29,13 @@ from pyharmony import models  # noqa: E402
 from pyharmony.models import _blocks, _published  # noqa: E402
 from pyharmony.models._partial import PartialConv2d  # noqa: E402
 
+from .published_networks import (  # noqa: E402
+    NestedUNet,
+    PublishedEncoder,
+    lived_in,
+    nested_resnet,
+)
+
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 COLORGRID = {
@@ -398,93 +405,6 @@ def test_srgan_enlarges(scale: int) -> None:
 # Against the published nesting, written here as it is described
 
 
-class NestedLevel(nn.Module):
-    """A level of the published U-Net, whose leaky ReLU writes into what it gets."""
-
-    def __init__(
-        self, outer: int, inner: int, within: nn.Module | None, norm: str, *, given: int | None = None,
-        outermost: bool = False, dropout: bool = False, gate: bool = False,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.outermost = outermost
-        bias = norm == "instance"
-
-        def norm_of(c: int) -> nn.Module:
-            return nn.InstanceNorm2d(c) if norm == "instance" else nn.BatchNorm2d(c)
-
-        down = nn.Conv2d(given or outer, inner, 4, 2, 1, bias=bias)
-        if outermost:
-            assert within is not None
-            parts = [down, within, nn.ReLU(True), nn.ConvTranspose2d(2 * inner, outer, 4, 2, 1), nn.Tanh()]
-        elif within is None:
-            up = nn.ConvTranspose2d(inner, outer, 4, 2, 1, bias=bias)
-            parts = [nn.LeakyReLU(0.2, True), down, nn.ReLU(True), up, norm_of(outer)]
-        else:
-            up = nn.ConvTranspose2d(2 * inner, outer, 4, 2, 1, bias=bias)
-            parts = [nn.LeakyReLU(0.2, True), down, norm_of(inner), within, nn.ReLU(True), up, norm_of(outer)]
-            parts += [nn.Dropout(0.5)] if dropout else []
-        self.model = nn.Sequential(*parts)
-        if gate:
-            self.attention = nn.Sequential(nn.Conv2d(2 * outer, 2 * outer, 1), nn.Sigmoid())
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.outermost:
-            return self.model(x)
-        both = torch.cat([x, self.model(x)], 1)
-        return self.attention(both) * both if hasattr(self, "attention") else both
-
-
-class NestedUNet(nn.Module):
-    def __init__(self, given: int, width: int, depth: int, norm: str, gates: bool) -> None:
-        super().__init__()
-        level: nn.Module = NestedLevel(8 * width, 8 * width, None, norm)
-        for _ in range(depth - 5):
-            level = NestedLevel(8 * width, 8 * width, level, norm, dropout=True)
-        for outer in (4, 2, 1):
-            level = NestedLevel(outer * width, 2 * outer * width, level, norm, gate=gates)
-        self.model = NestedLevel(3, width, level, norm, given=given, outermost=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.model(x)
-
-
-def nested_resnet(given: int, width: int, norm: type, dropout: bool) -> nn.Module:
-    """The published residual generator, one sequence named `model`."""
-    bias = norm is nn.InstanceNorm2d
-
-    class Block(nn.Module):
-        def __init__(self, c: int) -> None:
-            super().__init__()
-            half = [nn.ReflectionPad2d(1), nn.Conv2d(c, c, 3, bias=bias), norm(c), nn.ReLU(True)]
-            half += [nn.Dropout(0.5)] if dropout else []
-            half += [nn.ReflectionPad2d(1), nn.Conv2d(c, c, 3, bias=bias), norm(c)]
-            self.conv_block = nn.Sequential(*half)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return x + self.conv_block(x)
-
-    parts: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(given, width, 7, bias=bias), norm(width), nn.ReLU(True)]
-    for c in (width, 2 * width):
-        parts += [nn.Conv2d(c, 2 * c, 3, 2, 1, bias=bias), norm(2 * c), nn.ReLU(True)]
-    parts += [Block(4 * width) for _ in range(9)]
-    for c in (4 * width, 2 * width):
-        parts += [nn.ConvTranspose2d(c, c // 2, 3, 2, 1, output_padding=1, bias=bias), norm(c // 2), nn.ReLU(True)]
-    parts += [nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh()]
-    return nn.Sequential(*parts)
-
-
-def lived_in(module: nn.Module) -> nn.Module:
-    """Statistics and scales that a wrong place would show."""
-    torch.manual_seed(5)
-    for m in module.modules():
-        if isinstance(m, nn.BatchNorm2d):
-            m.running_mean.normal_(0, 0.2)
-            m.running_var.uniform_(0.5, 1.5)
-            nn.init.uniform_(m.weight, 0.5, 1.5)
-            nn.init.normal_(m.bias, 0, 0.2)
-    return module.eval()
-
-
 @pytest.mark.parametrize("norm", ["batch", "instance"])
 @pytest.mark.parametrize("depth", [7, 8])
 def test_published_unets_of_pix2pix_convert(tmp_path: Path, norm: str, depth: int) -> None:
@@ -519,10 +439,11 @@ def test_a_skip_is_what_the_leaky_relu_left_and_comes_first(norm: _blocks.Norm) 
 
 
 @pytest.mark.parametrize("dropout", [False, True])
-@pytest.mark.parametrize("norm", [nn.InstanceNorm2d, nn.BatchNorm2d])
-def test_published_residual_generators_convert(tmp_path: Path, norm: type, dropout: bool) -> None:
+@pytest.mark.parametrize("norm", ["instance", "batch", "none"])
+@pytest.mark.parametrize("blocks", [6, 9])
+def test_published_residual_generators_convert(tmp_path: Path, norm: str, blocks: int, dropout: bool) -> None:
     torch.manual_seed(0)
-    sequence = lived_in(nested_resnet(4, 4, norm, dropout))
+    sequence = lived_in(nested_resnet(4, 4, norm, dropout, blocks))
     state = {f"module.model.{key}": value for key, value in sequence.state_dict().items()}
     torch.save({"state_dict": state}, tmp_path / "a.pth")
     model = models.convert(tmp_path / "a.pth", "pix2pix")
@@ -566,25 +487,6 @@ def test_the_published_generator_of_dovenet_converts(tmp_path: Path, norm: str) 
     inputs = example(model)
     expected = published(torch.cat([*inputs.values()], 1))
     torch.testing.assert_close(model(**inputs), expected, rtol=0, atol=1e-6)
-
-
-class PublishedEncoder(nn.Module):
-    """BargainNet's, with masks of ones: partial convolutions without padding are convolutions."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        widths = [3, width, 2 * width, 4 * width, 8 * width, 8 * width]
-        for i in range(1, 6):
-            self.add_module(f"conv{i}f", nn.Conv2d(widths[i - 1], widths[i], 3, 2, bias=i == 1))
-        for i in range(2, 5):
-            self.add_module(f"norm{i}f", nn.BatchNorm2d(widths[i]))
-        self.convs = nn.Conv2d(widths[5], 16, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.conv1f(x))  # type: ignore[operator]
-        for i in range(2, 5):
-            x = torch.relu(getattr(self, f"norm{i}f")(getattr(self, f"conv{i}f")(x)))
-        return self.convs(self.conv5f(x).mean((2, 3), keepdim=True)).flatten(1)  # type: ignore[operator]
 
 
 def test_the_published_networks_of_bargainnet_convert(tmp_path: Path) -> None:
