@@ -32,8 +32,11 @@ from pyharmony.models._partial import PartialConv2d  # noqa: E402
 from .published_networks import (  # noqa: E402
     NestedUNet,
     PublishedEncoder,
+    PublishedPctCnn,
+    PublishedPctVit,
     lived_in,
     nested_resnet,
+    transformed,
 )
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
@@ -740,18 +743,19 @@ def test_what_keeps_the_background_of_a_pct_net(case: str) -> None:
 
 
 def test_the_mask_decides_between_the_gates_of_the_attention() -> None:
-    """Deep inside the object its own two branches are left, far outside the background's."""
+    """Deep inside the object its own two branches are left, far outside the background's; beyond the border is none."""
     torch.manual_seed(0)
     layer = models.pct_net.SeparatedAttention(4).eval()
     x, mask = torch.rand(1, 4, 16, 20), torch.zeros(1, 1, 16, 20)
     mask[..., :10] = 1
     found = layer(x, mask)
     inside, outside = layer.learn(layer.foreground(x)) + layer.both(x), layer.background(x)
-    torch.testing.assert_close(found[..., :7], inside[..., :7])
+    torch.testing.assert_close(found[..., 3:-3, 3:7], inside[..., 3:-3, 3:7])
     torch.testing.assert_close(found[..., 13:], outside[..., 13:])
     weights = np.exp(-0.5 * np.arange(-3, 4) ** 2)
-    share = float(weights[:4].sum() / weights.sum())  # of the object, at its last column
-    torch.testing.assert_close(found[..., 9], share * inside[..., 9] + (1 - share) * outside[..., 9])
+    share = float(weights[:4].sum() / weights.sum())  # of the object, at its last column and at the border
+    for place in ((..., slice(3, -3), 9), (..., slice(3, -3), 0), (..., 0, slice(3, 7))):
+        torch.testing.assert_close(found[place], share * inside[place] + (1 - share) * outside[place])
 
 
 def test_the_layer_of_the_transformer_is_that_of_torch() -> None:
@@ -766,6 +770,109 @@ def test_the_layer_of_the_transformer_is_that_of_torch() -> None:
     theirs.load_state_dict(state)
     x = torch.randn(2, 10, 8)
     torch.testing.assert_close(ours(x), theirs(x))
+
+
+def published_pct_net(form: str) -> Any:
+    """One of the published initialisation, its blur noise, whose norms have seen pictures; its map is near to none."""
+    torch.manual_seed(0)
+    if form == "cnn":
+        published = PublishedPctCnn(4)
+        published.begin()
+    else:
+        published = PublishedPctVit(width=8, layers=2, hidden=12)
+    with torch.no_grad():
+        mean, std = (published.mean, published.std) if form == "cnn" else (torch.zeros(3), torch.ones(3))
+        published.get_params.weight.mul_(0.1)
+        published.get_params.bias.copy_(torch.cat([std.flatten().diag().flatten(), mean.flatten()]))
+        published.get_params.bias.add_(0.1 * torch.randn(12))
+    return lived_in(published)
+
+
+@pytest.mark.parametrize("form", ["cnn", "vit"])
+def test_published_weights_of_pct_net_convert(tmp_path: Path, form: str) -> None:
+    """The published map, attention and, where nothing is clamped, picture, to 1e-6."""
+    published = published_pct_net(form)
+    torch.save(published.state_dict(), tmp_path / "PCTNet.pth")
+    model: Any = models.convert(tmp_path / "PCTNet.pth", "pct_net", size=32)
+    assert (model.config.encoder, model.config.size) == (form, 32)
+    models.save(model, tmp_path / "ours.safetensors")
+    model = models.load(tmp_path / "ours.safetensors")
+    picture, mask = torch.rand(2, 3, 32, 32), torch.zeros(2, 1, 32, 32)
+    mask[:, :, :20, 5:] = 1  # it touches the border
+    with torch.no_grad():
+        params, attention = published.maps(picture, mask)
+        found = model.transforms(picture, mask)
+    mean, std = (published.mean, published.std) if form == "cnn" else (torch.zeros(3, 1, 1), torch.ones(3, 1, 1))
+    expected = transformed((picture - mean) / std, params)
+    maps = found.change.reshape(2, 3, 4, 32, 32)
+    made = picture + torch.einsum("noihw,nihw->nohw", maps[:, :, :3], picture) + maps[:, :, 3]
+    torch.testing.assert_close(made, expected, rtol=1e-6, atol=1e-6)
+    if form == "cnn":
+        torch.testing.assert_close(found.attention, attention, rtol=0, atol=1e-6)
+    calm = ((expected >= 0) & (expected <= 1)).all(1, keepdim=True).expand_as(picture)
+    assert 0.05 < float(calm.float().mean()) < 1
+    with torch.no_grad():
+        torch.testing.assert_close(model(picture, mask)[calm], published(picture, mask)[calm], rtol=0, atol=1e-6)
+
+
+def test_what_pct_net_cannot_place_is_named(tmp_path: Path) -> None:
+    def refused(state: dict[str, Tensor]) -> str:
+        torch.save(state, tmp_path / "P.pth")
+        with pytest.raises(WeightsError) as caught:
+            models.convert(tmp_path / "P.pth", "pct_net")
+        return str(caught.value)
+
+    for form in ("cnn", "vit"):
+        state = published_pct_net(form).state_dict()
+        some = "decoder.up_blocks.1.convs.block.0.block.1.running_var" if form == "cnn" else "encoder.dec.0.bias"
+        ours = "net.merge.1.0.1.running_var" if form == "cnn" else "net.up.bias"
+        assert f"{ours} missing" in refused({k: v for k, v in state.items() if k != some})
+        assert "'encoder.more.weight' has no place" in refused({**state, "encoder.more.weight": torch.zeros(1)})
+        assert "no map of twelve numbers" in refused({**state, "get_params.weight": torch.zeros(9, 4, 1, 1)})
+    state = published_pct_net("cnn").state_dict()
+    blur = "decoder.up_blocks.2.attention.mask_blurring.weight"
+    assert "net.separate.blur missing" in refused({k: v for k, v in state.items() if k != blur})
+
+
+def test_a_new_pct_net_begins_as_published() -> None:
+    """Deviations 2 / sqrt(in + out) of what is convolved or dense; the Gaussian stays one, and the last layer is 0."""
+    torch.manual_seed(0)
+    model: Any = models.create("pct_net")
+    for name, module in model.net.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear) and module.weight.numel() > 5000:
+            fans = (module.weight.shape[0] + module.weight.shape[1]) * math.prod(module.weight.shape[2:])
+            assert float(module.weight.detach().std()) == pytest.approx(2 / math.sqrt(fans), rel=0.05), name
+    assert float(model.net.separate.blur.sum()) == pytest.approx(1)
+    assert not model.last.weight.any() and not model.last.bias.any()
+
+
+def test_the_transformer_drops_in_training_alone() -> None:
+    torch.manual_seed(0)
+    layer = models.pct_net.TransformerLayer(8, 2, 12, 0.1)
+    theirs = nn.TransformerEncoderLayer(8, 2, 12, dropout=0.1, activation="gelu", batch_first=True)
+    theirs.load_state_dict(
+        {
+            f"{a}{kind}": layer.state_dict()[f"{b}{kind}"]
+            for a, b in {
+                "self_attn.in_proj_": "qkv.", "self_attn.out_proj.": "project.", "linear1.": "inner.",
+                "linear2.": "outer.", "norm1.": "norm1.", "norm2.": "norm2.",
+            }.items()
+            for kind in ("weight", "bias")
+        }
+    )  # fmt: skip
+    x = torch.randn(1, 5, 8)
+
+    def drawn(module: nn.Module) -> Tensor:
+        return torch.stack([module(x).detach() for _ in range(4000)])
+
+    ours, others = drawn(layer), drawn(theirs)
+    # Of 4000 draws the mean is within 5 / sqrt(4000) of the deviation, each of the two.
+    apart = (ours.mean(0) - others.mean(0)).abs()
+    assert bool((apart <= 5 * math.sqrt(2 / 4000) * others.std(0) + 1e-6).all())
+    torch.testing.assert_close(ours.std(0), others.std(0), rtol=0.15, atol=1e-3)
+    assert float(ours.std(0).mean()) > 0.01
+    layer.eval()
+    assert torch.equal(layer(x), layer(x))
 
 
 @pytest.mark.parametrize(

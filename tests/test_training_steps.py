@@ -705,7 +705,7 @@ def test_pct_net_weighs_the_error_by_the_area_and_the_slope_of_its_maps(name: st
     least = float(area.median()) + 1
     assert float(area.max()) > least
     settings = {"min_area": least, "smooth": 0.5, "channels_last": False}
-    step = made(name, **settings)
+    step = made(name, config={"dropout": 0.0}, **settings)
     torch.nn.init.normal_(step.model.last.weight, std=0.1)  # type: ignore[union-attr,arg-type]
     cnn = step.model.config.encoder == "cnn"
     mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
