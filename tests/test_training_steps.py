@@ -88,6 +88,33 @@ CASES = {
         128,
         {"lr": 2e-3, "preset": "wgan_gp"},
     ),
+    "pix2pix, pixels": Case(
+        "pix2pix",
+        {
+            "generator": "unet_32",
+            "mask": True,
+            "norm": "none",
+            "discriminator": "pixel",
+            "width": 16,
+            "discriminator_width": 8,
+        },
+        32,
+        {"lr": 5e-3},
+    ),
+    "pix2pix, one layer": Case(
+        "pix2pix",
+        {
+            "generator": "resnet_6blocks",
+            "mask": True,
+            "norm": "instance",
+            "discriminator": "n_layers",
+            "discriminator_layers": 1,
+            "width": 8,
+            "discriminator_width": 4,
+        },
+        32,
+        {"lr": 2e-3},
+    ),
     "pix2pix_selfie": Case("pix2pix_selfie", {"width": 4, "discriminator_width": 4}, 128, {"lr": 2e-3}),
     "colorgrid": Case(
         "colorgrid",

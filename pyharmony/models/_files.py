@@ -298,7 +298,7 @@ def convert(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], nam
     """Reads published weights (.pth, or .safetensors with the published names) into one of our models.
 
     Known are the nested U-Nets of pix2pix (`pix2pix`; on four channels, gated as DoveNet's or not, `attention_unet`),
-    its residual generator and its discriminator of patches, the generator and the encoder of BargainNet (`bargainnet`;
+    its residual generators and its discriminators, the generator and the encoder of BargainNet (`bargainnet`;
     the encoder alone `style_encoder`), both forms of PCT-Net (`pct_net`) and the VGG-16 of torchvision
     (`style_encoder`). Networks that were published in files of their own are given together, as a sequence of paths.
 
