@@ -126,10 +126,11 @@ def plain(model: Any) -> Any:
 
 
 def eager_pix2pix(model: Any, batch: dict[str, Any]) -> Callable[[], None]:
-    """As its authors have it: least squares, half of the discriminator's loss, 100 times the mean difference."""
+    """As its authors have it: cross entropy, half of the discriminator's loss, 100 times the mean difference."""
     adam: Any = {"lr": 2e-4, "betas": (0.5, 0.999), "foreach": True}
     optimizers = [torch.optim.Adam(net.parameters(), **adam) for net in (model.generator, model.discriminator)]
     composite, target, mask = batch["composite"], batch["target"], batch["mask"]
+    judged = F.binary_cross_entropy_with_logits
 
     def step() -> None:
         output = model.generator(composite, mask)
@@ -137,13 +138,13 @@ def eager_pix2pix(model: Any, batch: dict[str, Any]) -> Callable[[], None]:
         optimizers[1].zero_grad()
         fake = model.discriminator(composite, output.detach(), mask)
         real = model.discriminator(composite, target, mask)
-        loss = (F.mse_loss(fake, torch.zeros_like(fake)) + F.mse_loss(real, torch.ones_like(real))) / 2
+        loss = (judged(fake, torch.zeros_like(fake)) + judged(real, torch.ones_like(real))) / 2
         loss.backward()
         optimizers[1].step()
         model.discriminator.requires_grad_(False)
         optimizers[0].zero_grad()
         fake = model.discriminator(composite, output, mask)
-        (F.mse_loss(fake, torch.ones_like(fake)) + 100 * F.l1_loss(output, target)).backward()
+        (judged(fake, torch.ones_like(fake)) + 100 * F.l1_loss(output, target)).backward()
         optimizers[0].step()
 
     return step

@@ -57,7 +57,11 @@ COMMON: Tables = {
 }
 
 #: The encoder of codes in RGB; it is trained before the network that it judges.
-ENCODER: Tables = {"model": {"name": "style_encoder", "preset": "rgb", "width": 8}, "schedule": {"steps": 200}}
+ENCODER: Tables = {
+    "model": {"name": "style_encoder", "preset": "rgb", "width": 8},
+    "step": {"each_number": False},
+    "schedule": {"steps": 200},
+}
 #: Stands for its weights.
 TRAINED = "the encoder of this seed"
 

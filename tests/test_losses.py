@@ -248,6 +248,18 @@ def test_the_triplet_by_hand() -> None:
     assert same.grad is not None and bool(torch.isfinite(same.grad).all())
 
 
+def test_the_triplet_of_each_number_is_that_of_the_published_code() -> None:
+    """Which gives torch's loss codes [N, 16, 1, 1]; the paper's is of codes as a whole."""
+    a, p, n = (drawn(3, 16, seed=seed) for seed in (1, 2, 3))
+    published = torch.nn.TripletMarginLoss(margin=0.1, p=2)
+    apart = published(a[:, :, None, None], p[:, :, None, None], n[:, :, None, None])
+    assert float(losses.triplet(a, p, n, each_number=True)) == pytest.approx(float(apart), rel=1e-5)
+    by_hand = ((a - p).abs() - (a - n).abs() + 0.1).relu().mean()
+    assert float(apart) == pytest.approx(float(by_hand), abs=1e-5)
+    assert float(losses.triplet(a, p, n)) == pytest.approx(float(published(a, p, n)), rel=1e-6)
+    assert abs(float(apart) - float(published(a, p, n))) > 0.01
+
+
 # Style
 
 

@@ -29,6 +29,18 @@ from pyharmony import models  # noqa: E402
 from pyharmony.models import _blocks, _published  # noqa: E402
 from pyharmony.models._partial import PartialConv2d  # noqa: E402
 
+from .published_networks import (  # noqa: E402
+    NestedUNet,
+    PublishedEncoder,
+    PublishedPctCnn,
+    PublishedPctVit,
+    lived_in,
+    nested_resnet,
+    patch_discriminator,
+    pixel_discriminator,
+    transformed,
+)
+
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 COLORGRID = {
@@ -56,6 +68,17 @@ NARROW: dict[str, tuple[str, dict[str, Any]]] = {
     "pix2pix, no mask": ("pix2pix", {"width": 2, "discriminator_width": 2, "norm": "instance"}),
     "pix2pix, 128": ("pix2pix", {"generator": "unet_128", "width": 2, "discriminator_width": 2}),
     "pix2pix, resnet": ("pix2pix", {"generator": "resnet_9blocks", "width": 2, "discriminator_width": 2}),
+    "pix2pix, pixels": (
+        "pix2pix",
+        {
+            "generator": "unet_32",
+            "mask": True,
+            "norm": "none",
+            "discriminator": "pixel",
+            "width": 2,
+            "discriminator_width": 2,
+        },
+    ),
     "pix2pix_selfie": ("pix2pix_selfie", {"width": 2, "discriminator_width": 2}),
     "pix2pix_selfie, patches": (
         "pix2pix_selfie",
@@ -133,6 +156,9 @@ CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
         ("pix2pix", "harmonize", {}, 54_414_979, 2_769_729),
         ("pix2pix", "unet_128", {}, 41_828_995, 2_768_705),
         ("pix2pix", "resnet_9blocks", {}, 11_378_179, 2_767_809),
+        ("pix2pix", "resnet_6blocks", {}, 7_837_699, 2_767_809),
+        ("pix2pix", "pixel", {}, 54_413_955, 9_024),
+        ("pix2pix", None, {"discriminator": "n_layers", "discriminator_layers": 1}, 54_413_955, 139_585),
         ("pix2pix_selfie", None, {}, 42_134_339, 4_760_129),
         ("pix2pix_selfie", "narrow_blocks", {}, 42_134_339, 2_433_665),
         ("pix2pix_selfie", None, {"discriminator_norm": "batch"}, 42_134_339, 4_763_855),
@@ -398,95 +424,8 @@ def test_srgan_enlarges(scale: int) -> None:
 # Against the published nesting, written here as it is described
 
 
-class NestedLevel(nn.Module):
-    """A level of the published U-Net, whose leaky ReLU writes into what it gets."""
-
-    def __init__(
-        self, outer: int, inner: int, within: nn.Module | None, norm: str, *, given: int | None = None,
-        outermost: bool = False, dropout: bool = False, gate: bool = False,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.outermost = outermost
-        bias = norm == "instance"
-
-        def norm_of(c: int) -> nn.Module:
-            return nn.InstanceNorm2d(c) if norm == "instance" else nn.BatchNorm2d(c)
-
-        down = nn.Conv2d(given or outer, inner, 4, 2, 1, bias=bias)
-        if outermost:
-            assert within is not None
-            parts = [down, within, nn.ReLU(True), nn.ConvTranspose2d(2 * inner, outer, 4, 2, 1), nn.Tanh()]
-        elif within is None:
-            up = nn.ConvTranspose2d(inner, outer, 4, 2, 1, bias=bias)
-            parts = [nn.LeakyReLU(0.2, True), down, nn.ReLU(True), up, norm_of(outer)]
-        else:
-            up = nn.ConvTranspose2d(2 * inner, outer, 4, 2, 1, bias=bias)
-            parts = [nn.LeakyReLU(0.2, True), down, norm_of(inner), within, nn.ReLU(True), up, norm_of(outer)]
-            parts += [nn.Dropout(0.5)] if dropout else []
-        self.model = nn.Sequential(*parts)
-        if gate:
-            self.attention = nn.Sequential(nn.Conv2d(2 * outer, 2 * outer, 1), nn.Sigmoid())
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.outermost:
-            return self.model(x)
-        both = torch.cat([x, self.model(x)], 1)
-        return self.attention(both) * both if hasattr(self, "attention") else both
-
-
-class NestedUNet(nn.Module):
-    def __init__(self, given: int, width: int, depth: int, norm: str, gates: bool) -> None:
-        super().__init__()
-        level: nn.Module = NestedLevel(8 * width, 8 * width, None, norm)
-        for _ in range(depth - 5):
-            level = NestedLevel(8 * width, 8 * width, level, norm, dropout=True)
-        for outer in (4, 2, 1):
-            level = NestedLevel(outer * width, 2 * outer * width, level, norm, gate=gates)
-        self.model = NestedLevel(3, width, level, norm, given=given, outermost=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.model(x)
-
-
-def nested_resnet(given: int, width: int, norm: type, dropout: bool) -> nn.Module:
-    """The published residual generator, one sequence named `model`."""
-    bias = norm is nn.InstanceNorm2d
-
-    class Block(nn.Module):
-        def __init__(self, c: int) -> None:
-            super().__init__()
-            half = [nn.ReflectionPad2d(1), nn.Conv2d(c, c, 3, bias=bias), norm(c), nn.ReLU(True)]
-            half += [nn.Dropout(0.5)] if dropout else []
-            half += [nn.ReflectionPad2d(1), nn.Conv2d(c, c, 3, bias=bias), norm(c)]
-            self.conv_block = nn.Sequential(*half)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return x + self.conv_block(x)
-
-    parts: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(given, width, 7, bias=bias), norm(width), nn.ReLU(True)]
-    for c in (width, 2 * width):
-        parts += [nn.Conv2d(c, 2 * c, 3, 2, 1, bias=bias), norm(2 * c), nn.ReLU(True)]
-    parts += [Block(4 * width) for _ in range(9)]
-    for c in (4 * width, 2 * width):
-        parts += [nn.ConvTranspose2d(c, c // 2, 3, 2, 1, output_padding=1, bias=bias), norm(c // 2), nn.ReLU(True)]
-    parts += [nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh()]
-    return nn.Sequential(*parts)
-
-
-def lived_in(module: nn.Module) -> nn.Module:
-    """Statistics and scales that a wrong place would show."""
-    torch.manual_seed(5)
-    for m in module.modules():
-        if isinstance(m, nn.BatchNorm2d):
-            m.running_mean.normal_(0, 0.2)
-            m.running_var.uniform_(0.5, 1.5)
-            nn.init.uniform_(m.weight, 0.5, 1.5)
-            nn.init.normal_(m.bias, 0, 0.2)
-    return module.eval()
-
-
-@pytest.mark.parametrize("norm", ["batch", "instance"])
-@pytest.mark.parametrize("depth", [7, 8])
+@pytest.mark.parametrize("norm", ["batch", "instance", "none"])
+@pytest.mark.parametrize("depth", [5, 6, 7, 8, 9])
 def test_published_unets_of_pix2pix_convert(tmp_path: Path, norm: str, depth: int) -> None:
     torch.manual_seed(0)
     published = lived_in(NestedUNet(3, 4, depth, norm, gates=False))
@@ -494,11 +433,11 @@ def test_published_unets_of_pix2pix_convert(tmp_path: Path, norm: str, depth: in
     model = models.convert(tmp_path / "latest_net_G.pth", "pix2pix")
     config = model.config
     assert (config.generator, config.norm, config.width, config.mask) == (f"unet_{2**depth}", norm, 4, False)
-    x = torch.rand(2, 3, 256, 256) * 2 - 1
-    # The same sums in the same order.
-    torch.testing.assert_close(model(x), published(x.clone()), rtol=0, atol=1e-6)
+    x = torch.rand(1, 3, 2**depth, 2**depth) * 2 - 1
     models.save(model, tmp_path / "ours.safetensors")
     assert torch.equal(models.load(tmp_path / "ours.safetensors")(x), model(x))
+    # Norms sum in an order of their own: in float64, where a wrong place still shows.
+    torch.testing.assert_close(model.double()(x.double()), published.double()(x.double()), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])
@@ -519,10 +458,11 @@ def test_a_skip_is_what_the_leaky_relu_left_and_comes_first(norm: _blocks.Norm) 
 
 
 @pytest.mark.parametrize("dropout", [False, True])
-@pytest.mark.parametrize("norm", [nn.InstanceNorm2d, nn.BatchNorm2d])
-def test_published_residual_generators_convert(tmp_path: Path, norm: type, dropout: bool) -> None:
+@pytest.mark.parametrize("norm", ["instance", "batch", "none"])
+@pytest.mark.parametrize("blocks", [6, 9])
+def test_published_residual_generators_convert(tmp_path: Path, norm: str, blocks: int, dropout: bool) -> None:
     torch.manual_seed(0)
-    sequence = lived_in(nested_resnet(4, 4, norm, dropout))
+    sequence = lived_in(nested_resnet(4, 4, norm, dropout, blocks))
     state = {f"module.model.{key}": value for key, value in sequence.state_dict().items()}
     torch.save({"state_dict": state}, tmp_path / "a.pth")
     model = models.convert(tmp_path / "a.pth", "pix2pix")
@@ -533,27 +473,47 @@ def test_published_residual_generators_convert(tmp_path: Path, norm: type, dropo
     torch.testing.assert_close(model.double()(x, mask), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("norm", ["batch", "instance"])
-def test_published_discriminators_convert_with_their_generator(tmp_path: Path, norm: str) -> None:
+@pytest.mark.parametrize("norm", ["batch", "instance", "none"])
+@pytest.mark.parametrize("kind", [1, 2, 3, 4, 5, "pixel"])
+def test_published_discriminators_convert_with_their_generator(tmp_path: Path, kind: Any, norm: str) -> None:
+    """Of any number of layers, and that of pixels, whose sequence is called `net`."""
     torch.manual_seed(0)
-    make, bias = (nn.InstanceNorm2d, True) if norm == "instance" else (nn.BatchNorm2d, False)
-    parts: list[nn.Module] = [nn.Conv2d(6, 4, 4, 2, 1), nn.LeakyReLU(0.2)]
-    for a, b, stride in ((4, 8, 2), (8, 16, 2), (16, 32, 1)):
-        parts += [nn.Conv2d(a, b, 4, stride, 1, bias=bias), make(b), nn.LeakyReLU(0.2)]
-    judge = lived_in(nn.Sequential(*parts, nn.Conv2d(32, 1, 4, 1, 1)))
-    torch.save({f"model.{key}": value for key, value in judge.state_dict().items()}, tmp_path / "D.pth")
+    pixel = kind == "pixel"
+    judge = lived_in(pixel_discriminator(6, 4, norm) if pixel else patch_discriminator(6, 4, kind, norm))
+    name = "net" if pixel else "model"
+    torch.save({f"{name}.{key}": value for key, value in judge.state_dict().items()}, tmp_path / "D.pth")
     torch.save(NestedUNet(3, 2, 8, norm, gates=False).state_dict(), tmp_path / "G.pth")
     model = models.convert([tmp_path / "G.pth", tmp_path / "D.pth"], "pix2pix")
-    x, y = torch.rand(2, 1, 3, 64, 64)
+    found = model.config.discriminator, model.config.discriminator_layers
+    assert found == (("pixel", 3) if pixel else ("basic", 3) if kind == 3 else ("n_layers", kind))
+    x, y = torch.rand(2, 1, 3, 128, 160)
     expected = judge(torch.cat([x, y], 1))
+    assert expected.shape[2:] == ((128, 160) if pixel else (128 // 2**kind - 2, 160 // 2**kind - 2))
     torch.testing.assert_close(model.discriminator(x, y), expected, rtol=0, atol=1e-6)  # type: ignore[union-attr,operator]
-    torch.save(
-        NestedUNet(3, 2, 8, "batch" if norm == "instance" else "instance", gates=False).state_dict(), tmp_path / "G.pth"
-    )
+    models.save(model, tmp_path / "ours.safetensors")
+    assert torch.equal(models.load(tmp_path / "ours.safetensors").discriminator(x, y), model.discriminator(x, y))  # type: ignore[union-attr,operator]
+    other = "batch" if norm == "instance" else "instance"
+    torch.save(NestedUNet(3, 2, 8, other, gates=False).state_dict(), tmp_path / "G.pth")
     with pytest.raises(WeightsError, match="norm beside a generator with"):
         models.convert([tmp_path / "G.pth", tmp_path / "D.pth"], "pix2pix")
     with pytest.raises(WeightsError, match=r"G\.pth: both hold "):
         models.convert([tmp_path / "G.pth", tmp_path / "G.pth"], "pix2pix")
+
+
+def test_a_residual_generator_converts_with_a_discriminator_of_pixels(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    sequence, judge = (
+        lived_in(nested_resnet(3, 2, "instance", True, 6)),
+        lived_in(pixel_discriminator(6, 4, "instance")),
+    )
+    torch.save({f"model.{key}": value for key, value in sequence.state_dict().items()}, tmp_path / "G.pth")
+    torch.save({f"net.{key}": value for key, value in judge.state_dict().items()}, tmp_path / "D.pth")
+    config = models.convert([tmp_path / "G.pth", tmp_path / "D.pth"], "pix2pix").config
+    assert (config.generator, config.discriminator, config.dropout) == ("resnet_6blocks", "pixel", 0.5)
+    lost = {f"model.{key}": value for key, value in sequence.state_dict().items() if not key.startswith("15.")}
+    torch.save(lost, tmp_path / "G.pth")
+    with pytest.raises(WeightsError, match=r"G\.pth: the file has 5 residual blocks, pix2pix has 6 or 9"):
+        models.convert(tmp_path / "G.pth", "pix2pix")
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])
@@ -568,32 +528,13 @@ def test_the_published_generator_of_dovenet_converts(tmp_path: Path, norm: str) 
     torch.testing.assert_close(model(**inputs), expected, rtol=0, atol=1e-6)
 
 
-class PublishedEncoder(nn.Module):
-    """BargainNet's, with masks of ones: partial convolutions without padding are convolutions."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        widths = [3, width, 2 * width, 4 * width, 8 * width, 8 * width]
-        for i in range(1, 6):
-            self.add_module(f"conv{i}f", nn.Conv2d(widths[i - 1], widths[i], 3, 2, bias=i == 1))
-        for i in range(2, 5):
-            self.add_module(f"norm{i}f", nn.BatchNorm2d(widths[i]))
-        self.convs = nn.Conv2d(widths[5], 16, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.conv1f(x))  # type: ignore[operator]
-        for i in range(2, 5):
-            x = torch.relu(getattr(self, f"norm{i}f")(getattr(self, f"conv{i}f")(x)))
-        return self.convs(self.conv5f(x).mean((2, 3), keepdim=True)).flatten(1)  # type: ignore[operator]
-
-
 def test_the_published_networks_of_bargainnet_convert(tmp_path: Path) -> None:
     torch.manual_seed(0)
     encoder, unet = lived_in(PublishedEncoder(4)), lived_in(NestedUNet(20, 2, 8, "batch", gates=True))
     torch.save(encoder.state_dict(), tmp_path / "E.pth")
     torch.save({**unet.state_dict(), "weight": torch.tensor([0.3])}, tmp_path / "G.pth")
     image, ones = torch.rand(1, 3, 256, 256) * 2 - 1, torch.ones(1, 1, 256, 256)
-    code = encoder(image)
+    code = encoder(image, ones).flatten(1)
     # 4608 products a sum at most, in another order, through five layers.
     close: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-5}
     torch.testing.assert_close(models.convert(tmp_path / "E.pth", "style_encoder")(image, ones), code, **close)
@@ -838,18 +779,19 @@ def test_what_keeps_the_background_of_a_pct_net(case: str) -> None:
 
 
 def test_the_mask_decides_between_the_gates_of_the_attention() -> None:
-    """Deep inside the object its own two branches are left, far outside the background's."""
+    """Deep inside the object its own two branches are left, far outside the background's; beyond the border is none."""
     torch.manual_seed(0)
     layer = models.pct_net.SeparatedAttention(4).eval()
     x, mask = torch.rand(1, 4, 16, 20), torch.zeros(1, 1, 16, 20)
     mask[..., :10] = 1
     found = layer(x, mask)
     inside, outside = layer.learn(layer.foreground(x)) + layer.both(x), layer.background(x)
-    torch.testing.assert_close(found[..., :7], inside[..., :7])
+    torch.testing.assert_close(found[..., 3:-3, 3:7], inside[..., 3:-3, 3:7])
     torch.testing.assert_close(found[..., 13:], outside[..., 13:])
     weights = np.exp(-0.5 * np.arange(-3, 4) ** 2)
-    share = float(weights[:4].sum() / weights.sum())  # of the object, at its last column
-    torch.testing.assert_close(found[..., 9], share * inside[..., 9] + (1 - share) * outside[..., 9])
+    share = float(weights[:4].sum() / weights.sum())  # of the object, at its last column and at the border
+    for place in ((..., slice(3, -3), 9), (..., slice(3, -3), 0), (..., 0, slice(3, 7))):
+        torch.testing.assert_close(found[place], share * inside[place] + (1 - share) * outside[place])
 
 
 def test_the_layer_of_the_transformer_is_that_of_torch() -> None:
@@ -864,6 +806,109 @@ def test_the_layer_of_the_transformer_is_that_of_torch() -> None:
     theirs.load_state_dict(state)
     x = torch.randn(2, 10, 8)
     torch.testing.assert_close(ours(x), theirs(x))
+
+
+def published_pct_net(form: str) -> Any:
+    """One of the published initialisation, its blur noise, whose norms have seen pictures; its map is near to none."""
+    torch.manual_seed(0)
+    if form == "cnn":
+        published = PublishedPctCnn(4)
+        published.begin()
+    else:
+        published = PublishedPctVit(width=8, layers=2, hidden=12)
+    with torch.no_grad():
+        mean, std = (published.mean, published.std) if form == "cnn" else (torch.zeros(3), torch.ones(3))
+        published.get_params.weight.mul_(0.1)
+        published.get_params.bias.copy_(torch.cat([std.flatten().diag().flatten(), mean.flatten()]))
+        published.get_params.bias.add_(0.1 * torch.randn(12))
+    return lived_in(published)
+
+
+@pytest.mark.parametrize("form", ["cnn", "vit"])
+def test_published_weights_of_pct_net_convert(tmp_path: Path, form: str) -> None:
+    """The published map, attention and, where nothing is clamped, picture, to 1e-6."""
+    published = published_pct_net(form)
+    torch.save(published.state_dict(), tmp_path / "PCTNet.pth")
+    model: Any = models.convert(tmp_path / "PCTNet.pth", "pct_net", size=32)
+    assert (model.config.encoder, model.config.size) == (form, 32)
+    models.save(model, tmp_path / "ours.safetensors")
+    model = models.load(tmp_path / "ours.safetensors")
+    picture, mask = torch.rand(2, 3, 32, 32), torch.zeros(2, 1, 32, 32)
+    mask[:, :, :20, 5:] = 1  # it touches the border
+    with torch.no_grad():
+        params, attention = published.maps(picture, mask)
+        found = model.transforms(picture, mask)
+    mean, std = (published.mean, published.std) if form == "cnn" else (torch.zeros(3, 1, 1), torch.ones(3, 1, 1))
+    expected = transformed((picture - mean) / std, params)
+    maps = found.change.reshape(2, 3, 4, 32, 32)
+    made = picture + torch.einsum("noihw,nihw->nohw", maps[:, :, :3], picture) + maps[:, :, 3]
+    torch.testing.assert_close(made, expected, rtol=1e-6, atol=1e-6)
+    if form == "cnn":
+        torch.testing.assert_close(found.attention, attention, rtol=0, atol=1e-6)
+    calm = ((expected >= 0) & (expected <= 1)).all(1, keepdim=True).expand_as(picture)
+    assert 0.05 < float(calm.float().mean()) < 1
+    with torch.no_grad():
+        torch.testing.assert_close(model(picture, mask)[calm], published(picture, mask)[calm], rtol=0, atol=1e-6)
+
+
+def test_what_pct_net_cannot_place_is_named(tmp_path: Path) -> None:
+    def refused(state: dict[str, Tensor]) -> str:
+        torch.save(state, tmp_path / "P.pth")
+        with pytest.raises(WeightsError) as caught:
+            models.convert(tmp_path / "P.pth", "pct_net")
+        return str(caught.value)
+
+    for form in ("cnn", "vit"):
+        state = published_pct_net(form).state_dict()
+        some = "decoder.up_blocks.1.convs.block.0.block.1.running_var" if form == "cnn" else "encoder.dec.0.bias"
+        ours = "net.merge.1.0.1.running_var" if form == "cnn" else "net.up.bias"
+        assert f"{ours} missing" in refused({k: v for k, v in state.items() if k != some})
+        assert "'encoder.more.weight' has no place" in refused({**state, "encoder.more.weight": torch.zeros(1)})
+        assert "no map of twelve numbers" in refused({**state, "get_params.weight": torch.zeros(9, 4, 1, 1)})
+    state = published_pct_net("cnn").state_dict()
+    blur = "decoder.up_blocks.2.attention.mask_blurring.weight"
+    assert "net.separate.blur missing" in refused({k: v for k, v in state.items() if k != blur})
+
+
+def test_a_new_pct_net_begins_as_published() -> None:
+    """Deviations 2 / sqrt(in + out) of what is convolved or dense; the Gaussian stays one, and the last layer is 0."""
+    torch.manual_seed(0)
+    model: Any = models.create("pct_net")
+    for name, module in model.net.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear) and module.weight.numel() > 5000:
+            fans = (module.weight.shape[0] + module.weight.shape[1]) * math.prod(module.weight.shape[2:])
+            assert float(module.weight.detach().std()) == pytest.approx(2 / math.sqrt(fans), rel=0.05), name
+    assert float(model.net.separate.blur.sum()) == pytest.approx(1)
+    assert not model.last.weight.any() and not model.last.bias.any()
+
+
+def test_the_transformer_drops_in_training_alone() -> None:
+    torch.manual_seed(0)
+    layer = models.pct_net.TransformerLayer(8, 2, 12, 0.1)
+    theirs = nn.TransformerEncoderLayer(8, 2, 12, dropout=0.1, activation="gelu", batch_first=True)
+    theirs.load_state_dict(
+        {
+            f"{a}{kind}": layer.state_dict()[f"{b}{kind}"]
+            for a, b in {
+                "self_attn.in_proj_": "qkv.", "self_attn.out_proj.": "project.", "linear1.": "inner.",
+                "linear2.": "outer.", "norm1.": "norm1.", "norm2.": "norm2.",
+            }.items()
+            for kind in ("weight", "bias")
+        }
+    )  # fmt: skip
+    x = torch.randn(1, 5, 8)
+
+    def drawn(module: nn.Module) -> Tensor:
+        return torch.stack([module(x).detach() for _ in range(4000)])
+
+    ours, others = drawn(layer), drawn(theirs)
+    # Of 4000 draws the mean is within 5 / sqrt(4000) of the deviation, each of the two.
+    apart = (ours.mean(0) - others.mean(0)).abs()
+    assert bool((apart <= 5 * math.sqrt(2 / 4000) * others.std(0) + 1e-6).all())
+    torch.testing.assert_close(ours.std(0), others.std(0), rtol=0.15, atol=1e-3)
+    assert float(ours.std(0).mean()) > 0.01
+    layer.eval()
+    assert torch.equal(layer(x), layer(x))
 
 
 @pytest.mark.parametrize(
@@ -889,7 +934,7 @@ def test_settings_that_a_pct_net_refuses(config: dict[str, Any], message: str) -
 SIZES = {
     "attention_unet": (200, 256), "attention_unet, residual": (64, 96), "bargainnet": (256, 257),
     "colorgrid": (40, 31), "dovenet_lite": (224, 225), "gp_gan": (64, 32), "pct_net": (7, 40), "pix2pix": (128, 128),
-    "pix2pix, 128": (192, 128), "pix2pix, resnet": (30, 32), "pix2pix_selfie": (64, 64),
+    "pix2pix, 128": (192, 128), "pix2pix, resnet": (30, 32), "pix2pix, pixels": (48, 32), "pix2pix_selfie": (64, 64),
     "pix2pix_selfie, patches": (48, 64),
     "realism_cnn": (64, 64), "style_encoder": (62, 80), "style_encoder, hsv": (30, 32), "unet3plus": (24, 32),
     "unet3plus, residual": (32, 40),
@@ -987,8 +1032,7 @@ def test_what_an_instance_norm_would_make_zero_is_refused() -> None:
         ("pix2pix", {"width": 0}, "width: 0, expected a whole number of at least 1"),
         ("pix2pix", {"width": 16.0}, "width: 16.0"),
         ("pix2pix", {"width": True}, "width: True"),
-        ("pix2pix", {"generator": "unet"}, "generator: 'unet', expected one of 'unet_256'"),
-        ("pix2pix", {"norm": "none"}, "norm: 'none', expected one of 'batch', 'instance'"),
+        ("pix2pix", {"generator": "unet"}, "generator: 'unet', expected one of 'unet_32', 'unet_64'"),
         ("pix2pix", {"mask": 1}, "mask: 1, expected True or False"),
         ("pix2pix", {"dropout": 1.0}, "dropout: 1.0"),
         ("pix2pix", {"widht": 16}, "widht: pix2pix has no such setting; did you mean 'width'"),
@@ -998,6 +1042,14 @@ def test_what_an_instance_norm_would_make_zero_is_refused() -> None:
             {"discriminator": "wide"},
             "discriminator: 'wide', expected one of 'wide_residual', 'patches'",
         ),
+        ("pix2pix", {"norm": "layer"}, "norm: 'layer', expected one of 'batch', 'instance', 'none'"),
+        (
+            "pix2pix",
+            {"discriminator": "patches"},
+            "discriminator: 'patches', expected one of 'basic', 'n_layers', 'pixel'",
+        ),
+        ("pix2pix", {"discriminator_layers": 4}, "discriminator_layers: 4, and discriminator='basic' has no choice"),
+        ("pix2pix", {"discriminator": "n_layers", "discriminator_layers": 0}, "discriminator_layers: 0"),
         ("pix2pix_selfie", {"depth": 0}, "depth: 0, expected a whole number of at least 1"),
         ("pix2pix_selfie", {"residual": 1}, "residual: 1, expected True or False"),
         ("attention_unet", {"depth": 4}, "depth: 4, expected a whole number of at least 5"),
@@ -1648,7 +1700,7 @@ def test_published_files_of_something_else_are_refused(tmp_path: Path) -> None:
     assert "takes 5 channels" in offered(NestedUNet(5, 2, 8, "batch", gates=False).state_dict())
     with pytest.raises(
         ArgumentError,
-        match="no published layout of srgan is known; known are those of attention_unet, bargainnet, pix2pix",
+        match="no published layout of srgan is known; known are those of attention_unet, bargainnet, pct_net, pix2pix",
     ):
         models.convert(tmp_path / "a.pth", "srgan")
 

@@ -175,6 +175,25 @@ def test_rates_drop_to_a_tenth() -> None:
     assert _loop.rate_factor(0.75, 0, 0.5, 2, (0.5,)) == pytest.approx(0.1 * 0.5 * 0.5)
 
 
+def test_recipes_that_are_called_published_are() -> None:
+    """Games and epochs of the published commands; the recipes of weights that are there keep how those were made."""
+
+    def settings(name: str) -> Any:
+        config = training.config_of(training.recipe(name))
+        chosen = {**config.model, "width": 2}
+        step = {**config.step}
+        model = models.create(chosen.pop("name"), chosen.pop("preset", None), **chosen)
+        return steps.create(model, step.pop("preset", None), **step).settings
+
+    for name, epochs, decay in (("bargainnet", 200, 0.0), ("pix2pix", 200, 0.5)):
+        schedule = training.config_of(training.recipe(name)).schedule
+        assert (schedule.epochs, schedule.decay) == (epochs, decay)
+    assert settings("bargainnet").each_number is True
+    assert settings("style_encoder-small").each_number is False
+    games = {name: settings(name).adversary for name in ("pix2pix", "pix2pix-small", "pix2pix_selfie")}
+    assert games == {"pix2pix": "vanilla", "pix2pix-small": "least_squares", "pix2pix_selfie": "least_squares"}
+
+
 # ---- samples --------------------------------------------------------------------------------------------------------
 
 

@@ -33,11 +33,29 @@ def domain_verification_generator(fake_foreground: Tensor, fake_background: Tens
     return hinge_generator(domain_similarity(fake_foreground, fake_background))
 
 
-def triplet(anchor: Tensor, positive: Tensor, negative: Tensor, *, margin: float = 0.1) -> Tensor:
-    """mean max(0, |a - p| - |a - n| + margin), Euclidean, of codes [N, D].
+def triplet(
+    anchor: Tensor, positive: Tensor, negative: Tensor, *, margin: float = 0.1, each_number: bool = False
+) -> Tensor:
+    """mean max(0, |a - p| - |a - n| + margin) of codes [N, D].
 
-    1e-6 is added to the differences, as torch does. BargainNet has it with margin 0.1 for (z_f, ẑ_f, z_c) and
-    (ẑ_f, z_b, z_c): Cong et al., ICME 2021.
+    BargainNet has it with margin 0.1 for (z_f, ẑ_f, z_c) and (ẑ_f, z_b, z_c): Cong et al., ICME 2021. 1e-6 is added to
+    the differences, as torch does.
+
+    Args:
+        anchor, positive, negative: codes [N, D] of one shape and dtype.
+        margin: by how much farther than the positive the negative has to be.
+        each_number: whether a triplet is of three numbers, one at the same place of each code, and the mean is over
+            all N D of them, as in the code published with BargainNet, which gives codes [N, D, 1, 1] to torch's loss.
+            False: a triplet is of three codes, |.| being their Euclidean distance, as in the paper.
+
+    Returns:
+        The loss, a tensor [].
+
+    Raises:
+        ShapeError: the codes are not [N, D], or not of one shape.
     """
     check_codes(anchor=anchor, positive=positive, negative=negative)
-    return functional.triplet_margin_loss(anchor, positive, negative, margin=margin)
+    codes = (anchor, positive, negative)
+    if each_number:
+        codes = (anchor.reshape(-1, 1), positive.reshape(-1, 1), negative.reshape(-1, 1))
+    return functional.triplet_margin_loss(*codes, margin=margin)

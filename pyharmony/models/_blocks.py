@@ -46,6 +46,11 @@ def has_bias(norm: Norm) -> bool:
     return norm != "batch"
 
 
+def has_bias_in_pix2pix(norm: Norm) -> bool:
+    """The same in pix2pix, where a convolution without a norm behind it has no bias either, as published."""
+    return norm == "instance"
+
+
 def initialize(module: nn.Module, std: float = 0.02) -> None:
     """Weights N(0, std), scales of batch norms N(1, std), biases 0."""
     with torch.no_grad():
@@ -245,7 +250,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         self.depth, self.multiple, self.dropout_p, self.bounded = depth, 2**depth, dropout_p, bounded
-        bias = has_bias(norm)
+        bias = has_bias_in_pix2pix(norm)
         widths = [width * min(2**i, 8) for i in range(depth)]
         before = [in_channels, *widths[:-1]]
         self.down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1, bias=bias) for a, b in zip(before, widths))

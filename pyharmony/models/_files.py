@@ -298,9 +298,9 @@ def convert(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], nam
     """Reads published weights (.pth, or .safetensors with the published names) into one of our models.
 
     Known are the nested U-Nets of pix2pix (`pix2pix`; on four channels, gated as DoveNet's or not, `attention_unet`),
-    its residual generator and its discriminator of patches, the generator and the encoder of BargainNet (`bargainnet`;
-    the encoder alone `style_encoder`) and the VGG-16 of torchvision (`style_encoder`). Networks that were published in
-    files of their own are given together, as a sequence of paths.
+    its residual generators and its discriminators, the generator and the encoder of BargainNet (`bargainnet`;
+    the encoder alone `style_encoder`), both forms of PCT-Net (`pct_net`) and the VGG-16 of torchvision
+    (`style_encoder`). Networks that were published in files of their own are given together, as a sequence of paths.
 
     The file is read with torch's `weights_only=True`: tensors, and no code. Settings that the tensors do not tell,
     such as a share of dropout, may be given. What the file does not hold, a discriminator as a rule, is as `create`

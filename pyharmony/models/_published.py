@@ -43,7 +43,7 @@ def rename(state: dict[str, Tensor], names: dict[str, str], norm: Norm) -> dict[
     found = {}
     for key, value in state.items():
         module, _, leaf = key.rpartition(".")
-        if norm == "instance" and leaf in _STATISTICS:
+        if norm != "batch" and leaf in _STATISTICS:
             continue
         if module not in names:
             raise WeightsError(f"{key!r} has no place in the model")
@@ -65,13 +65,28 @@ def region_encoder(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def patches(state: dict[str, Tensor]) -> tuple[Norm, int, dict[str, Tensor]]:
-    """Reads pix2pix's discriminator of patches, one sequence: its norm, width, and state."""
-    norm: Norm = "batch" if "model.3.weight" in state else "instance"
-    names = {"model.0": "convs.0", "model.11": "last"}
-    for i in range(1, 4):
+def norm_by(state: dict[str, Tensor], conv: str, norm: str) -> Norm:
+    """Which norm a network of pix2pix has, by a convolution and the place of the norm behind it.
+
+    Batch norm has weights; beside instance norm convolutions have a bias, without a norm they have none.
+    """
+    if f"{norm}.weight" in state:
+        return "batch"
+    return "instance" if f"{conv}.bias" in state else "none"
+
+
+def patches(state: dict[str, Tensor]) -> tuple[Norm, int, int, dict[str, Tensor]]:
+    """Reads pix2pix's discriminator of patches, one sequence: its norm, width, number of layers, and state."""
+    layers = 1
+    while f"model.{3 * layers + 2}.weight" in state:
+        layers += 1
+    # The last convolution is two places behind the last norm.
+    layers -= 1
+    norm = norm_by(state, "model.2", "model.3")
+    names = {"model.0": "convs.0", f"model.{3 * layers + 2}": "last"}
+    for i in range(1, layers + 1):
         names |= {f"model.{3 * i - 1}": f"convs.{i}", f"model.{3 * i}": f"norms.{i - 1}"}
-    return norm, state["model.0.weight"].shape[0], rename(state, names, norm)
+    return norm, state["model.0.weight"].shape[0], layers, rename(state, names, norm)
 
 
 def unet(state: dict[str, Tensor]) -> PublishedUNet:
@@ -100,7 +115,7 @@ def unet(state: dict[str, Tensor]) -> PublishedUNet:
             gated = True
             names[f"{inner}.attention.0"] = f"gates.{i - 1}"
         inner = f"{inner}.model.3"
-    norm: Norm = "batch" if "model.model.1.model.2.weight" in state else "instance"
+    norm = norm_by(state, "model.model.1.model.1", "model.model.1.model.2")
     found = rename(state, names, norm)
     if depth < 5 or "down.0.weight" not in found or "last.weight" not in found:
         raise WeightsError("the file holds no whole U-Net of pix2pix")

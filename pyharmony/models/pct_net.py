@@ -10,15 +10,16 @@ Transformer", ICCV 2021.
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import ArgumentError, ShapeError
-from . import _blocks
+from ..errors import ArgumentError, ShapeError, WeightsError
+from . import _blocks, _published
 from ._registry import Model, ModelInfo, register
 
 ENCODERS = ("cnn", "vit")
@@ -43,6 +44,8 @@ class PctNetConfig:
         layers: of 'vit'.
         heads: of the attention of each of them.
         hidden: channels between the two dense layers of each of them.
+        dropout: of 'vit', in training: the share of the attention's weights, and of what each dense layer behind it
+            gives, that is dropped.
     """
 
     encoder: Literal["cnn", "vit"] = "cnn"
@@ -53,6 +56,7 @@ class PctNetConfig:
     layers: int = 9
     heads: int = 2
     hidden: int = 512
+    dropout: float = 0.1
 
     def __post_init__(self) -> None:
         _blocks.check_choice(self.encoder, "encoder", ENCODERS)
@@ -64,6 +68,7 @@ class PctNetConfig:
             raise ArgumentError(f"size: {self.size}, expected a multiple of {multiple}")
         if self.token_width % self.heads:
             raise ArgumentError(f"token_width: {self.token_width}, expected a multiple of heads, {self.heads}")
+        _blocks.check_share(self.dropout, "dropout")
 
 
 class Transforms(NamedTuple):
@@ -122,8 +127,11 @@ class ChannelGate(nn.Module):
 class SeparatedAttention(nn.Module):
     """Gates of their own for the object, the background and both; the object's features go through two convolutions.
 
-    Between them the mask decides, softened by a Gaussian of one pixel (7x7).
+    Between them the mask decides, softened by `blur`, 7x7, with zeros around it: a Gaussian of one pixel, which is not
+    trained. In published weights it is noise, which their initialisation has written there.
     """
+
+    blur: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -132,13 +140,11 @@ class SeparatedAttention(nn.Module):
         self.learn = nn.Sequential(
             _conv(channels, middle, norm=True, bias=False), _conv(middle, channels, norm=True, bias=False)
         )
+        bell = torch.exp(-0.5 * torch.arange(-3.0, 4.0).square())
+        self.register_buffer("blur", (torch.outer(bell, bell) / bell.sum().square())[None, None])
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        # Made where it is used: a file holds none of it, and a CUDA graph takes no numbers from the processor.
-        bell = torch.exp(-0.5 * torch.arange(-3, 4, device=mask.device, dtype=mask.dtype).square())
-        bell = bell / bell.sum()
-        soft = functional.pad(mask, (3, 3, 3, 3), mode="replicate")
-        soft = functional.conv2d(functional.conv2d(soft, bell.view(1, 1, 7, 1)), bell.view(1, 1, 1, 7))
+        soft = functional.conv2d(mask, self.blur.to(mask.dtype), padding=3)
         return soft * (self.learn(self.foreground(x)) + self.both(x)) + (1 - soft) * self.background(x)
 
 
@@ -167,18 +173,18 @@ class Convolutions(nn.Module):
             x = functional.max_pool2d(skips[-1], 2)
         x = self.down[-1](x)
         for i, (up, merge) in enumerate(zip(self.up, self.merge)):
-            x = up(functional.interpolate(x, scale_factor=2, mode="bilinear"))
+            x = up(functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True))
             x = torch.cat([skips[-1 - i], x], 1)
             x = merge(self.separate(x, mask) if i == len(self.up) - 1 else x)
         return x, torch.sigmoid(3 * self.attention(x))
 
 
 class TransformerLayer(nn.Module):
-    """Self-attention and two dense layers, each beside the identity, a layer norm after each."""
+    """Self-attention and two dense layers, each beside the identity, a layer norm after each; dropout in training."""
 
-    def __init__(self, width: int, heads: int, hidden: int) -> None:
+    def __init__(self, width: int, heads: int, hidden: int, dropout_p: float = 0.0) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.dropout_p = heads, dropout_p
         self.qkv, self.project = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.inner, self.outer = nn.Linear(width, hidden), nn.Linear(hidden, width)
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
@@ -186,9 +192,13 @@ class TransformerLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [N, T, width], the result is like it."""
         query, key, value = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        found = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-        x = self.norm1(x + self.project(found))
-        return self.norm2(x + self.outer(functional.gelu(self.inner(x))))
+        share = self.dropout_p if self.training else 0.0
+        found = functional.scaled_dot_product_attention(query, key, value, dropout_p=share)
+        x = self.norm1(x + self._dropped(self.project(found.transpose(1, 2).flatten(2))))
+        return self.norm2(x + self._dropped(self.outer(self._dropped(functional.gelu(self.inner(x))))))
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        return _blocks.dropout(x, self.dropout_p, self.training)
 
 
 class Patches(nn.Module):
@@ -201,7 +211,7 @@ class Patches(nn.Module):
         patch, width = config.patch, config.token_width
         self.embed = nn.Conv2d(4, width, patch, patch)
         self.layers = nn.Sequential(
-            *(TransformerLayer(width, config.heads, config.hidden) for _ in range(config.layers))
+            *(TransformerLayer(width, config.heads, config.hidden, config.dropout) for _ in range(config.layers))
         )
         self.up = nn.ConvTranspose2d(width, self.channels, patch, patch)
 
@@ -221,8 +231,9 @@ class PctNet(Model):
 
     x in [0, 1], up the bicubic filter (align_corners=False) to the size of x. 'cnn' gives y, its attention is to keep
     the background; 'vit' has no attention (a = 1) and gives x + m (y - x), m the mask. D is zero at first: an untrained
-    network changes nothing. The published map of 'cnn' is of x normalised by ImageNet's mean and deviation; its y is
-    clamped before the attention mixes it with x, and map and attention are enlarged each by itself.
+    network changes nothing. The published map of 'cnn' is of x normalised by ImageNet's mean and deviation, which
+    `convert` takes into D; its y is clamped before the attention mixes it with x, and map and attention are enlarged
+    each by itself.
 
     Shape:
         composite [N, 3, H, W] in [0, 1], mask [N, 1, H, W] in [0, 1], sides of at least 8, to the harmonised picture
@@ -240,7 +251,7 @@ class PctNet(Model):
             self.net = Convolutions(config.width)
             for module in self.net.modules():
                 if isinstance(module, (nn.Conv2d, nn.Linear)):
-                    nn.init.xavier_normal_(module.weight)
+                    nn.init.xavier_normal_(module.weight, gain=math.sqrt(2))  # deviation 2 / sqrt(in + out)
                     if module.bias is not None:
                         nn.init.zeros_(module.bias)
         else:
@@ -297,6 +308,84 @@ class PctNet(Model):
         return _blocks.example_pictures(size or self.config.size, "composite", mask=True, low=0.0)
 
 
+def _change(weight: Tensor, bias: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> dict[str, Tensor]:
+    """The last layer: from the published M and b of y = M z + b, z = (x - mean) / std, to D of y = x + D [x; 1].
+
+    The published channels are M by rows, then b; those of D are [3, 4] by rows.
+    """
+    matrix, offset = torch.zeros(12, 12, dtype=torch.float64), torch.zeros(12, dtype=torch.float64)
+    for row in range(3):
+        for column in range(3):
+            matrix[4 * row + column, 3 * row + column] = 1 / std[column]
+            matrix[4 * row + 3, 3 * row + column] = -mean[column] / std[column]
+        matrix[4 * row + 3, 9 + row] = 1
+        offset[4 * row + row] = -1
+    found = torch.einsum("ij,jchw->ichw", matrix, weight.double()), matrix @ bias.double() + offset
+    return {"last.weight": found[0].to(weight.dtype), "last.bias": found[1].to(bias.dtype)}
+
+
+def _names_of_convolutions() -> dict[str, str]:
+    """From the published modules of the convolutional form to ours."""
+    down = ["encoder.block0", "encoder.block1", "encoder.blocks_connected.block2", "encoder.blocks_connected.block3"]
+    names = {"decoder.conv_attention": "net.attention"}
+    pairs = [(f"{block}.convs", f"net.down.{i}") for i, block in enumerate(down)]
+    for i in range(_BLOCKS - 1):
+        names[f"decoder.up_blocks.{i}.upconv.1.block.0"] = f"net.up.{i}.0"
+        pairs.append((f"decoder.up_blocks.{i}.convs", f"net.merge.{i}"))
+    for theirs, ours in pairs:
+        for j, k in itertools.product(range(2), range(2)):
+            names[f"{theirs}.block.{j}.block.{k}"] = f"{ours}.{j}.{k}"
+    attention = f"decoder.up_blocks.{_BLOCKS - 2}.attention"
+    for theirs, ours in (("background", "background"), ("foreground", "foreground"), ("mix", "both")):
+        for layer, inside in ((0, "inner"), (2, "outer")):
+            names[f"{attention}.{theirs}_gate.attention_transform.{layer}"] = f"net.separate.{ours}.{inside}"
+    for j, k in itertools.product(range(2), range(2)):
+        names[f"{attention}.learning_block.{j}.block.{k}"] = f"net.separate.learn.{j}.{k}"
+    return names
+
+
+def _convert(state: dict[str, Any]) -> tuple[PctNetConfig, dict[str, Any]]:
+    """The published network of either form."""
+    cnn = "encoder.block0.convs.block.0.block.0.weight" in state
+    if not cnn and "encoder.patch_to_embedding.1.weight" not in state:
+        raise WeightsError("the names of the weights are those of neither form of PCT-Net")
+    weight, bias = (state.pop(f"get_params.{kind}", None) for kind in ("weight", "bias"))
+    if weight is None or bias is None or weight.ndim != 4 or weight.shape[0] != 12 or bias.shape != (12,):
+        raise WeightsError("no map of twelve numbers a pixel; expected get_params.weight [12, C, 1, 1] and its bias")
+    if cnn:
+        # Left of the network that it was made from; nothing reads it.
+        _published.take(state, "decoder.to_rgb.")
+        blur = state.pop(f"decoder.up_blocks.{_BLOCKS - 2}.attention.mask_blurring.weight", None)
+        found = _published.rename(state, _names_of_convolutions(), "batch")
+        found |= {} if blur is None else {"net.separate.blur": blur}
+        return PctNetConfig(width=weight.shape[1]), {**found, **_change(weight, bias, MEAN, STD)}
+    patches, layers = state.pop("encoder.patch_to_embedding.1.weight"), "encoder.transformer_enc.layers"
+    patch = math.isqrt(patches.shape[-1] // 4)
+    if patches.ndim != 2 or patch**2 * 4 != patches.shape[1]:
+        raise WeightsError(f"tokens made by {list(patches.shape)}, expected square patches of four channels")
+    names = {"encoder.patch_to_embedding.1": "net.embed", "encoder.dec.0": "net.up"}
+    count = len({key.split(".")[3] for key in state if key.startswith(f"{layers}.")})
+    for i in range(count):
+        for theirs, ours in {"self_attn.out_proj": "project", "linear1": "inner", "linear2": "outer"}.items():
+            names[f"{layers}.{i}.{theirs}"] = f"net.layers.{i}.{ours}"
+        names |= {f"{layers}.{i}.norm{j}": f"net.layers.{i}.norm{j}" for j in (1, 2)}
+        for kind in ("weight", "bias"):
+            value = state.pop(f"{layers}.{i}.self_attn.in_proj_{kind}", None)
+            if value is not None:
+                state[f"qkv.{i}.{kind}"] = value
+        names[f"qkv.{i}"] = f"net.layers.{i}.qkv"
+    found = _published.rename(state, names, "batch")
+    inner = found.get("net.layers.0.inner.weight")
+    if inner is None:
+        raise WeightsError("no layer of the transformer is among the weights")
+    # A token's values are published by rows, columns and channels; of a convolution channels come first.
+    embed = patches.reshape(-1, patch, patch, 4).permute(0, 3, 1, 2).contiguous()
+    config = PctNetConfig(
+        encoder="vit", patch=patch, token_width=embed.shape[0], layers=count, hidden=inner.shape[0]
+    )  # fmt: skip
+    return config, {**found, "net.embed.weight": embed, **_change(weight, bias, (0.0,) * 3, (1.0,) * 3)}
+
+
 register(
     ModelInfo(
         name="pct_net",
@@ -306,5 +395,6 @@ register(
         summary="an affine map of colours for each pixel, for any size",
         source="Guerreiro et al., CVPR 2023",
         presets={"vit": {"encoder": "vit"}, "small": {"width": 16}},
+        convert=_convert,
     )
 )

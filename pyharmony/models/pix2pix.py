@@ -1,4 +1,4 @@
-"""pix2pix: a U-Net or a residual network trained against a discriminator of patches.
+"""pix2pix: a U-Net or a residual network trained against a discriminator of patches or of pixels.
 
 Source: Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017, and for the
 residual generator Johnson et al., "Perceptual Losses for Real-Time Style Transfer", ECCV 2016.
@@ -14,14 +14,19 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..errors import ShapeError, WeightsError
+from ..errors import ArgumentError, ShapeError, WeightsError
 from . import _blocks, _published
 from ._blocks import Norm
 from ._registry import Adversarial, ModelInfo, register
 
-#: The U-Nets, and the sides of their pictures.
-UNETS = {"unet_256": 256, "unet_128": 128, "unet_64": 64}
-GENERATORS = (*UNETS, "resnet_9blocks")
+#: The U-Nets, and the sides of the pictures that they halve down to one pixel.
+UNETS = {f"unet_{size}": size for size in (32, 64, 128, 256, 512, 1024)}
+#: The residual networks, and how many blocks they have.
+RESNETS = {"resnet_6blocks": 6, "resnet_9blocks": 9}
+GENERATORS = (*UNETS, *RESNETS)
+DISCRIMINATORS = ("basic", "n_layers", "pixel")
+#: Layers of the published discriminator of patches.
+_LAYERS = 3
 
 
 @dataclass(frozen=True)
@@ -29,23 +34,31 @@ class Pix2PixConfig:
     """Settings of `Pix2Pix`.
 
     Attributes:
-        generator: 'unet_256', 'unet_128' and, of our own, 'unet_64', U-Nets of eight, seven and six levels;
-            'resnet_9blocks'.
+        generator: 'unet_256' or 'unet_128', U-Nets of eight and seven levels, or of another depth, 'unet_32' of five to
+            'unet_1024' of ten; 'resnet_9blocks' or 'resnet_6blocks'.
         mask: whether a mask comes with the picture, as a fourth channel.
         width: channels of the generator's first layer (ngf).
         discriminator_width: channels of the discriminator's first layer (ndf).
-        norm: 'batch' or 'instance', of both networks.
-        dropout: the share of features dropped in three inner levels of the U-Net, two in the smaller one, and
-            inside the residual blocks.
+        discriminator: 'basic' judges patches of 70 pixels by three layers, 'n_layers' patches of another size,
+            'pixel' each pixel by itself.
+        discriminator_layers: of 'n_layers', how many layers there are: 1 judges patches of 16 pixels, 2 of 34, 4 of
+            142, 5 of 286.
+        norm: 'batch', 'instance' or 'none', of both networks.
+        dropout: the share of features dropped in three inner levels of the U-Net of eight, one less for each level
+            less, and inside the residual blocks.
         residual: whether the output is the picture plus what is added inside the mask, an affine map of each pixel's
             colour that the network gives, in the beginning zero; cut to [-1, 1]. With the picture and its mask it sees
             the mean and deviation of each channel inside and outside. The published make a picture anew.
     """
 
-    generator: Literal["unet_256", "unet_128", "unet_64", "resnet_9blocks"] = "unet_256"
+    generator: Literal[
+        "unet_32", "unet_64", "unet_128", "unet_256", "unet_512", "unet_1024", "resnet_6blocks", "resnet_9blocks"
+    ] = "unet_256"
     mask: bool = False
     width: int = 64
     discriminator_width: int = 64
+    discriminator: Literal["basic", "n_layers", "pixel"] = "basic"
+    discriminator_layers: int = 3
     norm: Norm = "batch"
     dropout: float = 0.5
     residual: bool = False
@@ -55,7 +68,14 @@ class Pix2PixConfig:
         _blocks.check_flag(self.mask, "mask")
         _blocks.check_whole(self.width, "width")
         _blocks.check_whole(self.discriminator_width, "discriminator_width")
-        _blocks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
+        _blocks.check_choice(self.discriminator, "discriminator", DISCRIMINATORS)
+        _blocks.check_whole(self.discriminator_layers, "discriminator_layers")
+        if self.discriminator != "n_layers" and self.discriminator_layers != _LAYERS:
+            raise ArgumentError(
+                f"discriminator_layers: {self.discriminator_layers!r}, and discriminator={self.discriminator!r} has no "
+                "choice of them; expected discriminator='n_layers'"
+            )
+        _blocks.check_choice(self.norm, "norm", _blocks.NORMS)
         _blocks.check_share(self.dropout, "dropout")
         _blocks.check_flag(self.residual, "residual")
 
@@ -71,7 +91,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, norm: Norm, dropout_p: float) -> None:
         super().__init__()
         self.dropout_p = dropout_p
-        bias = _blocks.has_bias(norm)
+        bias = _blocks.has_bias_in_pix2pix(norm)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=bias)
         self.norm1 = _blocks.norm_layer(norm, channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=bias)
@@ -84,22 +104,28 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """7x7, two convolutions of stride 2, nine residual blocks at a quarter of the size, and back."""
+    """7x7, two convolutions of stride 2, nine or six residual blocks at a quarter of the size, and back."""
 
     multiple = 4
-    blocks_count = 9
 
     def __init__(
-        self, in_channels: int, out_channels: int, width: int, norm: Norm, dropout_p: float, bounded: bool = True
+        self,
+        in_channels: int,
+        out_channels: int,
+        width: int,
+        norm: Norm,
+        dropout_p: float,
+        blocks: int,
+        bounded: bool = True,
     ) -> None:
         super().__init__()
         self.bounded = bounded
-        bias = _blocks.has_bias(norm)
+        bias = _blocks.has_bias_in_pix2pix(norm)
         widths = (width, 2 * width, 4 * width)
         self.first = nn.Conv2d(in_channels, width, 7, padding=3, padding_mode="reflect", bias=bias)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1, bias=bias) for a, b in itertools.pairwise(widths))
         self.down_norm = nn.ModuleList(_blocks.norm_layer(norm, c) for c in widths)
-        self.blocks = nn.ModuleList(ResidualBlock(widths[-1], norm, dropout_p) for _ in range(self.blocks_count))
+        self.blocks = nn.ModuleList(ResidualBlock(widths[-1], norm, dropout_p) for _ in range(blocks))
         back = widths[::-1]
         self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 3, 2, 1, 1, bias=bias) for a, b in itertools.pairwise(back))
         self.up_norm = nn.ModuleList(_blocks.norm_layer(norm, c) for c in back[1:])
@@ -127,8 +153,9 @@ class Generator(nn.Module):
         if self.statistics:
             channels = (4 + _blocks.STATISTICS, _blocks.AFFINE)
         self.net: _blocks.UNet | ResNet
-        if config.generator == "resnet_9blocks":
-            self.net = ResNet(*channels, config.width, config.norm, config.dropout, bounded)
+        if config.generator in RESNETS:
+            count = RESNETS[config.generator]
+            self.net = ResNet(*channels, config.width, config.norm, config.dropout, count, bounded)
         else:
             depth = UNETS[config.generator].bit_length() - 1
             self.net = _blocks.UNet(
@@ -139,8 +166,8 @@ class Generator(nn.Module):
         """A picture from a picture.
 
         Args:
-            image: [N, 3, H, W] in [-1, 1]; sides are multiples of 256, 128 or 64 for the U-Nets, by their names, of 4
-                for 'resnet_9blocks'.
+            image: [N, 3, H, W] in [-1, 1]; sides are multiples of 256, 128 and so on for the U-Nets, by their names,
+                of 4 for the residual networks.
             mask: [N, 1, H, W] in [0, 1], for the models that were made with it.
             stochastic: dropout at inference too, as published: another result with every call.
 
@@ -163,15 +190,19 @@ class Generator(nn.Module):
 
 
 class PatchGan(nn.Module):
-    """Judges each patch of 70 pixels: 256 pixels become a map of 30x30."""
+    """Judges each patch of 70 pixels by three layers: 256 pixels become a map of 30x30; of another number of layers
+    patches of another size.
 
-    smallest = 32
+    Attributes:
+        smallest: sides of the smallest pictures.
+    """
 
-    def __init__(self, channels: int, width: int, norm: Norm) -> None:
+    def __init__(self, channels: int, width: int, norm: Norm, layers: int = _LAYERS) -> None:
         super().__init__()
-        bias = _blocks.has_bias(norm)
-        widths = (channels, width, 2 * width, 4 * width, 8 * width)
-        strides = (2, 2, 2, 1)
+        self.smallest = 4 * 2**layers
+        bias = _blocks.has_bias_in_pix2pix(norm)
+        widths = (channels, *(width * min(2**i, 8) for i in range(layers + 1)))
+        strides = (*(2,) * layers, 1)
         self.convs = nn.ModuleList(
             nn.Conv2d(a, b, 4, stride, 1, bias=bias or i == 0)
             for i, (a, b, stride) in enumerate(zip(widths, widths[1:], strides))
@@ -186,19 +217,56 @@ class PatchGan(nn.Module):
         return self.last(x)
 
 
-class Discriminator(nn.Module):
-    """`PatchGan` on the picture that was given, its mask where there is one, and the picture to judge."""
+class PixelGan(nn.Module):
+    """Judges each pixel by itself, by three convolutions 1x1: the map has the size of the picture."""
 
-    smallest = PatchGan.smallest
+    smallest = 1
+
+    def __init__(self, channels: int, width: int, norm: Norm) -> None:
+        super().__init__()
+        bias = _blocks.has_bias_in_pix2pix(norm)
+        self.net = nn.Sequential(
+            nn.Conv2d(channels, width, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width, 2 * width, 1, bias=bias),
+            _blocks.norm_layer(norm, 2 * width),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * width, 1, 1, bias=bias),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+class Discriminator(nn.Module):
+    """The network of `Pix2PixConfig.discriminator` on the picture that was given, its mask where there is one, and the
+    picture to judge.
+
+    Attributes:
+        smallest: sides of the smallest pictures.
+    """
 
     def __init__(self, config: Pix2PixConfig) -> None:
         super().__init__()
         self.mask = config.mask
-        self.net = PatchGan(6 + config.mask, config.discriminator_width, config.norm)
+        channels, width = 6 + config.mask, config.discriminator_width
+        self.net: PatchGan | PixelGan
+        if config.discriminator == "pixel":
+            self.net = PixelGan(channels, width, config.norm)
+        else:
+            self.net = PatchGan(channels, width, config.norm, config.discriminator_layers)
+        self.smallest = self.net.smallest
 
     def forward(self, image: Tensor, output: Tensor, mask: Tensor | None = None) -> Tensor:
-        """image, output [N, 3, H, W] in [-1, 1] of 32 pixels or more, mask [N, 1, H, W]: logits [N, 1, h, w],
-        h = floor(H / 8) - 2."""
+        """A map of logits [N, 1, h, w].
+
+        Args:
+            image, output: [N, 3, H, W] in [-1, 1], of 32 pixels or more, with n layers of 4 * 2^n.
+            mask: [N, 1, H, W], for the models that were made with it.
+
+        Returns:
+            h = floor(H / 8) - 2; with n layers h = floor(H / 2^n) - 2, of 'pixel' h = H.
+        """
         _blocks.check_image(image, "image", 3)
         _blocks.check_like(output, image, "output", "image")
         if min(image.shape[2:]) < self.smallest:
@@ -231,10 +299,12 @@ class Pix2Pix(Adversarial):
 def _convert_resnet(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The published residual generator: a sequence whose blocks are sequences of their own."""
     blocks = sorted({int(m.group(1)) for key in state if (m := re.match(r"model\.(\d+)\.conv_block\.", key))})
-    count = ResNet.blocks_count
-    if blocks != list(range(10, 10 + count)):
-        raise WeightsError(f"the file has {len(blocks)} residual blocks, pix2pix has {count}")
-    norm: Norm = "batch" if "model.2.weight" in state else "instance"
+    count = len(blocks)
+    name = next((name for name, known in RESNETS.items() if known == count), None)
+    if name is None or blocks != list(range(10, 10 + count)):
+        known = " or ".join(map(str, RESNETS.values()))
+        raise WeightsError(f"the file has {count} residual blocks, pix2pix has {known}")
+    norm = _published.norm_by(state, "model.1", "model.2")
     # A dropout between the convolutions moves the second by one.
     dropped = "model.10.conv_block.6.weight" in state and state["model.10.conv_block.6.weight"].ndim == 4
     second = 6 if dropped else 5
@@ -248,7 +318,7 @@ def _convert_resnet(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str,
     names |= {f"model.{after}": "up.0", f"model.{after + 1}": "up_norm.0", f"model.{after + 3}": "up.1"}
     names |= {f"model.{after + 4}": "up_norm.1", f"model.{after + 7}": "last"}
     settings: dict[str, Any] = {
-        "generator": "resnet_9blocks",
+        "generator": name,
         "norm": norm,
         "width": int(state["model.1.weight"].shape[0]),
         "mask": _published.has_mask(state["model.1.weight"].shape[1]),
@@ -257,30 +327,49 @@ def _convert_resnet(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str,
     return settings, _published.rename(state, names, norm)
 
 
+def _convert_discriminator(judge: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The published discriminator of patches, one sequence `model`, or of pixels, one sequence `net`."""
+    if "net.0.weight" in judge:
+        norm = _published.norm_by(judge, "net.2", "net.3")
+        names = {f"net.{i}": f"net.{i}" for i in (0, 2, 3, 5)}
+        settings: dict[str, Any] = {"discriminator": "pixel", "norm": norm}
+        settings["discriminator_width"] = judge["net.0.weight"].shape[0]
+        return settings, _published.rename(judge, names, norm)
+    norm, width, layers, found = _published.patches(judge)
+    settings = {"norm": norm, "discriminator_width": width}
+    if layers != _LAYERS:
+        settings |= {"discriminator": "n_layers", "discriminator_layers": layers}
+    return settings, found
+
+
 def _convert(state: dict[str, Tensor]) -> tuple[Pix2PixConfig, dict[str, Tensor]]:
     # The discriminator comes in a file of its own, if at all: that of a residual generator has the same names.
     judge: dict[str, Tensor] = {}
     if "model.model.0.weight" in state:
         judge = {key: state.pop(key) for key in list(state) if not key.startswith("model.model.")}
         unet = _published.unet(state)
-        if unet.gated or unet.depth not in (7, 8):
+        name = next((name for name, size in UNETS.items() if size == 2**unet.depth), None)
+        if unet.gated or name is None:
             raise WeightsError(f"a U-Net of {unet.depth} levels{', gated,' if unet.gated else ''} is not of pix2pix")
         settings: dict[str, Any] = {
-            "generator": "unet_256" if unet.depth == 8 else "unet_128",
+            "generator": name,
             "norm": unet.norm,
             "width": unet.width,
             "mask": _published.has_mask(unet.in_channels),
         }
         found = unet.state
     elif "model.1.weight" in state and "model.10.conv_block.1.weight" in state:
+        judge = _published.take(state, "net.")
         settings, found = _convert_resnet(state)
     else:
         raise WeightsError("the names of the weights are none of the published layouts of pix2pix")
     state = {f"generator.net.{key}": value for key, value in found.items()}
-    if "model.0.weight" in judge:
-        norm, settings["discriminator_width"], found = _published.patches(judge)
-        if norm != settings["norm"]:
-            raise WeightsError(f"a discriminator with {norm} norm beside a generator with {settings['norm']} norm")
+    if "model.0.weight" in judge or "net.0.weight" in judge:
+        of_judge, found = _convert_discriminator(judge)
+        if of_judge["norm"] != settings["norm"]:
+            norms = f"a discriminator with {of_judge['norm']} norm beside a generator with {settings['norm']} norm"
+            raise WeightsError(norms)
+        settings |= of_judge
         state |= {f"discriminator.net.{key}": value for key, value in found.items()}
     elif judge:
         raise WeightsError(f"{next(iter(judge))!r} has no place in the model")
@@ -293,12 +382,14 @@ register(
         task="harmonize",
         config=Pix2PixConfig,
         make=Pix2Pix,
-        summary="U-Net or residual network against a discriminator of patches",
+        summary="U-Net or residual network against a discriminator of patches or pixels",
         source="Isola et al., CVPR 2017",
         presets={
             "harmonize": {"mask": True},
             "unet_128": {"generator": "unet_128"},
             "resnet_9blocks": {"generator": "resnet_9blocks", "norm": "instance"},
+            "resnet_6blocks": {"generator": "resnet_6blocks", "norm": "instance"},
+            "pixel": {"discriminator": "pixel"},
             "small": {"mask": True, "width": 16, "discriminator_width": 16},
             "residual": {
                 "generator": "unet_64",

@@ -170,12 +170,13 @@ class Discriminator(nn.Module):
         super().__init__()
         self.mask = config.mask
         wide = config.discriminator == "wide_residual"
-        self.multiple, self.smallest = (16, 16) if wide else (1, PatchGan.smallest)
+        self.multiple, self.smallest = 16, 16
         self.net: WideResidual | PatchGan
         if wide:
             self.net = WideResidual(config)
         else:
             self.net = PatchGan(6 + config.mask, config.discriminator_width, config.discriminator_norm)
+            self.multiple, self.smallest = 1, self.net.smallest
 
     def forward(self, image: Tensor, output: Tensor, mask: Tensor | None = None) -> Tensor:
         """A map of logits [N, 1, h, w].

@@ -14,7 +14,7 @@ from torch import Tensor
 from ...losses import masked_l1, triplet
 from ...models._blocks import check_image, check_mask
 from ...models.bargainnet import BargainNet
-from ._step import Losses, Step, StepSettings, check_betas, check_least, register
+from ._step import Losses, Step, StepSettings, check_betas, check_flag, check_least, register
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,8 @@ class BargainNetSettings(StepSettings):
         l1: weight of the mean absolute difference of output and target.
         triplet: weight of the two triplets.
         margin: of the triplets.
+        each_number: whether the triplets are of single numbers of the codes, as in the published code; False: of whole
+            codes, as in the paper. See `pyharmony.losses.triplet`.
     """
 
     lr: float = 1e-4
@@ -33,6 +35,7 @@ class BargainNetSettings(StepSettings):
     l1: float = 1.0
     triplet: float = 0.01
     margin: float = 0.1
+    each_number: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -41,6 +44,7 @@ class BargainNetSettings(StepSettings):
         for name in ("l1", "triplet"):
             check_least(getattr(self, name), name)
         check_least(self.margin, "margin", open_end=True)
+        check_flag(self.each_number, "each_number")
 
 
 @register("bargainnet")
@@ -50,7 +54,8 @@ class BargainNetStep(Step):
     L = l1 mean |y - t| + triplet (T(f, f̂, c) + T(f̂, b, c)),  T(a, p, n) = mean max(0, |a - p| - |a - n| + margin)
 
     of the output y, the target t and the codes b of t's background, f of t's object, f̂ of y's and c of the
-    composite's. The generator is told b.
+    composite's. The generator is told b. The codes are taken apart for T, which sees single numbers, as the published
+    code has it; with each_number=False it sees whole codes, as the paper has it.
 
     Losses: 'l1' and 'triplet', the sum of the two, without their weights.
     """
@@ -80,7 +85,7 @@ class BargainNetStep(Step):
             codes = [encoder(picture, mask) for picture in (target, output, composite)]
         background, real, made, before = (code.float() for code in (background, *codes))
         l1 = masked_l1(output, target)
-        triplets = triplet(real, made, before, margin=settings.margin)
-        triplets = triplets + triplet(made, background, before, margin=settings.margin)
+        how: dict[str, Any] = {"margin": settings.margin, "each_number": settings.each_number}
+        triplets = triplet(real, made, before, **how) + triplet(made, background, before, **how)
         self._update("model", settings.l1 * l1 + settings.triplet * triplets)
         return {"l1": l1, "triplet": triplets}

@@ -27,7 +27,8 @@ class Pix2PixSettings(StepSettings):
         foreground: weight of `pyharmony.losses.foreground_mse` of output and target, in which an object counts the same
             whatever its size; 0: none.
         adversarial: weight of the generator's game.
-        adversary: the game, see `pyharmony.losses.adversary`.
+        adversary: the game, see `pyharmony.losses.adversary`; 'vanilla', the binary cross entropy of logits, is the
+            default of the published code, and 'least_squares' its option lsgan.
         gradient_penalty: weight of `pyharmony.losses.gradient_penalty` of the discriminator's sums over its map; 0:
             none. A 'wasserstein' game needs it.
     """
@@ -37,7 +38,7 @@ class Pix2PixSettings(StepSettings):
     l1: float = 100.0
     foreground: float = 0.0
     adversarial: float = 1.0
-    adversary: str = "least_squares"
+    adversary: str = "vanilla"
     gradient_penalty: float = 0.0
 
     def __post_init__(self) -> None:
@@ -50,7 +51,7 @@ class Pix2PixSettings(StepSettings):
         check_least(self.gradient_penalty, "gradient_penalty")
 
 
-@register("pix2pix", "pix2pix_selfie")
+@register("pix2pix")
 class Pix2PixStep(Step):
     """The discriminator on target t and output y, then the generator; both see the composite, and the mask if any.
 
@@ -108,3 +109,18 @@ class Pix2PixStep(Step):
             total = total + self.settings.foreground * losses["foreground"]
         self._update("generator", total)
         return losses
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pix2PixSelfieSettings(Pix2PixSettings):
+    """Settings of `Pix2PixSelfieStep`: those of `Pix2PixStep`, with the game of least squares."""
+
+    adversary: str = "least_squares"
+
+
+@register("pix2pix_selfie")
+class Pix2PixSelfieStep(Pix2PixStep):
+    """`Pix2PixStep` with the game of the system for selfies."""
+
+    settings: Pix2PixSelfieSettings
+    settings_type = Pix2PixSelfieSettings

@@ -26,6 +26,8 @@ class StyleEncoderSettings(StepSettings):
     Attributes:
         lr, betas: of Adam.
         margin: of the triplets.
+        each_number: whether the triplets are of single numbers of the codes, as in the published code; False: of whole
+            codes, as in the paper. See `pyharmony.losses.triplet`.
         together: whether the codes of a step come of one batch; False: of a batch for each region, as published.
         edges: share of the pictures whose edges are those of the other one of the pair, see `RealismStep`.
         gamma, gain: changes of tone of both pictures of a pair, see `RealismSettings`.
@@ -34,6 +36,7 @@ class StyleEncoderSettings(StepSettings):
     lr: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.999)
     margin: float = 0.1
+    each_number: bool = True
     together: bool = False
     edges: float = 0.0
     gamma: float = 0.0
@@ -44,6 +47,7 @@ class StyleEncoderSettings(StepSettings):
         check_least(self.lr, "lr", open_end=True)
         check_betas(self.betas)
         check_least(self.margin, "margin", open_end=True)
+        check_flag(self.each_number, "each_number")
         check_flag(self.together, "together")
         check_share(self.edges, "edges")
         check_least(self.gamma, "gamma")
@@ -94,7 +98,7 @@ class StyleEncoderStep(Step):
             else:
                 codes = [self.model(*pair) for pair in pairs]
         real, background, before = (code.float() for code in codes)
-        margin = settings.margin
-        loss = triplet(real, real, before, margin=margin) + triplet(real, background, before, margin=margin)
+        how: dict[str, Any] = {"margin": settings.margin, "each_number": settings.each_number}
+        loss = triplet(real, real, before, **how) + triplet(real, background, before, **how)
         self._update("model", loss)
         return {"triplet": loss}
