@@ -295,6 +295,7 @@ CALLS = {
     "pyharmony.nn.InstanceNorm2d": "(3)(torch.ones(1, 3, 4, 5))",
     "pyharmony.nn.PartialConv2d": "(3, 2, 3)(torch.ones(1, 3, 24, 31), torch.from_numpy(mask > 0)[None, None])",
     "pyharmony.nn.SpectralNormGroup": "(torch.nn.Linear(3, 2)).update()",
+    "pyharmony.nn.remove_spectral_norm": "(__import__('pyharmony').nn.spectral_norm(torch.nn.Linear(3, 2)))",
     "pyharmony.nn.spectral_norm": "(torch.nn.Linear(3, 2))(torch.ones(1, 3))",
     "pyharmony.ops.instance_norm": "(np.ones((1, 3, 4, 5)))",
     "pyharmony.ops.MaskPlan": "(mask > 0, [(3, 2)])",

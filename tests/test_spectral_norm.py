@@ -647,12 +647,13 @@ def test_the_norm_can_be_folded_elsewhere() -> None:
 
 
 @needs_torch
+@pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("update", ["step", "forward"])
-def test_compiled_models(update: str) -> None:
+def test_compiled_models(order: str, update: str) -> None:
     theirs, ours = critic(), critic()
     for layer in theirs.normalised():
-        nn.utils.spectral_norm(layer)
-    SpectralNormGroup(ours, modules=ours.normalised(), update=update)
+        THEIRS[order](layer)
+    SpectralNormGroup(ours, modules=ours.normalised(), update=update, order=order)
     ours.load_state_dict(theirs.state_dict())
     compiled = torch.compile(ours, backend="aot_eager", fullgraph=update == "forward")
     for step in range(3):

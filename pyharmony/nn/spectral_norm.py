@@ -1,7 +1,8 @@
 """Spectral normalisation of layers: one, or all of a model at once.
 
-Both keep the weight as `weight_orig` and the vectors as `weight_u` and `weight_v`, as torch.nn.utils.spectral_norm
-does, load the state dicts of either of torch's forms, and save in that of their `order`.
+A norm is registered as the form of torch that its `order` names registers its own, so that torch's functions find it:
+'legacy' is a hook before the layer's forward (`weight_orig`, `weight_u`, `weight_v`), 'parametrization' a
+parametrization of the weight. Either loads the state dicts of both.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import parametrize
+from torch.nn.utils.spectral_norm import SpectralNorm, SpectralNormStateDictHook
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ..errors import ArgumentError, DTypeError, ShapeError
@@ -28,7 +31,10 @@ Layer = TypeVar("Layer", bound=nn.Module)
 
 
 class _Part:
-    """One weight of a group."""
+    """One weight of a group; the two forms of torch differ in where they keep its tensors."""
+
+    #: The part's place in its group.
+    index: int
 
     def __init__(self, module: nn.Module, path: str, name: str, dim: int | None) -> None:
         weight = getattr(module, name, None)
@@ -47,6 +53,46 @@ class _Part:
         if not weight.is_meta and not bool(weight.detach().any()):
             raise ArgumentError(f"{path or 'module'}.{name}: all zeros; its spectral norm is zero and divides it")
         self.module, self.path, self.name, self.dim = module, path, name, dim % weight.ndim
+        self.handles: list[Any] = []
+
+    @property
+    def weight(self) -> Tensor:
+        raise NotImplementedError
+
+    @property
+    def u(self) -> Tensor:
+        raise NotImplementedError
+
+    @property
+    def v(self) -> Tensor:
+        raise NotImplementedError
+
+    @property
+    def training(self) -> bool:
+        """Whether an update iterates."""
+        raise NotImplementedError
+
+    def register(self, group: SpectralNormGroup, chosen: Settings, u: Tensor, v: Tensor, made: Tensor) -> None:
+        """Puts the norm on the layer; made is what its weight is."""
+        raise NotImplementedError
+
+    def lost(self) -> bool:
+        """Whether torch has taken the norm away without a word to the group."""
+        raise NotImplementedError
+
+    def check_removal(self) -> None:
+        """Refuses what take_away cannot do."""
+
+    def take_away(self, weight: Tensor) -> None:
+        """Makes the weight a parameter again, of these values."""
+        raise NotImplementedError
+
+    def show(self, value: Tensor | None) -> None:
+        """Makes this the layer's weight between its forwards; None: nothing, until the next."""
+
+
+class _LegacyPart(_Part):
+    """Of torch.nn.utils.spectral_norm."""
 
     @property
     def weight(self) -> Tensor:
@@ -60,53 +106,170 @@ class _Part:
     def v(self) -> Tensor:
         return self.module._buffers[f"{self.name}_v"]  # type: ignore[return-value]
 
-    def register(self, eps: float) -> None:
-        module, name = self.module, self.name
-        weight = module._parameters[name]
-        assert weight is not None  # noqa: S101  # checked above
-        rows = weight.shape[self.dim]
-        # In the order in which torch draws them.
-        u, v = (weight.detach().new_empty(n).normal_(0, 1) for n in (rows, weight.numel() // rows))
-        del module._parameters[name]
+    @property
+    def training(self) -> bool:
+        return self.module.training
+
+    def register(self, group: SpectralNormGroup, chosen: Settings, u: Tensor, v: Tensor, made: Tensor) -> None:
+        module: Any = self.module
+        name = self.name
+        weight = module._parameters.pop(name)
         module.register_parameter(f"{name}_orig", weight)
-        setattr(module, name, weight.detach())
-        module.register_buffer(f"{name}_u", functional.normalize(u, dim=0, eps=eps))
-        module.register_buffer(f"{name}_v", functional.normalize(v, dim=0, eps=eps))
+        self.show(made)
+        module.register_buffer(f"{name}_u", u)
+        module.register_buffer(f"{name}_v", v)
+        hook = _Legacy(group, self, chosen)
+        self.before = module.register_forward_pre_hook(hook)
+        self.handles += [
+            module.register_forward_hook(_After(group, self), always_call=True),
+            module._register_state_dict_hook(SpectralNormStateDictHook(hook)),
+            module.register_load_state_dict_pre_hook(_BeforeLoad(group, self)),
+        ]
+
+    def lost(self) -> bool:
+        return False  # torch calls the hook's remove
+
+    def take_away(self, weight: Tensor) -> None:
+        module, name = self.module, self.name
+        original = module._parameters.pop(f"{name}_orig")
+        assert original is not None  # noqa: S101  # registered with the norm
+        del module._buffers[f"{name}_u"], module._buffers[f"{name}_v"]
+        self.show(None)
+        module.register_parameter(name, nn.Parameter(weight.detach(), requires_grad=original.requires_grad))
+
+    def show(self, value: Tensor | None) -> None:
+        # Not by setattr, which looks for a parameter and a buffer of the name first.
+        if value is None:
+            self.module.__dict__.pop(self.name, None)
+        else:
+            self.module.__dict__[self.name] = value
+
+
+class _ParametrizedPart(_Part):
+    """Of torch.nn.utils.parametrizations.spectral_norm."""
+
+    @property
+    def weight(self) -> Tensor:
+        return self.parametrizations._parameters["original"]
+
+    @property
+    def u(self) -> Tensor:
+        return self.norm._u
+
+    @property
+    def v(self) -> Tensor:
+        return self.norm._v
+
+    @property
+    def training(self) -> bool:
+        return self.norm.training
+
+    def register(self, group: SpectralNormGroup, chosen: Settings, u: Tensor, v: Tensor, made: Tensor) -> None:
+        module: Any = self.module
+        self.norm = _Parametrization(group, self, u, v)
+        # Unsafe leaves out a call of the norm, which would iterate.
+        parametrize.register_parametrization(module, self.name, self.norm, unsafe=True)
+        self.parametrizations: Any = module.parametrizations[self.name]
+        _can_be_copied(module)
+        self.handles.append(module.register_load_state_dict_pre_hook(_BeforeLoad(group, self)))
+
+    def lost(self) -> bool:
+        lists: Any = getattr(self.module, "parametrizations", {})
+        return self.name not in lists or lists[self.name] is not self.parametrizations
+
+    def check_removal(self) -> None:
+        if len(self.parametrizations) > 1:
+            raise ArgumentError(
+                f"{self.path or 'module'}.{self.name}: has {len(self.parametrizations)} parametrizations, expected the "
+                "spectral norm alone; torch.nn.utils.parametrize.remove_parametrizations removes all of them"
+            )
+
+    def take_away(self, weight: Tensor) -> None:
+        parametrize.remove_parametrizations(self.module, self.name, leave_parametrized=False)
+        with torch.no_grad():
+            getattr(self.module, self.name).copy_(weight)
 
 
 def _normalised(module: nn.Module, name: str) -> bool:
     """By this module or by either form of torch."""
-    parametrized = getattr(module, "parametrizations", None)
-    return f"{name}_orig" in module._parameters or (parametrized is not None and name in parametrized)
+    return f"{name}_orig" in module._parameters or parametrize.is_parametrized(module, name)
+
+
+class _Legacy(SpectralNorm):
+    """What a layer calls before its forward, of torch's class: remove_spectral_norm looks for that.
+
+    A class, so that models can be copied and pickled.
+    """
+
+    def __init__(self, group: SpectralNormGroup, part: _LegacyPart, chosen: Settings) -> None:
+        super().__init__(part.name, chosen.iterations, part.dim, chosen.eps)
+        self.group, self.part = group, part
+
+    def __call__(self, module: nn.Module, inputs: Any) -> None:
+        setattr(module, self.name, self.group._value(self.part))
+
+    def remove(self, module: nn.Module) -> None:
+        """Called by torch.nn.utils.remove_spectral_norm, which then takes away the hook itself."""
+        self.group._take_away([self.part])
+
+
+class _Parametrization(nn.Module):
+    """What gives a layer its weight whenever it is read."""
+
+    _u: Tensor
+    _v: Tensor
+
+    def __init__(self, group: SpectralNormGroup, part: _ParametrizedPart, u: Tensor, v: Tensor) -> None:
+        super().__init__()
+        self.group, self.part = group, part
+        #: Whether the weight is read by the forward of a folded layer, whose input is divided instead.
+        self.folded = False
+        self.register_buffer("_u", u)
+        self.register_buffer("_v", v)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        group = self.group
+        if group.fold and not self.folded:
+            _, (made,) = group._run([self.part], group._settled, pool=None, normalized=True)
+            return made
+        value: Tensor = group._value(self.part)
+        return value
+
+    def right_inverse(self, value: Tensor) -> Tensor:
+        """An assigned weight is the new original."""
+        return value
 
 
 class _Hook:
-    """What a layer calls before and after its forward; a class, so that models can be copied and pickled."""
+    """A class, so that models can be copied and pickled."""
 
-    def __init__(self, group: SpectralNormGroup, index: int) -> None:
-        self.group, self.index = group, index
+    def __init__(self, group: SpectralNormGroup, part: _Part) -> None:
+        self.group, self.part = group, part
 
 
-class _Before(_Hook):
+class _Fold(_Hook):
+    """Divides a folded layer's input."""
+
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        group = self.group
-        if not torch.compiler.is_compiling():
-            group._renew_if_stale(self.index)
-        values = group._values
-        if not values:
-            raise RuntimeError("spectral_norm: compiled before its first update; call the group's update() before")
-        setattr(module, group._parts[self.index].name, values[self.index])
-        if not group.fold:
+        group, part = self.group, self.part
+        if part.lost():
             return None
+        group._value(part)
+        if isinstance(part, _ParametrizedPart):
+            part.norm.folded = True
         first, *rest = inputs
-        return (first * group._inverses[self.index].to(first.dtype), *rest)
+        return (first * group._inverses[part.index].to(first.dtype), *rest)
 
 
 class _After(_Hook):
-    """Leaves the layer a weight without a graph, which can be copied."""
+    """Leaves a legacy layer a weight without a graph, which can be copied, and a folded parametrization its norm."""
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        setattr(module, self.group._parts[self.index].name, self.group._detached[self.index])
+        part = self.part
+        if isinstance(part, _ParametrizedPart):
+            part.norm.folded = False
+        else:
+            setattr(module, part.name, getattr(module, part.name).detach())
 
 
 class _BeforeModel:
@@ -114,43 +277,79 @@ class _BeforeModel:
         self.group = group
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        group = self.group
-        if group.update_once == "forward" and any(part.module.training for part in group._parts):
-            group.update()
-        elif torch.compiler.is_compiling():
-            group._renew_eagerly()
-        else:
-            group._renew_if_stale()
+        self.group._before_model()
 
 
 class _BeforeLoad(_Hook):
-    """Takes the names of either form of torch."""
+    """Takes the names of either form of torch, and the state dicts of version 0, which had W / sigma for v."""
 
-    def __call__(self, module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-        name = self.group._parts[self.index].name
-        for ours, theirs in _names(name):
-            if prefix + theirs in state and prefix + ours not in state:
-                state[prefix + ours] = state.pop(prefix + theirs)
-        self.group._values = []
-
-
-class _AfterSave(_Hook):
-    """Gives the names of the form that the order is of."""
-
-    def __call__(self, module: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any]) -> None:
-        name = self.group._parts[self.index].name
-        if self.group.order == "legacy":
-            metadata.setdefault("spectral_norm", {})[f"{name}.version"] = 1
+    def __call__(
+        self, module: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any], *_: Any
+    ) -> None:
+        group, part = self.group, self.part
+        if part.lost():
             return
-        for ours, theirs in _names(name):
-            if prefix + ours in state:
-                state[prefix + theirs] = state.pop(prefix + ours)
+        names = [(prefix + legacy, prefix + parametrized) for legacy, parametrized in _names(part.name)]
+        for legacy, parametrized in names:
+            if parametrized in state and legacy not in state:
+                state[legacy] = state.pop(parametrized)
+        original, u, v = (legacy for legacy, _ in names)
+        version = metadata.get("spectral_norm", {}).get(f"{part.name}.version")
+        divided = prefix + part.name
+        if (version is None or version < 1) and all(key in state for key in (divided, original, u)):
+            state[v] = _second_vector(state[original], state.pop(divided), state[u], part.dim)
+        if group.order == "parametrization":
+            for legacy, parametrized in names:
+                if legacy in state:
+                    state[parametrized] = state.pop(legacy)
+        group._values, group._iterated = [], False
 
 
 def _names(name: str) -> list[tuple[str, str]]:
     """Keys of a state dict: the legacy one, and the parametrization's."""
     room = f"parametrizations.{name}"
     return [(f"{name}_orig", f"{room}.original"), (f"{name}_u", f"{room}.0._u"), (f"{name}_v", f"{room}.0._v")]
+
+
+def _second_vector(weight: Tensor, divided: Tensor, u: Tensor, dim: int) -> Tensor:
+    """v of a state dict of version 0, which is not in it: the shortest with u^T M v = sigma, along M^+ u.
+
+    What torch computes, M^+ by way of (M^T M)^+ in the weight's dtype, in float64.
+    """
+    w, m_u = weight.detach().double(), u.detach().double()
+    sigma = w.square().sum() / (w * divided.detach().double()).sum()
+    matrix = w.movedim(dim, 0).flatten(1)
+    v = torch.linalg.pinv(matrix) @ m_u
+    return (v * (sigma / torch.dot(m_u, matrix @ v))).to(u.dtype)
+
+
+def _can_be_copied(module: nn.Module) -> None:
+    """Lets a parametrized layer be pickled, and copied with a class of its own.
+
+    torch makes a class for each parametrized layer, with the weight's property. It refuses to pickle these, and gives
+    a copy the same class, so that removing the copy's parametrization would take the other's property away.
+    """
+    made: Any = type(module)
+    if "__deepcopy__" in vars(made):
+        del made.__deepcopy__
+    made.__reduce_ex__ = _reduce
+
+
+def _reduce(module: Any, protocol: Any) -> tuple[Any, ...]:
+    plain: Any = parametrize.type_before_parametrizations(module)
+    state = plain.__getstate__(module) if hasattr(plain, "__getstate__") else dict(module.__dict__)
+    return _blank, (plain, tuple(module.parametrizations)), state
+
+
+def _blank(plain: type[nn.Module], names: Sequence[str]) -> nn.Module:
+    """A layer whose class has the properties of these names, to be given its state."""
+    module = plain.__new__(plain)
+    nn.Module.__init__(module)
+    for name in names:
+        module.register_buffer(name, torch.empty(0))
+        parametrize.register_parametrization(module, name, nn.Identity(), unsafe=True)
+    _can_be_copied(module)
+    return module
 
 
 class SpectralNormGroup:
@@ -166,8 +365,9 @@ class SpectralNormGroup:
         name: of the weight.
         n_power_iterations: in an update, at least 1.
         eps: the least length that a vector is divided by.
-        order: 'legacy': v, then u, and the state dict of torch.nn.utils.spectral_norm; 'parametrization': u, then v,
-            and that of torch.nn.utils.parametrizations.spectral_norm. Either loads both.
+        order: 'legacy': v, then u, registered as torch.nn.utils.spectral_norm does (the parameter is `weight_orig`);
+            'parametrization': u, then v, registered as torch.nn.utils.parametrizations.spectral_norm does (the
+            parameter is `parametrizations.weight.original`). Either loads the state dicts of both.
         update: 'step': an update when weights have changed, which an optimizer's step does; 'forward': in each call
             of model in training mode, whose layers all use that one.
         fold: W / sigma is never written: layers get their input divided by sigma, which gives the same output as they
@@ -178,9 +378,15 @@ class SpectralNormGroup:
         ArgumentError: an argument is out of range, there is no layer, a weight is zero or has a norm already.
         DTypeError, ShapeError: a weight cannot have one.
 
+    `layer.weight` is W / sigma from the beginning and after each update; between a change of the weights and the next
+    forward or update it keeps what it was, with order='parametrization' it is never behind.
+
     Updates in place that torch does not count (of `weight.data`) are not seen; call `update()` after them. In a model
     compiled with fullgraph=True use update='forward', or call `update()` outside after each optimizer's step.
     """
+
+    _pool: op.Pool
+    _iterated: bool
 
     def __init__(
         self,
@@ -213,26 +419,41 @@ class SpectralNormGroup:
         if not chosen:
             raise ArgumentError(f"model: no layer with a parameter {name!r} in {type(model).__name__}")
         # All are checked before any is changed.
-        self._parts = [_Part(module, paths[id(module)], name, dim) for module in chosen]
-        for part in self._parts:
-            part.register(eps)
-        if order == "parametrization" and not any(part.weight.is_meta for part in self._parts):
+        form = _LegacyPart if order == "legacy" else _ParametrizedPart
+        self._parts: list[_Part] = [form(module, paths[id(module)], name, dim) for module in chosen]
+        weights: list[Any] = [module._parameters[name] for module in chosen]
+        us, vs = zip(*(_first_vectors(w, part.dim, self._settings.eps) for w, part in zip(weights, self._parts)))
+        made = [weight.detach() for weight in weights]
+        if not any(weight.is_meta for weight in weights):
+            first = self._settled if order == "legacy" else self._settled._replace(iterations=_FIRST_ITERATIONS)
             with torch.no_grad():
-                self._run(self._parts, Settings(_FIRST_ITERATIONS, float(eps), order), pool=None, normalized=False)
+                _, divided = self._run_tensors(
+                    self._parts, weights, us, vs, first, pool=self._pool, normalized=order == "legacy" and not fold
+                )
+            made = divided or made
+        for part, u, v, value in zip(self._parts, us, vs, made):
+            part.register(self, self._settings, u, v, value)
+            if fold:
+                part.handles += [
+                    part.module.register_forward_pre_hook(_Fold(self, part)),
+                    part.module.register_forward_hook(_After(self, part), always_call=True),
+                ]
+        self._number()
         _count_fused_updates()
-        self._handles = [model.register_forward_pre_hook(_BeforeModel(self))]
-        for index, part in enumerate(self._parts):
-            layer: Any = part.module
-            self._handles += [
-                layer.register_forward_pre_hook(_Before(self, index)),
-                layer.register_forward_hook(_After(self, index), always_call=True),
-                layer._register_state_dict_hook(_AfterSave(self, index)),
-                layer.register_load_state_dict_pre_hook(_BeforeLoad(self, index)),
-            ]
+        self._handles = self._watch(model)
 
     @property
     def order(self) -> str:
         return self._settings.order
+
+    @property
+    def _settled(self) -> Settings:
+        """Of a call without an iteration."""
+        return self._settings._replace(iterations=0)
+
+    def _number(self) -> None:
+        for index, part in enumerate(self._parts):
+            part.index = index
 
     @property
     def names(self) -> list[str]:
@@ -243,6 +464,8 @@ class SpectralNormGroup:
     def sigmas(self) -> Tensor:
         """[layers], with a graph to the weights."""
         self._renew_if_stale()
+        if not self._scales:
+            raise ArgumentError("sigmas: the norms of the group's layers have been removed")
         first, _ = self._scales[0]
         if all(source is first and place == i for i, (source, place) in enumerate(self._scales)):
             return first
@@ -271,37 +494,68 @@ class SpectralNormGroup:
         if modules is None or not self._values:
             self._renew(iterate=True)
             return
-        places = {id(part.module): i for i, part in enumerate(self._parts)}
+        self._renew(iterate=True, chosen=[part.index for part in self._parts_of(modules)])
+
+    def remove(self, modules: Iterable[nn.Module] | None = None) -> None:
+        """Makes each weight a parameter again, divided by sigma, and takes the norms away; no iteration is made.
+
+        Args:
+            modules: of these layers alone. None: of all.
+
+        Raises:
+            ArgumentError: one of modules is no layer of the group, or its weight has other parametrizations as well.
+        """
+        self._leave_out_lost()
+        parts = self._parts_of([part.module for part in self._parts] if modules is None else modules)
+        self._take_away(parts)
+        for part in parts:
+            if isinstance(part, _LegacyPart):
+                part.before.remove()
+
+    def _parts_of(self, modules: Iterable[nn.Module]) -> list[_Part]:
+        places = {id(part.module): part for part in self._parts}
         chosen = []
         for module in modules:
             if id(module) not in places:
                 raise ArgumentError(f"modules: a {type(module).__name__} without a norm of this group")
             chosen.append(places[id(module)])
-        self._renew(iterate=True, chosen=chosen)
+        return chosen
 
-    def remove(self) -> None:
-        """Makes each weight a parameter again, divided by sigma, and takes the norms away; no iteration is made."""
-        with torch.no_grad():
-            settled = Settings(0, self._settings.eps, self.order)
-            _, made = self._run(self._parts, settled, pool=None, normalized=True)
-        for part, weight in zip(self._parts, made):
-            module, name = part.module, part.name
-            original = module._parameters.pop(f"{name}_orig")
-            assert original is not None  # noqa: S101  # registered with the norm
-            del module._buffers[f"{name}_u"], module._buffers[f"{name}_v"]
-            module.__dict__.pop(name, None)
-            module.register_parameter(name, nn.Parameter(weight.detach(), requires_grad=original.requires_grad))
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
-        self._parts = []
+    def _take_away(self, parts: Sequence[_Part]) -> None:
+        """All of the norms of these parts but the hook before a legacy layer's forward."""
+        for part in parts:
+            part.check_removal()
+        if parts:
+            with torch.no_grad():
+                _, made = self._run(parts, self._settled, pool=None, normalized=True)
+            for part, weight in zip(parts, made):
+                part.take_away(weight)
+        self._leave_out(parts)
+
+    def _leave_out(self, parts: Sequence[_Part]) -> None:
+        for part in parts:
+            for handle in part.handles:
+                handle.remove()
+            part.handles = []
+        self._parts = [part for part in self._parts if part not in parts]
+        self._number()
+        iterated = bool(self._values) or self._iterated
         self._forget()
+        self._iterated = iterated
+        if not self._parts:
+            for handle in self._handles:
+                handle.remove()
+
+    def _leave_out_lost(self) -> None:
+        """Parts whose parametrization torch has removed; torch does not say so."""
+        lost = [part for part in self._parts if part.lost()]
+        if lost:
+            self._leave_out(lost)
 
     # ---- what is known of the last update ----
 
     def _forget(self) -> None:
         self._values: list[Any] = []
-        self._detached: list[Tensor] = []
         self._inverses: list[Any] = []
         #: Of each layer the sigmas of the call that it was in, and its place among them.
         self._scales: list[Any] = []
@@ -326,50 +580,68 @@ class SpectralNormGroup:
         self.__dict__.update(state)
         self._pool = op.Pool()
 
+    def _watch(self, model: nn.Module) -> list[Any]:
+        """The handles of what is called before the model's forward."""
+        return [model.register_forward_pre_hook(_BeforeModel(self))]
+
+    def _before_model(self) -> None:
+        if self.update_once == "forward" and any(part.training for part in self._parts):
+            self.update()
+        elif torch.compiler.is_compiling():
+            self._renew_eagerly()
+        else:
+            self._renew_if_stale()
+
+    def _value(self, part: _Part) -> Any:
+        """What a layer uses."""
+        if not torch.compiler.is_compiling():
+            self._renew_if_stale(part)
+        if not self._values:
+            raise RuntimeError("spectral_norm: compiled before its first update; call the group's update() before")
+        return self._values[part.index]
+
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _renew_eagerly(self) -> None:
         self._renew_if_stale()
 
-    def _renew_if_stale(self, index: int | None = None) -> None:
+    def _renew_if_stale(self, only: _Part | None = None) -> None:
         """Of one layer, or all."""
         if not self._values:
             self._renew(iterate=not self._iterated)
             return
         grad, measure = torch.is_grad_enabled(), self._inference and not torch.is_inference_mode_enabled()
-        for i in range(len(self._parts)) if index is None else (index,):
-            weight = self._parts[i].weight
-            if _key(weight) != self._keys[i]:
+        for part in self._parts if only is None else (only,):
+            weight = part.weight
+            if _key(weight) != self._keys[part.index]:
                 self._renew(iterate=True)
                 return
-            if weight.requires_grad != self._wants[i] or (grad and not self._graph and weight.requires_grad):
+            if weight.requires_grad != self._wants[part.index] or (grad and not self._graph and weight.requires_grad):
                 measure = True
         if measure:
             self._renew(iterate=False)
 
     def _renew(self, *, iterate: bool, chosen: Sequence[int] | None = None) -> None:
         """Of the chosen layers, or all; those in training mode are iterated where it is asked for."""
-        parts, count = self._parts, len(self._parts)
+        compiling = torch.compiler.is_compiling()
         if chosen is None:
+            if not compiling:
+                self._leave_out_lost()
             # Let go before new ones are made, so that their memory is used again.
-            self._values, self._detached, self._inverses, self._scales = [], [], [], []
-            chosen = range(count)
-        values, inverses, scales = ([*kept] or [None] * count for kept in (self._values, self._inverses, self._scales))
-        for side in (True, False):
-            some = [i for i in chosen if (iterate and parts[i].module.training) is side]
-            if not some:
-                continue
-            settings = self._settings if side else Settings(0, self._settings.eps, self.order)
-            sigmas, made = self._run([parts[i] for i in some], settings, pool=self._pool, normalized=not self.fold)
-            if self.fold:
-                # Not the parameters: a layer would register them again.
-                made = [parts[i].weight.view_as(parts[i].weight) for i in some]
-                for i, inverse in zip(some, op.inverses(sigmas)):
-                    inverses[i] = inverse
-            for place, (i, value) in enumerate(zip(some, made)):
-                values[i], scales[i] = value, (sigmas, place)
-        self._values, self._scales, self._detached = values, scales, [w.detach() for w in values]
-        self._inverses = inverses if self.fold else []
-        if not torch.compiler.is_compiling():
+            self._values, self._inverses, self._scales = [], [], []
+            chosen = range(len(self._parts))
+        parts, count = self._parts, len(self._parts)
+        if not compiling:
+            for i in chosen:
+                parts[i].show(None)
+        try:
+            self._make(iterate, chosen)
+        except BaseException:
+            for i in chosen:
+                parts[i].show(parts[i].weight.detach())
+            raise
+        if not compiling:
+            for i in chosen:
+                parts[i].show(self._values[i].detach())
             graph, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
             if len(chosen) < count:
                 graph, inference = graph and self._graph, inference or self._inference
@@ -378,11 +650,44 @@ class SpectralNormGroup:
             for i in chosen:
                 self._keys[i], self._wants[i] = _key(parts[i].weight), parts[i].weight.requires_grad
 
+    def _make(self, iterate: bool, chosen: Sequence[int]) -> None:
+        """The values of the chosen layers, beside those that there are of the others."""
+        parts, count = self._parts, len(self._parts)
+        values, inverses, scales = ([*kept] or [None] * count for kept in (self._values, self._inverses, self._scales))
+        for side in (True, False):
+            some = [i for i in chosen if (iterate and parts[i].training) is side]
+            if not some:
+                continue
+            settings = self._settings if side else self._settled
+            sigmas, made = self._run([parts[i] for i in some], settings, pool=self._pool, normalized=not self.fold)
+            if self.fold:
+                # Not the parameters: a layer would register them again.
+                made = [parts[i].weight.view_as(parts[i].weight) for i in some]
+                for i, inverse in zip(some, op.inverses(sigmas)):
+                    inverses[i] = inverse
+            for place, (i, value) in enumerate(zip(some, made)):
+                values[i], scales[i] = value, (sigmas, place)
+        self._values, self._scales = values, scales
+        self._inverses = inverses if self.fold else []
+
     def _run(
         self, parts: Sequence[_Part], chosen: Settings, *, pool: op.Pool | None, normalized: bool
     ) -> tuple[Tensor, list[Tensor]]:
-        dims = [part.dim for part in parts]
         weights, us, vs = ([getattr(part, which) for part in parts] for which in ("weight", "u", "v"))
+        return self._run_tensors(parts, weights, us, vs, chosen, pool=pool, normalized=normalized)
+
+    def _run_tensors(
+        self,
+        parts: Sequence[_Part],
+        weights: Sequence[Tensor],
+        us: Sequence[Tensor],
+        vs: Sequence[Tensor],
+        chosen: Settings,
+        *,
+        pool: op.Pool | None,
+        normalized: bool,
+    ) -> tuple[Tensor, list[Tensor]]:
+        dims = [part.dim for part in parts]
         try:
             return op.normalize(weights, us, vs, dims, chosen, normalized=normalized, pool=pool)
         except ArgumentError as error:
@@ -393,6 +698,25 @@ class SpectralNormGroup:
                         "not all zeros"
                     ) from None
             raise
+
+
+class _Alone(SpectralNormGroup):
+    """The norm of one layer, done again in each use of its weight, as torch does."""
+
+    def _watch(self, model: nn.Module) -> list[Any]:
+        return []
+
+    def _value(self, part: _Part) -> Any:
+        # Nothing is kept: other threads may be in the layer's forward in eval mode.
+        chosen = self._settings if part.training else self._settled
+        return self._run([part], chosen, pool=self._pool, normalized=True)[1][0]
+
+
+def _first_vectors(weight: Tensor, dim: int, eps: float) -> tuple[Tensor, Tensor]:
+    """u and v at random, in the order in which torch draws them."""
+    rows = weight.shape[dim]
+    u, v = (weight.detach().new_empty(n).normal_(0, 1) for n in (rows, weight.numel() // rows))
+    return functional.normalize(u, dim=0, eps=eps), functional.normalize(v, dim=0, eps=eps)
 
 
 def _key(weight: Tensor) -> tuple[int, int]:
@@ -430,8 +754,10 @@ def spectral_norm(
     """Divides the weight of one layer by its spectral norm, which each forward in training mode iterates.
 
     A replacement of torch.nn.utils.spectral_norm and, with order='parametrization', of
-    torch.nn.utils.parametrizations.spectral_norm: the same numbers, state dicts and, from the same seed, the same
-    first vectors. `SpectralNormGroup` does all layers of a model in one call.
+    torch.nn.utils.parametrizations.spectral_norm: the same numbers, state dicts, places of the tensors and, from the
+    same seed, the same first vectors; torch's functions that remove its norms remove this one. `layer.weight` is
+    W / sigma from the beginning, where torch's legacy form still has W. `SpectralNormGroup` does all layers of a model
+    in one call.
 
     Args:
         module: the layer; changed and returned.
@@ -443,8 +769,13 @@ def spectral_norm(
 
     Raises:
         ArgumentError, DTypeError, ShapeError: as `SpectralNormGroup`.
+
+    Example:
+        >>> layer = spectral_norm(torch.nn.Linear(20, 40), order="parametrization")
+        >>> round(float(torch.linalg.matrix_norm(layer.weight, 2)), 1)
+        1.0
     """
-    SpectralNormGroup(
+    _Alone(
         module,
         modules=[module],
         name=name,
@@ -454,4 +785,38 @@ def spectral_norm(
         update="forward",
         dim=dim,
     )
+    return module
+
+
+def remove_spectral_norm(module: Layer, name: str = "weight") -> Layer:
+    """Makes the weight of a layer a parameter again, divided by its spectral norm; no iteration is made.
+
+    Norms of `spectral_norm` and of a `SpectralNormGroup`, of either order. torch.nn.utils.remove_spectral_norm does
+    the same with order='legacy', torch.nn.utils.parametrize.remove_parametrizations with order='parametrization',
+    with an iteration before in training mode.
+
+    Args:
+        module: the layer; changed and returned. With order='parametrization' the parameter is the one that it was.
+        name: of the weight.
+
+    Raises:
+        ArgumentError: the weight has no norm of these, or other parametrizations as well.
+
+    Example:
+        >>> layer = remove_spectral_norm(spectral_norm(torch.nn.Linear(20, 40)))
+        >>> sorted(layer.state_dict())
+        ['bias', 'weight']
+    """
+    norms: list[Any] = [
+        hook for hook in module._forward_pre_hooks.values() if isinstance(hook, _Legacy) and hook.name == name
+    ]
+    if parametrize.is_parametrized(module, name):
+        parametrizations: Any = module.parametrizations
+        norms += [norm for norm in parametrizations[name] if isinstance(norm, _Parametrization)]
+    if not norms:
+        raise ArgumentError(
+            f"module: {name} of the {type(module).__name__} has no spectral norm of pyharmony; expected one of "
+            "spectral_norm or SpectralNormGroup"
+        )
+    norms[0].group.remove([module])
     return module
