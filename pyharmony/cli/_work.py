@@ -613,7 +613,7 @@ _OF_ARRAYS = (
     (r"\bshape \[(\d+), (\d+)(?:, \d)?\]", r"\2 x \1 pixels"),
     (r"\[(\d+), (\d+)(?:, \d)?\]", r"\2 x \1"),
     (r" \(max_pixels=\d+\)", "; --max-pixels allows more"),
-    (r", or drop it: pixels\[[^]]*\]", ""),
+    (r", or drop it: pixels\[[^]]*\]|, or make it 8-bit: .*", ""),
 )
 
 
