@@ -16,6 +16,7 @@ import numpy as np
 from . import _arrays
 from ._arrays import NumpyArray
 from ._native import native
+from ._warnings import warn
 from .errors import ArgumentError, DTypeError, MaskError, ShapeError
 
 GRADIENTS = ("source", "mixed", "average", "monochrome")
@@ -38,6 +39,7 @@ class SolveInfo:
         device: where it ran, such as 'cpu'.
         milliseconds: wall time of the native call.
         peak_bytes: the most scratch memory held at once, beside inputs and output.
+        reason: why a blend's method is 'copy', such as 'mask is zero everywhere'; else empty.
     """
 
     method: str
@@ -47,6 +49,7 @@ class SolveInfo:
     device: str
     milliseconds: float
     peak_bytes: int
+    reason: str = ""
 
 
 def image(x: Any, name: str, *, dims: tuple[int, ...] = (2, 3)) -> NumpyArray:
@@ -105,7 +108,29 @@ def mask_form(shape: tuple[int, ...], dtype: str, name: str, height: int, width:
     if dtype not in _arrays.MASK_DTYPES:
         raise DTypeError(f"{name}: dtype {dtype} is not supported, use one of {', '.join(_arrays.MASK_DTYPES)}")
     if shape != (height, width):
-        raise ShapeError(f"{name}: shape {list(shape)}, expected [{height}, {width}]; masks are never resized")
+        raise ShapeError(f"{name}: shape {list(shape)}, expected [{height}, {width}]; {_remedy(shape, name, height, width)}")
+
+
+def _remedy(shape: tuple[int, ...], name: str, height: int, width: int) -> str:
+    """What to do with a mask of another shape."""
+    if len(shape) > 2 and shape[-3:-1] == (height, width) and shape[-1] in (3, 4):
+        last = f"; its alpha is {name}[..., 3]" if shape[-1] == 4 else ""
+        return f"of {shape[-1]} equal channels pass one, {name}[..., 0]{last}"
+    if len(shape) > 2 and shape[-2:] == (height, width) and shape[-3] in (3, 4):
+        last = f"; its alpha is {name}[..., 3, :, :]" if shape[-3] == 4 else ""
+        return f"of {shape[-3]} equal channels pass one, {name}[..., 0, :, :]{last}"
+    return "masks are never resized"
+
+
+def warn_of_levels(images: NumpyArray, name: str) -> None:
+    """Warns of floats [..., H, W, C] that look like levels of 0 to 255, by a sample of the first image."""
+    if images.dtype.kind != "f":
+        return
+    first = images[(0,) * (images.ndim - 3)]
+    sample = first[:: max(1, first.shape[0] // 64), :: max(1, first.shape[1] // 64)]
+    values = sample[np.isfinite(sample)]
+    if values.size and values.min() >= 0 and 16 < values.max() <= 255.5 and np.median(values) > 2:
+        warn(f"{name}: {images.dtype.name} with values up to {values.max():g}, where 1 is white; divide levels of 0 to 255 by 255")
 
 
 def mask_size(m: Any, name: str) -> tuple[int, int]:

@@ -13,6 +13,8 @@ from typing import Any
 
 from .errors import WeightsError
 
+#: The weights behind `blend.gp_gan`, where no others are named.
+GENERATOR = "gp-gan-small"
 FOLDER = Path(__file__).parent / "models" / "_weights"
 _FORMAT = 1
 _AGAIN = "install pyharmony again"

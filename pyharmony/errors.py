@@ -1,4 +1,4 @@
-"""The errors that pyharmony raises on purpose."""
+"""The errors that pyharmony raises on purpose, and its warnings."""
 
 from __future__ import annotations
 
@@ -49,3 +49,18 @@ class OutOfMemory(PyHarmonyError, MemoryError):
 
 class DeviceError(PyHarmonyError, RuntimeError):
     """The device that was asked for is not there, or its kernels do not load."""
+
+
+class PyHarmonyWarning(UserWarning):
+    """A call did what it was told, and that is likely not what was meant: the message says what happened.
+
+    ``warnings.simplefilter("error", PyHarmonyWarning)`` makes it an error, "ignore" silences it.
+    """
+
+
+class UnchangedWarning(PyHarmonyWarning):
+    """The result is a copy of what was given."""
+
+
+class ConfidenceWarning(PyHarmonyWarning):
+    """The guard of `pyharmony.harmonize` held a change back, or what was changed is hardly to be trusted."""

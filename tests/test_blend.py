@@ -867,7 +867,7 @@ BAD_FOR_ALL = [
     ((IMAGE.astype(np.int32), IMAGE), {}, DTypeError, "src: dtype int32"),
     (([[1]], IMAGE), {}, DTypeError, "src: a list beside one dst; pass dst as a list too"),
     ((3, IMAGE), {}, DTypeError, "src: int, expected a numpy.ndarray, a torch.Tensor, a PIL image, a path"),
-    ((IMAGE[:4], IMAGE), {}, ShapeError, r"src: 4 x 9 pixels beside 8 x 9 of dst; pass at=\(x, y\)"),
+    ((IMAGE[:4], IMAGE), {}, ShapeError, r"src: 9 x 4 pixels beside 9 x 8 of dst \(width x height\); pass at=\(x, y\)"),
     ((np.moveaxis(IMAGE, -1, 0), IMAGE), {}, ShapeError, "channels come last: numpy.moveaxis"),
     ((np.zeros((8, 9, 5), np.uint8), IMAGE), {}, ShapeError, "5 channels.*pyharmony.ops"),
     ((IMAGE[..., 0], IMAGE), {}, ShapeError, "src: 1 channels beside 3 of dst"),

@@ -305,7 +305,8 @@ def test_weights_come_from_a_model_its_generator_or_a_file(tmp_path: Path) -> No
 def test_weights_that_come_with_it_are_taken_by_their_name() -> None:
     wanted = blend.gp_gan(*case(), at=(45, 45), generator=models.load("gp-gan-small"))
     assert np.array_equal(blend.gp_gan(*case(), at=(45, 45), generator="gp-gan-small"), wanted)
-    assert not np.array_equal(blend.gp_gan(*case(), at=(45, 45)), wanted)
+    assert np.array_equal(blend.gp_gan(*case(), at=(45, 45)), wanted)
+    assert not np.array_equal(blend.gaussian_poisson(*case(), at=(45, 45)), wanted)
 
 
 def test_a_model_is_no_weights() -> None:
@@ -315,14 +316,13 @@ def test_a_model_is_no_weights() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"preserve_background": False, "color_weight": 2.0, "smooth_sigma": 0.5}])
-def test_without_a_network_the_base_is_the_membrane(options: dict[str, Any]) -> None:
+def test_where_no_network_is_named_the_one_in_the_box_runs(options: dict[str, Any]) -> None:
     made, info = blend.gp_gan(*case(), at=(45, 45), return_info=True, **options)
-    wanted, its = blend.gaussian_poisson(*case(), at=(45, 45), return_info=True, **options)
+    wanted, its = blend.gp_gan(*case(), at=(45, 45), generator="gp-gan-small", return_info=True, **options)
     assert np.array_equal(made, wanted)
     assert (info.method, info.max_error) == (its.method, its.max_error)
-    for more in ({"supervised": True}, {"nz": 4}):
-        with pytest.raises(ArgumentError, match=f"{next(iter(more))}: .*there is no generator"):
-            blend.gp_gan(*case(), at=(45, 45), **more)
+    with pytest.raises(WeightsError, match="the blending generator, and supervised=False takes the other"):
+        blend.gp_gan(*case(), at=(45, 45), supervised=False, **options)
 
 
 def test_other_weights_are_refused(tmp_path: Path) -> None:
@@ -373,11 +373,14 @@ def test_without_torch_it_says_what_to_install(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['torch'] = None\nimport numpy as np\nfrom pyharmony import blend\n"
         "a = np.zeros((9, 9, 3), np.uint8)\nblend.alpha(a, a)\n"
-        "blend.gp_gan(a, a)\n"
-        "try:\n    blend.gp_gan(a, a, generator='a.safetensors')\nexcept ImportError as error:\n    print(error)"
+        "for options in ({}, {'generator': 'a.safetensors'}):\n"
+        "    try:\n        blend.gp_gan(a, a, **options)\n    except ImportError as error:\n        print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
-    assert ": pip install 'torch" in done.stdout, done.stderr
+    for line in done.stdout.splitlines():
+        assert line.startswith("blend.gp_gan runs a network; blend.gaussian_poisson blends without one. torch is missing")
+        assert ": pip install 'torch" in line
+    assert len(done.stdout.splitlines()) == 2, done.stderr
 
 
 # The command line
@@ -419,7 +422,9 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         wanted = blend.gp_gan(src, dst, mask, at=(45, 45), **arguments)
         assert np.array_equal(np.asarray(Image.open("out.png")), wanted)
     assert '"generator": "blending.safetensors"' in run("--generator blending.safetensors --json").stdout
-    assert "there is no generator" in run("--supervised", code=2).stderr
+    assert np.array_equal(np.asarray(Image.open("out.png")), blend.gp_gan(src, dst, mask, at=(45, 45), generator=narrow()))
+    run("--supervised --generator gp-gan-small")
+    assert "and --unsupervised takes the other" in run("--unsupervised", code=6).stderr
     assert "--generator: a realism_cnn, expected a gp_gan" in run("--generator other.safetensors", code=6).stderr
     assert "there is no such file" in run("--generator absent.safetensors", code=6).stderr
     assert "--generator: takes 6" in run("--generator noise.safetensors --nz 5", code=6).stderr

@@ -97,12 +97,15 @@ def made() -> set[str]:
 
 
 OPTIONS: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
-    ("", blend.poisson, {}),
+    ("", blend.gaussian_poisson, {}),
+    ("--mode poisson", blend.poisson, {}),
+    ("--scale 0.6", blend.gaussian_poisson, {"scale": 0.6}),
+    ("--mode alpha --scale 1.5", blend.alpha, {"scale": 1.5}),
     ("--mode poisson --gradients mixed", blend.poisson, {"gradients": "mixed"}),
-    ("--gradients average", blend.poisson, {"gradients": "average"}),
-    ("--gradients monochrome", blend.poisson, {"gradients": "monochrome"}),
-    ("--color-weight 0.3", blend.poisson, {"color_weight": 0.3}),
-    ("--tolerance 0.01", blend.poisson, {"tolerance": 0.01}),
+    ("--mode poisson --gradients average", blend.poisson, {"gradients": "average"}),
+    ("--mode poisson --gradients monochrome", blend.poisson, {"gradients": "monochrome"}),
+    ("--mode poisson --color-weight 0.3", blend.poisson, {"color_weight": 0.3}),
+    ("--mode poisson --tolerance 0.01", blend.poisson, {"tolerance": 0.01}),
     ("--mode alpha", blend.alpha, {}),
     ("--mode alpha --feather 6.5", blend.alpha, {"feather": 6.5}),
     ("--mode alpha --no-decontaminate", blend.alpha, {"decontaminate": False}),
@@ -187,7 +190,7 @@ def test_the_map_of_weights_is_a_grey_picture(scale: float | None) -> None:
     more = () if scale is None else ("--color-weight-scale", scale)
     call("blend", *PATCH, "-o", "out.png", "--color-weight", "map.png", *more)
     weight = pixels("map.png").astype(np.float32) / np.float32(255) * np.float32(scale or 1)
-    assert np.array_equal(pixels("out.png"), blend.poisson(*patch_arrays(), at=(86, 180), color_weight=weight))
+    assert np.array_equal(pixels("out.png"), blend.gaussian_poisson(*patch_arrays(), at=(86, 180), color_weight=weight))
 
 
 def test_a_map_of_weights_in_colour_is_refused() -> None:
@@ -198,7 +201,7 @@ def test_a_map_of_weights_in_colour_is_refused() -> None:
 def test_alpha_is_a_mask() -> None:
     call("blend", "cutout.png", "coffee.jpg", "--at", "86,180", "-o", "out.png", "--no-decontaminate")
     src, dst, mask = patch_arrays()
-    wanted = blend.poisson(np.dstack([src, mask]), dst, at=(86, 180), decontaminate=False)
+    wanted = blend.gaussian_poisson(np.dstack([src, mask]), dst, at=(86, 180), decontaminate=False)
     assert np.array_equal(pixels("out.png"), wanted)
 
 
@@ -243,7 +246,8 @@ def test_edits_have_lists_streams_and_exit_codes() -> None:
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ("--feather 2", ("--feather", "--mode poisson", "alpha")),
+        ("--feather 2", ("--feather", "--mode gaussian-poisson", "alpha")),
+        ("--gradients mixed", ("--gradients", "--mode gaussian-poisson", "but with poisson")),
         ("--mode alpha --gradients mixed", ("--gradients", "--mode alpha", "poisson")),
         ("--mode laplacian --color-weight 1", ("--color-weight", "--mode laplacian", "gaussian-poisson")),
         ("--mode alpha --levels 3", ("--levels", "--mode alpha", "laplacian")),
@@ -336,7 +340,7 @@ def test_one_input_may_be_stdin(place: int) -> None:
     stdin = Path(names[place]).read_bytes()
     names[place] = "-"
     call("blend", *names, "-o", "out.png", stdin=stdin)
-    assert np.array_equal(pixels("out.png"), blend.poisson(*patch_arrays(), at=(86, 180)))
+    assert np.array_equal(pixels("out.png"), blend.gaussian_poisson(*patch_arrays(), at=(86, 180)))
 
 
 def test_stdout_is_png_unless_a_format_is_named() -> None:
@@ -344,7 +348,7 @@ def test_stdout_is_png_unless_a_format_is_named() -> None:
 
     found = Image.open(io.BytesIO(call("blend", *PATCH, "-o", "-").stdout_bytes))
     assert found.format == "PNG"
-    assert np.array_equal(np.asarray(found), blend.poisson(*patch_arrays(), at=(86, 180)))
+    assert np.array_equal(np.asarray(found), blend.gaussian_poisson(*patch_arrays(), at=(86, 180)))
     assert Image.open(io.BytesIO(call("blend", *PATCH, "-o", "-", "--format", "webp").stdout_bytes)).format == "WEBP"
 
 
@@ -358,7 +362,7 @@ def test_a_named_pipe_is_no_file_to_replace() -> None:
     call("blend", *PATCH, "-o", "pipe.png")
     reader.join()
     Path("whole.png").write_bytes(found[0])
-    assert np.array_equal(pixels("whole.png"), blend.poisson(*patch_arrays(), at=(86, 180)))
+    assert np.array_equal(pixels("whole.png"), blend.gaussian_poisson(*patch_arrays(), at=(86, 180)))
 
 
 def test_an_output_that_is_there_needs_overwrite() -> None:
@@ -374,7 +378,7 @@ def test_the_background_may_be_replaced() -> None:
     call("blend", *PATCH, "-o", "mine.png")
     src, before, mask = pixels("patch.png"), pixels("mine.png").copy(), pixels("patch_mask.png")
     call("blend", "patch.png", "mine.png", "patch_mask.png", "--at", "300,20", "-o", "mine.png", "--overwrite")
-    assert np.array_equal(pixels("mine.png"), blend.poisson(src, before, mask, at=(300, 20)))
+    assert np.array_equal(pixels("mine.png"), blend.gaussian_poisson(src, before, mask, at=(300, 20)))
 
 
 def test_a_dry_run_writes_nothing_and_finds_what_is_wrong() -> None:
@@ -425,7 +429,7 @@ def test_a_dry_run_writes_nothing_and_finds_what_is_wrong() -> None:
         ("broken.png coffee.jpg -o o.png --at 1,1", 3, "src (broken.png)"),
         ("patch.png coffee.jpg -o o.png", 3, "--at X,Y"),
         ("patch.png coffee.jpg cat_mask.png -o o.png --at 1,1", 3, "mask (cat_mask.png)"),
-        ("coffee.jpg coffee.jpg -o o.png", 3, "covers all of dst"),
+        ("coffee.jpg coffee.jpg -o o.png --mode poisson", 3, "covers all of dst"),
         ("patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --max-pixels 0.1M", 4, "dst (coffee.jpg)"),
         ("patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --device cuda --strict", 7, "cuda"),
         ("patch.png coffee.jpg patch_mask.png -o nowhere/o.png --at 1,1", 1, "no folder nowhere"),
@@ -489,7 +493,7 @@ def test_a_device_that_is_missing_is_a_warning_unless_strict() -> None:
 
 
 def test_json_is_one_object_with_what_was_done() -> None:
-    result = call("blend", *PATCH, "-o", "out.jpg", "--json", "--threads", 2, "--gradients", "mixed")
+    result = call("blend", *PATCH, "-o", "out.jpg", "--json", "--threads", 2, "--mode", "poisson", "--gradients", "mixed")
     found = json.loads(result.stdout)
     assert len(result.stdout.splitlines()) == 1
     assert found["schema"] == "pyharmony.blend/1"
@@ -525,7 +529,7 @@ def test_people_read_stderr() -> None:
         call("blend", *PATCH, "-o", f"{i}.png", *more) for i, more in enumerate(((), ("--quiet",), ("--verbose",)))
     )
     assert normal.stdout == quiet.stdout == loud.stdout == quiet.stderr == ""
-    assert re.fullmatch(r"wrote 0.png: 600 x 400, poisson, \d+\.\d\d s\n", normal.stderr)
+    assert re.fullmatch(r"wrote 0.png: 600 x 400, gaussian-poisson, \d+\.\d\d s\n", normal.stderr)
     assert re.search(r"decode \d+ ms, solve \d+ ms, encode \d+ ms\n", loud.stderr)
 
 
@@ -570,6 +574,166 @@ def test_progress_is_for_terminals() -> None:
     assert "\x1b" not in call("blend", "--list", "list.csv", "--overwrite").stderr
 
 
+# What happened
+
+
+def test_what_is_not_blended_is_told_with_its_reason() -> None:
+    """Nothing blended is no error: the file is written, and a warning says what happened."""
+    for arguments, reason in (
+        ((*PATCH[:3], "--at", "9000,9000"), "the object lies outside coffee.jpg (600 x 400)"),
+        (("patch.png", "coffee.jpg", "black.png", "--at", "3,3"), "black.png is zero everywhere"),
+    ):
+        Image.new("L", (86, 79)).save("black.png")
+        for mode in ("poisson", "gaussian-poisson", "alpha", "laplacian"):
+            result = call("blend", *arguments, "-o", "out.png", "--overwrite", "--mode", mode)
+            warning, wrote = result.stderr.splitlines()
+            assert warning == f"warning: nothing was blended: {reason}"
+            assert re.fullmatch(rf"wrote out.png: 600 x 400, {mode}, \d+\.\d\d s; unchanged", wrote)
+        assert np.array_equal(pixels("out.png"), pixels("coffee.jpg"))
+        found = json.loads(call("blend", *arguments, "-o", "out.png", "--overwrite", "--json").stdout)
+        assert found["warnings"] == [f"nothing was blended: {reason}"] and found["unchanged"]
+        assert found["solve"]["method"] == "copy" and found["solve"]["reason"]
+        assert call("blend", *arguments, "-o", "out.png", "--overwrite", "-q").stderr == ""
+    found = json.loads(call("blend", *PATCH, "-o", "out.png", "--overwrite", "--json").stdout)
+    assert not found["unchanged"] and found["solve"]["reason"] == ""
+
+
+def test_each_row_of_a_list_is_told() -> None:
+    write_list([(*TRIPLE, "a.png", "900,900"), (*TRIPLE, "b.png", "86,180"), (*TRIPLE, "c.png", "900,900")])
+    result = call("blend", "--list", "list.csv", "--json")
+    outside = "nothing was blended: the object lies outside coffee.jpg (600 x 400)"
+    assert [line for line in result.stderr.splitlines() if line.startswith("warning")] == [
+        f"warning: line {line}: {outside}" for line in (2, 4)
+    ]
+    assert [item["unchanged"] for item in json.loads(result.stdout)["items"]] == [True, False, True]
+
+
+def test_an_edit_of_nothing_is_told() -> None:
+    Image.new("L", (600, 400)).save("black.png")
+    result = call("edit", "coffee.jpg", "black.png", "--mode", "detail-boost", "-o", "out.png")
+    assert result.stderr.splitlines()[0] == "warning: nothing was edited: black.png is zero everywhere"
+
+
+# Put in, and harmonised
+
+
+def test_an_object_is_harmonised_after_it_is_put_in() -> None:
+    place = {"at": (86, 180), "scale": 0.8}
+    pasted = blend.alpha(*patch_arrays(), **place)
+    mask = blend.placed_mask(*patch_arrays(), **place)
+    for options, arguments in (
+        (("--method", "mkl", "--no-guard"), {"guard": False}),
+        (("--method", "mkl", "--guard", "--strength", 0.5), {"strength": 0.5}),
+    ):
+        result = call("blend", *PATCH, "--scale", 0.8, "--harmonize", *options, "-o", "out.png", "--overwrite",
+                      "--save-mask", "mask.png")  # fmt: skip
+        wanted, info = pyharmony.harmonize(pasted, mask, method="mkl", return_info=True, **arguments)
+        assert np.array_equal(pixels("out.png"), wanted) and np.array_equal(pixels("mask.png"), mask)
+        assert ", alpha, " in result.stderr and (info.held_back == ("held back by the guard" in result.stderr))
+    found = json.loads(call("blend", *PATCH, "--mode", "poisson", "--harmonize", "--method", "mkl", "--json",
+                            "-o", "out.png", "--overwrite", "--save-mask", "mask.png").stdout)  # fmt: skip
+    assert found["mode"] == "poisson" and found["options"]["harmonize"] and found["saved_mask"]["path"] == "mask.png"
+    poisson = blend.poisson(*patch_arrays(), at=(86, 180))
+    where = blend.placed_mask(*patch_arrays(), at=(86, 180))
+    wanted, info = pyharmony.harmonize(poisson, where, method="mkl", return_info=True)
+    assert np.array_equal(pixels("out.png"), wanted)
+    told = found["harmonize"]
+    assert (told["change"], told["asked"], told["held_back"]) == (info.change, info.asked, info.held_back)
+    assert {"decode", "solve", "harmonize", "encode"} <= found["ms"].keys()
+
+
+def test_the_saved_mask_is_what_harmonize_takes() -> None:
+    call("blend", *PATCH, "--mode", "alpha", "--save-mask", "mask.png", "-o", "pasted.png")
+    call("harmonize", "pasted.png", "mask.png", "--method", "reinhard", "--no-guard", "-o", "a.png")
+    call("harmonize", "pasted.png", "patch_mask.png", "--at", "86,180", "--method", "reinhard", "--no-guard", "-o", "b.png")
+    call("blend", *PATCH, "--harmonize", "--method", "reinhard", "--no-guard", "-o", "c.png")
+    assert np.array_equal(pixels("a.png"), pixels("b.png")) and np.array_equal(pixels("a.png"), pixels("c.png"))
+    assert not np.array_equal(pixels("a.png"), pixels("pasted.png"))
+
+
+def test_what_is_outside_is_not_harmonised_either() -> None:
+    result = call("blend", *PATCH[:3], "--at", "9000,0", "--harmonize", "--method", "mkl", "--save-mask", "mask.png",
+                  "-o", "out.png")  # fmt: skip
+    assert len(result.stderr.splitlines()) == 2 and result.stderr.rstrip().endswith("; unchanged")
+    assert pixels("mask.png").shape == (400, 600) and not pixels("mask.png").any()
+
+
+def test_a_list_has_columns_for_it() -> None:
+    write_list(
+        [(*TRIPLE, "a.png", "86,180", "yes", "mkl", "0.5", "no", "masks/a.png", "0.8"), (*TRIPLE, *("b.png", "86,180"), *[""] * 6)],
+        "src,dst,mask,out,at,harmonize,method,strength,guard,save_mask,scale",
+    )
+    call("blend", "--list", "list.csv", "-o", "made")
+    call("blend", *PATCH, "--harmonize", "--method", "mkl", "--strength", 0.5, "--no-guard", "--scale", 0.8,
+         "--save-mask", "mask.png", "-o", "one.png")  # fmt: skip
+    assert np.array_equal(pixels("made/a.png"), pixels("one.png"))
+    assert np.array_equal(pixels("made/masks/a.png"), pixels("mask.png"))
+    assert np.array_equal(pixels("made/b.png"), blend.gaussian_poisson(*patch_arrays(), at=(86, 180)))
+    assert "is there already and 2 more" in call("blend", "--list", "list.csv", "-o", "made", code=2).stderr
+    assert "in a list it is a column" in call("blend", "--list", "list.csv", "--save-mask", "m.png", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        ("--method mkl", 2, "--method goes with --harmonize"),
+        ("--no-guard", 2, "--guard goes with --harmonize"),
+        ("--strength 0.5", 2, "--strength goes with --harmonize"),
+        ("--harmonize --method fancy", 2, "--method: 'fancy', expected one of auto, reinhard"),
+        ("--scale 0", 2, "--scale: 0, expected a finite number above 0"),
+        ("--save-mask out.png", 2, "--save-mask: out.png is the output, or an input"),
+        ("--save-mask coffee.jpg", 2, "--save-mask: coffee.jpg is the output, or an input"),
+        ("--save-mask mask", 2, "--save-mask: mask: the suffix '' names no format"),
+        ("--save-mask -", 2, "--save-mask: -, expected a file"),
+        ("--save-mask map.png", 2, "map.png: is there already; --overwrite replaces it"),
+        ("--save-mask nowhere/mask.png", 1, "there is no folder nowhere"),
+    ],
+)
+def test_what_does_not_go_together_is_told_before_any_work(options: str, code: int, says: str) -> None:
+    result = call("blend", *PATCH, "-o", "out.png", *options.split(), code=code)
+    assert says in result.stderr and len(result.stderr.splitlines()) == 1
+    assert not made()
+
+
+def test_the_default_blend_is_one_in_every_place() -> None:
+    """docs/blend.md says which it is; the command, README's examples and its words agree."""
+    from pyharmony.cli._work import BLEND
+
+    default = BLEND.modes[0].replace("-", "_")
+    assert re.findall(r"^- \*\*`(\w+)`\*\*, the default blend", (ROOT / "docs" / "blend.md").read_text(), re.M) == [default]
+    readme = (ROOT / "README.md").read_text()
+    assert f"`{BLEND.modes[0]}`, the default blend" in readme
+    first, quick = re.findall(r"blend\.(\w+)\([^)]*\bat=\((?:x, y|86, 180)\)", readme)[:2]
+    assert (first, quick) == (default, default)
+    shell = re.search(r"^pyharmony blend (.*) -o saucer.jpg$", readme, re.M)
+    assert shell is not None and "--mode" not in shell[1]
+    assert f"[default: {BLEND.modes[0]}; alpha with --harmonize]" in (ROOT / "docs" / "command-line.md").read_text()
+
+
+#: What speaks Python, and has no place on the command line: shapes, names of arguments, keyword arguments, None.
+PYTHON = re.compile(r"\bshape \[|\[\d+, \d+|numpy|\b\w+=(True|False|None|'|\()|\bNone\b|\bat=|\bmask\[|pixels\[|max_pixels|dtype=")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ("blend patch.png coffee.jpg -o o.png", 3, "src (patch.png): 86 x 79 pixels beside 600 x 400 of dst"),
+        ("blend patch.png coffee.jpg cat_mask.png -o o.png --at 1,1", 3, "mask (cat_mask.png): 162 x 81 pixels, expected 86 x 79"),
+        ("blend patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --base cat.png", 3, "base (cat.png): 162 x 81 pixels"),
+        ("blend patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --color-weight patch_mask.png", 3, "color_weight (patch_mask.png)"),
+        ("blend cutout.png cutout.png -o o.jpg", 2, "JPEG holds no alpha channel, the image has one; use PNG"),
+        ("blend patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --max-pixels 1000", 4, "are allowed; --max-pixels allows more"),
+        ("blend https://example.org/a.png coffee.jpg -o o.png", 3, "is an address; pyharmony opens none, download the file first"),
+        ("edit coffee.jpg -o o.png --mode inpaint", 2, "--mode inpaint needs MASK"),
+        ("edit coffee.jpg patch_mask.png -o o.png", 3, "mask (patch_mask.png): 86 x 79 pixels, expected 600 x 400"),
+        ("harmonize coffee.jpg patch_mask.png -o o.png --method mkl", 3, "mask (patch_mask.png): 86 x 79 pixels, expected 600 x 400"),
+    ],
+)
+def test_errors_speak_the_words_of_the_command_line(arguments: str, code: int, says: str) -> None:
+    said = call(*arguments.split(), code=code).stderr
+    assert says in said and not PYTHON.search(said), said
+
+
 # Lists
 
 
@@ -595,9 +759,9 @@ def test_each_row_of_a_list_is_a_picture() -> None:
     found = json.loads(result.stdout)
     assert (found["status"], found["count"], found["failed"]) == ("ok", 4, 0)
     assert [(item["line"], item["status"], item["mode"]) for item in found["items"]] == [
-        (2, "ok", "poisson"), (3, "ok", "alpha"), (4, "ok", "poisson"), (5, "ok", "gaussian-poisson"),
+        (2, "ok", "gaussian-poisson"), (3, "ok", "alpha"), (4, "ok", "poisson"), (5, "ok", "gaussian-poisson"),
     ]  # fmt: skip
-    assert np.array_equal(pixels("a.png"), blend.poisson(*patch_arrays(), at=(86, 180)))
+    assert np.array_equal(pixels("a.png"), blend.gaussian_poisson(*patch_arrays(), at=(86, 180)))
     assert np.array_equal(pixels("d.png"), blend.gaussian_poisson(*patch_arrays(), at=(86, 180), color_weight=0.5))
     assert Image.open("b.jpg").format == "JPEG"
     assert found["items"][2]["color_weight"]["path"] == "map.png"
@@ -661,13 +825,13 @@ def test_a_list_may_be_stdin() -> None:
         ("src,dst,out,feather\na,b,c.png,wide\n", "line 2: feather 'wide', expected a number"),
         ("src,dst,out,mode\na,b,c.png,best\n", "line 2: mode 'best'"),
         ("src,dst,out,reference\na,b,c.png,perhaps\n", "line 2: reference 'perhaps', expected yes or no"),
-        ("src,dst,out,feather\na,b,c.png,2\n", "line 2: --feather does not go with --mode poisson"),
+        ("src,dst,out,feather\na,b,c.png,2\n", "line 2: --feather does not go with --mode gaussian-poisson"),
         ("src,dst,out,at\na,b,c.png,2\n", "line 2: --at"),
         ('src,dst,out\na,b,"c.png\n', "list.csv, line 2"),
         ("src,dst,out\na,b,c.png\na,d,./c.png\n", "line 3: out 'c.png' is that of line 2"),
         ("src,dst,out\na,b,c.png\nc.png,d,e.png\n", "line 2: out 'c.png' is an input of line 3"),
         ("src,dst,out\na\xff,b,c.png\n", "not UTF-8"),
-        ("src,dst,out,mode\na,b,c.png,inpaint\n", "line 2: --mode: 'inpaint', expected one of poisson"),
+        ("src,dst,out,mode\na,b,c.png,inpaint\n", "line 2: --mode: 'inpaint', expected one of gaussian-poisson"),
     ],
 )
 def test_a_list_is_checked_before_any_work(text: str, says: str) -> None:
@@ -754,7 +918,7 @@ def test_pictures_go_through_pipes() -> None:
     import io
 
     src, dst, mask = patch_arrays()
-    wanted = blend.alpha(pixels("cutout.png"), blend.poisson(src, dst, mask, at=(86, 180)), at=(300, 20))
+    wanted = blend.alpha(pixels("cutout.png"), blend.gaussian_poisson(src, dst, mask, at=(86, 180)), at=(300, 20))
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(second.stdout))), wanted)
 
 

@@ -257,7 +257,7 @@ def test_nothing_to_go_by_is_a_copy_and_never_a_black_picture(method: str, pair:
     dot = np.zeros_like(mask)
     dot[50, 60] = 255
     for name, m, reason in (
-        ("no object", np.zeros_like(mask), "there is no object"),
+        ("no object", np.zeros_like(mask), "mask is zero everywhere"),
         ("all object", np.full_like(mask, 255), "there is no background"),
         ("tiny object", dot, "the object is too small"),
         ("tiny background", 255 - dot, "the background is too small"),

@@ -22,7 +22,7 @@ import pytest
 
 import pyharmony as ph
 from pyharmony import errors
-from pyharmony.io import Picture, convert, read, write
+from pyharmony.io import Picture, _decode, convert, read, save, write
 
 Image = pytest.importorskip("PIL.Image")
 ImageCms = pytest.importorskip("PIL.ImageCms")
@@ -878,7 +878,6 @@ def test_profiles_that_are_damaged_are_left_out(what: str, caplog: pytest.LogCap
         (b"SIMPLE  =                    T", "a FITS file"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG file"),
         (b"  \n<?xml version='1.0'?><svg/>", "an SVG, XML or HTML file"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0heicmif1", "a HEIF file"),
         (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42", "a video"),
         (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(20), "a JPEG 2000 file"),
         (b"8BPS\0\1" + bytes(40), "a Photoshop file"),
@@ -895,7 +894,70 @@ def test_other_files_are_refused_by_their_first_bytes(tmp_path: Path, data: byte
         read(path, "dst")
     message = str(caught.value)
     assert message.startswith(f"dst: {path} is {is_a}")
-    assert message.endswith("expected JPEG, PNG, WebP, TIFF, BMP or AVIF")
+    remedy = "; save the frame that is meant as PNG" if is_a == "a GIF file" else ""
+    assert message.endswith(f"expected JPEG, PNG, WebP, TIFF, BMP or AVIF{remedy}")
+
+
+def heic(image: Image.Image, **options: Any) -> bytes:
+    pillow_heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
+    stream = io.BytesIO()
+    pillow_heif.from_pillow(image).save(stream, quality=95, **options)
+    return stream.getvalue()
+
+
+def test_pictures_of_iphones_are_read_where_pillow_heif_is() -> None:
+    for mode in ("RGB", "RGBA", "L"):
+        image = Image.fromarray(smooth(48, 64)).convert(mode)
+        exif = Image.Exif()
+        exif[271], exif[274] = "a telephone", 6  # turned by a quarter
+        found = read(heic(image, exif=exif.tobytes()))
+        wanted = np.asarray(image.transpose(Image.Transpose.ROTATE_270).convert(mode if mode != "L" else "RGB"))
+        pixels = found.pixels if found.pixels.shape[2] > 1 else np.repeat(found.pixels, 3, 2)
+        assert pixels.shape == wanted.shape and np.abs(pixels.astype(int) - wanted).mean() < 3
+        assert found.format == "HEIF" and b"a telephone" in (found.exif or b"")
+    with pytest.raises(errors.ImageTooLarge, match="64 x 48 pixels|48 x 64 pixels"):
+        read(heic(Image.fromarray(smooth(48, 64))), max_pixels=100)
+    with pytest.raises(errors.DecodeError, match="is damaged"):
+        read(heic(Image.fromarray(smooth(48, 64)))[:600])
+
+
+def test_without_it_they_are_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    _decode._plugin.cache_clear()
+    (tmp_path / "picture.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0heicmif1")
+    with pytest.raises(errors.DecodeError, match=r"picture\.heic is a HEIF file .*pip install pillow-heif, or save it as"):
+        read(tmp_path / "picture.heic", "src")
+    _decode._plugin.cache_clear()
+
+
+@pytest.mark.parametrize("address", ["https://example.org/a.png", "http://x/a.jpg", "s3://bucket/a.png", "data:image/png;base64,iVBO"])
+def test_an_address_is_no_file(address: str) -> None:
+    with pytest.raises(errors.DecodeError, match="^src: .* is an address; pyharmony opens none, download the file first"):
+        read(address, "src")
+
+
+def test_a_file_that_is_missing_names_the_argument() -> None:
+    with pytest.raises(FileNotFoundError, match=r"src: No such file or directory: 'none\.png'") as caught:
+        read("none.png", "src")
+    assert caught.value.filename == "none.png" and caught.value.errno == 2
+
+
+def test_what_does_not_fit_a_file_is_told_how_it_does(tmp_path: Path) -> None:
+    floats = np.linspace(0, 1, 60).reshape(4, 5, 3)
+    for image, says in (
+        (floats, r"use TIFF, or make it 8-bit: numpy\.rint\(255 \* image\)\.clip\(0, 255\)\.astype\('uint8'\)"),
+        (255 * floats, r"use TIFF, or make it 8-bit: numpy\.rint\(image\)\.clip"),
+    ):
+        with pytest.raises(errors.ArgumentError, match=says):
+            save(image, tmp_path / "a.png")
+    with pytest.raises(errors.ShapeError, match=r"shape \[3, 4, 5\], expected the channels last: numpy\.moveaxis\(image, 0, -1\)"):
+        save(np.zeros((3, 4, 5), np.uint8), tmp_path / "a.png")
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    tensor = torch.zeros(3, 4, 5, dtype=torch.uint8)
+    with pytest.raises(errors.ShapeError, match=r"shape \[3, 4, 5\], expected the channels last: image\.movedim\(0, -1\)"):
+        save(tensor, tmp_path / "a.png")
+    save(tensor.movedim(0, -1), tmp_path / "a.png")
+    assert Image.open(tmp_path / "a.png").size == (5, 4)
 
 
 def test_the_path_itself_raises_what_the_system_says(tmp_path: Path) -> None:

@@ -19,6 +19,10 @@ Every blend takes the same first and last arguments:
 * ``at``: None where src and dst are one frame of equal size, or (x, y), where the first pixel of
   src lands in dst. A part of a pixel resamples src (colours by Catmull and Rom's cubic, the mask by
   area). What lies outside dst is cut off.
+* ``scale``: the factor of src's size, above 0; its first corner stays at ``at``. Colours are resampled
+  with their alpha (premultiplied), by Catmull and Rom's cubic and a triangle beside the contour, the
+  mask by a triangle; kernels widen to what they shrink, so that nothing aliases. Values are resampled
+  as they are encoded. Arrays on a device take 1 alone.
 * ``decontaminate``: take the colours of the soft edge of an RGBA src from its opaque part, some 8
   pixels at most, so that the old background does not come along as a halo.
 * ``keep_gps``: keep the place where dst was taken, of a dst that is read from a file or PIL image.
@@ -35,6 +39,11 @@ is dst, bit for bit. Arguments are never changed. Wrong ones raise `pyharmony.er
 `DTypeError`, `MaskError` or `ArgumentError`, which name the argument, what was given and what is
 accepted, files `DecodeError` and `ImageTooLarge`; NaN and Inf in pixels that a blend reads are
 refused too. `OutOfMemory` says how large the image was.
+
+Where nothing is blended, because src lies outside dst or the mask is zero everywhere, the result is a copy
+of dst, the info says why, and `pyharmony.errors.UnchangedWarning` is warned of; floats that look like levels
+of 0 to 255 are warned of as `PyHarmonyWarning`. On a device only `gaussian_poisson` looks for empty masks.
+`placed_mask` gives the mask at dst's size, as `pyharmony.harmonize` wants it.
 """
 
 from __future__ import annotations
@@ -44,6 +53,7 @@ from ._edits import detail_boost, illumination_change, inpaint, texture_flatteni
 from ._gaussian_poisson import gaussian_poisson
 from ._gp_gan import gp_gan
 from ._laplacian import laplacian
+from ._placed_mask import placed_mask
 from ._poisson import poisson
 from ._tiles import gaussian_poisson_tiles
 
@@ -56,6 +66,7 @@ __all__ = [
     "illumination_change",
     "inpaint",
     "laplacian",
+    "placed_mask",
     "poisson",
     "texture_flattening",
 ]

@@ -22,6 +22,7 @@ def alpha(
     mask: Any = None,
     *,
     at: Any = None,
+    scale: Any = 1.0,
     feather: float = 0.0,
     decontaminate: bool = True,
     keep_gps: bool = False,
@@ -33,7 +34,7 @@ def alpha(
     """Lays src over dst: ``mask * src + (1 - mask) * dst``.
 
     Args:
-        src, dst, mask, at, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
+        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
         feather: width in pixels of a ramp along the contour, from 0 at the contour to 1 that far
             inside the mask, by the Euclidean distance; the border of dst is no contour. Nothing
             changes outside the mask.
@@ -58,6 +59,7 @@ def alpha(
         dst,
         mask,
         at=at,
+        scale=scale,
         decontaminate=decontaminate,
         keep_gps=keep_gps,
         device=device,

@@ -22,7 +22,7 @@ from ..ops._gaussian_poisson_cuda import DeviceEquation, choose_method, solve
 from ..ops._images_cuda import batch_of, planes_of, unsupported, weight_on
 from ..ops._poisson_cuda import DeviceHierarchy, most_iterations, solve_images
 from ..reference.gaussian_poisson import gaussian_taps
-from ._frame import CHANNELS, Job, position_of
+from ._frame import CHANNELS, Job, position_of, size_of, sizes_differ
 from ._region import Region, covered_by, regions_of
 
 NOTHING_KNOWN = (
@@ -343,10 +343,7 @@ def _placed(at: Any, source: DeviceArray, target: DeviceArray) -> tuple[Region, 
     """Where src lies inside dst, and where in dst (y, x) its first pixel is."""
     if at is None:
         if source.shape[1:3] != target.shape[1:3]:
-            (h, w), (height, width) = source.shape[1:3], target.shape[1:3]
-            raise ShapeError(
-                f"src: {h} x {w} pixels beside {height} x {width} of dst; pass at=(x, y), where its first pixel lands"
-            )
+            raise ShapeError(sizes_differ(source.shape[1:3], target.shape[1:3], 1.0))
         at = (0, 0)
     x, y = position_of(at)
     if not (x.is_integer() and y.is_integer()):
@@ -468,7 +465,7 @@ def gaussian_poisson_on_device(
     infos: list[SolveInfo] = []
     for items, box in boxes:
         if box.empty:
-            infos.append(_copied(place))
+            infos.append(_copied(frame))
             continue
         regions = regions_of(box, (height, width), not preserve_background)
         part = covered_by(regions, (height, width))
@@ -501,8 +498,10 @@ def gaussian_poisson_on_device(
     return frame.result, _infos(frame, infos)
 
 
-def _copied(place: Place) -> SolveInfo:
-    return SolveInfo("copy", 0, 0.0, 0.0, place.name, 0.0, 0)
+def _copied(frame: Frame) -> SolveInfo:
+    outside = f"the object lies outside dst ({size_of(frame.shape)})"
+    reason = outside if frame.placed.empty else "mask is zero everywhere in dst"
+    return SolveInfo("copy", 0, 0.0, 0.0, frame.place.name, 0.0, 0, reason)
 
 
 def _boxes(frame: Frame) -> list[Region]:
@@ -546,7 +545,7 @@ def poisson_on_device(
     if frame.placed.empty or part.shape != frame.shape:
         place.copy(frame.dst, frame.out)
     if frame.placed.empty:
-        return frame.result, _infos(frame, [_copied(place)] * count if return_info else [])
+        return frame.result, _infos(frame, [_copied(frame)] * count)
     src_part, mask_part = frame.over(items, part)
     infos = solve_images(
         place,

@@ -16,7 +16,7 @@ from ..errors import ArgumentError, MaskError
 from ..reference.edits import LEAST_GRADIENT, LOG_OFFSET
 from ._fill import fill
 from ._frame import Frame, Job, direct_info, write
-from ._images import ITSELF, Infos, run
+from ._images import ITSELF, Infos, nothing_done, run
 from ._memory import Memory
 from ._region import Region, check_finite
 from ._solve import solve_edit, solve_membrane
@@ -262,6 +262,7 @@ def _run(
         at=None,
         decontaminate=False,
         return_info=return_info,
+        tell=nothing_done("edited"),
         color_weight=color_weight,
         **options,
     )

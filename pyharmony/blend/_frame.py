@@ -24,7 +24,7 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 from ._fill import fill
 from ._memory import Memory
 from ._region import Region, bounding_box, check_finite
-from ._source import place
+from ._source import lay_mask, place, place_scaled
 
 CHANNELS = (1, 3, 4)
 _FAR = 1 << 31  # pixels; a position beyond is a mistake
@@ -208,6 +208,58 @@ def position_of(at: Any) -> tuple[float, float]:
     return float(x), float(y)
 
 
+def scale_of(scale: Any) -> float:
+    """The factor of src's size."""
+    value = _checks.number(scale, "scale", accepts="a finite number above 0, the factor of src's size")
+    if value == 0:
+        raise ArgumentError("scale: 0, expected a finite number above 0, the factor of src's size")
+    return value
+
+
+def scaled(length: int, scale: float) -> int:
+    """The pixels that a side of src has at a scale."""
+    return length if scale == 1 else max(1, round(length * scale))
+
+
+def size_of(shape: tuple[int, ...]) -> str:
+    """Height and width as people say them: '640 x 480' of (480, 640)."""
+    return f"{shape[1]} x {shape[0]}"
+
+
+def sizes_differ(src: tuple[int, ...], dst: tuple[int, ...], scale: float) -> str:
+    """What is said of two sizes, (height, width), that do not make one frame."""
+    at_scale = "" if scale == 1 else f", {size_of((scaled(src[0], scale), scaled(src[1], scale)))} at scale {scale:g},"
+    return (
+        f"src: {size_of(src)} pixels{at_scale} beside {size_of(dst)} of dst (width x height); pass at=(x, y), where "
+        "its first pixel lands"
+    )
+
+
+def channels_differ(src: Any, ours: int, theirs: int) -> str:
+    """What is said of numbers of channels that do not go together, with the remedy."""
+    remedy = ""
+    if _arrays.is_torch(src):
+        if ours == 1:
+            remedy = "; src.expand(..., 3, -1, -1) of it has three equal channels"
+        elif theirs == 1:
+            remedy = "; dst.expand(..., 3, -1, -1) of it has three equal channels"
+    elif ours == 1:
+        remedy = f"; numpy.stack([src{'' if src.ndim == 2 else '[..., 0]'}] * 3, -1) has three equal channels"
+    elif theirs == 1:
+        remedy = "; numpy.stack([dst] * 3, -1) of a grey dst [H, W] has three equal channels"
+    return f"src: {ours} channels beside {theirs} of dst; expected equal numbers, alpha apart{remedy}"
+
+
+def _size_of_mask(mask: Any) -> tuple[int, int]:
+    """Height and width of a mask that has a size of its own."""
+    shape = tuple(mask.shape)
+    if len(shape) > 2 and not _arrays.is_torch(mask) and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) < 2 or not all(shape):
+        raise ShapeError(f"mask: shape {list(mask.shape)}, expected [H, W] with pixels")
+    return int(shape[-2]), int(shape[-1])
+
+
 class Frame:
     """The checked arguments of a blend; src None: of an edit of dst, which messages then call image.
 
@@ -226,11 +278,13 @@ class Frame:
         at: Any,
         out: Array | None,
         *,
+        scale: Any = 1.0,
         decontaminate: bool = True,
     ) -> None:
         self.place: Place | None = None
         self.name, source = ("image", "image") if src is None else ("dst", "src")
-        src = dst if src is None else src
+        itself = src is None
+        src = dst if itself else src
         self._src, batch = _layout(src, source)
         self._dst, self.batch = _layout(dst, self.name)
         s, d = self._src.shape, self._dst.shape
@@ -241,17 +295,25 @@ class Frame:
                 "a batch needs as many sources as destinations"
             )
         if min(s[3], 3) != min(d[3], 3):
-            raise ShapeError(f"src: {s[3]} channels beside {d[3]} of dst; expected equal numbers, alpha apart")
-        if at is None and s[1:3] != d[1:3]:
-            raise ShapeError(
-                f"src: {s[1]} x {s[2]} pixels beside {d[1]} x {d[2]} of dst; "
-                "pass at=(x, y), where its first pixel lands"
-            )
+            raise ShapeError(channels_differ(src, s[3], d[3]))
+        self._scale = scale_of(scale)
+        if at is None and (scaled(s[1], self._scale), scaled(s[2], self._scale)) != d[1:3]:
+            raise ShapeError(sizes_differ(s[1:3], d[1:3], self._scale))
         x, y = (0.0, 0.0) if at is None else position_of(at)
         self._x, self._y = math.floor(x), math.floor(y)
         self._fraction = y - self._y, x - self._x
         self._decontaminate = decontaminate
-        self._mask = None if mask is None else _masks(mask, s[0], s[1], s[2], batch)
+        for item, name in ((self._src, source), *(() if itself else ((self._dst, self.name),))):
+            _checks.warn_of_levels(item, name)
+        if itself and at is not None and mask is not None:
+            h, w = _size_of_mask(mask)
+            self._mask = self._given_masks = _masks(mask, s[0], h, w, batch)
+            shift, self._fraction, self._y, self._x = (self._y, self._x), (0.0, 0.0), 0, 0
+            fraction = y - shift[0], x - shift[1]
+            laid = {id(m): lay_mask(m, (d[1], d[2]), shift, fraction) for m in self._given_masks}
+            self._mask = [laid[id(m)] for m in self._given_masks]
+        else:
+            self._mask = self._given_masks = None if mask is None else _masks(mask, s[0], s[1], s[2], batch)
         if s[3] == 4 and self._src.dtype.kind == "f":
             for item in self._src:
                 _checks.mask(item[..., 3], f"the alpha of {source}", s[1], s[2])
@@ -318,16 +380,17 @@ class Frame:
         for i, (src, dst, out) in enumerate(zip(self._src, self._dst, results, strict=True)):
             memory = Memory()
             colours = min(dst.shape[2], 3)
-            source = place(
-                src,
-                None if self._mask is None else self._mask[i],
-                self.shape,
-                (self._y, self._x),
-                self._fraction,
-                real=np.float64 if dst.dtype == np.float64 else np.float32,
-                decontaminate=self._decontaminate,
-                memory=memory,
-            )
+            cover = None if self._mask is None else self._mask[i]
+            options: dict[str, Any] = {
+                "real": np.float64 if dst.dtype == np.float64 else np.float32,
+                "decontaminate": self._decontaminate,
+                "memory": memory,
+            }
+            if self._scale == 1:
+                source = place(src, cover, self.shape, (self._y, self._x), self._fraction, **options)
+            else:
+                position = self._y + self._fraction[0], self._x + self._fraction[1]
+                source = place_scaled(src, cover, self.shape, position, self._scale, **options)
             placed, mask = source.placed, source.mask
             box = bounding_box(mask) if mask.size else Region(0, 0, 0, 0)
             if not box.empty:
@@ -355,8 +418,24 @@ class Frame:
             start = time.perf_counter()
             info = blend(job)
             milliseconds = (time.perf_counter() - start) * 1e3
-            infos.append(dataclasses.replace(info, milliseconds=milliseconds, peak_bytes=job.memory.peak))
+            told = {"milliseconds": milliseconds, "peak_bytes": job.memory.peak}
+            if info.method == "copy" and job.bbox.empty:
+                told["reason"] = self._why_nothing(job.item)
+            infos.append(dataclasses.replace(info, **told))
         return infos
+
+    def _why_nothing(self, item: int) -> str:
+        """Why no pixel of an item is inside."""
+        mask, src = None if self._given_masks is None else self._given_masks[item], self._src[item]
+        alpha = src[..., 3] if src.shape[2] == 4 else None
+        source = "src" if self.name == "dst" else self.name
+        if mask is not None and not mask.any():
+            return "mask is zero everywhere"
+        if alpha is not None and not alpha.any():
+            return f"the alpha of {source} is zero everywhere"
+        if mask is not None and alpha is not None and mask.shape == alpha.shape and not ((mask > 0) & (alpha > 0)).any():
+            return f"mask is zero wherever {source} is not transparent"
+        return f"the object lies outside {self.name} ({size_of(self.shape)})"
 
     def result(self) -> Array:
         """What the blend returns, in dst's kind, layout and dtype."""

@@ -41,6 +41,7 @@ def gaussian_poisson(
     mask: Any = None,
     *,
     at: Any = None,
+    scale: Any = 1.0,
     base: Any = None,
     color_weight: Any = 1.0,
     sigma: float = 0.5,
@@ -64,7 +65,7 @@ def gaussian_poisson(
     surroundings is at most 64 pixels. The colours of the first are the base.
 
     Args:
-        src, dst, mask, at, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
+        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
         base: colours of the coarsest level. None: the membrane, Perez' Poisson solve of that level,
             which has no seam; where nothing is known, src. 'copy-paste': mask * src + (1 - mask) *
             dst, whose seam shows at high color_weight. Or an image like dst,
@@ -142,6 +143,7 @@ def gaussian_poisson(
         dst,
         mask,
         at=at,
+        scale=scale,
         decontaminate=decontaminate,
         keep_gps=keep_gps,
         device=device,

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from .. import _arrays, _checks
+from .. import _arrays, _checks, _shipped
 from .._arrays import NumpyArray
 from ..errors import ArgumentError, DTypeError
 from ..ops.pyramid import downsample, meet_known
 from ._frame import Frame, Job
-from ._gaussian_poisson import Level, Options, equation_of, gaussian_poisson, solve
+from ._gaussian_poisson import Level, Options, equation_of, solve
 from ._images import Infos, run
 from ._region import Region, as_float, check_finite
+from ._resample import resample
 
 _CONTEXT = 2  # sides of the square that the network sees, in sides of the mask's box
 
@@ -26,6 +27,7 @@ def gp_gan(
     mask: Any = None,
     *,
     at: Any = None,
+    scale: Any = 1.0,
     generator: Any = None,
     supervised: bool | None = None,
     nz: int | None = None,
@@ -51,14 +53,14 @@ def gp_gan(
     surroundings, a square twice as wide as the mask's box as far as dst has it (all of dst with
     preserve_background=False); the network sees this at 64 x 64 pixels, or at the size that it was trained for, and
     gives a picture of that size. Its colours, enlarged by cubic convolution and met with dst along the contour, are
-    the base of `gaussian_poisson`'s coarsest level. A network needs torch; without one the base is the membrane, and
-    the blend is that of `gaussian_poisson`.
+    the base of `gaussian_poisson`'s coarsest level. It needs torch; `gaussian_poisson` is the same blend without a
+    network.
 
     Args:
-        src, dst, mask, at, decontaminate, keep_gps, errors, out: see `pyharmony.blend`. The network takes colours as
-            RGB, a grey image as three equal channels, and floats beyond 0 to 1 as 0 or 1.
+        src, dst, mask, at, scale, decontaminate, keep_gps, errors, out: see `pyharmony.blend`. The network takes colours
+            as RGB, a grey image as three equal channels, and floats beyond 0 to 1 as 0 or 1.
         generator: a `gp_gan` of `pyharmony.models`, its generator, or the path of its weights; it runs on its device.
-            'gp-gan-small': the weights that come with pyharmony. None: no network.
+            None: 'gp-gan-small', the weights that come with pyharmony.
         supervised: True: the blending generator; False: the one from noise, whose picture nearest to the pasted one
             is searched for by L-BFGS. None: what the weights are.
         nz: length of the noise; None: that of the weights.
@@ -74,7 +76,6 @@ def gp_gan(
 
     Raises:
         WeightsError: there are no such weights, they are of another model, or supervised or nz differ from them.
-        ArgumentError: supervised or nz without a generator.
         ImportError: torch is not installed.
         PyHarmonyError: see `pyharmony.blend`.
     """
@@ -84,32 +85,13 @@ def gp_gan(
     if nz is not None:
         nz = _whole(nz, "nz", 1)
     iterations, start = _whole(n_iteration, "n_iteration", 1), _whole(seed, "seed", 0)
-    if generator is None:
-        for value, name in ((supervised, "supervised"), (nz, "nz")):
-            if value is not None:
-                raise ArgumentError(f"{name}: {value!r}, and there is no generator; it says something of one")
-        return gaussian_poisson(
-            src,
-            dst,
-            mask,
-            at=at,
-            color_weight=color_weight,
-            sigma=sigma,
-            smooth_sigma=smooth_sigma,
-            gradient_kernel=gradient_kernel,
-            preserve_background=preserve_background,
-            reference=reference,
-            tolerance=tolerance,
-            decontaminate=decontaminate,
-            keep_gps=keep_gps,
-            device=device,
-            errors=errors,
-            out=out,
-            return_info=return_info,
-        )
     # Not above: the other blends load no torch.
-    from ..models import gp_gan as model
+    try:
+        from ..models import gp_gan as model
+    except ImportError as error:
+        raise ImportError(f"blend.gp_gan runs a network; blend.gaussian_poisson blends without one. {error}") from error
 
+    generator = _shipped.GENERATOR if generator is None else generator
     net = model.generator_of(generator, supervised=supervised, nz=nz)
 
     def picture_of(composite: NumpyArray) -> NumpyArray:
@@ -144,6 +126,7 @@ def gp_gan(
         dst,
         mask,
         at=at,
+        scale=scale,
         decontaminate=decontaminate,
         keep_gps=keep_gps,
         device=device,
@@ -222,25 +205,3 @@ def _over(picture: NumpyArray, view: Region, region: Region, level: Level, cell:
     for axis, low, length in ((0, region.y0 - view.y0, view.shape[0]), (1, region.x0 - view.x0, view.shape[1])):
         picture = resample(picture, axis, low * size / length, cell * size / length, level.dst.shape[axis])
     return np.clip(picture, 0, 1)
-
-
-def resample(x: NumpyArray, axis: int, start: float, step: float, cells: int) -> NumpyArray:
-    """x [h, w, C] by Keys' cubic convolution along an axis, float32 and contiguous.
-
-    Cell i covers start + i * step to start + (i + 1) * step of its pixels; where that is more than a pixel, the kernel
-    is as much wider. Beyond the border taps are left out.
-    """
-    count, wide = x.shape[axis], max(step, 1.0)
-    centres = np.clip(start + (np.arange(cells) + 0.5) * step - 0.5, 0, count - 1)
-    taps = np.floor(centres - 2 * wide).astype(int)[:, None] + np.arange(1, int(np.ceil(4 * wide)) + 2)
-    t = np.abs(taps - centres[:, None]) / wide
-    near = (1.5 * t - 2.5) * t * t + 1
-    far = ((2.5 - 0.5 * t) * t - 4) * t + 2
-    weights = np.where((taps < 0) | (taps >= count) | (t >= 2), 0.0, np.where(t <= 1, near, far))
-    weights /= weights.sum(1, keepdims=True)
-    taps = np.clip(taps, 0, count - 1)
-    shape = (cells, 1, 1) if axis == 0 else (cells, 1)
-    result = np.zeros((cells, *x.shape[1:]) if axis == 0 else (x.shape[0], cells, x.shape[2]), np.float32)
-    for tap, weight in zip(taps.T, weights.T, strict=True):
-        result += np.take(x, tap, axis) * weight.reshape(shape).astype(np.float32)
-    return result

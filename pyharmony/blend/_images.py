@@ -6,15 +6,26 @@ import dataclasses
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 
 from .. import _checks, _cuda, _device
 from .._arrays import VALUE_RANGE, NumpyArray, is_pil, is_torch
-from ..errors import ArgumentError, DeviceError, DTypeError, MaskError, OutOfMemory, PyHarmonyError, ShapeError
+from .._warnings import warn
+from ..errors import (
+    ArgumentError,
+    DeviceError,
+    DTypeError,
+    MaskError,
+    OutOfMemory,
+    PyHarmonyError,
+    PyHarmonyWarning,
+    ShapeError,
+    UnchangedWarning,
+)
 from ..io import Picture, check_target, convert, read, write
-from ._frame import Frame, as_images
+from ._frame import Frame, as_images, scale_of
 
 #: A JPEG does not keep black and white as they are: values this near to them mean them, in a mask.
 _JPEG_NOISE = 8
@@ -25,6 +36,17 @@ ITSELF = object()
 Infos = list[_checks.SolveInfo]
 Blend = Callable[..., Infos]
 OnDevice = Callable[..., tuple[Any, Any]]
+#: Of an item's info the warning, None for none.
+Tell = Callable[[Any], Union[tuple[str, type[PyHarmonyWarning]], None]]
+
+
+def nothing_done(what: str) -> Tell:
+    """Tells that a result is a copy, and why."""
+
+    def tell(info: Any) -> tuple[str, type[PyHarmonyWarning]] | None:
+        return (f"nothing was {what}: {info.reason}", UnchangedWarning) if info.reason else None
+
+    return tell
 
 
 def is_file(x: Any) -> bool:
@@ -49,8 +71,10 @@ def run(
     errors: str,
     out: Any,
     return_info: bool,
+    scale: Any = 1.0,
     on_device: OnDevice | None = None,
     there_and_back: bool = False,
+    tell: Tell = nothing_done("blended"),
     **beside: Any,
 ) -> Any:
     """What `pyharmony.blend` promises around the work of one blend.
@@ -60,6 +84,7 @@ def run(
         src: that of the blend, or ITSELF.
         on_device: the blend of arrays on a CUDA device, where it has kernels for that: called with src, dst,
             mask, at, out, and by name what beside holds; returns the result and its info.
+        tell: what is warned of an item, by its info.
         there_and_back: whether arrays on a device are copied to the processor, and the result back, where the blend
             has no kernels for them.
         beside: other arguments that are images over dst: 'base', and 'color_weight' as a picture.
@@ -74,34 +99,53 @@ def run(
     options = {"decontaminate": bool(decontaminate), "keep_gps": bool(keep_gps)}
     own = "image" if src is ITSELF else "dst"
 
-    def one(src: Any, dst: Any, mask: Any, at: Any, out: Any, beside: dict[str, Any]) -> tuple[Any, Any]:
+    def one(
+        src: Any, dst: Any, mask: Any, at: Any, scale: Any, out: Any, beside: dict[str, Any], where: str = ""
+    ) -> tuple[Any, Any]:
+        result, info = made(src, dst, mask, at, scale, out, beside)
+        batch = isinstance(info, list)
+        for number, item in enumerate(info if batch else [info]):
+            if found := tell(item):
+                # Blends on a device tell of copies alone, unless they are asked for more.
+                which = f"item {number} of the batch: " if batch and len(info) == len(dst) else ""
+                warn(f"{where}{which}{found[0]}", found[1])
+        return result, info
+
+    def made(
+        src: Any, dst: Any, mask: Any, at: Any, scale: Any, out: Any, beside: dict[str, Any]
+    ) -> tuple[Any, Any]:
         if any(_cuda.is_device_array(x) for x in (src, dst, mask, out, *beside.values())):
             if on_device is None and there_and_back:
-                return _through_processor(blend, src, dst, mask, at, out, beside, own=own, **options)
+                return _through_processor(blend, src, dst, mask, at, scale, out, beside, own=own, **options)
             if on_device is None:
                 raise DeviceError(f"{own}: on a CUDA device, and this blend has no kernels there; pass {own}.cpu()")
             if device == "cpu":
                 raise DeviceError(f"device: 'cpu', but {own} is on a CUDA device; move it, or leave device None")
+            if scale_of(scale) != 1:
+                raise ArgumentError(
+                    f"scale: {scale!r} resamples src, which is for arrays on the processor; expected 1, or resize src"
+                )
             return on_device(src, dst, mask, at, out, **beside)
-        return _run_one(blend, src, dst, mask, at, out, beside, place=place, **options)
+        return _run_one(blend, src, dst, mask, at, scale, out, beside, place=place, **options)
 
     if not isinstance(dst, (list, tuple)):
-        for value, name in ((src, "src"), (mask, "mask"), *((value, name) for name, value in beside.items())):
+        given = {"src": src, "mask": mask, "scale": scale, **beside}
+        for name, value in given.items():
             if isinstance(value, (list, tuple)):
                 raise DTypeError(f"{name}: a {type(value).__name__} beside one {own}; pass {own} as a list too")
-        result, infos = one(src, dst, mask, at, out, beside)
+        result, infos = one(src, dst, mask, at, scale, out, beside)
         return (result, infos) if return_info else result
 
     count = len(dst)
     sources, covers = _spread(src, "src", count), _spread(mask, "mask", count)
-    places, outputs = _positions(at, count), _outputs(out, count)
+    places, outputs, scales = _positions(at, count), _outputs(out, count), _spread(scale, "scale", count)
     named = {name: _spread(value, name, count) for name, value in beside.items()}
     results: list[Any] = []
     all_infos: list[Any] = []
     for i in range(count):
         others = {name: values[i] for name, values in named.items()}
         try:
-            result, info = one(sources[i], dst[i], covers[i], places[i], outputs[i], others)
+            result, info = one(sources[i], dst[i], covers[i], places[i], scales[i], outputs[i], others, f"{own}[{i}]: ")
         except (PyHarmonyError, OSError) as error:
             if errors == "raise":
                 raise
@@ -140,6 +184,7 @@ def _through_processor(
     dst: Any,
     mask: Any,
     at: Any,
+    scale: Any,
     out: Any,
     beside: dict[str, Any],
     *,
@@ -168,7 +213,8 @@ def _through_processor(
 
     found = {name: here(x, name) for name, x in given.items()}
     target, cover, source = found.pop(own), found.pop("mask"), found.pop("src", ITSELF)
-    result, info = _run_one(blend, source, target, cover, at, None if out_there else out, found, place=None, **options)
+    kept = None if out_there else out
+    result, info = _run_one(blend, source, target, cover, at, scale, kept, found, place=None, **options)
     if there and not to_file:
         result = place.put(result.numpy() if is_torch(result) else result, out)
     return result, info
@@ -180,6 +226,7 @@ def _run_one(
     dst: Any,
     mask: Any,
     at: Any,
+    scale: Any,
     out: Any,
     beside: dict[str, Any],
     *,
@@ -235,7 +282,7 @@ def _run_one(
     if widened and is_array(out):
         raise ArgumentError("out: an array, for a source with alpha over a grey picture; leave it None")
     try:
-        frame = Frame(source, target, cover, at, None if to_file else out, decontaminate=decontaminate)
+        frame = Frame(source, target, cover, at, None if to_file else out, scale=scale, decontaminate=decontaminate)
         frame.place = place
         infos = blend(frame, **others)
     except MemoryError as error:

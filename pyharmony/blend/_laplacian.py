@@ -27,6 +27,7 @@ def laplacian(
     mask: Any = None,
     *,
     at: Any = None,
+    scale: Any = 1.0,
     levels: int | None = None,
     decontaminate: bool = True,
     keep_gps: bool = False,
@@ -43,7 +44,7 @@ def laplacian(
     those of src - dst; where src has no pixels the difference goes on as at its nearest pixel.
 
     Args:
-        src, dst, mask, at, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
+        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
         levels: how often the image is halved, 0 to 16. None: as long as the
             coarsest band is whole in a quarter of the mask, so that the object keeps its colours.
         return_info: also return a SolveInfo, of each item of a batch: method 'laplacian' ('copy'
@@ -75,6 +76,7 @@ def laplacian(
         dst,
         mask,
         at=at,
+        scale=scale,
         decontaminate=decontaminate,
         keep_gps=keep_gps,
         device=device,

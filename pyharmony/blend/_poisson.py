@@ -24,6 +24,7 @@ def poisson(
     mask: Any = None,
     *,
     at: Any = None,
+    scale: Any = 1.0,
     gradients: str = "source",
     color_weight: Any = 0.0,
     tolerance: float | None = None,
@@ -40,7 +41,7 @@ def poisson(
     `pyharmony.ops.poisson`. An edge that leaves src has the gradient of dst.
 
     Args:
-        src, dst, mask, at, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
+        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
             With color_weight 0 at least one pixel of the mask, laid over dst, must be zero.
         gradients: 'source'; 'mixed' takes for each edge the stronger of src and dst, by the norm
             over the colours; 'average' their mean; 'monochrome' the luma of src.
@@ -84,6 +85,7 @@ def poisson(
         dst,
         mask,
         at=at,
+        scale=scale,
         decontaminate=decontaminate,
         keep_gps=keep_gps,
         device=device,

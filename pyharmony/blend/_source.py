@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,12 +13,17 @@ from ..ops.distance import distance_inside
 from ._fill import fill
 from ._memory import Memory
 from ._region import Region, as_float, bounding_box, check_finite
+from ._resample import CUBIC, TRIANGLE, Kernel, resample
 
 _REACH = 2  # pixels that resampling reads to each side
 #: The alpha from which a colour is the object's alone.
 _OPAQUE = 0.98
 #: Pixels beside the opaque part whose colours are taken from it, or this share of the short side.
 _EDGE, _EDGE_SHARE = 8.0, 1 / 200
+#: Shares of colour, of alpha, from which on a sharp kernel is taken in part, and alone; below, it may divide by zero.
+_SHARP = (0.25, 0.75)
+#: What is less of a pixel is rounding.
+_NO_SHARE = 1e-6
 
 Weights = Callable[[float], tuple[float, ...]]
 
@@ -101,6 +107,90 @@ def place(
         None if holes is None else inside.of(holes, origin),
         inside,
     )
+
+
+def place_scaled(
+    src: NumpyArray,
+    mask: NumpyArray | None,
+    shape: tuple[int, int],
+    position: tuple[float, float],
+    scale: float,
+    *,
+    real: type,
+    decontaminate: bool,
+    memory: Memory,
+) -> Source:
+    """As `place`, of a src [h, w, C] that becomes [h * scale, w * scale], with its first corner at position (y, x).
+
+    Colours are taken with their alpha (premultiplied), by a cubic kernel where there is enough of it and by a triangle
+    beside the contour; mask and alpha by a triangle. Kernels are as wide as what they shrink. A pixel of dst that src
+    covers in part has as much of the mask.
+    """
+    sides, spans = [], []
+    for low, length, end in zip(position, src.shape[:2], shape, strict=True):
+        high = low + length * scale
+        sides.append((max(math.floor(low + _NO_SHARE), 0), min(math.ceil(high - _NO_SHARE), end)))
+        spans.append((low, high))
+    placed = Region(*sides[0], *sides[1])
+    if placed.empty:
+        none = Region(0, 0, 0, 0)
+        return Source(src[:0, :0, :3], np.zeros((0, 0), bool), None, none)
+    colours, alpha = src[..., : min(src.shape[2], 3)], src[..., 3] if src.shape[2] == 4 else None
+    if alpha is not None and decontaminate:
+        colours = _decontaminated(colours, alpha, (0, 0), memory)
+    step, (top, left) = 1 / scale, position
+    wide = max(step, 1.0)
+    # What the kernels read of src.
+    reach = 2 * wide + 1
+    part = Region(
+        *(math.floor((placed.y0 - top) * step - reach), math.ceil((placed.y1 - top) * step + reach)),
+        *(math.floor((placed.x0 - left) * step - reach), math.ceil((placed.x1 - left) * step + reach)),
+    ).overlap(Region(0, src.shape[0], 0, src.shape[1]))
+    seen = None if alpha is None else memory.hold(as_float(part.of(alpha)))
+    check_finite(part.of(colours), "src", (part.y0, part.x0), skip=None if seen is None else seen == 0)
+
+    def at_size(x: NumpyArray, kernel: Kernel) -> NumpyArray:
+        for axis, low, first in ((0, placed.y0 - top, part.y0), (1, placed.x0 - left, part.x0)):
+            x = resample(x, axis, low * step - first, step, placed.shape[axis], kernel=kernel, real=real)
+        return memory.hold(x)
+
+    values = memory.hold(part.of(colours).astype(real))
+    cover = np.ones(part.shape, np.float32) if mask is None else as_float(part.of(mask))
+    if seen is None:
+        values, holes = at_size(values, CUBIC), None
+    else:
+        values[seen == 0] = 0
+        values *= seen[..., None].astype(real)
+        cover = cover * seen
+        sharp, soft = (at_size(seen[..., None], kernel) for kernel in (CUBIC, TRIANGLE))
+        share = ((sharp - _SHARP[0]) / (_SHARP[1] - _SHARP[0])).clip(0, 1)
+        smooth = at_size(values, TRIANGLE) / np.maximum(soft, _NO_SHARE)
+        values = at_size(values, CUBIC) / np.maximum(sharp, _SHARP[0])
+        values = memory.hold(smooth + share * (values - smooth))
+        holes = memory.hold(soft[..., 0] <= _NO_SHARE)
+    covered = [
+        np.minimum(np.arange(low, high) + 1, span[1]) - np.maximum(np.arange(low, high), span[0])
+        for (low, high), span in zip(sides, spans, strict=True)
+    ]
+    cover = at_size(cover[..., None], TRIANGLE)[..., 0].astype(np.float32)
+    cover *= np.outer(*(c.clip(0, 1).astype(np.float32) for c in covered))
+    cover[cover <= _NO_SHARE] = 0
+    return Source(values, memory.hold(cover.clip(0, 1)), holes, placed)
+
+
+def lay_mask(
+    mask: NumpyArray, shape: tuple[int, int], shift: tuple[int, int], fraction: tuple[float, float]
+) -> NumpyArray:
+    """A mask [h, w] laid over an image of that shape, zero elsewhere; float32 where a fraction moves it."""
+    if fraction != (0.0, 0.0):
+        mask = _shifted(as_float(mask)[..., None], fraction, _share)[..., 0]
+    result = np.zeros(shape, mask.dtype)
+    inside = Region(shift[0], shift[0] + mask.shape[0], shift[1], shift[1] + mask.shape[1]).overlap(
+        Region(0, shape[0], 0, shape[1])
+    )
+    if not inside.empty:
+        inside.of(result)[...] = inside.of(mask, shift)
+    return result
 
 
 def _product(mask: NumpyArray, alpha: NumpyArray, memory: Memory) -> NumpyArray:

@@ -12,7 +12,8 @@ import numpy as np
 
 from .. import _arrays, _checks
 from .._arrays import NumpyArray
-from ..errors import ShapeError
+from .._warnings import warn
+from ..errors import ShapeError, UnchangedWarning
 from ..ops.gaussian_poisson import MAX_SIGMA
 from ..ops.pyramid import MAX_SMOOTH_SIGMA, downsample, halve_mask, meet_known, upsample
 from ..ops.tiles import LEAST_TILED_WEIGHT, Images, tile_sides, tiles_of
@@ -94,7 +95,9 @@ def gaussian_poisson_tiles(
         regions = regions_of(bbox, images.shape, not preserve_background)
     _copy_around(images, regions[0])
     if regions[0].empty:
-        return (out, direct_info("copy")) if return_info else out
+        reason = "mask is zero everywhere"
+        warn(f"nothing was blended: {reason}", UnchangedWarning)
+        return (out, dataclasses.replace(direct_info("copy"), reason=reason)) if return_info else out
     with tempfile.TemporaryDirectory(dir=folder) as place:
         pyramid = _Pyramid(images, src, dst, mask, out, regions, Path(place), smoothing)
         info = pyramid.solve(tile, allowed, tolerance, options)

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from .._version import __version__
+from ..errors import PyHarmonyWarning
 from ._failures import Code, Failure, as_failure, writing
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
@@ -94,6 +95,10 @@ class Console:
         """For people; fields go along with --log-json."""
         _LOG.info(text, extra={"fields": fields})
 
+    def warn(self, text: str) -> None:
+        """For people, and among the warnings of --json."""
+        _LOG.warning(text)
+
     def detail(self, text: str) -> None:
         """For people who asked with --verbose."""
         if self._verbose:
@@ -123,7 +128,7 @@ class Console:
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:
         """Logging as asked for, and errors as one line, a JSON object and an exit code."""
-        before, shown = (_LIBRARY.level, _LOG.level), warnings.showwarning
+        before, shown = (_LIBRARY.level, _LOG.level), warnings.catch_warnings()
         levels = (logging.WARNING, logging.INFO, logging.DEBUG)  # what the library says by itself
         _LIBRARY.setLevel(logging.ERROR if self._quiet else levels[min(self._verbose, 2)])
         _LOG.setLevel(logging.ERROR if self._quiet else logging.INFO)
@@ -132,6 +137,8 @@ class Console:
         def show(message: Warning | str, *_: Any, **__: Any) -> None:
             _LOG.warning(str(message))
 
+        shown.__enter__()
+        warnings.simplefilter("always", PyHarmonyWarning)
         warnings.showwarning = show
         try:
             if self._quiet and self._verbose:
@@ -153,7 +160,7 @@ class Console:
             _LIBRARY.removeHandler(self._handler)
             _LIBRARY.setLevel(before[0])
             _LOG.setLevel(before[1])
-            warnings.showwarning = shown
+            shown.__exit__(None, None, None)
 
     @contextlib.contextmanager
     def progress(self, total: int, what: str) -> Iterator[Callable[[], None]]:

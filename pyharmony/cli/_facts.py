@@ -44,7 +44,8 @@ def formats() -> list[str]:
     from PIL import features
 
     parts = {"jpeg": "jpg", "png": "zlib", "webp": "webp", "tiff": "zlib", "bmp": None, "avif": "avif"}
-    return [name for name, part in parts.items() if part is None or features.check(part)]
+    found = [name for name, part in parts.items() if part is None or features.check(part)]
+    return [*found, "heic (reading)"] if importlib.util.find_spec("pillow_heif") else found
 
 
 def weights() -> list[dict[str, Any]]:

@@ -47,3 +47,10 @@ Strict = Annotated[bool, typer.Option("--strict", help="Fail where the device ca
 def values(options: dict[str, Any]) -> dict[str, Any]:
     """Options with the words of their choices."""
     return {name: value.value if isinstance(value, Enum) else value for name, value in options.items()}
+
+
+def method_names() -> list[str]:
+    """The methods of harmonisation that the shell completes."""
+    from ._work import methods
+
+    return methods()

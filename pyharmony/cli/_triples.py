@@ -38,14 +38,14 @@ _CONVERSIONS: dict[str, tuple[Callable[[str], Any], str]] = {
     "gradient_kernel": _one_of(("normal", "sobel", "scharr", "roberts", "prewitt")),
     **dict.fromkeys(
         (
-            *("color_weight_scale", "sigma", "smooth_sigma", "feather", "tolerance"),
+            *("color_weight_scale", "sigma", "smooth_sigma", "feather", "tolerance", "scale"),
             *("low", "high", "alpha", "beta", "gain", "strength"),
         ),
         (float, "a number"),
     ),
     **dict.fromkeys(("levels", "nz", "n_iteration", "seed", "quality"), (int, "a whole number")),
     **dict.fromkeys(
-        ("preserve_background", "reference", "supervised", "decontaminate", "keep_gps", "guard"),
+        ("preserve_background", "reference", "supervised", "decontaminate", "keep_gps", "guard", "harmonize"),
         (_yes_or_no, "yes or no"),
     ),
 }
@@ -120,10 +120,12 @@ def _task(cells: dict[str, str], where: str, folder: Path, request: Request) -> 
             options[column] = convert(text.strip())
         except ValueError:
             raise Failure(f"{where}: {column} {text!r}, expected {accepts}", Code.INPUT) from None
+        if column == "save_mask":
+            options[column] = _output(text, where, folder, request.output, "save_mask")
         if column in ("base", "color_weight", "generator", "model") and not _is_word(column, text):
             options[column] = str(folder / text)
     inputs = {name: str(folder / cells[name]) if name in cells else None for name in kind.inputs}
-    out = _output(cells["out"], where, folder, request.output)
+    out = _output(cells["out"], where, folder, request.output, "out")
     try:
         return task_of(kind, inputs, out, options)
     except Failure as failure:
@@ -143,22 +145,24 @@ def _is_word(column: str, text: str) -> bool:
     return True
 
 
-def _output(text: str, where: str, folder: Path, output: str | None) -> str:
+def _output(text: str, where: str, folder: Path, output: str | None, column: str) -> str:
     if output is None:
         return str(folder / text)
     inside = os.path.normpath(text)
     if os.path.isabs(inside) or inside.split(os.sep)[0] == os.pardir:
-        raise Failure(f"{where}: out {text!r} leaves the folder of --output", Code.INPUT)
+        raise Failure(f"{where}: {column} {text!r} leaves the folder of --output", Code.INPUT)
     return str(Path(output) / inside)
 
 
 def _check_outputs(tasks: list[tuple[int, Task]], name: str, request: Request) -> None:
     lines: dict[str, int] = {}
     for line, task in tasks:
-        path = os.path.realpath(task.out)
-        if path in lines:
-            raise Failure(f"{name}, line {line}: out {task.out!r} is that of line {lines[path]}", Code.INPUT)
-        lines[path] = line
+        for column, file in (("out", task.out), ("save_mask", task.save_mask)):
+            if file is not None:
+                path = os.path.realpath(file)
+                if path in lines:
+                    raise Failure(f"{name}, line {line}: {column} {file!r} is that of line {lines[path]}", Code.INPUT)
+                lines[path] = line
     for line, task in tasks:
         for file in task.files.values():
             writer = lines.get(os.path.realpath(file), line)

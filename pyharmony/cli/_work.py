@@ -11,6 +11,7 @@ import re
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 
 from .. import _shipped, blend
 from .._arrays import VALUE_RANGE
-from ..errors import PyHarmonyError
+from ..errors import ConfidenceWarning, PyHarmonyError, PyHarmonyWarning, UnchangedWarning
 from ._console import Console, described
 from ._failures import Code, Failure, as_failure, reading, writing
 
@@ -61,19 +62,22 @@ class Kind:
     @property
     def all_options(self) -> tuple[str, ...]:
         """Every option of one picture."""
-        place = ("at",) if "dst" in self.inputs else ()
+        place = {"blend": ("at", "scale"), "harmonize": ("at",)}.get(self.command, ())
+        after = ("harmonize", *HARMONIZE_OPTIONS, "save_mask") if self.command == "blend" else ()
         other = "color_weight_scale" if "color_weight" in self.options else "model"
-        return (self.chooser, *place, other, *self.options, *FILE_OPTIONS)
+        return (self.chooser, *place, other, *self.options, *after, *FILE_OPTIONS)
 
 
 #: Options that say how files are read and written; they go with every mode.
 FILE_OPTIONS = ("format", "quality", "keep_gps")
+#: Those of `blend --harmonize`.
+HARMONIZE_OPTIONS = ("method", "strength", "guard")
 
 BLEND = Kind(
     command="blend",
     inputs=("src", "dst", "mask"),
     primary="dst",
-    modes=("poisson", "gaussian-poisson", "gp-gan", "laplacian", "alpha"),
+    modes=("gaussian-poisson", "poisson", "gp-gan", "laplacian", "alpha"),
     options=(
         *("gradients", "color_weight", "sigma", "smooth_sigma", "gradient_kernel", "base", "preserve_background"),
         *("reference", "generator", "supervised", "nz", "n_iteration", "seed"),
@@ -132,6 +136,8 @@ class Task:
         files: the inputs and, where they are pictures, 'base' and 'color_weight', with their paths.
         out: a path, or '-'.
         arguments: of the function of `pyharmony.blend`, or of `pyharmony.harmonize`, by name, but for the pictures.
+        harmonize: of what is blended, the arguments of `pyharmony.harmonize`; None: it stays as it is blended.
+        save_mask: where the mask at dst's size goes; None: nowhere.
     """
 
     kind: Kind
@@ -143,6 +149,8 @@ class Task:
     format: str | None
     quality: int
     keep_gps: bool
+    harmonize: Mapping[str, Any] | None = None
+    save_mask: str | None = None
 
 
 def flag(name: str) -> str:
@@ -166,10 +174,12 @@ def task_of(kind: Kind, inputs: Mapping[str, str | None], out: str, options: Map
         Failure: USAGE, with what does not fit.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    mode = given.pop(kind.chooser, kind.modes[0])
+    after = _after(kind, given)
+    # What is harmonised afterwards keeps its own colours until then.
+    mode = given.pop(kind.chooser, kind.modes[0] if after is None else "alpha")
     modes = kind.modes
     if kind.harmonizes and mode not in modes:
-        modes = (*modes, *(entry.name for entry in _shipped.every() if entry.task == "harmonize"))
+        modes = tuple(methods())
     if mode not in modes:
         raise Failure(f"{flag(kind.chooser)}: {mode!r}, expected one of {', '.join(modes)}", Code.USAGE)
     accepted = inspect.signature(function_of(kind, mode)).parameters
@@ -185,6 +195,10 @@ def task_of(kind: Kind, inputs: Mapping[str, str | None], out: str, options: Map
         arguments["method"] = mode = given.get("model", mode)
     if "at" in given:
         arguments["at"] = _position(given["at"])
+    if "scale" in given:
+        arguments["scale"] = given["scale"]
+    if mode == "inpaint" and "mask" not in files:
+        raise Failure("--mode inpaint needs MASK, white where the picture is to be filled", Code.USAGE)
     base = arguments.get("base")
     if base == "membrane":
         del arguments["base"]
@@ -203,6 +217,8 @@ def task_of(kind: Kind, inputs: Mapping[str, str | None], out: str, options: Map
     streams = [name for name, path in files.items() if path == STREAM]
     if len(streams) > 1:
         raise Failure(f"{' and '.join(streams)} are both -, and there is one stdin", Code.USAGE)
+    if given.get("save_mask") is not None:
+        _check_mask_file(given["save_mask"], out, files)
     return Task(
         kind=kind,
         files=files,
@@ -213,7 +229,31 @@ def task_of(kind: Kind, inputs: Mapping[str, str | None], out: str, options: Map
         format=given.get("format"),
         quality=given.get("quality", 95),
         keep_gps=bool(given.get("keep_gps", False)),
+        harmonize=after,
+        save_mask=given.get("save_mask"),
     )
+
+
+def _after(kind: Kind, given: dict[str, Any]) -> dict[str, Any] | None:
+    """Takes the options of --harmonize out of those of a blend; None where it is not harmonised."""
+    if kind.command != "blend":
+        return None
+    wanted = given.pop("harmonize", False)
+    found = {name: given.pop(name) for name in HARMONIZE_OPTIONS if name in given}
+    if not wanted:
+        if found:
+            raise Failure(f"{flag(next(iter(found)))} goes with --harmonize", Code.USAGE)
+        return None
+    if "method" in found:
+        names = methods()
+        if found["method"] not in names:
+            raise Failure(f"--method: {found['method']!r}, expected one of {', '.join(names)}", Code.USAGE)
+    return found
+
+
+def methods() -> list[str]:
+    """What harmonises by name."""
+    return [*harmonize_kind().modes, *(entry.name for entry in _shipped.every() if entry.task == "harmonize")]
 
 
 def _position(text: str) -> tuple[float, float]:
@@ -296,6 +336,7 @@ class Worker:
     max_pixels: int | None = None
     written: set[tuple[int, int]] = field(default_factory=set)
     networks: dict[str, Any] = field(default_factory=dict)
+    where: str = ""  # what warnings begin with, such as the line of a list
 
     @classmethod
     def start(cls, request: Request, console: Console) -> Worker:
@@ -315,7 +356,7 @@ class Worker:
         """
         clock = Clock()
         record: dict[str, Any] = {task.kind.chooser: task.mode, "options": _told(task)}
-        if task.mode == "gp-gan" and task.arguments.get("generator") is not None:
+        if task.mode == "gp-gan":
             with clock.phase("load"):
                 task = dataclasses.replace(task, arguments={**task.arguments, "generator": self._network(task)})
         with clock.phase("decode"):
@@ -332,16 +373,17 @@ class Worker:
                 "format": picture.format,
             }
         with clock.phase(task.kind.phase):
-            result, info = self._blend(task, pictures)
+            (result, info), copied = self._telling(task, lambda: self._blend(task, pictures))
+        mask = None
+        if task.save_mask is not None or (task.harmonize is not None and not copied):
+            mask = self._mask(task, pictures)
+        if mask is not None and task.harmonize is not None and not copied:
+            with clock.phase("harmonize"):
+                result, lit = self._harmonized(task, result, mask)
+            record["harmonize"] = _of_harmonize(lit, task.harmonize.get("guard", True))
+        record["unchanged"] = copied
         if task.kind.harmonizes:
-            record["harmonize"] = {
-                "method": info.method,
-                "weights": info.weights,
-                "confidence": info.confidence,
-                "reason": info.reason,
-                "device": info.device,
-                "peak_bytes": info.peak_bytes,
-            }
+            record["harmonize"] = _of_harmonize(info, task.arguments.get("guard", True))
         elif info is not None:
             record["solve"] = {
                 "method": info.method,
@@ -350,17 +392,21 @@ class Worker:
                 "residual": info.residual,
                 "device": info.device,
                 "peak_bytes": info.peak_bytes,
+                "reason": info.reason,
             }
         del pictures
         with clock.phase("encode"):
             record["output"] = self._write(task, result)
+            if task.save_mask is not None and mask is not None:
+                plain = dataclasses.replace(task, out=task.save_mask, format=None)
+                record["saved_mask"] = self._write(plain, mask)
         record["warnings"] = self.console.take_warnings()
         record["ms"] = clock.done()
         return record
 
     def _network(self, task: Task) -> Any:
         """The network of gp-gan, read once for all rows that want the same."""
-        path = task.arguments["generator"]
+        path = task.arguments.get("generator", _shipped.GENERATOR)
         if path not in self.networks:
             try:
                 from ..models.gp_gan import generator_of
@@ -416,6 +462,39 @@ class Worker:
         except ImportError as error:
             raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error
 
+    def _telling(self, task: Task, work: Callable[[], Any]) -> tuple[Any, bool]:
+        """What work returns, and whether that is a copy; its warnings in the words of the command."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", PyHarmonyWarning)
+            done = work()
+        for warning in caught:
+            # What harmonize says is told with its figures.
+            if not (task.kind.harmonizes and issubclass(warning.category, UnchangedWarning | ConfidenceWarning)):
+                self.console.warn(self.where + _named(_translated(str(warning.message), task.kind), task))
+        return done, any(issubclass(warning.category, UnchangedWarning) for warning in caught)
+
+    def _mask(self, task: Task, pictures: Mapping[str, Picture]) -> Picture:
+        """The mask at dst's size."""
+        place = {name: task.arguments[name] for name in ("at", "scale") if name in task.arguments}
+        found: Picture = blend.placed_mask(*(pictures.get(name) for name in task.kind.inputs), **place)
+        return dataclasses.replace(found, pixels=placed_levels(found.pixels))
+
+    def _harmonized(self, task: Task, picture: Picture, mask: Picture) -> tuple[Picture, Any]:
+        """What was blended, in the light of its surroundings."""
+        from ..harmonization import harmonize
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", PyHarmonyWarning)  # told with its figures
+                done: tuple[Picture, Any] = harmonize(
+                    picture, mask, device=self.request.device, return_info=True, **(task.harmonize or {})
+                )
+                return done
+        except (PyHarmonyError, MemoryError) as error:
+            raise _in_terms_of_the_command(error, task) from error
+        except ImportError as error:
+            raise Failure(f"--harmonize: {error}", Code.UNEXPECTED, type(error).__name__) from error
+
     def _check_target(self, task: Task, primary: Picture) -> None:
         """Refuses a kind of file that does not hold the result, before the work is done."""
         from ..io import check_target
@@ -469,9 +548,35 @@ def _scaled(picture: Picture, scale: float | None) -> Picture:
     return dataclasses.replace(picture, pixels=values * np.float32(scale), format=None)
 
 
+def placed_levels(mask: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A mask in 8 bits, which every format holds."""
+    if mask.dtype == np.uint8:
+        return mask
+    return np.rint(mask.astype(np.float64) / VALUE_RANGE[mask.dtype.name] * 255).astype(np.uint8)
+
+
+def _of_harmonize(info: Any, guard: bool) -> dict[str, Any]:
+    """What harmonize did, for the record."""
+    return {
+        "method": info.method,
+        "weights": info.weights,
+        "confidence": info.confidence,
+        "reason": info.reason,
+        "change": info.change,
+        "asked": info.asked,
+        "held_back": bool(guard and info.held_back),
+        "device": info.device,
+        "peak_bytes": info.peak_bytes,
+    }
+
+
 def _told(task: Task) -> dict[str, Any]:
     """The options that were given, for the record."""
     told = dict(task.arguments)
+    if task.harmonize is not None:
+        told |= {"harmonize": True, **task.harmonize}
+    if task.save_mask is not None:
+        told["save_mask"] = task.save_mask
     if task.weight_scale is not None:
         told["color_weight_scale"] = task.weight_scale
     return told
@@ -496,15 +601,33 @@ def _in_terms_of_the_command(error: BaseException, task: Task) -> Failure:
     return Failure(_translated(message, task.kind), failure.code, failure.kind)
 
 
+def _named(text: str, task: Task) -> str:
+    """A sentence about inputs with the names of their files."""
+    names = {name: "stdin" if path == STREAM else path for name, path in task.files.items()}
+    return re.sub(rf"\b({'|'.join(names)})\b", lambda found: names[found[1]], text)
+
+
+#: What Python says of arrays, and what people say of pictures: width by height.
+_OF_ARRAYS = (
+    (r"\bat=\(x, y\)", "--at X,Y"),
+    (r"\bshape \[(\d+), (\d+)(?:, \d)?\]", r"\2 x \1 pixels"),
+    (r"\[(\d+), (\d+)(?:, \d)?\]", r"\2 x \1"),
+    (r" \(max_pixels=\d+\)", "; --max-pixels allows more"),
+    (r", or drop it: pixels\[[^]]*\]|, or make it 8-bit: .*", ""),
+)
+
+
 def _translated(text: str, kind: Kind) -> str:
-    text = re.sub(r"\bat=\(x, y\)", "--at X,Y", text)
+    for pattern, words in _OF_ARRAYS:
+        text = re.sub(pattern, words, text)
     names = "|".join(sorted(kind.all_options, key=len, reverse=True))
 
     def option(found: re.Match[str]) -> str:
         name, value = found[1], found[2]
         if value is None:
             return flag(name) if "_" in name else found[0]
-        return f"--no-{flag(name)[2:]}" if value == "False" else flag(name) if value == "True" else found[0]
+        off = {"supervised": "--unsupervised"}.get(name, f"--no-{flag(name)[2:]}")
+        return off if value == "False" else flag(name) if value == "True" else found[0]
 
     return re.sub(rf"\b({names})\b(?:=(\w+))?", option, text)
 
@@ -539,12 +662,14 @@ def make_one(request: Request, console: Console) -> None:
     task = task_of(kind, request.inputs, request.output, request.options)
     worker = Worker.start(request, console)
     check_output(task.out, request.overwrite or request.dry_run, console)
+    if task.save_mask is not None:
+        check_output(task.save_mask, request.overwrite or request.dry_run, console)
     with console.status(kind.command, _size(task) > _LONG):
         record = worker.run(task)
     primary, ms = record[kind.primary], record["ms"]
     console.note(
         f"{'would write' if request.dry_run else 'wrote'} {'stdout' if task.out == STREAM else task.out}: "
-        f"{primary['width']} x {primary['height']}, {task.mode}, {ms['total'] / 1e3:.2f} s{_left(record)}",
+        f"{primary['width']} x {primary['height']}, {task.mode}, {ms['total'] / 1e3:.2f} s{_done(task, record)}",
         ms=ms,
         output=record["output"],
     )
@@ -552,10 +677,33 @@ def make_one(request: Request, console: Console) -> None:
     console.result(status="ok", dry_run=request.dry_run, threads=_threads(), **record)
 
 
-def _left(record: Mapping[str, Any]) -> str:
-    """What is told of a picture that was left as it is."""
-    told = record.get("harmonize", {})
-    return f"; left as it is: {told['reason']}" if told.get("method") == "copy" and told["reason"] else ""
+def _check_mask_file(path: str, out: str, files: Mapping[str, str]) -> None:
+    """Refuses a file of --save-mask whose name says no format, or is that of another picture."""
+    from ..io import Picture, check_target
+
+    if path == STREAM:
+        raise Failure("--save-mask: -, expected a file", Code.USAGE)
+    if os.path.realpath(path) in {os.path.realpath(file) for file in (out, *files.values()) if file != STREAM}:
+        raise Failure(f"--save-mask: {path} is the output, or an input", Code.USAGE)
+    try:
+        check_target(Picture(np.zeros((1, 1, 1), np.uint8)), path)
+    except PyHarmonyError as error:
+        raise Failure(f"--save-mask: {error}", Code.USAGE) from error
+
+
+def _done(task: Task, record: Mapping[str, Any]) -> str:
+    """What is told of what was done, beyond the size of the picture."""
+    told = record.get("harmonize")
+    if told is None:
+        return "; unchanged" if record["unchanged"] else ""
+    if told["method"] == "copy":
+        why = f": {_named(told['reason'], task)}" if told["reason"] else ""
+        hint = f", confidence {told['confidence']:.2g}; --no-guard makes the change" if told["held_back"] else ""
+        return f"; left as it is{why}{hint}"
+    sentence = f"; changed by {told['change']:.2g} of 255, confidence {told['confidence']:.2g}"
+    if told["held_back"]:
+        return f"{sentence}; held back by the guard, --no-guard makes all of it, {told['asked']:.2g} of 255"
+    return sentence + (f": {told['reason']}" if told["reason"] else "")
 
 
 def make_list(request: Request, triples: str, console: Console) -> None:
@@ -564,6 +712,8 @@ def make_list(request: Request, triples: str, console: Console) -> None:
 
     if any(path is not None for path in request.inputs.values()):
         raise Failure("the pictures come from the list; give the one or the other", Code.USAGE)
+    if request.options.get("save_mask") is not None:
+        raise Failure("--save-mask has room for one mask; in a list it is a column", Code.USAGE)
     if request.output == STREAM:
         raise Failure("-o - has room for one picture; with --list it is a folder", Code.USAGE)
     make_all([({"line": line}, task) for line, task in read_triples(triples, request)], request, console)
@@ -571,7 +721,8 @@ def make_list(request: Request, triples: str, console: Console) -> None:
 
 def check_folder(tasks: Sequence[Task], request: Request) -> None:
     """Refuses outputs that are there already, before any work."""
-    there = [task.out for task in tasks if os.path.lexists(task.out)]
+    files = [file for task in tasks for file in (task.out, task.save_mask) if file is not None]
+    there = [file for file in files if os.path.lexists(file)]
     if there and not (request.overwrite or request.dry_run):
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""
         raise Failure(f"{there[0]}: is there already{more}; --overwrite replaces", Code.USAGE)
@@ -595,15 +746,20 @@ def make_all(tasks: list[tuple[dict[str, Any], Task]], request: Request, console
             for key, task in tasks:
                 try:
                     if request.output is not None and not request.dry_run:
-                        with writing(task.out):
-                            Path(task.out).parent.mkdir(parents=True, exist_ok=True)
+                        for file in (task.out, task.save_mask):
+                            with writing(str(file)):
+                                Path(file or task.out).parent.mkdir(parents=True, exist_ok=True)
+                    worker.where = _where_in_list(key)
                     record = {**key, "status": "ok", **worker.run(task)}
-                    console.detail(f"wrote {task.out}: {record['ms']['total'] / 1e3:.2f} s{_left(record)}")
+                    done = _done(task, record)
+                    if task.kind.harmonizes and record["unchanged"]:
+                        console.warn(f"{worker.where}{done[2:]}")
+                        record["warnings"] += console.take_warnings()
+                    console.detail(f"wrote {task.out}: {record['ms']['total'] / 1e3:.2f} s{done}")
                 except Exception as error:
                     failure = as_failure(error)
                     failed += 1
-                    where = f"line {key['line']}: " if "line" in key else f"{key['name']}: "
-                    console.error(Failure(f"{where}{failure}", failure.code, failure.kind), **key)
+                    console.error(Failure(f"{_where_in_list(key)}{failure}", failure.code, failure.kind), **key)
                     record = {**key, "status": "error", "output": {"path": task.out, "written": False}}
                     record |= {"error": described(failure), "warnings": console.take_warnings()}
                 items.append(record)
@@ -618,6 +774,10 @@ def make_all(tasks: list[tuple[dict[str, Any], Task]], request: Request, console
         what = "rows" if "line" in tasks[0][0] else "pictures"
         raise Failure(f"{failed} of {len(tasks)} {what} failed", Code.SOME_FAILED)
     console.note(f"{'would write' if request.dry_run else 'wrote'} {len(tasks)} pictures, {seconds:.2f} s")
+
+
+def _where_in_list(key: Mapping[str, Any]) -> str:
+    return f"line {key['line']}: " if "line" in key else f"{key['name']}: "
 
 
 def _threads() -> int:

@@ -20,6 +20,7 @@ from ._options import (
     Strict,
     Threads,
     Where,
+    method_names,
     values,
 )
 
@@ -27,8 +28,8 @@ from ._options import (
 class Mode(str, Enum):
     """The functions of `pyharmony.blend`."""
 
-    poisson = "poisson"
     gaussian_poisson = "gaussian-poisson"
+    poisson = "poisson"
     gp_gan = "gp-gan"
     laplacian = "laplacian"
     alpha = "alpha"
@@ -61,13 +62,19 @@ def blend(
     ] = None,
     *,
     output: Output = None,
-    mode: Annotated[Mode | None, typer.Option(help="The blend.  [default: poisson]")] = None,
+    mode: Annotated[
+        Mode | None, typer.Option(help="The blend.  [default: gaussian-poisson; alpha with --harmonize]")
+    ] = None,
     at: Annotated[
         str | None,
         typer.Option(
             metavar="X,Y",
             help="Where SRC's first pixel lands in DST, fractions and negative numbers too; none: equal sizes.",
         ),
+    ] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option(metavar="F", min=0, help="The factor of SRC's size; its first pixel stays at X,Y.  [default: 1]"),
     ] = None,
     gradients: Annotated[
         Gradients | None, typer.Option(help="poisson: the edges of which picture.  [default: source]")
@@ -122,8 +129,7 @@ def blend(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="gp-gan: the network's weights, .safetensors, or gp-gan-small, which come with pyharmony.  "
-            "[default: no network, the base is the membrane]",
+            help="gp-gan: the network's weights, .safetensors.  [default: gp-gan-small, which come with pyharmony]",
         ),
     ] = None,
     supervised: Annotated[
@@ -166,6 +172,28 @@ def blend(
             help="Free the edge colours of SRC from its own background.  [default: decontaminate]",
         ),
     ] = None,
+    harmonize: Annotated[
+        bool | None,
+        typer.Option("--harmonize", help="Give what was put in the light and colour of its surroundings, afterwards."),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", autocompletion=method_names, help="--harmonize: by which method of it.  [default: auto]"
+        ),
+    ] = None,
+    strength: Annotated[
+        float | None,
+        typer.Option(metavar="0..1", min=0, max=1, help="--harmonize: how far colours go.  [default: 1]"),
+    ] = None,
+    guard: Annotated[
+        bool | None,
+        typer.Option("--guard/--no-guard", help="--harmonize: make little of what is not sure.  [default: guard]"),
+    ] = None,
+    save_mask: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write the mask at DST's size too, as `harmonize` takes it."),
+    ] = None,
     triples: Annotated[
         str | None,
         typer.Option(
@@ -189,6 +217,8 @@ def blend(
 ) -> None:
     """Put SRC into DST where MASK is white, and write OUT.
 
+    A person or a thing keeps its colours with --harmonize, which takes --mode alpha; prints and textures are blended.
+
     Files may be JPEG, PNG, WebP, TIFF, BMP or AVIF; - is stdin, or stdout for OUT. OUT has DST's depth, colour profile
     and metadata. Where MASK is black nothing changes.
     """
@@ -199,6 +229,7 @@ def blend(
         options = {
             "mode": mode,
             "at": at,
+            "scale": scale,
             "gradients": gradients,
             "color_weight": color_weight,
             "color_weight_scale": color_weight_scale,
@@ -217,6 +248,11 @@ def blend(
             "levels": levels,
             "tolerance": tolerance,
             "decontaminate": decontaminate,
+            "harmonize": harmonize,
+            "method": method,
+            "strength": strength,
+            "guard": guard,
+            "save_mask": save_mask,
             "format": format,
             "quality": quality,
             "keep_gps": keep_gps,

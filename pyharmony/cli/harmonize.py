@@ -10,7 +10,20 @@ import typer
 
 from ._console import Console, Debug, Json, LogJson, Quiet, Verbose
 from ._failures import Code, Failure, reading
-from ._options import DryRun, Format, KeepGps, MaxPixels, Output, Overwrite, Quality, Strict, Threads, Where, values
+from ._options import (
+    DryRun,
+    Format,
+    KeepGps,
+    MaxPixels,
+    Output,
+    Overwrite,
+    Quality,
+    Strict,
+    Threads,
+    Where,
+    method_names,
+    values,
+)
 
 if TYPE_CHECKING:
     from ._work import Request, Task
@@ -18,13 +31,6 @@ if TYPE_CHECKING:
 #: Where the pictures and masks of one folder may lie.
 _PARTS = (("composite", "mask"), ("composites", "masks"), ("images", "masks"))
 _MASK = "_mask"
-
-
-def _methods() -> list[str]:
-    """What the shell completes."""
-    from .. import _shipped, harmonization
-
-    return [*harmonization.METHODS, *(entry.name for entry in _shipped.every() if entry.task == "harmonize")]
 
 
 def harmonize(
@@ -37,11 +43,17 @@ def harmonize(
     ] = None,
     *,
     output: Output = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y", help="Where the first pixel of a MASK of its own size lies in IMAGE; none: equal sizes."
+        ),
+    ] = None,
     method: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            autocompletion=_methods,
+            autocompletion=method_names,
             help="auto, reinhard, mkl, match_histogram, luminance_temperature, lalonde_efros, xue, or weights that "
             "come with pyharmony.  [default: auto]",
         ),
@@ -96,6 +108,7 @@ def harmonize(
         from ._work import Request, harmonize_kind, make, make_all
 
         options = {
+            "at": at,
             "method": method,
             "model": model,
             "strength": strength,

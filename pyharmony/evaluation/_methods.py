@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from .. import harmonization
 from ..data._synthesis import TRANSFERS
+from ..errors import PyHarmonyWarning
 
 Picture = npt.NDArray[np.uint8]
 Method = Callable[[Picture, Picture], npt.NDArray[Any]]
@@ -30,7 +32,13 @@ def _to_background(transfer: Callable[..., Any]) -> Method:
 
 
 def _harmonized(name: str) -> Method:
-    return lambda composite, mask: harmonization.harmonize(composite, mask, method=name)
+    def method(composite: Picture, mask: Picture) -> npt.NDArray[Any]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PyHarmonyWarning)  # what a guard holds back shows in the figures
+            found: npt.NDArray[Any] = harmonization.harmonize(composite, mask, method=name)
+        return found
+
+    return method
 
 
 #: The composite as it is, the methods of `pyharmony.harmonize`, guarded as they are there, and the other transfers of

@@ -41,11 +41,13 @@ class Found(NamedTuple):
         map: the colour map.
         confidence: 0 to 1.
         reason: why the confidence is low, in a few words; empty where nothing is wrong.
+        asked: the map before the guard held it back; None: the same.
     """
 
     map: ColorMap
     confidence: float
     reason: str = ""
+    asked: ColorMap | None = None
 
 
 def region_confidence(scene: Scene) -> tuple[float, str]:

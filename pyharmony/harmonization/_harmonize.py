@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,19 @@ from .. import _checks, _device
 from ..blend._frame import Frame, Job
 from ..blend._images import ITSELF, is_file, run
 from ..blend._region import check_finite
-from ..errors import ArgumentError, DTypeError, MaskError, ShapeError, WeightsError
+from ..errors import (
+    ArgumentError,
+    ConfidenceWarning,
+    DTypeError,
+    MaskError,
+    PyHarmonyWarning,
+    ShapeError,
+    UnchangedWarning,
+    WeightsError,
+)
 from ..ops.color_map import share
 from . import _lalonde_efros, _statistics, _xue
-from ._guards import TRUSTED, Found
+from ._guards import TRUSTED, Found, mean_change
 from ._maps import IDENTITY, ColorMap, apply_into
 from ._scene import Scene, fitting, scene
 
@@ -41,6 +50,8 @@ DEFAULT = "colorgrid"
 _SAME_SHOT = 0.5
 #: Levels of each channel of those histograms.
 _LEVELS = 8
+#: A change that is held back by less, in 8-bit levels, is not spoken of.
+_NOTED = 0.5
 
 
 @dataclass(frozen=True)
@@ -51,11 +62,15 @@ class HarmonizeInfo:
         method: its name; 'copy' where the image was left as it is.
         weights: the weights that ran: a name or path, or the name of a model that was given; None without a network.
         confidence: 0 to 1, how far the answer can be trusted.
-        reason: why it is low, in a few words; else empty.
+        reason: why it is low, or why there is nothing to do, in a few words; else empty.
         map: the colour map that was applied, with strength in it; the identity where the image was left as it is.
         device: where the network ran, 'cpu' or 'cuda'; 'cpu' without one.
         milliseconds: wall time of the item.
         peak_bytes: the most scratch held at once beside the caller's arrays and the result; networks apart.
+        change: how far the object was changed: the mean under the mask, at the size that the method looks at, of the
+            largest change of a channel, in 8-bit levels (1/255 of white).
+        asked: the same of what the method says, with strength, before the guard made less of it (of 'xue', after its
+            offsets were held).
     """
 
     method: str
@@ -66,6 +81,13 @@ class HarmonizeInfo:
     device: str
     milliseconds: float = 0.0
     peak_bytes: int = 0
+    change: float = 0.0
+    asked: float = 0.0
+
+    @property
+    def held_back(self) -> bool:
+        """Whether the guard made less of the change than the method says, by half a level or more."""
+        return self.asked - self.change >= _NOTED
 
 
 @dataclass(frozen=True)
@@ -90,6 +112,7 @@ def harmonize(
     image: Any,
     mask: Any,
     *,
+    at: Any = None,
     method: Any = "auto",
     strength: float = 1.0,
     guard: bool = True,
@@ -111,6 +134,8 @@ def harmonize(
             a grey image the luminance changes alone.
         mask: where the object is, of the image's size, soft; kinds as of `pyharmony.blend`. The alpha of an RGBA image
             multiplies it, and stays.
+        at: (x, y), where the first pixel of a mask of another size lies in the image, as a cut-out was put there; what
+            lies outside is cut off. None: the mask is of the image's size.
         method: one of
 
             * 'auto': the network whose weights come with pyharmony, `colorgrid`.
@@ -161,7 +186,9 @@ def harmonize(
     amount, careful = share(strength, "strength"), _flag(guard, "guard")
     _refuse_none(image, mask)
     chosen = _method_of(method, device)
-    return _run(chosen, image, mask, amount, careful, None, keep_gps=keep_gps, errors=errors, out=out, info=return_info)
+    return _run(
+        chosen, image, mask, at, amount, careful, None, keep_gps=keep_gps, errors=errors, out=out, info=return_info
+    )
 
 
 def harmonize_frames(
@@ -227,7 +254,9 @@ def _frames(
         if isinstance(image, (list, tuple)):
             raise DTypeError(f"frames: a {type(image).__name__} as one of them, expected an image")
         _refuse_none(image, mask)
-        yield _run(method, image, mask, strength, guard, memory, keep_gps=keep_gps, errors="raise", out=None, info=info)
+        yield _run(
+            method, image, mask, None, strength, guard, memory, keep_gps=keep_gps, errors="raise", out=None, info=info
+        )
 
 
 class _Memory:
@@ -259,6 +288,7 @@ def _run(
     method: _Method,
     image: Any,
     mask: Any,
+    at: Any,
     strength: float,
     guard: bool,
     memory: _Memory | None,
@@ -278,7 +308,7 @@ def _run(
         ITSELF,
         image,
         mask,
-        at=None,
+        at=at,
         decontaminate=False,
         keep_gps=keep_gps,
         device="cpu",
@@ -286,7 +316,27 @@ def _run(
         out=out,
         return_info=info,
         there_and_back=True,
+        tell=lambda done: _warning_of(done, guard),
     )
+
+
+def _warning_of(info: HarmonizeInfo, guard: bool) -> tuple[str, type[PyHarmonyWarning]] | None:
+    """What is warned of; the same words whatever the figures, so that Python says them once for a line of code."""
+    if info.method == "copy" and info.reason:
+        if guard and info.asked:
+            reason = f"the answer is not trusted, {info.reason}; guard=False makes the change"
+        else:
+            reason = info.reason
+        return f"nothing was harmonized: {reason}", UnchangedWarning
+    if guard and info.held_back:
+        return (
+            "the guard made less of the change than the method says; info.change and info.asked tell how far, "
+            "guard=False makes all of it"
+        ), ConfidenceWarning
+    if not guard and info.confidence < TRUSTED:
+        text = f"the answer is hardly to be trusted: {info.reason}; guard=True leaves such images as they are"
+        return text, ConfidenceWarning
+    return None
 
 
 def _one(job: Job, method: _Method, strength: float, guard: bool, memory: _Memory | None) -> HarmonizeInfo:
@@ -302,8 +352,9 @@ def _one(job: Job, method: _Method, strength: float, guard: bool, memory: _Memor
     if memory is not None and seen is not None:
         memory.look(seen)
     if job.bbox.empty or strength == 0 or seen is None:
-        reason = "there is no object" if job.bbox.empty else ""
-        return HarmonizeInfo("copy", method.weights, 0.0 if reason else 1.0, reason, IDENTITY, method.device)
+        # `Frame.each` says why there is no object.
+        trust = 0.0 if job.bbox.empty else 1.0
+        return HarmonizeInfo("copy", method.weights, trust, "", IDENTITY, method.device)
     if not seen.mask.any():
         found = Found(IDENTITY, 0.0, "the object is too small")
     elif method.background and not (seen.mask < 1).any():
@@ -316,12 +367,28 @@ def _one(job: Job, method: _Method, strength: float, guard: bool, memory: _Memor
     else:
         applied = found.map if trusted else IDENTITY
     applied = applied.scaled(strength)
+
+    def change_by(color_map: ColorMap) -> float:
+        return 0.0 if color_map.is_identity else 255 * mean_change(seen, color_map.apply(seen.picture))
+
+    change = change_by(applied)
+    asked = change_by((found.map if found.asked is None else found.asked).scaled(strength)) if guard else change
+    info = HarmonizeInfo(
+        method=method.name,
+        weights=method.weights,
+        confidence=found.confidence,
+        reason=found.reason,
+        map=applied,
+        device=method.device,
+        change=change,
+        asked=asked,
+    )
     if applied.is_identity:
-        return HarmonizeInfo("copy", method.weights, found.confidence, found.reason, IDENTITY, method.device)
+        return replace(info, method="copy", map=IDENTITY)
     region = job.bbox
     place = region.x0, region.y0
     apply_into(applied, region.of(target), job.mask_of(region), region.of(target), place, job.shape)
-    return HarmonizeInfo(method.name, method.weights, found.confidence, found.reason, applied, method.device)
+    return info
 
 
 def _method_of(method: Any, device: str | None) -> _Method:

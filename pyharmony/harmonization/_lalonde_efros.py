@@ -40,7 +40,7 @@ def lalonde_efros(scene: Scene, guard: bool) -> Found:
 
     found = table_of(function)
     confidence = combined(region_confidence(scene), change_confidence(scene, found.apply(scene.picture)))
-    return Found(limited(found, scene) if guard else found, *confidence)
+    return Found(limited(found, scene) if guard else found, *confidence, found)
 
 
 def shift_of(lab: Float64, centres: Float64, shifts: Float64) -> Float64:

@@ -79,7 +79,7 @@ def found_by(model: Model, scene: Scene, guard: bool) -> Found:
         else:
             outputs = [m.apply(view.picture) for m, view in zip(maps, views, strict=True)]
             found, explained = maps[0], 1.0
-    change = mean_change(seen, outputs[0])
+    asked, change = found, mean_change(seen, outputs[0])
     parts = [region_confidence(seen), change_confidence(seen, outputs[0])]
     still = change <= _AGREES
     if not still:
@@ -91,7 +91,7 @@ def found_by(model: Model, scene: Scene, guard: bool) -> Found:
         doubtful, sure = (getattr(model.config, name, 0.0) / 255 for name in ("doubtful", "sure"))
         share = believed(change, doubtful, sure)
         found = found.scaled(keeping_skin(share, seen, outputs[0]) if change < sure else share)
-    return Found(found, *combined(*parts))
+    return Found(found, *combined(*parts), asked)
 
 
 def _seen(scene: Scene) -> Scene:

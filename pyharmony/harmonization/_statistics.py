@@ -107,11 +107,11 @@ def luminance_temperature(scene: Scene, guard: bool) -> Found:
 
 def _found(scene: Scene, published: Function, held: Function, guard: bool) -> Found:
     """What a method says by a function of colours as published, and by the one within the limits of the guard."""
-    found = table_of(published)
+    asked = found = table_of(published)
     confidence = combined(region_confidence(scene), change_confidence(scene, found.apply(scene.picture)))
     if guard:
         found = limited(table_of(lambda x: keep_highlights(x, held(x))), scene)
-    return Found(found, *confidence)
+    return Found(found, *confidence, asked)
 
 
 def _regions(scene: Scene) -> tuple[Region, Region]:

@@ -96,7 +96,7 @@ def xue(scene: Scene, guard: bool) -> Found:
 
     found = table_of(function)
     confidence = combined(region_confidence(scene), change_confidence(scene, found.apply(scene.picture)))
-    return Found(limited(found, scene) if guard else found, *confidence)
+    return Found(limited(found, scene) if guard else found, *confidence, found)
 
 
 def regions(scene: Scene) -> tuple[Bool, Bool]:

@@ -1,7 +1,7 @@
 """Image files in and out, with colour profiles and metadata.
 
-Read are JPEG, PNG, WebP, TIFF, BMP and, where Pillow has it, AVIF; everything else is refused by its first
-bytes, and no other decoder is ever reached. 16-bit PNG and TIFF and float TIFF keep their depth; 16-bit PNG
+Read are JPEG, PNG, WebP, TIFF, BMP and, where Pillow has it, AVIF, with pillow-heif HEIC; everything else is refused by
+its first bytes, and no other decoder is ever reached. 16-bit PNG and TIFF and float TIFF keep their depth; 16-bit PNG
 and TIFF by LZW need OpenCV, the extra `io`. Nothing but NumPy is loaded before it is used.
 """
 
@@ -187,6 +187,9 @@ def save(
             raise DTypeError("image: a bool array; convert it to uint8 (0 and 255) first")
         if pixels.ndim not in (2, 3):
             raise ShapeError(f"image: shape {list(pixels.shape)}, expected [H, W] or [H, W, C] with C = 1, 3 or 4")
+        if pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4) and pixels.shape[0] in (1, 3, 4):
+            last = "image.movedim(0, -1)" if _arrays.is_torch(image) else "numpy.moveaxis(image, 0, -1)"
+            raise ShapeError(f"image: shape {list(pixels.shape)}, expected the channels last: {last}")
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels
         if pixels.dtype.byteorder not in "=|":
             pixels = pixels.astype(pixels.dtype.newbyteorder("="))

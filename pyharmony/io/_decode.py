@@ -10,6 +10,7 @@ import io
 import logging
 import math
 import os
+import re
 import struct
 import zlib
 from dataclasses import dataclass
@@ -39,6 +40,14 @@ _REFUSED = (
     (b"P6", "a PNM file"), (b"P7", "a PNM file"), (b"Pf", "a PFM file"), (b"PF", "a PFM file"),
     (b"<!DOCTYPE", "an HTML file"), (b"<html", "an HTML file"), (b"FUJIFILM", "a camera's raw file"),
 )  # fmt: skip
+
+#: What can be done about some of them.
+_REMEDIES = {"a GIF file": "save the frame that is meant as PNG"}
+_NO_HEIF = (
+    "is a HEIF file (HEIC), as iPhones write, which pillow-heif decodes (the extra [heif]): pip install pillow-heif, or "
+    "save it as JPEG or PNG"
+)
+_ADDRESS = re.compile(r"(https?|ftp|s3|gs|data|file):", re.IGNORECASE)
 
 #: What decoders raise on damaged files. Image.DecompressionBombError is no ValueError.
 _DAMAGE = (
@@ -70,7 +79,9 @@ def sniff(head: bytes) -> tuple[str | None, str]:
         }
         if brands & {b"avif", b"avis"}:
             return "AVIF", ""
-        return None, "a HEIF file" if brands & {b"heic", b"heix", b"mif1", b"msf1"} else "a video or another MP4 file"
+        if brands & {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"}:
+            return "HEIF", ""
+        return None, "a video or another MP4 file"
     if not head:
         return None, "empty"
     for magic, what in _REFUSED:
@@ -120,7 +131,9 @@ def decode(source: Any, name: str, max_pixels: Any, keep_gps: bool) -> Decoded:
         path = os.fspath(source)
         if isinstance(path, bytes):
             path = os.fsdecode(path)
-        with open(path, "rb") as file:
+        if _ADDRESS.match(path) and not os.path.exists(path):
+            raise DecodeError(f"{name}: {path[:100]} is an address; pyharmony opens none, download the file first")
+        with _opened_file(path, name) as file:
             return _from_stream(file, f"{name}: {path}", limit, name, keep_gps)
     if hasattr(source, "read"):
         stream = _whole(source, name)
@@ -130,6 +143,14 @@ def decode(source: Any, name: str, max_pixels: Any, keep_gps: bool) -> Decoded:
     raise DTypeError(
         f"{name}: {type(source).__name__}, expected a path, bytes, a binary file object, a PIL image or a Picture"
     )
+
+
+def _opened_file(path: str, name: str) -> Any:
+    """An open file; the system's error names the argument too."""
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise type(error)(error.errno, f"{name}: {error.strerror}", path) from None
 
 
 def _whole(source: Any, name: str) -> io.BytesIO:
@@ -171,7 +192,8 @@ def _from_stream(stream: Any, what: str, limit: int, name: str, keep_gps: bool) 
     head = stream.read(64)
     format, instead = sniff(head)
     if format is None:
-        raise DecodeError(f"{what} is {instead}, expected {ACCEPTED}")
+        remedy = f"; {_REMEDIES[instead]}" if instead in _REMEDIES else ""
+        raise DecodeError(f"{what} is {instead}, expected {ACCEPTED}{remedy}")
     if not stream.seekable():
         stream = io.BytesIO(head + stream.read())
     stream.seek(0)
@@ -314,6 +336,12 @@ def _plugin(format: str) -> Any:
                 """EXIF is read here, and the pixels are turned upright later, as of every other format."""
 
         return Tiff
+    if format == "HEIF":
+        try:
+            from pillow_heif import HeifImageFile
+        except ImportError:
+            raise _Refuse(_NO_HEIF) from None
+        return HeifImageFile
     from PIL import features
 
     if not features.check(format.lower()):

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from .._arrays import NumpyArray
 from ..errors import ArgumentError, DTypeError, OutOfMemory, PyHarmonyError
 from . import _metadata, _png, _profiles, _tiff
 from ._picture import Picture
@@ -75,8 +76,13 @@ def check(picture: Picture, target: Any, format: Any, quality: Any) -> str:
     dtypes, channels = _HOLDS[name]
     if picture.pixels.dtype.name not in dtypes:
         able = ", ".join(each for each, (kinds, _) in _HOLDS.items() if picture.pixels.dtype.name in kinds)
+        remedy = ""
+        if picture.pixels.dtype.kind == "f":
+            factor = "" if _in_levels(picture.pixels) else "255 * "
+            remedy = f", or make it 8-bit: numpy.rint({factor}image).clip(0, 255).astype('uint8')"
         raise ArgumentError(
             f"format: {name} holds {' or '.join(dtypes)} pixels, the image has {picture.pixels.dtype.name}; use {able}"
+            f"{remedy}"
         )
     if picture.pixels.shape[2] not in channels:
         able = ", ".join(each for each, (kinds, c) in _HOLDS.items() if 4 in c and picture.pixels.dtype.name in kinds)
@@ -88,6 +94,12 @@ def check(picture: Picture, target: Any, format: Any, quality: Any) -> str:
     if not 1 <= quality <= 100:
         raise ArgumentError(f"quality: {quality}, expected a whole number from 1 to 100")
     return name
+
+
+def _in_levels(pixels: NumpyArray) -> bool:
+    """Whether floats look like levels of 0 to 255 in place of 0 to 1."""
+    values = pixels[np.isfinite(pixels)]
+    return bool(values.size and 16 < values.max() <= 255.5 and np.median(values) > 2)
 
 
 def encode(picture: Picture, format: str, quality: int) -> list[Piece]:

@@ -1,0 +1,100 @@
+"""The mask of a source where it lies in its destination."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays
+from .._arrays import VALUE_RANGE, NumpyArray
+from ..errors import DTypeError, ShapeError
+from ..io import Picture, write
+from ._frame import Frame, direct_info
+from ._images import Infos, is_array, run
+from ._region import as_float
+
+
+def placed_mask(
+    src: Any,
+    dst: Any,
+    mask: Any = None,
+    *,
+    at: Any = None,
+    scale: Any = 1.0,
+    out: Any = None,
+) -> Any:
+    """The mask of a blend at dst's size: what the blends of these arguments change.
+
+    It is the mask that `pyharmony.harmonize` takes for the blended picture.
+
+    Args:
+        src, dst, mask, at, scale: see `pyharmony.blend`; the alpha of src multiplies the mask.
+        out: a path or open binary file that the mask is written to; it is the result then. None: none.
+
+    Returns:
+        Of arrays [H, W], of a batch [N, H, W], numpy or torch as dst is: of dst's dtype, whose white is fully inside,
+        float32 for floats. Of a file or PIL image a PIL image of 8 bits. Of a list of dst a list of these.
+
+    Raises:
+        PyHarmonyError: see `pyharmony.blend`.
+
+    Example:
+        >>> import numpy as np
+        >>> from pyharmony import blend
+        >>> dst, src = np.zeros((4, 5, 3), np.uint8), np.full((2, 2, 3), 9, np.uint8)
+        >>> blend.placed_mask(src, dst, at=(3, 1))[:, 3:].tolist()
+        [[0, 0], [255, 255], [255, 255], [0, 0]]
+    """
+    if isinstance(out, (list, tuple)) or is_array(out):
+        raise DTypeError(f"out: {type(out).__name__}, expected None, a path or an open binary file")
+    found: list[list[NumpyArray]] = []
+
+    def work(frame: Frame) -> Infos:
+        masks = []
+        for job in frame.jobs():
+            white = VALUE_RANGE[frame.dtype]
+            whole = np.zeros(job.shape, np.float32)
+            if not job.placed.empty:
+                job.placed.of(whole)[...] = as_float(job.mask)
+            masks.append(whole if white == 1 else np.rint(whole * np.float32(white)).astype(frame.dtype))
+        found.append(masks)
+        return [direct_info("mask")] * len(masks)
+
+    lists = isinstance(dst, (list, tuple))
+    pictures = dst if lists else [dst]
+    run(
+        work,
+        src,
+        dst,
+        mask,
+        at=at,
+        scale=scale,
+        decontaminate=False,
+        keep_gps=False,
+        device="cpu",
+        errors="raise",
+        out=None,
+        return_info=False,
+    )
+    if out is not None:
+        if len(found) != 1 or len(found[0]) != 1:
+            raise ShapeError(f"out: one file for {sum(map(len, found))} masks")
+        write(Picture(_levels(found[0][0])[..., None]), out)
+        return out
+    results = [_like(masks, picture) for masks, picture in zip(found, pictures, strict=True)]
+    return type(dst)(results) if lists else results[0]
+
+
+def _like(masks: list[NumpyArray], dst: Any) -> Any:
+    """The masks of one dst, in its kind."""
+    if is_array(dst):
+        return _arrays.like_kind(np.stack(masks) if dst.ndim == 4 else masks[0], dst)
+    if isinstance(dst, Picture):
+        return Picture(masks[0][..., None])
+    return Picture(_levels(masks[0])[..., None]).to_pil()
+
+
+def _levels(mask: NumpyArray) -> NumpyArray:
+    """In 8 bits."""
+    return mask if mask.dtype == np.uint8 else np.rint(as_float(mask) * 255).astype(np.uint8)

@@ -1,0 +1,56 @@
+"""Images at other sizes, by kernels that widen to what they shrink."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .._arrays import NumpyArray
+
+Float64 = npt.NDArray[np.float64]
+Kernel = tuple[Callable[[Float64], Float64], int]
+
+
+def _cubic(t: Float64) -> Float64:
+    near = (1.5 * t - 2.5) * t * t + 1
+    far = ((2.5 - 0.5 * t) * t - 4) * t + 2
+    return np.where(t >= 2, 0.0, np.where(t <= 1, near, far))
+
+
+#: Weights at a distance in pixels, and the distance from which on they are zero: Keys' cubic convolution (1981,
+#: a = -1/2), sharp and of both signs; a triangle, never below zero.
+CUBIC: Kernel = (_cubic, 2)
+TRIANGLE: Kernel = (lambda t: np.maximum(1 - t, 0.0), 1)
+
+
+def resample(
+    x: NumpyArray,
+    axis: int,
+    start: float,
+    step: float,
+    cells: int,
+    *,
+    kernel: Kernel = CUBIC,
+    real: Any = np.float32,
+) -> NumpyArray:
+    """x [h, w, C] by a kernel along an axis, of the type real and contiguous.
+
+    Cell i covers start + i * step to start + (i + 1) * step of its pixels; where that is more than a pixel, the kernel
+    is as much wider. Beyond the border taps are left out.
+    """
+    weight_at, reach = kernel
+    count, wide = x.shape[axis], max(step, 1.0)
+    centres = np.clip(start + (np.arange(cells) + 0.5) * step - 0.5, 0, count - 1)
+    first = np.floor(centres - reach * wide).astype(int)[:, None] + 1
+    taps = first + np.arange(int(np.ceil(2 * reach * wide)) + 1)
+    weights = np.where((taps < 0) | (taps >= count), 0.0, weight_at(np.abs(taps - centres[:, None]) / wide))
+    weights /= weights.sum(1, keepdims=True)
+    taps = np.clip(taps, 0, count - 1)
+    shape = (cells, 1, 1) if axis == 0 else (cells, 1)
+    result = np.zeros((cells, *x.shape[1:]) if axis == 0 else (x.shape[0], cells, x.shape[2]), real)
+    for tap, weight in zip(taps.T, weights.T, strict=True):
+        result += np.take(x, tap, axis) * weight.reshape(shape).astype(real)
+    return result
