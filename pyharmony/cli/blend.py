@@ -41,6 +41,11 @@ class Gradients(str, Enum):
     monochrome = "monochrome"
 
 
+class Contour(str, Enum):
+    half = "half"
+    full = "full"
+
+
 class GradientKernel(str, Enum):
     normal = "normal"
     sobel = "sobel"
@@ -71,6 +76,10 @@ def blend(
     ] = None,
     gradients: Annotated[
         Gradients | None, typer.Option(help="poisson: the edges of which picture.  [default: source]")
+    ] = None,
+    contour: Annotated[
+        Contour | None,
+        typer.Option(help="poisson: how much of SRC's edges counts across a hard contour of MASK.  [default: half]"),
     ] = None,
     color_weight: Annotated[
         str | None,
@@ -200,6 +209,7 @@ def blend(
             "mode": mode,
             "at": at,
             "gradients": gradients,
+            "contour": contour,
             "color_weight": color_weight,
             "color_weight_scale": color_weight_scale,
             "sigma": sigma,
