@@ -20,6 +20,7 @@ from ._warnings import warn
 from .errors import ArgumentError, DTypeError, MaskError, ShapeError
 
 GRADIENTS = ("source", "mixed", "average", "monochrome")
+CONTOURS = ("half", "full")
 
 #: tolerance=None, in 8-bit levels: a quarter level, one 16-bit level, a tenth of a quarter, and for
 #: float64 as much as iterative refinement gives.

@@ -338,7 +338,8 @@ def test_nothing_inside_gives_a_copy(name, scene):
     assert call(name, src, dst, at=(110, 0), return_info=True)[1].method == "copy"
 
 
-def test_edges_that_leave_the_source_take_the_gradient_of_the_destination():
+@pytest.mark.parametrize("contour", ["half", "full"])
+def test_edges_that_leave_the_source_take_the_gradient_of_the_destination(contour):
     rng = np.random.default_rng(3)
     src, dst = smooth(rng, 12, 15), smooth(rng, 30, 40)
     x, y = 9, 7
@@ -352,8 +353,9 @@ def test_edges_that_leave_the_source_take_the_gradient_of_the_destination():
     for j in range(15):
         for i, k in ((y - 1, y), (y + 12, y + 11)):
             frame[i, x + j] = src[k - y, j] + dst[i, x + j] - dst[k, x + j]
-    expected = poisson_reference.poisson(frame, dst, mask)
-    np.testing.assert_allclose(blend.poisson(src, dst, at=(x, y)), expected, rtol=0, atol=LEVELS["float64"] / 255)
+    expected = poisson_reference.poisson(frame, dst, mask, contour=contour)
+    result = blend.poisson(src, dst, at=(x, y), contour=contour)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=LEVELS["float64"] / 255)
 
 
 # ---- alpha channels -----------------------------------------------------------------------------
@@ -645,14 +647,15 @@ def test_laplacian_keeps_the_object_and_fades_at_the_contour():
 
 
 @pytest.mark.parametrize("gradients", ["source", "mixed", "average", "monochrome"])
+@pytest.mark.parametrize("contour", ["half", "full"])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_poisson_follows_the_definition(dtype, gradients):
+def test_poisson_follows_the_definition(dtype, contour, gradients):
     rng = np.random.default_rng(11)
     src, dst, mask = cast(smooth(rng, 40, 50), dtype), cast(smooth(rng, 40, 50), dtype), ellipse(40, 50)
-    expected = poisson_reference.poisson(src, dst, mask, gradients=gradients)
+    expected = poisson_reference.poisson(src, dst, mask, gradients=gradients, contour=contour)
     if np.dtype(dtype).kind == "u":
         expected = np.clip(expected, 0, RANGE[dtype])
-    result, info = blend.poisson(src, dst, mask, gradients=gradients, return_info=True)
+    result, info = blend.poisson(src, dst, mask, gradients=gradients, contour=contour, return_info=True)
     error = np.abs(result - expected).max() / RANGE[dtype] * 255
     assert error <= LEVELS[dtype]
     assert info.residual >= 0
@@ -920,6 +923,7 @@ def test_out_must_not_share_memory(name):
         ("laplacian", {"levels": -1}, ArgumentError, "levels: -1"),
         ("laplacian", {"levels": 2.5}, DTypeError, "levels: 2.5"),
         ("poisson", {"gradients": "maximum"}, ArgumentError, "gradients: 'maximum', expected one of 'source'"),
+        ("poisson", {"contour": "soft"}, ArgumentError, "contour: 'soft', expected one of 'half', 'full'"),
         ("poisson", {"color_weight": -1}, ArgumentError, "color_weight: -1"),
         ("poisson", {"tolerance": 0}, ArgumentError, "tolerance: 0"),
         ("gaussian_poisson", {"base": "membrane"}, ArgumentError, "base: 'membrane', expected None, 'copy-paste' or"),

@@ -104,6 +104,7 @@ OPTIONS: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
     ("--mode poisson --gradients mixed", blend.poisson, {"gradients": "mixed"}),
     ("--mode poisson --gradients average", blend.poisson, {"gradients": "average"}),
     ("--mode poisson --gradients monochrome", blend.poisson, {"gradients": "monochrome"}),
+    ("--mode poisson --contour full", blend.poisson, {"contour": "full"}),
     ("--mode poisson --color-weight 0.3", blend.poisson, {"color_weight": 0.3}),
     ("--mode poisson --tolerance 0.01", blend.poisson, {"tolerance": 0.01}),
     ("--mode alpha", blend.alpha, {}),
@@ -249,6 +250,7 @@ def test_edits_have_lists_streams_and_exit_codes() -> None:
         ("--feather 2", ("--feather", "--mode gaussian-poisson", "alpha")),
         ("--gradients mixed", ("--gradients", "--mode gaussian-poisson", "but with poisson")),
         ("--mode alpha --gradients mixed", ("--gradients", "--mode alpha", "poisson")),
+        ("--mode gaussian-poisson --contour full", ("--contour", "--mode gaussian-poisson", "poisson")),
         ("--mode laplacian --color-weight 1", ("--color-weight", "--mode laplacian", "gaussian-poisson")),
         ("--mode alpha --levels 3", ("--levels", "--mode alpha", "laplacian")),
         ("--mode poisson --sigma 0.5", ("--sigma", "--mode poisson", "gaussian-poisson")),
@@ -766,6 +768,13 @@ def test_each_row_of_a_list_is_a_picture() -> None:
     assert Image.open("b.jpg").format == "JPEG"
     assert found["items"][2]["color_weight"]["path"] == "map.png"
     assert "wrote 4 pictures" in result.stderr
+
+
+def test_rows_may_choose_the_contour() -> None:
+    write_list([(*TRIPLE, "a.png", "86,180", "full"), (*TRIPLE, "b.png", "86,180", "")], "src,dst,mask,out,at,contour")
+    call("blend", "--list", "list.csv")
+    assert np.array_equal(pixels("a.png"), blend.poisson(*patch_arrays(), at=(86, 180), contour="full"))
+    assert np.array_equal(pixels("b.png"), blend.poisson(*patch_arrays(), at=(86, 180)))
 
 
 def test_options_of_the_command_line_hold_for_rows_that_have_none() -> None:

@@ -79,24 +79,26 @@ def test_every_method_is_differentiated_entry_by_entry(method: str, weight: floa
     assert check_twice(blend, images((4, 5, 2)))
 
 
+@pytest.mark.parametrize("contour", ["half", "full"])
 @pytest.mark.parametrize("mode", GRADIENTS)
 @pytest.mark.parametrize("weight", [0.0, 0.3, "map"])
 @pytest.mark.parametrize("shape", [(5, 7, 3), (5, 7), (2, 4, 5, 2)], ids=str)
-def test_poisson_is_differentiated(shape: tuple[int, ...], weight: Any, mode: str) -> None:
+def test_poisson_is_differentiated(shape: tuple[int, ...], weight: Any, mode: str, contour: str) -> None:
     h, w = shape[:2] if len(shape) < 4 else shape[1:3]
     weight = weight_map(h, w) if weight == "map" else weight
     # The choice of an edge changes beyond a small step, whose quotient is less exact: 4e-9 / 1e-4.
     small = {"eps": 1e-4, "atol": 1e-4} if mode == "mixed" else {}
     for kind in ("soft", "hard", "none"):
-        paste = partial(ops.poisson, mask=plane(kind, h, w), color_weight=weight, gradients=mode)
+        paste = partial(ops.poisson, mask=plane(kind, h, w), color_weight=weight, gradients=mode, contour=contour)
         assert check(lambda s, d: paste(s, d), images(shape, count=2), fast_mode=True, **small)  # noqa: B023
         assert check(lambda s, d, b: paste(s, d, base=b), images(shape), fast_mode=True, **small)  # noqa: B023
 
 
+@pytest.mark.parametrize("contour", ["half", "full"])
 @pytest.mark.parametrize("mode", GRADIENTS)
-def test_poisson_twice(mode: str) -> None:
+def test_poisson_twice(mode: str, contour: str) -> None:
     mask = plane("soft", 5, 7)
-    paste = partial(ops.poisson, mask=mask, color_weight=0.3, gradients=mode)
+    paste = partial(ops.poisson, mask=mask, color_weight=0.3, gradients=mode, contour=contour)
     assert check_twice(lambda s, d, b: paste(s, d, base=b), images((5, 7, 3)))
 
 
@@ -137,6 +139,8 @@ CASES = {
     "poisson, weight": ("poisson", dict(color_weight=0.3)),
     "poisson, average": ("poisson", dict(color_weight=0.3, gradients="average")),
     "poisson, monochrome": ("poisson", dict(gradients="monochrome")),
+    "poisson, full contour": ("poisson", dict(color_weight=0.3, contour="full")),
+    "poisson, average, full contour": ("poisson", dict(gradients="average", contour="full")),
 }
 
 
@@ -436,11 +440,11 @@ def test_operators_are_what_torch_asks_of_them() -> None:
     samples = [
         (op.gaussian_poisson, (s, d, mask, b, None, 1.0, 0.5, False, "normal", False, "auto", None)),
         (op.gaussian_poisson, (s, d, mask, b, weight_map(5, 7), 0.0, 0.5, False, "normal", True, "auto", None)),
-        (op.poisson, (s, d, mask, None, None, 0.0, "monochrome", None, 0)),
-        (op.poisson, (s, d, mask, b, None, 1.0, "mixed", 1e-4, 0)),
+        (op.poisson, (s, d, mask, None, None, 0.0, "monochrome", "full", None, 0)),
+        (op.poisson, (s, d, mask, b, None, 1.0, "mixed", "half", 1e-4, 0)),
         (op.gaussian_poisson_inverse, (s, mask, None, 0.0, 0.5, False, False, 1e-4, 0, True)),
-        (op.gaussian_poisson_links, (s, mask, None, [], 1.0, 0.5, False, True, False)),
-        (op.gaussian_poisson_links, (s, mask, weight_map(5, 7), plain, 0.0, 0.5, False, False, True)),
+        (op.gaussian_poisson_links, (s, mask, None, [], 1.0, 0.5, False, True, False, False)),
+        (op.gaussian_poisson_links, (s, mask, weight_map(5, 7), plain, 0.0, 0.5, False, False, True, True)),
     ]
     assert {overload.__name__ for overload, _ in samples} == set(NAMES)
     for overload, arguments in samples:

@@ -21,6 +21,7 @@ from pyharmony.reference import poisson as definition
 RANGE = _arrays.VALUE_RANGE
 DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 GRADIENTS = ("source", "mixed", "average", "monochrome")
+CONTOURS = ("half", "full")
 
 
 def image(seed: int, shape: tuple[int, ...], dtype: str = "float32") -> Any:
@@ -101,7 +102,16 @@ def laplacian(unknown: Any, weight: Any = 0.0) -> Any:
     return sparse.csc_matrix(entries, (n, n))
 
 
-def exact(src: Any, dst: Any, mask: Any, *, gradients: str = "source", weight: Any = 0.0, base: Any = None) -> Any:
+def exact(
+    src: Any,
+    dst: Any,
+    mask: Any,
+    *,
+    gradients: str = "source",
+    contour: str = "half",
+    weight: Any = 0.0,
+    base: Any = None,
+) -> Any:
     """The definition's equation, solved by sparse LU."""
     src, dst = src.astype(np.float64), dst.astype(np.float64)
     mask = np.asarray(mask, np.float64)
@@ -110,7 +120,7 @@ def exact(src: Any, dst: Any, mask: Any, *, gradients: str = "source", weight: A
         return dst
     known = np.where(unknown[..., None], 0.0, dst)
     plane = np.broadcast_to(np.asarray(weight, np.float64), mask.shape)
-    b = gp_definition.divergence(*gp_definition.edge_field(src, dst, mask, gradients))
+    b = gp_definition.divergence(*gp_definition.edge_field(src, dst, mask, gradients, contour=contour))
     b = b + plane[..., None] * (src if base is None else base)
     rhs = (b - gp_definition.apply_operator(known, plane, 1.0, 0.0))[unknown]
     x = dst.copy()
@@ -179,17 +189,18 @@ def test_convergence_factor(name: str, n: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["hard", "soft"])
+@pytest.mark.parametrize("contour", CONTOURS)
 @pytest.mark.parametrize("gradients", GRADIENTS)
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
-def test_gradients_and_soft_masks(gradients: str, kind: str, channels: int) -> None:
+def test_gradients_and_soft_masks(gradients: str, contour: str, kind: str, channels: int) -> None:
     h, w = 37, 50
     src, dst = image(5, (h, w, channels), "float64"), image(6, (h, w, channels), "float64")
     i, j = np.ogrid[:h, :w]
     mask = np.clip(1.6 - np.hypot((i - 15) / 14, (j - 20) / 22) * 1.4, 0, 1)
     if kind == "hard":
         mask = (mask > 0.3).astype(np.float64)
-    out = poisson(src, dst, mask, gradients=gradients)
-    assert levels(out - definition.poisson(src, dst, mask, gradients=gradients), "float64") <= 1e-6
+    out = poisson(src, dst, mask, gradients=gradients, contour=contour)
+    assert levels(out - definition.poisson(src, dst, mask, gradients=gradients, contour=contour), "float64") <= 1e-6
     assert np.array_equal(out[mask == 0], dst[mask == 0])
 
 
@@ -227,6 +238,95 @@ def test_integers_round_to_even_and_saturate() -> None:
     peak, high = np.array([[0, 255, 0]], np.uint8), np.full((1, 3), 250, np.uint8)
     assert poisson(peak, high, mask).tolist() == [[250, 255, 250]]
     assert poisson(peak.astype(np.float32), high.astype(np.float32), mask)[0, 1] == 377.5
+
+
+# ---- the contour ----------------------------------------------------------------------------------------------------
+
+
+def papers_equation(src: Any, dst: Any, mask: Any) -> Any:
+    """Eq. 7 of Perez et al. with the guidance of eq. 9, as fpie has it, link by link; a mask away from the border."""
+    src, dst = src.astype(np.float64), dst.astype(np.float64)
+    number = {tuple(p): k for k, p in enumerate(np.argwhere(mask))}
+    matrix = sparse.lil_matrix((len(number), len(number)))
+    b = np.zeros((len(number), src.shape[2]))
+    for (i, j), k in number.items():
+        matrix[k, k] = 4
+        for q in ((i - 1, j), (i + 1, j), (i, j - 1), (i, j + 1)):
+            b[k] += src[i, j] - src[q]
+            if q in number:
+                matrix[k, number[q]] = -1
+            else:
+                b[k] += dst[q]
+    x = dst.copy()
+    x[mask] = sparse_linalg.splu(matrix.tocsc()).solve(b)
+    return x
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["blob", "star", "comb", "holes"])
+def test_the_full_contour_is_the_papers_equation(name: str, dtype: str) -> None:
+    n = 40
+    mask = masks(n)[name]
+    mask[[0, -1]] = mask[:, [0, -1]] = False
+    src, dst = (smooth(s, (n, n, 3)) * RANGE[dtype] for s in (1, 2))
+    src = src + 0.05 * (image(3, src.shape, dtype).astype(np.float64) - RANGE[dtype] / 2)
+    src, dst = ((np.rint(a) if dtype.startswith("u") else a).astype(dtype) for a in (src, dst))
+    want = papers_equation(src, dst, mask)
+    assert want.min() > 0 and want.max() < RANGE[dtype]
+    assert np.abs(definition.poisson(src, dst, mask, contour="full") - want).max() <= 1e-9 * RANGE[dtype]
+    solver = PoissonSolver(mask)
+    rounding = {"uint8": 0.5, "uint16": 0.5, "float16": 2.0**-11, "float32": 2.0**-24, "float64": 1e-13}[dtype]
+    allowed = _checks.DEFAULT_TOLERANCE[dtype] + rounding * 255 / RANGE[dtype]
+    out, info = solver.solve(src, dst, contour="full", return_info=True)
+    assert levels(out - want, dtype) <= allowed
+    assert levels(out - want, dtype) <= info.max_error + rounding * 255 / RANGE[dtype]
+    assert info.max_error <= _checks.DEFAULT_TOLERANCE[dtype]
+    assert np.array_equal(poisson(src, dst, mask, contour="full"), out)
+    # The other contour is another equation, and a solver serves both.
+    half = poisson(src, dst, mask)
+    assert levels(half.astype(np.float64) - out, dtype) > 1
+    assert np.array_equal(solver.solve(src, dst), half)
+
+
+@pytest.mark.parametrize(("gradients", "theirs"), [("source", "src"), ("average", "avg")])
+def test_the_full_contour_is_that_of_fpie(gradients: str, theirs: str) -> None:
+    """On noise, after steps enough for their iteration to stand still; they truncate, so to one level."""
+    process = pytest.importorskip("fpie.process", reason="fpie is not installed")
+    n = 24
+    mask = masks(n)["blob"]
+    src, dst = (image(s, (n, n, 3), "uint8") // 4 + 90 for s in (21, 22))
+    solver = process.EquProcessor(theirs, "numpy")
+    solver.reset(src, mask.astype(np.uint8) * 255, dst, (0, 0), (0, 0))
+    solver.sync()
+    result, _ = solver.step(3000)
+    out = poisson(src, dst, mask, gradients=gradients, contour="full")
+    assert np.abs(out.astype(int) - result).max() <= 1
+    assert np.abs(poisson(src, dst, mask, gradients=gradients).astype(int) - result).max() > 3
+
+
+def test_the_full_contour_of_one_pixel() -> None:
+    src, dst = np.array([[3.0, 10.0, 5.0]]), np.array([[1.0, 99.0, 2.0]])
+    mask = np.array([[False, True, False]])
+    # 2 x = 1 + 2 + (10 - 3) + (10 - 5); with halves the differences are (7 + 98) / 2 and (5 + 97) / 2.
+    assert poisson(src, dst, mask, contour="full")[0, 1] == pytest.approx(7.5, abs=1e-9)
+    assert poisson(src, dst, mask)[0, 1] == pytest.approx((3 + 52.5 + 51) / 2, abs=1e-9)
+    # A soft mask: the larger of the two pixels' mask, 0.5, of src's difference, here all halves.
+    assert poisson(src, dst, mask / 2, contour="full")[0, 1] == pytest.approx((3 + 52.5 + 51) / 2, abs=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float64"])
+def test_the_full_contour_of_a_film(dtype: str) -> None:
+    """Frames of a sequence keep their tolerance, and the contour may change between them."""
+    n = 64
+    mask = masks(n)["star"]
+    sequence = PoissonSolver(mask).sequence()
+    for i, contour in enumerate(("full", "full", "half", "full")):
+        src, dst = ((0.2 + 0.6 * smooth(s + i // 2, (n, n, 2))) * RANGE[dtype] for s in (1, 5))
+        src, dst = ((np.rint(a) if dtype == "uint8" else a).astype(dtype) for a in (src, dst))
+        out, info = sequence.solve(src, dst, contour=contour, return_info=True)
+        rounding = 0.5 if dtype == "uint8" else 1e-9
+        assert levels(out - exact(src, dst, mask, contour=contour), dtype) <= info.max_error + rounding
+        assert info.max_error <= _checks.DEFAULT_TOLERANCE[dtype]
 
 
 # ---- weights --------------------------------------------------------------------------------------------------------
@@ -518,6 +618,7 @@ def arguments(**changes: Any) -> dict[str, Any]:
         ({"color_weight": np.ones((9, 8))}, errors.ShapeError, ["color_weight", "[9, 8]"]),
         ({"color_weight": "high"}, errors.DTypeError, ["color_weight", "str"]),
         ({"gradients": "dest"}, errors.ArgumentError, ["gradients", "'dest'", "'mixed'"]),
+        ({"contour": "whole"}, errors.ArgumentError, ["contour", "'whole'", "'half'", "'full'"]),
         ({"tolerance": 0.0}, errors.ArgumentError, ["tolerance", "0"]),
         ({"tolerance": float("nan")}, errors.ArgumentError, ["tolerance", "nan"]),
         ({"base": image(1, (8, 8, 3))}, errors.ShapeError, ["base", "[8, 8, 3]"]),

@@ -60,8 +60,8 @@ py::dict run(const Hierarchy& hierarchy, const SolveParams& params) {
 
 py::dict solve(const Hierarchy& hierarchy, const ArrayView& src, const ArrayView& dst,
                const ArrayView& mask, const std::optional<ArrayView>& base, const ArrayView& out,
-               const std::string& gradients, double tolerance, int max_iterations, bool certify,
-               poisson::WarmStart* warm) {
+               const std::string& gradients, const std::string& contour, double tolerance,
+               int max_iterations, bool certify, poisson::WarmStart* warm) {
   HM_CHECK(out.writable, "out: read-only");
   SolveParams params;
   params.src = as_image(src, "src");
@@ -70,6 +70,7 @@ py::dict solve(const Hierarchy& hierarchy, const ArrayView& src, const ArrayView
   params.base = optional_image(base, "base");
   params.out = as_image(out, "out");
   params.guidance = poisson::parse_guidance(gradients);
+  params.contour = poisson::parse_contour(contour);
   params.tolerance = tolerance;
   params.max_iterations = max_iterations;
   params.certify = certify;
@@ -122,8 +123,9 @@ void bind_poisson(py::module_& m) {
       .def_property_readonly("levels", &Hierarchy::levels)
       .def_property_readonly("bytes", &Hierarchy::bytes)
       .def("solve", &solve, py::arg("src"), py::arg("dst"), py::arg("mask"), py::arg("base"),
-           py::arg("out"), py::kw_only(), py::arg("gradients"), py::arg("tolerance"),
-           py::arg("max_iterations"), py::arg("certify") = false, py::arg("warm") = py::none())
+           py::arg("out"), py::kw_only(), py::arg("gradients"), py::arg("contour") = "half",
+           py::arg("tolerance"), py::arg("max_iterations"), py::arg("certify") = false,
+           py::arg("warm") = py::none())
       .def("solve_rhs", &solve_rhs, py::arg("rhs"), py::arg("out"), py::kw_only(),
            py::arg("tolerance"), py::arg("max_iterations"), py::arg("certify") = false);
   m.def("first_nonfinite", &first_nonfinite_pixel, py::arg("image"), py::arg("mask"));

@@ -105,8 +105,8 @@ Memory memory_of(const Block& hierarchy, const Block& workspace, const Block& re
 
 void solve_images(const Plan& plan, const Block& hierarchy, const ArrayView& src,
                   const ArrayView& dst, const ArrayView& mask, const std::optional<ArrayView>& base,
-                  const ArrayView& out, const std::string& gradients, double tolerance,
-                  int max_iterations, const std::optional<ArrayView>& weight_map,
+                  const ArrayView& out, const std::string& gradients, const std::string& contour,
+                  double tolerance, int max_iterations, const std::optional<ArrayView>& weight_map,
                   const Block& workspace, const Block& report, const std::optional<Block>& warm,
                   const std::optional<Block>& certify, int device, std::uintptr_t stream) {
   HM_CHECK(out.writable, "out: read-only");
@@ -118,6 +118,7 @@ void solve_images(const Plan& plan, const Block& hierarchy, const ArrayView& src
   images.weight_map = optional_batch(weight_map, "weight_map", true);
   images.out = device::as_image_batch(out, "out");
   images.guidance = poisson::parse_guidance(gradients);
+  images.contour = poisson::parse_contour(contour);
   const Memory memory = memory_of(hierarchy, workspace, report, warm, certify);
   run(plan, make_solve(plan, images, tolerance, max_iterations, memory), memory, true, device,
       stream);
@@ -239,10 +240,10 @@ void bind_poisson_cuda(py::module_& m) {
         py::arg("memory"), py::kw_only(), py::arg("device"), py::arg("stream"));
   m.def("poisson_solve", &solve_images, py::arg("plan"), py::arg("hierarchy"), py::arg("src"),
         py::arg("dst"), py::arg("mask"), py::arg("base"), py::arg("out"), py::kw_only(),
-        py::arg("gradients"), py::arg("tolerance"), py::arg("max_iterations"),
-        py::arg("weight_map") = py::none(), py::arg("workspace"), py::arg("report"),
-        py::arg("warm") = py::none(), py::arg("certify") = py::none(), py::arg("device"),
-        py::arg("stream"));
+        py::arg("gradients"), py::arg("contour") = "half", py::arg("tolerance"),
+        py::arg("max_iterations"), py::arg("weight_map") = py::none(), py::arg("workspace"),
+        py::arg("report"), py::arg("warm") = py::none(), py::arg("certify") = py::none(),
+        py::arg("device"), py::arg("stream"));
   m.def("poisson_solve_rhs", &solve_rhs, py::arg("plan"), py::arg("hierarchy"), py::arg("rhs"),
         py::arg("out"), py::kw_only(), py::arg("tolerance"), py::arg("max_iterations"),
         py::arg("weight_map") = py::none(), py::arg("workspace"), py::arg("report"),

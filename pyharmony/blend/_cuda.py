@@ -530,6 +530,7 @@ def poisson_on_device(
     color_weight: Any,
     *,
     gradients: str,
+    contour: str,
     tolerance: float | None,
     return_info: bool,
 ) -> tuple[Any, Any]:
@@ -555,6 +556,7 @@ def poisson_on_device(
         None,
         _cut(frame.out, items, part),
         gradients=gradients,
+        contour=contour,
         weight=weight,
         weight_map=None if weight_map is None else _cut(weight_map, items, part),
         levels=_checks.tolerance(tolerance, frame.dst.dtype.name),

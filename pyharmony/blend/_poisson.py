@@ -26,6 +26,7 @@ def poisson(
     at: Any = None,
     scale: Any = 1.0,
     gradients: str = "source",
+    contour: str = "half",
     color_weight: Any = 0.0,
     tolerance: float | None = None,
     decontaminate: bool = True,
@@ -45,6 +46,9 @@ def poisson(
             With color_weight 0 at least one pixel of the mask, laid over dst, must be zero.
         gradients: 'source'; 'mixed' takes for each edge the stronger of src and dst, by the norm
             over the colours; 'average' their mean; 'monochrome' the luma of src.
+        contour: how much of them an edge takes, the rest being dst's: 'half', the mean of the mask of its two
+            pixels; 'full', the larger, so that an edge across a hard contour takes all of it, as in the
+            paper's equation.
         color_weight: how far the colours of src are kept, at least 0; a number, or a map [H, W]
             over dst: floats, or a grey picture whose white is 1.
         tolerance: the largest error allowed in 8-bit levels (1/255 of the value range). None: 0.25
@@ -59,12 +63,13 @@ def poisson(
         PyHarmonyError: see `pyharmony.blend`.
     """
     _checks.one_of(gradients, "gradients", _checks.GRADIENTS)
+    _checks.one_of(contour, "contour", _checks.CONTOURS)
 
     def work(frame: Frame, color_weight: Any) -> Infos:
         limit = _checks.tolerance(tolerance, frame.dtype)
         weight = _checks.color_weight(color_weight, *frame.shape)
         frame.keep_apart(color_weight, "color_weight")
-        return frame.each(lambda job: _blend(job, gradients, weight, limit, bool(return_info), frame.place))
+        return frame.each(lambda job: _blend(job, gradients, contour, weight, limit, bool(return_info), frame.place))
 
     def on_device(src: Any, dst: Any, mask: Any, at: Any, out: Any, color_weight: Any) -> tuple[Any, Any]:
         return poisson_on_device(
@@ -75,6 +80,7 @@ def poisson(
             out,
             color_weight,
             gradients=gradients,
+            contour=contour,
             tolerance=tolerance,
             return_info=bool(return_info),
         )
@@ -98,7 +104,7 @@ def poisson(
 
 
 def _blend(
-    job: Job, gradients: str, weight: Any, tolerance: float, certify: bool, place: Place | None
+    job: Job, gradients: str, contour: str, weight: Any, tolerance: float, certify: bool, place: Place | None
 ) -> _checks.SolveInfo:
     if job.bbox.empty:
         job.start()
@@ -110,13 +116,14 @@ def _blend(
     job.check_finite(region, mask)
     color_weight = weight if isinstance(weight, float) else region.of(weight)
     if place is not None and takes(place, job):
-        return _blend_at(place, job, gradients, color_weight, tolerance, certify, region, mask)
+        return _blend_at(place, job, gradients, contour, color_weight, tolerance, certify, region, mask)
     return solve_poisson(
         job.src_of(region),
         job.dst_of(region),
         mask,
         region.of(job.start()),
         gradients=gradients,
+        contour=contour,
         color_weight=color_weight,
         tolerance=tolerance,
         certify=certify,
@@ -128,6 +135,7 @@ def _blend_at(
     place: Place,
     job: Job,
     gradients: str,
+    contour: str,
     color_weight: Any,
     tolerance: float,
     certify: bool,
@@ -145,6 +153,7 @@ def _blend_at(
         None,
         out,
         gradients=gradients,
+        contour=contour,
         weight=0.0 if a_map else color_weight,
         weight_map=upload(place, np.ascontiguousarray(color_weight, np.float32), "color_weight") if a_map else None,
         levels=tolerance,

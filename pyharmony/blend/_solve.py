@@ -24,6 +24,7 @@ def solve_poisson(
     out: NumpyArray,
     *,
     gradients: str,
+    contour: str = "half",
     color_weight: float | NumpyArray,
     tolerance: float,
     base: NumpyArray | None = None,
@@ -32,7 +33,9 @@ def solve_poisson(
 ) -> SolveInfo:
     """`pyharmony.ops.poisson` into out [H, W, C], which holds dst."""
     weight = _contiguous(color_weight, memory)
-    info = _solve_one(_hierarchy(mask, weight), mask, src, dst, base, out, gradients, tolerance, certify)
+    info = _solve_one(
+        _hierarchy(mask, weight), mask, src, dst, base, out, gradients, tolerance, certify, contour=contour
+    )
     memory.touch(info.peak_bytes)
     return info
 

@@ -35,6 +35,7 @@ def _one_of(words: tuple[str, ...]) -> tuple[Callable[[str], str], str]:
 _CONVERSIONS: dict[str, tuple[Callable[[str], Any], str]] = {
     "mode": _one_of((*BLEND.modes, *EDIT.modes)),
     "gradients": _one_of(("source", "mixed", "average", "monochrome")),
+    "contour": _one_of(("half", "full")),
     "gradient_kernel": _one_of(("normal", "sobel", "scharr", "roberts", "prewitt")),
     **dict.fromkeys(
         (

@@ -79,8 +79,8 @@ BLEND = Kind(
     primary="dst",
     modes=("gaussian-poisson", "poisson", "gp-gan", "laplacian", "alpha"),
     options=(
-        *("gradients", "color_weight", "sigma", "smooth_sigma", "gradient_kernel", "base", "preserve_background"),
-        *("reference", "generator", "supervised", "nz", "n_iteration", "seed"),
+        *("gradients", "contour", "color_weight", "sigma", "smooth_sigma", "gradient_kernel", "base"),
+        *("preserve_background", "reference", "generator", "supervised", "nz", "n_iteration", "seed"),
         *("feather", "levels", "tolerance", "decontaminate"),
     ),
 )

@@ -42,6 +42,11 @@ class Gradients(str, Enum):
     monochrome = "monochrome"
 
 
+class Contour(str, Enum):
+    half = "half"
+    full = "full"
+
+
 class GradientKernel(str, Enum):
     normal = "normal"
     sobel = "sobel"
@@ -78,6 +83,10 @@ def blend(
     ] = None,
     gradients: Annotated[
         Gradients | None, typer.Option(help="poisson: the edges of which picture.  [default: source]")
+    ] = None,
+    contour: Annotated[
+        Contour | None,
+        typer.Option(help="poisson: how much of SRC's edges counts across a hard contour of MASK.  [default: half]"),
     ] = None,
     color_weight: Annotated[
         str | None,
@@ -231,6 +240,7 @@ def blend(
             "at": at,
             "scale": scale,
             "gradients": gradients,
+            "contour": contour,
             "color_weight": color_weight,
             "color_weight_scale": color_weight_scale,
             "sigma": sigma,

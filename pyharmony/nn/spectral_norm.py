@@ -281,7 +281,7 @@ class _BeforeModel:
 
 
 class _BeforeLoad(_Hook):
-    """Takes the names of either form of torch, and the state dicts of version 0, which had W / sigma for v."""
+    """Takes the names of either form of torch, and the state dicts of version 0, which hold W / sigma and no v."""
 
     def __call__(
         self, module: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any], *_: Any
@@ -312,9 +312,9 @@ def _names(name: str) -> list[tuple[str, str]]:
 
 
 def _second_vector(weight: Tensor, divided: Tensor, u: Tensor, dim: int) -> Tensor:
-    """v of a state dict of version 0, which is not in it: the shortest with u^T M v = sigma, along M^+ u.
+    """v for a state dict of version 0, which holds W / sigma in its place: along M^+ u, with u^T M v = sigma.
 
-    What torch computes, M^+ by way of (M^T M)^+ in the weight's dtype, in float64.
+    torch takes the same v, with M^+ as (M^T M)^+ M^T in the weight's dtype; here it is a pseudo-inverse in float64.
     """
     w, m_u = weight.detach().double(), u.detach().double()
     sigma = w.square().sum() / (w * divided.detach().double()).sum()
@@ -378,8 +378,9 @@ class SpectralNormGroup:
         ArgumentError: an argument is out of range, there is no layer, a weight is zero or has a norm already.
         DTypeError, ShapeError: a weight cannot have one.
 
-    `layer.weight` is W / sigma from the beginning and after each update; between a change of the weights and the next
-    forward or update it keeps what it was, with order='parametrization' it is never behind.
+    `layer.weight` is W / sigma when the norms are registered and after each update. With order='legacy' it keeps that
+    until the next forward or update, and with fold=True as well it is W; with order='parametrization' it is made anew
+    when the weights have changed.
 
     Updates in place that torch does not count (of `weight.data`) are not seen; call `update()` after them. In a model
     compiled with fullgraph=True use update='forward', or call `update()` outside after each optimizer's step.

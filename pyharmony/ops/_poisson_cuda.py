@@ -109,6 +109,7 @@ class DeviceHierarchy:
         certify: bool,
         read: bool,
         warm: DeviceArray | None = None,
+        contour: str = "half",
     ) -> tuple[list[dict[str, Any]], int]:
         """Puts a solve into the unknown pixels of out, which holds dst.
 
@@ -130,6 +131,7 @@ class DeviceHierarchy:
             None if base is None else base.view("base"),
             out.view("out", writable=True),
             gradients=gradients,
+            contour=contour,
             tolerance=tolerance,
             max_iterations=min(iterations, module.POISSON_MAX_ITERATIONS),
             weight_map=self.map_view(),
@@ -194,6 +196,7 @@ class DeviceSolver:
         base: Any,
         *,
         gradients: str,
+        contour: str,
         tolerance: float | None,
         return_info: bool,
         warm: DeviceWarmStart | None,
@@ -211,6 +214,7 @@ class DeviceSolver:
             base,
             lambda count, height, width, batch: self._system(count, height, width),
             gradients=gradients,
+            contour=contour,
             tolerance=tolerance,
             return_info=return_info,
             warm=warm,
@@ -259,6 +263,7 @@ def run(
     base: Any,
     *,
     gradients: str,
+    contour: str,
     color_weight: Any,
     tolerance: float | None,
     return_info: bool,
@@ -270,7 +275,8 @@ def run(
         weight, weight_map, _ = weight_on(place, color_weight, count, height, width)
         return cover, weight, weight_map, None
 
-    return _solve_at(place, src, dst, base, system, gradients=gradients, tolerance=tolerance, return_info=return_info)
+    options: dict[str, Any] = {"gradients": gradients, "contour": contour, "tolerance": tolerance}
+    return _solve_at(place, src, dst, base, system, **options, return_info=return_info)
 
 
 def _solve_at(
@@ -281,6 +287,7 @@ def _solve_at(
     system: Callable[[int, int, int, bool], tuple[DeviceArray, float, Any, DeviceHierarchy | None]],
     *,
     gradients: str,
+    contour: str,
     tolerance: float | None,
     return_info: bool,
     warm: DeviceWarmStart | None = None,
@@ -302,6 +309,7 @@ def _solve_at(
             _checks.same_dtype(ground, "base", form["dst"], "dst")
         _checks.same_shape(ground, "base", form["dst"], "dst")
     _checks.one_of(gradients, "gradients", _checks.GRADIENTS)
+    _checks.one_of(contour, "contour", _checks.CONTOURS)
     levels = _checks.tolerance(tolerance, form["dst"].dtype.name)
     batch = form["dst"].ndim == 4
     source, target = (batch_of(place.take(x, name)) for name, x in form.items())
@@ -322,6 +330,7 @@ def _solve_at(
             None if colours is None else colours.cropped(*part),
             result.cropped(*part),
             gradients=gradients,
+            contour=contour,
             weight=weight,
             weight_map=weight_map,
             levels=levels,
@@ -346,6 +355,7 @@ def solve_images(
     out: DeviceArray,
     *,
     gradients: str,
+    contour: str,
     weight: float,
     weight_map: DeviceArray | None,
     levels: float,
@@ -378,6 +388,7 @@ def solve_images(
             base,
             out,
             gradients=gradients,
+            contour=contour,
             tolerance=levels * unit / 255,
             iterations=most_iterations(levels),
             certify=certify,

@@ -10,7 +10,8 @@ incoming gradient g and y = A^-1 g, zero where pixels are known,
     src.grad = T,   base.grad = c y,   dst.grad = g - C y - T,   T = D^T alpha D y.
 
 dst.grad holds for all pixels: unknown ones have A y = g, known ones act through their links. With 'average' alpha is
-half the mask, with 'mixed' zero where dst was the stronger; 'monochrome' spreads the sum of T over the channels by
+half the mask, with 'mixed' zero where dst was the stronger, with the contour 'full' the larger of the two pixels' mask
+in place of their mean; 'monochrome' spreads the sum of T over the channels by
 the luma. Where nothing fixes the mean (no weight, no known pixel) it is that of base, which takes the mean of g, and
 y = A^-1 (g - mean g). A^-1 and y -> T + C y are operators of their own, symmetric, so that each is its own gradient:
 derivatives of any order follow.
@@ -261,12 +262,15 @@ def _color_links(y: Tensor, weight: Tensor, w0: float, w1: float) -> Tensor:
     return total
 
 
-def _edge_links(y: Tensor, mask: Tensor, half: bool, pair: list[Tensor]) -> Tensor:
+def _edge_links(y: Tensor, mask: Tensor, half: bool, full: bool, pair: list[Tensor]) -> Tensor:
     """T of [N, H, W, C], mask [..., H, W, 1]; with a pair src, dst only of the edges at which src is the stronger."""
     total = torch.zeros_like(y)
     for axis, border in ((-3, [0, 0, 0, 0]), (-2, [0, 0])):
         n = y.shape[axis]
-        share = (mask.narrow(axis, 0, n - 1) + mask.narrow(axis, 1, n - 1)) / (4 if half else 2)
+        first, second = mask.narrow(axis, 0, n - 1), mask.narrow(axis, 1, n - 1)
+        share = torch.maximum(first, second) if full else (first + second) / 2
+        if half:
+            share = share / 2
         if pair:
             ds, dd = (torch.diff(u.to(y.dtype), dim=axis).square().sum(-1, keepdim=True) for u in pair)
             share = share * (ds >= dd)
@@ -284,12 +288,14 @@ def _run_links(
     sigma: float,
     reference: bool,
     half: bool,
+    full: bool,
     double: bool,
 ) -> Tensor:
     dtype = torch.float64 if double else torch.float32
     shape = (1, *y.shape, 1) if y.ndim == 2 else y.shape if y.ndim == 4 else (1, *y.shape)
     image, *images = (u.reshape(shape) for u in (y, *pair))
-    if y.device.type != "cpu" or pair:
+    # The native call below has the mask's mean at an edge.
+    if y.device.type != "cpu" or pair or full:
         m = _plane(mask, image)
         result = torch.empty(shape, dtype=dtype, device=y.device)
         # Strips with the rows beside them: what is in between stays in a processor's cache.
@@ -297,7 +303,7 @@ def _run_links(
         for top in range(0, shape[1], rows):
             first, end = max(0, top - 1), min(shape[1], top + rows + 1)
             strip, share, *two = (u[..., first:end, :, :] for u in (image, m, *images))
-            pull = _edge_links(strip, share, half, two)
+            pull = _edge_links(strip, share, half, full, two)
             result[:, top : top + rows] = pull[:, top - first : top - first + rows]
         if weight > 0 or color_map is not None:
             w0, w1 = gaussian_taps(sigma, normalize=not reference)
@@ -339,7 +345,7 @@ _links = torch.library.custom_op(
     _run_links,
     mutates_args=(),
     schema="(Tensor y, Tensor mask, Tensor? color_map, Tensor[] pair, float weight, float sigma, "
-    "bool reference, bool half, bool double) -> Tensor",
+    "bool reference, bool half, bool full, bool double) -> Tensor",
 )
 
 
@@ -410,10 +416,11 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     pull: Any = None
     src_grad = dst_grad = base_grad = None
     if for_src or (for_dst and plain):
-        pull = _links(y, mask, None, pair, 0.0, 0.0, False, ctx.gradients == "average", double)
+        average, full = ctx.gradients == "average", ctx.contour == "full"
+        pull = _links(y, mask, None, pair, 0.0, 0.0, False, average, full, double)
     if for_dst:
         dst_grad = g - (
-            pull if plain else _links(y, mask, color_map, [], op.weight, op.sigma, op.reference, False, double)
+            pull if plain else _links(y, mask, color_map, [], op.weight, op.sigma, op.reference, False, False, double)
         )
         if plain and color is not None:
             dst_grad = dst_grad - color
@@ -437,10 +444,12 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return (src_grad, dst_grad, None, base_grad, *[None] * ctx.settings)
 
 
-def _setup(ctx: Any, inputs: tuple[Any, ...], operator: Operator, gradients: str, mean_of_base: bool) -> None:
+def _setup(
+    ctx: Any, inputs: tuple[Any, ...], operator: Operator, gradients: str, contour: str, mean_of_base: bool
+) -> None:
     src, dst, mask, base, color_map, *settings = inputs
     ctx.save_for_backward(mask, color_map, *([src, dst] if gradients == "mixed" else []))
-    ctx.operator, ctx.gradients, ctx.mean_of_base = operator, gradients, mean_of_base
+    ctx.operator, ctx.gradients, ctx.contour, ctx.mean_of_base = operator, gradients, contour, mean_of_base
     ctx.base_is_src = base is None
     ctx.base_dtype = None if base is None else base.dtype
     ctx.settings = 1 + len(settings)
@@ -503,11 +512,12 @@ def _run_poisson(
     color_map: Tensor | None,
     color_weight: float,
     gradients: str,
+    contour: str,
     tolerance: float | None,
     solver: int,
 ) -> Tensor:
     known = SOLVERS.get(solver)
-    options = {"gradients": gradients, "base": base, "tolerance": tolerance}
+    options = {"gradients": gradients, "contour": contour, "base": base, "tolerance": tolerance}
     if known is not None:
         return _run(known.solve, src, dst, **options)
     return _run(poisson, src, dst, mask, color_weight=color_weight if color_map is None else color_map, **options)
@@ -525,20 +535,20 @@ _poisson = torch.library.custom_op(
     _run_poisson,
     mutates_args=(),
     schema="(Tensor src, Tensor dst, Tensor mask, Tensor? base, Tensor? color_map, float color_weight, str gradients, "
-    "float? tolerance, int solver) -> Tensor",
+    "str contour, float? tolerance, int solver) -> Tensor",
 )
 
 
 def _setup_gaussian_poisson(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     *_, weight, sigma, reference, _, pinned, _, tolerance = inputs
     operator = Operator(weight, sigma, reference, pinned, _levels(tolerance, output), 0)
-    _setup(ctx, inputs, operator, "source", True)
+    _setup(ctx, inputs, operator, "source", "half", True)
 
 
 def _setup_poisson(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    *_, weight, gradients, tolerance, solver = inputs
+    *_, weight, gradients, contour, tolerance, solver = inputs
     operator = Operator(weight, 0.0, False, True, _levels(tolerance, output), solver)
-    _setup(ctx, inputs, operator, gradients, False)
+    _setup(ctx, inputs, operator, gradients, contour, False)
 
 
 _gaussian_poisson.register_fake(lambda src, dst, *_: dst.new_empty(dst.shape))
@@ -646,6 +656,7 @@ def differentiable_poisson(
     base: Array | None,
     color_weight: Any,
     gradients: str,
+    contour: str,
     tolerance: float | None,
     return_info: bool,
     solver: int = 0,
@@ -658,5 +669,6 @@ def differentiable_poisson(
         for x, name in ((src, "src"), (dst, "dst"), (mask, "mask"), (base, "base"))
     ]
     _checks.one_of(gradients, "gradients", _checks.GRADIENTS)
+    _checks.one_of(contour, "contour", _checks.CONTOURS)
     levels = None if tolerance is None else _number(tolerance, "tolerance")
-    return _call(_poisson, (*images, color_map, weight, gradients, levels, solver), return_info)
+    return _call(_poisson, (*images, color_map, weight, gradients, contour, levels, solver), return_info)

@@ -69,6 +69,7 @@ def _solve_one(
     certify: bool,
     edges: NumpyArray | None = None,
     warm: Any = None,
+    contour: str = "half",
 ) -> SolveInfo:
     """Solves one image into out, which holds dst.
 
@@ -86,6 +87,7 @@ def _solve_one(
         None if base is None else _arrays.view(base, "base"),
         _arrays.view(out, "out", writable=True),
         gradients=gradients,
+        contour=contour,
         tolerance=levels * unit,
         max_iterations=_MAX_ITERATIONS,
         certify=certify,
@@ -117,16 +119,22 @@ def _solve(
     base: NumpyArray | None,
     dst: Array,
     gradients: str,
+    contour: str,
     tolerance: float | None,
     return_info: bool,
     warm: Any = None,
 ) -> Any:
     """One image [H, W, C], or a batch with one system for all or one for each; warm: carried from item to item."""
     _checks.one_of(gradients, "gradients", _checks.GRADIENTS)
+    _checks.one_of(contour, "contour", _checks.CONTOURS)
     levels = _checks.tolerance(tolerance, target.dtype.name)
     result = np.array(target, order="C", copy=True)
     if target.ndim == 3:
-        infos = [_solve_one(*systems[0], source, target, base, result, gradients, levels, return_info, warm=warm)]
+        infos = [
+            _solve_one(
+                *systems[0], source, target, base, result, gradients, levels, return_info, warm=warm, contour=contour
+            )
+        ]
     else:
         infos = [
             _solve_one(
@@ -139,6 +147,7 @@ def _solve(
                 levels,
                 return_info,
                 warm=warm,
+                contour=contour,
             )
             for i in range(target.shape[0])
         ]
@@ -208,18 +217,20 @@ class PoissonSolver:
         dst: Array,
         *,
         gradients: str = "source",
+        contour: str = "half",
         base: Array | None = None,
         tolerance: float | None = None,
         return_info: bool = False,
     ) -> Any:
         """Like `poisson` with this mask and color_weight, gradients included."""
-        return self._solve(src, dst, gradients, base, tolerance, return_info, None)
+        return self._solve(src, dst, gradients, contour, base, tolerance, return_info, None)
 
     def _solve(
         self,
         src: Array,
         dst: Array,
         gradients: str,
+        contour: str,
         base: Array | None,
         tolerance: float | None,
         return_info: bool,
@@ -239,10 +250,15 @@ class PoissonSolver:
             from ._torch import differentiable_poisson
 
             return differentiable_poisson(
-                src, dst, self._mask, base, self._weight, gradients, tolerance, return_info, self._key
+                src, dst, self._mask, base, self._weight, gradients, contour, tolerance, return_info, self._key
             )
         if self._there is not None:
-            options: dict[str, Any] = {"gradients": gradients, "tolerance": tolerance, "return_info": return_info}
+            options: dict[str, Any] = {
+                "gradients": gradients,
+                "contour": contour,
+                "tolerance": tolerance,
+                "return_info": return_info,
+            }
             if sequence is None:
                 return self._there.solve(src, dst, base, warm=None, **options)
             with sequence._lock:
@@ -252,9 +268,11 @@ class PoissonSolver:
         ground = _check_base(base, target)
         systems = [(self._hierarchy, self._mask)]
         if sequence is None:
-            return _solve(systems, source, target, ground, dst, gradients, tolerance, return_info)
+            return _solve(systems, source, target, ground, dst, gradients, contour, tolerance, return_info)
         with sequence._lock:
-            return _solve(systems, source, target, ground, dst, gradients, tolerance, return_info, sequence._warm)
+            return _solve(
+                systems, source, target, ground, dst, gradients, contour, tolerance, return_info, sequence._warm
+            )
 
     def sequence(self) -> PoissonSequence:
         """For the frames of a film in their order: each solve starts from the frame before."""
@@ -296,12 +314,13 @@ class PoissonSequence:
         dst: Array,
         *,
         gradients: str = "source",
+        contour: str = "half",
         base: Array | None = None,
         tolerance: float | None = None,
         return_info: bool = False,
     ) -> Any:
         """Like `PoissonSolver.solve`; a batch is as many frames. Tensors that require grad are refused."""
-        return self._solver._solve(src, dst, gradients, base, tolerance, return_info, self)
+        return self._solver._solve(src, dst, gradients, contour, base, tolerance, return_info, self)
 
 
 def poisson(
@@ -310,6 +329,7 @@ def poisson(
     mask: Array,
     *,
     gradients: str = "source",
+    contour: str = "half",
     color_weight: Any = 0.0,
     base: Array | None = None,
     tolerance: float | None = None,
@@ -332,9 +352,12 @@ def poisson(
             float16, float32 or float64, any strides; numpy, torch, or an array on a CUDA device (docs/cuda.md;
             no float64 there). Never changed.
         mask: [H, W], or [N, H, W] with a batch; bool, uint8 or uint16 scaled by their range, or
-            floats in [0, 1]. The gradient of an edge is mixed by the mean of its two pixels.
+            floats in [0, 1].
         gradients: 'source'; 'mixed', at each edge the stronger of src and dst by their norm over
             the channels; 'average' of the two; or 'monochrome', the luma of src for every channel.
+        contour: how much of them an edge takes, the rest being dst's: 'half', the mean of the mask of its two
+            pixels, so half of each across a hard contour; 'full', the larger, so all of it, as in eq. 7 of the
+            paper and in fpie.
         color_weight: a number of at least 0, or a map [H, W]: how much the colours of base hold.
         base: like dst; float32 and float64, in dst's unit (0..255 for uint8), are taken too. None:
             src. Without effect where color_weight is 0.
@@ -362,7 +385,7 @@ def poisson(
     if _arrays.in_graph(src, dst, mask, base, color_weight):
         from ._torch import differentiable_poisson
 
-        return differentiable_poisson(src, dst, mask, base, color_weight, gradients, tolerance, return_info)
+        return differentiable_poisson(src, dst, mask, base, color_weight, gradients, contour, tolerance, return_info)
     arrays = {"dst": dst, "src": src, "mask": mask, "base": base, "color_weight": _checks.map_or_none(color_weight)}
     place = _cuda.place_of(arrays, device)
     if place is not None:
@@ -373,6 +396,7 @@ def poisson(
             mask,
             base,
             gradients=gradients,
+            contour=contour,
             color_weight=color_weight,
             tolerance=tolerance,
             return_info=return_info,
@@ -394,4 +418,4 @@ def poisson(
     else:
         planes = [_checks.mask(masks, "mask", height, width)]
     systems = [(_hierarchy(m, weight), m) for m in planes]
-    return _solve(systems, source, target, ground, dst, gradients, tolerance, return_info)
+    return _solve(systems, source, target, ground, dst, gradients, contour, tolerance, return_info)

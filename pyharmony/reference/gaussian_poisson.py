@@ -11,7 +11,8 @@ For each channel of an image of H x W pixels the blend x solves ``A x = b``:
   symmetric, positive definite, keeps constants and is ``L + c G`` where the map is constant.
 * ``b_i = sum_j F_ij + c_i base_i`` over the 4 neighbours, with the wanted difference
   ``F_ij = a (v_i - v_j) + (1 - a) (dst_i - dst_j)``, ``a = (mask_i + mask_j) / 2`` and v the
-  guidance (src, or another choice of ``gradients``).
+  guidance (src, or another choice of ``gradients``). With the contour 'full' a is the larger of the
+  two: what the mask holds of src it holds of its edges to the pixels around, see `poisson`.
 * With another ``gradient_kernel`` than 'normal' the differences ``v_i - v_j`` and ``dst_i - dst_j``
   are those of `derivative`; with a map of gains ``v_i - v_j`` is multiplied by the mean of both ends.
 * With ``preserve_background`` only the pixels with mask > 0 are unknown; the others are dst.
@@ -84,6 +85,7 @@ def edge_field(
     gradients: str = "source",
     gradient_kernel: str = "normal",
     gain: Float64 | None = None,
+    contour: str = "half",
 ) -> tuple[Float64, Float64]:
     """The wanted differences x[:, 1:] - x[:, :-1] and x[1:] - x[:-1], [H, W-1, C] and [H-1, W, C].
 
@@ -91,7 +93,7 @@ def edge_field(
     """
 
     def mix(ds: Float64, dd: Float64, m0: Float64, m1: Float64, g0: Float64, g1: Float64) -> Float64:
-        a = ((m0 + m1) / 2)[..., None]
+        a = (np.maximum(m0, m1) if contour == "full" else (m0 + m1) / 2)[..., None]
         if gradients == "mixed":
             stronger = (dd**2).sum(-1, keepdims=True) > (ds**2).sum(-1, keepdims=True)
             v = np.where(stronger, dd, ds)
@@ -182,6 +184,7 @@ def gaussian_poisson(
     gradients: str = "source",
     gradient_kernel: str = "normal",
     gain: Any = None,
+    contour: str = "half",
 ) -> Float64:
     """Solves the equation above exactly.
 
@@ -195,6 +198,7 @@ def gaussian_poisson(
         gradients: 'source', 'mixed', 'average' or 'monochrome'.
         gradient_kernel: 'normal', 'sobel', 'scharr', 'prewitt' or 'roberts'.
         gain: [H, W], of the guidance's differences.
+        contour: 'half' or 'full': what an edge takes of the guidance.
 
     Returns:
         [H, W, C] float64, in the unit of the inputs.
@@ -205,7 +209,7 @@ def gaussian_poisson(
     weight = np.broadcast_to(np.asarray(color_weight, np.float64), (h, w))
     w0, w1 = gaussian_taps(sigma, normalize=not reference)
     gain = None if gain is None else np.asarray(gain, np.float64)
-    b = divergence(*edge_field(src, dst, mask, gradients, gradient_kernel, gain)) + weight[..., None] * base
+    b = divergence(*edge_field(src, dst, mask, gradients, gradient_kernel, gain, contour)) + weight[..., None] * base
 
     if not preserve_background and np.ptp(weight) == 0:
         (ty, cy), (tx, cx) = _cosines(h), _cosines(w)

@@ -19,6 +19,7 @@ struct ResidualParams {
   std::int64_t active;
   ImageBatch src, dst, mask, base, rhs, weight_map;
   Guidance guidance;
+  Contour contour;
   double weight, w0, w1;
   int top, left, image_height, image_width, channels;
   Planes r, e;
@@ -152,7 +153,9 @@ __global__ void __launch_bounds__(kThreads, sizeof(Real) == 8 ? 1 : 2)
       a[0] = load_any<Real>(p.mask, in_mask) / range;
 #pragma unroll
       for (int d = 1; d < 5; ++d) {
-        a[d] = Real(0.5) * (a[0] + load_any<Real>(p.mask, in_mask + step(p.mask, d)) / range);
+        const Real beside = load_any<Real>(p.mask, in_mask + step(p.mask, d)) / range;
+        const Real mean = Real(0.5) * (a[0] + beside);
+        a[d] = p.contour == Contour::kFull ? device::Max()(a[0], beside) : mean;
       }
     }
 
@@ -470,6 +473,7 @@ void launch_poisson_residual(const Plan& plan, const SolveMemory& memory, const 
   p.rhs = images.rhs;
   p.weight_map = images.weight_map;
   p.guidance = images.guidance;
+  p.contour = images.contour;
   p.weight = plan.options.weight;
   p.w0 = plan.options.w0;
   p.w1 = plan.options.w1;

@@ -19,6 +19,7 @@ struct Equation {
   int map_top = 0, map_left = 0;
   double weight = 0, w0 = 1, w1 = 0;
   Guidance guidance = Guidance::kSource;
+  Contour contour = Contour::kHalf;
   int top = 0, left = 0;  // of the box
 
   bool has_rhs() const { return rhs.data != nullptr; }

@@ -10,6 +10,7 @@
 namespace pyharmony::HM_SIMD_NS {
 namespace {
 
+using poisson::Contour;
 using poisson::Equation;
 using poisson::Guidance;
 using poisson::kPad;
@@ -257,7 +258,11 @@ class Band {
   // How much of the guidance the edges from (i, j) to (i2, j + step) take, j in [from, to).
   void edge_weights(int i, int i2, int step, int from, int to, Real* __restrict a) {
     const Real* __restrict m0 = mask(i), * __restrict m1 = mask(i2) + step;
-    for (int j = from; j < to; ++j) a[j] = kHalf * (m0[j] + m1[j]);
+    if (eq_.contour == Contour::kFull) {
+      for (int j = from; j < to; ++j) a[j] = m0[j] < m1[j] ? m1[j] : m0[j];
+    } else {
+      for (int j = from; j < to; ++j) a[j] = kHalf * (m0[j] + m1[j]);
+    }
     if (eq_.guidance != Guidance::kMixed) return;
     for (int j = from; j < to; ++j) {
       double ss = 0, dd = 0;

@@ -64,6 +64,7 @@ struct SolveParams {
   ImageView rhs;                   // in place of the images: A x = rhs, known pixels zero
   ImageView out;
   Guidance guidance = Guidance::kSource;
+  Contour contour = Contour::kHalf;
   double tolerance = 0;  // in the unit of the images
   int max_iterations = 30;
   bool certify = false;

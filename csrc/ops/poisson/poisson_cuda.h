@@ -109,6 +109,7 @@ struct SolveImages {
   device::ImageBatch weight_map;            // where the plan has one
   device::ImageBatch out;
   Guidance guidance = Guidance::kSource;
+  Contour contour = Contour::kHalf;
 
   int count() const { return rhs.exists() ? rhs.count : dst.count; }
   int channels() const { return rhs.exists() ? rhs.channels : dst.channels; }

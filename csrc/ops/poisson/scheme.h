@@ -17,6 +17,15 @@ inline Guidance parse_guidance(const std::string& name) {
   fail("gradients: '", name, "', expected 'source', 'mixed', 'average' or 'monochrome'");
 }
 
+// The share of the guidance at an edge, from the mask of its two pixels: their mean or the larger.
+enum class Contour : int { kHalf, kFull };
+
+inline Contour parse_contour(const std::string& name) {
+  if (name == "half") return Contour::kHalf;
+  if (name == "full") return Contour::kFull;
+  fail("contour: '", name, "', expected 'half' or 'full'");
+}
+
 // Coarse node (I, J) sits at fine (2I, 2J).
 constexpr int coarse_size(int fine) { return (fine + 1) / 2; }
 

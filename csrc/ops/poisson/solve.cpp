@@ -127,6 +127,7 @@ class Solver {
     eq_.base = params.base;
     eq_.rhs = params.rhs;
     eq_.guidance = params.guidance;
+    eq_.contour = params.contour;
     eq_.weight = h_.weight_;
     eq_.w0 = h_.w0_;
     eq_.w1 = h_.w1_;
