@@ -369,7 +369,7 @@ class ChainerGpGan:
     """
 
     def __init__(self, kind: str, width: int, bottleneck: int, size: int = 64, seed: int = 0) -> None:
-        self.rng, self.eps = np.random.default_rng(seed), 2e-5
+        self.rng, self.eps, self.slope = np.random.default_rng(seed), 2e-5, 0.2
         self.arrays: dict[str, np.ndarray[Any, Any]] = {}
         self.kind, halvings = kind, int(math.log2(size)) - 2
         self.encoder: list[tuple[str, ...]] = []
@@ -402,9 +402,10 @@ class ChainerGpGan:
         return name
 
     def _norm(self, name: str, channels: int) -> str:
+        # Variances so small that what is added to them shows.
         for leaf, values in {
-            "gamma": self.rng.uniform(0.5, 1.5, channels), "beta": self.rng.normal(0, 0.2, channels),
-            "avg_mean": self.rng.normal(0, 0.2, channels), "avg_var": self.rng.uniform(0.5, 1.5, channels),
+            "gamma": self.rng.uniform(0.01, 0.03, channels), "beta": self.rng.normal(0, 0.2, channels),
+            "avg_mean": self.rng.normal(0, 0.2, channels), "avg_var": self.rng.uniform(2e-4, 1e-3, channels),
         }.items():  # fmt: skip
             self.arrays[f"{name}/{leaf}"] = values.astype(np.float32)
         self.arrays[f"{name}/N"] = np.asarray(7)
@@ -426,7 +427,7 @@ class ChainerGpGan:
             full = how == "full"
             x = functional.conv2d(x, weights[name], stride=1 if full else 2, padding=0 if full else 1)
             x = self._normed(x, norm[0]) if norm else x
-            x = x if self.kind == "critic" and i == len(self.encoder) - 1 else functional.leaky_relu(x, 0.2)
+            x = x if self.kind == "critic" and i == len(self.encoder) - 1 else functional.leaky_relu(x, self.slope)
         for how, name, *norm in self.decoder:
             full = how == "full"
             x = functional.conv_transpose2d(x, weights[name], stride=1 if full else 2, padding=0 if full else 1)

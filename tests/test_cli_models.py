@@ -18,6 +18,8 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from pyharmony import models  # noqa: E402
 
+from .published_networks import ChainerGpGan, NestedUNet, saved_npz  # noqa: E402
+
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
@@ -95,6 +97,20 @@ def test_networks_of_two_files_are_converted_together(tmp_path: Path) -> None:
     arguments = ("convert", tmp_path / "G.pth", "bargainnet", "-o", tmp_path / "a.safetensors")
     assert "encoder is not among the weights" in call(*arguments, code=6).stderr
     assert "G.pth and " in call(*arguments, "--also", tmp_path / "E.pth", code=6).stderr
+
+
+def test_arrays_of_chainer_are_converted_and_another_network_is_named(tmp_path: Path) -> None:
+    published = ChainerGpGan("noise", 2, 3, 16)
+    saved_npz(tmp_path / "g.npz", published.arrays)
+    out = tmp_path / "g.safetensors"
+    found = told("convert", tmp_path / "g.npz", "gp_gan", "-o", out)
+    assert (found["config"]["supervised"], found["config"]["nz"]) == (False, 3)
+    z = torch.randn(2, 3).double()
+    torch.testing.assert_close(models.load(out).double()(z), published(z), rtol=0, atol=2e-6)
+    torch.save(NestedUNet(4, 2, 8, "batch", gates=True).state_dict(), tmp_path / "G.pth")
+    named = call("convert", tmp_path / "G.pth", "dovenet", "-o", tmp_path / "d.safetensors", code=2).stderr
+    assert "holds what `convert` reads as attention_unet" in " ".join(named.split())
+    assert not (tmp_path / "d.safetensors").exists()
 
 
 def test_what_a_pickle_would_run_is_not_run(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from pyharmony.models import _blocks, _published  # noqa: E402
 from pyharmony.models._partial import PartialConv2d  # noqa: E402
 
 from .published_networks import (  # noqa: E402
+    ChainerGpGan,
     NestedUNet,
     PublishedEncoder,
     PublishedPctCnn,
@@ -38,6 +39,7 @@ from .published_networks import (  # noqa: E402
     nested_resnet,
     patch_discriminator,
     pixel_discriminator,
+    saved_npz,
     transformed,
 )
 
@@ -546,6 +548,128 @@ def test_the_published_networks_of_bargainnet_convert(tmp_path: Path) -> None:
         models.convert(tmp_path / "G.pth", "bargainnet")
     with pytest.raises(WeightsError, match="BargainNet's generator is not among the weights"):
         models.convert(tmp_path / "E.pth", "bargainnet")
+
+
+@pytest.mark.parametrize("size", [16, 64])
+@pytest.mark.parametrize("kind", ["blending", "noise"])
+def test_the_published_generators_of_gp_gan_convert(tmp_path: Path, kind: str, size: int) -> None:
+    """Arrays of Chainer, whose batch norms add 2e-5 to a variance where torch's add 1e-5, to a picture in float64."""
+    published = ChainerGpGan(kind, 4, 24, size)
+    saved_npz(tmp_path / "blending_gan.npz", published.arrays)
+    model: Any = models.convert(tmp_path / "blending_gan.npz", "gp_gan")
+    config = model.config
+    assert (config.supervised, config.size, config.width, config.slope) == (kind == "blending", size, 4, 0.2)
+    assert (config.bottleneck if kind == "blending" else config.nz) == 24
+    models.save(model, tmp_path / "ours.safetensors", part="generator")
+    model = models.load(tmp_path / "ours.safetensors").double()
+    torch.manual_seed(0)
+    x = (torch.rand(2, 3, size, size) * 2 - 1 if kind == "blending" else torch.randn(2, 24)).double()
+    with torch.no_grad():
+        # A variance is rounded to float32 once more: 6e-8 of it, in each of the norms.
+        torch.testing.assert_close(model(x), published(x), rtol=0, atol=2e-6)
+        published.eps = 1e-5
+        assert float((model(x) - published(x)).abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("critic_first", [False, True])
+def test_the_published_critic_of_gp_gan_converts_with_its_generator(tmp_path: Path, critic_first: bool) -> None:
+    generator, critic = ChainerGpGan("blending", 4, 24), ChainerGpGan("critic", 2, 0, seed=1)
+    saved_npz(tmp_path / "g_epoch_25.npz", generator.arrays)
+    saved_npz(tmp_path / "d_epoch_25.npz", critic.arrays)
+    files = [tmp_path / "g_epoch_25.npz", tmp_path / "d_epoch_25.npz"]
+    model: Any = models.convert(files[::-1] if critic_first else files, "gp_gan")
+    assert model.config.critic_width == 2
+    x = torch.rand(3, 3, 64, 64).double() * 2 - 1
+    with torch.no_grad():
+        torch.testing.assert_close(model.double().discriminator.scores(x), critic(x), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(model(x), generator(x), rtol=0, atol=2e-6)
+    with pytest.raises(WeightsError, match="the critic alone is among the weights; expected a generator"):
+        models.convert(files[1], "gp_gan")
+
+
+@pytest.mark.parametrize("names", ["{}.main.{}", "{}_{}"])
+def test_ports_of_gp_gan_to_pytorch_convert_by_the_order_of_their_layers(tmp_path: Path, names: str) -> None:
+    published = ChainerGpGan("blending", 4, 24)
+    published.eps, published.slope = 1e-5, 0.01
+    state = published.as_torch(names)
+    torch.save({f"module.{key}": value for key, value in state.items()}, tmp_path / "G.pth")
+    model = models.convert(tmp_path / "G.pth", "gp_gan", slope=0.01)
+    x = torch.rand(2, 3, 64, 64).double() * 2 - 1
+    with torch.no_grad():
+        torch.testing.assert_close(model.double()(x), published(x), rtol=0, atol=1e-12)
+
+
+def test_what_gp_gan_cannot_place_is_named(tmp_path: Path) -> None:
+    arrays = ChainerGpGan("blending", 4, 24).arrays
+
+    def refused(changes: dict[str, Any], without: str = "") -> str:
+        kept = {key: value for key, value in arrays.items() if not without or not key.startswith(without)}
+        saved_npz(tmp_path / "g.npz", {**kept, **changes})
+        with pytest.raises(WeightsError) as caught:
+            models.convert(tmp_path / "g.npz", "gp_gan")
+        assert "g.npz" in str(caught.value)
+        return str(caught.value)
+
+    assert "generator.decoder.norms.0.weight missing" in refused({}, "decoder/1/gamma")
+    assert "'bn' stands where generator.bottleneck_norm, a norm, does" in refused({}, "bn/avg_mean")
+    assert "'decoder/3' stands where generator.decoder.norms.0, a norm, does" in refused({}, "decoder/1/")
+    assert "'bn' stands where generator.decoder.first, a convolution, does" in refused({}, "encoder/")
+    assert "'encoder/0' has a bias" in refused({"encoder/0/b": np.zeros(4, np.float32)})
+    assert "'head/0' is its last layer" in refused({"head/0/W": np.zeros((4, 8, 4, 4), np.float32)})
+    assert "'more' has no place" in refused({"more/W": np.zeros(3, np.float32)})
+    assert "widths 5 and 4; gp_gan has one for both" in refused({"encoder/0/W": np.zeros((5, 3, 4, 4), np.float32)})
+    assert "other shapes" in refused({"bn/gamma": np.ones(23, np.float32)})
+    assert "encoder/0/W: <U1, expected an array of numbers" in refused({"encoder/0/W": np.array(["x"])})
+
+
+def test_files_of_arrays_that_are_none_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "g.npz"
+
+    def refused() -> str:
+        with pytest.raises(WeightsError) as caught:
+            models.convert(path, "gp_gan")
+        return str(caught.value)
+
+    assert "there is no such file" in refused()
+    for data in (b"", b"PK\x03\x04", b"PK\x05\x06" + bytes(18)):
+        path.write_bytes(data)
+        assert "g.npz: " in refused()
+    saved_npz(path, ChainerGpGan("noise", 2, 3, 16).arrays)
+    whole = path.read_bytes()
+    for cut in (len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        assert "damaged" in refused()
+    path.write_bytes(whole[:200] + bytes([whole[200] ^ 255]) + whole[201:])
+    assert "g.npz" in refused()
+    saved_npz(path, {"0/W": np.array([Payload(tmp_path / "ran")], dtype=object)})
+    assert "0/W: no array of numbers" in refused()
+    assert not (tmp_path / "ran").exists()
+    saved_npz(path, {"0/W": np.zeros(1 << 23)})
+    assert path.stat().st_size < 1 << 17
+    assert "would unpack to 67,108," in refused()
+
+
+def test_the_model_that_a_file_is_of_is_named(tmp_path: Path) -> None:
+    """Where another was asked for, with or without a published layout."""
+    files = {
+        "gated.pth": (NestedUNet(4, 2, 8, "batch", gates=True), "attention_unet"),
+        "plain.pth": (NestedUNet(4, 2, 8, "instance", gates=False), "attention_unet or pix2pix"),
+        "E.pth": (PublishedEncoder(4), "style_encoder"),
+        "pct.pth": (PublishedPctCnn(4), "pct_net"),
+    }
+    for name, (network, model) in files.items():
+        torch.save(network.state_dict(), tmp_path / name)
+        with pytest.raises(
+            ArgumentError, match=f"of dovenet is known; .*{name} holds what `convert` reads as {model}$"
+        ):
+            models.convert(tmp_path / name, "dovenet")
+    saved_npz(tmp_path / "g.npz", ChainerGpGan("noise", 2, 3, 16).arrays)
+    with pytest.raises(WeightsError, match=r"g\.npz: .*; it holds what `convert` reads as gp_gan$"):
+        models.convert(tmp_path / "g.npz", "pix2pix")
+    with pytest.raises(WeightsError, match=r"layouts of pix2pix; it holds what `convert` reads as style_encoder$"):
+        models.convert(tmp_path / "E.pth", "pix2pix")
+    with pytest.raises(ArgumentError, match=r"of dovenet is known; known are those of [a-z2_, 0-9]*$"):
+        models.convert(tmp_path / "none.pth", "dovenet")
 
 
 def test_statistics_that_early_torch_kept_for_instance_norms_are_left_out() -> None:
@@ -1700,7 +1824,7 @@ def test_published_files_of_something_else_are_refused(tmp_path: Path) -> None:
     assert "takes 5 channels" in offered(NestedUNet(5, 2, 8, "batch", gates=False).state_dict())
     with pytest.raises(
         ArgumentError,
-        match="no published layout of srgan is known; known are those of attention_unet, bargainnet, pct_net, pix2pix",
+        match="no published layout of srgan is known; known are those of attention_unet, bargainnet, gp_gan, pct_net",
     ):
         models.convert(tmp_path / "a.pth", "srgan")
 

@@ -195,7 +195,9 @@ def verify(
 
 @app.command("convert")
 def convert(
-    published: Annotated[Path, typer.Argument(metavar="PUBLISHED", help="The published file, .pth or .safetensors.")],
+    published: Annotated[
+        Path, typer.Argument(metavar="PUBLISHED", help="The published file, .pth, .npz or .safetensors.")
+    ],
     name: Annotated[str, typer.Argument(metavar="NAME", help="The network that it holds.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The file to write, .safetensors.")],
     also: Annotated[
@@ -212,7 +214,7 @@ def convert(
     """Turn published weights into a file of pyharmony's.
 
     The published file is read as tensors; code that a pickle may hold is not run. What it does not hold, a
-    discriminator as a rule, is not written.
+    discriminator as a rule, is not written. Where it is another network's than NAME, it is said whose.
     """
     console = Console("models.convert", as_json=as_json, debug=debug)
     with console.session():

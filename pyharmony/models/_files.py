@@ -26,8 +26,8 @@ from torch import Tensor, nn
 
 from .. import _install, _shipped
 from .._shipped import Weights
-from ..errors import ArgumentError, WeightsError
-from . import _registry
+from ..errors import ArgumentError, PyHarmonyError, WeightsError
+from . import _published, _registry
 from ._registry import Adversarial, Model
 
 _FORMAT = 1
@@ -274,6 +274,8 @@ def load(source: Source, *, model: Model | None = None, whole: bool = False) -> 
 
 def _published_state(path: Path) -> dict[str, Any]:
     """The tensors of a published file, which may lie in a dictionary under 'state_dict' or 'model'."""
+    if path.suffix == ".npz":
+        return dict(_published.read_npz(path))
     if path.suffix == ".safetensors":
         try:
             return safetensors.torch.load_file(path)
@@ -295,40 +297,48 @@ def _published_state(path: Path) -> dict[str, Any]:
 
 
 def convert(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], name: str, **config: Any) -> Model:
-    """Reads published weights (.pth, or .safetensors with the published names) into one of our models.
+    """Reads published weights (.pth, .npz, or .safetensors with the published names) into one of our models.
 
     Known are the nested U-Nets of pix2pix (`pix2pix`; on four channels, gated as DoveNet's or not, `attention_unet`),
     its residual generators and its discriminators, the generator and the encoder of BargainNet (`bargainnet`;
-    the encoder alone `style_encoder`), both forms of PCT-Net (`pct_net`) and the VGG-16 of torchvision
-    (`style_encoder`). Networks that were published in files of their own are given together, as a sequence of paths.
+    the encoder alone `style_encoder`), both forms of PCT-Net (`pct_net`), both generators of GP-GAN and its critic
+    (`gp_gan`), as Chainer keeps them (.npz) or a port to PyTorch whose layers are in the same order, and the VGG-16 of
+    torchvision (`style_encoder`). Networks that were published in files of their own are given together, as a sequence
+    of paths.
 
-    The file is read with torch's `weights_only=True`: tensors, and no code. Settings that the tensors do not tell,
-    such as a share of dropout, may be given. What the file does not hold, a discriminator as a rule, is as `create`
-    makes it.
+    The file is read with torch's `weights_only=True` or NumPy's `allow_pickle=False`: tensors, and no code. Settings
+    that the tensors do not tell, such as a share of dropout, may be given. What the file does not hold, a discriminator
+    as a rule, is as `create` makes it.
 
     Returns:
         The model, in evaluation mode; `save` writes it.
 
     Raises:
         ArgumentError: no such model, or one of which no published layout is known.
-        WeightsError: no such file, more than tensors in it, or tensors of another model.
+        WeightsError: no such file, more than tensors in it, or tensors of another model; where they are those of a
+            model that is known, it is named.
     """
     info = _registry.info_of(name)
+    paths = [Path(path)] if isinstance(path, str | os.PathLike) else [Path(one) for one in path]
+    published: dict[str, Any] = {}
+    source = " and ".join(map(str, paths))
     if info.convert is None:
         known = ", ".join(i.name for i in _registry.all_models() if i.convert is not None)
-        raise ArgumentError(f"name: no published layout of {name} is known; known are those of {known}")
-    paths = [Path(path)] if isinstance(path, str | os.PathLike) else [Path(one) for one in path]
-    source = " and ".join(map(str, paths))
-    published: dict[str, Any] = {}
+        with contextlib.suppress(WeightsError):
+            for one in paths:
+                published |= _published_state(one)
+        raise ArgumentError(
+            f"name: no published layout of {name} is known; known are those of {known}" + _hint(published, source)
+        )
     for one in paths:
         tensors = _published_state(one)
         if both := published.keys() & tensors.keys():
             raise WeightsError(f"{source}: both hold {_some(both)}")
         published |= tensors
     try:
-        found, state = info.convert(published)
+        found, state = info.convert(dict(published))
     except WeightsError as error:
-        raise WeightsError(f"{source}: {error}") from error
+        raise WeightsError(f"{source}: {error}{_hint(published, 'it', but=name)}") from error
     if config:
         found = _registry.config_of(info, {**dataclasses.asdict(found), **config})
     made = info.make(found)
@@ -342,6 +352,21 @@ def convert(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], nam
         raise WeightsError(f"{source} does not fit {name}: {_some(left)} missing")
     made.load_state_dict(complete)
     return made.eval()
+
+
+def _hint(published: Mapping[str, Any], what: str, *, but: str = "") -> str:
+    """Which models these tensors are of, by names and shapes, as the end of a message; empty where they are of none."""
+    found = []
+    for info in _registry.all_models():
+        if info.convert is None or info.name == but or not published:
+            continue
+        with contextlib.suppress(PyHarmonyError, LookupError, ValueError, TypeError, RuntimeError):
+            config, state = info.convert(dict(published))
+            with torch.device("meta"):
+                made = info.make(config)
+            check_state(made, {**made.state_dict(), **state}, "", "")
+            found.append(info.name)
+    return f"; {what} holds what `convert` reads as {' or '.join(found)}" if found else ""
 
 
 def export(model: Model, path: str | os.PathLike[str], *, size: int | None = None) -> None:

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from ..errors import WeightsError
 from ._blocks import Norm
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+#: Names of Chainer's arrays, of a convolution and of a batch norm, and torch's.
+_CHAINER = {
+    "W": "weight",
+    "b": "bias",
+    "gamma": "weight",
+    "beta": "bias",
+    "avg_mean": "running_mean",
+    "avg_var": "running_var",
+    "N": "num_batches_tracked",
+}
+#: What Chainer's batch norm adds to a variance beyond what torch's adds: 2e-5 and 1e-5.
+_CHAINER_EPS = 1e-5
+#: Weights are hardly compressed: a file that unpacks to more than so many times itself, and so much, holds none.
+_LARGEST_RATIO, _ALWAYS = 64, 1 << 24
 
 
 @dataclass(frozen=True)
@@ -63,6 +84,85 @@ def region_encoder(state: dict[str, Tensor]) -> dict[str, Tensor]:
     if "convs.0.weight" not in found or "last.weight" not in found:
         raise WeightsError("the file holds no whole encoder of BargainNet")
     return found
+
+
+def read_npz(path: Path) -> dict[str, Tensor]:
+    """The arrays of a file that Chainer's `save_npz` wrote, by its names; nothing in it is run.
+
+    Raises:
+        WeightsError: there is no such file, it is damaged, or it holds what is no array of numbers.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            whole = sum(member.file_size for member in archive.infolist())
+        if whole > _ALWAYS + _LARGEST_RATIO * path.stat().st_size:
+            raise WeightsError(f"{path}: would unpack to {whole:,} bytes, which no weights do")
+        found = {}
+        with np.load(path, allow_pickle=False) as arrays:
+            for name in arrays.files:
+                found[name.lstrip("/")] = _tensor(arrays, name, path)
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: there is no such file") from None
+    except (OSError, EOFError, ValueError, KeyError, zlib.error, zipfile.BadZipFile, MemoryError) as error:
+        raise WeightsError(f"{path}: no .npz file, or a damaged one: {error}") from error
+    if not found:
+        raise WeightsError(f"{path}: holds no array")
+    return found
+
+
+def _tensor(arrays: Mapping[str, Any], name: str, path: Path) -> Tensor:
+    try:
+        value = np.asarray(arrays[name])
+    except ValueError as error:
+        # A pickle, which Chainer writes for what was never given a value.
+        raise WeightsError(f"{path}: {name}: no array of numbers: {error}") from error
+    if value.dtype.kind not in "fiu":
+        raise WeightsError(f"{path}: {name}: {value.dtype}, expected an array of numbers")
+    return torch.from_numpy(np.array(value, value.dtype.newbyteorder("="), order="C"))
+
+
+class Layer(NamedTuple):
+    """A layer of a published network: its published name, and its tensors by torch's names for them."""
+
+    name: str
+    tensors: dict[str, Tensor]
+
+    @property
+    def is_norm(self) -> bool:
+        return "running_mean" in self.tensors
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the weight; empty where there is none."""
+        weight = self.tensors.get("weight")
+        return () if weight is None else tuple(weight.shape)
+
+
+def layers_of(state: dict[str, Tensor]) -> list[Layer]:
+    """The layers of a state in the order of the network, by the names of Chainer or of torch.
+
+    Chainer's are sorted: those of 'encoder', 'bn', 'decoder' and of a list without a name, each by its number. A state
+    dict of torch has them in the order in which they were made.
+    """
+    chainer = any("/" in key for key in state)
+    found: dict[str, dict[str, Tensor]] = {}
+    for key, value in state.items():
+        name, _, leaf = key.rpartition("/" if chainer else ".")
+        if chainer:
+            value = value.double().add(_CHAINER_EPS).to(value.dtype) if leaf == "avg_var" else value
+            leaf = _CHAINER.get(leaf, leaf)
+        found.setdefault(name, {})[leaf] = value
+    names = sorted(found, key=_place) if chainer else list(found)
+    return [Layer(name, found[name]) for name in names]
+
+
+def _place(name: str) -> tuple[int, int, str]:
+    """Where a layer of Chainer's stands."""
+    part, _, index = name.rpartition("/")
+    number = int(index) if index.isascii() and index.isdigit() else -1
+    order = ("encoder", "bn", "decoder", "")
+    place = order.index(part or name) if (part or name) in order else len(order)
+    return (order.index(""), number, name) if not part and number >= 0 else (place, number, name)
 
 
 def norm_by(state: dict[str, Tensor], conv: str, norm: str) -> Norm:

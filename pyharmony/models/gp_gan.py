@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import DTypeError, ShapeError, WeightsError
-from . import _blocks, _files
+from . import _blocks, _files, _published
+from ._published import Layer
 from ._registry import Adversarial, Model, ModelInfo, register
 
 
@@ -322,6 +323,80 @@ def search(generator: NoiseGenerator, composite: Picture, *, n_iteration: int = 
     return Found(picture, losses[0], min(losses), int(optimizer.state[z]["n_iter"]))
 
 
+def _decoder_names(halvings: int) -> list[str]:
+    """The layers of `Decoder` in their order."""
+    names = ["first", "norms.0"]
+    for i in range(halvings - 1):
+        names += [f"convs.{i}", f"norms.{i + 1}"]
+    return [f"decoder.{name}" for name in (*names, "last")]
+
+
+def _down_names(halvings: int) -> list[str]:
+    """Those of an encoder or a critic, without its last."""
+    return ["down.0", *(name for i in range(1, halvings) for name in (f"down.{i}", f"down_norm.{i - 1}"))]
+
+
+def _renamed(layers: list[Layer], names: list[str], network: str) -> dict[str, Tensor]:
+    """The tensors of layers that are these, in this order.
+
+    Raises:
+        WeightsError: there are more or fewer, a norm stands where a convolution should, or one has a bias.
+    """
+    found = {}
+    for layer, name in zip(layers, names, strict=False):
+        norm = "norm" in name
+        if layer.is_norm != norm or not norm and len(layer.shape) != 4:
+            raise WeightsError(
+                f"{layer.name!r} stands where {network}.{name}, a {'norm' if norm else 'convolution'}, does"
+            )
+        for leaf, value in layer.tensors.items():
+            if not norm and leaf != "weight":
+                raise WeightsError(f"{layer.name!r} has a {leaf}; convolutions of GP-GAN have a weight alone")
+            found[f"{network}.{name}.{leaf}"] = value
+    if len(layers) != len(names):
+        more = layers[len(names) :]
+        what = f"{more[0].name!r} has no place in it" if more else f"{names[len(layers)]} and what follows are missing"
+        raise WeightsError(f"{network}: {len(layers)} layers, expected {len(names)}: {what}")
+    return found
+
+
+def _convert(state: dict[str, Any]) -> tuple[GPGanConfig, dict[str, Any]]:
+    """One of the published generators, perhaps with the critic: of Chainer, or of a port of the same order."""
+    every = _published.layers_of(state)
+    convs = [i for i, layer in enumerate(every) if len(layer.shape) == 4]
+    # A critic is what leads from a picture to one number.
+    last = next((i for i in convs if every[i].shape[0] == 1), -1)
+    first = max((i for i in convs if i <= last and every[i].shape[1] == 3), default=0)
+    critic, generator = every[first : last + 1], every[:first] + every[last + 1 :]
+    made = [layer for layer in generator if len(layer.shape) == 4]
+    if not made:
+        only = (
+            "the critic alone is among the weights; expected a generator" if critic else "no convolution is among them"
+        )
+        raise WeightsError(f"no generator of GP-GAN: {only}")
+    if made[-1].shape[1] != 3:
+        raise WeightsError(f"no generator of GP-GAN: {made[-1].name!r} is its last layer, and gives no picture")
+    supervised = made[0].shape[1] == 3
+    halvings = (len(made) - (2 if supervised else 1)) // (2 if supervised else 1)
+    if halvings < 1:
+        raise WeightsError(f"no generator of GP-GAN: it has {len(made)} convolutions")
+    settings: dict[str, Any] = {"supervised": supervised, "size": 4 * 2**halvings, "width": made[-1].shape[0]}
+    names = _decoder_names(halvings)
+    if supervised:
+        if made[0].shape[0] != settings["width"]:
+            widths = f"{made[0].shape[0]} and {settings['width']}"
+            raise WeightsError(f"an encoder and a decoder of widths {widths}; gp_gan has one for both")
+        names = [*_down_names(halvings), "bottleneck", "bottleneck_norm", *names]
+        settings["bottleneck"] = made[halvings].shape[0]
+    else:
+        settings["nz"] = made[0].shape[0]
+    found = _renamed(generator, names, "generator")
+    if critic:
+        settings["critic_width"] = critic[0].shape[0]
+        found |= _renamed(critic, [*_down_names(halvings), "last"], "discriminator")
+    return GPGanConfig(**settings), found
+
+
 register(
     ModelInfo(
         name="gp_gan",
@@ -336,5 +411,6 @@ register(
             "skips": {"width": 32, "bottleneck": 192, "critic_width": 16, "skips": True},
             "unsupervised": {"supervised": False},
         },
+        convert=_convert,
     )
 )
