@@ -7,7 +7,7 @@ kernels they are about.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -210,6 +210,14 @@ _gaussian_poisson_multigrid((1, 7, 8, 5), 0.01)
 _gaussian_poisson_multigrid((1, 130, 140, 1), 0.0)
 
 
+def _chebyshev_scratch(native: Any, memory: Memory, views: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The workspace and the state of all runs."""
+    schedule = native.gaussian_poisson_chebyshev_schedule(*views, **options)
+    sizes = {"workspace": schedule.workspace_size, "state": schedule.state_size}
+    buffers = {name: memory.empty(size, np.uint8) for name, size in sizes.items()}
+    return {name: (buffer.pointer, buffer.bytes) for name, buffer in buffers.items()}
+
+
 def _gaussian_poisson_chebyshev(
     shape: Sequence[int], dtype: str = "uint8", *, pinned: bool = False, weights: bool = False, half_base: bool = False,
     rhs: bool = False, planar: bool = False,
@@ -241,12 +249,9 @@ def _gaussian_poisson_chebyshev(
             "preserve_background": pinned, "half_base": half_base, "tolerance": 0.25, "rhs": right, "max_steps": 40,
             "device": 0,
         }  # fmt: skip
-        size = native.gaussian_poisson_chebyshev_workspace(*views, last, **options)
-        workspace = memory.empty(size, np.uint8)
+        scratch = _chebyshev_scratch(native, memory, [*views, last], options)
         report = memory.empty(native.gaussian_poisson_chebyshev_report_bytes(n), np.uint8)
-        native.gaussian_poisson_chebyshev(
-            *views, last, **options, workspace=workspace.pointer, workspace_bytes=size, report=report.pointer, stream=0
-        )
+        native.gaussian_poisson_chebyshev(*views, last, **options, **scratch, report=report.pointer, stream=0)
         return out.get(), report.get()
 
 
@@ -290,12 +295,9 @@ def _gaussian_poisson_chebyshev(name: str, shape: Sequence[int], *, half_base: b
             "weight": options["weight"] or 1.0, "weight_map": None if map_ is None else map_.view(),
             "least_weight": 0.25, "most_weight": 1.25, "half_base": half_base, "device": -1,
         }  # fmt: skip
-        workspace = memory.empty(native.gaussian_poisson_chebyshev_workspace(*views, **arguments), np.uint8)
+        scratch = _chebyshev_scratch(native, memory, views, arguments)
         report = memory.empty(native.gaussian_poisson_chebyshev_report_bytes(shape[0]), np.uint8)
-        native.gaussian_poisson_chebyshev(
-            *views, **arguments, workspace=workspace.pointer, workspace_bytes=workspace.bytes, report=report.pointer,
-            stream=0,
-        )  # fmt: skip
+        native.gaussian_poisson_chebyshev(*views, **arguments, **scratch, report=report.pointer, stream=0)
         return out.get(), report.get()
 
 

@@ -48,7 +48,8 @@ def mask_value(mask: Any) -> Any:
 def solve(
     emulator: Any, src: Any, dst: Any, mask: Any, base: Any, out: Any = None, **options: Any
 ) -> tuple[Any, list[dict[str, Any]]]:
-    """The device's solve of a batch; weight may be a map [N, H, W]."""
+    """The device's solve of a batch; weight may be a map [N, H, W]. runs: first and last of each call, in turn."""
+    runs = options.pop("runs", [(0, emulator.CHEBYSHEV_REPEATS)])
     rhs = options.pop("rhs", None)
     like = dst if rhs is None else rhs
     out = np.full(like.shape, np.nan, np.float32) if out is None else out
@@ -77,19 +78,24 @@ def solve(
         "device": 0,
         **options,
     }
-    size = emulator.gaussian_poisson_chebyshev_workspace(*views, **arguments)
-    workspace = emulator.DeviceBuffer(size, 0, 0)
     count = like.shape[0]
     report = np.full(emulator.gaussian_poisson_chebyshev_report_bytes(count), 255, np.uint8)
-    emulator.gaussian_poisson_chebyshev(
-        *views,
-        **arguments,
-        workspace=workspace.pointer,
-        workspace_bytes=size,
-        report=report.ctypes.data,
-        stream=0,
-    )
-    return out, emulator.gaussian_poisson_chebyshev_report(report.tobytes(), count)
+    workspace, reports = None, []
+    for first, last in runs:
+        parts = {**arguments, "first_run": first, "last_run": last}
+        schedule = emulator.gaussian_poisson_chebyshev_schedule(*views, **parts)
+        workspace = workspace or emulator.DeviceBuffer(schedule.workspace_size, 0, 0)
+        state = emulator.DeviceBuffer(schedule.state_size, 0, 0)
+        emulator.gaussian_poisson_chebyshev(
+            *views,
+            **parts,
+            workspace=(workspace.pointer, workspace.bytes),
+            state=(state.pointer, state.bytes),
+            report=report.ctypes.data,
+            stream=0,
+        )
+        reports = emulator.gaussian_poisson_chebyshev_report(report.tobytes(), count)
+    return out, reports
 
 
 def on_cpu(src: Any, dst: Any, mask: Any, base: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
@@ -413,19 +419,105 @@ def test_items_and_channels_take_turns_where_the_state_has_no_room_for_all(emula
             assert reports == its
 
 
-def test_the_state_takes_sixteen_bytes_a_pixel_and_channel_of_what_is_solved_at_once(emulator_module: Any) -> None:
-    def bytes_of(n: int, h: int, w: int, c: int) -> int:
-        view = emulator_module.ArrayView(64, "uint8", (n, h, w, c), (h * w * c, w * c, c, 1), True)
-        mask = emulator_module.ArrayView(64, "uint8", (n, h, w), (h * w, w, 1), False)
-        return emulator_module.gaussian_poisson_chebyshev_workspace(
-            view, view, mask, view, view, weight=1.0, w0=0.8, w1=0.1, preserve_background=False, tolerance=0.25,
-            max_steps=200, device=0,
-        )  # fmt: skip
+# Plans of launches, which need no GPU: H100 SXM, A100, RTX 3090, RTX 4090 and T4 by the tables of CUDA's programming
+# guide: multiprocessors, and shared memory of each. A multiprocessor holds 65,536 registers: 8 warps of 255 a thread.
+GPUS = {
+    "H100": (132, 228 << 10), "A100": (108, 164 << 10), "RTX 3090": (82, 100 << 10), "RTX 4090": (128, 100 << 10),
+    "T4": (40, 64 << 10),
+}  # fmt: skip
 
-    small = 1 << 20  # tables, and what tiles report
-    assert bytes_of(1, 4320, 7680, 3) <= 16 * 4320 * 7680 + 4 * small
-    assert bytes_of(1, 1024, 1024, 3) <= (48 << 20) + small
-    assert bytes_of(64, 1024, 1024, 3) <= (256 << 20) + 4 * small
+
+def schedule(emulator: Any, shape: tuple[int, int, int, int], gpu: str = "H100", **options: Any) -> Any:
+    """Of photographs of uint8, with nothing in their memory."""
+    n, h, w, c = shape
+    view = emulator.ArrayView(64, "uint8", (n, h, w, c), (h * w * c, w * c, c, 1), True)
+    mask = emulator.ArrayView(64, "uint8", (n, h, w), (h * w, w, 1), False)
+    processors, shared = GPUS[gpu]
+    return emulator.gaussian_poisson_chebyshev_schedule(
+        view, view, mask, view, view, device=0, processors=processors, shared_per_processor=shared,
+        **{"weight": 1.0, "w0": 0.8, "w1": 0.1, "preserve_background": False, "tolerance": 0.25, "max_steps": 96,
+           **options},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("gpu", GPUS)
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_blocks_are_those_of_which_most_warps_fit(emulator_module: Any, gpu: str, channels: int) -> None:
+    """A block holds its shared memory and 1 KB of the system's; its warps hold their registers."""
+    _, shared = GPUS[gpu]
+    for run in ("first", "repeat"):
+        launch = getattr(schedule(emulator_module, (1, 2160, 3840, channels), gpu), run)
+        warp_bytes = launch.block_bytes // launch.warps
+
+        def at_once(warps: int, warp_bytes: int = warp_bytes) -> int:
+            if warps > 1 and warps * warp_bytes > 64 << 10:
+                return 0
+            return warps * max(1, min(8 // warps, shared // (warps * warp_bytes + 1024)))
+
+        assert launch.places * launch.warps == GPUS[gpu][0] * at_once(launch.warps)
+        assert at_once(launch.warps) == max(map(at_once, range(1, 5)))
+        assert launch.block_bytes <= 64 << 10
+
+
+@pytest.mark.parametrize(("height", "width"), [(1080, 1920), (1024, 1024), (512, 512), (720, 1280)])
+def test_photographs_are_one_wave_of_blocks(emulator_module: Any, height: int, width: int) -> None:
+    launch = schedule(emulator_module, (1, height, width, 3)).first
+    assert launch.warps == 4 and launch.places == 264
+    assert launch.blocks <= launch.places
+    if height >= 1024:
+        assert launch.blocks >= 0.95 * launch.places
+
+
+@pytest.mark.parametrize("gpu", GPUS)
+@pytest.mark.parametrize("shape", [(1, 4320, 7680, 3), (1, 2160, 3840, 3), (8, 1080, 1920, 3)])
+def test_waves_of_large_images_are_full(emulator_module: Any, gpu: str, shape: tuple[int, int, int, int]) -> None:
+    launch = schedule(emulator_module, shape, gpu).first
+    waves = launch.blocks / launch.places
+    assert waves / np.ceil(waves) >= 0.9
+
+
+def test_repeated_runs_enqueue_no_more_blocks_than_run_at_once(emulator_module: Any) -> None:
+    """Most of them return at once: every block more is time for nothing."""
+    for shape in ((1, 4320, 7680, 3), (1, 1080, 1920, 3), (1, 64, 64, 3)):
+        launch = schedule(emulator_module, shape).repeat
+        assert 0 < launch.blocks <= launch.places
+    assert schedule(emulator_module, (1, 1080, 1920, 3)).launches == 8
+    assert schedule(emulator_module, (1, 1080, 1920, 3), last_run=0).launches == 2
+    assert schedule(emulator_module, (1, 1080, 1920, 3), first_run=1, last_run=1).launches == 3
+
+
+def test_the_first_run_takes_no_state(emulator_module: Any) -> None:
+    for shape in ((1, 4320, 7680, 3), (1, 1080, 1920, 3), (64, 1024, 1024, 3)):
+        first = schedule(emulator_module, shape, last_run=0)
+        assert first.state_size == 0
+        assert first.workspace_size <= 4 << 20  # tables, and what tiles report
+        assert first.workspace_size == schedule(emulator_module, shape).workspace_size
+
+
+def test_the_state_takes_eight_bytes_a_pixel_and_channel_of_what_is_solved_at_once(emulator_module: Any) -> None:
+    """Two levels in float32, which the first of two passes leaves to the second."""
+    assert schedule(emulator_module, (1, 4320, 7680, 3)).state_size == 8 * 4320 * 7680
+    assert schedule(emulator_module, (1, 1080, 1920, 3)).state_size == 3 * 8 * 1080 * 1920
+    assert schedule(emulator_module, (1, 1024, 1024, 3)).state_size == 3 * 8 * 1024 * 1024
+    assert schedule(emulator_module, (64, 1024, 1024, 3)).state_size <= 256 << 20
+    # A pass in the middle reads two and writes two.
+    many = schedule(emulator_module, (1, 1080, 1920, 3), weight=0.05, tolerance=0.004)
+    assert many.state_size == 3 * 16 * 1080 * 1920
+
+
+def test_runs_that_are_enqueued_one_by_one_give_the_same(emulator: Any) -> None:
+    rng = np.random.default_rng(5)
+    shape = (2, 21, 33, 3)
+    src, dst, base = (image(rng, shape, "uint8") for _ in range(3))
+    mask = mask_of(rng, *shape[:3], "uint8")
+    for weight in (0.15, 1.0, (0.2 + rng.random(shape[:3])).astype(np.float32)):
+        options: dict[str, Any] = {"weight": weight, "preserve_background": True, "tolerance": 0.1}
+        want, its = solve(emulator, src, dst, mask, base, **options)
+        got, reports = solve(emulator, src, dst, mask, base, runs=[(0, 0), (1, 1), (2, 2)], **options)
+        np.testing.assert_array_equal(got, want)
+        assert reports == its and not any(r["more"] for r in reports)
+        _, first = solve(emulator, src, dst, mask, base, runs=[(0, 0)], **options)
+        assert [r["more"] for r in first] == [a["total_steps"] > b["steps"] for a, b in zip(its, first, strict=True)]
 
 
 def test_it_says_when_float32_cannot_reach_the_tolerance(emulator: Any) -> None:

@@ -113,6 +113,14 @@ void bind_emulator(py::module_& m) {
   m.attr("checked") = bool(HM_EMULATOR_CHECK);
   m.def("set_seed", &emulator::set_seed, py::arg("seed"));
   m.def("sites", &sites);
+  m.def("shared_limits", [] {
+    py::dict out;
+    for (const emulator::SharedLimit& limit : emulator::shared_limits()) {
+      out[py::make_tuple(limit.kernel, reinterpret_cast<std::uintptr_t>(limit.address))] =
+          limit.bytes;
+    }
+    return out;
+  });
   m.def(
       "ignore_site",
       [](const std::optional<std::string>& id) { emulator::ignore_site(id.value_or("")); },

@@ -1,7 +1,9 @@
 // The CUDA that kernels are written in: under nvcc CUDA itself, under g++ the emulator.
 //
 //   HM_LAUNCH((kernel<T, 3>), grid, block, smem_bytes, stream, args...)   throws DeviceFailure
-//   HM_MAX_DYN_SMEM((kernel<T, 3>), bytes)   before a launch with more than 48 KB
+//   HM_MAX_DYN_SMEM((kernel<T, 3>), kMost)   before a launch with more than 48 KB: the most that
+//   any
+//                                            launch of this kernel asks for, a constant
 //   HM_DYN_SMEM(T, name)                     T* name, the dynamic shared memory of the block
 //   HM_SYNC(), HM_SYNCWARP(mask)             barriers of the block and of the warp
 //   HM_SYNC_OR(predicate)                    the same; whether any thread's predicate holds
@@ -30,11 +32,15 @@
     kernel<<<(grid), (block), (smem), (stream)>>>(__VA_ARGS__); \
     ::pyharmony::device::check(cudaGetLastError(), #kernel);    \
   } while (false)
-#define HM_MAX_DYN_SMEM(kernel, bytes)                                          \
-  ::pyharmony::device::check(                                                   \
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, \
-                           static_cast<int>(bytes)),                            \
-      #kernel)
+// The limit belongs to the kernel on the device, for all threads of the process: a value of this
+// launch's own would refuse the larger launch of another thread.
+#define HM_MAX_DYN_SMEM(kernel, most)                                                        \
+  do {                                                                                       \
+    constexpr int hm_most_ = static_cast<int>(most);                                         \
+    ::pyharmony::device::check(                                                              \
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, hm_most_), \
+        #kernel);                                                                            \
+  } while (false)
 
 #elif defined(HM_EMULATOR)
 

@@ -393,9 +393,11 @@ void leave(Exchange& e) {
   throw device::DeviceFailure(kernel_name(name) + ": " + what);
 }
 
+// cudaFuncAttributeMaxDynamicSharedMemorySize of each kernel: the last value that any thread has
+// set.
 std::mutex shared_mutex;
-std::unordered_map<const void*, std::size_t>& shared_limits() {
-  static std::unordered_map<const void*, std::size_t> limits;
+std::unordered_map<const void*, SharedLimit>& limits_of_kernels() {
+  static std::unordered_map<const void*, SharedLimit> limits;
   return limits;
 }
 
@@ -437,8 +439,8 @@ void check_launch(const Launch& what) {
   std::size_t limit = kDefaultShared - static_shared(kernel_name(what.name));
   {
     const std::lock_guard<std::mutex> lock(shared_mutex);
-    const auto raised = shared_limits().find(what.kernel);
-    if (raised != shared_limits().end()) limit = std::max(limit, raised->second);
+    const auto set = limits_of_kernels().find(what.kernel);
+    if (set != limits_of_kernels().end()) limit = set->second.bytes;
   }
   if (what.shared_bytes > limit) {
     refuse(what.name, "invalid argument: " + std::to_string(what.shared_bytes) +
@@ -703,7 +705,14 @@ void allow_shared(const void* kernel, std::size_t bytes, const char* name) {
                      " bytes of dynamic shared memory, at most " + std::to_string(limit));
   }
   const std::lock_guard<std::mutex> lock(shared_mutex);
-  shared_limits()[kernel] = bytes;
+  limits_of_kernels()[kernel] = {kernel_name(name), kernel, bytes};
+}
+
+std::vector<SharedLimit> shared_limits() {
+  const std::lock_guard<std::mutex> lock(shared_mutex);
+  std::vector<SharedLimit> all;
+  for (const auto& [address, limit] : limits_of_kernels()) all.push_back(limit);
+  return all;
 }
 
 void launch(const Launch& what) {

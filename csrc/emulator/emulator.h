@@ -103,7 +103,15 @@ void async_commit();
 void async_wait(unsigned groups_left, Place place);
 
 void* dynamic_shared();
+// Sets the kernel's limit, for launches of all threads, as cudaFuncSetAttribute does.
 void allow_shared(const void* kernel, std::size_t bytes, const char* name);
+// The limits that have been set, by the kernel's name and the address of its instantiation.
+struct SharedLimit {
+  std::string kernel;
+  const void* address;
+  std::size_t bytes;
+};
+std::vector<SharedLimit> shared_limits();
 
 struct Launch {
   const void* kernel;
@@ -200,9 +208,11 @@ using as_t = typename As<T>::type;
 #define HM_LAUNCH(kernel, grid, block, smem, stream, ...) \
   ((void)(stream),                                        \
    ::pyharmony::emulator::launch((kernel), #kernel, (grid), (block), (smem), ##__VA_ARGS__))
-#define HM_MAX_DYN_SMEM(kernel, bytes)                                        \
-  (::pyharmony::emulator::allow_shared(reinterpret_cast<const void*>(kernel), \
-                                       static_cast<std::size_t>(bytes), #kernel))
+#define HM_MAX_DYN_SMEM(kernel, most)                                                              \
+  do {                                                                                             \
+    constexpr std::size_t hm_most_ = static_cast<std::size_t>(most);                               \
+    ::pyharmony::emulator::allow_shared(reinterpret_cast<const void*>(kernel), hm_most_, #kernel); \
+  } while (false)
 
 // ---- what the CUDA language has as functions ----------------------------------------------------
 

@@ -458,7 +458,10 @@ void run(const std::string& name, const Arrays& arrays) { cases().at(name)(array
 
 void launch(const std::vector<unsigned>& grid, const std::vector<unsigned>& block,
             std::size_t shared_bytes, std::size_t allowed_bytes) {
-  if (allowed_bytes > 0) HM_MAX_DYN_SMEM((nothing_kernel), allowed_bytes);
+  if (allowed_bytes > 0) {
+    emulator::allow_shared(reinterpret_cast<const void*>(&nothing_kernel), allowed_bytes,
+                           "nothing_kernel");
+  }
   HM_LAUNCH(nothing_kernel, size_of(grid), size_of(block), shared_bytes, nullptr);
 }
 

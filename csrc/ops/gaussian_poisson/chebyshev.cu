@@ -41,8 +41,7 @@ constexpr unsigned kAll = 0xffffffffu;
 // with more, of repeated ones and of those with a map.
 constexpr int kFewLevels = 9, kMoreLevels = 10, kRepeatLevels = 10, kMapLevels = 8;
 constexpr int kMostLevels = 10;
-constexpr int kRepeats = 2;     // runs after the first
-constexpr int kMostPlans = 64;  // prepared for them
+constexpr int kMostPlans = 64;  // prepared for repeated runs
 constexpr int kDecideThreads = 128;
 constexpr float kLeastC1 = 1.0f / 16;
 
@@ -1265,13 +1264,14 @@ __global__ void __launch_bounds__(kDecideThreads)
   report.residual = measure.finite ? certificate.residual : nothing;
   report.max_error = measure.finite ? certificate.max_error : nothing;
   report.converged = measure.finite && certificate.max_error <= p.tolerance;
+  report.more = report.unused = 0;
 
   // As ChebyshevRuns::finish, but that a run which gained little is followed by another one.
   const double left = certificate.max_error - certificate.floor;
   const double limit = p.tolerance - certificate.floor;
   control.done = 1;
-  if (report.converged || !measure.finite || p.run == kRepeats || control.steps >= p.max_steps ||
-      !(limit > 0) || !(left - left == 0)) {
+  if (report.converged || !measure.finite || p.run == kChebyshevRepeats ||
+      control.steps >= p.max_steps || !(limit > 0) || !(left - left == 0)) {
     return;
   }
   if (p.run == 0) {
@@ -1292,6 +1292,7 @@ __global__ void __launch_bounds__(kDecideThreads)
   if (chosen < 0) return;
   const Candidate& candidate = p.candidate[chosen];
   control.done = 0;
+  report.more = 1;
   control.steps = candidate.steps;
   control.bound = bound;
   control.reduction = candidate.upper;
@@ -1306,8 +1307,12 @@ __global__ void __launch_bounds__(kDecideThreads)
 
 // ---- host ---------------------------------------------------------------------------------------
 
-constexpr int kLane = 4;                       // columns of one
-constexpr std::size_t kBlockBytes = 64 << 10;  // of shared memory: what every device has
+constexpr int kLane = 4;                         // columns of one
+constexpr std::size_t kBlockBytes = 64 << 10;    // of shared memory: what every device has
+constexpr std::size_t kReservedBytes = 1 << 10;  // of it, what the system takes for each block
+constexpr int kMostWarps = 4;                    // of a block
+// Of 255 registers a thread, as many as there are on a processor of any device.
+constexpr int kWarpsAtOnce = 8;
 // Of the state between passes. Beyond it items and channels, which are solved by themselves, take
 // turns; each turn costs some launches, which is little beside a state of this size.
 constexpr std::int64_t kStateBytes = 256 << 20;
@@ -1375,6 +1380,10 @@ void check(const ChebyshevDeviceParams& params) {
   HM_CHECK(params.max_steps >= 1, "max_steps: ", params.max_steps, ", expected at least 1");
   HM_CHECK(params.state_bytes >= 0, "state_bytes: ", params.state_bytes, ", expected at least 0");
   HM_CHECK(params.processors >= 1, "processors: ", params.processors, ", expected at least 1");
+  HM_CHECK(params.first_run >= 0 && params.first_run <= params.last_run &&
+               params.last_run <= kChebyshevRepeats,
+           "first_run, last_run: ", params.first_run, ", ", params.last_run, ", expected 0 to ",
+           kChebyshevRepeats);
 }
 
 // How the image is cut for a run.
@@ -1382,6 +1391,7 @@ struct Cut {
   int levels;  // of the kernel
   int strips, strip_columns, pad, segments, segment_rows, warps;
   int tasks_per_item;
+  int at_once;  // blocks on a processor
   std::size_t warp_floats;
 };
 
@@ -1398,8 +1408,11 @@ struct Prepared {
   Candidate candidate[kMostPlans];
   Cut first, repeat;
   // Offsets in the workspace.
-  std::size_t control, table, measures, state, bytes;
+  std::size_t control, table, measures, bytes;
   std::int64_t pitch, plane;  // of the state; 0: there is none
+  // Arrays [items, channels, plane] of the state: two for what a pass leaves to the next one, and
+  // two more where a pass in the middle reads and writes.
+  int arrays;
   // Of which there is room for so many items and channels at once; one of them is one.
   int items, channels;
 };
@@ -1433,30 +1446,41 @@ Cut make_cut(const ChebyshevDeviceParams& params, bool map, bool repeat, int mos
   cut.strip_columns = (even + kLane - 1) / kLane * kLane;
   cut.strips = (width + cut.strip_columns - 1) / cut.strip_columns;
 
-  // A processor works on a row of `kHidden` warps a scheduler in the time of one, for lack of work
-  // while one waits. Rows around a segment are computed by half on the average.
-  constexpr double kHidden = 2, kSchedulers = 4;
+  // All warps that a processor holds go through a row in the time of one, for lack of work while
+  // one waits: time is waves of blocks times rows. Rows around a segment are computed by half on
+  // the average. The channels of a strip share what they load, so a large block is better than a
+  // small one, but not than more warps at once.
   const double across = double(cut.strips) * c * items;
+  constexpr double kMostWaves = 32;
   double best = 0;
   const int most = std::max(1, height / 8);
   for (int segments = 1; segments <= most; ++segments) {
     const int rows = (height + segments - 1) / segments;
-    const double warps = std::ceil(across * segments / (processors * kSchedulers));
-    const double time = (rows + 1.5 * halo) * std::max(warps, kHidden);
-    if (segments == 1 || time < best) {
-      best = time;
-      cut.segment_rows = rows;
+    double fewest = 0;
+    for (int warps = kMostWarps; warps >= 1; --warps) {
+      const std::size_t bytes = warps * cut.warp_floats * sizeof(float);
+      if (warps > 1 && bytes > kBlockBytes) continue;
+      const int at_once = std::max(
+          1, std::min(kWarpsAtOnce / warps,
+                      static_cast<int>(params.shared_per_processor / (bytes + kReservedBytes))));
+      const double blocks = std::ceil(across * segments / warps);
+      const double waves = std::ceil(blocks / (double(at_once) * processors));
+      const double time = (rows + 1.5 * halo) * waves;
+      if (fewest == 0 || waves < fewest) fewest = waves;
+      if (best == 0 || time < best) {
+        best = time;
+        cut.segment_rows = rows;
+        cut.warps = warps;
+        cut.at_once = at_once;
+      }
     }
-    if (warps > 64) break;
+    if (fewest > kMostWaves) break;
   }
   if (params.segment_rows > 0) cut.segment_rows = std::min(params.segment_rows, height);
   cut.segments = (height + cut.segment_rows - 1) / cut.segment_rows;
   const double tasks = double(cut.strips) * cut.segments * params.out.channels * params.out.count;
   HM_CHECK(tasks < 2e9, "out: ", tasks, " tiles are more than one launch has");
   cut.tasks_per_item = cut.strips * params.out.channels * cut.segments;
-  // The channels of a strip share what they load.
-  cut.warps = c <= 4 ? (c == 1 ? 4 : c == 2 ? 4 : c) : 4;
-  while (cut.warps > 1 && cut.warps * cut.warp_floats * 4 > kBlockBytes) --cut.warps;
   return cut;
 }
 
@@ -1540,8 +1564,10 @@ Prepared prepare(const ChebyshevDeviceParams& params) {
   if (std::max(out.passes, out.most_passes) > 1) {
     out.pitch = (params.out.width + kLane - 1) / kLane * kLane;
     out.plane = out.pitch * params.out.height;
+    out.arrays = std::max(out.passes, out.most_passes) > 2 ? 4 : 2;
     const std::int64_t room = params.state_bytes > 0 ? params.state_bytes : kStateBytes;
-    const std::int64_t planes = std::max<std::int64_t>(1, room / (16 * out.plane));
+    const std::int64_t planes =
+        std::max<std::int64_t>(1, room / (std::int64_t(sizeof(float)) * out.arrays * out.plane));
     out.items = static_cast<int>(
         std::clamp<std::int64_t>(planes / params.out.channels, 1, params.out.count));
     if (planes < params.out.channels) out.channels = static_cast<int>(planes);
@@ -1563,10 +1589,16 @@ Prepared prepare(const ChebyshevDeviceParams& params) {
   out.table = take(n * static_cast<std::size_t>(out.most_passes) * sizeof(Pass));
   const int tasks = std::max(out.first.tasks_per_item, out.repeat.tasks_per_item);
   out.measures = take(n * static_cast<std::size_t>(tasks) * sizeof(TileMeasure));
-  if (out.plane > 0) {
-    out.state = take(static_cast<std::size_t>(out.plane * out.channels * out.items) * 16);
-  }
   return out;
+}
+
+// Bytes; the first run has passes that leave something to the next one seldom, the others mostly.
+std::size_t state_size(const ChebyshevDeviceParams& params, const Prepared& prepared) {
+  const bool first = params.first_run == 0 && prepared.passes > 1;
+  const bool repeats = params.last_run > 0 && prepared.most_passes > 1;
+  if (!first && !repeats) return 0;
+  return sizeof(float) * prepared.arrays *
+         static_cast<std::size_t>(prepared.plane * prepared.channels * prepared.items);
 }
 
 // Whether a lane's columns of an image are aligned loads in every row, channel and item.
@@ -1638,27 +1670,31 @@ MarchParams march_params(const ChebyshevDeviceParams& params, const Prepared& pr
   p.measures = reinterpret_cast<TileMeasure*>(workspace + prepared.measures);
   p.pitch = prepared.pitch;
   p.plane = prepared.plane;
-  if (prepared.plane > 0) {
-    float* state = reinterpret_cast<float*>(workspace + prepared.state);
-    for (float** array : {&p.e[0], &p.e[1], &p.before[0], &p.before[1]}) {
-      *array = state;
+  if (params.state != nullptr) {
+    float** arrays[] = {&p.e[0], &p.before[0], &p.e[1], &p.before[1]};
+    float* state = static_cast<float*>(params.state);
+    for (int i = 0; i < prepared.arrays; ++i) {
+      *arrays[i] = state;
       state += prepared.plane * prepared.channels * prepared.items;
     }
   }
   return p;
 }
 
+int blocks_of(const Cut& cut, int tasks) { return (tasks + cut.warps - 1) / cut.warps; }
+
 template <int K, Kind kKind, bool kShared>
 void launch_levels(const MarchParams& p, const Cut& cut, int blocks, cudaStream_t stream) {
   using Work = March<K, kLane, kKind, kShared>;
   const std::size_t bytes = cut.warps * Work::kFloats * sizeof(float);
   if (bytes > (48 << 10)) {
-    HM_MAX_DYN_SMEM((gaussian_poisson_chebyshev_kernel<K, kLane, kKind, kShared>), bytes);
+    HM_MAX_DYN_SMEM((gaussian_poisson_chebyshev_kernel<K, kLane, kKind, kShared>), kBlockBytes);
   }
   HM_LAUNCH((gaussian_poisson_chebyshev_kernel<K, kLane, kKind, kShared>), dim3(blocks),
             dim3(32 * cut.warps), bytes, stream, p);
 }
 
+// At most `most_blocks`, which then take several tasks each; 0: as many as there are tasks for.
 void launch_pass(MarchParams p, const Cut& cut, bool map, int most_blocks, cudaStream_t stream) {
   p.strips = cut.strips;
   p.strip_columns = cut.strip_columns;
@@ -1666,7 +1702,7 @@ void launch_pass(MarchParams p, const Cut& cut, bool map, int most_blocks, cudaS
   p.segments = cut.segments;
   p.segment_rows = cut.segment_rows;
   p.tasks = cut.strips * cut.segments * p.its_channels * p.items;
-  int blocks = (p.tasks + cut.warps - 1) / cut.warps;
+  int blocks = blocks_of(cut, p.tasks);
   if (most_blocks > 0) blocks = std::min(blocks, most_blocks);
   if (map) return launch_levels<kMapLevels, Kind::kMap, true>(p, cut, blocks, stream);
   if (p.control != nullptr) {
@@ -1683,16 +1719,51 @@ void launch_pass(MarchParams p, const Cut& cut, bool map, int most_blocks, cudaS
 
 }  // namespace
 
-std::size_t chebyshev_workspace(const ChebyshevDeviceParams& params) {
-  return prepare(params).bytes;
+ChebyshevSchedule chebyshev_schedule(const ChebyshevDeviceParams& params) {
+  const Prepared prepared = prepare(params);
+  ChebyshevSchedule out;
+  out.workspace_size = prepared.bytes;
+  out.state_size = state_size(params, prepared);
+  auto launch = [&](const Cut& cut, int items, int channels) {
+    ChebyshevLaunch l;
+    l.warps = cut.warps;
+    l.places = cut.at_once * params.processors;
+    l.strips = cut.strips;
+    l.segments = cut.segments;
+    l.segment_rows = cut.segment_rows;
+    l.block_bytes = cut.warps * cut.warp_floats * sizeof(float);
+    l.blocks = blocks_of(cut, cut.strips * cut.segments * channels * items);
+    return l;
+  };
+  auto turns = [&](bool one) {
+    const int items = one ? params.out.count : prepared.items,
+              channels = one ? params.out.channels : prepared.channels;
+    return ((params.out.count + items - 1) / items) *
+           ((params.out.channels + channels - 1) / channels);
+  };
+  const bool one = prepared.passes == 1;
+  out.first = launch(prepared.first, one ? params.out.count : prepared.items,
+                     one ? params.out.channels : prepared.channels);
+  if (params.first_run == 0) out.launches += turns(one) * prepared.passes + 1;
+  if (prepared.candidates > 0) {
+    out.repeat = launch(prepared.repeat, prepared.items, prepared.channels);
+    out.repeat.blocks = std::min(out.repeat.blocks, out.repeat.places);
+    const int runs = std::max(0, params.last_run - std::max(params.first_run, 1) + 1);
+    out.launches += runs * (turns(false) * prepared.most_passes + 1);
+  }
+  return out;
 }
 
 void launch_gaussian_poisson_chebyshev(const ChebyshevDeviceParams& params, cudaStream_t stream) {
   const Prepared prepared = prepare(params);
-  HM_CHECK(params.workspace != nullptr && params.workspace_bytes >= prepared.bytes,
-           "workspace: ", params.workspace_bytes, " bytes, expected ", prepared.bytes);
-  HM_CHECK(reinterpret_cast<std::uintptr_t>(params.workspace) % 256 == 0,
-           "workspace: expected an address that is a multiple of 256");
+  HM_CHECK(params.workspace != nullptr && params.workspace_size >= prepared.bytes,
+           "workspace: ", params.workspace_size, " bytes, expected ", prepared.bytes);
+  const std::size_t state = state_size(params, prepared);
+  HM_CHECK(state == 0 || (params.state != nullptr && params.state_size >= state),
+           "state: ", params.state_size, " bytes, expected ", state);
+  HM_CHECK(reinterpret_cast<std::uintptr_t>(params.workspace) % 256 == 0 &&
+               reinterpret_cast<std::uintptr_t>(params.state) % 256 == 0,
+           "workspace, state: expected addresses that are multiples of 256");
   HM_CHECK(params.report != nullptr, "report: missing");
   const int items = params.out.count;
   char* workspace = static_cast<char*>(params.workspace);
@@ -1737,30 +1808,32 @@ void launch_gaussian_poisson_chebyshev(const ChebyshevDeviceParams& params, cuda
       }
     }
   };
-  const bool one = prepared.passes == 1;
-  parts(one ? items : prepared.items, one ? params.out.channels : prepared.channels, [&] {
-    StepSequence sequence(prepared.op, prepared.plan);
-    for (march.pass = 0; march.pass < prepared.passes; ++march.pass) {
-      make_pass(prepared.entries, prepared.map, sequence, march.pass == 0,
-                march.pass + 1 == prepared.passes,
-                pass_levels(prepared.plan.steps, prepared.passes, march.pass), march.plan);
-      launch_pass(march, prepared.first, prepared.map, 0, stream);
-    }
-  });
-  decide.tasks_per_item = prepared.first.tasks_per_item;
-  HM_LAUNCH(gaussian_poisson_chebyshev_decide_kernel, dim3(items), dim3(kDecideThreads), 0, stream,
-            decide);
+  if (params.first_run == 0) {
+    const bool one = prepared.passes == 1;
+    parts(one ? items : prepared.items, one ? params.out.channels : prepared.channels, [&] {
+      StepSequence sequence(prepared.op, prepared.plan);
+      for (march.pass = 0; march.pass < prepared.passes; ++march.pass) {
+        make_pass(prepared.entries, prepared.map, sequence, march.pass == 0,
+                  march.pass + 1 == prepared.passes,
+                  pass_levels(prepared.plan.steps, prepared.passes, march.pass), march.plan);
+        launch_pass(march, prepared.first, prepared.map, 0, stream);
+      }
+    });
+    decide.tasks_per_item = prepared.first.tasks_per_item;
+    HM_LAUNCH(gaussian_poisson_chebyshev_decide_kernel, dim3(items), dim3(kDecideThreads), 0,
+              stream, decide);
+  }
   if (prepared.candidates == 0) return;
-  constexpr int kBlocksPerProcessor = 4;
   march.control = decide.control;
   march.table = decide.table;
   march.table_passes = prepared.most_passes;
   decide.tasks_per_item = prepared.repeat.tasks_per_item;
-  for (decide.run = 1; decide.run <= kRepeats; ++decide.run) {
+  // No more blocks than run at once: most of these launches have nothing to do.
+  const int most_blocks = prepared.repeat.at_once * params.processors;
+  for (decide.run = std::max(params.first_run, 1); decide.run <= params.last_run; ++decide.run) {
     parts(prepared.items, prepared.channels, [&] {
       for (march.pass = 0; march.pass < prepared.most_passes; ++march.pass) {
-        launch_pass(march, prepared.repeat, prepared.map, kBlocksPerProcessor * params.processors,
-                    stream);
+        launch_pass(march, prepared.repeat, prepared.map, most_blocks, stream);
       }
     });
     HM_LAUNCH(gaussian_poisson_chebyshev_decide_kernel, dim3(items), dim3(kDecideThreads), 0,

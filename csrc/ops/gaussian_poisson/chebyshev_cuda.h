@@ -1,8 +1,9 @@
 // The Chebyshev solver of gaussian_poisson on a device.
 //
-// Everything is enqueued at once and nothing is read back: a run with the steps that photographs
-// need, the decision on it, and two more runs that return at once where the decision was that the
-// answer stands. Decisions are made for each item of the batch.
+// Nothing is read back: a run with the steps that photographs need, the decision on it, and two
+// more runs that return at once where the decision was that the answer stands. Decisions are made
+// for each item of the batch. A caller who reads the reports anyway enqueues the first run alone,
+// and the others where a report asks for more: they are seldom needed, and take memory.
 #pragma once
 
 #include <cstddef>
@@ -12,9 +13,11 @@
 
 namespace pyharmony::gaussian_poisson {
 
-// Of one item; the fields are those of ChebyshevResult.
+constexpr int kChebyshevRepeats = 2;  // runs after the first
+
+// Of one item; the fields are those of ChebyshevResult, and whether another run was decided on.
 struct ChebyshevReport {
-  int steps, total_steps, finite, converged;
+  int steps, total_steps, finite, converged, more, unused;
   double residual, max_error;
 };
 
@@ -35,17 +38,36 @@ struct ChebyshevDeviceParams {
                      // how many steps are prepared for, not whether the certificate holds
   int max_steps = 0;
   int processors = 1;
-  int segment_rows = 0;  // of a tile, 0: chosen; no bit depends on it
+  std::size_t shared_per_processor = 64 << 10;  // bytes of shared memory
+  int segment_rows = 0;                         // of a tile, 0: chosen; no bit depends on it
   // Room for what passes leave to the next one, 0: chosen; items and channels take turns where it
   // is not enough for all; a channel of an item is always whole. No bit depends on it.
   std::int64_t state_bytes = 0;
-  void* workspace = nullptr;  // aligned to 256 bytes
-  std::size_t workspace_bytes = 0;
+  // Of these runs; the workspace and the report of earlier ones are as those have left them.
+  int first_run = 0, last_run = kChebyshevRepeats;
+  void* workspace = nullptr;  // both aligned to 256 bytes
+  void* state = nullptr;      // may be missing where it takes no bytes
+  std::size_t workspace_size = 0, state_size = 0;
   ChebyshevReport* report = nullptr;  // [N], device memory
 };
 
-// Throws std::invalid_argument unless shapes, dtypes and options fit together. Bytes.
-std::size_t chebyshev_workspace(const ChebyshevDeviceParams& params);
+// A launch of the kernel that streams the image: blocks of `warps` warps, of which `places` run at
+// once on the whole device.
+struct ChebyshevLaunch {
+  int warps = 0, blocks = 0, places = 0;
+  int strips = 0, segments = 0, segment_rows = 0;
+  std::size_t block_bytes = 0;  // of shared memory
+};
+
+// What a solve will enqueue.
+struct ChebyshevSchedule {
+  std::size_t workspace_size = 0, state_size = 0;  // bytes
+  int launches = 0;                                // decisions included
+  ChebyshevLaunch first, repeat;                   // the first launch of each kind of run
+};
+
+// Throws std::invalid_argument unless shapes, dtypes and options fit together.
+ChebyshevSchedule chebyshev_schedule(const ChebyshevDeviceParams& params);
 
 void launch_gaussian_poisson_chebyshev(const ChebyshevDeviceParams& params, cudaStream_t stream);
 

@@ -33,6 +33,12 @@ constexpr int kCoarseCells = 5600;                         // of all grids in sh
 constexpr int kCoarseThreads = 512;
 constexpr int kDirect = 8;  // sides of the grid that is solved directly
 constexpr int kTileWidth = 64, kTileHeight = 16, kTileThreads = 256, kTileChannels = 4;
+// Dynamic shared memory: of a channel group's tiles, and the most that any launch asks for. With
+// what is static it is below the 64 KB that every device has.
+constexpr std::size_t tile_bytes(int group) {
+  return sizeof(float) * (kTileWidth + 2) * (kTileHeight + 2) * (1 + 3 * group);
+}
+constexpr std::size_t kMostTileBytes = tile_bytes(kTileChannels), kMostCoarseBytes = 63 << 10;
 constexpr int kStoreThreads = 256, kStoreEach = 4;
 constexpr int kMeanThreads = 512;
 // The largest error after a cycle, as a share of what the cycle changed.
@@ -1321,9 +1327,8 @@ class Solve {
     p.group = plan_.group;
     p.groups = plan_.groups;
     p.per_image = cycle_.per_image;
-    const std::size_t bytes =
-        sizeof(float) * (kTileWidth + 2) * (kTileHeight + 2) * (1 + 3 * plan_.group);
-    HM_MAX_DYN_SMEM((gaussian_poisson_multigrid_rhs_kernel), bytes);
+    const std::size_t bytes = tile_bytes(plan_.group);
+    HM_MAX_DYN_SMEM((gaussian_poisson_multigrid_rhs_kernel), kMostTileBytes);
     HM_LAUNCH((gaussian_poisson_multigrid_rhs_kernel), plan_.rhs_grid, dim3(kTileThreads), bytes,
               stream_, p);
   }
@@ -1381,7 +1386,9 @@ class Solve {
     const std::size_t scratch =
         std::max<std::size_t>(2 * kDirect * kDirect, static_cast<std::size_t>(top.cells()));
     coarse_bytes_ = sizeof(float) * (2 * static_cast<std::size_t>(p.cells) + scratch);
-    HM_MAX_DYN_SMEM((gaussian_poisson_multigrid_coarse_kernel), coarse_bytes_);
+    HM_CHECK(coarse_bytes_ <= kMostCoarseBytes, "out: coarse grids of ", coarse_bytes_,
+             " bytes, expected at most ", kMostCoarseBytes);
+    HM_MAX_DYN_SMEM((gaussian_poisson_multigrid_coarse_kernel), kMostCoarseBytes);
   }
 
   void coarse(bool full) {

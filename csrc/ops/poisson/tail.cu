@@ -273,7 +273,7 @@ void launch(const TailParams& params, int planes, std::size_t bytes, cudaStream_
   const int cells = params.grid[0].height * params.grid[0].width;
   const int threads = std::clamp((cells + 31) / 32 * 32, 64, kTailThreads);
   constexpr std::size_t kWithoutAsking = 48 << 10;
-  if (bytes > kWithoutAsking) HM_MAX_DYN_SMEM((poisson_tail_kernel<kNested>), bytes);
+  if (bytes > kWithoutAsking) HM_MAX_DYN_SMEM((poisson_tail_kernel<kNested>), kTailBytes);
   HM_LAUNCH((poisson_tail_kernel<kNested>), dim3(static_cast<unsigned>(planes)),
             dim3(static_cast<unsigned>(threads)), bytes, stream, params);
 }
