@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import numbers
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 
@@ -17,8 +17,11 @@ from . import _arrays
 from ._arrays import NumpyArray
 from ._native import native
 from .errors import ArgumentError, DTypeError, MaskError, ShapeError
+from .typing import Gradients
 
-GRADIENTS = ("source", "mixed", "average", "monochrome")
+Word = TypeVar("Word", bound=str)
+
+GRADIENTS: tuple[Gradients, ...] = get_args(Gradients)
 
 #: tolerance=None, in 8-bit levels: a quarter level, one 16-bit level, a tenth of a quarter, and for
 #: float64 as much as iterative refinement gives.
@@ -164,10 +167,10 @@ def color_weight(x: Any, height: int, width: int) -> float | NumpyArray:
     return np.ascontiguousarray(a, np.float32)
 
 
-def one_of(x: Any, name: str, names: tuple[str, ...]) -> str:
+def one_of(x: Any, name: str, names: tuple[Word, ...]) -> Word:
     if x not in names:
         raise ArgumentError(f"{name}: {x!r}, expected one of {', '.join(map(repr, names))}")
-    return str(x)
+    return names[names.index(x)]
 
 
 def tolerance(x: Any, dtype: str) -> float:
