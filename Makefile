@@ -19,7 +19,7 @@ NATIVE_SOURCES := setup.py CMakeLists.txt $(shell find csrc cmake -type f 2>/dev
 CXX_SOURCES := $(shell find csrc tests -name third_party -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print 2>/dev/null)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo emulator emulator-check kernel-budgets test test-full lint format bench gpu-check sheets sanitize api-snapshot command-reference model-pages clean FORCE
+.PHONY: help setup demo emulator emulator-check kernel-budgets test test-full lint format bench gpu-check sheets sanitize api-snapshot command-reference type-stubs model-pages clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -99,6 +99,9 @@ api-snapshot: setup ## writes the public names and signatures to tests/api_snaps
 
 command-reference: setup ## writes the reference of docs/command-line.md and the man page
 	@$(BIN)/python tools/command_reference.py
+
+type-stubs: setup ## writes the overloads of functions that give back the kind of image they were given
+	@$(BIN)/python tools/type_stubs.py
 
 model-pages: setup ## writes the layers, parameters and figures of docs/models
 	@$(BIN)/python tools/model_pages.py

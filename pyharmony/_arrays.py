@@ -8,13 +8,14 @@ here: a tensor is recognised by its type, which means that torch is loaded alrea
 from __future__ import annotations
 
 import sys
-from typing import Any, Union
+from typing import Any, TypeGuard, Union
 
 import numpy as np
 import numpy.typing as npt
 
 from ._native import native
 from .errors import DTypeError
+from .typing import PILImage
 
 Array = Any
 """A numpy.ndarray or a torch.Tensor on the CPU."""
@@ -29,7 +30,7 @@ NumpyArray = npt.NDArray[Any]
 Shape = Union[tuple[int, ...], "list[int]"]
 
 
-def is_torch(x: object) -> bool:
+def is_torch(x: object) -> TypeGuard[Any]:
     """Whether x is a torch tensor."""
     # None as well while another thread is importing it: then x cannot be one yet.
     kind = getattr(sys.modules.get("torch"), "Tensor", None)
@@ -43,10 +44,10 @@ def in_graph(*arrays: object) -> bool:
     torch = sys.modules["torch"]
     if torch.compiler.is_compiling():
         return True
-    return torch.is_grad_enabled() and any(is_torch(x) and x.requires_grad for x in arrays)  # type: ignore[attr-defined]
+    return torch.is_grad_enabled() and any(is_torch(x) and x.requires_grad for x in arrays)
 
 
-def is_pil(x: object) -> bool:
+def is_pil(x: object) -> TypeGuard[PILImage]:
     """Whether x is an image of Pillow; it is not imported for that."""
     kind = getattr(sys.modules.get("PIL.Image"), "Image", None)
     return kind is not None and isinstance(x, kind)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import numbers
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 
@@ -18,9 +18,12 @@ from ._arrays import NumpyArray
 from ._native import native
 from ._warnings import warn
 from .errors import ArgumentError, DTypeError, MaskError, ShapeError
+from .typing import Contour, Gradients
 
-GRADIENTS = ("source", "mixed", "average", "monochrome")
-CONTOURS = ("half", "full")
+Word = TypeVar("Word", bound=str)
+
+GRADIENTS: tuple[Gradients, ...] = get_args(Gradients)
+CONTOURS: tuple[Contour, ...] = get_args(Contour)
 
 #: tolerance=None, in 8-bit levels: a quarter level, one 16-bit level, a tenth of a quarter, and for
 #: float64 as much as iterative refinement gives.
@@ -109,7 +112,9 @@ def mask_form(shape: tuple[int, ...], dtype: str, name: str, height: int, width:
     if dtype not in _arrays.MASK_DTYPES:
         raise DTypeError(f"{name}: dtype {dtype} is not supported, use one of {', '.join(_arrays.MASK_DTYPES)}")
     if shape != (height, width):
-        raise ShapeError(f"{name}: shape {list(shape)}, expected [{height}, {width}]; {_remedy(shape, name, height, width)}")
+        raise ShapeError(
+            f"{name}: shape {list(shape)}, expected [{height}, {width}]; {_remedy(shape, name, height, width)}"
+        )
 
 
 def _remedy(shape: tuple[int, ...], name: str, height: int, width: int) -> str:
@@ -131,7 +136,9 @@ def warn_of_levels(images: NumpyArray, name: str) -> None:
     sample = first[:: max(1, first.shape[0] // 64), :: max(1, first.shape[1] // 64)]
     values = sample[np.isfinite(sample)]
     if values.size and values.min() >= 0 and 16 < values.max() <= 255.5 and np.median(values) > 2:
-        warn(f"{name}: {images.dtype.name} with values up to {values.max():g}, where 1 is white; divide levels of 0 to 255 by 255")
+        warn(
+            f"{name}: {images.dtype.name} with values up to {values.max():g}, where 1 is white; divide levels of 0 to 255 by 255"
+        )
 
 
 def mask_size(m: Any, name: str) -> tuple[int, int]:
@@ -190,10 +197,10 @@ def color_weight(x: Any, height: int, width: int) -> float | NumpyArray:
     return np.ascontiguousarray(a, np.float32)
 
 
-def one_of(x: Any, name: str, names: tuple[str, ...]) -> str:
+def one_of(x: Any, name: str, names: tuple[Word, ...]) -> Word:
     if x not in names:
         raise ArgumentError(f"{name}: {x!r}, expected one of {', '.join(map(repr, names))}")
-    return str(x)
+    return names[names.index(x)]
 
 
 def tolerance(x: Any, dtype: str) -> float:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import logging
 import os
+from typing import get_args
 
 from . import _native
 from .errors import ArgumentError, DeviceError, DTypeError
+from .typing import Device
 
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES: tuple[Device, ...] = get_args(Device)
 
 _logger = logging.getLogger("pyharmony")
 
 
 class _State:
-    device: str | None = None
+    device: Device | None = None
     strict = False
     deterministic = True
     warned = False
 
 
-def _checked(device: object, name: str) -> str:
+def _checked(device: object, name: str) -> Device:
     if not isinstance(device, str):
         raise DTypeError(f"{name}: {device!r}, expected one of {', '.join(map(repr, DEVICES))}")
     if device not in DEVICES:
@@ -28,7 +30,7 @@ def _checked(device: object, name: str) -> str:
     return device
 
 
-def set_device(device: str = "auto", *, strict: bool = False) -> None:
+def set_device(device: Device = "auto", *, strict: bool = False) -> None:
     """Sets where calls run whose ``device`` is None and whose images are on no device of their own.
 
     Args:
@@ -47,7 +49,7 @@ def set_device(device: str = "auto", *, strict: bool = False) -> None:
     _State.device, _State.strict = checked, bool(strict)
 
 
-def get_device() -> str:
+def get_device() -> Device:
     """The device that `set_device` or $PYHARMONY_DEVICE chose: 'auto', 'cpu' or 'cuda'."""
     if _State.device is None:
         _State.device = _checked(os.environ.get("PYHARMONY_DEVICE") or "auto", "PYHARMONY_DEVICE")

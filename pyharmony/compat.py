@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
 from . import blend as _blend
 from ._arrays import MASK_DTYPES, NumpyArray, dtype_name
 from .errors import ArgumentError, DTypeError, MaskError, ShapeError
+from .typing import Gradients
 
 __all__ = [
     "MIXED_CLONE",
@@ -33,7 +34,9 @@ MIXED_CLONE_WIDE: Final = 10
 MONOCHROME_TRANSFER_WIDE: Final = 11
 
 _WIDE: Final = 8
-_GRADIENTS = {NORMAL_CLONE: "source", MIXED_CLONE: "mixed", MONOCHROME_TRANSFER: "monochrome"}
+NumpyT = TypeVar("NumpyT", bound=NumpyArray)
+
+_GRADIENTS: dict[int, Gradients] = {NORMAL_CLONE: "source", MIXED_CLONE: "mixed", MONOCHROME_TRANSFER: "monochrome"}
 _FLAGS = "NORMAL_CLONE (1), MIXED_CLONE (2), MONOCHROME_TRANSFER (3) or the same + 8, *_WIDE (9, 10, 11)"
 
 #: Rec. 601 luma in OpenCV's order of channels.
@@ -42,12 +45,12 @@ _LUMA_BGR = (0.114, 0.587, 0.299)
 
 def seamlessClone(  # OpenCV's name
     src: NumpyArray,
-    dst: NumpyArray,
+    dst: NumpyT,
     mask: NumpyArray | None,
     p: Sequence[int] | NumpyArray,
     flags: int,
-    blend: NumpyArray | None = None,
-) -> NumpyArray:
+    blend: NumpyT | None = None,
+) -> NumpyT:
     """``cv2.seamlessClone``: OpenCV's arguments and placement, the solver of `pyharmony.blend.poisson`.
 
     Placement, as in OpenCV 5: without ``_WIDE`` the bounding box of the mask's pixels above zero,
@@ -87,7 +90,7 @@ def seamlessClone(  # OpenCV's name
     at_p = _point(p)
     _check_image(src, "src")
     _check_image(dst, "dst")
-    result = _result(blend, dst, src, mask)
+    result: Any = _result(blend, dst, src, mask)
     height, width = src.shape[:2]
     inside = np.ones((height, width), bool) if mask is None else _plane(mask, height, width)
     x, y = _corner(inside, at_p, wide)
@@ -102,7 +105,7 @@ def seamlessClone(  # OpenCV's name
     return result
 
 
-def _flags(flags: Any) -> tuple[str, bool]:
+def _flags(flags: Any) -> tuple[Gradients, bool]:
     """The gradients that flags ask for, and whether they are of the wide kind."""
     if isinstance(flags, bool) or not isinstance(flags, numbers.Integral):
         raise DTypeError(f"flags: {type(flags).__name__} {flags!r}, expected {_FLAGS}")

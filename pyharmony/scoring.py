@@ -15,12 +15,19 @@ from ._arrays import NumpyArray
 from .data import _files
 from .errors import ArgumentError
 from .metrics import _checks as _pictures
+from .typing import ImageLike, MaskLike, Network, PathLike, TorchDevice
 
 #: The weights that each score takes by default.
 _REALISM, _HARMONY = "realism-small", "colorgrid"
 
 
-def realism_score(image: Any, mask: Any = None, *, model: Any = None, device: str | None = None) -> float:
+def realism_score(
+    image: ImageLike,
+    mask: MaskLike | None = None,
+    *,
+    model: Network | PathLike | bytes | None = None,
+    device: TorchDevice | None = None,
+) -> float:
     """The probability that a picture is a photograph, and not one with an object of other colours put in.
 
     By a small network that learned it from photographs and from composites that were made of them, after Zhu et al.,
@@ -64,7 +71,13 @@ def realism_score(image: Any, mask: Any = None, *, model: Any = None, device: st
     return _networks.realism(network, picture, inside)
 
 
-def harmony_score(image: Any, mask: Any, *, weights: Any = None, device: str | None = None) -> float:
+def harmony_score(
+    image: ImageLike,
+    mask: MaskLike,
+    *,
+    weights: Network | PathLike | bytes | None = None,
+    device: TorchDevice | None = None,
+) -> float:
     """How well an object and its background agree in colour and light.
 
     A network that harmonises, such as the default, is asked what it would change: a mean change of c of the object has

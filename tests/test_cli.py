@@ -495,7 +495,9 @@ def test_a_device_that_is_missing_is_a_warning_unless_strict() -> None:
 
 
 def test_json_is_one_object_with_what_was_done() -> None:
-    result = call("blend", *PATCH, "-o", "out.jpg", "--json", "--threads", 2, "--mode", "poisson", "--gradients", "mixed")
+    result = call(
+        "blend", *PATCH, "-o", "out.jpg", "--json", "--threads", 2, "--mode", "poisson", "--gradients", "mixed"
+    )
     found = json.loads(result.stdout)
     assert len(result.stdout.splitlines()) == 1
     assert found["schema"] == "pyharmony.blend/1"
@@ -647,7 +649,18 @@ def test_an_object_is_harmonised_after_it_is_put_in() -> None:
 def test_the_saved_mask_is_what_harmonize_takes() -> None:
     call("blend", *PATCH, "--mode", "alpha", "--save-mask", "mask.png", "-o", "pasted.png")
     call("harmonize", "pasted.png", "mask.png", "--method", "reinhard", "--no-guard", "-o", "a.png")
-    call("harmonize", "pasted.png", "patch_mask.png", "--at", "86,180", "--method", "reinhard", "--no-guard", "-o", "b.png")
+    call(
+        "harmonize",
+        "pasted.png",
+        "patch_mask.png",
+        "--at",
+        "86,180",
+        "--method",
+        "reinhard",
+        "--no-guard",
+        "-o",
+        "b.png",
+    )
     call("blend", *PATCH, "--harmonize", "--method", "reinhard", "--no-guard", "-o", "c.png")
     assert np.array_equal(pixels("a.png"), pixels("b.png")) and np.array_equal(pixels("a.png"), pixels("c.png"))
     assert not np.array_equal(pixels("a.png"), pixels("pasted.png"))
@@ -662,7 +675,10 @@ def test_what_is_outside_is_not_harmonised_either() -> None:
 
 def test_a_list_has_columns_for_it() -> None:
     write_list(
-        [(*TRIPLE, "a.png", "86,180", "yes", "mkl", "0.5", "no", "masks/a.png", "0.8"), (*TRIPLE, *("b.png", "86,180"), *[""] * 6)],
+        [
+            (*TRIPLE, "a.png", "86,180", "yes", "mkl", "0.5", "no", "masks/a.png", "0.8"),
+            (*TRIPLE, *("b.png", "86,180"), *[""] * 6),
+        ],
         "src,dst,mask,out,at,harmonize,method,strength,guard,save_mask,scale",
     )
     call("blend", "--list", "list.csv", "-o", "made")
@@ -702,7 +718,9 @@ def test_the_default_blend_is_one_in_every_place() -> None:
     from pyharmony.cli._work import BLEND
 
     default = BLEND.modes[0].replace("-", "_")
-    assert re.findall(r"^- \*\*`(\w+)`\*\*, the default blend", (ROOT / "docs" / "blend.md").read_text(), re.M) == [default]
+    assert re.findall(r"^- \*\*`(\w+)`\*\*, the default blend", (ROOT / "docs" / "blend.md").read_text(), re.M) == [
+        default
+    ]
     readme = (ROOT / "README.md").read_text()
     assert f"`{BLEND.modes[0]}`, the default blend" in readme
     first, quick = re.findall(r"blend\.(\w+)\([^)]*\bat=\((?:x, y|86, 180)\)", readme)[:2]
@@ -713,22 +731,48 @@ def test_the_default_blend_is_one_in_every_place() -> None:
 
 
 #: What speaks Python, and has no place on the command line: shapes, names of arguments, keyword arguments, None.
-PYTHON = re.compile(r"\bshape \[|\[\d+, \d+|numpy|\b\w+=(True|False|None|'|\()|\bNone\b|\bat=|\bmask\[|pixels\[|max_pixels|dtype=")
+PYTHON = re.compile(
+    r"\bshape \[|\[\d+, \d+|numpy|\b\w+=(True|False|None|'|\()|\bNone\b|\bat=|\bmask\[|pixels\[|max_pixels|dtype="
+)
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
         ("blend patch.png coffee.jpg -o o.png", 3, "src (patch.png): 86 x 79 pixels beside 600 x 400 of dst"),
-        ("blend patch.png coffee.jpg cat_mask.png -o o.png --at 1,1", 3, "mask (cat_mask.png): 162 x 81 pixels, expected 86 x 79"),
-        ("blend patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --base cat.png", 3, "base (cat.png): 162 x 81 pixels"),
-        ("blend patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --color-weight patch_mask.png", 3, "color_weight (patch_mask.png)"),
+        (
+            "blend patch.png coffee.jpg cat_mask.png -o o.png --at 1,1",
+            3,
+            "mask (cat_mask.png): 162 x 81 pixels, expected 86 x 79",
+        ),
+        (
+            "blend patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --base cat.png",
+            3,
+            "base (cat.png): 162 x 81 pixels",
+        ),
+        (
+            "blend patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --color-weight patch_mask.png",
+            3,
+            "color_weight (patch_mask.png)",
+        ),
         ("blend cutout.png cutout.png -o o.jpg", 2, "JPEG holds no alpha channel, the image has one; use PNG"),
-        ("blend patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --max-pixels 1000", 4, "are allowed; --max-pixels allows more"),
-        ("blend https://example.org/a.png coffee.jpg -o o.png", 3, "is an address; pyharmony opens none, download the file first"),
+        (
+            "blend patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --max-pixels 1000",
+            4,
+            "are allowed; --max-pixels allows more",
+        ),
+        (
+            "blend https://example.org/a.png coffee.jpg -o o.png",
+            3,
+            "is an address; pyharmony opens none, download the file first",
+        ),
         ("edit coffee.jpg -o o.png --mode inpaint", 2, "--mode inpaint needs MASK"),
         ("edit coffee.jpg patch_mask.png -o o.png", 3, "mask (patch_mask.png): 86 x 79 pixels, expected 600 x 400"),
-        ("harmonize coffee.jpg patch_mask.png -o o.png --method mkl", 3, "mask (patch_mask.png): 86 x 79 pixels, expected 600 x 400"),
+        (
+            "harmonize coffee.jpg patch_mask.png -o o.png --method mkl",
+            3,
+            "mask (patch_mask.png): 86 x 79 pixels, expected 600 x 400",
+        ),
     ],
 )
 def test_errors_speak_the_words_of_the_command_line(arguments: str, code: int, says: str) -> None:

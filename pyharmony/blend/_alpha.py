@@ -9,6 +9,7 @@ import numpy as np
 from .. import _checks
 from .._arrays import NumpyArray
 from ..ops.distance import distance_inside
+from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike, Position
 from ._frame import Frame, Job, direct_info, write
 from ._images import Infos, run
 from ._region import as_float, check_finite
@@ -17,18 +18,18 @@ _ROWS = 64  # of a strip whose temporaries stay in the cache
 
 
 def alpha(
-    src: Any,
-    dst: Any,
-    mask: Any = None,
+    src: OneOrMany[ImageLike],
+    dst: OneOrMany[ImageLike],
+    mask: OneOrMany[MaskLike | None] = None,
     *,
-    at: Any = None,
-    scale: Any = 1.0,
+    at: OneOrMany[Position | None] = None,
+    scale: OneOrMany[float] = 1.0,
     feather: float = 0.0,
     decontaminate: bool = True,
     keep_gps: bool = False,
-    device: str | None = None,
-    errors: str = "raise",
-    out: Any = None,
+    device: Device | None = None,
+    errors: Errors = "raise",
+    out: OneOrMany[OutLike | None] = None,
     return_info: bool = False,
 ) -> Any:
     """Lays src over dst: ``mask * src + (1 - mask) * dst``.

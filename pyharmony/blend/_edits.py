@@ -14,6 +14,7 @@ from .._arrays import NumpyArray
 from .._native import native
 from ..errors import ArgumentError, MaskError
 from ..reference.edits import LEAST_GRADIENT, LOG_OFFSET
+from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike
 from ._fill import fill
 from ._frame import Frame, Job, direct_info, write
 from ._images import ITSELF, Infos, nothing_done, run
@@ -27,16 +28,16 @@ _MAX_ALPHA, _MAX_BETA = 10.0, 2.0
 
 
 def texture_flattening(
-    image: Any,
-    mask: Any = None,
+    image: OneOrMany[ImageLike],
+    mask: OneOrMany[MaskLike | None] = None,
     *,
     low: float = 4.0,
     high: float = 6.0,
     tolerance: float | None = None,
     keep_gps: bool = False,
-    device: str | None = None,
-    errors: str = "raise",
-    out: Any = None,
+    device: Device | None = None,
+    errors: Errors = "raise",
+    out: OneOrMany[OutLike | None] = None,
     return_info: bool = False,
 ) -> Any:
     """Washes out texture and keeps edges: an image that looks painted.
@@ -84,16 +85,16 @@ def texture_flattening(
 
 
 def illumination_change(
-    image: Any,
-    mask: Any = None,
+    image: OneOrMany[ImageLike],
+    mask: OneOrMany[MaskLike | None] = None,
     *,
     alpha: float = 0.2,
     beta: float = 0.4,
     tolerance: float | None = None,
     keep_gps: bool = False,
-    device: str | None = None,
-    errors: str = "raise",
-    out: Any = None,
+    device: Device | None = None,
+    errors: Errors = "raise",
+    out: OneOrMany[OutLike | None] = None,
     return_info: bool = False,
 ) -> Any:
     """Evens out the light: lifts under-exposed parts and lowers reflections.
@@ -135,16 +136,16 @@ def illumination_change(
 
 
 def detail_boost(
-    image: Any,
-    mask: Any = None,
+    image: OneOrMany[ImageLike],
+    mask: OneOrMany[MaskLike | None] = None,
     *,
     gain: float = 1.5,
-    color_weight: Any = 0.05,
+    color_weight: OneOrMany[float | MaskLike] = 0.05,
     tolerance: float | None = None,
     keep_gps: bool = False,
-    device: str | None = None,
-    errors: str = "raise",
-    out: Any = None,
+    device: Device | None = None,
+    errors: Errors = "raise",
+    out: OneOrMany[OutLike | None] = None,
     return_info: bool = False,
 ) -> Any:
     """Multiplies the gradients of the image while its colours are held.
@@ -190,14 +191,14 @@ def detail_boost(
 
 
 def inpaint(
-    image: Any,
-    mask: Any,
+    image: OneOrMany[ImageLike],
+    mask: OneOrMany[MaskLike],
     *,
     tolerance: float | None = None,
     keep_gps: bool = False,
-    device: str | None = None,
-    errors: str = "raise",
-    out: Any = None,
+    device: Device | None = None,
+    errors: Errors = "raise",
+    out: OneOrMany[OutLike | None] = None,
     return_info: bool = False,
 ) -> Any:
     """Fills the mask with the membrane that its surroundings span: smooth, without texture.

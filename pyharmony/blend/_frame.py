@@ -433,7 +433,12 @@ class Frame:
             return "mask is zero everywhere"
         if alpha is not None and not alpha.any():
             return f"the alpha of {source} is zero everywhere"
-        if mask is not None and alpha is not None and mask.shape == alpha.shape and not ((mask > 0) & (alpha > 0)).any():
+        if (
+            mask is not None
+            and alpha is not None
+            and mask.shape == alpha.shape
+            and not ((mask > 0) & (alpha > 0)).any()
+        ):
             return f"mask is zero wherever {source} is not transparent"
         return f"the object lies outside {self.name} ({size_of(self.shape)})"
 

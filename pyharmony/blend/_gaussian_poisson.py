@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from ..errors import ArgumentError
 from ..ops.gaussian_poisson import MAX_SIGMA
 from ..ops.pyramid import MAX_SMOOTH_SIGMA, downsample, halve_mask, meet_known, upsample
 from ..reference.gaussian_poisson import GRADIENT_KERNELS
+from ..typing import Device, Errors, GradientKernel, ImageLike, MaskLike, OneOrMany, OutLike, Position
 from ._cuda import (
     PyramidOptions,
     crops,
@@ -36,25 +37,25 @@ _FINEST_COARSE_TOLERANCE = 0.004  # what float32 levels are good for
 
 
 def gaussian_poisson(
-    src: Any,
-    dst: Any,
-    mask: Any = None,
+    src: OneOrMany[ImageLike],
+    dst: OneOrMany[ImageLike],
+    mask: OneOrMany[MaskLike | None] = None,
     *,
-    at: Any = None,
-    scale: Any = 1.0,
-    base: Any = None,
-    color_weight: Any = 1.0,
+    at: OneOrMany[Position | None] = None,
+    scale: OneOrMany[float] = 1.0,
+    base: OneOrMany[Literal["copy-paste"] | ImageLike | None] = None,
+    color_weight: OneOrMany[float | MaskLike] = 1.0,
     sigma: float = 0.5,
     smooth_sigma: float = 1.0,
-    gradient_kernel: str = "normal",
+    gradient_kernel: GradientKernel = "normal",
     preserve_background: bool = True,
     reference: bool = False,
     tolerance: float | None = None,
     decontaminate: bool = True,
     keep_gps: bool = False,
-    device: str | None = None,
-    errors: str = "raise",
-    out: Any = None,
+    device: Device | None = None,
+    errors: Errors = "raise",
+    out: OneOrMany[OutLike | None] = None,
     return_info: bool = False,
 ) -> Any:
     """Gaussian-Poisson blending from coarse to fine.

@@ -12,6 +12,18 @@ from .. import _arrays, _checks, _shipped
 from .._arrays import NumpyArray
 from ..errors import ArgumentError, DTypeError
 from ..ops.pyramid import downsample, meet_known
+from ..typing import (
+    Device,
+    Errors,
+    GradientKernel,
+    ImageLike,
+    MaskLike,
+    Network,
+    OneOrMany,
+    OutLike,
+    PathLike,
+    Position,
+)
 from ._frame import Frame, Job
 from ._gaussian_poisson import Level, Options, equation_of, solve
 from ._images import Infos, run
@@ -22,29 +34,29 @@ _CONTEXT = 2  # sides of the square that the network sees, in sides of the mask'
 
 
 def gp_gan(
-    src: Any,
-    dst: Any,
-    mask: Any = None,
+    src: OneOrMany[ImageLike],
+    dst: OneOrMany[ImageLike],
+    mask: OneOrMany[MaskLike | None] = None,
     *,
-    at: Any = None,
-    scale: Any = 1.0,
-    generator: Any = None,
+    at: OneOrMany[Position | None] = None,
+    scale: OneOrMany[float] = 1.0,
+    generator: Network | PathLike | None = None,
     supervised: bool | None = None,
     nz: int | None = None,
     n_iteration: int = 1000,
     seed: int = 0,
-    color_weight: Any = 1.0,
+    color_weight: OneOrMany[float | MaskLike] = 1.0,
     sigma: float = 0.5,
     smooth_sigma: float = 1.0,
-    gradient_kernel: str = "normal",
+    gradient_kernel: GradientKernel = "normal",
     preserve_background: bool = True,
     reference: bool = False,
     tolerance: float | None = None,
     decontaminate: bool = True,
     keep_gps: bool = False,
-    device: str | None = None,
-    errors: str = "raise",
-    out: Any = None,
+    device: Device | None = None,
+    errors: Errors = "raise",
+    out: OneOrMany[OutLike | None] = None,
     return_info: bool = False,
 ) -> Any:
     """Gaussian-Poisson blending whose first colours are a network's.

@@ -111,9 +111,7 @@ def run(
                 warn(f"{where}{which}{found[0]}", found[1])
         return result, info
 
-    def made(
-        src: Any, dst: Any, mask: Any, at: Any, scale: Any, out: Any, beside: dict[str, Any]
-    ) -> tuple[Any, Any]:
+    def made(src: Any, dst: Any, mask: Any, at: Any, scale: Any, out: Any, beside: dict[str, Any]) -> tuple[Any, Any]:
         if any(_cuda.is_device_array(x) for x in (src, dst, mask, out, *beside.values())):
             if on_device is None and there_and_back:
                 return _through_processor(blend, src, dst, mask, at, scale, out, beside, own=own, **options)

@@ -10,6 +10,7 @@ import numpy as np
 from .._arrays import NumpyArray
 from ..errors import ArgumentError, DTypeError
 from ..ops.pyramid import downsample, halve_mask, upsample
+from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike, Position
 from ._frame import Frame, Job, direct_info, write
 from ._images import Infos, run
 from ._memory import Memory
@@ -22,18 +23,18 @@ _CORE = 0.25
 
 
 def laplacian(
-    src: Any,
-    dst: Any,
-    mask: Any = None,
+    src: OneOrMany[ImageLike],
+    dst: OneOrMany[ImageLike],
+    mask: OneOrMany[MaskLike | None] = None,
     *,
-    at: Any = None,
-    scale: Any = 1.0,
+    at: OneOrMany[Position | None] = None,
+    scale: OneOrMany[float] = 1.0,
     levels: int | None = None,
     decontaminate: bool = True,
     keep_gps: bool = False,
-    device: str | None = None,
-    errors: str = "raise",
-    out: Any = None,
+    device: Device | None = None,
+    errors: Errors = "raise",
+    out: OneOrMany[OutLike | None] = None,
     return_info: bool = False,
 ) -> Any:
     """Blends each band of frequencies across its own width.

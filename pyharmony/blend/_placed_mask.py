@@ -10,19 +10,20 @@ from .. import _arrays
 from .._arrays import VALUE_RANGE, NumpyArray
 from ..errors import DTypeError, ShapeError
 from ..io import Picture, write
+from ..typing import ImageLike, MaskLike, OneOrMany, OutLike, Position
 from ._frame import Frame, direct_info
 from ._images import Infos, is_array, run
 from ._region import as_float
 
 
 def placed_mask(
-    src: Any,
-    dst: Any,
-    mask: Any = None,
+    src: OneOrMany[ImageLike],
+    dst: OneOrMany[ImageLike],
+    mask: OneOrMany[MaskLike | None] = None,
     *,
-    at: Any = None,
-    scale: Any = 1.0,
-    out: Any = None,
+    at: OneOrMany[Position | None] = None,
+    scale: OneOrMany[float] = 1.0,
+    out: OutLike | None = None,
 ) -> Any:
     """The mask of a blend at dst's size: what the blends of these arguments change.
 

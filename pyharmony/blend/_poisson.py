@@ -11,6 +11,7 @@ from .._arrays import NumpyArray
 from .._cuda import Place
 from ..errors import MaskError
 from ..ops._poisson_cuda import solve_images
+from ..typing import Contour, Device, Errors, Gradients, ImageLike, MaskLike, OneOrMany, OutLike, Position
 from ._cuda import NOTHING_KNOWN, crops, poisson_on_device, takes, upload
 from ._frame import Frame, Job, direct_info
 from ._images import Infos, run
@@ -19,21 +20,21 @@ from ._solve import solve_poisson
 
 
 def poisson(
-    src: Any,
-    dst: Any,
-    mask: Any = None,
+    src: OneOrMany[ImageLike],
+    dst: OneOrMany[ImageLike],
+    mask: OneOrMany[MaskLike | None] = None,
     *,
-    at: Any = None,
-    scale: Any = 1.0,
-    gradients: str = "source",
-    contour: str = "half",
-    color_weight: Any = 0.0,
+    at: OneOrMany[Position | None] = None,
+    scale: OneOrMany[float] = 1.0,
+    gradients: Gradients = "source",
+    contour: Contour = "half",
+    color_weight: OneOrMany[float | MaskLike] = 0.0,
     tolerance: float | None = None,
     decontaminate: bool = True,
     keep_gps: bool = False,
-    device: str | None = None,
-    errors: str = "raise",
-    out: Any = None,
+    device: Device | None = None,
+    errors: Errors = "raise",
+    out: OneOrMany[OutLike | None] = None,
     return_info: bool = False,
 ) -> Any:
     """Seamless cloning: the gradients of src inside the mask, the colours of dst around it.

@@ -18,6 +18,7 @@ from ..ops.gaussian_poisson import MAX_SIGMA
 from ..ops.pyramid import MAX_SMOOTH_SIGMA, downsample, halve_mask, meet_known, upsample
 from ..ops.tiles import LEAST_TILED_WEIGHT, Images, tile_sides, tiles_of
 from ..ops.tiles import gaussian_poisson_tiles as solve_tiles
+from ..typing import PathLike, SlicedArray, SlicedT
 from ._frame import direct_info
 from ._gaussian_poisson import Level, coarse_tolerance_of, first_base
 from ._memory import Memory
@@ -31,10 +32,10 @@ _REACH = 6  # pixels around what is doubled: meeting known pixels reads 3, the c
 
 
 def gaussian_poisson_tiles(
-    src: Any,
-    dst: Any,
-    mask: Any,
-    out: Any,
+    src: SlicedArray,
+    dst: SlicedArray,
+    mask: SlicedArray,
+    out: SlicedT,
     *,
     tile: int | tuple[int, int] = 1024,
     color_weight: float = 1.0,
@@ -42,7 +43,7 @@ def gaussian_poisson_tiles(
     smooth_sigma: float = 1.0,
     preserve_background: bool = True,
     tolerance: float | None = None,
-    folder: Any = None,
+    folder: PathLike | None = None,
     return_info: bool = False,
 ) -> Any:
     """`gaussian_poisson` of images that do not fit in memory, tile by tile and with the same result.

@@ -8,7 +8,10 @@ import importlib.util
 import os
 import platform
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..typing import ImageFormat
 
 #: The distributions that bring a module, first found first.
 _OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
@@ -39,10 +42,11 @@ def optional_version(module: str) -> str | None:
     return version_of(*OPTIONAL[module][0]) or "unknown"
 
 
-def formats() -> list[str]:
+def formats() -> list[ImageFormat]:
     """The kinds of files that are read and written here."""
     from PIL import features
 
+    parts: dict[ImageFormat, str | None]
     parts = {"jpeg": "jpg", "png": "zlib", "webp": "webp", "tiff": "zlib", "bmp": None, "avif": "avif"}
     found = [name for name, part in parts.items() if part is None or features.check(part)]
     return [*found, "heic (reading)"] if importlib.util.find_spec("pillow_heif") else found

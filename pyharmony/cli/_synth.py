@@ -103,7 +103,7 @@ def synth(
         from .. import data
 
         low, high = _limits(limits)
-        chosen = _weights(methods)
+        chosen: Any = _weights(methods)
         share = 0.9 if keep is None else keep
         score = None if realism is None and keep is None else _score(realism or _JUDGE)
         if left_out is not None and score is None:

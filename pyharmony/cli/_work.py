@@ -27,6 +27,7 @@ from ._failures import Code, Failure, as_failure, reading, writing
 
 if TYPE_CHECKING:
     from ..io import Picture
+    from ..typing import ImageFormat
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class Task:
     mode: str
     arguments: Mapping[str, Any]
     weight_scale: float | None
-    format: str | None
+    format: ImageFormat | None
     quality: int
     keep_gps: bool
     harmonize: Mapping[str, Any] | None = None
@@ -343,7 +344,8 @@ class Worker:
         from .. import get_device, set_device, set_num_threads
 
         max_pixels = pixels_of(request.max_pixels)
-        set_device(request.device or get_device(), strict=request.strict)
+        device: Any = request.device
+        set_device(device or get_device(), strict=request.strict)
         if request.threads is not None:
             set_num_threads(request.threads)
         return cls(request, console, max_pixels)
@@ -533,7 +535,7 @@ class Worker:
                 raise Failure(f"{out}: is the file of another row", Code.INPUT)
 
 
-def _format(task: Task) -> str | None:
+def _format(task: Task) -> ImageFormat | None:
     return task.format or ("png" if task.out == STREAM else None)
 
 

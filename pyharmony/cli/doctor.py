@@ -5,13 +5,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from .. import _install
 from ._console import Console, Debug, Json
 from ._failures import Code
+
+if TYPE_CHECKING:
+    from ..typing import Device
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ def _blends() -> str:
     return f"at most {worst:.1g}/255 from the definition ({', '.join(levels)})"
 
 
-def _worst_error(device: str, how: str = "") -> float:
+def _worst_error(device: Device, how: str = "") -> float:
     """The largest distance from the definitions of both ops, in 8-bit levels; above their tolerance it is an error."""
     import numpy as np
 

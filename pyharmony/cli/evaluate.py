@@ -94,12 +94,13 @@ def evaluate(
                 with reading(str(run)):
                     found = training.held_back(run, size=side)
                 models = [f"{run.absolute().name}={run / 'best.safetensors'}", *(models or [])]
-            else:
+            elif data is not None:
                 with reading(str(data)):
                     found = datasets.open_dataset(data, split=split)
             chosen = _methods(evaluation, methods or [], models or [], device)
+            place: Any = device
             of_judges = {
-                label: evaluation.judge(file, device=device) for label, file in _labelled(judges or [], "--judge")
+                label: evaluation.judge(file, device=place) for label, file in _labelled(judges or [], "--judge")
             }
         except ImportError as error:
             raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from .. import _checks
-from .._arrays import Array
 from ..ops.color_map import Affine, Exp, Log
+from ..typing import Array, ArrayT
 from ._common import NO_SPREAD, Float64, about, both
 from ._spaces import LMS_FLOOR, LMS_TO_LALPHABETA, RGB_TO_LMS
 
@@ -17,9 +17,9 @@ _FROM_LMS = np.linalg.inv(RGB_TO_LMS)
 
 
 def reinhard(
-    image: Array, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
+    image: ArrayT, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
     strength: float = 1.0,
-) -> Array:  # fmt: skip
+) -> ArrayT:  # fmt: skip
     """Mean and standard deviation of each channel of ℓαβ: x' = (x - μ) σ_r / σ + μ_r.
 
     ℓαβ are the logarithms of the cones' responses, decorrelated; 1/255 is added before the logarithm and taken off
@@ -57,9 +57,9 @@ def reinhard(
 
 
 def xiao_ma(
-    image: Array, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
+    image: ArrayT, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
     strength: float = 1.0,
-) -> Array:  # fmt: skip
+) -> ArrayT:  # fmt: skip
     """Mean and covariance in RGB, by the principal axes: x' = U_r S_r^½ S^-½ Uᵀ (x - μ) + μ_r.
 
     U S Uᵀ are the covariances, axes in the order of falling variance and turned to the nearer of their two directions.
@@ -84,9 +84,9 @@ def xiao_ma(
 
 
 def mkl(
-    image: Array, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
+    image: ArrayT, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
     floor: float = 0.0, strength: float = 1.0,
-) -> Array:  # fmt: skip
+) -> ArrayT:  # fmt: skip
     """Mean and covariance in RGB, moving colours as little as possible: the linear Monge-Kantorovich map.
 
     x' = T (x - μ) + μ_r with T = Σ^-½ (Σ^½ Σ_r Σ^½)^½ Σ^-½, the optimal transport between Gaussians. After Pitié and

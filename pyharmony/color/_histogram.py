@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array
 from ..ops.color_map import Affine, Curves, Stage
+from ..typing import Array, ArrayT
 from ._common import Float64, Region, both, whole
 from ._spaces import RGB_TO_YCBCR
 
@@ -17,9 +17,9 @@ _FROM_YCBCR = Affine(np.column_stack([_BACK, _BACK @ [0.0, -0.5, -0.5]]))
 
 
 def match_histogram(
-    image: Array, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
+    image: ArrayT, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
     bins: int | None = None, strength: float = 1.0,
-) -> Array:  # fmt: skip
+) -> ArrayT:  # fmt: skip
     """The cumulative histogram of each of red, green and blue: x' = F_r⁻¹(F(x)).
 
     F and F_r are the cumulative histograms, linear within a bin. A value of uint8 is a bin of its own, so x' is taken
@@ -46,9 +46,9 @@ def match_histogram(
 
 
 def fecker(
-    image: Array, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
+    image: ArrayT, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
     bins: int = 256, strength: float = 1.0,
-) -> Array:  # fmt: skip
+) -> ArrayT:  # fmt: skip
     """The cumulative histogram of each channel of YCbCr: x' = F_r⁻¹(F(x)).
 
     After Fecker, Barkowsky and Kaup, *Histogram-Based Prefiltering for Luminance and Chrominance Compensation of

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._arrays import Array
 from ..errors import ShapeError
 from ..ops.color_map import Affine, Curves, bounds, color_image, encode, share
 from ..ops.color_map import run as run_map
 from ..ops.color_stats import run as run_stats
 from ..ops.regrain import regrain as smooth_change
+from ..typing import Array, ArrayT, Rng
 from ._common import Float64, Region, both, generator, region, whole
 from ._histogram import quantile_tables
 
@@ -20,9 +20,9 @@ Float32 = npt.NDArray[np.float32]
 
 
 def idt(
-    image: Array, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
-    iterations: int = 20, bins: int = 512, seed: Any = 0, regrain: bool = True, strength: float = 1.0,
-) -> Array:  # fmt: skip
+    image: ArrayT, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
+    iterations: int = 20, bins: int = 512, seed: Rng = 0, regrain: bool = True, strength: float = 1.0,
+) -> ArrayT:  # fmt: skip
     """The whole distribution of colours: iterative distribution transfer, then `regrain`.
 
     Each iteration turns colours to other axes R, matches the cumulative histogram along each of them, and turns them
@@ -85,7 +85,7 @@ def _match_along(
     run_map(x, whole_turn, None, 1.0, x)
 
 
-def regrain(image: Array, recolored: Array, mask: Array | None = None, *, strength: float = 1.0) -> Array:
+def regrain(image: ArrayT, recolored: Array, mask: Array | None = None, *, strength: float = 1.0) -> ArrayT:
     """The colours of recolored with the gradients of image where image is smooth.
 
     The change J - I minimises Σ φ |∇(J - I)|² + ψ |J - T|² for image I and recolored T, with g = |∇I| in 8-bit levels,

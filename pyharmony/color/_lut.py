@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _checks
-from .._arrays import Array
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.color_map import Lut, share
+from ..typing import Array, ArrayT, Rng
 from ._common import generator, region, whole
 from ._spaces import LUMA
 
 
-def random_lut(rng: Any, size: int = 17, *, amount: float = 1.0) -> npt.NDArray[np.float32]:
+def random_lut(rng: Rng, size: int = 17, *, amount: float = 1.0) -> npt.NDArray[np.float32]:
     """A random smooth map of colours as a table.
 
     Of each channel a power and a bend, a mix of the channels that keeps greys but for gains, and a smooth offset:
@@ -54,9 +54,14 @@ def random_lut(rng: Any, size: int = 17, *, amount: float = 1.0) -> npt.NDArray[
 
 
 def lut_mix(
-    image: Array, luts: Sequence[Any] | Any, mask: Array | None = None, *, weights: Any = None, rng: Any = None,
+    image: ArrayT,
+    luts: Sequence[Array] | Array,
+    mask: Array | None = None,
+    *,
+    weights: Sequence[float] | Array | None = None,
+    rng: Rng | None = None,
     strength: float = 1.0,
-) -> Array:  # fmt: skip
+) -> ArrayT:
     """Colours through a convex mix of tables, interpolated tetrahedrally.
 
     x' = (Σ_k w_k lut_k)(x), w_k ≥ 0 with sum one: many looks from a few tables, at the cost of one. After Niu et al.,
@@ -77,7 +82,8 @@ def lut_mix(
     """
     target = region(image, mask)
     amount = share(strength, "strength")
-    tables = [np.asarray(table, np.float32) for table in luts]
+    several: Any = luts
+    tables = [np.asarray(table, np.float32) for table in several]
     if not tables:
         raise ShapeError("luts: none, expected [K, n, n, n, 3] or a list of tables")
     for table in tables:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from .. import _checks
-from .._arrays import Array
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.color_map import Affine, Curves, Light, Stage, share
+from ..typing import Array, ArrayT, Rng
 from ._common import Float64, generator, region
 from ._spaces import (
     LUMA,
@@ -37,8 +37,8 @@ _STEPS = 4096
 
 
 def brightness_contrast(
-    image: Array, mask: Array | None = None, *, brightness: float = 0.0, contrast: float = 0.0, strength: float = 1.0
-) -> Array:
+    image: ArrayT, mask: Array | None = None, *, brightness: float = 0.0, contrast: float = 0.0, strength: float = 1.0
+) -> ArrayT:
     """x' = (1 + contrast) (x - μ) + μ + brightness, μ being the mean luma of what the mask holds.
 
     Args:
@@ -108,7 +108,7 @@ class Retouching:
                 _checks.number(value, field.name, low=low, high=high, accepts=f"numbers from {low:g} to {high:g}")
 
     @classmethod
-    def draw(cls, rng: Any, amount: float = 1.0) -> Retouching:
+    def draw(cls, rng: Rng, amount: float = 1.0) -> Retouching:
         """Random ones: ±1 stop, gains ±20 %, gamma 0.6 to 1.6, saturation 0.5 to 1.5, ±60 mired, hue ±8°, and so on.
 
         Args:
@@ -145,9 +145,9 @@ _ACCEPTED = {
 
 
 def retouch(
-    image: Array, mask: Array | None = None, *, rng: Any = None, parameters: Retouching | None = None,
+    image: ArrayT, mask: Array | None = None, *, rng: Rng | None = None, parameters: Retouching | None = None,
     strength: float = 1.0,
-) -> tuple[Array, Retouching]:  # fmt: skip
+) -> tuple[ArrayT, Retouching]:  # fmt: skip
     """Exposure, white balance, tone, saturation, hue, haze and light, in one pass.
 
     In linear light y = h A + (1 - h) S H G W 2^e ℓ(u, v) x: the field of light ℓ, exposure e, the white balance W that
@@ -174,7 +174,7 @@ def retouch(
     amount = share(strength, "strength")
     if (rng is None) == (parameters is None):
         raise ArgumentError("rng: expected either rng or parameters")
-    done = Retouching.draw(rng) if parameters is None else parameters
+    done = Retouching.draw(rng) if rng is not None else parameters
     if not isinstance(done, Retouching):
         raise DTypeError(f"parameters: {type(done).__name__}, expected a Retouching")
     if target.image.dtype.kind == "f":

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from .. import _checks
-from .._arrays import Array
 from ..ops.color_map import Affine, Curves, Stage, share
+from ..typing import Array, ArrayT, Chroma
 from ._common import Float64, Region, both, region
 from ._gaussian import floored, transport
 from ._spaces import (
@@ -71,9 +71,9 @@ def from_lab() -> tuple[Stage, ...]:
 
 
 def luminance_temperature(
-    image: Array, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
-    chroma: str = "transport", max_shift: float = 0.4, floor: float = 7.5, strength: float = 1.0,
-) -> Array:  # fmt: skip
+    image: ArrayT, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
+    chroma: Chroma = "transport", max_shift: float = 0.4, floor: float = 7.5, strength: float = 1.0,
+) -> ArrayT:  # fmt: skip
     """Luminance by a smooth curve, and chroma by a linear map or by the colour temperature.
 
     In CIELAB, L in [0, 1]: with 32 samples l of image's and l_r of reference's cumulative histogram, the targets
@@ -118,7 +118,7 @@ def luminance_temperature(
     return target.replace(_shifted(toned.pixels[0], difference), amount, image)
 
 
-def shift_temperature(image: Array, mired: float, mask: Array | None = None, *, strength: float = 1.0) -> Array:
+def shift_temperature(image: ArrayT, mired: float, mask: Array | None = None, *, strength: float = 1.0) -> ArrayT:
     """Each colour's correlated temperature moved by so many mired, at constant tint and luminance.
 
     Of the linear colour's x, y, Y the chromaticity is moved along the Planckian locus, its distance from it and Y kept;

@@ -10,6 +10,7 @@ import numpy as np
 from .. import _checks
 from .._arrays import NumpyArray
 from ..errors import ArgumentError, DataError, ShapeError
+from ..typing import PathLike
 from . import _files
 from ._dataset import Dataset, Problem, Sample
 
@@ -34,8 +35,8 @@ class CocoPeople(Dataset):
 
     def __init__(
         self,
-        annotations: Any,
-        images: Any,
+        annotations: PathLike,
+        images: PathLike,
         category: str = "person",
         *,
         min_share: float = 0.0,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
+from ..typing import PathLike
 from . import _files
 from ._dataset import Dataset, Problem, Sample
 
@@ -70,7 +71,9 @@ class Triples(_Stems):
         DataError: two files of a folder have one stem, or the recipes are damaged.
     """
 
-    def __init__(self, root: Any, composite: str = "composite", mask: str = "mask", target: str = "target") -> None:
+    def __init__(
+        self, root: PathLike, composite: str = "composite", mask: str = "mask", target: str = "target"
+    ) -> None:
         self._open(root, {"composite": composite, "target": target, "mask": mask})
         self._groups = _groups_in(self.root / RECIPES)
 
@@ -79,7 +82,7 @@ class Triples(_Stems):
         return [self._groups.get(name, name) for name in self.names]
 
     @classmethod
-    def from_table(cls, table: Any) -> Triples:
+    def from_table(cls, table: PathLike) -> Triples:
         """The triples of a CSV file with the columns composite, mask, target and, if it likes, name.
 
         Paths are relative to the table.
@@ -138,7 +141,7 @@ class Photos(_Stems):
         FileNotFoundError, DataError: as `Triples`.
     """
 
-    def __init__(self, root: Any, image: str = "images", mask: str | None = "masks") -> None:
+    def __init__(self, root: PathLike, image: str = "images", mask: str | None = "masks") -> None:
         self._open(root, {"image": image} | ({} if mask is None else {"mask": mask}))
 
 
@@ -161,7 +164,7 @@ class Manifest(Dataset):
         FileNotFoundError: there is none.
     """
 
-    def __init__(self, root: Any, split: str | None = None, roles: Sequence[str] | None = None) -> None:
+    def __init__(self, root: PathLike, split: str | None = None, roles: Sequence[str] | None = None) -> None:
         path = Path(root)
         path = path / "manifest.json" if path.is_dir() else path
         self.root = path.parent

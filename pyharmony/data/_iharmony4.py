@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from ..errors import ArgumentError, DataError
+from ..typing import PathLike
 from . import _files
 from ._dataset import Dataset, Sample
 
@@ -39,7 +40,9 @@ class IHarmony4(Dataset):
         ArgumentError: there is no such split or set.
     """
 
-    def __init__(self, root: Any, split: str = "train", subsets: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, root: PathLike, split: Literal["train", "test", "all"] = "train", subsets: Sequence[str] | None = None
+    ) -> None:
         self.root = _files.folder_of(root, "root")
         if split not in SPLITS:
             raise ArgumentError(f"split: {split!r}, expected one of {', '.join(map(repr, SPLITS))}")

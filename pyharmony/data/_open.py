@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError, DataError
+from ..typing import DataKind, PathLike
 from ._coco import CocoPeople
 from ._dataset import Dataset
 from ._folders import Manifest, Photos, Triples
@@ -22,7 +23,7 @@ from ._tfrecord import TFRecordPairs
 class Options:
     """What `open_dataset` is told beside path and kind."""
 
-    split: str | None
+    split: Any
     annotations: Any
     category: str
     min_share: float
@@ -48,15 +49,15 @@ KINDS: dict[str, Callable[[Path, Options], Dataset]] = {
 
 
 def open_dataset(
-    path: Any,
-    kind: str | None = None,
+    path: PathLike,
+    kind: DataKind | None = None,
     *,
     split: str | None = None,
-    annotations: Any = None,
+    annotations: PathLike | None = None,
     category: str = "person",
     min_share: float = 0.0,
     max_share: float = 1.0,
-    boxes: Any = None,
+    boxes: PathLike | None = None,
 ) -> Dataset:
     """The data set of a folder or file, by what is in it.
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, DataError, ShapeError
+from ..typing import PathLike
 from . import _files
 from ._dataset import Dataset, Sample
 
@@ -36,7 +37,7 @@ class AlignedScenes(Dataset):
         FileNotFoundError: the root, the file or the folder of a listed scene is missing.
     """
 
-    def __init__(self, root: Any, boxes: Any = None) -> None:
+    def __init__(self, root: PathLike, boxes: PathLike | None = None) -> None:
         self.root = _files.folder_of(root, "root")
         if boxes is None:
             self.boxes = dict.fromkeys((path.name for path in sorted(self.root.iterdir()) if path.is_dir()), None)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy as np
 
 from .._arrays import NumpyArray
 from ..errors import ArgumentError, DataError, PyHarmonyError, ShapeError
+from ..typing import PathLike, Skip
 from . import _files
 from ._dataset import Dataset, Problem, Sample, in_order, loaded, said
 
@@ -47,7 +48,7 @@ class Shards(Dataset):
             its samples alone.
     """
 
-    def __init__(self, folder: Any) -> None:
+    def __init__(self, folder: PathLike) -> None:
         self.folder = _files.folder_of(folder, "folder")
         index = self.folder / "index.json"
         if not index.is_file():
@@ -82,7 +83,7 @@ class Shards(Dataset):
         found = self.batch([self._at(index)])
         return {name: value[0] for name, value in found.items()}
 
-    def batch(self, indices: Any) -> Sample:
+    def batch(self, indices: Sequence[int] | NumpyArray) -> Sample:
         """Samples together.
 
         Args:
@@ -159,7 +160,7 @@ class Shards(Dataset):
             self._maps[shard] = np.memmap(path, np.uint8, "r", HEADER).reshape(one["samples"], -1)
         return self._maps[shard]
 
-    def check(self, progress: Any = None, *, threads: int = 1) -> list[Problem]:
+    def check(self, progress: Callable[[], None] | None = None, *, threads: int = 1) -> list[Problem]:
         """Every file that is missing, damaged or not the one of the index, by its checksum.
 
         Args:
@@ -170,8 +171,9 @@ class Shards(Dataset):
         problems = in_order(self._check_file, len(self._table), threads)
         for one, problem in zip(self._table, problems, strict=True):
             found += problem
-            for _ in range(one["samples"] if progress is not None else 0):
-                progress()
+            if progress is not None:
+                for _ in range(one["samples"]):
+                    progress()
         return found
 
     def _check_file(self, shard: int) -> list[Problem]:
@@ -185,14 +187,14 @@ class Shards(Dataset):
 
 
 def write_shards(
-    dataset: Any,
-    folder: Any,
+    dataset: Dataset | Sequence[Sample],
+    folder: PathLike,
     size: int = 256,
     *,
     samples_per_shard: int = 1024,
-    errors: str = "raise",
+    errors: Skip = "raise",
     threads: int = 1,
-    progress: Any = None,
+    progress: Callable[[], None] | None = None,
 ) -> Shards:
     """Writes samples as raw shards, all or nothing.
 

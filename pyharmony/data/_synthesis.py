@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _checks, color
 from ..errors import ArgumentError, DataError, PyHarmonyError
+from ..typing import SynthesisMethod
 from ._dataset import Dataset, Sample, resize_sample, said
 from ._varied import Varied
 
@@ -75,7 +76,7 @@ class Synthesis(Dataset):
     def __init__(
         self,
         photos: Dataset,
-        methods: Sequence[str] | Mapping[str, float] | None = None,
+        methods: Sequence[SynthesisMethod] | Mapping[SynthesisMethod, float] | None = None,
         *,
         per_photo: int = 1,
         size: int | None = None,
@@ -197,7 +198,7 @@ class Synthesis(Dataset):
         return color.shift_temperature(image, shift, mask), {"mired": shift}
 
 
-def _weights(methods: Sequence[str] | Mapping[str, float] | None, photos: int) -> dict[str, float]:
+def _weights(methods: Any, photos: int) -> dict[str, float]:
     if methods is None:
         others = [m for m in (METHODS if photos > 1 else CHANGES) if m != "lut_mix"]
         return {"lut_mix": 0.5, **dict.fromkeys(others, 0.5 / len(others))}
@@ -259,7 +260,7 @@ class CopyPaste(Dataset):
         load_size: int = 64,
         crop_size: int = 64,
         ratio: float = 0.5,
-        mask: str = "square",
+        mask: Literal["square", "free"] = "square",
         seed: int = 0,
     ) -> None:
         self.pairs, self.names = pairs, pairs.names

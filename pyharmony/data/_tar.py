@@ -8,14 +8,15 @@ import json
 import logging
 import os
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from .. import io as files
 from ..errors import ArgumentError, DataError
+from ..typing import ImageFormat, PathLike, Skip
 from . import _files
 from ._dataset import Dataset, Problem, Sample, loaded
 
@@ -43,7 +44,7 @@ class TarShards(Dataset):
         DataError: there is no .tar file, or none can be read.
     """
 
-    def __init__(self, source: Any) -> None:
+    def __init__(self, source: PathLike | Sequence[PathLike]) -> None:
         if isinstance(source, (str, os.PathLike)):
             path = Path(source)
             paths = sorted(path.glob("*.tar")) if path.is_dir() else [path]
@@ -104,15 +105,15 @@ class TarShards(Dataset):
 
 
 def write_tar_shards(
-    dataset: Any,
-    folder: Any,
+    dataset: Dataset | Sequence[Sample],
+    folder: PathLike,
     *,
     samples_per_shard: int = 1000,
-    format: str = "png",
+    format: Literal["png", "jpeg", "webp"] = "png",
     quality: int = 95,
-    errors: str = "raise",
+    errors: Skip = "raise",
     threads: int = 1,
-    progress: Any = None,
+    progress: Callable[[], None] | None = None,
 ) -> TarShards:
     """Writes samples as tar files that WebDataset and `TarShards` read, all or nothing.
 
@@ -153,16 +154,18 @@ def write_tar_shards(
     return TarShards(folder)
 
 
-def _members(sample: Sample, index: int, format: str, quality: int) -> Iterable[tuple[str, bytes]]:
+def _members(
+    sample: Sample, index: int, format: Literal["png", "jpeg", "webp"], quality: int
+) -> Iterable[tuple[str, bytes]]:
     key = f"{index:08}"
     for role in (*_files.PICTURES, "mask"):
         if role in sample:
-            kind = "png" if role == "mask" else format
+            kind: ImageFormat = "png" if role == "mask" else format
             yield f"{key}.{role}.{'jpg' if kind == 'jpeg' else kind}", encoded(sample[role], kind, quality)
     yield f"{key}.json", json.dumps({"name": str(sample.get("name", key))}).encode()
 
 
-def encoded(pixels: Any, format: str, quality: int = 95) -> bytes:
+def encoded(pixels: Any, format: ImageFormat, quality: int = 95) -> bytes:
     """A picture [H, W, 3] or mask [H, W] as a file."""
     buffer = io.BytesIO()
     array = np.asarray(pixels)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from .. import _install
 from ..errors import ArgumentError, DataError, ShapeError
+from ..typing import PathLike
 from . import _files
 from ._dataset import Dataset, Problem, Sample
 from ._tar import encoded
@@ -40,7 +41,7 @@ class TFRecordPairs(Dataset):
 
     def __init__(
         self,
-        source: Any,
+        source: PathLike | Sequence[PathLike],
         composite: str = "copy_paste",
         target: str = "bg",
         mask: str | None = None,
@@ -111,7 +112,11 @@ class TFRecordPairs(Dataset):
 
 
 def write_tfrecord(
-    dataset: Any, path: Any, composite: str = "copy_paste", target: str = "bg", mask: str | None = None
+    dataset: Dataset | Sequence[Sample],
+    path: PathLike,
+    composite: str = "copy_paste",
+    target: str = "bg",
+    mask: str | None = None,
 ) -> None:
     """Writes the composite and target of samples as one TFRecord file of PNG pictures.
 

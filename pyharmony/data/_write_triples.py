@@ -9,16 +9,17 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from .. import _checks
 from .. import io as files
 from ..errors import ArgumentError, DataError, PyHarmonyError
+from ..typing import PathLike, Skip
 from . import _files
 from ._dataset import Dataset, Problem, Sample, finished, in_order, said
 from ._folders import RECIPES, Triples
@@ -46,15 +47,15 @@ class Written:
 
 
 def write_triples(
-    dataset: Any,
-    folder: Any,
+    dataset: Dataset | Sequence[Sample],
+    folder: PathLike,
     *,
-    format: str = "png",
+    format: Literal["png", "jpeg"] = "png",
     quality: int = 95,
     accept: Callable[[Sample], bool] | None = None,
     score: Callable[[Sample], float] | None = None,
     keep: float = 1.0,
-    errors: str = "raise",
+    errors: Skip = "raise",
     overwrite: bool = False,
     threads: int = 1,
     progress: Callable[[], None] | None = None,
@@ -96,8 +97,8 @@ def write_triples(
     if not share:
         raise ArgumentError("keep: 0, expected a number above 0, at most 1")
     suffix = {"png": ".png", "jpeg": ".jpg"}[format]
-    named = isinstance(dataset, Dataset)
-    groups = dataset.groups if named else None
+    named = dataset if isinstance(dataset, Dataset) else None
+    groups = named.groups if named is not None else None
     problems: list[Problem] = []
     refused: list[str] = []
     recipes: dict[str, dict[str, Any]] = {}
@@ -131,7 +132,7 @@ def write_triples(
                 elif errors == "raise":
                     raise sample
                 else:
-                    problems.append(Problem(dataset.names[index] if named else str(index), said(sample)))
+                    problems.append(Problem(str(index) if named is None else named.names[index], said(sample)))
                     yield None
 
         with contextlib.closing(finished(work(), threads)) as done:  # no thread writes to a folder that is gone

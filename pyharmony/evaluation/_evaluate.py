@@ -15,6 +15,7 @@ from ..data import Dataset, Problem, resize_sample
 from ..data._dataset import said
 from ..errors import ArgumentError, DataError, PyHarmonyError, ShapeError, WeightsError
 from ..metrics import Interval
+from ..typing import Skip
 from ._methods import METHODS, Judge, Method, Picture
 
 #: What others are compared with.
@@ -155,7 +156,7 @@ def evaluate(
     *,
     size: int | None = 256,
     judges: Mapping[str, Judge] | None = None,
-    errors: str = "raise",
+    errors: Skip = "raise",
     on_result: Callable[[Result], None] | None = None,
     progress: Callable[[], None] | None = None,
 ) -> Evaluation:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from .. import harmonization
 from ..data._synthesis import TRANSFERS
 from ..errors import PyHarmonyWarning
+from ..typing import Network, PathLike, TorchDevice
 
 Picture = npt.NDArray[np.uint8]
 Method = Callable[[Picture, Picture], npt.NDArray[Any]]
@@ -50,7 +51,7 @@ METHODS: Mapping[str, Method] = {
 }
 
 
-def harmonizer(source: Any, *, device: str | None = None) -> Method:
+def harmonizer(source: Network | PathLike | bytes, *, device: TorchDevice | None = None) -> Method:
     """A network as a method. It runs at 256 x 256 pixels, or at the size that it was made for.
 
     At other sizes what it did there is carried over by a colour map, as `pyharmony.harmonize` does, unguarded.
@@ -69,7 +70,7 @@ def harmonizer(source: Any, *, device: str | None = None) -> Method:
     return networks.Harmonizer(networks.loaded(source, device))
 
 
-def judge(source: Any, *, device: str | None = None) -> Judge:
+def judge(source: Network | PathLike | bytes, *, device: TorchDevice | None = None) -> Judge:
     """A network as a judge of pictures.
 
     'dovenet' and 'dovenet_lite' give the score `realism` of the whole picture and `verification`, of object and

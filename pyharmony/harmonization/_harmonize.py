@@ -25,6 +25,18 @@ from ..errors import (
     WeightsError,
 )
 from ..ops.color_map import share
+from ..typing import (
+    Device,
+    Errors,
+    HarmonizeMethod,
+    ImageLike,
+    MaskLike,
+    Network,
+    OneOrMany,
+    OutLike,
+    PathLike,
+    Position,
+)
 from . import _lalonde_efros, _statistics, _xue
 from ._guards import TRUSTED, Found, mean_change
 from ._maps import IDENTITY, ColorMap, apply_into
@@ -109,17 +121,17 @@ class _Method:
 
 
 def harmonize(
-    image: Any,
-    mask: Any,
+    image: OneOrMany[ImageLike],
+    mask: OneOrMany[MaskLike],
     *,
-    at: Any = None,
-    method: Any = "auto",
+    at: OneOrMany[Position | None] = None,
+    method: HarmonizeMethod | PathLike | Network = "auto",
     strength: float = 1.0,
     guard: bool = True,
     keep_gps: bool = False,
-    device: str | None = None,
-    errors: str = "raise",
-    out: Any = None,
+    device: Device | None = None,
+    errors: Errors = "raise",
+    out: OneOrMany[OutLike | None] = None,
     return_info: bool = False,
 ) -> Any:
     """Gives an object the light and colour of its surroundings, at the image's own size.
@@ -192,15 +204,15 @@ def harmonize(
 
 
 def harmonize_frames(
-    frames: Iterable[Any],
-    masks: Iterable[Any],
+    frames: Iterable[ImageLike],
+    masks: Iterable[MaskLike],
     *,
-    method: Any = "auto",
+    method: HarmonizeMethod | PathLike | Network = "auto",
     strength: float = 1.0,
     guard: bool = True,
     smoothing: float = 0.8,
     keep_gps: bool = False,
-    device: str | None = None,
+    device: Device | None = None,
     return_info: bool = False,
 ) -> Iterator[Any]:
     """Harmonizes the frames of a sequence, one after another, with a colour map that moves slowly.

@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays, _checks, ops
-from .._arrays import VALUE_RANGE, Array, NumpyArray
+from .._arrays import VALUE_RANGE, NumpyArray
 from ..blend._frame import write
 from ..blend._region import as_float
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.color_map import color_image, encode
 from ..ops.color_map import run as run_stages
+from ..typing import Array, ArrayT
 
 Float64 = npt.NDArray[np.float64]
 
@@ -87,12 +88,12 @@ class ColorMap:
 
     def apply(
         self,
-        image: Array,
+        image: ArrayT,
         mask: Array | None = None,
         *,
         origin: tuple[int, int] = (0, 0),
         frame: tuple[int, int] | None = None,
-    ) -> Array:
+    ) -> ArrayT:
         """The image with its colours mapped inside the mask.
 
         A tile gives the same bits as the whole image does there.

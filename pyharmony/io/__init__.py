@@ -14,12 +14,15 @@ import numpy as np
 
 from .. import _arrays
 from ..errors import DTypeError, OutOfMemory, ShapeError
+from ..typing import Array, FileLike, ImageFormat, PathLike, PILImage, WritableFile
 from ._picture import MAX_PIXELS, Picture
 
 __all__ = ["MAX_PIXELS", "Picture", "check_target", "convert", "load", "read", "save", "write"]
 
 
-def read(source: Any, name: str = "image", *, max_pixels: int | None = None, keep_gps: bool = False) -> Picture:
+def read(
+    source: FileLike | PILImage | Picture, name: str = "image", *, max_pixels: int | None = None, keep_gps: bool = False
+) -> Picture:
     """A picture of a file, upright, in its own depth and colours.
 
     Args:
@@ -49,7 +52,12 @@ def read(source: Any, name: str = "image", *, max_pixels: int | None = None, kee
 
 
 def write(
-    picture: Picture, target: Any, *, format: str | None = None, quality: int = 95, overwrite: bool = True
+    picture: Picture,
+    target: PathLike | WritableFile,
+    *,
+    format: ImageFormat | None = None,
+    quality: int = 95,
+    overwrite: bool = True,
 ) -> None:
     """Writes a picture with its profile and metadata to a file.
 
@@ -78,7 +86,9 @@ def write(
     _encode.write_to(target, _encode.encode(picture, name, quality), overwrite)
 
 
-def check_target(picture: Picture, target: Any, *, format: str | None = None, quality: int = 95) -> None:
+def check_target(
+    picture: Picture, target: PathLike | WritableFile, *, format: ImageFormat | None = None, quality: int = 95
+) -> None:
     """Raises what `write` would for a file that does not hold such a picture, before the work is done.
 
     Raises:
@@ -122,7 +132,7 @@ def convert(picture: Picture, like: Picture, name: str = "image") -> Picture:
         raise OutOfMemory(f"{name}: converting {picture!r} needs more memory than there is") from error
 
 
-def load(source: Any, *, max_pixels: int | None = None, keep_gps: bool = False) -> Any:
+def load(source: FileLike | PILImage, *, max_pixels: int | None = None, keep_gps: bool = False) -> PILImage | Any:
     """An image file as a PIL image (8 bit) or a NumPy array (16 bit and float).
 
     Args:
@@ -148,11 +158,11 @@ def load(source: Any, *, max_pixels: int | None = None, keep_gps: bool = False) 
 
 
 def save(
-    image: Any,
-    target: Any,
+    image: Array | PILImage | Picture,
+    target: PathLike | WritableFile,
     *,
-    like: Any = None,
-    format: str | None = None,
+    like: FileLike | PILImage | Picture | None = None,
+    format: ImageFormat | None = None,
     quality: int = 95,
     overwrite: bool = True,
     keep_gps: bool = False,

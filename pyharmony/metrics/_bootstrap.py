@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from .. import _checks
+from .._arrays import NumpyArray
 from ..errors import ArgumentError, ShapeError
 
 
@@ -29,7 +29,9 @@ class Interval:
         return f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
-def bootstrap(values: Any, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> Interval:
+def bootstrap(
+    values: Sequence[float] | NumpyArray, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> Interval:
     """The mean of values and its percentile bootstrap interval (Efron 1979).
 
     As many values are drawn with replacement as there are, `resamples` times; the interval holds the middle share

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from .._arrays import Array, NumpyArray
+from .._arrays import NumpyArray
 from ..errors import ShapeError
+from ..typing import Array
 from . import _checks
 from ._checks import RANGE
 from ._seam import excess

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from .. import _checks as checks
-from .._arrays import Array, NumpyArray
+from .._arrays import NumpyArray
+from ..typing import Array
 from . import _checks
 
 #: The sides of the squares that are compared across the contour, in pixels.

@@ -19,6 +19,7 @@ except ModuleNotFoundError as error:
     raise ImportError(f"{error.name} is missing, pyharmony.models needs it: {_install.hint('torch')}") from error
 
 from .._shipped import Figure, Weights
+from ..typing import Task
 from . import (
     _registry,
     attention_unet,
@@ -75,7 +76,7 @@ _MODULES = (
 )
 
 
-def list(task: str | None = None) -> builtins.list[ModelInfo]:
+def list(task: Task | None = None) -> builtins.list[ModelInfo]:
     """The models, by name; those of a task: 'harmonize', 'blend', 'realism', 'style' or 'upscale'."""
     _registry.check_task(task)
     return [info for info in _registry.all_models() if task in (None, info.task)]

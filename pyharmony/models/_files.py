@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from .. import _install, _shipped
 from .._shipped import Weights
 from ..errors import ArgumentError, PyHarmonyError, WeightsError
+from ..typing import Task
 from . import _published, _registry
 from ._registry import Adversarial, Model
 
@@ -221,7 +222,7 @@ def _shipped_of(source: Source) -> Weights | None:
     return None
 
 
-def weights(task: str | None = None) -> list[Weights]:
+def weights(task: Task | None = None) -> list[Weights]:
     """The weights that come with pyharmony, by name; those of a task, as in `list`.
 
     `load` takes their names. Their files are not read here: `load` does that, and compares the checksum first.

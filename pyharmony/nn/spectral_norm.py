@@ -21,6 +21,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops import _spectral_norm_torch as op
 from ..ops.spectral_norm import Settings, settings, zero_weight
+from ..typing import SpectralNormOrder, SpectralNormUpdate
 
 UPDATES = ("step", "forward")
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -397,8 +398,8 @@ class SpectralNormGroup:
         name: str = "weight",
         n_power_iterations: int = 1,
         eps: float = 1e-12,
-        order: str = "legacy",
-        update: str = "step",
+        order: SpectralNormOrder = "legacy",
+        update: SpectralNormUpdate = "step",
         fold: bool = False,
         dim: int | None = None,
     ) -> None:
@@ -750,7 +751,7 @@ def spectral_norm(
     eps: float = 1e-12,
     dim: int | None = None,
     *,
-    order: str = "legacy",
+    order: SpectralNormOrder = "legacy",
 ) -> Layer:
     """Divides the weight of one layer by its spectral norm, which each forward in training mode iterates.
 

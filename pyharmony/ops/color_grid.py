@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays, _checks, _cuda
-from .._arrays import Array, NumpyArray
+from .._arrays import NumpyArray
 from .._native import native
 from ..errors import ArgumentError, DTypeError, ShapeError
+from ..typing import Array, ArrayT
 
 #: The most rows and columns of a grid, its deepest, the most knots of curves, and the longest side of a frame.
 MAX_CELLS, MAX_DEPTH, MAX_KNOTS, MAX_FRAME = 256, 64, 256, (1 << 24) - 1
@@ -184,7 +185,7 @@ def _target(out: Any, image: NumpyArray) -> NumpyArray:
 
 
 def color_grid(
-    image: Array,
+    image: ArrayT,
     mask: Array | None = None,
     *,
     grid: Array | None = None,
@@ -193,7 +194,7 @@ def color_grid(
     origin: tuple[int, int] = (0, 0),
     frame: tuple[int, int] | None = None,
     out: Array | None = None,
-) -> Array:
+) -> ArrayT:
     """image + mask · (f(image) - image) for an affine map with curves, and a map that varies with place and luma.
 
     f(x) = affine [x; 1] + curves(x) + grid(place, luma) [x; 1], with x in [0, 1] (integers divided by their range) and
@@ -234,7 +235,8 @@ def color_grid(
     if _arrays.in_graph(image, mask, grid, affine, curves):
         from . import _color_grid_torch
 
-        return _color_grid_torch.color_grid(image, mask, affine, curves, grid, origin, frame, out)
+        of_tensors: Any = _color_grid_torch.color_grid
+        return of_tensors(image, mask, affine, curves, grid, origin, frame, out)
     given = {"image": image, "mask": mask, "affine": affine, "curves": curves, "grid": grid, "out": out}
     place = _cuda.place_of(given, None) if any(_cuda.is_device_array(x) for x in given.values()) else None
     if place is not None:
@@ -248,7 +250,8 @@ def color_grid(
     parts = parts_of(a, affine, curves, grid)
     result = _target(out, a)
     run(as_batch(a), m, parts, at, as_batch(result))
-    return _arrays.like_kind(result, image) if out is None else out
+    given_out: Any = out
+    return _arrays.like_kind(result, image) if out is None else given_out
 
 
 def run(image: NumpyArray, mask: NumpyArray | None, parts: Any, place: Frame, out: NumpyArray) -> None:

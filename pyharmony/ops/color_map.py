@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays, _checks
-from .._arrays import Array, NumpyArray
+from .._arrays import NumpyArray
 from .._native import native
 from ..errors import ArgumentError, DTypeError, ShapeError
+from ..typing import Array, ArrayT
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +161,7 @@ def share(x: Any, name: str) -> float:
     return _checks.number(x, name, high=1.0, accepts="a number from 0 to 1")
 
 
-def color_map(image: Array, stages: Sequence[Stage], mask: Array | None = None, *, strength: float = 1.0) -> Array:
+def color_map(image: ArrayT, stages: Sequence[Stage], mask: Array | None = None, *, strength: float = 1.0) -> ArrayT:
     """image + strength · mask · (f(image) - image), f being the stages one after another.
 
     Args:

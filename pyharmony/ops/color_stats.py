@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays, _checks
-from .._arrays import VALUE_RANGE, Array, NumpyArray
+from .._arrays import VALUE_RANGE, NumpyArray
 from .._native import native
 from ..errors import ArgumentError, DTypeError
+from ..typing import Array
 from .color_map import Stage, bounds, color_image, encode
 
 #: The most bins of a histogram.

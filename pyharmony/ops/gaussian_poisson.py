@@ -6,18 +6,19 @@ import math
 import time
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from .. import _arrays, _checks, _cuda
-from .._arrays import Array, NumpyArray
+from .._arrays import NumpyArray
 from .._checks import SolveInfo
 from .._native import native
 from ..errors import ArgumentError
 from ..reference.gaussian_poisson import GRADIENT_KERNELS, gaussian_taps
+from ..typing import Array, ArrayT, Device, GradientKernel, SolveMethod
 
-METHODS = ("auto", "chebyshev", "dct", "multigrid")
+METHODS: tuple[SolveMethod, ...] = get_args(SolveMethod)
 
 #: 'auto' takes Chebyshev as long as it needs at most this many steps: on the rectangle, where the
 #: alternative is the DCT, and with pinned pixels or a map, where it is Galerkin multigrid.
@@ -530,18 +531,18 @@ def solve(
 
 def gaussian_poisson(
     src: Array,
-    dst: Array,
+    dst: ArrayT,
     mask: Array,
     base: Array,
     *,
-    color_weight: Any = 1.0,
+    color_weight: float | Array = 1.0,
     sigma: float = 0.5,
     reference: bool = False,
-    gradient_kernel: str = "normal",
+    gradient_kernel: GradientKernel = "normal",
     preserve_background: bool = False,
-    method: str = "auto",
+    method: SolveMethod = "auto",
     tolerance: float | None = None,
-    device: str | None = None,
+    device: Device | None = None,
     return_info: bool = False,
 ) -> Any:
     """Solves the Gaussian-Poisson equation of one image, or of each of a batch.

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays, _checks
-from .._arrays import Array
 from .._native import native
 from ..errors import ArgumentError, DTypeError, ShapeError
+from ..typing import ArrayT
 
 #: What x may be; bfloat16 is torch's alone.
 DTYPES = ("float16", "bfloat16", "float32", "float64")
@@ -43,7 +43,7 @@ def stats_shape(x: Any) -> tuple[int, int, int]:
     return x.shape[0], x.shape[1], 3
 
 
-def instance_norm(x: Array, *, negative_slope: float | None = None, eps: float = 1e-5) -> Array:
+def instance_norm(x: ArrayT, *, negative_slope: float | None = None, eps: float = 1e-5) -> ArrayT:
     """Makes each plane's mean 0 and its variance 1, then applies a leaky ReLU.
 
     y = act((x - mean) / sqrt(variance + eps)), with the mean and the biased variance of the pixels of each image and
@@ -72,13 +72,14 @@ def instance_norm(x: Array, *, negative_slope: float | None = None, eps: float =
     if _arrays.is_torch(x):
         from . import _instance_norm_torch
 
-        return _instance_norm_torch.instance_norm(x, slope, eps)
+        of_tensor: Any = _instance_norm_torch.instance_norm
+        return of_tensor(x, slope, eps)
     if not isinstance(x, np.ndarray):
         raise DTypeError(f"x: {type(x).__name__}, expected a numpy.ndarray or a torch.Tensor")
     check(x)
     last = not x.flags.c_contiguous and x.transpose(0, 2, 3, 1).flags.c_contiguous
     given = x if last else np.ascontiguousarray(x)
-    y = np.empty_like(given)
+    y: Any = np.empty_like(given)
     stats = np.empty(stats_shape(x), np.float64 if x.dtype == np.float64 else np.float32)
     native.instance_norm(
         _arrays.view(given, "x"), eps, slope, _arrays.view(y, "y", writable=True),

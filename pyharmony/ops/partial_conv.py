@@ -21,6 +21,7 @@ from .. import _arrays
 from .._arrays import Array, NumpyArray
 from .._native import native
 from ..errors import ArgumentError, DTypeError, MaskError, ShapeError
+from ..typing import ArrayT
 
 Pair = tuple[int, int]
 
@@ -426,7 +427,7 @@ def _ones(height: int, width: int, window: Window, torch: bool) -> LayerPlan:
 
 
 def partial_conv2d(
-    x: Array,
+    x: ArrayT,
     weight: Array,
     bias: Array | None = None,
     mask: Array | None = None,
@@ -439,7 +440,7 @@ def partial_conv2d(
     plan: LayerPlan | None = None,
     scale: Any = None,
     negative_slope: float | None = None,
-) -> tuple[Array, Array]:
+) -> tuple[ArrayT, ArrayT]:
     """Convolves the known pixels of x and scales by the share of each window that is known.
 
     y = act(scale r conv(mask x, weight) + bias c), with u the sum of the mask over a window of S values,
@@ -475,10 +476,12 @@ def partial_conv2d(
     if _arrays.is_torch(x):
         from . import _partial_conv_torch
 
-        return _partial_conv_torch.partial_conv2d(x, weight, bias, mask, window, groups, soft, plan, scale, slope)
-    layer = layer_plan(x, mask, plan, window, groups, soft)
+        of_tensor: Any = _partial_conv_torch.partial_conv2d
+        return of_tensor(x, weight, bias, mask, window, groups, soft, plan, scale, slope)
+    array: Any = x
+    layer = layer_plan(array, mask, plan, window, groups, soft)
     factor = 1.0 if scale is None else number(scale, "scale")
-    y = _forward(x, weight, bias, layer.for_batch(x.shape[0]), groups, factor, slope)
+    y: Any = _forward(array, weight, bias, layer.for_batch(array.shape[0]), groups, factor, slope)
     return y, by_channel(layer.mask_out, layer._mask.shape[1], weight.shape[0])
 
 

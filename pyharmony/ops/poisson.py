@@ -7,15 +7,16 @@ import threading
 import time
 import warnings
 import weakref
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from .. import _arrays, _checks, _cuda
-from .._arrays import Array, NumpyArray
+from .._arrays import NumpyArray
 from .._checks import SolveInfo
 from .._native import native
 from ..errors import ArgumentError, MaskError
+from ..typing import Array, ArrayT, Contour, Device, Gradients
 from . import _poisson_cuda
 
 _MAX_ITERATIONS = 30
@@ -180,7 +181,7 @@ class PoissonSolver:
             what is accepted. MaskError for a mask above 0 everywhere with color_weight 0.
     """
 
-    def __init__(self, mask: Array, color_weight: Any = 0.0, *, device: str | None = None) -> None:
+    def __init__(self, mask: Array, color_weight: float | Array = 0.0, *, device: Device | None = None) -> None:
         self._there: _poisson_cuda.DeviceSolver | None = None
         self._key = next(_keys)
         place = _cuda.place_of({"mask": mask, "color_weight": _checks.map_or_none(color_weight)}, device)
@@ -211,13 +212,46 @@ class PoissonSolver:
         height, width = self.shape
         return f"PoissonSolver({height} x {width}, {self.unknowns} unknowns)"
 
+    @overload
+    def solve(
+        self,
+        src: Array,
+        dst: ArrayT,
+        *,
+        gradients: Gradients = "source",
+        base: Array | None = None,
+        tolerance: float | None = None,
+        return_info: Literal[False] = False,
+    ) -> ArrayT: ...
+    @overload
+    def solve(
+        self,
+        src: Array,
+        dst: ArrayT,
+        *,
+        gradients: Gradients = "source",
+        base: Array | None = None,
+        tolerance: float | None = None,
+        return_info: Literal[True],
+    ) -> tuple[ArrayT, SolveInfo | Any]: ...
+    @overload
+    def solve(
+        self,
+        src: Array,
+        dst: ArrayT,
+        *,
+        gradients: Gradients = "source",
+        base: Array | None = None,
+        tolerance: float | None = None,
+        return_info: bool = False,
+    ) -> Any: ...
     def solve(
         self,
         src: Array,
         dst: Array,
         *,
-        gradients: str = "source",
-        contour: str = "half",
+        gradients: Gradients = "source",
+        contour: Contour = "half",
         base: Array | None = None,
         tolerance: float | None = None,
         return_info: bool = False,
@@ -308,13 +342,46 @@ class PoissonSequence:
         with self._lock:
             self._warm.reset()
 
+    @overload
+    def solve(
+        self,
+        src: Array,
+        dst: ArrayT,
+        *,
+        gradients: Gradients = "source",
+        base: Array | None = None,
+        tolerance: float | None = None,
+        return_info: Literal[False] = False,
+    ) -> ArrayT: ...
+    @overload
+    def solve(
+        self,
+        src: Array,
+        dst: ArrayT,
+        *,
+        gradients: Gradients = "source",
+        base: Array | None = None,
+        tolerance: float | None = None,
+        return_info: Literal[True],
+    ) -> tuple[ArrayT, SolveInfo | Any]: ...
+    @overload
+    def solve(
+        self,
+        src: Array,
+        dst: ArrayT,
+        *,
+        gradients: Gradients = "source",
+        base: Array | None = None,
+        tolerance: float | None = None,
+        return_info: bool = False,
+    ) -> Any: ...
     def solve(
         self,
         src: Array,
         dst: Array,
         *,
-        gradients: str = "source",
-        contour: str = "half",
+        gradients: Gradients = "source",
+        contour: Contour = "half",
         base: Array | None = None,
         tolerance: float | None = None,
         return_info: bool = False,
@@ -325,15 +392,15 @@ class PoissonSequence:
 
 def poisson(
     src: Array,
-    dst: Array,
+    dst: ArrayT,
     mask: Array,
     *,
-    gradients: str = "source",
-    contour: str = "half",
-    color_weight: Any = 0.0,
+    gradients: Gradients = "source",
+    contour: Contour = "half",
+    color_weight: float | Array = 0.0,
     base: Array | None = None,
     tolerance: float | None = None,
-    device: str | None = None,
+    device: Device | None = None,
     return_info: bool = False,
 ) -> Any:
     """Pastes src into dst with its gradients and dst's colours at the contour of the mask.

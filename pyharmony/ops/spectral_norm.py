@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
@@ -16,8 +16,9 @@ from .. import _arrays, _checks
 from .._arrays import Array
 from .._native import native
 from ..errors import ArgumentError, DTypeError, ShapeError
+from ..typing import SpectralNormOrder
 
-ORDERS = ("legacy", "parametrization")
+ORDERS: tuple[SpectralNormOrder, ...] = get_args(SpectralNormOrder)
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -143,7 +144,7 @@ def spectral_norm(
     *,
     n_power_iterations: int = 1,
     eps: float = 1e-12,
-    order: str = "legacy",
+    order: SpectralNormOrder = "legacy",
     update: bool = True,
     dims: int | Sequence[int] | None = None,
     normalized: bool = False,

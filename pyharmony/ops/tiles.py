@@ -16,6 +16,7 @@ from .._checks import SolveInfo
 from .._native import native
 from ..errors import ArgumentError, DTypeError, MaskError, ShapeError
 from ..reference.gaussian_poisson import gaussian_taps
+from ..typing import SlicedArray, SlicedT
 from .gaussian_poisson import MAX_SIGMA
 
 #: Below it the pixels that a tile needs around it become many.
@@ -29,14 +30,14 @@ _SAMPLES = 64
 
 
 def gaussian_poisson_tiles(
-    src: Any,
-    dst: Any,
-    mask: Any,
-    base: Any,
-    out: Any,
+    src: SlicedArray,
+    dst: SlicedArray,
+    mask: SlicedArray,
+    base: SlicedArray,
+    out: SlicedT,
     *,
     tile: int | tuple[int, int] = 1024,
-    color_weight: Any = 1.0,
+    color_weight: float | SlicedArray = 1.0,
     sigma: float = 0.5,
     reference: bool = False,
     preserve_background: bool = False,

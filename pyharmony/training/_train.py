@@ -7,11 +7,13 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .. import data
 from ..errors import ArgumentError
+from ..typing import TorchDevice
 from . import _checkpoint
 from ._config import TrainConfig, config_of
 from ._loop import Progress, Run, TrainResult
@@ -25,7 +27,7 @@ def train(
     out: str | os.PathLike[str],
     *,
     resume: str | os.PathLike[str] | None = None,
-    device: str | None = None,
+    device: TorchDevice | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> TrainResult:
     """Trains a network.
@@ -132,9 +134,10 @@ def _opened(
 ) -> data.Dataset:
     chosen, opened = config.data, []
     for root in roots:
+        its_kind: Any = kind or None
         found = data.open_dataset(
             root,
-            kind or None,
+            its_kind,
             split=split or None,
             annotations=annotations or None,
             category=chosen.category,
@@ -181,7 +184,7 @@ def _composites(found: data.Dataset, config: TrainConfig, side: int, *, size: in
             )
             per_photo = 1
     # A transfer needs another photograph: of a single one held back, what is done without.
-    methods = chosen.methods if not side or len(found) > 1 else None
+    methods: Any = chosen.methods if not side or len(found) > 1 else None
     return data.Synthesis(
         found,
         methods or None,

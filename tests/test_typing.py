@@ -1,0 +1,145 @@
+"""What a type checker knows of the public functions, and where the words of options come from."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import json
+import pydoc
+import re
+import subprocess
+import sys
+import typing
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import pyharmony
+from pyharmony import _checks, _device, blend, data, harmonization, ops
+from pyharmony import typing as types
+from pyharmony.reference.gaussian_poisson import GRADIENT_KERNELS
+
+pytestmark = pytest.mark.house
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = Path(__file__).with_name("typing")
+MISTAKES, CORRECT = FOLDER / "mistakes.py", FOLDER / "correct.py"
+
+
+def errors_of_mypy(*files: Path) -> dict[Path, set[int]]:
+    """The lines of each file with an error."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", "--strict", *map(str, files)],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    found: dict[Path, set[int]] = {}
+    for name, line in re.findall(r"^(.+?):(\d+): error", done.stdout, re.MULTILINE):
+        found.setdefault(ROOT / name, set()).add(int(line))
+    return found
+
+
+def errors_of_pyright(*files: Path) -> dict[Path, set[int]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, *map(str, files)],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    found: dict[Path, set[int]] = {}
+    for each in json.loads(done.stdout)["generalDiagnostics"]:
+        if each["severity"] == "error":
+            found.setdefault(Path(each["file"]), set()).add(each["range"]["start"]["line"] + 1)
+    return found
+
+
+@pytest.mark.parametrize("checker", [errors_of_mypy, errors_of_pyright], ids=["mypy", "pyright"])
+def test_a_checker_finds_each_mistake_and_no_other(checker: typing.Callable[..., dict[Path, set[int]]]) -> None:
+    name = checker.__name__.rpartition("_")[2]
+    pytest.importorskip(name, reason=f"{name} is not installed")
+    pytest.importorskip("torch", reason="torch is not installed")
+    marked = {i for i, line in enumerate(MISTAKES.read_text().splitlines(), 1) if line.endswith("# wrong")}
+    assert len(marked) >= 20
+    found = checker(MISTAKES, CORRECT)
+    assert found.get(MISTAKES, set()) == marked
+    assert found.get(CORRECT, set()) == set()
+
+
+def test_the_stubs_are_those_of_the_signatures() -> None:
+    specification = importlib.util.spec_from_file_location("type_stubs", ROOT / "tools" / "type_stubs.py")
+    assert specification and specification.loader
+    tool = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(tool)
+    for package in tool.PACKAGES:
+        assert tool.path_of(package).read_text() == tool.stub(package), f"{package}: run `make type-stubs`"
+
+
+def test_words_are_those_that_the_functions_accept() -> None:
+    method = importlib.import_module("pyharmony.ops.gaussian_poisson").METHODS
+    orders = importlib.import_module("pyharmony.ops.spectral_norm").ORDERS
+    assert typing.get_args(types.Gradients) == _checks.GRADIENTS
+    assert typing.get_args(types.Device) == _device.DEVICES
+    assert typing.get_args(types.SolveMethod) == method
+    assert typing.get_args(types.SpectralNormOrder) == orders
+    assert typing.get_args(types.HarmonizeMethod) == harmonization.METHODS
+    assert typing.get_args(types.DataKind) == tuple(data.KINDS)
+    assert typing.get_args(types.SynthesisMethod) == data.METHODS
+    assert set(typing.get_args(types.GradientKernel)) == set(GRADIENT_KERNELS)
+
+
+def test_formats_are_those_that_are_written() -> None:
+    encode = importlib.import_module("pyharmony.io._encode")
+    for name in typing.get_args(types.ImageFormat):
+        assert encode.format_of(None, name) in encode._HOLDS
+    assert {encode.format_of(None, name) for name in typing.get_args(types.ImageFormat)} == set(encode._HOLDS)
+
+
+def test_words_of_networks_are_those_that_they_accept() -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    registry = importlib.import_module("pyharmony.models._registry")
+    updates = importlib.import_module("pyharmony.nn.spectral_norm").UPDATES
+    assert typing.get_args(types.Task) == registry.TASKS
+    assert typing.get_args(types.SpectralNormUpdate) == updates
+
+
+def test_types_load_nothing_heavy() -> None:
+    code = "import sys, pyharmony.typing; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert not loaded & {"torch", "cupy", "PIL", "cv2", "scipy"}
+    assert "pyharmony._C" not in done.stdout.split()
+
+
+def test_types_can_be_looked_at_while_the_program_runs() -> None:
+    """As dataclasses of other libraries and web frameworks do."""
+
+    def function(image: types.ImageLike, at: types.Position, masks: types.OneOrMany[types.MaskLike]) -> types.Array: ...
+
+    hints = typing.get_type_hints(function)
+    assert str in typing.get_args(hints["image"])
+    assert hints["at"] == tuple[float, float]
+
+
+#: Arguments that may be anything of their kind.
+FREE = {("pyharmony.ops", "low"), ("pyharmony.ops", "high"), ("pyharmony.ops", "layers"), ("pyharmony.ops", "scale")}
+
+
+@pytest.mark.parametrize("module", [pyharmony, blend, harmonization, ops], ids=lambda module: module.__name__)
+def test_every_argument_has_a_type(module: ModuleType) -> None:
+    for name in module.__all__:
+        thing = getattr(module, name)
+        if inspect.isfunction(thing):
+            for argument in inspect.signature(thing).parameters.values():
+                if "Any" in str(argument.annotation):
+                    assert (module.__name__, argument.name) in FREE, f"{module.__name__}.{name}: {argument}"
+
+
+def test_help_shows_the_words_types() -> None:
+    text = pydoc.plain(pydoc.render_doc(blend.poisson)).replace("\n", " ")
+    for shown in (
+        "src: 'OneOrMany[ImageLike]'",
+        "at: 'OneOrMany[Position | None]'",
+        "gradients: 'Gradients' = 'source'",
+    ):
+        assert shown in re.sub(r"\s+", " ", text)

@@ -1,0 +1,192 @@
+"""Writes the type stubs of the packages whose functions give back what they were given.
+
+    python tools/type_stubs.py
+
+A function such as `pyharmony.blend.poisson` has one signature, which `help` shows, and a type checker needs one for
+each kind of image: an array gives an array, a path a PIL image, return_info=True a pair. These overloads differ in four
+arguments out of twenty, so they are made here from the signature; whoever adds an argument runs this again.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import importlib
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("pyharmony.blend", "pyharmony.harmonization", "pyharmony.ops")
+HEAD = """\
+# Written by tools/type_stubs.py from the signatures of the functions: change those, and run `make type-stubs`.
+# ruff: noqa
+# fmt: off
+"""
+#: Where names of annotations are that are not types of `pyharmony.typing`.
+HOMES = {
+    "HarmonizeInfo": "._harmonize",
+    "LayerPlan": ".partial_conv",
+    "MaskPlan": ".partial_conv",
+    "Pair": ".partial_conv",
+    "ColorStats": ".color_stats",
+    "SolveInfo": ".._checks",
+    "Stage": ".color_map",
+}
+#: A signature: what differs from the function's own, by argument, and the result.
+Signature = tuple[dict[str, str], str]
+
+_FILE = "PILImage | Any"
+
+
+def flagged(flag: str, found: Mapping[str, str], result: str, more: str) -> Iterator[Signature]:
+    """One for each value of a flag that makes a pair of the result; `more` is the other half."""
+    yield {**found, flag: "Literal[False] = False"}, result
+    yield {**found, flag: "Literal[True]"}, f"tuple[{result}, {more}]"
+
+
+def of_images(first: str, info: str) -> Iterator[Signature]:
+    """Those of a function of images; a batch, an array of several, has a list of infos.
+
+    Args:
+        first: the argument whose type the result has.
+        info: the class of what return_info adds.
+    """
+    one, many = {"out": "None = None"}, {"out": "None = None", "errors": 'Literal["raise"] = "raise"'}
+    for given, result in (("ImageT", "ImageT"), ("FileLike", _FILE)):
+        yield from flagged("return_info", {first: given, **one}, result, f"{info} | Any" if given == "ImageT" else info)
+    yield from flagged("return_info", {first: "ImageLike", "out": "OutT"}, "OutT", f"{info} | Any")
+    for given, result in (("ImageT", "list[ImageT]"), ("FileT", f"list[{_FILE}]")):
+        yield from flagged("return_info", {first: f"list[{given}]", "*": "many", **many}, result, f"list[{info}]")
+    # What is known when it runs only: a flag in a variable, a tuple, errors among the results.
+    yield {first: "ImageLike", "out": "OutLike | None = None"}, "Any"
+    yield {first: "Sequence[ImageLike]", "*": "many"}, "Any"
+
+
+def of_masks() -> Iterator[Signature]:
+    """Those of a function that gives the mask of its dst."""
+    for given, result in (("ImageT", "ImageT"), ("FileLike", "PILImage")):
+        yield {"dst": given, "out": "None = None"}, result
+    yield {"dst": "ImageLike", "out": "OutT"}, "OutT"
+    for given, result in (("ImageT", "ImageT"), ("FileT", "PILImage")):
+        yield {"dst": f"list[{given}]", "*": "many", "out": "None = None"}, f"list[{result}]"
+    yield {"dst": "Sequence[ImageLike]", "*": "many"}, "Any"
+
+
+def of_frames() -> Iterator[Signature]:
+    for given, result in (("ImageT", "ImageT"), ("FileT", _FILE)):
+        frames = {"frames": f"Iterable[{given}]"}
+        yield {**frames, "return_info": "Literal[False] = False"}, f"Iterator[{result}]"
+        yield {**frames, "return_info": "Literal[True]"}, f"Iterator[tuple[{result}, HarmonizeInfo]]"
+    yield {}, "Iterator[Any]"
+
+
+def of_arrays(flag: str, result: str, more: str, **changed: str) -> Iterator[Signature]:
+    yield from flagged(flag, changed, result, more)
+    yield dict(changed), "Any"
+
+
+def overloads(name: str, function: Callable[..., Any]) -> list[Signature]:
+    """The signatures of a public function of the packages."""
+    package, _, short = name.rpartition(".")
+    arguments = inspect.signature(function).parameters
+    if short == "harmonize_frames":
+        return list(of_frames())
+    if short == "placed_mask":
+        return list(of_masks())
+    if short == "spectral_norm":
+        return list(of_arrays("normalized", "ArrayT", "list[ArrayT]", weights="Sequence[ArrayT]"))
+    if "return_info" not in arguments:
+        return [({}, str(inspect.signature(function).return_annotation))]
+    if short.endswith("_tiles"):
+        return list(of_arrays("return_info", "SlicedT", "SolveInfo"))
+    if package == "pyharmony.ops":
+        return list(of_arrays("return_info", "ArrayT", "SolveInfo | Any"))
+    info = "HarmonizeInfo" if package == "pyharmony.harmonization" else "SolveInfo"
+    return list(of_images("dst" if "dst" in arguments else "image", info))
+
+
+def single(annotation: str) -> str:
+    """Of an argument that may be a list, one for each image: that of a single image."""
+    return re.sub(r"OneOrMany\[((?:[^\[\]]|\[[^\[\]]*\])*)\]", r"\1", annotation)
+
+
+def definition(name: str, function: Callable[..., Any], signature: Signature, *, overloaded: bool) -> str:
+    changes, result = signature
+    words, starred = [], False
+    for argument in inspect.signature(function).parameters.values():
+        if argument.kind is argument.KEYWORD_ONLY and not starred:
+            starred = True
+            words.append("*")
+        default = "" if argument.default is argument.empty else f" = {argument.default!r}".replace("'", '"')
+        own = str(argument.annotation) + default
+        words.append(f"{argument.name}: {changes.get(argument.name, own if '*' in changes else single(own))}")
+    head = "@overload\n" if overloaded else ""
+    return head + wrapped(f"def {name}(", words, f") -> {result}: ...")
+
+
+def stub(package: str) -> str:
+    """The text of a package's stub.
+
+    Raises:
+        KeyError: a signature has a name that no import is known for.
+    """
+    module = importlib.import_module(package)
+    bodies = []
+    for name in sorted(module.__all__):
+        thing = getattr(module, name)
+        if inspect.isfunction(thing):
+            signatures = overloads(f"{package}.{name}", thing)
+            bodies += [definition(name, thing, each, overloaded=len(signatures) > 1) for each in signatures]
+    public = wrapped("__all__ = [", [f'"{name}"' for name in sorted(module.__all__)], "]")
+    return "\n".join((HEAD, *imports(module, bodies), "", public, "", *bodies, ""))
+
+
+def imports(module: Any, bodies: list[str]) -> Iterator[str]:
+    """The lines of imports: of what signatures name, and of the rest of what is public."""
+    annotations = ast.parse("\n".join(bodies))
+    used = {node.id for node in ast.walk(annotations) if isinstance(node, ast.Name)} - set(vars(builtins))
+    wanted: dict[str, set[str]] = {}
+    for name in used:
+        wanted.setdefault(home(name), set()).add(name)
+    for node in ast.parse(Path(str(module.__file__)).read_text("utf-8")).body:
+        for alias in node.names if isinstance(node, ast.ImportFrom) and node.level else ():
+            if alias.name in module.__all__ and not inspect.isfunction(getattr(module, alias.name)):
+                place = "." * node.level + str(node.module)
+                wanted.setdefault(place, set()).discard(alias.name)
+                wanted[place].add(f"{alias.name} as {alias.name}")
+    for place in sorted(wanted, key=lambda place: (place.startswith("."), place)):
+        line = f"from {place} import {', '.join(sorted(wanted[place]))}"
+        yield line if len(line) <= 120 else wrapped(f"from {place} import (", sorted(wanted[place]), ")")
+
+
+def home(name: str) -> str:
+    """The module that a name of an annotation is imported from."""
+    if name in ("Any", "Literal", "overload"):
+        return "typing"
+    if name in ("Callable", "Iterable", "Iterator", "Mapping", "Sequence"):
+        return "collections.abc"
+    return "..typing" if hasattr(importlib.import_module("pyharmony.typing"), name) else HOMES[name]
+
+
+def wrapped(start: str, words: list[str], end: str) -> str:
+    """Words on one line, or in lines that break between them only."""
+    one_line = start + ", ".join(words) + end
+    if len(one_line) <= 120:
+        return one_line
+    text = ", ".join(word.replace(" ", "\0") for word in words)
+    lines = textwrap.wrap(text, 116, break_long_words=False, break_on_hyphens=False)
+    return "\n".join((start, *(f"    {line}".replace("\0", " ") for line in lines), end))
+
+
+def path_of(package: str) -> Path:
+    return ROOT.joinpath(*package.split(".")) / "__init__.pyi"
+
+
+if __name__ == "__main__":
+    for package in PACKAGES:
+        path_of(package).write_text(stub(package), "utf-8")
+        print(f"wrote {path_of(package)}")
