@@ -34,7 +34,7 @@ def bench_map(gpu: Any, ledger: Ledger, size: str) -> None:
     image, mask, out = t.dst, t.mask, gpu.empty_like(t.dst)
     nbytes = 2 * image.numel() + mask.numel()
     theirs = peers_color_grid.on_torch(given, peers_cuda.DEVICE)
-    compiled = gpu.compile(peers_color_grid.with_torch)
+    compiled = peers_cuda.compiled(peers_color_grid.with_torch)
     calls = {
         "ours": functools.partial(ops.color_grid, image, mask, out=out, **parts),
         "torch": functools.partial(peers_color_grid.with_torch, image, mask, 0, height, theirs),
@@ -78,7 +78,7 @@ def bench_step(gpu: Any, ledger: Ledger) -> None:
 
     frame = [0, 0, height, width]
     names = dict(zip(given.parts, parts, strict=True))
-    composed = gpu.compile(_color_grid_torch.composed)
+    composed = peers_cuda.compiled(_color_grid_torch.composed)
     calls = {
         "ours": lambda: step(lambda: ops.color_grid(image, mask, **names)),
         "torch": lambda: step(lambda: _color_grid_torch.composed(image, mask, *parts, frame)),

@@ -40,7 +40,7 @@ def bench_norms(gpu: Any, ledger: Ledger, shape: tuple[int, ...], what: str) -> 
     for dtype, name in ((gpu.float32, "fp32"), (gpu.bfloat16, "bf16")):
         gpu.manual_seed(0)
         x = gpu.randn(shape).to(peers_cuda.DEVICE, dtype)
-        kinds = {"ours": cpu.ours, "torch": cpu.theirs, "compiled": gpu.compile(cpu.theirs)}
+        kinds = {"ours": cpu.ours, "torch": cpu.theirs, "compiled": peers_cuda.compiled(cpu.theirs)}
         if what == "penalty":  # torch's compiler has no derivatives of that order
             del kinds["compiled"]
         made = {

@@ -43,7 +43,7 @@ def calls(torch: Any, images: int, share: float, dtype: Any, backward: bool, pla
     return {
         "ours": cpu.step(cpu.run_ours, ours, x, mask > 0, backward),
         "composed": cpu.step(cpu.run_composed, net(cpu.Composed), x, mask, backward),
-        "compiled": cpu.step(torch.compile(cpu.run_composed), net(cpu.Composed), x, mask, backward),
+        "compiled": cpu.step(peers_cuda.compiled(cpu.run_composed), net(cpu.Composed), x, mask, backward),
     }
 
 

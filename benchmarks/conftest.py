@@ -27,7 +27,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=report.LATEST,
         help="where the measurements go, as JSON (default: %(default)s)",
     )
+    parser.addoption("--add", action="store_true", help="go on from what --results holds, instead of replacing it")
     parser.addoption("--full", action="store_true", help="also what is marked full: all sizes of long tables")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    path: Path = config.getoption("--results")
+    if config.getoption("--add") and path.exists():
+        LEDGER.take(json.loads(path.read_text()))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

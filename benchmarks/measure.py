@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -156,6 +156,15 @@ class Ledger:
         if not peer.available:
             self.missing[peer.name] = str(peer.reason)
         return peer.available
+
+    def take(self, measured: dict[str, Any]) -> None:
+        """Goes on from what an earlier run has measured, as `as_dict` gave it."""
+        given = {f.name for f in fields(Target)}
+        self.rows += [Row(**row) for row in measured["rows"]]
+        self.targets += [Target(**{k: v for k, v in t.items() if k in given}) for t in measured["targets"]]
+        self.missing.update(measured["missing"])
+        self.gpu_rows += measured["gpu_rows"]
+        self.figures.update(measured["figures"])
 
     def as_dict(self) -> dict[str, Any]:
         return {

@@ -25,6 +25,18 @@ def reordering(n: int) -> Any:
     return np.concatenate([np.arange(0, n, 2), np.arange(1, n, 2)[::-1]])
 
 
+def compiled(*functions: Any) -> Any:
+    """torch.compile of each function, for the shapes of one problem.
+
+    Functions that were compiled before are forgotten: after eight shapes of one function dynamo runs it as it is,
+    without an error, and after the first change of a size it makes code for sizes that are not known.
+    """
+    torch = importlib.import_module("torch")
+    importlib.import_module("torch._dynamo").reset()
+    made = [torch.compile(function, dynamic=False) for function in functions]
+    return made[0] if len(made) == 1 else made
+
+
 class TorchDct:
     """Solves (L + color_weight G) x = b on [C, H, W] by a two-dimensional real FFT, a pointwise step and its inverse.
 
@@ -68,7 +80,7 @@ class TorchDct:
             *(put(v) for v in (np.cos(2 * angle1), np.cos(2 * angle2))),
             *(float(v) for v in (color_weight, w0, w1)),
         )
-        self.take, self.divide = (torch.compile(f, dynamic=False) if fuse else f for f in (_take, _divide))
+        self.take, self.divide = compiled(_take, _divide) if fuse else (_take, _divide)
 
     def __call__(self, b: Any) -> Any:
         torch = self.torch

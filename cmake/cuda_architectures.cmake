@@ -2,8 +2,11 @@
 
 # Machine code for the GPUs in use, and PTX that the driver of later ones compiles.
 set(HM_RELEASE_ARCHITECTURES 75-real 80-real 86-real 89-real 90-real 100-real 120-real 90-virtual 120-virtual)
+# Where there is no GPU to look at, as in a container that is built elsewhere: machine code of each generation in use,
+# which its later members run too, and PTX for the rest. PTX of 7.5 runs on all.
+set(HM_COMMON_ARCHITECTURES 75 80-real 90-real 120-real)
 
-# choice   auto, native, release, ptx, or a list such as 80-real;90
+# choice   auto, native, common, release, ptx, or a list such as 80-real;90
 # known    numbers that nvcc compiles for, such as 75;80;90
 # present  those of the GPUs of this machine, such as 90; may be empty
 # Sets ${out} to a value for CMAKE_CUDA_ARCHITECTURES, and ${out}_WHY to what a person is told about it.
@@ -15,16 +18,16 @@ function(hm_choose_architectures out choice known present)
   set(why "")
   if(choice STREQUAL "auto" AND present)
     set(choice native)
-    set(fallback ptx)
+    set(fallback common)
   elseif(choice STREQUAL "auto")
-    set(choice ptx)
-    set(why "no GPU here; the driver of one compiles it at first use")
+    set(choice common)
+    set(why "no GPU here; the driver of one that is not named compiles at first use")
   endif()
 
   if(choice STREQUAL "native")
     if(NOT present)
       message(FATAL_ERROR "pyharmony: HM_CUDA_ARCHITECTURES=native, but no GPU was found on this machine; "
-                          "expected release, ptx, or a list such as 80-real;90")
+                          "expected common, release, ptx, or a list such as 80-real;90")
     endif()
     set(why "the GPU of this machine")
     foreach(capability IN LISTS present)
@@ -64,8 +67,9 @@ function(hm_choose_architectures out choice known present)
     if(NOT why)
       set(why "the driver compiles it at first use")
     endif()
-  elseif(choice STREQUAL "release")
-    foreach(architecture IN LISTS HM_RELEASE_ARCHITECTURES)
+  elseif(choice STREQUAL "release" OR choice STREQUAL "common")
+    string(TOUPPER "${choice}" name)
+    foreach(architecture IN LISTS HM_${name}_ARCHITECTURES)
       string(REGEX MATCH "^[0-9]+" number ${architecture})
       if(number IN_LIST known)
         list(APPEND chosen ${architecture})
@@ -73,7 +77,12 @@ function(hm_choose_architectures out choice known present)
         list(APPEND unknown ${architecture})
       endif()
     endforeach()
-    set(why "the list of a release")
+    if(NOT why)
+      set(why "the list of a release")
+      if(choice STREQUAL "common")
+        set(why "the generations in use")
+      endif()
+    endif()
     if(unknown)
       string(REPLACE ";" " " unknown "${unknown}")
       string(APPEND why ", without ${unknown}, which this nvcc does not know")
@@ -83,7 +92,7 @@ function(hm_choose_architectures out choice known present)
       string(REGEX MATCH "^[0-9]+" number "${architecture}")
       if(NOT architecture MATCHES "^[0-9]+[af]?(-real|-virtual)?$" OR NOT number IN_LIST known)
         string(REPLACE ";" " " known "${known}")
-        message(FATAL_ERROR "pyharmony: HM_CUDA_ARCHITECTURES: ${architecture}, expected auto, native, release, ptx, or "
+        message(FATAL_ERROR "pyharmony: HM_CUDA_ARCHITECTURES: ${architecture}, expected auto, native, common, release, ptx, or "
                             "a list such as 80-real;90 of what this nvcc knows: ${known}")
       endif()
       list(APPEND chosen ${architecture})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -82,8 +82,8 @@ class DeviceArray:
 
     def __dlpack__(self, *, stream: int | None = None, **_: Any) -> Any:
         module = _module()
-        if stream not in (None, -1):
-            module.order(self.stream, stream, self.device)
+        if stream != -1:  # None stands for the legacy default stream: the array API's __dlpack__
+            module.order(self.stream, _LEGACY_STREAM if stream is None else stream, self.device)
         return module.dlpack_capsule(
             self, self.pointer, self.dtype.name, self.shape, self.strides, _DL_CUDA, self.device
         )
@@ -182,7 +182,8 @@ def _from_interface(x: Any, name: str) -> DeviceArray:
             raise DTypeError(f"{name}: strides {tuple(given)} are no multiples of its {dtype.itemsize}-byte items")
         strides = tuple(int(s) // dtype.itemsize for s in given)
     if _is_cupy(x):
-        device, stream = int(x.device.id), int(sys.modules["cupy"].cuda.get_current_stream().ptr)
+        device = int(x.device.id)
+        stream = int(sys.modules["cupy"].cuda.get_current_stream(device).ptr)  # each device has its own
     else:
         device = int(_module().device_of(pointer)) if pointer else 0
         stream = int(description.get("stream") or 0)
@@ -258,6 +259,25 @@ def failures(doing: str) -> Any:
         raise DeviceError(message) from error
 
 
+def attempt(place: Place, doing: str, call: Callable[[], Any]) -> Any:
+    """What the call at a place returns; NotImplemented where the device failed and the processor may do it.
+
+    That is said once a process and reason. Nothing may have been written where the caller sees it.
+
+    Raises:
+        DeviceError, OutOfMemory: the place is required.
+    """
+    try:
+        with failures(doing):
+            return call()
+    except (DeviceError, OutOfMemory) as error:
+        if place.required:
+            raise
+        cause = error.__cause__ if isinstance(error, DeviceError) else None
+        _device.instead_of_device(str(error), f"{type(error).__name__} {'' if cause is None else cause}")
+        return NotImplemented
+
+
 class Place:
     """A device and a stream, and whose memory results and scratch on it are.
 
@@ -286,6 +306,8 @@ class Place:
             array = describe(x, name)
             if array.stream != self.stream:
                 self.module.order(array.stream, self.stream, self.device)
+                array = array.reshaped(array.shape, array.strides)
+                array.stream = self.stream
             return array
         host = np.ascontiguousarray(x)
         array = self._buffer(host.shape, host.dtype)
@@ -293,8 +315,40 @@ class Place:
             self.module.copy_in(array.pointer, host.ctypes.data, host.nbytes, self.device, self.stream)
         return array
 
+    @contextmanager
+    def using(self, *arrays: DeviceArray | None, writing: bool = False) -> Iterator[None]:
+        """For memory of earlier calls, perhaps on other streams: work put on the stream inside begins after theirs.
+
+        Nor is the memory given to others before that work is done. writing: nor does later work elsewhere, which
+        waits for the stream that the memory was made on, begin before.
+        """
+        others = [a for a in arrays if a is not None and a.stream != self.stream]
+        # A capture that begins waits for the device, and one must not wait for streams beside it.
+        if not others or self.module.is_capturing(self.stream, self.device):
+            yield
+            return
+        for stream in {a.stream for a in others}:
+            self.module.order(stream, self.stream, self.device)
+        try:
+            yield
+        finally:
+            for a in others:
+                if is_torch(a.owner):  # its allocator keeps the memory, and no stream waits
+                    a.owner.record_stream(sys.modules["torch"].cuda.current_stream(self.device))
+            for stream in {a.stream for a in others if writing or not is_torch(a.owner)}:
+                self.module.order(self.stream, stream, self.device)
+
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Any, DeviceArray]:
         """An uninitialised array of the caller's kind, and how kernels see it."""
+        try:
+            return self._empty(shape, dtype)
+        except OutOfMemory:
+            # Another allocator cannot have what the module keeps for its next call.
+            with failures("memory"):
+                self.module.give_back(self.device)
+            return self._empty(shape, dtype)
+
+    def _empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Any, DeviceArray]:
         if self.kind == "torch":
             torch = sys.modules["torch"]
             with _memory(shape, dtype):
@@ -368,8 +422,8 @@ def _memory(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
 def place_of(arrays: Mapping[str, Any], device: str | None) -> Place | None:
     """Where a call on these arrays runs; None for the processor.
 
-    Arrays on a device decide, and have to be on one. Others are copied to a device that `device` or
-    `pyharmony.set_device` names.
+    Arrays on a device decide, and have to be on one. Others are copied to the current device of the thread, where
+    `device` or `pyharmony.set_device` says so.
 
     Raises:
         DeviceError: arrays are in different places, or their device cannot be used.
@@ -380,7 +434,8 @@ def place_of(arrays: Mapping[str, Any], device: str | None) -> Place | None:
     if not there:
         if _device.resolve(device) == "cpu":
             return None
-        return Place("host", 0, 0, required="cuda" in (device, _device.get_device()) and device in (None, "cuda"))
+        required = "cuda" in (device, _device.get_device()) and device in (None, "cuda")
+        return Place("host", _module().current_device(), 0, required)
     if device is not None:
         _device.resolve(device)  # refuses other names
     first, x = next(iter(there.items()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import get_args
+from typing import ClassVar, get_args
 
 from . import _native
 from .errors import ArgumentError, DeviceError, DTypeError
@@ -19,7 +19,7 @@ class _State:
     device: Device | None = None
     strict = False
     deterministic = True
-    warned = False
+    said: ClassVar[set[str]] = set()
 
 
 def _checked(device: object, name: str) -> Device:
@@ -64,15 +64,21 @@ def resolve(device: str | None) -> str:
         DeviceError: it cannot be used, and `set_device` was told to be strict.
     """
     wanted = get_device() if device is None else _checked(device, "device")
-    if _native.has_cuda() and wanted != "cpu":
+    # Asking for CUDA initialises it, which a call on the processor must not do.
+    if wanted != "cpu" and _native.has_cuda():
         return "cuda"
     if wanted == "cuda":
         if _State.strict:
             raise DeviceError(_missing("device"))
-        if not _State.warned:
-            _State.warned = True
-            _logger.warning("%s; running on the processor", _missing("device"))
+        instead_of_device(_missing("device"), "missing")
     return "cpu"
+
+
+def instead_of_device(message: str, reason: str) -> None:
+    """Says why a call runs on the processor, once a process and reason."""
+    if reason not in _State.said:
+        _State.said.add(reason)
+        _logger.warning("%s; running on the processor", message)
 
 
 def only_on_processor(what: str) -> None:

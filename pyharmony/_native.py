@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from typing import Any
 
 from . import _install
@@ -18,21 +19,63 @@ except ImportError as error:
 __all__ = ["cuda_status", "get_num_threads", "has_cuda", "native", "set_num_threads", "simd_level"]
 
 
+_FORKED = (
+    "this process was forked after CUDA was initialised, and CUDA works in its parent alone; start processes by "
+    "'spawn' or 'forkserver'"
+)
+
+
+class _Driver:
+    """What the driver has said; asked for once, since the first question initialises CUDA."""
+
+    said: str | None = None
+    forked = False
+
+
+def _after_fork() -> None:
+    _Driver.forked = True
+    if _Driver.said == "":
+        _Driver.said = _FORKED
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _driver_status() -> str:
+    """Why there is no CUDA device for this process; empty where there is one."""
+    if _Driver.said is None:
+        cuda = getattr(native, "cuda", None)
+        said = "this build has no CUDA kernels" if cuda is None else str(cuda.status())
+        # Somebody else has initialised it before the fork, such as torch.
+        _Driver.said = _FORKED if _Driver.forked and "initialization error" in said else said
+    return _Driver.said
+
+
 @functools.cache
-def cuda_status() -> str:
-    """Why kernels cannot run on a CUDA device; empty where they can."""
-    cuda = getattr(native, "cuda", None)
-    return "this build has no CUDA kernels" if cuda is None else str(cuda.status())
+def _code_status(module: Any, device: int) -> str:
+    return str(module.status_of(device))
 
 
 def device_module() -> Any:
-    """The native module whose kernels run on a device; None where there is none."""
-    return None if cuda_status() else native.cuda
+    """The native module for arrays on CUDA devices; None where there are none."""
+    return None if _driver_status() else native.cuda
+
+
+def cuda_status() -> str:
+    """Why kernels cannot run on the current CUDA device; empty where they can."""
+    module = device_module()
+    if module is None:
+        return _driver_status()
+    try:
+        return _code_status(module, module.current_device())
+    except module.DeviceFailure as failure:
+        return str(failure)
 
 
 def has_cuda() -> bool:
     """Whether this build has CUDA kernels and a device to run them on."""
-    return device_module() is not None
+    return cuda_status() == ""
 
 
 def get_num_threads() -> int:

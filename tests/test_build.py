@@ -53,10 +53,11 @@ def choose(folder: Path, choice: str, known: str, present: str = "") -> tuple[in
 @pytest.mark.parametrize(
     ("choice", "known", "present", "chosen", "because"),
     [
-        ("auto", CUDA_13_0, "", "75-virtual", "no GPU here"),
+        ("auto", CUDA_13_0, "", "75;80-real;90-real;120-real", "no GPU here"),
+        ("auto", CUDA_12_4, "", "75;80-real;90-real", "without 120-real, which this nvcc does not know"),
         ("auto", CUDA_13_0, "90", "90-real", "the GPU of this machine"),
         ("auto", CUDA_13_0, "80;90", "80-real;90-real", "the GPU"),
-        ("auto", CUDA_13_0, "61", "75-virtual", "(61) is older than what nvcc compiles for"),
+        ("auto", CUDA_13_0, "61", "75;80-real;90-real;120-real", "(61) is older than what nvcc compiles for"),
         ("auto", CUDA_13_0, "61;90", "90-real", "but not 61"),
         ("native", CUDA_12_4, "90", "90-real", "the GPU"),
         # Newer than nvcc: machine code of the same family, else PTX of the newest that it knows.
@@ -65,6 +66,7 @@ def choose(folder: Path, choice: str, known: str, present: str = "") -> tuple[in
         ("release", CUDA_13_0, "90", RELEASE, "the list of a release"),
         ("release", CUDA_12_4, "", "75-real;80-real;86-real;89-real;90-real;90-virtual",
          "without 100-real 120-real 120-virtual, which this nvcc does not know"),
+        ("common", CUDA_13_0, "90", "75;80-real;90-real;120-real", "the generations in use"),
         ("ptx", CUDA_13_0, "90", "75-virtual", "at first use"),
         ("ptx", "80;90", "", "80-virtual", "at first use"),
         ("80-real;90", CUDA_12_4, "", "80-real;90", "as asked for"),
@@ -76,6 +78,22 @@ def test_architectures(tmp_path: Path, choice: str, known: str, present: str, ch
     assert status == 0, said
     assert said.startswith(f"chosen {chosen} because: "), said
     assert because in said
+
+
+#: A GPU of each capability that machine code of CUDA 13 can be for: T4, A100, RTX 3090, RTX 4090, H100, RTX 5090.
+IN_USE = ((7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (12, 0))
+
+
+@needs_cmake
+def test_what_is_built_without_a_gpu_is_compiled_by_the_driver_of_none_in_use(tmp_path: Path) -> None:
+    from pyharmony.cli._facts import has_machine_code, serves
+
+    _, said = choose(tmp_path, "auto", CUDA_13_0)
+    chosen = said.removeprefix("chosen ").partition(" because")[0].split(";")
+    assert all(has_machine_code(chosen, capability) for capability in IN_USE)
+    # What is rarer, or comes later, has PTX.
+    for capability in ((7, 5), (8, 7), (10, 0), (10, 3), (11, 0), (12, 1), (13, 0)):
+        assert serves(chosen, capability)
 
 
 @needs_cmake

@@ -1194,7 +1194,8 @@ def rows_of_doctor(monkeypatch: pytest.MonkeyPatch, cuda: object, driver: str | 
     monkeypatch.setattr(_facts, "cuda", lambda: cuda)
     monkeypatch.setattr(_facts, "gpu_driver", lambda: driver)
     monkeypatch.setattr(doctor, "_worst_error", lambda *_: 0.001)
-    code = 0 if cuda is None or cuda.status() or "90-real" in cuda.architectures() else 1  # type: ignore[attr-defined]
+    serves = cuda is None or cuda.status() or _facts.serves(cuda.architectures(), (9, 0))  # type: ignore[attr-defined]
+    code = 0 if serves else 1
     return {check["name"]: check for check in json.loads(call("doctor", "--json", code=code).stdout)["checks"]}
 
 
@@ -1204,6 +1205,15 @@ def test_doctor_tells_of_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows["GPU"]["found"] == "driver 580.65, for CUDA 13.0; 1 device"
     assert re.match(r"NVIDIA H200, capability 9.0, 139.0 of 140.0 GiB free; blends at most", rows["GPU 0"]["found"])
     assert json.loads(call("info", "--json").stdout)["devices"][1]["name"] == "NVIDIA H200"
+
+
+def test_doctor_says_where_the_driver_compiles_at_first_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    for architectures, compiles in (
+        (("75-virtual",), True), (("75", "80-real"), True), (("90-virtual", "100-real"), True),
+        (("90-real",), False), (("75-virtual", "90"), False), (("native",), False),
+    ):  # fmt: skip
+        rows = rows_of_doctor(monkeypatch, Cuda(architectures=architectures), "580.65")
+        assert ("the driver compiles the kernels for it at their first use" in rows["GPU 0"]["found"]) == compiles
 
 
 def test_doctor_says_why_a_gpu_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -302,7 +302,7 @@ def test_device(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixtur
         return
     from pyharmony import _device
 
-    monkeypatch.setattr(_device._State, "warned", False)
+    monkeypatch.setattr(_device._State, "said", set())
     with caplog.at_level(logging.WARNING, "pyharmony"):
         for _ in range(2):
             assert blend.alpha(image, image, device="cuda", return_info=True)[1].device == "cpu"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import multiprocessing
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -217,3 +219,109 @@ def test_nothing_is_said_about_a_device_that_is_there(device_module: Any, caplog
     with caplog.at_level(logging.WARNING, "pyharmony"):
         cases.on("cuda", cases.CASES["poisson-uint8"])
     assert not caplog.records
+
+
+def test_threads_with_images_of_different_sizes_do_not_disturb_each_other(device_module: Any) -> None:
+    rng = np.random.default_rng(3)
+
+    def problem(shape: tuple[int, ...], multigrid: bool) -> Callable[[], Any]:
+        src, dst = rng.random((2, *shape), np.float32)
+        mask = np.zeros(shape[:2], np.float32)
+        mask[shape[0] // 4 : -shape[0] // 4, shape[1] // 4 : -shape[1] // 4] = 1
+        if multigrid:
+            return lambda: gaussian_poisson(src, dst, mask, dst, color_weight=1e-3, method="multigrid", device="cuda")
+        return lambda: poisson(src, dst, mask, device="cuda")
+
+    shapes = [((512, 512, 1), True), ((1080, 1920, 4), True), ((200, 200, 3), False), ((1500, 1500, 3), False)]
+    calls = [problem(*shape) for shape in shapes]
+    wanted = [call() for call in calls]
+    failures: list[str] = []
+
+    def work(call: Callable[[], Any], expected: Any) -> None:
+        for _ in range(40):
+            try:
+                if not np.array_equal(call(), expected):
+                    failures.append("other bits")
+            except Exception as error:
+                failures.append(str(error))
+
+    threads = [threading.Thread(target=work, args=both) for both in zip(calls, wanted, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def _in_child(results: Any) -> None:
+    src, dst = cases.pictures("uint8")
+    found, info = poisson(src, dst, cases.blob(), return_info=True)
+    results.put((info.device, found, _native.cuda_status()))
+
+
+def test_a_forked_child_runs_on_the_processor(device_module: Any) -> None:
+    src, dst = cases.pictures("uint8")
+    assert poisson(src, dst, cases.blob(), return_info=True)[1].device.startswith("cuda")
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    child = context.Process(target=_in_child, args=(results,))
+    child.start()
+    device, found, status = results.get(timeout=120)
+    child.join()
+    assert device == "cpu" and "was forked after CUDA was initialised" in status
+    assert np.array_equal(found, poisson(src, dst, cases.blob(), device="cpu"))
+
+
+def test_a_card_that_others_have_filled_is_replaced_by_the_processor(torch: Any) -> None:
+    src, dst = (np.random.default_rng(i).random((4000, 4000, 3), np.float32) for i in range(2))
+    mask = np.zeros((4000, 4000), np.float32)
+    mask[100:-100, 100:-100] = 1
+    ballast = []
+    while torch.cuda.mem_get_info()[0] > 300 << 20:
+        ballast.append(torch.empty(200 << 20, dtype=torch.uint8, device="cuda"))
+    found, info = gaussian_poisson(src, dst, mask, dst, return_info=True)
+    assert info.device == "cpu" and np.isfinite(found).all()
+    with pytest.raises(OutOfMemory):
+        gaussian_poisson(src, dst, mask, dst, device="cuda")
+    del ballast
+    torch.cuda.empty_cache()
+    assert gaussian_poisson(src, dst, mask, dst, return_info=True)[1].device == "cuda:0"
+
+
+def test_a_solver_is_used_on_another_stream_after_it_is_made(torch: Any, images: Any) -> None:
+    src, dst, mask = images
+    wanted = poisson(src, dst, mask)
+    torch.cuda._sleep(200_000_000)  # the set-up is put behind it
+    solver = pyharmony.ops.PoissonSolver(mask)
+    with torch.cuda.stream(torch.cuda.Stream()):
+        found = solver.solve(src, dst)
+    del solver
+    torch.cuda.synchronize()
+    assert torch.equal(found, wanted)
+
+
+def test_an_array_that_nobody_names_a_stream_for_is_there_on_the_default_stream(torch: Any, images: Any) -> None:
+    wanted = poisson(*images)
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        torch.cuda._sleep(200_000_000)
+        late = [x.clone() for x in images]
+        arrays = [_cuda.describe(x, "x") for x in late]
+    made = poisson(*arrays)
+    assert isinstance(made, _cuda.DeviceArray)
+    capsule = made.__dlpack__()
+    with torch.cuda.stream(torch.cuda.default_stream()):
+        found = torch.utils.dlpack.from_dlpack(capsule).clone()
+    torch.cuda.synchronize()
+    assert torch.equal(found, wanted)
+
+
+def test_numpy_goes_to_the_current_device_and_no_other(torch: Any) -> None:
+    if torch.cuda.device_count() < 2:
+        pytest.skip("there is one CUDA device")
+    src, dst = cases.pictures("uint8")
+    torch.cuda.set_device(1)
+    try:
+        assert poisson(src, dst, cases.blob(), return_info=True)[1].device == "cuda:1"
+    finally:
+        torch.cuda.set_device(0)

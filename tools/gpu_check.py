@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
-"""Builds, tests, sanitizes and measures the CUDA kernels on this machine's GPU: what `make gpu-check` runs.
+"""Builds, tests, sanitizes, measures and profiles the CUDA kernels on this machine's GPU: what `make gpu-check` runs.
 
-python3 tools/gpu_check.py [--part build|test|sanitize|bench|all] [--out FOLDER]
+python3 tools/gpu_check.py [--part build|test|sanitize|bench|profile|all] [--files poisson,pyramid] [--out FOLDER]
 
-Nothing is fetched and nothing is installed into the Python that runs it: the package goes to build/gpu-check/site.
+Nothing is fetched and nothing is installed into the Python that runs it: the package goes to build/gpu-check/site, and
+as an archive to artifacts/gpu-check, beside the logs; with that archive another machine of the kind need not build.
 Each part ends within the limit, and its results are written before the next begins: to
-benchmarks/results/<gpu>.json and STATUS.md, logs to artifacts/gpu-check. Exits with 1 where a part failed, with 2
-where it could not run.
+benchmarks/results/<gpu>.json and STATUS.md. A part that is called again with the same sources goes on where it
+stopped; --again begins anew. Exits with 1 where a part failed, with 2 where it could not run.
 """
 
 from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import csv
 import datetime
 import hashlib
 import importlib.metadata
@@ -24,8 +26,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,19 +39,38 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import gpu_results  # noqa: E402
 import status  # noqa: E402
 
-PARTS = ("build", "test", "sanitize", "bench")
+PARTS = ("build", "test", "sanitize", "bench", "profile")
 LIMIT = 470  # seconds of a part: below the eight minutes that it may take
 SITE = ROOT / "build" / "gpu-check" / "site"
 LOGS = ROOT / "artifacts" / "gpu-check"
+ARCHIVE = "site.tar.gz"  # in LOGS
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
+SANITIZERS = 8  # at once: a process is mostly waiting for its own start
+#: Benchmarks in the order of what they tell, bench_<name>_cuda.py; others follow by name.
+ORDER = (
+    "gaussian_poisson", "poisson", "spectral_norm", "pyramid", "training_steps", "partial_conv", "color_grid",
+    "instance_norm",
+)  # fmt: skip
+#: What is profiled, each in the call of PROFILED that launches it.
+KERNELS = {
+    "gaussian_poisson_chebyshev_kernel": "chebyshev",
+    "gaussian_poisson_multigrid_sweep_kernel": "multigrid",
+    "poisson_up_kernel": "poisson",
+    "poisson_tail_kernel": "poisson",
+    "pyramid_downsample_kernel": "pyramid",
+}
+PROFILE_SECONDS = 10  # of a kernel, at the least; the first one waits for the start of everything
 #: What the parts need: modules with the oldest version that will do, and where one is missing, what is done without it.
-NEEDED = {"setuptools": "77", "pybind11": "2.13", "numpy": "1.26", "PIL": "", "rich": "", "typer": ""}
+NEEDED = {"numpy": "1.26", "PIL": "", "rich": "", "typer": ""}
 NEEDED_BY = {
     "build": {},
     "test": {"pytest": "8", "hypothesis": ""},
     "sanitize": {},
     "bench": {"pytest": "8", "pytest_benchmark": "", "scipy": "", "torch": ""},
+    "profile": {},
 }
+#: What compiling needs beside; not where the package is there already.
+COMPILING = {"setuptools": "77", "pybind11": "2.13"}
 OPTIONAL = {"torch": "its tests skip", "cupy": "its tests skip, and the benchmarks leave it out"}
 DISTRIBUTIONS = {
     "PIL": ("pillow",),
@@ -102,23 +124,24 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(n) for n in re.findall(r"\d+", version)[:3])
 
 
-def missing(part: str) -> list[str]:
-    """What the part cannot do without, each with what brings it."""
+def missing(part: str, built: bool) -> list[str]:
+    """What the part cannot do without, each with what brings it; built: the package is there and need not be."""
     troubles = []
-    for module, oldest in {**NEEDED, **NEEDED_BY[part]}.items():
+    for module, oldest in {**NEEDED, **({} if built else COMPILING), **NEEDED_BY[part]}.items():
         found = version_of(module)
         if found is None:
             troubles.append(f"the Python module {module}")
         elif oldest and found != "unknown" and numbers(found) < numbers(oldest):
             troubles.append(f"{module} {oldest} or later (there is {found})")
-    compiler = (os.environ.get("CXX") or "g++").split()[0]
-    if shutil.which(compiler) is None:
-        troubles.append(f"the compiler {compiler}")
-    for name in ("cmake", "ninja"):
-        if version_of(name) is None and program(name) is None:
-            troubles.append(name)
-    if not os.environ.get("CUDACXX") and program("nvcc") is None:
-        troubles.append("nvcc (on PATH, or in CUDA_HOME)")
+    if not built:
+        compiler = (os.environ.get("CXX") or "g++").split()[0]
+        if shutil.which(compiler) is None:
+            troubles.append(f"the compiler {compiler}")
+        for name in ("cmake", "ninja"):
+            if version_of(name) is None and program(name) is None:
+                troubles.append(name)
+        if not os.environ.get("CUDACXX") and program("nvcc") is None:
+            troubles.append("nvcc (on PATH, or in CUDA_HOME)")
     if part == "sanitize" and program("compute-sanitizer") is None:
         troubles.append("compute-sanitizer, of the CUDA toolkit")
     if part != "build" and gpu_results.gpu() is None:
@@ -160,24 +183,79 @@ def last_lines(log: Path, count: int = 15) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-count:])
 
 
-def source_stamp() -> str:
-    """Over all that the installed package is made of."""
-    digest = hashlib.sha256(sys.version.encode())
-    for folder in ("csrc", "cmake", "pyharmony"):
-        for path in sorted((ROOT / folder).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".so":
-                digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
-    for name in ("setup.py", "CMakeLists.txt", "pyproject.toml"):
-        digest.update((ROOT / name).read_bytes())
-    digest.update(repr(sorted((gpu_results.gpu() or {}).items())).encode())
+def digest_of(folders: Iterable[str], more: str) -> str:
+    """Over the files in folders, or files, of the repository."""
+    digest = hashlib.sha256(more.encode())
+    for folder in folders:
+        top = ROOT / folder
+        for path in [top] if top.is_file() else sorted(top.rglob("*")):
+            parts = path.relative_to(ROOT).parts
+            if path.is_file() and path.suffix not in (".so", ".pyc") and parts[:2] != ("benchmarks", "results"):
+                digest.update("/".join(parts).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
-def install(clock: Clock, log: Path) -> float:
-    """The package with its kernels in build/gpu-check/site; seconds, or 0 where it is there already."""
+PACKAGE = ("csrc", "cmake", "pyharmony", "setup.py", "CMakeLists.txt", "pyproject.toml")
+
+
+def source_stamp() -> str:
+    """Of the installed package: its sources, the Python and the GPU that it is made for."""
+    return digest_of(PACKAGE, sys.version + repr(sorted((gpu_results.gpu() or {}).items())))
+
+
+def sources() -> str:
+    """Of all that results depend on: where it is the same, what is recorded need not be done again."""
+    return digest_of((*PACKAGE, "tests", "benchmarks"), sys.version)[:12]
+
+
+def usable_archive(wanted: str) -> Path | None:
+    """The archive of the package, where it is of these sources."""
+    path = LOGS / ARCHIVE
+    if not path.is_file():
+        return None
+    with tarfile.open(path) as archive:
+        stamp = archive.extractfile("stamp")
+        return path if stamp is not None and stamp.read().decode() == wanted else None
+
+
+#: Large, in the sources as they are, and so not in the archive.
+WEIGHTS = Path("pyharmony") / "models" / "_weights"
+
+
+def pack() -> None:
+    def chosen(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        left_out = Path(entry.name) == WEIGHTS or "__pycache__" in Path(entry.name).parts
+        return None if left_out else entry
+
+    temporary = LOGS / f"{ARCHIVE}.{os.getpid()}"
+    with tarfile.open(temporary, "w:gz") as archive:
+        for path in sorted(SITE.iterdir()):
+            archive.add(path, path.name, filter=chosen)
+    os.replace(temporary, LOGS / ARCHIVE)
+
+
+def unpack(path: Path) -> None:
+    shutil.rmtree(SITE, ignore_errors=True)
+    SITE.mkdir(parents=True)
+    with tarfile.open(path) as archive:
+        archive.extractall(SITE, filter="data")
+    if (ROOT / WEIGHTS).is_dir():
+        shutil.copytree(ROOT / WEIGHTS, SITE / WEIGHTS)
+
+
+def is_installed(wanted: str) -> bool:
     stamp = SITE / "stamp"
+    return stamp.exists() and stamp.read_text() == wanted
+
+
+def install(clock: Clock, log: Path) -> float:
+    """The package with its kernels in build/gpu-check/site; seconds, or 0 where it need not be compiled."""
     wanted = source_stamp()
-    if stamp.exists() and stamp.read_text() == wanted:
+    if is_installed(wanted):
+        return 0.0
+    archive = usable_archive(wanted)
+    if archive is not None:
+        unpack(archive)
         return 0.0
     start = time.monotonic()
     shutil.rmtree(SITE, ignore_errors=True)
@@ -189,7 +267,8 @@ def install(clock: Clock, log: Path) -> float:
     code = run([*command, "--target", str(SITE), "."], log, clock.left(), env)
     if code != 0:
         raise RuntimeError(f"pip install: exit {code}\n{last_lines(log)}")
-    stamp.write_text(wanted)
+    (SITE / "stamp").write_text(wanted)
+    pack()
     return time.monotonic() - start
 
 
@@ -220,8 +299,9 @@ def facts() -> dict[str, Any]:
 Record = dict[str, Any]
 
 
-def build(clock: Clock, log: Path, options: argparse.Namespace) -> Record:
+def build(clock: Clock, log: Path, options: argparse.Namespace, before: Record) -> Record:
     shutil.rmtree(SITE, ignore_errors=True)
+    (LOGS / ARCHIVE).unlink(missing_ok=True)
     seconds = install(clock, log)
     found = facts()
     device = gpu_results.gpu()
@@ -237,43 +317,53 @@ def build(clock: Clock, log: Path, options: argparse.Namespace) -> Record:
             "installed": found}  # fmt: skip
 
 
-def test(clock: Clock, log: Path, options: argparse.Namespace) -> Record:
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "tests",
-        "-m",
-        "gpu",
-        "-v",
-        "-rA",
-        "--color=no",
-        "-p",
-        "no:cacheprovider",
-    ]
-    code = run([*command, *options.arguments], log, clock.left() - 5)
-    # Line by line as they end, so that what a run that was stopped has done is there too.
-    results: dict[str, str] = {}
-    for name, word in re.findall(
-        r"^(tests/\S+::.+?) (PASSED|FAILED|SKIPPED|ERROR|XFAIL|XPASS)\b", log.read_text(), re.M
-    ):
-        results[name] = word.lower()
+def leaving_out(done: Iterable[str]) -> dict[str, str]:
+    """The environment of a pytest that runs with gpu_done.py and leaves out what is done."""
+    path = LOGS / "done.txt"
+    path.write_text("".join(f"{name}\n" for name in done))
+    env = environment()
+    folders = [env.get("PYTHONPATH"), str(Path(__file__).resolve().parent)]
+    return {**env, "PYTHONPATH": os.pathsep.join(filter(None, folders)), "PYHARMONY_GPU_DONE": str(path)}
+
+
+def outcomes(log: Path, start: int, folder: str) -> dict[str, str]:
+    """What pytest said of each of its items, line by line as they end: of a run that was stopped too."""
+    with log.open(errors="replace") as file:
+        file.seek(start)
+        text = file.read()
+    words = "PASSED|FAILED|SKIPPED|ERROR|XFAIL|XPASS"
+    return {name: word.lower() for name, word in re.findall(rf"^({folder}/\S+::.+?) ({words})\b", text, re.M)}
+
+
+PYTEST = ("-m", "pytest", "-m", "gpu", "-p", "gpu_done", "-p", "no:cacheprovider", "-rA", "--color=no")
+
+
+def test(clock: Clock, log: Path, options: argparse.Namespace, before: Record) -> Record:
+    results: dict[str, str] = dict.fromkeys(before.get("passed", []), "passed")
+    if results:
+        say(f"  {len(results)} have passed before")
+    command = [sys.executable, *PYTEST, "tests", "-v", *options.arguments]
+    code = run(command, log, clock.left() - 5, leaving_out(results))
+    now = outcomes(log, 0, "tests")
+    results.update(now)
     counts = {word: list(results.values()).count(word) for word in sorted(set(results.values()))}
     failed = sorted(name for name, word in results.items() if word in ("failed", "error", "xpass"))
     say(f"  {', '.join(f'{count} {word}' for word, count in counts.items()) or 'no test ran'}")
     for name in failed:
         say(f"  FAILED {name}")
     record: Record = {"counts": counts, "failed": failed, "exit": code}
+    record["passed"] = sorted(name for name, word in results.items() if word == "passed")
     if code == 124:
         record["status"] = "incomplete"
-    else:
-        record["status"] = "ok" if code == 0 and counts.get("passed") else "failed"
-        if counts.get("passed") and code in (0, 1):
-            record["figures"] = {"test_failures": len(failed)}
+        return record
+    nothing_left = code == 5 and not now and bool(results)
+    record["status"] = "ok" if (code == 0 or nothing_left) and counts.get("passed") else "failed"
+    if counts.get("passed") and (code in (0, 1) or nothing_left):
+        record["figures"] = {"test_failures": len(failed)}
     return record
 
 
-def sanitize(clock: Clock, log: Path, options: argparse.Namespace) -> Record:
+def sanitize(clock: Clock, log: Path, options: argparse.Namespace, before: Record) -> Record:
     script = str(ROOT / "tests" / "gpu_cases.py")
     sanitizer = str(program("compute-sanitizer"))
 
@@ -291,7 +381,11 @@ def sanitize(clock: Clock, log: Path, options: argparse.Namespace) -> Record:
     unlaunched = None
     if version_of("torch") is not None:
         unlaunched = json.loads(output("--unlaunched").splitlines()[-1])
-    runs: dict[str, Record] = {}
+    runs: dict[str, Record] = {
+        name: result for name, result in before.get("runs", {}).items() if result["status"] == "ok"
+    }
+    if runs:
+        say(f"  {len(runs)} were silent before")
 
     def one(tool: str, case: str) -> None:
         name = f"{tool} {case}"
@@ -314,10 +408,10 @@ def sanitize(clock: Clock, log: Path, options: argparse.Namespace) -> Record:
         else:
             say(f"  {word}: {name}")
 
-    # A process is mostly waiting for its own start.
-    workers = max(1, min(4, (os.cpu_count() or 1) // 2))
+    workers = max(1, min(SANITIZERS, (os.cpu_count() or 1) // 2))
     with concurrent.futures.ThreadPoolExecutor(workers) as pool, log.open("a") as file:
-        for future in [pool.submit(one, tool, case) for case in cases for tool in TOOLS]:
+        left = [(tool, case) for case in cases for tool in TOOLS if f"{tool} {case}" not in runs]
+        for future in [pool.submit(one, tool, case) for tool, case in left]:
             future.result()
         for name, result in runs.items():
             file.write(f"{name}: {result}\n")
@@ -338,37 +432,111 @@ def sanitize(clock: Clock, log: Path, options: argparse.Namespace) -> Record:
     return record
 
 
-def bench(clock: Clock, log: Path, options: argparse.Namespace) -> Record:
-    merged: Record = {"gpu_rows": [], "targets": [], "missing": {}, "figures": {}}
-    words = []
-    files = sorted(path for path in (ROOT / "benchmarks").glob("bench_*_cuda.py"))
-    for path in files:
-        if clock.left() < 20:
-            words.append("incomplete")
-            say(f"  {path.name}: not run: out of time")
-            continue
-        output = LOGS / f"{path.stem}.json"
-        output.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "pytest", str(path.relative_to(ROOT)), "-m", "gpu", "--results", str(output)]
-        code = run([*command, "-rA", "-p", "no:cacheprovider", *options.arguments], log, clock.left() - 5)
-        words.append({0: "ok", 124: "incomplete"}.get(code, "failed"))
-        say(f"  {path.name}: {words[-1]}")
-        if output.exists():  # written after each benchmark, so there too after a run that was stopped
-            found = json.loads(output.read_text())
-            for key in ("gpu_rows", "targets"):
-                merged[key] += found[key]
-            merged["missing"].update(found["missing"])
-            merged["figures"].update(found.get("figures", {}))
-            merged["machine"] = found["machine"]
-    merged["status"] = next((word for word in ("failed", "incomplete") if word in words), "ok" if words else "failed")
-    for target in merged["targets"]:
+def benchmarks(wanted: str | None) -> list[Path]:
+    """The files by the worth of what they tell, or those that are named, in the order named.
+
+    Raises:
+        CannotRun: a name is none of a file.
+    """
+    found = {
+        path.stem.removeprefix("bench_").removesuffix("_cuda"): path
+        for path in (ROOT / "benchmarks").glob("bench_*_cuda.py")
+    }
+    ranks = {name: rank for rank, name in enumerate(ORDER)}
+    names = sorted(found, key=lambda name: (ranks.get(name, len(ranks)), name))
+    if wanted is None:
+        return [found[name] for name in names]
+    chosen = [name for name in wanted.split(",") if name]
+    unknown = [name for name in chosen if name not in found]
+    if unknown or not chosen:
+        raise CannotRun(f"--files: {wanted!r}, expected some of {','.join(names)}")
+    return [found[name] for name in chosen]
+
+
+MEASURED = ("rows", "gpu_rows", "targets", "missing", "figures")
+
+
+def bench(path: Path, clock: Clock, log: Path, options: argparse.Namespace, before: Record) -> Record:
+    """One file of benchmarks; what it has measured before stays, and is not measured again."""
+    done = dict.fromkeys(before.get("done", []), "passed")
+    output = LOGS / f"{path.stem}.json"
+    output.unlink(missing_ok=True)
+    if done:
+        output.write_text(json.dumps({key: before[key] for key in MEASURED}))
+    start = log.stat().st_size if log.exists() else 0
+    # One item a line: pytest.ini asks for one step less.
+    command = [sys.executable, *PYTEST, str(path.relative_to(ROOT)), "-vv", "--results", str(output), "--add"]
+    code = run([*command, *options.arguments], log, clock.left() - 5, leaving_out(done))
+    now = outcomes(log, start, "benchmarks")
+    done.update({name: word for name, word in now.items() if word == "passed"})
+    record: Record = {"done": sorted(done), "failed": sorted(n for n, w in now.items() if w in ("failed", "error"))}
+    if output.exists():  # written after each benchmark, so there too after a run that was stopped
+        found = json.loads(output.read_text())
+        record.update({key: found[key] for key in (*MEASURED, "machine") if key in found})
+        # One that failed half-way is measured again: its later rows count.
+        last = {tuple(map(row.get, ("group", "problem", "name"))): row for row in found.get("gpu_rows", [])}
+        record["gpu_rows"] = list(last.values())
+    nothing_left = code == 5 and not now and bool(done)
+    record["status"] = "ok" if nothing_left else {0: "ok", 124: "incomplete"}.get(code, "failed")
+    for target in record.get("targets", []):
         say(f"  {target['name']}: {target['value']:.3g} {target['unit']} (floor {target['floor']:g})")
-    return merged
+    return record
 
 
-RUN: dict[str, Callable[[Clock, Path, argparse.Namespace], Record]] = {
-    "build": build, "test": test, "sanitize": sanitize, "bench": bench,
-}  # fmt: skip
+PROFILED = """
+import sys
+import numpy as np
+import pyharmony
+from pyharmony import blend, ops
+pyharmony.set_device("cuda", strict=True)
+y, x = np.mgrid[:2160, :3840] / 400.0
+dst = np.stack([np.sin(x + c) * np.cos(y - c) * 90 + 128 for c in range(3)], -1).astype(np.uint8)
+src, mask = dst[::-1].copy(), (np.hypot(x - 4.8, y - 2.7) < 2).astype(np.float32)
+{
+    "chebyshev": lambda: ops.gaussian_poisson(src, dst, mask, dst, preserve_background=False),
+    "multigrid": lambda: ops.gaussian_poisson(src, dst, mask, dst, color_weight=1e-3, preserve_background=False),
+    "poisson": lambda: ops.poisson(src, dst, mask),
+    "pyramid": lambda: blend.gaussian_poisson(src, dst, mask, preserve_background=False),
+}[sys.argv[1]]()
+"""
+
+
+def profile(clock: Clock, log: Path, options: argparse.Namespace, before: Record) -> Record:
+    """What ncu says of one launch each of some kernels at 4K: registers, occupancy, waves, time."""
+    ncu = str(program("ncu"))
+    kernels: dict[str, Record] = dict(before.get("kernels_profiled", {}))
+    trouble = []
+    for name, call in KERNELS.items():
+        if name in kernels or clock.left() < PROFILE_SECONDS:
+            continue
+        own = LOGS / f"profile.{name}.csv"
+        own.unlink(missing_ok=True)
+        command = [ncu, "--set", "basic", "--csv", "--kernel-name", name, "--launch-count", "1", "--log-file", str(own)]
+        seconds = min(clock.left(), PROFILE_SECONDS * (1 if kernels else 6))
+        code = run([*command, sys.executable, "-c", PROFILED, call], log, seconds)
+        found = metrics(own.read_text(errors="replace")) if own.exists() else {}
+        if found:
+            kernels[name] = found
+            say(f"  {name}: {', '.join(f'{key} {value}' for key, value in found.items())}")
+        else:
+            trouble.append(f"ncu of {name}: exit {code}\n{last_lines(own if own.exists() else log, 5)}")
+    missed = [name for name in KERNELS if name not in kernels]
+    word = "failed" if trouble else "incomplete" if missed else "ok"
+    return {"status": word, "trouble": trouble, "kernels_profiled": kernels}
+
+
+def metrics(text: str) -> dict[str, str]:
+    """Of ncu's CSV: a line a metric, with its unit."""
+    lines = [line for line in text.splitlines() if line.startswith('"')]
+    return {
+        row["Metric Name"]: f"{row['Metric Value']} {row['Metric Unit']}".strip()
+        for row in csv.DictReader(lines)
+        if row.get("Metric Name")
+    }
+
+
+Work = Callable[[Clock, Path, argparse.Namespace, Record], Record]
+RUN: dict[str, Work] = {"build": build, "test": test, "sanitize": sanitize, "profile": profile}
 
 
 def check(part: str, options: argparse.Namespace) -> str:
@@ -377,18 +545,51 @@ def check(part: str, options: argparse.Namespace) -> str:
     log = LOGS / f"{part}.log"
     LOGS.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
-    troubles = missing(part)
+    wanted = source_stamp()
+    built = part != "build" and (is_installed(wanted) or usable_archive(wanted) is not None)
+    troubles = missing(part, built)
     if troubles:
         raise CannotRun(f"{part}: cannot run without {'; '.join(troubles)}")
+    if part == "profile" and program("ncu") is None:
+        say("profile: not run: ncu, of the CUDA toolkit, is not here")
+        return "ok"
+    files = benchmarks(options.files) if part == "bench" else []
     for module, without in OPTIONAL.items():
         if part in ("test", "bench") and version_of(module) is None:
             say(f"  {module} is not installed: {without}")
     device = gpu_results.gpu()
     say(f"{part}: {device['name'] if device else 'no GPU'}, at most {options.limit} s")
+    if part != "bench":
+        return recorded(part, RUN[part], clock, log, options)
+    words = []
+    for path in files:
+        name = path.stem.removeprefix("bench_").removesuffix("_cuda")
+        if clock.left() < 20:
+            words.append("incomplete")
+            say(f"  bench {name}: not run: out of time")
+            continue
+
+        def work(clock: Clock, log: Path, options: argparse.Namespace, before: Record, path: Path = path) -> Record:
+            return bench(path, clock, log, options, before)
+
+        words.append(recorded(f"bench {name}", work, clock, log, options))
+    return next((word for word in ("failed", "incomplete") if word in words), "ok" if words else "failed")
+
+
+def recorded(part: str, work: Work, clock: Clock, log: Path, options: argparse.Namespace) -> str:
+    """Does the work, or what is left of it, and stores its record; returns its status."""
+    start, device, present = clock.spent(), gpu_results.gpu(), sources()
+    path = LOGS / "no-gpu.json" if device is None else gpu_results.path_for(device["name"], options.results)
+    before: Record = gpu_results.load(path)["parts"].get(part, {})
+    if options.again or before.get("sources") != present:
+        before = {}
+    if before.get("status") == "ok" and part.startswith("bench "):
+        say(f"  {part}: measured before")
+        return "ok"
     try:
         if part != "build":
             install(clock, log)
-        record = RUN[part](clock, log, options)
+        record = work(clock, log, options, before)
     except (RuntimeError, subprocess.TimeoutExpired) as error:
         record = {"status": "failed", "trouble": [str(error)]}
     for trouble in record.get("trouble", []):
@@ -398,23 +599,19 @@ def check(part: str, options: argparse.Namespace) -> str:
     record = {
         "status": record.pop("status"),
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
-        "seconds": round(clock.spent(), 1),
+        "seconds": round(clock.spent() - start + before.get("seconds", 0), 1),
         "kernels": gpu_results.kernel_hash(),
+        "sources": present,
         "versions": {"CUDA": toolkit(), "Python": python, **{k: v for k, v in versions.items() if v}},
         **record,
     }
     say(f"{part}: {record['status']}, {record['seconds']:.0f} s")
-    if device is not None:
-        path = gpu_results.path_for(device["name"], options.results)
-        gpu_results.store(path, device, part, record)
-        if options.results == gpu_results.RESULTS:
-            status.write()
-    else:
-        path = LOGS / "no-gpu.json"
-        gpu_results.store(path, None, part, record)
+    gpu_results.store(path, device, part, record)
+    if device is not None and options.results == gpu_results.RESULTS:
+        status.write()
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
-        for source in (path, status.STATUS, log):
+        for source in (path, status.STATUS, log, LOGS / ARCHIVE):
             if source.exists():
                 shutil.copy(source, options.out)
     return str(record["status"])
@@ -423,6 +620,8 @@ def check(part: str, options: argparse.Namespace) -> str:
 def toolkit() -> str:
     """The version of nvcc."""
     nvcc = os.environ.get("CUDACXX") or program("nvcc")
+    if nvcc is None:
+        return "unknown"
     done = subprocess.run([str(nvcc), "--version"], capture_output=True, text=True)
     found = re.search(r"release ([\d.]+)", done.stdout)
     return found[1] if found else "unknown"
@@ -431,7 +630,9 @@ def toolkit() -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--part", choices=[*PARTS, "all"], default="all")
-    parser.add_argument("--out", type=Path, help="a folder that gets copies of the results and logs")
+    parser.add_argument("--files", metavar="NAMES", help=f"of bench, with commas between: {','.join(ORDER)}")
+    parser.add_argument("--again", action="store_true", help="also what is recorded of these sources")
+    parser.add_argument("--out", type=Path, help="a folder that gets copies of results, logs and the built package")
     parser.add_argument("--limit", type=float, default=LIMIT, help="seconds of each part (default: %(default)s)")
     parser.add_argument("--results", type=Path, default=gpu_results.RESULTS, help=argparse.SUPPRESS)
     parser.add_argument("arguments", nargs="*", help="after --: more arguments for pytest, such as -k NAME")

@@ -46,6 +46,7 @@ py::dict properties(int index) {
   out["free"] = p.free;
   out["l2"] = p.l2;
   out["shared_per_block"] = p.shared_per_block;
+  out["shared_per_processor"] = p.shared_per_processor;
   return out;
 }
 
@@ -68,6 +69,22 @@ void bind_device(py::module_& m) {
   });
   m.def("device_count", &device::count);
   m.def("status", &device::status);
+  m.def("status_of", &device::status_of, py::arg("device"));
+  m.def("current_device", &device::current_device);
+  m.def(
+      "is_capturing",
+      [](std::uintptr_t stream, int index) {
+        const Guard guard(index);
+        return device::is_capturing(stream_of(stream));
+      },
+      py::arg("stream"), py::arg("device"));
+  m.def(
+      "give_back",
+      [](int index) {
+        const Guard guard(index);
+        device::give_back();
+      },
+      py::arg("device"), py::call_guard<py::gil_scoped_release>());
   m.def("runtime_version", &device::runtime_version);
   m.def("driver_version", &device::driver_version);
   m.def("architectures", &device::architectures);

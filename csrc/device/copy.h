@@ -11,4 +11,7 @@ namespace pyharmony::device {
 // as results are. Memory without gaps is copied as it is.
 void launch_copy(const ArrayView& from, const ArrayView& to, cudaStream_t stream);
 
+// Of its kernel, which tells whether a device has code: each file of kernels is compiled alike.
+const void* copy_kernel_address();
+
 }  // namespace pyharmony::device

@@ -1,10 +1,71 @@
 #include <cuda_runtime_api.h>
+#include <dlfcn.h>
 
+#include <cstdint>
+#include <map>
+#include <mutex>
 #include <sstream>
 
+#include "device/copy.h"
 #include "device/runtime.h"
 
 namespace pyharmony::device {
+namespace {
+
+// A function of the driver, which the runtime has loaded; null without one. The runtime has nothing
+// that tells of a device whether it has a context without making one.
+template <typename Function>
+Function driver_function(const char* name) {
+  void* driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
+  return driver == nullptr ? nullptr : reinterpret_cast<Function>(dlsym(driver, name));
+}
+
+// Where there is no telling, it has one.
+bool has_context(int device) {
+  static const auto get = driver_function<int (*)(int*, int)>("cuDeviceGet");
+  static const auto state =
+      driver_function<int (*)(int, unsigned*, int*)>("cuDevicePrimaryCtxGetState");
+  if (get == nullptr || state == nullptr) return true;
+  int handle = 0, active = 0;
+  unsigned flags = 0;
+  return get(&handle, device) != 0 || state(handle, &flags, &active) != 0 || active != 0;
+}
+
+int runtime_device() {
+  int device = 0;
+  check(cudaGetDevice(&device), "current device");
+  return device;
+}
+
+// The device's default pool gives everything back at each synchronisation, as NumPy calls end with
+// one, and the next call maps it again. Its threshold is the whole process's: this pool is our own.
+cudaMemPool_t pool_of(int device) {
+  static std::mutex mutex;
+  static std::map<int, cudaMemPool_t> pools;
+  const std::lock_guard<std::mutex> lock(mutex);
+  const auto found = pools.find(device);
+  if (found != pools.end()) return found->second;
+  cudaMemPoolProps properties{};
+  properties.allocType = cudaMemAllocationTypePinned;
+  properties.location.type = cudaMemLocationTypeDevice;
+  properties.location.id = device;
+  cudaMemPool_t pool = nullptr;
+  check(cudaMemPoolCreate(&pool, &properties), "memory of the device");
+  std::uint64_t kept = kKeptBytes;
+  const cudaError_t set =
+      cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, static_cast<void*>(&kept));
+  if (set != cudaSuccess) cudaMemPoolDestroy(pool);
+  check(set, "memory of the device");
+  return pools[device] = pool;
+}
+
+// The device that this thread is to be on, where a Guard has left it on another one.
+struct Left {
+  int wanted = -1, on = -1;
+};
+thread_local Left left;
+
+}  // namespace
 
 void check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
@@ -31,6 +92,37 @@ std::string status() {
   return cudaGetErrorString(error);
 }
 
+std::string status_of(int device) {
+  try {
+    const Guard guard(device);
+    // Loads the kernel, without a launch.
+    cudaFuncAttributes attributes;
+    const cudaError_t error = cudaFuncGetAttributes(&attributes, copy_kernel_address());
+    if (error == cudaSuccess) return "";
+    cudaGetLastError();
+    if (error == cudaErrorMemoryAllocation || error == cudaErrorDevicesUnavailable) return "";
+    int major = 0, minor = 0;
+    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device);
+    std::ostringstream out;
+    out << cudaGetErrorString(error) << "; cuda:" << device << " has capability " << major << '.'
+        << minor << ", and this build has ";
+    const auto compiled = architectures();
+    for (const std::string& name : compiled) out << (&name == compiled.data() ? "" : ", ") << name;
+    out << "; see docs/platforms.md";
+    return out.str();
+  } catch (const DeviceMemoryFailure&) {
+    return "";
+  } catch (const DeviceFailure& failure) {
+    return failure.what();
+  }
+}
+
+int current_device() {
+  const int device = runtime_device();
+  return left.wanted >= 0 && left.on == device ? left.wanted : device;
+}
+
 int runtime_version() {
   int version = 0;
   check(cudaRuntimeGetVersion(&version), "version of the CUDA runtime");
@@ -53,6 +145,7 @@ Properties properties(int device) {
   out.processors = p.multiProcessorCount;
   out.l2 = static_cast<std::size_t>(p.l2CacheSize);
   out.shared_per_block = p.sharedMemPerBlockOptin;
+  out.shared_per_processor = p.sharedMemPerMultiprocessor;
   const Guard guard(device);
   check(cudaMemGetInfo(&out.free, &out.memory), "memory of the device");
   return out;
@@ -67,15 +160,21 @@ std::vector<std::string> architectures() {
 
 Guard::Guard(int device) {
   if (device < 0) return;
-  int current = 0;
-  check(cudaGetDevice(&current), "current device");
-  if (current == device) return;
-  check(cudaSetDevice(device), "device");
-  before_ = current;
+  before_ = current_device();
+  if (runtime_device() != device) check(cudaSetDevice(device), "device");
 }
 
 Guard::~Guard() {
-  if (before_ >= 0) cudaSetDevice(before_);
+  if (before_ < 0) return;
+  int device = 0;
+  if (cudaGetDevice(&device) != cudaSuccess) return;
+  left = {};
+  if (device == before_) return;
+  if (has_context(before_)) {
+    cudaSetDevice(before_);
+  } else {
+    left = {before_, device};
+  }
 }
 
 int device_of(const void* pointer) {
@@ -100,11 +199,24 @@ void order(cudaStream_t earlier, cudaStream_t later) {
   check(waits, "order of streams");
 }
 
+bool is_capturing(cudaStream_t stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  if (cudaStreamIsCapturing(stream, &status) != cudaSuccess) {
+    cudaGetLastError();
+    return false;
+  }
+  return status != cudaStreamCaptureStatusNone;
+}
+
 void* allocate(std::size_t bytes, cudaStream_t stream) {
   void* pointer = nullptr;
-  check(cudaMallocAsync(&pointer, bytes > 0 ? bytes : 1, stream), "memory of the device");
+  const cudaMemPool_t pool = pool_of(runtime_device());
+  check(cudaMallocFromPoolAsync(&pointer, bytes > 0 ? bytes : 1, pool, stream),
+        "memory of the device");
   return pointer;
 }
+
+void give_back() { check(cudaMemPoolTrimTo(pool_of(runtime_device()), 0), "memory of the device"); }
 
 void release(void* pointer, cudaStream_t stream) noexcept {
   if (pointer != nullptr && cudaFreeAsync(pointer, stream) != cudaSuccess) cudaGetLastError();

@@ -20,6 +20,8 @@ void check(cudaError_t error, const char* what) {
 
 int count() { return 1; }
 std::string status() { return ""; }
+std::string status_of(int) { return ""; }
+int current_device() { return 0; }
 int runtime_version() { return 0; }
 int driver_version() { return 0; }
 
@@ -30,6 +32,7 @@ Properties properties(int) {
   out.processors = 2;
   out.memory = out.free = kMemory;
   out.shared_per_block = 227 << 10;
+  out.shared_per_processor = 228 << 10;
   return out;
 }
 
@@ -40,6 +43,7 @@ Guard::~Guard() {}
 
 int device_of(const void*) { return 0; }
 void order(cudaStream_t, cudaStream_t) {}
+bool is_capturing(cudaStream_t) { return false; }
 
 namespace checker = emulator::checker;
 
@@ -74,6 +78,8 @@ void release(void* pointer, cudaStream_t) noexcept {
 #endif
   std::free(memory);
 }
+
+void give_back() {}
 
 void copy_in(void* device, const void* host, std::size_t bytes, cudaStream_t) {
   std::memcpy(device, host, bytes);

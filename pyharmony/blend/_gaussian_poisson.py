@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import _arrays, _checks
 from .._arrays import NumpyArray
-from .._cuda import Place
+from .._cuda import Place, attempt
 from ..errors import ArgumentError
 from ..ops.gaussian_poisson import MAX_SIGMA
 from ..ops.pyramid import MAX_SMOOTH_SIGMA, downsample, halve_mask, meet_known, upsample
@@ -268,7 +268,11 @@ def solve(job: Job, options: Options, base: NumpyArray | Guess | None, place: Pl
         and not callable(base)
         and takes(place, job, only_there(equation.gradient_kernel, equation.reference))
     ):
-        return _blend_at(place, job, options, base, frame, mask, count)
+        made: _checks.SolveInfo = attempt(
+            place, "gaussian_poisson", lambda: _blend_at(place, job, options, base, frame, mask, count)
+        )
+        if made is not NotImplemented:
+            return made
     level = Level(
         src=job.src_of(frame),
         dst=job.dst_of(frame),

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import _arrays, _checks
 from .._arrays import NumpyArray
-from .._cuda import Place
+from .._cuda import Place, attempt
 from ..errors import MaskError
 from ..ops._poisson_cuda import solve_images
 from ..typing import Contour, Device, Errors, Gradients, ImageLike, MaskLike, OneOrMany, OutLike, Position
@@ -117,7 +117,13 @@ def _blend(
     job.check_finite(region, mask)
     color_weight = weight if isinstance(weight, float) else region.of(weight)
     if place is not None and takes(place, job):
-        return _blend_at(place, job, gradients, contour, color_weight, tolerance, certify, region, mask)
+        made: _checks.SolveInfo = attempt(
+            place,
+            "poisson",
+            lambda: _blend_at(place, job, gradients, contour, color_weight, tolerance, certify, region, mask),
+        )
+        if made is not NotImplemented:
+            return made
     return solve_poisson(
         job.src_of(region),
         job.dst_of(region),

@@ -135,6 +135,12 @@ def serves(architectures: list[str], capability: tuple[int, int]) -> bool:
     return False
 
 
+def has_machine_code(architectures: list[str], capability: tuple[int, int]) -> bool:
+    """Whether what `serves` finds is machine code; PTX is compiled by the driver, at the first use."""
+    return serves([name if name.endswith("-real") else f"{name}-real" for name in architectures
+                   if not name.endswith("-virtual")], capability)  # fmt: skip
+
+
 def gpus() -> list[dict[str, Any]]:
     """Those that CUDA names; none where the kernels or the driver are missing."""
     part = cuda()
@@ -153,6 +159,7 @@ def gpus() -> list[dict[str, Any]]:
                 "memory_bytes": p["memory"],
                 "free_bytes": p["free"],
                 "served": serves(architectures, capability),
+                "machine_code": has_machine_code(architectures, capability),
                 "driver": gpu_driver(),
             }
         )

@@ -292,6 +292,8 @@ def _gpus(check: Callable[[str, Callable[[], str], str], Check]) -> Iterator[Che
             if not gpu["served"]:
                 names = ", ".join(_facts.cuda().architectures())
                 raise RuntimeError(f"{text}; the kernels are compiled for {names} and do not run on it")
+            if not gpu["machine_code"]:
+                text += "; the driver compiles the kernels for it at their first use, which takes seconds to a minute"
             return f"{text}; {_blends_on_gpu()}" if gpu["device"] == "cuda:0" else text
 
         yield check(f"GPU {gpu['device'].partition(':')[2]}", works, again)

@@ -122,26 +122,27 @@ class DeviceHierarchy:
         workspace = place.scratch(self.plan.workspace_bytes(count, channels))
         report = place.scratch(module.poisson_report_bytes(count, channels))
         proof = place.scratch(self.plan.certify_bytes(count, channels)) if certify else None
-        module.poisson_solve(
-            self.plan,
-            self._block(self.memory),
-            src.view("src"),
-            dst.view("dst"),
-            mask.view("mask"),
-            None if base is None else base.view("base"),
-            out.view("out", writable=True),
-            gradients=gradients,
-            contour=contour,
-            tolerance=tolerance,
-            max_iterations=min(iterations, module.POISSON_MAX_ITERATIONS),
-            weight_map=self.map_view(),
-            workspace=self._block(workspace),
-            report=self._block(report),
-            warm=None if warm is None else self._block(warm),
-            certify=None if proof is None else self._block(proof),
-            device=place.device,
-            stream=place.stream,
-        )
+        with place.using(self.memory, self.weight_map, mask), place.using(warm, writing=True):
+            module.poisson_solve(
+                self.plan,
+                self._block(self.memory),
+                src.view("src"),
+                dst.view("dst"),
+                mask.view("mask"),
+                None if base is None else base.view("base"),
+                out.view("out", writable=True),
+                gradients=gradients,
+                contour=contour,
+                tolerance=tolerance,
+                max_iterations=min(iterations, module.POISSON_MAX_ITERATIONS),
+                weight_map=self.map_view(),
+                workspace=self._block(workspace),
+                report=self._block(report),
+                warm=None if warm is None else self._block(warm),
+                certify=None if proof is None else self._block(proof),
+                device=place.device,
+                stream=place.stream,
+            )
         nbytes = self.memory.nbytes + workspace.nbytes + (0 if proof is None else proof.nbytes)
         if not read:
             return [], nbytes
@@ -203,8 +204,11 @@ class DeviceSolver:
     ) -> Any:
         """`PoissonSolver.solve`; with a warm start the items of a batch are as many frames."""
         arrays = {"dst": dst, "src": src, "base": base}
-        place = _cuda.place_of(arrays, "cuda" if self.place.kind == "host" else None)
-        if place is None or (place.kind == "host") != (self.place.kind == "host") or place.device != self.place.device:
+        host = self.place.kind == "host"
+        place = _cuda.place_of(arrays, "cuda" if host else None)
+        if place is not None and host and place.kind == "host":
+            place = self.place  # whatever device is current in this thread
+        if place is None or (place.kind == "host") != host or place.device != self.place.device:
             where = "the processor" if place is None or place.kind == "host" else place.name
             raise DeviceError(f"dst: on {where}, but the solver was made for {self.place.where}; move it there")
         return _solve_at(

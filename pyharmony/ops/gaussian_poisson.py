@@ -610,20 +610,24 @@ def gaussian_poisson(
     if place is not None:
         from . import _gaussian_poisson_cuda  # it stands on this module
 
-        made = _gaussian_poisson_cuda.run(
+        made = _cuda.attempt(
             place,
-            src,
-            dst,
-            mask,
-            base,
-            color_weight=color_weight,
-            w0=w0,
-            w1=w1,
-            gradient_kernel=gradient_kernel,
-            preserve_background=preserve_background,
-            method=method,
-            tolerance=tolerance,
-            return_info=return_info,
+            "gaussian_poisson",
+            lambda: _gaussian_poisson_cuda.run(
+                place,
+                src,
+                dst,
+                mask,
+                base,
+                color_weight=color_weight,
+                w0=w0,
+                w1=w1,
+                gradient_kernel=gradient_kernel,
+                preserve_background=preserve_background,
+                method=method,
+                tolerance=tolerance,
+                return_info=return_info,
+            ),
         )
         if made is not NotImplemented:
             return made

@@ -456,17 +456,21 @@ def poisson(
     arrays = {"dst": dst, "src": src, "mask": mask, "base": base, "color_weight": _checks.map_or_none(color_weight)}
     place = _cuda.place_of(arrays, device)
     if place is not None:
-        made = _poisson_cuda.run(
+        made = _cuda.attempt(
             place,
-            src,
-            dst,
-            mask,
-            base,
-            gradients=gradients,
-            contour=contour,
-            color_weight=color_weight,
-            tolerance=tolerance,
-            return_info=return_info,
+            "poisson",
+            lambda: _poisson_cuda.run(
+                place,
+                src,
+                dst,
+                mask,
+                base,
+                gradients=gradients,
+                contour=contour,
+                color_weight=color_weight,
+                tolerance=tolerance,
+                return_info=return_info,
+            ),
         )
         if made is not NotImplemented:
             return made

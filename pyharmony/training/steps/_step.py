@@ -325,7 +325,8 @@ class CapturedStep:
                     step._run(self._static)
             torch.cuda.current_stream(step.device).wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # Of this thread alone: a loader's thread that pins memory meanwhile would end the capture, and itself.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             losses = {name: loss.detach() for name, loss in step._run(self._static).items()}
         return graph, losses
 

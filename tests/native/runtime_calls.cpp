@@ -1,0 +1,36 @@
+// csrc/device/runtime_cuda.cpp as a library for ctypes, to be linked with cuda_stand_in.cpp.
+#include <cstring>
+#include <string>
+
+#include "../../csrc/device/runtime_cuda.cpp"
+
+namespace pyharmony::device {
+
+const void* copy_kernel_address() { return "a kernel"; }
+
+}  // namespace pyharmony::device
+
+using pyharmony::device::Guard;
+
+extern "C" {
+
+int call_current_device() { return pyharmony::device::current_device(); }
+int call_is_capturing() { return pyharmony::device::is_capturing(nullptr) ? 1 : 0; }
+void call_status_of(int device, char* text, std::size_t size) {
+  const std::string said = pyharmony::device::status_of(device);
+  std::strncpy(text, said.c_str(), size - 1);
+}
+// What a binding does for arrays on a device: memory there, and it is let go.
+void call_on(int device, std::size_t bytes) {
+  const Guard guard(device);
+  void* memory = pyharmony::device::allocate(bytes, nullptr);
+  pyharmony::device::release(memory, nullptr);
+  pyharmony::device::synchronize(nullptr);
+}
+void call_set_device(int device) { pyharmony::device::check(cudaSetDevice(device), "device"); }
+void call_give_back(int device) {
+  const Guard guard(device);
+  pyharmony::device::give_back();
+}
+
+}  // extern "C"

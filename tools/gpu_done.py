@@ -1,0 +1,23 @@
+"""A plugin of pytest for gpu_check.py: leaves out the items that the file $PYHARMONY_GPU_DONE names, one a line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def shown(item: pytest.Item) -> str:
+    """The item as pytest's lines name it: by its path from the folder where pytest was started."""
+    path = os.path.relpath(item.path, item.config.invocation_params.dir)
+    return "::".join([Path(path).as_posix(), *str(item.nodeid).split("::")[1:]])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    path = os.environ.get("PYHARMONY_GPU_DONE")
+    done = set(Path(path).read_text().splitlines()) if path else set()
+    left_out = [item for item in items if shown(item) in done]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
