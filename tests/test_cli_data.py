@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,26 @@ def test_a_data_set_is_written_as_shards(triples: Path, tmp_path: Path) -> None:
     call("shard", triples, "--output", tmp_path / "tar", "--form", "tar", "--size", 48, "--threads", 1)
     for a, b in zip(shards, data.TarShards(tmp_path / "tar"), strict=True):
         assert all(np.array_equal(a[key], b[key]) for key in ("composite", "target", "mask"))
+
+
+def test_a_data_set_is_written_as_tfrecord_files(
+    triples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("google_crc32c", reason="google-crc32c is not installed")
+    arguments = ("shard", triples, "--form", "tfrecord", "--size", 48, "--samples", 4)
+    assert told(*arguments, "-o", tmp_path / "records")["samples"] == 6
+    assert len(list((tmp_path / "records").glob("*.tfrecord"))) == 2
+    call("shard", triples, "-o", tmp_path / "raw", "--size", 48)
+    shards, records = data.Shards(tmp_path / "raw"), data.TFRecordPairs(tmp_path / "records")
+    assert list(records.names) == list(shards.names)
+    for a, b in zip(shards, records, strict=True):
+        assert all(np.array_equal(a[key], b[key]) for key in ("composite", "target", "mask"))
+    assert told("check", tmp_path / "records")["problems"] == []
+    assert told("stats", tmp_path / "records")["fields"] == ["composite", "mask", "target"]
+    assert "is there already" in call(*arguments, "-o", tmp_path / "records", code=2).stderr
+    monkeypatch.setitem(sys.modules, "google_crc32c", None)
+    assert "google_crc32c is missing" in call(*arguments, "-o", tmp_path / "more", code=1).stderr
+    assert not (tmp_path / "more").exists()
 
 
 def test_bad_samples_are_left_out_when_asked_for(triples: Path, tmp_path: Path) -> None:

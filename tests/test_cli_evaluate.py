@@ -157,6 +157,23 @@ def test_networks_are_called_by_their_files(triples: Path, weights: dict[str, Pa
     assert figures["lite"]["psnr"]["mean"] == expected.summaries[1].means["psnr"].mean
 
 
+def test_batch_statistics_are_of_the_networks(triples: Path, weights: dict[str, Path]) -> None:
+    arguments = ("--data", triples, "--model", weights["pix2pix"], "--method", "mkl", "--device", "cpu")
+    own, running = told(*arguments, "--batch-statistics"), told(*arguments)
+    figures = [{s["method"]: s["means"] for s in found["summaries"] if s["group"] == "all"} for found in (own, running)]
+    assert figures[0]["pix2pix"] != figures[1]["pix2pix"] and figures[0]["mkl"] == figures[1]["mkl"]
+    expected = evaluation.evaluate(
+        data.Triples(triples),
+        {"p": evaluation.harmonizer(weights["pix2pix"], device="cpu", batch_statistics=True)},
+    )
+    assert figures[0]["pix2pix"]["psnr"]["mean"] == expected.summaries[1].means["psnr"].mean
+    for words, says in (
+        (("--method", "mkl"), "--batch-statistics needs a --model or a --run"),
+        (("--model", weights["dovenet_lite"]), "dovenet_lite makes its pictures without batch norms"),
+    ):
+        assert says in call("--data", triples, *words, "--batch-statistics", code=2).stderr
+
+
 def test_judges_score_and_draw(triples: Path, weights: dict[str, Path]) -> None:
     found = told(
         "--data", triples, "--method", "mkl", "--judge", weights["realism_cnn"], "--judge", f"p={weights['pix2pix']}",

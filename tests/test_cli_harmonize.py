@@ -99,6 +99,29 @@ def test_a_network_is_given_by_its_file(weights: Path) -> None:
     assert (pixels("guarded.png") == pixels("paste.png")).all()
 
 
+def test_batch_statistics_go_with_networks_that_have_batch_norms(weights: Path) -> None:
+    from pyharmony import models
+
+    network = models.create("pix2pix", "residual", width=4, discriminator_width=2).eval()
+    network.generator.net.last.weight.data.normal_(std=0.03)
+    network.generator.net.up_norm[0].running_mean.normal_()
+    models.save(network, "p.safetensors", part="generator")
+    call(*PASTE, "--model", "p.safetensors", "--no-guard", "--batch-statistics", "-o", "out.png")
+    wanted = expected(method="p.safetensors", guard=False, batch_statistics=True)
+    assert (pixels("out.png") == wanted).all()
+    assert (wanted != expected(method="p.safetensors", guard=False)).any()
+    rows = "image,mask,out,model,guard,batch_statistics\npaste.png,paste_mask.png,row.png,p.safetensors,false,true\n"
+    Path("rows.csv").write_text(rows)
+    call("--list", "rows.csv")
+    assert (pixels("row.png") == wanted).all()
+    for words, says in (
+        (("--method", "mkl"), "--batch-statistics: 'mkl' runs no network"),
+        (("--model", weights), "--batch-statistics: dovenet_lite makes its pictures without batch norms"),
+    ):
+        assert says in call(*PASTE, *words, "--batch-statistics", "-o", "no.png", code=2).stderr
+        assert not Path("no.png").exists()
+
+
 def test_the_default_is_auto(monkeypatch: pytest.MonkeyPatch) -> None:
     models = pytest.importorskip("pyharmony.models", reason="torch is not installed")
     monkeypatch.setattr(models, "weights", lambda task=None: [])

@@ -894,16 +894,68 @@ def test_tfrecord_pairs(tmp_path: Path) -> None:
     given_ = samples(3)
     data.write_tfrecord(given_, tmp_path / "train.tfrecords", mask="mask")
     found = data.TFRecordPairs(tmp_path, mask="mask")
-    assert list(found.names) == ["train:0", "train:1", "train:2"] and found.check() == []
+    assert list(found.names) == ["s0", "s1", "s2"] and found.check() == []
     for i, sample in enumerate(given_):
         same(found[i], sample)
-    with pytest.raises(errors.DataError, match=r"record 0: no feature 'fg'; there are bg, copy_paste, mask"):
+    with pytest.raises(errors.DataError, match=r"record 0: no feature 'fg'; there are bg, copy_paste, mask, name"):
         data.TFRecordPairs(tmp_path, "fg")[0]
     with pytest.raises(FileExistsError):
         data.write_tfrecord(given_, tmp_path / "train.tfrecords")
     with pytest.raises(errors.ArgumentError, match="sample 0 has no target"):
         data.write_tfrecord([{"composite": picture(0)}], tmp_path / "other.tfrecord")
     assert not (tmp_path / "other.tfrecord").exists()
+
+
+def test_tfrecord_files_give_back_what_was_written(tmp_path: Path) -> None:
+    """Bit for bit, names and masks included, of one file and of several, by the class and by the path."""
+    pytest.importorskip("google_crc32c", reason="google-crc32c is not installed")
+    given_ = samples(5)
+    given_[1]["name"] = "scènes/été 1"
+    data.write_tfrecord(given_, tmp_path / "one.tfrecord", threads=2)
+    seen: list[None] = []
+    several = data.write_tfrecord_shards(
+        given_, tmp_path / "several", samples_per_shard=2, progress=lambda: seen.append(None)
+    )
+    assert [path.name for path in sorted((tmp_path / "several").iterdir())] == [f"{i:06}.tfrecord" for i in range(3)]
+    assert len(seen) == 5
+    for found in (several, data.TFRecordPairs(tmp_path / "one.tfrecord"), data.open_dataset(tmp_path / "several")):
+        assert list(found.names) == [sample["name"] for sample in given_] and found.check() == []
+        for i, sample in enumerate(given_):
+            assert found[i].keys() == sample.keys() and found[i]["name"] == sample["name"]
+            same(found[i], sample)
+            assert all(found[i][role].dtype == np.uint8 for role in ("composite", "target", "mask"))
+    again = data.write_tfrecord_shards(several, tmp_path / "again", "c", "t", "m", samples_per_shard=5)
+    assert list(again.names) == list(several.names)
+    same(again[4], given_[4])
+    with pytest.raises(errors.DataError, match="no feature 'copy_paste'; there are c, m, name, t"):
+        data.TFRecordPairs(tmp_path / "again")[0]
+
+
+def test_tfrecord_files_without_masks(tmp_path: Path) -> None:
+    pytest.importorskip("google_crc32c", reason="google-crc32c is not installed")
+    bare = [{key: value for key, value in sample.items() if key != "mask"} for sample in samples(2)]
+    found = data.write_tfrecord_shards(bare, tmp_path / "bare")
+    assert found[1].keys() == bare[1].keys()
+    for number, (given_, options, says) in enumerate(
+        [
+            ([bare[0], samples(2)[1]], {}, "sample 1 has a mask, and the first has none"),
+            ([samples(2)[0], bare[1]], {}, "sample 1 has no mask"),
+            (bare, {"mask": "m"}, "sample 0 has no mask"),
+            (bare, {"target": "copy_paste"}, "'copy_paste' is the name of two features"),
+            (bare, {"composite": "name"}, "'name' is the name of two features"),
+            (bare, {"composite": "mask"}, "'mask' is the name of two features"),
+        ]
+    ):
+        for write, path in ((data.write_tfrecord, f"{number}.tfrecord"), (data.write_tfrecord_shards, f"{number}")):
+            with pytest.raises(errors.ArgumentError, match=says):
+                write(given_, tmp_path / path, **options)
+            assert not (tmp_path / path).exists()
+    for write in (data.write_tfrecord, data.write_tfrecord_shards):
+        with pytest.raises(errors.ShapeError, match="no sample to write"):
+            write([], tmp_path / "empty.tfrecord")
+        assert not (tmp_path / "empty.tfrecord").exists()
+    with pytest.raises(FileExistsError):
+        data.write_tfrecord_shards(bare, tmp_path / "bare")
 
 
 def test_the_bytes_of_a_record_are_those_of_tensorflow(tmp_path: Path) -> None:
@@ -956,9 +1008,9 @@ def test_damaged_records_are_named(tmp_path: Path) -> None:
     path.write_bytes(content[:-40])  # the last one ends early
     found = data.TFRecordPairs(path)
     problems = {problem.name: problem.message for problem in found.check()}
-    assert problems.keys() == {"a.tfrecord", "a:0"}
+    assert problems.keys() == {"a.tfrecord", "s0"}
     assert "ends within the record at byte" in problems["a.tfrecord"]
-    assert "record 0: damaged: its checksum is another one" in problems["a:0"]
+    assert "record 0: damaged: its checksum is another one" in problems["s0"]
     same(found[1], samples(2)[1], "composite", "target")
     content[first + 16] ^= 1  # the length of the second
     path.write_bytes(content)

@@ -306,6 +306,52 @@ def test_a_network_is_run_in_its_range(models: Any, name: str) -> None:
     assert model.low == float(min(x.min() for x in model.example(32 * 8).values() if x.shape[1] == 3).round())
 
 
+def test_batch_norms_take_the_statistics_of_each_picture(models: Any, tmp_path: Path) -> None:
+    """As a published network gives that was never told eval(), its dropout left aside; the model stays as it is."""
+    import torch
+
+    from .published_networks import NestedUNet, lived_in
+
+    published = lived_in(NestedUNet(4, 4, 8, "batch", gates=True))
+    torch.save(published.state_dict(), tmp_path / "latest_net_G.pth")
+    model = models.convert(tmp_path / "latest_net_G.pth", "attention_unet")
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    method = evaluation.harmonizer(model, device="cpu", batch_statistics=True)
+    published.train()
+    for module in published.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.eval()
+    for i in (2, 1, 2):  # each by itself, whatever came before
+        sample = data.resize_sample(Samples()[i], 256)
+        composite, mask = sample["composite"], sample["mask"]
+        x = torch.from_numpy(composite).permute(2, 0, 1)[None] / 127.5 - 1
+        with torch.no_grad():
+            y = published(torch.cat([x, torch.from_numpy(mask)[None, None] / 255], 1))
+        expected = ((y[0] + 1) * 127.5).permute(1, 2, 0).numpy()
+        # Sums of 65,536 values and less in another order, through eight levels.
+        assert np.abs(method(composite, mask) - expected).max() < 0.01
+        running = evaluation.harmonizer(model, device="cpu")(composite, mask)
+        assert np.abs(running - expected).mean() > 1
+    assert not model.training and all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_a_model_without_batch_norms_has_no_statistics_of_them(models: Any) -> None:
+    for name, config, says in (
+        ("dovenet", {"width": 2, "discriminator_width": 2}, "without batch norms, its norm is 'instance'"),
+        ("colorgrid", {}, "colorgrid makes its pictures without batch norms; leave it out"),
+        ("dovenet_lite", {"width": 4}, "dovenet_lite makes its pictures without batch norms; leave it out"),
+    ):
+        with pytest.raises(errors.ArgumentError, match=f"batch_statistics: .*{says}"):
+            evaluation.harmonizer(models.create(name, **config), batch_statistics=True)
+    deep = models.create("pix2pix_selfie", depth=8, width=2, discriminator_width=2)
+    method = evaluation.harmonizer(deep, device="cpu", batch_statistics=True)
+    sample = data.resize_sample(Samples()[2], 256)
+    with pytest.raises(
+        errors.ShapeError, match=r"batch_statistics: at 256 x 256 pixels a batch norm .* sees one value"
+    ):
+        method(sample["composite"], sample["mask"])
+
+
 @pytest.mark.parametrize(
     ("name", "config"), [("dovenet", {"size": 32}), ("pix2pix", {"generator": "unet_64", "mask": True})]
 )

@@ -892,6 +892,67 @@ def test_what_a_network_cannot_be_trusted_with_is_left_as_it_is(models: Any) -> 
         ph.harmonize(image, mask, method=network(models, lambda x: x / 0 - x / 0))
 
 
+def test_the_batch_norms_of_a_network_take_the_statistics_of_the_picture(models: Any, tmp_path: Path) -> None:
+    """Of each picture alone, the mirrored one of the guard too; the file's model stays as it was."""
+    import copy
+
+    import torch
+
+    made = models.create("pix2pix", "residual", width=4, discriminator_width=2).eval()
+    with torch.no_grad():
+        made.generator.net.last.weight.normal_(std=0.03)
+    for module in made.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.3)
+    models.save(made, tmp_path / "p.safetensors")
+    by_hand = copy.deepcopy(made)
+    batches: list[int] = []
+
+    class Own(torch.nn.Module):
+        def __init__(self, norm: Any) -> None:
+            super().__init__()
+            self.norm = norm
+
+        def forward(self, x: Any) -> Any:
+            batches.append(x.shape[0])
+            centred = x - x.mean((0, 2, 3), keepdim=True)
+            x = centred / (centred.square().mean((0, 2, 3), keepdim=True) + self.norm.eps).sqrt()
+            return x * self.norm.weight[:, None, None] + self.norm.bias[:, None, None]
+
+    for norms in (by_hand.generator.net.down_norm, by_hand.generator.net.up_norm):
+        for i, norm in enumerate(norms):
+            norms[i] = Own(norm)
+    image, mask = composite(150, 90)
+    for options in ({"guard": False}, {"guard": True}):
+        running = ph.harmonize(image, mask, method=tmp_path / "p.safetensors", **options)
+        found, info = ph.harmonize(
+            image, mask, method=tmp_path / "p.safetensors", batch_statistics=True, return_info=True, **options
+        )
+        assert (found != running).any()
+        assert (ph.harmonize(image, mask, method=tmp_path / "p.safetensors", **options) == running).all()
+    plain = ph.harmonize(image, mask, method=tmp_path / "p.safetensors", batch_statistics=True, guard=False)
+    expected = ph.harmonize(image, mask, method=by_hand, guard=False)
+    assert set(batches) == {1}
+    assert np.abs(plain.astype(int) - expected).max() <= 1
+    (frame,) = ph.harmonization.harmonize_frames(
+        [image], [mask], method=tmp_path / "p.safetensors", batch_statistics=True, guard=False
+    )
+    assert (frame == plain).all()
+
+
+def test_the_statistics_of_what_has_no_batch_norm_are_refused(models: Any) -> None:
+    image, mask = composite(64, 80)
+    for method, says in (
+        ("mkl", "'mkl' runs no network"),
+        ("auto", "colorgrid makes its pictures without batch norms"),
+        (models.create("dovenet", width=2, discriminator_width=2), "its norm is 'instance'"),
+    ):
+        with pytest.raises(errors.ArgumentError, match=f"batch_statistics: .*{says}"):
+            ph.harmonize(image, mask, method=method, batch_statistics=True)
+    with pytest.raises(errors.DTypeError, match="batch_statistics: 1, expected True or False"):
+        ph.harmonize(image, mask, method="mkl", batch_statistics=1)
+
+
 def test_weights_of_a_file(models: Any, tmp_path: Path) -> None:
     import torch
 

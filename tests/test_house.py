@@ -267,6 +267,7 @@ CALLS = {
     "pyharmony.data.write_tar_shards": "([sample], tempfile.mkdtemp() + '/a')",
     "pyharmony.data.write_triples": "([sample], tempfile.mkdtemp() + '/a')",
     "pyharmony.data.write_tfrecord": "([sample], tempfile.mkdtemp() + '/a.tfrecord')",
+    "pyharmony.data.write_tfrecord_shards": "([sample], tempfile.mkdtemp() + '/a')[0]",
     "pyharmony.evaluation.composed": "(src, dst, mask)",
     "pyharmony.evaluation.evaluate": "(triples, size=16)",
     "pyharmony.evaluation.harmonizer": "(pyharmony.models.create('dovenet_lite', width=4), device='cpu')(src, mask)",

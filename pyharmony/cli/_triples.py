@@ -46,7 +46,10 @@ _CONVERSIONS: dict[str, tuple[Callable[[str], Any], str]] = {
     ),
     **dict.fromkeys(("levels", "nz", "n_iteration", "seed", "quality"), (int, "a whole number")),
     **dict.fromkeys(
-        ("preserve_background", "reference", "supervised", "decontaminate", "keep_gps", "guard", "harmonize"),
+        (
+            *("preserve_background", "reference", "supervised", "decontaminate", "keep_gps", "guard", "harmonize"),
+            "batch_statistics",
+        ),
         (_yes_or_no, "yes or no"),
     ),
 }

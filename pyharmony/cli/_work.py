@@ -103,7 +103,7 @@ def harmonize_kind() -> Kind:
         inputs=("image", "mask"),
         primary="image",
         modes=harmonization.METHODS,
-        options=("strength", "guard"),
+        options=("strength", "guard", "batch_statistics"),
         chooser="method",
         phase="harmonize",
     )

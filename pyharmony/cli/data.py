@@ -41,6 +41,7 @@ app.command("crop")(_synth.crop)
 class Form(str, Enum):
     raw = "raw"
     tar = "tar"
+    tfrecord = "tfrecord"
 
 
 Source = Annotated[Path, typer.Argument(metavar="PATH", help="The folder or file of a data set.")]
@@ -259,11 +260,17 @@ def shard(
     path: Source,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The folder to write, a new one.")],
     form: Annotated[
-        Form, typer.Option("--form", help="raw: bytes that training maps; tar: files, as WebDataset has them.")
+        Form,
+        typer.Option(
+            "--form",
+            help="raw: bytes that training maps; tar: files, as WebDataset has them; tfrecord: composites and targets, "
+            "as TensorFlow has them.",
+        ),
     ] = Form.raw,
     size: Annotated[int, typer.Option("--size", metavar="N", min=1, help="Sides of the samples in pixels.")] = 256,
     samples: Annotated[
-        int | None, typer.Option("--samples", metavar="N", min=1, help="Samples a file.  [default: 1024, tar 1000]")
+        int | None,
+        typer.Option("--samples", metavar="N", min=1, help="Samples a file.  [default: 1024, tar and tfrecord 1000]"),
     ] = None,
     part: Annotated[
         str | None, typer.Option("--part", metavar="NAME", help="Only this split of --shares.  [default: all]")
@@ -286,7 +293,8 @@ def shard(
 ) -> None:
     """Write samples at one size as shards, all or nothing.
 
-    Pictures are squashed to a square by a bilinear filter, masks become hard. tar files hold PNG pictures.
+    Pictures are squashed to a square by a bilinear filter, masks become hard. tar and TFRecord files
+    hold PNG pictures; those of TFRecord are the features copy_paste, bg, mask where there is one, and the name.
     """
     console = Console("data.shard", as_json=as_json, debug=debug)
     with console.session():
@@ -318,8 +326,13 @@ def shard(
             written: data.Dataset
             if form is Form.raw:
                 written = data.write_shards(found, output, size, **options)
-            else:
+            elif form is Form.tar:
                 written = data.write_tar_shards(data.Resized(found, size), output, **options)
+            else:
+                try:
+                    written = data.write_tfrecord_shards(data.Resized(found, size), output, **options)
+                except ImportError as error:
+                    raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error
         left_out = len(found) - len(written)
         console.result(status="ok", output=str(output), samples=len(written), left_out=left_out, of=total, size=size)
         console.note(f"{output}: {len(written):,} samples" + (f", {left_out:,} left out" if left_out else ""))

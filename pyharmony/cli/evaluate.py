@@ -37,6 +37,13 @@ def evaluate(
         list[str] | None,
         typer.Option("--judge", metavar="[LABEL=]FILE", help="Weights that score pictures, with their discriminator."),
     ] = None,
+    batch_statistics: Annotated[
+        bool,
+        typer.Option(
+            "--batch-statistics",
+            help="Of --model and --run: batch norms take the statistics of each picture, as published tests run.",
+        ),
+    ] = False,
     split: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only this split of iHarmony4 or a manifest.")
     ] = None,
@@ -74,6 +81,8 @@ def evaluate(
         side = _side(size)
         if (data is None) == (run is None):
             raise Failure("expected either --data ROOT or --run DIR", Code.USAGE)
+        if batch_statistics and run is None and not models:
+            raise Failure("--batch-statistics needs a --model or a --run", Code.USAGE)
         if run is not None and split is not None:
             raise Failure("--split: the run has chosen; it goes with --data", Code.USAGE)
         for path in (csv, markdown, sheet):
@@ -97,7 +106,7 @@ def evaluate(
             elif data is not None:
                 with reading(str(data)):
                     found = datasets.open_dataset(data, split=split)
-            chosen = _methods(evaluation, methods or [], models or [], device)
+            chosen = _methods(evaluation, methods or [], models or [], device, batch_statistics)
             place: Any = device
             of_judges = {
                 label: evaluation.judge(file, device=place) for label, file in _labelled(judges or [], "--judge")
@@ -164,7 +173,9 @@ def _labelled(given: list[str], option: str) -> list[tuple[str, str]]:
     return found
 
 
-def _methods(evaluation: Any, names: list[str], models: list[str], device: str | None) -> dict[str, Any]:
+def _methods(
+    evaluation: Any, names: list[str], models: list[str], device: str | None, batch_statistics: bool
+) -> dict[str, Any]:
     chosen: dict[str, Any] = {}
     for name in names:
         if name not in evaluation.METHODS:
@@ -173,7 +184,7 @@ def _methods(evaluation: Any, names: list[str], models: list[str], device: str |
     for label, file in _labelled(models, "--model"):
         if label in evaluation.METHODS or label == "target":
             raise Failure(f"--model: {label} is another's name; expected LABEL={file}", Code.USAGE)
-        chosen[label] = evaluation.harmonizer(file, device=device)
+        chosen[label] = evaluation.harmonizer(file, device=device, batch_statistics=batch_statistics)
     return chosen
 
 

@@ -73,6 +73,13 @@ def harmonize(
             "not sure of.  [default: guard]",
         ),
     ] = None,
+    batch_statistics: Annotated[
+        bool | None,
+        typer.Option(
+            "--batch-statistics",
+            help="Of a network: batch norms take the statistics of the picture, as published tests run.",
+        ),
+    ] = None,
     triples: Annotated[
         str | None,
         typer.Option(
@@ -113,6 +120,7 @@ def harmonize(
             "model": model,
             "strength": strength,
             "guard": guard,
+            "batch_statistics": batch_statistics,
             "format": format,
             "quality": quality,
             "keep_gps": keep_gps,

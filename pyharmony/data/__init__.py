@@ -18,7 +18,7 @@ from ._shards import Shards, write_shards
 from ._split import SHARES, split, split_of
 from ._synthesis import METHODS, CopyPaste, Synthesis
 from ._tar import TarShards, write_tar_shards
-from ._tfrecord import TFRecordPairs, write_tfrecord
+from ._tfrecord import TFRecordPairs, write_tfrecord, write_tfrecord_shards
 from ._varied import Varied
 from ._write_triples import Written, write_triples
 
@@ -54,5 +54,6 @@ __all__ = [
     "write_shards",
     "write_tar_shards",
     "write_tfrecord",
+    "write_tfrecord_shards",
     "write_triples",
 ]

@@ -7,9 +7,10 @@ needed; the checksums are those of google-crc32c.
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,15 @@ import numpy as np
 
 from .. import _install
 from ..errors import ArgumentError, DataError, ShapeError
-from ..typing import PathLike
+from ..typing import PathLike, Skip
 from . import _files
-from ._dataset import Dataset, Problem, Sample
+from ._dataset import Dataset, Problem, Sample, loaded
 from ._tar import encoded
+
+#: The features of a sample's name and, unless another is given, of its mask.
+_NAME, _MASK = "name", "mask"
+#: Bytes of a record that are read to find its name, which our records begin with.
+_PEEK = 1024
 
 
 class TFRecordPairs(Dataset):
@@ -28,11 +34,13 @@ class TFRecordPairs(Dataset):
 
     Args:
         source: a folder of .tfrecord or .tfrecords files, one such file, or several.
-        composite, target: the features of the two; None for `mask` and the name where a file has none.
-        mask: the feature of a mask.
+        composite, target: the features of the two.
+        mask: the feature of a mask; None: 'mask', where a record has one.
         shape: (height, width) of features that are raw bytes of uint8 and no picture files.
 
-    Samples have `composite` and `target`, and `mask` where it is named. Needs the extra `tfrecord`.
+    Samples have `composite` and `target`, and `mask` where there is one. A record that begins with the feature 'name',
+    as pyharmony writes them, has this name; others are called by their file and number. Needs
+    the extra `tfrecord`.
 
     Raises:
         DataError: there is no such file, or one is damaged: of its records those before the damage are there.
@@ -57,25 +65,25 @@ class TFRecordPairs(Dataset):
             raise DataError(f"source: {source}: no .tfrecord file")
         self.features = {"composite": composite, "target": target} | ({} if mask is None else {"mask": mask})
         self.shape = shape
-        self._records: list[tuple[Path, int, int]] = []
+        self._records: list[tuple[Path, int, int, int]] = []
         self._bad: list[Problem] = []
         self.names: list[str] = []
         for path in paths:
             try:
-                for number, (offset, length) in enumerate(_records(path)):
-                    self._records.append((path, offset, length))
-                    self.names.append(f"{path.stem}:{number}")
+                for number, (offset, length, start) in enumerate(_records(path)):
+                    self._records.append((path, offset, length, number))
+                    self.names.append(_name_in(start) or f"{path.stem}:{number}")
             except DataError as error:
                 self._bad.append(Problem(path.name, str(error)))
         if not self._records:
             raise DataError(self._bad[0].message if self._bad else f"source: {source}: no record")
 
     def _load(self, index: int) -> Sample:
-        path, offset, length = self._records[index]
+        path, offset, length, number = self._records[index]
         with open(path, "rb") as file:
             file.seek(offset)
             data = file.read(length + 4)
-        where = f"{path}: record {self.names[index].rpartition(':')[2]}"
+        where = f"{path}: record {number}"
         if len(data) < length + 4 or struct.unpack("<I", data[length:])[0] != _masked_crc(data[:length]):
             raise DataError(f"{where}: damaged: its checksum is another one")
         try:
@@ -83,7 +91,8 @@ class TFRecordPairs(Dataset):
         except (ValueError, IndexError, struct.error) as error:
             raise DataError(f"{where}: no example of features: {error}") from None
         sources = {}
-        for role, key in self.features.items():
+        found_mask = "mask" not in self.features and isinstance(next(iter(features.get(_MASK, ())), None), bytes)
+        for role, key in {**self.features, **({"mask": _MASK} if found_mask else {})}.items():
             if key not in features:
                 raise DataError(f"{where}: no feature {key!r}; there are {', '.join(sorted(features)) or 'none'}")
             value = features[key]
@@ -117,50 +126,146 @@ def write_tfrecord(
     composite: str = "copy_paste",
     target: str = "bg",
     mask: str | None = None,
+    *,
+    errors: Skip = "raise",
+    threads: int = 1,
+    progress: Callable[[], None] | None = None,
 ) -> None:
-    """Writes the composite and target of samples as one TFRecord file of PNG pictures.
+    """Writes the composite, target and mask of samples as one TFRecord file of PNG pictures, all or nothing.
+
+    `TFRecordPairs` reads the same samples again, bit for bit, names included.
 
     Args:
         dataset: a `Dataset`, or any sequence of samples.
         path: the file; it must not be there.
-        composite, target, mask: the features, as `TFRecordPairs`.
+        composite, target: the features, as `TFRecordPairs`.
+        mask: the feature of masks, which every sample then has to have; None: 'mask', if the first sample has one.
+        errors: 'raise', or 'skip' to leave bad samples out, with a warning in the log for each.
+        threads: how many samples are decoded at once; what is written is the same.
+        progress: called after each sample.
 
     Raises:
         FileExistsError: the file is there already.
+        ShapeError: there is no sample.
+        ArgumentError: a sample has no composite or target, or a mask where others have none; two features of one name.
         PyHarmonyError, OSError: of a bad sample; nothing is left of the file then.
         ImportError: google-crc32c is missing.
     """
-    features = {"composite": composite, "target": target} | ({} if mask is None else {"mask": mask})
+    features = _features(composite, target, mask)
+    sound = loaded(dataset, errors, progress, threads)
     with open(path, "xb") as file:
         try:
-            for index in range(len(dataset)):
-                sample = dataset[index]
-                lacking = [role for role in features if role not in sample]
-                if lacking:
-                    raise ArgumentError(f"dataset: sample {index} has no {lacking[0]}")
-                data = _example({key: encoded(sample[role], "png") for role, key in features.items()})
-                head = struct.pack("<Q", len(data))
-                file.write(head + struct.pack("<I", _masked_crc(head)) + data + struct.pack("<I", _masked_crc(data)))
+            _write(file, _begun(sound, features), features)
             _files.sync(file)
         except BaseException:
             os.unlink(path)
             raise
 
 
-def _records(path: Path) -> Iterator[tuple[int, int]]:
-    """Offset and length of the data of each record."""
+def write_tfrecord_shards(
+    dataset: Any,
+    folder: Any,
+    composite: str = "copy_paste",
+    target: str = "bg",
+    mask: str | None = None,
+    *,
+    samples_per_shard: int = 1000,
+    errors: str = "raise",
+    threads: int = 1,
+    progress: Any = None,
+) -> TFRecordPairs:
+    """Writes samples as TFRecord files `000000.tfrecord` and so on, as `write_tfrecord` writes one, all or nothing.
+
+    Args:
+        dataset, composite, target, mask, errors, threads, progress: see `write_tfrecord`.
+        folder: what to write; it must not be there.
+        samples_per_shard: how many go to a file.
+
+    Returns:
+        The `TFRecordPairs`.
+
+    Raises:
+        FileExistsError: folder is there already.
+        ShapeError, ArgumentError, PyHarmonyError, OSError, ImportError: see `write_tfrecord`.
+    """
+    most = _files.whole(samples_per_shard, "samples_per_shard")
+    features = _features(composite, target, mask)
+    with _files.new_folder(folder) as made:
+        sound = _begun(loaded(dataset, errors, progress, threads), features)
+        for number in itertools.count():
+            some = list(itertools.islice(sound, 1))
+            if not some:
+                break
+            with open(made / f"{number:06}.tfrecord", "wb") as file:
+                _write(file, itertools.chain(some, itertools.islice(sound, most - 1)), features)
+                _files.sync(file)
+    return TFRecordPairs(folder, composite, target, mask)
+
+
+def _features(composite: str, target: str, mask: str | None) -> dict[str, str]:
+    """The features of what a sample holds; without that of a mask where the first sample says whether there is one."""
+    features = {"composite": composite, "target": target} | ({} if mask is None else {"mask": mask})
+    names = [_NAME, *features.values(), *([_MASK] if mask is None else [])]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ArgumentError(f"{twice!r} is the name of two features; expected names of their own, and not {_NAME!r}")
+    return features
+
+
+def _begun(sound: Iterator[tuple[int, Sample]], features: dict[str, str]) -> Iterator[tuple[int, Sample]]:
+    """The samples; the first of them says in features whether there are masks."""
+    first = next(sound, None)
+    if first is None:
+        raise ShapeError("dataset: no sample to write")
+    if "mask" in first[1]:
+        features.setdefault("mask", _MASK)
+    return itertools.chain([first], sound)
+
+
+def _write(file: Any, sound: Iterable[tuple[int, Sample]], features: dict[str, str]) -> None:
+    """The records of samples."""
+    for index, sample in sound:
+        lacking = [role for role in features if role not in sample]
+        if lacking:
+            raise ArgumentError(f"dataset: sample {index} has no {lacking[0]}")
+        if "mask" in sample and "mask" not in features:
+            raise ArgumentError(f"dataset: sample {index} has a mask, and the first has none")
+        values = {_NAME: str(sample.get("name", index)).encode()}
+        data = _example({**values, **{key: encoded(sample[role], "png") for role, key in features.items()}})
+        head = struct.pack("<Q", len(data))
+        file.write(head + struct.pack("<I", _masked_crc(head)) + data + struct.pack("<I", _masked_crc(data)))
+
+
+def _records(path: Path) -> Iterator[tuple[int, int, bytes]]:
+    """Offset and length of the data of each record, and how it starts."""
     end, offset = path.stat().st_size, 0
     with open(path, "rb") as file:
         while offset < end:
             file.seek(offset)
-            head = file.read(12)
-            if len(head) < 12 or struct.unpack("<I", head[8:])[0] != _masked_crc(head[:8]):
+            head = file.read(12 + _PEEK)
+            if len(head) < 12 or struct.unpack("<I", head[8:12])[0] != _masked_crc(head[:8]):
                 raise DataError(f"{path}: damaged at byte {offset}: no head of a record")
             length = struct.unpack("<Q", head[:8])[0]
             if offset + 16 + length > end:
                 raise DataError(f"{path}: ends within the record at byte {offset}")
-            yield offset + 12, length
+            yield offset + 12, length, head[12 : 12 + length]
             offset += 16 + length
+
+
+def _name_in(start: bytes) -> str | None:
+    """The name that a record begins with, by its first bytes; None where it begins with something else."""
+    try:
+        at = 0
+        for _ in range(2):  # the features, and the first of them
+            key, at = _varint(start, at)
+            length, at = _varint(start, at)
+            if key != 1 << 3 | 2:
+                return None
+        parts = dict(_fields(start[at : at + length]))
+        values = _feature(parts[2]) if parts.get(1) == _NAME.encode() else []
+        return values[0].decode() if values and isinstance(values[0], bytes) else None
+    except (ValueError, LookupError, TypeError, struct.error):
+        return None
 
 
 def _masked_crc(data: bytes) -> int:

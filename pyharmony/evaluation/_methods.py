@@ -51,7 +51,9 @@ METHODS: Mapping[str, Method] = {
 }
 
 
-def harmonizer(source: Network | PathLike | bytes, *, device: TorchDevice | None = None) -> Method:
+def harmonizer(
+    source: Network | PathLike | bytes, *, device: TorchDevice | None = None, batch_statistics: bool = False
+) -> Method:
     """A network as a method. It runs at 256 x 256 pixels, or at the size that it was made for.
 
     At other sizes what it did there is carried over by a colour map, as `pyharmony.harmonize` does, unguarded.
@@ -59,15 +61,17 @@ def harmonizer(source: Network | PathLike | bytes, *, device: TorchDevice | None
     Args:
         source: a model of `pyharmony.models` that harmonizes, or what `pyharmony.models.load` takes.
         device: 'cpu' or 'cuda'; None: a GPU where there is one.
+        batch_statistics: batch norms take mean and variance of each picture, in place of those that training has kept:
+            so the published test commands of DoveNet, BargainNet and pix2pix run.
 
     Raises:
         ImportError: torch is missing.
         WeightsError: as `pyharmony.models.load`.
-        ArgumentError: the model does something else.
+        ArgumentError: the model does something else, or has no batch norms and batch_statistics are asked for.
         DeviceError: there is no such device.
     """
     networks = _networks()
-    return networks.Harmonizer(networks.loaded(source, device))
+    return networks.Harmonizer(networks.loaded(source, device), batch_statistics)
 
 
 def judge(source: Network | PathLike | bytes, *, device: TorchDevice | None = None) -> Judge:

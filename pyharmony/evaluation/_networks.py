@@ -16,7 +16,14 @@ from ..harmonization._guards import mean_change
 from ..harmonization._networks import found_by
 from ..harmonization._scene import scene
 from ..models import Model
-from ..models._calls import output_of, side_of, takes_mask, task_of
+from ..models._calls import (
+    output_of,
+    side_of,
+    takes_mask,
+    task_of,
+    told_of_single_values,
+    with_batch_statistics,
+)
 from ..models.style_encoder import reached
 from ._methods import Picture
 
@@ -83,11 +90,11 @@ def _tensors(model: Model, pictures: list[Picture], mask: Picture) -> list[Tenso
 class Harmonizer:
     """See `harmonizer`."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, batch_statistics: bool = False) -> None:
         if task_of(model) != "harmonize":
             able = ", ".join(info.name for info in models.list("harmonize"))
             raise ArgumentError(f"model: {model.name} does not harmonize; expected one of {able}")
-        self.model = model
+        self.model = with_batch_statistics(model) if batch_statistics else model
 
     @torch.no_grad()
     def __call__(self, composite: Picture, mask: Picture) -> npt.NDArray[Any]:
@@ -101,7 +108,8 @@ class Harmonizer:
             return carried
         small = resize_sample({"composite": composite, "mask": mask}, side)
         picture, m = _tensors(self.model, [small["composite"]], small["mask"])
-        return levels(output_of(self.model, picture, m), self.model.low)[0]
+        with told_of_single_values(self.model):
+            return levels(output_of(self.model, picture, m), self.model.low)[0]
 
 
 class Verdict:

@@ -128,6 +128,7 @@ def harmonize(
     method: HarmonizeMethod | PathLike | Network = "auto",
     strength: float = 1.0,
     guard: bool = True,
+    batch_statistics: bool = False,
     keep_gps: bool = False,
     device: Device | None = None,
     errors: Errors = "raise",
@@ -174,6 +175,8 @@ def harmonize(
             are held back: ratios of spreads to 1/1.5 to 1.5, shifts of means, slopes of curves, the mean change to
             0.05 of white; highlights keep their hue. False: what the method says, as published; for an object that is
             known not to fit.
+        batch_statistics: the batch norms of a network take mean and variance of the picture that it sees, in place of
+            those that training has kept: so the published test commands of DoveNet, BargainNet and pix2pix run.
         keep_gps, errors, out: see `pyharmony.blend`.
         device: 'auto', 'cpu' or 'cuda': where the network of a file runs; None: what `pyharmony.set_device` says. A
             model runs where it is. The map is found and applied on the processor: an array on a CUDA device is copied
@@ -190,14 +193,14 @@ def harmonize(
         ImportError: a network is wanted, and torch is not installed.
         MaskError: mask is None.
         ArgumentError: method is none, strength is outside 0 to 1; NaN or infinities in the image, but for where its
-            alpha is zero.
+            alpha is zero; batch_statistics of a method without batch norms.
         DeviceError: arrays are on two devices, or out is not where image is; or device cannot be used, and
             `pyharmony.set_device` was told to be strict.
         PyHarmonyError: see `pyharmony.blend`.
     """
     amount, careful = share(strength, "strength"), _flag(guard, "guard")
     _refuse_none(image, mask)
-    chosen = _method_of(method, device)
+    chosen = _method_of(method, device, _flag(batch_statistics, "batch_statistics"))
     return _run(
         chosen, image, mask, at, amount, careful, None, keep_gps=keep_gps, errors=errors, out=out, info=return_info
     )
@@ -211,6 +214,7 @@ def harmonize_frames(
     strength: float = 1.0,
     guard: bool = True,
     smoothing: float = 0.8,
+    batch_statistics: bool = False,
     keep_gps: bool = False,
     device: Device | None = None,
     return_info: bool = False,
@@ -225,7 +229,8 @@ def harmonize_frames(
         frames, masks: images and their masks, as many; of any kind that `harmonize` takes but lists. They are taken one
             at a time: generators will do.
         smoothing: 0 (each frame by itself) to below 1.
-        method, strength, guard, keep_gps, device, return_info: see `harmonize`. `HarmonizeInfo.map` is the smoothed.
+        method, strength, guard, batch_statistics, keep_gps, device, return_info: see `harmonize`. `HarmonizeInfo.map`
+            is the smoothed.
 
     Yields:
         What `harmonize` returns of each frame.
@@ -238,7 +243,7 @@ def harmonize_frames(
     keep = _checks.number(
         smoothing, "smoothing", high=np.nextafter(1.0, 0), accepts="a number of at least 0 and below 1"
     )
-    chosen = _method_of(method, device)
+    chosen = _method_of(method, device, _flag(batch_statistics, "batch_statistics"))
     for value, name in ((frames, "frames"), (masks, "masks")):
         if is_file(value) or not isinstance(value, Iterable):
             raise DTypeError(f"{name}: {type(value).__name__}, expected a sequence or generator of images")
@@ -403,10 +408,12 @@ def _one(job: Job, method: _Method, strength: float, guard: bool, memory: _Memor
     return info
 
 
-def _method_of(method: Any, device: str | None) -> _Method:
+def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Method:
     if device is not None:
         _checks.one_of(device, "device", _device.DEVICES)
     if isinstance(method, str) and method in _PLAIN:
+        if batch_statistics:
+            raise ArgumentError(f"batch_statistics: {method!r} runs no network; leave it out")
         find = _PLAIN[method]
 
         def size(shape: tuple[int, int]) -> tuple[int, int]:
@@ -426,7 +433,7 @@ def _method_of(method: Any, device: str | None) -> _Method:
             "weights, or a model of pyharmony.models"
         )
     source = DEFAULT if isinstance(method, str) and method == "auto" else method
-    model = _networks.network(source, device)
+    model = _networks.network(source, device, batch_statistics)
     side = side_of(model)
     name = model.name if isinstance(source, models.Model) else os.fspath(source)
     return _Method(

@@ -16,7 +16,14 @@ from torch import Tensor
 from .. import _device, models
 from ..errors import ArgumentError, WeightsError
 from ..models import Model
-from ..models._calls import output_of, takes_mask, task_of
+from ..models._calls import (
+    output_of,
+    sees_one_at_a_time,
+    takes_mask,
+    task_of,
+    told_of_single_values,
+    with_batch_statistics,
+)
 from ._fit import fit
 from ._guards import Found, believed, change_confidence, combined, keeping_skin, mean_change, region_confidence
 from ._maps import ColorMap
@@ -26,16 +33,17 @@ from ._scene import Float32, Scene
 _AGREES = 2 / 255
 
 
-def network(source: Any, device: str | None) -> Model:
+def network(source: Any, device: str | None, batch_statistics: bool = False) -> Model:
     """A model that harmonises.
 
     Args:
         source: a model, which stays where it is; or what `pyharmony.models.load` takes.
         device: 'auto', 'cpu' or 'cuda', where a loaded one runs; None: what `pyharmony.set_device` says.
+        batch_statistics: see `pyharmony.harmonize`.
 
     Raises:
         WeightsError: as `pyharmony.models.load`.
-        ArgumentError: the model does something else.
+        ArgumentError: the model does something else, or has no batch norms and batch_statistics are asked for.
         DeviceError: device cannot be used, and `pyharmony.set_device` was told to be strict.
     """
     if isinstance(source, Model):
@@ -54,7 +62,7 @@ def network(source: Any, device: str | None) -> Model:
     if task_of(found) != "harmonize":
         able = ", ".join(info.name for info in models.list("harmonize"))
         raise ArgumentError(f"method: {found.name} does not harmonize; expected a model of {able}")
-    return found
+    return with_batch_statistics(found) if batch_statistics else found
 
 
 @functools.lru_cache(maxsize=2)
@@ -71,10 +79,12 @@ def found_by(model: Model, scene: Scene, guard: bool) -> Found:
     """
     seen = _seen(scene)
     views = [seen, Scene(seen.picture[:, ::-1], seen.mask[:, ::-1])] if guard else [seen]
-    with _evaluating(model), torch.no_grad():
-        maps = _maps(model, views)
+    with _evaluating(model), torch.no_grad(), told_of_single_values(model):
+        batches = [[view] for view in views] if sees_one_at_a_time(model) else [views]
+        found_maps = [_maps(model, batch) for batch in batches]
+        maps = None if found_maps[0] is None else [m for some in found_maps for m in some or ()]
         if maps is None:
-            outputs = _outputs(model, views)
+            outputs = [output for batch in batches for output in _outputs(model, batch)]
             found, explained = fit(seen, outputs[0])
         else:
             outputs = [m.apply(view.picture) for m, view in zip(maps, views, strict=True)]

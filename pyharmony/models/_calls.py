@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import inspect
+from collections.abc import Iterator
 
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..errors import ArgumentError, ShapeError
 from . import _registry
 from ._registry import Model
 
@@ -35,3 +40,47 @@ def output_of(model: Model, picture: Tensor, mask: Tensor | None) -> Tensor:
     """What a model makes of pictures [N, 3, H, W] in its range, and of their masks [N, 1, H, W] where it takes them."""
     made: Tensor = model(picture) if mask is None or not takes_mask(model) else model(picture, mask)
     return made
+
+
+def _norms(model: nn.Module) -> list[_BatchNorm]:
+    return [module for module in model.modules() if isinstance(module, _BatchNorm)]
+
+
+def with_batch_statistics(model: Model) -> Model:
+    """A model of the same weights whose batch norms take mean and variance of what they are given, in every mode.
+
+    So the published test commands of DoveNet, BargainNet and pix2pix run, which leave their networks in training mode.
+    The tensors are those of model, which stays as it is: its running statistics are neither read nor changed.
+
+    Raises:
+        ArgumentError: what makes its pictures has no batch norm.
+    """
+    if not _norms(getattr(model, "generator", model)):
+        norm = getattr(model.config, "norm", None)
+        has = f", its norm is {norm!r}" if isinstance(norm, str) else ""
+        raise ArgumentError(f"batch_statistics: {model.name} makes its pictures without batch norms{has}; leave it out")
+    twin = copy.deepcopy(model, {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())})
+    for norm in _norms(twin):
+        norm.track_running_stats = False
+        norm.running_mean = norm.running_var = norm.num_batches_tracked = None
+    return twin
+
+
+def sees_one_at_a_time(model: Model) -> bool:
+    """Whether the pictures of a batch would change one another, by batch norms without running statistics."""
+    return any(norm.running_mean is None for norm in _norms(model))
+
+
+@contextlib.contextmanager
+def told_of_single_values(model: Model) -> Iterator[None]:
+    """Turns what torch says of a batch norm that sees one value of each channel into a ShapeError."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        side = side_of(model)
+        raise ShapeError(
+            f"batch_statistics: at {side} x {side} pixels a batch norm of this {model.name} sees one value of each "
+            "channel, of which it leaves nothing; leave it out"
+        ) from error
