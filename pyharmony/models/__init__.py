@@ -16,6 +16,7 @@ try:
 except ModuleNotFoundError as error:
     raise ImportError(f"{error.name} is missing, pyharmony.models needs it: pip install 'pyharmony[torch]'") from error
 
+from .. import _catalogue
 from .._shipped import Figure, Weights
 from ..typing import Task
 from . import (
@@ -76,7 +77,7 @@ _MODULES = (
 
 def list(task: Task | None = None) -> builtins.list[ModelInfo]:
     """The models, by name; those of a task: 'harmonize', 'blend', 'realism', 'style' or 'upscale'."""
-    _registry.check_task(task)
+    _catalogue.check_task(task)
     return [info for info in _registry.all_models() if task in (None, info.task)]
 
 

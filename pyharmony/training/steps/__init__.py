@@ -11,7 +11,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+try:
+    from torch import nn
+except ModuleNotFoundError as error:
+    needed = "pyharmony.training.steps needs it: pip install 'pyharmony[torch]'"
+    raise ImportError(f"{error.name} is missing, {needed}") from error
 
 from ...errors import ArgumentError
 from ...models import Model
