@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -335,9 +336,11 @@ def _method_of(method: Any, device: str | None) -> _Method:
             return fitting(shape, _statistics.SIDE)
 
         return _Method(method, None, "cpu", size, find, True)
-    # What is wrong with a name is told before torch is loaded.
+    # What is wrong is told before torch is loaded; a network that was given has loaded it.
     if isinstance(method, (str, os.PathLike)):
         _check_name(method)
+    elif sys.modules.get("torch") is None:
+        raise _no_method(method)
     try:
         from .. import models
         from ..models._calls import side_of
@@ -347,10 +350,7 @@ def _method_of(method: Any, device: str | None) -> _Method:
         raise ImportError(f"{error}; the methods {plain} run without it, such as method='reinhard'") from error
 
     if not isinstance(method, (str, os.PathLike, models.Model)):
-        raise DTypeError(
-            f"method: {type(method).__name__}, expected one of {', '.join(map(repr, METHODS))}, the name or path of "
-            "weights, or a model of pyharmony.models"
-        )
+        raise _no_method(method)
     source = DEFAULT if isinstance(method, str) and method == "auto" else method
     model = _networks.network(source, device)
     side = side_of(model)
@@ -362,6 +362,13 @@ def _method_of(method: Any, device: str | None) -> _Method:
         lambda shape: (side, side),
         lambda seen, guard: _networks.found_by(model, seen, guard),
         False,
+    )
+
+
+def _no_method(method: Any) -> DTypeError:
+    return DTypeError(
+        f"method: {type(method).__name__}, expected one of {', '.join(map(repr, METHODS))}, the name or path of "
+        "weights, or a model of pyharmony.models"
     )
 
 

@@ -11,8 +11,8 @@ import builtins
 from typing import Any
 
 try:
+    import torch as _torch  # noqa: F401, I001  # first: its absence is what is told
     import safetensors as _safetensors  # noqa: F401
-    import torch as _torch  # noqa: F401
 except ModuleNotFoundError as error:
     raise ImportError(f"{error.name} is missing, pyharmony.models needs it: pip install 'pyharmony[torch]'") from error
 

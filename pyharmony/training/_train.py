@@ -58,6 +58,8 @@ def train(
     training, validation = datasets(config)
     # What is wrong with the arguments is told before torch is loaded.
     try:
+        import torch as _torch  # noqa: F401
+
         from . import _checkpoint
         from ._loop import Run
     except ModuleNotFoundError as error:
