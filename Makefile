@@ -103,7 +103,8 @@ command-reference: setup ## writes the reference of docs/command-line.md and the
 type-stubs: setup ## writes the overloads of functions that give back the kind of image they were given
 	@$(BIN)/python tools/type_stubs.py
 
-model-pages: setup ## writes the layers, parameters and figures of docs/models
+model-pages: setup ## writes the layers, parameters and figures of docs/models, and the list of the networks
+	@$(BIN)/python tools/model_catalogue.py
 	@$(BIN)/python tools/model_pages.py
 
 clean: ## removes .venv, build, artifacts and the module

@@ -1,8 +1,9 @@
 """Exact, fast image blending and harmonisation.
 
 The subpackages `blend`, `color`, `compat`, `data`, `evaluation`, `harmonization`, `io`, `losses`, `metrics`, `models`,
-`ops`, `reference`, `training` and `errors` are loaded when they are first used, and so are `harmonize`,
-`harmony_score`, `load`, `realism_score` and `save`; `losses`, `models`, `training` and the two scores need torch.
+`nn`, `ops`, `reference`, `training`, `typing` and `errors` are loaded when they are first used, and so are `harmonize`,
+`harmony_score`, `load`, `realism_score` and `save`. `losses`, `models`, `nn`, `training.train` and the two scores need
+torch; where it is missing, everything else works, `harmonize` by its methods without a network.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from . import losses as losses
     from . import metrics as metrics
     from . import models as models
+    from . import nn as nn
     from . import ops as ops
     from . import reference as reference
     from . import training as training
+    from . import typing as typing
     from ._device import deterministic, get_device, is_deterministic, set_device
     from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
     from .harmonization import harmonize
@@ -36,8 +39,10 @@ if TYPE_CHECKING:
 
 _SUBPACKAGES = (
     *("blend", "color", "compat", "data", "errors", "evaluation", "harmonization", "io"),
-    *("losses", "metrics", "models", "ops", "reference", "training"),
+    *("losses", "metrics", "models", "nn", "ops", "reference", "training", "typing"),
 )
+#: Those that cannot be imported without other packages.
+_OF_TORCH = {"losses": ("torch",), "models": ("torch", "safetensors"), "nn": ("torch",)}
 #: Functions and where they are; the compiled module is loaded with the first that needs it, so that
 #: `pyharmony doctor` can say what is wrong with it.
 _LAZY = {
@@ -71,6 +76,12 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker knows the names, and that there are no others
 
     def __getattr__(name: str) -> Any:
+        if name in _OF_TORCH:
+            try:
+                return importlib.import_module(f".{name}", __name__)
+            except ImportError as error:
+                # So that hasattr and inspect.getmembers take it for what is not there; `import` raises ImportError.
+                raise AttributeError(str(error)) from error
         if name in _SUBPACKAGES:
             return importlib.import_module(f".{name}", __name__)
         if name in _LAZY:
@@ -79,4 +90,8 @@ if not TYPE_CHECKING:  # a type checker knows the names, and that there are no o
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBPACKAGES, *_LAZY})
+    """Without what needs packages that are not installed: `help` and editors look at all of these."""
+    from importlib.util import find_spec
+
+    missing = {name for name, needs in _OF_TORCH.items() if any(find_spec(package) is None for package in needs)}
+    return sorted({*globals(), *_SUBPACKAGES, *_LAZY} - missing)

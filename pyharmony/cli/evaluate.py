@@ -92,9 +92,17 @@ def evaluate(
                 raise Failure("--realism-maps needs a --judge", Code.USAGE)
             if os.path.lexists(realism_maps):
                 raise Failure(f"{realism_maps}: is there already", Code.USAGE)
+        from .. import _catalogue, evaluation
         from .. import data as datasets
-        from .. import evaluation
         from ..data._files import new_folder
+
+        # What is misspelt is told before anything is read.
+        _check_methods(evaluation, methods or [])
+        for option, given in (("--model", models), ("--judge", judges)):
+            for _, file in _labelled(given or [], option):
+                _catalogue.check_weights(file)
+        if device not in (None, "cpu", "cuda"):
+            raise Failure(f"--device {device}: expected cpu or cuda", Code.USAGE)
 
         try:
             if run is not None:
@@ -173,14 +181,16 @@ def _labelled(given: list[str], option: str) -> list[tuple[str, str]]:
     return found
 
 
-def _methods(
-    evaluation: Any, names: list[str], models: list[str], device: str | None, batch_statistics: bool
-) -> dict[str, Any]:
-    chosen: dict[str, Any] = {}
+def _check_methods(evaluation: Any, names: list[str]) -> None:
     for name in names:
         if name not in evaluation.METHODS:
             raise Failure(f"--method {name}: expected some of {', '.join(evaluation.METHODS)}", Code.USAGE)
-        chosen[name] = evaluation.METHODS[name]
+
+
+def _methods(
+    evaluation: Any, names: list[str], models: list[str], device: str | None, batch_statistics: bool
+) -> dict[str, Any]:
+    chosen: dict[str, Any] = {name: evaluation.METHODS[name] for name in names}
     for label, file in _labelled(models, "--model"):
         if label in evaluation.METHODS or label == "target":
             raise Failure(f"--model: {label} is another's name; expected LABEL={file}", Code.USAGE)

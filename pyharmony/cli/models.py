@@ -78,8 +78,10 @@ def list_models(
     """List the networks, and the weights that come with pyharmony."""
     console = Console("models.list", as_json=as_json, debug=debug)
     with console.session():
-        models = _library()
-        found, weights = models.list(task), models.weights(task)
+        from .. import _catalogue, _shipped
+
+        found = _catalogue.every(task)
+        weights = [entry for entry in _shipped.every() if task in (None, entry.task)]
         if as_json:
             rows = [{k: getattr(info, k) for k in ("name", "task", "summary", "source")} for info in found]
             console.result(status="ok", models=rows, weights=[dataclasses.asdict(entry) for entry in weights])
@@ -105,25 +107,29 @@ def show(
     """Show a network's settings, presets and parameters, or what is known of weights that come with pyharmony."""
     console = Console("models.show", as_json=as_json, debug=debug)
     with console.session():
-        models = _library()
-        entry = next((entry for entry in models.weights() if entry.name == name), None)
+        from .. import _catalogue, _shipped
+
+        entry = next((entry for entry in _shipped.every() if entry.name == name), None)
         # A network of the same name is shown where something of a network is asked for.
         if entry is not None and preset is None and not layers:
             _show_weights(console, entry, as_json)
             return
-        model = models.outline(name, preset)
-        found = [layer._asdict() for layer in models.layers(model)] if layers else []
-        info = next(info for info in models.list() if info.name == name)
-        config, counts = dataclasses.asdict(model.config), _counts(model)
+        info = _catalogue.entry_of(name)
+        variant = info.variant(preset)
+        config, counts = variant.config, variant.parameters
+        found = []
+        if layers:
+            models = _library()
+            found = [layer._asdict() for layer in models.layers(models.outline(name, preset))]
         if as_json:
             about = {k: getattr(info, k) for k in ("name", "task", "summary", "source", "presets")}
-            about |= {"config": config, "parameters": counts, "converts": info.convert is not None}
+            about |= {"config": config, "parameters": counts, "converts": info.converts}
             console.result(status="ok", **about, **({"layers": found} if layers else {}))
             return
         rows = [["network", f"{name}: {info.summary}"], ["source", info.source], ["parameters", _spoken(counts)]]
         rows += [["settings" if i == 0 else "", f"{k} = {v!r}"] for i, (k, v) in enumerate(config.items())]
         rows += [["presets", ", ".join(info.presets) or "none"]]
-        rows += [["published weights", "`convert` reads them" if info.convert else "no layout is known"]]
+        rows += [["published weights", "`convert` reads them" if info.converts else "no layout is known"]]
         console.say(table(rows))
         if layers:
             shown = [[x["name"], x["kind"], "x".join(map(str, x["output"])), f"{x['parameters']:,}"] for x in found]
@@ -161,6 +167,10 @@ def verify(
     """
     console = Console("models.verify", as_json=as_json, debug=debug)
     with console.session():
+        from .. import _catalogue
+
+        if file is not None:
+            _catalogue.check_weights(file)
         models = _library()
         import hashlib
 
@@ -218,7 +228,10 @@ def convert(
     """
     console = Console("models.convert", as_json=as_json, debug=debug)
     with console.session():
+        from .. import _catalogue
+
         _check_output(output, overwrite)
+        _catalogue.check_model({"name": name, **dict(_setting(text) for text in setting or [])})
         models = _library()
         model = models.convert([published, *(also or [])], name, **dict(_setting(text) for text in setting or []))
         part = "generator" if isinstance(model, models.Adversarial) and not also else "all"
@@ -255,7 +268,10 @@ def export(
     """Write a network as ONNX, the generator where there are two."""
     console = Console("models.export", as_json=as_json, debug=debug)
     with console.session():
+        from .. import _catalogue
+
         _check_output(output, overwrite)
+        _catalogue.check_weights(file)
         models = _library()
         model = models.load(file)
         try:

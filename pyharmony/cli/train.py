@@ -52,7 +52,9 @@ def train(
     """
     console = Console("train", as_json=as_json, verbose=verbose, quiet=quiet, log_json=log_json, debug=debug)
     with console.session():
-        library = _library()
+        from .. import _catalogue
+        from .. import training as library
+
         if recipes:
             found = library.recipes()
             console.result(status="ok", recipes=found)
@@ -75,9 +77,11 @@ def train(
         if not tables.get("schedule") and not any(s.startswith("schedule.") for s in settings or []):
             tables["schedule"] = {"epochs": 100}
         settled = library.config_of(library.with_changes(tables, settings or []))
+        _catalogue.check_model(dict(settled.model))
+        place: Any = device
         folder = output or Path("runs") / str(settled.model["name"])
         with _shown(console) as tell, _files(folder):
-            result = library.train(settled, folder, resume=resume, device=device, on_progress=tell)
+            result = library.train(settled, folder, resume=resume, device=place, on_progress=tell)
         if int(os.environ.get("RANK", "0")):
             return
         figures = {"figures": result.figures, "best": result.best, "skipped": result.skipped}
@@ -89,14 +93,6 @@ def train(
             raise typer.Exit(Code.INTERRUPTED)
         console.result(status="ok", folder=str(folder), weights=best, steps=result.steps, **figures)
         console.note(f"{best}: {result.steps} steps" + "".join(f", {k} {v:.4g}" for k, v in result.best.items()))
-
-
-def _library() -> Any:
-    try:
-        from .. import training
-    except ImportError as error:
-        raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error
-    return training
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _checks, _device
+from .. import _catalogue, _checks, _device, _shipped
 from ..blend._frame import Frame, Job
 from ..blend._images import ITSELF, is_file, run
 from ..blend._region import check_finite
@@ -420,18 +421,21 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
             return fitting(shape, _statistics.SIDE)
 
         return _Method(method, None, "cpu", size, find, True)
-    # The other methods load no torch.
-    from .. import models
-    from ..models._calls import side_of
-    from . import _networks
+    # What is wrong is told before torch is loaded; a network that was given has loaded it.
+    if isinstance(method, (str, os.PathLike)):
+        _check_name(method)
+    elif sys.modules.get("torch") is None:
+        raise _no_method(method)
+    try:
+        from .. import models
+        from ..models._calls import side_of
+        from . import _networks
+    except ImportError as error:
+        plain = ", ".join(map(repr, _PLAIN))
+        raise ImportError(f"{error}; the methods {plain} run without it, such as method='reinhard'") from error
 
-    if isinstance(method, str):
-        _check_name(method, models)
     if not isinstance(method, (str, os.PathLike, models.Model)):
-        raise DTypeError(
-            f"method: {type(method).__name__}, expected one of {', '.join(map(repr, METHODS))}, the name or path of "
-            "weights, or a model of pyharmony.models"
-        )
+        raise _no_method(method)
     source = DEFAULT if isinstance(method, str) and method == "auto" else method
     model = _networks.network(source, device, batch_statistics)
     side = side_of(model)
@@ -446,17 +450,28 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
     )
 
 
-def _check_name(method: str, models: Any) -> None:
+def _no_method(method: Any) -> DTypeError:
+    return DTypeError(
+        f"method: {type(method).__name__}, expected one of {', '.join(map(repr, METHODS))}, the name or path of "
+        "weights, or a model of pyharmony.models"
+    )
+
+
+def _check_name(method: str | os.PathLike[str]) -> None:
     """Refuses a word that is neither a method nor, as far as one can see, weights; and 'auto' without its weights."""
-    shipped = [entry.name for entry in models.weights("harmonize")]
+    shipped = [entry.name for entry in _shipped.every() if entry.task == "harmonize"]
     if method == "auto":
         if DEFAULT not in shipped:
             raise WeightsError(
                 f"method: 'auto' runs the weights {DEFAULT}, and this pyharmony comes without them; pass the path of "
                 f"weights, or one of {', '.join(map(repr, _PLAIN))}"
             )
-    elif not (Path(method).suffix or os.sep in method or Path(method).exists()):
-        known = {*shipped, *(info.name for info in models.list("harmonize"))}
+        return
+    name = os.fspath(method)
+    if isinstance(method, os.PathLike) or Path(name).suffix or os.sep in name:
+        _catalogue.check_weights(method)
+    elif not Path(name).exists():
+        known = {*shipped, *(entry.name for entry in _catalogue.every("harmonize"))}
         if method not in known:
             raise ArgumentError(
                 f"method: {method!r}, expected one of {', '.join(map(repr, METHODS))}, the path of weights, or the "

@@ -11,13 +11,14 @@ import builtins
 from typing import Any
 
 try:
+    import torch as _torch  # noqa: F401, I001  # first: its absence is what is told
     import safetensors as _safetensors  # noqa: F401
-    import torch as _torch  # noqa: F401
 except ModuleNotFoundError as error:
     from .. import _install
 
     raise ImportError(f"{error.name} is missing, pyharmony.models needs it: {_install.hint('torch')}") from error
 
+from .. import _catalogue
 from .._shipped import Figure, Weights
 from ..typing import Task
 from . import (
@@ -78,7 +79,7 @@ _MODULES = (
 
 def list(task: Task | None = None) -> builtins.list[ModelInfo]:
     """The models, by name; those of a task: 'harmonize', 'blend', 'realism', 'style' or 'upscale'."""
-    _registry.check_task(task)
+    _catalogue.check_task(task)
     return [info for info in _registry.all_models() if task in (None, info.task)]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import json
 import logging
 import os
@@ -24,7 +23,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from .. import _install, _shipped
+from .. import _catalogue, _install, _shipped
 from .._shipped import Weights
 from ..errors import ArgumentError, PyHarmonyError, WeightsError
 from ..typing import Task
@@ -102,7 +101,7 @@ def read(source: Source) -> tuple[Header, dict[str, Tensor]]:
     Raises:
         WeightsError: a pickle, a damaged file, a file without a description.
     """
-    shipped = _shipped_of(source)
+    shipped = _catalogue.weights_of(source)
     if shipped is not None:
         data = _shipped.read(shipped)
     else:
@@ -197,31 +196,6 @@ def save(
         temporary.unlink(missing_ok=True)
 
 
-def _shipped_of(source: Source) -> Weights | None:
-    """The weights that come with pyharmony under this name; None of a path.
-
-    Raises:
-        WeightsError: a model's name, under which no weights come.
-    """
-    if not isinstance(source, str) or source != Path(source).name or "." in source:
-        return None
-    every = {weights.name: weights for weights in _shipped.every()}
-    if source in every:
-        return every[source]
-    name = source.replace("-", "_")
-    if name in {info.name for info in _registry.all_models()}:
-        known = ", ".join(repr(weights.name) for weights in every.values() if weights.model == name)
-        there = f" under this name; there are {known}" if known else f" of {name}"
-        raise WeightsError(
-            f"pyharmony comes without weights{there}; `pyharmony train --model {name} --data ROOT` trains them, "
-            "and `load` takes the path of a file"
-        )
-    near = difflib.get_close_matches(source, every, 1)
-    if near and not os.path.lexists(source):
-        raise WeightsError(f"{source}: there is no such file, nor weights of this name; did you mean {near[0]!r}?")
-    return None
-
-
 def weights(task: Task | None = None) -> list[Weights]:
     """The weights that come with pyharmony, by name; those of a task, as in `list`.
 
@@ -231,7 +205,7 @@ def weights(task: Task | None = None) -> list[Weights]:
         ArgumentError: there is no such task.
         WeightsError: the list of them is missing or damaged.
     """
-    _registry.check_task(task)
+    _catalogue.check_task(task)
     return [entry for entry in _shipped.every() if task in (None, entry.task)]
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from .. import _catalogue
 from ..errors import ArgumentError
 
 
@@ -77,8 +77,6 @@ class ModelInfo:
     convert: Callable[[dict[str, Any]], tuple[Any, dict[str, Any]]] | None = None
 
 
-TASKS = ("harmonize", "blend", "realism", "style", "upscale")
-
 _models: dict[str, ModelInfo] = {}
 
 
@@ -88,20 +86,12 @@ def register(info: ModelInfo) -> None:
     _models[info.name] = info
 
 
-def check_task(task: str | None) -> None:
-    if task is not None and task not in TASKS:
-        raise ArgumentError(f"task: {task!r}, expected one of {', '.join(map(repr, TASKS))}")
-
-
 def all_models() -> list[ModelInfo]:
     return [_models[name] for name in sorted(_models)]
 
 
 def info_of(name: str) -> ModelInfo:
-    if not isinstance(name, str) or name not in _models:
-        near = difflib.get_close_matches(str(name), _models, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ArgumentError(f"name: {name!r} is no model{hint}; there are {', '.join(sorted(_models))}")
+    _catalogue.check_name(name, _models)
     return _models[name]
 
 
@@ -119,10 +109,7 @@ def config_of(info: ModelInfo, values: dict[str, Any], preset: str | None = None
         chosen.update(info.presets[preset])
     fields = {f.name: f for f in dataclasses.fields(info.config)}
     for key, value in values.items():
-        if key not in fields:
-            near = difflib.get_close_matches(key, fields, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ArgumentError(f"{key}: {info.name} has no such setting{hint}; it has {', '.join(fields)}")
+        _catalogue.check_key(key, fields, info.name)
         # JSON has lists where a configuration has tuples.
         chosen[key] = tuple(value) if isinstance(value, list) else value
     return info.config(**chosen)

@@ -1,6 +1,13 @@
-"""Layers of torch."""
+"""Layers of torch, which they need."""
 
 from __future__ import annotations
+
+try:
+    import torch as _torch  # noqa: F401
+except ModuleNotFoundError as error:
+    from .. import _install
+
+    raise ImportError(f"{error.name} is missing, pyharmony.nn needs it: {_install.hint('torch')}") from error
 
 from .instance_norm import InstanceNorm2d
 from .partial_conv import PartialConv2d

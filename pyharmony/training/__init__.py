@@ -1,19 +1,14 @@
-"""Training of the networks of `pyharmony.models`. Needs the extra `train`.
+"""Training of the networks of `pyharmony.models`.
 
-`train` is a whole run, from its configuration to the weights; `steps` has the optimisation step of each network, and
-needs torch alone.
+`train` is a whole run, from its configuration to the weights, and needs the extra `train`;
+`steps` has the optimisation step of each network, and needs torch alone. Configurations and recipes need neither.
 """
 
 from __future__ import annotations
 
-try:
-    import torch as _torch  # noqa: F401
-except ModuleNotFoundError as error:
-    from .. import _install
+import importlib
+from typing import TYPE_CHECKING, Any
 
-    raise ImportError(f"{error.name} is missing, pyharmony.training needs it: {_install.hint('train')}") from error
-
-from . import steps
 from ._config import (
     DataConfig,
     RunConfig,
@@ -25,7 +20,7 @@ from ._config import (
     recipes,
     with_changes,
 )
-from ._loop import Progress, TrainResult
+from ._results import Progress, TrainResult
 from ._train import held_back, train
 
 __all__ = [
@@ -44,3 +39,22 @@ __all__ = [
     "train",
     "with_changes",
 ]
+
+if TYPE_CHECKING:
+    from . import steps as steps
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name != "steps":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            return importlib.import_module(".steps", __name__)
+        except ImportError as error:
+            raise AttributeError(str(error), name=name) from error
+
+
+def __dir__() -> list[str]:
+    from importlib.util import find_spec
+
+    missing = {"steps"} if find_spec("torch") is None else set[str]()
+    return sorted({*globals(), "steps"} - missing)

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import data
+from .. import _install, data
 from ..errors import ArgumentError
 from ..typing import TorchDevice
-from . import _checkpoint
 from ._config import TrainConfig, config_of
-from ._loop import Progress, Run, TrainResult
+from ._results import Progress, TrainResult
 
 #: Composites of each photograph that is held back, at most.
 _HELD_BACK = 8
@@ -51,9 +50,21 @@ def train(
         WeightsError: a checkpoint that is damaged.
         DecodeError and others of `pyharmony.data`: a sample that cannot be read, by its name.
         OSError: `out` cannot be written.
+        ImportError: what the extra installs is missing.
     """
     folder = Path(out)
+    if device not in (None, "cpu", "cuda"):
+        raise ArgumentError(f"device: {device!r}, expected 'cpu' or 'cuda'")
     training, validation = datasets(config)
+    # What is wrong with the arguments is told before torch is loaded.
+    try:
+        import torch as _torch  # noqa: F401
+
+        from . import _checkpoint
+        from ._loop import Run
+    except ModuleNotFoundError as error:
+        needed = f"pyharmony.training.train needs it: {_install.hint('train')}"
+        raise ImportError(f"{error.name} is missing, {needed}") from error
     with _checkpoint.locked(folder, int(os.environ.get("RANK", "0"))):
         checkpoints = folder / "checkpoints"
         if resume == "auto":

@@ -11,7 +11,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+try:
+    from torch import nn
+except ModuleNotFoundError as error:
+    from ... import _install
+
+    needed = f"pyharmony.training.steps needs it: {_install.hint('torch')}"
+    raise ImportError(f"{error.name} is missing, {needed}") from error
 
 from ...errors import ArgumentError
 from ...models import Model

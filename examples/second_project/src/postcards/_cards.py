@@ -11,16 +11,16 @@ from PIL import Image
 
 import pyharmony
 from pyharmony import blend, errors, ops
+from pyharmony.typing import Gradients, PathLike, Position
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
-Path: TypeAlias = "str | os.PathLike[str]"
 
 
 class CardError(Exception):
     """A card that could not be made; says why in words of the library."""
 
 
-def stamp(photo: Path, sticker: Path, out: Path, at: tuple[float, float]) -> None:
+def stamp(photo: PathLike, sticker: PathLike, out: PathLike, at: Position) -> None:
     """Puts a sticker, a file with alpha, into a photograph and writes a file; the photograph's profile is kept.
 
     Raises:
@@ -32,11 +32,11 @@ def stamp(photo: Path, sticker: Path, out: Path, at: tuple[float, float]) -> Non
         raise CardError(f"{os.fspath(photo)}: {error}") from error
 
 
-def printed(photo: Pixels, sticker: Pixels, mask: npt.NDArray[np.bool_], at: tuple[int, int]) -> tuple[Pixels, float]:
+def printed(
+    photo: Pixels, sticker: Pixels, mask: npt.NDArray[np.bool_], at: Position, gradients: Gradients = "monochrome"
+) -> tuple[Pixels, float]:
     """The shading of a sticker in the colours of a photograph, and the proven error in 8-bit levels."""
-    card: Pixels
-    info: ops.SolveInfo
-    card, info = blend.poisson(sticker, photo, mask, at=at, gradients="monochrome", return_info=True)
+    card, info = blend.poisson(sticker, photo, mask, at=at, gradients=gradients, return_info=True)
     return card, info.max_error
 
 
@@ -52,11 +52,10 @@ class Series:
 
     def card(self, photo: Pixels, sticker: Pixels) -> Pixels:
         """Both [H, W, 3] of the mask's size."""
-        made: Pixels = self._solver.solve(sticker, photo)
-        return made
+        return self._solver.solve(sticker, photo)
 
 
-def thumbnail(photo: Path, out: Path, size: int = 96) -> tuple[int, int]:
+def thumbnail(photo: PathLike, out: PathLike, size: int = 96) -> tuple[int, int]:
     """Writes a small copy of an 8-bit photograph, upright; its width and height."""
     picture = pyharmony.load(photo)
     if not isinstance(picture, Image.Image):

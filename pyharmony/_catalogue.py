@@ -1,0 +1,171 @@
+"""What is known of the networks before torch is loaded: names, settings and sizes. Needs no torch.
+
+`models/_catalogue.json` is written by `tools/model_catalogue.py` from the models themselves.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import _shipped
+from ._shipped import Weights
+from .errors import ArgumentError, WeightsError
+
+FILE = Path(__file__).parent / "models" / "_catalogue.json"
+TASKS = ("harmonize", "blend", "realism", "style", "upscale")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A network in one configuration.
+
+    Attributes:
+        config: its settings; sequences are tuples.
+        parameters: how many it has, 'all', and of each of the two networks of a GAN.
+    """
+
+    config: dict[str, Any]
+    parameters: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A network of `pyharmony.models.list`.
+
+    Attributes:
+        name, task, summary, source: as of `pyharmony.models.ModelInfo`.
+        presets: what each changes.
+        converts: whether published weights can be converted.
+        variants: as published, under '', and by preset.
+    """
+
+    name: str
+    task: str
+    summary: str
+    source: str
+    presets: dict[str, dict[str, Any]]
+    converts: bool
+    variants: dict[str, Variant]
+
+    def variant(self, preset: str | None) -> Variant:
+        """The network as published, or of a preset.
+
+        Raises:
+            ArgumentError: there is no such preset.
+        """
+        if preset is not None and preset not in self.presets:
+            known = ", ".join(sorted(self.presets)) or "none"
+            raise ArgumentError(f"preset: {preset!r}, {self.name} has {known}")
+        return self.variants[preset or ""]
+
+
+def every(task: str | None = None) -> list[Entry]:
+    """The networks by name; those of a task.
+
+    Raises:
+        ArgumentError: there is no such task.
+    """
+    check_task(task)
+    entries = [_entry(dict(table)) for table in json.loads(FILE.read_text("utf-8"))]
+    return [entry for entry in entries if task in (None, entry.task)]
+
+
+def entry_of(name: Any) -> Entry:
+    """The network of a name.
+
+    Raises:
+        ArgumentError: there is none; the message says which there are.
+    """
+    entries = {entry.name: entry for entry in every()}
+    check_name(name, entries)
+    return entries[name]
+
+
+def check_task(task: str | None) -> None:
+    if task is not None and task not in TASKS:
+        raise ArgumentError(f"task: {task!r}, expected one of {', '.join(map(repr, TASKS))}")
+
+
+def check_name(name: Any, known: Any) -> None:
+    """Refuses a name that is none of the known."""
+    if not isinstance(name, str) or name not in known:
+        raise ArgumentError(f"name: {name!r} is no model{hint(name, known)}; there are {', '.join(sorted(known))}")
+
+
+def check_key(key: str, known: Any, name: str) -> None:
+    """Refuses a setting that a network has not."""
+    if key not in known:
+        raise ArgumentError(f"{key}: {name} has no such setting{hint(key, known)}; it has {', '.join(known)}")
+
+
+def hint(name: Any, known: Any) -> str:
+    near = difflib.get_close_matches(str(name), known, 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def check_model(table: dict[str, Any]) -> None:
+    """Refuses what no network can be made of: the table `name`, perhaps `preset`, and settings.
+
+    Raises:
+        ArgumentError: there is no such network, preset or setting.
+    """
+    settings = dict(table)
+    entry = entry_of(settings.pop("name", None))
+    variant = entry.variant(settings.pop("preset", None))
+    for key in settings:
+        check_key(key, variant.config, entry.name)
+
+
+def weights_of(source: Any) -> Weights | None:
+    """The weights that come with pyharmony under this name; None of a path.
+
+    Raises:
+        WeightsError: a model's name, under which no weights come.
+    """
+    if not isinstance(source, str) or source != Path(source).name or "." in source:
+        return None
+    known_weights = {weights.name: weights for weights in _shipped.every()}
+    if source in known_weights:
+        return known_weights[source]
+    name = source.replace("-", "_")
+    if name in {entry.name for entry in every()}:
+        known = ", ".join(repr(weights.name) for weights in known_weights.values() if weights.model == name)
+        there = f" under this name; there are {known}" if known else f" of {name}"
+        raise WeightsError(
+            f"pyharmony comes without weights{there}; `pyharmony train --model {name} --data ROOT` trains them, "
+            "and `load` takes the path of a file"
+        )
+    near = difflib.get_close_matches(source, known_weights, 1)
+    if near and not os.path.lexists(source):
+        raise WeightsError(f"{source}: there is no such file, nor weights of this name; did you mean {near[0]!r}?")
+    return None
+
+
+def check_weights(source: str | os.PathLike[str]) -> None:
+    """Refuses what is neither the name of weights that come with pyharmony nor a file.
+
+    Raises:
+        WeightsError: as `pyharmony.models.load`.
+    """
+    if weights_of(source) is None and not Path(source).exists():
+        raise WeightsError(f"{os.fspath(source)}: there is no such file")
+
+
+def _entry(table: dict[str, Any]) -> Entry:
+    variants = {name: Variant(_tuples(v["config"]), v["parameters"]) for name, v in table.pop("variants").items()}
+    presets = {name: _tuples(changes) for name, changes in table.pop("presets").items()}
+    return Entry(**table, presets=presets, variants=variants)
+
+
+def _tuples(settings: dict[str, Any]) -> dict[str, Any]:
+    """JSON has lists where a configuration has tuples."""
+
+    def tupled(value: Any) -> Any:
+        return tuple(map(tupled, value)) if isinstance(value, list) else value
+
+    return {key: tupled(value) for key, value in settings.items()}

@@ -1,0 +1,280 @@
+"""What works where torch, OpenCV and other optional packages are not installed; what is told before torch is loaded.
+
+A package that is None in sys.modules cannot be imported, as if it were not installed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from .test_house import CALLS, FILES, public_callables, run_python
+
+pytestmark = pytest.mark.house
+
+ROOT = Path(__file__).resolve().parent.parent
+
+OPTIONAL = (
+    "torch", "safetensors", "cv2", "cupy", "scipy", "onnx", "onnxscript", "lightning_fabric", "tensorboard",
+    "google_crc32c", "tifffile", "skimage", "matplotlib",
+)  # fmt: skip
+ABSENT = "import sys\n" + "".join(f"sys.modules[{name!r}] = None\n" for name in OPTIONAL)
+
+#: Where a network is needed: another call than that of tests/test_house.py, which makes a model first.
+OF_NETWORKS = {
+    "pyharmony.blend.gp_gan": "(src, dst, mask, generator='gp-gan-small')",
+    "pyharmony.evaluation.harmonizer": "('colorgrid')",
+    "pyharmony.evaluation.judge": "('realism-small')",
+    "pyharmony.harmony_score": "(src, mask)",
+    "pyharmony.realism_score": "(src, mask)",
+    "pyharmony.training.train": "(pyharmony.training.config_of({'model': {'name': 'dovenet'}, "
+    "'data': {'root': str(folder)}, 'schedule': {'steps': 1}}), folder / 'run')",
+}
+#: Of other packages, by the extra that brings them.
+OF_OTHERS = {"pyharmony.data.TFRecordPairs", "pyharmony.data.write_tfrecord"}
+#: An ImportError says what is missing and how it is installed.
+HELPFUL = re.compile(r"\w+ is missing.*pip install")
+
+
+def without(code: str) -> str:
+    return run_python(ABSENT + code)
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """Of each public function and class, called: [] where it works, else the error and its message."""
+    calls = {name: CALLS[name] for name in public_callables() if name in CALLS and ".nn." not in name} | OF_NETWORKS
+    code = (
+        "import importlib, json, tempfile\n"
+        f"tempfile.tempdir = {str(tmp_path_factory.mktemp('calls'))!r}\n"
+        "import numpy as np, pyharmony, pyharmony.training\n"
+        "src, dst = (np.random.default_rng(i).integers(0, 256, (24, 31, 3), np.uint8) for i in range(2))\n"
+        "mask = np.zeros((24, 31), np.uint8); mask[6:18, 7:25] = 255\n"
+        "import io, PIL.Image; png = io.BytesIO(); PIL.Image.fromarray(src).save(png, 'PNG')\n"
+        f"{FILES}\n"
+        "found = {}\n"
+        f"for name, call in {calls!r}.items():\n"
+        "    try:\n"
+        "        eval(name + call)\n"
+        "        found[name] = []\n"
+        "    except Exception as error:\n"
+        "        found[name] = [type(error).__name__, str(error)]\n"
+        "print(json.dumps(found))\n"
+    )
+    found: dict[str, list[str]] = json.loads(without(code).splitlines()[-1])
+    return found
+
+
+def test_every_public_function_works_or_says_what_to_install(outcomes: dict[str, list[str]]) -> None:
+    needs_more = {*OF_NETWORKS, *OF_OTHERS}
+    assert needs_more <= outcomes.keys()
+    for name, outcome in outcomes.items():
+        if name in needs_more:
+            assert outcome and outcome[0] == "ImportError" and HELPFUL.search(outcome[1]), f"{name}: {outcome}"
+        else:
+            assert outcome == [], f"{name}: {outcome}"
+
+
+@pytest.mark.parametrize("name", ["models", "losses", "nn", "training.steps"])
+def test_a_room_of_torch_is_not_there_and_its_import_says_what_to_install(name: str) -> None:
+    package, _, last = f"pyharmony.{name}".rpartition(".")
+    code = f"""
+import {package} as package
+assert not hasattr(package, {last!r}) and {last!r} not in dir(package)
+errors = []
+for statement in ("import pyharmony.{name}", "from {package} import {last}", "package.{last}"):
+    try:
+        exec(statement)
+    except (ImportError, AttributeError) as error:
+        errors.append(f"{{type(error).__name__}}: {{error}}")
+print("\\n".join(errors))
+"""
+    told = without(code).splitlines()
+    assert [line.partition(":")[0] for line in told] == ["ImportError", "ImportError", "AttributeError"]
+    assert all(HELPFUL.search(line) for line in told), told
+
+
+def test_help_and_inspection_work() -> None:
+    code = """
+import inspect, pydoc, pyharmony
+names = {name for name, _ in inspect.getmembers(pyharmony)}
+assert {"blend", "harmonize", "ops", "training", "typing"} <= names
+assert not {"models", "losses", "nn"} & names
+text = pydoc.plain(pydoc.render_doc(pyharmony))
+assert "harmonize(image" in text and "realism_score(image" in text, text
+for name in sorted(names):
+    thing = getattr(pyharmony, name)
+    if inspect.ismodule(thing) or inspect.isfunction(thing):
+        pydoc.render_doc(thing)
+"""
+    without(code)
+
+
+def test_all_rooms_are_there_with_torch() -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    code = (
+        "import inspect, pyharmony; names = dict(inspect.getmembers(pyharmony)); "
+        "assert {'models', 'losses', 'nn'} <= names.keys(); assert hasattr(pyharmony.training, 'steps')"
+    )
+    run_python(code)
+
+
+def test_looking_at_the_package_loads_nothing() -> None:
+    code = (
+        "import sys, pyharmony; dir(pyharmony); print({'torch', 'numpy', 'PIL', 'pyharmony._C'} & sys.modules.keys())"
+    )
+    assert run_python(code).strip() == "set()"
+
+
+def test_harmonize_without_torch_names_the_methods_that_run() -> None:
+    code = """
+import numpy as np, pyharmony
+image, mask = np.zeros((8, 8, 3), np.uint8), np.eye(8) > 0
+try:
+    pyharmony.harmonize(image, mask)
+except ImportError as error:
+    print(error)
+pyharmony.harmonize(image, mask, method="reinhard")
+"""
+    told = without(code)
+    assert HELPFUL.search(told)
+    assert "method='reinhard'" in told and "'xue'" in told
+
+
+@pytest.mark.parametrize(
+    ("method", "error", "says"),
+    [
+        ("'mlk'", "ArgumentError", "expected one of 'auto'"),
+        ("'nosuch.safetensors'", "WeightsError", "nosuch.safetensors: there is no such file"),
+        ("__import__('pathlib').Path('nosuch')", "WeightsError", "nosuch: there is no such file"),
+        ("3", "DTypeError", "method: int"),
+    ],
+)
+def test_a_wrong_method_is_told_without_torch(method: str, error: str, says: str) -> None:
+    code = f"""
+import numpy as np, pyharmony, pyharmony.errors as errors
+try:
+    pyharmony.harmonize(np.zeros((8, 8, 3), np.uint8), np.eye(8) > 0, method={method})
+except errors.PyHarmonyError as error:
+    print(type(error).__name__, error)
+"""
+    told = without(code)
+    assert told.startswith(error) and says in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("device='gpu'", "ArgumentError device: 'gpu', expected 'cpu' or 'cuda'"),
+        ("", "FileNotFoundError"),
+    ],
+)
+def test_what_is_wrong_with_a_training_run_is_told_without_torch(arguments: str, says: str) -> None:
+    code = f"""
+from pyharmony import training
+config = training.config_of(training.recipe("dovenet") | {{"data": {{"root": "/nosuch"}}, "schedule": {{"steps": 1}}}})
+try:
+    training.train(config, "run", {arguments})
+except (ValueError, OSError) as error:
+    print(type(error).__name__, error)
+"""
+    assert without(code).startswith(says)
+
+
+# The command line
+
+
+def command_line(*commands: str, folder: Path, absent: bool) -> list[tuple[int, bool, str]]:
+    """Of each command, one after the other in one process: exit code, whether torch is loaded, and what it said."""
+    code = f"""{ABSENT if absent else "import sys"}
+import contextlib, io, json
+import pyharmony.cli
+found = []
+for command in {[command.split() for command in commands]!r}:
+    sys.argv = ["pyharmony", *command]
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        try:
+            pyharmony.cli.main()
+        except SystemExit as end:
+            code = end.code or 0
+    found.append((code, sys.modules.get("torch") is not None, out.getvalue() + err.getvalue()))
+print(json.dumps(found))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return [(code, loaded, text) for code, loaded, text in json.loads(done.stdout.splitlines()[-1])]
+
+
+#: Commands, the code that they end with, and what they say.
+EARLY = {
+    "models list": (0, "colorgrid"),
+    "models list --task realism": (0, "realism_cnn"),
+    "models list --task compose": (2, "task: 'compose', expected one of"),
+    "models list --json": (0, '"models"'),
+    "models show colorgrid": (0, "sha256"),
+    "models show pix2pix --preset small": (0, "width = "),
+    "models show dovnet": (2, "did you mean 'dovenet'?"),
+    "models show dovenet --preset large": (2, "preset: 'large', dovenet has residual, small"),
+    "models verify nosuch": (6, "nosuch: there is no such file"),
+    "models export nosuch -o x.onnx": (6, "nosuch: there is no such file"),
+    "models convert weights.pth dovnet -o x.safetensors": (2, "did you mean 'dovenet'?"),
+    "models convert weights.pth dovenet -o x.safetensors --set witdh=3": (2, "did you mean 'width'?"),
+    "train --recipes": (0, "colorgrid-five-minutes"),
+    "train nosuch": (3, "nosuch"),
+    "train dovenet --set run.batchs=3": (2, "did you mean 'batch'?"),
+    "train dovenet --set run.batch=three": (2, "run.batch: 'three'"),
+    "train --model dovnet --data x": (2, "did you mean 'dovenet'?"),
+    "train --model dovenet --data x --set model.witdh=3": (2, "did you mean 'width'?"),
+    "train --model dovenet --data nosuch": (3, "nosuch"),
+    "train --model dovenet --data x --device gpu": (2, "'gpu', expected 'cpu' or 'cuda'"),
+    "evaluate --data . --method mlk": (2, "mlk"),
+    "evaluate --data . --model nosuch.safetensors": (6, "nosuch.safetensors: there is no such file"),
+    "evaluate --data . --judge nosuch.safetensors": (6, "nosuch.safetensors: there is no such file"),
+    "evaluate --data . --device gpu": (2, "gpu"),
+    "harmonize a.png b.png -o c.png --method mlk": (2, "--method: 'mlk', expected one of auto"),
+    "harmonize a.png b.png -o c.png --model nosuch.safetensors": (6, "nosuch.safetensors: there is no such file"),
+}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    Image.fromarray(np.full((20, 30, 3), 90, np.uint8)).save(folder / "a.png")
+    mask = np.zeros((20, 30), np.uint8)
+    mask[5:15, 5:15] = 255
+    Image.fromarray(mask).save(folder / "b.png")
+    return folder
+
+
+@pytest.mark.parametrize("absent", [False, True], ids=["with torch", "without torch"])
+def test_lists_and_slips_are_told_before_torch_is_loaded(pictures: Path, absent: bool) -> None:
+    if not absent:
+        pytest.importorskip("torch", reason="torch is not installed")
+    found = command_line(*EARLY, folder=pictures, absent=absent)
+    for (command, (code, says)), (ended, loaded, told) in zip(EARLY.items(), found, strict=True):
+        assert says in told and ended == code, f"{command}: {ended}, {told}"
+        assert not loaded, command
+
+
+def test_harmonize_on_the_command_line_names_what_runs_without_torch(pictures: Path) -> None:
+    commands = ("harmonize a.png b.png -o c.png", "harmonize a.png b.png -o c.png --method reinhard")
+    (code, _, told), (done, _, _) = command_line(*commands, folder=pictures, absent=True)
+    assert code == 1 and HELPFUL.search(told) and "'reinhard'" in told
+    assert done == 0 and (pictures / "c.png").is_file()
+
+
+def test_the_list_of_networks_is_that_of_the_models() -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    specification = importlib.util.spec_from_file_location("model_catalogue", ROOT / "tools" / "model_catalogue.py")
+    assert specification and specification.loader
+    tool = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(tool)
+    assert tool._catalogue.FILE.read_text("utf-8") == tool.catalogue(), "run `make model-pages`"

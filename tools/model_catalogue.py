@@ -1,0 +1,38 @@
+"""Writes pyharmony/models/_catalogue.json, what is known of the networks before torch is loaded.
+
+python tools/model_catalogue.py
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from pyharmony import _catalogue, models
+
+
+def counts(model: Any) -> dict[str, int]:
+    """Parameters of the model, and of both networks where there are two."""
+    parts = {name: getattr(model, name) for name in ("generator", "discriminator") if hasattr(model, "discriminator")}
+    return {name: sum(p.numel() for p in part.parameters()) for name, part in {"all": model, **parts}.items()}
+
+
+def variant(name: str, preset: str | None) -> dict[str, Any]:
+    model = models.outline(name, preset)
+    return {"config": dataclasses.asdict(model.config), "parameters": counts(model)}
+
+
+def catalogue() -> str:
+    """The text of the file: a network a line."""
+    found = []
+    for info in models.list():
+        about = {key: getattr(info, key) for key in ("name", "task", "summary", "source", "presets")}
+        variants = {preset or "": variant(info.name, preset) for preset in (None, *info.presets)}
+        found.append({**about, "converts": info.convert is not None, "variants": variants})
+    return "[\n" + ",\n".join(json.dumps(each, ensure_ascii=False) for each in found) + "\n]\n"
+
+
+if __name__ == "__main__":
+    _catalogue.FILE.write_text(catalogue(), "utf-8")
+    print(f"wrote {_catalogue.FILE}")
