@@ -24,7 +24,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from .. import _shipped
+from .. import _shipped, _temporary
 from .._shipped import Weights
 from ..errors import ArgumentError, WeightsError
 from . import _registry
@@ -188,12 +188,8 @@ def save(
                 raise WeightsError(f"{key}: NaN, Inf, or too large for {stored.dtype}")
         tensors[key] = stored
     entry = {"format": _FORMAT, "name": model.name, "config": dataclasses.asdict(model.config), "part": part}
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        safetensors.torch.save_file(tensors, temporary, {"pyharmony": json.dumps(entry, sort_keys=True)})
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _temporary.file(target) as unfinished:
+        safetensors.torch.save_file(tensors, unfinished, {"pyharmony": json.dumps(entry, sort_keys=True)})
 
 
 def _shipped_of(source: Source) -> Weights | None:
@@ -374,16 +370,15 @@ def export(model: Model, path: str | os.PathLike[str], *, size: int | None = Non
     inputs = {key: value.to(parameter.device, parameter.dtype) for key, value in model.example(size).items()}
     batch = torch.export.Dim("batch", min=1)
     training = [m.training for m in model.modules()]
-    temporary = target.with_name(f".{os.getpid()}.{target.name}")
     model.eval()
     try:
-        with torch.no_grad(), _quiet_exporter():
+        with torch.no_grad(), _quiet_exporter(), _temporary.file(target) as unfinished:
             result = model(**inputs)  # what the model refuses is said by the model
             outputs = ["output"] if isinstance(result, Tensor) else [f"output_{i}" for i in range(len(result))]
             torch.onnx.export(
                 model.generator if isinstance(model, Adversarial) else model,
                 kwargs=inputs,
-                f=temporary,
+                f=unfinished,
                 input_names=list(inputs),
                 output_names=outputs,
                 dynamic_shapes={key: {0: batch} for key in inputs},
@@ -391,9 +386,7 @@ def export(model: Model, path: str | os.PathLike[str], *, size: int | None = Non
                 verbose=False,
                 external_data=False,
             )
-        os.replace(temporary, target)
     finally:
-        temporary.unlink(missing_ok=True)
         for m, mode in zip(model.modules(), training):
             m.training = mode
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import data
+from .. import _temporary, data
 from ..errors import ArgumentError
 from . import _checkpoint
 from ._config import TrainConfig, config_of
@@ -67,9 +67,8 @@ def train(
             run.resume(start)
         if run.processes.first:
             text = json.dumps(config.as_dict(), indent=2, sort_keys=True)
-            temporary = folder / f".config.json.{os.getpid()}"
-            temporary.write_text(text + "\n", "utf-8")
-            os.replace(temporary, folder / "config.json")
+            with _temporary.file(folder / "config.json") as unfinished:
+                unfinished.write_text(text + "\n", "utf-8")
         return run.run()
 
 
