@@ -1,5 +1,4 @@
-"""What is unfinished: an error leaves nothing of it, the next run removes what a kill left, and a folder that is replaced
-is there before, during and after."""
+"""What is unfinished: an error leaves nothing, the next run removes what a kill left, a replaced folder is not lost."""
 
 from __future__ import annotations
 
@@ -72,67 +71,103 @@ def test_a_file_takes_its_name_when_it_is_whole(tmp_path: Path) -> None:
 def test_an_error_leaves_what_was_there(tmp_path: Path, error: BaseException) -> None:
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with pytest.raises(type(error)) as caught, _temporary.file(target) as unfinished:
-        unfinished.write_text("new")
-        raise error
+
+    def fails() -> None:
+        with _temporary.file(target) as unfinished:
+            unfinished.write_text("new")
+            raise error
+
+    with pytest.raises(type(error)) as caught:
+        fails()
     assert target.read_text() == "old" and os.listdir(tmp_path) == ["a.txt"]
     if isinstance(error, OSError):
         assert caught.value.filename == str(target), "the error names what was meant"
 
 
-SAVES = {
-    "save": "import pyharmony, numpy; pyharmony.save(numpy.zeros((8, 8, 3), 'u1'), folder + '/a.png')",
-    "csv": "from pyharmony import evaluation, data; from types import SimpleNamespace as S; "
-    "evaluation.write_csv(S(rows=[{'a': 1}]), folder + '/a.csv')",
-    "model": "from pyharmony import models; "
-    "models.save(models.create('style_encoder', width=2, code=2), folder + '/a.safetensors')",
-    "markdown": "from pyharmony.cli.evaluate import _write_text; from pathlib import Path; "
-    "_write_text('a', Path(folder) / 'a.md')",
-    "log": "from pyharmony.training._loop import _cut; from pathlib import Path; p = Path(folder) / 'log.jsonl'; "
-    "p.write_text('{}'); _cut(p, 3)",
-    "shards": "from pyharmony import data; import numpy; z = numpy.zeros((8, 8, 3), 'u1'); "
-    "data.write_shards([{'name': 'a', 'image': z}], folder + '/s', 8)",
-    "tar": "from pyharmony import data; import numpy; z = numpy.zeros((8, 8, 3), 'u1'); "
-    "data.write_tar_shards([{'name': 'a', 'image': z}], folder + '/s')",
-    "triples": "from pyharmony import data; import numpy; z = numpy.zeros((8, 8, 3), 'u1'); "
-    "data.write_triples([{'name': 'a', 'composite': z, 'target': z, 'mask': z[..., 0] + 255}], folder + '/s')",
-    "checkpoint": "from pyharmony import models; from pyharmony.training import _checkpoint as c; from pathlib import Path;"
-    " m = models.create('style_encoder', width=2, code=2);"
-    " c.write(Path(folder), 3, c.Checkpoint(m, None, {}, {}, {}), 2)",
+#: What writes, into `folder`, with its names there.
+WRITERS = """
+import json, os, signal, sys
+from pathlib import Path
+from types import SimpleNamespace
+import numpy
+import pyharmony
+from pyharmony import data, evaluation
+from pyharmony.cli.evaluate import _write_text
+
+z = numpy.zeros((8, 8, 3), "u1")
+one = [{"name": "a", "composite": z, "target": z, "mask": z[..., 0] + 255}]
+writers = {
+    "picture": lambda folder: pyharmony.save(z, folder / "a.png"),
+    "csv": lambda folder: evaluation.write_csv(SimpleNamespace(rows=[{"a": 1}]), folder / "a.csv"),
+    "markdown": lambda folder: _write_text("a", folder / "a.md"),
+    "shards": lambda folder: data.write_shards(one, folder / "s", 8),
+    "tar": lambda folder: data.write_tar_shards(one, folder / "s"),
+    "triples": lambda folder: data.write_triples(one, folder / "s"),
 }
-#: The last step before the name is given: there the process ends itself.
-BEFORE_THE_NAME = """
-folder = sys.argv[1]
-def die(*_): DIE
-os.replace = os.rename = os.link = die
+"""
+WITH_TORCH = """
+from pyharmony import models
+from pyharmony.training import _checkpoint, _loop
+
+model = models.create("style_encoder", width=2, code=2)
+
+def log(folder):
+    (folder / "log.jsonl").write_text("{}")
+    _loop._cut(folder / "log.jsonl", 3)
+
+def checkpoint(folder):
+    _checkpoint.write(folder, 3, _checkpoint.Checkpoint(model, None, {}, {}, {}), 2)
+
+writers = {
+    "model": lambda folder: models.save(model, folder / "a.safetensors"),
+    "log": log,
+    "checkpoint": checkpoint,
+}
+"""
+#: A child of the process is killed in the last step, before the name is given; then the process itself writes.
+KILLED_AND_AGAIN = """
+def unfinished(folder):
+    return [name for name in os.listdir(folder) if name.startswith(".pyharmony-")]
+
+for name, write in writers.items():
+    folder = Path(sys.argv[1]) / name
+    folder.mkdir()
+    if not (child := os.fork()):
+        def die(*_): os.kill(os.getpid(), signal.SIGKILL)
+        os.replace = os.rename = os.link = die
+        write(folder)
+        os._exit(0)
+    killed = os.waitpid(child, 0)[1] == signal.SIGKILL
+    left = len(unfinished(folder))
+    write(folder)
+    whole = [name for name in os.listdir(folder) if not name.startswith(".")]
+    print(name, killed, left, len(unfinished(folder)), len(whole))
 """
 
 
-@pytest.mark.parametrize("what", SAVES)
-def test_what_a_kill_left_goes_with_the_next_run(tmp_path: Path, what: str) -> None:
-    if what in ("model", "checkpoint", "log"):
-        pytest.importorskip("torch", reason="torch is not installed")
-        pytest.importorskip("tensorboard", reason="tensorboard is not installed")
-    killed(BEFORE_THE_NAME + SAVES[what], tmp_path)
-    (left,) = parts(tmp_path)
-    assert left.startswith(".pyharmony-")
-    ran(f"import sys; folder = sys.argv[1]; {SAVES[what]}", tmp_path)
-    assert parts(tmp_path) == []
-    assert [name for name in os.listdir(tmp_path) if not name.startswith(".")], "and the run wrote its own"
+def test_what_a_kill_left_goes_with_the_next_run(tmp_path: Path) -> None:
+    found = ran(WRITERS + KILLED_AND_AGAIN, tmp_path).splitlines()
+    assert found == [f"{name} True 1 0 1" for name in ("picture", "csv", "markdown", "shards", "tar", "triples")]
 
 
-def test_a_run_in_a_killed_runs_folder_finds_no_litter(tmp_path: Path) -> None:
-    """What a kill left in the folder of checkpoints is no run that `train` would have to go on with."""
+def test_what_a_killed_training_left_goes_with_the_next_run(tmp_path: Path) -> None:
+    """And what it left in the folder of checkpoints is no run that `train` would have to go on with."""
     pytest.importorskip("torch", reason="torch is not installed")
-    from pyharmony.training._checkpoint import locked
-
-    (tmp_path / "checkpoints").mkdir()
-    killed(BEFORE_THE_NAME + SAVES["checkpoint"], tmp_path / "checkpoints")
-    killed(BEFORE_THE_NAME + SAVES["csv"], tmp_path)
-    assert len(parts(tmp_path)) == len(parts(tmp_path / "checkpoints")) == 1
-    with locked(tmp_path):
-        assert not any((tmp_path / "checkpoints").iterdir())
-    assert parts(tmp_path) == []
+    then = """
+write = writers["checkpoint"]
+folder = Path(sys.argv[1]) / "run" / "checkpoints"
+folder.mkdir(parents=True)
+if not os.fork():
+    def die(*_): os.kill(os.getpid(), signal.SIGKILL)
+    os.replace = os.rename = die
+    write(folder)
+os.wait()
+left = len(unfinished(folder))
+with _checkpoint.locked(folder.parent):
+    print("run", left, os.listdir(folder))
+"""
+    found = ran(WRITERS + WITH_TORCH + KILLED_AND_AGAIN + then, tmp_path).splitlines()
+    assert found == [*(f"{name} True 1 0 1" for name in ("model", "log", "checkpoint")), "run 1 []"]
 
 
 @contextmanager
