@@ -7,6 +7,7 @@ here: a tensor is recognised by its type, which means that torch is loaded alrea
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import Any, TypeGuard, Union
 
@@ -53,8 +54,27 @@ def is_pil(x: object) -> TypeGuard[PILImage]:
     return kind is not None and isinstance(x, kind)
 
 
-def to_numpy(x: Array, name: str) -> NumpyArray:
-    """A numpy array over the same memory, strides kept.
+def plain(x: Any, name: str) -> Any:
+    """A torch tensor whose memory holds its values: x, or a copy of one that torch would first have to compute.
+
+    Those are views with the negative or the conjugate bit (`torch.complex(a, b).conj().imag`) and the zeros without
+    memory of forward-mode derivatives.
+
+    Raises:
+        DTypeError: x is sparse, of oneDNN's own layout, or without memory.
+    """
+    torch = sys.modules["torch"]
+    if x.layout != torch.strided:  # type: ignore[attr-defined]
+        raise DTypeError(f"{name}: a tensor of layout {x.layout}, expected a dense one; use {name}.to_dense()")
+    if x._is_zerotensor():
+        return torch.zeros(x.shape, dtype=x.dtype, device=x.device)  # type: ignore[attr-defined]
+    return x.resolve_conj().resolve_neg()
+
+
+def to_numpy(x: Array, name: str, *, writable: bool = False) -> NumpyArray:
+    """A numpy array over the same memory, strides kept; a copy of a tensor whose values are not in memory.
+
+    writable: it will be written into, so that a copy will not do.
 
     Raises:
         DTypeError: x is neither a numpy array nor a torch CPU tensor, or its dtype is one that
@@ -66,6 +86,9 @@ def to_numpy(x: Array, name: str) -> NumpyArray:
         if x.device.type != "cpu":
             raise DTypeError(f"{name}: a tensor on {x.device}, expected one on the CPU; use {name}.cpu()")
         x = x.detach()
+        if (given := plain(x, name)) is not x and writable:
+            raise DTypeError(f"{name}: a view that torch computes when it is read, expected memory of its own")
+        x = given
         try:
             return x.numpy()
         except TypeError as error:
@@ -102,7 +125,37 @@ def view(x: NumpyArray, name: str, *, writable: bool = False) -> Any:
     return native.ArrayView(x.ctypes.data, dtype, x.shape, strides, writable)
 
 
-def tensor_view(x: Any, *, writable: bool = False) -> Any:
-    """The native view of a torch tensor in the memory of the CPU, bfloat16 included; it must outlive the view."""
-    dtype = str(x.dtype).removeprefix("torch.")
-    return native.ArrayView(x.data_ptr(), dtype, tuple(x.shape), tuple(x.stride()), writable)
+@functools.cache
+def _keeping(kind: Any) -> Any:
+    """A native view that keeps what it is a view of."""
+    return type("KeepingView", (kind,), {})
+
+
+def tensor_view(x: Any, *, writable: bool = False, module: Any = native) -> Any:
+    """The native view of a torch tensor, bfloat16 included; it must outlive the view.
+
+    Of a tensor whose values are not in memory it is a view of a copy.
+
+    module: whose view it is, where it is not that of the processor's kernels.
+
+    Raises:
+        DTypeError: x has no memory, or none of a dense tensor.
+    """
+    given = plain(x, "tensor")
+    pointer = given.data_ptr()
+    if not pointer and given.numel():
+        raise DTypeError(f"tensor: one on {x.device} without memory")
+    arguments = (
+        pointer,
+        str(x.dtype).removeprefix("torch."),
+        tuple(given.shape),
+        tuple(given.stride()),
+        writable,
+    )
+    if given is x:
+        return module.ArrayView(*arguments)
+    if writable:
+        raise DTypeError("tensor: a view that torch computes when it is read, expected memory of its own")
+    view = _keeping(module.ArrayView)(*arguments)
+    view.keeps = given
+    return view

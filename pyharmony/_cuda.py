@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import _device, _native
-from ._arrays import IMAGE_DTYPES, MASK_DTYPES, NumpyArray, is_torch
+from ._arrays import IMAGE_DTYPES, MASK_DTYPES, NumpyArray, is_torch, plain
 from .errors import DeviceError, DTypeError, OutOfMemory
 
 _DL_CUDA, _DL_CUDA_MANAGED = 2, 13  # DLPack's numbers
@@ -212,8 +212,7 @@ def _from_torch(x: Any, name: str) -> DeviceArray:
     dtype = str(x.dtype).removeprefix("torch.")
     if dtype not in MASK_DTYPES:
         raise DTypeError(f"{name}: dtype {x.dtype} is not supported, use one of {', '.join(IMAGE_DTYPES)}")
-    if x.layout != torch.strided:
-        raise DTypeError(f"{name}: a tensor of layout {x.layout}, expected a dense one")
+    x = plain(x, name)
     return DeviceArray(
         x.data_ptr(),
         tuple(x.shape),

@@ -334,7 +334,7 @@ class Frame:
         given = _arrays.to_numpy(self._given_dst, self.name)
         if out is None:
             return _arrays.like_kind(np.empty_like(given, subok=False), self._given_dst)
-        a = _arrays.to_numpy(out, "out")
+        a = _arrays.to_numpy(out, "out", writable=True)
         if _arrays.is_torch(out) != _arrays.is_torch(self._given_dst):
             raise DTypeError(
                 f"out: {type(out).__name__}, expected the kind of {self.name}, {type(self._given_dst).__name__}"

@@ -43,16 +43,24 @@ class _Handler(logging.Handler):
         text = record.getMessage()
         if record.levelno == logging.WARNING:
             self.warnings.append(text)
+        shown = printable(text)
         if self.as_json:
             fields = getattr(record, "fields", {})
             line = json.dumps({"time": record.created, "level": record.levelname.lower(), "message": text, **fields})
         elif record.levelno > logging.INFO:
-            line = f"{coloured(record.levelname.lower(), _COLOURS.get(record.levelno, '31'))}: {text}"
+            line = f"{coloured(record.levelname.lower(), _COLOURS.get(record.levelno, '31'))}: {shown}"
         else:
-            line = text
+            line = shown
         if sys.stderr is not None:
             with contextlib.suppress(OSError):
                 print(line, file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """text with what a terminal would obey, or hide, as escapes: names of foreign files stand in it."""
+    if text.isprintable():
+        return text
+    return "".join(c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _on_terminal() -> bool:
@@ -123,7 +131,7 @@ class Console:
     def say(text: str) -> None:
         """On stdout."""
         with writing("stdout"):
-            print(text, flush=True)
+            print(printable(text), flush=True)
 
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:

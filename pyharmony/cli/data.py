@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
+from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -225,7 +226,7 @@ def split_command(
     """
     console = Console("data.split", as_json=as_json, debug=debug)
     with console.session():
-        from .. import data
+        from .. import _temporary, data
 
         if os.path.lexists(output) and not overwrite:
             raise Failure(f"{output}: is there already; --overwrite replaces it", Code.USAGE)
@@ -241,18 +242,26 @@ def split_command(
             boxes=boxes,
         )
         dealt = [data.split_of(group, wanted, seed=seed) for group in found.groups]
-        with writing(str(output)):
-            whole = output.with_name(f".{output.name}.part")
-            try:
-                with open(whole, "w", encoding="utf-8", newline="") as file:
-                    csv.writer(file).writerows([("name", "split"), *zip(found.names, dealt, strict=True)])
-                os.replace(whole, output)
-            finally:
-                with contextlib.suppress(FileNotFoundError):
-                    whole.unlink()
+        with (
+            writing(str(output)),
+            _temporary.file(output) as whole,
+            open(whole, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+        ):
+            csv.writer(file).writerows([("name", "split"), *zip(found.names, dealt, strict=True)])
         counts = {name: dealt.count(name) for name in wanted}
         console.result(status="ok", output=str(output), samples=len(found), splits=counts)
         console.note(f"{output}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
+
+
+@contextlib.contextmanager
+def _told_apart(source: Path, output: Path) -> Iterator[None]:
+    """Errors of the system are of what is written where they name it, else of what is read."""
+    try:
+        yield
+    except OSError as error:
+        name = str(error.filename or source)
+        with writing(name) if Path(name).absolute().is_relative_to(output.absolute()) else reading(name):
+            raise
 
 
 @app.command("shard")
@@ -318,7 +327,7 @@ def shard(
             if part not in parts:
                 raise Failure(f"--part {part}: --shares has {', '.join(parts)}", Code.USAGE)
             found = parts[part]
-        with console.progress(len(found), "writing") as advance, reading(str(path)):
+        with console.progress(len(found), "writing") as advance, _told_apart(path, output):
             options: dict[str, Any] = {"progress": advance, "errors": "skip" if skip_bad else "raise"}
             options["threads"] = threads or cores()
             if samples is not None:

@@ -240,12 +240,10 @@ def _published(evaluation: Any, side: int | None, wanted: bool) -> dict[str, Any
 
 
 def _write_text(text: str, path: Path) -> None:
-    whole = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        whole.write_text(text, encoding="utf-8")
-        os.replace(whole, path)
-    finally:
-        whole.unlink(missing_ok=True)
+    from .. import _temporary
+
+    with _temporary.file(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
 
 
 class _Shown:

@@ -46,6 +46,12 @@ class CocoPeople(Dataset):
         low = _checks.number(min_share, "min_share", high=1.0, accepts="a number from 0 to 1")
         high = _checks.number(max_share, "max_share", high=1.0, accepts="a number from 0 to 1")
         self.annotations, self.images = Path(annotations), _files.folder_of(images, "images")
+        self._instances: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self._bad: list[Problem] = []
+        with _files.door(str(self.annotations)):
+            self._choose(category, low, high, crowd)
+
+    def _choose(self, category: str, low: float, high: float, crowd: bool) -> None:
         table = self._read()
         wanted = [c.get("id") for c in table["categories"] if isinstance(c, dict) and c.get("name") == category]
         if not wanted:
@@ -54,8 +60,6 @@ class CocoPeople(Dataset):
         photos = {
             photo["id"]: photo for photo in table["images"] if isinstance(photo, dict) and _is_id(photo.get("id"))
         }
-        self._instances: list[tuple[dict[str, Any], dict[str, Any]]] = []
-        self._bad: list[Problem] = []
         for number, one in enumerate(table["annotations"]):
             if isinstance(one, dict) and one.get("category_id") not in wanted:
                 continue
@@ -80,10 +84,12 @@ class CocoPeople(Dataset):
                 raise DataError(f"{self.annotations}: no list {key!r}, expected annotations as COCO has them")
         return table
 
+    @_files.loads_files
     def _load(self, index: int) -> Sample:
         photo, one = self._instances[index]
         name = self.names[index]
-        path = _files.inside(self.images, photo["file_name"], f"{self.annotations}: {name}")
+        where = f"{self.annotations}: {name}"
+        path = _files.own_file(self.images, _files.inside(self.images, photo["file_name"], where), where)
         image = _files.read_picture(path, "image")
         height, width = image.shape[:2]
         if (height, width) != (photo["height"], photo["width"]):
@@ -114,9 +120,14 @@ def _fault(one: Any, photos: dict[Any, Any]) -> str | None:
         return f"there is no image {one['image_id']!r}"
     photo = photos[one["image_id"]]
     sizes = [photo.get("height"), photo.get("width")]
-    if not isinstance(photo.get("file_name"), str) or not all(isinstance(n, int) and n > 0 for n in sizes):
+    file = photo.get("file_name")
+    named = isinstance(file, str) and _files.is_file_name(file)
+    if not named or not all(isinstance(n, int) and 0 < n < 1 << 31 for n in sizes):
         return f"image {one['image_id']!r} lacks file_name, height or width"
-    return None if isinstance(one["area"], (int, float)) else f"area: {one['area']!r}"
+    if not _is_id(one["id"]):
+        return f"id: {str(one['id'])[:40]}"
+    area = one["area"]  # NaN is in no range
+    return None if isinstance(area, (int, float)) and abs(area) < 1 << 62 else f"area: {str(area)[:40]}"
 
 
 def decode_segmentation(segmentation: Any, height: int, width: int) -> NumpyArray:
@@ -152,7 +163,7 @@ def _polygon(polygon: Any, height: int, width: int) -> NumpyArray:
     """bool [H, W]: each edge turns what is right of it, in the rows whose centres it crosses."""
     try:
         points = np.asarray(polygon, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         points = np.empty(0)
     if points.ndim != 1 or points.size < 6 or points.size % 2 or not np.isfinite(points).all():
         raise ArgumentError("segmentation: a polygon of at least three points x, y was expected")

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import functools
 import io
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from .. import _temporary
 from .. import io as files
 from .._arrays import VALUE_RANGE, NumpyArray
-from ..errors import ArgumentError, DataError, DTypeError, MaskError, ShapeError
+from ..errors import ArgumentError, DataError, DTypeError, MaskError, OutOfMemory, PyHarmonyError, ShapeError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif")
 
@@ -35,6 +37,48 @@ class NamedBytes(io.BytesIO):
     def __init__(self, data: bytes, name: str) -> None:
         super().__init__(data)
         self.name = name
+
+
+#: What Python raises where a file says something impossible: of a number, a name, a nesting, a missing part.
+_DAMAGE = (
+    ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError, EOFError, RecursionError,
+    struct.error, csv.Error,
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def door(what: str) -> Iterator[None]:
+    """Whatever goes wrong in what a foreign file says becomes a DataError that begins with what.
+
+    Errors of the system, of pyharmony and of missing packages stay what they are.
+
+    Raises:
+        DataError: the file is damaged.
+        OutOfMemory: it needs more memory than there is.
+    """
+    try:
+        yield
+    except (OSError, PyHarmonyError):
+        raise
+    except MemoryError as error:
+        raise OutOfMemory(f"{what}: needs more memory than there is") from error
+    except _DAMAGE as error:
+        text = " ".join(str(error).split())
+        raise DataError(f"{what}: damaged: {type(error).__name__}{': ' if text else ''}{text[:200]}") from error
+
+
+_Load = TypeVar("_Load", bound=Callable[..., Any])
+
+
+def loads_files(load: _Load) -> _Load:
+    """Puts the door before the method of a data set that loads the sample of a number."""
+
+    @functools.wraps(load)
+    def guarded(self: Any, index: int) -> Any:
+        with door(str(self.names[index])):
+            return load(self, index)
+
+    return guarded  # type: ignore[return-value]
 
 
 def label(source: Any) -> str:
@@ -96,10 +140,24 @@ def one_size(found: dict[str, Any], labels: dict[str, str]) -> None:
             raise MaskError(f"{what}: empty; no pixel is at least half inside")
 
 
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8."""
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 at byte {error.start}") from None
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a file in UTF-8."""
+    return read_text(path).splitlines()
+
+
 def read_json(path: Path) -> Any:
     """What a file of JSON holds."""
+    text = read_text(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: no JSON: {error}") from None
 
@@ -117,13 +175,42 @@ def folder_of(path: Any, name: str) -> Path:
 
 
 def inside(root: Path, name: Any, what: str) -> Path:
-    """The path of a name that a list gives, which may not lead out of root."""
-    if not isinstance(name, str) or not name or "\0" in name:
+    """The path of a name that a list gives, which may not lead out of root; `own_file` looks where links lead."""
+    if not isinstance(name, str) or not is_file_name(name):
         raise DataError(f"{what}: {name!r} is no name of a file")
-    parts = Path(name.replace("\\", "/")).parts
-    if ".." in parts or Path(name).is_absolute() or ":" in parts[0]:
+    path = Path(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or not path.parts or ":" in path.parts[0]:
         raise DataError(f"{what}: {name!r} leads out of {root}")
-    return root.joinpath(*parts)
+    return root / path
+
+
+def is_file_name(name: str) -> bool:
+    """Whether the system can be asked for a file of this name."""
+    try:
+        return bool(name) and b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+
+
+def check_name(name: Any, what: str) -> str:
+    """The name of a sample as a text that can be written."""
+    text = str(name)
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise DataError(f"{what}: the name {text!r} holds half a character") from None
+    return text
+
+
+def own_file(root: Path, path: Path, what: str) -> Path:
+    """The path that `inside` made, refused where links that lie in root lead out of it.
+
+    Raises:
+        DataError: they do.
+    """
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
+        raise DataError(f"{what}: {path} is a link that leads out of {root}")
+    return path
 
 
 def pictures_in(folder: Path) -> dict[str, Path]:
@@ -143,26 +230,19 @@ def new_folder(folder: Any) -> Iterator[Path]:
 
     Raises:
         FileExistsError: there is something of that name.
+        OSError: it cannot be written; the error names folder.
     """
-    if not isinstance(folder, (str, os.PathLike)):
-        raise DTypeError(f"folder: {type(folder).__name__}, expected a path")
-    target = Path(folder)
+    target = _target(folder)
     if os.path.lexists(target):
         raise FileExistsError(17, "Is there already", str(target))
-    made = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
+    with _temporary.folder(target) as made:
         yield made
-        made.chmod(0o777 & ~_umask())
-        os.rename(made, target)
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
 
 
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
+def _target(folder: Any) -> Path:
+    if not isinstance(folder, (str, os.PathLike)):
+        raise DTypeError(f"folder: {type(folder).__name__}, expected a path")
+    return Path(folder)
 
 
 def sync(file: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ class _Stems(Dataset):
                 raise DataError(f"{self._folders[role] / name}.*: no {role} of {self._found[first][name]}")
         return {role: files[name] for role, files in self._found.items()}
 
+    @_files.loads_files
     def _load(self, index: int) -> Sample:
         return _files.sample(self.names[index], self.paths(index))
 
@@ -85,7 +87,8 @@ class Triples(_Stems):
     def from_table(cls, table: PathLike) -> Triples:
         """The triples of a CSV file with the columns composite, mask, target and, if it likes, name.
 
-        Paths are relative to the table.
+        Paths are relative to the table and may lead anywhere: a table is a list of the reader's own files. Do not open
+        one of somebody else's unread.
 
         Raises:
             DataError: a column or a cell is missing, or a name occurs twice.
@@ -96,8 +99,9 @@ class Triples(_Stems):
         made.root, made._groups = path.parent, {}
         made._folders = dict.fromkeys(("composite", "target", "mask"), path.parent)
         made._found = {role: {} for role in made._folders}
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
+        text = _files.read_text(path).removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
+        rows = csv.DictReader(io.StringIO(text, newline=""))
+        with _files.door(str(path)):
             lacking = [role for role in made._folders if role not in (rows.fieldnames or ())]
             if lacking:
                 raise DataError(f"{path}: no column {lacking[0]}; expected composite, mask, target and perhaps name")
@@ -109,6 +113,8 @@ class Triples(_Stems):
                 if name in made._found["composite"]:
                     raise DataError(f"{path}:{number}: the name {name!r} occurs twice")
                 for role in made._folders:
+                    if not _files.is_file_name(row[role]):
+                        raise DataError(f"{path}:{number}: {role}: {row[role]!r} is no name of a file")
                     made._found[role][name] = path.parent / row[role]
         made.names = list(made._found["composite"])
         return made
@@ -119,11 +125,11 @@ def _groups_in(path: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     if not path.is_file():
         return found
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+    for number, line in enumerate(_files.read_lines(path), 1):
         try:
             recipe = json.loads(line)
             found[str(recipe["name"])] = str(recipe.get("group", recipe["name"]))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(f"{path}:{number}: no recipe: {type(error).__name__}: {error}") from error
     return found
 
@@ -178,6 +184,7 @@ class Manifest(Dataset):
                 isinstance(entry.get(key), str) for key in ("file", "role", "pair")
             ):
                 raise DataError(f"{where}: expected file, role and pair, each a text")
+            _files.check_name(entry["pair"], where)
             if split is not None and entry.get("split") != split:
                 continue
             role = "image" if entry["role"] == "photo" else entry["role"]
@@ -193,8 +200,14 @@ class Manifest(Dataset):
         """The files of a sample."""
         return {role: entry["path"] for role, entry in self.entries[self._at(index)].items()}
 
-    def _load(self, index: int) -> Sample:
+    def _own(self, index: int) -> dict[str, Path]:
+        """The same, none of which leads out of the manifest's folder."""
         paths = self.paths(index)
+        return {role: _files.own_file(self.root, path, self.names[index]) for role, path in paths.items()}
+
+    @_files.loads_files
+    def _load(self, index: int) -> Sample:
+        paths = self._own(index)
         together = {role: path for role, path in paths.items() if role == "mask" or role in _files.PICTURES}
         found: Sample = {"name": self.names[index]}
         if together:
@@ -206,8 +219,8 @@ class Manifest(Dataset):
     def _check_one(self, index: int) -> list[Problem]:
         found = super()._check_one(index)
         if not found:
-            for entry in self.entries[index].values():
-                data = entry["path"].read_bytes()
+            for role, entry in self.entries[index].items():
+                data = self._own(index)[role].read_bytes()
                 if entry.get("bytes", len(data)) != len(data):
                     found.append(
                         Problem(self.names[index], f"{entry['path']}: {len(data)} bytes, not {entry['bytes']}")

@@ -71,6 +71,7 @@ class IHarmony4(Dataset):
             "mask": folder / "masks" / f"{real}_{place}.png",
         }
 
+    @_files.loads_files
     def _load(self, index: int) -> Sample:
         return {**_files.sample(self.names[index], self.paths(index)), "subset": self.subset_of[index]}
 
@@ -83,7 +84,7 @@ class IHarmony4(Dataset):
             raise DataError(f"root: {self.root}: no list of {split}; expected {whole.name} or HCOCO/HCOCO_{split}.txt")
         found = []
         for path in lists:
-            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            for number, line in enumerate(_files.read_lines(path), 1):
                 if line.strip():
                     found.append(_composite(line.strip(), f"{path}:{number}"))
         return found
@@ -93,6 +94,7 @@ def _composite(line: str, where: str) -> tuple[str, str]:
     """The set and file name of a line: HCOCO/composite_images/c1_2_3.jpg, or the name alone."""
     name = line.replace("\\", "/").rsplit("/", 1)[-1]
     subset = SUBSETS.get(name[:1])
-    if subset is None or Path(name).stem.count("_") < 2 or not Path(name).suffix:
+    listed = _files.is_file_name(name) and Path(name).stem.count("_") >= 2 and Path(name).suffix
+    if subset is None or not listed:
         raise DataError(f"{where}: {line!r} is no composite, expected such as HCOCO/composite_images/c1_2_3.jpg")
     return subset, name

@@ -14,7 +14,7 @@ from ..typing import PathLike
 from . import _files
 from ._dataset import Dataset, Sample
 
-_LINE = re.compile(r"(?P<scene>[^:]+):\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*")
+_LINE = re.compile(r"(?P<scene>[^:]+):\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*")
 
 
 class AlignedScenes(Dataset):
@@ -47,7 +47,10 @@ class AlignedScenes(Dataset):
         self.scene_of: list[str] = []
         self.scenes: dict[str, list[int]] = {}
         for scene in sorted(self.boxes):
-            folder = _files.folder_of(_files.inside(self.root, scene, f"boxes: {boxes}"), "root")
+            where = f"boxes: {boxes}"
+            folder = _files.folder_of(_files.inside(self.root, scene, where), "root")
+            if boxes is not None:
+                _files.own_file(self.root, folder, where)
             found = list(_files.pictures_in(folder).values())
             self.scenes[scene] = list(range(len(self._paths), len(self._paths) + len(found)))
             self._paths += found
@@ -62,6 +65,7 @@ class AlignedScenes(Dataset):
         """count pairs of two pictures of one scene, drawn alike for one seed; each scene is as likely."""
         return ScenePairs(self, count, seed=seed)
 
+    @_files.loads_files
     def _load(self, index: int) -> Sample:
         path, scene = self._paths[index], self.scene_of[index]
         image = _files.read_picture(path, "image")
@@ -114,7 +118,7 @@ class ScenePairs(Dataset):
 def _boxes(path: Path) -> dict[str, Any]:
     """Top, left, bottom and right of each scene."""
     found: dict[str, Any] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(_files.read_lines(path), 1):
         if not line.strip():
             continue
         match = _LINE.fullmatch(line.strip())

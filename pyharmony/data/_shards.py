@@ -1,4 +1,4 @@
-"""Raw shards: samples of one size as bytes that are mapped into memory.
+"""Raw shards: samples of one size as bytes, read from where they lie.
 
 A folder with `index.json` and files `shard-00000.bin`. A file has a header of 4096 bytes, the magic and a JSON object
 {size, samples, fields, sha256 of what follows}, then a record for each sample: the pictures of `fields` in order, uint8
@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,12 @@ FORMAT, VERSION = "pyharmony shards", 1
 MAGIC = b"pyharmony shard 1\n"
 HEADER = 4096
 FIELDS = ("composite", "target", "image", "mask")
+#: Files that one data set keeps open.
+_MOST_OPEN = 64
 
 
 class Shards(Dataset):
-    """Samples of raw shards; a file is mapped when a sample of it is first asked for.
+    """Samples of raw shards; a file is opened when a sample of it is first asked for.
 
     Args:
         folder: what `write_shards` wrote.
@@ -54,24 +57,26 @@ class Shards(Dataset):
         if not index.is_file():
             raise DataError(f"folder: {self.folder}: no index.json of shards")
         table = _files.read_json(index)
-        try:
+        with _files.door(str(index)):
             if (table["format"], table["version"]) != (FORMAT, VERSION):
                 raise DataError(f"{index}: {table['format']!r} of version {table['version']!r}, expected {VERSION}")
             self.size, self.fields = int(table["size"]), tuple(table["fields"])
-            self._table = [{key: one[key] for key in ("file", "samples", "sha256", "names")} for one in table["shards"]]
-            self.names = [name for one in self._table for name in one["names"]]
-            self._groups = [str(group) for one in table["shards"] for group in one["groups"]]
+            shards = _listed(table["shards"])
+            self._table = [{key: one[key] for key in ("file", "samples", "sha256", "names")} for one in shards]
+            where = str(index)
+            self.names = [_files.check_name(name, where) for one in shards for name in _listed(one["names"])]
+            self._groups = [_files.check_name(group, where) for one in shards for group in _listed(one["groups"])]
             sound = 0 < self.size < 1 << 16 and self.fields and set(self.fields) <= set(FIELDS)
+            sound = sound and len(set(self.fields)) == len(self.fields)
+            sound = sound and all(type(one["samples"]) is int and isinstance(one["sha256"], str) for one in self._table)
             sound = sound and all(len(one["names"]) == one["samples"] for one in self._table)
             if not sound or len(self._groups) != len(self.names):
                 raise ValueError("its parts contradict each other")
-        except (ValueError, KeyError, TypeError) as error:
-            raise error if isinstance(error, DataError) else DataError(f"{index}: damaged: {error!r}") from None
         self._starts = np.cumsum([0] + [one["samples"] for one in self._table])
-        self._maps: dict[int, NumpyArray] = {}
+        self._open: dict[int, Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_maps": {}}  # a map would be pickled as a copy
+        return {**self.__dict__, "_open": {}}
 
     @property
     def groups(self) -> Sequence[str]:
@@ -99,18 +104,13 @@ class Shards(Dataset):
         """
         rows = [self._at(index) for index in indices]
         places = [(int(shard), row) for shard, row in zip(np.searchsorted(self._starts, rows, "right") - 1, rows)]
-        records = [self._map(shard)[row - self._starts[shard]] for shard, row in places]
-        picture, bits = _sizes(self.size)
+        bits = _sizes(self.size)[1]
         found: dict[str, Any] = {"name": [self.names[row] for row in rows]}
         for field in self.fields:
             shape = (bits,) if field == "mask" else (self.size, self.size, 3)
             found[field] = np.empty((len(rows), *shape), np.uint8)
-        for n, record in enumerate(records):
-            at = 0
-            for field in self.fields:
-                length = bits if field == "mask" else picture
-                found[field][n].reshape(-1)[:] = record[at : at + length]
-                at += length
+        for n, (shard, row) in enumerate(places):
+            self._fill([found[field][n].reshape(-1) for field in self.fields], shard, row - int(self._starts[shard]))
         if "mask" in found:
             mask = np.unpackbits(found["mask"], axis=1, count=self.size**2)
             found["mask"] = np.negative(mask, out=mask).reshape(-1, self.size, self.size)  # 1 becomes 255
@@ -145,20 +145,43 @@ class Shards(Dataset):
         end = len(order) // n * n if drop_last else len(order)
         return (self.batch(order[start : start + n]) for start in range(0, end, n))
 
-    def _map(self, shard: int) -> NumpyArray:
-        """The records of a file, uint8 [samples, bytes]."""
-        if shard not in self._maps:
+    def _fill(self, parts: list[NumpyArray], shard: int, record: int) -> None:
+        """A record of a file into arrays of uint8.
+
+        It is read and not mapped: a file that is cut off meanwhile is an error, and no signal that ends the process.
+        """
+        file = self._file(shard)
+        left = [part.data for part in parts]
+        at = HEADER + record * _length(self.size, self.fields)
+        while left:
+            got = os.preadv(file.fileno(), left, at)
+            if not got:
+                raise DataError(f"{file.name}: it was cut off at byte {at}, within sample {record}")
+            at += got
+            while left and got >= len(left[0]):
+                got -= len(left.pop(0))
+            if got:
+                left[0] = left[0][got:]
+
+    def _file(self, shard: int) -> Any:
+        """The open file, which is of the length and has the header that the index says."""
+        file = self._open.get(shard)
+        if file is None:
             one = self._table[shard]
-            path = _files.inside(self.folder, one["file"], str(self.folder / "index.json"))
-            with open(path, "rb") as file:
-                head = file.read(HEADER)
-                length = HEADER + one["samples"] * _length(self.size, self.fields)
-                if file.seek(0, 2) != length:
-                    raise DataError(f"{path}: {file.tell()} bytes, expected {length}")
+            index = str(self.folder / "index.json")
+            path = _files.own_file(self.folder, _files.inside(self.folder, one["file"], index), index)
+            file = open(path, "rb", buffering=0)  # noqa: SIM115, it is closed with the last who reads of it
+            head = file.read(HEADER)
+            length = HEADER + one["samples"] * _length(self.size, self.fields)
+            if (size := os.fstat(file.fileno()).st_size) != length:
+                raise DataError(f"{path}: {size} bytes, expected {length}")
             if head != _header(self.size, one["samples"], self.fields, one["sha256"]):
                 raise DataError(f"{path}: its header is not the one of the index")
-            self._maps[shard] = np.memmap(path, np.uint8, "r", HEADER).reshape(one["samples"], -1)
-        return self._maps[shard]
+            with contextlib.suppress(KeyError, RuntimeError):  # another thread may have been faster
+                while len(self._open) >= _MOST_OPEN:
+                    del self._open[next(iter(self._open))]
+            self._open[shard] = file
+        return file
 
     def check(self, progress: Callable[[], None] | None = None, *, threads: int = 1) -> list[Problem]:
         """Every file that is missing, damaged or not the one of the index, by its checksum.
@@ -179,10 +202,15 @@ class Shards(Dataset):
     def _check_file(self, shard: int) -> list[Problem]:
         one = self._table[shard]
         try:
-            if hashlib.sha256(self._map(shard).data).hexdigest() != one["sha256"]:
+            file = self._file(shard)
+            found, at, left = hashlib.sha256(), HEADER, one["samples"] * _length(self.size, self.fields)
+            while left and (block := os.pread(file.fileno(), min(left, 1 << 20), at)):
+                found.update(block)
+                at, left = at + len(block), left - len(block)
+            if left or found.hexdigest() != one["sha256"]:
                 raise DataError(f"{self.folder / one['file']}: damaged: its sha256 is not that of the index")
         except (PyHarmonyError, OSError) as error:
-            return [Problem(one["file"], said(error))]
+            return [Problem(str(one["file"]), said(error))]
         return []
 
 
@@ -278,6 +306,12 @@ class _Writer:
         with open(self.folder / "index.json", "w", encoding="utf-8") as file:
             json.dump({**head, "samples": sum(one["samples"] for one in self.table), "shards": self.table}, file)
             _files.sync(file)
+
+
+def _listed(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"{type(value).__name__} in place of a list")
+    return value
 
 
 def _sizes(size: int) -> tuple[int, int]:

@@ -15,10 +15,11 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import io as files
-from ..errors import ArgumentError, DataError
+from ..errors import ArgumentError, DataError, PyHarmonyError
 from ..typing import ImageFormat, PathLike, Skip
 from . import _files
 from ._dataset import Dataset, Problem, Sample, loaded
+from ._tar_members import members
 
 logger = logging.getLogger("pyharmony")
 
@@ -67,29 +68,28 @@ class TarShards(Dataset):
     def _scan(self, path: Path) -> None:
         found: dict[str, dict[str, tuple[str, int, int]]] = {}
         about: dict[str, Any] = {}
-        length = path.stat().st_size
         try:
-            with tarfile.open(path, "r:") as archive:
-                for member in archive:
-                    folder, _, file = member.name.rpartition("/")
-                    stem, _, suffix = file.partition(".")
+            with _files.door(str(path)), open(path, "rb") as file:
+                for member in members(path):
+                    folder, _, name = member.name.rpartition("/")
+                    stem, _, suffix = name.partition(".")
                     key, role = (f"{folder}/{stem}" if folder else stem), ROLES.get(suffix.partition(".")[0].lower())
-                    if not member.isfile() or not (role or suffix == "json"):
-                        continue
-                    if member.offset_data + member.size > length:
-                        raise tarfile.ReadError("unexpected end of data")
                     if role:
-                        found.setdefault(key, {})[role] = (member.name, member.offset_data, member.size)
-                    else:
-                        data = archive.extractfile(member)
-                        about[key] = json.loads(data.read()) if data else None
-        except (tarfile.TarError, ValueError, RecursionError) as error:
-            self._bad.append(Problem(path.name, f"{path}: damaged, or no uncompressed tar file: {error}"))
+                        found.setdefault(key, {})[role] = (member.name, member.offset, member.size)
+                    elif suffix == "json":
+                        file.seek(member.offset)
+                        about[key] = json.loads(file.read(member.size))
+                        if isinstance(about[key], dict):
+                            _files.check_name(about[key].get("name", ""), member.name)
+        except PyHarmonyError as error:
+            reason = str(error).removeprefix(f"{path}: ").removeprefix("damaged: ")
+            self._bad.append(Problem(path.name, f"{path}: damaged, or no uncompressed tar file: {reason}"))
         for key, parts in found.items():
             entry = about.get(key)
             self._samples.append((path, parts, entry))
             self.names.append(str(entry["name"]) if isinstance(entry, dict) and "name" in entry else key)
 
+    @_files.loads_files
     def _load(self, index: int) -> Sample:
         path, parts, entry = self._samples[index]
         sources = {}

@@ -70,14 +70,16 @@ class TFRecordPairs(Dataset):
         self.names: list[str] = []
         for path in paths:
             try:
-                for number, (offset, length, start) in enumerate(_records(path)):
-                    self._records.append((path, offset, length, number))
-                    self.names.append(_name_in(start) or f"{path.stem}:{number}")
+                with _files.door(str(path)):
+                    for number, (offset, length, start) in enumerate(_records(path)):
+                        self._records.append((path, offset, length, number))
+                        self.names.append(_name_in(start) or f"{path.stem}:{number}")
             except DataError as error:
                 self._bad.append(Problem(path.name, str(error)))
         if not self._records:
             raise DataError(self._bad[0].message if self._bad else f"source: {source}: no record")
 
+    @_files.loads_files
     def _load(self, index: int) -> Sample:
         path, offset, length, number = self._records[index]
         with open(path, "rb") as file:
@@ -289,7 +291,7 @@ def example(data: bytes) -> dict[str, list[Any]]:
         for inner, entry in _fields(features) if number == 1 else ():
             if inner == 1:
                 parts = dict(_fields(entry))
-                found[bytes(parts.get(1, b"")).decode()] = _feature(parts.get(2, b""))
+                found[_bytes(parts.get(1, b"")).decode()] = _feature(parts.get(2, b""))
     return found
 
 
@@ -300,12 +302,18 @@ def _feature(data: bytes) -> list[Any]:
             if number != 1:
                 continue
             if kind == 1:
-                values.append(bytes(value))
+                values.append(_bytes(value))
             elif kind == 2:
-                values += np.frombuffer(value, "<f4").tolist()
+                values += np.frombuffer(_bytes(value), "<f4").tolist()
             elif kind == 3:
                 values += [value] if isinstance(value, int) else _varints(value)
     return values
+
+
+def _bytes(value: Any) -> bytes:
+    if isinstance(value, int):
+        raise ValueError("a number where bytes were expected")
+    return bytes(value)
 
 
 def _fields(data: Any) -> Iterator[tuple[int, Any]]:

@@ -7,8 +7,6 @@ import dataclasses
 import json
 import math
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .. import _checks
+from .. import _checks, _temporary
 from .. import io as files
 from ..errors import ArgumentError, DataError, PyHarmonyError
 from ..typing import PathLike, Skip
@@ -183,6 +181,8 @@ def _plain(value: Any) -> Any:
 def _folder(folder: Any, overwrite: bool) -> Iterator[Path]:
     """A new folder, in the place of one that was written before."""
     target = Path(folder)
+    if overwrite:
+        _temporary.restore(target)
     if not overwrite or not os.path.lexists(target):
         with _files.new_folder(folder) as made:
             yield made
@@ -190,11 +190,5 @@ def _folder(folder: Any, overwrite: bool) -> Iterator[Path]:
     strange = sorted({path.name for path in _files.folder_of(target, "folder").iterdir()} - {*ROLES, RECIPES})
     if strange or target.is_symlink():
         raise DataError(f"folder: {target}: holds {strange[0] if strange else 'a link'}, so it is not replaced")
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        with _files.new_folder(aside / "new") as made:
-            yield made
-        os.rename(target, aside / "old")
-        os.rename(aside / "new", target)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    with _temporary.folder(target, replace=True) as made:
+        yield made

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import os
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .. import _temporary
 from ..metrics import Interval
 from ._evaluate import Evaluation, Summary
 from ._methods import Picture, enlarged
@@ -38,17 +37,10 @@ def write_csv(evaluation: Evaluation, path: str | os.PathLike[str]) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    target = Path(path)
-    whole = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with open(whole, "w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(evaluation.rows[0]))
-            writer.writeheader()
-            writer.writerows(evaluation.rows)
-        os.replace(whole, target)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            whole.unlink()
+    with _temporary.file(path) as unfinished, open(unfinished, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(evaluation.rows[0]))
+        writer.writeheader()
+        writer.writerows(evaluation.rows)
 
 
 def markdown(evaluation: Evaluation, *, published: bool = False) -> str:

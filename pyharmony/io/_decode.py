@@ -406,6 +406,7 @@ def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool
     check(*image.size)
     if format == "JPEG":
         _jpeg_fits(image, _size(stream))
+        _scans_fit(image, stream)
     if format == "BMP" and image.info.get("compression") in (1, 2):
         _run_lengths_fit(image, _size(stream))
     if getattr(image, "n_frames", 1) > 1:
@@ -428,6 +429,59 @@ def _jpeg_fits(image: Any, size: int) -> None:
     if blocks > 64 * size:
         raise _Refuse(f"is damaged: its header claims {width} x {height} pixels, which {size} bytes cannot hold")
 
+
+#: Scans of a JPEG that are read at any size, and scans times pixels of those with more.
+_MAX_SCANS, _MAX_SCANNED_PIXELS = 100, 4_000_000_000
+_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
+
+
+def _scans_fit(image: Any, stream: Any) -> None:
+    """Refuses a JPEG of many scans: each goes through all pixels, and may be a few bytes long."""
+    width, height = image.size
+    most = max(_MAX_SCANS, _MAX_SCANNED_PIXELS // (width * height))
+    at = stream.tell()
+    try:
+        if _to_first_scan(stream) and _scans(stream.read(), most) > most:
+            raise _Refuse(f"has more than {most} scans of {width} x {height} pixels, which take long; save it anew")
+    finally:
+        stream.seek(at)
+
+
+def _to_first_scan(stream: Any) -> bool:
+    """Goes to the first scan of a JPEG; False of one that is decoded by it alone."""
+    stream.seek(2)
+    components = 0
+    while (head := stream.read(4))[:1] == b"\xff" and len(head) == 4:
+        kind, size = struct.unpack(">xBH", head)
+        if kind == 0xFF:  # a byte that fills up
+            stream.seek(-3, os.SEEK_CUR)
+            continue
+        body = stream.read(min(size - 2, 6)) if size > 2 else b""
+        if kind == 0xDA:
+            stream.seek(-len(body) - 4, os.SEEK_CUR)
+            return not body or body[0] < components
+        if kind in _FRAMES and len(body) == 6:
+            components = body[5] + (kind in _PROGRESSIVE)  # of which no scan has as many
+        stream.seek(size - 2 - len(body), os.SEEK_CUR)
+    return False
+
+
+def _scans(data: bytes, most: int) -> int:
+    """The scans from here on, counted until there are more than most."""
+    count = at = 0
+    while count <= most and (found := _MARKER.search(data, at)):
+        kind, at = data[found.end() - 1], found.end()
+        if kind == 0xD9 or at + 2 > len(data):
+            break
+        count += kind == 0xDA
+        if kind not in (0xD8, 0x01):  # those without a length
+            at += struct.unpack_from(">H", data, at)[0]
+    return count
+
+
+#: The markers of frames, and of those in several passes.
+_FRAMES = (0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
+_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 
 #: Pixels of a run-length encoded BMP, which Pillow decodes one by one.
 _MAX_RUN_LENGTH_PIXELS = 8_000_000
@@ -561,7 +615,7 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
     decoded = Decoded(
         None,
         profile.data if profile else None,
-        _metadata.exif_of_tiff(main, keep_gps),
+        _metadata.exif_of_tiff(main, keep_gps, size, name),
         xmp.data if xmp else None,
         _metadata.dpi_of(main),
         format,

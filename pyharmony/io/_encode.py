@@ -7,15 +7,16 @@ import errno
 import io
 import logging
 import os
-import secrets
 import stat
 import struct
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .. import _temporary
 from .._arrays import NumpyArray
 from ..errors import ArgumentError, DTypeError, OutOfMemory, PyHarmonyError
 from . import _metadata, _png, _profiles, _tiff
@@ -264,13 +265,8 @@ def _write_path(path: str, pieces: Iterable[Piece], overwrite: bool) -> None:
                 _write_all(file.write, pieces)
             return
     folder = os.path.dirname(real) or "."
-    temporary = os.path.join(folder, f".{secrets.token_hex(8)}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    created = False
-    try:
-        descriptor = os.open(temporary, flags, 0o666)
-        created = True
-        with open(descriptor, "wb", buffering=0) as file:
+    with _temporary.opened(folder) as (temporary, descriptor):
+        with open(descriptor, "wb", buffering=0, closefd=False) as file:
             if before is not None and hasattr(os, "fchmod"):
                 with contextlib.suppress(PermissionError):
                     os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
@@ -278,17 +274,12 @@ def _write_path(path: str, pieces: Iterable[Piece], overwrite: bool) -> None:
             os.fsync(descriptor)
         if overwrite:
             os.replace(temporary, real)
-            created = False
         else:
             _into_free_place(temporary, real)
-    finally:
-        if created:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
     _sync_folder(folder)
 
 
-def _into_free_place(temporary: str, real: str) -> None:
+def _into_free_place(temporary: Path, real: str) -> None:
     """Gives the file its name where nothing has it yet; the temporary name stays."""
     try:
         os.link(temporary, real)

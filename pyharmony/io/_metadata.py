@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import re
 import struct
+from collections.abc import Iterable
 
 from . import _tiff
 
 logger = logging.getLogger("pyharmony")
 
 EXIF_PREFIX = b"Exif\0\0"
+#: The most bytes of EXIF, and of its fields together where they lie in a file that is larger.
 _MAX_METADATA = 1 << 26
 
 
@@ -47,10 +49,12 @@ def _clean_in_place(body: bytearray, keep_gps: bool) -> int:
     main = _tiff.directory(read, order, False, first)
     orientation = main.number(_tiff.ORIENTATION, 1)
     wiped: list[tuple[int, int]] = []
+    budget = _tiff.Budget(2 * len(body))  # a thumbnail may be told of by two fields
 
     def wipe(offset: int, size: int) -> None:
         size = max(min(size, len(body) - offset), 0)
         if offset >= 8 and size:
+            budget.spend(size)
             body[offset : offset + size] = bytes(size)
             wiped.append((offset, offset + size))
 
@@ -139,32 +143,60 @@ def _without(packet: bytes, name: bytes) -> bytes | None:
     while found := start.search(packet, at):
         end = found.end()
         if not found.group().endswith(b"/>"):
-            close = re.compile(rb"</" + found.group(1) + rb"\s*>").search(packet, end)
-            if close is None:
+            end = _end_of(packet, found.group(1), end)
+            if end < 0:
                 return None
-            end = close.end()
         kept.append(packet[at : found.start()])
         at = end
     return b"".join((*kept, packet[at:]))
 
 
-def exif_of_tiff(main: _tiff.Directory, keep_gps: bool) -> bytes | None:
-    """The EXIF of a TIFF file: what describes the picture, its EXIF directory and maybe GPS."""
-    entries = main.entries(_tiff.DESCRIPTIVE & main.where.keys())
-    parts = {}
-    for tag in (_tiff.EXIF_IFD, *([_tiff.GPS_IFD] if keep_gps else [])):
-        at = main.number(tag, 0)
-        if at:
-            try:
-                part = _tiff.directory(main.read, main.order, False, at)
-            except _tiff.TiffError:
-                continue
-            parts[tag] = part.entries(part.where.keys() - {_tiff.INTEROP_IFD})
-    parts = {tag: part for tag, part in parts.items() if part}
+_CLOSED = re.compile(rb"\s*>")
+
+
+def _end_of(packet: bytes, name: bytes, at: int) -> int:
+    """Where the element of a name that began before at ends; -1 where it does not."""
+    tag = b"</" + name
+    while (at := packet.find(tag, at)) >= 0:
+        if closed := _CLOSED.match(packet, at + len(tag)):
+            return closed.end()
+        at += len(tag)
+    return -1
+
+
+def exif_of_tiff(main: _tiff.Directory, keep_gps: bool, size: int, name: str) -> bytes | None:
+    """The EXIF of a TIFF file of size bytes: what describes the picture, its EXIF directory and maybe GPS."""
+    tags = (_tiff.EXIF_IFD, *([_tiff.GPS_IFD] if keep_gps else []))
+    try:
+        entries, parts = _fields_of(main, tags, size)
+    except _tiff.TiffError as error:
+        logger.warning("%s: the EXIF data is damaged (%s) and was dropped", name, error)
+        return None
     if not entries and not parts:
         return None
     head = (b"II*\0" if main.order == "<" else b"MM\0*") + struct.pack(main.order + "I", 8)
     return EXIF_PREFIX + head + _tiff.build(entries, parts, 8, main.order)
+
+
+def _fields_of(
+    main: _tiff.Directory, tags: Iterable[int], size: int
+) -> tuple[list[_tiff.Entry], dict[int, list[_tiff.Entry]]]:
+    """The descriptive fields of a directory, and the directories that these tags point to.
+
+    Raises:
+        TiffError: together they have more bytes than what they lie in, so that they lie on the same ones.
+    """
+    budget = _tiff.Budget(min(size, _MAX_METADATA))
+    entries = main.entries(_tiff.DESCRIPTIVE & main.where.keys(), budget)
+    parts = {}
+    for tag in tags:
+        if at := main.number(tag, 0):
+            try:
+                part = _tiff.directory(main.read, main.order, False, at)
+            except _tiff.TiffError:
+                continue
+            parts[tag] = part.entries(part.where.keys() - {_tiff.INTEROP_IFD}, budget)
+    return entries, {tag: part for tag, part in parts.items() if part}
 
 
 def tiff_of_exif(exif: bytes | None) -> tuple[list[_tiff.Entry], dict[int, list[_tiff.Entry]]]:
@@ -172,9 +204,11 @@ def tiff_of_exif(exif: bytes | None) -> tuple[list[_tiff.Entry], dict[int, list[
     if exif is None:
         return [], {}
     try:
-        read = _tiff.reader(_body(exif))
+        body = _body(exif)
+        read = _tiff.reader(body)
         order, big, first = _tiff.header(read)
         main = _tiff.directory(read, order, big, first)
+        entries, parts = _fields_of(main, (_tiff.EXIF_IFD, _tiff.GPS_IFD), len(body))
     except _tiff.TiffError as error:
         logger.warning("the EXIF data is damaged (%s) and was not written", error)
         return [], {}
@@ -182,12 +216,4 @@ def tiff_of_exif(exif: bytes | None) -> tuple[list[_tiff.Entry], dict[int, list[
     def little(entries: list[_tiff.Entry]) -> list[_tiff.Entry]:
         return entries if order == "<" else [entry.swapped() for entry in entries]
 
-    parts = {}
-    for tag in (_tiff.EXIF_IFD, _tiff.GPS_IFD):
-        if at := main.number(tag, 0):
-            try:
-                part = _tiff.directory(read, order, big, at)
-            except _tiff.TiffError:
-                continue
-            parts[tag] = little(part.entries(part.where.keys() - {_tiff.INTEROP_IFD}))
-    return little(main.entries(_tiff.DESCRIPTIVE & main.where.keys())), parts
+    return little(entries), {tag: little(part) for tag, part in parts.items()}

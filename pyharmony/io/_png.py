@@ -70,6 +70,7 @@ def parse(data: bytes) -> Png:
     view = memoryview(data)
     critical: list[memoryview] = [view[:33]]
     at, packed, ended = 33, 0, False
+    seen: set[bytes] = set()
     while at + 12 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, at)
         end = at + 12 + size
@@ -85,7 +86,7 @@ def parse(data: bytes) -> Png:
             critical.append(view[at:end])
             packed += size if kind == b"IDAT" else 0
         elif size <= _MAX_METADATA:
-            _ancillary(png, kind, bytes(body))
+            _ancillary(png, kind, bytes(body), seen)
         at = end
         if kind == b"IEND":
             ended = True
@@ -99,7 +100,12 @@ def parse(data: bytes) -> Png:
     return png
 
 
-def _ancillary(png: Png, kind: bytes, body: bytes) -> None:
+def _ancillary(png: Png, kind: bytes, body: bytes, seen: set[bytes]) -> None:
+    """What a chunk says; of one kind the first, so that what is inflated does not grow with their number."""
+    if kind in (b"iCCP", b"eXIf") or (kind == b"iTXt" and body.startswith(_XMP + b"\0")):
+        if kind in seen:
+            return
+        seen.add(kind)
     if kind == b"iCCP":
         _, _, packed = body.partition(b"\0")
         png.profile = _inflate(packed[1:])

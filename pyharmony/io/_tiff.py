@@ -5,6 +5,7 @@ TIFF 6.0 (Adobe, 1992), BigTIFF, EXIF 2.32 (CIPA DC-008) section 4.6.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -56,6 +57,18 @@ class Entry:
         return Entry(self.tag, self.type, self.count, bytes(swapped))
 
 
+class Budget:
+    """Bytes that fields may have together: several of them may say that they lie on the same ones."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def spend(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise TiffError("its fields overlap")
+
+
 @dataclass(frozen=True)
 class Directory:
     """A directory: where its fields lie. Bytes are read when they are asked for."""
@@ -94,10 +107,20 @@ class Directory:
 
     def number(self, tag: int, default: int) -> int:
         values = self.numbers(tag, 64)
-        return int(values[0]) if values else default
+        return int(values[0]) if values and math.isfinite(values[0]) else default
 
-    def entries(self, tags: Iterable[int], limit: int = 1 << 22) -> list[Entry]:
-        return [entry for tag in tags if (entry := self.entry(tag, limit)) is not None]
+    def entries(self, tags: Iterable[int], budget: Budget, limit: int = 1 << 22) -> list[Entry]:
+        """The fields that are there and have at most limit bytes each.
+
+        Raises:
+            TiffError: together they have more than the budget.
+        """
+        found = []
+        for tag in tags:
+            if (entry := self.entry(tag, limit)) is not None:
+                budget.spend(len(entry.data))
+                found.append(entry)
+        return found
 
 
 def reader(data: bytes | bytearray | memoryview) -> Reader:

@@ -24,6 +24,8 @@ _BY_OPENCV = (5, 32773)
 _RATIOS = {1: 1, 5: 3641, 8: 1032, 32946: 1032, 32773: 64}
 #: The most bytes of a list of offsets.
 _MAX_LIST = 1 << 23
+#: So many strips or tiles may be smaller than so many pixels; each takes as long as thousands of pixels do.
+_MANY, _SMALL = 1 << 16, 256
 _TILED = 324
 _PHOTOMETRIC = {
     3: "palette",
@@ -124,6 +126,8 @@ def segments(
             raise _tiff.TiffError("its strips have no rows")
     down, across = -(-height // seg_h), -(-width // seg_w)
     number = planes * down * across
+    if number > _MANY and seg_h * seg_w < _SMALL:
+        raise _tiff.TiffError(f"it has {number} strips or tiles of {seg_w} x {seg_h} pixels")
     offsets = main.numbers(_TILED if tiled else 273, _MAX_LIST)
     counts = main.numbers(325 if tiled else 279, _MAX_LIST)
     if len(offsets) < number or len(counts) < number:

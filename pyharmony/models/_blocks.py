@@ -177,13 +177,28 @@ def check_flag(value: object, name: str) -> None:
 
 
 def check_choice(value: object, name: str, choices: Sequence[object]) -> None:
-    if value not in choices:
+    if isinstance(value, bool) or value not in choices:
         raise ArgumentError(f"{name}: {value!r}, expected one of {', '.join(map(repr, choices))}")
 
 
-def check_whole(value: object, name: str, low: int = 1) -> None:
+#: The most channels, pixels of a side and the like of a configuration, and the most layers: files are strangers'.
+MOST, MOST_LAYERS = 1 << 20, 256
+
+
+def check_whole(value: object, name: str, low: int = 1, high: int = MOST) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < low:
         raise ArgumentError(f"{name}: {value!r}, expected a whole number of at least {low}")
+    if value > high:
+        raise ArgumentError(f"{name}: {_brief(value)}, expected at most {high}")
+
+
+def _brief(value: int) -> str:
+    return str(value) if value < 1 << 64 else f"a number of {value.bit_length()} bits"
+
+
+def check_layers(value: object, name: str, low: int = 1) -> None:
+    """A number of layers, or of times that they are gone through."""
+    check_whole(value, name, low, MOST_LAYERS)
 
 
 def check_positive(value: object, name: str) -> None:
@@ -192,14 +207,15 @@ def check_positive(value: object, name: str) -> None:
 
 
 def check_widths(value: object, name: str) -> None:
-    if not isinstance(value, tuple) or len(value) < 2:
-        raise ArgumentError(f"{name}: {value!r}, expected a tuple of two or more whole numbers")
+    if not isinstance(value, tuple) or not 2 <= len(value) <= MOST_LAYERS:
+        what = value if not isinstance(value, tuple) or len(value) < 2 else f"{len(value)} numbers"
+        raise ArgumentError(f"{name}: {what!r}, expected a tuple of two or more whole numbers, {MOST_LAYERS} at most")
     for i, item in enumerate(value):
         check_whole(item, f"{name}[{i}]")
 
 
-def check_share(value: float, name: str) -> None:
-    if not 0 <= value < 1:
+def check_share(value: object, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
         raise ArgumentError(f"{name}: {value!r}, expected 0 to 1, 1 not included")
 
 
@@ -216,6 +232,7 @@ def power_of_two_sizes(size: int, name: str) -> int:
     """n for size = 4 * 2^n."""
     if isinstance(size, bool) or not isinstance(size, int) or size < 8 or size & (size - 1):
         raise ArgumentError(f"{name}: {size!r}, expected 8, 16, 32, 64 or another power of two")
+    check_whole(size, name, 8)
     return int(math.log2(size)) - 2
 
 

@@ -10,10 +10,9 @@ import contextlib
 import dataclasses
 import json
 import logging
+import math
 import os
-import pickle
 import warnings
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -22,8 +21,9 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from .. import _catalogue, _install, _shipped
+from .. import _catalogue, _install, _shipped, _temporary
 from .._shipped import Weights
 from ..errors import ArgumentError, PyHarmonyError, WeightsError
 from ..typing import Task
@@ -79,7 +79,7 @@ def _header(source: Source, data: bytes) -> Header:
         metadata = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
         text = metadata.get("pyharmony")
         entry = None if text is None else json.loads(text)
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise WeightsError(f"{_shown(source)}: no safetensors file, or a damaged one") from error
     if entry is None:
         raise WeightsError(
@@ -110,7 +110,7 @@ def read(source: Source) -> tuple[Header, dict[str, Tensor]]:
     header = _header(source, data)
     try:
         return header, safetensors.torch.load(data)
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+    except (safetensors.SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise WeightsError(f"{_shown(source)}: a damaged safetensors file: {error}") from error
 
 
@@ -138,10 +138,23 @@ def check_state(module: nn.Module, state: Mapping[str, Tensor], what: str, whose
         raise WeightsError(f"{what} does not fit {whose}: {'; '.join(trouble)}")
 
 
-def _as_stored(state: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
-    """The tensors in the dtypes of the module: half precision saves space in files, not in the model."""
+def _as_stored(state: Mapping[str, Tensor], module: nn.Module, what: str) -> dict[str, Tensor]:
+    """The tensors in the dtypes of the module: half precision saves space in files, not in the model.
+
+    Raises:
+        WeightsError: a value is not finite, or a complex number.
+    """
     expected = module.state_dict()
-    return {key: value.to(expected[key].dtype) for key, value in state.items()}
+    found = {}
+    for key, value in state.items():
+        if value.is_complex():
+            raise WeightsError(f"{what}: {key} is {value.dtype}, expected real numbers")
+        found[key] = value.to(expected[key].dtype)
+        # A sum is NaN or infinite where a value is; it may be of large ones too, so that all are looked at then.
+        doubtful = found[key].is_floating_point() and not math.isfinite(float(found[key].sum()))
+        if doubtful and not bool(torch.isfinite(found[key]).all()):
+            raise WeightsError(f"{what}: {key} holds NaN or Inf")
+    return found
 
 
 def _part_of(model: Model, part: Part) -> nn.Module:
@@ -188,12 +201,8 @@ def save(
                 raise WeightsError(f"{key}: NaN, Inf, or too large for {stored.dtype}")
         tensors[key] = stored
     entry = {"format": _FORMAT, "name": model.name, "config": dataclasses.asdict(model.config), "part": part}
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        safetensors.torch.save_file(tensors, temporary, {"pyharmony": json.dumps(entry, sort_keys=True)})
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _temporary.file(target) as unfinished:
+        safetensors.torch.save_file(tensors, unfinished, {"pyharmony": json.dumps(entry, sort_keys=True)})
 
 
 def weights(task: Task | None = None) -> list[Weights]:
@@ -232,19 +241,58 @@ def load(source: Source, *, model: Model | None = None, whole: bool = False) -> 
             raise WeightsError(f"{_shown(source)}: weights of {header.name}, the model is {model.name}")
         part = _part_of(model, header.part)
         check_state(part, state, f"{_shown(source)}, {header.name},", f"the {model.name} that is to be filled")
-        part.load_state_dict(_as_stored(state, part))
+        part.load_state_dict(_as_stored(state, part, _shown(source)))
         return model
     try:
         info = _registry.info_of(header.name)
         config = _registry.config_of(info, header.config)
-    except (ArgumentError, TypeError) as error:
-        raise WeightsError(f"{_shown(source)}: {error}") from error
-    with torch.device("meta" if header.part == "all" else "cpu"):
-        made = info.make(config)
+        # Weights that come with pyharmony are known by their checksum.
+        known = header.part == "generator" and _shipped_of(source) is not None
+        made = info.make(config) if known else _outlined(info, config)
+    except (ArgumentError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise WeightsError(f"{_shown(source)}: {reason}") from error
     part = _part_of(made, header.part)
     check_state(part, state, _shown(source), f"the {header.name} of its configuration")
-    part.load_state_dict(_as_stored(state, part), assign=True)
+    stored = _as_stored(state, part, _shown(source))
+    if part is not made and not known:
+        _check_rest(made.state_dict(), part.state_dict(), _shown(source))
+        made = info.make(config)
+        part = _part_of(made, header.part)
+    part.load_state_dict(stored, assign=True)
     return made.eval()
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves out what constructors write into tensors without memory, which torch is slow to think through."""
+
+    FILLS = ("normal_", "uniform_", "trunc_normal_", "kaiming_uniform_", "kaiming_normal_", "fill_", "zero_")
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in self.FILLS:
+            x = args[0] if args else kwargs.get("tensor")
+            if isinstance(x, Tensor) and x.is_meta:
+                return x
+        return func(*args, **kwargs)
+
+
+def _outlined(info: _registry.ModelInfo, config: Any) -> Model:
+    """The model of a configuration without memory for its tensors."""
+    with torch.device("meta"), _Unfilled():
+        return info.make(config)
+
+
+#: The bytes of a discriminator that a file without it may ask for, beside as many as its generator has four times.
+_REST = 256 << 20
+
+
+def _check_rest(every: Mapping[str, Tensor], part: Mapping[str, Tensor], what: str) -> None:
+    """Refuses a configuration whose networks that the file does not hold are out of proportion to the one it holds."""
+    whole, held = (sum(x.numel() * x.element_size() for x in state.values()) for state in (every, part))
+    rest = whole - held
+    if rest > max(_REST, 4 * held):
+        raise WeightsError(f"{what}: {held:,} bytes of a generator whose configuration has a discriminator of {rest:,}")
 
 
 def _published_state(path: Path) -> dict[str, Any]:
@@ -260,7 +308,9 @@ def _published_state(path: Path) -> dict[str, Any]:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise WeightsError(f"{path}: there is no such file") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (MemoryError, ImportError):
+        raise
+    except Exception as error:  # torch reads zip archives and old formats, and raises whatever it stumbles on
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path}: not only tensors, or damaged: {reason}") from error
     for key in ("state_dict", "model"):
@@ -268,6 +318,9 @@ def _published_state(path: Path) -> dict[str, Any]:
             found = found[key]
     if not isinstance(found, dict) or not found or not all(isinstance(v, Tensor) for v in found.values()):
         raise WeightsError(f"{path}: expected a dictionary of tensors")
+    for key, value in found.items():
+        if value.layout != torch.strided or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise WeightsError(f"{path}: {key} is no plain tensor, or says that it is larger than what it holds")
     return {str(key).removeprefix("module."): value for key, value in found.items()}
 
 
@@ -314,18 +367,22 @@ def convert(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], nam
         found, state = info.convert(dict(published))
     except WeightsError as error:
         raise WeightsError(f"{source}: {error}{_hint(published, 'it', but=name)}") from error
+    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise WeightsError(f"{source}: not the tensors of a {name}: {type(error).__name__}: {error}") from error
     if config:
         found = _registry.config_of(info, {**dataclasses.asdict(found), **config})
-    made = info.make(found)
-    complete = {**made.state_dict(), **state}
-    check_state(made, complete, source, f"the {name} of its shapes")
+    outline = _outlined(info, found)
+    expected = outline.state_dict()
+    check_state(outline, {**expected, **state}, source, f"the {name} of its shapes")
     # A network is there as a whole or not at all: within one, nothing may be left as it was made.
-    networks = {key.partition(".")[0] for key in state} if isinstance(made, Adversarial) else {""}
-    left = [key for key in made.state_dict() if key.startswith(tuple(networks)) and key not in state]
+    networks = {key.partition(".")[0] for key in state} if isinstance(outline, Adversarial) else {""}
+    left = [key for key in expected if key.startswith(tuple(networks)) and key not in state]
     left = [key for key in left if not key.endswith("num_batches_tracked")]
     if left:
         raise WeightsError(f"{source} does not fit {name}: {_some(left)} missing")
-    made.load_state_dict(complete)
+    _check_rest(expected, state, source)
+    made = info.make(found)
+    made.load_state_dict({**made.state_dict(), **state})
     return made.eval()
 
 
@@ -374,16 +431,15 @@ def export(model: Model, path: str | os.PathLike[str], *, size: int | None = Non
     inputs = {key: value.to(parameter.device, parameter.dtype) for key, value in model.example(size).items()}
     batch = torch.export.Dim("batch", min=1)
     training = [m.training for m in model.modules()]
-    temporary = target.with_name(f".{os.getpid()}.{target.name}")
     model.eval()
     try:
-        with torch.no_grad(), _quiet_exporter():
+        with torch.no_grad(), _quiet_exporter(), _temporary.file(target) as unfinished:
             result = model(**inputs)  # what the model refuses is said by the model
             outputs = ["output"] if isinstance(result, Tensor) else [f"output_{i}" for i in range(len(result))]
             torch.onnx.export(
                 model.generator if isinstance(model, Adversarial) else model,
                 kwargs=inputs,
-                f=temporary,
+                f=unfinished,
                 input_names=list(inputs),
                 output_names=outputs,
                 dynamic_shapes={key: {0: batch} for key in inputs},
@@ -391,9 +447,7 @@ def export(model: Model, path: str | os.PathLike[str], *, size: int | None = Non
                 verbose=False,
                 external_data=False,
             )
-        os.replace(temporary, target)
     finally:
-        temporary.unlink(missing_ok=True)
         for m, mode in zip(model.modules(), training):
             m.training = mode
 

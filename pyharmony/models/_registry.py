@@ -103,7 +103,7 @@ def config_of(info: ModelInfo, values: dict[str, Any], preset: str | None = None
     """
     chosen: dict[str, Any] = {}
     if preset is not None:
-        if preset not in info.presets:
+        if not isinstance(preset, str) or preset not in info.presets:
             known = ", ".join(sorted(info.presets)) or "none"
             raise ArgumentError(f"preset: {preset!r}, {info.name} has {known}")
         chosen.update(info.presets[preset])

@@ -40,7 +40,7 @@ class AttentionUNetConfig:
 
     def __post_init__(self) -> None:
         _blocks.check_whole(self.width, "width")
-        _blocks.check_whole(self.depth, "depth", 5)
+        _blocks.check_layers(self.depth, "depth", 5)
         _blocks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
         _blocks.check_flag(self.gates, "gates")
         _blocks.check_flag(self.residual, "residual")

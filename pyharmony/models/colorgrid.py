@@ -72,13 +72,16 @@ class ColorGridConfig:
         _blocks.check_whole(self.knots, "knots", 2)
         for name in ("drawn", "seen"):
             value = getattr(self, name)
+            _blocks.check_widths(value, name)
             if len(value) != 3:
                 raise ArgumentError(f"{name}: {value!r}, expected 3 numbers")
-            _blocks.check_widths(value, name)
-        if not self.reach or min(self.reach) <= 0:
-            raise ArgumentError(f"reach: {self.reach!r}, expected one or more numbers above 0")
-        for name in ("point_width", "hidden", "stages"):
+        if not isinstance(self.reach, tuple) or not 1 <= len(self.reach) <= _blocks.MOST_LAYERS:
+            raise ArgumentError(f"reach: {str(self.reach)[:80]}, expected one or more numbers above 0")
+        for distance in self.reach:
+            _blocks.check_positive(distance, "reach")
+        for name in ("point_width", "hidden"):
             _blocks.check_whole(getattr(self, name), name)
+        _blocks.check_layers(self.stages, "stages")
         _blocks.check_share(self.dropout, "dropout")
         for name in ("doubtful", "sure"):
             if getattr(self, name) != 0:

@@ -60,8 +60,9 @@ class PctNetConfig:
 
     def __post_init__(self) -> None:
         _blocks.check_choice(self.encoder, "encoder", ENCODERS)
-        for name in ("width", "patch", "token_width", "layers", "heads", "hidden"):
+        for name in ("width", "patch", "token_width", "heads", "hidden"):
             _blocks.check_whole(getattr(self, name), name)
+        _blocks.check_layers(self.layers, "layers")
         multiple = 2 ** (_BLOCKS - 1) if self.encoder == "cnn" else self.patch
         _blocks.check_whole(self.size, "size", 2 * multiple)
         if self.size % multiple:

@@ -57,8 +57,9 @@ class Pix2PixSelfieConfig:
         _blocks.check_choice(self.discriminator_norm, "discriminator_norm", _blocks.NORMS[:2])
         _blocks.check_choice(self.discriminator, "discriminator", ("wide_residual", "patches"))
         _blocks.check_share(self.dropout, "dropout")
-        for name in ("width", "depth", "discriminator_width", "discriminator_factor"):
+        for name in ("width", "discriminator_width", "discriminator_factor"):
             _blocks.check_whole(getattr(self, name), name)
+        _blocks.check_layers(self.depth, "depth")
 
 
 def _conv(a: int, b: int, stride: int, bias: bool) -> nn.Conv2d:

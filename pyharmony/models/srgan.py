@@ -38,8 +38,9 @@ class SrganConfig:
 
     def __post_init__(self) -> None:
         _blocks.check_choice(self.scale, "scale", (2, 4))
-        for name in ("width", "blocks", "discriminator_width"):
+        for name in ("width", "discriminator_width"):
             _blocks.check_whole(getattr(self, name), name)
+        _blocks.check_layers(self.blocks, "blocks")
 
 
 class ResidualBlock(nn.Module):

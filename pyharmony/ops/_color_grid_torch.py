@@ -49,8 +49,7 @@ def _on_device(x: Tensor) -> bool:
 def _view(x: Tensor | None, *, writable: bool = False) -> Any:
     if x is None:
         return None
-    dtype = str(x.dtype).removeprefix("torch.")
-    return _cuda._module().ArrayView(x.data_ptr(), dtype, tuple(x.shape), tuple(x.stride()), writable)
+    return _arrays.tensor_view(x, writable=writable, module=_cuda._module())
 
 
 def _gradient_on_device(
@@ -103,8 +102,9 @@ def _run_gradient(
         found = _gradient_on_device(image.detach(), tensors[1:], place, grad.detach(), needs)
     else:
         # NumPy has no bfloat16.
-        arrays = [None if x is None else (x.float() if x.dtype == torch.bfloat16 else x).numpy() for x in tensors]
-        made = run_gradient(arrays, place, grad.detach().numpy(), needs)
+        plain = [None if x is None else x.float() if x.dtype == torch.bfloat16 else x for x in tensors]
+        arrays = [None if x is None else _arrays.to_numpy(x, "image") for x in plain]
+        made = run_gradient(arrays, place, _arrays.to_numpy(grad, "grad"), needs)
         found = [None if x is None else torch.from_numpy(x) for x in made]
     return [
         image.new_empty(0)

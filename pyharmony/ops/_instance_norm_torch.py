@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from .. import _cuda
+from .. import _arrays, _cuda
 from .._native import native
 from ..errors import DTypeError
 from .instance_norm import check, stats_shape
@@ -27,8 +27,7 @@ class Processor:
     module: Any = native
 
     def view(self, x: Tensor, *, writable: bool = False) -> Any:
-        dtype = str(x.dtype).removeprefix("torch.")
-        return self.module.ArrayView(x.data_ptr(), dtype, tuple(x.shape), tuple(x.stride()), writable)
+        return _arrays.tensor_view(x, writable=writable, module=self.module)
 
     def call(self, name: str, x: Tensor, *arguments: Any) -> None:
         getattr(self.module, name)(self.view(x), *arguments)
@@ -59,7 +58,8 @@ def _target(x: Tensor) -> Processor:
 
 
 def _dense(x: Tensor) -> Tensor:
-    """x itself where it is planar or channels-last without gaps, else a copy."""
+    """x itself where it is planar or channels-last without gaps and in memory, else a copy."""
+    x = _arrays.plain(x, "x")
     if x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last):
         return x
     return x.contiguous(memory_format=torch.channels_last if x.stride(1) == 1 else torch.contiguous_format)
@@ -67,6 +67,7 @@ def _dense(x: Tensor) -> Tensor:
 
 def _like(g: Tensor, x: Tensor) -> Tensor:
     """g in the memory format of x, which is dense."""
+    g = _arrays.plain(g, "grad")
     planar = x.is_contiguous()
     return g.contiguous(memory_format=torch.contiguous_format if planar else torch.channels_last)
 
@@ -232,6 +233,8 @@ _gradient_operator.register_autograd(_backward_gradient, setup_context=_keep_gra
 def instance_norm(x: Tensor, slope: float, eps: float) -> Tensor:
     """`pyharmony.ops.instance_norm` of a tensor; slope 1 is no activation."""
     check(x)
+    if x.layout != torch.strided:
+        raise DTypeError(f"x: a tensor of layout {x.layout}, expected a dense one; use x.to_dense()")
     if x.device.type not in ("cpu", "cuda"):
         raise DTypeError(f"x: a tensor on {x.device}, expected one on the CPU or a CUDA device")
     if x.is_cuda and x.dtype not in DEVICE_DTYPES:

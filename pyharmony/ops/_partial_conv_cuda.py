@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import _cuda
+from .. import _arrays, _cuda
 from ..errors import DTypeError, MaskError
 from . import partial_conv as op
 from .partial_conv import LayerPlan, Window
@@ -50,8 +50,7 @@ def _capturing(x: Tensor) -> bool:
 def _view(x: Tensor | None, *, writable: bool = False) -> Any:
     if x is None:
         return None
-    dtype = str(x.dtype).removeprefix("torch.")
-    return _module().ArrayView(x.data_ptr(), dtype, tuple(x.shape), tuple(x.stride()), writable)
+    return _arrays.tensor_view(x, writable=writable, module=_module())
 
 
 def _bytes(nbytes: int, like: Tensor) -> Tensor:

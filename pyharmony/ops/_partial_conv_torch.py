@@ -101,7 +101,8 @@ def _format(*tensors: Tensor) -> torch.memory_format:
 
 
 def _dense(x: Tensor) -> Tensor:
-    """x itself where its layout is one that the passes take, else a copy."""
+    """x itself where its layout is one that the passes take and it is in memory, else a copy."""
+    x = _arrays.plain(x, "x")
     if x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last):
         return x
     return x.contiguous(memory_format=torch.channels_last if x.stride(1) == 1 else torch.contiguous_format)

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import _cuda
+from .. import _arrays, _cuda
 from .._native import native
 from ..errors import DeviceError, DTypeError
 from .spectral_norm import FLOATS, ORDERS, Layout, Settings, layout_of, zero_weight
@@ -130,7 +130,7 @@ def _dense(weights: Sequence[Tensor], dims: Sequence[int]) -> tuple[list[Tensor]
     """The weights, those with gaps copied, and their layouts."""
     dense, layouts = [], []
     for w, dim in zip(weights, dims):
-        w = w.detach()
+        w = _arrays.plain(w.detach(), "weights")
         at = layout_of(tuple(w.shape), tuple(w.stride()), dim)
         if not at.dense:
             w = torch.empty_like(w).copy_(w)
@@ -165,8 +165,8 @@ def run(
     real = _real(weights)
     sigmas = weights[0].new_empty(len(weights), dtype=real)
     state = weights[0].new_empty(sum(at.rows + at.cols for at in layouts), dtype=real)
-    new_us = [on.vector(u.detach()) for u in us]
-    new_vs = [on.vector(_permuted(at, v.detach())) for v, at in zip(vs, layouts)]
+    new_us = [on.vector(_arrays.plain(u.detach(), "us")) for u in us]
+    new_vs = [on.vector(_permuted(at, _arrays.plain(v.detach(), "vs"))) for v, at in zip(vs, layouts)]
     zero = on.call(
         "spectral_norm",
         [on.matrix(w, at) for w, at in zip(dense, layouts)],
@@ -213,12 +213,12 @@ def run_gradient(
     """dL/dW of all weights."""
     on = _target(weights[0])
     dense, layouts = _dense(weights, dims)
-    laid = [None if g is None else _like(g.detach(), w) for g, w in zip(grads, dense)]
+    laid = [None if g is None else _like(_arrays.plain(g.detach(), "grad"), w) for g, w in zip(grads, dense)]
     outs = [_empty(w, pool) for w in dense]
     if any(at.order is not None for at in layouts):
         state = state.clone()
         _reorder(state, layouts, _permuted)
-    extra = None if grad_sigmas is None else grad_sigmas.detach().to(sigmas.dtype).contiguous()
+    extra = None if grad_sigmas is None else _arrays.plain(grad_sigmas.detach(), "grad").to(sigmas.dtype).contiguous()
     sigmas = sigmas.detach().contiguous()
     on.call(
         "spectral_norm_gradient",

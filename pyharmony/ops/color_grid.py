@@ -136,6 +136,7 @@ def _part(x: Any, name: str, image: NumpyArray) -> NumpyArray | None:
     real = np.float64 if image.dtype == np.float64 else np.float32
     if _arrays.is_torch(x):  # NumPy has no bfloat16
         x = x.detach().double() if real is np.float64 else x.detach().float()
+        x = _arrays.to_numpy(x, name)
     try:
         a = np.ascontiguousarray(x, real)
     except (TypeError, ValueError) as error:
@@ -171,7 +172,7 @@ def _target(out: Any, image: NumpyArray) -> NumpyArray:
     """Where the result goes."""
     if out is None:
         return np.empty(image.shape, image.dtype)
-    a = _arrays.to_numpy(out, "out")
+    a = _arrays.to_numpy(out, "out", writable=True)
     if a.shape != image.shape or a.dtype != image.dtype:
         raise ShapeError(
             f"out: {a.dtype.name} of shape {list(a.shape)}, expected {image.dtype.name} of {list(image.shape)} as image"

@@ -330,6 +330,7 @@ def _mask_4d(mask: Any) -> Array:
     """A mask [N, C, H, W] of a dtype that is accepted."""
     if not isinstance(mask, np.ndarray) and not _arrays.is_torch(mask):
         raise DTypeError(f"mask: {type(mask).__name__}, expected a numpy.ndarray or a torch.Tensor")
+    check_dense(mask, "mask")
     dtype = dtype_of(mask)
     if dtype not in ("bool", *DTYPES):
         raise DTypeError(f"mask: dtype {dtype} is not supported, use bool or floats in [0, 1], such as mask > 0")
@@ -396,7 +397,7 @@ def plan_layers(mask: Array, chain: tuple[tuple[Window, int], ...], soft: bool) 
     first = mask if soft else mask != 0
     if _arrays.is_torch(first):
         # bfloat16 is of torch alone.
-        first = (first.float() if dtype_of(first) == "bfloat16" else first).numpy()
+        first = _arrays.to_numpy(first.float() if dtype_of(first) == "bfloat16" else first, "mask")
     current = np.array(first, real if soft else np.bool_)
     layers, full = [], kind == 0
     for (window, _), (count, ratio, cover, rows), total in zip(chain, maps, totals):
@@ -527,6 +528,7 @@ def check_layer(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilat
             raise DTypeError(f"{name}: {type(value).__name__}, expected a numpy.ndarray or a torch.Tensor")
         if _arrays.is_torch(value) != _arrays.is_torch(x):
             raise DTypeError(f"{name}: {type(value).__name__}, expected the kind of x, {type(x).__name__}")
+        check_dense(value, name)
         if dtype_of(value) not in DTYPES:
             raise DTypeError(f"{name}: dtype {dtype_of(value)} is not supported, use one of {', '.join(DTYPES)}")
     if x.ndim != 4 or 0 in x.shape:
@@ -544,6 +546,12 @@ def check_layer(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilat
     if min(window.out_size(x.shape[2], x.shape[3])) < 1:
         raise ShapeError(f"x: [{x.shape[2]}, {x.shape[3]}] is smaller than {window}")
     return window
+
+
+def check_dense(x: Any, name: str) -> None:
+    """Refuses a tensor that is sparse or of oneDNN's own layout, of which there are no strides."""
+    if _arrays.is_torch(x) and str(x.layout) != "torch.strided":
+        raise DTypeError(f"{name}: a tensor of layout {x.layout}, expected a dense one; use {name}.to_dense()")
 
 
 def check_same_dtype(x: Any, weight: Any, bias: Any) -> None:

@@ -8,6 +8,7 @@ else and the SHA-256 of the others.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import logging
@@ -19,15 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from .. import models
+from .. import _temporary, models
 from ..errors import ArgumentError, WeightsError
 
 _LOG = logging.getLogger(__name__)
 _FORMAT = 2
+_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 _NAME = re.compile(r"step-(\d{8,})")
 
 
@@ -80,10 +83,7 @@ def write(folder: Path, count: int, checkpoint: Checkpoint, keep: int) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"step-{count:08d}"
-    temporary = folder / f".{target.name}.{os.getpid()}"
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        temporary.mkdir()
+    with _temporary.folder(target, replace=True) as temporary:
         models.save(checkpoint.model, temporary / "model.safetensors")
         if checkpoint.ema is not None:
             models.save(checkpoint.ema, temporary / "ema.safetensors")
@@ -96,11 +96,6 @@ def write(folder: Path, count: int, checkpoint: Checkpoint, keep: int) -> Path:
         (temporary / "state.json").write_text(json.dumps(state), "utf-8")
         for path in temporary.iterdir():
             _flush(path)
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(temporary, target)
-        _flush(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     for _, old in _found(folder)[keep:]:
         shutil.rmtree(old, ignore_errors=True)
     return target
@@ -152,7 +147,7 @@ def _read_state(path: Path) -> dict[str, Any]:
         for name, expected in files.items():
             if _checksum(path / name) != expected:
                 raise WeightsError(f"{path}: {name} is damaged")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, *_DAMAGE) as error:
         raise WeightsError(f"{path}: no checkpoint, or a damaged one ({type(error).__name__}: {error})") from error
     return dict(state)
 
@@ -165,15 +160,18 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
     """
     folder = Path(path)
     state = _read_state(folder)
-    tensors = safetensors.torch.load_file(folder / "state.safetensors")
     ema = folder / "ema.safetensors"
-    return Checkpoint(
-        model=models.load(folder / "model.safetensors"),
-        ema=models.load(ema) if "ema.safetensors" in state["files"] else None,
-        optimizers=_deep(state["optimizers"], tensors),
-        random={k.removeprefix("random/"): v for k, v in tensors.items() if k.startswith("random/")},
-        facts=state["facts"],
-    )
+    try:
+        tensors = safetensors.torch.load_file(folder / "state.safetensors")
+        return Checkpoint(
+            model=models.load(folder / "model.safetensors"),
+            ema=models.load(ema) if "ema.safetensors" in state["files"] else None,
+            optimizers=_deep(state["optimizers"], tensors),
+            random={k.removeprefix("random/"): v for k, v in tensors.items() if k.startswith("random/")},
+            facts=dict(state["facts"]),
+        )
+    except (safetensors.SafetensorError, OSError, *_DAMAGE) as error:
+        raise WeightsError(f"{folder}: a damaged checkpoint ({type(error).__name__}: {error})") from error
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:
@@ -208,9 +206,18 @@ def locked(folder: Path, rank: int = 0) -> Iterator[None]:
     if rank:
         yield
         return
-    with (folder / ".lock").open("w") as file:
+    lock = folder / ".lock"
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise ArgumentError(f"out: {lock} is a link, expected a file of the run's own") from error
+    with open(descriptor, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise ArgumentError(f"out: {folder} is being written by another run") from error
+        _temporary.sweep(folder)
+        _temporary.sweep(folder / "checkpoints")
         yield

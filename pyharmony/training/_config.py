@@ -235,7 +235,7 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(Path(path).read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ArgumentError(f"{os.fspath(path)}: no TOML: {error}") from error
 
 
@@ -268,7 +268,7 @@ def with_changes(tables: Mapping[str, Any], changes: Iterable[str]) -> dict[str,
         _check_table(table)
         try:
             value = tomllib.loads(f"value = {text.strip()}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             value = text.strip()
         result.setdefault(table, {})[name] = value
     return result

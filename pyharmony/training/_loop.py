@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import _install, models
+from .. import _install, _temporary, models
 from ..data import Dataset, Synthesis
 from ..errors import ArgumentError, DeviceError
 from ..models import Adversarial, Model
@@ -181,9 +181,8 @@ def _cut(path: Path, count: int) -> None:
             continue
         if entry.get("step", 0) <= count:
             kept.append(line)
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text("".join(f"{line}\n" for line in kept), "utf-8")
-    os.replace(temporary, path)
+    with _temporary.file(path) as unfinished:
+        unfinished.write_text("".join(f"{line}\n" for line in kept), "utf-8")
 
 
 def rate_factor(share: float, count: int, decay: float, warm_up: int, drops: tuple[float, ...] = ()) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _install, data
+from .. import _install, _temporary, data
 from ..errors import ArgumentError
 from ..typing import TorchDevice
 from ._config import TrainConfig, config_of
@@ -80,9 +80,8 @@ def train(
             run.resume(start)
         if run.processes.first:
             text = json.dumps(config.as_dict(), indent=2, sort_keys=True)
-            temporary = folder / f".config.json.{os.getpid()}"
-            temporary.write_text(text + "\n", "utf-8")
-            os.replace(temporary, folder / "config.json")
+            with _temporary.file(folder / "config.json") as unfinished:
+                unfinished.write_text(text + "\n", "utf-8")
         return run.run()
 
 

@@ -380,7 +380,7 @@ def step_of(model: Model) -> type[Step]:
 def settings_of(step: type[Step], values: Mapping[str, Any], preset: str | None) -> StepSettings:
     chosen: dict[str, Any] = {}
     if preset is not None:
-        if preset not in step.presets:
+        if not isinstance(preset, str) or preset not in step.presets:
             known = ", ".join(map(repr, sorted(step.presets))) or "none"
             raise ArgumentError(f"preset: {preset!r}, {step.__name__} has {known}")
         chosen.update(step.presets[preset])

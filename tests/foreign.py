@@ -1,0 +1,34 @@
+"""Reading files that were made to do harm: in a process of their own, which may take so much time and memory."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+
+#: What importing takes is in both.
+SECONDS, MEGABYTES = 20, 2048
+
+
+def confined(code: str, *arguments: object, seconds: int = SECONDS, megabytes: int = MEGABYTES) -> str:
+    """Runs code under limits of processor time and of memory; returns what it prints.
+
+    arguments are its sys.argv[1:]. Exceptions, a signal and the limits fail the test that called.
+    """
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        resource.setrlimit(resource.RLIMIT_DATA, (megabytes << 20, megabytes << 20))
+
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYHARMONY_DEVICE": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60 * seconds,
+        env=environment,
+        preexec_fn=limit,
+    )
+    assert done.returncode == 0, f"ended with {done.returncode}: {done.stderr[-2000:]}"
+    return done.stdout
