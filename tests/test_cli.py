@@ -234,7 +234,7 @@ def test_edits_have_lists_streams_and_exit_codes() -> None:
     assert np.array_equal(pixels("a.png"), blend.detail_boost(pixels("cat.png"), pixels("cat_mask.png"), gain=2))
     for arguments, code, says in (
         ("", 2, "needs IMAGE"),
-        ("cat.png --mode inpaint -o o.png", 3, "mask"),
+        ("cat.png --mode inpaint -o o.png", 2, "--mode inpaint needs MASK"),
         ("cat.png --gain 3 -o o.png", 2, "--gain does not go with --mode texture-flattening, but with detail-boost"),
         ("cat.png --low 9 --high 2 -o o.png", 2, "--low: 9"),
         ("cat.png --mode illumination-change --alpha 0 -o o.png", 2, "--alpha: 0"),

@@ -50,7 +50,7 @@ METHODS: Mapping[str, Method] = {
 }
 
 
-def harmonizer(source: Any, *, device: str | None = None) -> Method:
+def harmonizer(source: Any, *, device: str | None = None, size: int | None = None) -> Method:
     """A network as a method. It runs at 256 x 256 pixels, or at the size that it was made for.
 
     At other sizes what it did there is carried over by a colour map, as `pyharmony.harmonize` does, unguarded.
@@ -58,6 +58,7 @@ def harmonizer(source: Any, *, device: str | None = None) -> Method:
     Args:
         source: a model of `pyharmony.models` that harmonizes, or what `pyharmony.models.load` takes.
         device: 'cpu' or 'cuda'; None: a GPU where there is one.
+        size: sides of the pictures that it sees, in place of those that it was made for.
 
     Raises:
         ImportError: torch is missing.
@@ -66,7 +67,7 @@ def harmonizer(source: Any, *, device: str | None = None) -> Method:
         DeviceError: there is no such device.
     """
     networks = _networks()
-    return networks.Harmonizer(networks.loaded(source, device))
+    return networks.Harmonizer(networks.loaded(source, device), size)
 
 
 def judge(source: Any, *, device: str | None = None) -> Judge:

@@ -25,7 +25,7 @@ from ._config import (
     with_changes,
 )
 from ._loop import Progress, TrainResult
-from ._train import held_back, train
+from ._train import held_back, size_of, train
 
 __all__ = [
     "DataConfig",
@@ -39,6 +39,7 @@ __all__ = [
     "read_toml",
     "recipe",
     "recipes",
+    "size_of",
     "steps",
     "train",
     "with_changes",
