@@ -378,7 +378,9 @@ def test_without_torch_it_says_what_to_install(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
     for line in done.stdout.splitlines():
-        assert line.startswith("blend.gp_gan runs a network; blend.gaussian_poisson blends without one. torch is missing")
+        assert line.startswith(
+            "blend.gp_gan runs a network; blend.gaussian_poisson blends without one. torch is missing"
+        )
     assert len(done.stdout.splitlines()) == 2, done.stderr
 
 
@@ -421,7 +423,9 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         wanted = blend.gp_gan(src, dst, mask, at=(45, 45), **arguments)
         assert np.array_equal(np.asarray(Image.open("out.png")), wanted)
     assert '"generator": "blending.safetensors"' in run("--generator blending.safetensors --json").stdout
-    assert np.array_equal(np.asarray(Image.open("out.png")), blend.gp_gan(src, dst, mask, at=(45, 45), generator=narrow()))
+    assert np.array_equal(
+        np.asarray(Image.open("out.png")), blend.gp_gan(src, dst, mask, at=(45, 45), generator=narrow())
+    )
     run("--supervised --generator gp-gan-small")
     assert "and --unsupervised takes the other" in run("--unsupervised", code=6).stderr
     assert "--generator: a realism_cnn, expected a gp_gan" in run("--generator other.safetensors", code=6).stderr

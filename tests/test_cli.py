@@ -493,7 +493,9 @@ def test_a_device_that_is_missing_is_a_warning_unless_strict() -> None:
 
 
 def test_json_is_one_object_with_what_was_done() -> None:
-    result = call("blend", *PATCH, "-o", "out.jpg", "--json", "--threads", 2, "--mode", "poisson", "--gradients", "mixed")
+    result = call(
+        "blend", *PATCH, "-o", "out.jpg", "--json", "--threads", 2, "--mode", "poisson", "--gradients", "mixed"
+    )
     found = json.loads(result.stdout)
     assert len(result.stdout.splitlines()) == 1
     assert found["schema"] == "pyharmony.blend/1"
@@ -645,7 +647,18 @@ def test_an_object_is_harmonised_after_it_is_put_in() -> None:
 def test_the_saved_mask_is_what_harmonize_takes() -> None:
     call("blend", *PATCH, "--mode", "alpha", "--save-mask", "mask.png", "-o", "pasted.png")
     call("harmonize", "pasted.png", "mask.png", "--method", "reinhard", "--no-guard", "-o", "a.png")
-    call("harmonize", "pasted.png", "patch_mask.png", "--at", "86,180", "--method", "reinhard", "--no-guard", "-o", "b.png")
+    call(
+        "harmonize",
+        "pasted.png",
+        "patch_mask.png",
+        "--at",
+        "86,180",
+        "--method",
+        "reinhard",
+        "--no-guard",
+        "-o",
+        "b.png",
+    )
     call("blend", *PATCH, "--harmonize", "--method", "reinhard", "--no-guard", "-o", "c.png")
     assert np.array_equal(pixels("a.png"), pixels("b.png")) and np.array_equal(pixels("a.png"), pixels("c.png"))
     assert not np.array_equal(pixels("a.png"), pixels("pasted.png"))
@@ -660,7 +673,10 @@ def test_what_is_outside_is_not_harmonised_either() -> None:
 
 def test_a_list_has_columns_for_it() -> None:
     write_list(
-        [(*TRIPLE, "a.png", "86,180", "yes", "mkl", "0.5", "no", "masks/a.png", "0.8"), (*TRIPLE, *("b.png", "86,180"), *[""] * 6)],
+        [
+            (*TRIPLE, "a.png", "86,180", "yes", "mkl", "0.5", "no", "masks/a.png", "0.8"),
+            (*TRIPLE, *("b.png", "86,180"), *[""] * 6),
+        ],
         "src,dst,mask,out,at,harmonize,method,strength,guard,save_mask,scale",
     )
     call("blend", "--list", "list.csv", "-o", "made")
@@ -700,7 +716,9 @@ def test_the_default_blend_is_one_in_every_place() -> None:
     from pyharmony.cli._work import BLEND
 
     default = BLEND.modes[0].replace("-", "_")
-    assert re.findall(r"^- \*\*`(\w+)`\*\*, the default blend", (ROOT / "docs" / "blend.md").read_text(), re.M) == [default]
+    assert re.findall(r"^- \*\*`(\w+)`\*\*, the default blend", (ROOT / "docs" / "blend.md").read_text(), re.M) == [
+        default
+    ]
     readme = (ROOT / "README.md").read_text()
     assert f"`{BLEND.modes[0]}`, the default blend" in readme
     first, quick = re.findall(r"blend\.(\w+)\([^)]*\bat=\((?:x, y|86, 180)\)", readme)[:2]
@@ -711,22 +729,48 @@ def test_the_default_blend_is_one_in_every_place() -> None:
 
 
 #: What speaks Python, and has no place on the command line: shapes, names of arguments, keyword arguments, None.
-PYTHON = re.compile(r"\bshape \[|\[\d+, \d+|numpy|\b\w+=(True|False|None|'|\()|\bNone\b|\bat=|\bmask\[|pixels\[|max_pixels|dtype=")
+PYTHON = re.compile(
+    r"\bshape \[|\[\d+, \d+|numpy|\b\w+=(True|False|None|'|\()|\bNone\b|\bat=|\bmask\[|pixels\[|max_pixels|dtype="
+)
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
         ("blend patch.png coffee.jpg -o o.png", 3, "src (patch.png): 86 x 79 pixels beside 600 x 400 of dst"),
-        ("blend patch.png coffee.jpg cat_mask.png -o o.png --at 1,1", 3, "mask (cat_mask.png): 162 x 81 pixels, expected 86 x 79"),
-        ("blend patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --base cat.png", 3, "base (cat.png): 162 x 81 pixels"),
-        ("blend patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --color-weight patch_mask.png", 3, "color_weight (patch_mask.png)"),
+        (
+            "blend patch.png coffee.jpg cat_mask.png -o o.png --at 1,1",
+            3,
+            "mask (cat_mask.png): 162 x 81 pixels, expected 86 x 79",
+        ),
+        (
+            "blend patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --base cat.png",
+            3,
+            "base (cat.png): 162 x 81 pixels",
+        ),
+        (
+            "blend patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --color-weight patch_mask.png",
+            3,
+            "color_weight (patch_mask.png)",
+        ),
         ("blend cutout.png cutout.png -o o.jpg", 2, "JPEG holds no alpha channel, the image has one; use PNG"),
-        ("blend patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --max-pixels 1000", 4, "are allowed; --max-pixels allows more"),
-        ("blend https://example.org/a.png coffee.jpg -o o.png", 3, "is an address; pyharmony opens none, download the file first"),
+        (
+            "blend patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --max-pixels 1000",
+            4,
+            "are allowed; --max-pixels allows more",
+        ),
+        (
+            "blend https://example.org/a.png coffee.jpg -o o.png",
+            3,
+            "is an address; pyharmony opens none, download the file first",
+        ),
         ("edit coffee.jpg -o o.png --mode inpaint", 2, "--mode inpaint needs MASK"),
         ("edit coffee.jpg patch_mask.png -o o.png", 3, "mask (patch_mask.png): 86 x 79 pixels, expected 600 x 400"),
-        ("harmonize coffee.jpg patch_mask.png -o o.png --method mkl", 3, "mask (patch_mask.png): 86 x 79 pixels, expected 600 x 400"),
+        (
+            "harmonize coffee.jpg patch_mask.png -o o.png --method mkl",
+            3,
+            "mask (patch_mask.png): 86 x 79 pixels, expected 600 x 400",
+        ),
     ],
 )
 def test_errors_speak_the_words_of_the_command_line(arguments: str, code: int, says: str) -> None:
@@ -1053,6 +1097,24 @@ def test_help_and_version_load_nothing_heavy() -> None:
         assert "--help" in call(command, "-h").stdout
 
 
+@pytest.mark.parametrize("group", [(), ("models",), ("data",)])
+def test_help_cuts_no_summary(group: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 80 columns each command's first sentence is whole."""
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = " ".join(call(*group, "--help").stdout.split())
+    commands_ = get_command(app)
+    for name in group:
+        commands_ = commands_.commands[name]  # type: ignore[attr-defined]
+    for name, command in commands_.commands.items():  # type: ignore[attr-defined]
+        first = " ".join(command.help.split("\n\n")[0].split())
+        assert f"{name} {first.partition('. ')[0]}" in shown, name
+
+
+def test_make_demo_says_which_command_it_is() -> None:
+    done = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True)
+    assert "the command is .venv/bin/pyharmony" in done.stdout
+
+
 def test_info_tells_what_there_is() -> None:
     found = json.loads(call("info", "--json").stdout)
     assert found["schema"] == "pyharmony.info/1"
@@ -1189,7 +1251,7 @@ def test_bench_measures_in_turn() -> None:
     ]  # fmt: skip
     assert all(row["wall_ms"] > 0 and row["ratio"] == 1 for row in found["rows"])
     # The tolerance of a quarter level, and rounding.
-    assert all(row["error_max"] <= 0.75 for row in found["rows"] if row["op"] == "poisson")
+    assert all(row["error_max"] <= 0.25 for row in found["rows"] if row["op"] == "poisson")
     assert "pyharmony" in call("bench", "--op", "alpha", "--sizes", "64x48", "--quiet").stdout
 
 
@@ -1208,7 +1270,9 @@ def test_bench_stands_beside_what_is_installed() -> None:
 
 
 def test_demo_does_the_main_job() -> None:
-    found = json.loads(call("demo", "--output", "pictures", "--json", "--verbose").stdout)
+    result = call("demo", "--output", "pictures", "--json", "--verbose")
+    assert "open pictures/before_after.jpg: pasted, and blended" in result.stderr
+    found = json.loads(result.stdout)
     assert len(found["pictures"]) == 18
     for record in found["pictures"]:
         assert Image.open(record["path"]).size[0] in (512, 600)

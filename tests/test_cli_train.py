@@ -131,7 +131,11 @@ def test_an_interrupted_run_ends_with_130(folder: Path, monkeypatch: pytest.Monk
         (("nothing.toml",), 3, "nothing.toml: no such file"),
         (("nothing",), 2, "CONFIG: there is no recipe and no file nothing; recipes are attention_unet, bargainnet"),
         (("unet3plus",), 2, "--data ROOT: missing"),
-        (("unet3plus", "--data", "."), 3, "--data: .: no data set that is known by its files; pass --set data.kind=NAME"),
+        (
+            ("unet3plus", "--data", "."),
+            3,
+            "--data: .: no data set that is known by its files; pass --set data.kind=NAME",
+        ),
         (("unet3plus", "--data", "nowhere"), 3, "nowhere"),
         (("unet3plus", "--set", "run.bach=3"), 2, "run.bach: no such key; did you mean 'batch'?"),
         (("unet3plus", "--set", "batch=3"), 2, "--set batch=3: expected table.key=value"),
@@ -147,7 +151,9 @@ def test_what_is_refused(
     assert not (folder / "runs").exists() or not list((folder / "runs").rglob("*.safetensors"))
 
 
-def test_a_line_comes_every_ten_seconds_with_the_time_that_is_left(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_comes_every_ten_seconds_with_the_time_that_is_left(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever run.log_steps is: here no step but the first and the last is logged, and steps seem to take 4 s."""
     from pyharmony.training import _loop
 
@@ -178,7 +184,10 @@ def test_a_line_comes_every_ten_seconds_with_the_time_that_is_left(folder: Path,
 def test_a_run_that_was_far_too_short_says_so(folder: Path) -> None:
     given = (folder / "run.toml", "--data", folder / "photos", "--device", "cpu", "--output", folder / "run")
     more = ("--set", "schedule.warm_up=10", "--set", "schedule.expected_steps=1500")
-    says = "hardly trained: 4 steps of about 1,500 that are expected, inside the warm-up of 10; a larger schedule.steps makes more"
+    says = (
+        "hardly trained: 4 steps of about 1,500 that are expected, inside the warm-up of 10; a larger schedule.steps "
+        "makes more"
+    )
     result = call(*given, *more)
     assert f"warning: {says}" in result.stderr.splitlines()
     told = json.loads(call(*given, *more, "--resume", "auto", "--json").stdout)

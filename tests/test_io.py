@@ -915,7 +915,7 @@ def test_pictures_of_iphones_are_read_where_pillow_heif_is() -> None:
         pixels = found.pixels if found.pixels.shape[2] > 1 else np.repeat(found.pixels, 3, 2)
         assert pixels.shape == wanted.shape and np.abs(pixels.astype(int) - wanted).mean() < 3
         assert found.format == "HEIF" and b"a telephone" in (found.exif or b"")
-    with pytest.raises(errors.ImageTooLarge, match="64 x 48 pixels|48 x 64 pixels"):
+    with pytest.raises(errors.ImageTooLarge, match=r"64 x 48 pixels|48 x 64 pixels"):
         read(heic(Image.fromarray(smooth(48, 64))), max_pixels=100)
     with pytest.raises(errors.DecodeError, match="is damaged"):
         read(heic(Image.fromarray(smooth(48, 64)))[:600])
@@ -925,14 +925,20 @@ def test_without_it_they_are_refused_with_what_to_do(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     _decode._plugin.cache_clear()
     (tmp_path / "picture.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0heicmif1")
-    with pytest.raises(errors.DecodeError, match=r"picture\.heic is a HEIF file .*pip install pillow-heif, or save it as"):
+    with pytest.raises(
+        errors.DecodeError, match=r"picture\.heic is a HEIF file .*pip install pillow-heif, or save it as"
+    ):
         read(tmp_path / "picture.heic", "src")
     _decode._plugin.cache_clear()
 
 
-@pytest.mark.parametrize("address", ["https://example.org/a.png", "http://x/a.jpg", "s3://bucket/a.png", "data:image/png;base64,iVBO"])
+@pytest.mark.parametrize(
+    "address", ["https://example.org/a.png", "http://x/a.jpg", "s3://bucket/a.png", "data:image/png;base64,iVBO"]
+)
 def test_an_address_is_no_file(address: str) -> None:
-    with pytest.raises(errors.DecodeError, match="^src: .* is an address; pyharmony opens none, download the file first"):
+    with pytest.raises(
+        errors.DecodeError, match=r"^src: .* is an address; pyharmony opens none, download the file first"
+    ):
         read(address, "src")
 
 
@@ -950,11 +956,15 @@ def test_what_does_not_fit_a_file_is_told_how_it_does(tmp_path: Path) -> None:
     ):
         with pytest.raises(errors.ArgumentError, match=says):
             save(image, tmp_path / "a.png")
-    with pytest.raises(errors.ShapeError, match=r"shape \[3, 4, 5\], expected the channels last: numpy\.moveaxis\(image, 0, -1\)"):
+    with pytest.raises(
+        errors.ShapeError, match=r"shape \[3, 4, 5\], expected the channels last: numpy\.moveaxis\(image, 0, -1\)"
+    ):
         save(np.zeros((3, 4, 5), np.uint8), tmp_path / "a.png")
     torch = pytest.importorskip("torch", reason="torch is not installed")
     tensor = torch.zeros(3, 4, 5, dtype=torch.uint8)
-    with pytest.raises(errors.ShapeError, match=r"shape \[3, 4, 5\], expected the channels last: image\.movedim\(0, -1\)"):
+    with pytest.raises(
+        errors.ShapeError, match=r"shape \[3, 4, 5\], expected the channels last: image\.movedim\(0, -1\)"
+    ):
         save(tensor, tmp_path / "a.png")
     save(tensor.movedim(0, -1), tmp_path / "a.png")
     assert Image.open(tmp_path / "a.png").size == (5, 4)

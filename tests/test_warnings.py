@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyharmony import blend, harmonize, harmonization
+from pyharmony import blend, harmonization, harmonize
 from pyharmony.errors import ConfidenceWarning, PyHarmonyWarning, UnchangedWarning
 
 SRC, DST = np.full((20, 30, 3), 90, np.uint8), np.full((60, 80, 3), 140, np.uint8)
@@ -84,9 +84,7 @@ def test_edits_and_tiles_say_so_too(tmp_path: Path) -> None:
         (_, info), found = said(lambda edit=edit: edit(DST, none, return_info=True))  # type: ignore[misc]
         assert [str(one.message) for one in found] == ["nothing was edited: mask is zero everywhere"]
         assert info.reason == "mask is zero everywhere"
-    (_, info), found = said(
-        lambda: blend.gaussian_poisson_tiles(DST, DST, none, np.empty_like(DST), return_info=True)
-    )
+    (_, info), found = said(lambda: blend.gaussian_poisson_tiles(DST, DST, none, np.empty_like(DST), return_info=True))
     assert [one.category for one in found] == [UnchangedWarning] and info.reason == "mask is zero everywhere"
 
 
@@ -129,7 +127,9 @@ def test_what_the_guard_holds_back_is_said_once_for_a_line() -> None:
     messages = set()
     for light in (0.6, 0.7):
         (_, info), found = said(lambda light=light: harmonize(*scene(light), method="mkl", return_info=True))  # type: ignore[misc]
-        assert info.held_back and 0 < info.change < info.asked and [one.category for one in found] == [ConfidenceWarning]
+        assert (
+            info.held_back and 0 < info.change < info.asked and [one.category for one in found] == [ConfidenceWarning]
+        )
         messages.add(str(found[0].message))
     assert messages == {
         "the guard made less of the change than the method says; info.change and info.asked tell how far, guard=False "
@@ -213,7 +213,10 @@ def test_floats_that_mean_1_as_white_are_not() -> None:
     ("mask", "says"),
     [
         (np.zeros((20, 30, 3), np.uint8), r"of 3 equal channels pass one, mask\[\.\.\., 0\]$"),
-        (np.zeros((20, 30, 4), np.uint8), r"of 4 equal channels pass one, mask\[\.\.\., 0\]; its alpha is mask\[\.\.\., 3\]$"),
+        (
+            np.zeros((20, 30, 4), np.uint8),
+            r"of 4 equal channels pass one, mask\[\.\.\., 0\]; its alpha is mask\[\.\.\., 3\]$",
+        ),
         (np.zeros((3, 20, 30), np.uint8), r"of 3 equal channels pass one, mask\[\.\.\., 0, :, :\]$"),
         (np.zeros((30, 20), np.uint8), "masks are never resized$"),
     ],
@@ -225,7 +228,10 @@ def test_a_mask_of_several_channels_is_told_which_to_pass(mask: np.ndarray, says
 
 def test_a_grey_source_is_told_how_it_becomes_rgb() -> None:
     grey = SRC[..., 0]
-    for src, remedy in ((grey, r"numpy\.stack\(\[src\] \* 3, -1\)"), (grey[..., None], r"numpy\.stack\(\[src\[\.\.\., 0\]\] \* 3, -1\)")):
+    for src, remedy in (
+        (grey, r"numpy\.stack\(\[src\] \* 3, -1\)"),
+        (grey[..., None], r"numpy\.stack\(\[src\[\.\.\., 0\]\] \* 3, -1\)"),
+    ):
         with pytest.raises(ValueError, match=f"src: 1 channels beside 3 of dst; .*{remedy} has three equal channels"):
             blend.alpha(src, DST, at=(0, 0))
     assert (blend.alpha(np.stack([grey] * 3, -1), DST, at=(0, 0))[:20, :30] == 90).all()

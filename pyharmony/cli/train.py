@@ -124,7 +124,10 @@ def _summary(best: str, result: Any) -> str:
 
 #: Arguments of `pyharmony.training.train`, and of what it calls, as options.
 _WORDS = (
-    (r"^out: (.*); resume='auto' goes on with it, or give another folder", r"--output: \1; --resume auto goes on with it, or give another folder"),
+    (
+        r"^out: (.*); resume='auto' goes on with it, or give another folder",
+        r"--output: \1; --resume auto goes on with it, or give another folder",
+    ),
     (r"^out:", "--output:"),
     (r"^resume:", "--resume:"),
     (r"^device:", "--device:"),

@@ -99,8 +99,8 @@ class ScheduleConfig:
         decay: share of the run, at its end, in which the rates go down to 0 in a line, an epoch at a time.
         drops: shares of the run, 0 to 1 and rising; from each on the rates are a tenth of what they were.
         warm_up: steps in which they come up from 0.
-        expected_steps: of a run of minutes, how many it makes where it was tried; one that ends with less than a third of
-            them says that it was too short. 0: unknown.
+        expected_steps: of a run of minutes, how many it makes where it was tried; one that ends with less than a third
+            of them says that it was too short. 0: unknown.
     """
 
     epochs: int = 0
