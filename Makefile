@@ -50,6 +50,7 @@ setup: $(STAMPS)/package $(STAMPS)/dev ## .venv with everything for development
 
 demo: $(STAMPS)/package ## blends real photographs into artifacts/demo, after all the set-up that needs
 	@$(BIN)/python -m pyharmony demo -o artifacts/demo --overwrite
+	@echo "the command is $(BIN)/pyharmony; $(BIN)/pyharmony --help shows what it does"
 
 emulator: setup ## the module that runs the CUDA kernels on the CPU, for the tests
 	@sh tools/build_emulator.sh emulator $(BIN)/python

@@ -235,7 +235,7 @@ def test_edits_have_lists_streams_and_exit_codes() -> None:
     assert np.array_equal(pixels("a.png"), blend.detail_boost(pixels("cat.png"), pixels("cat_mask.png"), gain=2))
     for arguments, code, says in (
         ("", 2, "needs IMAGE"),
-        ("cat.png --mode inpaint -o o.png", 3, "mask"),
+        ("cat.png --mode inpaint -o o.png", 2, "--mode inpaint needs MASK"),
         ("cat.png --gain 3 -o o.png", 2, "--gain does not go with --mode texture-flattening, but with detail-boost"),
         ("cat.png --low 9 --high 2 -o o.png", 2, "--low: 9"),
         ("cat.png --mode illumination-change --alpha 0 -o o.png", 2, "--alpha: 0"),
@@ -1106,6 +1106,24 @@ def test_help_and_version_load_nothing_heavy() -> None:
         assert "--help" in call(command, "-h").stdout
 
 
+@pytest.mark.parametrize("group", [(), ("models",), ("data",)])
+def test_help_cuts_no_summary(group: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 80 columns each command's first sentence is whole."""
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = " ".join(call(*group, "--help").stdout.split())
+    commands_ = get_command(app)
+    for name in group:
+        commands_ = commands_.commands[name]  # type: ignore[attr-defined]
+    for name, command in commands_.commands.items():  # type: ignore[attr-defined]
+        first = " ".join(command.help.split("\n\n")[0].split())
+        assert f"{name} {first.partition('. ')[0]}" in shown, name
+
+
+def test_make_demo_says_which_command_it_is() -> None:
+    done = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True)
+    assert "the command is .venv/bin/pyharmony" in done.stdout
+
+
 def test_info_tells_what_there_is() -> None:
     found = json.loads(call("info", "--json").stdout)
     assert found["schema"] == "pyharmony.info/1"
@@ -1252,7 +1270,7 @@ def test_bench_measures_in_turn() -> None:
     ]  # fmt: skip
     assert all(row["wall_ms"] > 0 and row["ratio"] == 1 for row in found["rows"])
     # The tolerance of a quarter level, and rounding.
-    assert all(row["error_max"] <= 0.75 for row in found["rows"] if row["op"] == "poisson")
+    assert all(row["error_max"] <= 0.25 for row in found["rows"] if row["op"] == "poisson")
     assert "pyharmony" in call("bench", "--op", "alpha", "--sizes", "64x48", "--quiet").stdout
 
 
@@ -1271,7 +1289,9 @@ def test_bench_stands_beside_what_is_installed() -> None:
 
 
 def test_demo_does_the_main_job() -> None:
-    found = json.loads(call("demo", "--output", "pictures", "--json", "--verbose").stdout)
+    result = call("demo", "--output", "pictures", "--json", "--verbose")
+    assert "open pictures/before_after.jpg: pasted, and blended" in result.stderr
+    found = json.loads(result.stdout)
     assert len(found["pictures"]) == 18
     for record in found["pictures"]:
         assert Image.open(record["path"]).size[0] in (512, 600)

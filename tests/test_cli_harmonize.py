@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -95,7 +97,9 @@ def test_a_network_is_given_by_its_file(weights: Path) -> None:
     assert told["harmonize"]["weights"] == str(weights) and told["harmonize"]["method"] == "copy"
     assert told["harmonize"]["confidence"] < 0.25
     said = call(*PASTE, "--model", weights, "-o", "guarded.png", "--overwrite").stderr
-    assert said.rstrip().endswith(f"left as it is: {told['harmonize']['reason']}")
+    confidence = f"confidence {told['harmonize']['confidence']:.2g}; --no-guard makes the change"
+    assert said.rstrip().endswith(f"left as it is: {told['harmonize']['reason']}, {confidence}")
+    assert told["unchanged"] and told["harmonize"]["change"] == 0 < told["harmonize"]["asked"]
     assert (pixels("guarded.png") == pixels("paste.png")).all()
 
 
@@ -183,7 +187,7 @@ def test_a_dry_run_writes_nothing() -> None:
             "paste.png: is there already; --overwrite replaces it",
         ),
         ("none.png paste_mask.png -o out.png --method mkl", 3, "image (none.png): no such file"),
-        ("paste.png small.png -o out.png --method mkl", 3, "mask (small.png): shape [9, 9], expected [60, 80]"),
+        ("paste.png small.png -o out.png --method mkl", 3, "mask (small.png): 9 x 9 pixels, expected 80 x 60; masks"),
         ("paste.png paste_mask.png -o out.png --model none.safetensors", 6, "none.safetensors: there is no such file"),
         ("paste.png paste_mask.png -o out.png --method mkl --max-pixels 100", 4, "paste.png has 80 x 60 pixels"),
         ("folder -o out", 3, "folder: no pictures"),
@@ -208,7 +212,48 @@ def test_a_failure_is_one_line_and_a_code(words: str, code: int, says: str) -> N
             app(["harmonize", *words.split(), "--debug"], prog_name="pyharmony")
 
 
+def test_it_is_told_how_far_the_object_was_changed() -> None:
+    for words, options, ends in (
+        ("--method mkl --no-guard", {"guard": False}, ""),
+        ("--method mkl", {}, r"; held back by the guard, --no-guard makes all of it, [\d.e+]+ of 255"),
+        ("--method mkl --strength 0", {"strength": 0}, None),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _, info = pyharmony.harmonize(pixels(PASTE[0]), pixels(PASTE[1]), method="mkl", return_info=True, **options)
+        result = call(*PASTE, *words.split(), "-o", "out.png", "--overwrite")
+        (said,) = result.stderr.splitlines()
+        if ends is None:
+            assert said.endswith("; left as it is")
+            continue
+        figures = f"; changed by {info.change:.2g} of 255, confidence {info.confidence:.2g}"
+        assert figures in said and re.fullmatch(ends, said.partition(figures)[2].partition(": the")[0]), said
+        told = json.loads(call(*PASTE, *words.split(), "-o", "out.png", "--overwrite", "--json").stdout)
+        assert {k: told["harmonize"][k] for k in ("change", "asked", "held_back")} == {
+            "change": info.change, "asked": info.asked, "held_back": info.held_back and not options,
+        }  # fmt: skip
+        assert told["warnings"] == [] and not told["unchanged"]
+
+
+def test_a_mask_of_its_own_size_lies_where_it_was_put() -> None:
+    small = pixels("paste_mask.png")[10:52, 20:62]
+    Image.fromarray(small).save("small.png")
+    call("paste.png", "small.png", "--at", "20,10", "--method", "mkl", "-o", "out.png")
+    assert (pixels("out.png") == expected(method="mkl")).all()
+    result = call("paste.png", "small.png", "--at", "900,10", "--method", "mkl", "-o", "far.png")
+    assert result.stderr.rstrip().endswith("; left as it is: the object lies outside paste.png (80 x 60)")
+    assert (pixels("far.png") == pixels("paste.png")).all()
+
+
 # Many
+
+
+def test_a_picture_of_many_that_is_left_as_it_is_is_told() -> None:
+    folder_of_pairs(Path("in"), Path("in"), "_mask")
+    Image.new("L", (80, 60)).save("in/b_mask.png")
+    result = call("in", "-o", "out", "--method", "mkl", "--json")
+    assert "warning: b.png: left as it is: in/b_mask.png is zero everywhere" in result.stderr.splitlines()
+    assert [item["unchanged"] for item in json.loads(result.stdout)["items"]] == [False, True]
 
 
 def test_each_row_of_a_list_is_a_picture() -> None:

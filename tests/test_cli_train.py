@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -66,9 +68,16 @@ def test_a_network_is_trained_and_gone_on_with(folder: Path) -> None:
     given = (folder / "run.toml", "--data", folder / "photos", "--output", folder / "run", "--device", "cpu")
     result = call(*given)
     assert "step 1 of 4, epoch 1" in result.stderr
-    assert "run/best.safetensors: 4 steps" in result.stderr
+    *_, summary, board = result.stderr.splitlines()
+    assert re.search(
+        r"run/best\.safetensors: 4 steps in 0:\d\d minutes; on what was held back PSNR \d+\.\d\d dB, "
+        r"\d+\.\d\d dB (beyond|short of) the composite, fMSE \d+\.\d, best at step 4$",
+        summary,
+    )
+    assert board == f"figures and pictures of the run: tensorboard --logdir {folder / 'run' / 'tensorboard'}"
     assert models.load(folder / "run" / "best.safetensors").name == "unet3plus"
-    assert "holds a run; resume='auto' goes on with it" in call(*given, code=2).stderr
+    holds = f"error: --output: {folder / 'run'} holds a run; --resume auto goes on with it, or give another folder"
+    assert holds in call(*given, code=2).stderr
     told = json.loads(call(*given, "--resume", "auto", "--set", "schedule.steps=6", "--json").stdout)
     assert (told["status"], told["steps"], told["skipped"]) == ("ok", 6, 0)
     assert {"psnr", "fmse", "gain", "step"} <= told["best"].keys()
@@ -120,12 +129,18 @@ def test_an_interrupted_run_ends_with_130(folder: Path, monkeypatch: pytest.Monk
     [
         ((), 2, "CONFIG: missing"),
         (("nothing.toml",), 3, "nothing.toml: no such file"),
-        (("unet3plus",), 2, "data.root: missing"),
+        (("nothing",), 2, "CONFIG: there is no recipe and no file nothing; recipes are attention_unet, bargainnet"),
+        (("unet3plus",), 2, "--data ROOT: missing"),
+        (
+            ("unet3plus", "--data", "."),
+            3,
+            "--data: .: no data set that is known by its files; pass --set data.kind=NAME",
+        ),
         (("unet3plus", "--data", "nowhere"), 3, "nowhere"),
         (("unet3plus", "--set", "run.bach=3"), 2, "run.bach: no such key; did you mean 'batch'?"),
         (("unet3plus", "--set", "batch=3"), 2, "--set batch=3: expected table.key=value"),
         (("--model", "unet3", "--data", "photos"), 2, "did you mean 'unet3plus'?"),
-        (("unet3plus", "--data", "photos", "--device", "abacus"), 2, "device: 'abacus'"),
+        (("unet3plus", "--data", "photos", "--device", "abacus"), 2, "--device: 'abacus'"),
     ],
 )
 def test_what_is_refused(
@@ -134,6 +149,91 @@ def test_what_is_refused(
     monkeypatch.chdir(folder)
     assert message in call(*arguments, code=code).stderr
     assert not (folder / "runs").exists() or not list((folder / "runs").rglob("*.safetensors"))
+
+
+def test_a_line_comes_every_ten_seconds_with_the_time_that_is_left(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever run.log_steps is: here no step but the first and the last is logged, and steps seem to take 4 s."""
+    from pyharmony.training import _loop
+
+    clock = [0.0]
+
+    class Time:
+        @staticmethod
+        def monotonic() -> float:
+            return clock[0]
+
+    real = _loop.Run._one
+
+    def slow(self: Any, batch: Any) -> Any:
+        clock[0] += 4
+        return real(self, batch)
+
+    began = dict.fromkeys(("began", "before", "told_at", "saved_at"), 0.0)
+    monkeypatch.setattr(_loop, "_Watch", functools.partial(_loop._Watch, **began))
+    monkeypatch.setattr(_loop, "time", Time)
+    monkeypatch.setattr(_loop.Run, "_one", slow)
+    lines = call(folder / "run.toml", "--data", folder / "photos", "--output", folder / "run", "--device", "cpu",
+                 "--set", "run.log_steps=1000", "--set", "schedule.steps=12").stderr.splitlines()  # fmt: skip
+    told = [line for line in lines if line.startswith("step ")]
+    assert [line.split(",")[0] for line in told] == [f"step {n} of 12" for n in (1, 4, 7, 10, 12)]
+    assert "0:00:32 left" in told[1] and "0:00:08 left" in told[3]
+
+
+def test_a_run_that_was_far_too_short_says_so(folder: Path) -> None:
+    given = (folder / "run.toml", "--data", folder / "photos", "--device", "cpu", "--output", folder / "run")
+    more = ("--set", "schedule.warm_up=10", "--set", "schedule.expected_steps=1500")
+    says = (
+        "hardly trained: 4 steps of about 1,500 that are expected, inside the warm-up of 10; a larger schedule.steps "
+        "makes more"
+    )
+    result = call(*given, *more)
+    assert f"warning: {says}" in result.stderr.splitlines()
+    told = json.loads(call(*given, *more, "--resume", "auto", "--json").stdout)
+    assert told["short"] == says
+    told = json.loads(call(*given, "--set", "schedule.expected_steps=12", "--resume", "auto", "--json").stdout)
+    assert told["short"] == ""
+
+
+def test_a_recipe_of_minutes_says_what_they_are_worth() -> None:
+    for name in ("colorgrid-five-minutes", "pix2pix-five-minutes"):
+        schedule = training.config_of(training.with_changes(training.recipe(name), ["data.root=x"])).schedule
+        assert schedule.expected_steps > 10 * schedule.warm_up and schedule.minutes == 5
+
+
+@pytest.mark.parametrize("size", [32, 48])
+def test_evaluation_of_a_run_gives_the_gain_that_training_told(folder: Path, size: int) -> None:
+    """Of composites that a crop makes larger than what the network sees, and of a network of another usual size."""
+    given = (folder / "run.toml", "--data", folder / "photos", "--output", folder / "run", "--device", "cpu")
+    changes = ("data.crop=0.3", f"data.size={size}", "data.per_photo=2", "run.evaluate_steps=2")
+    told = json.loads(call(*given, *(x for c in changes for x in ("--set", c)), "--json").stdout)
+    found = json.loads(call("--run", folder / "run", "--device", "cpu", "--json", command="evaluate").stdout)
+    assert found["size"] == size
+    (summary,) = [row for row in found["summaries"] if row["method"] == "run" and row["group"] == "all"]
+    for name in ("psnr", "fmse", "mse", "ssim"):
+        assert summary["means"][name]["mean"] == pytest.approx(told["best"][name], rel=1e-3)
+    assert summary["gains"]["psnr"]["mean"] == pytest.approx(told["best"]["gain"], abs=2e-3)
+
+
+def test_the_sheet_shows_different_photographs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyharmony.training import _evaluate
+
+    assert _evaluate._shown(64) == {0, 8, 16, 24, 32, 40, 48, 56} and _evaluate._shown(3) == {0, 1, 2}
+    sheets: list[np.ndarray] = []
+    real = _evaluate.evaluate
+
+    def kept(*arguments: Any) -> Any:
+        figures, sheet = real(*arguments)
+        sheets.append(sheet)
+        return figures, sheet
+
+    monkeypatch.setattr("pyharmony.training._loop.evaluate", kept)
+    changes = ("data.per_photo=4", "data.validation=0.5")
+    call(folder / "run.toml", "--data", folder / "photos", "--output", folder / "run", "--device", "cpu",
+         *(x for c in changes for x in ("--set", c)))  # fmt: skip
+    rows = sheets[-1].reshape(-1, 32, 96, 3)[:, :, 64:]
+    assert len(rows) == 8 and len({row.tobytes() for row in rows}) >= 4
 
 
 def test_a_traceback_is_shown_when_asked_for(folder: Path) -> None:

@@ -915,7 +915,7 @@ def test_pictures_of_iphones_are_read_where_pillow_heif_is() -> None:
         pixels = found.pixels if found.pixels.shape[2] > 1 else np.repeat(found.pixels, 3, 2)
         assert pixels.shape == wanted.shape and np.abs(pixels.astype(int) - wanted).mean() < 3
         assert found.format == "HEIF" and b"a telephone" in (found.exif or b"")
-    with pytest.raises(errors.ImageTooLarge, match="64 x 48 pixels|48 x 64 pixels"):
+    with pytest.raises(errors.ImageTooLarge, match=r"64 x 48 pixels|48 x 64 pixels"):
         read(heic(Image.fromarray(smooth(48, 64))), max_pixels=100)
     with pytest.raises(errors.DecodeError, match="is damaged"):
         read(heic(Image.fromarray(smooth(48, 64)))[:600])
@@ -937,7 +937,7 @@ def test_without_it_they_are_refused_with_what_to_do(monkeypatch: pytest.MonkeyP
 )
 def test_an_address_is_no_file(address: str) -> None:
     with pytest.raises(
-        errors.DecodeError, match="^src: .* is an address; pyharmony opens none, download the file first"
+        errors.DecodeError, match=r"^src: .* is an address; pyharmony opens none, download the file first"
     ):
         read(address, "src")
 

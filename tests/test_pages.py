@@ -70,6 +70,25 @@ def test_every_page_is_reached_from_the_readme() -> None:
     assert set((ROOT / "docs").rglob("*.md")) - reached == set()
 
 
+#: Pictures that come with neither the package nor a data set that one can get.
+PRIVATE = re.compile(
+    r"\btriples\b(?! in|\.csv| out)|seven (shared )?pairs|208 composites|photographs of (val|test)|test photographs|"
+    r"\bdib_1\b|\bother photographs\b"
+)
+#: Their tables of settings and formats speak of triples as a kind of data set.
+ABOUT_FORMATS = ("command-line.md", "datasets.md", "platforms.md")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_tables_of_pictures_that_a_reader_cannot_have_say_so(page: Path) -> None:
+    if page.name in ABOUT_FORMATS or "results" in page.parts:
+        return
+    for section in re.split(r"(?m)^(?=## )", page.read_text()):
+        figures = re.search(r"^\|.*\d\.\d.*\|$", section, re.M)
+        if figures and PRIVATE.search(section):
+            assert "not public" in " ".join(section.split()), section.splitlines()[0]
+
+
 @pytest.mark.parametrize("page", SHOWN, ids=lambda page: page.name)
 def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}

@@ -120,7 +120,7 @@ def test_one_frame_is_told_by_its_scaled_size() -> None:
 
 @pytest.mark.parametrize("scale", [0, -1, float("nan"), float("inf"), "2", True, None])
 def test_what_is_no_scale_is_refused(scale: Any) -> None:
-    with pytest.raises((ArgumentError, DTypeError), match="^scale: .*above 0"):
+    with pytest.raises((ArgumentError, DTypeError), match=r"^scale: .*above 0"):
         blend.alpha(DST, DST, scale=scale)
 
 

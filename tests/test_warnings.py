@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyharmony import blend, harmonize, harmonization
+from pyharmony import blend, harmonization, harmonize
 from pyharmony.errors import ConfidenceWarning, PyHarmonyWarning, UnchangedWarning
 
 SRC, DST = np.full((20, 30, 3), 90, np.uint8), np.full((60, 80, 3), 140, np.uint8)

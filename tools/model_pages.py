@@ -270,6 +270,8 @@ def card(weights: models.Weights) -> str:
     if weights.figures:
         lines += [
             "",
+            "The pictures are not public, so a reader cannot make this table again.",
+            "",
             "| measured on | pictures | | as given | with these weights | interval of 95 % |",
             f"|{'---|' * 6}",
         ]

@@ -284,7 +284,7 @@ class Frame:
         self.place: Place | None = None
         self.name, source = ("image", "image") if src is None else ("dst", "src")
         itself = src is None
-        src = dst if itself else src
+        src = dst if src is None else src
         self._src, batch = _layout(src, source)
         self._dst, self.batch = _layout(dst, self.name)
         s, d = self._src.shape, self._dst.shape
@@ -305,15 +305,17 @@ class Frame:
         self._decontaminate = decontaminate
         for item, name in ((self._src, source), *(() if itself else ((self._dst, self.name),))):
             _checks.warn_of_levels(item, name)
+        self._mask: list[NumpyArray] | None = None
+        self._given_masks: list[NumpyArray] | None = None
         if itself and at is not None and mask is not None:
             h, w = _size_of_mask(mask)
-            self._mask = self._given_masks = _masks(mask, s[0], h, w, batch)
+            self._given_masks = _masks(mask, s[0], h, w, batch)
             shift, self._fraction, self._y, self._x = (self._y, self._x), (0.0, 0.0), 0, 0
             fraction = y - shift[0], x - shift[1]
             laid = {id(m): lay_mask(m, (d[1], d[2]), shift, fraction) for m in self._given_masks}
             self._mask = [laid[id(m)] for m in self._given_masks]
-        else:
-            self._mask = self._given_masks = None if mask is None else _masks(mask, s[0], s[1], s[2], batch)
+        elif mask is not None:
+            self._mask = self._given_masks = _masks(mask, s[0], s[1], s[2], batch)
         if s[3] == 4 and self._src.dtype.kind == "f":
             for item in self._src:
                 _checks.mask(item[..., 3], f"the alpha of {source}", s[1], s[2])
@@ -418,10 +420,10 @@ class Frame:
             start = time.perf_counter()
             info = blend(job)
             milliseconds = (time.perf_counter() - start) * 1e3
-            told = {"milliseconds": milliseconds, "peak_bytes": job.memory.peak}
-            if info.method == "copy" and job.bbox.empty:
-                told["reason"] = self._why_nothing(job.item)
-            infos.append(dataclasses.replace(info, **told))
+            reason = self._why_nothing(job.item) if info.method == "copy" and job.bbox.empty else info.reason
+            infos.append(
+                dataclasses.replace(info, milliseconds=milliseconds, peak_bytes=job.memory.peak, reason=reason)
+            )
         return infos
 
     def _why_nothing(self, item: int) -> str:

@@ -69,8 +69,8 @@ def gp_gan(
     network.
 
     Args:
-        src, dst, mask, at, scale, decontaminate, keep_gps, errors, out: see `pyharmony.blend`. The network takes colours
-            as RGB, a grey image as three equal channels, and floats beyond 0 to 1 as 0 or 1.
+        src, dst, mask, at, scale, decontaminate, keep_gps, errors, out: see `pyharmony.blend`. The network takes
+            colours as RGB, a grey image as three equal channels, and floats beyond 0 to 1 as 0 or 1.
         generator: a `gp_gan` of `pyharmony.models`, its generator, or the path of its weights; it runs on its device.
             None: 'gp-gan-small', the weights that come with pyharmony.
         supervised: True: the blending generator; False: the one from noise, whose picture nearest to the pasted one

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +37,7 @@ Infos = list[_checks.SolveInfo]
 Blend = Callable[..., Infos]
 OnDevice = Callable[..., tuple[Any, Any]]
 #: Of an item's info the warning, None for none.
-Tell = Callable[[Any], Union[tuple[str, type[PyHarmonyWarning]], None]]
+Tell = Callable[[Any], tuple[str, type[PyHarmonyWarning]] | None]
 
 
 def nothing_done(what: str) -> Tell:
@@ -74,7 +74,7 @@ def run(
     scale: Any = 1.0,
     on_device: OnDevice | None = None,
     there_and_back: bool = False,
-    tell: Tell = nothing_done("blended"),
+    tell: Tell | None = None,
     **beside: Any,
 ) -> Any:
     """What `pyharmony.blend` promises around the work of one blend.
@@ -84,7 +84,7 @@ def run(
         src: that of the blend, or ITSELF.
         on_device: the blend of arrays on a CUDA device, where it has kernels for that: called with src, dst,
             mask, at, out, and by name what beside holds; returns the result and its info.
-        tell: what is warned of an item, by its info.
+        tell: what is warned of an item, by its info; None: that nothing was blended.
         there_and_back: whether arrays on a device are copied to the processor, and the result back, where the blend
             has no kernels for them.
         beside: other arguments that are images over dst: 'base', and 'color_weight' as a picture.
@@ -98,20 +98,21 @@ def run(
     _checks.one_of(errors, "errors", ("raise", "return"))
     options = {"decontaminate": bool(decontaminate), "keep_gps": bool(keep_gps)}
     own = "image" if src is ITSELF else "dst"
+    warning_of = tell or nothing_done("blended")
 
     def one(
         src: Any, dst: Any, mask: Any, at: Any, scale: Any, out: Any, beside: dict[str, Any], where: str = ""
     ) -> tuple[Any, Any]:
-        result, info = made(src, dst, mask, at, scale, out, beside)
+        result, info = once(src, dst, mask, at, scale, out, beside)
         batch = isinstance(info, list)
         for number, item in enumerate(info if batch else [info]):
-            if found := tell(item):
+            if found := warning_of(item):
                 # Blends on a device tell of copies alone, unless they are asked for more.
                 which = f"item {number} of the batch: " if batch and len(info) == len(dst) else ""
                 warn(f"{where}{which}{found[0]}", found[1])
         return result, info
 
-    def made(src: Any, dst: Any, mask: Any, at: Any, scale: Any, out: Any, beside: dict[str, Any]) -> tuple[Any, Any]:
+    def once(src: Any, dst: Any, mask: Any, at: Any, scale: Any, out: Any, beside: dict[str, Any]) -> tuple[Any, Any]:
         if any(_cuda.is_device_array(x) for x in (src, dst, mask, out, *beside.values())):
             if on_device is None and there_and_back:
                 return _through_processor(blend, src, dst, mask, at, scale, out, beside, own=own, **options)

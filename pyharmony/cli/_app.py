@@ -7,13 +7,26 @@ import sys
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from .._version import __version__
 from . import bench, blend, data, demo, doctor, edit, evaluate, harmonize, info, models, train
 
+
+class WholeSummaries(TyperGroup):
+    """A group whose list of commands has their first sentences whole, in as many lines as they need."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        names = [name for name in self.list_commands(ctx) if not self.commands[name].hidden]
+        rows = [(name, self.commands[name].get_short_help_str(limit=1000)) for name in names]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
 # Plain help: rich's would cost 80 ms at every --help and every slip.
 app = typer.Typer(
     name="pyharmony",
+    cls=WholeSummaries,
     help="Put a part of one picture into another so that it belongs there.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -29,8 +42,8 @@ app.command("doctor")(doctor.doctor)
 app.command("bench")(bench.bench)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
-app.add_typer(models.app)
-app.add_typer(data.app)
+app.add_typer(models.app, cls=WholeSummaries)
+app.add_typer(data.app, cls=WholeSummaries)
 
 
 def _version(asked: bool) -> None:

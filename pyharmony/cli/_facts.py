@@ -48,8 +48,12 @@ def formats() -> list[ImageFormat]:
 
     parts: dict[ImageFormat, str | None]
     parts = {"jpeg": "jpg", "png": "zlib", "webp": "webp", "tiff": "zlib", "bmp": None, "avif": "avif"}
-    found = [name for name, part in parts.items() if part is None or features.check(part)]
-    return [*found, "heic (reading)"] if importlib.util.find_spec("pillow_heif") else found
+    return [name for name, part in parts.items() if part is None or features.check(part)]
+
+
+def formats_read() -> list[str]:
+    """The kinds of files that are read here and not written."""
+    return ["heic"] if importlib.util.find_spec("pillow_heif") else []
 
 
 def weights() -> list[dict[str, Any]]:

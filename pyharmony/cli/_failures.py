@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 
 
@@ -47,6 +48,21 @@ def writing(name: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise Failure(f"{name}: cannot be written: {_reason(error)}", Code.UNEXPECTED, type(error).__name__) from error
+
+
+@contextlib.contextmanager
+def spoken(words: Iterable[tuple[str, str]]) -> Iterator[None]:
+    """Errors of the library in the words of a command: each pattern is replaced by what options call it."""
+    from ..errors import PyHarmonyError
+
+    try:
+        yield
+    except PyHarmonyError as error:
+        text = str(error)
+        for pattern, replacement in words:
+            text = re.sub(pattern, replacement, text)
+        failure = as_failure(error)
+        raise Failure(text, failure.code, failure.kind) from error
 
 
 def _reason(error: OSError) -> str:

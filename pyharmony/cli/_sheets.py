@@ -108,5 +108,5 @@ def run(output: Path, overwrite: bool, console: Console) -> None:
 
     save(sheet(everything), sheets[0])
     save(sheet([before, after]), sheets[1])
-    console.note(f"{sheets[0]}, {sheets[1]}: all of them side by side")
+    console.note(f"open {sheets[1]}: pasted, and blended; {sheets[0]} has every blend side by side")
     console.result(status="ok", pictures=records, sheets=[str(path) for path in sheets])

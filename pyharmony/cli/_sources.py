@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ._failures import Code, Failure, reading
+from ._failures import Code, Failure, reading, spoken
 
 
 class Kind(str, Enum):
@@ -58,7 +58,8 @@ def opened(path: Path, kind: Kind | None = None, **options: Any) -> Any:
     from .. import data
 
     try:
-        return data.open_dataset(path, kind.value if kind else None, **options)
+        with spoken(((r"^path: ", ""), (r"\bpass kind, one of", "pass --kind, one of"))):
+            return data.open_dataset(path, kind.value if kind else None, **options)
     except OSError as error:
         with reading(str(error.filename or path)):
             raise

@@ -375,7 +375,7 @@ class Worker:
                 "format": picture.format,
             }
         with clock.phase(task.kind.phase):
-            (result, info), copied = self._telling(task, lambda: self._blend(task, pictures))
+            (result, info), copied = self._telling(task, pictures)
         mask = None
         if task.save_mask is not None or (task.harmonize is not None and not copied):
             mask = self._mask(task, pictures)
@@ -464,11 +464,11 @@ class Worker:
         except ImportError as error:
             raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error
 
-    def _telling(self, task: Task, work: Callable[[], Any]) -> tuple[Any, bool]:
-        """What work returns, and whether that is a copy; its warnings in the words of the command."""
+    def _telling(self, task: Task, pictures: Mapping[str, Picture]) -> tuple[Any, bool]:
+        """What `_blend` returns, and whether that is a copy; its warnings in the words of the command."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", PyHarmonyWarning)
-            done = work()
+            done = self._blend(task, pictures)
         for warning in caught:
             # What harmonize says is told with its figures.
             if not (task.kind.harmonizes and issubclass(warning.category, UnchangedWarning | ConfidenceWarning)):

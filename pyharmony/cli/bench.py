@@ -32,8 +32,8 @@ def bench(
 
     Everything runs in turn within a round; times are medians over the rounds. The peers of --op poisson are
     cv2.seamlessClone, and fpie with 1,000 iterations of its fastest backend; the other blends have none. The error is
-    the difference from the exact answer on the mask, in 8-bit levels: its median, and its largest. seamlessClone
-    changes pixels around the mask too, so its difference is more than inaccuracy.
+    the distance to the exact answer on the mask, in 8-bit levels, that of pyharmony before it is rounded to 8 bits: its
+    median, and its largest. seamlessClone changes pixels around the mask too, so there it is more than inaccuracy.
     """
     console = Console("bench", as_json=as_json, verbose=verbose, quiet=quiet, log_json=log_json, debug=debug)
     with console.session():

@@ -11,7 +11,7 @@ import typer
 
 from ._console import Console, Debug, Json, LogJson, Quiet, Verbose
 from ._contact import check_file, fitted, write_sheet
-from ._failures import Code, Failure, reading, writing
+from ._failures import Code, Failure, reading, spoken, writing
 
 #: Pictures of a sheet.
 _SHOWN = 8
@@ -48,8 +48,12 @@ def evaluate(
         str | None, typer.Option(metavar="NAME", help="Only this split of iHarmony4 or a manifest.")
     ] = None,
     size: Annotated[
-        str, typer.Option(metavar="N|full", help="Sides of the pictures in pixels, or full: as they are.")
-    ] = "256",
+        str | None,
+        typer.Option(
+            metavar="N|full",
+            help="Sides of the pictures in pixels, or full: as they are.  [default: 256; with --run those of the run]",
+        ),
+    ] = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a row for each picture and method.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the tables.")] = None,
     sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a contact sheet of eight pictures.")] = None,
@@ -78,7 +82,7 @@ def evaluate(
     """
     console = Console("evaluate", as_json=as_json, verbose=verbose, quiet=quiet, log_json=log_json, debug=debug)
     with console.session():
-        side = _side(size)
+        side = _side(size or "256")
         if (data is None) == (run is None):
             raise Failure("expected either --data ROOT or --run DIR", Code.USAGE)
         if batch_statistics and run is None and not models:
@@ -109,12 +113,16 @@ def evaluate(
                 from .. import training
 
                 with reading(str(run)):
-                    found = training.held_back(run, size=side)
+                    if size is None:
+                        side = training.size_of(run)
+                    found = training.held_back(run, size="run" if size is None else side)
                 models = [f"{run.absolute().name}={run / 'best.safetensors'}", *(models or [])]
             elif data is not None:
-                with reading(str(data)):
+                with reading(str(data)), spoken(((r"^path:", "--data:"), (r"; pass kind, one of .*", ""))):
                     found = datasets.open_dataset(data, split=split)
-            chosen = _methods(evaluation, methods or [], models or [], device, batch_statistics)
+            # The network of a run sees pictures as in training, so that it has the figures that training told.
+            own = {run.absolute().name: side} if run is not None and size is None else {}
+            chosen = _methods(evaluation, methods or [], models or [], device, batch_statistics, own)
             place: Any = device
             of_judges = {
                 label: evaluation.judge(file, device=place) for label, file in _labelled(judges or [], "--judge")
@@ -188,13 +196,20 @@ def _check_methods(evaluation: Any, names: list[str]) -> None:
 
 
 def _methods(
-    evaluation: Any, names: list[str], models: list[str], device: str | None, batch_statistics: bool
+    evaluation: Any,
+    names: list[str],
+    models: list[str],
+    device: str | None,
+    batch_statistics: bool,
+    sizes: dict[str, int | None],
 ) -> dict[str, Any]:
     chosen: dict[str, Any] = {name: evaluation.METHODS[name] for name in names}
     for label, file in _labelled(models, "--model"):
         if label in evaluation.METHODS or label == "target":
             raise Failure(f"--model: {label} is another's name; expected LABEL={file}", Code.USAGE)
-        chosen[label] = evaluation.harmonizer(file, device=device, batch_statistics=batch_statistics)
+        chosen[label] = evaluation.harmonizer(
+            file, device=device, batch_statistics=batch_statistics, size=sizes.get(label)
+        )
     return chosen
 
 

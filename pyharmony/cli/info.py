@@ -40,6 +40,7 @@ def _facts() -> dict[str, Any]:
         "instruction_set": {"in_use": pyharmony.simd_level(), "available": facts.simd_levels()},
         "kernels": {"cpu": [name for name in pyharmony.ops.__all__ if name.islower()], "cuda": []},
         "formats": facts.formats(),
+        "formats_read": facts.formats_read(),
         "weights": facts.weights(),
         "paths": {"package": str(Path(pyharmony.__file__).parent)},
     }
@@ -63,7 +64,7 @@ def _shown(facts: dict[str, Any]) -> str:
             ", ".join(f"{d['name']}, {d['memory_bytes'] / 2**30:.0f} GiB, driver {d['driver']}" for d in others)
             or "none in use; `pyharmony doctor` says why",
         ],
-        ["files", ", ".join(facts["formats"])],
+        ["files", ", ".join([*facts["formats"], *(f"{name} (reading)" for name in facts["formats_read"])])],
         ["weights", ", ".join(f"{w['name']} {w['bytes'] / 1e6:.1f} MB" for w in facts["weights"]) or "none"],
         ["package", facts["paths"]["package"]],
     ]

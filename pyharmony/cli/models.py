@@ -57,9 +57,14 @@ def _size(weights: Any) -> str:
 
 
 def _figure(figure: Any) -> str:
-    between = "" if figure.low is None else f" ({figure.low:g} to {figure.high:g})"
-    before = "" if figure.before is None else f", before {figure.before:g}"
-    return f"{figure.measure} {figure.value:g}{between}{before}: {figure.data}, {figure.images:,} pictures"
+    between = "" if figure.low is None else f" ({_plain(figure.low)} to {_plain(figure.high)})"
+    before = "" if figure.before is None else f", before {_plain(figure.before)}"
+    return f"{figure.measure} {_plain(figure.value)}{between}{before}: {figure.data}, {figure.images:,} pictures"
+
+
+def _plain(value: float) -> str:
+    """With four digits, as many as a mean over some hundred pictures is worth."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _check_output(out: Path, overwrite: bool) -> None:
@@ -114,6 +119,8 @@ def show(
         if entry is not None and preset is None and not layers:
             _show_weights(console, entry, as_json)
             return
+        if name not in {info.name for info in _catalogue.every()}:
+            raise Failure(_unknown(name), Code.USAGE)
         info = _catalogue.entry_of(name)
         variant = info.variant(preset)
         config, counts = variant.config, variant.parameters
@@ -134,6 +141,17 @@ def show(
         if layers:
             shown = [[x["name"], x["kind"], "x".join(map(str, x["output"])), f"{x['parameters']:,}"] for x in found]
             console.say("\n" + table([["layer", "kind", "output", "parameters"], *shown]))
+
+
+def _unknown(name: str) -> str:
+    """What there is in place of a name."""
+    from .. import _catalogue, _shipped
+
+    if os.path.lexists(name):
+        return f"NAME: {name} is a file; `pyharmony models verify {name}` shows what it holds"
+    weights = ", ".join(entry.name for entry in _shipped.every())
+    networks = ", ".join(info.name for info in _catalogue.every())
+    return f"NAME: there is no network and no weights called {name}; networks are {networks}; weights {weights}"
 
 
 def _show_weights(console: Console, entry: Any, as_json: bool) -> None:
@@ -185,6 +203,11 @@ def verify(
             else:
                 console.say(table(rows) if rows else "no weights come with this pyharmony")
             return
+        if file not in own and not os.path.lexists(file) and not Path(file).suffix and os.sep not in file:
+            names = ", ".join(own)
+            raise Failure(
+                f"FILE: there is no file {file}, and weights that come with pyharmony are {names}", Code.WEIGHTS
+            )
         model = models.load(file)
         path = own[file].path if file in own else Path(file)
         with reading(str(path)):

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ._console import Console, Debug, Json, LogJson, Quiet, Verbose, table
-from ._failures import Code, Failure, reading, writing
+from ._failures import Code, Failure, reading, spoken, writing
 
 if TYPE_CHECKING:
     from ..training import Progress
+
+#: Seconds between two lines where there is no terminal.
+_EVERY = 10.0
 
 
 def train(
@@ -63,8 +66,12 @@ def train(
             return
         tables: dict[str, Any] = {}
         if config is not None:
-            if config in library.recipes():
+            recipes_ = library.recipes()
+            if config in recipes_:
                 tables = library.recipe(config)
+            elif not (os.path.lexists(config) or Path(config).suffix or os.sep in config):
+                known = ", ".join(recipes_)
+                raise Failure(f"CONFIG: there is no recipe and no file {config}; recipes are {known}", Code.USAGE)
             else:
                 with reading(config):
                     tables = library.read_toml(config)
@@ -80,11 +87,11 @@ def train(
         _catalogue.check_model(dict(settled.model))
         place: Any = device
         folder = output or Path("runs") / str(settled.model["name"])
-        with _shown(console) as tell, _files(folder):
+        with _shown(console) as tell, _files(folder), spoken(_WORDS):
             result = library.train(settled, folder, resume=resume, device=place, on_progress=tell)
         if int(os.environ.get("RANK", "0")):
             return
-        figures = {"figures": result.figures, "best": result.best, "skipped": result.skipped}
+        figures = {"figures": result.figures, "best": result.best, "skipped": result.skipped, "short": result.short}
         best = str(folder / "best.safetensors")
         if result.interrupted:
             told = f"saved at step {result.steps}; --resume auto goes on from there"
@@ -92,7 +99,47 @@ def train(
             console.note(f"{folder}: {told}")
             raise typer.Exit(Code.INTERRUPTED)
         console.result(status="ok", folder=str(folder), weights=best, steps=result.steps, **figures)
-        console.note(f"{best}: {result.steps} steps" + "".join(f", {k} {v:.4g}" for k, v in result.best.items()))
+        console.note(_summary(best, result))
+        console.note(f"figures and pictures of the run: tensorboard --logdir {folder / 'tensorboard'}")
+
+
+#: How the figures of a run are told, in this order, and what they are of.
+_FIGURES = {
+    "psnr": "PSNR {:.2f} dB",
+    "fmse": "fMSE {:.1f}",
+    "auc": "area under the curve {:.3f}",
+}
+
+
+def _summary(best: str, result: Any) -> str:
+    """A run that is over, for people."""
+    minutes, seconds = divmod(round(result.seconds), 60)
+    done = f"{best}: {result.steps:,} steps in {minutes}:{seconds:02} minutes"
+    told = [form.format(result.best[name]) for name, form in _FIGURES.items() if name in result.best]
+    if "gain" in result.best:
+        gain = result.best["gain"]
+        told.insert(1, f"{abs(gain):.2f} dB {'beyond' if gain >= 0 else 'short of'} the composite")
+    if "mse" in result.best and "fmse" not in result.best:
+        told.append(f"MSE {result.best['mse']:.4g}")
+    if not told:
+        return done
+    return f"{done}; on what was held back {', '.join(told)}, best at step {result.best['step']:,.0f}"
+
+
+#: Arguments of `pyharmony.training.train`, and of what it calls, as options.
+_WORDS = (
+    (
+        r"^out: (.*); resume='auto' goes on with it, or give another folder",
+        r"--output: \1; --resume auto goes on with it, or give another folder",
+    ),
+    (r"^out:", "--output:"),
+    (r"^resume:", "--resume:"),
+    (r"^device:", "--device:"),
+    (r"^path:", "--data:"),
+    (r"^data\.root: missing, expected a folder", "--data ROOT: missing, expected a folder of data"),
+    (r"\bpass kind, one of", "pass --set data.kind=NAME, one of"),
+    (r"\bstep\.dtype='float32'", "--set step.dtype=float32"),
+)
 
 
 @contextlib.contextmanager
@@ -111,12 +158,12 @@ def _files(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _shown(console: Console) -> Iterator[Callable[[Progress], None]]:
-    """A bar on a terminal, else a line a minute."""
+    """A bar on a terminal, else a line every ten seconds."""
     if console.plain:
         told = [-math.inf]
 
         def line(progress: Progress) -> None:
-            if progress.seconds - told[0] >= 60 or progress.count == progress.total:
+            if progress.seconds - told[0] >= _EVERY or progress.count == progress.total:
                 told[0] = progress.seconds
                 console.note(_words(progress), step=progress.count, **progress.losses)
 

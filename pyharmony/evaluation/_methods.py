@@ -52,7 +52,11 @@ METHODS: Mapping[str, Method] = {
 
 
 def harmonizer(
-    source: Network | PathLike | bytes, *, device: TorchDevice | None = None, batch_statistics: bool = False
+    source: Network | PathLike | bytes,
+    *,
+    device: TorchDevice | None = None,
+    batch_statistics: bool = False,
+    size: int | None = None,
 ) -> Method:
     """A network as a method. It runs at 256 x 256 pixels, or at the size that it was made for.
 
@@ -63,6 +67,7 @@ def harmonizer(
         device: 'cpu' or 'cuda'; None: a GPU where there is one.
         batch_statistics: batch norms take mean and variance of each picture, in place of those that training has kept:
             so the published test commands of DoveNet, BargainNet and pix2pix run.
+        size: sides of the pictures that it sees, in place of those that it was made for.
 
     Raises:
         ImportError: torch is missing.
@@ -71,7 +76,7 @@ def harmonizer(
         DeviceError: there is no such device.
     """
     networks = _networks()
-    return networks.Harmonizer(networks.loaded(source, device), batch_statistics)
+    return networks.Harmonizer(networks.loaded(source, device), batch_statistics, size)
 
 
 def judge(source: Network | PathLike | bytes, *, device: TorchDevice | None = None) -> Judge:

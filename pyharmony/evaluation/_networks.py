@@ -90,15 +90,15 @@ def _tensors(model: Model, pictures: list[Picture], mask: Picture) -> list[Tenso
 class Harmonizer:
     """See `harmonizer`."""
 
-    def __init__(self, model: Model, batch_statistics: bool = False) -> None:
+    def __init__(self, model: Model, batch_statistics: bool = False, size: int | None = None) -> None:
         if task_of(model) != "harmonize":
             able = ", ".join(info.name for info in models.list("harmonize"))
             raise ArgumentError(f"model: {model.name} does not harmonize; expected one of {able}")
-        self.model = with_batch_statistics(model) if batch_statistics else model
+        self.model, self.side = with_batch_statistics(model) if batch_statistics else model, size or side_of(model)
 
     @torch.no_grad()
     def __call__(self, composite: Picture, mask: Picture) -> npt.NDArray[Any]:
-        side = side_of(self.model)
+        side = self.side
         if composite.shape[:2] != (side, side):
             seen = scene(composite, mask, None, (side, side))
             if not seen.mask.any():

@@ -44,8 +44,8 @@ _REFUSED = (
 #: What can be done about some of them.
 _REMEDIES = {"a GIF file": "save the frame that is meant as PNG"}
 _NO_HEIF = (
-    "is a HEIF file (HEIC), as iPhones write, which pillow-heif decodes (the extra [heif]): pip install pillow-heif, or "
-    "save it as JPEG or PNG"
+    "is a HEIF file (HEIC), as iPhones write, which pillow-heif decodes (the extra [heif]): pip install pillow-heif, "
+    "or save it as JPEG or PNG"
 )
 _ADDRESS = re.compile(r"(https?|ftp|s3|gs|data|file):", re.IGNORECASE)
 

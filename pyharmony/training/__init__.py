@@ -21,7 +21,7 @@ from ._config import (
     with_changes,
 )
 from ._results import Progress, TrainResult
-from ._train import held_back, train
+from ._train import held_back, size_of, train
 
 __all__ = [
     "DataConfig",
@@ -35,6 +35,7 @@ __all__ = [
     "read_toml",
     "recipe",
     "recipes",
+    "size_of",
     "steps",
     "train",
     "with_changes",

@@ -99,6 +99,8 @@ class ScheduleConfig:
         decay: share of the run, at its end, in which the rates go down to 0 in a line, an epoch at a time.
         drops: shares of the run, 0 to 1 and rising; from each on the rates are a tenth of what they were.
         warm_up: steps in which they come up from 0.
+        expected_steps: of a run of minutes, how many it makes where it was tried; one that ends with less than a third
+            of them says that it was too short. 0: unknown.
     """
 
     epochs: int = 0
@@ -107,6 +109,7 @@ class ScheduleConfig:
     decay: float = 0.5
     drops: tuple[float, ...] = ()
     warm_up: int = 0
+    expected_steps: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +176,7 @@ class TrainConfig:
             "data.repeats": 1,
         }
         whole |= {"data.workers": 0, "data.limit": 0, "schedule.epochs": 0, "schedule.steps": 0, "schedule.warm_up": 0}
+        whole |= {"schedule.expected_steps": 0}
         whole |= {"run.seed": 0, "run.checkpoint_steps": 0, "run.evaluate_steps": 0}
         whole |= {"run.largest_skips": 1, "run.threads": 0}
         for key, low in whole.items():

@@ -41,7 +41,7 @@ def better(model: Model, figures: dict[str, float], best: dict[str, float]) -> b
 def evaluate(
     model: Model, inputs: tuple[str, ...], low: float, dataset: Dataset, size: int, scale: int
 ) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
-    """Mean figures over the samples, and a sheet of the first of them.
+    """Mean figures over the samples, and a sheet of some of them.
 
     A harmoniser's picture is put into the composite by the mask before it is compared, as `pyharmony.evaluation` does
     it; `gain` is the PSNR beyond that of the composite.
@@ -76,6 +76,7 @@ def _pictures(
 ) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
     rows: list[dict[str, float]] = []
     shown: list[npt.NDArray[np.uint8]] = []
+    chosen = _shown(len(dataset))
     for batch in _batches(model, inputs, low, dataset, size, scale):
         target = _bytes(batch["target"], low)
         given = batch.get("composite", batch.get("image"))
@@ -93,7 +94,7 @@ def _pictures(
                 made, figures = evaluation.measure(output[i], before[i], target[i], inside[i])
                 figures["gain"] = figures["psnr"] - metrics.psnr(before[i], target[i])
             rows.append({name: float(value) for name, value in figures.items()})
-            if len(shown) < _SHOWN:
+            if len(rows) - 1 in chosen:
                 small = np.asarray(before[i].repeat(scale, 0).repeat(scale, 1)) if scale > 1 else before[i]
                 shown.append(np.concatenate([small, made, target[i]], 1))
     return _means(rows), np.concatenate(shown)
@@ -107,13 +108,21 @@ def _scores(
     real: list[Tensor] = []
     pasted: list[Tensor] = []
     shown: list[npt.NDArray[np.uint8]] = []
+    chosen, number = _shown(len(dataset)), 0
     for batch in _batches(model, inputs, low, dataset, size, scale):
         mask = batch.get("mask")
         real.append(score(batch[role], mask).cpu())
         pasted.append(score(batch["composite"], mask).cpu())
-        if len(shown) < _SHOWN:
-            shown += list(np.concatenate([_bytes(batch[role], low), _bytes(batch["composite"], low)], 2))
-    return {"auc": area_under_curve(torch.cat(real), torch.cat(pasted))}, np.concatenate(shown[:_SHOWN])
+        for row in np.concatenate([_bytes(batch[role], low), _bytes(batch["composite"], low)], 2):
+            if number in chosen:
+                shown.append(row)
+            number += 1
+    return {"auc": area_under_curve(torch.cat(real), torch.cat(pasted))}, np.concatenate(shown)
+
+
+def _shown(count: int) -> set[int]:
+    """The samples of the sheet, from all over the set: those beside one another may be of one photograph."""
+    return {i * count // _SHOWN for i in range(_SHOWN)}
 
 
 def area_under_curve(higher: Tensor, lower: Tensor) -> float:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from .. import _install, _temporary, models
+from .._warnings import warn
 from ..data import Dataset, Synthesis
 from ..errors import ArgumentError, DeviceError
 from ..models import Adversarial, Model
@@ -34,6 +35,8 @@ from ._evaluate import better, evaluate
 from ._results import Progress, TrainResult
 
 _LOG = logging.getLogger(__name__)
+#: Seconds after which a run says how far it is, whatever `run.log_steps` is.
+_TOLD_EVERY = 10.0
 
 
 class Processes:
@@ -133,6 +136,7 @@ class _Watch:
     stopped: bool = False
     began: float = dataclasses.field(default_factory=time.monotonic)
     before: float = dataclasses.field(default_factory=time.monotonic)
+    told_at: float = dataclasses.field(default_factory=time.monotonic)
     saved_at: float = dataclasses.field(default_factory=time.monotonic)
 
 
@@ -200,7 +204,7 @@ class Run:
         training, validation: samples; validation may be empty.
         out: a folder for everything that the run writes.
         device: 'cpu', 'cuda'; None: a GPU where there is one.
-        on_progress: called after each logged step.
+        on_progress: called after each logged step, and after the step at whose end ten seconds are over since.
     """
 
     def __init__(
@@ -380,6 +384,9 @@ class Run:
         finally:
             if log is not None:
                 log.close()
+        short = "" if watch.stopped else self._too_short()
+        if short and self.processes.first:
+            warn(short)
         return TrainResult(
             model=final.eval(),
             steps=self.step.count,
@@ -388,7 +395,22 @@ class Run:
             skipped=int(self.step.skipped),
             interrupted=watch.stopped,
             folder=self.out,
+            seconds=self.seconds,
+            short=short,
         )
+
+    def _too_short(self) -> str:
+        """Why the run was far too short, or nothing."""
+        schedule, count = self.config.schedule, self.step.count
+        reasons = []
+        if 3 * count < schedule.expected_steps:
+            reasons.append(f"of about {schedule.expected_steps:,} that are expected")
+        if count < schedule.warm_up:
+            reasons.append(f"inside the warm-up of {schedule.warm_up:,}")
+        if not reasons:
+            return ""
+        longer = "schedule.minutes" if schedule.minutes else "schedule.steps" if schedule.steps else "schedule.epochs"
+        return f"hardly trained: {count:,} steps {', '.join(reasons)}; a larger {longer} makes more"
 
     def _after(self, losses: dict[str, Tensor], log: _Log | None, watch: _Watch, interruption: Interruption) -> None:
         """What follows an update: the average, the log, evaluations and checkpoints that are due."""
@@ -402,13 +424,14 @@ class Run:
             values = {name: float(loss) for name, loss in losses.items()}
             if log is not None:
                 log.scalars("loss", count, {**values, "skipped": skipped})
-            if self.on_progress is not None and self.processes.first:
-                self.on_progress(self._progress(values, watch))
+            self._tell(values, watch)
             if watch.skips >= run.largest_skips:
                 raise ArgumentError(
                     f"run: {watch.skips} updates were not finite up to step {count}; a smaller step.lr, or "
                     "step.dtype='float32', may help"
                 )
+        elif time.monotonic() - watch.told_at >= _TOLD_EVERY:
+            self._tell({name: float(loss) for name, loss in losses.items()}, watch)
         if run.evaluate_steps and count % run.evaluate_steps == 0:
             self.evaluate(log, watch)
         late = bool(run.checkpoint_minutes) and time.monotonic() - watch.saved_at > 60 * run.checkpoint_minutes
@@ -418,6 +441,11 @@ class Run:
         watch.stopped, late = bool(stopped), bool(late_)
         if (due or late) and not watch.stopped:
             self.save(watch)
+
+    def _tell(self, losses: dict[str, float], watch: _Watch) -> None:
+        watch.told_at = time.monotonic()
+        if self.on_progress is not None and self.processes.first:
+            self.on_progress(self._progress(losses, watch))
 
     def _progress(self, losses: dict[str, float], watch: _Watch) -> Progress:
         share, spent = self._share(), time.monotonic() - watch.began

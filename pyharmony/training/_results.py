@@ -48,6 +48,8 @@ class TrainResult:
         skipped: updates that were left out because a gradient was not finite.
         interrupted: whether it was stopped before its end; it can be resumed.
         folder: where everything is.
+        seconds: of work, all parts of the run together; evaluations are left out.
+        short: why so few steps hardly train a network, in a sentence; else empty.
     """
 
     model: Model
@@ -57,3 +59,5 @@ class TrainResult:
     skipped: int
     interrupted: bool
     folder: Path
+    seconds: float = 0.0
+    short: str = ""

@@ -85,26 +85,46 @@ def train(
         return run.run()
 
 
-def held_back(run: str | os.PathLike[str], *, size: int | None = None) -> data.Dataset:
+def size_of(run: str | os.PathLike[str]) -> int:
+    """Sides of the pictures that the network of a run saw.
+
+    Raises:
+        ArgumentError: it is no run.
+    """
+    return _config_of_run(run).data.size
+
+
+def held_back(run: str | os.PathLike[str], *, size: int | str | None = None) -> data.Dataset:
     """The samples that a run did not train on, which it chose its weights by; photographs as the composites.
 
     Args:
         run: the folder of a run.
-        size: of composites that are made of photographs, see `pyharmony.data.Synthesis`; None: as the photographs are.
+        size: of composites that are made of photographs, see `pyharmony.data.Synthesis`; None: as the photographs are;
+            'run': those that the run itself was measured on, at `size_of` the run.
 
     Raises:
         ArgumentError: it is no run, or it held back nothing.
         FileNotFoundError, DataError: the data is where it was no longer, or damaged.
     """
-    path = Path(run) / "config.json"
-    try:
-        config = config_of(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError) as error:
-        raise ArgumentError(f"run: {Path(run)} is no folder of a training run: {error}") from error
+    config = _config_of_run(run)
     found = _parts(config)[1]
     if not len(found):
         raise ArgumentError(f"run: {Path(run)} held back nothing; data.validation was {config.data.validation!r}")
-    return _composites(found, config, 1, size=size)
+    side = _made_at(config) if isinstance(size, str) else size
+    return _composites(found, config, 1, size=side)
+
+
+def _config_of_run(run: str | os.PathLike[str]) -> TrainConfig:
+    path = Path(run) / "config.json"
+    try:
+        return config_of(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError) as error:
+        raise ArgumentError(f"run: {Path(run)} is no folder of a training run: {error}") from error
+
+
+def _made_at(config: TrainConfig) -> int:
+    """The size at which composites are made, of which a crop leaves data.size."""
+    return math.ceil(config.data.size / (1 - config.data.crop))
 
 
 def datasets(config: TrainConfig) -> tuple[data.Dataset, data.Dataset]:
@@ -113,7 +133,7 @@ def datasets(config: TrainConfig) -> tuple[data.Dataset, data.Dataset]:
     if 0 < config.data.limit < len(training):
         drawn = np.random.default_rng((config.run.seed, 2)).permutation(len(training))[: config.data.limit]
         training = data.Subset(training, sorted(drawn.tolist()))
-    size = math.ceil(config.data.size / (1 - config.data.crop))
+    size = _made_at(config)
     return _composites(training, config, 0, size=size), _composites(validation, config, 1, size=size)
 
 

@@ -1,0 +1,87 @@
+"""Runs the notebooks of examples/ and writes their outputs into them, with small pictures.
+
+    python tools/notebook_outputs.py
+
+So they show something where they are only looked at; tests/test_notebooks.py compares them with a run.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import nbclient
+import nbformat
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
+#: The longer side of a picture, and its quality as a JPEG.
+_SIDE, _QUALITY = 300, 80
+
+
+def executed(path: Path, work: Path) -> Any:
+    """A notebook after a run in a folder."""
+    book = nbformat.read(path, as_version=4)
+    nbformat.validate(book)
+    client = nbclient.NotebookClient(book, timeout=120, kernel_name="python3", resources={"metadata": {"path": work}})
+    client.execute()
+    return book
+
+
+def picture_of(data: dict[str, Any]) -> Image.Image | None:
+    """The picture of an output, at most of the size that is kept, on white."""
+    kind = next((kind for kind in ("image/png", "image/jpeg") if kind in data), None)
+    if kind is None:
+        return None
+    found = Image.open(io.BytesIO(base64.b64decode(data[kind]))).convert("RGBA")
+    page = Image.new("RGBA", found.size, "white")
+    page.alpha_composite(found)
+    page.thumbnail((_SIDE, _SIDE))
+    return page.convert("RGB")
+
+
+def text_of(text: str) -> str:
+    """A text without what differs from run to run: addresses of objects."""
+    return re.sub(r" at 0x[0-9A-Fa-f]+", "", text)
+
+
+def reduced(outputs: list[Any]) -> list[Any]:
+    """The outputs of a cell as they are kept: its texts, and its pictures as small JPEGs."""
+    kept = []
+    for output in outputs:
+        if output.output_type == "stream":
+            kept.append(nbformat.v4.new_output("stream", name=output.name, text=output.text))
+            continue
+        data = {"text/plain": text_of(output.data["text/plain"])}
+        picture = picture_of(output.data)
+        if picture is not None:
+            stream = io.BytesIO()
+            picture.save(stream, "JPEG", quality=_QUALITY)
+            data["image/jpeg"] = base64.b64encode(stream.getvalue()).decode()
+        count = output.get("execution_count")
+        kept.append(nbformat.v4.new_output("execute_result", data, execution_count=count))
+    return kept
+
+
+def main() -> None:
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    for path in NOTEBOOKS:
+        with tempfile.TemporaryDirectory() as work:
+            book = executed(path, Path(work))
+        for cell in book.cells:
+            cell.metadata = {}
+            if cell.cell_type == "code":
+                cell.outputs = reduced(cell.outputs)
+        book.metadata = {key: book.metadata[key] for key in ("kernelspec",)} | {"language_info": {"name": "python"}}
+        path.write_text(nbformat.writes(book) + "\n", "utf-8")
+        print(f"wrote {path}, {path.stat().st_size / 1e3:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
