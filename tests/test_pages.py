@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = (
     "",
     "docs",
+    "docs/images",
     "docs/models",
     "examples",
     "examples/second_project",
@@ -105,3 +106,16 @@ def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
                 assert done.returncode == 0, f"{body}: {done.stderr}"
             ran += 1
     assert ran
+
+
+def test_the_gallery_is_credited_and_small() -> None:
+    """Each row is made by examples/gallery.py, shown, and has a line that says whose photographs it holds."""
+    gallery = ROOT / "docs" / "images" / "gallery"
+    names = {path.name for path in gallery.iterdir()}
+    readme, licences = (ROOT / "README.md").read_text(), (gallery.parent / "LICENSES.md").read_text()
+    shown = set(re.findall(r"docs/images/([\w/.-]+\.(?:jpg|png))", readme))
+    assert {name for name in shown if name.startswith("gallery/")} == {f"gallery/{name}" for name in names}
+    assert set(re.findall(r"\(gallery/([\w.]+)\)", licences)) == names
+    made = (ROOT / "examples" / "gallery.py").read_text()
+    assert set(re.findall(r'^        "(\w+)":', made, re.M)) == {name.removesuffix(".jpg") for name in names}
+    assert sum((gallery.parent / name).stat().st_size for name in shown) < 600_000
