@@ -860,7 +860,9 @@ class Solver {
     }
     report_.max_error = bound + rest();
     if (report_.max_error <= params_.tolerance || !(rest() < report_.max_error)) {
-      report_.converged = report_.converged || report_.max_error <= params_.tolerance;
+      const bool proven = report_.max_error <= params_.tolerance;
+      const bool trusted = !doubtful() || std::isfinite(report_.max_error);
+      report_.converged = proven || (report_.converged && trusted);
       return false;
     }
     report_.max_error = rest();
