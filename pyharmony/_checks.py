@@ -178,7 +178,7 @@ def map_or_none(x: Any) -> Any:
 
 
 def color_weight(x: Any, height: int, width: int) -> float | NumpyArray:
-    """A number, or a map [H, W] as contiguous float32."""
+    """A number, or a map [H, W], contiguous: float64 if it is, else float32."""
     if isinstance(x, numbers.Real):
         return number(x, "color_weight")
     a = _arrays.to_numpy(x, "color_weight")
@@ -193,7 +193,7 @@ def color_weight(x: Any, height: int, width: int) -> float | NumpyArray:
         raise ArgumentError(f"color_weight: values from {low:g} to {high:g}, expected finite numbers of at least 0")
     if low == high:
         return low
-    return np.ascontiguousarray(a, np.float32)
+    return np.ascontiguousarray(a, np.float64 if a.dtype == np.float64 else np.float32)
 
 
 def one_of(x: Any, name: str, names: tuple[Word, ...]) -> Word:

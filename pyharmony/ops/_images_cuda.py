@@ -97,6 +97,7 @@ def weight_on(place: Place, x: Any, count: int, height: int, width: int) -> tupl
         weight = _checks.color_weight(x, height, width)
         if isinstance(weight, float):
             return weight, None, weight
+        weight = weight.astype(np.float32, copy=False)  # what kernels take
         low, high = float(weight.min()), float(weight.max())
         return low, planes_of(place.take(weight, "color_weight"), count), high
     taken = place.take(x, "color_weight")

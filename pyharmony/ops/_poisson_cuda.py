@@ -25,6 +25,11 @@ NOTHING_KNOWN = (
     "pixel at 0 (a known pixel), pass color_weight > 0, or use gaussian_poisson, which keeps the mean of base"
 )
 
+NOTHING_PROVEN = (
+    "poisson: no bound of the error could be proven, max_error is NaN: rounding hides the barrier function A w = 1 where "
+    "the way from a pixel to the nearest known one is very long; the result keeps its tolerance by an estimate only"
+)
+
 #: An iteration leaves at most this part of the error, see docs/poisson.md.
 _FACTOR = 0.3
 
@@ -412,6 +417,17 @@ def solve_images(
                 RuntimeWarning,
                 stacklevel=4,
             )
+        elif report["max_error"] == math.inf:
+            warnings.warn(NOTHING_PROVEN, RuntimeWarning, stacklevel=4)
+        elif report["max_error"] > levels * unit / 255:
+            warnings.warn(
+                f"poisson: the error is only known to be below {report['max_error'] / unit * 255:.3g} levels, "
+                f"tolerance {levels:.3g}",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        if report["max_error"] == math.inf:
+            report["max_error"] = math.nan
     return [
         SolveInfo(
             method="multigrid" if report["unknowns"] else "copy",

@@ -46,7 +46,7 @@ class Equation:
         src, dst, base: [H, W, C].
         mask: [H, W].
         weight: color_weight, or the least value of its map.
-        weight_map: [H, W] float32, or None where the weight is one number.
+        weight_map: [H, W] float32 or float64, or None where the weight is one number.
         w0, w1: taps of the Gaussian.
         pinned: only pixels with mask > 0 are unknown.
         field: [H, W, C] float64, the wanted differences summed at each pixel; a solve takes its memory

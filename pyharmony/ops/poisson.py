@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 import time
 import warnings
@@ -102,11 +103,15 @@ def _solve_one(
             RuntimeWarning,
             stacklevel=4,
         )
+    bound = stats["max_error"] / unit
+    if bound == math.inf:
+        warnings.warn(_poisson_cuda.NOTHING_PROVEN, RuntimeWarning, stacklevel=4)
+        bound = math.nan
     return SolveInfo(
         method="multigrid" if hierarchy.unknowns else "copy",
         iterations=stats["iterations"],
         residual=stats["residual"] / unit,
-        max_error=stats["max_error"] / unit,
+        max_error=bound,
         device="cpu",
         milliseconds=elapsed * 1e3,
         peak_bytes=stats["peak_bytes"],
@@ -447,7 +452,7 @@ def poisson(
             ArgumentError for NaN or infinities on the mask or within one pixel of it.
 
     Warns:
-        RuntimeWarning: the tolerance was not reached.
+        RuntimeWarning: the tolerance was not reached, or the error could not be bounded: max_error is NaN then.
     """
     if _arrays.in_graph(src, dst, mask, base, color_weight):
         from ._torch import differentiable_poisson

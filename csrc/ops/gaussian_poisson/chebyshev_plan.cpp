@@ -20,16 +20,20 @@ Operator analyse(const Problem& problem) {
     const ImageView& map = problem.weight_map;
     least = std::numeric_limits<double>::infinity();
     most = 0;
-    for (std::int64_t y = 0; y < map.height; ++y) {
-      const float* row = map.at<float>(y, 0, 0);
-      float a = row[0], b = row[0];
-      for (std::int64_t x = 0; x < map.width; ++x) {
-        a = std::min(a, row[x * map.col_stride]);
-        b = std::max(b, row[x * map.col_stride]);
+    auto range = [&](auto value) {
+      using T = decltype(value);
+      for (std::int64_t y = 0; y < map.height; ++y) {
+        const T* row = map.at<T>(y, 0, 0);
+        T a = row[0], b = row[0];
+        for (std::int64_t x = 0; x < map.width; ++x) {
+          a = std::min(a, row[x * map.col_stride]);
+          b = std::max(b, row[x * map.col_stride]);
+        }
+        least = std::min<double>(least, a);
+        most = std::max<double>(most, b);
       }
-      least = std::min<double>(least, a);
-      most = std::max<double>(most, b);
-    }
+    };
+    map.dtype == DType::kFloat64 ? range(0.0) : range(0.0f);
     HM_CHECK(least > 0 && most <= 1e6, "weight_map: values from ", least, " to ", most,
              ", expected more than 0 and at most 1e6");
   } else {

@@ -42,8 +42,8 @@ void check_problem(const Problem& problem) {
   }
   if (problem.has_map()) {
     const ImageView& map = problem.weight_map;
-    HM_CHECK(map.dtype == DType::kFloat32, "weight_map: dtype ", dtype_name(map.dtype),
-             ", expected float32");
+    HM_CHECK(map.dtype == DType::kFloat32 || map.dtype == DType::kFloat64, "weight_map: dtype ",
+             dtype_name(map.dtype), ", expected float32 or float64");
     HM_CHECK(map.height == problem.height() && map.width == problem.width() && map.channels == 1,
              "weight_map: shape [", map.height, ", ", map.width, ", ", map.channels,
              "], expected [", problem.height(), ", ", problem.width(), "]");

@@ -21,9 +21,9 @@ Gradients parse_gradients(const std::string& name);
 struct Problem {
   ImageView src, dst, base;  // [H, W, C], each of its own image dtype
   ImageView mask;            // [H, W], bool, or integers scaled by their range, or floats in [0, 1]
-  ImageView weight_map;      // [H, W] float32; data is null where `weight` holds everywhere
-  ImageView rhs;             // [H, W, C] float32; data is null where b is formed from the images
-  double weight = 1.0;       // color_weight
+  ImageView weight_map;  // [H, W] float32 or float64; data is null where `weight` holds everywhere
+  ImageView rhs;         // [H, W, C] float32; data is null where b is formed from the images
+  double weight = 1.0;   // color_weight
   double w0 = 1.0, w1 = 0.0;         // centre and side tap of G = [w1 w0 w1] x [w1 w0 w1]
   bool preserve_background = false;  // unknown are the pixels with mask > 0, the others are dst
   Gradients gradients = Gradients::kSource;

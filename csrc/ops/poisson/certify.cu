@@ -14,7 +14,7 @@ constexpr int kThreads = 256;
 constexpr int kRowStep = kThreads / kTileWidth;
 
 // Rounds of corrections; the loops of solve.cpp with a fixed end.
-constexpr int kAmplificationRounds = 4, kCertifyRounds = 3;
+constexpr int kAmplificationRounds = 6, kCertifyRounds = 3;
 constexpr int kLeastIterations = 12;
 constexpr double kCloseEnough = 0.05;  // of A w to 1
 constexpr double kReduction = 1e-3;    // of a solve for w

@@ -59,6 +59,10 @@ void finish_spans(Level& level) {
   }
 }
 
+double map_value(const ImageView& map, std::int64_t y, std::int64_t x) {
+  return map.dtype == DType::kFloat64 ? *map.at<double>(y, x, 0) : *map.at<float>(y, x, 0);
+}
+
 bool is_active(const LevelView& view, int i, int j) {
   const std::ptrdiff_t at = i * view.stride + j;
   return view.stencil == Stencil::kNine ? view.inverse[at] != 0 : view.active[at] != 0;
@@ -111,8 +115,8 @@ Hierarchy::Hierarchy(const ImageView& mask, double weight, const ImageView& weig
   HM_CHECK(weight >= 0 && std::isfinite(weight), "weight: ", weight, ", expected at least 0");
   HM_CHECK(w0 > 0 && w1 >= 0, "w0, w1: ", w0, ", ", w1, ", expected taps of a Gaussian");
   if (weight_map.data != nullptr) {
-    HM_CHECK(weight_map.dtype == DType::kFloat32, "weight_map: dtype ",
-             dtype_name(weight_map.dtype), ", expected float32");
+    HM_CHECK(weight_map.dtype == DType::kFloat32 || weight_map.dtype == DType::kFloat64,
+             "weight_map: dtype ", dtype_name(weight_map.dtype), ", expected float32 or float64");
     HM_CHECK(weight_map.height == mask.height && weight_map.width == mask.width &&
                  weight_map.channels == 1,
              "weight_map: shape [", weight_map.height, ", ", weight_map.width, "], expected [",
@@ -208,11 +212,11 @@ void Hierarchy::build_finest(const ImageView& mask, const ImageView& weight_map)
     map_left_ = std::max(left - 1, 0);
     map_height_ = std::min(bottom + 1, height_) - map_top_;
     map_width_ = std::min(right + 1, width_) - map_left_;
-    map_ = Buffer<float>(static_cast<std::size_t>(map_height_) * map_width_, meter_.get());
+    map_ = Buffer<double>(static_cast<std::size_t>(map_height_) * map_width_, meter_.get());
     for (int i = 0; i < map_height_; ++i) {
       for (int j = 0; j < map_width_; ++j) {
         map_[static_cast<std::size_t>(i) * map_width_ + j] =
-            *weight_map.at<float>(map_top_ + i, map_left_ + j, 0);
+            map_value(weight_map, map_top_ + i, map_left_ + j);
       }
     }
   }
@@ -237,7 +241,7 @@ void Hierarchy::build_finest(const ImageView& mask, const ImageView& weight_map)
   view.excess = excess;
   for (int i = 0; i < (map ? height : 1); ++i) {
     for (int j = 0; j < width; ++j) {
-      const double weight = map ? *weight_map.at<float>(top + i, left + j, 0) : weight_;
+      const double weight = map ? map_value(weight_map, top + i, left + j) : weight_;
       excess[i * view.stride + j] = static_cast<float>(weight * w0_ * w0_ - (left == 0 && j == 0) -
                                                        (level.right && j == width - 1));
     }
@@ -304,7 +308,7 @@ void Hierarchy::build_finest_nine(const ImageView& weight_map) {
         const std::ptrdiff_t at = i * view.stride + j;
         if (!view.active[at]) continue;
         const int x = left_ + j;
-        const double own = map ? *weight_map.at<float>(y, x, 0) : weight_;
+        const double own = map ? map_value(weight_map, y, x) : weight_;
         // A link of G through the mirrored border ends at the pixel it is mirrored to.
         double link[3][3] = {};
         for (int dy = -1; dy <= 1; ++dy) {
@@ -312,7 +316,7 @@ void Hierarchy::build_finest_nine(const ImageView& weight_map) {
             const int ny = std::clamp(y + dy, 0, height_ - 1),
                       nx = std::clamp(x + dx, 0, width_ - 1);
             if (ny == y && nx == x) continue;
-            const double weight = map ? *weight_map.at<float>(ny, nx, 0) : weight_;
+            const double weight = map ? map_value(weight_map, ny, nx) : weight_;
             const bool edge = dy == 0 || dx == 0;
             link[ny - y + 1][nx - x + 1] += edge - std::min(own, weight) * (edge ? side : corner);
           }
@@ -474,7 +478,12 @@ void Hierarchy::factor_coarsest() {
       for (std::size_t m = i + 1; m < n; ++m) v -= l[m * n + i] * column[m];
       column[i] = v / l[i * n + i];
     }
-    for (std::size_t i = 0; i < n; ++i) inverse_[k * n + i] = static_cast<float>(column[i]);
+    double sum = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      inverse_[k * n + i] = static_cast<float>(column[i]);
+      sum += column[i];
+    }
+    reach_ = std::max(reach_, sum * static_cast<double>(unknowns_) / static_cast<double>(n));
   }
 }
 

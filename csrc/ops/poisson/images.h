@@ -15,7 +15,7 @@ struct Equation {
       mask;              // the image [H, W, C]; mask [H, W]; data of src is null where rhs is given
   ImageView base;        // data is null where base is src
   ImageView rhs;         // b in float32 or float64 [H, W, C]; known pixels are zero then
-  ImageView weight_map;  // float32, from pixel (map_top, map_left); data is null for one weight
+  ImageView weight_map;  // float64, from pixel (map_top, map_left); data is null for one weight
   int map_top = 0, map_left = 0;
   double weight = 0, w0 = 1, w1 = 0;
   Guidance guidance = Guidance::kSource;
@@ -28,12 +28,16 @@ struct Equation {
   std::int64_t channels() const { return has_rhs() ? rhs.channels : dst.channels; }
 };
 
+// kExtended has 11 bits more than kDouble on x86, more still elsewhere, and takes several times as
+// long: for where A^-1 magnifies what double rounds to more than is allowed.
+enum class Arithmetic : int { kSingle, kDouble, kExtended };
+
 // r = scale (b - A x) of all channels, where x = start + e on the unknown pixels and start is src
 // (zero with rhs). Known pixels get zero.
 struct ResidualPass {
   LevelView level;  // finest
   Equation equation;
-  bool in_double = false;                  // arithmetic; e_double needs it
+  Arithmetic arithmetic = Arithmetic::kSingle;  // e needs kDouble or more
   const double* const* e = nullptr;        // [C] planes of the level's geometry, or null for e = 0
   const float* const* e_single = nullptr;  // in place of e
   double scale = 1;

@@ -11,6 +11,7 @@ namespace pyharmony::HM_SIMD_NS {
 namespace {
 
 using poisson::Contour;
+using poisson::Arithmetic;
 using poisson::Equation;
 using poisson::Guidance;
 using poisson::kPad;
@@ -242,9 +243,10 @@ class Band {
     return static_cast<double>(*std::max_element(most, most + kWide));
   }
 
-  // The size of the values that a residual in double is made of bounds its rounding.
+  // The size of the values that an exact residual is made of bounds its rounding.
   void note(const Real* row, int from, int to) {
-    if (pass_.in_double) magnitude_ = std::max(magnitude_, largest_of(row, from, to));
+    if (pass_.arithmetic != Arithmetic::kSingle)
+      magnitude_ = std::max(magnitude_, largest_of(row, from, to));
   }
 
   const Real* wanted(int i, int k) {
@@ -426,10 +428,10 @@ void write_rows(const WritePass& pass, const E* const* e, int begin, int end) {
 }  // namespace
 
 void poisson_residual(const ResidualPass& pass, int begin, int end, int band) {
-  if (pass.in_double) {
-    Band<double>(pass).run(begin, end, band);
-  } else {
-    Band<float>(pass).run(begin, end, band);
+  switch (pass.arithmetic) {
+    case Arithmetic::kSingle: return Band<float>(pass).run(begin, end, band);
+    case Arithmetic::kDouble: return Band<double>(pass).run(begin, end, band);
+    case Arithmetic::kExtended: return Band<long double>(pass).run(begin, end, band);
   }
 }
 

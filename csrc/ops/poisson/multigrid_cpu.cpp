@@ -64,8 +64,9 @@ inline Bits load_mask(const std::int8_t* p) {
 inline void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
 
 // The operator on row i: apply() for smoothing, exact() for the residual that conjugate gradients
-// carry (differences are exact, so small weights are not lost beside the diagonal), inverse() of
-// the smoother's diagonal, keep() zeroes the known pixels.
+// carry (differences are exact, so small weights are not lost beside the diagonal, and a smooth x
+// leaves no rounding for A^-1 to magnify), start() the same where the level has what exact() reads,
+// inverse() of the smoother's diagonal, keep() zeroes the known pixels.
 template <Stencil kStencil>
 class RowOperator {
  public:
@@ -92,6 +93,9 @@ class RowOperator {
     const Vec x = load(at + j);
     return excess(j) * x + (((x - load(up + j)) + (x - load(down + j))) +
                             ((x - load(at + j - 1)) + (x - load(at + j + 1))));
+  }
+  Vec start(const float* up, const float* at, const float* down, int j) const {
+    return exact(up, at, down, j);
   }
   Vec inverse(int j) const {
     if constexpr (kStencil == Stencil::kFiveMap) return load(inverse_ + j);
@@ -139,6 +143,9 @@ class RowOperator<Stencil::kNine> {
                       load(se_ + up_ + j - 1) * (load(up + j - 1) - x) +
                       load(sw_ + up_ + j + 1) * (load(up + j + 1) - x);
     return load(row_sum_ + j) * x + (middle + (below + above));
+  }
+  Vec start(const float* up, const float* at, const float* down, int j) const {
+    return row_sum_ == nullptr ? apply(up, at, down, j) : exact(up, at, down, j);
   }
   Vec inverse(int j) const { return load(inverse_ + j); }
   Vec keep(Vec v, int j) const { return masked(v, load(inverse_ + j) != Vec{}); }
@@ -310,7 +317,7 @@ void down(const DownPass& pass, int begin, int end, float* memory) {
         const float* at = x_ring.at(i0);
         const float* below = x_ring.near(i0 + 1);
         for (int j = lo; j < hi; j += kLanes) {
-          const Vec v = op.keep(load(r + j) - op.apply(up, at, below, j), j);
+          const Vec v = op.keep(load(r + j) - op.start(up, at, below, j), j);
           prefetch(r + j + level.stride);
           store(r_row + j, v);
           store(d_row + j, first * (op.inverse(j) * v));

@@ -98,10 +98,11 @@ class Hierarchy {
   int height_, width_;  // of the image
   double weight_, w0_, w1_;
   int top_ = 0, left_ = 0;  // of the box
-  Buffer<float> map_;       // the weights of the box and one pixel around, as far as the image goes
+  Buffer<double> map_;      // the weights of the box and one pixel around, as far as the image goes
   int map_top_ = 0, map_left_ = 0, map_height_ = 0, map_width_ = 0;
   std::int64_t unknowns_ = 0;
   std::int64_t nodes_count_ = 0;                // of the coarsest level
+  double reach_ = 0;                            // about |A^-1| in the maximum norm, from there
   std::vector<std::unique_ptr<Level>> levels_;  // finest first
   // Coarsest level: indices of its nodes into a plane, and the inverse of its matrix.
   std::vector<std::ptrdiff_t> nodes_;

@@ -15,6 +15,15 @@ constexpr double kFloatReach = 1e-4;
 
 constexpr int kMaxRefinements = 12;
 
+// Of a proof: corrections, and those that are added as long as each helps; iterations of each.
+constexpr int kCorrections = 4, kMostCorrections = 16, kProofIterations = 60;
+
+// What the rounding of residuals may be of the tolerance, after A^-1.
+constexpr double kRefinementRounding = 0.25, kProofRounding = 0.02;
+
+// Of |A^-1| in the maximum norm, as the coarsest level shows it.
+constexpr double kTrustedReach = 1e9;
+
 // Ring buffers, lent to one task at a time.
 class ScratchPool {
  public:
@@ -134,8 +143,8 @@ class Solver {
     eq_.top = h_.top_;
     eq_.left = h_.left_;
     if (h_.map_.size() > 0) {
-      eq_.weight_map.data = const_cast<float*>(h_.map_.data());
-      eq_.weight_map.dtype = DType::kFloat32;
+      eq_.weight_map.data = const_cast<double*>(h_.map_.data());
+      eq_.weight_map.dtype = DType::kFloat64;
       eq_.weight_map.height = h_.map_height_;
       eq_.weight_map.width = eq_.weight_map.row_stride = h_.map_width_;
       eq_.weight_map.channels = eq_.weight_map.col_stride = eq_.weight_map.channel_stride = 1;
@@ -146,18 +155,27 @@ class Solver {
   }
 
   Report run() {
-    const double amplification = params_.certify ? find_amplification() : 0;
+    const bool prove = params_.certify || doubtful();
+    const double amplification = prove ? find_amplification() : 0;
     if (params_.warm != nullptr) take_start();
     solve_equation();
     add_start();
-    write();
-    if (params_.warm != nullptr) leave_start();
-    if (params_.certify) certify(amplification);
+    finish();
+    if (prove && certify(amplification)) finish();
     report_.peak_bytes = meter_.peak + h_.bytes();
     return std::move(report_);
   }
 
  private:
+  // The solution that r_ or e_ hold goes out, and to the frame that follows.
+  void finish() {
+    write();
+    if (params_.warm != nullptr) leave_start();
+  }
+
+  // Whether the mask is one whose estimates are not trusted without a proof.
+  bool doubtful() const { return !(h_.reach_ <= kTrustedReach); }
+
   struct Work {  // of a coarse level
     Plane<float> b, before,
         after;  // V-cycle: right-hand side, and z before and after the correction
@@ -447,13 +465,13 @@ class Solver {
 
   // r planes = scale (b - A x) with x = start + e; the largest |b - A x|.
   double residual(const Equation& equation, std::vector<Plane<float>>* r,
-                  const std::vector<Plane<double>>* e, bool exact, double scale,
+                  const std::vector<Plane<double>>* e, Arithmetic arithmetic, double scale,
                   double* magnitude = nullptr,
                   const std::vector<const float*>* e_single = nullptr) {
     ResidualPass pass;
     pass.level = finest_.view;
     pass.equation = equation;
-    pass.in_double = exact;
+    pass.arithmetic = arithmetic;
     pass.scale = scale;
     std::vector<float*> r_rows;
     std::vector<const double*> e_rows;
@@ -577,9 +595,11 @@ class Solver {
     r_ = planes(channels_);
     const bool exact = in_double();
     const std::vector<const float*>* start = start_.empty() ? nullptr : &start_;
-    double largest = residual(eq_, &r_, nullptr, exact, 1, nullptr, start);
+    const Arithmetic first = exact ? Arithmetic::kDouble : Arithmetic::kSingle;
+    double magnitude = 0;
+    double largest = residual(eq_, &r_, nullptr, first, 1, &magnitude, start);
     double scale = scale_for(largest);
-    if (scale != 1) residual(eq_, &r_, nullptr, true, scale, nullptr, start);
+    if (scale != 1) residual(eq_, &r_, nullptr, Arithmetic::kDouble, scale, nullptr, start);
     const bool refine_anyway = exact || scale != 1;
     report_.converged = true;
     int round_iterations = 0;
@@ -603,13 +623,14 @@ class Solver {
       if (report_.estimate <= params_.tolerance) return;
       const int left = params_.max_iterations - report_.iterations;
       if (left <= 0) break;
-      largest = residual(eq_, &r_, &e_, true, 1);
+      const Arithmetic arithmetic = exact_enough(magnitude, h_.reach_, kRefinementRounding);
+      largest = residual(eq_, &r_, &e_, arithmetic, 1, &magnitude);
       if (largest == 0) {
         report_.estimate = 0;
         return;
       }
       scale = scale_for(largest);
-      if (scale != 1) residual(eq_, &r_, &e_, true, scale);
+      if (scale != 1) residual(eq_, &r_, &e_, arithmetic, scale);
       const double before = report_.estimate;
       report_.estimate = 0;
       round_iterations = 0;
@@ -702,7 +723,7 @@ class Solver {
   }
 
   double map_at(int i, int j) const {
-    return *eq_.weight_map.at<float>(eq_.top + i - eq_.map_top, eq_.left + j - eq_.map_left, 0);
+    return *eq_.weight_map.at<double>(eq_.top + i - eq_.map_top, eq_.left + j - eq_.map_left, 0);
   }
 
   template <typename Fn>
@@ -757,12 +778,18 @@ class Solver {
     ones.rhs.channels = 1;
     std::vector<Plane<float>> r = planes(1);
     std::vector<Plane<double>> w = double_planes(1);
-    double largest = residual(ones, &r, nullptr, false, 1), magnitude = 0;
+    double largest = residual(ones, &r, nullptr, Arithmetic::kSingle, 1), magnitude = 0;
     constexpr double kCloseEnough = 0.05;
-    for (int round = 0; round < 4 && largest > kCloseEnough; ++round) {
-      conjugate_gradients(r[0], 0, 1e-3, params_.max_iterations, nullptr);
+    // A long way to a known pixel makes w large, and float32 leaves much of its residual: as many
+    // corrections as help.
+    constexpr int kRounds = 4, kMostRounds = 24;
+    double before = std::numeric_limits<double>::infinity();
+    for (int round = 0; round < kMostRounds && largest > kCloseEnough; ++round) {
+      if (round >= kRounds && !(largest < 0.7 * before)) break;
+      before = largest;
+      conjugate_gradients(r[0], 0, 1e-3, kProofIterations, nullptr);
       accumulate(r[0], 1, w[0]);
-      largest = residual(ones, &r, &w, true, 1, &magnitude);
+      largest = residual(ones, &r, &w, Arithmetic::kDouble, 1, &magnitude);
     }
     const LevelView& view = finest_.view;
     double most = 0, least = kInfinite, lowest = 1 - largest;
@@ -777,42 +804,73 @@ class Solver {
       });
       lowest = std::min(lowest, 1 - largest - 2 * positive * (1 + 1e-6));
     });
-    lowest -= rounding(magnitude);
+    lowest -= rounding(magnitude, Arithmetic::kDouble);
     return least > 0 && lowest > 0 ? most / lowest : kInfinite;
   }
 
-  // Of a residual in float64 whose values are at most `magnitude`: fewer than 40 operations, on
+  // Of an exact residual whose values are at most `magnitude`: fewer than 40 operations, on
   // values of at most 16 times that and 2 (8 + weight) times that.
-  double rounding(double magnitude) const {
+  double rounding(double magnitude, Arithmetic arithmetic) const {
     double weight = eq_.weight;
     if (eq_.has_map()) {
-      for (std::size_t i = 0; i < h_.map_.size(); ++i)
-        weight = std::max<double>(weight, h_.map_[i]);
+      for (std::size_t i = 0; i < h_.map_.size(); ++i) weight = std::max(weight, h_.map_[i]);
     }
-    return 40 * std::numeric_limits<double>::epsilon() * (16 + 2 * weight) * magnitude;
+    const double epsilon = arithmetic == Arithmetic::kExtended
+                               ? static_cast<double>(std::numeric_limits<long double>::epsilon())
+                               : std::numeric_limits<double>::epsilon();
+    return 40 * epsilon * (16 + 2 * weight) * magnitude;
+  }
+
+  // What a residual takes so that its rounding, which A^-1 makes `reach` times as much at most,
+  // stays below `share` of the tolerance.
+  Arithmetic exact_enough(double magnitude, double reach, double share) const {
+    const double left = rounding(magnitude, Arithmetic::kDouble) * reach;
+    return left <= share * params_.tolerance ? Arithmetic::kDouble : Arithmetic::kExtended;
   }
 
   // With e ~ A^-1 r: |x - x*| <= |e| + |r - A e| |A^-1|. Corrections go on until the second term
-  // is a small part of the first, or of the tolerance.
-  void certify(double amplification) {
+  // is a small part of the first, or of the tolerance. Where x is proven, or the best that can be
+  // had, it stays; else e_ is x with its corrections, whose bound is the second term: true.
+  bool certify(double amplification) {
     if (e_.empty()) to_double(1);
     double magnitude = 0, bound = 0;
-    double largest = residual(eq_, &r_, &e_, true, 1, &magnitude);
+    Arithmetic arithmetic = Arithmetic::kDouble;
+    double largest = residual(eq_, &r_, &e_, arithmetic, 1, &magnitude);
+    arithmetic = exact_enough(magnitude, amplification, kProofRounding);
+    if (arithmetic != Arithmetic::kDouble) {
+      largest = residual(eq_, &r_, &e_, arithmetic, 1, &magnitude);
+    }
     report_.residual = largest;
-    for (int round = 0; round < 4; ++round) {
-      const double rest = (largest + rounding(magnitude)) * amplification;
-      if (rest <= 0.02 * bound || rest <= 0.005 * params_.tolerance || largest == 0) break;
+    auto rest = [&] { return (largest + rounding(magnitude, arithmetic)) * amplification; };
+    double before = std::numeric_limits<double>::infinity();
+    for (int round = 0; round < kMostCorrections; ++round) {
+      const bool stands = bound + rest() <= params_.tolerance;
+      const bool sharp = rest() <= 0.02 * bound || rest() <= 0.005 * params_.tolerance;
+      if (largest == 0 || (sharp && (stands || rest() <= params_.tolerance))) break;
+      if (round >= kCorrections && !(largest < 0.7 * before)) break;
+      before = largest;
       const double scale = scale_for(largest);
-      if (scale != 1) residual(eq_, &r_, &e_, true, scale);
+      if (scale != 1) residual(eq_, &r_, &e_, arithmetic, scale);
       double step = 0;
       for (int k = 0; k < channels_; ++k) {
-        conjugate_gradients(r_[k], 0, kFloatReduction, params_.max_iterations, nullptr);
+        conjugate_gradients(r_[k], 0, kFloatReduction, kProofIterations, nullptr);
         step = std::max(step, accumulate(r_[k], scale, e_[k]));
       }
       bound += step;
-      largest = residual(eq_, &r_, &e_, true, 1, &magnitude);
+      largest = residual(eq_, &r_, &e_, arithmetic, 1, &magnitude);
     }
-    report_.max_error = bound + (largest + rounding(magnitude)) * amplification;
+    report_.max_error = bound + rest();
+    if (report_.max_error <= params_.tolerance || !(rest() < report_.max_error)) {
+      const bool proven = report_.max_error <= params_.tolerance;
+      const bool trusted = !doubtful() || std::isfinite(report_.max_error);
+      report_.converged = proven || (report_.converged && trusted);
+      return false;
+    }
+    report_.max_error = rest();
+    report_.residual = largest;
+    report_.estimate = std::min(bound, rest());
+    report_.converged = report_.estimate <= params_.tolerance;
+    return true;
   }
 
   const Hierarchy& h_;

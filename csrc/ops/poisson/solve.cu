@@ -58,7 +58,7 @@ constexpr std::size_t kDirectionBytes = (kTileHeight + 4) * kPitch * sizeof(floa
 // ---- one V-cycle
 // ---------------------------------------------------------------------------------
 
-enum class DownKind : int { kPlain, kUpdate, kProlong };
+enum class DownKind : int { kPlain, kUpdate, kProlong, kStart };
 
 template <typename Op>
 struct DownParams {
@@ -67,12 +67,13 @@ struct DownParams {
   typename Op::Constants constants;
   const PlaneState* states;
   Planes r, r_out, p, x, z;
-  Planes coarse_x;  // kProlong
+  Planes coarse_x;  // kProlong, kStart
   Planes coarse_r;
 };
 
 // Two smoothing steps from zero, the residual they leave and its restriction. Before that kUpdate:
-// x += alpha p, r -= alpha A p; kProlong: x = P coarse_x, r -= A x.
+// x += alpha p, r -= alpha A p; kProlong: x = P coarse_x, r -= A x; kStart: the same on the finest
+// level, with the differences of x, whose rounding would be part of the answer.
 template <typename Op, DownKind kKind>
 __global__ void __launch_bounds__(kTileThreads, kTileBlocks)
     poisson_down_kernel(const DownParams<Op> p) {
@@ -95,7 +96,7 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks)
   const float* r_in = p.r.of(v.plane) + v.origin;
   const float alpha = kKind == DownKind::kUpdate ? state.alpha : 1.0f;
   const Prolongation prolong =
-      kKind == DownKind::kProlong
+      kKind == DownKind::kProlong || kKind == DownKind::kStart
           ? make_prolongation(p.grid, p.coarse, memory, p.coarse_x.of(v.plane))
           : Prolongation();
   unsigned active = 0;  // bit k: the point is unknown
@@ -137,6 +138,8 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks)
         const int local = v.local(k);
         if constexpr (kKind == DownKind::kUpdate) {
           r(k) -= alpha * op.exact(at, local, y, v.x);
+        } else if constexpr (kKind == DownKind::kStart) {
+          r(k) -= op.exact(at, local, y, v.x);
         } else {
           r(k) -= op.apply(at, local, y, v.x);
         }
@@ -579,7 +582,7 @@ class Launches {
       before.x = fine(kX);
       if (k == 0) {
         before.coarse_x = level_planes(m_.layout.nested_x, 1);
-        down<FineOp, DownKind::kProlong>(before);
+        down<FineOp, DownKind::kStart>(before);
       } else {
         before.p = fine(p_old);
         down<FineOp, DownKind::kUpdate>(before);
