@@ -247,7 +247,7 @@ def load(source: Source, *, model: Model | None = None, whole: bool = False) -> 
         info = _registry.info_of(header.name)
         config = _registry.config_of(info, header.config)
         # Weights that come with pyharmony are known by their checksum.
-        known = header.part == "generator" and _shipped_of(source) is not None
+        known = header.part == "generator" and _catalogue.weights_of(source) is not None
         made = info.make(config) if known else _outlined(info, config)
     except (ArgumentError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
