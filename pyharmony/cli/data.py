@@ -268,7 +268,8 @@ def shard(
     path: Source,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The folder to write, a new one.")],
     form: Annotated[
-        Form, typer.Option("--form", help="raw: bytes that training maps; tar: files, as WebDataset has them.")
+        Form,
+        typer.Option("--form", help="raw: bytes that training reads as they are; tar: files, as WebDataset has them."),
     ] = Form.raw,
     size: Annotated[int, typer.Option("--size", metavar="N", min=1, help="Sides of the samples in pixels.")] = 256,
     samples: Annotated[
