@@ -64,10 +64,10 @@ def plain(x: Any, name: str) -> Any:
         DTypeError: x is sparse, of oneDNN's own layout, or without memory.
     """
     torch = sys.modules["torch"]
-    if x.layout != torch.strided:  # type: ignore[attr-defined]
+    if x.layout != torch.strided:
         raise DTypeError(f"{name}: a tensor of layout {x.layout}, expected a dense one; use {name}.to_dense()")
     if x._is_zerotensor():
-        return torch.zeros(x.shape, dtype=x.dtype, device=x.device)  # type: ignore[attr-defined]
+        return torch.zeros(x.shape, dtype=x.dtype, device=x.device)
     return x.resolve_conj().resolve_neg()
 
 

@@ -1357,3 +1357,24 @@ def test_an_example_of_the_page_runs(line: str, tmp_path: Path) -> None:
     environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", line], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+INTERRUPTED = """
+import builtins, os, signal, sys
+real, wanted = builtins.__import__, sys.argv.pop()
+def imports(name, *rest, **options):
+    if name.partition(".")[0] == wanted:
+        os.kill(os.getpid(), signal.SIGINT)
+    return real(name, *rest, **options)
+builtins.__import__ = imports
+from pyharmony.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["typer", "numpy"])
+def test_an_interrupt_while_modules_are_imported_is_told_in_a_line(module: str) -> None:
+    """Before a command runs, and in it."""
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, "info", "--json", module], capture_output=True, text=True)
+    assert done.returncode == 130, done.stderr
+    assert "Traceback" not in done.stderr and "interrupted; nothing was written" in done.stderr

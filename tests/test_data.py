@@ -776,7 +776,7 @@ data.write_shards(Samples(), {str(tmp_path / "out")!r}, 8, samples_per_shard=1)
 
 def test_shards_go_to_other_processes(tmp_path: Path) -> None:
     shards = data.write_shards(samples(5), tmp_path / "out", 16)
-    expected = shards[4]  # mapped
+    expected = shards[4]  # its file is open
     assert len(pickle.dumps(shards)) < 2000
     same(pickle.loads(pickle.dumps(shards))[4], expected)  # noqa: S301
 

@@ -592,3 +592,12 @@ def test_bad_tensors_are_named() -> None:
         ops.partial_conv2d(x, weight, scale=torch.ones(2))
     with pytest.raises(ShapeError, match="expected one plane, or a layer with multi_channel=True"):
         PartialConv2d(3, 4, 3)(x, torch.ones(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize("padding", [10**9, (1 << 62, 0), 30_000])
+def test_padding_beyond_the_numbers_of_rows_is_refused(padding: Any) -> None:
+    x, weight = np.ones((1, 3, 8, 8), np.float32), np.ones((2, 3, 3, 3), np.float32)
+    with pytest.raises(ArgumentError, match=r"padding: .* expected below 2\^31"):
+        ops.partial_conv2d(x, weight, padding=padding)
+    with pytest.raises(ArgumentError, match="padding: "):
+        ops.mask_plan(np.ones((8, 8), bool), [(3, 1, padding)])

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+
 __all__ = ["main"]
 
 
 def main() -> None:
     """Runs the command line on sys.argv and exits with one of `pyharmony.cli._failures.Code`."""
-    from ._app import run
+    try:
+        from ._app import run
 
-    run()
+        run()
+    except KeyboardInterrupt:  # of an import; what a command was doing has been told by itself
+        if sys.stderr is not None:
+            sys.stderr.write("error: interrupted; nothing was written\n")
+        sys.exit(130)

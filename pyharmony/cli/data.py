@@ -272,7 +272,7 @@ def shard(
         Form,
         typer.Option(
             "--form",
-            help="raw: bytes that training maps; tar: files, as WebDataset has them; tfrecord: composites and targets, "
+            help="raw: bytes that training reads as they are; tar: files, as WebDataset has them; tfrecord: composites and targets, "
             "as TensorFlow has them.",
         ),
     ] = Form.raw,

@@ -32,6 +32,10 @@ DTYPES = ("float16", "bfloat16", "float32", "float64")
 COLUMN_BYTES = 64 << 20
 
 
+#: Rows of outputs are numbered by int32.
+_MOST_ROWS = 1 << 31
+
+
 @dataclass(frozen=True)
 class Window:
     """The windows of a convolution, each value of rows and of columns."""
@@ -51,9 +55,15 @@ class Window:
         return self.kernel_size[0] * self.kernel_size[1]
 
     def out_size(self, height: int, width: int) -> Pair:
-        """(OH, OW) on an image; less than 1 where it is smaller than the window."""
+        """(OH, OW) on an image; less than 1 where it is smaller than the window.
+
+        Raises:
+            ArgumentError: padding makes an output of 2^31 pixels or more, whose rows have no numbers.
+        """
         each = zip((height, width), self.kernel_size, self.stride, self.padding, self.dilation)
         oh, ow = ((size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, s, p, d in each)
+        if oh * ow >= _MOST_ROWS and min(oh, ow) > 0:
+            raise ArgumentError(f"padding: {self.padding} makes an output of {oh} x {ow} pixels, expected below 2^31")
         return oh, ow
 
 
