@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import os
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ._console import Console, Debug, Json, table
-from ._failures import Code, Failure, reading, writing
+from ._failures import Code, Failure, reading, spoken, writing
 
 app = typer.Typer(
     name="models",
@@ -63,8 +64,8 @@ def _figure(figure: Any) -> str:
 
 
 def _plain(value: float) -> str:
-    """With four digits, as many as a mean over some hundred pictures is worth."""
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    """With two decimals, and none from a hundred on: more than that a mean over some pictures is not worth."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}"
 
 
 def _check_output(out: Path, overwrite: bool) -> None:
@@ -84,7 +85,8 @@ def list_models(
     console = Console("models.list", as_json=as_json, debug=debug)
     with console.session():
         models = _library()
-        found, weights = models.list(task), models.weights(task)
+        with spoken(((r"^task:", "--task:"),)):
+            found, weights = models.list(task), models.weights(task)
         if as_json:
             rows = [{k: getattr(info, k) for k in ("name", "task", "summary", "source")} for info in found]
             console.result(status="ok", models=rows, weights=[dataclasses.asdict(entry) for entry in weights])
@@ -118,7 +120,8 @@ def show(
             return
         if name not in {info.name for info in models.list()}:
             raise Failure(_unknown(models, name), Code.USAGE)
-        model = models.outline(name, preset)
+        with spoken(((r"^preset:", "--preset:"),)):
+            model = models.outline(name, preset)
         found = [layer._asdict() for layer in models.layers(model)] if layers else []
         info = next(info for info in models.list() if info.name == name)
         config, counts = dataclasses.asdict(model.config), _counts(model)
@@ -141,9 +144,11 @@ def _unknown(models: Any, name: str) -> str:
     """What there is in place of a name."""
     if os.path.lexists(name):
         return f"NAME: {name} is a file; `pyharmony models verify {name}` shows what it holds"
-    weights = ", ".join(entry.name for entry in models.weights())
-    networks = ", ".join(info.name for info in models.list())
-    return f"NAME: there is no network and no weights called {name}; networks are {networks}; weights {weights}"
+    weights, networks = [entry.name for entry in models.weights()], [info.name for info in models.list()]
+    near = difflib.get_close_matches(name, [*networks, *weights], 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    there = f"networks are {', '.join(networks)}; weights {', '.join(weights)}"
+    return f"NAME: there is no network and no weights called {name}{hint}; {there}"
 
 
 def _show_weights(console: Console, entry: Any, as_json: bool) -> None:
