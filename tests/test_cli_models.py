@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,7 +46,7 @@ def test_the_list() -> None:
     assert [line.split()[0] for line in networks] == [info.name for info in models.list()]
     assert [line.split()[0] for line in weights] == [entry.name for entry in models.weights()]
     assert [m["name"] for m in told("list", "--task", "upscale")["models"]] == ["srgan"]
-    assert "task: 'enlarge', expected one of" in call("list", "--task", "enlarge", code=2).stderr
+    assert "error: --task: 'enlarge', expected one of" in call("list", "--task", "enlarge", code=2).stderr
     assert "Traceback" in call("list", "--task", "enlarge", "--debug", code=2).stderr
 
 
@@ -60,6 +61,21 @@ def test_a_network_is_shown() -> None:
     layers = told("show", "gp_gan", "--layers")["layers"]
     assert [layer["output"] for layer in layers][4:6] == [[4000, 1, 1], [512, 4, 4]]
     assert "did you mean 'srgan'" in call("show", "srgam", code=2).stderr
+    unknown = call("show", "zzz", code=2).stderr
+    assert "there is no network and no weights called zzz; networks are attention_unet, bargainnet" in unknown
+    assert "weights colorgrid, dovenet-small" in unknown
+    assert "weights that come with pyharmony are colorgrid" in call("verify", "zzz", code=6).stderr
+
+
+def test_a_file_is_shown_by_another_command(weights: Path) -> None:
+    says = f"{weights} is a file; `pyharmony models verify {weights}` shows what it holds"
+    assert says in call("show", weights, code=2).stderr
+
+
+def test_figures_have_no_more_digits_than_they_are_worth() -> None:
+    shown = call("show", "colorgrid").stdout
+    rows = [line for line in shown.splitlines() if " pictures" in line and ":" in line]
+    assert rows and not [line for line in rows if re.search(r"\d\.\d{3}|\d{3}\.\d", line.partition(":")[0])]
 
 
 def test_a_file_is_verified(weights: Path) -> None:

@@ -102,7 +102,7 @@ def test_a_bad_file_is_named_and_takes_no_other_along(triples: Path) -> None:
     problems = {problem.name: problem.message for problem in found.check(lambda: calls.append(1))}
     assert len(calls) == 5 and problems.keys() == {"t0", "t1", "t2", "t3", "extra"}
     assert "t0.*: no mask of" in problems["t0"]
-    assert "t1.png: 20 x 32 pixels beside 24 x 32 of composite: " in problems["t1"]
+    assert "t1.png: 32 x 20 pixels beside 32 x 24 of composite: " in problems["t1"]
     assert "t2.png: empty; no pixel is at least half inside" in problems["t2"]
     assert "t3.png is damaged" in problems["t3"]
     assert "extra.png: there is no composite of this stem" in problems["extra"]
@@ -404,10 +404,10 @@ def test_a_polygon_is_its_even_odd_rule(points: list[tuple[float, float]]) -> No
         ([[1, 2, 3, 4, 5, "x"]], "at least three points"),
         ([[1, 2, 3, 4, 5, float("nan")]], "at least three points"),
         ({"size": [4, 4], "counts": [30]}, r"size \[4, 4\], expected \[5, 6\]"),
-        ({"size": [5, 6], "counts": [31]}, "its runs are not of 5 x 6 pixels"),
-        ({"size": [5, 6], "counts": [40, -10]}, "its runs are not of 5 x 6 pixels"),
-        ({"size": [5, 6], "counts": None}, "its runs are not of 5 x 6 pixels"),
-        ({"size": [5, 6], "counts": [10**30]}, "its runs are not of 5 x 6 pixels"),
+        ({"size": [5, 6], "counts": [31]}, "its runs are not of 6 x 5 pixels"),
+        ({"size": [5, 6], "counts": [40, -10]}, "its runs are not of 6 x 5 pixels"),
+        ({"size": [5, 6], "counts": None}, "its runs are not of 6 x 5 pixels"),
+        ({"size": [5, 6], "counts": [10**30]}, "its runs are not of 6 x 5 pixels"),
         ({"size": [5, 6], "counts": "\x01"}, "is none of the text of runs"),
         ({"size": [5, 6], "counts": "o"}, "ends within one"),
         ({"size": [5, 6], "counts": "o" * 40}, "more than 60 bits"),

@@ -204,6 +204,7 @@ CALLS = {
     "pyharmony.is_deterministic": "()",
     "pyharmony.blend.alpha": "(src, dst, mask)",
     "pyharmony.blend.laplacian": "(src, dst, mask)",
+    "pyharmony.blend.placed_mask": "(src, dst, mask)",
     "pyharmony.blend.poisson": "(src, dst, mask)",
     "pyharmony.blend.gaussian_poisson": "(src, dst, mask)",
     "pyharmony.blend.gp_gan": (

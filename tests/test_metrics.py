@@ -329,7 +329,7 @@ INSIDE = disc(16, 20)
 @pytest.mark.parametrize(
     ("output", "target", "mask", "error", "says"),
     [
-        (A[:10], A[:10], INSIDE[:10], errors.ShapeError, "10 x 20 pixels; SSIM needs sides of at least 11"),
+        (A[:10], A[:10], INSIDE[:10], errors.ShapeError, "20 x 10 pixels; SSIM needs sides of at least 11"),
         (A, A[:12], INSIDE, errors.ShapeError, "output: shape [16, 20, 3] differs from target [12, 20, 3]"),
         (A, A / 255, INSIDE, errors.DTypeError, "output: dtype uint8 differs from target float64"),
         (np.dstack([A, INSIDE]), A, INSIDE, errors.ShapeError, "leave alpha out: output[..., :3]"),

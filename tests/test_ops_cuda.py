@@ -386,7 +386,7 @@ def test_a_batch_lies_where_at_says_and_the_alpha_of_dst_stays(run: Any) -> None
         ({"at": (1.5, 2)}, ArgumentError, r"at: \(1.5, 2\), expected whole pixels; a part of a pixel resamples src"),
         ({"at": 3}, ArgumentError, r"at: 3, expected None or \(x, y\)"),
         ({"at": ("1", 2)}, DTypeError, "at: "),
-        ({"at": None}, ShapeError, "src: 6 x 7 pixels beside 8 x 9 of dst; pass at="),
+        ({"at": None}, ShapeError, r"src: 7 x 6 pixels beside 9 x 8 of dst \(width x height\); pass at="),
         ({"src": np.zeros((6, 7, 4), np.float32)}, ShapeError, "src: 4 channels, expected 1 or 3; alpha is"),
         ({"src": np.zeros((6, 7, 1), np.float32)}, ShapeError, "src: 1 images of 1 channels beside 1 of 3 of dst"),
         ({"src": np.zeros((6, 7, 5), np.float32)}, ShapeError, r"src: shape \[6, 7, 5\], expected 1, 3 or 4 channels"),

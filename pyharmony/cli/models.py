@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ._console import Console, Debug, Json, table
-from ._failures import Code, Failure, reading, writing
+from ._failures import Code, Failure, reading, spoken, writing
 
 app = typer.Typer(
     name="models",
@@ -63,8 +63,8 @@ def _figure(figure: Any) -> str:
 
 
 def _plain(value: float) -> str:
-    """With four digits, as many as a mean over some hundred pictures is worth."""
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    """With two decimals, and none from a hundred on: more than that a mean over some pictures is not worth."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}"
 
 
 def _check_output(out: Path, overwrite: bool) -> None:
@@ -85,7 +85,8 @@ def list_models(
     with console.session():
         from .. import _catalogue, _shipped
 
-        found = _catalogue.every(task)
+        with spoken(((r"^task:", "--task:"),)):
+            found = _catalogue.every(task)
         weights = [entry for entry in _shipped.every() if task in (None, entry.task)]
         if as_json:
             rows = [{k: getattr(info, k) for k in ("name", "task", "summary", "source")} for info in found]
@@ -122,7 +123,8 @@ def show(
         if name not in {info.name for info in _catalogue.every()}:
             raise Failure(_unknown(name), Code.USAGE)
         info = _catalogue.entry_of(name)
-        variant = info.variant(preset)
+        with spoken(((r"^preset:", "--preset:"),)):
+            variant = info.variant(preset)
         config, counts = variant.config, variant.parameters
         found = []
         if layers:
@@ -149,9 +151,10 @@ def _unknown(name: str) -> str:
 
     if os.path.lexists(name):
         return f"NAME: {name} is a file; `pyharmony models verify {name}` shows what it holds"
-    weights = ", ".join(entry.name for entry in _shipped.every())
-    networks = ", ".join(info.name for info in _catalogue.every())
-    return f"NAME: there is no network and no weights called {name}; networks are {networks}; weights {weights}"
+    networks, weights = [info.name for info in _catalogue.every()], [entry.name for entry in _shipped.every()]
+    hint = _catalogue.hint(name, [*networks, *weights])
+    there = f"networks are {', '.join(networks)}; weights {', '.join(weights)}"
+    return f"NAME: there is no network and no weights called {name}{hint}; {there}"
 
 
 def _show_weights(console: Console, entry: Any, as_json: bool) -> None:

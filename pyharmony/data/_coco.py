@@ -94,7 +94,7 @@ class CocoPeople(Dataset):
         height, width = image.shape[:2]
         if (height, width) != (photo["height"], photo["width"]):
             raise ShapeError(
-                f"image: {path}: {height} x {width} pixels, the annotations are of {photo['height']} x {photo['width']}"
+                f"image: {path}: {width} x {height} pixels, the annotations are of {photo['width']} x {photo['height']}"
             )
         try:
             mask = decode_segmentation(one["segmentation"], height, width)
@@ -212,7 +212,7 @@ def _runs(lengths: Any, height: int, width: int) -> NumpyArray:
     except (TypeError, ValueError, OverflowError):
         counts = np.full(1, -1)
     if counts.ndim != 1 or (counts < 0).any() or (counts > height * width).any() or counts.sum() != height * width:
-        raise ArgumentError(f"segmentation: its runs are not of {height} x {width} pixels")
+        raise ArgumentError(f"segmentation: its runs are not of {width} x {height} pixels")
     values = np.zeros(counts.size, np.uint8)
     values[1::2] = 255
     return np.ascontiguousarray(np.repeat(values, counts).reshape(width, height).T)

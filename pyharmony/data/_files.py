@@ -135,7 +135,7 @@ def one_size(found: dict[str, Any], labels: dict[str, str]) -> None:
     for role, what in labels.items():
         (height, width), (h, w) = found[first].shape[:2], found[role].shape[:2]
         if (h, w) != (height, width):
-            raise ShapeError(f"{what}: {h} x {w} pixels beside {height} x {width} of {labels[first]}")
+            raise ShapeError(f"{what}: {w} x {h} pixels beside {width} x {height} of {labels[first]}")
         if role == "mask" and found[role].max() < 128:
             raise MaskError(f"{what}: empty; no pixel is at least half inside")
 

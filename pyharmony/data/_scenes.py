@@ -74,7 +74,7 @@ class AlignedScenes(Dataset):
             top, left, bottom, right = box
             if bottom > image.shape[0] or right > image.shape[1]:
                 raise ShapeError(
-                    f"image: {path}: {image.shape[0]} x {image.shape[1]} pixels, the box of its scene is "
+                    f"image: {path}: {image.shape[1]} x {image.shape[0]} pixels, the box of its scene is "
                     f"{top},{left},{bottom},{right}"
                 )
             image = np.ascontiguousarray(image[top:bottom, left:right])

@@ -151,7 +151,7 @@ def _similarity(output: NumpyArray, target: NumpyArray) -> NumpyArray:
     """The map of SSIM, its channels averaged: float64 [H, W]; beyond the borders the pictures are mirrored."""
     height, width, channels = output.shape
     if min(height, width) < 2 * RADIUS + 1:
-        raise ShapeError(f"output: {height} x {width} pixels; SSIM needs sides of at least {2 * RADIUS + 1}")
+        raise ShapeError(f"output: {width} x {height} pixels; SSIM needs sides of at least {2 * RADIUS + 1}")
     scale = _checks.scale(output)
     rows = np.pad(np.arange(height), RADIUS, mode="symmetric")
     columns = np.pad(np.arange(width), RADIUS, mode="symmetric")
