@@ -39,7 +39,8 @@ class SolveInfo:
         iterations: Chebyshev steps, multigrid cycles or conjugate gradient iterations.
         residual: the largest entry of b - A x, in 8-bit levels (1/255 of the value range).
         max_error: a certified bound of the largest error, in 8-bit levels, before rounding to dtype;
-            infinite where none could be proven (a map of weights that is zero in places, with a Gaussian).
+            infinite where none could be proven (a map of weights that is zero in places, with a Gaussian), and NaN,
+            with a warning, where `poisson` could not.
         device: where it ran, such as 'cpu'.
         milliseconds: wall time of the native call.
         peak_bytes: the most scratch memory held at once, beside inputs and output.

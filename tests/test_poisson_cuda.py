@@ -211,6 +211,20 @@ def test_every_mask_within_its_tolerance(emulator: Any, name: str) -> None:
         assert np.array_equal(out[0][~mask], dst[0][~mask])
 
 
+@pytest.mark.parametrize("shape", [(800, 2), (2, 800), (400, 17)])
+def test_strips_with_one_known_pixel(emulator: Any, shape: tuple[int, int]) -> None:
+    """A^-1 magnifies what rounding leaves of the start's residual as much as it can."""
+    mask = np.ones(shape, bool)
+    mask[0, 0] = False
+    solver = Solver(emulator, mask[None], shape)
+    dst = np.full((1, *shape, 1), 0.8, np.float32)
+    out, (info,) = solver.solve(np.zeros_like(dst), dst, tolerance=0.025 / 255, certify=True)
+    assert info["converged"]
+    assert error(out, dst) <= 0.025 / 255
+    assert error(out, dst) <= info["max_error"] + 1e-7
+    assert info["max_error"] <= 0.025 / 255
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (1, 300), (290, 1), (2, 33), (16, 16), (65, 33), (32, 128)])
 def test_small_and_thin_images(emulator: Any, shape: tuple[int, int]) -> None:
     src, dst = noise(3, (1, *shape, 3)), noise(4, (1, *shape, 3))

@@ -168,7 +168,7 @@ FOUND = {
 
 
 @pytest.mark.parametrize("turned", [False, True])
-@pytest.mark.parametrize("kind", ["flat", "noise", "both"])
+@pytest.mark.parametrize("kind", ["flat", "noise"])
 @pytest.mark.parametrize("name", FOUND)
 def test_few_known_pixels_within_tolerance_and_bound(name: str, kind: str, turned: bool) -> None:
     mask, dtype, tolerance = FOUND[name]

@@ -26,8 +26,8 @@ NOTHING_KNOWN = (
 )
 
 NOTHING_PROVEN = (
-    "poisson: no bound of the error could be proven, max_error is NaN: rounding hides the barrier function A w = 1 where "
-    "the way from a pixel to the nearest known one is very long; the result keeps its tolerance by an estimate only"
+    "poisson: no bound of the error could be proven, max_error is NaN: rounding hides the barrier function A w = 1 "
+    "where the way from a pixel to the nearest known one is very long; the tolerance is kept by an estimate only"
 )
 
 #: An iteration leaves at most this part of the error, see docs/poisson.md.
