@@ -256,6 +256,17 @@ def test_only_the_files_that_are_named_run(gpu_check: Any, tmp_path: Path, bench
     assert gpu_check.main() == 2
 
 
+def test_benchmarks_that_all_skip_have_measured_nothing(gpu_check: Any, tmp_path: Path, bench_files: Path) -> None:
+    path = bench_files / "bench_poisson_cuda.py"
+    path.write_text(
+        path.read_text().replace("def bench_it", "@pytest.mark.skip(reason='no CUDA device')\ndef bench_it")
+    )
+    code, parts = run(gpu_check, tmp_path, "bench", "--files", "poisson")
+    record = parts["bench poisson"]
+    assert (code, record["status"], record["done"]) == (1, "failed", [])
+    assert record["trouble"] == ["every benchmark was skipped: nothing was measured"]
+
+
 def test_a_benchmark_that_was_stopped_goes_on_and_adds_its_figures(
     gpu_check: Any, tmp_path: Path, bench_files: Path
 ) -> None:
