@@ -229,6 +229,8 @@ def test_lists_that_are_no_text_are_refused(triples: Path, name: str) -> None:
         ("IHD_train.txt", "HCOCO/composite_images/c1_2\0_3.jpg\n", "is no composite"),
         ("boxes.txt", f"scene:{'9' * 5000},0,1,1\n", "expected scene:top,left,bottom,right"),
         ("set/recipes.jsonl", "[" * 100_000, "no recipe: RecursionError"),
+        ("set/recipes.jsonl", '{"name": "a", "group": "\\ud800"}', "half a character"),
+        ("set/recipes.jsonl", "5\n", "no recipe: AttributeError"),
         ("set/manifest.json", "[" * 100_000, "no JSON"),
         ("set/manifest.json", '{"entries": [{"file": "a.png", "role": "photo", "pair": "\\ud800"}]}', "half a char"),
         ("set/manifest.json", '{"entries": [{"file": "\\ud800.png", "role": "photo", "pair": "p"}]}', "no name of"),

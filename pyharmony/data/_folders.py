@@ -128,7 +128,10 @@ def _groups_in(path: Path) -> dict[str, str]:
     for number, line in enumerate(_files.read_lines(path), 1):
         try:
             recipe = json.loads(line)
-            found[str(recipe["name"])] = str(recipe.get("group", recipe["name"]))
+            group = _files.check_name(recipe.get("group", recipe["name"]), f"{path}:{number}")
+            found[str(recipe["name"])] = group
+        except DataError:
+            raise
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(f"{path}:{number}: no recipe: {type(error).__name__}: {error}") from error
     return found

@@ -301,8 +301,9 @@ def _published_state(path: Path) -> dict[str, Any]:
         return dict(_published.read_npz(path))
     if path.suffix == ".safetensors":
         try:
-            return safetensors.torch.load_file(path)
-        except (safetensors.SafetensorError, OSError) as error:
+            # Read and not mapped: a file that is cut off meanwhile is an error, and no signal.
+            return safetensors.torch.load(path.read_bytes())
+        except (safetensors.SafetensorError, OSError, ValueError, LookupError, TypeError) as error:
             raise WeightsError(f"{path}: {error}") from error
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
