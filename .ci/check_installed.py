@@ -81,7 +81,7 @@ def main() -> None:
     print(f"CUDA kernels: {status}")
 
     folder = place.parent
-    for name in ("py.typed", "_C.pyi"):
+    for name in ("py.typed", "_C.pyi", "blend/__init__.pyi", "harmonization/__init__.pyi", "ops/__init__.pyi"):
         assert (folder / name).is_file(), name
     shipped = [str(path) for path in importlib.metadata.files("pyharmony-blend") or ()]
     strangers = [p for p in shipped if p.startswith(("tests/", "csrc/", "benchmarks/")) or p.endswith((".cpp", ".cu"))]

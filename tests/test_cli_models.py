@@ -155,7 +155,7 @@ def test_a_network_is_exported(weights: Path, tmp_path: Path) -> None:
 def test_what_is_missing_is_named(weights: Path) -> None:
     code = "import sys; sys.modules[{!r}] = None; from pyharmony.cli import main; main()"
     for module, arguments in (
-        ("torch", ("list",)),
+        ("torch", ("verify", weights)),
         ("onnxscript", ("export", weights, "-o", weights.with_suffix(".onnx"))),
     ):
         command = [sys.executable, "-c", code.format(module), "models", *map(str, arguments)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -145,8 +146,8 @@ def style(
     target: Tensor,
     mask: Tensor | None = None,
     *,
-    space: str = "rgb",
-    kind: str = "gram",
+    space: Literal["rgb", "hsv"] = "rgb",
+    kind: Literal["gram", "features"] = "gram",
     weights: Sequence[float] | None = None,
 ) -> Tensor:
     """How far the style of output is from that of target, inside the mask.

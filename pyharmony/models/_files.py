@@ -165,7 +165,11 @@ _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch
 
 
 def save(
-    model: Model, path: str | os.PathLike[str], *, dtype: torch.dtype | str | None = None, part: Part = "all"
+    model: Model,
+    path: str | os.PathLike[str],
+    *,
+    dtype: torch.dtype | Literal["float32", "float16", "bfloat16"] | None = None,
+    part: Part = "all",
 ) -> None:
     """Writes a model as safetensors, its configuration inside.
 
