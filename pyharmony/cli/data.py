@@ -272,8 +272,8 @@ def shard(
         Form,
         typer.Option(
             "--form",
-            help="raw: bytes that training reads as they are; tar: files, as WebDataset has them; tfrecord: composites and targets, "
-            "as TensorFlow has them.",
+            help="raw: bytes that training reads as they are; tar: files, as WebDataset has them; tfrecord: composites "
+            "and targets, as TensorFlow has them.",
         ),
     ] = Form.raw,
     size: Annotated[int, typer.Option("--size", metavar="N", min=1, help="Sides of the samples in pixels.")] = 256,

@@ -7,6 +7,7 @@ needed; the checksums are those of google-crc32c.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import struct
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _install
+from .. import _install, _temporary
 from ..errors import ArgumentError, DataError, ShapeError
 from ..typing import PathLike, Skip
 from . import _files
@@ -155,26 +156,24 @@ def write_tfrecord(
     """
     features = _features(composite, target, mask)
     sound = loaded(dataset, errors, progress, threads)
-    with open(path, "xb") as file:
-        try:
-            _write(file, _begun(sound, features), features)
-            _files.sync(file)
-        except BaseException:
-            os.unlink(path)
-            raise
+    if os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(path))
+    with _temporary.file(path) as unfinished, open(unfinished, "wb") as file:
+        _write(file, _begun(sound, features), features)
+        _files.sync(file)
 
 
 def write_tfrecord_shards(
-    dataset: Any,
-    folder: Any,
+    dataset: Dataset | Sequence[Sample],
+    folder: PathLike,
     composite: str = "copy_paste",
     target: str = "bg",
     mask: str | None = None,
     *,
     samples_per_shard: int = 1000,
-    errors: str = "raise",
+    errors: Skip = "raise",
     threads: int = 1,
-    progress: Any = None,
+    progress: Callable[[], None] | None = None,
 ) -> TFRecordPairs:
     """Writes samples as TFRecord files `000000.tfrecord` and so on, as `write_tfrecord` writes one, all or nothing.
 
