@@ -18,6 +18,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import pyharmony
+from pyharmony import _shipped
 from pyharmony.cli._app import app
 from pyharmony.harmonization import METHODS
 
@@ -127,8 +128,7 @@ def test_batch_statistics_go_with_networks_that_have_batch_norms(weights: Path) 
 
 
 def test_the_default_is_auto(monkeypatch: pytest.MonkeyPatch) -> None:
-    models = pytest.importorskip("pyharmony.models", reason="torch is not installed")
-    monkeypatch.setattr(models, "weights", lambda task=None: [])
+    monkeypatch.setattr(_shipped, "every", list)
     result = call(*PASTE, "-o", "out.png", code=6)
     assert result.stderr.startswith("error: --method: 'auto' runs the weights colorgrid")
     assert not Path("out.png").exists()

@@ -106,7 +106,7 @@ def evaluate(
             for _, file in _labelled(given or [], option):
                 _catalogue.check_weights(file)
         if device not in (None, "cpu", "cuda"):
-            raise Failure(f"--device {device}: expected cpu or cuda", Code.USAGE)
+            raise Failure(f"--device: {device!r}, expected cpu or cuda", Code.USAGE)
 
         try:
             if run is not None:
