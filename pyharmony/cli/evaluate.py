@@ -112,7 +112,10 @@ def evaluate(
             if run is not None:
                 from .. import training
 
-                with reading(str(run)), spoken(((r"^run:", "--run:"), (r"^path:", "--run: its data"))):
+                with (
+                    reading(str(run)),
+                    spoken(((r"^run:", "--run:"), (r"^path:", "--run: its data:"), (r"; pass kind, one of .*", ""))),
+                ):
                     if size is None:
                         side = training.size_of(run)
                     found = training.held_back(run, size="run" if size is None else side)
