@@ -212,7 +212,10 @@ def _from_torch(x: Any, name: str) -> DeviceArray:
     dtype = str(x.dtype).removeprefix("torch.")
     if dtype not in MASK_DTYPES:
         raise DTypeError(f"{name}: dtype {x.dtype} is not supported, use one of {', '.join(IMAGE_DTYPES)}")
-    x = plain(x, name)
+    given = plain(x, name)
+    if given is not x and name == "out":  # as results are called everywhere
+        raise DTypeError("out: a view that torch computes when it is read, expected memory of its own")
+    x = given
     return DeviceArray(
         x.data_ptr(),
         tuple(x.shape),
