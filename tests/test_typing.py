@@ -17,7 +17,7 @@ from types import ModuleType
 import pytest
 
 import pyharmony
-from pyharmony import _checks, _device, blend, data, harmonization, ops
+from pyharmony import _catalogue, _checks, _device, blend, data, harmonization, ops
 from pyharmony import typing as types
 from pyharmony.reference.gaussian_poisson import GRADIENT_KERNELS
 
@@ -83,6 +83,7 @@ def test_words_are_those_that_the_functions_accept() -> None:
     assert typing.get_args(types.SolveMethod) == method
     assert typing.get_args(types.SpectralNormOrder) == orders
     assert typing.get_args(types.HarmonizeMethod) == harmonization.METHODS
+    assert typing.get_args(types.Task) == _catalogue.TASKS
     assert typing.get_args(types.DataKind) == tuple(data.KINDS)
     assert typing.get_args(types.SynthesisMethod) == data.METHODS
     assert set(typing.get_args(types.GradientKernel)) == set(GRADIENT_KERNELS)
@@ -97,9 +98,7 @@ def test_formats_are_those_that_are_written() -> None:
 
 def test_words_of_networks_are_those_that_they_accept() -> None:
     pytest.importorskip("torch", reason="torch is not installed")
-    registry = importlib.import_module("pyharmony.models._registry")
     updates = importlib.import_module("pyharmony.nn.spectral_norm").UPDATES
-    assert typing.get_args(types.Task) == registry.TASKS
     assert typing.get_args(types.SpectralNormUpdate) == updates
 
 
