@@ -62,8 +62,7 @@ def placed_mask(
         found.append(masks)
         return [direct_info("mask")] * len(masks)
 
-    lists = isinstance(dst, (list, tuple))
-    pictures = dst if lists else [dst]
+    pictures: Any = dst if isinstance(dst, (list, tuple)) else [dst]
     run(
         work,
         src,
@@ -84,7 +83,7 @@ def placed_mask(
         write(Picture(_levels(found[0][0])[..., None]), out)
         return out
     results = [_like(masks, picture) for masks, picture in zip(found, pictures, strict=True)]
-    return type(dst)(results) if lists else results[0]
+    return type(pictures)(results) if pictures is dst else results[0]
 
 
 def _like(masks: list[NumpyArray], dst: Any) -> Any:

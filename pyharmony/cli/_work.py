@@ -478,7 +478,8 @@ class Worker:
     def _mask(self, task: Task, pictures: Mapping[str, Picture]) -> Picture:
         """The mask at dst's size."""
         place = {name: task.arguments[name] for name in ("at", "scale") if name in task.arguments}
-        found: Picture = blend.placed_mask(*(pictures.get(name) for name in task.kind.inputs), **place)
+        inputs: list[Any] = [pictures.get(name) for name in task.kind.inputs]
+        found: Picture = blend.placed_mask(*inputs, **place)
         return dataclasses.replace(found, pixels=placed_levels(found.pixels))
 
     def _harmonized(self, task: Task, picture: Picture, mask: Picture) -> tuple[Picture, Any]:
@@ -488,8 +489,9 @@ class Worker:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", PyHarmonyWarning)  # told with its figures
+                device: Any = self.request.device
                 done: tuple[Picture, Any] = harmonize(
-                    picture, mask, device=self.request.device, return_info=True, **(task.harmonize or {})
+                    picture, mask, device=device, return_info=True, **(task.harmonize or {})
                 )
                 return done
         except (PyHarmonyError, MemoryError) as error:
