@@ -211,18 +211,18 @@ def test_every_mask_within_its_tolerance(emulator: Any, name: str) -> None:
         assert np.array_equal(out[0][~mask], dst[0][~mask])
 
 
-@pytest.mark.parametrize("shape", [(800, 2), (2, 800), (400, 17)])
-def test_strips_with_one_known_pixel(emulator: Any, shape: tuple[int, int]) -> None:
+def test_a_strip_with_one_known_pixel(emulator: Any) -> None:
     """A^-1 magnifies what rounding leaves of the start's residual as much as it can."""
+    shape, tolerance = (2000, 2), 0.005
     mask = np.ones(shape, bool)
     mask[0, 0] = False
     solver = Solver(emulator, mask[None], shape)
-    dst = np.full((1, *shape, 1), 0.8, np.float32)
-    out, (info,) = solver.solve(np.zeros_like(dst), dst, tolerance=0.025 / 255, certify=True)
+    dst = np.full((1, *shape, 1), 204, np.float32)
+    out, (info,) = solver.solve(np.zeros_like(dst), dst, tolerance=tolerance, certify=True)
     assert info["converged"]
-    assert error(out, dst) <= 0.025 / 255
-    assert error(out, dst) <= info["max_error"] + 1e-7
-    assert info["max_error"] <= 0.025 / 255
+    assert error(out, dst) <= tolerance
+    assert error(out, dst) <= info["max_error"] + 204 * 2.0**-23
+    assert info["max_error"] <= tolerance
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (1, 300), (290, 1), (2, 33), (16, 16), (65, 33), (32, 128)])
