@@ -58,9 +58,10 @@ TEXT = ("", ".1", ".cff", ".cmake", ".in", ".ipynb", ".md", ".py", ".pyi", ".sh"
 
 def text_files() -> Iterator[Path]:
     """Those of the repository, without what others wrote and what programs made."""
-    left_out = {".git", ".venv", "build", "dist", "artifacts", "third_party", "golden", "results"}
+    left_out = {"build", "dist", "artifacts", "third_party", "golden", "results"}
     for folder, folders, names in os.walk(ROOT):
-        folders[:] = [name for name in folders if name not in left_out and not name.endswith(("_cache", ".egg-info"))]
+        hidden = {name for name in folders if name.startswith(".") and name != ".ci"}  # of git and of tools
+        folders[:] = [name for name in folders if name not in left_out | hidden and not name.endswith(".egg-info")]
         for name in names:
             path = Path(folder, name)
             if path.suffix in TEXT:
