@@ -160,10 +160,8 @@ FOUND = {
     "4000x17": (ones(4000, 17, (0, 0)), "uint8", None),
     "65000x3": (ones(65000, 3, (0, 0)), "uint8", None),
     "3x900": (ones(3, 900, (0, 0)), "float64", 1e-3),
-    "200x2000": (ones(200, 2000, (0, 0)), "float32", None),
     "100x100, a cross known": (known_plus(100), "float64", 1e-3),
     "256x256": (ones(256, 256, (0, 0)), "float64", 1e-6),
-    "300x400": (ones(300, 400, (0, 0)), "float64", 1e-6),
 }
 
 
@@ -180,7 +178,7 @@ def test_few_known_pixels_within_tolerance_and_bound(name: str, kind: str, turne
 
 
 @pytest.mark.large
-@pytest.mark.parametrize("shape", [(12000, 129), (512, 512)])
+@pytest.mark.parametrize("shape", [(12000, 129), (512, 512), (200, 2000)])
 def test_few_known_pixels_in_large_images(shape: tuple[int, int]) -> None:
     """The answer is known without a solve: src is a constant apart from dst."""
     mask = ones(*shape, (0, 0))
