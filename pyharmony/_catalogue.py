@@ -153,7 +153,11 @@ def check_weights(source: str | os.PathLike[str]) -> None:
         WeightsError: as `pyharmony.models.load`.
     """
     if weights_of(source) is None and not Path(source).exists():
-        raise WeightsError(f"{os.fspath(source)}: there is no such file")
+        text = os.fspath(source)
+        if Path(text).suffix or os.sep in text:
+            raise WeightsError(f"{text}: there is no such file")
+        known = ", ".join(weights.name for weights in _shipped.every())
+        raise WeightsError(f"{text}: there is no such file, and weights that come with pyharmony are {known}")
 
 
 def _entry(table: dict[str, Any]) -> Entry:

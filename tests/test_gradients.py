@@ -231,7 +231,7 @@ def test_links_by_tensors_are_those_of_the_kernel(shape: tuple[int, ...], weight
     color_map, number = (weight_map(h, w), 0.0) if weight == "map" else (None, weight)
     for kind in ("soft", "hard"):
         links = partial(_torch._links, y, plane(kind, h, w), color_map)
-        rest = (number, 0.6, False, half, True)
+        rest = (number, 0.6, False, half, False, True)
         black = torch.zeros_like(src)
         kernel = links([], *rest)
         # Edges count where the first of a pair is the stronger: all, and two complements less what is left of none.

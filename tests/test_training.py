@@ -312,7 +312,7 @@ def photos(triples: Path, tmp_path: Path) -> Path:
     root.mkdir()
     entries: list[dict[str, str]] = []
     for role, folder in (("photo", "target"), ("mask", "mask")):
-        (root / role).symlink_to(triples / folder)
+        shutil.copytree(triples / folder, root / role)
         found = sorted((triples / folder).iterdir())
         for path in found if role == "photo" else found[:-1]:
             entries.append({"file": f"{role}/{path.name}", "role": role, "pair": path.stem})

@@ -39,7 +39,7 @@ OF_NETWORKS = {
     "'data': {'root': str(folder)}, 'schedule': {'steps': 1}}), folder / 'run')",
 }
 #: Of other packages, by the extra that brings them.
-OF_OTHERS = {"pyharmony.data.TFRecordPairs", "pyharmony.data.write_tfrecord"}
+OF_OTHERS = {"pyharmony.data.TFRecordPairs", "pyharmony.data.write_tfrecord", "pyharmony.data.write_tfrecord_shards"}
 #: An ImportError says what is missing and how it is installed.
 HELPFUL = re.compile(r"\w+ is missing.*pip install")
 
@@ -228,7 +228,7 @@ EARLY = {
     "models convert weights.pth dovnet -o x.safetensors": (2, "did you mean 'dovenet'?"),
     "models convert weights.pth dovenet -o x.safetensors --set witdh=3": (2, "did you mean 'width'?"),
     "train --recipes": (0, "colorgrid-five-minutes"),
-    "train nosuch": (3, "nosuch"),
+    "train nosuch": (2, "there is no recipe and no file nosuch"),
     "train dovenet --set run.batchs=3": (2, "did you mean 'batch'?"),
     "train dovenet --set run.batch=three": (2, "run.batch: 'three'"),
     "train --model dovnet --data x": (2, "did you mean 'dovenet'?"),

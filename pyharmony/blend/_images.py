@@ -58,6 +58,11 @@ def is_array(x: Any) -> bool:
     return isinstance(x, np.ndarray) or is_torch(x)
 
 
+def _count(batch: Any) -> int:
+    """How many images an array [N, H, W, C] holds."""
+    return _cuda.describe(batch, "dst").shape[0] if _cuda.is_device_array(batch) else len(batch)
+
+
 def run(
     blend: Blend,
     src: Any,
@@ -108,7 +113,7 @@ def run(
         for number, item in enumerate(info if batch else [info]):
             if found := warning_of(item):
                 # Blends on a device tell of copies alone, unless they are asked for more.
-                which = f"item {number} of the batch: " if batch and len(info) == len(dst) else ""
+                which = f"item {number} of the batch: " if batch and len(info) == _count(dst) else ""
                 warn(f"{where}{which}{found[0]}", found[1])
         return result, info
 

@@ -206,11 +206,6 @@ def verify(
             else:
                 console.say(table(rows) if rows else "no weights come with this pyharmony")
             return
-        if file not in own and not os.path.lexists(file) and not Path(file).suffix and os.sep not in file:
-            names = ", ".join(own)
-            raise Failure(
-                f"FILE: there is no file {file}, and weights that come with pyharmony are {names}", Code.WEIGHTS
-            )
         model = models.load(file)
         path = own[file].path if file in own else Path(file)
         with reading(str(path)):
