@@ -70,7 +70,7 @@ def of_masks() -> Iterator[Signature]:
     """Those of a function that gives the mask of its dst."""
     for given, result in (("ImageT", "ImageT"), ("FileLike", "PILImage")):
         yield {"dst": given, "out": "None = None"}, result
-    yield {"dst": "ImageLike", "out": "OutT"}, "OutT"
+    yield {"dst": "ImageLike", "out": "PathLike | WritableFile"}, "Any"
     for given, result in (("ImageT", "ImageT"), ("FileT", "PILImage")):
         yield {"dst": f"list[{given}]", "*": "many", "out": "None = None"}, f"list[{result}]"
     yield {"dst": "Sequence[ImageLike]", "*": "many"}, "Any"

@@ -7,7 +7,7 @@ from typing import Any, Literal, overload
 from .._checks import SolveInfo
 from ..typing import (
     Contour, Device, Errors, FileLike, FileT, GradientKernel, Gradients, ImageLike, ImageT, MaskLike, Network,
-    OneOrMany, OutLike, OutT, PILImage, PathLike, Position, SlicedArray, SlicedT
+    OneOrMany, OutLike, OutT, PILImage, PathLike, Position, SlicedArray, SlicedT, WritableFile
 )
 
 __all__ = [
@@ -629,8 +629,8 @@ def placed_mask(
 @overload
 def placed_mask(
     src: ImageLike, dst: ImageLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    out: OutT
-) -> OutT: ...
+    out: PathLike | WritableFile
+) -> Any: ...
 @overload
 def placed_mask(
     src: OneOrMany[ImageLike], dst: list[ImageT], mask: OneOrMany[MaskLike | None] = None, *,
@@ -644,7 +644,7 @@ def placed_mask(
 @overload
 def placed_mask(
     src: OneOrMany[ImageLike], dst: Sequence[ImageLike], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, out: OutLike | None = None
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, out: PathLike | WritableFile | None = None
 ) -> Any: ...
 @overload
 def poisson(

@@ -10,7 +10,7 @@ from .. import _arrays
 from .._arrays import VALUE_RANGE, NumpyArray
 from ..errors import DTypeError, ShapeError
 from ..io import Picture, write
-from ..typing import ImageLike, MaskLike, OneOrMany, OutLike, Position
+from ..typing import ImageLike, MaskLike, OneOrMany, PathLike, Position, WritableFile
 from ._frame import Frame, direct_info
 from ._images import Infos, is_array, run
 from ._region import as_float
@@ -23,7 +23,7 @@ def placed_mask(
     *,
     at: OneOrMany[Position | None] = None,
     scale: OneOrMany[float] = 1.0,
-    out: OutLike | None = None,
+    out: PathLike | WritableFile | None = None,
 ) -> Any:
     """The mask of a blend at dst's size: what the blends of these arguments change.
 
@@ -83,7 +83,8 @@ def placed_mask(
         write(Picture(_levels(found[0][0])[..., None]), out)
         return out
     results = [_like(masks, picture) for masks, picture in zip(found, pictures, strict=True)]
-    return type(pictures)(results) if pictures is dst else results[0]
+    kind: Any = type(dst)
+    return kind(results) if isinstance(dst, (list, tuple)) else results[0]
 
 
 def _like(masks: list[NumpyArray], dst: Any) -> Any:

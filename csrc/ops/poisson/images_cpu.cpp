@@ -10,8 +10,8 @@
 namespace pyharmony::HM_SIMD_NS {
 namespace {
 
-using poisson::Contour;
 using poisson::Arithmetic;
+using poisson::Contour;
 using poisson::Equation;
 using poisson::Guidance;
 using poisson::kPad;
