@@ -135,7 +135,7 @@ def test_a_file_that_goes_away_is_named(triples: Path) -> None:
     (triples / "target" / "t2.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"t2\.png"):
         found[2]
-    assert [problem.message.endswith("t2.png: no such file or directory") for problem in found.check()] == [True]
+    assert [problem.message.endswith("t2.png: target: no such file or directory") for problem in found.check()] == [True]
 
 
 def test_names_that_occur_twice_are_named(tmp_path: Path) -> None:
@@ -468,7 +468,7 @@ def test_what_is_wrong_with_annotations_is_named(coco: Path) -> None:
     found = data.CocoPeople(path, coco / "images")
     problems = {problem.name: problem.message for problem in found.check()}
     assert problems.keys() == {"000141_5", "000139_6", "annotation 6", "annotation 7", "000139_8", "x_9"}
-    assert "000141.jpg: no such file" in problems["000141_5"]
+    assert "000141.jpg: image: no such file" in problems["000141_5"]
     assert "at least three points" in problems["000139_6"]
     assert "there is no image 999" in problems["annotation 6"]
     assert "expected id, image_id, segmentation and area" in problems["annotation 7"]
