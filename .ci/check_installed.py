@@ -24,6 +24,7 @@ SYSTEM_LIBRARIES = {
 }
 
 BLEND = """
+import importlib.util
 import inspect
 import sys
 import numpy as np
@@ -37,6 +38,11 @@ mask[20:70, 30:101] = 255
 results = {}
 for name in blend.__all__:
     function = getattr(blend, name)
+    if name == "gp_gan" and importlib.util.find_spec("torch") is None:
+        continue  # it runs a network, and says so
+    if name == "placed_mask":
+        assert np.array_equal(function(src, dst, mask), mask)
+        continue
     if "image" in inspect.signature(function).parameters:
         results[name] = function(dst, mask)
     else:
