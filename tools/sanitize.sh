@@ -54,10 +54,6 @@ if [ "$kind" = threads ]; then
   # ThreadSanitizer's map of memory has no room for the random addresses of newer kernels.
   fixed="setarch $(uname -m) -R"
 else
-  # Children with a limit of memory cannot start: the sanitizer reserves terabytes of addresses.
-  for name in foreign_data foreign_models foreign_pictures lazy_tensors; do
-    set -- "$@" --ignore "tests/test_$name.py"
-  done
   set -- tests -n 2 --dist worksteal "$@"
   export OMP_NUM_THREADS=1
 fi
