@@ -288,7 +288,7 @@ def test_the_full_contour_is_the_papers_equation(name: str, dtype: str) -> None:
     assert np.array_equal(solver.solve(src, dst), half)
 
 
-@pytest.mark.house  # fpie is not made for sanitizers
+@pytest.mark.house  # importing fpie loads taichi by a mode of dlopen that AddressSanitizer refuses
 @pytest.mark.parametrize(("gradients", "theirs"), [("source", "src"), ("average", "avg")])
 def test_the_full_contour_is_that_of_fpie(gradients: str, theirs: str) -> None:
     """On noise, after steps enough for their iteration to stand still; they truncate, so to one level."""
