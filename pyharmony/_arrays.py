@@ -54,6 +54,18 @@ def is_pil(x: object) -> TypeGuard[PILImage]:
     return kind is not None and isinstance(x, kind)
 
 
+def check_dense(x: Any, name: str) -> None:
+    """Refuse a tensor that is sparse or of oneDNN's own layout, of which there are no strides."""
+    if is_torch(x) and x.layout != sys.modules["torch"].strided:
+        raise DTypeError(f"{name}: a tensor of layout {x.layout}, expected a dense one; use {name}.to_dense()")
+
+
+def check_device(x: Any, name: str) -> None:
+    """Refuse a tensor that is neither on the CPU nor on a CUDA device."""
+    if x.device.type not in ("cpu", "cuda"):
+        raise DTypeError(f"{name}: a tensor on {x.device}, expected one on the CPU or a CUDA device")
+
+
 def plain(x: Any, name: str) -> Any:
     """A torch tensor whose memory holds its values: x, or a copy of one that torch would first have to compute.
 
@@ -63,11 +75,9 @@ def plain(x: Any, name: str) -> Any:
     Raises:
         DTypeError: x is sparse, of oneDNN's own layout, or without memory.
     """
-    torch = sys.modules["torch"]
-    if x.layout != torch.strided:
-        raise DTypeError(f"{name}: a tensor of layout {x.layout}, expected a dense one; use {name}.to_dense()")
+    check_dense(x, name)
     if x._is_zerotensor():
-        return torch.zeros(x.shape, dtype=x.dtype, device=x.device)
+        return sys.modules["torch"].zeros(x.shape, dtype=x.dtype, device=x.device)
     return x.resolve_conj().resolve_neg()
 
 

@@ -81,7 +81,7 @@ class DeviceArray:
         return _DL_CUDA, self.device
 
     def __dlpack__(self, *, stream: int | None = None, **_: Any) -> Any:
-        module = _module()
+        module = kernels()
         if stream != -1:  # None stands for the legacy default stream: the array API's __dlpack__
             module.order(self.stream, _LEGACY_STREAM if stream is None else stream, self.device)
         return module.dlpack_capsule(
@@ -131,10 +131,15 @@ class DeviceArray:
             raise DTypeError(f"{name}: dtype {self.dtype.name} is not supported, use one of {', '.join(MASK_DTYPES)}")
         if self.pointer % self.dtype.itemsize:
             raise DTypeError(f"{name}: not aligned to its {self.dtype.itemsize}-byte items; pass a copy")
-        return _module().ArrayView(self.pointer, self.dtype.name, self.shape, self.strides, writable)
+        return kernels().ArrayView(self.pointer, self.dtype.name, self.shape, self.strides, writable)
 
 
-def _module() -> Any:
+def kernels() -> Any:
+    """Return the module of the CUDA kernels.
+
+    Raises:
+        DeviceError: they cannot be used.
+    """
     module = _native.device_module()
     if module is None:
         raise DeviceError(f"CUDA cannot be used: {_native.cuda_status()}")
@@ -153,7 +158,7 @@ def is_device_array(x: Any) -> bool:
     return device is not None and device()[0] in (_DL_CUDA, _DL_CUDA_MANAGED)
 
 
-def _is_cupy(x: Any) -> bool:
+def is_cupy(x: Any) -> bool:
     kind = getattr(sys.modules.get("cupy"), "ndarray", None)
     return kind is not None and isinstance(x, kind)
 
@@ -181,11 +186,11 @@ def _from_interface(x: Any, name: str) -> DeviceArray:
         if any(s % dtype.itemsize for s in given):
             raise DTypeError(f"{name}: strides {tuple(given)} are no multiples of its {dtype.itemsize}-byte items")
         strides = tuple(int(s) // dtype.itemsize for s in given)
-    if _is_cupy(x):
+    if is_cupy(x):
         device = int(x.device.id)
         stream = int(sys.modules["cupy"].cuda.get_current_stream(device).ptr)  # each device has its own
     else:
-        device = int(_module().device_of(pointer)) if pointer else 0
+        device = int(kernels().device_of(pointer)) if pointer else 0
         stream = int(description.get("stream") or 0)
     if device < 0:
         raise DTypeError(f"{name}: __cuda_array_interface__ points to memory of no CUDA device")
@@ -194,7 +199,7 @@ def _from_interface(x: Any, name: str) -> DeviceArray:
 
 def _from_dlpack(x: Any, name: str) -> DeviceArray:
     # What the array still waits for is then waited for by the stream of the kernels.
-    taken = _module().DLPackArray(x.__dlpack__(stream=_LEGACY_STREAM))
+    taken = kernels().DLPackArray(x.__dlpack__(stream=_LEGACY_STREAM))
     try:
         dtype = np.dtype(taken.dtype)
     except TypeError:
@@ -245,7 +250,7 @@ def describe(x: Any, name: str) -> DeviceArray:
 @contextmanager
 def failures(doing: str) -> Any:
     """Errors of the device as ours."""
-    module = _module()
+    module = kernels()
     try:
         yield
     except module.DeviceMemoryFailure as error:
@@ -291,7 +296,7 @@ class Place:
 
     def __init__(self, kind: str, device: int, stream: int, required: bool) -> None:
         self.kind, self.device, self.stream, self.required = kind, device, stream, required
-        self.module = _module()
+        self.module = kernels()
 
     @property
     def name(self) -> str:
@@ -437,7 +442,7 @@ def place_of(arrays: Mapping[str, Any], device: str | None) -> Place | None:
         if _device.resolve(device) == "cpu":
             return None
         required = "cuda" in (device, _device.get_device()) and device in (None, "cuda")
-        return Place("host", _module().current_device(), 0, required)
+        return Place("host", kernels().current_device(), 0, required)
     if device is not None:
         _device.resolve(device)  # refuses other names
     first, x = next(iter(there.items()))
@@ -452,5 +457,14 @@ def place_of(arrays: Mapping[str, Any], device: str | None) -> Place | None:
         where = describe(other, name).device
         if where != at.device:
             raise DeviceError(f"{name}: on cuda:{where}, {first} on cuda:{at.device}; move one of them")
-    kind = "torch" if is_torch(x) else "cupy" if _is_cupy(x) else "other"
+    kind = "torch" if is_torch(x) else "cupy" if is_cupy(x) else "other"
     return Place(kind, at.device, at.stream, required=True)
+
+
+def place_where(arrays: Mapping[str, Any]) -> Place | None:
+    """Return where arrays lie that are never copied to another place; None for the CPU.
+
+    Raises:
+        DeviceError: they are in different places, or their device cannot be used.
+    """
+    return place_of(arrays, None) if any(is_device_array(x) for x in arrays.values()) else None

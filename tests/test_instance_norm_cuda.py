@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyharmony import ops
+from pyharmony import _native, ops
 from pyharmony.errors import DTypeError
 from pyharmony.reference import instance_norm as reference
 
@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from pyharmony.nn import InstanceNorm2d  # noqa: E402
 from pyharmony.ops import _instance_norm_torch as backend  # noqa: E402
+from pyharmony.ops import _native_torch  # noqa: E402
 
 from .test_instance_norm import LAYOUTS, array, close, follows_the_definition, in_layout, sizes, tensor  # noqa: E402
 
@@ -26,8 +27,8 @@ SHAPES = ((2, 3, 1, 2), (3, 5, 3, 5), (1, 24, 16, 8), (1, 3, 47, 45), (2, 36, 20
 @pytest.fixture
 def on_emulator(emulator: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Tensors of the processor are on the emulator's device."""
-    monkeypatch.setattr(backend, "_target", lambda x: backend.Device(emulator, -1, 0))
-    monkeypatch.setattr(backend._cuda, "_module", lambda: emulator)
+    monkeypatch.setattr(_native, "device_module", lambda: emulator)
+    monkeypatch.setattr(_native_torch, "on_device", lambda x: True)
     return emulator
 
 
@@ -94,12 +95,12 @@ def test_nothing_is_read_on_the_host(on_emulator: Any, monkeypatch: pytest.Monke
         g.square().sum().backward()
 
 
-def test_inputs_of_kernels_are_checked(emulator: Any) -> None:
+def test_inputs_of_kernels_are_checked(on_emulator: Any) -> None:
     x, stats, scratch = torch.randn(2, 4, 6, 6), torch.empty(2, 4, 3), torch.empty(0, dtype=torch.uint8)
-    on = backend.Device(emulator, -1, 0)
+    on = _native_torch.calls_for(x, "instance_norm")
 
     def run(x: Any, y: Any, stats: Any = stats, eps: float = 1e-5, writable: bool = True) -> None:
-        emulator.instance_norm(
+        on_emulator.instance_norm(
             on.view(x), eps, 1.0, on.view(y, writable=writable), on.view(stats, writable=True),
             workspace=on.view(scratch), device=-1, stream=0,
         )  # fmt: skip

@@ -11,13 +11,13 @@ import pytest
 
 from pyharmony import _native, ops
 from pyharmony.errors import DTypeError, MaskError, ShapeError
-from pyharmony.ops import partial_conv as op
 from pyharmony.reference import partial_conv as reference
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from pyharmony.nn import PartialConv2d  # noqa: E402
-from pyharmony.ops import _partial_conv_cuda as device  # noqa: E402
+from pyharmony.ops import _native_torch  # noqa: E402
+from pyharmony.ops import _partial_conv_cuda_torch as device  # noqa: E402
 from pyharmony.ops import _partial_conv_torch as backend  # noqa: E402
 
 from .test_partial_conv import CASES, Case, a_mask, arrays, bound  # noqa: E402
@@ -34,21 +34,21 @@ def _known(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     """Memory that kernels get by its address alone is known to the checker."""
     emulator = request.getfixturevalue("emulator") if "emulator" in request.fixturenames else None
     if emulator is not None and emulator.checked:
-        make = device._bytes
+        make = _native_torch.scratch
 
         def made(nbytes: int, like: Any) -> Any:
             memory = make(nbytes, like)
             emulator.register_memory(memory.data_ptr(), memory.numel())
             return memory
 
-        monkeypatch.setattr(device, "_bytes", made)
+        monkeypatch.setattr(_native_torch, "scratch", made)
 
 
 @pytest.fixture
 def on_emulator(emulator: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Tensors of the processor are on the emulator's device."""
     monkeypatch.setattr(_native, "device_module", lambda: emulator)
-    monkeypatch.setattr(op, "on_device", lambda x: isinstance(x, torch.Tensor))
+    monkeypatch.setattr(backend, "on_device", lambda x: True)
     device._kept_ones.cache_clear()
     yield emulator
     device._kept_ones.cache_clear()
@@ -77,7 +77,7 @@ def maps(shape: Any, groups: int = 1, soft: bool = False, seed: int = 1) -> tupl
 
 
 def scratch(nbytes: int) -> tuple[Any, tuple[int, int]]:
-    memory = device._bytes(nbytes, torch.empty(0))
+    memory = _native_torch.scratch(nbytes, torch.empty(0))
     return memory, (memory.data_ptr(), nbytes)
 
 
@@ -119,7 +119,7 @@ def test_a_plan_is_that_of_the_processor(emulator: Any, name: str, soft: bool, m
         expected = ops.mask_plan(mask, layers, soft=soft)
         with monkeypatch.context() as patch:
             patch.setattr(_native, "device_module", lambda: emulator)
-            patch.setattr(op, "on_device", lambda x: True)
+            patch.setattr(backend, "on_device", lambda x: True)
             found = ops.mask_plan(mask, layers, soft=soft)
             for a, b in zip(found, expected, strict=True):
                 assert a.on_device and (a.groups, a.channels, a.window) == (b.groups, b.channels, b.window)
@@ -405,7 +405,7 @@ def test_second_derivatives_are_those_of_the_processor(
 
     expected = penalty(torch.float64)
     monkeypatch.setattr(_native, "device_module", lambda: emulator)
-    monkeypatch.setattr(op, "on_device", lambda x: isinstance(x, torch.Tensor))
+    monkeypatch.setattr(backend, "on_device", lambda x: True)
     for a, b in zip(penalty(torch.float32), expected, strict=True):
         # Each of five passes has sums of `depth` products in float32, which add up to the largest value.
         depth = int(np.prod(case.weight[1:])) * case.outputs
@@ -427,7 +427,7 @@ def test_nothing_that_a_call_needs_is_read_on_the_host(on_emulator: Any, monkeyp
             (g,) = torch.autograd.grad(y.sum(), x, create_graph=True)
             (g * g).sum().backward()
     # Values of a mask of floats are not looked at in a capture.
-    monkeypatch.setattr(device, "_capturing", lambda x: True)
+    monkeypatch.setattr(_native_torch, "is_capturing", lambda x: True)
     ops.partial_conv2d(x, weight, bias, mask.float(), stride=2)
     ops.partial_conv2d(x, weight, bias, stride=2, padding=1)
     assert device._kept_ones.cache_info().currsize <= 1

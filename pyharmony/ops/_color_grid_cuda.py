@@ -10,8 +10,8 @@ import numpy as np
 from .. import _arrays, _cuda
 from .._cuda import DeviceArray, Place
 from ..errors import ArgumentError, DTypeError, ShapeError
+from ._color_grid import PARTS, frame_of, image_form, mask_form, part_form
 from ._images_cuda import batch_of, planes_of, unsupported
-from .color_grid import PARTS, frame_of, image_form, mask_form, part_form
 
 
 def _part(place: Place, x: Any, name: str, count: int | None) -> DeviceArray | None:
@@ -20,7 +20,7 @@ def _part(place: Place, x: Any, name: str, count: int | None) -> DeviceArray | N
         return None
     if _arrays.is_torch(x):
         x = x.detach().float().contiguous()
-    elif _cuda._is_cupy(x):
+    elif _cuda.is_cupy(x):
         x = sys.modules["cupy"].ascontiguousarray(x, "float32")
     a = place.take(x, name)
     part_form(a.shape, name, count)

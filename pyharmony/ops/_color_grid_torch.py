@@ -15,8 +15,9 @@ from torch.autograd import Function
 from .. import _arrays, _cuda
 from ..errors import ArgumentError
 from ..reference.color_grid import LUMA
-from .color_grid import Frame, frame_of, image_form, run_gradient
-from .color_grid import color_grid as compute
+from . import _color_grid_cpu, _color_grid_cuda
+from ._color_grid import Frame, frame_of, image_form
+from ._native_torch import DeviceCalls, on_device
 
 #: The arguments that may have a gradient, in the order of the calls here.
 NAMES = ("image", "mask", "affine", "curves", "grid")
@@ -26,12 +27,15 @@ def _run(
     image: Tensor, mask: Tensor | None, affine: Tensor | None, curves: Tensor | None, grid: Tensor | None,
     frame: list[int],
 ) -> Tensor:  # fmt: skip
-    """The public function, which is called without a graph here and therefore calculates."""
-    with torch.no_grad():
-        result: Tensor = compute(
-            image.detach(), mask, affine=affine, curves=curves, grid=grid, origin=(frame[0], frame[1]),
-            frame=(frame[2], frame[3]),
-        )  # fmt: skip
+    """Compute the map without a graph, where the tensors are."""
+    tensors = [None if x is None else x.detach() for x in (image, mask, affine, curves, grid)]
+    placed = *tensors, (frame[0], frame[1]), (frame[2], frame[3]), None
+    place = _cuda.place_where(dict(zip(NAMES, tensors, strict=True)))
+    result: Tensor
+    if place is None:
+        result = _color_grid_cpu.color_grid(*placed)
+    else:
+        result = _color_grid_cuda.color_grid(place, *placed)
     return result
 
 
@@ -42,20 +46,10 @@ def _sum_to(x: Tensor, like: Tensor) -> Tensor:
     return x.reshape(like.shape).to(like.dtype)
 
 
-def _on_device(x: Tensor) -> bool:
-    return x.is_cuda
-
-
-def _view(x: Tensor | None, *, writable: bool = False) -> Any:
-    if x is None:
-        return None
-    return _arrays.tensor_view(x, writable=writable, module=_cuda._module())
-
-
 def _gradient_on_device(
-    image: Tensor, others: list[Tensor | None], place: Frame, grad: Tensor, needs: list[bool]
+    image: Tensor, others: list[Tensor | None], at: Frame, grad: Tensor, needs: list[bool]
 ) -> list[Tensor | None]:
-    """Gradients of NAMES, of each image, by kernels on the current stream."""
+    """Return gradients of NAMES for each image, by kernels on the current stream."""
     mask, *parts = others
     batch = image if image.ndim == 4 else image[None]
     count, height, width = batch.shape[:3]
@@ -73,21 +67,17 @@ def _gradient_on_device(
     shapes = [(count, height, width), *(None if x is None else (count, *x.shape[1:]) for x in maps)]
     for shape, need in zip(shapes, needs[1:]):
         made.append(batch.new_empty(shape, dtype=torch.float32) if need and shape is not None else None)
-    module = _cuda._module()
-    views, seen = [_view(x) for x in flat], _view(batch)
+    calls = DeviceCalls(batch, "color_grid")
+    views, seen = [calls.view(x) for x in flat], calls.view(batch)
     nbytes = 0
     if any(needs[2:]):
-        nbytes = module.color_grid_gradient_workspace(seen, views[1], views[2], rows, place.values)
-    memory = torch.empty(max(nbytes, 1), dtype=torch.uint8, device=batch.device)
-    on = {"device": -1, "stream": 0}  # the emulator's
-    if batch.is_cuda:
-        on = {"device": batch.device.index, "stream": torch.cuda.current_stream(batch.device).cuda_stream}
+        nbytes = calls.size("color_grid_gradient_workspace", seen, views[1], views[2], rows, at.values)
     results = [None if x is None else x.reshape(-1) if i > 1 else x for i, x in enumerate(made)]
-    with _cuda.failures("color_grid"):
-        module.color_grid_gradient(
-            seen, _view(m), *views, rows, place.values, _view(grad if grad.ndim == 4 else grad[None]),
-            *(_view(x, writable=True) for x in results), workspace=_view(memory, writable=True), **on,
-        )  # fmt: skip
+    calls.run(
+        "color_grid_gradient", seen, calls.view(m), *views, rows, at.values,
+        calls.view(grad if grad.ndim == 4 else grad[None]), *(calls.view(x, writable=True) for x in results),
+        workspace=nbytes,
+    )  # fmt: skip
     return made
 
 
@@ -95,16 +85,16 @@ def _run_gradient(
     image: Tensor, mask: Tensor | None, affine: Tensor | None, curves: Tensor | None, grid: Tensor | None,
     frame: list[int], grad: Tensor, needs: list[bool],
 ) -> list[Tensor]:  # fmt: skip
-    """Gradients of NAMES; empty where none is needed."""
+    """Return gradients of NAMES; empty where none is needed."""
     tensors = [None if x is None else x.detach() for x in (image, mask, affine, curves, grid)]
-    place = Frame(*frame)
-    if _on_device(image):
-        found = _gradient_on_device(image.detach(), tensors[1:], place, grad.detach(), needs)
+    at = Frame(*frame)
+    if on_device(image):
+        found = _gradient_on_device(image.detach(), tensors[1:], at, grad.detach(), needs)
     else:
         # NumPy has no bfloat16.
         plain = [None if x is None else x.float() if x.dtype == torch.bfloat16 else x for x in tensors]
         arrays = [None if x is None else _arrays.to_numpy(x, "image") for x in plain]
-        made = run_gradient(arrays, place, _arrays.to_numpy(grad, "grad"), needs)
+        made = _color_grid_cpu.run_gradient(arrays, at, _arrays.to_numpy(grad, "grad"), needs)
         found = [None if x is None else torch.from_numpy(x) for x in made]
     return [
         image.new_empty(0)
@@ -266,7 +256,7 @@ def color_grid(image: Any, mask: Any, affine: Any, curves: Any, grid: Any, origi
     if out is not None:
         raise ArgumentError("out: given, but a result in a graph has memory of its own; expected None")
     image_form(image.shape, str(image.dtype).removeprefix("torch."))
-    place = frame_of(origin, frame, image.shape[-3], image.shape[-2])
+    at = frame_of(origin, frame, image.shape[-3], image.shape[-2])
     tensors = [_tensor(x, name, image) for x, name in zip((image, mask, affine, curves, grid), NAMES)]
     if not image.is_floating_point():
         for x, name in zip(tensors, NAMES):
@@ -276,9 +266,9 @@ def color_grid(image: Any, mask: Any, affine: Any, curves: Any, grid: Any, origi
                     f"floats, or {name}.detach()"
                 )
     if torch.compiler.is_compiling():
-        result: Tensor = _operator(*tensors, list(place.values))
+        result: Tensor = _operator(*tensors, list(at.values))
         return result
-    result = _apply(list(place.values), *tensors)
+    result = _apply(list(at.values), *tensors)
     return result
 
 

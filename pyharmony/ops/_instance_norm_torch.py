@@ -12,57 +12,9 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from .. import _arrays, _cuda
-from .._native import native
-from ..errors import DTypeError
-from .instance_norm import check, stats_shape
-
-#: What kernels of a GPU take.
-DEVICE_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-
-
-class Processor:
-    """Where the native calls of a tensor run."""
-
-    module: Any = native
-
-    def view(self, x: Tensor, *, writable: bool = False) -> Any:
-        return _arrays.tensor_view(x, writable=writable, module=self.module)
-
-    def call(self, name: str, x: Tensor, *arguments: Any) -> None:
-        getattr(self.module, name)(self.view(x), *arguments)
-
-
-class Device(Processor):
-    """The same on a CUDA device, with kernels on the current stream; nothing waits for it."""
-
-    def __init__(self, module: Any, index: int, stream: int) -> None:
-        self.module, self.index, self.stream = module, index, stream
-
-    def call(self, name: str, x: Tensor, *arguments: Any) -> None:
-        given = self.view(x)
-        nbytes = 0 if x.is_contiguous() else self.module.instance_norm_workspace(given)
-        memory = x.new_empty(max(nbytes, 1), dtype=torch.uint8)
-        workspace = self.view(memory, writable=True)
-        with _cuda.failures("instance_norm"):
-            getattr(self.module, name)(given, *arguments, workspace=workspace, device=self.index, stream=self.stream)
-
-
-_processor = Processor()
-
-
-def _target(x: Tensor) -> Processor:
-    if x.device.type == "cpu":
-        return _processor
-    return Device(_cuda._module(), x.device.index, torch.cuda.current_stream(x.device).cuda_stream)
-
-
-def _dense(x: Tensor) -> Tensor:
-    """x itself where it is planar or channels-last without gaps and in memory, else a copy."""
-    x = _arrays.plain(x, "x")
-    if x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last):
-        return x
-    return x.contiguous(memory_format=torch.channels_last if x.stride(1) == 1 else torch.contiguous_format)
+from .. import _arrays
+from ._instance_norm import check, stats_shape
+from ._native_torch import Calls, calls_for, check_device_dtype, dense, on_device
 
 
 def _like(g: Tensor, x: Tensor) -> Tensor:
@@ -77,30 +29,36 @@ def _stats(x: Tensor) -> Tensor:
     return torch.empty(stats_shape(x), dtype=real, device=x.device)
 
 
+def _call(calls: Calls, name: str, x: Tensor, *arguments: Any) -> None:
+    seen = calls.view(x)
+    workspace = 0 if x.is_contiguous() else calls.size("instance_norm_workspace", seen)
+    calls.run(name, seen, *arguments, workspace=workspace)
+
+
 def run(x: Tensor, slope: float, eps: float) -> tuple[Tensor, Tensor]:
-    """y, and what the gradients need of the planes."""
-    x = _dense(x.detach())
-    on, y, stats = _target(x), torch.empty_like(x), _stats(x)
-    on.call("instance_norm", x, eps, slope, on.view(y, writable=True), on.view(stats, writable=True))
+    """Return y, and what the gradients need of the planes."""
+    x = dense(x.detach())
+    on, y, stats = calls_for(x, "instance_norm"), torch.empty_like(x), _stats(x)
+    _call(on, "instance_norm", x, eps, slope, on.view(y, writable=True), on.view(stats, writable=True))
     return y, stats
 
 
 def run_gradient(x: Tensor, stats: Tensor, grad: Tensor, slope: float) -> Tensor:
-    """dx of grad = dy."""
-    x = _dense(x.detach())
+    """Return dx of grad = dy."""
+    x = dense(x.detach())
     grad = _like(grad.detach(), x)
-    on, dx = _target(x), torch.empty_like(x)
-    on.call("instance_norm_gradient", x, on.view(stats), on.view(grad), slope, on.view(dx, writable=True))
+    on, dx = calls_for(x, "instance_norm"), torch.empty_like(x)
+    _call(on, "instance_norm_gradient", x, on.view(stats), on.view(grad), slope, on.view(dx, writable=True))
     return dx
 
 
 def run_second_gradient(x: Tensor, stats: Tensor, grad: Tensor, pull: Tensor, slope: float) -> tuple[Tensor, Tensor]:
-    """For the cotangent `pull` of dx: those of grad and of x."""
-    x = _dense(x.detach())
+    """Return the cotangents of grad and of x for the cotangent `pull` of dx."""
+    x = dense(x.detach())
     grad, pull = _like(grad.detach(), x), _like(pull.detach(), x)
-    on, dgrad, dx = _target(x), torch.empty_like(x), torch.empty_like(x)
-    on.call(
-        "instance_norm_second_gradient", x, on.view(stats), on.view(grad), on.view(pull), slope,
+    on, dgrad, dx = calls_for(x, "instance_norm"), torch.empty_like(x), torch.empty_like(x)
+    _call(
+        on, "instance_norm_second_gradient", x, on.view(stats), on.view(grad), on.view(pull), slope,
         on.view(dgrad, writable=True), on.view(dx, writable=True),
     )  # fmt: skip
     return dgrad, dx
@@ -190,17 +148,17 @@ _second_operator = torch.library.custom_op(
 
 @_operator.register_fake
 def _(x: Tensor, slope: float, eps: float) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(_dense(x)), _stats(x)
+    return torch.empty_like(dense(x)), _stats(x)
 
 
 @_gradient_operator.register_fake
 def _(x: Tensor, stats: Tensor, grad: Tensor, slope: float) -> Tensor:
-    return torch.empty_like(_dense(x))
+    return torch.empty_like(dense(x))
 
 
 @_second_operator.register_fake
 def _(x: Tensor, stats: Tensor, grad: Tensor, pull: Tensor, slope: float) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(_dense(x)), torch.empty_like(_dense(x))
+    return torch.empty_like(dense(x)), torch.empty_like(dense(x))
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -233,12 +191,10 @@ _gradient_operator.register_autograd(_backward_gradient, setup_context=_keep_gra
 def instance_norm(x: Tensor, slope: float, eps: float) -> Tensor:
     """`pyharmony.ops.instance_norm` of a tensor; slope 1 is no activation."""
     check(x)
-    if x.layout != torch.strided:
-        raise DTypeError(f"x: a tensor of layout {x.layout}, expected a dense one; use x.to_dense()")
-    if x.device.type not in ("cpu", "cuda"):
-        raise DTypeError(f"x: a tensor on {x.device}, expected one on the CPU or a CUDA device")
-    if x.is_cuda and x.dtype not in DEVICE_DTYPES:
-        raise DTypeError(f"x: {x.dtype} is not supported on a GPU, use float32, bfloat16 or float16")
+    _arrays.check_dense(x, "x")
+    _arrays.check_device(x, "x")
+    if on_device(x):
+        check_device_dtype(x, "x")
     if torch.compiler.is_compiling():
         return _operator(x, slope, eps)[0]
     return _apply(x, slope, eps)

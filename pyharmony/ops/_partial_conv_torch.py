@@ -27,9 +27,11 @@ from torch.autograd import Function
 from .. import _arrays
 from .._native import native
 from ..errors import DTypeError, ShapeError
-from . import _partial_conv_cuda
-from . import partial_conv as op
-from .partial_conv import LayerPlan, Window
+from . import _partial_conv as op
+from . import _partial_conv_cpu as cpu
+from . import _partial_conv_cuda_torch as device
+from ._native_torch import check_device_dtype, dense, on_device
+from ._partial_conv import LayerPlan, Window
 
 _ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
@@ -96,16 +98,8 @@ def _is_last(x: Tensor) -> bool:
 
 
 def _format(*tensors: Tensor) -> torch.memory_format:
-    """That of a convolution's result."""
+    """Return the memory format of a convolution's result."""
     return torch.channels_last if any(_is_last(x) for x in tensors) else torch.contiguous_format
-
-
-def _dense(x: Tensor) -> Tensor:
-    """x itself where its layout is one that the passes take and it is in memory, else a copy."""
-    x = _arrays.plain(x, "x")
-    if x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last):
-        return x
-    return x.contiguous(memory_format=torch.channels_last if x.stride(1) == 1 else torch.contiguous_format)
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
@@ -136,8 +130,8 @@ def _masked(x: Tensor, plan: LayerPlan) -> Tensor:
     mask = plan.mask_in_type(_real(x))
     if mask is None:
         return x
-    x = _dense(x)
-    return op.premask(x, mask, torch.empty_like(x))
+    x = dense(x)
+    return cpu.premask(x, mask, torch.empty_like(x))
 
 
 def _columns(x: Tensor, plan: LayerPlan, first: bool) -> Tensor:
@@ -174,7 +168,7 @@ def run_layer(
     Gathered rows are left in kept where they are small enough to wait for `run_backward`.
     """
     if layer.plan.on_device:
-        return _partial_conv_cuda.run_layer(x, weight, bias, layer, scale, slope, _format(x, weight))
+        return device.run_layer(x, weight, bias, layer, scale, slope, _format(x, weight))
     x, weight, scale = x.detach(), weight.detach(), float(scale)
     offset = None if bias is None else bias.detach().to(_real_type(x)).contiguous()
     if not layer.by_rows(x.shape[0], weight):
@@ -234,9 +228,9 @@ def run_backward(
         columns: what `run_layer` kept.
     """
     if layer.plan.on_device:
-        return _partial_conv_cuda.run_backward(grad, y, x, weight, layer, shapes, last, scale, slope, for_bias)
+        return device.run_backward(grad, y, x, weight, layer, shapes, last, scale, slope, for_bias)
     images = grad.shape[0]
-    grad = _dense(grad.detach()) if y is None else grad.detach().contiguous(memory_format=_format(y))
+    grad = dense(grad.detach()) if y is None else grad.detach().contiguous(memory_format=_format(y))
     offset = torch.empty(grad.shape[1], dtype=_real_type(grad)) if for_bias else None
     like = torch.empty(shapes[1], dtype=grad.dtype, device="meta", memory_format=last[1])
     plan = layer.plan
@@ -273,7 +267,7 @@ def run_backward(
     mask = plan.mask_in_type(_real(grad))
     if dx is not None:
         dx = dx.to(grad.dtype).contiguous(memory_format=last[0])
-        dx = dx if mask is None else op.premask(dx, mask, dx)
+        dx = dx if mask is None else cpu.premask(dx, mask, dx)
     return dx, None if dw is None else dw.to(grad.dtype), offset
 
 
@@ -291,7 +285,7 @@ def run_gradients(
     """The gradients of x, weight, bias and scale, of those that are needed, through `run_layer`."""
     if layer.plan.on_device:
         last = _format(x, weight), _format(weight)
-        return _partial_conv_cuda.run_gradients(grad, y, x, weight, scale, layer, slope, needs, last)
+        return device.run_gradients(grad, y, x, weight, scale, layer, slope, needs, last)
     for_x, for_weight, for_bias, for_scale = needs
     # dW is scale times weight_grad, from which the gradient of scale is, unless that is lost.
     factor = float(scale)
@@ -320,7 +314,7 @@ def _fold(
         _view(columns), plan.index_address, plan.window.values, tuple(plan._ratio.shape[2:]),
         None if planes else plan.view_of("mask", _real(dx)), _view(dx, writable=True), first,
     )  # fmt: skip
-    return op.premask(dx, mask, dx) if planes and mask is not None else dx
+    return cpu.premask(dx, mask, dx) if planes and mask is not None else dx
 
 
 def _weight_grad(h: Tensor, x: Tensor, plan: LayerPlan, like: Tensor, columns: Tensor | None) -> Tensor:
@@ -485,8 +479,19 @@ def backward_of(
 # ---- operators of torch.library -------------------------------------------------------------------------------------
 
 
+def _planner(x: Tensor) -> Any:
+    """Return the module that makes plans where x is."""
+    return device if on_device(x) else cpu
+
+
+def plan_layers(mask: Tensor, chain: tuple[tuple[Window, int], ...], soft: bool) -> tuple[LayerPlan, ...]:
+    """Return the plans of a chain of layers from the mask of the first, where that is."""
+    plans: tuple[LayerPlan, ...] = _planner(mask).plan_layers(mask, chain, soft)
+    return plans
+
+
 def _layer_of(mask: Tensor, window: list[int], groups: int, soft: bool) -> Layer:
-    return Layer(op.plan_layers(mask, ((_window(window), groups),), soft)[0], groups)
+    return Layer(plan_layers(mask, ((_window(window), groups),), soft)[0], groups)
 
 
 def _window(values: list[int]) -> Window:
@@ -617,14 +622,13 @@ _weight.register_autograd(_weight_backward, setup_context=_keep)
 
 
 def _check_devices(x: Tensor, plan: Any, **others: Any) -> None:
-    if x.device.type not in ("cpu", "cuda"):
-        raise DTypeError(f"x: a tensor on {x.device}, expected one on the CPU or a CUDA device")
+    _arrays.check_device(x, "x")
     for name, tensor in others.items():
         if isinstance(tensor, Tensor) and tensor.device != x.device:
             raise DTypeError(f"{name}: a tensor on {tensor.device}, expected one on {x.device} like x")
     if isinstance(plan, LayerPlan):
         there = plan.device if plan.on_device else "the CPU"  # type: ignore[attr-defined]
-        if plan.on_device != op.on_device(x) or (plan.on_device and there != x.device):
+        if plan.on_device != on_device(x) or (plan.on_device and there != x.device):
             raise DTypeError(f"plan: of a mask on {there}, expected one on {x.device} like x")
 
 
@@ -638,8 +642,8 @@ def partial_conv2d(
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     op.check_same_dtype(x, weight, bias)
-    if op.on_device(x):
-        _partial_conv_cuda.check(x)
+    if on_device(x):
+        check_device_dtype(x, "x")
     if isinstance(scale, Tensor):
         if scale.numel() != 1:
             raise ShapeError(f"scale: shape {list(scale.shape)}, expected a scalar")
@@ -654,6 +658,6 @@ def partial_conv2d(
         values = list(window.values)
         y = _conv(x, weight, bias, tensor, mask, values, groups, soft, factor, slope)
         return y, op.by_channel(_new_mask(mask, values, groups, soft), mask.shape[1], weight.shape[0])
-    layer = Layer(op.layer_plan(x, mask, plan, window, groups, soft), groups)
+    layer = Layer(op.plan_of_call(x, mask, plan, window, groups, soft, _planner(x)), groups)
     y = _apply(PartialConv, x, weight, bias, scale, layer, slope)
     return y, op.by_channel(layer.plan.mask_out, layer.plan._mask.shape[1], weight.shape[0])

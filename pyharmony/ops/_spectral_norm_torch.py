@@ -20,14 +20,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import _arrays, _cuda
-from .._native import native
+from .. import _arrays
 from ..errors import DeviceError, DTypeError
-from .spectral_norm import FLOATS, ORDERS, Layout, Settings, layout_of, zero_weight
+from ._native_torch import Calls, calls_for, on_device
+from ._spectral_norm import FLOATS, ORDERS, Layout, Settings, layout_of, zero_weight
 
 
 class Pool:
-    """Memory of the processor that is used again when the tensors on it are gone.
+    """Memory of the CPU that is used again when the tensors on it are gone.
 
     Fresh memory of this size costs more in page faults than all else that is done here: a tensor of torch gives it
     back to the system when it is freed.
@@ -60,51 +60,17 @@ def _dtype(x: Tensor) -> str:
     return str(x.dtype).removeprefix("torch.")
 
 
-class Processor:
-    """Where the native calls of a few tensors run."""
-
-    def __init__(self, module: Any = native) -> None:
-        self.module = module
-
-    def matrix(self, x: Tensor, at: Layout) -> Any:
-        return at.view(self.module, x.data_ptr(), _dtype(x), writable=True)
-
-    def flat(self, x: Tensor) -> Any:
-        return self.module.ArrayView(x.data_ptr(), _dtype(x), (x.numel(),), (1,), True)
-
-    def vector(self, x: Tensor) -> Tensor:
-        """u or v as the calls take it: itself, or a copy."""
-        return x.contiguous()
-
-    def call(self, name: str, *arguments: Any, **options: Any) -> Any:
-        return getattr(self.module, name)(*arguments, **options)
+def _matrix_view(calls: Calls, x: Tensor, at: Layout) -> Any:
+    return at.view(calls.module, x.data_ptr(), _dtype(x), writable=True)
 
 
-class Device(Processor):
-    """The same on a CUDA device, with kernels on the current stream; nothing waits for it."""
-
-    def __init__(self, like: Tensor, module: Any, index: int, stream: int) -> None:
-        super().__init__(module)
-        self.like, self.index, self.stream = like, index, stream
-
-    def vector(self, x: Tensor) -> Tensor:
-        return x.to(torch.float32).contiguous()
-
-    def call(self, name: str, *arguments: Any, **options: Any) -> Any:
-        nbytes = self.module.spectral_norm_workspace(arguments[0])
-        workspace = self.like.new_empty(nbytes, dtype=torch.uint8)
-        with _cuda.failures(name):
-            return super().call(
-                name, *arguments, **options, workspace=self.flat(workspace), device=self.index, stream=self.stream
-            )
+def _flat_view(calls: Calls, x: Tensor) -> Any:
+    return calls.module.ArrayView(x.data_ptr(), _dtype(x), (x.numel(),), (1,), True)
 
 
-def _target(like: Tensor) -> Processor:
-    if like.device.type == "cpu":
-        return Processor()
-    place = _cuda.place_of({"weights[0]": like.new_empty(1, dtype=torch.float32)}, None)
-    assert place is not None  # noqa: S101  # it is on a device
-    return Device(like, place.module, place.device, place.stream)
+def _run(calls: Calls, name: str, matrices: list[Any], *arguments: Any, **options: Any) -> Any:
+    workspace = calls.size("spectral_norm_workspace", matrices)
+    return calls.run(name, matrices, *arguments, workspace=workspace, **options)
 
 
 def _permuted(at: Layout, v: Tensor) -> Tensor:
@@ -159,22 +125,26 @@ def run(
     pool: Pool | None = None,
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Sigmas, the new u and v of all weights in one vector, W / sigma; u and v changed in place where write is True."""
-    on = _target(weights[0])
+    calls = calls_for(weights[0], "spectral_norm")
     dense, layouts = _dense(weights, dims)
     outs = [_empty(w, pool) for w in dense] if normalized else []
     real = _real(weights)
     sigmas = weights[0].new_empty(len(weights), dtype=real)
     state = weights[0].new_empty(sum(at.rows + at.cols for at in layouts), dtype=real)
-    new_us = [on.vector(_arrays.plain(u.detach(), "us")) for u in us]
-    new_vs = [on.vector(_permuted(at, _arrays.plain(v.detach(), "vs"))) for v, at in zip(vs, layouts)]
-    zero = on.call(
+    new_us = [_arrays.plain(u.detach(), "us") for u in us]
+    new_vs = [_permuted(at, _arrays.plain(v.detach(), "vs")) for v, at in zip(vs, layouts)]
+    if on_device(weights[0]):
+        new_us, new_vs = [u.to(torch.float32) for u in new_us], [v.to(torch.float32) for v in new_vs]
+    new_us, new_vs = [u.contiguous() for u in new_us], [v.contiguous() for v in new_vs]
+    zero = _run(
+        calls,
         "spectral_norm",
-        [on.matrix(w, at) for w, at in zip(dense, layouts)],
-        [on.flat(u) for u in new_us],
-        [on.flat(v) for v in new_vs],
-        [on.matrix(out, at) for out, at in zip(outs, layouts)],
-        on.flat(sigmas),
-        on.flat(state),
+        [_matrix_view(calls, w, at) for w, at in zip(dense, layouts)],
+        [_flat_view(calls, u) for u in new_us],
+        [_flat_view(calls, v) for v in new_vs],
+        [_matrix_view(calls, out, at) for out, at in zip(outs, layouts)],
+        _flat_view(calls, sigmas),
+        _flat_view(calls, state),
         iterations=chosen.iterations,
         eps=chosen.eps,
         order=chosen.order,
@@ -184,9 +154,9 @@ def run(
         raise zero_weight(zero)
     if write and chosen.iterations:
         for u, new_u, v, new_v, at in zip(us, new_us, vs, new_vs, layouts):
-            for given, made in ((u, new_u), (v, _logical(at, new_v))):
-                if given.data_ptr() != made.data_ptr():
-                    given.detach().copy_(made)
+            for old, new in ((u, new_u), (v, _logical(at, new_v))):
+                if old.data_ptr() != new.data_ptr():
+                    old.detach().copy_(new)
     _reorder(state, layouts, _logical)
     return sigmas, state, outs
 
@@ -211,7 +181,7 @@ def run_gradient(
     pool: Pool | None = None,
 ) -> list[Tensor]:
     """dL/dW of all weights."""
-    on = _target(weights[0])
+    calls = calls_for(weights[0], "spectral_norm")
     dense, layouts = _dense(weights, dims)
     laid = [None if g is None else _like(_arrays.plain(g.detach(), "grad"), w) for g, w in zip(grads, dense)]
     outs = [_empty(w, pool) for w in dense]
@@ -220,14 +190,15 @@ def run_gradient(
         _reorder(state, layouts, _permuted)
     extra = None if grad_sigmas is None else _arrays.plain(grad_sigmas.detach(), "grad").to(sigmas.dtype).contiguous()
     sigmas = sigmas.detach().contiguous()
-    on.call(
+    _run(
+        calls,
         "spectral_norm_gradient",
-        [on.matrix(w, at) for w, at in zip(dense, layouts)],
-        [None if g is None else on.matrix(g, at) for g, at in zip(laid, layouts)],
-        on.flat(sigmas),
-        None if extra is None else on.flat(extra),
-        on.flat(state),
-        [on.matrix(out, at) for out, at in zip(outs, layouts)],
+        [_matrix_view(calls, w, at) for w, at in zip(dense, layouts)],
+        [None if g is None else _matrix_view(calls, g, at) for g, at in zip(laid, layouts)],
+        _flat_view(calls, sigmas),
+        None if extra is None else _flat_view(calls, extra),
+        _flat_view(calls, state),
+        [_matrix_view(calls, out, at) for out, at in zip(outs, layouts)],
     )
     return outs
 
@@ -487,7 +458,8 @@ def check(weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor])
                 raise DTypeError(f"{name}[{i}]: {x.dtype}, expected one of {', '.join(FLOATS)}")
             if x.device != weights[0].device:
                 raise DeviceError(f"{name}[{i}]: on {x.device}, weights[0] on {weights[0].device}; move one of them")
-    if weights[0].device.type == "cpu":
+    _arrays.check_device(weights[0], "weights[0]")
+    if not on_device(weights[0]):
         return
     for i, w in enumerate(weights):
         if w.dtype == torch.float64 or w.dtype != weights[0].dtype:

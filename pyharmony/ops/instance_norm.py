@@ -7,40 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from .. import _arrays, _checks
-from .._native import native
-from ..errors import ArgumentError, DTypeError, ShapeError
+from .. import _arrays
 from ..typing import ArrayT
-
-#: What x may be; bfloat16 is torch's alone.
-DTYPES = ("float16", "bfloat16", "float32", "float64")
-
-
-def settings(negative_slope: Any, eps: Any) -> tuple[float, float]:
-    """Slope, 1 without an activation, and eps, checked."""
-    slope = 1.0 if negative_slope is None else _checks.number(negative_slope, "negative_slope")
-    accepts = "a finite number above 0"
-    if not (size := _checks.number(eps, "eps", accepts=accepts)) > 0:
-        raise ArgumentError(f"eps: {size:g}, expected {accepts}")
-    return slope, size
-
-
-def check(x: Any) -> None:
-    """Refuses what x cannot be."""
-    dtype = str(x.dtype).removeprefix("torch.")
-    if dtype not in DTYPES:
-        raise DTypeError(f"x: dtype {dtype} is not supported, use one of {', '.join(DTYPES)}")
-    if x.ndim != 4 or 0 in x.shape:
-        raise ShapeError(f"x: shape {list(x.shape)}, expected [N, C, H, W]")
-    if x.shape[2] * x.shape[3] == 1:
-        raise ShapeError(f"x: shape {list(x.shape)} has one pixel, which is its own mean; expected two or more")
-
-
-def stats_shape(x: Any) -> tuple[int, int, int]:
-    """Of the mean, what its rounding left, and 1 / sqrt(variance + eps) of each plane."""
-    return x.shape[0], x.shape[1], 3
+from . import _instance_norm_cpu
+from ._instance_norm import settings as settings
 
 
 def instance_norm(x: ArrayT, *, negative_slope: float | None = None, eps: float = 1e-5) -> ArrayT:
@@ -74,15 +44,5 @@ def instance_norm(x: ArrayT, *, negative_slope: float | None = None, eps: float 
 
         of_tensor: Any = _instance_norm_torch.instance_norm
         return of_tensor(x, slope, eps)
-    if not isinstance(x, np.ndarray):
-        raise DTypeError(f"x: {type(x).__name__}, expected a numpy.ndarray or a torch.Tensor")
-    check(x)
-    last = not x.flags.c_contiguous and x.transpose(0, 2, 3, 1).flags.c_contiguous
-    given = x if last else np.ascontiguousarray(x)
-    y: Any = np.empty_like(given)
-    stats = np.empty(stats_shape(x), np.float64 if x.dtype == np.float64 else np.float32)
-    native.instance_norm(
-        _arrays.view(given, "x"), eps, slope, _arrays.view(y, "y", writable=True),
-        _arrays.view(stats, "stats", writable=True),
-    )  # fmt: skip
-    return y
+    of_array: Any = _instance_norm_cpu.instance_norm
+    return of_array(x, slope, eps)

@@ -17,13 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import _arrays, _cuda
-from ..errors import DTypeError, MaskError
-from . import partial_conv as op
-from .partial_conv import LayerPlan, Window
-
-#: What kernels take.
-DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+from .. import _cuda
+from ..errors import MaskError
+from . import _native_torch
+from . import _partial_conv as op
+from ._native_torch import DEVICE_DTYPES, DeviceCalls, dense
+from ._partial_conv import LayerPlan, Window
 
 #: The most products of an output value for which the direct kernel is taken. Derived, not measured: on an H200 a
 #: product costs about 0.05 ps, and the passes over x and y that the kernel saves 1 to 2 ps for each value.
@@ -32,29 +31,8 @@ DIRECT_PRODUCTS = 32
 _ALIGNMENT = 256
 
 
-def _module() -> Any:
-    return _cuda._module()
-
-
-def _on(x: Tensor) -> dict[str, int]:
-    """The device and the caller's stream."""
-    if not x.is_cuda:  # the emulator's
-        return {"device": -1, "stream": 0}
-    return {"device": x.device.index, "stream": torch.cuda.current_stream(x.device).cuda_stream}
-
-
-def _capturing(x: Tensor) -> bool:
-    return x.is_cuda and torch.cuda.is_current_stream_capturing()
-
-
-def _view(x: Tensor | None, *, writable: bool = False) -> Any:
-    if x is None:
-        return None
-    return _arrays.tensor_view(x, writable=writable, module=_module())
-
-
-def _bytes(nbytes: int, like: Tensor) -> Tensor:
-    return torch.empty(max(nbytes, 1), dtype=torch.uint8, device=like.device)
+def _calls(x: Tensor) -> DeviceCalls:
+    return DeviceCalls(x, "partial_conv2d")
 
 
 # ---- plans ----------------------------------------------------------------------------------------------------------
@@ -85,7 +63,7 @@ class _Maps:
     def view(self, memory: Tensor, name: str) -> Any:
         offset, shape, dtype = self.parts[name]
         kind = str(dtype).removeprefix("torch.")
-        return _module().ArrayView(memory.data_ptr() + offset, kind, shape, _cuda.contiguous_strides(shape), True)
+        return _cuda.kernels().ArrayView(memory.data_ptr() + offset, kind, shape, _cuda.contiguous_strides(shape), True)
 
 
 class DeviceLayerPlan(LayerPlan):
@@ -105,7 +83,7 @@ class DeviceLayerPlan(LayerPlan):
         self.channels = mask.shape[1] // self.groups
         # Of any other mask it is not known without a look at it.
         self.plain = full and window.padding == (0, 0)
-        self.mask_view = None if full else _view(mask)
+        self.mask_view = None if full else _calls(mask).view(mask)
         self.ratio_view = maps.view(memory, "ratio")
         self.cover_view = maps.view(memory, "cover") if soft else None
 
@@ -183,19 +161,19 @@ def plan_layers(
     offset = -(-4 * n * (len(layers) + 1) // _ALIGNMENT) * _ALIGNMENT  # totals and flags
     for layer in layers:
         offset = layer.place(offset)
-    memory = _bytes(offset, mask)
+    memory = _native_torch.scratch(offset, mask)
     totals = memory[: 4 * n * (len(layers) + 1)].view(torch.int32).view(len(layers) + 1, n)
-    seen, windows = _view(mask), [window.values for window, _ in chain]
-    scratch = _bytes(_module().partial_conv_plan_workspace(seen, groups, soft, windows), mask)
+    calls = DeviceCalls(mask, "mask_plan")
+    seen, windows = calls.view(mask), [window.values for window, _ in chain]
+    scratch = _native_torch.scratch(calls.size("partial_conv_plan_workspace", seen, groups, soft, windows), mask)
     base = memory.data_ptr()
-    with _cuda.failures("mask_plan"):
-        _module().partial_conv_plan(
-            seen, groups, soft,
-            [(window, maps.view(memory, "count"), maps.view(memory, "ratio"), maps.view(memory, "cover"),
-              base + maps.parts["rows"][0]) for window, maps in zip(windows, layers, strict=True)],
-            base, base + 4 * n * len(layers), (scratch.data_ptr(), scratch.numel()), **_on(mask),
-        )  # fmt: skip
-    if dtype != torch.bool and not full and not _capturing(mask):
+    calls.run(
+        "partial_conv_plan", seen, groups, soft,
+        [(window, maps.view(memory, "count"), maps.view(memory, "ratio"), maps.view(memory, "cover"),
+          base + maps.parts["rows"][0]) for window, maps in zip(windows, layers, strict=True)],
+        base, base + 4 * n * len(layers), (scratch.data_ptr(), scratch.numel()),
+    )  # fmt: skip
+    if dtype != torch.bool and not full and not _native_torch.is_capturing(mask):
         found = functools.reduce(int.__or__, totals[-1].tolist())
         if found & 2:
             raise MaskError("mask: values outside [0, 1]")
@@ -219,18 +197,11 @@ def _kept_ones(height: int, width: int, window: Window, device: torch.device, st
 
 def ones(x: Tensor, window: Window) -> DeviceLayerPlan:
     """The plan without a mask. What a graph needs is made in it: the memory that is kept may go."""
-    make = _kept_ones.__wrapped__ if _capturing(x) else _kept_ones
-    return make(x.shape[2], x.shape[3], window, x.device, _on(x)["stream"])
+    make = _kept_ones.__wrapped__ if _native_torch.is_capturing(x) else _kept_ones
+    return make(x.shape[2], x.shape[3], window, x.device, _calls(x).place["stream"])
 
 
 # ---- passes ---------------------------------------------------------------------------------------------------------
-
-
-def check(x: Tensor) -> None:
-    """Refuses what kernels do not take."""
-    _module()
-    if x.dtype not in DTYPES:
-        raise DTypeError(f"x: {x.dtype} is not supported on a GPU, use float32, bfloat16 or float16")
 
 
 def _factor(scale: Any) -> tuple[float, Tensor | None]:
@@ -238,27 +209,21 @@ def _factor(scale: Any) -> tuple[float, Tensor | None]:
     if not isinstance(scale, Tensor):
         return float(scale), None
     scale = scale.detach()
-    return 1.0, scale if scale.dtype in DTYPES else scale.float()
+    return 1.0, scale if scale.dtype in DEVICE_DTYPES else scale.float()
 
 
 def _premask(x: Tensor, mask: Any, scale: Any, out: Tensor) -> Tensor:
     value, factor = _factor(scale)
-    with _cuda.failures("partial_conv2d"):
-        _module().partial_conv_premask(_view(x), mask, value, _view(factor), _view(out, writable=True), **_on(x))
+    calls = _calls(x)
+    calls.run("partial_conv_premask", calls.view(x), mask, value, calls.view(factor), calls.view(out, writable=True))
     return out
-
-
-def _dense(x: Tensor, like: torch.memory_format = torch.contiguous_format) -> Tensor:
-    if x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last):
-        return x
-    return x.contiguous(memory_format=torch.channels_last if x.stride(1) == 1 else like)
 
 
 def _masked(x: Tensor, plan: DeviceLayerPlan) -> Tensor:
     """m x; x itself without a mask."""
     if plan.mask_view is None:
         return x
-    x = _dense(x)
+    x = dense(x)
     return _premask(x, plan.mask_view, 1.0, torch.empty_like(x))
 
 
@@ -273,7 +238,7 @@ def is_direct(x: Tensor, weight: Tensor, layer: Any) -> bool:
         layer.groups == 1
         and layer.plan.groups == 1
         and x.shape[1] * window.taps <= DIRECT_PRODUCTS
-        and bool(_module().partial_conv_direct_fits(x.shape[1], window.values))
+        and bool(_cuda.kernels().partial_conv_direct_fits(x.shape[1], window.values))
     )
 
 
@@ -293,15 +258,15 @@ def run_layer(
     bias = None if bias is None else bias.detach().contiguous()
     plan: DeviceLayerPlan = layer.plan
     value, factor = _factor(scale)
+    calls = _calls(x)
     if sums is None and is_direct(x, weight, layer):
         y = torch.empty(
             (x.shape[0], weight.shape[0], *plan._shape[2:]), dtype=x.dtype, device=x.device, memory_format=last
         )
-        with _cuda.failures("partial_conv2d"):
-            _module().partial_conv_direct(
-                _view(x), plan.mask_view, _view(weight), plan.window.values, *_maps(plan), _view(bias), value,
-                _view(factor), slope, _view(y, writable=True), **_on(x),
-            )  # fmt: skip
+        calls.run(
+            "partial_conv_direct", calls.view(x), plan.mask_view, calls.view(weight), plan.window.values,
+            *_maps(plan), calls.view(bias), value, calls.view(factor), slope, calls.view(y, writable=True),
+        )  # fmt: skip
         return y
     inside = plan.plain and factor is None and value == 1 and sums is None
     stride, padding, dilation = layer.conv
@@ -309,13 +274,13 @@ def run_layer(
     y = y.contiguous(memory_format=last)
     if inside:
         return y if slope == 1 else F.leaky_relu_(y, slope)
-    into = _view(y, writable=True)
-    scratch = _bytes(0 if sums is None else _module().partial_conv_sums_workspace(into, 2), y)
-    with _cuda.failures("partial_conv2d"):
-        _module().partial_conv_epilogue(
-            into, *_maps(plan), _view(bias), value, _view(factor), slope, into, _view(sums, writable=True),
-            (scratch.data_ptr(), scratch.numel()), **_on(y),
-        )  # fmt: skip
+    into = calls.view(y, writable=True)
+    nbytes = 0 if sums is None else calls.size("partial_conv_sums_workspace", into, 2)
+    scratch = _native_torch.scratch(nbytes, y)
+    calls.run(
+        "partial_conv_epilogue", into, *_maps(plan), calls.view(bias), value, calls.view(factor), slope, into,
+        calls.view(sums, writable=True), (scratch.data_ptr(), scratch.numel()),
+    )  # fmt: skip
     return y
 
 
@@ -345,21 +310,23 @@ def run_backward(
     if y is not None:
         y_last = y.is_contiguous(memory_format=torch.channels_last) and not y.is_contiguous()
         grad = grad.contiguous(memory_format=torch.channels_last if y_last else torch.contiguous_format)
-    grad = _dense(grad)
+    grad = dense(grad)
     offset = None
     if plan.plain and factor is None and value == 1 and slope == 1:
         h = grad
         offset = grad.sum((0, 2, 3)) if for_bias else None
     else:
         h = torch.empty_like(grad)
-        into = _view(h, writable=True)
+        calls = _calls(grad)
+        into = calls.view(h, writable=True)
         offset = torch.empty(grad.shape[1], dtype=grad.dtype, device=grad.device) if for_bias else None
-        scratch = _bytes(_module().partial_conv_sums_workspace(into, 1) if for_bias else 0, grad)
-        with _cuda.failures("partial_conv2d"):
-            _module().partial_conv_epilogue_grad(
-                _view(grad), _view(y) if slope != 1 else None, *_maps(plan), value, _view(factor), slope, into,
-                _view(offset, writable=True), (scratch.data_ptr(), scratch.numel()), **_on(grad),
-            )  # fmt: skip
+        nbytes = calls.size("partial_conv_sums_workspace", into, 1) if for_bias else 0
+        scratch = _native_torch.scratch(nbytes, grad)
+        calls.run(
+            "partial_conv_epilogue_grad", calls.view(grad), calls.view(y) if slope != 1 else None, *_maps(plan),
+            value, calls.view(factor), slope, into, calls.view(offset, writable=True),
+            (scratch.data_ptr(), scratch.numel()),
+        )  # fmt: skip
     if x is None and weight is None:
         return None, None, offset
 

@@ -1,0 +1,109 @@
+"""Checks of the arguments of `color_grid` by shape and dtype, and the frame of a grid."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .. import _arrays
+from ..errors import ArgumentError, DTypeError, ShapeError
+
+#: The most rows and columns of a grid, its deepest, the most knots of curves, and the longest side of a frame.
+MAX_CELLS, MAX_DEPTH, MAX_KNOTS, MAX_FRAME = 256, 64, 256, (1 << 24) - 1
+
+#: The parts of a map: the axes behind those of the batch, and what they may be.
+PARTS = {
+    "affine": (2, "[3, 4]"),
+    "curves": (3, f"[3, 3, K] with K from 2 to {MAX_KNOTS}"),
+    "grid": (5, f"[Gh, Gw, D, 3, 4] with Gh and Gw from 1 to {MAX_CELLS}, D from 1 to {MAX_DEPTH}"),
+}
+
+
+def _fits(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether a part without the axis of the batch may have this shape."""
+    if name == "affine":
+        return shape == (3, 4)
+    if name == "curves":
+        return shape[:2] == (3, 3) and 2 <= shape[2] <= MAX_KNOTS
+    in_range = all(1 <= n <= high for n, high in zip(shape, (MAX_CELLS, MAX_CELLS, MAX_DEPTH), strict=False))
+    return in_range and shape[3:] == (3, 4)
+
+
+def part_form(shape: Sequence[int], name: str, count: int | None) -> None:
+    """Refuse what a part of a map cannot be by its shape; count is that of a batch, None of one image."""
+    ndim, accepts = PARTS[name]
+    given = tuple(shape)
+    batch = len(given) == ndim + 1 and count is not None
+    if not (batch or len(given) == ndim) or not _fits(name, given[-ndim:]):
+        raise ShapeError(
+            f"{name}: shape {list(given)}, expected {accepts}" + ("" if count is None else ", or [N, ...]")
+        )
+    if batch and given[0] != count:
+        raise ShapeError(f"{name}: shape {list(given)} is of {given[0]} maps, and image of {count} images")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where an image lies in the frame of its grid.
+
+    Attributes:
+        x0, y0: its first pixel.
+        height, width: of the frame.
+    """
+
+    x0: int
+    y0: int
+    height: int
+    width: int
+
+    @property
+    def values(self) -> tuple[int, int, int, int]:
+        return self.x0, self.y0, self.height, self.width
+
+
+def _pair(x: Any, name: str, accepts: str) -> tuple[int, int]:
+    try:
+        first, second = (operator.index(n) for n in x)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"{name}: {x!r}, expected {accepts}") from None
+    return first, second
+
+
+def frame_of(origin: Any, frame: Any, height: int, width: int) -> Frame:
+    """Return the frame of an image of that size, checked."""
+    x0, y0 = _pair(origin, "origin", "(x, y), whole numbers of pixels")
+    if frame is None:
+        frame = (y0 + height, x0 + width)
+        if (x0, y0) != (0, 0):
+            raise ArgumentError(f"frame: None with origin {(x0, y0)}, expected (H, W) of the whole image")
+    rows, columns = _pair(frame, "frame", "(H, W), whole numbers of pixels")
+    if min(x0, y0) < 0 or x0 + width > columns or y0 + height > rows:
+        raise ArgumentError(
+            f"frame: ({rows}, {columns}) does not hold an image of {height} x {width} pixels at origin {(x0, y0)}"
+        )
+    if max(rows, columns) > MAX_FRAME:
+        raise ArgumentError(f"frame: ({rows}, {columns}), expected sides of at most {MAX_FRAME}")
+    return Frame(x0, y0, rows, columns)
+
+
+def image_form(shape: Sequence[int], dtype: str) -> None:
+    """Refuse what image cannot be by its shape and dtype."""
+    if dtype == "bool":
+        raise DTypeError("image: a bool image; convert it to uint8 (0 and 255) or float32 first")
+    if dtype not in _arrays.IMAGE_DTYPES:
+        raise DTypeError(f"image: dtype {dtype} is not supported, use one of {', '.join(_arrays.IMAGE_DTYPES)}")
+    if len(shape) not in (3, 4) or shape[-1] != 3:
+        raise ShapeError(f"image: shape {list(shape)}, expected [H, W, 3] or [N, H, W, 3]")
+    if 0 in shape:
+        raise ShapeError(f"image: shape {list(shape)} has no pixels")
+
+
+def mask_form(shape: Sequence[int], dtype: str, image: Sequence[int]) -> None:
+    """Refuse what mask cannot be by its shape and dtype."""
+    if dtype not in _arrays.MASK_DTYPES:
+        raise DTypeError(f"mask: dtype {dtype} is not supported, use one of {', '.join(_arrays.MASK_DTYPES)}")
+    if tuple(shape) not in (tuple(image[:-1]), tuple(image[-3:-1])):
+        sizes = " or ".join(str(list(size)) for size in dict.fromkeys([tuple(image[:-1]), tuple(image[-3:-1])]))
+        raise ShapeError(f"mask: shape {list(shape)}, expected {sizes}; masks are never resized")

@@ -1,0 +1,121 @@
+"""`color_grid` of NumPy arrays and tensors of the CPU, and its gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays, _checks
+from .._arrays import NumpyArray
+from .._native import native
+from ..errors import ArgumentError, DTypeError, ShapeError
+from ._color_grid import PARTS, Frame, frame_of, image_form, mask_form, part_form
+
+
+def _mask(mask: Any, image: NumpyArray) -> NumpyArray | None:
+    """Return a mask as [N, H, W], or None."""
+    if mask is None:
+        return None
+    m = _arrays.to_numpy(mask, "mask")
+    mask_form(m.shape, _arrays.dtype_name(m), image.shape)
+    height, width = image.shape[-3:-1]
+    _checks.mask(m.reshape(-1, width), "mask", m.size // width, width)  # its values
+    count = image.shape[0] if image.ndim == 4 else 1
+    return m if m.ndim == 3 else np.broadcast_to(m, (count, height, width))
+
+
+def _part(x: Any, name: str, image: NumpyArray) -> NumpyArray | None:
+    """Return a part of a map with an axis of the batch, in the type that the kernels calculate in; or None."""
+    if x is None:
+        return None
+    real = np.float64 if image.dtype == np.float64 else np.float32
+    if _arrays.is_torch(x):  # NumPy has no bfloat16
+        x = x.detach().double() if real is np.float64 else x.detach().float()
+        x = _arrays.to_numpy(x, name)
+    try:
+        a = np.ascontiguousarray(x, real)
+    except (TypeError, ValueError) as error:
+        raise DTypeError(f"{name}: {type(x).__name__}, expected an array of numbers") from error
+    part_form(a.shape, name, image.shape[0] if image.ndim == 4 else None)
+    if not np.isfinite(a).all():
+        raise ArgumentError(f"{name}: holds NaN or an infinity, expected finite numbers")
+    return a if a.ndim == PARTS[name][0] + 1 else a[None]
+
+
+def _parts_of(image: NumpyArray, affine: Any, curves: Any, grid: Any) -> tuple[Any, Any, Any, int]:
+    """Return the parts as kernels take them, contiguous or None, and the rows of the grid."""
+    a, c, g = (_part(x, name, image) for name, x in (("affine", affine), ("curves", curves), ("grid", grid)))
+    return a, _flat(c, 3), _flat(g, 5), 1 if g is None else g.shape[1]
+
+
+def _flat(x: Any, ndim: int) -> Any:
+    """Return curves as [M, 9, K], a grid as [M Gh, Gw, D, 12]."""
+    if x is None:
+        return None
+    return x.reshape(len(x), 9, -1) if ndim == 3 else x.reshape(-1, *x.shape[2:4], 12)
+
+
+def _optional_view(x: NumpyArray | None, name: str) -> Any:
+    return None if x is None else _arrays.view(x, name)
+
+
+def _as_batch(a: NumpyArray) -> NumpyArray:
+    return a if a.ndim == 4 else a[None]
+
+
+def _target(out: Any, image: NumpyArray) -> NumpyArray:
+    """Return where the result goes, checked."""
+    if out is None:
+        return np.empty(image.shape, image.dtype)
+    a = _arrays.to_numpy(out, "out", writable=True)
+    if a.shape != image.shape or a.dtype != image.dtype:
+        raise ShapeError(
+            f"out: {a.dtype.name} of shape {list(a.shape)}, expected {image.dtype.name} of {list(image.shape)} as image"
+        )
+    if not a.flags.writeable:
+        raise ArgumentError("out: read-only, expected memory that may be written")
+    same = a.ctypes.data == image.ctypes.data and a.strides == image.strides
+    if not same and np.may_share_memory(a, image):
+        raise ArgumentError("out: overlaps image, expected image itself or other memory")
+    return a
+
+
+def color_grid(image: Any, mask: Any, affine: Any, curves: Any, grid: Any, origin: Any, frame: Any, out: Any) -> Any:
+    """`pyharmony.ops.color_grid` without a graph."""
+    a = _arrays.to_numpy(image, "image")
+    image_form(a.shape, _arrays.dtype_name(a))
+    m = _mask(mask, a)
+    at = frame_of(origin, frame, *a.shape[-3:-1])
+    affine, curves, grid, rows = _parts_of(a, affine, curves, grid)
+    result = _target(out, a)
+    native.color_grid(
+        _arrays.view(_as_batch(a), "image"), _optional_view(m, "mask"), _optional_view(affine, "affine"),
+        _optional_view(curves, "curves"), _optional_view(grid, "grid"), rows, at.values,
+        _arrays.view(_as_batch(result), "out", writable=True),
+    )  # fmt: skip
+    return _arrays.like_kind(result, image) if out is None else out
+
+
+def run_gradient(arrays: Any, at: Frame, grad: NumpyArray, needs: Any) -> list[NumpyArray | None]:
+    """Return gradients of image, mask, affine, curves and grid for each image; None where none is needed."""
+    image, mask, *parts = arrays
+    batch = _as_batch(image)
+    count, height, width = batch.shape[:3]
+    real = np.float64 if image.dtype == np.float64 else np.float32
+    m = None if mask is None else mask if mask.ndim == 3 else np.broadcast_to(mask, (count, height, width))
+    affine, curves, grid, rows = _parts_of(image, *parts)
+    shapes = [(count, height, width), *(None if x is None else (count, *x.shape[-PARTS[name][0] :])
+              for x, name in zip(parts, PARTS, strict=True))]  # fmt: skip
+    made = [np.empty(batch.shape, image.dtype) if needs[0] else None]
+    made += [np.empty(shape, real) if need and shape else None for shape, need in zip(shapes, needs[1:], strict=True)]
+    views = [
+        None if x is None else _arrays.view(x.reshape(-1) if i > 1 else x, "gradient", writable=True)
+        for i, x in enumerate(made)
+    ]
+    native.color_grid_gradient(
+        _arrays.view(batch, "image"), _optional_view(m, "mask"), _optional_view(affine, "affine"),
+        _optional_view(curves, "curves"), _optional_view(grid, "grid"), rows, at.values,
+        _arrays.view(_as_batch(grad), "grad"), *views,
+    )  # fmt: skip
+    return made

@@ -1,0 +1,36 @@
+"""Checks and shapes of `instance_norm`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import _checks
+from ..errors import ArgumentError, DTypeError, ShapeError
+
+#: What x may be; bfloat16 is torch's alone.
+DTYPES = ("float16", "bfloat16", "float32", "float64")
+
+
+def settings(negative_slope: Any, eps: Any) -> tuple[float, float]:
+    """Return the slope, 1 without an activation, and eps, checked."""
+    slope = 1.0 if negative_slope is None else _checks.number(negative_slope, "negative_slope")
+    accepts = "a finite number above 0"
+    if not (size := _checks.number(eps, "eps", accepts=accepts)) > 0:
+        raise ArgumentError(f"eps: {size:g}, expected {accepts}")
+    return slope, size
+
+
+def check(x: Any) -> None:
+    """Refuse what x cannot be."""
+    dtype = str(x.dtype).removeprefix("torch.")
+    if dtype not in DTYPES:
+        raise DTypeError(f"x: dtype {dtype} is not supported, use one of {', '.join(DTYPES)}")
+    if x.ndim != 4 or 0 in x.shape:
+        raise ShapeError(f"x: shape {list(x.shape)}, expected [N, C, H, W]")
+    if x.shape[2] * x.shape[3] == 1:
+        raise ShapeError(f"x: shape {list(x.shape)} has one pixel, which is its own mean; expected two or more")
+
+
+def stats_shape(x: Any) -> tuple[int, int, int]:
+    """Return the shape of the statistics: mean, what its rounding left, 1 / sqrt(variance + eps) of each plane."""
+    return x.shape[0], x.shape[1], 3

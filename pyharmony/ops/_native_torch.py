@@ -1,0 +1,101 @@
+"""Native calls on torch tensors: on the CPU, or put on the current stream of the CUDA device that holds them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import _arrays, _cuda
+from .._native import native
+from ..errors import DTypeError
+
+#: What the kernels of layers take on a CUDA device.
+DEVICE_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+
+
+def on_device(x: Tensor) -> bool:
+    """Return whether x is for the kernels of a CUDA device."""
+    return x.is_cuda
+
+
+def check_device_dtype(x: Tensor, name: str) -> None:
+    """Refuse a dtype that the kernels of layers do not take on a CUDA device."""
+    if x.dtype not in DEVICE_DTYPES:
+        raise DTypeError(f"{name}: {x.dtype} is not supported on a GPU, use float32, bfloat16 or float16")
+
+
+def is_capturing(x: Tensor) -> bool:
+    """Return whether calls on x are being captured in a CUDA graph."""
+    return x.is_cuda and torch.cuda.is_current_stream_capturing()
+
+
+def dense(x: Tensor) -> Tensor:
+    """Return x itself where it is in memory, planar or channels-last without gaps, else a copy."""
+    x = _arrays.plain(x, "x")
+    if x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last):
+        return x
+    return x.contiguous(memory_format=torch.channels_last if x.stride(1) == 1 else torch.contiguous_format)
+
+
+def scratch(nbytes: int, like: Tensor) -> Tensor:
+    """Return uninitialised memory beside a tensor, of one byte or more."""
+    return torch.empty(max(nbytes, 1), dtype=torch.uint8, device=like.device)
+
+
+class Calls:
+    """Native calls on tensors of the CPU."""
+
+    module: Any = native
+
+    def view(self, x: Tensor | None, *, writable: bool = False) -> Any:
+        """Return the native view of x, which has to outlive it; None for None."""
+        return None if x is None else _arrays.tensor_view(x, writable=writable, module=self.module)
+
+    def size(self, name: str, *arguments: Any) -> int:
+        """Return the bytes of workspace that a call needs, by the function that knows: none on the CPU."""
+        return 0
+
+    def run(self, name: str, *arguments: Any, workspace: int | None = None, **options: Any) -> Any:
+        """Call a function of the module."""
+        return getattr(self.module, name)(*arguments, **options)
+
+
+class DeviceCalls(Calls):
+    """Native calls on tensors of a CUDA device: kernels on the current stream, for which nothing waits.
+
+    Args:
+        like: a tensor there.
+        doing: the op, for messages.
+    """
+
+    def __init__(self, like: Tensor, doing: str) -> None:
+        self.module, self.like, self.doing = _cuda.kernels(), like, doing
+        self.place = {"device": -1, "stream": 0}  # the emulator's
+        if like.is_cuda:
+            stream = torch.cuda.current_stream(like.device).cuda_stream
+            self.place = {"device": like.device.index, "stream": stream}
+
+    def size(self, name: str, *arguments: Any) -> int:
+        return int(getattr(self.module, name)(*arguments))
+
+    def run(self, name: str, *arguments: Any, workspace: int | None = None, **options: Any) -> Any:
+        """Put a call on the stream.
+
+        Args:
+            workspace: the bytes of scratch memory that the call is given by name; None: it takes none.
+        """
+        if workspace is not None:
+            memory = scratch(workspace, self.like)
+            options["workspace"] = self.view(memory, writable=True)
+        with _cuda.failures(self.doing):
+            return getattr(self.module, name)(*arguments, **options, **self.place)
+
+
+_ON_CPU = Calls()
+
+
+def calls_for(x: Tensor, doing: str) -> Calls:
+    """Return the native calls of an op for tensors that are where x is."""
+    return DeviceCalls(x, doing) if on_device(x) else _ON_CPU

@@ -1,0 +1,427 @@
+"""Windows, plans and checks of partial convolutions."""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays
+from .._arrays import Array, NumpyArray
+from .._native import native
+from ..errors import ArgumentError, DTypeError, ShapeError
+
+Pair = tuple[int, int]
+
+#: What x and weight may be; bfloat16 is torch's alone.
+DTYPES = ("float16", "bfloat16", "float32", "float64")
+
+#: Rows of outputs are numbered by int32.
+_MOST_ROWS = 1 << 31
+
+
+@dataclass(frozen=True)
+class Window:
+    """The windows of a convolution, each value of rows and of columns."""
+
+    kernel_size: Pair
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """The eight numbers that native code takes."""
+        return (*self.kernel_size, *self.stride, *self.padding, *self.dilation)
+
+    @property
+    def taps(self) -> int:
+        return self.kernel_size[0] * self.kernel_size[1]
+
+    def out_size(self, height: int, width: int) -> Pair:
+        """(OH, OW) on an image; less than 1 where it is smaller than the window.
+
+        Raises:
+            ArgumentError: padding makes an output of 2^31 pixels or more, whose rows have no numbers.
+        """
+        each = zip((height, width), self.kernel_size, self.stride, self.padding, self.dilation)
+        oh, ow = ((size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, s, p, d in each)
+        if oh * ow >= _MOST_ROWS and min(oh, ow) > 0:
+            raise ArgumentError(f"padding: {self.padding} makes an output of {oh} x {ow} pixels, expected below 2^31")
+        return oh, ow
+
+
+class LayerPlan:
+    """What one layer needs to know of its mask.
+
+    Attributes:
+        window: the windows.
+        channels: planes of the mask that a window sums: 1, or those of a group's channels.
+        groups: of the maps below: 1, or the layer's where the mask has a plane for each channel.
+        soft: whether the mask has values between 0 and 1.
+        full: whether the mask is one everywhere.
+        plain: whether every ratio is one: a convolution like any other.
+        on_device: whether it is in the memory of a CUDA device, where full and plain are false of any mask, and rows
+            and share wait for the device.
+    """
+
+    on_device = False
+
+    def __init__(
+        self, window: Window, mask: NumpyArray, count: NumpyArray, ratio: NumpyArray, cover: NumpyArray,
+        rows: NumpyArray, *, dtype: Any, torch: bool, full: bool,
+    ) -> None:  # fmt: skip
+        self.window = window
+        self.soft = cover.dtype != np.bool_
+        self.groups = count.shape[1]
+        self.channels = mask.shape[1] // self.groups
+        self.full = full
+        self.plain = not self.soft and bool((count == self.size).all())
+        self._mask, self._count, self._ratio, self._cover, self._rows = mask, count, ratio, cover, rows
+        self._dtype, self._torch = dtype, torch
+        self._index: NumpyArray | None = None
+        self._in_type: dict[tuple[str, str, int | None], NumpyArray] = {}
+        self._views: dict[tuple[str, str, int], Any] = {}
+        self._batch: LayerPlan | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Addresses are of this plan's memory, not of a copy's.
+        state = {name: value for name, value in vars(self).items() if name not in ("where", "index_address")}
+        return {**state, "_views": {}}
+
+    def __repr__(self) -> str:
+        n, _, oh, ow = self._ratio.shape
+        return f"LayerPlan({n} x {oh} x {ow} windows, {len(self._rows)} active)"
+
+    @property
+    def size(self) -> int:
+        """S: the values of the mask in a window."""
+        return self.window.taps * self.channels
+
+    @property
+    def mask_in(self) -> Array:
+        """[N, 1 or C, H, W]: the mask, in its dtype."""
+        return self._as_mask(self._mask)
+
+    @property
+    def mask_out(self) -> Array:
+        """[N, groups, OH, OW]: the new mask, in the dtype of the mask."""
+        return self._as_mask(self._cover)
+
+    @property
+    def count(self) -> Array:
+        """[N, groups, OH, OW] float32 (float64 of a soft float64 mask): the sum of the mask over each window."""
+        return self._kind(self._count)
+
+    @property
+    def ratio(self) -> Array:
+        """[N, groups, OH, OW] float32: S / count times the new mask; zero where the count is."""
+        return self._kind(self._ratio)
+
+    @property
+    def rows(self) -> Array:
+        """[M] int32: positions in [N, OH, OW] of the windows with a known pixel, in order."""
+        return self._kind(self._rows)
+
+    @property
+    def share(self) -> float:
+        """Active windows of all."""
+        n, _, oh, ow = self._ratio.shape
+        return len(self._rows) / (n * oh * ow)
+
+    def _as_mask(self, x: NumpyArray) -> Array:
+        return self._kind(x).to(self._dtype) if self._torch else x.astype(self._dtype, copy=False)
+
+    def cover_tensor(self, dtype: Any, channels: int = 1) -> Array:
+        """mask_out of a dtype, for each of the channels where groups differ."""
+        cover = self._kind(self._cover).to(dtype)
+        return cover.repeat_interleave(channels // self.groups, 1) if self.groups > 1 else cover
+
+    def _kind(self, x: NumpyArray) -> Array:
+        return sys.modules["torch"].from_numpy(x) if self._torch else x
+
+    # What kernels take, beside float64 in float64, else in float32.
+
+    def index(self) -> NumpyArray:
+        """[N, OH, OW] int32: the number of a window among the rows, or -1."""
+        if self._index is None:
+            n, _, oh, ow = self._ratio.shape
+            index = np.empty((n, oh, ow), np.int32)
+            native.partial_conv_index(address(self._rows), address(index))
+            self._index = index
+        return self._index
+
+    def ratio_in(self, real: str, group: int = 0) -> NumpyArray:
+        """[N, OH, OW] real: the ratio of a group, exact to a rounding."""
+        return self._typed("ratio", real, group, lambda: self._ratio if real == "float32" else self._exact_ratio())
+
+    def cover_in(self, real: str, group: int = 0) -> NumpyArray | None:
+        """[N, OH, OW] real: the new mask of a group; None where it is one wherever the ratio is not zero."""
+        return self._typed("cover", real, group, lambda: self._cover) if self.soft else None
+
+    def mask_in_type(self, real: str) -> NumpyArray | None:
+        """The mask as bool or real; None where it is one everywhere."""
+        if self.full or not self.soft:
+            return None if self.full else self._mask
+        return self._typed("mask", real, None, lambda: self._mask)
+
+    def view_of(self, name: str, real: str, group: int = 0) -> Any:
+        """The native view of 'ratio', 'cover' or 'mask' as above, made once."""
+        key = (name, real, group)
+        if key not in self._views:
+            make = {"ratio": self.ratio_in, "cover": self.cover_in}.get(name)
+            self._views[key] = optional(make(real, group) if make else self.mask_in_type(real))
+        return self._views[key]
+
+    @functools.cached_property
+    def where(self) -> tuple[int, int]:
+        """The rows as native code takes them: where they are, and how many."""
+        return address(self._rows)
+
+    @functools.cached_property
+    def index_address(self) -> int:
+        """Where `index` is."""
+        return int(self.index().ctypes.data)
+
+    def _exact_ratio(self) -> NumpyArray:
+        count = self._count.astype(np.float64)
+        return np.where(count > 0, self.size / np.maximum(count, 1), 0)
+
+    def _typed(self, name: str, real: str, group: int | None, make: Callable[[], NumpyArray]) -> NumpyArray:
+        # Kept, because native code sees the memory and not the array.
+        key = (name, real, group)
+        if key not in self._in_type:
+            found = make()
+            self._in_type[key] = (
+                found.astype(real, copy=False) if group is None else np.ascontiguousarray(found[:, group], real)
+            )
+        return self._in_type[key]
+
+    def for_batch(self, n: int) -> LayerPlan:
+        """This plan, of one mask, for n images that share it."""
+        if self._ratio.shape[0] == n:
+            return self
+        if self._batch is None or self._batch._ratio.shape[0] != n:
+            plane = self._ratio.shape[2] * self._ratio.shape[3]
+            rows = (self._rows[None] + plane * np.arange(n, dtype=np.int32)[:, None]).reshape(-1)
+            count, ratio, cover = (
+                np.ascontiguousarray(np.broadcast_to(a, (n, *a.shape[1:])))
+                for a in (self._count, self._ratio, self._cover)
+            )
+            mask = np.broadcast_to(self._mask, (n, *self._mask.shape[1:]))
+            self._batch = LayerPlan(
+                self.window, mask, count, ratio, cover, rows, dtype=self._dtype, torch=self._torch, full=self.full
+            )
+        return self._batch
+
+
+# ---- arguments ------------------------------------------------------------------------------------------------------
+
+
+def pair(value: Any, name: str, low: int) -> Pair:
+    """Return an integer or a pair of them as a pair."""
+    values = (value, value) if isinstance(value, (int, np.integer)) and not isinstance(value, bool) else value
+    try:
+        found = tuple(int(v) for v in values)
+        if len(found) == 2 and found == tuple(values) and min(found) >= low:
+            return found[0], found[1]
+    except (TypeError, ValueError):
+        pass
+    raise ArgumentError(f"{name}: {value!r}, expected an integer of at least {low} or two of them")
+
+
+def window_of(kernel_size: Any, stride: Any, padding: Any, dilation: Any, name: str = "") -> Window:
+    """Return the windows of a layer, checked."""
+    return Window(
+        pair(kernel_size, f"{name}kernel_size", 1),
+        pair(stride, f"{name}stride", 1),
+        pair(padding, f"{name}padding", 0),
+        pair(dilation, f"{name}dilation", 1),
+    )
+
+
+def remembered_window(kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> Window:
+    """Return `window_of`, remembered for the tuples and integers that a layer has."""
+    try:
+        return _remembered(kernel_size, stride, padding, dilation)
+    except TypeError:
+        return window_of(kernel_size, stride, padding, dilation)
+
+
+_remembered = functools.lru_cache(maxsize=256, typed=True)(window_of)
+
+
+def pairs_of(window: Window) -> tuple[Pair, ...]:
+    """Return kernel size, stride, padding and dilation."""
+    return window.kernel_size, window.stride, window.padding, window.dilation
+
+
+def parse_layer(layer: Any, name: str) -> tuple[Window, int]:
+    """Return the windows and groups of a layer of `mask_plan`."""
+    if hasattr(layer, "kernel_size"):
+        values = [layer.kernel_size, layer.stride, layer.padding, layer.dilation, getattr(layer, "groups", 1)]
+    elif isinstance(layer, (tuple, list)) and 1 <= len(layer) <= 5:
+        values = [*layer, *(1, 0, 1, 1)[len(layer) - 1 :]]
+    else:
+        raise ArgumentError(f"{name}: {layer!r}, expected a layer or (kernel_size, stride, padding, dilation, groups)")
+    kernel_size, stride, padding, dilation, groups = values
+    window = window_of(kernel_size, stride, padding, dilation, f"{name}: ")
+    return window, pair(groups, f"{name}: groups", 1)[0]
+
+
+def mask_4d(mask: Any) -> Array:
+    """Return a mask as [N, C, H, W], of a dtype that is accepted."""
+    if not isinstance(mask, np.ndarray) and not _arrays.is_torch(mask):
+        raise DTypeError(f"mask: {type(mask).__name__}, expected a numpy.ndarray or a torch.Tensor")
+    _arrays.check_dense(mask, "mask")
+    dtype = dtype_of(mask)
+    if dtype not in ("bool", *DTYPES):
+        raise DTypeError(f"mask: dtype {dtype} is not supported, use bool or floats in [0, 1], such as mask > 0")
+    if mask.ndim == 2:
+        mask = mask[None, None]
+    if mask.ndim != 4 or 0 in mask.shape:
+        raise ShapeError(f"mask: shape {list(mask.shape)}, expected [N, 1, H, W], [N, C, H, W] or [H, W]")
+    if _arrays.is_torch(mask):
+        mask = mask.detach()
+        _arrays.check_device(mask, "mask")
+    return mask
+
+
+def sizes_of(shape: tuple[int, ...], chain: tuple[tuple[Window, int], ...]) -> tuple[int, list[Pair]]:
+    """Return the groups of a mask [N, C, H, W], and the size of each layer's new mask."""
+    _, channels, *size = shape
+    groups = 1 if channels == 1 else chain[0][1]
+    if channels % groups:
+        raise ShapeError(f"mask: {channels} channels do not divide by groups {groups}")
+    sizes: list[Pair] = []
+    for i, (window, _) in enumerate(chain):
+        before, size = size, list(window.out_size(*size))
+        if min(size) < 1:
+            raise ShapeError(f"mask: [{before[0]}, {before[1]}] is smaller than the window of layer {i}, {window}")
+        sizes.append((size[0], size[1]))
+    return groups, sizes
+
+
+def dtype_of(x: Any) -> str:
+    """Return the name of a dtype, NumPy's or torch's."""
+    return str(x.dtype).removeprefix("torch.")
+
+
+def real_of(x: Any) -> str:
+    """Return the type of ratios, biases and sums beside x."""
+    return "float64" if dtype_of(x) == "float64" else "float32"
+
+
+def address(x: NumpyArray) -> tuple[int, int]:
+    """Return where the integers of an array are, and how many."""
+    return x.ctypes.data, x.size
+
+
+def optional(x: NumpyArray | None) -> Any:
+    """Return the native view of an array, or None."""
+    return None if x is None else _arrays.view(x, "map")
+
+
+def number(value: Any, name: str, low: float = -math.inf) -> float:
+    """Return a finite number."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"{name}: {value!r}, expected a number") from error
+    if not (math.isfinite(found) and found >= low):
+        least = f" of at least {low:g}" if math.isfinite(low) else ""
+        raise ArgumentError(f"{name}: {found}, expected a finite number{least}")
+    return found
+
+
+def check_layer(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Window:
+    """Return the windows of a layer; refuse what does not fit."""
+    for value, name in ((x, "x"), (weight, "weight"), (bias, "bias")):
+        if value is None and name == "bias":
+            continue
+        if not isinstance(value, np.ndarray) and not _arrays.is_torch(value):
+            raise DTypeError(f"{name}: {type(value).__name__}, expected a numpy.ndarray or a torch.Tensor")
+        if _arrays.is_torch(value) != _arrays.is_torch(x):
+            raise DTypeError(f"{name}: {type(value).__name__}, expected the kind of x, {type(x).__name__}")
+        _arrays.check_dense(value, name)
+        if dtype_of(value) not in DTYPES:
+            raise DTypeError(f"{name}: dtype {dtype_of(value)} is not supported, use one of {', '.join(DTYPES)}")
+    if x.ndim != 4 or 0 in x.shape:
+        raise ShapeError(f"x: shape {list(x.shape)}, expected [N, C, H, W]")
+    if weight.ndim != 4 or 0 in weight.shape:
+        raise ShapeError(f"weight: shape {list(weight.shape)}, expected [O, C / groups, kh, kw]")
+    groups = pair(groups, "groups", 1)[0]
+    if x.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
+        raise ShapeError(
+            f"weight: shape {list(weight.shape)} with groups {groups} does not fit the {x.shape[1]} channels of x"
+        )
+    if bias is not None and tuple(bias.shape) != (weight.shape[0],):
+        raise ShapeError(f"bias: shape {list(bias.shape)}, expected [{weight.shape[0]}]")
+    window = remembered_window(tuple(weight.shape[2:]), stride, padding, dilation)
+    if min(window.out_size(x.shape[2], x.shape[3])) < 1:
+        raise ShapeError(f"x: [{x.shape[2]}, {x.shape[3]}] is smaller than {window}")
+    return window
+
+
+def check_same_dtype(x: Any, weight: Any, bias: Any) -> None:
+    """Refuse a weight or a bias of another dtype than x."""
+    for value, name in ((weight, "weight"), (bias, "bias")):
+        if value is not None and value.dtype != x.dtype:
+            raise DTypeError(f"{name}: dtype {dtype_of(value)} differs from x {dtype_of(x)}; convert one of them")
+
+
+def check_mask(mask: Any, x: Any) -> Array:
+    """Return a mask as [N or 1, 1 or C, H, W], which broadcasts to x."""
+    if _arrays.is_torch(mask) != _arrays.is_torch(x):
+        raise DTypeError(f"mask: {type(mask).__name__}, expected the kind of x, {type(x).__name__}")
+    mask = mask_4d(mask)
+    n, c, h, w = x.shape
+    if mask.shape[0] not in (1, n) or mask.shape[1] not in (1, c) or tuple(mask.shape[2:]) != (h, w):
+        raise ShapeError(f"mask: shape {list(mask.shape)} does not broadcast to x {list(x.shape)}")
+    return mask
+
+
+def plan_of_call(x: Any, mask: Any, plan: Any, window: Window, groups: int, soft: bool, planner: Any) -> LayerPlan:
+    """Return the plan of a call.
+
+    Args:
+        planner: the module that has `ones` and `plan_layers` for x.
+    """
+    if plan is None:
+        if mask is None:
+            made: LayerPlan = planner.ones(x, window)
+        else:
+            made = planner.plan_layers(check_mask(mask, x), ((window, groups),), soft)[0]
+        return made
+    check_plan(plan, x, window, groups)
+    return plan
+
+
+def check_plan(plan: Any, x: Any, window: Window, groups: int) -> None:
+    """Refuse a plan of another layer."""
+    n, c, h, w = x.shape
+    if not isinstance(plan, LayerPlan):
+        raise ArgumentError(f"plan: {type(plan).__name__}, expected one layer of a MaskPlan, such as plan[0]")
+    if plan.window != window:
+        raise ShapeError(f"plan: made for {plan.window}, the layer has {window}")
+    shape = plan._mask.shape
+    if shape[0] not in (1, n) or shape[1] not in (1, c) or shape[2:] != (h, w):
+        raise ShapeError(f"plan: made for a mask {list(shape)}, which does not broadcast to x {list(x.shape)}")
+    if shape[1] > 1 and plan.groups != groups:
+        raise ShapeError(f"plan: made for groups {plan.groups}, the layer has {groups}")
+
+
+def by_channel(cover: Array, planes: int, channels: int) -> Array:
+    """Return a new mask as the next layer takes it: with a plane for each channel where the mask had several."""
+    if planes == 1:
+        return cover
+    n, g, h, w = cover.shape
+    shape = (n, g, channels // g, h, w)
+    if _arrays.is_torch(cover):
+        return cover[:, :, None].expand(shape).reshape(n, channels, h, w)
+    return np.broadcast_to(cover[:, :, None], shape).reshape(n, channels, h, w)

@@ -1,0 +1,134 @@
+"""Settings, checks and layouts of weights of `spectral_norm`."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+
+from .. import _checks
+from ..errors import ArgumentError, DTypeError, ShapeError
+from ..typing import SpectralNormOrder
+
+ORDERS: tuple[SpectralNormOrder, ...] = get_args(SpectralNormOrder)
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+
+class Layout(NamedTuple):
+    """How a weight lies in memory, as [outer, rows, inner]; its matrix is [rows, outer * inner].
+
+    Attributes:
+        dense: whether its memory can be read as that; else a contiguous copy has this layout.
+        shape: the sizes of all axes but dim, in their own order: that of v.
+        order: these axes in the order of memory, where that is another one; else None.
+    """
+
+    outer: int
+    rows: int
+    inner: int
+    dense: bool
+    shape: tuple[int, ...]
+    order: tuple[int, ...] | None
+
+    @property
+    def cols(self) -> int:
+        return self.outer * self.inner
+
+    def view(self, module: Any, pointer: int, dtype: str, *, writable: bool = False) -> Any:
+        """The native view of memory that lies like this."""
+        strides = (self.rows * self.inner, self.inner, 1)
+        return module.ArrayView(pointer, dtype, (self.outer, self.rows, self.inner), strides, writable)
+
+    def in_memory(self, v: Any) -> Any:
+        """v [cols] in the order of memory."""
+        return v if self.order is None else v.reshape(self.shape).transpose(self.order).reshape(-1)
+
+    def logical(self, v: Any) -> Any:
+        """The inverse of `in_memory`."""
+        if self.order is None:
+            return v
+        back = tuple(int(axis) for axis in np.argsort(self.order))
+        return v.reshape([self.shape[axis] for axis in self.order]).transpose(back).reshape(-1)
+
+
+@functools.lru_cache(maxsize=4096)
+def layout_of(shape: tuple[int, ...], strides: tuple[int, ...], dim: int) -> Layout:
+    """Return the layout of a weight with strides in elements."""
+    axes = sorted((axis for axis in range(len(shape)) if shape[axis] > 1), key=lambda axis: -strides[axis])
+    step, dense = 1, True
+    for axis in reversed(axes):
+        dense = dense and strides[axis] == step
+        step *= shape[axis]
+    if not dense:
+        axes = [axis for axis in range(len(shape)) if shape[axis] > 1]
+    at = axes.index(dim) if dim in axes else 0
+    before, after = axes[:at], axes[at + (dim in axes) :]
+    others = [axis for axis in range(len(shape)) if axis != dim]
+    large = [axis for axis in others if shape[axis] > 1]
+    # Axes of one element go first, where they move nothing.
+    memory = [axis for axis in others if shape[axis] == 1] + before + after
+    return Layout(
+        outer=math.prod(shape[axis] for axis in before),
+        rows=shape[dim],
+        inner=math.prod(shape[axis] for axis in after),
+        dense=dense,
+        shape=tuple(shape[axis] for axis in others),
+        order=None if large == before + after else tuple(others.index(axis) for axis in memory),
+    )
+
+
+class Settings(NamedTuple):
+    """What a call does, checked; iterations is 0 where u and v are to stay."""
+
+    iterations: int
+    eps: float
+    order: str
+
+
+def settings(n_power_iterations: Any, eps: Any, order: Any, update: Any = True) -> Settings:
+    """Return what a call does, checked."""
+    if isinstance(n_power_iterations, bool) or not isinstance(n_power_iterations, (int, np.integer)):
+        raise DTypeError(f"n_power_iterations: {n_power_iterations!r}, expected an integer of at least 1")
+    if n_power_iterations < 1:
+        raise ArgumentError(f"n_power_iterations: {n_power_iterations}, expected an integer of at least 1")
+    accepts = "a finite number above 0"
+    if not (size := _checks.number(eps, "eps", accepts=accepts)) > 0:
+        raise ArgumentError(f"eps: {size:g}, expected {accepts}")
+    if order not in ORDERS:
+        raise ArgumentError(f"order: {order!r}, expected one of {', '.join(map(repr, ORDERS))}")
+    if not isinstance(update, bool):
+        raise DTypeError(f"update: {update!r}, expected True or False")
+    return Settings(int(n_power_iterations) if update else 0, size, order)
+
+
+def axes_of(weights: Sequence[Any], dims: int | Sequence[int] | None) -> list[int]:
+    """Return the axis of the outputs of each weight, not negative."""
+    if dims is None or isinstance(dims, int):
+        dims = [dims or 0] * len(weights)
+    if len(dims) != len(weights):
+        raise ArgumentError(f"dims: {len(dims)} numbers for {len(weights)} weights")
+    result = []
+    for i, (w, dim) in enumerate(zip(weights, dims)):
+        if w.ndim < 2 or 0 in w.shape:
+            raise ShapeError(f"weights[{i}]: shape {list(w.shape)}, expected at least two axes, none of them empty")
+        if not -w.ndim <= dim < w.ndim:
+            raise ArgumentError(f"dims[{i}]: {dim}, expected {-w.ndim} to {w.ndim - 1}")
+        result.append(dim % w.ndim)
+    return result
+
+
+def check_vectors(weights: Sequence[Any], us: Sequence[Any], vs: Sequence[Any], dims: Sequence[int]) -> None:
+    """Refuse u and v that do not fit."""
+    for i, (w, u, v, dim) in enumerate(zip(weights, us, vs, dims)):
+        rows = w.shape[dim]
+        for x, name, size in ((u, "us", rows), (v, "vs", math.prod(w.shape) // rows)):
+            if tuple(x.shape) != (size,):
+                raise ShapeError(f"{name}[{i}]: shape {list(x.shape)}, expected [{size}] for {list(w.shape)}")
+
+
+def zero_weight(i: int) -> ArgumentError:
+    """Return the error of a weight of zeros."""
+    return ArgumentError(f"weights[{i}]: its spectral norm is zero; expected a weight that is not all zeros")

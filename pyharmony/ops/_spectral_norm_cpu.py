@@ -1,0 +1,73 @@
+"""`spectral_norm` of NumPy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays
+from .._arrays import NumpyArray
+from .._native import native
+from ..errors import ArgumentError, DTypeError
+from ._spectral_norm import FLOATS, Settings, layout_of, zero_weight
+
+
+def _named(**lists: Sequence[Any]) -> list[tuple[Any, str]]:
+    return [(x, f"{name}[{i}]") for name, xs in lists.items() for i, x in enumerate(xs)]
+
+
+def check_dtypes(weights: Sequence[Any], us: Sequence[Any], vs: Sequence[Any]) -> None:
+    """Refuse what is no array of floats."""
+    for x, name in _named(weights=weights, us=us, vs=vs):
+        if not isinstance(x, np.ndarray) or _arrays.dtype_name(x) not in FLOATS:
+            what = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
+            raise DTypeError(f"{name}: {what}, expected an array of float16, float32 or float64")
+
+
+def normalize(
+    weights: Sequence[NumpyArray],
+    us: Sequence[NumpyArray],
+    vs: Sequence[NumpyArray],
+    dims: Sequence[int],
+    chosen: Settings,
+    *,
+    normalized: bool,
+) -> tuple[NumpyArray, list[NumpyArray]]:
+    """Return sigmas and W / sigma; u and v are changed in place where there are iterations."""
+    write = chosen.iterations > 0
+    for x, name in _named(us=us, vs=vs):
+        if write and not x.flags.writeable:
+            raise ArgumentError(f"{name}: read-only, but it gets the new vector; pass a copy, or update=False")
+    layouts = [layout_of(w.shape, tuple(s // w.itemsize for s in w.strides), dim) for w, dim in zip(weights, dims)]
+    dense = [w if at.dense else np.ascontiguousarray(w) for w, at in zip(weights, layouts)]
+    outs = [np.empty_like(w) for w in dense] if normalized else []
+    real = np.float64 if any(w.dtype == np.float64 for w in weights) else np.float32
+    sigmas = np.empty(len(weights), real)
+    state = np.empty(sum(at.rows + at.cols for at in layouts), real)
+    new_us = [np.ascontiguousarray(u) for u in us]
+    new_vs = [np.ascontiguousarray(at.in_memory(v)) for v, at in zip(vs, layouts)]
+
+    def vectors(xs: list[Any]) -> list[Any]:
+        return [_arrays.view(x, "vector", writable=True) for x in xs]
+
+    zero = native.spectral_norm(
+        [at.view(native, w.ctypes.data, w.dtype.name) for w, at in zip(dense, layouts)],
+        vectors(new_us),
+        vectors(new_vs),
+        [at.view(native, out.ctypes.data, out.dtype.name, writable=True) for out, at in zip(outs, layouts)],
+        _arrays.view(sigmas, "sigmas", writable=True),
+        _arrays.view(state, "state", writable=True),
+        iterations=chosen.iterations,
+        eps=chosen.eps,
+        order=chosen.order,
+        write=write,
+    )
+    if zero >= 0:
+        raise zero_weight(zero)
+    if write:
+        for old, new in [*zip(us, new_us), *((v, at.logical(made)) for v, made, at in zip(vs, new_vs, layouts))]:
+            if old is not new:
+                old[...] = new
+    return sigmas, outs
