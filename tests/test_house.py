@@ -77,6 +77,80 @@ def test_torch_is_imported_in_its_rooms_only() -> None:
                 assert room in TORCH_ROOMS, f"{path}:{node.lineno} imports torch"
 
 
+#: The most private names of one room that others import; it only goes down, to ten.
+MOST_PRIVATE_NAMES = 96
+
+
+#: Modules that import each other, to be taken apart.
+CIRCLES = ("pyharmony.cli._triples", "pyharmony.ops.gaussian_poisson", "pyharmony.ops._torch")
+
+
+def package_modules() -> dict[str, Path]:
+    modules = {}
+    for path in python_files("pyharmony"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return modules
+
+
+def imported_names(module: str, path: Path) -> Iterator[tuple[str, str]]:
+    """Yield what a module imports of the package, inside functions too: the source, and the name or ''."""
+    tree = ast.parse(path.read_text())
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+    for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names if alias.name.startswith("pyharmony"))
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            if source.split(".")[0] == "pyharmony":
+                yield from ((source, alias.name) for alias in node.names)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Nor by imports inside functions: of two modules one stands on the other."""
+    modules = package_modules()
+    graph: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        if module in CIRCLES:
+            continue
+        targets = {f"{a}.{b}" if f"{a}.{b}" in modules else a for a, b in imported_names(module, path)}
+        graph[module] = (targets & modules.keys()) - {module, *CIRCLES}
+    # What stands on nothing that is left is taken away, and so is what nothing stands on: circles stay.
+    while free := {module for module, targets in graph.items() if not targets or not any(
+        module in others for others in graph.values())}:  # fmt: skip
+        graph = {module: targets - free for module, targets in graph.items() if module not in free}
+    assert not graph, graph
+
+
+def test_rooms_import_few_private_names_of_each_other() -> None:
+    modules = package_modules()
+    found: set[tuple[str, str]] = set()
+    for module, path in modules.items():
+        room = module.split(".")[1:2]
+        aliases: dict[str, str] = {}
+        for source, name in imported_names(module, path):
+            target = f"{source}.{name}".rstrip(".")
+            if target in modules:
+                aliases[name] = target
+            if any(part.startswith("_") for part in target.split(".")[2:]) and target.split(".")[1:2] != room:
+                found.add((module, target))
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in aliases:
+                target = aliases[node.value.id]
+                if node.attr.startswith("_") and target.split(".")[1:2] != room:
+                    found.add((module, f"{target}.{node.attr}"))
+    assert len(found) <= MOST_PRIVATE_NAMES, "\n".join(f"{module}: {target}" for module, target in sorted(found))
+
+
 def test_native_rooms_include_downwards() -> None:
     order = ["core", "device", "ops", "bindings"]
     for path in native_files():

@@ -25,7 +25,8 @@ from ..models._calls import (
     with_batch_statistics,
 )
 from ..models.style_encoder import reached
-from ._methods import Picture
+
+Picture = npt.NDArray[np.uint8]
 
 _JUDGES = ("bargainnet", "dovenet", "dovenet_lite", "pix2pix", "pix2pix_selfie", "realism_cnn", "style_encoder")
 #: Those whose codes of regions say how well object and background agree.

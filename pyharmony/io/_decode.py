@@ -22,7 +22,7 @@ from .. import _install
 from .._arrays import NumpyArray, is_pil
 from ..errors import ArgumentError, DecodeError, DTypeError, ImageTooLarge, OutOfMemory, PyHarmonyError
 from . import _metadata, _png, _profiles, _tiff, _tiff_pixels
-from ._picture import MAX_PIXELS, Picture
+from ._picture import MAX_PIXELS, Picture, with_metadata
 
 logger = logging.getLogger("pyharmony")
 
@@ -691,13 +691,4 @@ def pil_image(decoded: Decoded, name: str, same_as: Any) -> Any:
     image = decoded.pixels
     if image is same_as or type(image).__module__ != "PIL.Image":  # the caller's own, or one with its file
         image = _guarded(image.copy, f"{name}: the image")
-    image.info = {}
-    for key, value in (
-        ("icc_profile", decoded.profile),
-        ("exif", decoded.exif),
-        ("xmp", decoded.xmp),
-        ("dpi", decoded.dpi),
-    ):
-        if value is not None:
-            image.info[key] = value
-    return image
+    return with_metadata(image, decoded)

@@ -60,13 +60,14 @@ class Picture:
         """
         from PIL import Image
 
-        from . import _decode
-
         if self.pixels.dtype != np.uint8:
             raise DTypeError(f"pixels: {self.pixels.dtype.name}, expected uint8; a PIL image holds no more")
         image = Image.fromarray(self.pixels[..., 0] if self.pixels.shape[2] == 1 else self.pixels)
-        return _decode.pil_image(
-            _decode.Decoded(image, self.profile, self.exif, self.xmp, self.dpi, self.format),
-            same_as=None,
-            name="picture",
-        )
+        return with_metadata(image, self)
+
+
+def with_metadata(image: Any, source: Any) -> Any:
+    """Return a PIL image with the profile and the metadata of a Picture, or of a decoded file, as its info."""
+    found = {"icc_profile": source.profile, "exif": source.exif, "xmp": source.xmp, "dpi": source.dpi}
+    image.info = {key: value for key, value in found.items() if value is not None}
+    return image
