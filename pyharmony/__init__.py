@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from . import reference as reference
     from . import training as training
     from . import typing as typing
-    from ._device import deterministic, get_device, is_deterministic, set_device
+    from ._device import get_device, set_device
     from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
     from .harmonization import harmonize
     from .io import load, save
@@ -46,7 +46,7 @@ _OF_TORCH = {"losses": ("torch",), "models": ("torch", "safetensors"), "nn": ("t
 #: Functions and where they are; the compiled module is loaded with the first that needs it, so that
 #: `pyharmony doctor` can say what is wrong with it.
 _LAZY = {
-    **dict.fromkeys(("deterministic", "get_device", "is_deterministic", "set_device"), "_device"),
+    **dict.fromkeys(("get_device", "set_device"), "_device"),
     **dict.fromkeys(("get_num_threads", "has_cuda", "set_num_threads", "simd_level"), "_native"),
     "harmonize": "harmonization",
     **dict.fromkeys(("load", "save"), "io"),
@@ -57,13 +57,11 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "__version__",
-    "deterministic",
     "get_device",
     "get_num_threads",
     "harmonize",
     "harmony_score",
     "has_cuda",
-    "is_deterministic",
     "load",
     "realism_score",
     "save",

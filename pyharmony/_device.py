@@ -1,4 +1,4 @@
-"""Where calls run, and how repeatably."""
+"""Where calls run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ _logger = logging.getLogger("pyharmony")
 class _State:
     device: Device | None = None
     strict = False
-    deterministic = True
     said: ClassVar[set[str]] = set()
 
 
@@ -95,22 +94,3 @@ def only_on_processor(what: str) -> None:
 
 def _missing(name: str) -> str:
     return f"{name}: 'cuda' cannot be used: {_native.cuda_status()}"
-
-
-def deterministic(on: bool = True) -> None:
-    """Whether results have to be the same to the bit from run to run, which they are by default.
-
-    On the processor they always are, for any number of threads. Kernels that have a faster form
-    whose sums depend on the order of threads use it only after ``deterministic(False)``.
-
-    Raises:
-        DTypeError: on is not a bool.
-    """
-    if not isinstance(on, bool):
-        raise DTypeError(f"on: {on!r}, expected True or False")
-    _State.deterministic = on
-
-
-def is_deterministic() -> bool:
-    """What `deterministic` was told last."""
-    return _State.deterministic

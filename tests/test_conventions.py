@@ -354,7 +354,6 @@ def test_info(name: str, src: np.ndarray, dst: np.ndarray, mask: np.ndarray) -> 
 
 
 def test_determinism(src: np.ndarray, dst: np.ndarray, mask: np.ndarray) -> None:
-    assert ph.is_deterministic()
     before = ph.get_num_threads()
     try:
         for name in BLENDS:
@@ -365,12 +364,6 @@ def test_determinism(src: np.ndarray, dst: np.ndarray, mask: np.ndarray) -> None
                     same(call(name, src, dst, mask, at=AT), expected)
     finally:
         ph.set_num_threads(before)
-    ph.deterministic(False)
-    assert not ph.is_deterministic()
-    ph.deterministic()
-    assert ph.is_deterministic()
-    with pytest.raises(errors.DTypeError, match="on: 1"):
-        ph.deterministic(1)  # type: ignore[arg-type]
 
 
 def test_errors() -> None:

@@ -270,8 +270,6 @@ CALLS = {
     "pyharmony.has_cuda": "()",
     "pyharmony.set_device": "('cpu')",
     "pyharmony.get_device": "()",
-    "pyharmony.deterministic": "()",
-    "pyharmony.is_deterministic": "()",
     "pyharmony.blend.alpha": "(src, dst, mask)",
     "pyharmony.blend.laplacian": "(src, dst, mask)",
     "pyharmony.blend.placed_mask": "(src, dst, mask)",

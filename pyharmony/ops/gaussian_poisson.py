@@ -281,86 +281,6 @@ def _dct(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> _Out
     return _Outcome("dct", 1, residual, bound, peak)
 
 
-def _refined_multigrid(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> _Outcome:
-    """Float64 state and residual, float32 corrections: for tolerances below what float32 holds."""
-    excess = eq.row_excess()
-    hold = eq.weight >= CERTIFIED_STOP_FROM and excess > 0
-    x = np.zeros(out.shape, np.float64)
-    e = np.empty(out.shape, np.float32)
-    r = eq.rhs(np.float64)
-    cycles, peak, goal = 0, 0, max(tolerance / 4, _float32_error(eq))
-    residual = bound = math.inf
-    for _ in range(_MAX_REFINEMENTS):
-        stats = native.gaussian_poisson_multigrid(
-            *eq.views(),
-            _arrays.view(e, "out", writable=True),
-            weight=eq.weight,
-            w0=eq.w0,
-            w1=eq.w1,
-            tolerance=goal,
-            max_cycles=_MAX_CYCLES,
-            rhs=None if r is None else _arrays.view(r, "rhs"),
-        )
-        cycles += stats["cycles"]
-        peak = max(peak, stats["peak_bytes"])
-        x += e
-        if eq.weight == 0:
-            x += eq.base.mean((0, 1), dtype=np.float64) - x.mean((0, 1))
-        if r is None:
-            r = np.empty(out.shape, np.float64)
-        residual = eq.residual(x, out=r)
-        bound = residual / excess if excess > 0 else math.inf
-        if bound <= tolerance or (goal <= tolerance / 4 and not hold):
-            break
-        # A float32 correction is good to four digits of its own size.
-        goal = max(goal * 1e-4, tolerance / 4) if goal > tolerance / 4 else goal / 4
-    if certify:
-        bound, scratch = proven_bound(eq, x, residual, tolerance)
-        peak = max(peak, scratch)
-    _round_into(x, out)
-    return _Outcome("multigrid", cycles, residual, bound, peak + x.nbytes + e.nbytes + x.nbytes)
-
-
-def _multigrid(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> _Outcome:
-    """Cell-centred multigrid on the rectangle; the stop is the certified bound where the weight allows."""
-    if out.dtype == np.float64 or tolerance < _float32_error(eq):
-        return _refined_multigrid(eq, out, tolerance, certify)
-    hold = eq.weight >= CERTIFIED_STOP_FROM and eq.row_excess() > 0
-    x = out if out.dtype == np.float32 else np.empty(out.shape, np.float32)
-    cycles, goal, peak = 0, tolerance, 0
-    residual = bound = math.nan
-    rhs = eq.rhs(np.float32)
-    for _ in range(3):
-        stats = native.gaussian_poisson_multigrid(
-            *eq.views(),
-            _arrays.view(x, "out", writable=True),
-            weight=eq.weight,
-            w0=eq.w0,
-            w1=eq.w1,
-            tolerance=goal,
-            max_cycles=_MAX_CYCLES,
-            rhs=None if rhs is None else _arrays.view(rhs, "rhs"),
-            mean=eq.mean(),
-        )
-        cycles += stats["cycles"]
-        peak = max(peak, stats["peak_bytes"] + (0 if rhs is None else rhs.nbytes))
-        if not hold:
-            break
-        residual = eq.residual(x)
-        bound = residual / eq.row_excess()
-        if bound <= tolerance or not stats["converged"]:
-            break
-        goal *= 0.5 * tolerance / bound
-    if certify or not stats["converged"]:
-        residual = eq.residual(x)
-        bound, scratch = proven_bound(eq, x, residual, tolerance)
-        peak = max(peak, scratch)
-    if x is not out:
-        _round_into(x, out)
-        peak += x.nbytes
-    return _Outcome("multigrid", cycles, residual, bound, peak)
-
-
 def _galerkin(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> _Outcome:
     """Galerkin multigrid with conjugate gradients: any mask, any map of weights."""
     hierarchy = native.PoissonHierarchy(
@@ -491,9 +411,10 @@ def solve(
     else:
         if eq.pinned and eq.mask.min() > 0:
             eq.pinned = False
+        rectangle = not eq.pinned and eq.weight_map is None
         if method == "auto":
             method = choose_method(eq, tolerance)
-        elif method == "dct" and (eq.pinned or eq.weight_map is not None):
+        elif method == "dct" and not rectangle:
             raise ArgumentError(
                 "method: 'dct' solves the whole rectangle with one weight; with preserve_background or a map of "
                 "color_weight use 'chebyshev', 'multigrid' or 'auto'"
@@ -504,12 +425,10 @@ def solve(
             eq.check_finite()
         if method == "chebyshev":
             outcome = _chebyshev(eq, out, limit, check)
-        elif method == "dct":
+        elif method == "dct" or rectangle and eq.weight == 0:  # a constant is free there: Galerkin takes no such matrix
             outcome = _dct(eq, out, limit, certify)
-        elif eq.pinned or eq.weight_map is not None:
-            outcome = _galerkin(eq, out, limit, certify)
         else:
-            outcome = _multigrid(eq, out, limit, certify)
+            outcome = _galerkin(eq, out, limit, certify)
     # NaN: not computed; the methods without a bound of their own converge by construction.
     if outcome.max_error > limit * (1 + 1e-9) and eq.weight >= CERTIFIED_STOP_FROM:
         warnings.warn(
