@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from . import _device, _native
 from ._arrays import IMAGE_DTYPES, MASK_DTYPES, NumpyArray, is_torch, plain
-from .errors import DeviceError, DTypeError, OutOfMemory
+from .errors import ArgumentError, DeviceError, DTypeError, OutOfMemory
 
 _DL_CUDA, _DL_CUDA_MANAGED = 2, 13  # DLPack's numbers
 _LEGACY_STREAM = 1
@@ -468,3 +468,34 @@ def place_where(arrays: Mapping[str, Any]) -> Place | None:
         DeviceError: they are in different places, or their device cannot be used.
     """
     return place_of(arrays, None) if any(is_device_array(x) for x in arrays.values()) else None
+
+
+#: A condition on a call, and why a backend cannot do the calls that it holds for: a format of the call.
+Limit = tuple[Callable[[Any], bool], str]
+
+
+def takes(place: Place, limits: Sequence[Limit], call: Any) -> bool:
+    """Return whether kernels at a place take a call; else the CPU does it.
+
+    Raises:
+        ArgumentError: they do not, and the place is required.
+    """
+    reason = next((reason for holds, reason in limits if holds(call)), None)
+    if reason is not None and place.required:
+        raise ArgumentError(reason.format(call))
+    return reason is None
+
+
+def dispatch(call: Any, device: str | None, cpu: Any, cuda: Any) -> Any:
+    """Return what an op makes of a call: on the device that its arrays or `device` name, else on the CPU.
+
+    Args:
+        call: what has `arrays` by name and `op`, the name of the op.
+        cpu, cuda: modules with `run(call)`, and `run(place, call)`, which may return NotImplemented.
+    """
+    place = place_of(call.arrays, device)
+    if place is not None:
+        made = attempt(place, call.op, lambda: cuda.run(place, call))
+        if made is not NotImplemented:
+            return made
+    return cpu.run(call)

@@ -214,8 +214,8 @@ def test_a_bound_that_cannot_be_had_is_a_warning(monkeypatch: pytest.MonkeyPatch
                 "peak_bytes": 0,
             }  # fmt: skip
 
-    module = importlib.import_module("pyharmony.ops.poisson")
-    monkeypatch.setattr(module, "_hierarchy", lambda mask, weight: Hierarchy())
+    module = importlib.import_module("pyharmony.ops._poisson_cpu")
+    monkeypatch.setattr(module, "hierarchy_of", lambda mask, weight: Hierarchy())
     src, dst = images("flat", (4, 5), "uint8", np.random.default_rng(0))
     with pytest.warns(RuntimeWarning, match=r"no bound of the error could be proven.*A w = 1"):
         _, info = poisson(src, dst, ones(4, 5, 0), return_info=True)

@@ -12,7 +12,7 @@ import numpy as np
 from .._arrays import NumpyArray
 from .._checks import SolveInfo
 from ..ops.gaussian_poisson import Equation, solve, wanted_field
-from ..ops.poisson import _hierarchy, _solve_one
+from ..ops.poisson import hierarchy_of, solve_image
 from ..reference.gaussian_poisson import gaussian_taps
 from ._memory import Memory
 
@@ -33,8 +33,8 @@ def solve_poisson(
 ) -> SolveInfo:
     """`pyharmony.ops.poisson` into out [H, W, C], which holds dst."""
     weight = _contiguous(color_weight, memory)
-    info = _solve_one(
-        _hierarchy(mask, weight), mask, src, dst, base, out, gradients, tolerance, certify, contour=contour
+    info = solve_image(
+        hierarchy_of(mask, weight), mask, src, dst, base, out, gradients, tolerance, certify, contour=contour
     )
     memory.touch(info.peak_bytes)
     return info
@@ -124,8 +124,8 @@ def solve_membrane(
         known = memory.hold(np.where((mask > 0)[..., None], image.dtype.type(0), image))
     nothing = np.broadcast_to(np.zeros(1, image.dtype), image.shape)
     everywhere = np.broadcast_to(np.ones(1, bool), mask.shape)
-    info = _solve_one(
-        _hierarchy(mask, 0.0), mask, nothing, known, None, out, "source", tolerance, certify, edges=everywhere
+    info = solve_image(
+        hierarchy_of(mask, 0.0), mask, nothing, known, None, out, "source", tolerance, certify, edges=everywhere
     )
     memory.touch(info.peak_bytes)
     return info

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -19,18 +18,35 @@ import numpy as np
 from .. import _arrays, _checks, _cuda
 from .._checks import SolveInfo
 from .._cuda import DeviceArray, Place
+from .._warnings import warn
 from ..errors import ArgumentError, MaskError
-from ._images_cuda import batch_of, image_form, mask_on, unsupported, weight_on, without_float64
-from ._poisson_cuda import DeviceHierarchy, most_iterations
-from .gaussian_poisson import (
+from . import _poisson_cuda
+from ._gaussian_poisson import (
     CERTIFIED_STOP_FROM,
     CHEBYSHEV_ROUNDING,
     CHEBYSHEV_STEPS,
     CHEBYSHEV_STEPS_PINNED,
+    Call,
     Equation,
-    _Outcome,
+    Outcome,
+    check_base,
     expected_steps,
-    proven_bound,
+)
+from ._gaussian_poisson_cpu import proven_bound
+from ._images_cuda import batch_of, mask_on, weight_on, without_float64
+from ._poisson_cuda import DeviceHierarchy, deliver, most_iterations, seen_at
+
+#: Why kernels on a device do not take a call.
+LIMITS: tuple[_cuda.Limit, ...] = (
+    *_poisson_cuda.LIMITS,
+    (
+        lambda call: call.gradient_kernel != "normal",
+        "gradient_kernel: {0.gradient_kernel!r} is for arrays on the processor; CUDA has 'normal'",
+    ),
+    (
+        lambda call: call.method == "dct",
+        "method: 'dct' is for arrays on the processor; CUDA has 'chebyshev' and 'multigrid'",
+    ),
 )
 
 #: Of one solve; kernels of steps that are not needed return at once, but each costs its launch.
@@ -113,11 +129,10 @@ def solve(
     milliseconds = (time.perf_counter() - start) * 1e3
     for outcome in outcomes:
         if outcome.max_error > limit * (1 + 1e-9) and eq.weight >= CERTIFIED_STOP_FROM:
-            warnings.warn(
+            warn(
                 f"gaussian_poisson: the error is only known to be below {outcome.max_error / unit * 255:.3g} levels, "
                 f"tolerance {levels:.3g}",
                 RuntimeWarning,
-                stacklevel=3,
             )
     return [
         SolveInfo(
@@ -141,7 +156,7 @@ def _chebyshev(
     unit: float,
     info: bool,
     rhs: DeviceArray | None = None,
-) -> list[_Outcome]:
+) -> list[Outcome]:
     """rhs: b, in place of that of the images."""
     eq = dataclasses.replace(eq, mask=without_float64(place, eq.mask))
     options = {
@@ -160,7 +175,7 @@ def _chebyshev(
     }
     reports, nbytes = _chebyshev_runs(place, eq, out, options, info)
     _refuse_nonfinite(r["finite"] for r in reports)
-    return [_Outcome("chebyshev", r["steps"], r["residual"], r["max_error"], nbytes) for r in reports]
+    return [Outcome("chebyshev", r["steps"], r["residual"], r["max_error"], nbytes) for r in reports]
 
 
 def _chebyshev_runs(
@@ -205,7 +220,7 @@ def _multigrid(
     tolerance: float,
     info: bool,
     rhs: DeviceArray | None = None,
-) -> list[_Outcome]:
+) -> list[Outcome]:
     """rhs: b, in place of that of the images."""
     options = {
         "weight": eq.weight,
@@ -217,10 +232,10 @@ def _multigrid(
     }
     reports, nbytes = _launch(place, "gaussian_poisson_multigrid", eq, out, options, info)
     _refuse_nonfinite(math.isfinite(r["residual"]) for r in reports)
-    return [_Outcome("multigrid", r["cycles"], r["residual"], r["max_error"], nbytes) for r in reports]
+    return [Outcome("multigrid", r["cycles"], r["residual"], r["max_error"], nbytes) for r in reports]
 
 
-def _certified_multigrid(place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: float) -> list[_Outcome]:
+def _certified_multigrid(place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: float) -> list[Outcome]:
     """With the proof of the processor: below `CERTIFIED_STOP_FROM` it takes an exact solve in float64."""
     float32 = np.dtype(np.float32)
     x = out if out.dtype == float32 else place.empty(out.shape, float32)[1]
@@ -298,7 +313,7 @@ def _galerkin(
     levels: float,
     info: bool,
     certify: bool,
-) -> list[_Outcome]:
+) -> list[Outcome]:
     """Galerkin multigrid with conjugate gradients: any mask, any map of weights."""
     hierarchy = _hierarchy(place, eq, out)
     if eq.pinned:
@@ -323,7 +338,7 @@ def _galerkin(
         )
     _refuse_nonfinite(math.isfinite(r["estimate"]) for r in reports)
     return [
-        _Outcome("multigrid" if r["unknowns"] else "copy", r["iterations"], r["residual"], r["max_error"], nbytes)
+        Outcome("multigrid" if r["unknowns"] else "copy", r["iterations"], r["residual"], r["max_error"], nbytes)
         for r in reports
     ]
 
@@ -334,77 +349,44 @@ def _refuse_nonfinite(finite: Iterable[bool]) -> None:
             raise ArgumentError(f"src, dst, base: NaN or infinities in item {i}; expected finite values")
 
 
-def run(
-    place: Place,
-    src: Any,
-    dst: Any,
-    mask: Any,
-    base: Any,
-    *,
-    color_weight: Any,
-    w0: float,
-    w1: float,
-    gradient_kernel: str,
-    preserve_background: bool,
-    method: str,
-    tolerance: float | None,
-    return_info: bool,
-) -> Any:
-    """`pyharmony.ops.gaussian_poisson` at a place; NotImplemented where the processor is to do it."""
-    images = {"src": src, "dst": dst, "base": base}
-    form = {name: image_form(place, x, name) for name, x in images.items()}
-    reason = unsupported(form["dst"].dtype.name, "dst")
-    if form["base"].dtype.name == "float64":
-        reason = reason or "base: float64, which CUDA kernels do not take; pass float32"
-    if gradient_kernel != "normal":
-        reason = reason or f"gradient_kernel: {gradient_kernel!r} is for arrays on the processor; CUDA has 'normal'"
-    if method == "dct":
-        reason = reason or "method: 'dct' is for arrays on the processor; CUDA has 'chebyshev' and 'multigrid'"
-    if reason:
-        if place.required:
-            raise ArgumentError(reason)
+def run(place: Place, call: Call) -> Any:
+    """`pyharmony.ops.gaussian_poisson` at a place; NotImplemented where the CPU is to do it."""
+    seen = seen_at(place, call, LIMITS)
+    if seen is None:
         return NotImplemented
-    _checks.same_dtype(form["src"], "src", form["dst"], "dst")
-    _checks.same_shape(form["src"], "src", form["dst"], "dst")
-    if form["base"].dtype not in (form["dst"].dtype, np.float32):
-        raise ArgumentError(
-            f"base: dtype {form['base'].dtype.name}, expected that of dst ({form['dst'].dtype.name}) or float32"
-        )
-    _checks.same_shape(form["base"], "base", form["dst"], "dst")
-    levels = _checks.tolerance(tolerance, form["dst"].dtype.name)
-    taken = {name: batch_of(place.take(x, name)) for name, x in form.items()}
-    count, height, width, _ = taken["dst"].shape
-    batch = form["dst"].ndim == 4
-    cover = mask_on(place, mask, count, height, width, batch=batch)
-    pinned = bool(preserve_background)
+    check_base(seen.base, seen.dst, "float32")
+    dtype = seen.dst.dtype
+    levels = _checks.tolerance(call.tolerance, dtype.name)
+    images = {"src": seen.src, "dst": seen.dst, "base": seen.base}
+    src, dst, base = (batch_of(place.take(x, name)) for name, x in images.items())
+    count, height, width, _ = dst.shape
+    mask = mask_on(place, call.mask, count, height, width, batch=seen.dst.ndim == 4)
+    pinned = call.preserve_background
     if place.kind == "host":
-        pinned = pinned and not _arrays.to_numpy(mask, "mask").min() > 0
-        for name, x in form.items():
+        pinned = pinned and not _arrays.to_numpy(call.mask, "mask").min() > 0
+        for name, x in images.items():
             _checks.finite(x.reshape(-1, *x.shape[-2:]) if x.ndim > 2 else x[..., None], name)
-    weight, weight_map, most = weight_on(place, color_weight, count, height, width)
-    out, into = place.empty(tuple(form["dst"].shape), form["dst"].dtype)
+    weight, weight_map, most = weight_on(place, call.color_weight, count, height, width)
+    out, into = place.empty(tuple(seen.dst.shape), dtype)
     infos = solve(
         place,
         DeviceEquation(
-            src=taken["src"],
-            dst=taken["dst"],
-            mask=cover,
-            base=taken["base"],
+            src=src,
+            dst=dst,
+            mask=mask,
+            base=base,
             weight=weight,
             weight_map=weight_map,
-            w0=w0,
-            w1=w1,
+            w0=call.w0,
+            w1=call.w1,
             pinned=pinned,
             most=most,
         ),
         batch_of(into),
-        method=method,
+        method=call.method,
         levels=levels,
-        unit=_arrays.VALUE_RANGE[form["dst"].dtype.name],
-        info=return_info or place.kind == "host",
-        certify=return_info,
+        unit=_arrays.VALUE_RANGE[dtype.name],
+        info=call.return_info or place.kind == "host",
+        certify=call.return_info,
     )
-    result = _arrays.like_kind(place.fetch(into), dst) if place.kind == "host" else out
-    if return_info:
-        return result, infos if batch else infos[0]
-    return result
+    return deliver(place, call, out, into, infos)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,17 +16,21 @@ import numpy as np
 from .. import _arrays, _checks, _cuda
 from .._checks import SolveInfo
 from .._cuda import DeviceArray, Place
+from .._warnings import warn
 from ..errors import ArgumentError, DeviceError, MaskError
-from ._images_cuda import batch_of, image_form, mask_on, unsupported, weight_on
+from ._images_cuda import DTYPES, batch_of, image_form, mask_on, weight_on
+from ._poisson import NOTHING_KNOWN, NOTHING_PROVEN, Call, check_base
 
-NOTHING_KNOWN = (
-    "mask: it covers the whole image and color_weight is 0, so nothing fixes the mean of the result; leave a "
-    "pixel at 0 (a known pixel), pass color_weight > 0, or use gaussian_poisson, which keeps the mean of base"
-)
-
-NOTHING_PROVEN = (
-    "poisson: no bound of the error could be proven, max_error is NaN: rounding hides the barrier function A w = 1 "
-    "where the way from a pixel to the nearest known one is very long; the tolerance is kept by an estimate only"
+#: Why kernels on a device do not take a solve.
+LIMITS: tuple[_cuda.Limit, ...] = (
+    (
+        lambda call: call.dst.dtype.name not in DTYPES,
+        f"dst: dtype {{0.dst.dtype.name}}; CUDA kernels take {', '.join(DTYPES)}, other images are for the processor",
+    ),
+    (
+        lambda call: call.base is not None and call.base.dtype.name == "float64",
+        "base: float64, which CUDA kernels do not take; pass float32",
+    ),
 )
 
 #: An iteration leaves at most this part of the error, see docs/poisson.md.
@@ -192,44 +195,28 @@ class DeviceSolver:
     def bytes(self) -> int:
         return self.hierarchy.memory.nbytes + self.mask.nbytes
 
+    @property
     def unknowns(self) -> int:
         return int(np.count_nonzero(self.place.fetch(self.mask) > 0))
 
-    def solve(
-        self,
-        src: Any,
-        dst: Any,
-        base: Any,
-        *,
-        gradients: str,
-        contour: str,
-        tolerance: float | None,
-        return_info: bool,
-        warm: DeviceWarmStart | None,
-    ) -> Any:
-        """`PoissonSolver.solve`; with a warm start the items of a batch are as many frames."""
-        arrays = {"dst": dst, "src": src, "base": base}
+    def warm_start(self) -> DeviceWarmStart:
+        """Return the memory of a sequence of frames, empty."""
+        return DeviceWarmStart()
+
+    def solve(self, call: Call, warm: DeviceWarmStart | None) -> Any:
+        """Solve the images of a call; with a warm start the items of a batch are as many frames."""
         host = self.place.kind == "host"
-        place = _cuda.place_of(arrays, "cuda" if host else None)
+        place = _cuda.place_of({"dst": call.dst, "src": call.src, "base": call.base}, "cuda" if host else None)
         if place is not None and host and place.kind == "host":
             place = self.place  # whatever device is current in this thread
         if place is None or (place.kind == "host") != host or place.device != self.place.device:
             where = "the processor" if place is None or place.kind == "host" else place.name
             raise DeviceError(f"dst: on {where}, but the solver was made for {self.place.where}; move it there")
-        return _solve_at(
-            place,
-            src,
-            dst,
-            base,
-            lambda count, height, width, batch: self._system(count, height, width),
-            gradients=gradients,
-            contour=contour,
-            tolerance=tolerance,
-            return_info=return_info,
-            warm=warm,
-        )
+        return _solve_at(place, call, self._system, warm)
 
-    def _system(self, count: int, height: int, width: int) -> tuple[DeviceArray, float, Any, DeviceHierarchy]:
+    def _system(
+        self, count: int, height: int, width: int, batch: bool
+    ) -> tuple[DeviceArray, float, Any, DeviceHierarchy]:
         _checks.mask_form(self.shape, self.mask.dtype.name, "mask", height, width)
         mask = self.mask.reshaped((count, *self.shape), (0, *self.mask.strides[1:]))
         return mask, self.weight, self.hierarchy.weight_map, self.hierarchy
@@ -264,68 +251,58 @@ class DeviceWarmStart:
         return self._memory
 
 
-def run(
-    place: Place,
-    src: Any,
-    dst: Any,
-    mask: Any,
-    base: Any,
-    *,
-    gradients: str,
-    contour: str,
-    color_weight: Any,
-    tolerance: float | None,
-    return_info: bool,
-) -> Any:
-    """`pyharmony.ops.poisson` at a place; NotImplemented where the processor is to do it."""
+def run(place: Place, call: Call) -> Any:
+    """`pyharmony.ops.poisson` at a place; NotImplemented where the CPU is to do it."""
 
     def system(count: int, height: int, width: int, batch: bool) -> tuple[DeviceArray, float, Any, None]:
-        cover = mask_on(place, mask, count, height, width, batch=batch)
-        weight, weight_map, _ = weight_on(place, color_weight, count, height, width)
+        cover = mask_on(place, call.mask, count, height, width, batch=batch)
+        weight, weight_map, _ = weight_on(place, call.color_weight, count, height, width)
         return cover, weight, weight_map, None
 
-    options: dict[str, Any] = {"gradients": gradients, "contour": contour, "tolerance": tolerance}
-    return _solve_at(place, src, dst, base, system, **options, return_info=return_info)
+    return _solve_at(place, call, system)
+
+
+def seen_at(place: Place, call: Any, limits: Sequence[_cuda.Limit]) -> Any:
+    """Return a call with its images as kernels see them, checked by shape and dtype; None where they do not take it."""
+    images = {name: getattr(call, name) for name in ("src", "dst", "base")}
+    seen = call._replace(**{name: image_form(place, x, name) for name, x in images.items() if x is not None})
+    if not _cuda.takes(place, limits, seen):
+        return None
+    _checks.same_dtype(seen.src, "src", seen.dst, "dst")
+    _checks.same_shape(seen.src, "src", seen.dst, "dst")
+    return seen
+
+
+def deliver(place: Place, call: Any, out: Any, into: DeviceArray, infos: list[SolveInfo]) -> Any:
+    """Return a result in the kind of dst, with the infos of its items where they are asked for."""
+    image = _arrays.like_kind(place.fetch(into), call.dst) if place.kind == "host" else out
+    if not call.return_info:
+        return image
+    return image, infos if into.ndim == 4 else infos[0]
 
 
 def _solve_at(
     place: Place,
-    src: Any,
-    dst: Any,
-    base: Any,
+    call: Call,
     system: Callable[[int, int, int, bool], tuple[DeviceArray, float, Any, DeviceHierarchy | None]],
-    *,
-    gradients: str,
-    contour: str,
-    tolerance: float | None,
-    return_info: bool,
     warm: DeviceWarmStart | None = None,
 ) -> Any:
-    """system: for (N, H, W, whether a batch was given) the mask, weight and map on the device, and their set-up."""
-    form = {name: image_form(place, x, name) for name, x in (("src", src), ("dst", dst))}
-    ground = None if base is None else image_form(place, base, "base")
-    reason = unsupported(form["dst"].dtype.name, "dst")
-    if ground is not None and ground.dtype.name == "float64":
-        reason = reason or "base: float64, which CUDA kernels do not take; pass float32"
-    if reason:
-        if place.required:
-            raise ArgumentError(reason)
+    """Solve the images of a call at a place.
+
+    Args:
+        system: for (N, H, W, whether a batch was given) the mask, weight and map on the device, and their set-up.
+    """
+    seen = seen_at(place, call, LIMITS)
+    if seen is None:
         return NotImplemented
-    _checks.same_dtype(form["src"], "src", form["dst"], "dst")
-    _checks.same_shape(form["src"], "src", form["dst"], "dst")
-    if ground is not None:
-        if ground.dtype != np.float32:
-            _checks.same_dtype(ground, "base", form["dst"], "dst")
-        _checks.same_shape(ground, "base", form["dst"], "dst")
-    _checks.one_of(gradients, "gradients", _checks.GRADIENTS)
-    _checks.one_of(contour, "contour", _checks.CONTOURS)
-    levels = _checks.tolerance(tolerance, form["dst"].dtype.name)
-    batch = form["dst"].ndim == 4
-    source, target = (batch_of(place.take(x, name)) for name, x in form.items())
-    colours = None if ground is None else batch_of(place.take(ground, "base"))
+    if seen.base is not None:
+        check_base(seen.base, seen.dst, "float32")
+    levels = _checks.tolerance(call.tolerance, seen.dst.dtype.name)
+    source, target = (batch_of(place.take(x, name)) for x, name in ((seen.src, "src"), (seen.dst, "dst")))
+    colours = None if seen.base is None else batch_of(place.take(seen.base, "base"))
     count, height, width, channels = target.shape
-    mask, weight, weight_map, hierarchy = system(count, height, width, batch)
-    out, into = place.empty(tuple(form["dst"].shape), form["dst"].dtype)
+    mask, weight, weight_map, hierarchy = system(count, height, width, seen.dst.ndim == 4)
+    out, into = place.empty(tuple(seen.dst.shape), seen.dst.dtype)
     result = batch_of(into)
     items = [slice(0, count)] if warm is None else [slice(i, i + 1) for i in range(count)]
     infos: list[SolveInfo] = []
@@ -338,21 +315,18 @@ def _solve_at(
             mask.cropped(*part),
             None if colours is None else colours.cropped(*part),
             result.cropped(*part),
-            gradients=gradients,
-            contour=contour,
+            gradients=call.gradients,
+            contour=call.contour,
             weight=weight,
             weight_map=weight_map,
             levels=levels,
-            unit=_arrays.VALUE_RANGE[form["dst"].dtype.name],
-            certify=return_info,
-            read=return_info or place.kind == "host",
+            unit=_arrays.VALUE_RANGE[seen.dst.dtype.name],
+            certify=call.return_info,
+            read=call.return_info or place.kind == "host",
             hierarchy=hierarchy,
             warm=None if warm is None or hierarchy is None else warm.memory(place, hierarchy, channels),
         )
-    image = _arrays.like_kind(place.fetch(into), dst) if place.kind == "host" else out
-    if not return_info:
-        return image
-    return image, infos if batch else infos[0]
+    return deliver(place, call, out, into, infos)
 
 
 def solve_images(
@@ -411,20 +385,18 @@ def solve_images(
         if not math.isfinite(report["estimate"]):
             raise ArgumentError("src, dst, base: NaN or infinities where the solve reads them; expected finite values")
         if not report["converged"]:
-            warnings.warn(
+            warn(
                 f"poisson: an error of about {report['estimate'] / unit * 255:.3g} levels is left after "
                 f"{report['iterations']} iterations, tolerance {levels:.3g}",
                 RuntimeWarning,
-                stacklevel=4,
             )
         elif report["max_error"] == math.inf:
-            warnings.warn(NOTHING_PROVEN, RuntimeWarning, stacklevel=4)
+            warn(NOTHING_PROVEN, RuntimeWarning)
         elif report["max_error"] > levels * unit / 255:
-            warnings.warn(
+            warn(
                 f"poisson: the error is only known to be below {report['max_error'] / unit * 255:.3g} levels, "
                 f"tolerance {levels:.3g}",
                 RuntimeWarning,
-                stacklevel=4,
             )
         if report["max_error"] == math.inf:
             report["max_error"] = math.nan

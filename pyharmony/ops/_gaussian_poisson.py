@@ -1,0 +1,235 @@
+"""The arguments, the equation and the choice of method of `gaussian_poisson`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+
+from .. import _arrays, _checks
+from .._arrays import NumpyArray
+from .._native import native
+from ..errors import ArgumentError
+from ..reference.gaussian_poisson import GRADIENT_KERNELS, gaussian_taps
+from ..typing import SolveMethod
+
+METHODS: tuple[SolveMethod, ...] = get_args(SolveMethod)
+
+#: 'auto' takes Chebyshev as long as it needs at most this many steps: on the rectangle, where the
+#: alternative is the DCT, and with pinned pixels or a map, where it is Galerkin multigrid.
+#: Measured, see docs/gaussian_poisson.md.
+CHEBYSHEV_STEPS = 17
+CHEBYSHEV_STEPS_PINNED = 44
+
+#: Below this weight the certified bound is reported and not waited for.
+CERTIFIED_STOP_FROM = 0.02
+
+MAX_SIGMA = 0.8
+#: Times 1 / (row excess of A): the error in 8-bit levels below which float32 cannot certify.
+CHEBYSHEV_ROUNDING = 1.5e-3
+_STRIP = 64  # rows whose temporaries stay in the cache
+
+
+class Call(NamedTuple):
+    """The arguments of `gaussian_poisson`, checked but for arrays, color_weight and tolerance."""
+
+    src: Any
+    dst: Any
+    mask: Any
+    base: Any
+    color_weight: Any
+    w0: float
+    w1: float
+    gradient_kernel: str
+    preserve_background: bool
+    method: str
+    tolerance: float | None
+    return_info: bool
+
+    @property
+    def op(self) -> str:
+        return "gaussian_poisson"
+
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """The arrays by name, the one that decides on the kind of the result first."""
+        color_map = _checks.map_or_none(self.color_weight)
+        return {"dst": self.dst, "src": self.src, "mask": self.mask, "base": self.base, "color_weight": color_map}
+
+
+def call_of(
+    src: Any, dst: Any, mask: Any, base: Any, *, color_weight: Any, sigma: Any, reference: bool, gradient_kernel: Any,
+    preserve_background: Any, method: Any, tolerance: Any, return_info: bool,
+) -> Call:  # fmt: skip
+    """Return the arguments of `gaussian_poisson`, checked but for arrays, color_weight and tolerance."""
+    _checks.one_of(method, "method", METHODS)
+    _checks.one_of(gradient_kernel, "gradient_kernel", tuple(GRADIENT_KERNELS))
+    if reference:
+        sigma = _checks.number(sigma, "sigma")
+    else:
+        sigma = _checks.number(
+            sigma, "sigma", high=MAX_SIGMA, accepts=f"0 to {MAX_SIGMA} pixels, what a 3-tap Gaussian can hold"
+        )
+    w0, w1 = gaussian_taps(sigma, normalize=not reference)
+    return Call(
+        src, dst, mask, base, color_weight, w0, w1, gradient_kernel, bool(preserve_background), method, tolerance,
+        return_info,
+    )  # fmt: skip
+
+
+def check_base(base: Any, dst: Any, *floats: str) -> None:
+    """Refuse a base that is neither of the dtype of dst nor of one of these, or of another shape."""
+    if base.dtype.name not in (dst.dtype.name, *floats):
+        raise ArgumentError(
+            f"base: dtype {base.dtype.name}, expected that of dst ({dst.dtype.name}), {' or '.join(floats)}"
+        )
+    _checks.same_shape(base, "base", dst, "dst")
+
+
+@dataclass
+class Equation:
+    """A x = b of one image, checked, in the native unit of dst's dtype.
+
+    Attributes:
+        src, dst, base: [H, W, C].
+        mask: [H, W].
+        weight: color_weight, or the least value of its map.
+        weight_map: [H, W] float32 or float64, or None where the weight is one number.
+        w0, w1: taps of the Gaussian.
+        pinned: only pixels with mask > 0 are unknown.
+        field: [H, W, C] float64, the wanted differences summed at each pixel; a solve takes its memory
+            over. None: those of src and dst.
+    """
+
+    src: NumpyArray
+    dst: NumpyArray
+    mask: NumpyArray
+    base: NumpyArray
+    weight: float
+    weight_map: NumpyArray | None
+    w0: float
+    w1: float
+    pinned: bool
+    field: NumpyArray | None = None
+
+    @classmethod
+    def of(
+        cls, src: NumpyArray, dst: NumpyArray, mask: NumpyArray, base: NumpyArray, weight: float | NumpyArray,
+        w0: float, w1: float, pinned: bool,
+    ) -> Equation:  # fmt: skip
+        """Return the equation with a number or a map of weights."""
+        if isinstance(weight, float):
+            return cls(src, dst, mask, base, weight, None, w0, w1, pinned)
+        return cls(src, dst, mask, base, float(weight.min()), weight, w0, w1, pinned)
+
+    def views(self) -> tuple[Any, Any, Any, Any]:
+        return (
+            _arrays.view(self.src, "src"),
+            _arrays.view(self.dst, "dst"),
+            _arrays.view(self.mask, "mask"),
+            _arrays.view(self.base, "base"),
+        )
+
+    def operator(self) -> dict[str, Any]:
+        return {
+            "weight": self.weight,
+            "weight_map": None if self.weight_map is None else _arrays.view(self.weight_map, "color_weight"),
+            "w0": self.w0,
+            "w1": self.w1,
+            "preserve_background": self.pinned,
+        }
+
+    def check_finite(self) -> None:
+        """Raise ArgumentError for NaN or infinities where they are used."""
+        used = self.mask if self.pinned else None
+        for image, name in ((self.src, "src"), (self.dst, "dst"), (self.base, "base")):
+            _checks.finite(image, name, used)
+
+    def residual(self, x: NumpyArray, out: NumpyArray | None = None) -> float:
+        """Return max |b - A x| over the unknowns, in float64."""
+        into = None if out is None else _arrays.view(out, "out", writable=True)
+        field = None if self.field is None else _arrays.view(self.field, "field")
+        return native.gaussian_poisson_residual(
+            *self.views(), _arrays.view(x, "x"), gradients="source", field=field, out=into, **self.operator()
+        )
+
+    def rhs(self, dtype: type) -> NumpyArray | None:
+        """Return b of the whole rectangle with one weight, where the native code does not form it itself."""
+        if self.field is None:
+            return None
+        b: NumpyArray = self.field.astype(dtype)
+        if self.weight > 0:
+            for y in range(0, b.shape[0], _STRIP):
+                b[y : y + _STRIP] += np.multiply(self.base[y : y + _STRIP], self.weight, dtype=dtype)
+        return b
+
+    def mean(self) -> list[float] | None:
+        """Return the mean of x by channel where b says nothing about it, else None."""
+        if self.field is None or self.weight > 0:
+            return None
+        return [float(m) for m in self.base.mean((0, 1), dtype=np.float64)]
+
+    def largest_weight(self) -> float:
+        return self.weight if self.weight_map is None else float(self.weight_map.max())
+
+    def row_excess(self) -> float:
+        """Return a lower bound of a_ii - sum_j |a_ij| over the rows, so that |x - x*| <= |b - A x| / excess.
+
+        Row i of A sums to s c_i, s = (w0 + 2 w1)^2, and its positive entries count twice: the four
+        corners, c_i w1^2 each at most, and the four edges where c_i w0 w1 > 1. Mirroring at a border
+        moves corners onto edges, pinned pixels drop out: both only add. Concave in c.
+        """
+
+        def excess(c: float) -> float:
+            w0, w1 = self.w0, self.w1
+            return ((w0 + 2 * w1) ** 2 - 8 * w1 * w1) * c - 8 * max(0.0, c * w0 * w1 - 1)
+
+        return max(0.0, min(excess(self.weight), excess(self.largest_weight())))
+
+    def least_eigenvalue(self) -> float:
+        """Return that of L + weight G on the rectangle; with weight 0, of L on images of mean zero.
+
+        An eigenvalue is affine in the cosine of each axis, so the least one is at their ends, or
+        beside the end that weight 0 leaves out.
+        """
+        cy, cx = (np.cos(np.pi * np.array(sorted({0, min(1, n - 1), n - 1})) / n) for n in self.mask.shape)
+        cy = cy[:, None]
+        g = (self.w0 + 2 * self.w1 * cy) * (self.w0 + 2 * self.w1 * cx)
+        eigenvalues = 4 - 2 * cy - 2 * cx + self.weight * g
+        if self.weight == 0:
+            eigenvalues[0, 0] = np.inf
+        return float(eigenvalues.min()) if eigenvalues.size > 1 or self.weight else 1.0
+
+
+@dataclass
+class Outcome:
+    """How a solve of one image went, in the unit of its dtype."""
+
+    method: str
+    iterations: int
+    residual: float
+    max_error: float
+    peak_bytes: int
+
+
+def expected_steps(eq: Equation, levels: float) -> float:
+    """Return the Chebyshev steps that a photograph needs to an error of that many 8-bit levels.
+
+    The spectrum of A lies in [weight, 8 + weight], base is off by some 85 levels, and each step
+    shrinks that by (sqrt(k) - 1) / (sqrt(k) + 1), k being the ratio of the two ends.
+    """
+    if not eq.weight > 0:
+        return math.inf
+    root = math.sqrt((8 + eq.largest_weight()) / eq.weight)
+    return math.log(170 / levels) / math.log((root + 1) / (root - 1))
+
+
+def choose_method(eq: Equation, levels: float) -> str:
+    """Return what 'auto' stands for at a tolerance of that many 8-bit levels."""
+    irregular = eq.pinned or eq.weight_map is not None
+    most = CHEBYSHEV_STEPS_PINNED if irregular else CHEBYSHEV_STEPS
+    if expected_steps(eq, levels) <= most and levels * eq.row_excess() >= CHEBYSHEV_ROUNDING:
+        return "chebyshev"
+    return "multigrid" if irregular else "dct"

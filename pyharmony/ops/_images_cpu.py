@@ -1,0 +1,38 @@
+"""Images and masks of solves on the CPU, and their results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import _arrays, _checks
+from .._arrays import NumpyArray
+from .._checks import SolveInfo
+
+
+def pair_of(src: Any, dst: Any) -> tuple[NumpyArray, NumpyArray]:
+    """Return src and dst as [H, W, C] or [N, H, W, C], checked."""
+    source, target = (_checks.image(x, name, dims=(2, 3, 4)) for x, name in ((src, "src"), (dst, "dst")))
+    _checks.same_dtype(source, "src", target, "dst")
+    _checks.same_shape(source, "src", target, "dst")
+    return source, target
+
+
+def batch_of(a: NumpyArray) -> NumpyArray:
+    """Return [H, W, C] or [N, H, W, C] as [N, H, W, C]."""
+    return a if a.ndim == 4 else a[None]
+
+
+def masks_of(mask: Any, target: NumpyArray) -> list[NumpyArray]:
+    """Return the mask of each item of a target, or one for all, checked."""
+    height, width = target.shape[-3:-1]
+    planes = _arrays.to_numpy(mask, "mask")
+    each = target.ndim == 4 and planes.shape == target.shape[:3]
+    return [_checks.mask(plane, "mask", height, width) for plane in (planes if each else [planes])]
+
+
+def deliver(call: Any, result: NumpyArray, infos: list[SolveInfo]) -> Any:
+    """Return a result in the shape and kind of dst, with the infos of its items where they are asked for."""
+    image = _arrays.like_kind(result.reshape(tuple(call.dst.shape)), call.dst)
+    if not call.return_info:
+        return image
+    return image, infos if call.dst.ndim == 4 else infos[0]

@@ -1,0 +1,62 @@
+"""The arguments of `poisson`, and what is said of a solve that cannot be had."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, NamedTuple
+
+from .. import _checks
+
+NOTHING_KNOWN = (
+    "mask: it covers the whole image and color_weight is 0, so nothing fixes the mean of the result; leave a "
+    "pixel at 0 (a known pixel), pass color_weight > 0, or use gaussian_poisson, which keeps the mean of base"
+)
+
+NOTHING_PROVEN = (
+    "poisson: no bound of the error could be proven, max_error is NaN: rounding hides the barrier function A w = 1 "
+    "where the way from a pixel to the nearest known one is very long; the tolerance is kept by an estimate only"
+)
+
+#: The solvers of `pyharmony.ops.PoissonSolver` by keys of their own, as graphs of torch hold no Python objects.
+SOLVERS: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+
+
+class Call(NamedTuple):
+    """The arguments of `poisson`, checked but for arrays, color_weight and tolerance."""
+
+    src: Any
+    dst: Any
+    mask: Any
+    base: Any
+    color_weight: Any
+    gradients: str
+    contour: str
+    tolerance: float | None
+    return_info: bool
+
+    @property
+    def op(self) -> str:
+        return "poisson"
+
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """The arrays by name, the one that decides on the kind of the result first."""
+        color_map = _checks.map_or_none(self.color_weight)
+        return {"dst": self.dst, "src": self.src, "mask": self.mask, "base": self.base, "color_weight": color_map}
+
+
+def call_of(
+    src: Any, dst: Any, mask: Any, base: Any, color_weight: Any, gradients: Any, contour: Any, tolerance: Any,
+    return_info: bool,
+) -> Call:  # fmt: skip
+    """Return the arguments of `poisson`, checked but for arrays, color_weight and tolerance."""
+    _checks.one_of(gradients, "gradients", _checks.GRADIENTS)
+    _checks.one_of(contour, "contour", _checks.CONTOURS)
+    return Call(src, dst, mask, base, color_weight, gradients, contour, tolerance, return_info)
+
+
+def check_base(base: Any, dst: Any, *floats: str) -> None:
+    """Refuse a base that is neither of the dtype of dst nor of one of these, or of another shape."""
+    if base.dtype.name not in floats:
+        _checks.same_dtype(base, "base", dst, "dst")
+    _checks.same_shape(base, "base", dst, "dst")

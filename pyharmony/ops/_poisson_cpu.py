@@ -1,0 +1,155 @@
+"""`poisson` on the CPU, and its set-up for one mask."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays, _checks
+from .._arrays import NumpyArray
+from .._checks import SolveInfo
+from .._native import native
+from .._warnings import warn
+from ..errors import MaskError
+from ._images_cpu import batch_of, deliver, masks_of, pair_of
+from ._poisson import NOTHING_KNOWN, NOTHING_PROVEN, Call, check_base
+
+_MAX_ITERATIONS = 30
+
+
+def hierarchy_of(mask: NumpyArray, weight: float | NumpyArray) -> Any:
+    """Return the native set-up of a mask."""
+    weight_map = None if isinstance(weight, float) else _arrays.view(weight, "color_weight")
+    try:
+        return native.PoissonHierarchy(
+            _arrays.view(mask, "mask"),
+            mask.shape,
+            weight=weight if isinstance(weight, float) else 0.0,
+            weight_map=weight_map,
+        )
+    except ValueError as error:
+        if not (mask > 0).all():
+            raise
+        raise MaskError(NOTHING_KNOWN) from error
+
+
+def solve_image(
+    hierarchy: Any,
+    mask: NumpyArray,
+    src: NumpyArray,
+    dst: NumpyArray,
+    base: NumpyArray | None,
+    out: NumpyArray,
+    gradients: str,
+    levels: float,
+    certify: bool,
+    edges: NumpyArray | None = None,
+    warm: Any = None,
+    contour: str = "half",
+) -> SolveInfo:
+    """Solve one image into out, which holds dst.
+
+    edges: the mask that gradients are mixed by, where it is another. warm: a native PoissonWarmStart.
+    """
+    for image, name in ((src, "src"), (dst, "dst"), (base, "base")):
+        if image is not None:
+            _checks.finite(image, name, mask)
+    unit = _arrays.VALUE_RANGE[dst.dtype.name] / 255
+    start = time.perf_counter()
+    stats = hierarchy.solve(
+        _arrays.view(src, "src"),
+        _arrays.view(dst, "dst"),
+        _arrays.view(mask if edges is None else edges, "mask"),
+        None if base is None else _arrays.view(base, "base"),
+        _arrays.view(out, "out", writable=True),
+        gradients=gradients,
+        contour=contour,
+        tolerance=levels * unit,
+        max_iterations=_MAX_ITERATIONS,
+        certify=certify,
+        warm=warm,
+    )
+    elapsed = time.perf_counter() - start
+    if not stats["converged"]:
+        warn(
+            f"poisson: an error of about {stats['estimate'] / unit:.3g} levels is left after {stats['iterations']} "
+            f"iterations, tolerance {levels:.3g}",
+            RuntimeWarning,
+        )
+    bound = stats["max_error"] / unit
+    if bound == math.inf:
+        warn(NOTHING_PROVEN, RuntimeWarning)
+        bound = math.nan
+    return SolveInfo(
+        method="multigrid" if hierarchy.unknowns else "copy",
+        iterations=stats["iterations"],
+        residual=stats["residual"] / unit,
+        max_error=bound,
+        device="cpu",
+        milliseconds=elapsed * 1e3,
+        peak_bytes=stats["peak_bytes"],
+    )
+
+
+def _solve(
+    call: Call, source: NumpyArray, target: NumpyArray, systems: list[tuple[Any, NumpyArray]], warm: Any = None
+) -> Any:
+    """Solve the images of a call with a set-up and a mask for each item, or one for all.
+
+    warm: a native PoissonWarmStart, carried from item to item.
+    """
+    ground = None if call.base is None else _checks.image(call.base, "base", dims=(2, 3, 4))
+    if ground is not None:
+        check_base(ground, target, "float32", "float64")
+    levels = _checks.tolerance(call.tolerance, target.dtype.name)
+    result = np.array(target, order="C", copy=True)
+    infos = []
+    for i, (src, dst, out) in enumerate(zip(*map(batch_of, (source, target, result)))):
+        hierarchy, mask = systems[i if len(systems) > 1 else 0]
+        base = None if ground is None else batch_of(ground)[i]
+        info = solve_image(
+            hierarchy, mask, src, dst, base, out, call.gradients, levels, call.return_info, warm=warm,
+            contour=call.contour,
+        )  # fmt: skip
+        infos.append(info)
+    return deliver(call, result, infos)
+
+
+def run(call: Call) -> Any:
+    """`pyharmony.ops.poisson` of arrays and tensors of the CPU."""
+    source, target = pair_of(call.src, call.dst)
+    weight = _checks.color_weight(call.color_weight, *target.shape[-3:-1])
+    return _solve(call, source, target, [(hierarchy_of(m, weight), m) for m in masks_of(call.mask, target)])
+
+
+class Solver:
+    """`PoissonSolver` for images of the CPU."""
+
+    def __init__(self, mask: Any, color_weight: Any) -> None:
+        plane = _arrays.to_numpy(mask, "mask")
+        height, width = _checks.mask_size(plane, "mask")
+        self.mask = np.array(_checks.mask(plane, "mask", height, width), order="C", copy=True)
+        self.weight = _checks.color_weight(color_weight, height, width)
+        self.hierarchy = hierarchy_of(self.mask, self.weight)
+        self.shape = height, width
+
+    @property
+    def unknowns(self) -> int:
+        return int(self.hierarchy.unknowns)
+
+    @property
+    def bytes(self) -> int:
+        return int(self.hierarchy.bytes)
+
+    def warm_start(self) -> Any:
+        """Return the memory of a sequence of frames, empty."""
+        return native.PoissonWarmStart()
+
+    def solve(self, call: Call, warm: Any) -> Any:
+        """Solve the images of a call, whose mask and color_weight are not looked at."""
+        source, target = pair_of(call.src, call.dst)
+        _checks.mask(self.mask, "mask", *target.shape[-3:-1])
+        return _solve(call, source, target, [(self.hierarchy, self.mask)], warm)
