@@ -140,6 +140,8 @@ class PoissonSolver(_Solves):
 
         return _poisson_torch.poisson(call._replace(mask=self._way.mask, color_weight=self._way.weight), self._key)
 
+    solve = _Solves.solve
+
     def sequence(self) -> PoissonSequence:
         """For the frames of a film in their order: each solve starts from the frame before."""
         return PoissonSequence(self)
@@ -168,6 +170,8 @@ class PoissonSequence(_Solves):
     @property
     def bytes(self) -> int:
         return self._warm.bytes
+
+    solve = _Solves.solve
 
     def reset(self) -> None:
         """Forgets the frames before, as for a cut that is known."""
