@@ -17,13 +17,13 @@ from .. import _arrays, _checks, _cuda
 from .._arrays import NumpyArray
 from .._checks import SolveInfo
 from .._cuda import DeviceArray, Place
+from .._images.frame import CHANNELS, Job, position_of, size_of, sizes_differ
+from .._images.region import Region, covered_by, regions_of
 from ..errors import ArgumentError, DTypeError, MaskError, ShapeError
 from ..ops._gaussian_poisson_cuda import DeviceEquation, choose_method, solve
 from ..ops._images_cuda import batch_of, planes_of, unsupported, weight_on
 from ..ops._poisson_cuda import DeviceHierarchy, most_iterations, solve_images
 from ..reference.gaussian_poisson import gaussian_taps
-from ._frame import CHANNELS, Job, position_of, size_of, sizes_differ
-from ._region import Region, covered_by, regions_of
 
 NOTHING_KNOWN = (
     "mask: covers all of dst, and with color_weight 0 nothing fixes the colours; leave pixels at zero or pass "

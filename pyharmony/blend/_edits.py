@@ -11,15 +11,15 @@ import numpy as np
 
 from .. import _arrays, _checks
 from .._arrays import NumpyArray
+from .._images.call import ITSELF, Infos, nothing_done, run
+from .._images.fill import fill
+from .._images.frame import Frame, Job, direct_info, write
+from .._images.memory import Memory
+from .._images.region import Region, check_finite
 from .._native import native
 from ..errors import ArgumentError, MaskError
 from ..reference.edits import LEAST_GRADIENT, LOG_OFFSET
 from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike
-from ._fill import fill
-from ._frame import Frame, Job, direct_info, write
-from ._images import ITSELF, Infos, nothing_done, run
-from ._memory import Memory
-from ._region import Region, check_finite
 from ._solve import solve_edit, solve_membrane
 
 _ROWS = 64  # of a strip whose temporaries stay in the cache

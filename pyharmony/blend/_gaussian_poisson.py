@@ -12,6 +12,10 @@ import numpy as np
 from .. import _arrays, _checks
 from .._arrays import NumpyArray
 from .._cuda import Place, attempt
+from .._images.call import Infos, run
+from .._images.frame import Frame, Job, direct_info
+from .._images.memory import Memory
+from .._images.region import Region, as_float, check_finite, covered_by, regions_of
 from ..errors import ArgumentError
 from ..ops.gaussian_poisson import MAX_SIGMA
 from ..ops.pyramid import MAX_SMOOTH_SIGMA, downsample, halve_mask, meet_known, upsample
@@ -26,10 +30,6 @@ from ._cuda import (
     takes,
     upload,
 )
-from ._frame import Frame, Job, direct_info
-from ._images import Infos, run
-from ._memory import Memory
-from ._region import Region, as_float, check_finite, covered_by, regions_of
 from ._solve import solve_gaussian_poisson, solve_poisson
 
 _COARSE_TOLERANCE = 0.25  # in 8-bit levels, at most

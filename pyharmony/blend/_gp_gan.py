@@ -10,6 +10,10 @@ import numpy as np
 
 from .. import _arrays, _checks, _shipped
 from .._arrays import NumpyArray
+from .._images.call import Infos, run
+from .._images.frame import Frame, Job
+from .._images.region import Region, as_float, check_finite
+from .._images.resample import resample
 from ..errors import ArgumentError, DTypeError
 from ..ops.pyramid import downsample, meet_known
 from ..typing import (
@@ -24,11 +28,7 @@ from ..typing import (
     PathLike,
     Position,
 )
-from ._frame import Frame, Job
 from ._gaussian_poisson import Level, Options, equation_of, solve
-from ._images import Infos, run
-from ._region import Region, as_float, check_finite
-from ._resample import resample
 
 _CONTEXT = 2  # sides of the square that the network sees, in sides of the mask's box
 

@@ -9,13 +9,13 @@ import numpy as np
 from .. import _arrays, _checks
 from .._arrays import NumpyArray
 from .._cuda import Place, attempt
+from .._images.call import Infos, run
+from .._images.frame import Frame, Job, direct_info
+from .._images.region import Region
 from ..errors import MaskError
 from ..ops._poisson_cuda import solve_images
 from ..typing import Contour, Device, Errors, Gradients, ImageLike, MaskLike, OneOrMany, OutLike, Position
 from ._cuda import NOTHING_KNOWN, crops, poisson_on_device, takes, upload
-from ._frame import Frame, Job, direct_info
-from ._images import Infos, run
-from ._region import Region
 from ._solve import solve_poisson
 
 

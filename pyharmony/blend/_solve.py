@@ -11,10 +11,10 @@ import numpy as np
 
 from .._arrays import NumpyArray
 from .._checks import SolveInfo
+from .._images.memory import Memory
 from ..ops.gaussian_poisson import Equation, solve, wanted_field
 from ..ops.poisson import _hierarchy, _solve_one
 from ..reference.gaussian_poisson import gaussian_taps
-from ._memory import Memory
 
 
 def solve_poisson(

@@ -12,6 +12,9 @@ import numpy as np
 
 from .. import _arrays, _checks
 from .._arrays import NumpyArray
+from .._images.frame import direct_info
+from .._images.memory import Memory
+from .._images.region import Region, bounding_box, covered_by, regions_of
 from .._warnings import warn
 from ..errors import ShapeError, UnchangedWarning
 from ..ops.gaussian_poisson import MAX_SIGMA
@@ -19,10 +22,7 @@ from ..ops.pyramid import MAX_SMOOTH_SIGMA, downsample, halve_mask, meet_known, 
 from ..ops.tiles import LEAST_TILED_WEIGHT, Images, tile_sides, tiles_of
 from ..ops.tiles import gaussian_poisson_tiles as solve_tiles
 from ..typing import PathLike, SlicedArray, SlicedT
-from ._frame import direct_info
 from ._gaussian_poisson import Level, coarse_tolerance_of, first_base
-from ._memory import Memory
-from ._region import Region, bounding_box, covered_by, regions_of
 from ._solve import solve_gaussian_poisson
 
 #: Levels of at most as many pixels are held in memory; others in files.

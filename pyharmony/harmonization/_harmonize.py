@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from .. import _catalogue, _checks, _device, _shipped
-from ..blend._frame import Frame, Job
-from ..blend._images import ITSELF, is_file, run
-from ..blend._region import check_finite
+from .._images.call import ITSELF, is_file, run
+from .._images.frame import Frame, Job
+from .._images.region import check_finite
 from ..errors import (
     ArgumentError,
     ConfidenceWarning,

@@ -21,10 +21,10 @@ from .. import _arrays, _checks
 from .._arrays import Array, NumpyArray
 from .._cuda import Place
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ._fill import fill
-from ._memory import Memory
-from ._region import Region, bounding_box, check_finite
-from ._source import lay_mask, place, place_scaled
+from .fill import fill
+from .memory import Memory
+from .region import Region, bounding_box, check_finite
+from .source import lay_mask, place, place_scaled
 
 CHANNELS = (1, 3, 4)
 _FAR = 1 << 31  # pixels; a position beyond is a mistake
