@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import pyharmony
 from pyharmony import blend
 from pyharmony._images import region
-from pyharmony.blend import _gaussian_poisson as pyramid_blend
+from pyharmony.blend import _pyramid as pyramid_blend
 from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
 from pyharmony.reference import gaussian_poisson as gp_reference
 from pyharmony.reference import poisson as poisson_reference

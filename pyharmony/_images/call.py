@@ -7,6 +7,7 @@ the blend work on a `Frame` of arrays, and delivers the result in dst's kind.
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -30,7 +31,9 @@ from ..errors import (
     UnchangedWarning,
 )
 from ..io import Picture, check_target, convert, read, write
-from .frame import Frame, as_images, scale_of
+from .device import DeviceFrame
+from .frame import Frame, Infos, as_images, scale_of
+from .places import PLACES
 
 #: A JPEG does not keep black and white as they are: values this near to them mean them, in a mask.
 _JPEG_NOISE = 8
@@ -38,9 +41,7 @@ _JPEG_NOISE = 8
 #: As src: the edit of one image, which is dst and which messages call image.
 ITSELF = object()
 
-Infos = list[_checks.SolveInfo]
 Blend = Callable[..., Infos]
-OnDevice = Callable[..., tuple[Any, Any]]
 #: Returns the warning that an item's info calls for, None for none.
 Tell = Callable[[Any], tuple[str, type[PyHarmonyWarning]] | None]
 
@@ -102,8 +103,7 @@ class Call:
     """What the items of one call have in common; see `run`."""
 
     blend: Blend
-    on_device: OnDevice | None
-    there_and_back: bool
+    way: str
     place: _cuda.Place | None
     device: str | None
     decontaminate: bool
@@ -127,9 +127,9 @@ class Call:
 
     def _of_device_arrays(self, item: Item) -> tuple[Any, Any]:
         own = item.name
-        if self.on_device is None and self.there_and_back:
+        if self.way == "copied":
             return self._through_cpu(item)
-        if self.on_device is None:
+        if self.way == "refused":
             raise DeviceError(f"{own}: on a CUDA device, and this blend has no kernels there; pass {own}.cpu()")
         if self.device == "cpu":
             raise DeviceError(f"device: 'cpu', but {own} is on a CUDA device; move it, or leave device None")
@@ -137,7 +137,10 @@ class Call:
             raise ArgumentError(
                 f"scale: {item.scale!r} resamples src, which is for arrays on the processor; expected 1, or resize src"
             )
-        return self.on_device(item.src, item.dst, item.mask, item.at, item.out, **item.beside)
+        arrays = {name: x for name, x in item.beside.items() if not isinstance(x, (str, numbers.Real))}
+        frame = DeviceFrame(item.src, item.dst, item.mask, item.at, item.out, arrays)
+        infos = self.blend(frame, **item.beside)
+        return frame.result(), infos if frame.batch or not infos else infos[0]
 
     def _through_cpu(self, item: Item) -> tuple[Any, Any]:
         """Works on copies of the arrays that are on a device; dst decides where the result goes, unless out is a file.
@@ -193,8 +196,8 @@ class Call:
                 None if item.to_file else item.out,
                 scale=item.scale,
                 decontaminate=self.decontaminate,
+                place=place,
             )
-            frame.place = place
             infos = self.blend(frame, **opened.beside)
         except MemoryError as error:
             if isinstance(error, PyHarmonyError):
@@ -315,6 +318,7 @@ def deliver(item: Item, opened: Opened, result: Any) -> Any:
 
 
 def run(
+    function: str,
     blend: Blend,
     src: Any,
     dst: Any,
@@ -328,34 +332,29 @@ def run(
     out: Any,
     return_info: bool,
     scale: Any = 1.0,
-    on_device: OnDevice | None = None,
-    there_and_back: bool = False,
     tell: Tell | None = None,
     **beside: Any,
 ) -> Any:
     """Does what `pyharmony.blend` promises around the work of one blend.
 
     Args:
+        function: its name in `PLACES`.
         blend: called with a Frame and, by name, what beside holds; returns an info for each item.
         src: the source, or ITSELF.
-        on_device: the blend of arrays on a CUDA device, where it has kernels for that: called with src, dst,
-            mask, at, out, and by name what beside holds; returns the result and its info.
         tell: returns the warning for an item's info; None: that nothing was blended.
-        there_and_back: whether arrays on a device are copied to the CPU, and the result back, where the blend
-            has no kernels for them.
         beside: other arguments that are images over dst: 'base', and 'color_weight' as an image.
         The rest: see `pyharmony.blend`.
     """
     place = _cuda.place_of({}, device)
-    if place is not None and on_device is None:
+    way = PLACES[function].way
+    if place is not None and way != "there":
         if device == "cuda":
             _device.only_on_processor("this blend")
         place = None
     _checks.one_of(errors, "errors", ("raise", "return"))
     call = Call(
         blend=blend,
-        on_device=on_device,
-        there_and_back=there_and_back,
+        way=way,
         place=place,
         device=device,
         decontaminate=bool(decontaminate),

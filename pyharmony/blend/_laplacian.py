@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from .._arrays import NumpyArray
-from .._images.call import Infos, run
-from .._images.frame import Frame, Job, direct_info, write
+from .._images.call import run
+from .._images.frame import Frame, Infos, Job, direct_info, write
 from .._images.memory import Memory
 from .._images.region import Region, as_float
 from ..errors import ArgumentError, DTypeError
@@ -72,6 +72,7 @@ def laplacian(
         return frame.each(lambda job: direct_info(_blend(job, count)))
 
     return run(
+        "laplacian",
         work,
         src,
         dst,
