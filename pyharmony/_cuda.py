@@ -102,6 +102,10 @@ class DeviceArray:
         """The same bytes as a contiguous array."""
         return DeviceArray(self.pointer, shape, contiguous_strides(shape), dtype, self.device, self.stream, self.owner)
 
+    def transpose(self, axes: tuple[int, ...]) -> DeviceArray:
+        """With its axes in another order, as numpy's."""
+        return self.reshaped(tuple(self.shape[i] for i in axes), tuple(self.strides[i] for i in axes))
+
     def with_axes(self, count: int) -> DeviceArray:
         """With so many axes: the first are of one element."""
         more = count - self.ndim

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from pyharmony import blend
+from pyharmony._images.region import Region
 from pyharmony.blend import _gp_gan
-from pyharmony.blend._region import Region
 from pyharmony.errors import ArgumentError, DTypeError, ShapeError, WeightsError
 
 torch = pytest.importorskip("torch", reason="torch is not installed")

@@ -379,12 +379,12 @@ def test_errors() -> None:
 
 
 def test_memory_that_is_not_there_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pyharmony.blend import _frame
+    from pyharmony._images import frame
 
     def refuse(*_: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(_frame, "bounding_box", refuse)
+    monkeypatch.setattr(frame, "bounding_box", refuse)
     image = np.zeros((4, 4, 3), np.uint8)
     with pytest.raises(errors.OutOfMemory, match=r"\[4, 4, 3\] of uint8"):
         blend.alpha(image, image)

@@ -389,7 +389,11 @@ def test_a_batch_lies_where_at_says_and_the_alpha_of_dst_stays(run: Any) -> None
         ({"at": None}, ShapeError, r"src: 7 x 6 pixels beside 9 x 8 of dst \(width x height\); pass at="),
         ({"src": np.zeros((6, 7, 4), np.float32)}, ShapeError, "src: 4 channels, expected 1 or 3; alpha is"),
         ({"src": np.zeros((6, 7, 1), np.float32)}, ShapeError, "src: 1 images of 1 channels beside 1 of 3 of dst"),
-        ({"src": np.zeros((6, 7, 5), np.float32)}, ShapeError, r"src: shape \[6, 7, 5\], expected 1, 3 or 4 channels"),
+        (
+            {"src": np.zeros((6, 7, 5), np.float32)},
+            ShapeError,
+            r"src: .* has 5 channels, expected .* 1, 3 or 4",
+        ),
         ({"src": np.zeros((6, 7, 3), np.float16)}, DTypeError, "src: dtype float16 differs from dst float32"),
         ({"mask": np.zeros((8, 9), np.uint8)}, ShapeError, r"mask: shape \[8, 9\], expected \[6, 7\]"),
         ({"mask": None, "src": np.zeros((8, 9, 3), np.float32)}, MaskError, "mask: covers all of dst"),

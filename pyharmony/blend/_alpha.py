@@ -8,11 +8,11 @@ import numpy as np
 
 from .. import _checks
 from .._arrays import NumpyArray
+from .._images.call import run
+from .._images.frame import Frame, Infos, Job, direct_info, write
+from .._images.region import as_float, check_finite
 from ..ops.distance import distance_inside
 from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike, Position
-from ._frame import Frame, Job, direct_info, write
-from ._images import Infos, run
-from ._region import as_float, check_finite
 
 _ROWS = 64  # of a strip whose temporaries stay in the cache
 
@@ -55,6 +55,7 @@ def alpha(
         return frame.each(lambda job: direct_info(_blend(job, width)))
 
     return run(
+        "alpha",
         work,
         src,
         dst,

@@ -11,15 +11,15 @@ import numpy as np
 
 from .. import _arrays, _checks
 from .._arrays import NumpyArray
+from .._images.call import ITSELF, nothing_done, run
+from .._images.fill import fill
+from .._images.frame import Frame, Infos, Job, direct_info, write
+from .._images.memory import Memory
+from .._images.region import Region, check_finite
 from .._native import native
 from ..errors import ArgumentError, MaskError
 from ..reference.edits import LEAST_GRADIENT, LOG_OFFSET
 from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike
-from ._fill import fill
-from ._frame import Frame, Job, direct_info, write
-from ._images import ITSELF, Infos, nothing_done, run
-from ._memory import Memory
-from ._region import Region, check_finite
 from ._solve import solve_edit, solve_membrane
 
 _ROWS = 64  # of a strip whose temporaries stay in the cache
@@ -80,7 +80,16 @@ def texture_flattening(
         return _write_edit(job, region, picture, gain=gain, limit=limit, certify=certify)
 
     return _run(
-        edit, image, mask, tolerance, keep_gps=keep_gps, device=device, errors=errors, out=out, return_info=return_info
+        "texture_flattening",
+        edit,
+        image,
+        mask,
+        tolerance,
+        keep_gps=keep_gps,
+        device=device,
+        errors=errors,
+        out=out,
+        return_info=return_info,
     )
 
 
@@ -131,7 +140,16 @@ def illumination_change(
         return _relight(job, level, power, limit, certify)
 
     return _run(
-        edit, image, mask, tolerance, keep_gps=keep_gps, device=device, errors=errors, out=out, return_info=return_info
+        "illumination_change",
+        edit,
+        image,
+        mask,
+        tolerance,
+        keep_gps=keep_gps,
+        device=device,
+        errors=errors,
+        out=out,
+        return_info=return_info,
     )
 
 
@@ -177,6 +195,7 @@ def detail_boost(
         return _write_edit(job, region, picture, gain=factor, weight=held, limit=limit, certify=certify)
 
     return _run(
+        "detail_boost",
         edit,
         image,
         mask,
@@ -221,6 +240,7 @@ def inpaint(
     if mask is None:
         raise MaskError("mask: None, expected the pixels to fill")
     return _run(
+        "inpaint",
         _inpaint,
         image,
         mask,
@@ -240,6 +260,7 @@ Edit = Callable[[Job, "float | NumpyArray", float, bool], _checks.SolveInfo]
 
 
 def _run(
+    name: str,
     edit: Edit,
     image: Any,
     mask: Any,
@@ -256,6 +277,7 @@ def _run(
         return frame.each(lambda job: _edit(edit, job, weight, limit, bool(return_info)))
 
     return run(
+        name,
         work,
         ITSELF,
         image,

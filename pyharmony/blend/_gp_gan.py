@@ -10,6 +10,10 @@ import numpy as np
 
 from .. import _arrays, _checks, _shipped
 from .._arrays import NumpyArray
+from .._images.call import run
+from .._images.frame import Frame, Infos, Job
+from .._images.region import Region, as_float, check_finite
+from .._images.resample import resample
 from ..errors import ArgumentError, DTypeError
 from ..ops.pyramid import downsample, meet_known
 from ..typing import (
@@ -24,11 +28,7 @@ from ..typing import (
     PathLike,
     Position,
 )
-from ._frame import Frame, Job
-from ._gaussian_poisson import Level, Options, equation_of, solve
-from ._images import Infos, run
-from ._region import Region, as_float, check_finite
-from ._resample import resample
+from ._pyramid import Level, Options, equation_of, solve
 
 _CONTEXT = 2  # sides of the square that the network sees, in sides of the mask's box
 
@@ -112,10 +112,9 @@ def gp_gan(
         return model.search(net, composite, n_iteration=iterations, seed=start).picture
 
     def work(frame: Frame, color_weight: Any) -> Infos:
-        frame.keep_apart(color_weight, "color_weight")
         options = Options(
             base=None,
-            weight=_checks.color_weight(color_weight, *frame.shape),
+            weight=frame.color_weight(color_weight),
             equation=equation,
             tolerance=_checks.tolerance(tolerance, frame.dtype),
             certify=bool(return_info),
@@ -130,9 +129,10 @@ def gp_gan(
                 meet_known(colours, level.dst, level.known)
             return colours
 
-        return frame.each(lambda job: solve(job, options, base, None))
+        return frame.each(lambda job: solve(job, options, guess=base))
 
     return run(
+        "gp_gan",
         work,
         src,
         dst,

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from .._arrays import NumpyArray
+from .._images.call import run
+from .._images.frame import Frame, Infos, Job, direct_info, write
+from .._images.memory import Memory
+from .._images.region import Region, as_float
 from ..errors import ArgumentError, DTypeError
 from ..ops.pyramid import downsample, halve_mask, upsample
 from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike, Position
-from ._frame import Frame, Job, direct_info, write
-from ._images import Infos, run
-from ._memory import Memory
-from ._region import Region, as_float
 
 _MAX_LEVELS = 16
 _MARGIN = 4  # cells of the coarsest level that are read around the mask
@@ -72,6 +72,7 @@ def laplacian(
         return frame.each(lambda job: direct_info(_blend(job, count)))
 
     return run(
+        "laplacian",
         work,
         src,
         dst,

@@ -8,12 +8,12 @@ import numpy as np
 
 from .. import _arrays
 from .._arrays import VALUE_RANGE, NumpyArray
+from .._images.call import is_array, run
+from .._images.frame import Frame, Infos, direct_info
+from .._images.region import as_float
 from ..errors import DTypeError, ShapeError
 from ..io import Picture, write
 from ..typing import ImageLike, MaskLike, OneOrMany, PathLike, Position, WritableFile
-from ._frame import Frame, direct_info
-from ._images import Infos, is_array, run
-from ._region import as_float
 
 
 def placed_mask(
@@ -64,6 +64,7 @@ def placed_mask(
 
     pictures: Any = dst if isinstance(dst, (list, tuple)) else [dst]
     run(
+        "placed_mask",
         work,
         src,
         dst,

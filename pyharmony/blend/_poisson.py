@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from .. import _arrays, _checks
-from .._arrays import NumpyArray
-from .._cuda import Place, attempt
+from .. import _checks
+from .._images.call import run
+from .._images.frame import Crop, Infos
 from ..errors import MaskError
-from ..ops._poisson_cuda import solve_images
 from ..typing import Contour, Device, Errors, Gradients, ImageLike, MaskLike, OneOrMany, OutLike, Position
-from ._cuda import NOTHING_KNOWN, crops, poisson_on_device, takes, upload
-from ._frame import Frame, Job, direct_info
-from ._images import Infos, run
-from ._region import Region
-from ._solve import solve_poisson
+from ._solve import solve_poisson, solve_poisson_on
+
+_NOTHING_KNOWN = (
+    "mask: covers all of dst, and with color_weight 0 nothing fixes the colours; leave pixels at zero or pass "
+    "color_weight > 0"
+)
 
 
 def poisson(
@@ -66,27 +64,18 @@ def poisson(
     _checks.one_of(gradients, "gradients", _checks.GRADIENTS)
     _checks.one_of(contour, "contour", _checks.CONTOURS)
 
-    def work(frame: Frame, color_weight: Any) -> Infos:
-        limit = _checks.tolerance(tolerance, frame.dtype)
-        weight = _checks.color_weight(color_weight, *frame.shape)
-        frame.keep_apart(color_weight, "color_weight")
-        return frame.each(lambda job: _blend(job, gradients, contour, weight, limit, bool(return_info), frame.place))
-
-    def on_device(src: Any, dst: Any, mask: Any, at: Any, out: Any, color_weight: Any) -> tuple[Any, Any]:
-        return poisson_on_device(
-            src,
-            dst,
-            mask,
-            at,
-            out,
-            color_weight,
-            gradients=gradients,
-            contour=contour,
-            tolerance=tolerance,
-            return_info=bool(return_info),
-        )
+    def work(frame: Any, color_weight: Any) -> Infos:
+        options: dict[str, Any] = {
+            "gradients": gradients,
+            "contour": contour,
+            "tolerance": _checks.tolerance(tolerance, frame.dtype),
+            "certify": bool(return_info),
+        }
+        weight = frame.color_weight(color_weight)
+        return frame.each(lambda job: _blend(job, weight, options), boxes=False)
 
     return run(
+        "poisson",
         work,
         src,
         dst,
@@ -99,74 +88,25 @@ def poisson(
         errors=errors,
         out=out,
         return_info=return_info,
-        on_device=on_device,
         color_weight=color_weight,
     )
 
 
-def _blend(
-    job: Job, gradients: str, contour: str, weight: Any, tolerance: float, certify: bool, place: Place | None
-) -> _checks.SolveInfo:
+def _blend(job: Any, weight: Any, options: dict[str, Any]) -> Infos:
+    """Blends one Job or DeviceJob."""
     if job.bbox.empty:
-        job.start()
-        return direct_info("copy")
-    region = job.bbox.expand(1, job.shape)
+        return job.unchanged()
+    region = job.bbox.expand(1, job.shape)  # around it there is nothing to solve for
     mask = job.mask_of(region)
-    if isinstance(weight, float) and weight == 0 and job.bbox.shape == job.shape and mask.min() > 0:
-        raise MaskError(NOTHING_KNOWN)
+    if isinstance(weight, float) and weight == 0 and job.covered(mask):
+        raise MaskError(_NOTHING_KNOWN)
     job.check_finite(region, mask)
-    color_weight = weight if isinstance(weight, float) else region.of(weight)
-    if place is not None and takes(place, job):
-        made: _checks.SolveInfo = attempt(
-            place,
-            "poisson",
-            lambda: _blend_at(place, job, gradients, contour, color_weight, tolerance, certify, region, mask),
-        )
-        if made is not NotImplemented:
-            return made
-    return solve_poisson(
-        job.src_of(region),
-        job.dst_of(region),
-        mask,
-        region.of(job.start()),
-        gradients=gradients,
-        contour=contour,
-        color_weight=color_weight,
-        tolerance=tolerance,
-        certify=certify,
-        memory=job.memory,
-    )
 
+    def solve(crop: Crop) -> Infos:
+        out = crop.target(region)
+        if crop.place is not None:
+            return solve_poisson_on(crop.place, crop, out, **options)
+        parts = crop.src, crop.dst, crop.mask, out
+        return [solve_poisson(*parts, color_weight=crop.weight, memory=crop.memory, **options)]
 
-def _blend_at(
-    place: Place,
-    job: Job,
-    gradients: str,
-    contour: str,
-    color_weight: Any,
-    tolerance: float,
-    certify: bool,
-    region: Region,
-    mask: NumpyArray,
-) -> _checks.SolveInfo:
-    """The same on a device, of copies of the crops."""
-    src, dst, cover, out = crops(place, job, region, mask)
-    a_map = not isinstance(color_weight, float)
-    (info,) = solve_images(
-        place,
-        src,
-        dst,
-        cover,
-        None,
-        out,
-        gradients=gradients,
-        contour=contour,
-        weight=0.0 if a_map else color_weight,
-        weight_map=upload(place, np.ascontiguousarray(color_weight, np.float32), "color_weight") if a_map else None,
-        levels=tolerance,
-        unit=_arrays.VALUE_RANGE[job.dst.dtype.name],
-        certify=certify,
-        read=True,
-    )
-    np.copyto(region.of(job.start()), place.fetch(out)[0], where=(mask > 0)[..., None])
-    return info
+    return job.solved(region, mask, solve, name="poisson", weight=weight)

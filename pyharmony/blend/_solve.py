@@ -3,18 +3,25 @@
 src, dst, base and out may each have a dtype of their own, in one unit: a source that goes on
 beyond its border is float32 over a uint8 destination. Tolerances are in 8-bit levels of dst's
 dtype. The scratch of a solve is counted in memory.
+
+Those that end in _on are for batches on a device; they are enqueued, and wait for the device where it is to tell.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from .._arrays import NumpyArray
 from .._checks import SolveInfo
-from ..ops.gaussian_poisson import Equation, solve, wanted_field
-from ..ops.poisson import hierarchy_of, solve_image
+from .._cuda import DeviceArray, Place
+from .._images.frame import Crop
+from .._images.memory import Memory
+from ..ops.gaussian_poisson import DeviceEquation, Equation, choose_method_on, solve, solve_on, wanted_field
+from ..ops.poisson import DeviceHierarchy, hierarchy_of, most_iterations, solve_image, solve_images
+from ..ops.pyramid import double
 from ..reference.gaussian_poisson import gaussian_taps
-from ._memory import Memory
 
 
 def solve_poisson(
@@ -75,6 +82,89 @@ def solve_gaussian_poisson(
     info = solve(equation, out, method="auto", tolerance=tolerance, certify=certify)
     memory.touch(info.peak_bytes)
     return info
+
+
+def solve_poisson_on(
+    place: Place, crop: Crop, out: DeviceArray, *, gradients: str, contour: str, tolerance: float, certify: bool
+) -> list[SolveInfo]:
+    """`pyharmony.ops.poisson` of a crop on a device into out [N, H, W, C]."""
+    constant = isinstance(crop.weight, float)
+    return solve_images(
+        place,
+        crop.src,
+        crop.dst,
+        crop.mask,
+        None,
+        out,
+        gradients=gradients,
+        contour=contour,
+        weight=crop.weight if constant else 0.0,
+        weight_map=None if constant else crop.weight,
+        levels=tolerance,
+        unit=crop.unit,
+        certify=certify,
+        read=certify or crop.fetched,
+    )
+
+
+def solve_gaussian_poisson_on(
+    place: Place,
+    crop: Crop,
+    level: Any,
+    base: DeviceArray,
+    out: DeviceArray,
+    *,
+    sigma: float,
+    pinned: bool,
+    half_base: bool,
+    tolerance: float,
+    certify: bool,
+    tell: bool,
+) -> list[SolveInfo]:
+    """`pyharmony.ops.gaussian_poisson` of a level of a crop's pyramid into out [N, H, W, C].
+
+    half_base says that base is that of the level below.
+    """
+    w0, w1 = gaussian_taps(sigma)
+    equation = DeviceEquation(
+        src=level.src,
+        dst=level.dst,
+        mask=level.mask,
+        base=base,
+        weight=crop.least,
+        weight_map=None if isinstance(level.weight, float) else level.weight,
+        w0=w0,
+        w1=w1,
+        pinned=pinned,
+        most=crop.most,
+        half_base=half_base,
+    )
+    # Chebyshev's kernel doubles on the way, where nothing has to meet what is known.
+    if half_base and (pinned or choose_method_on(equation, tolerance) != "chebyshev"):
+        equation.base = double(base, level.dst, level.mask if pinned else None, level.known, place)
+        equation.half_base = False
+    return solve_on(place, equation, out, method="auto", levels=tolerance, unit=crop.unit, info=tell, certify=certify)
+
+
+def membrane_on(place: Place, level: Any, weights: DeviceArray | None, tolerance: float, unit: float) -> DeviceArray:
+    """The membrane of a level's src over dst, float32, which weights [N, H, W] hold near dst."""
+    _, out = place.empty(level.dst.shape, np.dtype(np.float32))
+    place.copy(level.dst, out)
+    hierarchy = DeviceHierarchy(place, level.mask, level.dst.shape[1:3], weight=0.0, weight_map=weights)
+    hierarchy.solve(
+        place,
+        level.src,
+        level.dst,
+        level.mask,
+        level.dst,
+        out,
+        gradients="source",
+        tolerance=tolerance * unit / 255,
+        iterations=most_iterations(tolerance),
+        certify=False,
+        read=False,
+    )
+    return out
 
 
 def solve_edit(

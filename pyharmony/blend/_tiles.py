@@ -12,6 +12,9 @@ import numpy as np
 
 from .. import _arrays, _checks
 from .._arrays import NumpyArray
+from .._images.frame import direct_info
+from .._images.memory import Memory
+from .._images.region import Region, bounding_box, covered_by, regions_of
 from .._warnings import warn
 from ..errors import ShapeError, UnchangedWarning
 from ..ops.gaussian_poisson import MAX_SIGMA
@@ -19,10 +22,7 @@ from ..ops.pyramid import MAX_SMOOTH_SIGMA, downsample, halve_mask, meet_known, 
 from ..ops.tiles import LEAST_TILED_WEIGHT, Images, tile_sides, tiles_of
 from ..ops.tiles import gaussian_poisson_tiles as solve_tiles
 from ..typing import PathLike, SlicedArray, SlicedT
-from ._frame import direct_info
-from ._gaussian_poisson import Level, coarse_tolerance_of, first_base
-from ._memory import Memory
-from ._region import Region, bounding_box, covered_by, regions_of
+from ._pyramid import Level, coarse_tolerance_of, first_base
 from ._solve import solve_gaussian_poisson
 
 #: Levels of at most as many pixels are held in memory; others in files.
@@ -272,8 +272,7 @@ class _Pyramid:
                 )
             if k > 0:
                 finer = self._regions[k - 1]
-                under = Region(finer.y0 // 2, (finer.y1 + 1) // 2, finer.x0 // 2, (finer.x1 + 1) // 2)
-                coarse = _Part(result, self._shifted(under, region), image=True)
+                coarse = _Part(result, self._shifted(finer.halved(), region), image=True)
                 meets = options["preserve_background"] and self._anything_known
                 below = [part.part(self._local(finer, k - 1)) for part in self._levels[k - 1]]
                 colours = _Doubled(coarse, finer.shape, below[1], below[3] if meets else None)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from .. import _catalogue, _checks, _device, _shipped
-from ..blend._frame import Frame, Job
-from ..blend._images import ITSELF, is_file, run
-from ..blend._region import check_finite
+from .._images.call import ITSELF, is_file, run
+from .._images.frame import Frame, Job
+from .._images.region import check_finite
 from ..errors import (
     ArgumentError,
     ConfidenceWarning,
@@ -319,9 +319,10 @@ def _run(
     def work(frame: Frame) -> list[Any]:
         if memory is not None and frame.batch:
             raise ShapeError("frames: a batch as one of them, expected images")
-        return frame.each(lambda job: _one(job, method, strength, guard, memory))  # type: ignore[arg-type,return-value]
+        return frame.each(lambda job: _one(job, method, strength, guard, memory))
 
     return run(
+        "harmonize",
         work,
         ITSELF,
         image,
@@ -333,7 +334,6 @@ def _run(
         errors=errors,
         out=out,
         return_info=info,
-        there_and_back=True,
         tell=lambda done: _warning_of(done, guard),
     )
 

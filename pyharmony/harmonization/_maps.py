@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from .. import _arrays, _checks, ops
 from .._arrays import VALUE_RANGE, NumpyArray
-from ..blend._frame import write
-from ..blend._region import as_float
+from .._images.frame import write
+from .._images.region import as_float
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.color_map import color_image, encode
 from ..ops.color_map import run as run_stages

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._arrays import NumpyArray
-from ..blend._region import as_float
+from .._images.region import as_float
 
 Float32 = npt.NDArray[np.float32]
 

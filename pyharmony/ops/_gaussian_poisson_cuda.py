@@ -80,7 +80,7 @@ class DeviceEquation(Equation):
         return self.src.view("src"), self.dst.view("dst"), self.mask.view("mask"), self.base.view("base")
 
 
-def choose_method(eq: DeviceEquation, levels: float) -> str:
+def choose_method_on(eq: DeviceEquation, levels: float) -> str:
     """What 'auto' stands for at a tolerance of that many 8-bit levels."""
     irregular = eq.pinned or eq.weight_map is not None
     most = CHEBYSHEV_STEPS_PINNED if irregular else CHEBYSHEV_STEPS
@@ -88,7 +88,7 @@ def choose_method(eq: DeviceEquation, levels: float) -> str:
     return "chebyshev" if provable and expected_steps(eq, levels) <= most else "multigrid"
 
 
-def solve(
+def solve_on(
     place: Place,
     eq: DeviceEquation,
     out: DeviceArray,
@@ -114,7 +114,7 @@ def solve(
     start = time.perf_counter()
     limit = levels * unit / 255
     if method == "auto":
-        method = choose_method(eq, levels)
+        method = choose_method_on(eq, levels)
     elif method == "chebyshev" and not eq.weight > 0:
         raise ArgumentError("method: 'chebyshev' needs color_weight above 0 everywhere; use 'auto'")
     with _cuda.failures("gaussian_poisson"):
@@ -284,7 +284,7 @@ def inverse(place: Place, eq: DeviceEquation, g: DeviceArray, out: DeviceArray, 
     """
     levels = tolerance * 255
     with _cuda.failures("gaussian_poisson"):
-        if choose_method(eq, levels) == "chebyshev":
+        if choose_method_on(eq, levels) == "chebyshev":
             _chebyshev(place, eq, out, tolerance, 1.0, False, g)
         elif not eq.pinned and eq.weight_map is None:
             _multigrid(place, eq, out, tolerance, False, g)
@@ -368,7 +368,7 @@ def run(place: Place, call: Call) -> Any:
             _checks.finite(x.reshape(-1, *x.shape[-2:]) if x.ndim > 2 else x[..., None], name)
     weight, weight_map, most = weight_on(place, call.color_weight, count, height, width)
     out, into = place.empty(tuple(seen.dst.shape), dtype)
-    infos = solve(
+    infos = solve_on(
         place,
         DeviceEquation(
             src=src,

@@ -3,14 +3,21 @@
 Cells keep their place: pixel j of a level covers the pixels 2j and 2j + 1 of the finer one, and n
 pixels become ceil(n / 2). See `pyharmony.reference.pyramid` for the formulae. Not public: the
 blends halve and double with it.
+
+A place is the device of the arrays, which are DeviceArrays [N, H, W, C] and [N, H, W] there; None: the CPU, and
+[H, W, C] and [H, W].
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from .. import _arrays, _checks
 from .._arrays import Array
+from .._cuda import DeviceArray, Place
 from .._native import native
 from ..errors import ArgumentError, ShapeError
 
@@ -108,3 +115,118 @@ def meet_known(colours: _arrays.NumpyArray, dst: _arrays.NumpyArray, known: _arr
     native.pyramid_meet_known(
         _arrays.view(colours, "colours", writable=True), _arrays.view(dst, "dst"), _arrays.view(known, "known")
     )
+
+
+# ---- the levels of a blend, on the CPU or on a device -----------------------------------------------
+
+
+def halve(images: Sequence[Any], smooth_sigma: float, place: Place | None = None) -> list[Any]:
+    """Returns images with a half of their rows and columns, float32; see `downsample`."""
+    if place is None:
+        return [downsample(image, smooth_sigma) for image in images]
+    outs = [_new(place, (a.shape[0], *_halved(a.shape[1:3]), a.shape[3])) for a in images]
+    place.module.pyramid_downsample(
+        [a.view("image") for a in images], smooth_sigma, [a.view("out", writable=True) for a in outs], **_at(place)
+    )
+    return outs
+
+
+def halve_masks(mask: Any, known: Any, place: Place | None = None) -> tuple[Any, Any]:
+    """Returns the mask and the known share of each pixel at half the size; known None: where the mask is zero."""
+    if place is None:
+        return halve_mask(mask), halve_mask(mask == 0 if known is None else known)
+    shape = mask.shape[0], *_halved(mask.shape[1:3])
+    outs = _new(place, shape), _new(place, shape)
+    place.module.pyramid_downsample_mask(
+        mask.view("mask"),
+        None if known is None else known.view("known"),
+        outs[0].view("mask", writable=True),
+        outs[1].view("known", writable=True),
+        **_at(place),
+    )
+    return outs
+
+
+def halve_map(weights: Any, place: Place | None = None) -> Any:
+    """Returns a map [H, W], or [N, H, W] on a device, with a half of its rows and columns, without smoothing."""
+    if place is None:
+        return downsample(weights, 0.0)
+    (halved,) = halve([weights.reshaped((*weights.shape, 1), (*weights.strides, 1))], 0.0, place)
+    return halved.reshaped(halved.shape[:3], halved.strides[:3])
+
+
+def double(colours: Any, like: Any, mask: Any = None, known: Any = None, place: Place | None = None) -> Any:
+    """Returns colours at the size of the image like, twice theirs or one less.
+
+    With a mask they meet like across the contour of what is known, see `meet_known`; known None: where the mask is
+    zero.
+    """
+    if place is None:
+        doubled = upsample(colours, like.shape[:2])
+        if mask is not None:
+            meet_known(doubled, like, mask == 0 if known is None else known)
+        return doubled
+    out = _new(place, like.shape)
+    image, into = colours.view("base"), out.view("base", writable=True)
+    if mask is None:
+        place.module.pyramid_upsample(image, into, **_at(place))
+    else:
+        cover = mask if known is None else known
+        place.module.pyramid_upsample_meet(
+            image, like.view("dst"), cover.view("known"), into, from_mask=known is None, **_at(place)
+        )
+    return out
+
+
+# ---- on a device: what NumPy does in a line on the CPU ---------------------------------------------
+
+
+def copy_paste(place: Place, src: DeviceArray, dst: DeviceArray, mask: DeviceArray) -> DeviceArray:
+    """Returns mask * src + (1 - mask) * dst, float32."""
+    out = _new(place, dst.shape)
+    place.module.pyramid_copy_paste(
+        src.view("src"), dst.view("dst"), mask.view("mask"), out.view("base", writable=True), **_at(place)
+    )
+    return out
+
+
+def hold(place: Place, known: DeviceArray) -> DeviceArray:
+    """Returns the weights that hold the membrane of a coarse level near dst, from the known share of each pixel."""
+    out = _new(place, known.shape)
+    place.module.pyramid_hold(known.view("known"), out.view("hold", writable=True), **_at(place))
+    return out
+
+
+def lay(place: Place, src: DeviceArray, dst: DeviceArray, corner: tuple[int, int]) -> DeviceArray:
+    """Returns src with its first pixel at corner (y, x) of dst, and around it dst plus the nearest difference."""
+    out = _new(place, dst.shape)
+    place.module.pyramid_lay(src.view("src"), dst.view("dst"), *corner, out.view("src", writable=True), **_at(place))
+    return out
+
+
+def lay_mask(
+    place: Place, mask: DeviceArray | None, shape: tuple[int, int, int], corner: tuple[int, int], size: tuple[int, int]
+) -> DeviceArray:
+    """Returns zeros [N, H, W] with a mask of that size laid at corner (y, x); None: ones."""
+    out = _new(place, shape)
+    place.module.pyramid_lay_mask(
+        None if mask is None else mask.view("mask"), *corner, *size, out.view("mask", writable=True), **_at(place)
+    )
+    return out
+
+
+def empty_like(image: Any, place: Place | None = None) -> Any:
+    """Returns float32 memory for an image of that shape."""
+    return np.empty(image.shape, np.float32) if place is None else _new(place, image.shape)
+
+
+def _new(place: Place, shape: tuple[int, ...]) -> DeviceArray:
+    return place.empty(shape, np.dtype(np.float32))[1]
+
+
+def _at(place: Place) -> dict[str, int]:
+    return {"device": place.device, "stream": place.stream}
+
+
+def _halved(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple((n + 1) // 2 for n in shape)

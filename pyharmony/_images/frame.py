@@ -3,6 +3,9 @@
 A `Frame` takes the caller's arrays as they are, checks them, and lays each source over its
 destination. A `Job` is one such pair as numpy [H, W, C] views; the blends read crops of it and
 write into its target. Regions are in pixels of the destination.
+
+A blend that has kernels for a device is given a `Crop` of the job, which lies on the CPU or on the device; `device` has
+the frame and job of arrays that are on one already.
 """
 
 from __future__ import annotations
@@ -19,12 +22,13 @@ import numpy as np
 
 from .. import _arrays, _checks
 from .._arrays import Array, NumpyArray
-from .._cuda import Place
+from .._cuda import DeviceArray, Place, attempt, describe, is_device_array
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ._fill import fill
-from ._memory import Memory
-from ._region import Region, bounding_box, check_finite
-from ._source import lay_mask, place, place_scaled
+from ..ops._images_cuda import batch_of, unsupported
+from .fill import fill
+from .memory import Memory
+from .region import Region, bounding_box, check_finite
+from .source import lay_mask, place, place_scaled
 
 CHANNELS = (1, 3, 4)
 _FAR = 1 << 31  # pixels; a position beyond is a mistake
@@ -35,12 +39,71 @@ def direct_info(method: str) -> _checks.SolveInfo:
     return _checks.SolveInfo(method, 0, 0.0, 0.0, "cpu", 0.0, 0)
 
 
+Infos = list[_checks.SolveInfo]
+
+
+@dataclass
+class Crop:
+    """What a solve reads and writes over a region of dst.
+
+    On the CPU images are [h, w, C] and masks and maps [h, w]; on a device they are [N, h, w, C] and [N, h, w].
+
+    Attributes:
+        place: the device of all arrays; None: the CPU.
+        region: where they lie in dst.
+        weight: color_weight, a number or a map; on a device least and most are its range.
+        target: returns what to write the result over a part of the region into; a solve on the CPU has read dst then.
+        memory: counts what is held on the CPU.
+        fetched: whether the result is copied to the CPU, so that the device is waited for anyway.
+    """
+
+    place: Place | None
+    region: Region
+    src: Any
+    dst: Any
+    mask: Any
+    base: Any
+    weight: Any
+    target: Callable[[Region], Any]
+    memory: Memory
+    least: float = 0.0
+    most: float = 0.0
+    fetched: bool = False
+
+    @property
+    def unit(self) -> float:
+        """The value of white in dst."""
+        return _arrays.VALUE_RANGE[self.dst.dtype.name]
+
+    def on(self, place: Place, out: DeviceArray) -> Crop:
+        """Returns a copy on a device, whose result goes into out."""
+        weight = self.weight if isinstance(self.weight, float) else np.ascontiguousarray(self.weight, np.float32)
+
+        def take(a: NumpyArray, name: str) -> DeviceArray:
+            return place.take(a[None], name)
+
+        return dataclasses.replace(
+            self,
+            place=place,
+            src=take(self.src, "src"),
+            dst=take(self.dst, "dst"),
+            mask=take(self.mask, "mask"),
+            base=None if self.base is None else take(self.base, "base"),
+            weight=weight if isinstance(weight, float) else take(weight, "color_weight"),
+            target=lambda part: part.of(out, (self.region.y0, self.region.x0)),
+            least=weight if isinstance(weight, float) else float(weight.min()),
+            most=weight if isinstance(weight, float) else float(weight.max()),
+            fetched=True,
+        )
+
+
 @dataclass
 class Job:
     """One source over one destination.
 
     Attributes:
         item: which of the batch it is.
+        place: the device that crops are copied to and solved on; None: the CPU.
         src: colours [h, w, C], cut to what lies inside dst; floats in dst's unit where at moves it
             by a part of a pixel.
         dst: colours [H, W, C].
@@ -56,6 +119,7 @@ class Job:
     """
 
     item: int
+    place: Place | None
     src: NumpyArray
     dst: NumpyArray
     mask: NumpyArray
@@ -89,6 +153,71 @@ class Job:
             if self.out_alpha is not None:
                 self.out_alpha[...] = self.dst_alpha
         return self.out
+
+    def unchanged(self) -> Infos:
+        """Leaves the result a copy of dst."""
+        self.start()
+        return [direct_info("copy")]
+
+    def covered(self, mask: NumpyArray) -> bool:
+        """Whether the mask, that over a region which holds bbox, is above zero in every pixel of dst."""
+        return self.bbox.shape == self.shape and bool(mask.min() > 0)
+
+    def solved(
+        self,
+        region: Region,
+        mask: NumpyArray,
+        solve: Callable[[Crop], Infos],
+        *,
+        name: str,
+        base: NumpyArray | None = None,
+        weight: float | NumpyArray = 0.0,
+        everywhere: bool = False,
+        only_on_cpu: str = "",
+    ) -> Infos:
+        """Solves over a region, of which mask is the mask: on the device of the call where it can, else on the CPU.
+
+        Args:
+            name: the blend, for messages.
+            base, weight: an image and color_weight over dst.
+            everywhere: the result counts where the mask is zero, too.
+            only_on_cpu: why kernels on a device do not take this; empty where they do.
+
+        Raises:
+            ArgumentError: the caller asked for the device by name, and kernels do not take this.
+        """
+        if base is not None:
+            base = region.of(base)
+            check_finite(base, "base", (region.y0, region.x0))
+        crop = Crop(
+            place=None,
+            region=region,
+            src=self.src_of(region),
+            dst=self.dst_of(region),
+            mask=mask,
+            base=base,
+            weight=weight if isinstance(weight, float) else region.of(weight),
+            target=lambda part: part.of(self.start()),
+            memory=self.memory,
+        )
+        place = self.place
+        if place is not None:
+            only_on_cpu = unsupported(self.dst.dtype.name, "dst") or only_on_cpu
+            if only_on_cpu and place.required:
+                raise ArgumentError(only_on_cpu)
+            if not only_on_cpu:
+                inside = True if everywhere else (mask > 0)[..., None]
+                infos: Infos = attempt(place, name, lambda: self._solved_on(place, crop, solve, inside))
+                if infos is not NotImplemented:
+                    return infos
+        return solve(crop)
+
+    def _solved_on(self, place: Place, crop: Crop, solve: Callable[[Crop], Infos], inside: NumpyArray | bool) -> Infos:
+        """Solves a copy of the crop on a device, and writes the result where inside is set."""
+        _, out = place.empty((1, *crop.dst.shape), crop.dst.dtype)
+        infos = solve(crop.on(place, out))
+        np.copyto(crop.region.of(self.start()), place.fetch(out)[0], where=inside)
+        return infos
 
     def dst_of(self, region: Region) -> NumpyArray:
         """dst over a region, in memory apart from out: a solve reads it again after it has written."""
@@ -151,31 +280,39 @@ class Job:
         check_finite(region.of(self.dst), "dst", (region.y0, region.x0), mask=mask)
 
 
-def _layout(x: Any, name: str) -> tuple[NumpyArray, bool]:
-    """An image or batch of the layouts that blends take as numpy [N, H, W, C], and whether it is a batch."""
-    a = _arrays.to_numpy(x, name)
-    torch = _arrays.is_torch(x)
+def layout(x: Any, name: str) -> tuple[Any, bool]:
+    """Returns an image or batch of the layouts that blends take as [N, H, W, C], and whether it is a batch.
+
+    Of an array on a device that is a DeviceArray, else numpy's.
+    """
+    there, torch = is_device_array(x), _arrays.is_torch(x)
+    a: Any = describe(x, name) if there else _arrays.to_numpy(x, name)
     layouts = "[C, H, W] or [B, C, H, W]" if torch else "[H, W], [H, W, C] or [N, H, W, C]"
     if a.ndim not in (2, 3, 4):
         raise ShapeError(f"{name}: shape {list(a.shape)}, expected {layouts} with 1, 3 or 4 channels")
-    a = _checks.image(x, name, dims=(2, 3, 4))
-    if torch and x.ndim > 2:
-        a = np.moveaxis(a, -3, -1)
+    _checks.image_form(a, a.dtype.name if there else _arrays.dtype_name(a), name, (2, 3, 4))
+    batch, shape = a.ndim == 4, a.shape
+    if torch and a.ndim > 2:
+        a = a.transpose((*range(a.ndim - 3), -2, -1, -3))
+    if there:
+        a = batch_of(a)
+    else:
+        a = a[..., None] if a.ndim == 2 else a
+        a = a if batch else a[None]
     if a.shape[-1] not in CHANNELS:
         first, last = (-1, -3) if torch else (-3, -1)
         fix = "pyharmony.ops takes any number of channels"
-        if x.shape[first] in CHANNELS:
+        if shape[first] in CHANNELS:
             fix = "channels come first: x.movedim(-1, -3)" if torch else "channels come last: numpy.moveaxis(x, -3, -1)"
         raise ShapeError(
-            f"{name}: shape {list(x.shape)} has {x.shape[last]} channels, expected {layouts} with 1, 3 or 4; {fix}"
+            f"{name}: shape {list(shape)} has {shape[last]} channels, expected {layouts} with 1, 3 or 4; {fix}"
         )
-    batch = a.ndim == 4
-    return (a if batch else a[None]), batch
+    return a, batch
 
 
 def as_images(x: Any, name: str) -> list[NumpyArray]:
     """The items [H, W, C] of an image or batch, over the same memory."""
-    return list(_layout(x, name)[0])
+    return list(layout(x, name)[0])
 
 
 def _masks(mask: Any, count: int, height: int, width: int, batch: bool) -> list[NumpyArray]:
@@ -263,8 +400,7 @@ def _size_of_mask(mask: Any) -> tuple[int, int]:
 class Frame:
     """The checked arguments of a blend; src None: of an edit of dst, which messages then call image.
 
-    Attributes:
-        place: the device that crops are copied to and solved on; None for the processor.
+    place is the device that crops are copied to and solved on; None: the CPU.
 
     Raises:
         ShapeError, DTypeError, MaskError, ArgumentError: as the blends document them.
@@ -280,13 +416,14 @@ class Frame:
         *,
         scale: Any = 1.0,
         decontaminate: bool = True,
+        place: Place | None = None,
     ) -> None:
-        self.place: Place | None = None
+        self._place = place
         self.name, source = ("image", "image") if src is None else ("dst", "src")
         itself = src is None
         src = dst if src is None else src
-        self._src, batch = _layout(src, source)
-        self._dst, self.batch = _layout(dst, self.name)
+        self._src, batch = layout(src, source)
+        self._dst, self.batch = layout(dst, self.name)
         s, d = self._src.shape, self._dst.shape
         _checks.same_dtype(self._src, "src", self._dst, "dst")
         if batch != self.batch or s[0] != d[0]:
@@ -368,9 +505,14 @@ class Frame:
         if np.may_share_memory(_arrays.to_numpy(out, "out"), _arrays.to_numpy(other, name)):
             raise ArgumentError(f"out: shares memory with {name}; pass another array")
 
-    def images_like_dst(self, x: Any, name: str) -> list[NumpyArray]:
-        """Another image in dst's frame, for each item the colours [H, W, C]."""
-        a, _ = _layout(x, name)
+    def color_weight(self, x: Any) -> Any:
+        """Returns color_weight over dst: a number, or a map that blends take crops of."""
+        self.keep_apart(x, "color_weight")
+        return _checks.color_weight(x, *self.shape)
+
+    def images_like_dst(self, x: Any, name: str) -> Any:
+        """Returns another image in dst's frame: of each item the colours [H, W, C], as `Job.item` chooses."""
+        a, _ = layout(x, name)
         _checks.same_dtype(a, name, self._dst, "dst")
         if a.shape[:3] != self._dst.shape[:3] or min(a.shape[3], 3) != min(self._dst.shape[3], 3):
             raise ShapeError(f"{name}: shape {list(x.shape)}, expected that of dst, {list(self._given_dst.shape)}")
@@ -378,7 +520,7 @@ class Frame:
 
     def jobs(self) -> Iterator[Job]:
         """Each item, in order."""
-        results, _ = _layout(self._target, "out")
+        results, _ = layout(self._target, "out")
         for i, (src, dst, out) in enumerate(zip(self._src, self._dst, results, strict=True)):
             memory = Memory()
             colours = min(dst.shape[2], 3)
@@ -400,6 +542,7 @@ class Frame:
             has_alpha = dst.shape[2] == 4
             yield Job(
                 item=i,
+                place=self._place,
                 src=source.colours,
                 dst=dst[..., :colours],
                 mask=mask,
@@ -413,12 +556,18 @@ class Frame:
                 memory=memory,
             )
 
-    def each(self, blend: Callable[[Job], _checks.SolveInfo]) -> list[_checks.SolveInfo]:
-        """Runs a blend on every item; what it reports, with the time and memory of the whole item."""
+    def each(self, blend: Callable[[Any], Any], *, boxes: bool = True) -> Infos:
+        """Runs a blend on every item; returns its info, with the time and memory of the whole item.
+
+        boxes is False where the blend has no use for `Job.bbox`, which an array on a device would be waited for to
+        tell.
+        """
         infos = []
         for job in self.jobs():
             start = time.perf_counter()
             info = blend(job)
+            if isinstance(info, list):
+                (info,) = info
             milliseconds = (time.perf_counter() - start) * 1e3
             reason = self._why_nothing(job.item) if info.method == "copy" and job.bbox.empty else info.reason
             infos.append(

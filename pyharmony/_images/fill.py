@@ -6,7 +6,7 @@ import numpy as np
 
 from .._arrays import NumpyArray
 from ..ops.pyramid import downsample, halve_mask, upsample
-from ._memory import Memory
+from .memory import Memory
 
 
 def fill(x: NumpyArray, holes: NumpyArray, memory: Memory) -> NumpyArray:

@@ -10,10 +10,10 @@ import numpy as np
 
 from .._arrays import VALUE_RANGE, NumpyArray
 from ..ops.distance import distance_inside
-from ._fill import fill
-from ._memory import Memory
-from ._region import Region, as_float, bounding_box, check_finite
-from ._resample import CUBIC, TRIANGLE, Kernel, resample
+from .fill import fill
+from .memory import Memory
+from .region import Region, as_float, bounding_box, check_finite
+from .resample import CUBIC, TRIANGLE, Kernel, resample
 
 _REACH = 2  # pixels that resampling reads to each side
 #: The alpha from which a colour is the object's alone.

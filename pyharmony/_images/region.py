@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from .. import _arrays, _checks
 from .._arrays import NumpyArray
+from .._cuda import DeviceArray
 
 _COARSEST = 64  # pixels of the short side of a pyramid's coarsest level at most
 
@@ -45,9 +47,21 @@ class Region:
     def contains(self, other: Region) -> bool:
         return self.overlap(other) == other
 
-    def of(self, array: NumpyArray, origin: tuple[int, int] = (0, 0)) -> NumpyArray:
-        """The view of an array whose first pixel is at origin (y, x)."""
-        return array[self.y0 - origin[0] : self.y1 - origin[0], self.x0 - origin[1] : self.x1 - origin[1]]
+    def halved(self, times: int = 1) -> Region:
+        """The pixels that it has, in whole or in part, of a level with so many halvings."""
+        up = (1 << times) - 1
+        return Region(self.y0 >> times, (self.y1 + up) >> times, self.x0 >> times, (self.x1 + up) >> times)
+
+    def of(self, array: Any, origin: tuple[int, int] = (0, 0)) -> Any:
+        """Returns the view of an array whose first pixel is at origin (y, x).
+
+        Of arrays on a device, which are batches, those of all items.
+        """
+        rows = slice(self.y0 - origin[0], self.y1 - origin[0])
+        columns = slice(self.x0 - origin[1], self.x1 - origin[1])
+        if isinstance(array, DeviceArray):
+            return array.cropped(slice(0, array.shape[0]), rows.start, rows.stop, columns.start, columns.stop)
+        return array[rows, columns]
 
 
 def as_float(mask: NumpyArray) -> NumpyArray:
@@ -91,7 +105,7 @@ def regions_of(bbox: Region, shape: tuple[int, int], whole: bool) -> list[Region
     while min(regions[-1].shape) > _COARSEST:
         finer = regions[-1]
         shape = (shape[0] + 1) // 2, (shape[1] + 1) // 2
-        coarse = Region(finer.y0 // 2, (finer.y1 + 1) // 2, finer.x0 // 2, (finer.x1 + 1) // 2)
+        coarse = finer.halved()
         regions.append(coarse if whole else _even(coarse.expand(1, shape)))
     return regions
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import weakref
+from typing import Any
 
-from .._arrays import NumpyArray
+from .._cuda import DeviceArray
 
 
 class Memory:
@@ -20,8 +21,13 @@ class Memory:
         self._known: set[int] = set()
         self.peak = 0
 
-    def hold(self, array: NumpyArray) -> NumpyArray:
-        """array, counted until nothing refers to it any more; a view counts as what it views."""
+    def hold(self, array: Any) -> Any:
+        """Returns array, counted until nothing refers to it any more; a view counts as what it views.
+
+        What lies on a device is not counted: solves there tell what they take.
+        """
+        if isinstance(array, DeviceArray):
+            return array
         owner = array
         while owner.base is not None:
             owner = owner.base
@@ -33,7 +39,7 @@ class Memory:
         return array
 
     def touch(self, size: int) -> None:
-        """As much beside what is held, for a moment."""
+        """Counts so many bytes beside what is held, for a moment."""
         self.peak = max(self.peak, self._now + size)
 
     def _drop(self, key: int, size: int) -> None:

@@ -1,0 +1,440 @@
+"""Calls on images of any kind: arrays, files, PIL images, Pictures, and lists of them.
+
+`run` goes through the items of a call; of each it opens the files, converts what lies over dst to dst's colours, lets
+the blend work on a `Frame` of arrays, and delivers the result in dst's kind.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import numbers
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _checks, _cuda, _device
+from .._arrays import VALUE_RANGE, NumpyArray, is_pil, is_torch
+from .._warnings import warn
+from ..errors import (
+    ArgumentError,
+    DeviceError,
+    DTypeError,
+    MaskError,
+    OutOfMemory,
+    PyHarmonyError,
+    PyHarmonyWarning,
+    ShapeError,
+    UnchangedWarning,
+)
+from ..io import Picture, check_target, convert, read, write
+from .device import DeviceFrame
+from .frame import Frame, Infos, as_images, scale_of
+from .places import PLACES
+
+#: A JPEG does not keep black and white as they are: values this near to them mean them, in a mask.
+_JPEG_NOISE = 8
+
+#: As src: the edit of one image, which is dst and which messages call image.
+ITSELF = object()
+
+Blend = Callable[..., Infos]
+#: Returns the warning that an item's info calls for, None for none.
+Tell = Callable[[Any], tuple[str, type[PyHarmonyWarning]] | None]
+
+
+def nothing_done(what: str) -> Tell:
+    """Returns what warns that a result is a copy, and why."""
+
+    def tell(info: Any) -> tuple[str, type[PyHarmonyWarning]] | None:
+        return (f"nothing was {what}: {info.reason}", UnchangedWarning) if info.reason else None
+
+    return tell
+
+
+def is_file(x: Any) -> bool:
+    """Whether x is a path, the bytes of a file or an open one."""
+    return isinstance(x, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(x, "read")
+
+
+def is_array(x: Any) -> bool:
+    return isinstance(x, np.ndarray) or is_torch(x)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image of a call, as the caller gave it.
+
+    Attributes:
+        src: the source, or ITSELF.
+        beside: other arguments that lie over dst, by name: 'base', and 'color_weight' as an image.
+    """
+
+    src: Any
+    dst: Any
+    mask: Any
+    at: Any
+    scale: Any
+    out: Any
+    beside: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What messages call dst."""
+        return "image" if self.src is ITSELF else "dst"
+
+    @property
+    def images(self) -> dict[str, Any]:
+        """The images that are read, by the name of their argument."""
+        source = {} if self.src is ITSELF else {"src": self.src}
+        return {self.name: self.dst, "mask": self.mask, **source, **self.beside}
+
+    @property
+    def to_file(self) -> bool:
+        """Whether the result goes into a file."""
+        return self.out is not None and not is_array(self.out) and not _cuda.is_device_array(self.out)
+
+
+@dataclass(frozen=True)
+class Call:
+    """What the items of one call have in common; see `run`."""
+
+    blend: Blend
+    way: str
+    place: _cuda.Place | None
+    device: str | None
+    decontaminate: bool
+    keep_gps: bool
+    tell: Tell
+
+    def answer(self, item: Item, where: str = "") -> tuple[Any, Any]:
+        """Returns the result and info of one item, and warns of what the info tells."""
+        if any(_cuda.is_device_array(x) for x in (*item.images.values(), item.out)):
+            result, info = self._of_device_arrays(item)
+        else:
+            result, info = self._of_images(item, self.place)
+        infos = info if isinstance(info, list) else [info]
+        for number, each in enumerate(infos):
+            if found := self.tell(each):
+                # Blends on a device tell of copies alone, unless they are asked for more.
+                numbered = isinstance(info, list) and len(infos) == _count(item.dst)
+                which = f"item {number} of the batch: " if numbered else ""
+                warn(f"{where}{which}{found[0]}", found[1])
+        return result, info
+
+    def _of_device_arrays(self, item: Item) -> tuple[Any, Any]:
+        own = item.name
+        if self.way == "copied":
+            return self._through_cpu(item)
+        if self.way == "refused":
+            raise DeviceError(f"{own}: on a CUDA device, and this blend has no kernels there; pass {own}.cpu()")
+        if self.device == "cpu":
+            raise DeviceError(f"device: 'cpu', but {own} is on a CUDA device; move it, or leave device None")
+        if scale_of(item.scale) != 1:
+            raise ArgumentError(
+                f"scale: {item.scale!r} resamples src, which is for arrays on the processor; expected 1, or resize src"
+            )
+        arrays = {name: x for name, x in item.beside.items() if not isinstance(x, (str, numbers.Real))}
+        frame = DeviceFrame(item.src, item.dst, item.mask, item.at, item.out, arrays)
+        infos = self.blend(frame, **item.beside)
+        return frame.result(), infos if frame.batch or not infos else infos[0]
+
+    def _through_cpu(self, item: Item) -> tuple[Any, Any]:
+        """Works on copies of the arrays that are on a device; dst decides where the result goes, unless out is a file.
+
+        Raises:
+            DeviceError: out is an array that is not where dst is.
+        """
+        own = item.name
+        on_device = {
+            name: x
+            for name, x in {**item.images, "out": item.out}.items()
+            if x is not None and _cuda.is_device_array(x)
+        }
+        place = _cuda.place_of(on_device, None)
+        assert place is not None  # noqa: S101  # some of them are on a device
+        if item.out is not None and not item.to_file and (own in on_device) != ("out" in on_device):
+            names = (place.name, "the processor") if own in on_device else ("the processor", place.name)
+            raise DeviceError(f"out: in the memory of {names[1]}, {own} in that of {names[0]}; move one of them")
+        if "out" in on_device:
+            like, out = _cuda.describe(item.dst, own), _cuda.describe(item.out, "out")
+            _checks.same_dtype(out, "out", like, own)
+            _checks.same_shape(out, "out", like, own)
+
+        def fetched(x: Any, name: str) -> Any:
+            if name not in on_device:
+                return x
+            host = place.fetch(place.take(x, name))
+            return sys.modules["torch"].from_numpy(host) if is_torch(x) else host
+
+        copies = {name: fetched(x, name) for name, x in item.images.items()}
+        on_cpu = dataclasses.replace(
+            item,
+            src=copies.pop("src", ITSELF),
+            dst=copies.pop(own),
+            mask=copies.pop("mask"),
+            out=None if "out" in on_device else item.out,
+            beside=copies,
+        )
+        result, info = self._of_images(on_cpu, None)
+        if own in on_device and not item.to_file:
+            result = place.put(result.numpy() if is_torch(result) else result, item.out)
+        return result, info
+
+    def _of_images(self, item: Item, place: _cuda.Place | None) -> tuple[Any, Any]:
+        """Opens, converts, blends and delivers one item."""
+        opened = open_item(item, keep_gps=self.keep_gps)
+        try:
+            frame = Frame(
+                opened.source,
+                opened.target,
+                opened.mask,
+                item.at,
+                None if item.to_file else item.out,
+                scale=item.scale,
+                decontaminate=self.decontaminate,
+                place=place,
+            )
+            infos = self.blend(frame, **opened.beside)
+        except MemoryError as error:
+            if isinstance(error, PyHarmonyError):
+                raise
+            size = f"{list(opened.target.shape)} of {opened.target.dtype}"
+            raise OutOfMemory(f"{item.name}: memory ran out blending into {size}") from error
+        return deliver(item, opened, frame.result()), infos if frame.batch else infos[0]
+
+
+@dataclass
+class Opened:
+    """An item as arrays.
+
+    Attributes:
+        picture: dst's, whose profile and metadata the result gets; None of an array.
+        source, target, mask, beside: arrays for a `Frame`, in dst's colours; source None: an edit of the target.
+        widened: whether a grey target has three equal channels, because a grey image has no room for the source's
+            alpha.
+    """
+
+    picture: Picture | None
+    source: Any
+    target: Any
+    mask: Any
+    beside: dict[str, Any]
+    widened: bool = False
+
+
+def open_item(item: Item, *, keep_gps: bool) -> Opened:
+    """Opens the files of an item and converts its images to dst's profile, depth and channels; checks out."""
+
+    def opened(x: Any, name: str) -> Picture:
+        if isinstance(x, Picture):
+            return x
+        if not (is_file(x) or is_pil(x)):
+            raise DTypeError(
+                f"{name}: {type(x).__name__}, expected a numpy.ndarray, a torch.Tensor, a PIL image, a path, the bytes "
+                "of a file, an open binary file or a pyharmony.io.Picture"
+            )
+        return read(x, name, keep_gps=keep_gps)
+
+    own, dst = item.name, item.dst
+    picture = None if is_array(dst) else opened(dst, own)
+    like = picture
+    if like is None and not all(x is ITSELF or is_array(x) for x in (item.src, *item.beside.values())):
+        like = Picture(as_images(dst, own)[0])
+
+    def in_colours(x: Any, name: str) -> Any:
+        if is_array(x):
+            return x
+        assert like is not None  # noqa: S101  # made where anything is no array
+        return convert(opened(x, name), like, name).pixels
+
+    source = None if item.src is ITSELF else in_colours(item.src, "src")
+    mask = item.mask
+    if not (mask is None or is_array(mask)):
+        mask = _mask_of(opened(mask, "mask"), "mask")
+    beside = dict(item.beside)
+    base, weight = beside.get("base"), beside.get("color_weight")
+    if base is not None and not (isinstance(base, str) and base == "copy-paste"):
+        beside["base"] = in_colours(base, "base")
+    if is_file(weight) or is_pil(weight) or isinstance(weight, Picture):
+        values = _mask_of(opened(weight, "color_weight"), "color_weight")
+        beside["color_weight"] = values / np.float32(VALUE_RANGE[values.dtype.name])
+    result = Opened(picture, source, dst if picture is None else picture.pixels, mask, beside)
+    _widen(result)
+    _check_out(item, result)
+    return result
+
+
+def _widen(opened: Opened) -> None:
+    """Gives a grey target three equal channels, where the source has alpha."""
+    picture, source = opened.picture, opened.source
+    opened.widened = (
+        source is not None and source.shape[-1] == 4 and picture is not None and picture.pixels.shape[2] == 1
+    )
+    if opened.widened:
+        opened.target = np.broadcast_to(opened.target, (*opened.target.shape[:2], 3))
+        if is_array(opened.beside.get("base")):
+            opened.beside["base"] = np.broadcast_to(opened.beside["base"], opened.target.shape)
+
+
+def _check_out(item: Item, opened: Opened) -> None:
+    """Refuses, before anything is computed, an out that cannot take the result."""
+    out, own = item.out, item.name
+    if item.to_file:
+        expected = f"expected an array like {own}, a path or an open binary file"
+        if not (is_file(out) or hasattr(out, "write")):
+            raise DTypeError(f"out: {type(out).__name__}, {expected}")
+        if isinstance(out, (bytes, bytearray, memoryview)):
+            raise DTypeError(f"out: bytes, {expected}")
+        check_target(opened.picture or Picture(as_images(item.dst, own)[0]), out)
+    elif opened.widened and out is not None:
+        raise ArgumentError("out: an array, for a source with alpha over a grey picture; leave it None")
+
+
+def deliver(item: Item, opened: Opened, result: Any) -> Any:
+    """Returns the result in dst's kind, or writes it to out."""
+    picture = opened.picture
+    if opened.widened:
+        result = result[..., :1]
+    if item.to_file:
+        images = as_images(result, item.name)
+        if len(images) != 1:
+            raise ShapeError(
+                f"out: one file for a batch of {len(images)}; pass {item.name} as a list and a list of files"
+            )
+        write(Picture(images[0]) if picture is None else dataclasses.replace(picture, pixels=images[0]), item.out)
+        return item.out
+    if picture is None or is_array(item.out):
+        return result
+    made = dataclasses.replace(picture, pixels=result)
+    if isinstance(item.dst, Picture):
+        return made
+    if result.dtype == np.uint8:
+        return made.to_pil()
+    return result[..., 0] if result.shape[2] == 1 else result
+
+
+def run(
+    function: str,
+    blend: Blend,
+    src: Any,
+    dst: Any,
+    mask: Any,
+    *,
+    at: Any,
+    decontaminate: bool,
+    keep_gps: bool,
+    device: str | None,
+    errors: str,
+    out: Any,
+    return_info: bool,
+    scale: Any = 1.0,
+    tell: Tell | None = None,
+    **beside: Any,
+) -> Any:
+    """Does what `pyharmony.blend` promises around the work of one blend.
+
+    Args:
+        function: its name in `PLACES`.
+        blend: called with a Frame and, by name, what beside holds; returns an info for each item.
+        src: the source, or ITSELF.
+        tell: returns the warning for an item's info; None: that nothing was blended.
+        beside: other arguments that are images over dst: 'base', and 'color_weight' as an image.
+        The rest: see `pyharmony.blend`.
+    """
+    place = _cuda.place_of({}, device)
+    way = PLACES[function].way
+    if place is not None and way != "there":
+        if device == "cuda":
+            _device.only_on_processor("this blend")
+        place = None
+    _checks.one_of(errors, "errors", ("raise", "return"))
+    call = Call(
+        blend=blend,
+        way=way,
+        place=place,
+        device=device,
+        decontaminate=bool(decontaminate),
+        keep_gps=bool(keep_gps),
+        tell=tell or nothing_done("blended"),
+    )
+    whole = Item(src, dst, mask, at, scale, out, beside)
+    if not isinstance(dst, (list, tuple)):
+        for name, value in {"src": src, "mask": mask, "scale": scale, **beside}.items():
+            if isinstance(value, (list, tuple)):
+                raise DTypeError(
+                    f"{name}: a {type(value).__name__} beside one {whole.name}; pass {whole.name} as a list too"
+                )
+        result, infos = call.answer(whole)
+        return (result, infos) if return_info else result
+
+    results: list[Any] = []
+    all_infos: list[Any] = []
+    for i, item in enumerate(_items(whole)):
+        try:
+            result, info = call.answer(item, f"{item.name}[{i}]: ")
+        except (PyHarmonyError, OSError) as error:
+            if errors == "raise":
+                raise
+            result, info = error, None
+        results.append(result)
+        all_infos.append(info)
+    made = tuple(results) if isinstance(dst, tuple) else results
+    return (made, all_infos) if return_info else made
+
+
+def _items(whole: Item) -> list[Item]:
+    """The items of a call whose dst is a list: other lists go with it, anything else is for all."""
+    count = len(whole.dst)
+
+    def spread(x: Any, name: str) -> Sequence[Any]:
+        if not isinstance(x, (list, tuple)):
+            return [x] * count
+        if len(x) != count:
+            raise ShapeError(f"{name}: a list of {len(x)} beside {count} of dst")
+        return x
+
+    at, out = whole.at, whole.out
+    # A position is a pair itself: a list of positions holds pairs and None.
+    several = isinstance(at, (list, tuple)) and any(x is None or isinstance(x, (list, tuple, np.ndarray)) for x in at)
+    sources, masks = spread(whole.src, "src"), spread(whole.mask, "mask")
+    positions = spread(at, "at") if several else [at] * count
+    if out is not None and not isinstance(out, (list, tuple)):
+        raise DTypeError(f"out: {type(out).__name__}, expected None or a list, one for each of {count} of dst")
+    outs, scales = spread(out, "out"), spread(whole.scale, "scale")
+    beside = {name: spread(value, name) for name, value in whole.beside.items()}
+    return [
+        Item(
+            src=sources[i],
+            dst=whole.dst[i],
+            mask=masks[i],
+            at=positions[i],
+            scale=scales[i],
+            out=outs[i],
+            beside={name: values[i] for name, values in beside.items()},
+        )
+        for i in range(count)
+    ]
+
+
+def _count(batch: Any) -> int:
+    """How many images an array [N, H, W, C] holds."""
+    return _cuda.describe(batch, "dst").shape[0] if _cuda.is_device_array(batch) else len(batch)
+
+
+def _mask_of(picture: Picture, name: str) -> NumpyArray:
+    """The mask [H, W] that a picture holds: its alpha, or its grey, also of equal colours."""
+    pixels = picture.pixels
+    if pixels.shape[2] == 4 and (pixels[..., 3] != VALUE_RANGE[pixels.dtype.name]).any():
+        return pixels[..., 3]
+    grey = pixels[..., 0]
+    if pixels.shape[2] > 1 and not all(np.array_equal(grey, pixels[..., k]) for k in (1, 2)):
+        raise MaskError(f"{name}: a colour picture, expected a grey one or one with alpha")
+    if picture.format == "JPEG":
+        grey = grey.copy()
+        grey[grey <= _JPEG_NOISE] = 0
+        grey[grey >= 255 - _JPEG_NOISE] = 255
+    return grey

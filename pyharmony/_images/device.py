@@ -1,0 +1,310 @@
+"""Arrays in the memory of a CUDA device as the frame of a blend.
+
+They are blended where they are, and no value is looked at: src lies on whole pixels of dst and has no alpha.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _checks, _cuda
+from .._arrays import is_torch
+from .._checks import SolveInfo
+from .._cuda import DeviceArray, Place
+from ..errors import ArgumentError, DTypeError, ShapeError
+from ..ops._images_cuda import planes_of, unsupported, weight_on
+from ..ops.pyramid import lay, lay_mask
+from .frame import Crop, Infos, layout, position_of, size_of, sizes_differ
+from .memory import Memory
+from .region import Region
+
+_NOWHERE = Region(0, 0, 0, 0)
+
+
+class DeviceFrame:
+    """As `Frame`, of arrays on a device; beside are the other arrays of the call.
+
+    Raises:
+        ShapeError, DTypeError, ArgumentError, DeviceError: naming the argument.
+    """
+
+    name = "dst"
+
+    def __init__(self, src: Any, dst: Any, mask: Any, at: Any, out: Any, beside: dict[str, Any]) -> None:
+        place = _cuda.place_of({"dst": dst, "src": src, "mask": mask, "out": out, **beside}, None)
+        assert place is not None  # noqa: S101  # some of them are on a device
+        self.place: Place = place
+        target, self.batch = layout(dst, "dst")
+        if reason := unsupported(target.dtype.name, "dst"):
+            raise DTypeError(reason)
+        source = _source(src, target)
+        self.placed, corner = _placed(at, source, target)
+        cover = None if mask is None else _mask(mask, source)
+        given = _cuda.describe(dst, "dst")
+        self._result = self._take_out(out, given, {"src": source, "dst": target, "mask": cover})
+        result, _ = layout(self._result, "out")
+        source, target = place.take(source, "src"), place.take(target, "dst")
+        if target.shape[3] == 4:
+            place.copy(_channels(target, 3, 4), _channels(result, 3, 4))
+        self.count = target.shape[0]
+        self.dst, self.out, self.src, self.mask = _colours(target), _colours(result), source, None
+        if cover is not None:
+            self.mask = planes_of(place.take(cover, "mask"), self.count)
+        if not self.placed.empty:
+            self.src = self.placed.of(source, corner)
+            self.mask = None if self.mask is None else self.placed.of(self.mask, corner)
+        self._started = False
+
+    @property
+    def dtype(self) -> str:
+        return self.dst.dtype.name
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) of dst."""
+        return self.dst.shape[1], self.dst.shape[2]
+
+    def _take_out(self, out: Any, given: DeviceArray, inputs: dict[str, DeviceArray | None]) -> Any:
+        if out is None:
+            return self.place.empty(given.shape, given.dtype)[0]
+        into = _cuda.describe(out, "out")
+        _checks.same_dtype(into, "out", given, "dst")
+        _checks.same_shape(into, "out", given, "dst")
+        for name, other in inputs.items():
+            if other is not None and into.pointer == other.pointer:
+                raise ArgumentError(f"out: shares memory with {name}; pass another array")
+        return out
+
+    def keep_apart(self, other: Any, name: str) -> None:
+        """Refuses nothing: that an out overlaps an image beside dst is not looked for on a device."""
+
+    def color_weight(self, x: Any) -> float | WeightMap:
+        """Returns color_weight over dst; the range of a map on the device is read, which waits for it."""
+        least, values, most = weight_on(self.place, x, self.count, *self.shape)
+        return least if values is None else WeightMap(values, least, most)
+
+    def images_like_dst(self, x: Any, name: str) -> Any:
+        """Returns another image in dst's frame, its colours, of each item as `Job.item` chooses."""
+        a = _colours(layout(x, name)[0])
+        _checks.same_dtype(a, name, self.dst, "dst")
+        if a.shape != self.dst.shape:
+            raise ShapeError(f"{name}: colours of shape {list(a.shape)}, expected those of dst, {list(self.dst.shape)}")
+        return _Items(self.place.take(a, name))
+
+    def start(self) -> None:
+        """Makes out a copy of dst."""
+        if not self._started:
+            self.place.copy(self.dst, self.out)
+            self._started = True
+
+    def jobs(self, boxes: bool) -> Iterator[DeviceJob]:
+        """Returns each item with the box of its mask, which waits for the device, or all of them as one."""
+        if boxes:
+            for i, box in enumerate(self._boxes()):
+                yield DeviceJob(self, slice(i, i + 1), box, boxed=True)
+        else:
+            yield DeviceJob(self, slice(0, self.count), self.placed, boxed=False)
+
+    def each(self, blend: Callable[[Any], Infos], *, boxes: bool = True) -> Infos:
+        """Runs a blend on every item, or on all at once where it has no use for boxes; returns their infos."""
+        return [info for job in self.jobs(boxes) for info in blend(job)]
+
+    def _boxes(self) -> list[Region]:
+        """The box in dst of the pixels above zero of each item's mask."""
+        mask, placed = self.mask, self.placed
+        if mask is None or placed.empty:
+            return [placed] * self.count
+        memory = self.place.scratch(16 * mask.shape[0])
+        with _cuda.failures("mask"):
+            self.place.module.poisson_box(
+                mask.view("mask"),
+                (memory.pointer, memory.nbytes),
+                device=self.place.device,
+                stream=self.place.stream,
+            )
+        values = self.place.fetch(memory).view(np.int32).reshape(-1, 4).tolist()
+        return [
+            Region(top + placed.y0, bottom + placed.y0, left + placed.x0, right + placed.x0)
+            for top, left, bottom, right in values
+        ]
+
+    def result(self) -> Any:
+        """Returns what the blend returns, of dst's kind."""
+        return self._result
+
+
+@dataclass(frozen=True)
+class WeightMap:
+    """color_weight as a map [N, H, W] on a device, and its range."""
+
+    values: DeviceArray
+    least: float
+    most: float
+
+
+class _Items:
+    """An image batch of which a job takes its items."""
+
+    def __init__(self, images: DeviceArray) -> None:
+        self._images = images
+
+    def __getitem__(self, items: slice) -> DeviceArray:
+        return _items(self._images, items)
+
+
+@dataclass
+class DeviceJob:
+    """As `Job`, of one item of a batch on a device or of all of them.
+
+    Attributes:
+        bbox: around the pixels of the mask above zero where boxed; else where src lies in dst.
+    """
+
+    frame: DeviceFrame
+    item: slice
+    bbox: Region
+    boxed: bool
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.frame.shape
+
+    def unchanged(self) -> Infos:
+        """Leaves the result a copy of dst."""
+        self.frame.start()
+        outside = f"the object lies outside dst ({size_of(self.shape)})"
+        reason = outside if self.frame.placed.empty else "mask is zero everywhere in dst"
+        info = SolveInfo("copy", 0, 0.0, 0.0, self.frame.place.name, 0.0, 0, reason)
+        return [info] * (self.item.stop - self.item.start)
+
+    def covered(self, mask: DeviceArray) -> bool:
+        """Whether the object is known, without a look at a mask, to cover dst."""
+        return not self.boxed and self.frame.mask is None and self.frame.placed.shape == self.shape
+
+    def check_finite(self, region: Region, mask: DeviceArray | None = None) -> None:
+        """Refuses nothing: values on a device are not looked at."""
+
+    def mask_of(self, region: Region) -> DeviceArray:
+        """The mask over a region of dst."""
+        frame, inner = self.frame, self.frame.placed.overlap(region)
+        if inner.empty:
+            inner = _NOWHERE
+        mask = None
+        if frame.mask is not None and not inner.empty:
+            mask = inner.of(_items(frame.mask, self.item), (frame.placed.y0, frame.placed.x0))
+            if inner == region:
+                return mask
+        corner = (0, 0) if inner.empty else (inner.y0 - region.y0, inner.x0 - region.x0)
+        shape = self.item.stop - self.item.start, *region.shape
+        return lay_mask(frame.place, mask, shape, corner, inner.shape)
+
+    def _src_of(self, region: Region) -> DeviceArray:
+        """src over a region of dst, as `Job.src_of`."""
+        frame, inner = self.frame, self.frame.placed.overlap(region)
+        dst = region.of(_items(frame.dst, self.item))
+        if inner.empty:
+            return dst
+        src = inner.of(_items(frame.src, self.item), (frame.placed.y0, frame.placed.x0))
+        if inner == region:
+            return src
+        return lay(frame.place, src, dst, (inner.y0 - region.y0, inner.x0 - region.x0))
+
+    def solved(
+        self,
+        region: Region,
+        mask: DeviceArray,
+        solve: Callable[[Crop], Infos],
+        *,
+        name: str,
+        base: DeviceArray | None = None,
+        weight: float | WeightMap = 0.0,
+        everywhere: bool = False,
+        only_on_cpu: str = "",
+    ) -> Infos:
+        """Solves over a region, see `Job.solved`."""
+        if only_on_cpu:
+            raise ArgumentError(only_on_cpu)
+        frame = self.frame
+        if self.boxed or region.shape != self.shape:
+            frame.start()
+        with _cuda.failures(name):
+            crop = Crop(
+                place=frame.place,
+                region=region,
+                src=self._src_of(region),
+                dst=region.of(_items(frame.dst, self.item)),
+                mask=mask,
+                base=None if base is None else region.of(base),
+                weight=weight if isinstance(weight, float) else region.of(_items(weight.values, self.item)),
+                target=lambda part: part.of(_items(frame.out, self.item)),
+                memory=Memory(),
+                least=weight if isinstance(weight, float) else weight.least,
+                most=weight if isinstance(weight, float) else weight.most,
+            )
+            return solve(crop)
+
+
+def _items(a: DeviceArray, items: slice) -> DeviceArray:
+    return a.cropped(items, 0, a.shape[1], 0, a.shape[2])
+
+
+def _channels(a: DeviceArray, first: int, end: int) -> DeviceArray:
+    return a.moved(first * a.strides[3], (*a.shape[:3], end - first), a.strides)
+
+
+def _colours(a: DeviceArray) -> DeviceArray:
+    return _channels(a, 0, min(a.shape[3], 3))
+
+
+def _source(x: Any, target: DeviceArray) -> DeviceArray:
+    """src, checked beside dst but for its size."""
+    a, _ = layout(x, "src")
+    if a.shape[3] == 4:
+        raise ShapeError(
+            f"src: {a.shape[3]} channels, expected 1 or 3; alpha is blended on the processor, pass the colours and a "
+            "mask"
+        )
+    _checks.same_dtype(a, "src", target, "dst")
+    if (a.shape[0], a.shape[3]) != (target.shape[0], min(target.shape[3], 3)):
+        raise ShapeError(
+            f"src: {a.shape[0]} images of {a.shape[3]} channels beside {target.shape[0]} of "
+            f"{min(target.shape[3], 3)} of dst; expected equal numbers, alpha apart"
+        )
+    return a
+
+
+def _placed(at: Any, source: DeviceArray, target: DeviceArray) -> tuple[Region, tuple[int, int]]:
+    """Where src lies inside dst, and where in dst (y, x) its first pixel is."""
+    if at is None:
+        if source.shape[1:3] != target.shape[1:3]:
+            raise ShapeError(sizes_differ(source.shape[1:3], target.shape[1:3], 1.0))
+        at = (0, 0)
+    x, y = position_of(at)
+    if not (x.is_integer() and y.is_integer()):
+        raise ArgumentError(
+            f"at: {at!r}, expected whole pixels; a part of a pixel resamples src, which is for arrays on the processor"
+        )
+    top, left = int(y), int(x)
+    inside = Region(top, top + source.shape[1], left, left + source.shape[2]).overlap(
+        Region(0, target.shape[1], 0, target.shape[2])
+    )
+    return (_NOWHERE if inside.empty else inside), (top, left)
+
+
+def _mask(x: Any, source: DeviceArray) -> DeviceArray:
+    """[H, W] or [N, H, W] over src."""
+    count, height, width, _ = source.shape
+    cover = _cuda.describe(x, "mask")
+    # torch's masks may have their one channel first, others last.
+    if cover.ndim > 2 and cover.shape != (count, height, width):
+        axis = cover.ndim - 3 if is_torch(x) else cover.ndim - 1
+        if cover.shape[axis] == 1:
+            keep = [i for i in range(cover.ndim) if i != axis]
+            cover = cover.reshaped(tuple(cover.shape[i] for i in keep), tuple(cover.strides[i] for i in keep))
+    if cover.shape != (count, height, width):
+        _checks.mask_form(cover.shape, cover.dtype.name, "mask", height, width)
+    return cover

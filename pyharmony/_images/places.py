@@ -1,0 +1,37 @@
+"""Where the functions on images run, given arrays on a CUDA device."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+
+class Place(NamedTuple):
+    """What becomes of arrays on a CUDA device, and why they are not worked on where they lie; docs/cuda.md has it.
+
+    Attributes:
+        way: 'there': kernels on the device; 'copied': on the CPU, and the result goes back; 'refused': an error.
+    """
+
+    way: Literal["there", "copied", "refused"]
+    why: str = ""
+
+
+_FIELD = "CUDA kernels take the gradients of src and dst, and no other field of them"
+_MAP = "the map of colours is found from a small image, in float64 on the CPU"
+
+#: The functions of `pyharmony.blend` and `pyharmony.harmonization` that take images.
+PLACES = {
+    "gaussian_poisson": Place("there"),
+    "poisson": Place("there"),
+    "alpha": Place("refused", "it has no kernels: with torch or CuPy it is one line, `mask * src + (1 - mask) * dst`"),
+    "laplacian": Place("refused", "how many bands there are depends on the values of every level of the mask"),
+    "placed_mask": Place("refused", "the mask is laid over dst on the CPU"),
+    "gaussian_poisson_tiles": Place("refused", "it reads slices of images that do not fit in memory"),
+    "gp_gan": Place("refused", "what its network sees is pasted and resampled on the CPU"),
+    "texture_flattening": Place("refused", _FIELD),
+    "illumination_change": Place("refused", _FIELD),
+    "detail_boost": Place("refused", "no kernel multiplies gradients by `gain`"),
+    "inpaint": Place("refused", "no kernel solves for a membrane without a source"),
+    "harmonize": Place("copied", _MAP),
+    "harmonize_frames": Place("copied", _MAP),
+}

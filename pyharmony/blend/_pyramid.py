@@ -1,0 +1,308 @@
+"""The pyramid of `gaussian_poisson`: from coarse to fine, on the CPU or on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _checks
+from .._arrays import NumpyArray
+from .._cuda import Place
+from .._images.frame import Crop, Infos
+from .._images.memory import Memory
+from .._images.region import Region, as_float, covered_by, regions_of
+from ..errors import ArgumentError
+from ..ops.gaussian_poisson import MAX_SIGMA
+from ..ops.pyramid import MAX_SMOOTH_SIGMA, copy_paste, double, empty_like, halve, halve_map, halve_masks, hold
+from ..reference.gaussian_poisson import GRADIENT_KERNELS
+from ._solve import membrane_on, solve_gaussian_poisson, solve_gaussian_poisson_on, solve_poisson
+
+_COARSE_TOLERANCE = 0.25  # in 8-bit levels, at most
+_FINEST_COARSE_TOLERANCE = 0.004  # what float32 levels are good for
+
+
+@dataclass(frozen=True)
+class Equation:
+    """The arguments of `gaussian_poisson` that say what is solved, checked."""
+
+    sigma: float
+    smooth_sigma: float
+    gradient_kernel: str
+    preserve_background: bool
+    reference: bool
+
+    @property
+    def only_on_cpu(self) -> str:
+        """Why CUDA kernels do not take it; empty where they do."""
+        if self.gradient_kernel != "normal":
+            kernel = f"gradient_kernel: {self.gradient_kernel!r}"
+            return f"{kernel} is for arrays on the processor; CUDA kernels have 'normal'"
+        if self.reference:
+            return "reference: True is for arrays on the processor; CUDA kernels do not clip between levels"
+        return ""
+
+
+def equation_of(
+    sigma: float, smooth_sigma: float, gradient_kernel: str, preserve_background: bool, reference: bool
+) -> Equation:
+    """Checks the arguments of these names."""
+    if not reference:
+        width = _checks.number(sigma, "sigma", high=MAX_SIGMA, accepts=f"0 to {MAX_SIGMA} pixels")
+    else:
+        width = _checks.number(sigma, "sigma")
+        if preserve_background:
+            raise ArgumentError(
+                "preserve_background: True with reference=True; GP-GAN's code solves the whole image, pass "
+                "preserve_background=False"
+            )
+    return Equation(
+        sigma=width,
+        smooth_sigma=_checks.number(
+            smooth_sigma, "smooth_sigma", high=MAX_SMOOTH_SIGMA, accepts="a number from 0 to 16"
+        ),
+        gradient_kernel=_checks.one_of(gradient_kernel, "gradient_kernel", tuple(GRADIENT_KERNELS)),
+        preserve_background=bool(preserve_background),
+        reference=bool(reference),
+    )
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a job is solved.
+
+    Attributes:
+        base: 'copy-paste', or None: the membrane, or what is given beside.
+        weight: color_weight over dst, as the frame has it.
+        tolerance: of the finest level, in 8-bit levels.
+        certify: whether its error is to be proven; on a device, also whether it is to be told.
+    """
+
+    base: str | None
+    weight: Any
+    equation: Equation
+    tolerance: float
+    certify: bool
+
+
+@dataclass
+class Level:
+    """What one level knows, over the same part of dst; see `Crop` for the shapes.
+
+    Attributes:
+        src, dst: the caller's at the finest level, float32 in the same unit below.
+        mask: the mask.
+        known: the share of each pixel that has mask zero; None at the finest level of a device.
+        weight: color_weight, a number or a map.
+    """
+
+    src: Any
+    dst: Any
+    mask: Any
+    known: Any
+    weight: Any
+
+    def coarser(self, smooth_sigma: float, place: Place | None, memory: Memory) -> Level:
+        src, dst = halve([self.src, self.dst], smooth_sigma, place)
+        mask, known = halve_masks(self.mask, self.known, place)
+        weight = self.weight if isinstance(self.weight, float) else halve_map(self.weight, place)
+        for array in (src, dst, mask, known):
+            memory.hold(array)
+        return Level(src, dst, mask, known, weight if isinstance(weight, float) else memory.hold(weight))
+
+    def over(self, region: Region, origin: tuple[int, int]) -> Level:
+        """The part over a region; origin (y, x) is the first pixel of the level."""
+        return Level(
+            src=region.of(self.src, origin),
+            dst=region.of(self.dst, origin),
+            mask=region.of(self.mask, origin),
+            known=None if self.known is None else region.of(self.known, origin),
+            weight=self.weight if isinstance(self.weight, float) else region.of(self.weight, origin),
+        )
+
+
+def coarse_tolerance_of(tolerance: float) -> float:
+    """The tolerance of the levels below the finest, in 8-bit levels."""
+    return min(_COARSE_TOLERANCE, max(tolerance, _FINEST_COARSE_TOLERANCE))
+
+
+#: Makes the colours of the coarsest level, [h, w, C] float32 in dst's unit: of a job, the part of dst that the levels
+#: cover, and the levels, finest first.
+Guess = Callable[[Any, Region, list[Level]], NumpyArray]
+
+
+def solve(job: Any, options: Options, base: Any = None, guess: Guess | None = None) -> Infos:
+    """Blends one job, where it lies or on the device of the call.
+
+    Args:
+        job: a Job or DeviceJob.
+        options: how it is solved.
+        base: colours over dst, for all levels to begin with.
+        guess: makes the colours of the coarsest level in their place, on the CPU.
+    """
+    equation = options.equation
+    if job.bbox.empty and equation.preserve_background:
+        return job.unchanged()
+    regions = regions_of(job.bbox, job.shape, not equation.preserve_background)
+    # The part of dst under the coarsest region: every level is computed over it.
+    part = covered_by(regions, job.shape)
+    job.check_finite(part)
+    mask = job.mask_of(part)
+    covered = job.covered(mask)
+
+    def descend(crop: Crop) -> Infos:
+        levels = _levels_of(crop, len(regions), equation.smooth_sigma)
+        pinned = equation.preserve_background and not covered
+
+        def coarsest() -> Any:
+            if guess is not None:
+                return crop.memory.hold(guess(job, part, levels))
+            return _coarsest_colours(crop, levels, options, covered)
+
+        return _descend(crop, levels, coarsest, regions, options, pinned=pinned)
+
+    return job.solved(
+        part,
+        mask,
+        descend,
+        name="gaussian_poisson",
+        base=base,
+        weight=options.weight,
+        everywhere=not equation.preserve_background,
+        only_on_cpu=equation.only_on_cpu,
+    )
+
+
+def _levels_of(crop: Crop, count: int, smooth_sigma: float) -> list[Level]:
+    """The levels of a crop, finest first."""
+    known = None if crop.place is not None else crop.memory.hold(crop.mask == 0)
+    levels = [Level(crop.src, crop.dst, crop.mask, known, crop.weight)]
+    for _ in range(count - 1):
+        levels.append(levels[-1].coarser(smooth_sigma, crop.place, crop.memory))
+    return levels
+
+
+def _coarsest_colours(crop: Crop, levels: list[Level], options: Options, covered: bool) -> Any:
+    """The base at the coarsest level."""
+    place, memory, coarsest = crop.place, crop.memory, levels[-1]
+    if crop.base is not None:
+        colours = crop.base
+        for _ in levels[1:]:
+            colours = memory.hold(halve([colours], options.equation.smooth_sigma, place)[0])
+        return colours
+    tolerance, coarse = coarse_tolerance_of(options.tolerance), len(levels) > 1
+    if place is None:
+        return first_base(coarsest, options.base, not covered, tolerance * crop.unit, memory, coarse=coarse)
+    if options.base == "copy-paste":
+        return copy_paste(place, coarsest.src, coarsest.dst, coarsest.mask)
+    weights = hold(place, coarsest.known) if coarse else None
+    return membrane_on(place, coarsest, weights, tolerance, crop.unit)
+
+
+def _descend(
+    crop: Crop,
+    levels: list[Level],
+    coarsest: Callable[[], Any],
+    regions: list[Region],
+    options: Options,
+    *,
+    pinned: bool,
+) -> Infos:
+    """Solves the levels from coarse to fine into the target of the crop; coarsest returns the first colours.
+
+    regions say what is solved on each level, finest first; on a device that is all of the level.
+    """
+    equation, place, memory = options.equation, crop.place, crop.memory
+    count = len(levels) - 1
+    colours, infos = coarsest(), []
+    for k in range(count, -1, -1):
+        whole = crop.region.halved(k)
+        region = regions[k] if place is None else whole
+        level = levels.pop().over(region, (whole.y0, whole.x0))
+        tolerance = coarse_tolerance_of(options.tolerance) if k > 0 else options.tolerance
+        result = crop.target(region) if k == 0 else memory.hold(empty_like(level.dst, place))
+        if place is not None:
+            infos = solve_gaussian_poisson_on(
+                place,
+                crop,
+                level,
+                colours,
+                result,
+                sigma=equation.sigma,
+                pinned=pinned,
+                half_base=k < count,
+                tolerance=tolerance,
+                certify=k == 0 and options.certify,
+                tell=k == 0 and (options.certify or crop.fetched),
+            )
+        else:
+            if k < count:
+                colours = memory.hold(double(colours, level.dst, level.mask if pinned else None, level.known))
+            info = solve_gaussian_poisson(
+                level.src,
+                level.dst,
+                level.mask,
+                colours,
+                result,
+                color_weight=level.weight,
+                sigma=equation.sigma,
+                reference=equation.reference,
+                gradient_kernel=equation.gradient_kernel,
+                preserve_background=pinned,
+                # The levels below the finest are float32 in dst's unit.
+                tolerance=tolerance * crop.unit if k > 0 else tolerance,
+                certify=k == 0 and options.certify,
+                memory=memory,
+            )
+            infos = [info]
+            if equation.reference and result.dtype.kind == "f":
+                np.clip(result, 0, crop.unit, out=result)
+        if k > 0:
+            finer = regions[k - 1] if place is None else crop.region.halved(k - 1)
+            colours = finer.halved().of(result, (region.y0, region.x0))
+    return infos
+
+
+def first_base(
+    level: Level, kind: str | None, anything_known: bool, tolerance: float, memory: Memory, *, coarse: bool
+) -> NumpyArray:
+    """Base colours of the coarsest level, float32 (or src as it is)."""
+    if kind == "copy-paste":
+        m = memory.hold(as_float(level.mask))[..., None]
+        base = memory.hold(level.src.astype(np.float32))
+        base *= m
+        rest = memory.hold(level.dst.astype(np.float32))
+        rest *= memory.hold(1 - m)
+        base += rest
+        return base
+    if not anything_known:
+        return level.src
+    src, dst = (memory.hold(x.astype(np.float32)) for x in (level.src, level.dst))
+    membrane = memory.hold(dst.copy())
+    solve_poisson(
+        src,
+        dst,
+        level.mask,
+        membrane,
+        gradients="source",
+        color_weight=_hold(level.known, memory) if coarse else 0.0,
+        base=dst,
+        tolerance=tolerance,
+        memory=memory,
+    )
+    return membrane
+
+
+def _hold(known: NumpyArray, memory: Memory) -> float | NumpyArray:
+    """Weights [h, w] that hold the membrane of a coarse level near dst, from the known share of each pixel.
+
+    A coarse pixel that is known in part has the contour inside: it is held the more, the larger the
+    known share. Otherwise known pixels in strips and spots finer than a coarse pixel would be lost
+    there. The weight is 2 + 4 known / (1 - known), and 0 where nothing is known.
+    """
+    share = memory.hold(np.clip(as_float(known), 0, 0.999))
+    weight = memory.hold(np.where(share > 0, 2 + 4 * share / (1 - share), 0).astype(np.float32))
+    memory.touch(4 * share.nbytes)
+    return weight if weight.any() else 0.0
