@@ -1,4 +1,4 @@
-"""What can go wrong on the command line, and the exit code of each."""
+"""What can go wrong with a job, and the exit code of each on the command line."""
 
 from __future__ import annotations
 
@@ -89,6 +89,8 @@ def as_failure(error: BaseException) -> Failure:
         return Failure(f"{message}; `pyharmony doctor` says more", Code.UNEXPECTED, kind)
     if isinstance(error, errors.PyHarmonyError):
         return Failure(message, Code.INPUT, kind)
+    if isinstance(error, ImportError):  # says what to install
+        return Failure(message, Code.UNEXPECTED, kind)
     if isinstance(error, KeyboardInterrupt):
         return Failure("interrupted; nothing was written", Code.INTERRUPTED, kind)
     return Failure(f"unexpected {kind}: {message}; --debug shows where", Code.UNEXPECTED, kind)
