@@ -11,6 +11,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import typer
@@ -211,11 +212,13 @@ def described(failure: Failure) -> dict[str, Any]:
 
 
 def finite(x: Any) -> Any:
-    """x with None for infinities and NaN, which JSON lacks."""
+    """x with None for infinities and NaN, which JSON lacks, and floats for decimal numbers."""
     if isinstance(x, dict):
         return {key: finite(value) for key, value in x.items()}
     if isinstance(x, list | tuple):
         return [finite(value) for value in x]
+    if isinstance(x, Decimal):
+        return float(x)
     if isinstance(x, float) and not math.isfinite(x):
         return None
     return x

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -205,43 +206,18 @@ def _methods(
 
 
 def _told(result: Any) -> dict[str, Any]:
-    """What --json says of the figures."""
-
-    def interval(x: Any) -> dict[str, float]:
-        return {"mean": x.mean, "low": x.low, "high": x.high}
-
+    """Return what --json says of the figures."""
     return {
         "size": result.size or "full",
         "samples": len(result.rows) // len(result.methods),
         "methods": list(result.methods),
-        "summaries": [
-            {
-                "method": s.method,
-                "group": s.group,
-                "count": s.count,
-                "means": {key: interval(x) for key, x in s.means.items()},
-                "gains": {key: interval(x) for key, x in s.gains.items()},
-            }
-            for s in result.summaries
-        ],
+        "summaries": [dataclasses.asdict(summary) for summary in result.summaries],
     }
 
 
 def _published(evaluation: Any, side: int | None, wanted: bool) -> dict[str, Any]:
-    def number(x: Any) -> float | None:
-        return None if x is None else float(x)
-
-    rows = [
-        {
-            "method": row.method,
-            "source": row.source,
-            **{key: number(getattr(row, key)) for key in ("mse", "psnr", "fmse")},
-            "subsets": {name: [number(x) for x in pair] for name, pair in row.subsets.items()},
-        }
-        for row in evaluation.PUBLISHED
-        if row.size == side
-    ]
-    return {"published": rows} if wanted else {}
+    rows = [dataclasses.asdict(row) for row in evaluation.PUBLISHED if row.size == side]
+    return {"published": [{key: x for key, x in row.items() if key != "size"} for row in rows]} if wanted else {}
 
 
 def _write_text(text: str, path: Path) -> None:

@@ -194,18 +194,19 @@ def verify(
     path = own[file].path if file in own else Path(file)
     with reading(str(path)):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    config, counts = dataclasses.asdict(model.config), _counts(model)
+    config, calibration = dataclasses.asdict(model.config), dataclasses.asdict(model.calibration)
+    counts = _counts(model)
     if console.as_json:
-        console.result(status="ok", name=model.name, config=config, parameters=counts, sha256=digest)
-    else:
-        settings = ", ".join(f"{k} = {v!r}" for k, v in config.items())
-        rows = [
-            ["network", model.name],
-            ["settings", settings],
-            ["parameters", _spoken(counts)],
-            ["sha256", digest],
-        ]
-        console.say(table(rows))
+        about = {"config": config, "calibration": calibration, "parameters": counts}
+        console.result(status="ok", name=model.name, **about, sha256=digest)
+        return
+    rows = [["network", model.name], ["settings", _told(config)]]
+    rows += [["calibration", _told(calibration)]] if any(calibration.values()) else []
+    console.say(table([*rows, ["parameters", _spoken(counts)], ["sha256", digest]]))
+
+
+def _told(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key} = {value!r}" for key, value in values.items())
 
 
 @app.command("convert")
