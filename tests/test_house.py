@@ -30,7 +30,7 @@ TORCH_ROOMS = ("nn", "models", "losses", "training")
 TORCH_FILES = (
     "ops/_color_grid_torch.py", "ops/_instance_norm_torch.py", "ops/_spectral_norm_torch.py", "ops/_torch.py",
     "ops/_partial_conv_cuda.py", "ops/_partial_conv_torch.py",
-    "evaluation/_networks.py", "harmonization/_networks.py",
+    "evaluation/networks.py", "harmonization/_networks.py",
 )  # fmt: skip
 
 

@@ -78,19 +78,19 @@ class Task:
         return [file for file in (self.out, self.save_mask) if file is not None]
 
     @property
-    def told(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Any]:
         """The options that were given, for the record."""
-        told = dict(self.arguments)
+        options = dict(self.arguments)
         if self.harmonize is not None:
-            told |= {"harmonize": True, **self.harmonize}
+            options |= {"harmonize": True, **self.harmonize}
         if self.save_mask is not None:
-            told["save_mask"] = self.save_mask
+            options["save_mask"] = self.save_mask
         if self.weight_scale is not None:
-            told["color_weight_scale"] = self.weight_scale
-        return told
+            options["color_weight_scale"] = self.weight_scale
+        return options
 
     def where(self, name: str) -> str:
-        """The name of an input with its file."""
+        """Return the name of an input with its file."""
         return f"{name} ({self._named(name)})"
 
     def _named(self, name: str) -> str:
@@ -98,11 +98,11 @@ class Task:
         return "stdin" if path == STREAM else path
 
     def with_files(self, text: str) -> str:
-        """A sentence about inputs, with the names of their files."""
+        """Return a sentence about inputs with the names of their files."""
         return re.sub(rf"\b({'|'.join(self.files)})\b", lambda found: self._named(found[1]), text)
 
     def failure(self, error: BaseException) -> Failure:
-        """An error whose message names files and options instead of arguments."""
+        """Return an error as a failure whose message names files and options instead of arguments."""
         failure = as_failure(error)
         message = str(failure)
         name, colon, rest = message.partition(":")
@@ -259,7 +259,7 @@ _OF_ARRAYS = (
 
 
 def translated(text: str, kind: Kind) -> str:
-    """A message of the library with options in place of arguments, and pixels in place of shapes."""
+    """Return a message of the library with options in place of arguments, and pixels in place of shapes."""
     for pattern, words in _OF_ARRAYS:
         text = re.sub(pattern, words, text)
     options = kind.by_name

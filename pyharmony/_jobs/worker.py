@@ -94,7 +94,7 @@ class Worker:
             Failure: the message names the image.
         """
         clock = Clock()
-        record: dict[str, Any] = {task.kind.chooser: task.mode, "options": task.told}
+        record: dict[str, Any] = {task.kind.chooser: task.mode, "options": task.options}
         if task.mode == "gp-gan":
             with clock.phase("load"):
                 task = dataclasses.replace(task, arguments={**task.arguments, "generator": self._network(task)})
@@ -119,10 +119,10 @@ class Worker:
         if mask is not None and task.harmonize is not None and not copied:
             with clock.phase("harmonize"):
                 result, changed = self._harmonized(task, result, mask)
-            record["harmonize"] = _of_harmonize(changed, task.harmonize.get("guard", True))
+            record["harmonize"] = _harmonize_figures(changed, task.harmonize.get("guard", True))
         record["unchanged"] = copied
         if task.kind.harmonizes:
-            record["harmonize"] = _of_harmonize(info, task.arguments.get("guard", True))
+            record["harmonize"] = _harmonize_figures(info, task.arguments.get("guard", True))
         elif info is not None:
             names = ("method", "iterations", "max_error", "residual", "device", "peak_bytes", "reason")
             record["solve"] = {name: getattr(info, name) for name in names}
@@ -136,17 +136,17 @@ class Worker:
         return record
 
     def _network(self, task: Task) -> Any:
-        """The network of gp-gan, read once for all tasks that want the same."""
+        """Return the network of gp-gan, read once for all tasks that want the same."""
         path = task.arguments.get("generator", _shipped.GENERATOR)
         if path not in self.networks:
-            with _told(task):
+            with _failures_of(task):
                 from ..models.gp_gan import generator_of
 
                 self.networks[path] = generator_of(path)
         return self.networks[path]
 
     def _read(self, task: Task) -> dict[str, Picture]:
-        """The images, decoded side by side."""
+        """Read the images, which are decoded side by side."""
         from ..io import read
 
         found: dict[str, Any] = {}
@@ -185,7 +185,7 @@ class Worker:
             arguments["color_weight"] = _scaled(pictures["color_weight"], task.weight_scale)
         images: list[Any] = [pictures.get(name) for name in task.kind.inputs]
         result: Any
-        with _told(task):
+        with _failures_of(task):
             if task.kind.harmonizes:
                 from ..harmonization import harmonize
 
@@ -199,7 +199,7 @@ class Worker:
     def _computed(
         self, task: Task, pictures: Mapping[str, Picture], warn: Callable[[str], None]
     ) -> tuple[tuple[Picture, Any], bool]:
-        """The result and what is known of it, and whether it is a copy of the input."""
+        """Return the result and its figures, and whether it is a copy of the input."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", PyHarmonyWarning)
             done = self._call(task, pictures)
@@ -210,7 +210,7 @@ class Worker:
         return done, any(issubclass(warning.category, UnchangedWarning) for warning in caught)
 
     def _mask(self, task: Task, pictures: Mapping[str, Picture]) -> Picture:
-        """The mask at dst's size, in 8 bits, which every format holds."""
+        """Return the mask at dst's size, in 8 bits, which every format holds."""
         place = {name: task.arguments[name] for name in ("at", "scale") if name in task.arguments}
         images: list[Any] = [pictures.get(name) for name in task.kind.inputs]
         found: Picture = blend.placed_mask(*images, **place)
@@ -220,10 +220,10 @@ class Worker:
         return dataclasses.replace(found, pixels=pixels)
 
     def _harmonized(self, task: Task, picture: Picture, mask: Picture) -> tuple[Picture, Any]:
-        """What was blended, in the light of its surroundings."""
+        """Harmonize what was blended."""
         from ..harmonization import harmonize
 
-        with _told(task, "--harmonize: "), warnings.catch_warnings():
+        with _failures_of(task, "--harmonize: "), warnings.catch_warnings():
             warnings.simplefilter("ignore", PyHarmonyWarning)  # told with its figures
             options: dict[str, Any] = {"device": self.request.device, **(task.harmonize or {})}
             return harmonize(picture, mask, return_info=True, **options)
@@ -232,7 +232,7 @@ class Worker:
         """Refuse a kind of file that does not hold the result, before the work is done."""
         from ..io import check_target
 
-        with _told(task):
+        with _failures_of(task):
             check_target(primary, self._target(task), format=_format(task), quality=task.quality)
 
     def _target(self, task: Task) -> BinaryIO | str:
@@ -245,7 +245,7 @@ class Worker:
             return {"path": task.out, "written": False}
         target = self._target(task)
         options: dict[str, Any] = {"format": _format(task), "quality": task.quality}
-        with _told(task), writing("stdout" if task.out == STREAM else task.out):
+        with _failures_of(task), writing("stdout" if task.out == STREAM else task.out):
             if not isinstance(target, str):
                 write(picture, target, **options)
                 target.flush()
@@ -265,8 +265,8 @@ class Worker:
 
 
 @contextlib.contextmanager
-def _told(task: Task, before: str = "") -> Iterator[None]:
-    """Errors of the library as failures of the task; before stands in front of what is not installed."""
+def _failures_of(task: Task, before: str = "") -> Iterator[None]:
+    """Turn errors of the library into failures of the task; before stands in front of what is not installed."""
     try:
         yield
     except (PyHarmonyError, MemoryError) as error:
@@ -280,7 +280,7 @@ def _format(task: Task) -> ImageFormat | None:
 
 
 def _scaled(picture: Picture, scale: float | None) -> Picture:
-    """A map as floats whose white is scale."""
+    """Return a map as floats whose white is scale."""
     if scale is None:
         return picture
     pixels = picture.pixels
@@ -290,7 +290,7 @@ def _scaled(picture: Picture, scale: float | None) -> Picture:
     return dataclasses.replace(picture, pixels=values * np.float32(scale), format=None)
 
 
-def _of_harmonize(info: Any, guard: bool) -> dict[str, Any]:
-    """What harmonize did, for the record."""
+def _harmonize_figures(info: Any, guard: bool) -> dict[str, Any]:
+    """Return what harmonize did, for the record."""
     names = ("method", "weights", "confidence", "reason", "change", "asked", "device", "peak_bytes")
     return {**{name: getattr(info, name) for name in names}, "held_back": bool(guard and info.held_back)}

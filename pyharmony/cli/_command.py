@@ -36,7 +36,7 @@ def command(schema: str, *, verbose: bool = False) -> Callable[[Callable[..., No
         verbose: whether it takes --verbose, --quiet and --log-json beside --json and --debug.
     """
 
-    def made(function: Callable[..., None]) -> Callable[..., None]:
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
         _, *own = inspect.signature(function, eval_str=True).parameters.values()
 
         def call(console: Console, values: dict[str, Any]) -> None:
@@ -46,7 +46,7 @@ def command(schema: str, *, verbose: bool = False) -> Callable[[Callable[..., No
         run.__name__, run.__doc__ = function.__name__, function.__doc__
         return run
 
-    return made
+    return decorate
 
 
 def runner(
@@ -76,7 +76,7 @@ def fields_of(group: Any) -> list[inspect.Parameter]:
 
 
 def _expanded(parameters: Iterable[inspect.Parameter]) -> Iterator[inspect.Parameter]:
-    """The parameters with the fields of dataclasses in place of these."""
+    """Yield the parameters, with the fields of dataclasses in place of these."""
     for p in parameters:
         if dataclasses.is_dataclass(p.annotation):
             yield from _expanded(fields_of(p.annotation))
@@ -85,10 +85,10 @@ def _expanded(parameters: Iterable[inspect.Parameter]) -> Iterator[inspect.Param
 
 
 def _gathered(parameters: Iterable[inspect.Parameter], values: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of the function: the values, those of fields in their dataclasses."""
-    found = {}
+    """Return the arguments of the function: the values, with those of fields in their dataclasses."""
+    arguments = {}
     for p in parameters:
         kind: Any = p.annotation
         is_group = dataclasses.is_dataclass(kind)
-        found[p.name] = kind(**_gathered(fields_of(kind), values)) if is_group else values[p.name]
-    return found
+        arguments[p.name] = kind(**_gathered(fields_of(kind), values)) if is_group else values[p.name]
+    return arguments

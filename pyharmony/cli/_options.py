@@ -78,7 +78,7 @@ def makes(kind: Kind) -> Callable[[Make], Callable[..., None]]:
         *fields_of(Run),
     ]
 
-    def made(function: Make) -> Callable[..., None]:
+    def decorate(function: Make) -> Callable[..., None]:
         def call(console: Console, values: dict[str, Any]) -> None:
             plain = {name: value.value if isinstance(value, Enum) else value for name, value in values.items()}
             request = Request(
@@ -94,4 +94,4 @@ def makes(kind: Kind) -> Callable[[Make], Callable[..., None]]:
         run.__doc__ = function.__doc__
         return run
 
-    return made
+    return decorate

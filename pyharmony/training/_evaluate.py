@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .. import evaluation, metrics
 from ..data import Dataset
-from ..evaluation._networks import levels
+from ..evaluation.networks import levels
 from ..models import Model
 from ._batches import Prepared, stacked
 
