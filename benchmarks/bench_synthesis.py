@@ -13,7 +13,8 @@ from measure import Ledger, Timing, interleave
 
 import pyharmony
 from pyharmony import color, data
-from pyharmony.data._synthesis import TRANSFERS, _weights
+from pyharmony.color.transfers import TRANSFERS
+from pyharmony.data._synthesis import _weights
 
 GROUP = "composites by data.Synthesis, 512² uint8, 25 % masks"
 SIZE, STEP = 512, 2

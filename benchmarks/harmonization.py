@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import bisect
-import dataclasses
 import importlib.util
 import json
 import math
@@ -462,16 +461,16 @@ def calibrate(root: Path, source: str, path: Path, unseen: Sequence[str] = ()) -
         unseen: folders of which the weights have not seen the photographs of train; none: `sure` is 0.
     """
     from pyharmony import models
+    from pyharmony.models.calibration import Calibration
 
     model, held_back = models.load(source).eval(), fitting(root, "val")
 
     def changed(samples: Set, **known: float) -> Any:
-        return fitting_figures(harmonized(with_config(**known)), samples)["mean"]
+        return fitting_figures(harmonized(calibrated(**known)), samples)["mean"]
 
-    def with_config(**known: float) -> Any:
-        found = models.create(model.name, **{**dataclasses.asdict(model.config), **known})
-        found.load_state_dict(model.state_dict())
-        return found.eval()
+    def calibrated(**known: float) -> Any:
+        model.calibration = Calibration(**known)
+        return model
 
     sure = 0
     if unseen:
@@ -495,7 +494,7 @@ def calibrate(root: Path, source: str, path: Path, unseen: Sequence[str] = ()) -
         return change.mean <= FITS
 
     levels = bisect.bisect_left(range(32), True, key=enough)
-    models.save(with_config(doubtful=float(levels), sure=float(sure)), path)
+    models.save(calibrated(doubtful=float(levels), sure=float(sure)), path)
 
 
 def signed(x: metrics.Interval, digits: int, sign: str = "+") -> str:

@@ -62,13 +62,13 @@ def realism_score(
     picture = _levels(image)
     inside = None if mask is None else _inside(mask, *picture.shape[:2])
     from . import models
-    from .evaluation import _networks
+    from .evaluation import networks
 
-    network = _shipped(_REALISM, device) if model is None else _networks.loaded(model, device)
+    network = _shipped(_REALISM, device) if model is None else networks.loaded(model, device)
     if network.name != "realism_cnn":
         able = ", ".join(info.name for info in models.list("realism"))
         raise ArgumentError(f"model: {network.name} is none of realism; expected {able}")
-    return _networks.realism(network, picture, inside)
+    return networks.realism(network, picture, inside)
 
 
 def harmony_score(
@@ -113,24 +113,24 @@ def harmony_score(
     picture = _levels(image)
     inside = _inside(mask, *picture.shape[:2])
     from . import models
-    from .evaluation import _networks
+    from .evaluation import networks
 
-    network = _shipped(_HARMONY, device) if weights is None else _networks.loaded(weights, device)
-    able = {*_networks.HARMONY, *(info.name for info in models.list("harmonize"))}
+    network = _shipped(_HARMONY, device) if weights is None else networks.loaded(weights, device)
+    able = {*networks.HARMONY, *(info.name for info in models.list("harmonize"))}
     if network.name not in able or getattr(network.config, "kind", "code") != "code":
         kind = "" if network.name not in able else f" of kind={network.config.kind!r}"
         raise ArgumentError(
             f"weights: {network.name}{kind} says nothing of harmony; expected {', '.join(sorted(able))}"
         )
-    return _networks.harmony(network, picture, inside)
+    return networks.harmony(network, picture, inside)
 
 
 @functools.lru_cache(4)
 def _shipped(name: str, device: str | None) -> Any:
     from . import models  # noqa: F401, first: where torch is missing it says what to install
-    from .evaluation import _networks
+    from .evaluation import networks
 
-    return _networks.loaded(name, device)
+    return networks.loaded(name, device)
 
 
 def _is_array(x: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import inspect
 import json
 import os
 import pty
@@ -16,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -25,10 +26,11 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import pyharmony
-from pyharmony import blend, errors
+from pyharmony import blend, errors, harmonization
+from pyharmony import typing as words
+from pyharmony._jobs.failures import Code, Failure, as_failure
 from pyharmony.cli import _pictures
 from pyharmony.cli._app import app
-from pyharmony.cli._failures import Code, Failure, as_failure
 
 pytestmark = pytest.mark.house
 
@@ -687,7 +689,7 @@ def test_a_list_has_columns_for_it() -> None:
     assert np.array_equal(pixels("made/a.png"), pixels("one.png"))
     assert np.array_equal(pixels("made/masks/a.png"), pixels("mask.png"))
     assert np.array_equal(pixels("made/b.png"), blend.gaussian_poisson(*patch_arrays(), at=(86, 180)))
-    assert "is there already and 2 more" in call("blend", "--list", "list.csv", "-o", "made", code=2).stderr
+    assert "already exists and 2 more" in call("blend", "--list", "list.csv", "-o", "made", code=2).stderr
     assert "in a list it is a column" in call("blend", "--list", "list.csv", "--save-mask", "m.png", code=2).stderr
 
 
@@ -703,7 +705,7 @@ def test_a_list_has_columns_for_it() -> None:
         ("--save-mask coffee.jpg", 2, "--save-mask: coffee.jpg is the output, or an input"),
         ("--save-mask mask", 2, "--save-mask: mask: the suffix '' names no format"),
         ("--save-mask -", 2, "--save-mask: -, expected a file"),
-        ("--save-mask map.png", 2, "map.png: is there already; --overwrite replaces it"),
+        ("--save-mask map.png", 2, "map.png: already exists; --overwrite replaces it"),
         ("--save-mask nowhere/mask.png", 1, "there is no folder nowhere"),
     ],
 )
@@ -715,7 +717,7 @@ def test_what_does_not_go_together_is_told_before_any_work(options: str, code: i
 
 def test_the_default_blend_is_one_in_every_place() -> None:
     """docs/blend.md says which it is; the command, README's examples and its words agree."""
-    from pyharmony.cli._work import BLEND
+    from pyharmony._jobs.options import BLEND
 
     default = BLEND.modes[0].replace("-", "_")
     assert re.findall(r"^- \*\*`(\w+)`\*\*, the default blend", (ROOT / "docs" / "blend.md").read_text(), re.M) == [
@@ -728,6 +730,22 @@ def test_the_default_blend_is_one_in_every_place() -> None:
     shell = re.search(r"^pyharmony blend (.*) -o saucer.jpg$", readme, re.M)
     assert shell is not None and "--mode" not in shell[1]
     assert f"[default: {BLEND.modes[0]}; alpha with --harmonize]" in (ROOT / "docs" / "command-line.md").read_text()
+
+
+def test_the_table_of_options_is_that_of_the_functions() -> None:
+    from pyharmony._jobs.options import BLEND, EDIT, HARMONIZE
+
+    for kind in (BLEND, EDIT):
+        accepted = {mode: inspect.signature(getattr(blend, mode.replace("-", "_"))).parameters for mode in kind.modes}
+        for option in kind.options:
+            if option.argument:
+                modes = [mode for mode in kind.modes if option.name in accepted[mode]]
+                assert modes == list(option.modes or kind.modes), option.name
+    known = inspect.signature(harmonization.harmonize).parameters
+    assert all(option.name in known for option in HARMONIZE.options if option.argument)
+    assert HARMONIZE.modes == harmonization.METHODS == get_args(words.HarmonizeMethod)
+    named = {"gradients": words.Gradients, "contour": words.Contour, "gradient_kernel": words.GradientKernel}
+    assert all(BLEND.by_name[name].type == get_args(of) for name, of in named.items())
 
 
 #: What speaks Python, and has no place on the command line: shapes, names of arguments, keyword arguments, None.
@@ -884,7 +902,7 @@ def test_a_list_may_be_stdin() -> None:
         ("src,dst,out\na,b,c.png\na,d,./c.png\n", "line 3: out 'c.png' is that of line 2"),
         ("src,dst,out\na,b,c.png\nc.png,d,e.png\n", "line 2: out 'c.png' is an input of line 3"),
         ("src,dst,out\na\xff,b,c.png\n", "not UTF-8"),
-        ("src,dst,out,mode\na,b,c.png,inpaint\n", "line 2: --mode: 'inpaint', expected one of gaussian-poisson"),
+        ("src,dst,out,mode\na,b,c.png,inpaint\n", "line 2: mode 'inpaint', expected one of gaussian-poisson"),
     ],
 )
 def test_a_list_is_checked_before_any_work(text: str, says: str) -> None:
@@ -900,7 +918,7 @@ def test_a_list_that_is_missing_is_an_input() -> None:
 def test_an_output_of_a_list_that_is_there_stops_it_before_any_work() -> None:
     write_list([(*TRIPLE, f"{name}.png", "1,1") for name in "abc"])
     Path("b.png").write_text("precious")
-    assert "b.png: is there already" in call("blend", "--list", "list.csv", code=2).stderr
+    assert "b.png: already exists" in call("blend", "--list", "list.csv", code=2).stderr
     assert made() == {"list.csv", "b.png"}
     assert Path("b.png").read_text() == "precious"
     call("blend", "--list", "list.csv", "--dry-run")
@@ -913,14 +931,15 @@ def test_two_names_of_one_file_are_not_both_written() -> None:
     """As on a file system for which A.png is a.png: here by a second name of the same folder."""
     call("blend", *PATCH, "-o", "a.png")
     os.link("a.png", "b.png")
-    from pyharmony.cli._console import Console
-    from pyharmony.cli._work import BLEND, Request, Worker
+    from pyharmony._jobs.options import BLEND
+    from pyharmony._jobs.task import Request
+    from pyharmony._jobs.worker import Worker
 
-    worker = Worker.start(Request(BLEND, {}, None, {}), Console("blend"))
+    worker = Worker(Request(BLEND, {}, None, {}))
     found = os.stat("a.png")
     worker.written.add((found.st_dev, found.st_ino))
     with pytest.raises(Failure, match="another row"):
-        worker._keep_apart("b.png")
+        worker.keep_apart("b.png")
 
 
 @pytest.mark.parametrize(

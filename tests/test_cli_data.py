@@ -77,7 +77,7 @@ def test_a_sheet_shows_samples_from_all_over(triples: Path, tmp_path: Path) -> N
     assert (found["sheet"], found["bad"]) == (str(tmp_path / "sheet.png"), 1)
     page = np.asarray(pyharmony.load(tmp_path / "sheet.png"))
     assert page.shape == (6 + 5 * (256 + 22 + 6), 6 + 3 * (256 + 6), 3)  # five of six are whole, three pictures each
-    assert "is there already" in call("stats", triples, "--sheet", tmp_path / "sheet.png", code=2).stderr
+    assert "already exists" in call("stats", triples, "--sheet", tmp_path / "sheet.png", code=2).stderr
     assert "written" in call("stats", triples, "--sheet", tmp_path / "sheet.png", "--overwrite").stderr
     assert "sheet.xyz" in call("stats", triples, "--sheet", tmp_path / "sheet.xyz", code=2).stderr
 
@@ -91,7 +91,7 @@ def test_a_data_set_is_split(triples: Path, tmp_path: Path) -> None:
     expected = {name: data.split_of(name, {"a": 0.5, "b": 0.5}, seed=3) for name in data.Triples(triples).names}
     assert dict(rows[1:]) == expected  # type: ignore[arg-type]
     assert found["splits"] == {key: list(expected.values()).count(key) for key in "ab"}
-    assert "is there already; --overwrite replaces it" in call(*arguments, code=2).stderr
+    assert "already exists; --overwrite replaces it" in call(*arguments, code=2).stderr
     call(*arguments, "--overwrite")
     assert {path.name for path in tmp_path.iterdir()} == {"set", "split.csv"}
     for shares in ("a", "a=x", "=1"):
@@ -105,7 +105,7 @@ def test_a_data_set_is_written_as_shards(triples: Path, tmp_path: Path) -> None:
     assert (found["samples"], found["left_out"], found["of"], found["size"]) == (6, 0, 6, 48)
     shards = data.Shards(out)
     assert shards.size == 48 and len(list(out.glob("*.bin"))) == 2
-    assert "is there already" in call("shard", triples, "-o", out, code=2).stderr
+    assert "already exists" in call("shard", triples, "-o", out, code=2).stderr
     call("shard", triples, "--output", tmp_path / "tar", "--form", "tar", "--size", 48, "--threads", 1)
     for a, b in zip(shards, data.TarShards(tmp_path / "tar"), strict=True):
         assert all(np.array_equal(a[key], b[key]) for key in ("composite", "target", "mask"))
@@ -125,7 +125,7 @@ def test_a_data_set_is_written_as_tfrecord_files(
         assert all(np.array_equal(a[key], b[key]) for key in ("composite", "target", "mask"))
     assert told("check", tmp_path / "records")["problems"] == []
     assert told("stats", tmp_path / "records")["fields"] == ["composite", "mask", "target"]
-    assert "is there already" in call(*arguments, "-o", tmp_path / "records", code=2).stderr
+    assert "already exists" in call(*arguments, "-o", tmp_path / "records", code=2).stderr
     monkeypatch.setitem(sys.modules, "google_crc32c", None)
     assert "google_crc32c is missing" in call(*arguments, "-o", tmp_path / "more", code=1).stderr
     assert not (tmp_path / "more").exists()

@@ -235,9 +235,7 @@ def test_files_that_are_there_are_kept(triples: Path) -> None:
     for option, name in (("--csv", "a.csv"), ("--markdown", "a.md"), ("--sheet", "a.jpg")):
         Path(name).write_text("mine")
         says = call("--data", triples, option, name, code=2).stderr
-        assert (
-            says == f"error: {name}: is there already; --overwrite replaces it\n" and Path(name).read_text() == "mine"
-        )
+        assert says == f"error: {name}: already exists; --overwrite replaces it\n" and Path(name).read_text() == "mine"
         call("--data", triples, "--size", "32", option, name, "--overwrite")
         assert Path(name).read_bytes() != b"mine"
     for option in ("--csv", "--markdown", "--sheet"):
@@ -276,7 +274,7 @@ def test_what_it_cannot_do_is_told(triples: Path) -> None:
         (("--size", "huge"), "--size huge"),
         (("--realism-maps", "maps"), "--realism-maps needs a --judge"),
         (("--split", "test"), "triples has no splits"),
-        (("--realism-maps", "set", "--judge", "a"), "set: is there already"),
+        (("--realism-maps", "set", "--judge", "a"), "set: already exists"),
     ):
         assert says in call("--data", triples, *arguments, code=2).stderr
     assert "none: no such file" in call("--data", "none", code=3).stderr

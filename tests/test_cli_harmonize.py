@@ -184,7 +184,7 @@ def test_a_dry_run_writes_nothing() -> None:
         (
             "paste.png paste_mask.png -o paste.png --method mkl",
             2,
-            "paste.png: is there already; --overwrite replaces it",
+            "paste.png: already exists; --overwrite replaces it",
         ),
         ("none.png paste_mask.png -o out.png --method mkl", 3, "image (none.png): no such file"),
         ("paste.png small.png -o out.png --method mkl", 3, "mask (small.png): 9 x 9 pixels, expected 80 x 60; masks"),
@@ -293,7 +293,7 @@ def test_a_folder_is_harmonised_into_a_folder(form: str) -> None:
         found = pyharmony.harmonize(pixels(images / f"{name}.png"), pixels(masks / f"{name}{suffix}.png"), method="mkl")
         assert (pixels(f"out/{name}.png") == found).all()
     assert "wrote 2 pictures" in result.stderr
-    assert "is there already and 1 more" in call(*words, "-o", "out", "--method", "mkl", code=2).stderr
+    assert "already exists and 1 more" in call(*words, "-o", "out", "--method", "mkl", code=2).stderr
     call(*words, "-o", "out", "--method", "mkl", "--overwrite")
     call(*words, "-o", "jpegs", "--method", "mkl", "--format", "jpeg")
     assert sorted(path.name for path in Path("jpegs").iterdir()) == ["a.jpeg", "b.jpeg"]

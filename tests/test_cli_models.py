@@ -97,7 +97,7 @@ def test_published_weights_are_converted(tmp_path: Path) -> None:
     arguments = ("convert", tmp_path / "vgg16.pth", "style_encoder", "--set", "space=rgb", "-o", out)
     assert "style_encoder, 6,948 parameters" in call(*arguments).stderr
     size = out.stat().st_size
-    assert "is there already; --overwrite replaces it" in call(*arguments, code=2).stderr
+    assert "already exists; --overwrite replaces it" in call(*arguments, code=2).stderr
     assert told(*arguments, "--overwrite", "--half")["config"]["space"] == "rgb"
     assert out.stat().st_size < 0.7 * size
     assert models.load(out).extractor == "vgg16"

@@ -312,8 +312,8 @@ def test_weights_are_calibrated_by_photographs_of_val(
         return float(table.fitting_figures(table.harmonized(str(weights)), held_back)["mean"][0])
 
     def known(weights: Path) -> tuple[float, float]:
-        config = models.load(weights).config
-        return config.sure, config.doubtful
+        calibration = models.load(weights).calibration
+        return calibration.sure, calibration.doubtful
 
     whole = change(tmp_path / "given.safetensors")
     assert whole > table.FITS

@@ -695,10 +695,12 @@ def test_a_network_changes_every_kind_of_image_alike(models: Any) -> None:
 @pytest.mark.parametrize("sure", [0.0, 24.0])
 def test_small_changes_are_held_back_by_what_the_weights_say(models: Any, doubtful: float, sure: float) -> None:
     """To c⁵ / (c⁴ + 8⁴) of a mean change of c levels, and to 7.5 of less than 24: a network changes what fits, too."""
+    from pyharmony.models.calibration import Calibration
+
     image, mask = composite(100, 140)
     for levels in (3, 8, 16, 40):
         model = network(models, lambda x, levels=levels: x - levels / 255)
-        model.config = models.create("colorgrid", "small", doubtful=doubtful, sure=sure).config
+        model.calibration = Calibration(doubtful=doubtful, sure=sure)
         free, held = (ph.harmonize(image, mask, method=model, guard=guard).astype(int) for guard in (False, True))
         inside = (mask == 255) & (image > 60).all(-1)
         change, kept = ((x - image)[inside].mean() for x in (free, held))
@@ -752,13 +754,15 @@ def test_the_hue_of_skin_turns_little_where_a_network_is_not_sure() -> None:
 
 
 def test_skin_is_kept_by_weights_that_are_not_sure_alone(models: Any) -> None:
+    from pyharmony.models.calibration import Calibration
+
     image, mask = np.full((64, 64, 3), 60, np.uint8), np.zeros((64, 64), np.uint8)
     mask[16:48, 16:48] = 255
     image[mask > 0] = (224, 172, 140)
     model = network(models, lambda x: x + x.new_tensor([0, 0.06, 0])[:, None, None])
 
     def made(**known: float) -> Any:
-        model.config = models.create("colorgrid", "small", **known).config
+        model.calibration = Calibration(**known)
         return ph.harmonize(image, mask, method=model)[30, 30].astype(int) - image[30, 30]
 
     assert made()[1] == pytest.approx(15, abs=1) and made(sure=10.0)[1] == pytest.approx(15, abs=1)

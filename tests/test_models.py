@@ -28,6 +28,7 @@ from torch.nn import functional  # noqa: E402
 from pyharmony import models  # noqa: E402
 from pyharmony.models import _blocks, _published  # noqa: E402
 from pyharmony.models._partial import PartialConv2d  # noqa: E402
+from pyharmony.models.calibration import Calibration  # noqa: E402
 
 from .published_networks import (  # noqa: E402
     ChainerGpGan,
@@ -1627,6 +1628,48 @@ def test_a_file_holds_the_model(tmp_path: Path, case: str) -> None:
     assert [p.requires_grad for p in read.parameters()] == [p.requires_grad for p in model.parameters()]
     assert all(torch.equal(a, b) for a, b in zip(tensors(read(**inputs)), tensors(model(**inputs))))
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("case", NARROW)
+def test_a_model_says_what_it_is(case: str) -> None:
+    model = narrow(case).eval()
+    info = next(info for info in models.list() if info.name == model.name)
+    assert model.task == info.task and model.size >= 8
+    inputs = example(model)
+    if set(inputs) <= {"composite", "image", "mask"}:
+        image = inputs.get("composite", inputs.get("image"))
+        assert model.takes_mask == ("mask" in inputs)
+        mask = inputs.get("mask", torch.zeros_like(image[:, :1]))
+        assert all(torch.equal(a, b) for a, b in zip(tensors(model.predict(image, mask)), tensors(model(**inputs))))
+
+
+def test_the_header_holds_what_is_known_of_the_weights(tmp_path: Path) -> None:
+    path, old = tmp_path / "new.safetensors", tmp_path / "old.safetensors"
+    model = models.create("colorgrid", "small").eval()
+    assert model.calibration == Calibration() == models.load(_saved(model, path)).calibration
+    model.calibration = Calibration(doubtful=8.0, sure=30.0)
+    read = models.load(_saved(model, path))
+    assert (read.calibration, read.config) == (model.calibration, model.config)
+    assert models.load(path, model=models.create("colorgrid", "small")).calibration == model.calibration
+    with safetensors.safe_open(path, "pt") as file:
+        entry = json.loads(file.metadata()["pyharmony"])
+    assert entry["calibration"] == {"doubtful": 8.0, "sure": 30.0} and "sure" not in entry["config"]
+    # A file may have it among the settings.
+    entry["config"] |= entry.pop("calibration")
+    safetensors.torch.save_file(model.state_dict(), old, {"pyharmony": json.dumps(entry)})
+    read = models.load(old)
+    assert (read.calibration, read.config) == (model.calibration, model.config)
+    for wrong in ({"doubtful": -1}, {"sure": "much"}, {"other": 1.0}, [1]):
+        safetensors.torch.save_file(
+            model.state_dict(), old, {"pyharmony": json.dumps({**entry, "config": {}, "calibration": wrong})}
+        )
+        with pytest.raises(WeightsError, match="calibration"):
+            models.load(old)
+
+
+def _saved(model: models.Model, path: Path) -> Path:
+    models.save(model, path)
+    return path
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

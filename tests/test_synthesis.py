@@ -433,7 +433,7 @@ def test_photographs_become_composites(photos: Path, tmp_path: Path) -> None:
     expected = data.Synthesis(opened, {"mkl": 3, "retouch": 1}, per_photo=2, size=32, seed=4, limits=(1, 65025))
     for sample, wanted in zip(data.Triples(out), expected):
         assert np.array_equal(sample["composite"], wanted["composite"])
-    assert f"{out}: is there already; --overwrite replaces it" in call(*arguments, code=2).stderr
+    assert f"{out}: already exists; --overwrite replaces it" in call(*arguments, code=2).stderr
     assert f"{out}: " in call(*arguments, "--overwrite", "--form", "jpeg", "--quality", "80").stderr
     assert {path.suffix for path in (out / "composite").iterdir()} == {".jpg"}
 

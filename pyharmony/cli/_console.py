@@ -10,20 +10,15 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
+from typing import Any
 
 import typer
 
+from .._jobs.failures import Code, Failure, as_failure, writing
 from .._version import __version__
 from ..errors import PyHarmonyWarning
-from ._failures import Code, Failure, as_failure, writing
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more; twice: everything.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
-LogJson = Annotated[bool, typer.Option("--log-json", help="Say it on stderr as JSON, an object a line.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 _LIBRARY = logging.getLogger("pyharmony")
 _LOG = logging.getLogger("pyharmony.cli")
@@ -114,6 +109,13 @@ class Console:
 
     def error(self, failure: Failure, **fields: Any) -> None:
         _LOG.error(str(failure), extra={"fields": {"code": int(failure.code), "kind": failure.kind, **fields}})
+
+    def problems(self, found: Iterable[Any]) -> list[dict[str, str]]:
+        """Tells of samples that failed, and returns them for the JSON object."""
+        rows = [{"name": problem.name, "message": problem.message} for problem in found]
+        for row in rows:
+            self.error(Failure(row["message"], Code.SOME_FAILED, "problem"), name=row["name"])
+        return rows
 
     def take_warnings(self) -> list[str]:
         """The warnings since the last call."""
@@ -210,11 +212,13 @@ def described(failure: Failure) -> dict[str, Any]:
 
 
 def finite(x: Any) -> Any:
-    """x with None for infinities and NaN, which JSON lacks."""
+    """x with None for infinities and NaN, which JSON lacks, and floats for decimal numbers."""
     if isinstance(x, dict):
         return {key: finite(value) for key, value in x.items()}
     if isinstance(x, list | tuple):
         return [finite(value) for value in x]
+    if isinstance(x, Decimal):
+        return float(x)
     if isinstance(x, float) and not math.isfinite(x):
         return None
     return x

@@ -6,18 +6,25 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ._failures import Code, Failure, writing
+from .._jobs.failures import writing
+from .._jobs.task import check_new
 
 #: Sides of the cells of a sheet.
 _CELL = 256
+#: Samples on a sheet.
+SHOWN = 8
+
+
+def spread(count: int) -> list[int]:
+    """Return the indices of the samples that a sheet shows, from all over a data set of count samples."""
+    return sorted({i * count // SHOWN for i in range(SHOWN)})
 
 
 def check_file(path: Path | None, overwrite: bool, *, picture: bool = False) -> None:
     """Refuses a file that could not be written, before the work is done."""
     if path is None:
         return
-    if os.path.lexists(path) and not overwrite:
-        raise Failure(f"{path}: is there already; --overwrite replaces it", Code.USAGE)
+    check_new(path, overwrite)
     with writing(str(path)):
         os.stat(path.parent)
     if picture:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import blend
+from .._jobs.failures import writing
+from .._jobs.task import check_new
 from ._console import Console
-from ._failures import Code, Failure, writing
 from ._pictures import PAIRS, Pixels, load
 
 BLENDS: dict[str, Callable[..., Any]] = {
@@ -67,10 +68,8 @@ def run(output: Path, overwrite: bool, console: Console) -> None:
 
     sheets = [output / "sheet.png", output / "before_after.jpg"]
     names = [output / f"{pair.name}_{name}.png" for pair in PAIRS for name in BLENDS]
-    if not overwrite:
-        for path in (*names, *sheets):
-            if path.exists():
-                raise Failure(f"{path}: is there already; --overwrite replaces it", Code.USAGE)
+    for path in (*names, *sheets):
+        check_new(path, overwrite)
     with writing(str(output)):
         output.mkdir(parents=True, exist_ok=True)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ._failures import Code, Failure, reading, spoken
+from .._jobs.failures import reading, spoken
 
 
 class Kind(str, Enum):
@@ -24,44 +24,57 @@ class Kind(str, Enum):
     scenes = "scenes"
 
 
-KindOption = Annotated[
-    Kind | None, typer.Option("--kind", help="How it is laid out.  [default: found out by its files]")
-]
-Split = Annotated[
-    str | None, typer.Option("--split", metavar="NAME", help="Only this split of iHarmony4 or a manifest.")
-]
-Annotations = Annotated[
-    Path | None, typer.Option("--annotations", metavar="FILE", help="COCO's JSON; PATH has its photographs.")
-]
-Category = Annotated[str, typer.Option("--category", metavar="NAME", help="Of COCO: what instances are of.")]
-LeastShare = Annotated[
-    float, typer.Option("--min-share", metavar="F", min=0, max=1, help="Of COCO: of a photograph's area, at least.")
-]
-LargestShare = Annotated[float, typer.Option("--max-share", metavar="F", min=0, max=1, help="The same, at most.")]
-Boxes = Annotated[
-    Path | None,
-    typer.Option(
-        "--boxes", metavar="FILE", help="Of scenes: lines of scene:top,left,bottom,right; others are left out."
-    ),
-]
+@dataclass(frozen=True)
+class Coco:
+    """The options of COCO's annotations."""
+
+    annotations: Annotated[
+        Path | None, typer.Option("--annotations", metavar="FILE", help="COCO's JSON; PATH has its photographs.")
+    ] = None
+    category: Annotated[str, typer.Option("--category", metavar="NAME", help="Of COCO: what instances are of.")] = (
+        "person"
+    )
+    min_share: Annotated[
+        float, typer.Option("--min-share", metavar="F", min=0, max=1, help="Of COCO: of a photograph's area, at least.")
+    ] = 0.0
+    max_share: Annotated[float, typer.Option("--max-share", metavar="F", min=0, max=1, help="The same, at most.")] = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The options of a data set of any kind."""
+
+    kind: Annotated[
+        Kind | None, typer.Option("--kind", help="How it is laid out.  [default: found out by its files]")
+    ] = None
+    split: Annotated[
+        str | None, typer.Option("--split", metavar="NAME", help="Only this split of iHarmony4 or a manifest.")
+    ] = None
+    coco: Coco
+    boxes: Annotated[
+        Path | None,
+        typer.Option(
+            "--boxes", metavar="FILE", help="Of scenes: lines of scene:top,left,bottom,right; others are left out."
+        ),
+    ] = None
+
+    def open(self, path: Path) -> Any:
+        """Open the data set of a path."""
+        return opened(path, self.kind, self.coco, split=self.split, boxes=self.boxes)
+
+
 Threads = Annotated[
     int | None, typer.Option("--threads", metavar="N", min=1, help="Samples at once.  [default: one a core]")
 ]
 
 
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def opened(path: Path, kind: Kind | None = None, **options: Any) -> Any:
-    """The data set, with failures that name the file they are of."""
+def opened(path: Path, kind: Kind | None = None, coco: Coco | None = None, **options: Any) -> Any:
+    """Open the data set, with failures that name the file they are of."""
     from .. import data
 
     try:
         with spoken(((r"^path: ", ""), (r"\bpass kind, one of", "pass --kind, one of"))):
-            return data.open_dataset(path, kind.value if kind else None, **options)
+            return data.open_dataset(path, kind.value if kind else None, **(vars(coco) if coco else {}), **options)
     except OSError as error:
         with reading(str(error.filename or path)):
             raise
-    except ImportError as error:
-        raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error

@@ -9,12 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from ._console import Console, Debug, Json
-from ._contact import check_file, fitted, write_sheet
-from ._failures import Code, Failure, writing
-from ._sources import Annotations, Category, Kind, LargestShare, LeastShare, Threads, cores, opened
+from .._jobs.failures import Code, Failure, writing
+from ._command import command
+from ._console import Console
+from ._contact import SHOWN, check_file, fitted, spread, write_sheet
+from ._facts import cores
+from ._sources import Coco, Kind, Threads, opened
 
-_SHOWN = 8
 #: Weights that come with pyharmony.
 _JUDGE = "realism-small"
 
@@ -39,12 +40,15 @@ Sheet = Annotated[Path | None, typer.Option("--sheet", metavar="FILE", help="Wri
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT where an earlier run wrote it, and FILE.")]
 
 
+@command("data.synth")
 def synth(
+    console: Console,
     path: Annotated[
         Path,
         typer.Argument(metavar="ROOT", help="Photographs with masks: folders images and masks; COCO's photographs."),
     ],
     output: Output,
+    *,
     methods: Annotated[
         list[str] | None,
         typer.Option(
@@ -84,56 +88,49 @@ def synth(
         Path | None, typer.Option(metavar="FILE", help="Write a contact sheet of eight that --keep left out.")
     ] = None,
     split: Annotated[str | None, typer.Option(metavar="NAME", help="Only this split of a manifest.")] = None,
-    annotations: Annotations = None,
-    category: Category = "person",
-    min_share: LeastShare = 0.0,
-    max_share: LargestShare = 1.0,
+    coco: Coco,
     threads: Threads = None,
     overwrite: Overwrite = False,
-    as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Make composites of photographs: their objects take other colours, and the photographs are the targets.
 
     OUT is written as a whole or not at all; recipes.jsonl in it says how each was made. Photographs that cannot be read
     are named and left out; it ends with 5 then.
     """
-    console = Console("data.synth", as_json=as_json, debug=debug)
-    with console.session():
-        from .. import data
+    from .. import data
 
-        low, high = _limits(limits)
-        chosen: Any = _weights(methods)
-        share = 0.9 if keep is None else keep
-        score = None if realism is None and keep is None else _score(realism or _JUDGE)
-        if left_out is not None and score is None:
-            raise Failure("--left-out needs --keep or --realism", Code.USAGE)
-        photos = opened(
-            path, split=split, annotations=annotations, category=category, min_share=min_share, max_share=max_share
-        )
-        if isinstance(photos, data.Manifest):
-            able = [i for i, entries in enumerate(photos.entries) if "mask" in entries]
-            if len(able) < len(photos):
-                console.note(f"{path}: {len(photos) - len(able):,} of {len(photos):,} have no mask and are left out")
-                photos = data.Subset(photos, able)
-        made = data.Synthesis(photos, chosen, per_photo=per_photo, size=size, seed=seed, limits=(low, high))
-        _write(
-            console,
-            made,
-            output,
-            sheet,
-            overwrite,
-            format=form.value,
-            quality=quality,
-            accept=lambda sample: low <= sample["recipe"]["fmse"] <= high,
-            score=score,
-            threads=threads or cores(),
-            keep=share if score is not None else 1.0,
-            left_out=left_out,
-        )
+    low, high = _limits(limits)
+    chosen: Any = _weights(methods)
+    share = 0.9 if keep is None else keep
+    score = None if realism is None and keep is None else _score(realism or _JUDGE)
+    if left_out is not None and score is None:
+        raise Failure("--left-out needs --keep or --realism", Code.USAGE)
+    photos = opened(path, coco=coco, split=split)
+    if isinstance(photos, data.Manifest):
+        able = [i for i, entries in enumerate(photos.entries) if "mask" in entries]
+        if len(able) < len(photos):
+            console.note(f"{path}: {len(photos) - len(able):,} of {len(photos):,} have no mask and are left out")
+            photos = data.Subset(photos, able)
+    made = data.Synthesis(photos, chosen, per_photo=per_photo, size=size, seed=seed, limits=(low, high))
+    _write(
+        console,
+        made,
+        output,
+        sheet,
+        overwrite,
+        format=form.value,
+        quality=quality,
+        accept=lambda sample: low <= sample["recipe"]["fmse"] <= high,
+        score=score,
+        threads=threads or cores(),
+        keep=share if score is not None else 1.0,
+        left_out=left_out,
+    )
 
 
+@command("data.crop")
 def crop(
+    console: Console,
     path: Annotated[Path, typer.Argument(metavar="ROOT", help="Scenes: a folder of aligned pictures each.")],
     output: Output,
     boxes: Annotated[
@@ -153,20 +150,16 @@ def crop(
     sheet: Sheet = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
-    as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Make pairs as GP-GAN is trained on: a part of one picture of a scene pasted into another.
 
     OUT is written as a whole or not at all. Pictures that cannot be read are named and left out; it ends with 5 then.
     """
-    console = Console("data.crop", as_json=as_json, debug=debug)
-    with console.session():
-        from .. import data
+    from .. import data
 
-        pairs = opened(path, Kind.scenes, boxes=boxes).pairs(max_images, seed=seed)
-        made = data.CopyPaste(pairs, load_size=load_size, crop_size=crop_size, ratio=ratio, mask=mask.value, seed=seed)
-        _write(console, made, output, sheet, overwrite, format=form.value, quality=quality, threads=threads or cores())
+    pairs = opened(path, Kind.scenes, boxes=boxes).pairs(max_images, seed=seed)
+    made = data.CopyPaste(pairs, load_size=load_size, crop_size=crop_size, ratio=ratio, mask=mask.value, seed=seed)
+    _write(console, made, output, sheet, overwrite, format=form.value, quality=quality, threads=threads or cores())
 
 
 def _limits(text: str) -> tuple[float, float]:
@@ -191,10 +184,7 @@ def _weights(given: list[str] | None) -> dict[str, float] | None:
 def _score(weights: str) -> Callable[[Any], float]:
     from .. import evaluation
 
-    try:
-        judge = evaluation.judge(weights)
-    except ImportError as error:
-        raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error
+    judge = evaluation.judge(weights)
 
     def score(sample: Any) -> float:
         scores, _ = judge(sample["composite"], sample["composite"], sample["mask"])
@@ -220,26 +210,23 @@ def _write(
         check_file(path, overwrite, picture=True)
     with console.progress(len(made), "writing") as advance, writing(str(output)):
         written = data.write_triples(made, output, errors="skip", overwrite=overwrite, progress=advance, **options)
-    problems = list({problem.message: problem for problem in written.problems}.values())
-    for problem in problems:
-        console.error(Failure(problem.message, Code.SOME_FAILED, "problem"), name=problem.name)
+    problems = console.problems({problem.message: problem for problem in written.problems}.values())
     if sheet is not None:
-        count = len(written.triples)
         rows = []
-        for i in sorted({i * count // _SHOWN for i in range(_SHOWN)}):
+        for i in spread(len(written.triples)):
             sample, recipe = written.triples[i], written.recipes[i]
             caption = recipe.get("method", "composite")
             rows.append([(caption, fitted(sample["composite"])), ("target", fitted(sample["target"]))])
         write_sheet(rows, sheet)
     if left_out is not None and written.unlikely:
-        _write_left_out(made, written.unlikely[:_SHOWN], options["score"], left_out)
+        _write_left_out(made, written.unlikely[:SHOWN], options["score"], left_out)
     counts = {"outside_limits": len(written.refused), "unrealistic": len(written.unlikely)}
     console.result(
         status="some failed" if problems else "ok",
         output=str(output),
         samples=len(written.triples),
         **counts,
-        problems=[{"name": problem.name, "message": problem.message} for problem in problems],
+        problems=problems,
         **({"sheet": str(sheet)} if sheet is not None else {}),
         **({"left_out": str(left_out)} if left_out is not None and written.unlikely else {}),
     )

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from .. import _checks, blend, get_num_threads, set_num_threads, simd_level
+from .._jobs.failures import Code, Failure
 from . import _facts, _pictures
 from ._console import Console, table
-from ._failures import Code, Failure
 
 SIZES = {"480p": (854, 480), "720p": (1280, 720), "1080p": (1920, 1080), "4K": (3840, 2160)}
 FPIE_ITERATIONS = 1000

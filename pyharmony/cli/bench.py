@@ -6,12 +6,20 @@ from typing import Annotated
 
 import typer
 
-from ._console import Console, Debug, Json, LogJson, Quiet, Verbose
-from .blend import Mode
+from .._jobs.options import BLEND
+from ._command import command
+from ._console import Console
+from ._options import words
+
+_Mode = words("Mode", BLEND.modes)
 
 
+@command("bench", verbose=True)
 def bench(
-    op: Annotated[list[Mode] | None, typer.Option(help="A blend; may be given again.  [default: all]")] = None,
+    console: Console,
+    op: Annotated[
+        list[_Mode] | None, typer.Option(help="A blend; may be given again.  [default: all]")  # type: ignore[valid-type]
+    ] = None,
     sizes: Annotated[
         str, typer.Option(metavar="WxH,...", help="Sizes, or the names 480p, 720p, 1080p, 4K.")
     ] = "480p,1080p",
@@ -22,11 +30,6 @@ def bench(
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Threads of everything.  [default: one a core]")
     ] = None,
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    log_json: LogJson = False,
-    debug: Debug = False,
 ) -> None:
     """Time the blends on this machine, arrays in and out.
 
@@ -35,8 +38,6 @@ def bench(
     the distance to the exact answer on the mask, in 8-bit levels, that of pyharmony before it is rounded to 8 bits: its
     median, and its largest. seamlessClone changes pixels around the mask too, so there it is more than inaccuracy.
     """
-    console = Console("bench", as_json=as_json, verbose=verbose, quiet=quiet, log_json=log_json, debug=debug)
-    with console.session():
-        from ._timing import run
+    from ._timing import run
 
-        run([mode.value for mode in op or Mode], sizes, against, rounds, threads, console)
+    run([mode.value for mode in op or _Mode], sizes, against, rounds, threads, console)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import os
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
@@ -12,22 +11,14 @@ from typing import Annotated, Any
 
 import typer
 
+from .._jobs.failures import Code, Failure, reading, writing
+from .._jobs.task import check_new
 from . import _synth
-from ._console import Console, Debug, Json, table
-from ._contact import check_file, fitted, write_sheet
-from ._failures import Code, Failure, reading, writing
-from ._sources import (
-    Annotations,
-    Boxes,
-    Category,
-    KindOption,
-    LargestShare,
-    LeastShare,
-    Split,
-    Threads,
-    cores,
-    opened,
-)
+from ._command import Overwrite, command
+from ._console import Console, table
+from ._contact import check_file, fitted, spread, write_sheet
+from ._facts import cores
+from ._sources import Source, Threads
 
 app = typer.Typer(
     name="data",
@@ -45,14 +36,11 @@ class Form(str, Enum):
     tfrecord = "tfrecord"
 
 
-Source = Annotated[Path, typer.Argument(metavar="PATH", help="The folder or file of a data set.")]
+Root = Annotated[Path, typer.Argument(metavar="PATH", help="The folder or file of a data set.")]
 Shares = Annotated[
     str, typer.Option("--shares", metavar="NAME=SHARE,...", help="The splits and how much of it each gets.")
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another one deals the splits anew.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it is there already.")]
-#: Samples of a contact sheet.
-_SHOWN = 8
 DEFAULT_SHARES = "train=0.9,val=0.05,test=0.05"
 
 
@@ -70,187 +58,126 @@ def _shares(text: str) -> dict[str, float]:
 
 
 @app.command("check")
-def check(
-    path: Source,
-    kind: KindOption = None,
-    split: Split = None,
-    annotations: Annotations = None,
-    category: Category = "person",
-    min_share: LeastShare = 0.0,
-    max_share: LargestShare = 1.0,
-    boxes: Boxes = None,
-    threads: Threads = None,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
+@command("data.check")
+def check(console: Console, path: Root, source: Source, threads: Threads = None) -> None:
     """Load every sample, and name all that is wrong.
 
     Nothing is changed. Ends with 5 where there is a problem.
     """
-    console = Console("data.check", as_json=as_json, debug=debug)
-    with console.session():
-        found = opened(
-            path,
-            kind,
-            split=split,
-            annotations=annotations,
-            category=category,
-            min_share=min_share,
-            max_share=max_share,
-            boxes=boxes,
-        )
-        with console.progress(len(found), "checking") as advance:
-            problems = found.check(advance, threads=threads or cores())
-        rows = [{"name": problem.name, "message": problem.message} for problem in problems]
-        status = "some failed" if problems else "ok"
-        console.result(status=status, kind=type(found).__name__, samples=len(found), problems=rows)
-        for problem in problems:
-            console.error(Failure(problem.message, Code.SOME_FAILED, "problem"), name=problem.name)
-        console.note(f"{path}: {len(found):,} samples, {len(problems):,} problems")
-        if problems:
-            raise typer.Exit(Code.SOME_FAILED)
+    found = source.open(path)
+    with console.progress(len(found), "checking") as advance:
+        problems = found.check(advance, threads=threads or cores())
+    status, rows = "some failed" if problems else "ok", console.problems(problems)
+    console.result(status=status, kind=type(found).__name__, samples=len(found), problems=rows)
+    console.note(f"{path}: {len(found):,} samples, {len(problems):,} problems")
+    if problems:
+        raise typer.Exit(Code.SOME_FAILED)
 
 
 @app.command("stats")
+@command("data.stats")
 def stats(
-    path: Source,
-    kind: KindOption = None,
-    split: Split = None,
-    annotations: Annotations = None,
-    category: Category = "person",
-    min_share: LeastShare = 0.0,
-    max_share: LargestShare = 1.0,
-    boxes: Boxes = None,
+    console: Console,
+    path: Root,
+    source: Source,
     sheet: Annotated[
         Path | None, typer.Option("--sheet", metavar="FILE", help="Write a contact sheet of eight.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE where it is there already.")] = False,
-    as_json: Json = False,
-    debug: Debug = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE where it already exists.")] = False,
 ) -> None:
     """Count samples and groups, and measure sizes and foregrounds.
 
     Samples that cannot be loaded are counted and left out; `check` names them.
     """
-    console = Console("data.stats", as_json=as_json, debug=debug)
-    with console.session():
-        import numpy as np
+    import numpy as np
 
-        from ..errors import PyHarmonyError
+    from ..errors import PyHarmonyError
 
-        check_file(sheet, overwrite, picture=True)
-        found = opened(
-            path,
-            kind,
-            split=split,
-            annotations=annotations,
-            category=category,
-            min_share=min_share,
-            max_share=max_share,
-            boxes=boxes,
-        )
-        sides: list[tuple[int, int]] = []
-        shares: list[float] = []
-        fields: set[str] = set()
-        bad = 0
-        chosen = {i * len(found) // _SHOWN for i in range(_SHOWN)} if sheet is not None else set()
-        shown: list[list[tuple[str, Any]]] = []
-        with console.progress(len(found), "measuring") as advance:
-            for index in range(len(found)):
-                try:
-                    sample = found[index]
-                    arrays = {key: value for key, value in sample.items() if isinstance(value, np.ndarray)}
-                    fields |= set(arrays)
-                    sides += [value.shape[:2] for value in list(arrays.values())[:1]]
-                    if "mask" in arrays:
-                        shares.append(float((arrays["mask"] >= 128).mean()))
-                    if index in chosen:
-                        shown.append([(key, fitted(value)) for key, value in arrays.items()])
-                except (PyHarmonyError, OSError):
-                    bad += 1
-                advance()
-        about: dict[str, Any] = {
-            "kind": type(found).__name__,
-            "samples": len(found),
-            "groups": len(set(found.groups)),
-            "bad": bad,
-            "fields": sorted(fields),
-        }
-        for name, at in (("height", 0), ("width", 1)):
-            values = [side[at] for side in sides]
-            about[name] = (
-                {"min": min(values), "median": float(np.median(values)), "max": max(values)} if values else None
-            )
-        # The ranges that tables of harmonisation are made for.
-        about["foreground"] = {
-            f"{int(100 * low)}-{int(100 * high)} %": sum(low <= share < high or share == high == 1 for share in shares)
-            for low, high in ((0, 0.05), (0.05, 0.15), (0.15, 1))
-        }
-        if sheet is not None and shown:
-            write_sheet(shown, sheet)
-            console.note(f"{sheet}: written")
-        if as_json:
-            console.result(status="ok", **about, **({"sheet": str(sheet)} if shown else {}))
-            return
-        rows = [[key, f"{about[key]:,}" if isinstance(about[key], int) else str(about[key])] for key in about][:4]
-        rows.append(["fields", ", ".join(about["fields"]) or "none"])
-        for name in ("height", "width"):
-            if about[name]:
-                rows.append([name, "{min:,} to {max:,}, median {median:,.0f}".format(**about[name])])
-        if shares:
-            rows += [[f"foreground {name}", f"{count:,}"] for name, count in about["foreground"].items()]
-        console.say(table(rows))
+    check_file(sheet, overwrite, picture=True)
+    found = source.open(path)
+    sides: list[tuple[int, int]] = []
+    shares: list[float] = []
+    fields: set[str] = set()
+    bad = 0
+    chosen = spread(len(found)) if sheet is not None else []
+    shown: list[list[tuple[str, Any]]] = []
+    with console.progress(len(found), "measuring") as advance:
+        for index in range(len(found)):
+            try:
+                sample = found[index]
+                arrays = {key: value for key, value in sample.items() if isinstance(value, np.ndarray)}
+                fields |= set(arrays)
+                sides += [value.shape[:2] for value in list(arrays.values())[:1]]
+                if "mask" in arrays:
+                    shares.append(float((arrays["mask"] >= 128).mean()))
+                if index in chosen:
+                    shown.append([(key, fitted(value)) for key, value in arrays.items()])
+            except (PyHarmonyError, OSError):
+                bad += 1
+            advance()
+    about: dict[str, Any] = {
+        "kind": type(found).__name__,
+        "samples": len(found),
+        "groups": len(set(found.groups)),
+        "bad": bad,
+        "fields": sorted(fields),
+    }
+    for name, at in (("height", 0), ("width", 1)):
+        values = [side[at] for side in sides]
+        about[name] = {"min": min(values), "median": float(np.median(values)), "max": max(values)} if values else None
+    # The ranges that tables of harmonisation are made for.
+    about["foreground"] = {
+        f"{int(100 * low)}-{int(100 * high)} %": sum(low <= share < high or share == high == 1 for share in shares)
+        for low, high in ((0, 0.05), (0.05, 0.15), (0.15, 1))
+    }
+    if sheet is not None and shown:
+        write_sheet(shown, sheet)
+        console.note(f"{sheet}: written")
+    if console.as_json:
+        console.result(status="ok", **about, **({"sheet": str(sheet)} if shown else {}))
+        return
+    rows = [[key, f"{about[key]:,}" if isinstance(about[key], int) else str(about[key])] for key in about][:4]
+    rows.append(["fields", ", ".join(about["fields"]) or "none"])
+    for name in ("height", "width"):
+        if about[name]:
+            rows.append([name, "{min:,} to {max:,}, median {median:,.0f}".format(**about[name])])
+    if shares:
+        rows += [[f"foreground {name}", f"{count:,}"] for name, count in about["foreground"].items()]
+    console.say(table(rows))
 
 
 @app.command("split")
+@command("data.split")
 def split_command(
-    path: Source,
+    console: Console,
+    path: Root,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The table to write, .csv.")],
+    *,
     shares: Shares = DEFAULT_SHARES,
     seed: Seed = 0,
-    kind: KindOption = None,
-    split: Split = None,
-    annotations: Annotations = None,
-    category: Category = "person",
-    min_share: LeastShare = 0.0,
-    max_share: LargestShare = 1.0,
-    boxes: Boxes = None,
+    source: Source,
     overwrite: Overwrite = False,
-    as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Deal the samples to splits by the hash of their names, and write a table of name and split.
 
     What shows the same, such as the composites of one photograph, stays together. A name always goes to the same split,
     whatever else is there.
     """
-    console = Console("data.split", as_json=as_json, debug=debug)
-    with console.session():
-        from .. import _temporary, data
+    from .. import _temporary, data
 
-        if os.path.lexists(output) and not overwrite:
-            raise Failure(f"{output}: is there already; --overwrite replaces it", Code.USAGE)
-        wanted = _shares(shares)
-        found = opened(
-            path,
-            kind,
-            split=split,
-            annotations=annotations,
-            category=category,
-            min_share=min_share,
-            max_share=max_share,
-            boxes=boxes,
-        )
-        dealt = [data.split_of(group, wanted, seed=seed) for group in found.groups]
-        with (
-            writing(str(output)),
-            _temporary.file(output) as whole,
-            open(whole, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
-        ):
-            csv.writer(file).writerows([("name", "split"), *zip(found.names, dealt, strict=True)])
-        counts = {name: dealt.count(name) for name in wanted}
-        console.result(status="ok", output=str(output), samples=len(found), splits=counts)
-        console.note(f"{output}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
+    check_new(output, overwrite)
+    wanted = _shares(shares)
+    found = source.open(path)
+    dealt = [data.split_of(group, wanted, seed=seed) for group in found.groups]
+    with (
+        writing(str(output)),
+        _temporary.file(output) as whole,
+        open(whole, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        csv.writer(file).writerows([("name", "split"), *zip(found.names, dealt, strict=True)])
+    counts = {name: dealt.count(name) for name in wanted}
+    console.result(status="ok", output=str(output), samples=len(found), splits=counts)
+    console.note(f"{output}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
 
 
 @contextlib.contextmanager
@@ -265,9 +192,12 @@ def _told_apart(source: Path, output: Path) -> Iterator[None]:
 
 
 @app.command("shard")
+@command("data.shard")
 def shard(
-    path: Source,
+    console: Console,
+    path: Root,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The folder to write, a new one.")],
+    *,
     form: Annotated[
         Form,
         typer.Option(
@@ -289,59 +219,36 @@ def shard(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave samples out that cannot be loaded, with a warning each.")
     ] = False,
-    kind: KindOption = None,
-    split: Split = None,
-    annotations: Annotations = None,
-    category: Category = "person",
-    min_share: LeastShare = 0.0,
-    max_share: LargestShare = 1.0,
-    boxes: Boxes = None,
+    source: Source,
     threads: Threads = None,
-    as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Write samples at one size as shards, all or nothing.
 
     Pictures are squashed to a square by a bilinear filter, masks become hard. tar and TFRecord files
     hold PNG pictures; those of TFRecord are the features copy_paste, bg, mask where there is one, and the name.
     """
-    console = Console("data.shard", as_json=as_json, debug=debug)
-    with console.session():
-        from .. import data
+    from .. import data
 
-        if os.path.lexists(output):
-            raise Failure(f"{output}: is there already", Code.USAGE)
-        found = opened(
-            path,
-            kind,
-            split=split,
-            annotations=annotations,
-            category=category,
-            min_share=min_share,
-            max_share=max_share,
-            boxes=boxes,
-        )
-        total = len(found)
-        if part is not None:
-            parts = data.split(found, _shares(shares), seed=seed)
-            if part not in parts:
-                raise Failure(f"--part {part}: --shares has {', '.join(parts)}", Code.USAGE)
-            found = parts[part]
-        with console.progress(len(found), "writing") as advance, _told_apart(path, output):
-            options: dict[str, Any] = {"progress": advance, "errors": "skip" if skip_bad else "raise"}
-            options["threads"] = threads or cores()
-            if samples is not None:
-                options["samples_per_shard"] = samples
-            written: data.Dataset
-            if form is Form.raw:
-                written = data.write_shards(found, output, size, **options)
-            elif form is Form.tar:
-                written = data.write_tar_shards(data.Resized(found, size), output, **options)
-            else:
-                try:
-                    written = data.write_tfrecord_shards(data.Resized(found, size), output, **options)
-                except ImportError as error:
-                    raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error
-        left_out = len(found) - len(written)
-        console.result(status="ok", output=str(output), samples=len(written), left_out=left_out, of=total, size=size)
-        console.note(f"{output}: {len(written):,} samples" + (f", {left_out:,} left out" if left_out else ""))
+    check_new(output, hint="")
+    found = source.open(path)
+    total = len(found)
+    if part is not None:
+        parts = data.split(found, _shares(shares), seed=seed)
+        if part not in parts:
+            raise Failure(f"--part {part}: --shares has {', '.join(parts)}", Code.USAGE)
+        found = parts[part]
+    with console.progress(len(found), "writing") as advance, _told_apart(path, output):
+        options: dict[str, Any] = {"progress": advance, "errors": "skip" if skip_bad else "raise"}
+        options["threads"] = threads or cores()
+        if samples is not None:
+            options["samples_per_shard"] = samples
+        written: data.Dataset
+        if form is Form.raw:
+            written = data.write_shards(found, output, size, **options)
+        elif form is Form.tar:
+            written = data.write_tar_shards(data.Resized(found, size), output, **options)
+        else:
+            written = data.write_tfrecord_shards(data.Resized(found, size), output, **options)
+    left_out = len(found) - len(written)
+    console.result(status="ok", output=str(output), samples=len(written), left_out=left_out, of=total, size=size)
+    console.note(f"{output}: {len(written):,} samples" + (f", {left_out:,} left out" if left_out else ""))

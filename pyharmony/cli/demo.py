@@ -7,27 +7,23 @@ from typing import Annotated
 
 import typer
 
-from ._console import Console, Debug, Json, LogJson, Quiet, Verbose
+from ._command import command
+from ._console import Console
 
 
+@command("demo", verbose=True)
 def demo(
+    console: Console,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="The folder for the pictures; made where missing.")
     ] = Path("pyharmony-demo"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures of an earlier demo.")] = False,
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    log_json: LogJson = False,
-    debug: Debug = False,
 ) -> None:
     """Put three cut-outs into photographs with every blend.
 
     Writes a picture for each pair and blend, before_after.jpg (pasted, and blended with the choice that suits) and
     sheet.png (every blend side by side).
     """
-    console = Console("demo", as_json=as_json, verbose=verbose, quiet=quiet, log_json=log_json, debug=debug)
-    with console.session():
-        from ._sheets import run
+    from ._sheets import run
 
-        run(output, overwrite, console)
+    run(output, overwrite, console)

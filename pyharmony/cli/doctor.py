@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from .. import _install
-from ._console import Console, Debug, Json
-from ._failures import Code
+from .._jobs.failures import Code
+from ._command import command
+from ._console import Console
 
 if TYPE_CHECKING:
     from ..typing import Device
@@ -31,25 +32,24 @@ class Missing(Exception):
     """Something optional is not there."""
 
 
-def doctor(as_json: Json = False, debug: Debug = False) -> None:
+@command("doctor")
+def doctor(console: Console) -> None:
     """Check that everything works; each trouble comes with its remedy.
 
     Exits with 1 where a check failed. Optional parts that are not there are no failure.
     """
-    console = Console("doctor", as_json=as_json, debug=debug)
-    with console.session():
-        checks = list(_checks())
-        failed = sum(check.state == "failed" for check in checks)
-        if as_json:
-            status = "error" if failed else "ok"
-            console.result(status=status, failed=failed, checks=[asdict(check) for check in checks])
-        else:
-            marks = {"ok": "ok", "note": "--", "failed": "FAILED"}
-            for check in checks:
-                remedy = f"\n        -> {check.remedy}" if check.remedy else ""
-                console.say(f"{marks[check.state]:7} {check.name}: {check.found}{remedy}")
-        if failed:
-            raise typer.Exit(Code.UNEXPECTED)
+    checks = list(_checks())
+    failed = sum(check.state == "failed" for check in checks)
+    if console.as_json:
+        status = "error" if failed else "ok"
+        console.result(status=status, failed=failed, checks=[asdict(check) for check in checks])
+    else:
+        marks = {"ok": "ok", "note": "--", "failed": "FAILED"}
+        for check in checks:
+            remedy = f"\n        -> {check.remedy}" if check.remedy else ""
+            console.say(f"{marks[check.state]:7} {check.name}: {check.found}{remedy}")
+    if failed:
+        raise typer.Exit(Code.UNEXPECTED)
 
 
 def _checks() -> Iterator[Check]:

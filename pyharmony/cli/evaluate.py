@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ._console import Console, Debug, Json, LogJson, Quiet, Verbose
-from ._contact import check_file, fitted, write_sheet
-from ._failures import Code, Failure, reading, spoken, writing
+from .._jobs.failures import Code, Failure, reading, spoken, writing
+from .._jobs.task import check_new
+from ._command import command
+from ._console import Console
+from ._contact import check_file, fitted, spread, write_sheet
 
-#: Pictures of a sheet.
-_SHOWN = 8
 
-
+@command("evaluate", verbose=True)
 def evaluate(
+    console: Console,
     data: Annotated[
         Path | None, typer.Option("--data", metavar="ROOT", help="A folder that `pyharmony data check` knows.")
     ] = None,
@@ -67,12 +69,7 @@ def evaluate(
         bool, typer.Option("--published", help="Add the published tables of iHarmony4 to the Markdown.")
     ] = False,
     device: Annotated[str | None, typer.Option(metavar="cpu|cuda", help="[default: a GPU where there is one]")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")] = False,
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    log_json: LogJson = False,
-    debug: Debug = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that already exist.")] = False,
 ) -> None:
     """Measure methods of harmonisation on composites whose targets are known.
 
@@ -80,92 +77,84 @@ def evaluate(
     unless --markdown or --json is given. Samples that cannot be evaluated are named and left out of every row; it ends
     with 5 then.
     """
-    console = Console("evaluate", as_json=as_json, verbose=verbose, quiet=quiet, log_json=log_json, debug=debug)
-    with console.session():
-        side = _side(size or "256")
-        if (data is None) == (run is None):
-            raise Failure("expected either --data ROOT or --run DIR", Code.USAGE)
-        if batch_statistics and run is None and not models:
-            raise Failure("--batch-statistics needs a --model or a --run", Code.USAGE)
-        if run is not None and split is not None:
-            raise Failure("--split: the run has chosen; it goes with --data", Code.USAGE)
-        for path in (csv, markdown, sheet):
-            check_file(path, overwrite, picture=path is not None and path == sheet)
-        if realism_maps is not None:
-            if not judges:
-                raise Failure("--realism-maps needs a --judge", Code.USAGE)
-            if os.path.lexists(realism_maps):
-                raise Failure(f"{realism_maps}: is there already", Code.USAGE)
-        from .. import _catalogue, evaluation
-        from .. import data as datasets
-        from ..data._files import new_folder
+    side = _side(size or "256")
+    if (data is None) == (run is None):
+        raise Failure("expected either --data ROOT or --run DIR", Code.USAGE)
+    if batch_statistics and run is None and not models:
+        raise Failure("--batch-statistics needs a --model or a --run", Code.USAGE)
+    if run is not None and split is not None:
+        raise Failure("--split: the run has chosen; it goes with --data", Code.USAGE)
+    for path in (csv, markdown, sheet):
+        check_file(path, overwrite, picture=path is not None and path == sheet)
+    if realism_maps is not None:
+        if not judges:
+            raise Failure("--realism-maps needs a --judge", Code.USAGE)
+        check_new(realism_maps, hint="")
+    from .. import _catalogue, _temporary, evaluation
+    from .. import data as datasets
 
-        # What is misspelt is told before anything is read.
-        _check_methods(evaluation, methods or [])
-        for option, given in (("--model", models), ("--judge", judges)):
-            for _, file in _labelled(given or [], option):
-                _catalogue.check_weights(file)
-        if device not in (None, "cpu", "cuda"):
-            raise Failure(f"--device: {device!r}, expected cpu or cuda", Code.USAGE)
+    # What is misspelt is told before anything is read.
+    _check_methods(evaluation, methods or [])
+    for option, given in (("--model", models), ("--judge", judges)):
+        for _, file in _labelled(given or [], option):
+            _catalogue.check_weights(file)
+    if device not in (None, "cpu", "cuda"):
+        raise Failure(f"--device: {device!r}, expected cpu or cuda", Code.USAGE)
 
-        try:
-            if run is not None:
-                from .. import training
+    if run is not None:
+        from .. import training
 
-                with (
-                    reading(str(run)),
-                    spoken(((r"^run:", "--run:"), (r"^path:", "--run: its data:"), (r"; pass kind, one of .*", ""))),
-                ):
-                    if size is None:
-                        side = training.size_of(run)
-                    found = training.held_back(run, size="run" if size is None else side)
-                models = [f"{run.absolute().name}={run / 'best.safetensors'}", *(models or [])]
-            elif data is not None:
-                with reading(str(data)), spoken(((r"^path:", "--data:"), (r"; pass kind, one of .*", ""))):
-                    found = datasets.open_dataset(data, split=split)
-            # The network of a run sees pictures as in training, so that it has the figures that training told.
-            own = {run.absolute().name: side} if run is not None and size is None else {}
-            chosen = _methods(evaluation, methods or [], models or [], device, batch_statistics, own)
-            place: Any = device
-            of_judges = {
-                label: evaluation.judge(file, device=place) for label, file in _labelled(judges or [], "--judge")
-            }
-        except ImportError as error:
-            raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error
-        shown = _Shown(len(found), sheet is not None)
-        with contextlib.ExitStack() as stack:
-            with writing(str(realism_maps)):
-                maps = stack.enter_context(new_folder(realism_maps)) if realism_maps is not None else None
-            advance = stack.enter_context(console.progress(len(found), "evaluating"))
+        with (
+            reading(str(run)),
+            spoken(((r"^run:", "--run:"), (r"^path:", "--run: its data:"), (r"; pass kind, one of .*", ""))),
+        ):
+            if size is None:
+                side = training.size_of(run)
+            found = training.held_back(run, size="run" if size is None else side)
+        models = [f"{run.absolute().name}={run / 'best.safetensors'}", *(models or [])]
+    elif data is not None:
+        with reading(str(data)), spoken(((r"^path:", "--data:"), (r"; pass kind, one of .*", ""))):
+            found = datasets.open_dataset(data, split=split)
+    # The network of a run sees pictures as in training, so that it has the figures that training told.
+    own = {run.absolute().name: side} if run is not None and size is None else {}
+    chosen = _methods(evaluation, methods or [], models or [], device, batch_statistics, own)
+    place: Any = device
+    of_judges = {label: evaluation.judge(file, device=place) for label, file in _labelled(judges or [], "--judge")}
+    shown = _Shown(len(found), sheet is not None)
+    with contextlib.ExitStack() as stack:
+        with writing(str(realism_maps)):
+            maps = stack.enter_context(_temporary.folder(realism_maps)) if realism_maps is not None else None
+        advance = stack.enter_context(console.progress(len(found), "evaluating"))
 
-            def tell(result: Any) -> None:
-                shown.add(result)
-                if maps is not None:
-                    _write_maps(result, maps)
+        def tell(result: Any) -> None:
+            shown.add(result)
+            if maps is not None:
+                _write_maps(result, maps)
 
-            result = evaluation.evaluate(
-                found, chosen, size=side, judges=of_judges, errors="skip", on_result=tell, progress=advance
-            )
-            for problem in result.problems:
-                console.error(Failure(problem.message, Code.SOME_FAILED, "problem"), name=problem.name)
-            text = evaluation.markdown(result, published=published)
-            if csv is not None:
-                with writing(str(csv)):
-                    evaluation.write_csv(result, csv)
-            if markdown is not None:
-                with writing(str(markdown)):
-                    _write_text(text, markdown)
-            if sheet is not None:
-                shown.write(sheet)
-        written = [str(path) for path in (csv, markdown, sheet, realism_maps) if path is not None]
-        status = "some failed" if result.problems else "ok"
-        console.result(status=status, **_told(result), files=written, **_published(evaluation, side, published))
-        if not as_json and markdown is None:
-            console.say(text)
-        for name in written:
-            console.note(f"{name}: written")
-        if result.problems:
-            raise typer.Exit(Code.SOME_FAILED)
+        result = evaluation.evaluate(
+            found, chosen, size=side, judges=of_judges, errors="skip", on_result=tell, progress=advance
+        )
+        problems = console.problems(result.problems)
+        text = evaluation.markdown(result, published=published)
+        if csv is not None:
+            with writing(str(csv)):
+                evaluation.write_csv(result, csv)
+        if markdown is not None:
+            with writing(str(markdown)):
+                _write_text(text, markdown)
+        if sheet is not None:
+            shown.write(sheet)
+    written = [str(path) for path in (csv, markdown, sheet, realism_maps) if path is not None]
+    status = "some failed" if result.problems else "ok"
+    console.result(
+        status=status, **_told(result), problems=problems, files=written, **_published(evaluation, side, published)
+    )
+    if not console.as_json and markdown is None:
+        console.say(text)
+    for name in written:
+        console.note(f"{name}: written")
+    if result.problems:
+        raise typer.Exit(Code.SOME_FAILED)
 
 
 def _side(text: str) -> int | None:
@@ -217,44 +206,18 @@ def _methods(
 
 
 def _told(result: Any) -> dict[str, Any]:
-    """What --json says of the figures."""
-
-    def interval(x: Any) -> dict[str, float]:
-        return {"mean": x.mean, "low": x.low, "high": x.high}
-
+    """Return what --json says of the figures."""
     return {
         "size": result.size or "full",
         "samples": len(result.rows) // len(result.methods),
         "methods": list(result.methods),
-        "summaries": [
-            {
-                "method": s.method,
-                "group": s.group,
-                "count": s.count,
-                "means": {key: interval(x) for key, x in s.means.items()},
-                "gains": {key: interval(x) for key, x in s.gains.items()},
-            }
-            for s in result.summaries
-        ],
-        "problems": [{"name": problem.name, "message": problem.message} for problem in result.problems],
+        "summaries": [dataclasses.asdict(summary) for summary in result.summaries],
     }
 
 
 def _published(evaluation: Any, side: int | None, wanted: bool) -> dict[str, Any]:
-    def number(x: Any) -> float | None:
-        return None if x is None else float(x)
-
-    rows = [
-        {
-            "method": row.method,
-            "source": row.source,
-            **{key: number(getattr(row, key)) for key in ("mse", "psnr", "fmse")},
-            "subsets": {name: [number(x) for x in pair] for name, pair in row.subsets.items()},
-        }
-        for row in evaluation.PUBLISHED
-        if row.size == side
-    ]
-    return {"published": rows} if wanted else {}
+    rows = [dataclasses.asdict(row) for row in evaluation.PUBLISHED if row.size == side]
+    return {"published": [{key: x for key, x in row.items() if key != "size"} for row in rows]} if wanted else {}
 
 
 def _write_text(text: str, path: Path) -> None:
@@ -268,7 +231,7 @@ class _Shown:
     """The rows of the contact sheet: samples from all over the data set."""
 
     def __init__(self, count: int, wanted: bool) -> None:
-        self.indices = {i * count // _SHOWN for i in range(_SHOWN)} if wanted else set()
+        self.indices = spread(count) if wanted else []
         self.rows: list[list[tuple[str, Any]]] = []
 
     def add(self, result: Any) -> None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._console import Console, Debug, Json, table
+from ._command import command
+from ._console import Console, table
 
 
-def info(as_json: Json = False, debug: Debug = False) -> None:
+@command("info")
+def info(console: Console) -> None:
     """Show versions, devices, kernels and file formats."""
-    console = Console("info", as_json=as_json, debug=debug)
-    with console.session():
-        facts = _facts()
-        if as_json:
-            console.result(status="ok", **facts)
-        else:
-            console.say(_shown(facts))
+    facts = _facts()
+    if console.as_json:
+        console.result(status="ok", **facts)
+    else:
+        console.say(_shown(facts))
 
 
 def _facts() -> dict[str, Any]:

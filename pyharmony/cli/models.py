@@ -10,8 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from ._console import Console, Debug, Json, table
-from ._failures import Code, Failure, reading, spoken, writing
+from .._jobs.failures import Code, Failure, reading, spoken, writing
+from .._jobs.task import check_new
+from ._command import Overwrite, command
+from ._console import Console, table
 
 app = typer.Typer(
     name="models",
@@ -26,15 +28,6 @@ Weights = Annotated[
         metavar="FILE", help="Weights that pyharmony wrote, .safetensors, or the name of some it comes with."
     ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it is there already.")]
-
-
-def _library() -> Any:
-    try:
-        from .. import models
-    except ImportError as error:
-        raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error
-    return models
 
 
 def _count(module: Any) -> int:
@@ -67,39 +60,34 @@ def _plain(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}"
 
 
-def _check_output(out: Path, overwrite: bool) -> None:
-    if os.path.lexists(out) and not overwrite:
-        raise Failure(f"{out}: is there already; --overwrite replaces it", Code.USAGE)
-
-
 @app.command("list")
+@command("models.list")
 def list_models(
+    console: Console,
     task: Annotated[
         str | None, typer.Option(metavar="TASK", help="Only those for harmonize, blend, realism, style or upscale.")
     ] = None,
-    as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """List the networks, and the weights that come with pyharmony."""
-    console = Console("models.list", as_json=as_json, debug=debug)
-    with console.session():
-        from .. import _catalogue, _shipped
+    from .. import _catalogue, _shipped
 
-        with spoken(((r"^task:", "--task:"),)):
-            found = _catalogue.every(task)
-        weights = [entry for entry in _shipped.every() if task in (None, entry.task)]
-        if as_json:
-            rows = [{k: getattr(info, k) for k in ("name", "task", "summary", "source")} for info in found]
-            console.result(status="ok", models=rows, weights=[dataclasses.asdict(entry) for entry in weights])
-            return
-        console.say(table([[info.name, info.task, info.summary] for info in found]))
-        if weights:
-            rows_ = [[entry.name, entry.task, f"weights of {entry.model}, {_size(entry)}"] for entry in weights]
-            console.say("\n" + table(rows_))
+    with spoken(((r"^task:", "--task:"),)):
+        found = _catalogue.every(task)
+    weights = [entry for entry in _shipped.every() if task in (None, entry.task)]
+    if console.as_json:
+        rows = [{k: getattr(info, k) for k in ("name", "task", "summary", "source")} for info in found]
+        console.result(status="ok", models=rows, weights=[dataclasses.asdict(entry) for entry in weights])
+        return
+    console.say(table([[info.name, info.task, info.summary] for info in found]))
+    if weights:
+        rows_ = [[entry.name, entry.task, f"weights of {entry.model}, {_size(entry)}"] for entry in weights]
+        console.say("\n" + table(rows_))
 
 
 @app.command("show")
+@command("models.show")
 def show(
+    console: Console,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A network, or weights, of `pyharmony models list`.")],
     preset: Annotated[
         str | None, typer.Option(metavar="NAME", help="One of its presets.  [default: as published]")
@@ -107,42 +95,39 @@ def show(
     layers: Annotated[
         bool, typer.Option("--layers", help="Show its layers too, the generator's where there are two.")
     ] = False,
-    as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Show a network's settings, presets and parameters, or what is known of weights that come with pyharmony."""
-    console = Console("models.show", as_json=as_json, debug=debug)
-    with console.session():
-        from .. import _catalogue, _shipped
+    from .. import _catalogue, _shipped
 
-        entry = next((entry for entry in _shipped.every() if entry.name == name), None)
-        # A network of the same name is shown where something of a network is asked for.
-        if entry is not None and preset is None and not layers:
-            _show_weights(console, entry, as_json)
-            return
-        if name not in {info.name for info in _catalogue.every()}:
-            raise Failure(_unknown(name), Code.USAGE)
-        info = _catalogue.entry_of(name)
-        with spoken(((r"^preset:", "--preset:"),)):
-            variant = info.variant(preset)
-        config, counts = variant.config, variant.parameters
-        found = []
-        if layers:
-            models = _library()
-            found = [layer._asdict() for layer in models.layers(models.outline(name, preset))]
-        if as_json:
-            about = {k: getattr(info, k) for k in ("name", "task", "summary", "source", "presets")}
-            about |= {"config": config, "parameters": counts, "converts": info.converts}
-            console.result(status="ok", **about, **({"layers": found} if layers else {}))
-            return
-        rows = [["network", f"{name}: {info.summary}"], ["source", info.source], ["parameters", _spoken(counts)]]
-        rows += [["settings" if i == 0 else "", f"{k} = {v!r}"] for i, (k, v) in enumerate(config.items())]
-        rows += [["presets", ", ".join(info.presets) or "none"]]
-        rows += [["published weights", "`convert` reads them" if info.converts else "no layout is known"]]
-        console.say(table(rows))
-        if layers:
-            shown = [[x["name"], x["kind"], "x".join(map(str, x["output"])), f"{x['parameters']:,}"] for x in found]
-            console.say("\n" + table([["layer", "kind", "output", "parameters"], *shown]))
+    entry = next((entry for entry in _shipped.every() if entry.name == name), None)
+    # A network of the same name is shown where something of a network is asked for.
+    if entry is not None and preset is None and not layers:
+        _show_weights(console, entry)
+        return
+    if name not in {info.name for info in _catalogue.every()}:
+        raise Failure(_unknown(name), Code.USAGE)
+    info = _catalogue.entry_of(name)
+    with spoken(((r"^preset:", "--preset:"),)):
+        variant = info.variant(preset)
+    config, counts = variant.config, variant.parameters
+    found = []
+    if layers:
+        from .. import models
+
+        found = [layer._asdict() for layer in models.layers(models.outline(name, preset))]
+    if console.as_json:
+        about = {k: getattr(info, k) for k in ("name", "task", "summary", "source", "presets")}
+        about |= {"config": config, "parameters": counts, "converts": info.converts}
+        console.result(status="ok", **about, **({"layers": found} if layers else {}))
+        return
+    rows = [["network", f"{name}: {info.summary}"], ["source", info.source], ["parameters", _spoken(counts)]]
+    rows += [["settings" if i == 0 else "", f"{k} = {v!r}"] for i, (k, v) in enumerate(config.items())]
+    rows += [["presets", ", ".join(info.presets) or "none"]]
+    rows += [["published weights", "`convert` reads them" if info.converts else "no layout is known"]]
+    console.say(table(rows))
+    if layers:
+        shown = [[x["name"], x["kind"], "x".join(map(str, x["output"])), f"{x['parameters']:,}"] for x in found]
+        console.say("\n" + table([["layer", "kind", "output", "parameters"], *shown]))
 
 
 def _unknown(name: str) -> str:
@@ -157,8 +142,8 @@ def _unknown(name: str) -> str:
     return f"NAME: there is no network and no weights called {name}{hint}; {there}"
 
 
-def _show_weights(console: Console, entry: Any, as_json: bool) -> None:
-    if as_json:
+def _show_weights(console: Console, entry: Any) -> None:
+    if console.as_json:
         console.result(status="ok", **dataclasses.asdict(entry), path=str(entry.path), card=entry.card)
         return
     rows = [["weights", f"{entry.name}: {entry.summary}"], ["network", f"{entry.model}, {entry.task}"]]
@@ -171,7 +156,9 @@ def _show_weights(console: Console, entry: Any, as_json: bool) -> None:
 
 
 @app.command("verify")
+@command("models.verify")
 def verify(
+    console: Console,
     file: Annotated[
         str | None,
         typer.Argument(
@@ -179,53 +166,53 @@ def verify(
             help="Weights that pyharmony wrote, .safetensors, or the name of its own.  [default: all of its own]",
         ),
     ] = None,
-    as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Check that a file of weights is whole, and show what it holds.
 
     Of weights that come with pyharmony the checksum is compared first.
     """
-    console = Console("models.verify", as_json=as_json, debug=debug)
-    with console.session():
-        from .. import _catalogue
+    from .. import _catalogue
 
-        if file is not None:
-            _catalogue.check_weights(file)
-        models = _library()
-        import hashlib
+    if file is not None:
+        _catalogue.check_weights(file)
+    import hashlib
 
-        own = {entry.name: entry for entry in models.weights()}
-        if file is None:
-            for name in own:
-                models.load(name)
-            rows = [[entry.name, _size(entry), entry.sha256] for entry in own.values()]
-            if as_json:
-                told = [{"name": entry.name, "path": str(entry.path), "sha256": entry.sha256} for entry in own.values()]
-                console.result(status="ok", weights=told)
-            else:
-                console.say(table(rows) if rows else "no weights come with this pyharmony")
-            return
-        model = models.load(file)
-        path = own[file].path if file in own else Path(file)
-        with reading(str(path)):
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        config, counts = dataclasses.asdict(model.config), _counts(model)
-        if as_json:
-            console.result(status="ok", name=model.name, config=config, parameters=counts, sha256=digest)
+    from .. import models
+
+    own = {entry.name: entry for entry in models.weights()}
+    if file is None:
+        for name in own:
+            models.load(name)
+        rows = [[entry.name, _size(entry), entry.sha256] for entry in own.values()]
+        if console.as_json:
+            told = [{"name": entry.name, "path": str(entry.path), "sha256": entry.sha256} for entry in own.values()]
+            console.result(status="ok", weights=told)
         else:
-            settings = ", ".join(f"{k} = {v!r}" for k, v in config.items())
-            rows = [
-                ["network", model.name],
-                ["settings", settings],
-                ["parameters", _spoken(counts)],
-                ["sha256", digest],
-            ]
-            console.say(table(rows))
+            console.say(table(rows) if rows else "no weights come with this pyharmony")
+        return
+    model = models.load(file)
+    path = own[file].path if file in own else Path(file)
+    with reading(str(path)):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    config, calibration = dataclasses.asdict(model.config), dataclasses.asdict(model.calibration)
+    counts = _counts(model)
+    if console.as_json:
+        about = {"config": config, "calibration": calibration, "parameters": counts}
+        console.result(status="ok", name=model.name, **about, sha256=digest)
+        return
+    rows = [["network", model.name], ["settings", _told(config)]]
+    rows += [["calibration", _told(calibration)]] if any(calibration.values()) else []
+    console.say(table([*rows, ["parameters", _spoken(counts)], ["sha256", digest]]))
+
+
+def _told(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key} = {value!r}" for key, value in values.items())
 
 
 @app.command("convert")
+@command("models.convert")
 def convert(
+    console: Console,
     published: Annotated[
         Path, typer.Argument(metavar="PUBLISHED", help="The published file, .pth, .npz or .safetensors.")
     ],
@@ -239,30 +226,27 @@ def convert(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting that the file does not tell.")
     ] = None,
     overwrite: Overwrite = False,
-    as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Turn published weights into a file of pyharmony's.
 
     The published file is read as tensors; code that a pickle may hold is not run. What it does not hold, a
     discriminator as a rule, is not written. Where it is another network's than NAME, it is said whose.
     """
-    console = Console("models.convert", as_json=as_json, debug=debug)
-    with console.session():
-        from .. import _catalogue
+    from .. import _catalogue
 
-        _check_output(output, overwrite)
-        _catalogue.check_model({"name": name, **dict(_setting(text) for text in setting or [])})
-        models = _library()
-        model = models.convert([published, *(also or [])], name, **dict(_setting(text) for text in setting or []))
-        part = "generator" if isinstance(model, models.Adversarial) and not also else "all"
-        with writing(str(output)):
-            models.save(model, output, dtype="float16" if half else None, part=part)
-        counts = _counts(model)
-        console.result(
-            status="ok", name=model.name, config=dataclasses.asdict(model.config), parameters=counts, output=str(output)
-        )
-        console.note(f"{output}: {model.name}, {counts.get('generator', counts['all']):,} parameters")
+    check_new(output, overwrite)
+    _catalogue.check_model({"name": name, **dict(_setting(text) for text in setting or [])})
+    from .. import models
+
+    model = models.convert([published, *(also or [])], name, **dict(_setting(text) for text in setting or []))
+    part: Any = "generator" if isinstance(model, models.Adversarial) and not also else "all"
+    with writing(str(output)):
+        models.save(model, output, dtype="float16" if half else None, part=part)
+    counts = _counts(model)
+    console.result(
+        status="ok", name=model.name, config=dataclasses.asdict(model.config), parameters=counts, output=str(output)
+    )
+    console.note(f"{output}: {model.name}, {counts.get('generator', counts['all']):,} parameters")
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -276,29 +260,25 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 @app.command("export")
+@command("models.export")
 def export(
+    console: Console,
     file: Weights,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The file to write, .onnx.")],
     size: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Sides of its pictures.  [default: as published]")
     ] = None,
     overwrite: Overwrite = False,
-    as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Write a network as ONNX, the generator where there are two."""
-    console = Console("models.export", as_json=as_json, debug=debug)
-    with console.session():
-        from .. import _catalogue
+    from .. import _catalogue
 
-        _check_output(output, overwrite)
-        _catalogue.check_weights(file)
-        models = _library()
-        model = models.load(file)
-        try:
-            with writing(str(output)):
-                models.export(model, output, size=size)
-        except ImportError as error:
-            raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error
-        console.result(status="ok", name=model.name, output=str(output))
-        console.note(f"{output}: {model.name}")
+    check_new(output, overwrite)
+    _catalogue.check_weights(file)
+    from .. import models
+
+    model = models.load(file)
+    with writing(str(output)):
+        models.export(model, output, size=size)
+    console.result(status="ok", name=model.name, output=str(output))
+    console.note(f"{output}: {model.name}")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ._console import Console, Debug, Json, LogJson, Quiet, Verbose, table
-from ._failures import Code, Failure, reading, spoken, writing
+from .._jobs.failures import Code, Failure, reading, spoken, writing
+from ._command import command
+from ._console import Console, table
 
 if TYPE_CHECKING:
     from ..training import Progress
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 _EVERY = 10.0
 
 
+@command("train", verbose=True)
 def train(
+    console: Console,
     config: Annotated[
         str | None, typer.Argument(metavar="[CONFIG]", help="A TOML file, or the name of a recipe; see --recipes.")
     ] = None,
@@ -41,11 +44,6 @@ def train(
     ] = None,
     device: Annotated[str | None, typer.Option(metavar="cpu|cuda", help="[default: a GPU where there is one]")] = None,
     recipes: Annotated[bool, typer.Option("--recipes", help="List the recipes and exit.")] = False,
-    as_json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    log_json: LogJson = False,
-    debug: Debug = False,
 ) -> None:
     """Train a network.
 
@@ -53,54 +51,52 @@ def train(
     step under way and saves; --resume auto goes on from there to the same end. Several processes are started with
     `torchrun -m pyharmony train ...`.
     """
-    console = Console("train", as_json=as_json, verbose=verbose, quiet=quiet, log_json=log_json, debug=debug)
-    with console.session():
-        from .. import _catalogue
-        from .. import training as library
+    from .. import _catalogue
+    from .. import training as library
 
-        if recipes:
-            found = library.recipes()
-            console.result(status="ok", recipes=found)
-            if not as_json:
-                console.say(table([[name, about] for name, about in found.items()]))
-            return
-        tables: dict[str, Any] = {}
-        if config is not None:
-            recipes_ = library.recipes()
-            if config in recipes_:
-                tables = library.recipe(config)
-            elif not (os.path.lexists(config) or Path(config).suffix or os.sep in config):
-                known = ", ".join(recipes_)
-                raise Failure(f"CONFIG: there is no recipe and no file {config}; recipes are {known}", Code.USAGE)
-            else:
-                with reading(config):
-                    tables = library.read_toml(config)
-        elif model is None:
-            raise Failure("CONFIG: missing; expected a TOML file, a recipe, or --model NAME", Code.USAGE)
-        if model is not None:
-            tables.setdefault("model", {})["name"] = model
-        if data is not None:
-            tables.setdefault("data", {})["root"] = str(data)
-        if not tables.get("schedule") and not any(s.startswith("schedule.") for s in settings or []):
-            tables["schedule"] = {"epochs": 100}
-        settled = library.config_of(library.with_changes(tables, settings or []))
-        _catalogue.check_model(dict(settled.model))
-        place: Any = device
-        folder = output or Path("runs") / str(settled.model["name"])
-        with _shown(console) as tell, _files(folder), spoken(_WORDS):
-            result = library.train(settled, folder, resume=resume, device=place, on_progress=tell)
-        if int(os.environ.get("RANK", "0")):
-            return
-        figures = {"figures": result.figures, "best": result.best, "skipped": result.skipped, "short": result.short}
-        best = str(folder / "best.safetensors")
-        if result.interrupted:
-            told = f"saved at step {result.steps}; --resume auto goes on from there"
-            console.result(status="interrupted", folder=str(folder), steps=result.steps, **figures)
-            console.note(f"{folder}: {told}")
-            raise typer.Exit(Code.INTERRUPTED)
-        console.result(status="ok", folder=str(folder), weights=best, steps=result.steps, **figures)
-        console.note(_summary(best, result))
-        console.note(f"figures and pictures of the run: tensorboard --logdir {folder / 'tensorboard'}")
+    if recipes:
+        found = library.recipes()
+        console.result(status="ok", recipes=found)
+        if not console.as_json:
+            console.say(table([[name, about] for name, about in found.items()]))
+        return
+    tables: dict[str, Any] = {}
+    if config is not None:
+        recipes_ = library.recipes()
+        if config in recipes_:
+            tables = library.recipe(config)
+        elif not (os.path.lexists(config) or Path(config).suffix or os.sep in config):
+            known = ", ".join(recipes_)
+            raise Failure(f"CONFIG: there is no recipe and no file {config}; recipes are {known}", Code.USAGE)
+        else:
+            with reading(config):
+                tables = library.read_toml(config)
+    elif model is None:
+        raise Failure("CONFIG: missing; expected a TOML file, a recipe, or --model NAME", Code.USAGE)
+    if model is not None:
+        tables.setdefault("model", {})["name"] = model
+    if data is not None:
+        tables.setdefault("data", {})["root"] = str(data)
+    if not tables.get("schedule") and not any(s.startswith("schedule.") for s in settings or []):
+        tables["schedule"] = {"epochs": 100}
+    settled = library.config_of(library.with_changes(tables, settings or []))
+    _catalogue.check_model(dict(settled.model))
+    place: Any = device
+    folder = output or Path("runs") / str(settled.model["name"])
+    with _shown(console) as tell, _files(folder), spoken(_WORDS):
+        result = library.train(settled, folder, resume=resume, device=place, on_progress=tell)
+    if int(os.environ.get("RANK", "0")):
+        return
+    figures = {"figures": result.figures, "best": result.best, "skipped": result.skipped, "short": result.short}
+    best = str(folder / "best.safetensors")
+    if result.interrupted:
+        told = f"saved at step {result.steps}; --resume auto goes on from there"
+        console.result(status="interrupted", folder=str(folder), steps=result.steps, **figures)
+        console.note(f"{folder}: {told}")
+        raise typer.Exit(Code.INTERRUPTED)
+    console.result(status="ok", folder=str(folder), weights=best, steps=result.steps, **figures)
+    console.note(_summary(best, result))
+    console.note(f"figures and pictures of the run: tensorboard --logdir {folder / 'tensorboard'}")
 
 
 #: How the figures of a run are told, in this order, and what they are of.
@@ -152,8 +148,6 @@ def _files(folder: Path) -> Iterator[None]:
         written = Path(name).absolute().is_relative_to(folder.absolute())
         with writing(name) if written else reading(name):
             raise
-    except ImportError as error:
-        raise Failure(str(error), Code.UNEXPECTED, type(error).__name__) from error
 
 
 @contextlib.contextmanager

@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _checks, color
+from ..color.transfers import TRANSFERS
 from ..errors import ArgumentError, DataError, PyHarmonyError
 from ..typing import SynthesisMethod
 from ._dataset import Dataset, Sample, resize_sample, said
 from ._varied import Varied
 
 Picture = npt.NDArray[np.uint8]
-
-#: How colours come from the object of another photograph: those of iHarmony4 and their like.
-TRANSFERS: Mapping[str, Callable[..., Any]] = {
-    "reinhard": color.reinhard,
-    "xiao_ma": color.xiao_ma,
-    "fecker": color.fecker,
-    "idt": color.idt,
-    "mkl": color.mkl,
-    "luminance_temperature": color.luminance_temperature,
-    "match_histogram": color.match_histogram,
-}
 
 #: How they change by themselves.
 CHANGES = ("lut_mix", "retouch", "brightness_contrast", "temperature")

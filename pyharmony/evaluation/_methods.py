@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import harmonization
-from ..data._synthesis import TRANSFERS
+from ..color.transfers import TRANSFERS
 from ..errors import PyHarmonyWarning
 from ..typing import Network, PathLike, TorchDevice
 
@@ -100,9 +100,9 @@ def judge(source: Network | PathLike | bytes, *, device: TorchDevice | None = No
 
 def _networks() -> Any:
     from .. import models  # noqa: F401, first: where torch is missing it says what to install
-    from . import _networks
+    from . import networks
 
-    return _networks
+    return networks
 
 
 def enlarged(x: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[np.float32]:

@@ -428,7 +428,6 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
         raise _no_method(method)
     try:
         from .. import models
-        from ..models._calls import side_of
         from . import _networks
     except ImportError as error:
         plain = ", ".join(map(repr, _PLAIN))
@@ -438,7 +437,7 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
         raise _no_method(method)
     source = DEFAULT if isinstance(method, str) and method == "auto" else method
     model = _networks.network(source, device, batch_statistics)
-    side = side_of(model)
+    side = model.size
     name = model.name if isinstance(source, models.Model) else os.fspath(source)
     return _Method(
         "auto" if isinstance(method, str) and method == "auto" else model.name,

@@ -16,14 +16,7 @@ from torch import Tensor
 from .. import _device, models
 from ..errors import ArgumentError, WeightsError
 from ..models import Model
-from ..models._calls import (
-    output_of,
-    sees_one_at_a_time,
-    takes_mask,
-    task_of,
-    told_of_single_values,
-    with_batch_statistics,
-)
+from ..models.calls import sees_one_at_a_time, told_of_single_values, with_batch_statistics
 from ._fit import fit
 from ._guards import Found, believed, change_confidence, combined, keeping_skin, mean_change, region_confidence
 from ._maps import ColorMap
@@ -59,7 +52,7 @@ def network(source: Any, device: str | None, batch_statistics: bool = False) -> 
             state = path.stat()
             version = str(path), state.st_mtime_ns, state.st_size
         found = _loaded(os.fspath(source), version, where)
-    if task_of(found) != "harmonize":
+    if found.task != "harmonize":
         able = ", ".join(info.name for info in models.list("harmonize"))
         raise ArgumentError(f"method: {found.name} does not harmonize; expected a model of {able}")
     return with_batch_statistics(found) if batch_statistics else found
@@ -98,7 +91,7 @@ def found_by(model: Model, scene: Scene, guard: bool) -> Found:
         apart = mean_change(Scene(outputs[0], seen.mask), outputs[1][:, ::-1])
         agreement = float(np.clip(1 - apart / (change + _AGREES), 0, 1))
         parts.append((agreement, "" if agreement > 0.9 else "the network contradicts itself in the mirror"))
-        doubtful, sure = (getattr(model.config, name, 0.0) / 255 for name in ("doubtful", "sure"))
+        doubtful, sure = model.calibration.doubtful / 255, model.calibration.sure / 255
         share = believed(change, doubtful, sure)
         found = found.scaled(keeping_skin(share, seen, outputs[0]) if change < sure else share)
     return Found(found, *combined(*parts), asked)
@@ -140,7 +133,7 @@ def _evaluating(model: Model) -> Iterator[None]:
 def _outputs(model: Model, views: list[Scene]) -> list[Float32]:
     """The network's pictures [S, S, 3], held to [0, 1]."""
     pictures, masks = _tensors(model, views)
-    made = (output_of(model, pictures, masks) - model.low) / (1 - model.low)
+    made = (model.predict(pictures, masks) - model.low) / (1 - model.low)
     return list(_finite(model, made).clip(0, 1).transpose(0, 2, 3, 1))
 
 
@@ -155,7 +148,7 @@ def _maps(model: Any, views: list[Scene]) -> list[ColorMap] | None:
         return None
     # An affine change of each pixel is a grid with a cell a pixel, of one level; here its unit becomes [0, 1].
     pictures, masks = _tensors(model, views)
-    cells = _finite(model, generator.maps(pictures, masks) if takes_mask(model) else generator.maps(pictures))
+    cells = _finite(model, generator.maps(pictures, masks) if model.takes_mask else generator.maps(pictures))
     grids = cells.reshape(len(views), 3, 4, *cells.shape[2:]).transpose(0, 3, 4, 1, 2)[:, :, :, None].astype(np.float64)
     grids[..., 3] = (grids[..., 3] + model.low * grids[..., :3].sum(-1)) / (1 - model.low)
     return [ColorMap(grid=np.ascontiguousarray(grid)) for grid in grids]

@@ -21,7 +21,7 @@ except ModuleNotFoundError as error:
 from .. import _catalogue
 from .._shipped import Figure, Weights
 from ..typing import Task
-from . import (
+from . import (  # noqa: F401  # each registers its model
     _registry,
     attention_unet,
     bargainnet,
@@ -58,23 +58,6 @@ __all__ = [
     "save",
     "weights",
 ]
-
-#: Each registers its model.
-_MODULES = (
-    attention_unet,
-    bargainnet,
-    colorgrid,
-    dovenet,
-    dovenet_lite,
-    gp_gan,
-    pct_net,
-    pix2pix,
-    pix2pix_selfie,
-    realism_cnn,
-    srgan,
-    style_encoder,
-    unet3plus,
-)
 
 
 def list(task: Task | None = None) -> builtins.list[ModelInfo]:

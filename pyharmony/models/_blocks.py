@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError
 from ..nn import InstanceNorm2d
+from . import checks
 
 Norm = Literal["batch", "instance", "none"]
 
 NORMS = ("batch", "instance", "none")
-
-
-class Scores(NamedTuple):
-    """What a discriminator that verifies domains says of pictures: higher is more real, and more of one domain."""
-
-    realism: Tensor
-    verification: Tensor
 
 
 def norm_layer(norm: Norm, channels: int, negative_slope: float | None = None) -> nn.Module:
@@ -102,48 +95,6 @@ def added(maps: Tensor, image: Tensor, mask: Tensor | None) -> Tensor:
     return (image + (change if mask is None else mask.to(change.dtype) * change)).clamp(-1, 1)
 
 
-def check_image(x: Tensor, name: str, channels: int, multiple: int = 1, size: int | None = None) -> None:
-    """Raises where x is no batch [N, channels, H, W] of floats whose sides `multiple` divides, or are `size`."""
-    if x.ndim != 4 or x.shape[1] != channels:
-        raise ShapeError(f"{name}: shape {list(x.shape)}, expected [N, {channels}, H, W]")
-    if not x.is_floating_point():
-        raise ArgumentError(f"{name}: dtype {x.dtype}, expected a float type")
-    height, width = x.shape[2:]
-    if size is not None and (height, width) != (size, size):
-        raise ShapeError(f"{name}: {height}x{width} pixels, expected {size}x{size}")
-    if height % multiple or width % multiple or not height or not width:
-        raise ShapeError(f"{name}: {height}x{width} pixels, expected multiples of {multiple}")
-
-
-def check_mask(mask: Tensor, image: Tensor, name: str = "mask") -> None:
-    """Raises where mask is not [N, 1, H, W] like image, or leaves [0, 1]."""
-    expected = (image.shape[0], 1, *image.shape[2:])
-    if tuple(mask.shape) != expected:
-        raise ShapeError(f"{name}: shape {list(mask.shape)}, expected {list(expected)}")
-    # A compiled or captured step cannot look at values, and on the meta device there are none.
-    if torch.compiler.is_compiling() or mask.is_meta or mask.is_cuda and torch.cuda.is_current_stream_capturing():
-        return
-    low, high = (float(v) for v in torch.aminmax(mask)) if mask.numel() else (0.0, 1.0)
-    if not (low >= 0 and high <= 1):
-        raise ArgumentError(f"{name}: values {low:.6g} to {high:.6g}, expected 0 to 1")
-
-
-def check_statistics(x: Tensor, name: str, training: bool, halvings: int) -> None:
-    """Raises where a batch norm, in training, would see one value of each feature: nothing is left of it."""
-    height, width = (-(-side // 2**halvings) for side in x.shape[2:])
-    if training and x.shape[0] * height * width == 1:
-        raise ShapeError(
-            f"{name}: one sample of {x.shape[2]}x{x.shape[3]} pixels leaves a batch norm one value of each feature; "
-            "training needs more samples, or larger ones"
-        )
-
-
-def check_like(x: Tensor, other: Tensor, name: str, other_name: str) -> None:
-    """Raises where x has not the shape of other."""
-    if x.shape != other.shape:
-        raise ShapeError(f"{name}: shape {list(x.shape)}, expected that of {other_name}, {list(other.shape)}")
-
-
 def binary(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """Zeros and ones, ones from 0.5 on."""
     return (mask >= 0.5).to(dtype)
@@ -157,7 +108,7 @@ def with_mask(image: Tensor, mask: Tensor | None, wanted: bool) -> Tensor:
         return image
     if mask is None:
         raise ArgumentError("mask: missing, this model was made with mask=True")
-    check_mask(mask, image)
+    checks.check_mask(mask, image)
     return torch.cat([image, mask.to(image.dtype)], 1)
 
 
@@ -171,68 +122,11 @@ def changed(image: Tensor, output: Tensor, mask: Tensor | None) -> Tensor:
     return (image + (change if mask is None else mask * change)).clamp(-1, 1)
 
 
-def check_flag(value: object, name: str) -> None:
-    if not isinstance(value, bool):
-        raise ArgumentError(f"{name}: {value!r}, expected True or False")
-
-
-def check_choice(value: object, name: str, choices: Sequence[object]) -> None:
-    if isinstance(value, bool) or value not in choices:
-        raise ArgumentError(f"{name}: {value!r}, expected one of {', '.join(map(repr, choices))}")
-
-
-#: The most channels, pixels of a side and the like of a configuration, and the most layers: files are strangers'.
-MOST, MOST_LAYERS = 1 << 20, 256
-
-
-def check_whole(value: object, name: str, low: int = 1, high: int = MOST) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise ArgumentError(f"{name}: {value!r}, expected a whole number of at least {low}")
-    if value > high:
-        raise ArgumentError(f"{name}: {_brief(value)}, expected at most {high}")
-
-
-def _brief(value: int) -> str:
-    return str(value) if value < 1 << 64 else f"a number of {value.bit_length()} bits"
-
-
-def check_layers(value: object, name: str, low: int = 1) -> None:
-    """A number of layers, or of times that they are gone through."""
-    check_whole(value, name, low, MOST_LAYERS)
-
-
-def check_positive(value: object, name: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-        raise ArgumentError(f"{name}: {value!r}, expected a number of more than 0")
-
-
-def check_widths(value: object, name: str) -> None:
-    if not isinstance(value, tuple) or not 2 <= len(value) <= MOST_LAYERS:
-        what = value if not isinstance(value, tuple) or len(value) < 2 else f"{len(value)} numbers"
-        raise ArgumentError(f"{name}: {what!r}, expected a tuple of two or more whole numbers, {MOST_LAYERS} at most")
-    for i, item in enumerate(value):
-        check_whole(item, f"{name}[{i}]")
-
-
-def check_share(value: object, name: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-        raise ArgumentError(f"{name}: {value!r}, expected 0 to 1, 1 not included")
-
-
-def example_pictures(size: int, name: str, *, mask: bool, low: float = -1.0) -> dict[str, Tensor]:
-    """Two random pictures in [low, 1] of size x size under `name`, and two masks of rectangles where wanted."""
-    pictures = {name: torch.rand(2, 3, size, size) * (1 - low) + low}
-    if mask:
-        pictures["mask"] = torch.zeros(2, 1, size, size)
-        pictures["mask"][:, :, size // 4 : size // 2, size // 4 :] = 1
-    return pictures
-
-
 def power_of_two_sizes(size: int, name: str) -> int:
     """n for size = 4 * 2^n."""
     if isinstance(size, bool) or not isinstance(size, int) or size < 8 or size & (size - 1):
         raise ArgumentError(f"{name}: {size!r}, expected 8, 16, 32, 64 or another power of two")
-    check_whole(size, name, 8)
+    checks.check_whole(size, name, 8)
     return int(math.log2(size)) - 2
 
 

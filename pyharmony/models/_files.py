@@ -1,7 +1,8 @@
 """Weights in files: safetensors with the configuration inside, and no pickle.
 
 A file holds one model, or its generator alone. Its metadata has one entry, `pyharmony`, a JSON object with `format`
-(1), `name`, `config` and `part` ('all' or 'generator').
+(1), `name`, `config`, `part` ('all' or 'generator'), and `calibration` where something is known of the changes that the
+weights make.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from ..errors import ArgumentError, PyHarmonyError, WeightsError
 from ..typing import Task
 from . import _published, _registry
 from ._registry import Adversarial, Model
+from .calibration import Calibration
 
 _FORMAT = 1
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -46,6 +48,7 @@ class Header(NamedTuple):
     name: str
     config: dict[str, Any]
     part: Part
+    calibration: Calibration
 
 
 def _shown(source: Source) -> str:
@@ -92,7 +95,13 @@ def _header(source: Source, data: bytes) -> Header:
     name, config, part = entry.get("name"), entry.get("config"), entry.get("part")
     if not isinstance(name, str) or not isinstance(config, dict) or part not in ("all", "generator"):
         raise WeightsError(f"{_shown(source)}: a damaged description of its model")
-    return Header(name, config, part)
+    known = entry.get("calibration", {})
+    # It may lie among the settings, too.
+    known = {key: config.pop(key) for key in ("doubtful", "sure") if key in config} or known
+    try:
+        return Header(name, config, part, Calibration(**known))
+    except (TypeError, ArgumentError) as error:
+        raise WeightsError(f"{_shown(source)}: a damaged calibration, {error}") from error
 
 
 def read(source: Source) -> tuple[Header, dict[str, Tensor]]:
@@ -205,6 +214,8 @@ def save(
                 raise WeightsError(f"{key}: NaN, Inf, or too large for {stored.dtype}")
         tensors[key] = stored
     entry = {"format": _FORMAT, "name": model.name, "config": dataclasses.asdict(model.config), "part": part}
+    if model.calibration != Calibration():
+        entry["calibration"] = dataclasses.asdict(model.calibration)
     with _temporary.file(target) as unfinished:
         safetensors.torch.save_file(tensors, unfinished, {"pyharmony": json.dumps(entry, sort_keys=True)})
 
@@ -246,6 +257,7 @@ def load(source: Source, *, model: Model | None = None, whole: bool = False) -> 
         part = _part_of(model, header.part)
         check_state(part, state, f"{_shown(source)}, {header.name},", f"the {model.name} that is to be filled")
         part.load_state_dict(_as_stored(state, part, _shown(source)))
+        model.calibration = header.calibration
         return model
     try:
         info = _registry.info_of(header.name)
@@ -264,6 +276,7 @@ def load(source: Source, *, model: Model | None = None, whole: bool = False) -> 
         made = info.make(config)
         part = _part_of(made, header.part)
     part.load_state_dict(stored, assign=True)
+    made.calibration = header.calibration
     return made.eval()
 
 

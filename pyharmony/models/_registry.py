@@ -7,34 +7,65 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from .. import _catalogue
 from ..errors import ArgumentError
+from ..typing import Task
+from .calibration import Calibration
 
 
 class Model(nn.Module):
-    """What `create` makes: a module with its name and its configuration.
+    """What `create` makes: a module that says what it is for, and how it is called.
+
+    Whoever has a model that makes pictures or judges them calls `predict` and asks for nothing else:
+
+        image = image * (1 - model.low) + model.low  # from [0, 1], at model.size
+        output = model.predict(image, mask)
 
     Attributes:
         name: in the registry.
         config: the frozen dataclass that it was made from.
         low: the least value of its pictures, -1 or 0; the largest is 1.
+        size: sides of the pictures that it works at.
+        takes_mask: whether it was made to see masks.
+        calibration: what is known of the changes that its weights make; `save` and `load` keep it.
     """
 
     name: ClassVar[str]
     low: ClassVar[float] = -1.0
+    picture: ClassVar[str] = "composite"  # the first argument of `forward`
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Any, *, size: int = 256, takes_mask: bool = True) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.size, self.takes_mask = config, size, takes_mask
+        self.calibration = Calibration()
+
+    @property
+    def task(self) -> Task:
+        """What it is for: 'harmonize', 'blend', 'realism', 'style' or 'upscale'."""
+        return info_of(self.name).task
+
+    def predict(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Returns what the model makes of pictures [N, 3, H, W] in its range: pictures, scores or codes, by its task.
+
+        mask: [N, 1, H, W] in [0, 1], the objects; a model that takes none leaves it aside.
+        """
+        made: Tensor = self(image) if mask is None or not self.takes_mask else self(image, mask)
+        return made
 
     def example(self, size: int | None = None) -> dict[str, Tensor]:
         """Two random samples of what `forward` takes, by the names of its arguments; `export` traces with them.
 
         size: sides of the pictures; None: those that the model was published with.
         """
-        raise NotImplementedError
+        side = size or self.size
+        samples = {self.picture: torch.rand(2, 3, side, side) * (1 - self.low) + self.low}
+        if self.takes_mask:
+            samples["mask"] = torch.zeros(2, 1, side, side)
+            samples["mask"][:, :, side // 4 : side // 2, side // 4 :] = 1
+        return samples
 
 
 class Adversarial(Model):
@@ -68,7 +99,7 @@ class ModelInfo:
     """
 
     name: str
-    task: str
+    task: Task
     config: type
     make: Callable[[Any], Model]
     summary: str

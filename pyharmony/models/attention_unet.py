@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import WeightsError
-from . import _blocks, _published
+from . import _blocks, _published, checks
 from ._blocks import Norm
 from ._registry import Model, ModelInfo, register
 
@@ -39,12 +39,12 @@ class AttentionUNetConfig:
     residual: bool = False
 
     def __post_init__(self) -> None:
-        _blocks.check_whole(self.width, "width")
-        _blocks.check_layers(self.depth, "depth", 5)
-        _blocks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
-        _blocks.check_flag(self.gates, "gates")
-        _blocks.check_flag(self.residual, "residual")
-        _blocks.check_share(self.dropout, "dropout")
+        checks.check_whole(self.width, "width")
+        checks.check_layers(self.depth, "depth", 5)
+        checks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
+        checks.check_flag(self.gates, "gates")
+        checks.check_flag(self.residual, "residual")
+        checks.check_share(self.dropout, "dropout")
 
 
 class AttentionUNet(Model):
@@ -66,13 +66,10 @@ class AttentionUNet(Model):
 
     def forward(self, composite: Tensor, mask: Tensor, *, stochastic: bool = False) -> Tensor:
         """See the class; stochastic: dropout at inference too."""
-        _blocks.check_image(composite, "composite", 3, self.unet.multiple)
-        _blocks.check_mask(mask, composite)
+        checks.check_image(composite, "composite", 3, self.unet.multiple)
+        checks.check_mask(mask, composite)
         output = self.unet(torch.cat([composite, mask.to(composite.dtype)], 1), stochastic=stochastic)
         return _blocks.changed(composite, output, mask) if self.config.residual else output
-
-    def example(self, size: int | None = None) -> dict[str, Tensor]:
-        return _blocks.example_pictures(size or 256, "composite", mask=True)
 
 
 def _convert(state: dict[str, Any]) -> tuple[AttentionUNetConfig, dict[str, Any]]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ShapeError, WeightsError
-from . import _blocks, _published
+from . import _blocks, _published, checks
 from ._blocks import Norm
 from ._registry import Model, ModelInfo, register
 from .style_encoder import RegionEncoder, harmony_of
@@ -43,11 +43,11 @@ class BargainNetConfig:
 
     def __post_init__(self) -> None:
         for name in ("width", "encoder_width", "code"):
-            _blocks.check_whole(getattr(self, name), name)
-        _blocks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
-        _blocks.check_flag(self.gates, "gates")
-        _blocks.check_share(self.dropout, "dropout")
-        _blocks.check_flag(self.masked_pool, "masked_pool")
+            checks.check_whole(getattr(self, name), name)
+        checks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
+        checks.check_flag(self.gates, "gates")
+        checks.check_share(self.dropout, "dropout")
+        checks.check_flag(self.masked_pool, "masked_pool")
 
 
 class Generator(nn.Module):
@@ -65,8 +65,8 @@ class Generator(nn.Module):
 
     def forward(self, composite: Tensor, mask: Tensor, code: Tensor, *, stochastic: bool = False) -> Tensor:
         """composite [N, 3, H, W] in [-1, 1], mask [N, 1, H, W], code [N, code] of the domain that is wanted."""
-        _blocks.check_image(composite, "composite", 3, self.unet.multiple)
-        _blocks.check_mask(mask, composite)
+        checks.check_image(composite, "composite", 3, self.unet.multiple)
+        checks.check_mask(mask, composite)
         if tuple(code.shape) != (composite.shape[0], self.code):
             raise ShapeError(f"code: shape {list(code.shape)}, expected [{composite.shape[0]}, {self.code}]")
         tiled = code * self.scale.clamp(min=self.smallest_scale)
@@ -101,17 +101,14 @@ class BargainNet(Model):
     ) -> Tensor:
         """See the class; code: of the domain that is wanted, [N, code]; None: that of the background."""
         if code is None:
-            _blocks.check_image(composite, "composite", 3, self.generator.unet.multiple)
-            _blocks.check_mask(mask, composite)
+            checks.check_image(composite, "composite", 3, self.generator.unet.multiple)
+            checks.check_mask(mask, composite)
             code = self.encoder(composite, 1 - mask)
         return self.generator(composite, mask, code, stochastic=stochastic)
 
     def harmony(self, image: Tensor, mask: Tensor) -> Tensor:
         """How well object and background agree, [N] in (0, 1]: exp(-0.04212 |z_f - z_b|), published on 256 pixels."""
         return harmony_of(self.encoder, image, mask, self.decay)
-
-    def example(self, size: int | None = None) -> dict[str, Tensor]:
-        return _blocks.example_pictures(size or 256, "composite", mask=True)
 
 
 def _convert(state: dict[str, Any]) -> tuple[BargainNetConfig, dict[str, Any]]:

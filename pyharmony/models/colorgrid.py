@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import ArgumentError, ShapeError
-from . import _blocks
+from . import checks
 from ._registry import Model, ModelInfo, register
 
 #: Of the sorted values of a set.
@@ -44,11 +44,6 @@ class ColorGridConfig:
         seen: as many otherwise, evenly spread.
         reach: of a row, in pixels of `view` from the contour: one pixel inside and one outside at each.
         stages: looks, each at the object as the map so far has it; all with the same weights.
-        doubtful: the mean change of an object, in levels of 255, of which a guarded `pyharmony.harmonize` makes half,
-            of smaller ones less: what fits is changed a little, too. 0: all are made. It belongs to the weights.
-        sure: the mean change, in levels of 255, from which on a guarded `pyharmony.harmonize` makes as much of it as
-            `doubtful` says; what is less comes to 7.5 at most, and turns the hue of skin by 3 degrees at most. 0: all
-            changes are sure. It belongs to the weights.
     """
 
     size: int = 256
@@ -61,31 +56,26 @@ class ColorGridConfig:
     seen: tuple[int, ...] = (1024, 1536, 1536)
     reach: tuple[float, ...] = (1.0, 2.0, 4.5, 10.0, 20.0)
     stages: int = 2
-    doubtful: float = 0.0
-    sure: float = 0.0
 
     def __post_init__(self) -> None:
-        _blocks.check_whole(self.view, "view", _CELLS)
+        checks.check_whole(self.view, "view", _CELLS)
         if self.view % _CELLS:
             raise ArgumentError(f"view: {self.view}, expected a multiple of {_CELLS}")
-        _blocks.check_whole(self.size, "size", self.view)
-        _blocks.check_whole(self.knots, "knots", 2)
+        checks.check_whole(self.size, "size", self.view)
+        checks.check_whole(self.knots, "knots", 2)
         for name in ("drawn", "seen"):
             value = getattr(self, name)
-            _blocks.check_widths(value, name)
+            checks.check_widths(value, name)
             if len(value) != 3:
                 raise ArgumentError(f"{name}: {value!r}, expected 3 numbers")
-        if not isinstance(self.reach, tuple) or not 1 <= len(self.reach) <= _blocks.MOST_LAYERS:
+        if not isinstance(self.reach, tuple) or not 1 <= len(self.reach) <= checks.MOST_LAYERS:
             raise ArgumentError(f"reach: {str(self.reach)[:80]}, expected one or more numbers above 0")
         for distance in self.reach:
-            _blocks.check_positive(distance, "reach")
+            checks.check_positive(distance, "reach")
         for name in ("point_width", "hidden"):
-            _blocks.check_whole(getattr(self, name), name)
-        _blocks.check_layers(self.stages, "stages")
-        _blocks.check_share(self.dropout, "dropout")
-        for name in ("doubtful", "sure"):
-            if getattr(self, name) != 0:
-                _blocks.check_positive(getattr(self, name), name)
+            checks.check_whole(getattr(self, name), name)
+        checks.check_layers(self.stages, "stages")
+        checks.check_share(self.dropout, "dropout")
 
 
 class ColorMaps(NamedTuple):
@@ -172,7 +162,7 @@ class ColorGrid(Model):
     low = 0.0
 
     def __init__(self, config: ColorGridConfig) -> None:
-        super().__init__(config)
+        super().__init__(config, size=config.size)
         width, steps, out = config.point_width, len(config.reach), 12 + 9 * config.knots
         self.inside, self.outside = Points(12, width), Points(9, width)
         self.rows = Points(9 * steps + 2 * steps + 6, width)
@@ -189,8 +179,8 @@ class ColorGrid(Model):
 
     def looks(self, composite: Tensor, mask: Tensor) -> list[ColorMaps]:
         """The maps after each stage; see the class for the arguments."""
-        _blocks.check_image(composite, "composite", 3)
-        _blocks.check_mask(mask, composite)
+        checks.check_image(composite, "composite", 3)
+        checks.check_mask(mask, composite)
         view = self.config.view
         if min(composite.shape[2:]) < view:
             raise ShapeError(f"composite: {composite.shape[2]}x{composite.shape[3]} pixels, expected {view} or more")
@@ -285,9 +275,6 @@ class ColorGrid(Model):
         with _exactly(composite):
             made = maps.apply(composite.flatten(2).mT).clamp(0, 1).mT.reshape(n, 3, h, w)
         return composite + mask.to(composite.dtype) * (made - composite)
-
-    def example(self, size: int | None = None) -> dict[str, Tensor]:
-        return _blocks.example_pictures(size or self.config.size, "composite", mask=True, low=0.0)
 
 
 def _exactly(x: Tensor) -> contextlib.AbstractContextManager[Any]:

@@ -8,6 +8,7 @@ sum of the products is a special case.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +16,17 @@ from torch import Tensor, nn
 from ..errors import ArgumentError
 from ..nn import SpectralNormGroup
 from ..ops import MaskPlan, mask_plan
-from . import _blocks
-from ._blocks import Norm, Scores
+from . import _blocks, checks
+from ._blocks import Norm
 from ._partial import PartialConv2d
 from ._registry import Adversarial, ModelInfo, register
+
+
+class Scores(NamedTuple):
+    """What a discriminator that verifies domains says of pictures: higher is more real, and more of one domain."""
+
+    realism: Tensor
+    verification: Tensor
 
 
 @dataclass(frozen=True)
@@ -47,14 +55,14 @@ class DoveNetConfig:
     residual: bool = False
 
     def __post_init__(self) -> None:
-        _blocks.check_whole(self.width, "width")
-        _blocks.check_whole(self.discriminator_width, "discriminator_width")
-        _blocks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
-        _blocks.check_flag(self.gates, "gates")
-        _blocks.check_share(self.dropout, "dropout")
+        checks.check_whole(self.width, "width")
+        checks.check_whole(self.discriminator_width, "discriminator_width")
+        checks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
+        checks.check_flag(self.gates, "gates")
+        checks.check_share(self.dropout, "dropout")
         if _blocks.power_of_two_sizes(self.size, "size") < 3:
             raise ArgumentError(f"size: {self.size!r}, expected 32 or a larger power of two")
-        _blocks.check_flag(self.residual, "residual")
+        checks.check_flag(self.residual, "residual")
 
     @property
     def levels(self) -> int:
@@ -193,9 +201,9 @@ class Discriminator(nn.Module):
         Returns:
             Two scores of each picture, [N].
         """
-        _blocks.check_image(image, "image", 3, size=self.size)
+        checks.check_image(image, "image", 3, size=self.size)
         if isinstance(mask, Tensor):
-            _blocks.check_mask(mask, image)
+            checks.check_mask(mask, image)
             mask = self.plans(mask)
         count = image.shape[0]
         whole = self.whole(image)
@@ -226,16 +234,13 @@ class DoveNet(Adversarial):
     discriminator: Discriminator
 
     def __init__(self, config: DoveNetConfig) -> None:
-        super().__init__(config)
+        super().__init__(config, size=config.size)
         self.generator = Generator(config)
         self.discriminator = Discriminator(config)
         _blocks.initialize(self)
         if config.residual:
             _blocks.start_as_identity(self.generator.unet.last)
         self.discriminator.normalize()
-
-    def example(self, size: int | None = None) -> dict[str, Tensor]:
-        return _blocks.example_pictures(size or self.config.size, "composite", mask=True)
 
 
 register(

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..ops import MaskPlan, mask_plan
-from . import _blocks
-from ._blocks import Scores
+from . import _blocks, checks
 from ._partial import PartialConv2d
 from ._registry import Adversarial, ModelInfo, register
+from .dovenet import Scores
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class DoveNetLiteConfig:
     head_width: int = 256
 
     def __post_init__(self) -> None:
-        _blocks.check_whole(self.width, "width", 4)
-        _blocks.check_widths(self.discriminator_widths, "discriminator_widths")
-        _blocks.check_whole(self.head_width, "head_width")
+        checks.check_whole(self.width, "width", 4)
+        checks.check_widths(self.discriminator_widths, "discriminator_widths")
+        checks.check_whole(self.head_width, "head_width")
 
 
 class Attention(nn.Module):
@@ -74,8 +74,8 @@ class Generator(nn.Module):
     def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
         """composite [N, 3, H, W] in [0, 1], mask [N, 1, H, W] in [0, 1], sides multiples of 16, to [N, 3, H, W]: near
         [0, 1], but nothing clamps it."""
-        _blocks.check_image(composite, "composite", 3, self.multiple)
-        _blocks.check_mask(mask, composite)
+        checks.check_image(composite, "composite", 3, self.multiple)
+        checks.check_mask(mask, composite)
         x = torch.cat([composite, mask.to(composite.dtype)], 1)
         skips = []
         for i, stage in enumerate(self.down):
@@ -137,10 +137,10 @@ class Discriminator(nn.Module):
         Returns:
             Two maps of logits [N, 1, h, w], 4x4 of 224 pixels.
         """
-        _blocks.check_image(image, "image", 3)
-        _blocks.check_statistics(image, "image", self.training, len(self.convs))
+        checks.check_image(image, "image", 3)
+        checks.check_statistics(image, "image", self.training, len(self.convs))
         if isinstance(mask, Tensor):
-            _blocks.check_mask(mask, image)
+            checks.check_mask(mask, image)
             mask = self.plans(mask.to(image.dtype))
         whole, foreground, background = (self.encode(image, plan) for plan in mask)
         return Scores(self.realism(whole), self.head(foreground * background))
@@ -168,7 +168,7 @@ class DoveNetLite(Adversarial):
                     nn.init.zeros_(m.bias)
 
     def example(self, size: int | None = None) -> dict[str, Tensor]:
-        return _blocks.example_pictures(size or 224, "composite", mask=True, low=0.0)
+        return super().example(size or 224)
 
 
 register(

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import DTypeError, ShapeError, WeightsError
-from . import _blocks, _files, _published
+from . import _blocks, _files, _published, checks
 from ._published import Layer
 from ._registry import Adversarial, Model, ModelInfo, register
 
@@ -50,12 +50,12 @@ class GPGanConfig:
     slope: float = 0.2
 
     def __post_init__(self) -> None:
-        _blocks.check_flag(self.supervised, "supervised")
-        _blocks.check_flag(self.skips, "skips")
+        checks.check_flag(self.supervised, "supervised")
+        checks.check_flag(self.skips, "skips")
         _blocks.power_of_two_sizes(self.size, "size")
         for name in ("width", "bottleneck", "nz", "critic_width"):
-            _blocks.check_whole(getattr(self, name), name)
-        _blocks.check_share(self.slope, "slope")
+            checks.check_whole(getattr(self, name), name)
+        checks.check_share(self.slope, "slope")
 
     @property
     def halvings(self) -> int:
@@ -112,8 +112,8 @@ class BlendingGenerator(nn.Module):
 
         In training N is 2 or more: the bottleneck's batch norm sees one number a sample.
         """
-        _blocks.check_image(composite, "composite", 3, size=self.size)
-        _blocks.check_statistics(composite, "composite", self.training, len(self.down) + 2)
+        checks.check_image(composite, "composite", 3, size=self.size)
+        checks.check_statistics(composite, "composite", self.training, len(self.down) + 2)
         x, skips = composite, []
         for i, conv in enumerate(self.down):
             x = conv(x)
@@ -149,7 +149,7 @@ class Critic(nn.Module):
 
     def scores(self, image: Tensor) -> Tensor:
         """image [N, 3, size, size] in [-1, 1]: a score each, [N]."""
-        _blocks.check_image(image, "image", 3, size=self.size)
+        checks.check_image(image, "image", 3, size=self.size)
         x = image
         for i, conv in enumerate(self.down):
             x = conv(x)
@@ -172,16 +172,16 @@ class GPGan(Adversarial):
     name = "gp_gan"
 
     def __init__(self, config: GPGanConfig) -> None:
-        super().__init__(config)
+        super().__init__(config, size=config.size, takes_mask=False)
         self.generator = BlendingGenerator(config) if config.supervised else NoiseGenerator(config)
         self.discriminator = Critic(config)
         _blocks.initialize(self)
 
     def example(self, size: int | None = None) -> dict[str, Tensor]:
         if not self.config.supervised:
-            _blocks.check_choice(size, "size", (None, self.config.size))
+            checks.check_choice(size, "size", (None, self.config.size))
             return {"z": torch.randn(2, self.config.nz)}
-        return _blocks.example_pictures(size or self.config.size, "composite", mask=False)
+        return super().example(size)
 
 
 Generator = BlendingGenerator | NoiseGenerator

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import ArgumentError, ShapeError, WeightsError
-from . import _blocks, _published
+from . import _blocks, _published, checks
 from ._registry import Model, ModelInfo, register
 
 ENCODERS = ("cnn", "vit")
@@ -59,17 +59,17 @@ class PctNetConfig:
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        _blocks.check_choice(self.encoder, "encoder", ENCODERS)
+        checks.check_choice(self.encoder, "encoder", ENCODERS)
         for name in ("width", "patch", "token_width", "heads", "hidden"):
-            _blocks.check_whole(getattr(self, name), name)
-        _blocks.check_layers(self.layers, "layers")
+            checks.check_whole(getattr(self, name), name)
+        checks.check_layers(self.layers, "layers")
         multiple = 2 ** (_BLOCKS - 1) if self.encoder == "cnn" else self.patch
-        _blocks.check_whole(self.size, "size", 2 * multiple)
+        checks.check_whole(self.size, "size", 2 * multiple)
         if self.size % multiple:
             raise ArgumentError(f"size: {self.size}, expected a multiple of {multiple}")
         if self.token_width % self.heads:
             raise ArgumentError(f"token_width: {self.token_width}, expected a multiple of heads, {self.heads}")
-        _blocks.check_share(self.dropout, "dropout")
+        checks.check_share(self.dropout, "dropout")
 
 
 class Transforms(NamedTuple):
@@ -246,7 +246,7 @@ class PctNet(Model):
     smallest = _SMALLEST
 
     def __init__(self, config: PctNetConfig) -> None:
-        super().__init__(config)
+        super().__init__(config, size=config.size)
         self.net: Convolutions | Patches
         if config.encoder == "cnn":
             self.net = Convolutions(config.width)
@@ -267,8 +267,8 @@ class PctNet(Model):
         Raises:
             ArgumentError, ShapeError: composite or mask is nothing that the model takes.
         """
-        _blocks.check_image(composite, "composite", 3)
-        _blocks.check_mask(mask, composite)
+        checks.check_image(composite, "composite", 3)
+        checks.check_mask(mask, composite)
         height, width = composite.shape[2:]
         if min(height, width) < _SMALLEST:
             raise ShapeError(f"composite: {height}x{width} pixels, expected {_SMALLEST} or more")
@@ -304,9 +304,6 @@ class PctNet(Model):
     def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
         """See the class."""
         return self.mapped(composite, mask, self.transforms(composite, mask))
-
-    def example(self, size: int | None = None) -> dict[str, Tensor]:
-        return _blocks.example_pictures(size or self.config.size, "composite", mask=True, low=0.0)
 
 
 def _change(weight: Tensor, bias: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> dict[str, Tensor]:

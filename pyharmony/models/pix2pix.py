@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ArgumentError, ShapeError, WeightsError
-from . import _blocks, _published
+from . import _blocks, _published, checks
 from ._blocks import Norm
 from ._registry import Adversarial, ModelInfo, register
 
@@ -64,20 +64,20 @@ class Pix2PixConfig:
     residual: bool = False
 
     def __post_init__(self) -> None:
-        _blocks.check_choice(self.generator, "generator", GENERATORS)
-        _blocks.check_flag(self.mask, "mask")
-        _blocks.check_whole(self.width, "width")
-        _blocks.check_whole(self.discriminator_width, "discriminator_width")
-        _blocks.check_choice(self.discriminator, "discriminator", DISCRIMINATORS)
-        _blocks.check_whole(self.discriminator_layers, "discriminator_layers")
+        checks.check_choice(self.generator, "generator", GENERATORS)
+        checks.check_flag(self.mask, "mask")
+        checks.check_whole(self.width, "width")
+        checks.check_whole(self.discriminator_width, "discriminator_width")
+        checks.check_choice(self.discriminator, "discriminator", DISCRIMINATORS)
+        checks.check_whole(self.discriminator_layers, "discriminator_layers")
         if self.discriminator != "n_layers" and self.discriminator_layers != _LAYERS:
             raise ArgumentError(
                 f"discriminator_layers: {self.discriminator_layers!r}, and discriminator={self.discriminator!r} has no "
                 "choice of them; expected discriminator='n_layers'"
             )
-        _blocks.check_choice(self.norm, "norm", _blocks.NORMS)
-        _blocks.check_share(self.dropout, "dropout")
-        _blocks.check_flag(self.residual, "residual")
+        checks.check_choice(self.norm, "norm", _blocks.NORMS)
+        checks.check_share(self.dropout, "dropout")
+        checks.check_flag(self.residual, "residual")
 
     @property
     def size(self) -> int:
@@ -182,7 +182,7 @@ class Generator(nn.Module):
         return self._net(image, mask, False)
 
     def _net(self, image: Tensor, mask: Tensor | None, stochastic: bool) -> Tensor:
-        _blocks.check_image(image, "image", 3, self.net.multiple)
+        checks.check_image(image, "image", 3, self.net.multiple)
         x = _blocks.with_mask(image, mask, self.mask)
         if self.statistics and mask is not None:
             x = _blocks.with_statistics(image, mask.to(image.dtype))
@@ -267,8 +267,8 @@ class Discriminator(nn.Module):
         Returns:
             h = floor(H / 8) - 2; with n layers h = floor(H / 2^n) - 2, of 'pixel' h = H.
         """
-        _blocks.check_image(image, "image", 3)
-        _blocks.check_like(output, image, "output", "image")
+        checks.check_image(image, "image", 3)
+        checks.check_like(output, image, "output", "image")
         if min(image.shape[2:]) < self.smallest:
             raise ShapeError(f"image: {image.shape[2]}x{image.shape[3]} pixels, expected {self.smallest} or more")
         return self.net(torch.cat([_blocks.with_mask(image, mask, self.mask), output], 1))
@@ -283,17 +283,15 @@ class Pix2Pix(Adversarial):
     """
 
     name = "pix2pix"
+    picture = "image"
 
     def __init__(self, config: Pix2PixConfig) -> None:
-        super().__init__(config)
+        super().__init__(config, size=config.size, takes_mask=config.mask)
         self.generator = Generator(config)
         self.discriminator = Discriminator(config)
         _blocks.initialize(self)
         if config.residual:
             _blocks.start_as_identity(self.generator.net.last)
-
-    def example(self, size: int | None = None) -> dict[str, Tensor]:
-        return _blocks.example_pictures(size or self.config.size, "image", mask=self.config.mask)
 
 
 def _convert_resnet(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:

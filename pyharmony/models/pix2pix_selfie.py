@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import ShapeError
-from . import _blocks
+from . import _blocks, checks
 from ._blocks import Norm
 from ._registry import Adversarial, ModelInfo, register
 from .pix2pix import PatchGan
@@ -51,15 +51,15 @@ class Pix2PixSelfieConfig:
     discriminator_factor: int = 2
 
     def __post_init__(self) -> None:
-        _blocks.check_flag(self.mask, "mask")
-        _blocks.check_flag(self.residual, "residual")
-        _blocks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
-        _blocks.check_choice(self.discriminator_norm, "discriminator_norm", _blocks.NORMS[:2])
-        _blocks.check_choice(self.discriminator, "discriminator", ("wide_residual", "patches"))
-        _blocks.check_share(self.dropout, "dropout")
+        checks.check_flag(self.mask, "mask")
+        checks.check_flag(self.residual, "residual")
+        checks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
+        checks.check_choice(self.discriminator_norm, "discriminator_norm", _blocks.NORMS[:2])
+        checks.check_choice(self.discriminator, "discriminator", ("wide_residual", "patches"))
+        checks.check_share(self.dropout, "dropout")
         for name in ("width", "discriminator_width", "discriminator_factor"):
-            _blocks.check_whole(getattr(self, name), name)
-        _blocks.check_layers(self.depth, "depth")
+            checks.check_whole(getattr(self, name), name)
+        checks.check_layers(self.depth, "depth")
 
 
 def _conv(a: int, b: int, stride: int, bias: bool) -> nn.Conv2d:
@@ -105,9 +105,9 @@ class Generator(nn.Module):
         Returns:
             [N, 3, H, W] in [-1, 1].
         """
-        _blocks.check_image(image, "image", 3, self.multiple)
+        checks.check_image(image, "image", 3, self.multiple)
         if self.norm == "batch":
-            _blocks.check_statistics(image, "image", self.training, self.depth)
+            checks.check_statistics(image, "image", self.training, self.depth)
         elif max(image.shape[2:]) == self.multiple:
             raise ShapeError(
                 f"image: {self.multiple}x{self.multiple} pixels, of which an instance norm leaves nothing; "
@@ -189,8 +189,8 @@ class Discriminator(nn.Module):
         Returns:
             h = H / 16; for 'patches' h = floor(H / 8) - 2.
         """
-        _blocks.check_image(image, "image", 3, self.multiple)
-        _blocks.check_like(output, image, "output", "image")
+        checks.check_image(image, "image", 3, self.multiple)
+        checks.check_like(output, image, "output", "image")
         if min(image.shape[2:]) < self.smallest:
             raise ShapeError(f"image: {image.shape[2]}x{image.shape[3]} pixels, expected {self.smallest} or more")
         return self.net(torch.cat([_blocks.with_mask(image, mask, self.mask), output], 1))
@@ -205,15 +205,13 @@ class Pix2PixSelfie(Adversarial):
     """
 
     name = "pix2pix_selfie"
+    picture = "image"
 
     def __init__(self, config: Pix2PixSelfieConfig) -> None:
-        super().__init__(config)
+        super().__init__(config, takes_mask=config.mask)
         self.generator = Generator(config)
         self.discriminator = Discriminator(config)
         _blocks.initialize(self)
-
-    def example(self, size: int | None = None) -> dict[str, Tensor]:
-        return _blocks.example_pictures(size or 256, "image", mask=self.config.mask)
 
 
 register(

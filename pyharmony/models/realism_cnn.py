@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from . import _blocks
+from . import _blocks, checks
 from ._registry import Model, ModelInfo, register
 
 
@@ -33,11 +33,11 @@ class RealismCnnConfig:
     regions: int = 0
 
     def __post_init__(self) -> None:
-        _blocks.check_widths(self.widths, "widths")
-        _blocks.check_whole(self.size, "size", 2 ** len(self.widths))
-        _blocks.check_share(self.dropout, "dropout")
+        checks.check_widths(self.widths, "widths")
+        checks.check_whole(self.size, "size", 2 ** len(self.widths))
+        checks.check_share(self.dropout, "dropout")
         if self.regions:
-            _blocks.check_whole(self.regions, "regions", 1)
+            checks.check_whole(self.regions, "regions", 1)
 
 
 #: Channels of `colours`.
@@ -73,9 +73,10 @@ class RealismCnn(Model):
     """
 
     name = "realism_cnn"
+    picture = "image"
 
     def __init__(self, config: RealismCnnConfig) -> None:
-        super().__init__(config)
+        super().__init__(config, size=config.size)
         stem, *widths = config.widths
         self.stem = nn.Conv2d(4, stem, 3, 2, 1, bias=False)
         self.stem_norm = nn.BatchNorm2d(stem)
@@ -95,12 +96,12 @@ class RealismCnn(Model):
 
     def logits(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """The score before the sigmoid, [N], for losses."""
-        _blocks.check_image(image, "image", 3, size=self.config.size)
-        _blocks.check_statistics(image, "image", self.training, len(self.config.widths))
+        checks.check_image(image, "image", 3, size=self.config.size)
+        checks.check_statistics(image, "image", self.training, len(self.config.widths))
         if mask is None:
             mask = torch.zeros_like(image[:, :1])
         else:
-            _blocks.check_mask(mask, image)
+            checks.check_mask(mask, image)
         mask = mask.to(image.dtype)
         x = torch.relu(self.stem_norm(self.stem(torch.cat([image, mask], 1))))
         x = self.stages(x)
@@ -115,9 +116,6 @@ class RealismCnn(Model):
     def forward(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """See the class."""
         return torch.sigmoid(self.logits(image, mask))
-
-    def example(self, size: int | None = None) -> dict[str, Tensor]:
-        return _blocks.example_pictures(size or self.config.size, "image", mask=True)
 
 
 def colours(image: Tensor) -> Tensor:

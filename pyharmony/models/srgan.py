@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import ShapeError
-from . import _blocks
+from . import checks
 from ._registry import Adversarial, ModelInfo, register
 
 
@@ -37,10 +37,10 @@ class SrganConfig:
     discriminator_width: int = 64
 
     def __post_init__(self) -> None:
-        _blocks.check_choice(self.scale, "scale", (2, 4))
+        checks.check_choice(self.scale, "scale", (2, 4))
         for name in ("width", "discriminator_width"):
-            _blocks.check_whole(getattr(self, name), name)
-        _blocks.check_layers(self.blocks, "blocks")
+            checks.check_whole(getattr(self, name), name)
+        checks.check_layers(self.blocks, "blocks")
 
 
 class ResidualBlock(nn.Module):
@@ -77,7 +77,7 @@ class Generator(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """image [N, 3, H, W] in [0, 1] to [N, 3, scale * H, scale * W] in [0, 1]."""
-        _blocks.check_image(image, "image", 3)
+        checks.check_image(image, "image", 3)
         first = self.first(image)
         return (torch.tanh(self.last(self.up(self.close(self.blocks(first)) + first))) + 1) / 2
 
@@ -103,7 +103,7 @@ class Discriminator(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """image [N, 3, H, W] in [0, 1] of 16 pixels or more: logits [N]."""
-        _blocks.check_image(image, "image", 3)
+        checks.check_image(image, "image", 3)
         if min(image.shape[2:]) < self.smallest:
             raise ShapeError(f"image: {image.shape[2]}x{image.shape[3]} pixels, expected {self.smallest} or more")
         x = image
@@ -122,14 +122,12 @@ class Srgan(Adversarial):
 
     name = "srgan"
     low = 0.0
+    picture = "image"
 
     def __init__(self, config: SrganConfig) -> None:
-        super().__init__(config)
+        super().__init__(config, size=32, takes_mask=False)
         self.generator = Generator(config)
         self.discriminator = Discriminator(config)
-
-    def example(self, size: int | None = None) -> dict[str, Tensor]:
-        return _blocks.example_pictures(size or 32, "image", mask=False, low=0.0)
 
 
 register(

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from ..errors import ArgumentError, ShapeError, WeightsError
 from ..losses import feature_distance, gram_distance, hue_saturation, mask_pyramid
-from . import _blocks, _published
+from . import _blocks, _published, checks
 from ._partial import PartialConv2d
 from ._registry import Model, ModelInfo, register
 from .realism_cnn import COLOURS, colours, statistics
@@ -53,19 +53,19 @@ class StyleEncoderConfig:
     decay: float = 0.04212
 
     def __post_init__(self) -> None:
-        _blocks.check_choice(self.kind, "kind", ("code", "features"))
-        _blocks.check_choice(self.space, "space", ("rgb", "hsv"))
-        _blocks.check_whole(self.width, "width")
-        _blocks.check_whole(self.code, "code")
-        _blocks.check_flag(self.masked_pool, "masked_pool")
-        _blocks.check_whole(self.regions, "regions", 0)
+        checks.check_choice(self.kind, "kind", ("code", "features"))
+        checks.check_choice(self.space, "space", ("rgb", "hsv"))
+        checks.check_whole(self.width, "width")
+        checks.check_whole(self.code, "code")
+        checks.check_flag(self.masked_pool, "masked_pool")
+        checks.check_whole(self.regions, "regions", 0)
         if self.regions and (self.kind, self.space) != ("code", "rgb"):
             raise ArgumentError(
                 f"regions: {self.regions}, with kind={self.kind!r} and space={self.space!r}; expected kind='code' and "
                 "space='rgb'"
             )
-        _blocks.check_whole(self.size, "size", RegionEncoder.smallest)
-        _blocks.check_positive(self.decay, "decay")
+        checks.check_whole(self.size, "size", RegionEncoder.smallest)
+        checks.check_positive(self.decay, "decay")
 
 
 class RegionEncoder(nn.Module):
@@ -100,8 +100,8 @@ class RegionEncoder(nn.Module):
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         """image [N, 3, H, W] in [-1, 1] of 63 pixels or more, mask [N, 1, H, W], taken as 1 from 0.5 on: [N, code]."""
-        _blocks.check_image(image, "image", 3)
-        _blocks.check_mask(mask, image)
+        checks.check_image(image, "image", 3)
+        checks.check_mask(mask, image)
         if min(image.shape[2:]) < self.smallest:
             raise ShapeError(f"image: {image.shape[2]}x{image.shape[3]} pixels, expected {self.smallest} or more")
         x, seen = image, _blocks.binary(mask, image.dtype)
@@ -195,11 +195,12 @@ class StyleEncoder(Model):
     """
 
     name = "style_encoder"
+    picture = "image"
     mean = (0.485, 0.456, 0.406)
     std = (0.229, 0.224, 0.225)
 
     def __init__(self, config: StyleEncoderConfig) -> None:
-        super().__init__(config)
+        super().__init__(config, size=config.size)
         self.net: RegionEncoder | RegionFeatures
         if config.kind == "code":
             self.net = RegionEncoder(config.width, config.code, config.masked_pool, config.regions)
@@ -220,8 +221,8 @@ class StyleEncoder(Model):
         """See the class."""
         if isinstance(self.net, RegionEncoder):
             return self.net(hue_saturation(image) if self.config.space == "hsv" else image, mask)
-        _blocks.check_image(image, "image", 3, 4)
-        _blocks.check_mask(mask, image)
+        checks.check_image(image, "image", 3, 4)
+        checks.check_mask(mask, image)
         if self.config.space == "hsv":
             x = hue_saturation(image)
         else:
@@ -250,9 +251,6 @@ class StyleEncoder(Model):
         if self.config.kind != "code":
             raise ArgumentError("model: a style_encoder of kind='features' has no score; expected kind='code'")
         return harmony_of(self, image, mask, self.config.decay)
-
-    def example(self, size: int | None = None) -> dict[str, Tensor]:
-        return _blocks.example_pictures(size or self.config.size, "image", mask=True)
 
 
 def _convert(state: dict[str, Any]) -> tuple[StyleEncoderConfig, dict[str, Any]]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from . import _blocks
+from . import _blocks, checks
 from ._registry import Model, ModelInfo, register
 
 
@@ -34,10 +34,10 @@ class UNet3PlusConfig:
     residual: bool = False
 
     def __post_init__(self) -> None:
-        _blocks.check_whole(self.width, "width")
-        _blocks.check_whole(self.branch, "branch")
-        _blocks.check_flag(self.deep_supervision, "deep_supervision")
-        _blocks.check_flag(self.residual, "residual")
+        checks.check_whole(self.width, "width")
+        checks.check_whole(self.branch, "branch")
+        checks.check_flag(self.deep_supervision, "deep_supervision")
+        checks.check_flag(self.residual, "residual")
 
 
 class Node(nn.Module):
@@ -89,9 +89,9 @@ class UNet3Plus(Model):
         _blocks.initialize(self)
 
     def _nodes(self, composite: Tensor, mask: Tensor) -> list[Tensor]:
-        _blocks.check_image(composite, "composite", 3, self.multiple)
-        _blocks.check_mask(mask, composite)
-        _blocks.check_statistics(composite, "composite", self.training, self.stages - 1)
+        checks.check_image(composite, "composite", 3, self.multiple)
+        checks.check_mask(mask, composite)
+        checks.check_statistics(composite, "composite", self.training, self.stages - 1)
         x = torch.cat([composite, mask.to(composite.dtype)], 1)
         maps = []
         for i, stage in enumerate(self.encoder):
@@ -115,9 +115,6 @@ class UNet3Plus(Model):
             output = torch.tanh(functional.interpolate(y, scale_factor=float(2**i), mode="bilinear") if i else y)
             pictures.append(_blocks.changed(composite, output, mask) if self.config.residual else output)
         return pictures
-
-    def example(self, size: int | None = None) -> dict[str, Tensor]:
-        return _blocks.example_pictures(size or 256, "composite", mask=True)
 
 
 register(

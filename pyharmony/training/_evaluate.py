@@ -12,9 +12,8 @@ from torch import Tensor
 
 from .. import evaluation, metrics
 from ..data import Dataset
-from ..evaluation._networks import levels
+from ..evaluation.networks import levels
 from ..models import Model
-from ..models._calls import output_of, task_of
 from ._batches import Prepared, stacked
 
 #: The figure that says which weights are the best, and whether larger is better.
@@ -33,7 +32,7 @@ def better(model: Model, figures: dict[str, float], best: dict[str, float]) -> b
     """Whether these figures are better than the best so far."""
     if not best:
         return True
-    name, larger = DECISIVE[task_of(model)]
+    name, larger = DECISIVE[model.task]
     return figures[name] > best[name] if larger else figures[name] < best[name]
 
 
@@ -49,7 +48,7 @@ def evaluate(
     training = [m for m in model.modules() if m.training]
     model.eval()
     try:
-        judge = _scores if task_of(model) in ("realism", "style") else _pictures
+        judge = _scores if model.task in ("realism", "style") else _pictures
         return judge(model, inputs, low, dataset, size, scale)
     finally:
         for m in training:
@@ -83,7 +82,7 @@ def _pictures(
         if given is None:  # pictures from noise are compared with nothing
             return {}, np.zeros((1, 1, 3), np.uint8)
         mask = batch.get("mask")
-        output = levels(output_of(model, given, mask), low)
+        output = levels(model.predict(given, mask), low)
         before = _bytes(given, low)
         inside = None if mask is None else _bytes(mask, 0.0)[..., 0]
         for i in range(len(target)):
@@ -103,7 +102,7 @@ def _pictures(
 def _scores(
     model: Any, inputs: tuple[str, ...], low: float, dataset: Dataset, size: int, scale: int
 ) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
-    score = model.harmony if task_of(model) == "style" else model
+    score = model.harmony if model.task == "style" else model
     role = "image" if "image" in inputs else "target"
     real: list[Tensor] = []
     pasted: list[Tensor] = []

@@ -21,7 +21,7 @@ except ModuleNotFoundError as error:
 
 from ...errors import ArgumentError
 from ...models import Model
-from . import (
+from . import (  # noqa: F401  # each registers its step
     _step,
     bargainnet,
     colorgrid,
@@ -38,11 +38,6 @@ from . import (
 from ._step import CapturedStep, Step, StepSettings
 
 __all__ = ["CapturedStep", "Step", "StepSettings", "create"]
-
-#: Each registers its step.
-_MODULES = (
-    bargainnet, colorgrid, dovenet, dovenet_lite, gp_gan, pct_net, pix2pix, realism, srgan, style_encoder, supervised,
-)  # fmt: skip
 
 
 def create(model: Model, preset: str | None = None, *, extractor: nn.Module | None = None, **settings: Any) -> Step:

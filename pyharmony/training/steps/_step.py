@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ...errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ...losses import foreground_mse
 from ...models import Model
-from ...models._blocks import check_image, check_like
+from ...models.checks import check_choice, check_flag, check_image, check_like
 
 Losses = dict[str, Tensor]
 
@@ -397,16 +397,6 @@ def foreground_error(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """`foreground_mse` with its least area, 100 pixels of 256x256, in proportion at other sizes."""
     height, width = output.shape[2:]
     return foreground_mse(output, target, mask, min_area=100 * height * width / 256**2)
-
-
-def check_flag(value: object, name: str) -> None:
-    if not isinstance(value, bool):
-        raise ArgumentError(f"{name}: {value!r}, expected True or False")
-
-
-def check_choice(value: object, name: str, choices: Iterable[object]) -> None:
-    if value not in tuple(choices):
-        raise ArgumentError(f"{name}: {value!r}, expected one of {', '.join(map(repr, choices))}")
 
 
 def check_least(value: object, name: str, low: float = 0.0, *, open_end: bool = False) -> None:

@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from ...losses import masked_l1, triplet
-from ...models._blocks import check_image, check_mask
 from ...models.bargainnet import BargainNet
-from ._step import Losses, Step, StepSettings, check_betas, check_flag, check_least, register
+from ...models.checks import check_flag, check_image, check_mask
+from ._step import Losses, Step, StepSettings, check_betas, check_least, register
 
 
 @dataclass(frozen=True, kw_only=True)

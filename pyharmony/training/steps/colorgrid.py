@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...models import Model
-from ...models._blocks import check_whole
+from ...models.checks import check_whole
 from ...models.colorgrid import ColorGrid, ColorMaps
 from ._step import Losses, Step, StepSettings, check_betas, check_least, register
 

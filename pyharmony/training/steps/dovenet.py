@@ -16,20 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from ...losses import adversary, gradient_penalty, masked_l1
-from ...models._blocks import Scores, check_image
-from ...models.dovenet import DoveNet
+from ...models.checks import check_choice, check_flag, check_image
+from ...models.dovenet import DoveNet, Scores
 from ...nn.spectral_norm import UPDATES
-from ._step import (
-    Losses,
-    Step,
-    StepSettings,
-    check_betas,
-    check_choice,
-    check_flag,
-    check_least,
-    foreground_error,
-    register,
-)
+from ._step import Losses, Step, StepSettings, check_betas, check_least, foreground_error, register
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ...losses import adversary, masked_l1
 from ...models import Adversarial
-from ...models._blocks import Scores, check_statistics
+from ...models.checks import check_statistics
+from ...models.dovenet import Scores
 from ...models.dovenet_lite import Discriminator
 from ._step import Losses, Step, StepSettings, check_betas, check_least, register
 

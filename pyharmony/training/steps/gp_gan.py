@@ -17,9 +17,9 @@ from torch import Tensor
 from ...errors import ArgumentError
 from ...losses import clip_parameters, gradient_penalty, masked_l2, wasserstein_discriminator, wasserstein_generator
 from ...models import Adversarial
-from ...models._blocks import check_image, check_statistics, check_whole
+from ...models.checks import check_choice, check_image, check_statistics, check_whole
 from ...models.gp_gan import Critic
-from ._step import Losses, Step, StepSettings, check_betas, check_choice, check_least, register
+from ._step import Losses, Step, StepSettings, check_betas, check_least, register
 
 
 @dataclass(frozen=True, kw_only=True)

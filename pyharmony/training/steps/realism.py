@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...losses import vanilla_discriminator
-from ...models._blocks import check_image, check_share
+from ...models.checks import check_image, check_share
 from ...models.realism_cnn import RealismCnn
 from ._step import Losses, Step, StepSettings, check_betas, check_least, register
 from ._varied import drawn, exchanged_rims, toned

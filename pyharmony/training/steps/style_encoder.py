@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ...errors import ArgumentError
 from ...losses import triplet
-from ...models._blocks import check_mask, check_share
+from ...models.checks import check_flag, check_mask, check_share
 from ...models.style_encoder import RegionEncoder, StyleEncoder
-from ._step import Losses, Step, StepSettings, check_betas, check_flag, check_least, check_smallest, register
+from ._step import Losses, Step, StepSettings, check_betas, check_least, check_smallest, register
 from ._varied import exchanged_rims, toned
 
 

@@ -17,20 +17,10 @@ from torch import Tensor, nn
 from ...errors import ArgumentError, DTypeError
 from ...losses import foreground_mse, masked_l1
 from ...models import Model
-from ...models._blocks import check_image
+from ...models.checks import check_choice, check_flag, check_image
 from ...models.style_encoder import RegionEncoder, StyleEncoder
 from ...models.unet3plus import UNet3Plus
-from ._step import (
-    Losses,
-    Step,
-    StepSettings,
-    check_betas,
-    check_choice,
-    check_flag,
-    check_least,
-    check_smallest,
-    register,
-)
+from ._step import Losses, Step, StepSettings, check_betas, check_least, check_smallest, register
 
 
 @dataclass(frozen=True, kw_only=True)

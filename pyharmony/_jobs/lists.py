@@ -1,74 +1,34 @@
-"""The table of `--list`."""
+"""Several tasks at once: the rows of a table, or the images of a folder; all are checked before the first is run."""
 
 from __future__ import annotations
 
 import csv
 import io
 import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO, get_args
 
 from .. import _shipped
-from ._failures import Code, Failure, reading
-from ._work import BLEND, EDIT, STREAM, Kind, Request, Task, check_folder, task_of
+from ..typing import ImageFormat
+from .failures import Code, Failure, reading
+from .options import Kind
+from .task import STREAM, Request, Task, check_outputs, task_of
 
 
-def _yes_or_no(text: str) -> bool:
-    try:
-        return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
-    except KeyError:
-        raise ValueError(text) from None
+def rows_of(table: str, request: Request, stdin: BinaryIO | None = None) -> list[tuple[int, Task]]:
+    """Read the rows of a table as tasks, with their lines.
 
-
-def _one_of(words: tuple[str, ...]) -> tuple[Callable[[str], str], str]:
-    def convert(text: str) -> str:
-        if text not in words:
-            raise ValueError(text)
-        return text
-
-    return convert, f"one of {', '.join(words)}"
-
-
-#: How the text of a cell becomes an option's value, and what it should be; text itself for the rest.
-_CONVERSIONS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "mode": _one_of((*BLEND.modes, *EDIT.modes)),
-    "gradients": _one_of(("source", "mixed", "average", "monochrome")),
-    "contour": _one_of(("half", "full")),
-    "gradient_kernel": _one_of(("normal", "sobel", "scharr", "roberts", "prewitt")),
-    **dict.fromkeys(
-        (
-            *("color_weight_scale", "sigma", "smooth_sigma", "feather", "tolerance", "scale"),
-            *("low", "high", "alpha", "beta", "gain", "strength"),
-        ),
-        (float, "a number"),
-    ),
-    **dict.fromkeys(("levels", "nz", "n_iteration", "seed", "quality"), (int, "a whole number")),
-    **dict.fromkeys(
-        (
-            *("preserve_background", "reference", "supervised", "decontaminate", "keep_gps", "guard", "harmonize"),
-            "batch_statistics",
-        ),
-        (_yes_or_no, "yes or no"),
-    ),
-}
-
-
-def read_triples(table: str, request: Request) -> list[tuple[int, Task]]:
-    """The rows of a table as tasks, with their lines; everything is checked before the first is run.
-
-    Paths are relative to the table's folder, or to the current one for stdin; outputs to --output
-    where it is given.
+    Paths are relative to the table's folder, or to the current one for stdin; outputs to the request's output where it
+    is given.
 
     Raises:
-        Failure: INPUT, with the line; USAGE for outputs that are there already.
+        Failure: INPUT, with the line; USAGE for outputs that already exist.
     """
     name = "stdin" if table == STREAM else table
-    if table == STREAM and sys.stdin is None:
+    if table == STREAM and stdin is None:
         raise Failure("- needs a stdin, and it is closed", Code.USAGE)
     with reading(name):
-        raw = sys.stdin.buffer.read() if table == STREAM else Path(table).read_bytes()
+        raw = stdin.read() if table == STREAM and stdin is not None else Path(table).read_bytes()
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -89,13 +49,13 @@ def read_triples(table: str, request: Request) -> list[tuple[int, Task]]:
         raise Failure(f"{name}, line {rows.line_num}: {error}", Code.INPUT) from None
     if not tasks:
         raise Failure(f"{name}: no rows", Code.INPUT)
-    _check_outputs(tasks, name, request)
+    _check_rows(tasks, name, request)
     return tasks
 
 
 def _columns(header: list[str], name: str, kind: Kind) -> list[str]:
     columns = [cell.strip().lower().replace("-", "_") for cell in header]
-    accepted = (*kind.inputs, "out", *kind.all_options)
+    accepted = (*kind.inputs, "out", *kind.by_name)
     for needed in (*kind.needed, "out"):
         if needed not in columns:
             raise Failure(f"{name}: no column {needed!r}, expected some of {', '.join(accepted)}", Code.INPUT)
@@ -119,11 +79,10 @@ def _task(cells: dict[str, str], where: str, folder: Path, request: Request) -> 
             if text == STREAM:
                 raise Failure(f"{where}: {column} is -; a list takes files", Code.INPUT)
             continue
-        convert, accepts = _CONVERSIONS.get(column, (str, ""))
         try:
-            options[column] = convert(text.strip())
-        except ValueError:
-            raise Failure(f"{where}: {column} {text!r}, expected {accepts}", Code.INPUT) from None
+            options[column] = kind.by_name[column].converted(text.strip())
+        except ValueError as error:
+            raise Failure(f"{where}: {column} {text!r}, expected {error}", Code.INPUT) from None
         if column == "save_mask":
             options[column] = _output(text, where, folder, request.output, "save_mask")
         if column in ("base", "color_weight", "generator", "model") and not _is_word(column, text):
@@ -137,7 +96,7 @@ def _task(cells: dict[str, str], where: str, folder: Path, request: Request) -> 
 
 
 def _is_word(column: str, text: str) -> bool:
-    """Whether a cell that may hold a path holds something else."""
+    """Return whether a cell that may hold a path holds something else."""
     if column == "base":
         return text in ("membrane", "copy-paste")
     if column in ("generator", "model"):
@@ -158,7 +117,7 @@ def _output(text: str, where: str, folder: Path, output: str | None, column: str
     return str(Path(output) / inside)
 
 
-def _check_outputs(tasks: list[tuple[int, Task]], name: str, request: Request) -> None:
+def _check_rows(tasks: list[tuple[int, Task]], name: str, request: Request) -> None:
     lines: dict[str, int] = {}
     for line, task in tasks:
         for column, file in (("out", task.out), ("save_mask", task.save_mask)):
@@ -172,4 +131,64 @@ def _check_outputs(tasks: list[tuple[int, Task]], name: str, request: Request) -
             writer = lines.get(os.path.realpath(file), line)
             if writer != line:
                 raise Failure(f"{name}, line {writer}: out {file!r} is an input of line {line}", Code.INPUT)
-    check_folder([task for _, task in tasks], request)
+    check_outputs([task for _, task in tasks], request)
+
+
+#: Where the images and masks of one folder may lie.
+_PARTS = (("composite", "mask"), ("composites", "masks"), ("images", "masks"))
+_MASK = "_mask"
+_SUFFIXES = tuple(f".{name}" for name in get_args(ImageFormat))
+
+
+def folder_of(request: Request, folder: Path, masks: str | None) -> list[tuple[str, Task]]:
+    """Make a task of each image of a folder, with its name; each has its mask in a folder of masks or beside it.
+
+    Raises:
+        Failure: an image has no mask, an output is an input or already exists, or there is no folder for them.
+    """
+    if request.output in (None, STREAM):
+        raise Failure("a folder of pictures needs a folder to write to: -o OUT", Code.USAGE)
+    out = Path(str(request.output))
+    beside = False
+    if masks is not None:
+        others = Path(masks)
+        if not others.is_dir():
+            raise Failure(f"{masks}: is no folder, and {folder} is one; expected a folder of masks", Code.USAGE)
+    else:
+        parts = [(folder / a, folder / b) for a, b in _PARTS if (folder / a).is_dir() and (folder / b).is_dir()]
+        beside = not parts
+        folder, others = parts[0] if parts else (folder, folder)
+    if beside:
+        every = _images(folder)
+        of_stem = {path.stem.removesuffix(_MASK): path for path in every if path.stem.endswith(_MASK)}
+        found = [path for path in every if not path.stem.endswith(_MASK)]
+    else:
+        found, of_stem = _images(folder), {path.stem: path for path in _images(others)}
+    if not found:
+        raise Failure(f"{folder}: no pictures; expected some of {', '.join(_SUFFIXES)}", Code.INPUT)
+    tasks = []
+    written: dict[Path, Path] = {}
+    for path in found:
+        mask = of_stem.get(path.stem)
+        if mask is None:
+            expected = f"{path.stem}{_MASK}.png beside it" if beside else f"one called {path.stem} in {others}"
+            raise Failure(f"{path}: has no mask, expected {expected}", Code.INPUT)
+        suffix = f".{request.options['format']}" if request.options.get("format") else path.suffix
+        target = out / (path.stem + suffix)
+        if target in written:
+            raise Failure(f"{path}: its output {target} is that of {written[target]}", Code.INPUT)
+        written[target] = path
+        inputs = {"image": str(path), "mask": str(mask)}
+        tasks.append((path.name, task_of(request.kind, inputs, str(target), request.options)))
+    read = {os.path.realpath(file) for _, task in tasks for file in task.files.values()}
+    for _, task in tasks:
+        if os.path.realpath(task.out) in read:
+            raise Failure(f"{task.out}: the output of {task.files['image']} is an input", Code.INPUT)
+    check_outputs([task for _, task in tasks], request)
+    return tasks
+
+
+def _images(folder: Path) -> list[Path]:
+    with reading(str(folder)):
+        found = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES]
+    return [path for path in found if path.is_file() and not path.name.startswith(".")]

@@ -16,14 +16,7 @@ from ..harmonization._guards import mean_change
 from ..harmonization._networks import found_by
 from ..harmonization._scene import scene
 from ..models import Model
-from ..models._calls import (
-    output_of,
-    side_of,
-    takes_mask,
-    task_of,
-    told_of_single_values,
-    with_batch_statistics,
-)
+from ..models.calls import told_of_single_values, with_batch_statistics
 from ..models.style_encoder import reached
 
 Picture = npt.NDArray[np.uint8]
@@ -65,7 +58,7 @@ def realism(model: Model, picture: Picture, mask: Picture | None) -> float:
 def harmony(model: Any, picture: Picture, mask: Picture) -> float:
     """What one of `HARMONY`, or a network that harmonises, says of a picture [H, W, 3] and the mask [H, W] of its
     object."""
-    side = side_of(model)
+    side = model.size
     if model.name not in HARMONY:
         seen = scene(picture, mask, None, (side, side))
         for weight, name in ((seen.mask, "empty"), (1 - seen.mask, "full")):
@@ -92,10 +85,10 @@ class Harmonizer:
     """See `harmonizer`."""
 
     def __init__(self, model: Model, batch_statistics: bool = False, size: int | None = None) -> None:
-        if task_of(model) != "harmonize":
+        if model.task != "harmonize":
             able = ", ".join(info.name for info in models.list("harmonize"))
             raise ArgumentError(f"model: {model.name} does not harmonize; expected one of {able}")
-        self.model, self.side = with_batch_statistics(model) if batch_statistics else model, size or side_of(model)
+        self.model, self.side = with_batch_statistics(model) if batch_statistics else model, size or model.size
 
     @torch.no_grad()
     def __call__(self, composite: Picture, mask: Picture) -> npt.NDArray[Any]:
@@ -110,7 +103,7 @@ class Harmonizer:
         small = resize_sample({"composite": composite, "mask": mask}, side)
         picture, m = _tensors(self.model, [small["composite"]], small["mask"])
         with told_of_single_values(self.model):
-            return levels(output_of(self.model, picture, m), self.model.low)[0]
+            return levels(self.model.predict(picture, m), self.model.low)[0]
 
 
 class Verdict:
@@ -120,7 +113,7 @@ class Verdict:
         if model.name not in _JUDGES:
             raise ArgumentError(f"model: {model.name} judges no pictures; expected one of {', '.join(_JUDGES)}")
         self.model = model
-        self.side = side_of(model)
+        self.side = model.size
 
     @torch.no_grad()
     def __call__(
@@ -134,7 +127,7 @@ class Verdict:
         before, after, m = _tensors(self.model, [small["composite"], small["target"]], small["mask"])
         model: Any = self.model
         if model.name.startswith("pix2pix"):
-            patches = model.discriminator(before, after, m) if takes_mask(model) else model.discriminator(before, after)
+            patches = model.discriminator(before, after, m) if model.takes_mask else model.discriminator(before, after)
             scores = {"realism": float(patches.mean())}
         else:
             found = model.discriminator(after, m)

@@ -1,4 +1,4 @@
-"""What can go wrong on the command line, and the exit code of each."""
+"""What can go wrong with a job, and the exit code of each on the command line."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Failure(Exception):
 
 @contextlib.contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Errors of the system are errors of the input called name."""
+    """Turn errors of the system into failures of the input called name."""
     try:
         yield
     except OSError as error:
@@ -43,7 +43,7 @@ def reading(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def writing(name: str) -> Iterator[None]:
-    """Errors of the system are errors of the output called name."""
+    """Turn errors of the system into failures of the output called name."""
     try:
         yield
     except OSError as error:
@@ -52,7 +52,7 @@ def writing(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def spoken(words: Iterable[tuple[str, str]]) -> Iterator[None]:
-    """Errors of the library in the words of a command: each pattern is replaced by what options call it."""
+    """Turn errors of the library into failures in the words of a command: patterns are replaced by what it says."""
     from ..errors import PyHarmonyError
 
     try:
@@ -71,7 +71,7 @@ def _reason(error: OSError) -> str:
 
 
 def as_failure(error: BaseException) -> Failure:
-    """Any error as the failure that the user reads."""
+    """Return any error as the failure that the user reads."""
     from .. import errors
 
     if isinstance(error, Failure):
@@ -89,6 +89,8 @@ def as_failure(error: BaseException) -> Failure:
         return Failure(f"{message}; `pyharmony doctor` says more", Code.UNEXPECTED, kind)
     if isinstance(error, errors.PyHarmonyError):
         return Failure(message, Code.INPUT, kind)
+    if isinstance(error, ImportError):  # says what to install
+        return Failure(message, Code.UNEXPECTED, kind)
     if isinstance(error, KeyboardInterrupt):
         return Failure("interrupted; nothing was written", Code.INTERRUPTED, kind)
     return Failure(f"unexpected {kind}: {message}; --debug shows where", Code.UNEXPECTED, kind)

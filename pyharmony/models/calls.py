@@ -1,45 +1,16 @@
-"""How a model that makes pictures is called: whatever its network takes besides the picture."""
+"""Batch norms of a model at the call: by what is given, or by running statistics."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import inspect
 from collections.abc import Iterator
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import ArgumentError, ShapeError
-from . import _registry
 from ._registry import Model
-
-#: Sides of the pictures of models whose configuration says nothing.
-SIDE = 256
-
-
-def task_of(model: Model) -> str:
-    return _registry.info_of(model.name).task
-
-
-def takes_mask(model: Model) -> bool:
-    """Whether the model was made to see masks."""
-    made = getattr(model.config, "mask", None)
-    if isinstance(made, bool):
-        return made
-    part = getattr(model, "generator", model)
-    return "mask" in inspect.signature(part.forward).parameters
-
-
-def side_of(model: Model) -> int:
-    """Sides of the pictures that a model was made for."""
-    return int(getattr(model.config, "size", SIDE))
-
-
-def output_of(model: Model, picture: Tensor, mask: Tensor | None) -> Tensor:
-    """What a model makes of pictures [N, 3, H, W] in its range, and of their masks [N, 1, H, W] where it takes them."""
-    made: Tensor = model(picture) if mask is None or not takes_mask(model) else model(picture, mask)
-    return made
 
 
 def _norms(model: nn.Module) -> list[_BatchNorm]:
@@ -79,8 +50,7 @@ def told_of_single_values(model: Model) -> Iterator[None]:
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
-        side = side_of(model)
         raise ShapeError(
-            f"batch_statistics: at {side} x {side} pixels a batch norm of this {model.name} sees one value of each "
-            "channel, of which it leaves nothing; leave it out"
+            f"batch_statistics: at {model.size} x {model.size} pixels a batch norm of this {model.name} sees one value "
+            "of each channel, of which it leaves nothing; leave it out"
         ) from error

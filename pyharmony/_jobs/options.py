@@ -1,0 +1,278 @@
+"""What can be made of images, and every option of it, written once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .. import _shipped
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of one image; where it is not given, the function that it is an argument of has its own default.
+
+    Attributes:
+        name: the name, which is also that of the argument and of a list's column.
+        type: bool, int, float or str, or the words that are accepted.
+        about: what it does, for the help.
+        default: the default in words, for the help.
+        modes: the modes that it goes with; empty: all.
+        metavar: what stands for its value in the help.
+        low, high: the bounds of a number.
+        off: the flag that turns it off; empty: there is none.
+        argument: whether it is an argument of the mode's function as it is.
+    """
+
+    name: str
+    type: type | tuple[str, ...]
+    about: str
+    default: str = ""
+    modes: tuple[str, ...] = ()
+    metavar: str | None = None
+    low: float | None = None
+    high: float | None = None
+    off: str = ""
+    argument: bool = True
+
+    @property
+    def flag(self) -> str:
+        return flag(self.name)
+
+    @property
+    def help(self) -> str:
+        """The modes that it goes with, what it does, and its default."""
+        before = f"{', '.join(self.modes)}: " if self.modes else ""
+        return f"{before}{self.about}{f'  [default: {self.default}]' if self.default else ''}"
+
+    def converted(self, text: str) -> Any:
+        """The value that a text stands for, such as a cell of a list.
+
+        Raises:
+            ValueError: the text stands for none; the message says what is expected.
+        """
+        if isinstance(self.type, tuple):
+            if text not in self.type:
+                raise ValueError(f"one of {', '.join(self.type)}")
+            return text
+        if self.type is bool:
+            if text.lower() not in _YES_OR_NO:
+                raise ValueError("yes or no")
+            return _YES_OR_NO[text.lower()]
+        try:
+            return self.type(text)
+        except ValueError:
+            raise ValueError("a whole number" if self.type is int else "a number") from None
+
+
+_YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def flag(name: str) -> str:
+    """Return how messages and the command line write the option of an argument."""
+    return "--" + name.replace("_", "-")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of work on images.
+
+    Attributes:
+        command: its name.
+        inputs: the images that it takes and what is said of each; the mask is the last one.
+        primary: the input that the result is like.
+        modes: functions of `pyharmony.blend`, or methods of `pyharmony.harmonize`; the default comes first.
+        options: every option of one image.
+        chooser: the option that chooses the mode.
+        phase: what the computation is called in figures.
+    """
+
+    command: str
+    inputs: Mapping[str, str]
+    primary: str
+    modes: tuple[str, ...]
+    options: tuple[Option, ...]
+    chooser: str = "mode"
+    phase: str = "solve"
+
+    @property
+    def harmonizes(self) -> bool:
+        return self.chooser == "method"
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The inputs that must be given: blends and edits can do without a mask."""
+        names = tuple(self.inputs)
+        return names if self.harmonizes else names[:-1]
+
+    @property
+    def by_name(self) -> dict[str, Option]:
+        return {option.name: option for option in self.options}
+
+
+def harmonize_methods() -> list[str]:
+    """Return the names of everything that harmonizes: methods, and weights that come with pyharmony."""
+    return [*_METHODS, *(entry.name for entry in _shipped.every() if entry.task == "harmonize")]
+
+
+# As in `pyharmony.typing`, which loads NumPy: the help of the command line does without it.
+_METHODS = ("auto", "reinhard", "mkl", "match_histogram", "luminance_temperature", "lalonde_efros", "xue")
+_GRADIENTS = ("source", "mixed", "average", "monochrome")
+_CONTOURS = ("half", "full")
+_KERNELS = ("normal", "sobel", "scharr", "prewitt", "roberts")
+_BLENDS = ("gaussian-poisson", "poisson", "gp-gan", "laplacian", "alpha")
+_EDITS = ("texture-flattening", "illumination-change", "detail-boost", "inpaint")
+_GAUSSIAN, _SOLVED = ("gaussian-poisson", "gp-gan"), ("gaussian-poisson", "poisson", "gp-gan")
+
+_COLOR_WEIGHT_SCALE = Option(
+    "color_weight_scale", float, "What white is in the map of --color-weight.", "1",
+    metavar="F", low=0, argument=False,
+)  # fmt: skip
+_TOLERANCE = "by depth, 0.25 at 8 bits"
+_FILE_OPTIONS = (
+    Option(
+        "format", str, "The format of OUT: jpeg, png, webp, tiff, bmp, avif.", "by its name",
+        metavar="NAME", argument=False,
+    ),
+    Option("quality", int, "Of JPEG, WebP and AVIF.", "95", metavar="1..100", low=1, high=100, argument=False),
+    Option("keep_gps", bool, "Keep where the picture was taken in the metadata.", argument=False),
+)  # fmt: skip
+
+BLEND = Kind(
+    command="blend",
+    inputs={
+        "src": "The picture to put in; its alpha multiplies the mask.",
+        "dst": "The picture that it goes into, whose kind the result has.",
+        "mask": "A grey picture of SRC's size, white inside, soft at will.",
+    },
+    primary="dst",
+    modes=_BLENDS,
+    options=(
+        Option("mode", _BLENDS, "The blend.", f"{_BLENDS[0]}; alpha with --harmonize", argument=False),
+        Option(
+            "at", str, "Where SRC's first pixel lands in DST, fractions and negative numbers too; none: equal sizes.",
+            metavar="X,Y",
+        ),
+        Option("scale", float, "The factor of SRC's size; its first pixel stays at X,Y.", "1", metavar="F", low=0),
+        Option("gradients", _GRADIENTS, "the edges of which picture.", "source", ("poisson",)),
+        Option(
+            "contour", _CONTOURS, "how much of SRC's edges counts across a hard contour of MASK.", "half",
+            ("poisson",),
+        ),
+        Option(
+            "color_weight", str,
+            "how far colours are kept, at least 0; a number, or a grey picture of DST's size, black 0 and white 1.",
+            "0 for poisson, else 1", _SOLVED, "W|MAP",
+        ),
+        _COLOR_WEIGHT_SCALE,
+        Option("sigma", float, "Gaussian of the colours, 0 to 0.8 pixels.", "0.5", _GAUSSIAN, "S", 0),
+        Option("smooth_sigma", float, "smoothing before each halving, to 16 pixels.", "1", _GAUSSIAN, "S", 0),
+        Option("gradient_kernel", _KERNELS, "how edges are taken.", "normal", _GAUSSIAN),
+        Option(
+            "base", str, "the colours to keep; IMAGE has DST's size.", "membrane", ("gaussian-poisson",),
+            "membrane|copy-paste|IMAGE",
+        ),
+        Option(
+            "preserve_background", bool, "leave what is outside the mask as it is.", "preserve-background", _GAUSSIAN,
+            off="--no-preserve-background",
+        ),
+        Option("reference", bool, "as GP-GAN's code; needs --no-preserve-background.", modes=_GAUSSIAN),
+        Option(
+            "generator", str, "the network's weights, .safetensors.",
+            f"{_shipped.GENERATOR}, which come with pyharmony", ("gp-gan",), "FILE",
+        ),
+        Option(
+            "supervised", bool,
+            "the network makes the colours of the paste, or of noise that is searched for.", "what FILE holds",
+            ("gp-gan",), off="--unsupervised",
+        ),
+        Option("nz", int, "length of the noise.", "that of FILE", ("gp-gan",), "N", 1),
+        Option("n_iteration", int, "of the search, at most.", "1000", ("gp-gan",), "N", 1),
+        Option("seed", int, "where the search starts.", "0", ("gp-gan",), "N", 0),
+        Option("feather", float, "the width of a ramp inside the contour.", "0", ("alpha",), "PIXELS", 0),
+        Option("levels", int, "how often to halve.", "by size", ("laplacian",), "N", 0, 16),
+        Option("tolerance", float, "the largest error, in 8-bit levels.", _TOLERANCE, _SOLVED, "T", 1e-9),
+        Option(
+            "decontaminate", bool, "Free the edge colours of SRC from its own background.", "decontaminate",
+            off="--no-decontaminate",
+        ),
+        Option(
+            "harmonize", bool, "Give what was put in the light and colour of its surroundings, afterwards.",
+            argument=False,
+        ),
+        Option("method", str, "--harmonize: by which method of it.", "auto", metavar="NAME", argument=False),
+        Option(
+            "strength", float, "--harmonize: how far colours go.", "1",
+            metavar="0..1", low=0, high=1, argument=False,
+        ),
+        Option(
+            "guard", bool, "--harmonize: make little of what is not sure.", "guard", off="--no-guard", argument=False
+        ),
+        Option(
+            "save_mask", str, "Write the mask at DST's size too, as `harmonize` takes it.",
+            metavar="FILE", argument=False,
+        ),
+        *_FILE_OPTIONS,
+    ),
+)  # fmt: skip
+EDIT = Kind(
+    command="edit",
+    inputs={"image": "The picture.", "mask": "A grey picture of its size, white where to work; none: all."},
+    primary="image",
+    modes=_EDITS,
+    options=(
+        Option("mode", _EDITS, "What to do.", _EDITS[0], argument=False),
+        Option("low", float, "an edge goes on to this gradient.", "4", ("texture-flattening",), "G", 0),
+        Option("high", float, "an edge has this gradient.", "6", ("texture-flattening",), "G", 0),
+        Option(
+            "alpha", float, "the gradient that stays, over the mean.", "0.2", ("illumination-change",), "A"
+        ),
+        Option("beta", float, "how far to even out.", "0.4", ("illumination-change",), "B", 0, 2),
+        Option("gain", float, "the factor of details.", "1.5", ("detail-boost",), "F", 0),
+        Option(
+            "color_weight", str, "how far colours are kept; a number or a grey picture of IMAGE's size.", "0.05",
+            ("detail-boost",), "W|MAP",
+        ),
+        _COLOR_WEIGHT_SCALE,
+        Option("tolerance", float, "The largest error, in 8-bit levels.", _TOLERANCE, metavar="T", low=1e-9),
+        *_FILE_OPTIONS,
+    ),
+)  # fmt: skip
+HARMONIZE = Kind(
+    command="harmonize",
+    inputs={
+        "image": "The picture with the object in it, or a folder of them.",
+        "mask": "A grey picture of its size, white on the object; of a folder, a folder.",
+    },
+    primary="image",
+    modes=_METHODS,
+    options=(
+        Option(
+            "at", str, "Where the first pixel of a MASK of its own size lies in IMAGE; none: equal sizes.",
+            metavar="X,Y",
+        ),
+        Option(
+            "method", str, f"{', '.join(_METHODS)}, or weights that come with pyharmony.", _METHODS[0],
+            metavar="NAME", argument=False,
+        ),
+        Option(
+            "model", str, "In place of --method: the weights of a network that harmonizes.",
+            metavar="FILE", argument=False,
+        ),
+        Option("strength", float, "How far colours go.", "1", metavar="0..1", low=0, high=1),
+        Option(
+            "guard", bool,
+            "Leave a picture as it is where the answer cannot be trusted, and make little of what a network is not "
+            "sure of.",
+            "guard", off="--no-guard",
+        ),
+        Option(
+            "batch_statistics", bool,
+            "Of a network: batch norms take the statistics of the picture, as published tests run.",
+        ),
+        *_FILE_OPTIONS,
+    ),
+    chooser="method",
+    phase="harmonize",
+)  # fmt: skip

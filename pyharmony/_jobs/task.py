@@ -1,0 +1,274 @@
+"""Tasks: what is asked for, checked as far as it can be without reading an image."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import PyHarmonyError
+from .failures import Code, Failure, as_failure, writing
+from .options import BLEND, Kind, flag, harmonize_methods
+
+if TYPE_CHECKING:
+    from ..typing import Device, ImageFormat
+
+#: The name of a file that stands for a stream: stdin of an input, stdout of the output.
+STREAM = "-"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for; options that are not given are missing or None.
+
+    Attributes:
+        inputs: paths by the names of the kind's inputs.
+        output: a path, '-', or of several tasks a folder; None: the tasks say where.
+        max_pixels: the most pixels of an image, such as '64M'.
+    """
+
+    kind: Kind
+    inputs: Mapping[str, str | None]
+    output: str | None
+    options: Mapping[str, Any]
+    max_pixels: str | None = None
+    overwrite: bool = False
+    dry_run: bool = False
+    threads: int | None = None
+    device: Device | None = None
+    strict: bool = False
+
+    @property
+    def keeps_files(self) -> bool:
+        """Whether a file that exists is an error."""
+        return not (self.overwrite or self.dry_run)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One image to make, its arguments checked as far as they can be without reading.
+
+    Attributes:
+        files: the paths of the inputs and, where they are images, of 'base' and 'color_weight'.
+        out: a path, or '-'.
+        arguments: the arguments of the function of `pyharmony.blend`, or of `pyharmony.harmonize`, but for the images.
+        harmonize: the arguments of `pyharmony.harmonize` for what is blended; None: it stays as it is blended.
+        save_mask: where the mask at dst's size goes; None: nowhere.
+    """
+
+    kind: Kind
+    files: Mapping[str, str]
+    out: str
+    mode: str
+    arguments: Mapping[str, Any]
+    weight_scale: float | None
+    format: ImageFormat | None
+    quality: int
+    keep_gps: bool
+    harmonize: Mapping[str, Any] | None = None
+    save_mask: str | None = None
+
+    @property
+    def outputs(self) -> list[str]:
+        return [file for file in (self.out, self.save_mask) if file is not None]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that were given, for the record."""
+        options = dict(self.arguments)
+        if self.harmonize is not None:
+            options |= {"harmonize": True, **self.harmonize}
+        if self.save_mask is not None:
+            options["save_mask"] = self.save_mask
+        if self.weight_scale is not None:
+            options["color_weight_scale"] = self.weight_scale
+        return options
+
+    def where(self, name: str) -> str:
+        """Return the name of an input with its file."""
+        return f"{name} ({self._named(name)})"
+
+    def _named(self, name: str) -> str:
+        path = self.files[name]
+        return "stdin" if path == STREAM else path
+
+    def with_files(self, text: str) -> str:
+        """Return a sentence about inputs with the names of their files."""
+        return re.sub(rf"\b({'|'.join(self.files)})\b", lambda found: self._named(found[1]), text)
+
+    def failure(self, error: BaseException) -> Failure:
+        """Return an error as a failure whose message names files and options instead of arguments."""
+        failure = as_failure(error)
+        message = str(failure)
+        name, colon, rest = message.partition(":")
+        name = name.removeprefix("the alpha of ")
+        if colon and name in self.files:
+            # What an image holds is an input's fault, whatever the error is called.
+            code = Code.INPUT if failure.code == Code.USAGE else failure.code
+            return Failure(f"{self.where(name)}:{translated(rest, self.kind)}", code, failure.kind)
+        if colon and name in self.kind.by_name:
+            return Failure(f"{flag(name)}:{translated(rest, self.kind)}", failure.code, failure.kind)
+        return Failure(translated(message, self.kind), failure.code, failure.kind)
+
+
+def task_of(kind: Kind, inputs: Mapping[str, str | None], out: str, options: Mapping[str, Any]) -> Task:
+    """Make a task of inputs and options, checked against the mode.
+
+    Raises:
+        Failure: USAGE; the message says what does not fit.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    after = _after(given) if kind is BLEND else None
+    # What is harmonised afterwards keeps its own colours until then.
+    mode = given.get(kind.chooser, kind.modes[0] if after is None else "alpha")
+    modes = harmonize_methods() if kind.harmonizes else kind.modes
+    if mode not in modes:
+        raise Failure(f"{flag(kind.chooser)}: {mode!r}, expected one of {', '.join(modes)}", Code.USAGE)
+    for option in kind.options:
+        if option.name in given and option.modes and mode not in option.modes:
+            others = ", ".join(option.modes)
+            raise Failure(f"{option.flag} does not go with --mode {mode}, but with {others}", Code.USAGE)
+    files = {name: path for name, path in inputs.items() if path is not None}
+    arguments = {option.name: given[option.name] for option in kind.options if option.argument and option.name in given}
+    if kind.harmonizes:
+        if "model" in given and "method" in given:
+            raise Failure("--model and --method both say what to do; give the one or the other", Code.USAGE)
+        arguments["method"] = mode = given.get("model", mode)
+    if "at" in given:
+        arguments["at"] = _position(given["at"])
+    if mode == "inpaint" and "mask" not in files:
+        raise Failure("--mode inpaint needs MASK, white where the picture is to be filled", Code.USAGE)
+    base = arguments.get("base")
+    if base == "membrane":
+        del arguments["base"]
+    elif base is not None and base != "copy-paste":
+        files["base"] = arguments.pop("base")
+    weight, scale = arguments.get("color_weight"), given.get("color_weight_scale")
+    if weight is not None:
+        try:
+            arguments["color_weight"] = float(weight)
+        except ValueError:
+            files["color_weight"] = arguments.pop("color_weight")
+    if scale is not None and "color_weight" not in files:
+        raise Failure("--color-weight-scale needs a map as --color-weight", Code.USAGE)
+    streams = [name for name, path in files.items() if path == STREAM]
+    if len(streams) > 1:
+        raise Failure(f"{' and '.join(streams)} are both -, and there is one stdin", Code.USAGE)
+    if given.get("save_mask") is not None:
+        _check_mask_file(given["save_mask"], out, files)
+    return Task(
+        kind=kind,
+        files=files,
+        out=out,
+        mode=mode,
+        arguments=arguments,
+        weight_scale=scale,
+        format=given.get("format"),
+        quality=given.get("quality", 95),
+        keep_gps=bool(given.get("keep_gps", False)),
+        harmonize=after,
+        save_mask=given.get("save_mask"),
+    )
+
+
+def _after(given: dict[str, Any]) -> dict[str, Any] | None:
+    """Take the options of --harmonize out of those of a blend; None where it is not harmonised."""
+    wanted = given.pop("harmonize", False)
+    found: dict[str, Any] = {name: given.pop(name) for name in ("method", "strength", "guard") if name in given}
+    if not wanted:
+        if found:
+            raise Failure(f"{flag(next(iter(found)))} goes with --harmonize", Code.USAGE)
+        return None
+    names = harmonize_methods()
+    if found.get("method", names[0]) not in names:
+        raise Failure(f"--method: {found['method']!r}, expected one of {', '.join(names)}", Code.USAGE)
+    return found
+
+
+def _position(text: str) -> tuple[float, float]:
+    parts = text.split(",")
+    with contextlib.suppress(ValueError):
+        values = [float(part) for part in parts]
+        if len(values) == 2 and all(map(math.isfinite, values)):
+            x, y = (int(value) if value.is_integer() else value for value in values)
+            return x, y
+    raise Failure(f"--at: {text!r}, expected X,Y, such as 120,-5 or 10.5,3", Code.USAGE)
+
+
+def _check_mask_file(path: str, out: str, files: Mapping[str, str]) -> None:
+    """Refuse a file of --save-mask whose name says no format, or is that of another image."""
+    import numpy as np
+
+    from ..io import Picture, check_target
+
+    if path == STREAM:
+        raise Failure("--save-mask: -, expected a file", Code.USAGE)
+    if os.path.realpath(path) in {os.path.realpath(file) for file in (out, *files.values()) if file != STREAM}:
+        raise Failure(f"--save-mask: {path} is the output, or an input", Code.USAGE)
+    try:
+        check_target(Picture(np.zeros((1, 1, 1), np.uint8)), path)
+    except PyHarmonyError as error:
+        raise Failure(f"--save-mask: {error}", Code.USAGE) from error
+
+
+def check_new(path: str | Path, overwrite: bool = False, hint: str = "; --overwrite replaces it") -> None:
+    """Refuse a file that already exists."""
+    if os.path.lexists(path) and not overwrite:
+        raise Failure(f"{path}: already exists{hint}", Code.USAGE)
+
+
+def check_output(out: str, keep: bool) -> None:
+    """Refuse an output that cannot be written, before any work; keep says that a file must not be replaced."""
+    path = Path(out)
+    with writing(out):
+        if path.is_dir():
+            raise Failure(f"{out}: is a folder, expected the name of a file", Code.USAGE)
+        check_new(path, overwrite=not keep or is_stream(path))
+        if not path.parent.is_dir():
+            raise Failure(f"{out}: there is no folder {path.parent}", Code.UNEXPECTED, "FileNotFoundError")
+        if not os.access(path.parent, os.W_OK):
+            raise Failure(f"{out}: the folder may not be written to", Code.UNEXPECTED, "PermissionError")
+
+
+def check_outputs(tasks: Sequence[Task], request: Request) -> None:
+    """Refuse outputs that already exist, before any work."""
+    existing = [file for task in tasks for file in task.outputs if os.path.lexists(file)]
+    if existing and request.keeps_files:
+        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
+        raise Failure(f"{existing[0]}: already exists{more}; --overwrite replaces", Code.USAGE)
+
+
+def is_stream(path: Path) -> bool:
+    """Return whether a name stands for something else than a file, such as /dev/stdout or a pipe."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+#: How Python writes arrays, and how people write images: width by height.
+_OF_ARRAYS = (
+    (r"\bat=\(x, y\)", "--at X,Y"),
+    (r"\bshape \[(\d+), (\d+)(?:, \d)?\]", r"\2 x \1 pixels"),
+    (r"\[(\d+), (\d+)(?:, \d)?\]", r"\2 x \1"),
+    (r" \(max_pixels=\d+\)", "; --max-pixels allows more"),
+    (r", or drop it: pixels\[[^]]*\]|, or make it 8-bit: .*", ""),
+)
+
+
+def translated(text: str, kind: Kind) -> str:
+    """Return a message of the library with options in place of arguments, and pixels in place of shapes."""
+    for pattern, words in _OF_ARRAYS:
+        text = re.sub(pattern, words, text)
+    options = kind.by_name
+
+    def option(found: re.Match[str]) -> str:
+        name, value = found[1], found[2]
+        if value is None:
+            return flag(name) if "_" in name else found[0]
+        off = options[name].off or f"--no-{flag(name)[2:]}"
+        return off if value == "False" else flag(name) if value == "True" else found[0]
+
+    return re.sub(rf"\b({'|'.join(sorted(options, key=len, reverse=True))})\b(?:=(\w+))?", option, text)

@@ -1,0 +1,296 @@
+"""The worker: it reads the images of a task, computes, and writes the result."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import re
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from .. import _shipped, blend
+from .._arrays import VALUE_RANGE
+from ..errors import ConfidenceWarning, PyHarmonyError, PyHarmonyWarning, UnchangedWarning
+from .failures import Code, Failure, reading, writing
+from .task import STREAM, Request, Task, is_stream, translated
+
+if TYPE_CHECKING:
+    from ..io import Picture
+    from ..typing import ImageFormat
+
+
+class Clock:
+    """Milliseconds of each phase."""
+
+    def __init__(self) -> None:
+        self.ms: dict[str, float] = {}
+        self._start = time.perf_counter()
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.ms[name] = milliseconds(start)
+
+    def done(self) -> dict[str, float]:
+        return {**self.ms, "total": milliseconds(self._start)}
+
+
+def milliseconds(start: float) -> float:
+    """Return the milliseconds since a time of `time.perf_counter`."""
+    return round((time.perf_counter() - start) * 1e3, 2)
+
+
+def pixels_of(text: str | None) -> int | None:
+    """Return the number of pixels that a text stands for: '64M' is 64,000,000."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)", text)
+    count = int(float(found[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]]) if found else 0
+    if count < 1:
+        raise Failure(f"--max-pixels: {text!r}, expected a number of pixels such as 64M", Code.USAGE)
+    return count
+
+
+@dataclass
+class Worker:
+    """Runs the tasks of a request, and keeps what they have in common.
+
+    Attributes:
+        stdin, stdout: the streams that '-' stands for; None: there is none.
+        figures: whether blends measure what the record says of the solve.
+    """
+
+    request: Request
+    stdin: BinaryIO | None = None
+    stdout: BinaryIO | None = None
+    figures: bool = False
+    max_pixels: int | None = None
+    written: set[tuple[int, int]] = field(default_factory=set)
+    networks: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        from .. import get_device, set_device, set_num_threads
+
+        self.max_pixels = pixels_of(self.request.max_pixels)
+        set_device(self.request.device or get_device(), strict=self.request.strict)
+        if self.request.threads is not None:
+            set_num_threads(self.request.threads)
+
+    def run(self, task: Task, warn: Callable[[str], None], where: str = "") -> dict[str, Any]:
+        """Make one image and return its record; warn gets the warnings of the computation, which begin with where.
+
+        Raises:
+            Failure: the message names the image.
+        """
+        clock = Clock()
+        record: dict[str, Any] = {task.kind.chooser: task.mode, "options": task.options}
+        if task.mode == "gp-gan":
+            with clock.phase("load"):
+                task = dataclasses.replace(task, arguments={**task.arguments, "generator": self._network(task)})
+        with clock.phase("decode"):
+            pictures = self._read(task)
+        self._check_target(task, pictures[task.kind.primary])
+        for name, picture in pictures.items():
+            height, width, channels = picture.pixels.shape
+            record[name] = {
+                "path": task.files[name],
+                "width": width,
+                "height": height,
+                "channels": channels,
+                "dtype": picture.pixels.dtype.name,
+                "format": picture.format,
+            }
+        with clock.phase(task.kind.phase):
+            (result, info), copied = self._computed(task, pictures, lambda text: warn(where + text))
+        mask = None
+        if task.save_mask is not None or (task.harmonize is not None and not copied):
+            mask = self._mask(task, pictures)
+        if mask is not None and task.harmonize is not None and not copied:
+            with clock.phase("harmonize"):
+                result, changed = self._harmonized(task, result, mask)
+            record["harmonize"] = _harmonize_figures(changed, task.harmonize.get("guard", True))
+        record["unchanged"] = copied
+        if task.kind.harmonizes:
+            record["harmonize"] = _harmonize_figures(info, task.arguments.get("guard", True))
+        elif info is not None:
+            names = ("method", "iterations", "max_error", "residual", "device", "peak_bytes", "reason")
+            record["solve"] = {name: getattr(info, name) for name in names}
+        del pictures
+        with clock.phase("encode"):
+            record["output"] = self._write(task, result)
+            if task.save_mask is not None and mask is not None:
+                plain = dataclasses.replace(task, out=task.save_mask, format=None)
+                record["saved_mask"] = self._write(plain, mask)
+        record["ms"] = clock.done()
+        return record
+
+    def _network(self, task: Task) -> Any:
+        """Return the network of gp-gan, read once for all tasks that want the same."""
+        path = task.arguments.get("generator", _shipped.GENERATOR)
+        if path not in self.networks:
+            with _failures_of(task):
+                from ..models.gp_gan import generator_of
+
+                self.networks[path] = generator_of(path)
+        return self.networks[path]
+
+    def _read(self, task: Task) -> dict[str, Picture]:
+        """Read the images, which are decoded side by side."""
+        from ..io import read
+
+        found: dict[str, Any] = {}
+
+        def one(name: str, path: str) -> None:
+            try:
+                with reading(task.where(name)):
+                    source = self._stream(self.stdin, "stdin").read() if path == STREAM else path
+                    found[name] = read(source, name, max_pixels=self.max_pixels, keep_gps=task.keep_gps)
+            except Exception as error:
+                found[name] = error
+
+        names = list(task.files)
+        others = [threading.Thread(target=one, args=(name, task.files[name]), daemon=True) for name in names[1:]]
+        for thread in others:
+            thread.start()
+        one(names[0], task.files[names[0]])
+        for thread in others:
+            thread.join()
+        for name in names:
+            if isinstance(found[name], Exception):
+                raise task.failure(found[name]) from found[name]
+        return {name: found[name] for name in names}
+
+    @staticmethod
+    def _stream(stream: BinaryIO | None, name: str) -> BinaryIO:
+        if stream is None:
+            raise Failure(f"- needs a {name}, and it is closed", Code.USAGE)
+        return stream
+
+    def _call(self, task: Task, pictures: Mapping[str, Picture]) -> tuple[Picture, Any]:
+        arguments = dict(task.arguments)
+        if "base" in pictures:
+            arguments["base"] = pictures["base"]
+        if "color_weight" in pictures:
+            arguments["color_weight"] = _scaled(pictures["color_weight"], task.weight_scale)
+        images: list[Any] = [pictures.get(name) for name in task.kind.inputs]
+        result: Any
+        with _failures_of(task):
+            if task.kind.harmonizes:
+                from ..harmonization import harmonize
+
+                return harmonize(*images, return_info=True, device=self.request.device, **arguments)
+            function = getattr(blend, task.mode.replace("-", "_"))
+            if self.figures:
+                result, info = function(*images, return_info=True, **arguments)
+                return result, info
+            return function(*images, **arguments), None
+
+    def _computed(
+        self, task: Task, pictures: Mapping[str, Picture], warn: Callable[[str], None]
+    ) -> tuple[tuple[Picture, Any], bool]:
+        """Return the result and its figures, and whether it is a copy of the input."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", PyHarmonyWarning)
+            done = self._call(task, pictures)
+        for warning in caught:
+            # The warnings of harmonize are told with its figures.
+            if not (task.kind.harmonizes and issubclass(warning.category, UnchangedWarning | ConfidenceWarning)):
+                warn(task.with_files(translated(str(warning.message), task.kind)))
+        return done, any(issubclass(warning.category, UnchangedWarning) for warning in caught)
+
+    def _mask(self, task: Task, pictures: Mapping[str, Picture]) -> Picture:
+        """Return the mask at dst's size, in 8 bits, which every format holds."""
+        place = {name: task.arguments[name] for name in ("at", "scale") if name in task.arguments}
+        images: list[Any] = [pictures.get(name) for name in task.kind.inputs]
+        found: Picture = blend.placed_mask(*images, **place)
+        pixels = found.pixels
+        if pixels.dtype != np.uint8:
+            pixels = np.rint(pixels.astype(np.float64) / VALUE_RANGE[pixels.dtype.name] * 255).astype(np.uint8)
+        return dataclasses.replace(found, pixels=pixels)
+
+    def _harmonized(self, task: Task, picture: Picture, mask: Picture) -> tuple[Picture, Any]:
+        """Harmonize what was blended."""
+        from ..harmonization import harmonize
+
+        with _failures_of(task, "--harmonize: "), warnings.catch_warnings():
+            warnings.simplefilter("ignore", PyHarmonyWarning)  # told with its figures
+            options: dict[str, Any] = {"device": self.request.device, **(task.harmonize or {})}
+            return harmonize(picture, mask, return_info=True, **options)
+
+    def _check_target(self, task: Task, primary: Picture) -> None:
+        """Refuse a kind of file that does not hold the result, before the work is done."""
+        from ..io import check_target
+
+        with _failures_of(task):
+            check_target(primary, self._target(task), format=_format(task), quality=task.quality)
+
+    def _target(self, task: Task) -> BinaryIO | str:
+        return self._stream(self.stdout, "stdout") if task.out == STREAM else task.out
+
+    def _write(self, task: Task, picture: Picture) -> dict[str, Any]:
+        from ..io import write
+
+        if self.request.dry_run:
+            return {"path": task.out, "written": False}
+        target = self._target(task)
+        options: dict[str, Any] = {"format": _format(task), "quality": task.quality}
+        with _failures_of(task), writing("stdout" if task.out == STREAM else task.out):
+            if not isinstance(target, str):
+                write(picture, target, **options)
+                target.flush()
+                return {"path": STREAM, "written": True}
+            self.keep_apart(target)
+            write(picture, target, overwrite=self.request.overwrite or is_stream(Path(target)), **options)
+            made = os.stat(target)
+            self.written.add((made.st_dev, made.st_ino))
+            return {"path": target, "written": True, "bytes": made.st_size}
+
+    def keep_apart(self, out: str) -> None:
+        """Refuse the name of an image of this run, as where a file system takes two cases of a name for one."""
+        with contextlib.suppress(FileNotFoundError):
+            there = os.stat(out)
+            if (there.st_dev, there.st_ino) in self.written:
+                raise Failure(f"{out}: is the file of another row", Code.INPUT)
+
+
+@contextlib.contextmanager
+def _failures_of(task: Task, before: str = "") -> Iterator[None]:
+    """Turn errors of the library into failures of the task; before stands in front of what is not installed."""
+    try:
+        yield
+    except (PyHarmonyError, MemoryError) as error:
+        raise task.failure(error) from error
+    except ImportError as error:
+        raise Failure(f"{before}{error}", Code.UNEXPECTED, type(error).__name__) from error
+
+
+def _format(task: Task) -> ImageFormat | None:
+    return task.format or ("png" if task.out == STREAM else None)
+
+
+def _scaled(picture: Picture, scale: float | None) -> Picture:
+    """Return a map as floats whose white is scale."""
+    if scale is None:
+        return picture
+    pixels = picture.pixels
+    values = pixels.astype(np.float32) / np.float32(VALUE_RANGE[pixels.dtype.name])
+    if values.shape[2] == 4:  # as of a mask: the alpha, where it says anything
+        values = values[..., :3] if (values[..., 3] == 1).all() else values[..., 3:]
+    return dataclasses.replace(picture, pixels=values * np.float32(scale), format=None)
+
+
+def _harmonize_figures(info: Any, guard: bool) -> dict[str, Any]:
+    """Return what harmonize did, for the record."""
+    names = ("method", "weights", "confidence", "reason", "change", "asked", "device", "peak_bytes")
+    return {**{name: getattr(info, name) for name in names}, "held_back": bool(guard and info.held_back)}

@@ -1,0 +1,94 @@
+"""How a function becomes a command: options that several commands share are declared once."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from typing import Annotated, Any
+
+import typer
+
+from ._console import Console
+
+_SPOKEN = {
+    "as_json": Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")],
+    "verbose": Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more; twice: everything.")],
+    "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")],
+    "log_json": Annotated[bool, typer.Option("--log-json", help="Say it on stderr as JSON, an object a line.")],
+    "debug": Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")],
+}
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it already exists.")]
+
+
+def parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def command(schema: str, *, verbose: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a function a command, which gets a `Console` as its first argument.
+
+    A parameter of the function whose type is a dataclass stands for the fields of it, which become options.
+
+    Args:
+        schema: the command's name in its JSON.
+        verbose: whether it takes --verbose, --quiet and --log-json beside --json and --debug.
+    """
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        _, *own = inspect.signature(function, eval_str=True).parameters.values()
+
+        def call(console: Console, values: dict[str, Any]) -> None:
+            function(console, **_gathered(own, values))
+
+        run = runner(schema, _expanded(own), call, verbose)
+        run.__name__, run.__doc__ = function.__name__, function.__doc__
+        return run
+
+    return decorate
+
+
+def runner(
+    schema: str,
+    parameters: Iterable[inspect.Parameter],
+    call: Callable[[Console, dict[str, Any]], None],
+    verbose: bool = True,
+) -> Callable[..., None]:
+    """Return a function for typer with these parameters and those of the console, within whose session call runs."""
+    spoken = _SPOKEN if verbose else {name: _SPOKEN[name] for name in ("as_json", "debug")}
+
+    def run(**values: Any) -> None:
+        console = Console(schema, **{name: values.pop(name) for name in spoken})
+        with console.session():
+            call(console, values)
+
+    last = [parameter(name, kind, 0 if name == "verbose" else False) for name, kind in spoken.items()]
+    every = [*(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters), *last]
+    run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in every}
+    return run
+
+
+def fields_of(group: Any) -> list[inspect.Parameter]:
+    """Return the fields of a dataclass as parameters."""
+    return list(inspect.signature(group, eval_str=True).parameters.values())
+
+
+def _expanded(parameters: Iterable[inspect.Parameter]) -> Iterator[inspect.Parameter]:
+    """Yield the parameters, with the fields of dataclasses in place of these."""
+    for p in parameters:
+        if dataclasses.is_dataclass(p.annotation):
+            yield from _expanded(fields_of(p.annotation))
+        else:
+            yield p
+
+
+def _gathered(parameters: Iterable[inspect.Parameter], values: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the function: the values, with those of fields in their dataclasses."""
+    arguments = {}
+    for p in parameters:
+        kind: Any = p.annotation
+        is_group = dataclasses.is_dataclass(kind)
+        arguments[p.name] = kind(**_gathered(fields_of(kind), values)) if is_group else values[p.name]
+    return arguments

@@ -1,0 +1,151 @@
+"""What `blend`, `edit` and `harmonize` do: they make one image, or each of a list, and report."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .. import get_num_threads
+from .._jobs.failures import Code, Failure, as_failure, writing
+from .._jobs.lists import rows_of
+from .._jobs.task import STREAM, Request, Task, check_output, task_of
+from .._jobs.worker import Worker, milliseconds
+from ._console import Console, described
+
+_LONG = 3_000_000  # bytes of files from which on a terminal sees a sign of life
+
+
+def make(request: Request, table: str | None, console: Console) -> None:
+    """Make the image that is asked for, or each of a table's."""
+    if table is None:
+        _make_one(request, console)
+        return
+    if any(path is not None for path in request.inputs.values()):
+        raise Failure("the pictures come from the list; give the one or the other", Code.USAGE)
+    if request.options.get("save_mask") is not None:
+        raise Failure("--save-mask has room for one mask; in a list it is a column", Code.USAGE)
+    if request.output == STREAM:
+        raise Failure("-o - has room for one picture; with --list it is a folder", Code.USAGE)
+    rows = rows_of(table, request, getattr(sys.stdin, "buffer", None))
+    make_all([({"line": line}, task) for line, task in rows], request, console)
+
+
+def _worker(request: Request, console: Console) -> Worker:
+    stdin, stdout = (getattr(stream, "buffer", None) for stream in (sys.stdin, sys.stdout))
+    return Worker(request, stdin, stdout, figures=console.as_json)
+
+
+def _make_one(request: Request, console: Console) -> None:
+    kind = request.kind
+    if any(request.inputs[name] is None for name in kind.needed):
+        needed = " and ".join(map(str.upper, kind.needed))
+        raise Failure(f"what is to be done needs {needed}, or a list by --list", Code.USAGE)
+    if request.output is None:
+        raise Failure("where to? -o OUT, or -o - for stdout", Code.USAGE)
+    task = task_of(kind, request.inputs, request.output, request.options)
+    worker = _worker(request, console)
+    if task.out == STREAM:
+        _check_stdout(console)
+    for file in task.outputs:
+        if file != STREAM:
+            check_output(file, request.keeps_files)
+    with console.status(kind.command, _size(task) > _LONG):
+        record = worker.run(task, console.warn)
+    record["warnings"] = console.take_warnings()
+    primary, ms = record[kind.primary], record["ms"]
+    console.note(
+        f"{'would write' if request.dry_run else 'wrote'} {'stdout' if task.out == STREAM else task.out}: "
+        f"{primary['width']} x {primary['height']}, {task.mode}, {ms['total'] / 1e3:.2f} s{_done(task, record)}",
+        ms=ms,
+        output=record["output"],
+    )
+    console.detail(", ".join(f"{name} {ms[name]:.0f} ms" for name in ("decode", kind.phase, "encode")))
+    console.result(status="ok", dry_run=request.dry_run, threads=get_num_threads(), **record)
+
+
+def _check_stdout(console: Console) -> None:
+    """Refuse to write an image where stdout is wanted for something else, or is none."""
+    if console.as_json:
+        raise Failure("--json and -o - both want stdout; write to a file", Code.USAGE)
+    if sys.stdout is None:
+        raise Failure("-o - needs a stdout, and it is closed", Code.USAGE)
+    if sys.stdout.isatty():
+        raise Failure("-o - would write a picture to the terminal; redirect stdout", Code.USAGE)
+
+
+def _size(task: Task) -> float:
+    """Return the bytes of a task's files; a stream may have any number."""
+    total = 0.0
+    for path in task.files.values():
+        try:
+            total += math.inf if path == STREAM else os.path.getsize(path)
+        except OSError:
+            continue
+    return total
+
+
+def _done(task: Task, record: Mapping[str, Any]) -> str:
+    """What is told of what was done, beyond the size of the image."""
+    told = record.get("harmonize")
+    if told is None:
+        return "; unchanged" if record["unchanged"] else ""
+    if told["method"] == "copy":
+        why = f": {task.with_files(told['reason'])}" if told["reason"] else ""
+        hint = f", confidence {told['confidence']:.2g}; --no-guard makes the change" if told["held_back"] else ""
+        return f"; left as it is{why}{hint}"
+    sentence = f"; changed by {told['change']:.2g} of 255, confidence {told['confidence']:.2g}"
+    if told["held_back"]:
+        return f"{sentence}; held back by the guard, --no-guard makes all of it, {told['asked']:.2g} of 255"
+    return sentence + (f": {told['reason']}" if told["reason"] else "")
+
+
+def make_all(tasks: list[tuple[dict[str, Any], Task]], request: Request, console: Console) -> None:
+    """Run tasks, each with what tells it from the others, such as its line; one that fails takes no other along."""
+    worker = _worker(request, console)
+    start = time.perf_counter()
+    items: list[dict[str, Any]] = []
+    failed = 0
+
+    def finish(status: str) -> None:
+        figures = {"threads": get_num_threads(), "count": len(tasks), "failed": failed}
+        console.result(
+            status=status, dry_run=request.dry_run, **figures, ms={"total": milliseconds(start)}, items=items
+        )
+
+    try:
+        with console.progress(len(tasks), request.kind.command) as advance:
+            for key, task in tasks:
+                where = f"line {key['line']}: " if "line" in key else f"{key['name']}: "
+                try:
+                    if request.output is not None and not request.dry_run:
+                        for file in task.outputs:
+                            with writing(file):
+                                Path(file).parent.mkdir(parents=True, exist_ok=True)
+                    record = {**key, "status": "ok", **worker.run(task, console.warn, where)}
+                    done = _done(task, record)
+                    if task.kind.harmonizes and record["unchanged"]:
+                        console.warn(f"{where}{done[2:]}")
+                    console.detail(f"wrote {task.out}: {record['ms']['total'] / 1e3:.2f} s{done}")
+                except Exception as error:
+                    failure = as_failure(error)
+                    failed += 1
+                    console.error(Failure(f"{where}{failure}", failure.code, failure.kind), **key)
+                    record = {**key, "status": "error", "output": {"path": task.out, "written": False}}
+                    record["error"] = described(failure)
+                items.append({**record, "warnings": console.take_warnings()})
+                advance()
+    except KeyboardInterrupt:
+        finish("interrupted")
+        done = f"{len(items) - failed} of {len(tasks)} pictures are written"
+        raise Failure(f"interrupted; {done}", Code.INTERRUPTED) from None
+    finish("some failed" if failed else "ok")
+    if failed:
+        what = "rows" if "line" in tasks[0][0] else "pictures"
+        raise Failure(f"{failed} of {len(tasks)} {what} failed", Code.SOME_FAILED)
+    seconds = time.perf_counter() - start
+    console.note(f"{'would write' if request.dry_run else 'wrote'} {len(tasks)} pictures, {seconds:.2f} s")

@@ -1,0 +1,19 @@
+"""The transfers of colours from one region to another, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from . import fecker, idt, luminance_temperature, match_histogram, mkl, reinhard, xiao_ma
+
+#: How colours come from the object of another photograph: those of iHarmony4 and their like.
+TRANSFERS: Mapping[str, Callable[..., Any]] = {
+    "reinhard": reinhard,
+    "xiao_ma": xiao_ma,
+    "fecker": fecker,
+    "idt": idt,
+    "mkl": mkl,
+    "luminance_temperature": luminance_temperature,
+    "match_histogram": match_histogram,
+}

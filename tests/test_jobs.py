@@ -1,0 +1,81 @@
+"""Jobs without a command line: what a service or a batch does with them."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pyharmony
+from pyharmony import blend
+from pyharmony._jobs.failures import Code, Failure
+from pyharmony._jobs.options import BLEND, EDIT, HARMONIZE
+from pyharmony._jobs.task import STREAM, Request, task_of
+from pyharmony._jobs.worker import Worker
+
+pytestmark = pytest.mark.house
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    random = np.random.default_rng(0)
+    mask = np.zeros((24, 31), np.uint8)
+    mask[6:18, 7:25] = 255
+    pictures = {name: random.integers(0, 256, (24, 31, 3), np.uint8) for name in ("src", "dst")} | {"mask": mask}
+    for name, pixels in pictures.items():
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    return {name: str(tmp_path / f"{name}.png") for name in pictures}
+
+
+def test_a_worker_takes_streams_and_makes_what_the_function_makes(files: dict[str, str]) -> None:
+    inputs = {**files, "src": STREAM}
+    task = task_of(BLEND, inputs, STREAM, {"mode": "poisson", "gradients": "mixed"})
+    stdout, warned = io.BytesIO(), []
+    worker = Worker(Request(BLEND, inputs, STREAM, {}), io.BytesIO(Path(files["src"]).read_bytes()), stdout)
+    record = worker.run(task, warned.append)
+    made = np.asarray(Image.open(io.BytesIO(stdout.getvalue())))
+    assert np.array_equal(made, blend.poisson(*map(pyharmony.load, files.values()), gradients="mixed"))
+    assert (record["mode"], record["output"], warned) == ("poisson", {"path": STREAM, "written": True}, [])
+    assert record["src"]["width"] == 31 and "solve" not in record
+
+
+def test_a_stream_that_is_missing_is_told(files: dict[str, str]) -> None:
+    task = task_of(BLEND, {**files, "src": STREAM}, "out.png", {})
+    with pytest.raises(Failure, match="- needs a stdin") as caught:
+        Worker(Request(BLEND, files, "out.png", {})).run(task, print)
+    assert caught.value.code == Code.USAGE
+
+
+def test_the_solve_is_measured_where_it_is_asked_for(files: dict[str, str], tmp_path: Path) -> None:
+    out = str(tmp_path / "out.png")
+    request = Request(EDIT, {"image": files["dst"], "mask": None}, out, {})
+    task = task_of(EDIT, request.inputs, out, {"gain": 2.0, "mode": "detail-boost"})
+    record = Worker(request, figures=True).run(task, print)
+    assert record["solve"]["max_error"] >= 0 and Path(out).exists()
+    with pytest.raises(Failure, match=r"out\.png"):
+        Worker(request).run(task, print)
+
+
+@pytest.mark.parametrize("kind", [BLEND, EDIT, HARMONIZE], ids=lambda kind: kind.command)
+def test_texts_become_the_values_of_options(kind) -> None:
+    for option in kind.options:
+        if isinstance(option.type, tuple):
+            assert option.converted(option.type[-1]) == option.type[-1]
+        elif option.type is bool:
+            assert option.converted("Yes") is True and option.converted("0") is False
+        else:
+            assert option.converted("3") == option.type(3)
+        if option.type is not str:
+            with pytest.raises(ValueError, match=r"one of|yes or no|number"):
+                option.converted("neither")
+
+
+def test_jobs_load_no_command_line() -> None:
+    code = "import sys; from pyharmony._jobs import lists, worker; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {name.partition(".")[0] for name in done.stdout.split()} & {"typer", "click", "rich", "PIL", "torch"}
