@@ -13,15 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pyharmony import color
-from pyharmony.color import _gaussian, _idt, _retouch, _spaces, _temperature
-from pyharmony.color._histogram import quantile_tables
+from pyharmony.color import _idt, _retouch, gaussian, spaces, temperature
+from pyharmony.color.histogram import quantile_tables
 from pyharmony.reference.regrain import SMALLEST, SWEEPS
 
 Pixels = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
 
-_LMS = np.column_stack([_spaces.RGB_TO_LMS / 255, np.full(3, _spaces.LMS_FLOOR)]).astype(np.float32)
-_FROM_LMS = np.linalg.inv(_spaces.RGB_TO_LMS) * 255
+_LMS = np.column_stack([spaces.RGB_TO_LMS / 255, np.full(3, spaces.LMS_FLOOR)]).astype(np.float32)
+_FROM_LMS = np.linalg.inv(spaces.RGB_TO_LMS) * 255
 
 
 def _inside(image: Pixels, mask: Pixels) -> Float32:
@@ -51,24 +51,24 @@ def _affine(image: Pixels, mask: Pixels, matrix: Any, before: Any, after: Any) -
 
 def reinhard(image: Pixels, reference: Pixels, mask: Pixels, theirs: Pixels) -> Pixels:
     logs, wanted = (cv2.log(cv2.transform(_inside(a, m), _LMS)) for a, m in ((image, mask), (reference, theirs)))
-    basis = _spaces.LMS_TO_LALPHABETA.astype(np.float32)
+    basis = spaces.LMS_TO_LALPHABETA.astype(np.float32)
     (mean, spread), (goal, goal_spread) = (cv2.meanStdDev(cv2.transform(x, basis)) for x in (logs, wanted))
     matrix = basis.T @ np.diag((goal_spread / spread)[:, 0]) @ basis
     shift = basis.T @ goal[:, 0] - matrix @ (basis.T @ mean[:, 0])
     lms = cv2.exp(cv2.transform(logs, np.column_stack([matrix, shift])))
-    return _put(image, mask, cv2.transform(lms, np.column_stack([_FROM_LMS, -_FROM_LMS.sum(1) * _spaces.LMS_FLOOR])))
+    return _put(image, mask, cv2.transform(lms, np.column_stack([_FROM_LMS, -_FROM_LMS.sum(1) * spaces.LMS_FLOOR])))
 
 
 def xiao_ma(image: Pixels, reference: Pixels, mask: Pixels, theirs: Pixels) -> Pixels:
     (mean, covariance), (goal, wanted) = (_moments(_inside(a, m)) for a, m in ((image, mask), (reference, theirs)))
-    (variance, axes), (want, onto) = (_gaussian._principal(c) for c in (covariance, wanted))
+    (variance, axes), (want, onto) = (gaussian._principal(c) for c in (covariance, wanted))
     onto = onto * np.where((axes * onto).sum(0) < 0, -1.0, 1.0)
     return _affine(image, mask, onto @ np.diag(np.sqrt(want / variance)) @ axes.T, mean, goal)
 
 
 def mkl(image: Pixels, reference: Pixels, mask: Pixels, theirs: Pixels) -> Pixels:
     (mean, covariance), (goal, wanted) = (_moments(_inside(a, m)) for a, m in ((image, mask), (reference, theirs)))
-    return _affine(image, mask, _gaussian.transport(covariance, wanted), mean, goal)
+    return _affine(image, mask, gaussian.transport(covariance, wanted), mean, goal)
 
 
 def match_histogram(image: Pixels, reference: Pixels, mask: Pixels, theirs: Pixels) -> Pixels:
@@ -96,11 +96,11 @@ def _through(colors: Float32, tables: Any, low: Any, high: Any) -> Float32:
 
 
 def fecker(image: Pixels, reference: Pixels, mask: Pixels, theirs: Pixels) -> Pixels:
-    matrix = np.column_stack([_spaces.RGB_TO_YCBCR / 255, [0, 0.5, 0.5]])
+    matrix = np.column_stack([spaces.RGB_TO_YCBCR / 255, [0, 0.5, 0.5]])
     ours, goal = (cv2.transform(_inside(a, m), matrix) for a, m in ((image, mask), (reference, theirs)))
     low, high = np.zeros(3), np.ones(3)
     moved = _through(ours, quantile_tables(*(_counts(x, 256, low, high) for x in (ours, goal)), low, high), low, high)
-    back = 255 * np.linalg.inv(_spaces.RGB_TO_YCBCR)
+    back = 255 * np.linalg.inv(spaces.RGB_TO_YCBCR)
     return _put(image, mask, cv2.transform(moved, np.column_stack([back, back @ [0, -0.5, -0.5]])))
 
 
@@ -190,14 +190,14 @@ def luminance_temperature(image: Pixels, reference: Pixels, mask: Pixels, theirs
         for a, m in ((image, mask), (reference, theirs))
     )
     counts = [cv2.calcHist([x], [0], None, [1024], [0.0, 100.0]).ravel() for x in (ours, goal)]
-    before, wanted = (_temperature._luminances(c) for c in counts)
+    before, wanted = (temperature._luminances(c) for c in counts)
     shift = wanted - before
-    fitted = _temperature.fit_tone_curve(before, before + shift * (0.4 / max(0.4, np.abs(shift).max())))
+    fitted = temperature.fit_tone_curve(before, before + shift * (0.4 / max(0.4, np.abs(shift).max())))
     edges = np.linspace(0, 100, 1025)
-    luminance = np.interp(ours[:, 0, 0], edges, 100 * _temperature.tone_curve(edges / 100, *fitted))
+    luminance = np.interp(ours[:, 0, 0], edges, 100 * temperature.tone_curve(edges / 100, *fitted))
     (mean, covariance), (goal_mean, goal_covariance) = (_moments(x) for x in (ours, goal))
-    ab = _gaussian.transport(
-        _gaussian.floored(covariance[1:, 1:], 7.5), _gaussian.floored(goal_covariance[1:, 1:], 7.5), 1e-3
+    ab = gaussian.transport(
+        gaussian.floored(covariance[1:, 1:], 7.5), gaussian.floored(goal_covariance[1:, 1:], 7.5), 1e-3
     )
     chroma = (ours[:, 0, 1:] - mean[1:].astype(np.float32)) @ ab.T.astype(np.float32) + goal_mean[1:].astype(np.float32)
     lab = np.column_stack([luminance, chroma]).astype(np.float32)[:, None]
@@ -255,4 +255,4 @@ def brightness_contrast(image: Pixels, mask: Pixels, brightness: float, contrast
 
 
 def shift_temperature(image: Pixels, mired: float, mask: Pixels) -> Pixels:
-    return _put(image, mask, 255 * _temperature._shifted(_inside(image, mask)[:, 0] / 255, mired)[:, None])
+    return _put(image, mask, 255 * temperature._shifted(_inside(image, mask)[:, 0] / 255, mired)[:, None])

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 import pyharmony
 from pyharmony import color
-from pyharmony.color import _idt, _spaces
-from pyharmony.color._histogram import quantile_tables
+from pyharmony.color import _idt, spaces
 from pyharmony.color._retouch import white_balance
-from pyharmony.color._temperature import fit_tone_curve, tone_curve
+from pyharmony.color.histogram import quantile_tables
+from pyharmony.color.temperature import fit_tone_curve, tone_curve
 from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
 
 DTYPES = ("uint8", "uint16", "float32", "float64")
@@ -395,12 +395,12 @@ def test_temperature_shift_keeps_tint_and_luminance():
     found = color.shift_temperature(colors, 30)
     before, after = color.xyz_to_xyy(color.rgb_to_xyz(colors)), color.xyz_to_xyy(color.rgb_to_xyz(found))
     np.testing.assert_allclose(after[..., 2], before[..., 2], atol=1e-6)
-    mired, warmer = (_spaces.uv_to_mired(_spaces.xy_to_uv(x[..., :2])) for x in (before, after))
+    mired, warmer = (spaces.uv_to_mired(spaces.xy_to_uv(x[..., :2])) for x in (before, after))
     near = (mired > 60) & (mired < 500)
     assert near.mean() > 0.5
     np.testing.assert_allclose((warmer - mired)[near], 30, atol=0.05)
     distance = [
-        np.linalg.norm(_spaces.xy_to_uv(x[..., :2]) - _spaces.planckian_uv(t)[0], axis=-1)[near]
+        np.linalg.norm(spaces.xy_to_uv(x[..., :2]) - spaces.planckian_uv(t)[0], axis=-1)[near]
         for x, t in ((before, mired), (after, warmer))
     ]
     np.testing.assert_allclose(distance[1], distance[0], atol=1e-5)
@@ -411,12 +411,12 @@ def test_temperature_shift_keeps_tint_and_luminance():
 def test_temperatures_of_known_lights():
     """CIE's illuminants A and D65: 2856 K and 6504 K, the latter above the locus."""
     for xy, kelvin in (((0.44757, 0.40745), 2856), ((0.31271, 0.32902), 6504)):
-        assert 1e6 / _spaces.uv_to_mired(_spaces.xy_to_uv(np.array(xy))) == pytest.approx(kelvin, rel=0.005)
+        assert 1e6 / spaces.uv_to_mired(spaces.xy_to_uv(np.array(xy))) == pytest.approx(kelvin, rel=0.005)
 
 
 def test_brightness_and_contrast():
     found = color.brightness_contrast(IMAGE, brightness=0.1, contrast=0.5)
-    mean = (IMAGE @ _spaces.LUMA).mean()
+    mean = (IMAGE @ spaces.LUMA).mean()
     np.testing.assert_allclose(found, 1.5 * (IMAGE - mean) + mean + 0.1, atol=16 * EPS)
     assert (np.ptp(color.brightness_contrast(IMAGE, contrast=-1), axis=(0, 1)) == 0).all()
 
@@ -460,7 +460,7 @@ def test_retouch_by_hand():
     np.testing.assert_allclose(done(exposure=-1), color.linear_to_srgb(linear / 2), atol=1e-5)
     np.testing.assert_allclose(done(gains=(0.9, 1, 0.8)), color.linear_to_srgb(linear * [0.9, 1, 0.8]), atol=1e-5)
     np.testing.assert_allclose(done(gamma=1.5), image**1.5, atol=1e-5)
-    grey = color.linear_to_srgb(linear @ _spaces.RGB_TO_XYZ[1])
+    grey = color.linear_to_srgb(linear @ spaces.RGB_TO_XYZ[1])
     np.testing.assert_allclose(done(saturation=0), np.repeat(grey[..., None], 3, 2), atol=1e-5)
     np.testing.assert_allclose(done(haze=0.3, ambient=(1, 1, 1)), color.linear_to_srgb(0.7 * linear + 0.3), atol=1e-5)
     np.testing.assert_allclose(done(hue=120), image[..., [2, 0, 1]], atol=1e-5)
@@ -478,8 +478,8 @@ def test_retouch_by_hand():
 def test_white_balance_carries_white_to_the_light():
     np.testing.assert_allclose(white_balance(0, 0), np.eye(3), atol=1e-12)
     for shift in (-60, 100):
-        xyz = _spaces.RGB_TO_XYZ @ white_balance(shift, 0) @ np.ones(3)
-        white, lit = (_spaces.uv_to_mired(_spaces.xy_to_uv(x[:2] / x.sum())) for x in (_spaces.WHITE, xyz))
+        xyz = spaces.RGB_TO_XYZ @ white_balance(shift, 0) @ np.ones(3)
+        white, lit = (spaces.uv_to_mired(spaces.xy_to_uv(x[:2] / x.sum())) for x in (spaces.WHITE, xyz))
         assert lit - white == pytest.approx(shift, abs=0.05)
         assert xyz[1] == pytest.approx(1)
 
@@ -537,7 +537,7 @@ PAIRS = {
     "lalphabeta": (color.rgb_to_lalphabeta, color.lalphabeta_to_rgb),
     "ycbcr": (color.rgb_to_ycbcr, color.ycbcr_to_rgb),
     "xyy": (color.xyz_to_xyy, color.xyy_to_xyz),
-    "uv": (_spaces.xy_to_uv, _spaces.uv_to_xy),
+    "uv": (spaces.xy_to_uv, spaces.uv_to_xy),
 }
 
 

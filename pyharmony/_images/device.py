@@ -16,7 +16,7 @@ from .._arrays import is_torch
 from .._checks import SolveInfo
 from .._cuda import DeviceArray, Place
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..ops._images_cuda import planes_of, unsupported, weight_on
+from ..ops.images_cuda import planes_of, unsupported, weight_on
 from ..ops.pyramid import lay, lay_mask
 from .frame import Crop, Infos, layout, position_of, size_of, sizes_differ
 from .memory import Memory

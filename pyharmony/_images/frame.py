@@ -24,7 +24,7 @@ from .. import _arrays, _checks
 from .._arrays import Array, NumpyArray
 from .._cuda import DeviceArray, Place, attempt, describe, is_device_array
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..ops._images_cuda import batch_of, unsupported
+from ..ops.images_cuda import batch_of, unsupported
 from .fill import fill
 from .memory import Memory
 from .region import Region, bounding_box, check_finite

@@ -6,12 +6,12 @@ Images are arrays [H, W, 3] in RGB, uint8, uint16 or floats with 1.0 for white; 
 
 from __future__ import annotations
 
-from ._gaussian import mkl, reinhard, xiao_ma
-from ._histogram import fecker, match_histogram
 from ._idt import idt, regrain
 from ._lut import lut_mix, random_lut
 from ._retouch import Retouching, brightness_contrast, retouch
-from ._spaces import (
+from .gaussian import mkl, reinhard, xiao_ma
+from .histogram import fecker, match_histogram
+from .spaces import (
     lab_to_rgb,
     lalphabeta_to_rgb,
     linear_to_srgb,
@@ -25,7 +25,7 @@ from ._spaces import (
     xyz_to_xyy,
     ycbcr_to_rgb,
 )
-from ._temperature import luminance_temperature, shift_temperature
+from .temperature import luminance_temperature, shift_temperature
 
 __all__ = [
     "Retouching",

@@ -13,8 +13,8 @@ from ..ops.color_map import run as run_map
 from ..ops.color_stats import run as run_stats
 from ..ops.regrain import regrain as smooth_change
 from ..typing import Array, ArrayT, Rng
-from ._common import Float64, Region, both, generator, region, whole
-from ._histogram import quantile_tables
+from .common import Float64, Region, both, generator, region, whole
+from .histogram import quantile_tables
 
 Float32 = npt.NDArray[np.float32]
 

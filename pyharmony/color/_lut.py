@@ -12,8 +12,8 @@ from .. import _checks
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.color_map import Lut, share
 from ..typing import Array, ArrayT, Rng
-from ._common import generator, region, whole
-from ._spaces import LUMA
+from .common import generator, region, whole
+from .spaces import LUMA
 
 
 def random_lut(rng: Rng, size: int = 17, *, amount: float = 1.0) -> npt.NDArray[np.float32]:

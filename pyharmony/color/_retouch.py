@@ -14,8 +14,8 @@ from .. import _checks
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.color_map import Affine, Curves, Light, Stage, share
 from ..typing import Array, ArrayT, Rng
-from ._common import Float64, generator, region
-from ._spaces import (
+from .common import Float64, generator, region
+from .spaces import (
     LUMA,
     RGB_TO_XYZ,
     WHITE,
@@ -27,7 +27,7 @@ from ._spaces import (
     xy_to_uv,
     xyy_to_xyz,
 )  # fmt: skip
-from ._temperature import to_linear
+from .temperature import to_linear
 
 #: Weights of luminance of linear sRGB.
 _LUMINANCE = RGB_TO_XYZ[1]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..color import rgb_to_lab
-from ..color._spaces import LUMA
+from ..color.spaces import LUMA
 from ._maps import ColorMap
 from ._scene import Scene
 

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..color import lab_to_rgb, lalphabeta_to_rgb, linear_to_srgb, rgb_to_lab, rgb_to_lalphabeta, srgb_to_linear
-from ..color._common import NO_SPREAD, Region
-from ..color._gaussian import floored, transport
-from ..color._histogram import quantile_tables
-from ..color._spaces import RGB_TO_XYZ, XYZ_TO_RGB, shift_mired, xyy_to_xyz, xyz_to_xyy
-from ..color._temperature import luminances, mean_mired, tone_curve_between
+from ..color.common import NO_SPREAD, Region
+from ..color.gaussian import floored, transport
+from ..color.histogram import quantile_tables
+from ..color.spaces import RGB_TO_XYZ, XYZ_TO_RGB, shift_mired, xyy_to_xyz, xyz_to_xyy
+from ..color.temperature import luminances, mean_mired, tone_curve_between
 from ._guards import Found, change_confidence, combined, keep_highlights, limited, region_confidence
 from ._maps import table_of
 from ._scene import Scene

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..color import linear_to_srgb, srgb_to_linear
-from ..color._spaces import (
+from ..color.spaces import (
     MIRED_RANGE,
     RGB_TO_XYZ,
     XYZ_TO_RGB,

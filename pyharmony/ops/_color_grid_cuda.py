@@ -11,7 +11,7 @@ from .. import _arrays, _cuda
 from .._cuda import DeviceArray, Place
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ._color_grid import PARTS, frame_of, image_form, mask_form, part_form
-from ._images_cuda import batch_of, planes_of, unsupported
+from .images_cuda import batch_of, planes_of, unsupported
 
 
 def _part(place: Place, x: Any, name: str, count: int | None) -> DeviceArray | None:

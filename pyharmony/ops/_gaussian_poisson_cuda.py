@@ -33,8 +33,8 @@ from ._gaussian_poisson import (
     expected_steps,
 )
 from ._gaussian_poisson_cpu import proven_bound
-from ._images_cuda import batch_of, mask_on, weight_on, without_float64
 from ._poisson_cuda import DeviceHierarchy, deliver, most_iterations, seen_at
+from .images_cuda import batch_of, mask_on, weight_on, without_float64
 
 #: Why kernels on a device do not take a call.
 LIMITS: tuple[_cuda.Limit, ...] = (

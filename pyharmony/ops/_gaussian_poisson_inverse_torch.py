@@ -22,9 +22,9 @@ from . import _gaussian_poisson_cpu, _gaussian_poisson_cuda
 from ._gaussian_poisson import Equation, choose_method
 from ._gaussian_poisson_cuda import DeviceEquation
 from ._images_cpu import masks_of
-from ._images_cuda import planes_of, weight_on
 from ._native_torch import on_device
 from ._poisson import SOLVERS
+from .images_cuda import planes_of, weight_on
 
 _MAX_STEPS = 400
 _MAX_ITERATIONS = 30

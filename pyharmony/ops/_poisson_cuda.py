@@ -18,8 +18,8 @@ from .._checks import SolveInfo
 from .._cuda import DeviceArray, Place
 from .._warnings import warn
 from ..errors import ArgumentError, DeviceError, MaskError
-from ._images_cuda import DTYPES, batch_of, image_form, mask_on, weight_on
 from ._poisson import NOTHING_KNOWN, NOTHING_PROVEN, Call, check_base
+from .images_cuda import DTYPES, batch_of, image_form, mask_on, weight_on
 
 #: Why kernels on a device do not take a solve.
 LIMITS: tuple[_cuda.Limit, ...] = (

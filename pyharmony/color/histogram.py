@@ -8,8 +8,8 @@ import numpy as np
 
 from ..ops.color_map import Affine, Curves, Stage
 from ..typing import Array, ArrayT
-from ._common import Float64, Region, both, whole
-from ._spaces import RGB_TO_YCBCR
+from .common import Float64, Region, both, whole
+from .spaces import RGB_TO_YCBCR
 
 _TO_YCBCR = Affine(np.column_stack([RGB_TO_YCBCR, [0.0, 0.5, 0.5]]))
 _BACK = np.linalg.inv(RGB_TO_YCBCR)

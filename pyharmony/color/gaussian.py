@@ -9,8 +9,8 @@ import numpy as np
 from .. import _checks
 from ..ops.color_map import Affine, Exp, Log
 from ..typing import Array, ArrayT
-from ._common import NO_SPREAD, Float64, about, both
-from ._spaces import LMS_FLOOR, LMS_TO_LALPHABETA, RGB_TO_LMS
+from .common import NO_SPREAD, Float64, about, both
+from .spaces import LMS_FLOOR, LMS_TO_LALPHABETA, RGB_TO_LMS
 
 _TO_LMS = Affine(np.column_stack([RGB_TO_LMS, np.full(3, LMS_FLOOR)]))
 _FROM_LMS = np.linalg.inv(RGB_TO_LMS)

@@ -11,9 +11,9 @@ import numpy as np
 from .. import _checks
 from ..ops.color_map import Affine, Curves, Stage, share
 from ..typing import Array, ArrayT, Chroma
-from ._common import Float64, Region, both, region
-from ._gaussian import floored, transport
-from ._spaces import (
+from .common import Float64, Region, both, region
+from .gaussian import floored, transport
+from .spaces import (
     F_TO_LAB,
     RGB_TO_XYZ,
     WHITE,
