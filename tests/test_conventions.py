@@ -399,3 +399,16 @@ def test_logging() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_what_becomes_of_arrays_on_a_device_is_told_of_every_function() -> None:
+    from pyharmony import harmonization
+    from pyharmony._images.places import PLACES
+
+    functions = {*blend.__all__, *(name for name in harmonization.__all__ if name.startswith("harmonize"))}
+    assert set(PLACES) == functions
+    page = (Path(__file__).parents[1] / "docs/cuda.md").read_text()
+    said = {"there": "worked on where they lie", "copied": "copied to the CPU, the result back", "refused": "refused"}
+    for name, place in PLACES.items():
+        assert bool(place.why) == (place.way != "there")
+        assert f"| `{name}` | {said[place.way]} | {place.why} |" in page

@@ -110,12 +110,32 @@ class Call:
     keep_gps: bool
     tell: Tell
 
-    def answer(self, item: Item, where: str = "") -> tuple[Any, Any]:
-        """Returns the result and info of one item, and warns of what the info tells."""
+    def answer(self, item: Item) -> tuple[Any, Any]:
+        """Opens, converts, blends and delivers one item; returns the result and its info."""
         if any(_cuda.is_device_array(x) for x in (*item.images.values(), item.out)):
-            result, info = self._of_device_arrays(item)
-        else:
-            result, info = self._of_images(item, self.place)
+            return self._of_device_arrays(item)
+        opened = open_item(item, keep_gps=self.keep_gps)
+        try:
+            frame = Frame(
+                opened.source,
+                opened.target,
+                opened.mask,
+                item.at,
+                None if item.to_file else item.out,
+                scale=item.scale,
+                decontaminate=self.decontaminate,
+                place=self.place,
+            )
+            infos = self.blend(frame, **opened.beside)
+        except MemoryError as error:
+            if isinstance(error, PyHarmonyError):
+                raise
+            size = f"{list(opened.target.shape)} of {opened.target.dtype}"
+            raise OutOfMemory(f"{item.name}: memory ran out blending into {size}") from error
+        return deliver(item, opened, frame.result()), infos if frame.batch else infos[0]
+
+    def warn_of(self, info: Any, item: Item, where: str = "") -> None:
+        """Warns of what an info tells, or the infos of a batch."""
         infos = info if isinstance(info, list) else [info]
         for number, each in enumerate(infos):
             if found := self.tell(each):
@@ -123,9 +143,9 @@ class Call:
                 numbered = isinstance(info, list) and len(infos) == _count(item.dst)
                 which = f"item {number} of the batch: " if numbered else ""
                 warn(f"{where}{which}{found[0]}", found[1])
-        return result, info
 
     def _of_device_arrays(self, item: Item) -> tuple[Any, Any]:
+        """Blends arrays on a device as `PLACES` has it for the function."""
         own = item.name
         if self.way == "copied":
             return self._through_cpu(item)
@@ -179,32 +199,10 @@ class Call:
             out=None if "out" in on_device else item.out,
             beside=copies,
         )
-        result, info = self._of_images(on_cpu, None)
+        result, info = self.answer(on_cpu)
         if own in on_device and not item.to_file:
             result = place.put(result.numpy() if is_torch(result) else result, item.out)
         return result, info
-
-    def _of_images(self, item: Item, place: _cuda.Place | None) -> tuple[Any, Any]:
-        """Opens, converts, blends and delivers one item."""
-        opened = open_item(item, keep_gps=self.keep_gps)
-        try:
-            frame = Frame(
-                opened.source,
-                opened.target,
-                opened.mask,
-                item.at,
-                None if item.to_file else item.out,
-                scale=item.scale,
-                decontaminate=self.decontaminate,
-                place=place,
-            )
-            infos = self.blend(frame, **opened.beside)
-        except MemoryError as error:
-            if isinstance(error, PyHarmonyError):
-                raise
-            size = f"{list(opened.target.shape)} of {opened.target.dtype}"
-            raise OutOfMemory(f"{item.name}: memory ran out blending into {size}") from error
-        return deliver(item, opened, frame.result()), infos if frame.batch else infos[0]
 
 
 @dataclass
@@ -241,15 +239,11 @@ def open_item(item: Item, *, keep_gps: bool) -> Opened:
 
     own, dst = item.name, item.dst
     picture = None if is_array(dst) else opened(dst, own)
-    like = picture
-    if like is None and not all(x is ITSELF or is_array(x) for x in (item.src, *item.beside.values())):
-        like = Picture(as_images(dst, own)[0])
 
     def in_colours(x: Any, name: str) -> Any:
         if is_array(x):
             return x
-        assert like is not None  # noqa: S101  # made where anything is no array
-        return convert(opened(x, name), like, name).pixels
+        return convert(opened(x, name), picture or Picture(as_images(dst, own)[0]), name).pixels
 
     source = None if item.src is ITSELF else in_colours(item.src, "src")
     mask = item.mask
@@ -369,13 +363,15 @@ def run(
                     f"{name}: a {type(value).__name__} beside one {whole.name}; pass {whole.name} as a list too"
                 )
         result, infos = call.answer(whole)
+        call.warn_of(infos, whole)
         return (result, infos) if return_info else result
 
     results: list[Any] = []
     all_infos: list[Any] = []
     for i, item in enumerate(_items(whole)):
         try:
-            result, info = call.answer(item, f"{item.name}[{i}]: ")
+            result, info = call.answer(item)
+            call.warn_of(info, item, f"{item.name}[{i}]: ")
         except (PyHarmonyError, OSError) as error:
             if errors == "raise":
                 raise

@@ -459,6 +459,7 @@ class Frame:
         self._given_dst, self._inputs = dst, [(mask, "mask")] if src is dst else [(src, "src"), (mask, "mask")]
         self._out = out
         self._target = self._take_out(out)
+        self._results, _ = layout(self._target, "out")
 
     @property
     def dtype(self) -> str:
@@ -520,8 +521,7 @@ class Frame:
 
     def jobs(self) -> Iterator[Job]:
         """Each item, in order."""
-        results, _ = layout(self._target, "out")
-        for i, (src, dst, out) in enumerate(zip(self._src, self._dst, results, strict=True)):
+        for i, (src, dst, out) in enumerate(zip(self._src, self._dst, self._results, strict=True)):
             memory = Memory()
             colours = min(dst.shape[2], 3)
             cover = None if self._mask is None else self._mask[i]

@@ -153,15 +153,7 @@ def solve(job: Any, options: Options, base: Any = None, guess: Guess | None = No
     covered = job.covered(mask)
 
     def descend(crop: Crop) -> Infos:
-        levels = _levels_of(crop, len(regions), equation.smooth_sigma)
-        pinned = equation.preserve_background and not covered
-
-        def coarsest() -> Any:
-            if guess is not None:
-                return crop.memory.hold(guess(job, part, levels))
-            return _coarsest_colours(crop, levels, options, covered)
-
-        return _descend(crop, levels, coarsest, regions, options, pinned=pinned)
+        return _descend(job, crop, regions, options, guess, covered=covered)
 
     return job.solved(
         part,
@@ -175,17 +167,8 @@ def solve(job: Any, options: Options, base: Any = None, guess: Guess | None = No
     )
 
 
-def _levels_of(crop: Crop, count: int, smooth_sigma: float) -> list[Level]:
-    """The levels of a crop, finest first."""
-    known = None if crop.place is not None else crop.memory.hold(crop.mask == 0)
-    levels = [Level(crop.src, crop.dst, crop.mask, known, crop.weight)]
-    for _ in range(count - 1):
-        levels.append(levels[-1].coarser(smooth_sigma, crop.place, crop.memory))
-    return levels
-
-
 def _coarsest_colours(crop: Crop, levels: list[Level], options: Options, covered: bool) -> Any:
-    """The base at the coarsest level."""
+    """The base at the coarsest level, the last."""
     place, memory, coarsest = crop.place, crop.memory, levels[-1]
     if crop.base is not None:
         colours = crop.base
@@ -202,21 +185,26 @@ def _coarsest_colours(crop: Crop, levels: list[Level], options: Options, covered
 
 
 def _descend(
-    crop: Crop,
-    levels: list[Level],
-    coarsest: Callable[[], Any],
-    regions: list[Region],
-    options: Options,
-    *,
-    pinned: bool,
+    job: Any, crop: Crop, regions: list[Region], options: Options, guess: Guess | None, *, covered: bool
 ) -> Infos:
-    """Solves the levels from coarse to fine into the target of the crop; coarsest returns the first colours.
+    """Solves the levels of a crop from coarse to fine into its target.
 
-    regions say what is solved on each level, finest first; on a device that is all of the level.
+    regions say what is solved on each level, finest first; on a device that is all of the level. covered says that
+    nothing of dst is known.
     """
     equation, place, memory = options.equation, crop.place, crop.memory
+    pinned = equation.preserve_background and not covered
+    known = None if place is not None else memory.hold(crop.mask == 0)
+    levels = [Level(crop.src, crop.dst, crop.mask, known, crop.weight)]
+    del known
+    for _ in regions[1:]:
+        levels.append(levels[-1].coarser(equation.smooth_sigma, place, memory))
+    if guess is not None:
+        colours = memory.hold(guess(job, crop.region, levels))
+    else:
+        colours = _coarsest_colours(crop, levels, options, covered)
     count = len(levels) - 1
-    colours, infos = coarsest(), []
+    infos: Infos = []
     for k in range(count, -1, -1):
         whole = crop.region.halved(k)
         region = regions[k] if place is None else whole
