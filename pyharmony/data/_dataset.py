@@ -36,7 +36,7 @@ class Problem:
 
 
 class Dataset:
-    """A map from 0 .. len - 1 to samples.
+    """A map from numbers, 0 to len - 1, to samples.
 
     Attributes:
         names: the name of each sample.

@@ -44,6 +44,7 @@ def _rows(source: str, size: int | None, table: str) -> list[Published]:
     return found
 
 
+#: The figures of published tables, as they were printed.
 PUBLISHED: tuple[Published, ...] = (
     *_rows(
         "the tables of the methods' repositories",
