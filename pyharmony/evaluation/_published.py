@@ -18,6 +18,11 @@ class Published:
         mse, psnr, fmse: over all 7,404 pictures, means over pictures.
         subsets: MSE and PSNR of each set.
         source: whose table.
+
+    Example:
+        >>> from pyharmony import evaluation
+        >>> evaluation.PUBLISHED[0].method
+        'composite'
     """
 
     method: str
