@@ -42,6 +42,13 @@ def set_device(device: Device = "auto", *, strict: bool = False) -> None:
     Raises:
         DTypeError, ArgumentError: device is none of these.
         DeviceError: strict, and the device cannot be used.
+
+    Example:
+        >>> import pyharmony
+        >>> pyharmony.set_device("cpu")
+        >>> pyharmony.get_device()
+        'cpu'
+        >>> pyharmony.set_device("auto")
     """
     checked = _checked(device, "device")
     if strict and checked == "cuda" and not _native.has_cuda():
@@ -50,7 +57,15 @@ def set_device(device: Device = "auto", *, strict: bool = False) -> None:
 
 
 def get_device() -> Device:
-    """The device that `set_device` or $PYHARMONY_DEVICE chose: 'auto', 'cpu' or 'cuda'."""
+    """The device that `set_device` or $PYHARMONY_DEVICE chose: 'auto', 'cpu' or 'cuda'.
+
+    Example:
+        >>> import pyharmony
+        >>> pyharmony.set_device("cpu")
+        >>> pyharmony.get_device()
+        'cpu'
+        >>> pyharmony.set_device("auto")
+    """
     if _State.device is None:
         _State.device = _checked(os.environ.get("PYHARMONY_DEVICE") or "auto", "PYHARMONY_DEVICE")
     return _State.device
@@ -105,6 +120,13 @@ def deterministic(on: bool = True) -> None:
 
     Raises:
         DTypeError: on is not a bool.
+
+    Example:
+        >>> import pyharmony
+        >>> pyharmony.deterministic(True)
+        >>> pyharmony.is_deterministic()
+        True
+        >>> pyharmony.deterministic(False)
     """
     if not isinstance(on, bool):
         raise DTypeError(f"on: {on!r}, expected True or False")
@@ -112,5 +134,11 @@ def deterministic(on: bool = True) -> None:
 
 
 def is_deterministic() -> bool:
-    """What `deterministic` was told last."""
+    """What `deterministic` was told last.
+
+    Example:
+        >>> import pyharmony
+        >>> pyharmony.is_deterministic()
+        False
+    """
     return _State.deterministic

@@ -85,6 +85,13 @@ def seamlessClone(  # OpenCV's name
             what is accepted; see `pyharmony.blend`.
 
     Perez, Gangnet, Blake: Poisson Image Editing, 2003.
+
+    Example:
+        >>> from pyharmony import compat
+        >>> dst, src = np.full((32, 32, 3), 60, np.uint8), np.full((16, 16, 3), 200, np.uint8)
+        >>> mask = np.full((16, 16), 255, np.uint8)
+        >>> compat.seamlessClone(src, dst, mask, (16, 16), compat.NORMAL_CLONE)[16, 16].tolist()
+        [60, 60, 60]
     """
     gradients, wide = _flags(flags)
     at_p = _point(p)
