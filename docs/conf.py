@@ -111,6 +111,7 @@ def _normal(path: str) -> str:
 def add_contents(app: Any, docname: str, source: list[str]) -> None:
     if docname == root_doc:
         source[0] += "\n\n```{toctree}\n:hidden:\n\ndocs/README\n```\n"
+        app.env.note_dependency(ROOT / "docs" / "README.md")
         for part in re.split(r"(?m)^## ", (ROOT / "docs" / "README.md").read_text())[1:]:
             source[0] += contents(part, "docs", part.partition("\n")[0])
     elif docname in PARENTS:
