@@ -61,10 +61,8 @@ def get_device() -> Device:
 
     Example:
         >>> import pyharmony
-        >>> pyharmony.set_device("cpu")
         >>> pyharmony.get_device()
-        'cpu'
-        >>> pyharmony.set_device("auto")
+        'auto'
     """
     if _State.device is None:
         _State.device = _checked(os.environ.get("PYHARMONY_DEVICE") or "auto", "PYHARMONY_DEVICE")
