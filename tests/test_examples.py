@@ -99,6 +99,7 @@ def test_the_example_runs(
     monkeypatch.chdir(tmp_path)
     threads, device = pyharmony.get_num_threads(), pyharmony.get_device()
     try:
+        pyharmony.set_device("auto")
         failed = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example).failed
     finally:
         pyharmony.set_num_threads(threads)
