@@ -45,6 +45,15 @@ class SolveInfo:
         milliseconds: wall time of the native call.
         peak_bytes: the most scratch memory held at once, beside inputs and output.
         reason: why a blend's method is 'copy', such as 'mask is zero everywhere'; else empty.
+
+    Example:
+        >>> from pyharmony import ops
+        >>> mask = np.zeros((16, 16), np.uint8)
+        >>> mask[4:12, 4:12] = 255
+        >>> dst, src = np.full((16, 16, 3), 60, np.uint8), np.full((16, 16, 3), 200, np.uint8)
+        >>> result, info = ops.poisson(src, dst, mask, return_info=True)
+        >>> info.max_error < 0.25, info.reason
+        (True, '')
     """
 
     method: str

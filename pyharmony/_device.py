@@ -41,6 +41,13 @@ def set_device(device: Device = "auto", *, strict: bool = False) -> None:
     Raises:
         DTypeError, ArgumentError: device is none of these.
         DeviceError: strict, and the device cannot be used.
+
+    Example:
+        >>> import pyharmony
+        >>> pyharmony.set_device("cpu")
+        >>> pyharmony.get_device()
+        'cpu'
+        >>> pyharmony.set_device("auto")
     """
     checked = _checked(device, "device")
     if strict and checked == "cuda" and not _native.has_cuda():
@@ -49,7 +56,13 @@ def set_device(device: Device = "auto", *, strict: bool = False) -> None:
 
 
 def get_device() -> Device:
-    """The device that `set_device` or $PYHARMONY_DEVICE chose: 'auto', 'cpu' or 'cuda'."""
+    """The device that `set_device` or $PYHARMONY_DEVICE chose: 'auto', 'cpu' or 'cuda'.
+
+    Example:
+        >>> import pyharmony
+        >>> pyharmony.get_device()
+        'auto'
+    """
     if _State.device is None:
         _State.device = _checked(os.environ.get("PYHARMONY_DEVICE") or "auto", "PYHARMONY_DEVICE")
     return _State.device

@@ -74,12 +74,24 @@ def cuda_status() -> str:
 
 
 def has_cuda() -> bool:
-    """Whether this build has CUDA kernels and a device to run them on."""
+    """Whether this build has CUDA kernels and a device to run them on.
+
+    Example:
+        >>> import pyharmony
+        >>> pyharmony.has_cuda() in (True, False)
+        True
+    """
     return cuda_status() == ""
 
 
 def get_num_threads() -> int:
-    """Threads that one call may use."""
+    """Threads that one call may use.
+
+    Example:
+        >>> import pyharmony
+        >>> pyharmony.get_num_threads() >= 1
+        True
+    """
     return native.num_threads()
 
 
@@ -91,6 +103,14 @@ def set_num_threads(n: int) -> None:
 
     Raises:
         ValueError: n is not a positive integer.
+
+    Example:
+        >>> import pyharmony
+        >>> before = pyharmony.get_num_threads()
+        >>> pyharmony.set_num_threads(1)
+        >>> pyharmony.get_num_threads()
+        1
+        >>> pyharmony.set_num_threads(before)
     """
     from .errors import ArgumentError
 
@@ -100,5 +120,11 @@ def set_num_threads(n: int) -> None:
 
 
 def simd_level() -> str:
-    """The instruction set in use: 'baseline', 'avx2' or 'avx512'."""
+    """The instruction set in use: 'baseline', 'avx2' or 'avx512'.
+
+    Example:
+        >>> import pyharmony
+        >>> pyharmony.simd_level() in ("baseline", "avx2", "avx512", "neon")
+        True
+    """
     return native.simd_level()

@@ -26,12 +26,12 @@ __all__ = [
     "seamlessClone",
 ]
 
-NORMAL_CLONE: Final = 1
-MIXED_CLONE: Final = 2
-MONOCHROME_TRANSFER: Final = 3
-NORMAL_CLONE_WIDE: Final = 9
-MIXED_CLONE_WIDE: Final = 10
-MONOCHROME_TRANSFER_WIDE: Final = 11
+NORMAL_CLONE: Final = 1  #: The source's gradients.
+MIXED_CLONE: Final = 2  #: The stronger gradient of the two images.
+MONOCHROME_TRANSFER: Final = 3  #: The gradients of the source's luma.
+NORMAL_CLONE_WIDE: Final = 9  #: `NORMAL_CLONE`, placed by the middle of the source, not of its mask.
+MIXED_CLONE_WIDE: Final = 10  #: `MIXED_CLONE`, placed by the middle of the source, not of its mask.
+MONOCHROME_TRANSFER_WIDE: Final = 11  #: `MONOCHROME_TRANSFER`, placed by the middle of the source, not of its mask.
 
 _WIDE: Final = 8
 NumpyT = TypeVar("NumpyT", bound=NumpyArray)
@@ -85,6 +85,13 @@ def seamlessClone(  # OpenCV's name
             what is accepted; see `pyharmony.blend`.
 
     Perez, Gangnet, Blake: Poisson Image Editing, 2003.
+
+    Example:
+        >>> from pyharmony import compat
+        >>> dst, src = np.full((32, 32, 3), 60, np.uint8), np.full((16, 16, 3), 200, np.uint8)
+        >>> mask = np.full((16, 16), 255, np.uint8)
+        >>> compat.seamlessClone(src, dst, mask, (16, 16), compat.NORMAL_CLONE)[16, 16].tolist()
+        [60, 60, 60]
     """
     gradients, wide = _flags(flags)
     at_p = _point(p)

@@ -4,63 +4,184 @@ from __future__ import annotations
 
 
 class PyHarmonyError(Exception):
-    """Base of every error below."""
+    """Base of every error below.
+
+    Example:
+        >>> import pyharmony
+        >>> from pyharmony.errors import PyHarmonyError
+        >>> try:
+        ...     pyharmony.set_num_threads(0)
+        ... except PyHarmonyError as error:
+        ...     print(type(error).__name__)
+        ArgumentError
+    """
 
 
 class ShapeError(PyHarmonyError, ValueError):
-    """An array has a shape that the call cannot take."""
+    """An array has a shape that the call cannot take.
+
+    Example:
+        >>> from pyharmony import metrics
+        >>> metrics.mse(np.zeros((2, 2, 3)), np.zeros((2, 3, 3)))
+        Traceback (most recent call last):
+            ...
+        pyharmony.errors.ShapeError: output: ...
+    """
 
 
 class DTypeError(PyHarmonyError, TypeError):
-    """An array, or another argument, has a type that the call cannot take."""
+    """An array, or another argument, has a type that the call cannot take.
+
+    Example:
+        >>> from pyharmony import metrics
+        >>> metrics.mse("image.png", "target.png")
+        Traceback (most recent call last):
+            ...
+        pyharmony.errors.DTypeError: output: ...
+    """
 
 
 class MaskError(PyHarmonyError, ValueError):
-    """A mask that says nothing useful: 0/1 integers, values outside [0, 1], nothing left known."""
+    """A mask that says nothing useful: 0/1 integers, values outside [0, 1], nothing left known.
+
+    Example:
+        >>> from pyharmony import blend
+        >>> image = np.zeros((2, 2, 3), np.uint8)
+        >>> blend.alpha(image, image, np.ones((2, 2), np.uint8))
+        Traceback (most recent call last):
+            ...
+        pyharmony.errors.MaskError: mask: ...
+    """
 
 
 class ArgumentError(PyHarmonyError, ValueError):
-    """A number or name is outside what the argument accepts, or an image holds NaN or Inf."""
+    """A number or name is outside what the argument accepts, or an image holds NaN or Inf.
+
+    Example:
+        >>> import pyharmony
+        >>> pyharmony.set_num_threads(0)
+        Traceback (most recent call last):
+            ...
+        pyharmony.errors.ArgumentError: n: ...
+    """
 
 
 class NativeError(PyHarmonyError, ImportError):
-    """The compiled module is missing or does not fit this Python."""
+    """The compiled module is missing or does not fit this Python.
+
+    Example:
+        >>> from pyharmony.errors import NativeError
+        >>> issubclass(NativeError, ImportError)
+        True
+    """
 
 
 class ImageTooLarge(PyHarmonyError, ValueError):
-    """An image file has more pixels than the call allows; found in its header, before decoding."""
+    """An image file has more pixels than the call allows; found in its header, before decoding.
+
+    Example:
+        >>> import pyharmony
+        >>> pyharmony.save(np.zeros((10, 10, 3), np.uint8), "ten.png")
+        >>> pyharmony.load("ten.png", max_pixels=50)
+        Traceback (most recent call last):
+            ...
+        pyharmony.errors.ImageTooLarge: source: ...
+    """
 
 
 class DecodeError(PyHarmonyError, ValueError):
-    """A file is no image, is damaged, or has a format or kind of pixels that is not accepted."""
+    """A file is no image, is damaged, or has a format or kind of pixels that is not accepted.
+
+    Example:
+        >>> import pyharmony
+        >>> pyharmony.load(b"no image")
+        Traceback (most recent call last):
+            ...
+        pyharmony.errors.DecodeError: source: ...
+    """
 
 
 class DataError(PyHarmonyError, ValueError):
-    """A data set's list, index, annotation or shard is missing, damaged, or contradicts what is there."""
+    """A data set's list, index, annotation or shard is missing, damaged, or contradicts what is there.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from pyharmony import data
+        >>> Path("empty").mkdir()
+        >>> data.open_dataset("empty")
+        Traceback (most recent call last):
+            ...
+        pyharmony.errors.DataError: path: ...
+    """
 
 
 class WeightsError(PyHarmonyError, RuntimeError):
-    """A model's weights are missing, do not match their checksum, or may not be used."""
+    """A model's weights are missing, do not match their checksum, or may not be used.
+
+    Example:
+        >>> from pyharmony.errors import WeightsError
+        >>> issubclass(WeightsError, RuntimeError)
+        True
+    """
 
 
 class OutOfMemory(PyHarmonyError, MemoryError):
-    """The memory that a call needs could not be had."""
+    """The memory that a call needs could not be had.
+
+    Example:
+        >>> from pyharmony.errors import OutOfMemory
+        >>> issubclass(OutOfMemory, MemoryError)
+        True
+    """
 
 
 class DeviceError(PyHarmonyError, RuntimeError):
-    """The device that was asked for is not there, or its kernels do not load."""
+    """The device that was asked for is not there, or its kernels do not load.
+
+    Example:
+        >>> from pyharmony.errors import DeviceError
+        >>> issubclass(DeviceError, RuntimeError)
+        True
+    """
 
 
 class PyHarmonyWarning(UserWarning):
     """A call did what it was told, and that is likely not what was meant: the message says what happened.
 
     ``warnings.simplefilter("error", PyHarmonyWarning)`` makes it an error, "ignore" silences it.
+
+    Example:
+        >>> import warnings
+        >>> from pyharmony.errors import PyHarmonyWarning
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("error", PyHarmonyWarning)
+        ...     try:
+        ...         warnings.warn("nothing was blended", PyHarmonyWarning)
+        ...     except PyHarmonyWarning as warning:
+        ...         print(warning)
+        nothing was blended
     """
 
 
 class UnchangedWarning(PyHarmonyWarning):
-    """The result is a copy of what was given."""
+    """The result is a copy of what was given.
+
+    Example:
+        >>> import warnings
+        >>> from pyharmony import blend
+        >>> image = np.zeros((4, 4, 3), np.uint8)
+        >>> with warnings.catch_warnings(record=True) as said:
+        ...     result = blend.alpha(image, image, np.zeros((4, 4), np.uint8))
+        >>> said[0].category.__name__
+        'UnchangedWarning'
+    """
 
 
 class ConfidenceWarning(PyHarmonyWarning):
-    """The guard of `pyharmony.harmonize` held a change back, or what was changed is hardly to be trusted."""
+    """The guard of `pyharmony.harmonize` held a change back, or what was changed is hardly to be trusted.
+
+    Example:
+        >>> from pyharmony.errors import ConfidenceWarning, PyHarmonyWarning
+        >>> issubclass(ConfidenceWarning, PyHarmonyWarning)
+        True
+    """

@@ -58,6 +58,12 @@ def realism_score(
         WeightsError: as `pyharmony.models.load`.
         DeviceError: there is no such device.
         ImportError: torch is not installed.
+
+    Example:
+        >>> import pyharmony
+        >>> image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+        >>> 0 <= pyharmony.realism_score(image) <= 1
+        True
     """
     picture = _levels(image)
     inside = None if mask is None else _inside(mask, *picture.shape[:2])
@@ -109,6 +115,14 @@ def harmony_score(
         WeightsError: as `pyharmony.models.load`.
         DeviceError: there is no such device.
         ImportError: torch is not installed.
+
+    Example:
+        >>> import pyharmony
+        >>> image = np.full((64, 64, 3), 120, np.uint8)
+        >>> mask = np.zeros((64, 64), np.uint8)
+        >>> mask[16:48, 16:48] = 255
+        >>> 0 <= pyharmony.harmony_score(image, mask) <= 1
+        True
     """
     picture = _levels(image)
     inside = _inside(mask, *picture.shape[:2])

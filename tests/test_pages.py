@@ -17,17 +17,19 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = (
     "",
     "docs",
+    "docs/api",
     "docs/images",
     "docs/models",
     "examples",
     "examples/second_project",
     "pyharmony/cli/images",
+    "benchmarks",
     "benchmarks/results",
 )
 PAGES = sorted(page for folder in FOLDERS for page in (ROOT / folder).glob("*.md"))
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 #: The pages whose shell commands run, each after the Python code above it, in one folder.
-SHOWN = [page for page in (ROOT / "README.md", ROOT / "docs" / "recipes.md") if "pyharmony blend" in page.read_text()]
+SHOWN = [ROOT / "README.md", ROOT / "docs" / "start.md", ROOT / "docs" / "recipes.md"]
 
 
 def text_of(page: Path) -> str:
@@ -112,8 +114,9 @@ def test_the_gallery_is_credited_and_small() -> None:
     """Each row is made by examples/gallery.py, shown, and has a line that says whose photographs it holds."""
     gallery = ROOT / "docs" / "images" / "gallery"
     names = {path.name for path in gallery.iterdir()}
-    readme, licences = (ROOT / "README.md").read_text(), (gallery.parent / "LICENSES.md").read_text()
-    shown = set(re.findall(r"docs/images/([\w/.-]+\.(?:jpg|png))", readme))
+    pages = (ROOT / "README.md").read_text() + (ROOT / "docs" / "gallery.md").read_text()
+    licences = (gallery.parent / "LICENSES.md").read_text()
+    shown = set(re.findall(r"\((?:docs/)?images/([\w/.-]+\.(?:jpg|png))", pages))
     assert {name for name in shown if name.startswith("gallery/")} == {f"gallery/{name}" for name in names}
     assert set(re.findall(r"\(gallery/([\w.]+)\)", licences)) == names
     made = (ROOT / "examples" / "gallery.py").read_text()

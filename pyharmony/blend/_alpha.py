@@ -48,6 +48,13 @@ def alpha(
 
     Raises:
         PyHarmonyError: see `pyharmony.blend`.
+
+    Example:
+        >>> from pyharmony import blend
+        >>> dst, src = np.zeros((1, 4, 3), np.uint8), np.full((1, 2, 3), 200, np.uint8)
+        >>> mask = np.array([[255, 128]], np.uint8)
+        >>> blend.alpha(src, dst, mask, at=(1, 0))[0, :, 0].tolist()
+        [0, 200, 100, 0]
     """
     width = _checks.number(feather, "feather", accepts="a finite number of pixels, at least 0")
 

@@ -62,6 +62,13 @@ def texture_flattening(
 
     Raises:
         PyHarmonyError: see `pyharmony.blend`.
+
+    Example:
+        >>> from pyharmony import blend
+        >>> image = np.full((16, 16, 3), 100, np.uint8)
+        >>> image[::2, ::2] = 103  # a texture
+        >>> blend.texture_flattening(image, low=10, high=20)[4:12, 4:12].std().round(1).item()
+        0.0
     """
     weak = _checks.number(low, "low")
     strong = _checks.number(high, "high")
@@ -131,6 +138,15 @@ def illumination_change(
 
     Raises:
         PyHarmonyError: see `pyharmony.blend`.
+
+    Example:
+        >>> from pyharmony import blend
+        >>> image = np.tile(np.linspace(20, 80, 16).astype(np.uint8)[None, :, None], (16, 1, 3))
+        >>> mask = np.zeros((16, 16), np.uint8)
+        >>> mask[4:12, 4:12] = 255
+        >>> result = blend.illumination_change(image, mask)
+        >>> result.shape, bool(np.array_equal(result[mask == 0], image[mask == 0]))
+        ((16, 16, 3), True)
     """
     accepts = f"a number above 0, at most {_MAX_ALPHA:g}"
     level = _checks.number(alpha, "alpha", low=math.nextafter(0, 1), high=_MAX_ALPHA, accepts=accepts)
@@ -186,6 +202,13 @@ def detail_boost(
 
     Raises:
         PyHarmonyError: see `pyharmony.blend`.
+
+    Example:
+        >>> from pyharmony import blend
+        >>> image = np.full((9, 9, 3), 100, np.uint8)
+        >>> image[4, 4] = 120
+        >>> blend.detail_boost(image, gain=2)[4, 4].tolist()
+        [139, 139, 139]
     """
     factor = _checks.number(gain, "gain", high=_MAX_GAIN, accepts=f"a number from 0 to {_MAX_GAIN:g}")
 
@@ -236,6 +259,15 @@ def inpaint(
 
     Raises:
         PyHarmonyError: see `pyharmony.blend`.
+
+    Example:
+        >>> from pyharmony import blend
+        >>> image = np.full((9, 9, 3), 100, np.uint8)
+        >>> image[4, 2:7] = 255  # a scratch
+        >>> mask = np.zeros((9, 9), np.uint8)
+        >>> mask[4, 2:7] = 255
+        >>> blend.inpaint(image, mask)[4, :, 0].tolist()
+        [100, 100, 100, 100, 100, 100, 100, 100, 100]
     """
     if mask is None:
         raise MaskError("mask: None, expected the pixels to fill")

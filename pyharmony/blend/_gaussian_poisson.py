@@ -77,6 +77,18 @@ def gaussian_poisson(
 
     Raises:
         PyHarmonyError: see `pyharmony.blend`.
+
+    Example:
+        >>> from pyharmony import blend
+        >>> dst, src = np.full((32, 32, 3), 60, np.uint8), np.full((16, 16, 3), 200, np.uint8)
+        >>> src[8, 8] = 230
+        >>> mask = np.zeros((16, 16), np.uint8)
+        >>> mask[2:14, 2:14] = 255
+        >>> result, info = blend.gaussian_poisson(src, dst, mask, at=(8, 8), return_info=True)
+        >>> result[16, 14:19, 0].tolist()  # the colours of dst, the detail of src
+        [60, 60, 92, 60, 60]
+        >>> info.max_error < 0.25
+        True
     """
     equation = equation_of(sigma, smooth_sigma, gradient_kernel, preserve_background, reference)
     if isinstance(base, str) and base != "copy-paste" and not os.path.exists(base):

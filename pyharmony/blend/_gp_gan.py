@@ -90,6 +90,15 @@ def gp_gan(
         WeightsError: there are no such weights, they are of another model, or supervised or nz differ from them.
         ImportError: torch is not installed.
         PyHarmonyError: see `pyharmony.blend`.
+
+    Example:
+        >>> from pyharmony import blend
+        >>> dst, src = np.full((64, 64, 3), 60, np.uint8), np.full((64, 64, 3), 200, np.uint8)
+        >>> mask = np.zeros((64, 64), np.uint8)
+        >>> mask[16:48, 16:48] = 255
+        >>> result = blend.gp_gan(src, dst, mask)
+        >>> result.shape, result[0, 0].tolist()
+        ((64, 64, 3), [60, 60, 60])
     """
     equation = equation_of(sigma, smooth_sigma, gradient_kernel, preserve_background, reference)
     if supervised is not None and not isinstance(supervised, bool):

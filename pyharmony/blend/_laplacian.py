@@ -60,6 +60,15 @@ def laplacian(
 
     Raises:
         PyHarmonyError: see `pyharmony.blend`.
+
+    Example:
+        >>> from pyharmony import blend
+        >>> dst, src = np.zeros((32, 32), np.uint8), np.full((32, 32), 200, np.uint8)
+        >>> mask = np.zeros((32, 32), np.uint8)
+        >>> mask[:, 16:] = 255
+        >>> row = blend.laplacian(src, dst, mask)[16].tolist()
+        >>> row[0], row[-1]
+        (0, 200)
     """
     if levels is not None:
         if isinstance(levels, bool) or not isinstance(levels, numbers.Integral):

@@ -60,6 +60,15 @@ def poisson(
 
     Raises:
         PyHarmonyError: see `pyharmony.blend`.
+
+    Example:
+        >>> from pyharmony import blend
+        >>> dst, src = np.full((16, 16, 3), 60, np.uint8), np.full((16, 16, 3), 200, np.uint8)
+        >>> src[8, 8] = 230
+        >>> mask = np.zeros((16, 16), np.uint8)
+        >>> mask[2:14, 2:14] = 255
+        >>> blend.poisson(src, dst, mask)[8, 6:11, 0].tolist()
+        [60, 60, 90, 60, 60]
     """
     _checks.one_of(gradients, "gradients", _checks.GRADIENTS)
     _checks.one_of(contour, "contour", _checks.CONTOURS)

@@ -67,6 +67,17 @@ def gaussian_poisson_tiles(
 
     Raises:
         PyHarmonyError: see `pyharmony.blend`.
+
+    Example:
+        >>> from pyharmony import blend
+        >>> dst = np.full((64, 64, 3), 60, np.uint8)
+        >>> src = dst + 100
+        >>> mask = np.zeros((64, 64), np.uint8)
+        >>> mask[16:48, 16:48] = 255
+        >>> out = np.lib.format.open_memmap("result.npy", "w+", dst.dtype, dst.shape)
+        >>> result = blend.gaussian_poisson_tiles(src, dst, mask, out, tile=32)
+        >>> result is out, result[32, 32].tolist()
+        (True, [60, 60, 60])
     """
     start = time.perf_counter()
     images = Images(src, dst, mask, dst, out)

@@ -41,6 +41,13 @@ def idt(
 
     Raises:
         ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; another argument is not accepted.
+
+    Example:
+        >>> from pyharmony import color
+        >>> image = np.random.default_rng(0).integers(0, 100, (16, 16, 3), np.uint8)
+        >>> reference = image + 100
+        >>> bool(color.idt(image, reference, iterations=5).mean() > image.mean() + 80)
+        True
     """
     target, source, amount = both(image, reference, mask, reference_mask, strength)
     rounds, count = whole(iterations, "iterations", 1, 1000), whole(bins, "bins", 2, 65536)
@@ -104,6 +111,13 @@ def regrain(image: ArrayT, recolored: Array, mask: Array | None = None, *, stren
 
     Raises:
         ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; recolored has another size than image.
+
+    Example:
+        >>> from pyharmony import color
+        >>> image = np.full((8, 8, 3), 100, np.uint8)
+        >>> grainy = 150 + np.random.default_rng(0).integers(-9, 10, image.shape).astype(np.uint8)
+        >>> bool(color.regrain(image, grainy).std() < grainy.std())
+        True
     """
     target = region(image, mask)
     amount = share(strength, "strength")

@@ -32,6 +32,13 @@ def random_lut(rng: Rng, size: int = 17, *, amount: float = 1.0) -> npt.NDArray[
 
     Raises:
         DTypeError, ArgumentError: an argument is not accepted.
+
+    Example:
+        >>> from pyharmony import color
+        >>> color.random_lut(0, 5).shape
+        (5, 5, 5, 3)
+        >>> bool(np.array_equal(color.random_lut(7, 5), color.random_lut(7, 5)))
+        True
     """
     generate = generator(rng, "rng")
     n = whole(size, "size", 2, 65)
@@ -79,6 +86,13 @@ def lut_mix(
 
     Raises:
         ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; tables of several sizes, no mix of weights.
+
+    Example:
+        >>> from pyharmony import color
+        >>> luts = [color.random_lut(seed, 5) for seed in range(3)]
+        >>> image = np.full((2, 2, 3), 128, np.uint8)
+        >>> color.lut_mix(image, luts, weights=[0.5, 0.3, 0.2]).shape
+        (2, 2, 3)
     """
     target = region(image, mask)
     amount = share(strength, "strength")

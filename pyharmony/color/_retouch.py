@@ -52,6 +52,11 @@ def brightness_contrast(
 
     Raises:
         ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; another argument is not accepted.
+
+    Example:
+        >>> from pyharmony import color
+        >>> color.brightness_contrast(np.full((1, 1, 3), 100, np.uint8), brightness=0.1).tolist()
+        [[[126, 126, 126]]]
     """
     target = region(image, mask)
     amount = share(strength, "strength")
@@ -79,6 +84,13 @@ class Retouching:
         ambient: the colour of that light, linear, each 0 to 1.
         shadows, highlights: -1 to 1; above zero is brighter.
         light: the stops of `pyharmony.ops.Light`, a smooth field of light over the image, each -4 to 4.
+
+    Example:
+        >>> from pyharmony.color import Retouching
+        >>> Retouching(exposure=0.5).exposure
+        0.5
+        >>> Retouching.draw(np.random.default_rng(7)).exposure < 2
+        True
     """
 
     exposure: float = 0.0
@@ -169,6 +181,13 @@ def retouch(
 
     Raises:
         ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; both rng and parameters, or neither.
+
+    Example:
+        >>> from pyharmony import color
+        >>> image = np.full((2, 2, 3), 100, np.uint8)
+        >>> brighter, used = color.retouch(image, parameters=color.Retouching(exposure=1.0))
+        >>> bool(brighter.mean() > 100), used.exposure
+        (True, 1.0)
     """
     target = region(image, mask)
     amount = share(strength, "strength")

@@ -41,6 +41,13 @@ def reinhard(
         ShapeError, DTypeError: an image is no [H, W, 3], or a mask has another size.
         MaskError: a mask is zero everywhere, or none.
         ArgumentError: strength is outside 0 to 1, or NaN or infinities are inside a mask.
+
+    Example:
+        >>> from pyharmony import color
+        >>> image = np.random.default_rng(0).integers(50, 100, (16, 16, 3), np.uint8)
+        >>> result = color.reinhard(image, image + 100)
+        >>> bool(result.mean() > image.mean() + 80)
+        True
     """
     target, source, amount = both(image, reference, mask, reference_mask, strength)
     ours, theirs = (part.stats([_TO_LMS, Log()]) for part in (target, source))
@@ -73,6 +80,13 @@ def xiao_ma(
 
     Raises:
         ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`.
+
+    Example:
+        >>> from pyharmony import color
+        >>> image = np.random.default_rng(0).integers(0, 100, (16, 16, 3), np.uint8)
+        >>> reference = image + 100
+        >>> bool(np.abs(color.xiao_ma(image, reference).mean() - reference.mean()) < 1)
+        True
     """
     target, source, amount = both(image, reference, mask, reference_mask, strength)
     ours, theirs = target.stats(), source.stats()
@@ -103,6 +117,13 @@ def mkl(
 
     Raises:
         ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; floor is below 0.
+
+    Example:
+        >>> from pyharmony import color
+        >>> image = np.random.default_rng(0).integers(0, 100, (16, 16, 3), np.uint8)
+        >>> reference = image + 100
+        >>> bool(np.abs(color.mkl(image, reference).mean() - reference.mean()) < 1)
+        True
     """
     target, source, amount = both(image, reference, mask, reference_mask, strength)
     least = _checks.number(floor, "floor")

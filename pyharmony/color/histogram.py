@@ -34,6 +34,12 @@ def match_histogram(
 
     Raises:
         ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; bins is not accepted.
+
+    Example:
+        >>> from pyharmony import color
+        >>> image = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+        >>> color.match_histogram(image, image + 100)[0, 0].tolist()
+        [100, 101, 102]
     """
     target, source, amount = both(image, reference, mask, reference_mask, strength)
     count = whole(256 if target.image.dtype == np.uint8 else 1024, "bins", 2, 65536)
@@ -63,6 +69,13 @@ def fecker(
 
     Raises:
         ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; bins is not accepted.
+
+    Example:
+        >>> from pyharmony import color
+        >>> image = np.random.default_rng(0).integers(0, 100, (16, 16, 3), np.uint8)
+        >>> reference = image + 100
+        >>> round(float(color.fecker(image, reference).mean() - reference.mean()))
+        0
     """
     target, source, amount = both(image, reference, mask, reference_mask, strength)
     count = whole(bins, "bins", 2, 65536)

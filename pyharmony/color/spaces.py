@@ -52,14 +52,26 @@ def _floats(x: Any) -> Float64:
 
 
 def srgb_to_linear(rgb: Any) -> Float64:
-    """sRGB's curve (IEC 61966-2-1), mirrored below zero."""
+    """sRGB's curve (IEC 61966-2-1), mirrored below zero.
+
+    Example:
+        >>> from pyharmony import color
+        >>> color.srgb_to_linear(np.array([0.0, 0.5, 1.0])).round(3).tolist()
+        [0.0, 0.214, 1.0]
+    """
     x = _floats(rgb)
     size = np.abs(x)
     return np.copysign(np.where(size <= 0.04045, size / 12.92, ((size + 0.055) / 1.055) ** 2.4), x)
 
 
 def linear_to_srgb(rgb: Any) -> Float64:
-    """The inverse of `srgb_to_linear`."""
+    """The inverse of `srgb_to_linear`.
+
+    Example:
+        >>> from pyharmony import color
+        >>> color.linear_to_srgb(np.array([0.0, 0.18, 1.0])).round(3).tolist()
+        [0.0, 0.461, 1.0]
+    """
     x = _floats(rgb)
     size = np.abs(x)
     threshold = 0.04045 / 12.92
@@ -67,12 +79,24 @@ def linear_to_srgb(rgb: Any) -> Float64:
 
 
 def rgb_to_xyz(rgb: Any) -> Float64:
-    """sRGB to XYZ, Y of white 1."""
+    """sRGB to XYZ, Y of white 1.
+
+    Example:
+        >>> from pyharmony import color
+        >>> color.rgb_to_xyz(np.array([1.0, 1.0, 1.0])).round(3).tolist()
+        [0.95, 1.0, 1.089]
+    """
     return srgb_to_linear(rgb) @ RGB_TO_XYZ.T
 
 
 def xyz_to_rgb(xyz: Any) -> Float64:
-    """XYZ to sRGB."""
+    """XYZ to sRGB.
+
+    Example:
+        >>> from pyharmony import color
+        >>> color.xyz_to_rgb(color.rgb_to_xyz(np.array([0.2, 0.4, 0.6]))).round(3).tolist()
+        [0.2, 0.4, 0.6]
+    """
     return linear_to_srgb(_floats(xyz) @ XYZ_TO_RGB.T)
 
 
@@ -88,40 +112,83 @@ def lab_f_inverse(f: Any) -> Float64:
 
 
 def rgb_to_lab(rgb: Any) -> Float64:
-    """sRGB to CIELAB under D65: L* from 0 to 100."""
+    """sRGB to CIELAB under D65: L* from 0 to 100.
+
+    Example:
+        >>> from pyharmony import color
+        >>> color.rgb_to_lab(np.array([1.0, 0.0, 0.0])).round(1).tolist()
+        [53.2, 80.1, 67.2]
+    """
     return lab_f(rgb_to_xyz(rgb) / WHITE) @ F_TO_LAB.T - [16.0, 0.0, 0.0]
 
 
 def lab_to_rgb(lab: Any) -> Float64:
-    """CIELAB to sRGB."""
+    """CIELAB to sRGB.
+
+    Example:
+        >>> from pyharmony import color
+        >>> color.lab_to_rgb(np.array([50.0, 0.0, 0.0])).round(3).tolist()
+        [0.466, 0.466, 0.466]
+    """
     f = (_floats(lab) + [16.0, 0.0, 0.0]) @ np.linalg.inv(F_TO_LAB).T
     return xyz_to_rgb(lab_f_inverse(f) * WHITE)
 
 
 def rgb_to_lalphabeta(rgb: Any) -> Float64:
-    """RGB to ℓαβ (Ruderman et al. 1998): natural logarithms of the cones' responses plus 1/255, decorrelated."""
+    """RGB to ℓαβ (Ruderman et al. 1998): natural logarithms of the cones' responses plus 1/255, decorrelated.
+
+    Example:
+        >>> from pyharmony import color
+        >>> color.rgb_to_lalphabeta(np.array([0.2, 0.4, 0.6])).round(3).tolist()
+        [-1.517, -0.377, -0.088]
+    """
     lms = _floats(rgb) @ RGB_TO_LMS.T + LMS_FLOOR
     return np.log(np.maximum(lms, np.finfo(np.float32).tiny)) @ LMS_TO_LALPHABETA.T
 
 
 def lalphabeta_to_rgb(lalphabeta: Any) -> Float64:
-    """ℓαβ to RGB."""
+    """ℓαβ to RGB.
+
+    Example:
+        >>> from pyharmony import color
+        >>> rgb = np.array([0.2, 0.4, 0.6])
+        >>> color.lalphabeta_to_rgb(color.rgb_to_lalphabeta(rgb)).round(3).tolist()
+        [0.2, 0.4, 0.6]
+    """
     lms = np.exp(_floats(lalphabeta) @ LMS_TO_LALPHABETA)  # the matrix is orthogonal
     return (lms - LMS_FLOOR) @ np.linalg.inv(RGB_TO_LMS).T
 
 
 def rgb_to_ycbcr(rgb: Any) -> Float64:
-    """RGB to YCbCr of Rec. 601 in full range: Y from 0 to 1, Cb and Cr about 1/2."""
+    """RGB to YCbCr of Rec. 601 in full range: Y from 0 to 1, Cb and Cr about 1/2.
+
+    Example:
+        >>> from pyharmony import color
+        >>> color.rgb_to_ycbcr(np.array([1.0, 0.0, 0.0])).round(3).tolist()
+        [0.299, 0.331, 1.0]
+    """
     return _floats(rgb) @ RGB_TO_YCBCR.T + [0.0, 0.5, 0.5]
 
 
 def ycbcr_to_rgb(ycbcr: Any) -> Float64:
-    """YCbCr to RGB."""
+    """YCbCr to RGB.
+
+    Example:
+        >>> from pyharmony import color
+        >>> color.ycbcr_to_rgb(color.rgb_to_ycbcr(np.array([0.2, 0.4, 0.6]))).round(3).tolist()
+        [0.2, 0.4, 0.6]
+    """
     return (_floats(ycbcr) - [0.0, 0.5, 0.5]) @ np.linalg.inv(RGB_TO_YCBCR).T
 
 
 def xyz_to_xyy(xyz: Any) -> Float64:
-    """XYZ to x, y, Y; black has the chromaticity of white."""
+    """XYZ to x, y, Y; black has the chromaticity of white.
+
+    Example:
+        >>> from pyharmony import color
+        >>> color.xyz_to_xyy(np.array([0.95, 1.0, 1.09])).round(3).tolist()
+        [0.312, 0.329, 1.0]
+    """
     a = _floats(xyz)
     total = a.sum(-1, keepdims=True)
     white = WHITE / WHITE.sum()
@@ -130,7 +197,13 @@ def xyz_to_xyy(xyz: Any) -> Float64:
 
 
 def xyy_to_xyz(xyy: Any) -> Float64:
-    """x, y, Y to XYZ."""
+    """x, y, Y to XYZ.
+
+    Example:
+        >>> from pyharmony import color
+        >>> color.xyy_to_xyz(np.array([0.3127, 0.329, 1.0])).round(3).tolist()
+        [0.95, 1.0, 1.089]
+    """
     a = _floats(xyy)
     x, y, luminance = a[..., 0], a[..., 1], a[..., 2]
     scale = luminance / np.where(y > 0, y, 1)

@@ -96,6 +96,13 @@ def luminance_temperature(
 
     Raises:
         ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; another argument is not accepted.
+
+    Example:
+        >>> from pyharmony import color
+        >>> image = np.random.default_rng(0).integers(0, 100, (16, 16, 3), np.uint8)
+        >>> result = color.luminance_temperature(image, image + 100)
+        >>> bool(result.mean() > image.mean())
+        True
     """
     target, source, amount = both(image, reference, mask, reference_mask, strength)
     _checks.one_of(chroma, "chroma", ("transport", "temperature"))
@@ -134,6 +141,11 @@ def shift_temperature(image: ArrayT, mired: float, mask: Array | None = None, *,
 
     Raises:
         ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; mired is not accepted.
+
+    Example:
+        >>> from pyharmony import color
+        >>> color.shift_temperature(np.full((1, 1, 3), 0.5), 50).round(2).tolist()  # warmer
+        [[[0.54, 0.49, 0.42]]]
     """
     target = region(image, mask)
     amount = share(strength, "strength")

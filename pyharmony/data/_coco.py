@@ -31,6 +31,12 @@ class CocoPeople(Dataset):
     Raises:
         DataError: the file holds no annotations of COCO, or has no such category.
         FileNotFoundError: the file or the folder is missing.
+
+    Example:
+        >>> from pyharmony import data
+        >>> people = data.CocoPeople("coco/instances.json", "coco")
+        >>> people[0]["name"], int((people[0]["mask"] > 0).sum())
+        ('1_7', 16)
     """
 
     def __init__(
@@ -143,6 +149,11 @@ def decode_segmentation(segmentation: Any, height: int, width: int) -> NumpyArra
 
     Raises:
         ArgumentError: it is neither, or its runs are not of that size.
+
+    Example:
+        >>> from pyharmony import data
+        >>> data.decode_segmentation([[1, 0, 3, 0, 3, 2, 1, 2]], 2, 4).tolist()
+        [[0, 255, 255, 0], [0, 255, 255, 0]]
     """
     if isinstance(segmentation, dict):
         counts = segmentation.get("counts")

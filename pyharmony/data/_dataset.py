@@ -29,6 +29,11 @@ class Problem:
     Attributes:
         name: of the sample, or of the file where it is no sample's.
         message: what is wrong, with the path.
+
+    Example:
+        >>> from pyharmony.data import Problem
+        >>> Problem("0007", "mask: missing").message
+        'mask: missing'
     """
 
     name: str
@@ -36,11 +41,20 @@ class Problem:
 
 
 class Dataset:
-    """A map from 0 .. len - 1 to samples.
+    """A map from numbers, 0 to len - 1, to samples.
 
     Attributes:
         names: the name of each sample.
         groups: of each sample what it shares with others that show the same: they go to one split.
+
+    Example:
+        >>> from pyharmony.data import Dataset
+        >>> class Greys(Dataset):
+        ...     names = ["dark", "light"]
+        ...     def _load(self, index):
+        ...         return {"name": self.names[index], "image": np.full((2, 2, 3), 100 + 100 * index, np.uint8)}
+        >>> [sample["name"] for sample in Greys()], len(Greys())
+        (['dark', 'light'], 2)
     """
 
     names: Sequence[str]
@@ -188,6 +202,11 @@ class Subset(Dataset):
     Args:
         dataset: the data set.
         indices: which of its samples, in this order.
+
+    Example:
+        >>> from pyharmony import data
+        >>> data.Subset(data.Photos("photos"), [1]).names
+        ['b']
     """
 
     def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
@@ -215,6 +234,11 @@ class Resized(Dataset):
     Args:
         dataset: the data set.
         size: see `resize_sample`.
+
+    Example:
+        >>> from pyharmony import data
+        >>> data.Resized(data.Photos("photos"), 16)[0]["image"].shape
+        (16, 16, 3)
     """
 
     def __init__(self, dataset: Dataset, size: int = 256) -> None:
@@ -235,6 +259,12 @@ class Cached(Dataset):
     Args:
         dataset: the data set.
         memory: bytes of arrays that are kept at most; what is beyond them is read again.
+
+    Example:
+        >>> from pyharmony import data
+        >>> photos = data.Cached(data.Photos("photos"))
+        >>> photos[1]["name"], len(photos)
+        ('b', 2)
     """
 
     def __init__(self, dataset: Dataset, *, memory: int = 1 << 30) -> None:
@@ -267,6 +297,12 @@ class Joined(Dataset):
 
     Raises:
         ArgumentError: there are none.
+
+    Example:
+        >>> from pyharmony import data
+        >>> photos = data.Photos("photos")
+        >>> len(data.Joined([photos, photos]))
+        4
     """
 
     def __init__(self, datasets: Sequence[Dataset]) -> None:
@@ -305,6 +341,12 @@ def resize_sample(sample: Sample, size: int = 256) -> Sample:
     Raises:
         MaskError: the mask is empty at that size.
         ShapeError, DTypeError: a picture is not [H, W, 3] or a mask not [H, W], of uint8.
+
+    Example:
+        >>> from pyharmony import data
+        >>> sample = {"name": "a", "image": np.zeros((40, 60, 3), np.uint8)}
+        >>> data.resize_sample(sample, 16)["image"].shape
+        (16, 16, 3)
     """
     from PIL import Image
 

@@ -71,6 +71,11 @@ class Triples(_Stems):
     Raises:
         FileNotFoundError: a folder is missing.
         DataError: two files of a folder have one stem, or the recipes are damaged.
+
+    Example:
+        >>> from pyharmony import data
+        >>> sorted(data.Triples("triples")[0])
+        ['composite', 'mask', 'name', 'target']
     """
 
     def __init__(
@@ -148,6 +153,12 @@ class Photos(_Stems):
 
     Raises:
         FileNotFoundError, DataError: as `Triples`.
+
+    Example:
+        >>> from pyharmony import data
+        >>> photos = data.Photos("photos")
+        >>> len(photos), sorted(photos[0])
+        (2, ['image', 'mask', 'name'])
     """
 
     def __init__(self, root: PathLike, image: str = "images", mask: str | None = "masks") -> None:
@@ -171,6 +182,12 @@ class Manifest(Dataset):
     Raises:
         DataError: the manifest is none, an entry lacks what it needs, or a pair has a role twice.
         FileNotFoundError: there is none.
+
+    Example:
+        >>> from pyharmony import data
+        >>> photos = data.Manifest("manifest", split="test")
+        >>> sorted(photos[0])
+        ['image', 'name']
     """
 
     def __init__(self, root: PathLike, split: str | None = None, roles: Sequence[str] | None = None) -> None:

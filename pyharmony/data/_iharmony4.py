@@ -38,6 +38,11 @@ class IHarmony4(Dataset):
         DataError: there is no list, or a line of one is no composite.
         FileNotFoundError: there is no root.
         ArgumentError: there is no such split or set.
+
+    Example:
+        >>> from pyharmony import data
+        >>> data.IHarmony4("iHarmony4", "test").names
+        ['HCOCO/c1_1_1']
     """
 
     def __init__(

@@ -74,6 +74,12 @@ def open_dataset(
         FileNotFoundError: there is nothing.
         DataError: it is none of these, or damaged.
         ArgumentError: there is no such kind, it has no splits, annotations or boxes, or COCO's annotations are missing.
+
+    Example:
+        >>> from pyharmony import data
+        >>> photos = data.open_dataset("photos")
+        >>> type(photos).__name__, photos.names
+        ('Photos', ['a', 'b'])
     """
     place = Path(path)
     if not place.exists():

@@ -35,6 +35,12 @@ class AlignedScenes(Dataset):
     Raises:
         DataError: a line is no box, a box is empty, or a scene is listed twice.
         FileNotFoundError: the root, the file or the folder of a listed scene is missing.
+
+    Example:
+        >>> from pyharmony import data
+        >>> scenes = data.AlignedScenes("scenes")
+        >>> scenes.names, len(scenes.pairs(5))
+        (['park/a', 'park/b'], 5)
     """
 
     def __init__(self, root: PathLike, boxes: PathLike | None = None) -> None:
@@ -88,6 +94,12 @@ class ScenePairs(Dataset):
         scenes: the pictures.
         count: how many pairs.
         seed: of the draws.
+
+    Example:
+        >>> from pyharmony import data
+        >>> pairs = data.ScenePairs(data.AlignedScenes("scenes"), 5, seed=1)
+        >>> len(pairs), sorted(pairs[0])
+        (5, ['dst', 'name', 'scene', 'src'])
     """
 
     def __init__(self, scenes: AlignedScenes, count: int, *, seed: int = 0) -> None:

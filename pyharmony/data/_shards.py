@@ -49,6 +49,13 @@ class Shards(Dataset):
     Raises:
         DataError: the index is missing, damaged or of another version. That a file is missing or damaged is an error of
             its samples alone.
+
+    Example:
+        >>> from pyharmony import data
+        >>> data.write_shards(data.Photos("photos"), "shards", 16).fields
+        ('image', 'mask')
+        >>> data.Shards("shards")[[1, 0]]["image"].shape
+        (2, 16, 16, 3)
     """
 
     def __init__(self, folder: PathLike) -> None:
@@ -243,6 +250,12 @@ def write_shards(
         FileExistsError: folder is there already.
         ShapeError: a sample has other fields than the first, or there is no sample.
         PyHarmonyError, OSError: of a bad sample.
+
+    Example:
+        >>> from pyharmony import data
+        >>> shards = data.write_shards(data.Photos("photos"), "shards", 16)
+        >>> shards[0]["image"].shape
+        (16, 16, 3)
     """
     side, most = _files.whole(size, "size"), _files.whole(samples_per_shard, "samples_per_shard")
     sound = loaded(dataset, errors, progress, threads, side)

@@ -24,6 +24,11 @@ def split_of(name: str, shares: Mapping[str, float] = SHARES, *, seed: int = 0) 
     Raises:
         ArgumentError: shares are negative or do not sum to 1.
         DTypeError: name is no text.
+
+    Example:
+        >>> from pyharmony import data
+        >>> data.split_of("0007"), data.split_of("0007", {"train": 0.0, "test": 1.0})
+        ('train', 'test')
     """
     if not isinstance(name, str):
         raise DTypeError(f"name: {type(name).__name__}, expected a text")
@@ -45,6 +50,12 @@ def split(dataset: Dataset, shares: Mapping[str, float] = SHARES, *, seed: int =
     Args:
         dataset: the data set.
         shares, seed: as `split_of`.
+
+    Example:
+        >>> from pyharmony import data
+        >>> parts = data.split(data.Photos("photos"), {"train": 0.5, "test": 0.5})
+        >>> sum(len(part) for part in parts.values())
+        2
     """
     found: dict[str, list[int]] = {key: [] for key in shares}
     for index, group in enumerate(dataset.groups):

@@ -61,6 +61,12 @@ class Synthesis(Dataset):
 
     Raises:
         ArgumentError: an argument is out of range, or a method is unknown.
+
+    Example:
+        >>> from pyharmony import data
+        >>> composites = data.Synthesis(data.Photos("photos"), per_photo=2)
+        >>> len(composites), sorted(composites[0])
+        (4, ['composite', 'mask', 'name', 'recipe', 'target'])
     """
 
     def __init__(
@@ -241,6 +247,12 @@ class CopyPaste(Dataset):
 
     Raises:
         ArgumentError: an argument is out of range.
+
+    Example:
+        >>> from pyharmony import data
+        >>> composites = data.CopyPaste(data.AlignedScenes("scenes").pairs(5), load_size=32, crop_size=32)
+        >>> composites[0]["composite"].shape
+        (32, 32, 3)
     """
 
     def __init__(

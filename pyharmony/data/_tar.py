@@ -43,6 +43,12 @@ class TarShards(Dataset):
 
     Raises:
         DataError: there is no .tar file, or none can be read.
+
+    Example:
+        >>> from pyharmony import data
+        >>> tar = data.write_tar_shards(data.Photos("photos"), "tar")
+        >>> sorted(data.TarShards("tar")[0])
+        ['image', 'json', 'mask', 'name']
     """
 
     def __init__(self, source: PathLike | Sequence[PathLike]) -> None:
@@ -133,6 +139,11 @@ def write_tar_shards(
     Raises:
         FileExistsError: folder is there already.
         PyHarmonyError, OSError: of a bad sample.
+
+    Example:
+        >>> from pyharmony import data
+        >>> data.write_tar_shards(data.Photos("photos"), "tar", format="webp").names
+        ['a', 'b']
     """
     most = _files.whole(samples_per_shard, "samples_per_shard")
     if format not in ("png", "jpeg", "webp"):

@@ -46,6 +46,12 @@ class TFRecordPairs(Dataset):
     Raises:
         DataError: there is no such file, or one is damaged: of its records those before the damage are there.
         ImportError: google-crc32c is missing.
+
+    Example:
+        >>> from pyharmony import data
+        >>> data.write_tfrecord(data.Synthesis(data.Photos("photos")), "pairs.tfrecord")
+        >>> sorted(data.TFRecordPairs("pairs.tfrecord")[0])
+        ['composite', 'mask', 'name', 'target']
     """
 
     def __init__(
@@ -153,6 +159,12 @@ def write_tfrecord(
         ArgumentError: a sample has no composite or target, or a mask where others have none; two features of one name.
         PyHarmonyError, OSError: of a bad sample; nothing is left of the file then.
         ImportError: google-crc32c is missing.
+
+    Example:
+        >>> from pyharmony import data
+        >>> data.write_tfrecord(data.Synthesis(data.Photos("photos")), "pairs.tfrecord")
+        >>> len(data.TFRecordPairs("pairs.tfrecord"))
+        2
     """
     features = _features(composite, target, mask)
     sound = loaded(dataset, errors, progress, threads)
@@ -188,6 +200,12 @@ def write_tfrecord_shards(
     Raises:
         FileExistsError: folder is there already.
         ShapeError, ArgumentError, PyHarmonyError, OSError, ImportError: see `write_tfrecord`.
+
+    Example:
+        >>> from pyharmony import data
+        >>> pairs = data.write_tfrecord_shards(data.Synthesis(data.Photos("photos")), "records")
+        >>> len(pairs)
+        2
     """
     most = _files.whole(samples_per_shard, "samples_per_shard")
     features = _features(composite, target, mask)

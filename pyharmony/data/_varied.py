@@ -41,6 +41,12 @@ class Varied(Dataset):
 
     Raises:
         ArgumentError: a share is outside 0 to 1, or masks are to be borrowed and no sample has one.
+
+    Example:
+        >>> from pyharmony import data
+        >>> varied = data.Varied(data.Photos("photos"), retouched=1.0, per_photo=3)
+        >>> len(varied), varied[0]["image"].shape
+        (6, (24, 32, 3))
     """
 
     def __init__(

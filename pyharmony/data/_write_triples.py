@@ -35,6 +35,12 @@ class Written:
         problems: those that could not be loaded.
         refused: the names of those that were not accepted.
         unlikely: the names of those with the lowest scores, the lowest first.
+
+    Example:
+        >>> from pyharmony import data
+        >>> written = data.write_triples(data.Synthesis(data.Photos("photos")), "composites")
+        >>> len(written.triples), len(written.recipes), written.refused
+        (2, 2, [])
     """
 
     triples: Triples
@@ -86,6 +92,12 @@ def write_triples(
         DataError: folder holds other things than this function writes; two names become one; no sample is left.
         ArgumentError: an argument is not accepted.
         PyHarmonyError, OSError: of a bad sample.
+
+    Example:
+        >>> from pyharmony import data
+        >>> written = data.write_triples(data.Synthesis(data.Photos("photos")), "composites")
+        >>> written.triples.names, written.problems
+        (['a', 'b'], [])
     """
     if format not in ("png", "jpeg"):
         raise ArgumentError(f"format: {format!r}, expected 'png' or 'jpeg'")

@@ -39,6 +39,13 @@ def composed(output: npt.NDArray[Any], composite: Picture, mask: Picture) -> Pic
     Raises:
         ShapeError: output has another shape than composite.
         ArgumentError: output holds NaN or Inf.
+
+    Example:
+        >>> from pyharmony import evaluation
+        >>> composite = np.full((1, 2, 3), 100, np.uint8)
+        >>> mask = np.array([[255, 0]], np.uint8)
+        >>> evaluation.composed(np.full((1, 2, 3), 50.0), composite, mask)[..., 0].tolist()
+        [[50, 100]]
     """
     if output.shape != composite.shape:
         raise ShapeError(f"output: shape {list(output.shape)}, expected {list(composite.shape)} as composite")
@@ -52,7 +59,17 @@ def composed(output: npt.NDArray[Any], composite: Picture, mask: Picture) -> Pic
 def measure(
     output: npt.NDArray[Any], composite: Picture, target: Picture, mask: Picture
 ) -> tuple[Picture, dict[str, float]]:
-    """The picture that `composed` makes of an output, and what `pyharmony.metrics.evaluate` says of it."""
+    """The picture that `composed` makes of an output, and what `pyharmony.metrics.evaluate` says of it.
+
+    Example:
+        >>> from pyharmony import evaluation
+        >>> target = np.full((16, 16, 3), 100, np.uint8)
+        >>> mask = np.zeros((16, 16), np.uint8)
+        >>> mask[4:12, 4:12] = 255
+        >>> picture, scores = evaluation.measure(target + 2.0, target + 10, target, mask)
+        >>> scores["fmse"]
+        4.0
+    """
     picture = composed(output, composite, mask)
     return picture, metrics.evaluate(picture, target, mask)
 
@@ -67,6 +84,13 @@ class Result:
         pictures: of each method.
         scores: of each method, and of the target, what each judge says.
         maps: of each method, and of the target, each judge's probabilities of parts; None where it judges none.
+
+    Example:
+        >>> from pyharmony import data, evaluation
+        >>> told = []
+        >>> result = evaluation.evaluate(data.Triples("triples"), {}, size=None, on_result=told.append)
+        >>> told[0].name, list(told[0].pictures)
+        ('a', ['composite'])
     """
 
     index: int
@@ -87,6 +111,12 @@ class Summary:
         count: how many pictures.
         means: of each measure.
         gains: of each measure the mean difference to the composite.
+
+    Example:
+        >>> from pyharmony import data, evaluation
+        >>> summary = evaluation.evaluate(data.Triples("triples"), {}, size=None).summaries[0]
+        >>> summary.method, summary.group, summary.count
+        ('composite', 'all', 2)
     """
 
     method: str
@@ -106,6 +136,12 @@ class Evaluation:
         rows: of each picture and method: `name`, `subset`, `method`, `height`, `width`, `foreground`, the measures of
             `pyharmony.metrics.evaluate`, and the judges' scores as `judge_score`.
         problems: samples that could not be evaluated; no method has a row of them.
+
+    Example:
+        >>> from pyharmony import data, evaluation
+        >>> result = evaluation.evaluate(data.Triples("triples"), {}, size=None)
+        >>> result.rows[0]["name"], result.rows[0]["method"], result.problems
+        ('a', 'composite', [])
     """
 
     methods: tuple[str, ...]
@@ -176,6 +212,13 @@ def evaluate(
         DataError: no sample could be evaluated.
         WeightsError: a method's weights are missing or damaged, whatever errors is.
         PyHarmonyError, OSError: of a bad sample.
+
+    Example:
+        >>> from pyharmony import data, evaluation
+        >>> methods = {"reinhard": evaluation.METHODS["reinhard"]}
+        >>> result = evaluation.evaluate(data.Triples("triples"), methods, size=None)
+        >>> result.methods
+        ('composite', 'reinhard')
     """
     if errors not in ("raise", "skip"):
         raise ArgumentError(f"errors: {errors!r}, expected 'raise' or 'skip'")

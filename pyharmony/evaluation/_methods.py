@@ -74,6 +74,12 @@ def harmonizer(
         WeightsError: as `pyharmony.models.load`.
         ArgumentError: the model does something else, or has no batch norms and batch_statistics are asked for.
         DeviceError: there is no such device.
+
+    Example:
+        >>> from pyharmony import evaluation, models
+        >>> method = evaluation.harmonizer(models.create("pct_net"), size=32)
+        >>> callable(method)
+        True
     """
     networks = _networks()
     return networks.Harmonizer(networks.loaded(source, device), batch_statistics, size)
@@ -93,6 +99,12 @@ def judge(source: Network | PathLike | bytes, *, device: TorchDevice | None = No
 
     Raises:
         ImportError, WeightsError, ArgumentError, DeviceError: as `harmonizer`; the file has the generator alone.
+
+    Example:
+        >>> from pyharmony import evaluation, models
+        >>> judge = evaluation.judge(models.create("realism_cnn"))
+        >>> callable(judge)
+        True
     """
     networks = _networks()
     return networks.Verdict(networks.loaded(source, device, whole=True))

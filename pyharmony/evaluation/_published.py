@@ -18,6 +18,11 @@ class Published:
         mse, psnr, fmse: over all 7,404 pictures, means over pictures.
         subsets: MSE and PSNR of each set.
         source: whose table.
+
+    Example:
+        >>> from pyharmony import evaluation
+        >>> evaluation.PUBLISHED[0].method
+        'composite'
     """
 
     method: str
@@ -44,6 +49,7 @@ def _rows(source: str, size: int | None, table: str) -> list[Published]:
     return found
 
 
+#: The figures of published tables, as they were printed.
 PUBLISHED: tuple[Published, ...] = (
     *_rows(
         "the tables of the methods' repositories",

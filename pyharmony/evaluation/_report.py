@@ -36,6 +36,13 @@ def write_csv(evaluation: Evaluation, path: str | os.PathLike[str]) -> None:
 
     Raises:
         OSError: the file cannot be written.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from pyharmony import data, evaluation
+        >>> evaluation.write_csv(evaluation.evaluate(data.Triples("triples"), {}, size=None), "table.csv")
+        >>> Path("table.csv").read_text().split(",")[:3]
+        ['name', 'subset', 'method']
     """
     with _temporary.file(path) as unfinished, open(unfinished, "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(evaluation.rows[0]))
@@ -49,6 +56,12 @@ def markdown(evaluation: Evaluation, *, published: bool = False) -> str:
     Args:
         evaluation: what `evaluate` gave.
         published: whether to add the published tables of iHarmony4.
+
+    Example:
+        >>> from pyharmony import data, evaluation
+        >>> result = evaluation.evaluate(data.Triples("triples"), {}, size=None)
+        >>> evaluation.markdown(result).splitlines()[0]
+        '# 2 pictures, full size'
     """
     every = [summary for summary in evaluation.summaries if summary.group == "all"]
     size = "full size" if evaluation.size is None else f"{evaluation.size} x {evaluation.size} pixels"
@@ -130,6 +143,11 @@ def heat_map(parts: npt.NDArray[Any], picture: Picture) -> Picture:
     Args:
         parts: [h, w], 0 to 1.
         picture: [H, W, 3], uint8.
+
+    Example:
+        >>> from pyharmony import evaluation
+        >>> evaluation.heat_map(np.array([[0.0, 1.0]]), np.full((8, 16, 3), 128, np.uint8)).shape
+        (8, 16, 3)
     """
     height, width = picture.shape[:2]
     p = enlarged(np.asarray(parts, np.float32)[..., None], (height, width))[..., 0].clip(0, 1)

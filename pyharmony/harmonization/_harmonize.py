@@ -84,6 +84,16 @@ class HarmonizeInfo:
             largest change of a channel, in 8-bit levels (1/255 of white).
         asked: the same of what the method says, with strength, before the guard made less of it (of 'xue', after its
             offsets were held).
+
+    Example:
+        >>> from pyharmony import harmonize
+        >>> image = np.random.default_rng(0).integers(0, 100, (32, 32, 3), np.uint8)
+        >>> image[8:24, 8:24] += 30
+        >>> mask = np.zeros((32, 32), np.uint8)
+        >>> mask[8:24, 8:24] = 255
+        >>> result, info = harmonize(image, mask, method="reinhard", guard=False, return_info=True)
+        >>> info.method, info.weights, info.change <= info.asked
+        ('reinhard', None, True)
     """
 
     method: str
@@ -198,6 +208,18 @@ def harmonize(
         DeviceError: arrays are on two devices, or out is not where image is; or device cannot be used, and
             `pyharmony.set_device` was told to be strict.
         PyHarmonyError: see `pyharmony.blend`.
+
+    Example:
+        >>> from pyharmony import harmonize
+        >>> image = np.random.default_rng(0).integers(0, 100, (32, 32, 3), np.uint8)
+        >>> image[8:24, 8:24] += 30
+        >>> mask = np.zeros((32, 32), np.uint8)
+        >>> mask[8:24, 8:24] = 255
+        >>> result = harmonize(image, mask, method="reinhard", guard=False)
+        >>> bool(result[mask > 0].mean() < image[mask > 0].mean())
+        True
+        >>> bool(np.array_equal(result[mask == 0], image[mask == 0]))
+        True
     """
     amount, careful = share(strength, "strength"), _flag(guard, "guard")
     _refuse_none(image, mask)
@@ -239,6 +261,16 @@ def harmonize_frames(
     Raises:
         ShapeError: there are more frames than masks, or fewer; a frame is a batch.
         PyHarmonyError: as `harmonize`.
+
+    Example:
+        >>> from pyharmony.harmonization import harmonize_frames
+        >>> frame = np.random.default_rng(0).integers(0, 100, (32, 32, 3), np.uint8)
+        >>> frame[8:24, 8:24] += 30
+        >>> mask = np.zeros((32, 32), np.uint8)
+        >>> mask[8:24, 8:24] = 255
+        >>> film = harmonize_frames([frame] * 3, [mask] * 3, method="reinhard", guard=False)
+        >>> [result.shape for result in film]
+        [(32, 32, 3), (32, 32, 3), (32, 32, 3)]
     """
     amount, careful = share(strength, "strength"), _flag(guard, "guard")
     keep = _checks.number(

@@ -39,6 +39,14 @@ class ColorMap:
         curves: [3, 3, K], what is added to output channel o of the value of input channel c, at K equal steps.
         grid: [Gh, Gw, D, 3, 4], over rows, columns and luma.
         table: [n, n, n, 3], over red, green and blue; interpolated tetrahedrally.
+
+    Example:
+        >>> from pyharmony.harmonization import ColorMap
+        >>> darker = ColorMap(affine=np.diag([0.5, 0.5, 0.5, 1.0])[:3])
+        >>> darker.apply(np.full((1, 1, 3), 100, np.uint8)).tolist()
+        [[[50, 50, 50]]]
+        >>> darker.scaled(0.0).is_identity
+        True
     """
 
     affine: Float64 | None = None

@@ -148,6 +148,13 @@ def load(source: FileLike | PILImage, *, max_pixels: int | None = None, keep_gps
 
     Raises:
         DecodeError, ImageTooLarge, OutOfMemory, OSError, DTypeError: as `pyharmony.io.read`.
+
+    Example:
+        >>> import pyharmony
+        >>> pyharmony.save(np.full((2, 3, 3), 200, np.uint8), "grey.png")
+        >>> image = pyharmony.load("grey.png")
+        >>> image.size, image.getpixel((0, 0))
+        ((3, 2), (200, 200, 200))
     """
     from . import _decode
 
@@ -183,6 +190,12 @@ def save(
         ArgumentError: the format does not hold such an image (16 bit in a JPEG, alpha in a JPEG), or is unknown.
         DTypeError, ShapeError: image is none.
         OSError: the file cannot be written; FileExistsError: it exists and overwrite is False.
+
+    Example:
+        >>> import pyharmony
+        >>> pyharmony.save(np.full((2, 3, 3), 40000, np.uint16), "deep.png")
+        >>> pyharmony.load("deep.png").dtype
+        dtype('uint16')
     """
     from . import _encode, _profiles
 

@@ -19,6 +19,11 @@ class Interval:
     Attributes:
         mean: the mean of the values.
         low, high: the bounds of the interval.
+
+    Example:
+        >>> from pyharmony.metrics import Interval
+        >>> Interval(mean=2.5, low=2.0, high=3.0).low
+        2.0
     """
 
     mean: float
@@ -50,6 +55,12 @@ def bootstrap(
         ShapeError: values is empty or not one list of numbers.
         ArgumentError: a value is NaN or infinite; another argument is out of range.
         DTypeError: an argument is no number.
+
+    Example:
+        >>> from pyharmony import metrics
+        >>> interval = metrics.bootstrap([1.0, 2.0, 3.0, 4.0])
+        >>> interval.mean, interval.low < 2.5 < interval.high
+        (2.5, True)
     """
     x = np.asarray(values, np.float64)
     if x.ndim != 1 or x.size == 0:
@@ -83,6 +94,12 @@ def summarize(
     Raises:
         ShapeError: there is no row.
         ArgumentError: rows differ in their names; a value is NaN or infinite.
+
+    Example:
+        >>> from pyharmony import metrics
+        >>> table = metrics.summarize([{"mse": 1.0}, {"mse": 3.0}])
+        >>> table["mse"].mean
+        2.0
     """
     table = list(rows)
     if not table:

@@ -35,6 +35,12 @@ def mse(output: Array, target: Array) -> float:
     Raises:
         ShapeError, DTypeError: they are no pictures, or differ in shape or dtype.
         ArgumentError: one holds NaN or Inf.
+
+    Example:
+        >>> from pyharmony import metrics
+        >>> target = np.full((16, 16, 3), 100, np.uint8)
+        >>> metrics.mse(target + 2, target)
+        4.0
     """
     return float(_squares(*_checks.pair(output, target)).mean())
 
@@ -43,6 +49,12 @@ def psnr(output: Array, target: Array) -> float:
     """10 log10(255² / MSE) in dB; MSE is taken as at least 1e-6, so that equal pictures have 108.13 dB.
 
     Args, Raises: as `mse`.
+
+    Example:
+        >>> from pyharmony import metrics
+        >>> target = np.full((16, 16, 3), 100, np.uint8)
+        >>> round(metrics.psnr(target + 2, target), 2)
+        42.11
     """
     return _decibels(mse(output, target))
 
@@ -54,6 +66,12 @@ def ssim(output: Array, target: Array) -> float:
     population; channels are averaged.
 
     Args, Raises: as `mse`; ShapeError also where a side is below 11 pixels.
+
+    Example:
+        >>> from pyharmony import metrics
+        >>> target = np.random.default_rng(0).integers(0, 200, (16, 16, 3), np.uint8)
+        >>> round(metrics.ssim(target, target), 3)
+        1.0
     """
     return float(_inside(_similarity(*_checks.pair(output, target))).mean())
 
@@ -69,6 +87,14 @@ def fmse(output: Array, target: Array, mask: Array) -> float:
         ShapeError, DTypeError: they are no pictures, or differ in shape or dtype; mask is of another size.
         MaskError: mask is empty, holds 0 and 1 as integers, or values outside [0, 1].
         ArgumentError: a picture holds NaN or Inf.
+
+    Example:
+        >>> from pyharmony import metrics
+        >>> target = np.full((16, 16, 3), 100, np.uint8)
+        >>> mask = np.zeros((16, 16), np.uint8)
+        >>> mask[4:12, 4:12] = 255
+        >>> metrics.fmse(target + 2, target, mask)
+        4.0
     """
     a, b = _checks.pair(output, target)
     return _weighted(_squares(a, b), _checks.foreground(mask, *a.shape[:2]))
@@ -78,6 +104,14 @@ def fpsnr(output: Array, target: Array, mask: Array) -> float:
     """10 log10(255² / fMSE) in dB; fMSE is taken as at least 1e-6.
 
     Args, Raises: as `fmse`.
+
+    Example:
+        >>> from pyharmony import metrics
+        >>> target = np.full((16, 16, 3), 100, np.uint8)
+        >>> mask = np.zeros((16, 16), np.uint8)
+        >>> mask[4:12, 4:12] = 255
+        >>> round(metrics.fpsnr(target + 2, target, mask), 2)
+        42.11
     """
     return _decibels(fmse(output, target, mask))
 
@@ -88,6 +122,14 @@ def fssim(output: Array, target: Array, mask: Array) -> float:
     Windows reach out of the mask: pixels around the foreground have a part in it.
 
     Args, Raises: as `fmse`; ShapeError also where a side is below 11 pixels.
+
+    Example:
+        >>> from pyharmony import metrics
+        >>> target = np.random.default_rng(0).integers(0, 200, (16, 16, 3), np.uint8)
+        >>> mask = np.zeros((16, 16), np.uint8)
+        >>> mask[4:12, 4:12] = 255
+        >>> round(metrics.fssim(target, target, mask), 3)
+        1.0
     """
     a, b = _checks.pair(output, target)
     return _weighted(_similarity(a, b), _checks.foreground(mask, *a.shape[:2]))
@@ -107,6 +149,16 @@ def evaluate(output: Array, target: Array, mask: Array) -> dict[str, float]:
 
     Raises:
         ShapeError, DTypeError, MaskError, ArgumentError: as `fmse` and `ssim`.
+
+    Example:
+        >>> from pyharmony import metrics
+        >>> target = np.full((16, 16, 3), 100, np.uint8)
+        >>> mask = np.zeros((16, 16), np.uint8)
+        >>> mask[4:12, 4:12] = 255
+        >>> output = np.where(mask[..., None] > 0, target + 2, target)
+        >>> scores = metrics.evaluate(output, target, mask)
+        >>> scores["mse"], scores["fmse"]
+        (1.0, 4.0)
     """
     a, b = _checks.pair(output, target)
     m = _checks.foreground(mask, *a.shape[:2])

@@ -45,6 +45,15 @@ def seam_error(output: Array, src: Array, dst: Array, mask: Array) -> float:
         ShapeError, DTypeError: they are no pictures, or differ in shape or dtype; mask is of another size.
         MaskError: mask holds 0 and 1 as integers, or values outside [0, 1].
         ArgumentError: a picture holds NaN or Inf.
+
+    Example:
+        >>> from pyharmony import metrics
+        >>> src, dst = np.full((16, 16, 3), 100, np.uint8), np.full((16, 16, 3), 60, np.uint8)
+        >>> mask = np.zeros((16, 16), np.uint8)
+        >>> mask[4:12, 4:12] = 255
+        >>> pasted = np.where(mask[..., None] > 0, src, dst)
+        >>> metrics.seam_error(pasted, src, dst, mask) > metrics.seam_error(dst, src, dst, mask)
+        True
     """
     a = _checks.picture(output, "output")
     pictures = []

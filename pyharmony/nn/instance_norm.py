@@ -30,6 +30,13 @@ class InstanceNorm2d(torch.nn.InstanceNorm2d):
 
     Raises:
         ArgumentError, DTypeError: a number is out of range.
+
+    Example:
+        >>> import torch
+        >>> from pyharmony import nn
+        >>> norm = nn.InstanceNorm2d(8, negative_slope=0.2)
+        >>> norm(torch.rand(2, 8, 16, 16)).shape
+        torch.Size([2, 8, 16, 16])
     """
 
     def __init__(self, channels: int, eps: float = 1e-5, negative_slope: float | None = None) -> None:

@@ -22,6 +22,16 @@ class PartialConv2d(torch.nn.Conv2d):
             padding as numbers.
         multi_channel: the mask has a plane for each channel; one plane is taken for all of them.
         soft: accept mask values between 0 and 1.
+
+    Example:
+        >>> import torch
+        >>> from pyharmony import nn
+        >>> layer = nn.PartialConv2d(3, 8, 3, padding=1)
+        >>> mask = torch.ones(1, 1, 16, 16)
+        >>> mask[..., 4:8, 4:8] = 0
+        >>> y, new_mask = layer(torch.rand(2, 3, 16, 16), mask)
+        >>> y.shape, new_mask.shape
+        (torch.Size([2, 8, 16, 16]), torch.Size([1, 1, 16, 16]))
     """
 
     def __init__(

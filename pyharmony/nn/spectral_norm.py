@@ -385,6 +385,15 @@ class SpectralNormGroup:
 
     Updates in place that torch does not count (of `weight.data`) are not seen; call `update()` after them. In a model
     compiled with fullgraph=True use update='forward', or call `update()` outside after each optimizer's step.
+
+    Example:
+        >>> import torch
+        >>> from pyharmony import nn
+        >>> model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 1))
+        >>> group = nn.SpectralNormGroup(model)
+        >>> y = model(torch.rand(4, 8))
+        >>> group.sigmas.shape
+        torch.Size([2])
     """
 
     _pool: op.Pool
@@ -791,6 +800,8 @@ def spectral_norm(
         ArgumentError, DTypeError, ShapeError: as `SpectralNormGroup`.
 
     Example:
+        >>> import torch
+        >>> from pyharmony.nn import spectral_norm
         >>> layer = spectral_norm(torch.nn.Linear(20, 40), order="parametrization")
         >>> round(float(torch.linalg.matrix_norm(layer.weight, 2)), 1)
         1.0
@@ -823,6 +834,8 @@ def remove_spectral_norm(module: Layer, name: str = "weight") -> Layer:
         ArgumentError: the weight has no norm of these, or other parametrizations as well.
 
     Example:
+        >>> import torch
+        >>> from pyharmony.nn import remove_spectral_norm, spectral_norm
         >>> layer = remove_spectral_norm(spectral_norm(torch.nn.Linear(20, 40)))
         >>> sorted(layer.state_dict())
         ['bias', 'weight']

@@ -59,6 +59,13 @@ def color_grid(
         DeviceError: arrays are in different places, or their device cannot be used.
 
     Source: Gharbi et al., "Deep Bilateral Learning for Real-Time Image Enhancement", 2017, section 3.3 (the grid).
+
+    Example:
+        >>> from pyharmony import ops
+        >>> image = np.full((4, 4, 3), 100, np.uint8)
+        >>> affine = np.array([[0.5, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]], np.float32)
+        >>> ops.color_grid(image, affine=affine)[0, 0].tolist()
+        [50, 100, 100]
     """
     arguments = image, mask, affine, curves, grid, origin, frame, out
     result: Any

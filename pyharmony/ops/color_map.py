@@ -24,6 +24,12 @@ class Affine:
 
     Attributes:
         matrix: [3, 4], the columns of A, then b; or [3, 3], without b.
+
+    Example:
+        >>> from pyharmony import ops
+        >>> swap = ops.Affine([[0, 0, 1], [0, 1, 0], [1, 0, 0]])
+        >>> ops.color_map(np.array([[[10, 20, 30]]], np.uint8), [swap]).tolist()
+        [[[30, 20, 10]]]
     """
 
     matrix: Any
@@ -31,12 +37,24 @@ class Affine:
 
 @dataclass(frozen=True, eq=False)
 class Log:
-    """The natural logarithm of each channel. What is not above zero has that of the smallest normal float32."""
+    """The natural logarithm of each channel. What is not above zero has that of the smallest normal float32.
+
+    Example:
+        >>> from pyharmony import ops
+        >>> ops.color_map(np.ones((1, 1, 3), np.float32), [ops.Log()]).tolist()
+        [[[0.0, 0.0, 0.0]]]
+    """
 
 
 @dataclass(frozen=True, eq=False)
 class Exp:
-    """e to each channel, arguments held to -87 to 88."""
+    """e to each channel, arguments held to -87 to 88.
+
+    Example:
+        >>> from pyharmony import ops
+        >>> ops.color_map(np.full((1, 1, 3), 0.5, np.float32), [ops.Log(), ops.Exp()]).round(3).tolist()
+        [[[0.5, 0.5, 0.5]]]
+    """
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +64,12 @@ class Curves:
     Attributes:
         table: [3, n] or [n] for all channels, n at least 2: the values at equal steps.
         low, high: where the first and the last entry are: numbers, or one for each channel.
+
+    Example:
+        >>> from pyharmony import ops
+        >>> negative = ops.Curves([1.0, 0.0])
+        >>> ops.color_map(np.array([[[10, 20, 30]]], np.uint8), [negative]).tolist()
+        [[[245, 235, 225]]]
     """
 
     table: Any
@@ -59,6 +83,12 @@ class Lut:
 
     Attributes:
         table: [n, n, n, 3], n from 2 to 256: [i, j, k] is the colour of red i, green j and blue k of n - 1.
+
+    Example:
+        >>> from pyharmony import ops
+        >>> table = np.stack(np.meshgrid(*[np.linspace(1, 0, 2)] * 3, indexing="ij"), -1)  # a negative
+        >>> ops.color_map(np.array([[[10, 20, 30]]], np.uint8), [ops.Lut(table)]).tolist()
+        [[[245, 235, 225]]]
     """
 
     table: Any
@@ -70,6 +100,12 @@ class Light:
 
     Attributes:
         stops: the six coefficients a to f.
+
+    Example:
+        >>> from pyharmony import ops
+        >>> one_stop = ops.Light([1, 0, 0, 0, 0, 0])
+        >>> ops.color_map(np.full((1, 1, 3), 0.25, np.float32), [one_stop]).round(3).tolist()
+        [[[0.5, 0.5, 0.5]]]
     """
 
     stops: Any
@@ -177,6 +213,13 @@ def color_map(image: ArrayT, stages: Sequence[Stage], mask: Array | None = None,
     Raises:
         ShapeError, DTypeError, MaskError: image is no [H, W, 3], mask no mask of it, a stage's array has another shape.
         ArgumentError: strength is outside 0 to 1, or a stage's numbers are not finite.
+
+    Example:
+        >>> from pyharmony import ops
+        >>> image = np.full((1, 2, 3), 100, np.uint8)
+        >>> stages = [ops.Affine([[0.5, 0, 0], [0, 1, 0], [0, 0, 1]])]
+        >>> ops.color_map(image, stages, np.array([[255, 0]], np.uint8)).tolist()
+        [[[50, 100, 100], [100, 100, 100]]]
     """
     a = color_image(image, "image")
     m = None if mask is None else _checks.mask(mask, "mask", *a.shape[:2])

@@ -32,6 +32,12 @@ class RegionStats:
         covariance: [3, 3], of the population: divided by weight.
         minimum, maximum: [3], of the pixels of weight above zero.
         histogram: [3, bins], the weight in each bin.
+
+    Example:
+        >>> from pyharmony import ops
+        >>> region = ops.color_stats(np.full((2, 2, 3), 255, np.uint8)).foreground
+        >>> region.weight, region.mean.tolist()
+        (4.0, [1.0, 1.0, 1.0])
     """
 
     weight: float
@@ -49,6 +55,14 @@ class ColorStats:
     Attributes:
         foreground: weighted by the mask.
         background: weighted by one minus the mask; None where it was not asked for.
+
+    Example:
+        >>> from pyharmony import ops
+        >>> image = np.zeros((2, 2, 3), np.uint8)
+        >>> image[0] = 255
+        >>> stats = ops.color_stats(image, np.array([[255, 255], [0, 0]], np.uint8))
+        >>> stats.foreground.mean.tolist(), stats.background.mean.tolist()
+        ([1.0, 1.0, 1.0], [0.0, 0.0, 0.0])
     """
 
     foreground: RegionStats
@@ -86,6 +100,13 @@ def color_stats(
         ShapeError, DTypeError, MaskError: image is no [H, W, 3], or mask no mask of it.
         ArgumentError: bins, low or high are outside what is accepted, or the image holds NaN or infinities in a region
             that is read.
+
+    Example:
+        >>> from pyharmony import ops
+        >>> image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+        >>> stats = ops.color_stats(image, bins=4)
+        >>> stats.foreground.histogram.shape, int(stats.foreground.histogram[0].sum())
+        ((3, 4), 1024)
     """
     a = color_image(image, "image")
     m = None if mask is None else _checks.mask(mask, "mask", *a.shape[:2])

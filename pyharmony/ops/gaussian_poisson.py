@@ -77,6 +77,14 @@ def gaussian_poisson(
     Raises:
         ShapeError, DTypeError, MaskError, ArgumentError: naming the argument, what was given and
             what is accepted.
+
+    Example:
+        >>> from pyharmony import ops
+        >>> dst, src = np.full((16, 16, 3), 60, np.uint8), np.full((16, 16, 3), 200, np.uint8)
+        >>> mask = np.zeros((16, 16), np.uint8)
+        >>> mask[4:12, 4:12] = 255
+        >>> ops.gaussian_poisson(src, dst, mask, base=dst)[8, 8].tolist()
+        [60, 60, 60]
     """
     if _arrays.in_graph(src, dst, mask, base, color_weight):
         from . import _gaussian_poisson_torch

@@ -37,6 +37,12 @@ def instance_norm(x: ArrayT, *, negative_slope: float | None = None, eps: float 
         DeviceError: x is on a device that kernels cannot be used on.
 
     Source: Ulyanov et al., "Instance Normalization: The Missing Ingredient for Fast Stylization", 2016.
+
+    Example:
+        >>> from pyharmony import ops
+        >>> x = np.array([[[[1.0, 3.0]]]], np.float32)
+        >>> ops.instance_norm(x).round(3).tolist()
+        [[[[-1.0, 1.0]]]]
     """
     slope, eps = settings(negative_slope, eps)
     if _arrays.is_torch(x):

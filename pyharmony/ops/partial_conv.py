@@ -31,7 +31,16 @@ def _plan_layers(mask: Array, chain: tuple[tuple[Window, int], ...], soft: bool)
 
 
 class MaskPlan:
-    """Window sums, ratios and active windows of a chain of layers, from one mask; see `mask_plan`."""
+    """Window sums, ratios and active windows of a chain of layers, from one mask; see `mask_plan`.
+
+    Example:
+        >>> from pyharmony import ops
+        >>> mask = np.ones((1, 1, 8, 8), np.float32)
+        >>> mask[..., 2:4, 2:4] = 0  # a hole
+        >>> plan = ops.MaskPlan(mask, [(3, 2, 1), (3, 2, 1)])  # kernel, stride and padding of two layers
+        >>> len(plan)
+        2
+    """
 
     def __init__(self, mask: Array, layers: Sequence[Any], *, soft: bool = False) -> None:
         self._chain = tuple(parse_layer(layer, f"layers[{i}]") for i, layer in enumerate(layers))
@@ -80,6 +89,16 @@ def mask_plan(mask: Array, layers: Sequence[Any], *, soft: bool = False) -> Mask
         ShapeError: no such mask, or one smaller than a window.
         DTypeError: the mask's dtype is no float and not bool.
         ArgumentError: a layer that is not one.
+
+    Example:
+        >>> from pyharmony import ops
+        >>> mask = np.ones((1, 1, 8, 8), np.float32)
+        >>> mask[..., 2:4, 2:4] = 0  # a hole
+        >>> plan = ops.mask_plan(mask, [(3, 1, 1)])  # kernel, stride and padding of a layer
+        >>> x, weight = np.ones((1, 1, 8, 8), np.float32), np.ones((1, 1, 3, 3), np.float32)
+        >>> y, new_mask = ops.partial_conv2d(x, weight, padding=1, plan=plan[0])
+        >>> y[0, 0, 2, 2].round(3).item(), int(new_mask.sum())
+        (9.0, 64)
     """
     return MaskPlan(mask, layers, soft=soft)
 
@@ -126,6 +145,15 @@ def partial_conv2d(
         DTypeError: dtypes or kinds that differ.
         MaskError: mask values outside [0, 1], or between without soft.
         ArgumentError: a stride, padding, dilation, number of groups or slope that is not one.
+
+    Example:
+        >>> from pyharmony import ops
+        >>> x, weight = np.ones((1, 1, 8, 8), np.float32), np.ones((1, 1, 3, 3), np.float32)
+        >>> mask = np.ones((8, 8), np.float32)
+        >>> mask[2:4, 2:4] = 0
+        >>> y, new_mask = ops.partial_conv2d(x, weight, mask=mask, padding=1)
+        >>> y[0, 0, 2, 2].round(3).item(), new_mask.min().item()
+        (9.0, 1.0)
     """
     window = check_layer(x, weight, bias, stride, padding, dilation, groups)
     slope = 1.0 if negative_slope is None else number(negative_slope, "negative_slope", 0.0)

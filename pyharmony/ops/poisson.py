@@ -102,6 +102,17 @@ class PoissonSolver(_Solves):
     Raises:
         ShapeError, DTypeError, MaskError, ArgumentError: naming the argument, what was given and
             what is accepted. MaskError for a mask above 0 everywhere with color_weight 0.
+
+    Example:
+        >>> from pyharmony import ops
+        >>> mask = np.zeros((16, 16), np.uint8)
+        >>> mask[4:12, 4:12] = 255
+        >>> solver = ops.PoissonSolver(mask)
+        >>> solver.shape, solver.unknowns
+        ((16, 16), 64)
+        >>> dst, src = np.full((16, 16, 3), 60, np.uint8), np.full((16, 16, 3), 200, np.uint8)
+        >>> solver.solve(src, dst)[8, 8].tolist()
+        [60, 60, 60]
     """
 
     def __init__(self, mask: Array, color_weight: float | Array = 0.0, *, device: Device | None = None) -> None:
@@ -163,6 +174,15 @@ class PoissonSequence(_Solves):
 
     Attributes:
         bytes: memory that the last frame's correction holds, 4 for each pixel of the mask's box and channel.
+
+    Example:
+        >>> from pyharmony import ops
+        >>> mask = np.zeros((16, 16), np.uint8)
+        >>> mask[4:12, 4:12] = 255
+        >>> film = ops.PoissonSolver(mask).sequence()
+        >>> dst, src = np.full((16, 16, 3), 60, np.uint8), np.full((16, 16, 3), 200, np.uint8)
+        >>> [film.solve(src, dst + light)[8, 8, 0].item() for light in range(3)]
+        [60, 61, 62]
     """
 
     def __init__(self, solver: PoissonSolver) -> None:
@@ -249,6 +269,14 @@ def poisson(
 
     Warns:
         RuntimeWarning: the tolerance was not reached, or the error could not be bounded: max_error is NaN then.
+
+    Example:
+        >>> from pyharmony import ops
+        >>> dst, src = np.full((16, 16, 3), 60, np.uint8), np.full((16, 16, 3), 200, np.uint8)
+        >>> mask = np.zeros((16, 16), np.uint8)
+        >>> mask[4:12, 4:12] = 255
+        >>> ops.poisson(src, dst, mask)[8, 8].tolist()
+        [60, 60, 60]
     """
     call = call_of(src, dst, mask, base, color_weight, gradients, contour, tolerance, return_info)
     if _arrays.in_graph(src, dst, mask, base, color_weight):

@@ -61,6 +61,13 @@ def spectral_norm(
         DeviceError: tensors are on several devices, or on one that kernels cannot be used on.
 
     Source: Miyato et al., "Spectral Normalization for Generative Adversarial Networks", 2018.
+
+    Example:
+        >>> from pyharmony import ops
+        >>> weight = np.diag([3.0, 1.0]).astype(np.float32)
+        >>> u, v = np.array([1.0, 0.0], np.float32), np.array([1.0, 0.0], np.float32)
+        >>> ops.spectral_norm([weight], [u], [v]).tolist()
+        [3.0]
     """
     chosen = settings(n_power_iterations, eps, order, update)
     weights, us, vs = list(weights), list(us), list(vs)

@@ -76,6 +76,16 @@ def gaussian_poisson_tiles(
 
     Warns:
         RuntimeWarning: the tolerance was not proven.
+
+    Example:
+        >>> from pyharmony import ops
+        >>> dst, src = np.full((64, 64, 3), 60, np.uint8), np.full((64, 64, 3), 200, np.uint8)
+        >>> mask = np.zeros((64, 64), np.uint8)
+        >>> mask[16:48, 16:48] = 255
+        >>> out = np.empty_like(dst)
+        >>> result = ops.gaussian_poisson_tiles(src, dst, mask, dst, out, tile=32)
+        >>> result is out, out[32, 32].tolist()
+        (True, [60, 60, 60])
     """
     start = time.perf_counter()
     images = Images(src, dst, mask, base, out)

@@ -212,6 +212,7 @@ class TrainConfig:
             raise ArgumentError("schedule: without an end; set schedule.epochs, schedule.steps or schedule.minutes")
 
     def value(self, key: str) -> Any:
+        """Return a setting by its table and name, such as 'data.root'."""
         table, name = key.split(".", 1)
         return getattr(getattr(self, table), name)
 

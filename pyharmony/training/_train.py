@@ -48,7 +48,7 @@ def train(
         ArgumentError: a setting that the model, its step or the data does not accept; checkpoints in `out` without
             `resume`; a checkpoint of a run with other settings or samples; `out` in use by another run.
         WeightsError: a checkpoint that is damaged.
-        DecodeError and others of `pyharmony.data`: a sample that cannot be read, by its name.
+        DecodeError: a sample that cannot be read, by its name; other errors of `pyharmony.data`, too.
         OSError: `out` cannot be written.
         ImportError: what the extra installs is missing.
     """
