@@ -75,9 +75,11 @@ def plain(x: Any, name: str) -> Any:
     Raises:
         DTypeError: x is sparse, of oneDNN's own layout, or without memory.
     """
-    check_dense(x, name)
+    torch = sys.modules["torch"]
+    if x.layout != torch.strided:
+        check_dense(x, name)
     if x._is_zerotensor():
-        return sys.modules["torch"].zeros(x.shape, dtype=x.dtype, device=x.device)
+        return torch.zeros(x.shape, dtype=x.dtype, device=x.device)
     return x.resolve_conj().resolve_neg()
 
 
@@ -115,8 +117,13 @@ def like_kind(result: NumpyArray, reference: Array) -> Array:
     return result
 
 
+@functools.lru_cache(maxsize=64)
+def _name_of(dtype: np.dtype[Any]) -> str:
+    return dtype.name if dtype.isnative else dtype.str
+
+
 def dtype_name(x: NumpyArray) -> str:
-    return x.dtype.name if x.dtype.isnative else x.dtype.str
+    return _name_of(x.dtype)  # NumPy makes the name anew each time
 
 
 def view(x: NumpyArray, name: str, *, writable: bool = False) -> Any:

@@ -81,7 +81,7 @@ def call_of(
 
 def check_base(base: Any, dst: Any, *floats: str) -> None:
     """Refuse a base that is neither of the dtype of dst nor of one of these, or of another shape."""
-    if base.dtype.name not in (dst.dtype.name, *floats):
+    if base.dtype not in (dst.dtype, *floats):
         raise ArgumentError(
             f"base: dtype {base.dtype.name}, expected that of dst ({dst.dtype.name}), {' or '.join(floats)}"
         )

@@ -57,6 +57,6 @@ def call_of(
 
 def check_base(base: Any, dst: Any, *floats: str) -> None:
     """Refuse a base that is neither of the dtype of dst nor of one of these, or of another shape."""
-    if base.dtype.name not in floats:
+    if base.dtype not in floats:
         _checks.same_dtype(base, "base", dst, "dst")
     _checks.same_shape(base, "base", dst, "dst")
