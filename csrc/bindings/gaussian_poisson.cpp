@@ -25,7 +25,7 @@ double residual(const ArrayView& src, const ArrayView& dst, const ArrayView& mas
   params.problem.w0 = w0;
   params.problem.w1 = w1;
   params.problem.preserve_background = preserve_background;
-  params.problem.gradients = gp::parse_gradients(gradients);
+  params.gradients = gp::parse_gradients(gradients);
   gp::check_problem(params.problem);
   params.x = as_image(x, "x");
   HM_CHECK(x.dtype != DType::kBool, "x: dtype bool is not an image type");
@@ -208,7 +208,6 @@ void bind_gaussian_poisson(py::module_& m) {
       .def("finish", &gp::ChebyshevTiles::finish)
       .def("result",
            [](const gp::ChebyshevTiles& tiles) { return chebyshev_info(tiles.result()); });
-  m.def("dst_range", [](const ArrayView& image) { return gp::dst_range(as_image(image, "dst")); });
   m.def("gaussian_poisson_residual", &residual, py::arg("src"), py::arg("dst"), py::arg("mask"),
         py::arg("base"), py::arg("x"), py::kw_only(), py::arg("weight"), py::arg("weight_map"),
         py::arg("w0"), py::arg("w1"), py::arg("preserve_background"), py::arg("gradients"),

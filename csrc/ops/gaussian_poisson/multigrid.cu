@@ -1,4 +1,4 @@
-// Cell-centred multigrid on a device: full multigrid, then V(2,2) cycles, as in multigrid_cpu.cpp.
+// Cell-centred multigrid on a device: full multigrid, then V(2,2) cycles; see multigrid_grids.h.
 //
 // On large grids a warp owns a strip of 120 columns and a segment of rows and marches down them;
 // lane l holds four columns. Start, two steps of the smoother and the residual follow each other
@@ -943,10 +943,10 @@ __global__ void __launch_bounds__(kCoarseThreads, 2)
 // ---- the answer -----------------------------------------------------------------------------
 
 struct MeanParams {
-  const double *sums, *answer_sums, *mean;
+  const double *sums, *answer_sums;
   float* shift;  // [N C]
   int blocks, answer_blocks;
-  double pixels, divisor;  // divisor is zero: the mean is the one given
+  double pixels, divisor;  // divisor is zero: the mean is zero
 };
 
 // What is to be added to each plane.
@@ -964,8 +964,7 @@ __global__ void __launch_bounds__(kMeanThreads)
       wanted * total(p.sums, p.blocks) - total(p.answer_sums, p.answer_blocks), device::Sum(),
       scratch);
   if (threadIdx.x == 0) {
-    const double given = p.divisor > 0 || !p.mean ? 0.0 : p.mean[plane];
-    p.shift[plane] = static_cast<float>(given + sum / p.pixels);
+    p.shift[plane] = static_cast<float>(sum / p.pixels);
   }
 }
 
@@ -1467,7 +1466,6 @@ class Solve {
     MeanParams mean;
     mean.sums = plan_.sums;
     mean.answer_sums = plan_.answer_sums;
-    mean.mean = params_.mean;
     mean.shift = plan_.shift;
     mean.blocks = plan_.blocks;
     mean.answer_blocks = plan_.answer_blocks;

@@ -1,4 +1,4 @@
-// The Gaussian-Poisson equation on the whole rectangle with one weight: methods dct and multigrid.
+// The Gaussian-Poisson equation on the whole rectangle with one weight: method dct.
 #pragma once
 
 #include <algorithm>
@@ -54,28 +54,11 @@ struct DctResult {
   std::int64_t peak_bytes = 0;
 };
 
-struct MultigridParams : RectangleParams {
-  double tolerance = 0.25;  // of the largest error, in the native unit
-  int max_cycles = 50;      // after the first approximation
-  ImageView start;          // [H, W, C] the first approximation; data is null for full multigrid
-};
-
-struct MultigridResult {
-  int cycles = 0;       // most of any channel
-  double residual = 0;  // largest |b - A x| of the answer
-  double estimate = 0;  // of the largest error of the answer
-  bool converged = false;
-  std::vector<double> residual_history;  // largest |b - A x| after 0, 1, 2, ... cycles
-  std::int64_t peak_bytes = 0;
-};
-
 }  // namespace pyharmony::gaussian_poisson
 
 namespace pyharmony {
 
 HM_SIMD_DECLARE(
     gaussian_poisson::DctResult gaussian_poisson_dct(const gaussian_poisson::DctParams& params))
-HM_SIMD_DECLARE(gaussian_poisson::MultigridResult gaussian_poisson_multigrid(
-    const gaussian_poisson::MultigridParams& params))
 
 }  // namespace pyharmony

@@ -120,7 +120,7 @@ class RhsRows {
     const Real* s = window_[0][1];
     const Real* d = window_[1][1];
     const Real* m = window_[2][1];
-    edge_row(params_.problem.gradients, s, s + c, d, d + c, m, m + c, x1_ - x0_ + 1, c,
+    edge_row(gaussian_poisson::Gradients::kSource, s, s + c, d, d + c, m, m + c, x1_ - x0_ + 1, c,
              horizontal_);
     load_row(base_, y, base_row_);
     sums_.add(base_row_, x1_ - x0_, sum);
@@ -159,7 +159,7 @@ class RhsRows {
 
   void vertical_edges(int upper, Real* out) {
     const std::int64_t c = channels_;
-    edge_row(params_.problem.gradients, window_[0][upper] + c, window_[0][upper + 1] + c,
+    edge_row(gaussian_poisson::Gradients::kSource, window_[0][upper] + c, window_[0][upper + 1] + c,
              window_[1][upper] + c, window_[1][upper + 1] + c, window_[2][upper] + c,
              window_[2][upper + 1] + c, x1_ - x0_, c, out);
   }
