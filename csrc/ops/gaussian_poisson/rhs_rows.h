@@ -10,7 +10,7 @@
 #include "core/array.h"
 #include "core/buffer.h"
 #include "core/dispatch.h"
-#include "ops/gaussian_poisson/rectangle.h"
+#include "ops/gaussian_poisson/dct.h"
 #include "ops/gaussian_poisson/rows.h"
 
 namespace pyharmony::HM_SIMD_NS {
@@ -69,7 +69,7 @@ __attribute__((always_inline)) inline void prefetch_row(const ImageView& image, 
 template <typename Real>
 class RhsRows {
  public:
-  RhsRows(const gaussian_poisson::RectangleParams& params, std::int64_t x0, std::int64_t x1,
+  RhsRows(const gaussian_poisson::DctParams& params, std::int64_t x0, std::int64_t x1,
           MemoryMeter* meter)
       : params_(params), x0_(x0), x1_(x1), channels_(params.channels()), sums_(channels_) {
     const std::int64_t n = (x1 - x0) * channels_, padding = 16 * channels_;
@@ -164,7 +164,7 @@ class RhsRows {
              window_[2][upper + 1] + c, x1_ - x0_, c, out);
   }
 
-  const gaussian_poisson::RectangleParams& params_;
+  const gaussian_poisson::DctParams& params_;
   const std::int64_t x0_, x1_, channels_;
   ChannelSums sums_;
   std::int64_t left_ = 0, right_ = 0, pitch_ = 0, y_ = -2;

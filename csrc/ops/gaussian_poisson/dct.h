@@ -13,11 +13,12 @@ namespace pyharmony::gaussian_poisson {
 
 // Without `rhs` the right-hand side is that of `problem`. With it, it is what [H, W, C] float32
 // or float64 holds, and src, dst and base are not looked at. No weight map, no known pixels.
-struct RectangleParams {
+struct DctParams {
   Problem problem;
   ImageView rhs;             // data is null where b is formed from the images
   ImageView out;             // [H, W, C], any image dtype
   std::vector<double> mean;  // [C], of x, where weight is zero and rhs is given; empty: zero
+  bool double_precision = false;
 
   bool has_rhs() const { return rhs.data != nullptr; }
   std::int64_t height() const { return out.height; }
@@ -41,14 +42,10 @@ inline double row_excess(const Problem& problem) {
 }
 
 // The mean of x by channel, given the sums of base (or of rhs) over the image.
-std::vector<double> known_mean(const RectangleParams& params, const std::vector<double>& sums);
+std::vector<double> known_mean(const DctParams& params, const std::vector<double>& sums);
 
 // Throws std::invalid_argument unless shapes and dtypes fit together.
-void check_rectangle(const RectangleParams& params);
-
-struct DctParams : RectangleParams {
-  bool double_precision = false;
-};
+void check_dct(const DctParams& params);
 
 struct DctResult {
   std::int64_t peak_bytes = 0;
