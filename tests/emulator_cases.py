@@ -262,23 +262,6 @@ _gaussian_poisson_chebyshev((1, 22, 45, 3), "float16", half_base=True)
 _gaussian_poisson_chebyshev((2, 18, 33, 2), "float32", rhs=True, pinned=True)
 
 
-@case("gaussian_poisson_residual")
-def _gaussian_poisson_residual(native: Any, memory: Memory) -> Sequence[Array]:
-    shape = (2, 70, 50, 3)
-    images = [*_rectangle(memory, shape), memory.put(_images(shape, "float32", seed=4))]
-    views = [buffer.view() for buffer in images]
-    workspace = memory.empty(native.gaussian_poisson_residual_workspace(*views), np.uint8)
-    weights, out, answers = memory.put(_images(shape[:3], "float32", seed=5)), memory.empty(shape), []
-    for weight_map in (None, weights.view()):
-        result = memory.empty(2, np.float64)
-        native.gaussian_poisson_residual(
-            *views, weight=0.5, weight_map=weight_map, w0=0.7, w1=0.15, preserve_background=True, out=out.view(),
-            result=result.pointer, workspace=workspace.pointer, workspace_bytes=workspace.bytes, **ON,
-        )  # fmt: skip
-        answers += [result.get(), out.get()]
-    return answers
-
-
 def _gaussian_poisson_chebyshev(name: str, shape: Sequence[int], *, half_base: bool = False, **options: Any) -> None:
     """weight None: a map."""
 

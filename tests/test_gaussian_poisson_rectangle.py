@@ -1,4 +1,4 @@
-"""Methods dct and multigrid of gaussian_poisson, on the rectangle with one weight, against the definition."""
+"""Method dct of gaussian_poisson, on the rectangle with one weight, against the definition."""
 
 from __future__ import annotations
 
@@ -56,21 +56,15 @@ def view(x: Any, writable: bool = False) -> Any:
     return None if x is None else _arrays.view(x, "x", writable=writable)
 
 
-def run(method: str, src: Any, dst: Any, mask: Any, base: Any, weight: float, out: Any = None, **options: Any) -> Any:
+def run(src: Any, dst: Any, mask: Any, base: Any, weight: float, out: Any = None, **options: Any) -> Any:
     """The answer (float64 without `out`) and the native call's report."""
     sigma, reference = options.pop("sigma", 0.5), options.pop("reference", False)
     w0, w1 = definition.gaussian_taps(sigma, normalize=not reference)
-    if method == "dct":
-        options.setdefault("double_precision", False)
-    else:
-        options.setdefault("tolerance", 1e-3)
-        options.setdefault("max_cycles", 30)
-    for name in ("rhs", "start"):
-        if name in options:
-            options[name] = view(options[name])
+    options.setdefault("double_precision", False)
+    if "rhs" in options:
+        options["rhs"] = view(options["rhs"])
     out = np.empty(dst.shape) if out is None else out
-    solve = getattr(native, f"gaussian_poisson_{method}")
-    return out, solve(
+    return out, native.gaussian_poisson_dct(
         *(view(a) for a in (src, dst, mask, base)), view(out, writable=True), weight=weight, w0=w0, w1=w1, **options
     )
 
@@ -87,7 +81,7 @@ def rounding(h: int, w: int, weight: float, eps: float, value_range: float) -> f
 
 @pytest.mark.parametrize("weight", WEIGHTS)
 @pytest.mark.parametrize("kind", ["noise", "picture", "constant"])
-def test_both_methods_solve_the_equation_on_every_size(weight: float, kind: str) -> None:
+def test_it_solves_the_equation_on_every_size(weight: float, kind: str) -> None:
     rng = np.random.default_rng(0)
     for h, w in SIZES:
         src, dst, base = (image(rng, (h, w, 2), "uint8", kind) for _ in range(3))
@@ -96,27 +90,21 @@ def test_both_methods_solve_the_equation_on_every_size(weight: float, kind: str)
         size = max(255.0, np.abs(expected).max())
         single, double = (rounding(h, w, weight, EPS[d], size) for d in (False, True))
 
-        x, _ = run("dct", src, dst, mask, base, weight, double_precision=True)
+        x, _ = run(src, dst, mask, base, weight, double_precision=True)
         # The definition is float64 too, and its own transforms are dense products of n terms.
         assert np.abs(x - expected).max() <= double * 8 * np.sqrt(max(h, w)), (h, w)
-        x, _ = run("dct", src, dst, mask, base, weight)
+        x, _ = run(src, dst, mask, base, weight)
         assert np.abs(x - expected).max() <= single, (h, w)
-        x, info = run("multigrid", src, dst, mask, base, weight, tolerance=0.05)
-        # Over 64 cells, where grids are solved directly; a cycle restarts from a rounded residual.
-        assert np.abs(x - expected).max() <= 0.05 + 4 * single, (h, w)
-        assert info["converged"] and info["estimate"] <= 0.05
 
 
-@pytest.mark.parametrize("method", ["dct", "multigrid"])
-def test_every_instruction_set_gives_the_answer(simd: str, method: str) -> None:
+def test_every_instruction_set_gives_the_answer(simd: str) -> None:
     rng = np.random.default_rng(1)
     for channels in (1, 2, 3, 4, 5):
         src, dst, base = (image(rng, (45, 67, channels), "uint8", "picture") for _ in range(3))
         mask = soft_mask(rng, 45, 67)
         expected = definition.gaussian_poisson(src, dst, mask, base, color_weight=0.05)
-        for double in (False, True) if method == "dct" else (False,):
-            options = {"double_precision": double} if method == "dct" else {}
-            x, _ = run(method, src, dst, mask, base, 0.05, **options)
+        for double in (False, True):
+            x, _ = run(src, dst, mask, base, 0.05, double_precision=double)
             bound = (
                 64 * rounding(45, 67, 0.05, EPS[True], 255)
                 if double
@@ -125,10 +113,9 @@ def test_every_instruction_set_gives_the_answer(simd: str, method: str) -> None:
             assert np.abs(x - expected).max() <= bound
 
 
-@pytest.mark.parametrize("method", ["dct", "multigrid"])
 @pytest.mark.parametrize("mask_dtype", ["bool", "uint8", "uint16", "float16", "float32", "float64"])
 @pytest.mark.parametrize("dtype", list(RANGE))
-def test_dtypes(method: str, dtype: str, mask_dtype: str) -> None:
+def test_dtypes(dtype: str, mask_dtype: str) -> None:
     """Integers are rounded half to even and held in range, floats are not clipped; base may be of another dtype."""
     rng = np.random.default_rng(2)
     h, w, weight = 33, 40, 0.2
@@ -137,11 +124,8 @@ def test_dtypes(method: str, dtype: str, mask_dtype: str) -> None:
     mask = soft_mask(rng, h, w, mask_dtype)
     value = mask.astype(np.float64) / RANGE.get(mask_dtype, 1.0)
     expected = definition.gaussian_poisson(src, dst, value, base, color_weight=weight)
-    out, _ = run(
-        method, src, dst, mask, base, weight, np.empty((h, w, 3), dtype),
-        **({} if method == "dct" else {"tolerance": 1e-5 * RANGE[dtype]}),
-    )  # fmt: skip
-    slack = rounding(h, w, weight, EPS[False], RANGE[dtype]) + (1e-5 * RANGE[dtype] if method == "multigrid" else 0)
+    out, _ = run(src, dst, mask, base, weight, np.empty((h, w, 3), dtype))
+    slack = rounding(h, w, weight, EPS[False], RANGE[dtype])
     if dtype.startswith("u"):
         assert expected.max() > RANGE[dtype] and expected.min() < 0  # the case does need holding
         expected = np.clip(expected, 0, RANGE[dtype])
@@ -151,13 +135,12 @@ def test_dtypes(method: str, dtype: str, mask_dtype: str) -> None:
     assert np.abs(out.astype(np.float64) - expected).max() <= slack
 
 
-@pytest.mark.parametrize("method", ["dct", "multigrid"])
-def test_strides_do_not_matter_and_inputs_stay(method: str) -> None:
+def test_strides_do_not_matter_and_inputs_stay() -> None:
     rng = np.random.default_rng(3)
     h, w = 50, 71
     images = [image(rng, (h, w, 3), "uint8") for _ in range(3)]
     mask = soft_mask(rng, h, w)
-    dense, _ = run(method, *images[:2], mask, images[2], 0.1, np.empty((h, w, 3), np.uint8))
+    dense, _ = run(*images[:2], mask, images[2], 0.1, np.empty((h, w, 3), np.uint8))
 
     def planar(x: Any) -> Any:
         return np.ascontiguousarray(x.transpose(2, 0, 1)).transpose(1, 2, 0)
@@ -175,14 +158,13 @@ def test_strides_do_not_matter_and_inputs_stay(method: str) -> None:
         strided_mask = sparse(mask) if layout is sparse else mask[::-1].copy()[::-1]
         before = [x.copy() for x in (*strided, strided_mask)]
         out = layout(np.zeros((h, w, 3), np.uint8))
-        run(method, strided[0], strided[1], strided_mask, strided[2], 0.1, out)
+        run(strided[0], strided[1], strided_mask, strided[2], 0.1, out)
         np.testing.assert_array_equal(out, dense)
         for x, copy in zip((*strided, strided_mask), before, strict=True):
             np.testing.assert_array_equal(x, copy)
 
 
-@pytest.mark.parametrize("method", ["dct", "multigrid"])
-def test_the_number_of_threads_does_not_matter(method: str) -> None:
+def test_the_number_of_threads_does_not_matter() -> None:
     rng = np.random.default_rng(4)
     src, dst, base = (image(rng, (300, 210, 3), "float32") for _ in range(3))
     mask = soft_mask(rng, 300, 210)
@@ -191,31 +173,16 @@ def test_the_number_of_threads_does_not_matter(method: str) -> None:
     try:
         for threads in (1, 2, 5):
             pyharmony.set_num_threads(threads)
-            answers.append(run(method, src, dst, mask, base, 0.01, tolerance=1e-4)[0] if method == "multigrid"
-                           else run(method, src, dst, mask, base, 0.01)[0])  # fmt: skip
+            answers.append(run(src, dst, mask, base, 0.01)[0])
     finally:
         pyharmony.set_num_threads(before)
     np.testing.assert_array_equal(answers[0], answers[1])
     np.testing.assert_array_equal(answers[0], answers[2])
 
 
-@pytest.mark.parametrize("gradients", ["source", "mixed", "average", "monochrome"])
-def test_gradients(gradients: str) -> None:
-    rng = np.random.default_rng(5)
-    for channels in (1, 3):
-        src, dst, base = (image(rng, (40, 37, channels), "uint8", "picture") for _ in range(3))
-        mask = soft_mask(rng, 40, 37)
-        expected = definition.gaussian_poisson(src, dst, mask, base, color_weight=0.1, gradients=gradients)
-        x, _ = run("dct", src, dst, mask, base, 0.1, gradients=gradients, double_precision=True)
-        np.testing.assert_allclose(x, expected, rtol=0, atol=1e-9)
-        x, _ = run("multigrid", src, dst, mask, base, 0.1, gradients=gradients)
-        np.testing.assert_allclose(x, expected, rtol=0, atol=2e-3)
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("method", ["dct", "multigrid"])
 @pytest.mark.parametrize("weight", [0.0, 0.3])
-def test_a_given_right_hand_side(method: str, weight: float, dtype: str) -> None:
+def test_a_given_right_hand_side(weight: float, dtype: str) -> None:
     """b replaces the images; with weight 0 the mean of x is the one given, or zero."""
     rng = np.random.default_rng(6)
     h, w = 61, 83
@@ -224,21 +191,20 @@ def test_a_given_right_hand_side(method: str, weight: float, dtype: str) -> None
     b = definition.apply_operator(x, np.full((h, w), weight), w0, w1).astype(dtype)
     unused, mask = np.empty((1, 1, 1), np.uint8), np.zeros((h, w), bool)
     out = np.empty((h, w, 2))
-    slack = rounding(h, w, weight, EPS[False], 255) + (1e-3 if method == "multigrid" else 0)
+    slack = rounding(h, w, weight, EPS[False], 255)
     mean = x.mean((0, 1))
-    run(method, unused, unused, mask, unused, weight, out, rhs=b, mean=list(mean))
+    run(unused, unused, mask, unused, weight, out, rhs=b, mean=list(mean))
     assert np.abs(out - x).max() <= slack
-    run(method, unused, unused, mask, unused, weight, out, rhs=b)
+    run(unused, unused, mask, unused, weight, out, rhs=b)
     assert np.abs(out - (x - mean if weight == 0 else x)).max() <= slack
 
 
-@pytest.mark.parametrize("method", ["dct", "multigrid"])
 @pytest.mark.parametrize("weight", WEIGHTS)
-def test_the_mean_is_that_of_base(method: str, weight: float) -> None:
+def test_the_mean_is_that_of_base(weight: float) -> None:
     """In float32 too, however small the weight: the mean is known and set."""
     rng = np.random.default_rng(7)
     src, dst, base = (image(rng, (150, 211, 3), "float32") for _ in range(3))
-    x, _ = run(method, src, dst, soft_mask(rng, 150, 211), base, weight)
+    x, _ = run(src, dst, soft_mask(rng, 150, 211), base, weight)
     np.testing.assert_allclose(x.mean((0, 1)), base.mean((0, 1), dtype=np.float64), rtol=0, atol=1e-6)
 
 
@@ -263,9 +229,8 @@ def test_gp_gan_reference_vectors(data_dir: Path, case: str) -> None:
         return float(np.abs(difference).max())
 
     options = {"sigma": float(sigma), "reference": True}
-    assert error(run("dct", src, dst, mask, base, float(weight), double_precision=True, **options)[0]) <= 1e-6
-    assert error(run("dct", src, dst, mask, base, float(weight), **options)[0]) <= 2e-5
-    assert error(run("multigrid", src, dst, mask, base, float(weight), tolerance=1e-5, **options)[0]) <= 2e-5
+    assert error(run(src, dst, mask, base, float(weight), double_precision=True, **options)[0]) <= 1e-6
+    assert error(run(src, dst, mask, base, float(weight), **options)[0]) <= 2e-5
 
 
 @pytest.mark.parametrize(("sigma", "weight"), [(1.0, 100.0), (2.0, 8.0), (0.5, 30.0)])
@@ -276,100 +241,22 @@ def test_dct_solves_indefinite_systems(sigma: float, weight: float) -> None:
     src, dst, base = (image(rng, (h, w, 3), "float64") for _ in range(3))
     mask = soft_mask(rng, h, w)
     expected = definition.gaussian_poisson(src, dst, mask, base, color_weight=weight, sigma=sigma, reference=True)
-    x, _ = run("dct", src, dst, mask, base, weight, sigma=sigma, reference=True, double_precision=True)
+    x, _ = run(src, dst, mask, base, weight, sigma=sigma, reference=True, double_precision=True)
     np.testing.assert_allclose(x, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
-
-
-@pytest.mark.large
-@pytest.mark.parametrize("weight", [1.0, 0.1, 0.01, 1e-3, 0.0])
-@pytest.mark.parametrize(
-    "shape",
-    [(256, 256), (257, 257), (259, 259), (255, 383), (257, 385), (270, 481), (135, 241), (1, 1000), (3, 1001)],
-    ids=lambda s: f"{s[0]}x{s[1]}",
-)
-def test_multigrid_converges_by_0_16_a_cycle(shape: tuple[int, int], weight: float) -> None:
-    """Factor of the residual's 2-norm a V(2,2), over five cycles from random errors.
-
-    b is zero, so the error is the iterate and is not rounded away; with weight 0 the constant keeps
-    its size, and with it a floor, so those five cycles are early ones.
-    """
-    first = 3 if weight == 0 else 8
-    zero = np.zeros((*shape, 1), np.float32)
-    mask = np.zeros(shape, np.float32)
-
-    def norm(start: np.ndarray, cycles: int) -> float:
-        x, _ = run("multigrid", zero, zero, mask, zero, weight, start=start, tolerance=1e-30, max_cycles=cycles)
-        left = np.empty((*shape, 1), np.float64)
-        views = [_arrays.view(a, "a") for a in (zero, zero, mask, zero, x)]
-        w0, w1 = definition.gaussian_taps(0.5)
-        native.gaussian_poisson_residual(
-            *views,
-            weight=weight,
-            weight_map=None,
-            w0=w0,
-            w1=w1,
-            preserve_background=False,
-            gradients="source",
-            out=_arrays.view(left, "out", writable=True),
-        )
-        return float(np.linalg.norm(left))
-
-    for seed in range(3):
-        start = np.random.default_rng(seed).standard_normal(zero.shape).astype(np.float32)
-        start -= start.mean()
-        assert (norm(start, first + 5) / norm(start, first)) ** 0.2 <= 0.16
-
-
-@pytest.mark.parametrize("weight", [0.0, 1e-3, 0.1, 1.0])
-def test_multigrid_reports_what_it_did(weight: float) -> None:
-    rng = np.random.default_rng(10)
-    h, w = 203, 131
-    src, dst, base = (image(rng, (h, w, 3), "uint8") for _ in range(3))
-    mask = soft_mask(rng, h, w)
-    expected = definition.gaussian_poisson(src, dst, mask, base, color_weight=weight)
-    for tolerance in (4.0, 0.25, 0.02):
-        x, info = run("multigrid", src, dst, mask, base, weight, tolerance=tolerance)
-        error = np.abs(x - expected).max()
-        assert info["converged"] and error <= info["estimate"] + rounding(h, w, weight, EPS[False], 255)
-        assert info["estimate"] <= tolerance
-        assert len(info["residual_history"]) == info["cycles"] + 1
-        assert info["residual"] == info["residual_history"][-1]
-        w0, w1 = definition.gaussian_taps(0.5)
-        b = definition.divergence(*definition.edge_field(*(a.astype(float) for a in (src, dst, mask)))) + weight * base
-        residual = np.abs(b - definition.apply_operator(x, np.full((h, w), weight), w0, w1)).max()
-        assert info["residual"] == pytest.approx(residual, abs=16 * EPS[False] * 8 * 255)
-
-    _, info = run("multigrid", src, dst, mask, base, weight, tolerance=1e-3, max_cycles=1)
-    assert info["cycles"] == 1 and not info["converged"] and info["estimate"] > 1e-3
-    _, info = run("multigrid", src, dst, mask, base, weight, tolerance=1e-3, max_cycles=0)
-    assert info["cycles"] == 0 and not info["converged"]
-
-
-def test_multigrid_starts_where_it_is_told() -> None:
-    """From the answer, one cycle confirms it."""
-    rng = np.random.default_rng(11)
-    src, dst, base = (image(rng, (120, 90, 2), "uint8", "picture") for _ in range(3))
-    mask = soft_mask(rng, 120, 90)
-    x, cold = run("multigrid", src, dst, mask, base, 0.05, tolerance=0.01)
-    again, warm = run("multigrid", src, dst, mask, base, 0.05, tolerance=0.01, start=x)
-    assert cold["cycles"] > 2 and warm["cycles"] == 1
-    assert np.abs(again - x).max() <= 0.02
 
 
 @pytest.mark.large
 @pytest.mark.parametrize("channels", [1, 3])
 def test_memory(channels: int) -> None:
-    """Multigrid: 24 bytes a pixel and channel. DCT: one copy of the image, and lines for each thread."""
+    """One copy of the image, and lines for each thread."""
     rng = np.random.default_rng(12)
     h, w = 700, 900
     src, dst, base = (image(rng, (h, w, channels), "uint8") for _ in range(3))
     mask = soft_mask(rng, h, w)
-    _, info = run("multigrid", src, dst, mask, base, 0.1, tolerance=0.25)
-    assert info["peak_bytes"] <= 24 * h * w * channels
     before = pyharmony.get_num_threads()
     pyharmony.set_num_threads(2)
     try:
-        _, info = run("dct", src, dst, mask, base, 0.1)
+        _, info = run(src, dst, mask, base, 0.1)
     finally:
         pyharmony.set_num_threads(before)
     assert info["peak_bytes"] <= 4 * (h + 1) * (w + 16) * channels + 2 * (1 << 20)
@@ -378,14 +265,10 @@ def test_memory(channels: int) -> None:
 def test_wrong_arguments_are_named() -> None:
     a, m, out = np.zeros((4, 5, 3), np.uint8), np.zeros((4, 5), np.float32), np.zeros((4, 5, 3), np.uint8)
     with pytest.raises(ValueError, match=r"base: shape \[4, 4, 3\]"):
-        run("dct", a, a, m, a[:, :4], 0.1, out)
+        run(a, a, m, a[:, :4], 0.1, out)
     with pytest.raises(ValueError, match=r"out: shape \[4, 5, 1\]"):
-        run("dct", a, a, m, a, 0.1, out[..., :1])
+        run(a, a, m, a, 0.1, out[..., :1])
     with pytest.raises(ValueError, match="rhs: dtype uint8"):
-        run("dct", a, a, m, a, 0.1, out, rhs=a)
+        run(a, a, m, a, 0.1, out, rhs=a)
     with pytest.raises(ValueError, match="mean: 2 values"):
-        run("dct", a, a, m, a, 0.0, out, mean=[1.0, 2.0])
-    with pytest.raises(ValueError, match="tolerance: 0"):
-        run("multigrid", a, a, m, a, 0.1, out, tolerance=0.0)
-    with pytest.raises(ValueError, match=r"start: shape \[4, 4, 3\]"):
-        run("multigrid", a, a, m, a, 0.1, out, start=a[:, :4])
+        run(a, a, m, a, 0.0, out, mean=[1.0, 2.0])

@@ -667,7 +667,7 @@ def test_a_tolerance_out_of_reach_warns(monkeypatch: pytest.MonkeyPatch) -> None
         poisson(image(1, (n, n, 1)), image(2, (n, n, 1)), masks(n)["star"], tolerance=1e-3)
 
 
-def test_the_native_solver_reports_its_history() -> None:
+def test_the_native_solver_reports_what_it_did() -> None:
     mask = masks(64)["blob"]
     hierarchy = native.PoissonHierarchy(view(mask), mask.shape)
     rhs = image(1, (64, 64))
@@ -675,7 +675,7 @@ def test_the_native_solver_reports_its_history() -> None:
     stats = hierarchy.solve_rhs(view(rhs), view(x, True), tolerance=1e-4, max_iterations=20)
     assert stats["converged"]
     assert stats["estimate"] <= 1e-4
-    assert len(stats["history"]) >= stats["iterations"]
+    assert 0 < stats["iterations"] <= 20
     assert not x[~mask].any()
 
 

@@ -20,7 +20,6 @@ void bind_device(py::module_& m);
 void bind_emulator(py::module_& m);
 void bind_gaussian_poisson(py::module_& m);
 void bind_gaussian_poisson_cuda(py::module_& m);
-void bind_gaussian_poisson_rectangle(py::module_& m);
 void bind_dlpack(py::module_& m);
 void bind_gaussian_poisson_rectangle_cuda(py::module_& m);
 void bind_distance(py::module_& m);

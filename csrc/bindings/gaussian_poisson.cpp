@@ -1,8 +1,10 @@
 #include "ops/gaussian_poisson/gaussian_poisson.h"
 
 #include <optional>
+#include <vector>
 
 #include "bindings/bindings.h"
+#include "ops/gaussian_poisson/dct.h"
 #include "ops/gaussian_poisson/field.h"
 
 namespace pyharmony {
@@ -10,22 +12,32 @@ namespace {
 
 namespace gp = gaussian_poisson;
 
+gp::Problem problem_of(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
+                       const ArrayView& base, double weight,
+                       const std::optional<ArrayView>& weight_map, double w0, double w1,
+                       bool preserve_background) {
+  gp::Problem problem;
+  problem.src = as_image(src, "src");
+  problem.dst = as_image(dst, "dst");
+  problem.mask = as_image(mask, "mask");
+  problem.base = as_image(base, "base");
+  if (weight_map) problem.weight_map = as_image(*weight_map, "weight_map");
+  problem.weight = weight;
+  problem.w0 = w0;
+  problem.w1 = w1;
+  problem.preserve_background = preserve_background;
+  return problem;
+}
+
 double residual(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
                 const ArrayView& base, const ArrayView& x, double weight,
                 const std::optional<ArrayView>& weight_map, double w0, double w1,
                 bool preserve_background, const std::string& gradients,
                 const std::optional<ArrayView>& field, const std::optional<ArrayView>& out) {
   gp::ResidualParams params;
-  params.problem.src = as_image(src, "src");
-  params.problem.dst = as_image(dst, "dst");
-  params.problem.mask = as_image(mask, "mask");
-  params.problem.base = as_image(base, "base");
-  if (weight_map) params.problem.weight_map = as_image(*weight_map, "weight_map");
-  params.problem.weight = weight;
-  params.problem.w0 = w0;
-  params.problem.w1 = w1;
-  params.problem.preserve_background = preserve_background;
-  params.problem.gradients = gp::parse_gradients(gradients);
+  params.problem =
+      problem_of(src, dst, mask, base, weight, weight_map, w0, w1, preserve_background);
+  params.gradients = gp::parse_gradients(gradients);
   gp::check_problem(params.problem);
   params.x = as_image(x, "x");
   HM_CHECK(x.dtype != DType::kBool, "x: dtype bool is not an image type");
@@ -63,16 +75,9 @@ py::dict chebyshev(const ArrayView& src, const ArrayView& dst, const ArrayView& 
                    bool preserve_background, double tolerance, const std::optional<ArrayView>& rhs,
                    int max_steps, std::int64_t strip_floats, std::int64_t segment_rows) {
   gp::ChebyshevParams params;
-  params.problem.src = as_image(src, "src");
-  params.problem.dst = as_image(dst, "dst");
-  params.problem.mask = as_image(mask, "mask");
-  params.problem.base = as_image(base, "base");
-  if (weight_map) params.problem.weight_map = as_image(*weight_map, "weight_map");
+  params.problem =
+      problem_of(src, dst, mask, base, weight, weight_map, w0, w1, preserve_background);
   if (rhs) params.problem.rhs = as_image(*rhs, "rhs");
-  params.problem.weight = weight;
-  params.problem.w0 = w0;
-  params.problem.w1 = w1;
-  params.problem.preserve_background = preserve_background;
   HM_CHECK(out.writable, "out: the array is read-only");
   params.out = as_image(out, "out");
   params.tolerance = tolerance;
@@ -85,6 +90,30 @@ py::dict chebyshev(const ArrayView& src, const ArrayView& dst, const ArrayView& 
     result = gp::chebyshev(params);
   }
   return chebyshev_info(result);
+}
+
+// Where b is given, it stands for the images that are not looked at.
+py::dict dct(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
+             const ArrayView& base, const ArrayView& out, double weight, double w0, double w1,
+             bool double_precision, const std::optional<ArrayView>& rhs,
+             const std::optional<std::vector<double>>& mean) {
+  HM_CHECK(out.writable, "out: not writable");
+  gp::DctParams params;
+  params.out = as_image(out, "out");
+  if (rhs) params.rhs = as_image(*rhs, "rhs");
+  params.problem = problem_of(rhs ? *rhs : src, rhs ? *rhs : dst, mask, rhs ? *rhs : base, weight,
+                              std::nullopt, w0, w1, false);
+  if (mean) params.mean = *mean;
+  params.double_precision = double_precision;
+  gp::check_dct(params);
+  gp::DctResult result;
+  {
+    py::gil_scoped_release release;
+    result = HM_SIMD_CALL(gaussian_poisson_dct, params);
+  }
+  py::dict info;
+  info["peak_bytes"] = result.peak_bytes;
+  return info;
 }
 
 ImageView plane_of(const ArrayView& array, const char* name, const ImageView& image) {
@@ -176,16 +205,8 @@ bool run_tile(gp::ChebyshevTiles& tiles, const ArrayView& src, const ArrayView& 
               const ArrayView& mask, const ArrayView& base,
               const std::optional<ArrayView>& weight_map, double weight, double w0, double w1,
               bool preserve_background, std::int64_t y0, std::int64_t x0, const ArrayView& out) {
-  gp::Problem problem;
-  problem.src = as_image(src, "src");
-  problem.dst = as_image(dst, "dst");
-  problem.mask = as_image(mask, "mask");
-  problem.base = as_image(base, "base");
-  if (weight_map) problem.weight_map = as_image(*weight_map, "weight_map");
-  problem.weight = weight;
-  problem.w0 = w0;
-  problem.w1 = w1;
-  problem.preserve_background = preserve_background;
+  const gp::Problem problem =
+      problem_of(src, dst, mask, base, weight, weight_map, w0, w1, preserve_background);
   HM_CHECK(out.writable, "out: the array is read-only");
   const ImageView into = as_image(out, "out");
   py::gil_scoped_release release;
@@ -208,12 +229,15 @@ void bind_gaussian_poisson(py::module_& m) {
       .def("finish", &gp::ChebyshevTiles::finish)
       .def("result",
            [](const gp::ChebyshevTiles& tiles) { return chebyshev_info(tiles.result()); });
-  m.def("dst_range", [](const ArrayView& image) { return gp::dst_range(as_image(image, "dst")); });
   m.def("gaussian_poisson_residual", &residual, py::arg("src"), py::arg("dst"), py::arg("mask"),
         py::arg("base"), py::arg("x"), py::kw_only(), py::arg("weight"), py::arg("weight_map"),
         py::arg("w0"), py::arg("w1"), py::arg("preserve_background"), py::arg("gradients"),
         py::arg("field") = py::none(), py::arg("out") = py::none(),
         py::call_guard<py::gil_scoped_release>());
+  m.def("gaussian_poisson_dct", &dct, py::arg("src"), py::arg("dst"), py::arg("mask"),
+        py::arg("base"), py::arg("out"), py::kw_only(), py::arg("weight"), py::arg("w0"),
+        py::arg("w1"), py::arg("double_precision"), py::arg("rhs") = py::none(),
+        py::arg("mean") = py::none());
   m.def("gaussian_poisson_field", &field, py::arg("src"), py::arg("dst"), py::arg("mask"),
         py::arg("gain"), py::kw_only(), py::arg("along"), py::arg("across"), py::arg("out"),
         py::call_guard<py::gil_scoped_release>());

@@ -156,9 +156,7 @@ void bind_gaussian_poisson_cuda(py::module_& m) {
       .def_readonly("warps", &ChebyshevLaunch::warps)
       .def_readonly("blocks", &ChebyshevLaunch::blocks)
       .def_readonly("places", &ChebyshevLaunch::places)
-      .def_readonly("strips", &ChebyshevLaunch::strips)
       .def_readonly("segments", &ChebyshevLaunch::segments)
-      .def_readonly("segment_rows", &ChebyshevLaunch::segment_rows)
       .def_readonly("block_bytes", &ChebyshevLaunch::block_bytes);
   py::class_<ChebyshevSchedule>(m, "ChebyshevSchedule", py::module_local())
       .def_readonly("workspace_size", &ChebyshevSchedule::workspace_size)

@@ -44,7 +44,6 @@ py::dict to_dict(const Report& report, bool certify) {
   d["estimate"] = report.estimate;
   d["max_error"] = certify ? report.max_error : std::numeric_limits<double>::quiet_NaN();
   d["converged"] = report.converged;
-  d["history"] = report.history;
   d["peak_bytes"] = report.peak_bytes;
   return d;
 }

@@ -5,6 +5,7 @@
 
 #include "device/image.h"
 #include "device/launch.h"
+#include "device/math.h"
 #include "ops/color_grid/color_grid.h"
 
 namespace pyharmony::color_grid {
@@ -12,8 +13,8 @@ namespace pyharmony::color_grid {
 constexpr int kCoefficients = 12;
 constexpr float kRed = 0.299f, kGreen = 0.587f, kBlue = 0.114f;
 
-HM_HOST_DEVICE constexpr int larger(int a, int b) { return a > b ? a : b; }
-HM_HOST_DEVICE constexpr int smaller(int a, int b) { return a < b ? a : b; }
+using device::larger;
+using device::smaller;
 
 #if HM_KERNELS
 

@@ -33,14 +33,13 @@ Start first_start(const Problem& problem, const Operator& op) {
   if (problem.has_rhs()) {
     return start_of_rhs(op, sample_largest(problem.rhs));
   }
-  return photograph(op, dst_range(problem.dst));
+  const ImageView& dst = problem.dst;
+  return photograph(op, is_float(dst.dtype) ? sample_largest(dst) : dtype_range(dst.dtype));
 }
 
 void check(const ChebyshevParams& params) {
   const Problem& problem = params.problem;
   check_problem(problem);
-  HM_CHECK(problem.gradients == Gradients::kSource,
-           "gradients: only 'source' is formed on the way; pass rhs for the others");
   if (!problem.has_rhs()) {
     for (const ImageView* image : {&problem.src, &problem.dst, &problem.base}) {
       HM_CHECK(image->dtype != DType::kFloat64,
@@ -71,10 +70,6 @@ void choose_tiles(const ChebyshevParams& params, ChebyshevPass& pass) {
 }
 
 }  // namespace
-
-double dst_range(const ImageView& image) {
-  return is_float(image.dtype) ? sample_largest(image) : dtype_range(image.dtype);
-}
 
 // One plan after the other until the certificate, or float32, says that it is enough.
 class ChebyshevRuns {

@@ -6,10 +6,8 @@ namespace pyharmony::gaussian_poisson {
 
 Gradients parse_gradients(const std::string& name) {
   if (name == "source") return Gradients::kSource;
-  if (name == "mixed") return Gradients::kMixed;
   if (name == "average") return Gradients::kAverage;
-  if (name == "monochrome") return Gradients::kMonochrome;
-  fail("gradients: '", name, "', expected 'source', 'mixed', 'average' or 'monochrome'");
+  fail("gradients: '", name, "', expected 'source' or 'average'");
 }
 
 namespace {

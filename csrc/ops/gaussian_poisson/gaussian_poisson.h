@@ -13,9 +13,9 @@
 
 namespace pyharmony::gaussian_poisson {
 
-enum class Gradients : int { kSource, kMixed, kAverage, kMonochrome };
+enum class Gradients : int { kSource, kAverage };
 
-// 'source', 'mixed', 'average' or 'monochrome'.
+// 'source' or 'average'.
 Gradients parse_gradients(const std::string& name);
 
 struct Problem {
@@ -26,7 +26,6 @@ struct Problem {
   double weight = 1.0;   // color_weight
   double w0 = 1.0, w1 = 0.0;         // centre and side tap of G = [w1 w0 w1] x [w1 w0 w1]
   bool preserve_background = false;  // unknown are the pixels with mask > 0, the others are dst
-  Gradients gradients = Gradients::kSource;
 
   bool has_map() const { return weight_map.data != nullptr; }
   bool has_rhs() const { return rhs.data != nullptr; }
@@ -43,11 +42,12 @@ struct ResidualParams {
   ImageView field;  // [H, W, C] float64, see field.h; data is null: that of src and dst. May be out
   ImageView x;      // [H, W, C], any image dtype
   ImageView out;    // [H, W, C] float32 or float64; data is null where only the maximum is wanted
+  Gradients gradients = Gradients::kSource;
 };
 
 struct ChebyshevParams {
-  Problem problem;  // gradients: source only; with rhs, src, dst and base are not looked at, the
-                    // iteration starts at zero and known pixels are zero
+  Problem problem;  // with rhs, src, dst and base are not looked at, the iteration starts at zero
+                    // and known pixels are zero
   ImageView out;    // [H, W, C], any image dtype
   double tolerance = 0;  // of the answer before it is rounded to out's dtype, in the native unit
   int max_steps = 0;
@@ -75,7 +75,7 @@ struct TilesParams {
   // Shapes, dtypes and scalars of the whole image; its data are not looked at.
   Problem problem;
   double least_weight = 1, most_weight = 1;  // of the map, where there is one
-  double range = 255;                        // of dst, as `dst_range` measures it
+  double range = 255;                        // of the values of dst
   double tolerance = 0;
   int max_steps = 0;
 };
@@ -99,9 +99,6 @@ class ChebyshevTiles {
  private:
   std::unique_ptr<ChebyshevRuns> runs_;
 };
-
-// The size of the values of an image of floats, from a grid of them.
-double dst_range(const ImageView& image);
 
 }  // namespace pyharmony::gaussian_poisson
 

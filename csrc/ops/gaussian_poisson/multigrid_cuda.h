@@ -1,5 +1,5 @@
-// The cell-centred multigrid of multigrid_cpu.cpp on a device; docs/gaussian_poisson.md has its
-// plan.
+// Cell-centred multigrid on a device; docs/gaussian_poisson.md has its plan. Where weight is zero
+// and rhs is given, the mean of the answer is zero.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,6 @@ struct MultigridCudaParams {
   device::ImageBatch mask;            // [N, H, W]
   device::ImageBatch rhs;             // [N, H, W, C] float32; or b is formed from the images
   device::ImageBatch out;             // [N, H, W, C], any image dtype
-  const double* mean = nullptr;  // [N, C], of x, where weight is zero and rhs is given; or zero
   double weight = 0, w0 = 1, w1 = 0;
   double tolerance = 0.25;    // of the largest error, in the native unit
   int max_cycles = 0;         // 0: what the tolerance is expected to need, and one more

@@ -1,5 +1,15 @@
-// The grids and the smoother of the cell-centred multigrid: what the kernels of processor and
-// device share. All of it is inline, so that each copy of a SIMD source compiles its own.
+// The grids and the smoother of the cell-centred multigrid on the rectangle, with mirrored borders.
+//
+// Cells are merged in pairs along each axis. Where their number is odd, the last one stays alone,
+// or joins the last pair if it is narrower than the others: the last cell is 0.5 to 1.5 times as
+// wide as the others on every grid. With widths m, centres of mass and links 1 / distance,
+//   A = Ly x Mx + My x Lx + c My x Mx
+// on every grid below the finest, which keeps its exact G. Interpolation is linear between the
+// true centres, residuals of merged cells are added up. This keeps the convergence of even sizes
+// for every size; grids that ignore the widths lose half of it and leave a stripe at the border.
+//
+// The smoother is two steps of the Chebyshev iteration of the fourth kind (Lottes 2023; Phillips
+// and Fischer 2022), which needs only an upper bound of the spectrum of D^-1 A.
 #pragma once
 
 #include <algorithm>

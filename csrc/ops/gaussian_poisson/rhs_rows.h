@@ -10,7 +10,7 @@
 #include "core/array.h"
 #include "core/buffer.h"
 #include "core/dispatch.h"
-#include "ops/gaussian_poisson/rectangle.h"
+#include "ops/gaussian_poisson/dct.h"
 #include "ops/gaussian_poisson/rows.h"
 
 namespace pyharmony::HM_SIMD_NS {
@@ -69,7 +69,7 @@ __attribute__((always_inline)) inline void prefetch_row(const ImageView& image, 
 template <typename Real>
 class RhsRows {
  public:
-  RhsRows(const gaussian_poisson::RectangleParams& params, std::int64_t x0, std::int64_t x1,
+  RhsRows(const gaussian_poisson::DctParams& params, std::int64_t x0, std::int64_t x1,
           MemoryMeter* meter)
       : params_(params), x0_(x0), x1_(x1), channels_(params.channels()), sums_(channels_) {
     const std::int64_t n = (x1 - x0) * channels_, padding = 16 * channels_;
@@ -120,7 +120,7 @@ class RhsRows {
     const Real* s = window_[0][1];
     const Real* d = window_[1][1];
     const Real* m = window_[2][1];
-    edge_row(params_.problem.gradients, s, s + c, d, d + c, m, m + c, x1_ - x0_ + 1, c,
+    edge_row(gaussian_poisson::Gradients::kSource, s, s + c, d, d + c, m, m + c, x1_ - x0_ + 1, c,
              horizontal_);
     load_row(base_, y, base_row_);
     sums_.add(base_row_, x1_ - x0_, sum);
@@ -159,12 +159,12 @@ class RhsRows {
 
   void vertical_edges(int upper, Real* out) {
     const std::int64_t c = channels_;
-    edge_row(params_.problem.gradients, window_[0][upper] + c, window_[0][upper + 1] + c,
+    edge_row(gaussian_poisson::Gradients::kSource, window_[0][upper] + c, window_[0][upper + 1] + c,
              window_[1][upper] + c, window_[1][upper + 1] + c, window_[2][upper] + c,
              window_[2][upper + 1] + c, x1_ - x0_, c, out);
   }
 
-  const gaussian_poisson::RectangleParams& params_;
+  const gaussian_poisson::DctParams& params_;
   const std::int64_t x0_, x1_, channels_;
   ChannelSums sums_;
   std::int64_t left_ = 0, right_ = 0, pitch_ = 0, y_ = -2;

@@ -107,37 +107,6 @@ inline void edge_row(gaussian_poisson::Gradients gradients, const Real* __restri
         out[i] = dd + a * half * ((s1[i] - s0[i]) - dd);
       }
       return;
-    case Gradients::kMixed:
-      for (std::int64_t p = 0; p < n; p += channels) {
-        Real ss = 0, dd = 0;
-        for (std::int64_t i = p; i < p + channels; ++i) {
-          ss += (s1[i] - s0[i]) * (s1[i] - s0[i]);
-          dd += (d1[i] - d0[i]) * (d1[i] - d0[i]);
-        }
-        const Real a = dd > ss ? Real(0) : (m0[p] + m1[p]) * half;
-        for (std::int64_t i = p; i < p + channels; ++i) {
-          const Real d = d1[i] - d0[i];
-          out[i] = d + a * ((s1[i] - s0[i]) - d);
-        }
-      }
-      return;
-    case Gradients::kMonochrome:
-      for (std::int64_t p = 0; p < n; p += channels) {
-        Real luma = 0;
-        if (channels == 3) {  // Rec. 601
-          luma = Real(0.299) * (s1[p] - s0[p]) + Real(0.587) * (s1[p + 1] - s0[p + 1]) +
-                 Real(0.114) * (s1[p + 2] - s0[p + 2]);
-        } else {
-          for (std::int64_t i = p; i < p + channels; ++i) luma += s1[i] - s0[i];
-          luma /= static_cast<Real>(channels);
-        }
-        const Real a = (m0[p] + m1[p]) * half;
-        for (std::int64_t i = p; i < p + channels; ++i) {
-          const Real d = d1[i] - d0[i];
-          out[i] = d + a * (luma - d);
-        }
-      }
-      return;
   }
 }
 

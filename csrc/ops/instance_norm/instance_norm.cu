@@ -5,12 +5,17 @@
 #include <cstdint>
 
 #include "device/launch.h"
+#include "device/math.h"
+#include "device/pack.h"
 #include "device/reduce.h"
 #include "device/tensor.h"
 #include "ops/instance_norm/instance_norm_cuda.h"
 
 namespace pyharmony {
 namespace {
+
+using device::Pack;
+using device::smaller;
 
 constexpr int kThreads = 256, kWarps = kThreads / 32;
 constexpr int kSmallPlane = 1024;  // values that a warp takes
@@ -20,13 +25,6 @@ constexpr int kColumns = 8;       // packs side by side: 128 bytes of float32
 constexpr int kMostStrips = 32;   // of an image: each block of the second launch adds them all
 constexpr int kLeastStrip = 256;  // positions
 constexpr int kMostSums = 5;
-
-template <typename T, int kCount>
-struct __align__(sizeof(T) * kCount) Pack {
-  T value[kCount];
-};
-
-HM_HOST_DEVICE constexpr int smaller(int a, int b) { return a < b ? a : b; }
 
 struct Params {
   const void* in[3];

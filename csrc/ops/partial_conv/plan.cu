@@ -4,17 +4,19 @@
 #include <limits>
 #include <type_traits>
 
+#include "core/checks.h"
 #include "device/launch.h"
+#include "device/math.h"
+#include "device/pack.h"
 #include "device/reduce.h"
 #include "device/tensor.h"
-#include "ops/partial_conv/pack.cuh"
 #include "ops/partial_conv/partial_conv_cuda.h"
 
 namespace pyharmony {
 namespace {
 
-using partial_conv::Pack;
-using partial_conv::smaller;
+using device::Pack;
+using device::smaller;
 
 constexpr int kMaxLayers = 32;
 constexpr int kMaxBits = 63 << 10;  // bytes; any GPU gives a block 64 KB
@@ -329,15 +331,6 @@ template <typename Fn>
 void dispatch_mask(DType dtype, Fn&& fn) {
   if (dtype == DType::kBool) return fn(TypeTag<Bool>{});
   device::dispatch_tensor(dtype, "mask", fn);
-}
-
-bool is_contiguous(const ArrayView& a) {
-  std::int64_t step = 1;
-  for (int i = a.ndim; i-- > 0;) {
-    if (a.shape[i] > 1 && a.stride[i] != step) return false;
-    step *= a.shape[i];
-  }
-  return true;
 }
 
 int checked(std::int64_t value, const char* name) {

@@ -3,12 +3,17 @@
 
 #include <cstdint>
 
+#include "core/checks.h"
 #include "device/launch.h"
+#include "device/math.h"
+#include "device/pack.h"
 #include "device/tensor.h"
-#include "ops/partial_conv/pack.cuh"
 #include "ops/partial_conv/partial_conv_cuda.h"
 
 namespace pyharmony::partial_conv {
+
+using device::Pack;
+using device::smaller;
 
 // A value of a tensor's dtype, known at run time.
 struct AnyValues {
@@ -70,16 +75,6 @@ __device__ __forceinline__ float activate(float value, float slope) {
 }
 
 // ---- on the host --------------------------------------------------------------------------------
-
-inline bool is_dense(const ArrayView& a, bool last) {
-  const int order[2][4] = {{3, 2, 1, 0}, {1, 3, 2, 0}};
-  std::int64_t step = 1;
-  for (int i : order[last]) {
-    if (a.shape[i] > 1 && a.stride[i] != step) return false;
-    step *= a.shape[i];
-  }
-  return true;
-}
 
 // Whether the channels of a dense tensor lie beside each other.
 inline bool is_channels_last(const ArrayView& a, const char* name) {

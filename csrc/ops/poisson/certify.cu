@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "device/reduce.h"
+#include "device/workspace.h"
 #include "ops/poisson/solve_cuda.h"
 
 namespace pyharmony::poisson {
@@ -36,11 +37,7 @@ struct ProofLayout {
 
 ProofLayout proof_layout(const Plan& plan, int planes) {
   ProofLayout layout;
-  auto take = [&](std::int64_t bytes) {
-    const std::int64_t at = layout.bytes;
-    layout.bytes += (bytes + 255) / 256 * 256;
-    return at;
-  };
+  auto take = [&](std::int64_t bytes) { return device::take(layout.bytes, bytes); };
   const Grid& g = plan.grid[0];
   const int items = std::max(planes, plan.options.items);
   layout.states = take(static_cast<std::int64_t>(sizeof(ProofState)) * items);

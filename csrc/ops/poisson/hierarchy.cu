@@ -3,18 +3,13 @@
 #include <cmath>
 
 #include "device/reduce.h"
+#include "device/workspace.h"
 #include "ops/poisson/grid_cuda.h"
 
 namespace pyharmony::poisson {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr std::int64_t kAlignment = 256;
-
-std::int64_t aligned(std::int64_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
-
 // A thread of a block that writes a tile: column x and rows y0 + kThreads / kTileWidth * k.
 struct TileThread {
   int item, x, y0;
@@ -480,12 +475,9 @@ Plan make_plan(const PlanOptions& options) {
   plan.mirror_right = at_right;
   const bool nine = options.weight_map || (options.weight > 0 && options.w1 > 0);
   int height = options.bottom - options.top, width = options.right - options.left;
-  std::int64_t bytes = aligned(sizeof(ItemHeader));
-  auto take = [&](std::int64_t size) {
-    const std::int64_t at = bytes;
-    bytes += aligned(size);
-    return at;
-  };
+  std::int64_t bytes = 0;
+  auto take = [&](std::int64_t size) { return device::take(bytes, size); };
+  take(sizeof(ItemHeader));
   for (;;) {
     HM_CHECK(plan.levels < kMaxLevels, "mask: too many levels");
     Grid& g = plan.grid[plan.levels];

@@ -39,7 +39,6 @@ struct Report {
   double estimate = 0;   // of the error, from the last preconditioned residual
   double max_error = 0;  // proven bound, NaN without a certificate
   bool converged = true;
-  std::vector<double> history;  // the estimate before each iteration, largest of the channels
   std::int64_t peak_bytes = 0;
 };
 

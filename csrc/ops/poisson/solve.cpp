@@ -342,7 +342,7 @@ class Solver {
   // A x = r for one channel; `plane` is r, and then x. Stops when the estimate of the error is at
   // most `tolerance`, or `reduction` times the first one.
   Outcome conjugate_gradients(Plane<float>& plane, double tolerance, double reduction,
-                              int max_iterations, std::vector<double>* history) {
+                              int max_iterations, bool of_frame = false) {
     allocate();
     const LevelView& view = finest_.view;
     Outcome outcome;
@@ -350,7 +350,7 @@ class Solver {
     Plane<float>* p = &p_;
     Plane<float>* spare[2] = {&spare_[0], &spare_[1]};
     // Films are known by the solves of their frames, not by those of certificates.
-    const bool film = params_.warm != nullptr && history != nullptr;
+    const bool film = params_.warm != nullptr && of_frame;
     const double seen = film ? params_.warm->contraction_ : 0;
     double rz = 0, alpha = 0, limit = tolerance, contraction = std::max(kContraction, seen);
     double second = 0;  // the estimate after one iteration
@@ -397,10 +397,6 @@ class Solver {
       if (k == 0) {
         outcome.first = error;
         limit = std::max(tolerance, reduction * error);
-      }
-      if (history != nullptr) {
-        if (history->size() <= static_cast<std::size_t>(k)) history->push_back(0);
-        (*history)[k] = std::max((*history)[k], error);
       }
       outcome.estimate = error;
       outcome.iterations = k;
@@ -603,14 +599,15 @@ class Solver {
     const bool refine_anyway = exact || scale != 1;
     report_.converged = true;
     int round_iterations = 0;
+    double size = 0;
     for (Plane<float>& plane : r_) {
-      merge(conjugate_gradients(plane, params_.tolerance * scale, kFloatReduction,
-                                params_.max_iterations, &report_.history),
-            scale, &round_iterations);
+      const Outcome outcome = conjugate_gradients(plane, params_.tolerance * scale, kFloatReduction,
+                                                  params_.max_iterations, true);
+      size = std::max(size, outcome.first / scale);
+      merge(outcome, scale, &round_iterations);
     }
-    for (double& value : report_.history) value /= scale;
     report_.iterations = round_iterations;
-    const double size = std::max(report_.history[0], start == nullptr ? 0 : params_.warm->largest_);
+    if (start != nullptr) size = std::max(size, params_.warm->largest_);
     const bool within_reach = params_.tolerance >= kFloatReach * size;
     if (!refine_anyway && within_reach && report_.estimate <= params_.tolerance) return;
     if (!report_.converged) {
@@ -635,13 +632,12 @@ class Solver {
       report_.estimate = 0;
       round_iterations = 0;
       for (int k = 0; k < channels_; ++k) {
-        merge(conjugate_gradients(r_[k], params_.tolerance * scale, kFloatReduction, left, nullptr),
-              scale, &round_iterations);
+        merge(conjugate_gradients(r_[k], params_.tolerance * scale, kFloatReduction, left), scale,
+              &round_iterations);
         const double step = accumulate(r_[k], scale, e_[k]);
         report_.estimate = std::max(report_.estimate, kFloatRounding * step);
       }
       report_.iterations += round_iterations;
-      report_.history.push_back(report_.estimate);
       if (!(report_.estimate < 0.5 * before)) break;
     }
     report_.converged = report_.estimate <= params_.tolerance;
@@ -787,7 +783,7 @@ class Solver {
     for (int round = 0; round < kMostRounds && largest > kCloseEnough; ++round) {
       if (round >= kRounds && !(largest < 0.7 * before)) break;
       before = largest;
-      conjugate_gradients(r[0], 0, 1e-3, kProofIterations, nullptr);
+      conjugate_gradients(r[0], 0, 1e-3, kProofIterations);
       accumulate(r[0], 1, w[0]);
       largest = residual(ones, &r, &w, Arithmetic::kDouble, 1, &magnitude);
     }
@@ -853,7 +849,7 @@ class Solver {
       if (scale != 1) residual(eq_, &r_, &e_, arithmetic, scale);
       double step = 0;
       for (int k = 0; k < channels_; ++k) {
-        conjugate_gradients(r_[k], 0, kFloatReduction, kProofIterations, nullptr);
+        conjugate_gradients(r_[k], 0, kFloatReduction, kProofIterations);
         step = std::max(step, accumulate(r_[k], scale, e_[k]));
       }
       bound += step;

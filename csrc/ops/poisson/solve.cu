@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "device/reduce.h"
+#include "device/workspace.h"
 #include "ops/poisson/solve_cuda.h"
 
 namespace pyharmony::poisson {
@@ -530,11 +531,7 @@ __global__ void __launch_bounds__(kThreads) poisson_step_kernel(const ScalarPara
 
 SolveLayout solve_layout(const Plan& plan, int planes) {
   SolveLayout layout;
-  auto take = [&](std::int64_t bytes) {
-    const std::int64_t at = layout.bytes;
-    layout.bytes += (bytes + 255) / 256 * 256;
-    return at;
-  };
+  auto take = [&](std::int64_t bytes) { return device::take(layout.bytes, bytes); };
   const Grid& finest = plan.grid[0];
   layout.states = take(static_cast<std::int64_t>(sizeof(PlaneState)) * planes);
   layout.partials = take(static_cast<std::int64_t>(sizeof(TilePartial)) * planes * finest.tiles_x *

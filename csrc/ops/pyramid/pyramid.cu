@@ -4,19 +4,20 @@
 
 #include "device/image.h"
 #include "device/launch.h"
+#include "device/math.h"
 #include "ops/pyramid/weights.h"
 
 namespace pyharmony {
 namespace {
 
 using device::ImageBatch;
+using device::larger;
+using device::smaller;
 
 constexpr int kMaxSize = 1 << 30;
 constexpr std::int64_t kMaxBlocks = (std::int64_t(1) << 31) - 1;
 
 HM_HOST_DEVICE constexpr int divide_up(int n, int by) { return (n + by - 1) / by; }
-HM_HOST_DEVICE constexpr int smaller(int a, int b) { return a < b ? a : b; }
-HM_HOST_DEVICE constexpr int larger(int a, int b) { return a > b ? a : b; }
 
 __device__ __forceinline__ int mirrored(int i, int n) {
   return i >= 0 && i < n ? i : device::mirror(i, n);

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/buffer.h"
+#include "core/checks.h"
 #include "core/dispatch.h"
 #include "core/parallel.h"
 
@@ -36,33 +37,24 @@ bool is_tensor(DType dtype) {
          dtype == DType::kFloat64;
 }
 
-bool contiguous(const ArrayView& a) {
-  std::int64_t step = 1;
-  for (int i = a.ndim - 1; i >= 0; --i) {
-    if (a.shape[i] != 1 && a.stride[i] != step) return false;
-    step *= a.shape[i];
-  }
-  return true;
-}
-
 void check_weight(const ArrayView& w, std::size_t i) {
-  HM_CHECK(w.ndim == 3 && w.size() > 0 && contiguous(w) && is_tensor(w.dtype), "weights[", i,
+  HM_CHECK(w.ndim == 3 && w.size() > 0 && is_contiguous(w) && is_tensor(w.dtype), "weights[", i,
            "]: expected a dense [outer, rows, inner] of floats");
 }
 
 void check_like(const ArrayView& a, const ArrayView& weight, const char* name, std::size_t i) {
   HM_CHECK(a.ndim == 3 && a.shape[0] == weight.shape[0] && a.shape[1] == weight.shape[1] &&
-               a.shape[2] == weight.shape[2] && a.dtype == weight.dtype && contiguous(a),
+               a.shape[2] == weight.shape[2] && a.dtype == weight.dtype && is_contiguous(a),
            name, "[", i, "]: expected the shape and dtype of weights[", i, "], dense");
 }
 
 void check_vector(const ArrayView& a, std::int64_t size, const char* name, std::size_t i) {
-  HM_CHECK(a.ndim == 1 && a.shape[0] == size && contiguous(a) && is_tensor(a.dtype), name, "[", i,
-           "]: expected ", size, " contiguous floats");
+  HM_CHECK(a.ndim == 1 && a.shape[0] == size && is_contiguous(a) && is_tensor(a.dtype), name, "[",
+           i, "]: expected ", size, " contiguous floats");
 }
 
 void check_flat(const ArrayView& a, std::int64_t size, const char* name) {
-  HM_CHECK(a.ndim == 1 && a.shape[0] == size && contiguous(a) &&
+  HM_CHECK(a.ndim == 1 && a.shape[0] == size && is_contiguous(a) &&
                (a.dtype == DType::kFloat32 || a.dtype == DType::kFloat64),
            name, ": expected ", size, " contiguous float32 or float64");
 }

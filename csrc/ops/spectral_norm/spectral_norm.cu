@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "core/checks.h"
 #include "device/launch.h"
+#include "device/pack.h"
 #include "device/reduce.h"
 #include "device/tensor.h"
 #include "ops/spectral_norm/spectral_norm_cuda.h"
@@ -11,6 +13,7 @@ namespace {
 
 using device::block_reduce;
 using device::from_float;
+using device::Pack;
 using device::Sum;
 using device::to_float;
 using device::warp_reduce;
@@ -23,11 +26,6 @@ constexpr int kRowThreads = 256, kRowsOfTile = 16, kChunk = 2048;
 constexpr int kFlatThreads = 256, kFlatTile = 32768;
 
 enum class From : int { kVectors, kPartials, kProducts };
-
-template <typename T, int n>
-struct alignas(n * sizeof(T)) Pack {
-  T value[n];
-};
 
 template <int n, typename T>
 __device__ __forceinline__ void load(const T* p, float (&x)[n]) {
@@ -395,22 +393,13 @@ __global__ void __launch_bounds__(kFlatThreads)
 
 int ceil_div(std::int64_t a, std::int64_t b) { return static_cast<int>((a + b - 1) / b); }
 
-bool contiguous(const ArrayView& a) {
-  std::int64_t step = 1;
-  for (int i = a.ndim - 1; i >= 0; --i) {
-    if (a.shape[i] != 1 && a.stride[i] != step) return false;
-    step *= a.shape[i];
-  }
-  return true;
-}
-
 bool aligned(const ArrayView& a, int bytes) {
   return reinterpret_cast<std::uintptr_t>(a.data) % static_cast<unsigned>(bytes) == 0;
 }
 
 void check_vector(const ArrayView& a, std::int64_t size, const char* name) {
-  HM_CHECK(a.ndim == 1 && a.shape[0] == size && contiguous(a) && a.dtype == DType::kFloat32, name,
-           ": expected ", size, " contiguous float32");
+  HM_CHECK(a.ndim == 1 && a.shape[0] == size && is_contiguous(a) && a.dtype == DType::kFloat32,
+           name, ": expected ", size, " contiguous float32");
 }
 
 // Floats of workspace of a weight [outer, rows, inner].
@@ -454,7 +443,7 @@ void in_parts(const std::vector<ArrayView>& weights, const std::vector<ArrayView
   params.count = 0;
   for (std::size_t i = 0; i < all; ++i) {
     const ArrayView& w = weights[i];
-    HM_CHECK(w.ndim == 3 && w.size() > 0 && contiguous(w) && w.dtype == weights[0].dtype,
+    HM_CHECK(w.ndim == 3 && w.size() > 0 && is_contiguous(w) && w.dtype == weights[0].dtype,
              "weights[", i, "]: expected a dense [outer, rows, inner] of the dtype of weights[0]");
     HM_CHECK(w.size() < (std::int64_t(1) << 31), "weights[", i, "]: too many elements");
     const int pack = 4 * dtype_size(w.dtype);
@@ -463,7 +452,7 @@ void in_parts(const std::vector<ArrayView>& weights, const std::vector<ArrayView
     for (const auto* others : {&grads, &outs}) {
       if (others->empty() || (*others)[i].data == nullptr) continue;
       const ArrayView& other = (*others)[i];
-      HM_CHECK(other.dtype == w.dtype && contiguous(other) && other.ndim == 3 &&
+      HM_CHECK(other.dtype == w.dtype && is_contiguous(other) && other.ndim == 3 &&
                    std::equal(w.shape, w.shape + 3, other.shape),
                others == &grads ? "grads[" : "outs[", i,
                "]: expected the shape and dtype of its weight, dense");

@@ -1,10 +1,10 @@
-#include "ops/gaussian_poisson/rectangle.h"
+#include "ops/gaussian_poisson/dct.h"
 
 #include "core/status.h"
 
 namespace pyharmony::gaussian_poisson {
 
-std::vector<double> known_mean(const RectangleParams& params, const std::vector<double>& sums) {
+std::vector<double> known_mean(const DctParams& params, const std::vector<double>& sums) {
   const double pixels = static_cast<double>(params.height()) * static_cast<double>(params.width());
   const double divisor = mean_divisor(params.problem, params.has_rhs());
   std::vector<double> mean(sums.size());
@@ -14,7 +14,7 @@ std::vector<double> known_mean(const RectangleParams& params, const std::vector<
   return mean;
 }
 
-void check_rectangle(const RectangleParams& params) {
+void check_dct(const DctParams& params) {
   const Problem& problem = params.problem;
   check_problem(problem);
   HM_CHECK(!problem.has_map(), "weight_map: this method takes one weight");

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "core/buffer.h"
+#include "core/checks.h"
 #include "core/dispatch.h"
 #include "core/parallel.h"
 
@@ -92,8 +93,7 @@ void distance(const ArrayView& mask, const ArrayView& out) {
   const ImageView m = as_image(mask, "mask"), d = as_image(out, "out");
   HM_CHECK(mask.ndim == 2, "mask: ", mask.ndim, " dimensions, expected [H, W]");
   HM_CHECK(out.ndim == 2 && out.dtype == DType::kFloat32 && out.writable && d.height == m.height &&
-               d.width == m.width && (d.width == 1 || d.col_stride == 1) &&
-               (d.height == 1 || d.row_stride == d.width),
+               d.width == m.width && is_contiguous(out),
            "out: expected contiguous writable float32 [", m.height, ", ", m.width, "]");
   const std::int64_t h = m.height, w = m.width;
   Buffer<std::int32_t> rows(static_cast<std::size_t>(h * w));

@@ -1,4 +1,4 @@
-// The Gaussian-Poisson equation on the whole rectangle with one weight: methods dct and multigrid.
+// The Gaussian-Poisson equation on the whole rectangle with one weight: method dct.
 #pragma once
 
 #include <algorithm>
@@ -13,11 +13,12 @@ namespace pyharmony::gaussian_poisson {
 
 // Without `rhs` the right-hand side is that of `problem`. With it, it is what [H, W, C] float32
 // or float64 holds, and src, dst and base are not looked at. No weight map, no known pixels.
-struct RectangleParams {
+struct DctParams {
   Problem problem;
   ImageView rhs;             // data is null where b is formed from the images
   ImageView out;             // [H, W, C], any image dtype
   std::vector<double> mean;  // [C], of x, where weight is zero and rhs is given; empty: zero
+  bool double_precision = false;
 
   bool has_rhs() const { return rhs.data != nullptr; }
   std::int64_t height() const { return out.height; }
@@ -41,31 +42,12 @@ inline double row_excess(const Problem& problem) {
 }
 
 // The mean of x by channel, given the sums of base (or of rhs) over the image.
-std::vector<double> known_mean(const RectangleParams& params, const std::vector<double>& sums);
+std::vector<double> known_mean(const DctParams& params, const std::vector<double>& sums);
 
 // Throws std::invalid_argument unless shapes and dtypes fit together.
-void check_rectangle(const RectangleParams& params);
-
-struct DctParams : RectangleParams {
-  bool double_precision = false;
-};
+void check_dct(const DctParams& params);
 
 struct DctResult {
-  std::int64_t peak_bytes = 0;
-};
-
-struct MultigridParams : RectangleParams {
-  double tolerance = 0.25;  // of the largest error, in the native unit
-  int max_cycles = 50;      // after the first approximation
-  ImageView start;          // [H, W, C] the first approximation; data is null for full multigrid
-};
-
-struct MultigridResult {
-  int cycles = 0;       // most of any channel
-  double residual = 0;  // largest |b - A x| of the answer
-  double estimate = 0;  // of the largest error of the answer
-  bool converged = false;
-  std::vector<double> residual_history;  // largest |b - A x| after 0, 1, 2, ... cycles
   std::int64_t peak_bytes = 0;
 };
 
@@ -75,7 +57,5 @@ namespace pyharmony {
 
 HM_SIMD_DECLARE(
     gaussian_poisson::DctResult gaussian_poisson_dct(const gaussian_poisson::DctParams& params))
-HM_SIMD_DECLARE(gaussian_poisson::MultigridResult gaussian_poisson_multigrid(
-    const gaussian_poisson::MultigridParams& params))
 
 }  // namespace pyharmony

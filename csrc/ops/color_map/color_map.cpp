@@ -2,16 +2,14 @@
 
 #include <algorithm>
 
+#include "core/checks.h"
+
 namespace pyharmony {
 namespace {
 
 void expect_contiguous(const ArrayView& a, const std::string& name) {
   HM_CHECK(a.dtype == DType::kFloat32, name, ": dtype ", dtype_name(a.dtype), ", expected float32");
-  std::int64_t stride = 1;
-  for (int i = a.ndim - 1; i >= 0; --i) {
-    HM_CHECK(a.shape[i] == 1 || a.stride[i] == stride, name, ": expected a contiguous array");
-    stride *= a.shape[i];
-  }
+  HM_CHECK(is_contiguous(a), name, ": expected a contiguous array");
 }
 
 Stage make_stage(const std::string& name, const ArrayView& a) {

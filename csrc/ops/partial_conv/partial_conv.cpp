@@ -1,6 +1,8 @@
 // Checks, and the choice of the instruction set.
 #include "ops/partial_conv/partial_conv.h"
 
+#include "core/checks.h"
+
 namespace pyharmony {
 namespace {
 
@@ -36,11 +38,7 @@ void check_rows(const std::int32_t* rows, std::int64_t count, std::int64_t posit
 void check_flat(const ArrayView* a, std::int64_t size, DType expected, const char* name) {
   if (a == nullptr) return;
   HM_CHECK(a->size() == size, name, ": ", a->size(), " values, expected ", size);
-  std::int64_t step = 1;
-  for (int i = a->ndim - 1; i >= 0; --i) {
-    HM_CHECK(a->shape[i] == 1 || a->stride[i] == step, name, ": not contiguous");
-    step *= a->shape[i];
-  }
+  HM_CHECK(is_contiguous(*a), name, ": not contiguous");
   check_dtype(*a, expected, name);
 }
 

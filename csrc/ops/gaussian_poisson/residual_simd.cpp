@@ -105,7 +105,7 @@ class BlockResidual {
   }
 
   void vertical_edges(int upper, Buffer<double>& out) {
-    edge_row(problem_.gradients, src_.row[upper], src_.row[upper + 1], dst_.row[upper],
+    edge_row(params_.gradients, src_.row[upper], src_.row[upper + 1], dst_.row[upper],
              dst_.row[upper + 1], mask_.row[upper], mask_.row[upper + 1], width_, channels_,
              out.data());
   }
@@ -115,7 +115,7 @@ class BlockResidual {
     const double* s = src_.row[1] - c;
     const double* d = dst_.row[1] - c;
     const double* m = mask_.row[1] - c;
-    edge_row(problem_.gradients, s, s + c, d, d + c, m, m + c, width_ + 1, c, horizontal_.data());
+    edge_row(params_.gradients, s, s + c, d, d + c, m, m + c, width_ + 1, c, horizontal_.data());
 
     const double* __restrict h = horizontal_.data();
     const double* __restrict up = up_.data();

@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "core/buffer.h"
+#include "core/checks.h"
 #include "ops/color_stats/color_stats.h"
 
 namespace pyharmony {
@@ -13,12 +14,7 @@ constexpr std::int64_t kMaxTiles = 64, kMinTiles = 4, kTileBins = 1 << 16;
 
 void check_result(const ArrayView& a, const char* name) {
   HM_CHECK(a.dtype == DType::kFloat64 && a.writable, name, ": expected writable float64");
-  std::int64_t stride = 1;
-  for (int i = a.ndim - 1; i >= 0; --i) {
-    HM_CHECK(a.shape[i] == 1 || a.size() == 0 || a.stride[i] == stride, name,
-             ": expected a contiguous array");
-    stride *= a.shape[i];
-  }
+  HM_CHECK(a.size() == 0 || is_contiguous(a), name, ": expected a contiguous array");
 }
 
 }  // namespace

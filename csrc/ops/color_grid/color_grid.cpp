@@ -1,6 +1,8 @@
 // Checks of what the kernels are given, on the CPU and on devices.
 #include "ops/color_grid/color_grid.h"
 
+#include "core/checks.h"
+
 namespace pyharmony {
 namespace {
 
@@ -19,25 +21,17 @@ ColorGridPart part_of(const ArrayView& a, const char* name, const ColorGridCall&
                       std::int64_t rows, DType real) {
   HM_CHECK(a.dtype == real && a.ndim == ndim, name, ": expected ", ndim, " axes of ",
            dtype_name(real));
-  std::int64_t step = 1;
-  for (int i = ndim - 1; i >= 0; --i) {
-    HM_CHECK(a.shape[i] == 1 || a.stride[i] == step, name, ": expected a contiguous array");
-    step *= a.shape[i];
-  }
+  HM_CHECK(is_contiguous(a), name, ": expected a contiguous array");
   HM_CHECK(a.shape[0] == rows || a.shape[0] == rows * call.images, name, ": ", a.shape[0] / rows,
            " maps for ", call.images, " images");
-  return {a.data, a.shape[0] == rows ? 0 : step / call.images};
+  return {a.data, a.shape[0] == rows ? 0 : a.size() / call.images};
 }
 
 void* whole(const ArrayView* a, const char* name, std::int64_t size, DType real) {
   if (a == nullptr) return nullptr;
-  std::int64_t step = 1;
-  for (int i = a->ndim - 1; i >= 0; --i) {
-    HM_CHECK(a->shape[i] == 1 || a->stride[i] == step, name, ": expected a contiguous array");
-    step *= a->shape[i];
-  }
-  HM_CHECK(a->writable && a->dtype == real && step == size, name, ": expected ", size, " writable ",
-           dtype_name(real));
+  HM_CHECK(is_contiguous(*a), name, ": expected a contiguous array");
+  HM_CHECK(a->writable && a->dtype == real && a->size() == size, name, ": expected ", size,
+           " writable ", dtype_name(real));
   return a->data;
 }
 

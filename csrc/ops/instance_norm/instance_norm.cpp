@@ -1,18 +1,10 @@
 // Checks of what passes are given, on the CPU and on devices.
 #include "ops/instance_norm/instance_norm.h"
 
+#include "core/checks.h"
+
 namespace pyharmony {
 namespace {
-
-bool is_dense(const ArrayView& a, bool channels_last) {
-  const int order[2][4] = {{3, 2, 1, 0}, {1, 3, 2, 0}};
-  std::int64_t step = 1;
-  for (int i : order[channels_last]) {
-    if (a.shape[i] != 1 && a.stride[i] != step) return false;
-    step *= a.shape[i];
-  }
-  return true;
-}
 
 InstanceNormCall call_of(const ArrayView& x, const ArrayView& stats, double slope) {
   HM_CHECK(x.ndim == 4 && x.size() > 0, "x: expected [N, C, H, W]");

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "core/buffer.h"
+#include "core/checks.h"
 #include "core/dispatch.h"
 #include "core/parallel.h"
 #include "ops/pyramid/pyramid.h"
@@ -17,10 +18,7 @@ void check_out(const ArrayView& out, std::int64_t height, std::int64_t width,
   HM_CHECK(v.height == height && v.width == width && v.channels == channels, "out: shape [",
            v.height, ", ", v.width, ", ", v.channels, "], expected [", height, ", ", width, ", ",
            channels, "]");
-  HM_CHECK((v.channels == 1 || v.channel_stride == 1) &&
-               (v.width == 1 || v.col_stride == channels) &&
-               (v.height == 1 || v.row_stride == width * channels),
-           "out: expected a contiguous array");
+  HM_CHECK(is_contiguous(out), "out: expected a contiguous array");
 }
 
 void run_downsample(const ImageView& src, double range, double sigma, const ArrayView& out) {

@@ -27,7 +27,7 @@
 
 #include "core/buffer.h"
 #include "core/parallel.h"
-#include "ops/gaussian_poisson/rectangle.h"
+#include "ops/gaussian_poisson/dct.h"
 #include "ops/gaussian_poisson/rhs_rows.h"
 
 #define HM_JOIN_(a, b) a##b
