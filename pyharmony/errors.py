@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class PyHarmonyError(Exception):
-    """Base of every error below.
+    """The base of every error below.
 
     Example:
         >>> import pyharmony
@@ -42,7 +42,7 @@ class DTypeError(PyHarmonyError, TypeError):
 
 
 class MaskError(PyHarmonyError, ValueError):
-    """A mask that says nothing useful: 0/1 integers, values outside [0, 1], nothing left known.
+    """A mask says nothing useful: 0/1 integers, values outside [0, 1], or nothing left known.
 
     Example:
         >>> from pyharmony import blend
