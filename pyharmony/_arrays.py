@@ -67,7 +67,7 @@ def check_device(x: Any, name: str) -> None:
 
 
 def plain(x: Any, name: str) -> Any:
-    """Returns x, or a copy of it where torch has not computed its values yet: a tensor whose memory holds its values.
+    """Returns a tensor whose memory holds x's values: x itself, or a copy where torch has not computed them yet.
 
     Copied are views with the negative or the conjugate bit (`torch.complex(a, b).conj().imag`), and the zeros without
     memory that forward-mode derivatives make.

@@ -26,7 +26,7 @@ class Variant:
 
     Attributes:
         config: its settings; sequences are tuples.
-        parameters: the numbers of parameters: of 'all', and of each of the two networks of a GAN.
+        parameters: the number of parameters: of 'all', and of each of the two networks of a GAN by name.
     """
 
     config: dict[str, Any]

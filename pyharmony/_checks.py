@@ -32,7 +32,7 @@ DEFAULT_TOLERANCE = {"uint8": 0.25, "uint16": 0.004, "float16": 0.025, "float32"
 
 @dataclass(frozen=True)
 class SolveInfo:
-    """How a solve went.
+    """The report of a solve.
 
     Attributes:
         method: the method that ran, such as 'chebyshev'.
@@ -41,10 +41,10 @@ class SolveInfo:
         max_error: a proven bound of the largest error, in 8-bit levels, before rounding to dtype. It is infinite
             where none could be proven (a map of weights that is zero in places, with a Gaussian), and NaN, with a
             warning, where `poisson` could not prove one.
-        device: where it ran, such as 'cpu'.
+        device: the place where it ran, such as 'cpu'.
         milliseconds: wall time of the native call.
         peak_bytes: the most scratch memory held at once, beside inputs and output.
-        reason: why a blend's method is 'copy', such as 'mask is zero everywhere'; else empty.
+        reason: the reason why a blend's method is 'copy', such as 'mask is zero everywhere'; else empty.
 
     Example:
         >>> from pyharmony import ops

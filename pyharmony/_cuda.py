@@ -222,7 +222,7 @@ def _from_torch(x: Any, name: str) -> DeviceArray:
     if dtype not in MASK_DTYPES:
         raise DTypeError(f"{name}: dtype {x.dtype} is not supported, use one of {', '.join(IMAGE_DTYPES)}")
     given = plain(x, name)
-    if given is not x and name == "out":  # all functions call their result so
+    if given is not x and name == "out":  # the name that results have everywhere
         raise DTypeError("out: a view that torch computes when it is read, expected memory of its own")
     x = given
     return DeviceArray(
@@ -308,7 +308,7 @@ class Place:
 
     @property
     def where(self) -> str:
-        """Where the arrays of the callers are, in words for messages."""
+        """The place of the callers' arrays, in words for messages."""
         return "the processor" if self.kind == "host" else self.name
 
     def take(self, x: Any, name: str) -> DeviceArray:
@@ -474,7 +474,7 @@ def place_where(arrays: Mapping[str, Any]) -> Place | None:
     return place_of(arrays, None) if any(is_device_array(x) for x in arrays.values()) else None
 
 
-#: A condition on a call, and the reason, a format string of the call, why the kernels do not take such calls.
+#: A condition on a call, and why kernels do not take the calls that meet it: a format string for the call.
 Limit = tuple[Callable[[Any], bool], str]
 
 

@@ -262,7 +262,7 @@ def _exchange(new: Path, target: Path) -> None:
 def restore(target: str | os.PathLike[str]) -> None:
     """Gives a folder its name back if a run was killed between the two steps of a replacement.
 
-    Names that cannot be exchanged in one step need this. Where the new folder is in place, the old one is removed.
+    Only file systems that cannot exchange names in one step need this. An old folder beside a new one is removed.
     """
     place = Path(target)
     aside = _aside(place)

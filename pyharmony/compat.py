@@ -67,7 +67,7 @@ def seamlessClone(  # OpenCV's name
         src, dst: [H, W, 3] in BGR, of any size each and one dtype: uint8, uint16 (0 to 65535), or
             float16, float32, float64 (1.0 is white; never clipped). Also [H, W], [H, W, 1], and
             [H, W, 4] in BGRA: the alpha of src multiplies the mask, that of dst is kept. Any strides.
-        mask: of src's height and width, [H, W] or [H, W, 1], or [H, W, 3 or 4], of which the luma is
+        mask: [H, W] or [H, W, 1], of src's height and width, or [H, W, 3 or 4], of which the luma is
             taken; uint8 or uint16 (their largest value is fully inside, values between weigh the
             gradients), bool, or floats from 0 to 1. Where the largest value of an integer mask is
             1, ones are fully inside. None: all of src.
@@ -168,7 +168,7 @@ def _result(blend: Any, dst: NumpyArray, src: NumpyArray, mask: NumpyArray | Non
 
 
 def _plane(mask: Any, height: int, width: int) -> NumpyArray:
-    """Returns OpenCV's mask as blends take it: one plane, in which ones are not the largest value of integers."""
+    """Returns OpenCV's mask as blends take it: one plane, bool where 1 is its largest integer."""
     if not isinstance(mask, np.ndarray):
         raise DTypeError(f"mask: {type(mask).__name__}, expected None or a numpy.ndarray")
     if dtype_name(mask) not in MASK_DTYPES:

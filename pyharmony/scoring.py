@@ -42,7 +42,7 @@ def realism_score(
             clipped to [0, 1], NumPy or torch on the CPU; or a path, the bytes of a file, an open binary file, a
             PIL image or a `pyharmony.io.Picture`, which is brought to sRGB.
         mask: the mask of the object that was put in, if known: [H, W], bool, uint8 or uint16 scaled by its range, or
-            floats in [0, 1]; or a file as for image. Values of at least one half count. None: unknown, or nothing.
+            floats in [0, 1]; or a file or `Picture`, like image. At least one half is inside. None: unknown, or no object.
         model: a `realism_cnn` of `pyharmony.models`, or what `pyharmony.models.load` takes; None: the weights that come
             with pyharmony.
         device: 'cpu' or 'cuda'; None: a GPU if there is one.
@@ -98,7 +98,7 @@ def harmony_score(
             clipped to [0, 1], NumPy or torch on the CPU; or a path, the bytes of a file, an open binary file, a
             PIL image or a `pyharmony.io.Picture`, which is brought to sRGB.
         mask: the mask of the object: [H, W], bool, uint8 or uint16 scaled by its range, or floats in [0, 1]; or a file
-            as for image. Values of at least one half are the object, all else the background.
+            or `Picture`, like image. Values of at least one half are the object, all else the background.
         weights: a network of `pyharmony.models` that harmonises, a `style_encoder` of kind 'code' or a `bargainnet`,
             or what `pyharmony.models.load` takes; None: `colorgrid`, which comes with pyharmony.
         device: 'cpu' or 'cuda'; None: a GPU if there is one.

@@ -78,16 +78,16 @@ TorchDevice = Literal["cpu", "cuda"]
 """The place where torch runs a network."""
 
 Errors = Literal["raise", "return"]
-"""What happens to the error of one image of a list: it is raised, or returned in place of the result."""
+"""The treatment of the error of one image of a list: it is raised, or returned in place of the result."""
 
 Skip = Literal["raise", "skip"]
-"""What happens to a sample that cannot be read: its error is raised, or the sample is left out."""
+"""The treatment of a sample that cannot be read: its error is raised, or the sample is left out."""
 
 Gradients = Literal["source", "mixed", "average", "monochrome"]
 """The images whose gradients a Poisson blend keeps."""
 
 Contour = Literal["half", "full"]
-"""How much of the guidance a difference across a hard contour takes: half of it, or all of it, as in the paper."""
+"""The share of the guidance that a difference across a hard contour takes: half, or all of it, as in the paper."""
 
 GradientKernel = Literal["normal", "sobel", "scharr", "prewitt", "roberts"]
 """The kernel that derivatives are taken with."""
@@ -101,7 +101,7 @@ HarmonizeMethod = Literal[
 """The methods of `pyharmony.harmonize` that have names of their own; it also takes names and paths of weights."""
 
 Chroma = Literal["transport", "temperature"]
-"""What `pyharmony.color.luminance_temperature` does to chroma."""
+"""The treatment of chroma by `pyharmony.color.luminance_temperature`."""
 
 ImageFormat = Literal["jpeg", "jpg", "png", "webp", "tiff", "tif", "bmp", "avif"]
 """The formats that are written."""

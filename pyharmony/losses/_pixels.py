@@ -29,7 +29,7 @@ def masked_l1(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Ten
 
 
 def masked_l2(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Returns sum m (output - target)² / (C sum m), without a mask the mean. Tensors [N, C, H, W], mask [N, 1, H, W]"""
+    """Returns sum m (output - target)² / (C sum m); without mask the mean. Tensors [N, C, H, W], mask [N, 1, H, W]."""
     check_pair(output, target)
     difference = (output - target).square()
     if mask is None:

@@ -577,7 +577,7 @@ class SpectralNormGroup:
         self._pool = op.Pool()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Returns the state without the values of updates: tensors with a graph cannot be copied, and are made again."""
+        """Returns the state without the values of updates: tensors with a graph cannot be copied and are made again."""
         iterated = bool(self._values)
         kept = dict(self.__dict__)
         blank = SpectralNormGroup.__new__(SpectralNormGroup)
@@ -822,9 +822,9 @@ def spectral_norm(
 def remove_spectral_norm(module: Layer, name: str = "weight") -> Layer:
     """Makes the weight of a layer a parameter again, divided by its spectral norm; no iteration is made.
 
-    It removes norms of `spectral_norm` and of a `SpectralNormGroup`, of either order. torch's remove_spectral_norm
-    does the same with order='legacy', torch.nn.utils.parametrize.remove_parametrizations with order='parametrization',
-    which makes an iteration first in training mode.
+    It removes norms of `spectral_norm` and of a `SpectralNormGroup`, of either order. With order='legacy'
+    torch.nn.utils.remove_spectral_norm does the same. With order='parametrization'
+    torch.nn.utils.parametrize.remove_parametrizations does, with an iteration first in training mode.
 
     Args:
         module: the layer; changed and returned. With order='parametrization' the parameter is the original one.

@@ -179,7 +179,7 @@ class Equation:
 
         Row i of A sums to s c_i, s = (w0 + 2 w1)^2, and its positive off-diagonal entries count twice: the four
         corners, c_i w1^2 each at most, and the four edges where c_i w0 w1 > 1. Mirroring at a border
-        moves corners onto edges, and pinned pixels drop out: both only increase the bound, which is concave in c.
+        moves corners onto edges, and pinned pixels drop out: both only increase the excess, which is concave in c.
         """
 
         def excess(c: float) -> float:

@@ -249,7 +249,7 @@ def solve(
         out: dst's dtype, or float32 or float64 in dst's unit.
         method: one of METHODS.
         tolerance: the largest error allowed, in 8-bit levels of dst's dtype.
-        certify: compute max_error where the method does not have it anyway.
+        certify: compute max_error also where the method does not give it anyway.
         check: raise ArgumentError for NaN and infinities; out may have been written by then.
     """
     start = time.perf_counter()

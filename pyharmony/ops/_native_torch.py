@@ -54,7 +54,7 @@ class Calls:
         return None if x is None else _arrays.tensor_view(x, writable=writable, module=self.module)
 
     def size(self, name: str, *arguments: Any) -> int:
-        """Returns the bytes of workspace that a call needs; none on the CPU, on a device the module computes them."""
+        """Returns the bytes of workspace that a call needs, by the function of that name; none on the CPU."""
         return 0
 
     def run(self, name: str, *arguments: Any, workspace: int | None = None, **options: Any) -> Any:

@@ -21,7 +21,7 @@ Pair = tuple[int, int]
 #: The dtypes that x and weight may have; bfloat16 only in torch.
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 
-#: The number of outputs from which their rows can no longer be numbered by int32.
+#: The least number of rows of outputs that int32 cannot number.
 _MOST_ROWS = 1 << 31
 
 

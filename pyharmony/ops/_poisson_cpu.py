@@ -52,7 +52,7 @@ def solve_image(
 ) -> SolveInfo:
     """Solves one image into out, which holds dst.
 
-    edges: another mask to mix gradients by, if it differs. warm: a native PoissonWarmStart.
+    edges: the mask that gradients are mixed by, if it is not mask. warm: a native PoissonWarmStart.
     """
     for image, name in ((src, "src"), (dst, "dst"), (base, "base")):
         if image is not None:

@@ -54,13 +54,13 @@ def gaussian_poisson_tiles(
     Args:
         src, dst, base: [H, W] or [H, W, C] of equal shape, with ``shape``, ``dtype`` and slices
             ``x[y0:y1, x0:x1]`` that numpy.asarray takes: numpy.memmap, h5py, zarr and the like. src
-                and dst have one dtype of uint8, uint16, float16 and float32, base the same or float32.
-            mask: [H, W], read likewise; bool, uint8 or uint16 scaled by their range, or floats in [0, 1].
-            out: an array like dst, but not dst itself; its slices are assigned to.
-            tile: rows and columns that are solved at once, or one number for both. The memory is that of a
-                few such tiles and the pixels around them.
-            color_weight: a number of at least 0.25, or a map [H, W] of floats, an array like mask. With
-                smaller weights the whole image acts on every pixel.
+            and dst have one dtype of uint8, uint16, float16 and float32, base the same or float32.
+        mask: [H, W], read likewise; bool, uint8 or uint16 scaled by their range, or floats in [0, 1].
+        out: an array like dst, but not dst itself; its slices are assigned to.
+        tile: rows and columns that are solved at once, or one number for both. The memory is that of a
+            few such tiles and the pixels around them.
+        color_weight: a number of at least 0.25, or a map [H, W] of floats, an array like mask. With
+            smaller weights the whole image acts on every pixel.
         sigma, reference, preserve_background: see `gaussian_poisson`.
         tolerance: the largest error allowed, in 8-bit levels (1/255 of the value range), before rounding
             to the dtype. None: 0.25 for uint8, 0.025 for float16 and float32, 0.004 for uint16, or the
@@ -221,7 +221,7 @@ class Images:
             )
 
     def range(self) -> float:
-        """Returns the largest value by which the number of steps is chosen; for floats, of a grid of dst's pixels."""
+        """Returns the largest size of dst's values, which decides the number of steps; floats are sampled on a grid."""
         dst = self._arrays["dst"]
         if np.dtype(dst.dtype).kind == "u":
             return float(_arrays.VALUE_RANGE[self.dtype])

@@ -70,7 +70,7 @@ def texture_flattening(image: Any, mask: Any, low: float, high: float) -> Float6
 
 
 def illumination_change(image: Any, mask: Any, alpha: float, beta: float, white: float = 1.0) -> Float64:
-    """Multiplies log differences by (alpha mean / |gradient|)^beta, mean being that of |gradient| on the mask."""
+    """Multiplies differences of logs by (alpha mean / |gradient|)^beta, mean being that of |gradient| on the mask."""
     image, mask = np.asarray(image, np.float64), np.asarray(mask, np.float64)
     offset = LOG_OFFSET * white
     y = np.log(np.maximum(image, 0) + offset)
