@@ -32,7 +32,7 @@ Shape = Union[tuple[int, ...], "list[int]"]
 
 
 def is_torch(x: object) -> TypeGuard[Any]:
-    """Whether x is a torch tensor."""
+    """Returns whether x is a torch tensor."""
     # The module has no Tensor while another thread is importing torch: then x cannot be one yet.
     kind = getattr(sys.modules.get("torch"), "Tensor", None)
     return kind is not None and isinstance(x, kind)

@@ -26,7 +26,7 @@ class Variant:
 
     Attributes:
         config: its settings; sequences are tuples.
-        parameters: the number of parameters: of 'all', and of each of the two networks of a GAN by name.
+        parameters: the number of parameters by name: 'all', and each of the two networks of a GAN.
     """
 
     config: dict[str, Any]

@@ -151,7 +151,7 @@ def kernels() -> Any:
 
 
 def is_device_array(x: Any) -> bool:
-    """Whether x is an array in the memory of a CUDA device."""
+    """Returns whether x is an array in the memory of a CUDA device."""
     if isinstance(x, (np.ndarray, str, bytes)) or np.isscalar(x):
         return False
     if is_torch(x):

@@ -42,7 +42,7 @@ def realism_score(
             clipped to [0, 1], NumPy or torch on the CPU; or a path, the bytes of a file, an open binary file, a
             PIL image or a `pyharmony.io.Picture`, which is brought to sRGB.
         mask: the mask of the object that was put in, if known: [H, W], bool, uint8 or uint16 scaled by its range, or
-            floats in [0, 1]; or a file or `Picture`, like image. At least one half is inside. None: unknown, or no object.
+            floats in [0, 1]; or a file or `Picture`, like image. One half or more is inside. None: unknown, or none.
         model: a `realism_cnn` of `pyharmony.models`, or what `pyharmony.models.load` takes; None: the weights that come
             with pyharmony.
         device: 'cpu' or 'cuda'; None: a GPU if there is one.
