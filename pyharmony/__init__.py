@@ -3,7 +3,7 @@
 The subpackages `blend`, `color`, `compat`, `data`, `evaluation`, `harmonization`, `io`, `losses`, `metrics`, `models`,
 `nn`, `ops`, `reference`, `training`, `typing` and `errors` are loaded when they are first used, and so are `harmonize`,
 `harmony_score`, `load`, `realism_score` and `save`. `losses`, `models`, `nn`, `training.train` and the two scores need
-torch; where it is missing, everything else works, `harmonize` by its methods without a network.
+torch. Without torch everything else works, also `harmonize` by its methods without a network.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _SUBPACKAGES = (
     *("blend", "color", "compat", "data", "errors", "evaluation", "harmonization", "io"),
     *("losses", "metrics", "models", "nn", "ops", "reference", "training", "typing"),
 )
-#: Those that cannot be imported without other packages.
+#: The subpackages that cannot be imported without other packages, and these packages.
 _OF_TORCH = {"losses": ("torch",), "models": ("torch", "safetensors"), "nn": ("torch",)}
-#: Functions and where they are; the compiled module is loaded with the first that needs it, so that
-#: `pyharmony doctor` can say what is wrong with it.
+#: The module of each function. It is imported when the function is first used, and only then loads the compiled
+#: module, so that `pyharmony doctor` can say what is wrong with that.
 _LAZY = {
     **dict.fromkeys(("get_device", "set_device"), "_device"),
     **dict.fromkeys(("get_num_threads", "has_cuda", "set_num_threads", "simd_level"), "_native"),
@@ -71,14 +71,14 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # a type checker knows the names, and that there are no others
+if not TYPE_CHECKING:  # a type checker knows all names from the imports above
 
     def __getattr__(name: str) -> Any:
         if name in _OF_TORCH:
             try:
                 return importlib.import_module(f".{name}", __name__)
             except ImportError as error:
-                # So that hasattr and inspect.getmembers take it for what is not there; `import` raises ImportError.
+                # hasattr and inspect.getmembers then treat the name as absent; `import` raises ImportError anyway.
                 raise AttributeError(str(error)) from error
         if name in _SUBPACKAGES:
             return importlib.import_module(f".{name}", __name__)
@@ -88,7 +88,7 @@ if not TYPE_CHECKING:  # a type checker knows the names, and that there are no o
 
 
 def __dir__() -> list[str]:
-    """Without what needs packages that are not installed: `help` and editors look at all of these."""
+    """Returns the names without those whose packages are not installed, since `help` and editors read every name."""
     from importlib.util import find_spec
 
     missing = {name for name, needs in _OF_TORCH.items() if any(find_spec(package) is None for package in needs)}

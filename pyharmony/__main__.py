@@ -1,4 +1,4 @@
-"""`python -m pyharmony`."""
+"""Runs the command line as `python -m pyharmony`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrays of any kind in, native views out; allocation in the caller's kind.
+"""Native views of arrays of any kind, and results in the caller's kind.
 
 A numpy array or a torch CPU tensor is described by pointer, dtype, shape and strides, so
 non-contiguous and negatively strided arrays cross without a copy. torch is never imported
@@ -32,14 +32,14 @@ Shape = Union[tuple[int, ...], "list[int]"]
 
 
 def is_torch(x: object) -> TypeGuard[Any]:
-    """Whether x is a torch tensor."""
-    # None as well while another thread is importing it: then x cannot be one yet.
+    """Returns whether x is a torch tensor."""
+    # The module has no Tensor while another thread is importing torch: then x cannot be one yet.
     kind = getattr(sys.modules.get("torch"), "Tensor", None)
     return kind is not None and isinstance(x, kind)
 
 
 def in_graph(*arrays: object) -> bool:
-    """Whether torch is to see a call: a tensor among these requires grad, or the call is being compiled."""
+    """Returns whether torch must see a call, because a tensor requires grad or the call is being compiled."""
     if not any(is_torch(x) for x in arrays):
         return False
     torch = sys.modules["torch"]
@@ -49,28 +49,28 @@ def in_graph(*arrays: object) -> bool:
 
 
 def is_pil(x: object) -> TypeGuard[PILImage]:
-    """Whether x is an image of Pillow; it is not imported for that."""
+    """Returns whether x is an image of Pillow, without importing Pillow."""
     kind = getattr(sys.modules.get("PIL.Image"), "Image", None)
     return kind is not None and isinstance(x, kind)
 
 
 def check_dense(x: Any, name: str) -> None:
-    """Refuse a tensor that is sparse or of oneDNN's own layout, of which there are no strides."""
+    """Refuses a tensor that is sparse or has oneDNN's own layout, since neither has strides."""
     if is_torch(x) and x.layout != sys.modules["torch"].strided:
         raise DTypeError(f"{name}: a tensor of layout {x.layout}, expected a dense one; use {name}.to_dense()")
 
 
 def check_device(x: Any, name: str) -> None:
-    """Refuse a tensor that is neither on the CPU nor on a CUDA device."""
+    """Refuses a tensor that is neither on the CPU nor on a CUDA device."""
     if x.device.type not in ("cpu", "cuda"):
         raise DTypeError(f"{name}: a tensor on {x.device}, expected one on the CPU or a CUDA device")
 
 
 def plain(x: Any, name: str) -> Any:
-    """A torch tensor whose memory holds its values: x, or a copy of one that torch would first have to compute.
+    """Returns a tensor whose memory holds x's values: x itself, or a copy where torch has not computed them yet.
 
-    Those are views with the negative or the conjugate bit (`torch.complex(a, b).conj().imag`) and the zeros without
-    memory of forward-mode derivatives.
+    Copied are views with the negative or the conjugate bit (`torch.complex(a, b).conj().imag`), and the zeros without
+    memory that forward-mode derivatives make.
 
     Raises:
         DTypeError: x is sparse, of oneDNN's own layout, or without memory.
@@ -84,9 +84,9 @@ def plain(x: Any, name: str) -> Any:
 
 
 def to_numpy(x: Array, name: str, *, writable: bool = False) -> NumpyArray:
-    """A numpy array over the same memory, strides kept; a copy of a tensor whose values are not in memory.
+    """Returns a numpy array over the memory of x, with its strides; a copy of a tensor whose values are not in memory.
 
-    writable: it will be written into, so that a copy will not do.
+    writable: the result will be written into, so a copy is refused.
 
     Raises:
         DTypeError: x is neither a numpy array nor a torch CPU tensor, or its dtype is one that
@@ -111,7 +111,7 @@ def to_numpy(x: Array, name: str, *, writable: bool = False) -> NumpyArray:
 
 
 def like_kind(result: NumpyArray, reference: Array) -> Array:
-    """result as an array of reference's kind, over the same memory."""
+    """Returns result as an array of reference's kind, over the same memory."""
     if is_torch(reference):
         return sys.modules["torch"].from_numpy(result)
     return result
@@ -123,14 +123,14 @@ def _name_of(dtype: np.dtype[Any]) -> str:
 
 
 def dtype_name(x: NumpyArray) -> str:
-    return _name_of(x.dtype)  # NumPy makes the name anew each time
+    return _name_of(x.dtype)  # NumPy builds the name anew at each access
 
 
 def view(x: NumpyArray, name: str, *, writable: bool = False) -> Any:
-    """The native view of a numpy array; the array must outlive it.
+    """Returns the native view of a numpy array; the array must outlive it.
 
     Raises:
-        DTypeError: the dtype is not supported, or the strides are no multiple of the item's size.
+        DTypeError: the dtype is not supported, or the strides are no multiples of the item's size.
     """
     dtype = dtype_name(x)
     if dtype not in MASK_DTYPES:
@@ -144,19 +144,19 @@ def view(x: NumpyArray, name: str, *, writable: bool = False) -> Any:
 
 @functools.cache
 def _keeping(kind: Any) -> Any:
-    """A native view that keeps what it is a view of."""
+    """Returns a subclass of a native view that can keep the tensor that it views."""
     return type("KeepingView", (kind,), {})
 
 
 def tensor_view(x: Any, *, writable: bool = False, module: Any = native) -> Any:
-    """The native view of a torch tensor, bfloat16 included; it must outlive the view.
+    """Returns the native view of a torch tensor, bfloat16 included; the tensor must outlive the view.
 
-    Of a tensor whose values are not in memory it is a view of a copy.
+    Where the values of the tensor are not in memory, the view is that of a copy.
 
-    module: whose view it is, where it is not that of the processor's kernels.
+    module: the native module that the view belongs to, by default that of the CPU's kernels.
 
     Raises:
-        DTypeError: x has no memory, or none of a dense tensor.
+        DTypeError: x has no memory, or is not dense.
     """
     given = plain(x, "tensor")
     pointer = given.data_ptr()

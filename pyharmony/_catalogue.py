@@ -1,4 +1,4 @@
-"""What is known of the networks before torch is loaded: names, settings and sizes. Needs no torch.
+"""Names, settings and sizes of the networks, known before torch is loaded. Needs no torch.
 
 `models/_catalogue.json` is written by `tools/model_catalogue.py` from the models themselves.
 """
@@ -26,7 +26,7 @@ class Variant:
 
     Attributes:
         config: its settings; sequences are tuples.
-        parameters: how many it has, 'all', and of each of the two networks of a GAN.
+        parameters: the number of parameters by name: 'all', and each of the two networks of a GAN.
     """
 
     config: dict[str, Any]
@@ -38,10 +38,10 @@ class Entry:
     """A network of `pyharmony.models.list`.
 
     Attributes:
-        name, task, summary, source: as of `pyharmony.models.ModelInfo`.
-        presets: what each changes.
+        name, task, summary, source: see `pyharmony.models.ModelInfo`.
+        presets: the settings that each preset changes.
         converts: whether published weights can be converted.
-        variants: as published, under '', and by preset.
+        variants: by preset, and the network as published under ''.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Entry:
     variants: dict[str, Variant]
 
     def variant(self, preset: str | None) -> Variant:
-        """The network as published, or of a preset.
+        """Returns the network as published, or with a preset.
 
         Raises:
             ArgumentError: there is no such preset.
@@ -65,7 +65,7 @@ class Entry:
 
 
 def every(task: str | None = None) -> list[Entry]:
-    """The networks by name; those of a task.
+    """Returns the networks sorted by name: all of them, or those of one task.
 
     Raises:
         ArgumentError: there is no such task.
@@ -76,10 +76,10 @@ def every(task: str | None = None) -> list[Entry]:
 
 
 def entry_of(name: Any) -> Entry:
-    """The network of a name.
+    """Returns the network with a name.
 
     Raises:
-        ArgumentError: there is none; the message says which there are.
+        ArgumentError: there is no such network; the message lists the names.
     """
     entries = {entry.name: entry for entry in every()}
     check_name(name, entries)
@@ -92,13 +92,13 @@ def check_task(task: str | None) -> None:
 
 
 def check_name(name: Any, known: Any) -> None:
-    """Refuses a name that is none of the known."""
+    """Refuses a name that is not among the known ones."""
     if not isinstance(name, str) or name not in known:
         raise ArgumentError(f"name: {name!r} is no model{hint(name, known)}; there are {', '.join(sorted(known))}")
 
 
 def check_key(key: str, known: Any, name: str) -> None:
-    """Refuses a setting that a network has not."""
+    """Refuses a setting that a network does not have."""
     if key not in known:
         raise ArgumentError(f"{key}: {name} has no such setting{hint(key, known)}; it has {', '.join(known)}")
 
@@ -109,7 +109,7 @@ def hint(name: Any, known: Any) -> str:
 
 
 def check_model(table: dict[str, Any]) -> None:
-    """Refuses what no network can be made of: the table `name`, perhaps `preset`, and settings.
+    """Refuses a table that describes no network: it holds `name`, perhaps `preset`, and settings.
 
     Raises:
         ArgumentError: there is no such network, preset or setting.
@@ -122,10 +122,10 @@ def check_model(table: dict[str, Any]) -> None:
 
 
 def weights_of(source: Any) -> Weights | None:
-    """The weights that come with pyharmony under this name; None of a path.
+    """Returns the weights that come with pyharmony under this name, or None where source is a path.
 
     Raises:
-        WeightsError: a model's name, under which no weights come.
+        WeightsError: source is the name of a model, or close to that of weights, and no weights come under it.
     """
     if not isinstance(source, str) or source != Path(source).name or "." in source:
         return None
@@ -147,10 +147,10 @@ def weights_of(source: Any) -> Weights | None:
 
 
 def check_weights(source: str | os.PathLike[str]) -> None:
-    """Refuses what is neither the name of weights that come with pyharmony nor a file.
+    """Refuses a source that is neither the name of weights that come with pyharmony nor a file.
 
     Raises:
-        WeightsError: as `pyharmony.models.load`.
+        WeightsError: there are no such weights, see `pyharmony.models.load`.
     """
     if weights_of(source) is None and not Path(source).exists():
         text = os.fspath(source)
@@ -167,7 +167,7 @@ def _entry(table: dict[str, Any]) -> Entry:
 
 
 def _tuples(settings: dict[str, Any]) -> dict[str, Any]:
-    """JSON has lists where a configuration has tuples."""
+    """Returns the settings with tuples, as a configuration has them, in place of JSON's lists."""
 
     def tupled(value: Any) -> Any:
         return tuple(map(tupled, value)) if isinstance(value, list) else value

@@ -25,26 +25,26 @@ Word = TypeVar("Word", bound=str)
 GRADIENTS: tuple[Gradients, ...] = get_args(Gradients)
 CONTOURS: tuple[Contour, ...] = get_args(Contour)
 
-#: tolerance=None, in 8-bit levels: a quarter level, one 16-bit level, a tenth of a quarter, and for
-#: float64 as much as iterative refinement gives.
+#: The tolerance that tolerance=None stands for, in 8-bit levels: a quarter level, one 16-bit level, a tenth of a
+#: quarter level, and for float64 what iterative refinement reaches.
 DEFAULT_TOLERANCE = {"uint8": 0.25, "uint16": 0.004, "float16": 0.025, "float32": 0.025, "float64": 1e-6}
 
 
 @dataclass(frozen=True)
 class SolveInfo:
-    """How a solve went.
+    """The report of a solve.
 
     Attributes:
         method: the method that ran, such as 'chebyshev'.
         iterations: Chebyshev steps, multigrid cycles or conjugate gradient iterations.
         residual: the largest entry of b - A x, in 8-bit levels (1/255 of the value range).
-        max_error: a certified bound of the largest error, in 8-bit levels, before rounding to dtype;
-            infinite where none could be proven (a map of weights that is zero in places, with a Gaussian), and NaN,
-            with a warning, where `poisson` could not.
-        device: where it ran, such as 'cpu'.
+        max_error: a proven bound of the largest error, in 8-bit levels, before rounding to dtype. It is infinite
+            where none could be proven (a map of weights that is zero in places, with a Gaussian), and NaN, with a
+            warning, where `poisson` could not prove one.
+        device: the place where it ran, such as 'cpu'.
         milliseconds: wall time of the native call.
         peak_bytes: the most scratch memory held at once, beside inputs and output.
-        reason: why a blend's method is 'copy', such as 'mask is zero everywhere'; else empty.
+        reason: the reason why a blend's method is 'copy', such as 'mask is zero everywhere'; else empty.
 
     Example:
         >>> from pyharmony import ops
@@ -67,14 +67,14 @@ class SolveInfo:
 
 
 def image(x: Any, name: str, *, dims: tuple[int, ...] = (2, 3)) -> NumpyArray:
-    """An image [H, W] or [H, W, C] as numpy [H, W, C] over the same memory."""
+    """Returns an image [H, W] or [H, W, C] as numpy [H, W, C] over the same memory."""
     a = _arrays.to_numpy(x, name)
     image_form(a, _arrays.dtype_name(a), name, dims)
     return a[..., None] if a.ndim == 2 else a
 
 
 def image_form(a: Any, dtype: str, name: str, dims: tuple[int, ...]) -> None:
-    """Refuses what an image cannot be, by its dtype and shape alone."""
+    """Refuses an array whose dtype or shape is not that of an image."""
     if dtype == "bool":
         raise DTypeError(f"{name}: a bool image; convert it to uint8 (0 and 255) or float32 first")
     if dtype not in _arrays.IMAGE_DTYPES:
@@ -98,7 +98,7 @@ def same_dtype(a: Any, a_name: str, b: Any, b_name: str) -> None:
 
 
 def mask(m: Any, name: str, height: int, width: int) -> NumpyArray:
-    """A mask [H, W] (or [H, W, 1]) of bool, integers scaled by their range, or floats in [0, 1]."""
+    """Returns a mask [H, W], from [H, W] or [H, W, 1] of bool, integers scaled by their range, or floats in [0, 1]."""
     a = _arrays.to_numpy(m, name)
     dtype = _arrays.dtype_name(a)
     if a.ndim == 3 and a.shape[2] == 1:
@@ -112,13 +112,13 @@ def mask(m: Any, name: str, height: int, width: int) -> NumpyArray:
             )
     elif dtype != "bool":
         low, high = float(a.min()), float(a.max())
-        if not (low >= 0 and high <= 1):  # NaN fails too
+        if not (low >= 0 and high <= 1):  # NaN is refused too
             raise MaskError(f"{name}: values from {low:g} to {high:g}, expected floats in [0, 1]")
     return a
 
 
 def mask_form(shape: tuple[int, ...], dtype: str, name: str, height: int, width: int) -> None:
-    """Refuses what a mask [H, W] cannot be, by its dtype and shape alone."""
+    """Refuses an array whose dtype or shape is not that of a mask [H, W]."""
     if dtype not in _arrays.MASK_DTYPES:
         raise DTypeError(f"{name}: dtype {dtype} is not supported, use one of {', '.join(_arrays.MASK_DTYPES)}")
     if shape != (height, width):
@@ -128,7 +128,7 @@ def mask_form(shape: tuple[int, ...], dtype: str, name: str, height: int, width:
 
 
 def _remedy(shape: tuple[int, ...], name: str, height: int, width: int) -> str:
-    """What to do with a mask of another shape."""
+    """Returns the advice for a mask of another shape."""
     if len(shape) > 2 and shape[-3:-1] == (height, width) and shape[-1] in (3, 4):
         last = f"; its alpha is {name}[..., 3]" if shape[-1] == 4 else ""
         return f"of {shape[-1]} equal channels pass one, {name}[..., 0]{last}"
@@ -139,7 +139,7 @@ def _remedy(shape: tuple[int, ...], name: str, height: int, width: int) -> str:
 
 
 def warn_of_levels(images: NumpyArray, name: str) -> None:
-    """Warns of floats [..., H, W, C] that look like levels of 0 to 255, by a sample of the first image."""
+    """Warns of floats [..., H, W, C] that look like levels of 0 to 255, judged by a sample of the first image."""
     if images.dtype.kind != "f":
         return
     first = images[(0,) * (images.ndim - 3)]
@@ -151,16 +151,16 @@ def warn_of_levels(images: NumpyArray, name: str) -> None:
 
 
 def mask_size(m: Any, name: str) -> tuple[int, int]:
-    """Height and width of a mask that comes without an image."""
+    """Returns height and width of a mask that comes without an image."""
     if m.ndim not in (2, 3) or (m.ndim == 3 and m.shape[2] != 1) or m.size == 0:
         raise ShapeError(f"{name}: shape {list(m.shape)}, expected [H, W] with pixels")
     return m.shape[0], m.shape[1]
 
 
 def finite(image: NumpyArray, name: str, mask: NumpyArray | None = None, origin: tuple[int, int] = (0, 0)) -> None:
-    """Refuses NaN and infinities of an image [H, W, C], on mask > 0 or within one pixel of it, or anywhere.
+    """Refuses NaN and infinities in an image [H, W, C], on mask > 0 and within one pixel of it; without mask, anywhere.
 
-    origin (y, x) is where a crop lies in the image that the message speaks of.
+    origin (y, x) is the corner of a crop in the full image; the message names the pixel of the full image.
     """
     if image.dtype.kind != "f":
         return
@@ -183,12 +183,12 @@ def number(
 
 
 def map_or_none(x: Any) -> Any:
-    """color_weight where it is a map, None where it is a number."""
+    """Returns color_weight where it is a map, None where it is a number."""
     return None if x is None or isinstance(x, numbers.Real) else x
 
 
 def color_weight(x: Any, height: int, width: int) -> float | NumpyArray:
-    """A number, or a map [H, W], contiguous: float64 if it is, else float32."""
+    """Returns a number, or a contiguous map [H, W], float64 if x is, else float32."""
     if isinstance(x, numbers.Real):
         return number(x, "color_weight")
     a = _arrays.to_numpy(x, "color_weight")
@@ -213,7 +213,7 @@ def one_of(x: Any, name: str, names: tuple[Word, ...]) -> Word:
 
 
 def tolerance(x: Any, dtype: str) -> float:
-    """The allowed error in 8-bit levels."""
+    """Returns the allowed error in 8-bit levels."""
     if x is None:
         return DEFAULT_TOLERANCE[dtype]
     return number(x, "tolerance", low=1e-9, accepts="None or a number of 8-bit levels (1/255), at least 1e-9")

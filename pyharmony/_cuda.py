@@ -1,6 +1,6 @@
-"""Arrays in the memory of a CUDA device, and memory for results and scratch beside them.
+"""Arrays in the memory of a CUDA device, and the memory there for results and scratch.
 
-torch and cupy are never imported here: their arrays are recognised by what they have, and memory for
+torch and cupy are never imported here: their arrays are recognised by their attributes, and memory for
 their results comes from their own allocators. Kernels are put on the caller's current stream.
 """
 
@@ -18,21 +18,21 @@ from . import _device, _native
 from ._arrays import IMAGE_DTYPES, MASK_DTYPES, NumpyArray, is_torch, plain
 from .errors import ArgumentError, DeviceError, DTypeError, OutOfMemory
 
-_DL_CUDA, _DL_CUDA_MANAGED = 2, 13  # DLPack's numbers
+_DL_CUDA, _DL_CUDA_MANAGED = 2, 13  # DLPack's numbers of device types
 _LEGACY_STREAM = 1
 
 
 class DeviceArray:
-    """An array in the memory of a device: what kernels need of it, and its owner, which it keeps.
+    """An array in the memory of a device, described as kernels need it; it keeps its owner alive.
 
     Results for arrays of other libraries than torch and cupy are of this class; it has
     `__cuda_array_interface__` and `__dlpack__`.
 
     Attributes:
-        pointer: of the first element.
-        shape, strides: strides in elements.
-        dtype: numpy's.
-        device: its index.
+        pointer: the address of the first element.
+        shape, strides: sizes and strides of the axes, strides in elements.
+        dtype: the dtype in NumPy.
+        device: the index of the device.
         stream: the handle of the stream that made or makes its values.
     """
 
@@ -82,37 +82,37 @@ class DeviceArray:
 
     def __dlpack__(self, *, stream: int | None = None, **_: Any) -> Any:
         module = kernels()
-        if stream != -1:  # None stands for the legacy default stream: the array API's __dlpack__
+        if stream != -1:  # in the array API's __dlpack__, None means the legacy default stream
             module.order(self.stream, _LEGACY_STREAM if stream is None else stream, self.device)
         return module.dlpack_capsule(
             self, self.pointer, self.dtype.name, self.shape, self.strides, _DL_CUDA, self.device
         )
 
     def reshaped(self, shape: tuple[int, ...], strides: tuple[int, ...]) -> DeviceArray:
-        """The same memory seen otherwise."""
+        """Returns an array over the same memory, with another shape and other strides."""
         return DeviceArray(self.pointer, shape, strides, self.dtype, self.device, self.stream, self.owner)
 
     def moved(self, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> DeviceArray:
-        """The same from an element on."""
+        """Returns an array that begins at an element of this one."""
         part = self.reshaped(shape, strides)
         part.pointer += offset * self.dtype.itemsize
         return part
 
     def seen_as(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> DeviceArray:
-        """The same bytes as a contiguous array."""
+        """Returns the same bytes as a contiguous array."""
         return DeviceArray(self.pointer, shape, contiguous_strides(shape), dtype, self.device, self.stream, self.owner)
 
     def transpose(self, axes: tuple[int, ...]) -> DeviceArray:
-        """With its axes in another order, as numpy's."""
+        """Returns the array with its axes in another order, like numpy's transpose."""
         return self.reshaped(tuple(self.shape[i] for i in axes), tuple(self.strides[i] for i in axes))
 
     def with_axes(self, count: int) -> DeviceArray:
-        """With so many axes: the first are of one element."""
+        """Returns the array with count axes, by adding axes of size one in front."""
         more = count - self.ndim
         return self.reshaped((*(1,) * more, *self.shape), (*(0,) * more, *self.strides))
 
     def as_bytes(self) -> DeviceArray:
-        """With the bytes of each value along a last axis."""
+        """Returns the array with the bytes of each value along a last axis."""
         size = self.dtype.itemsize
         strides = (*(s * size for s in self.strides), 1)
         return DeviceArray(
@@ -120,13 +120,13 @@ class DeviceArray:
         )
 
     def cropped(self, items: slice, y0: int, y1: int, x0: int, x1: int) -> DeviceArray:
-        """Of [N, H, W, ...] some items and a rectangle."""
+        """Returns some items of an array [N, H, W, ...], cropped to a rectangle."""
         shape = (items.stop - items.start, y1 - y0, x1 - x0, *self.shape[3:])
         offset = sum(n * s for n, s in zip((items.start, y0, x0), self.strides, strict=False))
         return self.moved(offset, shape, self.strides)
 
     def view(self, name: str, *, writable: bool = False) -> Any:
-        """The native view.
+        """Returns the native view.
 
         Raises:
             DTypeError: the dtype is not supported, or the memory is not aligned to its items.
@@ -139,10 +139,10 @@ class DeviceArray:
 
 
 def kernels() -> Any:
-    """Return the module of the CUDA kernels.
+    """Returns the module of the CUDA kernels.
 
     Raises:
-        DeviceError: they cannot be used.
+        DeviceError: the kernels cannot be used.
     """
     module = _native.device_module()
     if module is None:
@@ -151,7 +151,7 @@ def kernels() -> Any:
 
 
 def is_device_array(x: Any) -> bool:
-    """Whether x is an array in the memory of a CUDA device."""
+    """Returns whether x is an array in the memory of a CUDA device."""
     if isinstance(x, (np.ndarray, str, bytes)) or np.isscalar(x):
         return False
     if is_torch(x):
@@ -168,7 +168,7 @@ def is_cupy(x: Any) -> bool:
 
 
 def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Of an array without gaps, in elements."""
+    """Returns the strides, in elements, of an array without gaps."""
     strides, step = [], 1
     for n in reversed(shape):
         strides.append(step)
@@ -192,7 +192,7 @@ def _from_interface(x: Any, name: str) -> DeviceArray:
         strides = tuple(int(s) // dtype.itemsize for s in given)
     if is_cupy(x):
         device = int(x.device.id)
-        stream = int(sys.modules["cupy"].cuda.get_current_stream(device).ptr)  # each device has its own
+        stream = int(sys.modules["cupy"].cuda.get_current_stream(device).ptr)  # each device has its own current stream
     else:
         device = int(kernels().device_of(pointer)) if pointer else 0
         stream = int(description.get("stream") or 0)
@@ -202,7 +202,7 @@ def _from_interface(x: Any, name: str) -> DeviceArray:
 
 
 def _from_dlpack(x: Any, name: str) -> DeviceArray:
-    # What the array still waits for is then waited for by the stream of the kernels.
+    # The stream of the kernels then waits for whatever the array still waits for.
     taken = kernels().DLPackArray(x.__dlpack__(stream=_LEGACY_STREAM))
     try:
         dtype = np.dtype(taken.dtype)
@@ -222,7 +222,7 @@ def _from_torch(x: Any, name: str) -> DeviceArray:
     if dtype not in MASK_DTYPES:
         raise DTypeError(f"{name}: dtype {x.dtype} is not supported, use one of {', '.join(IMAGE_DTYPES)}")
     given = plain(x, name)
-    if given is not x and name == "out":  # as results are called everywhere
+    if given is not x and name == "out":  # the name that results have everywhere
         raise DTypeError("out: a view that torch computes when it is read, expected memory of its own")
     x = given
     return DeviceArray(
@@ -237,7 +237,7 @@ def _from_torch(x: Any, name: str) -> DeviceArray:
 
 
 def describe(x: Any, name: str) -> DeviceArray:
-    """An array on a device as kernels see it, over the same memory.
+    """Returns an array on a device as a DeviceArray over the same memory.
 
     Raises:
         DTypeError: its dtype or layout is not supported.
@@ -253,7 +253,7 @@ def describe(x: Any, name: str) -> DeviceArray:
 
 @contextmanager
 def failures(doing: str) -> Any:
-    """Errors of the device as ours."""
+    """Turns errors of the device into errors of pyharmony."""
     module = kernels()
     try:
         yield
@@ -261,7 +261,7 @@ def failures(doing: str) -> Any:
         raise OutOfMemory(f"{doing}: {error}") from error
     except module.DeviceFailure as error:
         message = f"{doing}: {error}"
-        if "kernel image" in str(error):  # there is no machine code and no PTX that the GPU could run
+        if "kernel image" in str(error):  # neither machine code nor PTX of the build runs on this GPU
             capabilities = (module.properties(i)["capability"] for i in range(module.device_count()))
             found = " and ".join(f"{major}.{minor}" for major, minor in capabilities)
             message += (
@@ -271,12 +271,12 @@ def failures(doing: str) -> Any:
 
 
 def attempt(place: Place, doing: str, call: Callable[[], Any]) -> Any:
-    """What the call at a place returns; NotImplemented where the device failed and the processor may do it.
+    """Returns the result of the call at a place; NotImplemented where the device failed and the CPU may take over.
 
-    That is said once a process and reason. Nothing may have been written where the caller sees it.
+    The failure is logged once per process and reason. The call must not have written to memory of the caller.
 
     Raises:
-        DeviceError, OutOfMemory: the place is required.
+        DeviceError, OutOfMemory: the device failed, and the place is required.
     """
     try:
         with failures(doing):
@@ -290,12 +290,12 @@ def attempt(place: Place, doing: str, call: Callable[[], Any]) -> Any:
 
 
 class Place:
-    """A device and a stream, and whose memory results and scratch on it are.
+    """A device and a stream, and the library that allocates results and scratch on it.
 
     Attributes:
-        kind: 'torch', 'cupy', 'other', or 'host' where arrays are NumPy's and are copied there and back.
-        device, stream: the index, and the handle.
-        required: arrays are there or the caller named the device, so that running elsewhere is no choice.
+        kind: 'torch', 'cupy', 'other', or 'host' where NumPy's arrays are copied to the device and back.
+        device, stream: the index of the device, and the handle of the stream.
+        required: the arrays are on the device or the caller named it, so the call may not run elsewhere.
     """
 
     def __init__(self, kind: str, device: int, stream: int, required: bool) -> None:
@@ -308,11 +308,11 @@ class Place:
 
     @property
     def where(self) -> str:
-        """For messages: where the arrays of its callers are."""
+        """The place of the callers' arrays, in words for messages."""
         return "the processor" if self.kind == "host" else self.name
 
     def take(self, x: Any, name: str) -> DeviceArray:
-        """x on the device: as it is, or a copy of a NumPy array there."""
+        """Returns x as a DeviceArray: over its memory, or a copy of a NumPy array."""
         if self.kind != "host":
             array = describe(x, name)
             if array.stream != self.stream:
@@ -328,13 +328,13 @@ class Place:
 
     @contextmanager
     def using(self, *arrays: DeviceArray | None, writing: bool = False) -> Iterator[None]:
-        """For memory of earlier calls, perhaps on other streams: work put on the stream inside begins after theirs.
+        """Makes work inside the block begin after earlier work on the arrays' memory, perhaps on other streams.
 
-        Nor is the memory given to others before that work is done. writing: nor does later work elsewhere, which
-        waits for the stream that the memory was made on, begin before.
+        Until the work of the block is done, that memory is not given to others. writing: later work on the
+        stream that made the memory also waits for the work of the block.
         """
         others = [a for a in arrays if a is not None and a.stream != self.stream]
-        # A capture that begins waits for the device, and one must not wait for streams beside it.
+        # A capture that begins waits for the device, and captured work must not wait for other streams.
         if not others or self.module.is_capturing(self.stream, self.device):
             yield
             return
@@ -344,17 +344,17 @@ class Place:
             yield
         finally:
             for a in others:
-                if is_torch(a.owner):  # its allocator keeps the memory, and no stream waits
+                if is_torch(a.owner):  # torch's allocator keeps the memory, so no stream has to wait
                     a.owner.record_stream(sys.modules["torch"].cuda.current_stream(self.device))
             for stream in {a.stream for a in others if writing or not is_torch(a.owner)}:
                 self.module.order(self.stream, stream, self.device)
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Any, DeviceArray]:
-        """An uninitialised array of the caller's kind, and how kernels see it."""
+        """Returns an uninitialised array of the caller's kind, and its DeviceArray."""
         try:
             return self._empty(shape, dtype)
         except OutOfMemory:
-            # Another allocator cannot have what the module keeps for its next call.
+            # Gives back the memory that the module keeps for its next call: other allocators cannot use it.
             with failures("memory"):
                 self.module.give_back(self.device)
             return self._empty(shape, dtype)
@@ -374,11 +374,11 @@ class Place:
         return array, array
 
     def scratch(self, nbytes: int) -> DeviceArray:
-        """Memory that kernels on this stream may use until it is let go."""
+        """Returns memory that kernels on this stream may use until the object is released."""
         return self.empty((max(nbytes, 1),), np.dtype(np.uint8))[1]
 
     def copy(self, source: DeviceArray, to: DeviceArray) -> None:
-        """An image batch [N, H, W, C] into another of its shape, in the other's dtype."""
+        """Copies an image batch [N, H, W, C] into another of the same shape, and converts it to the other's dtype."""
         self.module.copy(source.view("source"), to.view("to", writable=True), device=self.device, stream=self.stream)
 
     def _buffer(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> DeviceArray:
@@ -388,7 +388,7 @@ class Place:
         return DeviceArray(buffer.pointer, shape, contiguous_strides(shape), dtype, self.device, self.stream, buffer)
 
     def fetch(self, array: DeviceArray) -> NumpyArray:
-        """An array as NumPy's, of the same strides; waits for the stream."""
+        """Returns an array as NumPy's, with the same strides, after waiting for the stream."""
         lowest = sum((n - 1) * s for n, s in zip(array.shape, array.strides, strict=True) if s < 0)
         highest = sum((n - 1) * s for n, s in zip(array.shape, array.strides, strict=True) if s > 0)
         size = array.dtype.itemsize
@@ -401,7 +401,7 @@ class Place:
         return np.ndarray(array.shape, array.dtype, memory, -lowest * size, strides)
 
     def put(self, host: NumpyArray, into: Any = None) -> Any:
-        """NumPy's array as one of the caller's kind on the device, or in one that is there, of its shape and dtype."""
+        """Copies a NumPy array into a new array of the caller's kind there, or into one of its shape and dtype."""
         host = np.ascontiguousarray(host)
         if into is None:
             into, array = self.empty(host.shape, host.dtype)
@@ -420,7 +420,7 @@ class Place:
 
 @contextmanager
 def _memory(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    """torch, cupy and we each have an error of our own for memory that ran out."""
+    """Raises OutOfMemory for the memory errors of torch, of cupy and of our own."""
     try:
         yield
     except Exception as error:
@@ -431,14 +431,14 @@ def _memory(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
 
 
 def place_of(arrays: Mapping[str, Any], device: str | None) -> Place | None:
-    """Where a call on these arrays runs; None for the processor.
+    """Returns the place where a call on these arrays runs; None for the CPU.
 
-    Arrays on a device decide, and have to be on one. Others are copied to the current device of the thread, where
-    `device` or `pyharmony.set_device` says so.
+    Arrays on a device decide, and all must be on the same one. Other arrays are copied to the current device of the
+    thread where `device` or `pyharmony.set_device` asks for it.
 
     Raises:
         DeviceError: arrays are in different places, or their device cannot be used.
-        DTypeError, ArgumentError: device is none that there is.
+        DTypeError, ArgumentError: device is not one that is accepted.
     """
     given = {name: x for name, x in arrays.items() if x is not None}
     there = {name: x for name, x in given.items() if is_device_array(x)}
@@ -448,7 +448,7 @@ def place_of(arrays: Mapping[str, Any], device: str | None) -> Place | None:
         required = "cuda" in (device, _device.get_device()) and device in (None, "cuda")
         return Place("host", kernels().current_device(), 0, required)
     if device is not None:
-        _device.resolve(device)  # refuses other names
+        _device.resolve(device)  # refuses unknown names
     first, x = next(iter(there.items()))
     if device == "cpu":
         raise DeviceError(f"device: 'cpu', but {first} is on a CUDA device; move it, or leave device None")
@@ -466,23 +466,23 @@ def place_of(arrays: Mapping[str, Any], device: str | None) -> Place | None:
 
 
 def place_where(arrays: Mapping[str, Any]) -> Place | None:
-    """Return where arrays lie that are never copied to another place; None for the CPU.
+    """Returns the place of arrays that are never copied elsewhere; None for the CPU.
 
     Raises:
-        DeviceError: they are in different places, or their device cannot be used.
+        DeviceError: the arrays are in different places, or their device cannot be used.
     """
     return place_of(arrays, None) if any(is_device_array(x) for x in arrays.values()) else None
 
 
-#: A condition on a call, and why a backend cannot do the calls that it holds for: a format of the call.
+#: A condition on a call, and why kernels do not take the calls that meet it: a format string for the call.
 Limit = tuple[Callable[[Any], bool], str]
 
 
 def takes(place: Place, limits: Sequence[Limit], call: Any) -> bool:
-    """Return whether kernels at a place take a call; else the CPU does it.
+    """Returns whether the kernels at a place take a call; otherwise the CPU does it.
 
     Raises:
-        ArgumentError: they do not, and the place is required.
+        ArgumentError: the kernels do not take the call, and the place is required.
     """
     reason = next((reason for holds, reason in limits if holds(call)), None)
     if reason is not None and place.required:
@@ -491,11 +491,11 @@ def takes(place: Place, limits: Sequence[Limit], call: Any) -> bool:
 
 
 def dispatch(call: Any, device: str | None, cpu: Any, cuda: Any) -> Any:
-    """Return what an op makes of a call: on the device that its arrays or `device` name, else on the CPU.
+    """Runs a call of an op on the device that its arrays or `device` name, else on the CPU, and returns the result.
 
     Args:
-        call: what has `arrays` by name and `op`, the name of the op.
-        cpu, cuda: modules with `run(call)`, and `run(place, call)`, which may return NotImplemented.
+        call: an object with `arrays` by name and `op`, the name of the op.
+        cpu, cuda: modules with `run(call)`, and with `run(place, call)`, which may return NotImplemented.
     """
     place = place_of(call.arrays, device)
     if place is not None:

@@ -1,4 +1,4 @@
-"""Where calls run."""
+"""The choice of the place where calls run."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def _checked(device: object, name: str) -> Device:
 
 
 def set_device(device: Device = "auto", *, strict: bool = False) -> None:
-    """Sets where calls run whose ``device`` is None and whose images are on no device of their own.
+    """Sets where calls run whose ``device`` is None and whose images are not on a device.
 
     Args:
-        device: 'auto' (CUDA if the kernels load, else the processor), 'cpu' or 'cuda'. Before the
+        device: 'auto' (CUDA if the kernels load, else the CPU), 'cpu' or 'cuda'. Before the
             first call it is $PYHARMONY_DEVICE, or 'auto'.
         strict: raise DeviceError where a device that was asked for cannot be used. False: run on
-            the processor, and say so once, as a warning of the logger 'pyharmony'.
+            the CPU, and say so once, as a warning of the logger 'pyharmony'.
 
     Raises:
         DTypeError, ArgumentError: device is none of these.
-        DeviceError: strict, and the device cannot be used.
+        DeviceError: strict is True, and the device cannot be used.
 
     Example:
         >>> import pyharmony
@@ -56,7 +56,7 @@ def set_device(device: Device = "auto", *, strict: bool = False) -> None:
 
 
 def get_device() -> Device:
-    """The device that `set_device` or $PYHARMONY_DEVICE chose: 'auto', 'cpu' or 'cuda'.
+    """Returns the device that `set_device` or $PYHARMONY_DEVICE chose: 'auto', 'cpu' or 'cuda'.
 
     Example:
         >>> import pyharmony
@@ -69,14 +69,14 @@ def get_device() -> Device:
 
 
 def resolve(device: str | None) -> str:
-    """'cpu' or 'cuda': where a call with this argument runs.
+    """Returns where a call with this argument runs: 'cpu' or 'cuda'.
 
     Raises:
         DTypeError, ArgumentError: device is not None, 'auto', 'cpu' or 'cuda'.
-        DeviceError: it cannot be used, and `set_device` was told to be strict.
+        DeviceError: the device cannot be used, and `set_device` was told to be strict.
     """
     wanted = get_device() if device is None else _checked(device, "device")
-    # Asking for CUDA initialises it, which a call on the processor must not do.
+    # Asking for CUDA initialises it, which a call on the CPU must not do.
     if wanted != "cpu" and _native.has_cuda():
         return "cuda"
     if wanted == "cuda":
@@ -87,14 +87,14 @@ def resolve(device: str | None) -> str:
 
 
 def instead_of_device(message: str, reason: str) -> None:
-    """Says why a call runs on the processor, once a process and reason."""
+    """Logs why a call runs on the CPU, once per process and reason."""
     if reason not in _State.said:
         _State.said.add(reason)
         _logger.warning("%s; running on the processor", message)
 
 
 def only_on_processor(what: str) -> None:
-    """For calls that were told 'cuda' and have no kernels for it.
+    """Logs that a call which was told 'cuda' has no kernels for it and runs on the CPU.
 
     Raises:
         DeviceError: `set_device` was told to be strict.

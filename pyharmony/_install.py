@@ -1,4 +1,4 @@
-"""What to type to complete or repair an installation: always from what is at hand, never by a name on an index."""
+"""Commands that complete or repair an installation, always from what is at hand, never by a name on an index."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# What reads the metadata of installed packages is imported where it is used: few calls need a hint.
+# Modules that read the metadata of installed packages are imported where they are used: few calls need a hint.
 
 #: The name that pip knows this package by. `pyharmony` on the package index is another project.
 DISTRIBUTION = "pyharmony-blend"
 _ROOT = Path(__file__).resolve().parent.parent
-#: 'tomli>=2; python_version < "3.11" and extra == "train"', as metadata has it.
+#: A requirement in metadata, such as 'tomli>=2; python_version < "3.11" and extra == "train"'.
 _REQUIREMENT = re.compile(r"""(?P<needs>[^;]+?)\s*;\s*(?:(?P<marker>.+?) and )?extra == ['"](?P<extra>[^'"]+)['"]""")
 _PYTHON = re.compile(r"""python_version (?P<sign><|>=) ['"](?P<major>\d+)\.(?P<minor>\d+)['"]""")
 
 
 def hint(extra: str) -> str:
-    """The command that installs the packages of an extra, such as "pip install 'opencv-python-headless>=4.10'".
+    """Returns the command that installs the packages of an extra, such as "pip install 'opencv-python-headless>=4.10'".
 
-    They are installed by their own names, so that pyharmony is neither looked for nor compiled again. Where it was not
-    installed, but runs from a clone, the command is of the clone: "pip install '/the/clone[io]'".
+    They are installed by their own names, so that pyharmony is neither looked for nor compiled again. Where pyharmony
+    runs from a clone without being installed, the command installs the clone: "pip install '/the/clone[io]'".
     """
     needs = _requirements(extra)
     if needs:
@@ -33,10 +33,10 @@ def hint(extra: str) -> str:
 
 
 def again(options: str = "") -> str:
-    """The command that installs this package again, from the folder, file or address that it came from.
+    """Returns the command that installs this package again, from the folder, file or address that it came from.
 
     Args:
-        options: of CMake, for a build that differs from the one that is there; nothing is built of a wheel.
+        options: CMake options for a build that differs from this one; a wheel cannot be rebuilt with them.
     """
     source = _source()
     environment = f"CMAKE_ARGS={shlex.quote(options)} " if options else ""
@@ -47,18 +47,18 @@ def again(options: str = "") -> str:
 
 
 def clone() -> Path | None:
-    """The folder of the sources where the package runs from them, as an editable install does; None for a copy."""
+    """Returns the folder of the sources if the package runs from them, as after an editable install, else None."""
     return _ROOT if (_ROOT / "pyproject.toml").is_file() and (_ROOT / "setup.py").is_file() else None
 
 
 def strangers() -> dict[str, bool]:
-    """The installed versions of `pyharmony`, the other project; of each whether its files lie among this package's."""
+    """Maps installed versions of `pyharmony`, the other project, to whether their files lie among this package's."""
     import importlib.metadata
 
     found = {}
     folder = Path(__file__).resolve().parent
     for distribution in importlib.metadata.distributions(name="pyharmony"):
-        # What a build leaves in a clone has neither: nobody installed it.
+        # A build leaves metadata in a clone that has neither file, since nobody installed it.
         if distribution.read_text("RECORD") is not None or distribution.read_text("installed-files.txt") is not None:
             files = (Path(str(distribution.locate_file(file))) for file in distribution.files or ())
             found[distribution.version] = any(file.resolve().parent == folder for file in files)
@@ -66,7 +66,7 @@ def strangers() -> dict[str, bool]:
 
 
 def _requirements(extra: str) -> tuple[str, ...]:
-    """What an extra needs on this Python, by the metadata of the installed package; empty where it is not installed."""
+    """Returns what an extra needs on this Python, from the package's metadata; empty where it is not installed."""
     import importlib.metadata
 
     try:
@@ -78,7 +78,7 @@ def _requirements(extra: str) -> tuple[str, ...]:
 
 
 def _applies(marker: str | None) -> bool:
-    """Whether a marker holds for this Python; the markers of pyproject.toml compare its version and nothing else."""
+    """Returns whether a marker holds for this Python; the markers of pyproject.toml compare only its version."""
     match = _PYTHON.fullmatch(marker or "")
     if match is None:
         return True
@@ -87,7 +87,7 @@ def _applies(marker: str | None) -> bool:
 
 
 def _source() -> str | None:
-    """What pip was given (PEP 610), as it would be given again; None where that is unknown or gone."""
+    """Returns what pip was given (PEP 610), quoted to be given again; None where that is unknown or gone."""
     import importlib.metadata
     import json
     from urllib.parse import unquote, urlsplit

@@ -1,4 +1,4 @@
-"""Loads the compiled module, with a clear error where it is missing."""
+"""Loads the compiled module, and raises a clear error where it is missing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FORKED = (
 
 
 class _Driver:
-    """What the driver has said; asked for once, since the first question initialises CUDA."""
+    """The answer of the driver, kept because the first question initialises CUDA."""
 
     said: str | None = None
     forked = False
@@ -43,11 +43,11 @@ if hasattr(os, "register_at_fork"):
 
 
 def _driver_status() -> str:
-    """Why there is no CUDA device for this process; empty where there is one."""
+    """Returns why this process has no CUDA device; empty where it has one."""
     if _Driver.said is None:
         cuda = getattr(native, "cuda", None)
         said = "this build has no CUDA kernels" if cuda is None else str(cuda.status())
-        # Somebody else has initialised it before the fork, such as torch.
+        # Another library, such as torch, initialised CUDA before the fork.
         _Driver.said = _FORKED if _Driver.forked and "initialization error" in said else said
     return _Driver.said
 
@@ -58,12 +58,12 @@ def _code_status(module: Any, device: int) -> str:
 
 
 def device_module() -> Any:
-    """The native module for arrays on CUDA devices; None where there are none."""
+    """Returns the native module for arrays on CUDA devices; None where there are no devices."""
     return None if _driver_status() else native.cuda
 
 
 def cuda_status() -> str:
-    """Why kernels cannot run on the current CUDA device; empty where they can."""
+    """Returns why kernels cannot run on the current CUDA device; empty where they can."""
     module = device_module()
     if module is None:
         return _driver_status()
@@ -74,7 +74,7 @@ def cuda_status() -> str:
 
 
 def has_cuda() -> bool:
-    """Whether this build has CUDA kernels and a device to run them on.
+    """Returns whether this build has CUDA kernels and a device to run them on.
 
     Example:
         >>> import pyharmony
@@ -85,7 +85,7 @@ def has_cuda() -> bool:
 
 
 def get_num_threads() -> int:
-    """Threads that one call may use.
+    """Returns the number of threads that one call may use.
 
     Example:
         >>> import pyharmony
@@ -96,10 +96,10 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(n: int) -> None:
-    """Sets the threads that one call may use; results do not depend on it.
+    """Sets the number of threads that one call may use; results do not depend on it.
 
     Args:
-        n: at least 1.
+        n: the number of threads, at least 1.
 
     Raises:
         ValueError: n is not a positive integer.
@@ -120,7 +120,7 @@ def set_num_threads(n: int) -> None:
 
 
 def simd_level() -> str:
-    """The instruction set in use: 'baseline', 'avx2' or 'avx512'.
+    """Returns the instruction set in use: 'baseline', 'avx2' or 'avx512'.
 
     Example:
         >>> import pyharmony

@@ -1,4 +1,4 @@
-"""The weights that come with pyharmony, by a manifest beside them. Needs no torch.
+"""The weights that come with pyharmony, listed by a manifest beside them. Needs no torch.
 
 `models/_weights/manifest.json` holds `format` (1) and `weights`, a list of objects with the fields of `Weights`.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 from .errors import WeightsError
 
-#: The weights behind `blend.gp_gan`, where no others are named.
+#: The name of the weights that `blend.gp_gan` uses where no others are named.
 GENERATOR = "gp-gan-small"
 FOLDER = Path(__file__).parent / "models" / "_weights"
 _FORMAT = 1
@@ -25,12 +25,12 @@ class Figure:
     """One measured figure.
 
     Attributes:
-        data: what it was measured on.
-        images: how many pictures that are.
-        measure: such as 'PSNR', in the unit of `pyharmony.metrics`.
+        data: the data that it was measured on.
+        images: the number of images in it.
+        measure: the name of the measure, such as 'PSNR', in the unit of `pyharmony.metrics`.
         value: the mean.
         low, high: its bootstrap interval of 95 %; None where there is none.
-        before: the mean of what is given to the network, as it is; None where there is none.
+        before: the mean for the network's input, unchanged; None where there is none.
     """
 
     data: str
@@ -47,15 +47,15 @@ class Weights:
     """Weights that come with pyharmony.
 
     Attributes:
-        name: what `pyharmony.models.load` takes.
-        model, task: of `pyharmony.models.list`.
-        summary: one line.
-        file: its name in the folder of weights.
-        bytes, sha256: of the file.
-        licence: under which they may be used.
-        trained_on: the pictures, how many, and under which licences.
-        commands: that made them, in order.
-        figures: what they reach on pictures that they were not trained on.
+        name: the name that `pyharmony.models.load` takes.
+        model, task: the network and its task, see `pyharmony.models.list`.
+        summary: a description in one line.
+        file: the name of the file in the folder of weights.
+        bytes, sha256: size and checksum of the file.
+        licence: the licence under which they may be used.
+        trained_on: the images, their number, and their licences.
+        commands: the commands that made them, in order.
+        figures: the results on images that they were not trained on.
         notes: what else one should know, such as where they fail.
     """
 
@@ -74,17 +74,17 @@ class Weights:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """The path of the file."""
         return FOLDER / self.file
 
     @property
     def card(self) -> str:
-        """The page that describes them, in the repository."""
+        """The page of the repository that describes them."""
         return f"docs/models/{self.model}.md"
 
 
 def every() -> list[Weights]:
-    """The weights of the manifest, by name; their files are not read.
+    """Returns the weights of the manifest, sorted by name; their files are not read.
 
     Raises:
         WeightsError: the manifest is missing or damaged.
@@ -116,7 +116,7 @@ def _entry(entry: Any) -> Weights:
 
 
 def read(weights: Weights) -> bytes:
-    """The bytes of the file, when they are those that the manifest names.
+    """Returns the bytes of the file after checking them against the manifest.
 
     Raises:
         WeightsError: the file is missing or damaged; the message names it and says what is wrong.

@@ -1,9 +1,9 @@
-"""Files and folders that take their name when they are whole, and what becomes of those whose run was killed.
+"""Files and folders that get their name when they are complete, and the removal of those that a killed run left.
 
-What is unfinished lies beside its target as `.pyharmony-HOST-XXXXXXXXXXXXXXXX.part`, locked by the process that writes
-it (flock(2)). The system lets go of the lock when the process ends, however it ends: whoever next writes to the same
-folder removes what nobody holds. Another host's is left alone for a day, since not every network has its locks in
-common.
+An unfinished file lies beside its target as `.pyharmony-HOST-XXXXXXXXXXXXXXXX.part`, locked by the process that writes
+it (flock(2)). The system releases the lock when the process ends, however it ends. The next writer to the same
+folder removes every such file that nobody has locked. A file of another host is left alone for a day, since not
+every network file system shares its locks.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _NAME = re.compile(r"\.pyharmony-([0-9a-f]{8})-[0-9a-f]{16}\.part")
-#: Seconds after which a file of another host, on which no lock is seen, counts as left behind.
+#: Seconds after which an unlocked file of another host counts as left behind.
 _LONG = 86_400.0
-#: The folders that this process looked through; a run may write a million files into one.
+#: The folders that this process has swept, remembered because a run may write a million files into one.
 _swept: set[str] = set()
 _MOST_SWEPT = 4096
 
@@ -42,10 +42,10 @@ def _host() -> str:
 
 
 def _lock(descriptor: int, *, wait: bool) -> bool:
-    """Locks what is open until it is closed; False where somebody else holds it, or the file system has no locks."""
+    """Locks an open file until it is closed; returns False where another has the lock or locks are not supported."""
     try:
         import fcntl
-    except ImportError:  # a system without flock
+    except ImportError:  # the system has no flock
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -55,7 +55,7 @@ def _lock(descriptor: int, *, wait: bool) -> bool:
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether path is the name of what is open."""
+    """Returns whether path is the name of the open file."""
     try:
         there = os.lstat(path)
     except FileNotFoundError:
@@ -65,9 +65,9 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 def _made(beside: Path, *, folder: bool) -> tuple[Path, int]:
-    """A new file or folder of a temporary name, open and locked.
+    """Makes a file or folder with a temporary name, open and locked, and returns its path and descriptor.
 
-    Who sweeps may find it before it is locked; then another one is made.
+    Another process may sweep it away before it is locked; then another one is made.
     """
     while True:
         path = beside / f".pyharmony-{_host()}-{secrets.token_hex(8)}.part"
@@ -94,7 +94,7 @@ def _remove(path: Path) -> None:
 
 
 def _age(path: Path) -> float:
-    """Seconds since it, or something directly in it, was written."""
+    """Returns the seconds since the file, or anything directly in the folder, was written."""
     times = [path.lstat().st_mtime]
     if path.is_dir():
         times += [entry.stat(follow_symlinks=False).st_mtime for entry in os.scandir(path)]
@@ -102,9 +102,9 @@ def _age(path: Path) -> float:
 
 
 def sweep(beside: Path) -> None:
-    """Removes what runs that were killed left in a folder; nothing that a living one writes.
+    """Removes from a folder what killed runs left, and nothing that a running one is writing.
 
-    It never fails: what may not be read or removed stays.
+    It never fails: a file that may not be read or removed stays.
     """
     own = _host()
     try:
@@ -137,10 +137,10 @@ def _sweep_once(beside: Path) -> None:
 
 @contextlib.contextmanager
 def opened(beside: str | os.PathLike[str]) -> Iterator[tuple[Path, int]]:
-    """A new file in a folder and its descriptor; unless it has been renamed, it is gone at the end.
+    """Makes a file in a folder, and yields its path and descriptor; at the end it is removed unless it was renamed.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the file cannot be made.
     """
     place = Path(beside)
     _sweep_once(place)
@@ -157,10 +157,10 @@ def opened(beside: str | os.PathLike[str]) -> Iterator[tuple[Path, int]]:
 
 @contextlib.contextmanager
 def file(target: str | os.PathLike[str]) -> Iterator[Path]:
-    """The path of an empty file, to be written, that takes the place of target when all went well.
+    """Yields the path of an empty file to write; it replaces target if the block succeeds.
 
     Raises:
-        OSError: it cannot be written, with the name of target.
+        OSError: the file cannot be written; the error names target.
     """
     place = Path(target)
     with _named(place), opened(place.parent) as (path, _):
@@ -170,16 +170,16 @@ def file(target: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def folder(target: str | os.PathLike[str], *, replace: bool = False) -> Iterator[Path]:
-    """A new folder, to be written into, that takes the name of target when all went well.
+    """Yields a new folder to write into; it gets the name of target if the block succeeds.
 
     Args:
-        target: the name; nothing has it, unless replace is True.
-        replace: take the place of a folder that is there, at once: there is one or the other under the name at any
-            time, or, where the file system cannot exchange two names, under `.NAME.pyharmony-old` until the next
-            call of `restore`.
+        target: the name; nothing may have it, unless replace is True.
+        replace: replace a folder that exists in one step: at any time the name is that of the old folder or of the
+            new one. Where the file system cannot exchange two names, the old folder may be left under
+            `.NAME.pyharmony-old` until the next call of `restore`.
 
     Raises:
-        OSError: it cannot be written, with the name of target; what was there stays.
+        OSError: the folder cannot be written; the error names target, and the old folder stays.
     """
     place = Path(target)
     with _named(place):
@@ -196,7 +196,7 @@ def folder(target: str | os.PathLike[str], *, replace: bool = False) -> Iterator
                 os.rename(path, place)
             _sync(place.parent)
         finally:
-            # After an exchange it is the old folder that has the temporary name.
+            # After an exchange the old folder has the temporary name.
             if os.path.lexists(path):
                 _remove(path)
             os.close(descriptor)
@@ -204,7 +204,7 @@ def folder(target: str | os.PathLike[str], *, replace: bool = False) -> Iterator
 
 @contextlib.contextmanager
 def _named(target: Path) -> Iterator[None]:
-    """Errors of the system that name nothing, or what is unfinished, are of the target."""
+    """Makes errors of the system name the target where they name nothing or an unfinished file."""
     try:
         yield
     except OSError as error:
@@ -216,7 +216,7 @@ def _named(target: Path) -> Iterator[None]:
 
 
 def _sync(folder: Path) -> None:
-    """A new name on the disk too, where the system lets a folder be opened."""
+    """Writes a new name to the disk too, where the system lets a folder be opened."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -226,7 +226,7 @@ def _sync(folder: Path) -> None:
 
 
 def _renameat2(first: Path, second: Path) -> bool:
-    """Exchanges two names in one step; False where the system has no such call, or not for this file system."""
+    """Exchanges two names in one step; returns False where the system or this file system has no such call."""
     if not sys.platform.startswith("linux"):
         return False
     call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
@@ -245,7 +245,7 @@ def _aside(target: Path) -> Path:
 
 
 def _exchange(new: Path, target: Path) -> None:
-    """The new folder under the name of target, and the old one under the new one's."""
+    """Gives the new folder the name of target, and the old folder the name that the new one had."""
     if _renameat2(new, target):
         return
     aside = _aside(target)
@@ -260,9 +260,9 @@ def _exchange(new: Path, target: Path) -> None:
 
 
 def restore(target: str | os.PathLike[str]) -> None:
-    """Gives a folder its name back where a kill in between two steps of a replacement took it.
+    """Gives a folder its name back if a run was killed between the two steps of a replacement.
 
-    Only where names cannot be exchanged in one step there are such; an old folder beside its complete follower goes.
+    Only file systems that cannot exchange names in one step need this. An old folder beside a new one is removed.
     """
     place = Path(target)
     aside = _aside(place)

@@ -1,6 +1,6 @@
 """Calls of other libraries, answered by pyharmony: OpenCV's ``seamlessClone``.
 
-Only the call is OpenCV's; it need not be installed. docs/coming-from-seamlessclone.md says what differs.
+Only the signature is OpenCV's; OpenCV need not be installed. docs/coming-from-seamlessclone.md says what differs.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ NumpyT = TypeVar("NumpyT", bound=NumpyArray)
 _GRADIENTS: dict[int, Gradients] = {NORMAL_CLONE: "source", MIXED_CLONE: "mixed", MONOCHROME_TRANSFER: "monochrome"}
 _FLAGS = "NORMAL_CLONE (1), MIXED_CLONE (2), MONOCHROME_TRANSFER (3) or the same + 8, *_WIDE (9, 10, 11)"
 
-#: Rec. 601 luma in OpenCV's order of channels.
+#: The weights of Rec. 601 luma in OpenCV's order of channels.
 _LUMA_BGR = (0.114, 0.587, 0.299)
 
 
@@ -51,23 +51,23 @@ def seamlessClone(  # OpenCV's name
     flags: int,
     blend: NumpyT | None = None,
 ) -> NumpyT:
-    """``cv2.seamlessClone``: OpenCV's arguments and placement, the solver of `pyharmony.blend.poisson`.
+    """Answers ``cv2.seamlessClone``: OpenCV's arguments and placement, the solver of `pyharmony.blend.poisson`.
 
     Placement, as in OpenCV 5: without ``_WIDE`` the bounding box of the mask's pixels above zero,
     its size being w x h, is laid so that its pixel (w // 2, h // 2) meets p. The outermost pixels
     of the mask do not count for the box unless they are all that it has. With ``_WIDE`` pixel
     (width // 2, height // 2) of src meets p, whatever the mask. What lies outside dst is cut off.
 
-    What is pasted are the gradients of src wherever the mask is above zero, its border included,
+    The result has the gradients of src wherever the mask is above zero, its border included,
     with the colours of dst around it. Where the mask is zero the result is dst, bit for bit. A mask
     that covers every pixel of dst leaves the outermost ones as they are, since something has to
-    fix the colours; an empty one gives a copy of dst.
+    fix the colours; an empty mask gives a copy of dst.
 
     Args:
         src, dst: [H, W, 3] in BGR, of any size each and one dtype: uint8, uint16 (0 to 65535), or
             float16, float32, float64 (1.0 is white; never clipped). Also [H, W], [H, W, 1], and
             [H, W, 4] in BGRA: the alpha of src multiplies the mask, that of dst is kept. Any strides.
-        mask: of src's height and width, [H, W] or [H, W, 1], or [H, W, 3 or 4], of which the luma is
+        mask: [H, W] or [H, W, 1], of src's height and width, or [H, W, 3 or 4], of which the luma is
             taken; uint8 or uint16 (their largest value is fully inside, values between weigh the
             gradients), bool, or floats from 0 to 1. Where the largest value of an integer mask is
             1, ones are fully inside. None: all of src.
@@ -81,8 +81,8 @@ def seamlessClone(  # OpenCV's name
         The blend, of dst's shape and dtype; blend itself if it is given.
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: naming the argument, what was given and
-            what is accepted; see `pyharmony.blend`.
+        ShapeError, DTypeError, MaskError, ArgumentError: an argument is not accepted; the message names it, what
+            was given and what is accepted; see `pyharmony.blend`.
 
     Perez, Gangnet, Blake: Poisson Image Editing, 2003.
 
@@ -113,7 +113,7 @@ def seamlessClone(  # OpenCV's name
 
 
 def _flags(flags: Any) -> tuple[Gradients, bool]:
-    """The gradients that flags ask for, and whether they are of the wide kind."""
+    """Returns the gradients that flags ask for, and whether they are of the wide kind."""
     if isinstance(flags, bool) or not isinstance(flags, numbers.Integral):
         raise DTypeError(f"flags: {type(flags).__name__} {flags!r}, expected {_FLAGS}")
     number = int(flags)
@@ -137,7 +137,7 @@ def _point(p: Any) -> tuple[int, int]:
 
 
 def _check_image(x: Any, name: str) -> None:
-    """Refuses what OpenCV's form excludes; the rest is checked by the blend."""
+    """Refuses images that OpenCV's signature excludes; the blend checks the rest."""
     if not isinstance(x, np.ndarray):
         raise DTypeError(f"{name}: {type(x).__name__}, expected a numpy.ndarray, such as cv2.imread gives")
     if x.ndim not in (2, 3) or (x.ndim == 3 and x.shape[2] not in (1, 3, 4)):
@@ -147,7 +147,7 @@ def _check_image(x: Any, name: str) -> None:
 
 
 def _result(blend: Any, dst: NumpyArray, src: NumpyArray, mask: NumpyArray | None) -> NumpyArray:
-    """The array that the result goes into."""
+    """Returns the array that the result goes into."""
     if blend is None:
         return np.empty(dst.shape, dst.dtype)
     if not isinstance(blend, np.ndarray):
@@ -168,7 +168,7 @@ def _result(blend: Any, dst: NumpyArray, src: NumpyArray, mask: NumpyArray | Non
 
 
 def _plane(mask: Any, height: int, width: int) -> NumpyArray:
-    """OpenCV's mask as one that blends take: a plane, with more than ones inside."""
+    """Returns OpenCV's mask as blends take it: one plane, bool where 1 is its largest integer."""
     if not isinstance(mask, np.ndarray):
         raise DTypeError(f"mask: {type(mask).__name__}, expected None or a numpy.ndarray")
     if dtype_name(mask) not in MASK_DTYPES:
@@ -182,7 +182,7 @@ def _plane(mask: Any, height: int, width: int) -> NumpyArray:
     plane = mask if mask.ndim == 2 else mask[..., 0] if channels == 1 else _luma(mask)
     if plane.dtype.kind == "f":
         low, high = float(plane.min()), float(plane.max())
-        if not (low >= 0 and high <= 1):  # NaN fails too
+        if not (low >= 0 and high <= 1):  # NaN is refused too
             raise MaskError(f"mask: values from {low:g} to {high:g}, expected floats in [0, 1]")
     if plane.dtype.kind == "u" and plane.max() == 1:
         return plane.view(bool) if plane.itemsize == 1 else plane > 0
@@ -190,7 +190,7 @@ def _plane(mask: Any, height: int, width: int) -> NumpyArray:
 
 
 def _luma(mask: NumpyArray) -> NumpyArray:
-    """One plane of a BGR mask, nearly always three times the same."""
+    """Returns the luma of a BGR mask, whose three channels are nearly always equal."""
     blue = np.ascontiguousarray(mask[..., 0])
     if np.array_equal(blue, mask[..., 1]) and np.array_equal(blue, mask[..., 2]):
         return blue
@@ -201,7 +201,7 @@ def _luma(mask: NumpyArray) -> NumpyArray:
 
 
 def _corner(inside: NumpyArray, p: tuple[int, int], wide: bool) -> tuple[int, int]:
-    """Where the first pixel of src lands in dst, (x, y)."""
+    """Returns where the first pixel of src lands in dst, (x, y)."""
     height, width = inside.shape
     if wide:
         return p[0] - width // 2, p[1] - height // 2
@@ -217,7 +217,7 @@ def _corner(inside: NumpyArray, p: tuple[int, int], wide: bool) -> tuple[int, in
 
 
 def _box(inside: NumpyArray) -> tuple[int, int, int, int] | None:
-    """x, y, width, height of what is above zero."""
+    """Returns x, y, width and height of the box of the pixels above zero."""
     if inside.size == 0:
         return None
     m = inside.view(np.uint8) if inside.dtype == bool else inside
@@ -231,7 +231,7 @@ def _box(inside: NumpyArray) -> tuple[int, int, int, int] | None:
 
 
 def _leave_frame(inside: NumpyArray, x: int, y: int, height: int, width: int) -> NumpyArray:
-    """The mask without the outermost pixels of dst [height, width] where it would cover all of it."""
+    """Returns the mask without the outermost pixels of dst [height, width] where it would cover all of it."""
     if x > 0 or y > 0 or x + inside.shape[1] < width or y + inside.shape[0] < height:
         return inside
     over = slice(-y, height - y), slice(-x, width - x)
@@ -245,7 +245,7 @@ def _leave_frame(inside: NumpyArray, x: int, y: int, height: int, width: int) ->
 
 
 def _rgb(x: NumpyArray) -> NumpyArray:
-    """BGR as RGB and back, a view; for BGRA a copy."""
+    """Swaps BGR and RGB: a view, or a copy for BGRA."""
     if x.ndim == 2 or x.shape[2] == 1:
         return x
     return x[..., ::-1] if x.shape[2] == 3 else x[..., [2, 1, 0, 3]]

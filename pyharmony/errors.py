@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class PyHarmonyError(Exception):
-    """Base of every error below.
+    """The base of every error below.
 
     Example:
         >>> import pyharmony
@@ -42,7 +42,7 @@ class DTypeError(PyHarmonyError, TypeError):
 
 
 class MaskError(PyHarmonyError, ValueError):
-    """A mask that says nothing useful: 0/1 integers, values outside [0, 1], nothing left known.
+    """A mask says nothing useful: 0/1 integers, values outside [0, 1], or nothing left known.
 
     Example:
         >>> from pyharmony import blend
@@ -90,7 +90,7 @@ class ImageTooLarge(PyHarmonyError, ValueError):
 
 
 class DecodeError(PyHarmonyError, ValueError):
-    """A file is no image, is damaged, or has a format or kind of pixels that is not accepted.
+    """A file is not an image, is damaged, or has a format or kind of pixels that is not accepted.
 
     Example:
         >>> import pyharmony
@@ -178,7 +178,7 @@ class UnchangedWarning(PyHarmonyWarning):
 
 
 class ConfidenceWarning(PyHarmonyWarning):
-    """The guard of `pyharmony.harmonize` held a change back, or what was changed is hardly to be trusted.
+    """The guard of `pyharmony.harmonize` held a change back, or the change is hardly to be trusted.
 
     Example:
         >>> from pyharmony.errors import ConfidenceWarning, PyHarmonyWarning

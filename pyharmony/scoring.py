@@ -1,4 +1,4 @@
-"""Scores of a picture by itself: how real it looks, how well an object and its background agree.
+"""Scores of a single image: how real it looks, and how well an object and its background agree.
 
 Needs the extra `torch`.
 """
@@ -28,34 +28,34 @@ def realism_score(
     model: Network | PathLike | bytes | None = None,
     device: TorchDevice | None = None,
 ) -> float:
-    """The probability that a picture is a photograph, and not one with an object of other colours put in.
+    """Returns the probability that an image is a photograph, and not one with an object of other colours put in.
 
-    By a small network that learned it from photographs and from composites that were made of them, after Zhu et al.,
-    "Learning a Discriminative Model for the Perception of Realism in Composite Images", ICCV 2015. It sees 64 x 64
-    pixels of 8 bits, squashed to a square, so it tells nothing of seams and fine detail. It separates a little better
-    than chance: with the mask the area under the ROC curve is 0.54 to 0.66, without it hardly more than 0.5; see
-    docs/models/realism_cnn.md. Rank results for one composite by it, and judge no single picture. Half of what it
-    learned from were photographs: where composites are rarer, a score is too low for a probability.
+    A small network learned it from photographs and from composites made of them, after Zhu et al., "Learning a
+    Discriminative Model for the Perception of Realism in Composite Images", ICCV 2015. It sees 64 x 64 pixels of
+    8 bits, squashed to a square, so it tells nothing of seams and fine detail. It separates a little better than
+    chance: with the mask the area under the ROC curve is 0.54 to 0.66, without it hardly more than 0.5; see
+    docs/models/realism_cnn.md. Rank results for one composite by it, and judge no single image. Half of its
+    training images were photographs: where composites are rarer, a score is too low for a probability.
 
     Args:
-        image: a picture [H, W] or [H, W, C] of 1 or 3 channels, uint8, uint16 or floats with 1.0 for white, which are
-            clipped to [0, 1], NumPy or torch on the processor; or a path, the bytes of a file, an open binary file, a
+        image: an image [H, W] or [H, W, C] of 1 or 3 channels, uint8, uint16 or floats with 1.0 for white, which are
+            clipped to [0, 1], NumPy or torch on the CPU; or a path, the bytes of a file, an open binary file, a
             PIL image or a `pyharmony.io.Picture`, which is brought to sRGB.
-        mask: of what was put in, where that is known: [H, W], bool, uint8 or uint16 scaled by its range, or floats in
-            [0, 1]; or a file or picture as image. What is at least half inside counts. None: unknown, or nothing.
+        mask: the mask of the object that was put in, if known: [H, W], bool, uint8 or uint16 scaled by its range, or
+            floats in [0, 1]; or a file or `Picture`, like image. One half or more is inside. None: unknown, or none.
         model: a `realism_cnn` of `pyharmony.models`, or what `pyharmony.models.load` takes; None: the weights that come
             with pyharmony.
-        device: 'cpu' or 'cuda'; None: a GPU where there is one.
+        device: 'cpu' or 'cuda'; None: a GPU if there is one.
 
     Returns:
-        0 to 1; higher is more like a photograph.
+        A number from 0 to 1; higher is more like a photograph.
 
     Raises:
         DTypeError, ShapeError: image or mask has a dtype or shape that is not accepted, or they differ in size.
         MaskError: the mask has values outside of its range, or is empty at the network's size.
-        ArgumentError: image holds NaN or infinities; model is none of realism.
-        DecodeError: a file is no picture.
-        WeightsError: as `pyharmony.models.load`.
+        ArgumentError: image holds NaN or infinities; model is not one of realism.
+        DecodeError: a file is not an image.
+        WeightsError: the weights cannot be loaded, see `pyharmony.models.load`.
         DeviceError: there is no such device.
         ImportError: torch is not installed.
 
@@ -84,35 +84,35 @@ def harmony_score(
     weights: Network | PathLike | bytes | None = None,
     device: TorchDevice | None = None,
 ) -> float:
-    """How well an object and its background agree in colour and light.
+    """Returns a score of how well an object and its background agree in colour and light.
 
-    A network that harmonises, such as the default, is asked what it would change: a mean change of c of the object has
-    the score 2^(-c / 8), c in levels of 1/255; what fits is left nearly as it is. That is our own. An encoder of
-    regions is asked for the codes of both: exp(-d |z_f - z_b|), after Cong et al., "BargainNet: Background-Guided
-    Domain Translation for Image Harmonization", ICME 2021, where d is 0.04212; the scale of codes differs between
-    weights, and a `style_encoder` has d in its configuration as `decay`. The picture is seen squashed to a square of
-    the network's size, so that seams and fine detail do not count.
+    A network that harmonises, such as the default, is asked what it would change: if it changes the object by c on
+    average, the score is 2^(-c / 8), c in levels of 1/255; a fitting object is left nearly as it is. This score is our
+    own. An encoder of regions is asked for the codes of both: exp(-d |z_f - z_b|), after Cong et al., "BargainNet:
+    Background-Guided Domain Translation for Image Harmonization", ICME 2021, where d is 0.04212; the scale of codes
+    differs between weights, and a `style_encoder` has d in its configuration as `decay`. The image is squashed to a
+    square of the network's size, so seams and fine detail do not count.
 
     Args:
-        image: a picture [H, W] or [H, W, C] of 1 or 3 channels, uint8, uint16 or floats with 1.0 for white, which are
-            clipped to [0, 1], NumPy or torch on the processor; or a path, the bytes of a file, an open binary file, a
+        image: an image [H, W] or [H, W, C] of 1 or 3 channels, uint8, uint16 or floats with 1.0 for white, which are
+            clipped to [0, 1], NumPy or torch on the CPU; or a path, the bytes of a file, an open binary file, a
             PIL image or a `pyharmony.io.Picture`, which is brought to sRGB.
-        mask: of the object: [H, W], bool, uint8 or uint16 scaled by its range, or floats in [0, 1]; or a file or
-            picture as image. What is at least half inside is the object, all else the background.
+        mask: the mask of the object: [H, W], bool, uint8 or uint16 scaled by its range, or floats in [0, 1]; or a file
+            or `Picture`, like image. Values of at least one half are the object, all else the background.
         weights: a network of `pyharmony.models` that harmonises, a `style_encoder` of kind 'code' or a `bargainnet`,
             or what `pyharmony.models.load` takes; None: `colorgrid`, which comes with pyharmony.
-        device: 'cpu' or 'cuda'; None: a GPU where there is one.
+        device: 'cpu' or 'cuda'; None: a GPU if there is one.
 
     Returns:
-        More than 0 to 1; higher is more alike. A single score says little: compare those of several results for one
-        composite, by the same weights.
+        A number above 0 and up to 1; higher is more alike. A single score says little: compare those of several
+        results for one composite, by the same weights.
 
     Raises:
         DTypeError, ShapeError: image or mask has a dtype or shape that is not accepted, or they differ in size.
         MaskError: the mask has values outside of its range, or is empty or full at the network's size.
         ArgumentError: image holds NaN or infinities; weights are of another model.
-        DecodeError: a file is no picture.
-        WeightsError: as `pyharmony.models.load`.
+        DecodeError: a file is not an image.
+        WeightsError: the weights cannot be loaded, see `pyharmony.models.load`.
         DeviceError: there is no such device.
         ImportError: torch is not installed.
 
@@ -152,7 +152,7 @@ def _is_array(x: Any) -> bool:
 
 
 def _levels(image: Any) -> NumpyArray:
-    """uint8 [H, W, 3]."""
+    """Returns the image as uint8 [H, W, 3]."""
     if not _is_array(image):
         return _files.read_picture(image, "image")
     a = _pictures.picture(image, "image")
@@ -162,7 +162,7 @@ def _levels(image: Any) -> NumpyArray:
 
 
 def _inside(mask: Any, height: int, width: int) -> NumpyArray:
-    """uint8 [H, W] of 0 to 255."""
+    """Returns the mask as uint8 [H, W] of 0 to 255."""
     if not _is_array(mask):
         mask = _files.read_mask(mask)
     return np.rint(255 * _pictures.weights(mask, height, width)).astype(np.uint8)

@@ -1,8 +1,8 @@
-"""The types of arguments and results, to annotate with; importing them loads nothing but NumPy.
+"""The types of arguments and results, for annotations; importing them loads nothing but NumPy.
 
-A function that takes any image gives one of the same type: an array for an array, a tensor for a tensor, a PIL image
-for a PIL image. Of a file it gives a PIL image where the file has 8 bits, and a NumPy array where it has more; for a
-type checker this is `PILImage | Any`, a PIL image that `isinstance` may find to be something else.
+A function that takes any image returns the same type: an array for an array, a tensor for a tensor, a PIL image
+for a PIL image. For a file it returns a PIL image where the file has 8 bits, and a NumPy array where it has more; for
+a type checker this is `PILImage | Any`, a PIL image that `isinstance` may find to be something else.
 
 Example:
     >>> from pyharmony import blend
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .io import Picture
 else:
-    # Names for annotations that are looked at while the program runs: Pillow is loaded with the first picture.
+    # These names serve annotations that are read while the program runs: Pillow is loaded with the first image.
     class PILImage(Protocol):
         """A `PIL.Image.Image`."""
 
@@ -69,62 +69,62 @@ __all__ = [
     "WritableFile",
 ]
 
-# Words
+# Strings that arguments accept
 
 Device = Literal["auto", "cpu", "cuda"]
-"""Where a call runs; 'auto': on a CUDA device where its kernels load, else on the processor."""
+"""The place where a call runs; 'auto': on a CUDA device where its kernels load, else on the CPU."""
 
 TorchDevice = Literal["cpu", "cuda"]
-"""Where torch runs a network."""
+"""The place where torch runs a network."""
 
 Errors = Literal["raise", "return"]
-"""What becomes of the error of one image of a list: it is raised, or stands in the place of the result."""
+"""The treatment of the error of one image of a list: it is raised, or returned in place of the result."""
 
 Skip = Literal["raise", "skip"]
-"""What becomes of a sample that cannot be read: its error is raised, or it is left out."""
+"""The treatment of a sample that cannot be read: its error is raised, or the sample is left out."""
 
 Gradients = Literal["source", "mixed", "average", "monochrome"]
-"""Whose gradients a Poisson blend keeps."""
+"""The images whose gradients a Poisson blend keeps."""
 
 Contour = Literal["half", "full"]
-"""How much of the guidance a difference across a hard contour takes: half of it, or all of it as in the paper."""
+"""The share of the guidance that a difference across a hard contour takes: half, or all of it, as in the paper."""
 
 GradientKernel = Literal["normal", "sobel", "scharr", "prewitt", "roberts"]
-"""What derivatives are taken with."""
+"""The kernel that derivatives are taken with."""
 
 SolveMethod = Literal["auto", "chebyshev", "dct", "multigrid"]
-"""How the Gaussian-Poisson equation is solved."""
+"""The method that solves the Gaussian-Poisson equation."""
 
 HarmonizeMethod = Literal[
     "auto", "reinhard", "mkl", "match_histogram", "luminance_temperature", "lalonde_efros", "xue"
 ]  # fmt: skip
-"""The methods of `pyharmony.harmonize` that have names of their own; it takes names and paths of weights besides."""
+"""The methods of `pyharmony.harmonize` that have names of their own; it also takes names and paths of weights."""
 
 Chroma = Literal["transport", "temperature"]
-"""What `pyharmony.color.luminance_temperature` does to chroma."""
+"""The treatment of chroma by `pyharmony.color.luminance_temperature`."""
 
 ImageFormat = Literal["jpeg", "jpg", "png", "webp", "tiff", "tif", "bmp", "avif"]
 """The formats that are written."""
 
 DataKind = Literal["shards", "iharmony4", "manifest", "tar", "tfrecord", "triples", "photos", "coco", "scenes"]
-"""How a data set is laid out."""
+"""The layout of a data set."""
 
 SynthesisMethod = Literal[
     "reinhard", "xiao_ma", "fecker", "idt", "mkl", "luminance_temperature", "match_histogram",
     "lut_mix", "retouch", "brightness_contrast", "temperature",
 ]  # fmt: skip
-"""How `pyharmony.data.Synthesis` makes composites of photographs."""
+"""The way in which `pyharmony.data.Synthesis` makes composites of photographs."""
 
 Task = Literal["harmonize", "blend", "realism", "style", "upscale"]
-"""What a network of `pyharmony.models` is for."""
+"""The purpose of a network of `pyharmony.models`."""
 
 SpectralNormOrder = Literal["legacy", "parametrization"]
-"""Which of torch's two spectral normalisations is followed to the last bit."""
+"""The spectral normalisation of torch that is followed to the last bit."""
 
 SpectralNormUpdate = Literal["step", "forward"]
-"""When `pyharmony.nn.SpectralNormGroup` iterates."""
+"""The time at which `pyharmony.nn.SpectralNormGroup` iterates."""
 
-# Arrays and pictures
+# Arrays and images
 
 
 class Tensor(Protocol):
@@ -156,7 +156,7 @@ class WritableFile(Protocol):
 
 
 class SlicedArray(Protocol):
-    """An array that is read and written by slices, such as numpy.memmap and those of h5py and zarr."""
+    """An array that is read and written by slices, such as numpy.memmap and the arrays of h5py and zarr."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -168,7 +168,7 @@ class SlicedArray(Protocol):
 
 
 class Network(Protocol):
-    """A `torch.nn.Module`, such as `pyharmony.models` makes."""
+    """A `torch.nn.Module`, such as those that `pyharmony.models` makes."""
 
     def parameters(self, recurse: bool = ...) -> Iterator[Any]: ...
 
@@ -177,31 +177,31 @@ Array: TypeAlias = npt.NDArray[Any] | Tensor | CudaArray
 """A `numpy.ndarray`, a `torch.Tensor` or an array on a CUDA device."""
 
 PathLike: TypeAlias = str | os.PathLike[str]
-"""A path."""
+"""A path to a file or folder."""
 
 FileLike: TypeAlias = PathLike | bytes | bytearray | memoryview | ReadableFile
-"""A file: its path, its bytes, or open and binary."""
+"""A file: its path, its bytes, or an open binary file."""
 
 ImageLike: TypeAlias = Array | PILImage | Picture | FileLike
 """An image: an array, a PIL image, a `pyharmony.io.Picture` or a file."""
 
 MaskLike: TypeAlias = ImageLike
-"""A mask: an array [H, W] of bool, integers scaled by their range or floats in [0, 1], or a grey picture."""
+"""A mask: an array [H, W] of bool, integers scaled by their range or floats in [0, 1], or a grey image."""
 
 OutLike: TypeAlias = Array | PathLike | WritableFile
-"""Where a result goes: an array like the destination, a path, or an open binary file."""
+"""The destination of a result: an array like dst, a path, or an open binary file."""
 
 Position: TypeAlias = tuple[float, float]
-"""(x, y) in pixels: to the right and down."""
+"""A position (x, y) in pixels, to the right and down."""
 
 Rng: TypeAlias = int | np.random.Generator
-"""A `numpy.random.Generator`, which is advanced, or a whole number to make one of."""
+"""A `numpy.random.Generator`, which is advanced, or an integer that seeds a new one."""
 
 AnyT = TypeVar("AnyT")
 OneOrMany: TypeAlias = AnyT | Sequence[AnyT]
-"""One of something, or a list or tuple of them: as many as there are images."""
+"""One value, or a list or tuple with one for each image."""
 
-# In, and out as the same type
+# Types of arguments whose result has the same type
 
 ArrayT = TypeVar("ArrayT", bound=Array)
 ImageT = TypeVar("ImageT", bound=Array | PILImage | Picture)

@@ -1,6 +1,6 @@
-"""Losses: functions of tensors with their formulae. Needs the extra `torch`.
+"""Losses: functions of tensors, with their formulae. Needs the extra `torch`.
 
-Pictures are [N, 3, H, W] in [-1, 1] unless a function says otherwise, masks [N, 1, H, W] in [0, 1]. A loss is a tensor
+Images are [N, 3, H, W] in [-1, 1] unless a function says otherwise, masks [N, 1, H, W] in [0, 1]. A loss is a tensor
 [] and is finite for masks that are all zero or all one.
 """
 

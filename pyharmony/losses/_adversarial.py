@@ -1,6 +1,6 @@
-"""Games of a generator and a discriminator.
+"""Losses of a generator and a discriminator that play against each other.
 
-Scores are logits of any shape: one for a picture, or a map of them; every loss is a mean over all.
+Scores are logits of any shape: one for an image, or a map of them; every loss is the mean over all.
 """
 
 from __future__ import annotations
@@ -17,54 +17,54 @@ from ._checks import check_positive
 
 
 def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """mean relu(1 - D(real)) + mean relu(1 + D(fake)): Lim and Ye, 2017."""
+    """Returns mean relu(1 - D(real)) + mean relu(1 + D(fake)): Lim and Ye, 2017."""
     return functional.relu(1 - real).mean() + functional.relu(1 + fake).mean()
 
 
 def hinge_generator(fake: Tensor) -> Tensor:
-    """-mean D(fake)."""
+    """Returns -mean D(fake)."""
     return -fake.mean()
 
 
 def vanilla_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """mean softplus(-D(real)) + mean softplus(D(fake)), D giving logits: Goodfellow et al., NeurIPS 2014.
+    """Returns mean softplus(-D(real)) + mean softplus(D(fake)), D giving logits: Goodfellow et al., NeurIPS 2014.
 
-    It is the binary cross-entropy to 1 and 0, summed; pix2pix takes half of it.
+    It is the sum of the binary cross-entropies to 1 and to 0; pix2pix takes half of it.
     """
     return functional.softplus(-real).mean() + functional.softplus(fake).mean()
 
 
 def vanilla_generator(fake: Tensor) -> Tensor:
-    """mean softplus(-D(fake)): the form that does not saturate."""
+    """Returns mean softplus(-D(fake)), the form that does not saturate."""
     return functional.softplus(-fake).mean()
 
 
 def least_squares_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """mean (D(real) - 1)² + mean D(fake)²: Mao et al., ICCV 2017; pix2pix takes half of it."""
+    """Returns mean (D(real) - 1)² + mean D(fake)²: Mao et al., ICCV 2017; pix2pix takes half of it."""
     return (real - 1).square().mean() + fake.square().mean()
 
 
 def least_squares_generator(fake: Tensor) -> Tensor:
-    """mean (D(fake) - 1)²."""
+    """Returns mean (D(fake) - 1)²."""
     return (fake - 1).square().mean()
 
 
 def wasserstein_discriminator(real: Tensor, fake: Tensor, *, low_is_real: bool = False) -> Tensor:
-    """mean D(fake) - mean D(real): Arjovsky et al., ICML 2017.
+    """Returns mean D(fake) - mean D(real): Arjovsky et al., ICML 2017.
 
-    low_is_real turns the sign: the critic of GP-GAN is low on what is real.
+    low_is_real changes the sign: the critic of GP-GAN gives low scores to real images.
     """
     difference = fake.mean() - real.mean()
     return -difference if low_is_real else difference
 
 
 def wasserstein_generator(fake: Tensor, *, low_is_real: bool = False) -> Tensor:
-    """-mean D(fake), or mean D(fake) where low is real."""
+    """Returns -mean D(fake), or mean D(fake) with low_is_real."""
     return fake.mean() if low_is_real else -fake.mean()
 
 
 class Adversary(NamedTuple):
-    """The two sides of a game: discriminator(real, fake) and generator(fake), tensors []."""
+    """The two losses of a game: discriminator(real, fake) and generator(fake), tensors []."""
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Tensor], Tensor]
@@ -79,7 +79,7 @@ _GAMES = {
 
 
 def adversary(kind: str) -> Adversary:
-    """The game by name: 'hinge', 'vanilla', 'least_squares' or 'wasserstein'."""
+    """Returns the two losses by name: 'hinge', 'vanilla', 'least_squares' or 'wasserstein'."""
     if kind not in _GAMES:
         raise ArgumentError(f"kind: {kind!r}, expected one of {', '.join(map(repr, _GAMES))}")
     return _GAMES[kind]
@@ -87,9 +87,9 @@ def adversary(kind: str) -> Adversary:
 
 @torch.no_grad()
 def clip_parameters(critic: nn.Module, limit: float = 0.01) -> None:
-    """Clamps every parameter to [-limit, limit], those of norms included; running statistics stay.
+    """Clamps every parameter to [-limit, limit], also those of normalisation layers; running statistics stay.
 
-    GP-GAN does it before the critic's update, its port to PyTorch after.
+    GP-GAN does it before the critic's update, the port of GP-GAN to PyTorch after it.
     """
     check_positive(limit, "limit")
     parameters: list[Tensor] = list(critic.parameters())
@@ -105,16 +105,16 @@ def gradient_penalty(
     weight: float = 10.0,
     alpha: Tensor | None = None,
 ) -> Tensor:
-    """weight * mean_n (|d score(x) / dx_n| - 1)², x = alpha real + (1 - alpha) fake: Gulrajani et al., NeurIPS 2017.
+    """Returns weight * mean_n (|d score(x) / dx_n| - 1)², x = alpha real + (1 - alpha) fake.
 
-    The norm is over all of a sample, in float32, with 1e-16 added to the gradient before it, as DoveNet has it. The
-    result can be differentiated by the discriminator's weights; real and fake get no gradient.
+    Gulrajani et al., NeurIPS 2017. The norm is over a whole sample, in float32, with 1e-16 added to the gradient first,
+    as in DoveNet. The result can be differentiated by the discriminator's weights; real and fake get no gradient.
 
     Args:
-        score: from pictures to scores of any shape, each of its own sample only; their sum is differentiated.
+        score: maps images to scores of any shape, each score of its own sample only; their sum is differentiated.
         real, fake: [N, ...], of one shape.
-        weight: of the penalty.
-        alpha: [N], shares of real; None: uniform in [0, 1], from torch's generator.
+        weight: the weight of the penalty.
+        alpha: [N], the shares of real; None: uniform in [0, 1], from torch's generator.
     """
     if real.shape != fake.shape:
         raise ShapeError(f"fake: shape {list(fake.shape)}, expected that of real, {list(real.shape)}")

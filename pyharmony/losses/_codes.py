@@ -1,4 +1,4 @@
-"""Distances of codes: what an encoder says of a region."""
+"""Distances of codes. A code is the vector that an encoder gives for a region."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ._checks import check_codes
 
 
 def domain_similarity(foreground: Tensor, background: Tensor) -> Tensor:
-    """sum_d f_d b_d of codes [N, D], to [N]: how alike object and background are.
+    """Returns sum_d f_d b_d of codes [N, D], as [N]: how alike object and background are.
 
     Source: Cong et al., CVPR 2020, equation of the domain verification. The published code has a learned head on the
     products f_d b_d in place of their sum, as `pyharmony.models` has it; scores of that head go to the hinge losses.
@@ -22,30 +22,30 @@ def domain_similarity(foreground: Tensor, background: Tensor) -> Tensor:
 def domain_verification_discriminator(
     real_foreground: Tensor, real_background: Tensor, fake_foreground: Tensor, fake_background: Tensor
 ) -> Tensor:
-    """The hinge loss of the similarities: object and background of a photograph are of one domain. Codes [N, D]."""
+    """Returns the hinge loss of the similarities; real object and background [N, D] are of one domain, fake are not."""
     return hinge_discriminator(
         domain_similarity(real_foreground, real_background), domain_similarity(fake_foreground, fake_background)
     )
 
 
 def domain_verification_generator(fake_foreground: Tensor, fake_background: Tensor) -> Tensor:
-    """-mean similarity of the object of the output and its background. Codes [N, D]."""
+    """Returns -mean similarity of the output's object and its background. Codes [N, D]."""
     return hinge_generator(domain_similarity(fake_foreground, fake_background))
 
 
 def triplet(
     anchor: Tensor, positive: Tensor, negative: Tensor, *, margin: float = 0.1, each_number: bool = False
 ) -> Tensor:
-    """mean max(0, |a - p| - |a - n| + margin) of codes [N, D].
+    """Returns mean max(0, |a - p| - |a - n| + margin) of codes [N, D].
 
-    BargainNet has it with margin 0.1 for (z_f, ẑ_f, z_c) and (ẑ_f, z_b, z_c): Cong et al., ICME 2021. 1e-6 is added to
+    BargainNet uses it with margin 0.1 for (z_f, ẑ_f, z_c) and (ẑ_f, z_b, z_c): Cong et al., ICME 2021. 1e-6 is added to
     the differences, as torch does.
 
     Args:
         anchor, positive, negative: codes [N, D] of one shape and dtype.
         margin: by how much farther than the positive the negative has to be.
-        each_number: whether a triplet is of three numbers, one at the same place of each code, and the mean is over
-            all N D of them, as in the code published with BargainNet, which gives codes [N, D, 1, 1] to torch's loss.
+        each_number: True: a triplet is of three numbers, at the same place of each code, and the mean is over all
+            N D of them, as in the code published with BargainNet, which gives codes [N, D, 1, 1] to torch's loss.
             False: a triplet is of three codes, |.| being their Euclidean distance, as in the paper.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Distances of pictures, of their pixels."""
+"""Distances of the pixels of images."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ._checks import check_mask, check_pair, check_positive
 
 
 def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """sum(mask * values) / (C * sum(mask)) of all samples together; 0 where the mask is empty."""
+    """Returns sum(mask * values) / (C * sum(mask)) over all samples together; 0 where the mask is empty."""
     mask = mask.to(values.dtype).expand(values.shape[0], -1, -1, -1)
     area = mask.sum() * values.shape[1]
     return (values * mask).sum() / torch.where(area > 0, area, 1)
 
 
 def masked_l1(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """sum m |output - target| / (C sum m); without a mask the mean. Tensors [N, C, H, W], mask [N, 1, H, W]."""
+    """Returns sum m |output - target| / (C sum m); without a mask the mean. Tensors [N, C, H, W], mask [N, 1, H, W]."""
     check_pair(output, target)
     difference = (output - target).abs()
     if mask is None:
@@ -29,7 +29,7 @@ def masked_l1(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Ten
 
 
 def masked_l2(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """sum m (output - target)² / (C sum m); without a mask the mean. Tensors [N, C, H, W], mask [N, 1, H, W]."""
+    """Returns sum m (output - target)² / (C sum m); without mask the mean. Tensors [N, C, H, W], mask [N, 1, H, W]."""
     check_pair(output, target)
     difference = (output - target).square()
     if mask is None:
@@ -39,11 +39,11 @@ def masked_l2(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Ten
 
 
 def foreground_mse(output: Tensor, target: Tensor, mask: Tensor, *, min_area: float = 100.0) -> Tensor:
-    """mean_n sum (output - target)² / (C max(sum m, min_area)), the sums over all of sample n.
+    """Returns mean_n sum (output - target)² / (C max(sum m, min_area)), the sums over all of sample n.
 
     Every object counts the same, large or small, down to min_area pixels: Sofiiuk et al., WACV 2021 (100 at 256x256).
-    The upper sum is over the whole picture: where the background was copied it is that of the object, where not, an
-    error there counts. Tensors [N, C, H, W], mask [N, 1, H, W].
+    The upper sum is over the whole image: where the output copies the background it is that of the object; elsewhere
+    errors in the background count too. Tensors [N, C, H, W], mask [N, 1, H, W].
     """
     check_pair(output, target)
     check_mask(mask, output)
@@ -53,7 +53,7 @@ def foreground_mse(output: Tensor, target: Tensor, mask: Tensor, *, min_area: fl
 
 
 def total_variation(image: Tensor, *, power: Literal[1, 2] = 1) -> Tensor:
-    """mean |x(i+1,j) - x(i,j)|^p + mean |x(i,j+1) - x(i,j)|^p, p = power; image [N, C, H, W]."""
+    """Returns mean |x(i+1,j) - x(i,j)|^p + mean |x(i,j+1) - x(i,j)|^p, p = power; image [N, C, H, W]."""
     check_pair(image, image, "image")
     if power not in (1, 2):
         raise ArgumentError(f"power: {power!r}, expected 1 or 2")

@@ -1,4 +1,4 @@
-"""Distances of what an extractor sees: features, and their correlations."""
+"""Distances of an extractor's features, and of the correlations of features."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ..errors import ArgumentError
 from ._checks import check_mask, check_pair, check_positive, check_rgb
 from ._pixels import masked_l1
 
-#: From pictures [N, 3, H, W] to a map of features, or several.
+#: A function from images [N, 3, H, W] to one map of features, or to several.
 Extractor = Callable[[Tensor], Tensor | Sequence[Tensor]]
 
 
 def hue_saturation(image: Tensor, *, eps: float = 1e-4) -> Tensor:
-    """Hue and saturation without the wrap: (s cos 2πh, s sin 2πh, s) of RGB in [-1, 1], both [N, 3, H, W].
+    """Returns (s cos 2πh, s sin 2πh, s), hue h without its wrap and saturation s, of RGB in [-1, 1], both [N, 3, H, W].
 
     With x = (image + 1) / 2, V = max x and d = max x - min x: s = d / (V + eps), and 6h is (g - b) / d, 2 + (b - r) / d
-    or 4 + (r - g) / d where r, g or b is the largest, d + eps in the denominators. Grey and black have gradients that
+    or 4 + (r - g) / d where r, g or b is the largest, with d + eps in the denominators. Gradients of grey and black
     are finite; red is (1, 0, 1), from either side.
     """
     check_rgb(image, "image")
@@ -40,16 +40,16 @@ def hue_saturation(image: Tensor, *, eps: float = 1e-4) -> Tensor:
 
 
 def mask_pyramid(mask: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
-    """The mask [N, 1, H, W] at each size, by the largest value of what falls on a pixel: [N, 1, h, w] each."""
+    """Returns the mask [N, 1, H, W] at each size, [N, 1, h, w]; a pixel takes the largest value that falls on it."""
     if mask.ndim != 4:
         raise ArgumentError(f"mask: shape {list(mask.shape)}, expected [N, 1, H, W]")
     return [functional.adaptive_max_pool2d(mask, size) if mask.shape[2:] != size else mask for size in sizes]
 
 
 def gram(features: Tensor, mask: Tensor | None = None) -> Tensor:
-    """F Fᵀ / (C sum m) of F = m * features as C rows, to [N, C, C]: Gatys et al., CVPR 2016, with a mask.
+    """Returns F Fᵀ / (C sum m) as [N, C, C], F being m * features as C rows: Gatys et al., CVPR 2016, with a mask.
 
-    features [N, C, H, W], mask [N, 1, H, W] or None for all of it; zeros where the mask is empty.
+    features [N, C, H, W], mask [N, 1, H, W] or None for all pixels; the result is zero where the mask is empty.
     """
     check_pair(features, features, "features")
     count, channels, height, width = features.shape
@@ -96,7 +96,7 @@ def feature_distance(
     *,
     weights: Sequence[float] | None = None,
 ) -> Tensor:
-    """sum_l w_l `masked_l1` of maps of features [N, C_l, h_l, w_l]; the mask is brought to their sizes by maxima."""
+    """Returns sum_l w_l `masked_l1` of feature maps [N, C_l, h_l, w_l]; maxima bring the mask to their sizes."""
     terms = [w * masked_l1(a, b, m) for a, b, m, w in _paired(output, target, mask, weights)]
     return torch.stack(terms).sum()
 
@@ -108,13 +108,13 @@ def gram_distance(
     *,
     weights: Sequence[float] | None = None,
 ) -> Tensor:
-    """sum_l w_l mean |`gram`(output_l) - gram(target_l)| of maps of features [N, C_l, h_l, w_l]."""
+    """Returns sum_l w_l mean |`gram`(output_l) - gram(target_l)| of feature maps [N, C_l, h_l, w_l]."""
     terms = [w * (gram(a, m) - gram(b, m)).abs().mean() for a, b, m, w in _paired(output, target, mask, weights)]
     return torch.stack(terms).sum()
 
 
 def _extract(extractor: Extractor, output: Tensor, target: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """The features of both; the target gets no gradient."""
+    """Returns the features of both; the target gets no gradient."""
     with torch.no_grad():
         wanted = [features.detach() for features in _maps(extractor(target))]
     return _maps(extractor(output)), wanted
@@ -128,13 +128,13 @@ def perceptual(
     *,
     weights: Sequence[float] | None = None,
 ) -> Tensor:
-    """`feature_distance` of what an extractor sees in two pictures [N, 3, H, W]: Johnson et al., ECCV 2016.
+    """Returns `feature_distance` of an extractor's features of two images [N, 3, H, W]: Johnson et al., ECCV 2016.
 
     Args:
-        extractor: any; it takes the pictures in their own range.
-        output, target: the target gets no gradient.
+        extractor: any extractor; it takes the images in their own range.
+        output, target: the images; the target gets no gradient.
         mask: [N, 1, H, W]; None: everywhere.
-        weights: of the extractor's maps; None: 1 each.
+        weights: the weights of the extractor's maps; None: 1 each.
     """
     check_pair(output, target)
     return feature_distance(*_extract(extractor, output, target), mask, weights=weights)
@@ -150,15 +150,15 @@ def style(
     kind: Literal["gram", "features"] = "gram",
     weights: Sequence[float] | None = None,
 ) -> Tensor:
-    """How far the style of output is from that of target, inside the mask.
+    """Returns how far the style of output is from that of target, inside the mask.
 
     Args:
-        extractor: any; it sees the pictures, or their `hue_saturation`.
+        extractor: any extractor; it sees the images, or their `hue_saturation`.
         output, target: [N, 3, H, W] in [-1, 1]; the target gets no gradient.
         mask: [N, 1, H, W]; None: everywhere.
         space: 'rgb' or 'hsv'.
         kind: 'gram' for `gram_distance`, 'features' for `feature_distance`.
-        weights: of the extractor's maps; None: 1 each.
+        weights: the weights of the extractor's maps; None: 1 each.
     """
     check_pair(output, target)
     if space not in ("rgb", "hsv"):

@@ -1,4 +1,4 @@
-"""Layers of torch, which they need."""
+"""Layers of torch; torch has to be installed."""
 
 from __future__ import annotations
 

@@ -19,14 +19,14 @@ def _no_device() -> bool:
 class InstanceNorm2d(torch.nn.InstanceNorm2d):
     """torch's InstanceNorm2d without scale, shift and running statistics, and a leaky ReLU in the same pass.
 
-    It has no parameters and no buffers, and computes the same in training and evaluation. For ONNX, which has no such
-    operator, for tensors without data, and on a GPU for float64 or where its kernels are missing, it is torch's own
-    two calls.
+    It has no parameters and no buffers, and computes the same in training and evaluation. It calls torch's own two
+    functions for ONNX, which has no such operator, for tensors without data, and on a GPU for float64 or where its
+    kernels are missing.
 
     Args:
-        channels: of the input.
-        eps: what is added to the variance, above 0.
-        negative_slope: of the leaky ReLU, 0 or more; 0 is a ReLU. None: no activation.
+        channels: the number of channels of the input.
+        eps: the number that is added to the variance, above 0.
+        negative_slope: the slope of the leaky ReLU, 0 or more; 0 is a ReLU. None: no activation.
 
     Raises:
         ArgumentError, DTypeError: a number is out of range.
@@ -45,7 +45,7 @@ class InstanceNorm2d(torch.nn.InstanceNorm2d):
         self.negative_slope = negative_slope
 
     def forward(self, input: Tensor) -> Tensor:
-        """y of input [N, C, H, W] or [C, H, W]; shapes and errors are those of `pyharmony.ops.instance_norm`."""
+        """Returns y for input [N, C, H, W] or [C, H, W]; errors are those of `pyharmony.ops.instance_norm`."""
         if input.ndim not in (3, 4) or input.shape[-3] != self.num_features:
             raise ShapeError(f"input: shape {list(input.shape)}, expected [N, {self.num_features}, H, W]")
         if input.ndim == 3:

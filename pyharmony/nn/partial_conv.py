@@ -14,11 +14,11 @@ from ..ops.partial_conv import LayerPlan, Pair, partial_conv2d
 class PartialConv2d(torch.nn.Conv2d):
     """A Conv2d of the known pixels alone, scaled by the share of each window that is known.
 
-    Weights, their names and their initial values are those of Conv2d. It holds nothing of a call: the new mask is
-    returned, and never kept.
+    Weights, their names and their initial values are those of Conv2d. It keeps nothing between calls: the new mask is
+    only returned.
 
     Args:
-        in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, device, dtype: as of Conv2d;
+        in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, device, dtype: see Conv2d;
             padding as numbers.
         multi_channel: the mask has a plane for each channel; one plane is taken for all of them.
         soft: accept mask values between 0 and 1.
@@ -65,7 +65,7 @@ class PartialConv2d(torch.nn.Conv2d):
         scale: Any = None,
         negative_slope: float | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """y and the new mask; arguments, shapes and errors are those of `pyharmony.ops.partial_conv2d`."""
+        """Returns y and the new mask; arguments, shapes and errors are those of `pyharmony.ops.partial_conv2d`."""
         if mask is not None and mask.ndim == 4:
             if self.multi_channel and mask.shape[1] == 1:
                 mask = mask.expand(-1, self.in_channels, -1, -1)

@@ -1,6 +1,6 @@
-"""Spectral normalisation of layers: one, or all of a model at once.
+"""Spectral normalisation of one layer, or of all layers of a model at once.
 
-A norm is registered as the form of torch that its `order` names registers its own, so that torch's functions find it:
+A norm is registered in the same way as torch's form that `order` names, so that torch's functions find it:
 'legacy' is a hook before the layer's forward (`weight_orig`, `weight_u`, `weight_v`), 'parametrization' a
 parametrization of the weight. Either loads the state dicts of both.
 """
@@ -25,16 +25,16 @@ from ..typing import SpectralNormOrder, SpectralNormUpdate
 
 UPDATES = ("step", "forward")
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-#: Of torch's parametrization: 15, and one when it is registered.
+#: The iterations that torch's parametrization makes at first: 15, and one when it is registered.
 _FIRST_ITERATIONS = 16
 
 Layer = TypeVar("Layer", bound=nn.Module)
 
 
 class _Part:
-    """One weight of a group; the two forms of torch differ in where they keep its tensors."""
+    """One weight of a group; torch's two forms differ in where they keep its tensors."""
 
-    #: The part's place in its group.
+    #: The index of the part in its group.
     index: int
 
     def __init__(self, module: nn.Module, path: str, name: str, dim: int | None) -> None:
@@ -70,30 +70,30 @@ class _Part:
 
     @property
     def training(self) -> bool:
-        """Whether an update iterates."""
+        """Whether an update iterates u and v of this part."""
         raise NotImplementedError
 
     def register(self, group: SpectralNormGroup, chosen: Settings, u: Tensor, v: Tensor, made: Tensor) -> None:
-        """Puts the norm on the layer; made is what its weight is."""
+        """Puts the norm on the layer; made is the weight that the layer shows at first."""
         raise NotImplementedError
 
     def lost(self) -> bool:
-        """Whether torch has taken the norm away without a word to the group."""
+        """Returns whether torch has removed the norm without informing the group."""
         raise NotImplementedError
 
     def check_removal(self) -> None:
-        """Refuses what take_away cannot do."""
+        """Refuses a removal that take_away cannot carry out."""
 
     def take_away(self, weight: Tensor) -> None:
-        """Makes the weight a parameter again, of these values."""
+        """Makes the weight a parameter again, with these values."""
         raise NotImplementedError
 
     def show(self, value: Tensor | None) -> None:
-        """Makes this the layer's weight between its forwards; None: nothing, until the next."""
+        """Makes value the layer's weight between its forwards; None: the layer shows no weight until the next one."""
 
 
 class _LegacyPart(_Part):
-    """Of torch.nn.utils.spectral_norm."""
+    """The part for torch.nn.utils.spectral_norm."""
 
     @property
     def weight(self) -> Tensor:
@@ -139,7 +139,7 @@ class _LegacyPart(_Part):
         module.register_parameter(name, nn.Parameter(weight.detach(), requires_grad=original.requires_grad))
 
     def show(self, value: Tensor | None) -> None:
-        # Not by setattr, which looks for a parameter and a buffer of the name first.
+        # The value goes around setattr, which first looks for a parameter and a buffer of that name.
         if value is None:
             self.module.__dict__.pop(self.name, None)
         else:
@@ -147,7 +147,7 @@ class _LegacyPart(_Part):
 
 
 class _ParametrizedPart(_Part):
-    """Of torch.nn.utils.parametrizations.spectral_norm."""
+    """The part for torch.nn.utils.parametrizations.spectral_norm."""
 
     @property
     def weight(self) -> Tensor:
@@ -168,7 +168,7 @@ class _ParametrizedPart(_Part):
     def register(self, group: SpectralNormGroup, chosen: Settings, u: Tensor, v: Tensor, made: Tensor) -> None:
         module: Any = self.module
         self.norm = _Parametrization(group, self, u, v)
-        # Unsafe leaves out a call of the norm, which would iterate.
+        # unsafe=True avoids a call of the norm, which would iterate.
         parametrize.register_parametrization(module, self.name, self.norm, unsafe=True)
         self.parametrizations: Any = module.parametrizations[self.name]
         _can_be_copied(module)
@@ -192,14 +192,14 @@ class _ParametrizedPart(_Part):
 
 
 def _normalised(module: nn.Module, name: str) -> bool:
-    """By this module or by either form of torch."""
+    """Returns whether a weight has a norm of this module or of either form of torch."""
     return f"{name}_orig" in module._parameters or parametrize.is_parametrized(module, name)
 
 
 class _Legacy(SpectralNorm):
-    """What a layer calls before its forward, of torch's class: remove_spectral_norm looks for that.
+    """The hook before a layer's forward. It has torch's class, since remove_spectral_norm looks for that.
 
-    A class, so that models can be copied and pickled.
+    It is a class, so that models can be copied and pickled.
     """
 
     def __init__(self, group: SpectralNormGroup, part: _LegacyPart, chosen: Settings) -> None:
@@ -210,12 +210,12 @@ class _Legacy(SpectralNorm):
         setattr(module, self.name, self.group._value(self.part))
 
     def remove(self, module: nn.Module) -> None:
-        """Called by torch.nn.utils.remove_spectral_norm, which then takes away the hook itself."""
+        """Removes the norm; torch.nn.utils.remove_spectral_norm calls this and then removes the hook itself."""
         self.group._take_away([self.part])
 
 
 class _Parametrization(nn.Module):
-    """What gives a layer its weight whenever it is read."""
+    """The parametrization that gives a layer its weight whenever the weight is read."""
 
     _u: Tensor
     _v: Tensor
@@ -237,19 +237,19 @@ class _Parametrization(nn.Module):
         return value
 
     def right_inverse(self, value: Tensor) -> Tensor:
-        """An assigned weight is the new original."""
+        """Returns an assigned weight unchanged: it becomes the new original."""
         return value
 
 
 class _Hook:
-    """A class, so that models can be copied and pickled."""
+    """The base of hooks, which are classes so that models can be copied and pickled."""
 
     def __init__(self, group: SpectralNormGroup, part: _Part) -> None:
         self.group, self.part = group, part
 
 
 class _Fold(_Hook):
-    """Divides a folded layer's input."""
+    """The hook that divides a folded layer's input."""
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
         group, part = self.group, self.part
@@ -263,7 +263,7 @@ class _Fold(_Hook):
 
 
 class _After(_Hook):
-    """Leaves a legacy layer a weight without a graph, which can be copied, and a folded parametrization its norm."""
+    """The hook that detaches a legacy layer's weight, so that it can be copied, and unfolds a parametrization."""
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         part = self.part
@@ -282,7 +282,7 @@ class _BeforeModel:
 
 
 class _BeforeLoad(_Hook):
-    """Takes the names of either form of torch, and the state dicts of version 0, which hold W / sigma and no v."""
+    """The hook that loads state dicts of either form of torch, and of version 0, which hold W / sigma and no v."""
 
     def __call__(
         self, module: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any], *_: Any
@@ -307,15 +307,15 @@ class _BeforeLoad(_Hook):
 
 
 def _names(name: str) -> list[tuple[str, str]]:
-    """Keys of a state dict: the legacy one, and the parametrization's."""
+    """Returns pairs of keys of a state dict: the legacy key, and the parametrization's."""
     room = f"parametrizations.{name}"
     return [(f"{name}_orig", f"{room}.original"), (f"{name}_u", f"{room}.0._u"), (f"{name}_v", f"{room}.0._v")]
 
 
 def _second_vector(weight: Tensor, divided: Tensor, u: Tensor, dim: int) -> Tensor:
-    """v for a state dict of version 0, which holds W / sigma in its place: along M^+ u, with u^T M v = sigma.
+    """Returns v for a state dict of version 0, which holds W / sigma in its place: along M^+ u, with u^T M v = sigma.
 
-    torch takes the same v, with M^+ as (M^T M)^+ M^T in the weight's dtype; here it is a pseudo-inverse in float64.
+    torch finds the same v, with M^+ as (M^T M)^+ M^T in the weight's dtype; here it is a pseudo-inverse in float64.
     """
     w, m_u = weight.detach().double(), u.detach().double()
     sigma = w.square().sum() / (w * divided.detach().double()).sum()
@@ -325,10 +325,10 @@ def _second_vector(weight: Tensor, divided: Tensor, u: Tensor, dim: int) -> Tens
 
 
 def _can_be_copied(module: nn.Module) -> None:
-    """Lets a parametrized layer be pickled, and copied with a class of its own.
+    """Makes it possible to pickle a parametrized layer, and to copy it with a class of its own.
 
-    torch makes a class for each parametrized layer, with the weight's property. It refuses to pickle these, and gives
-    a copy the same class, so that removing the copy's parametrization would take the other's property away.
+    torch makes a class with the weight's property for each parametrized layer. It refuses to pickle such layers, and
+    gives a copy the same class, so that removing the copy's parametrization would remove the original's property.
     """
     made: Any = type(module)
     if "__deepcopy__" in vars(made):
@@ -343,7 +343,7 @@ def _reduce(module: Any, protocol: Any) -> tuple[Any, ...]:
 
 
 def _blank(plain: type[nn.Module], names: Sequence[str]) -> nn.Module:
-    """A layer whose class has the properties of these names, to be given its state."""
+    """Returns an empty layer whose class has the properties with these names; its state is set later."""
     module = plain.__new__(plain)
     nn.Module.__init__(module)
     for name in names:
@@ -356,30 +356,30 @@ def _blank(plain: type[nn.Module], names: Sequence[str]) -> nn.Module:
 class SpectralNormGroup:
     """Divides all weights of a model's layers by their spectral norms, in one call for all of them.
 
-    After `SpectralNormGroup(model)` the model is used as before: a forward that finds the weights changed since the
-    last update makes one power iteration of all layers (in training mode), and all calls until the next change, of
-    D(real) and of D(fake), use its result. `update()` does so at once.
+    After `SpectralNormGroup(model)` the model is used as before. A forward that finds the weights changed since the
+    last update makes one power iteration of all layers (in training mode). All calls until the next change, such as
+    D(real) and D(fake), use its result. `update()` makes an update at once.
 
     Args:
-        model: its Linear, Conv and ConvTranspose layers, and what else has a `kernel_size`, are taken.
-        modules: these layers of it instead.
-        name: of the weight.
-        n_power_iterations: in an update, at least 1.
+        model: the model; its Linear, Conv and ConvTranspose layers are taken, and others that have a `kernel_size`.
+        modules: the layers of the model to take instead.
+        name: the name of the weight.
+        n_power_iterations: the iterations of an update, at least 1.
         eps: the least length that a vector is divided by.
         order: 'legacy': v, then u, registered as torch.nn.utils.spectral_norm does (the parameter is `weight_orig`);
             'parametrization': u, then v, registered as torch.nn.utils.parametrizations.spectral_norm does (the
             parameter is `parametrizations.weight.original`). Either loads the state dicts of both.
-        update: 'step': an update when weights have changed, which an optimizer's step does; 'forward': in each call
-            of model in training mode, whose layers all use that one.
+        update: 'step': update when weights have changed, which an optimizer's step does; 'forward': update in each
+            call of model in training mode, for all its layers.
         fold: W / sigma is never written: layers get their input divided by sigma, which gives the same output as they
             are linear. `inverse_sigmas` is for those that would do it elsewhere.
         dim: the axis of the outputs. None: 1 for transposed convolutions, else 0.
 
     Raises:
-        ArgumentError: an argument is out of range, there is no layer, a weight is zero or has a norm already.
-        DTypeError, ShapeError: a weight cannot have one.
+        ArgumentError: an argument is out of range, there is no layer, or a weight is zero or has a norm already.
+        DTypeError, ShapeError: a weight cannot have a norm.
 
-    `layer.weight` is W / sigma when the norms are registered and after each update. With order='legacy' it keeps that
+    `layer.weight` is W / sigma when the norms are registered and after each update. With order='legacy' it stays so
     until the next forward or update, and with fold=True as well it is W; with order='parametrization' it is made anew
     when the weights have changed.
 
@@ -429,7 +429,7 @@ class SpectralNormGroup:
                     raise ArgumentError(f"modules: a {type(module).__name__} that is not in model")
         if not chosen:
             raise ArgumentError(f"model: no layer with a parameter {name!r} in {type(model).__name__}")
-        # All are checked before any is changed.
+        # All layers are checked before any is changed.
         form = _LegacyPart if order == "legacy" else _ParametrizedPart
         self._parts: list[_Part] = [form(module, paths[id(module)], name, dim) for module in chosen]
         weights: list[Any] = [module._parameters[name] for module in chosen]
@@ -459,7 +459,7 @@ class SpectralNormGroup:
 
     @property
     def _settled(self) -> Settings:
-        """Of a call without an iteration."""
+        """The settings of a call without an iteration."""
         return self._settings._replace(iterations=0)
 
     def _number(self) -> None:
@@ -468,12 +468,12 @@ class SpectralNormGroup:
 
     @property
     def names(self) -> list[str]:
-        """Where the layers are in the model."""
+        """The paths of the layers in the model."""
         return [part.path for part in self._parts]
 
     @property
     def sigmas(self) -> Tensor:
-        """[layers], with a graph to the weights."""
+        """The singular values [layers], with a graph to the weights."""
         self._renew_if_stale()
         if not self._scales:
             raise ArgumentError("sigmas: the norms of the group's layers have been removed")
@@ -484,23 +484,23 @@ class SpectralNormGroup:
 
     @property
     def inverse_sigmas(self) -> Tensor:
-        """1 / sigma [layers], with a graph to the weights: to fold into what comes after a layer."""
+        """1 / sigma [layers], with a graph to the weights, to fold into the layers that follow."""
         return self.sigmas.reciprocal()
 
     @property
     def weights(self) -> list[Tensor]:
-        """What the layers use: W / sigma, or W where it is folded."""
+        """The weights that the layers use: W / sigma, or W where they are folded."""
         self._renew_if_stale()
         return list(self._values)
 
     def update(self, modules: Iterable[nn.Module] | None = None) -> None:
-        """Makes the power iterations of the layers in training mode, and normalises all.
+        """Makes the power iterations of the layers in training mode, and normalises all layers.
 
         Args:
-            modules: these layers alone; the others keep what they have. None: all.
+            modules: the layers to update; the others keep their values. None: all.
 
         Raises:
-            ArgumentError: one of modules is no layer of the group.
+            ArgumentError: one of modules is not a layer of the group.
         """
         if modules is None or not self._values:
             self._renew(iterate=True)
@@ -508,13 +508,13 @@ class SpectralNormGroup:
         self._renew(iterate=True, chosen=[part.index for part in self._parts_of(modules)])
 
     def remove(self, modules: Iterable[nn.Module] | None = None) -> None:
-        """Makes each weight a parameter again, divided by sigma, and takes the norms away; no iteration is made.
+        """Makes each weight a parameter again, divided by sigma, and removes the norms; no iteration is made.
 
         Args:
-            modules: of these layers alone. None: of all.
+            modules: the layers to remove the norms of. None: all.
 
         Raises:
-            ArgumentError: one of modules is no layer of the group, or its weight has other parametrizations as well.
+            ArgumentError: one of modules is not a layer of the group, or its weight has other parametrizations as well.
         """
         self._leave_out_lost()
         parts = self._parts_of([part.module for part in self._parts] if modules is None else modules)
@@ -533,7 +533,7 @@ class SpectralNormGroup:
         return chosen
 
     def _take_away(self, parts: Sequence[_Part]) -> None:
-        """All of the norms of these parts but the hook before a legacy layer's forward."""
+        """Removes the norms of these parts, all but the hook before a legacy layer's forward."""
         for part in parts:
             part.check_removal()
         if parts:
@@ -558,17 +558,17 @@ class SpectralNormGroup:
                 handle.remove()
 
     def _leave_out_lost(self) -> None:
-        """Parts whose parametrization torch has removed; torch does not say so."""
+        """Drops the parts whose parametrization torch has removed, which torch does not report."""
         lost = [part for part in self._parts if part.lost()]
         if lost:
             self._leave_out(lost)
 
-    # ---- what is known of the last update ----
+    # ---- results of the last update ----
 
     def _forget(self) -> None:
         self._values: list[Any] = []
         self._inverses: list[Any] = []
-        #: Of each layer the sigmas of the call that it was in, and its place among them.
+        #: For each layer the sigmas of the call that it was in, and its index among them.
         self._scales: list[Any] = []
         self._keys: list[tuple[int, int]] = []
         self._wants: list[bool] = []
@@ -577,7 +577,7 @@ class SpectralNormGroup:
         self._pool = op.Pool()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without tensors: those with a graph cannot be copied, and are made again."""
+        """Returns the state without the values of updates: tensors with a graph cannot be copied and are made again."""
         iterated = bool(self._values)
         kept = dict(self.__dict__)
         blank = SpectralNormGroup.__new__(SpectralNormGroup)
@@ -592,7 +592,7 @@ class SpectralNormGroup:
         self._pool = op.Pool()
 
     def _watch(self, model: nn.Module) -> list[Any]:
-        """The handles of what is called before the model's forward."""
+        """Registers the hook before the model's forward, and returns its handles."""
         return [model.register_forward_pre_hook(_BeforeModel(self))]
 
     def _before_model(self) -> None:
@@ -604,7 +604,7 @@ class SpectralNormGroup:
             self._renew_if_stale()
 
     def _value(self, part: _Part) -> Any:
-        """What a layer uses."""
+        """Returns the value that a layer uses as its weight."""
         if not torch.compiler.is_compiling():
             self._renew_if_stale(part)
         if not self._values:
@@ -616,7 +616,7 @@ class SpectralNormGroup:
         self._renew_if_stale()
 
     def _renew_if_stale(self, only: _Part | None = None) -> None:
-        """Of one layer, or all."""
+        """Renews the values of one layer, or of all, if they are stale."""
         if not self._values:
             self._renew(iterate=not self._iterated)
             return
@@ -632,12 +632,12 @@ class SpectralNormGroup:
             self._renew(iterate=False)
 
     def _renew(self, *, iterate: bool, chosen: Sequence[int] | None = None) -> None:
-        """Of the chosen layers, or all; those in training mode are iterated where it is asked for."""
+        """Renews the values of the chosen layers, or of all; with iterate, those in training mode are iterated."""
         compiling = torch.compiler.is_compiling()
         if chosen is None:
             if not compiling:
                 self._leave_out_lost()
-            # Let go before new ones are made, so that their memory is used again.
+            # The old values are released before new ones are made, so that their memory is reused.
             self._values, self._inverses, self._scales = [], [], []
             chosen = range(len(self._parts))
         parts, count = self._parts, len(self._parts)
@@ -662,7 +662,7 @@ class SpectralNormGroup:
                 self._keys[i], self._wants[i] = _key(parts[i].weight), parts[i].weight.requires_grad
 
     def _make(self, iterate: bool, chosen: Sequence[int]) -> None:
-        """The values of the chosen layers, beside those that there are of the others."""
+        """Makes the values of the chosen layers, and keeps those of the others."""
         parts, count = self._parts, len(self._parts)
         values, inverses, scales = ([*kept] or [None] * count for kept in (self._values, self._inverses, self._scales))
         for side in (True, False):
@@ -672,7 +672,7 @@ class SpectralNormGroup:
             settings = self._settings if side else self._settled
             sigmas, made = self._run([parts[i] for i in some], settings, pool=self._pool, normalized=not self.fold)
             if self.fold:
-                # Not the parameters: a layer would register them again.
+                # Views are used, because a layer would register the parameters themselves again.
                 made = [parts[i].weight.view_as(parts[i].weight) for i in some]
                 for i, inverse in zip(some, op.inverses(sigmas)):
                     inverses[i] = inverse
@@ -712,13 +712,13 @@ class SpectralNormGroup:
 
 
 class _Alone(SpectralNormGroup):
-    """The norm of one layer, done again in each use of its weight, as torch does."""
+    """The norm of one layer, computed at each use of its weight, as torch does."""
 
     def _watch(self, model: nn.Module) -> list[Any]:
         return []
 
     def _value(self, part: _Part) -> Any:
-        # Nothing is kept: other threads may be in the layer's forward in eval mode.
+        # Nothing is kept, since other threads may be in the layer's forward in eval mode.
         if not part.training and (divided := _divided(part)) is not None:
             return divided
         chosen = self._settings if part.training else self._settled
@@ -726,10 +726,10 @@ class _Alone(SpectralNormGroup):
 
 
 def _divided(part: _Part) -> Tensor | None:
-    """W / σ without an iteration, by the calls of torch that its own norms make.
+    """Returns W / σ without an iteration, by the calls of torch that its own norms make.
 
-    One layer is little work: preparing a call of the native op would take longer than these do. None where they would
-    be less exact, where the op has a message, or on a device, where they are more launches.
+    For one layer, preparing a call of the native op would take longer than these calls. The result is None where they
+    would be less exact, where the op raises an error with a message, or on a device, where they are more launches.
     """
     weight = part.weight
     if weight.device.type != "cpu" or weight.dtype not in (torch.float32, torch.float64):
@@ -742,7 +742,7 @@ def _divided(part: _Part) -> Tensor | None:
 
 
 def _first_vectors(weight: Tensor, dim: int, eps: float) -> tuple[Tensor, Tensor]:
-    """u and v at random, in the order in which torch draws them."""
+    """Returns random u and v, in the order in which torch draws them."""
     rows = weight.shape[dim]
     u, v = (weight.detach().new_empty(n).normal_(0, 1) for n in (rows, weight.numel() // rows))
     return functional.normalize(u, dim=0, eps=eps), functional.normalize(v, dim=0, eps=eps)
@@ -754,7 +754,7 @@ def _key(weight: Tensor) -> tuple[int, int]:
 
 @functools.cache
 def _count_fused_updates() -> None:
-    """Makes optimizers with fused=True count their updates of a weight as all others do: torch's kernels do not."""
+    """Makes optimizers with fused=True count their updates of a weight as all others do; torch's kernels do not."""
 
     def count(optimizer: torch.optim.Optimizer, *_: Any) -> None:
         for group in optimizer.param_groups:
@@ -782,22 +782,22 @@ def spectral_norm(
 ) -> Layer:
     """Divides the weight of one layer by its spectral norm, which each forward in training mode iterates.
 
-    A replacement of torch.nn.utils.spectral_norm and, with order='parametrization', of
-    torch.nn.utils.parametrizations.spectral_norm: the same numbers, state dicts, places of the tensors and, from the
-    same seed, the same first vectors; torch's functions that remove its norms remove this one. `layer.weight` is
-    W / sigma from the beginning, where torch's legacy form still has W. `SpectralNormGroup` does all layers of a model
-    in one call.
+    It replaces torch.nn.utils.spectral_norm and, with order='parametrization',
+    torch.nn.utils.parametrizations.spectral_norm. It has the same numbers, state dicts, places of the tensors and, from
+    the same seed, first vectors; torch's functions that remove its norms remove this one. `layer.weight` is W / sigma
+    from the beginning, where torch's legacy form still has W. `SpectralNormGroup` does all layers of a model in one
+    call.
 
     Args:
         module: the layer; changed and returned.
-        name: of the weight.
-        n_power_iterations: of each forward, at least 1.
+        name: the name of the weight.
+        n_power_iterations: the iterations of each forward, at least 1.
         eps: the least length that a vector is divided by.
         dim: the axis of the outputs. None: 1 for transposed convolutions, else 0.
         order: 'legacy' or 'parametrization'.
 
     Raises:
-        ArgumentError, DTypeError, ShapeError: as `SpectralNormGroup`.
+        ArgumentError, DTypeError, ShapeError: the weight cannot have this norm, see `SpectralNormGroup`.
 
     Example:
         >>> import torch
@@ -822,16 +822,16 @@ def spectral_norm(
 def remove_spectral_norm(module: Layer, name: str = "weight") -> Layer:
     """Makes the weight of a layer a parameter again, divided by its spectral norm; no iteration is made.
 
-    Norms of `spectral_norm` and of a `SpectralNormGroup`, of either order. torch.nn.utils.remove_spectral_norm does
-    the same with order='legacy', torch.nn.utils.parametrize.remove_parametrizations with order='parametrization',
-    with an iteration before in training mode.
+    It removes norms of `spectral_norm` and of a `SpectralNormGroup`, of either order. With order='legacy'
+    torch.nn.utils.remove_spectral_norm does the same. With order='parametrization'
+    torch.nn.utils.parametrize.remove_parametrizations does, with an iteration first in training mode.
 
     Args:
-        module: the layer; changed and returned. With order='parametrization' the parameter is the one that it was.
-        name: of the weight.
+        module: the layer; changed and returned. With order='parametrization' the parameter is the original one.
+        name: the name of the weight.
 
     Raises:
-        ArgumentError: the weight has no norm of these, or other parametrizations as well.
+        ArgumentError: the weight does not have such a norm, or has other parametrizations as well.
 
     Example:
         >>> import torch

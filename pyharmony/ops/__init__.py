@@ -1,4 +1,4 @@
-"""The operations on arrays, numpy or torch: pictures [H, W, C], and tensors [N, C, H, W] of layers."""
+"""The operations on arrays, numpy or torch: on images [H, W, C], and on tensors [N, C, H, W] of layers."""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ from typing import Any
 from .. import _arrays
 from ..errors import ArgumentError, DTypeError, ShapeError
 
-#: The most rows and columns of a grid, its deepest, the most knots of curves, and the longest side of a frame.
+#: The most rows and columns of a grid, its largest depth, the most knots of curves, and the longest side of a frame.
 MAX_CELLS, MAX_DEPTH, MAX_KNOTS, MAX_FRAME = 256, 64, 256, (1 << 24) - 1
 
-#: The parts of a map: the axes behind those of the batch, and what they may be.
+#: The parts of a map: the number of axes behind the batch axis, and the shapes that are accepted.
 PARTS = {
     "affine": (2, "[3, 4]"),
     "curves": (3, f"[3, 3, K] with K from 2 to {MAX_KNOTS}"),
@@ -22,7 +22,7 @@ PARTS = {
 
 
 def _fits(name: str, shape: tuple[int, ...]) -> bool:
-    """Whether a part without the axis of the batch may have this shape."""
+    """Returns whether a part without a batch axis may have this shape."""
     if name == "affine":
         return shape == (3, 4)
     if name == "curves":
@@ -32,7 +32,7 @@ def _fits(name: str, shape: tuple[int, ...]) -> bool:
 
 
 def part_form(shape: Sequence[int], name: str, count: int | None) -> None:
-    """Refuse what a part of a map cannot be by its shape; count is that of a batch, None of one image."""
+    """Refuses a part of a map by its shape; count is the number of images of a batch, None for one image."""
     ndim, accepts = PARTS[name]
     given = tuple(shape)
     batch = len(given) == ndim + 1 and count is not None
@@ -46,11 +46,11 @@ def part_form(shape: Sequence[int], name: str, count: int | None) -> None:
 
 @dataclass(frozen=True)
 class Frame:
-    """Where an image lies in the frame of its grid.
+    """The place of an image in the frame of its grid.
 
     Attributes:
-        x0, y0: its first pixel.
-        height, width: of the frame.
+        x0, y0: the place of its first pixel in the frame.
+        height, width: the size of the frame.
     """
 
     x0: int
@@ -72,7 +72,7 @@ def _pair(x: Any, name: str, accepts: str) -> tuple[int, int]:
 
 
 def frame_of(origin: Any, frame: Any, height: int, width: int) -> Frame:
-    """Return the frame of an image of that size, checked."""
+    """Returns the frame of an image of that size, after checks."""
     x0, y0 = _pair(origin, "origin", "(x, y), whole numbers of pixels")
     if frame is None:
         frame = (y0 + height, x0 + width)
@@ -89,7 +89,7 @@ def frame_of(origin: Any, frame: Any, height: int, width: int) -> Frame:
 
 
 def image_form(shape: Sequence[int], dtype: str) -> None:
-    """Refuse what image cannot be by its shape and dtype."""
+    """Refuses an image by its shape and dtype."""
     if dtype == "bool":
         raise DTypeError("image: a bool image; convert it to uint8 (0 and 255) or float32 first")
     if dtype not in _arrays.IMAGE_DTYPES:
@@ -101,7 +101,7 @@ def image_form(shape: Sequence[int], dtype: str) -> None:
 
 
 def mask_form(shape: Sequence[int], dtype: str, image: Sequence[int]) -> None:
-    """Refuse what mask cannot be by its shape and dtype."""
+    """Refuses a mask by its shape and dtype."""
     if dtype not in _arrays.MASK_DTYPES:
         raise DTypeError(f"mask: dtype {dtype} is not supported, use one of {', '.join(_arrays.MASK_DTYPES)}")
     if tuple(shape) not in (tuple(image[:-1]), tuple(image[-3:-1])):

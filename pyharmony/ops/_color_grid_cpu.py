@@ -1,4 +1,4 @@
-"""`color_grid` of NumPy arrays and tensors of the CPU, and its gradient."""
+"""`color_grid` of NumPy arrays and of tensors on the CPU, and its gradient."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ._color_grid import PARTS, Frame, frame_of, image_form, mask_form, part_for
 
 
 def _mask(mask: Any, image: NumpyArray) -> NumpyArray | None:
-    """Return a mask as [N, H, W], or None."""
+    """Returns a mask as [N, H, W], or None."""
     if mask is None:
         return None
     m = _arrays.to_numpy(mask, "mask")
     mask_form(m.shape, _arrays.dtype_name(m), image.shape)
     height, width = image.shape[-3:-1]
-    _checks.mask(m.reshape(-1, width), "mask", m.size // width, width)  # its values
+    _checks.mask(m.reshape(-1, width), "mask", m.size // width, width)  # this checks the values
     count = image.shape[0] if image.ndim == 4 else 1
     return m if m.ndim == 3 else np.broadcast_to(m, (count, height, width))
 
 
 def _part(x: Any, name: str, image: NumpyArray) -> NumpyArray | None:
-    """Return a part of a map with an axis of the batch, in the type that the kernels calculate in; or None."""
+    """Returns a part of a map with a batch axis, in the dtype that the kernels calculate in; or None."""
     if x is None:
         return None
     real = np.float64 if image.dtype == np.float64 else np.float32
@@ -44,13 +44,13 @@ def _part(x: Any, name: str, image: NumpyArray) -> NumpyArray | None:
 
 
 def _parts_of(image: NumpyArray, affine: Any, curves: Any, grid: Any) -> tuple[Any, Any, Any, int]:
-    """Return the parts as kernels take them, contiguous or None, and the rows of the grid."""
+    """Returns the parts as kernels take them, each contiguous or None, and the number of rows of the grid."""
     a, c, g = (_part(x, name, image) for name, x in (("affine", affine), ("curves", curves), ("grid", grid)))
     return a, _flat(c, 3), _flat(g, 5), 1 if g is None else g.shape[1]
 
 
 def _flat(x: Any, ndim: int) -> Any:
-    """Return curves as [M, 9, K], a grid as [M Gh, Gw, D, 12]."""
+    """Returns curves as [M, 9, K], or a grid as [M Gh, Gw, D, 12]."""
     if x is None:
         return None
     return x.reshape(len(x), 9, -1) if ndim == 3 else x.reshape(-1, *x.shape[2:4], 12)
@@ -65,7 +65,7 @@ def _as_batch(a: NumpyArray) -> NumpyArray:
 
 
 def _target(out: Any, image: NumpyArray) -> NumpyArray:
-    """Return where the result goes, checked."""
+    """Returns the array that the result goes into, after checks."""
     if out is None:
         return np.empty(image.shape, image.dtype)
     a = _arrays.to_numpy(out, "out", writable=True)
@@ -82,7 +82,7 @@ def _target(out: Any, image: NumpyArray) -> NumpyArray:
 
 
 def color_grid(image: Any, mask: Any, affine: Any, curves: Any, grid: Any, origin: Any, frame: Any, out: Any) -> Any:
-    """`pyharmony.ops.color_grid` without a graph."""
+    """Computes `pyharmony.ops.color_grid` without a graph."""
     a = _arrays.to_numpy(image, "image")
     image_form(a.shape, _arrays.dtype_name(a))
     m = _mask(mask, a)
@@ -98,7 +98,7 @@ def color_grid(image: Any, mask: Any, affine: Any, curves: Any, grid: Any, origi
 
 
 def run_gradient(arrays: Any, at: Frame, grad: NumpyArray, needs: Any) -> list[NumpyArray | None]:
-    """Return gradients of image, mask, affine, curves and grid for each image; None where none is needed."""
+    """Returns gradients of image, mask, affine, curves and grid for each image; None where none is needed."""
     image, mask, *parts = arrays
     batch = _as_batch(image)
     count, height, width = batch.shape[:3]

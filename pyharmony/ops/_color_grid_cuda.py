@@ -1,4 +1,4 @@
-"""`color_grid` of images in the memory of a CUDA device. Values of masks and maps are not read: nothing waits."""
+"""`color_grid` of images on a CUDA device. Values of masks and maps are not read, so nothing waits for the device."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .images_cuda import batch_of, planes_of, unsupported
 
 
 def _part(place: Place, x: Any, name: str, count: int | None) -> DeviceArray | None:
-    """A part of a map as [M, ...] of contiguous float32; torch and CuPy convert theirs."""
+    """Returns a part of a map as contiguous float32 [M, ...]; torch and CuPy convert their own arrays."""
     if x is None:
         return None
     if _arrays.is_torch(x):
@@ -61,7 +61,7 @@ def _last(a: DeviceArray) -> int:
 def color_grid(
     place: Place, image: Any, mask: Any, affine: Any, curves: Any, grid: Any, origin: Any, frame: Any, out: Any
 ) -> Any:
-    """`pyharmony.ops.color_grid` there."""
+    """Computes `pyharmony.ops.color_grid` at a place."""
     a = place.take(image, "image")
     image_form(a.shape, a.dtype.name)
     if message := unsupported(a.dtype.name, "image"):

@@ -1,6 +1,6 @@
 """`color_grid` of tensors: gradients of image, mask and the parts of a map, and operators for torch's compiler.
 
-The gradient is one native pass. Derivatives of it are those of `composed`, the map as torch's own operations.
+The gradient is one native pass. Derivatives of it are those of `composed`, the map in torch's own operations.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _run(
     image: Tensor, mask: Tensor | None, affine: Tensor | None, curves: Tensor | None, grid: Tensor | None,
     frame: list[int],
 ) -> Tensor:  # fmt: skip
-    """Compute the map without a graph, where the tensors are."""
+    """Computes the map without a graph, on the CPU or the device of the tensors."""
     tensors = [None if x is None else x.detach() for x in (image, mask, affine, curves, grid)]
     placed = *tensors, (frame[0], frame[1]), (frame[2], frame[3]), None
     place = _cuda.place_where(dict(zip(NAMES, tensors, strict=True)))
@@ -40,7 +40,7 @@ def _run(
 
 
 def _sum_to(x: Tensor, like: Tensor) -> Tensor:
-    """Gradients of each image as that of a mask or a part, which all images may share."""
+    """Sums gradients of each image to the shape of a mask or a part, which all images may share."""
     if x.ndim > like.ndim:
         x = x.sum(0)
     return x.reshape(like.shape).to(like.dtype)
@@ -49,7 +49,7 @@ def _sum_to(x: Tensor, like: Tensor) -> Tensor:
 def _gradient_on_device(
     image: Tensor, others: list[Tensor | None], at: Frame, grad: Tensor, needs: list[bool]
 ) -> list[Tensor | None]:
-    """Return gradients of NAMES for each image, by kernels on the current stream."""
+    """Returns gradients of NAMES for each image, computed by kernels on the current stream."""
     mask, *parts = others
     batch = image if image.ndim == 4 else image[None]
     count, height, width = batch.shape[:3]
@@ -85,7 +85,7 @@ def _run_gradient(
     image: Tensor, mask: Tensor | None, affine: Tensor | None, curves: Tensor | None, grid: Tensor | None,
     frame: list[int], grad: Tensor, needs: list[bool],
 ) -> list[Tensor]:  # fmt: skip
-    """Return gradients of NAMES; empty where none is needed."""
+    """Returns gradients of NAMES; empty where none is needed."""
     tensors = [None if x is None else x.detach() for x in (image, mask, affine, curves, grid)]
     at = Frame(*frame)
     if on_device(image):
@@ -106,11 +106,11 @@ def _run_gradient(
     ]
 
 
-# ---- of torch's own operations ---------------------------------------------------------------------------------------
+# ---- the map in torch's own operations -------------------------------------------------------------------------------
 
 
 def _along(first: int, pixels: int, frame: int, cells: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The two cells that each pixel is between, and how far it is on its way to the second."""
+    """Returns the two cells that each pixel lies between, and the share of the second one."""
     at = (first + torch.arange(pixels, dtype=torch.float64, device=like.device) + 0.5) * cells / frame - 0.5
     at = at.clamp(0, cells - 1)
     low = at.floor()
@@ -126,7 +126,7 @@ def composed(
     image: Tensor, mask: Tensor | None, affine: Tensor | None, curves: Tensor | None, grid: Tensor | None,
     frame: list[int],
 ) -> Tensor:  # fmt: skip
-    """`pyharmony.ops.color_grid` of torch's own operations: for derivatives of its gradient."""
+    """Computes `pyharmony.ops.color_grid` in torch's own operations, for derivatives of its gradient."""
     real = torch.float64 if image.dtype == torch.float64 else torch.float32
     x = image.to(real)
     x = x if image.ndim == 4 else x[None]
@@ -135,7 +135,7 @@ def composed(
     t = x.clamp(0, 1)
 
     def each(part: Tensor, ndim: int) -> tuple[Tensor, Tensor]:
-        """A part with an axis of the batch, and which of it each image takes."""
+        """Returns a part with a batch axis, and the index of each image's item in it."""
         batch = part.to(real) if part.ndim == ndim + 1 else part.to(real)[None]
         item = torch.arange(count, device=x.device) if len(batch) > 1 else x.new_zeros(count, dtype=torch.long)
         return batch, item[:, None, None]
@@ -198,7 +198,7 @@ class ColorGrid(Function):
         return (None, *(next(made) if need else None for need in needs))
 
 
-# torch has no types for it.
+# torch has no types for apply.
 _apply: Any = ColorGrid.apply
 
 
@@ -247,7 +247,7 @@ _operator.register_autograd(_backward, setup_context=_keep)
 
 
 def color_grid(image: Any, mask: Any, affine: Any, curves: Any, grid: Any, origin: Any, frame: Any, out: Any) -> Tensor:
-    """`pyharmony.ops.color_grid` in a graph."""
+    """Computes `pyharmony.ops.color_grid` in a graph."""
     if not isinstance(image, Tensor):
         raise ArgumentError(
             f"image: {type(image).__name__}, and so would be the result, without a graph; pass a tensor, or the others "

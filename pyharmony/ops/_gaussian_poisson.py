@@ -17,23 +17,23 @@ from ..typing import SolveMethod
 
 METHODS: tuple[SolveMethod, ...] = get_args(SolveMethod)
 
-#: 'auto' takes Chebyshev as long as it needs at most this many steps: on the rectangle, where the
-#: alternative is the DCT, and with pinned pixels or a map, where it is Galerkin multigrid.
+#: 'auto' takes Chebyshev if it needs at most this many steps. On the rectangle the alternative is the
+#: DCT; with pinned pixels or a map of weights (second number) it is Galerkin multigrid.
 #: Measured, see docs/gaussian_poisson.md.
 CHEBYSHEV_STEPS = 17
 CHEBYSHEV_STEPS_PINNED = 44
 
-#: Below this weight the certified bound is reported and not waited for.
+#: Below this weight the proven bound is reported, but the solve does not continue until it is reached.
 CERTIFIED_STOP_FROM = 0.02
 
 MAX_SIGMA = 0.8
-#: Times 1 / (row excess of A): the error in 8-bit levels below which float32 cannot certify.
+#: This times 1 / (row excess of A) is the error in 8-bit levels below which float32 cannot prove a bound.
 CHEBYSHEV_ROUNDING = 1.5e-3
 _STRIP = 64  # rows whose temporaries stay in the cache
 
 
 class Call(NamedTuple):
-    """The arguments of `gaussian_poisson`, checked but for arrays, color_weight and tolerance."""
+    """The arguments of `gaussian_poisson`, checked except for arrays, color_weight and tolerance."""
 
     src: Any
     dst: Any
@@ -54,7 +54,7 @@ class Call(NamedTuple):
 
     @property
     def arrays(self) -> dict[str, Any]:
-        """The arrays by name, the one that decides on the kind of the result first."""
+        """The arrays by name; the first one decides the kind of the result."""
         color_map = _checks.map_or_none(self.color_weight)
         return {"dst": self.dst, "src": self.src, "mask": self.mask, "base": self.base, "color_weight": color_map}
 
@@ -63,7 +63,7 @@ def call_of(
     src: Any, dst: Any, mask: Any, base: Any, *, color_weight: Any, sigma: Any, reference: bool, gradient_kernel: Any,
     preserve_background: Any, method: Any, tolerance: Any, return_info: bool,
 ) -> Call:  # fmt: skip
-    """Return the arguments of `gaussian_poisson`, checked but for arrays, color_weight and tolerance."""
+    """Returns the arguments of `gaussian_poisson`, checked except for arrays, color_weight and tolerance."""
     _checks.one_of(method, "method", METHODS)
     _checks.one_of(gradient_kernel, "gradient_kernel", tuple(GRADIENT_KERNELS))
     if reference:
@@ -80,7 +80,7 @@ def call_of(
 
 
 def check_base(base: Any, dst: Any, *floats: str) -> None:
-    """Refuse a base that is neither of the dtype of dst nor of one of these, or of another shape."""
+    """Refuses a base of another shape than dst, or of a dtype that is neither that of dst nor one of floats."""
     if base.dtype not in (dst.dtype, *floats):
         raise ArgumentError(
             f"base: dtype {base.dtype.name}, expected that of dst ({dst.dtype.name}), {' or '.join(floats)}"
@@ -90,17 +90,17 @@ def check_base(base: Any, dst: Any, *floats: str) -> None:
 
 @dataclass
 class Equation:
-    """A x = b of one image, checked, in the native unit of dst's dtype.
+    """The equation A x = b of one image, checked, in the native unit of dst's dtype.
 
     Attributes:
         src, dst, base: [H, W, C].
         mask: [H, W].
         weight: color_weight, or the least value of its map.
         weight_map: [H, W] float32 or float64, or None where the weight is one number.
-        w0, w1: taps of the Gaussian.
-        pinned: only pixels with mask > 0 are unknown.
-        field: [H, W, C] float64, the wanted differences summed at each pixel; a solve takes its memory
-            over. None: those of src and dst.
+        w0, w1: the taps of the Gaussian.
+        pinned: whether only pixels with mask > 0 are unknown.
+        field: [H, W, C] float64, the wanted differences summed at each pixel; a solve overwrites its memory.
+            None: the differences of src and dst.
     """
 
     src: NumpyArray
@@ -119,7 +119,7 @@ class Equation:
         cls, src: NumpyArray, dst: NumpyArray, mask: NumpyArray, base: NumpyArray, weight: float | NumpyArray,
         w0: float, w1: float, pinned: bool,
     ) -> Equation:  # fmt: skip
-        """Return the equation with a number or a map of weights."""
+        """Returns the equation with one weight, or with a map of weights."""
         if isinstance(weight, float):
             return cls(src, dst, mask, base, weight, None, w0, w1, pinned)
         return cls(src, dst, mask, base, float(weight.min()), weight, w0, w1, pinned)
@@ -142,13 +142,13 @@ class Equation:
         }
 
     def check_finite(self) -> None:
-        """Raise ArgumentError for NaN or infinities where they are used."""
+        """Raises ArgumentError for NaN or infinities where they are used."""
         used = self.mask if self.pinned else None
         for image, name in ((self.src, "src"), (self.dst, "dst"), (self.base, "base")):
             _checks.finite(image, name, used)
 
     def residual(self, x: NumpyArray, out: NumpyArray | None = None) -> float:
-        """Return max |b - A x| over the unknowns, in float64."""
+        """Returns max |b - A x| over the unknowns, in float64."""
         into = None if out is None else _arrays.view(out, "out", writable=True)
         field = None if self.field is None else _arrays.view(self.field, "field")
         return native.gaussian_poisson_residual(
@@ -156,7 +156,7 @@ class Equation:
         )
 
     def rhs(self, dtype: type) -> NumpyArray | None:
-        """Return b of the whole rectangle with one weight, where the native code does not form it itself."""
+        """Returns b of the whole rectangle with one weight; None where the native code forms b itself."""
         if self.field is None:
             return None
         b: NumpyArray = self.field.astype(dtype)
@@ -166,7 +166,7 @@ class Equation:
         return b
 
     def mean(self) -> list[float] | None:
-        """Return the mean of x by channel where b says nothing about it, else None."""
+        """Returns the mean of x by channel where b does not determine it, else None."""
         if self.field is None or self.weight > 0:
             return None
         return [float(m) for m in self.base.mean((0, 1), dtype=np.float64)]
@@ -175,11 +175,11 @@ class Equation:
         return self.weight if self.weight_map is None else float(self.weight_map.max())
 
     def row_excess(self) -> float:
-        """Return a lower bound of a_ii - sum_j |a_ij| over the rows, so that |x - x*| <= |b - A x| / excess.
+        """Returns a lower bound of a_ii - sum_j |a_ij| over the rows, so that |x - x*| <= |b - A x| / excess.
 
-        Row i of A sums to s c_i, s = (w0 + 2 w1)^2, and its positive entries count twice: the four
+        Row i of A sums to s c_i, s = (w0 + 2 w1)^2, and its positive off-diagonal entries count twice: the four
         corners, c_i w1^2 each at most, and the four edges where c_i w0 w1 > 1. Mirroring at a border
-        moves corners onto edges, pinned pixels drop out: both only add. Concave in c.
+        moves corners onto edges, and pinned pixels drop out: both only increase the excess, which is concave in c.
         """
 
         def excess(c: float) -> float:
@@ -189,9 +189,9 @@ class Equation:
         return max(0.0, min(excess(self.weight), excess(self.largest_weight())))
 
     def least_eigenvalue(self) -> float:
-        """Return that of L + weight G on the rectangle; with weight 0, of L on images of mean zero.
+        """Returns the least eigenvalue of L + weight G on the rectangle; with weight 0, of L on images of mean zero.
 
-        An eigenvalue is affine in the cosine of each axis, so the least one is at their ends, or
+        An eigenvalue is affine in the cosine of each axis, so the least one is at the ends of the cosines, or
         beside the end that weight 0 leaves out.
         """
         cy, cx = (np.cos(np.pi * np.array(sorted({0, min(1, n - 1), n - 1})) / n) for n in self.mask.shape)
@@ -205,7 +205,7 @@ class Equation:
 
 @dataclass
 class Outcome:
-    """How a solve of one image went, in the unit of its dtype."""
+    """The outcome of a solve of one image, in the unit of its dtype."""
 
     method: str
     iterations: int
@@ -215,10 +215,10 @@ class Outcome:
 
 
 def expected_steps(eq: Equation, levels: float) -> float:
-    """Return the Chebyshev steps that a photograph needs to an error of that many 8-bit levels.
+    """Returns the Chebyshev steps that a photograph needs to reach an error of that many 8-bit levels.
 
-    The spectrum of A lies in [weight, 8 + weight], base is off by some 85 levels, and each step
-    shrinks that by (sqrt(k) - 1) / (sqrt(k) + 1), k being the ratio of the two ends.
+    The spectrum of A lies in [weight, 8 + weight]. base is off by about 85 levels, and each step
+    reduces that error by (sqrt(k) - 1) / (sqrt(k) + 1), k being the ratio of the two ends.
     """
     if not eq.weight > 0:
         return math.inf
@@ -227,7 +227,7 @@ def expected_steps(eq: Equation, levels: float) -> float:
 
 
 def choose_method(eq: Equation, levels: float) -> str:
-    """Return what 'auto' stands for at a tolerance of that many 8-bit levels."""
+    """Returns the method that 'auto' stands for at a tolerance of that many 8-bit levels."""
     irregular = eq.pinned or eq.weight_map is not None
     most = CHEBYSHEV_STEPS_PINNED if irregular else CHEBYSHEV_STEPS
     if expected_steps(eq, levels) <= most and levels * eq.row_excess() >= CHEBYSHEV_ROUNDING:

@@ -24,7 +24,7 @@ _MAX_REFINEMENTS = 8
 
 
 def _round_into(x: NumpyArray, out: NumpyArray) -> None:
-    """Write x to out: integers half to even and held in range, floats converted and not clipped."""
+    """Writes x to out: integers rounded half to even and clamped to their range, floats converted and not clipped."""
     if out.dtype.kind == "u":
         np.rint(x, out=x)
         np.clip(x, 0, np.iinfo(out.dtype).max, out=x)
@@ -32,17 +32,17 @@ def _round_into(x: NumpyArray, out: NumpyArray) -> None:
 
 
 def proven_bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float) -> tuple[float, int]:
-    """Return a proven bound of |x - x*| for x in float32 or float64, on the rectangle with one weight; scratch bytes.
+    """Returns a proven bound of |x - x*|, x float32 or float64 on the rectangle with one weight, and bytes of scratch.
 
-    |r| / excess where that is enough. Else an exact solve gives x + e, whose residual r2 is
-    far smaller, and |x - x*| <= |e| + |A^-1 r2|.
+    The bound is |r| / excess where that meets the tolerance. Otherwise an exact solve gives x + e, whose residual
+    r2 is far smaller, and |x - x*| <= |e| + |A^-1 r2|.
     """
     excess = eq.row_excess()
     if excess > 0 and residual / excess <= tolerance:
         return residual / excess, 0
     e = np.empty(x.shape, np.float64)
     eq.residual(x, out=e)
-    # In place: the rows of rhs are in the work array before the first one of the result is written.
+    # rhs and out may share memory: the solve copies the rows of rhs before it writes the first row of out.
     stats = native.gaussian_poisson_dct(
         *eq.views(),
         _arrays.view(e, "out", writable=True),
@@ -69,7 +69,7 @@ def proven_bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float)
 
 
 def _chebyshev(eq: Equation, out: NumpyArray, tolerance: float, check: bool) -> Outcome:
-    # base may be float64 whatever dst is.
+    # base may be float64 whatever the dtype of dst.
     if eq.field is None and np.float64 not in (out.dtype, eq.src.dtype, eq.dst.dtype, eq.base.dtype):
         stats = native.gaussian_poisson_chebyshev(
             *eq.views(),
@@ -79,7 +79,7 @@ def _chebyshev(eq: Equation, out: NumpyArray, tolerance: float, check: bool) -> 
             rhs=None,
             **eq.operator(),
         )
-        # The kernel sees every value in its load; a pass of its own would cost a quarter of the solve.
+        # The kernel checks each value as it loads it; a separate pass would cost a quarter of the solve.
         if check and not stats["finite"]:
             eq.check_finite()
         if stats["converged"]:
@@ -90,7 +90,7 @@ def _chebyshev(eq: Equation, out: NumpyArray, tolerance: float, check: bool) -> 
 
 
 def _refined_chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> Outcome:
-    """Solve with float64 state and residual and float32 corrections: for tolerances below what float32 holds."""
+    """Solves with float64 state and residual and float32 corrections, for tolerances that float32 cannot reach."""
     x = eq.base.astype(np.float64)
     if eq.pinned:
         np.copyto(x, eq.dst, where=(eq.mask == 0)[..., None])
@@ -153,7 +153,7 @@ def _dct(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> Outc
 
 
 def _galerkin(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> Outcome:
-    """Solve by Galerkin multigrid with conjugate gradients: any mask, any map of weights."""
+    """Solves by Galerkin multigrid with conjugate gradients, for any mask and any map of weights."""
     hierarchy = native.PoissonHierarchy(
         _arrays.view(eq.mask, "mask") if eq.pinned else None,
         eq.mask.shape,
@@ -180,7 +180,7 @@ def _galerkin(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) ->
 def _galerkin_of_field(
     hierarchy: Any, eq: Equation, r: NumpyArray, out: NumpyArray, tolerance: float, certify: bool
 ) -> Outcome:
-    """Solve for the correction of base, which is zero where pixels are known, with a field that is given."""
+    """Solves for the correction of base, which is zero at known pixels, with a given field."""
     real = np.float64 if out.dtype == np.float64 else np.float32
     x: NumpyArray = eq.base.astype(real)
     if eq.pinned:
@@ -196,7 +196,7 @@ def _galerkin_of_field(
     )
     x += e
     bound = stats["max_error"]
-    if real is np.float32:  # e and the sum are rounded
+    if real is np.float32:  # e and the sum are rounded to float32
         bound += 2.0**-23 * float(max(x.max(), -x.min(), e.max(), -e.min()))
     _round_into(x, out)
     peak = stats["peak_bytes"] + x.nbytes + r.nbytes + e.nbytes
@@ -204,16 +204,16 @@ def _galerkin_of_field(
 
 
 def _float32_levels(eq: Equation) -> float:
-    """Return what a float32 DCT may be off by, in 8-bit levels: measured on noise, with a margin.
+    """Returns the possible error of a float32 DCT, in 8-bit levels: measured on noise, with a margin.
 
-    Without a weight it is that of the lowest frequencies, which grows as the square of the size.
+    Without a weight the error is that of the lowest frequencies, which grows as the square of the size.
     """
     flat = 0.05 * (max(eq.mask.shape) / 1920) ** 2
     return max(2e-3, min(flat, 5e-6 / eq.weight if eq.weight > 0 else math.inf))
 
 
 def _float32_error(eq: Equation) -> float:
-    """Return the least error to ask of one float32 solve, in dst's unit."""
+    """Returns the least error that one float32 solve can be asked for, in dst's unit."""
     return _float32_levels(eq) * _arrays.VALUE_RANGE[eq.dst.dtype.name] / 255
 
 
@@ -224,7 +224,7 @@ def wanted_field(
     gradient_kernel: str = "normal",
     gain: NumpyArray | None = None,
 ) -> NumpyArray:
-    """Return `Equation.field` of images [H, W, C] and a mask [H, W]; gain [H, W] multiplies src's differences."""
+    """Returns `Equation.field` of images [H, W, C] and a mask [H, W]; gain [H, W] multiplies src's differences."""
     centred, across = GRADIENT_KERNELS[gradient_kernel]
     field = np.empty(dst.shape, np.float64)
     native.gaussian_poisson_field(
@@ -242,14 +242,14 @@ def wanted_field(
 def solve(
     eq: Equation, out: NumpyArray, *, method: str, tolerance: float, certify: bool, check: bool = False
 ) -> SolveInfo:
-    """Solve a checked equation into out [H, W, C].
+    """Solves a checked equation into out [H, W, C].
 
     Args:
         eq: the equation.
         out: dst's dtype, or float32 or float64 in dst's unit.
         method: one of METHODS.
         tolerance: the largest error allowed, in 8-bit levels of dst's dtype.
-        certify: compute max_error where the method does not have it anyway.
+        certify: compute max_error also where the method does not give it anyway.
         check: raise ArgumentError for NaN and infinities; out may have been written by then.
     """
     start = time.perf_counter()
@@ -275,11 +275,11 @@ def solve(
             eq.check_finite()
         if method == "chebyshev":
             outcome = _chebyshev(eq, out, limit, check)
-        elif method == "dct" or rectangle and eq.weight == 0:  # a constant is free there: Galerkin takes no such matrix
+        elif method == "dct" or rectangle and eq.weight == 0:  # Galerkin cannot: the mean is free there
             outcome = _dct(eq, out, limit, certify)
         else:
             outcome = _galerkin(eq, out, limit, certify)
-    # NaN: not computed; the methods without a bound of their own converge by construction.
+    # max_error is NaN where it was not computed; the methods that prove no bound converge by construction.
     if outcome.max_error > limit * (1 + 1e-9) and eq.weight >= CERTIFIED_STOP_FROM:
         warn(
             f"gaussian_poisson: the error is only known to be below {outcome.max_error / level:.3g} levels, "
@@ -298,7 +298,7 @@ def solve(
 
 
 def run(call: Call) -> Any:
-    """`pyharmony.ops.gaussian_poisson` of arrays and tensors of the CPU."""
+    """Computes `pyharmony.ops.gaussian_poisson` of arrays and of tensors on the CPU."""
     source, target = pair_of(call.src, call.dst)
     ground = _checks.image(call.base, "base", dims=(2, 3, 4))
     check_base(ground, target, "float32", "float64")

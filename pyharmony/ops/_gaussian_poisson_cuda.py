@@ -1,7 +1,7 @@
 """`gaussian_poisson` on a CUDA device.
 
-Nothing here waits for the device but where the caller asks for an info or hands NumPy arrays over:
-kernels decide on the device how many steps they need. So values are not looked at: NaN stays NaN.
+Nothing here waits for the device unless the caller asks for an info or passes NumPy arrays: the kernels
+decide on the device how many steps they need. So values are not checked: NaN stays NaN.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from ._gaussian_poisson_cpu import proven_bound
 from ._poisson_cuda import DeviceHierarchy, deliver, most_iterations, seen_at
 from .images_cuda import batch_of, mask_on, weight_on, without_float64
 
-#: Why kernels on a device do not take a call.
+#: The conditions under which kernels on a device do not take a call, with the reasons.
 LIMITS: tuple[_cuda.Limit, ...] = (
     *_poisson_cuda.LIMITS,
     (
@@ -49,18 +49,18 @@ LIMITS: tuple[_cuda.Limit, ...] = (
     ),
 )
 
-#: Of one solve; kernels of steps that are not needed return at once, but each costs its launch.
+#: The most steps and cycles of one solve; kernels of steps that are not needed return at once, but cost their launch.
 MAX_STEPS = 96
 MAX_CYCLES = 8
 
 
 @dataclass
 class DeviceEquation(Equation):
-    """`Equation` of a batch in the memory of a device.
+    """An `Equation` of a batch in the memory of a device.
 
     Attributes:
         src, dst: [N, H, W, C] DeviceArrays.
-        base: the same, or [N, ceil(H / 2), ceil(W / 2), C], which is doubled on the way, with half_base.
+        base: the same, or [N, ceil(H / 2), ceil(W / 2), C], which the kernels double as they read it, with half_base.
         mask: [N, H, W], weight_map: [N, H, W] float32 or None; their N may have stride 0.
         most: the largest weight of the map.
     """
@@ -81,7 +81,7 @@ class DeviceEquation(Equation):
 
 
 def choose_method_on(eq: DeviceEquation, levels: float) -> str:
-    """What 'auto' stands for at a tolerance of that many 8-bit levels."""
+    """Returns the method that 'auto' stands for at a tolerance of that many 8-bit levels."""
     irregular = eq.pinned or eq.weight_map is not None
     most = CHEBYSHEV_STEPS_PINNED if irregular else CHEBYSHEV_STEPS
     provable = levels * eq.row_excess() >= CHEBYSHEV_ROUNDING
@@ -99,17 +99,17 @@ def solve_on(
     info: bool,
     certify: bool = False,
 ) -> list[SolveInfo]:
-    """Puts the solve of a checked equation into out [N, H, W, C] on the stream.
+    """Puts the solve of a checked equation on the stream; the result goes into out [N, H, W, C].
 
     Args:
-        place: of all arrays.
+        place: the place of all arrays.
         eq: the equation.
-        out: any image dtype.
+        out: [N, H, W, C] of any image dtype.
         method: 'auto', 'chebyshev' or 'multigrid'.
         levels: the tolerance, in 8-bit levels.
         unit: the value that stands for white.
-        info: wait for the end and say for each item how it went; else the list is empty.
-        certify: compute max_error where the method does not have it anyway; with info.
+        info: wait for the end and report on each item; False: the returned list is empty.
+        certify: with info, compute max_error also where the method does not give it anyway.
     """
     start = time.perf_counter()
     limit = levels * unit / 255
@@ -157,7 +157,7 @@ def _chebyshev(
     info: bool,
     rhs: DeviceArray | None = None,
 ) -> list[Outcome]:
-    """rhs: b, in place of that of the images."""
+    """Puts a Chebyshev solve on the stream; rhs is b, in place of the b that the images give."""
     eq = dataclasses.replace(eq, mask=without_float64(place, eq.mask))
     options = {
         "weight": eq.weight,
@@ -181,9 +181,9 @@ def _chebyshev(
 def _chebyshev_runs(
     place: Place, eq: DeviceEquation, out: DeviceArray, options: dict[str, Any], info: bool
 ) -> tuple[list[dict[str, Any]], int]:
-    """Puts the runs of a solve on the stream; the reports, if they are to be read, and the bytes of scratch.
+    """Puts the runs of a solve on the stream; returns the reports, if info asks for them, and the bytes of scratch.
 
-    Where they are read, a repeated run follows, with its memory, if a report asks for it. Else all are enqueued.
+    With info each repeated run, and its memory, follows only if a report asks for it. Otherwise all runs are enqueued.
     """
     native, count = place.module, out.shape[0]
     views = (*eq.image_views(), out.view("out", writable=True))
@@ -221,7 +221,7 @@ def _multigrid(
     info: bool,
     rhs: DeviceArray | None = None,
 ) -> list[Outcome]:
-    """rhs: b, in place of that of the images."""
+    """Puts a multigrid solve on the stream; rhs is b, in place of the b that the images give."""
     options = {
         "weight": eq.weight,
         "w0": eq.w0,
@@ -236,7 +236,7 @@ def _multigrid(
 
 
 def _certified_multigrid(place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: float) -> list[Outcome]:
-    """With the proof of the processor: below `CERTIFIED_STOP_FROM` it takes an exact solve in float64."""
+    """Solves by multigrid and proves a bound on the CPU; a weight below `CERTIFIED_STOP_FROM` takes a float64 solve."""
     float32 = np.dtype(np.float32)
     x = out if out.dtype == float32 else place.empty(out.shape, float32)[1]
     outcomes = _multigrid(place, eq, x, tolerance, True)
@@ -254,7 +254,7 @@ def _certified_multigrid(place: Place, eq: DeviceEquation, out: DeviceArray, tol
 def _launch(
     place: Place, name: str, eq: DeviceEquation, out: DeviceArray, options: dict[str, Any], info: bool
 ) -> tuple[list[dict[str, Any]], int]:
-    """Puts a solve on the stream; its reports, if they are to be read, and the bytes of scratch."""
+    """Puts a solve on the stream; returns its reports, if info asks for them, and the bytes of scratch."""
 
     def native(what: str) -> Any:
         return getattr(place.module, name + what)
@@ -275,9 +275,9 @@ def _launch(
 
 
 def inverse(place: Place, eq: DeviceEquation, g: DeviceArray, out: DeviceArray, tolerance: float) -> None:
-    """A^-1 g [N, H, W, C] float32 into out, which holds zeros; on known pixels both are zero.
+    """Puts A^-1 g [N, H, W, C] float32 into out, which holds zeros; at known pixels both are zero.
 
-    With weight 0 and nothing known the mean of g has to be zero, and that of the answer is.
+    With weight 0 and no known pixel the mean of g has to be zero, and then that of the result is zero.
 
     Args:
         tolerance: the largest error, in the unit of g.
@@ -314,7 +314,7 @@ def _galerkin(
     info: bool,
     certify: bool,
 ) -> list[Outcome]:
-    """Galerkin multigrid with conjugate gradients: any mask, any map of weights."""
+    """Solves by Galerkin multigrid with conjugate gradients, for any mask and any map of weights."""
     hierarchy = _hierarchy(place, eq, out)
     if eq.pinned:
         place.copy(eq.dst, out)
@@ -350,7 +350,7 @@ def _refuse_nonfinite(finite: Iterable[bool]) -> None:
 
 
 def run(place: Place, call: Call) -> Any:
-    """`pyharmony.ops.gaussian_poisson` at a place; NotImplemented where the CPU is to do it."""
+    """Computes `pyharmony.ops.gaussian_poisson` at a place; returns NotImplemented where the CPU has to do it."""
     seen = seen_at(place, call, LIMITS)
     if seen is None:
         return NotImplemented

@@ -1,4 +1,4 @@
-"""A^-1 and T + C, the operators that gradients of `gaussian_poisson` and `poisson` are made of.
+"""The operators A^-1 and T + C, which the gradients of `gaussian_poisson` and `poisson` are made of.
 
 See `pyharmony.ops._gaussian_poisson_torch`.
 """
@@ -33,7 +33,7 @@ _STRIP = 16
 
 @dataclass(frozen=True)
 class Operator:
-    """A, but for what is a tensor (mask and map), and how exactly it is to be inverted.
+    """The numbers that define A, beside the tensors mask and map, and the tolerance of its inversion.
 
     Attributes:
         weight: color_weight where it is one number.
@@ -51,15 +51,15 @@ class Operator:
     solver: int
 
     def equation(self, mask: NumpyArray, channels: int, weight: float | NumpyArray) -> Equation:
-        """Return A, of black images."""
+        """Returns the equation with the matrix A, for black images."""
         black = np.broadcast_to(np.zeros(1, np.float32), (*mask.shape, channels))
         w0, w1 = gaussian_taps(self.sigma, normalize=not self.reference)
         return Equation.of(black, black, mask, black, weight, w0, w1, self.pinned)
 
     def in_float64(self, dtype: torch.dtype, color_map: Tensor | None) -> bool:
-        """Return whether y, which is up to 1 / row excess times larger than g, needs more than float32.
+        """Returns whether y, which may be 1 / row excess times larger than g, needs more than float32.
 
-        A float32 solve is taken to be off by 64 roundings of the largest y; up to 51 were measured.
+        The error of a float32 solve is taken as 64 roundings of the largest y; up to 51 were measured.
         """
         if dtype == torch.float64 or color_map is not None or self.weight == 0:
             return True
@@ -68,7 +68,7 @@ class Operator:
 
 
 def _largest_sum(weight: float) -> float:
-    """Return at least twice the sum of magnitudes in a row of A, and in a row of what makes a gradient of y."""
+    """Returns at least twice the sum of magnitudes in a row of A, and in a row of the map from y to a gradient."""
     return 2 * (8 + weight)
 
 
@@ -76,22 +76,22 @@ def _largest_sum(weight: float) -> float:
 
 
 def _items(mask: Tensor, color_map: Tensor | None, weight: float, image: NumpyArray) -> tuple[list[Any], Any]:
-    """Return the mask of each item of image [N, H, W, C], and the weights."""
+    """Returns a mask for each item of image [N, H, W, C], and the weights."""
     masks = masks_of(mask, image)
     weights = weight if color_map is None else _checks.color_weight(color_map, *image.shape[1:3])
     return masks * (image.shape[0] // len(masks)), weights
 
 
 def _batch(x: NumpyArray) -> NumpyArray:
-    """Return [H, W], [H, W, C] or [N, H, W, C] as [N, H, W, C]."""
+    """Returns [H, W], [H, W, C] or [N, H, W, C] as [N, H, W, C]."""
     return x[None, ..., None] if x.ndim == 2 else x if x.ndim == 4 else x[None]
 
 
 def _solve_item(eq: Equation, g: NumpyArray, out: NumpyArray, levels: float, hierarchy: Any) -> None:
-    """Write A^-1 g to out, exact to levels / 255 of max |g| / _largest_sum."""
+    """Writes A^-1 g to out, exact to levels / 255 of max |g| / _largest_sum."""
     most = max(float(g.max()), -float(g.min()))
     if not 0 < most < np.inf:
-        # A gradient that is not finite goes on as such: who scales a loss waits for it.
+        # A gradient that is not finite gives NaN: loss scaling waits for it.
         out.fill(0 if most == 0 else np.nan)
         return
     if eq.pinned and not eq.mask.max() > 0:
@@ -104,7 +104,7 @@ def _solve_item(eq: Equation, g: NumpyArray, out: NumpyArray, levels: float, hie
     b *= size
     if eq.largest_weight() == 0 and not eq.pinned:
         b -= b.mean((0, 1), dtype=np.float64).astype(b.dtype)
-    # What made the result does not matter: all methods solve the same equation.
+    # The method may differ from that of the forward solve: all methods solve the same equation.
     method = "multigrid" if hierarchy else choose_method(eq, levels)
     double = out.dtype == np.float64
     rhs, into, limit = _arrays.view(b, "grad"), _arrays.view(out, "out", writable=True), levels / 255
@@ -174,10 +174,10 @@ def _run_inverse(
 
 
 def _inverse_on_device(op: Operator, grad: Tensor, mask: Tensor, color_map: Tensor | None) -> Tensor:
-    """Solve in float32, as all kernels there do."""
+    """Solves in float32, as all kernels on a device do."""
     g = grad.detach().to(torch.float32)
     g = g.reshape(1, *g.shape, 1) if g.ndim == 2 else g.reshape(-1, *g.shape[-3:])
-    # Of size one, so that the tolerance is that of any image; the factor stays on the device.
+    # The gradient is scaled to size one, so the tolerance is that of any image; the factor stays on the device.
     size = g.abs().amax((1, 2, 3), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
     g = (g / size).contiguous()
     y = torch.zeros_like(g)
@@ -208,7 +208,7 @@ def _inverse_on_device(op: Operator, grad: Tensor, mask: Tensor, color_map: Tens
 
 
 def plane_of(x: Tensor, image: Tensor) -> Tensor:
-    """Return a mask or map as floats that broadcast to image, integers scaled by their range."""
+    """Returns a mask or map as floats that broadcast to image, with integers divided by their range."""
     range_ = {torch.uint8: 255, torch.uint16: 65535}.get(x.dtype, 1)
     if x.ndim == 3 and not (image.ndim == 4 and x.shape == image.shape[:3]):
         x = x[..., 0]
@@ -217,13 +217,13 @@ def plane_of(x: Tensor, image: Tensor) -> Tensor:
 
 
 def _near(x: Tensor, axis: int, step: int) -> Tensor:
-    """Return the neighbours along an axis, mirrored at the border."""
+    """Returns the neighbours along an axis, mirrored at the border."""
     n = x.shape[axis]
     return x.index_select(axis, (torch.arange(n, device=x.device) + step).clamp(0, n - 1))
 
 
 def _color_links(y: Tensor, weight: Tensor, w0: float, w1: float) -> Tensor:
-    """Return C y of [N, H, W, C], weight [..., H, W, 1]."""
+    """Returns C y for y [N, H, W, C] and weight [..., H, W, 1]."""
     total = (w0 + 2 * w1) ** 2 * weight * y
     for step, other in ((i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j):
         near, near_weight = (_near(_near(u, -3, step), -2, other) for u in (y, weight))
@@ -233,7 +233,7 @@ def _color_links(y: Tensor, weight: Tensor, w0: float, w1: float) -> Tensor:
 
 
 def _edge_links(y: Tensor, mask: Tensor, half: bool, full: bool, pair: list[Tensor]) -> Tensor:
-    """Return T of [N, H, W, C], mask [..., H, W, 1]; with a pair src, dst of the edges where src is the stronger."""
+    """Returns T for y [N, H, W, C], mask [..., H, W, 1]; a pair src, dst selects edges where src is the stronger."""
     total = torch.zeros_like(y)
     for axis, border in ((-3, [0, 0, 0, 0]), (-2, [0, 0])):
         n = y.shape[axis]
@@ -264,11 +264,11 @@ def _run_links(
     dtype = torch.float64 if double else torch.float32
     shape = (1, *y.shape, 1) if y.ndim == 2 else y.shape if y.ndim == 4 else (1, *y.shape)
     image, *images = (u.reshape(shape) for u in (y, *pair))
-    # The native call below has the mask's mean at an edge.
+    # The native call below mixes by the mean of the mask at an edge, and by nothing else.
     if y.device.type != "cpu" or pair or full:
         m = plane_of(mask, image)
         result = torch.empty(shape, dtype=dtype, device=y.device)
-        # Strips with the rows beside them: what is in between stays in a cache of the CPU.
+        # The work is done in strips with a row more on either side, so that intermediate values stay in a CPU cache.
         rows = _STRIP if y.device.type == "cpu" else shape[1]
         for top in range(0, shape[1], rows):
             first, end = max(0, top - 1), min(shape[1], top + rows + 1)
@@ -285,7 +285,7 @@ def _run_links(
     masks, weights = _items(mask, color_map, weight, array)
     out = np.empty(shape, np.float64 if double else np.float32)
     for item, m, into in zip(array, masks, out):
-        # With a black src and dst = x = y: D^T (1 - alpha) D y - A y.
+        # With a black src and dst = x = y the residual is D^T (1 - alpha) D y - A y.
         eq = op.equation(m, item.shape[2], weights)
         eq.dst = item
         black, dst_view, mask_view, base = eq.views()
@@ -324,7 +324,7 @@ def _empty(operand: Tensor, *rest: Any) -> Tensor:
 
 
 def _register_symmetric(op: Any) -> None:
-    """Register the gradient of an operator that is its own."""
+    """Registers the gradient of a symmetric operator, which is the operator itself."""
 
     def setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         operand, mask, color_map, *ctx.rest = inputs

@@ -1,17 +1,17 @@
 """The gradient of `gaussian_poisson` and `poisson`, and `gaussian_poisson` as an operator of torch for its compiler.
 
-The result is x = A^-1 (b + c base), b = D^T (alpha D src + (1 - alpha) D dst), for the unknown pixels and dst for
+The result is x = A^-1 (b + c base), b = D^T (alpha D src + (1 - alpha) D dst), at the unknown pixels and dst at
 the others: D takes the differences of neighbours, alpha is the share of src at an edge, c the weights and
 A = D^T D + C with the Gaussian in C; see `pyharmony.reference.gaussian_poisson`. A is symmetric, so that with the
-incoming gradient g and y = A^-1 g, zero where pixels are known,
+incoming gradient g and y = A^-1 g, zero at known pixels,
 
     src.grad = T,   base.grad = c y,   dst.grad = g - C y - T,   T = D^T alpha D y.
 
-dst.grad holds for all pixels: unknown ones have A y = g, known ones act through their links. With 'average' alpha is
-half the mask, with 'mixed' zero where dst was the stronger, with the contour 'full' the larger of the two pixels' mask
-in place of their mean; 'monochrome' spreads the sum of T over the channels by
-the luma. Where nothing fixes the mean (no weight, no known pixel) it is that of base, which takes the mean of g, and
-y = A^-1 (g - mean g). A^-1 and y -> T + C y are operators of their own, symmetric, so that each is its own gradient:
+dst.grad holds for all pixels: at unknown ones A y = g, known ones act through their links. With 'average' alpha is
+half the mask, with 'mixed' it is zero where dst was the stronger. With the contour 'full' it is the larger of the two
+pixels' masks in place of their mean. 'monochrome' spreads the sum of T over the channels by the luma. Where nothing
+fixes the mean (no weight, no known pixel) the mean is that of base, which takes the mean of g, and
+y = A^-1 (g - mean g). A^-1 and y -> T + C y are symmetric operators, so each is its own gradient:
 derivatives of any order follow.
 """
 
@@ -33,12 +33,12 @@ from ._gaussian_poisson import METHODS, call_of
 from ._gaussian_poisson_inverse_torch import Operator, inverse, links, plane_of
 from ._poisson import SOLVERS
 
-#: `infos` is the list that a call with return_info waits for; the operator runs on its thread.
+#: `infos` is the list that a call with return_info waits for. It is local to the thread that runs the operator.
 _waiting = threading.local()
 
 
 def _free_mean(grad: Tensor, mask: Tensor, color_map: Tensor | None, op: Operator) -> Tensor | None:
-    """Return the mean of grad by channel where nothing fixes that of the result, else zero or None."""
+    """Returns the mean of grad by channel where nothing fixes the mean of the result, else zero or None."""
     if color_map is None and op.weight > 0:
         return None
     plane = (-2, -1) if grad.ndim == 2 else (-3, -2)
@@ -51,7 +51,7 @@ def _free_mean(grad: Tensor, mask: Tensor, color_map: Tensor | None, op: Operato
 
 
 def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    """Return the gradients of the inputs of either op, after `set_up`."""
+    """Returns the gradients of the inputs of either op, after `set_up`."""
     mask, color_map, *pair = ctx.saved_tensors
     op: Operator = ctx.operator
     for_src, for_dst, _, for_base = ctx.needs_input_grad[:4]
@@ -59,14 +59,14 @@ def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         grad, mask, color_map, op.weight, op.sigma, op.reference, op.pinned, op.levels, op.solver,
         op.in_float64(grad.dtype, color_map),
     )  # fmt: skip
-    # From here on float32 is as good as the gradients themselves.
+    # In what follows float32 is as precise as the gradients themselves.
     double = grad.dtype == torch.float64
     g = grad.to(torch.float64 if double else torch.float32)
-    # Without a Gaussian C is the weights, and without weights only the mean is of base.
+    # Without a Gaussian C is just the weights, and without weights base only gives the mean.
     plain = op.sigma == 0 or (color_map is None and op.weight == 0)
     color: Tensor | None = None
     if color_map is not None:
-        # A map is taken in float32 unless it is constant.
+        # The solve uses a map in float32 unless it is constant.
         single = color_map.to(torch.float32).to(color_map.dtype)
         color = plane_of(torch.where(color_map.amin() == color_map.amax(), color_map, single), g) * y.to(g.dtype)
     elif op.weight > 0:
@@ -106,18 +106,18 @@ def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
 def set_up(
     ctx: Any, inputs: tuple[Any, ...], operator: Operator, gradients: str, contour: str, mean_of_base: bool
 ) -> None:
-    """Keep what `backward` needs of the inputs of either op."""
+    """Keeps what `backward` needs of the inputs of either op."""
     src, dst, mask, base, color_map, *settings = inputs
     ctx.save_for_backward(mask, color_map, *([src, dst] if gradients == "mixed" else []))
     ctx.operator, ctx.gradients, ctx.contour, ctx.mean_of_base = operator, gradients, contour, mean_of_base
     ctx.base_is_src = base is None
     ctx.base_dtype = None if base is None else base.dtype
     ctx.settings = 1 + len(settings)
-    ctx.solver = SOLVERS.get(operator.solver)  # alive as long as its graph
+    ctx.solver = SOLVERS.get(operator.solver)  # kept alive as long as its graph
 
 
 def levels_of(tolerance: float | None, image: Tensor) -> float:
-    """Return the tolerance of a call on images of a dtype."""
+    """Returns the tolerance, in 8-bit levels, of a call on images of this dtype."""
     return _checks.tolerance(tolerance, str(image.dtype).removeprefix("torch."))
 
 
@@ -125,17 +125,17 @@ def levels_of(tolerance: float | None, image: Tensor) -> float:
 
 
 def tensor_of(x: Array, name: str, like: Tensor) -> Tensor:
-    """Return an array as a tensor beside another."""
+    """Returns an array as a tensor on the device of another tensor."""
     if isinstance(x, Tensor):
         return x
     array = _arrays.to_numpy(x, name)
-    if not torch.compiler.is_compiling():  # which holds arrays as tensors already
-        array = np.array(array, order="C")  # a tensor has no negative strides, and warns of read-only memory
+    if not torch.compiler.is_compiling():  # the compiler holds arrays as tensors already
+        array = np.array(array, order="C")  # a tensor cannot have negative strides, and warns of read-only memory
     return torch.from_numpy(array).to(like.device)
 
 
 def check(dst: Array, mask: Array, color_weight: Any, **images: Array | None) -> None:
-    """Refuse a gradient that would be lost."""
+    """Refuses calls whose gradient would be lost."""
     if not isinstance(dst, Tensor):
         raise ArgumentError(
             f"dst: {type(dst).__name__}, and so would be the result, without a graph; pass a tensor, or the others "
@@ -157,19 +157,19 @@ def check(dst: Array, mask: Array, color_weight: Any, **images: Array | None) ->
 
 
 def weights_of(color_weight: Any, like: Tensor) -> tuple[Tensor | None, float]:
-    """Return the map of weights or None, and the number where there is no map."""
+    """Returns the map of weights or None, and the number where there is no map."""
     if isinstance(color_weight, Tensor) or (isinstance(color_weight, np.ndarray) and color_weight.ndim > 0):
         return tensor_of(color_weight, "color_weight", like), 0.0
     return None, number(color_weight, "color_weight")
 
 
 def number(x: Any, name: str) -> float:
-    """Return a float as it is, which a compiler may hold as a symbol: the op checks its range."""
+    """Returns a float unchanged, since a compiler may hold it as a symbol; the op checks its range."""
     return x if isinstance(x, float) else _checks.number(x, name)
 
 
 def call_operator(op: Any, arguments: tuple[Any, ...], return_info: bool) -> Any:
-    """Call an operator; with return_info return the infos of its run too."""
+    """Calls an operator and returns its result; with return_info, also the infos of its run."""
     if not return_info:
         return op(*arguments)
     if torch.compiler.is_compiling():
@@ -184,7 +184,7 @@ def call_operator(op: Any, arguments: tuple[Any, ...], return_info: bool) -> Any
 
 
 def image_of(compute: Any) -> Tensor:
-    """Return the image that compute(return_info) makes without a graph, its info left for `call_operator`."""
+    """Returns the image that compute(return_info) makes without a graph, and leaves its info for `call_operator`."""
     infos = getattr(_waiting, "infos", None)
     with torch.no_grad():
         made = compute(infos is not None)
@@ -257,7 +257,7 @@ def gaussian_poisson(
     tolerance: float | None,
     return_info: bool,
 ) -> Any:
-    """`pyharmony.ops.gaussian_poisson` in a graph."""
+    """Computes `pyharmony.ops.gaussian_poisson` in a graph."""
     check(dst, mask, color_weight, src=src, base=base)
     if gradient_kernel != "normal" and torch.is_grad_enabled():
         for x, name in ((src, "src"), (dst, "dst")):

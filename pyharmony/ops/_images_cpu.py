@@ -1,4 +1,4 @@
-"""Images and masks of solves on the CPU, and their results."""
+"""Images and masks for solves on the CPU, and the results of solves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .._checks import SolveInfo
 
 
 def pair_of(src: Any, dst: Any) -> tuple[NumpyArray, NumpyArray]:
-    """Return src and dst as [H, W, C] or [N, H, W, C], checked."""
+    """Returns src and dst as [H, W, C] or [N, H, W, C], after checks."""
     source, target = (_checks.image(x, name, dims=(2, 3, 4)) for x, name in ((src, "src"), (dst, "dst")))
     _checks.same_dtype(source, "src", target, "dst")
     _checks.same_shape(source, "src", target, "dst")
@@ -18,12 +18,12 @@ def pair_of(src: Any, dst: Any) -> tuple[NumpyArray, NumpyArray]:
 
 
 def batch_of(a: NumpyArray) -> NumpyArray:
-    """Return [H, W, C] or [N, H, W, C] as [N, H, W, C]."""
+    """Returns [H, W, C] or [N, H, W, C] as [N, H, W, C]."""
     return a if a.ndim == 4 else a[None]
 
 
 def masks_of(mask: Any, target: NumpyArray) -> list[NumpyArray]:
-    """Return the mask of each item of a target, or one for all, checked."""
+    """Returns a mask for each item of a target, or one for all, after checks."""
     height, width = target.shape[-3:-1]
     planes = _arrays.to_numpy(mask, "mask")
     each = target.ndim == 4 and planes.shape == target.shape[:3]
@@ -31,7 +31,7 @@ def masks_of(mask: Any, target: NumpyArray) -> list[NumpyArray]:
 
 
 def deliver(call: Any, result: NumpyArray, infos: list[SolveInfo]) -> Any:
-    """Return a result in the shape and kind of dst, with the infos of its items where they are asked for."""
+    """Returns a result in the shape and kind of dst, with the infos of its items if they are asked for."""
     image = _arrays.like_kind(result.reshape(tuple(call.dst.shape)), call.dst)
     if not call.return_info:
         return image

@@ -7,12 +7,12 @@ from typing import Any
 from .. import _checks
 from ..errors import ArgumentError, DTypeError, ShapeError
 
-#: What x may be; bfloat16 is torch's alone.
+#: The dtypes that x may have; bfloat16 only in torch.
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 
 def settings(negative_slope: Any, eps: Any) -> tuple[float, float]:
-    """Return the slope, 1 without an activation, and eps, checked."""
+    """Returns the slope, 1 for no activation, and eps, after checks."""
     slope = 1.0 if negative_slope is None else _checks.number(negative_slope, "negative_slope")
     accepts = "a finite number above 0"
     if not (size := _checks.number(eps, "eps", accepts=accepts)) > 0:
@@ -21,7 +21,7 @@ def settings(negative_slope: Any, eps: Any) -> tuple[float, float]:
 
 
 def check(x: Any) -> None:
-    """Refuse what x cannot be."""
+    """Refuses an x with another number of axes, dtype or size than is accepted."""
     dtype = str(x.dtype).removeprefix("torch.")
     if dtype not in DTYPES:
         raise DTypeError(f"x: dtype {dtype} is not supported, use one of {', '.join(DTYPES)}")
@@ -32,5 +32,5 @@ def check(x: Any) -> None:
 
 
 def stats_shape(x: Any) -> tuple[int, int, int]:
-    """Return the shape of the statistics: mean, what its rounding left, 1 / sqrt(variance + eps) of each plane."""
+    """Returns the shape of the statistics of each plane: mean, its rounding error, and 1 / sqrt(variance + eps)."""
     return x.shape[0], x.shape[1], 3

@@ -1,7 +1,7 @@
 """`instance_norm` of tensors: gradients of any order, and operators for torch's compiler.
 
-The gradient and its gradient are native passes, each after one that sums over planes. Beyond the second order what
-torch differentiates is `composed`, the second gradient as its own operations.
+The gradient and its gradient are native passes, each after one that sums over planes. Beyond the second order
+torch differentiates `composed`, which is the second gradient in torch's own operations.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ._native_torch import Calls, calls_for, check_device_dtype, dense, on_devic
 
 
 def _like(g: Tensor, x: Tensor) -> Tensor:
-    """g in the memory format of x, which is dense."""
+    """Returns g in the memory format of x, which is dense."""
     g = _arrays.plain(g, "grad")
     planar = x.is_contiguous()
     return g.contiguous(memory_format=torch.contiguous_format if planar else torch.channels_last)
@@ -36,7 +36,7 @@ def _call(calls: Calls, name: str, x: Tensor, *arguments: Any) -> None:
 
 
 def run(x: Tensor, slope: float, eps: float) -> tuple[Tensor, Tensor]:
-    """Return y, and what the gradients need of the planes."""
+    """Returns y, and the statistics of the planes that the gradients need."""
     x = dense(x.detach())
     on, y, stats = calls_for(x, "instance_norm"), torch.empty_like(x), _stats(x)
     _call(on, "instance_norm", x, eps, slope, on.view(y, writable=True), on.view(stats, writable=True))
@@ -44,7 +44,7 @@ def run(x: Tensor, slope: float, eps: float) -> tuple[Tensor, Tensor]:
 
 
 def run_gradient(x: Tensor, stats: Tensor, grad: Tensor, slope: float) -> Tensor:
-    """Return dx of grad = dy."""
+    """Returns dx for grad = dy."""
     x = dense(x.detach())
     grad = _like(grad.detach(), x)
     on, dx = calls_for(x, "instance_norm"), torch.empty_like(x)
@@ -53,7 +53,7 @@ def run_gradient(x: Tensor, stats: Tensor, grad: Tensor, slope: float) -> Tensor
 
 
 def run_second_gradient(x: Tensor, stats: Tensor, grad: Tensor, pull: Tensor, slope: float) -> tuple[Tensor, Tensor]:
-    """Return the cotangents of grad and of x for the cotangent `pull` of dx."""
+    """Returns the cotangents of grad and of x for the cotangent `pull` of dx."""
     x = dense(x.detach())
     grad, pull = _like(grad.detach(), x), _like(pull.detach(), x)
     on, dgrad, dx = calls_for(x, "instance_norm"), torch.empty_like(x), torch.empty_like(x)
@@ -65,7 +65,7 @@ def run_second_gradient(x: Tensor, stats: Tensor, grad: Tensor, pull: Tensor, sl
 
 
 def composed(x: Tensor, grad: Tensor, pull: Tensor, slope: float, eps: float) -> tuple[Tensor, Tensor]:
-    """`run_second_gradient` of torch's own operations, for derivatives of it."""
+    """Computes `run_second_gradient` in torch's own operations, for derivatives of it."""
 
     def mean(v: Tensor) -> Tensor:
         return v.mean((2, 3), keepdim=True)
@@ -119,7 +119,7 @@ class Gradient(Function):
         return dx, None, dgrad, None, None
 
 
-# torch has no types for them.
+# torch has no types for apply.
 _apply: Any = InstanceNorm.apply
 _apply_gradient: Any = Gradient.apply
 
@@ -189,7 +189,7 @@ _gradient_operator.register_autograd(_backward_gradient, setup_context=_keep_gra
 
 
 def instance_norm(x: Tensor, slope: float, eps: float) -> Tensor:
-    """`pyharmony.ops.instance_norm` of a tensor; slope 1 is no activation."""
+    """Computes `pyharmony.ops.instance_norm` of a tensor; slope 1 is no activation."""
     check(x)
     _arrays.check_dense(x, "x")
     _arrays.check_device(x, "x")

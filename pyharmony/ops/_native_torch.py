@@ -1,4 +1,4 @@
-"""Native calls on torch tensors: on the CPU, or put on the current stream of the CUDA device that holds them."""
+"""Native calls on torch tensors: on the CPU, or on the current stream of the CUDA device that holds them."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from .. import _arrays, _cuda
 from .._native import native
 from ..errors import DTypeError
 
-#: What the kernels of layers take on a CUDA device.
+#: The dtypes that the kernels of layers take on a CUDA device.
 DEVICE_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def on_device(x: Tensor) -> bool:
-    """Return whether x is for the kernels of a CUDA device."""
+    """Returns whether kernels of a CUDA device have to work on x."""
     return x.is_cuda
 
 
 def check_device_dtype(x: Tensor, name: str) -> None:
-    """Refuse a dtype that the kernels of layers do not take on a CUDA device."""
+    """Refuses a dtype that the kernels of layers do not take on a CUDA device."""
     if x.dtype not in DEVICE_DTYPES:
         raise DTypeError(f"{name}: {x.dtype} is not supported on a GPU, use float32, bfloat16 or float16")
 
 
 def is_capturing(x: Tensor) -> bool:
-    """Return whether calls on x are being captured in a CUDA graph."""
+    """Returns whether calls on x are being captured in a CUDA graph."""
     return x.is_cuda and torch.cuda.is_current_stream_capturing()
 
 
 def dense(x: Tensor) -> Tensor:
-    """Return x itself where it is in memory, planar or channels-last without gaps, else a copy."""
+    """Returns x itself where its memory is planar or channels-last without gaps, else a copy."""
     x = _arrays.plain(x, "x")
     if x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last):
         return x
@@ -40,7 +40,7 @@ def dense(x: Tensor) -> Tensor:
 
 
 def scratch(nbytes: int, like: Tensor) -> Tensor:
-    """Return uninitialised memory beside a tensor, of one byte or more."""
+    """Returns at least one byte of uninitialised memory on the device of a tensor."""
     return torch.empty(max(nbytes, 1), dtype=torch.uint8, device=like.device)
 
 
@@ -50,29 +50,29 @@ class Calls:
     module: Any = native
 
     def view(self, x: Tensor | None, *, writable: bool = False) -> Any:
-        """Return the native view of x, which has to outlive it; None for None."""
+        """Returns the native view of x, which has to outlive the view; None for None."""
         return None if x is None else _arrays.tensor_view(x, writable=writable, module=self.module)
 
     def size(self, name: str, *arguments: Any) -> int:
-        """Return the bytes of workspace that a call needs, by the function that knows: none on the CPU."""
+        """Returns the bytes of workspace that a call needs, by the function of that name; none on the CPU."""
         return 0
 
     def run(self, name: str, *arguments: Any, workspace: int | None = None, **options: Any) -> Any:
-        """Call a function of the module."""
+        """Calls a function of the module."""
         return getattr(self.module, name)(*arguments, **options)
 
 
 class DeviceCalls(Calls):
-    """Native calls on tensors of a CUDA device: kernels on the current stream, for which nothing waits.
+    """Native calls on tensors of a CUDA device: kernels are put on the current stream, and nothing waits for them.
 
     Args:
-        like: a tensor there.
-        doing: the op, for messages.
+        like: a tensor on the device.
+        doing: the name of the op, for messages.
     """
 
     def __init__(self, like: Tensor, doing: str) -> None:
         self.module, self.like, self.doing = _cuda.kernels(), like, doing
-        self.place = {"device": -1, "stream": 0}  # the emulator's
+        self.place = {"device": -1, "stream": 0}  # the device of the emulator
         if like.is_cuda:
             stream = torch.cuda.current_stream(like.device).cuda_stream
             self.place = {"device": like.device.index, "stream": stream}
@@ -81,10 +81,10 @@ class DeviceCalls(Calls):
         return int(getattr(self.module, name)(*arguments))
 
     def run(self, name: str, *arguments: Any, workspace: int | None = None, **options: Any) -> Any:
-        """Put a call on the stream.
+        """Puts a call on the stream.
 
         Args:
-            workspace: the bytes of scratch memory that the call is given by name; None: it takes none.
+            workspace: the bytes of scratch memory to pass to the call; None: the call takes no scratch memory.
         """
         if workspace is not None:
             memory = scratch(workspace, self.like)
@@ -97,5 +97,5 @@ _ON_CPU = Calls()
 
 
 def calls_for(x: Tensor, doing: str) -> Calls:
-    """Return the native calls of an op for tensors that are where x is."""
+    """Returns the native calls of an op for tensors on the device of x."""
     return DeviceCalls(x, doing) if on_device(x) else _ON_CPU

@@ -18,16 +18,16 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 
 Pair = tuple[int, int]
 
-#: What x and weight may be; bfloat16 is torch's alone.
+#: The dtypes that x and weight may have; bfloat16 only in torch.
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 
-#: Rows of outputs are numbered by int32.
+#: The least number of rows of outputs that int32 cannot number.
 _MOST_ROWS = 1 << 31
 
 
 @dataclass(frozen=True)
 class Window:
-    """The windows of a convolution, each value of rows and of columns."""
+    """The windows of a convolution; each value is a pair for rows and columns."""
 
     kernel_size: Pair
     stride: Pair = (1, 1)
@@ -44,10 +44,10 @@ class Window:
         return self.kernel_size[0] * self.kernel_size[1]
 
     def out_size(self, height: int, width: int) -> Pair:
-        """(OH, OW) on an image; less than 1 where it is smaller than the window.
+        """Returns (OH, OW), the number of windows on an image; below 1 where the image is smaller than the window.
 
         Raises:
-            ArgumentError: padding makes an output of 2^31 pixels or more, whose rows have no numbers.
+            ArgumentError: padding makes an output of 2^31 pixels or more, too many to number its rows.
         """
         each = zip((height, width), self.kernel_size, self.stride, self.padding, self.dilation)
         oh, ow = ((size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, s, p, d in each)
@@ -57,17 +57,17 @@ class Window:
 
 
 class LayerPlan:
-    """What one layer needs to know of its mask.
+    """Everything that a layer needs to know of its mask.
 
     Attributes:
         window: the windows.
-        channels: planes of the mask that a window sums: 1, or those of a group's channels.
-        groups: of the maps below: 1, or the layer's where the mask has a plane for each channel.
+        channels: the number of mask planes that a window sums: 1, or the channels of a group.
+        groups: the groups of the maps below: 1, or those of the layer where the mask has a plane for each channel.
         soft: whether the mask has values between 0 and 1.
         full: whether the mask is one everywhere.
-        plain: whether every ratio is one: a convolution like any other.
-        on_device: whether it is in the memory of a CUDA device, where full and plain are false of any mask, and rows
-            and share wait for the device.
+        plain: whether every ratio is one, so that the layer is an ordinary convolution.
+        on_device: whether the plan is in the memory of a CUDA device. There full and plain are false for any given
+            mask, and rows and share wait for the device.
     """
 
     on_device = False
@@ -90,7 +90,7 @@ class LayerPlan:
         self._batch: LayerPlan | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # Addresses are of this plan's memory, not of a copy's.
+        # The addresses belong to this plan's memory, and a copy has its own.
         state = {name: value for name, value in vars(self).items() if name not in ("where", "index_address")}
         return {**state, "_views": {}}
 
@@ -100,37 +100,37 @@ class LayerPlan:
 
     @property
     def size(self) -> int:
-        """S: the values of the mask in a window."""
+        """S, the number of mask values in a window."""
         return self.window.taps * self.channels
 
     @property
     def mask_in(self) -> Array:
-        """[N, 1 or C, H, W]: the mask, in its dtype."""
+        """The mask [N, 1 or C, H, W], in its dtype."""
         return self._as_mask(self._mask)
 
     @property
     def mask_out(self) -> Array:
-        """[N, groups, OH, OW]: the new mask, in the dtype of the mask."""
+        """The new mask [N, groups, OH, OW], in the dtype of the mask."""
         return self._as_mask(self._cover)
 
     @property
     def count(self) -> Array:
-        """[N, groups, OH, OW] float32 (float64 of a soft float64 mask): the sum of the mask over each window."""
+        """The sum of the mask over each window, [N, groups, OH, OW] float32 (float64 for a soft float64 mask)."""
         return self._kind(self._count)
 
     @property
     def ratio(self) -> Array:
-        """[N, groups, OH, OW] float32: S / count times the new mask; zero where the count is."""
+        """S / count times the new mask, [N, groups, OH, OW] float32; zero where the count is."""
         return self._kind(self._ratio)
 
     @property
     def rows(self) -> Array:
-        """[M] int32: positions in [N, OH, OW] of the windows with a known pixel, in order."""
+        """The positions in [N, OH, OW] of the windows with a known pixel, in order, [M] int32."""
         return self._kind(self._rows)
 
     @property
     def share(self) -> float:
-        """Active windows of all."""
+        """The share of the windows that are active."""
         n, _, oh, ow = self._ratio.shape
         return len(self._rows) / (n * oh * ow)
 
@@ -138,17 +138,17 @@ class LayerPlan:
         return self._kind(x).to(self._dtype) if self._torch else x.astype(self._dtype, copy=False)
 
     def cover_tensor(self, dtype: Any, channels: int = 1) -> Array:
-        """mask_out of a dtype, for each of the channels where groups differ."""
+        """Returns mask_out in a dtype, repeated for each of the channels where groups differ."""
         cover = self._kind(self._cover).to(dtype)
         return cover.repeat_interleave(channels // self.groups, 1) if self.groups > 1 else cover
 
     def _kind(self, x: NumpyArray) -> Array:
         return sys.modules["torch"].from_numpy(x) if self._torch else x
 
-    # What kernels take, beside float64 in float64, else in float32.
+    # The arrays below are what kernels take: float64 for float64 inputs, else float32.
 
     def index(self) -> NumpyArray:
-        """[N, OH, OW] int32: the number of a window among the rows, or -1."""
+        """Returns the number of each window among the rows, or -1, [N, OH, OW] int32."""
         if self._index is None:
             n, _, oh, ow = self._ratio.shape
             index = np.empty((n, oh, ow), np.int32)
@@ -157,21 +157,21 @@ class LayerPlan:
         return self._index
 
     def ratio_in(self, real: str, group: int = 0) -> NumpyArray:
-        """[N, OH, OW] real: the ratio of a group, exact to a rounding."""
+        """Returns the ratio of a group, exact to a rounding, [N, OH, OW] real."""
         return self._typed("ratio", real, group, lambda: self._ratio if real == "float32" else self._exact_ratio())
 
     def cover_in(self, real: str, group: int = 0) -> NumpyArray | None:
-        """[N, OH, OW] real: the new mask of a group; None where it is one wherever the ratio is not zero."""
+        """Returns the new mask of a group, [N, OH, OW] real; None where it is one wherever the ratio is not zero."""
         return self._typed("cover", real, group, lambda: self._cover) if self.soft else None
 
     def mask_in_type(self, real: str) -> NumpyArray | None:
-        """The mask as bool or real; None where it is one everywhere."""
+        """Returns the mask as bool or real; None where it is one everywhere."""
         if self.full or not self.soft:
             return None if self.full else self._mask
         return self._typed("mask", real, None, lambda: self._mask)
 
     def view_of(self, name: str, real: str, group: int = 0) -> Any:
-        """The native view of 'ratio', 'cover' or 'mask' as above, made once."""
+        """Returns the native view of 'ratio', 'cover' or 'mask' as above; it is made once."""
         key = (name, real, group)
         if key not in self._views:
             make = {"ratio": self.ratio_in, "cover": self.cover_in}.get(name)
@@ -180,12 +180,12 @@ class LayerPlan:
 
     @functools.cached_property
     def where(self) -> tuple[int, int]:
-        """The rows as native code takes them: where they are, and how many."""
+        """The address and the number of the rows, as native code takes them."""
         return address(self._rows)
 
     @functools.cached_property
     def index_address(self) -> int:
-        """Where `index` is."""
+        """The address of `index`."""
         return int(self.index().ctypes.data)
 
     def _exact_ratio(self) -> NumpyArray:
@@ -193,7 +193,7 @@ class LayerPlan:
         return np.where(count > 0, self.size / np.maximum(count, 1), 0)
 
     def _typed(self, name: str, real: str, group: int | None, make: Callable[[], NumpyArray]) -> NumpyArray:
-        # Kept, because native code sees the memory and not the array.
+        # The arrays are kept, because native code refers to their memory and does not keep them alive.
         key = (name, real, group)
         if key not in self._in_type:
             found = make()
@@ -203,7 +203,7 @@ class LayerPlan:
         return self._in_type[key]
 
     def for_batch(self, n: int) -> LayerPlan:
-        """This plan, of one mask, for n images that share it."""
+        """Returns this plan, made for one mask, repeated for n images that share the mask."""
         if self._ratio.shape[0] == n:
             return self
         if self._batch is None or self._batch._ratio.shape[0] != n:
@@ -224,7 +224,7 @@ class LayerPlan:
 
 
 def pair(value: Any, name: str, low: int) -> Pair:
-    """Return an integer or a pair of them as a pair."""
+    """Returns an integer or a pair of them as a pair."""
     values = (value, value) if isinstance(value, (int, np.integer)) and not isinstance(value, bool) else value
     try:
         found = tuple(int(v) for v in values)
@@ -236,7 +236,7 @@ def pair(value: Any, name: str, low: int) -> Pair:
 
 
 def window_of(kernel_size: Any, stride: Any, padding: Any, dilation: Any, name: str = "") -> Window:
-    """Return the windows of a layer, checked."""
+    """Returns the windows of a layer, after checks."""
     return Window(
         pair(kernel_size, f"{name}kernel_size", 1),
         pair(stride, f"{name}stride", 1),
@@ -246,7 +246,7 @@ def window_of(kernel_size: Any, stride: Any, padding: Any, dilation: Any, name: 
 
 
 def remembered_window(kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> Window:
-    """Return `window_of`, remembered for the tuples and integers that a layer has."""
+    """Returns `window_of` from a cache, for the tuples and integers that a layer has."""
     try:
         return _remembered(kernel_size, stride, padding, dilation)
     except TypeError:
@@ -257,12 +257,12 @@ _remembered = functools.lru_cache(maxsize=256, typed=True)(window_of)
 
 
 def pairs_of(window: Window) -> tuple[Pair, ...]:
-    """Return kernel size, stride, padding and dilation."""
+    """Returns kernel size, stride, padding and dilation."""
     return window.kernel_size, window.stride, window.padding, window.dilation
 
 
 def parse_layer(layer: Any, name: str) -> tuple[Window, int]:
-    """Return the windows and groups of a layer of `mask_plan`."""
+    """Returns the windows and groups of a layer of `mask_plan`."""
     if hasattr(layer, "kernel_size"):
         values = [layer.kernel_size, layer.stride, layer.padding, layer.dilation, getattr(layer, "groups", 1)]
     elif isinstance(layer, (tuple, list)) and 1 <= len(layer) <= 5:
@@ -275,7 +275,7 @@ def parse_layer(layer: Any, name: str) -> tuple[Window, int]:
 
 
 def mask_4d(mask: Any) -> Array:
-    """Return a mask as [N, C, H, W], of a dtype that is accepted."""
+    """Returns a mask as [N, C, H, W]; refuses other shapes and dtypes."""
     if not isinstance(mask, np.ndarray) and not _arrays.is_torch(mask):
         raise DTypeError(f"mask: {type(mask).__name__}, expected a numpy.ndarray or a torch.Tensor")
     _arrays.check_dense(mask, "mask")
@@ -293,7 +293,7 @@ def mask_4d(mask: Any) -> Array:
 
 
 def sizes_of(shape: tuple[int, ...], chain: tuple[tuple[Window, int], ...]) -> tuple[int, list[Pair]]:
-    """Return the groups of a mask [N, C, H, W], and the size of each layer's new mask."""
+    """Returns the groups of a mask [N, C, H, W], and the size of each layer's new mask."""
     _, channels, *size = shape
     groups = 1 if channels == 1 else chain[0][1]
     if channels % groups:
@@ -308,27 +308,27 @@ def sizes_of(shape: tuple[int, ...], chain: tuple[tuple[Window, int], ...]) -> t
 
 
 def dtype_of(x: Any) -> str:
-    """Return the name of a dtype, NumPy's or torch's."""
+    """Returns the name of a dtype of NumPy or torch."""
     return str(x.dtype).removeprefix("torch.")
 
 
 def real_of(x: Any) -> str:
-    """Return the type of ratios, biases and sums beside x."""
+    """Returns the dtype of ratios, biases and sums that goes with x."""
     return "float64" if dtype_of(x) == "float64" else "float32"
 
 
 def address(x: NumpyArray) -> tuple[int, int]:
-    """Return where the integers of an array are, and how many."""
+    """Returns the address of an array of integers, and their number."""
     return x.ctypes.data, x.size
 
 
 def optional(x: NumpyArray | None) -> Any:
-    """Return the native view of an array, or None."""
+    """Returns the native view of an array, or None."""
     return None if x is None else _arrays.view(x, "map")
 
 
 def number(value: Any, name: str, low: float = -math.inf) -> float:
-    """Return a finite number."""
+    """Returns a number after checking that it is finite."""
     try:
         found = float(value)
     except (TypeError, ValueError) as error:
@@ -340,7 +340,7 @@ def number(value: Any, name: str, low: float = -math.inf) -> float:
 
 
 def check_layer(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Window:
-    """Return the windows of a layer; refuse what does not fit."""
+    """Returns the windows of a layer; refuses arguments that do not fit each other."""
     for value, name in ((x, "x"), (weight, "weight"), (bias, "bias")):
         if value is None and name == "bias":
             continue
@@ -369,14 +369,14 @@ def check_layer(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilat
 
 
 def check_same_dtype(x: Any, weight: Any, bias: Any) -> None:
-    """Refuse a weight or a bias of another dtype than x."""
+    """Refuses a weight or a bias with another dtype than x."""
     for value, name in ((weight, "weight"), (bias, "bias")):
         if value is not None and value.dtype != x.dtype:
             raise DTypeError(f"{name}: dtype {dtype_of(value)} differs from x {dtype_of(x)}; convert one of them")
 
 
 def check_mask(mask: Any, x: Any) -> Array:
-    """Return a mask as [N or 1, 1 or C, H, W], which broadcasts to x."""
+    """Returns a mask as [N or 1, 1 or C, H, W], which broadcasts to x."""
     if _arrays.is_torch(mask) != _arrays.is_torch(x):
         raise DTypeError(f"mask: {type(mask).__name__}, expected the kind of x, {type(x).__name__}")
     mask = mask_4d(mask)
@@ -387,10 +387,10 @@ def check_mask(mask: Any, x: Any) -> Array:
 
 
 def plan_of_call(x: Any, mask: Any, plan: Any, window: Window, groups: int, soft: bool, planner: Any) -> LayerPlan:
-    """Return the plan of a call.
+    """Returns the plan for a call: the one that is given, or a new one.
 
     Args:
-        planner: the module that has `ones` and `plan_layers` for x.
+        planner: the module with `ones` and `plan_layers` for x.
     """
     if plan is None:
         if mask is None:
@@ -403,7 +403,7 @@ def plan_of_call(x: Any, mask: Any, plan: Any, window: Window, groups: int, soft
 
 
 def check_plan(plan: Any, x: Any, window: Window, groups: int) -> None:
-    """Refuse a plan of another layer."""
+    """Refuses a plan that was made for another layer or another x."""
     n, c, h, w = x.shape
     if not isinstance(plan, LayerPlan):
         raise ArgumentError(f"plan: {type(plan).__name__}, expected one layer of a MaskPlan, such as plan[0]")
@@ -417,7 +417,7 @@ def check_plan(plan: Any, x: Any, window: Window, groups: int) -> None:
 
 
 def by_channel(cover: Array, planes: int, channels: int) -> Array:
-    """Return a new mask as the next layer takes it: with a plane for each channel where the mask had several."""
+    """Returns a new mask as the next layer takes it, with a plane for each channel where the mask had several."""
     if planes == 1:
         return cover
     n, g, h, w = cover.shape

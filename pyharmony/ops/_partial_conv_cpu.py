@@ -26,12 +26,12 @@ from ._partial_conv import (
     sizes_of,
 )  # fmt: skip
 
-#: The most bytes of gathered rows at once.
+#: The most bytes of gathered rows that exist at once.
 COLUMN_BYTES = 64 << 20
 
 
 def plan_layers(mask: Array, chain: tuple[tuple[Window, int], ...], soft: bool) -> tuple[LayerPlan, ...]:
-    """Return the plans of a chain of layers from the mask of the first."""
+    """Returns the plans of a chain of layers from the mask of the first."""
     seen = view(mask, "mask")
     kind = native.partial_conv_mask_kind(seen)
     if kind == 3:
@@ -40,7 +40,7 @@ def plan_layers(mask: Array, chain: tuple[tuple[Window, int], ...], soft: bool) 
         raise MaskError("mask: values between 0 and 1; pass soft=True, or mask > 0.5")
     groups, sizes = sizes_of(tuple(mask.shape), chain)
     n = mask.shape[0]
-    # A soft mask of zeros and ones is a hard one: min(u, 1) says the same.
+    # A soft mask with only zeros and ones gives the same min(u, 1) as a hard mask.
     soft = kind == 2
     real = np.dtype("float64" if soft and dtype_of(mask) == "float64" else "float32")
     maps = []
@@ -57,7 +57,7 @@ def plan_layers(mask: Array, chain: tuple[tuple[Window, int], ...], soft: bool) 
     )  # fmt: skip
     first = mask if soft else mask != 0
     if _arrays.is_torch(first):
-        # bfloat16 is of torch alone.
+        # NumPy has no bfloat16.
         first = _arrays.to_numpy(first.float() if dtype_of(first) == "bfloat16" else first, "mask")
     current = np.array(first, real if soft else np.bool_)
     layers, full = [], kind == 0
@@ -85,7 +85,7 @@ def _kept_ones(height: int, width: int, window: Window, torch: bool) -> LayerPla
 
 
 def ones(x: Any, window: Window) -> LayerPlan:
-    """Return the plan without a mask: borders alone."""
+    """Returns the plan without a mask, where only the borders of the image count as unknown."""
     return _kept_ones(*x.shape[2:], window, _arrays.is_torch(x))
 
 
@@ -93,7 +93,7 @@ def partial_conv2d(
     x: NumpyArray, weight: NumpyArray, bias: NumpyArray | None, mask: NumpyArray | None, window: Window, groups: int,
     soft: bool, plan: LayerPlan | None, scale: Any, slope: float,
 ) -> tuple[NumpyArray, NumpyArray]:  # fmt: skip
-    """`pyharmony.ops.partial_conv2d` of arrays, after its checks of shapes."""
+    """Computes `pyharmony.ops.partial_conv2d` of arrays, after its checks of shapes."""
     layer = plan_of_call(x, mask, plan, window, groups, soft, sys.modules[__name__])
     factor = 1.0 if scale is None else number(scale, "scale")
     y = _forward(x, weight, bias, layer.for_batch(x.shape[0]), groups, factor, slope)
@@ -140,14 +140,14 @@ def _forward(
 
 
 def view(x: Any, name: str, *, writable: bool = False) -> Any:
-    """Return the native view of an array or a tensor."""
+    """Returns the native view of an array or a tensor."""
     if _arrays.is_torch(x):
         return _arrays.tensor_view(x, writable=writable)
     return _arrays.view(x, name, writable=writable)
 
 
 def premask(x: Any, mask: NumpyArray, out: Any) -> Any:
-    """Write x mask to out, which has the layout of x or is x; return out."""
+    """Writes x times mask to out, which has the layout of x or is x; returns out."""
     if mask.shape[0] != x.shape[0]:
         mask = np.broadcast_to(mask, (x.shape[0], *mask.shape[1:]))
     native.partial_conv_premask(view(x, "x"), _arrays.view(mask, "mask"), view(out, "out", writable=True))

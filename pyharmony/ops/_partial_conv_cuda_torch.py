@@ -1,10 +1,10 @@
 """Partial convolution of torch tensors on a CUDA device: our kernels around the library's convolution.
 
-A plan of all layers is one launch where the bits of the mask fit into a block's shared memory. A layer is the mask's
-product with x, the library's convolution, and one pass over its result with ratio, bias, scale and activation; of few
-channels of x all of it is one kernel. Nothing that a call needs is read on the host, a scale included, so that calls
-can be captured in a CUDA graph. One exception: a plan of a mask of floats reads whether its values are in range, and
-waits for that, unless the stream is being captured; a mask of bools has nothing to check.
+A plan of all layers is one launch where the bits of the mask fit into a block's shared memory. A layer is the product
+of mask and x, the library's convolution, and one pass over its result with ratio, bias, scale and activation; where x
+has few channels, one kernel does all of this. The host reads nothing that a call needs, not even a scale, so that
+calls can be captured in a CUDA graph. One exception: a plan of a mask of floats reads whether its values are in range,
+and waits for that, unless the stream is being captured; a mask of bools needs no check.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from . import _partial_conv as op
 from ._native_torch import DEVICE_DTYPES, DeviceCalls, dense
 from ._partial_conv import LayerPlan, Window
 
-#: The most products of an output value for which the direct kernel is taken. Derived, not measured: on an H200 a
-#: product costs about 0.05 ps, and the passes over x and y that the kernel saves 1 to 2 ps for each value.
+#: The most products per output value for which the direct kernel is taken. Derived, not measured: on an H200 a
+#: product costs about 0.05 ps, and the passes over x and y that the kernel saves cost 1 to 2 ps per value.
 DIRECT_PRODUCTS = 32
 
 _ALIGNMENT = 256
@@ -39,7 +39,7 @@ def _calls(x: Tensor) -> DeviceCalls:
 
 
 class _Maps:
-    """What a plan has of a layer: parts of one piece of memory."""
+    """The layout of a layer's maps in the memory of a plan."""
 
     def __init__(self, shape: tuple[int, ...], cover: torch.dtype) -> None:
         n, _, oh, ow = shape
@@ -50,7 +50,7 @@ class _Maps:
         }  # fmt: skip
 
     def place(self, offset: int) -> int:
-        """Lays the parts out from an offset on; where the next may begin."""
+        """Lays the parts out from an offset on, and returns the offset behind them."""
         for name, (shape, dtype) in self._kinds.items():
             self.parts[name] = (offset, shape, dtype)
             offset += -(-math.prod(shape) * dtype.itemsize // _ALIGNMENT) * _ALIGNMENT
@@ -67,7 +67,7 @@ class _Maps:
 
 
 class DeviceLayerPlan(LayerPlan):
-    """A layer's plan in the memory of a device. `rows` and `share` wait for the device, nothing else does."""
+    """A layer's plan in the memory of a device. Only `rows` and `share` wait for the device."""
 
     on_device = True
 
@@ -81,7 +81,7 @@ class DeviceLayerPlan(LayerPlan):
         self._shape = maps.parts["ratio"][1]
         self.groups = self._shape[1]
         self.channels = mask.shape[1] // self.groups
-        # Of any other mask it is not known without a look at it.
+        # Whether another mask is plain is unknown without reading it.
         self.plain = full and window.padding == (0, 0)
         self.mask_view = None if full else _calls(mask).view(mask)
         self.ratio_view = maps.view(memory, "ratio")
@@ -93,7 +93,7 @@ class DeviceLayerPlan(LayerPlan):
 
     @property
     def device(self) -> torch.device:
-        """Where the plan is."""
+        """The device that holds the plan."""
         return self._memory.device
 
     @property
@@ -127,11 +127,11 @@ class DeviceLayerPlan(LayerPlan):
         return cover.repeat_interleave(channels // self.groups, 1) if self.groups > 1 else cover
 
     def for_batch(self, n: int) -> DeviceLayerPlan:
-        return self  # kernels repeat what is of one image
+        return self  # kernels repeat the maps of one image
 
 
 def _kept(mask: Tensor, soft: bool) -> Tensor:
-    """A copy of the mask as kernels take it: bool, or float32 of a soft one, its rows one after another."""
+    """Returns a copy of the mask as kernels take it: bool, or float32 if soft, its rows one after another."""
     kept = mask.to(torch.float32, copy=True) if soft else mask != 0
     if kept.is_contiguous() or kept.is_contiguous(memory_format=torch.channels_last):
         return kept.clone() if kept.data_ptr() == mask.data_ptr() else kept
@@ -141,14 +141,14 @@ def _kept(mask: Tensor, soft: bool) -> Tensor:
 def plan_layers(
     mask: Tensor, chain: tuple[tuple[Window, int], ...], soft: bool, *, full: bool = False
 ) -> tuple[DeviceLayerPlan, ...]:
-    """`pyharmony.ops.partial_conv.plan_layers` of a mask on a device.
+    """Plans layers as `pyharmony.ops.partial_conv.plan_layers` does, for a mask on a device.
 
     Args:
         full: the mask is known to be one everywhere.
 
     Raises:
-        MaskError: values outside [0, 1], or between without soft; not while the stream is being captured, where such
-            values are taken as 1 where they are above 0.
+        MaskError: values outside [0, 1], or between without soft. While the stream is being captured this is not
+            checked, and such values count as 1 where they are above 0.
     """
     dtype = mask.dtype
     soft = soft and dtype != torch.bool
@@ -158,7 +158,7 @@ def plan_layers(
     n = mask.shape[0]
     cover = torch.float32 if soft else torch.bool
     layers = [_Maps((n, groups, *size), cover) for size in sizes]
-    offset = -(-4 * n * (len(layers) + 1) // _ALIGNMENT) * _ALIGNMENT  # totals and flags
+    offset = -(-4 * n * (len(layers) + 1) // _ALIGNMENT) * _ALIGNMENT  # the memory begins with totals and flags
     for layer in layers:
         offset = layer.place(offset)
     memory = _native_torch.scratch(offset, mask)
@@ -196,7 +196,7 @@ def _kept_ones(height: int, width: int, window: Window, device: torch.device, st
 
 
 def ones(x: Tensor, window: Window) -> DeviceLayerPlan:
-    """The plan without a mask. What a graph needs is made in it: the memory that is kept may go."""
+    """Returns the plan without a mask. In a graph capture it is made anew, since cached memory may be freed."""
     make = _kept_ones.__wrapped__ if _native_torch.is_capturing(x) else _kept_ones
     return make(x.shape[2], x.shape[3], window, x.device, _calls(x).place["stream"])
 
@@ -205,7 +205,7 @@ def ones(x: Tensor, window: Window) -> DeviceLayerPlan:
 
 
 def _factor(scale: Any) -> tuple[float, Tensor | None]:
-    """A scale as kernels take it."""
+    """Returns a scale as kernels take it: a number, and a tensor on the device or None."""
     if not isinstance(scale, Tensor):
         return float(scale), None
     scale = scale.detach()
@@ -220,7 +220,7 @@ def _premask(x: Tensor, mask: Any, scale: Any, out: Tensor) -> Tensor:
 
 
 def _masked(x: Tensor, plan: DeviceLayerPlan) -> Tensor:
-    """m x; x itself without a mask."""
+    """Returns m x; x itself without a mask."""
     if plan.mask_view is None:
         return x
     x = dense(x)
@@ -232,7 +232,7 @@ def _maps(plan: DeviceLayerPlan) -> tuple[Any, Any]:
 
 
 def is_direct(x: Tensor, weight: Tensor, layer: Any) -> bool:
-    """Whether the layer is one kernel."""
+    """Returns whether one kernel computes the layer."""
     window = layer.plan.window
     return (
         layer.groups == 1
@@ -246,13 +246,13 @@ def run_layer(
     x: Tensor, weight: Tensor, bias: Tensor | None, layer: Any, scale: Any, slope: float, last: torch.memory_format,
     sums: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """y = act(scale conv(x, W) + bias c).
+    """Computes y = act(scale conv(x, W) + bias c).
 
     Args:
         scale: a number, or a scalar on the device.
         last: the memory format of y.
-        sums: [2, 1, O] float32 for the sums of y and of its squares, what a batch norm takes, or [2, N, O] for those
-            of each image. The direct kernel is not taken then.
+        sums: [2, 1, O] float32 for the sums of y and of its squares, which a batch norm takes, or [2, N, O] for those
+            of each image. The direct kernel is not used then.
     """
     x, weight = x.detach(), weight.detach()
     bias = None if bias is None else bias.detach().contiguous()
@@ -297,12 +297,12 @@ def run_backward(
     for_bias: bool,
     x_scale: Any = 1.0,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """The gradients of x, weight and bias through `run_layer`: of x where weight is given, of weight where x is.
+    """Returns the gradients of x (where weight is given), of weight (where x is given), and of bias.
 
     Args:
         y: the layer's result, where slope is not 1.
-        shapes, last: shapes and memory formats of x and weight.
-        x_scale: a factor of the gradient of x alone.
+        shapes, last: the shapes and memory formats of x and weight.
+        x_scale: a factor for the gradient of x alone.
     """
     plan: DeviceLayerPlan = layer.plan
     value, factor = _factor(scale)
@@ -348,9 +348,9 @@ def run_gradients(
     grad: Tensor, y: Tensor | None, x: Tensor, weight: Tensor, scale: Any, layer: Any, slope: float, needs: Any,
     last: tuple[torch.memory_format, torch.memory_format],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
-    """The gradients of x, weight, bias and scale; what needs[i] does not ask for is None.
+    """Returns the gradients of x, weight, bias and scale, each None where needs[i] is False.
 
-    A gradient of scale is the sum of W times that of W without scale, which is then applied afterwards.
+    The gradient of scale is the sum of W times the gradient of W without scale; scale is applied to that afterwards.
     """
     for_scale = needs[3]
     dx, dw, db = run_backward(

@@ -6,12 +6,12 @@ With mask m and ratio r constant, `pyharmony.reference.partial_conv` has
     input_grad(g, W)   = m conv^T(r g, W)          g: conv(v, W),         W: weight_grad(v, g)
     weight_grad(x, g)  = windows of m x by r g     x: input_grad(g, V),   g: conv(x, V)
 
-beside each the gradients, v and V the incoming ones: closed, so that derivatives of any order follow. The layer
-y = act(scale conv(x, W) + b c) is one pass forward and one backward; its gradient is put together from the maps where
-it is to be differentiated again. Eager calls are functions of autograd, which share one plan; under torch's compiler
-they are operators of torch.library, which plan again from the mask.
+with each map its gradients, v and V being the incoming ones. The three maps are closed under differentiation, so that
+derivatives of any order follow. The layer y = act(scale conv(x, W) + b c) is one pass forward and one backward; where
+its gradient is to be differentiated again, it is put together from the maps. Eager calls are functions of autograd,
+which share one plan; under torch's compiler they are operators of torch.library, which plan again from the mask.
 
-`run_layer`, `run_gradients` and `run_backward` are all that knows where tensors are.
+Only `run_layer`, `run_gradients` and `run_backward` know whether tensors are on the CPU or on a device.
 """
 
 from __future__ import annotations
@@ -35,30 +35,30 @@ from ._partial_conv import LayerPlan, Window
 
 _ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
-#: Above this share of active windows a convolution is faster: of few channels it is cheap, a row is not.
+#: Above this share of active windows a convolution is faster; with few channels it is cheap, gathering rows is not.
 _MOST_ROWS = 0.8
 _MOST_ROWS_OF_FEW_CHANNELS = 0.4
 _FEW_CHANNELS = 16
 
-#: With so few rows most of a convolution's time goes into the weights, and rows are faster whatever their share.
+#: With so few rows the weights take most of a convolution's time, and rows are faster whatever their share.
 _FEW_ROWS = 512
 
 #: The most bytes of gathered rows; a convolution that would need more runs densely.
 _COLUMN_BYTES = 256 << 20
 
-#: Gathered rows of no more bytes than this, or than x, are kept for the gradient of the weight.
+#: Gathered rows with no more bytes than this, or than x, are kept for the gradient of the weight.
 _KEPT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A plan, and how the convolution is grouped."""
+    """A plan, and the number of groups of the convolution."""
 
     plan: LayerPlan
     groups: int
 
     def by_rows(self, images: int, weight: Tensor) -> bool:
-        """Whether the active windows are gathered: the faster way by measurement, see docs/partial_conv.md."""
+        """Returns whether the active windows are gathered, where measured to be faster; see docs/partial_conv.md."""
         if self.groups > 1:
             return False
         rows = len(self.plan._rows) * (images // self.plan._ratio.shape[0])
@@ -68,7 +68,7 @@ class Layer:
 
     @property
     def conv(self) -> tuple[list[int], list[int], list[int]]:
-        """Stride, padding and dilation."""
+        """Stride, padding and dilation, as torch takes them."""
         window = self.plan.window
         return list(window.stride), list(window.padding), list(window.dilation)
 
@@ -93,40 +93,40 @@ def _view(x: Tensor | None, *, writable: bool = False) -> Any:
 
 
 def _is_last(x: Tensor) -> bool:
-    """Whether the channels lie beside each other, and not the pixels."""
+    """Returns whether the values of a pixel's channels lie beside each other in memory."""
     return not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
 
 
 def _format(*tensors: Tensor) -> torch.memory_format:
-    """Return the memory format of a convolution's result."""
+    """Returns the memory format of a convolution's result."""
     return torch.channels_last if any(_is_last(x) for x in tensors) else torch.contiguous_format
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
-    """a [M, K] times the transpose of b [N, K], both of any strides."""
+    """Returns a [M, K] times the transpose of b [N, K], both with any strides."""
     if _ONEDNN and a.dtype == torch.float32 and a.shape[0] > 0 and a.shape[1] > 0 and a.is_contiguous():
-        # What the compiler makes of a linear layer: torch.mm calls a BLAS that is twice as slow on some processors.
-        # Of a transposed a it would make a copy.
+        # The compiler makes this call for a linear layer: torch.mm calls a BLAS that is twice as slow on some CPUs.
+        # It would copy a transposed a.
         return torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
     return a @ b.t()
 
 
 def _channels_first(weight: Tensor, rows: int) -> bool:
-    """Whether columns are in the order of a weight [O, C, kh, kw] in memory, else in that of [O, kh, kw, C].
+    """Returns whether columns have the order of a weight [O, C, kh, kw] in memory, else that of [O, kh, kw, C].
 
-    The second is the faster to gather; with few rows it costs less than to turn the weight.
+    The second order is the faster to gather; with few rows that gains less than permuting the weight costs.
     """
     return weight.is_contiguous() and rows < weight.shape[0]
 
 
 def _matrix(weight: Tensor, first: bool) -> Tensor:
-    """[O, K] in the order of the columns."""
+    """Returns the weight as [O, K], in the order of the columns."""
     w = weight if first else weight.permute(0, 2, 3, 1)
     return w.to(_product_type(weight)).reshape(weight.shape[0], -1)
 
 
 def _masked(x: Tensor, plan: LayerPlan) -> Tensor:
-    """m x; x itself where the mask is one everywhere."""
+    """Returns m x; x itself where the mask is one everywhere."""
     mask = plan.mask_in_type(_real(x))
     if mask is None:
         return x
@@ -135,7 +135,7 @@ def _masked(x: Tensor, plan: LayerPlan) -> Tensor:
 
 
 def _columns(x: Tensor, plan: LayerPlan, first: bool) -> Tensor:
-    """The active windows of m x, [M, K]."""
+    """Returns the active windows of m x, [M, K]."""
     mask = plan.mask_in_type(_real(x))
     if mask is not None and mask.shape[1] > 1:
         x, mask = _masked(x, plan), None
@@ -148,13 +148,13 @@ def _columns(x: Tensor, plan: LayerPlan, first: bool) -> Tensor:
 
 
 def _parts(plan: LayerPlan, channels: int) -> list[tuple[int, slice]]:
-    """The groups of a plan with the channels that share a ratio."""
+    """Returns the groups of a plan, each with the channels that share its ratio."""
     each = channels // plan.groups
     return [(g, slice(g * each, (g + 1) * each)) for g in range(plan.groups)]
 
 
 def _maps(plan: LayerPlan, x: Tensor, group: int = 0) -> tuple[Any, Any]:
-    """Ratio and new mask of a group for native code."""
+    """Returns ratio and new mask of a group, for native code."""
     real = _real(x)
     return plan.view_of("ratio", real, group), plan.view_of("cover", real, group)
 
@@ -163,9 +163,9 @@ def run_layer(
     x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, scale: Any, slope: float,
     kept: list[Tensor] | None = None,
 ) -> Tensor:  # fmt: skip
-    """y = act(scale conv(x, W) + bias c); scale is a number or a scalar tensor.
+    """Computes y = act(scale conv(x, W) + bias c); scale is a number or a scalar tensor.
 
-    Gathered rows are left in kept where they are small enough to wait for `run_backward`.
+    Gathered rows that are small enough are left in kept, for `run_backward`.
     """
     if layer.plan.on_device:
         return device.run_layer(x, weight, bias, layer, scale, slope, _format(x, weight))
@@ -220,12 +220,12 @@ def run_backward(
     for_bias: bool,
     columns: Tensor | None = None,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """The gradients of x, weight and bias through `run_layer`: of x where weight is given, of weight where x is.
+    """Returns the gradients of x (where weight is given), of weight (where x is given), and of bias.
 
     Args:
         y: the layer's result, where slope is not 1.
-        shapes, last: shapes and memory formats of x and weight.
-        columns: what `run_layer` kept.
+        shapes, last: the shapes and memory formats of x and weight.
+        columns: the rows that `run_layer` kept.
     """
     if layer.plan.on_device:
         return device.run_backward(grad, y, x, weight, layer, shapes, last, scale, slope, for_bias)
@@ -282,12 +282,12 @@ def run_gradients(
     needs: Any,
     columns: Tensor | None = None,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
-    """The gradients of x, weight, bias and scale, of those that are needed, through `run_layer`."""
+    """Returns the gradients of x, weight, bias and scale through `run_layer`, each None where it is not needed."""
     if layer.plan.on_device:
         last = _format(x, weight), _format(weight)
         return device.run_gradients(grad, y, x, weight, scale, layer, slope, needs, last)
     for_x, for_weight, for_bias, for_scale = needs
-    # dW is scale times weight_grad, from which the gradient of scale is, unless that is lost.
+    # dW is scale times weight_grad. The gradient of scale is found by dividing by scale, so a scale of 0 is taken as 1.
     factor = float(scale)
     taken = 1.0 if for_scale and factor == 0 else factor
     dx, dw, db = run_backward(
@@ -328,7 +328,7 @@ def _weight_grad(h: Tensor, x: Tensor, plan: LayerPlan, like: Tensor, columns: T
 
 
 def _input_grad(g: Tensor, weight: Tensor, shape: tuple[int, ...], layer: Layer) -> Tensor:
-    """m conv^T(r g, W)."""
+    """Returns m conv^T(r g, W)."""
     forms = (_format(g, weight), _format(weight))
     dx = run_backward(g, None, None, weight, layer, (shape, tuple(weight.shape)), forms, 1.0, 1.0, False)[0]
     assert dx is not None  # noqa: S101  # weight is given
@@ -336,7 +336,7 @@ def _input_grad(g: Tensor, weight: Tensor, shape: tuple[int, ...], layer: Layer)
 
 
 def _weight_grad_of(x: Tensor, g: Tensor, shape: tuple[int, ...], layer: Layer) -> Tensor:
-    """The sum over windows of m x by r g."""
+    """Returns the sum over windows of m x by r g."""
     forms = (_format(x), torch.contiguous_format)
     dw = run_backward(g, None, x, None, layer, (tuple(x.shape), shape), forms, 1.0, 1.0, False)[1]
     assert dw is not None  # noqa: S101  # x is given
@@ -351,9 +351,9 @@ def _apply(function: Any, *inputs: Any) -> Any:
 
 
 def _needs(ctx: Any, *tensors: bool) -> list[bool]:
-    """ctx.needs_input_grad of the first inputs, without those that this run of the engine has no use for.
+    """Returns ctx.needs_input_grad of the first inputs, False also where this run of the engine needs no gradient.
 
-    Of a gradient penalty's autograd.grad(scores, x), weights need none, though their gradient is asked for later.
+    In a gradient penalty, autograd.grad(scores, x) needs none of weights, though their gradient is asked for later.
 
     Args:
         tensors: which of these inputs are tensors.
@@ -369,12 +369,12 @@ def _runs(node: Any) -> bool:
     try:
         return bool(torch._C._will_engine_execute_node(node))
     except RuntimeError:
-        # A leaf whose gradient autograd.grad was asked for.
+        # The node is a leaf whose gradient autograd.grad was asked for.
         return True
 
 
 class Conv(Function):
-    """r conv(m x, W)."""
+    """The map r conv(m x, W)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, layer: Layer) -> Tensor:
@@ -392,7 +392,7 @@ class Conv(Function):
 
 
 class InputGrad(Function):
-    """m conv^T(r g, W)."""
+    """The map m conv^T(r g, W)."""
 
     @staticmethod
     def forward(ctx: Any, g: Tensor, weight: Tensor, shape: tuple[int, ...], layer: Layer) -> Tensor:
@@ -410,7 +410,7 @@ class InputGrad(Function):
 
 
 class WeightGrad(Function):
-    """The sum over windows of m x by r g."""
+    """The map to the sum over windows of m x by r g."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, g: Tensor, shape: tuple[int, ...], layer: Layer) -> Tensor:
@@ -428,7 +428,7 @@ class WeightGrad(Function):
 
 
 class PartialConv(Function):
-    """The layer: scale is a number, or a scalar tensor."""
+    """The layer; scale is a number, or a scalar tensor."""
 
     @staticmethod
     def forward(
@@ -464,7 +464,7 @@ def backward_of(
     grad: Tensor, y: Tensor | None, x: Tensor, weight: Tensor, scale: Any, slope: float, cover: Tensor | None,
     maps: Any, needs: Any,
 ) -> tuple[Tensor | None, ...]:  # fmt: skip
-    """The gradients of x, weight, bias and scale, put together from what can be differentiated again."""
+    """Returns the gradients of x, weight, bias and scale, put together from maps that can be differentiated again."""
     input_grad, weight_grad = maps
     g = grad if y is None else torch.ops.aten.leaky_relu_backward(grad, y.detach(), slope, True)
     dx = input_grad(g, weight) if needs[0] else None
@@ -480,12 +480,12 @@ def backward_of(
 
 
 def _planner(x: Tensor) -> Any:
-    """Return the module that makes plans where x is."""
+    """Returns the module that makes plans for the CPU or device of x."""
     return device if on_device(x) else cpu
 
 
 def plan_layers(mask: Tensor, chain: tuple[tuple[Window, int], ...], soft: bool) -> tuple[LayerPlan, ...]:
-    """Return the plans of a chain of layers from the mask of the first, where that is."""
+    """Returns the plans of a chain of layers, made from the mask of the first on the mask's device."""
     plans: tuple[LayerPlan, ...] = _planner(mask).plan_layers(mask, chain, soft)
     return plans
 
@@ -636,7 +636,7 @@ def partial_conv2d(
     x: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None, window: Window, groups: int, soft: bool,
     plan: LayerPlan | None, scale: Any, slope: float,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """`pyharmony.ops.partial_conv2d` of tensors, after its checks of shapes."""
+    """Computes `pyharmony.ops.partial_conv2d` of tensors, after its checks of shapes."""
     _check_devices(x, weight=weight, bias=bias, mask=mask, scale=scale, plan=plan)
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)

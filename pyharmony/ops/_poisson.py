@@ -1,4 +1,4 @@
-"""The arguments of `poisson`, and what is said of a solve that cannot be had."""
+"""The arguments of `poisson`, and the messages about solves that are refused."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ NOTHING_PROVEN = (
     "where the way from a pixel to the nearest known one is very long; the tolerance is kept by an estimate only"
 )
 
-#: The solvers of `pyharmony.ops.PoissonSolver` by keys of their own, as graphs of torch hold no Python objects.
+#: The solvers of `pyharmony.ops.PoissonSolver` by integer keys, since graphs of torch cannot hold Python objects.
 SOLVERS: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
 class Call(NamedTuple):
-    """The arguments of `poisson`, checked but for arrays, color_weight and tolerance."""
+    """The arguments of `poisson`, checked except for arrays, color_weight and tolerance."""
 
     src: Any
     dst: Any
@@ -40,7 +40,7 @@ class Call(NamedTuple):
 
     @property
     def arrays(self) -> dict[str, Any]:
-        """The arrays by name, the one that decides on the kind of the result first."""
+        """The arrays by name; the first one decides the kind of the result."""
         color_map = _checks.map_or_none(self.color_weight)
         return {"dst": self.dst, "src": self.src, "mask": self.mask, "base": self.base, "color_weight": color_map}
 
@@ -49,14 +49,14 @@ def call_of(
     src: Any, dst: Any, mask: Any, base: Any, color_weight: Any, gradients: Any, contour: Any, tolerance: Any,
     return_info: bool,
 ) -> Call:  # fmt: skip
-    """Return the arguments of `poisson`, checked but for arrays, color_weight and tolerance."""
+    """Returns the arguments of `poisson`, checked except for arrays, color_weight and tolerance."""
     _checks.one_of(gradients, "gradients", _checks.GRADIENTS)
     _checks.one_of(contour, "contour", _checks.CONTOURS)
     return Call(src, dst, mask, base, color_weight, gradients, contour, tolerance, return_info)
 
 
 def check_base(base: Any, dst: Any, *floats: str) -> None:
-    """Refuse a base that is neither of the dtype of dst nor of one of these, or of another shape."""
+    """Refuses a base of another shape than dst, or of a dtype that is neither that of dst nor one of floats."""
     if base.dtype not in floats:
         _checks.same_dtype(base, "base", dst, "dst")
     _checks.same_shape(base, "base", dst, "dst")

@@ -21,7 +21,7 @@ _MAX_ITERATIONS = 30
 
 
 def hierarchy_of(mask: NumpyArray, weight: float | NumpyArray) -> Any:
-    """Return the native set-up of a mask."""
+    """Returns the native set-up of a mask."""
     weight_map = None if isinstance(weight, float) else _arrays.view(weight, "color_weight")
     try:
         return native.PoissonHierarchy(
@@ -50,9 +50,9 @@ def solve_image(
     warm: Any = None,
     contour: str = "half",
 ) -> SolveInfo:
-    """Solve one image into out, which holds dst.
+    """Solves one image into out, which holds dst.
 
-    edges: the mask that gradients are mixed by, where it is another. warm: a native PoissonWarmStart.
+    edges: the mask that gradients are mixed by, if it is not mask. warm: a native PoissonWarmStart.
     """
     for image, name in ((src, "src"), (dst, "dst"), (base, "base")):
         if image is not None:
@@ -97,9 +97,9 @@ def solve_image(
 def _solve(
     call: Call, source: NumpyArray, target: NumpyArray, systems: list[tuple[Any, NumpyArray]], warm: Any = None
 ) -> Any:
-    """Solve the images of a call with a set-up and a mask for each item, or one for all.
+    """Solves the images of a call; systems has a set-up and a mask for each item, or one pair for all.
 
-    warm: a native PoissonWarmStart, carried from item to item.
+    warm: a native PoissonWarmStart, passed on from item to item.
     """
     ground = None if call.base is None else _checks.image(call.base, "base", dims=(2, 3, 4))
     if ground is not None:
@@ -119,14 +119,14 @@ def _solve(
 
 
 def run(call: Call) -> Any:
-    """`pyharmony.ops.poisson` of arrays and tensors of the CPU."""
+    """Computes `pyharmony.ops.poisson` of arrays and of tensors on the CPU."""
     source, target = pair_of(call.src, call.dst)
     weight = _checks.color_weight(call.color_weight, *target.shape[-3:-1])
     return _solve(call, source, target, [(hierarchy_of(m, weight), m) for m in masks_of(call.mask, target)])
 
 
 class Solver:
-    """`PoissonSolver` for images of the CPU."""
+    """The part of `PoissonSolver` that solves images on the CPU."""
 
     def __init__(self, mask: Any, color_weight: Any) -> None:
         plane = _arrays.to_numpy(mask, "mask")
@@ -145,11 +145,11 @@ class Solver:
         return int(self.hierarchy.bytes)
 
     def warm_start(self) -> Any:
-        """Return the memory of a sequence of frames, empty."""
+        """Returns an empty memory for a sequence of frames."""
         return native.PoissonWarmStart()
 
     def solve(self, call: Call, warm: Any) -> Any:
-        """Solve the images of a call, whose mask and color_weight are not looked at."""
+        """Solves the images of a call; its mask and color_weight are ignored."""
         source, target = pair_of(call.src, call.dst)
         _checks.mask(self.mask, "mask", *target.shape[-3:-1])
         return _solve(call, source, target, [(self.hierarchy, self.mask)], warm)

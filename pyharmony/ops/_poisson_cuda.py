@@ -1,7 +1,7 @@
 """`poisson` on a CUDA device, and the set-up of masked solves there.
 
-As for `gaussian_poisson`, nothing waits for the device but where the caller asks for an info or hands
-NumPy arrays over, and no value is looked at: NaN stays NaN.
+As in `gaussian_poisson`, nothing waits for the device unless the caller asks for an info or passes
+NumPy arrays, and no value is checked: NaN stays NaN.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..errors import ArgumentError, DeviceError, MaskError
 from ._poisson import NOTHING_KNOWN, NOTHING_PROVEN, Call, check_base
 from .images_cuda import DTYPES, batch_of, image_form, mask_on, weight_on
 
-#: Why kernels on a device do not take a solve.
+#: The conditions under which kernels on a device do not take a solve, with the reasons.
 LIMITS: tuple[_cuda.Limit, ...] = (
     (
         lambda call: call.dst.dtype.name not in DTYPES,
@@ -33,12 +33,12 @@ LIMITS: tuple[_cuda.Limit, ...] = (
     ),
 )
 
-#: An iteration leaves at most this part of the error, see docs/poisson.md.
+#: The part of the error that an iteration leaves at most, see docs/poisson.md.
 _FACTOR = 0.3
 
 
 def most_iterations(levels: float) -> int:
-    """That are enqueued for a tolerance; those that are not needed return at once."""
+    """Returns the iterations to enqueue for a tolerance; those that are not needed return at once."""
     return 8 + max(0, math.ceil(math.log(0.25 / levels) / math.log(1 / _FACTOR)))
 
 
@@ -46,12 +46,12 @@ class DeviceHierarchy:
     """The set-up of masked solves, or of solves with a map of weights, in the memory of a device.
 
     Args:
-        place: where.
-        mask: [N, H, W], of which one plane is set up where they are the same; None: every pixel is unknown.
+        place: the place of the set-up.
+        mask: [N, H, W]; where all planes are the same one, one is set up. None: every pixel is unknown.
         shape: (H, W).
-        weight: of the colours, where there is no map.
+        weight: the weight of the colours, where there is no map.
         weight_map: [N, H, W] float32.
-        w0, w1: taps of the Gaussian.
+        w0, w1: the taps of the Gaussian.
         box: (top, left, bottom, right) around all unknown pixels, where it is known.
     """
 
@@ -119,12 +119,12 @@ class DeviceHierarchy:
         warm: DeviceArray | None = None,
         contour: str = "half",
     ) -> tuple[list[dict[str, Any]], int]:
-        """Puts a solve into the unknown pixels of out, which holds dst.
+        """Puts a solve on the stream; it writes the unknown pixels of out, which holds dst.
 
-        warm: the correction of the images before, which is read and then written.
+        warm: the correction of the images before; it is read and then overwritten.
 
         Returns:
-            Reports of the items, if they are to be read, and the bytes of scratch.
+            The reports of the items, if they are to be read, and the bytes of scratch.
         """
         module, (count, _, _, channels) = place.module, out.shape
         workspace = place.scratch(self.plan.workspace_bytes(count, channels))
@@ -157,7 +157,7 @@ class DeviceHierarchy:
         return module.poisson_report(place.fetch(report).tobytes(), count, channels), nbytes
 
     def solve_rhs(self, place: Place, rhs: DeviceArray, out: DeviceArray, *, tolerance: float, iterations: int) -> None:
-        """A x = rhs [N, H, W, C] into the unknown pixels of out."""
+        """Solves A x = rhs [N, H, W, C] into the unknown pixels of out."""
         module, (count, _, _, channels) = place.module, out.shape
         workspace = place.scratch(self.plan.workspace_bytes(count, channels))
         report = place.scratch(module.poisson_report_bytes(count, channels))
@@ -177,7 +177,7 @@ class DeviceHierarchy:
 
 
 class DeviceSolver:
-    """`PoissonSolver` for images at a place: its set-up and its mask, copied, are there."""
+    """The part of `PoissonSolver` that solves images at a place, which holds the set-up and a copy of the mask."""
 
     def __init__(self, place: Place, mask: Any, color_weight: Any) -> None:
         plane = _arrays.to_numpy(mask, "mask") if place.kind == "host" else _cuda.describe(mask, "mask")
@@ -200,15 +200,15 @@ class DeviceSolver:
         return int(np.count_nonzero(self.place.fetch(self.mask) > 0))
 
     def warm_start(self) -> DeviceWarmStart:
-        """Return the memory of a sequence of frames, empty."""
+        """Returns an empty memory for a sequence of frames."""
         return DeviceWarmStart()
 
     def solve(self, call: Call, warm: DeviceWarmStart | None) -> Any:
-        """Solve the images of a call; with a warm start the items of a batch are as many frames."""
+        """Solves the images of a call; with a warm start the items of a batch are frames in order."""
         host = self.place.kind == "host"
         place = _cuda.place_of({"dst": call.dst, "src": call.src, "base": call.base}, "cuda" if host else None)
         if place is not None and host and place.kind == "host":
-            place = self.place  # whatever device is current in this thread
+            place = self.place  # regardless of the device that is current in this thread
         if place is None or (place.kind == "host") != host or place.device != self.place.device:
             where = "the processor" if place is None or place.kind == "host" else place.name
             raise DeviceError(f"dst: on {where}, but the solver was made for {self.place.where}; move it there")
@@ -223,7 +223,7 @@ class DeviceSolver:
 
 
 class DeviceWarmStart:
-    """The correction of the frame before, on the device."""
+    """The correction of the previous frame, on the device."""
 
     def __init__(self) -> None:
         self._memory: DeviceArray | None = None
@@ -237,7 +237,7 @@ class DeviceWarmStart:
         self._memory = None
 
     def memory(self, place: Place, hierarchy: DeviceHierarchy, channels: int) -> DeviceArray:
-        """Of one frame; empty before the first one, and where the channels are others than before."""
+        """Returns the memory of one frame, cleared before the first frame and when the number of channels changes."""
         if self._memory is None or channels != self._channels:
             self._memory, self._channels = place.scratch(hierarchy.plan.warm_bytes(1, channels)), channels
             place.module.poisson_clear_warm(
@@ -252,7 +252,7 @@ class DeviceWarmStart:
 
 
 def run(place: Place, call: Call) -> Any:
-    """`pyharmony.ops.poisson` at a place; NotImplemented where the CPU is to do it."""
+    """Computes `pyharmony.ops.poisson` at a place; returns NotImplemented where the CPU has to do it."""
 
     def system(count: int, height: int, width: int, batch: bool) -> tuple[DeviceArray, float, Any, None]:
         cover = mask_on(place, call.mask, count, height, width, batch=batch)
@@ -263,7 +263,7 @@ def run(place: Place, call: Call) -> Any:
 
 
 def seen_at(place: Place, call: Any, limits: Sequence[_cuda.Limit]) -> Any:
-    """Return a call with its images as kernels see them, checked by shape and dtype; None where they do not take it."""
+    """Returns a call with checked images as kernels see them; None where the kernels do not take it."""
     images = {name: getattr(call, name) for name in ("src", "dst", "base")}
     seen = call._replace(**{name: image_form(place, x, name) for name, x in images.items() if x is not None})
     if not _cuda.takes(place, limits, seen):
@@ -274,7 +274,7 @@ def seen_at(place: Place, call: Any, limits: Sequence[_cuda.Limit]) -> Any:
 
 
 def deliver(place: Place, call: Any, out: Any, into: DeviceArray, infos: list[SolveInfo]) -> Any:
-    """Return a result in the kind of dst, with the infos of its items where they are asked for."""
+    """Returns a result in the kind of dst, with the infos of its items if they are asked for."""
     image = _arrays.like_kind(place.fetch(into), call.dst) if place.kind == "host" else out
     if not call.return_info:
         return image
@@ -287,10 +287,10 @@ def _solve_at(
     system: Callable[[int, int, int, bool], tuple[DeviceArray, float, Any, DeviceHierarchy | None]],
     warm: DeviceWarmStart | None = None,
 ) -> Any:
-    """Solve the images of a call at a place.
+    """Solves the images of a call at a place.
 
     Args:
-        system: for (N, H, W, whether a batch was given) the mask, weight and map on the device, and their set-up.
+        system: maps (N, H, W, whether a batch was given) to mask, weight and map on the device, and their set-up.
     """
     seen = seen_at(place, call, LIMITS)
     if seen is None:
@@ -348,14 +348,14 @@ def solve_images(
     hierarchy: DeviceHierarchy | None = None,
     warm: DeviceArray | None = None,
 ) -> list[SolveInfo]:
-    """Puts the solve of checked images [N, H, W, C] and a mask [N, H, W] into out on the stream.
+    """Puts the solve of checked images [N, H, W, C] with a mask [N, H, W] on the stream; the result goes into out.
 
     Args:
         levels: the tolerance, in 8-bit levels.
         unit: the value that stands for white.
-        certify: prove the error.
-        read: wait for the end and say for each item how it went; else the list is empty.
-        hierarchy: of this mask and weights, where there is one. warm: see `DeviceHierarchy.solve`.
+        certify: prove a bound of the error.
+        read: wait for the end and report on each item; False: the returned list is empty.
+        hierarchy: the set-up of this mask and weights, if there is one. warm: see `DeviceHierarchy.solve`.
     """
     start = time.perf_counter()
     _, height, width, _ = dst.shape

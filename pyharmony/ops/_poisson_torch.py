@@ -68,7 +68,7 @@ _operator.register_autograd(backward, setup_context=_set_up)
 
 
 def poisson(call: Call, solver: int = 0) -> Any:
-    """`pyharmony.ops.poisson` in a graph, or `PoissonSolver.solve` of the solver of that key."""
+    """Computes `pyharmony.ops.poisson` in a graph, or `PoissonSolver.solve` of the solver with that key."""
     src, dst, mask, base = call.src, call.dst, call.mask, call.base
     check(dst, mask, call.color_weight, src=src, base=base)
     color_map, weight = weights_of(call.color_weight, dst)

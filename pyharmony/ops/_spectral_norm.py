@@ -1,4 +1,4 @@
-"""Settings, checks and layouts of weights of `spectral_norm`."""
+"""Settings, checks and memory layouts of the weights of `spectral_norm`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
 class Layout(NamedTuple):
-    """How a weight lies in memory, as [outer, rows, inner]; its matrix is [rows, outer * inner].
+    """The layout of a weight in memory, as [outer, rows, inner]; its matrix is [rows, outer * inner].
 
     Attributes:
-        dense: whether its memory can be read as that; else a contiguous copy has this layout.
-        shape: the sizes of all axes but dim, in their own order: that of v.
-        order: these axes in the order of memory, where that is another one; else None.
+        dense: whether its memory can be read like that; if not, a contiguous copy has this layout.
+        shape: the sizes of all axes but dim, in their own order, which is also the order of v.
+        order: these axes in the order of memory, where that differs; else None.
     """
 
     outer: int
@@ -38,16 +38,16 @@ class Layout(NamedTuple):
         return self.outer * self.inner
 
     def view(self, module: Any, pointer: int, dtype: str, *, writable: bool = False) -> Any:
-        """The native view of memory that lies like this."""
+        """Returns the native view of memory with this layout."""
         strides = (self.rows * self.inner, self.inner, 1)
         return module.ArrayView(pointer, dtype, (self.outer, self.rows, self.inner), strides, writable)
 
     def in_memory(self, v: Any) -> Any:
-        """v [cols] in the order of memory."""
+        """Returns v [cols] in the order of memory."""
         return v if self.order is None else v.reshape(self.shape).transpose(self.order).reshape(-1)
 
     def logical(self, v: Any) -> Any:
-        """The inverse of `in_memory`."""
+        """Returns v in its own order: the inverse of `in_memory`."""
         if self.order is None:
             return v
         back = tuple(int(axis) for axis in np.argsort(self.order))
@@ -56,7 +56,7 @@ class Layout(NamedTuple):
 
 @functools.lru_cache(maxsize=4096)
 def layout_of(shape: tuple[int, ...], strides: tuple[int, ...], dim: int) -> Layout:
-    """Return the layout of a weight with strides in elements."""
+    """Returns the layout of a weight with strides in elements."""
     axes = sorted((axis for axis in range(len(shape)) if shape[axis] > 1), key=lambda axis: -strides[axis])
     step, dense = 1, True
     for axis in reversed(axes):
@@ -68,7 +68,7 @@ def layout_of(shape: tuple[int, ...], strides: tuple[int, ...], dim: int) -> Lay
     before, after = axes[:at], axes[at + (dim in axes) :]
     others = [axis for axis in range(len(shape)) if axis != dim]
     large = [axis for axis in others if shape[axis] > 1]
-    # Axes of one element go first, where they move nothing.
+    # Axes of size one go first, where they change nothing.
     memory = [axis for axis in others if shape[axis] == 1] + before + after
     return Layout(
         outer=math.prod(shape[axis] for axis in before),
@@ -81,7 +81,7 @@ def layout_of(shape: tuple[int, ...], strides: tuple[int, ...], dim: int) -> Lay
 
 
 class Settings(NamedTuple):
-    """What a call does, checked; iterations is 0 where u and v are to stay."""
+    """The checked settings of a call; iterations is 0 where u and v are to stay unchanged."""
 
     iterations: int
     eps: float
@@ -89,7 +89,7 @@ class Settings(NamedTuple):
 
 
 def settings(n_power_iterations: Any, eps: Any, order: Any, update: Any = True) -> Settings:
-    """Return what a call does, checked."""
+    """Returns the settings of a call, after checks."""
     if isinstance(n_power_iterations, bool) or not isinstance(n_power_iterations, (int, np.integer)):
         raise DTypeError(f"n_power_iterations: {n_power_iterations!r}, expected an integer of at least 1")
     if n_power_iterations < 1:
@@ -105,7 +105,7 @@ def settings(n_power_iterations: Any, eps: Any, order: Any, update: Any = True) 
 
 
 def axes_of(weights: Sequence[Any], dims: int | Sequence[int] | None) -> list[int]:
-    """Return the axis of the outputs of each weight, not negative."""
+    """Returns the axis of the outputs of each weight, as a number from 0 on."""
     if dims is None or isinstance(dims, int):
         dims = [dims or 0] * len(weights)
     if len(dims) != len(weights):
@@ -121,7 +121,7 @@ def axes_of(weights: Sequence[Any], dims: int | Sequence[int] | None) -> list[in
 
 
 def check_vectors(weights: Sequence[Any], us: Sequence[Any], vs: Sequence[Any], dims: Sequence[int]) -> None:
-    """Refuse u and v that do not fit."""
+    """Refuses u and v that do not fit the weights."""
     for i, (w, u, v, dim) in enumerate(zip(weights, us, vs, dims)):
         rows = w.shape[dim]
         for x, name, size in ((u, "us", rows), (v, "vs", math.prod(w.shape) // rows)):
@@ -130,5 +130,5 @@ def check_vectors(weights: Sequence[Any], us: Sequence[Any], vs: Sequence[Any], 
 
 
 def zero_weight(i: int) -> ArgumentError:
-    """Return the error of a weight of zeros."""
+    """Returns the error for a weight of zeros."""
     return ArgumentError(f"weights[{i}]: its spectral norm is zero; expected a weight that is not all zeros")

@@ -19,7 +19,7 @@ def _named(**lists: Sequence[Any]) -> list[tuple[Any, str]]:
 
 
 def check_dtypes(weights: Sequence[Any], us: Sequence[Any], vs: Sequence[Any]) -> None:
-    """Refuse what is no array of floats."""
+    """Refuses arguments that are not arrays of floats."""
     for x, name in _named(weights=weights, us=us, vs=vs):
         if not isinstance(x, np.ndarray) or _arrays.dtype_name(x) not in FLOATS:
             what = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
@@ -35,7 +35,7 @@ def normalize(
     *,
     normalized: bool,
 ) -> tuple[NumpyArray, list[NumpyArray]]:
-    """Return sigmas and W / sigma; u and v are changed in place where there are iterations."""
+    """Returns sigmas and W / sigma; u and v are changed in place if there are iterations."""
     write = chosen.iterations > 0
     for x, name in _named(us=us, vs=vs):
         if write and not x.flags.writeable:

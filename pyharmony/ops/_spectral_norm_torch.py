@@ -4,7 +4,7 @@ With G = dL/d(W / sigma) and g = dL/dsigma, u and v constants and sigma = u^T M 
 
     dL/dW = G / sigma + (g - <G, W> / sigma^2) u v^T,
 
-for all weights in one native call. It is a function of (W, G, g) again, whose gradients for a cotangent V, with
+for all weights in one native call. This is again a function of (W, G, g). Its gradients for a cotangent V, with
 p = u^T V v and q = <G, W>, are composed of torch's own operations, so that derivatives of any order follow:
 
     dG = V / sigma - p / sigma^2 W,   dg = p,   dW = -p / sigma^2 G + (2 p q / sigma^3 - <V, G> / sigma^2) u v^T.
@@ -27,10 +27,10 @@ from ._spectral_norm import FLOATS, ORDERS, Layout, Settings, layout_of, zero_we
 
 
 class Pool:
-    """Memory of the CPU that is used again when the tensors on it are gone.
+    """Memory of the CPU that is reused when the tensors on it are gone.
 
-    Fresh memory of this size costs more in page faults than all else that is done here: a tensor of torch gives it
-    back to the system when it is freed.
+    The page faults of fresh memory of this size cost more than all the other work here, and a tensor of torch returns
+    its memory to the system when it is freed.
     """
 
     def __init__(self) -> None:
@@ -38,14 +38,14 @@ class Pool:
         self._lent: dict[int, Any] = {}
 
     def empty_like(self, x: Tensor) -> Tensor:
-        """Of the layout of x, which is dense."""
+        """Returns a tensor with the layout of x, which is dense."""
         nbytes = x.numel() * x.element_size()
         free = self._free.setdefault(nbytes, [])
         try:
             block = free.pop()
         except IndexError:
             block = np.empty(nbytes, np.uint8)
-        lease = block.view()  # which the tensor's storage holds
+        lease = block.view()  # the tensor's storage holds this
         key = id(lease)
 
         def back(_: Any, lent: Any = self._lent, block: Any = block) -> None:
@@ -93,7 +93,7 @@ def _empty(x: Tensor, pool: Pool | None) -> Tensor:
 
 
 def _dense(weights: Sequence[Tensor], dims: Sequence[int]) -> tuple[list[Tensor], list[Layout]]:
-    """The weights, those with gaps copied, and their layouts."""
+    """Returns the weights, with copies of those that have gaps, and their layouts."""
     dense, layouts = [], []
     for w, dim in zip(weights, dims):
         w = _arrays.plain(w.detach(), "weights")
@@ -107,7 +107,7 @@ def _dense(weights: Sequence[Tensor], dims: Sequence[int]) -> tuple[list[Tensor]
 
 
 def _like(x: Tensor, weight: Tensor) -> Tensor:
-    """x with the memory layout of weight, which is dense."""
+    """Returns x with the memory layout of weight, which is dense."""
     if x.stride() == weight.stride() and x.dtype == weight.dtype:
         return x
     return torch.empty_like(weight).copy_(x)
@@ -124,7 +124,7 @@ def run(
     write: bool,
     pool: Pool | None = None,
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Sigmas, the new u and v of all weights in one vector, W / sigma; u and v changed in place where write is True."""
+    """Returns sigmas, the new u and v of all weights in one vector, and W / sigma; write: u and v change in place."""
     calls = calls_for(weights[0], "spectral_norm")
     dense, layouts = _dense(weights, dims)
     outs = [_empty(w, pool) for w in dense] if normalized else []
@@ -162,7 +162,7 @@ def run(
 
 
 def _reorder(state: Tensor, layouts: Sequence[Layout], how: Any) -> None:
-    """The parts v of a state between the order of memory and their own, in place."""
+    """Converts the parts v of a state between the order of memory and their own, in place."""
     at = 0
     for layout in layouts:
         if layout.order is not None:
@@ -180,7 +180,7 @@ def run_gradient(
     dims: Sequence[int],
     pool: Pool | None = None,
 ) -> list[Tensor]:
-    """dL/dW of all weights."""
+    """Returns dL/dW of all weights."""
     calls = calls_for(weights[0], "spectral_norm")
     dense, layouts = _dense(weights, dims)
     laid = [None if g is None else _like(_arrays.plain(g.detach(), "grad"), w) for g, w in zip(grads, dense)]
@@ -217,7 +217,7 @@ def _matrix(x: Tensor, dim: int) -> Tensor:
 
 
 def _between(u: Tensor, x: Tensor, v: Tensor, dim: int) -> Tensor:
-    """u^T X v"""
+    """Returns u^T X v."""
     return torch.dot(u, torch.mv(_matrix(x, dim), v))
 
 
@@ -228,7 +228,7 @@ def gradient_of_gradient(
     dims: Sequence[int],
     cotangents: Sequence[Tensor | None],
 ) -> tuple[list[Tensor | None], list[Tensor | None], Tensor]:
-    """Of W, G and g, for the cotangents of `run_gradient`'s results; differentiable."""
+    """Returns the cotangents of W, G and g for those of `run_gradient`'s results; they can be differentiated."""
     for_weights: list[Tensor | None] = []
     for_grads: list[Tensor | None] = []
     pulls = []
@@ -261,7 +261,7 @@ def gradient_of_gradient(
 
 
 class _Call:
-    """What a call of the functions below is given beside tensors with gradients."""
+    """The arguments of a call of the functions below, apart from tensors with gradients."""
 
     def __init__(
         self, us: Sequence[Tensor], vs: Sequence[Tensor], dims: Sequence[int], chosen: Settings, normalized: bool,
@@ -279,8 +279,8 @@ class _Normalize(torch.autograd.Function):
         sigmas, state, outs = run(
             weights, call.us, call.vs, call.dims, call.chosen, normalized=call.normalized, write=write, pool=call.pool
         )
-        # Not by save_for_backward: D(real) and D(fake) of one update may go backward one after the other, each through
-        # here, and the first would free what is saved. What that would have checked is checked in backward.
+        # save_for_backward is not used: D(real) and D(fake) of one update may go backward one after the other, each
+        # through this node, and the first would free what is saved. The check that it would make is made in backward.
         ctx.call, ctx.weights, ctx.versions = call, weights, [_version(w) for w in weights]
         ctx.state, ctx.sigmas = state, sigmas.detach().clone()
         ctx.set_materialize_grads(False)
@@ -314,7 +314,7 @@ class _Gradient(torch.autograd.Function):
         half = len(weights_and_grads) // 2
         weights: Any = weights_and_grads[:half]
         grads = weights_and_grads[half:]
-        # A weight without any gradient is left out by the caller.
+        # The caller leaves out weights without any gradient.
         outs = run_gradient(weights, grads, sigmas, grad_sigmas, state, dims, pool)
         ctx.dims, ctx.state = dims, state
         ctx.save_for_backward(*weights_and_grads)
@@ -334,7 +334,7 @@ class _Gradient(torch.autograd.Function):
 
 
 class _Inverses(torch.autograd.Function):
-    """1 / sigma, one tensor each; may go backward more than once, as above."""
+    """The function 1 / sigma, with one tensor for each; like `_Normalize` it may go backward more than once."""
 
     @staticmethod
     def forward(ctx: Any, sigmas: Tensor) -> tuple[Tensor, ...]:
@@ -346,7 +346,7 @@ class _Inverses(torch.autograd.Function):
         return -torch.stack(grads) / ctx.sigmas.square()
 
 
-# torch has no types for them.
+# torch has no types for apply.
 _apply_normalize: Any = _Normalize.apply
 _apply_gradient: Any = _Gradient.apply
 _apply_inverses: Any = _Inverses.apply
@@ -476,7 +476,7 @@ def normalize(
     normalized: bool,
     pool: Pool | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
-    """Sigmas and W / sigma, with gradients; u and v are changed in place where there are iterations."""
+    """Returns sigmas and W / sigma, with gradients; u and v are changed in place if there are iterations."""
     check(weights, us, vs)
     if not torch.compiler.is_compiling():
         sigmas, *outs = _apply_normalize(_Call(us, vs, dims, chosen, normalized, pool), *weights)
@@ -497,7 +497,7 @@ def normalize(
 
 
 def inverses(sigmas: Tensor) -> Sequence[Tensor]:
-    """1 / sigma of each weight, as numbers of their own."""
+    """Returns 1 / sigma of each weight, each in its own tensor."""
     if torch.compiler.is_compiling():
         return sigmas.reciprocal().unbind()
     return _apply_inverses(sigmas)

@@ -23,17 +23,17 @@ def color_grid(
     frame: tuple[int, int] | None = None,
     out: Array | None = None,
 ) -> ArrayT:
-    """image + mask · (f(image) - image) for an affine map with curves, and a map that varies with place and luma.
+    """Computes image + mask · (f(image) - image): affine map, curves, and a map that varies with place and luma.
 
     f(x) = affine [x; 1] + curves(x) + grid(place, luma) [x; 1], with x in [0, 1] (integers divided by their range) and
     the grid interpolated linearly along its three axes. f(x) may not lie further outside [0, 1] than x: colours of
-    [0, 1] stay there, brighter ones of floats are held to what they were, and the identity changes nothing.
-    Calculated in float32, of float64 images in float64, in one pass, without memory of the size of the image. Results
-    are the same to the bit for any number of threads, and for tiles with an origin and a frame. Gradients of any order
-    flow to a tensor image of floats, its mask and the parts of the map.
+    [0, 1] stay there, brighter floats are held to what they were, and the identity changes nothing. It calculates in
+    float32 (float64 images in float64), in one pass, without memory of the size of the image. Results are the same to
+    the bit for any number of threads, and for tiles with an origin and a frame. Gradients of any order flow to a tensor
+    image of floats, its mask and the parts of the map.
 
-    Runs where image is: on a CUDA device with kernels on the current stream, which take all image dtypes but float64;
-    mask and map have to be there as well, and their values are not read.
+    It runs where image is: on a CUDA device with kernels on the current stream, which take all image dtypes but
+    float64. Mask and map have to be there as well, and their values are not read.
 
     Args:
         image: [H, W, 3] or [N, H, W, 3], any image dtype and strides.
@@ -41,21 +41,21 @@ def color_grid(
         grid: [Gh, Gw, D, 3, 4], an affine map for each cell of the frame and of luma, added to `affine`; Gh and Gw from
             1 to 256, D from 1 to 64. None: zero.
         affine: [3, 4]. None: [I | 0].
-        curves: [3, 3, K], of each result (first) and each channel of the image the values at K equal steps from 0 to 1,
-            linear between, K from 2 to 256; channels beyond [0, 1] have the value of the end. None: zero.
-        origin: (x, y) of image in the frame.
+        curves: [3, 3, K], for each channel of the result (first) and of the image the values at K equal steps from 0 to
+            1, linear between, K from 2 to 256; channels beyond [0, 1] take the value at the end. None: zero.
+        origin: (x, y), the place of image in the frame.
         frame: (H, W) of the whole image, whose sides the grid spans, at most 2^24 - 1. None: those of image.
-        out: where the result goes: like image, or image itself. None: new memory.
+        out: an array like image, or image itself, that the result goes into. None: new memory.
 
-        Each part of the map may have N in front, one for each image of a batch.
+        Each part of the map may have N in front, one part for each image of a batch.
 
     Returns:
-        Of image's kind, shape and dtype, integers rounded half to even and clamped. Where the mask is zero it is image,
-        bit for bit. A pixel with NaN in image is NaN.
+        An array of image's kind, shape and dtype, integers rounded half to even and clamped. Where the mask is zero it
+        is image, bit for bit. A pixel with NaN in image is NaN.
 
     Raises:
-        ShapeError, DTypeError, MaskError: image, mask, a part of the map or out is none that fits.
-        ArgumentError: a part of the map is not finite, image does not lie in the frame, out overlaps it.
+        ShapeError, DTypeError, MaskError: image, mask, a part of the map or out does not fit.
+        ArgumentError: a part of the map is not finite, image does not lie in the frame, or out overlaps it.
         DeviceError: arrays are in different places, or their device cannot be used.
 
     Source: Gharbi et al., "Deep Bilateral Learning for Real-Time Image Enhancement", 2017, section 3.3 (the grid).

@@ -1,4 +1,4 @@
-"""A map of colours inside a mask, as a list of stages that run in one pass.
+"""A map of colours inside a mask, given as a list of stages that run in one pass.
 
 See `pyharmony.reference.color_map` for the definition.
 """
@@ -20,7 +20,7 @@ from ..typing import Array, ArrayT
 
 @dataclass(frozen=True, eq=False)
 class Affine:
-    """A x + b.
+    """The stage A x + b.
 
     Attributes:
         matrix: [3, 4], the columns of A, then b; or [3, 3], without b.
@@ -37,7 +37,7 @@ class Affine:
 
 @dataclass(frozen=True, eq=False)
 class Log:
-    """The natural logarithm of each channel. What is not above zero has that of the smallest normal float32.
+    """The natural logarithm of each channel. Values that are not above zero get that of the smallest normal float32.
 
     Example:
         >>> from pyharmony import ops
@@ -48,7 +48,7 @@ class Log:
 
 @dataclass(frozen=True, eq=False)
 class Exp:
-    """e to each channel, arguments held to -87 to 88.
+    """The exponential e^x of each channel x, with x held to -87 to 88.
 
     Example:
         >>> from pyharmony import ops
@@ -63,7 +63,7 @@ class Curves:
 
     Attributes:
         table: [3, n] or [n] for all channels, n at least 2: the values at equal steps.
-        low, high: where the first and the last entry are: numbers, or one for each channel.
+        low, high: the places of the first and the last entry: numbers, or one for each channel.
 
     Example:
         >>> from pyharmony import ops
@@ -79,10 +79,10 @@ class Curves:
 
 @dataclass(frozen=True, eq=False)
 class Lut:
-    """A table over the cube of colours, interpolated tetrahedrally; colours beyond the cube are those of its surface.
+    """A table over the cube of colours, interpolated tetrahedrally; colours beyond the cube get those of its surface.
 
     Attributes:
-        table: [n, n, n, 3], n from 2 to 256: [i, j, k] is the colour of red i, green j and blue k of n - 1.
+        table: [n, n, n, 3], n from 2 to 256; [i, j, k] is the colour for red i, green j and blue k of n - 1.
 
     Example:
         >>> from pyharmony import ops
@@ -96,7 +96,7 @@ class Lut:
 
 @dataclass(frozen=True, eq=False)
 class Light:
-    """Colours times 2^(a + b u + c v + d u² + e u v + f v²), u (right) and v (down) from -1 to 1 across the image.
+    """A factor 2^(a + b u + c v + d u² + e u v + f v²), u (right) and v (down) from -1 to 1 across the image.
 
     Attributes:
         stops: the six coefficients a to f.
@@ -115,7 +115,7 @@ Stage = Affine | Log | Exp | Curves | Lut | Light
 
 
 def _floats(x: Any, name: str, shape: tuple[int, ...] | None = None) -> NumpyArray:
-    """Finite float32, contiguous."""
+    """Returns x as finite, contiguous float32."""
     try:
         a = np.ascontiguousarray(x, np.float32)
     except (TypeError, ValueError) as error:
@@ -128,21 +128,21 @@ def _floats(x: Any, name: str, shape: tuple[int, ...] | None = None) -> NumpyArr
 
 
 def bounds(low: Any, high: Any, name: str) -> tuple[NumpyArray, NumpyArray]:
-    """low and high as float64 [3] each, low below high."""
+    """Returns low and high as float64 [3] each, low below high."""
     both = []
     for value, which in ((low, "low"), (high, "high")):
         try:
             both.append(np.broadcast_to(np.asarray(value, np.float64), (3,)))
         except (TypeError, ValueError) as error:
             raise ShapeError(f"{name}{which}: {value!r}, expected a number or three") from error
-    # As the kernels see them.
+    # They are compared in float32, as the kernels see them.
     if not (np.isfinite(both).all() and (both[0].astype(np.float32) < both[1].astype(np.float32)).all()):
         raise ArgumentError(f"{name}low: {low}, {name}high: {high}; expected finite numbers, low below high")
     return both[0], both[1]
 
 
 def _values(stage: Any, name: str) -> tuple[str, NumpyArray]:
-    """What the kernel knows of a stage: its kind and its numbers."""
+    """Returns the kind and the numbers of a stage, for the kernel."""
     if isinstance(stage, Affine):
         matrix = _floats(stage.matrix, f"{name}.matrix")
         if matrix.shape not in ((3, 3), (3, 4)):
@@ -160,7 +160,7 @@ def _values(stage: Any, name: str) -> tuple[str, NumpyArray]:
         if table.ndim != 2 or table.shape[0] != (1 if shared else 3) or not 2 <= table.shape[1] <= 1 << 20:
             raise ShapeError(f"{name}.table: shape {list(table.shape)}, expected [3, n] or [n], n at least 2")
         low, high = bounds(stage.low, stage.high, f"{name}.")
-        if shared and (low == low[0]).all() and (high == high[0]).all():  # one table stays longer in a cache
+        if shared and (low == low[0]).all() and (high == high[0]).all():  # a single table stays longer in a cache
             low, high = low[:1], high[:1]
         elif shared:
             table = table.repeat(3, 0)
@@ -177,7 +177,7 @@ def _values(stage: Any, name: str) -> tuple[str, NumpyArray]:
 
 
 def encode(stages: Any) -> tuple[list[tuple[str, Any]], list[NumpyArray]]:
-    """The stages for a native call, and the arrays that must outlive it."""
+    """Returns the stages for a native call, and the arrays that must outlive it."""
     if isinstance(stages, (str, np.ndarray)) or not isinstance(stages, Sequence):
         raise DTypeError(f"stages: {type(stages).__name__}, expected a list of stages")
     held = [_values(stage, f"stages[{i}]") for i, stage in enumerate(stages)]
@@ -185,7 +185,7 @@ def encode(stages: Any) -> tuple[list[tuple[str, Any]], list[NumpyArray]]:
 
 
 def color_image(x: Any, name: str) -> NumpyArray:
-    """An image [H, W, 3] as numpy."""
+    """Returns an image [H, W, 3] as numpy."""
     a = _checks.image(x, name, dims=(3,))
     if a.shape[2] != 3:
         raise ShapeError(f"{name}: shape {list(a.shape)}, expected [H, W, 3]")
@@ -193,25 +193,25 @@ def color_image(x: Any, name: str) -> NumpyArray:
 
 
 def share(x: Any, name: str) -> float:
-    """A number from 0 to 1."""
+    """Returns a number from 0 to 1, after checks."""
     return _checks.number(x, name, high=1.0, accepts="a number from 0 to 1")
 
 
 def color_map(image: ArrayT, stages: Sequence[Stage], mask: Array | None = None, *, strength: float = 1.0) -> ArrayT:
-    """image + strength · mask · (f(image) - image), f being the stages one after another.
+    """Computes image + strength · mask · (f(image) - image), f being the stages one after another.
 
     Args:
         image: [H, W, 3], any image dtype and strides. Stages see it divided by its range, 1 for white.
-        stages: of `Affine`, `Log`, `Exp`, `Curves`, `Lut` and `Light`; computed in float32.
+        stages: a list of `Affine`, `Log`, `Exp`, `Curves`, `Lut` and `Light`; computed in float32.
         mask: [H, W], bool, uint8 or uint16 scaled by their range, or floats in [0, 1]; None: all of the image.
         strength: 0 to 1; 0 gives a copy.
 
     Returns:
-        [H, W, 3] of image's kind and dtype, contiguous; integers are rounded half to even and clamped, floats not
-        clipped. Where the mask is zero it is image, bit for bit.
+        An array [H, W, 3] of image's kind and dtype, contiguous; integers are rounded half to even and clamped, floats
+        are not clipped. Where the mask is zero it is image, bit for bit.
 
     Raises:
-        ShapeError, DTypeError, MaskError: image is no [H, W, 3], mask no mask of it, a stage's array has another shape.
+        ShapeError, DTypeError, MaskError: image is not [H, W, 3], or mask or a stage's array has a wrong shape.
         ArgumentError: strength is outside 0 to 1, or a stage's numbers are not finite.
 
     Example:
@@ -232,7 +232,7 @@ def color_map(image: ArrayT, stages: Sequence[Stage], mask: Array | None = None,
 
 
 def run(image: NumpyArray, encoded: Any, mask: NumpyArray | None, strength: float, out: NumpyArray) -> None:
-    """The native call, of what is checked already; out may be image."""
+    """Runs the native call on checked arguments; out may be image."""
     native.color_map(
         _arrays.view(image, "image"), encoded, None if mask is None else _arrays.view(mask, "mask"), strength,
         _arrays.view(out, "out", writable=True),

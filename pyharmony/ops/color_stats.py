@@ -1,4 +1,4 @@
-"""Statistics of the colours inside and outside of a mask.
+"""Statistics of the colours inside and outside a mask.
 
 See `pyharmony.reference.color_stats` for the definition.
 """
@@ -18,19 +18,19 @@ from ..errors import ArgumentError, DTypeError
 from ..typing import Array
 from .color_map import Stage, bounds, color_image, encode
 
-#: The most bins of a histogram.
+#: The largest number of bins of a histogram.
 MAX_BINS = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
 class RegionStats:
-    """The colours of a region, 1 for white.
+    """The statistics of the colours of a region, where 1 is white.
 
     Attributes:
         weight: the sum of the weights. Where it is zero the rest is NaN, and the histogram zero.
         mean: [3].
         covariance: [3, 3], of the population: divided by weight.
-        minimum, maximum: [3], of the pixels of weight above zero.
+        minimum, maximum: [3], over the pixels of weight above zero.
         histogram: [3, bins], the weight in each bin.
 
     Example:
@@ -50,11 +50,11 @@ class RegionStats:
 
 @dataclass(frozen=True, eq=False)
 class ColorStats:
-    """What `color_stats` found.
+    """The result of `color_stats`.
 
     Attributes:
-        foreground: weighted by the mask.
-        background: weighted by one minus the mask; None where it was not asked for.
+        foreground: the statistics weighted by the mask.
+        background: the statistics weighted by one minus the mask; None if background=False was given.
 
     Example:
         >>> from pyharmony import ops
@@ -79,25 +79,25 @@ def color_stats(
     high: Any = None,
     background: bool = True,
 ) -> ColorStats:
-    """Weight, mean, covariance, extremes and histograms inside and outside of a mask, in one pass.
+    """Returns weight, mean, covariance, extremes and histograms inside and outside a mask, found in one pass.
 
-    Colours are read as float32 and summed in float64, about a pixel of each run: nothing cancels. The same bits for any
-    number of threads and any strides.
+    Colours are read as float32. Each run of pixels is summed in float64 relative to one of its pixels, so nothing
+    cancels. The result is the same to the bit for any number of threads and any strides.
 
     Args:
         image: [H, W, 3], any image dtype and strides.
         mask: [H, W], bool, uint8 or uint16 scaled by their range, or floats in [0, 1]; None: all is foreground.
-        bins: of each channel's histogram, 0 to 65536.
-        stages: of `color_map`: the statistics are those of the colours that they make.
-        low, high: the bounds of the histograms: numbers, or one for each channel. None: of integers and without stages
+        bins: the number of bins of each channel's histogram, 0 to 65536.
+        stages: the stages of a `color_map`; the statistics are then of the colours that they make.
+        low, high: the bounds of the histograms: numbers, or one for each channel. None: for integers without stages
             those that give each value an equal bin (of 256 bins each value of uint8 its own), else 0 and 1.
         background: False leaves the outside unread.
 
     Returns:
-        ColorStats: foreground and background.
+        ColorStats, with foreground and background.
 
     Raises:
-        ShapeError, DTypeError, MaskError: image is no [H, W, 3], or mask no mask of it.
+        ShapeError, DTypeError, MaskError: image is not [H, W, 3], or mask does not fit it.
         ArgumentError: bins, low or high are outside what is accepted, or the image holds NaN or infinities in a region
             that is read.
 
@@ -123,7 +123,7 @@ def color_stats(
 def run(
     image: NumpyArray, mask: NumpyArray | None, encoded: Any, bins: int, edges: Any, background: bool
 ) -> ColorStats:
-    """The native call, of what is checked already."""
+    """Runs the native call on checked arguments."""
     regions = 2 if background and mask is not None else 1
     moments, histograms = np.empty((regions, 16)), np.empty((regions, 3, bins))
     native.color_stats(

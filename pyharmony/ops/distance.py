@@ -1,4 +1,4 @@
-"""Exact Euclidean distance to what is outside a mask. Not public: `pyharmony.blend.alpha` feathers with it."""
+"""Exact Euclidean distance to the outside of a mask. Not public: `pyharmony.blend.alpha` feathers with it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from .._native import native
 
 
 def distance(mask: Array) -> Array:
-    """The distance of each pixel inside to the nearest pixel outside.
+    """Returns the distance of each pixel inside to the nearest pixel outside.
 
     Args:
-        mask: [H, W]; inside is what is above zero. bool, uint8 or uint16 scaled by their range, or
+        mask: [H, W]; values above zero are inside. bool, uint8 or uint16 scaled by their range, or
             floats in [0, 1].
 
     Returns:
         [H, W] float32, in pixels from centre to centre; 0 outside, infinite where nothing is outside.
 
     Raises:
-        ShapeError, DTypeError, MaskError: mask is no mask.
+        ShapeError, DTypeError, MaskError: mask is not a mask.
     """
     plane = _arrays.to_numpy(mask, "mask")
     plane = _checks.mask(plane, "mask", *_checks.mask_size(plane, "mask"))
@@ -28,7 +28,7 @@ def distance(mask: Array) -> Array:
 
 
 def distance_inside(mask: NumpyArray) -> NumpyArray:
-    """`distance` of a mask that was checked already."""
+    """Returns `distance` of a mask that was checked already."""
     out = np.empty(mask.shape, np.float32)
     native.distance(_arrays.view(mask, "mask"), _arrays.view(out, "out", writable=True))
     return out

@@ -42,8 +42,8 @@ def gaussian_poisson(
     definition is `pyharmony.reference.gaussian_poisson`).
 
     Float tensors that require grad are differentiated: gradients go to src, dst and base, exact to
-    tolerance / 255 of the largest incoming one; torch.compile takes the op whole. Mask and
-    color_weight have none, nor have src and dst with another gradient_kernel than 'normal'.
+    tolerance / 255 of the largest incoming one; torch.compile takes the op whole. Mask and color_weight
+    get no gradient, nor do src and dst with another gradient_kernel than 'normal'.
 
     Args:
         src, dst: [H, W], [H, W, C] or [N, H, W, C] of equal shape and dtype, uint8, uint16,
@@ -54,29 +54,29 @@ def gaussian_poisson(
         base: like dst; float32 and float64, in dst's unit (0..255 for uint8), are taken too.
         color_weight: a number of at least 0, or a map [H, W] of them. With 0 the mean of the
             result is that of base.
-        sigma: of the Gaussian in pixels, 0 to 0.8 (any with reference).
+        sigma: the width of the Gaussian in pixels, 0 to 0.8 (any with reference).
         reference: keep the taps of GP-GAN's code, whose sum is below one; it brightens.
-        gradient_kernel: what the derivatives of src and dst are taken with. 'normal': the difference of
+        gradient_kernel: the kernel of the derivatives of src and dst. 'normal': the difference of
             neighbours, which alone reproduces src exactly. 'sobel', 'scharr', 'prewitt': centred
             differences, smoothed across; 'roberts': smoothed across. All lie along their edges and
             give 1 for a ramp of slope 1.
-        preserve_background: solve for the pixels with mask > 0 only and keep the others.
+        preserve_background: solve only for the pixels with mask > 0 and keep the others.
         method: 'auto', 'chebyshev', 'dct' or 'multigrid'. 'dct' takes one weight and the whole
             rectangle; 'chebyshev' a weight above 0.
         tolerance: the largest error allowed, in 8-bit levels (1/255 of the value range), before
             rounding to the dtype. None: 0.25 for uint8, 0.004 for uint16, 0.025 for float16 and
             float32, 1e-6 for float64. Weights below 0.02 stop on an estimate.
-        device: 'auto', 'cpu' or 'cuda', for NumPy arrays and tensors on the processor; None: what
+        device: 'auto', 'cpu' or 'cuda', for NumPy arrays and tensors on the CPU; None: what
             `pyharmony.set_device` says. Arrays on a device are solved there, see docs/cuda.md.
-        return_info: also return a SolveInfo, with a certified bound of the error.
+        return_info: also return a SolveInfo, with a proven bound of the error.
 
     Returns:
         The blend in dst's kind, shape and dtype, rounded half to even; floats are not clipped.
         With return_info a pair (blend, SolveInfo), or (blends, list of them) for a batch.
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: naming the argument, what was given and
-            what is accepted.
+        ShapeError, DTypeError, MaskError, ArgumentError: an argument is not accepted; the message names
+            it, what was given and what is accepted.
 
     Example:
         >>> from pyharmony import ops

@@ -1,4 +1,4 @@
-"""Images, masks and weights of the ops as batches in the memory of a device."""
+"""Images, masks and weights of the ops, as batches in the memory of a device."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .. import _arrays, _checks, _cuda
 from .._cuda import DeviceArray, Place
 from ..errors import ArgumentError, DTypeError
 
-#: Of the images that kernels on a device take.
+#: The dtypes of the images that kernels on a device take.
 DTYPES = ("uint8", "uint16", "float16", "float32")
 
 
 def image_form(place: Place, x: Any, name: str) -> Any:
-    """An image or batch checked by its dtype and shape: numpy's array, or a DeviceArray."""
+    """Returns an image or batch, checked by its dtype and shape, as a NumPy array or a DeviceArray."""
     if place.kind == "host":
         a = _arrays.to_numpy(x, name)
         _checks.image_form(a, _arrays.dtype_name(a), name, (2, 3, 4))
@@ -27,14 +27,14 @@ def image_form(place: Place, x: Any, name: str) -> Any:
 
 
 def unsupported(dtype: str, name: str) -> str:
-    """Why CUDA kernels do not take images of a dtype; empty where they do."""
+    """Returns why CUDA kernels do not take images of a dtype; empty where they do."""
     if dtype in DTYPES:
         return ""
     return f"{name}: dtype {dtype}; CUDA kernels take {', '.join(DTYPES)}, other images are for the processor"
 
 
 def batch_of(a: DeviceArray) -> DeviceArray:
-    """[H, W], [H, W, C] or [N, H, W, C] as [N, H, W, C]."""
+    """Returns [H, W], [H, W, C] or [N, H, W, C] as [N, H, W, C]."""
     shape, strides = a.shape, a.strides
     if a.ndim == 2:
         shape, strides = (*shape, 1), (*strides, 1)
@@ -44,14 +44,14 @@ def batch_of(a: DeviceArray) -> DeviceArray:
 
 
 def planes_of(a: DeviceArray, count: int) -> DeviceArray:
-    """[H, W] or [N, H, W] as [N, H, W]; one plane is for all items."""
+    """Returns [H, W] or [N, H, W] as [N, H, W]; a single plane serves all items."""
     if a.ndim == 3:
         return a
     return a.reshaped((count, *a.shape), (0, *a.strides))
 
 
 def mask_on(place: Place, mask: Any, count: int, height: int, width: int, *, batch: bool) -> DeviceArray:
-    """A checked mask, or one for each item of a batch, as [N, H, W] on the device."""
+    """Returns a mask, or one for each item of a batch, as [N, H, W] on the device, after checks."""
     if place.kind == "host":
         a = _arrays.to_numpy(mask, "mask")
         if batch and a.ndim == 3 and a.shape == (count, height, width):
@@ -69,7 +69,7 @@ def mask_on(place: Place, mask: Any, count: int, height: int, width: int, *, bat
 
 
 def without_float64(place: Place, mask: DeviceArray) -> DeviceArray:
-    """A mask [N, H, W] for kernels that take none of float64: a float32 copy, where what is above zero stays so."""
+    """Returns a mask [N, H, W] that is not float64, if need be a float32 copy, in which values above zero stay so."""
     if mask.dtype != np.float64:
         return mask
     count, height, width = mask.shape
@@ -89,15 +89,15 @@ def without_float64(place: Place, mask: DeviceArray) -> DeviceArray:
 
 
 def weight_on(place: Place, x: Any, count: int, height: int, width: int) -> tuple[float, DeviceArray | None, float]:
-    """color_weight as its least value, its map [N, H, W] or None, and its largest value.
+    """Returns color_weight as its least value, its map [N, H, W] or None, and its largest value.
 
-    The two values of a map on the device are read, which waits for it.
+    Reading the two values of a map on the device waits for the device.
     """
     if not _cuda.is_device_array(x):
         weight = _checks.color_weight(x, height, width)
         if isinstance(weight, float):
             return weight, None, weight
-        weight = weight.astype(np.float32, copy=False)  # what kernels take
+        weight = weight.astype(np.float32, copy=False)  # kernels take float32
         low, high = float(weight.min()), float(weight.max())
         return low, planes_of(place.take(weight, "color_weight"), count), high
     taken = place.take(x, "color_weight")

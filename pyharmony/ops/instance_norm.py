@@ -23,16 +23,16 @@ def instance_norm(x: ArrayT, *, negative_slope: float | None = None, eps: float 
 
     Args:
         x: [N, C, H, W] of two pixels or more, float16, float32, float64, or bfloat16 of torch; any memory format.
-            On a GPU not float64.
-        negative_slope: of a leaky ReLU, 0 or more; 0 is a ReLU. None: no activation.
-        eps: what is added to the variance, above 0.
+            float64 is not accepted on a GPU.
+        negative_slope: the slope of a leaky ReLU, 0 or more; 0 is a ReLU. None: no activation.
+        eps: the number that is added to the variance, above 0.
 
     Returns:
-        y, of x's kind, shape, dtype and memory format.
+        The array y, of x's kind, shape, dtype and memory format.
 
     Raises:
-        ShapeError: x has not four axes, or a plane has less than two pixels.
-        DTypeError: x is no such array.
+        ShapeError: x does not have four axes, or a plane has fewer than two pixels.
+        DTypeError: x is not such an array.
         ArgumentError: negative_slope or eps is out of range.
         DeviceError: x is on a device that kernels cannot be used on.
 

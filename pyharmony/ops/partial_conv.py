@@ -2,7 +2,7 @@
 
 Definition: `pyharmony.reference.partial_conv`. The sums over windows depend on the mask alone, so a `MaskPlan` of all
 layers of a network is made once and serves forward, backward, and every call with the same mask. It lists the windows
-that see a known pixel at all: with few of them they are gathered into the rows of one matrix product, with many a
+with a known pixel. If these are few, they are gathered into the rows of one matrix product; if they are many, a
 library's convolution runs between two passes over whole tensors.
 """
 
@@ -60,7 +60,7 @@ class MaskPlan:
         return iter(self._layers)
 
     def complement(self) -> MaskPlan:
-        """Return the plan of 1 - mask for the same layers."""
+        """Returns the plan of 1 - mask for the same layers."""
         if self._complement is None:
             mask = self._layers[0].mask_in
             other = ~mask if dtype_of(mask) == "bool" else 1 - mask
@@ -70,25 +70,25 @@ class MaskPlan:
 
 
 def mask_plan(mask: Array, layers: Sequence[Any], *, soft: bool = False) -> MaskPlan:
-    """Plan a chain of partial convolutions, each on the new mask of the one before.
+    """Plans a chain of partial convolutions, each on the new mask of the one before.
 
     Args:
         mask: [N, 1, H, W], or [N, C, H, W] with a plane for each channel of the first layer's input; N may be 1 where
             all images share it; or [H, W]. bool, or floats that are 0 and 1; 1 is known. numpy or torch.
-        layers: for each layer its module (what has kernel_size, stride, padding and dilation), or a tuple
+        layers: for each layer its module (with kernel_size, stride, padding and dilation), or a tuple
             (kernel_size, stride, padding, dilation, groups), of which all but the first may be left out; each value
-            an integer or a pair of rows and columns.
+            is an integer or a pair for rows and columns.
         soft: accept values between 0 and 1.
 
     Returns:
-        A plan with one LayerPlan for each layer, to be given to `partial_conv2d` and `nn.PartialConv2d`. It does not
-        change with the mask's memory.
+        A plan with one LayerPlan for each layer, to be given to `partial_conv2d` and `nn.PartialConv2d`. Later changes
+        of the mask's memory do not change it.
 
     Raises:
         MaskError: values outside [0, 1]; values that are neither 0 nor 1 without soft.
-        ShapeError: no such mask, or one smaller than a window.
-        DTypeError: the mask's dtype is no float and not bool.
-        ArgumentError: a layer that is not one.
+        ShapeError: the mask has a wrong shape, or is smaller than a window.
+        DTypeError: the mask's dtype is neither a float nor bool.
+        ArgumentError: an item of layers does not describe a layer.
 
     Example:
         >>> from pyharmony import ops
@@ -122,7 +122,7 @@ def partial_conv2d(
 
     y = act(scale r conv(mask x, weight) + bias c), with u the sum of the mask over a window of S values,
     c = min(u, 1) and r = S / u c, zero where u is. Pixels beyond the border count as unknown. Gradients of any order
-    flow to x, weight, bias and scale; none to the mask. What x holds in holes does not matter, NaN included.
+    flow to x, weight, bias and scale; the mask gets none. The values of x in holes do not matter, NaN included.
 
     Args:
         x: [N, C, H, W] float16, float32, float64, or bfloat16 of torch; any memory format.
@@ -130,21 +130,21 @@ def partial_conv2d(
         bias: [O], or None.
         mask: [N or 1, 1, H, W], [H, W], or [N or 1, C, H, W] with a plane for each channel; bool or floats, 1 is
             known. None: all known.
-        stride, padding, dilation, groups: as of a convolution; an integer or a pair of rows and columns.
+        stride, padding, dilation, groups: as for a convolution; an integer or a pair for rows and columns.
         soft: accept mask values between 0 and 1.
         plan: the layer's part of a `mask_plan`, in place of mask.
         scale: a number, or a scalar of x's kind (with a gradient, such as 1 / sigma of a spectral norm).
-        negative_slope: of a leaky ReLU that is applied to y, 0 or more; 0 is a ReLU. None: no activation.
+        negative_slope: the slope of a leaky ReLU applied to y, 0 or more; 0 is a ReLU. None: no activation.
 
     Returns:
         y [N, O, OH, OW], channels-last where x or weight is, and the new mask in the mask's dtype: [N or 1, 1, OH,
-        OW], or [N or 1, O, OH, OW] (a view, not to be written) of a mask with planes for channels.
+        OW], or for a mask with planes for channels [N or 1, O, OH, OW] (a view, which must not be written).
 
     Raises:
-        ShapeError: shapes that do not fit each other; a mask that does not broadcast to x; a plan of another layer.
-        DTypeError: dtypes or kinds that differ.
-        MaskError: mask values outside [0, 1], or between without soft.
-        ArgumentError: a stride, padding, dilation, number of groups or slope that is not one.
+        ShapeError: shapes do not fit each other, the mask does not broadcast to x, or the plan is of another layer.
+        DTypeError: dtypes or kinds differ.
+        MaskError: mask values are outside [0, 1], or between without soft.
+        ArgumentError: a stride, padding, dilation, number of groups or slope is out of range.
 
     Example:
         >>> from pyharmony import ops

@@ -22,7 +22,7 @@ _keys = itertools.count(1)
 
 
 class _Solves:
-    """Solves with the set-up of one mask."""
+    """The solves with one mask's set-up, which `PoissonSolver` and `PoissonSequence` share."""
 
     def _solve(self, call: Call) -> Any:
         raise NotImplementedError
@@ -74,15 +74,15 @@ class _Solves:
         tolerance: float | None = None,
         return_info: bool = False,
     ) -> Any:
-        """Like `poisson` with this mask and color_weight, gradients included.
+        """Solves like `poisson` with this mask and color_weight, gradients included.
 
-        In a sequence a batch is as many frames, and tensors that require grad are refused.
+        In a sequence the images of a batch are frames in order, and tensors that require grad are refused.
         """
         return self._solve(call_of(src, dst, None, base, None, gradients, contour, tolerance, return_info))
 
 
 class PoissonSolver(_Solves):
-    """The set-up of `poisson` for one mask, to be used for many images.
+    """The set-up of `poisson` for one mask, which serves many images.
 
     It depends on the mask and color_weight alone and is shared by channels, frames and modes of
     gradients. `solve` may be called from several threads at once.
@@ -91,17 +91,17 @@ class PoissonSolver(_Solves):
         mask: [H, W], numpy, torch, or an array on a CUDA device; bool, uint8 or uint16 scaled by their
             range, or floats in [0, 1]. Copied.
         color_weight: a number of at least 0, or a map [H, W] of them.
-        device: 'cuda' solves images of the processor on the device; None: `pyharmony.set_device` may have
-            said so. Images have to be where mask is.
+        device: 'cuda' solves images of the CPU on the device; None: on the CPU, unless
+            `pyharmony.set_device` says otherwise. Images have to be where mask is.
 
     Attributes:
         shape: (H, W) of the mask.
         unknowns: the number of pixels with mask > 0.
-        bytes: memory that the set-up holds.
+        bytes: the memory that the set-up holds.
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: naming the argument, what was given and
-            what is accepted. MaskError for a mask above 0 everywhere with color_weight 0.
+        ShapeError, DTypeError, MaskError, ArgumentError: an argument is not accepted; the message names it, what was
+            given and what is accepted. MaskError for a mask above 0 everywhere with color_weight 0.
 
     Example:
         >>> from pyharmony import ops
@@ -119,7 +119,7 @@ class PoissonSolver(_Solves):
         self._key = next(_keys)
         place = _cuda.place_of({"mask": mask, "color_weight": _checks.map_or_none(color_weight)}, device)
         self._way: _poisson_cpu.Solver | _poisson_cuda.DeviceSolver
-        # Images that kernels on a device do not take need the CPU: what a default chooses is not binding.
+        # Images that kernels on a device do not take need the CPU, so a device chosen only by default is not binding.
         if place is not None and place.required:
             self._way = _poisson_cuda.DeviceSolver(place, mask, color_weight)
         else:
@@ -157,15 +157,15 @@ class PoissonSolver(_Solves):
     solve = _Solves.solve
 
     def sequence(self) -> PoissonSequence:
-        """For the frames of a film in their order: each solve starts from the frame before."""
+        """Returns a sequence for the frames of a film in their order: each solve starts from the frame before."""
         return PoissonSequence(self)
 
 
 class PoissonSequence(_Solves):
     """The frames of a film, one after the other, under one mask.
 
-    A solve starts from the last frame's correction, result less src, which changes little from frame
-    to frame where the light and the contour do, whatever src shows. It keeps its tolerance as any
+    A solve starts from the last frame's correction, which is the result less src. Whatever src shows, the correction
+    changes little from frame to frame where the light and the contour do. The solve keeps its tolerance as any
     solve does and takes fewer iterations: one where the film stands still. After a cut it takes as many as
     without a start. The result depends on the frames before, within the tolerance; `reset` forgets them.
 
@@ -173,7 +173,7 @@ class PoissonSequence(_Solves):
     threads wait for each other; its frames are then in the order of the calls.
 
     Attributes:
-        bytes: memory that the last frame's correction holds, 4 for each pixel of the mask's box and channel.
+        bytes: the memory that the last frame's correction holds, 4 for each pixel of the mask's box and channel.
 
     Example:
         >>> from pyharmony import ops
@@ -197,7 +197,7 @@ class PoissonSequence(_Solves):
     solve = _Solves.solve
 
     def reset(self) -> None:
-        """Forgets the frames before, as for a cut that is known."""
+        """Forgets the frames before, for example at a cut that is known."""
         with self._lock:
             self._warm.reset()
 
@@ -233,7 +233,7 @@ def poisson(
 
     Float tensors that require grad are differentiated: gradients go to src, dst and base, exact to
     tolerance / 255 of the largest incoming one, with 'mixed' for the choice that was made;
-    torch.compile takes the op whole. Mask and color_weight have none.
+    torch.compile takes the op whole. Mask and color_weight get no gradient.
 
     Args:
         src, dst: [H, W], [H, W, C] or [N, H, W, C] of equal shape and dtype, uint8, uint16,
@@ -243,18 +243,18 @@ def poisson(
             floats in [0, 1].
         gradients: 'source'; 'mixed', at each edge the stronger of src and dst by their norm over
             the channels; 'average' of the two; or 'monochrome', the luma of src for every channel.
-        contour: how much of them an edge takes, the rest being dst's: 'half', the mean of the mask of its two
-            pixels, so half of each across a hard contour; 'full', the larger, so all of it, as in eq. 7 of the
-            paper and in fpie.
-        color_weight: a number of at least 0, or a map [H, W]: how much the colours of base hold.
+        contour: how much of these gradients an edge takes, the rest being dst's: 'half', the mean of the mask over
+            its two pixels, so half of each across a hard contour; 'full', the larger, so all of it, as in eq. 7 of
+            the paper and in fpie.
+        color_weight: a number of at least 0, or a map [H, W]: how strongly the colours of base are kept.
         base: like dst; float32 and float64, in dst's unit (0..255 for uint8), are taken too. None:
-            src. Without effect where color_weight is 0.
+            src. It has no effect where color_weight is 0.
         tolerance: the largest error allowed, in 8-bit levels (1/255 of the value range), before
             rounding to the dtype. None: 0.25 for uint8, 0.004 for uint16, 0.025 for float16 and
             float32, 1e-6 for float64. The solve stops on an estimate of the error.
-        device: 'auto', 'cpu' or 'cuda', for NumPy arrays and tensors on the processor; None: what
+        device: 'auto', 'cpu' or 'cuda', for NumPy arrays and tensors on the CPU; None: what
             `pyharmony.set_device` says. Arrays on a device are solved there, see docs/cuda.md.
-        return_info: also return a SolveInfo, with a certified bound of the error; this costs one
+        return_info: also return a SolveInfo, with a proven bound of the error; this costs one
             and a half to two solves more.
 
     Returns:
@@ -263,12 +263,12 @@ def poisson(
         (image, SolveInfo), or (images, list of them) for a batch.
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: naming the argument, what was given and
-            what is accepted. MaskError for a mask above 0 everywhere with color_weight 0,
+        ShapeError, DTypeError, MaskError, ArgumentError: an argument is not accepted; the message names it, what was
+            given and what is accepted. MaskError for a mask above 0 everywhere with color_weight 0,
             ArgumentError for NaN or infinities on the mask or within one pixel of it.
 
     Warns:
-        RuntimeWarning: the tolerance was not reached, or the error could not be bounded: max_error is NaN then.
+        RuntimeWarning: the tolerance was not reached, or the error could not be bounded, and then max_error is NaN.
 
     Example:
         >>> from pyharmony import ops

@@ -2,10 +2,10 @@
 
 Cells keep their place: pixel j of a level covers the pixels 2j and 2j + 1 of the finer one, and n
 pixels become ceil(n / 2). See `pyharmony.reference.pyramid` for the formulae. Not public: the
-blends halve and double with it.
+blends halve and double images with it.
 
-A place is the device of the arrays, which are DeviceArrays [N, H, W, C] and [N, H, W] there; None: the CPU, and
-[H, W, C] and [H, W].
+A place is the device of the arrays, which are DeviceArrays [N, H, W, C] and [N, H, W] there. None means the
+CPU, with arrays [H, W, C] and [H, W].
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .._cuda import DeviceArray, Place
 from .._native import native
 from ..errors import ArgumentError, ShapeError
 
-#: The widest smoothing before halving, in pixels.
+#: The largest sigma of the smoothing before halving, in pixels.
 MAX_SMOOTH_SIGMA = 16.0
 
 
@@ -30,13 +30,13 @@ def downsample(image: Array, smooth_sigma: float = 1.0) -> Array:
 
     Args:
         image: [H, W] or [H, W, C], any number of channels, any image dtype and strides.
-        smooth_sigma: of the Gaussian, in pixels of image, 0 to 16.
+        smooth_sigma: the width of the Gaussian, in pixels of image, 0 to 16.
 
     Returns:
         [ceil(H / 2), ceil(W / 2)] or [..., C], float32 in the unit of image (uint8: 0 to 255).
 
     Raises:
-        ShapeError, DTypeError: image is no image.
+        ShapeError, DTypeError: image is not an image.
         ArgumentError: smooth_sigma is outside 0 to 16.
     """
     a = _checks.image(image, "image")
@@ -47,7 +47,7 @@ def downsample(image: Array, smooth_sigma: float = 1.0) -> Array:
 
 
 def downsample_mask(mask: Array) -> Array:
-    """The share of each 2 x 2 pixels that is inside; at an odd border, of those that exist.
+    """Returns the share of each 2 x 2 pixels that is inside; at an odd border, of the pixels that exist.
 
     Args:
         mask: [H, W], bool, uint8 or uint16 scaled by their range, or floats in [0, 1].
@@ -56,7 +56,7 @@ def downsample_mask(mask: Array) -> Array:
         [ceil(H / 2), ceil(W / 2)] float32 in [0, 1].
 
     Raises:
-        ShapeError, DTypeError, MaskError: mask is no mask.
+        ShapeError, DTypeError, MaskError: mask is not a mask.
     """
     a = _arrays.to_numpy(mask, "mask")
     if a.ndim != 2 or a.size == 0:
@@ -65,7 +65,7 @@ def downsample_mask(mask: Array) -> Array:
 
 
 def halve_mask(mask: _arrays.NumpyArray) -> _arrays.NumpyArray:
-    """`downsample_mask` of a mask that was checked already."""
+    """Returns `downsample_mask` of a mask that was checked already."""
     out = np.empty(((mask.shape[0] + 1) // 2, (mask.shape[1] + 1) // 2), np.float32)
     native.pyramid_downsample_mask(_arrays.view(mask, "mask"), _arrays.view(out, "out", writable=True))
     return out
@@ -82,7 +82,7 @@ def upsample(image: Array, shape: tuple[int, int]) -> Array:
         [H, W] or [H, W, C] float32 in the unit of image; not clipped.
 
     Raises:
-        ShapeError: image is no image, or shape is not twice its size (or one less).
+        ShapeError: image is not an image, or shape is not twice its size (or one less).
         DTypeError: the dtype of image is not supported.
         ArgumentError: shape is not two positive integers.
     """
@@ -102,7 +102,7 @@ def upsample(image: Array, shape: tuple[int, int]) -> Array:
 
 
 def meet_known(colours: _arrays.NumpyArray, dst: _arrays.NumpyArray, known: _arrays.NumpyArray) -> None:
-    """Moves colours, in place, to meet dst across the contour of what is known.
+    """Moves colours, in place, to meet dst across the contour of the known pixels.
 
     See `pyharmony.reference.pyramid.meet_known`.
 
@@ -121,7 +121,7 @@ def meet_known(colours: _arrays.NumpyArray, dst: _arrays.NumpyArray, known: _arr
 
 
 def halve(images: Sequence[Any], smooth_sigma: float, place: Place | None = None) -> list[Any]:
-    """Returns images with a half of their rows and columns, float32; see `downsample`."""
+    """Returns images with half of their rows and columns, as float32; see `downsample`."""
     if place is None:
         return [downsample(image, smooth_sigma) for image in images]
     outs = [_new(place, (a.shape[0], *_halved(a.shape[1:3]), a.shape[3])) for a in images]
@@ -132,7 +132,7 @@ def halve(images: Sequence[Any], smooth_sigma: float, place: Place | None = None
 
 
 def halve_masks(mask: Any, known: Any, place: Place | None = None) -> tuple[Any, Any]:
-    """Returns the mask and the known share of each pixel at half the size; known None: where the mask is zero."""
+    """Returns the mask and the known share of each pixel at half the size; known None: known where the mask is zero."""
     if place is None:
         return halve_mask(mask), halve_mask(mask == 0 if known is None else known)
     shape = mask.shape[0], *_halved(mask.shape[1:3])
@@ -148,7 +148,7 @@ def halve_masks(mask: Any, known: Any, place: Place | None = None) -> tuple[Any,
 
 
 def halve_map(weights: Any, place: Place | None = None) -> Any:
-    """Returns a map [H, W], or [N, H, W] on a device, with a half of its rows and columns, without smoothing."""
+    """Returns a map [H, W], or [N, H, W] on a device, with half of its rows and columns, without smoothing."""
     if place is None:
         return downsample(weights, 0.0)
     (halved,) = halve([weights.reshaped((*weights.shape, 1), (*weights.strides, 1))], 0.0, place)
@@ -156,10 +156,10 @@ def halve_map(weights: Any, place: Place | None = None) -> Any:
 
 
 def double(colours: Any, like: Any, mask: Any = None, known: Any = None, place: Place | None = None) -> Any:
-    """Returns colours at the size of the image like, twice theirs or one less.
+    """Returns colours at the size of the image like, which is twice their size or one less.
 
-    With a mask they meet like across the contour of what is known, see `meet_known`; known None: where the mask is
-    zero.
+    With a mask they meet like across the contour of the known pixels, see `meet_known`; known None: known where
+    the mask is zero.
     """
     if place is None:
         doubled = upsample(colours, like.shape[:2])
@@ -178,7 +178,7 @@ def double(colours: Any, like: Any, mask: Any = None, known: Any = None, place: 
     return out
 
 
-# ---- on a device: what NumPy does in a line on the CPU ---------------------------------------------
+# ---- on a device, operations that take one line of NumPy on the CPU --------------------------------
 
 
 def copy_paste(place: Place, src: DeviceArray, dst: DeviceArray, mask: DeviceArray) -> DeviceArray:
@@ -191,7 +191,7 @@ def copy_paste(place: Place, src: DeviceArray, dst: DeviceArray, mask: DeviceArr
 
 
 def hold(place: Place, known: DeviceArray) -> DeviceArray:
-    """Returns the weights that hold the membrane of a coarse level near dst, from the known share of each pixel."""
+    """Returns weights, from the known share of each pixel, that hold the membrane of a coarse level near dst."""
     out = _new(place, known.shape)
     place.module.pyramid_hold(known.view("known"), out.view("hold", writable=True), **_at(place))
     return out
@@ -207,7 +207,7 @@ def lay(place: Place, src: DeviceArray, dst: DeviceArray, corner: tuple[int, int
 def lay_mask(
     place: Place, mask: DeviceArray | None, shape: tuple[int, int, int], corner: tuple[int, int], size: tuple[int, int]
 ) -> DeviceArray:
-    """Returns zeros [N, H, W] with a mask of that size laid at corner (y, x); None: ones."""
+    """Returns zeros [N, H, W] with a mask of that size laid at corner (y, x); None: a mask of ones."""
     out = _new(place, shape)
     place.module.pyramid_lay_mask(
         None if mask is None else mask.view("mask"), *corner, *size, out.view("mask", writable=True), **_at(place)
@@ -216,7 +216,7 @@ def lay_mask(
 
 
 def empty_like(image: Any, place: Place | None = None) -> Any:
-    """Returns float32 memory for an image of that shape."""
+    """Returns uninitialised float32 memory for an image of that shape."""
     return np.empty(image.shape, np.float32) if place is None else _new(place, image.shape)
 
 

@@ -1,4 +1,4 @@
-"""The change of colours that is smooth where an image is smooth.
+"""Smoothing of a change of colours where the image is smooth.
 
 See `pyharmony.reference.regrain` for the definition. Not public: `pyharmony.color` regrains with it.
 """
@@ -17,15 +17,15 @@ from .color_map import color_image
 
 
 def regrain(image: Any, change: Any, inside: Any) -> NumpyArray:
-    """A change of image, smoothed where image is smooth.
+    """Returns a change of image, smoothed where image is smooth.
 
     Args:
         image: [H, W, 3], any image dtype and strides.
-        change: [H, W, 3] floats, 1 for white: what a transfer adds to image.
-        inside: [H, W] bool; other pixels have no part in it.
+        change: [H, W, 3] floats, 1 for white: the colours that a transfer adds to image.
+        inside: [H, W] bool; other pixels are not used.
 
     Returns:
-        [H, W, 3] float32; outside it is change.
+        [H, W, 3] float32; outside the result is change itself.
 
     Raises:
         ShapeError, DTypeError: an array is not as described.

@@ -32,7 +32,7 @@ def spectral_norm(
     dims: int | Sequence[int] | None = None,
     normalized: bool = False,
 ) -> Any:
-    """Largest singular values of weights by power iteration, and the weights divided by them.
+    """Returns largest singular values of weights by power iteration, and the weights divided by them.
 
     All weights are done in one call. The matrix M of a weight is [rows, cols], its axis dims[i] first. An iteration
     is v = M^T u, u = M v ('legacy', as in torch.nn.utils.spectral_norm) or first u, then v ('parametrization', as in
@@ -42,7 +42,7 @@ def spectral_norm(
     Args:
         weights: arrays of one kind (NumPy, or torch on one device) of two or more axes; float16, float32, float64,
             bfloat16 of torch. Their memory may be channels_last; with gaps it is copied.
-        us, vs: of each weight, [rows] and [cols], float, contiguous; they are changed in place where update is True.
+        us, vs: for each weight, [rows] and [cols], float, contiguous; they are changed in place where update is True.
         n_power_iterations: at least 1.
         eps: the least length that a vector is divided by, above 0.
         order: 'legacy' or 'parametrization'.
@@ -51,13 +51,13 @@ def spectral_norm(
         normalized: also return the weights divided by their sigma.
 
     Returns:
-        sigmas [len(weights)] float32, or float64 if a weight is; with normalized also the list of W / sigma, of the
-        weights' dtypes. Of tensors both have gradients of any order; u and v count as constants.
+        sigmas [len(weights)] float32, or float64 if a weight is; with normalized also the list of W / sigma, in the
+        weights' dtypes. For tensors both have gradients of any order; u and v count as constants.
 
     Raises:
         ShapeError: a weight has fewer than two axes, or u or v do not fit.
-        DTypeError: an array is no float array, or not of the kind of the others.
-        ArgumentError: a number is out of range, or a weight is zero, on the processor; then u and v are as before.
+        DTypeError: an array is not a float array, or not of the kind of the others.
+        ArgumentError: a number is out of range, or, on the CPU, a weight is zero; u and v are then unchanged.
         DeviceError: tensors are on several devices, or on one that kernels cannot be used on.
 
     Source: Miyato et al., "Spectral Normalization for Generative Adversarial Networks", 2018.

@@ -19,13 +19,13 @@ from ..reference.gaussian_poisson import gaussian_taps
 from ..typing import SlicedArray, SlicedT
 from .gaussian_poisson import MAX_SIGMA
 
-#: Below it the pixels that a tile needs around it become many.
+#: The least weight for tiles: with smaller ones the pixels that a tile needs around it become many.
 LEAST_TILED_WEIGHT = 0.25
 _MAX_STEPS = 400
 _DTYPES = ("uint8", "uint16", "float16", "float32")
-#: Times what float32 takes of a proof: the tolerance that is asked of it at least, unless one is given.
+#: The default tolerance is at least this number times the error of float32 in a proof.
 _ROUNDING_MARGIN = 1.5
-_BAND = 256  # rows that are looked at together before the solve
+_BAND = 256  # rows that are checked together before the solve
 _SAMPLES = 64
 
 
@@ -46,18 +46,18 @@ def gaussian_poisson_tiles(
 ) -> Any:
     """Solves the Gaussian-Poisson equation of an image that does not fit in memory, tile by tile.
 
-    The result is that of ``gaussian_poisson(method='chebyshev')``, bit for bit, whatever the tile: a step of the
-    Chebyshev iteration reads one pixel to each side, so a tile that is read with as many pixels around
-    it as there are steps and one more has the whole image's values; the number of steps and the
+    The result is that of ``gaussian_poisson(method='chebyshev')``, bit for bit, whatever the tile. A step of the
+    Chebyshev iteration reads one pixel to each side, so each tile is read with a margin of one pixel more than
+    there are steps, and then has the whole image's values; the number of steps and the
     proven error are those of the whole image.
 
     Args:
         src, dst, base: [H, W] or [H, W, C] of equal shape, with ``shape``, ``dtype`` and slices
             ``x[y0:y1, x0:x1]`` that numpy.asarray takes: numpy.memmap, h5py, zarr and the like. src
             and dst have one dtype of uint8, uint16, float16 and float32, base the same or float32.
-        mask: [H, W] likewise; bool, uint8 or uint16 scaled by their range, or floats in [0, 1].
-        out: like dst, and another; its slices are assigned to.
-        tile: rows and columns that are solved at once, or one number for both. Memory is that of a
+        mask: [H, W], read likewise; bool, uint8 or uint16 scaled by their range, or floats in [0, 1].
+        out: an array like dst, but not dst itself; its slices are assigned to.
+        tile: rows and columns that are solved at once, or one number for both. The memory is that of a
             few such tiles and the pixels around them.
         color_weight: a number of at least 0.25, or a map [H, W] of floats, an array like mask. With
             smaller weights the whole image acts on every pixel.
@@ -65,14 +65,14 @@ def gaussian_poisson_tiles(
         tolerance: the largest error allowed, in 8-bit levels (1/255 of the value range), before rounding
             to the dtype. None: 0.25 for uint8, 0.025 for float16 and float32, 0.004 for uint16, or the
             smallest that float32 proves where that is more (0.02 for uint16 at the least weights).
-        return_info: also return a SolveInfo, with a certified bound of the error.
+        return_info: also return a SolveInfo, with a proven bound of the error.
 
     Returns:
         out, or (out, SolveInfo).
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: naming the argument, what was given and
-            what is accepted. out may have been written to in part.
+        ShapeError, DTypeError, MaskError, ArgumentError: an argument is not accepted; the message names
+            it, what was given and what is accepted. out may have been written to in part.
 
     Warns:
         RuntimeWarning: the tolerance was not proven.
@@ -155,7 +155,7 @@ def gaussian_poisson_tiles(
 
 
 class Images:
-    """The arguments [H, W, C] and the mask, read by parts."""
+    """The image arguments [H, W, C] and the mask, read in parts."""
 
     def __init__(self, src: Any, dst: Any, mask: Any, base: Any, out: Any) -> None:
         self._arrays = {"src": src, "dst": dst, "base": base}
@@ -190,7 +190,7 @@ class Images:
                 raise ArgumentError(f"out: shares memory with {name}; pass another array")
 
     def read(self, rows: slice, columns: slice) -> dict[str, NumpyArray]:
-        """The images [h, w, C] and the mask [h, w] there."""
+        """Returns the images [h, w, C] and the mask [h, w] of some rows and columns."""
         parts: dict[str, NumpyArray] = {}
         for name, x in self._arrays.items():
             part = np.asarray(x[rows, columns])
@@ -206,7 +206,7 @@ class Images:
         self._out[rows, columns] = values if len(self._out.shape) == 3 else values[..., 0]
 
     def check_mask(self) -> None:
-        """The rules of masks, which are about all of its values."""
+        """Checks the rules of masks, which concern all values together."""
         largest, name = 0.0, np.dtype(self._mask.dtype).name
         for y in range(0, self.shape[0], _BAND):
             part = np.asarray(self._mask[y : y + _BAND, 0 : self.shape[1]])
@@ -221,7 +221,7 @@ class Images:
             )
 
     def range(self) -> float:
-        """The size of dst's values that the number of steps is chosen by: for floats, of a grid of them."""
+        """Returns the largest size of dst's values, which decides the number of steps; floats are sampled on a grid."""
         dst = self._arrays["dst"]
         if np.dtype(dst.dtype).kind == "u":
             return float(_arrays.VALUE_RANGE[self.dtype])
@@ -234,7 +234,7 @@ class Images:
 
 
 def tile_sides(tile: Any) -> tuple[int, int]:
-    """Rows and columns of a tile, checked."""
+    """Returns rows and columns of a tile, after checks."""
     sides = tile if isinstance(tile, (tuple, list)) else (tile, tile)
     accepts = "expected a number of pixels, at least 16, or (rows, columns)"
     if len(sides) != 2 or not all(isinstance(n, numbers.Integral) and not isinstance(n, bool) for n in sides):
@@ -245,7 +245,7 @@ def tile_sides(tile: Any) -> tuple[int, int]:
 
 
 def _weight(x: Any, shape: tuple[int, int]) -> tuple[Any, float, float]:
-    """The map or None, and the least and the largest weight."""
+    """Returns the map or None, and the least and the largest weight."""
     accepts = f"a finite number of at least {LEAST_TILED_WEIGHT:g}"
     advice = "; below it the whole image acts on each pixel, use gaussian_poisson"
     if isinstance(x, numbers.Real):
@@ -259,7 +259,7 @@ def _weight(x: Any, shape: tuple[int, int]) -> tuple[Any, float, float]:
     for y in range(0, shape[0], _BAND):
         part = np.asarray(x[y : y + _BAND, 0 : shape[1]])
         low, high = min(low, float(part.min())), max(high, float(part.max()))
-        if not (part >= np.float32(LEAST_TILED_WEIGHT)).all() or not high <= 1e6:  # NaN fails too
+        if not (part >= np.float32(LEAST_TILED_WEIGHT)).all() or not high <= 1e6:  # NaN is refused too
             raise ArgumentError(
                 f"color_weight: values from {float(part.min()):g} to {float(part.max()):g}, expected {accepts}{advice}"
             )
@@ -269,7 +269,7 @@ def _weight(x: Any, shape: tuple[int, int]) -> tuple[Any, float, float]:
 
 
 def tiles_of(shape: tuple[int, int], rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
-    """Rows and columns of each tile of an image of that shape."""
+    """Yields rows and columns of each tile of an image of that shape."""
     for y in range(0, shape[0], rows):
         for x in range(0, shape[1], columns):
             yield slice(y, min(y + rows, shape[0])), slice(x, min(x + columns, shape[1]))
@@ -278,7 +278,7 @@ def tiles_of(shape: tuple[int, int], rows: int, columns: int) -> Iterator[tuple[
 def _solve_tile(
     solver: Any, images: Images, y: slice, x: slice, weight: Any, least: float, options: dict[str, Any]
 ) -> int:
-    """Solves and writes one tile; the bytes it held."""
+    """Solves and writes one tile; returns the bytes it held."""
     halo = solver.steps + 1
     rows = slice(max(y.start - halo, 0), min(y.stop + halo, images.shape[0]))
     columns = slice(max(x.start - halo, 0), min(x.stop + halo, images.shape[1]))

@@ -1,1 +1,1 @@
-"""What correct means: short float64 NumPy definitions that every backend is tested against."""
+"""The definition of correct: short float64 NumPy functions that every implementation is tested against."""

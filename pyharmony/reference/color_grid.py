@@ -7,13 +7,13 @@ A colour x is [3], red, green and blue with 1 for white; t is x held to [0, 1]. 
     S = sum_{v, u, w} hat(v' - v) hat(u' - u) hat(w' - w) G[v, u, w],     hat(d) = max(0, 1 - |d|),
     u' = (px + 1/2) Gw / W - 1/2,  v' = (py + 1/2) Gh / H - 1/2,  w' = D luma(t) - 1/2,
 
-each of the three held to [0, n - 1]: cells of the grid have their values at their centres. The grid and its slice are
+each of the three held to [0, n - 1]: a cell of the grid has its value at its centre. The grid and its slice are
 those of Gharbi et al., "Deep Bilateral Learning for Real-Time Image Enhancement", 2017, section 3.3; luma is that of
 ITU-R BT.601. y may not lie further outside [0, 1] than x does, and is mixed with x by the mask m:
 
     result = x + m (min(max(y, min(x, 0)), max(x, 1)) - x).
 
-Without A it is [I | 0], without C and G they are zero: then y is x.
+Without A the map is [I | 0], without C and G it adds zero: then y is x.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ import numpy.typing as npt
 
 Float64 = npt.NDArray[np.float64]
 
-#: Of red, green and blue in luma.
+#: The weights of red, green and blue in luma.
 LUMA = np.array([0.299, 0.587, 0.114])
 IDENTITY = np.eye(3, 4)
 
 
 def hats(position: Float64, count: int) -> Float64:
-    """hat(position - i) for i below count, with position held to [0, count - 1]: [..., count]."""
+    """Returns hat(position - i) for i below count, with position held to [0, count - 1]: [..., count]."""
     held = np.clip(position, 0, count - 1)
     return np.maximum(0, 1 - np.abs(held[..., None] - np.arange(count)))
 
 
 def centres(first: int, pixels: int, frame: int, cells: int) -> Float64:
-    """Where the pixels from `first` on lie among cells that share a frame: [pixels]."""
+    """Returns where the pixels from `first` on lie among cells that share a frame: [pixels]."""
     return (first + np.arange(pixels) + 0.5) * cells / frame - 0.5
 
 
 def coefficients(x: Float64, grid: Float64, origin: tuple[int, int] = (0, 0), frame: Any = None) -> Float64:
-    """The slice S [H, W, 3, 4] of a grid [Gh, Gw, D, 3, 4] for colours x [H, W, 3]."""
+    """Returns the slice S [H, W, 3, 4] of a grid [Gh, Gw, D, 3, 4] for colours x [H, W, 3]."""
     height, width = x.shape[:2]
     rows, columns, depth = grid.shape[:3]
     (x0, y0), (frame_height, frame_width) = origin, frame or (height, width)
@@ -62,7 +62,7 @@ def color_grid(
     origin: tuple[int, int] = (0, 0),
     frame: tuple[int, int] | None = None,
 ) -> Float64:
-    """The result [H, W, 3] for an image of floats, not rounded; mask [H, W] of floats."""
+    """Returns the result [H, W, 3] for an image of floats, not rounded; mask [H, W] of floats."""
     x = np.asarray(image, np.float64)
     one = np.concatenate([x, np.ones_like(x[..., :1])], -1)
     y = one @ np.asarray(IDENTITY if affine is None else affine, np.float64).T

@@ -1,7 +1,7 @@
 """Maps of colours by stages, defined in float64.
 
-A colour is [..., 3], red, green and blue with 1 for white. A stage is a function of colours; a map
-is a list of them, mixed with what was there by the mask.
+A colour is [..., 3], red, green and blue with 1 for white. A stage is a function of colours; a map is a list of
+stages, whose result is mixed with the image by the mask.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ Float64 = npt.NDArray[np.float64]
 
 
 def affine(x: Float64, matrix: Float64) -> Float64:
-    """A x + b for matrix [3, 4] = [A | b]."""
+    """Returns A x + b for matrix [3, 4] = [A | b]."""
     return x @ matrix[:, :3].T + matrix[:, 3]
 
 
 def log(x: Float64) -> Float64:
-    """ln x; what is below the smallest normal float32 has the logarithm of that."""
+    """Returns ln x; values below the smallest normal float32 get the logarithm of that number."""
     return np.log(np.maximum(x, np.finfo(np.float32).tiny))
 
 
 def exp(x: Float64) -> Float64:
-    """e^x, x held to -87 to 88, where float32 has normal numbers."""
+    """Returns e^x, with x held to -87 to 88, where float32 has normal numbers."""
     return np.exp(np.clip(x, -87, 88))
 
 
 def curves(x: Float64, table: Float64, low: Float64, high: Float64) -> Float64:
-    """Of each channel c the values table[c] at equal steps from low[c] to high[c], linear between, constant beyond."""
+    """Maps channel c by table[c], values at equal steps from low[c] to high[c], linear between, constant beyond."""
     steps = [np.linspace(a, b, table.shape[1]) for a, b in zip(low, high, strict=True)]
     return np.stack([np.interp(x[..., c], steps[c], table[c]) for c in range(3)], -1)
 
 
 def lut(x: Float64, table: Float64) -> Float64:
-    """Tetrahedral interpolation in table [n, n, n, 3], of which [i, j, k] is the colour of (i, j, k) / (n - 1).
+    """Returns the tetrahedral interpolation of table [n, n, n, 3]; [i, j, k] is the colour of (i, j, k) / (n - 1).
 
-    Within a cell the corners on the way from its lowest to its highest one are weighed, along the
-    axes in the order of falling fractions; beyond the cube colours are those of its surface.
+    Within a cell the weighted corners are those on the way from its lowest to its highest corner, along the
+    axes in the order of falling fractions; colours beyond the cube get the colour of its surface.
     """
     n = table.shape[0]
     t = np.clip(x.reshape(-1, 3), 0, 1) * (n - 1)
@@ -58,7 +58,7 @@ def lut(x: Float64, table: Float64) -> Float64:
 
 
 def light(x: Float64, stops: Float64) -> Float64:
-    """An image [H, W, 3] times 2^(a + b u + c v + d u² + e u v + f v²), u and v from -1 to 1 across it."""
+    """Returns an image [H, W, 3] times 2^(a + b u + c v + d u² + e u v + f v²), u and v from -1 to 1 across it."""
     h, w = x.shape[:2]
     v, u = (2 * (np.arange(n) + 0.5) / n - 1 for n in (h, w))
     u, v = u[None, :], v[:, None]
@@ -72,7 +72,7 @@ def color_map(
     weights: Float64 | None = None,
     strength: float = 1.0,
 ) -> Float64:
-    """x + strength w (f(x) - x) for image [H, W, 3] of floats and weights [H, W], f being the stages in turn."""
+    """Returns x + strength w (f(x) - x), image [H, W, 3] of floats and weights [H, W], f being the stages in turn."""
     x = np.asarray(image, np.float64)
     y = x
     for stage in stages:

@@ -2,8 +2,8 @@
 
     W = Σ w,   μ = Σ w x / W,   C = Σ w (x - μ)(x - μ)ᵀ / W
 
-over the pixels of weight above zero, and for each channel the weight in each of `bins` equal
-intervals of [low, high); beyond the ends it goes to the first and the last.
+over the pixels of weight above zero, and for each channel the weight in each of `bins` equal intervals of
+[low, high); colours beyond the ends count in the first and the last interval.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Float64 = npt.NDArray[np.float64]
 
 
 class Stats(NamedTuple):
-    """weight; mean, minimum, maximum [3]; covariance [3, 3]; histogram [3, bins]."""
+    """The statistics: weight; mean, minimum, maximum [3]; covariance [3, 3]; histogram [3, bins]."""
 
     weight: float
     mean: Float64
@@ -28,7 +28,7 @@ class Stats(NamedTuple):
 
 
 def color_stats(colors: Float64, weights: Float64, bins: int, low: Float64, high: Float64) -> Stats:
-    """Of colours [..., 3] with weights [...], of which one at least is above zero."""
+    """Returns the statistics of colours [..., 3] with weights [...], at least one of them above zero."""
     inside = weights > 0
     x, w = np.asarray(colors, np.float64)[inside], np.asarray(weights, np.float64)[inside]
     total = w.sum()

@@ -1,4 +1,4 @@
-"""Euclidean distance to what is outside a mask, in float64 NumPy: the least over all pixels outside."""
+"""Euclidean distance to the outside of a mask, in float64 NumPy: the least over all pixels outside."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 
 def distance(mask: Any) -> npt.NDArray[np.float64]:
-    """mask [H, W] -> [H, W]: pixels to the nearest pixel with mask zero; 0 there, infinite where there is none."""
+    """Returns distances [H, W] to the nearest pixel where mask [H, W] is zero: 0 there, infinite if there is none."""
     inside = np.asarray(mask) > 0
     result = np.where(inside, np.inf, 0.0)
     outside = np.argwhere(~inside)

@@ -1,8 +1,8 @@
 """Edits of one image by its gradients, in float64 NumPy.
 
-Perez, Gangnet, Blake: Poisson Image Editing, 2003, section 4. Each is the Poisson equation of
-`pyharmony.reference.poisson` with the image as destination, and a guidance made of the image itself:
-its differences times a gain, which belongs to a pixel and counts for an edge by the mean of both ends.
+Perez, Gangnet, Blake: Poisson Image Editing, 2003, section 4. Each edit is the Poisson equation of
+`pyharmony.reference.poisson` with the image as dst, and a guidance made of the image itself: its differences
+times a gain. The gain belongs to a pixel, and an edge takes the mean of the gains of both ends.
 Where no pixel is known, the mean of the image is kept.
 """
 
@@ -14,9 +14,9 @@ import numpy as np
 
 from .gaussian_poisson import Float64, apply_operator, conjugate_gradients, gaussian_poisson
 
-#: Added before a logarithm, as a part of white: one 8-bit level.
+#: The offset added before a logarithm, where 1 is white: one 8-bit level.
 LOG_OFFSET = 1 / 255
-#: Gradients below this part of their mean are amplified like one of that size.
+#: Gradients below this part of their mean are amplified like a gradient of that size.
 LEAST_GRADIENT = 0.01
 
 
@@ -28,7 +28,7 @@ def _edit(image: Float64, mask: Float64, gain: Float64, color_weight: Any = 0.0)
 
 
 def sobel_norm(image: Float64) -> Float64:
-    """|gradient| [H, W] in units a pixel: Sobel's kernel over 8, of the channel where it is the largest."""
+    """Returns |gradient| [H, W] in units per pixel: Sobel's kernel over 8, of the channel where it is the largest."""
     p = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode="edge")
     h, w = image.shape[:2]
     at = {(i, j): p[i : i + h, j : j + w] for i in range(3) for j in range(3)}
@@ -38,9 +38,9 @@ def sobel_norm(image: Float64) -> Float64:
 
 
 def edge_norm(image: Float64) -> Float64:
-    """|gradient| [H, W]: the root of the mean over channels of the squared differences to the neighbours.
+    """Returns |gradient| [H, W]: the root of the mean over channels of the squared differences to the neighbours.
 
-    The mean over the two neighbours along each axis, summed over the axes; zero across the border.
+    The squares are averaged over the two neighbours along each axis and summed over the axes; zero across the border.
     """
     p = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode="edge")
     x, y = np.diff(p, axis=1)[1:-1] ** 2, np.diff(p, axis=0)[:, 1:-1] ** 2
@@ -48,7 +48,7 @@ def edge_norm(image: Float64) -> Float64:
 
 
 def edge_map(norm: Float64, low: float, high: float) -> Float64:
-    """1 where norm >= high, and where norm >= low and such pixels lead, over eight neighbours, to one; else 0."""
+    """Returns 1 where norm >= high, and where a chain of norm >= low over eight neighbours leads to one; else 0."""
     weak, edges = norm >= low, norm >= high
     while True:
         p = np.pad(edges, 1)
@@ -64,13 +64,13 @@ def edge_map(norm: Float64, low: float, high: float) -> Float64:
 
 
 def texture_flattening(image: Any, mask: Any, low: float, high: float) -> Float64:
-    """Keeps the differences at edges and makes all others zero; low and high in the image's unit a pixel."""
+    """Keeps the differences at edges and makes all others zero; low and high are in the image's unit per pixel."""
     image, mask = np.asarray(image, np.float64), np.asarray(mask, np.float64)
     return _edit(image, mask, edge_map(sobel_norm(image), low, high))
 
 
 def illumination_change(image: Any, mask: Any, alpha: float, beta: float, white: float = 1.0) -> Float64:
-    """Differences of the logarithm times (alpha mean / |gradient|)^beta, mean being that of |gradient| on the mask."""
+    """Multiplies differences of logs by (alpha mean / |gradient|)^beta, mean being that of |gradient| on the mask."""
     image, mask = np.asarray(image, np.float64), np.asarray(mask, np.float64)
     offset = LOG_OFFSET * white
     y = np.log(np.maximum(image, 0) + offset)
@@ -81,13 +81,13 @@ def illumination_change(image: Any, mask: Any, alpha: float, beta: float, white:
 
 
 def detail_boost(image: Any, mask: Any, gain: float, color_weight: Any) -> Float64:
-    """Differences times gain, colours held by color_weight."""
+    """Multiplies differences by gain, while color_weight holds the colours."""
     image, mask = np.asarray(image, np.float64), np.asarray(mask, np.float64)
     return _edit(image, mask, np.full(mask.shape, float(gain)), color_weight)
 
 
 def inpaint(image: Any, mask: Any) -> Float64:
-    """The membrane over mask > 0, mixed with the image by the mask."""
+    """Returns the membrane over mask > 0, mixed with the image by the mask."""
     image, mask = np.asarray(image, np.float64), np.asarray(mask, np.float64)
     inside = (mask > 0)[..., None]
     known = np.where(inside, 0.0, image)

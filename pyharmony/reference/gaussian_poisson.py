@@ -11,12 +11,12 @@ For each channel of an image of H x W pixels the blend x solves ``A x = b``:
   symmetric, positive definite, keeps constants and is ``L + c G`` where the map is constant.
 * ``b_i = sum_j F_ij + c_i base_i`` over the 4 neighbours, with the wanted difference
   ``F_ij = a (v_i - v_j) + (1 - a) (dst_i - dst_j)``, ``a = (mask_i + mask_j) / 2`` and v the
-  guidance (src, or another choice of ``gradients``). With the contour 'full' a is the larger of the
-  two: what the mask holds of src it holds of its edges to the pixels around, see `poisson`.
+  guidance (src, or another choice of ``gradients``). With the contour 'full' a is the larger of
+  mask_i and mask_j: an edge across the contour takes as much of src as its pixel inside does, see `poisson`.
 * With another ``gradient_kernel`` than 'normal' the differences ``v_i - v_j`` and ``dst_i - dst_j``
   are those of `derivative`; with a map of gains ``v_i - v_j`` is multiplied by the mean of both ends.
 * With ``preserve_background`` only the pixels with mask > 0 are unknown; the others are dst.
-* Where nothing fixes the mean (weight zero, no known pixel) it is that of base.
+* Where nothing fixes the mean (weight zero, no known pixel) the mean of x is that of base.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ import numpy.typing as npt
 
 Float64 = npt.NDArray[np.float64]
 
-#: Rec. 601 weights of the luma that "monochrome" gradients are taken from.
+#: The weights of Rec. 601 luma, whose gradients "monochrome" takes.
 LUMA = (0.299, 0.587, 0.114)
 
 
 def gaussian_taps(sigma: float, normalize: bool = True) -> tuple[float, float]:
-    """The centre and side tap (w0, w1) of the 3-tap Gaussian.
+    """Returns the centre and side tap (w0, w1) of the 3-tap Gaussian.
 
     Without normalize the taps of the full kernel (cut at 4 sigma, sum one) are kept as they
-    are, as GP-GAN's code does, so that w0 + 2 w1 < 1.
+    are, as in GP-GAN's code, so that w0 + 2 w1 < 1.
     """
     radius = int(4 * sigma + 0.5)
     if sigma == 0 or radius == 0:
@@ -49,7 +49,7 @@ def gaussian_taps(sigma: float, normalize: bool = True) -> tuple[float, float]:
     return w0 / total, w1 / total
 
 
-#: Of each gradient kernel, whether it averages centred differences over both ends of an edge, and the
+#: For each gradient kernel: whether it averages centred differences over both ends of an edge, and the
 #: weight of each neighbour in the three-tap mean across the edge.
 GRADIENT_KERNELS = {
     "normal": (False, 0.0),
@@ -61,7 +61,7 @@ GRADIENT_KERNELS = {
 
 
 def derivative(u: Float64, axis: int, kernel: str = "normal") -> Float64:
-    """The derivative of u [H, W, C] on the edges along an axis, one less than pixels; 1 for a ramp of slope 1.
+    """Returns the derivative of u [H, W, C] on the edges along an axis, one fewer than pixels; 1 for a ramp of slope 1.
 
     'sobel', 'scharr' and 'prewitt' average the centred differences of both pixels of an edge, one-sided at
     the border, after a mean of three across the edge, [1 2 1]/4, [3 10 3]/16 or [1 1 1]/3, that repeats the
@@ -87,7 +87,7 @@ def edge_field(
     gain: Float64 | None = None,
     contour: str = "half",
 ) -> tuple[Float64, Float64]:
-    """The wanted differences x[:, 1:] - x[:, :-1] and x[1:] - x[:-1], [H, W-1, C] and [H-1, W, C].
+    """Returns the wanted differences x[:, 1:] - x[:, :-1] and x[1:] - x[:-1], [H, W-1, C] and [H-1, W, C].
 
     gain [H, W] multiplies the differences of the guidance.
     """
@@ -116,7 +116,7 @@ def edge_field(
 
 
 def divergence(fh: Float64, fv: Float64) -> Float64:
-    """sum_j F_ij of each pixel, [H, W, C]; differences across the image's border are zero."""
+    """Returns sum_j F_ij of each pixel, [H, W, C]; differences across the image's border are zero."""
     h, w, c = fv.shape[0] + 1, fh.shape[1] + 1, fh.shape[2]
     b = np.zeros((h, w, c))
     b[:, :-1] -= fh
@@ -127,7 +127,7 @@ def divergence(fh: Float64, fv: Float64) -> Float64:
 
 
 def apply_operator(x: Float64, weight: Float64, w0: float, w1: float) -> Float64:
-    """A x of the whole image; x [H, W, C], weight [H, W]."""
+    """Returns A x of the whole image; x [H, W, C], weight [H, W]."""
     p = np.pad(x, ((1, 1), (1, 1), (0, 0)), mode="symmetric")
     c = np.pad(weight, 1, mode="symmetric")
     h, w = weight.shape
@@ -145,7 +145,7 @@ def apply_operator(x: Float64, weight: Float64, w0: float, w1: float) -> Float64
 
 
 def conjugate_gradients(apply: Any, b: Float64, x: Float64) -> Float64:
-    """Solves apply(x) = b of each channel to rounding error."""
+    """Solves apply(x) = b for each channel, to rounding error."""
     r = b - apply(x)
     d = r.copy()
     rr = (r * r).sum((0, 1))
@@ -164,7 +164,7 @@ def conjugate_gradients(apply: Any, b: Float64, x: Float64) -> Float64:
 
 
 def _cosines(n: int) -> tuple[Float64, Float64]:
-    """The orthonormal DCT-II matrix [n, n] and cos(pi k / n)."""
+    """Returns the orthonormal DCT-II matrix [n, n] and cos(pi k / n)."""
     k, i = np.arange(n)[:, None], np.arange(n)[None]
     t = np.cos(np.pi * k * (2 * i + 1) / (2 * n)) * np.sqrt(2 / n)
     t[0] /= np.sqrt(2)
@@ -192,13 +192,13 @@ def gaussian_poisson(
         src, dst, base: [H, W, C], any real dtype and unit.
         mask: [H, W] in [0, 1].
         color_weight: a number or a map [H, W], not negative.
-        sigma: of the Gaussian, in pixels.
+        sigma: the width of the Gaussian, in pixels.
         reference: keep GP-GAN's taps, whose sum is below one.
         preserve_background: solve for the pixels with mask > 0 only.
         gradients: 'source', 'mixed', 'average' or 'monochrome'.
         gradient_kernel: 'normal', 'sobel', 'scharr', 'prewitt' or 'roberts'.
-        gain: [H, W], of the guidance's differences.
-        contour: 'half' or 'full': what an edge takes of the guidance.
+        gain: [H, W], a factor of the guidance's differences.
+        contour: 'half' or 'full', the share of the guidance that an edge takes.
 
     Returns:
         [H, W, C] float64, in the unit of the inputs.

@@ -31,7 +31,7 @@ def _mean(x: Array) -> Array:
 
 
 def normalise(x: npt.ArrayLike, eps: float = 1e-5) -> tuple[Array, Array]:
-    """h [N, C, H, W] and r [N, C, 1, 1]."""
+    """Returns h [N, C, H, W] and r [N, C, 1, 1]."""
     x = np.asarray(x, np.float64)
     centred = x - _mean(x)
     r = 1 / np.sqrt(_mean(centred**2) + eps)
@@ -39,13 +39,13 @@ def normalise(x: npt.ArrayLike, eps: float = 1e-5) -> tuple[Array, Array]:
 
 
 def instance_norm(x: npt.ArrayLike, *, negative_slope: float = 1.0, eps: float = 1e-5) -> Array:
-    """y; a slope of 1 is no activation."""
+    """Returns y; a slope of 1 is no activation."""
     h, _ = normalise(x, eps)
     return np.where(h > 0, h, negative_slope * h)
 
 
 def gradient(x: npt.ArrayLike, grad: npt.ArrayLike, *, negative_slope: float = 1.0, eps: float = 1e-5) -> Array:
-    """dL/dx of grad = dL/dy."""
+    """Returns dL/dx for grad = dL/dy."""
     h, r = normalise(x, eps)
     g = np.where(h > 0, 1, negative_slope) * np.asarray(grad, np.float64)
     return r * (g - _mean(g) - h * _mean(g * h))
@@ -54,7 +54,7 @@ def gradient(x: npt.ArrayLike, grad: npt.ArrayLike, *, negative_slope: float = 1
 def second_gradient(
     x: npt.ArrayLike, grad: npt.ArrayLike, pull: npt.ArrayLike, *, negative_slope: float = 1.0, eps: float = 1e-5
 ) -> tuple[Array, Array]:
-    """For the cotangent `pull` of `gradient`'s result: those of grad and of x."""
+    """Returns the cotangents of grad and of x for the cotangent `pull` of `gradient`'s result."""
     h, r = normalise(x, eps)
     slope = np.where(h > 0, 1, negative_slope)
     g, u = slope * np.asarray(grad, np.float64), np.asarray(pull, np.float64)

@@ -4,8 +4,8 @@ Liu et al., "Image Inpainting for Irregular Holes Using Partial Convolutions", E
 mask of several channels and the zero padding of Liu et al., "Partial Convolution based Padding", 2018.
 
 x [N, C, H, W]; weight [O, C/g, kh, kw]; mask [N or 1, 1, H, W], or [N or 1, C, H, W] with a plane for each channel. A
-window has S = kh kw values of the mask, or C/g kh kw of one with planes for channels; u is their sum, and pixels
-beyond the border count as holes:
+window has S values of the mask: kh kw, or C/g kh kw of a mask with a plane for each channel; u is their sum, and
+pixels beyond the border count as holes:
 
     c = min(u, 1)                                  the new mask
     r = S / u c  where u > 0, else 0
@@ -30,7 +30,7 @@ Pair = tuple[int, int]
 
 
 def _taps(x: Float64, kernel: Pair, stride: Pair, dilation: Pair) -> Any:
-    """For each tap (i, j) of a window the view [..., OH, OW] of x, padded, that it sees."""
+    """Yields for each tap (i, j) of a window the view [..., OH, OW] of the padded x that it sees."""
     (kh, kw), (sh, sw), (dh, dw) = kernel, stride, dilation
     oh, ow = out_size(x.shape, kernel, stride, (0, 0), dilation)
     for i in range(kh):
@@ -39,7 +39,7 @@ def _taps(x: Float64, kernel: Pair, stride: Pair, dilation: Pair) -> Any:
 
 
 def out_size(shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
-    """(OH, OW) of windows on [..., H, W]."""
+    """Returns (OH, OW), the number of windows on [..., H, W]."""
     each = zip(shape[-2:], kernel, stride, padding, dilation)
     oh, ow = ((size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, s, p, d in each)
     return oh, ow
@@ -52,7 +52,7 @@ def _pad(x: Any, padding: Pair) -> Float64:
 def ratio(
     mask: Any, kernel: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0), dilation: Pair = (1, 1), groups: int = 1
 ) -> tuple[Float64, Float64]:
-    """r and c, [N, 1, OH, OW]; [N, g, OH, OW] of a mask with planes for the channels of g groups."""
+    """Returns r and c, [N, 1, OH, OW], or [N, g, OH, OW] for a mask with planes for the channels of g groups."""
     n, c, h, w = np.shape(mask)
     groups = 1 if c == 1 else groups
     m = _pad(np.asarray(mask, np.float64).reshape(n, groups, c // groups, h, w).sum(axis=2), padding)
@@ -63,17 +63,17 @@ def ratio(
 
 
 def _window(window: dict[str, Pair]) -> tuple[Pair, Pair, Pair]:
-    """Stride, padding and dilation."""
+    """Returns stride, padding and dilation."""
     return window.get("stride", (1, 1)), window.get("padding", (0, 0)), window.get("dilation", (1, 1))
 
 
 def _by_channel(x: Float64, channels: int) -> Float64:
-    """[N, g, OH, OW] for each of the channels."""
+    """Returns [N, g, OH, OW] repeated for each of the channels."""
     return np.repeat(x, channels // x.shape[1], axis=1)
 
 
 def conv(x: Any, weight: Any, mask: Any, *, groups: int = 1, **window: Pair) -> Float64:
-    """r conv(m x, W)."""
+    """Returns r conv(m x, W)."""
     weight = np.asarray(weight, np.float64)
     (o, each, *_), kernel = weight.shape, weight.shape[2:]
     r, _ = ratio(mask, kernel, groups=groups, **window)
@@ -89,7 +89,7 @@ def conv(x: Any, weight: Any, mask: Any, *, groups: int = 1, **window: Pair) -> 
 
 
 def input_grad(g: Any, weight: Any, mask: Any, shape: tuple[int, ...], *, groups: int = 1, **window: Pair) -> Float64:
-    """m conv^T(r g, W), of x's shape."""
+    """Returns m conv^T(r g, W), of x's shape."""
     weight = np.asarray(weight, np.float64)
     (o, each, *_), kernel = weight.shape, weight.shape[2:]
     r, _ = ratio(mask, kernel, groups=groups, **window)
@@ -104,7 +104,7 @@ def input_grad(g: Any, weight: Any, mask: Any, shape: tuple[int, ...], *, groups
 
 
 def weight_grad(x: Any, g: Any, mask: Any, shape: tuple[int, ...], *, groups: int = 1, **window: Pair) -> Float64:
-    """The sum over windows of (m x) (r g), of the weight's shape."""
+    """Returns the sum over windows of (m x) (r g), of the weight's shape."""
     (o, each, *_), kernel = shape, (shape[2], shape[3])
     r, _ = ratio(mask, kernel, groups=groups, **window)
     stride, padding, dilation = _window(window)
@@ -131,7 +131,7 @@ def partial_conv2d(
     negative_slope: float = 1.0,
     **window: Pair,
 ) -> tuple[Float64, Float64]:
-    """y [N, O, OH, OW] and the new mask c; window: stride, padding and dilation."""
+    """Returns y [N, O, OH, OW] and the new mask c; window holds stride, padding and dilation."""
     mask = np.ones((1, 1, *np.shape(x)[2:])) if mask is None else np.asarray(mask, np.float64)
     y = scale * conv(x, weight, mask, groups=groups, **window)
     _, cover = ratio(mask, np.shape(weight)[2:], groups=groups, **window)

@@ -1,12 +1,12 @@
 """Poisson image editing on a mask, in float64 NumPy.
 
 Perez, Gangnet, Blake: Poisson Image Editing, 2003, eq. 7, with a screening term:
-``(L + color_weight I) x = b + color_weight base`` on the pixels with mask > 0, the others
-being dst. It is the Gaussian-Poisson equation with a Gaussian of width zero and a preserved
+``(L + color_weight I) x = b + color_weight base`` on the pixels with mask > 0; the others
+are dst. It is the Gaussian-Poisson equation with a Gaussian of width zero and a preserved
 background, see `pyharmony.reference.gaussian_poisson` for L, b and the soft mask.
 
-With the contour 'full' and a hard mask, gradients 'source' and no color_weight it is eq. 7 itself: v_pq = g_p - g_q,
-eq. 11, for every edge of an unknown pixel p, known neighbours q included. 'half' takes half of each picture there.
+With the contour 'full', a hard mask, gradients 'source' and no color_weight it is eq. 7 itself: v_pq = g_p - g_q,
+eq. 11, for every edge of an unknown pixel p, known neighbours q included. 'half' takes half of each image there.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def poisson(
         src, dst: [H, W, C], any real dtype and unit.
         mask: [H, W] in [0, 1]; with color_weight zero at least one pixel must be zero.
         gradients: 'source', 'mixed', 'average' or 'monochrome'.
-        contour: the share of the guidance at an edge: 'half', the mean of the mask of its two pixels, or 'full',
-            the larger.
+        contour: the share of the guidance at an edge: 'half', the mean of the mask over its two pixels, or 'full',
+            the larger of the two.
         color_weight: a number or a map [H, W], not negative.
         base: [H, W, C], the colours that color_weight holds to; None means src.
 

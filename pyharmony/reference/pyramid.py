@@ -1,10 +1,10 @@
 """Resampling by two between pyramid levels, in float64 NumPy.
 
 Pixels are cells: pixel j of a level covers the pixels 2j and 2j + 1 of the finer one, so n pixels
-become ceil(n / 2) and nothing shifts. Going down smooths by a Gaussian (cut at 4 sigma, sum one)
-and takes the mean of 2 x 2 pixels, the image continuing by half-sample mirroring. Going up is
+become ceil(n / 2) and nothing shifts. Halving smooths by a Gaussian (cut at 4 sigma, sum one)
+and takes the mean of 2 x 2 pixels; half-sample mirroring continues the image. Doubling is
 Keys' cubic convolution (Cubic Convolution Interpolation for Digital Image Processing, 1981, eq.
-15, a = -1/2) at the cell centres, the image continuing by its border pixels.
+15, a = -1/2) at the cell centres; the border pixels continue the image.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _along(x: Float64, axis: int, matrix: Float64) -> Float64:
 
 
 def _down_matrix(n: int, sigma: float) -> Float64:
-    """[ceil(n / 2), n]."""
+    """Returns the matrix [ceil(n / 2), n] that halves an axis."""
     radius = int(4 * sigma + 0.5)
     q = np.arange(-radius, radius + 1)
     taps = np.exp(-0.5 * (q / sigma) ** 2) if radius else np.ones(1)
@@ -36,7 +36,7 @@ def _down_matrix(n: int, sigma: float) -> Float64:
 
 
 def _up_matrix(n: int) -> Float64:
-    """[n, ceil(n / 2)]."""
+    """Returns the matrix [n, ceil(n / 2)] that doubles an axis."""
     cells = (n + 1) // 2
     matrix = np.zeros((n, cells))
     for i in range(n):
@@ -49,31 +49,31 @@ def _up_matrix(n: int) -> Float64:
 
 
 def downsample(image: Any, smooth_sigma: float = 1.0) -> Float64:
-    """image [H, W, ...] -> [ceil(H / 2), ceil(W / 2), ...]."""
+    """Halves an image [H, W, ...] to [ceil(H / 2), ceil(W / 2), ...]."""
     x = np.asarray(image, np.float64)
     return _along(_along(x, 0, _down_matrix(x.shape[0], smooth_sigma)), 1, _down_matrix(x.shape[1], smooth_sigma))
 
 
 def downsample_mask(mask: Any) -> Float64:
-    """mask [H, W] in [0, 1] -> the share inside of each cell's pixels, [ceil(H / 2), ceil(W / 2)]."""
+    """Halves a mask [H, W] in [0, 1] to [ceil(H / 2), ceil(W / 2)], the share of each cell that is inside."""
     return downsample(mask, 0.0)
 
 
 def upsample(image: Any, shape: tuple[int, int]) -> Float64:
-    """image [ceil(H / 2), ceil(W / 2), ...] -> [H, W, ...], shape being (H, W)."""
+    """Doubles an image [ceil(H / 2), ceil(W / 2), ...] to [H, W, ...], shape being (H, W)."""
     x = np.asarray(image, np.float64)
     return _along(_along(x, 0, _up_matrix(shape[0])), 1, _up_matrix(shape[1]))
 
 
 def meet_known(colours: Any, dst: Any, known: Any) -> Float64:
-    """Colours that meet dst across the contour of what is known.
+    """Returns colours that meet dst across the contour of the known pixels.
 
-    Colours that were doubled from a coarser level miss dst at the contour by what that level could
-    not hold, and a solve that keeps colours would leave it there as a seam. So a pixel p that is
-    not wholly known takes a share of dst as large as its known share, and moves by what the known
-    pixels around it miss: by the mean of dst - colours over them, weighted by a Gaussian of one
+    Colours doubled from a coarser level differ from dst at the contour by the detail that the level could not
+    hold, and a solve that keeps colours would leave the difference there as a seam. So a pixel p that is
+    not wholly known takes a share of dst as large as its known share, and moves by the mean error of the known
+    pixels around it: by the mean of dst - colours over them, weighted by a Gaussian of one
     pixel (cut at 3), times min(1, 3 s), s being the known share of those weights; beside a straight
-    contour 3 s = 0.9, one pixel on 0.18, then 0.01.
+    contour 3 s is 0.9, one pixel further 0.18, then 0.01.
 
     Args:
         colours, dst: [H, W, C].

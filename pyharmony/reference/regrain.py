@@ -4,10 +4,10 @@ The change D of image I minimises, over pairs of neighbours and pixels inside a 
 
     Σ φ (D_i - D_j)² + Σ ψ (D_i - T_i)²,   φ = 30 / (1 + 10 g),   ψ = min(g / 5, 1)
 
-for a given change T, g being the length of the image's forward differences in 8-bit levels and φ
-the mean of both pixels', after Pitié, Kokaram and Dahyot, *Automated Colour Grading Using Colour
-Distribution Transfer*, 2007. It is approached by damped Jacobi sweeps, a given number on each
-level of a pyramid of means, of which the coarser gives the start; φ halves with each level.
+for a given change T. g is the length of the image's forward differences in 8-bit levels, and φ
+the mean over both pixels, after Pitié, Kokaram and Dahyot, *Automated Colour Grading Using Colour
+Distribution Transfer*, 2007. Damped Jacobi sweeps approach it, a given number on each level of a
+pyramid of means; each level starts from the next coarser one, and φ halves with each coarser level.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import numpy.typing as npt
 
 Float64 = npt.NDArray[np.float64]
 
-#: Sweeps of each level, finest first.
+#: The number of sweeps of each level, finest first.
 SWEEPS = (4, 16, 32, 64, 64, 64)
-#: A level of fewer pixels a side has no coarser one.
+#: A level with fewer pixels on a side has no coarser level.
 SMALLEST = 20
 DAMPING = 0.8
 
 
 def regrain(image: Float64, change: Float64, inside: npt.NDArray[np.bool_], level: int = 0) -> Float64:
-    """image in 8-bit levels and change are [H, W, 3], inside [H, W]; outside the result is zero."""
+    """Returns the regrained change, zero outside; image (8-bit levels) and change are [H, W, 3], inside [H, W]."""
     at = inside[..., None]
     image, change = np.where(at, image, 0), np.where(at, change, 0)
     start = change
@@ -53,7 +53,7 @@ def regrain(image: Float64, change: Float64, inside: npt.NDArray[np.bool_], leve
 
 
 def _neighbours(vertical: Float64, horizontal: Float64, x: Float64) -> Float64:
-    """Of each pixel the sum over its neighbours, weighed by the pairs' weights."""
+    """Returns for each pixel the sum over its neighbours, weighted by the pairs' weights."""
     y = np.zeros(x.shape)
     y[1:] += vertical[..., None] * x[:-1]
     y[:-1] += vertical[..., None] * x[1:]
@@ -63,6 +63,6 @@ def _neighbours(vertical: Float64, horizontal: Float64, x: Float64) -> Float64:
 
 
 def _sums(x: Float64) -> Float64:
-    """Sums of 2 x 2 of [H, W, C], zeros beyond the border."""
+    """Returns the sums of 2 x 2 pixels of [H, W, C], zeros beyond the border."""
     x = np.pad(x, ((0, x.shape[0] % 2), (0, x.shape[1] % 2), (0, 0)))
     return x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]

@@ -7,7 +7,7 @@ vectors. With normalize(x) = x / max(|x|, eps), an iteration is
     'legacy'            v <- normalize(M^T u),  u <- normalize(M v)      torch.nn.utils.spectral_norm
     'parametrization'   u <- normalize(M v),  v <- normalize(M^T u)      torch.nn.utils.parametrizations.spectral_norm
 
-and after all of them sigma = u^T M v, the normalised weight is W / sigma. u and v are constants of the gradient.
+and after n of them sigma = u^T M v; the normalised weight is W / sigma. For the gradient u and v are constants.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Array = npt.NDArray[np.float64]
 
 
 def matrix(weight: npt.ArrayLike, dim: int = 0) -> Array:
-    """The matrix of a weight: [rows, cols], the axis dim first."""
+    """Returns the matrix [rows, cols] of a weight, with the axis dim first."""
     w = np.moveaxis(np.asarray(weight, np.float64), dim, 0)
     return w.reshape(w.shape[0], -1)
 
@@ -29,7 +29,7 @@ def normalize(x: Array, eps: float) -> Array:
 
 
 def iterate(m: Array, u: Array, v: Array, n: int = 1, eps: float = 1e-12, order: str = "legacy") -> tuple[Array, Array]:
-    """u and v after n power iterations; n = 0 in eval mode."""
+    """Returns u and v after n power iterations; n = 0 in eval mode."""
     u, v = np.asarray(u, np.float64), np.asarray(v, np.float64)
     for _ in range(n):
         if order == "legacy":
@@ -48,7 +48,7 @@ def sigma(m: Array, u: Array, v: Array) -> float:
 def spectral_norm(
     weight: npt.ArrayLike, u: Array, v: Array, *, dim: int = 0, n: int = 1, eps: float = 1e-12, order: str = "legacy"
 ) -> tuple[Array, float, Array, Array]:
-    """W / sigma, sigma, and the new u and v."""
+    """Returns W / sigma, sigma, and the new u and v."""
     m = matrix(weight, dim)
     u, v = iterate(m, u, v, n, eps, order)
     s = sigma(m, u, v)
@@ -58,7 +58,7 @@ def spectral_norm(
 def gradient(
     weight: npt.ArrayLike, u: Array, v: Array, grad: npt.ArrayLike, grad_sigma: float = 0.0, *, dim: int = 0
 ) -> Array:
-    """dL/dW of G = dL/d(W / sigma) and g = dL/dsigma, u and v being constants.
+    """Returns dL/dW for G = dL/d(W / sigma) and g = dL/dsigma, u and v being constants.
 
     sigma = u^T M v has the gradient u v^T, and W / sigma that of a quotient:
     G / sigma + (g - <G, W> / sigma^2) u v^T.
