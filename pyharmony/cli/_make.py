@@ -79,7 +79,7 @@ def _check_stdout(console: Console) -> None:
 
 
 def _size(task: Task) -> float:
-    """Returns the bytes of a task's files; a stream counts as any number."""
+    """Returns the bytes of a task's files; infinity with a stream, which may have any number."""
     total = 0.0
     for path in task.files.values():
         try:

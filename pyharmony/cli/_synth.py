@@ -16,7 +16,7 @@ from ._contact import SHOWN, check_file, fitted, spread, write_sheet
 from ._facts import cores
 from ._sources import Coco, Kind, Threads, opened
 
-#: The name of weights that come with pyharmony.
+#: The weights that score realism unless others are given; they come with pyharmony.
 _JUDGE = "realism-small"
 
 

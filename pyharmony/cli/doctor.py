@@ -260,7 +260,7 @@ def _kernels() -> str:
 
 
 def _driver() -> str:
-    """Returns the devices, or raises for the first thing that prevents them."""
+    """Returns the devices, or raises for the first cause that makes them unusable."""
     from . import _facts
 
     part, driver = _facts.cuda(), _facts.gpu_driver()

@@ -81,7 +81,7 @@ class Dataset:
 
         Args:
             progress: called after each sample.
-            threads: how many samples are decoded at once.
+            threads: the number of samples that are decoded at once.
         """
         found, seen = self._strays(), set()
         for name, problems in zip(self.names, in_order(self._check_one, len(self), threads), strict=True):

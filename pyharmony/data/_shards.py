@@ -155,7 +155,7 @@ class Shards(Dataset):
     def _fill(self, parts: list[NumpyArray], shard: int, record: int) -> None:
         """Reads a record of a file into arrays of uint8.
 
-        It is read and not mapped: if the file is cut off meanwhile, that is an error, not a signal that ends the process.
+        It is read and not mapped: if the file is cut off meanwhile, that is an error, and no signal ends the process.
         """
         file = self._file(shard)
         left = [part.data for part in parts]

@@ -73,7 +73,7 @@ def write(
         overwrite: whether an existing file may be replaced.
 
     Raises:
-        ArgumentError: the format does not hold such a picture, or is unknown.
+        ArgumentError: the format does not hold such a Picture, or is unknown.
         DTypeError: an argument is of another type.
         OSError: the file cannot be written; FileExistsError: it exists and overwrite is False.
         OutOfMemory: there is too little memory to encode it.

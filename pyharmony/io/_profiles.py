@@ -64,7 +64,7 @@ class Curve:
 
     @functools.cached_property
     def _inverse_table(self) -> NumpyArray:
-        """x at equal steps of sqrt(y): the square root spends the steps where the eye needs them."""
+        """The values of x at equal steps of sqrt(y): the square root spends the steps where the eye needs them."""
         y = np.maximum.accumulate(np.asarray(self.table))
         x = np.linspace(0.0, 1.0, len(y))
         rises = np.concatenate(([True], np.diff(y) > 0))

@@ -64,7 +64,7 @@ class Generator(nn.Module):
         )
 
     def forward(self, composite: Tensor, mask: Tensor, code: Tensor, *, stochastic: bool = False) -> Tensor:
-        """Maps composite [N, 3, H, W] in [-1, 1], mask [N, 1, H, W], and the code [N, code] of the wanted domain."""
+        """Makes an image of composite [N, 3, H, W] in [-1, 1], mask [N, 1, H, W] and the wanted code [N, code]."""
         checks.check_image(composite, "composite", 3, self.unet.multiple)
         checks.check_mask(mask, composite)
         if tuple(code.shape) != (composite.shape[0], self.code):
@@ -107,7 +107,7 @@ class BargainNet(Model):
         return self.generator(composite, mask, code, stochastic=stochastic)
 
     def harmony(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Returns how well object and background agree, [N] in (0, 1]: exp(-0.04212 |z_f - z_b|), as on 256 pixels."""
+        """Returns the agreement of object and background, [N] in (0, 1]: exp(-0.04212 |z_f - z_b|), for 256 pixels."""
         return harmony_of(self.encoder, image, mask, self.decay)
 
 

@@ -293,7 +293,7 @@ def _box_blur(side: int, radius: int) -> Tensor:
 
 
 def _sure(weight: Tensor) -> Tensor:
-    """Returns low weights for pixels that are mostly the other region's; they matter only if there are no others."""
+    """Lowers the weights of pixels that are mostly the other region's, so that they count only without others."""
     return weight * (weight >= 0.5) + 1e-4 * weight
 
 

@@ -87,7 +87,8 @@ class Generator(nn.Module):
         )
 
     def forward(self, composite: Tensor, mask: Tensor, *, stochastic: bool = False) -> Tensor:
-        """Maps composite [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1] to [N, 3, H, W]; sides: k * size."""
+        """Maps composite [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], sides multiples of size, to
+        [N, 3, H, W]."""
         output = self._net(composite, mask, stochastic)
         return _blocks.added(output, composite, mask) if self.residual else output
 

@@ -154,7 +154,7 @@ def repeated(
 
     Args:
         chosen: the samples of each batch, the same number in each.
-        start: how many batches are left out at the beginning; those after them are the same as without it.
+        start: the number of batches that are left out at the beginning; the later ones do not depend on it.
         seed: the seed of the mixing.
     """
     if repeats == 1:

@@ -118,7 +118,7 @@ class RunConfig:
     Attributes:
         seed: the seed of weights, of the order and changes of the samples, and of dropout.
         batch: the number of samples of a step in one process.
-        accumulate: the number of batches whose gradients are summed before an update.
+        accumulate: the number of batches whose gradients are averaged for an update.
         ema: the decay of the moving average of the weights that is evaluated and kept; 0: none.
         checkpoint_steps, checkpoint_minutes: the interval between two checkpoints; 0: not by this measure.
         keep: the number of checkpoints that are kept.

@@ -78,7 +78,7 @@ class GPGanSettings(StepSettings):
 class GPGanStep(Step):
     """One update of the critic and, when the critic has had enough, one of the generator on the same batch.
 
-    With t the target, y the output and D the mean score of a batch, low on what is real:
+    Here t is the target, y the output, and D the mean score of a batch, which is low for real images:
 
         L_D = D(t) - D(y) + penalty,  L_G = (1 - l2) D(y) + l2 mean (y - t)², from noise D(y)
 
