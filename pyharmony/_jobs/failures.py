@@ -1,4 +1,4 @@
-"""What can go wrong with a job, and the exit code of each on the command line."""
+"""The failures of a job, and the exit code of each on the command line."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from enum import IntEnum
 
 
 class Code(IntEnum):
-    """Exit codes."""
+    """The exit codes of the command line."""
 
     OK = 0
-    UNEXPECTED = 1  # also: the output could not be written; a check of `doctor` failed
+    UNEXPECTED = 1  # also where the output could not be written, or a check of `doctor` failed
     USAGE = 2
     INPUT = 3
     RESOURCES = 4
@@ -24,7 +24,7 @@ class Code(IntEnum):
 
 
 class Failure(Exception):
-    """An error that is told in one line and ends the command with a code."""
+    """An error that is reported in one line and ends the command with a code."""
 
     def __init__(self, message: str, code: Code, kind: str = "") -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ class Failure(Exception):
 
 @contextlib.contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Turn errors of the system into failures of the input called name."""
+    """Turns errors of the system into failures of the input called name."""
     try:
         yield
     except OSError as error:
@@ -43,7 +43,7 @@ def reading(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def writing(name: str) -> Iterator[None]:
-    """Turn errors of the system into failures of the output called name."""
+    """Turns errors of the system into failures of the output called name."""
     try:
         yield
     except OSError as error:
@@ -52,7 +52,7 @@ def writing(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def spoken(words: Iterable[tuple[str, str]]) -> Iterator[None]:
-    """Turn errors of the library into failures in the words of a command: patterns are replaced by what it says."""
+    """Turns errors of the library into failures in the words of a command, by replacing patterns in messages."""
     from ..errors import PyHarmonyError
 
     try:
@@ -71,7 +71,7 @@ def _reason(error: OSError) -> str:
 
 
 def as_failure(error: BaseException) -> Failure:
-    """Return any error as the failure that the user reads."""
+    """Returns any error as the failure that the user reads."""
     from .. import errors
 
     if isinstance(error, Failure):
@@ -89,7 +89,7 @@ def as_failure(error: BaseException) -> Failure:
         return Failure(f"{message}; `pyharmony doctor` says more", Code.UNEXPECTED, kind)
     if isinstance(error, errors.PyHarmonyError):
         return Failure(message, Code.INPUT, kind)
-    if isinstance(error, ImportError):  # says what to install
+    if isinstance(error, ImportError):  # its message says what to install
         return Failure(message, Code.UNEXPECTED, kind)
     if isinstance(error, KeyboardInterrupt):
         return Failure("interrupted; nothing was written", Code.INTERRUPTED, kind)

@@ -16,7 +16,7 @@ from .task import STREAM, Request, Task, check_outputs, task_of
 
 
 def rows_of(table: str, request: Request, stdin: BinaryIO | None = None) -> list[tuple[int, Task]]:
-    """Read the rows of a table as tasks, with their lines.
+    """Reads the rows of a table as tasks, with the numbers of their lines.
 
     Paths are relative to the table's folder, or to the current one for stdin; outputs to the request's output where it
     is given.
@@ -96,7 +96,7 @@ def _task(cells: dict[str, str], where: str, folder: Path, request: Request) -> 
 
 
 def _is_word(column: str, text: str) -> bool:
-    """Return whether a cell that may hold a path holds something else."""
+    """Tells whether a cell that may hold a path holds something else."""
     if column == "base":
         return text in ("membrane", "copy-paste")
     if column in ("generator", "model"):
@@ -134,17 +134,17 @@ def _check_rows(tasks: list[tuple[int, Task]], name: str, request: Request) -> N
     check_outputs([task for _, task in tasks], request)
 
 
-#: Where the images and masks of one folder may lie.
+#: The names of folders for images and masks inside one folder.
 _PARTS = (("composite", "mask"), ("composites", "masks"), ("images", "masks"))
 _MASK = "_mask"
 _SUFFIXES = tuple(f".{name}" for name in get_args(ImageFormat))
 
 
 def folder_of(request: Request, folder: Path, masks: str | None) -> list[tuple[str, Task]]:
-    """Make a task of each image of a folder, with its name; each has its mask in a folder of masks or beside it.
+    """Makes a task of each image of a folder, with its name; its mask is in a folder of masks or beside it.
 
     Raises:
-        Failure: an image has no mask, an output is an input or already exists, or there is no folder for them.
+        Failure: an image has no mask, an output is an input or already exists, or a folder is missing.
     """
     if request.output in (None, STREAM):
         raise Failure("a folder of pictures needs a folder to write to: -o OUT", Code.USAGE)

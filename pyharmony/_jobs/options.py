@@ -1,4 +1,4 @@
-"""What can be made of images, and every option of it, written once."""
+"""The kinds of work on images, and every option of them, declared once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .. import _shipped
 
 @dataclass(frozen=True)
 class Option:
-    """An option of one image; where it is not given, the function that it is an argument of has its own default.
+    """An option of one image; if it is not given, the function whose argument it is has its own default.
 
     Attributes:
         name: the name, which is also that of the argument and of a list's column.
@@ -42,15 +42,15 @@ class Option:
 
     @property
     def help(self) -> str:
-        """The modes that it goes with, what it does, and its default."""
+        """The option's help: the modes that it goes with, what it does, and its default."""
         before = f"{', '.join(self.modes)}: " if self.modes else ""
         return f"{before}{self.about}{f'  [default: {self.default}]' if self.default else ''}"
 
     def converted(self, text: str) -> Any:
-        """The value that a text stands for, such as a cell of a list.
+        """Returns the value that a text stands for, such as a cell of a list.
 
         Raises:
-            ValueError: the text stands for none; the message says what is expected.
+            ValueError: the text stands for no value; the message says what is expected.
         """
         if isinstance(self.type, tuple):
             if text not in self.type:
@@ -70,7 +70,7 @@ _YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False,
 
 
 def flag(name: str) -> str:
-    """Return how messages and the command line write the option of an argument."""
+    """Returns an argument's option as messages and the command line write it."""
     return "--" + name.replace("_", "-")
 
 
@@ -112,11 +112,11 @@ class Kind:
 
 
 def harmonize_methods() -> list[str]:
-    """Return the names of everything that harmonizes: methods, and weights that come with pyharmony."""
+    """Returns the names of everything that harmonizes: methods, and weights that come with pyharmony."""
     return [*_METHODS, *(entry.name for entry in _shipped.every() if entry.task == "harmonize")]
 
 
-# As in `pyharmony.typing`, which loads NumPy: the help of the command line does without it.
+# This copies `pyharmony.typing`, which loads NumPy: the help of the command line does without it.
 _METHODS = ("auto", "reinhard", "mkl", "match_histogram", "luminance_temperature", "lalonde_efros", "xue")
 _GRADIENTS = ("source", "mixed", "average", "monochrome")
 _CONTOURS = ("half", "full")

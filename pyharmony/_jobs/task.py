@@ -1,4 +1,4 @@
-"""Tasks: what is asked for, checked as far as it can be without reading an image."""
+"""Tasks: requests that are checked as far as it is possible without reading an image."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from .options import BLEND, Kind, flag, harmonize_methods
 if TYPE_CHECKING:
     from ..typing import Device, ImageFormat
 
-#: The name of a file that stands for a stream: stdin of an input, stdout of the output.
+#: The file name that stands for a stream: stdin for an input, stdout for the output.
 STREAM = "-"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for; options that are not given are missing or None.
+    """A request; options that are not given are missing or None.
 
     Attributes:
         inputs: paths by the names of the kind's inputs.
-        output: a path, '-', or of several tasks a folder; None: the tasks say where.
+        output: a path, '-', or for several tasks a folder; None: the tasks say where.
         max_pixels: the most pixels of an image, such as '64M'.
     """
 
@@ -45,7 +45,7 @@ class Request:
 
     @property
     def keeps_files(self) -> bool:
-        """Whether a file that exists is an error."""
+        """Whether an existing file is an error."""
         return not (self.overwrite or self.dry_run)
 
 
@@ -56,9 +56,9 @@ class Task:
     Attributes:
         files: the paths of the inputs and, where they are images, of 'base' and 'color_weight'.
         out: a path, or '-'.
-        arguments: the arguments of the function of `pyharmony.blend`, or of `pyharmony.harmonize`, but for the images.
-        harmonize: the arguments of `pyharmony.harmonize` for what is blended; None: it stays as it is blended.
-        save_mask: where the mask at dst's size goes; None: nowhere.
+        arguments: the arguments of the function of `pyharmony.blend`, or of `pyharmony.harmonize`, without the images.
+        harmonize: the arguments of `pyharmony.harmonize` for the blended result; None: it stays as it is blended.
+        save_mask: the path for the mask at dst's size; None: it is not saved.
     """
 
     kind: Kind
@@ -90,7 +90,7 @@ class Task:
         return options
 
     def where(self, name: str) -> str:
-        """Return the name of an input with its file."""
+        """Returns the name of an input with its file."""
         return f"{name} ({self._named(name)})"
 
     def _named(self, name: str) -> str:
@@ -98,17 +98,17 @@ class Task:
         return "stdin" if path == STREAM else path
 
     def with_files(self, text: str) -> str:
-        """Return a sentence about inputs with the names of their files."""
+        """Returns a sentence about inputs with the names of their files."""
         return re.sub(rf"\b({'|'.join(self.files)})\b", lambda found: self._named(found[1]), text)
 
     def failure(self, error: BaseException) -> Failure:
-        """Return an error as a failure whose message names files and options instead of arguments."""
+        """Returns an error as a failure whose message names files and options instead of arguments."""
         failure = as_failure(error)
         message = str(failure)
         name, colon, rest = message.partition(":")
         name = name.removeprefix("the alpha of ")
         if colon and name in self.files:
-            # What an image holds is an input's fault, whatever the error is called.
+            # An error in the content of an image is an input's fault, whatever the error is called.
             code = Code.INPUT if failure.code == Code.USAGE else failure.code
             return Failure(f"{self.where(name)}:{translated(rest, self.kind)}", code, failure.kind)
         if colon and name in self.kind.by_name:
@@ -117,14 +117,14 @@ class Task:
 
 
 def task_of(kind: Kind, inputs: Mapping[str, str | None], out: str, options: Mapping[str, Any]) -> Task:
-    """Make a task of inputs and options, checked against the mode.
+    """Makes a task of inputs and options, checked against the mode.
 
     Raises:
         Failure: USAGE; the message says what does not fit.
     """
     given = {name: value for name, value in options.items() if value is not None}
     after = _after(given) if kind is BLEND else None
-    # What is harmonised afterwards keeps its own colours until then.
+    # An object that is harmonised afterwards keeps its own colours until then.
     mode = given.get(kind.chooser, kind.modes[0] if after is None else "alpha")
     modes = harmonize_methods() if kind.harmonizes else kind.modes
     if mode not in modes:
@@ -177,7 +177,7 @@ def task_of(kind: Kind, inputs: Mapping[str, str | None], out: str, options: Map
 
 
 def _after(given: dict[str, Any]) -> dict[str, Any] | None:
-    """Take the options of --harmonize out of those of a blend; None where it is not harmonised."""
+    """Takes the options of --harmonize out of those of a blend; None where it is not harmonised."""
     wanted = given.pop("harmonize", False)
     found: dict[str, Any] = {name: given.pop(name) for name in ("method", "strength", "guard") if name in given}
     if not wanted:
@@ -201,7 +201,7 @@ def _position(text: str) -> tuple[float, float]:
 
 
 def _check_mask_file(path: str, out: str, files: Mapping[str, str]) -> None:
-    """Refuse a file of --save-mask whose name says no format, or is that of another image."""
+    """Refuses a file of --save-mask whose suffix is no format, or that is another image's file."""
     import numpy as np
 
     from ..io import Picture, check_target
@@ -217,13 +217,13 @@ def _check_mask_file(path: str, out: str, files: Mapping[str, str]) -> None:
 
 
 def check_new(path: str | Path, overwrite: bool = False, hint: str = "; --overwrite replaces it") -> None:
-    """Refuse a file that already exists."""
+    """Refuses a file that already exists."""
     if os.path.lexists(path) and not overwrite:
         raise Failure(f"{path}: already exists{hint}", Code.USAGE)
 
 
 def check_output(out: str, keep: bool) -> None:
-    """Refuse an output that cannot be written, before any work; keep says that a file must not be replaced."""
+    """Refuses an output that cannot be written, before any work; keep: whether an existing file must stay."""
     path = Path(out)
     with writing(out):
         if path.is_dir():
@@ -236,7 +236,7 @@ def check_output(out: str, keep: bool) -> None:
 
 
 def check_outputs(tasks: Sequence[Task], request: Request) -> None:
-    """Refuse outputs that already exist, before any work."""
+    """Refuses outputs that already exist, before any work."""
     existing = [file for task in tasks for file in task.outputs if os.path.lexists(file)]
     if existing and request.keeps_files:
         more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
@@ -244,11 +244,11 @@ def check_outputs(tasks: Sequence[Task], request: Request) -> None:
 
 
 def is_stream(path: Path) -> bool:
-    """Return whether a name stands for something else than a file, such as /dev/stdout or a pipe."""
+    """Tells whether a name stands for something else than a file, such as /dev/stdout or a pipe."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
-#: How Python writes arrays, and how people write images: width by height.
+#: The replacements from Python's way to write arrays to the usual one for images, width by height.
 _OF_ARRAYS = (
     (r"\bat=\(x, y\)", "--at X,Y"),
     (r"\bshape \[(\d+), (\d+)(?:, \d)?\]", r"\2 x \1 pixels"),
@@ -259,7 +259,7 @@ _OF_ARRAYS = (
 
 
 def translated(text: str, kind: Kind) -> str:
-    """Return a message of the library with options in place of arguments, and pixels in place of shapes."""
+    """Returns a message of the library with options in place of arguments, and pixels in place of shapes."""
     for pattern, words in _OF_ARRAYS:
         text = re.sub(pattern, words, text)
     options = kind.by_name

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Clock:
-    """Milliseconds of each phase."""
+    """The milliseconds of each phase."""
 
     def __init__(self) -> None:
         self.ms: dict[str, float] = {}
@@ -47,12 +47,12 @@ class Clock:
 
 
 def milliseconds(start: float) -> float:
-    """Return the milliseconds since a time of `time.perf_counter`."""
+    """Returns the milliseconds since a time of `time.perf_counter`."""
     return round((time.perf_counter() - start) * 1e3, 2)
 
 
 def pixels_of(text: str | None) -> int | None:
-    """Return the number of pixels that a text stands for: '64M' is 64,000,000."""
+    """Returns the number of pixels that a text stands for: '64M' is 64,000,000."""
     if text is None:
         return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)", text)
@@ -64,11 +64,11 @@ def pixels_of(text: str | None) -> int | None:
 
 @dataclass
 class Worker:
-    """Runs the tasks of a request, and keeps what they have in common.
+    """The worker that runs the tasks of a request, and keeps what they have in common.
 
     Attributes:
         stdin, stdout: the streams that '-' stands for; None: there is none.
-        figures: whether blends measure what the record says of the solve.
+        figures: whether blends measure the solve for the record.
     """
 
     request: Request
@@ -88,7 +88,7 @@ class Worker:
             set_num_threads(self.request.threads)
 
     def run(self, task: Task, warn: Callable[[str], None], where: str = "") -> dict[str, Any]:
-        """Make one image and return its record; warn gets the warnings of the computation, which begin with where.
+        """Makes one image and returns its record; warn gets the computation's warnings, which begin with where.
 
         Raises:
             Failure: the message names the image.
@@ -136,7 +136,7 @@ class Worker:
         return record
 
     def _network(self, task: Task) -> Any:
-        """Return the network of gp-gan, read once for all tasks that want the same."""
+        """Returns the network of gp-gan, read once for all tasks that need the same."""
         path = task.arguments.get("generator", _shipped.GENERATOR)
         if path not in self.networks:
             with _failures_of(task):
@@ -146,7 +146,7 @@ class Worker:
         return self.networks[path]
 
     def _read(self, task: Task) -> dict[str, Picture]:
-        """Read the images, which are decoded side by side."""
+        """Reads the images, which are decoded in parallel."""
         from ..io import read
 
         found: dict[str, Any] = {}
@@ -199,18 +199,18 @@ class Worker:
     def _computed(
         self, task: Task, pictures: Mapping[str, Picture], warn: Callable[[str], None]
     ) -> tuple[tuple[Picture, Any], bool]:
-        """Return the result and its figures, and whether it is a copy of the input."""
+        """Returns the result and its figures, and whether it is a copy of the input."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", PyHarmonyWarning)
             done = self._call(task, pictures)
         for warning in caught:
-            # The warnings of harmonize are told with its figures.
+            # The warnings of harmonize are reported with its figures.
             if not (task.kind.harmonizes and issubclass(warning.category, UnchangedWarning | ConfidenceWarning)):
                 warn(task.with_files(translated(str(warning.message), task.kind)))
         return done, any(issubclass(warning.category, UnchangedWarning) for warning in caught)
 
     def _mask(self, task: Task, pictures: Mapping[str, Picture]) -> Picture:
-        """Return the mask at dst's size, in 8 bits, which every format holds."""
+        """Returns the mask at dst's size, in 8 bits, which every format holds."""
         place = {name: task.arguments[name] for name in ("at", "scale") if name in task.arguments}
         images: list[Any] = [pictures.get(name) for name in task.kind.inputs]
         found: Picture = blend.placed_mask(*images, **place)
@@ -220,16 +220,16 @@ class Worker:
         return dataclasses.replace(found, pixels=pixels)
 
     def _harmonized(self, task: Task, picture: Picture, mask: Picture) -> tuple[Picture, Any]:
-        """Harmonize what was blended."""
+        """Harmonizes the blended image."""
         from ..harmonization import harmonize
 
         with _failures_of(task, "--harmonize: "), warnings.catch_warnings():
-            warnings.simplefilter("ignore", PyHarmonyWarning)  # told with its figures
+            warnings.simplefilter("ignore", PyHarmonyWarning)  # reported with its figures
             options: dict[str, Any] = {"device": self.request.device, **(task.harmonize or {})}
             return harmonize(picture, mask, return_info=True, **options)
 
     def _check_target(self, task: Task, primary: Picture) -> None:
-        """Refuse a kind of file that does not hold the result, before the work is done."""
+        """Refuses a kind of file that does not hold the result, before the work is done."""
         from ..io import check_target
 
         with _failures_of(task):
@@ -257,7 +257,7 @@ class Worker:
             return {"path": target, "written": True, "bytes": made.st_size}
 
     def keep_apart(self, out: str) -> None:
-        """Refuse the name of an image of this run, as where a file system takes two cases of a name for one."""
+        """Refuses the file of an image of this run, also where a file system ignores case."""
         with contextlib.suppress(FileNotFoundError):
             there = os.stat(out)
             if (there.st_dev, there.st_ino) in self.written:
@@ -266,7 +266,7 @@ class Worker:
 
 @contextlib.contextmanager
 def _failures_of(task: Task, before: str = "") -> Iterator[None]:
-    """Turn errors of the library into failures of the task; before stands in front of what is not installed."""
+    """Turns errors of the library into failures of the task; before precedes a message about what is missing."""
     try:
         yield
     except (PyHarmonyError, MemoryError) as error:
@@ -280,17 +280,17 @@ def _format(task: Task) -> ImageFormat | None:
 
 
 def _scaled(picture: Picture, scale: float | None) -> Picture:
-    """Return a map as floats whose white is scale."""
+    """Returns a map as floats whose white is scale."""
     if scale is None:
         return picture
     pixels = picture.pixels
     values = pixels.astype(np.float32) / np.float32(VALUE_RANGE[pixels.dtype.name])
-    if values.shape[2] == 4:  # as of a mask: the alpha, where it says anything
+    if values.shape[2] == 4:  # alpha is used like a mask's, unless it is 1 everywhere
         values = values[..., :3] if (values[..., 3] == 1).all() else values[..., 3:]
     return dataclasses.replace(picture, pixels=values * np.float32(scale), format=None)
 
 
 def _harmonize_figures(info: Any, guard: bool) -> dict[str, Any]:
-    """Return what harmonize did, for the record."""
+    """Returns the record of what harmonize did."""
     names = ("method", "weights", "confidence", "reason", "change", "asked", "device", "peak_bytes")
     return {**{name: getattr(info, name) for name in names}, "held_back": bool(guard and info.held_back)}

@@ -1,4 +1,4 @@
-"""The command line: `pyharmony`, or `python -m pyharmony`. One file a command group; no logic of its own."""
+"""The command line: `pyharmony`, or `python -m pyharmony`. Each command group has one file; it has no own logic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def main() -> None:
         from ._app import run
 
         run()
-    except KeyboardInterrupt:  # of an import; what a command was doing has been told by itself
+    except KeyboardInterrupt:  # from an import; a command reports its own interruption
         if sys.stderr is not None:
             sys.stderr.write("error: interrupted; nothing was written\n")
         sys.exit(130)

@@ -14,7 +14,7 @@ from . import bench, blend, data, demo, doctor, edit, evaluate, harmonize, info,
 
 
 class WholeSummaries(TyperGroup):
-    """A group whose list of commands has their first sentences whole, in as many lines as they need."""
+    """A group whose list of commands shows their first sentences whole, in as many lines as they need."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         names = [name for name in self.list_commands(ctx) if not self.commands[name].hidden]
@@ -23,7 +23,7 @@ class WholeSummaries(TyperGroup):
             formatter.write_dl(rows)
 
 
-# Plain help: rich's would cost 80 ms at every --help and every slip.
+# The help is plain, because rich's would cost 80 ms at every --help and every wrong option.
 app = typer.Typer(
     name="pyharmony",
     cls=WholeSummaries,

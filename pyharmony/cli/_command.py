@@ -1,4 +1,4 @@
-"""How a function becomes a command: options that several commands share are declared once."""
+"""Makes functions into commands; options that several commands share are declared once."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parame
 
 
 def command(schema: str, *, verbose: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a function a command, which gets a `Console` as its first argument.
+    """Makes a function a command, which gets a `Console` as its first argument.
 
-    A parameter of the function whose type is a dataclass stands for the fields of it, which become options.
+    A parameter of the function whose type is a dataclass stands for that class's fields, which become options.
 
     Args:
         schema: the command's name in its JSON.
@@ -55,7 +55,7 @@ def runner(
     call: Callable[[Console, dict[str, Any]], None],
     verbose: bool = True,
 ) -> Callable[..., None]:
-    """Return a function for typer with these parameters and those of the console, within whose session call runs."""
+    """Returns a function for typer with these parameters and the console's; call runs within the console's session."""
     spoken = _SPOKEN if verbose else {name: _SPOKEN[name] for name in ("as_json", "debug")}
 
     def run(**values: Any) -> None:
@@ -71,12 +71,12 @@ def runner(
 
 
 def fields_of(group: Any) -> list[inspect.Parameter]:
-    """Return the fields of a dataclass as parameters."""
+    """Returns the fields of a dataclass as parameters."""
     return list(inspect.signature(group, eval_str=True).parameters.values())
 
 
 def _expanded(parameters: Iterable[inspect.Parameter]) -> Iterator[inspect.Parameter]:
-    """Yield the parameters, with the fields of dataclasses in place of these."""
+    """Yields the parameters, each dataclass replaced by its fields."""
     for p in parameters:
         if dataclasses.is_dataclass(p.annotation):
             yield from _expanded(fields_of(p.annotation))
@@ -85,7 +85,7 @@ def _expanded(parameters: Iterable[inspect.Parameter]) -> Iterator[inspect.Param
 
 
 def _gathered(parameters: Iterable[inspect.Parameter], values: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of the function: the values, with those of fields in their dataclasses."""
+    """Returns the arguments of the function: the values, those of fields gathered in their dataclasses."""
     arguments = {}
     for p in parameters:
         kind: Any = p.annotation

@@ -1,4 +1,4 @@
-"""What commands say: results as JSON on stdout, everything for people on stderr."""
+"""The output of commands: results as JSON on stdout, everything for people on stderr."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COLOURS = {logging.WARNING: "33", logging.ERROR: "31"}
 
 
 class _Handler(logging.Handler):
-    """A line of text, or of JSON, on stderr for each record; keeps the texts of the warnings."""
+    """A handler that writes a line of text, or of JSON, to stderr for each record and keeps the texts of warnings."""
 
     def __init__(self, as_json: bool) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class _Handler(logging.Handler):
 
 
 def printable(text: str) -> str:
-    """text with what a terminal would obey, or hide, as escapes: names of foreign files stand in it."""
+    """Escapes what a terminal would obey or hide in text, which may contain names of foreign files."""
     if text.isprintable():
         return text
     return "".join(c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
@@ -63,14 +63,14 @@ def _on_terminal() -> bool:
 
 
 def coloured(text: str, code: str) -> str:
-    """text in a colour where stderr is a terminal that wants one (https://no-color.org)."""
+    """Returns text in a colour where stderr is a terminal that wants one (https://no-color.org)."""
     if not _on_terminal() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return text
     return f"\x1b[{code}m{text}\x1b[0m"
 
 
 class Console:
-    """How one run of a command speaks.
+    """The voice of one run of a command: its messages, its progress and its JSON.
 
     Args:
         command: its name, for the schema of its JSON.
@@ -89,21 +89,21 @@ class Console:
     ) -> None:
         self.command, self.as_json = command, as_json
         self.debug = debug or verbose > 1
-        self.plain = log_json or quiet or not _on_terminal()  # no progress
+        self.plain = log_json or quiet or not _on_terminal()  # whether progress is left out
         self._quiet, self._verbose = quiet, verbose
         self._handler = _Handler(log_json)
-        self._told = False  # there is one object
+        self._told = False  # whether the one JSON object was written
 
     def note(self, text: str, **fields: Any) -> None:
-        """For people; fields go along with --log-json."""
+        """Logs a message for people; the fields are added with --log-json."""
         _LOG.info(text, extra={"fields": fields})
 
     def warn(self, text: str) -> None:
-        """For people, and among the warnings of --json."""
+        """Logs a warning for people, which is also among the warnings of --json."""
         _LOG.warning(text)
 
     def detail(self, text: str) -> None:
-        """For people who asked with --verbose."""
+        """Logs a message for people who asked with --verbose."""
         if self._verbose:
             _LOG.info(text)
 
@@ -111,19 +111,19 @@ class Console:
         _LOG.error(str(failure), extra={"fields": {"code": int(failure.code), "kind": failure.kind, **fields}})
 
     def problems(self, found: Iterable[Any]) -> list[dict[str, str]]:
-        """Tells of samples that failed, and returns them for the JSON object."""
+        """Reports samples that failed, and returns them for the JSON object."""
         rows = [{"name": problem.name, "message": problem.message} for problem in found]
         for row in rows:
             self.error(Failure(row["message"], Code.SOME_FAILED, "problem"), name=row["name"])
         return rows
 
     def take_warnings(self) -> list[str]:
-        """The warnings since the last call."""
+        """Returns the warnings since the last call."""
         taken, self._handler.warnings = self._handler.warnings, []
         return taken
 
     def result(self, **fields: Any) -> None:
-        """The object of --json."""
+        """Writes the object of --json."""
         self._told = True
         if self.as_json:
             head = {"schema": f"pyharmony.{self.command}/{_SCHEMA}", "pyharmony": __version__}
@@ -131,15 +131,15 @@ class Console:
 
     @staticmethod
     def say(text: str) -> None:
-        """On stdout."""
+        """Writes text to stdout."""
         with writing("stdout"):
             print(printable(text), flush=True)
 
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:
-        """Logging as asked for, and errors as one line, a JSON object and an exit code."""
+        """Sets up logging as asked for, and turns errors into one line, a JSON object and an exit code."""
         before, shown = (_LIBRARY.level, _LOG.level), warnings.catch_warnings()
-        levels = (logging.WARNING, logging.INFO, logging.DEBUG)  # what the library says by itself
+        levels = (logging.WARNING, logging.INFO, logging.DEBUG)  # levels of the library's own messages
         _LIBRARY.setLevel(logging.ERROR if self._quiet else levels[min(self._verbose, 2)])
         _LOG.setLevel(logging.ERROR if self._quiet else logging.INFO)
         _LIBRARY.addHandler(self._handler)
@@ -174,7 +174,7 @@ class Console:
 
     @contextlib.contextmanager
     def progress(self, total: int, what: str) -> Iterator[Callable[[], None]]:
-        """A bar on a terminal's stderr; gives the function to call after each of total steps."""
+        """Shows a bar on a terminal's stderr; yields the function to call after each of total steps."""
         if self.plain or total < 2:
             yield lambda: None
             return
@@ -188,7 +188,7 @@ class Console:
 
     @contextlib.contextmanager
     def status(self, what: str, long: bool) -> Iterator[None]:
-        """A sign of life on a terminal's stderr while one long step runs."""
+        """Shows a sign of life on a terminal's stderr while one long step runs."""
         if self.plain or not long:
             yield
             return
@@ -199,7 +199,7 @@ class Console:
 
 
 def _leave_broken_stdout() -> None:
-    """What is left in stdout's buffer would fail again, and loudly, when Python ends."""
+    """Drops the rest of stdout's buffer, which would fail again, and loudly, when Python ends."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -212,7 +212,7 @@ def described(failure: Failure) -> dict[str, Any]:
 
 
 def finite(x: Any) -> Any:
-    """x with None for infinities and NaN, which JSON lacks, and floats for decimal numbers."""
+    """Returns x with None for infinities and NaN, which JSON lacks, and floats for decimal numbers."""
     if isinstance(x, dict):
         return {key: finite(value) for key, value in x.items()}
     if isinstance(x, list | tuple):
@@ -225,7 +225,7 @@ def finite(x: Any) -> Any:
 
 
 def table(rows: list[list[str]], indent: str = "") -> str:
-    """Rows of equal length, their columns lined up."""
+    """Returns rows of equal length as text with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return "\n".join(indent + line.rstrip() for line in lines)

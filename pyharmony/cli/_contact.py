@@ -1,4 +1,4 @@
-"""Contact sheets of pictures of any size."""
+"""Contact sheets of images of any size."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from .._jobs.failures import writing
 from .._jobs.task import check_new
 
-#: Sides of the cells of a sheet.
+#: The side of the cells of a sheet.
 _CELL = 256
-#: Samples on a sheet.
+#: The number of samples on a sheet.
 SHOWN = 8
 
 
 def spread(count: int) -> list[int]:
-    """Return the indices of the samples that a sheet shows, from all over a data set of count samples."""
+    """Returns the indices of the samples that a sheet shows, spread over a data set of count samples."""
     return sorted({i * count // SHOWN for i in range(SHOWN)})
 
 
@@ -36,7 +36,7 @@ def check_file(path: Path | None, overwrite: bool, *, picture: bool = False) -> 
 
 
 def fitted(picture: Any) -> Any:
-    """A picture [H, W, 3] or mask [H, W], uint8, inside a cell, its shape kept."""
+    """Fits an image [H, W, 3] or mask [H, W], uint8, into a cell, keeping its shape."""
     import numpy as np
     from PIL import Image
 
@@ -50,7 +50,7 @@ def fitted(picture: Any) -> Any:
 
 
 def write_sheet(rows: list[list[tuple[str, Any]]], path: Path) -> None:
-    """Rows of captioned cells as a picture file, by its name."""
+    """Writes rows of captioned cells as an image file, whose format its name gives."""
     from .. import io
     from ._sheets import sheet
 

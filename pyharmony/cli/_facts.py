@@ -1,4 +1,4 @@
-"""What this installation and machine have."""
+"""The facts about this installation and machine."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..typing import ImageFormat
 
-#: The distributions that bring a module, first found first.
+#: The distributions that bring a module; the first one that is found counts.
 _OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
-#: Optional packages by module: what they are for, and the extra that brings them.
+#: The optional packages by module, each with its purpose and the extra that brings it.
 OPTIONAL = {
     "cv2": (_OPENCV, "16-bit PNG, and 16-bit and float TIFF by LZW", "io"),
     "torch": (("torch",), "tensors in the blends", "torch"),
@@ -33,7 +33,7 @@ def version_of(*distributions: str) -> str | None:
 
 
 def optional_version(module: str) -> str | None:
-    """The version of an optional package, or None where it cannot be imported from here."""
+    """Returns the version of an optional package, or None where it cannot be imported from here."""
     try:
         if importlib.util.find_spec(module) is None:
             return None
@@ -43,7 +43,7 @@ def optional_version(module: str) -> str | None:
 
 
 def formats() -> list[ImageFormat]:
-    """The kinds of files that are read and written here."""
+    """Returns the formats of files that are read and written here."""
     from PIL import features
 
     parts: dict[ImageFormat, str | None]
@@ -52,12 +52,12 @@ def formats() -> list[ImageFormat]:
 
 
 def formats_read() -> list[str]:
-    """The kinds of files that are read here and not written."""
+    """Returns the formats of files that are read here and not written."""
     return ["heic"] if importlib.util.find_spec("pillow_heif") else []
 
 
 def weights() -> list[dict[str, Any]]:
-    """Those that come with pyharmony, by the list of them."""
+    """Returns the weights that come with pyharmony, from the list of them."""
     from .. import _shipped
 
     kept = ("name", "model", "task", "bytes", "sha256")
@@ -65,7 +65,7 @@ def weights() -> list[dict[str, Any]]:
 
 
 def processor() -> str:
-    """The model's name."""
+    """Returns the name of the CPU's model."""
     path = Path("/proc/cpuinfo")
     if path.exists():
         lines = (line.partition(":") for line in path.read_text(errors="replace").splitlines())
@@ -76,14 +76,14 @@ def processor() -> str:
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """Returns the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def simd_levels() -> list[str]:
-    """The instruction sets of this processor that the kernels have copies for, slowest first."""
+    """Returns the instruction sets of this CPU that the kernels have copies for, slowest first."""
     from .._native import native, simd_level
 
     before, found = simd_level(), []
@@ -98,7 +98,7 @@ def simd_levels() -> list[str]:
 
 
 def gpu_driver() -> str | None:
-    """The version of NVIDIA's driver, 'unknown', or None without one."""
+    """Returns the version of NVIDIA's driver, 'unknown', or None without one."""
     path = Path("/proc/driver/nvidia/version")
     if path.exists():
         words = path.read_text(errors="replace").split()
@@ -107,22 +107,22 @@ def gpu_driver() -> str | None:
 
 
 def cuda_version(number: int) -> str:
-    """'13.0' of 13000, as the runtime and the driver count."""
+    """Returns the version '13.0' for 13000, the number of the runtime and the driver."""
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def cuda() -> Any:
-    """The native module's part for CUDA, or None where it was built without."""
+    """Returns the native module's part for CUDA, or None where it was built without."""
     from .._native import native
 
     return getattr(native, "cuda", None)
 
 
 def serves(architectures: list[str], capability: tuple[int, int]) -> bool:
-    """Whether kernels compiled for these (CMake's names: '90', '90-real', '75-virtual') run on a GPU.
+    """Tells whether kernels compiled for these (CMake's names: '90', '90-real', '75-virtual') run on a GPU.
 
     Machine code runs on its own major version, from its minor version on; PTX on all that is newer.
-    What is called 'native' or 'all' was chosen by CMake, and is taken to serve.
+    The names 'native' and 'all' were resolved by CMake, and are taken to serve.
     """
     major, minor = capability
     for name in architectures:
@@ -140,13 +140,13 @@ def serves(architectures: list[str], capability: tuple[int, int]) -> bool:
 
 
 def has_machine_code(architectures: list[str], capability: tuple[int, int]) -> bool:
-    """Whether what `serves` finds is machine code; PTX is compiled by the driver, at the first use."""
+    """Tells whether `serves` holds by machine code; PTX is compiled by the driver, at the first use."""
     return serves([name if name.endswith("-real") else f"{name}-real" for name in architectures
                    if not name.endswith("-virtual")], capability)  # fmt: skip
 
 
 def gpus() -> list[dict[str, Any]]:
-    """Those that CUDA names; none where the kernels or the driver are missing."""
+    """Returns the GPUs that CUDA names; none where the kernels or the driver are missing."""
     part = cuda()
     if part is None or part.status():
         return []

@@ -1,4 +1,4 @@
-"""What `blend`, `edit` and `harmonize` do: they make one image, or each of a list, and report."""
+"""The work of `blend`, `edit` and `harmonize`: they make one image, or each of a list, and report."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .._jobs.task import STREAM, Request, Task, check_output, task_of
 from .._jobs.worker import Worker, milliseconds
 from ._console import Console, described
 
-_LONG = 3_000_000  # bytes of files from which on a terminal sees a sign of life
+_LONG = 3_000_000  # bytes of files from which on a terminal shows a sign of life
 
 
 def make(request: Request, table: str | None, console: Console) -> None:
-    """Make the image that is asked for, or each of a table's."""
+    """Makes the requested image, or each image of a table."""
     if table is None:
         _make_one(request, console)
         return
@@ -69,7 +69,7 @@ def _make_one(request: Request, console: Console) -> None:
 
 
 def _check_stdout(console: Console) -> None:
-    """Refuse to write an image where stdout is wanted for something else, or is none."""
+    """Refuses to write an image where stdout is needed for something else, or does not exist."""
     if console.as_json:
         raise Failure("--json and -o - both want stdout; write to a file", Code.USAGE)
     if sys.stdout is None:
@@ -79,7 +79,7 @@ def _check_stdout(console: Console) -> None:
 
 
 def _size(task: Task) -> float:
-    """Return the bytes of a task's files; a stream may have any number."""
+    """Returns the bytes of a task's files; infinity with a stream, which may have any number."""
     total = 0.0
     for path in task.files.values():
         try:
@@ -90,7 +90,7 @@ def _size(task: Task) -> float:
 
 
 def _done(task: Task, record: Mapping[str, Any]) -> str:
-    """What is told of what was done, beyond the size of the image."""
+    """Returns the report on a finished image, beyond its size."""
     told = record.get("harmonize")
     if told is None:
         return "; unchanged" if record["unchanged"] else ""
@@ -105,7 +105,7 @@ def _done(task: Task, record: Mapping[str, Any]) -> str:
 
 
 def make_all(tasks: list[tuple[dict[str, Any], Task]], request: Request, console: Console) -> None:
-    """Run tasks, each with what tells it from the others, such as its line; one that fails takes no other along."""
+    """Runs tasks, each with fields that identify it, such as its line; one that fails does not stop the others."""
     worker = _worker(request, console)
     start = time.perf_counter()
     items: list[dict[str, Any]] = []

@@ -29,7 +29,7 @@ class Device(str, Enum):
 
 @dataclass(frozen=True)
 class Run:
-    """The options that are not those of one image."""
+    """The options of a run that do not belong to one image."""
 
     max_pixels: Annotated[
         str | None, typer.Option(metavar="N", help="Refuse larger pictures unread; 64M is 64 million.  [default: 256M]")
@@ -44,7 +44,7 @@ class Run:
 
 
 def words(name: str, choices: tuple[str, ...]) -> Any:
-    """Return the type of an option that is one of some words."""
+    """Returns the type of an option that takes one of some words."""
     return Enum(name, {choice.replace("-", "_"): choice for choice in choices}, type=str)
 
 
@@ -63,7 +63,7 @@ def _annotation(option: Option) -> Any:
 
 
 def makes(kind: Kind) -> Callable[[Make], Callable[..., None]]:
-    """Make a function a command on images: it gets the console, the request, and the table of --list."""
+    """Makes a function a command on images: it gets the console, the request, and the table of --list."""
     inputs = {name: typer.Argument(metavar=name.upper(), help=about) for name, about in kind.inputs.items()}
     table = typer.Option(
         "--list",

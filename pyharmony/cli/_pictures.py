@@ -1,4 +1,4 @@
-"""The pictures that come with the package, see images/LICENSES.md."""
+"""The images that come with the package, see images/LICENSES.md."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Pair:
 
     @property
     def files(self) -> tuple[Path, Path, Path]:
-        """src, dst and mask."""
+        """The files of src, dst and mask."""
         return IMAGES / f"{self.name}.png", IMAGES / f"{self.background}.jpg", IMAGES / f"{self.name}_mask.png"
 
 
@@ -38,7 +38,7 @@ PAIRS = (
 
 
 def load(path: Path) -> Pixels:
-    """[H, W, C], or [H, W] of a mask."""
+    """Loads an image as [H, W, C], or a mask as [H, W]."""
     from ..io import read
 
     pixels: Any = read(path).pixels
@@ -46,7 +46,7 @@ def load(path: Path) -> Pixels:
 
 
 def photograph(name: str, height: int, width: int) -> Pixels:
-    """[height, width, 3]: a photograph continued by mirroring, which keeps the detail of real pixels at any size."""
+    """Returns a photograph [height, width, 3], continued by mirroring, which keeps the detail of real pixels."""
     picture = load(IMAGES / f"{name}.jpg")
     h, w = picture.shape[:2]
     rows, columns = (np.abs((np.arange(n) + m // 3) % (2 * m) - m + 0.5).astype(np.intp) for n, m in
@@ -56,7 +56,7 @@ def photograph(name: str, height: int, width: int) -> Pixels:
 
 
 def blob(height: int, width: int) -> npt.NDArray[np.bool_]:
-    """A lobed region over some 40 % of an image, away from its border."""
+    """Returns a lobed region over some 40 % of an image, away from its border."""
     y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None]
     angle = np.arctan2(y, x)
     inside: npt.NDArray[np.bool_] = np.hypot(x, y) < 0.71 * (1 + 0.12 * np.cos(3 * angle) + 0.07 * np.sin(5 * angle))

@@ -1,4 +1,4 @@
-"""What `pyharmony demo` does."""
+"""The work of `pyharmony demo`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ BLENDS: dict[str, Callable[..., Any]] = {
     "poisson_monochrome": lambda *a, **k: blend.poisson(*a, gradients="monochrome", **k),
     "gaussian_poisson": blend.gaussian_poisson,
 }
-#: Those that solve an equation, and so have an error.
+#: The blends that solve an equation, and so have an error.
 _SOLVED = ("poisson", "poisson_mixed", "poisson_monochrome", "gaussian_poisson")
 
 
 def paste(src: Pixels, dst: Pixels, mask: Pixels, at: tuple[int, int]) -> Pixels:
-    """The cut-out laid on the photograph with a hard edge, as scissors and glue would."""
+    """Returns the cut-out laid on the photograph with a hard border, as with scissors and glue."""
     result, (x, y), (h, w) = dst.copy(), at, mask.shape
     result[y : y + h, x : x + w][mask > 127] = src[mask > 127]
     return result
@@ -42,7 +42,7 @@ def best_ms(call: Callable[..., Any], *images: Pixels, at: tuple[int, int], repe
 
 
 def sheet(rows: list[list[tuple[str, Pixels]]], margin: int = 6, caption: int = 22) -> Any:
-    """Rows of captioned pictures of equal size, as a PIL image."""
+    """Returns rows of captioned images of equal size as a PIL image."""
     from PIL import Image, ImageDraw, ImageFont
 
     height, width = rows[0][0][1].shape[:2]

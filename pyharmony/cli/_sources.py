@@ -59,7 +59,7 @@ class Source:
     ] = None
 
     def open(self, path: Path) -> Any:
-        """Open the data set of a path."""
+        """Opens the data set of a path."""
         return opened(path, self.kind, self.coco, split=self.split, boxes=self.boxes)
 
 
@@ -69,7 +69,7 @@ Threads = Annotated[
 
 
 def opened(path: Path, kind: Kind | None = None, coco: Coco | None = None, **options: Any) -> Any:
-    """Open the data set, with failures that name the file they are of."""
+    """Opens the data set; failures name the file that caused them."""
     from .. import data
 
     try:

@@ -16,7 +16,7 @@ from ._contact import SHOWN, check_file, fitted, spread, write_sheet
 from ._facts import cores
 from ._sources import Coco, Kind, Threads, opened
 
-#: Weights that come with pyharmony.
+#: The weights that score realism unless others are given; they come with pyharmony.
 _JUDGE = "realism-small"
 
 
@@ -237,7 +237,7 @@ def _write(
 
 
 def _write_left_out(made: Any, names: list[str], score: Callable[[Any], float], path: Path) -> None:
-    """The samples of these names, made again, the least realistic first."""
+    """Writes the samples of these names, made again, the least realistic first."""
     from ..data._write_triples import file_name
 
     places = {file_name(name): index for index, name in enumerate(made.names)}

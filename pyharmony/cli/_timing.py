@@ -1,4 +1,4 @@
-"""What `pyharmony bench` does."""
+"""The work of `pyharmony bench`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LARGEST = 64_000_000  # pixels
 
 @dataclass
 class Contestant:
-    """One tool on one problem, and what it took."""
+    """One tool on one problem, with its times."""
 
     name: str
     call: Callable[[], Any]
@@ -45,7 +45,7 @@ class Contestant:
 
 
 def sizes_of(text: str) -> dict[str, tuple[int, int]]:
-    """Width and height by name."""
+    """Returns width and height of each size by its name."""
     found = {}
     for name in text.split(","):
         numbers = re.fullmatch(r"(\d+)x(\d+)", name)
@@ -59,7 +59,7 @@ def sizes_of(text: str) -> dict[str, tuple[int, int]]:
 
 
 def peers_of(text: str | None) -> tuple[list[str], dict[str, str]]:
-    """The tools that are here, and why others are not."""
+    """Returns the tools that are installed, and why others are not."""
     here, missing = [], {}
     for name in dict.fromkeys((text or "").split(",")) if text else ():
         if name not in ("cv2", "fpie"):
@@ -74,7 +74,7 @@ def peers_of(text: str | None) -> tuple[list[str], dict[str, str]]:
 
 @contextlib.contextmanager
 def _stdout_kept_clean() -> Iterator[None]:
-    """Sends what other tools print to stderr, native code included."""
+    """Sends what other tools print to stderr, including native code's output."""
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
@@ -111,7 +111,7 @@ def run(modes: list[str], sizes: str, against: str | None, rounds: int, threads:
                     if exact is None:
                         exact = 255 * blend.poisson(src / 255.0, dst / 255.0, mask)
                 for contestant in contestants:
-                    contestant.run()  # warms up; what follows counts
+                    contestant.run()  # warms up; only the following runs count
                     contestant.wall.clear()
                     contestant.cpu.clear()
                 for _ in range(rounds):
@@ -136,7 +136,7 @@ def run(modes: list[str], sizes: str, against: str | None, rounds: int, threads:
 def _row(contestant: Contestant, mode: str, size: str, ours: Contestant, truth: Any, mask: Any) -> dict[str, Any]:
     error = None
     if truth is not None:
-        # Peers round and clip to 8 bits within; ours is told as README tells it, before that.
+        # Peers round and clip to 8 bits inside; the error of ours is measured before that, as in README.
         unrounded = contestant.unrounded
         error = np.abs(contestant.result[mask] - np.clip(truth, 0, 255) if unrounded is None else unrounded() - truth)
     return {
@@ -165,7 +165,7 @@ def _ours(mode: str, src: Any, dst: Any, mask: Any) -> Contestant:
     function = getattr(blend, mode.replace("-", "_"))
 
     def unrounded() -> Any:
-        """To the tolerance of 8 bits."""
+        """Returns the answer at the tolerance of 8 bits."""
         src_, dst_ = (x.astype(np.float32) / np.float32(255) for x in (src, dst))
         answer = function(src_, dst_, mask, tolerance=_checks.DEFAULT_TOLERANCE["uint8"])[mask]
         return answer.astype(np.float64) * 255
@@ -180,7 +180,7 @@ def _seamless_clone(src: Any, dst: Any, mask: Any, threads: int) -> Contestant:
     cv2.setNumThreads(threads)
     inside = mask.astype(np.uint8) * 255
     x, y, width, height = cv2.boundingRect(inside)
-    centre = x + width // 2, y + height // 2  # leaves the source where it is
+    centre = x + width // 2, y + height // 2  # the centre that leaves the source where it is
 
     def call() -> Any:
         return cv2.seamlessClone(src, dst, inside, centre, cv2.NORMAL_CLONE)

@@ -1,4 +1,4 @@
-"""`pyharmony bench`: how fast the blends are here, beside other tools that are installed."""
+"""`pyharmony bench`: how fast the blends are here, compared with other tools that are installed."""
 
 from __future__ import annotations
 

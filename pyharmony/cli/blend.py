@@ -1,4 +1,4 @@
-"""`pyharmony blend`: one picture into another, or a list of such."""
+"""`pyharmony blend`: puts one image into another, or does so for a list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pyharmony data`: data sets, made, checked, counted, split and written as shards."""
+"""`pyharmony data`: makes, checks, counts and splits data sets, and writes them as shards."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def stats(
     for name, at in (("height", 0), ("width", 1)):
         values = [side[at] for side in sides]
         about[name] = {"min": min(values), "median": float(np.median(values)), "max": max(values)} if values else None
-    # The ranges that tables of harmonisation are made for.
+    # These are the ranges for which tables of harmonisation are made.
     about["foreground"] = {
         f"{int(100 * low)}-{int(100 * high)} %": sum(low <= share < high or share == high == 1 for share in shares)
         for low, high in ((0, 0.05), (0.05, 0.15), (0.15, 1))
@@ -182,7 +182,7 @@ def split_command(
 
 @contextlib.contextmanager
 def _told_apart(source: Path, output: Path) -> Iterator[None]:
-    """Errors of the system are of what is written where they name it, else of what is read."""
+    """Attributes errors of the system to what is written where they name it, otherwise to what is read."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""`pyharmony demo`: the main job on pictures that come with the package."""
+"""`pyharmony demo`: the main job on images that come with the package."""
 
 from __future__ import annotations
 

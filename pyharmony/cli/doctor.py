@@ -1,4 +1,4 @@
-"""`pyharmony doctor`: whether this installation works, and what to do where it does not."""
+"""`pyharmony doctor`: checks whether this installation works, and says what to do where it does not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Check:
-    """What was checked: 'ok', 'failed', or 'note' for something optional that is not there."""
+    """The result of a check: 'ok', 'failed', or 'note' for something optional that is missing."""
 
     name: str
     state: str
@@ -29,7 +29,7 @@ class Check:
 
 
 class Missing(Exception):
-    """Something optional is not there."""
+    """An error for something optional that is missing."""
 
 
 @command("doctor")
@@ -62,7 +62,7 @@ def _checks() -> Iterator[Check]:
             return Check(name, "failed", f"{type(error).__name__}: {error}", remedy)
 
     again, clone = _install.again(), _install.clone()
-    # A module that is there counts as built: only without the build's folder is all of it compiled.
+    # An existing module counts as built, so everything is compiled only after the build's folder is removed.
     anew = again if clone is None else f"rm -rf {shlex.quote(str(clone / 'build'))} && {again}"
     yield check("Python", _python, "install CPython 3.10 or later")
     yield check("installation", _distribution, f"pip uninstall -y pyharmony && {again}")
@@ -103,7 +103,7 @@ def _python() -> str:
 
 
 def _distribution() -> str:
-    """The distribution, and the other project called `pyharmony`, whose files go into a folder of the same name."""
+    """Checks the distribution and whether the other project `pyharmony` is there, with a folder of the same name."""
     from .. import __version__
     from . import _facts
 
@@ -120,7 +120,7 @@ def _distribution() -> str:
 
 
 def _weights() -> str:
-    """Those that come with pyharmony, their checksums compared."""
+    """Compares the checksums of the weights that come with pyharmony."""
     from .. import _shipped
 
     every = _shipped.every()
@@ -138,7 +138,7 @@ def _module() -> str:
 
 
 def _blends() -> str:
-    """Every kind of solve, on every instruction set, beside its definition in NumPy."""
+    """Compares every kind of solve, on every instruction set, with its definition in NumPy."""
     from .._native import native, simd_level
     from . import _facts
 
@@ -153,7 +153,7 @@ def _blends() -> str:
 
 
 def _worst_error(device: Device, how: str = "") -> float:
-    """The largest distance from the definitions of both ops, in 8-bit levels; above their tolerance it is an error."""
+    """Returns the largest distance of both ops from their definitions, in 8-bit levels; raises above tolerance."""
     import numpy as np
 
     from .. import get_device, set_device
@@ -260,7 +260,7 @@ def _kernels() -> str:
 
 
 def _driver() -> str:
-    """The devices, or the first thing in their way."""
+    """Returns the devices, or raises for the first cause that makes them unusable."""
     from . import _facts
 
     part, driver = _facts.cuda(), _facts.gpu_driver()
@@ -274,13 +274,13 @@ def _driver() -> str:
 
 
 def _gpus(check: Callable[[str, Callable[[], str], str], Check]) -> Iterator[Check]:
-    """A row for each device: whether the kernels that were compiled run on it, and are right there."""
+    """Yields a check for each device: whether the compiled kernels run on it, and give right results there."""
     from . import _facts
 
     again = _install.again("-DHM_CUDA_ARCHITECTURES=native")
     try:
         gpus = _facts.gpus()
-    except Exception:  # the rows of the module and of the driver have told why
+    except Exception:  # the checks of the module and of the driver have reported why
         return
     for gpu in gpus:
 

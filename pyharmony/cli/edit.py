@@ -1,4 +1,4 @@
-"""`pyharmony edit`: one picture by its gradients, or a list of such."""
+"""`pyharmony edit`: edits one image by its gradients, or each of a list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pyharmony evaluate`: methods of harmonisation on a data set, measured beside one another."""
+"""`pyharmony evaluate`: measures methods of harmonisation on a data set, side by side."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def evaluate(
     from .. import _catalogue, _temporary, evaluation
     from .. import data as datasets
 
-    # What is misspelt is told before anything is read.
+    # Misspelt names are reported before anything is read.
     _check_methods(evaluation, methods or [])
     for option, given in (("--model", models), ("--judge", judges)):
         for _, file in _labelled(given or [], option):
@@ -115,7 +115,7 @@ def evaluate(
     elif data is not None:
         with reading(str(data)), spoken(((r"^path:", "--data:"), (r"; pass kind, one of .*", ""))):
             found = datasets.open_dataset(data, split=split)
-    # The network of a run sees pictures as in training, so that it has the figures that training told.
+    # The network of a run sees images at the size of training, so that its figures are those of training.
     own = {run.absolute().name: side} if run is not None and size is None else {}
     chosen = _methods(evaluation, methods or [], models or [], device, batch_statistics, own)
     place: Any = device
@@ -166,7 +166,7 @@ def _side(text: str) -> int | None:
 
 
 def _labelled(given: list[str], option: str) -> list[tuple[str, str]]:
-    """Of [LABEL=]FILE both. A file without a label is called by its stem; the files of a run by the run's folder."""
+    """Splits [LABEL=]FILE; without a label a file is called by its stem, a run's file by the run's folder."""
     found: list[tuple[str, str]] = []
     for text in given:
         label, equals, file = text.partition("=")
@@ -206,7 +206,7 @@ def _methods(
 
 
 def _told(result: Any) -> dict[str, Any]:
-    """Return what --json says of the figures."""
+    """Returns the figures for --json."""
     return {
         "size": result.size or "full",
         "samples": len(result.rows) // len(result.methods),
@@ -228,7 +228,7 @@ def _write_text(text: str, path: Path) -> None:
 
 
 class _Shown:
-    """The rows of the contact sheet: samples from all over the data set."""
+    """The rows of the contact sheet: samples spread over the data set."""
 
     def __init__(self, count: int, wanted: bool) -> None:
         self.indices = spread(count) if wanted else []
@@ -245,7 +245,7 @@ class _Shown:
 
 
 def _write_maps(result: Any, folder: Path) -> None:
-    """A picture of one sample: what was made of it, and below what each judge says, of parts where it judges those."""
+    """Writes an image of one sample: the results above, and each judge's scores below, by parts where it has them."""
     from .. import evaluation
 
     pictures = {**result.pictures, "target": result.sample["target"]}

@@ -1,4 +1,4 @@
-"""`pyharmony harmonize`: an object takes the light and colour of its picture; of one, a list or a folder of them."""
+"""`pyharmony harmonize`: gives an object the light and colour of its image; for one image, a list or a folder."""
 
 from __future__ import annotations
 

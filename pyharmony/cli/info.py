@@ -1,4 +1,4 @@
-"""`pyharmony info`: what this installation is and can do."""
+"""`pyharmony info`: shows what this installation is and can do."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def _count(module: Any) -> int:
 
 
 def _counts(model: Any) -> dict[str, int]:
-    """Parameters of the model, and of both networks where there are two."""
+    """Returns the number of parameters of the model, and of both networks where there are two."""
     parts = {name: getattr(model, name) for name in ("generator", "discriminator") if hasattr(model, "discriminator")}
     return {"all": _count(model), **{name: _count(part) for name, part in parts.items()}}
 
@@ -56,7 +56,7 @@ def _figure(figure: Any) -> str:
 
 
 def _plain(value: float) -> str:
-    """With two decimals, and none from a hundred on: more than that a mean over some pictures is not worth."""
+    """Formats a value with two decimals, and none from a hundred on: a mean over some images is not more precise."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}"
 
 
@@ -100,7 +100,7 @@ def show(
     from .. import _catalogue, _shipped
 
     entry = next((entry for entry in _shipped.every() if entry.name == name), None)
-    # A network of the same name is shown where something of a network is asked for.
+    # A network of the same name is shown if an option that only networks have is given.
     if entry is not None and preset is None and not layers:
         _show_weights(console, entry)
         return
@@ -131,7 +131,7 @@ def show(
 
 
 def _unknown(name: str) -> str:
-    """What there is in place of a name."""
+    """Returns a message that names what there is instead of an unknown name."""
     from .. import _catalogue, _shipped
 
     if os.path.lexists(name):

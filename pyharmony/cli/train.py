@@ -1,4 +1,4 @@
-"""`pyharmony train`: a network from a data set."""
+"""`pyharmony train`: trains a network on a data set."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ._console import Console, table
 if TYPE_CHECKING:
     from ..training import Progress
 
-#: Seconds between two lines where there is no terminal.
+#: The seconds between two lines where there is no terminal.
 _EVERY = 10.0
 
 
@@ -99,7 +99,7 @@ def train(
     console.note(f"figures and pictures of the run: tensorboard --logdir {folder / 'tensorboard'}")
 
 
-#: How the figures of a run are told, in this order, and what they are of.
+#: The figures of a run in the order of their report, each with its form.
 _FIGURES = {
     "psnr": "PSNR {:.2f} dB",
     "fmse": "fMSE {:.1f}",
@@ -108,7 +108,7 @@ _FIGURES = {
 
 
 def _summary(best: str, result: Any) -> str:
-    """A run that is over, for people."""
+    """Returns a report for people on a finished run."""
     minutes, seconds = divmod(round(result.seconds), 60)
     done = f"{best}: {result.steps:,} steps in {minutes}:{seconds:02} minutes"
     told = [form.format(result.best[name]) for name, form in _FIGURES.items() if name in result.best]
@@ -122,7 +122,7 @@ def _summary(best: str, result: Any) -> str:
     return f"{done}; on what was held back {', '.join(told)}, best at step {result.best['step']:,.0f}"
 
 
-#: Arguments of `pyharmony.training.train`, and of what it calls, as options.
+#: The replacements that turn arguments of `pyharmony.training.train`, and of what it calls, into options.
 _WORDS = (
     (
         r"^out: (.*); resume='auto' goes on with it, or give another folder",
@@ -140,7 +140,7 @@ _WORDS = (
 
 @contextlib.contextmanager
 def _files(folder: Path) -> Iterator[None]:
-    """Errors of the system are of what was read, or of the folder that is written."""
+    """Attributes errors of the system to the written folder where they name it, otherwise to what was read."""
     try:
         yield
     except OSError as error:
@@ -152,7 +152,7 @@ def _files(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _shown(console: Console) -> Iterator[Callable[[Progress], None]]:
-    """A bar on a terminal, else a line every ten seconds."""
+    """Shows a bar on a terminal, otherwise a line every ten seconds."""
     if console.plain:
         told = [-math.inf]
 

@@ -16,17 +16,17 @@ from ._dataset import Dataset, Problem, Sample
 
 
 class CocoPeople(Dataset):
-    """People, or instances of another category, of a file of annotations as COCO has them.
+    """People, or instances of another category, from a file of COCO annotations.
 
     Args:
         annotations: the JSON file, such as `instances_train2017.json`.
         images: the folder of the photographs.
-        category: its name.
-        min_share, max_share: of a photograph's area that an instance covers, by the annotation's `area`.
-        crowd: take regions of several as well.
+        category: the name of the category.
+        min_share, max_share: the share of a photograph's area that an instance covers, by the annotation's `area`.
+        crowd: whether to take regions of several instances as well.
 
-    Samples have `image`, `mask` and `share`; names are as in 000000000139_900100, photograph and annotation. Instances
-    of one photograph are a group. An annotation that lacks something is left out, and `check` names it.
+    Samples have `image`, `mask` and `share`. A name like 000000000139_900100 has the photograph and the annotation.
+    Instances of one photograph are a group. An incomplete annotation is left out, and `check` names it.
 
     Raises:
         DataError: the file holds no annotations of COCO, or has no such category.
@@ -119,7 +119,7 @@ def _is_id(x: Any) -> bool:
 
 
 def _fault(one: Any, photos: dict[Any, Any]) -> str | None:
-    """What an annotation lacks."""
+    """Returns what an annotation lacks."""
     if not isinstance(one, dict) or not {"id", "image_id", "segmentation", "area"} <= one.keys():
         return "expected id, image_id, segmentation and area"
     if not _is_id(one["image_id"]) or one["image_id"] not in photos:
@@ -137,12 +137,12 @@ def _fault(one: Any, photos: dict[Any, Any]) -> str | None:
 
 
 def decode_segmentation(segmentation: Any, height: int, width: int) -> NumpyArray:
-    """The mask of a segmentation of COCO: polygons, or runs.
+    """Decodes the mask of a COCO segmentation: polygons, or runs.
 
     Args:
         segmentation: a list of polygons, each [x0, y0, x1, y1, ...] in pixels; or an object with `size` (height, width)
             and `counts`: lengths of runs down the columns, outside first, as a list or as COCO's text.
-        height, width: of the photograph.
+        height, width: the size of the photograph.
 
     Returns:
         uint8 [height, width], 255 inside: a polygon covers the pixels whose centres are in it, by the even-odd rule.
@@ -171,7 +171,7 @@ def decode_segmentation(segmentation: Any, height: int, width: int) -> NumpyArra
 
 
 def _polygon(polygon: Any, height: int, width: int) -> NumpyArray:
-    """bool [H, W]: each edge turns what is right of it, in the rows whose centres it crosses."""
+    """Returns bool [H, W]: each edge flips the pixels right of it, in the rows whose centres it crosses."""
     try:
         points = np.asarray(polygon, np.float64)
     except (TypeError, ValueError, OverflowError):
@@ -192,9 +192,9 @@ def _polygon(polygon: Any, height: int, width: int) -> NumpyArray:
 
 
 def _counts(text: str | bytes) -> list[int]:
-    """The run lengths of COCO's text: 5 bits a letter from '0' on, the 6th says that more follow.
+    """Returns the run lengths of COCO's text: 5 bits a letter from '0' on; the 6th bit says that more follow.
 
-    From the third on they are differences to the one before the last.
+    From the fourth on, a number is the difference to the run two places before.
     """
     data = text.encode("latin-1", "replace") if isinstance(text, str) else text
     lengths: list[int] = []

@@ -1,4 +1,4 @@
-"""What every data set has, and sets made of another one."""
+"""The base of every data set, and sets made of another one."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ logger = logging.getLogger("pyharmony")
 Result = TypeVar("Result")
 
 Sample = dict[str, Any]
-"""`name` and arrays of uint8."""
+"""A sample: its `name` and arrays of uint8."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with one sample or file.
+    """A fault of one sample or file.
 
     Attributes:
-        name: of the sample, or of the file where it is no sample's.
-        message: what is wrong, with the path.
+        name: the name of the sample, or of the file if it belongs to no sample.
+        message: the fault, with the path.
 
     Example:
         >>> from pyharmony.data import Problem
@@ -45,7 +45,7 @@ class Dataset:
 
     Attributes:
         names: the name of each sample.
-        groups: of each sample what it shares with others that show the same: they go to one split.
+        groups: for each sample what it shares with others that show the same; a group goes to one split.
 
     Example:
         >>> from pyharmony.data import Dataset
@@ -77,11 +77,11 @@ class Dataset:
         return f"{type(self).__name__}({len(self)} samples)"
 
     def check(self, progress: Callable[[], None] | None = None, *, threads: int = 1) -> list[Problem]:
-        """Every problem of the data set: each sample is loaded, and a failure stops nothing.
+        """Returns every problem of the data set: each sample is loaded, and a failure stops nothing.
 
         Args:
             progress: called after each sample.
-            threads: how many samples are decoded at once.
+            threads: the number of samples that are decoded at once.
         """
         found, seen = self._strays(), set()
         for name, problems in zip(self.names, in_order(self._check_one, len(self), threads), strict=True):
@@ -111,7 +111,7 @@ class Dataset:
         return []
 
     def _strays(self) -> list[Problem]:
-        """Problems of files that are no sample's."""
+        """Returns the problems of files that belong to no sample."""
         return []
 
 
@@ -122,7 +122,7 @@ def said(error: BaseException) -> str:
 
 
 def in_order(work: Callable[[int], Result], count: int, threads: int) -> Iterator[Result]:
-    """work(0), work(1), ... in order, done by so many threads, a few ahead."""
+    """Yields work(0), work(1), ... in order, computed by so many threads, a few ahead."""
     if _files.whole(threads, "threads") == 1:
         yield from map(work, range(count))
         return
@@ -141,7 +141,7 @@ def in_order(work: Callable[[int], Result], count: int, threads: int) -> Iterato
 
 
 def finished(work: Iterable[Callable[[], None] | None], threads: int) -> Generator[None, None, None]:
-    """Once for each that is done, in order: by so many threads, a few begun ahead; None is nothing to do."""
+    """Yields once for each finished work, in order; so many threads begin a few ahead; None means nothing to do."""
     if threads == 1:
         for call in work:
             if call is not None:
@@ -168,7 +168,7 @@ def finished(work: Iterable[Callable[[], None] | None], threads: int) -> Generat
 def loaded(
     dataset: Any, errors: str, progress: Callable[[], None] | None, threads: int, size: int | None = None
 ) -> Iterator[tuple[int, Sample]]:
-    """Number and sample, resized, of all that can be loaded; errors, 'raise' or 'skip', says what becomes of others."""
+    """Yields number and resized sample of all that can be loaded; errors: whether others 'raise' or are left out."""
     if errors not in ("raise", "skip"):
         raise ArgumentError(f"errors: {errors!r}, expected 'raise' or 'skip'")
     _files.whole(threads, "threads")
@@ -201,7 +201,7 @@ class Subset(Dataset):
 
     Args:
         dataset: the data set.
-        indices: which of its samples, in this order.
+        indices: the numbers of its samples, in this order.
 
     Example:
         >>> from pyharmony import data
@@ -233,7 +233,7 @@ class Resized(Dataset):
 
     Args:
         dataset: the data set.
-        size: see `resize_sample`.
+        size: the side, see `resize_sample`.
 
     Example:
         >>> from pyharmony import data
@@ -258,7 +258,7 @@ class Cached(Dataset):
 
     Args:
         dataset: the data set.
-        memory: bytes of arrays that are kept at most; what is beyond them is read again.
+        memory: the most bytes of arrays that are kept; samples beyond that are read again.
 
     Example:
         >>> from pyharmony import data
@@ -293,10 +293,10 @@ class Joined(Dataset):
     """Data sets one after the other.
 
     Args:
-        datasets: one or more.
+        datasets: one or more data sets.
 
     Raises:
-        ArgumentError: there are none.
+        ArgumentError: there is no data set.
 
     Example:
         >>> from pyharmony import data
@@ -333,14 +333,14 @@ class Joined(Dataset):
 
 
 def resize_sample(sample: Sample, size: int = 256) -> Sample:
-    """A sample at size x size pixels, squashed to a square, as harmonisation is trained and measured.
+    """Resizes a sample to size x size pixels, squashed to a square, as harmonisation is trained and measured.
 
-    Pictures by Pillow's bilinear filter, which widens to what it shrinks; a mask is 255 where it is at least half
-    inside, and taken from the nearest pixel, so that it stays hard: the protocol of Cong et al. 2020.
+    Images are resized by Pillow's bilinear filter, whose support grows as it shrinks an image. A mask is made hard, 255
+    where it is at least half inside, and resized to the nearest pixel: the protocol of Cong et al. 2020.
 
     Raises:
         MaskError: the mask is empty at that size.
-        ShapeError, DTypeError: a picture is not [H, W, 3] or a mask not [H, W], of uint8.
+        ShapeError, DTypeError: an image is not [H, W, 3] or a mask not [H, W], of uint8.
 
     Example:
         >>> from pyharmony import data

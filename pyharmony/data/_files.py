@@ -1,4 +1,4 @@
-"""Files of data sets as arrays of uint8, and where they may lie."""
+"""Files of data sets as arrays of uint8, and the places where they may lie."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from ..errors import ArgumentError, DataError, DTypeError, MaskError, OutOfMemor
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif")
 
-#: What the pictures of a sample are called.
+#: The names of the images of a sample.
 PICTURES = ("composite", "target", "image", "src", "dst")
 
-#: Of a JPEG: values this near to black or white are black or white, since its noise is no mask.
+#: The noise of JPEG: a mask's values this near to black or white are taken as black or white.
 JPEG_NOISE = 8
 
 _PLAIN = files.Picture(np.zeros((1, 1, 3), np.uint8))
 
 
 class NamedBytes(io.BytesIO):
-    """The bytes of a file with the name that messages call it by."""
+    """The bytes of a file, with the name that messages use."""
 
     def __init__(self, data: bytes, name: str) -> None:
         super().__init__(data)
         self.name = name
 
 
-#: What Python raises where a file says something impossible: of a number, a name, a nesting, a missing part.
+#: The errors that Python raises where a file has an impossible number, name or nesting, or lacks a part.
 _DAMAGE = (
     ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError, EOFError, RecursionError,
     struct.error, csv.Error,
@@ -48,13 +48,13 @@ _DAMAGE = (
 
 @contextlib.contextmanager
 def door(what: str) -> Iterator[None]:
-    """Whatever goes wrong in what a foreign file says becomes a DataError that begins with what.
+    """Turns any error in the contents of a foreign file into a DataError that begins with what.
 
     Errors of the system, of pyharmony and of missing packages stay what they are.
 
     Raises:
         DataError: the file is damaged.
-        OutOfMemory: it needs more memory than there is.
+        OutOfMemory: the file needs more memory than there is.
     """
     try:
         yield
@@ -71,7 +71,7 @@ _Load = TypeVar("_Load", bound=Callable[..., Any])
 
 
 def loads_files(load: _Load) -> _Load:
-    """Puts the door before the method of a data set that loads the sample of a number."""
+    """Wraps a data set's method that loads the sample of a number in `door`."""
 
     @functools.wraps(load)
     def guarded(self: Any, index: int) -> Any:
@@ -86,7 +86,7 @@ def label(source: Any) -> str:
 
 
 def read_picture(source: Any, role: str) -> NumpyArray:
-    """uint8 [H, W, 3] in sRGB, upright; alpha is left out."""
+    """Reads an image as uint8 [H, W, 3] in sRGB, upright; alpha is left out."""
     picture = files.read(source, role)
     if picture.profile is not None or picture.pixels.dtype != np.uint8 or picture.pixels.shape[2] in (1, 2):
         picture = files.convert(picture, _PLAIN, role)
@@ -94,17 +94,17 @@ def read_picture(source: Any, role: str) -> NumpyArray:
 
 
 def own(pixels: NumpyArray) -> NumpyArray:
-    """Contiguous and writable: those of Pillow are not, and torch warns of it."""
+    """Returns contiguous and writable pixels; Pillow's are neither, of which torch warns."""
     return np.require(pixels, requirements=["C", "W"])
 
 
 def read_mask(source: Any, role: str = "mask") -> NumpyArray:
-    """uint8 [H, W] of a grey picture, of one whose colours are all grey, or its alpha."""
+    """Reads a mask as uint8 [H, W] from a grey image, one whose colours are all grey, or its alpha."""
     picture = files.read(source, role)
     pixels = picture.pixels
     if pixels.dtype != np.uint8:
         scaled = pixels.astype(np.float64) * (255 / VALUE_RANGE[pixels.dtype.name])
-        if not (scaled.min() >= 0 and scaled.max() <= 255):  # NaN fails too
+        if not (scaled.min() >= 0 and scaled.max() <= 255):  # NaN also fails
             raise MaskError(f"{role}: {label(source)}: values outside the range of a mask")
         pixels = np.rint(scaled).astype(np.uint8)
     if pixels.shape[2] == 4 and (pixels[..., 3] != 255).any():
@@ -121,7 +121,7 @@ def read_mask(source: Any, role: str = "mask") -> NumpyArray:
 
 
 def sample(name: str, sources: dict[str, Any]) -> dict[str, Any]:
-    """The sample of files by role; all have one size, and a mask has an inside."""
+    """Reads a sample from files by role; all must have one size, and a mask must not be empty."""
     found: dict[str, Any] = {"name": name}
     for role, source in sources.items():
         found[role] = read_mask(source, role) if role == "mask" else read_picture(source, role)
@@ -141,7 +141,7 @@ def one_size(found: dict[str, Any], labels: dict[str, str]) -> None:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file in UTF-8."""
+    """Returns the text of a file in UTF-8."""
     try:
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
@@ -149,12 +149,12 @@ def read_text(path: Path) -> str:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a file in UTF-8."""
+    """Returns the lines of a file in UTF-8."""
     return read_text(path).splitlines()
 
 
 def read_json(path: Path) -> Any:
-    """What a file of JSON holds."""
+    """Returns the contents of a JSON file."""
     text = read_text(path)
     try:
         return json.loads(text)
@@ -163,7 +163,7 @@ def read_json(path: Path) -> Any:
 
 
 def folder_of(path: Any, name: str) -> Path:
-    """A folder that exists."""
+    """Returns the path of a folder that exists."""
     if not isinstance(path, (str, os.PathLike)):
         raise DTypeError(f"{name}: {type(path).__name__}, expected a path")
     folder = Path(path)
@@ -175,7 +175,7 @@ def folder_of(path: Any, name: str) -> Path:
 
 
 def inside(root: Path, name: Any, what: str) -> Path:
-    """The path of a name that a list gives, which may not lead out of root; `own_file` looks where links lead."""
+    """Returns the path of a name from a list, which may not lead out of root; `own_file` follows the links."""
     if not isinstance(name, str) or not is_file_name(name):
         raise DataError(f"{what}: {name!r} is no name of a file")
     path = Path(name.replace("\\", "/"))
@@ -185,7 +185,7 @@ def inside(root: Path, name: Any, what: str) -> Path:
 
 
 def is_file_name(name: str) -> bool:
-    """Whether the system can be asked for a file of this name."""
+    """Tells whether the system can be asked for a file of this name."""
     try:
         return bool(name) and b"\0" not in os.fsencode(name)
     except UnicodeEncodeError:
@@ -193,7 +193,7 @@ def is_file_name(name: str) -> bool:
 
 
 def check_name(name: Any, what: str) -> str:
-    """The name of a sample as a text that can be written."""
+    """Returns the name of a sample as a text that can be written."""
     text = str(name)
     try:
         text.encode("utf-8", "surrogateescape")
@@ -203,10 +203,10 @@ def check_name(name: Any, what: str) -> str:
 
 
 def own_file(root: Path, path: Path, what: str) -> Path:
-    """The path that `inside` made, refused where links that lie in root lead out of it.
+    """Returns the path that `inside` made, and refuses it if links that lie in root lead out of it.
 
     Raises:
-        DataError: they do.
+        DataError: they lead out of root.
     """
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
         raise DataError(f"{what}: {path} is a link that leads out of {root}")
@@ -214,7 +214,7 @@ def own_file(root: Path, path: Path, what: str) -> Path:
 
 
 def pictures_in(folder: Path) -> dict[str, Path]:
-    """The picture files of a folder by their stems, sorted."""
+    """Returns the image files of a folder by their stems, sorted."""
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
@@ -226,11 +226,11 @@ def pictures_in(folder: Path) -> dict[str, Path]:
 
 @contextlib.contextmanager
 def new_folder(folder: Any) -> Iterator[Path]:
-    """A folder to write into that takes its name when all is written, and is gone where anything fails.
+    """Yields a folder to write into; it gets its name when all is written, and is removed if anything fails.
 
     Raises:
         FileExistsError: there is something of that name.
-        OSError: it cannot be written; the error names folder.
+        OSError: the folder cannot be written; the error names it.
     """
     target = _target(folder)
     if os.path.lexists(target):
@@ -246,7 +246,7 @@ def _target(folder: Any) -> Path:
 
 
 def sync(file: Any) -> None:
-    """What was written is on the disk."""
+    """Flushes a written file to the disk."""
     file.flush()
     os.fsync(file.fileno())
 

@@ -1,4 +1,4 @@
-"""Folders of pictures that belong together: by their stems, by a table, by a manifest."""
+"""Folders of images that belong together: by their stems, by a table, by a manifest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ._dataset import Dataset, Problem, Sample
 
 
 class _Stems(Dataset):
-    """Folders whose files of one stem are a sample."""
+    """Folders in which files of one stem are a sample."""
 
     _folders: dict[str, Path]
     _found: dict[str, dict[str, Path]]
@@ -31,7 +31,7 @@ class _Stems(Dataset):
         self.names = list(next(iter(self._found.values())))
 
     def paths(self, index: int) -> dict[str, Path]:
-        """The files of a sample."""
+        """Returns the files of a sample."""
         name = self.names[self._at(index)]
         first = next(iter(self._found))
         for role, files in self._found.items():
@@ -53,18 +53,18 @@ class _Stems(Dataset):
         ]
 
 
-#: What `write_triples` puts beside its folders: a line of JSON for each sample.
+#: The file that `write_triples` puts beside its folders: a line of JSON for each sample.
 RECIPES = "recipes.jsonl"
 
 
 class Triples(_Stems):
-    """Composite, mask and target (the real picture), as three folders.
+    """Composite, mask and target (the real image), as three folders.
 
-    Where `write_triples` left its recipes there, samples of one group are one: composites of the same photograph.
+    If `write_triples` left its recipes there, they give the groups: composites of the same photograph.
 
     Args:
         root: the folder of the folders.
-        composite, mask, target: their names; files of one stem belong together.
+        composite, mask, target: the names of the folders; files of one stem belong together.
 
     `Triples.from_table` takes a table of paths. Samples have `composite`, `target` and `mask`.
 
@@ -90,10 +90,10 @@ class Triples(_Stems):
 
     @classmethod
     def from_table(cls, table: PathLike) -> Triples:
-        """The triples of a CSV file with the columns composite, mask, target and, if it likes, name.
+        """Opens the triples of a CSV file with the columns composite, mask, target and, optionally, name.
 
         Paths are relative to the table and may lead anywhere: a table is a list of the reader's own files. Do not open
-        one of somebody else's unread.
+        another person's table without reading it.
 
         Raises:
             DataError: a column or a cell is missing, or a name occurs twice.
@@ -126,7 +126,7 @@ class Triples(_Stems):
 
 
 def _groups_in(path: Path) -> dict[str, str]:
-    """The group of each sample of recipes that are there."""
+    """Returns the group of each sample by the recipes, if there are any."""
     found: dict[str, str] = {}
     if not path.is_file():
         return found
@@ -147,12 +147,12 @@ class Photos(_Stems):
 
     Args:
         root: the folder of the folders.
-        image, mask: their names; files of one stem belong together. mask None: photographs alone.
+        image, mask: the names of the folders; files of one stem belong together. mask None: photographs alone.
 
     Samples have `image` and, with masks, `mask`.
 
     Raises:
-        FileNotFoundError, DataError: as `Triples`.
+        FileNotFoundError, DataError: like `Triples`.
 
     Example:
         >>> from pyharmony import data
@@ -168,20 +168,20 @@ class Photos(_Stems):
 class Manifest(Dataset):
     """The files that a `manifest.json` lists.
 
-    It holds `entries`, each with `file` (relative to it), `role`, `pair` (what belongs together) and `split`; `bytes`
-    and `sha256` are what `check` compares the files with.
+    It holds `entries`, each with `file` (relative to it), `role`, `pair` (which files belong together) and `split`;
+    `check` compares the files with `bytes` and `sha256`.
 
     Args:
         root: the folder of manifest.json, or that file.
-        split: only of this split; None: all.
+        split: the split to read; None: all.
         roles: the roles that a sample needs, the others are not read; None: all that a pair has. A photo is `image`.
 
     Attributes:
-        entries: of each sample its entries by role.
+        entries: for each sample its entries by role.
 
     Raises:
-        DataError: the manifest is none, an entry lacks what it needs, or a pair has a role twice.
-        FileNotFoundError: there is none.
+        DataError: the file is not a manifest, an entry lacks something, or a pair has a role twice.
+        FileNotFoundError: there is no manifest.
 
     Example:
         >>> from pyharmony import data
@@ -217,11 +217,11 @@ class Manifest(Dataset):
         self.names, self.entries = list(pairs), list(pairs.values())
 
     def paths(self, index: int) -> dict[str, Path]:
-        """The files of a sample."""
+        """Returns the files of a sample."""
         return {role: entry["path"] for role, entry in self.entries[self._at(index)].items()}
 
     def _own(self, index: int) -> dict[str, Path]:
-        """The same, none of which leads out of the manifest's folder."""
+        """Returns the files of a sample, none of which leads out of the manifest's folder."""
         paths = self.paths(index)
         return {role: _files.own_file(self.root, path, self.names[index]) for role, path in paths.items()}
 

@@ -1,4 +1,4 @@
-"""iHarmony4: its four sets, its lists, its names."""
+"""iHarmony4: its four subsets, its lists, its names."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from ..typing import PathLike
 from . import _files
 from ._dataset import Dataset, Sample
 
-#: By the first letter of a name.
+#: The subsets by the first letter of a name.
 SUBSETS = {"a": "HAdobe5k", "c": "HCOCO", "d": "Hday2night", "f": "HFlickr"}
 SPLITS = ("train", "test", "all")
 
 
 class IHarmony4(Dataset):
-    """iHarmony4 (Cong et al. 2020), or what is there of it.
+    """The data set iHarmony4 (Cong et al. 2020), or the part of it that is there.
 
-    A set is a folder with `composite_images`, `masks` and `real_images`. Of the composite `a0002_1_4.jpg` the mask is
-    `a0002_1.png` and the real picture `a0002.jpg`. The lists are `IHD_train.txt` and `IHD_test.txt` beside the sets;
+    A subset is a folder with `composite_images`, `masks` and `real_images`. The composite `a0002_1_4.jpg` has the mask
+    `a0002_1.png` and the real image `a0002.jpg`. The lists are `IHD_train.txt` and `IHD_test.txt` beside the subsets;
     where these are missing, `HCOCO/HCOCO_train.txt` and so on.
 
     Args:
-        root: the folder of the sets.
+        root: the folder of the subsets.
         split: 'train', 'test' or 'all'.
-        subsets: some of 'HAdobe5k', 'HCOCO', 'Hday2night' and 'HFlickr'; None: all of the list.
+        subsets: some of 'HAdobe5k', 'HCOCO', 'Hday2night' and 'HFlickr'; None: all that the list names.
 
     Attributes:
-        subset_of: the set of each sample.
+        subset_of: the subset of each sample.
 
-    Samples have `composite`, `target`, `mask` and `subset`; names are as in HCOCO/c1_2_3. Composites of one real
-    picture are a group.
+    Samples have `composite`, `target`, `mask` and `subset`; names are like HCOCO/c1_2_3. Composites of one real
+    image are a group.
 
     Raises:
-        DataError: there is no list, or a line of one is no composite.
-        FileNotFoundError: there is no root.
-        ArgumentError: there is no such split or set.
+        DataError: there is no list, or a line of one is not a composite.
+        FileNotFoundError: the root does not exist.
+        ArgumentError: there is no such split or subset.
 
     Example:
         >>> from pyharmony import data
@@ -66,7 +66,7 @@ class IHarmony4(Dataset):
         return [name.rsplit("_", 2)[0] for name in self.names]
 
     def paths(self, index: int) -> dict[str, Path]:
-        """The files of a sample."""
+        """Returns the files of a sample."""
         at = self._at(index)
         folder, file = self.root / self.subset_of[at], self._files[at]
         real, place, _ = Path(file).stem.rsplit("_", 2)
@@ -96,7 +96,7 @@ class IHarmony4(Dataset):
 
 
 def _composite(line: str, where: str) -> tuple[str, str]:
-    """The set and file name of a line: HCOCO/composite_images/c1_2_3.jpg, or the name alone."""
+    """Returns the subset and file name of a line: HCOCO/composite_images/c1_2_3.jpg, or the name alone."""
     name = line.replace("\\", "/").rsplit("/", 1)[-1]
     subset = SUBSETS.get(name[:1])
     listed = _files.is_file_name(name) and Path(name).stem.count("_") >= 2 and Path(name).suffix

@@ -1,4 +1,4 @@
-"""A data set by its path."""
+"""Opens a data set by its path."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ._tfrecord import TFRecordPairs
 
 @dataclass(frozen=True)
 class Options:
-    """What `open_dataset` is told beside path and kind."""
+    """The options of `open_dataset` beside path and kind."""
 
     split: Any
     annotations: Any
@@ -34,7 +34,7 @@ class Options:
         return CocoPeople(self.annotations, images, self.category, min_share=self.min_share, max_share=self.max_share)
 
 
-#: What `open_dataset` opens, and how.
+#: The kinds of data sets that `open_dataset` opens, each with the function that does it.
 KINDS: dict[str, Callable[[Path, Options], Dataset]] = {
     "shards": lambda path, options: Shards(path),
     "iharmony4": lambda path, options: IHarmony4(path, options.split or "all"),
@@ -59,20 +59,20 @@ def open_dataset(
     max_share: float = 1.0,
     boxes: PathLike | None = None,
 ) -> Dataset:
-    """The data set of a folder or file, by what is in it.
+    """Opens the data set of a folder or file, by its contents.
 
     Args:
-        path: the folder or file; of COCO the folder of the photographs.
+        path: the folder or file; for COCO the folder of the photographs.
         kind: 'shards', 'iharmony4', 'manifest', 'tar', 'tfrecord', 'triples', 'photos', 'coco' or 'scenes'; None: found
             out, 'coco' by its annotations and 'scenes' by their boxes.
-        split: of iHarmony4 ('train' or 'test') and of a manifest; None: all.
+        split: the split of iHarmony4 ('train' or 'test') or of a manifest; None: all.
         annotations: the JSON file of COCO.
-        category, min_share, max_share: of COCO, see `CocoPeople`.
+        category, min_share, max_share: the choice of COCO's instances, see `CocoPeople`.
         boxes: the file with the boxes of aligned scenes; None: all scenes, uncropped.
 
     Raises:
-        FileNotFoundError: there is nothing.
-        DataError: it is none of these, or damaged.
+        FileNotFoundError: the path does not exist.
+        DataError: it is none of these kinds, or is damaged.
         ArgumentError: there is no such kind, it has no splits, annotations or boxes, or COCO's annotations are missing.
 
     Example:

@@ -1,4 +1,4 @@
-"""Aligned scenes: one place at many times, as GP-GAN is trained on."""
+"""Aligned scenes: one place at many times, on which GP-GAN is trained."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LINE = re.compile(r"(?P<scene>[^:]+):\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9
 
 
 class AlignedScenes(Dataset):
-    """Pictures of scenes, a folder each, cropped to the box of their scene (Wu et al. 2019).
+    """Images of scenes, a folder each, cropped to the box of their scene (Wu et al. 2019).
 
     Args:
         root: the folder of the scenes.
@@ -29,11 +29,11 @@ class AlignedScenes(Dataset):
         scenes: the samples of each scene.
         boxes: the box of each scene.
 
-    Samples have `image` and `scene`; names are as in scene/file. The pictures of a scene are a group. `pairs` makes a
-    set of two pictures of one scene each.
+    Samples have `image` and `scene`; names are like scene/file. The images of a scene are a group. `pairs` makes a
+    set in which each sample has two images of one scene.
 
     Raises:
-        DataError: a line is no box, a box is empty, or a scene is listed twice.
+        DataError: a line is not a box, a box is empty, or a scene is listed twice.
         FileNotFoundError: the root, the file or the folder of a listed scene is missing.
 
     Example:
@@ -68,7 +68,7 @@ class AlignedScenes(Dataset):
         return self.scene_of
 
     def pairs(self, count: int, *, seed: int = 0) -> ScenePairs:
-        """count pairs of two pictures of one scene, drawn alike for one seed; each scene is as likely."""
+        """Draws count pairs of two images of one scene, the same for one seed; all scenes are equally likely."""
         return ScenePairs(self, count, seed=seed)
 
     @_files.loads_files
@@ -88,12 +88,12 @@ class AlignedScenes(Dataset):
 
 
 class ScenePairs(Dataset):
-    """Two pictures of one scene each: `src`, of which an object may be taken, and `dst`.
+    """Pairs of two images of one scene: `src`, from which an object may be taken, and `dst`.
 
     Args:
-        scenes: the pictures.
-        count: how many pairs.
-        seed: of the draws.
+        scenes: the images.
+        count: the number of pairs.
+        seed: the seed of the draws.
 
     Example:
         >>> from pyharmony import data
@@ -128,7 +128,7 @@ class ScenePairs(Dataset):
 
 
 def _boxes(path: Path) -> dict[str, Any]:
-    """Top, left, bottom and right of each scene."""
+    """Returns top, left, bottom and right of each scene."""
     found: dict[str, Any] = {}
     for number, line in enumerate(_files.read_lines(path), 1):
         if not line.strip():

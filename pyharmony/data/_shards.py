@@ -1,9 +1,9 @@
-"""Raw shards: samples of one size as bytes, read from where they lie.
+"""Raw shards: samples of one size as bytes, read directly from their files.
 
-A folder with `index.json` and files `shard-00000.bin`. A file has a header of 4096 bytes, the magic and a JSON object
-{size, samples, fields, sha256 of what follows}, then a record for each sample: the pictures of `fields` in order, uint8
+A folder has `index.json` and files `shard-00000.bin`. A file has a header of 4096 bytes, the magic and a JSON object
+{size, samples, fields, sha256 of what follows}, then a record for each sample: the images of `fields` in order, uint8
 [size, size, 3], and the mask, size² bits in rows, the highest bit of a byte first. At size 256 a record of composite,
-target and mask is 98 pages of 4096 bytes. The index has the size, the fields, and of each file its name, number of
+target and mask is 98 pages of 4096 bytes. The index has the size, the fields, and for each file its name, number of
 samples, sha256 and the names of its samples.
 """
 
@@ -29,7 +29,7 @@ FORMAT, VERSION = "pyharmony shards", 1
 MAGIC = b"pyharmony shard 1\n"
 HEADER = 4096
 FIELDS = ("composite", "target", "image", "mask")
-#: Files that one data set keeps open.
+#: The most files that one data set keeps open.
 _MOST_OPEN = 64
 
 
@@ -37,18 +37,18 @@ class Shards(Dataset):
     """Samples of raw shards; a file is opened when a sample of it is first asked for.
 
     Args:
-        folder: what `write_shards` wrote.
+        folder: the folder that `write_shards` wrote.
 
     Attributes:
-        size: the sides of the samples.
-        fields: what they hold, some of `composite`, `target`, `image` and `mask`.
+        size: the side of the samples.
+        fields: the arrays that they hold, some of `composite`, `target`, `image` and `mask`.
 
-    `shards[i]` is a sample of arrays of its own, `shards[[3, 1]]` a batch. For torch's DataLoader either will do;
-    batches are faster, with a BatchSampler as its `sampler` and `batch_size=None`. Safe to fork and to pickle.
+    `shards[i]` is a sample with arrays of its own, `shards[[3, 1]]` a batch. For torch's DataLoader either will do;
+    batches are faster, with a BatchSampler as its `sampler` and `batch_size=None`. It is safe to fork and to pickle.
 
     Raises:
-        DataError: the index is missing, damaged or of another version. That a file is missing or damaged is an error of
-            its samples alone.
+        DataError: the index is missing, damaged or of another version. If a file is missing or damaged, only reading
+            its samples is an error.
 
     Example:
         >>> from pyharmony import data
@@ -96,13 +96,13 @@ class Shards(Dataset):
         return {name: value[0] for name, value in found.items()}
 
     def batch(self, indices: Sequence[int] | NumpyArray) -> Sample:
-        """Samples together.
+        """Returns several samples as one batch.
 
         Args:
             indices: [N] whole numbers.
 
         Returns:
-            `name`, a list, and contiguous arrays of uint8: pictures [N, size, size, 3], `mask` [N, size, size] of 0 and
+            `name`, a list, and contiguous arrays of uint8: images [N, size, size, 3], `mask` [N, size, size] of 0 and
             255.
 
         Raises:
@@ -133,14 +133,14 @@ class Shards(Dataset):
         ranks: int = 1,
         drop_last: bool = False,
     ) -> Iterator[Sample]:
-        """One epoch of batches.
+        """Yields the batches of one epoch.
 
         Args:
-            batch_size: the samples of each.
-            seed: of the order, together with epoch; None: as they are stored.
+            batch_size: the number of samples of each.
+            seed: the seed of the order, together with epoch; None: the order in which they are stored.
             epoch: the number of the epoch.
-            rank, ranks: this one of so many processes, each of which gets every ranks-th sample, all as many.
-            drop_last: leave out a last batch that is smaller.
+            rank, ranks: the number of this process and of all; each gets every ranks-th sample, all the same number.
+            drop_last: whether to leave out a last batch that is smaller.
         """
         n, ranks = _files.whole(batch_size, "batch_size"), _files.whole(ranks, "ranks")
         if _files.whole(rank, "rank", 0) >= ranks:
@@ -153,9 +153,9 @@ class Shards(Dataset):
         return (self.batch(order[start : start + n]) for start in range(0, end, n))
 
     def _fill(self, parts: list[NumpyArray], shard: int, record: int) -> None:
-        """A record of a file into arrays of uint8.
+        """Reads a record of a file into arrays of uint8.
 
-        It is read and not mapped: a file that is cut off meanwhile is an error, and no signal that ends the process.
+        It is read and not mapped: if the file is cut off meanwhile, that is an error, and no signal ends the process.
         """
         file = self._file(shard)
         left = [part.data for part in parts]
@@ -171,7 +171,7 @@ class Shards(Dataset):
                 left[0] = left[0][got:]
 
     def _file(self, shard: int) -> Any:
-        """The open file, which is of the length and has the header that the index says."""
+        """Returns the open file, whose length and header must be those of the index."""
         file = self._open.get(shard)
         if file is None:
             one = self._table[shard]
@@ -191,7 +191,7 @@ class Shards(Dataset):
         return file
 
     def check(self, progress: Callable[[], None] | None = None, *, threads: int = 1) -> list[Problem]:
-        """Every file that is missing, damaged or not the one of the index, by its checksum.
+        """Returns every file that is missing, damaged or different from the index, by its checksum.
 
         Args:
             progress: called after each sample.
@@ -234,11 +234,11 @@ def write_shards(
     """Writes samples as raw shards, all or nothing.
 
     Args:
-        dataset: a `Dataset`, or any sequence of samples; all have the fields of the first one: `composite`, `target`,
-            `image` and `mask` are written, whatever else they hold is not.
-        folder: what to write; it must not be there.
-        size: the sides of what is written, see `resize_sample`. Masks become hard.
-        samples_per_shard: how many go to a file.
+        dataset: a `Dataset`, or any sequence of samples; all have the fields of the first one. Only `composite`,
+            `target`, `image` and `mask` are written.
+        folder: the folder to write; it must not exist.
+        size: the side of the written images, see `resize_sample`. Masks become hard.
+        samples_per_shard: the number of samples in a file.
         errors: 'raise', or 'skip' to leave bad samples out, with a warning in the log for each.
         threads: how many samples are decoded at once; what is written is the same.
         progress: called after each sample.
@@ -247,9 +247,9 @@ def write_shards(
         The `Shards`.
 
     Raises:
-        FileExistsError: folder is there already.
+        FileExistsError: folder exists.
         ShapeError: a sample has other fields than the first, or there is no sample.
-        PyHarmonyError, OSError: of a bad sample.
+        PyHarmonyError, OSError: a sample is bad.
 
     Example:
         >>> from pyharmony import data
@@ -269,7 +269,7 @@ def write_shards(
 
 
 class _Writer:
-    """The files of a folder of shards, one after the other."""
+    """A writer of the files of a folder of shards, one after the other."""
 
     def __init__(self, folder: Path, size: int, most: int) -> None:
         self.folder, self.size, self.most = folder, size, most
@@ -328,7 +328,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _sizes(size: int) -> tuple[int, int]:
-    """The bytes of a picture and of a mask."""
+    """Returns the bytes of an image and of a mask."""
     return 3 * size * size, (size * size + 7) // 8
 
 

@@ -9,21 +9,21 @@ from .. import _checks
 from ..errors import ArgumentError, DTypeError
 from ._dataset import Dataset, Subset
 
-#: train, val and test.
+#: The default shares of train, val and test.
 SHARES: Mapping[str, float] = {"train": 0.9, "val": 0.05, "test": 0.05}
 
 
 def split_of(name: str, shares: Mapping[str, float] = SHARES, *, seed: int = 0) -> str:
-    """The split of a name: always the same one, whatever else is in the data set.
+    """Returns the split of a name, which is always the same, whatever else is in the data set.
 
     Args:
-        name: of a sample, or better of its group.
-        shares: how much each split has, in order; they sum to 1.
-        seed: another one deals anew.
+        name: the name of a sample, or better of its group.
+        shares: the share of each split, in order; they sum to 1.
+        seed: another seed deals anew.
 
     Raises:
         ArgumentError: shares are negative or do not sum to 1.
-        DTypeError: name is no text.
+        DTypeError: name is not a text.
 
     Example:
         >>> from pyharmony import data
@@ -41,15 +41,15 @@ def split_of(name: str, shares: Mapping[str, float] = SHARES, *, seed: int = 0) 
         bound += share
         if at < bound:
             return key
-    return [key for key in shares if shares[key] > 0][-1]  # what rounding left over
+    return [key for key in shares if shares[key] > 0][-1]  # the rest that rounding left over
 
 
 def split(dataset: Dataset, shares: Mapping[str, float] = SHARES, *, seed: int = 0) -> dict[str, Subset]:
-    """The splits of a data set by the hash of each sample's group, so that what shows the same stays together.
+    """Splits a data set by the hash of each sample's group, so that samples that show the same stay together.
 
     Args:
         dataset: the data set.
-        shares, seed: as `split_of`.
+        shares, seed: see `split_of`.
 
     Example:
         >>> from pyharmony import data

@@ -1,4 +1,4 @@
-"""Composites made from photographs: the object of each takes other colours, and the photograph is what it should be."""
+"""Composites made from photographs: each object takes other colours, and the photograph is the target."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from ._varied import Varied
 
 Picture = npt.NDArray[np.uint8]
 
-#: How they change by themselves.
+#: The methods that change colours without another photograph.
 CHANGES = ("lut_mix", "retouch", "brightness_contrast", "temperature")
 
 #: All methods, in the order in which they are drawn.
 METHODS = (*TRANSFERS, *CHANGES)
 
-#: Of a transfer, drawn for each composite: all of it leaves little that is learned from.
+#: The range of a transfer's strength, drawn for each composite: the full strength leaves little to learn from.
 STRENGTHS = (0.5, 1.0)
 
-#: fMSE between composite and photograph, in squared 8-bit levels: below there is nothing to learn from, above nothing
-#: is left to recognise.
+#: The limits of the fMSE between composite and photograph, in squared 8-bit levels: below there is nothing to learn
+#: from, above nothing is left to recognise.
 RANGE = (20.0, 2600.0)
 
 _TRIES = 8
-#: Rows and columns, at least, of the reference that the colours of a transfer come from: every so many of its own.
+#: The least number of rows and columns of a transfer's reference, which is reduced by whole steps.
 _REFERENCE = 256
 _LUTS = 4
 
@@ -40,23 +40,23 @@ _LUTS = 4
 class Synthesis(Dataset):
     """Composites of photographs with masks, made when they are asked for.
 
-    Sample i shows photograph i // per_photo; what is drawn for it depends on seed and i alone. Samples have
-    `composite`, `target`, the photograph, and `mask`, and `recipe`, a dict of the method and what was drawn. Outside
-    the mask composite and target are equal.
+    Sample i shows photograph i // per_photo; the numbers drawn for it depend on seed and i alone. Samples have
+    `composite`, `target`, the photograph, `mask`, and `recipe`, a dict of the method and the drawn numbers. Outside the
+    mask composite and target are equal.
 
     Args:
         photos: samples with `image` (or `target`) and `mask`.
-        methods: which of `METHODS` are drawn, alike, or with their weights as a mapping. None: half `lut_mix`, half
-            the others; of one photograph alone those that need no other.
-        per_photo: composites of each photograph.
-        size: see `resize_sample`; None: as the photographs are.
-        seed: of all that is drawn.
-        limits: least and largest fMSE between composite and photograph. Others are drawn again, up to eight times; then
-            the nearest to them is taken, and its recipe says what it is.
-        severity: least and largest of the fMSE that a composite may have at most, drawn for each, as many from 20 to
-            40 as from 1,000 to 2,000; one that has more is brought nearer to the photograph. None: all stay as they
-            came, most of them glaring.
-        unchanged: share of the composites that are the photograph itself: a network learns from them to leave alone
+        methods: the names from `METHODS` that are drawn, equally likely, or a mapping to their weights. None: half
+            `lut_mix`, half the others; with a single photograph only those that need no other.
+        per_photo: the number of composites of each photograph.
+        size: the side, see `resize_sample`; None: the size of the photographs.
+        seed: the seed of all that is drawn.
+        limits: the least and largest fMSE between composite and photograph. Others are drawn again, up to eight times;
+            then the nearest to the limits is taken, and its recipe has its fMSE.
+        severity: the range from which the largest fMSE of each composite is drawn, values from 20 to 40 as often as
+            from 1,000 to 2,000; a composite above it is brought nearer to the photograph. None: all stay as they are,
+            most of them glaring.
+        unchanged: the share of the composites that are the photograph itself: a network learns from them not to change
             what fits. Their fMSE is 0, whatever the limits are.
 
     Raises:
@@ -105,7 +105,7 @@ class Synthesis(Dataset):
         return [group for group in self.photos.groups for _ in range(self._per)]
 
     def at_epoch(self, epoch: int) -> Synthesis:
-        """The same photographs with other colours: of every epoch its own."""
+        """Returns the same photographs with other colours, which are different in every epoch."""
         other = Synthesis.__new__(Synthesis)
         other.__dict__.update(self.__dict__)
         other._epoch = epoch
@@ -125,7 +125,7 @@ class Synthesis(Dataset):
             method = self._methods[int(random.choice(len(self._methods), p=self._shares))]
             try:
                 composite, drawn = self._changed(method, target, mask, index // self._per, random)
-            except (PyHarmonyError, OSError) as error:  # an object that vanishes at this size, a bad reference
+            except (PyHarmonyError, OSError) as error:  # the object vanishes at this size, or a reference is bad
                 trouble = f"{method}: {said(error)}"
                 continue
             found = _foreground_error(composite, target, mask)
@@ -141,7 +141,7 @@ class Synthesis(Dataset):
         return self._weakened(best, random)
 
     def _weakened(self, sample: Sample, random: np.random.Generator) -> Sample:
-        """See `severity` and `unchanged`."""
+        """Applies `severity` and `unchanged` to a sample."""
         found, most = sample["recipe"]["fmse"], math.inf
         if self.severity:
             most = math.exp(random.uniform(math.log(self.severity[0]), math.log(self.severity[1])))
@@ -223,7 +223,7 @@ def _foreground_error(composite: Picture, target: Picture, mask: Picture) -> flo
 
 
 def _fewer(photo: dict[str, Any]) -> tuple[Picture, Picture]:
-    """Pixels of a photograph and its mask, evenly chosen; all of them where none would be inside."""
+    """Returns evenly chosen pixels of a photograph and its mask; all pixels if none of those chosen were inside."""
     image, mask = photo["target"], photo["mask"]
     step = max(1, min(mask.shape) // _REFERENCE)
     fewer = mask[::step, ::step]
@@ -231,17 +231,17 @@ def _fewer(photo: dict[str, Any]) -> tuple[Picture, Picture]:
 
 
 class CopyPaste(Dataset):
-    """Pairs of one scene as GP-GAN is trained on: a part of one picture pasted into the other, which is the target.
+    """Pairs of one scene, as for the training of GP-GAN: part of one image is put into the other, the target.
 
     Both are resized so that their smaller side is load_size, and cropped to crop_size x crop_size at one place, drawn
     for each sample. Samples have `composite`, `target` and `mask`, uint8.
 
     Args:
         pairs: samples with `src` and `dst`, such as `AlignedScenes.pairs(count)`.
-        load_size, crop_size: in pixels, the second no larger than the first.
-        ratio: side of the pasted square over crop_size; of a free shape, of the box that it fills.
+        load_size, crop_size: the sizes in pixels, the second no larger than the first.
+        ratio: the side of the inserted square over crop_size; for a free shape, that of the box that it fills.
         mask: 'square', in the middle, as published; 'free', an irregular shape of ellipses somewhere.
-        seed: of all that is drawn.
+        seed: the seed of all that is drawn.
 
     Source: Wu et al., "GP-GAN: Towards Realistic High-Resolution Image Blending", ACM MM 2019.
 
@@ -308,7 +308,7 @@ class CopyPaste(Dataset):
         return mask
 
     def _free(self, random: np.random.Generator) -> Picture:
-        """A union of ellipses inside a box of `side` pixels."""
+        """Returns a union of ellipses inside a box of `side` pixels."""
         y, x = np.mgrid[: self.crop_size, : self.crop_size] + 0.5
         top, left = random.uniform(0, self.crop_size - self.side, 2)
         mask = np.zeros((self.crop_size, self.crop_size), np.uint8)

@@ -1,4 +1,4 @@
-"""Shards as tar files, as WebDataset has them: files of one key are a sample."""
+"""Shards as tar files in the form of WebDataset: files of one key are a sample."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ._tar_members import members
 
 logger = logging.getLogger("pyharmony")
 
-#: What other writers call the parts of a sample.
+#: The roles of a sample's files by the names that writers give them.
 ROLES = {**{role: role for role in (*_files.PICTURES, "mask")}, "real": "target"}
 ROLES |= dict.fromkeys(("jpg", "jpeg", "png", "webp"), "image")
 
@@ -31,15 +31,15 @@ ROLES |= dict.fromkeys(("jpg", "jpeg", "png", "webp"), "image")
 class TarShards(Dataset):
     """Samples of tar files: `key.composite.jpg`, `key.target.jpg`, `key.mask.png`, `key.json` and so on.
 
-    The key is what stands before the first point of a file's name, folders included; what follows says what it is:
+    The key is the part of a file's name before the first point, folders included; the next part gives the role:
     composite, target (or real), image, src, dst or mask; a plain `key.jpg` is the image. Files are read where they lie,
-    nothing is unpacked. A JSON object may give the sample's `name`; its other entries come along under `json`.
+    nothing is unpacked. A JSON object may give the sample's `name`; its other entries are returned under `json`.
 
     Args:
         source: a folder of .tar files, one such file, or several. Compressed ones are refused, since they cannot be
             read from the middle.
 
-    A file that ends early or is none is named in the log and by `check`; the samples before the damage can be read.
+    A file that ends early or is no tar file is named in the log and by `check`; samples before the damage can be read.
 
     Raises:
         DataError: there is no .tar file, or none can be read.
@@ -125,10 +125,10 @@ def write_tar_shards(
 
     Args:
         dataset: a `Dataset`, or any sequence of samples.
-        folder: what to write; it must not be there.
-        samples_per_shard: how many go to a file.
-        format: of the pictures, 'png', or 'jpeg' or 'webp', which lose a little; masks are PNG.
-        quality: 1 to 100, of JPEG and WebP.
+        folder: the folder to write; it must not exist.
+        samples_per_shard: the number of samples in a file.
+        format: the format of the images, 'png', or 'jpeg' or 'webp', which lose a little; masks are PNG.
+        quality: 1 to 100, for JPEG and WebP.
         errors: 'raise', or 'skip' to leave bad samples out, with a warning in the log for each.
         threads: how many samples are decoded at once; what is written is the same.
         progress: called after each sample.
@@ -137,8 +137,8 @@ def write_tar_shards(
         The `TarShards`.
 
     Raises:
-        FileExistsError: folder is there already.
-        PyHarmonyError, OSError: of a bad sample.
+        FileExistsError: folder exists.
+        PyHarmonyError, OSError: a sample is bad.
 
     Example:
         >>> from pyharmony import data
@@ -177,7 +177,7 @@ def _members(
 
 
 def encoded(pixels: Any, format: ImageFormat, quality: int = 95) -> bytes:
-    """A picture [H, W, 3] or mask [H, W] as a file."""
+    """Encodes an image [H, W, 3] or mask [H, W] as a file."""
     buffer = io.BytesIO()
     array = np.asarray(pixels)
     files.write(files.Picture(array[..., None] if array.ndim == 2 else array), buffer, format=format, quality=quality)

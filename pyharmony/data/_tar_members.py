@@ -1,8 +1,8 @@
-"""The files in an uncompressed tar file: names, and where their bytes lie.
+"""The files in an uncompressed tar file: their names, and where their bytes lie.
 
-POSIX.1-2024, pax, section "pax Interchange Format"; the long names and large numbers of GNU tar. Python's tarfile goes
-where a header says, backwards as well, and takes a header as long as it says it is; here every step goes forward and
-nothing is larger than what a name needs.
+Source: POSIX.1-2024, pax, section "pax Interchange Format"; the long names and large numbers of GNU tar. Python's
+tarfile goes where a header says, backwards as well, and reads a header of any stated length; here every step goes
+forward and no header is larger than a name needs.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Member:
 
 
 def members(path: Path) -> Iterator[Member]:
-    """The regular files, in order.
+    """Yields the regular files, in order.
 
     Raises:
-        DataError: the file is damaged from some place on, or no tar file.
+        DataError: the file is damaged from some place on, or is not a tar file.
     """
     with open(path, "rb") as file:
         length = file.seek(0, 2)
@@ -44,9 +44,9 @@ def members(path: Path) -> Iterator[Member]:
 
 def _members(file: BinaryIO, length: int) -> Iterator[Member]:
     at = 0
-    name: str | None = None  # what an extended header says of the next one
+    name: str | None = None  # the name that an extended header gives the next file
     size: int | None = None
-    every: dict[str, str] = {}  # what a global one says of all that follow
+    every: dict[str, str] = {}  # the records of a global header, for all files that follow
     while at < length:
         file.seek(at)
         block = file.read(_BLOCK)
@@ -96,14 +96,14 @@ def _padded(size: int) -> int:
 
 
 def _sums(block: bytes) -> bool:
-    """Whether a header's checksum is that of its bytes, its own eight counted as blanks; of signed ones as well."""
+    """Tells whether a header's checksum fits its bytes, signed or unsigned, its own eight counted as blanks."""
     stated = _number(block[148:156])
     rest = block[:148] + b" " * 8 + block[156:]
     return stated in (sum(rest), sum(struct.unpack("512b", rest)))
 
 
 def _number(text: bytes) -> int:
-    """Octal digits, or GNU's base 256 where the first bit is set."""
+    """Returns the number of octal digits, or of GNU's base 256 if the first bit is set."""
     if text[0] & 0x80:
         value = int.from_bytes(text, "big") - (1 << (8 * len(text) - 1))
         return value if text[0] == 0x80 else value - (1 << (8 * len(text) - 1))
@@ -128,7 +128,7 @@ def _extended(file: BinaryIO, at: int, size: int, length: int) -> bytes:
 
 
 def _records(text: bytes) -> dict[str, str]:
-    """The records 'LENGTH KEY=VALUE\\n' of pax."""
+    """Returns the records 'LENGTH KEY=VALUE\\n' of pax."""
     found: dict[str, str] = {}
     at = 0
     while at < len(text) and text[at]:
@@ -145,7 +145,7 @@ def _records(text: bytes) -> dict[str, str]:
 
 def _name(block: bytes) -> str:
     name = _text(block[:100].partition(b"\0")[0])
-    if block[257:263] == b"ustar\0":  # GNU's own form ends in blanks, and has other things in place of the prefix
+    if block[257:263] == b"ustar\0":  # GNU's own form ends in blanks, and has no prefix in its place
         prefix = _text(block[345:500].partition(b"\0")[0])
         name = f"{prefix}/{name}" if prefix else name
     return name

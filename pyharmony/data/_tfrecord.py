@@ -1,4 +1,4 @@
-"""Pairs in TFRecord files, as GP-GAN's data is kept for TensorFlow.
+"""Pairs in TFRecord files, the form of GP-GAN's data for TensorFlow.
 
 A file is a sequence of records: the length in 8 bytes, its checksum in 4, the data, its checksum. A record is a message
 of protocol buffers, tf.train.Example: a map from names to lists of bytes, floats or whole numbers. TensorFlow is not
@@ -24,9 +24,9 @@ from . import _files
 from ._dataset import Dataset, Problem, Sample, loaded
 from ._tar import encoded
 
-#: The features of a sample's name and, unless another is given, of its mask.
+#: The features of a sample's name and, unless another one is given, of its mask.
 _NAME, _MASK = "name", "mask"
-#: Bytes of a record that are read to find its name, which our records begin with.
+#: The bytes of a record that are read to find its name, with which our records begin.
 _PEEK = 1024
 
 
@@ -35,16 +35,16 @@ class TFRecordPairs(Dataset):
 
     Args:
         source: a folder of .tfrecord or .tfrecords files, one such file, or several.
-        composite, target: the features of the two.
-        mask: the feature of a mask; None: 'mask', where a record has one.
-        shape: (height, width) of features that are raw bytes of uint8 and no picture files.
+        composite, target: the features of the two images.
+        mask: the feature of a mask; None: 'mask', if a record has one.
+        shape: (height, width) of features that are raw bytes of uint8 and not image files.
 
-    Samples have `composite` and `target`, and `mask` where there is one. A record that begins with the feature 'name',
-    as pyharmony writes them, has this name; others are called by their file and number. Needs
-    the extra `tfrecord`.
+    Samples have `composite` and `target`, and `mask` if there is one. A record that begins with the feature 'name',
+    like those that pyharmony writes, has this name; others are called by their file and number. This needs the extra
+    `tfrecord`.
 
     Raises:
-        DataError: there is no such file, or one is damaged: of its records those before the damage are there.
+        DataError: there is no such file, or one is damaged; its records before the damage can be read.
         ImportError: google-crc32c is missing.
 
     Example:
@@ -140,24 +140,24 @@ def write_tfrecord(
     threads: int = 1,
     progress: Callable[[], None] | None = None,
 ) -> None:
-    """Writes the composite, target and mask of samples as one TFRecord file of PNG pictures, all or nothing.
+    """Writes the composite, target and mask of samples as one TFRecord file of PNG images, all or nothing.
 
     `TFRecordPairs` reads the same samples again, bit for bit, names included.
 
     Args:
         dataset: a `Dataset`, or any sequence of samples.
-        path: the file; it must not be there.
-        composite, target: the features, as `TFRecordPairs`.
+        path: the file; it must not exist.
+        composite, target: the names of the features, see `TFRecordPairs`.
         mask: the feature of masks, which every sample then has to have; None: 'mask', if the first sample has one.
         errors: 'raise', or 'skip' to leave bad samples out, with a warning in the log for each.
         threads: how many samples are decoded at once; what is written is the same.
         progress: called after each sample.
 
     Raises:
-        FileExistsError: the file is there already.
+        FileExistsError: the file exists.
         ShapeError: there is no sample.
-        ArgumentError: a sample has no composite or target, or a mask where others have none; two features of one name.
-        PyHarmonyError, OSError: of a bad sample; nothing is left of the file then.
+        ArgumentError: a sample has no composite or target, or a mask where others have none; two features share a name.
+        PyHarmonyError, OSError: a sample is bad; nothing is left of the file then.
         ImportError: google-crc32c is missing.
 
     Example:
@@ -187,18 +187,18 @@ def write_tfrecord_shards(
     threads: int = 1,
     progress: Callable[[], None] | None = None,
 ) -> TFRecordPairs:
-    """Writes samples as TFRecord files `000000.tfrecord` and so on, as `write_tfrecord` writes one, all or nothing.
+    """Writes samples as TFRecord files `000000.tfrecord` and so on, each like `write_tfrecord`, all or nothing.
 
     Args:
         dataset, composite, target, mask, errors, threads, progress: see `write_tfrecord`.
-        folder: what to write; it must not be there.
-        samples_per_shard: how many go to a file.
+        folder: the folder to write; it must not exist.
+        samples_per_shard: the number of samples in a file.
 
     Returns:
         The `TFRecordPairs`.
 
     Raises:
-        FileExistsError: folder is there already.
+        FileExistsError: folder exists.
         ShapeError, ArgumentError, PyHarmonyError, OSError, ImportError: see `write_tfrecord`.
 
     Example:
@@ -222,7 +222,7 @@ def write_tfrecord_shards(
 
 
 def _features(composite: str, target: str, mask: str | None) -> dict[str, str]:
-    """The features of what a sample holds; without that of a mask where the first sample says whether there is one."""
+    """Returns the features of a sample's arrays; without a mask's if the first sample says whether there is one."""
     features = {"composite": composite, "target": target} | ({} if mask is None else {"mask": mask})
     names = [_NAME, *features.values(), *([_MASK] if mask is None else [])]
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -232,7 +232,7 @@ def _features(composite: str, target: str, mask: str | None) -> dict[str, str]:
 
 
 def _begun(sound: Iterator[tuple[int, Sample]], features: dict[str, str]) -> Iterator[tuple[int, Sample]]:
-    """The samples; the first of them says in features whether there are masks."""
+    """Returns the samples, after adding the mask to features if the first sample has one."""
     first = next(sound, None)
     if first is None:
         raise ShapeError("dataset: no sample to write")
@@ -242,7 +242,7 @@ def _begun(sound: Iterator[tuple[int, Sample]], features: dict[str, str]) -> Ite
 
 
 def _write(file: Any, sound: Iterable[tuple[int, Sample]], features: dict[str, str]) -> None:
-    """The records of samples."""
+    """Writes the records of samples."""
     for index, sample in sound:
         lacking = [role for role in features if role not in sample]
         if lacking:
@@ -256,7 +256,7 @@ def _write(file: Any, sound: Iterable[tuple[int, Sample]], features: dict[str, s
 
 
 def _records(path: Path) -> Iterator[tuple[int, int, bytes]]:
-    """Offset and length of the data of each record, and how it starts."""
+    """Yields offset and length of the data of each record, and how it starts."""
     end, offset = path.stat().st_size, 0
     with open(path, "rb") as file:
         while offset < end:
@@ -272,10 +272,10 @@ def _records(path: Path) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _name_in(start: bytes) -> str | None:
-    """The name that a record begins with, by its first bytes; None where it begins with something else."""
+    """Returns the name that a record begins with, by its first bytes; None if it begins with something else."""
     try:
         at = 0
-        for _ in range(2):  # the features, and the first of them
+        for _ in range(2):  # the features, then the first of them
             key, at = _varint(start, at)
             length, at = _varint(start, at)
             if key != 1 << 3 | 2:
@@ -288,7 +288,7 @@ def _name_in(start: bytes) -> str | None:
 
 
 def _masked_crc(data: bytes) -> int:
-    """CRC-32C, turned by 15 bits and moved, as TFRecord has it."""
+    """Returns CRC-32C, rotated by 15 bits and shifted by a constant, as TFRecord requires."""
     try:
         import google_crc32c
     except ModuleNotFoundError as error:
@@ -298,10 +298,10 @@ def _masked_crc(data: bytes) -> int:
 
 
 def example(data: bytes) -> dict[str, list[Any]]:
-    """The features of a tf.train.Example: lists of bytes, floats or whole numbers by name.
+    """Returns the features of a tf.train.Example: lists of bytes, floats or whole numbers by name.
 
     Raises:
-        ValueError: it is no such message.
+        ValueError: data is not such a message.
     """
     found: dict[str, list[Any]] = {}
     for number, features in _fields(data):
@@ -334,7 +334,7 @@ def _bytes(value: Any) -> bytes:
 
 
 def _fields(data: Any) -> Iterator[tuple[int, Any]]:
-    """Number and value of each field of a message."""
+    """Yields number and value of each field of a message."""
     if isinstance(data, int):
         raise ValueError("a number where a message was expected")
     at = 0

@@ -12,32 +12,32 @@ from .. import _checks, color
 from ..errors import ArgumentError, DataError
 from ._dataset import Dataset, Sample
 
-#: Shares of the photograph that a borrowed mask may cover.
+#: The least and largest share of the photograph that a borrowed mask may cover.
 _COVERED = (0.02, 0.7)
 _TRIES = 8
-#: Of the noise that moves an outline, where a blurred mask of 0 to 1 is 1/2.
+#: The strength of the noise that moves an outline, where a blurred mask of 0 to 1 is 1/2.
 _ROUGH = 0.15
 
 
 class Varied(Dataset):
-    """Photographs with masks in another light, with their background as the object, or masks in other photographs.
+    """Photographs varied: in another light, with their background as the object, or under masks of others.
 
-    Sample i shows the photograph with mask i // per_photo, but for those that are `borrowed`; what is drawn for it
-    depends on seed, epoch and i alone.
+    Sample i shows the photograph with mask i // per_photo, unless it is `borrowed`; the numbers drawn for it depend on
+    seed, epoch and i alone.
 
     Args:
         photos: samples with `image` (or `target`) and perhaps `mask`.
-        retouched: share of the samples whose whole photograph, object and background alike, takes another light
+        retouched: the share of the samples whose whole photograph, object and background alike, takes another light
             (`pyharmony.color.retouch`, at half its range).
-        inverted: share of the samples whose background is the object.
-        borrowed: share of the samples that show another photograph under a mask that is not its own, resized to it and
-            mirrored every second time: one of those without a mask, where there are any. Such an object has no edge of
-            its own, so that a network learns from it what colours go together, but not what objects look like.
-        reshaped: share of the samples whose mask takes another outline, within some pixels of its own: wider, tighter
-            and rougher, as masks drawn by hand are.
-        with_masks: which photographs have a mask; None: all are asked now.
-        per_photo: samples of each photograph.
-        seed: of all that is drawn.
+        inverted: the share of the samples whose background is the object.
+        borrowed: the share of the samples that show another photograph under a mask that is not its own, resized to it
+            and mirrored half of the time; photographs without a mask are used, if there are any. Such an object has no
+            contour of its own, so a network learns which colours go together, but not what objects look like.
+        reshaped: the share of the samples whose mask takes another outline, within some pixels of its own: wider,
+            tighter and rougher, like masks drawn by hand.
+        with_masks: the numbers of the photographs that have a mask; None: all are read now to find out.
+        per_photo: the number of samples of each photograph.
+        seed: the seed of all that is drawn.
 
     Raises:
         ArgumentError: a share is outside 0 to 1, or masks are to be borrowed and no sample has one.
@@ -94,7 +94,7 @@ class Varied(Dataset):
         return [groups[i] for i in self._masked for _ in range(self._per)]
 
     def at_epoch(self, epoch: int) -> Varied:
-        """The same photographs, varied otherwise: of every epoch its own."""
+        """Returns the same photographs with other variations, which are different in every epoch."""
         other = Varied.__new__(Varied)
         other.__dict__.update(self.__dict__)
         other._epoch = epoch
@@ -121,7 +121,7 @@ class Varied(Dataset):
         return found
 
     def _mask(self, shape: tuple[int, int], name: str, random: np.random.Generator) -> Any:
-        """That of another sample, at this size."""
+        """Returns the mask of another sample, at this size."""
         from PIL import Image
 
         for _ in range(_TRIES):
@@ -136,9 +136,9 @@ class Varied(Dataset):
 
 
 def reshaped_mask(mask: npt.NDArray[np.uint8], random: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """mask [H, W] with another outline, hard: where its blurred self and smooth noise pass a level drawn anew.
+    """Returns mask [H, W] with another outline, hard: where its blurred self plus smooth noise passes a drawn level.
 
-    The blur is 0.6 to 2.4 % of the longer side. Where nearly nothing or nearly all would be inside it stays as it is.
+    The blur is 0.6 to 2.4 % of the longer side. If nearly nothing or nearly all would be inside, the mask is kept.
     """
     from PIL import Image, ImageFilter
 

@@ -1,4 +1,4 @@
-"""Composites as folders of files: what `Triples` reads, with a line of how each was made."""
+"""Writes composites as folders of files that `Triples` reads, with a line about how each was made."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ ROLES = ("composite", "mask", "target")
 
 @dataclass(frozen=True)
 class Written:
-    """What `write_triples` wrote, and what it did not.
+    """The result of `write_triples`.
 
     Attributes:
         triples: the samples that were written.
-        recipes: how each was made.
-        problems: those that could not be loaded.
-        refused: the names of those that were not accepted.
-        unlikely: the names of those with the lowest scores, the lowest first.
+        recipes: a record for each of how it was made.
+        problems: the samples that could not be loaded.
+        refused: the names of the samples that were not accepted.
+        unlikely: the names of the samples with the lowest scores, the lowest first.
 
     Example:
         >>> from pyharmony import data
@@ -66,32 +66,32 @@ def write_triples(
 ) -> Written:
     """Writes composites, masks and targets as files that `Triples` reads, all or nothing.
 
-    `recipes.jsonl` has a line for each sample: its name, its group (see `Dataset.groups`), what its `recipe` says and,
-    where there is one, its score. A name becomes a file's: what leads to other folders in it becomes `_`.
+    `recipes.jsonl` has a line for each sample: its name, its group (see `Dataset.groups`), the entries of its `recipe`
+    and its score, if any. The name becomes a file name, in which separators of folders become `_`.
 
     Args:
         dataset: a `Dataset`, such as `Synthesis` and `CopyPaste`, or any sequence of samples with `composite`, `mask`
             and `target`.
-        folder: what to write.
-        format: of the pictures, 'png', or 'jpeg', which loses a little; masks are PNG.
-        quality: 1 to 100, of JPEG.
-        accept: tells whether a sample is wanted; None: all are.
-        score: higher for those that are wanted more.
-        keep: share, above 0, of the samples that stay: those with the highest scores.
-        errors: 'raise', or 'skip' to leave samples out that cannot be loaded.
+        folder: the folder to write.
+        format: the format of the images, 'png', or 'jpeg', which loses a little; masks are PNG.
+        quality: 1 to 100, for JPEG.
+        accept: a function that tells whether a sample is wanted; None: all are.
+        score: a function that is higher for samples that are wanted more.
+        keep: the share, above 0, of the samples that stay: those with the highest scores.
+        errors: 'raise', or 'skip' to leave out samples that cannot be loaded.
         overwrite: whether to replace a folder that this function wrote.
-        threads: how many samples are made, and as many written, at once; the bytes are the same for any number. accept
-            and score are called by one, in order.
+        threads: the number of samples that are made, and written, at once; the bytes are the same for any number.
+            accept and score are called by one thread, in order.
         progress: called after each sample.
 
     Returns:
-        What was written.
+        The record of what was written.
 
     Raises:
         FileExistsError: there is something of that name, and overwrite is False.
         DataError: folder holds other things than this function writes; two names become one; no sample is left.
         ArgumentError: an argument is not accepted.
-        PyHarmonyError, OSError: of a bad sample.
+        PyHarmonyError, OSError: a sample is bad.
 
     Example:
         >>> from pyharmony import data
@@ -123,7 +123,7 @@ def write_triples(
                 return error
 
         def chosen(sample: Sample, group: str | None) -> Callable[[], None] | None:
-            """Notes the sample's recipe; what is left to do is to write its files."""
+            """Notes the sample's recipe and returns the writing of its files, which is left to do."""
             name = file_name(sample["name"])
             if name in recipes:
                 raise DataError(f"{sample['name']}: another sample would have its file, {name}{suffix}")
@@ -145,7 +145,7 @@ def write_triples(
                     problems.append(Problem(str(index) if named is None else named.names[index], said(sample)))
                     yield None
 
-        with contextlib.closing(finished(work(), threads)) as done:  # no thread writes to a folder that is gone
+        with contextlib.closing(finished(work(), threads)) as done:  # no thread writes to a removed folder
             for _ in done:
                 if progress is not None:
                     progress()
@@ -170,7 +170,7 @@ def _save(sample: Sample, folder: Path, name: str, suffix: str, quality: int) ->
 
 
 def _lowest(recipes: dict[str, dict[str, Any]], keep: float) -> list[str]:
-    """The names of all but the share that stays."""
+    """Returns the names of all samples but the share that stays."""
     count = len(recipes) - max(1, math.ceil(keep * len(recipes) - 1e-9)) if recipes else 0
     return sorted(recipes, key=lambda name: recipes[name]["score"])[:count]
 
@@ -181,7 +181,7 @@ def file_name(name: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON lacks, as it has it."""
+    """Returns values that JSON lacks in a form that it has."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -191,7 +191,7 @@ def _plain(value: Any) -> Any:
 
 @contextlib.contextmanager
 def _folder(folder: Any, overwrite: bool) -> Iterator[Path]:
-    """A new folder, in the place of one that was written before."""
+    """Yields a new folder, which replaces one that was written before."""
     target = Path(folder)
     if overwrite:
         _temporary.restore(target)

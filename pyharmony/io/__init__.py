@@ -1,8 +1,8 @@
 """Image files in and out, with colour profiles and metadata.
 
-Read are JPEG, PNG, WebP, TIFF, BMP and, where Pillow has it, AVIF, with pillow-heif HEIC; everything else is refused by
+It reads JPEG, PNG, WebP, TIFF, BMP and, where Pillow has it, AVIF, with pillow-heif HEIC; everything else is refused by
 its first bytes, and no other decoder is ever reached. 16-bit PNG and TIFF and float TIFF keep their depth; 16-bit PNG
-and TIFF by LZW need OpenCV, the extra `io`. Nothing but NumPy is loaded before it is used.
+and TIFF by LZW need OpenCV, the extra `io`. No package except NumPy is loaded before it is used.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ __all__ = ["MAX_PIXELS", "Picture", "check_target", "convert", "load", "read", "
 def read(
     source: FileLike | PILImage | Picture, name: str = "image", *, max_pixels: int | None = None, keep_gps: bool = False
 ) -> Picture:
-    """A picture of a file, upright, in its own depth and colours.
+    """Reads a file as a Picture, upright, in its own depth and colours.
 
     Args:
         source: a path, the bytes of a file, a binary file object, a PIL image, or a Picture (given back as
-            it is).
-        name: what messages call it.
-        max_pixels: the most pixels it may have, known from its header before anything is decoded; None
-            means 256 million.
-        keep_gps: keep the place where it was taken in EXIF and XMP.
+                it is).
+            name: the name of the image in messages.
+            max_pixels: the most pixels it may have, known from its header before anything is decoded; None
+                means 256 million.
+            keep_gps: whether to keep the place where it was taken in EXIF and XMP.
 
     Returns:
-        A Picture: grey is [H, W, 1], whatever has transparency [H, W, 4], the rest [H, W, 3]. CMYK becomes
-        sRGB. Of animations and files of several pages it is the first picture, with a warning in the log.
+        A Picture: grey is [H, W, 1], an image with transparency [H, W, 4], any other [H, W, 3]. CMYK becomes
+        sRGB. Of animations and files of several pages the first image is read, with a warning in the log.
 
     Raises:
-        DecodeError: the file is no image, damaged, or of a kind that is not accepted.
+        DecodeError: the file is not an image, is damaged, or is of a kind that is not accepted.
         ImageTooLarge: it has more than max_pixels.
         OutOfMemory: there is too little memory to decode it.
-        OSError: of the path: it is missing, a folder, not readable.
+        OSError: the path is missing, a folder, or not readable.
         DTypeError: source is of another type.
     """
     if isinstance(source, Picture):
@@ -59,9 +59,9 @@ def write(
     quality: int = 95,
     overwrite: bool = True,
 ) -> None:
-    """Writes a picture with its profile and metadata to a file.
+    """Writes a Picture with its profile and metadata to a file.
 
-    A path is written at once or not at all: on any failure what was there stays as it was, and nothing is
+    A path is written at once or not at all: on any failure an existing file stays as it was, and nothing is
     left beside it. A symbolic link stays one; the file it points to is replaced and keeps its mode.
 
     Args:
@@ -69,11 +69,11 @@ def write(
             BMP hold no alpha. Nothing is converted to fit.
         target: a path or a binary file object.
         format: 'jpeg', 'png', 'webp', 'tiff', 'bmp' or 'avif'; None: by the suffix, PNG for a file object.
-        quality: 1 to 100, of JPEG, WebP and AVIF. JPEG is written with full colour resolution (4:4:4).
+        quality: 1 to 100, for JPEG, WebP and AVIF. JPEG is written with full colour resolution (4:4:4).
         overwrite: whether an existing file may be replaced.
 
     Raises:
-        ArgumentError: the format does not hold such a picture, or is unknown.
+        ArgumentError: the format does not hold such a Picture, or is unknown.
         DTypeError: an argument is of another type.
         OSError: the file cannot be written; FileExistsError: it exists and overwrite is False.
         OutOfMemory: there is too little memory to encode it.
@@ -89,10 +89,10 @@ def write(
 def check_target(
     picture: Picture, target: PathLike | WritableFile, *, format: ImageFormat | None = None, quality: int = 95
 ) -> None:
-    """Raises what `write` would for a file that does not hold such a picture, before the work is done.
+    """Raises what `write` would for a file that does not hold such a Picture, before the work is done.
 
     Raises:
-        ArgumentError, DTypeError: as `write`.
+        ArgumentError, DTypeError: like `write`.
     """
     from . import _encode
 
@@ -100,25 +100,25 @@ def check_target(
 
 
 def convert(picture: Picture, like: Picture, name: str = "image") -> Picture:
-    """picture in the colours, channels and dtype of like, ready to be blended with it.
+    """Converts picture to the colours, channels and dtype of like, ready to be blended with it.
 
     8-bit colours go through Little CMS with the perceptual intent (colorimetric where a profile has no
     other), 16-bit and float ones through the matrix and curves of the profiles; integers are clipped to the
-    destination's gamut, floats are not. Profiles that say the same leave the values as they are. A grey
-    picture becomes RGB with three equal channels where like is RGB; a coloured one becomes grey by
-    0.299 R + 0.587 G + 0.114 B of the values in like's tone curve where like is grey. An alpha channel
-    stays, scaled to the dtype, and a grey picture with one has three equal channels; none is added. uint8
-    to uint16 multiplies by 257, back rounds to nearest; floats scale by the range. Profiles with tables of
-    colours are applied at 8 bit; at 16 bit and in floats the values stay as they are, with a warning.
+    destination's gamut, floats are not. Profiles that say the same leave the values as they are. If like is
+    RGB, a grey Picture becomes RGB with three equal channels; if like is grey, a coloured one becomes grey by
+    0.299 R + 0.587 G + 0.114 B of the values in like's tone curve. An alpha channel stays, scaled to the
+    dtype, and a grey Picture with one has three equal channels; none is added. uint8 to uint16 multiplies by
+    257, back rounds to nearest; floats scale by the range. Profiles with tables of colours are applied at
+    8 bit; at 16 bit and in floats the values stay as they are, with a warning.
 
     Args:
-        picture: the picture to convert.
-        like: what it shall go with.
-        name: what messages call picture.
+        picture: the Picture to convert.
+        like: the Picture that it shall go with.
+        name: the name of picture in messages.
 
     Returns:
-        A Picture with like's profile and otherwise picture's own metadata; picture itself where nothing is
-        to do.
+        A Picture with like's profile and otherwise picture's own metadata; picture itself if nothing has to be
+        done.
 
     Raises:
         ArgumentError: picture holds NaN where like has an integer dtype.
@@ -133,21 +133,21 @@ def convert(picture: Picture, like: Picture, name: str = "image") -> Picture:
 
 
 def load(source: FileLike | PILImage, *, max_pixels: int | None = None, keep_gps: bool = False) -> PILImage | Any:
-    """An image file as a PIL image (8 bit) or a NumPy array (16 bit and float).
+    """Reads an image file as a PIL image (8 bit) or a NumPy array (16 bit and float).
 
     Args:
         source: a path, the bytes of a file, a binary file object, or a PIL image.
         max_pixels: the most pixels it may have, known from its header before anything is decoded; None
             means 256 million.
-        keep_gps: keep the place where it was taken in EXIF and XMP.
+        keep_gps: whether to keep the place where it was taken in EXIF and XMP.
 
     Returns:
         A PIL image, upright, of mode L, RGB or RGBA, with icc_profile, exif, xmp and dpi in its info; or,
-        of 16-bit and float files, an array [H, W], [H, W, 3] or [H, W, 4] of uint16, float16, float32 or
+        for 16-bit and float files, an array [H, W], [H, W, 3] or [H, W, 4] of uint16, float16, float32 or
         float64.
 
     Raises:
-        DecodeError, ImageTooLarge, OutOfMemory, OSError, DTypeError: as `pyharmony.io.read`.
+        DecodeError, ImageTooLarge, OutOfMemory, OSError, DTypeError: like `pyharmony.io.read`.
 
     Example:
         >>> import pyharmony
@@ -179,16 +179,16 @@ def save(
     Args:
         image: a PIL image, an array [H, W] or [H, W, C] of 1, 3 or 4 channels, or a `pyharmony.io.Picture`.
         target: a path or a binary file object.
-        like: whose colour profile, EXIF, XMP and resolution the file gets: a path, bytes, a file object, a
+        like: the image whose colour profile, EXIF, XMP and resolution the file gets: a path, bytes, a file object, a
             PIL image or a Picture. None: those of image. The pixels stay as they are.
         format: 'jpeg', 'png', 'webp', 'tiff', 'bmp' or 'avif'; None: by the suffix, PNG for a file object.
-        quality: 1 to 100, of JPEG, WebP and AVIF.
+        quality: 1 to 100, for JPEG, WebP and AVIF.
         overwrite: whether an existing file may be replaced.
-        keep_gps: keep the place where the picture was taken.
+        keep_gps: whether to keep the place where the image was taken.
 
     Raises:
         ArgumentError: the format does not hold such an image (16 bit in a JPEG, alpha in a JPEG), or is unknown.
-        DTypeError, ShapeError: image is none.
+        DTypeError, ShapeError: image is not an image.
         OSError: the file cannot be written; FileExistsError: it exists and overwrite is False.
 
     Example:

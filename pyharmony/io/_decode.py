@@ -1,6 +1,6 @@
-"""Image files in: the format by its first bytes, the size by its header, then the pixels.
+"""Decodes image files: finds the format by the first bytes, the size by the header, then reads the pixels.
 
-Nothing is tried: a file goes to the decoder of the format that its first bytes say, or is refused.
+No decoder is tried out: a file goes to the decoder of the format that its first bytes say, or is refused.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ logger = logging.getLogger("pyharmony")
 
 ACCEPTED = "JPEG, PNG, WebP, TIFF, BMP or AVIF"
 
-#: What the first bytes of files say that are refused.
+#: The first bytes of files that are refused, and what such a file is.
 _REFUSED = (
     (b"GIF8", "a GIF file"), (b"%PDF", "a PDF file"), (b"%!PS", "an EPS or PostScript file"),
     (b"\xc5\xd0\xd3\xc6", "an EPS file"), (b"SIMPLE  =", "a FITS file"), (b"8BPS", "a Photoshop file"),
@@ -41,7 +41,7 @@ _REFUSED = (
     (b"<!DOCTYPE", "an HTML file"), (b"<html", "an HTML file"), (b"FUJIFILM", "a camera's raw file"),
 )  # fmt: skip
 
-#: What can be done about some of them.
+#: The remedies for some of them.
 _REMEDIES = {"a GIF file": "save the frame that is meant as PNG"}
 _NO_HEIF = (
     "is a HEIF file (HEIC), as iPhones write, which pillow-heif decodes (the extra [heif]): pip install pillow-heif, "
@@ -49,7 +49,7 @@ _NO_HEIF = (
 )
 _ADDRESS = re.compile(r"(https?|ftp|s3|gs|data|file):", re.IGNORECASE)
 
-#: What decoders raise on damaged files. Image.DecompressionBombError is no ValueError.
+#: The errors that decoders raise on damaged files. Image.DecompressionBombError is no ValueError.
 _DAMAGE = (
     OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError,
     ArithmeticError, AssertionError, NotImplementedError, RuntimeError, struct.error, zlib.error, Warning,
@@ -57,7 +57,7 @@ _DAMAGE = (
 
 
 def sniff(head: bytes) -> tuple[str | None, str]:
-    """The accepted format of a file by its first bytes, or None and what the file is instead."""
+    """Returns the accepted format of a file by its first bytes, or None and what the file is instead."""
     if head.startswith(b"\xff\xd8\xff"):
         return "JPEG", ""
     if head.startswith(_png.SIGNATURE):
@@ -95,7 +95,7 @@ def sniff(head: bytes) -> tuple[str | None, str]:
 
 @dataclass
 class Decoded:
-    """What a decoder made: pixels as Pillow's image (8 bit) or as an array [H, W, C], not yet turned upright."""
+    """The result of a decoder: pixels as Pillow's image (8 bit) or an array [H, W, C], not yet turned upright."""
 
     pixels: Any
     profile: bytes | None = None
@@ -107,7 +107,7 @@ class Decoded:
 
 
 class _Refuse(Exception):
-    """The file is refused; the text says why, beginning with a verb or noun after its name."""
+    """A refusal of the file; the text says why, and begins with a verb or noun that follows its name."""
 
 
 def _limit(max_pixels: Any) -> int:
@@ -121,7 +121,7 @@ def _limit(max_pixels: Any) -> int:
 
 
 def decode(source: Any, name: str, max_pixels: Any, keep_gps: bool) -> Decoded:
-    """The picture of any source, upright, its metadata cleaned."""
+    """Decodes the image of any source, upright, its metadata cleaned."""
     limit = _limit(max_pixels)
     if is_pil(source):
         return _guarded(lambda: _from_pil(source, limit, name, keep_gps), f"{name}: the PIL image")
@@ -146,7 +146,7 @@ def decode(source: Any, name: str, max_pixels: Any, keep_gps: bool) -> Decoded:
 
 
 def _opened_file(path: str, name: str) -> Any:
-    """An open file; the system's error names the argument too."""
+    """Opens a file; the system's error names the argument too."""
     try:
         return open(path, "rb")
     except OSError as error:
@@ -154,7 +154,7 @@ def _opened_file(path: str, name: str) -> Any:
 
 
 def _whole(source: Any, name: str) -> io.BytesIO:
-    """What a file object holds from where it stands; a file of a refused format is not read to its end."""
+    """Returns the rest of a file object; a file of a refused format is not read to its end."""
     head = source.read(64)
     if not isinstance(head, bytes):
         raise DTypeError(f"{name}: a file object that gives {type(head).__name__}, expected a binary one (mode 'rb')")
@@ -162,7 +162,7 @@ def _whole(source: Any, name: str) -> io.BytesIO:
 
 
 def _guarded(work: Any, what: str) -> Any:
-    """Runs a decoder; whatever it raises on damaged data becomes one of our errors."""
+    """Runs a decoder; any error that it raises on damaged data becomes one of ours."""
     try:
         return work()
     except PyHarmonyError:
@@ -176,7 +176,7 @@ def _guarded(work: Any, what: str) -> Any:
     except _DAMAGE as error:
         raise DecodeError(f"{what} is damaged or of an unusual kind: {_brief(error)}") from error
     except Exception as error:
-        if type(error).__name__ == "DecompressionBombError":  # Pillow's own limit, of its WebP plugin
+        if type(error).__name__ == "DecompressionBombError":  # Pillow's own limit in its WebP plugin
             raise ImageTooLarge(f"{what} has more pixels than Pillow decodes: {_brief(error)}") from error
         if type(error).__module__.partition(".")[0] in ("PIL", "cv2"):
             raise DecodeError(f"{what} is damaged or of an unusual kind: {_brief(error)}") from error
@@ -217,7 +217,7 @@ def _from_stream(stream: Any, what: str, limit: int, name: str, keep_gps: bool) 
 
 
 def _finished(decoded: Decoded, name: str, keep_gps: bool) -> Decoded:
-    """The pixels in one of our modes and upright, the metadata cleaned."""
+    """Returns the pixels in one of our modes and upright, with cleaned metadata."""
     if is_pil(decoded.pixels):
         decoded.pixels, decoded.profile = _in_our_mode(decoded.pixels, decoded.profile, name)
     else:
@@ -245,7 +245,7 @@ def _dpi(dpi: Any) -> tuple[float, float] | None:
 
 
 def _upright(pixels: Any, orientation: int) -> Any:
-    """Pixels turned as EXIF's orientation 1 to 8 says."""
+    """Turns pixels according to EXIF's orientation 1 to 8."""
     if orientation == 1:
         return pixels
     if is_pil(pixels):
@@ -263,11 +263,11 @@ def _upright(pixels: Any, orientation: int) -> Any:
     return np.ascontiguousarray(pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
 
 
-# 8 bit, by Pillow
+# ---- 8 bit, by Pillow ----
 
 
 def _in_our_mode(image: Any, profile: bytes | None, name: str) -> tuple[Any, bytes | None]:
-    """An image in mode L, RGB or RGBA, and its profile; alpha wherever the image has any transparency."""
+    """Returns an image in mode L, RGB or RGBA, and its profile; alpha wherever the image has any transparency."""
     mode = image.mode
     transparent = image.has_transparency_data
     if mode in ("L", "RGB", "RGBA") and not transparent:
@@ -287,7 +287,7 @@ def _in_our_mode(image: Any, profile: bytes | None, name: str) -> tuple[Any, byt
 
 
 def _separations(image: Any, profile: bytes | None, name: str) -> Any:
-    """CMYK or Lab as sRGB."""
+    """Converts CMYK or Lab to sRGB."""
     from PIL import ImageCms
 
     target = ImageCms.createProfile("sRGB")
@@ -311,7 +311,7 @@ def _separations(image: Any, profile: bytes | None, name: str) -> Any:
 
 @functools.cache
 def _plugin(format: str) -> Any:
-    """Pillow's class of a format. It is called itself, since Image.open has a limit of its own, which warns."""
+    """Returns Pillow's class for a format, to be called directly: Image.open has its own limit, which warns."""
     if format == "PNG":
         from PIL.PngImagePlugin import PngImageFile
 
@@ -325,7 +325,7 @@ def _plugin(format: str) -> Any:
 
         class Jpeg(JpegImageFile):
             def _read_dpi_from_exif(self) -> None:
-                """EXIF is read here, without Pillow's warnings."""
+                """Does nothing: EXIF is read in this module, without Pillow's warnings."""
 
         return Jpeg
     if format == "TIFF":
@@ -333,7 +333,7 @@ def _plugin(format: str) -> Any:
 
         class Tiff(TiffImageFile):
             def load_end(self) -> None:
-                """EXIF is read here, and the pixels are turned upright later, as of every other format."""
+                """Does nothing: EXIF is read in this module, and pixels are turned later, as for every other format."""
 
         return Tiff
     if format == "HEIF":
@@ -356,7 +356,7 @@ def _plugin(format: str) -> Any:
 
 
 def _opened(stream: Any, format: str) -> Any:
-    """Pillow's image of a file, its header read."""
+    """Returns Pillow's image of a file, its header read."""
     return _plugin(format)(stream)
 
 
@@ -368,7 +368,7 @@ def _size(stream: Any) -> int:
 
 
 def _check_webp(stream: Any, check: Any) -> None:
-    """Asks for the size that a WebP header claims: the decoder allocates the canvas at once, three times over."""
+    """Checks the size that a WebP header claims: the decoder allocates the canvas at once, three times over."""
 
     def triple(data: bytes, at: int) -> int:
         return int.from_bytes(data[at : at + 3], "little") + 1
@@ -417,7 +417,7 @@ def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool
 
 
 def _jpeg_fits(image: Any, size: int) -> None:
-    """Refuses a JPEG whose header claims more than its bytes can hold: the decoder would fill up with grey."""
+    """Refuses a JPEG whose header claims more than its bytes can hold; the decoder would fill the rest with grey."""
     layers = getattr(image, "layer", None)
     if not layers or any(len(layer) < 3 or layer[1] < 1 or layer[2] < 1 for layer in layers):
         return
@@ -430,7 +430,7 @@ def _jpeg_fits(image: Any, size: int) -> None:
         raise _Refuse(f"is damaged: its header claims {width} x {height} pixels, which {size} bytes cannot hold")
 
 
-#: Scans of a JPEG that are read at any size, and scans times pixels of those with more.
+#: The scans of a JPEG that are read at any size, and the limit of scans times pixels for more scans.
 _MAX_SCANS, _MAX_SCANNED_PIXELS = 100, 4_000_000_000
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 
@@ -448,12 +448,12 @@ def _scans_fit(image: Any, stream: Any) -> None:
 
 
 def _to_first_scan(stream: Any) -> bool:
-    """Goes to the first scan of a JPEG; False of one that is decoded by it alone."""
+    """Goes to the first scan of a JPEG; False if the first scan alone gives the image."""
     stream.seek(2)
     components = 0
     while (head := stream.read(4))[:1] == b"\xff" and len(head) == 4:
         kind, size = struct.unpack(">xBH", head)
-        if kind == 0xFF:  # a byte that fills up
+        if kind == 0xFF:  # a fill byte
             stream.seek(-3, os.SEEK_CUR)
             continue
         body = stream.read(min(size - 2, 6)) if size > 2 else b""
@@ -461,29 +461,29 @@ def _to_first_scan(stream: Any) -> bool:
             stream.seek(-len(body) - 4, os.SEEK_CUR)
             return not body or body[0] < components
         if kind in _FRAMES and len(body) == 6:
-            components = body[5] + (kind in _PROGRESSIVE)  # of which no scan has as many
+            components = body[5] + (kind in _PROGRESSIVE)  # a progressive JPEG has no scan with so many
         stream.seek(size - 2 - len(body), os.SEEK_CUR)
     return False
 
 
 def _scans(data: bytes, most: int) -> int:
-    """The scans from here on, counted until there are more than most."""
+    """Counts the scans from here on, until there are more than most."""
     count = at = 0
     while count <= most and (found := _MARKER.search(data, at)):
         kind, at = data[found.end() - 1], found.end()
         if kind == 0xD9 or at + 2 > len(data):
             break
         count += kind == 0xDA
-        if kind not in (0xD8, 0x01):  # those without a length
+        if kind not in (0xD8, 0x01):  # the other markers have a length
             at += struct.unpack_from(">H", data, at)[0]
     return count
 
 
-#: The markers of frames, and of those in several passes.
+#: The markers of frames, and of those frames that have several passes.
 _FRAMES = (0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 
-#: Pixels of a run-length encoded BMP, which Pillow decodes one by one.
+#: The most pixels of a run-length encoded BMP, which Pillow decodes one by one.
 _MAX_RUN_LENGTH_PIXELS = 8_000_000
 
 
@@ -539,7 +539,7 @@ def _from_pil(image: Any, limit: int, name: str, keep_gps: bool) -> Decoded:
     return _finished(decoded, name, keep_gps)
 
 
-# PNG
+# ---- PNG ----
 
 
 def _png_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) -> Decoded:
@@ -587,7 +587,7 @@ def _png16(png: _png.Png) -> NumpyArray:
     return np.concatenate((image, image, image, alpha), axis=2)
 
 
-# TIFF
+# ---- TIFF ----
 
 
 def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) -> Decoded:
@@ -625,7 +625,7 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
         decoded.orientation = 1
     if max(bits) <= 8 and set(forms) <= {1, 4}:
         try:
-            _tiff_pixels.segments(main, width, height)  # Pillow leaves out what is missing
+            _tiff_pixels.segments(main, width, height)  # Pillow leaves out missing segments
         except _tiff.TiffError as error:
             raise _Refuse(f"is damaged: {error}") from None
         decoded.pixels = _pillow_tiff(stream, main)
@@ -656,7 +656,7 @@ def _pillow_tiff(stream: Any, main: _tiff.Directory) -> Any:
 
     stream.seek(0)
     image = _opened(stream, "TIFF")
-    # Pillow's own limit, which warns, is asked where the image has no memory yet.
+    # Pillow's own limit, which warns, is checked here, before the image has memory.
     size = getattr(image, "_tile_size", None)
     if size and size[0] * size[1] > (Image.MAX_IMAGE_PIXELS or math.inf):
         image.im = Image.new(image.mode, size).im
@@ -678,7 +678,7 @@ def _tiff_opencv(stream: Any, dtype: Any, width: int, height: int, compression: 
 
 
 def picture(decoded: Decoded, name: str) -> Picture:
-    """What was decoded as a Picture."""
+    """Returns a decoded image as a Picture."""
     pixels = decoded.pixels
     if is_pil(pixels):
         pixels = _guarded(functools.partial(np.asarray, pixels), f"{name}: the image")
@@ -687,8 +687,8 @@ def picture(decoded: Decoded, name: str) -> Picture:
 
 
 def pil_image(decoded: Decoded, name: str, same_as: Any) -> Any:
-    """The PIL image with its metadata in info; never the caller's own image."""
+    """Returns the PIL image with its metadata in info; it is never the caller's own image."""
     image = decoded.pixels
-    if image is same_as or type(image).__module__ != "PIL.Image":  # the caller's own, or one with its file
+    if image is same_as or type(image).__module__ != "PIL.Image":  # the caller's own, or one that holds its file
         image = _guarded(image.copy, f"{name}: the image")
     return with_metadata(image, decoded)

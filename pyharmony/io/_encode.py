@@ -1,4 +1,4 @@
-"""Pictures out: encoded in memory, then put in place of the target at once."""
+"""Writes images: encodes them in memory, then replaces the target at once."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ _HOLDS = {
     "BMP": (("uint8",), (1, 3)),
     "AVIF": (("uint8",), (1, 3, 4)),
 }
-#: Of Deflate: files are a tenth larger than at the usual level 6, and written several times as fast.
+#: The level of Deflate: files are a tenth larger than at the usual level 6, and written several times as fast.
 _PNG_LEVEL = 1
 
 Piece = Any
 
 
 def format_of(target: Any, format: Any) -> str:
-    """The format by name, or by the target's suffix; PNG for a file object that says nothing.
+    """Returns the format by its name, or by the target's suffix; PNG for a file object without a format.
 
     Raises:
-        DTypeError, ArgumentError: the target or the format is none that can be written.
+        DTypeError, ArgumentError: the target or the format cannot be written.
     """
     if format is not None:
         if not isinstance(format, str):
@@ -72,7 +72,7 @@ def format_of(target: Any, format: Any) -> str:
 
 
 def check(picture: Picture, target: Any, format: Any, quality: Any) -> str:
-    """The format to write, known to hold the picture. Cheap: it can be asked before the work is done."""
+    """Returns the format to write, known to hold the Picture. It is cheap, so it can be called before the work."""
     name = format_of(target, format)
     dtypes, channels = _HOLDS[name]
     if picture.pixels.dtype.name not in dtypes:
@@ -98,16 +98,16 @@ def check(picture: Picture, target: Any, format: Any, quality: Any) -> str:
 
 
 def _in_levels(pixels: NumpyArray) -> bool:
-    """Whether floats look like levels of 0 to 255 in place of 0 to 1."""
+    """Tells whether floats look like levels of 0 to 255 instead of 0 to 1."""
     values = pixels[np.isfinite(pixels)]
     return bool(values.size and 16 < values.max() <= 255.5 and np.median(values) > 2)
 
 
 def encode(picture: Picture, format: str, quality: int) -> list[Piece]:
-    """The bytes of the file, in pieces.
+    """Returns the bytes of the file, in pieces.
 
     Raises:
-        ArgumentError: the format cannot hold a picture of that size or its profile.
+        ArgumentError: the format cannot hold an image of that size or its profile.
         OutOfMemory: there is too little memory.
     """
     try:
@@ -176,7 +176,7 @@ def _pillow(picture: Picture, format: str, quality: int) -> list[Piece]:
 
 
 def _tiff_file(picture: Picture) -> list[Piece]:
-    """A little-endian TIFF of one strip in uncompressed pixels: the directory first, then the pixels as they are."""
+    """Encodes a little-endian TIFF of one strip of uncompressed pixels: the directory first, then the pixels."""
     pixels = np.ascontiguousarray(picture.pixels)
     if sys.byteorder == "big":
         pixels = pixels.astype(pixels.dtype.newbyteorder("<"))
@@ -212,17 +212,17 @@ def _tiff_file(picture: Picture) -> list[Piece]:
     return [head, pixels.data]
 
 
-# Files
+# ---- Files ----
 
 
 def write_to(target: Any, pieces: Iterable[Piece], overwrite: bool) -> None:
     """Writes the pieces to a file object, or to a path: all of them, or nothing.
 
-    A path is written through a file beside it, which takes its place when it is whole and on the disk. What
-    is no regular file, such as a pipe or /dev/stdout, is written to as it is.
+    A path is written through a file beside it, which replaces it when it is whole and on the disk. A path that is not
+    a regular file, such as a pipe or /dev/stdout, is written to directly.
 
     Raises:
-        OSError: of the path, with its name. FileExistsError: it exists and overwrite is False.
+        OSError: the path cannot be written; it is named. FileExistsError: it exists and overwrite is False.
     """
     if not isinstance(target, (str, bytes, os.PathLike)):
         _write_all(target.write, pieces)
@@ -233,7 +233,7 @@ def write_to(target: Any, pieces: Iterable[Piece], overwrite: bool) -> None:
     try:
         _write_path(path, pieces, overwrite)
     except OSError as error:
-        # The name of the file that was meant, in place of the temporary one or none.
+        # The error gets the name of the intended file instead of the temporary one or none.
         if error.errno is None:
             raise
         raise OSError(error.errno, os.strerror(error.errno), path) from error
@@ -242,7 +242,7 @@ def write_to(target: Any, pieces: Iterable[Piece], overwrite: bool) -> None:
 def _write_all(write: Callable[[Any], Any], pieces: Iterable[Piece]) -> None:
     for piece in pieces:
         view = memoryview(piece).cast("B")
-        while len(view):  # a raw file takes as much as it likes
+        while len(view):  # a raw file may take only a part
             written = write(view[: 1 << 30])
             if written is None:
                 written = min(len(view), 1 << 30)
@@ -280,19 +280,19 @@ def _write_path(path: str, pieces: Iterable[Piece], overwrite: bool) -> None:
 
 
 def _into_free_place(temporary: Path, real: str) -> None:
-    """Gives the file its name where nothing has it yet; the temporary name stays."""
+    """Gives the file its name if nothing has that name; the temporary name stays."""
     try:
         os.link(temporary, real)
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
             raise
-        # A file system without links: two steps.
+        # A file system without links needs two steps.
         os.close(os.open(real, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         os.replace(temporary, real)
 
 
 def _sync_folder(folder: str) -> None:
-    """The new name on the disk too, where the system lets a folder be opened."""
+    """Writes the new name to the disk, too, where the system lets a folder be opened."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""EXIF and XMP: what to drop, and how they get from one kind of file into another."""
+"""EXIF and XMP: drops private and outdated parts, and takes them from one kind of file into another."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import _tiff
 logger = logging.getLogger("pyharmony")
 
 EXIF_PREFIX = b"Exif\0\0"
-#: The most bytes of EXIF, and of its fields together where they lie in a file that is larger.
+#: The most bytes of EXIF, and of all its fields together where they lie in a larger file.
 _MAX_METADATA = 1 << 26
 
 
@@ -21,9 +21,9 @@ def _body(exif: bytes) -> bytes:
 
 
 def clean_exif(exif: bytes | None, name: str, keep_gps: bool) -> tuple[bytes | None, int]:
-    """EXIF without orientation, thumbnail and GPS, and the orientation it had (1 to 8).
+    """Returns EXIF without orientation, thumbnail and GPS, and the orientation it had (1 to 8).
 
-    What stays keeps its place, so the offsets in maker notes hold. EXIF that cannot be read is dropped
+    The rest keeps its place, so that the offsets in maker notes stay valid. EXIF that cannot be read is dropped
     with a warning.
     """
     if not exif or not _body(exif):
@@ -49,7 +49,7 @@ def _clean_in_place(body: bytearray, keep_gps: bool) -> int:
     main = _tiff.directory(read, order, False, first)
     orientation = main.number(_tiff.ORIENTATION, 1)
     wiped: list[tuple[int, int]] = []
-    budget = _tiff.Budget(2 * len(body))  # a thumbnail may be told of by two fields
+    budget = _tiff.Budget(2 * len(body))  # two fields may point to one thumbnail
 
     def wipe(offset: int, size: int) -> None:
         size = max(min(size, len(body) - offset), 0)
@@ -63,7 +63,7 @@ def _clean_in_place(body: bytearray, keep_gps: bool) -> int:
             part = _tiff.directory(read, order, False, at)
         except _tiff.TiffError:
             return  # It points nowhere: nothing is there to wipe.
-        for where, length in ((0x0201, 0x0202), (0x0111, 0x0117)):  # a JPEG thumbnail, strips of one
+        for where, length in ((0x0201, 0x0202), (0x0111, 0x0117)):  # a JPEG thumbnail, then the strips of one
             for offset, size in zip(part.numbers(where, 4096), part.numbers(length, 4096)):
                 wipe(int(offset), int(size))
         count = struct.unpack_from(order + "H", body, at)[0]
@@ -79,7 +79,7 @@ def _clean_in_place(body: bytearray, keep_gps: bool) -> int:
             wipe_directory(main.number(_tiff.GPS_IFD, 0))
     if main.next:
         wipe_directory(main.next)
-    # The directory again, without what is dropped: the entries move up.
+    # The directory is written again without what is dropped: the entries move up.
     count = struct.unpack_from(order + "H", body, first)[0]
     rows = [bytes(body[first + 2 + 12 * i : first + 14 + 12 * i]) for i in range(count)]
     rows = [row for row in rows if struct.unpack_from(order + "H", row)[0] not in drop]
@@ -92,14 +92,14 @@ def _clean_in_place(body: bytearray, keep_gps: bool) -> int:
 
 
 def dpi_of(main: _tiff.Directory) -> tuple[float, float] | None:
-    """The resolution that a directory names."""
+    """Returns the resolution that a directory names."""
     unit = {2: 1.0, 3: 2.54}.get(main.number(0x0128, 2))
     x, y = (main.numbers(tag, 64)[:1] for tag in (0x011A, 0x011B))
     return (x[0] * unit, y[0] * unit) if unit and x and y else None
 
 
 def dpi_of_exif(exif: bytes | None) -> tuple[float, float] | None:
-    """The resolution that EXIF names, which cameras put there only."""
+    """Returns the resolution that EXIF names; only cameras put it there."""
     if not exif:
         return None
     try:
@@ -113,7 +113,7 @@ _MAX_XMP = 1 << 24
 
 
 def clean_xmp(xmp: bytes | None, name: str, keep_gps: bool, *, oriented: bool = False) -> bytes | None:
-    """XMP without the GPS properties of EXIF and, where the pixels were turned upright, without orientation.
+    """Returns XMP without the GPS properties of EXIF and, if the pixels were turned upright, without orientation.
 
     A packet that still holds GPS afterwards, or is damaged, is dropped with a warning.
     """
@@ -133,7 +133,7 @@ def clean_xmp(xmp: bytes | None, name: str, keep_gps: bool, *, oriented: bool = 
 
 
 def _without(packet: bytes, name: bytes) -> bytes | None:
-    """The packet without attributes and elements of a name; None where an element does not end.
+    """Returns the packet without attributes and elements of a name; None if an element does not end.
 
     Every step goes forward, so the time is in proportion to the length.
     """
@@ -155,7 +155,7 @@ _CLOSED = re.compile(rb"\s*>")
 
 
 def _end_of(packet: bytes, name: bytes, at: int) -> int:
-    """Where the element of a name that began before at ends; -1 where it does not."""
+    """Returns where the element of a name that began before at ends; -1 if it does not."""
     tag = b"</" + name
     while (at := packet.find(tag, at)) >= 0:
         if closed := _CLOSED.match(packet, at + len(tag)):
@@ -165,7 +165,7 @@ def _end_of(packet: bytes, name: bytes, at: int) -> int:
 
 
 def exif_of_tiff(main: _tiff.Directory, keep_gps: bool, size: int, name: str) -> bytes | None:
-    """The EXIF of a TIFF file of size bytes: what describes the picture, its EXIF directory and maybe GPS."""
+    """Returns the EXIF of a TIFF file of size bytes: its descriptive fields, its EXIF directory and maybe GPS."""
     tags = (_tiff.EXIF_IFD, *([_tiff.GPS_IFD] if keep_gps else []))
     try:
         entries, parts = _fields_of(main, tags, size)
@@ -181,10 +181,10 @@ def exif_of_tiff(main: _tiff.Directory, keep_gps: bool, size: int, name: str) ->
 def _fields_of(
     main: _tiff.Directory, tags: Iterable[int], size: int
 ) -> tuple[list[_tiff.Entry], dict[int, list[_tiff.Entry]]]:
-    """The descriptive fields of a directory, and the directories that these tags point to.
+    """Returns the descriptive fields of a directory, and the directories that these tags point to.
 
     Raises:
-        TiffError: together they have more bytes than what they lie in, so that they lie on the same ones.
+        TiffError: together they have more bytes than what they lie in, so that several lie on the same bytes.
     """
     budget = _tiff.Budget(min(size, _MAX_METADATA))
     entries = main.entries(_tiff.DESCRIPTIVE & main.where.keys(), budget)
@@ -200,7 +200,7 @@ def _fields_of(
 
 
 def tiff_of_exif(exif: bytes | None) -> tuple[list[_tiff.Entry], dict[int, list[_tiff.Entry]]]:
-    """The descriptive fields and the directories of EXIF for a little-endian TIFF file."""
+    """Returns the descriptive fields and the directories of EXIF for a little-endian TIFF file."""
     if exif is None:
         return [], {}
     try:

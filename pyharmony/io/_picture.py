@@ -1,4 +1,4 @@
-"""A decoded image with what belongs to it."""
+"""A decoded image with its profile and metadata."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Picture:
 
     Attributes:
         pixels: [H, W, C] of 1 (grey), 3 (RGB) or 4 (RGBA, not premultiplied) channels, upright; uint8,
-            uint16, float16, float32 or float64 (1.0 is white). Maybe read-only.
+            uint16, float16, float32 or float64 (1.0 is white). They may be read-only.
         profile: the ICC profile of the colours; None means sRGB (or grey of sRGB's tone curve).
-        exif: EXIF as Pillow has it (it starts with b"Exif\\0\\0"), without orientation, thumbnail and,
+        exif: EXIF in Pillow's form (it starts with b"Exif\\0\\0"), without orientation, thumbnail and,
             unless it was asked for, GPS.
-        xmp: the XMP packet, without GPS likewise.
-        dpi: horizontal and vertical resolution in dots per inch.
+        xmp: the XMP packet, likewise without GPS.
+        dpi: the horizontal and vertical resolution in dots per inch.
         format: the format of the file, such as 'JPEG'; None for an image that comes from no file.
     """
 
@@ -53,7 +53,7 @@ class Picture:
         )
 
     def to_pil(self) -> Any:
-        """The picture as a PIL image of mode L, RGB or RGBA, with profile and metadata in its info.
+        """Returns a PIL image of mode L, RGB or RGBA, with profile and metadata in its info.
 
         Raises:
             DTypeError: pixels are not uint8; Pillow has no image of three channels with more.
@@ -67,7 +67,7 @@ class Picture:
 
 
 def with_metadata(image: Any, source: Any) -> Any:
-    """Return a PIL image with the profile and the metadata of a Picture, or of a decoded file, as its info."""
+    """Returns a PIL image with the profile and the metadata of a Picture, or of a decoded file, as its info."""
     found = {"icc_profile": source.profile, "exif": source.exif, "xmp": source.xmp, "dpi": source.dpi}
     image.info = {key: value for key, value in found.items() if value is not None}
     return image

@@ -1,7 +1,7 @@
-"""The chunks of a PNG file: checked, taken apart and put in.
+"""The chunks of a PNG file: checks them, takes them apart and inserts them.
 
-Portable Network Graphics (Third Edition), W3C 2025. Decoders get the chunks that make the pixels and
-nothing else, so what an ancillary chunk claims costs nothing.
+Source: Portable Network Graphics (Third Edition), W3C 2025. Decoders get only the chunks that make the pixels,
+so that the claims of an ancillary chunk cost nothing.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from .._native import get_num_threads
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
-#: Deflate makes at most 1032 bytes of one.
+#: The largest ratio of inflated to deflated bytes.
 _DEFLATE = 1032
 _MAX_METADATA = 1 << 25
 _XMP = b"XML:com.adobe.xmp"
 
 
 class PngError(ValueError):
-    """The bytes are no PNG file, or a damaged one."""
+    """An error for bytes that are not a PNG file, or a damaged one."""
 
 
 @dataclass
 class Png:
-    """What a PNG file holds, its pixels still compressed."""
+    """The contents of a PNG file, its pixels still compressed."""
 
     width: int
     height: int
@@ -51,7 +51,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def header(head: bytes) -> Png:
-    """What the first 33 bytes say."""
+    """Reads the header from the first 33 bytes."""
     if len(head) < 33 or head[:8] != SIGNATURE or head[8:16] != b"\0\0\0\rIHDR":
         raise PngError("it has no PNG header")
     width, height, depth, color, compression, filters, interlace = struct.unpack(">IIBBBBB", head[16:29])
@@ -65,7 +65,7 @@ def header(head: bytes) -> Png:
 
 
 def parse(data: bytes) -> Png:
-    """The file taken apart: every chunk that makes pixels is there and whole."""
+    """Takes the file apart, and checks that every chunk that makes pixels is there and whole."""
     png = header(data[:33])
     view = memoryview(data)
     critical: list[memoryview] = [view[:33]]
@@ -101,7 +101,7 @@ def parse(data: bytes) -> Png:
 
 
 def _ancillary(png: Png, kind: bytes, body: bytes, seen: set[bytes]) -> None:
-    """What a chunk says; of one kind the first, so that what is inflated does not grow with their number."""
+    """Reads a chunk; only the first of a kind counts, so that what is inflated does not grow with their number."""
     if kind in (b"iCCP", b"eXIf") or (kind == b"iTXt" and body.startswith(_XMP + b"\0")):
         if kind in seen:
             return
@@ -124,7 +124,7 @@ def _ancillary(png: Png, kind: bytes, body: bytes, seen: set[bytes]) -> None:
 
 
 def transparent_grey(png: Png) -> int | None:
-    """The grey value that a tRNS chunk makes transparent."""
+    """Returns the grey value that a tRNS chunk makes transparent."""
     at = png.pixels.find(b"tRNS", 33, png.pixels.find(b"IDAT", 33))
     if png.color != 0 or at < 0 or png.pixels[at - 4 : at] != b"\0\0\0\2":
         return None
@@ -143,7 +143,7 @@ def _inflate(packed: bytes) -> bytes | None:
 def metadata(
     profile: bytes | None, exif: bytes | None, xmp: bytes | None, dpi: tuple[float, float] | None
 ) -> list[bytes]:
-    """The chunks that carry it, for the place behind the header."""
+    """Returns the chunks that carry the metadata, for the place behind the header."""
     extra = []
     if profile is not None:
         extra.append(chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(profile)))
@@ -156,16 +156,16 @@ def metadata(
     return extra
 
 
-#: Bytes of pixels that are compressed on their own, so that threads share the work.
+#: The number of bytes of pixels in a block, which is compressed by itself, so that threads share the work.
 _BLOCK = 1 << 20
 _ADLER = 65521
 
 
 def encode(pixels: NumpyArray, level: int, extra: list[bytes]) -> list[bytes]:
-    """A PNG file of uint8 or uint16 pixels [H, W, C], C = 1, 3 or 4, in pieces.
+    """Encodes uint8 or uint16 pixels [H, W, C], C = 1, 3 or 4, as a PNG file in pieces.
 
     Each row gets the filter Sub, Up or Average whose result is smallest (section 12.7 of the standard);
-    blocks of rows are deflated by themselves and put together into one stream.
+    blocks of rows are deflated separately and joined into one stream.
     """
     height, width, channels = pixels.shape
     depth, color = pixels.itemsize * 8, {1: 0, 3: 2, 4: 6}[channels]
@@ -194,7 +194,7 @@ def encode(pixels: NumpyArray, level: int, extra: list[bytes]) -> list[bytes]:
             blocks = list(pool.map(block, starts))
     out = [SIGNATURE, chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)), *extra]
     out.append(chunk(b"IDAT", b"\x78\x01"))
-    low, high = 1, 0  # the two sums of Adler-32 (RFC 1950), of one block behind another
+    low, high = 1, 0  # the two sums of Adler-32 (RFC 1950), combined block by block
     for data, adler, length in blocks:
         out.append(chunk(b"IDAT", data))
         high = (high + length * (low - 1) + (adler >> 16)) % _ADLER
@@ -203,12 +203,12 @@ def encode(pixels: NumpyArray, level: int, extra: list[bytes]) -> list[bytes]:
 
 
 def _filtered(part: NumpyArray, step: int) -> NumpyArray:
-    """Rows [1 + N, bytes] of which the first one is there for the second: [N, 1 + bytes], filter types in front."""
+    """Filters rows [1 + N, bytes], the first of which serves only the second: [N, 1 + bytes], filter types first."""
     row, above = part[1:], part[:-1]
     left = np.zeros_like(row)
     left[:, step:] = row[:, :-step]
     choices = [row - left, row - above, row - ((left & above) + ((left ^ above) >> 1))]
-    # The filter whose differences, taken as signed, are smallest in sum.
+    # The filter is the one whose differences, taken as signed, have the smallest sum.
     costs = [np.abs(choice.view(np.int8)).view(np.uint8).sum(1, dtype=np.int64) for choice in choices]
     best = np.argmin(costs, axis=0)
     out = np.empty((row.shape[0], row.shape[1] + 1), np.uint8)

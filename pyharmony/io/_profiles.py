@@ -1,4 +1,4 @@
-"""Colour profiles: read, compared, and pixels taken from one into another.
+"""Colour profiles: reads and compares them, and converts pixels from one to another.
 
 8-bit colours go through Little CMS (Pillow's ImageCms). 16-bit and float colours go through the code here,
 for profiles of three primaries and three curves: sRGB, Display P3, Adobe RGB, ProPhoto RGB and whatever else
@@ -27,10 +27,10 @@ from ._picture import Picture
 logger = logging.getLogger("pyharmony")
 
 _MAX_PROFILE = 1 << 25
-#: Values of a strip, what a thread works on at a time; and pixels of one whose planes stay in the cache.
+#: The values of a strip, which a thread works on at a time; and the pixels of one whose planes stay in the cache.
 _STRIP = 1 << 19
 _SMALL_STRIP = 1 << 15
-#: The weights of a colour's grey: ITU-R BT.601, which Pillow's mode L and OpenCV have.
+#: The weights of a colour's grey: ITU-R BT.601, like Pillow's mode L and OpenCV.
 LUMA = (0.299, 0.587, 0.114)
 
 #: sRGB's primaries in the profile connection space: from its chromaticities, taken from D65 to D50 by the
@@ -41,14 +41,14 @@ _D50 = (0.9642, 1.0, 0.8249)
 
 
 class ProfileError(ValueError):
-    """The bytes are no ICC profile, or one of a kind that the code here does not know."""
+    """An error for bytes that are not an ICC profile, or not of a kind that the code here knows."""
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
     """A tone curve from device values to linear light, both 0 to 1.
 
-    Either parametric, y = (a x + b)^g + e from x = d on and c x + f below, or a table of equal steps.
+    It is either parametric, y = (a x + b)^g + e for x >= d and c x + f below, or a table of equal steps.
     Outside of 0 to 1 a parametric curve goes on, mirrored at 0; a table goes on along its last step.
     """
 
@@ -64,7 +64,7 @@ class Curve:
 
     @functools.cached_property
     def _inverse_table(self) -> NumpyArray:
-        """x at equal steps of sqrt(y): the square root spends the steps where the eye needs them."""
+        """The values of x at equal steps of sqrt(y): the square root spends the steps where the eye needs them."""
         y = np.maximum.accumulate(np.asarray(self.table))
         x = np.linspace(0.0, 1.0, len(y))
         rises = np.concatenate(([True], np.diff(y) > 0))
@@ -75,7 +75,7 @@ class Curve:
         return self.table is None and self.g == self.a == 1 and self.b == self.e == 0 and self.d < 0
 
     def linear(self, x: NumpyArray) -> NumpyArray:
-        """Linear light of device values."""
+        """Returns linear light for device values."""
         if self._is_line:
             return x
         if self.table is not None:
@@ -92,7 +92,7 @@ class Curve:
         return np.copysign(y, x)
 
     def device(self, y: NumpyArray) -> NumpyArray:
-        """Device values of linear light."""
+        """Returns device values for linear light."""
         if self._is_line:
             return y
         if self.table is not None:
@@ -116,7 +116,7 @@ class Curve:
 
 
 def _interpolate(table: NumpyArray, at: NumpyArray) -> NumpyArray:
-    """The table at fractional places, along its first and last step outside."""
+    """Returns the table at fractional places; outside it goes on along its first and last step."""
     table = table.astype(at.dtype, copy=False)
     low = np.clip(np.nan_to_num(at), 0, len(table) - 2).astype(np.int32)
     part = at - low
@@ -124,19 +124,19 @@ def _interpolate(table: NumpyArray, at: NumpyArray) -> NumpyArray:
     return below + part * (table[low + 1] - below)
 
 
-#: IEC 61966-2-1
+#: The tone curve of sRGB, IEC 61966-2-1.
 SRGB_CURVE = Curve(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """What a profile says.
+    """The contents of a profile.
 
     Attributes:
         kind: 'RGB ', 'GRAY', 'CMYK' or another signature of ICC.
-        curves: three of a matrix profile, one of a grey profile, none of one with tables of colours.
-        matrix: [3, 3] from linear light to XYZ (D50), of a matrix profile.
-        profile: the bytes; None for the sRGB that holds where a picture has no profile.
+        curves: three for a matrix profile, one for a grey profile, none for one with tables of colours.
+        matrix: [3, 3] from linear light to XYZ (D50), for a matrix profile.
+        profile: the bytes; None for sRGB, which holds where an image has no profile.
     """
 
     kind: str
@@ -203,10 +203,10 @@ def _curve(tag: bytes) -> Curve:
 
 @functools.lru_cache(maxsize=16)
 def space_of(profile: bytes) -> Space:
-    """What a profile says.
+    """Reads a profile.
 
     Raises:
-        ProfileError: the bytes are no profile, or a damaged one.
+        ProfileError: the bytes are not a profile, or a damaged one.
     """
     tags = _tags(profile)
     kind = profile[16:20].decode("latin-1")
@@ -236,9 +236,9 @@ def space_of(profile: bytes) -> Space:
 
 
 def usable(profile: bytes | None, channels: int, name: str, *, grey_too: bool = False) -> bytes | None:
-    """The profile where it fits pixels of so many channels; otherwise None, with a warning.
+    """Returns the profile if it fits pixels of so many channels; otherwise None, with a warning.
 
-    grey_too: the pixels may have been grey; a profile of grey becomes one of RGB.
+    grey_too: whether the pixels may have been grey; a profile of grey then becomes one of RGB.
     """
     if not profile:
         return None
@@ -261,7 +261,7 @@ def _s15(*values: float) -> bytes:
 
 @functools.lru_cache(maxsize=16)
 def rgb_of_grey(profile: bytes) -> bytes:
-    """An RGB profile with sRGB's primaries and the curve of a grey one: R = G = B look as the grey did."""
+    """Makes an RGB profile with sRGB's primaries and the curve of a grey one: R = G = B look as the grey did."""
     tag = space_of(profile).curves[0].data
     text = b"RGB of a grey profile"
     tags = {
@@ -283,7 +283,7 @@ def rgb_of_grey(profile: bytes) -> bytes:
     return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
 
 
-# Pixels
+# ---- Pixels ----
 
 
 def _strips(height: int, width: int, work: Callable[[slice], None], size: int = _STRIP) -> None:
@@ -313,7 +313,7 @@ def _quantised(x: NumpyArray, out: NumpyArray) -> None:
 
 
 def to_depth(pixels: NumpyArray, dtype: Any) -> NumpyArray:
-    """Pixels [H, W, C] in another dtype, values scaled by the ranges; the same array where it has that dtype."""
+    """Returns pixels [H, W, C] in another dtype, scaled by the ranges; the same array if it has that dtype."""
     dtype = np.dtype(dtype)
     if pixels.dtype == dtype:
         return pixels
@@ -325,7 +325,7 @@ def to_depth(pixels: NumpyArray, dtype: Any) -> NumpyArray:
         if kinds == ("uint8", "uint16"):
             np.multiply(pixels[rows], np.uint16(257), out=out[rows], dtype=np.uint16)
         elif kinds == ("uint16", "uint8"):
-            out[rows] = (pixels[rows].astype(np.uint32) + 128) // 257  # 257 is odd: nothing lies half-way
+            out[rows] = (pixels[rows].astype(np.uint32) + 128) // 257  # 257 is odd, so no value lies half-way
         elif pixels.dtype.kind == dtype.kind:
             out[rows] = pixels[rows]
         else:
@@ -337,27 +337,27 @@ def to_depth(pixels: NumpyArray, dtype: Any) -> NumpyArray:
     return out
 
 
-#: Steps of the square root of linear light in the tables that give integers: the rounding of a step moves a
+#: The steps of the square root of linear light in the tables that give integers; rounding to a step moves a
 #: 16-bit value by a fifth of a level at most.
 _ROOT_STEPS = 1 << 18
 
 
 def _device_table(curve: Curve, dtype: Any) -> NumpyArray:
-    """Device values of dtype at equal steps of the square root of linear light."""
+    """Returns device values of dtype at equal steps of the square root of linear light."""
     values = np.empty(_ROOT_STEPS + 1, dtype)
     _quantised(curve.device(np.linspace(0.0, 1.0, _ROOT_STEPS + 1) ** 2), values)
     return values
 
 
 def _once(curves: tuple[Curve, ...], make: Callable[[Curve], NumpyArray]) -> list[NumpyArray]:
-    """make of each curve; of curves that are one and the same, once."""
+    """Returns make of each curve; it is called once for equal curves."""
     made: dict[Any, NumpyArray] = {}
     return [made[key] if (key := curve.data or id(curve)) in made else made.setdefault(key, make(curve))
             for curve in curves]  # fmt: skip
 
 
 def _through_curves(pixels: NumpyArray, source: Space, target: Space, dtype: Any) -> NumpyArray:
-    """Device values of source [H, W, C] as device values of target, of dtype. Both are matrix or grey spaces."""
+    """Converts device values [H, W, C] from source to target, in dtype. Both are matrix or grey spaces."""
     channels = range(pixels.shape[2])
     out = np.empty(pixels.shape, dtype)
     work = _work_dtype(pixels.dtype, dtype)
@@ -392,7 +392,7 @@ def _through_curves(pixels: NumpyArray, source: Space, target: Space, dtype: Any
 
 
 def _mixed(planes: list[NumpyArray], weights: NumpyArray) -> NumpyArray:
-    """The weighted sum of three planes."""
+    """Returns the weighted sum of three planes."""
     mixed = planes[0] * weights[0]
     mixed += planes[1] * weights[1]
     mixed += planes[2] * weights[2]
@@ -401,7 +401,7 @@ def _mixed(planes: list[NumpyArray], weights: NumpyArray) -> NumpyArray:
 
 @functools.lru_cache(maxsize=16)
 def _grid_difference(source: Space, target: Space) -> float:
-    """The largest change of a device value that taking colours from source to target makes, on a grid."""
+    """Returns the largest change of a device value by the conversion from source to target, on a grid."""
     steps = np.linspace(0.0, 1.0, 9 if len(source.curves) == 3 else 65)
     if len(source.curves) == 1:
         grid = steps[None, :, None]
@@ -414,9 +414,9 @@ def _grid_difference(source: Space, target: Space) -> float:
 
 
 def _same(source: Space, target: Space, dtype: Any) -> bool:
-    """Whether two profiles say the same: their bytes, or less than a rounding apart at 8 bit.
+    """Tells whether two profiles say the same: equal bytes, or a difference below a rounding at 8 bit.
 
-    At 16 bit and in floats it is a quarter of an 8-bit level, by which the usual profiles of sRGB differ.
+    At 16 bit and in floats the limit is a quarter of an 8-bit level, by which the usual profiles of sRGB differ.
     """
     if source.profile == target.profile:
         return True
@@ -436,7 +436,7 @@ def _transform(source: bytes | None, target: bytes | None, mode: str, out: str) 
 
 
 def through_lcms(pixels: NumpyArray, source: bytes | None, target: bytes | None) -> NumpyArray:
-    """8-bit RGB [H, W, 3] from one profile to another, by Little CMS.
+    """Converts 8-bit RGB [H, W, 3] from one profile to another, by Little CMS.
 
     Raises:
         ProfileError: Little CMS refuses one of them.
@@ -459,7 +459,7 @@ def through_lcms(pixels: NumpyArray, source: bytes | None, target: bytes | None)
 
 
 def _luma(rgb: NumpyArray) -> NumpyArray:
-    """Grey [H, W, 1] of RGB [H, W, 3], in the same dtype."""
+    """Returns grey [H, W, 1] for RGB [H, W, 3], in the same dtype."""
     out = np.empty((*rgb.shape[:2], 1), rgb.dtype)
     weights = np.array(LUMA, _work_dtype(rgb.dtype))
 
@@ -472,7 +472,7 @@ def _luma(rgb: NumpyArray) -> NumpyArray:
 
 
 def rgb_profile(profile: bytes) -> bytes:
-    """The profile that pixels have once their grey became R = G = B."""
+    """Returns the profile that pixels have once their grey became R = G = B."""
     return profile if space_of(profile).kind == "RGB " else rgb_of_grey(profile)
 
 
@@ -483,7 +483,7 @@ def _space(picture: Picture, colors: int) -> Space:
         space = space_of(picture.profile)
     except ProfileError:
         return _SRGB_GREY if colors == 1 else _SRGB
-    if colors == 1 and space.kind == "RGB ":  # R = G = B: the tone of green stands for all
+    if colors == 1 and space.kind == "RGB ":  # R = G = B: the tone curve of green stands for all
         return Space("GRAY", space.curves[1:2], profile=space.profile)
     if colors == 3 and space.kind == "GRAY":
         return Space("RGB ", space.curves * 3, _SRGB_MATRIX, rgb_of_grey(picture.profile))
@@ -491,7 +491,7 @@ def _space(picture: Picture, colors: int) -> Space:
 
 
 def convert(picture: Picture, like: Picture, name: str = "image") -> Picture:
-    """picture in the colours, channels and dtype of like: see `pyharmony.io.convert`."""
+    """Converts picture to the colours, channels and dtype of like: see `pyharmony.io.convert`."""
     pixels, dtype = picture.pixels, like.pixels.dtype
     channels, wanted = pixels.shape[2], min(like.pixels.shape[2], 3)
     colors = min(channels, 3)
@@ -512,7 +512,7 @@ def convert(picture: Picture, like: Picture, name: str = "image") -> Picture:
     elif colors == 3 and wanted == 1:
         color = _luma(color)
     if channels == 4:
-        with_alpha = np.empty((*color.shape[:2], 4), dtype)  # grey: three equal channels
+        with_alpha = np.empty((*color.shape[:2], 4), dtype)  # grey becomes three equal channels
         with_alpha[..., :-1] = color
         with_alpha[..., -1:] = to_depth(pixels[..., 3:], dtype)
         color = with_alpha

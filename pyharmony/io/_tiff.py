@@ -1,4 +1,4 @@
-"""Directories of TIFF, which EXIF has too: read with bounds, and written.
+"""Directories of TIFF, which EXIF has too: reads them with bounds, and writes them.
 
 TIFF 6.0 (Adobe, 1992), BigTIFF, EXIF 2.32 (CIPA DC-008) section 4.6.
 """
@@ -10,9 +10,9 @@ import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-#: Bytes of one value of each field type.
+#: The number of bytes of one value of each field type.
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-#: The unit in which the bytes of a type are swapped.
+#: The unit in bytes in which the values of a type are swapped.
 _UNITS = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _FORMATS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 
@@ -21,7 +21,7 @@ _MAX_ENTRIES = 4096
 EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
 ORIENTATION = 0x0112
 
-#: What describes a picture and not how its file is laid out.
+#: The tags that describe an image and not the layout of its file.
 DESCRIPTIVE = frozenset(
     (
         0x010D, 0x010E, 0x010F, 0x0110,  # document, description, maker and model of the camera
@@ -35,7 +35,7 @@ Reader = Callable[[int, int], bytes]
 
 
 class TiffError(ValueError):
-    """The bytes are no TIFF, or lie outside it."""
+    """An error for bytes that are not a TIFF, or that a TIFF lacks."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Entry:
 
 
 class Budget:
-    """Bytes that fields may have together: several of them may say that they lie on the same ones."""
+    """The number of bytes that fields may have together; several of them may claim the same bytes."""
 
     def __init__(self, size: int) -> None:
         self._left = size
@@ -83,7 +83,7 @@ class Directory:
         return SIZES[kind] * count
 
     def entry(self, tag: int, limit: int = 1 << 26) -> Entry | None:
-        """The field, or None where it is missing, cut off or larger than limit bytes."""
+        """Returns the field, or None if it is missing, cut off or larger than limit bytes."""
         if tag not in self.where:
             return None
         kind, count, offset = self.where[tag]
@@ -94,7 +94,7 @@ class Directory:
         return Entry(tag, kind, count, data) if len(data) == size else None
 
     def numbers(self, tag: int, limit: int = 1 << 26) -> tuple[float, ...]:
-        """The values of a numeric field; empty where it is missing or no number."""
+        """Returns the values of a numeric field; empty if it is missing or not numeric."""
         entry = self.entry(tag, limit)
         if entry is None:
             return ()
@@ -110,7 +110,7 @@ class Directory:
         return int(values[0]) if values and math.isfinite(values[0]) else default
 
     def entries(self, tags: Iterable[int], budget: Budget, limit: int = 1 << 22) -> list[Entry]:
-        """The fields that are there and have at most limit bytes each.
+        """Returns the existing fields that have at most limit bytes each.
 
         Raises:
             TiffError: together they have more than the budget.
@@ -128,7 +128,7 @@ def reader(data: bytes | bytearray | memoryview) -> Reader:
 
 
 def header(read: Reader) -> tuple[str, bool, int]:
-    """Byte order, whether it is BigTIFF, and where the first directory lies."""
+    """Returns the byte order, whether it is BigTIFF, and where the first directory lies."""
     head = read(0, 16)
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
     if order is None or len(head) < 8:
@@ -142,7 +142,7 @@ def header(read: Reader) -> tuple[str, bool, int]:
 
 
 def directory(read: Reader, order: str, big: bool, offset: int) -> Directory:
-    """The directory at offset. Fields of unknown types are left out."""
+    """Reads the directory at offset. Fields of unknown types are left out."""
     head, size, inline = ("Q", 20, 8) if big else ("H", 12, 4)
     start = offset + struct.calcsize(order + head)
     raw = read(offset, start - offset)
@@ -185,7 +185,7 @@ def raw(tag: int, kind: int, data: bytes) -> Entry:
 
 
 def build(entries: Iterable[Entry], parts: dict[int, list[Entry]], base: int, order: str = "<") -> bytes:
-    """A directory with the parts (tag: directory) it points to, laid out from the offset base on.
+    """Returns a directory with the parts (tag: directory) it points to, laid out from the offset base on.
 
     The bytes of the entries are in the given order.
     """

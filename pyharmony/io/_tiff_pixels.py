@@ -1,7 +1,7 @@
 """The pixels of 16-bit and float TIFF files, which Pillow does not decode.
 
-Strips and tiles, chunky and planar, uncompressed or by Deflate, with either predictor; TIFF 6.0 and the
-Technical Notes 1 and 3 of Photoshop's TIFF. What a segment inflates to is bounded by its own size.
+It reads strips and tiles, chunky and planar, uncompressed or by Deflate, with either predictor; see TIFF 6.0 and the
+Technical Notes 1 and 3 of Photoshop's TIFF. The inflated size of a segment is bounded by its own size.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _COMPRESSIONS = {
     34892: "lossy JPEG", 34925: "LZMA", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL", 52546: "JPEG XL",
 }  # fmt: skip
 _BY_OPENCV = (5, 32773)
-#: The most bytes that a compression makes of one: none, LZW (4096 of 9 bits), Deflate, PackBits.
+#: The most bytes that each compression makes of one: none, LZW (4096 of 9 bits), Deflate, PackBits.
 _RATIOS = {1: 1, 5: 3641, 8: 1032, 32946: 1032, 32773: 64}
 #: The most bytes of a list of offsets.
 _MAX_LIST = 1 << 23
-#: So many strips or tiles may be smaller than so many pixels; each takes as long as thousands of pixels do.
+#: The most strips or tiles that may be smaller than so many pixels; each takes as long as thousands of pixels do.
 _MANY, _SMALL = 1 << 16, 256
 _TILED = 324
 _PHOTOMETRIC = {
@@ -39,18 +39,18 @@ _PHOTOMETRIC = {
 
 
 class Unsupported(ValueError):
-    """A kind of TIFF that is not accepted; the text goes on after the file's name."""
+    """An error for a kind of TIFF that is not accepted; the text goes on after the file's name."""
 
 
 class NeedsOpenCV(ValueError):
-    """A compression that OpenCV undoes; the text is its name."""
+    """An error for a compression that OpenCV undoes; the text is its name."""
 
 
 def decode(read: _tiff.Reader, main: _tiff.Directory, dtype: np.dtype[Any], width: int, height: int) -> NumpyArray:
-    """Pixels [H, W, C] of C = 1, 3 or 4, alpha not premultiplied.
+    """Decodes pixels [H, W, C] of C = 1, 3 or 4, alpha not premultiplied.
 
     Raises:
-        Unsupported, NeedsOpenCV, TiffError: see there; the last of damage.
+        Unsupported, NeedsOpenCV, TiffError: see these classes; TiffError is for damage.
     """
     samples, planar = main.number(277, 1), main.number(284, 1) == 2
     photometric, compression, predictor = main.number(262, 1), main.number(259, 1), main.number(317, 1)
@@ -108,7 +108,7 @@ def decode(read: _tiff.Reader, main: _tiff.Directory, dtype: np.dtype[Any], widt
 def segments(
     main: _tiff.Directory, width: int, height: int
 ) -> tuple[tuple[float, ...], tuple[float, ...], tuple[int, int, int, int]]:
-    """Offsets and byte counts of the strips or tiles, and how many there are: planes, down, across, and their rows.
+    """Returns offsets and byte counts of the strips or tiles, and their number: planes, down, across, and their rows.
 
     Raises:
         TiffError: some are missing, or they are too short for the pixels that the header claims.
@@ -156,14 +156,14 @@ def _unpredicted(data: bytes, shape: tuple[int, int, int], stored: np.dtype[Any]
 
 
 def _finished(out: NumpyArray, colors: int, photometric: int, extra: tuple[float, ...]) -> NumpyArray:
-    """White is the largest value, grey with alpha is RGBA, and alpha is not premultiplied."""
+    """Makes white the largest value, grey with alpha RGBA, and alpha not premultiplied."""
     if photometric == 0:
         if out.dtype.kind == "f":
             raise Unsupported("has floating-point pixels where 0 is white, expected 0 to be black")
         np.subtract(65535, out[..., :1], out=out[..., :1])
     if out.shape[2] == colors:
         return out
-    if extra[:1] == (0,):  # a channel that is no alpha
+    if extra[:1] == (0,):  # a channel that is not alpha
         return np.ascontiguousarray(out[..., :colors])
     if extra[:1] == (1,):
         _unpremultiply(out)

@@ -61,7 +61,7 @@ __all__ = [
 
 
 def list(task: Task | None = None) -> builtins.list[ModelInfo]:
-    """The models, by name; those of a task: 'harmonize', 'blend', 'realism', 'style' or 'upscale'."""
+    """Returns the models by name, or those of a task: 'harmonize', 'blend', 'realism', 'style' or 'upscale'."""
     _catalogue.check_task(task)
     return [info for info in _registry.all_models() if task in (None, info.task)]
 
@@ -72,10 +72,10 @@ def create(name: str, preset: str | None = None, **config: Any) -> Model:
     Args:
         name: one of `list`.
         preset: a named configuration, see `ModelInfo.presets`; None: as published.
-        config: settings, fields of `ModelInfo.config`, on top of it.
+        config: settings, fields of `ModelInfo.config`, which override the preset.
 
     Raises:
-        ArgumentError: no such model, preset or setting, or a value that it does not accept.
+        ArgumentError: there is no such model, preset or setting, or a value is not accepted.
     """
     info = _registry.info_of(name)
     return info.make(_registry.config_of(info, config, preset))

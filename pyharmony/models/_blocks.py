@@ -19,9 +19,9 @@ NORMS = ("batch", "instance", "none")
 
 
 def norm_layer(norm: Norm, channels: int, negative_slope: float | None = None) -> nn.Module:
-    """Batch norm has a scale, a shift and running statistics; instance norm has none of them.
+    """Makes a norm: batch norm has a scale, a shift and running statistics; instance norm has none of them.
 
-    With a negative slope it is called by `norm_leaky_relu`: instance norm has the activation in its pass.
+    A layer with a negative slope is called by `norm_leaky_relu`: an instance norm applies the activation itself.
     """
     if norm == "batch":
         return nn.BatchNorm2d(channels)
@@ -29,23 +29,23 @@ def norm_layer(norm: Norm, channels: int, negative_slope: float | None = None) -
 
 
 def norm_leaky_relu(norm: nn.Module, x: Tensor) -> Tensor:
-    """The leaky ReLU, of slope 0.2, of the norm that was made with this slope."""
+    """Returns the norm of x and then the leaky ReLU of slope 0.2; the norm was made with this slope."""
     x = norm(x)
     return x if isinstance(norm, InstanceNorm2d) else functional.leaky_relu(x, 0.2)
 
 
 def has_bias(norm: Norm) -> bool:
-    """Whether a convolution before the norm has a bias: batch norm brings its own."""
+    """Tells whether a convolution before the norm has a bias; batch norm brings its own."""
     return norm != "batch"
 
 
 def has_bias_in_pix2pix(norm: Norm) -> bool:
-    """The same in pix2pix, where a convolution without a norm behind it has no bias either, as published."""
+    """Does the same for pix2pix, where a convolution without a norm behind it has no bias either, as published."""
     return norm == "instance"
 
 
 def initialize(module: nn.Module, std: float = 0.02) -> None:
-    """Weights N(0, std), scales of batch norms N(1, std), biases 0."""
+    """Sets weights to N(0, std), scales of batch norms to N(1, std) and biases to 0."""
     with torch.no_grad():
         for m in module.modules():
             if isinstance(m, (nn.modules.conv._ConvNd, nn.Linear)):
@@ -59,7 +59,7 @@ def initialize(module: nn.Module, std: float = 0.02) -> None:
 
 
 def start_as_identity(last: nn.Module) -> None:
-    """Makes the last layer of what is added to a picture zero: in the beginning nothing is added."""
+    """Sets the last layer of what is added to an image to zero, so that in the beginning nothing is added."""
     for parameter in last.parameters():
         nn.init.zeros_(parameter)
 
@@ -68,40 +68,40 @@ def dropout(x: Tensor, p: float, active: bool) -> Tensor:
     return functional.dropout(x, p) if active and p else x
 
 
-#: Planes that `with_statistics` adds.
+#: The number of planes that `with_statistics` adds.
 STATISTICS = 12
 
 
 def with_statistics(image: Tensor, mask: Tensor) -> Tensor:
-    """image [N, 3, H, W] and mask, then mean and deviation of each channel inside the mask and outside, as planes."""
+    """Returns planes: image [N, 3, H, W], mask, and each channel's mean and deviation inside and outside the mask."""
     planes = [image, mask]
     for weights in (mask, 1 - mask):
         area = weights.sum((2, 3), keepdim=True).clamp(min=1)
         mean = (image * weights).sum((2, 3), keepdim=True) / area
         variance = ((image - mean).square() * weights).sum((2, 3), keepdim=True) / area
-        # The least variance is far below a level of 8 bits; without it the root has no slope at 0.
+        # The least variance is far below an 8-bit level; without it the root has no slope at 0.
         planes += [x.expand_as(image) for x in (mean, (variance + 1e-6).sqrt())]
     return torch.cat(planes, 1)
 
 
-#: What a residual generator gives of each pixel: an affine map of its colour.
+#: The number of values that a residual generator gives for each pixel: an affine map of its colour.
 AFFINE = 12
 
 
 def added(maps: Tensor, image: Tensor, mask: Tensor | None) -> Tensor:
-    """image + mask * (A image + b), cut to [-1, 1], A and b of each pixel in maps [N, 12, H, W]; no mask: all ones."""
+    """Returns image + mask * (A image + b), cut to [-1, 1]; maps [N, 12, H, W] has A, b of each pixel; no mask: 1."""
     affine = maps.reshape(maps.shape[0], 3, 4, *maps.shape[2:])
     change = (affine[:, :, :3] * image[:, None]).sum(2) + affine[:, :, 3]
     return (image + (change if mask is None else mask.to(change.dtype) * change)).clamp(-1, 1)
 
 
 def binary(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """Zeros and ones, ones from 0.5 on."""
+    """Returns zeros and ones, ones from 0.5 on."""
     return (mask >= 0.5).to(dtype)
 
 
 def with_mask(image: Tensor, mask: Tensor | None, wanted: bool) -> Tensor:
-    """image with its mask as the last channel where it is wanted; raises where it is missing, or nothing reads it."""
+    """Returns image, with its mask as the last channel if wanted; raises if a mask is missing or would not be read."""
     if not wanted:
         if mask is not None:
             raise ArgumentError("mask: given, but this model was made without; make it with mask=True")
@@ -113,17 +113,17 @@ def with_mask(image: Tensor, mask: Tensor | None, wanted: bool) -> Tensor:
 
 
 def changed(image: Tensor, output: Tensor, mask: Tensor | None) -> Tensor:
-    """image + 2 output, inside the mask where there is one, clipped to [-1, 1]: an output of 0 leaves the image.
+    """Returns image + 2 output, inside the mask if there is one, clipped to [-1, 1]; an output of 0 leaves the image.
 
-    image and output [N, 3, H, W] in [-1, 1], so that every picture can be reached. float32 at least, since bfloat16 has
-    few levels of a picture.
+    image and output are [N, 3, H, W] in [-1, 1], so that every image can be reached. The result is float32 at least,
+    since bfloat16 has few levels of an image.
     """
     change = 2 * output.to(torch.promote_types(output.dtype, torch.float32))
     return (image + (change if mask is None else mask * change)).clamp(-1, 1)
 
 
 def power_of_two_sizes(size: int, name: str) -> int:
-    """n for size = 4 * 2^n."""
+    """Returns n for size = 4 * 2^n."""
     if isinstance(size, bool) or not isinstance(size, int) or size < 8 or size & (size - 1):
         raise ArgumentError(f"{name}: {size!r}, expected 8, 16, 32, 64 or another power of two")
     checks.check_whole(size, name, 8)
@@ -131,19 +131,19 @@ def power_of_two_sizes(size: int, name: str) -> int:
 
 
 class UNet(nn.Module):
-    """The U-Net of pix2pix, with DoveNet's gates where they are asked for.
+    """The U-Net of pix2pix, with DoveNet's gates if they are asked for.
 
-    Each level halves the picture by C(4, 2, 1) after a leaky ReLU and is doubled again by T(4, 2, 1) after a ReLU; a
-    skip is what its next level sees, the leaky ReLU of the norm included, and goes first in the concatenation. A
-    gate multiplies a concatenation z by sigmoid(conv1x1(z)); the three largest have one.
+    Each level halves the image by C(4, 2, 1) after a leaky ReLU, and T(4, 2, 1) after a ReLU doubles it again. A skip
+    is the input of the next level, the leaky ReLU of the norm included, and goes first in the concatenation. A gate
+    multiplies a concatenation z by sigmoid(conv1x1(z)); the three largest concatenations have one.
 
     Args:
-        in_channels, out_channels: of the pictures.
-        width: channels of the first level; they double until 8 * width.
-        depth: levels, 5 or more; sides are multiples of 2^depth.
-        norm: after every convolution but the first, the innermost and the last.
+        in_channels, out_channels: the channels of the input and of the output.
+        width: the channels of the first level; they double until 8 * width.
+        depth: the number of levels, 5 or more; sides are multiples of 2^depth.
+        norm: the norm after every convolution but the first, the innermost and the last.
         gates: whether there are gates.
-        dropout_p: after the norm of the inner levels of full width, but for the innermost: three where depth is 8.
+        dropout_p: the dropout after the norm of the inner levels of full width except the innermost: 3 for depth 8.
         bounded: whether the result goes through tanh.
     """
 
@@ -166,7 +166,7 @@ class UNet(nn.Module):
         before = [in_channels, *widths[:-1]]
         self.down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1, bias=bias) for a, b in zip(before, widths))
         self.down_norm = nn.ModuleList(norm_layer(norm, c, 0.2) for c in widths[1:-1])
-        # Level i doubles to the size of the skip i - 1; the innermost has no skip beside it.
+        # Level i doubles to the size of the skip i - 1; the innermost one has no skip beside it.
         inputs = [c if i == depth - 1 else 2 * c for i, c in enumerate(widths)]
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(inputs[i], widths[i - 1], 4, 2, 1, bias=bias) for i in range(depth - 1, 0, -1)
@@ -177,8 +177,8 @@ class UNet(nn.Module):
         self.gates = nn.ModuleDict({str(i): nn.Conv2d(2 * widths[i], 2 * widths[i], 1) for i in gated})
 
     def forward(self, x: Tensor, *, stochastic: bool = False) -> Tensor:
-        """x [N, in_channels, H, W] to [N, out_channels, H, W], in [-1, 1] where it is bounded; stochastic: dropout at
-        inference too."""
+        """Maps x [N, in_channels, H, W] to [N, out_channels, H, W], in [-1, 1] if bounded; stochastic: whether there is
+        dropout at inference, too."""
         skips = []
         x = self.down[0](x)
         for i, conv in enumerate(self.down[1:]):
@@ -199,11 +199,11 @@ class UNet(nn.Module):
 
 
 def conv_norm_relu(in_channels: int, channels: int, norm: Norm = "batch") -> nn.Sequential:
-    """A convolution 3x3 with its norm and a ReLU."""
+    """Makes a convolution 3x3 with its norm and a ReLU."""
     conv = nn.Conv2d(in_channels, channels, 3, padding=1, bias=has_bias(norm))
     return nn.Sequential(conv, *([] if norm == "none" else [norm_layer(norm, channels)]), nn.ReLU())
 
 
 def double_conv(in_channels: int, channels: int, norm: Norm) -> nn.Sequential:
-    """Two convolutions 3x3, each with norm and ReLU."""
+    """Makes two convolutions 3x3, each with norm and ReLU."""
     return nn.Sequential(conv_norm_relu(in_channels, channels, norm), conv_norm_relu(channels, channels, norm))

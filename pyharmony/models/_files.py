@@ -35,7 +35,7 @@ from .calibration import Calibration
 _FORMAT = 1
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _PICKLE_SUFFIXES = (".pth", ".pt", ".ckpt", ".pkl", ".pickle", ".bin")
-#: The longest header that safetensors itself reads.
+#: The length of the longest header that safetensors itself reads, in bytes.
 _MAX_HEADER = 100_000_000
 
 Source = str | os.PathLike[str] | bytes
@@ -43,7 +43,7 @@ Part = Literal["all", "generator"]
 
 
 class Header(NamedTuple):
-    """What a file says of itself."""
+    """The description inside a file."""
 
     name: str
     config: dict[str, Any]
@@ -96,7 +96,7 @@ def _header(source: Source, data: bytes) -> Header:
     if not isinstance(name, str) or not isinstance(config, dict) or part not in ("all", "generator"):
         raise WeightsError(f"{_shown(source)}: a damaged description of its model")
     known = entry.get("calibration", {})
-    # It may lie among the settings, too.
+    # It may also lie among the settings.
     known = {key: config.pop(key) for key in ("doubtful", "sure") if key in config} or known
     try:
         return Header(name, config, part, Calibration(**known))
@@ -105,10 +105,10 @@ def _header(source: Source, data: bytes) -> Header:
 
 
 def read(source: Source) -> tuple[Header, dict[str, Tensor]]:
-    """The description and the tensors of a file, or of weights that come with pyharmony.
+    """Reads the description and the tensors of a file, or of weights that come with pyharmony.
 
     Raises:
-        WeightsError: a pickle, a damaged file, a file without a description.
+        WeightsError: it is a pickle, a damaged file or a file without a description.
     """
     shipped = _catalogue.weights_of(source)
     if shipped is not None:
@@ -129,7 +129,7 @@ def _some(items: Iterable[str]) -> str:
 
 
 def check_state(module: nn.Module, state: Mapping[str, Tensor], what: str, whose: str) -> None:
-    """Raises WeightsError where the tensors are not those of the module: missing, unknown, of another shape."""
+    """Raises WeightsError where the tensors are not those of the module: missing, unknown, or of another shape."""
     expected = module.state_dict()
     trouble = []
     if missing := expected.keys() - state.keys():
@@ -148,10 +148,10 @@ def check_state(module: nn.Module, state: Mapping[str, Tensor], what: str, whose
 
 
 def _as_stored(state: Mapping[str, Tensor], module: nn.Module, what: str) -> dict[str, Tensor]:
-    """The tensors in the dtypes of the module: half precision saves space in files, not in the model.
+    """Returns the tensors in the dtypes of the module: half precision saves space in files, not in the model.
 
     Raises:
-        WeightsError: a value is not finite, or a complex number.
+        WeightsError: a value is not finite, or is a complex number.
     """
     expected = module.state_dict()
     found = {}
@@ -159,7 +159,7 @@ def _as_stored(state: Mapping[str, Tensor], module: nn.Module, what: str) -> dic
         if value.is_complex():
             raise WeightsError(f"{what}: {key} is {value.dtype}, expected real numbers")
         found[key] = value.to(expected[key].dtype)
-        # A sum is NaN or infinite where a value is; it may be of large ones too, so that all are looked at then.
+        # A sum is NaN or infinite if a value is; large finite values may give it too, so that all are checked then.
         doubtful = found[key].is_floating_point() and not math.isfinite(float(found[key].sum()))
         if doubtful and not bool(torch.isfinite(found[key]).all()):
             raise WeightsError(f"{what}: {key} holds NaN or Inf")
@@ -183,13 +183,13 @@ def save(
     """Writes a model as safetensors, its configuration inside.
 
     Args:
-        model: made by `create`, `load` or `convert`.
-        path: ends in .safetensors; a file that is there is replaced when the new one is complete.
-        dtype: of the floating-point tensors, 'float16' or torch.float16 for half the size; None: as they are.
+        model: a model made by `create`, `load` or `convert`.
+        path: the file, ending in .safetensors; an existing file is replaced when the new one is complete.
+        dtype: the dtype of the floating-point tensors, 'float16' or torch.float16 for half the size; None: as they are.
         part: 'generator' leaves the discriminator out.
 
     Raises:
-        ArgumentError: another suffix, another dtype, or a part that the model has not.
+        ArgumentError: the suffix or dtype is another one, or the model does not have the part.
         WeightsError: a value is not finite, or too large for the dtype.
     """
     if not isinstance(model, Model):
@@ -221,7 +221,7 @@ def save(
 
 
 def weights(task: Task | None = None) -> list[Weights]:
-    """The weights that come with pyharmony, by name; those of a task, as in `list`.
+    """Returns the weights that come with pyharmony by name, or those of a task, as in `list`.
 
     `load` takes their names. Their files are not read here: `load` does that, and compares the checksum first.
 
@@ -237,16 +237,16 @@ def load(source: Source, *, model: Model | None = None, whole: bool = False) -> 
     """Reads a model from a file of `save`, in evaluation mode and float32 on the CPU.
 
     Args:
-        source: a path, the bytes of a file, or the name of weights that come with pyharmony, one of `weights`; a file
-            of such a name is meant by './name'.
-        model: to be filled in place of a new one; its mode and device stay.
-        whole: whether to refuse a file with the generator alone.
+        source: a path, the bytes of a file, or the name of weights that come with pyharmony, one of `weights`; write
+            './name' for a file of such a name.
+        model: a model to be filled in place of a new one; its mode and device stay.
+        whole: whether to refuse a file that has the generator alone.
 
     A file with the generator alone gives a model whose discriminator is as `create` makes it, or as it is in `model`.
 
     Raises:
-        WeightsError: no such file, a pickle, a damaged file, weights of another model or of other shapes; the generator
-            alone, and whole is asked for; weights of pyharmony's own whose checksum is not that of the manifest.
+        WeightsError: there is no such file, or it is a pickle or damaged; its weights are of another model or of other
+            shapes; it has the generator alone, and whole is True; the checksum of pyharmony's own weights is wrong.
     """
     header, state = read(source)
     if whole and header.part == "generator":
@@ -262,7 +262,7 @@ def load(source: Source, *, model: Model | None = None, whole: bool = False) -> 
     try:
         info = _registry.info_of(header.name)
         config = _registry.config_of(info, header.config)
-        # Weights that come with pyharmony are known by their checksum.
+        # Weights that come with pyharmony are recognised by their checksum.
         known = header.part == "generator" and _catalogue.weights_of(source) is not None
         made = info.make(config) if known else _outlined(info, config)
     except (ArgumentError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
@@ -281,7 +281,7 @@ def load(source: Source, *, model: Model | None = None, whole: bool = False) -> 
 
 
 class _Unfilled(TorchFunctionMode):
-    """Leaves out what constructors write into tensors without memory, which torch is slow to think through."""
+    """A mode that skips the writing of constructors into tensors without memory, which is slow in torch."""
 
     FILLS = ("normal_", "uniform_", "trunc_normal_", "kaiming_uniform_", "kaiming_normal_", "fill_", "zero_")
 
@@ -295,17 +295,17 @@ class _Unfilled(TorchFunctionMode):
 
 
 def _outlined(info: _registry.ModelInfo, config: Any) -> Model:
-    """The model of a configuration without memory for its tensors."""
+    """Makes the model of a configuration without memory for its tensors."""
     with torch.device("meta"), _Unfilled():
         return info.make(config)
 
 
-#: The bytes of a discriminator that a file without it may ask for, beside as many as its generator has four times.
+#: The bytes of a discriminator that a file without it may ask for, beyond four times the bytes of its generator.
 _REST = 256 << 20
 
 
 def _check_rest(every: Mapping[str, Tensor], part: Mapping[str, Tensor], what: str) -> None:
-    """Refuses a configuration whose networks that the file does not hold are out of proportion to the one it holds."""
+    """Refuses a configuration whose networks missing from the file are out of proportion to the one it holds."""
     whole, held = (sum(x.numel() * x.element_size() for x in state.values()) for state in (every, part))
     rest = whole - held
     if rest > max(_REST, 4 * held):
@@ -313,12 +313,12 @@ def _check_rest(every: Mapping[str, Tensor], part: Mapping[str, Tensor], what: s
 
 
 def _published_state(path: Path) -> dict[str, Any]:
-    """The tensors of a published file, which may lie in a dictionary under 'state_dict' or 'model'."""
+    """Reads the tensors of a published file, which may lie in a dictionary under 'state_dict' or 'model'."""
     if path.suffix == ".npz":
         return dict(_published.read_npz(path))
     if path.suffix == ".safetensors":
         try:
-            # Read and not mapped: a file that is cut off meanwhile is an error, and no signal.
+            # The file is read and not mapped: if it is cut off meanwhile, that is an error and not a signal.
             return safetensors.torch.load(path.read_bytes())
         except (safetensors.SafetensorError, OSError, ValueError, LookupError, TypeError) as error:
             raise WeightsError(f"{path}: {error}") from error
@@ -328,7 +328,7 @@ def _published_state(path: Path) -> dict[str, Any]:
         raise WeightsError(f"{path}: there is no such file") from None
     except (MemoryError, ImportError):
         raise
-    except Exception as error:  # torch reads zip archives and old formats, and raises whatever it stumbles on
+    except Exception as error:  # torch reads zip archives and old formats, and raises all kinds of errors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path}: not only tensors, or damaged: {reason}") from error
     for key in ("state_dict", "model"):
@@ -345,24 +345,24 @@ def _published_state(path: Path) -> dict[str, Any]:
 def convert(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], name: str, **config: Any) -> Model:
     """Reads published weights (.pth, .npz, or .safetensors with the published names) into one of our models.
 
-    Known are the nested U-Nets of pix2pix (`pix2pix`; on four channels, gated as DoveNet's or not, `attention_unet`),
-    its residual generators and its discriminators, the generator and the encoder of BargainNet (`bargainnet`;
-    the encoder alone `style_encoder`), both forms of PCT-Net (`pct_net`), both generators of GP-GAN and its critic
-    (`gp_gan`), as Chainer keeps them (.npz) or a port to PyTorch whose layers are in the same order, and the VGG-16 of
-    torchvision (`style_encoder`). Networks that were published in files of their own are given together, as a sequence
-    of paths.
+    The known files are the nested U-Nets of pix2pix (`pix2pix`; with four channels, gated like DoveNet's or not,
+    `attention_unet`), its residual generators and its discriminators, the generator and the encoder of BargainNet
+    (`bargainnet`; the encoder alone `style_encoder`), both forms of PCT-Net (`pct_net`), both generators of GP-GAN and
+    its critic (`gp_gan`), as Chainer keeps them (.npz) or a port to PyTorch whose layers are in the same order, and the
+    VGG-16 of torchvision (`style_encoder`). Networks that were published in separate files are given together, as a
+    sequence of paths.
 
     The file is read with torch's `weights_only=True` or NumPy's `allow_pickle=False`: tensors, and no code. Settings
-    that the tensors do not tell, such as a share of dropout, may be given. What the file does not hold, a discriminator
-    as a rule, is as `create` makes it.
+    that the tensors do not tell, such as a share of dropout, may be given. A network that the file does not hold,
+    usually the discriminator, is as `create` makes it.
 
     Returns:
         The model, in evaluation mode; `save` writes it.
 
     Raises:
-        ArgumentError: no such model, or one of which no published layout is known.
-        WeightsError: no such file, more than tensors in it, or tensors of another model; where they are those of a
-            model that is known, it is named.
+        ArgumentError: there is no such model, or no published layout of it is known.
+        WeightsError: there is no such file, it holds more than tensors, or its tensors are of another model, which is
+            named if it is known.
     """
     info = _registry.info_of(name)
     paths = [Path(path)] if isinstance(path, str | os.PathLike) else [Path(one) for one in path]
@@ -392,7 +392,7 @@ def convert(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], nam
     outline = _outlined(info, found)
     expected = outline.state_dict()
     check_state(outline, {**expected, **state}, source, f"the {name} of its shapes")
-    # A network is there as a whole or not at all: within one, nothing may be left as it was made.
+    # A network is read completely or not at all: within one, no tensor may be left as it was made.
     networks = {key.partition(".")[0] for key in state} if isinstance(outline, Adversarial) else {""}
     left = [key for key in expected if key.startswith(tuple(networks)) and key not in state]
     left = [key for key in left if not key.endswith("num_batches_tracked")]
@@ -405,7 +405,7 @@ def convert(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], nam
 
 
 def _hint(published: Mapping[str, Any], what: str, *, but: str = "") -> str:
-    """Which models these tensors are of, by names and shapes, as the end of a message; empty where they are of none."""
+    """Names the models that these tensors fit, by names and shapes, as the end of a message; '' if there are none."""
     found = []
     for info in _registry.all_models():
         if info.convert is None or info.name == but or not published:
@@ -420,19 +420,19 @@ def _hint(published: Mapping[str, Any], what: str, *, but: str = "") -> str:
 
 
 def export(model: Model, path: str | os.PathLike[str], *, size: int | None = None) -> None:
-    """Writes the model's forward, a GAN's generator, as ONNX for any number of samples of one size.
+    """Writes the model's forward pass, or a GAN's generator, as ONNX for any number of samples of one size.
 
-    Inputs have the names of the arguments of forward, the output is 'output'; several outputs are numbered. Needs the
-    extra `onnx`.
+    Inputs have the names of the arguments of forward, the output is 'output'; several outputs are numbered. This needs
+    the extra `onnx`.
 
     Args:
-        model: made by `create`, `load` or `convert`; it is traced in evaluation mode and left in its own.
-        path: ends in .onnx.
-        size: sides of the pictures; None: those that the model was published with.
+        model: a model made by `create`, `load` or `convert`; it is traced in evaluation mode and left in its own.
+        path: the file, ending in .onnx.
+        size: the side of the images; None: the size that the model was published with.
 
     Raises:
-        ArgumentError: no model of ours, or a path that does not end in .onnx.
-        ShapeError: a size that the model does not take.
+        ArgumentError: model is not a model of ours, or path does not end in .onnx.
+        ShapeError: the model does not take the size.
         ImportError: onnx or onnxscript is not installed.
     """
     if not isinstance(model, Model):
@@ -452,7 +452,7 @@ def export(model: Model, path: str | os.PathLike[str], *, size: int | None = Non
     model.eval()
     try:
         with torch.no_grad(), _quiet_exporter(), _temporary.file(target) as unfinished:
-            result = model(**inputs)  # what the model refuses is said by the model
+            result = model(**inputs)  # a size that the model refuses raises here
             outputs = ["output"] if isinstance(result, Tensor) else [f"output_{i}" for i in range(len(result))]
             torch.onnx.export(
                 model.generator if isinstance(model, Adversarial) else model,
@@ -472,7 +472,7 @@ def export(model: Model, path: str | os.PathLike[str], *, size: int | None = Non
 
 @contextlib.contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Without what torch's exporter says of itself; its errors are raised."""
+    """Silences the messages of torch's exporter; its errors are raised."""
     log = logging.getLogger("torch.onnx._internal.exporter")
     level = log.level
     log.setLevel(logging.ERROR)

@@ -14,13 +14,13 @@ LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
 
 
 class Layer(NamedTuple):
-    """A convolution or dense layer as a forward meets it.
+    """A convolution or dense layer, as a forward pass meets it.
 
     Attributes:
-        name: of the module.
+        name: the name of the module.
         kind: its class, kernel and stride.
-        output: shape of what it gives for one sample.
-        parameters: of it alone.
+        output: the shape of its result for one sample.
+        parameters: the number of its own parameters.
     """
 
     name: str
@@ -30,10 +30,10 @@ class Layer(NamedTuple):
 
 
 def outline(name: str, preset: str | None = None, **config: Any) -> Model:
-    """The model that `create` would make, on torch's meta device: it has shapes and no weights.
+    """Makes the model that `create` would make on torch's meta device: it has shapes and no weights.
 
     Raises:
-        ArgumentError: as of `create`.
+        ArgumentError: like `create`.
     """
     info = _registry.info_of(name)
     with torch.device("meta"):
@@ -50,11 +50,11 @@ def kind_of(module: Any) -> str:
 
 
 def layers(model: Model, size: int | None = None) -> list[Layer]:
-    """The layers of a model's forward, a GAN's generator, in the order of its calls.
+    """Returns the layers of a model's forward pass, or of a GAN's generator, in the order of its calls.
 
     Args:
-        model: of `outline`, or any.
-        size: sides of the pictures; None: those that the model was published with.
+        model: a model of `outline`, or any other.
+        size: the side of the images; None: the size that the model was published with.
     """
     net = model.generator if isinstance(model, Adversarial) else model
     found: list[Layer] = []

@@ -12,13 +12,13 @@ from .. import nn as layers
 
 
 class PartialConv2d(layers.PartialConv2d):
-    """The layer of `pyharmony.nn`; for ONNX, which has no such operator, and without data, composed of torch's own.
+    """The layer of `pyharmony.nn`; for ONNX, which lacks the operator, and on the meta device it uses torch's own.
 
-    With u the sum of the mask in a window of S pixels and c = min(u, 1): y = conv(mask * x, W) * c S / u + b c.
+    The result is y = conv(mask * x, W) * c S / u + b c; u is the mask's sum in a window of S pixels, c = min(u, 1).
     """
 
     def forward(self, input: Tensor, mask: Tensor | None = None, plan: Any = None, **epilogue: Any) -> Any:
-        """As of `pyharmony.nn.PartialConv2d`."""
+        """Returns the result of `pyharmony.nn.PartialConv2d`."""
         if mask is not None and (input.is_meta or torch.onnx.is_in_onnx_export()):
             return self._composed(input, mask, **epilogue)
         return super().forward(input, mask, plan, **epilogue)

@@ -17,7 +17,7 @@ from ..errors import WeightsError
 from ._blocks import Norm
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-#: Names of Chainer's arrays, of a convolution and of a batch norm, and torch's.
+#: The names of Chainer's arrays of a convolution and of a batch norm, and torch's names for them.
 _CHAINER = {
     "W": "weight",
     "b": "bias",
@@ -27,15 +27,15 @@ _CHAINER = {
     "avg_var": "running_var",
     "N": "num_batches_tracked",
 }
-#: What Chainer's batch norm adds to a variance beyond what torch's adds: 2e-5 and 1e-5.
+#: The difference of what Chainer's batch norm adds to a variance, 2e-5, and what torch's adds, 1e-5.
 _CHAINER_EPS = 1e-5
-#: Weights are hardly compressed: a file that unpacks to more than so many times itself, and so much, holds none.
+#: Weights are hardly compressed: a file that unpacks to more than so many times itself, and so much, is refused.
 _LARGEST_RATIO, _ALWAYS = 64, 1 << 24
 
 
 @dataclass(frozen=True)
 class PublishedUNet:
-    """A U-Net that was read, `state` with the names of `_blocks.UNet`."""
+    """A U-Net that was read; `state` has the names of `_blocks.UNet`."""
 
     depth: int
     width: int
@@ -47,14 +47,14 @@ class PublishedUNet:
 
 
 def has_mask(channels: int) -> bool:
-    """Whether a network of so many input channels takes a mask beside the picture."""
+    """Tells whether a network of so many input channels takes a mask beside the image."""
     if channels not in (3, 4):
         raise WeightsError(f"the network takes {channels} channels, expected 3, or 4 with a mask")
     return channels == 4
 
 
 def rename(state: dict[str, Tensor], names: dict[str, str], norm: Norm) -> dict[str, Tensor]:
-    """The tensors of the modules `names`, from the old name of a module to the new one.
+    """Renames the tensors of the modules `names`, from the old name of a module to the new one.
 
     Instance norms of early torch kept statistics that nothing reads; they are left out.
 
@@ -87,10 +87,10 @@ def region_encoder(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def read_npz(path: Path) -> dict[str, Tensor]:
-    """The arrays of a file that Chainer's `save_npz` wrote, by its names; nothing in it is run.
+    """Reads the arrays of a file that Chainer's `save_npz` wrote, by its names; nothing in it is run.
 
     Raises:
-        WeightsError: there is no such file, it is damaged, or it holds what is no array of numbers.
+        WeightsError: there is no such file, it is damaged, or it holds something else than arrays of numbers.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -114,7 +114,7 @@ def _tensor(arrays: Mapping[str, Any], name: str, path: Path) -> Tensor:
     try:
         value = np.asarray(arrays[name])
     except ValueError as error:
-        # A pickle, which Chainer writes for what was never given a value.
+        # This is a pickle, which Chainer writes for a parameter that was never given a value.
         raise WeightsError(f"{path}: {name}: no array of numbers: {error}") from error
     if value.dtype.kind not in "fiu":
         raise WeightsError(f"{path}: {name}: {value.dtype}, expected an array of numbers")
@@ -133,16 +133,16 @@ class Layer(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the weight; empty where there is none."""
+        """The shape of the weight; empty if there is none."""
         weight = self.tensors.get("weight")
         return () if weight is None else tuple(weight.shape)
 
 
 def layers_of(state: dict[str, Tensor]) -> list[Layer]:
-    """The layers of a state in the order of the network, by the names of Chainer or of torch.
+    """Returns the layers of a state in the order of the network, by the names of Chainer or of torch.
 
-    Chainer's are sorted: those of 'encoder', 'bn', 'decoder' and of a list without a name, each by its number. A state
-    dict of torch has them in the order in which they were made.
+    Chainer's layers are sorted: those of 'encoder', 'bn', 'decoder' and of a list without a name, each by its number. A
+    state dict of torch has them in the order in which they were made.
     """
     chainer = any("/" in key for key in state)
     found: dict[str, dict[str, Tensor]] = {}
@@ -157,7 +157,7 @@ def layers_of(state: dict[str, Tensor]) -> list[Layer]:
 
 
 def _place(name: str) -> tuple[int, int, str]:
-    """Where a layer of Chainer's stands."""
+    """Returns the place of a layer of Chainer's, as a key for sorting."""
     part, _, index = name.rpartition("/")
     number = int(index) if index.isascii() and index.isdigit() else -1
     order = ("encoder", "bn", "decoder", "")
@@ -166,9 +166,9 @@ def _place(name: str) -> tuple[int, int, str]:
 
 
 def norm_by(state: dict[str, Tensor], conv: str, norm: str) -> Norm:
-    """Which norm a network of pix2pix has, by a convolution and the place of the norm behind it.
+    """Tells which norm a network of pix2pix has, from a convolution and the place of the norm behind it.
 
-    Batch norm has weights; beside instance norm convolutions have a bias, without a norm they have none.
+    Batch norm has weights. Convolutions beside instance norm have a bias, and without a norm they have none.
     """
     if f"{norm}.weight" in state:
         return "batch"

@@ -17,20 +17,20 @@ from .calibration import Calibration
 
 
 class Model(nn.Module):
-    """What `create` makes: a module that says what it is for, and how it is called.
+    """The base of the networks that `create` makes: a module that says what it is for, and how it is called.
 
-    Whoever has a model that makes pictures or judges them calls `predict` and asks for nothing else:
+    A caller that has a model which makes images or judges them needs only `predict`:
 
         image = image * (1 - model.low) + model.low  # from [0, 1], at model.size
         output = model.predict(image, mask)
 
     Attributes:
-        name: in the registry.
+        name: the model's name in the registry.
         config: the frozen dataclass that it was made from.
-        low: the least value of its pictures, -1 or 0; the largest is 1.
-        size: sides of the pictures that it works at.
+        low: the least value of its images, -1 or 0; the largest is 1.
+        size: the side of the images that it works on.
         takes_mask: whether it was made to see masks.
-        calibration: what is known of the changes that its weights make; `save` and `load` keep it.
+        calibration: facts about the changes that its weights make; `save` and `load` keep it.
     """
 
     name: ClassVar[str]
@@ -44,21 +44,21 @@ class Model(nn.Module):
 
     @property
     def task(self) -> Task:
-        """What it is for: 'harmonize', 'blend', 'realism', 'style' or 'upscale'."""
+        """The task of the model: 'harmonize', 'blend', 'realism', 'style' or 'upscale'."""
         return info_of(self.name).task
 
     def predict(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Returns what the model makes of pictures [N, 3, H, W] in its range: pictures, scores or codes, by its task.
+        """Returns the model's result for images [N, 3, H, W] in its range: images, scores or codes, by its task.
 
-        mask: [N, 1, H, W] in [0, 1], the objects; a model that takes none leaves it aside.
+        mask: [N, 1, H, W] in [0, 1], the objects; a model that takes none ignores it.
         """
         made: Tensor = self(image) if mask is None or not self.takes_mask else self(image, mask)
         return made
 
     def example(self, size: int | None = None) -> dict[str, Tensor]:
-        """Two random samples of what `forward` takes, by the names of its arguments; `export` traces with them.
+        """Returns two random samples of the inputs of `forward`, by the names of its arguments, for `export` to trace.
 
-        size: sides of the pictures; None: those that the model was published with.
+        size: the side of the images; None: the size that the model was published with.
         """
         side = size or self.size
         samples = {self.picture: torch.rand(2, 3, side, side) * (1 - self.low) + self.low}
@@ -69,7 +69,7 @@ class Model(nn.Module):
 
 
 class Adversarial(Model):
-    """A generator and the discriminator that it is trained against; a call is one of the generator.
+    """A generator and the discriminator that it is trained against; calling the model runs the generator.
 
     Attributes:
         generator, discriminator: the two networks.
@@ -84,18 +84,18 @@ class Adversarial(Model):
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What is known of a model before it is made.
+    """The facts about a model that are known before it is made.
 
     Attributes:
-        name: in `create`.
+        name: the name for `create`.
         task: 'harmonize', 'blend', 'realism', 'style' or 'upscale'.
         config: the dataclass of its configuration.
-        make: from a configuration to the module.
-        summary: one line.
+        make: the function from a configuration to the module.
+        summary: a description in one line.
         source: the publication, or the system that it follows.
         presets: configurations by name, as changes of the default.
-        convert: from a published state dict, already on the CPU, to (configuration, our state dict); None where
-            no published layout is known.
+        convert: the function from a published state dict, already on the CPU, to (configuration, our state dict); None
+            where no published layout is known.
     """
 
     name: str
@@ -127,10 +127,10 @@ def info_of(name: str) -> ModelInfo:
 
 
 def config_of(info: ModelInfo, values: dict[str, Any], preset: str | None = None) -> Any:
-    """The configuration with these values.
+    """Returns the configuration with these values.
 
     Raises:
-        ArgumentError: an unknown key or preset, or a value that the configuration refuses.
+        ArgumentError: a key or preset is unknown, or the configuration refuses a value.
     """
     chosen: dict[str, Any] = {}
     if preset is not None:

@@ -23,12 +23,12 @@ class AttentionUNetConfig:
     """Settings of `AttentionUNet`.
 
     Attributes:
-        width: channels of the first level.
+        width: the channels of the first level.
         norm: 'batch' or 'instance'.
-        gates: the three sigmoid gates.
-        dropout: after the norm of three inner levels, of one where depth is 6, in training.
-        depth: levels, 5 or more; sides are multiples of 2^depth.
-        residual: the network says what to change of the composite inside the mask, and starts with little.
+        gates: whether there are the three sigmoid gates.
+        dropout: the dropout after the norm of three inner levels, of one where depth is 6, in training.
+        depth: the number of levels, 5 or more; sides are multiples of 2^depth.
+        residual: whether the network says what to change of the composite inside the mask; it starts with little.
     """
 
     width: int = 64
@@ -65,7 +65,7 @@ class AttentionUNet(Model):
         _blocks.initialize(self)
 
     def forward(self, composite: Tensor, mask: Tensor, *, stochastic: bool = False) -> Tensor:
-        """See the class; stochastic: dropout at inference too."""
+        """Returns the harmonised image, see the class; stochastic: whether there is dropout at inference, too."""
         checks.check_image(composite, "composite", 3, self.unet.multiple)
         checks.check_mask(mask, composite)
         output = self.unet(torch.cat([composite, mask.to(composite.dtype)], 1), stochastic=stochastic)
@@ -73,7 +73,7 @@ class AttentionUNet(Model):
 
 
 def _convert(state: dict[str, Any]) -> tuple[AttentionUNetConfig, dict[str, Any]]:
-    """The nested U-Net of four channels that pix2pix and DoveNet were published with."""
+    """Converts the nested U-Net of four channels that pix2pix and DoveNet were published with."""
     if "model.model.0.weight" not in state:
         raise WeightsError("the names of the weights are not those of a nested U-Net, as DoveNet's generator has them")
     found = _published.unet(state)

@@ -24,13 +24,13 @@ class BargainNetConfig:
     """Settings of `BargainNet`.
 
     Attributes:
-        width: channels of the generator's first level.
-        encoder_width: channels of the encoder's first layer.
-        code: length of a code.
-        norm: of the generator, 'batch' or 'instance'.
-        gates: the three sigmoid gates.
-        dropout: after the norm of three inner levels, in training.
-        masked_pool: codes are means over their region; False: over all, holes as zeros, as published.
+        width: the channels of the generator's first level.
+        encoder_width: the channels of the encoder's first layer.
+        code: the length of a code.
+        norm: the norm of the generator, 'batch' or 'instance'.
+        gates: whether there are the three sigmoid gates.
+        dropout: the dropout after the norm of three inner levels, in training.
+        masked_pool: whether codes are means over their region; False: over all, holes as zeros, as published.
     """
 
     width: int = 64
@@ -51,7 +51,7 @@ class BargainNetConfig:
 
 
 class Generator(nn.Module):
-    """DoveNet's U-Net with a code in every pixel, times one learned number."""
+    """DoveNet's U-Net with a code in every pixel, multiplied by one learned number."""
 
     smallest_scale = 0.001
 
@@ -64,7 +64,7 @@ class Generator(nn.Module):
         )
 
     def forward(self, composite: Tensor, mask: Tensor, code: Tensor, *, stochastic: bool = False) -> Tensor:
-        """composite [N, 3, H, W] in [-1, 1], mask [N, 1, H, W], code [N, code] of the domain that is wanted."""
+        """Makes an image of composite [N, 3, H, W] in [-1, 1], mask [N, 1, H, W] and the wanted code [N, code]."""
         checks.check_image(composite, "composite", 3, self.unet.multiple)
         checks.check_mask(mask, composite)
         if tuple(code.shape) != (composite.shape[0], self.code):
@@ -87,7 +87,7 @@ class BargainNet(Model):
     """
 
     name = "bargainnet"
-    #: Of the score, as published: codes at distance d have exp(-0.04212 d).
+    #: The decay of the score, as published: codes at distance d have exp(-0.04212 d).
     decay = 0.04212
 
     def __init__(self, config: BargainNetConfig) -> None:
@@ -99,7 +99,7 @@ class BargainNet(Model):
     def forward(
         self, composite: Tensor, mask: Tensor, code: Tensor | None = None, *, stochastic: bool = False
     ) -> Tensor:
-        """See the class; code: of the domain that is wanted, [N, code]; None: that of the background."""
+        """Returns the harmonised image, see the class; code: the wanted domain's, [N, code]; None: the background's."""
         if code is None:
             checks.check_image(composite, "composite", 3, self.generator.unet.multiple)
             checks.check_mask(mask, composite)
@@ -107,12 +107,12 @@ class BargainNet(Model):
         return self.generator(composite, mask, code, stochastic=stochastic)
 
     def harmony(self, image: Tensor, mask: Tensor) -> Tensor:
-        """How well object and background agree, [N] in (0, 1]: exp(-0.04212 |z_f - z_b|), published on 256 pixels."""
+        """Returns the agreement of object and background, [N] in (0, 1]: exp(-0.04212 |z_f - z_b|), for 256 pixels."""
         return harmony_of(self.encoder, image, mask, self.decay)
 
 
 def _convert(state: dict[str, Any]) -> tuple[BargainNetConfig, dict[str, Any]]:
-    """The generator and the encoder, which were published in two files."""
+    """Converts the generator and the encoder, which were published in two files."""
     generator = _published.take(state, "model.")
     scale = state.pop("weight", None)
     if scale is None or "model.model.0.weight" not in generator:

@@ -10,13 +10,13 @@ from . import checks
 
 @dataclass(frozen=True)
 class Calibration:
-    """What is known of the changes that some weights make, by the guard of `pyharmony.harmonize`.
+    """The calibration of some weights: how far `pyharmony.harmonize` with its guard makes the changes they propose.
 
     Attributes:
-        doubtful: the mean change of an object, in levels of 255, of which a guarded call makes half, of smaller ones
-            less: what fits is changed a little, too. 0: all are made.
-        sure: the mean change, in levels of 255, from which on a guarded call makes as much of it as `doubtful` says;
-            what is less comes to 7.5 at most, and turns the hue of skin by 3 degrees at most. 0: all changes are sure.
+        doubtful: the mean change of an object, in levels of 255, of which a guarded call makes half. Of smaller changes
+            it makes less, because an object that already fits is changed a little, too. 0: all changes are made.
+        sure: the mean change, in levels of 255, from which on a guarded call makes as much of it as `doubtful` says; a
+            smaller one is cut to 7.5 at most, and to 3 degrees of the hue of skin. 0: all changes are sure.
     """
 
     doubtful: float = 0.0

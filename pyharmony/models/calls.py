@@ -18,13 +18,13 @@ def _norms(model: nn.Module) -> list[_BatchNorm]:
 
 
 def with_batch_statistics(model: Model) -> Model:
-    """A model of the same weights whose batch norms take mean and variance of what they are given, in every mode.
+    """Makes a model of the same weights whose batch norms use mean and variance of their input, in every mode.
 
-    So the published test commands of DoveNet, BargainNet and pix2pix run, which leave their networks in training mode.
-    The tensors are those of model, which stays as it is: its running statistics are neither read nor changed.
+    The published test commands of DoveNet, BargainNet and pix2pix run like this: they leave their networks in training
+    mode. The tensors are those of model, which stays as it is: its running statistics are neither read nor changed.
 
     Raises:
-        ArgumentError: what makes its pictures has no batch norm.
+        ArgumentError: the part that makes its images has no batch norm.
     """
     if not _norms(getattr(model, "generator", model)):
         norm = getattr(model.config, "norm", None)
@@ -38,13 +38,13 @@ def with_batch_statistics(model: Model) -> Model:
 
 
 def sees_one_at_a_time(model: Model) -> bool:
-    """Whether the pictures of a batch would change one another, by batch norms without running statistics."""
+    """Tells whether the images of a batch would change one another, by batch norms without running statistics."""
     return any(norm.running_mean is None for norm in _norms(model))
 
 
 @contextlib.contextmanager
 def told_of_single_values(model: Model) -> Iterator[None]:
-    """Turns what torch says of a batch norm that sees one value of each channel into a ShapeError."""
+    """Turns torch's error about a batch norm that sees one value of each channel into a ShapeError."""
     try:
         yield
     except ValueError as error:

@@ -11,7 +11,7 @@ from ..errors import ArgumentError, ShapeError
 
 
 def check_image(x: Tensor, name: str, channels: int, multiple: int = 1, size: int | None = None) -> None:
-    """Raises where x is no batch [N, channels, H, W] of floats whose sides `multiple` divides, or are `size`."""
+    """Raises where x is not a batch [N, channels, H, W] of floats whose sides `multiple` divides, or are `size`."""
     if x.ndim != 4 or x.shape[1] != channels:
         raise ShapeError(f"{name}: shape {list(x.shape)}, expected [N, {channels}, H, W]")
     if not x.is_floating_point():
@@ -37,7 +37,7 @@ def check_mask(mask: Tensor, image: Tensor, name: str = "mask") -> None:
 
 
 def check_statistics(x: Tensor, name: str, training: bool, halvings: int) -> None:
-    """Raises where a batch norm, in training, would see one value of each feature: nothing is left of it."""
+    """Raises where a batch norm in training would see one value of each feature, of which nothing is left."""
     height, width = (-(-side // 2**halvings) for side in x.shape[2:])
     if training and x.shape[0] * height * width == 1:
         raise ShapeError(
@@ -47,7 +47,7 @@ def check_statistics(x: Tensor, name: str, training: bool, halvings: int) -> Non
 
 
 def check_like(x: Tensor, other: Tensor, name: str, other_name: str) -> None:
-    """Raises where x has not the shape of other."""
+    """Raises where x does not have the shape of other."""
     if x.shape != other.shape:
         raise ShapeError(f"{name}: shape {list(x.shape)}, expected that of {other_name}, {list(other.shape)}")
 
@@ -62,7 +62,7 @@ def check_choice(value: object, name: str, choices: Sequence[object]) -> None:
         raise ArgumentError(f"{name}: {value!r}, expected one of {', '.join(map(repr, choices))}")
 
 
-#: The most channels, pixels of a side and the like of a configuration, and the most layers: files are strangers'.
+#: The most channels, pixels of a side and the like, and the most layers; files come from strangers.
 MOST, MOST_LAYERS = 1 << 20, 256
 
 
@@ -78,7 +78,7 @@ def _brief(value: int) -> str:
 
 
 def check_layers(value: object, name: str, low: int = 1) -> None:
-    """A number of layers, or of times that they are gone through."""
+    """Raises where value is not a number of layers, or of passes through them."""
     check_whole(value, name, low, MOST_LAYERS)
 
 

@@ -21,11 +21,11 @@ from ..errors import ArgumentError, ShapeError
 from . import checks
 from ._registry import Model, ModelInfo, register
 
-#: Of the sorted values of a set.
+#: The quantiles of the sorted values of a set.
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-#: Cells a side, whose mean colour goes with each pixel.
+#: The number of cells a side; the mean colour of its cell goes with each pixel.
 _CELLS = 16
-#: Colours between stages may leave [0, 1] by so much: what is clipped says nothing of by how much.
+#: How far colours between stages may leave [0, 1]; clipped colours do not show by how much they were outside.
 _BEYOND = 0.2
 
 
@@ -34,16 +34,16 @@ class ColorGridConfig:
     """Settings of `ColorGrid`.
 
     Attributes:
-        size: sides of the pictures that it is given as a rule; any of at least `view` will do.
-        view: sides of what it sees of them.
-        knots: of each curve.
-        point_width: channels of the layers that see single pixels and rows.
-        hidden: channels of the two layers that decide.
-        dropout: before each of them, in training.
-        drawn: pixels of the object, pixels of the background and rows across the contour, drawn anew in training.
-        seen: as many otherwise, evenly spread.
-        reach: of a row, in pixels of `view` from the contour: one pixel inside and one outside at each.
-        stages: looks, each at the object as the map so far has it; all with the same weights.
+        size: the side of the images that it is usually given; any of at least `view` will do.
+        view: the side of the reduced images that it sees.
+        knots: the number of knots of each curve.
+        point_width: the channels of the layers that see single pixels and rows.
+        hidden: the channels of the two layers that decide.
+        dropout: the dropout before each of them, in training.
+        drawn: the numbers of object pixels, background pixels and rows across the contour, drawn anew in training.
+        seen: the same numbers at inference, evenly spread.
+        reach: the distances from the contour, in pixels of `view`, at which a row has one pixel inside and one outside.
+        stages: the number of looks, each at the object as mapped so far; all have the same weights.
     """
 
     size: int = 256
@@ -79,13 +79,13 @@ class ColorGridConfig:
 
 
 class ColorMaps(NamedTuple):
-    """What `pyharmony.ops.color_grid` takes: affine [N, 3, 4] and curves [N, 3, 3, K]."""
+    """The maps that `pyharmony.ops.color_grid` takes: affine [N, 3, 4] and curves [N, 3, 3, K]."""
 
     affine: Tensor
     curves: Tensor
 
     def apply(self, pixels: Tensor) -> Tensor:
-        """The colours of pixels [N, P, 3] in [0, 1], not clamped."""
+        """Returns the mapped colours of pixels [N, P, 3] in [0, 1], not clamped."""
         knots = self.curves.shape[-1]
         at = torch.linspace(0, 1, knots, device=pixels.device, dtype=pixels.dtype)
         hats = (1 - (pixels.clamp(0, 1)[..., None] - at).abs() * (knots - 1)).clamp_min(0).flatten(2)
@@ -93,12 +93,12 @@ class ColorMaps(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """What is drawn from a composite, in [0, 1] but for the slope.
+    """The values that are drawn from a composite, in [0, 1] except the slope.
 
     Attributes:
-        inside, outside: of pixels of the object and of the background [N, P, 8]: colour, mean colour of the cell
-            around it, place.
-        rows: across the contour: colours inside [N, P, R, 3], nearest first; colours outside; and the rest
+        inside, outside: pixels of the object and of the background [N, P, 8]: colour, mean colour of the cell around
+            it, place.
+        rows: the rows across the contour: colours inside [N, P, R, 3], nearest first; colours outside; and the rest
             [N, P, 2 R + 6]: colour on the contour, mask at the other pixels, place, slope of the mask.
     """
 
@@ -108,7 +108,7 @@ class _Seen(NamedTuple):
 
 
 class Points(nn.Module):
-    """Layers that see the elements of a set one by one, and what they find: mean, maximum and standard deviation."""
+    """Layers that see the elements of a set one by one, pooled by mean, maximum and standard deviation."""
 
     def __init__(self, in_channels: int, width: int) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class Points(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
 
     def forward(self, elements: Tensor) -> Tensor:
-        """elements [N, P, C] in [0, 1] to [N, 3 width]."""
+        """Maps elements [N, P, C] in [0, 1] to [N, 3 width]."""
         elements = (elements - 0.5) * 3
         x = self.layers(elements).to(elements.dtype)
         with _exactly(x):
@@ -127,7 +127,7 @@ class Points(nn.Module):
 
 
 class Statistics(nn.Module):
-    """Moments and quantiles of colours."""
+    """The moments and quantiles of colours."""
 
     size = 6 * (3 + len(_QUANTILES))
 
@@ -136,7 +136,7 @@ class Statistics(nn.Module):
         self.norms = nn.ModuleList([nn.LayerNorm(18), nn.LayerNorm(6 * len(_QUANTILES))])
 
     def forward(self, colors: Tensor) -> Tensor:
-        """colors [N, P, 3] to [N, size]: of R, G, B, their mean, R - B and G - (R + B) / 2."""
+        """Maps colors [N, P, 3] to [N, size], by R, G, B, their mean, R - B and G - (R + B) / 2."""
         r, g, b = colors.unbind(-1)
         x = torch.stack([r, g, b, (r + g + b) / 3, r - b, g - (r + b) / 2], -1)
         mean = x.mean(1)
@@ -173,12 +173,12 @@ class ColorGrid(Model):
             nn.Dropout(config.dropout), nn.Linear(config.hidden, config.hidden), nn.SiLU(),
         )  # fmt: skip
         self.last = nn.Linear(config.hidden, out)
-        # So that the map is the identity at first.
+        # With zeros the map is the identity at first.
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
     def looks(self, composite: Tensor, mask: Tensor) -> list[ColorMaps]:
-        """The maps after each stage; see the class for the arguments."""
+        """Returns the maps after each stage; see the class for the arguments."""
         checks.check_image(composite, "composite", 3)
         checks.check_mask(mask, composite)
         view = self.config.view
@@ -219,7 +219,7 @@ class ColorGrid(Model):
         return maps
 
     def maps(self, composite: Tensor, mask: Tensor) -> ColorMaps:
-        """The map of colours of each composite; see the class for the arguments."""
+        """Returns the map of colours of each composite; see the class for the arguments."""
         return self.looks(composite, mask)[-1]
 
     def _seen(self, picture: Tensor, mask: Tensor) -> _Seen:
@@ -232,7 +232,7 @@ class ColorGrid(Model):
         return _Seen(inside, outside, self._rows(picture, mask, counts[2]))
 
     def _pixels(self, picture: Tensor, cells: Tensor, weight: Tensor, count: int) -> Tensor:
-        """See `_Seen`."""
+        """Returns pixels of one region with their surrounding cells, see `_Seen`."""
         side = picture.shape[2]
         chosen = _chosen(weight, count, self.training)
         y, x = chosen // side, chosen % side
@@ -241,7 +241,7 @@ class ColorGrid(Model):
         return torch.cat([colors, around, torch.stack([x, y], -1).to(picture.dtype) / (side - 1)], -1)
 
     def _rows(self, picture: Tensor, mask: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """See `_Seen`. Rows lie along the slope of the blurred mask, more of them where it is steeper."""
+        """Returns the rows of `_Seen`, which lie along the slope of the blurred mask, more where it is steeper."""
         side = picture.shape[2]
         blur = _box_blur(side, max(1, round(side * 3 / 256))).to(mask)
         with _exactly(mask):
@@ -264,12 +264,12 @@ class ColorGrid(Model):
         ).permute(0, 2, 3, 1)
         steps = len(self.config.reach)
         colors, masks = found[..., :3], found[..., 3]
-        # The steepest slope of a straight edge, blurred, is near 0.2.
+        # The steepest slope of a straight border, blurred, is near 0.2.
         rest = torch.cat([colors[:, :, 0], masks[:, :, 1:], place / (side - 1), (slope * 5)[..., None]], -1)
         return colors[:, :, 1 : 1 + steps], colors[:, :, 1 + steps :], rest.clamp(0, 1)
 
     def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
-        """See the class."""
+        """Returns the harmonised image, see the class."""
         maps = self.maps(composite, mask)
         n, _, h, w = composite.shape
         with _exactly(composite):
@@ -278,14 +278,14 @@ class ColorGrid(Model):
 
 
 def _exactly(x: Tensor) -> contextlib.AbstractContextManager[Any]:
-    """Without autocast, where there is one: bfloat16 would do for `Points`, but not for colours."""
+    """Switches autocast off, if it is on: bfloat16 is enough for `Points`, but not for colours."""
     if x.is_meta or not torch.is_autocast_enabled(x.device.type):
         return contextlib.nullcontext()
     return torch.autocast(x.device.type, enabled=False)
 
 
 def _box_blur(side: int, radius: int) -> Tensor:
-    """[side, side]: two means of a pixel and so many on either side, of those that there are."""
+    """Returns [side, side]: two means, one after the other, of the existing pixels at most radius away."""
     at = torch.arange(side)
     near = ((at[:, None] - at).abs() <= radius).float()
     mean = near / near.sum(1, keepdim=True)
@@ -293,12 +293,12 @@ def _box_blur(side: int, radius: int) -> Tensor:
 
 
 def _sure(weight: Tensor) -> Tensor:
-    """Without pixels that are mostly the other region's: they say nothing of this one, unless there are no others."""
+    """Lowers the weights of pixels that are mostly the other region's, so that they count only without others."""
     return weight * (weight >= 0.5) + 1e-4 * weight
 
 
 def _chosen(weight: Tensor, count: int, at_random: bool) -> Tensor:
-    """Numbers [N, count] of elements of weight [N, P] by weight, at random or evenly spread; any if all are 0."""
+    """Returns numbers [N, count] of elements of weight [N, P] by weight, random or evenly spread; any if all are 0."""
     weight = weight + 1e-9
     if at_random:
         return torch.multinomial(weight, count, replacement=True)
@@ -308,7 +308,7 @@ def _chosen(weight: Tensor, count: int, at_random: bool) -> Tensor:
 
 
 def _gathered(planes: Tensor, index: Tensor) -> Tensor:
-    """Of planes [N, C, H, W] the values at index [N, P], as [N, P, C]."""
+    """Returns the values of planes [N, C, H, W] at index [N, P], as [N, P, C]."""
     return planes.flatten(2).gather(2, index[:, None].expand(-1, planes.shape[1], -1)).mT
 
 

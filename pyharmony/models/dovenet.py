@@ -23,7 +23,7 @@ from ._registry import Adversarial, ModelInfo, register
 
 
 class Scores(NamedTuple):
-    """What a discriminator that verifies domains says of pictures: higher is more real, and more of one domain."""
+    """The scores of a discriminator that verifies domains: higher is more real, and more of one domain."""
 
     realism: Tensor
     verification: Tensor
@@ -34,16 +34,16 @@ class DoveNetConfig:
     """Settings of `DoveNet`.
 
     Attributes:
-        width: channels of the generator's first level.
-        discriminator_width: channels of the discriminator's first layer.
+        width: the channels of the generator's first level.
+        discriminator_width: the channels of the discriminator's first layer.
         norm: 'instance' as in the published command, 'batch' as in the weights that were released.
-        gates: the three sigmoid gates.
-        dropout: after the norm of the inner levels, three of 256 pixels, in training.
-        size: sides of the pictures, 32, 64, 128, 256 or another power of two: the generator has log2(size) levels, and
-            the discriminator takes pictures of this size alone.
-        residual: whether the output is the picture plus what is added inside the mask, an affine map of each pixel's
-            colour that the network gives, in the beginning zero; cut to [-1, 1]. With the picture and its mask it sees
-            the mean and deviation of each channel inside and outside. The published make a picture anew.
+        gates: whether there are the three sigmoid gates.
+        dropout: the dropout after the norm of the inner levels, three at 256 pixels, in training.
+        size: the side of the images, 32, 64, 128, 256 or another power of two: the generator has log2(size) levels, and
+            the discriminator takes images of this size alone.
+        residual: whether the output is the image plus an affine map of each pixel's colour inside the mask, cut to
+            [-1, 1]; the network gives the map, in the beginning zero. Beside image and mask it sees the mean and
+            deviation of each channel inside and outside. The published networks make a new image.
     """
 
     width: int = 64
@@ -66,12 +66,12 @@ class DoveNetConfig:
 
     @property
     def levels(self) -> int:
-        """How often the generator halves a picture of `size` pixels, down to one."""
+        """The number of times that the generator halves an image of `size` pixels, down to one."""
         return _blocks.power_of_two_sizes(self.size, "size") + 2
 
 
 class Generator(nn.Module):
-    """The U-Net, of eight levels at 256 pixels, on the composite and its mask."""
+    """The U-Net on the composite and its mask, of eight levels at 256 pixels."""
 
     def __init__(self, config: DoveNetConfig) -> None:
         super().__init__()
@@ -87,12 +87,13 @@ class Generator(nn.Module):
         )
 
     def forward(self, composite: Tensor, mask: Tensor, *, stochastic: bool = False) -> Tensor:
-        """composite [N, 3, H, W] in [-1, 1], mask [N, 1, H, W] in [0, 1], sides multiples of size, to [N, 3, H, W]."""
+        """Maps composite [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], sides multiples of size, to
+        [N, 3, H, W]."""
         output = self._net(composite, mask, stochastic)
         return _blocks.added(output, composite, mask) if self.residual else output
 
     def maps(self, composite: Tensor, mask: Tensor) -> Tensor:
-        """Of a residual generator what `_blocks.added` takes, [N, 12, H, W]; the arguments are those of `forward`."""
+        """Returns a residual generator's maps for `_blocks.added`, [N, 12, H, W]; see `forward` for the arguments."""
         return self._net(composite, mask, False)
 
     def _net(self, composite: Tensor, mask: Tensor, stochastic: bool) -> Tensor:
@@ -117,7 +118,7 @@ class Encoder(nn.Module):
         self.norms = nn.ModuleList(_blocks.norm_layer(norm, c, 0.2) for c in widths[2:-1])
 
     def forward(self, x: Tensor, plan: MaskPlan | None = None) -> Tensor:
-        """x [N, 3, size, size], where the plan's mask is 1 or all of it, to a code [N, 8 * width, 1, 1]."""
+        """Maps x [N, 3, size, size], where the plan's mask is 1 or all of it, to a code [N, 8 * width, 1, 1]."""
         plans = list(plan) if plan is not None else [None] * len(self.convs)
         x, _ = self.convs[0](x, plan=plans[0], negative_slope=0.2)
         for i, norm in enumerate(self.norms, 1):
@@ -127,26 +128,26 @@ class Encoder(nn.Module):
 
 
 class Plans:
-    """What the partial convolutions need of a mask [N, 1, size, size], for all the pictures that have it.
+    """The plans that partial convolutions need for a mask [N, 1, size, size], for all images that have it.
 
-    Batches that hold such pictures several times, one after the other, are planned when they first come.
+    Batches that hold such images several times, one after the other, are planned when they first come.
     """
 
     def __init__(self, mask: Tensor, encoder: Encoder) -> None:
-        # As bools, in which a device has nothing to check.
+        # Bools are in [0, 1] by their type, so that nothing has to be checked on a device.
         self._mask, self._layers = mask >= 0.5, list(encoder.convs)
         self._parts: dict[int, MaskPlan] = {}
         self._foreground: dict[int, MaskPlan] = {}
 
     def parts(self, images: int) -> MaskPlan:
-        """Of the objects of all images, then of their backgrounds."""
+        """Returns the plan of the objects of all images, then of their backgrounds."""
         if images not in self._parts:
             mask = self._repeated(images)
             self._parts[images] = mask_plan(torch.cat([mask, ~mask]), self._layers)
         return self._parts[images]
 
     def foreground(self, images: int) -> MaskPlan:
-        """Of the objects of all images; its complement is of their backgrounds."""
+        """Returns the plan of the objects of all images; its complement is that of their backgrounds."""
         if images not in self._foreground:
             self._foreground[images] = mask_plan(self._repeated(images), self._layers)
         return self._foreground[images]
@@ -159,12 +160,12 @@ class Plans:
 
 
 class Discriminator(nn.Module):
-    """An encoder of the whole picture, and one of object and background, whose codes are compared.
+    """An encoder of the whole image, and one of object and background, whose codes are compared.
 
     Every layer but the two that give the scores has a spectral norm.
 
     Attributes:
-        spectral_norms: of these layers, all at once: one power iteration for each change of the weights. With
+        spectral_norms: the norms of these layers, all at once: one power iteration for each change of the weights. With
             update_once = 'forward' there is one for each pass through a layer in training, as it was published.
     """
 
@@ -178,28 +179,28 @@ class Discriminator(nn.Module):
         )
         self.realism = nn.Conv2d(code, 1, 1)
         self.verification = nn.Conv2d(code, 1, 1)
-        # Statistics of a batch are those of the pictures of one kind; instances have their own.
+        # A batch norm's statistics must be of images of one kind; with instance norm each image has its own.
         self._at_once = config.norm == "instance"
 
     def normalize(self) -> None:
-        """Gives the layers their spectral norms; called when they have their first values."""
+        """Gives the layers their spectral norms; it is called when they have their first values."""
         layers = [*self.whole.convs, *self.parts.convs, self.head[0], self.head[2]]
         self.spectral_norms = SpectralNormGroup(self, modules=layers)
 
     def plans(self, mask: Tensor) -> Plans:
-        """Those of mask [N, 1, size, size], taken as 1 from 0.5 on; they serve every picture with this mask."""
+        """Returns the plans of mask [N, 1, size, size], 1 from 0.5 on; they serve every image with this mask."""
         return Plans(mask, self.parts)
 
     def forward(self, image: Tensor, mask: Tensor | Plans) -> Scores:
-        """Judges a picture, and whether its object is of its background.
+        """Judges an image, and whether its object belongs to its background.
 
         Args:
             image: [N, 3, size, size] in [-1, 1].
-            mask: [N, 1, size, size] in [0, 1], taken as 1 from 0.5 on, or the `plans` of it; of plans, image may hold
+            mask: [N, 1, size, size] in [0, 1], taken as 1 from 0.5 on, or its `plans`; with plans, image may hold
                 several batches with that mask, one after the other.
 
         Returns:
-            Two scores of each picture, [N].
+            Two scores of each image, [N].
         """
         checks.check_image(image, "image", 3, size=self.size)
         if isinstance(mask, Tensor):

@@ -27,9 +27,9 @@ class DoveNetLiteConfig:
     """Settings of `DoveNetLite`.
 
     Attributes:
-        width: channels of the generator's first level; they double four times.
-        discriminator_widths: channels of the encoder's layers.
-        head_width: channels of the two hidden layers that compare object and background.
+        width: the channels of the generator's first level; they double four times.
+        discriminator_widths: the channels of the encoder's layers.
+        head_width: the channels of the two hidden layers that compare object and background.
     """
 
     width: int = 64
@@ -43,7 +43,7 @@ class DoveNetLiteConfig:
 
 
 class Attention(nn.Module):
-    """skip * sigmoid(psi(relu(theta(skip) + phi(up)))), all 1x1; one number a pixel."""
+    """A gate skip * sigmoid(psi(relu(theta(skip) + phi(up)))), all 1x1; one number a pixel."""
 
     def __init__(self, skip_channels: int, up_channels: int) -> None:
         super().__init__()
@@ -72,8 +72,8 @@ class Generator(nn.Module):
         self.last = nn.Conv2d(config.width, 3, 1)
 
     def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
-        """composite [N, 3, H, W] in [0, 1], mask [N, 1, H, W] in [0, 1], sides multiples of 16, to [N, 3, H, W]: near
-        [0, 1], but nothing clamps it."""
+        """Maps composite [N, 3, H, W] and mask [N, 1, H, W], both in [0, 1], sides multiples of 16, to [N, 3, H, W]:
+        near [0, 1], but nothing clamps it."""
         checks.check_image(composite, "composite", 3, self.multiple)
         checks.check_mask(mask, composite)
         x = torch.cat([composite, mask.to(composite.dtype)], 1)
@@ -89,7 +89,7 @@ class Generator(nn.Module):
 
 
 class Plans(NamedTuple):
-    """What the convolutions need to know of a mask: for the whole picture, the object and the background."""
+    """The plans that the convolutions need of a mask: for the whole image, the object and the background."""
 
     whole: MaskPlan
     foreground: MaskPlan
@@ -97,7 +97,7 @@ class Plans(NamedTuple):
 
 
 class Discriminator(nn.Module):
-    """Six partial convolutions of stride 2, the same for the whole picture, the object and the background."""
+    """Six partial convolutions of stride 2, the same for the whole image, the object and the background."""
 
     def __init__(self, config: DoveNetLiteConfig) -> None:
         super().__init__()
@@ -114,13 +114,13 @@ class Discriminator(nn.Module):
         self.realism = nn.Conv2d(code, 1, 1)
 
     def plans(self, mask: Tensor) -> Plans:
-        """Those of mask [N, 1, H, W], taken as 1 from 0.5 on; they serve every picture with this mask."""
+        """Returns the plans of mask [N, 1, H, W], taken as 1 from 0.5 on; they serve every image with this mask."""
         mask = _blocks.binary(mask, mask.dtype)
         foreground = mask_plan(mask, list(self.convs))
         return Plans(mask_plan(torch.ones_like(mask[:1]), list(self.convs)), foreground, foreground.complement())
 
     def encode(self, image: Tensor, plan: MaskPlan) -> Tensor:
-        """What the encoder sees of image [N, 3, H, W] where the plan's mask is 1: [N, C, h, w]."""
+        """Returns the encoder's features of image [N, 3, H, W] where the plan's mask is 1: [N, C, h, w]."""
         x, _ = self.convs[0](image, plan=plan[0], negative_slope=0.2)
         for i, norm in enumerate(self.norms, 1):
             x, _ = self.convs[i](x, plan=plan[i])
@@ -128,14 +128,14 @@ class Discriminator(nn.Module):
         return x
 
     def forward(self, image: Tensor, mask: Tensor | Plans) -> Scores:
-        """Judges a picture, and whether its object is of its background.
+        """Judges an image, and whether its object belongs to its background.
 
         Args:
             image: [N, 3, H, W] in [0, 1].
-            mask: [N, 1, H, W] in [0, 1], taken as 1 from 0.5 on, or the `plans` of it.
+            mask: [N, 1, H, W] in [0, 1], taken as 1 from 0.5 on, or its `plans`.
 
         Returns:
-            Two maps of logits [N, 1, h, w], 4x4 of 224 pixels.
+            Two maps of logits [N, 1, h, w], 4x4 for 224 pixels.
         """
         checks.check_image(image, "image", 3)
         checks.check_statistics(image, "image", self.training, len(self.convs))

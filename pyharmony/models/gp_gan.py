@@ -30,14 +30,14 @@ class GPGanConfig:
     """Settings of `GPGan`.
 
     Attributes:
-        supervised: the blending generator; False: the generator from noise.
-        size: sides of the pictures, 4 * 2^n; 64 as published.
-        width: channels of the encoder's first layer and of the decoder's last but one (nef and ngf).
-        bottleneck: features between encoder and decoder.
-        skips: the decoder sees the encoder's features of its size beside its own.
-        nz: length of the noise.
-        critic_width: channels of the critic's first layer (ndf).
-        slope: of the leaky ReLUs; 0.2 as published, the port to PyTorch has 0.01.
+        supervised: whether it is the blending generator; False: the generator from noise.
+        size: the side of the images, 4 * 2^n; 64 as published.
+        width: the channels of the encoder's first layer and of the decoder's last but one (nef and ngf).
+        bottleneck: the number of features between encoder and decoder.
+        skips: whether the decoder sees the encoder's features of its size beside its own.
+        nz: the length of the noise.
+        critic_width: the channels of the critic's first layer (ndf).
+        slope: the slope of the leaky ReLUs; 0.2 as published, the port to PyTorch has 0.01.
     """
 
     supervised: bool = True
@@ -59,19 +59,19 @@ class GPGanConfig:
 
     @property
     def halvings(self) -> int:
-        """How often the size halves until it is 4."""
+        """The number of times that the size is halved until it is 4."""
         return _blocks.power_of_two_sizes(self.size, "size")
 
 
 def _down(width: int, halvings: int) -> tuple[nn.ModuleList, nn.ModuleList]:
-    """The convolutions from a picture to 4x4 features, and the norms after all but the first."""
+    """Makes the convolutions from an image to 4x4 features, and the norms after all but the first."""
     widths = [3] + [width * 2**i for i in range(halvings)]
     convs = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1, bias=False) for a, b in itertools.pairwise(widths))
     return convs, nn.ModuleList(nn.BatchNorm2d(c) for c in widths[2:])
 
 
 class Decoder(nn.Module):
-    """Features [N, C, 1, 1] to a picture: T(4,1,0) to 4x4, then T(4,2,1) with batch norms and ReLUs."""
+    """A decoder from features [N, C, 1, 1] to an image: T(4,1,0) to 4x4, then T(4,2,1) with batch norms and ReLUs."""
 
     def __init__(self, in_channels: int, width: int, halvings: int, skips: bool = False) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class Decoder(nn.Module):
         self.last = nn.ConvTranspose2d(beside * widths[-1], 3, 4, 2, 1, bias=False)
 
     def forward(self, x: Tensor, skips: list[Tensor] | None = None) -> Tensor:
-        """skips: the encoder's features from the largest to 4x4."""
+        """Maps features to an image; skips: the encoder's features from the largest to 4x4."""
         x = torch.relu(self.norms[0](self.first(x)))
         for conv, norm in zip(self.convs, list(self.norms)[1:]):
             if skips is not None:
@@ -97,7 +97,7 @@ class Decoder(nn.Module):
 
 
 class BlendingGenerator(nn.Module):
-    """Encoder, bottleneck and decoder; the bottleneck is a full 4x4 convolution."""
+    """An encoder, a bottleneck, which is a full 4x4 convolution, and a decoder."""
 
     def __init__(self, config: GPGanConfig) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class BlendingGenerator(nn.Module):
         self.decoder = Decoder(config.bottleneck, config.width, config.halvings, config.skips)
 
     def forward(self, composite: Tensor) -> Tensor:
-        """composite [N, 3, size, size] in [-1, 1], the object pasted, to [N, 3, size, size] in [-1, 1].
+        """Maps composite [N, 3, size, size] in [-1, 1], the object inserted, to [N, 3, size, size] in [-1, 1].
 
         In training N is 2 or more: the bottleneck's batch norm sees one number a sample.
         """
@@ -124,7 +124,7 @@ class BlendingGenerator(nn.Module):
 
 
 class NoiseGenerator(nn.Module):
-    """The decoder on noise."""
+    """A decoder that starts from noise."""
 
     def __init__(self, config: GPGanConfig) -> None:
         super().__init__()
@@ -132,14 +132,14 @@ class NoiseGenerator(nn.Module):
         self.decoder = Decoder(config.nz, config.width, config.halvings)
 
     def forward(self, z: Tensor) -> Tensor:
-        """z [N, nz], standard normal, to [N, 3, size, size] in [-1, 1]."""
+        """Maps z [N, nz], standard normal, to [N, 3, size, size] in [-1, 1]."""
         if z.ndim != 2 or z.shape[1] != self.nz:
             raise ShapeError(f"z: shape {list(z.shape)}, expected [N, {self.nz}]")
         return self.decoder(z[:, :, None, None])
 
 
 class Critic(nn.Module):
-    """One number for a batch: the mean of its scores. It is trained to be low on what is real."""
+    """A critic that gives one number for a batch, the mean of its scores; it is trained to be low on real images."""
 
     def __init__(self, config: GPGanConfig) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class Critic(nn.Module):
         self.last = nn.Conv2d(config.critic_width * 2 ** (config.halvings - 1), 1, 4, bias=False)
 
     def scores(self, image: Tensor) -> Tensor:
-        """image [N, 3, size, size] in [-1, 1]: a score each, [N]."""
+        """Returns a score for each image of [N, 3, size, size] in [-1, 1], [N]."""
         checks.check_image(image, "image", 3, size=self.size)
         x = image
         for i, conv in enumerate(self.down):
@@ -157,7 +157,7 @@ class Critic(nn.Module):
         return self.last(x).flatten()
 
     def forward(self, image: Tensor) -> Tensor:
-        """image [N, 3, size, size] in [-1, 1]: the mean score of the batch, []."""
+        """Returns the mean score of images [N, 3, size, size] in [-1, 1], []."""
         return self.scores(image).mean()
 
 
@@ -189,13 +189,13 @@ Picture = npt.NDArray[np.float32]
 
 
 def generator_of(given: Any, *, supervised: bool | None = None, nz: int | None = None) -> Generator:
-    """The generator that is meant.
+    """Returns the generator that is meant.
 
     Args:
         given: a `GPGan`, its generator, the path or the bytes of its weights, or the name of weights that come with
             pyharmony.
-        supervised: the blending generator, or the one from noise; None: either.
-        nz: length of the noise that is expected; None: any.
+        supervised: True for the blending generator, False for the one from noise; None: either.
+        nz: the expected length of the noise; None: any.
 
     Raises:
         WeightsError: there are no such weights, or they are of another model, or of the other generator.
@@ -225,7 +225,7 @@ def generator_of(given: Any, *, supervised: bool | None = None, nz: int | None =
 
 @contextmanager
 def _evaluating(module: nn.Module) -> Iterator[Tensor]:
-    """In evaluation mode for a while; one of its parameters, whose device and dtype the inputs need."""
+    """Puts a module into evaluation mode inside; yields a parameter, whose device and dtype the inputs need."""
     training = [m for m in module.modules() if m.training]
     module.eval()
     try:
@@ -236,14 +236,14 @@ def _evaluating(module: nn.Module) -> Iterator[Tensor]:
 
 
 def _tensor(picture: Picture, size: int) -> Tensor:
-    """[H, W, 3] in [0, 1] to [1, 3, H, W] in [-1, 1]."""
+    """Converts [H, W, 3] in [0, 1] to [1, 3, H, W] in [-1, 1]."""
     if picture.shape != (size, size, 3):
         raise ShapeError(f"composite: shape {list(picture.shape)}, expected [{size}, {size}, 3]")
     return torch.from_numpy(np.ascontiguousarray(picture, np.float32)).permute(2, 0, 1)[None] * 2 - 1
 
 
 def _picture(output: Tensor) -> Picture:
-    """[1, 3, H, W] in [-1, 1] to [H, W, 3], clipped to [0, 1]."""
+    """Converts [1, 3, H, W] in [-1, 1] to [H, W, 3], clipped to [0, 1]."""
     picture = ((output.detach().float() + 1) / 2).clamp(0, 1)[0].permute(1, 2, 0).cpu().numpy()
     if not np.isfinite(picture).all():
         raise WeightsError("generator: its picture holds NaN or Inf")
@@ -251,7 +251,7 @@ def _picture(output: Tensor) -> Picture:
 
 
 def guess(generator: BlendingGenerator, composite: Picture) -> Picture:
-    """What the blending generator makes of a pasted picture; batch norms as at inference.
+    """Returns the blending generator's image of a composite, with batch norms as at inference.
 
     Args:
         composite: [size, size, 3] in [0, 1].
@@ -264,12 +264,12 @@ def guess(generator: BlendingGenerator, composite: Picture) -> Picture:
 
 
 class Found(NamedTuple):
-    """What `search` found.
+    """The result of `search`.
 
     Attributes:
         picture: [size, size, 3] in [0, 1].
-        first, loss: mean squared error, in [-1, 1], of the first picture and of this one.
-        iterations: that were taken.
+        first, loss: the mean squared error, in [-1, 1], of the first image and of this one.
+        iterations: the number of iterations made.
     """
 
     picture: Picture
@@ -279,16 +279,16 @@ class Found(NamedTuple):
 
 
 def search(generator: NoiseGenerator, composite: Picture, *, n_iteration: int = 1000, seed: int = 0) -> Found:
-    """The noise whose picture is nearest to a pasted one: argmin over z of MSE(G(z), composite).
+    """Searches for the noise whose image is nearest to a composite: argmin over z of MSE(G(z), composite).
 
-    L-BFGS (Liu and Nocedal, 1989) with a history of 10 and a strong Wolfe line search, from z ~ N(0, I); z is float64,
-    the network as it is, its batch norms as at inference. The best z that was met is kept. With one seed, device and
-    number of torch's threads the bits are the same.
+    It uses L-BFGS (Liu and Nocedal, 1989) with a history of 10 and a strong Wolfe line search, from z ~ N(0, I). z is
+    float64, the network keeps its dtype, with batch norms as at inference. The best z that was met is kept. With one
+    seed, device and number of torch's threads the bits are the same.
 
     Args:
         composite: [size, size, 3] in [0, 1].
-        n_iteration: iterations at most; it ends earlier where the gradient or the steps vanish.
-        seed: of the first z.
+        n_iteration: the largest number of iterations; it ends earlier where the gradient or the steps vanish.
+        seed: the seed of the first z.
     """
     start = torch.randn(1, generator.nz, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     with _evaluating(generator) as parameter, torch.inference_mode(False), torch.enable_grad():
@@ -324,7 +324,7 @@ def search(generator: NoiseGenerator, composite: Picture, *, n_iteration: int = 
 
 
 def _decoder_names(halvings: int) -> list[str]:
-    """The layers of `Decoder` in their order."""
+    """Returns the names of the layers of `Decoder`, in order."""
     names = ["first", "norms.0"]
     for i in range(halvings - 1):
         names += [f"convs.{i}", f"norms.{i + 1}"]
@@ -332,12 +332,12 @@ def _decoder_names(halvings: int) -> list[str]:
 
 
 def _down_names(halvings: int) -> list[str]:
-    """Those of an encoder or a critic, without its last."""
+    """Returns the names of the layers of an encoder or a critic, without the last."""
     return ["down.0", *(name for i in range(1, halvings) for name in (f"down.{i}", f"down_norm.{i - 1}"))]
 
 
 def _renamed(layers: list[Layer], names: list[str], network: str) -> dict[str, Tensor]:
-    """The tensors of layers that are these, in this order.
+    """Returns the tensors of layers under these names, in this order.
 
     Raises:
         WeightsError: there are more or fewer, a norm stands where a convolution should, or one has a bias.
@@ -361,10 +361,10 @@ def _renamed(layers: list[Layer], names: list[str], network: str) -> dict[str, T
 
 
 def _convert(state: dict[str, Any]) -> tuple[GPGanConfig, dict[str, Any]]:
-    """One of the published generators, perhaps with the critic: of Chainer, or of a port of the same order."""
+    """Converts one of the published generators, perhaps with the critic: of Chainer, or of a port of the same order."""
     every = _published.layers_of(state)
     convs = [i for i, layer in enumerate(every) if len(layer.shape) == 4]
-    # A critic is what leads from a picture to one number.
+    # The critic is the part that ends in one number.
     last = next((i for i in convs if every[i].shape[0] == 1), -1)
     first = max((i for i in convs if i <= last and every[i].shape[1] == 3), default=0)
     critic, generator = every[first : last + 1], every[:first] + every[last + 1 :]

@@ -23,11 +23,11 @@ from . import _blocks, _published, checks
 from ._registry import Model, ModelInfo, register
 
 ENCODERS = ("cnn", "vit")
-#: Blocks of convolutions; between two of them the sides are halved.
+#: The number of blocks of convolutions; between two of them the sides are halved.
 _BLOCKS = 4
-#: Sides of the smallest pictures.
+#: The side of the smallest images.
 _SMALLEST = 8
-#: Mean and standard deviation of ImageNet's pictures in [0, 1], by channel.
+#: The mean and standard deviation of ImageNet's images in [0, 1], by channel.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -37,15 +37,15 @@ class PctNetConfig:
 
     Attributes:
         encoder: 'cnn', a U-Net with an attention map, or 'vit', a transformer on patches.
-        size: sides of the picture that the network sees; a multiple of 8, 16 or more, for 'cnn', of `patch` for 'vit'.
-        width: of 'cnn', channels of its first block; each following one has twice as many.
-        patch: of 'vit', sides of a patch in pixels.
-        token_width: of 'vit', channels of a token; a multiple of `heads`.
-        layers: of 'vit'.
-        heads: of the attention of each of them.
-        hidden: channels between the two dense layers of each of them.
-        dropout: of 'vit', in training: the share of the attention's weights, and of what each dense layer behind it
-            gives, that is dropped.
+        size: the side of the image that the network sees; for 'cnn' a multiple of 8, 16 or more, for 'vit' of `patch`.
+        width: for 'cnn', the channels of its first block; each following one has twice as many.
+        patch: for 'vit', the side of a patch in pixels.
+        token_width: for 'vit', the channels of a token; a multiple of `heads`.
+        layers: for 'vit', the number of layers.
+        heads: the number of heads of the attention of each layer.
+        hidden: the channels between the two dense layers of each layer.
+        dropout: for 'vit', in training, the share that is dropped of the attention's weights, and of the result of each
+            dense layer behind it.
     """
 
     encoder: Literal["cnn", "vit"] = "cnn"
@@ -73,7 +73,7 @@ class PctNetConfig:
 
 
 class Transforms(NamedTuple):
-    """What the network says of each pixel that it sees.
+    """The network's result for each pixel that it sees.
 
     Attributes:
         change: [N, 12, S, S], D of the affine map [I | 0] + D, D row by row.
@@ -90,7 +90,7 @@ class Transforms(NamedTuple):
 
 
 class PixelMaps(NamedTuple):
-    """What `pyharmony.ops.color_grid` takes: grid [N, S, S, 1, 3, 4], a cell for each pixel that the network sees.
+    """The maps that `pyharmony.ops.color_grid` takes: grid [N, S, S, 1, 3, 4], a cell for each pixel of the network.
 
     There are no curves, and the affine map beside it is the identity.
     """
@@ -101,19 +101,19 @@ class PixelMaps(NamedTuple):
 
 
 def normalised(picture: Tensor) -> Tensor:
-    """A picture [N, 3, H, W] in [0, 1] by ImageNet's mean and standard deviation."""
-    # Numbers, not a tensor of them: a CUDA graph takes nothing from the processor.
+    """Normalises an image [N, 3, H, W] in [0, 1] by ImageNet's mean and standard deviation."""
+    # Numbers are used, not a tensor of them: a CUDA graph takes nothing from the CPU.
     return torch.cat([(picture[:, i : i + 1] - MEAN[i]) / STD[i] for i in range(3)], 1)
 
 
 def _conv(in_channels: int, channels: int, norm: bool, bias: bool = True) -> nn.Sequential:
-    """A convolution 3x3, batch norm where it is wanted, a ReLU."""
+    """Makes a convolution 3x3, batch norm if wanted, and a ReLU."""
     conv = nn.Conv2d(in_channels, channels, 3, padding=1, bias=bias)
     return nn.Sequential(conv, *([nn.BatchNorm2d(channels)] if norm else []), nn.ReLU())
 
 
 class ChannelGate(nn.Module):
-    """Each channel times a share that two dense layers take from the means and maxima of all."""
+    """A gate that multiplies each channel by a share; two dense layers compute it from all means and maxima."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -126,10 +126,10 @@ class ChannelGate(nn.Module):
 
 
 class SeparatedAttention(nn.Module):
-    """Gates of their own for the object, the background and both; the object's features go through two convolutions.
+    """Separate gates for the object, the background and both; the object's features go through two convolutions.
 
-    Between them the mask decides, softened by `blur`, 7x7, with zeros around it: a Gaussian of one pixel, which is not
-    trained. In published weights it is noise, which their initialisation has written there.
+    The mask mixes them, softened by `blur`, 7x7, with zeros around it: a Gaussian of one pixel, which is not trained.
+    In published weights it is noise, because their initialisation overwrote it.
     """
 
     blur: Tensor
@@ -181,7 +181,7 @@ class Convolutions(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Self-attention and two dense layers, each beside the identity, a layer norm after each; dropout in training."""
+    """Self-attention and two dense layers, each with a residual connection and a layer norm; dropout in training."""
 
     def __init__(self, width: int, heads: int, hidden: int, dropout_p: float = 0.0) -> None:
         super().__init__()
@@ -191,7 +191,7 @@ class TransformerLayer(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [N, T, width], the result is like it."""
+        """Maps x [N, T, width] to a tensor like it."""
         query, key, value = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         share = self.dropout_p if self.training else 0.0
         found = functional.scaled_dot_product_attention(query, key, value, dropout_p=share)
@@ -203,7 +203,7 @@ class TransformerLayer(nn.Module):
 
 
 class Patches(nn.Module):
-    """The transformer: patches of picture and mask are tokens, which know nothing of their places."""
+    """The transformer: patches of image and mask are tokens, which know nothing of their places."""
 
     channels = 12
 
@@ -262,10 +262,10 @@ class PctNet(Model):
         _blocks.start_as_identity(self.last)
 
     def transforms(self, composite: Tensor, mask: Tensor) -> Transforms:
-        """What the network says; see the class for the arguments.
+        """Returns the network's maps; see the class for the arguments.
 
         Raises:
-            ArgumentError, ShapeError: composite or mask is nothing that the model takes.
+            ArgumentError, ShapeError: composite or mask is not what the model takes.
         """
         checks.check_image(composite, "composite", 3)
         checks.check_mask(mask, composite)
@@ -279,12 +279,12 @@ class PctNet(Model):
                 functional.interpolate(x, (size, size), mode="bilinear", antialias=True) for x in (picture, inside)
             )
         features, attention = self.net(picture, inside)
-        # bfloat16 would do for the change, but not for what it is added to.
+        # bfloat16 is precise enough for the change, but not for the image that it is added to.
         change = self.last(features).to(composite.dtype)
         return Transforms(change, None if attention is None else attention.to(composite.dtype))
 
     def mapped(self, composite: Tensor, mask: Tensor, transforms: Transforms) -> Tensor:
-        """What the maps make of the picture at its own size, [N, 3, H, W]; see the class."""
+        """Returns the image at its own size after the maps, [N, 3, H, W]; see the class."""
         change = transforms.shared
         if change.shape[2:] != composite.shape[2:]:
             change = functional.interpolate(change, composite.shape[2:], mode="bicubic")
@@ -295,19 +295,19 @@ class PctNet(Model):
         return composite + mask.to(composite.dtype) * (made - composite)
 
     def maps(self, composite: Tensor, mask: Tensor) -> PixelMaps:
-        """The maps as a grid with a cell a pixel, between which `color_grid` is linear; the arguments are those of
-        `forward`."""
+        """Returns the maps as a grid with a cell a pixel, between which `color_grid` is linear; the arguments are those
+        of `forward`."""
         change = self.transforms(composite, mask).shared
         grid = change.reshape(-1, 3, 4, *change.shape[2:]).permute(0, 3, 4, 1, 2)
         return PixelMaps(None, None, grid[:, :, :, None])
 
     def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
-        """See the class."""
+        """Returns the harmonised image, see the class."""
         return self.mapped(composite, mask, self.transforms(composite, mask))
 
 
 def _change(weight: Tensor, bias: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> dict[str, Tensor]:
-    """The last layer: from the published M and b of y = M z + b, z = (x - mean) / std, to D of y = x + D [x; 1].
+    """Converts the last layer from M and b of y = M z + b, z = (x - mean) / std, to D of y = x + D [x; 1].
 
     The published channels are M by rows, then b; those of D are [3, 4] by rows.
     """
@@ -323,7 +323,7 @@ def _change(weight: Tensor, bias: Tensor, mean: tuple[float, ...], std: tuple[fl
 
 
 def _names_of_convolutions() -> dict[str, str]:
-    """From the published modules of the convolutional form to ours."""
+    """Returns our names of the published modules of the convolutional form."""
     down = ["encoder.block0", "encoder.block1", "encoder.blocks_connected.block2", "encoder.blocks_connected.block3"]
     names = {"decoder.conv_attention": "net.attention"}
     pairs = [(f"{block}.convs", f"net.down.{i}") for i, block in enumerate(down)]
@@ -343,7 +343,7 @@ def _names_of_convolutions() -> dict[str, str]:
 
 
 def _convert(state: dict[str, Any]) -> tuple[PctNetConfig, dict[str, Any]]:
-    """The published network of either form."""
+    """Converts the published network of either form."""
     cnn = "encoder.block0.convs.block.0.block.0.weight" in state
     if not cnn and "encoder.patch_to_embedding.1.weight" not in state:
         raise WeightsError("the names of the weights are those of neither form of PCT-Net")
@@ -351,7 +351,7 @@ def _convert(state: dict[str, Any]) -> tuple[PctNetConfig, dict[str, Any]]:
     if weight is None or bias is None or weight.ndim != 4 or weight.shape[0] != 12 or bias.shape != (12,):
         raise WeightsError("no map of twelve numbers a pixel; expected get_params.weight [12, C, 1, 1] and its bias")
     if cnn:
-        # Left of the network that it was made from; nothing reads it.
+        # These weights are a remnant of the network that it was made from; nothing reads them.
         _published.take(state, "decoder.to_rgb.")
         blur = state.pop(f"decoder.up_blocks.{_BLOCKS - 2}.attention.mask_blurring.weight", None)
         found = _published.rename(state, _names_of_convolutions(), "batch")
@@ -376,7 +376,7 @@ def _convert(state: dict[str, Any]) -> tuple[PctNetConfig, dict[str, Any]]:
     inner = found.get("net.layers.0.inner.weight")
     if inner is None:
         raise WeightsError("no layer of the transformer is among the weights")
-    # A token's values are published by rows, columns and channels; of a convolution channels come first.
+    # The published values of a token are by rows, columns and channels; in a convolution channels come first.
     embed = patches.reshape(-1, patch, patch, 4).permute(0, 3, 1, 2).contiguous()
     config = PctNetConfig(
         encoder="vit", patch=patch, token_width=embed.shape[0], layers=count, hidden=inner.shape[0]

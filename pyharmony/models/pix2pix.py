@@ -19,13 +19,13 @@ from . import _blocks, _published, checks
 from ._blocks import Norm
 from ._registry import Adversarial, ModelInfo, register
 
-#: The U-Nets, and the sides of the pictures that they halve down to one pixel.
+#: The U-Nets, and the side of the images that each halves down to one pixel.
 UNETS = {f"unet_{size}": size for size in (32, 64, 128, 256, 512, 1024)}
-#: The residual networks, and how many blocks they have.
+#: The residual networks, and the number of blocks of each.
 RESNETS = {"resnet_6blocks": 6, "resnet_9blocks": 9}
 GENERATORS = (*UNETS, *RESNETS)
 DISCRIMINATORS = ("basic", "n_layers", "pixel")
-#: Layers of the published discriminator of patches.
+#: The number of layers of the published discriminator of patches.
 _LAYERS = 3
 
 
@@ -36,19 +36,19 @@ class Pix2PixConfig:
     Attributes:
         generator: 'unet_256' or 'unet_128', U-Nets of eight and seven levels, or of another depth, 'unet_32' of five to
             'unet_1024' of ten; 'resnet_9blocks' or 'resnet_6blocks'.
-        mask: whether a mask comes with the picture, as a fourth channel.
-        width: channels of the generator's first layer (ngf).
-        discriminator_width: channels of the discriminator's first layer (ndf).
+        mask: whether a mask comes with the image, as a fourth channel.
+        width: the channels of the generator's first layer (ngf).
+        discriminator_width: the channels of the discriminator's first layer (ndf).
         discriminator: 'basic' judges patches of 70 pixels by three layers, 'n_layers' patches of another size,
             'pixel' each pixel by itself.
-        discriminator_layers: of 'n_layers', how many layers there are: 1 judges patches of 16 pixels, 2 of 34, 4 of
-            142, 5 of 286.
-        norm: 'batch', 'instance' or 'none', of both networks.
+        discriminator_layers: for 'n_layers', the number of layers: 1 judges patches of 16 pixels, 2 of 34, 4 of 142,
+            5 of 286.
+        norm: 'batch', 'instance' or 'none', for both networks.
         dropout: the share of features dropped in three inner levels of the U-Net of eight, one less for each level
             less, and inside the residual blocks.
-        residual: whether the output is the picture plus what is added inside the mask, an affine map of each pixel's
-            colour that the network gives, in the beginning zero; cut to [-1, 1]. With the picture and its mask it sees
-            the mean and deviation of each channel inside and outside. The published make a picture anew.
+        residual: whether the output is the image plus an affine map of each pixel's colour inside the mask, cut to
+            [-1, 1]; the network gives the map, in the beginning zero. Beside image and mask it sees the mean and
+            deviation of each channel inside and outside. The published networks make a new image.
     """
 
     generator: Literal[
@@ -81,7 +81,7 @@ class Pix2PixConfig:
 
     @property
     def size(self) -> int:
-        """Sides of the pictures that the generator was made for."""
+        """The side of the images that the generator was made for."""
         return UNETS.get(self.generator, 256)
 
 
@@ -98,13 +98,13 @@ class ResidualBlock(nn.Module):
         self.norm2 = _blocks.norm_layer(norm, channels)
 
     def forward(self, x: Tensor, active: bool) -> Tensor:
-        """x [N, channels, H, W], the result is like it; active: whether there is dropout."""
+        """Maps x [N, channels, H, W] to a tensor like it; active: whether there is dropout."""
         y = _blocks.dropout(torch.relu(self.norm1(self.conv1(x))), self.dropout_p, active)
         return x + self.norm2(self.conv2(y))
 
 
 class ResNet(nn.Module):
-    """7x7, two convolutions of stride 2, nine or six residual blocks at a quarter of the size, and back."""
+    """A residual network: 7x7, two convolutions of stride 2, nine or six blocks at a quarter of the size, and back."""
 
     multiple = 4
 
@@ -143,7 +143,7 @@ class ResNet(nn.Module):
 
 
 class Generator(nn.Module):
-    """The network of `Pix2PixConfig.generator` on the picture and, where there is one, its mask."""
+    """The network of `Pix2PixConfig.generator` on the image and, if there is one, its mask."""
 
     def __init__(self, config: Pix2PixConfig) -> None:
         super().__init__()
@@ -163,13 +163,13 @@ class Generator(nn.Module):
             )
 
     def forward(self, image: Tensor, mask: Tensor | None = None, *, stochastic: bool = False) -> Tensor:
-        """A picture from a picture.
+        """Makes an image from an image.
 
         Args:
             image: [N, 3, H, W] in [-1, 1]; sides are multiples of 256, 128 and so on for the U-Nets, by their names,
                 of 4 for the residual networks.
             mask: [N, 1, H, W] in [0, 1], for the models that were made with it.
-            stochastic: dropout at inference too, as published: another result with every call.
+            stochastic: whether there is dropout at inference, too, as published: another result with every call.
 
         Returns:
             [N, 3, H, W] in [-1, 1].
@@ -178,7 +178,7 @@ class Generator(nn.Module):
         return _blocks.added(output, image, mask) if self.residual else output
 
     def maps(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Of a residual generator what `_blocks.added` takes, [N, 12, H, W]; the arguments are those of `forward`."""
+        """Returns a residual generator's maps for `_blocks.added`, [N, 12, H, W]; see `forward` for the arguments."""
         return self._net(image, mask, False)
 
     def _net(self, image: Tensor, mask: Tensor | None, stochastic: bool) -> Tensor:
@@ -190,11 +190,12 @@ class Generator(nn.Module):
 
 
 class PatchGan(nn.Module):
-    """Judges each patch of 70 pixels by three layers: 256 pixels become a map of 30x30; of another number of layers
-    patches of another size.
+    """Judges each patch of 70 pixels by three layers, or of another size by another number of layers.
+
+    With three layers 256 pixels become a map of 30x30.
 
     Attributes:
-        smallest: sides of the smallest pictures.
+        smallest: the side of the smallest images.
     """
 
     def __init__(self, channels: int, width: int, norm: Norm, layers: int = _LAYERS) -> None:
@@ -218,7 +219,7 @@ class PatchGan(nn.Module):
 
 
 class PixelGan(nn.Module):
-    """Judges each pixel by itself, by three convolutions 1x1: the map has the size of the picture."""
+    """A discriminator of pixels, by three convolutions 1x1: the map has the size of the image."""
 
     smallest = 1
 
@@ -239,11 +240,10 @@ class PixelGan(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """The network of `Pix2PixConfig.discriminator` on the picture that was given, its mask where there is one, and the
-    picture to judge.
+    """The network of `Pix2PixConfig.discriminator` on the given image, its mask if any, and the image to judge.
 
     Attributes:
-        smallest: sides of the smallest pictures.
+        smallest: the side of the smallest images.
     """
 
     def __init__(self, config: Pix2PixConfig) -> None:
@@ -258,14 +258,14 @@ class Discriminator(nn.Module):
         self.smallest = self.net.smallest
 
     def forward(self, image: Tensor, output: Tensor, mask: Tensor | None = None) -> Tensor:
-        """A map of logits [N, 1, h, w].
+        """Returns a map of logits [N, 1, h, w].
 
         Args:
-            image, output: [N, 3, H, W] in [-1, 1], of 32 pixels or more, with n layers of 4 * 2^n.
-            mask: [N, 1, H, W], for the models that were made with it.
+            image, output: [N, 3, H, W] in [-1, 1], of 32 pixels or more, or 4 * 2^n with n layers.
+                mask: [N, 1, H, W], for the models that were made with it.
 
-        Returns:
-            h = floor(H / 8) - 2; with n layers h = floor(H / 2^n) - 2, of 'pixel' h = H.
+            Returns:
+                h = floor(H / 8) - 2; with n layers h = floor(H / 2^n) - 2, for 'pixel' h = H.
         """
         checks.check_image(image, "image", 3)
         checks.check_like(output, image, "output", "image")
@@ -295,7 +295,7 @@ class Pix2Pix(Adversarial):
 
 
 def _convert_resnet(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The published residual generator: a sequence whose blocks are sequences of their own."""
+    """Converts the published residual generator: a sequence whose blocks are sequences of their own."""
     blocks = sorted({int(m.group(1)) for key in state if (m := re.match(r"model\.(\d+)\.conv_block\.", key))})
     count = len(blocks)
     name = next((name for name, known in RESNETS.items() if known == count), None)
@@ -303,7 +303,7 @@ def _convert_resnet(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str,
         known = " or ".join(map(str, RESNETS.values()))
         raise WeightsError(f"the file has {count} residual blocks, pix2pix has {known}")
     norm = _published.norm_by(state, "model.1", "model.2")
-    # A dropout between the convolutions moves the second by one.
+    # A dropout between the convolutions moves the second one by one place.
     dropped = "model.10.conv_block.6.weight" in state and state["model.10.conv_block.6.weight"].ndim == 4
     second = 6 if dropped else 5
     names = {"model.1": "first", "model.2": "down_norm.0", "model.4": "down.0", "model.5": "down_norm.1"}
@@ -326,7 +326,7 @@ def _convert_resnet(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str,
 
 
 def _convert_discriminator(judge: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The published discriminator of patches, one sequence `model`, or of pixels, one sequence `net`."""
+    """Converts the published discriminator of patches, one sequence `model`, or of pixels, one sequence `net`."""
     if "net.0.weight" in judge:
         norm = _published.norm_by(judge, "net.2", "net.3")
         names = {f"net.{i}": f"net.{i}" for i in (0, 2, 3, 5)}
@@ -341,7 +341,7 @@ def _convert_discriminator(judge: dict[str, Tensor]) -> tuple[dict[str, Any], di
 
 
 def _convert(state: dict[str, Tensor]) -> tuple[Pix2PixConfig, dict[str, Tensor]]:
-    # The discriminator comes in a file of its own, if at all: that of a residual generator has the same names.
+    # The discriminator, if any, comes in a separate file, because a residual generator has the same names.
     judge: dict[str, Tensor] = {}
     if "model.model.0.weight" in state:
         judge = {key: state.pop(key) for key in list(state) if not key.startswith("model.model.")}

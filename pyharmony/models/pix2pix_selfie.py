@@ -27,14 +27,14 @@ class Pix2PixSelfieConfig:
     """Settings of `Pix2PixSelfie`.
 
     Attributes:
-        mask: whether a mask comes with the picture, as a fourth channel.
-        width: channels of the generator's first stage.
-        norm: of the generator, 'batch' or 'instance'.
-        dropout: after the norm of every decoder stage but the last; it is the noise of the model.
-        residual: the generator says what to change of the picture, inside the mask, and starts with little.
-        depth: how often the generator halves the picture, after two stages that do not; sides are multiples of 2^depth.
+        mask: whether a mask comes with the image, as a fourth channel.
+        width: the channels of the generator's first stage.
+        norm: the norm of the generator, 'batch' or 'instance'.
+        dropout: the dropout after the norm of every decoder stage but the last; it is the noise of the model.
+        residual: whether the generator says what to change of the image, inside the mask; it starts with little.
+        depth: how often the generator halves the image, after two stages that do not; sides are multiples of 2^depth.
         discriminator: 'wide_residual', four blocks of two convolutions; 'patches', that of pix2pix.
-        discriminator_width: channels of its first block or layer.
+        discriminator_width: the channels of its first block or layer.
         discriminator_norm: 'batch' or 'instance'; equal in quality as published, batch norm is the faster.
         discriminator_factor: how much wider a wide residual block is inside.
     """
@@ -69,7 +69,7 @@ def _conv(a: int, b: int, stride: int, bias: bool) -> nn.Conv2d:
 class Generator(nn.Module):
     """Nine stages down and nine up; stage i of the decoder sees what is before it and encoder stage 10 - i.
 
-    Of another depth there are depth + 2 stages each way.
+    With another depth there are depth + 2 stages each way.
     """
 
     def __init__(self, config: Pix2PixSelfieConfig) -> None:
@@ -95,12 +95,12 @@ class Generator(nn.Module):
         self.last = _conv(inputs[-1], 3, 1, True)
 
     def forward(self, image: Tensor, mask: Tensor | None = None, *, stochastic: bool = False) -> Tensor:
-        """A picture from a picture.
+        """Makes an image from an image.
 
         Args:
             image: [N, 3, H, W] in [-1, 1], sides multiples of 2^depth, 128; with instance norm not both 2^depth.
-            mask: [N, 1, H, W] in [0, 1], unless the model was made without.
-            stochastic: dropout at inference too, as published: another result with every call.
+            mask: [N, 1, H, W] in [0, 1], unless the model was made without it.
+            stochastic: whether there is dropout at inference, too, as published: another result with every call.
 
         Returns:
             [N, 3, H, W] in [-1, 1].
@@ -128,7 +128,7 @@ class Generator(nn.Module):
 
 
 class WideBlock(nn.Module):
-    """Norm, leaky ReLU and 3x3 to factor * channels, the same to channels at half the size, beside a 1x1."""
+    """Norm, leaky ReLU and 3x3 to factor * channels, then again to channels at half the size; a 1x1 beside them."""
 
     def __init__(self, in_channels: int, channels: int, factor: int, norm: Norm) -> None:
         super().__init__()
@@ -140,7 +140,7 @@ class WideBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv1(functional.leaky_relu(self.norm1(x), 0.2))
-        # The stride by hand: the channels-last gradient of a strided 1x1 writes beyond its memory in torch 2.13.
+        # The stride is made by slicing: in torch 2.13 a strided 1x1's channels-last gradient writes beyond its memory.
         return self.conv2(functional.leaky_relu(self.norm2(y), 0.2)) + self.shortcut(x[:, :, ::2, ::2])
 
 
@@ -164,8 +164,7 @@ class WideResidual(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """The network of `Pix2PixSelfieConfig.discriminator` on the picture that was given, its mask, and the picture to
-    judge."""
+    """The network of `Pix2PixSelfieConfig.discriminator` on the given image, its mask, and the image to judge."""
 
     def __init__(self, config: Pix2PixSelfieConfig) -> None:
         super().__init__()
@@ -180,7 +179,7 @@ class Discriminator(nn.Module):
             self.multiple, self.smallest = 1, self.net.smallest
 
     def forward(self, image: Tensor, output: Tensor, mask: Tensor | None = None) -> Tensor:
-        """A map of logits [N, 1, h, w].
+        """Returns a map of logits [N, 1, h, w].
 
         Args:
             image, output: [N, 3, H, W] in [-1, 1]; sides are multiples of 16, for 'patches' 32 or more.

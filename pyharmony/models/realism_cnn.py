@@ -21,10 +21,10 @@ class RealismCnnConfig:
     """Settings of `RealismCnn`.
 
     Attributes:
-        size: sides of the pictures.
-        widths: channels of the stem and of the residual stages, each of which halves the size.
-        dropout: before the score, in training.
-        regions: hidden values that compare the object's colours with those around it, see `RealismCnn`; 0: none.
+        size: the side of the images.
+        widths: the channels of the stem and of the residual stages, each of which halves the size.
+        dropout: the dropout before the score, in training.
+        regions: the hidden values that compare the object's colours with those around it, see `RealismCnn`; 0: none.
     """
 
     size: int = 128
@@ -40,7 +40,7 @@ class RealismCnnConfig:
             checks.check_whole(self.regions, "regions", 1)
 
 
-#: Channels of `colours`.
+#: The number of channels of `colours`.
 COLOURS = 9
 
 
@@ -81,7 +81,7 @@ class RealismCnn(Model):
         self.stem = nn.Conv2d(4, stem, 3, 2, 1, bias=False)
         self.stem_norm = nn.BatchNorm2d(stem)
         self.stages = nn.Sequential(*(Stage(a, b) for a, b in zip([stem, *widths], widths)))
-        # What a composite lacks may be in one place or all over: the mean and the largest of each feature.
+        # The lack of a composite may be in one place or everywhere: both mean and maximum of each feature are used.
         self.score = nn.Linear(2 * config.widths[-1], 1)
         if config.regions:
             self.region_norm = nn.BatchNorm1d(4 * COLOURS)
@@ -91,11 +91,11 @@ class RealismCnn(Model):
             if isinstance(m, nn.Conv2d):
                 nn.init.kaiming_normal_(m.weight, nonlinearity="relu")
         if config.regions:
-            # The colours are learned from first; what the convolutions say of nothing is noise to them.
+            # The colours are learned first, as the output of untrained convolutions is noise to them.
             nn.init.zeros_(self.score.weight)
 
     def logits(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The score before the sigmoid, [N], for losses."""
+        """Returns the score before the sigmoid, [N], for losses."""
         checks.check_image(image, "image", 3, size=self.config.size)
         checks.check_statistics(image, "image", self.training, len(self.config.widths))
         if mask is None:
@@ -114,12 +114,12 @@ class RealismCnn(Model):
         return score.squeeze(1)
 
     def forward(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
-        """See the class."""
+        """Returns the score, see the class."""
         return torch.sigmoid(self.logits(image, mask))
 
 
 def colours(image: Tensor) -> Tensor:
-    """R, G, B, luminance Y, R - Y, G - Y, B - Y, chroma and saturation of pictures in [-1, 1]: [N, 9, H, W]."""
+    """Returns R, G, B, luminance Y, R - Y, G - Y, B - Y, chroma, saturation of images in [-1, 1]: [N, 9, H, W]."""
     x = (image + 1) / 2
     weights = x.new_tensor([0.299, 0.587, 0.114])[:, None, None]
     luminance = (x * weights).sum(1, keepdim=True)
@@ -129,16 +129,16 @@ def colours(image: Tensor) -> Tensor:
 
 
 def statistics(x: Tensor, mask: Tensor) -> Tensor:
-    """Means and logarithms of deviations of x [N, C, h, w], inside a mask [N, 1, H, W] and outside of it: [N, 4 C].
+    """Returns means and logarithms of deviations of x [N, C, h, w] inside and outside a mask [N, 1, H, W]: [N, 4 C].
 
-    A deviation is at least 0.01. Where there is nothing inside, or nothing outside, both are of all of it.
+    A deviation is at least 0.01. If nothing is inside, or nothing outside, both are computed over all pixels.
     """
     inside = functional.adaptive_avg_pool2d(mask, (x.shape[2], x.shape[3])).flatten(2)
     weights = torch.cat([inside, 1 - inside], 1)
     total, pixels = weights.sum(2, keepdim=True), weights.shape[2]
     both = (total > 0).all(1, keepdim=True)
     weights = torch.where(both, weights / total.clamp(min=1e-6), 1 / pixels)
-    # By pixels and channels: so they lie in memory where the network runs fast.
+    # The order is by pixels, then channels: they lie so in memory where the network runs fast.
     values = x.permute(0, 2, 3, 1).flatten(1, 2)
     mean = weights @ values
     variance = (weights @ values.square() - mean.square()).clamp(min=1e-4)

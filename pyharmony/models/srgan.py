@@ -26,9 +26,9 @@ class SrganConfig:
 
     Attributes:
         scale: 2 or 4.
-        width: channels of the generator.
-        blocks: residual blocks.
-        discriminator_width: channels of the discriminator's first layer.
+        width: the channels of the generator.
+        blocks: the number of residual blocks.
+        discriminator_width: the channels of the discriminator's first layer.
     """
 
     scale: Literal[2, 4] = 4
@@ -44,7 +44,7 @@ class SrganConfig:
 
 
 class ResidualBlock(nn.Module):
-    """x + BN(conv(PReLU(BN(conv(x)))))."""
+    """A residual block x + BN(conv(PReLU(BN(conv(x)))))."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class ResidualBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """9x9, residual blocks, a pixel shuffle for each doubling, 9x9."""
+    """The generator: 9x9, residual blocks, a pixel shuffle for each doubling, 9x9."""
 
     def __init__(self, config: SrganConfig) -> None:
         super().__init__()
@@ -76,16 +76,16 @@ class Generator(nn.Module):
         self.last = nn.Conv2d(w, 3, 9, padding=4)
 
     def forward(self, image: Tensor) -> Tensor:
-        """image [N, 3, H, W] in [0, 1] to [N, 3, scale * H, scale * W] in [0, 1]."""
+        """Maps image [N, 3, H, W] in [0, 1] to [N, 3, scale * H, scale * W] in [0, 1]."""
         checks.check_image(image, "image", 3)
         first = self.first(image)
         return (torch.tanh(self.last(self.up(self.close(self.blocks(first)) + first))) + 1) / 2
 
 
 class Discriminator(nn.Module):
-    """Eight convolutions 3x3 that halve the size four times, the mean over the picture, and two layers to a score.
+    """Eight convolutions 3x3 that halve the size four times, the mean over the image, and two layers to a score.
 
-    The paper has a dense layer in place of the mean, and so one size of pictures.
+    The paper has a dense layer in place of the mean, and so takes one size of images only.
     """
 
     smallest = 16
@@ -102,7 +102,7 @@ class Discriminator(nn.Module):
         self.score = nn.Linear(16 * w, 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """image [N, 3, H, W] in [0, 1] of 16 pixels or more: logits [N]."""
+        """Returns logits [N] of images [N, 3, H, W] in [0, 1] of 16 pixels or more."""
         checks.check_image(image, "image", 3)
         if min(image.shape[2:]) < self.smallest:
             raise ShapeError(f"image: {image.shape[2]}x{image.shape[3]} pixels, expected {self.smallest} or more")

@@ -33,14 +33,14 @@ class StyleEncoderConfig:
     Attributes:
         kind: 'code' for a trained code of the region, 'features' for maps of an extractor that is not trained.
         space: 'rgb', or 'hsv' for `pyharmony.losses.hue_saturation`.
-        width: channels of the first layer.
-        code: length of the code.
-        masked_pool: the code is a mean over what the mask shows; False: over all, holes as zeros, as published.
-        regions: hidden values of a layer through which statistics of the region's colours are added to the code, in RGB
+        width: the channels of the first layer.
+        code: the length of the code.
+        masked_pool: whether the code is a mean over what the mask shows; False: over all, holes as zeros, as published.
+        regions: the number of hidden values of a layer that adds statistics of the region's colours to the code, in RGB
             alone; 0: none, as published.
-        size: sides of the pictures that the weights were made for.
-        decay: of the score: codes at distance d have exp(-decay d). The scale of codes is that of the weights, and so
-            is this.
+        size: the side of the images that the weights were made for.
+        decay: the decay of the score: codes at distance d have exp(-decay d). It belongs to the weights, like the
+            scale of the codes.
     """
 
     kind: Literal["code", "features"] = "code"
@@ -69,10 +69,10 @@ class StyleEncoderConfig:
 
 
 class RegionEncoder(nn.Module):
-    """Five partial convolutions 3x3 of stride 2 without padding, the mean, and a 1x1: a code of a region.
+    """The encoder of a region: five partial convolutions 3x3 of stride 2 without padding, the mean, and a 1x1.
 
-    With `regions` the statistics of the region's colours that `RealismCnn` has, means and logarithms of deviations, are
-    added through a layer of so many hidden values.
+    With `regions` a layer of so many hidden values adds statistics of the region's colours, which are those of
+    `RealismCnn`: means and logarithms of deviations.
     """
 
     smallest = 63
@@ -93,13 +93,13 @@ class RegionEncoder(nn.Module):
             self.region_code = nn.Linear(regions, code, bias=False)
 
     def begin_with_colours(self) -> None:
-        """Initial weights by which the code is that of the colours: what the convolutions say of nothing is noise."""
+        """Sets initial weights that give the code of the colours, without the noise of untrained convolutions."""
         nn.init.zeros_(self.last.weight)
         self.region_hidden.reset_parameters()
         self.region_code.reset_parameters()
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
-        """image [N, 3, H, W] in [-1, 1] of 63 pixels or more, mask [N, 1, H, W], taken as 1 from 0.5 on: [N, code]."""
+        """Maps image [N, 3, H, W] in [-1, 1], 63 pixels or more, and mask [N, 1, H, W], 1 from 0.5 on, to [N, code]."""
         checks.check_image(image, "image", 3)
         checks.check_mask(mask, image)
         if min(image.shape[2:]) < self.smallest:
@@ -124,14 +124,14 @@ class RegionEncoder(nn.Module):
 
 
 def reached(mask: Tensor) -> Tensor:
-    """What the last map of a `RegionEncoder` holds of a mask [N, 1, H, W]: the last row and column may be cut off."""
+    """Returns a mask [N, 1, H, W] as the last map of a `RegionEncoder` sees it, perhaps without last row and column."""
     for _ in range(5):
         mask = functional.max_pool2d(mask, 3, 2)
     return mask
 
 
 def harmony_of(encoder: nn.Module, image: Tensor, mask: Tensor, decay: float) -> Tensor:
-    """exp(-decay |z_f - z_b|) of the codes of object and background, [N] in (0, 1]."""
+    """Returns exp(-decay |z_f - z_b|) of the codes of object and background, [N] in (0, 1]."""
     return torch.exp(-decay * torch.linalg.vector_norm(encoder(image, mask) - encoder(image, 1 - mask), dim=1))
 
 
@@ -146,7 +146,7 @@ class RegionFeatures(nn.Module):
         super().__init__()
         widths = [3] + [width * 2**i for i, count in enumerate(self.blocks) for _ in range(count)]
         self.convs = nn.ModuleList(PartialConv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(widths))
-        #: 1 where the weights were read from a file of VGG-16.
+        #: This is 1 if the weights were read from a file of VGG-16.
         self.register_buffer("pretrained", torch.zeros((), dtype=torch.uint8))
         generator = torch.Generator().manual_seed(self.seed)
         for name, parameter in self.named_parameters():
@@ -157,7 +157,7 @@ class RegionFeatures(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, x: Tensor, mask: Tensor) -> list[Tensor]:
-        """x [N, 3, H, W], sides multiples of 4, mask [N, 1, H, W] of zeros and ones: maps of H, H / 2 and H / 4."""
+        """Maps x [N, 3, H, W], sides multiples of 4, and mask [N, 1, H, W] of 0 and 1 to maps of H, H / 2 and H / 4."""
         height, width = x.shape[2:]
         masks = mask_pyramid(mask, [(height >> i, width >> i) for i in range(len(self.blocks))])
         convs = iter(self.convs)
@@ -173,7 +173,7 @@ class RegionFeatures(nn.Module):
 
 @torch.no_grad()
 def _orthogonal(weight: Tensor, generator: torch.Generator) -> None:
-    """Rows, or columns where there are more rows, that are orthogonal; scaled so that a ReLU keeps the variance."""
+    """Fills weight with orthogonal rows, or columns if rows are more, scaled so that a ReLU keeps the variance."""
     if weight.is_meta:
         return
     rows = torch.randn(weight.shape[0], weight[0].numel(), generator=generator, dtype=torch.float64)
@@ -212,13 +212,13 @@ class StyleEncoder(Model):
 
     @property
     def extractor(self) -> str:
-        """'trained' for codes; of features 'vgg16' where the weights were read from a file, else 'random'."""
+        """The origin of the weights: 'trained' for codes; for features 'vgg16' if read from a file, else 'random'."""
         if isinstance(self.net, RegionEncoder):
             return "trained"
         return "vgg16" if int(self.net.pretrained) else "random"
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor | list[Tensor]:
-        """See the class."""
+        """Returns the code or the features, see the class."""
         if isinstance(self.net, RegionEncoder):
             return self.net(hue_saturation(image) if self.config.space == "hsv" else image, mask)
         checks.check_image(image, "image", 3, 4)
@@ -231,10 +231,10 @@ class StyleEncoder(Model):
         return self.net(x, _blocks.binary(mask, image.dtype))
 
     def distance(self, output: Tensor, target: Tensor, mask: Tensor, *, gram: bool = False) -> Tensor:
-        """How far the style of output is from that of target inside the mask, [].
+        """Returns the distance between the styles of output and target inside the mask, [].
 
-        Codes: the mean Euclidean distance. Features: the sum over the maps of the mean absolute difference inside the
-        mask, or with `gram` of the mean absolute difference of their Gram matrices. The target gets no gradient.
+        For codes it is the mean Euclidean distance. For features it is the sum over the maps of the mean absolute
+        difference inside the mask, or with `gram` of that of their Gram matrices. The target gets no gradient.
         """
         if gram and self.config.kind == "code":
             raise ArgumentError("gram: a code has no Gram matrix; make the encoder with kind='features'")
@@ -247,14 +247,14 @@ class StyleEncoder(Model):
         return gram_distance(found, wanted, mask) if gram else feature_distance(found, wanted, mask)
 
     def harmony(self, image: Tensor, mask: Tensor) -> Tensor:
-        """How well object and background agree, [N] in (0, 1]: exp(-decay |z_f - z_b|), by codes, at config.size."""
+        """Returns how well object and background agree, [N] in (0, 1]: exp(-decay |z_f - z_b|), at config.size."""
         if self.config.kind != "code":
             raise ArgumentError("model: a style_encoder of kind='features' has no score; expected kind='code'")
         return harmony_of(self, image, mask, self.config.decay)
 
 
 def _convert(state: dict[str, Any]) -> tuple[StyleEncoderConfig, dict[str, Any]]:
-    """VGG-16 of torchvision, without batch norm, or BargainNet's encoder."""
+    """Converts VGG-16 of torchvision, without batch norm, or BargainNet's encoder."""
     if "conv1f.weight" in state:
         encoder = _published.region_encoder(state)
         config = StyleEncoderConfig(width=encoder["convs.0.weight"].shape[0], code=encoder["last.weight"].shape[0])

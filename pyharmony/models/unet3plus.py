@@ -22,10 +22,10 @@ class UNet3PlusConfig:
     """Settings of `UNet3Plus`.
 
     Attributes:
-        width: channels of the first encoder stage; they double four times.
-        branch: channels of each of the five inputs of a decoder node.
-        deep_supervision: heads on the inner nodes too, which `deep` returns; nothing else changes.
-        residual: the network says what to change of the composite inside the mask, and starts with little.
+        width: the channels of the first encoder stage; they double four times.
+        branch: the channels of each of the five inputs of a decoder node.
+        deep_supervision: whether the inner nodes have heads, too, which `deep` returns; nothing else changes.
+        residual: whether the network says what to change of the composite inside the mask; it starts with little.
     """
 
     width: int = 64
@@ -41,7 +41,7 @@ class UNet3PlusConfig:
 
 
 class Node(nn.Module):
-    """A decoder node: five scales brought to its size, a 3x3 for each, and a 3x3 for all."""
+    """A decoder node: five sizes of maps brought to its own, a 3x3 for each, and a 3x3 for all."""
 
     def __init__(self, inputs: list[int], level: int, branch: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Node(nn.Module):
         self.merge = _blocks.conv_norm_relu(branch * len(inputs), branch * len(inputs))
 
     def forward(self, maps: list[Tensor]) -> Tensor:
-        """maps: level k at k: the encoder's up to the node's own level, the decoder's and the bottom below it."""
+        """Merges maps, level k at k: the encoder's up to the node's own level, the decoder's and the bottom below."""
         scaled = []
         for k, (x, conv) in enumerate(zip(maps, self.branches)):
             if k < self.level:
@@ -102,12 +102,12 @@ class UNet3Plus(Model):
         return maps[:-1]
 
     def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
-        """See the class."""
+        """Returns the harmonised image, see the class."""
         output = torch.tanh(self.heads[0](self._nodes(composite, mask)[0]))
         return _blocks.changed(composite, output, mask) if self.config.residual else output
 
     def deep(self, composite: Tensor, mask: Tensor) -> list[Tensor]:
-        """The pictures of all heads, [N, 3, H, W] each in [-1, 1]; the first is that of `forward`."""
+        """Returns the images of all heads, [N, 3, H, W] each in [-1, 1]; the first is that of `forward`."""
         maps = self._nodes(composite, mask)
         pictures = []
         for i, (head, x) in enumerate(zip(self.heads, maps)):

@@ -1,4 +1,4 @@
-"""Batches of samples in an order, and with changes, that depend on the seed alone: not on workers, not on resuming."""
+"""Makes batches of samples; their order and changes depend on the seed alone, not on workers or on resuming."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch.nn import functional
 from ..data import Dataset
 from ..errors import ArgumentError, PyHarmonyError
 
-#: Batches whose samples are kept in memory at once where they are used more than once.
+#: The number of batches whose samples are kept in memory at once where samples are used more than once.
 KEPT = 8
 
 Picture = npt.NDArray[np.uint8]
@@ -25,10 +25,10 @@ Box = tuple[int, int, int, int]
 
 
 def resized(picture: Picture, size: int, box: Box | None = None) -> Picture:
-    """The box (left, top, right, bottom) of a picture, or all of it, at size x size; a mask [H, W] is made hard.
+    """Returns the box (left, top, right, bottom) of an image, or all of it, at size x size.
 
-    As `pyharmony.data.resize_sample`: Pillow's bilinear filter, which widens to what it shrinks, and for a mask the
-    nearest pixel.
+    It resizes like `pyharmony.data.resize_sample`: with Pillow's bilinear filter, whose support grows as it shrinks an
+    image. A mask [H, W] is made hard, 0 or 255, and resized to the nearest pixel.
     """
     if picture.ndim == 2:
         hard = Image.fromarray(np.where(picture >= 128, np.uint8(255), np.uint8(0)))
@@ -42,13 +42,13 @@ class Prepared:
     """Samples of one epoch as float tensors, ready to be stacked.
 
     Args:
-        dataset: of uint8 pictures.
-        inputs: what the step takes.
-        size: side of the pictures.
-        low: of the range of the model's pictures, -1 or 0.
-        scale: of a model that enlarges: `image` is the target, bicubically made so many times smaller.
-        crop, flip: see `DataConfig`; 0 and False for validation.
-        seed: of both, together with the number of the sample.
+        dataset: the samples, with uint8 images.
+            inputs: the names of the tensors that the step takes.
+            size: the side of the images.
+            low: the lowest value in the range of the model's images, -1 or 0.
+            scale: for a model that enlarges, how many times smaller than the target `image` is, bicubically reduced.
+            crop, flip: see `DataConfig`; 0 and False for validation.
+            seed: the seed of both, combined with the number of the sample.
     """
 
     def __init__(
@@ -103,10 +103,10 @@ def stacked(samples: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def order(count: int, batch: int, seed: int, epoch: int, rank: int = 0, world: int = 1) -> list[list[int]]:
-    """The samples of each batch of this process in an epoch; what does not fill a batch of all processes is left out.
+    """Returns the samples of each batch of this process in an epoch; what does not fill a batch of all is left out.
 
     Raises:
-        ArgumentError: there are fewer samples than one such batch holds.
+        ArgumentError: there are fewer samples than a batch of all processes holds.
     """
     whole = batch * world
     if count < whole:
@@ -119,7 +119,7 @@ def order(count: int, batch: int, seed: int, epoch: int, rank: int = 0, world: i
 def batches(
     prepared: Prepared, chosen: Sequence[Sequence[int]], workers: int, *, ahead: int = 2, pin: bool = False
 ) -> Iterator[dict[str, Tensor]]:
-    """The batches of these samples, so many of them read ahead by each of so many processes."""
+    """Yields the batches of these samples; each worker process reads `ahead` batches in advance."""
     if not workers:
         for indices in chosen:
             yield stacked([prepared[i] for i in indices])
@@ -150,12 +150,12 @@ def repeated(
     seed: tuple[int, ...] = (0,),
     pin: bool = False,
 ) -> Iterator[dict[str, Tensor]]:
-    """Batches of these samples, each of which is used so many times: of `KEPT` batches, mixed anew every time.
+    """Yields batches of these samples, using each sample `repeats` times: `KEPT` batches are held and mixed each time.
 
     Args:
-        chosen: samples of each batch, as many in each.
-        start: so many batches are left out; those after them are the same.
-        seed: of the mixing.
+        chosen: the samples of each batch, the same number in each.
+        start: the number of batches that are left out at the beginning; the later ones do not depend on it.
+        seed: the seed of the mixing.
     """
     if repeats == 1:
         yield from batches(prepared, chosen[start:], workers, pin=pin)

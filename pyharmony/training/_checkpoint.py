@@ -1,8 +1,8 @@
-"""Checkpoints: folders that are there whole or not at all, of safetensors and JSON.
+"""Checkpoints: folders of safetensors and JSON, each of which is written completely or not at all.
 
-`step-00001200/` holds `model.safetensors`, which `models.load` reads, `ema.safetensors` where there is an average,
-`state.safetensors` with the optimizers' moments and the random numbers' states, and `state.json` with everything
-else and the SHA-256 of the others.
+A folder such as `step-00001200/` holds `model.safetensors`, which `models.load` reads, `ema.safetensors` if the run
+keeps an average, `state.safetensors` with the optimizers' moments and the states of the random numbers, and
+`state.json` with everything else and the SHA-256 of the other files.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _NAME = re.compile(r"step-(\d{8,})")
 
 @dataclass
 class Checkpoint:
-    """What is saved.
+    """The contents of a checkpoint.
 
     Attributes:
-        model: with its weights.
-        ema: their average, a model of the same kind; or None.
-        optimizers: `Step.state_dict`.
-        random: states of generators of random numbers, uint8 tensors by `process/device`.
+        model: the model with its weights.
+        ema: a model of the same kind with the average of the weights; or None.
+        optimizers: the result of `Step.state_dict`.
+        random: the states of the generators of random numbers, uint8 tensors by `process/device`.
         facts: plain values: steps, position in the data, best figures, the digest of the configuration.
     """
 
@@ -54,7 +54,7 @@ class Checkpoint:
 
 
 def _flat(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
-    """value with each tensor replaced by its name in `tensors`."""
+    """Returns value with each tensor moved to `tensors` and replaced by its name there."""
     if isinstance(value, Tensor):
         tensors[path] = value.detach().cpu().clone().contiguous()
         return {"__tensor__": path}
@@ -79,7 +79,7 @@ def write(folder: Path, count: int, checkpoint: Checkpoint, keep: int) -> Path:
     """Writes the checkpoint of a step and removes all but the newest `keep`.
 
     Raises:
-        OSError: it cannot be written; what was there stays, and nothing half-written does.
+        OSError: it cannot be written; earlier checkpoints stay, and nothing half-written does.
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"step-{count:08d}"
@@ -110,7 +110,7 @@ def _checksum(path: Path) -> str:
 
 
 def _flush(path: Path) -> None:
-    """To the disk, so that a name never stands for less than it says after a power cut."""
+    """Flushes a file to the disk, so that after a power cut no name stands for a file that is incomplete."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -119,7 +119,7 @@ def _flush(path: Path) -> None:
 
 
 def _found(folder: Path) -> list[tuple[int, Path]]:
-    """The checkpoints of a folder, the newest first."""
+    """Returns the checkpoints of a folder, the newest first."""
     if not folder.is_dir():
         return []
     named = [(found, path) for path in folder.iterdir() if (found := _NAME.fullmatch(path.name)) and path.is_dir()]
@@ -127,7 +127,7 @@ def _found(folder: Path) -> list[tuple[int, Path]]:
 
 
 def newest(folder: Path) -> Path | None:
-    """The newest checkpoint that is whole; those that are not are named in a warning."""
+    """Returns the newest checkpoint that is whole; a warning names those that are not."""
     for _, path in _found(folder):
         try:
             _read_state(path)
@@ -153,10 +153,10 @@ def _read_state(path: Path) -> dict[str, Any]:
 
 
 def read(path: str | os.PathLike[str]) -> Checkpoint:
-    """What `write` wrote.
+    """Reads a checkpoint that `write` wrote.
 
     Raises:
-        WeightsError: no checkpoint, or a damaged one.
+        WeightsError: there is no checkpoint, or it is damaged.
     """
     folder = Path(path)
     state = _read_state(folder)
@@ -175,7 +175,7 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:
-    """Of this process, by device."""
+    """Returns the states of this process's random numbers, by device."""
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
@@ -183,7 +183,7 @@ def random_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_random_states(states: Mapping[str, Tensor], rank: int, device: torch.device) -> None:
-    """Those of the process of this rank; one that was not there goes on with numbers of its own."""
+    """Restores the random numbers of this rank; a process that the checkpoint does not know keeps its own."""
     if f"{rank}/cpu" not in states:
         return
     torch.set_rng_state(states[f"{rank}/cpu"])
@@ -195,10 +195,10 @@ def set_random_states(states: Mapping[str, Tensor], rank: int, device: torch.dev
 
 @contextlib.contextmanager
 def locked(folder: Path, rank: int = 0) -> Iterator[None]:
-    """One run at a time writes to a folder: its first process.
+    """Locks a folder, so that one run at a time writes to it; only the run's first process takes the lock.
 
     Raises:
-        ArgumentError: another one does.
+        ArgumentError: another run is writing to it.
     """
     import fcntl
 

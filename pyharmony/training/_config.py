@@ -1,4 +1,4 @@
-"""What a training run is told: a TOML file, and changes of single keys."""
+"""The configuration of a training run: a TOML file, and changes of single keys."""
 
 from __future__ import annotations
 
@@ -24,35 +24,34 @@ _RECIPES = Path(__file__).parent / "_recipes"
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """`[data]`: what is trained on.
+    """The table `[data]`: the samples that a run trains on.
 
     Attributes:
         root: a folder or file that `pyharmony.data.open_dataset` opens, or several, which are joined.
-        kind: how it is laid out, as there; '': found out by its files.
+        kind: the layout of root, a `kind` of `open_dataset`; '': found out from its files.
         annotations: the JSON file of COCO whose photographs root has; '': none.
-        category, min_share, max_share: of COCO, see `pyharmony.data.CocoPeople`.
+        category, min_share, max_share: the choice of COCO's photographs, see `pyharmony.data.CocoPeople`.
         boxes: the file with the boxes of aligned scenes; '': none.
-        split: of a set that has splits of its own, 'train' as a rule; '': all of it.
+        split: the split of a data set that has splits of its own, usually 'train'; '': all of it.
         validation: a folder of its own, or the share of the samples that is held back, chosen by their names.
-        validation_kind, validation_annotations, validation_boxes: of a folder of validation.
-        validation_split: of the set that has splits of its own, 'val' or 'test'; '': none.
-        limit: samples, or photographs of which composites are made, of those that there are to train on, drawn by
-            run.seed; 0: all.
-        size: side of the pictures that the network sees; larger ones are resized, keeping no aspect, as published.
+        validation_kind, validation_annotations, validation_boxes: the same settings for a folder of validation.
+        validation_split: the split to validate on in a set that has splits, 'val' or 'test'; '': none.
+        limit: how many samples, or photographs to make composites of, are drawn by run.seed to train on; 0: all.
+        size: the side of the images that the network sees; larger ones are resized, keeping no aspect, as published.
         crop: the largest share of a side that a random crop leaves out; 0: none.
-        pairs: of aligned scenes, drawn for an epoch.
-        flip: whether every second picture is mirrored.
-        methods: of photographs, how composites are made of them: names of `pyharmony.data.METHODS` and their weights;
-            empty: as `pyharmony.data.Synthesis` chooses.
-        retouched, inverted, borrowed, reshaped: of photographs, shares, see `pyharmony.data.Varied`; where one of them
-            is above 0 there may be photographs without a mask.
-        severity: of composites that are made of photographs, least and largest, see `pyharmony.data.Synthesis`; empty:
-            they stay as they come.
-        unchanged: share of those composites, in training, that are the photograph itself.
-        per_photo: composites of each photograph in an epoch; of those held back at most 8.
-        repeats: times that a sample is used in an epoch, within some batches, which are kept in memory: where samples
-            take longer to make than a step, and the network draws something else from them every time.
-        workers: processes that read ahead; 0: none.
+        pairs: the number of pairs of aligned scenes that are drawn for an epoch.
+        flip: whether each image is mirrored with a probability of one half.
+        methods: how composites are made of photographs: names of `pyharmony.data.METHODS` and their weights; empty: the
+            choice of `pyharmony.data.Synthesis`.
+        retouched, inverted, borrowed, reshaped: shares of the photographs that are varied, see `pyharmony.data.Varied`;
+            where one of them is above 0 there may be photographs without a mask.
+        severity: the least and largest severity of composites made of photographs, see `pyharmony.data.Synthesis`;
+            empty: they stay as they come.
+        unchanged: the share of those composites, in training, that are the photograph itself.
+        per_photo: the number of composites of each photograph in an epoch; at most 8 of each one held back.
+        repeats: how often a sample is used in an epoch, within a few batches that are kept in memory. It serves where a
+            sample takes longer to make than a step, and the network draws something else from it every time.
+        workers: the number of processes that read ahead; 0: none.
     """
 
     root: str | tuple[str, ...] = ""
@@ -92,15 +91,15 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleConfig:
-    """`[schedule]`: how long, and the learning rates.
+    """The table `[schedule]`: how long a run is, and its learning rates.
 
     Attributes:
-        epochs, steps, minutes: what ends the run; the first that is reached, 0: no limit.
-        decay: share of the run, at its end, in which the rates go down to 0 in a line, an epoch at a time.
+        epochs, steps, minutes: the limits of the run, which ends at the first that is reached; 0: no limit.
+        decay: the share of the run, at its end, in which the rates fall linearly to 0, epoch by epoch.
         drops: shares of the run, 0 to 1 and rising; from each on the rates are a tenth of what they were.
-        warm_up: steps in which they come up from 0.
-        expected_steps: of a run of minutes, how many it makes where it was tried; one that ends with less than a third
-            of them says that it was too short. 0: unknown.
+        warm_up: the number of steps in which the rates rise from 0.
+        expected_steps: how many steps a run of `minutes` makes where it was tried; a run that ends with less than a
+            third of them says that it was too short. 0: unknown.
     """
 
     epochs: int = 0
@@ -114,20 +113,20 @@ class ScheduleConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """`[run]`: all else.
+    """The table `[run]`: all other settings.
 
     Attributes:
-        seed: of weights, order and changes of the samples, dropout.
-        batch: samples of a step in one process.
-        accumulate: batches of which the gradients are summed before an update.
-        ema: decay of the moving average of the weights that is evaluated and kept; 0: none.
-        checkpoint_steps, checkpoint_minutes: between two checkpoints; 0: not by this.
-        keep: checkpoints that are kept.
-        evaluate_steps: between two evaluations; 0: one an epoch.
-        log_steps: between two entries of the log.
-        largest_skips: steps in a row that are not finite before the run ends with an error.
-        capture: on a GPU, a step as one CUDA graph.
-        threads: of torch on the processor; 0: as it is.
+        seed: the seed of weights, of the order and changes of the samples, and of dropout.
+        batch: the number of samples of a step in one process.
+        accumulate: the number of batches whose gradients are averaged for an update.
+        ema: the decay of the moving average of the weights that is evaluated and kept; 0: none.
+        checkpoint_steps, checkpoint_minutes: the interval between two checkpoints; 0: not by this measure.
+        keep: the number of checkpoints that are kept.
+        evaluate_steps: the number of steps between two evaluations; 0: one evaluation an epoch.
+        log_steps: the number of steps between two entries of the log.
+        largest_skips: after how many steps in a row that are not finite the run ends with an error.
+        capture: whether, on a GPU, a step runs as one CUDA graph.
+        threads: the number of torch's threads on the CPU; 0: left as it is.
     """
 
     seed: int = 0
@@ -146,13 +145,13 @@ class RunConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """A training run.
+    """The whole configuration of a training run.
 
     Attributes:
-        model: `name`, perhaps `preset`, and settings of the model.
-        step: perhaps `preset`, and settings of its step, see `pyharmony.training.steps`.
-        extractor: of a step that looks through one: `weights`, a file, or `name`, perhaps `preset`, and settings.
-        data, schedule, run: see their classes.
+        model: `name`, optionally `preset`, and settings of the model.
+        step: optionally `preset`, and settings of the model's step, see `pyharmony.training.steps`.
+        extractor: for a step that uses one: `weights`, a file, or `name`, optionally `preset`, and settings.
+        data, schedule, run: the other tables, see their classes.
     """
 
     model: Mapping[str, Any] = field(default_factory=dict)
@@ -212,12 +211,12 @@ class TrainConfig:
             raise ArgumentError("schedule: without an end; set schedule.epochs, schedule.steps or schedule.minutes")
 
     def value(self, key: str) -> Any:
-        """Return a setting by its table and name, such as 'data.root'."""
+        """Returns a setting by its table and name, such as 'data.root'."""
         table, name = key.split(".", 1)
         return getattr(getattr(self, table), name)
 
     def as_dict(self) -> dict[str, Any]:
-        """Tables of plain values."""
+        """Returns the tables as dictionaries of plain values."""
         return dataclasses.asdict(self)
 
 
@@ -232,11 +231,11 @@ _TABLES: dict[str, type | None] = {
 
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The tables of a file.
+    """Reads the tables of a TOML file.
 
     Raises:
-        ArgumentError: no TOML.
-        OSError: it cannot be read.
+        ArgumentError: the file is not TOML.
+        OSError: the file cannot be read.
     """
     try:
         return tomllib.loads(Path(path).read_text("utf-8"))
@@ -245,16 +244,16 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def recipes() -> dict[str, str]:
-    """The recipes that come with pyharmony, and what each is."""
+    """Returns the recipes that come with pyharmony by name, each with a sentence about it."""
     found = sorted(_RECIPES.glob("*.toml"))
     return {path.stem: path.read_text("utf-8").partition("\n")[0].removeprefix("# ") for path in found}
 
 
 def recipe(name: str) -> dict[str, Any]:
-    """The tables of a recipe.
+    """Returns the tables of a recipe.
 
     Raises:
-        ArgumentError: there is none of that name.
+        ArgumentError: there is no recipe of that name.
     """
     known = recipes()
     if name not in known:
@@ -263,7 +262,7 @@ def recipe(name: str) -> dict[str, Any]:
 
 
 def with_changes(tables: Mapping[str, Any], changes: Iterable[str]) -> dict[str, Any]:
-    """The tables with each 'table.key=value' in it; a value is written as in TOML, text without quotes is text."""
+    """Returns the tables with each change 'table.key=value' made; values are TOML, but text needs no quotes."""
     result = {name: dict(table) if isinstance(table, Mapping) else table for name, table in tables.items()}
     for change in changes:
         key, sign, text = change.partition("=")
@@ -280,10 +279,10 @@ def with_changes(tables: Mapping[str, Any], changes: Iterable[str]) -> dict[str,
 
 
 def config_of(tables: Mapping[str, Any]) -> TrainConfig:
-    """The configuration of tables as `read_toml` gives them.
+    """Makes the configuration from tables like those of `read_toml`.
 
     Raises:
-        ArgumentError: an unknown table or key, a value of another type or out of range.
+        ArgumentError: a table or key is unknown, or a value has another type or is out of range.
     """
     parts: dict[str, Any] = {}
     for name, table in tables.items():
@@ -328,12 +327,12 @@ def _accepted(hint: Any) -> tuple[type, ...]:
     return (float, int) if hint is float else (hint,)
 
 
-#: Where things lie, which may change: what is there is compared with what was there.
+#: The settings of [data] that are paths: they may change, and the samples found there are compared instead.
 _PATHS = ("root", "annotations", "boxes", "validation_annotations", "validation_boxes")
 
 
 def digest(config: TrainConfig) -> str:
-    """What has to be the same for a run to go on: all but how long it is, how it is looked at, and where its files lie.
+    """Returns the settings that must be equal for a run to go on: not its length, its logging or its files' paths.
 
     `Run` compares the samples by their names and an extractor by its weights.
     """

@@ -1,4 +1,4 @@
-"""What a network makes of samples that it has not seen, in figures and as a sheet."""
+"""Evaluates a network on samples that it has not seen: figures, and a sheet of images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..evaluation.networks import levels
 from ..models import Model
 from ._batches import Prepared, stacked
 
-#: The figure that says which weights are the best, and whether larger is better.
+#: The figure by which the best weights are chosen, and whether larger is better, for each task.
 DECISIVE = {
     "harmonize": ("fmse", False),
     "blend": ("mse", False),
@@ -29,7 +29,7 @@ _BATCH = 8
 
 
 def better(model: Model, figures: dict[str, float], best: dict[str, float]) -> bool:
-    """Whether these figures are better than the best so far."""
+    """Tells whether these figures are better than the best so far."""
     if not best:
         return True
     name, larger = DECISIVE[model.task]
@@ -40,10 +40,10 @@ def better(model: Model, figures: dict[str, float], best: dict[str, float]) -> b
 def evaluate(
     model: Model, inputs: tuple[str, ...], low: float, dataset: Dataset, size: int, scale: int
 ) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
-    """Mean figures over the samples, and a sheet of some of them.
+    """Returns the mean figures over the samples, and a sheet of some of them.
 
-    A harmoniser's picture is put into the composite by the mask before it is compared, as `pyharmony.evaluation` does
-    it; `gain` is the PSNR beyond that of the composite.
+    A harmoniser's image is put into the composite by the mask before it is compared, as in `pyharmony.evaluation`;
+    `gain` is its PSNR minus that of the composite.
     """
     training = [m for m in model.modules() if m.training]
     model.eval()
@@ -66,7 +66,7 @@ def _batches(
 
 
 def _bytes(x: Tensor, low: float) -> npt.NDArray[np.uint8]:
-    """[N, C, H, W] in [low, 1] to [N, H, W, C] in 0 to 255, rounded."""
+    """Converts [N, C, H, W] in [low, 1] to [N, H, W, C] in 0 to 255, rounded."""
     return np.rint(levels(x, low).clip(0, 255)).astype(np.uint8)
 
 
@@ -79,7 +79,7 @@ def _pictures(
     for batch in _batches(model, inputs, low, dataset, size, scale):
         target = _bytes(batch["target"], low)
         given = batch.get("composite", batch.get("image"))
-        if given is None:  # pictures from noise are compared with nothing
+        if given is None:  # images made from noise are compared with nothing
             return {}, np.zeros((1, 1, 3), np.uint8)
         mask = batch.get("mask")
         output = levels(model.predict(given, mask), low)
@@ -120,12 +120,12 @@ def _scores(
 
 
 def _shown(count: int) -> set[int]:
-    """The samples of the sheet, from all over the set: those beside one another may be of one photograph."""
+    """Returns the samples of the sheet, spread over the set because neighbours may be of one photograph."""
     return {i * count // _SHOWN for i in range(_SHOWN)}
 
 
 def area_under_curve(higher: Tensor, lower: Tensor) -> float:
-    """The share of pairs in which the first is larger, ties by half: the area under the ROC curve."""
+    """Returns the area under the ROC curve: the share of pairs in which the first is larger, ties counted by half."""
     difference = higher[:, None] - lower[None]
     return float(((difference > 0).float() + 0.5 * (difference == 0).float()).mean())
 

@@ -1,4 +1,4 @@
-"""A training run: steps, evaluations, checkpoints, a log; one process, or several started by torchrun."""
+"""A training run: steps, evaluations, checkpoints and a log, in one process or in several that torchrun started."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from ._evaluate import better, evaluate
 from ._results import Progress, TrainResult
 
 _LOG = logging.getLogger(__name__)
-#: Seconds after which a run says how far it is, whatever `run.log_steps` is.
+#: The number of seconds after which a run reports its progress, whatever `run.log_steps` is.
 _TOLD_EVERY = 10.0
 
 
 class Processes:
-    """The processes of a run, by Lightning Fabric: one, or those that torchrun started."""
+    """The processes of a run, managed by Lightning Fabric: one, or those that torchrun started."""
 
     def __init__(self, device: str | None) -> None:
         if device not in (None, "cpu", "cuda"):
@@ -70,7 +70,7 @@ class Processes:
         return self.rank == 0
 
     def mean(self, tensors: list[Tensor]) -> None:
-        """Their means over all processes, in place, in one message."""
+        """Replaces each tensor by its mean over all processes, in place, in one message."""
         if self.world == 1 or not tensors:
             return
         flat = torch.cat([t.reshape(-1).float() for t in tensors])
@@ -79,14 +79,14 @@ class Processes:
             tensor.copy_(part.view_as(tensor))
 
     def largest(self, *values: float) -> list[float]:
-        """The largest of each value in any process."""
+        """Returns the largest of each value in any process."""
         if self.world == 1:
             return list(values)
         found = self.fabric.all_reduce(torch.tensor(values, dtype=torch.float64, device=self.device), reduce_op="max")
         return [float(value) for value in found]
 
     def of_all(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Those of every process, by `process/name`, on the processor; all have the same names and shapes."""
+        """Gathers the tensors of every process on the CPU, by `process/name`; names and shapes must be equal in all."""
         if self.world == 1:
             return {f"0/{name}": x for name, x in tensors.items()}
         found = {}
@@ -126,7 +126,7 @@ class Interruption:
 
 @dataclass
 class _Watch:
-    """What a run remembers from step to step, and no checkpoint holds."""
+    """The state that a run keeps from step to step and that no checkpoint holds."""
 
     saved: int
     skipped: int
@@ -141,7 +141,7 @@ class _Watch:
 
 
 class _Log:
-    """`log.jsonl`, and TensorBoard's scalars and grids."""
+    """The log of a run: `log.jsonl`, and TensorBoard's scalars and grids."""
 
     def __init__(self, folder: Path, count: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -160,11 +160,11 @@ class _Log:
         self._board.add_image("pictures", picture, count, dataformats="HWC")
 
     def graph(self, model: Model) -> None:
-        """Of the forward; a network that cannot be traced has none."""
+        """Logs the graph of the forward pass; a network that cannot be traced has none."""
         example = {k: v.to(next(model.parameters()).device) for k, v in model.example().items()}
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the tracer's, of checks of shapes
+                warnings.simplefilter("ignore")  # the tracer warns of the checks of shapes
                 self._board.add_graph(copy.deepcopy(model).eval(), tuple(example.values()), verbose=False)
         except Exception as error:  # torch's tracer raises whatever the network raised
             _LOG.info("TensorBoard has no graph: %s", str(error).splitlines()[0] if str(error) else error)
@@ -174,7 +174,7 @@ class _Log:
 
 
 def _cut(path: Path, count: int) -> None:
-    """Takes out what an earlier part of the run logged after the checkpoint that it goes on from."""
+    """Removes what an earlier part of the run logged after the checkpoint that the run resumes from."""
     if not path.is_file():
         return
     kept = []
@@ -190,7 +190,7 @@ def _cut(path: Path, count: int) -> None:
 
 
 def rate_factor(share: float, count: int, decay: float, warm_up: int, drops: tuple[float, ...] = ()) -> float:
-    """Of the learning rates when this share of the run is over."""
+    """Returns the learning rates' factor when this share of the run is over."""
     factor = 1.0 if share <= 1 - decay or not decay else max(0.0, (1 - share) / decay)
     factor *= 0.1 ** sum(share >= drop for drop in drops)
     return factor * min(1.0, (count + 1) / warm_up) if warm_up else factor
@@ -200,11 +200,11 @@ class Run:
     """One training run, in the folder `out`.
 
     Args:
-        config: what to do.
-        training, validation: samples; validation may be empty.
-        out: a folder for everything that the run writes.
+        config: the configuration of the run.
+        training, validation: the samples; validation may be empty.
+        out: the folder for everything that the run writes.
         device: 'cpu', 'cuda'; None: a GPU where there is one.
-        on_progress: called after each logged step, and after the step at whose end ten seconds are over since.
+        on_progress: called after each logged step, and after a step that ends ten seconds or more after the last call.
     """
 
     def __init__(
@@ -227,7 +227,7 @@ class Run:
         chosen = dict(config.model)
         self.model = models.create(chosen.pop("name"), chosen.pop("preset", None), **chosen)
         self.model.to(self.processes.device)
-        # Weights are the same in every process; dropout and noise are not.
+        # The weights are the same in every process; dropout and noise differ.
         torch.manual_seed(run.seed + 1 + self.processes.rank)
         settings = dict(config.step)
         extractor = _extractor(config.extractor)
@@ -276,7 +276,7 @@ class Run:
         watch.saved, watch.saved_at = self.step.count, time.monotonic()
 
     def resume(self, path: Path) -> None:
-        """Goes on from a checkpoint; of another number of processes, with what none of them has seen of the epoch.
+        """Goes on from a checkpoint; one of another number of processes goes on with the unseen samples of the epoch.
 
         Raises:
             ArgumentError: it is of a run with another configuration, other samples or another extractor.
@@ -308,7 +308,7 @@ class Run:
         _checkpoint.set_random_states(found.random, self.processes.rank, self.processes.device)
 
     def _samples(self) -> list[Any]:
-        """How many there are to train on and held back, and the SHA-256 of their names: the same wherever they lie."""
+        """Returns the numbers of samples to train on and held back, and the SHA-256 of their names without folders."""
         names = hashlib.sha256()
         for part in (self.training, self.validation):
             for name in part.names:
@@ -317,7 +317,7 @@ class Run:
         return [len(self.training), len(self.validation), names.hexdigest()]
 
     def _looks_through(self) -> str:
-        """The SHA-256 of the extractor's weights; '' where there is none."""
+        """Returns the SHA-256 of the extractor's weights; '' where there is none."""
         extractor = self.step.extractor
         if extractor is None:
             return ""
@@ -340,7 +340,7 @@ class Run:
         return min(limits) if limits else None
 
     def _share(self) -> float:
-        """How much of the run is over."""
+        """Returns the share of the run that is over."""
         total, minutes = self.total(), self.config.schedule.minutes
         shares = [self.step.count / total] if total else []
         if minutes:
@@ -348,7 +348,7 @@ class Run:
         return max(shares)
 
     def run(self) -> TrainResult:
-        """Runs to the end, or until it is interrupted."""
+        """Runs to the end, or until the run is interrupted."""
         log = _Log(self.out, self.step.count) if self.processes.first else None
         if log is not None and self.step.count == 0:
             log.graph(self.model)
@@ -400,7 +400,7 @@ class Run:
         )
 
     def _too_short(self) -> str:
-        """Why the run was far too short, or nothing."""
+        """Returns why the run was far too short, or ''."""
         schedule, count = self.config.schedule, self.step.count
         reasons = []
         if 3 * count < schedule.expected_steps:
@@ -413,7 +413,7 @@ class Run:
         return f"hardly trained: {count:,} steps {', '.join(reasons)}; a larger {longer} makes more"
 
     def _after(self, losses: dict[str, Tensor], log: _Log | None, watch: _Watch, interruption: Interruption) -> None:
-        """What follows an update: the average, the log, evaluations and checkpoints that are due."""
+        """Does what follows an update: the average, the log, and evaluations and checkpoints that are due."""
         run, count = self.config.run, self.step.count
         if self.ema is not None:
             self._average(self.ema)
@@ -436,7 +436,7 @@ class Run:
             self.evaluate(log, watch)
         late = bool(run.checkpoint_minutes) and time.monotonic() - watch.saved_at > 60 * run.checkpoint_minutes
         due = bool(run.checkpoint_steps) and count % run.checkpoint_steps == 0
-        # All processes go by the slowest clock, and by whoever was asked to stop.
+        # All processes follow the slowest clock, and stop when any of them was asked to stop.
         stopped, late_, self.seconds = self.processes.largest(interruption.asked, late, self.seconds)
         watch.stopped, late = bool(stopped), bool(late_)
         if (due or late) and not watch.stopped:
@@ -462,7 +462,7 @@ class Run:
         )
 
     def _epoch(self) -> Iterator[dict[str, Tensor]]:
-        """What is left of the epoch."""
+        """Yields the batches that are left of the epoch."""
         config, processes = self.config, self.processes
         training = self.training
         if isinstance(training, Synthesis):
@@ -513,14 +513,14 @@ class Run:
 
     @torch.no_grad()
     def _average(self, ema: Model) -> None:
-        # In the first steps it follows closely, so that the random start is soon forgotten.
+        # In the first steps the average follows closely, so that the random start is soon forgotten.
         decay = min(self.config.run.ema, (1 + self.step.count) / (10 + self.step.count))
         torch._foreach_lerp_(list(ema.parameters()), [p.detach() for p in self.model.parameters()], 1 - decay)
         for kept, buffer in zip(ema.buffers(), self.model.buffers()):
             kept.copy_(buffer)
 
     def evaluate(self, log: _Log | None, watch: _Watch) -> None:
-        """Figures of the validation samples; the best weights are kept apart."""
+        """Computes figures over the validation samples and saves the best weights separately."""
         watch.evaluated = self.step.count
         if len(self.validation):
             if self.processes.first:
@@ -540,7 +540,7 @@ class Run:
                     log.scalars("validation", self.step.count, self.figures)
                     log.grid(self.step.count, sheet)
             self.processes.barrier()
-        watch.before = time.monotonic()  # evaluations are not work of the run's minutes
+        watch.before = time.monotonic()  # evaluations do not count as minutes of the run
 
 
 def _extractor(table: Mapping[str, Any]) -> Model | None:
@@ -558,7 +558,7 @@ def _extractor(table: Mapping[str, Any]) -> Model | None:
 
 
 def _difference(first: str, second: str) -> str:
-    """The first keys that differ."""
+    """Names the first keys that differ, with both values."""
     before, now = json.loads(first), json.loads(second)
     found = [
         f"{table}.{key} was {before.get(table, {}).get(key)!r} and is {now[table].get(key)!r}"

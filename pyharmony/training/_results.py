@@ -1,4 +1,4 @@
-"""What a run tells, while it goes and at its end."""
+"""The reports of a run: its progress and its result."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Progress:
-    """What a run tells while it goes.
+    """The progress of a run.
 
     Attributes:
-        count, total: steps, and how many there will be; None where minutes end it.
-        epoch: from 0.
-        share: of the run that is over, 0 to 1.
-        rate: images a second, of all processes together.
-        seconds: of work, earlier parts of the run included.
-        left: seconds, as far as one can tell.
-        losses: of the last step.
-        figures: of the last evaluation.
+        count, total: the number of steps made, and of all steps; total is None where minutes end the run.
+        epoch: the number of the epoch, from 0.
+        share: the share of the run that is over, 0 to 1.
+        rate: images per second, of all processes together.
+        seconds: the seconds of work, earlier parts of the run included.
+        left: the estimated seconds that are left.
+        losses: the losses of the last step.
+        figures: the figures of the last evaluation.
     """
 
     count: int
@@ -38,18 +38,18 @@ class Progress:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How a run ended.
+    """The result of a run.
 
     Attributes:
-        model: the trained one, its average where there is one; in evaluation mode.
-        steps: that were made, all parts of the run together.
-        figures: of the last evaluation, by name.
-        best: those of the best one.
-        skipped: updates that were left out because a gradient was not finite.
-        interrupted: whether it was stopped before its end; it can be resumed.
-        folder: where everything is.
-        seconds: of work, all parts of the run together; evaluations are left out.
-        short: why so few steps hardly train a network, in a sentence; else empty.
+        model: the trained model, the average of its weights if the run keeps one; in evaluation mode.
+        steps: the number of steps made, in all parts of the run together.
+        figures: the figures of the last evaluation, by name.
+        best: the figures of the best evaluation.
+        skipped: the number of updates that were left out because a gradient was not finite.
+        interrupted: whether the run was stopped before its end; it can be resumed.
+        folder: the run's folder.
+        seconds: the seconds of work, in all parts of the run together; evaluations are left out.
+        short: a sentence that says why so few steps hardly train a network; else empty.
     """
 
     model: Model

@@ -1,4 +1,4 @@
-"""A training run from its configuration: the data set opened, the folder locked, an earlier part gone on from."""
+"""Trains from a configuration: opens the data set, locks the run's folder and resumes an earlier part of the run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..typing import TorchDevice
 from ._config import TrainConfig, config_of
 from ._results import Progress, TrainResult
 
-#: Composites of each photograph that is held back, at most.
+#: The largest number of composites of each photograph that is held back.
 _HELD_BACK = 8
 
 
@@ -31,32 +31,32 @@ def train(
 ) -> TrainResult:
     """Trains a network.
 
-    In a process that torchrun started the run is shared with the others: each takes its part of every batch of
-    `run.batch` samples a process, gradients are averaged, the first process writes. On one processor or GPU and with
+    In a process that torchrun started, the run is shared with the other processes: each takes its part of every batch,
+    `run.batch` samples a process, the gradients are averaged, and the first process writes. On one CPU or GPU and with
     one seed the result is the same to the bit, whether the run was interrupted or not.
 
     Args:
-        config: see `config_of`.
+        config: the configuration, see `config_of`.
         out: the run's folder: `best.safetensors` and `last.safetensors` (a GAN's generator), `checkpoints/`,
             `config.json`, `log.jsonl`, `tensorboard/`.
         resume: 'auto' for the newest whole checkpoint in `out`, where there is one; a checkpoint's folder; None for a
             new run, in a folder without checkpoints.
         device: 'cpu' or 'cuda'; None: a GPU where there is one.
-        on_progress: told of the run after each logged step.
+        on_progress: called with the run's progress after each logged step.
 
     Raises:
-        ArgumentError: a setting that the model, its step or the data does not accept; checkpoints in `out` without
-            `resume`; a checkpoint of a run with other settings or samples; `out` in use by another run.
-        WeightsError: a checkpoint that is damaged.
-        DecodeError: a sample that cannot be read, by its name; other errors of `pyharmony.data`, too.
+        ArgumentError: the model, its step or the data does not accept a setting; `out` has checkpoints and `resume` is
+            None; a checkpoint is of a run with other settings or samples; another run uses `out`.
+        WeightsError: a checkpoint is damaged.
+        DecodeError: a sample, which is named, cannot be read; other errors of `pyharmony.data` occur, too.
         OSError: `out` cannot be written.
-        ImportError: what the extra installs is missing.
+        ImportError: something that the extra installs is missing.
     """
     folder = Path(out)
     if device not in (None, "cpu", "cuda"):
         raise ArgumentError(f"device: {device!r}, expected 'cpu' or 'cuda'")
     training, validation = datasets(config)
-    # What is wrong with the arguments is told before torch is loaded.
+    # Errors in the arguments are raised before torch is loaded, which takes longer.
     try:
         import torch as _torch  # noqa: F401
 
@@ -86,25 +86,25 @@ def train(
 
 
 def size_of(run: str | os.PathLike[str]) -> int:
-    """Sides of the pictures that the network of a run saw.
+    """Returns the side of the images that the network of a run saw.
 
     Raises:
-        ArgumentError: it is no run.
+        ArgumentError: the folder is not that of a run.
     """
     return _config_of_run(run).data.size
 
 
 def held_back(run: str | os.PathLike[str], *, size: int | str | None = None) -> data.Dataset:
-    """The samples that a run did not train on, which it chose its weights by; photographs as the composites.
+    """Returns the samples that a run held back to choose its weights by; photographs become composites.
 
     Args:
         run: the folder of a run.
-        size: of composites that are made of photographs, see `pyharmony.data.Synthesis`; None: as the photographs are;
-            'run': those that the run itself was measured on, at `size_of` the run.
+        size: the size of composites that are made of photographs, see `pyharmony.data.Synthesis`; None: the size of
+            the photographs; 'run': the composites that the run itself was measured on, at `size_of` the run.
 
     Raises:
-        ArgumentError: it is no run, or it held back nothing.
-        FileNotFoundError, DataError: the data is where it was no longer, or damaged.
+        ArgumentError: the folder is not that of a run, or the run held back nothing.
+        FileNotFoundError, DataError: the data has moved or is damaged.
     """
     config = _config_of_run(run)
     found = _parts(config)[1]
@@ -123,12 +123,12 @@ def _config_of_run(run: str | os.PathLike[str]) -> TrainConfig:
 
 
 def _made_at(config: TrainConfig) -> int:
-    """The size at which composites are made, of which a crop leaves data.size."""
+    """Returns the size at which composites are made, so that a crop leaves data.size."""
     return math.ceil(config.data.size / (1 - config.data.crop))
 
 
 def datasets(config: TrainConfig) -> tuple[data.Dataset, data.Dataset]:
-    """What is trained on, and what is held back; photographs and scenes as the composites that are made of them."""
+    """Returns the samples to train on and those held back; photographs and scenes become composites."""
     training, validation = _parts(config)
     if 0 < config.data.limit < len(training):
         drawn = np.random.default_rng((config.run.seed, 2)).permutation(len(training))[: config.data.limit]
@@ -182,7 +182,7 @@ def _opened(
 
 
 def _composites(found: data.Dataset, config: TrainConfig, side: int, *, size: int | None) -> data.Dataset:
-    """side: 0 of what is trained on, 1 of what is held back, which is not varied; size: of composites."""
+    """Makes composites of `size` from samples to train on (side 0) or held back (side 1), which are not varied."""
     if not len(found):
         return found
     chosen, seed, first = config.data, 2 * config.run.seed + side, found[0]
@@ -192,7 +192,7 @@ def _composites(found: data.Dataset, config: TrainConfig, side: int, *, size: in
         side_of_scene = size or chosen.size
         return data.CopyPaste(found, load_size=side_of_scene, crop_size=side_of_scene, seed=seed)
     varies = bool(chosen.retouched or chosen.inverted or chosen.borrowed or chosen.reshaped)
-    if size is not None:  # decoding takes longer than all else
+    if size is not None:  # decoding takes longer than everything else
         found = data.Cached(data.Resized(found, size))
     per_photo = min(chosen.per_photo, _HELD_BACK) if side else chosen.per_photo
     if varies:
@@ -213,7 +213,7 @@ def _composites(found: data.Dataset, config: TrainConfig, side: int, *, size: in
                 seed=seed,
             )
             per_photo = 1
-    # A transfer needs another photograph: of a single one held back, what is done without.
+    # A transfer needs another photograph; where only one is held back, methods that do without are chosen.
     methods: Any = chosen.methods if not side or len(found) > 1 else None
     return data.Synthesis(
         found,

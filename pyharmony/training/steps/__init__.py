@@ -44,16 +44,16 @@ def create(model: Model, preset: str | None = None, *, extractor: nn.Module | No
     """Makes the step of a model, with new optimizers.
 
     Args:
-        model: of `pyharmony.models`; the step changes it.
-        preset: named settings, see `Step.presets`; None: the defaults.
-        extractor: a network through which a loss looks, on the model's device; it is not trained. A style_encoder for
-            `attention_unet` and `unet3plus`, any from pictures to features for `srgan`.
-        settings: fields of `Step.settings_type`, on top of it.
+        model: a model of `pyharmony.models`; the step changes it.
+        preset: the name of settings, see `Step.presets`; None: the defaults.
+        extractor: a network whose features a loss compares, on the model's device; it is not trained. It is a
+            style_encoder for `attention_unet` and `unet3plus`, any network from images to features for `srgan`.
+        settings: fields of `Step.settings_type`, which override the preset.
 
     Raises:
-        ArgumentError: no such preset or setting, a value that it does not accept, or a model without a step.
+        ArgumentError: there is no such preset or setting, a value is not accepted, or the model has no step.
         DeviceError: extractor is on another device.
-        DTypeError: model is none, or extractor is not what the step takes.
+        DTypeError: model is not a model, or extractor is not what the step takes.
     """
     step = _step.step_of(model)
     values = _step.settings_of(step, settings, preset)

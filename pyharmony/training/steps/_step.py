@@ -1,4 +1,4 @@
-"""What the steps of all models share: settings, batches, optimizers, lower precision, CUDA graphs."""
+"""The common part of the steps of all models: settings, batches, optimizers, lower precision, CUDA graphs."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Losses = dict[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class StepSettings:
-    """Settings of every step.
+    """The settings of every step.
 
     Attributes:
         dtype: 'float32', or 'bfloat16' for the arithmetic of the networks by autocast: weights, norms, losses and the
             optimizers' moments stay in float32.
-        channels_last: the layout of weights and pictures in memory.
+        channels_last: whether weights and images lie in memory with the channels last.
     """
 
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -42,23 +42,23 @@ class StepSettings:
 class Step:
     """One optimisation step of a model, on a batch.
 
-    `step(batch)` takes a mapping of tensors, changes the model and its optimizers, and returns the losses by name,
-    tensors [] without a graph that wait for nothing. What a batch cannot be is found before anything has changed. With
+    `step(batch)` takes a mapping of tensors, changes the model and its optimizers, and returns the losses by name:
+    tensors [] without a graph, for which the host does not wait. A wrong batch raises before anything has changed. With
     one seed of torch's generator, one device and one number of threads the bits are the same.
 
     Attributes:
-        inputs: what a batch holds.
-        optional: what it may hold besides.
-        extracts: whether a loss can look through an extractor.
-        progress: the numbers that say how far it is, as `state_dict` keeps them.
+        inputs: the names of the tensors that a batch must hold.
+        optional: the names of those that it may also hold.
+        extracts: whether a loss can use an extractor.
+        progress: the names of the numbers that say how far the step is, which `state_dict` keeps.
         model, settings: as given; the model is put into training mode.
         extractor: as given; it is put into evaluation mode, runs in float32, and is not trained.
-        optimizers: by what they train.
-        count: steps that were made.
+        optimizers: the optimizers, by the name of the network that each trains.
+        count: the number of steps made.
         reduce: called with the gradients before every update, to share them between processes; or None.
-        accumulate: batches whose gradients are averaged for an update. Within one, the generator's gradients of all
-            but the last batch are those beside the discriminator before its update.
-        skipped: updates that were left out because the loss or a gradient was not finite, a tensor [].
+        accumulate: the number of batches whose gradients are averaged for an update. Within an update, the generator's
+            gradients of all but the last batch are computed with the discriminator before its update.
+        skipped: the number of updates left out because the loss or a gradient was not finite, a tensor [].
     """
 
     inputs: tuple[str, ...] = ("composite", "mask", "target")
@@ -89,7 +89,7 @@ class Step:
 
     @property
     def low(self) -> float:
-        """The least value of the model's pictures, -1 or 0; the largest is 1."""
+        """The least value of the model's images, -1 or 0; the largest is 1."""
         return self.model.low
 
     @property
@@ -98,15 +98,15 @@ class Step:
         return self._micro == 0
 
     def _run(self, batch: dict[str, Tensor]) -> Losses:
-        """The step itself, on a checked batch."""
+        """Computes the losses of a checked batch and makes the updates."""
         raise NotImplementedError
 
     def _phase(self) -> Hashable:
-        """What the next step does, where steps differ; a CUDA graph is captured for each."""
+        """Returns the kind of the next step, where steps differ; a CUDA graph is captured for each kind."""
         return None
 
     def _check(self, batch: dict[str, Tensor]) -> None:
-        """Raises where a network would refuse the batch when others have done their part: pictures are alike."""
+        """Raises where a network would refuse the batch later; images must be alike."""
         pictures = [name for name in batch if name != "mask"]
         for name in pictures:
             check_image(batch[name], name, 3)
@@ -117,14 +117,14 @@ class Step:
         self.count += 1
 
     def __call__(self, batch: Mapping[str, Tensor]) -> Losses:
-        """See the class.
+        """Makes one step, see the class.
 
         Args:
-            batch: `inputs` by name: pictures [N, 3, H, W] and masks [N, 1, H, W] in the ranges of the model, float32,
+            batch: `inputs` by name: images [N, 3, H, W] and masks [N, 1, H, W] in the ranges of the model, float32,
                 on its device.
 
         Raises:
-            ArgumentError, DTypeError, ShapeError: a tensor is missing, unknown, or nothing that the model takes.
+            ArgumentError, DTypeError, ShapeError: a tensor is missing, unknown, or not what the model takes.
             DeviceError: a tensor is on another device.
         """
         checked = self._checked(batch)
@@ -136,7 +136,7 @@ class Step:
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _prepare(self) -> None:
-        """Puts the networks into their modes."""
+        """Puts the model into training mode and the extractor into evaluation mode."""
         self.model.train()
         if self.extractor is not None:
             self.extractor.eval()
@@ -168,12 +168,12 @@ class Step:
 
     @contextlib.contextmanager
     def _precision(self) -> Iterator[None]:
-        """Where the networks run; losses belong outside, in float32."""
+        """Runs the networks inside in the chosen dtype; losses belong outside, in float32."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.dtype == "bfloat16"):
             yield
 
     def _rate(self, lr: float) -> Any:
-        """On a CUDA device a tensor, which a graph reads."""
+        """Returns the learning rate, on a CUDA device as a tensor, which a graph reads."""
         return torch.tensor(lr, device=self.device) if self.device.type == "cuda" else lr
 
     def _adam(
@@ -184,9 +184,9 @@ class Step:
         betas: tuple[float, float],
         weight_decay: float = 0.0,
     ) -> None:
-        """An Adam in one pass over all tensors, that a CUDA graph can hold.
+        """Adds an Adam that runs in one pass over all tensors and that a CUDA graph can hold.
 
-        weight_decay: of tensors of two and more dimensions, decoupled from the gradient.
+        weight_decay: the decay of tensors of two and more dimensions, decoupled from the gradient.
         """
         options: dict[str, Any] = {"betas": betas, "fused": True, "capturable": self.device.type == "cuda"}
         every = list(parameters)
@@ -200,14 +200,14 @@ class Step:
         self.optimizers[name] = torch.optim.AdamW(groups, **options)
 
     def _rmsprop(self, name: str, parameters: Iterable[nn.Parameter], lr: float) -> None:
-        """An RMSprop that a CUDA graph can hold."""
+        """Adds an RMSprop that a CUDA graph can hold."""
         cuda = self.device.type == "cuda"
         self.optimizers[name] = torch.optim.RMSprop(list(parameters), lr=self._rate(lr), foreach=True, capturable=cuda)
 
     def _update(self, name: str, loss: Tensor, clip: float = 0.0) -> None:
-        """One update of what an optimizer trains; nothing else gets a gradient.
+        """Makes one update of the parameters of an optimizer; nothing else gets a gradient.
 
-        clip: largest norm of the gradient; 0: any.
+        clip: the largest norm of the gradient; 0: no limit.
         """
         optimizer = self.optimizers[name]
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -227,17 +227,17 @@ class Step:
         if clip:
             torch._foreach_mul_(gradients, (clip / torch.linalg.vector_norm(norms).clamp_min(1e-12)).clamp_max(1))
         if isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW)):
-            # The fused kernel leaves everything as it is where this is 1, and the host need not wait.
+            # Where this is 1 the fused kernel changes nothing, and the host need not wait for it.
             optimizer.found_inf = bad  # type: ignore[attr-defined]
             optimizer.grad_scale = None  # type: ignore[attr-defined]
         else:
-            # By gradients of 0 the weights stay, and the host need not wait either.
+            # With gradients of 0 the weights stay as they are, and the host need not wait either.
             for gradient in gradients:
                 gradient.masked_fill_(bad > 0, 0)
         optimizer.step()
 
     def scale_lr(self, factor: float) -> None:
-        """Sets the rates to factor times those of the settings: for a schedule."""
+        """Sets the learning rates to factor times those of the settings, for a schedule."""
         if not factor >= 0:
             raise ArgumentError(f"factor: {factor!r}, expected 0 or more")
         for optimizer in self.optimizers.values():
@@ -249,15 +249,15 @@ class Step:
                     group["lr"] = first * factor
 
     def state_dict(self) -> dict[str, Any]:
-        """All but the model: optimizers, and `progress`."""
+        """Returns the state of everything but the model: the optimizers, and the numbers of `progress`."""
         numbers = {name: getattr(self, name) for name in self.progress}
         return {**numbers, **{name: o.state_dict() for name, o in self.optimizers.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes what `state_dict` gave.
+        """Loads what `state_dict` returned.
 
         Raises:
-            ArgumentError: it is of another step.
+            ArgumentError: the state is of another step.
         """
         expected = {*self.progress, *self.optimizers}
         if set(state) != expected:
@@ -266,16 +266,16 @@ class Step:
             optimizer.load_state_dict(state[name])
             for parameter, values in optimizer.state.items():
                 for key, value in values.items():
-                    # In the layout of the parameter: a fused kernel goes through both in the order of memory.
+                    # A value gets its parameter's layout: a fused kernel goes through both in the order of memory.
                     if isinstance(value, Tensor) and value.shape == parameter.shape:
                         values[key] = torch.empty_like(parameter).copy_(value)
         for name in self.progress:
             setattr(self, name, int(state[name]))
 
     def capture(self, batch: Mapping[str, Tensor]) -> CapturedStep:
-        """The same step as CUDA graphs, for batches of this shape: one launch from the processor.
+        """Returns this step as CUDA graphs for batches of this shape, each of which the CPU starts with one launch.
 
-        The networks and optimizers are as before afterwards; three steps are made to warm up, and undone.
+        Three steps are made to warm up, and undone: afterwards the networks and optimizers are as before.
 
         Raises:
             DeviceError: the model is not on a CUDA device.
@@ -286,7 +286,7 @@ class Step:
 
 
 class CapturedStep:
-    """A `Step` whose work is replayed; called as it is, on batches of one shape."""
+    """A `Step` that is replayed as CUDA graphs; it is called like the step, on batches of one shape."""
 
     warm_up = 3
 
@@ -296,7 +296,7 @@ class CapturedStep:
         self._graphs: dict[Hashable, tuple[torch.cuda.CUDAGraph, Losses]] = {}
 
     def __call__(self, batch: Mapping[str, Tensor]) -> Losses:
-        """As `Step.__call__`."""
+        """Makes one step, like `Step.__call__`."""
         step = self.step
         checked = step._checked(batch)
         if set(checked) != set(self._static):
@@ -325,7 +325,7 @@ class CapturedStep:
                     step._run(self._static)
             torch.cuda.current_stream(step.device).wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        # Of this thread alone: a loader's thread that pins memory meanwhile would end the capture, and itself.
+        # The capture is of this thread alone: otherwise a loader's thread that pins memory would break it, and itself.
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             losses = {name: loss.detach() for name, loss in step._run(self._static).items()}
         return graph, losses
@@ -333,7 +333,7 @@ class CapturedStep:
 
 @contextlib.contextmanager
 def _undone(step: Step) -> Iterator[None]:
-    """Puts back, in place, what happens inside: weights, buffers, moments and random numbers."""
+    """Restores, in place, everything that is changed inside: weights, buffers, moments and random numbers."""
     tensors = [*step.model.parameters(), *step.model.buffers()]
     before = [t.detach().clone() for t in tensors]
     moments = {name: copy.deepcopy(o.state_dict()["state"]) for name, o in step.optimizers.items()}
@@ -349,7 +349,7 @@ def _undone(step: Step) -> Iterator[None]:
                     known = moments[name].get(index, {})
                     for key, value in optimizer.state[parameter].items():
                         if isinstance(value, Tensor):
-                            # What a first step has made was zero before it.
+                            # A value that the first step created was zero before it.
                             value.copy_(known[key]) if key in known else value.zero_()
         torch.cuda.set_rng_state(random, step.device)
 
@@ -394,20 +394,20 @@ def settings_of(step: type[Step], values: Mapping[str, Any], preset: str | None)
 
 
 def foreground_error(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """`foreground_mse` with its least area, 100 pixels of 256x256, in proportion at other sizes."""
+    """Returns `foreground_mse` with a least area of 100 pixels at 256x256, in proportion at other sizes."""
     height, width = output.shape[2:]
     return foreground_mse(output, target, mask, min_area=100 * height * width / 256**2)
 
 
 def check_least(value: object, name: str, low: float = 0.0, *, open_end: bool = False) -> None:
-    """Raises where value is no number of at least low, or more than low."""
+    """Raises where value is not a number of at least low, or with open_end above low."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not (value > low if open_end else value >= low):  # type: ignore[operator]
         raise ArgumentError(f"{name}: {value!r}, expected {'more than' if open_end else 'at least'} {low:g}")
 
 
 def check_smallest(x: Tensor, name: str, smallest: int) -> None:
-    """Raises where a picture [N, C, H, W] has a side of less than smallest."""
+    """Raises where an image [N, C, H, W] has a side of less than smallest."""
     if min(x.shape[2:]) < smallest:
         raise ShapeError(f"{name}: {x.shape[2]}x{x.shape[3]} pixels, expected {smallest} or more")
 

@@ -19,14 +19,14 @@ from ._step import Losses, Step, StepSettings, check_betas, check_least, registe
 
 @dataclass(frozen=True, kw_only=True)
 class BargainNetSettings(StepSettings):
-    """Settings of `BargainNetStep`; the defaults are those published.
+    """The settings of `BargainNetStep`; the defaults are those published.
 
     Attributes:
-        lr, betas: of Adam.
-        l1: weight of the mean absolute difference of output and target.
-        triplet: weight of the two triplets.
-        margin: of the triplets.
-        each_number: whether the triplets are of single numbers of the codes, as in the published code; False: of whole
+        lr, betas: the parameters of Adam.
+        l1: the weight of the mean absolute difference of output and target.
+        triplet: the weight of the two triplets.
+        margin: the margin of the triplets.
+        each_number: whether the triplets compare single numbers of the codes, as in the published code; False: whole
             codes, as in the paper. See `pyharmony.losses.triplet`.
     """
 
@@ -53,11 +53,11 @@ class BargainNetStep(Step):
 
     L = l1 mean |y - t| + triplet (T(f, f̂, c) + T(f̂, b, c)),  T(a, p, n) = mean max(0, |a - p| - |a - n| + margin)
 
-    of the output y, the target t and the codes b of t's background, f of t's object, f̂ of y's and c of the
-    composite's. The generator is told b. The codes are taken apart for T, which sees single numbers, as the published
-    code has it; with each_number=False it sees whole codes, as the paper has it.
+    y is the output, t the target; b is the code of t's background, f that of t's object, f̂ that of y's object and c
+    that of the composite's. The generator is given b. T compares single numbers of the codes, as in the published code;
+    with each_number=False it compares whole codes, as in the paper.
 
-    Losses: 'l1' and 'triplet', the sum of the two, without their weights.
+    Losses: 'l1' and 'triplet', the sum of the two triplets, both without their weights.
     """
 
     settings: BargainNetSettings

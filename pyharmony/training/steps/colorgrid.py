@@ -1,6 +1,6 @@
-"""The step of the network that gives maps of colours: how far the object's colours are from what they should be.
+"""The step of the network that gives maps of colours, by how far the object's colours are from the right ones.
 
-The loss is our own: the root, so that objects that are far off do not drown those that are nearly right.
+The loss is our own: it takes the root, so that objects far off do not drown those that are nearly right.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ class ColorGridSettings(StepSettings):
     """Settings of `ColorGridStep`.
 
     Attributes:
-        lr: of Adam.
-        betas: of Adam.
-        weight_decay: of matrices, decoupled from the gradient (Loshchilov & Hutter, ICLR 2019).
-        clip: largest norm of the gradient; 0: any.
-        pixels: of each object, drawn for a step, that the loss compares.
-        floor: mean squared error below which there is little left to gain, in [0, 1].
-        early: weight of what the stages before the last say.
+        lr: the learning rate of Adam.
+        betas: the betas of Adam.
+        weight_decay: the decay of matrices, decoupled from the gradient (Loshchilov & Hutter, ICLR 2019).
+        clip: the largest norm of the gradient; 0: no limit.
+        pixels: the number of pixels of each object, drawn for a step, that the loss compares.
+        floor: the mean squared error below which there is little left to gain, in [0, 1].
+        early: the weight of the errors of the stages before the last.
     """
 
     lr: float = 2e-3
@@ -54,9 +54,9 @@ class ColorGridStep(Step):
 
     L = mean_n (e(last stage) + early sum e(other stages)),   e = sqrt(mean_p |y_np - t_np|² + floor)
 
-    y are the mapped colours of pixels p, drawn by the mask, t those of the target.
+    y are the mapped colours of pixels p, which are drawn by the mask, and t those of the target.
 
-    Losses: 'rmse', of the last stage, and 'early', the sum of the others, where there are any.
+    Losses: 'rmse', the error of the last stage, and 'early', the sum of the others, where there are any.
     """
 
     settings: ColorGridSettings

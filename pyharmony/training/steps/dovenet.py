@@ -1,8 +1,8 @@
-"""The step of DoveNet: a hinge for each of two questions, a gradient penalty, and the distance to the target.
+"""The step of DoveNet: a hinge loss for each of two scores, a gradient penalty, and the distance to the target.
 
 Source: Cong et al., "DoveNet: Deep Image Harmonization via Domain Verification", CVPR 2020, and the code that was
-published with it. What that code computes more often than its result needs is computed once; a setting each brings
-it back.
+published with it. Where that code computes something more often than the result needs, it is computed once here; for
+each such place a setting restores the published behaviour.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from ._step import Losses, Step, StepSettings, check_betas, check_least, foregro
 
 @dataclass(frozen=True, kw_only=True)
 class DoveNetSettings(StepSettings):
-    """Settings of `DoveNetStep`; those of the preset 'published' are given beside the defaults.
+    """The settings of `DoveNetStep`; the values of the preset 'published' are given beside the defaults.
 
     Attributes:
-        lr, betas: of both Adams.
-        l1: weight of the mean absolute difference of output and target.
-        foreground: weight of `pyharmony.losses.foreground_mse` of output and target, in which an object counts the same
-            whatever its size; 0: none.
-        adversarial, verification: weights of the generator's two games.
-        gradient_penalty: weight of the penalty on the mean of both scores; 0: none. Published: 10.
+        lr, betas: the parameters of both Adams.
+        l1: the weight of the mean absolute difference of output and target.
+        foreground: the weight of `pyharmony.losses.foreground_mse` of output and target, in which an object counts the
+            same whatever its size; 0: none.
+        adversarial, verification: the weights of the generator's two games.
+        gradient_penalty: the weight of the penalty on the mean of both scores; 0: none. Published: 10.
         adversary: the games, see `pyharmony.losses.adversary`.
-        spectral_norm_updates: power iterations 'step': one before each of the two updates, or 'forward': one for each
-            pass through a layer. Published: 'forward', which judges objects and backgrounds one after the other.
-        judge_together: output and target in one pass of the discriminator where it has instance norms; those of a
-            batch are taken of one kind of picture. Published: False.
-        plan_once: the partial convolutions' sums over the mask once a batch, not once a pass. Published: False.
-        judge_target_again: the target's scores, which nothing uses, in the generator's half. Published: True.
+        spectral_norm_updates: the power iterations: 'step', one before each of the two updates, or 'forward', one for
+            each pass through a layer. Published: 'forward', which judges objects and backgrounds one after the other.
+        judge_together: whether output and target share one pass of the discriminator where it has instance norms; batch
+            norms always see one kind of image. Published: False.
+        plan_once: whether the partial convolutions sum over the mask once a batch, not once a pass. Published: False.
+        judge_target_again: whether the target is scored in the generator's half, unused by any loss. Published: True.
     """
 
     lr: float = 2e-4
@@ -69,16 +69,16 @@ class DoveNetSettings(StepSettings):
 
 @register("dovenet")
 class DoveNetStep(Step):
-    """The discriminator on target t and output y, with one mask, then the generator.
+    """One update of the discriminator on target t and output y, with one mask, then one of the generator.
 
     L_D = game_D(D_g(t), D_g(y)) + game_D(D_v(t), D_v(y)) + penalty of (D_g + D_v) / 2
     L_G = l1 mean |y - t| + foreground fMSE(y, t) + adversarial game_G(D_g(y)) + verification game_G(D_v(y))
 
-    D_g judges the picture, D_v object against background; y is the output as it is, background included. The penalty
-    is computed in float32 whatever dtype is.
+    D_g judges the image, D_v the object against the background; y is the output as it is, background included. The
+    penalty is computed in float32 whatever dtype is.
 
-    Losses: 'discriminator' without the penalty, 'gradient_penalty' where there is one, and without their weights
-    'adversarial', 'verification', 'l1' and, where it has a weight, 'foreground'.
+    Losses: 'discriminator' without the penalty, 'gradient_penalty' if its weight is not 0, and without their weights
+    'adversarial', 'verification', 'l1' and, if its weight is not 0, 'foreground'.
     """
 
     settings: DoveNetSettings
@@ -129,7 +129,7 @@ class DoveNetStep(Step):
         )
         losses = {"discriminator": judged}
         if settings.gradient_penalty:
-            # In float32: a slope near 1 leaves of it a difference of which bfloat16 knows some per cent.
+            # In float32: of a slope near 1 the penalty is the small difference, which bfloat16 knows to some per cent.
             penalty = gradient_penalty(mean_score, target, output.detach(), weight=settings.gradient_penalty)
             losses["gradient_penalty"], judged = penalty, judged + penalty
         self._update("discriminator", judged)
@@ -155,13 +155,13 @@ class DoveNetStep(Step):
 
 
 def _wide(x: Tensor) -> Tensor:
-    """In float32 at least."""
+    """Returns x in float32, or in float64 if it is."""
     return x if x.dtype == torch.float64 else x.float()
 
 
 @contextlib.contextmanager
 def _frozen(module: nn.Module) -> Iterator[None]:
-    """What is computed inside has no gradient to the module's parameters."""
+    """Freezes the module's parameters: what is computed inside has no gradient to them."""
     wanted = [p for p in module.parameters() if p.requires_grad]
     for p in wanted:
         p.requires_grad_(False)

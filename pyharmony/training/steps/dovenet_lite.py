@@ -1,7 +1,7 @@
 """The step of the smaller DoveNet: two games of one discriminator, and the distance to the target.
 
-Source: Cong et al., "DoveNet: Deep Image Harmonization via Domain Verification", CVPR 2020, in the form of a TensorFlow
-system on 224 pixels: cross entropy in place of the hinge, and no spectral norms.
+Source: Cong et al., "DoveNet: Deep Image Harmonization via Domain Verification", CVPR 2020, as in a TensorFlow system
+on 224 pixels: with cross entropy in place of the hinge, and without spectral norms.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from ._step import Losses, Step, StepSettings, check_betas, check_least, registe
 
 @dataclass(frozen=True, kw_only=True)
 class DoveNetLiteSettings(StepSettings):
-    """Settings of `DoveNetLiteStep`; the defaults are those published.
+    """The settings of `DoveNetLiteStep`; the defaults are those published.
 
     Attributes:
-        lr, betas: of both Adams.
-        l1: weight of the mean absolute difference of output and target.
-        adversarial: weight of the score of the picture, for the generator.
-        verification: weight of the score of object against background, for the generator.
-        adversary: the game of both, see `pyharmony.losses.adversary`.
+        lr, betas: the parameters of both Adams.
+        l1: the weight of the mean absolute difference of output and target.
+        adversarial: the weight of the image's score, for the generator.
+        verification: the weight of the score of the object against the background, for the generator.
+        adversary: the game for both scores, see `pyharmony.losses.adversary`.
     """
 
     lr: float = 2e-4
@@ -49,14 +49,14 @@ class DoveNetLiteSettings(StepSettings):
 
 @register("dovenet_lite")
 class DoveNetLiteStep(Step):
-    """The discriminator on target t and output y, with one mask, then the generator. Pictures are in [0, 1].
+    """One update of the discriminator on target t and output y, with one mask, then the generator; images in [0, 1].
 
     L_D = game_D(D_g(t), D_g(y)) + game_D(D_v(t), D_v(y))
     L_G = l1 mean |y - t| + adversarial game_G(D_g(y)) + verification game_G(D_v(y))
 
-    D_g judges the picture, D_v object against background; y is the output as it is, background included.
+    D_g judges the image, D_v the object against the background; y is the output as it is, background included.
 
-    Losses: 'discriminator', and without their weights 'adversarial', 'verification' and 'l1'.
+    Losses: 'discriminator'; 'adversarial', 'verification' and 'l1' without their weights.
     """
 
     settings: DoveNetLiteSettings

@@ -1,8 +1,8 @@
 """The step of GP-GAN: many updates of a critic whose weights are clipped, then one of the generator.
 
 Source: Wu et al., "GP-GAN: Towards Realistic High-Resolution Image Blending", ACM MM 2019, and the code published with
-it; from noise Arjovsky et al., "Wasserstein Generative Adversarial Networks", ICML 2017. The penalty in place of the
-clipping is that of Gulrajani et al., NeurIPS 2017.
+it; for the generator from noise Arjovsky et al., "Wasserstein Generative Adversarial Networks", ICML 2017. The gradient
+penalty, an alternative to the clipping, is that of Gulrajani et al., NeurIPS 2017.
 """
 
 from __future__ import annotations
@@ -24,20 +24,21 @@ from ._step import Losses, Step, StepSettings, check_betas, check_least, registe
 
 @dataclass(frozen=True, kw_only=True)
 class GPGanSettings(StepSettings):
-    """Settings of `GPGanStep`; the defaults are those published, where None for the kind of generator.
+    """The settings of `GPGanStep`; the defaults are those published, and None depends on the kind of generator.
 
     Attributes:
-        optimizer: 'adam' or 'rmsprop'; None: Adam, and RMSprop for the generator from noise.
-        lr_discriminator: None: 2e-4, from noise 5e-5.
-        lr_generator: None: 2e-3, from noise 5e-5.
-        betas: of Adam.
-        l2: weight of the mean squared difference of output and target, beside 1 - l2 of the critic's score; None:
-            0.999. From noise there is none.
+        optimizer: 'adam' or 'rmsprop'; None: Adam, but RMSprop for the generator from noise.
+        lr_discriminator: the critic's learning rate; None: 2e-4, from noise 5e-5.
+        lr_generator: the generator's learning rate; None: 2e-3, from noise 5e-5.
+        betas: the betas of Adam.
+        l2: the weight of the mean squared difference of output and target; the critic's score has the weight 1 - l2;
+            None: 0.999. From noise there is no such term.
         clip: every parameter of the critic is clamped to [-clip, clip]; None: no clipping.
-        clip_when: 'before' the critic's update, or 'after' it, as a port to PyTorch has it.
-        gradient_penalty: weight of `pyharmony.losses.gradient_penalty`, for a critic that is not clipped; 0: none.
-        critic_updates: of the critic for one of the generator, but
-        critic_updates_more: where the generator has had fewer updates than `more_until`, or a multiple of `more_every`.
+        clip_when: 'before' the critic's update, or 'after' it, as in a port to PyTorch.
+        gradient_penalty: the weight of `pyharmony.losses.gradient_penalty`, for a critic that is not clipped; 0: none.
+        critic_updates: the number of updates of the critic for one of the generator.
+        critic_updates_more: the same while the generator has had fewer updates than `more_until`, or a multiple of
+            `more_every`.
     """
 
     optimizer: Literal["adam", "rmsprop"] | None = None
@@ -75,9 +76,9 @@ class GPGanSettings(StepSettings):
 
 @register("gp_gan")
 class GPGanStep(Step):
-    """The critic, and when it has had its share the generator, on the same batch.
+    """One update of the critic and, when the critic has had enough, one of the generator on the same batch.
 
-    With t the target, y the output and D the mean score of a batch, low on what is real:
+    Here t is the target, y the output, and D the mean score of a batch, which is low for real images:
 
         L_D = D(t) - D(y) + penalty,  L_G = (1 - l2) D(y) + l2 mean (y - t)², from noise D(y)
 
@@ -85,12 +86,12 @@ class GPGanStep(Step):
     from torch's generator of random numbers. The critic's batch norms mix samples, so that a gradient penalty is that
     of the batch.
 
-    Losses: 'discriminator' without the penalty, 'gradient_penalty' where there is one; 'adversarial' and 'l2' without
-    their weights, where the generator was updated.
+    Losses: 'discriminator' without the penalty, 'gradient_penalty' if its weight is not 0; 'adversarial' and 'l2'
+    without their weights, when the generator was updated.
 
     Attributes:
-        generator_count: updates of the generator.
-        critic_count: updates of the critic since the last of them.
+        generator_count: the number of updates of the generator.
+        critic_count: the number of updates of the critic since the generator's last one.
     """
 
     settings: GPGanSettings
@@ -126,7 +127,7 @@ class GPGanStep(Step):
         return {"optimizer": "rmsprop", "lr_discriminator": 5e-5, "lr_generator": 5e-5}
 
     def _share(self) -> int:
-        """Updates of the critic that the next one of the generator takes."""
+        """Returns how many updates of the critic precede the next one of the generator."""
         settings, made = self.settings, self.generator_count
         more = made < settings.more_until or made % settings.more_every == 0
         return settings.critic_updates_more if more else settings.critic_updates

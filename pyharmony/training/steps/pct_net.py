@@ -1,7 +1,7 @@
-"""The step of PCT-Net: how far the picture is from its target, by the object's area, and how rough the maps are.
+"""The step of PCT-Net: the distance to the target, divided by the object's area, and the roughness of the maps.
 
 Source: Guerreiro et al., "PCT-Net: Full Resolution Image Harmonization Using Pixel-Wise Color Transformations", CVPR
-2023, without its contrastive loss, which looks through VGG-16; the first term is that of Sofiiuk et al.,
+2023, without its contrastive loss, which uses VGG-16; the first term is that of Sofiiuk et al.,
 "Foreground-aware Semantic Representations for Image Harmonization", WACV 2021.
 """
 
@@ -25,10 +25,10 @@ class PctNetSettings(StepSettings):
     """Settings of `PctNetStep`.
 
     Attributes:
-        lr: of Adam.
-        betas: of Adam.
-        min_area: pixels of the smallest object that is not weighed less, at the size of the batch.
-        smooth: weight of the mean slope of the maps.
+        lr: the learning rate of Adam.
+        betas: the betas of Adam.
+        min_area: the area in pixels, at the size of the batch, below which objects are weighed less.
+        smooth: the weight of the mean slope of the maps.
     """
 
     lr: float = 1e-3
@@ -45,10 +45,10 @@ class PctNetSettings(StepSettings):
 
 
 def slope(maps: Tensor) -> Tensor:
-    """mean sqrt(g_x² + g_y² + 1e-8), g the gradients of Sobel's filters, 1 where a value rises by 1 a pixel.
+    """Returns mean sqrt(g_x² + g_y² + 1e-8), g the gradients of Sobel's filters, 1 where a value rises by 1 a pixel.
 
-    maps [N, C, H, W], continued at the borders by their outermost values. The small number keeps the root's derivative
-    finite where a map is flat.
+    The maps are [N, C, H, W], and their outermost values continue them at the borders. The small number keeps the
+    root's derivative finite where a map is flat.
     """
     wide = functional.pad(maps, (1, 1, 1, 1), mode="replicate")
     across = wide[..., 2:] - wide[..., :-2]
@@ -59,7 +59,7 @@ def slope(maps: Tensor) -> Tensor:
 
 
 def of_normalised(change: Tensor) -> Tensor:
-    """Maps [N, 12, S, S] of pictures x in [0, 1] as maps of z = (x - mean) / std: A x + b = A std z + (A mean + b)."""
+    """Turns maps [N, 12, S, S] of x in [0, 1] into maps of z = (x - mean) / std: A x + b = A std z + (A mean + b)."""
     rows = change.reshape(-1, 3, 4, *change.shape[2:])
     columns = [rows[:, :, i] * STD[i] for i in range(3)]
     columns.append(rows[:, :, 3] + rows[:, :, 0] * MEAN[0] + rows[:, :, 1] * MEAN[1] + rows[:, :, 2] * MEAN[2])
@@ -68,13 +68,13 @@ def of_normalised(change: Tensor) -> Tensor:
 
 @register("pct_net")
 class PctNetStep(Step):
-    """One update of the network by the picture that its maps make at the size of the batch.
+    """One update of the network by the image that its maps make at the size of the batch.
 
     L = mean_n sum (y - t)² / (3 max(sum m, min_area)) + smooth mean |grad D|
 
     y is the output, t the target, m the mask, D the change of the maps from the identity before the attention, and its
-    gradient is that of Sobel's filters. As published, y and t of 'cnn' are normalised by ImageNet's mean and deviation,
-    and so are the pictures that D is of.
+    gradient is that of Sobel's filters. As published, for the encoder 'cnn' y and t are normalised by ImageNet's mean
+    and deviation, and D is the change of maps of images that are normalised so.
 
     Losses: 'foreground_mse' and 'slope', the two terms without the weight.
     """

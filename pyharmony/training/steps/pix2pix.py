@@ -1,7 +1,7 @@
 """The step of pix2pix: a discriminator of patches, and the distance to the target.
 
-Source: Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017; the penalty is that
-of Gulrajani et al., "Improved Training of Wasserstein GANs", NeurIPS 2017.
+Source: Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017; the gradient
+penalty is that of Gulrajani et al., "Improved Training of Wasserstein GANs", NeurIPS 2017.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from ._step import Losses, Step, StepSettings, check_betas, check_least, check_s
 
 @dataclass(frozen=True, kw_only=True)
 class Pix2PixSettings(StepSettings):
-    """Settings of `Pix2PixStep`; the defaults are those published.
+    """The settings of `Pix2PixStep`; the defaults are those published.
 
     Attributes:
-        lr, betas: of both Adams.
-        l1: weight of the mean absolute difference of output and target.
-        foreground: weight of `pyharmony.losses.foreground_mse` of output and target, in which an object counts the same
-            whatever its size; 0: none.
-        adversarial: weight of the generator's game.
+        lr, betas: the parameters of both Adams.
+        l1: the weight of the mean absolute difference of output and target.
+        foreground: the weight of `pyharmony.losses.foreground_mse` of output and target, in which an object counts the
+            same whatever its size; 0: none.
+        adversarial: the weight of the generator's game.
         adversary: the game, see `pyharmony.losses.adversary`; 'vanilla', the binary cross entropy of logits, is the
             default of the published code, and 'least_squares' its option lsgan.
-        gradient_penalty: weight of `pyharmony.losses.gradient_penalty` of the discriminator's sums over its map; 0:
+        gradient_penalty: the weight of `pyharmony.losses.gradient_penalty` of the discriminator's sums over its map; 0:
             none. A 'wasserstein' game needs it.
     """
 
@@ -53,12 +53,12 @@ class Pix2PixSettings(StepSettings):
 
 @register("pix2pix")
 class Pix2PixStep(Step):
-    """The discriminator on target t and output y, then the generator; both see the composite, and the mask if any.
+    """One update of the discriminator on target t and output y, then one of the generator.
 
     L_D = game_D(D(t), D(y)) / 2 + penalty,  L_G = adversarial game_G(D(y)) + l1 mean |y - t| + foreground fMSE(y, t)
 
-    Losses: 'discriminator' without the penalty, 'gradient_penalty' where there is one, and without their weights
-    'adversarial', 'l1' and, where it has one, 'foreground'.
+    Both networks see the composite, and the mask if any. Losses: 'discriminator' without the penalty,
+    'gradient_penalty' if it has a weight; without their weights 'adversarial', 'l1' and, if weighted, 'foreground'.
     """
 
     settings: Pix2PixSettings
@@ -120,7 +120,7 @@ class Pix2PixSelfieSettings(Pix2PixSettings):
 
 @register("pix2pix_selfie")
 class Pix2PixSelfieStep(Pix2PixStep):
-    """`Pix2PixStep` with the game of the system for selfies."""
+    """The step of `Pix2PixStep` with the game of the system for selfies."""
 
     settings: Pix2PixSelfieSettings
     settings_type = Pix2PixSelfieSettings

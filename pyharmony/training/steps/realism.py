@@ -1,7 +1,7 @@
 """The step of the network that tells photographs from composites.
 
 Source of the idea: Zhu et al., "Learning a Discriminative Model for the Perception of Realism in Composite Images",
-ICCV 2015: no labels, but photographs and composites that were made. Settings and network are our own.
+ICCV 2015: it needs no labels, only photographs and composites made of them. Settings and network are our own.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from ._varied import drawn, exchanged_rims, toned
 
 @dataclass(frozen=True, kw_only=True)
 class RealismSettings(StepSettings):
-    """Settings of `RealismStep`.
+    """The settings of `RealismStep`.
 
     Attributes:
-        lr, betas: of Adam.
-        unmasked: share of the pairs that are shown without their mask.
-        edges: share of the pictures whose edges are those of the other one of the pair, see `RealismStep`.
-        gamma, gain: pictures in [0, 1] become clamp(g·x^a), a and the g of each channel drawn for a pair: their
-            logarithms lie up to so far from 0 on either side.
+        lr, betas: the parameters of Adam.
+        unmasked: the share of the pairs that are shown without their mask.
+        edges: the share of the images whose rims take the colours of the other image of the pair, see `RealismStep`.
+        gamma, gain: images in [0, 1] become clamp(g·x^a); a, and g for each channel, are drawn for a pair. Their
+            logarithms are at most gamma and gain away from 0.
     """
 
     lr: float = 1e-3
@@ -49,20 +49,20 @@ class RealismSettings(StepSettings):
 
 @register("realism_cnn")
 class RealismStep(Step):
-    """One update by the cross entropy of photographs x to 1 and composites y to 0, s their logits.
+    """One update by the cross entropy of photographs x against 1 and composites y against 0; s are their logits.
 
     L = (mean softplus(-s(x)) + mean softplus(s(y))) / 2
 
-    A batch holds 'image' and 'composite'. A 'mask' is shown with both, or its presence alone would tell them apart; and
-    both go through the network as one batch, or batch norms would take away what is different in their means.
+    A batch holds 'image' and 'composite'. A 'mask' is shown with both: shown with one, its presence would tell them
+    apart. Both go through the network as one batch, or batch norms would remove the difference of their means.
 
-    What only shows that something was done to a picture is no sign of a composite. A mask misses its object by a
-    little, so a composite has a rim that kept its colours, or that took those of the object: with `edges` the pixels
-    next to the mask's border, inside or outside, take on up to half of the other picture's colours, and photographs
-    have such rims as well.
-    What is drawn for `gamma` and `gain` is the same for both pictures of a pair.
+    A trace that only shows that an image was changed does not mark a composite. A mask misses its object by a little,
+    so a composite has a rim that kept its own colours or took those of the object. With `edges` the pixels next to
+    the mask's contour, inside or outside, take on up to half of the other image's colours, so that photographs have
+    such rims as well.
+    The numbers drawn for `gamma` and `gain` are the same for both images of a pair.
 
-    Losses: 'loss', and 'accuracy', the share that is on its side of 0.5.
+    Losses: 'loss', and 'accuracy', the share of images whose probability is on the right side of 0.5.
     """
 
     inputs = ("image", "composite")
@@ -91,7 +91,7 @@ class RealismStep(Step):
         return {"loss": loss, "accuracy": accuracy}
 
     def _varied(self, image: Tensor, composite: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The pair as the network is shown it; nothing is drawn for what is off."""
+        """Returns the pair as the network sees it; changes that are off draw no random numbers."""
         settings = self.settings
         if mask is not None and settings.edges:
             image, composite = exchanged_rims(image, composite, mask, settings.edges)

@@ -1,7 +1,7 @@
 """The step of SRGAN: first the distance to the target alone, then also features, a discriminator and smoothness.
 
 Source: Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network", CVPR 2017,
-with the weights of a system for harmonisation that ended with it.
+with the loss weights of a system for harmonisation whose last stage it was.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from ._step import Losses, Step, StepSettings, check_betas, check_least, check_s
 
 @dataclass(frozen=True, kw_only=True)
 class SrganSettings(StepSettings):
-    """Settings of `SrganStep`; the weights are those published.
+    """The settings of `SrganStep`; the weights are those published.
 
     Attributes:
-        lr, betas: of both Adams.
-        pretraining: steps at the start that train the generator alone, by the mean absolute difference.
-        content: the distance to the target after them, 'l2' (mean squared) or 'l1'.
-        adversarial: weight of the discriminator's score.
-        perceptual: weight of `pyharmony.losses.perceptual`, which needs an extractor; None: 0.006 where there is one.
-        total_variation: weight of `pyharmony.losses.total_variation`, of squares.
+        lr, betas: the parameters of both Adams.
+        pretraining: the number of steps at the start that train the generator alone, by the mean absolute difference.
+        content: the distance to the target after those steps, 'l2' (mean squared) or 'l1'.
+        adversarial: the weight of the discriminator's score.
+        perceptual: the weight of `pyharmony.losses.perceptual`, which needs an extractor; None: 0.006 if there is one.
+        total_variation: the weight of `pyharmony.losses.total_variation`, of squares.
         adversary: the game, see `pyharmony.losses.adversary`.
     """
 
@@ -57,13 +57,13 @@ class SrganSettings(StepSettings):
 
 @register("srgan")
 class SrganStep(Step):
-    """The generator alone by mean |y - t|, `pretraining` times; then the discriminator on t and y, and the generator.
+    """One update of the generator by mean |y - t|, `pretraining` times; then of the discriminator and the generator.
 
     L_D = game_D(D(t), D(y))
     L_G = content(y, t) + adversarial game_G(D(y)) + perceptual P(y, t) + total_variation TV(y)
 
-    A batch holds 'image' [N, 3, h, w] and 'target' t [N, 3, scale h, scale w], of which it is the bicubic reduction,
-    in [0, 1]. The extractor of P takes pictures [N, 3, H, W] in [0, 1] to a map of features, or several.
+    A batch holds 'target' t [N, 3, scale h, scale w] and its bicubic reduction 'image' [N, 3, h, w], both in [0, 1].
+    The extractor of P turns images [N, 3, H, W] in [0, 1] into a map of features, or several.
 
     Losses: in the first phase 'l1'; then 'discriminator', and without their weights the content by its name,
     'adversarial', 'perceptual' where there is an extractor, and 'total_variation'.

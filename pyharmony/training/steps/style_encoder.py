@@ -1,4 +1,4 @@
-"""The step of an encoder of regions by itself: BargainNet's triplets, with the target in place of an output.
+"""The step that trains an encoder of regions by itself: BargainNet's triplets, with the target as the output.
 
 Source: Cong et al., "BargainNet: Background-Guided Domain Translation for Image Harmonization", ICME 2021.
 """
@@ -24,13 +24,13 @@ class StyleEncoderSettings(StepSettings):
     """Settings of `StyleEncoderStep`; the defaults are those of BargainNet.
 
     Attributes:
-        lr, betas: of Adam.
-        margin: of the triplets.
-        each_number: whether the triplets are of single numbers of the codes, as in the published code; False: of whole
+        lr, betas: the parameters of Adam.
+        margin: the margin of the triplets.
+        each_number: whether the triplets compare single numbers of the codes, as in the published code; False: whole
             codes, as in the paper. See `pyharmony.losses.triplet`.
-        together: whether the codes of a step come of one batch; False: of a batch for each region, as published.
-        edges: share of the pictures whose edges are those of the other one of the pair, see `RealismStep`.
-        gamma, gain: changes of tone of both pictures of a pair, see `RealismSettings`.
+        together: whether all codes of a step come from one batch; False: from one batch for each region, as published.
+        edges: the share of the images whose rims take the colours of the other image of the pair, see `RealismStep`.
+        gamma, gain: the changes of tone of both images of a pair, see `RealismSettings`.
     """
 
     lr: float = 1e-4
@@ -58,11 +58,11 @@ class StyleEncoderSettings(StepSettings):
 class StyleEncoderStep(Step):
     """One update by T(f, f, c) + T(f, b, c), T(a, p, n) = mean max(0, |a - p| - |a - n| + margin).
 
-    f and b are the codes of the target's object and background, c that of the composite's object: of a photograph both
-    are of one kind, and its recoloured object is of another. What BargainNet takes of its output is of the target here.
-    The features of an extractor are not trained.
+    f and b are the codes of the target's object and background, c that of the composite's object. In a photograph
+    object and background are of one kind, and the recoloured object is of another. Where BargainNet uses its output,
+    the target is used here. The features of an extractor are not trained.
 
-    Batch norms over one kind of region at a time take away what differs in their means; with `together` they do not.
+    Batch norms over one kind of region at a time remove the difference of their means; with `together` they do not.
 
     Losses: 'triplet', the sum.
     """

@@ -1,4 +1,4 @@
-"""The step of a harmoniser without an adversary: the distance to the target, and of the style if it is asked for.
+"""The step of a harmoniser without an adversary: the distance to the target, and optionally that of their styles.
 
 Sources: Isola et al., CVPR 2017, for the mean absolute difference; Sofiiuk et al., "Foreground-aware Semantic
 Representations for Image Harmonization", WACV 2021, for the one by the object's area; Huang et al., ICASSP 2020, for
@@ -28,14 +28,14 @@ class SupervisedSettings(StepSettings):
     """Settings of `SupervisedStep`.
 
     Attributes:
-        lr: of Adam.
-        betas: of Adam; the source of the rate does not say.
+        lr: the learning rate of Adam.
+        betas: the betas of Adam; the source of the learning rate does not give any.
         distance: 'l1', the mean absolute difference, or 'foreground_mse' of `pyharmony.losses`.
-        min_area: of 'foreground_mse', pixels.
-        heads: weights of the pictures of a model with deep supervision, the largest first; None: 1 / their number.
-        style: weight of the distance of styles inside the mask, which needs an extractor; None: 1 where there is one.
-        style_background: weight of the distance of the object's code from the background's, for an encoder of codes.
-        gram: the distance of features is that of their Gram matrices.
+        min_area: the least area of 'foreground_mse', in pixels.
+        heads: the weights of the images of a model with deep supervision, largest first; None: 1 / their number.
+        style: the weight of the distance of styles inside the mask, which needs an extractor; None: 1 if there is one.
+        style_background: the weight of the distance between the codes of object and background, for such an encoder.
+        gram: whether the distance of features is that of their Gram matrices.
     """
 
     lr: float = 2e-3
@@ -70,11 +70,11 @@ class SupervisedStep(Step):
 
     L = sum_k heads_k d(y_k, t) + style d_style(y, t) + style_background mean |E(y, m) - E(t, 1 - m)|
 
-    y_0 = y, and there are other y_k where the model has `deep`. The extractor E is a `style_encoder`, and d_style its
-    `distance` inside the mask m.
+    y_0 is y, and there are further y_k where the model has `deep`. The extractor E is a `style_encoder`, and d_style
+    its `distance` inside the mask m.
 
-    Losses: the distance of y by its name, 'deep', the first sum, where there are several heads, 'style' and
-    'style_background' without their weights where they are asked for.
+    Losses: the distance of y by its name; 'deep', the first sum, if there are several heads; 'style' and
+    'style_background', without their weights, if they are not 0.
     """
 
     settings: SupervisedSettings
