@@ -404,7 +404,7 @@ class Frame:
     place is the device that crops are copied to and solved on; None: the CPU.
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: as the blends document them.
+        ShapeError, DTypeError, MaskError, ArgumentError: see the docstrings of the blends.
     """
 
     def __init__(

@@ -9,8 +9,7 @@ class Place(NamedTuple):
     """The way a function treats arrays on a CUDA device, and why it has no kernels for them; docs/cuda.md lists both.
 
     Attributes:
-        way: 'there': kernels run on the device; 'copied': the CPU works on copies, and the result goes back to the
-            device; 'refused': an error is raised.
+        way: 'there': kernels run on the device; 'copied': the CPU does, the result is copied back; 'refused': an error.
     """
 
     way: Literal["there", "copied", "refused"]

@@ -18,7 +18,7 @@ from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike, Po
 
 _MAX_LEVELS = 16
 _MARGIN = 4  # the cells of the coarsest level that are read around the mask
-#: With levels=None, a band is left out if its weight reaches one in less than this share of the mask.
+#: Where levels is None, a band is left out if its weight reaches one in less than this share of the mask.
 _CORE = 0.25
 
 
