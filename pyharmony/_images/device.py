@@ -29,7 +29,7 @@ class DeviceFrame:
     """A `Frame` of arrays on a device; beside holds the other arrays of the call.
 
     Raises:
-        ShapeError, DTypeError, ArgumentError, DeviceError: naming the argument.
+        ShapeError, DTypeError, ArgumentError, DeviceError: an argument is wrong, which the message names.
     """
 
     name = "dst"
@@ -65,7 +65,7 @@ class DeviceFrame:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(H, W) of dst."""
+        """The (H, W) of dst."""
         return self.dst.shape[1], self.dst.shape[2]
 
     def _take_out(self, out: Any, given: DeviceArray, inputs: dict[str, DeviceArray | None]) -> Any:

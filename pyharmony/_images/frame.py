@@ -468,7 +468,7 @@ class Frame:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(H, W) of dst."""
+        """The (H, W) of dst."""
         return self._dst.shape[1], self._dst.shape[2]
 
     def _take_out(self, out: Array | None) -> Array:

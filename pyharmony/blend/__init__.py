@@ -17,7 +17,7 @@ Every blend takes the same first and last arguments:
   which is grey or gives its alpha. None: the alpha of src, or all of src. Integer masks of 0 and 1 are refused,
   since 1 of 255 is hardly ever meant. In a JPEG, values within 8 of black or white are black or white.
 * ``at``: None where src and dst are one frame of equal size, or (x, y), where the first pixel of
-  src lands in dst. A part of a pixel resamples src (colours by Catmull and Rom's cubic, the mask by
+  src lands in dst. Where these are not whole, src is resampled (colours by Catmull and Rom's cubic, the mask by
   area). The part of src that lies outside dst is cut off.
 * ``scale``: the factor of src's size, above 0; its first corner stays at ``at``. Colours are resampled
   with their alpha (premultiplied), by Catmull and Rom's cubic and by a triangle beside the contour; the

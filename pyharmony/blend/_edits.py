@@ -40,7 +40,7 @@ def texture_flattening(
     out: OneOrMany[OutLike | None] = None,
     return_info: bool = False,
 ) -> Any:
-    """Washes out texture and keeps edges: an image that looks painted.
+    """Washes out texture and keeps edges, so that the image looks painted.
 
     Perez, Gangnet, Blake: Poisson Image Editing, 2003, section 4: the result has the image's gradients
     at edges, and none elsewhere. An edge is where the gradient is at least high, and goes on from there
@@ -191,7 +191,7 @@ def detail_boost(
 
     Args:
         image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`.
-        gain: 0 to 1000; below 1 smooths.
+        gain: the factor of the gradients, 0 to 1000; below 1 smooths.
         color_weight: how far the colours of the image are held, at least 0; a number or a map [H, W]
             of floats or a grey image, white being 1. 0.05 holds details larger than some 28 pixels.
             With 0 and a mask that covers the image, the mean is kept.

@@ -121,7 +121,7 @@ class Retouching:
 
     @classmethod
     def draw(cls, rng: Rng, amount: float = 1.0) -> Retouching:
-        """Draws parameters: ±1 stop, gains ±20 %, gamma 0.6 to 1.6, saturation 0.5 to 1.5, ±60 mired, hue ±8°, and so on.
+        """Draws parameters: ±1 stop, gains ±20 %, gamma 0.6 to 1.6, saturation 0.5 to 1.5, ±60 mired, hue ±8°, etc.
 
         Args:
             rng: a numpy.random.Generator, which is advanced, or a whole number to seed one.

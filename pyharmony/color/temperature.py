@@ -87,7 +87,7 @@ def luminance_temperature(
 
     Args:
         image, reference, mask, reference_mask, strength: see `reinhard`. Colours are clipped to [0, 1], floats too.
-        chroma: 'transport' or 'temperature'.
+        chroma: how chroma is matched: 'transport' or 'temperature'.
         max_shift: τ, above 0 to 1: shifts of luminance are scaled so that the largest is at most this.
         floor: the least variance of a and b, at least 0.
 

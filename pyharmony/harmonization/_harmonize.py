@@ -166,16 +166,15 @@ def harmonize(
             * a path of weights, the name of weights that come with pyharmony, or a model of `pyharmony.models` that
               harmonizes. It runs at its own size; a map is fitted between its input and output inside the mask by least
               squares in float64. Where a network gives a map itself, that map is used.
-            * 'reinhard': mean and spread of lαβ become the background's (Reinhard et al. 2001).
-            * 'mkl': mean and covariance of RGB do, by the linear optimal transport (Pitié and Kokaram 2007).
-            * 'match_histogram': the cumulative histogram of each channel does.
-            * 'luminance_temperature': luminance does by a smooth curve (Lee et al. 2016), and the mean colour
-              temperature.
-            * 'lalonde_efros': 50 clusters of colours moved by the exact optimal transport to those of the background
+            * 'reinhard': matches mean and spread of lαβ to the background's (Reinhard et al. 2001).
+            * 'mkl': matches mean and covariance of RGB, by the linear optimal transport (Pitié and Kokaram 2007).
+            * 'match_histogram': matches the cumulative histogram of each channel.
+            * 'luminance_temperature': matches luminance by a smooth curve (Lee et al. 2016), and the mean temperature.
+            * 'lalonde_efros': moves 50 clusters of colours by the exact optimal transport to those of the background
               (Lalonde and Efros, *Using Color Compatibility for Assessing Image Realism*, 2007), damped with σ = 75.
-            * 'xue': contrast, luminance, temperature and saturation (Xue, Agarwala, Dorsey, Rushmeier, *Understanding
-              and Improving the Realism of Image Composites*, 2012), each by the offset that its high, low and mean
-              values agree on best, in place of the paper's classifiers.
+            * 'xue': matches contrast, luminance, temperature and saturation (Xue, Agarwala, Dorsey, Rushmeier,
+              *Understanding and Improving the Realism of Image Composites*, 2012), each by the offset that its high,
+              low and mean values agree on best, in place of the paper's classifiers.
 
             Statistics of the background say little of the light on an object: see docs/harmonize.md before using one of
             the last six.
@@ -252,7 +251,7 @@ def harmonize_frames(
     Args:
         frames, masks: equally many images and masks, of any kind that `harmonize` takes except lists. They are taken
             one at a time, so they may be generators.
-        smoothing: 0 (each frame by itself) to below 1.
+        smoothing: the share of the map of the frame before, 0 (each frame by itself) to below 1.
         method, strength, guard, batch_statistics, keep_gps, device, return_info: see `harmonize`. `HarmonizeInfo.map`
             is the smoothed map.
 

@@ -60,10 +60,10 @@ def psnr(output: Array, target: Array) -> float:
 
 
 def ssim(output: Array, target: Array) -> float:
-    """Returns the structural similarity of Wang et al. 2004, at most 1: its map's mean where the window is inside.
+    """Returns the structural similarity of Wang et al. 2004, at most 1: its map's mean where windows fit the image.
 
     The window is 11 x 11, a Gaussian of sigma 1.5; K1 = 0.01, K2 = 0.03, range 255; variances are those of the weighted
-    population; channels are averaged. Pixels count where the window lies inside the image.
+    population; channels are averaged.
 
     Args, Raises: see `mse`; ShapeError also where a side is below 11 pixels.
 
