@@ -33,7 +33,7 @@ def fill(x: NumpyArray, holes: NumpyArray, memory: Memory) -> NumpyArray:
 
 
 def _meet_neighbours(x: NumpyArray, holes: NumpyArray, memory: Memory) -> None:
-    """Gives each pixel of holes [h, w] that has neighbours in x [h, w, C] outside of the holes their mean."""
+    """Sets each pixel of x [h, w, C] in holes [h, w] that has neighbours outside the holes to their mean."""
     padded = np.pad(holes, 1, constant_values=True)
     beside = ~(padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:])
     ys, xs = np.nonzero(holes & beside)

@@ -52,8 +52,7 @@ class Crop:
         place: the device of all arrays; None: the CPU.
         region: where the arrays lie in dst.
         weight: color_weight, a number or a map; on a device, least and most are its range.
-        target: returns the array to write the result into over a part of the region; a solve on the CPU calls it only
-            after it has read dst.
+        target: returns the array to write the result into over a part of the region; on the CPU it holds dst.
         memory: counts the memory that is held on the CPU.
         fetched: whether the result is copied to the CPU, so that the call waits for the device anyway.
     """
