@@ -53,8 +53,8 @@ def fitting(shape: tuple[int, int], longest: int) -> tuple[int, int]:
 def reduced(x: NumpyArray, size: tuple[int, int], holes: NumpyArray | None = None) -> Float32:
     """Returns x [H, W, C] reduced to [h, w, C], float32 in [0, 1].
 
-    First, whole blocks of pixels are averaged, strip by strip, so large that two blocks a pixel are left; then comes
-    Pillow's bilinear filter, which widens as it shrinks the image.
+    First, whole blocks of pixels are averaged, strip by strip, as large as leaves two blocks for each pixel of the
+    result; then comes Pillow's bilinear filter, which widens as it shrinks the image.
     """
     height, width = x.shape[:2]
     fy, fx = max(1, height // (2 * size[0])), max(1, width // (2 * size[1]))
