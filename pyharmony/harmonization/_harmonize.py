@@ -169,7 +169,7 @@ def harmonize(
             * 'reinhard': matches mean and spread of lαβ to the background's (Reinhard et al. 2001).
             * 'mkl': matches mean and covariance of RGB, by the linear optimal transport (Pitié and Kokaram 2007).
             * 'match_histogram': matches the cumulative histogram of each channel.
-            * 'luminance_temperature': matches luminance by a smooth curve (Lee et al. 2016), and mean colour temperature.
+            * 'luminance_temperature': matches luminance (smooth curve, Lee et al. 2016) and mean colour temperature.
             * 'lalonde_efros': moves 50 clusters of colours by the exact optimal transport to those of the background
               (Lalonde and Efros, *Using Color Compatibility for Assessing Image Realism*, 2007), damped with σ = 75.
             * 'xue': matches contrast, luminance, temperature and saturation (Xue, Agarwala, Dorsey, Rushmeier,
