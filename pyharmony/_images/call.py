@@ -1,7 +1,7 @@
 """Calls on images of any kind: arrays, files, PIL images, Pictures, and lists of them.
 
-`run` goes through the items of a call; of each it opens the files, converts what lies over dst to dst's colours, lets
-the blend work on a `Frame` of arrays, and delivers the result in dst's kind.
+`run` goes through the items of a call. For each item it opens the files, converts the images that lie over dst to dst's
+colours, lets the blend work on a `Frame` of arrays, and delivers the result in dst's kind.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from .device import DeviceFrame
 from .frame import Frame, Infos, as_images, scale_of
 from .places import PLACES
 
-#: A JPEG does not keep black and white as they are: values this near to them mean them, in a mask.
+#: A JPEG does not keep black and white exactly: in a mask, values at most this far from them count as black and white.
 _JPEG_NOISE = 8
 
-#: As src: the edit of one image, which is dst and which messages call image.
+#: The src of a call that edits one image: that image is dst, and messages call it image.
 ITSELF = object()
 
 Blend = Callable[..., Infos]
-#: Returns the warning that an item's info calls for, None for none.
+#: A function that returns the warning that an item's info calls for, or None.
 Tell = Callable[[Any], tuple[str, type[PyHarmonyWarning]] | None]
 
 
 def nothing_done(what: str) -> Tell:
-    """Returns what warns that a result is a copy, and why."""
+    """Returns a `Tell` that warns that a result is a copy, and why."""
 
     def tell(info: Any) -> tuple[str, type[PyHarmonyWarning]] | None:
         return (f"nothing was {what}: {info.reason}", UnchangedWarning) if info.reason else None
@@ -56,7 +56,7 @@ def nothing_done(what: str) -> Tell:
 
 
 def is_file(x: Any) -> bool:
-    """Whether x is a path, the bytes of a file or an open one."""
+    """Returns whether x is a path, the bytes of a file or an open file."""
     return isinstance(x, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(x, "read")
 
 
@@ -83,7 +83,7 @@ class Item:
 
     @property
     def name(self) -> str:
-        """What messages call dst."""
+        """The name of dst in messages."""
         return "image" if self.src is ITSELF else "dst"
 
     @property
@@ -100,7 +100,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Call:
-    """What the items of one call have in common; see `run`."""
+    """The settings that the items of one call have in common; see `run`."""
 
     blend: Blend
     way: str
@@ -135,17 +135,17 @@ class Call:
         return deliver(item, opened, frame.result()), infos if frame.batch else infos[0]
 
     def warn_of(self, info: Any, item: Item, where: str = "") -> None:
-        """Warns of what an info tells, or the infos of a batch."""
+        """Gives the warnings that an info calls for, or the infos of a batch."""
         infos = info if isinstance(info, list) else [info]
         for number, each in enumerate(infos):
             if found := self.tell(each):
-                # Blends on a device tell of copies alone, unless they are asked for more.
+                # Without return_info, a blend on a device gives the infos of copies only, without the items' numbers.
                 numbered = isinstance(info, list) and len(infos) == _count(item.dst)
                 which = f"item {number} of the batch: " if numbered else ""
                 warn(f"{where}{which}{found[0]}", found[1])
 
     def _of_device_arrays(self, item: Item) -> tuple[Any, Any]:
-        """Blends arrays on a device as `PLACES` has it for the function."""
+        """Blends arrays on a device in the way that `PLACES` gives for the function."""
         own = item.name
         if self.way == "copied":
             return self._through_cpu(item)
@@ -163,7 +163,7 @@ class Call:
         return frame.result(), infos if frame.batch or not infos else infos[0]
 
     def _through_cpu(self, item: Item) -> tuple[Any, Any]:
-        """Works on copies of the arrays that are on a device; dst decides where the result goes, unless out is a file.
+        """Works on CPU copies of arrays on a device; the result goes to where dst is, unless out is a file.
 
         Raises:
             DeviceError: out is an array that is not where dst is.
@@ -210,10 +210,10 @@ class Opened:
     """An item as arrays.
 
     Attributes:
-        picture: dst's, whose profile and metadata the result gets; None of an array.
-        source, target, mask, beside: arrays for a `Frame`, in dst's colours; source None: an edit of the target.
-        widened: whether a grey target has three equal channels, because a grey image has no room for the source's
-            alpha.
+        picture: the `Picture` of dst, whose profile and metadata the result gets; None where dst is an array.
+        source, target, mask, beside: arrays for a `Frame`, in dst's colours; source is None where the target is edited.
+        widened: whether a grey target was given three equal channels, because a grey image has no room for the
+            source's alpha.
     """
 
     picture: Picture | None
@@ -225,7 +225,7 @@ class Opened:
 
 
 def open_item(item: Item, *, keep_gps: bool) -> Opened:
-    """Opens the files of an item and converts its images to dst's profile, depth and channels; checks out."""
+    """Opens the files of an item, converts its images to dst's profile, depth and channels, and checks `out`."""
 
     def opened(x: Any, name: str) -> Picture:
         if isinstance(x, Picture):
@@ -263,7 +263,7 @@ def open_item(item: Item, *, keep_gps: bool) -> Opened:
 
 
 def _widen(opened: Opened) -> None:
-    """Gives a grey target three equal channels, where the source has alpha."""
+    """Gives a grey target three equal channels where the source has alpha."""
     picture, source = opened.picture, opened.source
     opened.widened = (
         source is not None and source.shape[-1] == 4 and picture is not None and picture.pixels.shape[2] == 1
@@ -275,7 +275,7 @@ def _widen(opened: Opened) -> None:
 
 
 def _check_out(item: Item, opened: Opened) -> None:
-    """Refuses, before anything is computed, an out that cannot take the result."""
+    """Refuses an `out` that cannot take the result, before anything is computed."""
     out, own = item.out, item.name
     if item.to_file:
         expected = f"expected an array like {own}, a path or an open binary file"
@@ -332,10 +332,10 @@ def run(
     """Does what `pyharmony.blend` promises around the work of one blend.
 
     Args:
-        function: its name in `PLACES`.
-        blend: called with a Frame and, by name, what beside holds; returns an info for each item.
+        function: the name of the public function in `PLACES`.
+        blend: is called with a Frame and, by name, the values of beside; returns an info for each item.
         src: the source, or ITSELF.
-        tell: returns the warning for an item's info; None: that nothing was blended.
+        tell: returns the warning for an item's info; None: the warning is that nothing was blended.
         beside: other arguments that are images over dst: 'base', and 'color_weight' as an image.
         The rest: see `pyharmony.blend`.
     """
@@ -383,7 +383,7 @@ def run(
 
 
 def _items(whole: Item) -> list[Item]:
-    """The items of a call whose dst is a list: other lists go with it, anything else is for all."""
+    """Returns the items of a call whose dst is a list: other lists go item by item, any other value goes to all."""
     count = len(whole.dst)
 
     def spread(x: Any, name: str) -> Sequence[Any]:
@@ -394,7 +394,7 @@ def _items(whole: Item) -> list[Item]:
         return x
 
     at, out = whole.at, whole.out
-    # A position is a pair itself: a list of positions holds pairs and None.
+    # One position is a pair of numbers, so a list of positions is known by the pairs or None in it.
     several = isinstance(at, (list, tuple)) and any(x is None or isinstance(x, (list, tuple, np.ndarray)) for x in at)
     sources, masks = spread(whole.src, "src"), spread(whole.mask, "mask")
     positions = spread(at, "at") if several else [at] * count
@@ -417,12 +417,12 @@ def _items(whole: Item) -> list[Item]:
 
 
 def _count(batch: Any) -> int:
-    """How many images an array [N, H, W, C] holds."""
+    """Returns the number of images in an array [N, H, W, C]."""
     return _cuda.describe(batch, "dst").shape[0] if _cuda.is_device_array(batch) else len(batch)
 
 
 def _mask_of(picture: Picture, name: str) -> NumpyArray:
-    """The mask [H, W] that a picture holds: its alpha, or its grey, also of equal colours."""
+    """Returns the mask [H, W] that a picture holds: its alpha, or else its grey channel or three equal channels."""
     pixels = picture.pixels
     if pixels.shape[2] == 4 and (pixels[..., 3] != VALUE_RANGE[pixels.dtype.name]).any():
         return pixels[..., 3]

@@ -1,6 +1,6 @@
-"""Arrays in the memory of a CUDA device as the frame of a blend.
+"""The frame and job of a blend whose arrays are in the memory of a CUDA device.
 
-They are blended where they are, and no value is looked at: src lies on whole pixels of dst and has no alpha.
+The arrays are blended where they are, and their values are not read: src lies on whole pixels of dst and has no alpha.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _NOWHERE = Region(0, 0, 0, 0)
 
 
 class DeviceFrame:
-    """As `Frame`, of arrays on a device; beside are the other arrays of the call.
+    """A `Frame` of arrays on a device; beside holds the other arrays of the call.
 
     Raises:
-        ShapeError, DTypeError, ArgumentError, DeviceError: naming the argument.
+        ShapeError, DTypeError, ArgumentError, DeviceError: an argument is wrong, which the message names.
     """
 
     name = "dst"
@@ -65,7 +65,7 @@ class DeviceFrame:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(H, W) of dst."""
+        """The (H, W) of dst."""
         return self.dst.shape[1], self.dst.shape[2]
 
     def _take_out(self, out: Any, given: DeviceArray, inputs: dict[str, DeviceArray | None]) -> Any:
@@ -80,15 +80,15 @@ class DeviceFrame:
         return out
 
     def keep_apart(self, other: Any, name: str) -> None:
-        """Refuses nothing: that an out overlaps an image beside dst is not looked for on a device."""
+        """Does nothing: on a device, out may overlap an image other than dst without being refused."""
 
     def color_weight(self, x: Any) -> float | WeightMap:
-        """Returns color_weight over dst; the range of a map on the device is read, which waits for it."""
+        """Returns color_weight over dst; to read the range of a map, the call waits for the device."""
         least, values, most = weight_on(self.place, x, self.count, *self.shape)
         return least if values is None else WeightMap(values, least, most)
 
     def images_like_dst(self, x: Any, name: str) -> Any:
-        """Returns another image in dst's frame, its colours, of each item as `Job.item` chooses."""
+        """Returns the colours of another image in dst's frame, as a sequence that is indexed by `DeviceJob.item`."""
         a = _colours(layout(x, name)[0])
         _checks.same_dtype(a, name, self.dst, "dst")
         if a.shape != self.dst.shape:
@@ -102,7 +102,7 @@ class DeviceFrame:
             self._started = True
 
     def jobs(self, boxes: bool) -> Iterator[DeviceJob]:
-        """Returns each item with the box of its mask, which waits for the device, or all of them as one."""
+        """Yields a job per item with the box of its mask, for which it waits for the device, or one job for all."""
         if boxes:
             for i, box in enumerate(self._boxes()):
                 yield DeviceJob(self, slice(i, i + 1), box, boxed=True)
@@ -110,11 +110,11 @@ class DeviceFrame:
             yield DeviceJob(self, slice(0, self.count), self.placed, boxed=False)
 
     def each(self, blend: Callable[[Any], Infos], *, boxes: bool = True) -> Infos:
-        """Runs a blend on every item, or on all at once where it has no use for boxes; returns their infos."""
+        """Runs a blend on each item, or on all at once where it does not need boxes, and returns their infos."""
         return [info for job in self.jobs(boxes) for info in blend(job)]
 
     def _boxes(self) -> list[Region]:
-        """The box in dst of the pixels above zero of each item's mask."""
+        """Returns, for each item, the box in dst around the pixels of its mask above zero."""
         mask, placed = self.mask, self.placed
         if mask is None or placed.empty:
             return [placed] * self.count
@@ -133,13 +133,13 @@ class DeviceFrame:
         ]
 
     def result(self) -> Any:
-        """Returns what the blend returns, of dst's kind."""
+        """Returns the result of the blend, in dst's kind."""
         return self._result
 
 
 @dataclass(frozen=True)
 class WeightMap:
-    """color_weight as a map [N, H, W] on a device, and its range."""
+    """A map of color_weight [N, H, W] on a device, with its range."""
 
     values: DeviceArray
     least: float
@@ -147,7 +147,7 @@ class WeightMap:
 
 
 class _Items:
-    """An image batch of which a job takes its items."""
+    """A batch of images that a job indexes with its items."""
 
     def __init__(self, images: DeviceArray) -> None:
         self._images = images
@@ -158,10 +158,10 @@ class _Items:
 
 @dataclass
 class DeviceJob:
-    """As `Job`, of one item of a batch on a device or of all of them.
+    """A `Job` for one item of a batch on a device, or for all of them.
 
     Attributes:
-        bbox: around the pixels of the mask above zero where boxed; else where src lies in dst.
+        bbox: the box around the pixels of the mask above zero where boxed is True; else the region of src in dst.
     """
 
     frame: DeviceFrame
@@ -182,14 +182,14 @@ class DeviceJob:
         return [info] * (self.item.stop - self.item.start)
 
     def covered(self, mask: DeviceArray) -> bool:
-        """Whether the object is known, without a look at a mask, to cover dst."""
+        """Returns whether the object is known to cover dst without reading a mask."""
         return not self.boxed and self.frame.mask is None and self.frame.placed.shape == self.shape
 
     def check_finite(self, region: Region, mask: DeviceArray | None = None) -> None:
-        """Refuses nothing: values on a device are not looked at."""
+        """Does nothing: values on a device are not read."""
 
     def mask_of(self, region: Region) -> DeviceArray:
-        """The mask over a region of dst."""
+        """Returns the mask over a region of dst."""
         frame, inner = self.frame, self.frame.placed.overlap(region)
         if inner.empty:
             inner = _NOWHERE
@@ -203,7 +203,7 @@ class DeviceJob:
         return lay_mask(frame.place, mask, shape, corner, inner.shape)
 
     def _src_of(self, region: Region) -> DeviceArray:
-        """src over a region of dst, as `Job.src_of`."""
+        """Returns src over a region of dst, as `Job.src_of` does."""
         frame, inner = self.frame, self.frame.placed.overlap(region)
         dst = region.of(_items(frame.dst, self.item))
         if inner.empty:
@@ -225,7 +225,7 @@ class DeviceJob:
         everywhere: bool = False,
         only_on_cpu: str = "",
     ) -> Infos:
-        """Solves over a region, see `Job.solved`."""
+        """Solves over a region; see `Job.solved`."""
         if only_on_cpu:
             raise ArgumentError(only_on_cpu)
         frame = self.frame
@@ -261,7 +261,7 @@ def _colours(a: DeviceArray) -> DeviceArray:
 
 
 def _source(x: Any, target: DeviceArray) -> DeviceArray:
-    """src, checked beside dst but for its size."""
+    """Returns src [N, h, w, C], checked against dst in all but height and width."""
     a, _ = layout(x, "src")
     if a.shape[3] == 4:
         raise ShapeError(
@@ -278,7 +278,7 @@ def _source(x: Any, target: DeviceArray) -> DeviceArray:
 
 
 def _placed(at: Any, source: DeviceArray, target: DeviceArray) -> tuple[Region, tuple[int, int]]:
-    """Where src lies inside dst, and where in dst (y, x) its first pixel is."""
+    """Returns the region of src inside dst, and the position (y, x) of its first pixel in dst."""
     if at is None:
         if source.shape[1:3] != target.shape[1:3]:
             raise ShapeError(sizes_differ(source.shape[1:3], target.shape[1:3], 1.0))
@@ -296,10 +296,10 @@ def _placed(at: Any, source: DeviceArray, target: DeviceArray) -> tuple[Region, 
 
 
 def _mask(x: Any, source: DeviceArray) -> DeviceArray:
-    """[H, W] or [N, H, W] over src."""
+    """Returns a mask [H, W] or [N, H, W] over src, checked and without an axis for its one channel."""
     count, height, width, _ = source.shape
     cover = _cuda.describe(x, "mask")
-    # torch's masks may have their one channel first, others last.
+    # A torch mask may have its one channel first, any other mask last.
     if cover.ndim > 2 and cover.shape != (count, height, width):
         axis = cover.ndim - 3 if is_torch(x) else cover.ndim - 1
         if cover.shape[axis] == 1:

@@ -1,4 +1,4 @@
-"""Colours continued smoothly to where there are none."""
+"""Colours that are continued smoothly to pixels without colour."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .memory import Memory
 
 
 def fill(x: NumpyArray, holes: NumpyArray, memory: Memory) -> NumpyArray:
-    """x [h, w, C] continued smoothly into its holes; next to x by the mean of the neighbours there."""
+    """Returns x [h, w, C] continued smoothly into its holes; pixels beside known ones get the mean of these."""
     if holes.all():
         return memory.hold(np.zeros_like(x))
     value = memory.hold(np.where(holes[..., None], 0, x).astype(np.float32, copy=False))
@@ -33,7 +33,7 @@ def fill(x: NumpyArray, holes: NumpyArray, memory: Memory) -> NumpyArray:
 
 
 def _meet_neighbours(x: NumpyArray, holes: NumpyArray, memory: Memory) -> None:
-    """Gives pixels of holes [h, w] beside pixels of x [h, w, C] the mean of those."""
+    """Sets each pixel of x [h, w, C] in holes [h, w] that has neighbours outside the holes to their mean."""
     padded = np.pad(holes, 1, constant_values=True)
     beside = ~(padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:])
     ys, xs = np.nonzero(holes & beside)

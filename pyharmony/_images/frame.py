@@ -1,11 +1,11 @@
-"""One frame for source, mask and destination: what every blend does before and after its own work.
+"""The frame of source, mask and destination: the steps that every blend takes before and after its own work.
 
 A `Frame` takes the caller's arrays as they are, checks them, and lays each source over its
 destination. A `Job` is one such pair as numpy [H, W, C] views; the blends read crops of it and
 write into its target. Regions are in pixels of the destination.
 
-A blend that has kernels for a device is given a `Crop` of the job, which lies on the CPU or on the device; `device` has
-the frame and job of arrays that are on one already.
+A blend that has kernels for a device is given a `Crop` of the job, which lies on the CPU or on the device; the module
+`device` has the frame and job of arrays that are on a device from the start.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from .region import Region, bounding_box, check_finite
 from .source import lay_mask, place, place_scaled
 
 CHANNELS = (1, 3, 4)
-_FAR = 1 << 31  # pixels; a position beyond is a mistake
+_FAR = 1 << 31  # pixels; a position beyond this is taken for a mistake
 
 
 def direct_info(method: str) -> _checks.SolveInfo:
-    """What a blend reports that solves nothing, such as 'copy' where no pixel is inside."""
+    """Returns the report of a blend that solves nothing, such as 'copy' where no pixel is inside."""
     return _checks.SolveInfo(method, 0, 0.0, 0.0, "cpu", 0.0, 0)
 
 
@@ -44,17 +44,17 @@ Infos = list[_checks.SolveInfo]
 
 @dataclass
 class Crop:
-    """What a solve reads and writes over a region of dst.
+    """The arrays that a solve reads and writes over a region of dst.
 
     On the CPU images are [h, w, C] and masks and maps [h, w]; on a device they are [N, h, w, C] and [N, h, w].
 
     Attributes:
         place: the device of all arrays; None: the CPU.
-        region: where they lie in dst.
-        weight: color_weight, a number or a map; on a device least and most are its range.
-        target: returns what to write the result over a part of the region into; a solve on the CPU has read dst then.
-        memory: counts what is held on the CPU.
-        fetched: whether the result is copied to the CPU, so that the device is waited for anyway.
+        region: where the arrays lie in dst.
+        weight: color_weight, a number or a map; on a device, least and most are its range.
+        target: returns the array to write the result into over a part of the region; on the CPU it holds dst.
+        memory: counts the memory that is held on the CPU.
+        fetched: whether the result is copied to the CPU, so that the call waits for the device anyway.
     """
 
     place: Place | None
@@ -76,7 +76,7 @@ class Crop:
         return _arrays.VALUE_RANGE[self.dst.dtype.name]
 
     def on(self, place: Place, out: DeviceArray) -> Crop:
-        """Returns a copy on a device, whose result goes into out."""
+        """Returns a copy of this crop on a device, whose result goes into `out`."""
         weight = self.weight if isinstance(self.weight, float) else np.ascontiguousarray(self.weight, np.float32)
 
         def take(a: NumpyArray, name: str) -> DeviceArray:
@@ -102,20 +102,20 @@ class Job:
     """One source over one destination.
 
     Attributes:
-        item: which of the batch it is.
+        item: the index of the pair in its batch.
         place: the device that crops are copied to and solved on; None: the CPU.
-        src: colours [h, w, C], cut to what lies inside dst; floats in dst's unit where at moves it
-            by a part of a pixel.
+        src: colours [h, w, C], cut to the part inside dst; floats in dst's unit where `at` moves it by a part of a
+            pixel.
         dst: colours [H, W, C].
-        mask: [h, w], that of the caller times the alpha of src.
+        mask: [h, w], the caller's mask times the alpha of src.
         holes: [h, w] bool, where src has no colour because its alpha is zero; None where it has
             colour everywhere.
-        placed: where src lies in dst.
-        shift: (y, x) of the first pixel of the caller's src in dst.
+        placed: the region of src in dst.
+        shift: the position (y, x) of the first pixel of the caller's src in dst.
         bbox: the smallest region that holds every mask pixel above zero; may be empty.
-        out: colours [H, W, C] of the result, unwritten.
+        out: colours [H, W, C] of the result, not written yet.
         out_alpha, dst_alpha: [H, W], where dst has alpha.
-        memory: what the blend of this item holds beside the caller's arrays.
+        memory: counts the memory that the blend of this item holds beside the caller's arrays.
     """
 
     item: int
@@ -138,7 +138,7 @@ class Job:
 
     @property
     def real(self) -> type:
-        """The float type for work on this dtype."""
+        """The float type to compute in for dst's dtype."""
         return np.float64 if self.dst.dtype == np.float64 else np.float32
 
     @property
@@ -147,7 +147,7 @@ class Job:
         return bool(self.out.__array_interface__["data"] == self.dst.__array_interface__["data"])
 
     def start(self) -> NumpyArray:
-        """out, now a copy of dst."""
+        """Makes out a copy of dst and returns out."""
         if not self.in_place:
             self.out[...] = self.dst
             if self.out_alpha is not None:
@@ -160,7 +160,7 @@ class Job:
         return [direct_info("copy")]
 
     def covered(self, mask: NumpyArray) -> bool:
-        """Whether the mask, that over a region which holds bbox, is above zero in every pixel of dst."""
+        """Returns whether a mask over a region that holds bbox is above zero in every pixel of dst."""
         return self.bbox.shape == self.shape and bool(mask.min() > 0)
 
     def solved(
@@ -175,16 +175,16 @@ class Job:
         everywhere: bool = False,
         only_on_cpu: str = "",
     ) -> Infos:
-        """Solves over a region, of which mask is the mask: on the device of the call where it can, else on the CPU.
+        """Solves over a region with its mask: on the device of the call where that is possible, else on the CPU.
 
         Args:
-            name: the blend, for messages.
+            name: the blend's name, for messages.
             base, weight: an image and color_weight over dst.
-            everywhere: the result counts where the mask is zero, too.
-            only_on_cpu: why kernels on a device do not take this; empty where they do.
+            everywhere: whether the result counts where the mask is zero, too.
+            only_on_cpu: why the kernels on a device do not take this call; empty where they do.
 
         Raises:
-            ArgumentError: the caller asked for the device by name, and kernels do not take this.
+            ArgumentError: the caller asked for the device by name, and its kernels do not take this call.
         """
         if base is not None:
             base = region.of(base)
@@ -213,19 +213,19 @@ class Job:
         return solve(crop)
 
     def _solved_on(self, place: Place, crop: Crop, solve: Callable[[Crop], Infos], inside: NumpyArray | bool) -> Infos:
-        """Solves a copy of the crop on a device, and writes the result where inside is set."""
+        """Solves a copy of the crop on a device, and writes the result where `inside` is True."""
         _, out = place.empty((1, *crop.dst.shape), crop.dst.dtype)
         infos = solve(crop.on(place, out))
         np.copyto(crop.region.of(self.start()), place.fetch(out)[0], where=inside)
         return infos
 
     def dst_of(self, region: Region) -> NumpyArray:
-        """dst over a region, in memory apart from out: a solve reads it again after it has written."""
+        """Returns dst over a region, in memory apart from out, because a solve reads it again after it has written."""
         part = region.of(self.dst)
         return part.copy() if self.in_place else part
 
     def mask_of(self, region: Region) -> NumpyArray:
-        """The mask over a region of dst: a view of the caller's where src covers it."""
+        """Returns the mask over a region of dst: a view of the caller's mask where src covers the region."""
         if self.placed.contains(region):
             return region.of(self.mask, (self.placed.y0, self.placed.x0))
         result = self.memory.hold(np.zeros(region.shape, self.mask.dtype))
@@ -235,11 +235,11 @@ class Job:
         return result
 
     def src_of(self, region: Region) -> NumpyArray:
-        """The source over a region of dst: a view of the caller's where it has colour all over.
+        """Returns src over a region of dst: a view of the caller's where src has colour in the whole region.
 
-        Elsewhere src goes on as dst plus the difference that the two have at the nearest pixel
-        of src, so that an edge that leaves src has the gradient of dst; in float32 (float64 for
-        that dtype) and the unit of dst. Where nothing of src is there it is dst.
+        Otherwise src is continued as dst plus the difference between the two at the nearest pixel of src, so that an
+        edge that leaves src has the gradient of dst; the values are float32 (float64 for that dtype) in the unit of
+        dst. Where src does not meet the region, the result is dst.
         """
         origin = self.placed.y0, self.placed.x0
         common = self.placed.overlap(region)
@@ -268,7 +268,7 @@ class Job:
         return result
 
     def check_finite(self, region: Region, mask: NumpyArray | None = None) -> None:
-        """Refuses NaN and Inf in what a blend reads of src and dst inside a region: all of it, or near a mask."""
+        """Refuses NaN and Inf in the pixels of src and dst that a blend reads in a region: all, or those near mask."""
         common = self.placed.overlap(region)
         origin = self.placed.y0, self.placed.x0
         source = common.of(self.src, origin)
@@ -281,9 +281,9 @@ class Job:
 
 
 def layout(x: Any, name: str) -> tuple[Any, bool]:
-    """Returns an image or batch of the layouts that blends take as [N, H, W, C], and whether it is a batch.
+    """Returns an image or batch, in any layout that blends take, as [N, H, W, C], and whether it is a batch.
 
-    Of an array on a device that is a DeviceArray, else numpy's.
+    The result is a DeviceArray where x is on a device, else a numpy array.
     """
     there, torch = is_device_array(x), _arrays.is_torch(x)
     a: Any = describe(x, name) if there else _arrays.to_numpy(x, name)
@@ -311,12 +311,12 @@ def layout(x: Any, name: str) -> tuple[Any, bool]:
 
 
 def as_images(x: Any, name: str) -> list[NumpyArray]:
-    """The items [H, W, C] of an image or batch, over the same memory."""
+    """Returns the items [H, W, C] of an image or batch as views of the same memory."""
     return list(layout(x, name)[0])
 
 
 def _masks(mask: Any, count: int, height: int, width: int, batch: bool) -> list[NumpyArray]:
-    """The mask of each item [h, w]; one for all of a batch, or one each."""
+    """Returns the mask [h, w] of each item; the caller gives one mask for a whole batch, or one for each item."""
     a = _arrays.to_numpy(mask, "mask")
     if _arrays.is_torch(mask):
         if a.ndim == 4 and a.shape[1] == 1:
@@ -331,7 +331,7 @@ def _masks(mask: Any, count: int, height: int, width: int, batch: bool) -> list[
 
 
 def position_of(at: Any) -> tuple[float, float]:
-    """at as finite numbers (x, y)."""
+    """Returns `at` as finite numbers (x, y)."""
     accepts = "expected None or (x, y), the pixels where the first pixel of src lands in dst"
     try:
         x, y = at
@@ -346,7 +346,7 @@ def position_of(at: Any) -> tuple[float, float]:
 
 
 def scale_of(scale: Any) -> float:
-    """The factor of src's size."""
+    """Returns the checked factor of src's size."""
     value = _checks.number(scale, "scale", accepts="a finite number above 0, the factor of src's size")
     if value == 0:
         raise ArgumentError("scale: 0, expected a finite number above 0, the factor of src's size")
@@ -354,17 +354,17 @@ def scale_of(scale: Any) -> float:
 
 
 def scaled(length: int, scale: float) -> int:
-    """The pixels that a side of src has at a scale."""
+    """Returns the number of pixels that a side of src has at a scale."""
     return length if scale == 1 else max(1, round(length * scale))
 
 
 def size_of(shape: tuple[int, ...]) -> str:
-    """Height and width as people say them: '640 x 480' of (480, 640)."""
+    """Returns the text for (height, width) as people say it, width first: '640 x 480' for (480, 640)."""
     return f"{shape[1]} x {shape[0]}"
 
 
 def sizes_differ(src: tuple[int, ...], dst: tuple[int, ...], scale: float) -> str:
-    """What is said of two sizes, (height, width), that do not make one frame."""
+    """Returns the message about two sizes, (height, width), that do not make one frame."""
     at_scale = "" if scale == 1 else f", {size_of((scaled(src[0], scale), scaled(src[1], scale)))} at scale {scale:g},"
     return (
         f"src: {size_of(src)} pixels{at_scale} beside {size_of(dst)} of dst (width x height); pass at=(x, y), where "
@@ -373,7 +373,7 @@ def sizes_differ(src: tuple[int, ...], dst: tuple[int, ...], scale: float) -> st
 
 
 def channels_differ(src: Any, ours: int, theirs: int) -> str:
-    """What is said of numbers of channels that do not go together, with the remedy."""
+    """Returns the message about numbers of channels that do not go together, with the remedy."""
     remedy = ""
     if _arrays.is_torch(src):
         if ours == 1:
@@ -388,7 +388,7 @@ def channels_differ(src: Any, ours: int, theirs: int) -> str:
 
 
 def _size_of_mask(mask: Any) -> tuple[int, int]:
-    """Height and width of a mask that has a size of its own."""
+    """Returns the height and width of a mask that has a size of its own."""
     shape = tuple(mask.shape)
     if len(shape) > 2 and not _arrays.is_torch(mask) and shape[-1] == 1:
         shape = shape[:-1]
@@ -398,12 +398,12 @@ def _size_of_mask(mask: Any) -> tuple[int, int]:
 
 
 class Frame:
-    """The checked arguments of a blend; src None: of an edit of dst, which messages then call image.
+    """The checked arguments of a blend; src is None for an edit of dst, which messages then call image.
 
     place is the device that crops are copied to and solved on; None: the CPU.
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: as the blends document them.
+        ShapeError, DTypeError, MaskError, ArgumentError: see the docstrings of the blends.
     """
 
     def __init__(
@@ -467,7 +467,7 @@ class Frame:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(H, W) of dst."""
+        """The (H, W) of dst."""
         return self._dst.shape[1], self._dst.shape[2]
 
     def _take_out(self, out: Array | None) -> Array:
@@ -495,7 +495,7 @@ class Frame:
         return out
 
     def keep_apart(self, other: Any, name: str) -> None:
-        """Refuses an out that shares memory with another argument."""
+        """Refuses an `out` that shares memory with another argument."""
         if self._out is not None:
             self._keep_apart(self._out, other, name)
 
@@ -512,7 +512,7 @@ class Frame:
         return _checks.color_weight(x, *self.shape)
 
     def images_like_dst(self, x: Any, name: str) -> Any:
-        """Returns another image in dst's frame: of each item the colours [H, W, C], as `Job.item` chooses."""
+        """Returns the colours [H, W, C] of each item of another image in dst's frame, to be indexed by `Job.item`."""
         a, _ = layout(x, name)
         _checks.same_dtype(a, name, self._dst, "dst")
         if a.shape[:3] != self._dst.shape[:3] or min(a.shape[3], 3) != min(self._dst.shape[3], 3):
@@ -520,7 +520,7 @@ class Frame:
         return [item[..., : min(a.shape[3], 3)] for item in a]
 
     def jobs(self) -> Iterator[Job]:
-        """Each item, in order."""
+        """Yields the job of each item, in order."""
         for i, (src, dst, out) in enumerate(zip(self._src, self._dst, self._results, strict=True)):
             memory = Memory()
             colours = min(dst.shape[2], 3)
@@ -557,10 +557,9 @@ class Frame:
             )
 
     def each(self, blend: Callable[[Any], Any], *, boxes: bool = True) -> Infos:
-        """Runs a blend on every item; returns its info, with the time and memory of the whole item.
+        """Runs a blend on every item and returns their infos, each with the time and memory of the whole item.
 
-        boxes is False where the blend has no use for `Job.bbox`, which an array on a device would be waited for to
-        tell.
+        boxes is False where the blend does not need `Job.bbox`, for which it would have to wait for a device.
         """
         infos = []
         for job in self.jobs():
@@ -576,7 +575,7 @@ class Frame:
         return infos
 
     def _why_nothing(self, item: int) -> str:
-        """Why no pixel of an item is inside."""
+        """Returns the reason why no pixel of an item is inside."""
         mask, src = None if self._given_masks is None else self._given_masks[item], self._src[item]
         alpha = src[..., 3] if src.shape[2] == 4 else None
         source = "src" if self.name == "dst" else self.name
@@ -594,14 +593,14 @@ class Frame:
         return f"the object lies outside {self.name} ({size_of(self.shape)})"
 
     def result(self) -> Array:
-        """What the blend returns, in dst's kind, layout and dtype."""
+        """Returns the result of the blend, in dst's kind, layout and dtype."""
         return self._target
 
 
 def write(values: NumpyArray, out: NumpyArray, where: NumpyArray | bool = True) -> None:
-    """values into out: rounded half to even and held in range for integers, converted for floats.
+    """Writes values into out: for integers rounded half to even and clipped to the range, for floats converted.
 
-    values are changed.
+    `values` itself is changed.
     """
     if out.dtype.kind == "u":
         np.rint(values, out=values)

@@ -9,11 +9,10 @@ from .._cuda import DeviceArray
 
 
 class Memory:
-    """Bytes held now, and at most.
+    """The number of bytes that a blend holds, and the peak of that number.
 
-    Arrays that live on are given to `hold`, which follows them until they are freed; what one
-    expression or native call needs for itself is given to `touch`. Bytes that do not grow with the
-    image are left out.
+    Arrays that live on are given to `hold`, which counts them until they are freed; the size of memory that only one
+    expression or native call uses is given to `touch`. Bytes that do not grow with the image are left out.
     """
 
     def __init__(self) -> None:
@@ -22,9 +21,9 @@ class Memory:
         self.peak = 0
 
     def hold(self, array: Any) -> Any:
-        """Returns array, counted until nothing refers to it any more; a view counts as what it views.
+        """Returns the array and counts it until nothing refers to it; of a view, the array behind it is counted.
 
-        What lies on a device is not counted: solves there tell what they take.
+        Arrays on a device are not counted: solves there report the memory that they take.
         """
         if isinstance(array, DeviceArray):
             return array
@@ -39,7 +38,7 @@ class Memory:
         return array
 
     def touch(self, size: int) -> None:
-        """Counts so many bytes beside what is held, for a moment."""
+        """Counts `size` bytes, in use for a moment beside the held arrays, towards the peak."""
         self.peak = max(self.peak, self._now + size)
 
     def _drop(self, key: int, size: int) -> None:

@@ -1,4 +1,4 @@
-"""Where the functions on images run, given arrays on a CUDA device."""
+"""The place where each function on images works when it is given arrays on a CUDA device."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Literal, NamedTuple
 
 
 class Place(NamedTuple):
-    """What becomes of arrays on a CUDA device, and why they are not worked on where they lie; docs/cuda.md has it.
+    """The way a function treats arrays on a CUDA device, and why it has no kernels for them; docs/cuda.md lists both.
 
     Attributes:
-        way: 'there': kernels on the device; 'copied': on the CPU, and the result goes back; 'refused': an error.
+        way: 'there': kernels run on the device; 'copied': the CPU does, the result is copied back; 'refused': an error.
     """
 
     way: Literal["there", "copied", "refused"]

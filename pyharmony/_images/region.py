@@ -1,4 +1,4 @@
-"""Regions of an image, and what the blends ask of masks and crops."""
+"""Regions of an image, and the questions that the blends ask about masks and crops."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .. import _arrays, _checks
 from .._arrays import NumpyArray
 from .._cuda import DeviceArray
 
-_COARSEST = 64  # pixels of the short side of a pyramid's coarsest level at most
+_COARSEST = 64  # the most pixels on the short side of a pyramid's coarsest level
 
 
 @dataclass(frozen=True)
 class Region:
-    """Rows y0..y1 and columns x0..x1, ends excluded."""
+    """A region of an image: rows y0..y1 and columns x0..x1, ends excluded."""
 
     y0: int
     y1: int
@@ -33,7 +33,7 @@ class Region:
         return self.y1 - self.y0, self.x1 - self.x0
 
     def expand(self, pixels: int, shape: Sequence[int]) -> Region:
-        """With that many pixels around it, as far as an image of that shape has them."""
+        """Returns the region with `pixels` more on every side, cut to an image of `shape`."""
         return Region(
             max(self.y0 - pixels, 0),
             min(self.y1 + pixels, shape[0]),
@@ -48,14 +48,14 @@ class Region:
         return self.overlap(other) == other
 
     def halved(self, times: int = 1) -> Region:
-        """The pixels that it has, in whole or in part, of a level with so many halvings."""
+        """Returns the pixels that the region covers, wholly or in part, on a level that was halved `times` times."""
         up = (1 << times) - 1
         return Region(self.y0 >> times, (self.y1 + up) >> times, self.x0 >> times, (self.x1 + up) >> times)
 
     def of(self, array: Any, origin: tuple[int, int] = (0, 0)) -> Any:
-        """Returns the view of an array whose first pixel is at origin (y, x).
+        """Returns this region as a view of an array whose first pixel is at origin (y, x).
 
-        Of arrays on a device, which are batches, those of all items.
+        An array on a device is a batch; its view holds the region of all items.
         """
         rows = slice(self.y0 - origin[0], self.y1 - origin[0])
         columns = slice(self.x0 - origin[1], self.x1 - origin[1])
@@ -65,13 +65,13 @@ class Region:
 
 
 def as_float(mask: NumpyArray) -> NumpyArray:
-    """A mask of any dtype as float32 in [0, 1]."""
+    """Returns a mask of any dtype as float32 in [0, 1]."""
     scale = np.float32(_arrays.VALUE_RANGE.get(mask.dtype.name, 1.0))
     return np.divide(mask, scale, dtype=np.float32, casting="same_kind")
 
 
 def bounding_box(mask: NumpyArray) -> Region:
-    """The smallest region of a mask [h, w] that holds every pixel above zero."""
+    """Returns the smallest region of a mask [h, w] that holds every pixel above zero."""
     m = mask.view(np.uint8) if mask.dtype == np.bool_ else mask
     rows = np.flatnonzero(m.max(axis=1))
     if rows.size == 0:
@@ -88,7 +88,7 @@ def check_finite(
     skip: NumpyArray | None = None,
     mask: NumpyArray | None = None,
 ) -> None:
-    """Refuses NaN and Inf in x [h, w, C], a crop whose first pixel is at origin, where skip is not set."""
+    """Refuses NaN and Inf in x [h, w, C], a crop whose first pixel is at origin, where skip is not True."""
     if x.dtype.kind == "f":
         if skip is not None:
             x = np.where(skip[..., None], 0, x)
@@ -96,10 +96,10 @@ def check_finite(
 
 
 def regions_of(bbox: Region, shape: tuple[int, int], whole: bool) -> list[Region]:
-    """What is solved on each level, finest first, in pixels of that level over all of dst.
+    """Returns the region that is solved on each level, finest first, in pixels of that level over all of dst.
 
-    Each starts at an even pixel and, taken up, covers what is solved on the finer level, so that
-    doubling a level's result gives the base of the next.
+    Each region starts at an even pixel and, doubled, covers the region of the next finer level, so that a level's
+    doubled result is the base of the finer one.
     """
     regions = [Region(0, shape[0], 0, shape[1]) if whole else _even(bbox.expand(2, shape))]
     while min(regions[-1].shape) > _COARSEST:
@@ -111,7 +111,7 @@ def regions_of(bbox: Region, shape: tuple[int, int], whole: bool) -> list[Region
 
 
 def covered_by(regions: list[Region], shape: tuple[int, int]) -> Region:
-    """The part of dst under the coarsest region."""
+    """Returns the part of dst under the coarsest region."""
     last, count = regions[-1], len(regions) - 1
     covered = Region(last.y0 << count, last.y1 << count, last.x0 << count, last.x1 << count)
     return covered.overlap(Region(0, shape[0], 0, shape[1]))

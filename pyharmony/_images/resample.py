@@ -1,4 +1,4 @@
-"""Images at other sizes, by kernels that widen to what they shrink."""
+"""Resampling to other sizes, by kernels that become wider as they shrink an image."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def _cubic(t: Float64) -> Float64:
     return np.where(t >= 2, 0.0, np.where(t <= 1, near, far))
 
 
-#: Weights at a distance in pixels, and the distance from which on they are zero: Keys' cubic convolution (1981,
-#: a = -1/2), sharp and of both signs; a triangle, never below zero.
+#: A kernel is the weights at a distance in pixels, and the distance from which on they are zero. CUBIC is Keys' cubic
+#: convolution (1981, a = -1/2), sharp, with weights of both signs; TRIANGLE has no weight below zero.
 CUBIC: Kernel = (_cubic, 2)
 TRIANGLE: Kernel = (lambda t: np.maximum(1 - t, 0.0), 1)
 
@@ -36,10 +36,10 @@ def resample(
     kernel: Kernel = CUBIC,
     real: Any = np.float32,
 ) -> NumpyArray:
-    """x [h, w, C] by a kernel along an axis, of the type real and contiguous.
+    """Returns x [h, w, C] resampled by a kernel along an axis, contiguous and of the type real.
 
-    Cell i covers start + i * step to start + (i + 1) * step of its pixels; where that is more than a pixel, the kernel
-    is as much wider. Beyond the border taps are left out.
+    Cell i covers the pixels of x from start + i * step to start + (i + 1) * step; where step is more than a pixel, the
+    kernel is wider by that factor. Taps beyond the border are left out.
     """
     weight_at, reach = kernel
     count, wide = x.shape[axis], max(step, 1.0)

@@ -1,4 +1,4 @@
-"""A source before it is laid over its destination: cut, cleaned of old background, moved by parts of a pixel."""
+"""Prepares a source for its destination: cuts it, cleans it of old background and moves it by parts of a pixel."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .memory import Memory
 from .region import Region, as_float, bounding_box, check_finite
 from .resample import CUBIC, TRIANGLE, Kernel, resample
 
-_REACH = 2  # pixels that resampling reads to each side
-#: The alpha from which a colour is the object's alone.
+_REACH = 2  # the pixels that resampling reads to each side
+#: The alpha from which on a colour belongs to the object alone.
 _OPAQUE = 0.98
-#: Pixels beside the opaque part whose colours are taken from it, or this share of the short side.
+#: Colours are taken from the opaque part up to this distance in pixels, or this share of the short side if larger.
 _EDGE, _EDGE_SHARE = 8.0, 1 / 200
-#: Shares of colour, of alpha, from which on a sharp kernel is taken in part, and alone; below, it may divide by zero.
+#: The resampled alpha from which on the sharp kernel is used in part, and alone; below, it may divide by zero.
 _SHARP = (0.25, 0.75)
-#: What is less of a pixel is rounding.
+#: A smaller share of a pixel is taken for a rounding error.
 _NO_SHARE = 1e-6
 
 Weights = Callable[[float], tuple[float, ...]]
@@ -30,13 +30,13 @@ Weights = Callable[[float], tuple[float, ...]]
 
 @dataclass
 class Source:
-    """A source where it lies in dst.
+    """A source at its place in dst.
 
     Attributes:
-        colours: [h, w, C]; floats in their own unit where it was resampled.
-        mask: [h, w], that of the caller times alpha.
-        holes: [h, w] bool, where alpha is zero and so no colour is; None where there is no alpha.
-        placed: the region of dst that it covers.
+        colours: [h, w, C]; floats in the unit of the source where it was resampled.
+        mask: [h, w], the caller's mask times alpha.
+        holes: [h, w] bool, where alpha is zero, so that there is no colour; None where there is no alpha.
+        placed: the region of dst that the source covers.
     """
 
     colours: NumpyArray
@@ -56,10 +56,10 @@ def place(
     decontaminate: bool,
     memory: Memory,
 ) -> Source:
-    """src [h, w, C] with mask [h, w] laid over a destination of that shape and cut to it.
+    """Returns src [h, w, C] with mask [h, w], laid over a destination of `shape` and cut to it.
 
-    shift (y, x) is the whole part of its position in dst and fraction the rest, from 0 to below 1.
-    real is the float type of what is resampled.
+    shift (y, x) is the whole part of src's position in dst and fraction the rest, from 0 to below 1.
+    real is the float type of resampled colours.
     """
     h, w = src.shape[:2]
     frame = Region(0, shape[0], 0, shape[1])
@@ -120,11 +120,11 @@ def place_scaled(
     decontaminate: bool,
     memory: Memory,
 ) -> Source:
-    """As `place`, of a src [h, w, C] that becomes [h * scale, w * scale], with its first corner at position (y, x).
+    """Does what `place` does for src [h, w, C] resized to [h * scale, w * scale], its first corner at position (y, x).
 
-    Colours are taken with their alpha (premultiplied), by a cubic kernel where there is enough of it and by a triangle
-    beside the contour; mask and alpha by a triangle. Kernels are as wide as what they shrink. A pixel of dst that src
-    covers in part has as much of the mask.
+    Colours are multiplied by alpha first (premultiplied) and resampled by a cubic kernel where alpha is large enough,
+    by a triangle beside the contour; mask and alpha are resampled by a triangle. Kernels widen as they shrink. Where
+    src covers only a share of a pixel of dst, the mask is multiplied by that share.
     """
     sides, spans = [], []
     for low, length, end in zip(position, src.shape[:2], shape, strict=True):
@@ -140,7 +140,7 @@ def place_scaled(
         colours = _decontaminated(colours, alpha, (0, 0), memory)
     step, (top, left) = 1 / scale, position
     wide = max(step, 1.0)
-    # What the kernels read of src.
+    # This is the part of src that the kernels read.
     reach = 2 * wide + 1
     part = Region(
         *(math.floor((placed.y0 - top) * step - reach), math.ceil((placed.y1 - top) * step + reach)),
@@ -181,7 +181,7 @@ def place_scaled(
 def lay_mask(
     mask: NumpyArray, shape: tuple[int, int], shift: tuple[int, int], fraction: tuple[float, float]
 ) -> NumpyArray:
-    """A mask [h, w] laid over an image of that shape, zero elsewhere; float32 where a fraction moves it."""
+    """Returns a mask [h, w] laid over an image of `shape`, zero elsewhere; float32 where a fraction moves it."""
     if fraction != (0.0, 0.0):
         mask = _shifted(as_float(mask)[..., None], fraction, _share)[..., 0]
     result = np.zeros(shape, mask.dtype)
@@ -201,11 +201,11 @@ def _product(mask: NumpyArray, alpha: NumpyArray, memory: Memory) -> NumpyArray:
 
 
 def _decontaminated(colours: NumpyArray, alpha: NumpyArray, corner: tuple[int, int], memory: Memory) -> NumpyArray:
-    """Colours [h, w, C] with those of the soft edge taken from the opaque part beside it.
+    """Returns colours [h, w, C] in which those of the soft contour are taken from the opaque part beside it.
 
-    Where alpha is between 0 and 1 the colours of a cut-out still hold a share of the background
-    that it was cut from, which shows as a halo on another one. What lies far from anything opaque,
-    such as glass, stays as it is. corner (y, x) is where the first pixel lies in the caller's src.
+    Where alpha is between 0 and 1, the colours of a cut-out still hold a share of the background that it was cut from,
+    which shows as a halo on another background. Pixels far from anything opaque, such as glass, stay as they are.
+    corner (y, x) is the position of the first pixel in the caller's src.
     """
     level = VALUE_RANGE[colours.dtype.name]
     opaque = alpha >= _OPAQUE * level
@@ -236,12 +236,12 @@ def _decontaminated(colours: NumpyArray, alpha: NumpyArray, corner: tuple[int, i
 
 
 def _share(t: float) -> tuple[float, ...]:
-    """Weights of the pixels i - 1 and i for the value at i - t: the area that each covers."""
+    """Returns the weights of the pixels i - 1 and i for the value at i - t: the share of the area that each covers."""
     return t, 1 - t
 
 
 def _catmull_rom(t: float) -> tuple[float, ...]:
-    """Weights of the pixels i - 2 to i + 1 for the value at i - t (Keys 1981, a = -1/2)."""
+    """Returns the weights of the pixels i - 2 to i + 1 for the value at i - t (Keys 1981, a = -1/2)."""
     u = 1 - t
     return (
         ((-0.5 * u + 1.0) * u - 0.5) * u,
@@ -254,9 +254,10 @@ def _catmull_rom(t: float) -> tuple[float, ...]:
 def _shifted(
     x: NumpyArray, fraction: tuple[float, float], weights_of: Callable[[float], tuple[float, ...]]
 ) -> NumpyArray:
-    """x [h, w, C] moved down and right by fractions of a pixel: [h + 1, w + 1, C].
+    """Returns x [h, w, C] moved down and right by fractions of a pixel, as [h + 1, w + 1, C].
 
-    Four weights read beyond the border what is nearest, two read zero there: they are shares of coverage.
+    Beyond the border, a kernel of four weights reads the nearest pixel. One of two weights reads zero: it is used for
+    shares of coverage.
     """
     for axis, t in enumerate(fraction):
         taps = weights_of(t)

@@ -1,49 +1,49 @@
-"""Blends: an image, a mask and a destination in, an image of the destination's kind out.
+"""Blends: each takes an image, a mask and a destination, and returns an image of the destination's kind.
 
 Every blend takes the same first and last arguments:
 
-* ``src``, ``dst``: an array, or a picture. Arrays are numpy [H, W], [H, W, C] or [N, H, W, C], or
+* ``src``, ``dst``: an array or an image of another kind. Arrays are numpy [H, W], [H, W, C] or [N, H, W, C], or
   torch tensors [C, H, W] or [B, C, H, W], of 1, 3 (RGB) or 4 (RGBA) channels and any strides;
   uint8 (0 to 255), uint16 (0 to 65535), float16, float32 or float64 (1.0 is white; floats are never
-  clipped). Both have the same dtype. Pictures are PIL images, paths, the bytes of a file, open
+  clipped). Both have the same dtype. The other kinds are PIL images, paths, the bytes of a file, open
   binary files, and `pyharmony.io.Picture`: their orientation is applied, and src is brought to
-  dst's colour profile, depth and channels (an array has no profile: a picture laid over it becomes
-  sRGB, and an array laid over a picture is taken as being in its profile). The alpha of src
+  dst's colour profile, depth and channels (an array has no profile: an image of another kind laid over it
+  becomes sRGB, and an array laid over such an image is taken to be in its profile). The alpha of src
   multiplies the mask; the alpha of dst is kept, and its colours are not premultiplied. A batch
-  needs as many sources as destinations. A list of any of these as dst gives a list; the other
-  arguments are then lists of as many, or one for all.
-* ``mask``: of src's height and width; bool, uint8 or uint16 (their largest value is fully
-  inside), or floats from 0 to 1; for a batch also one for each item; or a picture: grey, or its
-  alpha. None: the alpha of src, or all of it. Integer masks of 0 and 1 are refused, since 1 of 255
-  is hardly ever meant. In a JPEG, values within 8 of black or white are black or white.
+  needs as many sources as destinations. Where dst is a list of any of these, the result is a list; each other
+  argument is then a list of the same length, or one value for all.
+* ``mask``: an array of src's height and width, of bool, uint8 or uint16 (their largest value is fully
+  inside) or floats from 0 to 1; for a batch, one for all items or one for each; or an image of another kind,
+  which is grey or gives its alpha. None: the alpha of src, or all of src. Integer masks of 0 and 1 are refused,
+  since 1 of 255 is hardly ever meant. In a JPEG, values within 8 of black or white are black or white.
 * ``at``: None where src and dst are one frame of equal size, or (x, y), where the first pixel of
-  src lands in dst. A part of a pixel resamples src (colours by Catmull and Rom's cubic, the mask by
-  area). What lies outside dst is cut off.
+  src lands in dst. Where these are not whole, src is resampled (colours by Catmull and Rom's cubic, the mask by
+  area). The part of src that lies outside dst is cut off.
 * ``scale``: the factor of src's size, above 0; its first corner stays at ``at``. Colours are resampled
-  with their alpha (premultiplied), by Catmull and Rom's cubic and a triangle beside the contour, the
-  mask by a triangle; kernels widen to what they shrink, so that nothing aliases. Values are resampled
-  as they are encoded. Arrays on a device take 1 alone.
-* ``decontaminate``: take the colours of the soft edge of an RGBA src from its opaque part, some 8
-  pixels at most, so that the old background does not come along as a halo.
-* ``keep_gps``: keep the place where dst was taken, of a dst that is read from a file or PIL image.
-* ``device``: 'auto', 'cpu' or 'cuda'; None: what `pyharmony.set_device` says. `gaussian_poisson` and
+  with their alpha (premultiplied), by Catmull and Rom's cubic and by a triangle beside the contour; the
+  mask by a triangle. Kernels widen as they shrink the image, so that nothing aliases. Values are resampled
+  as they are encoded. Arrays on a device accept only 1.
+* ``decontaminate``: whether the colours of the soft contour of an RGBA src are taken from its opaque part, some 8
+  pixels away at most, so that the old background does not come along as a halo.
+* ``keep_gps``: whether the result keeps the GPS position of a dst that is read from a file or PIL image.
+* ``device``: 'auto', 'cpu' or 'cuda'; None: the setting of `pyharmony.set_device`. `gaussian_poisson` and
   `poisson` have CUDA kernels; arrays on a device are blended there, see docs/cuda.md. The network of `gp_gan`
-  runs where it is.
-* ``errors``: 'raise', or 'return' to find the error of an item of a list in its place.
+  runs on the device that it is on.
+* ``errors``: 'raise', or 'return' to get the error of a list's item in place of its result.
 * ``out``: an array like dst to write into, which may be dst; or a path or open binary file, which
   gets dst's depth, profile and metadata, and is the result.
 
 The result has dst's kind, layout and dtype; integers are rounded half to even. A dst in a file
 gives a PIL image where it has 8 bits, and a numpy array where it has more. Where the mask is zero it
-is dst, bit for bit. Arguments are never changed. Wrong ones raise `pyharmony.errors.ShapeError`,
+is dst, bit for bit. Arguments are never changed. Wrong arguments raise `pyharmony.errors.ShapeError`,
 `DTypeError`, `MaskError` or `ArgumentError`, which name the argument, what was given and what is
-accepted, files `DecodeError` and `ImageTooLarge`; NaN and Inf in pixels that a blend reads are
+accepted; wrong files raise `DecodeError` and `ImageTooLarge`. NaN and Inf in pixels that a blend reads are
 refused too. `OutOfMemory` says how large the image was.
 
-Where nothing is blended, because src lies outside dst or the mask is zero everywhere, the result is a copy
-of dst, the info says why, and `pyharmony.errors.UnchangedWarning` is warned of; floats that look like levels
-of 0 to 255 are warned of as `PyHarmonyWarning`. On a device only `gaussian_poisson` looks for empty masks.
-`placed_mask` gives the mask at dst's size, as `pyharmony.harmonize` wants it.
+Where nothing is blended, because src lies outside dst or the mask is zero everywhere, the result is a copy of
+dst, the info says why, and the call gives a `pyharmony.errors.UnchangedWarning`; for floats that look like levels
+of 0 to 255 it gives a `PyHarmonyWarning`. On a device only `gaussian_poisson` looks for empty masks.
+`placed_mask` gives the mask at dst's size, as `pyharmony.harmonize` takes it.
 """
 
 from __future__ import annotations

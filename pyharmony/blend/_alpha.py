@@ -14,7 +14,7 @@ from .._images.region import as_float, check_finite
 from ..ops.distance import distance_inside
 from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike, Position
 
-_ROWS = 64  # of a strip whose temporaries stay in the cache
+_ROWS = 64  # the rows of a strip, so few that its temporaries stay in the cache
 
 
 def alpha(
@@ -36,11 +36,10 @@ def alpha(
 
     Args:
         src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
-        feather: width in pixels of a ramp along the contour, from 0 at the contour to 1 that far
-            inside the mask, by the Euclidean distance; the border of dst is no contour. Nothing
-            changes outside the mask.
-        return_info: also return a SolveInfo, of each item of a batch: method 'alpha' ('copy' where
-            nothing is inside), the milliseconds and peak_bytes; as nothing is iterated, iterations,
+        feather: the width in pixels of a ramp by Euclidean distance, from 0 at the contour to 1 that far
+            inside the mask; the border of dst is no contour. Nothing changes outside the mask.
+        return_info: whether to return a SolveInfo too, or one for each item of a batch: method 'alpha' ('copy'
+            where nothing is inside), the milliseconds and peak_bytes; as nothing is iterated, iterations,
             residual and max_error are 0.
 
     Returns:
@@ -102,7 +101,7 @@ def _blend_rows(
 ) -> None:
     s: NumpyArray = src.astype(job.real)
     d: NumpyArray = dst.astype(job.real)
-    if out.dtype.kind == "f":  # keeps NaN and Inf outside the mask out of the sum
+    if out.dtype.kind == "f":  # This keeps NaN and Inf outside the mask out of the sum.
         s[outside] = d[outside] = 0
     m: NumpyArray = as_float(mask).astype(job.real, copy=False)[..., None]
     s *= m
@@ -116,20 +115,20 @@ def _blend_rows(
 def _check_finite(job: Job, src: NumpyArray, dst: NumpyArray, outside: NumpyArray) -> None:
     box = job.bbox
     if src.dtype.kind == "f":
-        job.memory.touch(src.nbytes)  # a copy without what lies outside
+        job.memory.touch(src.nbytes)  # check_finite makes a copy without the pixels outside.
     check_finite(src, "src", (box.y0 - job.shift[0], box.x0 - job.shift[1]), skip=outside)
     check_finite(dst, "dst", (box.y0, box.x0), skip=outside)
 
 
 def _feathered(job: Job, mask: NumpyArray, feather: float) -> NumpyArray:
-    """The mask over its bounding box times a ramp: the distance to the contour over feather, at most 1.
+    """Returns the mask over its bounding box times a ramp: the distance to the contour over feather, at most 1.
 
     The contour lies half a pixel before the nearest pixel with mask zero.
     """
     box = job.bbox
     around = box.expand(1, job.shape)
     ramp = job.memory.hold(distance_inside(job.mask_of(around)))
-    job.memory.touch(ramp.nbytes)  # distances along the columns
+    job.memory.touch(ramp.nbytes)  # distance_inside holds the distances along the columns.
     ramp -= np.float32(0.5)
     ramp /= np.float32(feather)
     np.clip(ramp, 0, 1, out=ramp)

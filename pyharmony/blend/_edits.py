@@ -1,4 +1,4 @@
-"""Edits of one image by its gradients: flatten textures, even out the light, boost details, fill holes."""
+"""Edits of one image by its gradients: they flatten textures, even out the light, boost details or fill holes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..reference.edits import LEAST_GRADIENT, LOG_OFFSET
 from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike
 from ._solve import solve_edit, solve_membrane
 
-_ROWS = 64  # of a strip whose temporaries stay in the cache
+_ROWS = 64  # the rows of a strip, so few that its temporaries stay in the cache
 _MAX_GAIN = 1e3
 _MAX_ALPHA, _MAX_BETA = 10.0, 2.0
 
@@ -40,22 +40,22 @@ def texture_flattening(
     out: OneOrMany[OutLike | None] = None,
     return_info: bool = False,
 ) -> Any:
-    """Washes out texture and keeps edges: an image that looks painted.
+    """Washes out texture and keeps edges, so that the image looks painted.
 
-    Perez, Gangnet, Blake: Poisson Image Editing, 2003, section 4: the gradients of the image where
-    an edge is, and none elsewhere. An edge is where the gradient is at least high, and from there on
-    as far as it stays at least low; its whole width counts.
+    Perez, Gangnet, Blake: Poisson Image Editing, 2003, section 4: the result has the image's gradients
+    at edges, and none elsewhere. An edge is where the gradient is at least high, and goes on from there
+    as long as it stays at least low; its whole width counts.
 
     Args:
         image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`. Where the mask
             covers the image, its mean is kept.
-        low, high: of the gradient, by Sobel's kernel over 8 in the channel where it is largest, in
-            8-bit levels (1/255 of the value range) a pixel, for every dtype. A step of s levels
-            between two pixels has s / 2. `cv2.textureFlattening` wants 8 times as much, adds up the
-            two axes instead of taking the length, and thins edges to lines.
+        low, high: thresholds of the gradient, by Sobel's kernel over 8 in the channel where it is largest, in
+            8-bit levels (1/255 of the value range) a pixel, for every dtype. A step of s levels between two
+            pixels has a gradient of s / 2. `cv2.textureFlattening` takes thresholds 8 times as high, adds up
+            the two axes instead of taking the length, and thins edges to lines.
         tolerance: the largest error allowed in 8-bit levels. None: 0.25 for uint8, 0.004 for uint16,
             0.025 for float16 and float32, 1e-6 for float64.
-        return_info: also return a SolveInfo, of each item of a batch, with a certified error.
+        return_info: whether to return a SolveInfo too, or one for each item of a batch, with a certified error.
 
     Returns:
         The edited image, in image's kind, layout, shape and dtype, or (image, info).
@@ -123,15 +123,15 @@ def illumination_change(
     Args:
         image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`. Where the mask
             covers the image, the mean of its logarithm is kept. Values below zero count as zero.
-        alpha: the gradient that stays as it is, as a part of the mean one; above 0, at most 10.
-        beta: how much gradients are evened out, 0 (not at all) to 2; from 1 on the order of
-            gradients turns around. Perez uses 0.2 for both. `cv2.illuminationChange`, whose defaults
+        alpha: the gradient that stays as it is, as a multiple of the mean one; above 0, at most 10.
+        beta: how much gradients are evened out, 0 (not at all) to 2; above 1, larger gradients become the
+            smaller ones. Perez uses 0.2 for both. `cv2.illuminationChange`, whose defaults
             these are, works on pixel values instead of their logarithm, in each channel by itself,
             and there alpha is a gradient in 8-bit levels.
         tolerance, return_info: see `texture_flattening`.
 
-    The logarithm is that of the value and one 8-bit level, so black is an ordinary value, and an image
-    gives the same result in every dtype. A power law in which an image is encoded is a factor there.
+    The logarithm is taken of the value plus one 8-bit level, so black is an ordinary value, and an image
+    gives the same result in every dtype. An encoding by a power law is only a factor of the logarithm.
 
     Returns:
         The edited image, in image's kind, layout, shape and dtype, or (image, info).
@@ -184,17 +184,17 @@ def detail_boost(
 ) -> Any:
     """Multiplies the gradients of the image while its colours are held.
 
-    The screened Poisson equation ``(L + color_weight) x = gain L image + color_weight image`` (Bhat,
+    It solves the screened Poisson equation ``(L + color_weight) x = gain L image + color_weight image`` (Bhat,
     Curless, Cohen, Zitnick: Fourier Analysis of the 2D Screened Poisson Equation for Gradient Domain
-    Problems, 2008): a detail much smaller than ``2 pi / sqrt(color_weight)`` pixels grows by gain, and
-    what is much larger stays. A sharpener without halos of its own at the contour of the mask.
+    Problems, 2008): details much smaller than ``2 pi / sqrt(color_weight)`` pixels grow by gain, and much
+    larger ones stay. It sharpens without making halos at the contour of the mask.
 
     Args:
         image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`.
-        gain: 0 to 1000; below 1 smooths.
+        gain: the factor of the gradients, 0 to 1000; below 1 smooths.
         color_weight: how far the colours of the image are held, at least 0; a number or a map [H, W]
-            of floats or a grey picture, white being 1. 0.05 holds what is larger than some 28 pixels.
-            With 0 and a mask that covers the image the mean is kept.
+            of floats or a grey image, white being 1. 0.05 holds details larger than some 28 pixels.
+            With 0 and a mask that covers the image, the mean is kept.
         tolerance, return_info: see `texture_flattening`.
 
     Returns:
@@ -245,12 +245,12 @@ def inpaint(
 ) -> Any:
     """Fills the mask with the membrane that its surroundings span: smooth, without texture.
 
-    What is inside the mask is not looked at, and may be NaN. Meant for scratches, specks, wires and
-    the ground under a later paste; a large hole becomes a soft gradient.
+    Pixels inside the mask are not read, and may be NaN. It is meant for scratches, specks, wires and
+    the background under a later paste; a large hole becomes a soft gradient.
 
     Args:
         image, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`.
-        mask: what is filled: pixels above zero, mixed with the image where the mask is soft. At least
+        mask: the pixels to fill: those above zero, blended with the image where the mask is soft. At least
             one pixel must be zero.
         tolerance, return_info: see `texture_flattening`.
 
@@ -287,7 +287,7 @@ def inpaint(
 
 # ---- around an edit ------------------------------------------------------------------------------
 
-#: Of a job whose mask is not empty: its weight of colours, the tolerance, and whether to prove the error.
+#: A function of a job whose mask is not empty, color_weight, the tolerance, and whether to prove the error.
 Edit = Callable[[Job, "float | NumpyArray", float, bool], _checks.SolveInfo]
 
 
@@ -331,21 +331,21 @@ def _edit(edit: Edit, job: Job, weight: float | NumpyArray, limit: float, certif
 
 
 def _read(job: Job) -> tuple[Region, NumpyArray]:
-    """The part of the image that an edit reads: two pixels around the mask, for the gradients beside it."""
+    """Returns the part of the image that an edit reads: two pixels around the mask, for the gradients beside it."""
     region = job.bbox.expand(2, job.shape)
     _check_finite(job, region, job.mask_of(region), None if job.holes is None else region.of(job.holes))
     return region, _colours(job, region)
 
 
 def _check_finite(job: Job, region: Region, mask: NumpyArray, skip: NumpyArray | None) -> None:
-    """Refuses NaN and Inf on the mask or within one pixel of it, but where skip is set."""
+    """Refuses NaN and Inf on the mask or within one pixel of it, except where skip is True."""
     check_finite(region.of(job.dst), "image", (region.y0, region.x0), skip=skip, mask=mask)
 
 
 def _colours(job: Job, region: Region, without: NumpyArray | None = None) -> NumpyArray:
-    """The image over a region, apart from out; where its alpha is zero, continued from its colours.
+    """Returns the image over a region, in memory apart from out; its colours are continued to where alpha is zero.
 
-    without [h, w] are pixels whose colours are not to be continued from.
+    Colours are not continued from the pixels where without [h, w] is True.
     """
     picture = job.dst_of(region)
     holes = None if job.holes is None else region.of(job.holes)
@@ -377,7 +377,7 @@ def _write_edit(
     mask = job.mask_of(region)
     target = region.of(job.start())
     plain = picture.dtype == job.dst.dtype
-    # Colours that were made up for holes must not be written there.
+    # Colours that were made up for holes must not be written to the image.
     result = target if plain else job.memory.hold(np.empty(target.shape, job.real))
     level = _arrays.VALUE_RANGE[job.dst.dtype.name] / _arrays.VALUE_RANGE[picture.dtype.name]
     info = solve_edit(
@@ -405,7 +405,7 @@ def _relight(job: Job, alpha: float, beta: float, limit: float, certify: bool) -
     norm = _norm(y, smooth=False, real=job.real, memory=memory)
     mean = float(norm.mean(where=mask > 0, dtype=np.float64))
     if mean > 0:
-        np.fmax(norm, LEAST_GRADIENT * mean, out=norm)  # NaN: beside pixels that are not read
+        np.fmax(norm, LEAST_GRADIENT * mean, out=norm)  # norm is NaN beside pixels that are not read
         np.divide(alpha * mean, norm, out=norm)
         np.power(norm, beta, out=norm)
     else:
@@ -416,7 +416,7 @@ def _relight(job: Job, alpha: float, beta: float, limit: float, certify: bool) -
     if job.dst.dtype.kind == "f":
         most = max(float(picture.max(where=(mask > 0)[..., None], initial=0)), offset)
     for _ in range(4):
-        # An error of d in the logarithm is one of at most (exp(d) - 1) (x + offset) in x.
+        # An error of d in the logarithm is an error of at most (exp(d) - 1) (x + offset) in x.
         allowed = math.log1p(error / (most + offset))
         info = solve_edit(y, mask, solved, gain=norm, tolerance=allowed * 255, certify=certify, memory=memory)
         if job.dst.dtype.kind != "f":
@@ -438,7 +438,7 @@ def _relight(job: Job, alpha: float, beta: float, limit: float, certify: bool) -
 
 
 def _logarithm(picture: NumpyArray, offset: float, real: type) -> NumpyArray:
-    """log(max(picture, 0) + offset), in real."""
+    """Returns log(max(picture, 0) + offset), in real."""
     if picture.dtype.kind == "u":
         table = np.log(np.arange(np.iinfo(picture.dtype).max + 1) + offset).astype(real)
         return table[picture]
@@ -459,7 +459,7 @@ def _inpaint(job: Job, weight: float | NumpyArray, limit: float, certify: bool) 
     _check_finite(job, region, mask, full if holes is None else full | holes)
     picture = _colours(job, region, without=inside)
     target = region.of(job.start())
-    soft = bool((inside & ~full).any())  # mixed before it is rounded
+    soft = bool((inside & ~full).any())  # then the blend with the image comes before the rounding
     plain = picture.dtype == job.dst.dtype and not soft
     result = target if plain else memory.hold(np.zeros(target.shape, job.real))
     scale = _arrays.VALUE_RANGE[job.dst.dtype.name] / _arrays.VALUE_RANGE[picture.dtype.name]

@@ -35,42 +35,40 @@ def gaussian_poisson(
     out: OneOrMany[OutLike | None] = None,
     return_info: bool = False,
 ) -> Any:
-    """Gaussian-Poisson blending from coarse to fine.
+    """Blends with the gradients of src and the colours of dst, from the coarsest to the finest level of a pyramid.
 
     Wu, Zheng, Zhang, Huang: GP-GAN: Towards Realistic High-Resolution Image Blending, 2019. Every
-    level solves for the gradients of src and dst and the colours of the level before, doubled in
-    size (`pyharmony.ops.gaussian_poisson`); levels halve until the short side of the mask's
-    surroundings is at most 64 pixels. The colours of the first are the base.
+    level solves for the gradients of src and dst and the doubled colours of the next coarser level
+    (`pyharmony.ops.gaussian_poisson`); levels are halved until the short side of the mask's
+    surroundings is at most 64 pixels. The coarsest level starts from the colours of the base.
 
     Args:
         src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
-        base: colours of the coarsest level. None: the membrane, Perez' Poisson solve of that level,
-            which has no seam; where nothing is known, src. 'copy-paste': mask * src + (1 - mask) *
-            dst, whose seam shows at high color_weight. Or an image like dst,
-            of any kind.
+        base: the colours of the coarsest level. None: the membrane, Perez' Poisson solve of that level,
+            which has no seam, or src where the mask covers all. 'copy-paste': mask * src + (1 - mask) *
+            dst, whose seam shows at high color_weight. Or an image like dst, of any kind.
         color_weight: how far the colours of the base are kept, at least 0; a number, or a map
-            [H, W] over dst, which coarser levels average: floats, or a grey picture whose white is 1.
-        sigma: of the Gaussian of the colour term, in pixels, 0 to 0.8 (any with reference).
-        smooth_sigma: of the smoothing before each halving, in pixels, 0 to 16.
-        gradient_kernel: 'normal', 'sobel', 'scharr', 'prewitt' or 'roberts', what derivatives are taken
-            with on every level; 'normal' alone reproduces src exactly, see `pyharmony.ops.gaussian_poisson`.
-        preserve_background: solve for the pixels with mask > 0 only; the others stay bit for bit.
-            False: the whole image, as in the paper; the background changes too.
-        reference: as GP-GAN's code: taps whose sum is below one, and values clipped to the range
-            after each level. Needs preserve_background=False.
+            [H, W] over dst, which coarser levels average: floats, or a grey image whose white is 1.
+        sigma: the width of the Gaussian of the colour term, in pixels, 0 to 0.8 (any with reference).
+        smooth_sigma: the width of the Gaussian that smooths before each halving, in pixels, 0 to 16.
+        gradient_kernel: 'normal', 'sobel', 'scharr', 'prewitt' or 'roberts', the kernel of derivatives on
+            every level; only 'normal' reproduces src exactly, see `pyharmony.ops.gaussian_poisson`.
+        preserve_background: whether only the pixels with mask > 0 are solved for, and the others stay bit for
+            bit. False: the whole image is, as in the paper, and the background changes too.
+        reference: whether to do what GP-GAN's code does: taps whose sum is below one, and values clipped to
+            the range after each level. It needs preserve_background=False.
         tolerance: the largest error allowed in the finest level's solve, given its base colours, in
             8-bit levels (1/255 of the value range). None: 0.25 for uint8, 0.004 for uint16, 0.025
             for float16 and float32, 1e-6 for float64. Coarser levels are solved to it too, but not
             below 0.004, and not above 0.25.
-        return_info: also return a SolveInfo, of each item of a batch: that of the finest level,
-            with the milliseconds and peak_bytes of the whole call; method 'copy' where nothing is
-            inside.
+        return_info: whether to return a SolveInfo too, or one for each item of a batch: the info of the finest
+            level, with the milliseconds and peak_bytes of the whole call; method 'copy' where nothing is inside.
 
     The levels below the finest and the colours that they hand on are float32, for float64 images
     too: those colours are an input of the finest solve. So a float64 result is within tolerance of
-    the exact solution for its own base (about 4e-9 of white by default), while the base is that of
-    the definition within 0.004 levels (1.6e-5 of white) for each coarser level. With a base given
-    and nothing to halve, up to 64 pixels, it is exact throughout.
+    the exact solution for its own base (about 4e-9 of white by default), while that base differs from the
+    defined one by up to 0.004 levels (1.6e-5 of white) for each coarser level. With a base given
+    and nothing to halve, up to 64 pixels, the result is exact throughout.
 
     Returns:
         The blend, in dst's kind, layout, shape and dtype, or (blend, info).

@@ -1,4 +1,4 @@
-"""GP-GAN: a network guesses the colours of the coarsest level, the Gaussian-Poisson pyramid does the rest."""
+"""GP-GAN: a network guesses the colours of the coarsest level, and the Gaussian-Poisson pyramid does the rest."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ..typing import (
 )
 from ._pyramid import Level, Options, equation_of, solve
 
-_CONTEXT = 2  # sides of the square that the network sees, in sides of the mask's box
+_CONTEXT = 2  # the side of the square that the network sees, in sides of the mask's box
 
 
 def gp_gan(
@@ -59,13 +59,13 @@ def gp_gan(
     out: OneOrMany[OutLike | None] = None,
     return_info: bool = False,
 ) -> Any:
-    """Gaussian-Poisson blending whose first colours are a network's.
+    """Blends like `gaussian_poisson`, with a network's colours as the base.
 
     Wu, Zheng, Zhang, Huang: GP-GAN: Towards Realistic High-Resolution Image Blending, 2019. src is pasted into its
-    surroundings, a square twice as wide as the mask's box as far as dst has it (all of dst with
-    preserve_background=False); the network sees this at 64 x 64 pixels, or at the size that it was trained for, and
-    gives a picture of that size. Its colours, enlarged by cubic convolution and met with dst along the contour, are
-    the base of `gaussian_poisson`'s coarsest level. It needs torch; `gaussian_poisson` is the same blend without a
+    surroundings: a square twice as wide as the mask's box, cut to dst, or all of dst with preserve_background=False.
+    The network sees this composite at 64 x 64 pixels, or at the size that it was trained for, and
+    gives an image of that size. Its colours, enlarged by cubic convolution and adjusted to meet dst along the contour,
+    are the base of `gaussian_poisson`'s coarsest level. It needs torch; `gaussian_poisson` is the same blend without a
     network.
 
     Args:
@@ -73,15 +73,15 @@ def gp_gan(
             colours as RGB, a grey image as three equal channels, and floats beyond 0 to 1 as 0 or 1.
         generator: a `gp_gan` of `pyharmony.models`, its generator, or the path of its weights; it runs on its device.
             None: 'gp-gan-small', the weights that come with pyharmony.
-        supervised: True: the blending generator; False: the one from noise, whose picture nearest to the pasted one
-            is searched for by L-BFGS. None: what the weights are.
-        nz: length of the noise; None: that of the weights.
-        n_iteration: of the search, at most; at least 1.
-        seed: of the noise where the search starts, at least 0. With one seed the result is the same.
+        supervised: True: the blending generator; False: the generator from noise, of whose images L-BFGS searches
+            for the one nearest to the composite. None: the kind of generator that the weights are for.
+        nz: the length of the noise; None: the length that the weights have.
+        n_iteration: the most iterations of the search, at least 1.
+        seed: the seed of the noise where the search starts, at least 0. Equal seeds give equal results.
         color_weight: how far the network's colours are kept, at least 0; a number, or a map [H, W] over dst.
         sigma, smooth_sigma, gradient_kernel, preserve_background, reference, tolerance: see `gaussian_poisson`.
-        device: as of every blend; the pyramid runs on the processor.
-        return_info: also return a SolveInfo, as `gaussian_poisson`.
+        device: see `pyharmony.blend`; the pyramid runs on the CPU.
+        return_info: whether to return a SolveInfo too, see `gaussian_poisson`.
 
     Returns:
         The blend, in dst's kind, layout, shape and dtype, or (blend, info).
@@ -106,7 +106,7 @@ def gp_gan(
     if nz is not None:
         nz = _whole(nz, "nz", 1)
     iterations, start = _whole(n_iteration, "n_iteration", 1), _whole(seed, "seed", 0)
-    # Not above: the other blends load no torch.
+    # This import is not at the top of the file, because the other blends do not load torch.
     try:
         from ..models import gp_gan as model
     except ImportError as error:
@@ -168,7 +168,7 @@ def _whole(x: Any, name: str, low: int) -> int:
 
 
 def _view(box: Region, solved: Region, shape: tuple[int, int], size: int, *, whole: bool) -> Region:
-    """What the network sees: a square around the box, moved and cut to lie inside dst, with all that is solved."""
+    """Returns the region that the network sees: a square around the box, moved and cut into dst, and all of solved."""
     if whole:
         return Region(0, shape[0], 0, shape[1])
     side = max(_CONTEXT * max(box.shape), size)
@@ -183,9 +183,10 @@ def _view(box: Region, solved: Region, shape: tuple[int, int], size: int, *, who
 
 
 def _pasted(job: Job, view: Region, region: Region, levels: list[Level], size: int, smooth_sigma: float) -> NumpyArray:
-    """src in dst over view, [size, size, C] float32 in dst's unit; levels are those of region.
+    """Returns src pasted into dst over view, [size, size, C] float32 in dst's unit; levels are those of region.
 
-    It is halved as long as size pixels are left, and resampled from there; the levels have src halved already.
+    dst is halved as long as size pixels are left, then src, which the levels hold halved, is pasted in, and the
+    composite is resampled.
     """
     memory = job.memory
     halvings = min(len(levels) - 1, max(min(view.shape) // size, 1).bit_length() - 1)
@@ -213,7 +214,7 @@ def _pasted(job: Job, view: Region, region: Region, levels: list[Level], size: i
 
 
 def _seen(picture_of: Callable[[NumpyArray], NumpyArray], pasted: NumpyArray) -> NumpyArray:
-    """The network's picture, in [0, 1] as what it sees; of grey, the mean of its channels."""
+    """Returns the network's image in [0, 1], as its input is; for a grey input, the mean of its channels."""
     pasted = np.clip(pasted, 0, 1)
     if pasted.shape[2] == 1:
         return picture_of(np.repeat(pasted, 3, 2)).mean(2, keepdims=True)
@@ -221,7 +222,7 @@ def _seen(picture_of: Callable[[NumpyArray], NumpyArray], pasted: NumpyArray) ->
 
 
 def _over(picture: NumpyArray, view: Region, region: Region, level: Level, cell: int) -> NumpyArray:
-    """A picture in [0, 1] that lies over view, at the cells of a level that covers region."""
+    """Returns an image in [0, 1] that lies over view, resampled to the cells of a level that covers region."""
     size = picture.shape[0]
     for axis, low, length in ((0, region.y0 - view.y0, view.shape[0]), (1, region.x0 - view.x0, view.shape[1])):
         picture = resample(picture, axis, low * size / length, cell * size / length, level.dst.shape[axis])

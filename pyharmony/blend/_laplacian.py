@@ -17,8 +17,8 @@ from ..ops.pyramid import downsample, halve_mask, upsample
 from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike, Position
 
 _MAX_LEVELS = 16
-_MARGIN = 4  # cells of the coarsest level that are read around the mask
-#: With levels=None no band is taken whose weight reaches one in less than this share of the mask.
+_MARGIN = 4  # the cells of the coarsest level that are read around the mask
+#: Where levels is None, a band is left out if its weight reaches one in less than this share of the mask.
 _CORE = 0.25
 
 
@@ -42,18 +42,18 @@ def laplacian(
     Burt, Adelson: A Multiresolution Spline With Application to Image Mosaics, 1983, with masks
     that fade from the contour inwards, so that nothing changes outside and no step is left at the
     contour: a band whose cells are 2^k pixels wide fades in over some 4 * 2^k pixels. The bands are
-    those of src - dst; where src has no pixels the difference goes on as at its nearest pixel.
+    taken from src - dst; where src has no pixels, the difference at its nearest pixel is used.
 
     Args:
         src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
-        levels: how often the image is halved, 0 to 16. None: as long as the
-            coarsest band is whole in a quarter of the mask, so that the object keeps its colours.
-        return_info: also return a SolveInfo, of each item of a batch: method 'laplacian' ('copy'
-            where nothing is inside), the milliseconds and peak_bytes; as nothing is iterated,
+        levels: how often the image is halved, 0 to 16. None: as long as the coarsest band has its
+            full weight in a quarter of the mask, so that the object keeps its colours.
+        return_info: whether to return a SolveInfo too, or one for each item of a batch: method 'laplacian'
+            ('copy' where nothing is inside), the milliseconds and peak_bytes; as nothing is iterated,
             iterations, residual and max_error are 0.
 
-    The bands are float32, for float64 images too: src - dst is rounded to float32, and what is
-    added to a float64 dst is right to some 1e-6 of the largest difference.
+    The bands are float32, for float64 images too: src - dst is rounded to float32, and the values
+    added to a float64 dst are right to some 1e-6 of the largest difference.
 
     Returns:
         The blend, in dst's kind, layout, shape and dtype, or (blend, info).
@@ -103,7 +103,7 @@ def _blend(job: Job, levels: int | None) -> str:
         return "copy"
     memory = job.memory
     count = _MAX_LEVELS if levels is None else levels
-    # No more halvings than leave one cell.
+    # The image is not halved further than to one cell.
     count = min(count, max(job.shape).bit_length())
     if levels is None:
         count = min(count, max(min(job.bbox.shape) // 8, 1).bit_length() - 1)
@@ -154,14 +154,14 @@ def _blend(job: Job, levels: int | None) -> str:
 
 
 def _aligned(region: Region, step: int, shape: tuple[int, int]) -> Region:
-    """Started at multiples of step, so that the cells of every level are those of the whole image."""
+    """Returns the region grown to start at multiples of step, so that its cells on every level are the image's."""
     return Region(region.y0 // step * step, region.y1, region.x0 // step * step, region.x1).overlap(
         Region(0, shape[0], 0, shape[1])
     )
 
 
 def _erode(inside: NumpyArray, cells: int, memory: Memory) -> NumpyArray:
-    """Cells with no cell outside in the square of 2 cells + 1 around them; image borders are no contour."""
+    """Returns the cells whose square of side 2 * cells + 1 has no cell outside; image borders are no contour."""
     eroded = memory.hold(inside.copy())
     for axis in (0, 1):
         for _ in range(cells):
@@ -172,16 +172,16 @@ def _erode(inside: NumpyArray, cells: int, memory: Memory) -> NumpyArray:
 
 
 def _neighbours(x: NumpyArray, axis: int, memory: Memory) -> list[NumpyArray]:
-    """The cells before, here and after along an axis; borders go on as they are."""
+    """Returns the cells before, here and after along an axis; the border cells are repeated outwards."""
     padded = memory.hold(np.pad(x, [(1, 1) if a == axis else (0, 0) for a in (0, 1)], mode="edge"))
     n = x.shape[axis]
     return [padded[k : k + n] if axis == 0 else padded[:, k : k + n] for k in (0, 1, 2)]
 
 
 def _fade(inside: NumpyArray, soft: NumpyArray, memory: Memory, *, clear: int) -> NumpyArray:
-    """The weight of a band: zero in `clear` cells along the contour, then a ramp up to the mask itself.
+    """Returns the weight of a band: zero in `clear` cells along the contour, then a ramp up to the mask itself.
 
-    One clear cell keeps what doubling spreads from crossing the contour.
+    Doubling spreads values by a cell: one clear cell keeps them from crossing the contour.
     """
     weight = memory.hold(_erode(inside, clear + 1, memory).astype(np.float32))
     for axis in (0, 1):

@@ -1,4 +1,4 @@
-"""The mask of a source where it lies in its destination."""
+"""The mask of a source at its place in the destination."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def placed_mask(
     scale: OneOrMany[float] = 1.0,
     out: PathLike | WritableFile | None = None,
 ) -> Any:
-    """The mask of a blend at dst's size: what the blends of these arguments change.
+    """Returns the mask of a blend at dst's size: the pixels that blends with these arguments change.
 
-    It is the mask that `pyharmony.harmonize` takes for the blended picture.
+    It is the mask that `pyharmony.harmonize` takes for the blended image.
 
     Args:
         src, dst, mask, at, scale: see `pyharmony.blend`; the alpha of src multiplies the mask.
-        out: a path or open binary file that the mask is written to; it is the result then. None: none.
+        out: a path or open binary file to write the mask to, which is then the result; None: nothing is written.
 
     Returns:
-        Of arrays [H, W], of a batch [N, H, W], numpy or torch as dst is: of dst's dtype, whose white is fully inside,
-        float32 for floats. Of a file or PIL image a PIL image of 8 bits. Of a list of dst a list of these.
+        For an array [H, W], for a batch [N, H, W], numpy or torch as dst is: in dst's dtype, whose white is fully
+        inside, or float32 for floats. For a file or PIL image, a PIL image of 8 bits. For a list of dst, a list.
 
     Raises:
         PyHarmonyError: see `pyharmony.blend`.
@@ -89,7 +89,7 @@ def placed_mask(
 
 
 def _like(masks: list[NumpyArray], dst: Any) -> Any:
-    """The masks of one dst, in its kind."""
+    """Returns the masks of one dst, in its kind."""
     if is_array(dst):
         return _arrays.like_kind(np.stack(masks) if dst.ndim == 4 else masks[0], dst)
     if isinstance(dst, Picture):
@@ -98,5 +98,5 @@ def _like(masks: list[NumpyArray], dst: Any) -> Any:
 
 
 def _levels(mask: NumpyArray) -> NumpyArray:
-    """In 8 bits."""
+    """Returns a mask in 8 bits."""
     return mask if mask.dtype == np.uint8 else np.rint(as_float(mask) * 255).astype(np.uint8)

@@ -35,7 +35,7 @@ def poisson(
     out: OneOrMany[OutLike | None] = None,
     return_info: bool = False,
 ) -> Any:
-    """Seamless cloning: the gradients of src inside the mask, the colours of dst around it.
+    """Blends seamlessly: the result has the gradients of src inside the mask, and the colours of dst around it.
 
     Perez, Gangnet, Blake: Poisson Image Editing, 2003, solved to a tolerance; see
     `pyharmony.ops.poisson`. An edge that leaves src has the gradient of dst.
@@ -43,17 +43,17 @@ def poisson(
     Args:
         src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
             With color_weight 0 at least one pixel of the mask, laid over dst, must be zero.
-        gradients: 'source'; 'mixed' takes for each edge the stronger of src and dst, by the norm
-            over the colours; 'average' their mean; 'monochrome' the luma of src.
-        contour: how much of them an edge takes, the rest being dst's: 'half', the mean of the mask of its two
-            pixels; 'full', the larger, so that an edge across a hard contour takes all of it, as in the
-            paper's equation.
+        gradients: 'source': those of src; 'mixed': at each edge the stronger of src and dst, by the norm
+            over the colours; 'average': their mean; 'monochrome': those of the luma of src.
+        contour: the share of these gradients that an edge takes, the rest being dst's: 'half', the mean of the
+            mask at its two pixels; 'full', the larger of the two, so that an edge across a hard contour takes
+            all of it, as in the paper's equation.
         color_weight: how far the colours of src are kept, at least 0; a number, or a map [H, W]
-            over dst: floats, or a grey picture whose white is 1.
+            over dst: floats, or a grey image whose white is 1.
         tolerance: the largest error allowed in 8-bit levels (1/255 of the value range). None: 0.25
             for uint8, 0.004 for uint16, 0.025 for float16 and float32, 1e-6 for float64.
-        return_info: also return a SolveInfo, of each item of a batch; its method is 'copy' where
-            nothing is inside. The certified bound costs one and a half to two solves more.
+        return_info: whether to return a SolveInfo too, or one for each item of a batch; its method is 'copy'
+            where nothing is inside. The certified bound costs one and a half to two solves more.
 
     Returns:
         The blend, in dst's kind, layout, shape and dtype, or (blend, info).
@@ -105,7 +105,7 @@ def _blend(job: Any, weight: Any, options: dict[str, Any]) -> Infos:
     """Blends one Job or DeviceJob."""
     if job.bbox.empty:
         return job.unchanged()
-    region = job.bbox.expand(1, job.shape)  # around it there is nothing to solve for
+    region = job.bbox.expand(1, job.shape)  # there is nothing to solve for outside this region
     mask = job.mask_of(region)
     if isinstance(weight, float) and weight == 0 and job.covered(mask):
         raise MaskError(_NOTHING_KNOWN)

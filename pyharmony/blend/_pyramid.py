@@ -1,4 +1,4 @@
-"""The pyramid of `gaussian_poisson`: from coarse to fine, on the CPU or on a device."""
+"""The pyramid of `gaussian_poisson`, solved from coarse to fine on the CPU or on a device."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from ..ops.pyramid import MAX_SMOOTH_SIGMA, copy_paste, double, empty_like, halv
 from ..reference.gaussian_poisson import GRADIENT_KERNELS
 from ._solve import membrane_on, solve_gaussian_poisson, solve_gaussian_poisson_on, solve_poisson
 
-_COARSE_TOLERANCE = 0.25  # in 8-bit levels, at most
-_FINEST_COARSE_TOLERANCE = 0.004  # what float32 levels are good for
+_COARSE_TOLERANCE = 0.25  # the largest tolerance of coarser levels, in 8-bit levels
+_FINEST_COARSE_TOLERANCE = 0.004  # the smallest one, which float32 can still reach
 
 
 @dataclass(frozen=True)
 class Equation:
-    """The arguments of `gaussian_poisson` that say what is solved, checked."""
+    """The checked arguments of `gaussian_poisson` that say which equation is solved."""
 
     sigma: float
     smooth_sigma: float
@@ -36,7 +36,7 @@ class Equation:
 
     @property
     def only_on_cpu(self) -> str:
-        """Why CUDA kernels do not take it; empty where they do."""
+        """The reason why CUDA kernels do not take this equation; empty where they do."""
         if self.gradient_kernel != "normal":
             kernel = f"gradient_kernel: {self.gradient_kernel!r}"
             return f"{kernel} is for arrays on the processor; CUDA kernels have 'normal'"
@@ -48,7 +48,7 @@ class Equation:
 def equation_of(
     sigma: float, smooth_sigma: float, gradient_kernel: str, preserve_background: bool, reference: bool
 ) -> Equation:
-    """Checks the arguments of these names."""
+    """Checks the arguments of these names and returns their equation."""
     if not reference:
         width = _checks.number(sigma, "sigma", high=MAX_SIGMA, accepts=f"0 to {MAX_SIGMA} pixels")
     else:
@@ -71,13 +71,13 @@ def equation_of(
 
 @dataclass(frozen=True)
 class Options:
-    """How a job is solved.
+    """The settings by which a job is solved.
 
     Attributes:
-        base: 'copy-paste', or None: the membrane, or what is given beside.
-        weight: color_weight over dst, as the frame has it.
-        tolerance: of the finest level, in 8-bit levels.
-        certify: whether its error is to be proven; on a device, also whether it is to be told.
+        base: 'copy-paste'; or None for the membrane, or for colours that are passed to `solve`.
+        weight: color_weight over dst, as the frame returns it.
+        tolerance: the tolerance of the finest level, in 8-bit levels.
+        certify: whether the error of the finest level is proven; on a device, also whether it is reported.
     """
 
     base: str | None
@@ -89,12 +89,12 @@ class Options:
 
 @dataclass
 class Level:
-    """What one level knows, over the same part of dst; see `Crop` for the shapes.
+    """The arrays of one level, all over the same part of dst; see `Crop` for the shapes.
 
     Attributes:
-        src, dst: the caller's at the finest level, float32 in the same unit below.
+        src, dst: the caller's images at the finest level, float32 in the same unit at coarser ones.
         mask: the mask.
-        known: the share of each pixel that has mask zero; None at the finest level of a device.
+        known: the share of each pixel where the mask is zero; None at the finest level on a device.
         weight: color_weight, a number or a map.
     """
 
@@ -113,7 +113,7 @@ class Level:
         return Level(src, dst, mask, known, weight if isinstance(weight, float) else memory.hold(weight))
 
     def over(self, region: Region, origin: tuple[int, int]) -> Level:
-        """The part over a region; origin (y, x) is the first pixel of the level."""
+        """Returns the part of the level over a region; origin (y, x) is the first pixel of the level."""
         return Level(
             src=region.of(self.src, origin),
             dst=region.of(self.dst, origin),
@@ -124,29 +124,29 @@ class Level:
 
 
 def coarse_tolerance_of(tolerance: float) -> float:
-    """The tolerance of the levels below the finest, in 8-bit levels."""
+    """Returns the tolerance of the levels below the finest, in 8-bit levels."""
     return min(_COARSE_TOLERANCE, max(tolerance, _FINEST_COARSE_TOLERANCE))
 
 
-#: Makes the colours of the coarsest level, [h, w, C] float32 in dst's unit: of a job, the part of dst that the levels
-#: cover, and the levels, finest first.
+#: A function that returns the colours of the coarsest level, [h, w, C] float32 in dst's unit, from a job, the part of
+#: dst that the levels cover, and the levels, finest first.
 Guess = Callable[[Any, Region, list[Level]], NumpyArray]
 
 
 def solve(job: Any, options: Options, base: Any = None, guess: Guess | None = None) -> Infos:
-    """Blends one job, where it lies or on the device of the call.
+    """Blends one job, where its arrays are or on the device of the call.
 
     Args:
         job: a Job or DeviceJob.
-        options: how it is solved.
-        base: colours over dst, for all levels to begin with.
-        guess: makes the colours of the coarsest level in their place, on the CPU.
+        options: the settings of the solve.
+        base: colours over dst, which are halved to be the base of the coarsest level.
+        guess: a function that makes the colours of the coarsest level instead, on the CPU.
     """
     equation = options.equation
     if job.bbox.empty and equation.preserve_background:
         return job.unchanged()
     regions = regions_of(job.bbox, job.shape, not equation.preserve_background)
-    # The part of dst under the coarsest region: every level is computed over it.
+    # Every level is computed over the part of dst under the coarsest region.
     part = covered_by(regions, job.shape)
     job.check_finite(part)
     mask = job.mask_of(part)
@@ -168,7 +168,7 @@ def solve(job: Any, options: Options, base: Any = None, guess: Guess | None = No
 
 
 def _coarsest_colours(crop: Crop, levels: list[Level], options: Options, covered: bool) -> Any:
-    """The base at the coarsest level, the last."""
+    """Returns the base at the coarsest level, which is the last."""
     place, memory, coarsest = crop.place, crop.memory, levels[-1]
     if crop.base is not None:
         colours = crop.base
@@ -189,8 +189,8 @@ def _descend(
 ) -> Infos:
     """Solves the levels of a crop from coarse to fine into its target.
 
-    regions say what is solved on each level, finest first; on a device that is all of the level. covered says that
-    nothing of dst is known.
+    regions holds the region to solve on each level, finest first; a device solves the whole level. covered says that
+    the mask covers dst, so that no pixel of dst is known.
     """
     equation, place, memory = options.equation, crop.place, crop.memory
     pinned = equation.preserve_background and not covered
@@ -256,7 +256,7 @@ def _descend(
 def first_base(
     level: Level, kind: str | None, anything_known: bool, tolerance: float, memory: Memory, *, coarse: bool
 ) -> NumpyArray:
-    """Base colours of the coarsest level, float32 (or src as it is)."""
+    """Returns the base colours of the coarsest level, float32 (or src as it is)."""
     if kind == "copy-paste":
         m = memory.hold(as_float(level.mask))[..., None]
         base = memory.hold(level.src.astype(np.float32))
@@ -284,11 +284,11 @@ def first_base(
 
 
 def _hold(known: NumpyArray, memory: Memory) -> float | NumpyArray:
-    """Weights [h, w] that hold the membrane of a coarse level near dst, from the known share of each pixel.
+    """Returns weights [h, w] that hold the membrane of a coarse level near dst, from the known share of each pixel.
 
-    A coarse pixel that is known in part has the contour inside: it is held the more, the larger the
-    known share. Otherwise known pixels in strips and spots finer than a coarse pixel would be lost
-    there. The weight is 2 + 4 known / (1 - known), and 0 where nothing is known.
+    The contour runs through a coarse pixel that is known in part: the larger its known share, the more it is held.
+    Without weights, known strips and spots finer than a coarse pixel would have no effect there. The weight is
+    2 + 4 known / (1 - known), and 0 where nothing is known.
     """
     share = memory.hold(np.clip(as_float(known), 0, 0.999))
     weight = memory.hold(np.where(share > 0, 2 + 4 * share / (1 - share), 0).astype(np.float32))

@@ -1,10 +1,10 @@
 """The solves of `pyharmony.ops` for crops that were checked already.
 
-src, dst, base and out may each have a dtype of their own, in one unit: a source that goes on
+src, dst, base and out may each have a dtype of their own, in one unit: a source that is continued
 beyond its border is float32 over a uint8 destination. Tolerances are in 8-bit levels of dst's
 dtype. The scratch of a solve is counted in memory.
 
-Those that end in _on are for batches on a device; they are enqueued, and wait for the device where it is to tell.
+Functions that end in _on are for batches on a device: they enqueue their work, and wait only where they return infos.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def solve_poisson(
     certify: bool = False,
     memory: Memory,
 ) -> SolveInfo:
-    """`pyharmony.ops.poisson` into out [H, W, C], which holds dst."""
+    """Solves as `pyharmony.ops.poisson` does, into out [H, W, C], which holds dst."""
     weight = _contiguous(color_weight, memory)
     info = solve_image(
         hierarchy_of(mask, weight), mask, src, dst, base, out, gradients, tolerance, certify, contour=contour
@@ -63,7 +63,7 @@ def solve_gaussian_poisson(
     certify: bool,
     memory: Memory,
 ) -> SolveInfo:
-    """`pyharmony.ops.gaussian_poisson` into out [H, W, C]."""
+    """Solves as `pyharmony.ops.gaussian_poisson` does, into out [H, W, C]."""
     w0, w1 = gaussian_taps(sigma, normalize=not reference)
     weight = _contiguous(color_weight, memory)
     equation = Equation(
@@ -87,7 +87,7 @@ def solve_gaussian_poisson(
 def solve_poisson_on(
     place: Place, crop: Crop, out: DeviceArray, *, gradients: str, contour: str, tolerance: float, certify: bool
 ) -> list[SolveInfo]:
-    """`pyharmony.ops.poisson` of a crop on a device into out [N, H, W, C]."""
+    """Solves as `pyharmony.ops.poisson` does, for a crop on a device, into out [N, H, W, C]."""
     constant = isinstance(crop.weight, float)
     return solve_images(
         place,
@@ -121,9 +121,9 @@ def solve_gaussian_poisson_on(
     certify: bool,
     tell: bool,
 ) -> list[SolveInfo]:
-    """`pyharmony.ops.gaussian_poisson` of a level of a crop's pyramid into out [N, H, W, C].
+    """Solves as `pyharmony.ops.gaussian_poisson` does, for a level of a crop's pyramid, into out [N, H, W, C].
 
-    half_base says that base is that of the level below.
+    half_base says that base has the size of the next coarser level, half of this one.
     """
     w0, w1 = gaussian_taps(sigma)
     equation = DeviceEquation(
@@ -139,7 +139,7 @@ def solve_gaussian_poisson_on(
         most=crop.most,
         half_base=half_base,
     )
-    # Chebyshev's kernel doubles on the way, where nothing has to meet what is known.
+    # Chebyshev's kernel doubles the base itself, except where the base has to meet known pixels.
     if half_base and (pinned or choose_method_on(equation, tolerance) != "chebyshev"):
         equation.base = double(base, level.dst, level.mask if pinned else None, level.known, place)
         equation.half_base = False
@@ -147,7 +147,7 @@ def solve_gaussian_poisson_on(
 
 
 def membrane_on(place: Place, level: Any, weights: DeviceArray | None, tolerance: float, unit: float) -> DeviceArray:
-    """The membrane of a level's src over dst, float32, which weights [N, H, W] hold near dst."""
+    """Returns the membrane of a level's src over dst, float32; weights [N, H, W] hold it near dst."""
     _, out = place.empty(level.dst.shape, np.dtype(np.float32))
     place.copy(level.dst, out)
     hierarchy = DeviceHierarchy(place, level.mask, level.dst.shape[1:3], weight=0.0, weight_map=weights)
@@ -178,9 +178,9 @@ def solve_edit(
     certify: bool,
     memory: Memory,
 ) -> SolveInfo:
-    """image [H, W, C] with its differences on the mask times gain, a number or a float32 map [H, W], into out.
+    """Solves for image [H, W, C] with its differences on the mask times gain, a number or a float32 map [H, W].
 
-    Where the mask covers all of it, the mean of image is kept.
+    The result goes into out. Where the mask covers the whole image, the mean of image is kept.
     """
     weight = _contiguous(color_weight, memory)
     if isinstance(gain, float):
@@ -208,9 +208,9 @@ def solve_edit(
 def solve_membrane(
     image: NumpyArray, mask: NumpyArray, out: NumpyArray, *, tolerance: float, certify: bool, memory: Memory
 ) -> SolveInfo:
-    """The harmonic continuation of image into mask > 0, into out [H, W, C], which holds image there or anything."""
+    """Writes image, continued harmonically into mask > 0, to out [H, W, C], which may hold anything in the mask."""
     known = image
-    if image.dtype.kind == "f":  # what is inside is not read, whatever it is
+    if image.dtype.kind == "f":  # zeros keep NaN and Inf inside the mask out of the solve
         known = memory.hold(np.where((mask > 0)[..., None], image.dtype.type(0), image))
     nothing = np.broadcast_to(np.zeros(1, image.dtype), image.shape)
     everywhere = np.broadcast_to(np.ones(1, bool), mask.shape)

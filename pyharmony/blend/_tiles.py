@@ -25,10 +25,10 @@ from ..typing import PathLike, SlicedArray, SlicedT
 from ._pyramid import Level, coarse_tolerance_of, first_base
 from ._solve import solve_gaussian_poisson
 
-#: Levels of at most as many pixels are held in memory; others in files.
+#: Levels of at most this many pixels are held in memory, larger ones in files.
 IN_MEMORY = 1 << 21
-_BAND = 128  # rows that are halved at once
-_REACH = 6  # pixels around what is doubled: meeting known pixels reads 3, the cubic 4, and it is even
+_BAND = 128  # the rows that are halved at once
+_REACH = 6  # the pixels read around a doubled part: 3 to meet known pixels, 4 for the cubic; it has to be even
 
 
 def gaussian_poisson_tiles(
@@ -46,21 +46,21 @@ def gaussian_poisson_tiles(
     folder: PathLike | None = None,
     return_info: bool = False,
 ) -> Any:
-    """`gaussian_poisson` of images that do not fit in memory, tile by tile and with the same result.
+    """Does what `gaussian_poisson` does tile by tile, with the same result, for images that do not fit in memory.
 
     The pyramid's levels are kept in files of their own, float32, some 12 bytes a pixel of the mask's box in
-    all, and each is solved in tiles (`pyharmony.ops.gaussian_poisson_tiles`), which have the bits of
-    the whole.
+    all, and each is solved in tiles (`pyharmony.ops.gaussian_poisson_tiles`), which give the same bits as a
+    solve of the whole level.
 
     Args:
-        src, dst, mask, out: arrays of one frame with ``shape``, ``dtype`` and slices, such as
+        src, dst, mask, out: arrays of equal height and width with ``shape``, ``dtype`` and slices, such as
             numpy.memmap, h5py and zarr: [H, W] or [H, W, C], of uint8, uint16, float16 or float32;
             mask [H, W], see `pyharmony.blend`. out is another array like dst, and is written to.
-        tile: rows and columns that are solved at once, or one number for both.
+        tile: the rows and columns that are solved at once, or one number for both.
         color_weight: how far the colours of the base, the membrane, are kept; a number of at least 0.25.
         sigma, smooth_sigma, preserve_background, tolerance: see `gaussian_poisson`.
-        folder: where the files of the levels are made and removed. None: that of the system.
-        return_info: also return a SolveInfo, that of the finest level.
+        folder: where the files of the levels are made and removed. None: the system's folder for temporary files.
+        return_info: whether to return the SolveInfo of the finest level, too.
 
     Returns:
         out, or (out, info).
@@ -118,7 +118,7 @@ def gaussian_poisson_tiles(
 
 
 class _Part:
-    """A region of an array as an array [h, w, C] or [h, w]."""
+    """A view of a region of an array, as an array [h, w, C] or [h, w]."""
 
     def __init__(self, array: Any, region: Region, *, image: bool) -> None:
         self._array, self._region = array, region
@@ -148,7 +148,7 @@ class _Part:
 
 
 class _Outside:
-    """Where a mask is zero."""
+    """An array that is True where a mask is zero."""
 
     def __init__(self, mask: Any) -> None:
         self._mask, self.shape, self.dtype = mask, mask.shape, np.dtype(bool)
@@ -158,7 +158,7 @@ class _Outside:
 
 
 class _Doubled:
-    """Colours of a level, doubled, and met with what is known there."""
+    """The doubled colours of a level, adjusted to meet the known pixels of the finer one."""
 
     def __init__(self, coarse: _Part, shape: tuple[int, int], dst: _Part, known: _Part | None) -> None:
         self._coarse, self._dst, self._known = coarse, dst, known
@@ -216,7 +216,7 @@ class _Pyramid:
         return np.memmap(self._place / name, np.float32, "w+", shape=shape)
 
     def _halve(self, k: int, finer: list[_Part]) -> list[_Part]:
-        """Level k, band by band: src, dst, mask and what is known."""
+        """Returns src, dst, mask and the known share of level k, computed band by band."""
         height, width = finer[0].shape[:2]
         shape = (height + 1) // 2, (width + 1) // 2
         result = [self._array(f"{k}-{i}", (*shape, *part.shape[2:])) for i, part in enumerate(finer)]
@@ -290,7 +290,7 @@ class _Pyramid:
         return dataclasses.replace(info, peak_bytes=info.peak_bytes + memory.peak)
 
     def _local(self, region: Region, k: int) -> Region:
-        """A region of level k in pixels of what is kept of it."""
+        """Returns a region of level k, counted from the first pixel that is kept of that level."""
         return self._shifted(region, Region(self._frame.y0 >> k, 0, self._frame.x0 >> k, 0))
 
     @staticmethod
@@ -311,7 +311,7 @@ def _bounding_box(mask: Any, shape: tuple[int, int]) -> Region:
 
 
 def _copy_around(images: Images, region: Region) -> None:
-    """dst to out, but for the tiles that lie in the region."""
+    """Copies dst to out, except for the tiles that lie in the region."""
     for rows, columns in tiles_of(images.shape, 1024, 1024):
         if not region.contains(Region(rows.start, rows.stop, columns.start, columns.stop)):
             images.write(rows, columns, images.read_dst(rows, columns))

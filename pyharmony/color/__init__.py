@@ -1,7 +1,7 @@
-"""Colours of one image to another: transfers, temperature, tables, retouching.
+"""Changes of an image's colours: transfers from another image, temperature, tables and retouching.
 
 Images are arrays [H, W, 3] in RGB, uint8, uint16 or floats with 1.0 for white; masks [H, W] are soft, as in
-`pyharmony.blend`. Where the mask is zero the result is the image, bit for bit. Computed in float32; needs NumPy alone.
+`pyharmony.blend`. Where the mask is zero the result is the image, bit for bit. All compute in float32 with NumPy only.
 """
 
 from __future__ import annotations

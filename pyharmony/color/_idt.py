@@ -23,24 +23,24 @@ def idt(
     image: ArrayT, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
     iterations: int = 20, bins: int = 512, seed: Rng = 0, regrain: bool = True, strength: float = 1.0,
 ) -> ArrayT:  # fmt: skip
-    """The whole distribution of colours: iterative distribution transfer, then `regrain`.
+    """Matches the whole distribution of colours by iterative distribution transfer, followed by `regrain`.
 
-    Each iteration turns colours to other axes R, matches the cumulative histogram along each of them, and turns them
+    Each iteration rotates colours by R, matches the cumulative histogram along each axis, and rotates them
     back: x ← Rᵀ t(R x). The first R is the identity, the others are random rotations. After Pitié, Kokaram and Dahyot,
     *Automated Colour Grading Using Colour Distribution Transfer*, 2007.
 
     Args:
-        image, reference, mask, reference_mask, strength: as of `reinhard`.
-        iterations: 1 to 1000.
-        bins: of the histograms, 2 to 65536.
-        seed: of the rotations: a whole number, or a numpy.random.Generator, which is advanced.
+        image, reference, mask, reference_mask, strength: see `reinhard`.
+        iterations: the number of rotations, 1 to 1000.
+        bins: the bins of the histograms, 2 to 65536.
+        seed: the seed of the rotations: a whole number, or a numpy.random.Generator, which is advanced.
         regrain: whether to keep the gradients of image where it is smooth.
 
     Returns:
-        As `reinhard`.
+        See `reinhard`.
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; another argument is not accepted.
+        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; another argument is not accepted.
 
     Example:
         >>> from pyharmony import color
@@ -69,7 +69,7 @@ def idt(
 
 
 def random_rotation(rng: np.random.Generator) -> Float64:
-    """[3, 3], uniform over the rotations."""
+    """Returns a random rotation [3, 3], uniform over all rotations."""
     q, r = np.linalg.qr(rng.standard_normal((3, 3)))
     q = q * np.where(np.diag(r) < 0, -1.0, 1.0)
     return q * np.linalg.det(q)
@@ -93,24 +93,24 @@ def _match_along(
 
 
 def regrain(image: ArrayT, recolored: Array, mask: Array | None = None, *, strength: float = 1.0) -> ArrayT:
-    """The colours of recolored with the gradients of image where image is smooth.
+    """Returns the colours of recolored, with the gradients of image where image is smooth.
 
     The change J - I minimises Σ φ |∇(J - I)|² + ψ |J - T|² for image I and recolored T, with g = |∇I| in 8-bit levels,
-    φ = 30 / (1 + 10 g) and ψ = min(g / 5, 1): what a transfer stretched into grain or bands is smooth again. Damped
-    Jacobi sweeps from coarse to fine, 4 on the finest level, inside the mask only. After Pitié, Kokaram and Dahyot,
-    *Automated Colour Grading Using Colour Distribution Transfer*, 2007.
+    φ = 30 / (1 + 10 g) and ψ = min(g / 5, 1): parts that a transfer stretched into grain or bands become smooth again.
+    It is solved by damped Jacobi sweeps from coarse to fine, 4 on the finest level, inside the mask only. After Pitié,
+    Kokaram and Dahyot, *Automated Colour Grading Using Colour Distribution Transfer*, 2007.
 
     Args:
         image: [H, W, 3], any image dtype.
         recolored: [H, W, 3], image after a transfer, of any image dtype.
-        mask: [H, W], soft: where the transfer was; None: everywhere.
-        strength: 0 to 1: how far from image; 0 gives a copy of image.
+        mask: [H, W], soft: where the transfer was made; None: everywhere.
+        strength: how far colours move away from image, 0 to 1; 0 gives a copy of image.
 
     Returns:
-        As `reinhard`.
+        See `reinhard`.
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; recolored has another size than image.
+        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; recolored has another size than image.
 
     Example:
         >>> from pyharmony import color
@@ -132,7 +132,7 @@ def regrain(image: ArrayT, recolored: Array, mask: Array | None = None, *, stren
 
 
 def _smoothed_change(target: Region, change: Float32) -> Float32:
-    """The change [N, 3] of a region's pixels, regrained."""
+    """Returns the change [N, 3] of a region's pixels, regrained."""
     width = target.image.shape[1]
     y, x = target.places // width, target.places % width
     top, left, bottom, right = y[0], x.min(), y[-1] + 1, x.max() + 1

@@ -17,15 +17,15 @@ from .spaces import LUMA
 
 
 def random_lut(rng: Rng, size: int = 17, *, amount: float = 1.0) -> npt.NDArray[np.float32]:
-    """A random smooth map of colours as a table.
+    """Returns a random smooth map of colours as a table.
 
-    Of each channel a power and a bend, a mix of the channels that keeps greys but for gains, and a smooth offset:
-    changes as of light, camera or grading. All random numbers are drawn whatever amount is.
+    The map bends each channel by a power and a curve, mixes the channels so that greys stay grey except for gains, and
+    adds a smooth offset, like changes of light, camera or grading. All random numbers are drawn whatever amount is.
 
     Args:
-        rng: a numpy.random.Generator, which is advanced, or a whole number to make one of.
-        size: entries a side, 2 to 65.
-        amount: how far from the identity, 0 to 2.
+        rng: a numpy.random.Generator, which is advanced, or a whole number to seed one.
+        size: the entries a side, 2 to 65.
+        amount: how far the map is from the identity, 0 to 2.
 
     Returns:
         [size, size, size, 3] float32 in [0, 1]; [i, j, k] is the colour of red i, green j and blue k of size - 1.
@@ -55,7 +55,7 @@ def random_lut(rng: Rng, size: int = 17, *, amount: float = 1.0) -> npt.NDArray[
     cube = np.stack(np.meshgrid(*curves.T, indexing="ij"), -1)
     mix *= (gain / mix.sum(1))[:, None]
     place = 2 * axis
-    near = np.maximum(1 - np.abs(place[:, None] - np.arange(3)), 0)  # [n, 3]: linear between three nodes a side
+    near = np.maximum(1 - np.abs(place[:, None] - np.arange(3)), 0)  # [n, 3], linear between three nodes a side
     smooth = np.einsum("ia,jb,kc,abcd->ijkd", near, near, near, offset, optimize=True)
     return np.clip(cube @ mix.T + smooth, 0, 1).astype(np.float32)
 
@@ -69,23 +69,23 @@ def lut_mix(
     rng: Rng | None = None,
     strength: float = 1.0,
 ) -> ArrayT:
-    """Colours through a convex mix of tables, interpolated tetrahedrally.
+    """Maps colours through a convex mix of tables, interpolated tetrahedrally.
 
-    x' = (Σ_k w_k lut_k)(x), w_k ≥ 0 with sum one: many looks from a few tables, at the cost of one. After Niu et al.,
-    *Deep Image Harmonization with Learnable Augmentation*, 2023, whose weights are a network's; here they are random.
+    x' = (Σ_k w_k lut_k)(x), w_k ≥ 0 with sum one, gives many looks from a few tables, at the cost of one. After Niu et
+    al., *Deep Image Harmonization with Learnable Augmentation*, 2023, where a network gives the weights.
 
     Args:
         image: [H, W, 3], any image dtype; floats are held to [0, 1].
-        luts: [K, n, n, n, 3] or a list of K tables, as of `random_lut`.
-        mask, strength: as of `reinhard`.
+        luts: [K, n, n, n, 3] or a list of K tables like those of `random_lut`.
+        mask, strength: see `reinhard`.
         weights: K numbers of at least 0, divided by their sum. None: uniform over the simplex, drawn from rng.
-        rng: a numpy.random.Generator, which is advanced, or a whole number; only and always without weights.
+        rng: a numpy.random.Generator, which is advanced, or a whole number; it is required without weights, else None.
 
     Returns:
-        As `reinhard`.
+        See `reinhard`.
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; tables of several sizes, no mix of weights.
+        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; tables differ in size, or weights are wrong.
 
     Example:
         >>> from pyharmony import color

@@ -1,4 +1,4 @@
-"""Adjustments as of a photo editor, by hand or at random."""
+"""Adjustments like those of a photo editor, with given or random parameters."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from .spaces import (
 )  # fmt: skip
 from .temperature import to_linear
 
-#: Weights of luminance of linear sRGB.
+#: The weights of linear sRGB in luminance.
 _LUMINANCE = RGB_TO_XYZ[1]
-#: To the cones' responses (Bradford's, of CIECAM97s).
+#: Bradford's matrix from XYZ to the responses of the cones (CIECAM97s).
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _STEPS = 4096
 
@@ -39,19 +39,19 @@ _STEPS = 4096
 def brightness_contrast(
     image: ArrayT, mask: Array | None = None, *, brightness: float = 0.0, contrast: float = 0.0, strength: float = 1.0
 ) -> ArrayT:
-    """x' = (1 + contrast) (x - μ) + μ + brightness, μ being the mean luma of what the mask holds.
+    """Applies x' = (1 + contrast) (x - μ) + μ + brightness, where μ is the mean luma under the mask.
 
     Args:
         image: [H, W, 3], any image dtype.
-        mask, strength: as of `reinhard`.
-        brightness: -1 to 1, 1 for white.
-        contrast: -1 (grey) to 4.
+        mask, strength: see `reinhard`.
+        brightness: the brightness to add, -1 to 1; 1 is white.
+        contrast: the contrast to add, -1 (grey) to 4.
 
     Returns:
-        As `reinhard`.
+        See `reinhard`.
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; another argument is not accepted.
+        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; another argument is not accepted.
 
     Example:
         >>> from pyharmony import color
@@ -69,20 +69,20 @@ def brightness_contrast(
 
 @dataclass(frozen=True)
 class Retouching:
-    """What `retouch` does; the defaults do nothing.
+    """The parameters of `retouch`; the defaults change nothing.
 
     Attributes:
-        exposure: in stops, -4 to 4.
-        gains: of red, green and blue, 0.1 to 10.
-        gamma: exponent of the tone curve, 0.2 to 5; above 1 is darker.
-        contrast: -1 to 1, an S about middle grey.
-        saturation: 0 (grey) to 4.
-        temperature: in mired, -150 to 300; above zero is warmer.
-        tint: distance from the Planckian locus in 1/1000 of CIE 1960 u, v, -50 to 50; above zero is greener.
-        hue: in degrees, -180 to 180.
-        haze: share of the light that is the ambient light's, 0 to 1.
-        ambient: the colour of that light, linear, each 0 to 1.
-        shadows, highlights: -1 to 1; above zero is brighter.
+        exposure: the exposure in stops, -4 to 4.
+        gains: the factors of red, green and blue, 0.1 to 10.
+        gamma: the exponent of the tone curve, 0.2 to 5; above 1 is darker.
+        contrast: the strength of an S-curve about middle grey, -1 to 1.
+        saturation: the factor of saturation, 0 (grey) to 4.
+        temperature: the shift of the light's temperature in mired, -150 to 300; above zero is warmer.
+        tint: the distance from the Planckian locus in 1/1000 of CIE 1960 u, v, -50 to 50; above zero is greener.
+        hue: the rotation of hues in degrees, -180 to 180.
+        haze: the share of ambient light in the result, 0 to 1.
+        ambient: the colour of the ambient light, linear, each 0 to 1.
+        shadows, highlights: how far these are lifted, -1 to 1; above zero is brighter.
         light: the stops of `pyharmony.ops.Light`, a smooth field of light over the image, each -4 to 4.
 
     Example:
@@ -121,11 +121,11 @@ class Retouching:
 
     @classmethod
     def draw(cls, rng: Rng, amount: float = 1.0) -> Retouching:
-        """Random ones: ±1 stop, gains ±20 %, gamma 0.6 to 1.6, saturation 0.5 to 1.5, ±60 mired, hue ±8°, and so on.
+        """Draws parameters: ±1 stop, gains ±20 %, gamma 0.6 to 1.6, saturation 0.5 to 1.5, ±60 mired, hue ±8°, etc.
 
         Args:
-            rng: a numpy.random.Generator, which is advanced, or a whole number to make one of.
-            amount: how far from nothing, 0 to 1; the same random numbers are drawn whatever it is.
+            rng: a numpy.random.Generator, which is advanced, or a whole number to seed one.
+            amount: how far parameters are from no change, 0 to 1; the same random numbers are drawn whatever it is.
 
         Raises:
             DTypeError, ArgumentError: an argument is not accepted.
@@ -160,27 +160,27 @@ def retouch(
     image: ArrayT, mask: Array | None = None, *, rng: Rng | None = None, parameters: Retouching | None = None,
     strength: float = 1.0,
 ) -> tuple[ArrayT, Retouching]:  # fmt: skip
-    """Exposure, white balance, tone, saturation, hue, haze and light, in one pass.
+    """Changes exposure, white balance, tone, saturation, hue, haze and light, in one pass.
 
     In linear light y = h A + (1 - h) S H G W 2^e ℓ(u, v) x: the field of light ℓ, exposure e, the white balance W that
     carries D65 to the light of `temperature` and `tint` (Bradford's adaptation), gains G, rotation H by `hue` about the
-    axis of greys, saturation S about luminance, haze h of ambient light A. Then sRGB's curve and the tone curve
+    axis of greys, saturation S about luminance, haze h of ambient light A. Then come sRGB's curve and the tone curve
 
         t = y^γ,   t + c t (1 - t) (2 t - 1) 2 + s t (1 - t)³ 4 + k t³ (1 - t) 4
 
-    with contrast c, shadows s and highlights k, kept from falling.
+    with contrast c, shadows s and highlights k; the curve never falls.
 
     Args:
         image: [H, W, 3] in sRGB, any image dtype; colours are held to [0, 1], floats too.
-        mask, strength: as of `reinhard`.
+        mask, strength: see `reinhard`.
         rng: draws the parameters (`Retouching.draw`): a numpy.random.Generator, which is advanced, or a whole number.
-        parameters: in place of rng.
+        parameters: given parameters, in place of rng.
 
     Returns:
-        (result, parameters): result as of `reinhard`, and what was done.
+        (result, parameters): the result, see `reinhard`, and the parameters that were applied.
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; both rng and parameters, or neither.
+        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; both rng and parameters are given, or neither.
 
     Example:
         >>> from pyharmony import color
@@ -203,7 +203,7 @@ def retouch(
 
 
 def _matrix(p: Retouching) -> Float64:
-    """[3, 4] in linear light."""
+    """Returns the affine map [3, 4] of the parameters, in linear light."""
     m = 2.0**p.exposure * white_balance(p.temperature, p.tint)
     m = np.diag(np.asarray(p.gains, np.float64)) @ m
     m = _hue(math.radians(p.hue)) @ m
@@ -212,7 +212,7 @@ def _matrix(p: Retouching) -> Float64:
 
 
 def white_balance(temperature: float, tint: float) -> Float64:
-    """[3, 3] in linear sRGB: from D65 to a light that is so many mired away, and so far from the locus."""
+    """Returns [3, 3] in linear sRGB, from D65 to a light `temperature` mired and `tint` off the locus away."""
     uv = xy_to_uv((WHITE / WHITE.sum())[:2])
     mired = float(uv_to_mired(uv))
     before, tangent = planckian_uv(mired)
@@ -227,13 +227,13 @@ def white_balance(temperature: float, tint: float) -> Float64:
 
 
 def _hue(angle: float) -> Float64:
-    """A rotation about the axis of greys (Rodrigues' formula)."""
+    """Returns a rotation about the axis of greys (Rodrigues' formula)."""
     k = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
     return np.eye(3) + math.sin(angle) * k + (1 - math.cos(angle)) * k @ k
 
 
 def _tones(p: Retouching) -> Any:
-    """Linear light to sRGB through the tone curve, at equal steps from 0 to 1."""
+    """Returns the map from linear light to sRGB through the tone curve, at equal steps from 0 to 1."""
     t = _encoded() ** np.float32(p.gamma)
     rest = 1 - t
     bent = t + t * rest * (2 * p.contrast * (t - rest) + 4 * p.shadows * rest * rest + 4 * p.highlights * t * t)

@@ -1,4 +1,4 @@
-"""What the transfers share: checked images, statistics of a region, the map inside a mask."""
+"""Code that the transfers share: checked images, statistics of a region, and the map inside a mask."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..ops.color_stats import run as run_stats
 
 Float64 = npt.NDArray[np.float64]
 
-#: Spread below which a channel or direction has none and is left as it is, 1 being white.
+#: A channel or direction whose spread is below this counts as having none and is not scaled; 1 is white.
 NO_SPREAD = 1e-4
 
 
@@ -33,7 +33,7 @@ class Region:
     name: str
 
     def stats(self, stages: Sequence[Stage] = (), bins: int = 0, low: Any = 0.0, high: Any = 1.0) -> RegionStats:
-        """Of the colours that stages make of these."""
+        """Returns the statistics of the region's colours after stages."""
         encoded, _held = encode(stages)
         try:
             found = run_stats(self.image, self.mask, encoded, bins, bounds(low, high, ""), False).foreground
@@ -46,14 +46,14 @@ class Region:
 
     @functools.cached_property
     def places(self) -> npt.NDArray[np.intp]:
-        """Where the pixels above zero are, in reading order."""
+        """The places of the pixels above zero, in reading order."""
         if self.mask is None:
             return np.arange(self.image.shape[0] * self.image.shape[1])
         return np.flatnonzero(self.mask > 0)
 
     @functools.cached_property
     def pixels(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Colours [N, 3], 1 for white, and weights [N], of the pixels above zero."""
+        """The colours [N, 3], 1 for white, and the weights [N] of the pixels above zero."""
         colors = self.image.reshape(-1, 3).take(self.places, 0).astype(np.float32)
         colors /= np.float32(VALUE_RANGE[self.image.dtype.name])
         if self.mask is None:
@@ -62,7 +62,7 @@ class Region:
         return colors, weights / np.float32(VALUE_RANGE.get(self.mask.dtype.name, 1.0))
 
     def map(self, stages: Sequence[Stage], strength: float, like: Array) -> Array:
-        """The image with its colours inside the mask mapped, as an array of like's kind."""
+        """Returns the image with its colours inside the mask mapped, as an array of like's kind."""
         encoded, _held = encode(stages)
         out = np.array(self.image, order="C")
         if strength > 0:
@@ -70,7 +70,7 @@ class Region:
         return _arrays.like_kind(out, like)
 
     def replace(self, colors: npt.NDArray[Any], strength: float, like: Array) -> Array:
-        """The image with colours [N, 3] in place of `pixels`, mixed by mask and strength."""
+        """Returns the image with colours [N, 3] in place of `pixels`, blended by mask and strength."""
         out = np.array(self.image, order="C")
         if strength > 0:
             before, weights = self.pixels
@@ -93,12 +93,12 @@ def region(image: Any, mask: Any, name: str = "image") -> Region:
 
 
 def both(image: Any, reference: Any, mask: Any, reference_mask: Any, strength: Any) -> tuple[Region, Region, float]:
-    """The regions of a transfer, and its strength."""
+    """Returns the two regions of a transfer, and its strength."""
     return region(image, mask), region(reference, reference_mask, "reference"), share(strength, "strength")
 
 
 def whole(x: Any, name: str, low: int, high: int) -> int:
-    """A whole number from low to high."""
+    """Returns x as a checked whole number from low to high."""
     accepts = f"a whole number from {low} to {high}"
     if isinstance(x, bool) or not isinstance(x, (int, np.integer)):
         raise DTypeError(f"{name}: {type(x).__name__}, expected {accepts}")
@@ -108,7 +108,7 @@ def whole(x: Any, name: str, low: int, high: int) -> int:
 
 
 def generator(seed: Any, name: str) -> np.random.Generator:
-    """numpy's generator, or one made of a whole number."""
+    """Returns seed where it is a numpy generator, or a generator made from a whole number."""
     if isinstance(seed, np.random.Generator):
         return seed
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
@@ -117,5 +117,5 @@ def generator(seed: Any, name: str) -> np.random.Generator:
 
 
 def about(matrix: Float64, before: Float64, after: Float64) -> Float64:
-    """[A | b] of A (x - before) + after."""
+    """Returns the matrix [A | b] of the map A (x - before) + after."""
     return np.column_stack([matrix, after - matrix @ before])

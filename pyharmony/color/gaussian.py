@@ -20,18 +20,18 @@ def reinhard(
     image: ArrayT, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
     strength: float = 1.0,
 ) -> ArrayT:  # fmt: skip
-    """Mean and standard deviation of each channel of ℓαβ: x' = (x - μ) σ_r / σ + μ_r.
+    """Matches mean and standard deviation of each channel of ℓαβ: x' = (x - μ) σ_r / σ + μ_r.
 
-    ℓαβ are the logarithms of the cones' responses, decorrelated; 1/255 is added before the logarithm and taken off
-    again. A channel whose σ is below 1e-4 is only shifted. After Reinhard et al., *Color Transfer between Images*,
-    2001.
+    ℓαβ are the decorrelated logarithms of the cones' responses; 1/255 is added before the logarithm and subtracted
+    again at the end. A channel whose σ is below 1e-4 is only shifted. After Reinhard et al., *Color Transfer between
+    Images*, 2001.
 
     Args:
         image: [H, W, 3] in RGB, any image dtype.
-        reference: [H', W', 3], of any image dtype and size: whose colours image gets.
+        reference: [H', W', 3], of any image dtype and size: the image that gives the colours.
         mask: [H, W], soft: where image is changed, and the weights of its statistics. None: everywhere.
-        reference_mask: [H', W'], the weights of reference's statistics; None: all of it.
-        strength: 0 to 1: how far colours go; 0 gives a copy.
+        reference_mask: [H', W'], the weights of reference's statistics; None: the whole reference counts.
+        strength: how far colours go, 0 to 1; 0 gives a copy.
 
     Returns:
         [H, W, 3] of image's kind and dtype. Where the mask is zero it is image, bit for bit; elsewhere
@@ -67,19 +67,19 @@ def xiao_ma(
     image: ArrayT, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
     strength: float = 1.0,
 ) -> ArrayT:  # fmt: skip
-    """Mean and covariance in RGB, by the principal axes: x' = U_r S_r^½ S^-½ Uᵀ (x - μ) + μ_r.
+    """Matches mean and covariance in RGB, by the principal axes: x' = U_r S_r^½ S^-½ Uᵀ (x - μ) + μ_r.
 
-    U S Uᵀ are the covariances, axes in the order of falling variance and turned to the nearer of their two directions.
+    U S Uᵀ is a covariance, with axes in the order of falling variance; of an axis' two directions the nearer is taken.
     After Xiao and Ma, *Color Transfer in Correlated Color Space*, 2006. An axis whose σ is below 1e-4 is not scaled.
 
     Args:
-        image, reference, mask, reference_mask, strength: as of `reinhard`.
+        image, reference, mask, reference_mask, strength: see `reinhard`.
 
     Returns:
-        As `reinhard`.
+        See `reinhard`.
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`.
+        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`.
 
     Example:
         >>> from pyharmony import color
@@ -101,22 +101,22 @@ def mkl(
     image: ArrayT, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
     floor: float = 0.0, strength: float = 1.0,
 ) -> ArrayT:  # fmt: skip
-    """Mean and covariance in RGB, moving colours as little as possible: the linear Monge-Kantorovich map.
+    """Matches mean and covariance in RGB, moving colours as little as possible: the linear Monge-Kantorovich map.
 
     x' = T (x - μ) + μ_r with T = Σ^-½ (Σ^½ Σ_r Σ^½)^½ Σ^-½, the optimal transport between Gaussians. After Pitié and
     Kokaram, *The Linear Monge-Kantorovitch Linear Colour Mapping for Example-Based Colour Transfer*, 2007. Directions
     whose σ is below 1e-4 are not scaled.
 
     Args:
-        image, reference, mask, reference_mask, strength: as of `reinhard`.
+        image, reference, mask, reference_mask, strength: see `reinhard`.
         floor: each variance is taken to be at least this; 1 is the square of white. It holds back the noise of regions
             that are nearly of one colour.
 
     Returns:
-        As `reinhard`.
+        See `reinhard`.
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; floor is below 0.
+        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; floor is below 0.
 
     Example:
         >>> from pyharmony import color
@@ -133,12 +133,12 @@ def mkl(
 
 
 def floored(covariance: Float64, least: float) -> Float64:
-    """A covariance whose variances are at least that."""
+    """Returns a covariance with its variances raised to at least `least`."""
     return covariance + np.diag(np.maximum(least - np.diag(covariance), 0))
 
 
 def transport(covariance: Float64, wanted: Float64, no_spread: float = NO_SPREAD) -> Float64:
-    """The linear map of least cost between Gaussians of these covariances; the identity along axes without spread."""
+    """Returns the linear map of least cost between Gaussians of two covariances; identity along axes without spread."""
     variance, axes = np.linalg.eigh(covariance)
     spread = np.sqrt(variance.clip(0))
     known = spread > no_spread
@@ -151,6 +151,6 @@ def transport(covariance: Float64, wanted: Float64, no_spread: float = NO_SPREAD
 
 
 def _principal(covariance: Float64) -> tuple[Any, Float64]:
-    """Variances, largest first, and their axes as columns."""
+    """Returns the variances, largest first, and their axes as columns."""
     variance, axes = np.linalg.eigh(covariance)
     return variance[::-1].clip(0), axes[:, ::-1]

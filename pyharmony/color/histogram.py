@@ -20,20 +20,20 @@ def match_histogram(
     image: ArrayT, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
     bins: int | None = None, strength: float = 1.0,
 ) -> ArrayT:  # fmt: skip
-    """The cumulative histogram of each of red, green and blue: x' = F_r⁻¹(F(x)).
+    """Matches the cumulative histogram of each of red, green and blue: x' = F_r⁻¹(F(x)).
 
     F and F_r are the cumulative histograms, linear within a bin. A value of uint8 is a bin of its own, so x' is taken
     at the middle of its step.
 
     Args:
-        image, reference, mask, reference_mask, strength: as of `reinhard`.
-        bins: of the histograms, 2 to 65536; None: 256 where image is uint8, else 1024.
+        image, reference, mask, reference_mask, strength: see `reinhard`.
+        bins: the bins of the histograms, 2 to 65536; None: 256 where image is uint8, else 1024.
 
     Returns:
-        As `reinhard`.
+        See `reinhard`.
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; bins is not accepted.
+        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; bins is not accepted.
 
     Example:
         >>> from pyharmony import color
@@ -55,20 +55,20 @@ def fecker(
     image: ArrayT, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
     bins: int = 256, strength: float = 1.0,
 ) -> ArrayT:  # fmt: skip
-    """The cumulative histogram of each channel of YCbCr: x' = F_r⁻¹(F(x)).
+    """Matches the cumulative histogram of each channel of YCbCr: x' = F_r⁻¹(F(x)).
 
     After Fecker, Barkowsky and Kaup, *Histogram-Based Prefiltering for Luminance and Chrominance Compensation of
-    Multiview Video*, 2008; F is linear within a bin. YCbCr is that of Rec. 601 in full range.
+    Multiview Video*, 2008; F is linear within a bin. YCbCr follows Rec. 601 in full range.
 
     Args:
-        image, reference, mask, reference_mask, strength: as of `reinhard`.
-        bins: of the histograms, 2 to 65536.
+        image, reference, mask, reference_mask, strength: see `reinhard`.
+        bins: the bins of the histograms, 2 to 65536.
 
     Returns:
-        As `reinhard`.
+        See `reinhard`.
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; bins is not accepted.
+        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; bins is not accepted.
 
     Example:
         >>> from pyharmony import color
@@ -84,7 +84,7 @@ def fecker(
 
 
 def limits(target: Region, source: Region, stages: list[Stage]) -> tuple[Float64, Float64]:
-    """0 and 1, or as far as the colours of either region go."""
+    """Returns 0 and 1, or wider limits where floats of either region go beyond."""
     low, high = np.zeros(3), np.ones(3)
     for part in (target, source):
         if part.image.dtype.kind == "f":
@@ -94,15 +94,15 @@ def limits(target: Region, source: Region, stages: list[Stage]) -> tuple[Float64
 
 
 def matching(target: Region, source: Region, stages: list[Stage], bins: int, low: Float64, high: Float64) -> Curves:
-    """The curves that give target's colours, as stages make them, the histograms of source's."""
+    """Returns the curves that give target's colours the histograms of source's, both after stages."""
     ours, theirs = (part.stats(stages, bins, low, high).histogram for part in (target, source))
     return Curves(quantile_tables(ours, theirs, low, high), low, high)
 
 
 def quantile_tables(ours: Any, theirs: Any, low: Float64, high: Float64) -> Float64:
-    """F_r⁻¹(F(x)) at the edges x of the bins, [3, bins + 1], of histograms [3, bins]."""
+    """Returns F_r⁻¹(F(x)) at the edges x of the bins, [3, bins + 1], for histograms [3, bins]."""
     bins = ours.shape[1]
-    # Where there are no pixels F would be flat and its inverse any of many: a slope far below a pixel's weight.
+    # F would be flat in empty bins and its inverse not unique there, so a slope far below a pixel's weight is added.
     slope = np.linspace(0, 1e-9, bins + 1)
     tables = np.empty((3, bins + 1))
     for c in range(3):

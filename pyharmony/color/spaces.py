@@ -1,4 +1,4 @@
-"""Colour spaces: arrays [..., 3] of floats, 1 for white, in float64. Nothing is clipped unless it says so."""
+"""Colour spaces: float64 functions of arrays [..., 3], 1 for white. They clip only where their docstring says so."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 Float64 = npt.NDArray[np.float64]
 
-#: Linear sRGB to XYZ (IEC 61966-2-1), Y of white 1.
+#: The matrix from linear sRGB to XYZ (IEC 61966-2-1), where Y of white is 1.
 RGB_TO_XYZ = np.array(
     [
         [0.4123907992659595, 0.357584339383878, 0.1804807884018343],
@@ -19,31 +19,31 @@ RGB_TO_XYZ = np.array(
     ]
 )
 XYZ_TO_RGB = np.linalg.inv(RGB_TO_XYZ)
-#: XYZ of sRGB's white, D65.
+#: The XYZ of sRGB's white, D65.
 WHITE = RGB_TO_XYZ.sum(1)
 
-#: f(XYZ / white) to L*, a*, b*, without the -16 of L*.
+#: The matrix from f(XYZ / white) to L*, a*, b*, without the -16 of L*.
 F_TO_LAB = np.array([[0.0, 116.0, 0.0], [500.0, -500.0, 0.0], [0.0, 200.0, -200.0]])
 
-#: RGB to the responses of the cones (Reinhard et al. 2001, eq. 4).
+#: The matrix from RGB to the responses of the cones (Reinhard et al. 2001, eq. 4).
 RGB_TO_LMS = np.array([[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241, 0.1288, 0.8444]])
-#: Logarithms of them to l, alpha, beta (Ruderman et al. 1998; Reinhard et al. 2001, eq. 6).
+#: The matrix from their logarithms to l, alpha, beta (Ruderman et al. 1998; Reinhard et al. 2001, eq. 6).
 LMS_TO_LALPHABETA = np.diag([1 / np.sqrt(3), 1 / np.sqrt(6), 1 / np.sqrt(2)]) @ np.array(
     [[1.0, 1.0, 1.0], [1.0, 1.0, -2.0], [1.0, -1.0, 0.0]]
 )
-#: Added to the responses before the logarithm, so that black has one.
+#: The value that is added to the responses before the logarithm, so that black has one.
 LMS_FLOOR = 1 / 255
 
-#: Luma of Rec. 601.
+#: The weights of red, green and blue in the luma of Rec. 601.
 LUMA = np.array([0.299, 0.587, 0.114])
-#: Full-range YCbCr of Rec. 601 (JFIF), without the 1/2 of Cb and Cr.
+#: The matrix from RGB to full-range YCbCr of Rec. 601 (JFIF), without the 1/2 of Cb and Cr.
 RGB_TO_YCBCR = np.stack(
     [LUMA, (np.eye(3)[2] - LUMA) / (2 * (1 - LUMA[2])), (np.eye(3)[0] - LUMA) / (2 * (1 - LUMA[0]))]
 )
 
-#: Mired, 10⁶ / K, of 20,000 K and 1,500 K: correlated colour temperatures are held to these.
+#: The mired, 10⁶ / K, of 20,000 K and 1,500 K, to which correlated colour temperatures are clipped.
 MIRED_RANGE = (50.0, 1e6 / 1500)
-#: Colours that are compared with the isotherms at once: those take 63 numbers of each.
+#: The number of colours that are compared with the isotherms at once: each takes 63 numbers.
 _AT_ONCE = 4096
 
 
@@ -52,7 +52,7 @@ def _floats(x: Any) -> Float64:
 
 
 def srgb_to_linear(rgb: Any) -> Float64:
-    """sRGB's curve (IEC 61966-2-1), mirrored below zero.
+    """Converts sRGB to linear light by sRGB's curve (IEC 61966-2-1), mirrored below zero.
 
     Example:
         >>> from pyharmony import color
@@ -65,7 +65,7 @@ def srgb_to_linear(rgb: Any) -> Float64:
 
 
 def linear_to_srgb(rgb: Any) -> Float64:
-    """The inverse of `srgb_to_linear`.
+    """Converts linear light to sRGB, the inverse of `srgb_to_linear`.
 
     Example:
         >>> from pyharmony import color
@@ -79,7 +79,7 @@ def linear_to_srgb(rgb: Any) -> Float64:
 
 
 def rgb_to_xyz(rgb: Any) -> Float64:
-    """sRGB to XYZ, Y of white 1.
+    """Converts sRGB to XYZ, where Y of white is 1.
 
     Example:
         >>> from pyharmony import color
@@ -90,7 +90,7 @@ def rgb_to_xyz(rgb: Any) -> Float64:
 
 
 def xyz_to_rgb(xyz: Any) -> Float64:
-    """XYZ to sRGB.
+    """Converts XYZ to sRGB.
 
     Example:
         >>> from pyharmony import color
@@ -101,7 +101,7 @@ def xyz_to_rgb(xyz: Any) -> Float64:
 
 
 def lab_f(t: Any) -> Float64:
-    """The cube root of CIELAB, a line below (6/29)³."""
+    """Returns the f of CIELAB: a cube root, and a line below (6/29)³."""
     x = _floats(t)
     return np.where(x > (6 / 29) ** 3, np.cbrt(x), x / (3 * (6 / 29) ** 2) + 4 / 29)
 
@@ -112,7 +112,7 @@ def lab_f_inverse(f: Any) -> Float64:
 
 
 def rgb_to_lab(rgb: Any) -> Float64:
-    """sRGB to CIELAB under D65: L* from 0 to 100.
+    """Converts sRGB to CIELAB under D65, with L* from 0 to 100.
 
     Example:
         >>> from pyharmony import color
@@ -123,7 +123,7 @@ def rgb_to_lab(rgb: Any) -> Float64:
 
 
 def lab_to_rgb(lab: Any) -> Float64:
-    """CIELAB to sRGB.
+    """Converts CIELAB to sRGB.
 
     Example:
         >>> from pyharmony import color
@@ -135,7 +135,7 @@ def lab_to_rgb(lab: Any) -> Float64:
 
 
 def rgb_to_lalphabeta(rgb: Any) -> Float64:
-    """RGB to ℓαβ (Ruderman et al. 1998): natural logarithms of the cones' responses plus 1/255, decorrelated.
+    """Converts RGB to ℓαβ (Ruderman et al. 1998): decorrelated natural logarithms of the cones' responses plus 1/255.
 
     Example:
         >>> from pyharmony import color
@@ -147,7 +147,7 @@ def rgb_to_lalphabeta(rgb: Any) -> Float64:
 
 
 def lalphabeta_to_rgb(lalphabeta: Any) -> Float64:
-    """ℓαβ to RGB.
+    """Converts ℓαβ to RGB.
 
     Example:
         >>> from pyharmony import color
@@ -160,7 +160,7 @@ def lalphabeta_to_rgb(lalphabeta: Any) -> Float64:
 
 
 def rgb_to_ycbcr(rgb: Any) -> Float64:
-    """RGB to YCbCr of Rec. 601 in full range: Y from 0 to 1, Cb and Cr about 1/2.
+    """Converts RGB to YCbCr of Rec. 601 in full range: Y from 0 to 1, Cb and Cr about 1/2.
 
     Example:
         >>> from pyharmony import color
@@ -171,7 +171,7 @@ def rgb_to_ycbcr(rgb: Any) -> Float64:
 
 
 def ycbcr_to_rgb(ycbcr: Any) -> Float64:
-    """YCbCr to RGB.
+    """Converts YCbCr to RGB.
 
     Example:
         >>> from pyharmony import color
@@ -182,7 +182,7 @@ def ycbcr_to_rgb(ycbcr: Any) -> Float64:
 
 
 def xyz_to_xyy(xyz: Any) -> Float64:
-    """XYZ to x, y, Y; black has the chromaticity of white.
+    """Converts XYZ to x, y, Y; black gets the chromaticity of white.
 
     Example:
         >>> from pyharmony import color
@@ -197,7 +197,7 @@ def xyz_to_xyy(xyz: Any) -> Float64:
 
 
 def xyy_to_xyz(xyy: Any) -> Float64:
-    """x, y, Y to XYZ.
+    """Converts x, y, Y to XYZ.
 
     Example:
         >>> from pyharmony import color
@@ -211,7 +211,7 @@ def xyy_to_xyz(xyy: Any) -> Float64:
 
 
 def planckian_uv(mired: Any) -> tuple[Float64, Float64]:
-    """Of black bodies: CIE 1960 u, v [..., 2], and the unit tangent towards higher mired (Krystek 1985)."""
+    """Returns the CIE 1960 u, v [..., 2] of black bodies, and the unit tangent to higher mired (Krystek 1985)."""
     t = 1e6 / _floats(mired)
     u_top, u_bottom = 0.860117757 + t * (1.54118254e-4 + t * 1.28641212e-7), 1 + t * (8.42420235e-4 + t * 7.08145163e-7)
     v_top, v_bottom = (
@@ -225,7 +225,7 @@ def planckian_uv(mired: Any) -> tuple[Float64, Float64]:
 
 
 def xy_to_uv(xy: Any) -> Float64:
-    """CIE 1931 x, y to CIE 1960 u, v."""
+    """Converts CIE 1931 x, y to CIE 1960 u, v."""
     a = _floats(xy)
     x, y = a[..., 0], a[..., 1]
     below = -2 * x + 12 * y + 3
@@ -233,7 +233,7 @@ def xy_to_uv(xy: Any) -> Float64:
 
 
 def uv_to_xy(uv: Any) -> Float64:
-    """CIE 1960 u, v to CIE 1931 x, y."""
+    """Converts CIE 1960 u, v to CIE 1931 x, y."""
     a = _floats(uv)
     u, v = a[..., 0], a[..., 1]
     below = 2 * u - 8 * v + 4
@@ -241,10 +241,10 @@ def uv_to_xy(uv: Any) -> Float64:
 
 
 def uv_to_mired(uv: Any) -> Float64:
-    """The correlated colour temperature [...] in mired: where the nearest point of the Planckian locus is.
+    """Returns the correlated colour temperature [...] in mired, that of the nearest point of the Planckian locus.
 
-    Held to `MIRED_RANGE`. Among normals of the locus ten mired apart the two that a colour lies
-    between give a first value (Robertson 1968), and one step along the tangent there the result.
+    It is clipped to `MIRED_RANGE`. Of normals of the locus ten mired apart, the two that a colour lies between give a
+    first value (Robertson 1968); one step along the tangent there gives the result.
     """
     a = _floats(uv)
     if a.size > 2 * _AT_ONCE:
@@ -252,7 +252,7 @@ def uv_to_mired(uv: Any) -> Float64:
         parts = [uv_to_mired(flat[i : i + _AT_ONCE]) for i in range(0, len(flat), _AT_ONCE)]
         return np.concatenate(parts).reshape(a.shape[:-1])
     mireds, points, tangents = _isotherms()
-    beyond = a @ tangents.T - (points * tangents).sum(1)  # falls along the locus
+    beyond = a @ tangents.T - (points * tangents).sum(1)  # this falls along the locus
     last = np.clip((beyond > 0).sum(-1, keepdims=True) - 1, 0, len(mireds) - 2)
     before, after = (np.take_along_axis(beyond, i, -1)[..., 0] for i in (last, last + 1))
     apart = before - after
@@ -272,10 +272,10 @@ def _isotherms() -> tuple[Float64, Float64, Float64]:
 
 
 def shift_mired(xy: Any, shift: Any) -> Float64:
-    """Chromaticities [..., 2] moved along the Planckian locus, at the same distance from it (tint).
+    """Returns chromaticities [..., 2] moved along the Planckian locus, at the same distance from it (tint).
 
-    What the locus does not explain, its normal and, beyond the ends of `MIRED_RANGE`, its tangent
-    part, is carried along: a shift of zero changes nothing.
+    A colour's offset from its point on the locus, across it and, beyond the ends of `MIRED_RANGE`, along it, is kept,
+    so that a shift of zero changes nothing.
     """
     uv = xy_to_uv(xy)
     mired = uv_to_mired(uv)

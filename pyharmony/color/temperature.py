@@ -1,4 +1,4 @@
-"""Luminance and colour temperature."""
+"""Transfers of luminance and colour temperature."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ from .spaces import (
     xyz_to_xyy,
 )  # fmt: skip
 
-#: Steps of the tables of curves that are steep near zero.
+#: The number of steps of the tables of curves that are steep near zero.
 _STEPS = 4096
-#: Colours whose temperature is worked on at once: what they need stays in the processor's cache.
+#: The number of colours whose temperature is shifted at once, so few that they stay in the CPU's cache.
 _AT_ONCE = 4096
-#: Samples of the cumulative histogram of luminance.
+#: The number of samples of the cumulative histogram of luminance.
 _SAMPLES = 32
-#: The bins of that histogram, and the bounds of those of L, a and b.
+#: The bins of the histograms of L, a and b, and their limits.
 _BINS = 1024
 _LOW, _HIGH = np.array([0.0, -200.0, -200.0]), np.array([100.0, 200.0, 200.0])
-#: Linear luminance of what counts for a colour temperature: neither shadow nor over-exposed (Xue et al. 2012).
+#: Colours between these linear luminances, neither shadow nor over-exposed, count for temperatures (Xue et al. 2012).
 _SHADOW, _OVEREXPOSED = float(srgb_to_linear(60 / 255)), 0.88
 
 
 @functools.cache
 def to_linear() -> Curves:
-    """sRGB's curve as a stage; values are held to [0, 1]."""
+    """Returns sRGB's curve to linear light as a stage; values are clipped to [0, 1]."""
     return Curves(srgb_to_linear(np.linspace(0, 1, _STEPS)))
 
 
 @functools.cache
 def from_linear() -> Curves:
-    """Its inverse; values are held to [0, 1]."""
+    """Returns the inverse of `to_linear` as a stage; values are clipped to [0, 1]."""
     return Curves(linear_to_srgb(np.linspace(0, 1, _STEPS)))
 
 
 @functools.cache
 def to_lab() -> tuple[Stage, ...]:
-    """RGB to CIELAB as stages."""
+    """Returns the conversion of RGB to CIELAB as stages."""
     f = Curves(lab_f(np.linspace(0, 1, _STEPS)))
     lab = Affine(np.column_stack([F_TO_LAB, [-16.0, 0.0, 0.0]]))
     return to_linear(), Affine(RGB_TO_XYZ / WHITE[:, None]), f, lab
@@ -64,7 +64,7 @@ def to_lab() -> tuple[Stage, ...]:
 
 @functools.cache
 def from_lab() -> tuple[Stage, ...]:
-    """CIELAB to RGB as stages."""
+    """Returns the conversion of CIELAB to RGB as stages."""
     back = np.linalg.inv(F_TO_LAB)
     f = Curves(lab_f_inverse(np.linspace(0, 1.25, _STEPS)), 0.0, 1.25)
     return Affine(np.column_stack([back, back @ [16.0, 0.0, 0.0]])), f, Affine(XYZ_TO_RGB * WHITE), from_linear()
@@ -74,28 +74,28 @@ def luminance_temperature(
     image: ArrayT, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
     chroma: Chroma = "transport", max_shift: float = 0.4, floor: float = 7.5, strength: float = 1.0,
 ) -> ArrayT:  # fmt: skip
-    """Luminance by a smooth curve, and chroma by a linear map or by the colour temperature.
+    """Matches luminance by a smooth curve, and chroma by a linear map or by the colour temperature.
 
-    In CIELAB, L in [0, 1]: with 32 samples l of image's and l_r of reference's cumulative histogram, the targets
-    l + (l_r - l) τ / min(τ, max |l_r - l|), and the curve
+    In CIELAB, with L in [0, 1], 32 samples l of image's and l_r of reference's cumulative histogram give the targets
+    l + (l_r - l) τ / min(τ, max |l_r - l|). L is mapped by the curve
 
         f(l) = (atan(m / δ) + atan((l - m) / δ)) / (atan(m / δ) + atan((1 - m) / δ)),   0 ≤ m ≤ 1, δ > 0
 
-    with the m and δ that come nearest to them. Then a and b, by the linear Monge-Kantorovich map between Gaussians
-    whose variances are at least `floor`; or all colours, by the difference of the mean colour temperatures at constant
-    tint (see `shift_temperature`). After Lee et al., *Automatic Content-Aware Color and Tone Stylization*, 2016.
+    with the m and δ that come nearest to the targets. Then a and b are mapped by the linear Monge-Kantorovich map
+    between Gaussians with variances of at least `floor`; or all colours by the difference of the mean temperatures at
+    constant tint (`shift_temperature`). After Lee et al., *Automatic Content-Aware Color and Tone Stylization*, 2016.
 
     Args:
-        image, reference, mask, reference_mask, strength: as of `reinhard`. Colours are held to [0, 1], floats too.
-        chroma: 'transport' or 'temperature'.
+        image, reference, mask, reference_mask, strength: see `reinhard`. Colours are clipped to [0, 1], floats too.
+        chroma: how chroma is matched: 'transport' or 'temperature'.
         max_shift: τ, above 0 to 1: shifts of luminance are scaled so that the largest is at most this.
-        floor: of the variances of a and b, at least 0.
+        floor: the least variance of a and b, at least 0.
 
     Returns:
-        As `reinhard`.
+        See `reinhard`.
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; another argument is not accepted.
+        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; another argument is not accepted.
 
     Example:
         >>> from pyharmony import color
@@ -126,21 +126,21 @@ def luminance_temperature(
 
 
 def shift_temperature(image: ArrayT, mired: float, mask: Array | None = None, *, strength: float = 1.0) -> ArrayT:
-    """Each colour's correlated temperature moved by so many mired, at constant tint and luminance.
+    """Moves each colour's correlated temperature by a number of mired, at constant tint and luminance.
 
-    Of the linear colour's x, y, Y the chromaticity is moved along the Planckian locus, its distance from it and Y kept;
-    temperatures are held to 1,500 to 20,000 K. The locus is Krystek's (1985).
+    The chromaticity x, y of the linear colour is moved along the Planckian locus, while its distance from the locus and
+    Y are kept; temperatures are clipped to 1,500 to 20,000 K. The locus is Krystek's (1985).
 
     Args:
         image: [H, W, 3] in sRGB, any image dtype; negative values count as zero.
-        mired: 10⁶ / K, -600 to 600; above zero is warmer.
-        mask, strength: as of `reinhard`.
+        mired: the shift in 10⁶ / K, -600 to 600; above zero is warmer.
+        mask, strength: see `reinhard`.
 
     Returns:
-        As `reinhard`.
+        See `reinhard`.
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: as `reinhard`; mired is not accepted.
+        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; mired is not accepted.
 
     Example:
         >>> from pyharmony import color
@@ -155,7 +155,7 @@ def shift_temperature(image: ArrayT, mired: float, mask: Array | None = None, *,
 
 
 def _shifted(colors: Any, mired: float) -> Any:
-    """Colours [N, 3] after a shift."""
+    """Returns colours [N, 3] with their temperature moved by mired."""
     found = np.empty(colors.shape, np.float32)
     for start in range(0, len(colors), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
@@ -167,7 +167,7 @@ def _shifted(colors: Any, mired: float) -> Any:
 
 
 def mean_mired(part: Region) -> float:
-    """The mean correlated colour temperature in mired, without shadows and over-exposed pixels if others are left."""
+    """Returns the mean correlated colour temperature in mired, of pixels neither in shadow nor over-exposed if any."""
     colors, weights = part.pixels
     xyy = xyz_to_xyy(srgb_to_linear(np.maximum(colors, 0)) @ RGB_TO_XYZ.T)
     counted = (xyy[:, 2] > _SHADOW) & (xyy[:, 2] < _OVEREXPOSED)
@@ -177,34 +177,34 @@ def mean_mired(part: Region) -> float:
 
 
 def luminances(part: Region) -> Float64:
-    """Samples of the cumulative histogram of L in a region, in [0, 1]."""
+    """Returns samples of the cumulative histogram of L in a region, in [0, 1]."""
     return _luminances(part.stats(to_lab(), _BINS, _LOW, _HIGH).histogram[0])
 
 
 def tone_curve_between(before: Float64, wanted: Float64, max_shift: float) -> Callable[[Float64], Float64]:
-    """The tone curve that brings samples of L near to others, shifts scaled so that none is larger than max_shift."""
+    """Returns the tone curve that brings samples of L near to others, with shifts scaled to at most max_shift."""
     shift = wanted - before
     middle, width = fit_tone_curve(before, before + shift * (max_shift / max(max_shift, np.abs(shift).max())))
     return lambda luminance: tone_curve(luminance, middle, width)
 
 
 def _luminances(histogram: Float64) -> Float64:
-    """Samples of the cumulative histogram of L, at equal steps of the share of pixels, in [0, 1]."""
+    """Returns samples of the cumulative histogram of L, at equal steps of the share of pixels, in [0, 1]."""
     cumulative = np.concatenate([[0.0], np.cumsum(histogram)]) / histogram.sum()
     shares = (np.arange(_SAMPLES) + 0.5) / _SAMPLES
     return np.interp(shares, cumulative + np.linspace(0, 1e-9, len(cumulative)), np.linspace(0, 1, len(cumulative)))
 
 
 def tone_curve(luminance: Float64, middle: Any, width: Any) -> Float64:
-    """f of `luminance_temperature` with m and δ."""
+    """Returns the f of `luminance_temperature`, where middle is m and width is δ."""
     start = np.arctan(middle / width)
     return (start + np.arctan((luminance - middle) / width)) / (start + np.arctan((1 - middle) / width))
 
 
 def fit_tone_curve(luminance: Float64, goal: Float64) -> tuple[float, float]:
-    """m and δ of the curve through 0 and 1 that is nearest to the goals in the mean square.
+    """Returns m and δ of the curve through 0 and 1 that is nearest to the goals in the mean square.
 
-    The best of a grid of m and log δ, and Levenberg and Marquardt's steps from there.
+    The search begins at the best of a grid of m and log δ and takes Levenberg and Marquardt's steps from there.
     """
     lowest, highest = np.array([0.0, np.log(0.02)]), np.array([1.0, np.log(1e4)])
     grid = np.stack(np.meshgrid(*np.linspace(lowest, highest, 17).T, indexing="ij"), -1).reshape(-1, 2)
@@ -228,7 +228,7 @@ def fit_tone_curve(luminance: Float64, goal: Float64) -> tuple[float, float]:
 
 
 def _tone_curve_slope(luminance: Float64, middle: float, log_width: float) -> tuple[Float64, Float64]:
-    """f, and its derivatives [2, ...] by m and log δ."""
+    """Returns f, and its derivatives [2, ...] by m and log δ."""
     width = np.exp(log_width)
     start, here, end = middle, luminance - middle, 1 - middle
     a, b, c = (np.arctan(x / width) for x in (start, here, end))

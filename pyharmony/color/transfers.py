@@ -7,7 +7,7 @@ from typing import Any
 
 from . import fecker, idt, luminance_temperature, match_histogram, mkl, reinhard, xiao_ma
 
-#: How colours come from the object of another photograph: those of iHarmony4 and their like.
+#: The transfers by which an object gets the colours of another photograph's object: those of iHarmony4, and similar.
 TRANSFERS: Mapping[str, Callable[..., Any]] = {
     "reinhard": reinhard,
     "xiao_ma": xiao_ma,

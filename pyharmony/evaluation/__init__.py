@@ -1,6 +1,6 @@
-"""Methods of harmonisation on a data set: run on every sample, measured alike, and told beside one another.
+"""Evaluation of harmonisation methods on a data set: all run on every sample and are measured in the same way.
 
-A method takes a composite [H, W, 3] and its mask [H, W], both uint8, and gives a picture [H, W, 3] in levels of 0 to
+A method takes a composite [H, W, 3] and its mask [H, W], both uint8, and gives an image [H, W, 3] in levels of 0 to
 255. docs/evaluation.md has the protocol.
 """
 

@@ -1,4 +1,4 @@
-"""Methods run on samples: put into the composite, rounded, measured; means over pictures."""
+"""Runs methods on samples: outputs are put into the composite, rounded and measured, and averaged over images."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ..metrics import Interval
 from ..typing import Skip
 from ._methods import METHODS, Judge, Method, Picture
 
-#: What others are compared with.
+#: The method that others are compared with.
 BASELINE = "composite"
 
-#: In the order of tables; `foreground` is no result.
+#: The measures in the order of tables; `foreground` is none of them.
 MEASURES = ("mse", "psnr", "fmse", "fpsnr", "ssim", "fssim", "seam_error")
 
-#: Of tables: the share of the picture that is inside, from the first to below the second.
+#: The groups of tables by the share of the image inside the mask, from the first number to below the second.
 BINS = {"0-5 %": (0.0, 0.05), "5-15 %": (0.05, 0.15), "15-100 %": (0.15, 1.01)}
 
 
 def composed(output: npt.NDArray[Any], composite: Picture, mask: Picture) -> Picture:
-    """m o + (1 - m) c, rounded to uint8: what is measured of an output. Where the mask is zero it is the composite.
+    """Returns the image that is measured for an output, m o + (1 - m) c in uint8; where m is zero, the composite.
 
     Args:
         output: [H, W, 3] in levels of 0 to 255; it is clipped and rounded first.
@@ -59,7 +59,7 @@ def composed(output: npt.NDArray[Any], composite: Picture, mask: Picture) -> Pic
 def measure(
     output: npt.NDArray[Any], composite: Picture, target: Picture, mask: Picture
 ) -> tuple[Picture, dict[str, float]]:
-    """The picture that `composed` makes of an output, and what `pyharmony.metrics.evaluate` says of it.
+    """Returns the image that `composed` makes of an output, and the figures of `pyharmony.metrics.evaluate` for it.
 
     Example:
         >>> from pyharmony import evaluation
@@ -76,14 +76,14 @@ def measure(
 
 @dataclass(frozen=True)
 class Result:
-    """What was made of one sample.
+    """The results of all methods for one sample.
 
     Attributes:
-        index, name: of the sample.
+        index, name: the index and name of the sample.
         sample: its composite, target and mask, at the size that was evaluated.
-        pictures: of each method.
-        scores: of each method, and of the target, what each judge says.
-        maps: of each method, and of the target, each judge's probabilities of parts; None where it judges none.
+        pictures: the image of each method.
+        scores: each judge's scores, for each method and for the target.
+        maps: each judge's probabilities of parts, for each method and for the target; None where it judges no parts.
 
     Example:
         >>> from pyharmony import data, evaluation
@@ -103,14 +103,14 @@ class Result:
 
 @dataclass(frozen=True)
 class Summary:
-    """The means of one method over one group of pictures.
+    """The means of one method over one group of images.
 
     Attributes:
-        method: its name.
-        group: 'all', a subset of the data, or a range of the foreground's share.
-        count: how many pictures.
-        means: of each measure.
-        gains: of each measure the mean difference to the composite.
+        method: the name of the method.
+        group: 'all', a subset of the data, or a range of the object's share.
+        count: the number of images.
+        means: the mean of each measure.
+        gains: the mean difference of each measure to the composite's.
 
     Example:
         >>> from pyharmony import data, evaluation
@@ -128,14 +128,14 @@ class Summary:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The figures of methods on pictures.
+    """The figures of methods on images.
 
     Attributes:
-        methods: their names; the first is 'composite'.
-        size: sides of the pictures, None for their own.
-        rows: of each picture and method: `name`, `subset`, `method`, `height`, `width`, `foreground`, the measures of
-            `pyharmony.metrics.evaluate`, and the judges' scores as `judge_score`.
-        problems: samples that could not be evaluated; no method has a row of them.
+        methods: the names of the methods; the first is 'composite'.
+        size: the sides of the images; None: each has its own size.
+        rows: a row for each image and method: `name`, `subset`, `method`, `height`, `width`, `foreground`, the measures
+            of `pyharmony.metrics.evaluate`, and the judges' scores as `judge_score`.
+        problems: the samples that could not be evaluated; no method has a row for them.
 
     Example:
         >>> from pyharmony import data, evaluation
@@ -156,7 +156,7 @@ class Evaluation:
 
     @property
     def groups(self) -> dict[str, list[int]]:
-        """Which pictures are in each group that has any, by their place among those of one method."""
+        """The images in each group that is not empty, by their place among the rows of one method."""
         rows = self.rows[:: len(self.methods)]
         found = {"all": list(range(len(rows)))}
         for subset in dict.fromkeys(row["subset"] for row in rows if row["subset"]):
@@ -167,7 +167,7 @@ class Evaluation:
 
     @cached_property
     def summaries(self) -> list[Summary]:
-        """Of each group and method the means, with their bootstrap intervals of 95 %."""
+        """The means of each group and method, with bootstrap intervals of 95 %."""
         columns = {
             (method, key): np.array([row[key] for row in self.rows[i :: len(self.methods)]])
             for i, method in enumerate(self.methods)
@@ -196,22 +196,22 @@ def evaluate(
     on_result: Callable[[Result], None] | None = None,
     progress: Callable[[], None] | None = None,
 ) -> Evaluation:
-    """Runs methods on samples and measures what they make of them.
+    """Runs methods on samples and measures their results.
 
     Args:
-        dataset: of samples with `composite`, `target` and `mask`, and perhaps `subset`.
-        methods: by name, such as those of `METHODS` and `harmonizer`; 'composite' is always there.
-        size: sides to which samples are resized first, by `pyharmony.data.resize_sample`; None: as they are.
-        judges: by name, as `judge` gives them.
+        dataset: a data set whose samples have `composite`, `target` and `mask`, and may have `subset`.
+        methods: the methods by name, such as those of `METHODS` and `harmonizer`; 'composite' is always added.
+        size: the side to which samples are resized first, by `pyharmony.data.resize_sample`; None: they are not.
+        judges: the judges by name, as `judge` returns them.
         errors: 'raise', or 'skip' to leave samples out that cannot be read or measured; `Evaluation.problems` has them.
-        on_result: told of each sample's pictures.
-        progress: called after each sample.
+        on_result: is called with the `Result` of each sample.
+        progress: is called after each sample.
 
     Raises:
-        ArgumentError: 'composite' or 'target' is another method's name, or errors is neither.
+        ArgumentError: 'composite' or 'target' is another method's name, or errors is neither 'raise' nor 'skip'.
         DataError: no sample could be evaluated.
         WeightsError: a method's weights are missing or damaged, whatever errors is.
-        PyHarmonyError, OSError: of a bad sample.
+        PyHarmonyError, OSError: a sample is bad, and errors is 'raise'.
 
     Example:
         >>> from pyharmony import data, evaluation
@@ -230,7 +230,7 @@ def evaluate(
     for index, name in enumerate(dataset.names):
         try:
             found, result = _one(dataset, index, every, size, judges or {})
-        except WeightsError:  # the method's fault, not the sample's
+        except WeightsError:  # The fault is the method's, not the sample's.
             raise
         except (PyHarmonyError, OSError) as error:
             if errors == "raise":

@@ -1,4 +1,4 @@
-"""What can be evaluated, and what can judge: methods without weights, and networks, which need torch."""
+"""The methods to evaluate, with and without networks, and the judges, which are networks. Networks need torch."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ..typing import Network, PathLike, TorchDevice
 
 Picture = npt.NDArray[np.uint8]
 Method = Callable[[Picture, Picture], npt.NDArray[Any]]
-"""From a composite and its mask to a picture in levels of 0 to 255."""
+"""A function of a composite and its mask that returns an image in levels of 0 to 255."""
 
 
 Judge = Callable[[Picture, Picture, Picture], tuple[dict[str, float], npt.NDArray[np.float32] | None]]
-"""From a composite, a picture made of it and the mask to scores by name, higher where it looks more real, and, where
-parts are judged, their probabilities of being real, [h, w]; else None."""
+"""A function of a composite, an image made of it and the mask. It returns scores by name, higher where the image looks
+more real, and the probabilities [h, w] that its parts are real; None where parts are not judged."""
 
 
 def _to_background(transfer: Callable[..., Any]) -> Method:
@@ -35,15 +35,15 @@ def _to_background(transfer: Callable[..., Any]) -> Method:
 def _harmonized(name: str) -> Method:
     def method(composite: Picture, mask: Picture) -> npt.NDArray[Any]:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PyHarmonyWarning)  # what a guard holds back shows in the figures
+            warnings.simplefilter("ignore", PyHarmonyWarning)  # the figures show where a guard held back a change
             found: npt.NDArray[Any] = harmonization.harmonize(composite, mask, method=name)
         return found
 
     return method
 
 
-#: The composite as it is, the methods of `pyharmony.harmonize`, guarded as they are there, and the other transfers of
-#: the background's colours to the object, as published.
+#: The methods by name: the composite as it is, the methods of `pyharmony.harmonize`, guarded as they are there, and
+#: the other transfers of the background's colours to the object, as published.
 METHODS: Mapping[str, Method] = {
     "composite": lambda composite, mask: composite,
     **{name: _to_background(transfer) for name, transfer in TRANSFERS.items()},
@@ -58,20 +58,20 @@ def harmonizer(
     batch_statistics: bool = False,
     size: int | None = None,
 ) -> Method:
-    """A network as a method. It runs at 256 x 256 pixels, or at the size that it was made for.
+    """Returns a network as a method, which runs at 256 x 256 pixels or at the size that it was made for.
 
-    At other sizes what it did there is carried over by a colour map, as `pyharmony.harmonize` does, unguarded.
+    At other sizes its change is carried over by a colour map, as `pyharmony.harmonize` does, but unguarded.
 
     Args:
-        source: a model of `pyharmony.models` that harmonizes, or what `pyharmony.models.load` takes.
-        device: 'cpu' or 'cuda'; None: a GPU where there is one.
-        batch_statistics: batch norms take mean and variance of each picture, in place of those that training has kept:
-            so the published test commands of DoveNet, BargainNet and pix2pix run.
-        size: sides of the pictures that it sees, in place of those that it was made for.
+        source: a model of `pyharmony.models` that harmonizes, or anything that `pyharmony.models.load` takes.
+        device: 'cpu' or 'cuda'; None: a CUDA device where there is one.
+        batch_statistics: whether batch norms take mean and variance of each image, not those kept from training; the
+            published test commands of DoveNet, BargainNet and pix2pix do so.
+        size: the side of the images that the network sees, in place of the one that it was made for.
 
     Raises:
         ImportError: torch is missing.
-        WeightsError: as `pyharmony.models.load`.
+        WeightsError: see `pyharmony.models.load`.
         ArgumentError: the model does something else, or has no batch norms and batch_statistics are asked for.
         DeviceError: there is no such device.
 
@@ -86,19 +86,19 @@ def harmonizer(
 
 
 def judge(source: Network | PathLike | bytes, *, device: TorchDevice | None = None) -> Judge:
-    """A network as a judge of pictures.
+    """Returns a network as a judge of images.
 
-    'dovenet' and 'dovenet_lite' give the score `realism` of the whole picture and `verification`, of object and
-    background being of one domain; 'bargainnet' gives `verification` alone, 'realism_cnn' `realism` alone. 'pix2pix'
+    'dovenet' and 'dovenet_lite' give two scores: `realism` of the whole image, and `verification` that object and
+    background are of one domain; 'bargainnet' gives only `verification`, 'realism_cnn' only `realism`. 'pix2pix'
     and 'pix2pix_selfie' give `realism`, the mean of the patches. These two and 'dovenet_lite' judge parts. Scores are
-    higher where a picture looks more real; those of two judges cannot be compared.
+    higher where an image looks more real; the scores of different judges cannot be compared.
 
     Args:
-        source: a model of `pyharmony.models`, or what `pyharmony.models.load` takes; with its discriminator.
-        device: as `harmonizer`.
+        source: a model of `pyharmony.models`, or anything that `pyharmony.models.load` takes; with its discriminator.
+        device: see `harmonizer`.
 
     Raises:
-        ImportError, WeightsError, ArgumentError, DeviceError: as `harmonizer`; the file has the generator alone.
+        ImportError, WeightsError, ArgumentError, DeviceError: see `harmonizer`; the file has only the generator.
 
     Example:
         >>> from pyharmony import evaluation, models
@@ -118,7 +118,7 @@ def _networks() -> Any:
 
 
 def enlarged(x: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[np.float32]:
-    """x [h, w, C] at [H, W, C], by a bilinear filter."""
+    """Returns x [h, w, C] enlarged to [*size, C] by a bilinear filter."""
     from PIL import Image
 
     height, width = size

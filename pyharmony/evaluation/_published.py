@@ -1,4 +1,4 @@
-"""Figures that others published: of iHarmony4's test pictures, by the tables of the repositories named beside them."""
+"""Published figures for iHarmony4's test images, from the tables of the repositories that are named beside them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class Published:
     """A row of a published table, with its digits; None where the table has nothing.
 
     Attributes:
-        method: its name.
-        size: sides of the pictures, None for their own.
-        mse, psnr, fmse: over all 7,404 pictures, means over pictures.
-        subsets: MSE and PSNR of each set.
-        source: whose table.
+        method: the name of the method.
+        size: the sides of the images; None: each has its own size.
+        mse, psnr, fmse: the means over all 7,404 images.
+        subsets: the MSE and PSNR of each set.
+        source: the source of the table.
 
     Example:
         >>> from pyharmony import evaluation
@@ -35,7 +35,7 @@ class Published:
 
 
 def _rows(source: str, size: int | None, table: str) -> list[Published]:
-    """From lines of method | MSE | PSNR | fMSE | MSE/PSNR of the four sets, - for what is missing."""
+    """Returns the rows from lines of method | MSE | PSNR | fMSE | MSE/PSNR of the four sets; - stands for no figure."""
 
     def number(text: str) -> Decimal | None:
         return None if text.strip() == "-" else Decimal(text.strip())
@@ -101,4 +101,4 @@ PUBLISHED: tuple[Published, ...] = (
         """,
     ),
 )
-"""All rows; those of one size can be compared with one another."""
+"""The rows of all tables; rows of one size can be compared with one another."""

@@ -1,4 +1,4 @@
-"""Evaluations as tables, as CSV and as Markdown, and judgements of parts as pictures."""
+"""Reports: evaluations as tables in CSV and Markdown, and judgements of parts as images."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _TITLES = {
     "fssim": "fSSIM",
     "seam_error": "seam error",
 }
-#: Those of which a table of groups has room for.
+#: The measures that a table of groups has room for.
 _SHORT = ("mse", "psnr", "fmse")
-#: Colours of 0, 1/2 and 1.
+#: The colours of the probabilities 0, 1/2 and 1.
 _COLOURS = np.array([[200, 30, 30], [245, 225, 150], [30, 90, 200]], np.float32)
 
 
 def write_csv(evaluation: Evaluation, path: str | os.PathLike[str]) -> None:
-    """Writes a row for each picture and method, at once or not at all.
+    """Writes a row for each image and method; the file appears whole or not at all.
 
     Raises:
         OSError: the file cannot be written.
@@ -51,10 +51,10 @@ def write_csv(evaluation: Evaluation, path: str | os.PathLike[str]) -> None:
 
 
 def markdown(evaluation: Evaluation, *, published: bool = False) -> str:
-    """The tables of an evaluation: all pictures, differences to the composite, groups, and what was published.
+    """Returns the tables of an evaluation: all images, differences to the composite, groups, and published figures.
 
     Args:
-        evaluation: what `evaluate` gave.
+        evaluation: the result of `evaluate`.
         published: whether to add the published tables of iHarmony4.
 
     Example:
@@ -138,7 +138,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def heat_map(parts: npt.NDArray[Any], picture: Picture) -> Picture:
-    """Probabilities of parts over their picture: red where it looks pasted (0), blue where it looks real (1).
+    """Returns an image with probabilities of parts laid over it: red where it looks pasted (0), blue where real (1).
 
     Args:
         parts: [h, w], 0 to 1.

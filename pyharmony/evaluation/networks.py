@@ -1,4 +1,4 @@
-"""Networks on pictures of uint8: how they are run is said here, for evaluations and for those within training."""
+"""Runs networks on uint8 images in the same way for evaluations and within training."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from ..models.style_encoder import reached
 Picture = npt.NDArray[np.uint8]
 
 _JUDGES = ("bargainnet", "dovenet", "dovenet_lite", "pix2pix", "pix2pix_selfie", "realism_cnn", "style_encoder")
-#: Those whose codes of regions say how well object and background agree.
+#: The networks that code regions, and so say how well object and background agree.
 HARMONY = ("bargainnet", "style_encoder")
-#: The mean change by a network that harmonises, 1 for white, of a score of 1/2.
+#: The mean change by a network that harmonises, 1 for white, at which the score is 1/2.
 _HALF = 8 / 255
 
 
@@ -38,14 +38,14 @@ def loaded(source: Any, device: str | None, *, whole: bool = False) -> Model:
 
 
 def levels(x: Tensor, low: float) -> npt.NDArray[np.float32]:
-    """[N, C, H, W] in [low, 1] to [N, H, W, C] in levels of 0 to 255, neither rounded nor clipped."""
+    """Converts [N, C, H, W] in [low, 1] to [N, H, W, C] in levels of 0 to 255, neither rounded nor clipped."""
     found: npt.NDArray[np.float32] = ((x.float() - low) / (1 - low) * 255).permute(0, 2, 3, 1).cpu().numpy()
     return found
 
 
 @torch.no_grad()
 def realism(model: Model, picture: Picture, mask: Picture | None) -> float:
-    """What a `realism_cnn` says of a picture [H, W, 3], with or without the mask [H, W] of what was put in."""
+    """Returns the score of a `realism_cnn` for an image [H, W, 3], with or without the mask [H, W] of its object."""
     sample = {"target": picture} if mask is None else {"target": picture, "mask": mask}
     small = resize_sample(sample, model.config.size)
     if mask is None:
@@ -56,8 +56,8 @@ def realism(model: Model, picture: Picture, mask: Picture | None) -> float:
 
 @torch.no_grad()
 def harmony(model: Any, picture: Picture, mask: Picture) -> float:
-    """What one of `HARMONY`, or a network that harmonises, says of a picture [H, W, 3] and the mask [H, W] of its
-    object."""
+    """Returns the score for an image [H, W, 3] with an object's mask [H, W], by a network of `HARMONY` or one that
+    harmonises."""
     side = model.size
     if model.name not in HARMONY:
         seen = scene(picture, mask, None, (side, side))
@@ -75,14 +75,14 @@ def harmony(model: Any, picture: Picture, mask: Picture) -> float:
 
 
 def _tensors(model: Model, pictures: list[Picture], mask: Picture) -> list[Tensor]:
-    """Pictures [H, W, 3] in the model's range and a mask [H, W], as batches of one."""
+    """Returns images [H, W, 3], converted to the model's range, and a mask [H, W], each as a batch of one."""
     device = next(model.parameters()).device
     found = [torch.tensor(np.ascontiguousarray(x), device=device).float() / 255 for x in (*pictures, mask)]
     return [x.permute(2, 0, 1)[None] * (1 - model.low) + model.low for x in found[:-1]] + [found[-1][None, None]]
 
 
 class Harmonizer:
-    """See `harmonizer`."""
+    """A network as a method, see `pyharmony.evaluation.harmonizer`."""
 
     def __init__(self, model: Model, batch_statistics: bool = False, size: int | None = None) -> None:
         if model.task != "harmonize":
@@ -107,7 +107,7 @@ class Harmonizer:
 
 
 class Verdict:
-    """See `judge`."""
+    """A network as a judge, see `pyharmony.evaluation.judge`."""
 
     def __init__(self, model: Model) -> None:
         if model.name not in _JUDGES:

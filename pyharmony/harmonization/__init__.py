@@ -1,7 +1,7 @@
-"""Harmonisation: an object takes the light and colour of the picture that it was put into.
+"""Harmonisation: an object takes the light and colour of the image that it was put into.
 
-`harmonize` is one call for networks, transfers of statistics and published baselines; `harmonize_frames` is that of the
-frames of a sequence. Both give a result of the image's kind. docs/harmonize.md says which method is good for what.
+`harmonize` is one call for networks, transfers of statistics and published baselines; `harmonize_frames` does the same
+for the frames of a sequence. Both give a result of the image's kind. docs/harmonize.md says what each method is for.
 """
 
 from __future__ import annotations

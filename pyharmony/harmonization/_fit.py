@@ -1,4 +1,4 @@
-"""The colour map that comes nearest to what a network made of a picture."""
+"""The colour map that comes nearest to the change that a network made to an image."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from ._scene import Float32, Scene
 
 Float64 = npt.NDArray[np.float64]
 
-#: Knots of the curves, and rows, columns and levels of luma of the grid.
+#: The number of knots of a curve, and of rows, columns and levels of luma of the grid.
 KNOTS, CELLS = 8, (4, 4, 4)
-#: The most pixels that are fitted; of larger objects every so many are taken.
+#: The most pixels that are fitted; of a larger object, this many evenly spread pixels are taken.
 _MOST = 8192
-#: Ridges, over the weight of all pixels: how far each part is held to the identity, and curves to lines.
+#: The ridges, as shares of the weight of all pixels: how far each part is held to the identity, and curves to lines.
 _AFFINE, _CURVES, _BEND, _GRID = 1e-5, 1e-4, 1e-3, 1e-3
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def fit(scene: Scene, output: Float32) -> tuple[ColorMap, float]:
-    """The map from a picture to a network's output inside the mask, and the share of the change that it explains.
+    """Returns the map from an image to a network's output inside the mask, and the share of the change it explains.
 
-    Least squares in float64 of output - picture over affine map, curves and bilateral grid together, weighted by the
-    mask. Of the three each has a ridge, the grid's the strongest: what a simpler part explains the finer does not.
+    output - picture is fitted by least squares in float64, weighted by the mask, over affine map, curves and bilateral
+    grid together. Each of the three has a ridge, the grid the strongest, so that simpler parts explain all they can.
 
     Args:
-        scene: with a mask above zero somewhere.
-        output: [h, w, 3], what the network gave; held to [0, 1].
+        scene: the image, with a mask above zero somewhere.
+        output: [h, w, 3], the network's output; clipped to [0, 1].
 
     Returns:
-        The map, and 1 - (squares that are left) / (squares of the change), 0 to 1; 1 where nothing changed.
+        The map, and 1 - (sum of squares left over) / (sum of squares of the change), 0 to 1; 1 where nothing changed.
     """
     colors, weights, places = samples(scene)
     wanted = np.clip(output.reshape(-1, 3).take(places, 0).astype(np.float64), 0, 1) - colors
@@ -51,7 +51,7 @@ def fit(scene: Scene, output: Float32) -> tuple[ColorMap, float]:
 
 
 def samples(scene: Scene, most: int = _MOST) -> tuple[Float64, Float64, npt.NDArray[np.intp]]:
-    """Colours [N, 3], weights [N] and places of pixels inside the mask, evenly spread in reading order."""
+    """Returns colours [N, 3], weights [N] and places of pixels inside the mask, evenly spread in reading order."""
     mask = scene.mask.reshape(-1)
     places = np.flatnonzero(mask > 0)
     if len(places) > most:
@@ -61,7 +61,7 @@ def samples(scene: Scene, most: int = _MOST) -> tuple[Float64, Float64, npt.NDAr
 
 
 def hats(colors: Float64, knots: int) -> Float64:
-    """Linear B-splines of each channel, [N, 3 * knots]."""
+    """Returns the values of linear B-splines at each channel, [N, 3 * knots]."""
     at = colors.clip(0, 1)[:, :, None] * (knots - 1)
     return np.maximum(1 - np.abs(at - np.arange(knots)), 0).reshape(len(colors), -1)
 
@@ -69,7 +69,7 @@ def hats(colors: Float64, knots: int) -> Float64:
 def cell_weights(
     shape: tuple[int, ...], places: npt.NDArray[np.intp], luma: Float64, cells: tuple[int, int, int]
 ) -> Float64:
-    """How much each cell of a grid weighs at pixels, [N, cells]: trilinear between their centres."""
+    """Returns the weight of each cell of a grid at each pixel, [N, cells]: trilinear between the cells' centres."""
     height, width = shape[:2]
     y, x = np.divmod(places, width)
     found = np.ones((len(places), 1))
@@ -81,7 +81,7 @@ def cell_weights(
 
 
 def _ridge() -> Float64:
-    """What is added to the normal equations, over the weight of the pixels."""
+    """Returns the matrix that is added to the normal equations, divided by the total weight of the pixels."""
     bend = np.diff(np.eye(KNOTS), 2, axis=0)
     curves = np.kron(np.eye(3), _CURVES * np.eye(KNOTS) + _BEND * bend.T @ bend)
     count = 4 * int(np.prod(CELLS))

@@ -1,4 +1,4 @@
-"""When an answer is trusted, and how far colours may go."""
+"""Guards that say when an answer is trusted, and how far colours may change."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ Float64 = npt.NDArray[np.float64]
 
 #: Below this confidence a guarded call leaves the image as it is.
 TRUSTED = 0.25
-#: Pixels of the reduced picture: with so few nothing is known of a region, and from so many on all that is needed.
+#: Sizes of a region in pixels of the reduced image: up to the first nothing is known of it, from the second on enough.
 _FEW, _MANY = 8.0, 64.0
 #: The mean change of a colour, 1 for white: up to the first an answer is plausible, from the second on it is not.
 _PLAUSIBLE, _ABSURD = 0.2, 0.45
-#: The same of the ratio of two mean lumas, in powers of two of encoded values, to which so much of white is added.
+#: Two such bounds for the ratio of two mean lumas of encoded values, in stops; _DARK of white is added to each luma.
 _STOPS, _DARK = (1.0, 1.8), 0.02
-#: The largest mean change of a guarded transfer of statistics; beyond, the map is brought nearer to the identity.
+#: The largest mean change of a guarded transfer of statistics; beyond it, the map is brought nearer to the identity.
 _LARGEST = 0.05
-#: The largest mean change that a network makes where it is not sure, and from which share of a sure change on it rises.
+#: The largest mean change by a network that is not sure, and the share of a sure change from which on this limit rises.
 _UNNOTICED, RISES = 7.5 / 255, 0.95
-#: Skin: least and most of Cb and Cr, the least luma, all of 255, and which share of the object it is at least.
+#: The ranges of Cb and Cr and the least luma of skin, all in 0 to 255, and the least share of an object that is skin.
 _SKIN_CB, _SKIN_CR, _SKIN_LUMA, SKIN_LEAST = (77, 127), (133, 173), 60, 0.01
-#: How far its hue turns at most where a network is not sure, in degrees of CIELAB; of so many pixels.
+#: The most degrees in CIELAB by which skin's hue turns where a network is not sure, and the most pixels to measure it.
 _TURN, _SEEN = 3.0, 4096
-#: Where the largest channel of a colour lies when its chroma begins to be kept, and when it is kept as it was.
+#: Values of a colour's largest channel: from the first on its chroma begins to be kept, from the second on fully.
 _BRIGHT = (0.85, 1.0)
 
 
 class Found(NamedTuple):
-    """What a method says of a scene.
+    """The answer of a method for a scene.
 
     Attributes:
         map: the colour map.
-        confidence: 0 to 1.
+        confidence: how far the map can be trusted, 0 to 1.
         reason: why the confidence is low, in a few words; empty where nothing is wrong.
-        asked: the map before the guard held it back; None: the same.
+        asked: the map before the guard held it back; None where it is the same as map.
     """
 
     map: ColorMap
@@ -51,7 +51,7 @@ class Found(NamedTuple):
 
 
 def region_confidence(scene: Scene) -> tuple[float, str]:
-    """How far object and background are large enough to say anything, and what is wrong if they are not."""
+    """Returns how far object and background are large enough to say anything, 0 to 1, and what is wrong if not."""
     inside = float(scene.mask.sum(dtype=np.float64))
     outside = float(scene.mask.size - inside)
     found, reason = 1.0, ""
@@ -63,14 +63,14 @@ def region_confidence(scene: Scene) -> tuple[float, str]:
 
 
 def mean_change(scene: Scene, after: npt.NDArray[np.floating]) -> float:
-    """The mean over the mask of the largest change of a channel."""
+    """Returns the mean over the mask of the largest change of a channel."""
     weight = scene.mask.sum(dtype=np.float64)
     change = np.abs(after - scene.picture).max(-1)
     return float((change * scene.mask).sum(dtype=np.float64) / weight) if weight > 0 else 0.0
 
 
 def change_confidence(scene: Scene, after: npt.NDArray[np.floating]) -> tuple[float, str]:
-    """How far light explains a change: its mean, and the ratio of the object's mean lumas."""
+    """Returns how far light explains a change, judged by its mean and the ratio of the object's mean lumas."""
     change = float(np.clip((_ABSURD - mean_change(scene, after)) / (_ABSURD - _PLAUSIBLE), 0, 1))
     before, now = (float((x @ LUMA * scene.mask).sum() / max(scene.mask.sum(), 1e-9)) for x in (scene.picture, after))
     stops = abs(np.log2((max(now, 0) + _DARK) / (before + _DARK)))
@@ -79,24 +79,25 @@ def change_confidence(scene: Scene, after: npt.NDArray[np.floating]) -> tuple[fl
 
 
 def combined(*parts: tuple[float, str]) -> tuple[float, str]:
-    """The product of confidences, and the reason of the least."""
+    """Returns the product of confidences, and the reason of the lowest."""
     value = float(np.prod([part[0] for part in parts]))
     return value, min(parts, key=lambda part: part[0])[1]
 
 
 def limited(found: ColorMap, scene: Scene) -> ColorMap:
-    """The map, brought as near to the identity as its mean change asks."""
+    """Returns the map, brought so near to the identity that its mean change is at most `_LARGEST`."""
     change = mean_change(scene, found.apply(scene.picture))
     return found.scaled(_LARGEST / change) if change > _LARGEST else found
 
 
 def believed(change: float, doubtful: float, sure: float) -> float:
-    """The share of a network's mean change that is made.
+    """Returns the share of a network's mean change that is made.
 
     Args:
         change: the mean change.
-        doubtful: of which half is made, and of smaller ones less; 0: of none.
-        sure: from which on a change is made in full; what is less comes to `_UNNOTICED` at most. 0: all are.
+        doubtful: the mean change of which half is made, and of smaller ones less; 0: no change is reduced for this.
+        sure: the mean change from which on that share is not limited; smaller changes are made up to `_UNNOTICED` at
+            most. 0: no change is limited.
     """
     share = 1.0
     if doubtful:
@@ -104,14 +105,14 @@ def believed(change: float, doubtful: float, sure: float) -> float:
         share = times / (times + 1)
     if change >= sure or share * change <= _UNNOTICED:
         return share
-    # Not at once, so that pictures which differ by little are not changed by much more.
+    # The limit rises gradually, so that images which differ by little are not changed by very different amounts.
     rise = float(np.clip((change / sure - RISES) / (1 - RISES), 0, 1))
     least = _UNNOTICED / change
     return least + (share - least) * rise
 
 
 def is_skin(colors: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Which colours [..., 3] in [0, 255] may be skin: a box of chroma (Chai and Ngan 1999), and no darkness."""
+    """Returns which colours [..., 3] in [0, 255] may be skin: in a box of chroma (Chai and Ngan 1999), and not dark."""
     luma = colors @ LUMA
     blue, red = 128 + (colors[..., 2] - luma) / 1.772, 128 + (colors[..., 0] - luma) / 1.402
     found: npt.NDArray[np.bool_] = luma >= _SKIN_LUMA
@@ -121,7 +122,7 @@ def is_skin(colors: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
 
 
 def keeping_skin(share: float, scene: Scene, after: npt.NDArray[np.floating]) -> float:
-    """So much of a change, up to the share, that the mean hue of the object's skin turns by `_TURN` at most."""
+    """Returns the largest part of a change, up to share, with which the mean hue of skin turns by at most `_TURN`."""
     inside = np.flatnonzero(scene.mask.reshape(-1) >= 0.5)
     before, after = (x.reshape(-1, 3)[inside].astype(np.float64) for x in (scene.picture, after))
     where = np.flatnonzero(is_skin(before * 255))
@@ -144,7 +145,7 @@ def keeping_skin(share: float, scene: Scene, after: npt.NDArray[np.floating]) ->
 
 
 def keep_highlights(before: Float64, after: Float64) -> Float64:
-    """Colours [N, 3] whose highlights keep their chroma and take the change of luma alone.
+    """Returns colours [N, 3] whose highlights keep their chroma and take only the change of luma.
 
     A clipped highlight has lost the colour that a transfer would move: moved with the rest, white becomes cyan in lαβ.
     """

@@ -1,4 +1,4 @@
-"""One call for all methods, and for sequences of frames."""
+"""The calls that harmonise: one for images by any method, one for sequences of frames."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from ._guards import TRUSTED, Found, mean_change
 from ._maps import IDENTITY, ColorMap, apply_into
 from ._scene import Scene, fitting, scene
 
-#: Those without weights.
+#: The methods without weights.
 _PLAIN: dict[str, Callable[[Scene, bool], Found]] = {
     "reinhard": _statistics.reinhard,
     "mkl": _statistics.mkl,
@@ -53,37 +53,37 @@ _PLAIN: dict[str, Callable[[Scene, bool], Found]] = {
     "xue": _xue.xue,
 }
 
-#: The names that `harmonize` knows; it takes networks besides.
+#: The names of methods that `harmonize` knows; it takes networks too.
 METHODS = ("auto", *_PLAIN)
 
-#: The weights behind 'auto'.
+#: The name of the weights that 'auto' runs.
 DEFAULT = "colorgrid"
 
-#: Frames whose histograms of colours have less in common than this are of two shots.
+#: Two frames whose histograms of colours share less than this belong to two shots.
 _SAME_SHOT = 0.5
-#: Levels of each channel of those histograms.
+#: The number of levels of each channel in those histograms.
 _LEVELS = 8
-#: A change that is held back by less, in 8-bit levels, is not spoken of.
+#: A change that is held back by less than this, in 8-bit levels, is not reported.
 _NOTED = 0.5
 
 
 @dataclass(frozen=True)
 class HarmonizeInfo:
-    """What was done to an image.
+    """A record of the change that was made to an image.
 
     Attributes:
-        method: its name; 'copy' where the image was left as it is.
+        method: the name of the method; 'copy' where the image was left as it is.
         weights: the weights that ran: a name or path, or the name of a model that was given; None without a network.
-        confidence: 0 to 1, how far the answer can be trusted.
-        reason: why it is low, or why there is nothing to do, in a few words; else empty.
+        confidence: how far the answer can be trusted, 0 to 1.
+        reason: why the confidence is low, or why there is nothing to do, in a few words; else empty.
         map: the colour map that was applied, with strength in it; the identity where the image was left as it is.
-        device: where the network ran, 'cpu' or 'cuda'; 'cpu' without one.
-        milliseconds: wall time of the item.
-        peak_bytes: the most scratch held at once beside the caller's arrays and the result; networks apart.
+        device: where the network ran, 'cpu' or 'cuda'; 'cpu' without a network.
+        milliseconds: the wall time of the item.
+        peak_bytes: the most scratch held at once beside the caller's arrays and the result; networks are not counted.
         change: how far the object was changed: the mean under the mask, at the size that the method looks at, of the
             largest change of a channel, in 8-bit levels (1/255 of white).
-        asked: the same of what the method says, with strength, before the guard made less of it (of 'xue', after its
-            offsets were held).
+        asked: the same for the change that the method asked for, with strength, before the guard held it back (for
+            'xue', after its offsets were limited).
 
     Example:
         >>> from pyharmony import harmonize
@@ -109,18 +109,18 @@ class HarmonizeInfo:
 
     @property
     def held_back(self) -> bool:
-        """Whether the guard made less of the change than the method says, by half a level or more."""
+        """Whether the guard made the change smaller than the method asked for, by half a level or more."""
         return self.asked - self.change >= _NOTED
 
 
 @dataclass(frozen=True)
 class _Method:
-    """A method, ready to run.
+    """A method that is ready to run.
 
     Attributes:
-        size: that of the scene, of an image [H, W].
-        find: of a scene and whether it is guarded.
-        background: whether it needs pixels outside of the mask.
+        size: returns the scene's size for an image [H, W].
+        find: returns the answer for a scene, given whether the call is guarded.
+        background: whether the method needs pixels outside the mask.
     """
 
     name: str
@@ -146,65 +146,65 @@ def harmonize(
     out: OneOrMany[OutLike | None] = None,
     return_info: bool = False,
 ) -> Any:
-    """Gives an object the light and colour of its surroundings, at the image's own size.
+    """Gives an object the light and colour of its background, at the image's own size.
 
-    Every method looks at a reduced picture and says a map of colours: an affine map with curves and a bilateral grid
+    Every method looks at a reduced image and finds a map of colours: an affine map with curves and a bilateral grid
     (`pyharmony.ops.color_grid`), or a table over the cube of colours. The map is applied to the image inside the mask:
-    details stay, and time and memory grow with the image alone.
+    details stay, and time and memory grow only with the image.
 
     Args:
         image: the composite, see `pyharmony.blend`: an array, a tensor, a PIL image, a path, the bytes of a file, an
-            open file, a `pyharmony.io.Picture`, a batch, or a list of these. 1 (grey), 3 (RGB) or 4 (RGBA) channels. Of
-            a grey image the luminance changes alone.
-        mask: where the object is, of the image's size, soft; kinds as of `pyharmony.blend`. The alpha of an RGBA image
-            multiplies it, and stays.
-        at: (x, y), where the first pixel of a mask of another size lies in the image, as a cut-out was put there; what
-            lies outside is cut off. None: the mask is of the image's size.
+            open file, a `pyharmony.io.Picture`, a batch, or a list of these. It has 1 (grey), 3 (RGB) or 4 (RGBA)
+            channels. In a grey image only the luminance changes.
+        mask: where the object is, of the image's size, soft; of any kind that `pyharmony.blend` takes. The alpha of an
+            RGBA image multiplies it, and stays.
+        at: (x, y), the position in the image of the first pixel of a mask of another size, such as that of a cut-out;
+            the part outside the image is cut off. None: the mask is of the image's size.
         method: one of
 
             * 'auto': the network whose weights come with pyharmony, `colorgrid`.
             * a path of weights, the name of weights that come with pyharmony, or a model of `pyharmony.models` that
               harmonizes. It runs at its own size; a map is fitted between its input and output inside the mask by least
-              squares in float64. Those that give maps themselves are taken at their word.
-            * 'reinhard': mean and spread of lαβ become the background's (Reinhard et al. 2001).
-            * 'mkl': mean and covariance of RGB, by the linear optimal transport (Pitié and Kokaram 2007).
-            * 'match_histogram': the cumulative histogram of each channel.
-            * 'luminance_temperature': luminance by a smooth curve (Lee et al. 2016), and the mean colour temperature.
-            * 'lalonde_efros': 50 clusters of colours moved by the exact optimal transport to those of the background
+              squares in float64. Where a network gives a map itself, that map is used.
+            * 'reinhard': matches mean and spread of lαβ to the background's (Reinhard et al. 2001).
+            * 'mkl': matches mean and covariance of RGB, by the linear optimal transport (Pitié and Kokaram 2007).
+            * 'match_histogram': matches the cumulative histogram of each channel.
+            * 'luminance_temperature': matches luminance (smooth curve, Lee et al. 2016) and mean colour temperature.
+            * 'lalonde_efros': moves 50 clusters of colours by the exact optimal transport to those of the background
               (Lalonde and Efros, *Using Color Compatibility for Assessing Image Realism*, 2007), damped with σ = 75.
-            * 'xue': contrast, luminance, temperature and saturation (Xue, Agarwala, Dorsey, Rushmeier, *Understanding
-              and Improving the Realism of Image Composites*, 2012), each by the offset that its high, low and mean
-              values agree on best, in place of the paper's classifiers.
+            * 'xue': matches contrast, luminance, temperature and saturation (Xue, Agarwala, Dorsey, Rushmeier,
+              *Understanding and Improving the Realism of Image Composites*, 2012), each by the offset that its high,
+              low and mean values agree on best, in place of the paper's classifiers.
 
             Statistics of the background say little of the light on an object: see docs/harmonize.md before using one of
             the last six.
-        strength: 0 to 1, how far colours go; 0 gives a copy.
-        guard: leave the image as it is where the answer cannot be trusted, that is, with a confidence below 0.25: an
-            object or background of a few pixels, a change that no light explains, a network that contradicts itself
-            when the picture is mirrored, or whose change is none of colours. Less of a network's change is made, too,
-            as far as its weights say: 'auto' changes an object by 7.5 of 255 at most where it is not sure. Statistics
-            are held back: ratios of spreads to 1/1.5 to 1.5, shifts of means, slopes of curves, the mean change to
-            0.05 of white; highlights keep their hue. False: what the method says, as published; for an object that is
+        strength: how far colours go, 0 to 1; 0 gives a copy.
+        guard: whether to leave the image as it is where the answer cannot be trusted, that is, where its confidence is
+            below 0.25: object or background have few pixels, no light explains the change, or a network contradicts
+            itself on the mirrored image, or makes a change that no colour map explains. A network's change is also
+            reduced as its weights say: 'auto' changes an object by 7.5 of 255 at most where it is not sure. Statistics
+            are held back: ratios of spreads to 1/1.5 to 1.5, shifts of means, slopes of curves, and the mean change to
+            0.05 of white; highlights keep their hue. False: the change is made as published, for an object that is
             known not to fit.
-        batch_statistics: the batch norms of a network take mean and variance of the picture that it sees, in place of
-            those that training has kept: so the published test commands of DoveNet, BargainNet and pix2pix run.
+        batch_statistics: whether a network's batch norms take mean and variance of the image that it sees, not those
+            kept from training; the published test commands of DoveNet, BargainNet and pix2pix do so.
         keep_gps, errors, out: see `pyharmony.blend`.
-        device: 'auto', 'cpu' or 'cuda': where the network of a file runs; None: what `pyharmony.set_device` says. A
-            model runs where it is. The map is found and applied on the processor: an array on a CUDA device is copied
-            there, and the result back to it.
-        return_info: also return a HarmonizeInfo, of each item of a batch or list.
+        device: 'auto', 'cpu' or 'cuda': where the network of a file runs; None: the setting of `pyharmony.set_device`.
+            A model runs where it is. The map is found and applied on the CPU: an array on a CUDA device is copied to
+            the CPU, and the result back to the device.
+        return_info: whether to return a HarmonizeInfo too, or one for each item of a batch or list.
 
     Returns:
         The image, in its own kind, layout, shape and dtype, or (image, info). Where the mask is zero it is image, bit
-        for bit. Integers are rounded half to even; floats beyond [0, 1] stay beyond. Without a foreground, and with a
+        for bit. Integers are rounded half to even; floats beyond [0, 1] stay beyond. Without an object, or with a
         method of statistics without a background, it is a copy, whatever guard is.
 
     Raises:
         WeightsError: there are no such weights, or they are damaged.
         ImportError: a network is wanted, and torch is not installed.
         MaskError: mask is None.
-        ArgumentError: method is none, strength is outside 0 to 1; NaN or infinities in the image, but for where its
-            alpha is zero; batch_statistics of a method without batch norms.
+        ArgumentError: there is no such method; strength is outside 0 to 1; the image holds NaN or infinities where its
+            alpha is not zero; batch_statistics is set for a method without batch norms.
         DeviceError: arrays are on two devices, or out is not where image is; or device cannot be used, and
             `pyharmony.set_device` was told to be strict.
         PyHarmonyError: see `pyharmony.blend`.
@@ -244,23 +244,23 @@ def harmonize_frames(
 ) -> Iterator[Any]:
     """Harmonizes the frames of a sequence, one after another, with a colour map that moves slowly.
 
-    The map of a frame is smoothing times that of the one before plus (1 - smoothing) times what the method says now, so
-    that nothing flickers. It starts anew at a cut, where two frames' histograms of colours (8 x 8 x 8) have less than
-    half in common. A frame whose answer is not trusted is mapped as the one before.
+    The map of a frame is smoothing times the map of the frame before plus (1 - smoothing) times the map that the method
+    finds for it, so that nothing flickers. It starts anew at a cut, where two frames' histograms of colours (8 x 8 x 8)
+    have less than half in common. A frame whose answer is not trusted gets the map of the frame before.
 
     Args:
-        frames, masks: images and their masks, as many; of any kind that `harmonize` takes but lists. They are taken one
-            at a time: generators will do.
-        smoothing: 0 (each frame by itself) to below 1.
+        frames, masks: equally many images and masks, of any kind that `harmonize` takes except lists. They are taken
+            one at a time, so they may be generators.
+        smoothing: the share of the map of the frame before, 0 (each frame by itself) to below 1.
         method, strength, guard, batch_statistics, keep_gps, device, return_info: see `harmonize`. `HarmonizeInfo.map`
-            is the smoothed.
+            is the smoothed map.
 
     Yields:
-        What `harmonize` returns of each frame.
+        The result of `harmonize` for each frame.
 
     Raises:
         ShapeError: there are more frames than masks, or fewer; a frame is a batch.
-        PyHarmonyError: as `harmonize`.
+        PyHarmonyError: see `harmonize`.
 
     Example:
         >>> from pyharmony.harmonization import harmonize_frames
@@ -310,7 +310,7 @@ def _frames(
 
 
 class _Memory:
-    """What a sequence remembers from frame to frame."""
+    """The memory of a sequence from frame to frame: the last map and histogram."""
 
     def __init__(self, keep: float) -> None:
         self._keep = keep
@@ -327,7 +327,7 @@ class _Memory:
         self._colors = colors
 
     def smoothed(self, found: ColorMap | None) -> ColorMap:
-        """The map of this frame; found is None where none is trusted."""
+        """Returns the map of this frame; found is None where the answer is not trusted."""
         if found is None:
             return IDENTITY if self._map is None else self._map
         self._map = found if self._map is None else found.mixed(self._map, self._keep)
@@ -371,7 +371,7 @@ def _run(
 
 
 def _warning_of(info: HarmonizeInfo, guard: bool) -> tuple[str, type[PyHarmonyWarning]] | None:
-    """What is warned of; the same words whatever the figures, so that Python says them once for a line of code."""
+    """Returns the warning for an info; its text has no figures, so that Python shows it once for a line of code."""
     if info.method == "copy" and info.reason:
         if guard and info.asked:
             reason = f"the answer is not trusted, {info.reason}; guard=False makes the change"
@@ -390,7 +390,7 @@ def _warning_of(info: HarmonizeInfo, guard: bool) -> tuple[str, type[PyHarmonyWa
 
 
 def _one(job: Job, method: _Method, strength: float, guard: bool, memory: _Memory | None) -> HarmonizeInfo:
-    """One image into its result."""
+    """Harmonises one image into its result and returns its info."""
     holes = job.holes if job.holes is not None and job.holes.any() else None
     check_finite(job.dst, "image", skip=holes)
     target = job.start()
@@ -453,7 +453,7 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
             return fitting(shape, _statistics.SIDE)
 
         return _Method(method, None, "cpu", size, find, True)
-    # What is wrong is told before torch is loaded; a network that was given has loaded it.
+    # Errors are raised before torch is loaded; where the caller passes a network, torch is loaded already.
     if isinstance(method, (str, os.PathLike)):
         _check_name(method)
     elif sys.modules.get("torch") is None:
@@ -489,7 +489,7 @@ def _no_method(method: Any) -> DTypeError:
 
 
 def _check_name(method: str | os.PathLike[str]) -> None:
-    """Refuses a word that is neither a method nor, as far as one can see, weights; and 'auto' without its weights."""
+    """Refuses a name that is no method and does not look like weights, and 'auto' where its weights are missing."""
     shipped = [entry.name for entry in _shipped.every() if entry.task == "harmonize"]
     if method == "auto":
         if DEFAULT not in shipped:
@@ -516,7 +516,7 @@ def _refuse_none(image: Any, mask: Any) -> None:
 
 
 def _kinds(values: Any) -> list[Any]:
-    """None where a value is None, so that arrays are not compared."""
+    """Returns the type of each value, or None for None, so that a search for None does not compare arrays."""
     return [None if value is None else type(value) for value in values]
 
 

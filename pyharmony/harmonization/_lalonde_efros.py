@@ -1,4 +1,4 @@
-"""Recolouring by the clusters of object and background: Lalonde and Efros 2007."""
+"""The method of Lalonde and Efros 2007, which recolours an object by the clusters of object and background."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ._transport import transport_plan
 Float64 = npt.NDArray[np.float64]
 
 _CLUSTERS = 50
-#: Of the damping, in CIELAB; that of iHarmony4's figures of this method.
+#: The sigma of the damping, in CIELAB, as in iHarmony4's figures for this method.
 _SIGMA = 75.0
-#: Pixels of each region that are clustered, and rounds.
+#: The most pixels of a region that are clustered, and the most rounds of k-means.
 _PIXELS, _ROUNDS = 4096, 20
-#: Colours whose distances to all centres are held at once.
+#: The number of colours whose distances to all centres are held at once.
 _AT_ONCE = 4096
 
 
 def lalonde_efros(scene: Scene, guard: bool) -> Found:
-    """See `pyharmony.harmonize`."""
+    """Finds the map of the method 'lalonde_efros', see `pyharmony.harmonize`."""
     inside, weights, _ = samples(scene, _PIXELS)
     outside, others, _ = samples(Scene(scene.picture, 1 - scene.mask), _PIXELS)
     ours, share = clusters(rgb_to_lab(inside), weights)
@@ -44,20 +44,20 @@ def lalonde_efros(scene: Scene, guard: bool) -> Found:
 
 
 def shift_of(lab: Float64, centres: Float64, shifts: Float64) -> Float64:
-    """The shift of colours [N, 3]: the mean of those of the nearer half of the clusters, weighted exp(-d² / σ²)."""
+    """Returns the shifts of colours [N, 3]: means over the nearer half of the clusters, weighted by exp(-d² / σ²)."""
     if len(lab) > _AT_ONCE:
         return np.concatenate([shift_of(lab[i : i + _AT_ONCE], centres, shifts) for i in range(0, len(lab), _AT_ONCE)])
     near = max(1, round(len(centres) / 2))
     distance = np.maximum((lab**2).sum(1)[:, None] - 2 * lab @ centres.T + (centres**2).sum(1), 0)
     limit = np.partition(distance, near - 1, axis=1)[:, near - 1 : near]
-    # The nearest one's exponent is taken off, so that far from all of them the weights do not vanish.
+    # The exponent of the nearest cluster is subtracted, so that the weights do not vanish far from all clusters.
     weights = np.exp((distance.min(1, keepdims=True) - distance) / _SIGMA**2) * (distance <= limit)
     mean: Float64 = weights @ shifts / weights.sum(1, keepdims=True)
     return mean
 
 
 def clusters(colors: Float64, weights: Float64, count: int = _CLUSTERS) -> tuple[Float64, Float64]:
-    """Centres [k, 3] by k-means and their shares [k] of the weight, k at most count; the same bits every time.
+    """Returns centres [k, 3] by k-means and their shares [k] of the weight, k at most count; always the same bits.
 
     The first centres are drawn by k-means++ (Arthur and Vassilvitskii 2007) from one seed.
     """
@@ -81,7 +81,7 @@ def clusters(colors: Float64, weights: Float64, count: int = _CLUSTERS) -> tuple
 
 
 def _assigned(colors: Float64, weights: Float64, centres: Float64) -> tuple[Float64, Float64]:
-    """Of each centre the weighted sum of the colours that are nearest to it, and their weight."""
+    """Returns, for each centre, the weighted sum of the colours nearest to it, and their total weight."""
     which = ((centres**2).sum(1) - 2 * colors @ centres.T).argmin(1)
     share: Float64 = np.bincount(which, weights, len(centres)).astype(np.float64)
     sums: Float64 = np.stack([np.bincount(which, weights * colors[:, c], len(centres)) for c in range(3)], -1)

@@ -1,4 +1,4 @@
-"""Colour maps: what a method found, applied to an image of any size."""
+"""Colour maps: the answers of methods, which can be applied to an image of any size."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from ..typing import Array, ArrayT
 
 Float64 = npt.NDArray[np.float64]
 
-#: Sides of the tables that functions of a colour are put into.
+#: The side of the tables that functions of a colour are turned into.
 TABLE = 33
-#: Rows whose temporaries stay far below the image.
+#: The rows of a strip, so few that its temporaries stay far below the image.
 _ROWS = 64
 _IDENTITY = np.eye(3, 4)
 
@@ -31,12 +31,12 @@ _IDENTITY = np.eye(3, 4)
 class ColorMap:
     """A map of colours, the same at every size of the image.
 
-    Either a table, or the sum of an affine map, curves and a bilateral grid, see `pyharmony.ops.color_grid`; those that
-    are None leave colours as they are. 1 is white.
+    It is either a table, or the sum of an affine map, curves and a bilateral grid, see `pyharmony.ops.color_grid`;
+    parts that are None leave colours as they are. 1 is white.
 
     Attributes:
         affine: [3, 4].
-        curves: [3, 3, K], what is added to output channel o of the value of input channel c, at K equal steps.
+        curves: [3, 3, K]; [o, c] is added to output channel o, by the value of input channel c at K equal steps.
         grid: [Gh, Gw, D, 3, 4], over rows, columns and luma.
         table: [n, n, n, 3], over red, green and blue; interpolated tetrahedrally.
 
@@ -55,14 +55,14 @@ class ColorMap:
     table: Float64 | None = None
 
     def scaled(self, strength: float) -> ColorMap:
-        """The map that goes only so far from the identity, 0 to 1."""
+        """Returns the map at the share strength, 0 to 1, of the way from the identity to this one."""
         return IDENTITY.mixed(self, strength)
 
     def mixed(self, other: ColorMap, share: float) -> ColorMap:
-        """This map and a share of another: (1 - share) f + share g, both of one form, or one of them the identity.
+        """Returns (1 - share) f + share g, of this map f and another map g of the same form, or one of them identity.
 
         Raises:
-            ShapeError: a table and a map without one, or arrays of different shapes.
+            ShapeError: one has a table and the other none, or arrays have different shapes.
         """
         if share == 1:
             return other
@@ -88,7 +88,7 @@ class ColorMap:
 
     @property
     def is_identity(self) -> bool:
-        """Whether it leaves every colour as it is."""
+        """Whether the map leaves every colour as it is."""
         if self.table is not None:
             return bool(np.array_equal(self.table, lattice(self.table.shape[0]).reshape(self.table.shape)))
         still = self.affine is None or np.array_equal(self.affine, _IDENTITY)
@@ -102,22 +102,22 @@ class ColorMap:
         origin: tuple[int, int] = (0, 0),
         frame: tuple[int, int] | None = None,
     ) -> ArrayT:
-        """The image with its colours mapped inside the mask.
+        """Returns the image with its colours mapped inside the mask.
 
-        A tile gives the same bits as the whole image does there.
+        The bits of a tile are those that the whole image gives at the same pixels.
 
         Args:
             image: [H, W, 3] in RGB, any image dtype and strides; a numpy array or a torch tensor.
             mask: [H, W], soft; None: everywhere.
-            origin: (x, y) of the image's first pixel in the whole of which it is a tile.
-            frame: (H, W) of that whole; None: the image is all of it.
+            origin: (x, y) of the image's first pixel in the frame of which it is a tile.
+            frame: (H, W) of that frame; None: the image is the whole frame.
 
         Returns:
             [H, W, 3] of image's kind and dtype. Where the mask is zero it is image, bit for bit. Integers are rounded
             half to even; floats beyond [0, 1] stay beyond.
 
         Raises:
-            ShapeError, DTypeError, MaskError: image is no [H, W, 3], or mask no mask of it.
+            ShapeError, DTypeError, MaskError: image is no [H, W, 3], or mask is no mask for it.
             ArgumentError: the tile does not lie inside the frame.
         """
         a = color_image(image, "image")
@@ -144,8 +144,8 @@ def apply_into(
     origin: tuple[int, int],
     frame: tuple[int, int],
 ) -> None:
-    """`ColorMap.apply` of what is checked already, of 1 or 3 channels; out may be image."""
-    # A table ends at 0 and 1: of floats its change is added, so that what lies beyond stays beyond.
+    """Does what `ColorMap.apply` does for checked arrays of 1 or 3 channels; out may be image."""
+    # A table ends at 0 and 1: to floats its change is added, so that values beyond [0, 1] stay beyond.
     if image.shape[2] == 3 and (color_map.table is None or image.dtype.kind == "u"):
         _write(color_map, image, mask, out, origin, frame)
         return
@@ -159,7 +159,7 @@ def apply_into(
         after = np.empty_like(held, order="C")
         _write(color_map, np.ascontiguousarray(held), None, after, (origin[0], origin[1] + top), frame)
         after -= held
-        if image.shape[2] == 1:  # of three equal channels, the luma of what they become
+        if image.shape[2] == 1:  # grey was mapped as three equal channels and becomes the luma of the result
             after = (after @ np.array([0.299, 0.587, 0.114], real))[..., None]
         if mask is not None:
             after *= as_float(mask[rows])[..., None]
@@ -202,11 +202,11 @@ def _pair(x: Any, name: str) -> tuple[int, int]:
 
 
 def lattice(n: int = TABLE) -> Float64:
-    """The colours of a table's entries, [n³, 3]."""
+    """Returns the colours of a table's entries, [n³, 3]."""
     axis = np.linspace(0, 1, n)
     return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
 
 
 def table_of(function: Callable[[Float64], Float64]) -> ColorMap:
-    """A function of colours [N, 3] as a table, held to [0, 1]."""
+    """Returns a function of colours [N, 3] as a table, clipped to [0, 1]."""
     return ColorMap(table=np.clip(function(lattice()), 0, 1).reshape(TABLE, TABLE, TABLE, 3))

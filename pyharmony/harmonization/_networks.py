@@ -1,4 +1,4 @@
-"""Networks as methods: run at their own size, and what they did as a colour map."""
+"""Networks as methods: they run at their own size, and their change becomes a colour map."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from ._guards import Found, believed, change_confidence, combined, keeping_skin,
 from ._maps import ColorMap
 from ._scene import Float32, Scene
 
-#: Changes below this, in units of white, are those of a network that agrees with the picture.
+#: A network whose change is below this, in units of white, agrees with the image as it is.
 _AGREES = 2 / 255
 
 
 def network(source: Any, device: str | None, batch_statistics: bool = False) -> Model:
-    """A model that harmonises.
+    """Returns a model that harmonises.
 
     Args:
-        source: a model, which stays where it is; or what `pyharmony.models.load` takes.
-        device: 'auto', 'cpu' or 'cuda', where a loaded one runs; None: what `pyharmony.set_device` says.
+        source: a model, which stays where it is; or anything that `pyharmony.models.load` takes.
+        device: 'auto', 'cpu' or 'cuda', where a loaded model runs; None: the setting of `pyharmony.set_device`.
         batch_statistics: see `pyharmony.harmonize`.
 
     Raises:
-        WeightsError: as `pyharmony.models.load`.
+        WeightsError: see `pyharmony.models.load`.
         ArgumentError: the model does something else, or has no batch norms and batch_statistics are asked for.
         DeviceError: device cannot be used, and `pyharmony.set_device` was told to be strict.
     """
@@ -60,15 +60,15 @@ def network(source: Any, device: str | None, batch_statistics: bool = False) -> 
 
 @functools.lru_cache(maxsize=2)
 def _loaded(source: str, version: Any, device: str) -> Model:
-    """A file's model; version tells one state of the file from another."""
+    """Returns the model of a file, which is cached; version tells one state of the file from another."""
     return models.load(source).eval().to(device)
 
 
 def found_by(model: Model, scene: Scene, guard: bool) -> Found:
-    """What a network says of a scene at its own size.
+    """Returns the answer of a network for a scene at the network's own size.
 
     Raises:
-        WeightsError: it gives NaN or infinities.
+        WeightsError: the network gives NaN or infinities.
     """
     seen = _seen(scene)
     views = [seen, Scene(seen.picture[:, ::-1], seen.mask[:, ::-1])] if guard else [seen]
@@ -98,13 +98,13 @@ def found_by(model: Model, scene: Scene, guard: bool) -> Found:
 
 
 def _seen(scene: Scene) -> Scene:
-    """With the hard mask that networks are trained with: at least half inside, or, where nothing is, half the most."""
+    """Returns the scene with a hard mask, as in training: at least 0.5, or half the maximum where no pixel has 0.5."""
     limit = min(0.5, float(scene.mask.max()) / 2)
     return Scene(scene.picture, (scene.mask >= limit).astype(np.float32) if limit > 0 else scene.mask)
 
 
 def _tensors(model: Model, views: list[Scene]) -> tuple[Tensor, Tensor]:
-    """Pictures [N, 3, S, S] in the model's range and masks [N, 1, S, S]."""
+    """Returns the images [N, 3, S, S] in the model's range and the masks [N, 1, S, S]."""
     parameter = next(model.parameters())
     pictures = torch.from_numpy(np.stack([view.picture for view in views])).permute(0, 3, 1, 2)
     masks = torch.from_numpy(np.stack([view.mask for view in views]))[:, None]
@@ -120,7 +120,7 @@ def _finite(model: Model, x: Tensor) -> Any:
 
 @contextlib.contextmanager
 def _evaluating(model: Model) -> Iterator[None]:
-    """The model in evaluation mode; afterwards each part has its own again."""
+    """Puts the model into evaluation mode; afterwards each part is back in its own mode."""
     modes = [(part, part.training) for part in model.modules()]
     model.eval()
     try:
@@ -131,14 +131,14 @@ def _evaluating(model: Model) -> Iterator[None]:
 
 
 def _outputs(model: Model, views: list[Scene]) -> list[Float32]:
-    """The network's pictures [S, S, 3], held to [0, 1]."""
+    """Returns the network's images [S, S, 3], clipped to [0, 1]."""
     pictures, masks = _tensors(model, views)
     made = (model.predict(pictures, masks) - model.low) / (1 - model.low)
     return list(_finite(model, made).clip(0, 1).transpose(0, 2, 3, 1))
 
 
 def _maps(model: Any, views: list[Scene]) -> list[ColorMap] | None:
-    """Of a network that gives colour maps, its own; None of one that gives pictures."""
+    """Returns the colour maps of a network that gives maps; None for a network that gives images."""
     if hasattr(model, "maps"):
         made = model.maps(*_tensors(model, views))
         parts = {name: _finite(model, x).astype(np.float64) for name, x in made._asdict().items() if x is not None}
@@ -146,7 +146,7 @@ def _maps(model: Any, views: list[Scene]) -> list[ColorMap] | None:
     generator: Any = getattr(model, "generator", None)
     if not (getattr(model.config, "residual", False) and hasattr(generator, "maps")):
         return None
-    # An affine change of each pixel is a grid with a cell a pixel, of one level; here its unit becomes [0, 1].
+    # An affine change of each pixel is a grid of one level with one cell a pixel; its unit is converted to [0, 1].
     pictures, masks = _tensors(model, views)
     cells = _finite(model, generator.maps(pictures, masks) if model.takes_mask else generator.maps(pictures))
     grids = cells.reshape(len(views), 3, 4, *cells.shape[2:]).transpose(0, 3, 4, 1, 2)[:, :, :, None].astype(np.float64)

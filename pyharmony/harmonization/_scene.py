@@ -1,4 +1,4 @@
-"""What the methods look at: a picture and its mask, reduced to a size that does not grow with the image."""
+"""The scene that methods look at: an image and its mask, reduced to a size that does not grow with the image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .._images.region import as_float
 
 Float32 = npt.NDArray[np.float32]
 
-#: Rows of the reduced picture that are averaged at once: what they need stays far below the image.
+#: The rows of the reduced image that are averaged at once, so few that their temporaries stay far below the image.
 _STRIP = 16
 
 
@@ -21,7 +21,7 @@ class Scene:
     """A composite as the methods see it.
 
     Attributes:
-        picture: [h, w, 3] in [0, 1]; a grey image has three equal channels.
+        picture: the image, [h, w, 3] in [0, 1]; a grey image has three equal channels.
         mask: [h, w] in [0, 1].
     """
 
@@ -30,13 +30,13 @@ class Scene:
 
 
 def scene(colors: NumpyArray, mask: NumpyArray, holes: NumpyArray | None, size: tuple[int, int]) -> Scene:
-    """The scene at size (h, w), each pixel the mean of what it covers.
+    """Returns the scene at size (h, w), each of its pixels the mean of the pixels that it covers.
 
     Args:
-        colors: [H, W, C] of an image, C of 1 or 3; floats are held to [0, 1].
+        colors: [H, W, C] of an image, C of 1 or 3; floats are clipped to [0, 1].
         mask: [H, W] of any dtype of masks.
         holes: [H, W], where the image has no colour; those pixels weigh nothing. None: nowhere.
-        size: the reduced height and width. Along an axis that the image has fewer pixels on it is enlarged.
+        size: the reduced height and width. Along an axis on which the image has fewer pixels, it is enlarged.
     """
     picture = reduced(colors, size, holes)
     if picture.shape[2] == 1:
@@ -45,16 +45,16 @@ def scene(colors: NumpyArray, mask: NumpyArray, holes: NumpyArray | None, size: 
 
 
 def fitting(shape: tuple[int, int], longest: int) -> tuple[int, int]:
-    """Height and width of the same aspect whose longer side is at most that."""
+    """Returns height and width of the same aspect whose longer side is at most `longest`."""
     share = min(1.0, longest / max(shape))
     return max(1, round(shape[0] * share)), max(1, round(shape[1] * share))
 
 
 def reduced(x: NumpyArray, size: tuple[int, int], holes: NumpyArray | None = None) -> Float32:
-    """x [H, W, C] at [h, w, C], float32 in [0, 1].
+    """Returns x [H, W, C] reduced to [h, w, C], float32 in [0, 1].
 
-    Means of whole blocks of pixels first, strip by strip, as long as two blocks a pixel are left; then Pillow's
-    bilinear filter, which widens to what it shrinks.
+    First, whole blocks of pixels are averaged, strip by strip, as large as leaves two blocks for each pixel of the
+    result; then comes Pillow's bilinear filter, which widens as it shrinks the image.
     """
     height, width = x.shape[:2]
     fy, fx = max(1, height // (2 * size[0])), max(1, width // (2 * size[1]))
@@ -79,7 +79,7 @@ def reduced(x: NumpyArray, size: tuple[int, int], holes: NumpyArray | None = Non
 
 
 def _blocks(x: NumpyArray, fy: int, fx: int) -> Float32:
-    """Means of blocks of fy x fx pixels of [h, w, C], smaller ones at the far borders; in [0, 1]."""
+    """Returns the means of blocks of fy x fx pixels of [h, w, C], smaller ones at the far borders; in [0, 1]."""
     if x.dtype == np.uint8 and (fy > 1 or fx > 1) and x.shape[2] in (1, 3):
         from PIL import Image
 
@@ -100,7 +100,7 @@ def _blocks(x: NumpyArray, fy: int, fx: int) -> Float32:
 
 
 def _resized(x: Float32, size: tuple[int, int], box: tuple[float, float]) -> Float32:
-    """x [h, w, C], of which box (width, height) is seen, at [*size, C]."""
+    """Returns the part box (width, height) of x [h, w, C], resized to [*size, C]."""
     if x.shape[:2] == size and box == (x.shape[1], x.shape[0]):
         return x
     from PIL import Image

@@ -1,4 +1,4 @@
-"""Transfers of the background's statistics to the object, held back where they would do harm."""
+"""Transfers of the background's statistics to the object, which are held back where they would do harm."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from ._scene import Scene
 Float64 = npt.NDArray[np.float64]
 Function = Callable[[Float64], Float64]
 
-#: The longer side of the picture whose statistics are taken.
+#: The longer side of the reduced image whose statistics are taken.
 SIDE = 512
 
-#: Ratios of spreads, and of the slopes of curves, at most and, inverted, at least.
+#: The largest ratio of spreads, and of the slopes of curves; the smallest is its inverse.
 _RATIO = 1.5
-#: Shifts of the means of lαβ: a factor of 1.5 of light, of 1.25 of blue, of 1.1 between red and green.
+#: The largest shifts of the means of lαβ: a factor of 1.5 of light, of 1.25 of blue, of 1.1 between red and green.
 _LALPHABETA = np.array(
     [math.sqrt(3) * math.log(1.5), 2 / math.sqrt(6) * math.log(1.25), math.sqrt(0.5) * math.log(1.1)]
 )
-#: Shifts of the means of red, green and blue, and of the values of curves; 1 is white.
+#: The largest shifts of the means of red, green and blue, and of the values of curves; 1 is white.
 _RGB, _CURVE = 0.15, 0.2
-#: Least variance of regions that are nearly of one colour, a standard deviation of 5 of 255.
+#: The least variance, for regions that are nearly of one colour: a standard deviation of 5 of 255.
 _FLOOR = (5 / 255) ** 2
 _BINS = 256
-#: Shifts of luminance, and of colour temperature in mired.
+#: The largest shifts of luminance, and of colour temperature in mired.
 _LUMINANCE, _MIRED = 0.2, 40.0
 
 
 def reinhard(scene: Scene, guard: bool) -> Found:
-    """See `pyharmony.harmonize`."""
+    """Finds the map of the method 'reinhard', see `pyharmony.harmonize`."""
     colors, weights = rgb_to_lalphabeta(scene.picture.reshape(-1, 3)), scene.mask.reshape(-1).astype(np.float64)
     (mean, spread), (wanted, goal) = (_moments(colors, w) for w in (weights, 1 - weights))
     ratio = np.where(spread > NO_SPREAD, goal / np.maximum(spread, NO_SPREAD), 1.0)
@@ -54,7 +54,7 @@ def reinhard(scene: Scene, guard: bool) -> Found:
 
 
 def mkl(scene: Scene, guard: bool) -> Found:
-    """See `pyharmony.harmonize`."""
+    """Finds the map of the method 'mkl', see `pyharmony.harmonize`."""
     ours, theirs = (region.stats() for region in _regions(scene))
     shift = theirs.mean - ours.mean
 
@@ -68,7 +68,7 @@ def mkl(scene: Scene, guard: bool) -> Found:
 
 
 def match_histogram(scene: Scene, guard: bool) -> Found:
-    """See `pyharmony.harmonize`."""
+    """Finds the map of the method 'match_histogram', see `pyharmony.harmonize`."""
     low, high = np.zeros(3), np.ones(3)
     ours, theirs = (region.stats((), _BINS, low, high) for region in _regions(scene))
     tables = quantile_tables(ours.histogram, theirs.histogram, low, high)
@@ -82,7 +82,7 @@ def match_histogram(scene: Scene, guard: bool) -> Found:
 
 
 def luminance_temperature(scene: Scene, guard: bool) -> Found:
-    """See `pyharmony.harmonize`."""
+    """Finds the map of the method 'luminance_temperature', see `pyharmony.harmonize`."""
     ours, theirs = _regions(scene)
     before, wanted = luminances(ours), luminances(theirs)
     mired = mean_mired(theirs) - mean_mired(ours)
@@ -106,7 +106,7 @@ def luminance_temperature(scene: Scene, guard: bool) -> Found:
 
 
 def _found(scene: Scene, published: Function, held: Function, guard: bool) -> Found:
-    """What a method says by a function of colours as published, and by the one within the limits of the guard."""
+    """Returns a method's answer from its published function of colours, and the function held within the limits."""
     asked = found = table_of(published)
     confidence = combined(region_confidence(scene), change_confidence(scene, found.apply(scene.picture)))
     if guard:
@@ -119,13 +119,13 @@ def _regions(scene: Scene) -> tuple[Region, Region]:
 
 
 def _moments(colors: Float64, weights: Float64) -> tuple[Float64, Float64]:
-    """Mean and standard deviation of each channel."""
+    """Returns the mean and standard deviation of each channel."""
     mean = weights @ colors / weights.sum()
     return mean, np.sqrt(weights @ (colors - mean) ** 2 / weights.sum())
 
 
 def _held(table: Float64, middle: float) -> Float64:
-    """A curve at equal steps from 0 to 1 with slopes and shifts within limits, about the value at middle."""
+    """Returns a curve at equal steps from 0 to 1, slopes and shifts held within limits, about its value at middle."""
     step = 1 / (len(table) - 1)
     edges = np.linspace(0, 1, len(table))
     centre = float(np.interp(middle, edges, table))

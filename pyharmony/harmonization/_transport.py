@@ -1,4 +1,4 @@
-"""The earth mover's distance between signatures, exactly: the transportation simplex."""
+"""The earth mover's distance between signatures, computed exactly by the transportation simplex."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Float64 = npt.NDArray[np.float64]
 
 
 def transport_plan(supply: Float64, demand: Float64, cost: Float64) -> Float64:
-    """The flow of least total cost, [n, m], whose rows sum to supply and whose columns to demand.
+    """Returns the flow of least total cost, [n, m], whose rows sum to supply and whose columns to demand.
 
-    The simplex on a spanning tree of the cells (Dantzig 1951): from the tree of least costs first, the cell of the most
-    negative reduced cost enters until there is none. Degenerate corners are kept apart by a perturbation of 1e-12 of
-    the total, which is as far as the result may be from the constraints.
+    It is the simplex on a spanning tree of the cells (Dantzig 1951): the first tree takes the cheapest cells first; the
+    cell of the most negative reduced cost enters until there is none. A perturbation of 1e-12 of the total keeps
+    degenerate corners apart, so the result may miss the constraints by as much.
 
     Args:
         supply, demand: [n] and [m], above zero, of equal sums.
@@ -37,7 +37,7 @@ def transport_plan(supply: Float64, demand: Float64, cost: Float64) -> Float64:
 
 
 def _first(a: Float64, b: Float64, cost: Float64) -> Float64:
-    """A tree of cells, the cheapest filled first; NaN where a cell is not in it."""
+    """Returns the flow on a tree of cells, the cheapest filled first; NaN where a cell is not in the tree."""
     rest, wanted = a.copy(), b.copy()
     flow = np.full(cost.shape, np.nan)
     rows, columns = set(range(len(a))), set(range(len(b)))
@@ -58,7 +58,7 @@ def _first(a: Float64, b: Float64, cost: Float64) -> Float64:
 
 
 def _potentials(flow: Float64, cost: Float64) -> tuple[Float64, Float64, list[int], list[int]]:
-    """u and v with u_i + v_j = cost on the tree, and of each of its nodes (rows, then columns) parent and depth."""
+    """Returns u and v with u_i + v_j = cost on the tree, and parent and depth of each node (rows, then columns)."""
     n, m = cost.shape
     near: list[list[int]] = [[] for _ in range(n + m)]
     for i, j in zip(*(x.tolist() for x in np.nonzero(~np.isnan(flow))), strict=True):
@@ -78,7 +78,7 @@ def _potentials(flow: Float64, cost: Float64) -> tuple[Float64, Float64, list[in
 
 
 def _pivot(flow: Float64, i: int, j: int, parent: list[int], depth: list[int]) -> None:
-    """Moves as much as possible around the cycle that cell (i, j) closes, and takes the emptied cell out."""
+    """Moves as much flow as possible around the cycle that cell (i, j) closes, and takes out the emptied cell."""
     n = flow.shape[0]
     a, b = i, n + j
     left, right = [a], [b]
@@ -89,7 +89,7 @@ def _pivot(flow: Float64, i: int, j: int, parent: list[int], depth: list[int]) -
         else:
             b = parent[b]
             right.append(b)
-    path = left + right[-2::-1]  # from the row i to the column j along the tree
+    path = left + right[-2::-1]  # the nodes from row i to column j along the tree
     cells = [(p, q - n) if p < n else (q, p - n) for p, q in itertools.pairwise(path)]
     losing, gaining = cells[::2], cells[1::2]
     amount, out = min((flow[cell], cell) for cell in losing)

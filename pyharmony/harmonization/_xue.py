@@ -1,4 +1,4 @@
-"""Statistics that make composites look real: Xue, Agarwala, Dorsey and Rushmeier 2012, by the rule of zero offsets."""
+"""The method of Xue, Agarwala, Dorsey and Rushmeier 2012: it matches statistics by the paper's rule of zero offsets."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ Bool = npt.NDArray[np.bool_]
 Function = Callable[[Float64], Float64]
 
 _LUMINANCE = np.array([0.21, 0.72, 0.07])
-#: Least luminance whose logarithm is taken, and the share of pixels that are high or low.
+#: The least luminance whose logarithm is taken, and the share of pixels that count as high or low.
 _LEAST, _TAIL = 2.0**-11.686, 1 / 1024
-#: Luminance of what counts for a colour temperature.
+#: The colours between these luminances count for a colour temperature.
 _SHADOW, _OVEREXPOSED = float(srgb_to_linear(60 / 255)), 0.88
-#: Least local contrast that counts, and the Gaussian that it is relative to.
+#: The least local contrast that counts, and the sigma of the Gaussian that it is relative to.
 _CONTRAST, _SIGMA = 0.10, 1.5
 _ALPHAS = (0.40, 0.45, 0.50, 0.55, 0.60)
 #: Objects of fewer pixels are left as they are, as in the paper's figures of iHarmony4.
 _FEWEST = 500
-#: How far the contours are stayed away from, in shorter sides of the object's box.
+#: The distance that is kept from the contour, inside and outside, in shorter sides of the object's box.
 _INNER, _OUTER = 0.03, 0.15
-#: Bounds of a guarded call: of luminance in stops, of colour temperature in mired, of the logarithm of saturation.
+#: The largest offsets of a guarded call: luminance in stops, colour temperature in mired, logarithm of saturation.
 _STOPS, _MIRED, _SATURATION = 1.0, 60.0, 0.7
 
 
 class Features(NamedTuple):
-    """What is compared: numbers of a region, such as their high, low and mean; None where it has none."""
+    """The statistics of a region that are compared, each as high, low and mean; None where it has none."""
 
     luminance: Float64
     temperature: Float64 | None
@@ -53,7 +53,7 @@ class Features(NamedTuple):
 
 
 def xue(scene: Scene, guard: bool) -> Found:
-    """See `pyharmony.harmonize`."""
+    """Finds the map of the method 'xue', see `pyharmony.harmonize`."""
     area = float(scene.mask.sum(dtype=np.float64))
     if area < _FEWEST:
         return Found(IDENTITY, 0.0, "the object is too small")
@@ -66,7 +66,7 @@ def xue(scene: Scene, guard: bool) -> Found:
     pivot = float(luminance[inside].mean())
     wanted = top_contrast(luminance, outside)
     misses = [abs(top_contrast(s_curve(luminance, alpha, pivot), inside) - wanted) for alpha in _ALPHAS]
-    # The middle one, which changes nothing, where no other is nearer.
+    # A tie goes to the alpha nearest to 0.5, which changes nothing.
     alpha = min(zip(misses, _ALPHAS, strict=True), key=lambda pair: (pair[0], abs(pair[1] - 0.5)))[1]
     steps: list[Function] = [lambda x: contrasted(x, alpha, pivot)]
     ours = steps[0](ours)
@@ -100,10 +100,10 @@ def xue(scene: Scene, guard: bool) -> Found:
 
 
 def regions(scene: Scene) -> tuple[Bool, Bool]:
-    """Where the statistics are taken: the object without its contour, and the surroundings, away from it.
+    """Returns where statistics are taken: in the object and in the background around it, both away from the contour.
 
-    The surroundings are the boxes of the object's size around its box; where nothing is left of them, all of the
-    background.
+    That part of the background lies in the boxes of the object's size around the object's box; where no pixel is left
+    of it, the whole background is taken.
     """
     inside = scene.mask >= 0.5
     if not inside.any():
@@ -125,7 +125,7 @@ def regions(scene: Scene) -> tuple[Bool, Bool]:
 
 
 def features(colors: Float64) -> Features:
-    """Of linear colours [N, 3]."""
+    """Returns the features of linear colours [N, 3]."""
     luminance = colors @ _LUMINANCE
     counted = (luminance > _SHADOW) & (luminance < _OVEREXPOSED)
     temperature = None
@@ -140,16 +140,16 @@ def features(colors: Float64) -> Features:
 
 
 def tails(values: Float64) -> Float64:
-    """The means of the highest and of the lowest 1/1024, and of all."""
+    """Returns the mean of the highest 1/1024 of values, of the lowest 1/1024, and of all."""
     count = max(1, round(len(values) * _TAIL))
     ordered = np.partition(values, (count - 1, len(values) - count))
     return np.array([ordered[len(values) - count :].mean(), ordered[:count].mean(), values.mean()])
 
 
 def offset(ours: Float64, theirs: Float64, low: float, high: float) -> float:
-    """What is taken off our features so that they come nearest to theirs, as one of the three differences.
+    """Returns which of the three differences brings our features nearest to theirs when it is subtracted from them.
 
-    The sum of the absolute errors is least; the object's features are held to [low, high]. Of equal ones the smallest.
+    It has the least sum of absolute errors, our features being clipped to [low, high]; of equals, it is the smallest.
     """
     candidates = ours - theirs
     errors = np.abs((ours - candidates[:, None]).clip(low, high) - theirs).sum(1)
@@ -157,7 +157,7 @@ def offset(ours: Float64, theirs: Float64, low: float, high: float) -> float:
 
 
 def top_contrast(luminance: Float64, where: Bool) -> float:
-    """The mean of the highest 1/1024 of the local contrasts of a region; 0 where it has none."""
+    """Returns the mean of the highest 1/1024 of the local contrasts of a region; 0 where it has none."""
     blurred = _blurred(luminance)
     contrast = np.abs(luminance - blurred)[where] / np.maximum(blurred[where], _LEAST)
     contrast = contrast[contrast > _CONTRAST]
@@ -165,7 +165,7 @@ def top_contrast(luminance: Float64, where: Bool) -> float:
 
 
 def _blurred(plane: Float64) -> Float64:
-    """By a Gaussian, borders mirrored."""
+    """Returns the plane blurred by a Gaussian, with mirrored borders."""
     reach = round(4 * _SIGMA)
     taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / _SIGMA) ** 2)
     taps /= taps.sum()
@@ -179,9 +179,9 @@ def _blurred(plane: Float64) -> Float64:
 
 
 def s_curve(x: Float64, alpha: float, pivot: float) -> Float64:
-    """The quadratic Bezier curve (0, 0), (alpha, 1 - alpha), (1, 1) below the pivot, and turned about it above.
+    """Applies the quadratic Bezier curve (0, 0), (alpha, 1 - alpha), (1, 1) below the pivot, point-mirrored above it.
 
-    Above 0.5 contrast rises, at 0.5 nothing changes. Beyond 1 nothing does either.
+    With alpha above 0.5 contrast rises, at 0.5 nothing changes. Values beyond 1 do not change either.
     """
     pivot = min(max(pivot, 1e-6), 1 - 1e-6)
     low = pivot * _bezier((x / pivot).clip(0, 1), alpha)
@@ -196,14 +196,14 @@ def _bezier(x: Float64, alpha: float) -> Float64:
 
 
 def contrasted(linear: Float64, alpha: float, pivot: float) -> Float64:
-    """Colours [N, 3] whose luminance goes through the curve."""
+    """Returns colours [N, 3] whose luminance went through `s_curve`."""
     luminance = linear @ _LUMINANCE
     ratio = np.where(luminance > 0, s_curve(luminance, alpha, pivot) / np.where(luminance > 0, luminance, 1), 1)
     return linear * ratio[..., None]
 
 
 def warmed(linear: Float64, mired: float) -> Float64:
-    """Colours [N, 3] moved along the Planckian locus at constant tint and luminance."""
+    """Returns colours [N, 3] moved along the Planckian locus at constant tint and luminance."""
     xyy = xyz_to_xyy(linear @ RGB_TO_XYZ.T)
     lit = xyy[:, 2] > 0
     xyy[lit, :2] = shift_mired(xyy[lit, :2], mired)
@@ -211,7 +211,7 @@ def warmed(linear: Float64, mired: float) -> Float64:
 
 
 def saturated(linear: Float64, ratio: float) -> Float64:
-    """Colours [N, 3] whose saturation (max - min) / max is multiplied, at most to 1."""
+    """Returns colours [N, 3] whose saturation (max - min) / max is multiplied by ratio, up to 1 at most."""
     top = linear.max(-1, keepdims=True)
     now = np.where(top > 0, 1 - linear.min(-1, keepdims=True) / np.where(top > 0, top, 1), 0)
     ratio_ = np.where(now > 0, np.minimum(now * ratio, 1) / np.where(now > 0, now, 1), 1)

@@ -1,8 +1,8 @@
-"""How far a result is from its target, and how much of a seam it shows. One definition of each: docs/metrics.md.
+"""Metrics of how far a result is from its target, and how much of a seam it shows; docs/metrics.md defines each.
 
-Pictures are arrays [H, W] or [H, W, C] with C = 1 or 3, uint8, uint16 or floats with 1.0 for white; both of a pair have
+Images are arrays [H, W] or [H, W, C] with C = 1 or 3, uint8, uint16 or floats with 1.0 for white; both of a pair have
 one shape and dtype. Whatever the dtype, errors are in 8-bit levels: the range is always 255. A mask [H, W] is bool,
-uint8 or uint16 scaled by its range, or floats in [0, 1]; what is partly inside counts in part.
+uint8 or uint16 scaled by its range, or floats in [0, 1]; a pixel that is partly inside counts in part.
 """
 
 from __future__ import annotations

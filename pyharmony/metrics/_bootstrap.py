@@ -1,4 +1,4 @@
-"""Means over pictures, with what is known of them."""
+"""Means over images, with their confidence intervals."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ class Interval:
 def bootstrap(
     values: Sequence[float] | NumpyArray, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> Interval:
-    """The mean of values and its percentile bootstrap interval (Efron 1979).
+    """Returns the mean of values and its percentile bootstrap interval (Efron 1979).
 
-    As many values are drawn with replacement as there are, `resamples` times; the interval holds the middle share
-    `confidence` of the means. To compare two methods on the same pictures pass the differences.
+    N values are drawn from the N given ones with replacement, `resamples` times; the interval holds the middle share
+    `confidence` of the means. To compare two methods on the same images, pass the differences.
 
     Args:
-        values: [N] finite numbers, one a picture.
+        values: [N] finite numbers, one an image.
         confidence: the share, above 0 and below 1.
-        resamples: how many times, at least 1.
-        seed: of the draws; one seed gives one interval.
+        resamples: the number of draws, at least 1.
+        seed: the seed of the draws; equal seeds give equal intervals.
 
     Returns:
-        An `Interval`; of one value all three are that value.
+        An `Interval`; for a single value, mean, low and high are that value.
 
     Raises:
         ShapeError: values is empty or not one list of numbers.
@@ -85,11 +85,11 @@ def bootstrap(
 def summarize(
     rows: Iterable[Mapping[str, float]], *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> dict[str, Interval]:
-    """The mean of each metric over pictures, with its interval.
+    """Returns the mean of each metric over images, with its interval.
 
     Args:
-        rows: what `evaluate` gave for each picture; all have the same names.
-        confidence, resamples, seed: as `bootstrap`; all metrics are drawn alike.
+        rows: the result of `evaluate` for each image; all have the same names.
+        confidence, resamples, seed: see `bootstrap`; all metrics use the same draws.
 
     Raises:
         ShapeError: there is no row.

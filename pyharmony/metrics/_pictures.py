@@ -1,4 +1,4 @@
-"""The errors of a picture against its target: MSE, PSNR and SSIM, of all of it and of its foreground."""
+"""The errors of an image against its target: MSE, PSNR and SSIM, over the whole image and over its object."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from . import _checks
 from ._checks import RANGE
 from ._seam import excess
 
-#: PSNR is that of an MSE of at least this: 108.13 dB for equal pictures, so that means over pictures stay finite.
+#: The least MSE for a PSNR: equal images have 108.13 dB, so that means over images stay finite.
 SMALLEST_MSE = 1e-6
 
-#: The window of SSIM: 11 x 11, a Gaussian of 1.5 pixels.
+#: The window of SSIM: 11 x 11, a Gaussian with a sigma of 1.5 pixels.
 RADIUS = 5
 KERNEL = np.exp(-(np.arange(-RADIUS, RADIUS + 1) ** 2) / (2 * 1.5**2))
 KERNEL /= KERNEL.sum()
 C1, C2 = (0.01 * RANGE) ** 2, (0.03 * RANGE) ** 2
 
-#: Rows that are worked on at once: what they need stays in the processor's cache.
+#: The rows that are worked on at once, so few that their temporaries stay in the CPU's cache.
 STRIP = 8
 
 
 def mse(output: Array, target: Array) -> float:
-    """mean (output - target)² over all pixels and channels, in squared 8-bit levels.
+    """Returns the mean of (output - target)² over all pixels and channels, in squared 8-bit levels.
 
     Args:
         output, target: [H, W] or [H, W, C], C = 1 or 3, of one shape and dtype.
 
     Raises:
-        ShapeError, DTypeError: they are no pictures, or differ in shape or dtype.
+        ShapeError, DTypeError: they are no images, or differ in shape or dtype.
         ArgumentError: one holds NaN or Inf.
 
     Example:
@@ -46,9 +46,9 @@ def mse(output: Array, target: Array) -> float:
 
 
 def psnr(output: Array, target: Array) -> float:
-    """10 log10(255² / MSE) in dB; MSE is taken as at least 1e-6, so that equal pictures have 108.13 dB.
+    """Returns 10 log10(255² / MSE) in dB; MSE is taken as at least 1e-6, so that equal images have 108.13 dB.
 
-    Args, Raises: as `mse`.
+    Args, Raises: see `mse`.
 
     Example:
         >>> from pyharmony import metrics
@@ -60,12 +60,12 @@ def psnr(output: Array, target: Array) -> float:
 
 
 def ssim(output: Array, target: Array) -> float:
-    """The structural similarity of Wang et al. 2004, at most 1: its map's mean where the window is inside the picture.
+    """Returns the structural similarity of Wang et al. 2004, at most 1: its map's mean where windows fit the image.
 
     The window is 11 x 11, a Gaussian of sigma 1.5; K1 = 0.01, K2 = 0.03, range 255; variances are those of the weighted
     population; channels are averaged.
 
-    Args, Raises: as `mse`; ShapeError also where a side is below 11 pixels.
+    Args, Raises: see `mse`; ShapeError also where a side is below 11 pixels.
 
     Example:
         >>> from pyharmony import metrics
@@ -77,16 +77,16 @@ def ssim(output: Array, target: Array) -> float:
 
 
 def fmse(output: Array, target: Array, mask: Array) -> float:
-    """The MSE of the foreground, sum m (output - target)² / (C sum m), in squared 8-bit levels.
+    """Returns the MSE of the object, sum m (output - target)² / (C sum m), in squared 8-bit levels.
 
     Args:
         output, target: [H, W] or [H, W, C], C = 1 or 3, of one shape and dtype.
         mask: [H, W], bool, integers scaled by their range, or floats in [0, 1].
 
     Raises:
-        ShapeError, DTypeError: they are no pictures, or differ in shape or dtype; mask is of another size.
+        ShapeError, DTypeError: they are no images, or differ in shape or dtype; mask is of another size.
         MaskError: mask is empty, holds 0 and 1 as integers, or values outside [0, 1].
-        ArgumentError: a picture holds NaN or Inf.
+        ArgumentError: an image holds NaN or Inf.
 
     Example:
         >>> from pyharmony import metrics
@@ -101,9 +101,9 @@ def fmse(output: Array, target: Array, mask: Array) -> float:
 
 
 def fpsnr(output: Array, target: Array, mask: Array) -> float:
-    """10 log10(255² / fMSE) in dB; fMSE is taken as at least 1e-6.
+    """Returns 10 log10(255² / fMSE) in dB; fMSE is taken as at least 1e-6.
 
-    Args, Raises: as `fmse`.
+    Args, Raises: see `fmse`.
 
     Example:
         >>> from pyharmony import metrics
@@ -117,11 +117,11 @@ def fpsnr(output: Array, target: Array, mask: Array) -> float:
 
 
 def fssim(output: Array, target: Array, mask: Array) -> float:
-    """The SSIM of the foreground, sum m s / sum m of the map s of `ssim`, continued by mirroring at the borders.
+    """Returns the SSIM of the object, sum m s / sum m of the map s of `ssim`, with images mirrored at the borders.
 
-    Windows reach out of the mask: pixels around the foreground have a part in it.
+    Windows reach out of the mask, so pixels around the object count too.
 
-    Args, Raises: as `fmse`; ShapeError also where a side is below 11 pixels.
+    Args, Raises: see `fmse`; ShapeError also where a side is below 11 pixels.
 
     Example:
         >>> from pyharmony import metrics
@@ -136,19 +136,19 @@ def fssim(output: Array, target: Array, mask: Array) -> float:
 
 
 def evaluate(output: Array, target: Array, mask: Array) -> dict[str, float]:
-    """All metrics of one result at once.
+    """Computes all metrics of one result at once.
 
     Args:
-        output: what was made, [H, W] or [H, W, C], C = 1 or 3, sides of at least 11 pixels.
-        target: what it should be, of the same shape and dtype.
-        mask: [H, W], what was to change.
+        output: the result, [H, W] or [H, W, C], C = 1 or 3, with sides of at least 11 pixels.
+        target: the right image, of the same shape and dtype.
+        mask: [H, W], the mask of the object that was to change.
 
     Returns:
         'mse', 'psnr', 'ssim', 'fmse', 'fpsnr', 'fssim', 'seam_error' (`pyharmony.metrics.seam_error` with target as
-        both pictures) and 'foreground', the share of the picture that is inside.
+        both src and dst) and 'foreground', the share of the image that is inside the mask.
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: as `fmse` and `ssim`.
+        ShapeError, DTypeError, MaskError, ArgumentError: see `fmse` and `ssim`.
 
     Example:
         >>> from pyharmony import metrics
@@ -189,7 +189,7 @@ def _inside(values: NumpyArray) -> NumpyArray:
 
 
 def _squares(output: NumpyArray, target: NumpyArray) -> NumpyArray:
-    """The squared error of each pixel, its channels averaged: float64 [H, W] in squared 8-bit levels."""
+    """Returns the squared error of each pixel, its channels averaged: float64 [H, W] in squared 8-bit levels."""
     found = np.empty(output.shape[:2])
     for top in range(0, output.shape[0], STRIP):
         rows = slice(top, top + STRIP)
@@ -200,7 +200,7 @@ def _squares(output: NumpyArray, target: NumpyArray) -> NumpyArray:
 
 
 def _similarity(output: NumpyArray, target: NumpyArray) -> NumpyArray:
-    """The map of SSIM, its channels averaged: float64 [H, W]; beyond the borders the pictures are mirrored."""
+    """Returns the map of SSIM, its channels averaged: float64 [H, W]; images are mirrored beyond their borders."""
     height, width, channels = output.shape
     if min(height, width) < 2 * RADIUS + 1:
         raise ShapeError(f"output: {width} x {height} pixels; SSIM needs sides of at least {2 * RADIUS + 1}")
@@ -212,7 +212,7 @@ def _similarity(output: NumpyArray, target: NumpyArray) -> NumpyArray:
         strip = rows[top : top + STRIP + 2 * RADIUS]
         for channel in range(channels):
             x, y = (picture[strip, :, channel].astype(np.float64) * scale for picture in (output, target))
-            # x, y, x² + y² and xy are all that SSIM needs: [4, rows, W]
+            # SSIM needs only x, y, x² + y² and xy, as [4, rows, W].
             moments = _smooth_rows(np.stack([x, y, x * x + y * y, x * y]))
             mean_x, mean_y, squares, product = _smooth_columns(moments[..., columns])
             means, both = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
@@ -225,19 +225,19 @@ def _similarity(output: NumpyArray, target: NumpyArray) -> NumpyArray:
 
 
 def _smooth_rows(x: NumpyArray) -> NumpyArray:
-    """x [4, h + 10, W] weighted by the kernel along its rows: [4, h, W]."""
+    """Returns x [4, h + 10, W] weighted by the kernel along its rows, as [4, h, W]."""
     n = x.shape[1] - 2 * RADIUS
     return _weigh([x[:, i : i + n] for i in range(2 * RADIUS + 1)])
 
 
 def _smooth_columns(x: NumpyArray) -> NumpyArray:
-    """x [4, h, W + 10] weighted by the kernel along its columns: [4, h, W]."""
+    """Returns x [4, h, W + 10] weighted by the kernel along its columns, as [4, h, W]."""
     n = x.shape[2] - 2 * RADIUS
     return _weigh([x[..., i : i + n] for i in range(2 * RADIUS + 1)])
 
 
 def _weigh(shifted: list[NumpyArray]) -> NumpyArray:
-    """The sum of eleven arrays weighted by the kernel, which is symmetric."""
+    """Returns the sum of eleven arrays weighted by the kernel, which is symmetric."""
     total = shifted[RADIUS] * KERNEL[RADIUS]
     both = np.empty_like(total)
     for i in range(RADIUS):

@@ -1,4 +1,4 @@
-"""How much of a seam a composite shows along the contour of its mask."""
+"""The metric of how much of a seam an image shows along the contour of its mask."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from . import _checks
 #: The sides of the squares that are compared across the contour, in pixels.
 SIZES = (1, 3, 5)
 
-#: As far as four squares and their width reach from a pixel.
+#: The distance to which four squares and their width reach from a pixel.
 REACH = 2 * max(SIZES)
 
-#: Pixels of the contour that are worked on at once, which bounds the memory.
+#: The number of the contour's pixels that are worked on at once, which bounds the memory.
 AT_ONCE = 8192
 
 
 def seam_error(output: Array, src: Array, dst: Array, mask: Array) -> float:
-    """How much more output changes across the contour of mask than src and dst do there, in 8-bit levels.
+    """Returns how much more output changes across the contour of mask than src and dst do there, in 8-bit levels.
 
     Between two neighbouring pixels with different mask values let a2, a1 | b1, b2 be the means of four squares of n x n
-    pixels in a row, the contour in the middle. The step of a picture is |b1 - a1|, its ridge |a1 + b1 - a2 - b2| / 2,
-    |.| the root mean square of the channels. What the composite shows beyond its sources is
+    pixels in a row, the contour in the middle. The step of an image is |b1 - a1|, its ridge |a1 + b1 - a2 - b2| / 2,
+    where |.| is the root mean square of the channels. The excess of output over src and dst is
 
         e = max(0, step(output) - max(step(src), step(dst)), ridge(output) - max(ridge(src), ridge(dst)))
 
-    and the error sum w e / sum w, w the difference of the mask's values: of a hard mask the mean along its contour. It
-    is the mean of that for n = 1, 3 and 5: a line between pixels, and halos; noise and texture average out, what runs
-    along the contour stays. Beyond the borders the last pixels go on.
+    and the error is sum w e / sum w, where w is the difference of the mask's values: for a hard mask, the mean along
+    its contour. The result is the mean for n = 1, 3 and 5, to find lines between pixels, and halos: noise and texture
+    average out, changes all along the contour stay. Beyond the borders the last pixels are repeated.
 
     src and dst themselves have 0, and so does a mask without a contour. Along a straight contour a step of s levels
-    between two flat pictures has s, and a line of s levels, one pixel on either side, 23 s / 45.
+    between two flat images has s, and a line of s levels, one pixel on either side, 23 s / 45.
 
     Args:
-        output: the composite, [H, W] or [H, W, C], C = 1 or 3.
-        src, dst: what it was made of, on the same frame, of the same shape and dtype. For a harmonised picture both are
-            its target.
+        output: the image to measure, [H, W] or [H, W, C], C = 1 or 3.
+        src, dst: the images that it was made of, on the same frame, of the same shape and dtype. For a harmonised image
+            both are its target.
         mask: [H, W], bool, integers scaled by their range, or floats in [0, 1].
 
     Raises:
-        ShapeError, DTypeError: they are no pictures, or differ in shape or dtype; mask is of another size.
+        ShapeError, DTypeError: they are no images, or differ in shape or dtype; mask is of another size.
         MaskError: mask holds 0 and 1 as integers, or values outside [0, 1].
-        ArgumentError: a picture holds NaN or Inf.
+        ArgumentError: an image holds NaN or Inf.
 
     Example:
         >>> from pyharmony import metrics
@@ -65,7 +65,7 @@ def seam_error(output: Array, src: Array, dst: Array, mask: Array) -> float:
 
 
 def excess(output: NumpyArray, pictures: list[NumpyArray], mask: NumpyArray) -> float:
-    """`seam_error` of pictures [H, W, C] of one dtype and a mask of float64, all checked."""
+    """Returns the `seam_error` of checked images [H, W, C] of one dtype and a checked mask of float64."""
     edges = []
     for axis in (0, 1):
         step = np.abs(np.diff(mask, axis=axis))
@@ -89,9 +89,9 @@ def excess(output: NumpyArray, pictures: list[NumpyArray], mask: NumpyArray) -> 
 
 
 def _sums(picture: NumpyArray, top: int, left: int, bottom: int, right: int) -> NumpyArray:
-    """The sums of all above and left of each corner of the pixels (top, left) to (bottom, right) and REACH around them.
+    """Returns, for each corner of the pixels (top, left) to (bottom, right) and REACH around, the sum above and left.
 
-    Beyond the borders the last pixels go on. Sums of integers are exact.
+    Beyond the borders the last pixels are repeated. Sums of integers are exact.
     """
     rows, columns = (
         np.arange(low - REACH, high + REACH + 1).clip(0, n - 1)
@@ -103,7 +103,7 @@ def _sums(picture: NumpyArray, top: int, left: int, bottom: int, right: int) -> 
 
 
 def _step_and_ridge(sums: NumpyArray, axis: int, y: NumpyArray, x: NumpyArray, size: int) -> NumpyArray:
-    """[2, N]: step and ridge between each of N pixels (y, x) and the next along axis."""
+    """Returns step and ridge, [2, N], between each of N pixels (y, x) and the next along axis."""
     along, across = np.arange(-2, 3) * size + 1, np.array([0, size]) - size // 2
     offsets = (along[:, None], across) if axis == 0 else (across, along[:, None])
     corners = sums[tuple(at[:, None, None] + offset + REACH for at, offset in zip((y, x), offsets, strict=True))]
