@@ -77,7 +77,7 @@ def luminance_temperature(
     """Matches luminance by a smooth curve, and chroma by a linear map or by the colour temperature.
 
     In CIELAB, with L in [0, 1], 32 samples l of image's and l_r of reference's cumulative histogram give the targets
-    l + (l_r - l) τ / min(τ, max |l_r - l|). L is mapped by the curve
+    l + (l_r - l) τ / max(τ, max |l_r - l|). L is mapped by the curve
 
         f(l) = (atan(m / δ) + atan((l - m) / δ)) / (atan(m / δ) + atan((1 - m) / δ)),   0 ≤ m ≤ 1, δ > 0
 
