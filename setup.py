@@ -22,7 +22,7 @@ VARIABLES = ("CXX", "CXXFLAGS", "LDFLAGS", "CUDACXX", "CUDAHOSTCXX", "CUDAARCHS"
 
 
 def find_program(name: str, folder: str) -> str:
-    """The program that the build requirement of the same name brings, else the one on PATH."""
+    """Returns the program that the build requirement of the same name brings, else the one on PATH."""
     try:
         module = importlib.import_module(name)
         path = str(getattr(module, folder, ""))
@@ -35,7 +35,7 @@ def find_program(name: str, folder: str) -> str:
 
 
 def version_of(program: str) -> str:
-    """The first line of what a program says of its version."""
+    """Returns the first line of what a program says of its version."""
     return subprocess.check_output([program, "--version"], text=True).partition("\n")[0].strip()
 
 
@@ -55,7 +55,7 @@ def build_key(options: Iterable[str], versions: Iterable[str]) -> str:
 
 
 def keep_pybind11(build: Path, version: str) -> Path:
-    """A copy of pybind11 in the build's folder; the folder of its CMake files.
+    """Returns a copy of pybind11 in the build's folder; the folder of its CMake files.
 
     Sources are compiled again when a header's path or time differs, and both do in each environment that pip makes.
     """

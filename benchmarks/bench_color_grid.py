@@ -23,7 +23,7 @@ BAND = 64
 
 
 def problem(size: str) -> tuple[Any, Any]:
-    """A photograph and a soft mask of 40 % of it."""
+    """Returns a photograph and a soft mask of 40 % of it."""
     height, width = SIZES[size]
     inside = problems.blob(height, width)
     ramp = np.linspace(128, 255, width).astype(np.uint8)[None]

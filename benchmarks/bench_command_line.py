@@ -81,7 +81,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def files(folder: Path, width: int, height: int) -> tuple[Path, Path, Path]:
-    """Two photographs as JPEG and a mask over 40 % as PNG."""
+    """Returns two photographs as JPEG and a mask over 40 % as PNG."""
     from PIL import Image
 
     paths = tuple(folder / f"{name}_{width}.{kind}" for name, kind in (("src", "jpg"), ("dst", "jpg"), ("mask", "png")))

@@ -73,7 +73,7 @@ class Planned(Encoder):
 
 
 class Discriminator(nn.Module):
-    """The score of the picture, and whether foreground and background look as if they belong together."""
+    """The score of the image, and whether foreground and background look as if they belong together."""
 
     def __init__(self, conv: Any, encoder: Any, wrap: Callable[[Any], Any]) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ def step(net: Any, x: Any, mask: Any, backward: bool) -> Callable[[], Any]:
 
 
 def compare(benchmark: Any, ledger: Ledger, *, images: int, share: float, dtype: Any, backward: bool) -> float:
-    """The ratio of CPU times to the faster of torch's memory formats."""
+    """Returns the ratio of CPU times to the faster of torch's memory formats."""
     mask, image = disc(images, share, 1, dtype), torch.randn(images, 3, 256, 256).to(dtype)
     calls = {}
     for form, memory in (("channels-last", torch.channels_last), ("planar", torch.contiguous_format)):

@@ -1,4 +1,4 @@
-"""Op gaussian_poisson on a GPU: beside a DCT of torch.fft, CuPy's, a copy of the same bytes, and the processor."""
+"""Op gaussian_poisson on a GPU: beside a DCT of torch.fft, CuPy's, a copy of the same bytes, and the CPU."""
 
 from __future__ import annotations
 

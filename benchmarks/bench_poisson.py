@@ -26,7 +26,7 @@ def group(region: str) -> str:
 
 @functools.lru_cache(maxsize=1)
 def factored() -> tuple[Any, Any, Timing]:
-    """The system of the blob at 1080p, its factors, and splu's only run, whose answer is exact to rounding."""
+    """Returns the system of the blob at 1080p, its factors, and splu's only run, whose answer is exact to rounding."""
     p = problems.blend("1080p")
     matrix, b = peers.sparse_system(p.src, p.dst, p.mask)
     timing = once(lambda: peers.splu(matrix, b))
@@ -34,7 +34,7 @@ def factored() -> tuple[Any, Any, Timing]:
 
 
 def answers(size: str, region: str, contour: str = "mean") -> tuple[Any, float]:
-    """An answer [H, W, C] that is exact for our purpose and a bound of its own error, in 8-bit levels."""
+    """Returns an answer [H, W, C] that is exact for our purpose and a bound of its own error, in 8-bit levels."""
     p = problems.blend(size, region)
     bound = np.inf
     if region == "rectangle":

@@ -33,7 +33,7 @@ def torch(ledger: Ledger) -> Any:
 
 
 def layers(torch: Any) -> Any:
-    """The convolutions, as a list; what is measured are their weights, not what they are for."""
+    """Returns the convolutions, as a list; what is measured are their weights, not what they are for."""
     torch.manual_seed(0)
     conv = functools.partial(torch.nn.Conv2d, bias=False)
     encoders = [conv(a, b, 3) for _ in range(2) for a, b in itertools.pairwise(ENCODER)]
@@ -82,7 +82,7 @@ def on_threads(torch: Any, n: int, call: Callable[[], Any]) -> Callable[[], Any]
 
 
 def interleaved(benchmark: Any, torch: Any, calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, Any]:
-    """Each with one thread and with two: those of torch wait for each other in loops, which a busy machine makes long.
+    """Returns each with one thread and with two: those of torch wait for each other in loops, which a busy machine makes long.
 
     The keys are 'legacy 1', 'legacy 2', and so on; 'ours' is W / sigma written with two.
     """

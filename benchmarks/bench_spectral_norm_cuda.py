@@ -26,7 +26,7 @@ BATCH, SIDE = 8, 256
 
 
 def discriminator(torch: Any) -> Any:
-    """Two encoders and a head, without partial convolution and normalisation: a step of it is a short one."""
+    """Returns two encoders and a head, without partial convolution and normalisation: a step of it is a short one."""
     torch.manual_seed(0)
 
     def encoder() -> Any:
@@ -78,7 +78,7 @@ def ours(torch: Any, *, fold: bool = False) -> Callable[[], Any]:
 
 
 def share(torch: Any) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """A forward and backward of the discriminator with the norms, and without them."""
+    """Returns a forward and backward of the discriminator with the norms, and without them."""
     from pyharmony.nn import SpectralNormGroup
 
     plain = discriminator(torch)

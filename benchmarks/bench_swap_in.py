@@ -47,7 +47,7 @@ def _two_threads_of_torch() -> Any:
 
 
 def pictures(n: int, size: int) -> Any:
-    """Smooth colours in [-1, 1] with an edge: waves of random direction and phase."""
+    """Returns smooth colours in [-1, 1] with an edge: waves of random direction and phase."""
     y, x = torch.meshgrid(*[torch.linspace(0, 2 * math.pi, size)] * 2, indexing="ij")
     a, b, phase = (torch.randn(n, 3, 1, 1) for _ in range(3))
     return torch.sin(a * x + b * y + phase) * torch.where(x + a * y > 4, 1.0, 0.6)
@@ -68,7 +68,7 @@ class Inpainter(nn.Module):
 
     @staticmethod
     def planes(conv: Any) -> dict[str, bool]:
-        """The mask of a decoder's layer has a plane for each channel, as the skip's holes are others."""
+        """Returns the mask of a decoder's layer has a plane for each channel, as the skip's holes are others."""
         return {} if conv is Composed else {"multi_channel": True}
 
     def forward(self, x: Any, mask: Any) -> Any:
@@ -90,7 +90,7 @@ class Inpainter(nn.Module):
 
 
 def inpainting(conv: Any, seed: int, size: int = 64, batch: int = 4) -> Callable[[], list[float]]:
-    """A step of training; it gives the loss."""
+    """Returns a step of training; it gives the loss."""
     torch.manual_seed(seed)
     net = Inpainter(conv)
     adam = torch.optim.Adam(net.parameters(), lr=2e-3)
@@ -143,7 +143,7 @@ NORMS = {
 
 
 def gan(norm: str, seed: int, batch: int = 8) -> Callable[[], list[float]]:
-    """A step of the discriminator and one of the generator; it gives both losses."""
+    """Returns a step of the discriminator and one of the generator; it gives both losses."""
     torch.manual_seed(seed)
     d = discriminator(torch.nn.utils.spectral_norm)
     options = NORMS[norm]
@@ -180,7 +180,7 @@ def gan(norm: str, seed: int, batch: int = 8) -> Callable[[], list[float]]:
 
 
 def peak_bytes(step: Callable[[], Any]) -> int:
-    """The most that a step holds at once: tensors by torch's profiler, arrays and objects by tracemalloc."""
+    """Returns the most that a step holds at once: tensors by torch's profiler, arrays and objects by tracemalloc."""
     step()
     tracemalloc.start()
     try:

@@ -1,4 +1,4 @@
-"""Optimisation steps beside others', pictures in memory, all of it in one process.
+"""Optimisation steps beside others', images in memory, all of it in one process.
 
 DoveNet's, with its gradient penalty, beside the published one; those of pix2pix and GP-GAN beside the same networks
 and losses written with torch alone: its norms, Adam over lists of tensors, eager. The others run in both memory
@@ -63,7 +63,7 @@ def published(width: int, batch: dict[str, Any], penalty: bool = True, last: boo
 
 
 def both_orders(slow: Timing, fast: Timing) -> float:
-    """The median ratio of runs that are neighbours, whichever came first."""
+    """Returns the median ratio of runs that are neighbours, whichever came first."""
     pairs = [*zip(slow.cpu, fast.cpu, strict=True), *zip(slow.cpu[1:], fast.cpu)]
     return statistics.median(a / b for a, b in pairs)
 
@@ -72,7 +72,7 @@ def compare(
     benchmark: Any, ledger: Ledger, *, images: int, width: int = 16, penalty: bool = True, dtype: str = "float32",
     rounds: int = 5,
 ) -> float:  # fmt: skip
-    """The ratio of CPU times to the faster of the published step's formats."""
+    """Returns the ratio of CPU times to the faster of the published step's formats."""
     batch = batch_of(images)
     step = ours(width, penalty, dtype=dtype)
     mine = functools.partial(step, batch)
@@ -117,7 +117,7 @@ def bench_dovenet_whole(benchmark: Any, ledger: Ledger, dtype: str) -> None:
 
 
 def plain(model: Any) -> Any:
-    """The network with torch's own instance norms."""
+    """Returns the network with torch's own instance norms."""
     for module in list(model.modules()):
         for name, child in module.named_children():
             if isinstance(child, InstanceNorm2d):

@@ -96,7 +96,7 @@ VARIANTS: dict[str, dict[str, Tables]] = {
 
 
 def label(*words: str | int) -> str:
-    """A file's name of a group, a variant and a seed."""
+    """Returns a file's name of a group, a variant and a seed."""
     text = " ".join(map(str, words)).lower().replace("+", " plus")
     return "-".join("".join(c if c.isalnum() else " " for c in text).split())
 
@@ -130,7 +130,7 @@ class Samples(datasets.Dataset):
 
 
 def small(folders: Sequence[Path], split: str | None, roles: Sequence[str]) -> Samples:
-    """The samples of manifests that have these roles, at SIZE; an object that vanishes there is left out."""
+    """Returns the samples of manifests that have these roles, at SIZE; an object that vanishes there is left out."""
     found = []
     for folder in folders:
         manifest = datasets.Manifest(folder, split, roles)
@@ -164,7 +164,7 @@ def shards(data: Path, work: Path) -> dict[str, datasets.Shards]:
 
 
 def trained(tables: Tables, seed: int, root: Path, folder: Path) -> tuple[models.Model, dict[str, Any]]:
-    """The model of a configuration, and its parameters, CPU time and last losses."""
+    """Returns the model of a configuration, and its parameters, CPU time and last losses."""
     shutil.rmtree(folder, ignore_errors=True)
     config = training.config_of(merged(COMMON, tables, {"run": {"seed": seed}, "data": {"root": str(root)}}))
     marks: list[tuple[int, float, dict[str, float]]] = []
@@ -184,7 +184,7 @@ def trained(tables: Tables, seed: int, root: Path, folder: Path) -> tuple[models
 
 
 def method_of(model: models.Model) -> Callable[[Picture, Picture], npt.NDArray[np.float32]]:
-    """A network at the size of its training."""
+    """Returns a network at the size of its training."""
 
     def method(composite: Picture, mask: Picture) -> npt.NDArray[np.float32]:
         picture = torch.from_numpy(composite).permute(2, 0, 1)[None].float() / 127.5 - 1
@@ -197,7 +197,7 @@ def method_of(model: models.Model) -> Callable[[Picture, Picture], npt.NDArray[n
 
 
 def figures(samples: Mapping[str, datasets.Shards], methods: Mapping[str, Any], which: int) -> dict[str, Any]:
-    """Of each test and measure a figure a picture; which: 0 the composite's, 1 the first method's."""
+    """Of each test and measure a figure an image; which: 0 the composite's, 1 the first method's."""
     found = {}
     for test in TESTS:
         rows = evaluation.evaluate(samples[test], methods, size=SIZE).rows[which :: 1 + len(methods)]
@@ -265,7 +265,7 @@ def read() -> tuple[dict[str, Any], dict[str, dict[str, list[dict[str, Any]]]]]:
 
 
 def by_photograph(values: Sequence[float], groups: Sequence[int]) -> npt.NDArray[np.float64]:
-    """The mean over each photograph's composites: those are no independent samples."""
+    """Returns the mean over each photograph's composites: those are no independent samples."""
     x, of = np.asarray(values, np.float64), np.asarray(groups)
     return np.array([x[of == group].mean() for group in range(of.max() + 1)])
 
@@ -355,7 +355,7 @@ def marks(group: str) -> tuple[str, str]:
 
 
 def written(text: str) -> str:
-    """The page with the tables in it."""
+    """Returns the page with the tables in it."""
     for group in VARIANTS:
         start, end = marks(group)
         before, _, rest = text.partition(start)
@@ -368,7 +368,7 @@ def written(text: str) -> str:
 
 
 def sheet(data: Path, work: Path, seed: int) -> None:
-    """Eight pictures of each test: the composite, what each variant makes of it, the target; four times as large."""
+    """Eight images of each test: the composite, what each variant makes of it, the target; four times as large."""
     from pyharmony import io
     from pyharmony.cli._sheets import sheet as of_rows
 

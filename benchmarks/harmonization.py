@@ -6,8 +6,8 @@
     python benchmarks/harmonization.py calibrate DATA run/best.safetensors -o calibrated.safetensors
 
 DATA holds triples_open, pairs_open, photos_open and, where they are there, triples, pairs and aligned of research_only,
-each with its manifest. Pictures are measured at their own size, methods are guarded, as they are by default. One
-thread. `run` may be stopped at any moment: each set of pictures is written as soon as a method has been through it.
+each with its manifest. Images are measured at their own size, methods are guarded, as they are by default. One
+thread. `run` may be stopped at any moment: each set of images is written as soon as a method has been through it.
 `--method` also takes the path of weights; with `--out` of another file the page is left alone.
 """
 
@@ -42,7 +42,7 @@ PAGE = ROOT / "docs" / "harmonize.md"
 
 TRIPLES = ("triples_open", "research_only/triples")
 PHOTOS = ("pairs_open", "photos_open", "research_only/pairs")
-#: Pictures of one scene at several exposures, and as they were developed by hand. What `aligned` holds is one view in
+#: Images of one scene at several exposures, and as they were developed by hand. What `aligned` holds is one view in
 #: two kinds of weather, whose snow no light takes away.
 STACKS = "research_only/aligned"
 #: Splits of the photographs that composites are made of.
@@ -52,7 +52,7 @@ PER_PHOTO = 4
 #: A photograph is dark below this mean luminance, 1 for white; an object has the light behind it where its mean
 #: luminance is so many stops below that of everything else.
 DARK, STOPS = 0.1, 2.0
-#: Of an ellipse, its semi-axes in widths and heights of the picture; their centres lie on a grid of rows and columns.
+#: Of an ellipse, its semi-axes in widths and heights of the image; their centres lie on a grid of rows and columns.
 ELLIPSE, GRID = (0.12, 0.18), (2, 3)
 #: Least fMSE of a composite: below there is nothing to harmonise.
 LOWEST = 20.0
@@ -76,11 +76,11 @@ RESAMPLES = 2000
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
-#: From a composite and its mask to a picture.
+#: From a composite and its mask to an image.
 Method = Callable[[Picture, Picture], Picture]
 
 
-# ---- pictures ----
+# ---- images ----
 
 
 def luminance(image: Picture) -> Floats:
@@ -99,7 +99,7 @@ def is_backlit(sample: Mapping[str, Any]) -> bool:
 
 
 def recoloured(photos: data.Dataset, wanted: Callable[[Mapping[str, Any]], bool], seed: int) -> data.Subset:
-    """Composites of the wanted photographs; transfers take their colours from all of them."""
+    """Returns composites of the wanted photographs; transfers take their colours from all of them."""
     made = data.Synthesis(photos, per_photo=PER_PHOTO, seed=seed)
     chosen = [i for i, photo in enumerate(photos) if wanted(photo)]
     return data.Subset(made, [PER_PHOTO * i + k for i in chosen for k in range(PER_PHOTO)])
@@ -119,10 +119,10 @@ def ellipses(height: int, width: int) -> list[Picture]:
 
 
 class Exposures(data.Dataset):
-    """Composites of aligned pictures: regions of each put into each of the others, which is the target.
+    """Composites of aligned images: regions of each put into each of the others, which is the target.
 
     Args:
-        scenes: of each its pictures [H, W, 3].
+        scenes: of each its images [H, W, 3].
     """
 
     def __init__(self, scenes: Mapping[str, Sequence[Picture]]) -> None:
@@ -149,7 +149,7 @@ class Exposures(data.Dataset):
 
 
 class Set(NamedTuple):
-    """Pictures to measure on.
+    """Images to measure on.
 
     Attributes:
         samples: with composite, target and mask, or image and mask.
@@ -163,7 +163,7 @@ class Set(NamedTuple):
 
 
 def triples(root: Path, split: str = "test") -> Set:
-    """The triples of a split."""
+    """Returns the triples of a split."""
     there = [data.Manifest(root / f, split, ("composite", "mask", "target")) for f in TRIPLES if (root / f).is_dir()]
     groups = [photograph(manifest, i) for manifest in there for i in range(len(manifest))]
     persons = [is_person(entry["composite"]) for manifest in there for entry in manifest.entries]
@@ -184,18 +184,18 @@ def stacks(root: Path) -> data.Dataset:
 
 
 def dark(root: Path) -> data.Dataset:
-    """Composites of dark photographs."""
+    """Returns composites of dark photographs."""
     own, other = (Photographs(root, PHOTOS, HELD, borrowed=borrowed) for borrowed in (False, True))
     return recoloured(data.Joined([own, other]), is_dark, 400)
 
 
 def backlit(root: Path) -> data.Dataset:
-    """Composites of photographs with the light behind the object."""
+    """Returns composites of photographs with the light behind the object."""
     return recoloured(Photographs(root, PHOTOS, HELD), is_backlit, 500)
 
 
 def fitting(root: Path, split: str = "test") -> Set:
-    """Photographs of a split with their masks, and the targets of its triples that are none of them."""
+    """Returns photographs of a split with their masks, and the targets of its triples that are none of them."""
     photos = Photographs(root, PHOTOS, (split,))
     there = set(photos.names)
     parts: list[data.Dataset] = [photos]
@@ -212,7 +212,7 @@ def fitting(root: Path, split: str = "test") -> Set:
 
 
 def opened(name: str, root: Path, work: Path) -> Set:
-    """A set by its name; composites are made once, and kept in `work`."""
+    """Returns a set by its name; composites are made once, and kept in `work`."""
     if name == "triples":
         return triples(root)
     if name == FITTING:
@@ -273,7 +273,7 @@ def changes(before: Picture, after: Picture, mask: Picture) -> Floats:
 
 
 def quantile_of(share: Floats, q: float) -> int:
-    """The least level up to which that much of the pixels has changed."""
+    """Returns the least level up to which that much of the pixels has changed."""
     return int(np.searchsorted(np.cumsum(share), q - 1e-9))
 
 
@@ -285,7 +285,7 @@ def skin(image: Picture, mask: Picture) -> Bools:
 
 
 def hue(image: Picture, where: Bools) -> float:
-    """The hue angle in degrees of the mean a* and b* of CIELAB."""
+    """Returns the hue angle in degrees of the mean a* and b* of CIELAB."""
     a, b = color.rgb_to_lab(image[where] / 255)[:, 1:].mean(0)
     return float(np.degrees(np.arctan2(b, a)))
 
@@ -307,12 +307,12 @@ def mean(values: Floats, counts: Floats) -> Floats:
 
 
 def share_below(values: Floats, counts: Floats) -> Floats:
-    """The share of values below zero."""
+    """Returns the share of values below zero."""
     return mean((values < 0).astype(np.float64), counts)
 
 
 def percentile(q: float) -> Callable[[Floats, Floats], Floats]:
-    """The least value that the share q of the values does not exceed."""
+    """Returns the least value that the share q of the values does not exceed."""
 
     def statistic(values: Floats, counts: Floats) -> Floats:
         order = np.argsort(values, kind="stable")
@@ -331,7 +331,7 @@ def bootstrap(
     resamples: int = RESAMPLES,
     confidence: float = 0.95,
 ) -> metrics.Interval:
-    """A statistic and its percentile bootstrap interval: photographs are drawn, each with all its composites.
+    """Returns a statistic and its percentile bootstrap interval: photographs are drawn, each with all its composites.
 
     Args:
         values: [N], one a composite.
@@ -506,7 +506,7 @@ def percent(x: metrics.Interval) -> str:
 
 
 def kind(name: str, entry: Mapping[str, Any]) -> int:
-    """The order of tables: the composite, networks, methods without weights, other libraries."""
+    """Returns the order of tables: the composite, networks, methods without weights, other libraries."""
     return 0 if name == BASELINE else 2 if name in PLAIN else 3 if name in PEERS else 1
 
 
@@ -591,7 +591,7 @@ def fitting_table(found: Mapping[str, Any]) -> str:
 
 
 def degrees(values: Sequence[float | None], groups: npt.NDArray[Any]) -> list[str]:
-    """The mean of what is there, and the largest."""
+    """Returns the mean of what is there, and the largest."""
     there = [i for i, x in enumerate(values) if x is not None]
     if not there:
         return ["", ""]
@@ -661,7 +661,7 @@ def marks(name: str) -> tuple[str, str]:
 
 
 def written(text: str) -> str:
-    """The page with the tables in it; those of what has not been measured stay as they are."""
+    """Returns the page with the tables in it; those of what has not been measured stay as they are."""
     sections = {}
     if RESULTS.is_file():
         sections["quality"] = section(json.loads(RESULTS.read_text()))

@@ -63,7 +63,7 @@ def interleave(
 
 
 def once(call: Callable[[], Any]) -> Timing:
-    """A slow contestant's only run."""
+    """Returns a slow contestant's only run."""
     timing = Timing()
     timing.run(call)
     return timing

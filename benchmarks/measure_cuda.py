@@ -40,7 +40,7 @@ def spread(values: list[float]) -> tuple[float, float]:
 
 
 def captured(call: Callable[[], Any]) -> tuple[Callable[[], Any], str]:
-    """The replay of a CUDA graph of the call, or the call itself and the reason why."""
+    """Returns the replay of a CUDA graph of the call, or the call itself and the reason why."""
     import torch
 
     stream = torch.cuda.Stream()
@@ -111,7 +111,7 @@ def interleave(
 
 
 def ratio(slow: GpuTiming, fast: GpuTiming) -> float:
-    """The median of the rounds' ratios of cold times."""
+    """Returns the median of the rounds' ratios of cold times."""
     return statistics.median(x / y for x, y in zip(slow.cold, fast.cold, strict=True))
 
 
@@ -130,7 +130,7 @@ def wall(calls: dict[str, Callable[[], Any]], mode: str, rounds: int) -> dict[st
 
 
 def on_processor(call: Callable[[], Any]) -> GpuTiming:
-    """A call on NumPy arrays by the CPU kernels, with all threads."""
+    """Returns a call on NumPy arrays by the CPU kernels, with all threads."""
 
     def run() -> None:
         pyharmony.set_device("cpu")

@@ -44,7 +44,7 @@ def count(call: Callable[[], Any]) -> tuple[Counter[str], Counter[str]]:
         if event == "c_call" and getattr(function, "__module__", None) == native.__name__:
             calls[function.__name__] += 1
 
-    # The backward pass of the processor runs on this thread.
+    # The backward pass of the CPU runs on this thread.
     with _Torch() as counted, torch.autograd.set_multithreading_enabled(False):
         sys.setprofile(note)
         try:

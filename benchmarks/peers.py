@@ -141,7 +141,7 @@ def seamless_clone(src: Any, dst: Any, mask: Any) -> Any:
 
 
 def fpie_backend() -> str:
-    """The fastest backend that this installation has (measured in this order, fastest first)."""
+    """Returns the fastest backend that this installation has (measured in this order, fastest first)."""
     from fpie import process
 
     return next(name for name in ("openmp", "taichi-cpu", "numba", "gcc", "numpy") if name in process.ALL_BACKEND)
@@ -163,7 +163,7 @@ def fpie(src: Any, dst: Any, mask: Any, iterations: int) -> Any:
 
 
 def sparse_system(src: Any, dst: Any, mask: Any) -> tuple[Any, Float64]:
-    """The matrix and right-hand sides; assembling them is not timed."""
+    """Returns the matrix and right-hand sides; assembling them is not timed."""
     from exact import poisson_matrix, poisson_right_hand_side
 
     return poisson_matrix(mask), poisson_right_hand_side(src, dst, mask)

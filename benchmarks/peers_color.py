@@ -25,7 +25,7 @@ _FROM_LMS = np.linalg.inv(spaces.RGB_TO_LMS) * 255
 
 
 def _inside(image: Pixels, mask: Pixels) -> Float32:
-    """The colours inside a mask as [N, 1, 3], 0 to 255."""
+    """Returns the colours inside a mask as [N, 1, 3], 0 to 255."""
     return image[mask > 0].astype(np.float32)[:, None]
 
 
@@ -105,7 +105,7 @@ def fecker(image: Pixels, reference: Pixels, mask: Pixels, theirs: Pixels) -> Pi
 
 
 def regrain(image: Pixels, change: Float32, mask: Pixels) -> Float32:
-    """The change [N, 1, 3] of what is inside, smoothed."""
+    """Returns the change [N, 1, 3] of what is inside, smoothed."""
     x, y, w, h = cv2.boundingRect(mask)
     box = np.s_[y : y + h, x : x + w]
     inside = mask[box] > 0

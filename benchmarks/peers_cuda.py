@@ -98,7 +98,7 @@ def _divide(
     v: Any, mirrored: Any, w1r: Any, w1i: Any, w2r: Any, w2i: Any, c1: Any, c2: Any,
     color_weight: float, g0: float, g1: float,
 ) -> Any:  # fmt: skip
-    """The pointwise step: v [C, H, W / 2 + 1, 2], real and imaginary parts; see TorchDct."""
+    """Returns the pointwise step: v [C, H, W / 2 + 1, 2], real and imaginary parts; see TorchDct."""
     import torch
 
     def inverse(a: Any, b: Any) -> Any:
@@ -149,7 +149,7 @@ def right_hand_side(src: Any, dst: Any, mask: Any, base: Any, color_weight: floa
 
 
 def copy_of(nbytes: int) -> Callable[[], Any]:
-    """A copy on the GPU that reads half of the bytes and writes half of them."""
+    """Returns a copy on the GPU that reads half of the bytes and writes half of them."""
     torch = importlib.import_module("torch")
     source = torch.zeros(max(nbytes // 2, 1), dtype=torch.uint8, device=DEVICE)
     target = torch.empty_like(source)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pyharmony import data
 
-#: Least share of a picture that a mask covers.
+#: Least share of an image that a mask covers.
 LEAST = 0.005
 
 Picture = npt.NDArray[np.uint8]
@@ -88,6 +88,6 @@ def is_person(entry: Mapping[str, Any]) -> bool:
 
 
 def nearest(mask: Picture, size: tuple[int, ...]) -> Picture:
-    """A mask at [H, W], each pixel the nearest one."""
+    """Returns a mask at [H, W], each pixel the nearest one."""
     rows, columns = (((np.arange(n) + 0.5) * m / n).astype(np.intp) for n, m in zip(size, mask.shape, strict=True))
     return np.ascontiguousarray(mask[np.ix_(rows, columns)])

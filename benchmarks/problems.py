@@ -1,6 +1,6 @@
 """The inputs of the benchmarks: generated, deterministic, with the statistics of photographs.
 
-Pictures are the photographs of `pyharmony/cli/images` continued by mirroring, so that they keep the
+Images are the photographs of `pyharmony/cli/images` continued by mirroring, so that they keep the
 detail of real pixels at any size, under a slow change of light.
 """
 
@@ -35,7 +35,7 @@ def photograph(name: str, height: int, width: int, *, warmth: float = 0.0) -> Pi
 
 
 def blob(height: int, width: int, share: float = 0.4) -> npt.NDArray[np.bool_]:
-    """A lobed region that covers `share` of the image and does not touch its border."""
+    """Returns a lobed region that covers `share` of the image and does not touch its border."""
     y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None]
     angle = np.arctan2(y, x)
     radius = np.hypot(x, y) / (1 + 0.12 * np.cos(3 * angle) + 0.07 * np.sin(5 * angle + 1))
@@ -43,7 +43,7 @@ def blob(height: int, width: int, share: float = 0.4) -> npt.NDArray[np.bool_]:
 
 
 def all_but_frame(height: int, width: int) -> npt.NDArray[np.bool_]:
-    """Everything except the outermost ring of pixels."""
+    """Returns everything except the outermost ring of pixels."""
     mask = np.zeros((height, width), bool)
     mask[1:-1, 1:-1] = True
     return mask
@@ -86,7 +86,7 @@ class Blend:
         return self.mask.size
 
     def floats(self, *names: str) -> list[npt.NDArray[np.float32]]:
-        """The named images as float32 in [0, 1]."""
+        """Returns the named images as float32 in [0, 1]."""
         return [getattr(self, name).astype(np.float32) / np.float32(255) for name in names]
 
     @functools.cached_property
@@ -102,7 +102,7 @@ class Blend:
 
 @functools.lru_cache(maxsize=3)
 def blend(size: str | tuple[int, int], region: str = "blob") -> Blend:
-    """The benchmark's problem of a size ('1080p', '4K' or (H, W)) and region ('blob' or 'rectangle')."""
+    """Returns the benchmark's problem of a size ('1080p', '4K' or (H, W)) and region ('blob' or 'rectangle')."""
     h, w = SIZES[size] if isinstance(size, str) else size
     mask = blob(h, w) if region == "blob" else all_but_frame(h, w)
     name = size if isinstance(size, str) else f"{w} x {h}"

@@ -1,4 +1,4 @@
-"""Small networks that score a picture by itself: their training data, how well they separate, and the filter.
+"""Small networks that score an image by itself: their training data, how well they separate, and the filter.
 
     python benchmarks/realism.py prepare DATA WORK
     pyharmony train realism_cnn-small --data WORK/train --set data.validation=WORK/val -o WORK/run
@@ -79,7 +79,7 @@ def prepare(root: Path, work: Path) -> None:
 
 
 def area(real: Floats, made: Floats, of: npt.NDArray[np.int64]) -> dict[str, float]:
-    """The area under the ROC curve of photographs against composites, the share of composites that score less than
+    """Returns the area under the ROC curve of photographs against composites, the share of composites that score less than
     their own photograph, and the intervals of both.
 
     The intervals of 95 % are of 1000 bootstrap samples of photographs, each with its composites.
@@ -118,7 +118,7 @@ def area(real: Floats, made: Floats, of: npt.NDArray[np.int64]) -> dict[str, flo
 
 
 def round_trip(image: Picture, mask: Picture, random: np.random.Generator) -> Picture:
-    """The object darkened or lightened and back again, rounded to 8 bits each time."""
+    """Returns the object darkened or lightened and back again, rounded to 8 bits each time."""
     power = float(np.exp(random.choice([-1, 1]) * random.uniform(0.2, 0.6)))
     there = np.rint(255 * (np.arange(256) / 255) ** power).astype(np.uint8)
     back = np.rint(255 * (np.arange(256) / 255) ** (1 / power)).astype(np.uint8)
@@ -134,13 +134,13 @@ def recompressed(image: Picture, quality: int) -> Picture:
 
 
 def faint(composite: Picture, image: Picture, fmse: float, wanted: float) -> Picture:
-    """The composite with its change made so small that its fMSE is about what is wanted."""
+    """Returns the composite with its change made so small that its fMSE is about what is wanted."""
     change = (composite.astype(np.float64) - image) * np.sqrt(wanted / fmse)
     return np.rint(image + change).clip(0, 255).astype(np.uint8)
 
 
 def rimmed(image: Picture, composite: Picture, mask: Picture) -> Picture:
-    """The photograph with the composite's colours next to the border of the mask, in a hundredth of the side."""
+    """Returns the photograph with the composite's colours next to the border of the mask, in a hundredth of the side."""
     radius = max(1, round(min(mask.shape) / 200))
     m = torch.from_numpy((mask >= 128).astype(np.float32))[None, None]
     size = 2 * radius + 1
@@ -260,7 +260,7 @@ class Regressor(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
-        """The parameters for composites [N, 3, S, S] and masks [N, 1, S, S], in [0, 1]: [N, 12 + 3 K]."""
+        """Returns the parameters for composites [N, 3, S, S] and masks [N, 1, S, S], in [0, 1]: [N, 12 + 3 K]."""
         x = torch.cat([composite * 2 - 1, mask], 1)
         means = []
         for layer, norm in zip(self.layers, self.norms, strict=True):
@@ -271,7 +271,7 @@ class Regressor(nn.Module):
         return self.out(torch.relu(self.hidden(torch.cat(means, 1))))
 
     def apply(self, parameters: Tensor, composite: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
-        """The harmonised pictures."""
+        """Returns the harmonised images."""
         change, curves = parameters[:, :12].reshape(-1, 3, 4), parameters[:, 12:].reshape(-1, 3, self.knots)
         y = composite + torch.einsum("nij,njhw->nihw", change[:, :, :3], composite) + change[:, :, 3, None, None]
         at = composite.clamp(0, 1) * (self.knots - 1)
@@ -296,7 +296,7 @@ def unit(x: Tensor) -> Tensor:
 def trained(
     samples: dict[str, Tensor], chosen: npt.NDArray[np.int64], seed: int, steps: int
 ) -> tuple[Regressor, float]:
-    """A regressor after so many steps on the chosen samples, and the time of the processor that it took."""
+    """Returns a regressor after so many steps on the chosen samples, and the CPU time that it took."""
     torch.manual_seed(seed)
     model = Regressor().train()
     optimizer = torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=1e-2)

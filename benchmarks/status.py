@@ -34,7 +34,7 @@ def verdict(goal: Goal, value: float) -> str:
 
 
 def measured(goal: Goal, results: dict[str, Any]) -> tuple[float, dict[str, Any]] | None:
-    """The value in the results of a GPU, and the part that measured it."""
+    """Returns the value in the results of a GPU, and the part that measured it."""
     for part in results["parts"].values():
         value = part.get("figures", {}).get(goal.key)
         if value is not None:

@@ -4,7 +4,7 @@
 
 Each starts from the same weights, with the same seed, and sees the same composites in the same order: photographs of
 DATA/pairs_open for training, their objects recoloured. Measured is the PSNR of composites of its other photographs,
-with a moving average of the weights, and the time of the processor that the steps took. One thread.
+with a moving average of the weights, and the CPU time that the steps took. One thread.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Batch = dict[str, Tensor]
 
 
 def recoloured(data: Path, splits: Sequence[str], times: int, seed: int) -> Batch:
-    """Photographs with each object changed by a gamma, gains and shifts of its channels."""
+    """Returns photographs with each object changed by a gamma, gains and shifts of its channels."""
     folder = data / "pairs_open"
     entries = json.loads((folder / "manifest.json").read_text())["entries"]
     photos = {entry["pair"]: entry["file"] for entry in entries if entry["role"] == "photo"}
@@ -61,7 +61,7 @@ def chosen(samples: Batch, index: Tensor) -> Batch:
 
 
 def psnr(generate: Callable[[Batch], Tensor], samples: Batch) -> float:
-    """The mean over the samples, of the output inside the mask and the composite outside."""
+    """Returns the mean over the samples, of the output inside the mask and the composite outside."""
     found = []
     for start in range(0, len(samples["target"]), 8):
         batch = chosen(samples, torch.arange(start, min(start + 8, len(samples["target"]))))

@@ -2,7 +2,7 @@
 
     python examples/sheets.py [--out artifacts/sheets]
 
-Writes two pictures a pair: `<pair>.png`, every blend at 1:1, and `<pair>_contour.png`, four times enlarged, a row a
+Writes two images a pair: `<pair>.png`, every blend at 1:1, and `<pair>_contour.png`, four times enlarged, a row a
 place on the contour. Prints for each blend what it changed outside the mask and its steps across the contour, in 8-bit
 levels beyond the gradient that was asked for there; the exact membrane, in float64, is what a solve can do at best.
 
@@ -61,7 +61,7 @@ def overview(src: Pixels, dst: Pixels, mask: Pixels, results: dict[str, Pixels])
 
 
 def contour(dst: Pixels, mask: Pixels, results: dict[str, Pixels]) -> Image.Image:
-    """A row a place: dst, the blends, and the last of them with the contour marked."""
+    """Returns a row a place: dst, the blends, and the last of them with the contour marked."""
     marked = results[CLOSE_UPS[-1]].copy()
     marked[inner_edge(mask > 0)] = (255, 0, 0)
     pictures = {"dst": dst, **{name: results[name] for name in CLOSE_UPS}, "contour": marked}

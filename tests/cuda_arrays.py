@@ -28,7 +28,7 @@ class Interface:
 
 
 def fetched(array: DeviceArray) -> np.ndarray[Any, Any]:
-    """What the emulator's device holds, which is memory of the processor."""
+    """What the emulator's device holds, which is memory of the CPU."""
     values = (ctypes.c_char * array.nbytes).from_address(array.pointer)
     return np.frombuffer(values, array.dtype).reshape(array.shape).copy()
 

@@ -33,7 +33,7 @@ class Buffer:
         return self._memory.bytes
 
     def view(self, *, writable: bool = True) -> Any:
-        """The ArrayView of all of it."""
+        """Returns the ArrayView of all of it."""
         strides, step = [], 1
         for size in reversed(self.shape):
             strides.append(step)
@@ -211,7 +211,7 @@ _gaussian_poisson_multigrid((1, 130, 140, 1), 0.0)
 
 
 def _chebyshev_scratch(native: Any, memory: Memory, views: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The workspace and the state of all runs."""
+    """Returns the workspace and the state of all runs."""
     schedule = native.gaussian_poisson_chebyshev_schedule(*views, **options)
     sizes = {"workspace": schedule.workspace_size, "state": schedule.state_size}
     buffers = {name: memory.empty(size, np.uint8) for name, size in sizes.items()}

@@ -12,7 +12,7 @@ SECONDS, MEGABYTES = 20, 2048
 
 
 def confined(code: str, *arguments: object, seconds: int = SECONDS, megabytes: int = MEGABYTES) -> str:
-    """Runs code under limits of processor time and of memory; returns what it prints.
+    """Runs code under limits of CPU time and of memory; returns what it prints.
 
     arguments are its sys.argv[1:]. Exceptions, a signal and the limits fail the test that called.
     """

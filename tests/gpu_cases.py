@@ -1,4 +1,4 @@
-"""One small case for each kind of solve on a GPU, beside the same on the processor.
+"""One small case for each kind of solve on a GPU, beside the same on the CPU.
 
 python tests/gpu_cases.py --list         the names
 python tests/gpu_cases.py NAME...        runs them on the first GPU, as `make gpu-check` does under compute-sanitizer
@@ -48,7 +48,7 @@ def pictures(dtype: str, *, batch: int = 0) -> tuple[npt.NDArray[Any], npt.NDArr
 
 
 def blob() -> npt.NDArray[np.float32]:
-    """A soft mask that touches the border."""
+    """Returns a soft mask that touches the border."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     distance = np.hypot((x - 0.6 * WIDTH) / (0.45 * WIDTH), (y - 0.3 * HEIGHT) / (0.5 * HEIGHT))
     return np.clip(4 * (1 - distance), 0, 1).astype(np.float32)
@@ -134,7 +134,7 @@ class Native:
 
 
 def kernels() -> list[Any]:
-    """Each kernel by itself, on the GPU: what it wrote."""
+    """Returns each kernel by itself, on the GPU: what it wrote."""
     path = Path(__file__).with_name("emulator_cases.py")
     spec = importlib.util.spec_from_file_location("emulator_cases", path)
     assert spec is not None and spec.loader is not None
@@ -145,7 +145,7 @@ def kernels() -> list[Any]:
 
 
 def check(name: str) -> float:
-    """Runs a case on the GPU; the largest difference from the processor's result, which has to be small."""
+    """Runs a case on the GPU; the largest difference from the CPU's result, which has to be small."""
     if name == "kernels":
         assert kernels() == kernels()
         return 0.0
@@ -158,7 +158,7 @@ def check(name: str) -> float:
 
 
 def kernels_of_sources() -> set[str]:
-    """The names of all __global__ functions."""
+    """Returns the names of all __global__ functions."""
     text = "".join(path.read_text() for suffix in ("cu", "cuh") for path in sorted(CSRC.rglob(f"*.{suffix}")))
     declaration = re.compile(r"__global__\s+(?:__launch_bounds__\s*\([^;{]*?\)\s*)?void\s+(?:__launch_bounds__\s*"
                              r"\((?:[^()]|\([^()]*\))*\)\s*)?(\w+)\s*\(")  # fmt: skip
@@ -166,7 +166,7 @@ def kernels_of_sources() -> set[str]:
 
 
 def unlaunched() -> list[str]:
-    """The kernels that no case launches, by torch's profiler."""
+    """Returns the kernels that no case launches, by torch's profiler."""
     import torch
 
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:

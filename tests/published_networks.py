@@ -77,7 +77,7 @@ class NestedUNet(nn.Module):
 
 
 def nested_resnet(given: int, width: int, norm: str, dropout: bool, blocks: int = 9) -> nn.Module:
-    """The published residual generator, one sequence named `model`."""
+    """Returns the published residual generator, one sequence named `model`."""
     bias = norm == "instance"
 
     class Block(nn.Module):
@@ -180,7 +180,7 @@ class PublishedBargainNet(nn.Module):
         return self.unet(torch.cat([composite, mask, tiled], 1))  # type: ignore[no-any-return]
 
     def published(self) -> dict[str, Tensor]:
-        """The state with the published names."""
+        """Returns the state with the published names."""
         return {key.removeprefix("unet."): value for key, value in self.state_dict().items()}
 
 
@@ -288,7 +288,7 @@ class _Decoder(nn.Module):
 
 
 class PublishedPctCnn(nn.Module):
-    """PCT-Net's convolutional form on a picture normalised by ImageNet's mean and deviation, with zeros as padding.
+    """PCT-Net's convolutional form on an image normalised by ImageNet's mean and deviation, with zeros as padding.
 
     `maps` gives the twelve numbers M, b of each pixel (nine by rows, then three) and the attention.
     """
@@ -320,7 +320,7 @@ class PublishedPctCnn(nn.Module):
         return self.get_params(x), torch.sigmoid(3 * self.decoder.conv_attention(x))
 
     def forward(self, picture: Tensor, mask: Tensor) -> Tensor:
-        """The picture that is made, in [0, 1]."""
+        """Returns the image that is made, in [0, 1]."""
         z = (picture - self.mean.to(picture)) / self.std.to(picture)
         params, attention = self.maps(picture, mask)
         made = transformed(z, params).clamp(0, 1)
@@ -334,7 +334,7 @@ def transformed(x: Tensor, params: Tensor) -> Tensor:
 
 
 class PublishedPctVit(nn.Module):
-    """PCT-Net's transformer on patches of 4x4 pixels of a picture in [0, 1] and its mask."""
+    """PCT-Net's transformer on patches of 4x4 pixels of an image in [0, 1] and its mask."""
 
     def __init__(self, width: int = 256, heads: int = 2, layers: int = 9, hidden: int = 512) -> None:
         super().__init__()
@@ -419,7 +419,7 @@ class ChainerGpGan:
         return (x - mean) / (var + self.eps).sqrt() * scale + shift
 
     def __call__(self, x: Tensor) -> Tensor:
-        """A picture [N, 3, size, size], or noise [N, nz], to a picture, or to the critic's scores [N]."""
+        """An image [N, 3, size, size], or noise [N, nz], to an image, or to the critic's scores [N]."""
         weights = {name: torch.from_numpy(self.arrays[f"{name}/W"]).to(x) for name in self._convs()}
         if self.kind == "noise":
             x = x[:, :, None, None]
@@ -438,7 +438,7 @@ class ChainerGpGan:
         return (layer[1] for layer in (*self.encoder, *self.decoder))
 
     def as_torch(self, name: Any = "{}.main.{}") -> dict[str, Tensor]:
-        """The same weights as a port to PyTorch keeps them: modules in order, 1e-5 in its batch norms."""
+        """Returns the same weights as a port to PyTorch keeps them: modules in order, 1e-5 in its batch norms."""
         leaves = {"gamma": "weight", "beta": "bias", "avg_mean": "running_mean", "avg_var": "running_var",
                   "N": "num_batches_tracked", "W": "weight"}  # fmt: skip
         found: dict[str, Tensor] = {}

@@ -32,12 +32,12 @@ class Pairs(NamedTuple):
         return {name: getattr(self, name)[index] for name in names or self._fields}
 
     def in_unit_range(self) -> Pairs:
-        """With pictures in [0, 1]."""
+        """With images in [0, 1]."""
         return Pairs((self.composite + 1) / 2, self.mask, (self.target + 1) / 2)
 
 
 def recolour(picture: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """A gamma, a gain and a shift for each channel, clipped: picture [H, W, 3] in [0, 1]."""
+    """Returns a gamma, a gain and a shift for each channel, clipped: image [H, W, 3] in [0, 1]."""
     gamma = np.exp2(rng.uniform(-1, 1))
     gain, shift = rng.uniform(0.3, 1.3, 3), rng.uniform(-0.3, 0.3, 3)
     return np.clip(picture**gamma * gain + shift, 0, 1).astype(np.float32)
@@ -45,11 +45,11 @@ def recolour(picture: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.
 
 @functools.lru_cache(maxsize=8)
 def pairs(data_dir: Path, size: int = 64, count: int = 16, seed: int = 0) -> Pairs:
-    """The first photographs of `pairs_open` for training whose object takes 10 to 60 % of them, made square.
+    """Returns the first photographs of `pairs_open` for training whose object takes 10 to 60 % of them, made square.
 
     Args:
         data_dir: the fixture.
-        size: sides of the pictures.
+        size: sides of the images.
         count: of the pairs.
         seed: of the colours.
     """

@@ -41,14 +41,14 @@ def call(name: str, *args: Any, **options: Any) -> Any:
 
 
 def cast(image: np.ndarray, dtype: str) -> np.ndarray:
-    """An image in [0, 1] in a dtype and its range."""
+    """Returns an image in [0, 1] in a dtype and its range."""
     if np.dtype(dtype).kind == "u":
         return np.rint(image * RANGE[dtype]).astype(dtype)
     return image.astype(dtype)
 
 
 def smooth(rng: np.random.Generator, height: int, width: int, channels: int = 3) -> np.ndarray:
-    """A photograph's stand-in in [0.1, 0.9]: waves, an edge and some noise."""
+    """Returns a photograph's stand-in in [0.1, 0.9]: waves, an edge and some noise."""
     y, x = np.mgrid[:height, :width]
     image = np.empty((height, width, channels))
     for c in range(channels):
@@ -64,7 +64,7 @@ def ellipse(height: int, width: int, share: float = 0.35) -> np.ndarray:
 
 
 def largest_step(image: np.ndarray, mask: np.ndarray, level: float = 1.0) -> float:
-    """The largest difference between neighbours on the two sides of the contour, in 8-bit levels."""
+    """Returns the largest difference between neighbours on the two sides of the contour, in 8-bit levels."""
     x = image.astype(np.float64) / level * 255
     across_h, across_v = mask[:, 1:] != mask[:, :-1], mask[1:] != mask[:-1]
     return max(np.abs(np.diff(x, axis=1))[across_h].max(), np.abs(np.diff(x, axis=0))[across_v].max())
@@ -673,7 +673,7 @@ def test_poisson_keeps_colours_where_it_is_told_to():
 def by_definition(
     src: np.ndarray, dst: np.ndarray, mask: np.ndarray, base: Any, weight: Any, preserve: bool
 ) -> np.ndarray:
-    """The pyramid of `blend.gaussian_poisson` in float64, for a mask that spans the image."""
+    """Returns the pyramid of `blend.gaussian_poisson` in float64, for a mask that spans the image."""
     levels = [(src, dst, mask.astype(float), (mask == 0).astype(float), weight)]
     if not isinstance(base, str):
         bases = [base]

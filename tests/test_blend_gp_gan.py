@@ -31,7 +31,7 @@ UNITS = {"uint8": 255, "uint16": 65535, "float16": 1, "float32": 1, "float64": 1
 
 
 def narrow(seed: int = 0, **config: Any) -> models.Model:
-    """A small one whose random weights are large enough for its pictures to differ."""
+    """Returns a small one whose random weights are large enough for its images to differ."""
     torch.manual_seed(seed)
     made = models.create("gp_gan", **{"width": 4, "bottleneck": 24, "critic_width": 4, "nz": 6} | config)
     with torch.no_grad():
@@ -55,7 +55,7 @@ def painter(colour: tuple[float, float, float], **config: Any) -> models.Model:
 
 
 def case(dtype: str = "uint8", channels: int = 3, side: int = 90) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A textured square, a ramp twice as wide, and a mask with a soft edge."""
+    """Returns a textured square, a ramp twice as wide, and a mask with a soft edge."""
     rng, unit = np.random.default_rng(3), UNITS[dtype]
     y, x = np.mgrid[: 2 * side, : 2 * side] / (2 * side)
     dst = np.stack([0.2 + 0.4 * x, 0.3 + 0.3 * y, 0.5 + 0 * x], -1)[..., :channels]
@@ -82,7 +82,7 @@ def test_the_colours_are_those_of_the_network(side: int, config: dict[str, Any])
             n_iteration=2,
         )  # fmt: skip
         found[weight] = np.abs(made[middle, middle].mean((0, 1)) - RED).max()
-    # The network's picture is RED to float32, its enlargement too; a thousandth is the share of the gradients.
+    # The network's image is RED to float32, its enlargement too; a thousandth is the share of the gradients.
     assert found[1000.0] < 0.002
     assert found[1000.0] <= found[1.0] <= found[0.1] + 1e-3
     assert found[1.0] < 0.1
@@ -98,7 +98,7 @@ def test_texture_is_that_of_src() -> None:
 
 
 def test_a_trained_network_keeps_what_it_has_learned() -> None:
-    """Trained for a moment to give back flat pictures, it takes an object of one colour for what it is."""
+    """Trained for a moment to give back flat images, it takes an object of one colour for what it is."""
     torch.manual_seed(0)
     learner = models.create("gp_gan", width=8, bottleneck=24, critic_width=4, skips=True)
     optimizer = torch.optim.Adam(learner.generator.parameters(), 5e-3, betas=(0.5, 0.9))
@@ -160,7 +160,7 @@ def test_what_the_network_sees(monkeypatch: pytest.MonkeyPatch, channels: int) -
 
 @pytest.mark.parametrize("axis", [0, 1])
 def test_resampling_is_that_of_keys(axis: int) -> None:
-    """Constants and, away from the border, ramps are kept; one cell a pixel is the picture itself."""
+    """Constants and, away from the border, ramps are kept; one cell a pixel is the image itself."""
     along = (slice(None), None, None) if axis == 0 else (None, slice(None), None)
     noise = np.random.default_rng(0).random((9, 9, 3)).astype(np.float32)
     np.testing.assert_array_equal(_gp_gan.resample(noise, axis, 0, 1, 9), noise)
@@ -264,7 +264,7 @@ def test_the_search_lowers_its_loss() -> None:
     again = model.search(generator, target, n_iteration=10, seed=1)
     assert np.array_equal(again.picture, found[1].picture)
     assert not np.array_equal(model.search(generator, target, n_iteration=1, seed=2).picture, found[0].picture)
-    # The loss is that of the picture, but for what clipping changes.
+    # The loss is that of the image, but for what clipping changes.
     assert abs(4 * np.square(found[2].picture - target).mean() - found[2].loss) < 0.01
 
 
@@ -280,12 +280,12 @@ def test_the_search_works_where_gradients_are_off() -> None:
 
 
 def test_the_network_has_its_own_dtype() -> None:
-    """Pictures go to it in its dtype and come back in float32."""
+    """Images go to it in its dtype and come back in float32."""
     for config in ({}, {"supervised": False}):
         single = blend.gp_gan(*case("float32"), at=(45, 45), generator=narrow(**config), n_iteration=3)
         double = blend.gp_gan(*case("float32"), at=(45, 45), generator=narrow(**config).double(), n_iteration=3)
         assert double.dtype == np.float32
-        # The pictures differ by float32's rounding, which three steps of a line search enlarge.
+        # The images differ by float32's rounding, which three steps of a line search enlarge.
         np.testing.assert_allclose(single, double, atol=0.01)
         assert not np.array_equal(single, double)
 

@@ -24,7 +24,7 @@ RELEASE = "75-real;80-real;86-real;89-real;90-real;100-real;120-real;90-virtual;
 
 
 def run_cmake(*arguments: str, path: str | None = None, **environment: str) -> tuple[int, str]:
-    """The exit status, and all that was said, with the line breaks of messages taken out."""
+    """Returns the exit status, and all that was said, with the line breaks of messages taken out."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("CUDA", "CMAKE"))}
     env |= environment | ({} if path is None else {"PATH": path})
     done = subprocess.run([str(CMAKE), *arguments], env=env, capture_output=True, text=True)

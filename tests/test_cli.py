@@ -40,7 +40,7 @@ PATCH = ("patch.png", "coffee.jpg", "patch_mask.png", "--at", "86,180")
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's pictures; a cut-out with alpha, a map and a base in the coffee's frame."""
+    """Returns the demo's images; a cut-out with alpha, a map and a base in the coffee's frame."""
     folder = tmp_path_factory.mktemp("pictures")
     for path in _pictures.IMAGES.iterdir():
         shutil.copy(path, folder)
@@ -56,7 +56,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _in_folder(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder of its own with the pictures; what the command line sets for a process is set back."""
+    """Yields a folder of its own with the images; what the command line sets for a process is set back."""
     for path in pictures.iterdir():
         (tmp_path / path.name).symlink_to(path)
     monkeypatch.chdir(tmp_path)
@@ -91,7 +91,7 @@ def inputs() -> set[str]:
 
 
 def made() -> set[str]:
-    """What stands in the folder beside the pictures."""
+    """What stands in the folder beside the images."""
     return {path.name for path in Path().iterdir()} - inputs()
 
 

@@ -36,7 +36,7 @@ def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def triples(tmp_path: Path) -> Path:
-    """Four triples, whose objects cover 1/32, 1/8 and 1/2."""
+    """Returns four triples, whose objects cover 1/32, 1/8 and 1/2."""
     random = np.random.default_rng(0)
     for role in ("composite", "target", "mask"):
         (tmp_path / "set" / role).mkdir(parents=True)
@@ -52,7 +52,7 @@ def triples(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def weights(one_torch_thread: None) -> dict[str, Path]:
-    """Small networks: files of all of it and, of dovenet, of the generator alone."""
+    """Returns small networks: files of all of it and, of dovenet, of the generator alone."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
     from pyharmony import models
 
@@ -183,7 +183,7 @@ def test_judges_score_and_draw(triples: Path, weights: dict[str, Path]) -> None:
     assert tuple(found["summaries"][0]["means"])[-4:] == scores
     files = sorted(path.name for path in Path("maps").iterdir())
     assert files == [f"{i:06}.png" for i in range(4)]
-    # A row of the pictures, and one of each judge; composite, mkl and target.
+    # A row of the images, and one of each judge; composite, mkl and target.
     picture = Image.open("maps/000000.png")
     assert picture.size == (3 * 262 + 6, 4 * (256 + 22 + 6) + 6)
     rows = [np.asarray(picture)[top : top + 256, 6:262] for top in range(28, 4 * 284, 284)]

@@ -52,7 +52,7 @@ def call(*arguments: object, code: int = 0, command: str = "train") -> Any:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Photographs with masks, and a configuration beside them."""
+    """Returns photographs with masks, and a configuration beside them."""
     random = np.random.default_rng(0)
     for i in range(12):
         mask = np.zeros((36, 40), np.uint8)

@@ -262,7 +262,7 @@ def test_mkl_floor_holds_noise_back():
 
 
 def cdf_distance(a, wa, b, wb):
-    """The largest distance of two weighted cumulative histograms (Kolmogorov and Smirnov)."""
+    """Returns the largest distance of two weighted cumulative histograms (Kolmogorov and Smirnov)."""
     at = np.unique(np.concatenate([a, b]))
 
     def cdf(x, w):

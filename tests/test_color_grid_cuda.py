@@ -181,7 +181,7 @@ def test_bad_arrays_on_a_device(on_emulator: Any) -> None:
 
 
 def close_to_the_processors(given: Any, found: Any, expected: Any) -> None:
-    """Sums of a piece are float32 of at most 512 in a lane; those of pieces are of doubles. As on the processor."""
+    """Sums of a piece are float32 of at most 512 in a lane; those of pieces are of doubles. As on the CPU."""
     for a, b, x in zip(found, expected, given, strict=True):
         assert a.dtype == x.dtype and a.shape == x.shape
         size = max(1.0, float(b.abs().max()))

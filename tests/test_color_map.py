@@ -34,7 +34,7 @@ def identity_lut(n):
 
 
 def random_stage(rng, kind):
-    """A stage and its definition, whose slopes and values are of order one."""
+    """Returns a stage and its definition, whose slopes and values are of order one."""
     if kind == "affine":
         matrix = np.float32(0.4 * rng.standard_normal((3, 4)) + np.eye(3, 4))
         return ops.Affine(matrix), functools.partial(reference.affine, matrix=matrix.astype(float))

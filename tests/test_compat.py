@@ -126,7 +126,7 @@ def opencv_equation(src: Any, dst: Any, mask: Any, p: Any, flags: int) -> np.nda
 
 
 def random_mask(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """A mask of odd and even sizes, often at the border, and a pixel deep inside it."""
+    """Returns a mask of odd and even sizes, often at the border, and a pixel deep inside it."""
     mask = np.zeros((height, width), np.uint8)
     y, x = rng.integers(5, height - 5), rng.integers(5, width - 5)
     mask[y - 5 : y + 6, x - 5 : x + 6] = 255  # is not eroded away
@@ -482,7 +482,7 @@ def test_inputs_are_never_changed(pair: Any) -> None:
 @pytest.mark.parametrize("flags", [1, 2, 3])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32", "float64"])
 def test_every_dtype(pair: Any, dtype: str, flags: int) -> None:
-    """The same picture in any dtype, to the tolerance and rounding of both (in 8-bit levels)."""
+    """The same image in any dtype, to the tolerance and rounding of both (in 8-bit levels)."""
     src, dst, mask = pair
     scale = {"uint8": 1, "uint16": 257}.get(dtype, 1 / 255)
     s, d = ((a * np.float64(scale)).astype(dtype) for a in (src, dst))

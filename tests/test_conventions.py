@@ -31,7 +31,7 @@ AT = (9, 4)
 
 @functools.cache
 def network() -> Any:
-    """A small GP-GAN with random weights."""
+    """Returns a small GP-GAN with random weights."""
     import torch
 
     from pyharmony import models

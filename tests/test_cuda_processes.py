@@ -56,7 +56,7 @@ def use(monkeypatch: pytest.MonkeyPatch, emulator_module: Any) -> Callable[[Any]
 
 
 def calls_of_sizes() -> list[Callable[[], Any]]:
-    """Each asks for another amount of shared memory of the same kernels."""
+    """Returns each asks for another amount of shared memory of the same kernels."""
     one, four = pair(24, 24, 1), pair(90, 110, 4, "float32")
     small, large = pair(40, 40), pair(150, 140)
     multigrid = {"color_weight": 1e-3, "method": "multigrid", "device": "cuda"}

@@ -32,7 +32,7 @@ def on(device, nbytes=100): calls.call_on(device, c_size_t(nbytes))
 
 @pytest.fixture(scope="module")
 def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The runtime, and the stand-in under the name that it looks for."""
+    """Returns the runtime, and the stand-in under the name that it looks for."""
     if HEADERS is None or shutil.which("g++") is None:
         pytest.skip("CUDA's headers were not found")
     folder = tmp_path_factory.mktemp("runtime")

@@ -14,7 +14,7 @@ from pyharmony.reference import distance as reference
 
 
 def nearly(expected: np.ndarray) -> dict[str, object]:
-    """The square is exact and its root in double: one rounding to float32."""
+    """Returns the square is exact and its root in double: one rounding to float32."""
     return {"desired": expected, "rtol": np.finfo(np.float32).eps, "atol": 0}
 
 

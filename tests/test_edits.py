@@ -85,7 +85,7 @@ def test_it_follows_the_definition(name: str, mask: np.ndarray, dtype: str) -> N
 
 
 def laplacian(shape: tuple[int, int]) -> Any:
-    """The 5-point Laplacian of a grid and the list of its edges, as scipy sparse matrices."""
+    """Returns the 5-point Laplacian of a grid and the list of its edges, as scipy sparse matrices."""
     sparse = pytest.importorskip("scipy.sparse")
     index = np.arange(shape[0] * shape[1]).reshape(shape)
     pairs = np.concatenate([np.stack([a.ravel(), b.ravel()], 1) for a, b in

@@ -21,7 +21,7 @@ RIGHT = [case for case in CASES if case.module == "_emulator_tests"]
 
 @pytest.fixture(scope="module")
 def lines(repository: Path) -> Callable[[str], list[int]]:
-    """The lines of the kernels' source that end with a name."""
+    """Returns the lines of the kernels' source that end with a name."""
     text = (repository / SOURCE).read_text().splitlines()
 
     def find(name: str) -> list[int]:
@@ -34,7 +34,7 @@ def lines(repository: Path) -> Callable[[str], list[int]]:
 
 @pytest.fixture(params=["plain", "check"])
 def either(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """The test kernels, without and with the checker."""
+    """Yields the test kernels, without and with the checker."""
     native = request.getfixturevalue("emulator_tests" if request.param == "plain" else "emulator_tests_check")
     yield native
     native.set_seed(0)

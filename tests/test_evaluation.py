@@ -37,7 +37,7 @@ class Samples(data.Dataset):
 
 
 def lighter(composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """All of the picture lighter by 20.4 levels; the object's error is then 10."""
+    """Returns all of the image lighter by 20.4 levels; the object's error is then 10."""
     return composite + np.float32(20.4)
 
 
@@ -134,7 +134,7 @@ def test_means_and_differences_have_intervals_of_the_same_pictures() -> None:
     assert every["lighter"].means["psnr"] == metrics.bootstrap(values["lighter"])
     assert every["lighter"].gains["psnr"] == metrics.bootstrap(values["lighter"] - values["composite"])
     assert every["composite"].gains == {} and every["composite"].count == 6
-    # One gain in every picture: its interval is a point, those of the means are not.
+    # One gain in every image: its interval is a point, those of the means are not.
     assert every["lighter"].gains["fmse"].low == every["lighter"].gains["fmse"].high == -800
     assert every["lighter"].means["mse"].low < every["lighter"].means["mse"].high
 

@@ -59,7 +59,7 @@ def check(path: Path, *options: str) -> tuple[int, dict[str, Any]]:
 
 
 def header(name: str, size: bytes = b"00000000000\0", kind: bytes = b"0") -> bytes:
-    """A header of tar that states this size, its checksum right."""
+    """Returns a header of tar that states this size, its checksum right."""
     block = bytearray(tarfile.TarInfo(name).tobuf(tarfile.GNU_FORMAT))
     block[124:136], block[156:157], block[148:156] = size, kind, b" " * 8
     block[148:156] = b"%06o\0 " % sum(block)

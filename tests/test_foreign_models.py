@@ -20,7 +20,7 @@ from pyharmony.training import _config, steps  # noqa: E402
 
 
 def described(name: str, config: dict[str, Any], part: str = "all", tensors: dict[str, Any] | None = None) -> bytes:
-    """A file of these tensors, none as a rule, that says that it is this model."""
+    """Returns a file of these tensors, none as a rule, that says that it is this model."""
     entry = {"format": 1, "name": name, "config": config, "part": part}
     data: bytes = safetensors_torch.save(tensors or {}, {"pyharmony": json.dumps(entry)})
     return data
@@ -63,7 +63,7 @@ if grown > 400 << 10:
 
 
 def test_a_description_without_its_tensors_costs_nothing(tmp_path: Path) -> None:
-    """Less than 10 s of processor time a file and 400 MB for all, where a gigabyte and minutes were asked for."""
+    """Less than 10 s of CPU time a file and 400 MB for all, where a gigabyte and minutes were asked for."""
     import base64
 
     every = [described(name, config, part) for name, config in BOMBS for part in ("all", "generator")]

@@ -1,4 +1,4 @@
-"""Pictures of strangers: reading one takes time and memory in proportion to its bytes and its pixels."""
+"""Images of strangers: reading one takes time and memory in proportion to its bytes and its pixels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.foreign import confined
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 
-#: Seconds of processor time, and the most that memory may grow, in MB.
+#: Seconds of CPU time, and the most that memory may grow, in MB.
 READ = """
 import resource, sys, time
 import pyharmony
@@ -51,13 +51,13 @@ def cost(tmp_path: Path, data: bytes, suffix: str, *more: Any) -> tuple[str, flo
 
 
 def directory(entries: list[tuple[int, int, int, bytes]], at: int, following: int = 0) -> bytes:
-    """A little-endian directory; values are 4 bytes each."""
+    """Returns a little-endian directory; values are 4 bytes each."""
     body = b"".join(struct.pack("<HHI", tag, kind, count) + value for tag, kind, count, value in entries)
     return struct.pack("<H", len(entries)) + body + struct.pack("<I", following)
 
 
 def overlapping(fields: int = 400, size: int = 1_000_000) -> bytes:
-    """A TIFF of one pixel whose EXIF directory has many fields, all of them on the same bytes."""
+    """Returns a TIFF of one pixel whose EXIF directory has many fields, all of them on the same bytes."""
     main = 8
     exif = main + 2 + 12 * 9 + 4
     values = exif + 2 + 12 * fields + 4
@@ -192,7 +192,7 @@ def test_elements_end_where_their_name_ends(packet: bytes, left: bytes | None) -
 
 
 def progressive(width: int, height: int, scans: int, filler: bytes = b"") -> bytes:
-    """A grey progressive JPEG whose further scans say in a few bytes that nothing is in them."""
+    """Returns a grey progressive JPEG whose further scans say in a few bytes that nothing is in them."""
     stream = io.BytesIO()
     Image.new("L", (width, height), 128).save(stream, "JPEG", progressive=True, quality=50)
     data = stream.getvalue()
@@ -217,7 +217,7 @@ def test_many_scans_of_a_large_picture_are_refused(tmp_path: Path) -> None:
 
 
 def test_scans_behind_a_comment_are_counted(tmp_path: Path) -> None:
-    """The end of the picture in a comment is none."""
+    """The end of the image in a comment is none."""
     data = progressive(6400, 6400, 130, filler=b"\xff\xfe\0\4\xff\xd9")
     with pytest.raises(errors.DecodeError, match="more than 100 scans"):
         files.read(data)

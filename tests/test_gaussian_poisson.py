@@ -45,7 +45,7 @@ def to_dtype(x, dtype):
 
 
 def unrounded_error(info_tolerance, dtype):
-    """The error allowed in dtype's unit: tolerance and half a step of the dtype's rounding."""
+    """Returns the error allowed in dtype's unit: tolerance and half a step of the dtype's rounding."""
     level = {"uint8": 1.0, "uint16": 257.0}.get(dtype, 1 / 255)
     step = {"uint8": 0.5, "uint16": 0.5, "float16": 2**-11, "float32": 2**-24}.get(dtype, 0)
     return info_tolerance * level + step * (1 + 1e-3)

@@ -19,7 +19,7 @@ AGREEMENT = 2e-5
 
 
 def image(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, smooth: bool = False) -> Any:
-    """[N, H, W, C]: noise, or smooth pictures, over the whole range of the dtype."""
+    """[N, H, W, C]: noise, or smooth images, over the whole range of the dtype."""
     x = rng.random(shape)
     if smooth:
         i, j = np.ogrid[: shape[1], : shape[2]]
@@ -48,7 +48,7 @@ def mask_value(mask: Any) -> Any:
 def solve(
     emulator: Any, src: Any, dst: Any, mask: Any, base: Any, out: Any = None, **options: Any
 ) -> tuple[Any, list[dict[str, Any]]]:
-    """The device's solve of a batch; weight may be a map [N, H, W]. runs: first and last of each call, in turn."""
+    """Returns the device's solve of a batch; weight may be a map [N, H, W]. runs: first and last of each call, in turn."""
     runs = options.pop("runs", [(0, emulator.CHEBYSHEV_REPEATS)])
     rhs = options.pop("rhs", None)
     like = dst if rhs is None else rhs
@@ -99,7 +99,7 @@ def solve(
 
 
 def on_cpu(src: Any, dst: Any, mask: Any, base: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
-    """The CPU kernel's solve of one item, in float32."""
+    """Returns the CPU kernel's solve of one item, in float32."""
     weight = options.pop("weight", 1.0)
     is_map = isinstance(weight, np.ndarray)
     w0, w1 = definition.gaussian_taps(options.pop("sigma", 0.5))
@@ -123,7 +123,7 @@ def on_cpu(src: Any, dst: Any, mask: Any, base: Any, **options: Any) -> tuple[An
 
 
 def solution(src: Any, dst: Any, mask: Any, base: Any, weight: Any = 1.0, **options: Any) -> Any:
-    """The definition's, of a batch."""
+    """Returns the definition's, of a batch."""
     return np.stack(
         [
             definition.gaussian_poisson(

@@ -15,7 +15,7 @@ RANGE = _arrays.VALUE_RANGE
 
 
 def image(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, smooth: bool = False) -> Any:
-    """Noise, or a smooth picture, over the whole range of the dtype."""
+    """Noise, or a smooth image, over the whole range of the dtype."""
     x = rng.random(shape)
     if smooth:
         i, j = np.ogrid[: shape[0], : shape[1]]
@@ -25,7 +25,7 @@ def image(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, smooth: 
 
 
 def mask_of(rng: np.random.Generator, h: int, w: int, dtype: str, kind: str = "soft") -> Any:
-    """A soft blob that touches the border, with values in [0, 1], exact zeros and exact ones."""
+    """Returns a soft blob that touches the border, with values in [0, 1], exact zeros and exact ones."""
     if kind in ("empty", "full"):
         m = np.full((h, w), float(kind == "full"))
     else:

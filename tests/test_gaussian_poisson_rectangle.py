@@ -33,7 +33,7 @@ EPS = {False: 2.0**-24, True: 2.0**-53}
 
 
 def image(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, kind: str = "noise") -> Any:
-    """Noise, a smooth picture with edges, or a constant, over the range of the dtype."""
+    """Noise, a smooth image with edges, or a constant, over the range of the dtype."""
     x = rng.random(shape)
     if kind == "picture":
         i, j = np.ogrid[: shape[0], : shape[1]]
@@ -57,7 +57,7 @@ def view(x: Any, writable: bool = False) -> Any:
 
 
 def run(src: Any, dst: Any, mask: Any, base: Any, weight: float, out: Any = None, **options: Any) -> Any:
-    """The answer (float64 without `out`) and the native call's report."""
+    """Returns the answer (float64 without `out`) and the native call's report."""
     sigma, reference = options.pop("sigma", 0.5), options.pop("reference", False)
     w0, w1 = definition.gaussian_taps(sigma, normalize=not reference)
     options.setdefault("double_precision", False)

@@ -17,7 +17,7 @@ NONE = np.zeros((1, 1, 1, 1), np.uint8)
 
 
 def image(rng: np.random.Generator, shape: Sequence[int], dtype: str, kind: str = "noise") -> Any:
-    """Noise, a smooth picture with edges, or a constant, over the range of the dtype."""
+    """Noise, a smooth image with edges, or a constant, over the range of the dtype."""
     x = rng.random(shape)
     if kind == "picture":
         i, j = np.ogrid[: shape[-3], : shape[-2]]
@@ -220,7 +220,7 @@ def test_a_given_right_hand_side(device: Device, shape: tuple[int, int], weight:
 
 @pytest.mark.parametrize("weight", [0.0, 1e-3, 0.05])
 def test_each_image_of_a_batch_stops_by_itself(device: Device, weight: float) -> None:
-    """A constant image is done after one cycle, a picture after a few, noise after more; each as if alone."""
+    """A constant image is done after one cycle, an image after a few, noise after more; each as if alone."""
     kinds = ("constant", "picture", "noise")
     items = [problem(7, (60, 47, 2), "uint8", kind) for kind in kinds]
     batch = [np.stack(arrays) for arrays in zip(*items, strict=True)]

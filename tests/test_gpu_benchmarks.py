@@ -1,4 +1,4 @@
-"""The benchmarks of GPUs: their DCT is right, and they run, with the processor in the GPU's place."""
+"""The benchmarks of GPUs: their DCT is right, and they run, with the CPU in the GPU's place."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Event:
 
 @pytest.fixture
 def stand_in(bench: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The processor as the GPU, small images, few rounds."""
+    """Returns the CPU as the GPU, small images, few rounds."""
     for name, value in (("Event", Event), ("synchronize", lambda: None), ("_sleep", lambda cycles: None)):
         monkeypatch.setattr(torch.cuda, name, value)
     monkeypatch.setattr(torch, "compile", lambda f, **_: f)
@@ -78,7 +78,7 @@ def stand_in(bench: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         interleave = module.interleave
         monkeypatch.setattr(module, "interleave", lambda calls, f=interleave, **k: f(calls, **{**k, "rounds": 1}))
     monkeypatch.setattr(bench("measure_cuda"), "SIDES", (32, 64))
-    # The stand-in's calls for the GPU run on the processor.
+    # The stand-in's calls for the GPU run on the CPU.
     for module, names in (
         (bench("bench_gaussian_poisson_cuda"), ("gaussian_poisson",)),
         (bench("bench_poisson_cuda"), ("poisson",)),

@@ -45,7 +45,7 @@ def script(folder: Path, name: str, body: str) -> None:
 
 @pytest.fixture
 def gpu_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The script on a machine that says it has an H200, with the package already installed."""
+    """Returns the script on a machine that says it has an H200, with the package already installed."""
     script(tmp_path / "bin", "nvidia-smi", SMI)
     script(tmp_path / "bin", "nvcc", "echo 'Cuda compilation tools, release 13.0, V13.0.88'")
     script(tmp_path / "bin", "compute-sanitizer", 'shift 4; echo "========= ERROR SUMMARY: 0 errors"; exec "$@"')
@@ -60,7 +60,7 @@ def gpu_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def run(module: Any, tmp_path: Path, part: str, *arguments: str) -> tuple[int, dict[str, Any]]:
-    """The exit status, and what is recorded of all parts."""
+    """Returns the exit status, and what is recorded of all parts."""
     sys.argv = ["gpu_check.py", "--part", part, "--results", str(tmp_path / "results"), "--out", str(tmp_path / "out"),
                 *arguments]  # fmt: skip
     code = module.main()

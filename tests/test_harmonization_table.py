@@ -1,4 +1,4 @@
-"""benchmarks/harmonization.py: its figures, the pictures that they are of, and the tables of the page."""
+"""benchmarks/harmonization.py: its figures, the images that they are of, and the tables of the page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pyharmony import errors, metrics
 
 @pytest.fixture
 def table(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The script as a module, which the test may change."""
+    """Returns the script as a module, which the test may change."""
     monkeypatch.syspath_prepend(repository / "benchmarks")
     spec = importlib.util.spec_from_file_location("harmonization_table", repository / "benchmarks" / "harmonization.py")
     assert spec is not None and spec.loader is not None
@@ -37,7 +37,7 @@ def boxed(size: tuple[int, int] = (48, 64)) -> np.ndarray:
 
 
 def listed(root: Path, folder: str, entries: list[tuple[dict[str, Any], np.ndarray]]) -> None:
-    """A manifest, and its pictures as files."""
+    """A manifest, and its images as files."""
     (root / folder).mkdir(parents=True)
     for i, (entry, array) in enumerate(entries):
         entry["file"] = f"{i}.png"
@@ -303,7 +303,7 @@ def test_weights_are_calibrated_by_photographs_of_val(
 
     model = models.create("colorgrid", "small")
     with torch.no_grad():
-        model.last.bias[3] += 0.03  # red, of every picture
+        model.last.bias[3] += 0.03  # red, of every image
     models.save(model, tmp_path / "given.safetensors")
     held_back = table.fitting(root, "val")
     assert list(held_back.samples.names) == ["behind"]

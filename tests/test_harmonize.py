@@ -30,7 +30,7 @@ PLAIN = tuple(name for name in METHODS if name != "auto")
 
 
 def composite(height: int = 120, width: int = 160, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A photograph of noise on slopes with a warmer, darker object in it, and its soft mask."""
+    """Returns a photograph of noise on slopes with a warmer, darker object in it, and its soft mask."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width] / np.array([height, width])[:, None, None]
     picture = np.stack([90 + 60 * x, 100 + 50 * y, 120 + 40 * x * y], -1) + random.normal(0, 12, (height, width, 3))
@@ -61,7 +61,7 @@ class Maps(NamedTuple):
 
 
 def network(models: Any, function: Any, maps: Any = None) -> Any:
-    """A model that does a given thing to its picture, [N, 3, H, W] in [0, 1]."""
+    """Returns a model that does a given thing to its image, [N, 3, H, W] in [0, 1]."""
     made = models.create("dovenet_lite", width=4).eval()
 
     class Given(type(made)):  # type: ignore[misc]
@@ -75,7 +75,7 @@ def network(models: Any, function: Any, maps: Any = None) -> Any:
 
 
 def darker(picture: Any) -> Any:
-    """A change as of light: an affine map with a bend."""
+    """Returns a change as of light: an affine map with a bend."""
     return 0.75 * picture + 0.1 * picture * picture + 0.03
 
 
@@ -325,7 +325,7 @@ def test_memory_stays_below_the_image() -> None:
         _, info = ph.harmonize(image, mask, method=method, return_info=True)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        # The result, and what does not grow with the image: the reduced picture and the methods' work on it.
+        # The result, and what does not grow with the image: the reduced image and the methods' work on it.
         assert peak < image.nbytes + 64e6
         assert info.peak_bytes < image.nbytes
 
@@ -333,13 +333,13 @@ def test_memory_stays_below_the_image() -> None:
 # What is at the edge, for every method and for networks
 
 
-#: Networks besides: one that gives a picture, one that gives a colour map, and a residual generator.
+#: Networks besides: one that gives an image, one that gives a colour map, and a residual generator.
 EVERY = (*PLAIN, "dovenet_lite", "colorgrid", "dovenet")
 
 
 @pytest.fixture(params=EVERY)
 def method(request: pytest.FixtureRequest) -> Any:
-    """A method; of networks a model with weights that change colours, as trained ones do."""
+    """Returns a method; of networks a model with weights that change colours, as trained ones do."""
     if request.param in PLAIN:
         return request.param
     torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -614,7 +614,7 @@ def test_an_object_of_fewer_than_500_pixels_is_left_to_itself_by_xue(pair: Any) 
         assert (result == image).all() and info.reason == "the object is too small"
 
 
-# The reduced picture
+# The reduced image
 
 
 def test_a_picture_that_is_small_enough_is_seen_as_it_is(pair: Any) -> None:
@@ -810,7 +810,7 @@ def test_maps_of_a_network_are_applied_exactly(models: Any) -> None:
     ("name", "config"), [("dovenet", {"size": 32}), ("pix2pix", {"generator": "unet_64", "mask": True})]
 )
 def test_maps_of_a_residual_generator_are_enlarged(models: Any, name: str, config: dict[str, Any]) -> None:
-    """Its affine map of each pixel, between pixels linear, on the picture in [-1, 1]."""
+    """Its affine map of each pixel, between pixels linear, on the image in [-1, 1]."""
     import torch
 
     from pyharmony.models._blocks import added
@@ -836,7 +836,7 @@ def test_maps_of_a_residual_generator_are_enlarged(models: Any, name: str, confi
 
 @pytest.mark.parametrize("settings", [{"width": 4}, {"encoder": "vit", "token_width": 8, "layers": 1, "hidden": 8}])
 def test_maps_of_a_pct_net_are_applied_exactly(models: Any, settings: dict[str, Any]) -> None:
-    """The maps of the reduced picture, between pixels linear, on the full size; at its own size its own picture."""
+    """The maps of the reduced image, between pixels linear, on the full size; at its own size its own image."""
     import torch
 
     model = models.create("pct_net", size=32, **settings).eval()
@@ -897,7 +897,7 @@ def test_what_a_network_cannot_be_trusted_with_is_left_as_it_is(models: Any) -> 
 
 
 def test_the_batch_norms_of_a_network_take_the_statistics_of_the_picture(models: Any, tmp_path: Path) -> None:
-    """Of each picture alone, the mirrored one of the guard too; the file's model stays as it was."""
+    """Of each image alone, the mirrored one of the guard too; the file's model stays as it was."""
     import copy
 
     import torch
@@ -1042,7 +1042,7 @@ def test_auto_is_the_network_that_comes_with_pyharmony(
     assert (result == ph.harmonize(image, mask, method=models.load(file))).all()
     assert (result == ph.harmonize(image, mask, method="colorgrid")).all()
     assert (result.astype(int) - image)[mask == 255].mean() == pytest.approx(-0.03 * 2 * 255, abs=0.5)  # twice
-    # What the map does to the small picture is what the network itself makes of it.
+    # What the map does to the small image is what the network itself makes of it.
     small, inside = composite(32, 32)
     hard = (inside >= 128) * np.uint8(255)
     with torch.no_grad():
@@ -1072,7 +1072,7 @@ def test_every_harmonizing_network_runs(models: Any, name: str, settings: dict[s
     model = models.create(name, **settings).eval()
     result, info = ph.harmonize(image, mask, method=model, guard=False, return_info=True)
     assert info.method == name and (result[mask == 0] == image[mask == 0]).all() and (result != image).any()
-    assert result[mask == 255].max() > 0  # never a black picture
+    assert result[mask == 255].max() > 0  # never a black image
     assert (ph.harmonize(image, np.full_like(mask, 255), method=model) == image).all()  # no background to go by
 
 

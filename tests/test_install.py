@@ -259,7 +259,7 @@ def recipe() -> ModuleType:
 
 
 def environment(folder: Path, python: str) -> Path:
-    """The interpreter of a virtual environment in a folder."""
+    """Returns the interpreter of a virtual environment in a folder."""
     (folder / "bin").mkdir(parents=True)
     (folder / "bin" / python).symlink_to(sys.executable)
     return folder / "bin" / python

@@ -26,7 +26,7 @@ SHAPES = ((2, 3, 1, 2), (3, 5, 3, 5), (1, 24, 16, 8), (1, 3, 47, 45), (2, 36, 20
 
 @pytest.fixture
 def on_emulator(emulator: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Tensors of the processor are on the emulator's device."""
+    """Tensors of the CPU are on the emulator's device."""
     monkeypatch.setattr(_native, "device_module", lambda: emulator)
     monkeypatch.setattr(_native_torch, "on_device", lambda x: True)
     return emulator

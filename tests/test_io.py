@@ -43,7 +43,7 @@ def noise(height: int, width: int, channels: int, dtype: str = "uint8", seed: in
 
 
 def smooth(height: int, width: int) -> np.ndarray:
-    """An 8-bit colour picture that JPEG keeps within a few levels, without any symmetry."""
+    """Returns an 8-bit colour image that JPEG keeps within a few levels, without any symmetry."""
     y, x = np.mgrid[0:height, 0:width]
     return np.stack([x * 255 / width, y * 255 / height, (x + 2 * y) * 85 / max(width, height)], -1).astype(np.uint8)
 
@@ -145,7 +145,7 @@ def grey_profile(gamma: float) -> bytes:
 
 
 def table_profile(space: bytes, channels: int) -> bytes:
-    """A profile of colour tables (lut8Type): light where the ink, or the lack of light, is none; hues shifted."""
+    """Returns a profile of colour tables (lut8Type): light where the ink, or the lack of light, is none; hues shifted."""
     nodes = np.stack(np.meshgrid(*[[0, 1]] * channels, indexing="ij"), -1).reshape(-1, channels)
     light = np.prod(1 - 0.8 * nodes, 1) if channels == 4 else nodes.mean(1)
     lab = np.stack([light * 255, 128 + 40 * (nodes[:, 0] - nodes[:, 1]), 128 + 40 * (nodes[:, 1] - nodes[:, 2])], -1)
@@ -432,7 +432,7 @@ def test_other_sources_are_refused(source: Any) -> None:
 
 
 def kinds() -> dict[str, tuple[bytes, np.ndarray]]:
-    """Files of every kind of pixels, and what they are."""
+    """Returns files of every kind of pixels, and what they are."""
     rgb = smooth(12, 15)
     grey = rgb[..., 0]
     alpha = np.where(rgb[..., 1] > 100, 255, 60).astype(np.uint8)
@@ -483,7 +483,7 @@ def kinds() -> dict[str, tuple[bytes, np.ndarray]]:
 
 
 def interlaced_png(rgb: np.ndarray) -> bytes:
-    """The picture as an interlaced PNG: seven passes, no filter."""
+    """Returns the image as an interlaced PNG: seven passes, no filter."""
     body = b""
     for y, x, dy, dx in (
         (0, 0, 8, 8),
@@ -1355,7 +1355,7 @@ def test_a_killed_process_leaves_a_whole_file(tmp_path: Path) -> None:
 
 
 def test_little_memory_is_said(tmp_path: Path) -> None:
-    """A picture that does not fit into the memory there is."""
+    """An image that does not fit into the memory there is."""
     data = tmp_path / "a.png"
     data.write_bytes(encoded(Picture(np.zeros((9000, 9000, 3), np.uint8)), "png"))
     code = (

@@ -1,4 +1,4 @@
-"""Damaged files: whatever the bytes, reading them gives a picture or one of our errors, soon and in little memory.
+"""Damaged files: whatever the bytes, reading them gives an image or one of our errors, soon and in little memory.
 
 Seeds of every format are made here; a mutation flips bits, cuts, splices, copies, writes extreme numbers into
 lengths and sizes, and puts checksums right again so that decoders see what lies behind them.
@@ -36,7 +36,7 @@ EXTREME = (0, 1, 2, 7, 8, 12, 13, 127, 128, 255, 256, 4096, 32767, 32768, 40000,
 
 
 def seeds() -> dict[str, bytes]:
-    """Small files of every format, with metadata and profile."""
+    """Returns small files of every format, with metadata and profile."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[0:40, 0:56]
     rgb = np.stack([x * 4, y * 6, (x + y) * 2], -1).astype(np.uint8)
@@ -226,7 +226,7 @@ class Worker:
         self.process: subprocess.Popen[bytes] | None = None
 
     def read(self, data: bytes) -> tuple[int, str]:
-        """The largest resident memory so far, and how it went."""
+        """Returns the largest resident memory so far, and how it went."""
         if self.process is None or self.process.poll() is not None:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", WORKER, str(ADDRESSES)],

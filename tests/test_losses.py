@@ -393,7 +393,7 @@ PAIRED = {
 @pytest.mark.parametrize("name", PAIRED)
 @given(seed=st.integers(0, 2**31), shown=st.sampled_from([0.0, 0.3, 1.0]), levels=st.sampled_from([1, 2, 255]))
 def test_losses_are_finite_and_none_where_nothing_differs(name: str, seed: int, shown: float, levels: int) -> None:
-    """Whatever the mask, and for pictures of flat, black and white areas."""
+    """Whatever the mask, and for images of flat, black and white areas."""
     generator = torch.Generator().manual_seed(seed)
     output, target = (torch.randint(0, levels + 1, (2, 3, 4, 6), generator=generator) / levels * 2 - 1 for _ in "ab")
     mask = (torch.rand(2, 1, 4, 6, generator=generator) < shown).float()

@@ -22,7 +22,7 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 def scene(height: int, width: int, seed: int) -> np.ndarray:
-    """A picture [H, W, 3] of uint8 with slopes, edges and noise."""
+    """Returns an image [H, W, 3] of uint8 with slopes, edges and noise."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
     waves = [np.sin(x / random.uniform(4, 20) + y / random.uniform(4, 20) + seed) for _ in range(3)]
@@ -107,7 +107,7 @@ def test_ssim_of_flat_pictures() -> None:
 
 
 def ssim_map(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The definition, window by window, of one channel; mirrored at the borders."""
+    """Returns the definition, window by window, of one channel; mirrored at the borders."""
     weights = np.exp(-(np.arange(-5, 6) ** 2) / 4.5)
     weights = np.outer(weights, weights) / weights.sum() ** 2
     px, py = (np.pad(v.astype(np.float64), 5, mode="symmetric") for v in (x, y))
@@ -134,7 +134,7 @@ def test_ssim_is_its_definition() -> None:
 
 
 def step(height: int, width: int, at: int, low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
-    """A picture that goes from low to high at a column, and the mask of its right."""
+    """Returns an image that goes from low to high at a column, and the mask of its right."""
     picture = np.full((height, width, 3), low, np.uint8)
     picture[:, at:] = high
     return picture, picture[..., 0] == high
@@ -147,7 +147,7 @@ def test_a_step_has_its_height(at: int) -> None:
     assert metrics.seam_error(output, src, dst, mask) == pytest.approx(40, rel=1e-14)
     turned = [np.ascontiguousarray(x.swapaxes(0, 1)) for x in (output, src, dst, mask)]
     assert metrics.seam_error(*turned) == pytest.approx(40, rel=1e-14)
-    assert metrics.seam_error(output, output, dst, mask) == 0  # one of the pictures has that edge
+    assert metrics.seam_error(output, output, dst, mask) == 0  # one of the images has that edge
 
 
 def test_a_line_along_the_contour_is_seen() -> None:
@@ -282,7 +282,7 @@ def test_torchmetrics_agrees(name: str) -> None:
     assert metrics.ssim(a, b) == pytest.approx(inside, abs=1e-7)  # its kernel is one of float32
 
 
-# Means over pictures
+# Means over images
 
 
 def test_an_interval_holds_the_mean() -> None:

@@ -123,7 +123,7 @@ def parameters(module: nn.Module) -> int:
 
 
 def on_meta(name: str, preset: str | None = None, **config: Any) -> models.Model:
-    """The model without its numbers: shapes cost nothing, at any width."""
+    """Returns the model without its numbers: shapes cost nothing, at any width."""
     return models.outline(name, preset, **config)
 
 
@@ -257,7 +257,7 @@ def test_a_patch_has_seventy_pixels() -> None:
     """What a score in the middle depends on."""
     net = narrow("pix2pix, no mask").eval().discriminator.net  # type: ignore[union-attr,operator]
     for i in range(len(net.norms)):
-        net.norms[i] = nn.Identity()  # a norm would spread the dependence over the picture
+        net.norms[i] = nn.Identity()  # a norm would spread the dependence over the image
     x = torch.rand(1, 6, 128, 128, requires_grad=True)
     net(x)[0, 0, 7, 7].backward()
     assert x.grad is not None
@@ -277,7 +277,7 @@ def test_maps_of_the_selfie_discriminator() -> None:
 
 @pytest.mark.parametrize("case", ["attention_unet, residual", "pix2pix_selfie, patches", "unet3plus, residual"])
 def test_a_residual_changes_the_picture_inside_the_mask(case: str) -> None:
-    """x + 2 m tanh(z), clipped, z what the same network without it has before its tanh; 0 leaves the picture."""
+    """x + 2 m tanh(z), clipped, z what the same network without it has before its tanh; 0 leaves the image."""
     model = narrow(case).eval()
     name, config = NARROW[case]
     plain = models.create(name, **{**config, "residual": False}).eval()
@@ -292,7 +292,7 @@ def test_a_residual_changes_the_picture_inside_the_mask(case: str) -> None:
         assert torch.equal(model(picture, mask), picture)
     if isinstance(model, models.unet3plus.UNet3Plus):
         assert all(torch.equal(found, picture) for found in model.deep(picture, mask))
-    # Few levels are left of a picture in bfloat16: the change is added in float32.
+    # Few levels are left of an image in bfloat16: the change is added in float32.
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(model(picture, mask), picture)
 
@@ -414,7 +414,7 @@ def test_what_feeds_a_layer_is_read_from_the_graph(pages: Any) -> None:
 
 
 def parameters_of_norms(network: Any) -> int:
-    """A scale and a shift for each channel of every norm of the U-Net: all layers but three."""
+    """Returns a scale and a shift for each channel of every norm of the U-Net: all layers but three."""
     without = {"net.down.0", "net.down.7", "net.last"}
     return sum(2 * node.output[0] for node in network.nodes if node.name not in without)
 
@@ -554,7 +554,7 @@ def test_the_published_networks_of_bargainnet_convert(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [16, 64])
 @pytest.mark.parametrize("kind", ["blending", "noise"])
 def test_the_published_generators_of_gp_gan_convert(tmp_path: Path, kind: str, size: int) -> None:
-    """Arrays of Chainer, whose batch norms add 2e-5 to a variance where torch's add 1e-5, to a picture in float64."""
+    """Arrays of Chainer, whose batch norms add 2e-5 to a variance where torch's add 1e-5, to an image in float64."""
     published = ChainerGpGan(kind, 4, 24, size)
     saved_npz(tmp_path / "blending_gan.npz", published.arrays)
     model: Any = models.convert(tmp_path / "blending_gan.npz", "gp_gan")
@@ -704,7 +704,7 @@ COLORGRIDS = ("colorgrid", "colorgrid, one look")
 
 
 def moved(case: str, seed: int = 0) -> Any:
-    """A narrow colorgrid whose last layers are not zero."""
+    """Returns a narrow colorgrid whose last layers are not zero."""
     model: Any = narrow(case, seed)
     torch.manual_seed(seed + 1)
     torch.nn.init.normal_(model.last.weight, std=0.05)
@@ -828,7 +828,7 @@ PCT_NETS = ("pct_net", "pct_net, vit")
 
 
 def changing(case: str) -> Any:
-    """A narrow pct_net whose maps are not the identity."""
+    """Returns a narrow pct_net whose maps are not the identity."""
     model = narrow(case).eval()
     torch.manual_seed(3)
     torch.nn.init.normal_(model.last.weight, std=0.3)  # type: ignore[union-attr,arg-type]
@@ -860,7 +860,7 @@ def test_a_new_pct_net_changes_nothing_at_any_size(case: str, size: tuple[int, i
 
 @pytest.mark.parametrize("case", PCT_NETS)
 def test_the_maps_of_a_pct_net_are_enlarged_by_the_bicubic_filter(case: str) -> None:
-    """By its definition in NumPy: Keys' kernel of a = -0.75, borders continued, corners of pictures on one another."""
+    """By its definition in NumPy: Keys' kernel of a = -0.75, borders continued, corners of images on one another."""
     model = changing(case).double()
     picture, mask = torch.rand(1, 3, 24, 40).double(), (torch.rand(1, 1, 24, 40) > 0.4).double()
     maps = model.transforms(picture, mask).shared[0].detach().numpy()
@@ -934,7 +934,7 @@ def test_the_layer_of_the_transformer_is_that_of_torch() -> None:
 
 
 def published_pct_net(form: str) -> Any:
-    """One of the published initialisation, its blur noise, whose norms have seen pictures; its map is near to none."""
+    """One of the published initialisation, its blur noise, whose norms have seen images; its map is near to none."""
     torch.manual_seed(0)
     if form == "cnn":
         published = PublishedPctCnn(4)
@@ -951,7 +951,7 @@ def published_pct_net(form: str) -> Any:
 
 @pytest.mark.parametrize("form", ["cnn", "vit"])
 def test_published_weights_of_pct_net_convert(tmp_path: Path, form: str) -> None:
-    """The published map, attention and, where nothing is clamped, picture, to 1e-6."""
+    """The published map, attention and, where nothing is clamped, image, to 1e-6."""
     published = published_pct_net(form)
     torch.save(published.state_dict(), tmp_path / "PCTNet.pth")
     model: Any = models.convert(tmp_path / "PCTNet.pth", "pct_net", size=32)
@@ -1502,7 +1502,7 @@ def test_regions_are_means_and_deviations_on_both_sides_of_a_mask() -> None:
     mask = torch.zeros(3, 1, 16, 16, dtype=torch.float64)
     mask[0, :, 4:8, 2:] = 1
     mask[1] = 1
-    found = statistics(x, mask).reshape(3, 2, 2, 5)  # of each picture: inside or outside, mean or deviation
+    found = statistics(x, mask).reshape(3, 2, 2, 5)  # of each image: inside or outside, mean or deviation
     inside = x[0, :, 2:4, 1:].flatten(1)
     outside = torch.cat([x[0, :, :2].flatten(1), x[0, :, 4:].flatten(1), x[0, :, 2:4, 0]], 1)
     for side, values in enumerate((inside, outside)):
@@ -1751,7 +1751,7 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
 
 
 def rewritten(path: Path, drop: str = "", **changes: Any) -> Path:
-    """The file with another description, or without a tensor."""
+    """Returns the file with another description, or without a tensor."""
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")
     entry = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["pyharmony"])

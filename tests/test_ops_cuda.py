@@ -43,7 +43,7 @@ def pair(shape: tuple[int, ...], dtype: str, seed: int = 0) -> tuple[Image, Imag
 
 
 def levels(a: Image, b: Image) -> float:
-    """The largest difference in 8-bit levels."""
+    """Returns the largest difference in 8-bit levels."""
     return float(np.abs(a.astype(np.float64) - b).max()) * 255 / CASES[a.dtype.name]
 
 

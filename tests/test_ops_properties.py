@@ -59,19 +59,19 @@ class Problem:
         return DEFAULT_TOLERANCE[self.dst.dtype.name] if self.tolerance is None else self.tolerance
 
     def inside(self) -> Any:
-        """The masks in [0, 1] as [N, H, W], one for each image."""
+        """Returns the masks in [0, 1] as [N, H, W], one for each image."""
         items = self.dst.shape[0] if self.dst.ndim == 4 else 1
         share = self.mask.astype(np.float64) / VALUE_RANGE.get(self.mask.dtype.name, 1.0)
         return np.broadcast_to(share, (items, *share.shape[-2:]))
 
     def refused(self) -> bool:
-        """An integer mask with 1 as its largest value is taken for a mistake, see MaskError."""
+        """Returns an integer mask with 1 as its largest value is taken for a mistake, see MaskError."""
         planes = self.mask if self.mask.ndim == 3 else self.mask[None]
         return self.mask.dtype.kind == "u" and any(m.size > 1 and m.max() == 1 for m in planes)
 
 
 def laid_out(x: Any, layout: str) -> Any:
-    """The same values in another order in memory, or starting inside an allocation."""
+    """Returns the same values in another order in memory, or starting inside an allocation."""
     if layout == "flipped":
         return np.ascontiguousarray(x[::-1, ::-1])[::-1, ::-1]
     if layout == "sliced":
@@ -154,7 +154,7 @@ def problems(draw: st.DrawFn) -> Problem:
 
 
 def run(op: Any, problem: Problem, *args: Any, **options: Any) -> tuple[Any, list[Any]]:
-    """The result and its infos, after all that holds whatever the answer is."""
+    """Returns the result and its infos, after all that holds whatever the answer is."""
     before = [x.copy() for x in problem.images]
     for x in problem.images:
         x.flags.writeable = False

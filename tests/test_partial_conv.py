@@ -131,7 +131,7 @@ def _one_thread_of_torch() -> Iterator[None]:
 
 @pytest.fixture(params=["rows", "dense"])
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways to run a layer, whatever the mask."""
+    """Returns both ways to run a layer, whatever the mask."""
     monkeypatch.setattr(backend, "_MOST_ROWS", 2.0 if request.param == "rows" else -1.0)
     monkeypatch.setattr(backend, "_FEW_ROWS", 1 << 40 if request.param == "rows" else -1)
     return request.param

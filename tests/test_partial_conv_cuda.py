@@ -46,7 +46,7 @@ def _known(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.fixture
 def on_emulator(emulator: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Tensors of the processor are on the emulator's device."""
+    """Tensors of the CPU are on the emulator's device."""
     monkeypatch.setattr(_native, "device_module", lambda: emulator)
     monkeypatch.setattr(backend, "on_device", lambda x: True)
     device._kept_ones.cache_clear()
@@ -67,7 +67,7 @@ def random(shape: Any, dtype: Any, form: Any = torch.contiguous_format, seed: in
 
 
 def maps(shape: Any, groups: int = 1, soft: bool = False, seed: int = 1) -> tuple[Any, Any]:
-    """A ratio, and the new mask that belongs to it: zero together."""
+    """Returns a ratio, and the new mask that belongs to it: zero together."""
     rng = np.random.default_rng(seed)
     n, _, h, w = shape
     known = rng.random((n, groups, h, w)) < 0.6
@@ -82,7 +82,7 @@ def scratch(nbytes: int) -> tuple[Any, tuple[int, int]]:
 
 
 def eps(dtype: Any) -> float:
-    """A rounding to a dtype, and the few of float32 before it."""
+    """Returns a rounding to a dtype, and the few of float32 before it."""
     return float(torch.finfo(dtype).eps) + 8 * float(torch.finfo(torch.float32).eps)
 
 

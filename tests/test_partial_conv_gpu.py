@@ -68,7 +68,7 @@ def test_a_layer_and_its_gradients_follow_the_definition(case: Case, kind: str, 
 
 @pytest.fixture
 def net() -> Any:
-    """Three layers, of which the first is one kernel; the others go through the library."""
+    """Returns three layers, of which the first is one kernel; the others go through the library."""
     torch.manual_seed(0)
     layers = [PartialConv2d(a, b, 3, 2, padding=p) for a, b, p in ((3, 64, 0), (64, 96, 1), (96, 8, 0))]
     return torch.nn.ModuleList(layers).cuda().to(memory_format=torch.channels_last)

@@ -18,7 +18,7 @@ DST = np.full((60, 80, 3), 100, np.uint8)
 
 
 def waves(height: int, width: int, period: float) -> np.ndarray:
-    """[h, w, 3] float64: a wave of this many pixels of a picture that is 1 wide and high at any size."""
+    """[h, w, 3] float64: a wave of this many pixels of an image that is 1 wide and high at any size."""
     y, x = ((np.arange(n) + 0.5) / n for n in (height, width))
     wave = 0.5 + 0.3 * np.sin(2 * np.pi * x / period)[None] * np.cos(2 * np.pi * y / period)[:, None]
     return np.repeat(wave[..., None], 3, 2)

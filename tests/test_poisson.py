@@ -31,7 +31,7 @@ def image(seed: int, shape: tuple[int, ...], dtype: str = "float32") -> Any:
 
 
 def smooth(seed: int, shape: tuple[int, ...]) -> Any:
-    """A picture whose blend stays within [0, 1], for integers that must not clip."""
+    """Returns an image whose blend stays within [0, 1], for integers that must not clip."""
     i, j = np.ogrid[: shape[0], : shape[1]]
     a, b = np.random.default_rng(seed).random(2) * 3
     plane = 0.5 + 0.1 * np.sin(i / 7 + a) * np.cos(j / 9 + b)
@@ -112,7 +112,7 @@ def exact(
     weight: Any = 0.0,
     base: Any = None,
 ) -> Any:
-    """The definition's equation, solved by sparse LU."""
+    """Returns the definition's equation, solved by sparse LU."""
     src, dst = src.astype(np.float64), dst.astype(np.float64)
     mask = np.asarray(mask, np.float64)
     unknown = mask > 0
@@ -551,7 +551,7 @@ def test_instruction_sets(level: str, name: str) -> None:
     try:
         native.set_simd_level(level)
     except ValueError:
-        return  # not this processor's; the levels it has are all tested
+        return  # not this CPU's; the levels it has are all tested
     try:
         for options in ({}, {"color_weight": weight}, {"color_weight": 0.05}):
             out = poisson(src, dst, mask, tolerance=0.01, **options)
@@ -683,7 +683,7 @@ def test_the_native_solver_reports_what_it_did() -> None:
 
 
 def film(kind: str, frames: int, n: int = 96) -> list[tuple[Any, Any]]:
-    """Pairs of uint8 frames of a scene that stands still, the camera's noise, or light that changes."""
+    """Returns pairs of uint8 frames of a scene that stands still, the camera's noise, or light that changes."""
     rng = np.random.default_rng(0)
     src, dst = smooth(1, (n, n, 3)), smooth(2, (n, n, 3))
     src, dst = (255 * (a - a.min()) / (a.max() - a.min()) for a in (src, dst))

@@ -143,7 +143,7 @@ def masks(h: int, w: int) -> dict[str, Any]:
 
 def exact(src: Any, dst: Any, mask: Any, gradients: str = "source", weight: Any = 0.0, base: Any = None,
           w0: float = 1.0, w1: float = 0.0, unknown: Any = None, contour: str = "half") -> Any:  # fmt: skip
-    """The definition's equation for one image [H, W, C], solved by sparse LU in float64."""
+    """Returns the definition's equation for one image [H, W, C], solved by sparse LU in float64."""
     src, dst = src.astype(np.float64), dst.astype(np.float64)
     mask = np.asarray(mask, np.float64)
     unknown = mask > 0 if unknown is None else unknown
@@ -159,7 +159,7 @@ def exact(src: Any, dst: Any, mask: Any, gradients: str = "source", weight: Any 
 
 
 def matrix(unknown: Any, weight: Any, w0: float, w1: float) -> Any:
-    """A on the unknown pixels, assembled from the definition's links."""
+    """Returns a on the unknown pixels, assembled from the definition's links."""
     h, w = unknown.shape
     index = np.full((h, w), -1)
     index[unknown] = np.arange(int(unknown.sum()))

@@ -21,7 +21,7 @@ TOLERANCE = _checks.DEFAULT_TOLERANCE
 
 
 def unit(dtype: str) -> float:
-    """The value of an 8-bit level."""
+    """Returns the value of an 8-bit level."""
     return _arrays.VALUE_RANGE[dtype] / 255
 
 
@@ -57,7 +57,7 @@ def assembled(unknown: Any, weight: Any) -> Any:
 
 
 def exact(src: Any, dst: Any, mask: Any, *, gradients: str = "source", weight: Any = 0.0) -> tuple[Any, float]:
-    """The definition's equation by sparse LU, and how much its last correction by a residual of more digits was."""
+    """Returns the definition's equation by sparse LU, and how much its last correction by a residual of more digits was."""
     src, dst, mask = (np.asarray(a, np.float64) for a in (src, dst, mask))
     unknown = mask > 0
     x = dst.astype(np.longdouble)

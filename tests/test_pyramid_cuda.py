@@ -63,7 +63,7 @@ def upsample_meet(emulator, image, dst, known, dtype="float32", **options):
 
 
 def same_but_strided(images):
-    """The same values of [N, H, W, C]: planar, every second pixel of a wider image, reversed, not aligned."""
+    """Returns the same values of [N, H, W, C]: planar, every second pixel of a wider image, reversed, not aligned."""
     n, h, w, c = images.shape
     planar = np.moveaxis(np.ascontiguousarray(np.moveaxis(images, -1, 1)), 1, -1)
     wide = np.zeros((n, 2 * h, 2 * w, c + 1), images.dtype)

@@ -20,7 +20,7 @@ BOUND = 32 * sum(reference.SWEEPS) * float(np.finfo(np.float32).eps)
 
 
 def problem(seed, height, width, dtype="uint8", share=0.7):
-    """An image with flat parts, a change of it of order one, and a mask."""
+    """Returns an image with flat parts, a change of it of order one, and a mask."""
     rng = np.random.default_rng(seed)
     image = np.repeat(rng.random((height, width, 1)) < 0.5, 3, 2) * rng.random(3) * 0.8
     image = image + (rng.random((height, 1, 1)) < 0.5) * 0.02 * rng.random((height, width, 3))

@@ -42,7 +42,7 @@ def narrow() -> models.Model:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of weights with one file, in place of the package's."""
+    """Returns a folder of weights with one file, in place of the package's."""
     path = tmp_path / "tiny.safetensors"
     models.save(narrow(), path, dtype="float16", part="generator")
     content = path.read_bytes()
@@ -177,7 +177,7 @@ def test_the_command_line_shows_them(folder: Path) -> None:
 
 
 def test_two_fresh_processes_agree(folder: Path) -> None:
-    """Each imports, loads twice, and prints the digest of a picture."""
+    """Each imports, loads twice, and prints the digest of an image."""
     code = (
         "import hashlib, pathlib, sys, torch; from pyharmony import _shipped\n"
         "_shipped.FOLDER = pathlib.Path(sys.argv[1])\n"
@@ -212,7 +212,7 @@ def tool() -> Any:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Three photographs with masks and one without, in a manifest."""
+    """Returns three photographs with masks and one without, in a manifest."""
     root, random, entries = tmp_path / "photos", np.random.default_rng(0), []
     root.mkdir()
     for i in range(4):

@@ -212,14 +212,14 @@ def test_bad_arguments(arguments: Any, options: Any, error: type[Exception], mes
         spectral_norm(*arguments, **options)
 
 
-# ---- the op on tensors: the processor, the emulated kernels, a GPU --------------------------------------------------
+# ---- the op on tensors: the CPU, the emulated kernels, a GPU --------------------------------------------------
 
 
 @pytest.fixture(
     params=["processor", "emulator1", "emulator2", "emulator3", pytest.param("cuda", marks=pytest.mark.gpu)]
 )
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any], Any]]:
-    """What moves a tensor to where the test runs; the emulator takes memory of the processor for a device's."""
+    """What moves a tensor to where the test runs; the emulator takes memory of the CPU for a device's."""
     if not HAS_TORCH:
         pytest.skip("torch is not installed")
     if request.param.startswith("emulator"):

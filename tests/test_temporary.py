@@ -25,7 +25,7 @@ OTHER_HOST = "0" * 8
 
 
 def parts(folder: Path) -> list[str]:
-    """Everything in a folder that is unfinished, or was put aside."""
+    """Returns everything in a folder that is unfinished, or was put aside."""
     return sorted(path.name for path in folder.glob(".*") if path.suffix in (".part", ".pyharmony-old"))
 
 

@@ -38,7 +38,7 @@ NARROW = {"name": "unet3plus", "width": 2, "branch": 2}
 
 @pytest.fixture(scope="module")
 def triples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve composites whose object is darker than it was."""
+    """Returns twelve composites whose object is darker than it was."""
     root = tmp_path_factory.mktemp("triples")
     for name in ("composite", "mask", "target"):
         (root / name).mkdir()
@@ -307,7 +307,7 @@ def test_photographs_become_other_composites_in_every_epoch(triples: Path, tmp_p
 
 @pytest.fixture
 def photos(triples: Path, tmp_path: Path) -> Path:
-    """A folder of photographs, of which the last has no mask, as a manifest knows them."""
+    """Returns a folder of photographs, of which the last has no mask, as a manifest knows them."""
     root = tmp_path / "photos"
     root.mkdir()
     entries: list[dict[str, str]] = []
@@ -341,7 +341,7 @@ def test_photographs_are_varied_and_joined(photos: Path) -> None:
     ("name", "narrow"), [("pct_net", {"width": 4}), ("pct_net-vit", {"token_width": 8, "layers": 1, "hidden": 8})]
 )
 def test_the_recipes_of_pct_net_run(triples: Path, tmp_path: Path, name: str, narrow: dict[str, int]) -> None:
-    """Narrow, on pictures larger than those that the network sees."""
+    """Narrow, on images larger than those that the network sees."""
     changes = [f"data.root={triples}", "data.size=40", "data.validation=0.25", "schedule.epochs=2", "run.batch=3"]
     changes += [f"model.{key}={value}" for key, value in {"size": 32, **narrow}.items()]
     settled = training.config_of(training.with_changes(training.recipe(name), changes))

@@ -57,7 +57,7 @@ def make(seed: int = 0, width: int = 2, **config: Any) -> models.Adversarial:
 
 
 def batch_of(count: int = 2, seed: int = 1) -> dict[str, Tensor]:
-    """Pictures of which an object differs, one at the border."""
+    """Images of which an object differs, one at the border."""
     torch.manual_seed(seed)
     target = torch.nn.functional.interpolate(torch.rand(count, 3, 16, 16) * 2 - 1, (256, 256), mode="bilinear")
     mask = torch.zeros(count, 1, 256, 256)
@@ -68,7 +68,7 @@ def batch_of(count: int = 2, seed: int = 1) -> dict[str, Tensor]:
 
 
 def state(step: steps.Step) -> list[Tensor]:
-    """All that a step changes, copied."""
+    """Returns all that a step changes, copied."""
     moments = [
         value
         for optimizer in step.optimizers.values()
@@ -86,7 +86,7 @@ def same(a: list[Tensor], b: list[Tensor]) -> bool:
 
 
 def literal_of(published: Any, model: models.Adversarial, **options: Any) -> Any:
-    """The literal step with the weights of a model."""
+    """Returns the literal step with the weights of a model."""
     step = published.PublishedStep(model.config.width, **options)
     step.take(model)
     for module in step.generator.modules():
@@ -96,7 +96,7 @@ def literal_of(published: Any, model: models.Adversarial, **options: Any) -> Any
 
 
 def paired(step: Any, literal: Any) -> list[tuple[str, nn.Parameter, nn.Parameter]]:
-    """The parameters of both, by the literal one's names."""
+    """Returns the parameters of both, by the literal one's names."""
     ours = dict(step.model.discriminator.named_parameters())
     found = [(f"discriminator {name}", ours[name], p) for name, p in literal.discriminator.named_parameters()]
     unet, level, i = step.model.generator.unet, literal.generator, 0

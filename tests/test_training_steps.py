@@ -32,8 +32,8 @@ class Case(NamedTuple):
 
     Attributes:
         model, config: of `models.create`.
-        size: sides of the pictures.
-        settings: of the step, for pictures that are learned by heart.
+        size: sides of the images.
+        settings: of the step, for images that are learned by heart.
         falls: the loss that is to fall.
         share: what may be left of it after 20 steps.
         repaints: whether the output is to be nearer to the target than the composite is.
@@ -170,7 +170,7 @@ GAMES = [name for name, case in CASES.items() if hasattr(models.outline(case.mod
 
 
 def made(name: str, seed: int = 0, config: dict[str, Any] | None = None, **settings: Any) -> steps.Step:
-    """The step of a case, with a model of its own."""
+    """Returns the step of a case, with a model of its own."""
     case = CASES[name]
     torch.manual_seed(seed)
     extractor = models.create(case.extractor[0], **case.extractor[1]) if case.extractor else None
@@ -188,7 +188,7 @@ def still(name: str, lr: float = 1e-9, **settings: Any) -> steps.Step:
 
 
 def batch_of(step: steps.Step, pairs: recoloured.Pairs, count: int = 2, start: int = 0) -> dict[str, Tensor]:
-    """Some pairs as the step wants them."""
+    """Returns some pairs as the step wants them."""
     if step.model.name == "srgan":
         target = pairs.in_unit_range().batch("target", count=count, start=start)["target"]
         return {"image": reduced(target, step.model.config.scale), "target": target}
@@ -200,7 +200,7 @@ def batch_of(step: steps.Step, pairs: recoloured.Pairs, count: int = 2, start: i
 
 
 def reduced(target: Tensor, scale: int) -> Tensor:
-    """The bicubic reduction, in [0, 1]."""
+    """Returns the bicubic reduction, in [0, 1]."""
     size = [side // scale for side in target.shape[2:]]
     return functional.interpolate(target, size=size, mode="bicubic", antialias=True).clamp(0, 1)
 
@@ -213,7 +213,7 @@ def output_of(step: steps.Step, batch: dict[str, Tensor]) -> Tensor:
 
 
 def state_of(step: steps.Step) -> dict[str, Any]:
-    """A copy of all that a step changes."""
+    """Returns a copy of all that a step changes."""
     return copy.deepcopy({"model": step.model.state_dict(), "step": step.state_dict(), "random": torch.get_rng_state()})
 
 
@@ -372,7 +372,7 @@ def test_the_layout_changes_rounding_alone(name: str, data_dir: Path) -> None:
 
 
 def wrong_batches(step: steps.Step, batch: dict[str, Tensor]) -> list[tuple[dict[str, Any], str]]:
-    """Batches that a step cannot take, with what the error says."""
+    """Returns batches that a step cannot take, with what the error says."""
     first, last = step.inputs[0], step.inputs[-1]
     found: list[tuple[dict[str, Any], str]] = [
         ({name: x for name, x in batch.items() if name != last}, f"'{last}' is missing"),
@@ -726,7 +726,7 @@ def test_deep_supervision_weighs_the_heads(data_dir: Path) -> None:
 
 @pytest.mark.parametrize("name", ["pct_net", "pct_net, vit"])
 def test_pct_net_weighs_the_error_by_the_area_and_the_slope_of_its_maps(name: str, data_dir: Path) -> None:
-    """With a picture of another size than the network's, and objects below and above the least area."""
+    """With an image of another size than the network's, and objects below and above the least area."""
     batch = recoloured.pairs(data_dir, 40).in_unit_range().batch(count=3)
     area = batch["mask"].sum((1, 2, 3))
     least = float(area.median()) + 1
@@ -930,7 +930,7 @@ def test_the_lite_dovenet_is_what_it_says(data_dir: Path) -> None:
 
 
 def test_a_mask_tells_the_realism_cnn_nothing_by_its_presence(data_dir: Path) -> None:
-    """One picture, as photograph and as composite, with a mask: the loss is that of a coin, and no better."""
+    """One image, as photograph and as composite, with a mask: the loss is that of a coin, and no better."""
     step = made("realism_cnn")
     batch = recoloured.pairs(data_dir, 32).batch("target", "mask", count=4)
     for _ in range(5):
@@ -941,7 +941,7 @@ def test_a_mask_tells_the_realism_cnn_nothing_by_its_presence(data_dir: Path) ->
 
 
 def varied(data_dir: Path, **settings: Any) -> tuple[dict[str, Tensor], list[Tensor]]:
-    """Eight pairs, and what the network is shown of them: photographs, composites, masks."""
+    """Returns eight pairs, and what the network is shown of them: photographs, composites, masks."""
     step = made("realism_cnn", **settings)
     batch = batch_of(step, recoloured.pairs(data_dir, 32), count=8)
     torch.manual_seed(1)

@@ -29,7 +29,7 @@ def _exact(device_module: Any) -> Any:
 
 
 def on_device(name: str, **settings: Any) -> steps.Step:
-    """A step whose model is on the GPU, and draws nothing but the noise of GP-GAN."""
+    """Returns a step whose model is on the GPU, and draws nothing but the noise of GP-GAN."""
     made = still(name, LR, **settings)
     model, extractor = made.model.cuda(), made.extractor
     again = type(made)(model, made.settings)
@@ -37,7 +37,7 @@ def on_device(name: str, **settings: Any) -> steps.Step:
 
 
 def batches(step: steps.Step, name: str, count: int = 4) -> list[dict[str, Any]]:
-    """Random pictures with an object in the middle."""
+    """Returns random images with an object in the middle."""
     size, scale = CASES[name].size, getattr(step.model.config, "scale", 1)
     torch.manual_seed(7)
     found = []

@@ -29,7 +29,7 @@ MISTAKES, CORRECT = FOLDER / "mistakes.py", FOLDER / "correct.py"
 
 
 def errors_of_mypy(*files: Path) -> dict[Path, set[int]]:
-    """The lines of each file with an error."""
+    """Returns the lines of each file with an error."""
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", "--strict", *map(str, files)],
         cwd=ROOT, capture_output=True, text=True,

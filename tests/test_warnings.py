@@ -98,7 +98,7 @@ def test_they_may_be_errors_and_may_be_silenced() -> None:
 
 
 def scene(light: float) -> tuple[np.ndarray, np.ndarray]:
-    """A picture with an object in another light."""
+    """Returns an image with an object in another light."""
     random = np.random.default_rng(0)
     image = random.integers(60, 200, (90, 120, 3)).astype(np.float64)
     mask = np.zeros((90, 120), np.uint8)

@@ -23,7 +23,7 @@ START, END = "<!-- reference: written by tools/command_reference.py -->\n", "<!-
 
 
 def leaves(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
-    """The commands of a group and of the groups in it, by their names in full."""
+    """Yields the commands of a group and of the groups in it, by their names in full."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from leaves(command, f"{before}{name} ")
@@ -55,7 +55,7 @@ def _bounds(text: str) -> str:
 
 
 def reference() -> str:
-    """The generated part of the page."""
+    """Returns the generated part of the page."""
     parts = []
     for usage, first, more, options in commands():
         name = name_of(usage)
@@ -66,7 +66,7 @@ def reference() -> str:
 
 
 def name_of(usage: str) -> str:
-    """The command of a usage line."""
+    """Returns the command of a usage line."""
     return usage.split(" [")[0]
 
 
@@ -75,7 +75,7 @@ def _cell(text: str) -> str:
 
 
 def page(text: str) -> str:
-    """The page with its reference renewed."""
+    """Returns the page with its reference renewed."""
     before, _, rest = text.partition(START)
     _, found, after = rest.partition(END)
     if not found:
@@ -84,7 +84,7 @@ def page(text: str) -> str:
 
 
 def manual() -> str:
-    """The man page, pyharmony(1)."""
+    """Returns the man page, pyharmony(1)."""
     lines = [
         '.TH PYHARMONY 1 "" "pyharmony" "User Commands"',
         ".SH NAME",

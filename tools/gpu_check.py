@@ -102,7 +102,7 @@ def say(text: str) -> None:
 
 
 def version_of(module: str) -> str | None:
-    """The version of a module's distribution; None where there is no such module."""
+    """Returns the version of a module's distribution; None where there is no such module."""
     if importlib.util.find_spec(module) is None:
         return None
     for name in DISTRIBUTIONS.get(module, (module,)):
@@ -114,7 +114,7 @@ def version_of(module: str) -> str | None:
 
 
 def program(name: str, *folders: str) -> str | None:
-    """A program on PATH, in the CUDA toolkit that the environment names, or at its usual place."""
+    """Returns a program on PATH, in the CUDA toolkit that the environment names, or at its usual place."""
     roots = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"]
     path = [*folders, os.environ.get("PATH", ""), *(str(Path(root) / "bin") for root in roots if root)]
     return shutil.which(name, path=os.pathsep.join(path))
@@ -209,7 +209,7 @@ def sources() -> str:
 
 
 def usable_archive(wanted: str) -> Path | None:
-    """The archive of the package, where it is of these sources."""
+    """Returns the archive of the package, where it is of these sources."""
     path = LOGS / ARCHIVE
     if not path.is_file():
         return None
@@ -249,7 +249,7 @@ def is_installed(wanted: str) -> bool:
 
 
 def install(clock: Clock, log: Path) -> float:
-    """The package with its kernels in build/gpu-check/site; seconds, or 0 where it need not be compiled."""
+    """Returns the package with its kernels in build/gpu-check/site; seconds, or 0 where it need not be compiled."""
     wanted = source_stamp()
     if is_installed(wanted):
         return 0.0
@@ -318,7 +318,7 @@ def build(clock: Clock, log: Path, options: argparse.Namespace, before: Record) 
 
 
 def leaving_out(done: Iterable[str]) -> dict[str, str]:
-    """The environment of a pytest that runs with gpu_done.py and leaves out what is done."""
+    """Returns the environment of a pytest that runs with gpu_done.py and leaves out what is done."""
     path = LOGS / "done.txt"
     path.write_text("".join(f"{name}\n" for name in done))
     env = environment()
@@ -433,7 +433,7 @@ def sanitize(clock: Clock, log: Path, options: argparse.Namespace, before: Recor
 
 
 def benchmarks(wanted: str | None) -> list[Path]:
-    """The files by the worth of what they tell, or those that are named, in the order named.
+    """Returns the files by the worth of what they tell, or those that are named, in the order named.
 
     Raises:
         CannotRun: a name is none of a file.
@@ -620,7 +620,7 @@ def recorded(part: str, work: Work, clock: Clock, log: Path, options: argparse.N
 
 
 def toolkit() -> str:
-    """The version of nvcc."""
+    """Returns the version of nvcc."""
     nvcc = os.environ.get("CUDACXX") or program("nvcc")
     if nvcc is None:
         return "unknown"

@@ -24,7 +24,7 @@ def variant(name: str, preset: str | None) -> dict[str, Any]:
 
 
 def catalogue() -> str:
-    """The text of the file: a network a line."""
+    """Returns the text of the file: a network a line."""
     found = []
     for info in models.list():
         about = {key: getattr(info, key) for key in ("name", "task", "summary", "source", "presets")}

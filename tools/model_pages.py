@@ -50,7 +50,7 @@ class Node(NamedTuple):
 
 
 def trace(net: nn.Module, inputs: dict[str, Tensor]) -> list[Node]:
-    """The layers of a forward, in the order of its calls."""
+    """Returns the layers of a forward, in the order of its calls."""
     nodes: list[Node] = []
     made: dict[Any, int] = {}
     pictures = [value for name, value in inputs.items() if name != "mask"]
@@ -99,7 +99,7 @@ class Network(NamedTuple):
 
 
 def networks(name: str, preset: str | None) -> Iterator[Network]:
-    """The generator, or the only one, and the discriminator."""
+    """Yields the generator, or the only one, and the discriminator."""
     model = models.outline(name, preset)
     device = torch.device("meta")
     example = {key: value.to(device) for key, value in model.example().items()}
@@ -135,12 +135,12 @@ def colour_of(kind: str) -> str:
 
 
 def channels_of(node: Node) -> int:
-    """Of a picture [C, H, W] the first, of a row of features [P, C] the last."""
+    """Of an image [C, H, W] the first, of a row of features [P, C] the last."""
     return node.output[0 if len(node.output) == 3 else -1]
 
 
 def figure(network: Network) -> str:
-    """The layers as boxes: columns by what each needs before it, rows by the side of what it gives."""
+    """Returns the layers as boxes: columns by what each needs before it, rows by the side of what it gives."""
     nodes = network.nodes
     depth: list[int] = []
     for node in nodes:
@@ -213,7 +213,7 @@ def figure(network: Network) -> str:
 
 
 def counts(name: str) -> str:
-    """The parameters of every form."""
+    """Returns the parameters of every form."""
     info = next(info for info in models.list() if info.name == name)
     rows, parts = [], ("generator", "discriminator", "encoder")
     for preset in (None, *info.presets):
@@ -238,7 +238,7 @@ def counts(name: str) -> str:
 
 
 def training(name: str) -> str:
-    """The settings of the model's step, and its presets."""
+    """Returns the settings of the model's step, and its presets."""
     step = _step._steps[name]
     rows = []
     for field in dataclasses.fields(step.settings_type):
@@ -306,7 +306,7 @@ def made(name: str) -> tuple[str, dict[str, str]]:
 
 
 def page(name: str, text: str) -> tuple[str, dict[str, str]]:
-    """The page with its marked part as it should be, and the figures."""
+    """Returns the page with its marked part as it should be, and the figures."""
     before, _, rest = text.partition(START)
     _, end, after = rest.partition(END)
     if not end:

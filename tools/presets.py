@@ -47,7 +47,7 @@ class Memory(data.Dataset):
 
 
 def photos(roots: list[Path], split: str, size: int, masked: bool) -> list[dict[str, Any]]:
-    """The photographs of a split at size x size pixels; those without a mask only where `masked` is False."""
+    """Returns the photographs of a split at size x size pixels; those without a mask only where `masked` is False."""
     found = []
     for root in roots:
         if (root / "manifest.json").is_file():
@@ -76,7 +76,7 @@ def composites(arguments: argparse.Namespace) -> None:
 
 
 def _pasted(sample: dict[str, Any], size: int, random: np.random.Generator) -> dict[str, Any]:
-    """Two crops of one photograph in colours of its own each, a part of one of them in the other."""
+    """Returns two crops of one photograph in colours of its own each, a part of one of them in the other."""
     image = sample["image"]
     side = int(random.integers(size, min(image.shape[:2]) + 1))
     top, left = (int(random.integers(n - side + 1)) for n in image.shape[:2])
@@ -93,7 +93,7 @@ def _pasted(sample: dict[str, Any], size: int, random: np.random.Generator) -> d
 
 
 def _lit(picture: Any, random: np.random.Generator) -> Any:
-    """The picture in another light."""
+    """Returns the image in another light."""
     whole = np.full(picture.shape[:2], 255, np.uint8)
     kind = int(random.integers(4))
     if kind == 0:

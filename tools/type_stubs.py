@@ -90,7 +90,7 @@ def of_arrays(flag: str, result: str, more: str, **changed: str) -> Iterator[Sig
 
 
 def overloads(name: str, function: Callable[..., Any]) -> list[Signature]:
-    """The signatures of a public function of the packages."""
+    """Returns the signatures of a public function of the packages."""
     package, _, short = name.rpartition(".")
     arguments = inspect.signature(function).parameters
     if short == "harmonize_frames":
@@ -129,7 +129,7 @@ def definition(name: str, function: Callable[..., Any], signature: Signature, *,
 
 
 def stub(package: str) -> str:
-    """The text of a package's stub.
+    """Returns the text of a package's stub.
 
     Raises:
         KeyError: a signature has a name that no import is known for.
@@ -146,7 +146,7 @@ def stub(package: str) -> str:
 
 
 def imports(module: Any, bodies: list[str]) -> Iterator[str]:
-    """The lines of imports: of what signatures name, and of the rest of what is public."""
+    """Yields the lines of imports: of what signatures name, and of the rest of what is public."""
     annotations = ast.parse("\n".join(bodies))
     used = {node.id for node in ast.walk(annotations) if isinstance(node, ast.Name)} - set(vars(builtins))
     wanted: dict[str, set[str]] = {}
@@ -164,7 +164,7 @@ def imports(module: Any, bodies: list[str]) -> Iterator[str]:
 
 
 def home(name: str) -> str:
-    """The module that a name of an annotation is imported from."""
+    """Returns the module that a name of an annotation is imported from."""
     if name in ("Any", "Literal", "overload"):
         return "typing"
     if name in ("Callable", "Iterable", "Iterator", "Mapping", "Sequence"):

@@ -24,7 +24,7 @@ def stamp(photo: PathLike, sticker: PathLike, out: PathLike, at: Position) -> No
     """Puts a sticker, a file with alpha, into a photograph and writes a file; the photograph's profile is kept.
 
     Raises:
-        CardError: a file could not be read, or is no picture.
+        CardError: a file could not be read, or is no image.
     """
     try:
         blend.gaussian_poisson(sticker, photo, at=at, out=out)
@@ -35,7 +35,7 @@ def stamp(photo: PathLike, sticker: PathLike, out: PathLike, at: Position) -> No
 def printed(
     photo: Pixels, sticker: Pixels, mask: npt.NDArray[np.bool_], at: Position, gradients: Gradients = "monochrome"
 ) -> tuple[Pixels, float]:
-    """The shading of a sticker in the colours of a photograph, and the proven error in 8-bit levels."""
+    """Returns the shading of a sticker in the colours of a photograph, and the proven error in 8-bit levels."""
     card, info = blend.poisson(sticker, photo, mask, at=at, gradients=gradients, return_info=True)
     return card, info.max_error
 
@@ -51,7 +51,7 @@ class Series:
         return self._solver.shape
 
     def card(self, photo: Pixels, sticker: Pixels) -> Pixels:
-        """Both [H, W, 3] of the mask's size."""
+        """Returns both [H, W, 3] of the mask's size."""
         return self._solver.solve(sticker, photo)
 
 
