@@ -86,7 +86,7 @@ def call_of(name: str, guard: bool) -> Callable[[Any, Any], Any]:
 
 @contextlib.contextmanager
 def trusting() -> Iterator[None]:
-    """?CTX random weights and photographs cut in two are not to be trusted: every answer is applied, as one that is."""
+    """Applies every answer as a trusted one, though random weights and photographs cut in two are not to be trusted."""
     before = _harmonize.TRUSTED
     _harmonize.TRUSTED = 0.0
     try:
@@ -96,7 +96,7 @@ def trusting() -> Iterator[None]:
 
 
 def extra_memory(name: str, guard: bool, height: int, width: int) -> int:
-    """Returns the peak of this process during one call, over what it held before; a small call loads what is loaded once."""
+    """Returns the peak of this process during one call, over what it held before; a small call loads things first."""
     call = call_of(name, guard)
     pyharmony.set_num_threads(2)
     image, mask = scene(height, width)

@@ -82,7 +82,7 @@ def on_threads(torch: Any, n: int, call: Callable[[], Any]) -> Callable[[], Any]
 
 
 def interleaved(benchmark: Any, torch: Any, calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, Any]:
-    """Returns each with one thread and with two: those of torch wait for each other in loops, which a busy machine makes long.
+    """Times each with one thread and with two: torch's threads wait for each other in loops, long on a busy machine.
 
     The keys are 'legacy 1', 'legacy 2', and so on; 'ours' is W / sigma written with two.
     """

@@ -79,8 +79,8 @@ def prepare(root: Path, work: Path) -> None:
 
 
 def area(real: Floats, made: Floats, of: npt.NDArray[np.int64]) -> dict[str, float]:
-    """Returns the area under the ROC curve of photographs against composites, the share of composites that score less than
-    their own photograph, and the intervals of both.
+    """Returns the area under the ROC curve of photographs against composites, the share of composites that score less
+    than their own photograph, and the intervals of both.
 
     The intervals of 95 % are of 1000 bootstrap samples of photographs, each with its composites.
 
@@ -140,7 +140,7 @@ def faint(composite: Picture, image: Picture, fmse: float, wanted: float) -> Pic
 
 
 def rimmed(image: Picture, composite: Picture, mask: Picture) -> Picture:
-    """Returns the photograph with the composite's colours next to the border of the mask, in a hundredth of the side."""
+    """Returns the photograph with the composite's colours next to the mask's border, in a hundredth of the side."""
     radius = max(1, round(min(mask.shape) / 200))
     m = torch.from_numpy((mask >= 128).astype(np.float32))[None, None]
     size = 2 * radius + 1

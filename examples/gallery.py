@@ -62,7 +62,7 @@ def resized(image: Image.Image, size: tuple[int, int], box: Box | None = None) -
 
 
 def soft(mask: Pixels) -> Pixels:
-    """Returns a hard mask with an edge of two pixels that lies inside of it: nothing of the old background comes along."""
+    """Gives a hard mask an edge of two pixels that lies inside of it: nothing of the old background comes along."""
     blurred = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.4)
     return np.clip((blurred - 110) * 255 / 140, 0, 255).astype(np.uint8)
 
@@ -85,7 +85,7 @@ def astronaut() -> tuple[Pixels, Pixels]:
 
 
 def runner() -> tuple[Pixels, Pixels]:
-    """Returns the mask that was drawn of him, without the leaves behind that it has at the edge: he wears nothing green."""
+    """Returns the mask drawn of him, without the leaves behind him that it has at the edge: he wears nothing green."""
     part = np.s_[120:612, 158:436]
     picture = np.asarray(photo("pairs_open/images/coco_000872_0.jpg"))[part]
     mask = np.asarray(Image.open(PHOTOS / "pairs_open/masks/coco_000872_0.png").convert("L"))[part]

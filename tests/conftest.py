@@ -1,4 +1,4 @@
-"""What the tests share: data, profiles of Hypothesis, instruction sets, thread counts, the list of expected skips."""
+"""The tests' common parts: data, profiles of Hypothesis, instruction sets, threads, the list of expected skips."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def simd(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def one_torch_thread() -> Iterator[None]:
-    """Networks as narrow as those of the tests are slower with more."""
+    """Gives torch one thread: networks as narrow as those of the tests are slower with more."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -76,7 +76,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def load_emulator(name: str) -> Any:
-    """Returns a module of the emulator: of the folder $PYHARMONY_EMULATOR, or the newest that was built under build/."""
+    """Returns a module of the emulator: from the folder $PYHARMONY_EMULATOR, or the newest one under build/."""
     folder = os.environ.get("PYHARMONY_EMULATOR")
     file = name + importlib.machinery.EXTENSION_SUFFIXES[0]
     found = list(Path(folder).glob(file)) if folder else list(ROOT.glob(f"build/*/emulator/{file}"))
@@ -102,7 +102,7 @@ def emulator_module() -> Any:
 
 @pytest.fixture(params=[1, 2, 3], ids=lambda n: f"seed{n}")
 def emulator(request: pytest.FixtureRequest, emulator_module: Any) -> Iterator[Any]:
-    """Yields the CUDA kernels on the CPU, with three orders of their threads; the checker, where it is built in, is silent."""
+    """Yields the CUDA kernels on the CPU, with three orders of their threads; a checker that is built in is silent."""
     emulator_module.set_seed(request.param)
     yield emulator_module
     emulator_module.set_seed(0)

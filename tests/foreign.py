@@ -1,4 +1,4 @@
-"""Reading files that were made to do harm: in a process of their own, which may take so much time and memory."""
+"""Reading of harmful files, in a process of their own with limits of time and memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import resource
 import subprocess
 import sys
 
-#: What importing takes is in both.
+#: Limits, which include what importing takes.
 SECONDS, MEGABYTES = 20, 2048
 
 

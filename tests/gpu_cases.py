@@ -28,14 +28,14 @@ from pyharmony._arrays import VALUE_RANGE
 from pyharmony.ops import gaussian_poisson, poisson
 
 CSRC = Path(__file__).resolve().parent.parent / "csrc"
-#: Wider and higher than any tile, of no round size, so that every loop of a kernel runs twice.
+#: The image's sides: wider and higher than any tile, of no round size, so that every loop of a kernel runs twice.
 HEIGHT, WIDTH = 211, 333
 
 Solve = Callable[[], Any]
 
 
 def pictures(dtype: str, *, batch: int = 0) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """src and dst [H, W, 3], or [N, H, W, 3]: waves and a little noise, in the range of the dtype."""
+    """Returns src and dst [H, W, 3], or [N, H, W, 3]: waves and a little noise, in the range of the dtype."""
     rng = np.random.default_rng(7)
     y, x = np.mgrid[:HEIGHT, :WIDTH] / 40.0
     phases = rng.uniform(0, 6, (2, max(batch, 1), 3))
@@ -98,7 +98,7 @@ case("pyramid-pinned", blend.gaussian_poisson, "uint8")
 
 
 def allowed(name: str, dtype: str) -> float:
-    """How far two right answers may be apart, in the unit of the dtype.
+    """Returns how far two right answers may be apart, in the unit of the dtype.
 
     Each is within its tolerance of the exact one (`blend.gaussian_poisson`: so is each level, whose error the next
     takes over at most whole; there are at most six here), and rounded to the dtype.
@@ -111,7 +111,7 @@ def allowed(name: str, dtype: str) -> float:
 
 
 def on(device: str, solve: Solve) -> Any:
-    """What a case gives on 'cpu' or 'cuda'."""
+    """Returns a case's result on 'cpu' or 'cuda'."""
     before = pyharmony.get_device()
     pyharmony.set_device(device, strict=True)
     try:
@@ -134,7 +134,7 @@ class Native:
 
 
 def kernels() -> list[Any]:
-    """Returns each kernel by itself, on the GPU: what it wrote."""
+    """Runs each kernel by itself on the GPU; returns what it wrote."""
     path = Path(__file__).with_name("emulator_cases.py")
     spec = importlib.util.spec_from_file_location("emulator_cases", path)
     assert spec is not None and spec.loader is not None
@@ -145,7 +145,7 @@ def kernels() -> list[Any]:
 
 
 def check(name: str) -> float:
-    """Runs a case on the GPU; the largest difference from the CPU's result, which has to be small."""
+    """Runs a case on the GPU; returns the largest difference from the CPU's result, which has to be small."""
     if name == "kernels":
         assert kernels() == kernels()
         return 0.0

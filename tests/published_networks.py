@@ -17,7 +17,7 @@ from torch.nn import functional
 
 
 def norm_of(norm: str, channels: int) -> nn.Module:
-    """What the published `norm` of pix2pix's options makes: 'none' is a layer that does nothing."""
+    """Returns the layer of the published `norm` of pix2pix's options: 'none' is a layer that does nothing."""
     return {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d, "none": lambda _: nn.Identity()}[norm](channels)
 
 
@@ -111,7 +111,7 @@ def nested_resnet(given: int, width: int, norm: str, dropout: bool, blocks: int 
 
 
 def lived_in(module: nn.Module) -> nn.Module:
-    """Statistics and scales that a wrong place would show."""
+    """Gives batch norms statistics and scales that would show a wrong place."""
     torch.manual_seed(5)
     for m in module.modules():
         if isinstance(m, nn.BatchNorm2d):
@@ -123,7 +123,7 @@ def lived_in(module: nn.Module) -> nn.Module:
 
 
 def patch_discriminator(given: int, width: int, layers: int, norm: str) -> nn.Sequential:
-    """pix2pix's `NLayerDiscriminator`: 4x4 convolutions, `layers` of stride 2 and two of stride 1."""
+    """Returns pix2pix's `NLayerDiscriminator`: 4x4 convolutions, `layers` of stride 2 and two of stride 1."""
     parts: list[nn.Module] = [nn.Conv2d(given, width, 4, 2, 1), nn.LeakyReLU(0.2)]
     widths = [width * min(2**i, 8) for i in range(layers + 1)]
     for i in range(1, layers + 1):
@@ -134,7 +134,7 @@ def patch_discriminator(given: int, width: int, layers: int, norm: str) -> nn.Se
 
 
 def pixel_discriminator(given: int, width: int, norm: str) -> nn.Sequential:
-    """pix2pix's `PixelDiscriminator`: three 1x1 convolutions."""
+    """Returns pix2pix's `PixelDiscriminator`: three 1x1 convolutions."""
     bias = norm == "instance"
     parts = [nn.Conv2d(given, width, 1), nn.LeakyReLU(0.2), nn.Conv2d(width, 2 * width, 1, bias=bias)]
     return nn.Sequential(*parts, norm_of(norm, 2 * width), nn.LeakyReLU(0.2), nn.Conv2d(2 * width, 1, 1, bias=bias))
@@ -301,7 +301,7 @@ class PublishedPctCnn(nn.Module):
         self.get_params = nn.Conv2d(width, 12, 1)
 
     def begin(self) -> None:
-        """The published XavierGluon: whatever has a weight, the blur too, is N(0, 2 / sqrt(in + out)); biases 0."""
+        """Initialises as the published XavierGluon: all weights, also the blur, N(0, 2 / sqrt(in + out)); biases 0."""
         for module in self.modules():
             weight = getattr(module, "weight", None)
             if isinstance(weight, Tensor) and weight.ndim > 1:
@@ -328,7 +328,7 @@ class PublishedPctCnn(nn.Module):
 
 
 def transformed(x: Tensor, params: Tensor) -> Tensor:
-    """M x + b of each pixel, before it is clamped: x [N, 3, H, W], params [N, 12, H, W], M by rows and then b."""
+    """Returns M x + b of each pixel before clamping: x [N, 3, H, W], params [N, 12, H, W], M by rows and then b."""
     matrix = params[:, :9].reshape(-1, 3, 3, *params.shape[2:])
     return torch.einsum("noihw,nihw->nohw", matrix, x) + params[:, 9:]
 
@@ -362,7 +362,7 @@ class PublishedPctVit(nn.Module):
 
 
 class ChainerGpGan:
-    """GP-GAN as its Chainer code keeps and computes it: arrays by Chainer's names, batch norms with 2e-5.
+    """GP-GAN in the form of its Chainer code: arrays by Chainer's names, batch norms with 2e-5.
 
     The names are those of `chainer.serializers.save_npz` for the encoder-decoder, the generator from noise ('noise')
     and the critic ('critic').
@@ -419,7 +419,7 @@ class ChainerGpGan:
         return (x - mean) / (var + self.eps).sqrt() * scale + shift
 
     def __call__(self, x: Tensor) -> Tensor:
-        """An image [N, 3, size, size], or noise [N, nz], to an image, or to the critic's scores [N]."""
+        """Turns an image [N, 3, size, size], or noise [N, nz], into an image, or into the critic's scores [N]."""
         weights = {name: torch.from_numpy(self.arrays[f"{name}/W"]).to(x) for name in self._convs()}
         if self.kind == "noise":
             x = x[:, :, None, None]
@@ -438,7 +438,7 @@ class ChainerGpGan:
         return (layer[1] for layer in (*self.encoder, *self.decoder))
 
     def as_torch(self, name: Any = "{}.main.{}") -> dict[str, Tensor]:
-        """Returns the same weights as a port to PyTorch keeps them: modules in order, 1e-5 in its batch norms."""
+        """Returns the same weights as in a port to PyTorch: modules in order, 1e-5 in its batch norms."""
         leaves = {"gamma": "weight", "beta": "bias", "avg_mean": "running_mean", "avg_var": "running_var",
                   "N": "num_batches_tracked", "W": "weight"}  # fmt: skip
         found: dict[str, Tensor] = {}
@@ -450,6 +450,6 @@ class ChainerGpGan:
 
 
 def saved_npz(path: Any, arrays: Mapping[str, Any]) -> None:
-    """As `chainer.serializers.save_npz` writes it."""
+    """Writes arrays as `chainer.serializers.save_npz` does."""
     with open(path, "wb") as file:
         np.savez_compressed(file, **dict(arrays))

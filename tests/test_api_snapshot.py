@@ -18,7 +18,7 @@ MODULES = (
     "pyharmony", "pyharmony.blend", "pyharmony.color", "pyharmony.compat", "pyharmony.data", "pyharmony.evaluation",
     "pyharmony.harmonization", "pyharmony.metrics", "pyharmony.ops", "pyharmony.errors",
 )  # fmt: skip
-#: Of torch, which is optional: recorded in the same file, and left out of the comparison where it is missing.
+#: Names that need torch, which is optional: recorded in the same file, and not compared where torch is missing.
 TORCH_MODULES = ("pyharmony.nn",)
 
 

@@ -76,7 +76,7 @@ def scene() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return smooth(rng, 90, 110), smooth(rng, 90, 110), ellipse(90, 110)
 
 
-# ---- what the call promises, for every blend ---------------------------------------------------
+# ---- the promises of the call, for every blend -------------------------------------------------
 
 
 @pytest.mark.parametrize("name", BLENDS)
@@ -187,7 +187,7 @@ def test_info_comes_with_the_same_blend(name, scene):
 
 
 class Recorded:
-    """The native module, noting the most that NumPy and a solve held together."""
+    """The native module, which notes the most memory that NumPy and a solve held together."""
 
     def __init__(self, native: Any, peak: list[int]) -> None:
         self._native, self._peak = native, peak
@@ -291,7 +291,7 @@ def test_torch_tensors_stay_torch(name, scene):
 @pytest.mark.parametrize("name", BLENDS)
 @pytest.mark.parametrize("at", [(20, 15), (-13, 8), (70, 60), (4, -20), (-10, -10)])
 def test_a_source_lands_at_its_place(name, at, scene):
-    """The same as pasting the source into a frame first, wherever the mask stays inside the source."""
+    """The result is that of pasting the source into a frame first, wherever the mask stays inside the source."""
     src, dst = cast(scene[0][:50, :60], "float32"), cast(scene[1], "float32")
     mask = np.pad(ellipse(38, 48, 0.5), 6)
     x, y = at
@@ -386,7 +386,7 @@ def test_the_alpha_of_the_destination_is_kept(name, scene):
 
 @pytest.mark.parametrize("name", BLENDS)
 def test_what_alpha_hides_leaves_no_halo(name):
-    """A cut-out over black: the black is no colour, and nothing of it comes through."""
+    """A cut-out lies over black: the black is no colour, and nothing of it comes through."""
     inside = ellipse(80, 90)
     rgba = np.zeros((80, 90, 4), np.float32)
     rgba[inside] = (0.6, 0.6, 0.6, 1)
@@ -467,7 +467,7 @@ def soft_disc(size: int, softness: float) -> np.ndarray:
 @pytest.mark.parametrize("name", BLENDS)
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 def test_the_old_background_does_not_come_along(name, dtype):
-    """A grey disc cut from black with a soft edge: its colours there are part black."""
+    """The soft edge of a grey disc, cut from black, has colours that are part black; the blend has none of them."""
     alpha = soft_disc(96, 5)
     rgba = cast(np.dstack([0.8 * alpha] * 3 + [alpha]), dtype)
     dst = cast(np.full((96, 96, 3), 0.9), dtype)
@@ -610,7 +610,7 @@ def test_floats_are_not_clipped():
 
 
 def test_feather_ramps_inside_the_mask():
-    """By the exact distance to the contour, which lies half a pixel before the nearest pixel outside."""
+    """It follows the exact distance to the contour, which lies half a pixel before the nearest pixel outside."""
     mask = ellipse(60, 70)
     mask[30, 35] = False
     ones, zeros = np.ones((60, 70)), np.zeros((60, 70))
@@ -743,7 +743,7 @@ def test_the_tolerance_is_that_of_the_finest_solve(scene):
 
 
 def test_gp_gan_results_are_met(data_dir):
-    """As GP-GAN's script wrote them, with copy-paste colours, away from what it does otherwise.
+    """GP-GAN's script wrote them, with copy-paste colours; they are compared away from what it does otherwise.
 
     It samples the mask at the nearest pixel of 64 x 64, which moves the contour, and squashes the
     image to a square, which the second case shows as a whole.
@@ -994,7 +994,7 @@ def test_gaussian_poisson_takes_gradient_kernels(kernel, scene):
 
 @pytest.mark.parametrize("at", [(-30, 2), (60, 60), (3, -20.5)])
 def test_a_source_beside_dst_changes_no_gradient(at: tuple[float, float]) -> None:
-    """With preserve_background=False the image is solved for all the same: from its own gradients and colours."""
+    """With preserve_background=False the image is still solved, from its own gradients and colours."""
     dst = np.random.default_rng(4).integers(0, 256, (40, 50, 3)).astype(np.uint8)
     kept = blend.gaussian_poisson(dst[:20, :20], dst, at=at)
     solved = blend.gaussian_poisson(dst[:20, :20], dst, at=at, preserve_background=False)

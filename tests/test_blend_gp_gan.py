@@ -1,4 +1,4 @@
-"""GP-GAN's blend: whose colours it takes, which weights it accepts, the search from noise."""
+"""GP-GAN's blend: its colours, the weights that it accepts, the search from noise."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UNITS = {"uint8": 255, "uint16": 65535, "float16": 1, "float32": 1, "float64": 1
 
 
 def narrow(seed: int = 0, **config: Any) -> models.Model:
-    """Returns a small one whose random weights are large enough for its images to differ."""
+    """Returns a small model whose random weights are large enough for its images to differ."""
     torch.manual_seed(seed)
     made = models.create("gp_gan", **{"width": 4, "bottleneck": 24, "critic_width": 4, "nz": 6} | config)
     with torch.no_grad():
@@ -42,13 +42,13 @@ def narrow(seed: int = 0, **config: Any) -> models.Model:
 
 
 def painter(colour: tuple[float, float, float], **config: Any) -> models.Model:
-    """One that gives this colour whatever it sees, but for the outermost pixels."""
+    """Returns a model that gives this colour whatever it sees, but for the outermost pixels."""
     made = narrow(**config)
     decoder = made.generator.decoder
     with torch.no_grad():
         decoder.norms[-1].weight.zero_()
         decoder.norms[-1].bias.fill_(1)
-        # Four taps of each of the features, which are one, meet at a pixel.
+        # At a pixel four taps of each of the features, which are one, meet.
         share = torch.atanh(2 * torch.tensor(colour) - 1) / (4 * decoder.last.in_channels)
         decoder.last.weight.copy_(share[None, :, None, None].expand_as(decoder.last.weight))
     return made
@@ -72,7 +72,7 @@ def case(dtype: str = "uint8", channels: int = 3, side: int = 90) -> tuple[np.nd
 @pytest.mark.parametrize("side", [40, 90, 300])
 @pytest.mark.parametrize("config", [{}, {"supervised": False}, {"size": 32}], ids=["blending", "noise", "32 pixels"])
 def test_the_colours_are_those_of_the_network(side: int, config: dict[str, Any]) -> None:
-    """The more, the larger color_weight; far from the contour, where they meet dst."""
+    """They are so the more, the larger color_weight is; far from the contour, where they meet dst."""
     src, dst, mask = case("float32", side=side)
     middle = slice(side - 4, side + 4)
     found = {}
@@ -121,7 +121,7 @@ def test_a_trained_network_keeps_what_it_has_learned() -> None:
 
 
 def test_the_network_sees_the_paste_in_its_surroundings() -> None:
-    """A square twice as wide as the mask's box, moved to lie inside dst; all of dst where it is all solved."""
+    """It is a square twice as wide as the mask's box, moved to lie inside dst; all of dst where it is all solved."""
     whole = Region(0, 200, 0, 300)
     view = _gp_gan._view
     box, solved = Region(80, 120, 100, 160), Region(78, 122, 98, 162)
@@ -136,7 +136,7 @@ def test_the_network_sees_the_paste_in_its_surroundings() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_what_the_network_sees(monkeypatch: pytest.MonkeyPatch, channels: int) -> None:
-    """Copy and paste, mask and all, at its size; grey as three equal channels."""
+    """It sees copy and paste, mask and all, at its size; grey as three equal channels."""
     seen = []
 
     def look(_: Any, composite: np.ndarray) -> np.ndarray:
@@ -160,7 +160,7 @@ def test_what_the_network_sees(monkeypatch: pytest.MonkeyPatch, channels: int) -
 
 @pytest.mark.parametrize("axis", [0, 1])
 def test_resampling_is_that_of_keys(axis: int) -> None:
-    """Constants and, away from the border, ramps are kept; one cell a pixel is the image itself."""
+    """Constants and, away from the border, ramps are kept; one cell a pixel gives the image itself."""
     along = (slice(None), None, None) if axis == 0 else (None, slice(None), None)
     noise = np.random.default_rng(0).random((9, 9, 3)).astype(np.float32)
     np.testing.assert_array_equal(_gp_gan.resample(noise, axis, 0, 1, 9), noise)
@@ -185,7 +185,7 @@ def test_resampling_is_that_of_keys(axis: int) -> None:
 
 @pytest.mark.parametrize("dtype", UNITS)
 def test_dtypes(dtype: str) -> None:
-    """One case in five dtypes: apart by their rounding, and by twice the solves' tolerances."""
+    """One case in five dtypes differs by their rounding, and by twice the solves' tolerances."""
     wanted = blend.gp_gan(*case("float64"), at=(45, 45), generator=narrow())
     made = blend.gp_gan(*case(dtype), at=(45, 45), generator=narrow())
     assert made.dtype == np.dtype(dtype)
@@ -238,7 +238,7 @@ def test_a_position_outside_and_a_part_of_a_pixel() -> None:
 
 @pytest.mark.parametrize("config", [{}, {"supervised": False}], ids=["blending", "noise"])
 def test_one_seed_one_result(config: dict[str, Any]) -> None:
-    """Whatever the state of torch's own generator of random numbers, which is left alone."""
+    """The state of torch's own generator of random numbers does not matter, and is left alone."""
     results = []
     for own in (1, 2):
         net = narrow(**config)

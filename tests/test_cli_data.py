@@ -1,4 +1,4 @@
-"""`pyharmony data`."""
+"""`pyharmony data`: checks, counts, sheets, splits, shards and TFRecord files."""
 
 from __future__ import annotations
 

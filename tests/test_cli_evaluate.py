@@ -1,4 +1,4 @@
-"""`pyharmony evaluate`."""
+"""`pyharmony evaluate`: figures, networks and errors."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def triples(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def weights(one_torch_thread: None) -> dict[str, Path]:
-    """Returns small networks: files of all of it and, of dovenet, of the generator alone."""
+    """Returns files of small networks: of all of it and, for dovenet, of the generator alone."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
     from pyharmony import models
 
@@ -205,7 +205,7 @@ def test_what_is_no_judge_or_network_is_told(triples: Path, weights: dict[str, P
         assert says in call("--data", triples, *arguments, code=code).stderr
 
 
-# What goes wrong
+# Errors
 
 
 def test_a_bad_sample_is_named_and_the_rest_measured(triples: Path) -> None:

@@ -62,7 +62,7 @@ def expected(**options: Any) -> np.ndarray:
 
 @pytest.fixture
 def weights(one_torch_thread: None) -> Path:
-    """Returns a small network's file."""
+    """Returns a small network's file of weights."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
     from pyharmony import models
 

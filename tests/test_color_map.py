@@ -61,7 +61,7 @@ def as_list(stage):
 
 
 def bound(dtype):
-    """Of a map whose slopes are at most about eight: float32 in every stage, and the rounding of the result."""
+    """Returns the error of a map with slopes up to about eight: float32 in every stage, and the result's rounding."""
     float_error = 200 * EPS
     if dtype in RANGE:
         return float_error + 0.5 / RANGE[dtype] * (1 + 1e-6)

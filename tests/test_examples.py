@@ -25,7 +25,7 @@ from .test_api_snapshot import MODULES, TORCH_MODULES, public_names
 
 pytestmark = pytest.mark.house
 
-#: Packages that an example may need, and by what it shows that it does.
+#: Packages that an example may need, each with the text that shows that it does.
 OPTIONAL = {
     "torch": re.compile(r"import torch|_score\(|gp_gan|models\."),
     "google_crc32c": re.compile(r"tfrecord|TFRecord"),

@@ -1,4 +1,4 @@
-"""Images of strangers: reading one takes time and memory in proportion to its bytes and its pixels."""
+"""Reading a stranger's image takes time and memory in proportion to its bytes and its pixels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.foreign import confined
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 
-#: Seconds of CPU time, and the most that memory may grow, in MB.
+#: The seconds of CPU time, and the MB that memory may grow by at most.
 READ = """
 import resource, sys, time
 import pyharmony
@@ -40,7 +40,7 @@ print(time.process_time() - began, (resource.getrusage(resource.RUSAGE_SELF).ru_
 
 
 def cost(tmp_path: Path, data: bytes, suffix: str, *more: Any) -> tuple[str, float, float]:
-    """What reading, or reading and writing, says, its seconds and its megabytes."""
+    """Returns the output of reading, or of reading and writing, its seconds and its megabytes."""
     path = tmp_path / f"foreign{suffix}"
     path.write_bytes(data)
     small = tmp_path / f"small{suffix}"
@@ -115,7 +115,7 @@ def test_a_gps_directory_of_overlapping_fields_is_not_wiped_again_and_again(tmp_
 
 
 def test_sound_exif_of_any_size_is_kept(tmp_path: Path) -> None:
-    """Fields of a megabyte each that lie behind one another, in a PNG, in the TIFF that it becomes, and in the next."""
+    """They lie behind one another, a megabyte each, in a PNG, in the TIFF that it becomes, and in the next."""
     image, exif = Image.new("RGB", (8, 8)), Image.Exif()
     exif[0x010F] = "Example"
     exif.get_ifd(0x8769)[0x9000] = bytes(range(256)) * 4000
@@ -217,7 +217,7 @@ def test_many_scans_of_a_large_picture_are_refused(tmp_path: Path) -> None:
 
 
 def test_scans_behind_a_comment_are_counted(tmp_path: Path) -> None:
-    """The end of the image in a comment is none."""
+    """An end of the image in a comment is none."""
     data = progressive(6400, 6400, 130, filler=b"\xff\xfe\0\4\xff\xd9")
     with pytest.raises(errors.DecodeError, match="more than 100 scans"):
         files.read(data)

@@ -20,7 +20,7 @@ METHODS = ("chebyshev", "dct", "multigrid")
 
 
 def scene(height, width, kind, seed=0, channels=3):
-    """src, dst, base [H, W, C] and mask [H, W] in [0, 1], float64."""
+    """Returns src, dst, base [H, W, C] and mask [H, W] in [0, 1], float64."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
     if kind == "constant":
@@ -307,7 +307,7 @@ def test_empty_and_full_masks():
 
 @pytest.mark.large
 def test_working_memory():
-    """Fused Chebyshev a megabyte a thread, multigrid 32 bytes a channel and 9 a pixel, its certificate included."""
+    """Fused Chebyshev takes a megabyte a thread, multigrid 32 bytes a channel and 9 a pixel, its certificate included."""
     a, b, base = (to_dtype(v, "uint8") for v in scene(1080, 1920, "photograph")[:3])
     mask = np.ones((1080, 1920), bool)
     _, info = ops.gaussian_poisson(a, b, mask, base, method="chebyshev", return_info=True)

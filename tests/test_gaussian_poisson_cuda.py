@@ -1,4 +1,4 @@
-"""The CUDA kernels of gaussian_poisson, run on the CPU: against the definition and the kernels of the CPU."""
+"""The CUDA kernels of gaussian_poisson, run on the CPU, against the definition and the kernels of the CPU."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pyharmony.reference import pyramid
 
 RANGE = _arrays.VALUE_RANGE
 
-#: Of the range, between float32 solves that take the same steps in another order.
+#: The difference, relative to the range, of float32 solves that take the same steps in another order.
 AGREEMENT = 2e-5
 
 
 def image(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, smooth: bool = False) -> Any:
-    """[N, H, W, C]: noise, or smooth images, over the whole range of the dtype."""
+    """Returns [N, H, W, C]: noise, or smooth images, over the whole range of the dtype."""
     x = rng.random(shape)
     if smooth:
         i, j = np.ogrid[: shape[1], : shape[2]]
@@ -29,7 +29,7 @@ def image(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, smooth: 
 
 
 def mask_of(rng: np.random.Generator, n: int, h: int, w: int, dtype: str) -> Any:
-    """[N, H, W]: soft blobs that touch the border, with exact zeros and ones."""
+    """Returns [N, H, W]: soft blobs that touch the border, with exact zeros and ones."""
     i, j = np.ogrid[:h, :w]
     planes = []
     for k in range(n):
@@ -48,7 +48,7 @@ def mask_value(mask: Any) -> Any:
 def solve(
     emulator: Any, src: Any, dst: Any, mask: Any, base: Any, out: Any = None, **options: Any
 ) -> tuple[Any, list[dict[str, Any]]]:
-    """Returns the device's solve of a batch; weight may be a map [N, H, W]. runs: first and last of each call, in turn."""
+    """Solves a batch on the device; weight may be a map [N, H, W]. runs: first and last of each call, in turn."""
     runs = options.pop("runs", [(0, emulator.CHEBYSHEV_REPEATS)])
     rhs = options.pop("rhs", None)
     like = dst if rhs is None else rhs
@@ -123,7 +123,7 @@ def on_cpu(src: Any, dst: Any, mask: Any, base: Any, **options: Any) -> tuple[An
 
 
 def solution(src: Any, dst: Any, mask: Any, base: Any, weight: Any = 1.0, **options: Any) -> Any:
-    """Returns the definition's, of a batch."""
+    """Returns the definition's solution of a batch."""
     return np.stack(
         [
             definition.gaussian_poisson(
@@ -140,7 +140,7 @@ def solution(src: Any, dst: Any, mask: Any, base: Any, weight: Any = 1.0, **opti
 
 
 def assert_certified(out: Any, reports: list[dict[str, Any]], want: Any, tolerance: float, noise: float = 1e-7) -> None:
-    """The error is within its bound and that within the tolerance; noise is of the definition itself."""
+    """Asserts that the error is within its bound and that within the tolerance; noise is the definition's own."""
     for x, report, w in zip(out, reports, want):
         assert report["converged"]
         assert report["finite"]
@@ -175,7 +175,7 @@ def test_it_solves_with_any_sigma(emulator: Any, sigma: float) -> None:
     for weight in (0.5, 5.2, 20.0):
         options: dict[str, Any] = {"weight": weight, "sigma": sigma, "reference": sigma > 0.8}
         want = solution(src, dst, mask, base, **options)
-        # Without an excess of its rows the bound is that of the Euclidean norm, in which rounding weighs more.
+        # Without an excess of its rows the bound is in the Euclidean norm, in which rounding weighs more.
         tolerance = 0.5 if weight == 20 and sigma > 0.8 else 0.25
         out, reports = solve(emulator, src, dst, mask, base, tolerance=tolerance, **options)
         assert_certified(out, reports, want, tolerance)
@@ -214,7 +214,7 @@ def test_it_takes_any_dtype_and_agrees_with_the_cpu(emulator: Any, dtype: str) -
             want = solution(src, dst, mask, base, preserve_background=preserve)
             real, reports = solve(emulator, src, dst, mask, base, **options)
             assert_certified(real, reports, want, tolerance, 1e-9 * RANGE[dtype])
-            # The same steps as the CPU's kernel, which may have chosen others in a second run.
+            # The steps are those of the CPU's kernel, which may have chosen others in a second run.
             fixed = {**options, "max_steps": 9, "tolerance": 1e-9 * RANGE[dtype]}
             nine, _ = solve(emulator, src, dst, mask, base, **fixed)
             its, info = on_cpu(src[0], dst[0], mask[0], base[0], **fixed)
@@ -428,7 +428,7 @@ GPUS = {
 
 
 def schedule(emulator: Any, shape: tuple[int, int, int, int], gpu: str = "H100", **options: Any) -> Any:
-    """Of photographs of uint8, with nothing in their memory."""
+    """Returns the launches for photographs of uint8, with nothing in their memory."""
     n, h, w, c = shape
     view = emulator.ArrayView(64, "uint8", (n, h, w, c), (h * w * c, w * c, c, 1), True)
     mask = emulator.ArrayView(64, "uint8", (n, h, w), (h * w, w, 1), False)
@@ -477,7 +477,7 @@ def test_waves_of_large_images_are_full(emulator_module: Any, gpu: str, shape: t
 
 
 def test_repeated_runs_enqueue_no_more_blocks_than_run_at_once(emulator_module: Any) -> None:
-    """Most of them return at once: every block more is time for nothing."""
+    """Most of them return at once, and every block more is time for nothing."""
     for shape in ((1, 4320, 7680, 3), (1, 1080, 1920, 3), (1, 64, 64, 3)):
         launch = schedule(emulator_module, shape).repeat
         assert 0 < launch.blocks <= launch.places
@@ -495,7 +495,7 @@ def test_the_first_run_takes_no_state(emulator_module: Any) -> None:
 
 
 def test_the_state_takes_eight_bytes_a_pixel_and_channel_of_what_is_solved_at_once(emulator_module: Any) -> None:
-    """Two levels in float32, which the first of two passes leaves to the second."""
+    """They are two levels in float32, which the first of two passes leaves to the second."""
     assert schedule(emulator_module, (1, 4320, 7680, 3)).state_size == 8 * 4320 * 7680
     assert schedule(emulator_module, (1, 1080, 1920, 3)).state_size == 3 * 8 * 1080 * 1920
     assert schedule(emulator_module, (1, 1024, 1024, 3)).state_size == 3 * 8 * 1024 * 1024

@@ -15,7 +15,7 @@ RANGE = _arrays.VALUE_RANGE
 
 
 def image(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, smooth: bool = False) -> Any:
-    """Noise, or a smooth image, over the whole range of the dtype."""
+    """Returns noise, or a smooth image, over the whole range of the dtype."""
     x = rng.random(shape)
     if smooth:
         i, j = np.ogrid[: shape[0], : shape[1]]
@@ -180,7 +180,7 @@ def solution(src: Any, dst: Any, mask: Any, base: Any, weight: Any = 1.0, **opti
 
 
 def assert_certified(out: Any, info: dict[str, Any], want: Any, tolerance: float, noise: float = 1e-7) -> None:
-    """The error is within its bound and that within the tolerance; noise is of the definition itself."""
+    """Asserts that the error is within its bound and that within the tolerance; noise is the definition's own."""
     assert info["converged"]
     assert info["max_error"] <= tolerance
     assert np.abs(out - want).max() <= info["max_error"] + noise

@@ -63,7 +63,7 @@ class Event:
 
 @pytest.fixture
 def stand_in(bench: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Returns the CPU as the GPU, small images, few rounds."""
+    """Puts the CPU in the GPU's place, with small images and few rounds."""
     for name, value in (("Event", Event), ("synchronize", lambda: None), ("_sleep", lambda cycles: None)):
         monkeypatch.setattr(torch.cuda, name, value)
     monkeypatch.setattr(torch, "compile", lambda f, **_: f)

@@ -37,7 +37,7 @@ def boxed(size: tuple[int, int] = (48, 64)) -> np.ndarray:
 
 
 def listed(root: Path, folder: str, entries: list[tuple[dict[str, Any], np.ndarray]]) -> None:
-    """A manifest, and its images as files."""
+    """Writes a manifest, and its images as files."""
     (root / folder).mkdir(parents=True)
     for i, (entry, array) in enumerate(entries):
         entry["file"] = f"{i}.png"
@@ -53,7 +53,7 @@ def photo(pair: str, image: np.ndarray, mask: np.ndarray | None, split: str = "t
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Data as the script expects them, made of noise."""
+    """Returns a folder of data in the form that the script expects, made of noise."""
     mask = boxed()
     skin = picture(1, 40, 90)
     skin[mask > 0] = (210, 160, 130)

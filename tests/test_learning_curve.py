@@ -1,4 +1,4 @@
-"""benchmarks/learning_curve.py: what it trains, measures and writes."""
+"""benchmarks/learning_curve.py: its training, measures and output."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ PRIVATE = re.compile(
     r"\btriples\b(?! in|\.csv| out)|seven (shared )?pairs|208 composites|photographs of (val|test)|test photographs|"
     r"\bdib_1\b|\bother photographs\b"
 )
-#: Their tables of settings and formats speak of triples as a kind of data set.
+#: Pages whose tables of settings and formats speak of triples as a kind of data set.
 ABOUT_FORMATS = ("command-line.md", "datasets.md", "platforms.md")
 
 

@@ -1,4 +1,4 @@
-"""Partial convolution on a GPU: what `make gpu-check` runs. The emulator tests the kernels everywhere else."""
+"""Partial convolution on a GPU: `make gpu-check` runs these tests. The emulator tests the kernels everywhere else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 @pytest.fixture(autouse=True)
 def _exact(device_module: Any) -> Any:
-    """Without TF32, whose roundings are not those of float32."""
+    """Turns TF32 off, whose roundings are not those of float32."""
     if not torch.cuda.is_available():
         pytest.skip("torch finds no CUDA device")
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):

@@ -1,4 +1,4 @@
-"""Where a source lies and how large it is: `scale`, and the mask at the destination's size."""
+"""The place and size of a source: `scale`, and the mask at the destination's size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DST = np.full((60, 80, 3), 100, np.uint8)
 
 
 def waves(height: int, width: int, period: float) -> np.ndarray:
-    """[h, w, 3] float64: a wave of this many pixels of an image that is 1 wide and high at any size."""
+    """Returns [h, w, 3] float64: a wave of this many pixels of an image that is 1 wide and high at any size."""
     y, x = ((np.arange(n) + 0.5) / n for n in (height, width))
     wave = 0.5 + 0.3 * np.sin(2 * np.pi * x / period)[None] * np.cos(2 * np.pi * y / period)[:, None]
     return np.repeat(wave[..., None], 3, 2)
@@ -58,7 +58,7 @@ def test_the_first_corner_stays_and_parts_of_a_pixel_are_covered_in_part() -> No
 
 
 def test_colours_of_what_is_transparent_are_not_seen() -> None:
-    """Premultiplied: a red disc whose transparent surroundings are green has no green edge at any size."""
+    """Colours are premultiplied: a red disc in transparent green has no green edge at any size."""
     y, x = np.mgrid[:101, :101] - 50
     disc = np.hypot(y, x) < 35
     src = np.zeros((101, 101, 4), np.uint8)

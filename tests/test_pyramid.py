@@ -22,7 +22,7 @@ def random_image(rng, shape, dtype="uint8"):
 
 
 def tolerance(image, taps):
-    """Sums of `taps` products along each axis in float32, of values up to the largest one."""
+    """Returns the error of sums of `taps` float32 products along each axis, of values up to the image's largest."""
     return 2 * (taps + 2) * np.finfo(np.float32).eps * float(np.abs(image.astype(np.float64)).max() + 1e-30)
 
 

@@ -38,7 +38,7 @@ def largest(*images):
 
 
 def tolerance(image, taps, dtype="float32"):
-    """Sums of `taps` products along each axis in float32, of values up to the largest, and the result's rounding."""
+    """Returns the error of sums of `taps` float32 products along each axis, of values up to the largest, and the rounding."""
     return (2 * (taps + 2) * EPS + (2.0**-11 if dtype == "float16" else 0)) * largest(image)
 
 
@@ -123,7 +123,7 @@ def test_wide_images_have_more_than_one_tile(emulator):
 
 
 def test_several_images_in_one_call(emulator):
-    """Of one shape, whatever their dtype and strides; as many launches as there are kinds of them."""
+    """They share a shape, whatever their dtype and strides; there are as many launches as kinds of them."""
     rng = np.random.default_rng(4)
     images = [random_image(rng, (2, 21, 34, 3), dtype) for dtype in ("uint8", "uint8", "float32", "uint8")]
     images[3] = np.moveaxis(np.ascontiguousarray(np.moveaxis(images[3], -1, 1)), 1, -1)
@@ -322,7 +322,7 @@ def test_a_source_goes_on_as_dst_and_the_nearest_difference(emulator, dtype):
     rng = np.random.default_rng(7)
     src, dst = (random_image(rng, shape, dtype) for shape in ((2, 9, 20, 3), (2, 15, 41, 3)))
     top, left = 4, 21
-    # What it is for numpy: differences padded by those at the border.
+    # It is as with numpy: differences padded by those at the border.
     values = [a.astype(np.float32) for a in (src, dst)]
     inside = np.s_[:, top : top + 9, left : left + 20]
     around = ((0, 0), (top, 15 - 9 - top), (left, 41 - 20 - left), (0, 0))

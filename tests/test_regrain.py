@@ -1,4 +1,4 @@
-"""The change of colours that is smooth where an image is smooth."""
+"""The regrain op, whose change of colours is smooth where an image is smooth."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pyharmony.reference import regrain as reference
 
 DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 RANGE = {"uint8": 255.0, "uint16": 65535.0}
-#: Each of the 244 sweeps of all levels takes weighted means of six values in float32; the weights come of a dozen
-#: operations each.
+#: The error: each of the 244 sweeps of all levels takes weighted means of six values in float32; the weights come of
+#: a dozen operations each.
 BOUND = 32 * sum(reference.SWEEPS) * float(np.finfo(np.float32).eps)
 
 

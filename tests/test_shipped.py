@@ -58,7 +58,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def change(folder: Path, **values: Any) -> None:
-    """Other values in the entry."""
+    """Changes values in the entry."""
     path = folder / "manifest.json"
     table = json.loads(path.read_text())
     table["weights"][0].update(values)
@@ -245,7 +245,7 @@ def test_the_tool_makes_what_is_trained_on(
 
 
 def test_the_tool_ships_weights(tool: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside those that are there, and once more in place of its own."""
+    """It adds them beside those that are there, and once more in place of its own."""
     models.save(narrow(), tmp_path / "run.safetensors")
     about = {"summary": "s", "licence": "l", "trained_on": "t", "commands": ["c"]}
     (tmp_path / "about.json").write_text(json.dumps(about))
@@ -306,7 +306,7 @@ def test_all_that_is_shipped_is_whole() -> None:
 @pytest.mark.large
 @pytest.mark.parametrize("name", ["dovenet-small", "pix2pix-small"])
 def test_harmonisers_are_better_than_the_composite(name: str, data_dir: Path) -> None:
-    """On recoloured photographs that they were not trained on, as their cards say."""
+    """They are so on recoloured photographs that they were not trained on, as their cards say."""
     photos = data.Manifest(data_dir / "pairs_open", "test", roles=("image", "mask"))
     made = data.Synthesis(photos, per_photo=2, size=128, seed=5)
     result = evaluation.evaluate(made, {name: evaluation.harmonizer(name, device="cpu")}, size=128)

@@ -139,7 +139,7 @@ def test_limits_are_kept_where_they_can_be() -> None:
     }
     assert not all(30 <= fmse <= 2600 for fmse in found[WIDE])
     assert all(30 <= fmse <= 2600 for fmse in found[30, 2600])
-    # What no method reaches: the nearest is taken, and says what it is.
+    # Where no method reaches the change, the nearest is taken, and says what it is.
     far = data.Synthesis(Photographs(), ["temperature"], limits=(60000, 65025))
     assert all(sample["recipe"]["fmse"] < 60000 for sample in far)
 

@@ -1,4 +1,4 @@
-"""What is said when a call does what it was told and that is likely not what was meant, and where Python points."""
+"""Calls that do what they were told, but likely not what was meant, give a warning at the caller's line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OUTSIDE = "the object lies outside dst (80 x 60)"
 
 
 def said(call: Callable[[], Any]) -> tuple[Any, list[warnings.WarningMessage]]:
-    """What a call returns, and its warnings."""
+    """Returns what a call returns, and its warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = call()
