@@ -17,7 +17,7 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent.resolve()
 PACKAGE = ROOT / "pyharmony"
-#: What compilers, CMake and cmake/cuda.cmake read of the environment.
+#: Environment variables that compilers, CMake and cmake/cuda.cmake read.
 VARIABLES = ("CXX", "CXXFLAGS", "LDFLAGS", "CUDACXX", "CUDAHOSTCXX", "CUDAARCHS", "CUDA_HOME", "CUDA_PATH")
 
 
@@ -40,7 +40,7 @@ def version_of(program: str) -> str:
 
 
 def build_key(options: Iterable[str], versions: Iterable[str]) -> str:
-    """What a build is made with: a folder of CMake's serves as long as this stays the same.
+    """Returns a key of all that a build is made with: a folder of CMake's serves as long as this stays the same.
 
     pip makes an environment for each build, in a folder of another name each time: the programs in it count by their
     versions. The interpreter counts by what a module is compiled for; `python` and `python3` are one.
@@ -55,7 +55,7 @@ def build_key(options: Iterable[str], versions: Iterable[str]) -> str:
 
 
 def keep_pybind11(build: Path, version: str) -> Path:
-    """Returns a copy of pybind11 in the build's folder; the folder of its CMake files.
+    """Copies pybind11 into the build's folder; returns the folder of its CMake files.
 
     Sources are compiled again when a header's path or time differs, and both do in each environment that pip makes.
     """

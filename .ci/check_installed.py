@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 HEAVY = {"torch", "cupy", "cv2", "scipy", "PIL", "matplotlib"}
-# What any Linux with a C++ runtime has.
+# Libraries that any Linux with a C++ runtime has.
 SYSTEM_LIBRARIES = {
     "libstdc++.so.6",
     "libgcc_s.so.1",
     "libc.so.6",
     "libm.so.6",
-    # Of glibc before 2.34; the static CUDA runtime names them.
+    # Libraries of glibc before 2.34, which the static CUDA runtime names.
     "libdl.so.2",
     "librt.so.1",
     "libpthread.so.0",

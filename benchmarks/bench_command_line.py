@@ -64,7 +64,7 @@ class Process:
 
 
 def run_in_turn(benchmark: Any, ours: Process, others: list[Process], rounds: int) -> None:
-    """One round that does not count, in which files come into the cache, and then `rounds`."""
+    """Runs one round that does not count, in which files come into the cache, and then `rounds`."""
 
     def before() -> None:
         for other in others:

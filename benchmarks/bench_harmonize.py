@@ -67,7 +67,7 @@ def method_of(name: str) -> Any:
 
 
 def held(key: str) -> int:
-    """Bytes that the kernel counts for this process: VmRSS now, VmHWM at most."""
+    """Returns the bytes that the kernel counts for this process: VmRSS at present, VmHWM at most."""
     line = next(line for line in STATUS.read_text().splitlines() if line.startswith(key))
     return int(line.split()[1]) * 1024
 
@@ -79,7 +79,7 @@ def scene(height: int, width: int) -> tuple[Any, Any]:
 
 
 def call_of(name: str, guard: bool) -> Callable[[Any, Any], Any]:
-    """Returns a method on an image and its mask, and what it says of it."""
+    """Returns the call of a method on an image and its mask, with what it says of it."""
     method = method_of(name)
     return lambda image, mask: pyharmony.harmonize(image, mask, method=method, guard=guard, return_info=True)
 

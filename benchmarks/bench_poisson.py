@@ -51,7 +51,7 @@ def answers(size: str, region: str, contour: str = "mean") -> tuple[Any, float]:
 
 
 def columns(p: problems.Blend, x: Any, answer: Any, bound: float, *, clip: bool = False) -> dict[str, float]:
-    """Errors of an answer in 8-bit levels.
+    """Returns errors of an answer in 8-bit levels.
 
     Two bounds are proofs: the residual times a barrier function, and the distance to an answer
     whose own error is bounded by its residual. The smaller one is given.
@@ -69,7 +69,7 @@ def columns(p: problems.Blend, x: Any, answer: Any, bound: float, *, clip: bool 
 
 @pytest.mark.parametrize("film", ["still", "noise", "light"])
 def bench_film(benchmark: Any, ledger: Ledger, film: str) -> None:
-    """A frame of a film: from the frame before, and from nothing, by the same solver."""
+    """Times a frame of a film: from the frame before, and from nothing, by the same solver."""
     p = problems.blend("1080p")
     rng = np.random.default_rng(0)
     frames = []
@@ -159,7 +159,7 @@ def bench_beside_seamless_clone(benchmark: Any, ledger: Ledger, size: str, regio
 
 
 def bench_beside_slow_solvers(benchmark: Any, ledger: Ledger) -> None:
-    """fpie, pyamg and splu on the blob at 1080p: one run each, apart."""
+    """Times fpie, pyamg and splu on the blob at 1080p: one run each, apart."""
     p = problems.blend("1080p")
     where = group("blob")
     timings = interleave(benchmark, lambda: poisson(p.src, p.dst, p.mask, tolerance=TOLERANCE), {}, rounds=5)

@@ -41,7 +41,7 @@ def layers(torch: Any) -> Any:
 
 
 def theirs(torch: Any, wrap: Callable[[Any], Any], *, hook: bool) -> Callable[[], list[Any]]:
-    """What each layer does before its convolution."""
+    """Returns a call that does what each layer does before its convolution."""
     made = [wrap(layer) for layer in copy.deepcopy(layers(torch))]
 
     def call() -> list[Any]:
@@ -71,7 +71,7 @@ def ours(torch: Any, **options: Any) -> Callable[[], Any]:
 
 
 def on_threads(torch: Any, n: int, call: Callable[[], Any]) -> Callable[[], Any]:
-    """With n threads, of torch and ours alike."""
+    """Returns the call with n threads, of torch and ours alike."""
 
     def run() -> Any:
         torch.set_num_threads(n)
@@ -100,7 +100,7 @@ NAMES = {
 
 
 def report(ledger: Ledger, problem: str, timings: dict[str, Any]) -> dict[str, float]:
-    """Rows of all; the least ratio of torch's time to ours with two threads.
+    """Reports rows of all; returns the least ratio of torch's time to ours with two threads.
 
     Of wall time: torch's second thread goes on waiting in a loop after its work, in the CPU time of who comes next.
     """
@@ -126,7 +126,7 @@ def targets(ledger: Ledger, what: str, least: dict[str, float]) -> None:
 
 
 def bench_update(benchmark: Any, ledger: Ledger, torch: Any) -> None:
-    """One power iteration of all layers, as a forward in training mode begins with."""
+    """Times one power iteration of all layers, as at the start of a forward in training mode."""
     utils = torch.nn.utils
     calls = {
         "legacy": theirs(torch, utils.spectral_norm, hook=True),
@@ -139,7 +139,7 @@ def bench_update(benchmark: Any, ledger: Ledger, torch: Any) -> None:
 
 
 def bench_update_and_gradient(benchmark: Any, ledger: Ledger, torch: Any) -> None:
-    """The same, and the gradients of all weights from those of W / sigma (folded: of sigma)."""
+    """Times the same, and the gradients of all weights from those of W / sigma (folded: of sigma)."""
     pulls = [torch.randn_like(layer.weight) for layer in layers(torch)]
 
     def with_gradient(call: Callable[[], Any]) -> Callable[[], Any]:

@@ -18,7 +18,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def eigenvalues(height: int, width: int, color_weight: float, w0: float, w1: float) -> Float64:
-    """Of L + color_weight G in the DCT-II basis, [H, W]."""
+    """Returns the eigenvalues of L + color_weight G in the DCT-II basis, [H, W]."""
     cy, cx = (np.cos(np.pi * np.arange(n) / n) for n in (height, width))
     return (4 - 2 * cy[:, None] - 2 * cx[None]) + color_weight * np.outer(w0 + 2 * w1 * cy, w0 + 2 * w1 * cx)
 
@@ -60,7 +60,7 @@ def certified_gaussian_poisson(
 
 
 def poisson_matrix(mask: Mask) -> Any:
-    """L restricted to the mask, CSC [n, n] with the pixels in row-major order."""
+    """Returns L restricted to the mask, CSC [n, n] with the pixels in row-major order."""
     import scipy.sparse as sp
 
     h, w = mask.shape
@@ -80,7 +80,7 @@ def poisson_matrix(mask: Mask) -> Any:
 
 
 def poisson_right_hand_side(src: Any, dst: Any, mask: Mask, *, contour: str = "mean") -> Float64:
-    """b of the Dirichlet problem with the known neighbours moved in, [n, C].
+    """Returns b of the Dirichlet problem with the known neighbours moved in, [n, C].
 
     contour: 'mean' takes half of each gradient on an edge that crosses the mask's contour, as
     pyharmony does; 'source' takes the source's, as Perez et al. and most tools do.
@@ -97,7 +97,7 @@ def poisson_right_hand_side(src: Any, dst: Any, mask: Mask, *, contour: str = "m
 
 
 def poisson_rectangle(src: Any, dst: Any, *, contour: str = "mean") -> Float64:
-    """Returns the Dirichlet problem on all but the outermost ring, by a float64 sine transform, [H, W, C]."""
+    """Solves the Dirichlet problem on all but the outermost ring, by a float64 sine transform, [H, W, C]."""
     h, w, c = dst.shape
     mask = np.zeros((h, w), bool)
     mask[1:-1, 1:-1] = True
@@ -111,7 +111,7 @@ def poisson_rectangle(src: Any, dst: Any, *, contour: str = "mean") -> Float64:
 
 
 def barrier(mask: Mask) -> Float64:
-    """w >= 0 with (L w)_i = 1 at every pixel of a mask that does not touch the border, [H, W].
+    """Returns w >= 0 with (L w)_i = 1 at every pixel of a mask that does not touch the border, [H, W].
 
     A quadratic around the mask's bounding box that is positive on it and its neighbours, so by
     the maximum principle |x - x*| <= max|b - L x| w for the Dirichlet problem.

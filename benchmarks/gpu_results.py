@@ -1,4 +1,4 @@
-"""The results of `make gpu-check`: one JSON a kind of GPU, and which sources it was measured with.
+"""The results of `make gpu-check`: one JSON a kind of GPU, with the sources that it was measured with.
 
 Of the standard library alone: the machine with the GPU runs it with whatever Python it has.
 """
@@ -36,7 +36,7 @@ def kernel_sources(root: Path = ROOT) -> list[Path]:
 
 
 def kernel_hash(root: Path = ROOT) -> str:
-    """SHA-256 over the names and contents of `kernel_sources`, its first 12 digits."""
+    """Returns the first 12 digits of SHA-256 over the names and contents of `kernel_sources`."""
     digest = hashlib.sha256()
     for path in kernel_sources(root):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")

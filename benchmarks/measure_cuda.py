@@ -32,7 +32,7 @@ class GpuTiming:
 
 
 def spread(values: list[float]) -> tuple[float, float]:
-    """Median and interquartile range."""
+    """Returns median and interquartile range."""
     if len(values) < 3:
         return (statistics.median(values), 0.0) if values else (float("nan"), 0.0)
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -116,7 +116,7 @@ def ratio(slow: GpuTiming, fast: GpuTiming) -> float:
 
 
 def wall(calls: dict[str, Callable[[], Any]], mode: str, rounds: int) -> dict[str, GpuTiming]:
-    """Wall times of calls that end when their work is done, in turn, after two rounds that do not count."""
+    """Times calls that end when their work is done, in turn, after two rounds that do not count."""
     timings = {name: GpuTiming(mode=mode) for name in calls}
     for i in range(rounds + 2):
         for name, call in calls.items():
@@ -177,7 +177,7 @@ def add(
     ours: GpuTiming | None = None, copy: GpuTiming | None = None, nbytes: int | None = None,
     error: float | None = None, note: str = "",
 ) -> None:  # fmt: skip
-    """A row; ours is the timing of ours that it stands beside, None makes it a row of ours."""
+    """Adds a row; ours is the timing of ours that it stands beside, None makes it a row of ours."""
     cold, warm = spread(timing.cold), spread(timing.warm)
     row = GpuRow(
         group, problem, name, version, ours is None, *cold, *warm, spread(timing.eager)[0], len(timing.cold),
@@ -189,7 +189,7 @@ def add(
 
 
 def numpy_to_numpy(ledger: Ledger, what: str, problem: Callable[[int], Callable[[str], Any]]) -> None:
-    """Rows of calls on NumPy arrays, with both transfers, and in the last one from which size the GPU pays.
+    """Adds rows of calls on NumPy arrays, with both transfers; the last one says from which size the GPU pays.
 
     Args:
         what: is measured, in words.

@@ -21,7 +21,7 @@ SIZES = {"1024²": (1024, 1024), "1080p": (1080, 1920), "4K": (2160, 3840), "8K"
 
 
 def photograph(name: str, height: int, width: int, *, warmth: float = 0.0) -> Pixels:
-    """[height, width, 3] uint8: a mirrored photograph, lit unevenly."""
+    """Returns [height, width, 3] uint8: a mirrored photograph, lit unevenly."""
     from PIL import Image
 
     picture = np.asarray(Image.open(IMAGES / f"{name}.jpg"), np.float32)
@@ -50,14 +50,14 @@ def all_but_frame(height: int, width: int) -> npt.NDArray[np.bool_]:
 
 
 def halve(x: Float64) -> Float64:
-    """[H, W, ...] to [ceil(H / 2), ceil(W / 2), ...] by averages of 2 x 2, the last row and column repeated."""
+    """Halves [H, W, ...] to [ceil(H / 2), ceil(W / 2), ...] by averages of 2 x 2, the last row and column repeated."""
     pad = [(0, x.shape[0] % 2), (0, x.shape[1] % 2)] + [(0, 0)] * (x.ndim - 2)
     p = np.pad(x, pad, mode="edge")
     return (p[::2, ::2] + p[1::2, ::2] + p[::2, 1::2] + p[1::2, 1::2]) / 4
 
 
 def double(x: Float64, height: int, width: int) -> Float64:
-    """Bilinear enlargement of a `halve`d image back to [height, width, C]."""
+    """Enlarges a `halve`d image bilinearly back to [height, width, C]."""
 
     def axis(v: Float64, n: int) -> Float64:
         at = np.clip((np.arange(n) - 0.5) / 2, 0, v.shape[0] - 1)
@@ -91,7 +91,7 @@ class Blend:
 
     @functools.cached_property
     def base(self) -> Pixels:
-        """What a pyramid's coarser level hands to the finest: a half-size blend, enlarged."""
+        """The base that a pyramid's coarser level hands to the finest: a half-size blend, enlarged."""
         from exact import gaussian_poisson_dct
 
         src, dst, mask = (halve(v.astype(np.float64)) for v in (self.src, self.dst, self.mask))

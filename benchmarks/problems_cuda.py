@@ -28,7 +28,7 @@ class Tensors:
 
     @property
     def nbytes(self) -> int:
-        """What a solve has to read and write at the least: its arguments and the result."""
+        """The bytes that a solve has to read and write at the least: its arguments and the result."""
         return sum(x.numel() * x.element_size() for x in (self.src, self.dst, self.mask, self.base, self.dst))
 
     def numpy(self) -> tuple[Any, ...]:

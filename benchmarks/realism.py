@@ -42,9 +42,9 @@ PHOTOS = ("pairs_open", "photos_open")
 TRIPLES = ("triples_open", "research_only/triples")
 BINS = ((20, 80), (80, 300), (300, 1000), (1000, 2600))
 EVERYTHING = (0.0, 1e9)
-#: Of the fMSE: what the filter keeps before it asks the network.
+#: Limits of the fMSE: the filter drops composites outside before it asks the network.
 LIMITS = (20.0, 2600.0)
-#: How often each change of colours is learned from: transfers more than by default, which is made for harmonisers.
+#: The share of each change of colours in training: transfers more than by default, which is made for harmonisers.
 METHODS = {name: 2 if name == "lut_mix" else 1 for name in data.METHODS}
 
 Floats = npt.NDArray[np.float64]
@@ -53,7 +53,7 @@ Floats = npt.NDArray[np.float64]
 def composites(
     root: Path, split: str, own: int, borrowed: int, seed: int, limits: tuple[float, float] = LIMITS
 ) -> data.Joined:
-    """So many composites of each photograph with a mask of its own, and of each of the others."""
+    """Makes so many composites of each photograph with a mask of its own, and of each of the others."""
     parts = []
     for borrows, count in ((False, own), (True, borrowed)):
         if count:
@@ -63,7 +63,7 @@ def composites(
 
 
 def prepare(root: Path, work: Path) -> None:
-    """Shards to train on, to choose by, and those from which the filter chooses."""
+    """Writes shards to train on, to choose by, and those from which the filter chooses."""
     work.mkdir(parents=True, exist_ok=True)
     for name, made in {
         "train": composites(root, "train", 8, 3, 0),
@@ -150,7 +150,7 @@ def rimmed(image: Picture, composite: Picture, mask: Picture) -> Picture:
 
 
 def calibrate(pairs: data.Shards, model: Model, path: Path) -> None:
-    """The weights of a style encoder with the decay by which half of these photographs and composites score 0.5."""
+    """Writes a style encoder's weights with the decay by which half of these photographs and composites score 0.5."""
     distances = [
         -np.log(scoring.harmony_score(pair[role], pair["mask"], weights=model, device="cpu")) / model.config.decay
         for pair in pairs
@@ -164,7 +164,7 @@ def calibrate(pairs: data.Shards, model: Model, path: Path) -> None:
 
 
 def measure(root: Path, model: Model) -> dict[str, Any]:
-    """By `realism_score`, with and without the mask, or of an encoder of regions by `harmony_score`."""
+    """Measures by `realism_score`, with and without the mask, or an encoder of regions by `harmony_score`."""
     masked = model.name != "realism_cnn"
 
     def score(picture: Picture, mask: Picture | None) -> float:
@@ -219,7 +219,7 @@ def measure(root: Path, model: Model) -> dict[str, Any]:
 
 
 def summary(real: list[dict[str, float]], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Areas: all composites, without their masks, by their fMSE; and of the controls, which should be 0.5."""
+    """Returns areas: all composites, without their masks, by their fMSE; and of the controls, which should be 0.5."""
     photographs = np.array([row["mask"] for row in real])
     of = np.array([row["of"] for row in rows])
     made = np.array([row["mask"] for row in rows])
@@ -320,7 +320,7 @@ def trained(
 
 @torch.no_grad()
 def errors(model: Regressor | None, small: dict[str, Tensor], whole: dict[str, Tensor]) -> dict[str, Floats]:
-    """Of each sample PSNR and fMSE at the size of whole; None: of the composites."""
+    """Returns each sample's PSNR and fMSE at the size of whole; None: of the composites."""
     output = unit(whole["composite"])
     if model is not None:
         output = model.apply(model(unit(small["composite"]), unit(small["mask"])), output, unit(whole["mask"]))
@@ -332,7 +332,7 @@ def errors(model: Regressor | None, small: dict[str, Tensor], whole: dict[str, T
 
 
 def compare(root: Path, model: Model, pool: data.Shards, path: Path, *, seeds: int, steps: int, keep: float) -> None:
-    """The same regressor trained on as many composites without the filter, with its limits, and with its network.
+    """Trains the same regressor on as many composites without the filter, with its limits, and with its network.
 
     The file at path is written after each seed; seeds that are in it are not trained again.
     """
@@ -376,7 +376,7 @@ def compare(root: Path, model: Model, pool: data.Shards, path: Path, *, seeds: i
 
 
 def means(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Of each arm the figures over all triples and seeds, and what they are beyond those of `limits`."""
+    """Returns each arm's figures over all triples and seeds, and what they are beyond those of `limits`."""
     found: dict[str, Any] = {}
     for arm in runs[0]:
         found[arm] = {}

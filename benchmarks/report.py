@@ -131,7 +131,7 @@ def markdown(results: dict[str, Any]) -> str:
 
 
 def plot(results: dict[str, Any], path: Path) -> None:
-    """Wall time against error of every contestant, one panel a group and problem with a peer."""
+    """Plots wall time against error of every contestant, one panel a group and problem with a peer."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -94,7 +94,7 @@ def markdown(recorded: list[dict[str, Any]], present: str, goals: Sequence[Goal]
 
 
 def current() -> str:
-    """What STATUS.md has to hold."""
+    """Returns the text that STATUS.md has to hold."""
     recorded = gpu_results.recorded()
     # Without a measurement the sources do not matter, and need not be hashed.
     return markdown(recorded, gpu_results.kernel_hash() if recorded else "")

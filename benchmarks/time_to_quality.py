@@ -1,4 +1,4 @@
-"""What the savings of DoveNet's step, and bfloat16, do to what is learned: the literal published step beside ours.
+"""The effect of DoveNet's savings and of bfloat16 on what is learned: the literal published step beside ours.
 
     python benchmarks/time_to_quality.py DATA -o benchmarks/results/time_to_quality.json
 
@@ -73,7 +73,7 @@ def psnr(generate: Callable[[Batch], Tensor], samples: Batch) -> float:
 
 
 def contestants(width: int, seed: int) -> dict[str, tuple[nn.Module, Callable[[Batch], Any], Callable[..., Tensor]]]:
-    """By name: the generator, a step, and what the generator makes of a batch."""
+    """Returns by name: the generator, a step, and a function that gives the generator's output for a batch."""
 
     def literal() -> tuple[nn.Module, Callable[[Batch], Any], Callable[..., Tensor]]:
         step = PublishedStep(width, lr=LR)

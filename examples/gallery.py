@@ -27,7 +27,7 @@ Box = tuple[int, int, int, int]
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOS = Path(os.environ.get("PYHARMONY_DATA", ROOT.parent / "shared" / "data"))
 GALLERY = ROOT / "docs" / "images" / "gallery"
-#: A panel of a row, width and height.
+#: The width and height of a panel of a row.
 PANEL = (420, 280)
 
 # Outlines drawn by hand, (x, y) in the pixels of the photograph, or of the part of it that is cut.
@@ -97,7 +97,7 @@ def runner() -> tuple[Pixels, Pixels]:
 
 
 def cup() -> tuple[Pixels, Pixels]:
-    """With its saucer, whose lower rim is convex."""
+    """Returns the cup with its saucer, whose lower rim is convex."""
     picture = data.coffee()
     outline = ellipse(picture.shape, (278, 227), (201, 160)) | ellipse(picture.shape, (290, 113), (118, 95))
     mask = refine(picture, outline | polygon(picture.shape, SPOON), sure=5, reach=3)
@@ -148,7 +148,7 @@ def flowers() -> tuple[Pixels, Pixels]:
 
 
 def rows() -> dict[str, tuple[Pixels, Pixels]]:
-    """Before and after, by the name of the file."""
+    """Returns before and after, by the name of the file."""
     photos = "photos_open/images/"
     return {
         "astronaut": harmonized(

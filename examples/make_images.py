@@ -43,7 +43,7 @@ def ellipse(shape: tuple[int, ...], centre: tuple[int, int], axes: tuple[int, in
 
 
 def refine(photo: Pixels, outline: Pixels, *, sure: int, reach: int) -> Pixels:
-    """GrabCut between the outline shrunk by `sure` pixels and the outline grown by `reach`."""
+    """Runs GrabCut between the outline shrunk by `sure` pixels and the outline grown by `reach`."""
 
     def disc(radius: int) -> Pixels:
         return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)).astype(np.uint8)

@@ -7,7 +7,7 @@ import resource
 import subprocess
 import sys
 
-#: Limits, which include what importing takes.
+#: Both include what importing takes.
 SECONDS, MEGABYTES = 20, 2048
 
 

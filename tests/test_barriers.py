@@ -47,7 +47,7 @@ def needless() -> list[Needless]:
 
 @pytest.fixture
 def checked(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """Returns a module with the checker, by the name of the module without."""
+    """Yields a module with the checker, asked for by the name of the module without."""
     native = request.getfixturevalue(FIXTURES[request.param])
     native.clear_reports()
     yield native

@@ -307,7 +307,7 @@ def test_empty_and_full_masks():
 
 @pytest.mark.large
 def test_working_memory():
-    """Fused Chebyshev takes a megabyte a thread, multigrid 32 bytes a channel and 9 a pixel, its certificate included."""
+    """Fused Chebyshev takes a megabyte a thread, multigrid 32 bytes a channel and 9 a pixel, with its certificate."""
     a, b, base = (to_dtype(v, "uint8") for v in scene(1080, 1920, "photograph")[:3])
     mask = np.ones((1080, 1920), bool)
     _, info = ops.gaussian_poisson(a, b, mask, base, method="chebyshev", return_info=True)

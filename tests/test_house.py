@@ -77,7 +77,7 @@ def test_torch_is_imported_in_its_rooms_only() -> None:
                 assert room in TORCH_ROOMS, f"{path}:{node.lineno} imports torch"
 
 
-#: The most private names that one room's importers may take from it.
+#: The largest number of pairs of a module and a private name that it imports from another room.
 MOST_PRIVATE_NAMES = 10
 
 

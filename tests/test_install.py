@@ -321,7 +321,7 @@ SMALL_PROJECT = {
 
 
 def test_a_second_build_with_programs_elsewhere_compiles_nothing(tmp_path: Path) -> None:
-    """The builds are those of `pip install .` and `pip install '.[io]'`, each with its own CMake, Ninja and pybind11."""
+    """The builds are `pip install .` and `pip install '.[io]'`, each with its own CMake, Ninja and pybind11."""
     modules = {name: Path(pytest.importorskip(name).__file__).parent for name in ("cmake", "ninja", "pybind11")}
     setuptools = Path(pytest.importorskip("setuptools").__file__).parent.parent
     project = tmp_path / "project"

@@ -106,7 +106,7 @@ def seeds() -> dict[str, bytes]:
 
 
 def spots(data: bytes) -> list[int]:
-    """Returns where lengths, tags and sizes lie: the start of every chunk, segment, field or box, and the first bytes."""
+    """Returns where lengths, tags and sizes lie: starts of every chunk, segment, field or box, and the first bytes."""
     at, where = 0, list(range(min(len(data), 64)))
     if data[:4] == b"\x89PNG":
         at = 8

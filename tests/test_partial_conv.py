@@ -113,7 +113,7 @@ def naive(x: Any, weight: Any, bias: Any, mask: Any, case: Case) -> tuple[np.nda
 
 
 def bound(case: Case, dtype: Any, depth: int) -> float:
-    """Returns the error for values of size 1, sums of `depth` products, each rounded as its operands: 8 sigma of a sum."""
+    """Returns the error for values of size 1 and sums of `depth` products, each of them rounded: 8 sigma of a sum."""
     eps = torch.finfo(dtype).eps
     # float16 and bfloat16 are summed in float32, but rounded as operand, product, result; ratios reach S.
     size = case.kernel[0] * case.kernel[1] * case.weight[1]

@@ -38,7 +38,7 @@ def largest(*images):
 
 
 def tolerance(image, taps, dtype="float32"):
-    """Returns the error of sums of `taps` float32 products along each axis, of values up to the largest, and the rounding."""
+    """Returns the error of float32 sums of `taps` products an axis, of values up to the largest, and the rounding."""
     return (2 * (taps + 2) * EPS + (2.0**-11 if dtype == "float16" else 0)) * largest(image)
 
 

@@ -389,7 +389,7 @@ CLOSE = {"rtol": 1e-5, "atol": 5e-6}
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("kind", list(LAYERS))
 def test_a_layer_is_that_of_torch(order: str, kind: str) -> None:
-    """With copied vectors it is so after each of three forwards and in eval mode, in float64, so that 1e-6 is no rounding."""
+    """Copied vectors give the same after each of three forwards and in eval mode, in float64: 1e-6 is no rounding."""
     make, shape = LAYERS[kind]
     theirs = THEIRS[order](make().double(), n_power_iterations=2)
     ours = normed(make().double(), n_power_iterations=2, order=order)

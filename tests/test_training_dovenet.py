@@ -136,7 +136,7 @@ def test_the_published_preset_is_the_published_step(bench: Any, float64: None, p
         assert abs(judged - wanted["discriminator"]) <= tolerance * (1 + abs(wanted["discriminator"]))
         generated = found["adversarial"] + found["verification"] + 100 * found["l1"]
         assert abs(generated - wanted["generator"]) <= tolerance * (1 + abs(wanted["generator"]))
-        # The tolerance is each network's: a sum that cancels, as in a bias before a norm, leaves rounding of what is summed.
+        # Each network has its scale: a sum that cancels, as for a bias before a norm, leaves its terms' rounding.
         scales = {
             net: max(values["exp_avg"].abs().max() for values in getattr(literal, f"optimizer_{net[0]}").state.values())
             for net in ("generator", "discriminator")
@@ -235,7 +235,7 @@ def test_batch_norms_see_one_kind_of_picture() -> None:
 
 
 def test_power_iterations_are_as_many_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Layers of each call iterate: 16 before each update; published: three passes of 9 and 14, then two."""
+    """Counted are the layers of each call: 16 before each update; published: three passes of 9 and 14, then two."""
     from pyharmony.ops import _spectral_norm_torch as op
 
     calls: list[int] = []
@@ -281,7 +281,7 @@ def test_the_operations_of_a_step(bench: Any) -> None:
 
 
 def test_nothing_is_computed_for_weights_that_no_gradient_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That is so for the penalty's first derivative and for the generator's half."""
+    """This holds for the penalty's first derivative and for the generator's half."""
     kept = _partial_conv_torch.run_backward
     asked: list[bool] = []
 

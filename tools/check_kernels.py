@@ -35,7 +35,7 @@ HEADER = """\
 
 
 class Use(NamedTuple):
-    """What an instantiation of a kernel takes."""
+    """The resources that an instantiation of a kernel takes."""
 
     kernel: str
     registers: int
@@ -72,7 +72,7 @@ def with_headers(path: Path, seen: set[Path]) -> set[Path]:
 
 
 def parse(text: str) -> Iterable[tuple[str, Use]]:
-    """Yields the kernels of what `ptxas -v` prints, by their mangled names."""
+    """Yields the kernels in the output of `ptxas -v`, by their mangled names."""
     for part in text.split("Compiling entry function '")[1:]:
         mangled = part.partition("'")[0]
         frame = re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", part)
@@ -86,7 +86,7 @@ def parse(text: str) -> Iterable[tuple[str, Use]]:
 
 
 def demangle(names: list[str]) -> list[str]:
-    """smooth_kernel for each instantiation of pyharmony::(anonymous namespace)::smooth_kernel."""
+    """Returns smooth_kernel for each instantiation of pyharmony::(anonymous namespace)::smooth_kernel."""
     done = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True, check=True)
     found = []
     for name in done.stdout.splitlines():

@@ -32,7 +32,7 @@ def leaves(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def commands() -> list[tuple[str, str, list[str], list[tuple[str, str]]]]:
-    """Of each command its usage, first line, further paragraphs, and arguments and options with their help."""
+    """Returns each command's usage, first line, further paragraphs, and arguments and options with their help."""
     root: Any = get_command(app)
     found = []
     for name, command in leaves(root):
@@ -50,7 +50,7 @@ def _plain(names: str) -> str:
 
 
 def _bounds(text: str) -> str:
-    """Without the bounds that the text tells in words."""
+    """Returns the text without the bounds that it tells in words."""
     return re.sub(r"\s*(\[(\d+<=)?x[<>]=?[\de.-]+\]|\[default: 0\])$", "", text).replace("  [", " [")
 
 

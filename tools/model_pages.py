@@ -1,4 +1,4 @@
-"""Writes what the pages of docs/models say of layers, parameters and training, and their figures in docs/images/models.
+"""Writes the layers, parameters and training in the pages of docs/models, and their figures in docs/images/models.
 
 python tools/model_pages.py
 
@@ -34,7 +34,7 @@ FORMS = {
     "pix2pix": ("unet_128", "resnet_9blocks"),
     "style_encoder": ("hsv",),
 }
-#: Their masks have values that the network reads: they are run, and not only outlined.
+#: Networks that read the values of their masks: they are run, and not only outlined.
 RUN = ("dovenet", "dovenet_lite")
 INPUT = -1
 
@@ -135,7 +135,7 @@ def colour_of(kind: str) -> str:
 
 
 def channels_of(node: Node) -> int:
-    """Of an image [C, H, W] the first, of a row of features [P, C] the last."""
+    """Returns the number of channels: the first of an image [C, H, W], the last of a row of features [P, C]."""
     return node.output[0 if len(node.output) == 3 else -1]
 
 
@@ -159,7 +159,7 @@ def figure(network: Network) -> str:
     width, height = LEFT + COLUMN * (max(depth) + 1) + 8, y + 26
 
     def box(i: int) -> tuple[float, float, float]:
-        """x, the middle y, and the height."""
+        """Returns x, the middle y, and the height."""
         tall = 20 + 2.6 * math.log2(max(channels_of(nodes[i]), 1))
         return LEFT + COLUMN * depth[i], tops[side[i]] + STACK * (stack[i] + 0.5), min(tall, STACK - 6)
 
@@ -256,7 +256,7 @@ def number(value: float | None) -> str:
 
 
 def card(weights: models.Weights) -> str:
-    """What is known of weights that come with pyharmony."""
+    """Returns what is known of weights that come with pyharmony."""
     rows = [
         ("load", f'`models.load("{weights.name}")`'),
         ("file", f"`pyharmony/models/_weights/{weights.file}`, {weights.bytes / 1e6:.1f} MB, float16 on disk"),
@@ -284,7 +284,7 @@ def card(weights: models.Weights) -> str:
 
 
 def made(name: str) -> tuple[str, dict[str, str]]:
-    """What goes between the marks of a page, and its figures by file name."""
+    """Returns what goes between the marks of a page, and its figures by file name."""
     sections, figures = [card(weights) for weights in models.weights() if weights.model == name], {}
     sections += [f"## Parameters\n{counts(name)}\n", f"## Training\n{training(name)}"]
     for preset in (None, *FORMS.get(name, ())):

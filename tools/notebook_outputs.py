@@ -47,7 +47,7 @@ def picture_of(data: dict[str, Any]) -> Image.Image | None:
 
 
 def text_of(text: str) -> str:
-    """Returns a text without what differs from run to run: addresses of objects."""
+    """Returns the text without what differs from run to run: addresses of objects."""
     return re.sub(r" at 0x[0-9A-Fa-f]+", "", text)
 
 
