@@ -1,8 +1,8 @@
 """DoveNet's discriminator at 256²: both encoders and both heads, with partial convolutions and spectral norms.
 
-Beside the same of partial convolutions composed of torch's calls and torch.nn.utils.spectral_norm, as it is published:
-each call of an encoder iterates its norms again, where ours does so once a step. --full measures all masks, batches
-and dtypes.
+It is beside the same of partial convolutions composed of torch's calls and torch.nn.utils.spectral_norm, as it is
+published: each call of an encoder iterates its norms again, where ours does so once a step. --full measures all masks,
+batches and dtypes.
 """
 
 from __future__ import annotations

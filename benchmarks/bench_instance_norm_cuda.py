@@ -1,6 +1,6 @@
 """Op instance_norm on a GPU: norms of DoveNet's generator with their leaky ReLU, beside torch's two calls.
 
-Eager, both captured in CUDA graphs, and beside torch.compile; of either the faster memory format counts.
+Both are measured eager, captured in CUDA graphs, and beside torch.compile; of either the faster memory format counts.
 """
 
 from __future__ import annotations

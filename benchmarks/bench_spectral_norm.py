@@ -17,7 +17,7 @@ import pyharmony
 OURS = pyharmony.__version__
 GROUP = "spectral norm, sixteen layers of 71 MB"
 TORCH = peers.find("torch spectral_norm", "eager, 1 and 2 threads", "torch", "torch")
-#: Twice the encoder of seven 3 x 3 convolutions, and the two 1 x 1 of the head.
+#: The channels of an encoder of seven 3 x 3 convolutions, of which there are two; the head is two 1 x 1.
 ENCODER = (3, 64, 128, 256, 512, 512, 512, 512)
 
 
@@ -102,7 +102,8 @@ NAMES = {
 def report(ledger: Ledger, problem: str, timings: dict[str, Any]) -> dict[str, float]:
     """Reports rows of all; returns the least ratio of torch's time to ours with two threads.
 
-    Of wall time: torch's second thread goes on waiting in a loop after its work, in the CPU time of who comes next.
+    The ratio is of wall time: torch's second thread goes on waiting in a loop after its work, in the CPU time of who
+    comes next.
     """
     named = {("written 2" if name == "ours" else name): timing for name, timing in timings.items()}
     least = {"written": float("inf"), "folded": float("inf")}

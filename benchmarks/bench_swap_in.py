@@ -81,7 +81,7 @@ class Inpainter(nn.Module):
             skip, known = skips.pop()
             x = torch.cat([F.interpolate(x, scale_factor=2), skip], 1)
             mask = F.interpolate(mask, scale_factor=2)
-            # As many planes as channels, of the features and of the skip.
+            # The masks have as many planes as channels, of the features and of the skip.
             planes = [m.expand(-1, c if m.shape[1] == 1 else -1, -1, -1)
                       for m, c in ((mask, x.shape[1] - skip.shape[1]), (known, skip.shape[1]))]  # fmt: skip
             x, mask = layer(x, torch.cat(planes, 1))

@@ -1,8 +1,8 @@
 """Optimisation steps beside others', with images in memory, all of it in one process.
 
-DoveNet's, with its gradient penalty, beside the published one; those of pix2pix and GP-GAN beside the same networks
-and losses written with torch alone: its norms, Adam over lists of tensors, eager. The others run in both memory
-formats, and the faster one counts. --full measures larger batches and the full width.
+DoveNet's step, with its gradient penalty, is beside the published one; those of pix2pix and GP-GAN are beside the same
+networks and losses written with torch alone: its norms, Adam over lists of tensors, eager. The others run in both
+memory formats, and the faster one counts. --full measures larger batches and the full width.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ def bench_pix2pix(benchmark: Any, ledger: Ledger, images: int, norm: str) -> Non
 
 @pytest.mark.parametrize("images", [8, pytest.param(32, marks=pytest.mark.full)])
 def bench_gp_gan(benchmark: Any, ledger: Ledger, images: int) -> None:
-    """Five updates of the critic and one of the generator; a batch norm of the bottleneck needs two samples."""
+    """Times five updates of the critic and one of the generator; a batch norm of the bottleneck needs two samples."""
     critics = 5
     batch = {name: F.interpolate(x, (64, 64)) for name, x in batch_of(images).items() if name != "mask"}
     made: Any = functools.partial(models.create, "gp_gan", "small")

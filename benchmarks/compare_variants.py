@@ -4,12 +4,12 @@
     python benchmarks/compare_variants.py report        # its tables, into docs/comparisons.md
     python benchmarks/compare_variants.py sheet DATA    # outputs side by side, artifacts/compare_variants/*.png
 
-A variant is a configuration of `pyharmony train`, and differs from the first of its group in what VARIANTS says alone.
+A variant is a configuration of `pyharmony train`, and differs from the first of its group only in what VARIANTS says.
 All of one seed see the same composites in the same order: photographs with masks of the training splits of
-DATA/pairs_open and DATA/photos_open at 64 x 64 pixels, their objects recoloured once before. Measured are composites
-of their test photographs, and the composites of DATA/triples_open and DATA/research_only/triples, at 64 x 64 pixels
-too. One thread; CPU time is that of the steps, with reading the samples. `run` may be stopped at any moment, and goes
-on with what is missing; `--minutes` ends it before another run that would pass them.
+DATA/pairs_open and DATA/photos_open at 64 x 64 pixels, their objects recoloured once before. They are measured on
+composites of the test photographs there, and on those of DATA/triples_open and DATA/research_only/triples, at 64 x 64
+pixels too. One thread runs; CPU time is that of the steps, with reading the samples. `run` may be stopped at any
+moment, and goes on with what is missing; `--minutes` ends it before another run that would pass them.
 """
 
 from __future__ import annotations

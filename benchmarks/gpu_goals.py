@@ -11,9 +11,9 @@ class Goal:
 
     Attributes:
         key: the name under which a benchmark or a part of `make gpu-check` reports it.
-        claim: in words.
+        claim: the claim in words.
         floor, goal: what is asked for at least, and hoped for; goal may be None.
-        unit: of both.
+        unit: the unit of both.
         higher_is_better: which side of them is good.
     """
 

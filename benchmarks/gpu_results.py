@@ -1,6 +1,6 @@
 """The results of `make gpu-check`: one JSON a kind of GPU, with the sources that it was measured with.
 
-Of the standard library alone: the machine with the GPU runs it with whatever Python it has.
+This imports the standard library alone: the machine with the GPU runs it with whatever Python it has.
 """
 
 from __future__ import annotations

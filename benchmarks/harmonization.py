@@ -122,7 +122,7 @@ class Exposures(data.Dataset):
     """Composites of aligned images: regions of each put into each of the others, which is the target.
 
     Args:
-        scenes: of each its images [H, W, 3].
+        scenes: the images [H, W, 3] of each scene.
     """
 
     def __init__(self, scenes: Mapping[str, Sequence[Picture]]) -> None:
@@ -153,8 +153,8 @@ class Set(NamedTuple):
 
     Attributes:
         samples: with composite, target and mask, or image and mask.
-        groups: of each, its photograph.
-        persons: whether the object of each is a person whose skin is measured.
+        groups: the photograph of each sample.
+        persons: whether each sample's object is a person whose skin is measured.
     """
 
     samples: data.Dataset
@@ -335,8 +335,8 @@ def bootstrap(
 
     Args:
         values: [N], one a composite.
-        groups: [N], of which photograph.
-        statistic: of values and how often each of them counts.
+        groups: [N], the photograph of each composite.
+        statistic: a function of values and of how often each of them counts.
         resamples: how many times as many photographs are drawn as there are.
         confidence: the share of them that the interval holds.
     """

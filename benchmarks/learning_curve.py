@@ -31,10 +31,10 @@ class Run(NamedTuple):
     """The data that the network is trained on.
 
     Attributes:
-        name: of the run and its folder.
-        folders: of photographs.
+        name: the name of the run and its folder.
+        folders: the folders of photographs.
         limit: how many of them, drawn by the seed; 0: all.
-        steps: of training; 0: as many as the recipe has.
+        steps: the steps of training; 0: as many as the recipe has.
         weights: those that come with pyharmony and are measured in place of training.
         note: what the table says beside the number of photographs.
         beside: the run that its gain is compared with; empty: the one before.

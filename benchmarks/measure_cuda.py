@@ -147,7 +147,7 @@ class GpuRow:
     """One contestant on one problem. Errors are in 8-bit levels.
 
     Attributes:
-        nbytes: read and written at the least: arguments and result.
+        nbytes: the bytes that are read and written at the least: arguments and result.
         gb_per_s: these bytes over the cold time.
         copy_share: the time of a copy of as many bytes, over this one's.
     """
@@ -192,8 +192,8 @@ def numpy_to_numpy(ledger: Ledger, what: str, problem: Callable[[int], Callable[
     """Adds rows of calls on NumPy arrays, with both transfers; the last one says from which size the GPU pays.
 
     Args:
-        what: is measured, in words.
-        problem: for a side the call, whose argument is its device.
+        what: the measured work, in words.
+        problem: gives for a side the call, whose argument is its device.
     """
     pays = None
     for side in SIDES:

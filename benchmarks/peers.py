@@ -24,7 +24,7 @@ class Peer:
     """A tool, and whether it can be run here.
 
     Attributes:
-        name: as printed.
+        name: the name that is printed.
         settings: what is run, in a few words.
         version: None where the tool is missing.
         reason: why it is missing.

@@ -38,7 +38,7 @@ def compiled(*functions: Any) -> Any:
 
 
 class TorchDct:
-    """Solves (L + color_weight G) x = b on [C, H, W] by a two-dimensional real FFT, a pointwise step and its inverse.
+    """A solver of (L + color_weight G) x = b on [C, H, W]: a two-dimensional real FFT, a pointwise step, its inverse.
 
     With V the FFT of the reordered b, w(k) = exp(-i pi k / 2N), A = w(k2) V(k1, k2) and B = w(k2) V(-k1, k2), the
     cosine transform X of b is, for k2 up to W / 2,
@@ -120,7 +120,7 @@ def _divide(
 
 
 class CupyDct:
-    """The same solve by CuPy's cosine transforms, which it plans once."""
+    """A solve of the same equation by CuPy's cosine transforms, which it plans once."""
 
     def __init__(self, height: int, width: int, color_weight: float, w0: float, w1: float) -> None:
         cupy = importlib.import_module("cupy")

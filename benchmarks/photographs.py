@@ -24,8 +24,8 @@ class Photographs(data.Dataset):
 
     Args:
         root: the folder of the manifests.
-        folders: which of them; those that are not there are left out.
-        splits: of each.
+        folders: their names; those that are not there are left out.
+        splits: the splits of each.
         borrowed: whether those without a mask are meant, with masks of others that are mirrored by chance.
     """
 

@@ -106,7 +106,7 @@ class Level(nn.Module):
         if self.kind == "outermost":
             assert self.inside is not None
             return torch.tanh(self.up(functional.relu(self.inside(self.down(x)), inplace=True)))
-        # In place: the skip is what the next level sees.
+        # The ReLU works in place: the skip is what the next level sees.
         x = functional.leaky_relu(x, 0.2, inplace=True)
         y = self.down(x)
         if self.down_norm is not None:

@@ -90,7 +90,7 @@ def area(real: Floats, made: Floats, of: npt.NDArray[np.int64]) -> dict[str, flo
         of: [N] of which photograph.
     """
     wins = (real[:, None] > made).astype(float) + 0.5 * (real[:, None] == made)
-    # Of each pair of photographs: how often the first is above the composites of the second.
+    # For each pair of photographs, counts how often the first is above the composites of the second.
     counts = np.bincount(of, minlength=len(real)).astype(float)
     table = np.stack([np.bincount(of, row, len(real)) for row in wins])
     own = (real[of] > made) + 0.5 * (real[of] == made)

@@ -3,8 +3,8 @@
     python benchmarks/time_to_quality.py DATA -o benchmarks/results/time_to_quality.json
 
 Each starts from the same weights, with the same seed, and sees the same composites in the same order: photographs of
-DATA/pairs_open for training, their objects recoloured. Measured is the PSNR of composites of its other photographs,
-with a moving average of the weights, and the CPU time that the steps took. One thread.
+DATA/pairs_open for training, their objects recoloured. The measures are the PSNR of composites of its other
+photographs, with a moving average of the weights, and the CPU time that the steps took, on one thread.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ def otter() -> tuple[Pixels, Pixels]:
 
 
 def placed(mask: Pixels, at: tuple[int, int], shape: tuple[int, ...]) -> Pixels:
-    """Returns the mask in the frame of the image that it is pasted into."""
+    """Returns the mask in the frame of the image that its object is put into."""
     page = Image.new("L", (shape[1], shape[0]))
     page.paste(Image.fromarray(mask), at)
     return np.asarray(page)
@@ -121,7 +121,7 @@ def placed(mask: Pixels, at: tuple[int, int], shape: tuple[int, ...]) -> Pixels:
 def harmonized(
     cut: tuple[Pixels, Pixels], place: str, box: Box, height: int, at: tuple[int, int]
 ) -> tuple[Pixels, Pixels]:
-    """Returns a cut-out of that height laid over a part of a photograph, 840 pixels wide: as it is, and harmonised."""
+    """Lays a cut-out of that height over a part of a photograph, 840 pixels wide: as it is, and harmonised."""
     dst = resized(photo(place), (840, 560), box)
     src, mask = scaled(*cut, height)
     before = blend.alpha(src, dst, mask, at=at)
@@ -129,7 +129,7 @@ def harmonized(
 
 
 def mural() -> tuple[Pixels, Pixels]:
-    """Returns a wood print painted on a wall: the joints of the bricks show through."""
+    """Blends a wood print onto a wall: the joints of the bricks show through."""
     wall = resized(Image.fromarray(np.rot90(data.brick())), (840, 840))[:560]
     dst = np.clip(wall[..., None] * np.array([1.12, 0.98, 0.86]), 0, 255).astype(np.uint8)
     src = resized(photo("photos_open/images/budgie_ocean_waves.jpg"), (520, 330), (40, 0, 608, 360))
@@ -140,7 +140,7 @@ def mural() -> tuple[Pixels, Pixels]:
 
 
 def flowers() -> tuple[Pixels, Pixels]:
-    """Returns a strip of a photograph with a stem, cut out as a rectangle, solved into another."""
+    """Solves a strip of a photograph with a stem, cut out as a rectangle, into another."""
     dst = resized(photo("photos_open/images/wp_northern_buttercups_flowers.jpg"), (840, 560), (0, 0, 555, 370))
     src = resized(photo("photos_open/images/wp_dallas_creek_square.jpg"), (334, 560), (240, 0, 594, 594))
     mask = frame(src, bottom=0)

@@ -20,7 +20,7 @@ from pyharmony._native import native
 ROOT = Path(__file__).resolve().parent.parent
 EXPECTED_SKIPS = Path(__file__).with_name("expected_skips.txt")
 
-# The same cases every time, but for the full profile. Times are measured in benchmarks/, not here.
+# Cases are the same every time, but for the full profile. Times are measured in benchmarks/, not here.
 hypothesis.settings.register_profile("short", max_examples=10, deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile("default", max_examples=40, deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile(

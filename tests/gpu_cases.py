@@ -83,7 +83,7 @@ case("multigrid-batch", gaussian_poisson, "float32", method="multigrid", color_w
 case("multigrid-weight-0", gaussian_poisson, "float32", method="multigrid", color_weight=0.0)
 case("galerkin-pinned", gaussian_poisson, "float32", method="multigrid", color_weight=1e-3, preserve_background=True)
 case("galerkin-map", gaussian_poisson, "float32", method="multigrid", color_weight=map_of_weights)
-# With what proves the bound of the error.
+# This includes what proves the bound of the error.
 case("chebyshev-info", gaussian_poisson, "float32", method="chebyshev", return_info=True)
 case("multigrid-info", gaussian_poisson, "float32", method="multigrid", color_weight=1e-2, return_info=True)
 case("galerkin-info", gaussian_poisson, "float32", method="multigrid", color_weight=1e-2, preserve_background=True,

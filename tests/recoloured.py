@@ -49,9 +49,9 @@ def pairs(data_dir: Path, size: int = 64, count: int = 16, seed: int = 0) -> Pai
 
     Args:
         data_dir: the fixture.
-        size: sides of the images.
-        count: of the pairs.
-        seed: of the colours.
+        size: the sides of the images.
+        count: the number of pairs.
+        seed: the seed of the colours.
     """
     folder = data_dir / "pairs_open"
     entries = json.loads((folder / "manifest.json").read_text())["entries"]

@@ -421,7 +421,7 @@ def test_a_part_of_a_pixel_moves_colours_by_it(at):
     whole = (yd >= 4) & (yd <= 35) & (xd >= 4) & (xd <= 45)
     assert whole.any()
     expected = (0.2 + 0.004 * xd + 0.006 * yd - 0.00003 * xd * xd)[..., None] * [1, 0.5, 0.25]
-    np.testing.assert_allclose(result[whole], expected[whole], atol=1e-7)  # the cover is float32
+    np.testing.assert_allclose(result[whole], expected[whole], atol=1e-7)  # the mask is float32
     outside = (yd <= 3) | (yd >= 36) | (xd <= 3) | (xd >= 46)
     assert not result[outside].any()
 

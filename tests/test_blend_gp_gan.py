@@ -48,7 +48,7 @@ def painter(colour: tuple[float, float, float], **config: Any) -> models.Model:
     with torch.no_grad():
         decoder.norms[-1].weight.zero_()
         decoder.norms[-1].bias.fill_(1)
-        # At a pixel four taps of each of the features, which are one, meet.
+        # Four taps of each of the features, which are one, meet at a pixel.
         share = torch.atanh(2 * torch.tensor(colour) - 1) / (4 * decoder.last.in_channels)
         decoder.last.weight.copy_(share[None, :, None, None].expand_as(decoder.last.weight))
     return made
@@ -180,7 +180,7 @@ def test_resampling_is_that_of_keys(axis: int) -> None:
         np.testing.assert_allclose(made[inner], centres[inner], atol=1e-4 if step <= 1 else 0.1)
 
 
-# What goes in and comes out
+# Inputs and outputs
 
 
 @pytest.mark.parametrize("dtype", UNITS)
@@ -212,7 +212,7 @@ def test_alpha_of_both() -> None:
     made = blend.gp_gan(cut, np.dstack([dst, alpha]), at=(45, 45), generator=narrow())
     assert np.array_equal(made[..., 3:], alpha)
     assert np.array_equal(made[..., :3], blend.gp_gan(cut, dst, at=(45, 45), generator=narrow()))
-    # What lies beyond the alpha of src is never seen, not even by the network.
+    # Colours beyond the alpha of src are never seen, not even by the network.
     cut[mask == 0] = 0
     assert np.array_equal(made[..., :3], blend.gp_gan(cut, dst, at=(45, 45), generator=narrow()))
 

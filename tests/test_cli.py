@@ -493,7 +493,7 @@ def test_a_device_that_is_missing_is_a_warning_unless_strict() -> None:
     call("blend", *PATCH, "-o", "out2.png", "--device", "cpu", "--strict")
 
 
-# What it says
+# Messages
 
 
 def test_json_is_one_object_with_what_was_done() -> None:
@@ -580,7 +580,7 @@ def test_progress_is_for_terminals() -> None:
     assert "\x1b" not in call("blend", "--list", "list.csv", "--overwrite").stderr
 
 
-# What happened
+# Reports
 
 
 def test_what_is_not_blended_is_told_with_its_reason() -> None:

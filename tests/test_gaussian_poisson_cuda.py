@@ -325,7 +325,7 @@ def test_a_given_right_hand_side(emulator: Any, preserve: bool) -> None:
     mask = mask_of(rng, *shape[:3], "float32")
     weight = (0.3 + rng.random(shape[:3])).astype(np.float32)
     for c in (0.4, weight):
-        # The same equation with flat images, and the base that gives this b.
+        # Flat images and the base that gives this b make the same equation.
         c64 = np.broadcast_to(np.asarray(c, np.float64), shape[:3])
         want = solution(zero, zero, mask, rhs / c64[..., None], c, preserve_background=preserve)
         largest = float(np.abs(rhs).max())

@@ -342,7 +342,7 @@ def test_chebyshev_of_a_given_right_hand_side(simd: str) -> None:
     for c in (0.4, weight):
         for preserve in (False, True):
             unknown = (mask > 0)[..., None] if preserve else np.full((45, 58, 1), True)
-            # The same equation with flat images, and the base that gives this b.
+            # Flat images and the base that gives this b make the same equation.
             c64 = np.broadcast_to(np.asarray(c, np.float64), (45, 58))
             want = solution(zero, zero, mask, rhs / c64[..., None], c, preserve_background=preserve)
             tolerance = 1e-5 * np.abs(rhs).max()

@@ -196,7 +196,7 @@ def test_cases_are_chosen_by_light(table: Any, root: Path) -> None:
     assert table.luminance(white // 2).mean() == pytest.approx(0.212, abs=1e-3)
     nearest = importlib.import_module("photographs").nearest
     assert (nearest(np.eye(2, dtype=np.uint8), (4, 6)) == np.kron(np.eye(2), np.ones((2, 3)))).all()
-    # Of the triples the photograph that is among the others is not measured twice.
+    # A photograph of the triples that is among the others is not measured twice.
     fitting = table.fitting(root)
     assert list(fitting.samples.names) == ["one_0", "one_1", "other__photo"]
     assert list(fitting.groups) == ["one", "one", "other"] and list(fitting.persons) == [True, True, False]

@@ -1042,7 +1042,7 @@ def test_auto_is_the_network_that_comes_with_pyharmony(
     assert (result == ph.harmonize(image, mask, method=models.load(file))).all()
     assert (result == ph.harmonize(image, mask, method="colorgrid")).all()
     assert (result.astype(int) - image)[mask == 255].mean() == pytest.approx(-0.03 * 2 * 255, abs=0.5)  # twice
-    # What the map does to the small image is what the network itself makes of it.
+    # The map does to the small image what the network itself makes of it.
     small, inside = composite(32, 32)
     hard = (inside >= 128) * np.uint8(255)
     with torch.no_grad():

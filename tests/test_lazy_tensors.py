@@ -159,7 +159,7 @@ for x in (torch.rand(1, 3, 8, 8, device="meta"), freed):
 
 
 def test_zeros_without_memory_are_zeros(tmp_path: Any) -> None:
-    """They ended the process by a segmentation fault."""
+    """Reading them must not end the process by a segmentation fault."""
     found = confined(ZEROS, megabytes=4096, seconds=60).splitlines()
     assert found == ["0.0"] * 6 + ["refused"] * 2
 

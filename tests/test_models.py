@@ -424,7 +424,7 @@ def test_srgan_enlarges(scale: int) -> None:
     assert on_meta("srgan", scale=scale)(meta(2, 3, 13, 9)).shape == (2, 3, 13 * scale, 9 * scale)
 
 
-# Against the published nesting, written here as it is described
+# The published nesting, written here as it is described
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "none"])
@@ -691,7 +691,7 @@ def test_vgg_16_becomes_the_extractor(tmp_path: Path) -> None:
     assert model.extractor == "vgg16"
     image = torch.rand(1, 3, 32, 32) * 2 - 1
     x = ((image + 1) / 2 - torch.tensor(model.mean)[:, None, None]) / torch.tensor(model.std)[:, None, None]  # type: ignore[arg-type]
-    # Where the window does not touch the border a partial convolution of all is a convolution.
+    # A partial convolution of all is a convolution where the window does not touch the border.
     first = torch.relu(layers[2](torch.relu(layers[0](x))))
     found = model(image, torch.ones(1, 1, 32, 32))[0]
     torch.testing.assert_close(found[..., 2:-2, 2:-2], first[..., 2:-2, 2:-2], rtol=1e-5, atol=1e-5)
@@ -1220,7 +1220,7 @@ def test_the_list() -> None:
             info.config().width = 3
 
 
-# How they behave
+# Behaviour
 
 
 @pytest.mark.parametrize("case", NARROW)

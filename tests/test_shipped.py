@@ -283,7 +283,7 @@ def test_the_tool_weakens_what_is_added(tool: Any) -> None:
         torch.testing.assert_close(model(composite, mask) - composite, whole / 4, rtol=1e-4, atol=1e-6)
 
 
-# What is in the package
+# The contents of the package
 
 
 def test_all_that_is_shipped_is_whole() -> None:

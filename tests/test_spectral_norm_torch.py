@@ -249,7 +249,7 @@ def test_a_norm_is_removed(order: str, remove: Callable[[Any, str], Any]) -> Non
     assert isinstance(layer.weight, nn.Parameter) and layer.weight.requires_grad
     assert not parametrize.is_parametrized(layer) and not hasattr(layer, "weight_orig")
     torch.testing.assert_close(layer(x), y)
-    # What was removed leaves nothing that runs: training changes the weight alone, and a norm can be registered again.
+    # A removed norm leaves nothing that runs: training changes the weight alone, and a norm can be registered again.
     layer.train()
     torch.testing.assert_close(layer(x), y)
     assert not layer._forward_pre_hooks and not layer._forward_hooks and not layer._state_dict_hooks

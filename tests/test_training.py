@@ -770,5 +770,5 @@ def test_a_style_is_learned_through_an_extractor(triples: Path, tmp_path: Path) 
 
 def test_area_under_the_curve() -> None:
     high, low = torch.tensor([0.9, 0.4, 0.7]), torch.tensor([0.1, 0.4])
-    # Of six pairs five are in order and one is a tie.
+    # Five of six pairs are in order and one is a tie.
     assert _evaluate.area_under_curve(high, low) == pytest.approx(5.5 / 6)

@@ -156,7 +156,7 @@ def test_the_published_preset_is_the_published_step(bench: Any, float64: None, p
         for name, value in literal.discriminator.state_dict().items():
             if name.endswith(("_u", "_v")):
                 mine = model.discriminator.state_dict()[name]
-                # Of length 1; a weight's change tilts them by its size over a gap between singular values.
+                # Vectors have length 1; a weight's change tilts them by its size over a gap between singular values.
                 assert (mine - value).abs().max() <= 1e4 * tolerance, (number, name)
 
 
@@ -389,7 +389,7 @@ def test_one_seed_gives_the_same_bits(preset: str | None) -> None:
     assert same(*made)
 
 
-# What it refuses
+# Refusals
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])

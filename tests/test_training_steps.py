@@ -31,13 +31,13 @@ class Case(NamedTuple):
     """A narrow model and how it is trained here.
 
     Attributes:
-        model, config: of `models.create`.
-        size: sides of the images.
-        settings: of the step, for images that are learned by heart.
+        model, config: the arguments of `models.create`.
+        size: the sides of the images.
+        settings: those of the step, for images that are learned by heart.
         falls: the loss that is to fall.
         share: what may be left of it after 20 steps.
         repaints: whether the output is to be nearer to the target than the composite is.
-        extractor: name and configuration of one.
+        extractor: the name and configuration of one.
     """
 
     model: str
@@ -368,7 +368,7 @@ def test_the_layout_changes_rounding_alone(name: str, data_dir: Path) -> None:
         torch.testing.assert_close(value, found[1][loss], rtol=1e-4, atol=1e-4)
 
 
-# What is refused
+# Refusals
 
 
 def wrong_batches(step: steps.Step, batch: dict[str, Tensor]) -> list[tuple[dict[str, Any], str]]:

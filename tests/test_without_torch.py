@@ -1,4 +1,4 @@
-"""What works where torch, OpenCV and other optional packages are missing, and what is told before torch is loaded.
+"""The work without torch, OpenCV and other optional packages, and the messages before torch is loaded.
 
 A package that is None in sys.modules cannot be imported, as if it were not installed.
 """
