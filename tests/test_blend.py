@@ -743,7 +743,7 @@ def test_the_tolerance_is_that_of_the_finest_solve(scene):
 
 
 def test_gp_gan_results_are_met(data_dir):
-    """GP-GAN's script wrote them, with copy-paste colours; they are compared away from what it does otherwise.
+    """GP-GAN's script wrote them, with copy-paste colours; they are compared away from the places where it differs.
 
     It samples the mask at the nearest pixel of 64 x 64, which moves the contour, and squashes the
     image to a square, which the second case shows as a whole.

@@ -72,7 +72,7 @@ def case(dtype: str = "uint8", channels: int = 3, side: int = 90) -> tuple[np.nd
 @pytest.mark.parametrize("side", [40, 90, 300])
 @pytest.mark.parametrize("config", [{}, {"supervised": False}, {"size": 32}], ids=["blending", "noise", "32 pixels"])
 def test_the_colours_are_those_of_the_network(side: int, config: dict[str, Any]) -> None:
-    """They are so the more, the larger color_weight is; far from the contour, where they meet dst."""
+    """A larger color_weight brings them nearer, far from the contour; at the contour they meet dst."""
     src, dst, mask = case("float32", side=side)
     middle = slice(side - 4, side + 4)
     found = {}

@@ -204,7 +204,7 @@ def test_a_recipe_of_minutes_says_what_they_are_worth() -> None:
 
 @pytest.mark.parametrize("size", [32, 48])
 def test_evaluation_of_a_run_gives_the_gain_that_training_told(folder: Path, size: int) -> None:
-    """The composites are those that a crop makes larger than what the network sees; one network has another size."""
+    """A crop makes the composites larger than what the network sees; one network has another usual size."""
     given = (folder / "run.toml", "--data", folder / "photos", "--output", folder / "run", "--device", "cpu")
     changes = ("data.crop=0.3", f"data.size={size}", "data.per_photo=2", "run.evaluate_steps=2")
     told = json.loads(call(*given, *(x for c in changes for x in ("--set", c)), "--json").stdout)

@@ -313,7 +313,7 @@ def function(image, mask, affine, curves, grid):
 @pytest.mark.parametrize("case", GRADIENT_CASES, ids=lambda c: str(c[0]))
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_gradients_are_those_of_torchs_operations(simd, one_torch_thread, dtype, case):
-    """Sums of a part have at most all pixels of an image, in runs of at most 512 that are added in double."""
+    """Sums of a part have at most all pixels of an image as terms, in runs of at most 512 that are added in double."""
     given = tensors(*case, dtype=dtype)
     result = function(*given)
     grad = torch.from_numpy(np.random.default_rng(1).standard_normal(result.shape).astype(dtype))

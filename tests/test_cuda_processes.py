@@ -303,7 +303,7 @@ def test_arrays_on_a_device_that_fails_are_not_taken_to_the_processor(use: Any, 
 
 
 def test_memory_that_the_module_keeps_is_given_back_before_a_call_fails(use: Any, emulator_module: Any) -> None:
-    """Another allocator cannot have it: here one that finds room after that."""
+    """Another allocator cannot have that memory; here one finds room only after it is given back."""
     given: list[int] = []
     use(Device(emulator_module, give_back=given.append))
     place = _cuda.place_of({"dst": Interface(np.zeros((2, 3), np.uint8))}, None)
@@ -337,7 +337,7 @@ def test_numpy_goes_to_the_current_device(use: Any, emulator_module: Any) -> Non
 
 
 def test_a_cupy_array_is_used_on_the_stream_of_its_own_device(use: Any, emulator_module: Any, monkeypatch: Any) -> None:
-    """cupy.cuda.get_current_stream(device_id=-1): "the currently active device is selected by default"."""
+    """cupy.cuda.get_current_stream(device_id=-1) says: "the currently active device is selected by default"."""
 
     class ndarray:
         def __init__(self, array: Image, device: int) -> None:
@@ -363,7 +363,7 @@ def test_a_cupy_array_is_used_on_the_stream_of_its_own_device(use: Any, emulator
 
 
 def test_a_consumer_that_names_no_stream_waits_for_the_array(use: Any, emulator_module: Any) -> None:
-    """The array API's __dlpack__: for None "producer must assume the legacy default stream"; -1: no order."""
+    """The array API says of __dlpack__: for None "producer must assume the legacy default stream"; for -1 no order."""
     for named, waits in ((None, True), (1, True), (-1, False), (13, False)):
         streams = use(LateStreams(emulator_module))
         src, dst, mask = pair(24, 30)
@@ -410,7 +410,7 @@ def test_frames_on_different_streams_follow_each_other(use: Any, emulator_module
 
 
 def test_the_memory_of_a_solver_is_not_given_to_others_before_its_last_solve(use: Any, emulator_module: Any) -> None:
-    """cudaFreeAsync is in the order of its stream: that one has to wait for the stream that still reads."""
+    """cudaFreeAsync keeps the order of its stream, which has to wait for the stream that still reads."""
     src, dst, mask = pair(40, 50)
     use(emulator_module)
     expected = ops.poisson(src, dst, mask, device="cuda")
@@ -489,8 +489,8 @@ def test_torch_is_told_of_the_stream_that_reads_its_memory(
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
 def test_a_loader_may_pin_memory_while_a_step_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """cudaStreamBeginCapture: in the mode "global" a call such as cudaHostAlloc of any thread fails and ends the
-    capture (cudaErrorStreamCaptureUnsupported); in "thread_local" those of the capturing thread alone."""
+    """In the mode "global" of cudaStreamBeginCapture a call such as cudaHostAlloc of any thread fails and ends the
+    capture (cudaErrorStreamCaptureUnsupported); in "thread_local" only those of the capturing thread do."""
     import torch
 
     from pyharmony.training.steps import _step

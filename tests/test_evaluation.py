@@ -245,7 +245,7 @@ def test_what_was_published_stands_apart() -> None:
 
 
 def test_published_means_are_those_of_their_subsets() -> None:
-    """They are so up to rounding, which a slip of the hand would break; two tables contradict themselves."""
+    """They are so up to rounding, so that a slip of the hand would show; two tables contradict themselves."""
     counts = {"HCOCO": 4283, "HAdobe5k": 2160, "HFlickr": 828, "Hday2night": 133}
     checked = 0
     for row in PUBLISHED:

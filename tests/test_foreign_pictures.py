@@ -217,7 +217,7 @@ def test_many_scans_of_a_large_picture_are_refused(tmp_path: Path) -> None:
 
 
 def test_scans_behind_a_comment_are_counted(tmp_path: Path) -> None:
-    """An end of the image in a comment is none."""
+    """A mark of the image's end inside a comment does not end it."""
     data = progressive(6400, 6400, 130, filler=b"\xff\xfe\0\4\xff\xd9")
     with pytest.raises(errors.DecodeError, match="more than 100 scans"):
         files.read(data)

@@ -221,7 +221,7 @@ def test_a_given_right_hand_side(device: Device, shape: tuple[int, int], weight:
 
 @pytest.mark.parametrize("weight", [0.0, 1e-3, 0.05])
 def test_each_image_of_a_batch_stops_by_itself(device: Device, weight: float) -> None:
-    """A constant image is done after one cycle, an image after a few, noise after more; each as if alone."""
+    """A constant image is done after one cycle, a smooth one after a few, noise after more; each as if alone."""
     kinds = ("constant", "picture", "noise")
     items = [problem(7, (60, 47, 2), "uint8", kind) for kind in kinds]
     batch = [np.stack(arrays) for arrays in zip(*items, strict=True)]

@@ -206,7 +206,7 @@ def test_float32_is_as_exact_as_it_promises_whatever_the_scale(op: str, weight: 
 @pytest.mark.parametrize("pinned", [False, True])
 @pytest.mark.parametrize("weight", [1.0, 0.01, 0.0])
 def test_the_inverse_is_symmetric(weight: float, pinned: bool) -> None:
-    """It holds that <A^-1 u, v> = <u, A^-1 v>."""
+    """For all u and v, <A^-1 u, v> = <u, A^-1 v>."""
     shape, generator = (97, 131, 2), torch.Generator().manual_seed(7)
     u, v = (torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(2))
     y, x = np.mgrid[: shape[0], : shape[1]]

@@ -227,7 +227,7 @@ def test_doctor_warns_of_the_other_project(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_doctor_says_that_the_other_project_is_there_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This holds as from a clone, in an environment where the name on the index was installed."""
+    """doctor runs as from a clone, in an environment where the name on the index was installed."""
     from pyharmony.cli import _facts, doctor
 
     monkeypatch.syspath_prepend(installed(tmp_path, "pyharmony", "1.0.21", record="pyharmony/discovery.py,,\n"))

@@ -134,7 +134,7 @@ def test_equal_values_give_zero(simd: str, layout: str, dtype: str, value: float
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("offset", [1e4, -3e6])
 def test_a_large_mean_costs_no_digits(simd: str, layout: str, offset: float) -> None:
-    """The definition is of the same float32, whose own rounding is not the norm's."""
+    """The definition takes the same float32 values, whose own rounding is not the norm's."""
     x = in_layout((array((2, 20, 61, 67)) + offset).astype(np.float32), layout)
     close(ops.instance_norm(x), reference.instance_norm(x), sizes(x)[0], "float32")
 

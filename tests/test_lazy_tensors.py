@@ -86,7 +86,7 @@ def test_an_op_sees_the_values_and_not_the_memory(name: str, lazy: Callable[[Any
                         ("gaussian_poisson", 0), ("poisson", 1), ("spectral_norm", 0)],
 )  # fmt: skip
 def test_gradients_pass_lazy_tensors_both_ways(name: str, which: int) -> None:
-    """Through the result's complex conjugate a view with the negative bit comes back."""
+    """The result's complex conjugate sends back a view with the negative bit as the gradient."""
     call, make = CASES[name]
     found = []
     for lazy in (False, True):

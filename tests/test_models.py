@@ -996,7 +996,7 @@ def test_what_pct_net_cannot_place_is_named(tmp_path: Path) -> None:
 
 
 def test_a_new_pct_net_begins_as_published() -> None:
-    """Convolved and dense layers deviate by 2 / sqrt(in + out); the Gaussian stays one, and the last layer is 0."""
+    """Weights deviate by 2 / sqrt(in + out) if convolved or dense; the Gaussian stays one, and the last layer is 0."""
     torch.manual_seed(0)
     model: Any = models.create("pct_net")
     for name, module in model.net.named_modules():

@@ -161,7 +161,7 @@ def test_harmony_of_a_bargainnet_has_the_published_factor(picture: Any, mask: An
 
 
 def test_harmony_sees_each_region_alone(encoder: Any, mask: Any) -> None:
-    """One of one colour agrees with itself where the codes are means over the region; one of two does not."""
+    """An image of one colour agrees with itself where codes are means over the region; one of two colours does not."""
     flat = np.full((*mask.shape, 3), 120, np.uint8)
     two = np.where(mask[..., None] > 0, np.uint8(200), flat)
     assert harmony(two, mask, weights=encoder) < harmony(flat, mask, weights=encoder)

@@ -773,7 +773,7 @@ dist.destroy_process_group()
 
 @needs_torch
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
-    """DistributedDataParallel over gloo, half of the batch each, beside the whole batch in one process."""
+    """DistributedDataParallel over gloo, with half of the batch each, gives what one process gives with all of it."""
     root = Path(__file__).resolve().parent.parent
     environment = {**os.environ, "PYTHONPATH": str(root), "GLOO_SOCKET_IFNAME": "lo"}
     store = str(tmp_path / "store")

@@ -151,7 +151,7 @@ def test_what_a_kill_left_goes_with_the_next_run(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_training_left_goes_with_the_next_run(tmp_path: Path) -> None:
-    """The rest of it in the folder of checkpoints is no run that `train` would have to go on with."""
+    """Its leftovers in the folder of checkpoints are no run that `train` would have to go on with."""
     pytest.importorskip("torch", reason="torch is not installed")
     then = """
 write = writers["checkpoint"]

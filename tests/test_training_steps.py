@@ -300,7 +300,7 @@ def test_one_seed_gives_one_result(name: str, data_dir: Path) -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_state_that_is_kept_goes_on_as_it_was(name: str, data_dir: Path) -> None:
-    """It does so through a file; the step of GP-GAN in the middle of the critic's share."""
+    """The state goes through a file; GP-GAN's is taken in the middle of the critic's share."""
     pairs = recoloured.pairs(data_dir, CASES[name].size)
     cycle = {"critic_updates": 2, "critic_updates_more": 3} if name.startswith("gp_gan") else {}
     step = made(name, **cycle)
@@ -646,7 +646,7 @@ def test_gp_gan_is_what_it_says(when: str, data_dir: Path) -> None:
 
 @pytest.mark.parametrize("name", ["gp_gan", "gp_gan, noise"])
 def test_the_critic_is_clipped_when_it_is_to_be(name: str, data_dir: Path) -> None:
-    """Clipped before, the critic judges clipped and its update goes beyond; clipped after, it ends the step so."""
+    """Clipped before, the critic judges clipped and its update goes beyond; clipped after, it ends the step clipped."""
     pairs = recoloured.pairs(data_dir, 64)
     for when in ("before", "after"):
         step, largest = made(name, clip_when=when), []
