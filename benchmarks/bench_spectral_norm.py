@@ -102,8 +102,7 @@ NAMES = {
 def report(ledger: Ledger, problem: str, timings: dict[str, Any]) -> dict[str, float]:
     """Reports rows of all; returns the least ratio of torch's time to ours with two threads.
 
-    The ratio is of wall time: torch's second thread goes on waiting in a loop after its work, in the CPU time of who
-    comes next.
+    It is of wall time: torch's second thread goes on waiting in a loop after its work, in the CPU time of the next.
     """
     named = {("written 2" if name == "ours" else name): timing for name, timing in timings.items()}
     least = {"written": float("inf"), "folded": float("inf")}

@@ -126,7 +126,7 @@ def plain(model: Any) -> Any:
 
 
 def eager_pix2pix(model: Any, batch: dict[str, Any]) -> Callable[[], None]:
-    """Returns its authors' step: cross entropy, half of the discriminator's loss, 100 times the mean difference."""
+    """Returns pix2pix's own step: cross entropy, half of the discriminator's loss, 100 times the mean difference."""
     adam: Any = {"lr": 2e-4, "betas": (0.5, 0.999), "foreach": True}
     optimizers = [torch.optim.Adam(net.parameters(), **adam) for net in (model.generator, model.discriminator)]
     composite, target, mask = batch["composite"], batch["target"], batch["mask"]
@@ -151,7 +151,7 @@ def eager_pix2pix(model: Any, batch: dict[str, Any]) -> Callable[[], None]:
 
 
 def eager_gp_gan(model: Any, batch: dict[str, Any], critics: int) -> Callable[[], None]:
-    """Returns its authors' step: updates of the clipped critic, then one of the generator."""
+    """Returns GP-GAN's own step: updates of the clipped critic, then one of the generator."""
     optimizers = [
         torch.optim.Adam(net.parameters(), lr=lr, betas=(0.5, 0.999), foreach=True)
         for net, lr in ((model.generator, 2e-3), (model.discriminator, 2e-4))

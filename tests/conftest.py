@@ -188,7 +188,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what runs the emulator's kernels: they know neither instruction sets nor the CPU's threads."""
+    """Marks tests that run the emulator's kernels, which know neither instruction sets nor the CPU's threads."""
     for item in items:
         if not {"emulator", "emulator_module"}.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("emulated")

@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 
 
 class Buffer:
-    """Memory of the emulated device, of the very size of an array; what nobody has written is known as such."""
+    """Memory of the emulated device, exactly as large as an array; its unwritten parts are known as such."""
 
     def __init__(self, native: Any, shape: Sequence[int], dtype: npt.DTypeLike) -> None:
         self.shape, self.dtype = tuple(shape), np.dtype(dtype)

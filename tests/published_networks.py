@@ -141,7 +141,7 @@ def pixel_discriminator(given: int, width: int, norm: str) -> nn.Sequential:
 
 
 class PublishedEncoder(nn.Module):
-    """BargainNet's, with its partial convolutions of one-channel masks written out."""
+    """BargainNet's encoder, with its partial convolutions of one-channel masks written out."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

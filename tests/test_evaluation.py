@@ -17,7 +17,7 @@ SIDE = 24
 
 
 class Samples(data.Dataset):
-    """Photographs whose objects are darker by 30 levels, of 1/32, 1/8 and 1/2; the third has no target."""
+    """Photographs whose objects are darker by 30 levels and cover 1/32, 1/8 and 1/2; the third has no target."""
 
     def __init__(self, count: int = 6, bad: int | None = None, subsets: tuple[str, ...] = ()) -> None:
         self.names, self.bad, self.subsets = [f"s{i}" for i in range(count)], bad, subsets

@@ -33,7 +33,7 @@ OPTIONAL = {
 
 
 def callables() -> Iterator[tuple[str, object]]:
-    """Yield each public function and class once, by the first name that it has."""
+    """Yields each public function and class once, by the first name that it has."""
     seen = set()
     for path in MODULES + TORCH_MODULES * (importlib.util.find_spec("torch") is not None):
         module = importlib.import_module(path)
@@ -48,7 +48,7 @@ CALLABLES = dict(callables())
 
 
 def prepare(folder: Path) -> None:
-    """Write the data sets that examples read: two photographs with masks, composites of them, and others."""
+    """Writes the data sets that examples read: two photographs with masks, composites of them, and others."""
     rng = np.random.default_rng(0)
     mask = np.zeros((24, 32), np.uint8)
     mask[6:18, 8:24] = 255

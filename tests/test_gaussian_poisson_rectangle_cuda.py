@@ -37,9 +37,8 @@ def soft_mask(rng: np.random.Generator, h: int, w: int, dtype: str = "float32") 
 
 
 def rounding(h: int, w: int, weight: float, value_range: float) -> float:
-    """Returns what float32 may add: b is wrong by a few roundings of the range, a white error that A^-1 raises by
-    the root mean square of 1 / eigenvalue, and so is the residual that the last cycle restarts from; storing adds
-    its own."""
+    """Returns float32's error: b is wrong by a few roundings of the range, a white error that A^-1 raises by the root
+    mean square of 1 / eigenvalue, and so is the residual from which the last cycle restarts; storing adds its own."""
     lam = sum(np.meshgrid(*(4 * np.sin(np.pi * np.arange(n) / (2 * n)) ** 2 for n in (h, w)), indexing="ij"))
     eigenvalues = (lam + weight * 0.6 * np.ones_like(lam)).ravel()[1:]
     gain = np.sqrt(np.mean(1 / eigenvalues**2)) if eigenvalues.size else 0.0

@@ -61,7 +61,7 @@ class Maps(NamedTuple):
 
 
 def network(models: Any, function: Any, maps: Any = None) -> Any:
-    """A model that applies the given function to its image, [N, 3, H, W] in [0, 1]."""
+    """Returns a model that applies the given function to its image, [N, 3, H, W] in [0, 1]."""
     made = models.create("dovenet_lite", width=4).eval()
 
     class Given(type(made)):  # type: ignore[misc]

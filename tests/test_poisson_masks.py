@@ -259,7 +259,7 @@ def test_float64_maps_of_weights_in_gaussian_poisson() -> None:
 
 
 def random_mask(shape: tuple[int, int], rng: Any) -> Any:
-    """Leaves one known pixel to all but one, in the ways that leave a solver least to hold on to."""
+    """Returns a mask with one known pixel to all but one, in the ways that leave a solver least to hold on to."""
     h, w = shape
     kind = rng.integers(8)
     mask = np.ones(shape, np.float32)

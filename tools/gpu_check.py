@@ -249,7 +249,7 @@ def is_installed(wanted: str) -> bool:
 
 
 def install(clock: Clock, log: Path) -> float:
-    """Installs the package with its kernels in build/gpu-check/site; seconds, or 0 where it need not be compiled."""
+    """Installs the package with its kernels in build/gpu-check/site; returns seconds, 0 if it need not be compiled."""
     wanted = source_stamp()
     if is_installed(wanted):
         return 0.0
