@@ -87,7 +87,7 @@ class CMakeBuild(build_ext):
             *shlex.split(os.environ.get("CMAKE_ARGS", "")),
         ]
         versions = [version_of(cmake), f"ninja {version_of(ninja)}", f"pybind11 {pybind11.__version__}"]
-        # One folder for each Python, so that a second build compiles what changed only. CMake's cache
+        # Each Python has its folder, so that a second build compiles what changed only. CMake's cache
         # would outlive the options it was made with: those have to be the same.
         build = ROOT / "build" / f"cmake-{sys.implementation.cache_tag}"
         made_with = build / "made_with.txt"

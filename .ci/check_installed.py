@@ -93,7 +93,7 @@ def main() -> None:
     strangers = [p for p in shipped if p.startswith(("tests/", "csrc/", "benchmarks/")) or p.endswith((".cpp", ".cu"))]
     assert not strangers, strangers
 
-    # The command, as a shell finds it, and its images.
+    # The command is there, as a shell finds it, and so are its images.
     program = Path(sys.executable).with_name("pyharmony")
     for arguments in (["--version"], ["doctor"], ["demo", "-o", "demo", "--quiet", "--overwrite"]):
         done = subprocess.run(

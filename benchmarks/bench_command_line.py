@@ -23,7 +23,7 @@ SIZES = {"1080p": (1920, 1080, 1.0), "12 megapixels": (4000, 3000, 3.0), "50 meg
 PEAK_GB = 3.0
 THREADS = "2"
 
-# A small process in between: what a child's largest memory is starts at that of its parent.
+# A small process stands in between: what a child's largest memory is starts at that of its parent.
 MEASURE = """
 import json, os, resource, subprocess, sys, time
 start = time.perf_counter()

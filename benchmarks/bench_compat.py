@@ -45,7 +45,7 @@ def bench_beside_seamless_clone(benchmark: Any, ledger: Ledger, size: str, regio
         import cv2
 
         cv2.setNumThreads(2)
-        # A mask of its own each time: it changes the one that it is given.
+        # Each call gets a mask of its own, since OpenCV changes the one that it is given.
         others["cv2"] = lambda: cv2.seamlessClone(src, dst, mask.copy(), p, flags)
     others["poisson"] = lambda: blend.poisson(src, dst, mask, gradients=gradients)  # the same work without the call
     timings = interleave(

@@ -44,7 +44,7 @@ def answers(size: str, region: str, contour: str = "mean") -> tuple[Any, float]:
         x = p.dst.astype(np.float64)
         x[p.mask] = factored()[1].solve(b)
     else:
-        # No other tool solves 3.3 million unknowns in reasonable time: our own float64 answer.
+        # No other tool solves 3.3 million unknowns in reasonable time, so our own float64 answer is taken.
         x, info = poisson(p.src.astype(np.float64) / 255, p.dst.astype(np.float64) / 255, p.mask, return_info=True)
         x, bound = x * 255, info.max_error
     return x, min(bound, exact.certified_poisson(x, p.src, p.dst, p.mask, contour=contour))
@@ -187,7 +187,7 @@ def bench_beside_slow_solvers(benchmark: Any, ledger: Ledger) -> None:
     if ledger.available(peers.FPIE):
         backend = peers.fpie_backend()
         peers.fpie(p.src, p.dst, p.mask, 1)
-        # fpie takes the source's gradients on edges that cross the contour: its own exact answer.
+        # fpie takes the source's gradients on edges that cross the contour, so it has its own exact answer.
         own, own_bound = answers("1080p", "blob", contour="source")
         for iterations in (100, FPIE_ITERATIONS):
             timing = once(functools.partial(peers.fpie, p.src, p.dst, p.mask, iterations))

@@ -81,7 +81,7 @@ def bench_steps(gpu: Any, ledger: Ledger) -> None:
     large = fine.new_empty(fine.shape, dtype=gpu.float32)
     floats = fine.permute(0, 3, 1, 2).float().contiguous()
     small = gpu.nn.functional.avg_pool2d(floats, 2)
-    # The Gaussian of sigma 1 and the mean of 2 x 2 together, as one strided convolution a channel.
+    # The Gaussian of sigma 1 and the mean of 2 x 2 are one strided convolution a channel.
     at = gpu.arange(-4.5, 5.5, dtype=gpu.float32, device=fine.device)
     taps = gpu.exp(-((at - 0.5) ** 2) / 2) + gpu.exp(-((at + 0.5) ** 2) / 2)
     taps = (taps / taps.sum()).expand(3, 1, 10)

@@ -260,7 +260,7 @@ def bench_inpainting(benchmark: Any, ledger: Ledger) -> None:
 def bench_gan(benchmark: Any, ledger: Ledger, norm: str) -> None:
     """Swaps the import of SpectralNormGroup, with its line in place of those around the layers."""
     if norm == "each forward":
-        # Eight layers' sums of 16 x 192 products, off by the root of their number of roundings; ten times that in a
+        # Eight layers' sums of 16 x 192 products are off by the root of their number of roundings; ten times that in a
         # few steps.
         check_trajectories(gan, norm, "torch", 10 * 8 * math.sqrt(16 * 192) * 2.0**-53)
     runs = [train(gan, kind) for kind in (norm, "torch")]

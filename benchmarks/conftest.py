@@ -82,7 +82,7 @@ def gpu() -> Iterator[Any]:
     if not torch.cuda.is_available():
         pytest.skip("torch finds no CUDA device")
     torch.cuda.empty_cache()
-    # Beside a GPU the CPU has all its cores.
+    # The CPU has all its cores beside a GPU.
     before = pyharmony.get_num_threads()
     pyharmony.set_num_threads(len(os.sched_getaffinity(0)))
     yield torch

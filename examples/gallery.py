@@ -30,7 +30,7 @@ GALLERY = ROOT / "docs" / "images" / "gallery"
 #: The width and height of a panel of a row.
 PANEL = (420, 280)
 
-# Outlines drawn by hand, (x, y) in the pixels of the photograph, or of the part of it that is cut.
+# The outlines are drawn by hand, (x, y) in the pixels of the photograph, or of the part of it that is cut.
 ASTRONAUT = (
     (155, 85), (158, 60), (172, 38), (195, 22), (222, 15), (250, 18), (275, 30), (292, 50), (300, 75), (299, 95),
     (290, 115), (278, 124), (270, 132), (262, 150), (257, 172), (275, 190), (293, 210), (303, 230), (318, 240),

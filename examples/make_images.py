@@ -21,7 +21,7 @@ Pixels = npt.NDArray[np.uint8]
 
 IMAGES = Path(__file__).parent.parent / "pyharmony" / "cli" / "images"
 
-# Outlines drawn by hand, (x, y) in the photograph's own pixels.
+# The outlines are drawn by hand, (x, y) in the photograph's own pixels.
 CAT_FACE = (
     (62, 30), (45, 60), (40, 120), (55, 165), (90, 205), (140, 240), (190, 268), (235, 282), (280, 280), (320, 255),
     (348, 215), (362, 180), (370, 130), (366, 80), (350, 45), (320, 18), (260, 10), (180, 8), (110, 10),

@@ -500,7 +500,7 @@ def _spectral_norm(name: str, shapes: Sequence[Sequence[int]], dtype: str, itera
         return [array.get() for array in (*outs, *made, *us, *vs, sigmas, state)]
 
 
-# More than one block of rows, chunk of columns and tile each; rows in fours and one by one; layers in one launch.
+# There are several blocks of rows, chunks of columns and tiles; rows in fours and one by one; layers in one launch.
 for _order in ("legacy", "parametrization"):
     _spectral_norm(_order, [(1, 140, 2052), (1, 5, 27), (12, 33, 16), (5, 20, 9)], "float32", 2, _order)
 _spectral_norm("float16", [(1, 24, 100), (3, 20, 5)], "float16", 1, "legacy")
@@ -533,7 +533,7 @@ def _instance_norm(name: str, dtype: str, shape: Sequence[int], last: bool) -> N
         return [stats.get(), *(buffer.get() for buffer, _ in outs)]
 
 
-# Planes of warps and of blocks, one that does not fit into shared memory whole; several strips; packs and none.
+# There are planes of warps, of blocks, one that shared memory does not hold whole; several strips; packs and none.
 _instance_norm("planar float32, of warps", "float32", (1, 9, 5, 12), False)
 _instance_norm("planar bfloat16", "bfloat16", (1, 2, 36, 72), False)
 _instance_norm("planar float16, of no packs", "float16", (1, 2, 41, 53), False)
@@ -574,7 +574,7 @@ def _color_grid(name: str, dtype: str, shape: Sequence[int], cells: Sequence[int
         return [out.get(), *(a.get() for a in dense)]
 
 
-# Bytes in words and not; more than one row of a block, run of a warp's pixels, and group of nodes and of knots.
+# There are bytes in words and not; several rows of a block, runs of a warp's pixels, groups of nodes and of knots.
 _color_grid("uint8, in words", "uint8", (1, 5, 32), (2, 3, 4), 5, True)
 _color_grid("uint8", "uint8", (2, 4, 9), (2, 2, 3), 4, False)
 _color_grid("float32, deep", "float32", (1, 30, 70), (1, 1, 18), 24, True)

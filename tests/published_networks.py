@@ -402,7 +402,7 @@ class ChainerGpGan:
         return name
 
     def _norm(self, name: str, channels: int) -> str:
-        # Variances so small that what is added to them shows.
+        # The variances are so small that what is added to them shows.
         for leaf, values in {
             "gamma": self.rng.uniform(0.01, 0.03, channels), "beta": self.rng.normal(0, 0.2, channels),
             "avg_mean": self.rng.normal(0, 0.2, channels), "avg_var": self.rng.uniform(2e-4, 1e-3, channels),

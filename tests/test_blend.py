@@ -240,7 +240,7 @@ def test_peak_bytes_is_what_the_call_held(monkeypatch, name, options, dtype):
         held = max(tracemalloc.get_traced_memory()[1], solves[0])
     finally:
         tracemalloc.stop()
-    # Objects, and arrays that do not grow with the image.
+    # The tolerance is for objects, and for arrays that do not grow with the image.
     assert abs(info.peak_bytes - held) <= 0.02 * held + 100_000
 
 

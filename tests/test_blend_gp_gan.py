@@ -189,7 +189,7 @@ def test_dtypes(dtype: str) -> None:
     wanted = blend.gp_gan(*case("float64"), at=(45, 45), generator=narrow())
     made = blend.gp_gan(*case(dtype), at=(45, 45), generator=narrow())
     assert made.dtype == np.dtype(dtype)
-    # 0.25 levels of 255 in the finest level and in the one below, and half a level of rounding, in and out.
+    # These are 0.25 levels of 255 in the finest level and in the one below, and half a level of rounding, in and out.
     assert np.abs(made / UNITS[dtype] - wanted).max() < 2 / 255
 
 

@@ -116,7 +116,7 @@ def test_tables_are_printed_or_written(triples: Path) -> None:
         ("t0", "mkl"),
         ("t1", "composite"),
     ]
-    # Four rows of composite, mkl and target.
+    # The four rows are of composite, mkl and target.
     assert Image.open("a.png").size == (3 * 262 + 6, 4 * (256 + 22 + 6) + 6)
     assert {path.name for path in Path().iterdir()} == {"set", "a.csv", "a.md", "a.png"}
 
@@ -183,7 +183,7 @@ def test_judges_score_and_draw(triples: Path, weights: dict[str, Path]) -> None:
     assert tuple(found["summaries"][0]["means"])[-4:] == scores
     files = sorted(path.name for path in Path("maps").iterdir())
     assert files == [f"{i:06}.png" for i in range(4)]
-    # A row of the images, and one of each judge; composite, mkl and target.
+    # The sheet has a row of the images, and one of each judge; composite, mkl and target.
     picture = Image.open("maps/000000.png")
     assert picture.size == (3 * 262 + 6, 4 * (256 + 22 + 6) + 6)
     rows = [np.asarray(picture)[top : top + 256, 6:262] for top in range(28, 4 * 284, 284)]

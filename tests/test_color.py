@@ -110,7 +110,7 @@ def test_strength_mixes_with_the_image(name, dtype):
 def test_the_same_image_as_reference_changes_nothing(name):
     image = as_dtype(IMAGE, "uint8")
     found = TRANSFERS[name](image, image, MASK, MASK)
-    # Tables of 4096 steps and their inverses, for the colours of which CIELAB is steep.
+    # The transfers use tables of 4096 steps and their inverses, for the colours of which CIELAB is steep.
     levels = 1 if "luminance" in name else 0
     assert np.abs(found.astype(int) - image.astype(int)).max() <= levels
 
@@ -221,7 +221,7 @@ def test_reinhard_matches_mean_and_deviation_in_lalphabeta():
     found = color.reinhard(IMAGE.astype(np.float64), REFERENCE, inside, theirs)
     mean, covariance = weighted(color.rgb_to_lalphabeta(found), inside)
     wanted_mean, wanted = weighted(color.rgb_to_lalphabeta(REFERENCE), theirs)
-    # Logarithms of responses of at least 1/255 in float32, through three matrices and an exponential.
+    # Logarithms of responses of at least 1/255 go in float32 through three matrices and an exponential.
     atol = 255 * 64 * EPS
     np.testing.assert_allclose(mean, wanted_mean, atol=atol)
     np.testing.assert_allclose(np.sqrt(np.diag(covariance)), np.sqrt(np.diag(wanted)), atol=2 * atol)
@@ -454,7 +454,7 @@ def test_retouch_by_hand():
         assert parameters == color.Retouching(**changes)
         return result
 
-    # Tables of 4096 steps.
+    # The tables have 4096 steps.
     linear = color.srgb_to_linear(image)
     np.testing.assert_allclose(done(), image, atol=1e-5)
     np.testing.assert_allclose(done(exposure=-1), color.linear_to_srgb(linear / 2), atol=1e-5)

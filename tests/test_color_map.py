@@ -104,7 +104,7 @@ def test_chains_inside_soft_masks_follow_the_reference(height, width, dtype, kin
     expected = reference.color_map(x, [definition for _, definition in pairs], mask / 255, strength)
     if dtype in RANGE:
         expected = expected.clip(0, 1)
-    # Three stages, each with slopes up to about eight.
+    # There are three stages, each with slopes up to about eight.
     np.testing.assert_allclose(found / RANGE.get(dtype, 1), expected, rtol=0, atol=bound(dtype) + 64 * 200 * EPS)
     np.testing.assert_array_equal(found[mask == 0], image[mask == 0])
     np.testing.assert_array_equal(image, before)

@@ -328,7 +328,7 @@ def test_batch_norms_take_the_statistics_of_each_picture(models: Any, tmp_path: 
         with torch.no_grad():
             y = published(torch.cat([x, torch.from_numpy(mask)[None, None] / 255], 1))
         expected = ((y[0] + 1) * 127.5).permute(1, 2, 0).numpy()
-        # Sums of 65,536 values and less in another order, through eight levels.
+        # Sums of 65,536 values and less are taken in another order, through eight levels.
         assert np.abs(method(composite, mask) - expected).max() < 0.01
         running = evaluation.harmonizer(model, device="cpu")(composite, mask)
         assert np.abs(running - expected).mean() > 1

@@ -401,7 +401,7 @@ def test_the_field_is_its_definition(kernel, shape, threads, simd):
     for g in (None, gain):
         doubles = mask.astype(np.float64), None if g is None else g.astype(np.float64)
         expected = divergence(*edge_field(src, dst, doubles[0], "source", kernel, doubles[1]))
-        # Some 40 operations on values of at most 2.
+        # There are some 40 operations on values of at most 2.
         np.testing.assert_allclose(wanted_field(src, dst, mask, kernel, g), expected, atol=80 * 2**-52, rtol=0)
 
 

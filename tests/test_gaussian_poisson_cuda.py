@@ -306,12 +306,12 @@ def test_a_base_of_half_the_size(emulator: Any, dtype: str) -> None:
             half *= 255
         base = np.stack([pyramid.upsample(h, size[:2]) for h in half]).astype(np.float32)
         for preserve in (False, True):
-            # More than one pass, and a strip that ends within the image.
+            # It takes more than one pass, and a strip ends within the image.
             for steps in (9, 30):
                 options: dict[str, Any] = {"preserve_background": preserve, "max_steps": steps, "tolerance": 1e-6}
                 want, _ = solve(emulator, src, dst, mask, base, **options)
                 got, reports = solve(emulator, src, dst, mask, half, half_base=True, **options)
-                # Sixteen weights of float32, and what base then acts with: at most its own size.
+                # Sixteen weights of float32 are rounded, and what base then acts with: at most its own size.
                 assert np.abs(got - want).max() <= 20 * 2.0**-24 * 2 * 255
                 assert all(np.isfinite(r["max_error"]) for r in reports)
 
@@ -348,7 +348,7 @@ def test_the_bound_holds_wherever_the_iteration_stops(emulator: Any, weighted: s
             c = (weight * (0.5 + rng.random(shape[:3]))).astype(np.float32) if weighted == "map" else weight
             for sigma in (0.0, 0.5, 0.8):
                 want = solution(src, dst, mask, base, c, sigma=sigma, preserve_background=preserve)
-                # One step, one pass, more passes than one.
+                # The runs have one step, one pass, and more passes than one.
                 for steps in (1, 9, 13, 27):
                     out, (report,) = solve(
                         emulator,
@@ -409,7 +409,7 @@ def test_items_and_channels_take_turns_where_the_state_has_no_room_for_all(emula
     weights = (0.2 + rng.random(shape[:3])).astype(np.float32)
     plane = 16 * shape[1] * 36  # two levels, read and written, of rows that are a multiple of four floats
     for weight in (0.15, 1.0, weights):
-        # More passes than one in the first run, or a second run.
+        # There are more passes than one in the first run, or a second run.
         options: dict[str, Any] = {"weight": weight, "preserve_background": True, "tolerance": 0.1}
         want, its = solve(emulator, src, dst, mask, base, **options)
         assert max(r["total_steps"] for r in its) > 11
@@ -419,8 +419,8 @@ def test_items_and_channels_take_turns_where_the_state_has_no_room_for_all(emula
             assert reports == its
 
 
-# Plans of launches, which need no GPU: H100 SXM, A100, RTX 3090, RTX 4090 and T4 by the tables of CUDA's programming
-# guide: multiprocessors, and shared memory of each. A multiprocessor holds 65,536 registers: 8 warps of 255 a thread.
+# The plans of launches need no GPU: H100 SXM, A100, RTX 3090, RTX 4090 and T4 have, by the tables of CUDA's programming
+# guide, these multiprocessors and shared memory. A multiprocessor holds 65,536 registers: 8 warps of 255 a thread.
 GPUS = {
     "H100": (132, 228 << 10), "A100": (108, 164 << 10), "RTX 3090": (82, 100 << 10), "RTX 4090": (128, 100 << 10),
     "T4": (40, 64 << 10),

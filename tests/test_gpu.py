@@ -116,7 +116,7 @@ def test_views_of_any_strides_give_the_same(torch: Any, images: Any, call: str) 
     src, dst, mask = images
     planar = [x.permute(2, 0, 1).contiguous().permute(1, 2, 0) for x in (src, dst)]
     assert torch.equal(CALLS[call](*planar, mask), wanted)
-    # A window of something wider, at an odd address.
+    # The view is a window of something wider, at an odd address.
     wide = [torch.zeros(x.shape[0] + 3, x.shape[1] + 5, 5, device=x.device) for x in (src, dst)]
     windows = [w[1:-2, 3:-2, 1:4] for w in wide]
     for window, x in zip(windows, (src, dst), strict=True):

@@ -154,7 +154,7 @@ def test_the_benchmarks_run(stand_in: Any) -> None:
     for row in ledger.gpu_rows:
         assert row["cold_ms"] > 0 and row["warm_ms"] > 0
         if row["error"] is not None:
-            # A quarter of a level, or what float32 leaves of a DCT.
+            # The tolerance is a quarter of a level, or what float32 leaves of a DCT.
             assert row["error"] <= 0.25, row
     assert {target["name"] for target in ledger.as_dict()["targets"]} >= {
         "8K uint8 over 8K float32, photograph setting"

@@ -237,7 +237,7 @@ def test_links_by_tensors_are_those_of_the_kernel(shape: tuple[int, ...], weight
         # Edges count where the first of a pair is the stronger: all, and two complements less what is left of none.
         everywhere = links([src, black], *rest)
         in_parts = links([src, dst], *rest) + links([dst, src], *rest) - links([black, dst], *rest)
-        # Fewer than 40 operations on values of at most 8 + 0.7 of them.
+        # There are fewer than 40 operations on values of at most 8 + 0.7 of them.
         allowed = 40 * 16 * np.finfo(np.float64).eps
         assert (everywhere - kernel).abs().max() <= allowed
         assert (in_parts - kernel).abs().max() <= allowed

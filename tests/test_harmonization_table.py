@@ -150,7 +150,7 @@ def test_skin_is_a_box_of_chroma_and_its_hue_is_compared(table: Any) -> None:
     bluer[:, 10:20] = 255  # no skin
     assert 5 < table.hue_apart(redder, image, mask) < 60
     assert table.hue_apart(bluer, image, mask) == 0
-    # The angle of a* and b*: along the axes of CIELAB.
+    # The hue is the angle of a* and b*: along the axes of CIELAB.
     assert table.hue(np.full((1, 1, 3), (255, 128, 0), np.uint8), np.ones((1, 1), bool)) == pytest.approx(62, abs=3)
     few = np.zeros((100, 100, 3), np.uint8)
     few[0, :99] = (224, 172, 140)  # less than one per cent
@@ -167,7 +167,7 @@ def test_regions_of_one_exposure_are_put_into_another(table: Any) -> None:
     assert len(masks) == rows * columns and (np.sum([m > 0 for m in masks], 0) <= 1).all()
     area = np.pi * np.prod(table.ELLIPSE)
     assert all(abs((m > 0).mean() - area) < 0.01 and set(np.unique(m)) == {0, 255} for m in masks)
-    # Both ways; those that are one level apart are no composites.
+    # Pairs go both ways; those that are one level apart are no composites.
     assert len(made) == 2 * len(masks) and set(made.groups) == {"a"}
     for i, sample in enumerate(made):
         source, target = (bright, dark) if i < len(masks) else (dark, bright)

@@ -94,7 +94,7 @@ def test_the_background_stays_to_the_bit_and_the_object_changes(method: str, pai
     assert isinstance(info, HarmonizeInfo) and info.method == method and info.weights is None and info.device == "cpu"
     assert 0.25 <= info.confidence <= 1 and info.milliseconds > 0
     assert (result == info.map.apply(image, mask)).all()
-    # Nothing is wrecked: the mean of the object moves by no more than the guard allows.
+    # No method wrecks anything: the mean of the object moves by no more than the guard allows.
     change = np.abs(result.astype(float) - image)[mask == 255].max(-1).mean()
     assert 1 < change <= 255 * (_guards._LARGEST + 0.01)
 
@@ -325,7 +325,7 @@ def test_memory_stays_below_the_image() -> None:
         _, info = ph.harmonize(image, mask, method=method, return_info=True)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        # The result, and what does not grow with the image: the reduced image and the methods' work on it.
+        # The memory is for the result, and for what does not grow with the image: the reduced image and the work on it.
         assert peak < image.nbytes + 64e6
         assert info.peak_bytes < image.nbytes
 
@@ -583,7 +583,7 @@ def test_the_curve_of_contrast() -> None:
         y = _xue.s_curve(x, alpha, 0.3)
         assert (np.diff(y) > 0).all() and np.allclose(y[[0, 30, 100]], [0, 0.3, 1], atol=1e-12)
         assert (y[15] < x[15]) == (alpha > 0.5) == (y[60] > x[60])
-    # The quadratic Bezier curve of its three points.
+    # The curve is the quadratic Bezier curve of its three points.
     t = np.linspace(0, 1, 11)
     points = 2 * t * (1 - t) * 0.6 + t * t, 2 * t * (1 - t) * 0.4 + t * t
     assert np.allclose(_xue._bezier(points[0], 0.6), points[1])

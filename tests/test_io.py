@@ -60,7 +60,7 @@ def by_pillow(image: Any, format: str, **options: Any) -> bytes:
     return stream.getvalue()
 
 
-# Profiles made here, from chromaticities: nothing of the package is used.
+# The profiles are made here, from chromaticities: nothing of the package is used.
 
 D50 = np.array([0.9642, 1.0, 0.8249])
 BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
@@ -539,7 +539,7 @@ def test_16_bit_tiff_with_white_zero_and_premultiplied_alpha() -> None:
     stored[..., :3] *= stored[..., 3:]
     stream = io.BytesIO()
     tifffile.imwrite(stream, stored, photometric="rgb", extrasamples=["assocalpha"])
-    # A product and a quotient of float32, each rounded once.
+    # A product and a quotient of float32 are each rounded once.
     np.testing.assert_allclose(read(stream.getvalue()).pixels, rgba, rtol=2 * np.finfo(np.float32).eps)
 
 
@@ -795,7 +795,7 @@ def test_grey_and_colour(dtype: str) -> None:
     grey, rgb = Picture(noise(9, 8, 1, dtype)), Picture(noise(9, 8, 3, dtype))
     np.testing.assert_array_equal(convert(grey, rgb).pixels, np.repeat(grey.pixels, 3, 2))
     luma = rgb.pixels.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
-    # Three products and two sums of float32, then a rounding to half a level.
+    # Three products and two sums of float32 are rounded, then the result to half a level.
     bound = 0.5 + 1e-2 if dtype != "float32" else 6 * np.finfo(np.float32).eps
     assert np.abs(convert(rgb, grey).pixels[..., 0] - luma).max() <= bound
     # A grey of gamma 1.8 gets lighter or darker with the curve, and stays grey.

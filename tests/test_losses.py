@@ -164,7 +164,7 @@ def test_the_penalty_under_autocast_is_in_float32() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         found = losses.gradient_penalty(critic, real, fake, alpha=alpha)
     assert found.dtype == torch.float32
-    # The rule for bfloat16, of 8 bits: within a hundredth.
+    # The rule for bfloat16, of 8 bits, is a hundredth.
     assert float(found.detach()) == pytest.approx(float(exact.detach()), rel=0.01)
 
 

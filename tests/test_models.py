@@ -201,7 +201,7 @@ def test_parameters_of_both_networks(
         ("unet3plus", "base_32", {}, 11_205_388),
         ("realism_cnn", None, {}, 1_192_177),
         ("colorgrid", None, {}, 313_084),
-        # Published: 2.19 and 4.81 million.
+        # The published counts are 2.19 and 4.81 million.
         ("pct_net", None, {}, 2_185_637),
         ("pct_net", "vit", {}, 4_809_896),
     ],
@@ -439,7 +439,7 @@ def test_published_unets_of_pix2pix_convert(tmp_path: Path, norm: str, depth: in
     x = torch.rand(1, 3, 2**depth, 2**depth) * 2 - 1
     models.save(model, tmp_path / "ours.safetensors")
     assert torch.equal(models.load(tmp_path / "ours.safetensors")(x), model(x))
-    # Norms sum in an order of their own: in float64, where a wrong place still shows.
+    # Norms sum in an order of their own, hence float64, where a wrong place still shows.
     torch.testing.assert_close(model.double()(x.double()), published.double()(x.double()), rtol=0, atol=1e-12)
 
 
@@ -471,7 +471,7 @@ def test_published_residual_generators_convert(tmp_path: Path, norm: str, blocks
     model = models.convert(tmp_path / "a.pth", "pix2pix")
     assert (model.config.mask, model.config.dropout) == (True, 0.5 if dropout else 0.0)
     x, mask = (v.double() for v in (torch.rand(1, 3, 32, 40) * 2 - 1, torch.ones(1, 1, 32, 40)))
-    # Norms sum in an order of their own: in float64, where a wrong place still shows.
+    # Norms sum in an order of their own, hence float64, where a wrong place still shows.
     expected = sequence.double()(torch.cat([x, mask], 1))
     torch.testing.assert_close(model.double()(x, mask), expected, rtol=0, atol=1e-12)
 
@@ -538,7 +538,7 @@ def test_the_published_networks_of_bargainnet_convert(tmp_path: Path) -> None:
     torch.save({**unet.state_dict(), "weight": torch.tensor([0.3])}, tmp_path / "G.pth")
     image, ones = torch.rand(1, 3, 256, 256) * 2 - 1, torch.ones(1, 1, 256, 256)
     code = encoder(image, ones).flatten(1)
-    # 4608 products a sum at most, in another order, through five layers.
+    # There are at most 4608 products a sum, in another order, through five layers.
     close: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-5}
     torch.testing.assert_close(models.convert(tmp_path / "E.pth", "style_encoder")(image, ones), code, **close)
     model = models.convert([tmp_path / "G.pth", tmp_path / "E.pth"], "bargainnet")
@@ -1324,7 +1324,7 @@ def test_initial_weights() -> None:
     model = models.create("gp_gan", width=16, bottleneck=64, critic_width=16)
     for m in model.modules():
         if isinstance(m, CONVOLUTIONS) and m.weight.numel() > 5000:
-            # The spread of n normal numbers is off by 1 / sqrt(2 n): five of them.
+            # The spread of n normal numbers is off by 1 / sqrt(2 n), of which five are allowed.
             tolerance = 0.02 * 5 / (2 * m.weight.numel()) ** 0.5
             assert abs(float(m.weight.detach().std()) - 0.02) < tolerance
         elif isinstance(m, nn.BatchNorm2d) and m.num_features >= 64:
@@ -1368,7 +1368,7 @@ def test_a_traced_partial_convolution_is_the_layer(monkeypatch: pytest.MonkeyPat
     expected = conv(x, mask, negative_slope=0.1)
     monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
     for a, b in zip(conv(x, mask, negative_slope=0.1), expected):
-        # 27 products of float32 in another order, times a ratio of up to 9.
+        # There are 27 products of float32 in another order, times a ratio of up to 9.
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 

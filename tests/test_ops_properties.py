@@ -167,7 +167,7 @@ def run(op: Any, problem: Problem, *args: Any, **options: Any) -> tuple[Any, lis
     assert not any(np.shares_memory(out, x) for x in problem.images)
     for x, copy in zip(problem.images, before, strict=True):
         assert np.array_equal(x, copy)
-    # Other layouts and another number of threads: the same bits.
+    # Other layouts and another number of threads give the same bits.
     plain = [np.array(x, order="C") for x in (problem.src, dst, problem.mask, *args)]
     if "base" in options:
         options["base"] = np.array(options["base"], order="C")

@@ -301,7 +301,7 @@ def test_the_compiler_sees_one_graph(multi: bool) -> None:
         found, new = compiled(x, scale, *given)
         assert torch.equal(found, y) and torch.equal(new.bool(), cover.bool())
         pairs = (torch.autograd.grad(v.square().sum(), inputs) for v in (found, y))
-        # Sums over 50 windows and 2 x 81 pixels in another order.
+        # Sums over 50 windows and 2 x 81 pixels are taken in another order.
         for a, b in zip(*pairs):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 

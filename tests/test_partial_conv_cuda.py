@@ -228,7 +228,7 @@ def test_the_epilogue_and_its_sums(emulator: Any, dtype: Any, shape: Any, form: 
                 view(emulator, given), view(emulator, ratio), view(emulator, cover) if soft else None, offset, 0.7,
                 view(emulator, scale), slope, view(emulator, y, True), view(emulator, sums, True), space, **ON,
             )  # fmt: skip
-            # fma: half a rounding of the dtype, and one of the products' sizes in float32.
+            # An fma costs half a rounding of the dtype, and one of the products' sizes in float32.
             size = float(t.abs().max()) + float(bias.abs().max())
             torch.testing.assert_close(y.double(), expected, rtol=eps(dtype), atol=4 * 2.0**-23 * size)
             over = (0, 2, 3) if not each_image else (2, 3)
@@ -319,7 +319,7 @@ def test_the_direct_kernel(emulator: Any, case: Case, dtype: Any) -> None:
             view(emulator, c) if kind == "soft" else None, view(emulator, bias), 1.0, view(emulator, scale), 0.2,
             view(emulator, y, True), **ON,
         )  # fmt: skip
-        # Products and sums in float32; the ratio may be S.
+        # Products and sums are in float32; the ratio may be S.
         depth = int(np.prod(case.weight[1:]))
         terms = np.abs(reference.conv(np.abs(exact[0]), np.abs(exact[1]), given, **case.window)).max()
         np.testing.assert_allclose(

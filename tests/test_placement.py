@@ -88,7 +88,7 @@ def test_every_blend_and_dtype_takes_a_scale(call: Callable[..., Any], dtype: st
     assert found.dtype == dst.dtype and info.method != "copy"
     assert (found[inside == 0] == dst[inside == 0]).all() and (found != dst).any()
     assert inside.dtype == (np.float32 if unit == 1 else dst.dtype) and inside.max() == unit
-    # The part of the mask that is inside, 24 by 30 pixels from (10, 8), at 0.8 of its size from (12.5, 8).
+    # The part of the mask that is inside is 24 by 30 pixels from (10, 8), at 0.8 of its size from (12.5, 8).
     ys, xs = np.nonzero(inside > unit / 2)
     for found_at, wanted_at in ((xs.min(), 20.5), (ys.min(), 14.4), (xs.max() + 1, 44.5), (ys.max() + 1, 33.6)):
         assert abs(found_at - wanted_at) <= 0.5 + 1e-9

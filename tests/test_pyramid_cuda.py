@@ -180,7 +180,7 @@ def test_masks_and_what_is_known_go_down_together(emulator, size, dtype):
     emulator.pyramid_downsample_mask(
         view(emulator, mask), None, view(emulator, out, True), view(emulator, known, True), **ON
     )
-    # The next level: the known shares are averaged; the mask alone is as before.
+    # On the next level the known shares are averaged; the mask alone is as before.
     again, coarser = result(halved(out.shape)), result(halved(out.shape))
     emulator.pyramid_downsample_mask(
         view(emulator, out), view(emulator, known), view(emulator, again, True), view(emulator, coarser, True), **ON
@@ -222,7 +222,7 @@ def test_doubled_colours_meet_the_known_pixels(emulator, size, channels, kind):
     else:
         known = np.where(rng.random((2, *size)) < 0.5, 1, rng.random((2, *size))).astype(np.float32)
     moved = upsample_meet(emulator, coarse, dst, known)
-    # Two sums of 49 terms and a quotient of them; the cubic overshoots.
+    # There are two sums of 49 terms and a quotient of them; the cubic overshoots.
     bound = 6 * 49 * EPS * largest(coarse, dst)
     for n in range(2):
         expected = reference.meet_known(reference.upsample(coarse[n], size), dst[n], known[n])

@@ -268,7 +268,7 @@ def test_tensors_follow_the_definition(place: Any, request: Any, order: str, dty
         exact = answer(case, w, dtype, order, n)
         compare((numbers(outs[i]), numbers(sigmas[i]), numbers(us[i]), numbers(vs[i])), exact, dtype)
         wanted = reference.gradient(w, exact.u, exact.v, g, float(pulls[i]), dim=case.dim)
-        # G / sigma, and <G, W> / sigma^2 by u and v, whose relative errors add up; |<G, W>| <= |G| |W|.
+        # The gradient is G / sigma, and <G, W> / sigma^2 by u and v, whose relative errors add up; |<G, W>| <= |G| |W|.
         size = np.abs(g) / abs(exact.sigma) + abs(pulls[i].item())
         size = size + np.linalg.norm(g) * np.linalg.norm(w) / exact.sigma**2
         assert (np.abs(numbers(made[i]) - wanted) <= 4 * exact.tolerance * size + 2 * EPS[dtype] * np.abs(wanted)).all()
@@ -419,7 +419,7 @@ def test_the_first_vectors_are_those_of_torch(order: str) -> None:
         torch.manual_seed(7)
         layers.append(wrap(nn.Linear(30, 20)))
     for key, value in layers[0].state_dict().items():
-        # Sixteen iterations, each with sums of 30 terms.
+        # There are sixteen iterations, each with sums of 30 terms.
         torch.testing.assert_close(layers[1].state_dict()[key], value, rtol=1e-4, atol=1e-6)
 
 

@@ -124,7 +124,7 @@ def test_the_published_preset_is_the_published_step(bench: Any, float64: None, p
     step = steps.create(model, "published", **more)
     literal = literal_of(published, model, gradient_penalty=penalty)
     batch = {name: x.double() for name, x in batch_of().items()}
-    # A result of some 1e5 sums, through norms that enlarge what is small.
+    # The result comes of some 1e5 sums, through norms that enlarge what is small.
     tolerance = 1e6 * EPS
     for number in range(3):
         torch.manual_seed(number)

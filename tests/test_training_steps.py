@@ -586,7 +586,7 @@ def test_pix2pix_is_what_it_says(name: str, config: dict[str, Any], judged: str,
     adams[0].step()
     for found, expected in ((step.model.generator, generator), (step.model.discriminator, discriminator)):
         for (key, value), other in zip(found.state_dict().items(), expected.state_dict().values(), strict=True):
-            # Rounding of another formula of the same loss; Adam's first step is 2e-4 whatever the gradient.
+            # Another formula of the same loss rounds otherwise; Adam's first step is 2e-4 whatever the gradient.
             torch.testing.assert_close(value, other, rtol=1e-5, atol=2e-6, msg=key)
 
 
@@ -970,7 +970,7 @@ def test_light_changes_both_of_a_pair_alike(data_dir: Path) -> None:
     shown, composite, _ = step._varied(image, image, None)  # type: ignore[attr-defined]
     assert torch.equal(shown, composite) and float(shown.min()) >= -1 and float(shown.max()) <= 1
     assert bool((shown != image).flatten(1).any(1).all())
-    # One curve for all pixels of a channel: what was in order stays so.
+    # All pixels of a channel have one curve: what was in order stays so.
     order = image[:, 0].flatten(1).argsort(1)
     assert float(shown[:, 0].flatten(1).gather(1, order).diff(dim=1).min()) >= -1e-6
 

@@ -464,7 +464,7 @@ def bench(path: Path, clock: Clock, log: Path, options: argparse.Namespace, befo
     if done:
         output.write_text(json.dumps({key: before[key] for key in MEASURED}))
     start = log.stat().st_size if log.exists() else 0
-    # One item a line: pytest.ini asks for one step less.
+    # Each item gets a line: pytest.ini asks for one step less.
     command = [sys.executable, *PYTEST, str(path.relative_to(ROOT)), "-vv", "--results", str(output), "--add"]
     code = run([*command, *options.arguments], log, clock.left() - 5, leaving_out(done))
     now = outcomes(log, start, "benchmarks")
