@@ -62,7 +62,7 @@ emulator-check: setup ## the CUDA kernels under the checker of races, and withou
 kernel-budgets: setup ## nvcc compiles the CUDA kernels: registers, spills and shared memory within csrc/kernel_budgets.txt
 	@$(BIN)/python tools/check_kernels.py
 
-# Two processes of one thread of torch's each: its threads wait busily, and those of two processes for each other.
+# Two processes with one torch thread each: threads of torch wait busily, and those of two processes for each other.
 test: setup emulator ## the tests, at most ten minutes on two cores
 	@PYHARMONY_CHECK_SKIPS=1 OMP_NUM_THREADS=1 $(PYTEST) tests -n 2 --dist worksteal
 

@@ -17,12 +17,12 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent.resolve()
 PACKAGE = ROOT / "pyharmony"
-#: What compilers, CMake and cmake/cuda.cmake read of the environment.
+#: Environment variables that compilers, CMake and cmake/cuda.cmake read.
 VARIABLES = ("CXX", "CXXFLAGS", "LDFLAGS", "CUDACXX", "CUDAHOSTCXX", "CUDAARCHS", "CUDA_HOME", "CUDA_PATH")
 
 
 def find_program(name: str, folder: str) -> str:
-    """The program that the build requirement of the same name brings, else the one on PATH."""
+    """Returns the program that the build requirement of the same name brings, else the one on PATH."""
     try:
         module = importlib.import_module(name)
         path = str(getattr(module, folder, ""))
@@ -35,12 +35,12 @@ def find_program(name: str, folder: str) -> str:
 
 
 def version_of(program: str) -> str:
-    """The first line of what a program says of its version."""
+    """Returns the first line of what a program says of its version."""
     return subprocess.check_output([program, "--version"], text=True).partition("\n")[0].strip()
 
 
 def build_key(options: Iterable[str], versions: Iterable[str]) -> str:
-    """What a build is made with: a folder of CMake's serves as long as this stays the same.
+    """Returns a key of all that a build is made with: a folder of CMake's serves as long as this stays the same.
 
     pip makes an environment for each build, in a folder of another name each time: the programs in it count by their
     versions. The interpreter counts by what a module is compiled for; `python` and `python3` are one.
@@ -55,7 +55,7 @@ def build_key(options: Iterable[str], versions: Iterable[str]) -> str:
 
 
 def keep_pybind11(build: Path, version: str) -> Path:
-    """A copy of pybind11 in the build's folder; the folder of its CMake files.
+    """Copies pybind11 into the build's folder; returns the folder of its CMake files.
 
     Sources are compiled again when a header's path or time differs, and both do in each environment that pip makes.
     """
@@ -87,7 +87,7 @@ class CMakeBuild(build_ext):
             *shlex.split(os.environ.get("CMAKE_ARGS", "")),
         ]
         versions = [version_of(cmake), f"ninja {version_of(ninja)}", f"pybind11 {pybind11.__version__}"]
-        # One folder for each Python, so that a second build compiles what changed only. CMake's cache
+        # Each Python has its folder, so that a second build compiles what changed only. CMake's cache
         # would outlive the options it was made with: those have to be the same.
         build = ROOT / "build" / f"cmake-{sys.implementation.cache_tag}"
         made_with = build / "made_with.txt"

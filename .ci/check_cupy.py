@@ -17,7 +17,7 @@ mask[6:18, 7:25] = 255
 
 
 def refused(kind: type[Exception], call: Callable[..., Any], *arguments: Any, **options: Any) -> str:
-    """The message of the error that the call has to raise."""
+    """Returns the message of the error that the call has to raise."""
     try:
         call(*arguments, **options)
     except kind as error:
@@ -33,7 +33,7 @@ def main() -> None:
         assert isinstance(found, cupy.ndarray)
         assert int(np.abs(cupy.asnumpy(found).astype(int) - ops.poisson(src, dst, mask)).max()) <= 1
         return
-    # Without a GPU: asked for and needed, it is an error that says why; asked for, the processor and a warning.
+    # Without a GPU a strict call raises an error that says why; any other runs on the CPU, with a warning.
     message = refused(DeviceError, pyharmony.set_device, "cuda", strict=True)
     assert "'cuda' cannot be used: " in message
     said = []

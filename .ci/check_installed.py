@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 HEAVY = {"torch", "cupy", "cv2", "scipy", "PIL", "matplotlib"}
-# What any Linux with a C++ runtime has.
+# Libraries that any Linux with a C++ runtime has.
 SYSTEM_LIBRARIES = {
     "libstdc++.so.6",
     "libgcc_s.so.1",
     "libc.so.6",
     "libm.so.6",
-    # Of glibc before 2.34; the static CUDA runtime names them.
+    # Libraries of glibc before 2.34, which the static CUDA runtime names.
     "libdl.so.2",
     "librt.so.1",
     "libpthread.so.0",
@@ -93,7 +93,7 @@ def main() -> None:
     strangers = [p for p in shipped if p.startswith(("tests/", "csrc/", "benchmarks/")) or p.endswith((".cpp", ".cu"))]
     assert not strangers, strangers
 
-    # The command, as a shell finds it, and its pictures.
+    # The command is there, as a shell finds it, and so are its images.
     program = Path(sys.executable).with_name("pyharmony")
     for arguments in (["--version"], ["doctor"], ["demo", "-o", "demo", "--quiet", "--overwrite"]):
         done = subprocess.run(

@@ -17,7 +17,7 @@ GROUP = "colour transfers, 512² uint8, 25 % masks"
 OURS = pyharmony.__version__
 SIZE = 512
 LUTS = 8
-#: What a synthetic composite is drawn from, each as often as the others.
+#: The sources of a synthetic composite, each drawn as often as the others.
 TRANSFERS = (
     "reinhard", "xiao_ma", "mkl", "fecker", "match_histogram", "idt", "luminance_temperature", "lut_mix", "retouch",
 )  # fmt: skip
@@ -25,7 +25,7 @@ MEASURED: dict[str, tuple[Timing, Timing]] = {}
 
 
 def calls(name: str) -> tuple[Any, Any]:
-    """Ours and theirs."""
+    """Returns our call and theirs."""
     import peers_color
 
     image, reference = (problems.photograph(photo, SIZE, SIZE) for photo in ("coffee", "astronaut"))

@@ -23,7 +23,7 @@ BAND = 64
 
 
 def problem(size: str) -> tuple[Any, Any]:
-    """A photograph and a soft mask of 40 % of it."""
+    """Returns a photograph and a soft mask of 40 % of it."""
     height, width = SIZES[size]
     inside = problems.blob(height, width)
     ramp = np.linspace(128, 255, width).astype(np.uint8)[None]
@@ -31,7 +31,7 @@ def problem(size: str) -> tuple[Any, Any]:
 
 
 def torch_bands(torch: Any, call: Any, image: Any, mask: Any) -> Any:
-    """torch's composition from array to array, a band of rows at a time."""
+    """Runs torch's composition from array to array, a band of rows at a time."""
     given = peers_color_grid.on_torch(peers_color_grid.random_map())
     image, mask, height = torch.from_numpy(image), torch.from_numpy(mask), image.shape[0]
     out = torch.empty_like(image)
@@ -95,7 +95,7 @@ def bench_dtypes(benchmark: Any, ledger: Ledger, dtype: str) -> None:
 
 
 def bench_large(benchmark: Any, ledger: Ledger) -> None:
-    """The map of 50 megapixels, a part of their harmonisation."""
+    """Times the map of 50 megapixels, a part of their harmonisation."""
     image, mask = problem("50 MP")
     out, given = np.empty_like(image), peers_color_grid.random_map()
     timings = interleave(benchmark, lambda: ops.color_grid(image, mask, out=out, **given.parts), {}, rounds=3)

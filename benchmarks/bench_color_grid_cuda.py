@@ -61,7 +61,7 @@ def bench_map(gpu: Any, ledger: Ledger, size: str) -> None:
 
 
 def bench_step(gpu: Any, ledger: Ledger) -> None:
-    """Forward and backward of a batch whose images have maps of their own, as in training."""
+    """Times forward and backward of a batch whose images have maps of their own, as in training."""
     from pyharmony.ops import _color_grid_torch
 
     gpu.manual_seed(0)

@@ -23,7 +23,7 @@ SIZES = {"1080p": (1920, 1080, 1.0), "12 megapixels": (4000, 3000, 3.0), "50 meg
 PEAK_GB = 3.0
 THREADS = "2"
 
-# A small process in between: what a child's largest memory is starts at that of its parent.
+# A small process stands in between: what a child's largest memory is starts at that of its parent.
 MEASURE = """
 import json, os, resource, subprocess, sys, time
 start = time.perf_counter()
@@ -64,7 +64,7 @@ class Process:
 
 
 def run_in_turn(benchmark: Any, ours: Process, others: list[Process], rounds: int) -> None:
-    """One round that does not count, in which files come into the cache, and then `rounds`."""
+    """Runs one round that does not count, in which files come into the cache, and then `rounds`."""
 
     def before() -> None:
         for other in others:
@@ -81,7 +81,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def files(folder: Path, width: int, height: int) -> tuple[Path, Path, Path]:
-    """Two photographs as JPEG and a mask over 40 % as PNG."""
+    """Returns two photographs as JPEG and a mask over 40 % as PNG."""
     from PIL import Image
 
     paths = tuple(folder / f"{name}_{width}.{kind}" for name, kind in (("src", "jpg"), ("dst", "jpg"), ("mask", "png")))

@@ -15,7 +15,7 @@ from pyharmony import data
 
 OURS = pyharmony.__version__
 SAMPLES, BATCH = 512, 32
-#: Samples a second that are asked for, from raw shards on two cores.
+#: The samples a second that are asked for, from raw shards on two cores.
 FLOOR = 1500
 
 

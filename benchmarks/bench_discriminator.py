@@ -1,8 +1,8 @@
 """DoveNet's discriminator at 256²: both encoders and both heads, with partial convolutions and spectral norms.
 
-Beside the same of partial convolutions composed of torch's calls and torch.nn.utils.spectral_norm, as it is published:
-each call of an encoder iterates its norms again, where ours does so once a step. --full measures all masks, batches
-and dtypes.
+It is beside the same of partial convolutions composed of torch's calls and torch.nn.utils.spectral_norm, as it is
+published: each call of an encoder iterates its norms again, where ours does so once a step. --full measures all masks,
+batches and dtypes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pyharmony.nn import PartialConv2d, SpectralNormGroup  # noqa: E402
 
 OURS = pyharmony.__version__
 GROUP = "DoveNet's discriminator at 256²"
-#: Iterations before anything is measured.
+#: The number of iterations before anything is measured.
 _SETTLED = 20
 
 
@@ -63,7 +63,7 @@ class Encoder(nn.Module):
 
 
 class Planned(Encoder):
-    """The same on a plan of all its masks."""
+    """The same encoder on a plan of all its masks."""
 
     def forward(self, x: Any, plan: Any) -> Any:
         for i, (layer, part) in enumerate(zip(self.layers, plan, strict=True)):
@@ -73,7 +73,7 @@ class Planned(Encoder):
 
 
 class Discriminator(nn.Module):
-    """The score of the picture, and whether foreground and background look as if they belong together."""
+    """The score of the image, and whether object and background look as if they belong together."""
 
     def __init__(self, conv: Any, encoder: Any, wrap: Callable[[Any], Any]) -> None:
         super().__init__()
@@ -96,12 +96,12 @@ class Discriminator(nn.Module):
 
 @functools.cache
 def whole_plan(size: int, layers: Any) -> Any:
-    """Of a mask of ones: the same for all images."""
+    """Returns the plan of a mask of ones, which is the same for all images."""
     return ops.mask_plan(torch.ones(1, 1, size, size), layers)
 
 
 def networks(dtype: Any, memory: Any) -> dict[str, Any]:
-    """Both, of the same weights and vectors, which have settled: ours iterates less often."""
+    """Returns both, of the same weights and vectors, which have settled: ours iterates less often."""
     torch.manual_seed(0)
     theirs = Discriminator(Composed, Encoder, torch.nn.utils.spectral_norm)
     for layer in theirs.modules():
@@ -119,7 +119,7 @@ def step(net: Any, x: Any, mask: Any, backward: bool) -> Callable[[], Any]:
     weights = [value for name, value in net.named_parameters() if name.endswith("weight_orig")]
 
     def once() -> Any:
-        # As an optimizer's step does, which the norms are iterated after.
+        # The weights change as in an optimizer's step, after which the norms iterate.
         with torch.no_grad():
             for weight in weights:
                 weight.mul_(1.0)
@@ -135,7 +135,7 @@ def step(net: Any, x: Any, mask: Any, backward: bool) -> Callable[[], Any]:
 
 
 def compare(benchmark: Any, ledger: Ledger, *, images: int, share: float, dtype: Any, backward: bool) -> float:
-    """The ratio of CPU times to the faster of torch's memory formats."""
+    """Returns the ratio of CPU times to the faster of torch's memory formats."""
     mask, image = disc(images, share, 1, dtype), torch.randn(images, 3, 256, 256).to(dtype)
     calls = {}
     for form, memory in (("channels-last", torch.channels_last), ("planar", torch.contiguous_format)):

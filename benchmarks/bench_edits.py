@@ -35,7 +35,7 @@ def bench_edit(benchmark: Any, ledger: Ledger, size: str, name: str) -> None:
 
         cv2.setNumThreads(2)
         mask = p.mask.astype(np.uint8) * 255
-        # A mask of its own each time: it changes the one that it is given.
+        # Each call gets a mask of its own, since OpenCV changes the one that it is given.
         others[peer[0]] = lambda: getattr(cv2, peer[0])(p.dst, mask.copy(), **peer[1])
     timings = interleave(benchmark, lambda: edit(p.dst, p.mask), others, rounds=5 if size == "1080p" else 3)
     ledger.add(

@@ -1,4 +1,4 @@
-"""Op gaussian_poisson on a GPU: beside a DCT of torch.fft, CuPy's, a copy of the same bytes, and the processor."""
+"""Op gaussian_poisson on a GPU: beside a DCT of torch.fft, CuPy's, a copy of the same bytes, and the CPU."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def bench_small_weight(gpu: Any, ledger: Ledger) -> None:
 
 
 def bench_small_image(gpu: Any, ledger: Ledger) -> None:
-    """A megapixel, from the images on the GPU to the blend there."""
+    """Times a megapixel, from the images on the GPU to the blend there."""
     for dtype in ("uint8", "float32"):
         t = problems_cuda.tensors("1024²", dtype)
         timings = interleave({"ours": solver(t), "copy": peers_cuda.copy_of(t.nbytes)}, rounds=200)
@@ -93,7 +93,7 @@ def bench_small_image(gpu: Any, ledger: Ledger) -> None:
 
 
 def bench_agreement(gpu: Any, ledger: Ledger) -> None:
-    """Both kernels at the finest tolerance of float32: what is left is rounding."""
+    """Checks that both kernels differ by rounding alone at the finest tolerance of float32."""
     t = problems_cuda.tensors("1080p", "float32")
     arrays = t.numpy()
     worst = 0.0
@@ -106,7 +106,7 @@ def bench_agreement(gpu: Any, ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def bench_numpy_to_numpy(gpu: Any, ledger: Ledger, dtype: str) -> None:
-    """With both transfers: from which size the GPU pays."""
+    """Times calls with both transfers, to find from which size the GPU pays."""
 
     def problem(side: int) -> Callable[[str], Any]:
         arrays = problems_cuda.tensors((side, side), dtype).numpy()

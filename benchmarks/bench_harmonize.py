@@ -36,7 +36,7 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def networks() -> tuple[str, ...]:
-    """The names of weights, and of networks that have random ones."""
+    """Returns the names of weights, and of networks that have random ones."""
     if importlib.util.find_spec("torch") is None:
         return ()
     from pyharmony import models
@@ -49,7 +49,7 @@ NETWORKS = networks()
 
 
 def method_of(name: str) -> Any:
-    """A method, the name of weights, or a network that changes colours a little."""
+    """Returns a method, the name of weights, or a network that changes colours a little."""
     if name not in NETWORKS:
         return name
     import torch
@@ -67,26 +67,26 @@ def method_of(name: str) -> Any:
 
 
 def held(key: str) -> int:
-    """Bytes that the kernel counts for this process: VmRSS now, VmHWM at most."""
+    """Returns the bytes that the kernel counts for this process: VmRSS at present, VmHWM at most."""
     line = next(line for line in STATUS.read_text().splitlines() if line.startswith(key))
     return int(line.split()[1]) * 1024
 
 
 def scene(height: int, width: int) -> tuple[Any, Any]:
-    """An image and its mask."""
+    """Returns an image and its mask."""
     image = problems.photograph("coffee", height, width)
     return image, np.where(problems.blob(height, width, 0.4), np.uint8(255), np.uint8(0))
 
 
 def call_of(name: str, guard: bool) -> Callable[[Any, Any], Any]:
-    """A method on an image and its mask, and what it says of it."""
+    """Returns the call of a method on an image and its mask, with what it says of it."""
     method = method_of(name)
     return lambda image, mask: pyharmony.harmonize(image, mask, method=method, guard=guard, return_info=True)
 
 
 @contextlib.contextmanager
 def trusting() -> Iterator[None]:
-    """Random weights and photographs cut in two are not to be trusted: every answer is applied, as one that is."""
+    """Applies every answer as a trusted one, though random weights and photographs cut in two are not to be trusted."""
     before = _harmonize.TRUSTED
     _harmonize.TRUSTED = 0.0
     try:
@@ -96,7 +96,7 @@ def trusting() -> Iterator[None]:
 
 
 def extra_memory(name: str, guard: bool, height: int, width: int) -> int:
-    """The peak of this process during one call, over what it held before; a small call loads what is loaded once."""
+    """Returns the peak of this process during one call, over what it held before; a small call loads things first."""
     call = call_of(name, guard)
     pyharmony.set_num_threads(2)
     image, mask = scene(height, width)

@@ -43,7 +43,7 @@ def theirs(x: Any) -> Any:
 
 
 def step(norm: Callable[[Any], Any], x: Any, what: str) -> Callable[[], Any]:
-    """One forward, with its gradient, or with the gradient of a gradient penalty."""
+    """Returns one forward, with its gradient, or with the gradient of a gradient penalty."""
     x = x.clone(memory_format=torch.preserve_format).requires_grad_(what != "forward")
     pull = torch.empty_like(x).copy_(torch.randn(x.shape, generator=torch.Generator().manual_seed(1)))
 

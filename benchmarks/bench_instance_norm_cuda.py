@@ -1,6 +1,6 @@
 """Op instance_norm on a GPU: norms of DoveNet's generator with their leaky ReLU, beside torch's two calls.
 
-Eager, both captured in CUDA graphs, and beside torch.compile; of either the faster memory format counts.
+Both are measured eager, captured in CUDA graphs, and beside torch.compile; of either the faster memory format counts.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def fastest(timings: dict[str, GpuTiming]) -> GpuTiming:
 @pytest.mark.parametrize("what", ["forward", "step", "penalty"])
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda s: "x".join(map(str, s)))
 def bench_norms(gpu: Any, ledger: Ledger, shape: tuple[int, ...], what: str) -> None:
-    """The figures are the least of both dtypes, forward and forward + backward."""
+    """Reports as figures the least of both dtypes, forward and forward + backward."""
     for dtype, name in ((gpu.float32, "fp32"), (gpu.bfloat16, "bf16")):
         gpu.manual_seed(0)
         x = gpu.randn(shape).to(peers_cuda.DEVICE, dtype)

@@ -106,7 +106,7 @@ def best(timings: dict[str, Timing], names: list[str]) -> str:
 
 def compare(benchmark: Any, peers: dict[str, tuple[Any, Any]], *, images: int, share: float, dtype: Any,
             backward: bool, planes: int = 1, rounds: int = 7) -> tuple[dict[str, Timing], str]:  # fmt: skip
-    """Ours, channels-last, beside each peer in both formats; the timings, and the fastest of the peers."""
+    """Times ours, channels-last, beside each peer in both formats; the timings, and the fastest of the peers."""
     mask, image = disc(images, share, planes, dtype), torch.randn(images, 3, 256, 256).to(dtype)
     calls = {}
     for name, (kind, run) in peers.items():
@@ -149,7 +149,7 @@ def bench_masks(benchmark: Any, ledger: Ledger, dtype: Any, share: float, images
 
 
 def bench_dense_masks(benchmark: Any, ledger: Ledger) -> None:
-    """Masks of ones beside the same layers of torch.nn.Conv2d."""
+    """Times masks of ones beside the same layers of torch.nn.Conv2d."""
     timings, fastest = compare(
         benchmark, {"Conv2d": (torch.nn.Conv2d, run_plain)}, images=2, share=1.0, dtype=torch.float32, backward=True
     )
@@ -159,14 +159,14 @@ def bench_dense_masks(benchmark: Any, ledger: Ledger) -> None:
 
 
 def bench_multi_channel_masks(benchmark: Any, ledger: Ledger) -> None:
-    """A plane for each channel; the composed convolution sums it with a kernel of ones for each output."""
+    """Times a plane for each channel; the composed convolution sums it with a kernel of ones for each output."""
     timings, fastest = compare(benchmark, COMPOSED, images=2, share=0.15, dtype=torch.float32, backward=True, planes=3)
     gain = report(ledger, "fp32, 15 %, three planes, batch 2, forward + backward", timings, fastest)
     ledger.target("partial_conv: masks of several channels v. composed", gain, 1.8, None, "x")
 
 
 def bench_compiled(benchmark: Any, ledger: Ledger) -> None:
-    """The composed convolutions through torch.compile."""
+    """Times the composed convolutions through torch.compile."""
     mask, image = disc(2, 0.15, 1, torch.float32), torch.randn(2, 3, 256, 256)
     x = image.contiguous(memory_format=torch.channels_last)
     compiled = torch.compile(run_composed)

@@ -1,7 +1,7 @@
 """Op partial_conv on a GPU: the local encoder of DoveNet's discriminator, beside layers composed of torch's calls.
 
-Eager, both captured in CUDA graphs, and beside torch.compile. Both nets are channels-last, the mask of one plane; ours
-is given it as bools, which need no look at their values.
+Both are measured eager, captured in CUDA graphs, and beside torch.compile. Both networks are channels-last, the mask of
+one plane; ours is given it as bools, which need no look at their values.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.gpu
 
 OURS = f"pyharmony {pyharmony.__version__}"
 GROUP = "partial convolution on the GPU, DoveNet's local encoder at 256²"
-#: Of what the goals are about: few images, where launches decide.
+#: The case of the goals: few images, where launches decide.
 FEW = (1, 8)
 
 
@@ -62,7 +62,7 @@ def measure(torch: Any, ledger: Ledger, problem: str, **options: Any) -> dict[st
 @pytest.mark.parametrize("images", [*FEW, 32])
 @pytest.mark.parametrize("share", [0.05, 0.15, 1.0])
 def bench_masks(gpu: Any, ledger: Ledger, images: int, share: float) -> None:
-    """The figures are the least of both dtypes, forward, and forward + backward, of few images and a mask of 15 %."""
+    """Reports as figures the least of both dtypes, forward and forward + backward, of few images and a mask of 15 %."""
     eager, graph = [], []
     for dtype, name in ((gpu.float32, "fp32"), (gpu.bfloat16, "bf16")):
         for backward, what in ((False, "forward"), (True, "forward + backward")):
@@ -76,7 +76,7 @@ def bench_masks(gpu: Any, ledger: Ledger, images: int, share: float) -> None:
 
 
 def bench_multi_channel_masks(gpu: Any, ledger: Ledger) -> None:
-    """A plane for each channel."""
+    """Times masks with a plane for each channel."""
     measure(
         gpu, ledger, "fp32, 15 %, three planes, batch 8, forward + backward", images=8, share=0.15, dtype=gpu.float32,
         backward=True, planes=3,

@@ -1,4 +1,4 @@
-"""Op poisson on a GPU: the masked solve, beside the DCT of the whole rectangle and the processor."""
+"""Op poisson on a GPU: the masked solve, beside the DCT of the whole rectangle and the CPU."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOLERANCE = 0.25
 
 @pytest.mark.parametrize("size", ["8K", "4K", "1080p"])
 def bench_masked(gpu: Any, ledger: Ledger, size: str) -> None:
-    """A mask of 40 % of the image, to a quarter of an 8-bit level."""
+    """Times a mask of 40 % of the image, to a quarter of an 8-bit level."""
     floats, bytes_ = (problems_cuda.tensors(size, dtype) for dtype in ("float32", "uint8"))
     dct, settings = problems_cuda.torch_dct(floats, 1.0)
     # There is no base.
@@ -58,7 +58,7 @@ def bench_masked(gpu: Any, ledger: Ledger, size: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def bench_numpy_to_numpy(gpu: Any, ledger: Ledger, dtype: str) -> None:
-    """With both transfers: from which size the GPU pays."""
+    """Times calls with both transfers, to find from which size the GPU pays."""
 
     def problem(side: int) -> Callable[[str], Any]:
         src, dst, mask, _ = problems_cuda.tensors((side, side), dtype).numpy()

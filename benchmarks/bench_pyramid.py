@@ -17,7 +17,7 @@ OURS = pyharmony.__version__
 
 
 def bench_downsample(benchmark: Any, ledger: Ledger) -> None:
-    """Gaussian of sigma 1, then the mean of 2 x 2."""
+    """Times a Gaussian of sigma 1, then the mean of 2 x 2."""
     image = problems.blend("4K").dst
     h, w = image.shape[:2]
     others: dict[str, Any] = {}
@@ -41,7 +41,7 @@ def bench_downsample(benchmark: Any, ledger: Ledger) -> None:
 
 
 def bench_upsample(benchmark: Any, ledger: Ledger) -> None:
-    """Cubic convolution to twice the size, float32."""
+    """Times cubic convolution to twice the size, float32."""
     image = pyramid.downsample(problems.blend("4K").dst)
     h, w = problems.SIZES["4K"]
     others: dict[str, Any] = {}

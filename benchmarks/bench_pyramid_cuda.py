@@ -22,13 +22,13 @@ STEPS = "steps of the pyramid on the GPU"
 
 
 def planar(t: problems_cuda.Tensors) -> tuple[Any, ...]:
-    """src, dst, base [3, H, W], as torch's blends take them."""
+    """Returns src, dst and base [3, H, W], as torch's blends take them."""
     return tuple(x.permute(2, 0, 1).contiguous() for x in (t.src, t.dst, t.base))
 
 
 @pytest.mark.parametrize("size", ["8K", "4K", "1080p"])
 def bench_whole(gpu: Any, ledger: Ledger, size: str) -> None:
-    """From the images to the blend, beside its finest level with the base at hand."""
+    """Times the way from the images to the blend, beside its finest level with the base at hand."""
     t = problems_cuda.tensors(size, "uint8")
     src, dst, base = planar(t)
     images = [x.permute(1, 2, 0) for x in (src, dst, base)]
@@ -57,7 +57,7 @@ def bench_whole(gpu: Any, ledger: Ledger, size: str) -> None:
 
 
 def down(image: Any, out: Any) -> None:
-    """[1, H, W, C] to half the size, smoothed by a Gaussian of sigma 1."""
+    """Halves [1, H, W, C], smoothed by a Gaussian of sigma 1."""
     place = _cuda.place_of({"image": image, "out": out}, None)
     assert place is not None
     views = _cuda.describe(image, "image").view("image"), _cuda.describe(out, "out").view("out", writable=True)
@@ -65,7 +65,7 @@ def down(image: Any, out: Any) -> None:
 
 
 def up(image: Any, out: Any) -> None:
-    """[1, H, W, C] to twice the size, by Keys' cubic."""
+    """Enlarges [1, H, W, C] to twice the size, by Keys' cubic."""
     place = _cuda.place_of({"image": image, "out": out}, None)
     assert place is not None
     views = _cuda.describe(image, "image").view("image"), _cuda.describe(out, "out").view("out", writable=True)
@@ -73,7 +73,7 @@ def up(image: Any, out: Any) -> None:
 
 
 def bench_steps(gpu: Any, ledger: Ledger) -> None:
-    """A level down from uint8, and a level up in float32, at 8K."""
+    """Times a level down from uint8, and a level up in float32, at 8K."""
     t = problems_cuda.tensors("8K", "uint8")
     fine = t.dst[None]
     _, height, width, _ = fine.shape
@@ -81,7 +81,7 @@ def bench_steps(gpu: Any, ledger: Ledger) -> None:
     large = fine.new_empty(fine.shape, dtype=gpu.float32)
     floats = fine.permute(0, 3, 1, 2).float().contiguous()
     small = gpu.nn.functional.avg_pool2d(floats, 2)
-    # The Gaussian of sigma 1 and the mean of 2 x 2 together, as one strided convolution a channel.
+    # The Gaussian of sigma 1 and the mean of 2 x 2 are one strided convolution a channel.
     at = gpu.arange(-4.5, 5.5, dtype=gpu.float32, device=fine.device)
     taps = gpu.exp(-((at - 0.5) ** 2) / 2) + gpu.exp(-((at + 0.5) ** 2) / 2)
     taps = (taps / taps.sum()).expand(3, 1, 10)
@@ -117,7 +117,7 @@ def bench_steps(gpu: Any, ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def bench_numpy_to_numpy(gpu: Any, ledger: Ledger, dtype: str) -> None:
-    """With both transfers: from which size the GPU pays."""
+    """Times calls with both transfers, to find from which size the GPU pays."""
 
     def problem(side: int) -> Callable[[str], Any]:
         src, dst, mask, _ = problems_cuda.tensors((side, side), dtype).numpy()

@@ -17,7 +17,7 @@ import pyharmony
 OURS = pyharmony.__version__
 GROUP = "spectral norm, sixteen layers of 71 MB"
 TORCH = peers.find("torch spectral_norm", "eager, 1 and 2 threads", "torch", "torch")
-#: Twice the encoder of seven 3 x 3 convolutions, and the two 1 x 1 of the head.
+#: The channels of an encoder of seven 3 x 3 convolutions, of which there are two; the head is two 1 x 1.
 ENCODER = (3, 64, 128, 256, 512, 512, 512, 512)
 
 
@@ -33,7 +33,7 @@ def torch(ledger: Ledger) -> Any:
 
 
 def layers(torch: Any) -> Any:
-    """The convolutions, as a list; what is measured are their weights, not what they are for."""
+    """Returns the convolutions, as a list; what is measured are their weights, not what they are for."""
     torch.manual_seed(0)
     conv = functools.partial(torch.nn.Conv2d, bias=False)
     encoders = [conv(a, b, 3) for _ in range(2) for a, b in itertools.pairwise(ENCODER)]
@@ -41,7 +41,7 @@ def layers(torch: Any) -> Any:
 
 
 def theirs(torch: Any, wrap: Callable[[Any], Any], *, hook: bool) -> Callable[[], list[Any]]:
-    """What each layer does before its convolution."""
+    """Returns a call that does what each layer does before its convolution."""
     made = [wrap(layer) for layer in copy.deepcopy(layers(torch))]
 
     def call() -> list[Any]:
@@ -71,7 +71,7 @@ def ours(torch: Any, **options: Any) -> Callable[[], Any]:
 
 
 def on_threads(torch: Any, n: int, call: Callable[[], Any]) -> Callable[[], Any]:
-    """With n threads, of torch and ours alike."""
+    """Returns the call with n threads, of torch and ours alike."""
 
     def run() -> Any:
         torch.set_num_threads(n)
@@ -82,7 +82,7 @@ def on_threads(torch: Any, n: int, call: Callable[[], Any]) -> Callable[[], Any]
 
 
 def interleaved(benchmark: Any, torch: Any, calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, Any]:
-    """Each with one thread and with two: those of torch wait for each other in loops, which a busy machine makes long.
+    """Times each with one thread and with two: torch's threads wait for each other in loops, long on a busy machine.
 
     The keys are 'legacy 1', 'legacy 2', and so on; 'ours' is W / sigma written with two.
     """
@@ -100,9 +100,9 @@ NAMES = {
 
 
 def report(ledger: Ledger, problem: str, timings: dict[str, Any]) -> dict[str, float]:
-    """Rows of all; the least ratio of torch's time to ours with two threads.
+    """Reports rows of all; returns the least ratio of torch's time to ours with two threads.
 
-    Of wall time: torch's second thread goes on waiting in a loop after its work, in the CPU time of who comes next.
+    It is of wall time: torch's second thread goes on waiting in a loop after its work, in the CPU time of the next.
     """
     named = {("written 2" if name == "ours" else name): timing for name, timing in timings.items()}
     least = {"written": float("inf"), "folded": float("inf")}
@@ -126,7 +126,7 @@ def targets(ledger: Ledger, what: str, least: dict[str, float]) -> None:
 
 
 def bench_update(benchmark: Any, ledger: Ledger, torch: Any) -> None:
-    """One power iteration of all layers, as a forward in training mode begins with."""
+    """Times one power iteration of all layers, as at the start of a forward in training mode."""
     utils = torch.nn.utils
     calls = {
         "legacy": theirs(torch, utils.spectral_norm, hook=True),
@@ -139,7 +139,7 @@ def bench_update(benchmark: Any, ledger: Ledger, torch: Any) -> None:
 
 
 def bench_update_and_gradient(benchmark: Any, ledger: Ledger, torch: Any) -> None:
-    """The same, and the gradients of all weights from those of W / sigma (folded: of sigma)."""
+    """Times the same, and the gradients of all weights from those of W / sigma (folded: of sigma)."""
     pulls = [torch.randn_like(layer.weight) for layer in layers(torch)]
 
     def with_gradient(call: Callable[[], Any]) -> Callable[[], Any]:

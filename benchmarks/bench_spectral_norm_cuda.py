@@ -26,7 +26,7 @@ BATCH, SIDE = 8, 256
 
 
 def discriminator(torch: Any) -> Any:
-    """Two encoders and a head, without partial convolution and normalisation: a step of it is a short one."""
+    """Returns two encoders and a head, without partial convolution and normalisation: a step of it is a short one."""
     torch.manual_seed(0)
 
     def encoder() -> Any:
@@ -78,7 +78,7 @@ def ours(torch: Any, *, fold: bool = False) -> Callable[[], Any]:
 
 
 def share(torch: Any) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """A forward and backward of the discriminator with the norms, and without them."""
+    """Times a forward and backward of the discriminator with the norms, and without them."""
     from pyharmony.nn import SpectralNormGroup
 
     plain = discriminator(torch)
@@ -102,7 +102,7 @@ def eager_ratio(slow: GpuTiming, fast: GpuTiming) -> float:
 
 
 def bench_update(gpu: Any, ledger: Ledger) -> None:
-    """One power iteration of all layers and W / sigma."""
+    """Times one power iteration of all layers and W / sigma."""
     calls = {
         "ours": ours(gpu),
         "folded": ours(gpu, fold=True),
@@ -122,7 +122,7 @@ def bench_update(gpu: Any, ledger: Ledger) -> None:
 
 
 def bench_share(gpu: Any, ledger: Ledger) -> None:
-    """What the norms add to a forward and backward of the discriminator."""
+    """Times what the norms add to a forward and backward of the discriminator."""
     with_norms, without = share(gpu)
     timings = interleave({"with": with_norms, "without": without})
     row = functools.partial(add, ledger, GROUP, f"discriminator, {BATCH} x {SIDE}²")

@@ -30,7 +30,7 @@ OURS = pyharmony.__version__
 GROUP = "two lines changed in a model of another kind"
 SEEDS = (1, 2, 3)
 STEPS = 30
-#: Steps in float64 whose losses are compared one by one.
+#: The number of steps in float64 whose losses are compared one by one.
 EXACT_STEPS = 4
 #: Student's t of 99 % for two means of three seeds each.
 STUDENT = 4.6
@@ -47,7 +47,7 @@ def _two_threads_of_torch() -> Any:
 
 
 def pictures(n: int, size: int) -> Any:
-    """Smooth colours in [-1, 1] with an edge: waves of random direction and phase."""
+    """Returns smooth colours in [-1, 1] with an edge: waves of random direction and phase."""
     y, x = torch.meshgrid(*[torch.linspace(0, 2 * math.pi, size)] * 2, indexing="ij")
     a, b, phase = (torch.randn(n, 3, 1, 1) for _ in range(3))
     return torch.sin(a * x + b * y + phase) * torch.where(x + a * y > 4, 1.0, 0.6)
@@ -68,7 +68,7 @@ class Inpainter(nn.Module):
 
     @staticmethod
     def planes(conv: Any) -> dict[str, bool]:
-        """The mask of a decoder's layer has a plane for each channel, as the skip's holes are others."""
+        """Gives a decoder layer's mask a plane for each channel, as the skip's holes are others."""
         return {} if conv is Composed else {"multi_channel": True}
 
     def forward(self, x: Any, mask: Any) -> Any:
@@ -81,7 +81,7 @@ class Inpainter(nn.Module):
             skip, known = skips.pop()
             x = torch.cat([F.interpolate(x, scale_factor=2), skip], 1)
             mask = F.interpolate(mask, scale_factor=2)
-            # As many planes as channels, of the features and of the skip.
+            # The masks have as many planes as channels, of the features and of the skip.
             planes = [m.expand(-1, c if m.shape[1] == 1 else -1, -1, -1)
                       for m, c in ((mask, x.shape[1] - skip.shape[1]), (known, skip.shape[1]))]  # fmt: skip
             x, mask = layer(x, torch.cat(planes, 1))
@@ -90,7 +90,7 @@ class Inpainter(nn.Module):
 
 
 def inpainting(conv: Any, seed: int, size: int = 64, batch: int = 4) -> Callable[[], list[float]]:
-    """A step of training; it gives the loss."""
+    """Returns a step of training, which gives the loss."""
     torch.manual_seed(seed)
     net = Inpainter(conv)
     adam = torch.optim.Adam(net.parameters(), lr=2e-3)
@@ -134,7 +134,7 @@ def discriminator(wrap: Callable[[Any], Any], width: int = 48) -> Any:
     return nn.Sequential(*layers, wrap(nn.Conv2d(8 * width, 1, 2)))
 
 
-#: Who normalises, and how: torch in each layer; ours in each forward, as torch does; ours once a step.
+#: The ways to normalise: torch in each layer; ours in each forward, as torch does; ours once a step.
 NORMS = {
     "torch": None,
     "each forward": {"update": "forward"},
@@ -143,7 +143,7 @@ NORMS = {
 
 
 def gan(norm: str, seed: int, batch: int = 8) -> Callable[[], list[float]]:
-    """A step of the discriminator and one of the generator; it gives both losses."""
+    """Returns a step of the discriminator and one of the generator, which gives both losses."""
     torch.manual_seed(seed)
     d = discriminator(torch.nn.utils.spectral_norm)
     options = NORMS[norm]
@@ -180,7 +180,7 @@ def gan(norm: str, seed: int, batch: int = 8) -> Callable[[], list[float]]:
 
 
 def peak_bytes(step: Callable[[], Any]) -> int:
-    """The most that a step holds at once: tensors by torch's profiler, arrays and objects by tracemalloc."""
+    """Returns the most that a step holds at once: tensors by torch's profiler, arrays and objects by tracemalloc."""
     step()
     tracemalloc.start()
     try:
@@ -199,7 +199,7 @@ def peak_bytes(step: Callable[[], Any]) -> int:
 
 @functools.cache
 def train(make: Callable[..., Any], kind: Any) -> list[list[float]]:
-    """For each seed the means of the last losses."""
+    """Returns for each seed the means of the last losses."""
     last = []
     for seed in SEEDS:
         step = make(kind, seed)
@@ -209,7 +209,7 @@ def train(make: Callable[..., Any], kind: Any) -> list[list[float]]:
 
 
 def check_trajectories(make: Callable[..., Any], ours: Any, theirs: Any, tolerance: float) -> None:
-    """In float64 the losses are the same, step after step."""
+    """Asserts that in float64 the losses are the same, step after step."""
     torch.set_default_dtype(torch.float64)
     try:
         runs = [make(kind, SEEDS[0]) for kind in (ours, theirs)]
@@ -222,7 +222,7 @@ def check_trajectories(make: Callable[..., Any], ours: Any, theirs: Any, toleran
 
 
 def check_losses(ours: Any, theirs: Any) -> str:
-    """Means of final losses are as far apart as seeds let them; what to say of them."""
+    """Asserts that means of final losses are no further apart than seeds let them be; returns what to say of them."""
     text = []
     for i in range(len(ours[0])):
         a, b = ([loss[i] for loss in run] for run in (ours, theirs))
@@ -241,7 +241,7 @@ def report(ledger: Ledger, problem: str, name: str, timings: dict[str, Timing], 
 
 
 def bench_inpainting(benchmark: Any, ledger: Ledger) -> None:
-    """The import of PartialConv2d, and the argument that says that masks have a plane for each channel."""
+    """Swaps the import of PartialConv2d, and adds the argument that says that masks have a plane for each channel."""
     # The authors add 1e-8 to a count, in each of six layers.
     check_trajectories(inpainting, PartialConv2d, Composed, 6e-8)
     runs = [train(inpainting, kind) for kind in (PartialConv2d, Composed)]
@@ -258,9 +258,9 @@ def bench_inpainting(benchmark: Any, ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("norm", ["each forward", "each step"])
 def bench_gan(benchmark: Any, ledger: Ledger, norm: str) -> None:
-    """The import of SpectralNormGroup, and its line in place of those around the layers."""
+    """Swaps the import of SpectralNormGroup, with its line in place of those around the layers."""
     if norm == "each forward":
-        # Eight layers' sums of 16 x 192 products, off by the root of their number of roundings; ten times that in a
+        # Eight layers' sums of 16 x 192 products are off by the root of their number of roundings; ten times that in a
         # few steps.
         check_trajectories(gan, norm, "torch", 10 * 8 * math.sqrt(16 * 192) * 2.0**-53)
     runs = [train(gan, kind) for kind in (norm, "torch")]

@@ -38,7 +38,7 @@ class Photographs(data.Dataset):
 
 
 def theirs(method: str, photos: Photographs, recipe: dict[str, Any]) -> Callable[[], Any]:
-    """What Synthesis does for a sample: fewer pixels of the reference, the change, its strength, and how much it is."""
+    """Does Synthesis's work for a sample: fewer pixels of the reference, the change, its strength, and its size."""
     import cv2
     import peers_color
 

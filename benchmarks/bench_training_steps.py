@@ -1,8 +1,8 @@
-"""Optimisation steps beside others', pictures in memory, all of it in one process.
+"""Optimisation steps beside others', with images in memory, all of it in one process.
 
-DoveNet's, with its gradient penalty, beside the published one; those of pix2pix and GP-GAN beside the same networks
-and losses written with torch alone: its norms, Adam over lists of tensors, eager. The others run in both memory
-formats, and the faster one counts. --full measures larger batches and the full width.
+DoveNet's step, with its gradient penalty, is beside the published one; those of pix2pix and GP-GAN are beside the same
+networks and losses written with torch alone: its norms, Adam over lists of tensors, eager. The others run in both
+memory formats, and the faster one counts. --full measures larger batches and the full width.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def published(width: int, batch: dict[str, Any], penalty: bool = True, last: boo
 
 
 def both_orders(slow: Timing, fast: Timing) -> float:
-    """The median ratio of runs that are neighbours, whichever came first."""
+    """Returns the median ratio of runs that are neighbours, whichever came first."""
     pairs = [*zip(slow.cpu, fast.cpu, strict=True), *zip(slow.cpu[1:], fast.cpu)]
     return statistics.median(a / b for a, b in pairs)
 
@@ -72,7 +72,7 @@ def compare(
     benchmark: Any, ledger: Ledger, *, images: int, width: int = 16, penalty: bool = True, dtype: str = "float32",
     rounds: int = 5,
 ) -> float:  # fmt: skip
-    """The ratio of CPU times to the faster of the published step's formats."""
+    """Returns the ratio of CPU times to the faster of the published step's formats."""
     batch = batch_of(images)
     step = ours(width, penalty, dtype=dtype)
     mine = functools.partial(step, batch)
@@ -117,7 +117,7 @@ def bench_dovenet_whole(benchmark: Any, ledger: Ledger, dtype: str) -> None:
 
 
 def plain(model: Any) -> Any:
-    """The network with torch's own instance norms."""
+    """Returns the network with torch's own instance norms."""
     for module in list(model.modules()):
         for name, child in module.named_children():
             if isinstance(child, InstanceNorm2d):
@@ -126,7 +126,7 @@ def plain(model: Any) -> Any:
 
 
 def eager_pix2pix(model: Any, batch: dict[str, Any]) -> Callable[[], None]:
-    """As its authors have it: cross entropy, half of the discriminator's loss, 100 times the mean difference."""
+    """Returns pix2pix's own step: cross entropy, half of the discriminator's loss, 100 times the mean difference."""
     adam: Any = {"lr": 2e-4, "betas": (0.5, 0.999), "foreach": True}
     optimizers = [torch.optim.Adam(net.parameters(), **adam) for net in (model.generator, model.discriminator)]
     composite, target, mask = batch["composite"], batch["target"], batch["mask"]
@@ -151,7 +151,7 @@ def eager_pix2pix(model: Any, batch: dict[str, Any]) -> Callable[[], None]:
 
 
 def eager_gp_gan(model: Any, batch: dict[str, Any], critics: int) -> Callable[[], None]:
-    """As its authors have it: updates of the clipped critic, then one of the generator."""
+    """Returns GP-GAN's own step: updates of the clipped critic, then one of the generator."""
     optimizers = [
         torch.optim.Adam(net.parameters(), lr=lr, betas=(0.5, 0.999), foreach=True)
         for net, lr in ((model.generator, 2e-3), (model.discriminator, 2e-4))
@@ -213,7 +213,7 @@ def bench_pix2pix(benchmark: Any, ledger: Ledger, images: int, norm: str) -> Non
 
 @pytest.mark.parametrize("images", [8, pytest.param(32, marks=pytest.mark.full)])
 def bench_gp_gan(benchmark: Any, ledger: Ledger, images: int) -> None:
-    """Five updates of the critic and one of the generator; a batch norm of the bottleneck needs two samples."""
+    """Times five updates of the critic and one of the generator; a batch norm of the bottleneck needs two samples."""
     critics = 5
     batch = {name: F.interpolate(x, (64, 64)) for name, x in batch_of(images).items() if name != "mask"}
     made: Any = functools.partial(models.create, "gp_gan", "small")

@@ -1,7 +1,7 @@
 """Optimisation steps on a GPU beside those that were published: DoveNet's, with its gradient penalty.
 
-Ours eager and captured in CUDA graphs, in float32 with TF32 and in bfloat16; the published step eager, as it is and
-under autocast. cuDNN chooses its algorithms by trial for all.
+Ours run eager and captured in CUDA graphs, in float32 with TF32 and in bfloat16; the published step runs eager, as it
+is and under autocast. cuDNN chooses its algorithms by trial for all.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OURS = f"pyharmony {pyharmony.__version__}"
 GROUP = "a training step of DoveNet on the GPU, with penalty"
 WIDTH = 64
 ROUNDS = 20
-#: Batches of the figures.
+#: The batches of the figures.
 FEW = (1, 8)
 
 
@@ -44,7 +44,7 @@ def captured(step: Any, batch: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("images", [*FEW, 32])
 def bench_dovenet(gpu: Any, ledger: Ledger, images: int) -> None:
-    """The figures are of ours in bfloat16, captured, beside the published step in its own precision."""
+    """Reports ours in bfloat16, captured, beside the published step in its own precision."""
     batch = cpu.batch_of(images, peers_cuda.DEVICE)
     step = cpu.published(WIDTH, batch, last=True)
 

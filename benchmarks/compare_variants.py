@@ -4,12 +4,12 @@
     python benchmarks/compare_variants.py report        # its tables, into docs/comparisons.md
     python benchmarks/compare_variants.py sheet DATA    # outputs side by side, artifacts/compare_variants/*.png
 
-A variant is a configuration of `pyharmony train`, and differs from the first of its group in what VARIANTS says alone.
+A variant is a configuration of `pyharmony train`, and differs from the first of its group only in what VARIANTS says.
 All of one seed see the same composites in the same order: photographs with masks of the training splits of
-DATA/pairs_open and DATA/photos_open at 64 x 64 pixels, their objects recoloured once before. Measured are composites
-of their test photographs, and the composites of DATA/triples_open and DATA/research_only/triples, at 64 x 64 pixels
-too. One thread; CPU time is that of the steps, with reading the samples. `run` may be stopped at any moment, and goes
-on with what is missing; `--minutes` ends it before another run that would pass them.
+DATA/pairs_open and DATA/photos_open at 64 x 64 pixels, their objects recoloured once before. They are measured on
+composites of the test photographs there, and on those of DATA/triples_open and DATA/research_only/triples, at 64 x 64
+pixels too. One thread runs; CPU time is that of the steps, with reading the samples. `run` may be stopped at any
+moment, and goes on with what is missing; `--minutes` ends it before another run that would pass them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PAGE = ROOT / "docs" / "comparisons.md"
 
 SIZE = 64
 SEEDS = (0, 1, 2)
-#: Composites of each photograph.
+#: The number of composites of each photograph.
 TRAIN_TIMES, TEST_TIMES = 12, 3
 TESTS = ("photographs", "triples")
 MEASURES = ("psnr", "mse", "fmse", "ssim")
@@ -62,15 +62,15 @@ ENCODER: Tables = {
     "step": {"each_number": False},
     "schedule": {"steps": 200},
 }
-#: Stands for its weights.
+#: The placeholder of the encoder's weights.
 TRAINED = "the encoder of this seed"
 
 _UNET = {"name": "attention_unet", "width": 8, "depth": 6, "residual": True}
 _SELFIE = {"name": "pix2pix_selfie", "width": 8, "depth": 5, "residual": True, "discriminator_width": 8}
-#: Of the first group, and of the second.
+#: The settings of the first group, and of the second.
 _LOSS, _GAME = {"distance": "foreground_mse"}, {"lr": 1e-3}
 
-#: By group and name, what its tables have beyond COMMON.
+#: By group and name, the settings of its variants beyond COMMON.
 VARIANTS: dict[str, dict[str, Tables]] = {
     "style": {
         "U-Net": {"model": _UNET, "step": _LOSS},
@@ -96,7 +96,7 @@ VARIANTS: dict[str, dict[str, Tables]] = {
 
 
 def label(*words: str | int) -> str:
-    """A file's name of a group, a variant and a seed."""
+    """Returns the name of a file for a group, a variant and a seed."""
     text = " ".join(map(str, words)).lower().replace("+", " plus")
     return "-".join("".join(c if c.isalnum() else " " for c in text).split())
 
@@ -119,7 +119,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 class Samples(datasets.Dataset):
-    """In memory."""
+    """Samples in memory."""
 
     def __init__(self, samples: Iterable[dict[str, Any]]) -> None:
         self.samples = list(samples)
@@ -130,7 +130,7 @@ class Samples(datasets.Dataset):
 
 
 def small(folders: Sequence[Path], split: str | None, roles: Sequence[str]) -> Samples:
-    """The samples of manifests that have these roles, at SIZE; an object that vanishes there is left out."""
+    """Returns the samples of manifests that have these roles, at SIZE; an object that vanishes there is left out."""
     found = []
     for folder in folders:
         manifest = datasets.Manifest(folder, split, roles)
@@ -141,7 +141,7 @@ def small(folders: Sequence[Path], split: str | None, roles: Sequence[str]) -> S
 
 
 def shards(data: Path, work: Path) -> dict[str, datasets.Shards]:
-    """Training composites, and those of each test, as shards in `work`; they are made once."""
+    """Returns training composites, and those of each test, as shards in `work`; they are made once."""
     photographs = [data / "pairs_open", data / "photos_open"]
     composites = [data / "triples_open", data / "research_only" / "triples"]
 
@@ -164,7 +164,7 @@ def shards(data: Path, work: Path) -> dict[str, datasets.Shards]:
 
 
 def trained(tables: Tables, seed: int, root: Path, folder: Path) -> tuple[models.Model, dict[str, Any]]:
-    """The model of a configuration, and its parameters, CPU time and last losses."""
+    """Returns the model of a configuration, and its parameters, CPU time and last losses."""
     shutil.rmtree(folder, ignore_errors=True)
     config = training.config_of(merged(COMMON, tables, {"run": {"seed": seed}, "data": {"root": str(root)}}))
     marks: list[tuple[int, float, dict[str, float]]] = []
@@ -184,7 +184,7 @@ def trained(tables: Tables, seed: int, root: Path, folder: Path) -> tuple[models
 
 
 def method_of(model: models.Model) -> Callable[[Picture, Picture], npt.NDArray[np.float32]]:
-    """A network at the size of its training."""
+    """Returns a network at the size of its training."""
 
     def method(composite: Picture, mask: Picture) -> npt.NDArray[np.float32]:
         picture = torch.from_numpy(composite).permute(2, 0, 1)[None].float() / 127.5 - 1
@@ -197,7 +197,7 @@ def method_of(model: models.Model) -> Callable[[Picture, Picture], npt.NDArray[n
 
 
 def figures(samples: Mapping[str, datasets.Shards], methods: Mapping[str, Any], which: int) -> dict[str, Any]:
-    """Of each test and measure a figure a picture; which: 0 the composite's, 1 the first method's."""
+    """Returns for each test and measure a figure an image; which: 0 the composite's, 1 the first method's."""
     found = {}
     for test in TESTS:
         rows = evaluation.evaluate(samples[test], methods, size=SIZE).rows[which :: 1 + len(methods)]
@@ -218,7 +218,7 @@ def one(group: str, name: str, seed: int, samples: Mapping[str, datasets.Shards]
 
 
 def about(samples: Mapping[str, datasets.Shards]) -> dict[str, Any]:
-    """What the composites are: how many, of which photographs, and their own figures."""
+    """Describes the composites: how many, of which photographs, and their own figures."""
     of = {test: sorted(set(samples[test].groups)) for test in TESTS}
     return {
         "size": SIZE,
@@ -255,7 +255,7 @@ def run(data: Path, work: Path, minutes: float) -> None:
 
 
 def read() -> tuple[dict[str, Any], dict[str, dict[str, list[dict[str, Any]]]]]:
-    """What is known of the composites, and of each group and variant its runs by seed."""
+    """Reads what is known of the composites, and of each group and variant its runs by seed."""
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for group, variants in VARIANTS.items():
         for name in variants:
@@ -265,7 +265,7 @@ def read() -> tuple[dict[str, Any], dict[str, dict[str, list[dict[str, Any]]]]]:
 
 
 def by_photograph(values: Sequence[float], groups: Sequence[int]) -> npt.NDArray[np.float64]:
-    """The mean over each photograph's composites: those are no independent samples."""
+    """Returns the mean over each photograph's composites: those are no independent samples."""
     x, of = np.asarray(values, np.float64), np.asarray(groups)
     return np.array([x[of == group].mean() for group in range(of.max() + 1)])
 
@@ -273,7 +273,7 @@ def by_photograph(values: Sequence[float], groups: Sequence[int]) -> npt.NDArray
 def difference(
     runs: Any, base: Any, test: str, key: str, groups: Sequence[int]
 ) -> tuple[metrics.Interval, list[float]]:
-    """Of a measure to other runs: the mean over seeds with its interval over photographs, and of each seed."""
+    """Returns a measure's difference to other runs: the mean over seeds, its interval over photographs, each seed's."""
     pairs = [(a, b) for a in runs for b in base if a["seed"] == b["seed"]]
     each = [np.subtract(a["figures"][test][key], b["figures"][test][key]) for a, b in pairs]
     photographs = by_photograph(np.mean(each, axis=0).tolist(), groups)
@@ -281,7 +281,7 @@ def difference(
 
 
 def tables(group: str, test: str) -> str:
-    """Of the figures, and of the differences to the composite and to the first variant."""
+    """Returns tables of the figures, and of the differences to the composite and to the first variant."""
     composites, every = read()
     groups, variants = composites["groups"][test], every[group]
     untouched = [{"figures": composites["figures"], "seed": seed} for seed in SEEDS]
@@ -316,12 +316,12 @@ def _told(interval: metrics.Interval, digits: int) -> str:
     return f"{interval.mean:+.{digits}f} [{interval.low:+.{digits}f}, {interval.high:+.{digits}f}]"
 
 
-#: Of tables, and digits after the point.
+#: The columns of tables, and digits after the point.
 COLUMNS = (("psnr", 2), ("fmse", 0), ("mse", 1), ("ssim", 4))
 
 
 def costs(group: str) -> str:
-    """Parameters and CPU time; of a game also the discriminator's last loss."""
+    """Returns a table of parameters and CPU time; for a game also the discriminator's last loss."""
     every = read()[1][group]
     game = any("discriminator" in r["losses"] for runs in every.values() for r in runs)
     lines = [f"| | parameters | CPU time of a run |{' discriminator | its last loss |' if game else ''}"]
@@ -340,7 +340,7 @@ def costs(group: str) -> str:
 
 
 def section(group: str) -> str:
-    """What the page has between the marks of a group."""
+    """Returns the text between the marks of a group on the page."""
     composites, _ = read()
     parts = [costs(group)]
     for test in TESTS:
@@ -355,7 +355,7 @@ def marks(group: str) -> tuple[str, str]:
 
 
 def written(text: str) -> str:
-    """The page with the tables in it."""
+    """Returns the page with the tables in it."""
     for group in VARIANTS:
         start, end = marks(group)
         before, _, rest = text.partition(start)
@@ -368,7 +368,7 @@ def written(text: str) -> str:
 
 
 def sheet(data: Path, work: Path, seed: int) -> None:
-    """Eight pictures of each test: the composite, what each variant makes of it, the target; four times as large."""
+    """Writes eight images of each test: the composite, each variant's result, the target; four times as large."""
     from pyharmony import io
     from pyharmony.cli._sheets import sheet as of_rows
 

@@ -55,7 +55,7 @@ def _two_threads() -> None:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Describes the machine on which the figures were measured."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -75,14 +75,14 @@ def machine() -> dict[str, Any]:
 
 @pytest.fixture
 def gpu() -> Iterator[Any]:
-    """torch, on a machine where it and our kernels have a GPU."""
+    """Yields torch, on a machine where it and our kernels have a GPU."""
     if not pyharmony.has_cuda():
         pytest.skip("no CUDA device")
     torch = pytest.importorskip("torch", reason="torch is not installed")
     if not torch.cuda.is_available():
         pytest.skip("torch finds no CUDA device")
     torch.cuda.empty_cache()
-    # Beside a GPU the processor has all its cores.
+    # The CPU has all its cores beside a GPU.
     before = pyharmony.get_num_threads()
     pyharmony.set_num_threads(len(os.sched_getaffinity(0)))
     yield torch
@@ -90,7 +90,7 @@ def gpu() -> Iterator[Any]:
 
 
 def pytest_runtest_teardown(item: pytest.Item) -> None:
-    # After each, so that a run that is stopped leaves what it has measured.
+    # They are written after each, so that a run that is stopped leaves what it has measured.
     write_results(item.session)
 
 

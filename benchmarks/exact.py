@@ -18,7 +18,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def eigenvalues(height: int, width: int, color_weight: float, w0: float, w1: float) -> Float64:
-    """Of L + color_weight G in the DCT-II basis, [H, W]."""
+    """Returns the eigenvalues of L + color_weight G in the DCT-II basis, [H, W]."""
     cy, cx = (np.cos(np.pi * np.arange(n) / n) for n in (height, width))
     return (4 - 2 * cy[:, None] - 2 * cx[None]) + color_weight * np.outer(w0 + 2 * w1 * cy, w0 + 2 * w1 * cx)
 
@@ -31,7 +31,7 @@ def right_hand_side(src: Any, dst: Any, mask: Any, base: Any, color_weight: floa
 def gaussian_poisson_dct(
     src: Any, dst: Any, mask: Any, base: Any, *, color_weight: float = 1.0, sigma: float = 0.5, reference: bool = False
 ) -> Float64:
-    """The whole-image solve by a float64 cosine transform, [H, W, C]; reference: with GP-GAN's taps."""
+    """Returns the whole-image solve by a float64 cosine transform, [H, W, C]; reference: with GP-GAN's taps."""
     b = right_hand_side(src, dst, mask, base, color_weight)
     p = eigenvalues(*b.shape[:2], color_weight, *gaussian_taps(sigma, normalize=not reference))
     b = scipy.fft.dctn(b, axes=(0, 1), norm="ortho", workers=2, overwrite_x=True)
@@ -42,7 +42,7 @@ def gaussian_poisson_dct(
 def certified_gaussian_poisson(
     x: Any, b: Float64, color_weight: float, sigma: float = 0.5, *, reference: bool = False
 ) -> float:
-    """A bound of the error of x: the residual over the row excess of A, see docs/gaussian_poisson.md.
+    """Returns a bound of the error of x: the residual over the row excess of A, see docs/gaussian_poisson.md.
 
     A = L + c G is strictly diagonally dominant by rows for c w0 w1 <= 1, with the excess below.
     """
@@ -60,7 +60,7 @@ def certified_gaussian_poisson(
 
 
 def poisson_matrix(mask: Mask) -> Any:
-    """L restricted to the mask, CSC [n, n] with the pixels in row-major order."""
+    """Returns L restricted to the mask, CSC [n, n] with the pixels in row-major order."""
     import scipy.sparse as sp
 
     h, w = mask.shape
@@ -80,7 +80,7 @@ def poisson_matrix(mask: Mask) -> Any:
 
 
 def poisson_right_hand_side(src: Any, dst: Any, mask: Mask, *, contour: str = "mean") -> Float64:
-    """b of the Dirichlet problem with the known neighbours moved in, [n, C].
+    """Returns b of the Dirichlet problem with the known neighbours moved in, [n, C].
 
     contour: 'mean' takes half of each gradient on an edge that crosses the mask's contour, as
     pyharmony does; 'source' takes the source's, as Perez et al. and most tools do.
@@ -97,7 +97,7 @@ def poisson_right_hand_side(src: Any, dst: Any, mask: Mask, *, contour: str = "m
 
 
 def poisson_rectangle(src: Any, dst: Any, *, contour: str = "mean") -> Float64:
-    """The Dirichlet problem on all but the outermost ring, by a float64 sine transform, [H, W, C]."""
+    """Solves the Dirichlet problem on all but the outermost ring, by a float64 sine transform, [H, W, C]."""
     h, w, c = dst.shape
     mask = np.zeros((h, w), bool)
     mask[1:-1, 1:-1] = True
@@ -111,7 +111,7 @@ def poisson_rectangle(src: Any, dst: Any, *, contour: str = "mean") -> Float64:
 
 
 def barrier(mask: Mask) -> Float64:
-    """w >= 0 with (L w)_i = 1 at every pixel of a mask that does not touch the border, [H, W].
+    """Returns w >= 0 with (L w)_i = 1 at every pixel of a mask that does not touch the border, [H, W].
 
     A quadratic around the mask's bounding box that is positive on it and its neighbours, so by
     the maximum principle |x - x*| <= max|b - L x| w for the Dirichlet problem.
@@ -134,7 +134,7 @@ def barrier(mask: Mask) -> Float64:
 
 
 def certified_poisson(x: Any, src: Any, dst: Any, mask: Mask, *, contour: str = "mean") -> float:
-    """A bound of the largest error of x on the mask: the largest residual times the barrier."""
+    """Returns a bound of the largest error of x on the mask: the largest residual times the barrier."""
     x = np.asarray(x, np.float64)
     y = np.zeros_like(x)
     for near, far in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
@@ -146,6 +146,6 @@ def certified_poisson(x: Any, src: Any, dst: Any, mask: Mask, *, contour: str = 
 
 
 def distance(x: Any, y: Any, where: Mask | None = None) -> float:
-    """The largest difference of two images in the same unit."""
+    """Returns the largest difference of two images in the same unit."""
     d = np.abs(np.asarray(x, np.float64) - np.asarray(y, np.float64))
     return float((d if where is None else d[where]).max())

@@ -1,4 +1,4 @@
-"""What is claimed of GPUs: the figures that `make gpu-check` measures and `results/STATUS.md` lists."""
+"""The claims about GPUs: the figures that `make gpu-check` measures and `results/STATUS.md` lists."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class Goal:
 
     Attributes:
         key: the name under which a benchmark or a part of `make gpu-check` reports it.
-        claim: in words.
+        claim: the claim in words.
         floor, goal: what is asked for at least, and hoped for; goal may be None.
-        unit: of both.
+        unit: the unit of both.
         higher_is_better: which side of them is good.
     """
 
@@ -25,7 +25,7 @@ class Goal:
     higher_is_better: bool = False
 
 
-#: On an H200. 8K is 7680 x 4320, of three channels. The photograph setting is color_weight 1 and an error of 0.25/255.
+#: The claims on an H200: 8K is 7680 x 4320 of three channels; photographs have color_weight 1 and error 0.25/255.
 GOALS = (
     Goal("float32_v_copy", "8K float32, photograph setting, over a copy of the same bytes", 2.5, 1.4, "x"),
     Goal("uint8_v_float32", "8K uint8 over 8K float32, photograph setting", 0.7, 0.5, "x"),

@@ -1,6 +1,6 @@
-"""The results of `make gpu-check`: one JSON a kind of GPU, and which sources it was measured with.
+"""The results of `make gpu-check`: one JSON a kind of GPU, with the sources that it was measured with.
 
-Of the standard library alone: the machine with the GPU runs it with whatever Python it has.
+This imports the standard library alone: the machine with the GPU runs it with whatever Python it has.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SCHEMA = "pyharmony.gpu/1"
 
 
 def kernel_sources(root: Path = ROOT) -> list[Path]:
-    """All that decides what a kernel does: CUDA sources, csrc/device, and what they include."""
+    """Returns all that decides what a kernel does: CUDA sources, csrc/device, and what they include."""
     csrc = root / "csrc"
     pending = [
         p for pattern in ("ops/**/*.cu", "ops/**/*.cuh", "ops/**/*_cuda.*", "device/*") for p in csrc.glob(pattern)
@@ -36,7 +36,7 @@ def kernel_sources(root: Path = ROOT) -> list[Path]:
 
 
 def kernel_hash(root: Path = ROOT) -> str:
-    """SHA-256 over the names and contents of `kernel_sources`, its first 12 digits."""
+    """Returns the first 12 digits of SHA-256 over the names and contents of `kernel_sources`."""
     digest = hashlib.sha256()
     for path in kernel_sources(root):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
@@ -44,7 +44,7 @@ def kernel_hash(root: Path = ROOT) -> str:
 
 
 def gpu() -> dict[str, str] | None:
-    """The first GPU as the driver's nvidia-smi names it, or None."""
+    """Returns the first GPU as the driver's nvidia-smi names it, or None."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return None
@@ -59,7 +59,7 @@ def gpu() -> dict[str, str] | None:
 
 
 def path_for(name: str, folder: Path = RESULTS) -> Path:
-    """The file of a kind of GPU: results/nvidia-h200.json."""
+    """Returns the file of a kind of GPU: results/nvidia-h200.json."""
     return folder / f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}.json"
 
 
@@ -84,6 +84,6 @@ def store(path: Path, device: dict[str, str] | None, part: str, record: dict[str
 
 
 def recorded(folder: Path = RESULTS) -> list[dict[str, Any]]:
-    """The results of every kind of GPU."""
+    """Returns the results of every kind of GPU."""
     files = sorted(folder.glob("*.json"))
     return [found for found in (json.loads(path.read_text()) for path in files) if found.get("schema") == SCHEMA]

@@ -6,8 +6,8 @@
     python benchmarks/harmonization.py calibrate DATA run/best.safetensors -o calibrated.safetensors
 
 DATA holds triples_open, pairs_open, photos_open and, where they are there, triples, pairs and aligned of research_only,
-each with its manifest. Pictures are measured at their own size, methods are guarded, as they are by default. One
-thread. `run` may be stopped at any moment: each set of pictures is written as soon as a method has been through it.
+each with its manifest. Images are measured at their own size, methods are guarded, as they are by default. One
+thread. `run` may be stopped at any moment: each set of images is written as soon as a method has been through it.
 `--method` also takes the path of weights; with `--out` of another file the page is left alone.
 """
 
@@ -42,19 +42,19 @@ PAGE = ROOT / "docs" / "harmonize.md"
 
 TRIPLES = ("triples_open", "research_only/triples")
 PHOTOS = ("pairs_open", "photos_open", "research_only/pairs")
-#: Pictures of one scene at several exposures, and as they were developed by hand. What `aligned` holds is one view in
+#: Images of one scene at several exposures, and as they were developed by hand. `aligned` holds one view in
 #: two kinds of weather, whose snow no light takes away.
 STACKS = "research_only/aligned"
-#: Splits of the photographs that composites are made of.
+#: Splits of the photographs from which composites are made.
 HELD = ("val", "test")
-#: Composites of each photograph.
+#: The number of composites of each photograph.
 PER_PHOTO = 4
 #: A photograph is dark below this mean luminance, 1 for white; an object has the light behind it where its mean
 #: luminance is so many stops below that of everything else.
 DARK, STOPS = 0.1, 2.0
-#: Of an ellipse, its semi-axes in widths and heights of the picture; their centres lie on a grid of rows and columns.
+#: The semi-axes of an ellipse in widths and heights of the image; their centres lie on a grid of rows and columns.
 ELLIPSE, GRID = (0.12, 0.18), (2, 3)
-#: Least fMSE of a composite: below there is nothing to harmonise.
+#: The least fMSE of a composite, below which there is nothing to harmonise.
 LOWEST = 20.0
 
 BASELINE = "composite"
@@ -66,25 +66,25 @@ COMPOSITES = {
     "backlit": "Back light",
 }
 FITTING = "photographs"
-#: The default method that makes every change that its network says.
+#: The default method, unguarded: it makes every change that its network says.
 UNGUARDED = "auto, guard=False"
-#: Levels that photographs of val that fit may change by in the mean: 3 are asked for, of others.
+#: The levels by which photographs of val that fit may change in the mean: 3 are asked for, of others.
 FITS = 2.6
-#: The share of photographs that fit of which a network may be sure that they do not, and how certain that has to be.
+#: The share of photographs that fit which a network may be sure do not fit, and how certain that has to be.
 BEYOND, CERTAINTY = 0.01, 0.9
 RESAMPLES = 2000
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
-#: From a composite and its mask to a picture.
+#: A function from a composite and its mask to an image.
 Method = Callable[[Picture, Picture], Picture]
 
 
-# ---- pictures ----
+# ---- images ----
 
 
 def luminance(image: Picture) -> Floats:
-    """Relative luminance, [H, W] in [0, 1], of sRGB."""
+    """Returns the relative luminance, [H, W] in [0, 1], of sRGB."""
     linear = color.srgb_to_linear(np.arange(256) / 255)
     return linear[image] @ np.array([0.2126, 0.7152, 0.0722])
 
@@ -99,14 +99,14 @@ def is_backlit(sample: Mapping[str, Any]) -> bool:
 
 
 def recoloured(photos: data.Dataset, wanted: Callable[[Mapping[str, Any]], bool], seed: int) -> data.Subset:
-    """Composites of the wanted photographs; transfers take their colours from all of them."""
+    """Returns composites of the wanted photographs; transfers take their colours from all of them."""
     made = data.Synthesis(photos, per_photo=PER_PHOTO, seed=seed)
     chosen = [i for i, photo in enumerate(photos) if wanted(photo)]
     return data.Subset(made, [PER_PHOTO * i + k for i in chosen for k in range(PER_PHOTO)])
 
 
 def ellipses(height: int, width: int) -> list[Picture]:
-    """Hard masks of the regions that are cut from another exposure."""
+    """Returns hard masks of the regions that are cut from another exposure."""
     y, x = ((np.arange(n) + 0.5) / n for n in (height, width))
     rows, columns = GRID
     found = []
@@ -119,10 +119,10 @@ def ellipses(height: int, width: int) -> list[Picture]:
 
 
 class Exposures(data.Dataset):
-    """Composites of aligned pictures: regions of each put into each of the others, which is the target.
+    """Composites of aligned images: regions of each put into each of the others, which is the target.
 
     Args:
-        scenes: of each its pictures [H, W, 3].
+        scenes: the images [H, W, 3] of each scene.
     """
 
     def __init__(self, scenes: Mapping[str, Sequence[Picture]]) -> None:
@@ -149,12 +149,12 @@ class Exposures(data.Dataset):
 
 
 class Set(NamedTuple):
-    """Pictures to measure on.
+    """Images to measure on.
 
     Attributes:
         samples: with composite, target and mask, or image and mask.
-        groups: of each, its photograph.
-        persons: whether the object of each is a person whose skin is measured.
+        groups: the photograph of each sample.
+        persons: whether each sample's object is a person whose skin is measured.
     """
 
     samples: data.Dataset
@@ -163,7 +163,7 @@ class Set(NamedTuple):
 
 
 def triples(root: Path, split: str = "test") -> Set:
-    """The triples of a split."""
+    """Returns the triples of a split."""
     there = [data.Manifest(root / f, split, ("composite", "mask", "target")) for f in TRIPLES if (root / f).is_dir()]
     groups = [photograph(manifest, i) for manifest in there for i in range(len(manifest))]
     persons = [is_person(entry["composite"]) for manifest in there for entry in manifest.entries]
@@ -171,7 +171,7 @@ def triples(root: Path, split: str = "test") -> Set:
 
 
 def stacks(root: Path) -> data.Dataset:
-    """Regions of one exposure in another."""
+    """Returns regions of one exposure in another."""
     scenes: dict[str, list[Picture]] = {}
     if (root / STACKS).is_dir():
         manifest = data.Manifest(root / STACKS)
@@ -184,18 +184,18 @@ def stacks(root: Path) -> data.Dataset:
 
 
 def dark(root: Path) -> data.Dataset:
-    """Composites of dark photographs."""
+    """Returns composites of dark photographs."""
     own, other = (Photographs(root, PHOTOS, HELD, borrowed=borrowed) for borrowed in (False, True))
     return recoloured(data.Joined([own, other]), is_dark, 400)
 
 
 def backlit(root: Path) -> data.Dataset:
-    """Composites of photographs with the light behind the object."""
+    """Returns composites of photographs with the light behind the object."""
     return recoloured(Photographs(root, PHOTOS, HELD), is_backlit, 500)
 
 
 def fitting(root: Path, split: str = "test") -> Set:
-    """Photographs of a split with their masks, and the targets of its triples that are none of them."""
+    """Returns photographs of a split with their masks, and the targets of its triples that are none of them."""
     photos = Photographs(root, PHOTOS, (split,))
     there = set(photos.names)
     parts: list[data.Dataset] = [photos]
@@ -212,7 +212,7 @@ def fitting(root: Path, split: str = "test") -> Set:
 
 
 def opened(name: str, root: Path, work: Path) -> Set:
-    """A set by its name; composites are made once, and kept in `work`."""
+    """Returns a set by its name; composites are made once, and kept in `work`."""
     if name == "triples":
         return triples(root)
     if name == FITTING:
@@ -227,11 +227,11 @@ def opened(name: str, root: Path, work: Path) -> Set:
     return Set(samples, samples.groups, [False] * len(samples))
 
 
-# ---- what is measured ----
+# ---- measures ----
 
 
 def composite_figures(method: Method, samples: Set) -> dict[str, Any]:
-    """Of each sample the measures of what a method makes of it, whether it is the composite, and the hue of skin."""
+    """Returns each sample's measures of a method's result, whether it is the composite, and the hue of skin."""
     found: dict[str, Any] = {key: [] for key in (*MEASURES, "kept", "skin")}
     for i, sample in enumerate(samples.samples):
         composite, target, mask = (sample[role] for role in ("composite", "target", "mask"))
@@ -245,7 +245,7 @@ def composite_figures(method: Method, samples: Set) -> dict[str, Any]:
 
 
 def fitting_figures(method: Method, samples: Set) -> dict[str, Any]:
-    """Of each photograph the mean and 99th percentile of its object's change, whether it is left, the hue of skin.
+    """Returns each photograph's mean and 99th percentile of its object's change, whether it is left, the hue of skin.
 
     The change of a pixel is the largest of its channels, in levels. `of_pixels` has the share of the pixels inside at
     each change, every photograph with the same weight.
@@ -266,53 +266,53 @@ def fitting_figures(method: Method, samples: Set) -> dict[str, Any]:
 
 
 def changes(before: Picture, after: Picture, mask: Picture) -> Floats:
-    """Which share of the pixels that are at least half inside has changed by 0, 1, .. 255 levels."""
+    """Returns the shares of the pixels at least half inside that have changed by 0, 1, .. 255 levels."""
     inside = mask >= 128
     apart = (np.maximum(before, after) - np.minimum(before, after)).max(-1)[inside]
     return np.bincount(apart, minlength=256) / max(apart.size, 1)
 
 
 def quantile_of(share: Floats, q: float) -> int:
-    """The least level up to which that much of the pixels has changed."""
+    """Returns the least level up to which that much of the pixels has changed."""
     return int(np.searchsorted(np.cumsum(share), q - 1e-9))
 
 
 def skin(image: Picture, mask: Picture) -> Bools:
-    """Which pixels of an object are taken for skin, [H, W]; none where they are too few."""
+    """Returns which pixels of an object are taken for skin, [H, W]; none where they are too few."""
     inside = mask >= 128
     found: Bools = inside & is_skin(image.astype(np.float64))
     return found if found.sum() >= SKIN_LEAST * max(inside.sum(), 1) else np.zeros_like(found)
 
 
 def hue(image: Picture, where: Bools) -> float:
-    """The hue angle in degrees of the mean a* and b* of CIELAB."""
+    """Returns the hue angle in degrees of the mean a* and b* of CIELAB."""
     a, b = color.rgb_to_lab(image[where] / 255)[:, 1:].mean(0)
     return float(np.degrees(np.arctan2(b, a)))
 
 
 def hue_apart(made: Picture, target: Picture, mask: Picture) -> float | None:
-    """How far the hue of skin is from the target's, 0 to 180 degrees; None where the target shows no skin."""
+    """Returns how far the hue of skin is from the target's, 0 to 180 degrees; None where the target shows no skin."""
     where = skin(target, mask)
     if not where.any():
         return None
     return round(abs((hue(made, where) - hue(target, where) + 180) % 360 - 180), 3)
 
 
-# ---- means and what is known of them ----
+# ---- means and their intervals ----
 
 
 def mean(values: Floats, counts: Floats) -> Floats:
-    """Of values [N], of which each resample has so many: counts [R, N]."""
+    """Returns the means of values [N], of which each resample has so many: counts [R, N]."""
     return (counts @ values) / counts.sum(1)
 
 
 def share_below(values: Floats, counts: Floats) -> Floats:
-    """The share of values below zero."""
+    """Returns the share of values below zero."""
     return mean((values < 0).astype(np.float64), counts)
 
 
 def percentile(q: float) -> Callable[[Floats, Floats], Floats]:
-    """The least value that the share q of the values does not exceed."""
+    """Returns the least value that the share q of the values does not exceed."""
 
     def statistic(values: Floats, counts: Floats) -> Floats:
         order = np.argsort(values, kind="stable")
@@ -331,12 +331,12 @@ def bootstrap(
     resamples: int = RESAMPLES,
     confidence: float = 0.95,
 ) -> metrics.Interval:
-    """A statistic and its percentile bootstrap interval: photographs are drawn, each with all its composites.
+    """Returns a statistic and its percentile bootstrap interval: photographs are drawn, each with all its composites.
 
     Args:
         values: [N], one a composite.
-        groups: [N], of which photograph.
-        statistic: of values and how often each of them counts.
+        groups: [N], the photograph of each composite.
+        statistic: a function of values and of how often each of them counts.
         resamples: how many times as many photographs are drawn as there are.
         confidence: the share of them that the interval holds.
     """
@@ -353,7 +353,7 @@ def bootstrap(
 
 
 def shipped() -> dict[str, str]:
-    """Of methods with weights that come with pyharmony their SHA-256; those of `colorgrid` 'auto' and `UNGUARDED`."""
+    """Returns the SHA-256 of shipped methods' weights; those of `colorgrid` stand for 'auto' and `UNGUARDED`."""
     if importlib.util.find_spec("torch") is None:
         return {}
     from pyharmony import models
@@ -367,7 +367,7 @@ PLAIN = tuple(name for name in harmonization.METHODS if name != "auto")
 
 
 def match_histograms(composite: Picture, mask: Picture) -> Picture:
-    """scikit-image's, of the object's pixels to the background's."""
+    """Matches the object's pixels to the background's by scikit-image."""
     from skimage import exposure
 
     inside, made = mask >= 128, composite.copy()
@@ -377,21 +377,21 @@ def match_histograms(composite: Picture, mask: Picture) -> Picture:
     return made
 
 
-#: Of other libraries, as they are.
+#: Methods of other libraries, as they are.
 PEERS: Mapping[str, tuple[str, Method]] = {
     "scikit-image match_histograms": ("skimage", match_histograms),
 }
 
 
 def harmonized(source: Any) -> Method:
-    """`pyharmony.harmonize`, with its defaults but for `UNGUARDED`."""
+    """Returns `pyharmony.harmonize`, with its defaults but for `UNGUARDED`."""
     if source == UNGUARDED:
         return lambda composite, mask: pyharmony.harmonize(composite, mask, guard=False)
     return lambda composite, mask: pyharmony.harmonize(composite, mask, method=source)
 
 
 def methods(wanted: Sequence[str] | None = None) -> dict[str, Method]:
-    """Methods by the names that tables have: all there are, or those that are wanted; a path has its stem."""
+    """Returns methods by their names in tables: all there are, or those that are wanted; a path has its stem."""
     every: dict[str, Method] = {BASELINE: lambda composite, mask: composite}
     every |= {name: harmonized(name) for name in (*shipped(), *PLAIN)}
     every |= {name: call for name, (module, call) in PEERS.items() if importlib.util.find_spec(module) is not None}
@@ -411,7 +411,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def numbered(groups: Sequence[str]) -> list[int]:
-    """Groups without their names."""
+    """Replaces the names of groups by numbers."""
     places: dict[str, int] = {}
     return [places.setdefault(group, len(places)) for group in groups]
 
@@ -450,7 +450,7 @@ def run(root: Path, path: Path, work: Path, wanted: Sequence[str] | None, names:
 
 
 def calibrate(root: Path, source: str, path: Path, unseen: Sequence[str] = ()) -> None:
-    """The weights with the least `doubtful` by which the photographs of val that fit change by no more than `FITS`.
+    """Writes weights with the least `doubtful` that changes the photographs of val that fit by no more than `FITS`.
 
     With photographs that they have not seen, `sure` is found first: val has too few for one in a hundred.
 
@@ -506,12 +506,12 @@ def percent(x: metrics.Interval) -> str:
 
 
 def kind(name: str, entry: Mapping[str, Any]) -> int:
-    """The order of tables: the composite, networks, methods without weights, other libraries."""
+    """Returns the order of tables: the composite, networks, methods without weights, other libraries."""
     return 0 if name == BASELINE else 2 if name in PLAIN else 3 if name in PEERS else 1
 
 
 def ordered(found: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
-    """Of a set, the figures of each method that has been through it."""
+    """Returns a set's figures of each method that has been through it."""
     there = [(kind(m, entry), m, entry[name]) for m, entry in found["methods"].items() if name in entry]
     return {m: entry for _, m, entry in sorted(there, key=lambda item: item[:2])}
 
@@ -526,7 +526,7 @@ def rows_of(lines: Iterable[Sequence[str]]) -> str:
 
 
 def composites_table(found: Mapping[str, Any], name: str) -> str:
-    """What every method makes of a set of composites."""
+    """Returns the table of every method's results on a set of composites."""
     every, groups = ordered(found, name), found["sets"][name]
     base = every[BASELINE]
     head = ["", "PSNR", "gain", "fMSE", "ratio", "fPSNR", "SSIM", "worse", "5th percentile", "left"]
@@ -549,7 +549,7 @@ def composites_table(found: Mapping[str, Any], name: str) -> str:
 
 
 def best_table(found: Mapping[str, Any]) -> str:
-    """Networks beside the methods without weights: by how much they beat the one that comes nearest."""
+    """Compares networks with the methods without weights: by how much they beat the one that comes nearest."""
     sets = [name for name in COMPOSITES if name in found["sets"]]
     networks = dict.fromkeys(m for name in sets for m, e in ordered(found, name).items() if kind(m, e) == 1)
     lines = [["", *(COMPOSITES[name] for name in sets)]]
@@ -569,7 +569,7 @@ def best_table(found: Mapping[str, Any]) -> str:
 
 
 def fitting_table(found: Mapping[str, Any]) -> str:
-    """What methods do to photographs that fit, and to the hue of skin."""
+    """Returns the table of what methods do to photographs that fit, and to the hue of skin."""
     every, groups = ordered(found, FITTING), np.asarray(found["sets"][FITTING])
     on_triples, of = ordered(found, "triples"), np.asarray(found["sets"]["triples"])
     head = ["", "mean change", "99 % of photographs", "99 % of pixels", "left", "hue of skin", "largest"]
@@ -591,7 +591,7 @@ def fitting_table(found: Mapping[str, Any]) -> str:
 
 
 def degrees(values: Sequence[float | None], groups: npt.NDArray[Any]) -> list[str]:
-    """The mean of what is there, and the largest."""
+    """Returns the mean of the values that are there, and the largest."""
     there = [i for i, x in enumerate(values) if x is not None]
     if not there:
         return ["", ""]
@@ -605,7 +605,7 @@ def counted(found: Mapping[str, Any], name: str) -> str:
 
 
 def section(found: Mapping[str, Any]) -> str:
-    """What the page has between the marks."""
+    """Returns the text between the marks of the page."""
     parts = []
     for name, title in COMPOSITES.items():
         if name in found["sets"]:
@@ -623,13 +623,13 @@ def section(found: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-#: What stands above the table of times.
+#: The text above the table of times.
 SPEED_HEAD = """uint8, an object of 40 % of the picture: wall time in milliseconds, in brackets CPU time of all threads,
 and memory beside image and mask, the result in it, in MB; without the guard, but for rows that say so."""
 
 
 def speed_section(results: Mapping[str, Any]) -> str:
-    """Milliseconds and memory by size, of what `bench_harmonize.py` wrote."""
+    """Returns milliseconds and memory by size, from the results of `bench_harmonize.py`."""
     problems = list(dict.fromkeys(row["problem"] for row in results["rows"]))
     names = list(dict.fromkeys(row["name"] for row in results["rows"]))
     at = {(row["name"], row["problem"]): row for row in results["rows"]}
@@ -651,7 +651,7 @@ def speed_section(results: Mapping[str, Any]) -> str:
 
 
 def title(name: str) -> str:
-    """Of a row of `bench_harmonize.py`: harmonize(NAME) or harmonize(NAME), guarded."""
+    """Returns the title of a row of `bench_harmonize.py`: harmonize(NAME) or harmonize(NAME), guarded."""
     method, _, guarded = name.removeprefix("harmonize(").partition(")")
     return f"`{method}`{guarded}"
 
@@ -661,7 +661,7 @@ def marks(name: str) -> tuple[str, str]:
 
 
 def written(text: str) -> str:
-    """The page with the tables in it; those of what has not been measured stay as they are."""
+    """Returns the page with the tables in it; those of what has not been measured stay as they are."""
     sections = {}
     if RESULTS.is_file():
         sections["quality"] = section(json.loads(RESULTS.read_text()))

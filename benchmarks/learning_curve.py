@@ -1,4 +1,4 @@
-"""How good the default harmoniser is by the number of photographs that it is trained on.
+"""The quality of the default harmoniser by the number of photographs that it is trained on.
 
     python benchmarks/learning_curve.py run DATA WORK  # trains and measures RUNS, three hours on two cores
     python benchmarks/learning_curve.py report         # the table, into docs/models/colorgrid.md
@@ -28,13 +28,13 @@ OPEN = ("pairs_open", "photos_open")
 
 
 class Run(NamedTuple):
-    """What the network is trained on.
+    """The data that the network is trained on.
 
     Attributes:
-        name: of the run and its folder.
-        folders: of photographs.
+        name: the name of the run and its folder.
+        folders: the folders of photographs.
         limit: how many of them, drawn by the seed; 0: all.
-        steps: of training; 0: as many as the recipe has.
+        steps: the steps of training; 0: as many as the recipe has.
         weights: those that come with pyharmony and are measured in place of training.
         note: what the table says beside the number of photographs.
         beside: the run that its gain is compared with; empty: the one before.
@@ -66,7 +66,7 @@ RUNS = (
 
 
 def trained(root: Path, work: Path, run: Run) -> tuple[Any, int]:
-    """What `evaluation.harmonizer` takes of the weights that were best on val, and after how many steps."""
+    """Returns `evaluation.harmonizer`'s argument for the weights that were best on val, and after how many steps."""
     if run.weights:  # the last of their run
         return run.weights, max(json.loads(line)["step"] for line in LOG.read_text().splitlines() if '"step"' in line)
     changes = [
@@ -112,7 +112,7 @@ def of(rows: Sequence[Mapping[str, Any]], method: str) -> list[Mapping[str, Any]
 
 
 def table(found: Mapping[str, Any]) -> str:
-    """Gains over the composites, and how much of them each run has beyond another."""
+    """Returns the table of gains over the composites, and of how much of them each run has beyond another."""
     runs, entries = {run.name: run for run in RUNS}, {entry["name"]: entry for entry in found["runs"]}
     head = ["photographs", "", "steps", "gain on val, dB", "gain on test, dB", "beyond the last", "fMSE on test"]
     lines, last = [head], None

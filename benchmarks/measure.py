@@ -28,7 +28,7 @@ class Timing:
         self.wall.append(time.perf_counter() - wall)
 
     def summary(self) -> dict[str, float]:
-        """Medians and half the interquartile range, in milliseconds."""
+        """Returns medians and half the interquartile range, in milliseconds."""
 
         def half_range(values: list[float]) -> float:
             if len(values) < 3:
@@ -63,14 +63,14 @@ def interleave(
 
 
 def once(call: Callable[[], Any]) -> Timing:
-    """A slow contestant's only run."""
+    """Times a slow contestant's only run."""
     timing = Timing()
     timing.run(call)
     return timing
 
 
 def ratio(slow: Timing, fast: Timing, clock: str) -> float:
-    """Median of the rounds' ratios where both ran in the same rounds, else the ratio of medians."""
+    """Returns the median of the rounds' ratios where both ran in the same rounds, else the ratio of medians."""
     a, b = getattr(slow, clock), getattr(fast, clock)
     if len(a) == len(b):
         return statistics.median(x / y for x, y in zip(a, b, strict=True))
@@ -103,7 +103,7 @@ class Row:
 
 @dataclass
 class Target:
-    """What a comparison is asked to reach; printed with whether it does, and never a failure."""
+    """The aim of a comparison; printed with whether it is reached, and never a failure."""
 
     name: str
     value: float | None
@@ -133,7 +133,7 @@ class Ledger:
         self, group: str, problem: str, name: str, timing: Timing, *, version: str, against: Timing | None = None,
         **columns: Any,
     ) -> None:  # fmt: skip
-        """A row. against is the timing of ours that the ratio is formed with; None makes this a row of ours."""
+        """Adds a row. against is the timing of ours that the ratio is formed with; None makes this a row of ours."""
         self.rows.append(
             Row(
                 group, problem, name, version, against is None, timing.summary(),
@@ -147,7 +147,7 @@ class Ledger:
         self.targets.append(Target(name, None if value is None else float(value), floor, goal, unit, **more))
 
     def figure(self, key: str, value: float) -> None:
-        """A figure of gpu_goals.py, for the status of GPUs; also a target."""
+        """Adds a figure of gpu_goals.py, for the status of GPUs; also a target."""
         goal = next(goal for goal in GOALS if goal.key == key)
         self.figures[key] = float(value)
         self.target(goal.claim, value, goal.floor, goal.goal, goal.unit, higher_is_better=goal.higher_is_better)

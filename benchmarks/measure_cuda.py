@@ -32,7 +32,7 @@ class GpuTiming:
 
 
 def spread(values: list[float]) -> tuple[float, float]:
-    """Median and interquartile range."""
+    """Returns median and interquartile range."""
     if len(values) < 3:
         return (statistics.median(values), 0.0) if values else (float("nan"), 0.0)
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -40,7 +40,7 @@ def spread(values: list[float]) -> tuple[float, float]:
 
 
 def captured(call: Callable[[], Any]) -> tuple[Callable[[], Any], str]:
-    """The replay of a CUDA graph of the call, or the call itself and the reason why."""
+    """Returns the replay of a CUDA graph of the call, or the call itself and the reason why."""
     import torch
 
     stream = torch.cuda.Stream()
@@ -111,12 +111,12 @@ def interleave(
 
 
 def ratio(slow: GpuTiming, fast: GpuTiming) -> float:
-    """The median of the rounds' ratios of cold times."""
+    """Returns the median of the rounds' ratios of cold times."""
     return statistics.median(x / y for x, y in zip(slow.cold, fast.cold, strict=True))
 
 
 def wall(calls: dict[str, Callable[[], Any]], mode: str, rounds: int) -> dict[str, GpuTiming]:
-    """Wall times of calls that end when their work is done, in turn, after two rounds that do not count."""
+    """Times calls that end when their work is done, in turn, after two rounds that do not count."""
     timings = {name: GpuTiming(mode=mode) for name in calls}
     for i in range(rounds + 2):
         for name, call in calls.items():
@@ -130,7 +130,7 @@ def wall(calls: dict[str, Callable[[], Any]], mode: str, rounds: int) -> dict[st
 
 
 def on_processor(call: Callable[[], Any]) -> GpuTiming:
-    """A call on NumPy arrays by the CPU kernels, with all threads."""
+    """Returns a call on NumPy arrays by the CPU kernels, with all threads."""
 
     def run() -> None:
         pyharmony.set_device("cpu")
@@ -147,7 +147,7 @@ class GpuRow:
     """One contestant on one problem. Errors are in 8-bit levels.
 
     Attributes:
-        nbytes: read and written at the least: arguments and result.
+        nbytes: the bytes that are read and written at the least: arguments and result.
         gb_per_s: these bytes over the cold time.
         copy_share: the time of a copy of as many bytes, over this one's.
     """
@@ -177,7 +177,7 @@ def add(
     ours: GpuTiming | None = None, copy: GpuTiming | None = None, nbytes: int | None = None,
     error: float | None = None, note: str = "",
 ) -> None:  # fmt: skip
-    """A row; ours is the timing of ours that it stands beside, None makes it a row of ours."""
+    """Adds a row; ours is the timing of ours that it stands beside, None makes it a row of ours."""
     cold, warm = spread(timing.cold), spread(timing.warm)
     row = GpuRow(
         group, problem, name, version, ours is None, *cold, *warm, spread(timing.eager)[0], len(timing.cold),
@@ -189,11 +189,11 @@ def add(
 
 
 def numpy_to_numpy(ledger: Ledger, what: str, problem: Callable[[int], Callable[[str], Any]]) -> None:
-    """Rows of calls on NumPy arrays, with both transfers, and in the last one from which size the GPU pays.
+    """Adds rows of calls on NumPy arrays, with both transfers; the last one says from which size the GPU pays.
 
     Args:
-        what: is measured, in words.
-        problem: for a side the call, whose argument is its device.
+        what: the measured work, in words.
+        problem: gives for a side the call, whose argument is its device.
     """
     pays = None
     for side in SIDES:

@@ -1,4 +1,4 @@
-"""How many operations a call makes: those of torch's dispatcher, and calls into our native module.
+"""Counts the operations of a call: those of torch's dispatcher, and calls into our native module.
 
 Each is a kernel on a GPU, or about one. What only makes room, gives another view or reads a number is left out.
 """
@@ -37,14 +37,14 @@ def _is_view(func: Any) -> bool:
 
 
 def count(call: Callable[[], Any]) -> tuple[Counter[str], Counter[str]]:
-    """Operations of torch, and native calls, by name."""
+    """Counts operations of torch, and native calls, by name."""
     calls: Counter[str] = Counter()
 
     def note(_frame: Any, event: str, function: Any) -> None:
         if event == "c_call" and getattr(function, "__module__", None) == native.__name__:
             calls[function.__name__] += 1
 
-    # The backward pass of the processor runs on this thread.
+    # The backward pass of the CPU runs on this thread.
     with _Torch() as counted, torch.autograd.set_multithreading_enabled(False):
         sys.setprofile(note)
         try:

@@ -24,7 +24,7 @@ class Peer:
     """A tool, and whether it can be run here.
 
     Attributes:
-        name: as printed.
+        name: the name that is printed.
         settings: what is run, in a few words.
         version: None where the tool is missing.
         reason: why it is missing.
@@ -66,17 +66,17 @@ SPLU = Peer("scipy splu", "factor once, solve 3 channels", SCIPY)
 
 
 def dct_solve(b: npt.NDArray[np.float32], inverse: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """x = DCT^-1(DCT(b) / eigenvalues); b [C, H, W] and 1 / eigenvalues [H, W] are given."""
+    """Returns x = DCT^-1(DCT(b) / eigenvalues); b [C, H, W] and 1 / eigenvalues [H, W] are given."""
     y = scipy.fft.dctn(b, axes=(1, 2), norm="ortho", workers=2)
     y *= inverse
     return scipy.fft.idctn(y, axes=(1, 2), norm="ortho", workers=2, overwrite_x=True)
 
 
-# --- GP-GAN's equations, the way its program computes them ---
+# --- GP-GAN's equations, computed as by its program ---
 
 
 def gp_gan_features(image: Float64, color: Float64) -> Float64:
-    """[H, W, C, 5]: colours, forward differences right and down, and both rolled to the next pixel."""
+    """Returns [H, W, C, 5]: colours, forward differences right and down, and both rolled to the next pixel."""
     features = np.zeros((*image.shape, 5))
     right, down = np.zeros_like(image), np.zeros_like(image)
     right[:, :-1] = image[:, 1:] - image[:, :-1]
@@ -90,7 +90,7 @@ def gp_gan_features(image: Float64, color: Float64) -> Float64:
 
 
 def gp_gan_eigenvalues(height: int, width: int, kernel: Float64) -> Float64:
-    """Of the kernel with mirrored borders: the complex FFT of it in an array of twice the size."""
+    """Returns the kernel's eigenvalues with mirrored borders: its complex FFT in an array of twice the size."""
     padded = np.zeros((2 * height, 2 * width))
     k = kernel.shape[0]
     padded[:k, :k] = kernel
@@ -101,7 +101,7 @@ def gp_gan_eigenvalues(height: int, width: int, kernel: Float64) -> Float64:
 def gp_gan_level(
     src: Float64, dst: Float64, mask: Float64, color: Float64, color_weight: float = 1.0, sigma: float = 0.5
 ) -> Float64:
-    """One level of GP-GAN's pyramid, before its clip: [H, W, C] in [0, 1]."""
+    """Returns one level of GP-GAN's pyramid, before its clip: [H, W, C] in [0, 1]."""
     h, w, channels = dst.shape
     m = mask[:, :, None, None]
     features = gp_gan_features(src, color) * m + gp_gan_features(dst, color) * (1 - m)
@@ -128,7 +128,7 @@ def gp_gan_level(
 
 
 def seamless_clone(src: Any, dst: Any, mask: Any) -> Any:
-    """cv2.seamlessClone with the centre that leaves the source where it is; uint8 in and out."""
+    """Calls cv2.seamlessClone with the centre that leaves the source where it is; uint8 in and out."""
     import cv2
 
     cv2.setNumThreads(2)
@@ -141,14 +141,14 @@ def seamless_clone(src: Any, dst: Any, mask: Any) -> Any:
 
 
 def fpie_backend() -> str:
-    """The fastest backend that this installation has (measured in this order, fastest first)."""
+    """Returns the fastest backend that this installation has (measured in this order, fastest first)."""
     from fpie import process
 
     return next(name for name in ("openmp", "taichi-cpu", "numba", "gcc", "numpy") if name in process.ALL_BACKEND)
 
 
 def fpie(src: Any, dst: Any, mask: Any, iterations: int) -> Any:
-    """fpie's equation solver on two threads; uint8 in, uint8 out."""
+    """Runs fpie's equation solver on two threads; uint8 in, uint8 out."""
     from fpie.process import EquProcessor
 
     solver = EquProcessor(gradient="src", backend=fpie_backend(), n_cpu=2)
@@ -163,14 +163,14 @@ def fpie(src: Any, dst: Any, mask: Any, iterations: int) -> Any:
 
 
 def sparse_system(src: Any, dst: Any, mask: Any) -> tuple[Any, Float64]:
-    """The matrix and right-hand sides; assembling them is not timed."""
+    """Returns the matrix and right-hand sides; assembling them is not timed."""
     from exact import poisson_matrix, poisson_right_hand_side
 
     return poisson_matrix(mask), poisson_right_hand_side(src, dst, mask)
 
 
 def splu(matrix: Any, b: Float64) -> tuple[Float64, Any]:
-    """[n, C] to rounding error, and the factors."""
+    """Returns [n, C] to rounding error, and the factors."""
     from scipy.sparse.linalg import splu as factor
 
     factors = factor(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
@@ -178,7 +178,7 @@ def splu(matrix: Any, b: Float64) -> tuple[Float64, Any]:
 
 
 def pyamg(matrix: Any, b: Float64, tolerance: float = 1e-4) -> Float64:
-    """[n, C] to a relative residual."""
+    """Returns [n, C] to a relative residual."""
     import pyamg as package
 
     hierarchy = package.ruge_stuben_solver(matrix.tocsr())

@@ -25,19 +25,19 @@ _FROM_LMS = np.linalg.inv(spaces.RGB_TO_LMS) * 255
 
 
 def _inside(image: Pixels, mask: Pixels) -> Float32:
-    """The colours inside a mask as [N, 1, 3], 0 to 255."""
+    """Returns the colours inside a mask as [N, 1, 3], 0 to 255."""
     return image[mask > 0].astype(np.float32)[:, None]
 
 
 def _put(image: Pixels, mask: Pixels, colors: Float32) -> Pixels:
-    """Colours [N, 1, 3], 0 to 255, into a copy."""
+    """Puts colours [N, 1, 3], 0 to 255, into a copy."""
     out = image.copy()
     out[mask > 0] = cv2.convertScaleAbs(cv2.max(colors, 0))[:, 0]
     return out
 
 
 def _moments(colors: Float32) -> tuple[Any, Any]:
-    """Mean and covariance of [N, 1, 3]."""
+    """Returns mean and covariance of [N, 1, 3]."""
     flat = colors[:, 0]
     mean = np.array(cv2.mean(colors)[:3])
     apart = flat - mean.astype(np.float32)
@@ -82,7 +82,7 @@ def match_histogram(image: Pixels, reference: Pixels, mask: Pixels, theirs: Pixe
 
 
 def _counts(colors: Float32, bins: int, low: Any, high: Any) -> Any:
-    """Histograms [3, bins] of [N, 1, 3]; the upper bound is made to count."""
+    """Returns histograms [3, bins] of [N, 1, 3]; the upper bound is made to count."""
     high = np.asarray(high) + 1e-6
     return np.stack(
         [cv2.calcHist([colors], [c], None, [bins], [float(low[c]), float(high[c])]).ravel() for c in range(3)]
@@ -90,7 +90,7 @@ def _counts(colors: Float32, bins: int, low: Any, high: Any) -> Any:
 
 
 def _through(colors: Float32, tables: Any, low: Any, high: Any) -> Float32:
-    """Colours [N, 1, 3] through tables [3, n], linearly."""
+    """Sends colours [N, 1, 3] through tables [3, n], linearly."""
     edges = [np.linspace(low[c], high[c], tables.shape[1]) for c in range(3)]
     return np.stack([np.interp(colors[:, 0, c], edges[c], tables[c]) for c in range(3)], -1).astype(np.float32)[:, None]
 
@@ -105,7 +105,7 @@ def fecker(image: Pixels, reference: Pixels, mask: Pixels, theirs: Pixels) -> Pi
 
 
 def regrain(image: Pixels, change: Float32, mask: Pixels) -> Float32:
-    """The change [N, 1, 3] of what is inside, smoothed."""
+    """Returns the change [N, 1, 3] of what is inside, smoothed."""
     x, y, w, h = cv2.boundingRect(mask)
     box = np.s_[y : y + h, x : x + w]
     inside = mask[box] > 0
@@ -116,7 +116,7 @@ def regrain(image: Pixels, change: Float32, mask: Pixels) -> Float32:
 
 
 def _regrain_level(image: Float32, change: Float32, inside: Any, level: int) -> Float32:
-    """`pyharmony.reference.regrain` in float32 and planes [3, H, W], without temporary arrays in its sweeps."""
+    """Runs `pyharmony.reference.regrain` in float32 and planes [3, H, W], without temporary arrays in its sweeps."""
     height, width = inside.shape
     start = change
     if level + 1 < len(SWEEPS) and min(height, width) > SMALLEST:
@@ -161,7 +161,7 @@ def _regrain_level(image: Float32, change: Float32, inside: Any, level: int) -> 
 
 
 def _halve(x: Float32) -> Float32:
-    """Means of 2 x 2 of [C, H, W], zeros beyond the border."""
+    """Returns the means of 2 x 2 of [C, H, W], zeros beyond the border."""
     x = np.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2)))
     total: Float32 = x[:, ::2, ::2] + x[:, 1::2, ::2] + x[:, ::2, 1::2] + x[:, 1::2, 1::2]
     return total * np.float32(0.25)
@@ -205,7 +205,7 @@ def luminance_temperature(image: Pixels, reference: Pixels, mask: Pixels, theirs
 
 
 def lut(image: Pixels, table: Float32, mask: Pixels | None = None) -> Pixels:
-    """Tetrahedral interpolation."""
+    """Interpolates tetrahedrally in a table."""
     n = table.shape[0]
     inside = np.ones(image.shape[:2], bool) if mask is None else mask > 0
     t = image[inside].astype(np.float32) * np.float32((n - 1) / 255)

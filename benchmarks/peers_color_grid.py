@@ -1,4 +1,4 @@
-"""What color_grid is measured beside: its map composed of torch's operations, and of OpenCV's and NumPy's.
+"""The peers of color_grid: its map composed of torch's operations, and of OpenCV's and NumPy's.
 
 uint8 in and out. Curves are tables of 256 entries, which is the fastest form that either library has.
 """
@@ -47,7 +47,7 @@ def random_map(seed: int = 0) -> Map:
 
 
 def with_opencv(image: Any, mask: Any, given: Map) -> Any:
-    """For each depth the grid's cells enlarged by cv2.resize, whose borders and centres are those of the grid."""
+    """Enlarges the grid's cells of each depth by cv2.resize, whose borders and centres are those of the grid."""
     import cv2
 
     height, width = image.shape[:2]
@@ -95,7 +95,7 @@ def on_torch(given: Map, device: str = "cpu") -> Tensors:
 
 
 def with_torch(image: Any, mask: Any, top: int, height: int, given: Tensors) -> Any:
-    """Rows of an image of `height` rows from `top` on, by grid_sample of the grid's twelve channels."""
+    """Computes rows of an image of `height` rows from `top` on, by grid_sample of the grid's twelve channels."""
     import torch
 
     rows, width = image.shape[:2]

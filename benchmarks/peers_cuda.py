@@ -1,4 +1,4 @@
-"""What the GPU kernels are measured beside: a DCT of torch.fft at its best, CuPy's, and a copy of the same bytes.
+"""The peers of the GPU kernels: a DCT of torch.fft at its best, CuPy's, and a copy of the same bytes.
 
 Arrays are planar, [C, H, W], as a user of a DCT would hold them; ours are [H, W, C].
 """
@@ -21,12 +21,12 @@ COPY = Peer("copy of the same bytes", "as many bytes read and written as argumen
 
 
 def reordering(n: int) -> Any:
-    """Even samples forwards, then odd ones backwards: the DCT-II of n reals is a real FFT of these (Makhoul, 1980)."""
+    """Returns even samples forwards, then odd ones backwards, whose real FFT gives the DCT-II (Makhoul, 1980)."""
     return np.concatenate([np.arange(0, n, 2), np.arange(1, n, 2)[::-1]])
 
 
 def compiled(*functions: Any) -> Any:
-    """torch.compile of each function, for the shapes of one problem.
+    """Compiles each function by torch.compile, for the shapes of one problem.
 
     Functions that were compiled before are forgotten: after eight shapes of one function dynamo runs it as it is,
     without an error, and after the first change of a size it makes code for sizes that are not known.
@@ -38,7 +38,7 @@ def compiled(*functions: Any) -> Any:
 
 
 class TorchDct:
-    """Solves (L + color_weight G) x = b on [C, H, W] by a two-dimensional real FFT, a pointwise step and its inverse.
+    """A solver of (L + color_weight G) x = b on [C, H, W]: a two-dimensional real FFT, a pointwise step, its inverse.
 
     With V the FFT of the reordered b, w(k) = exp(-i pi k / 2N), A = w(k2) V(k1, k2) and B = w(k2) V(-k1, k2), the
     cosine transform X of b is, for k2 up to W / 2,
@@ -98,7 +98,7 @@ def _divide(
     v: Any, mirrored: Any, w1r: Any, w1i: Any, w2r: Any, w2i: Any, c1: Any, c2: Any,
     color_weight: float, g0: float, g1: float,
 ) -> Any:  # fmt: skip
-    """The pointwise step: v [C, H, W / 2 + 1, 2], real and imaginary parts; see TorchDct."""
+    """Runs the pointwise step: v [C, H, W / 2 + 1, 2], real and imaginary parts; see TorchDct."""
     import torch
 
     def inverse(a: Any, b: Any) -> Any:
@@ -120,7 +120,7 @@ def _divide(
 
 
 class CupyDct:
-    """The same solve by CuPy's cosine transforms, which it plans once."""
+    """A solve of the same equation by CuPy's cosine transforms, which it plans once."""
 
     def __init__(self, height: int, width: int, color_weight: float, w0: float, w1: float) -> None:
         cupy = importlib.import_module("cupy")
@@ -136,7 +136,7 @@ class CupyDct:
 
 
 def right_hand_side(src: Any, dst: Any, mask: Any, base: Any, color_weight: float) -> Any:
-    """b of the whole-image equation by torch: images [C, H, W] and a mask [H, W], floats, to [C, H, W]."""
+    """Returns b of the whole-image equation by torch: images [C, H, W] and a mask [H, W], floats, to [C, H, W]."""
     b = color_weight * base
     for axis in (1, 2):
         n = src.shape[axis] - 1
@@ -149,7 +149,7 @@ def right_hand_side(src: Any, dst: Any, mask: Any, base: Any, color_weight: floa
 
 
 def copy_of(nbytes: int) -> Callable[[], Any]:
-    """A copy on the GPU that reads half of the bytes and writes half of them."""
+    """Returns a copy on the GPU that reads half of the bytes and writes half of them."""
     torch = importlib.import_module("torch")
     source = torch.zeros(max(nbytes // 2, 1), dtype=torch.uint8, device=DEVICE)
     target = torch.empty_like(source)

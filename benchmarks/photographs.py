@@ -1,4 +1,4 @@
-"""Photographs and their masks as the benchmarks of harmonisation and realism take them."""
+"""Photographs and their masks for the benchmarks of harmonisation and realism."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pyharmony import data
 
-#: Least share of a picture that a mask covers.
+#: The least share of an image that a mask covers.
 LEAST = 0.005
 
 Picture = npt.NDArray[np.uint8]
@@ -24,8 +24,8 @@ class Photographs(data.Dataset):
 
     Args:
         root: the folder of the manifests.
-        folders: which of them; those that are not there are left out.
-        splits: of each.
+        folders: their names; those that are not there are left out.
+        splits: the splits of each.
         borrowed: whether those without a mask are meant, with masks of others that are mirrored by chance.
     """
 
@@ -66,20 +66,20 @@ class Photographs(data.Dataset):
 
 
 def photograph(manifest: data.Manifest, index: int) -> str:
-    """What the photograph of a sample was called where it came from: several objects and composites may be of one."""
+    """Returns the name of a sample's photograph where it came from: several objects and composites may be of one."""
     entry = next(entry for role, entry in manifest.entries[index].items() if role in ("image", "target"))
     return origins(manifest.root).get(entry["file"], str(entry["pair"]))
 
 
 @functools.cache
 def origins(root: Path) -> dict[str, str]:
-    """Of each file of a manifest the stem of the one that it was made of."""
+    """Returns for each file of a manifest the stem of the one that it was made of."""
     entries = json.loads((root / "manifest.json").read_text())["entries"]
     return {entry["file"]: Path(entry["path"]).stem for entry in entries if entry.get("path")}
 
 
 def source_of(entry: Mapping[str, Any]) -> str:
-    """Of an entry of a triple: the pair that its photograph is in."""
+    """Returns the pair that the photograph of a triple's entry is in."""
     return str(entry["pair"]).partition("__")[0]
 
 
@@ -88,6 +88,6 @@ def is_person(entry: Mapping[str, Any]) -> bool:
 
 
 def nearest(mask: Picture, size: tuple[int, ...]) -> Picture:
-    """A mask at [H, W], each pixel the nearest one."""
+    """Returns a mask at [H, W], each pixel the nearest one."""
     rows, columns = (((np.arange(n) + 0.5) * m / n).astype(np.intp) for n, m in zip(size, mask.shape, strict=True))
     return np.ascontiguousarray(mask[np.ix_(rows, columns)])

@@ -1,6 +1,6 @@
 """The inputs of the benchmarks: generated, deterministic, with the statistics of photographs.
 
-Pictures are the photographs of `pyharmony/cli/images` continued by mirroring, so that they keep the
+Images are the photographs of `pyharmony/cli/images` continued by mirroring, so that they keep the
 detail of real pixels at any size, under a slow change of light.
 """
 
@@ -21,7 +21,7 @@ SIZES = {"1024²": (1024, 1024), "1080p": (1080, 1920), "4K": (2160, 3840), "8K"
 
 
 def photograph(name: str, height: int, width: int, *, warmth: float = 0.0) -> Pixels:
-    """[height, width, 3] uint8: a mirrored photograph, lit unevenly."""
+    """Returns [height, width, 3] uint8: a mirrored photograph, lit unevenly."""
     from PIL import Image
 
     picture = np.asarray(Image.open(IMAGES / f"{name}.jpg"), np.float32)
@@ -35,7 +35,7 @@ def photograph(name: str, height: int, width: int, *, warmth: float = 0.0) -> Pi
 
 
 def blob(height: int, width: int, share: float = 0.4) -> npt.NDArray[np.bool_]:
-    """A lobed region that covers `share` of the image and does not touch its border."""
+    """Returns a lobed region that covers `share` of the image and does not touch its border."""
     y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None]
     angle = np.arctan2(y, x)
     radius = np.hypot(x, y) / (1 + 0.12 * np.cos(3 * angle) + 0.07 * np.sin(5 * angle + 1))
@@ -43,21 +43,21 @@ def blob(height: int, width: int, share: float = 0.4) -> npt.NDArray[np.bool_]:
 
 
 def all_but_frame(height: int, width: int) -> npt.NDArray[np.bool_]:
-    """Everything except the outermost ring of pixels."""
+    """Returns everything except the outermost ring of pixels."""
     mask = np.zeros((height, width), bool)
     mask[1:-1, 1:-1] = True
     return mask
 
 
 def halve(x: Float64) -> Float64:
-    """[H, W, ...] to [ceil(H / 2), ceil(W / 2), ...] by averages of 2 x 2, the last row and column repeated."""
+    """Halves [H, W, ...] to [ceil(H / 2), ceil(W / 2), ...] by averages of 2 x 2, the last row and column repeated."""
     pad = [(0, x.shape[0] % 2), (0, x.shape[1] % 2)] + [(0, 0)] * (x.ndim - 2)
     p = np.pad(x, pad, mode="edge")
     return (p[::2, ::2] + p[1::2, ::2] + p[::2, 1::2] + p[1::2, 1::2]) / 4
 
 
 def double(x: Float64, height: int, width: int) -> Float64:
-    """Bilinear enlargement of a `halve`d image back to [height, width, C]."""
+    """Enlarges a `halve`d image bilinearly back to [height, width, C]."""
 
     def axis(v: Float64, n: int) -> Float64:
         at = np.clip((np.arange(n) - 0.5) / 2, 0, v.shape[0] - 1)
@@ -86,12 +86,12 @@ class Blend:
         return self.mask.size
 
     def floats(self, *names: str) -> list[npt.NDArray[np.float32]]:
-        """The named images as float32 in [0, 1]."""
+        """Returns the named images as float32 in [0, 1]."""
         return [getattr(self, name).astype(np.float32) / np.float32(255) for name in names]
 
     @functools.cached_property
     def base(self) -> Pixels:
-        """What a pyramid's coarser level hands to the finest: a half-size blend, enlarged."""
+        """The base that a pyramid's coarser level hands to the finest: a half-size blend, enlarged."""
         from exact import gaussian_poisson_dct
 
         src, dst, mask = (halve(v.astype(np.float64)) for v in (self.src, self.dst, self.mask))
@@ -102,7 +102,7 @@ class Blend:
 
 @functools.lru_cache(maxsize=3)
 def blend(size: str | tuple[int, int], region: str = "blob") -> Blend:
-    """The benchmark's problem of a size ('1080p', '4K' or (H, W)) and region ('blob' or 'rectangle')."""
+    """Returns the benchmark's problem of a size ('1080p', '4K' or (H, W)) and region ('blob' or 'rectangle')."""
     h, w = SIZES[size] if isinstance(size, str) else size
     mask = blob(h, w) if region == "blob" else all_but_frame(h, w)
     name = size if isinstance(size, str) else f"{w} x {h}"

@@ -28,7 +28,7 @@ class Tensors:
 
     @property
     def nbytes(self) -> int:
-        """What a solve has to read and write at the least: its arguments and the result."""
+        """The bytes that a solve has to read and write at the least: its arguments and the result."""
         return sum(x.numel() * x.element_size() for x in (self.src, self.dst, self.mask, self.base, self.dst))
 
     def numpy(self) -> tuple[Any, ...]:
@@ -51,13 +51,13 @@ def tensors(size: str | tuple[int, int], dtype: str) -> Tensors:
 
 
 def planar(t: Tensors, weight: float, dtype: Any) -> Any:
-    """The right-hand side of a float32 problem, [3, H, W]."""
+    """Returns the right-hand side of a float32 problem, [3, H, W]."""
     src, dst, base = (x.permute(2, 0, 1).to(dtype) for x in (t.src, t.dst, t.base))
     return peers_cuda.right_hand_side(src, dst, t.mask.to(dtype), base, weight).contiguous()
 
 
 def exact(t: Tensors, weight: float) -> Any:
-    """The exact blend of a float32 problem, [H, W, 3], by a float64 DCT."""
+    """Returns the exact blend of a float32 problem, [H, W, 3], by a float64 DCT."""
     import torch
 
     solve = peers_cuda.TorchDct(*t.shape, weight, *gaussian_taps(0.5), dtype="float64", device=t.src.device, fuse=False)
@@ -65,12 +65,12 @@ def exact(t: Tensors, weight: float) -> Any:
 
 
 def levels(x: Any, y: Any) -> float:
-    """The largest difference of two images in [0, 1], in 8-bit levels."""
+    """Returns the largest difference of two images in [0, 1], in 8-bit levels."""
     return 255 * float((x.double() - y.double()).abs().max())
 
 
 def torch_dct(t: Tensors, weight: float) -> tuple[Any, str]:
-    """The fastest way of torch to solve for a given right-hand side, and how it runs."""
+    """Returns the fastest way of torch to solve for a given right-hand side, and how it runs."""
     import torch
 
     b = planar(t, weight, torch.float32)

@@ -1,4 +1,4 @@
-"""Small networks that score a picture by itself: their training data, how well they separate, and the filter.
+"""Small networks that score an image by itself: their training data, how well they separate, and the filter.
 
     python benchmarks/realism.py prepare DATA WORK
     pyharmony train realism_cnn-small --data WORK/train --set data.validation=WORK/val -o WORK/run
@@ -42,9 +42,9 @@ PHOTOS = ("pairs_open", "photos_open")
 TRIPLES = ("triples_open", "research_only/triples")
 BINS = ((20, 80), (80, 300), (300, 1000), (1000, 2600))
 EVERYTHING = (0.0, 1e9)
-#: Of the fMSE: what the filter keeps before it asks the network.
+#: Limits of the fMSE: the filter drops composites outside before it asks the network.
 LIMITS = (20.0, 2600.0)
-#: How often each change of colours is learned from: transfers more than by default, which is made for harmonisers.
+#: The share of each change of colours in training: transfers more than by default, which is made for harmonisers.
 METHODS = {name: 2 if name == "lut_mix" else 1 for name in data.METHODS}
 
 Floats = npt.NDArray[np.float64]
@@ -53,7 +53,7 @@ Floats = npt.NDArray[np.float64]
 def composites(
     root: Path, split: str, own: int, borrowed: int, seed: int, limits: tuple[float, float] = LIMITS
 ) -> data.Joined:
-    """So many composites of each photograph with a mask of its own, and of each of the others."""
+    """Makes so many composites of each photograph with a mask of its own, and of each of the others."""
     parts = []
     for borrows, count in ((False, own), (True, borrowed)):
         if count:
@@ -63,7 +63,7 @@ def composites(
 
 
 def prepare(root: Path, work: Path) -> None:
-    """Shards to train on, to choose by, and those from which the filter chooses."""
+    """Writes shards to train on, to choose by, and those from which the filter chooses."""
     work.mkdir(parents=True, exist_ok=True)
     for name, made in {
         "train": composites(root, "train", 8, 3, 0),
@@ -79,8 +79,8 @@ def prepare(root: Path, work: Path) -> None:
 
 
 def area(real: Floats, made: Floats, of: npt.NDArray[np.int64]) -> dict[str, float]:
-    """The area under the ROC curve of photographs against composites, the share of composites that score less than
-    their own photograph, and the intervals of both.
+    """Returns the area under the ROC curve of photographs against composites, the share of composites that score less
+    than their own photograph, and the intervals of both.
 
     The intervals of 95 % are of 1000 bootstrap samples of photographs, each with its composites.
 
@@ -90,7 +90,7 @@ def area(real: Floats, made: Floats, of: npt.NDArray[np.int64]) -> dict[str, flo
         of: [N] of which photograph.
     """
     wins = (real[:, None] > made).astype(float) + 0.5 * (real[:, None] == made)
-    # Of each pair of photographs: how often the first is above the composites of the second.
+    # For each pair of photographs, counts how often the first is above the composites of the second.
     counts = np.bincount(of, minlength=len(real)).astype(float)
     table = np.stack([np.bincount(of, row, len(real)) for row in wins])
     own = (real[of] > made) + 0.5 * (real[of] == made)
@@ -118,7 +118,7 @@ def area(real: Floats, made: Floats, of: npt.NDArray[np.int64]) -> dict[str, flo
 
 
 def round_trip(image: Picture, mask: Picture, random: np.random.Generator) -> Picture:
-    """The object darkened or lightened and back again, rounded to 8 bits each time."""
+    """Returns the object darkened or lightened and back again, rounded to 8 bits each time."""
     power = float(np.exp(random.choice([-1, 1]) * random.uniform(0.2, 0.6)))
     there = np.rint(255 * (np.arange(256) / 255) ** power).astype(np.uint8)
     back = np.rint(255 * (np.arange(256) / 255) ** (1 / power)).astype(np.uint8)
@@ -134,13 +134,13 @@ def recompressed(image: Picture, quality: int) -> Picture:
 
 
 def faint(composite: Picture, image: Picture, fmse: float, wanted: float) -> Picture:
-    """The composite with its change made so small that its fMSE is about what is wanted."""
+    """Returns the composite with its change made so small that its fMSE is about what is wanted."""
     change = (composite.astype(np.float64) - image) * np.sqrt(wanted / fmse)
     return np.rint(image + change).clip(0, 255).astype(np.uint8)
 
 
 def rimmed(image: Picture, composite: Picture, mask: Picture) -> Picture:
-    """The photograph with the composite's colours next to the border of the mask, in a hundredth of the side."""
+    """Returns the photograph with the composite's colours next to the mask's border, in a hundredth of the side."""
     radius = max(1, round(min(mask.shape) / 200))
     m = torch.from_numpy((mask >= 128).astype(np.float32))[None, None]
     size = 2 * radius + 1
@@ -150,7 +150,7 @@ def rimmed(image: Picture, composite: Picture, mask: Picture) -> Picture:
 
 
 def calibrate(pairs: data.Shards, model: Model, path: Path) -> None:
-    """The weights of a style encoder with the decay by which half of these photographs and composites score 0.5."""
+    """Writes a style encoder's weights with the decay by which half of these photographs and composites score 0.5."""
     distances = [
         -np.log(scoring.harmony_score(pair[role], pair["mask"], weights=model, device="cpu")) / model.config.decay
         for pair in pairs
@@ -164,7 +164,7 @@ def calibrate(pairs: data.Shards, model: Model, path: Path) -> None:
 
 
 def measure(root: Path, model: Model) -> dict[str, Any]:
-    """By `realism_score`, with and without the mask, or of an encoder of regions by `harmony_score`."""
+    """Measures by `realism_score`, with and without the mask, or an encoder of regions by `harmony_score`."""
     masked = model.name != "realism_cnn"
 
     def score(picture: Picture, mask: Picture | None) -> float:
@@ -219,7 +219,7 @@ def measure(root: Path, model: Model) -> dict[str, Any]:
 
 
 def summary(real: list[dict[str, float]], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Areas: all composites, without their masks, by their fMSE; and of the controls, which should be 0.5."""
+    """Returns areas: all composites, without their masks, by their fMSE; and of the controls, which should be 0.5."""
     photographs = np.array([row["mask"] for row in real])
     of = np.array([row["of"] for row in rows])
     made = np.array([row["mask"] for row in rows])
@@ -260,7 +260,7 @@ class Regressor(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
-        """The parameters for composites [N, 3, S, S] and masks [N, 1, S, S], in [0, 1]: [N, 12 + 3 K]."""
+        """Returns the parameters for composites [N, 3, S, S] and masks [N, 1, S, S], in [0, 1]: [N, 12 + 3 K]."""
         x = torch.cat([composite * 2 - 1, mask], 1)
         means = []
         for layer, norm in zip(self.layers, self.norms, strict=True):
@@ -271,7 +271,7 @@ class Regressor(nn.Module):
         return self.out(torch.relu(self.hidden(torch.cat(means, 1))))
 
     def apply(self, parameters: Tensor, composite: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
-        """The harmonised pictures."""
+        """Returns the harmonised images."""
         change, curves = parameters[:, :12].reshape(-1, 3, 4), parameters[:, 12:].reshape(-1, 3, self.knots)
         y = composite + torch.einsum("nij,njhw->nihw", change[:, :, :3], composite) + change[:, :, 3, None, None]
         at = composite.clamp(0, 1) * (self.knots - 1)
@@ -296,7 +296,7 @@ def unit(x: Tensor) -> Tensor:
 def trained(
     samples: dict[str, Tensor], chosen: npt.NDArray[np.int64], seed: int, steps: int
 ) -> tuple[Regressor, float]:
-    """A regressor after so many steps on the chosen samples, and the time of the processor that it took."""
+    """Returns a regressor after so many steps on the chosen samples, and the CPU time that it took."""
     torch.manual_seed(seed)
     model = Regressor().train()
     optimizer = torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=1e-2)
@@ -320,7 +320,7 @@ def trained(
 
 @torch.no_grad()
 def errors(model: Regressor | None, small: dict[str, Tensor], whole: dict[str, Tensor]) -> dict[str, Floats]:
-    """Of each sample PSNR and fMSE at the size of whole; None: of the composites."""
+    """Returns each sample's PSNR and fMSE at the size of whole; None: of the composites."""
     output = unit(whole["composite"])
     if model is not None:
         output = model.apply(model(unit(small["composite"]), unit(small["mask"])), output, unit(whole["mask"]))
@@ -332,7 +332,7 @@ def errors(model: Regressor | None, small: dict[str, Tensor], whole: dict[str, T
 
 
 def compare(root: Path, model: Model, pool: data.Shards, path: Path, *, seeds: int, steps: int, keep: float) -> None:
-    """The same regressor trained on as many composites without the filter, with its limits, and with its network.
+    """Trains the same regressor on as many composites without the filter, with its limits, and with its network.
 
     The file at path is written after each seed; seeds that are in it are not trained again.
     """
@@ -376,7 +376,7 @@ def compare(root: Path, model: Model, pool: data.Shards, path: Path, *, seeds: i
 
 
 def means(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Of each arm the figures over all triples and seeds, and what they are beyond those of `limits`."""
+    """Returns each arm's figures over all triples and seeds, and what they are beyond those of `limits`."""
     found: dict[str, Any] = {}
     for arm in runs[0]:
         found[arm] = {}

@@ -38,7 +38,7 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def gpu_tables(rows: list[dict[str, Any]]) -> list[str]:
-    """A heading and a table for each group of rows that were measured on a GPU."""
+    """Returns a heading and a table for each group of rows that were measured on a GPU."""
     header = ["problem", "contestant", "cold ms", "warm ms", "call, ms", "run as", "GB/s", "of a copy", "times ours",
               "error", "how"]  # fmt: skip
     groups: dict[str, list[list[str]]] = {}
@@ -69,7 +69,7 @@ def verdict(target: dict[str, Any]) -> str:
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """The tables of a run."""
+    """Returns the tables of a run."""
     m = results["machine"]
     parts = [
         f"{m['cpu']}, {m['threads']} threads on {m['cores']} cores, {m['simd']}; {m['system']}, Python {m['python']}, "
@@ -131,7 +131,7 @@ def markdown(results: dict[str, Any]) -> str:
 
 
 def plot(results: dict[str, Any], path: Path) -> None:
-    """Wall time against error of every contestant, one panel a group and problem with a peer."""
+    """Plots wall time against error of every contestant, one panel a group and problem with a peer."""
     import matplotlib
 
     matplotlib.use("Agg")

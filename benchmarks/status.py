@@ -34,7 +34,7 @@ def verdict(goal: Goal, value: float) -> str:
 
 
 def measured(goal: Goal, results: dict[str, Any]) -> tuple[float, dict[str, Any]] | None:
-    """The value in the results of a GPU, and the part that measured it."""
+    """Returns the value in the results of a GPU, and the part that measured it."""
     for part in results["parts"].values():
         value = part.get("figures", {}).get(goal.key)
         if value is not None:
@@ -94,7 +94,7 @@ def markdown(recorded: list[dict[str, Any]], present: str, goals: Sequence[Goal]
 
 
 def current() -> str:
-    """What STATUS.md has to hold."""
+    """Returns the text that STATUS.md has to hold."""
     recorded = gpu_results.recorded()
     # Without a measurement the sources do not matter, and need not be hashed.
     return markdown(recorded, gpu_results.kernel_hash() if recorded else "")

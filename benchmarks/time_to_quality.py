@@ -1,10 +1,10 @@
-"""What the savings of DoveNet's step, and bfloat16, do to what is learned: the literal published step beside ours.
+"""The effect of DoveNet's savings and of bfloat16 on what is learned: the literal published step beside ours.
 
     python benchmarks/time_to_quality.py DATA -o benchmarks/results/time_to_quality.json
 
 Each starts from the same weights, with the same seed, and sees the same composites in the same order: photographs of
-DATA/pairs_open for training, their objects recoloured. Measured is the PSNR of composites of its other photographs,
-with a moving average of the weights, and the time of the processor that the steps took. One thread.
+DATA/pairs_open for training, their objects recoloured. The measures are the PSNR of composites of its other
+photographs, with a moving average of the weights, and the CPU time that the steps took, on one thread.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Batch = dict[str, Tensor]
 
 
 def recoloured(data: Path, splits: Sequence[str], times: int, seed: int) -> Batch:
-    """Photographs with each object changed by a gamma, gains and shifts of its channels."""
+    """Returns photographs with each object changed by a gamma, gains and shifts of its channels."""
     folder = data / "pairs_open"
     entries = json.loads((folder / "manifest.json").read_text())["entries"]
     photos = {entry["pair"]: entry["file"] for entry in entries if entry["role"] == "photo"}
@@ -61,7 +61,7 @@ def chosen(samples: Batch, index: Tensor) -> Batch:
 
 
 def psnr(generate: Callable[[Batch], Tensor], samples: Batch) -> float:
-    """The mean over the samples, of the output inside the mask and the composite outside."""
+    """Returns the mean over the samples, of the output inside the mask and the composite outside."""
     found = []
     for start in range(0, len(samples["target"]), 8):
         batch = chosen(samples, torch.arange(start, min(start + 8, len(samples["target"]))))
@@ -73,7 +73,7 @@ def psnr(generate: Callable[[Batch], Tensor], samples: Batch) -> float:
 
 
 def contestants(width: int, seed: int) -> dict[str, tuple[nn.Module, Callable[[Batch], Any], Callable[..., Tensor]]]:
-    """By name: the generator, a step, and what the generator makes of a batch."""
+    """Returns by name: the generator, a step, and a function that gives the generator's output for a batch."""
 
     def literal() -> tuple[nn.Module, Callable[[Batch], Any], Callable[..., Tensor]]:
         step = PublishedStep(width, lr=LR)

@@ -17,7 +17,7 @@ if(NOT HM_CUDA)
   return()
 endif()
 
-# What keeps nvcc from being used; empty where nothing does.
+# The reason why nvcc cannot be used; empty where it can.
 set(hm_trouble "")
 if(CMAKE_CUDA_COMPILER)
   set(HM_NVCC "${CMAKE_CUDA_COMPILER}")
@@ -42,7 +42,7 @@ else()
   elseif(hm_version VERSION_LESS HM_OLDEST_CUDA OR NOT hm_known)
     set(hm_trouble "${HM_NVCC} is of CUDA ${hm_version}, and ${HM_OLDEST_CUDA} or later is needed")
   else()
-    # With the C++ compiler of this machine: an older nvcc refuses a newer one.
+    # The check uses this machine's C++ compiler: an older nvcc refuses a newer one.
     if(NOT DEFINED ENV{CUDACXX})
       set(ENV{CUDACXX} "${HM_NVCC}")
     endif()

@@ -1,4 +1,4 @@
-# Which GPU architectures the kernels are compiled for. No project is needed: tests run it by `cmake -P`.
+# Chooses the GPU architectures to compile the kernels for. No project is needed: tests run it by `cmake -P`.
 
 # Machine code for the GPUs in use, and PTX that the driver of later ones compiles.
 set(HM_RELEASE_ARCHITECTURES 75-real 80-real 86-real 89-real 90-real 100-real 120-real 90-virtual 120-virtual)
@@ -43,7 +43,7 @@ function(hm_choose_architectures out choice known present)
       elseif(nearest MATCHES "^${family}[0-9]$")
         list(APPEND chosen ${nearest}-real)
       else()
-        # Newer than nvcc: the driver compiles the newest that nvcc knows.
+        # The GPU is newer than nvcc: its driver compiles PTX of the newest that nvcc knows.
         list(APPEND chosen ${nearest}-virtual)
       endif()
     endforeach()

@@ -27,10 +27,10 @@ Box = tuple[int, int, int, int]
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOS = Path(os.environ.get("PYHARMONY_DATA", ROOT.parent / "shared" / "data"))
 GALLERY = ROOT / "docs" / "images" / "gallery"
-#: A panel of a row, width and height.
+#: The width and height of a panel of a row.
 PANEL = (420, 280)
 
-# Outlines drawn by hand, (x, y) in the pixels of the photograph, or of the part of it that is cut.
+# The outlines are drawn by hand, (x, y) in the pixels of the photograph, or of the part of it that is cut.
 ASTRONAUT = (
     (155, 85), (158, 60), (172, 38), (195, 22), (222, 15), (250, 18), (275, 30), (292, 50), (300, 75), (299, 95),
     (290, 115), (278, 124), (270, 132), (262, 150), (257, 172), (275, 190), (293, 210), (303, 230), (318, 240),
@@ -62,7 +62,7 @@ def resized(image: Image.Image, size: tuple[int, int], box: Box | None = None) -
 
 
 def soft(mask: Pixels) -> Pixels:
-    """A hard mask with an edge of two pixels that lies inside of it: nothing of the old background comes along."""
+    """Gives a hard mask an edge of two pixels that lies inside of it: nothing of the old background comes along."""
     blurred = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.4)
     return np.clip((blurred - 110) * 255 / 140, 0, 255).astype(np.uint8)
 
@@ -73,7 +73,7 @@ def scaled(pixels: Pixels, mask: Pixels, height: int) -> tuple[Pixels, Pixels]:
 
 
 def frame(picture: Pixels, bottom: int) -> Pixels:
-    """A rectangle with soft edges, as one cuts with scissors; bottom is the margin below."""
+    """Returns a rectangle with soft edges, as one cuts with scissors; bottom is the margin below."""
     mask = np.zeros(picture.shape[:2], np.uint8)
     mask[8 : picture.shape[0] - bottom, 8:-8] = 255
     return cv2.GaussianBlur(mask, (0, 0), 3).astype(np.uint8)
@@ -85,7 +85,7 @@ def astronaut() -> tuple[Pixels, Pixels]:
 
 
 def runner() -> tuple[Pixels, Pixels]:
-    """The mask that was drawn of him, without the leaves behind that it has at the edge: he wears nothing green."""
+    """Returns the mask drawn of him, without the leaves behind him that it has at the edge: he wears nothing green."""
     part = np.s_[120:612, 158:436]
     picture = np.asarray(photo("pairs_open/images/coco_000872_0.jpg"))[part]
     mask = np.asarray(Image.open(PHOTOS / "pairs_open/masks/coco_000872_0.png").convert("L"))[part]
@@ -97,7 +97,7 @@ def runner() -> tuple[Pixels, Pixels]:
 
 
 def cup() -> tuple[Pixels, Pixels]:
-    """With its saucer, whose lower rim is convex."""
+    """Returns the cup with its saucer, whose lower rim is convex."""
     picture = data.coffee()
     outline = ellipse(picture.shape, (278, 227), (201, 160)) | ellipse(picture.shape, (290, 113), (118, 95))
     mask = refine(picture, outline | polygon(picture.shape, SPOON), sure=5, reach=3)
@@ -112,7 +112,7 @@ def otter() -> tuple[Pixels, Pixels]:
 
 
 def placed(mask: Pixels, at: tuple[int, int], shape: tuple[int, ...]) -> Pixels:
-    """The mask in the frame of the picture that it is pasted into."""
+    """Returns the mask in the frame of the image that its object is put into."""
     page = Image.new("L", (shape[1], shape[0]))
     page.paste(Image.fromarray(mask), at)
     return np.asarray(page)
@@ -121,7 +121,7 @@ def placed(mask: Pixels, at: tuple[int, int], shape: tuple[int, ...]) -> Pixels:
 def harmonized(
     cut: tuple[Pixels, Pixels], place: str, box: Box, height: int, at: tuple[int, int]
 ) -> tuple[Pixels, Pixels]:
-    """A cut-out of that height laid over a part of a photograph, 840 pixels wide: as it is, and harmonised."""
+    """Lays a cut-out of that height over a part of a photograph, 840 pixels wide: as it is, and harmonised."""
     dst = resized(photo(place), (840, 560), box)
     src, mask = scaled(*cut, height)
     before = blend.alpha(src, dst, mask, at=at)
@@ -129,7 +129,7 @@ def harmonized(
 
 
 def mural() -> tuple[Pixels, Pixels]:
-    """A wood print painted on a wall: the joints of the bricks show through."""
+    """Blends a wood print onto a wall: the joints of the bricks show through."""
     wall = resized(Image.fromarray(np.rot90(data.brick())), (840, 840))[:560]
     dst = np.clip(wall[..., None] * np.array([1.12, 0.98, 0.86]), 0, 255).astype(np.uint8)
     src = resized(photo("photos_open/images/budgie_ocean_waves.jpg"), (520, 330), (40, 0, 608, 360))
@@ -140,7 +140,7 @@ def mural() -> tuple[Pixels, Pixels]:
 
 
 def flowers() -> tuple[Pixels, Pixels]:
-    """A strip of a photograph with a stem, cut out as a rectangle, solved into another."""
+    """Solves a strip of a photograph with a stem, cut out as a rectangle, into another."""
     dst = resized(photo("photos_open/images/wp_northern_buttercups_flowers.jpg"), (840, 560), (0, 0, 555, 370))
     src = resized(photo("photos_open/images/wp_dallas_creek_square.jpg"), (334, 560), (240, 0, 594, 594))
     mask = frame(src, bottom=0)
@@ -148,7 +148,7 @@ def flowers() -> tuple[Pixels, Pixels]:
 
 
 def rows() -> dict[str, tuple[Pixels, Pixels]]:
-    """Before and after, by the name of the file."""
+    """Returns before and after, by the name of the file."""
     photos = "photos_open/images/"
     return {
         "astronaut": harmonized(

@@ -1,4 +1,4 @@
-"""Makes the pictures and masks of `pyharmony/cli/images` from scikit-image's bundled photographs.
+"""Makes the images and masks of `pyharmony/cli/images` from scikit-image's bundled photographs.
 
 The files it writes are part of the repository, so this runs only when a cut-out or mask is to
 change. It needs scikit-image and opencv-python-headless.
@@ -21,7 +21,7 @@ Pixels = npt.NDArray[np.uint8]
 
 IMAGES = Path(__file__).parent.parent / "pyharmony" / "cli" / "images"
 
-# Outlines drawn by hand, (x, y) in the photograph's own pixels.
+# The outlines are drawn by hand, (x, y) in the photograph's own pixels.
 CAT_FACE = (
     (62, 30), (45, 60), (40, 120), (55, 165), (90, 205), (140, 240), (190, 268), (235, 282), (280, 280), (320, 255),
     (348, 215), (362, 180), (370, 130), (366, 80), (350, 45), (320, 18), (260, 10), (180, 8), (110, 10),
@@ -43,7 +43,7 @@ def ellipse(shape: tuple[int, ...], centre: tuple[int, int], axes: tuple[int, in
 
 
 def refine(photo: Pixels, outline: Pixels, *, sure: int, reach: int) -> Pixels:
-    """GrabCut between the outline shrunk by `sure` pixels and the outline grown by `reach`."""
+    """Runs GrabCut between the outline shrunk by `sure` pixels and the outline grown by `reach`."""
 
     def disc(radius: int) -> Pixels:
         return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)).astype(np.uint8)

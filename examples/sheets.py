@@ -2,7 +2,7 @@
 
     python examples/sheets.py [--out artifacts/sheets]
 
-Writes two pictures a pair: `<pair>.png`, every blend at 1:1, and `<pair>_contour.png`, four times enlarged, a row a
+Writes two images a pair: `<pair>.png`, every blend at 1:1, and `<pair>_contour.png`, four times enlarged, a row a
 place on the contour. Prints for each blend what it changed outside the mask and its steps across the contour, in 8-bit
 levels beyond the gradient that was asked for there; the exact membrane, in float64, is what a solve can do at best.
 
@@ -34,13 +34,13 @@ def load(file: Path, mode: str) -> Pixels:
 
 
 def inner_edge(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Pixels inside with a 4-neighbour outside."""
+    """Returns the pixels inside with a 4-neighbour outside."""
     padded = np.pad(inside, 1, mode="edge")
     return inside & ~(padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:])
 
 
 def places(inside: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Points (y, x) of the contour, far from each other and from the image's border."""
+    """Returns points (y, x) of the contour, far from each other and from the image's border."""
     half = CROP // 2
     edge = inner_edge(inside)
     edge[:half] = edge[-half:] = edge[:, :half] = edge[:, -half:] = False
@@ -61,7 +61,7 @@ def overview(src: Pixels, dst: Pixels, mask: Pixels, results: dict[str, Pixels])
 
 
 def contour(dst: Pixels, mask: Pixels, results: dict[str, Pixels]) -> Image.Image:
-    """A row a place: dst, the blends, and the last of them with the contour marked."""
+    """Draws a row a place: dst, the blends, and the last of them with the contour marked."""
     marked = results[CLOSE_UPS[-1]].copy()
     marked[inner_edge(mask > 0)] = (255, 0, 0)
     pictures = {"dst": dst, **{name: results[name] for name in CLOSE_UPS}, "contour": marked}
@@ -73,7 +73,7 @@ def contour(dst: Pixels, mask: Pixels, results: dict[str, Pixels]) -> Image.Imag
 
 
 def steps(result: npt.NDArray[Any], src: Pixels, dst: Pixels, mask: Pixels) -> npt.NDArray[np.float64]:
-    """|(x_i - x_j) - the wanted difference| of the edges across the contour, in the unit of uint8."""
+    """Returns |(x_i - x_j) - the wanted difference| of the edges across the contour, in the unit of uint8."""
     x, s, d = (a.astype(np.float64) for a in (result, src, dst))
     inside, share = mask > 0, mask / 255.0
     found = []

@@ -1,4 +1,4 @@
-"""What the tests share: data, profiles of Hypothesis, instruction sets, thread counts, the list of expected skips."""
+"""The tests' common parts: data, profiles of Hypothesis, instruction sets, threads, the list of expected skips."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pyharmony._native import native
 ROOT = Path(__file__).resolve().parent.parent
 EXPECTED_SKIPS = Path(__file__).with_name("expected_skips.txt")
 
-# The same cases every time, but for the full profile. Times are measured in benchmarks/, not here.
+# Cases are the same every time, but for the full profile. Times are measured in benchmarks/, not here.
 hypothesis.settings.register_profile("short", max_examples=10, deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile("default", max_examples=40, deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile(
@@ -31,13 +31,13 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 
 @pytest.fixture(scope="session")
 def repository() -> Path:
-    """The repository's root."""
+    """Returns the repository's root."""
     return ROOT
 
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """The shared pictures and reference vectors: $PYHARMONY_DATA, or shared/data beside the repository."""
+    """Returns the shared images and reference vectors: $PYHARMONY_DATA, or shared/data beside the repository."""
     path = Path(os.environ.get("PYHARMONY_DATA") or ROOT.parent / "shared" / "data")
     if not path.is_dir():
         pytest.skip("shared data not found")
@@ -46,7 +46,7 @@ def data_dir() -> Path:
 
 @pytest.fixture(params=["baseline", "avx2", "avx512"])
 def simd(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Runs the test once with the kernels of each instruction set that this processor has."""
+    """Runs the test once with the kernels of each instruction set that this CPU has."""
     before = native.simd_level()
     try:
         native.set_simd_level(request.param)
@@ -58,7 +58,7 @@ def simd(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def one_torch_thread() -> Iterator[None]:
-    """Networks as narrow as those of the tests are slower with more."""
+    """Gives torch one thread: networks as narrow as those of the tests are slower with more."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -76,7 +76,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def load_emulator(name: str) -> Any:
-    """A module of the emulator: of the folder $PYHARMONY_EMULATOR, or the newest that was built under build/."""
+    """Returns a module of the emulator: from the folder $PYHARMONY_EMULATOR, or the newest one under build/."""
     folder = os.environ.get("PYHARMONY_EMULATOR")
     file = name + importlib.machinery.EXTENSION_SUFFIXES[0]
     found = list(Path(folder).glob(file)) if folder else list(ROOT.glob(f"build/*/emulator/{file}"))
@@ -96,13 +96,13 @@ def load_emulator(name: str) -> Any:
 
 @pytest.fixture(scope="session")
 def emulator_module() -> Any:
-    """The CUDA kernels compiled for the CPU; with PYHARMONY_EMULATOR_CHECK=1 with the checker."""
+    """Returns the CUDA kernels compiled for the CPU; with PYHARMONY_EMULATOR_CHECK=1 with the checker."""
     return load_emulator("_emulator_check" if os.environ.get("PYHARMONY_EMULATOR_CHECK") == "1" else "_emulator")
 
 
 @pytest.fixture(params=[1, 2, 3], ids=lambda n: f"seed{n}")
 def emulator(request: pytest.FixtureRequest, emulator_module: Any) -> Iterator[Any]:
-    """The CUDA kernels on the CPU, with three orders of their threads; the checker, where it is built in, is silent."""
+    """Yields the CUDA kernels on the CPU, with three orders of their threads; a checker that is built in is silent."""
     emulator_module.set_seed(request.param)
     yield emulator_module
     emulator_module.set_seed(0)
@@ -114,25 +114,25 @@ def emulator(request: pytest.FixtureRequest, emulator_module: Any) -> Iterator[A
 
 @pytest.fixture(scope="session")
 def emulator_tests() -> Any:
-    """The kernels of tests/native, without the checker."""
+    """Returns the kernels of tests/native, without the checker."""
     return load_emulator("_emulator_tests")
 
 
 @pytest.fixture(scope="session")
 def emulator_tests_check() -> Any:
-    """The kernels of tests/native with the checker."""
+    """Returns the kernels of tests/native with the checker."""
     return load_emulator("_emulator_tests_check")
 
 
 @pytest.fixture(scope="session")
 def emulator_check() -> Any:
-    """The kernels of the package with the checker."""
+    """Returns the kernels of the package with the checker."""
     return load_emulator("_emulator_check")
 
 
 @pytest.fixture(scope="session")
 def device_module() -> Any:
-    """The native kernels of a CUDA device, on a machine that has one."""
+    """Returns the native kernels of a CUDA device, on a machine that has one."""
     module = _native.device_module()
     if module is None:
         pytest.skip("no CUDA device")
@@ -188,7 +188,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what runs the emulator's kernels: they know neither instruction sets nor the processor's threads."""
+    """Marks tests that run the emulator's kernels, which know neither instruction sets nor the CPU's threads."""
     for item in items:
         if not {"emulator", "emulator_module"}.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("emulated")

@@ -1,4 +1,4 @@
-"""Arrays in the memory of the emulator's device, as other libraries would hand them over."""
+"""Arrays in the memory of the emulator's device, in the form in which other libraries hand them over."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pyharmony._cuda import DeviceArray
 
 
 class Interface:
-    """NumPy memory that says it is a device's: what numba and others hand over."""
+    """NumPy memory that says it is a device's; numba and others hand over such objects."""
 
     def __init__(self, array: np.ndarray[Any, Any], **more: Any) -> None:
         self.array = array
@@ -28,13 +28,13 @@ class Interface:
 
 
 def fetched(array: DeviceArray) -> np.ndarray[Any, Any]:
-    """What the emulator's device holds, which is memory of the processor."""
+    """Returns the values on the emulator's device, whose memory is the CPU's."""
     values = (ctypes.c_char * array.nbytes).from_address(array.pointer)
     return np.frombuffer(values, array.dtype).reshape(array.shape).copy()
 
 
 class Device:
-    """The emulator's module with some names of its own in place: a device that fails, or is another one."""
+    """The emulator's module with some names replaced: a device that fails, or is another one."""
 
     def __init__(self, module: Any, **instead: Any) -> None:
         self._module = module

@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 
 
 class Buffer:
-    """Memory of the emulated device, of the very size of an array; what nobody has written is known as such."""
+    """Memory of the emulated device, exactly as large as an array; its unwritten parts are known as such."""
 
     def __init__(self, native: Any, shape: Sequence[int], dtype: npt.DTypeLike) -> None:
         self.shape, self.dtype = tuple(shape), np.dtype(dtype)
@@ -33,7 +33,7 @@ class Buffer:
         return self._memory.bytes
 
     def view(self, *, writable: bool = True) -> Any:
-        """The ArrayView of all of it."""
+        """Returns the ArrayView of all of it."""
         strides, step = [], 1
         for size in reversed(self.shape):
             strides.append(step)
@@ -94,7 +94,7 @@ def case(
 
 
 def _test_case(name: str, sizes: tuple[int, int] = (2048, 2048)) -> None:
-    """A kernel of tests/native: floats in and out, 16 counters."""
+    """Registers a kernel of tests/native: floats in and out, 16 counters."""
 
     @case(name, "_emulator_tests")
     def run(native: Any, memory: Memory) -> Sequence[Array]:
@@ -186,7 +186,7 @@ def _pyramid_lay(native: Any, memory: Memory) -> Sequence[Array]:
 
 
 def _rectangle(memory: Memory, shape: Sequence[int]) -> list[Buffer]:
-    """src, dst, mask and base."""
+    """Returns src, dst, mask and base."""
     return [memory.put(_images(shape[:3] if seed == 2 else shape, seed=seed)) for seed in range(4)]
 
 
@@ -211,7 +211,7 @@ _gaussian_poisson_multigrid((1, 130, 140, 1), 0.0)
 
 
 def _chebyshev_scratch(native: Any, memory: Memory, views: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The workspace and the state of all runs."""
+    """Returns the workspace and the state of all runs."""
     schedule = native.gaussian_poisson_chebyshev_schedule(*views, **options)
     sizes = {"workspace": schedule.workspace_size, "state": schedule.state_size}
     buffers = {name: memory.empty(size, np.uint8) for name, size in sizes.items()}
@@ -263,7 +263,7 @@ _gaussian_poisson_chebyshev((2, 18, 33, 2), "float32", rhs=True, pinned=True)
 
 
 def _gaussian_poisson_chebyshev(name: str, shape: Sequence[int], *, half_base: bool = False, **options: Any) -> None:
-    """weight None: a map."""
+    """Registers a solve; weight None stands for a map."""
 
     @case(f"gaussian_poisson_chebyshev {name}")
     def run(native: Any, memory: Memory) -> Sequence[Array]:
@@ -299,7 +299,7 @@ def _poisson(
     name: str, size: tuple[int, int], dtype: str, *, tail_cells: int, rhs: bool = False, film: bool = False,
     weight: float | None = 0.0, w1: float = 0.0, gradients: str = "source", certify: bool = False, items: int = 1,
 ) -> None:  # fmt: skip
-    """A solve; weight None: a map."""
+    """Registers a solve; weight None stands for a map."""
 
     @case(f"poisson {name}")
     def run(native: Any, memory: Memory) -> Sequence[Array]:
@@ -391,7 +391,7 @@ _partial_conv_plan("soft", (2, 2, 40, 70), 2, True, [(3, 2, 1), (3, 2, 1)])
 
 
 def _partial_conv_passes(name: str, dtype: str, shape: Sequence[int], last: bool) -> None:
-    """The passes before and after a convolution, in place and into another tensor."""
+    """Registers the passes before and after a convolution, in place and into another tensor."""
 
     @case(f"partial_conv_passes {name}")
     def run(native: Any, memory: Memory) -> Sequence[Array]:
@@ -436,7 +436,7 @@ _partial_conv_passes("planar float16, of no packs", "float16", (1, 2, 41, 53), F
 
 
 def _partial_conv_direct(dtype: str, shape: Sequence[int], kernel: int, outputs: int, last: bool) -> None:
-    """In two parts of the channels where a kernel is large; the mask leaves tiles without a pixel."""
+    """Registers it in two parts of the channels where a kernel is large; the mask leaves tiles without a pixel."""
 
     @case(f"partial_conv_direct {dtype} {kernel}x{kernel}")
     def run(native: Any, memory: Memory) -> Sequence[Array]:
@@ -474,7 +474,7 @@ _partial_conv_direct("bfloat16", (1, 1, 11, 40), 3, 8, True)
 
 
 def _spectral_norm(name: str, shapes: Sequence[Sequence[int]], dtype: str, iterations: int, order: str) -> None:
-    """Norms of weights [outer, rows, inner], their gradients too."""
+    """Registers norms of weights [outer, rows, inner], with their gradients."""
 
     @case(f"spectral_norm {name}")
     def run(native: Any, memory: Memory) -> Sequence[Array]:
@@ -500,7 +500,7 @@ def _spectral_norm(name: str, shapes: Sequence[Sequence[int]], dtype: str, itera
         return [array.get() for array in (*outs, *made, *us, *vs, sigmas, state)]
 
 
-# More than one block of rows, chunk of columns and tile each; rows in fours and one by one; layers in one launch.
+# There are several blocks of rows, chunks of columns and tiles; rows in fours and one by one; layers in one launch.
 for _order in ("legacy", "parametrization"):
     _spectral_norm(_order, [(1, 140, 2052), (1, 5, 27), (12, 33, 16), (5, 20, 9)], "float32", 2, _order)
 _spectral_norm("float16", [(1, 24, 100), (3, 20, 5)], "float16", 1, "legacy")
@@ -508,7 +508,7 @@ _spectral_norm("eval", [(1, 24, 100), (3, 20, 5)], "float32", 0, "legacy")
 
 
 def _instance_norm(name: str, dtype: str, shape: Sequence[int], last: bool) -> None:
-    """The norm and its gradients of both orders."""
+    """Registers the norm and its gradients of both orders."""
 
     @case(f"instance_norm {name}")
     def run(native: Any, memory: Memory) -> Sequence[Array]:
@@ -533,7 +533,7 @@ def _instance_norm(name: str, dtype: str, shape: Sequence[int], last: bool) -> N
         return [stats.get(), *(buffer.get() for buffer, _ in outs)]
 
 
-# Planes of warps and of blocks, one that does not fit into shared memory whole; several strips; packs and none.
+# There are planes of warps, of blocks, one that shared memory does not hold whole; several strips; packs and none.
 _instance_norm("planar float32, of warps", "float32", (1, 9, 5, 12), False)
 _instance_norm("planar bfloat16", "bfloat16", (1, 2, 36, 72), False)
 _instance_norm("planar float16, of no packs", "float16", (1, 2, 41, 53), False)
@@ -544,7 +544,7 @@ _instance_norm("channels-last bfloat16, of no packs", "bfloat16", (2, 3, 17, 30)
 
 
 def _color_grid(name: str, dtype: str, shape: Sequence[int], cells: Sequence[int], knots: int, masked: bool) -> None:
-    """The map, and of floats the gradients of all that it is given."""
+    """Registers the map, and for floats the gradients of all that it is given."""
 
     @case(f"color_grid {name}")
     def run(native: Any, memory: Memory) -> Sequence[Array]:
@@ -574,7 +574,7 @@ def _color_grid(name: str, dtype: str, shape: Sequence[int], cells: Sequence[int
         return [out.get(), *(a.get() for a in dense)]
 
 
-# Bytes in words and not; more than one row of a block, run of a warp's pixels, and group of nodes and of knots.
+# There are bytes in words and not; several rows of a block, runs of a warp's pixels, groups of nodes and of knots.
 _color_grid("uint8, in words", "uint8", (1, 5, 32), (2, 3, 4), 5, True)
 _color_grid("uint8", "uint8", (2, 4, 9), (2, 2, 3), 4, False)
 _color_grid("float32, deep", "float32", (1, 30, 70), (1, 1, 18), 24, True)

@@ -1,4 +1,4 @@
-"""Reading files that were made to do harm: in a process of their own, which may take so much time and memory."""
+"""Reading of harmful files, in a process of their own with limits of time and memory."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import resource
 import subprocess
 import sys
 
-#: What importing takes is in both.
+#: Both include what importing takes.
 SECONDS, MEGABYTES = 20, 2048
 
 
 def confined(code: str, *arguments: object, seconds: int = SECONDS, megabytes: int = MEGABYTES) -> str:
-    """Runs code under limits of processor time and of memory; returns what it prints.
+    """Runs code under limits of CPU time and of memory; returns what it prints.
 
     arguments are its sys.argv[1:]. Exceptions, a signal and the limits fail the test that called.
     """

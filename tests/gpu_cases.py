@@ -1,4 +1,4 @@
-"""One small case for each kind of solve on a GPU, beside the same on the processor.
+"""One small case for each kind of solve on a GPU, beside the same on the CPU.
 
 python tests/gpu_cases.py --list         the names
 python tests/gpu_cases.py NAME...        runs them on the first GPU, as `make gpu-check` does under compute-sanitizer
@@ -28,14 +28,14 @@ from pyharmony._arrays import VALUE_RANGE
 from pyharmony.ops import gaussian_poisson, poisson
 
 CSRC = Path(__file__).resolve().parent.parent / "csrc"
-#: Wider and higher than any tile, of no round size, so that every loop of a kernel runs twice.
+#: The image's sides: wider and higher than any tile, of no round size, so that every loop of a kernel runs twice.
 HEIGHT, WIDTH = 211, 333
 
 Solve = Callable[[], Any]
 
 
 def pictures(dtype: str, *, batch: int = 0) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """src and dst [H, W, 3], or [N, H, W, 3]: waves and a little noise, in the range of the dtype."""
+    """Returns src and dst [H, W, 3], or [N, H, W, 3]: waves and a little noise, in the range of the dtype."""
     rng = np.random.default_rng(7)
     y, x = np.mgrid[:HEIGHT, :WIDTH] / 40.0
     phases = rng.uniform(0, 6, (2, max(batch, 1), 3))
@@ -48,7 +48,7 @@ def pictures(dtype: str, *, batch: int = 0) -> tuple[npt.NDArray[Any], npt.NDArr
 
 
 def blob() -> npt.NDArray[np.float32]:
-    """A soft mask that touches the border."""
+    """Returns a soft mask that touches the border."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     distance = np.hypot((x - 0.6 * WIDTH) / (0.45 * WIDTH), (y - 0.3 * HEIGHT) / (0.5 * HEIGHT))
     return np.clip(4 * (1 - distance), 0, 1).astype(np.float32)
@@ -83,7 +83,7 @@ case("multigrid-batch", gaussian_poisson, "float32", method="multigrid", color_w
 case("multigrid-weight-0", gaussian_poisson, "float32", method="multigrid", color_weight=0.0)
 case("galerkin-pinned", gaussian_poisson, "float32", method="multigrid", color_weight=1e-3, preserve_background=True)
 case("galerkin-map", gaussian_poisson, "float32", method="multigrid", color_weight=map_of_weights)
-# With what proves the bound of the error.
+# This includes what proves the bound of the error.
 case("chebyshev-info", gaussian_poisson, "float32", method="chebyshev", return_info=True)
 case("multigrid-info", gaussian_poisson, "float32", method="multigrid", color_weight=1e-2, return_info=True)
 case("galerkin-info", gaussian_poisson, "float32", method="multigrid", color_weight=1e-2, preserve_background=True,
@@ -98,7 +98,7 @@ case("pyramid-pinned", blend.gaussian_poisson, "uint8")
 
 
 def allowed(name: str, dtype: str) -> float:
-    """How far two right answers may be apart, in the unit of the dtype.
+    """Returns how far two right answers may be apart, in the unit of the dtype.
 
     Each is within its tolerance of the exact one (`blend.gaussian_poisson`: so is each level, whose error the next
     takes over at most whole; there are at most six here), and rounded to the dtype.
@@ -111,7 +111,7 @@ def allowed(name: str, dtype: str) -> float:
 
 
 def on(device: str, solve: Solve) -> Any:
-    """What a case gives on 'cpu' or 'cuda'."""
+    """Returns a case's result on 'cpu' or 'cuda'."""
     before = pyharmony.get_device()
     pyharmony.set_device(device, strict=True)
     try:
@@ -134,7 +134,7 @@ class Native:
 
 
 def kernels() -> list[Any]:
-    """Each kernel by itself, on the GPU: what it wrote."""
+    """Runs each kernel by itself on the GPU; returns what it wrote."""
     path = Path(__file__).with_name("emulator_cases.py")
     spec = importlib.util.spec_from_file_location("emulator_cases", path)
     assert spec is not None and spec.loader is not None
@@ -145,7 +145,7 @@ def kernels() -> list[Any]:
 
 
 def check(name: str) -> float:
-    """Runs a case on the GPU; the largest difference from the processor's result, which has to be small."""
+    """Runs a case on the GPU; returns the largest difference from the CPU's result, which has to be small."""
     if name == "kernels":
         assert kernels() == kernels()
         return 0.0
@@ -158,7 +158,7 @@ def check(name: str) -> float:
 
 
 def kernels_of_sources() -> set[str]:
-    """The names of all __global__ functions."""
+    """Returns the names of all __global__ functions."""
     text = "".join(path.read_text() for suffix in ("cu", "cuh") for path in sorted(CSRC.rglob(f"*.{suffix}")))
     declaration = re.compile(r"__global__\s+(?:__launch_bounds__\s*\([^;{]*?\)\s*)?void\s+(?:__launch_bounds__\s*"
                              r"\((?:[^()]|\([^()]*\))*\)\s*)?(\w+)\s*\(")  # fmt: skip
@@ -166,7 +166,7 @@ def kernels_of_sources() -> set[str]:
 
 
 def unlaunched() -> list[str]:
-    """The kernels that no case launches, by torch's profiler."""
+    """Returns the kernels that no case launches, by torch's profiler."""
     import torch
 
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:

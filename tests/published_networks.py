@@ -17,7 +17,7 @@ from torch.nn import functional
 
 
 def norm_of(norm: str, channels: int) -> nn.Module:
-    """What the published `norm` of pix2pix's options makes: 'none' is a layer that does nothing."""
+    """Returns the layer of the published `norm` of pix2pix's options: 'none' is a layer that does nothing."""
     return {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d, "none": lambda _: nn.Identity()}[norm](channels)
 
 
@@ -77,7 +77,7 @@ class NestedUNet(nn.Module):
 
 
 def nested_resnet(given: int, width: int, norm: str, dropout: bool, blocks: int = 9) -> nn.Module:
-    """The published residual generator, one sequence named `model`."""
+    """Returns the published residual generator, one sequence named `model`."""
     bias = norm == "instance"
 
     class Block(nn.Module):
@@ -111,7 +111,7 @@ def nested_resnet(given: int, width: int, norm: str, dropout: bool, blocks: int 
 
 
 def lived_in(module: nn.Module) -> nn.Module:
-    """Statistics and scales that a wrong place would show."""
+    """Gives batch norms statistics and scales that would show a wrong place."""
     torch.manual_seed(5)
     for m in module.modules():
         if isinstance(m, nn.BatchNorm2d):
@@ -123,7 +123,7 @@ def lived_in(module: nn.Module) -> nn.Module:
 
 
 def patch_discriminator(given: int, width: int, layers: int, norm: str) -> nn.Sequential:
-    """pix2pix's `NLayerDiscriminator`: 4x4 convolutions, `layers` of stride 2 and two of stride 1."""
+    """Returns pix2pix's `NLayerDiscriminator`: 4x4 convolutions, `layers` of stride 2 and two of stride 1."""
     parts: list[nn.Module] = [nn.Conv2d(given, width, 4, 2, 1), nn.LeakyReLU(0.2)]
     widths = [width * min(2**i, 8) for i in range(layers + 1)]
     for i in range(1, layers + 1):
@@ -134,14 +134,14 @@ def patch_discriminator(given: int, width: int, layers: int, norm: str) -> nn.Se
 
 
 def pixel_discriminator(given: int, width: int, norm: str) -> nn.Sequential:
-    """pix2pix's `PixelDiscriminator`: three 1x1 convolutions."""
+    """Returns pix2pix's `PixelDiscriminator`: three 1x1 convolutions."""
     bias = norm == "instance"
     parts = [nn.Conv2d(given, width, 1), nn.LeakyReLU(0.2), nn.Conv2d(width, 2 * width, 1, bias=bias)]
     return nn.Sequential(*parts, norm_of(norm, 2 * width), nn.LeakyReLU(0.2), nn.Conv2d(2 * width, 1, 1, bias=bias))
 
 
 class PublishedEncoder(nn.Module):
-    """BargainNet's, with its partial convolutions of one-channel masks written out."""
+    """BargainNet's encoder, with its partial convolutions of one-channel masks written out."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -180,7 +180,7 @@ class PublishedBargainNet(nn.Module):
         return self.unet(torch.cat([composite, mask, tiled], 1))  # type: ignore[no-any-return]
 
     def published(self) -> dict[str, Tensor]:
-        """The state with the published names."""
+        """Returns the state with the published names."""
         return {key.removeprefix("unet."): value for key, value in self.state_dict().items()}
 
 
@@ -288,7 +288,7 @@ class _Decoder(nn.Module):
 
 
 class PublishedPctCnn(nn.Module):
-    """PCT-Net's convolutional form on a picture normalised by ImageNet's mean and deviation, with zeros as padding.
+    """PCT-Net's convolutional form on an image normalised by ImageNet's mean and deviation, with zeros as padding.
 
     `maps` gives the twelve numbers M, b of each pixel (nine by rows, then three) and the attention.
     """
@@ -301,7 +301,7 @@ class PublishedPctCnn(nn.Module):
         self.get_params = nn.Conv2d(width, 12, 1)
 
     def begin(self) -> None:
-        """The published XavierGluon: whatever has a weight, the blur too, is N(0, 2 / sqrt(in + out)); biases 0."""
+        """Initialises as the published XavierGluon: all weights, also the blur, N(0, 2 / sqrt(in + out)); biases 0."""
         for module in self.modules():
             weight = getattr(module, "weight", None)
             if isinstance(weight, Tensor) and weight.ndim > 1:
@@ -320,7 +320,7 @@ class PublishedPctCnn(nn.Module):
         return self.get_params(x), torch.sigmoid(3 * self.decoder.conv_attention(x))
 
     def forward(self, picture: Tensor, mask: Tensor) -> Tensor:
-        """The picture that is made, in [0, 1]."""
+        """Returns the image that is made, in [0, 1]."""
         z = (picture - self.mean.to(picture)) / self.std.to(picture)
         params, attention = self.maps(picture, mask)
         made = transformed(z, params).clamp(0, 1)
@@ -328,13 +328,13 @@ class PublishedPctCnn(nn.Module):
 
 
 def transformed(x: Tensor, params: Tensor) -> Tensor:
-    """M x + b of each pixel, before it is clamped: x [N, 3, H, W], params [N, 12, H, W], M by rows and then b."""
+    """Returns M x + b of each pixel before clamping: x [N, 3, H, W], params [N, 12, H, W], M by rows and then b."""
     matrix = params[:, :9].reshape(-1, 3, 3, *params.shape[2:])
     return torch.einsum("noihw,nihw->nohw", matrix, x) + params[:, 9:]
 
 
 class PublishedPctVit(nn.Module):
-    """PCT-Net's transformer on patches of 4x4 pixels of a picture in [0, 1] and its mask."""
+    """PCT-Net's transformer on patches of 4x4 pixels of an image in [0, 1] and its mask."""
 
     def __init__(self, width: int = 256, heads: int = 2, layers: int = 9, hidden: int = 512) -> None:
         super().__init__()
@@ -362,7 +362,7 @@ class PublishedPctVit(nn.Module):
 
 
 class ChainerGpGan:
-    """GP-GAN as its Chainer code keeps and computes it: arrays by Chainer's names, batch norms with 2e-5.
+    """GP-GAN in the form of its Chainer code: arrays by Chainer's names, batch norms with 2e-5.
 
     The names are those of `chainer.serializers.save_npz` for the encoder-decoder, the generator from noise ('noise')
     and the critic ('critic').
@@ -402,7 +402,7 @@ class ChainerGpGan:
         return name
 
     def _norm(self, name: str, channels: int) -> str:
-        # Variances so small that what is added to them shows.
+        # The variances are so small that what is added to them shows.
         for leaf, values in {
             "gamma": self.rng.uniform(0.01, 0.03, channels), "beta": self.rng.normal(0, 0.2, channels),
             "avg_mean": self.rng.normal(0, 0.2, channels), "avg_var": self.rng.uniform(2e-4, 1e-3, channels),
@@ -419,7 +419,7 @@ class ChainerGpGan:
         return (x - mean) / (var + self.eps).sqrt() * scale + shift
 
     def __call__(self, x: Tensor) -> Tensor:
-        """A picture [N, 3, size, size], or noise [N, nz], to a picture, or to the critic's scores [N]."""
+        """Turns an image [N, 3, size, size], or noise [N, nz], into an image, or into the critic's scores [N]."""
         weights = {name: torch.from_numpy(self.arrays[f"{name}/W"]).to(x) for name in self._convs()}
         if self.kind == "noise":
             x = x[:, :, None, None]
@@ -438,7 +438,7 @@ class ChainerGpGan:
         return (layer[1] for layer in (*self.encoder, *self.decoder))
 
     def as_torch(self, name: Any = "{}.main.{}") -> dict[str, Tensor]:
-        """The same weights as a port to PyTorch keeps them: modules in order, 1e-5 in its batch norms."""
+        """Returns the same weights as in a port to PyTorch: modules in order, 1e-5 in its batch norms."""
         leaves = {"gamma": "weight", "beta": "bias", "avg_mean": "running_mean", "avg_var": "running_var",
                   "N": "num_batches_tracked", "W": "weight"}  # fmt: skip
         found: dict[str, Tensor] = {}
@@ -450,6 +450,6 @@ class ChainerGpGan:
 
 
 def saved_npz(path: Any, arrays: Mapping[str, Any]) -> None:
-    """As `chainer.serializers.save_npz` writes it."""
+    """Writes arrays as `chainer.serializers.save_npz` does."""
     with open(path, "wb") as file:
         np.savez_compressed(file, **dict(arrays))

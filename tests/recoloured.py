@@ -27,17 +27,17 @@ class Pairs(NamedTuple):
     target: Tensor
 
     def batch(self, *names: str, count: int = 4, start: int = 0) -> dict[str, Tensor]:
-        """Count of the pairs from start on, round and round; without names all that there is, by its name."""
+        """Returns `count` of the pairs from start on, round and round; without names everything, by its name."""
         index = (torch.arange(count) + start) % len(self.target)
         return {name: getattr(self, name)[index] for name in names or self._fields}
 
     def in_unit_range(self) -> Pairs:
-        """With pictures in [0, 1]."""
+        """Returns the pairs with images in [0, 1]."""
         return Pairs((self.composite + 1) / 2, self.mask, (self.target + 1) / 2)
 
 
 def recolour(picture: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """A gamma, a gain and a shift for each channel, clipped: picture [H, W, 3] in [0, 1]."""
+    """Changes colours by a gamma, a gain and a shift for each channel, clipped: image [H, W, 3] in [0, 1]."""
     gamma = np.exp2(rng.uniform(-1, 1))
     gain, shift = rng.uniform(0.3, 1.3, 3), rng.uniform(-0.3, 0.3, 3)
     return np.clip(picture**gamma * gain + shift, 0, 1).astype(np.float32)
@@ -45,13 +45,13 @@ def recolour(picture: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.
 
 @functools.lru_cache(maxsize=8)
 def pairs(data_dir: Path, size: int = 64, count: int = 16, seed: int = 0) -> Pairs:
-    """The first photographs of `pairs_open` for training whose object takes 10 to 60 % of them, made square.
+    """Returns the first photographs of `pairs_open` for training whose object takes 10 to 60 % of them, made square.
 
     Args:
         data_dir: the fixture.
-        size: sides of the pictures.
-        count: of the pairs.
-        seed: of the colours.
+        size: the sides of the images.
+        count: the number of pairs.
+        seed: the seed of the colours.
     """
     folder = data_dir / "pairs_open"
     entries = json.loads((folder / "manifest.json").read_text())["entries"]

@@ -18,7 +18,7 @@ MODULES = (
     "pyharmony", "pyharmony.blend", "pyharmony.color", "pyharmony.compat", "pyharmony.data", "pyharmony.evaluation",
     "pyharmony.harmonization", "pyharmony.metrics", "pyharmony.ops", "pyharmony.errors",
 )  # fmt: skip
-#: Of torch, which is optional: recorded in the same file, and left out of the comparison where it is missing.
+#: Names that need torch, which is optional: recorded in the same file, and not compared where torch is missing.
 TORCH_MODULES = ("pyharmony.nn",)
 
 
@@ -39,7 +39,7 @@ def signature(thing: Callable[..., object]) -> str:
 
 
 def describe(name: str, thing: object) -> Iterator[str]:
-    """A line for a function or value; for a class also its bases, fields, properties and methods."""
+    """Yields a line for a function or value; for a class also its bases, fields, properties and methods."""
     if inspect.isclass(thing):
         bases = ", ".join(base.__name__ for base in thing.__bases__)
         if issubclass(thing, BaseException):
@@ -78,7 +78,7 @@ def snapshot(modules: tuple[str, ...]) -> str:
 
 
 def recorded(modules: tuple[str, ...]) -> str:
-    """The lines of these modules; those of a class's members are indented below it."""
+    """Returns the lines of these modules; those of a class's members are indented below it."""
     lines, taken = [], False
     for line in SNAPSHOT.read_text().splitlines(keepends=True):
         if not line.startswith(" "):

@@ -24,7 +24,7 @@ FIXTURES = {"_emulator": "emulator_check", "_emulator_tests": "emulator_tests_ch
 
 
 def barriers_of(path: Path) -> list[int]:
-    """The lines of a file's barriers and waits, but for those in comments and definitions."""
+    """Returns the lines of a file's barriers and waits, but for those in comments and definitions."""
     lines = enumerate(path.read_text().splitlines(), 1)
     return [n for n, line in lines if BARRIER.search(re.sub(r"//.*|^\s*#.*", "", line))]
 
@@ -47,7 +47,7 @@ def needless() -> list[Needless]:
 
 @pytest.fixture
 def checked(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A module with the checker; asked for by the name of the module without."""
+    """Yields a module with the checker, asked for by the name of the module without."""
     native = request.getfixturevalue(FIXTURES[request.param])
     native.clear_reports()
     yield native
@@ -81,7 +81,7 @@ def finds(native: Any, case: Case, expected: list[bytes]) -> bool:
 
 
 def reach(native: Any, module: str) -> dict[str, list[tuple[Case, list[bytes]]]]:
-    """The cases that come to each site, with their results."""
+    """Returns the cases that come to each site, with their results."""
     reached: dict[str, list[tuple[Case, list[bytes]]]] = defaultdict(list)
     for case in (case for case in CASES if case.module == module):
         before = {site["id"]: site["count"] for site in native.sites()}

@@ -41,14 +41,14 @@ def call(name: str, *args: Any, **options: Any) -> Any:
 
 
 def cast(image: np.ndarray, dtype: str) -> np.ndarray:
-    """An image in [0, 1] in a dtype and its range."""
+    """Returns an image in [0, 1] in a dtype and its range."""
     if np.dtype(dtype).kind == "u":
         return np.rint(image * RANGE[dtype]).astype(dtype)
     return image.astype(dtype)
 
 
 def smooth(rng: np.random.Generator, height: int, width: int, channels: int = 3) -> np.ndarray:
-    """A photograph's stand-in in [0.1, 0.9]: waves, an edge and some noise."""
+    """Returns a photograph's stand-in in [0.1, 0.9]: waves, an edge and some noise."""
     y, x = np.mgrid[:height, :width]
     image = np.empty((height, width, channels))
     for c in range(channels):
@@ -64,7 +64,7 @@ def ellipse(height: int, width: int, share: float = 0.35) -> np.ndarray:
 
 
 def largest_step(image: np.ndarray, mask: np.ndarray, level: float = 1.0) -> float:
-    """The largest difference between neighbours on the two sides of the contour, in 8-bit levels."""
+    """Returns the largest difference between neighbours on the two sides of the contour, in 8-bit levels."""
     x = image.astype(np.float64) / level * 255
     across_h, across_v = mask[:, 1:] != mask[:, :-1], mask[1:] != mask[:-1]
     return max(np.abs(np.diff(x, axis=1))[across_h].max(), np.abs(np.diff(x, axis=0))[across_v].max())
@@ -76,7 +76,7 @@ def scene() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return smooth(rng, 90, 110), smooth(rng, 90, 110), ellipse(90, 110)
 
 
-# ---- what the call promises, for every blend ---------------------------------------------------
+# ---- the promises of the call, for every blend -------------------------------------------------
 
 
 @pytest.mark.parametrize("name", BLENDS)
@@ -187,7 +187,7 @@ def test_info_comes_with_the_same_blend(name, scene):
 
 
 class Recorded:
-    """The native module, noting the most that NumPy and a solve held together."""
+    """The native module, which notes the most memory that NumPy and a solve held together."""
 
     def __init__(self, native: Any, peak: list[int]) -> None:
         self._native, self._peak = native, peak
@@ -240,7 +240,7 @@ def test_peak_bytes_is_what_the_call_held(monkeypatch, name, options, dtype):
         held = max(tracemalloc.get_traced_memory()[1], solves[0])
     finally:
         tracemalloc.stop()
-    # Objects, and arrays that do not grow with the image.
+    # The tolerance is for objects, and for arrays that do not grow with the image.
     assert abs(info.peak_bytes - held) <= 0.02 * held + 100_000
 
 
@@ -291,7 +291,7 @@ def test_torch_tensors_stay_torch(name, scene):
 @pytest.mark.parametrize("name", BLENDS)
 @pytest.mark.parametrize("at", [(20, 15), (-13, 8), (70, 60), (4, -20), (-10, -10)])
 def test_a_source_lands_at_its_place(name, at, scene):
-    """The same as pasting the source into a frame first, wherever the mask stays inside the source."""
+    """The result is that of pasting the source into a frame first, wherever the mask stays inside the source."""
     src, dst = cast(scene[0][:50, :60], "float32"), cast(scene[1], "float32")
     mask = np.pad(ellipse(38, 48, 0.5), 6)
     x, y = at
@@ -386,7 +386,7 @@ def test_the_alpha_of_the_destination_is_kept(name, scene):
 
 @pytest.mark.parametrize("name", BLENDS)
 def test_what_alpha_hides_leaves_no_halo(name):
-    """A cut-out over black: the black is no colour, and nothing of it comes through."""
+    """A cut-out lies over black: the black is no colour, and nothing of it comes through."""
     inside = ellipse(80, 90)
     rgba = np.zeros((80, 90, 4), np.float32)
     rgba[inside] = (0.6, 0.6, 0.6, 1)
@@ -421,7 +421,7 @@ def test_a_part_of_a_pixel_moves_colours_by_it(at):
     whole = (yd >= 4) & (yd <= 35) & (xd >= 4) & (xd <= 45)
     assert whole.any()
     expected = (0.2 + 0.004 * xd + 0.006 * yd - 0.00003 * xd * xd)[..., None] * [1, 0.5, 0.25]
-    np.testing.assert_allclose(result[whole], expected[whole], atol=1e-7)  # the cover is float32
+    np.testing.assert_allclose(result[whole], expected[whole], atol=1e-7)  # the mask is float32
     outside = (yd <= 3) | (yd >= 36) | (xd <= 3) | (xd >= 46)
     assert not result[outside].any()
 
@@ -467,7 +467,7 @@ def soft_disc(size: int, softness: float) -> np.ndarray:
 @pytest.mark.parametrize("name", BLENDS)
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 def test_the_old_background_does_not_come_along(name, dtype):
-    """A grey disc cut from black with a soft edge: its colours there are part black."""
+    """The soft edge of a grey disc, cut from black, has colours that are part black; the blend has none of them."""
     alpha = soft_disc(96, 5)
     rgba = cast(np.dstack([0.8 * alpha] * 3 + [alpha]), dtype)
     dst = cast(np.full((96, 96, 3), 0.9), dtype)
@@ -610,7 +610,7 @@ def test_floats_are_not_clipped():
 
 
 def test_feather_ramps_inside_the_mask():
-    """By the exact distance to the contour, which lies half a pixel before the nearest pixel outside."""
+    """It follows the exact distance to the contour, which lies half a pixel before the nearest pixel outside."""
     mask = ellipse(60, 70)
     mask[30, 35] = False
     ones, zeros = np.ones((60, 70)), np.zeros((60, 70))
@@ -673,7 +673,7 @@ def test_poisson_keeps_colours_where_it_is_told_to():
 def by_definition(
     src: np.ndarray, dst: np.ndarray, mask: np.ndarray, base: Any, weight: Any, preserve: bool
 ) -> np.ndarray:
-    """The pyramid of `blend.gaussian_poisson` in float64, for a mask that spans the image."""
+    """Returns the pyramid of `blend.gaussian_poisson` in float64, for a mask that spans the image."""
     levels = [(src, dst, mask.astype(float), (mask == 0).astype(float), weight)]
     if not isinstance(base, str):
         bases = [base]
@@ -743,7 +743,7 @@ def test_the_tolerance_is_that_of_the_finest_solve(scene):
 
 
 def test_gp_gan_results_are_met(data_dir):
-    """As GP-GAN's script wrote them, with copy-paste colours, away from what it does otherwise.
+    """GP-GAN's script wrote them, with copy-paste colours; they are compared away from the places where it differs.
 
     It samples the mask at the nearest pixel of 64 x 64, which moves the contour, and squashes the
     image to a square, which the second case shows as a whole.
@@ -994,7 +994,7 @@ def test_gaussian_poisson_takes_gradient_kernels(kernel, scene):
 
 @pytest.mark.parametrize("at", [(-30, 2), (60, 60), (3, -20.5)])
 def test_a_source_beside_dst_changes_no_gradient(at: tuple[float, float]) -> None:
-    """With preserve_background=False the image is solved for all the same: from its own gradients and colours."""
+    """With preserve_background=False the image is still solved, from its own gradients and colours."""
     dst = np.random.default_rng(4).integers(0, 256, (40, 50, 3)).astype(np.uint8)
     kept = blend.gaussian_poisson(dst[:20, :20], dst, at=at)
     solved = blend.gaussian_poisson(dst[:20, :20], dst, at=at, preserve_background=False)

@@ -1,4 +1,4 @@
-"""GP-GAN's blend: whose colours it takes, which weights it accepts, the search from noise."""
+"""GP-GAN's blend: its colours, the weights that it accepts, the search from noise."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UNITS = {"uint8": 255, "uint16": 65535, "float16": 1, "float32": 1, "float64": 1
 
 
 def narrow(seed: int = 0, **config: Any) -> models.Model:
-    """A small one whose random weights are large enough for its pictures to differ."""
+    """Returns a small model whose random weights are large enough for its images to differ."""
     torch.manual_seed(seed)
     made = models.create("gp_gan", **{"width": 4, "bottleneck": 24, "critic_width": 4, "nz": 6} | config)
     with torch.no_grad():
@@ -42,7 +42,7 @@ def narrow(seed: int = 0, **config: Any) -> models.Model:
 
 
 def painter(colour: tuple[float, float, float], **config: Any) -> models.Model:
-    """One that gives this colour whatever it sees, but for the outermost pixels."""
+    """Returns a model that gives this colour whatever it sees, but for the outermost pixels."""
     made = narrow(**config)
     decoder = made.generator.decoder
     with torch.no_grad():
@@ -55,7 +55,7 @@ def painter(colour: tuple[float, float, float], **config: Any) -> models.Model:
 
 
 def case(dtype: str = "uint8", channels: int = 3, side: int = 90) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A textured square, a ramp twice as wide, and a mask with a soft edge."""
+    """Returns a textured square, a ramp twice as wide, and a mask with a soft edge."""
     rng, unit = np.random.default_rng(3), UNITS[dtype]
     y, x = np.mgrid[: 2 * side, : 2 * side] / (2 * side)
     dst = np.stack([0.2 + 0.4 * x, 0.3 + 0.3 * y, 0.5 + 0 * x], -1)[..., :channels]
@@ -72,7 +72,7 @@ def case(dtype: str = "uint8", channels: int = 3, side: int = 90) -> tuple[np.nd
 @pytest.mark.parametrize("side", [40, 90, 300])
 @pytest.mark.parametrize("config", [{}, {"supervised": False}, {"size": 32}], ids=["blending", "noise", "32 pixels"])
 def test_the_colours_are_those_of_the_network(side: int, config: dict[str, Any]) -> None:
-    """The more, the larger color_weight; far from the contour, where they meet dst."""
+    """A larger color_weight brings them nearer, far from the contour; at the contour they meet dst."""
     src, dst, mask = case("float32", side=side)
     middle = slice(side - 4, side + 4)
     found = {}
@@ -82,7 +82,7 @@ def test_the_colours_are_those_of_the_network(side: int, config: dict[str, Any])
             n_iteration=2,
         )  # fmt: skip
         found[weight] = np.abs(made[middle, middle].mean((0, 1)) - RED).max()
-    # The network's picture is RED to float32, its enlargement too; a thousandth is the share of the gradients.
+    # The network's image is RED to float32, its enlargement too; a thousandth is the share of the gradients.
     assert found[1000.0] < 0.002
     assert found[1000.0] <= found[1.0] <= found[0.1] + 1e-3
     assert found[1.0] < 0.1
@@ -98,7 +98,7 @@ def test_texture_is_that_of_src() -> None:
 
 
 def test_a_trained_network_keeps_what_it_has_learned() -> None:
-    """Trained for a moment to give back flat pictures, it takes an object of one colour for what it is."""
+    """Trained for a moment to give back flat images, it takes an object of one colour for what it is."""
     torch.manual_seed(0)
     learner = models.create("gp_gan", width=8, bottleneck=24, critic_width=4, skips=True)
     optimizer = torch.optim.Adam(learner.generator.parameters(), 5e-3, betas=(0.5, 0.9))
@@ -121,7 +121,7 @@ def test_a_trained_network_keeps_what_it_has_learned() -> None:
 
 
 def test_the_network_sees_the_paste_in_its_surroundings() -> None:
-    """A square twice as wide as the mask's box, moved to lie inside dst; all of dst where it is all solved."""
+    """It is a square twice as wide as the mask's box, moved to lie inside dst; all of dst where it is all solved."""
     whole = Region(0, 200, 0, 300)
     view = _gp_gan._view
     box, solved = Region(80, 120, 100, 160), Region(78, 122, 98, 162)
@@ -136,7 +136,7 @@ def test_the_network_sees_the_paste_in_its_surroundings() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_what_the_network_sees(monkeypatch: pytest.MonkeyPatch, channels: int) -> None:
-    """Copy and paste, mask and all, at its size; grey as three equal channels."""
+    """It sees copy and paste, mask and all, at its size; grey as three equal channels."""
     seen = []
 
     def look(_: Any, composite: np.ndarray) -> np.ndarray:
@@ -160,7 +160,7 @@ def test_what_the_network_sees(monkeypatch: pytest.MonkeyPatch, channels: int) -
 
 @pytest.mark.parametrize("axis", [0, 1])
 def test_resampling_is_that_of_keys(axis: int) -> None:
-    """Constants and, away from the border, ramps are kept; one cell a pixel is the picture itself."""
+    """Constants and, away from the border, ramps are kept; one cell a pixel gives the image itself."""
     along = (slice(None), None, None) if axis == 0 else (None, slice(None), None)
     noise = np.random.default_rng(0).random((9, 9, 3)).astype(np.float32)
     np.testing.assert_array_equal(_gp_gan.resample(noise, axis, 0, 1, 9), noise)
@@ -180,16 +180,16 @@ def test_resampling_is_that_of_keys(axis: int) -> None:
         np.testing.assert_allclose(made[inner], centres[inner], atol=1e-4 if step <= 1 else 0.1)
 
 
-# What goes in and comes out
+# Inputs and outputs
 
 
 @pytest.mark.parametrize("dtype", UNITS)
 def test_dtypes(dtype: str) -> None:
-    """One case in five dtypes: apart by their rounding, and by twice the solves' tolerances."""
+    """One case in five dtypes differs by their rounding, and by twice the solves' tolerances."""
     wanted = blend.gp_gan(*case("float64"), at=(45, 45), generator=narrow())
     made = blend.gp_gan(*case(dtype), at=(45, 45), generator=narrow())
     assert made.dtype == np.dtype(dtype)
-    # 0.25 levels of 255 in the finest level and in the one below, and half a level of rounding, in and out.
+    # These are 0.25 levels of 255 in the finest level and in the one below, and half a level of rounding, in and out.
     assert np.abs(made / UNITS[dtype] - wanted).max() < 2 / 255
 
 
@@ -212,7 +212,7 @@ def test_alpha_of_both() -> None:
     made = blend.gp_gan(cut, np.dstack([dst, alpha]), at=(45, 45), generator=narrow())
     assert np.array_equal(made[..., 3:], alpha)
     assert np.array_equal(made[..., :3], blend.gp_gan(cut, dst, at=(45, 45), generator=narrow()))
-    # What lies beyond the alpha of src is never seen, not even by the network.
+    # Colours beyond the alpha of src are never seen, not even by the network.
     cut[mask == 0] = 0
     assert np.array_equal(made[..., :3], blend.gp_gan(cut, dst, at=(45, 45), generator=narrow()))
 
@@ -238,7 +238,7 @@ def test_a_position_outside_and_a_part_of_a_pixel() -> None:
 
 @pytest.mark.parametrize("config", [{}, {"supervised": False}], ids=["blending", "noise"])
 def test_one_seed_one_result(config: dict[str, Any]) -> None:
-    """Whatever the state of torch's own generator of random numbers, which is left alone."""
+    """The state of torch's own generator of random numbers does not matter, and is left alone."""
     results = []
     for own in (1, 2):
         net = narrow(**config)
@@ -264,7 +264,7 @@ def test_the_search_lowers_its_loss() -> None:
     again = model.search(generator, target, n_iteration=10, seed=1)
     assert np.array_equal(again.picture, found[1].picture)
     assert not np.array_equal(model.search(generator, target, n_iteration=1, seed=2).picture, found[0].picture)
-    # The loss is that of the picture, but for what clipping changes.
+    # The loss is that of the image, but for what clipping changes.
     assert abs(4 * np.square(found[2].picture - target).mean() - found[2].loss) < 0.01
 
 
@@ -280,12 +280,12 @@ def test_the_search_works_where_gradients_are_off() -> None:
 
 
 def test_the_network_has_its_own_dtype() -> None:
-    """Pictures go to it in its dtype and come back in float32."""
+    """Images go to it in its dtype and come back in float32."""
     for config in ({}, {"supervised": False}):
         single = blend.gp_gan(*case("float32"), at=(45, 45), generator=narrow(**config), n_iteration=3)
         double = blend.gp_gan(*case("float32"), at=(45, 45), generator=narrow(**config).double(), n_iteration=3)
         assert double.dtype == np.float32
-        # The pictures differ by float32's rounding, which three steps of a line search enlarge.
+        # The images differ by float32's rounding, which three steps of a line search enlarge.
         np.testing.assert_allclose(single, double, atol=0.01)
         assert not np.array_equal(single, double)
 

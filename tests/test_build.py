@@ -1,4 +1,4 @@
-"""What CMake decides about CUDA: whether it is compiled, and for which architectures."""
+"""CMake's decisions about CUDA: whether it is compiled, and for which architectures."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ ROOT = Path(__file__).resolve().parent.parent
 CMAKE = shutil.which("cmake", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 needs_cmake = pytest.mark.skipif(CMAKE is None, reason="cmake is not installed")
 
-#: What `nvcc --list-gpu-arch` prints.
+#: The output of `nvcc --list-gpu-arch`.
 CUDA_13_0 = "75;80;86;87;88;89;90;100;110;103;120;121"
 CUDA_12_4 = "50;52;53;60;61;62;70;72;75;80;86;87;89;90"
 RELEASE = "75-real;80-real;86-real;89-real;90-real;100-real;120-real;90-virtual;120-virtual"
 
 
 def run_cmake(*arguments: str, path: str | None = None, **environment: str) -> tuple[int, str]:
-    """The exit status, and all that was said, with the line breaks of messages taken out."""
+    """Runs CMake; returns its exit status and all that it said, with the line breaks of messages taken out."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("CUDA", "CMAKE"))}
     env |= environment | ({} if path is None else {"PATH": path})
     done = subprocess.run([str(CMAKE), *arguments], env=env, capture_output=True, text=True)
@@ -60,7 +60,7 @@ def choose(folder: Path, choice: str, known: str, present: str = "") -> tuple[in
         ("auto", CUDA_13_0, "61", "75;80-real;90-real;120-real", "(61) is older than what nvcc compiles for"),
         ("auto", CUDA_13_0, "61;90", "90-real", "but not 61"),
         ("native", CUDA_12_4, "90", "90-real", "the GPU"),
-        # Newer than nvcc: machine code of the same family, else PTX of the newest that it knows.
+        # GPUs newer than nvcc get machine code of the same family, else PTX of the newest that nvcc knows.
         ("native", "75;80;90;100;120", "103", "100-real", "the GPU"),
         ("native", CUDA_12_4, "120", "90-virtual", "the GPU"),
         ("release", CUDA_13_0, "90", RELEASE, "the list of a release"),
@@ -91,7 +91,7 @@ def test_what_is_built_without_a_gpu_is_compiled_by_the_driver_of_none_in_use(tm
     _, said = choose(tmp_path, "auto", CUDA_13_0)
     chosen = said.removeprefix("chosen ").partition(" because")[0].split(";")
     assert all(has_machine_code(chosen, capability) for capability in IN_USE)
-    # What is rarer, or comes later, has PTX.
+    # GPUs that are rarer, or come later, have PTX.
     for capability in ((7, 5), (8, 7), (10, 0), (10, 3), (11, 0), (12, 1), (13, 0)):
         assert serves(chosen, capability)
 
@@ -136,7 +136,7 @@ def configure(folder: Path, *options: str, path: str | None = None, **environmen
         f'include("{ROOT}/cmake/cuda.cmake")\n'
         'message(STATUS "has CUDA: ${HM_HAS_CUDA} ${HM_CUDA_COMPILE_OPTIONS}")\n'
     )
-    # Not the nvcc that may be at the usual place.
+    # The nvcc that may be at the usual place is not found.
     ignored = "-DCMAKE_IGNORE_PATH=/usr/local/cuda/bin"
     return run_cmake("-S", str(folder), "-B", str(folder / "b"), ignored, *options, path=path, **environment)
 

@@ -40,7 +40,7 @@ PATCH = ("patch.png", "coffee.jpg", "patch_mask.png", "--at", "86,180")
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's pictures; a cut-out with alpha, a map and a base in the coffee's frame."""
+    """Returns the demo's images; a cut-out with alpha, a map and a base in the coffee's frame."""
     folder = tmp_path_factory.mktemp("pictures")
     for path in _pictures.IMAGES.iterdir():
         shutil.copy(path, folder)
@@ -56,7 +56,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _in_folder(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder of its own with the pictures; what the command line sets for a process is set back."""
+    """Yields a new folder with the images; what the command line sets for a process is set back afterwards."""
     for path in pictures.iterdir():
         (tmp_path / path.name).symlink_to(path)
     monkeypatch.chdir(tmp_path)
@@ -91,7 +91,7 @@ def inputs() -> set[str]:
 
 
 def made() -> set[str]:
-    """What stands in the folder beside the pictures."""
+    """Returns the names in the folder that are not inputs."""
     return {path.name for path in Path().iterdir()} - inputs()
 
 
@@ -138,7 +138,7 @@ def test_an_option_is_the_argument_of_its_name(options: str, function: Any, argu
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Of a small GP-GAN from noise."""
+    """Returns the file of weights of a small GP-GAN from noise."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
     from pyharmony import models
 
@@ -267,7 +267,7 @@ def test_an_option_of_another_mode_is_refused_by_name(options: str, named: tuple
     assert not made()
 
 
-#: Where commands are tested that are not tested here.
+#: The file that tests each of the commands that are not tested here.
 ELSEWHERE = {
     "data crop": "test_synthesis",
     "data synth": "test_synthesis",
@@ -493,7 +493,7 @@ def test_a_device_that_is_missing_is_a_warning_unless_strict() -> None:
     call("blend", *PATCH, "-o", "out2.png", "--device", "cpu", "--strict")
 
 
-# What it says
+# Messages
 
 
 def test_json_is_one_object_with_what_was_done() -> None:
@@ -548,7 +548,7 @@ def test_the_log_may_be_json() -> None:
 
 
 def on_a_terminal(*arguments: object, **environment: str) -> str:
-    """What a process writes to a terminal that is its stderr."""
+    """Returns what a process writes to a terminal that is its stderr."""
     terminal, end = pty.openpty()
     env = {**os.environ, "TERM": "xterm", **environment}
     command = [sys.executable, "-m", "pyharmony", *map(str, arguments)]
@@ -580,7 +580,7 @@ def test_progress_is_for_terminals() -> None:
     assert "\x1b" not in call("blend", "--list", "list.csv", "--overwrite").stderr
 
 
-# What happened
+# Reports
 
 
 def test_what_is_not_blended_is_told_with_its_reason() -> None:
@@ -716,7 +716,7 @@ def test_what_does_not_go_together_is_told_before_any_work(options: str, code: i
 
 
 def test_the_default_blend_is_one_in_every_place() -> None:
-    """docs/blend.md says which it is; the command, README's examples and its words agree."""
+    """The command, README's examples and its words have the default that docs/blend.md names."""
     from pyharmony._jobs.options import BLEND
 
     default = BLEND.modes[0].replace("-", "_")
@@ -748,7 +748,7 @@ def test_the_table_of_options_is_that_of_the_functions() -> None:
     assert all(BLEND.by_name[name].type == get_args(of) for name, of in named.items())
 
 
-#: What speaks Python, and has no place on the command line: shapes, names of arguments, keyword arguments, None.
+#: Words that belong to Python and not to the command line: shapes, names of arguments, keyword arguments, None.
 PYTHON = re.compile(
     r"\bshape \[|\[\d+, \d+|numpy|\b\w+=(True|False|None|'|\()|\bNone\b|\bat=|\bmask\[|pixels\[|max_pixels|dtype="
 )
@@ -928,7 +928,7 @@ def test_an_output_of_a_list_that_is_there_stops_it_before_any_work() -> None:
 
 
 def test_two_names_of_one_file_are_not_both_written() -> None:
-    """As on a file system for which A.png is a.png: here by a second name of the same folder."""
+    """Where A.png is a.png, one of the files would be lost; here a second name of the folder stands for that."""
     call("blend", *PATCH, "-o", "a.png")
     os.link("a.png", "b.png")
     from pyharmony._jobs.options import BLEND
@@ -1043,7 +1043,7 @@ def test_a_full_disk_leaves_what_was_there() -> None:
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="/proc is not mounted")
 def test_a_folder_that_takes_no_files_is_told() -> None:
-    """/proc takes none from anybody; folders without write permission take them from root."""
+    """/proc takes files from nobody; a folder without write permission would take them from root."""
     result = call("blend", *PATCH, "-o", "/proc/self/out.png", code=1)
     assert "/proc/self/out.png" in result.stderr
     if os.geteuid():
@@ -1068,7 +1068,7 @@ def test_memory_that_runs_out_has_a_code() -> None:
 
 
 def hear_interrupts() -> None:
-    """A child of a process that ignores interrupts, as in the background of a shell, would ignore them too."""
+    """Lets this process hear interrupts, which the child of a process that ignores them would ignore too."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -1127,7 +1127,7 @@ def test_help_and_version_load_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("group", [(), ("models",), ("data",)])
 def test_help_cuts_no_summary(group: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    """At 80 columns each command's first sentence is whole."""
+    """Each command's first sentence is whole at 80 columns."""
     monkeypatch.setenv("COLUMNS", "80")
     shown = " ".join(call(*group, "--help").stdout.split())
     commands_ = get_command(app)
@@ -1210,7 +1210,7 @@ def test_which_gpus_compiled_kernels_run_on(
 
 
 class Cuda:
-    """What `_C.cuda` says on a machine with a GPU, or with a driver that is too old for the kernels."""
+    """A stand-in for `_C.cuda` on a machine with a GPU, or with a driver that is too old for the kernels."""
 
     def __init__(self, status: str = "", architectures: tuple[str, ...] = ("90-real",)) -> None:
         self.status = lambda: status
@@ -1288,7 +1288,7 @@ def test_bench_measures_in_turn() -> None:
         ("poisson", "64x48"), ("alpha", "64x48"), ("poisson", "80x60"), ("alpha", "80x60"),
     ]  # fmt: skip
     assert all(row["wall_ms"] > 0 and row["ratio"] == 1 for row in found["rows"])
-    # The tolerance of a quarter level, and rounding.
+    # The tolerance of a quarter level, and the rounding.
     assert all(row["error_max"] <= 0.25 for row in found["rows"] if row["op"] == "poisson")
     assert "pyharmony" in call("bench", "--op", "alpha", "--sizes", "64x48", "--quiet").stdout
 
@@ -1393,7 +1393,7 @@ main()
 
 @pytest.mark.parametrize("module", ["typer", "numpy"])
 def test_an_interrupt_while_modules_are_imported_is_told_in_a_line(module: str) -> None:
-    """Before a command runs, and in it."""
+    """An interrupt is told in a line before a command runs, and while it runs."""
     done = subprocess.run([sys.executable, "-c", INTERRUPTED, "info", "--json", module], capture_output=True, text=True)
     assert done.returncode == 130, done.stderr
     assert "Traceback" not in done.stderr and "interrupted; nothing was written" in done.stderr

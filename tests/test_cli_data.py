@@ -1,4 +1,4 @@
-"""`pyharmony data`."""
+"""`pyharmony data`: checks, counts, sheets, splits, shards and TFRecord files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def told(*arguments: object, code: int = 0) -> Any:
 
 @pytest.fixture
 def triples(tmp_path: Path) -> Path:
-    """Six triples, whose objects cover 1/40, 1/8 and 1/2."""
+    """Returns six triples, whose objects cover 1/40, 1/8 and 1/2."""
     random = np.random.default_rng(0)
     for role in ("composite", "target", "mask"):
         (tmp_path / "set" / role).mkdir(parents=True)
@@ -76,7 +76,7 @@ def test_a_sheet_shows_samples_from_all_over(triples: Path, tmp_path: Path) -> N
     found = told("stats", triples, "--sheet", tmp_path / "sheet.png")
     assert (found["sheet"], found["bad"]) == (str(tmp_path / "sheet.png"), 1)
     page = np.asarray(pyharmony.load(tmp_path / "sheet.png"))
-    assert page.shape == (6 + 5 * (256 + 22 + 6), 6 + 3 * (256 + 6), 3)  # five of six are whole, three pictures each
+    assert page.shape == (6 + 5 * (256 + 22 + 6), 6 + 3 * (256 + 6), 3)  # five of six are whole, three images each
     assert "already exists" in call("stats", triples, "--sheet", tmp_path / "sheet.png", code=2).stderr
     assert "written" in call("stats", triples, "--sheet", tmp_path / "sheet.png", "--overwrite").stderr
     assert "sheet.xyz" in call("stats", triples, "--sheet", tmp_path / "sheet.xyz", code=2).stderr

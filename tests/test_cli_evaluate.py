@@ -1,4 +1,4 @@
-"""`pyharmony evaluate`."""
+"""`pyharmony evaluate`: figures, networks and errors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def triples(tmp_path: Path) -> Path:
-    """Four triples, whose objects cover 1/32, 1/8 and 1/2."""
+    """Returns four triples, whose objects cover 1/32, 1/8 and 1/2."""
     random = np.random.default_rng(0)
     for role in ("composite", "target", "mask"):
         (tmp_path / "set" / role).mkdir(parents=True)
@@ -52,7 +52,7 @@ def triples(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def weights(one_torch_thread: None) -> dict[str, Path]:
-    """Small networks: files of all of it and, of dovenet, of the generator alone."""
+    """Returns files of small networks: of all of it and, for dovenet, of the generator alone."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
     from pyharmony import models
 
@@ -116,7 +116,7 @@ def test_tables_are_printed_or_written(triples: Path) -> None:
         ("t0", "mkl"),
         ("t1", "composite"),
     ]
-    # Four rows of composite, mkl and target.
+    # The four rows are of composite, mkl and target.
     assert Image.open("a.png").size == (3 * 262 + 6, 4 * (256 + 22 + 6) + 6)
     assert {path.name for path in Path().iterdir()} == {"set", "a.csv", "a.md", "a.png"}
 
@@ -183,7 +183,7 @@ def test_judges_score_and_draw(triples: Path, weights: dict[str, Path]) -> None:
     assert tuple(found["summaries"][0]["means"])[-4:] == scores
     files = sorted(path.name for path in Path("maps").iterdir())
     assert files == [f"{i:06}.png" for i in range(4)]
-    # A row of the pictures, and one of each judge; composite, mkl and target.
+    # The sheet has a row of the images, and one of each judge; composite, mkl and target.
     picture = Image.open("maps/000000.png")
     assert picture.size == (3 * 262 + 6, 4 * (256 + 22 + 6) + 6)
     rows = [np.asarray(picture)[top : top + 256, 6:262] for top in range(28, 4 * 284, 284)]
@@ -205,7 +205,7 @@ def test_what_is_no_judge_or_network_is_told(triples: Path, weights: dict[str, P
         assert says in call("--data", triples, *arguments, code=code).stderr
 
 
-# What goes wrong
+# Errors
 
 
 def test_a_bad_sample_is_named_and_the_rest_measured(triples: Path) -> None:

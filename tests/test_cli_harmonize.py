@@ -30,7 +30,7 @@ PASTE = ("paste.png", "paste_mask.png")
 
 @pytest.fixture(autouse=True)
 def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder with a composite and its mask; what the command line sets for a process is set back."""
+    """Yields a folder with a composite and its mask; what the command line sets for a process is set back."""
     random = np.random.default_rng(0)
     y, x = np.mgrid[:60, :80]
     picture = np.stack([100 + x, 110 + y, 130 + 0 * x], -1) + random.normal(0, 8, (60, 80, 3))
@@ -62,7 +62,7 @@ def expected(**options: Any) -> np.ndarray:
 
 @pytest.fixture
 def weights(one_torch_thread: None) -> Path:
-    """A small network's file."""
+    """Returns a small network's file of weights."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
     from pyharmony import models
 

@@ -1,4 +1,4 @@
-"""`pyharmony models`."""
+"""`pyharmony models`: the list, descriptions, verification, conversion and export."""
 
 from __future__ import annotations
 

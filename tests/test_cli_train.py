@@ -1,4 +1,4 @@
-"""`pyharmony train`."""
+"""`pyharmony train`: its settings, output, runs and errors."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def call(*arguments: object, code: int = 0, command: str = "train") -> Any:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Photographs with masks, and a configuration beside them."""
+    """Returns a folder of photographs with masks, and a configuration beside them."""
     random = np.random.default_rng(0)
     for i in range(12):
         mask = np.zeros((36, 40), np.uint8)
@@ -154,7 +154,7 @@ def test_what_is_refused(
 def test_a_line_comes_every_ten_seconds_with_the_time_that_is_left(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever run.log_steps is: here no step but the first and the last is logged, and steps seem to take 4 s."""
+    """It comes whatever run.log_steps is, which here logs the first and the last step alone; steps seem to take 4 s."""
     from pyharmony.training import _loop
 
     clock = [0.0]
@@ -204,7 +204,7 @@ def test_a_recipe_of_minutes_says_what_they_are_worth() -> None:
 
 @pytest.mark.parametrize("size", [32, 48])
 def test_evaluation_of_a_run_gives_the_gain_that_training_told(folder: Path, size: int) -> None:
-    """Of composites that a crop makes larger than what the network sees, and of a network of another usual size."""
+    """A crop makes the composites larger than what the network sees; one network has another usual size."""
     given = (folder / "run.toml", "--data", folder / "photos", "--output", folder / "run", "--device", "cpu")
     changes = ("data.crop=0.3", f"data.size={size}", "data.per_photo=2", "run.evaluate_steps=2")
     told = json.loads(call(*given, *(x for c in changes for x in ("--set", c)), "--json").stdout)

@@ -1,4 +1,4 @@
-"""Colour transfers: each against its definition in float64 or the property that defines it."""
+"""Colour transfers are tested against their definitions in float64, or by the property that defines them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TRANSFERS = {
     "luminance_temperature, temperature": lambda *a, **k: color.luminance_temperature(*a, chroma="temperature", **k),
 }
 LUTS = [color.random_lut(seed, 9) for seed in range(3)]
-#: What needs no reference.
+#: Transfers that need no reference.
 EDITS = {
     "brightness_contrast": lambda i, m, **k: color.brightness_contrast(i, m, brightness=0.1, contrast=0.3, **k),
     "shift_temperature": lambda i, m, **k: color.shift_temperature(i, 40, m, **k),
@@ -43,7 +43,7 @@ EVERY = {**{name: lambda i, m, f=f, **k: f(i, REFERENCE, m, **k) for name, f in 
 
 
 def photograph(seed, height=48, width=60, tint=(1.0, 1.0, 1.0)):
-    """[height, width, 3] in (0, 1): smooth colours with grain, whose channels go together as those of photographs."""
+    """Returns [height, width, 3] in (0, 1): smooth colours with grain; channels go together as in photographs."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width] / max(height, width)
     waves = [np.sin(rng.uniform(2, 9) * x + rng.uniform(2, 9) * y + rng.uniform(0, 6)) for _ in range(4)]
@@ -72,13 +72,13 @@ REFERENCE_MASK = soft_disc(40, 70).astype(np.float32)
 
 
 def weighted(x, w):
-    """Mean and covariance of [H, W, 3] with weights [H, W]."""
+    """Returns mean and covariance of [H, W, 3] with weights [H, W]."""
     flat, weights = np.asarray(x, float).reshape(-1, 3), np.asarray(w, float).ravel()
     mean = weights @ flat / weights.sum()
     return mean, (weights[:, None] * (flat - mean)).T @ (flat - mean) / weights.sum()
 
 
-# What all of them promise
+# The promises of all of them
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -110,7 +110,7 @@ def test_strength_mixes_with_the_image(name, dtype):
 def test_the_same_image_as_reference_changes_nothing(name):
     image = as_dtype(IMAGE, "uint8")
     found = TRANSFERS[name](image, image, MASK, MASK)
-    # Tables of 4096 steps and their inverses, for the colours of which CIELAB is steep.
+    # The transfers use tables of 4096 steps and their inverses, for the colours of which CIELAB is steep.
     levels = 1 if "luminance" in name else 0
     assert np.abs(found.astype(int) - image.astype(int)).max() <= levels
 
@@ -216,12 +216,12 @@ def test_arguments_have_the_same_names_everywhere():
 
 
 def test_reinhard_matches_mean_and_deviation_in_lalphabeta():
-    """With binary masks: where a mask is soft the result is a mix."""
+    """Masks are binary: where a mask is soft the result is a mix."""
     inside, theirs = MASK == 1, REFERENCE_MASK == 1
     found = color.reinhard(IMAGE.astype(np.float64), REFERENCE, inside, theirs)
     mean, covariance = weighted(color.rgb_to_lalphabeta(found), inside)
     wanted_mean, wanted = weighted(color.rgb_to_lalphabeta(REFERENCE), theirs)
-    # Logarithms of responses of at least 1/255 in float32, through three matrices and an exponential.
+    # Logarithms of responses of at least 1/255 go in float32 through three matrices and an exponential.
     atol = 255 * 64 * EPS
     np.testing.assert_allclose(mean, wanted_mean, atol=atol)
     np.testing.assert_allclose(np.sqrt(np.diag(covariance)), np.sqrt(np.diag(wanted)), atol=2 * atol)
@@ -248,7 +248,7 @@ def test_gaussian_transfers_match_mean_and_covariance(name):
 
 
 def test_mkl_moves_least():
-    """Its matrix is symmetric and positive; of two maps with the same result that of Xiao and Ma moves more."""
+    """Its matrix is symmetric and positive; of two maps with the same result, Xiao and Ma's moves more."""
     moved = {name: ((TRANSFERS[name](IMAGE, REFERENCE) - IMAGE) ** 2).mean() for name in ("mkl", "xiao_ma")}
     assert moved["mkl"] <= moved["xiao_ma"] + 64 * EPS
 
@@ -262,7 +262,7 @@ def test_mkl_floor_holds_noise_back():
 
 
 def cdf_distance(a, wa, b, wb):
-    """The largest distance of two weighted cumulative histograms (Kolmogorov and Smirnov)."""
+    """Returns the largest distance of two weighted cumulative histograms (Kolmogorov and Smirnov)."""
     at = np.unique(np.concatenate([a, b]))
 
     def cdf(x, w):
@@ -318,7 +318,7 @@ def test_idt_matches_marginals_in_any_direction(seed):
         direction = _idt.random_rotation(rng)[0]
         after.append(cdf_distance(a @ direction, ones[0], b @ direction, ones[1]))
         start.append(cdf_distance(before @ direction, ones[0], b @ direction, ones[1]))
-    # What two samples of that many pixels from one distribution keep apart (Kolmogorov, at one in a hundred).
+    # Two samples of that many pixels from one distribution are so far apart (Kolmogorov, at one in a hundred).
     assert np.median(after) < 1.63 * np.sqrt(1 / len(a) + 1 / len(b))
     assert np.median(after) < 0.2 * np.median(start)
 
@@ -338,7 +338,7 @@ def test_rotations_are_rotations():
 
 
 def test_regrain_keeps_gradients_where_the_image_is_smooth():
-    """Grain that a transfer adds to a flat image goes; a constant change stays."""
+    """Grain that a transfer adds to a flat image goes, and a constant change stays."""
     rng = np.random.default_rng(9)
     flat = np.full((50, 64, 3), 0.4, np.float32)
     flat[:, 32:] = 0.6
@@ -409,7 +409,7 @@ def test_temperature_shift_keeps_tint_and_luminance():
 
 
 def test_temperatures_of_known_lights():
-    """CIE's illuminants A and D65: 2856 K and 6504 K, the latter above the locus."""
+    """CIE's illuminants A and D65 are at 2856 K and 6504 K, the latter above the locus."""
     for xy, kelvin in (((0.44757, 0.40745), 2856), ((0.31271, 0.32902), 6504)):
         assert 1e6 / spaces.uv_to_mired(spaces.xy_to_uv(np.array(xy))) == pytest.approx(kelvin, rel=0.005)
 
@@ -440,7 +440,7 @@ def test_random_luts():
     axis = np.linspace(0, 1, 17)
     identity = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1)
     np.testing.assert_allclose(color.random_lut(0, amount=0), identity, atol=4 * EPS)
-    # As a change of light, not noise: neighbours in the table stay neighbours.
+    # It is a change of light, not noise: neighbours in the table stay neighbours.
     for seed in range(20):
         steps = np.abs(np.diff(color.random_lut(seed), axis=0))
         assert steps.max() < 0.35
@@ -454,7 +454,7 @@ def test_retouch_by_hand():
         assert parameters == color.Retouching(**changes)
         return result
 
-    # Tables of 4096 steps.
+    # The tables have 4096 steps.
     linear = color.srgb_to_linear(image)
     np.testing.assert_allclose(done(), image, atol=1e-5)
     np.testing.assert_allclose(done(exposure=-1), color.linear_to_srgb(linear / 2), atol=1e-5)

@@ -52,7 +52,7 @@ def soft_mask(rng, shape, dtype="float32"):
 
 
 def random_map(rng, grid=(4, 6, 8), knots=16, parts=("affine", "curves", "grid"), count=None):
-    """Parts of float32, so that both sides have the same numbers."""
+    """Returns parts in float32, so that both sides have the same numbers."""
     front = () if count is None else (count,)
     made = {
         "affine": np.eye(3, 4) + 0.2 * rng.standard_normal((*front, 3, 4)),
@@ -67,7 +67,7 @@ def as_floats(a):
 
 
 def float_error(image, parts):
-    """Of the result before it is rounded to image's dtype.
+    """Returns the error of the result before it is rounded to image's dtype.
 
     x is off by two roundings, which the slopes of the map make larger: the coefficients of x, twice the largest knot
     for each step, twice the largest coefficient for each cell of luma; so are the places between knots, depths and
@@ -177,7 +177,7 @@ def test_the_affine_map_of_a_grid_is_that_of_affine():
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_colours_stay_within_what_they_were(simd, dtype):
-    """Of [0, 1] inside it; brighter and darker ones no further outside than before."""
+    """Colours of [0, 1] stay inside it; brighter and darker ones come no further outside than before."""
     image = np.array([[[0.5, 0.9, 0.1], [4.0, -2.0, 0.5], [3.0, -1.0, 1.0]]], dtype)
     brighter = ops.color_grid(image, affine=np.hstack([3 * np.eye(3), [[0], [0], [-0.5]]]))
     np.testing.assert_array_equal(brighter[0, 0], np.array([1, 1, 0], dtype))
@@ -284,7 +284,7 @@ def test_tensors_give_tensors():
 
 # ---- gradients ------------------------------------------------------------------------------------------------------
 
-#: Shape, (Gh, Gw, D), K, whether each image has a map of its own.
+#: Shape, (Gh, Gw, D), K, and whether each image has a map of its own.
 GRADIENT_CASES = (
     ((9, 13), (3, 4, 5), 6, False),
     ((2, 9, 600), (3, 4, 8), 6, True),
@@ -294,7 +294,7 @@ GRADIENT_CASES = (
 
 
 def tensors(shape, cells, knots, own, dtype="float64", seed=0):
-    """image with colours outside [0, 1], mask, and the parts; all with gradients."""
+    """Returns image with colours outside [0, 1], mask, and the parts; all with gradients."""
     rng = np.random.default_rng(seed)
     real = "float64" if dtype == "float64" else "float32"
     image, mask = 1.4 * rng.random((*shape, 3)) - 0.2, rng.random(shape)
@@ -313,7 +313,7 @@ def function(image, mask, affine, curves, grid):
 @pytest.mark.parametrize("case", GRADIENT_CASES, ids=lambda c: str(c[0]))
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_gradients_are_those_of_torchs_operations(simd, one_torch_thread, dtype, case):
-    """Sums of a part are of at most all pixels of an image, in runs of at most 512 that are added in double."""
+    """Sums of a part have at most all pixels of an image as terms, in runs of at most 512 that are added in double."""
     given = tensors(*case, dtype=dtype)
     result = function(*given)
     grad = torch.from_numpy(np.random.default_rng(1).standard_normal(result.shape).astype(dtype))
@@ -324,7 +324,7 @@ def test_gradients_are_those_of_torchs_operations(simd, one_torch_thread, dtype,
     eps = EPS["float64" if dtype == "float64" else "float32"]
     for found, expected, x in zip(torch.autograd.grad(result, given, grad), exact, given, strict=True):
         assert found.dtype == x.dtype and found.shape == x.shape
-        # Slopes of a few tens, each of a few tens of roundings; the sums lose the root of what one run has.
+        # The slopes are a few tens, each of a few tens of roundings; the sums lose the root of what one run has.
         size = max(1.0, float(expected.abs().max()))
         rounding = 2.0**-11 * expected.abs() if found.dtype == torch.float16 else 0
         assert ((found.double() - expected).abs() <= 1024 * eps * size + rounding).all()

@@ -107,7 +107,7 @@ def test_maps_that_do_nothing_change_nothing(on_emulator: Any, dtype: str) -> No
 
 
 def test_the_background_keeps_its_bits_whatever_the_map_is(on_emulator: Any) -> None:
-    """Values on a device are not read: NaN in a map is not refused."""
+    """Values on a device are not read, so NaN in a map is not refused."""
     rng = np.random.default_rng(4)
     for dtype in DTYPES:
         image, mask = random_image(rng, (6, 64), dtype), soft_mask(rng, (6, 64), "uint8")
@@ -181,7 +181,7 @@ def test_bad_arrays_on_a_device(on_emulator: Any) -> None:
 
 
 def close_to_the_processors(given: Any, found: Any, expected: Any) -> None:
-    """Sums of a piece are float32 of at most 512 in a lane; those of pieces are of doubles. As on the processor."""
+    """Asserts nearness: a piece has float32 sums of at most 512 in a lane, pieces add up in double, as on the CPU."""
     for a, b, x in zip(found, expected, given, strict=True):
         assert a.dtype == x.dtype and a.shape == x.shape
         size = max(1.0, float(b.abs().max()))

@@ -34,7 +34,7 @@ def identity_lut(n):
 
 
 def random_stage(rng, kind):
-    """A stage and its definition, whose slopes and values are of order one."""
+    """Returns a stage and its definition, whose slopes and values are of order one."""
     if kind == "affine":
         matrix = np.float32(0.4 * rng.standard_normal((3, 4)) + np.eye(3, 4))
         return ops.Affine(matrix), functools.partial(reference.affine, matrix=matrix.astype(float))
@@ -61,7 +61,7 @@ def as_list(stage):
 
 
 def bound(dtype):
-    """Of a map whose slopes are at most about eight: float32 in every stage, and the rounding of the result."""
+    """Returns the error of a map with slopes up to about eight: float32 in every stage, and the result's rounding."""
     float_error = 200 * EPS
     if dtype in RANGE:
         return float_error + 0.5 / RANGE[dtype] * (1 + 1e-6)
@@ -104,7 +104,7 @@ def test_chains_inside_soft_masks_follow_the_reference(height, width, dtype, kin
     expected = reference.color_map(x, [definition for _, definition in pairs], mask / 255, strength)
     if dtype in RANGE:
         expected = expected.clip(0, 1)
-    # Three stages, each with slopes up to about eight.
+    # There are three stages, each with slopes up to about eight.
     np.testing.assert_allclose(found / RANGE.get(dtype, 1), expected, rtol=0, atol=bound(dtype) + 64 * 200 * EPS)
     np.testing.assert_array_equal(found[mask == 0], image[mask == 0])
     np.testing.assert_array_equal(image, before)

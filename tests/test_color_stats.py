@@ -23,7 +23,7 @@ def random_image(rng, height, width, dtype="uint8"):
 
 
 def random_mask(rng, height, width, dtype="uint8"):
-    """Soft, with stretches of zeros and ones, and one of each at least."""
+    """Returns a soft mask with stretches of zeros and ones, with at least one of each."""
     mask = np.clip(3 * rng.random((height, width)) - 1, 0, 1)
     mask.flat[:: max(1, mask.size - 1)] = 1
     if dtype == "bool":
@@ -32,12 +32,12 @@ def random_mask(rng, height, width, dtype="uint8"):
 
 
 def in_float32(x):
-    """What the kernel reads of an image, in float64."""
+    """Returns the values that the kernel reads of an image, in float64."""
     return (np.asarray(x, np.float32) * np.float32(1 / RANGE.get(x.dtype.name, 1))).astype(np.float64)
 
 
 def weights_of(mask):
-    """What the kernel reads of a mask, in float64."""
+    """Returns the values that the kernel reads of a mask, in float64."""
     return (np.asarray(mask, np.float32) / np.float32(RANGE.get(mask.dtype.name, 1))).astype(np.float64)
 
 
@@ -46,13 +46,13 @@ def outside(weights):
 
 
 def check(found, expected, pixels):
-    """Equal but for the order of sums in float64, of which each has at most as many terms as there are pixels."""
+    """Asserts equality but for the order of float64 sums, each of at most as many terms as there are pixels."""
     rtol = 4 * (pixels + 16) * np.finfo(np.float64).eps
     scale = max(np.abs(expected.minimum).max(), np.abs(expected.maximum).max())
     spread = (expected.maximum - expected.minimum).max()
     assert found.weight == pytest.approx(expected.weight, rel=rtol)
     np.testing.assert_allclose(found.mean, expected.mean, rtol=0, atol=rtol * scale)
-    # About a pixel of each run of the kernel: squares of differences, not of values.
+    # The kernel sums about a pixel of each of its runs: squares of differences, not of values.
     np.testing.assert_allclose(found.covariance, expected.covariance, rtol=0, atol=2 * rtol * (spread**2 + 1e-300))
     np.testing.assert_array_equal(found.minimum, expected.minimum)
     np.testing.assert_array_equal(found.maximum, expected.maximum)
@@ -132,7 +132,7 @@ def test_long_histograms():
 
 
 def test_nothing_cancels_far_from_zero():
-    """A spread of a thousandth about a thousand: squares of values would leave one digit in float32."""
+    """A spread of a thousandth about a thousand is kept: squares of values would leave one digit in float32."""
     rng = np.random.default_rng(3)
     image = (1000 + 1e-3 * rng.standard_normal((100, 700, 3))).astype(np.float32)
     covariance = ops.color_stats(image).foreground.covariance

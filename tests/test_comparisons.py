@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 @pytest.fixture
 def compare(repository: Path) -> Any:
-    """The script as a module, which the test may change."""
+    """Returns the script as a module, which the test may change."""
     spec = importlib.util.spec_from_file_location("compare_variants", repository / "benchmarks" / "compare_variants.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

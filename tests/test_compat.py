@@ -41,7 +41,7 @@ def cv2() -> ModuleType:
 
 @pytest.fixture
 def pair() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """src [40, 50, 3], dst [70, 80, 3] and a mask inside src, 22 x 16 at (9, 13)."""
+    """Returns src [40, 50, 3], dst [70, 80, 3] and a mask inside src, 22 x 16 at (9, 13)."""
     rng = np.random.default_rng(3)
     src, dst = (rng.integers(30, 226, (*shape, 3), np.uint8) for shape in ((40, 50), (70, 80)))
     mask = np.zeros((40, 50), np.uint8)
@@ -51,7 +51,7 @@ def pair() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def picture(path: Path) -> np.ndarray:
-    """[H, W, 3] in BGR, or a mask [H, W], as cv2.imread gives them."""
+    """Returns [H, W, 3] in BGR, or a mask [H, W], as cv2.imread does."""
     from PIL import Image
 
     with Image.open(path) as image:
@@ -69,19 +69,19 @@ def photographs(data_dir: Path) -> list[tuple[str, np.ndarray, np.ndarray, np.nd
 
 
 def inner_box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """x, y, width, height of the mask above zero, its outermost pixels left out."""
+    """Returns x, y, width and height of the mask above zero, its outermost pixels left out."""
     ys, xs = np.nonzero(mask[1:-1, 1:-1])
     return int(xs.min()) + 1, int(ys.min()) + 1, int(np.ptp(xs)) + 1, int(np.ptp(ys)) + 1
 
 
 def corner(mask: np.ndarray, p: tuple[int, int], wide: bool) -> tuple[int, int]:
-    """OpenCV's rule: where the first pixel of src lands."""
+    """Returns where the first pixel of src lands, by OpenCV's rule."""
     x, y, w, h = (0, 0, mask.shape[1], mask.shape[0]) if wide else inner_box(mask)
     return p[0] - w // 2 - x, p[1] - h // 2 - y
 
 
 def opencv_equation(src: Any, dst: Any, mask: Any, p: Any, flags: int) -> np.ndarray:
-    """What OpenCV 5 computes, in float64: not the Dirichlet problem on the mask.
+    """Solves what OpenCV 5 computes, in float64, which is not the Dirichlet problem on the mask.
 
     The whole bounding box of the mask is solved, with dst on the outermost pixels of the box. The
     gradients are those of src where the mask, eroded by three pixels, is set, and of dst
@@ -126,7 +126,7 @@ def opencv_equation(src: Any, dst: Any, mask: Any, p: Any, flags: int) -> np.nda
 
 
 def random_mask(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """A mask of odd and even sizes, often at the border, and a pixel deep inside it."""
+    """Returns a mask of odd or even sizes, often at the border, with a pixel deep inside it."""
     mask = np.zeros((height, width), np.uint8)
     y, x = rng.integers(5, height - 5), rng.integers(5, width - 5)
     mask[y - 5 : y + 6, x - 5 : x + 6] = 255  # is not eroded away
@@ -195,7 +195,7 @@ def test_it_is_blend_poisson_at_opencvs_place(pair: Any, flag: str) -> None:
 
 
 def test_monochrome_weighs_blue_green_and_red_as_opencv_does(cv2: ModuleType) -> None:
-    """The texture of each channel by itself: its luma is pasted into all three."""
+    """The texture of each channel is pasted by itself: its luma goes into all three."""
     rng = np.random.default_rng(1)
     mask = np.zeros((40, 40), np.uint8)
     mask[8:32, 8:32] = 255
@@ -212,7 +212,7 @@ def test_monochrome_weighs_blue_green_and_red_as_opencv_does(cv2: ModuleType) ->
 
 @pytest.mark.large
 def test_ours_solves_the_mask_and_opencv_its_box(cv2: ModuleType, data_dir: Path) -> None:
-    """Each is right for its own equation; the difference between them is that of the equations."""
+    """Each is right for its own equation, and the difference between them is that of the equations."""
     small = [pair for pair in photographs(data_dir) if np.prod(inner_box(pair[3])[2:]) < 25_000]  # for the definition
     assert len(small) >= 3
     for name, src, dst, mask in small:
@@ -251,7 +251,7 @@ def test_both_agree_on_smooth_pairs(cv2: ModuleType, slope: float) -> None:
     assert np.abs(ours - theirs).max() <= np.ceil(4 * slope + OURS + THEIRS)
 
 
-#: The call as OpenCV's samples and the tutorials that most code comes from have it.
+#: The call in OpenCV's samples and in the tutorials that most code comes from.
 CALL_FORMS = {
     "cloning_demo: colour mask, middle of dst, flag as a number": (
         lambda cv2, clone, s, d, m, p: clone(s, d, np.dstack([m, m, m]), p, 1),
@@ -302,7 +302,7 @@ def test_opencvs_example_calls(cv2: ModuleType, data_dir: Path, form: str) -> No
 
 @pytest.mark.parametrize("flags", [1, 2])
 def test_the_tutorials_mask_of_all_ones(cv2: ModuleType, data_dir: Path, flags: int) -> None:
-    """obj into the middle of im: mask = 255 * ones(obj.shape), center = half of im's size."""
+    """obj goes into the middle of im: mask = 255 * ones(obj.shape), center = half of im's size."""
     _, obj, im, _ = photographs(data_dir)[0]
     obj = obj[100:301, 150:350]
     mask = 255 * np.ones(obj.shape, obj.dtype)
@@ -444,7 +444,7 @@ def test_forms_of_a_mask_are_alike(pair: Any) -> None:
 
 
 def test_levels_between_weigh_the_gradients(cv2: ModuleType) -> None:
-    """128 of 255: half the gradients of src and half those of dst, for OpenCV too."""
+    """128 of 255 takes half the gradients of src and half those of dst, in OpenCV too."""
     src, dst, mask = np.full((30, 30, 3), 90, np.uint8), np.full((60, 60, 3), 50, np.uint8), np.zeros((30, 30), "u1")
     src[12:18, 12:18] = 190  # the only gradients
     mask[2:28, 2:28] = 128
@@ -464,7 +464,7 @@ def test_a_coloured_mask_counts_by_its_luma(pair: Any) -> None:
 
 
 def test_inputs_are_never_changed(pair: Any) -> None:
-    """OpenCV 5.0 erodes and inverts the mask that it is given."""
+    """They are not, although OpenCV 5.0 erodes and inverts the mask that it is given."""
     src, dst, mask = pair
     for given_mask in (mask, np.dstack([mask] * 3), mask // 255, np.full_like(mask, 255)):
         arguments = [a.copy() for a in (src, dst, given_mask)]
@@ -482,7 +482,7 @@ def test_inputs_are_never_changed(pair: Any) -> None:
 @pytest.mark.parametrize("flags", [1, 2, 3])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32", "float64"])
 def test_every_dtype(pair: Any, dtype: str, flags: int) -> None:
-    """The same picture in any dtype, to the tolerance and rounding of both (in 8-bit levels)."""
+    """The same image in any dtype gives the same, to the tolerance and rounding of both (in 8-bit levels)."""
     src, dst, mask = pair
     scale = {"uint8": 1, "uint16": 257}.get(dtype, 1 / 255)
     s, d = ((a * np.float64(scale)).astype(dtype) for a in (src, dst))
@@ -559,7 +559,7 @@ SRC, DST, MASK = np.zeros((8, 9, 3), np.uint8), np.zeros((20, 21, 3), np.uint8),
 READ_ONLY = DST.copy()
 READ_ONLY.flags.writeable = False
 
-#: Arguments that differ from a right call, the error, and what its message says.
+#: Arguments that differ from a right call, with the error and what its message says.
 MISTAKES: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "flags 0": ({"flags": 0}, ArgumentError, r"flags: 0, expected NORMAL_CLONE \(1\)"),
     "flags 4": ({"flags": 4}, ArgumentError, "flags: 4"),

@@ -1,4 +1,4 @@
-"""What every image function promises, a test for each row: kinds, layout, colour, range, mask, position and the rest.
+"""The promises of every image function, a test for each row: kinds, layout, colour, range, mask, position and the rest.
 
 The details of each are tested where they live: `test_blend.py`, `test_io*.py`, `test_cli.py`.
 """
@@ -23,7 +23,7 @@ import pyharmony as ph
 from pyharmony import blend, errors
 from pyharmony.io import Picture
 
-#: Those that treat every channel alike; a network knows red from blue.
+#: Functions that treat every channel alike; a network knows red from blue.
 CHANNELWISE = ("alpha", "laplacian", "poisson", "gaussian_poisson")
 BLENDS = (*CHANNELWISE, *(("gp_gan",) if importlib.util.find_spec("torch") else ()))
 AT = (9, 4)
@@ -31,7 +31,7 @@ AT = (9, 4)
 
 @functools.cache
 def network() -> Any:
-    """A small GP-GAN with random weights."""
+    """Returns a small GP-GAN with random weights."""
     import torch
 
     from pyharmony import models
@@ -77,7 +77,7 @@ def same(a: Any, b: Any) -> None:
 
 @pytest.mark.parametrize("name", BLENDS)
 def test_kinds(name: str, src: np.ndarray, dst: np.ndarray, mask: np.ndarray, tmp_path: Path) -> None:
-    """The kind of the destination comes back, whatever the kinds of the others."""
+    """The result is of the kind of the destination, whatever the kinds of the others."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
     expected = call(name, src, dst, mask, at=AT)
     assert type(expected) is np.ndarray
@@ -116,7 +116,7 @@ def test_kinds(name: str, src: np.ndarray, dst: np.ndarray, mask: np.ndarray, tm
 
 @pytest.mark.parametrize("name", BLENDS)
 def test_layout(name: str, src: np.ndarray, dst: np.ndarray, mask: np.ndarray) -> None:
-    """[H, W], [H, W, C] and [N, H, W, C]; never guessed; any strides."""
+    """[H, W], [H, W, C] and [N, H, W, C] of any strides are taken, and never guessed."""
     expected = call(name, src, dst, mask, at=AT)
     same(call(name, src[None], dst[None], mask, at=AT)[0], expected)
     same(call(name, src[..., 0], dst[..., 0], mask, at=AT), call(name, src[..., :1], dst[..., :1], mask, at=AT)[..., 0])
@@ -129,7 +129,7 @@ def test_layout(name: str, src: np.ndarray, dst: np.ndarray, mask: np.ndarray) -
 
 
 def test_colour(src: np.ndarray, dst: np.ndarray, mask: np.ndarray) -> None:
-    """Channel-wise: blue first gives the same as red first, turned."""
+    """Channels count by themselves: blue first gives the same as red first, turned."""
     for name in CHANNELWISE:
         same(call(name, src[..., ::-1], dst[..., ::-1], mask, at=AT), call(name, src, dst, mask, at=AT)[..., ::-1])
 
@@ -179,7 +179,7 @@ def test_a_jpeg_mask_means_black_and_white(src: np.ndarray, dst: np.ndarray) -> 
 
 @pytest.mark.parametrize("name", BLENDS)
 def test_position(name: str, src: np.ndarray, dst: np.ndarray, mask: np.ndarray) -> None:
-    """at is where the first pixel of src lands, whatever the mask; negative, outside and parts of a pixel too."""
+    """The first pixel of src lands at `at`, whatever the mask; negative, outside and parts of a pixel too."""
     for x, y in ((9, 4), (-7, 20), (50, -9), (400, 0)):
         spot = np.zeros_like(mask)
         spot[3:20, 2:21] = mask[3:20, 2:21]
@@ -206,7 +206,7 @@ def test_outside_the_mask(name: str, src: np.ndarray, dst: np.ndarray, mask: np.
 
 @pytest.mark.parametrize("name", BLENDS)
 def test_alpha(name: str, src: np.ndarray, dst: np.ndarray, mask: np.ndarray) -> None:
-    """That of src is its mask, that of dst is kept."""
+    """The alpha of src is its mask, that of dst is kept."""
     alpha = np.random.default_rng(2).integers(0, 256, dst.shape[:2], np.uint8)
     cut = Image.fromarray(np.dstack([src, mask]))
     made = call(name, cut, Image.fromarray(np.dstack([dst, alpha])), at=AT)
@@ -219,7 +219,7 @@ def test_alpha(name: str, src: np.ndarray, dst: np.ndarray, mask: np.ndarray) ->
 
 
 def test_exif_and_icc(src: np.ndarray, dst: np.ndarray, mask: np.ndarray, tmp_path: Path) -> None:
-    """Orientation applied and reset; dst's profile, EXIF, resolution kept; its GPS dropped unless asked for."""
+    """Orientation is applied and reset; dst's profile, EXIF and resolution are kept, its GPS only when asked for."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exif = Image.Exif()
     exif[0x010F], exif[0x0112] = "Maker", 6
@@ -271,7 +271,7 @@ def test_formats(dst: np.ndarray) -> None:
 
 @pytest.mark.parametrize("name", BLENDS)
 def test_batch(name: str, src: np.ndarray, dst: np.ndarray, mask: np.ndarray) -> None:
-    """A list gives a list; ragged sizes; one failure does not lose the others."""
+    """A list gives a list, sizes may differ, and one failure does not lose the others."""
     cases = [(src, dst, mask, (9, 4)), (src[2:], dst[:, 3:], mask[2:], (0, -3)), (src, dst, mask, None)]
     columns = [list(column) for column in zip(*cases)]
     with pytest.raises(errors.ShapeError):

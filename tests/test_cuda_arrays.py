@@ -1,4 +1,4 @@
-"""Arrays in the memory of a device: how they come in, where results go, what is refused. The device is the emulator."""
+"""Arrays in the memory of a device, which is the emulator: how they come in, where results go, what is refused."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ Image = np.ndarray[Any, Any]
 
 
 def pair(height: int, width: int, channels: int = 3, dtype: str = "uint8") -> tuple[Image, Image, Image]:
-    """src, dst and a mask, smooth with some noise."""
+    """Returns src, dst and a mask, smooth with some noise."""
     rng = np.random.default_rng(height * width)
     y, x = np.mgrid[:height, :width][..., None] / 20.0
     shades = np.stack([np.sin(x + np.arange(channels)), np.cos(y - np.arange(channels))]) * 90 + 128
@@ -42,7 +42,7 @@ def pair(height: int, width: int, channels: int = 3, dtype: str = "uint8") -> tu
 
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch, emulator_module: Any) -> Callable[[Any], Any]:
-    """Makes a module that of the devices; nothing has been warned of yet."""
+    """Returns what makes a module the one of the devices; nothing has been warned of yet."""
     monkeypatch.setattr(_device._State, "said", set())
 
     def set_to(module: Any) -> Any:
@@ -56,7 +56,7 @@ def use(monkeypatch: pytest.MonkeyPatch, emulator_module: Any) -> Callable[[Any]
 
 
 def calls_of_sizes() -> list[Callable[[], Any]]:
-    """Each asks for another amount of shared memory of the same kernels."""
+    """Returns calls that each ask for another amount of shared memory of the same kernels."""
     one, four = pair(24, 24, 1), pair(90, 110, 4, "float32")
     small, large = pair(40, 40), pair(150, 140)
     multigrid = {"color_weight": 1e-3, "method": "multigrid", "device": "cuda"}
@@ -237,7 +237,7 @@ def test_a_device_that_the_build_has_no_code_for_is_left_alone(
 
 
 class Failing:
-    """Of the emulator's module: after some launches each call fails with what CUDA says."""
+    """The emulator's module, of which after some launches each call fails with CUDA's own message."""
 
     def __init__(self, module: Any, failure: Exception, launches: int) -> None:
         self.module, self.failure, self.left = module, failure, launches
@@ -303,7 +303,7 @@ def test_arrays_on_a_device_that_fails_are_not_taken_to_the_processor(use: Any, 
 
 
 def test_memory_that_the_module_keeps_is_given_back_before_a_call_fails(use: Any, emulator_module: Any) -> None:
-    """Another allocator cannot have it: here one that finds room after that."""
+    """Another allocator cannot have that memory; here one finds room only after it is given back."""
     given: list[int] = []
     use(Device(emulator_module, give_back=given.append))
     place = _cuda.place_of({"dst": Interface(np.zeros((2, 3), np.uint8))}, None)
@@ -322,7 +322,7 @@ def test_memory_that_the_module_keeps_is_given_back_before_a_call_fails(use: Any
 
 
 def test_numpy_goes_to_the_current_device(use: Any, emulator_module: Any) -> None:
-    """cudaGetDevice: what torch.cuda.set_device and cupy's Device.use have set, as each rank of torchrun does."""
+    """It is cudaGetDevice's, which torch.cuda.set_device and cupy's Device.use set, as each rank of torchrun does."""
     current = [1]
     use(Device(emulator_module, current_device=lambda: current[0]))
     place = _cuda.place_of({"dst": np.zeros((2, 2))}, "cuda")
@@ -337,7 +337,7 @@ def test_numpy_goes_to_the_current_device(use: Any, emulator_module: Any) -> Non
 
 
 def test_a_cupy_array_is_used_on_the_stream_of_its_own_device(use: Any, emulator_module: Any, monkeypatch: Any) -> None:
-    """cupy.cuda.get_current_stream(device_id=-1): "the currently active device is selected by default"."""
+    """cupy.cuda.get_current_stream(device_id=-1) says: "the currently active device is selected by default"."""
 
     class ndarray:
         def __init__(self, array: Image, device: int) -> None:
@@ -363,7 +363,7 @@ def test_a_cupy_array_is_used_on_the_stream_of_its_own_device(use: Any, emulator
 
 
 def test_a_consumer_that_names_no_stream_waits_for_the_array(use: Any, emulator_module: Any) -> None:
-    """The array API's __dlpack__: for None "producer must assume the legacy default stream"; -1: no order."""
+    """The array API says of __dlpack__: for None "producer must assume the legacy default stream"; for -1 no order."""
     for named, waits in ((None, True), (1, True), (-1, False), (13, False)):
         streams = use(LateStreams(emulator_module))
         src, dst, mask = pair(24, 30)
@@ -410,14 +410,14 @@ def test_frames_on_different_streams_follow_each_other(use: Any, emulator_module
 
 
 def test_the_memory_of_a_solver_is_not_given_to_others_before_its_last_solve(use: Any, emulator_module: Any) -> None:
-    """cudaFreeAsync is in the order of its stream: that one has to wait for the stream that still reads."""
+    """cudaFreeAsync keeps the order of its stream, which has to wait for the stream that still reads."""
     src, dst, mask = pair(40, 50)
     use(emulator_module)
     expected = ops.poisson(src, dst, mask, device="cuda")
     module = use(LateStreams(emulator_module))
 
     class Buffer:
-        """Filled with NaNs, as by the next owner, when its stream comes to the place where it was freed."""
+        """Memory that NaNs fill, as by its next owner, when its stream comes to the place where it was freed."""
 
         def __init__(self, nbytes: int, device: int, stream: int) -> None:
             self.memory, self.stream = LateStreams.DeviceBuffer(module, nbytes, device, stream), stream
@@ -455,7 +455,7 @@ def test_in_a_capture_a_solver_waits_for_no_stream_beside_it(use: Any, emulator_
 
 
 class Torch:
-    """A tensor's allocator, as far as streams know it: `record_stream` keeps its memory until their work is done."""
+    """A tensor's allocator in the part that concerns streams: `record_stream` keeps memory until their work is done."""
 
     def __init__(self) -> None:
         self.recorded: list[Any] = []
@@ -489,8 +489,8 @@ def test_torch_is_told_of_the_stream_that_reads_its_memory(
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
 def test_a_loader_may_pin_memory_while_a_step_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """cudaStreamBeginCapture: in the mode "global" a call such as cudaHostAlloc of any thread fails and ends the
-    capture (cudaErrorStreamCaptureUnsupported); in "thread_local" those of the capturing thread alone."""
+    """In the mode "global" of cudaStreamBeginCapture a call such as cudaHostAlloc of any thread fails and ends the
+    capture (cudaErrorStreamCaptureUnsupported); in "thread_local" only those of the capturing thread do."""
     import torch
 
     from pyharmony.training.steps import _step

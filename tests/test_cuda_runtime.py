@@ -32,7 +32,7 @@ def on(device, nbytes=100): calls.call_on(device, c_size_t(nbytes))
 
 @pytest.fixture(scope="module")
 def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The runtime, and the stand-in under the name that it looks for."""
+    """Returns the runtime, and the stand-in under the name that it looks for."""
     if HEADERS is None or shutil.which("g++") is None:
         pytest.skip("CUDA's headers were not found")
     folder = tmp_path_factory.mktemp("runtime")
@@ -48,7 +48,7 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(libraries: Path, code: str) -> None:
-    """In a process of its own: another one may have loaded the machine's driver."""
+    """Runs code in a new process, since another one may have loaded the machine's driver."""
     done = subprocess.run(
         [sys.executable, "-c", PREAMBLE.format(folder=libraries) + code], capture_output=True, text=True
     )
@@ -56,7 +56,7 @@ def run(libraries: Path, code: str) -> None:
 
 
 def test_work_on_one_device_makes_no_context_on_another(libraries: Path) -> None:
-    """A thread that has set no device is on device 0, which nobody uses."""
+    """A thread that has set no device is on device 0, which nobody uses here."""
     run(libraries, """
 on(2)
 assert contexts() == [2], contexts()
@@ -112,7 +112,7 @@ assert said == ("no kernel image is available for execution on the device; cuda:
 
 
 def test_a_device_without_memory_left_is_no_reason_to_forget_it(libraries: Path) -> None:
-    """The call says it, and the next may succeed."""
+    """The call reports it, and the next call may succeed."""
     run(libraries, """
 cuda.stand_in_full(1)
 assert status_of(1) == "" and contexts() == []
@@ -126,7 +126,7 @@ assert status_of(2) == "" and contexts() == [2]
 
 
 def test_memory_is_kept_for_the_next_call_up_to_a_limit(libraries: Path) -> None:
-    """The default pool would give all of it back at each synchronisation."""
+    """The default pool would give all of it back at each synchronisation; ours keeps some."""
     run(libraries, """
 on(1, 300 << 20)
 assert cuda.stand_in_reserved(1) == 300 << 20 and cuda.stand_in_reserved(0) == 0

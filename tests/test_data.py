@@ -1,4 +1,4 @@
-"""`pyharmony.data`: each layout, what is bad in one, splits, shards."""
+"""`pyharmony.data`: each layout, bad samples of each, splits, shards."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pyharmony import data, errors
 
 
 def picture(seed: int, height: int = 24, width: int = 32) -> np.ndarray:
-    """A smooth picture, so that a JPEG of it is near."""
+    """Returns a smooth image, which a JPEG keeps nearly."""
     y, x = np.mgrid[:height, :width]
     return np.stack([(40 * seed + 3 * x) % 256, 2 * y + 60, x + y + 30], -1).astype(np.uint8) // 2
 
@@ -65,7 +65,7 @@ def same(a: dict[str, Any], b: dict[str, Any], *keys: str) -> None:
 
 @pytest.fixture
 def triples(tmp_path: Path) -> Path:
-    """Five triples as three folders."""
+    """Returns five triples as three folders."""
     for i in range(5):
         put(tmp_path / "set" / "composite" / f"t{i}.png", picture(i))
         put(tmp_path / "set" / "target" / f"t{i}.png", picture(i + 1))
@@ -73,7 +73,7 @@ def triples(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
-# What every data set does
+# The common behaviour of data sets
 
 
 def test_a_data_set_is_a_map(triples: Path) -> None:
@@ -223,7 +223,7 @@ def test_photos_with_masks_and_without(tmp_path: Path) -> None:
 
 @pytest.fixture
 def iharmony4(tmp_path: Path) -> Path:
-    """Two sets of iHarmony4 with the names that it has."""
+    """Returns two sets of iHarmony4 with its own names."""
     root = tmp_path / "iHarmony4"
     lists: dict[str, list[str]] = {"train": [], "test": []}
     for subset, names in {"HCOCO": ["c1_1_1", "c1_1_2", "c1_2_1"], "Hday2night": ["d9-8_1_4"]}.items():
@@ -332,7 +332,7 @@ def test_a_manifest_that_misleads_is_refused(tmp_path: Path, entries: Any, says:
 
 
 def runs_of(mask: np.ndarray) -> list[int]:
-    """Lengths of runs down the columns, outside first."""
+    """Returns the lengths of runs down the columns, outside first."""
     flat = (mask > 0).T.ravel()
     edges = np.flatnonzero(np.diff(flat)) + 1
     lengths = np.diff([0, *edges, flat.size]).tolist()
@@ -340,7 +340,7 @@ def runs_of(mask: np.ndarray) -> list[int]:
 
 
 def text_of(lengths: list[int]) -> str:
-    """COCO's text of run lengths."""
+    """Returns COCO's text of run lengths."""
     letters = []
     for i, length in enumerate(lengths):
         value = length - lengths[i - 2] if i > 2 else length
@@ -908,7 +908,7 @@ def test_tfrecord_pairs(tmp_path: Path) -> None:
 
 
 def test_tfrecord_files_give_back_what_was_written(tmp_path: Path) -> None:
-    """Bit for bit, names and masks included, of one file and of several, by the class and by the path."""
+    """Names and masks are included, bit for bit, in one file and in several, by the class and by the path."""
     pytest.importorskip("google_crc32c", reason="google-crc32c is not installed")
     given_ = samples(5)
     given_[1]["name"] = "scènes/été 1"
@@ -960,7 +960,7 @@ def test_tfrecord_files_without_masks(tmp_path: Path) -> None:
 
 
 def test_the_bytes_of_a_record_are_those_of_tensorflow(tmp_path: Path) -> None:
-    """An example written out by the formats' definitions: features of bytes, floats and numbers; raw pictures."""
+    """An example is written out by the formats' definitions: features of bytes, floats and numbers; raw images."""
     crc = pytest.importorskip("google_crc32c", reason="google-crc32c is not installed").value
 
     def masked(content: bytes) -> bytes:
@@ -1078,7 +1078,7 @@ def test_annotations_and_boxes_say_what_a_folder_is(coco: Path, scenes: Path) ->
         data.open_dataset(coco, "photos", boxes=scenes / "boxes.txt")
 
 
-# Real pictures
+# Real images
 
 
 @pytest.mark.parametrize("name", ["triples_open", "aligned", "blending", "gpgan_masks"])

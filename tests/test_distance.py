@@ -14,7 +14,7 @@ from pyharmony.reference import distance as reference
 
 
 def nearly(expected: np.ndarray) -> dict[str, object]:
-    """The square is exact and its root in double: one rounding to float32."""
+    """Asserts one rounding to float32: the square is exact, and its root is taken in double."""
     return {"desired": expected, "rtol": np.finfo(np.float32).eps, "atol": 0}
 
 
@@ -39,7 +39,7 @@ def test_one_pixel_outside_gives_a_cone(height, width, y, x):
 
 
 def test_a_disc_between_strips_and_tasks():
-    """Wider than a strip of columns and higher than a task's rows, with a hole."""
+    """It is wider than a strip of columns, higher than a task's rows, and has a hole."""
     y, x = np.mgrid[:90, :700]
     mask = (((y - 45) / 40) ** 2 + ((x - 350) / 330) ** 2 < 1) & ((y - 50) ** 2 + (x - 300) ** 2 > 90)
     mask[20, 512] = False

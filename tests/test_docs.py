@@ -1,7 +1,7 @@
 """The Python code of README.md and docs/ runs, and the citation and references are right.
 
 The blocks of a page run in order, in one fresh process, in a folder with src.png, dst.png and mask.png
-(photographs of pyharmony/cli/images) and with the names of PREAMBLE, which stand for the reader's own pictures.
+(photographs of pyharmony/cli/images) and with the names of PREAMBLE, which stand for the reader's own images.
 A block after an HTML comment `<!-- not run: reason -->` is left out, and so is one that imports a package
 which is not installed: the code of a peer runs where the peer is.
 """
@@ -42,7 +42,7 @@ _BLOCK = re.compile(r"(?:<!--\s*not run: (?P<reason>[^>]+?)\s*-->\s*\n)?^```pyth
 
 
 def blocks(page: Path) -> list[str]:
-    """The code that is to run, each block at its own line of the page."""
+    """Returns the code that is to run, each block at its own line of the page."""
     text = page.read_text()
     found = []
     for match in _BLOCK.finditer(text):

@@ -21,7 +21,7 @@ H, W = 61, 75
 
 
 def photo(height: int = H, width: int = W, channels: int = 3) -> np.ndarray:
-    """Shading, edges and grain in [0, 1]."""
+    """Returns a photograph's stand-in in [0, 1]: shading, edges and grain."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:height, :width]
     planes = [
@@ -53,7 +53,7 @@ def call(name: str, image: Any, mask: Any, **options: Any) -> Any:
 
 
 def definition(name: str, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """With the default options."""
+    """Returns the edit by its definition, with the default options."""
     white = RANGE[image.dtype.name]
     if name == "texture_flattening":
         return exact.texture_flattening(image, mask, 4 * white / 255, 6 * white / 255)
@@ -85,7 +85,7 @@ def test_it_follows_the_definition(name: str, mask: np.ndarray, dtype: str) -> N
 
 
 def laplacian(shape: tuple[int, int]) -> Any:
-    """The 5-point Laplacian of a grid and the list of its edges, as scipy sparse matrices."""
+    """Returns the 5-point Laplacian of a grid and the list of its edges, as scipy sparse matrices."""
     sparse = pytest.importorskip("scipy.sparse")
     index = np.arange(shape[0] * shape[1]).reshape(shape)
     pairs = np.concatenate([np.stack([a.ravel(), b.ravel()], 1) for a, b in
@@ -104,7 +104,7 @@ def sparse_solve(matrix: Any, rhs: np.ndarray, inside: np.ndarray, image: np.nda
 
 
 def test_the_equations_are_those_of_the_paper() -> None:
-    """Against a sparse direct solve with the wanted differences written down edge by edge."""
+    """A sparse direct solve, with the wanted differences written down edge by edge, gives the same."""
     image, inside = photo(), MASKS["hard"]
     matrix, d, pairs = laplacian((H, W))
     f = image.reshape(-1, 3)
@@ -150,7 +150,7 @@ def test_norms_and_edges(smooth: bool, simd: str) -> None:
     np.testing.assert_array_equal(edges, exact.edge_map(norm, np.float32(3.1), np.float32(9.1)))
 
 
-# ---- what each is for ----------------------------------------------------------------------------
+# ---- the purpose of each --------------------------------------------------------------------------
 
 
 def test_flattening_keeps_a_step_and_removes_grain() -> None:
@@ -249,7 +249,7 @@ def test_a_membrane_continues_a_plane_and_ignores_what_it_covers() -> None:
         blend.inpaint(spoilt, soft)
 
 
-# ---- what every blend promises -------------------------------------------------------------------
+# ---- the promises of every blend -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", EDITS)

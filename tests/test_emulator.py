@@ -21,7 +21,7 @@ RIGHT = [case for case in CASES if case.module == "_emulator_tests"]
 
 @pytest.fixture(scope="module")
 def lines(repository: Path) -> Callable[[str], list[int]]:
-    """The lines of the kernels' source that end with a name."""
+    """Returns the lines of the kernels' source that end with a name."""
     text = (repository / SOURCE).read_text().splitlines()
 
     def find(name: str) -> list[int]:
@@ -34,7 +34,7 @@ def lines(repository: Path) -> Callable[[str], list[int]]:
 
 @pytest.fixture(params=["plain", "check"])
 def either(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """The test kernels, without and with the checker."""
+    """Yields the test kernels, without and with the checker."""
     native = request.getfixturevalue("emulator_tests" if request.param == "plain" else "emulator_tests_check")
     yield native
     native.set_seed(0)
@@ -53,7 +53,7 @@ def values(n: int = N) -> Any:
 
 
 def run(native: Any, name: str, n: int = N, *, written: bool = True) -> tuple[Any, Any]:
-    """out [n] and counters [16] of a test kernel; unless `written`, nobody writes its input."""
+    """Runs a test kernel; returns out [n] and counters [16]. Unless `written`, nobody writes its input."""
     memory = Memory(native)
     source = memory.put(values(n)) if written else memory.empty(n)
     out, counters = memory.zeros(n), memory.zeros(16, np.uint32)
@@ -118,7 +118,7 @@ def test_the_checker_is_silent(check: Any, name: str) -> None:
 
 
 def test_the_seed_permutes_blocks_and_threads(emulator_tests: Any) -> None:
-    """What is written last stays: of the blocks, and of two threads that write one place."""
+    """The last write stays: among the blocks, and between two threads that write to one place."""
     lasts = set()
     for seed in range(6):
         emulator_tests.set_seed(seed)

@@ -1,4 +1,4 @@
-"""`pyharmony.evaluation`: what is measured of a method, means and differences, reports, networks."""
+"""`pyharmony.evaluation`: the measures of a method, means and differences, reports, networks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIDE = 24
 
 
 class Samples(data.Dataset):
-    """Photographs whose objects are darker by 30 levels, of 1/32, 1/8 and 1/2; the third has no target."""
+    """Photographs whose objects are darker by 30 levels and cover 1/32, 1/8 and 1/2; the third has no target."""
 
     def __init__(self, count: int = 6, bad: int | None = None, subsets: tuple[str, ...] = ()) -> None:
         self.names, self.bad, self.subsets = [f"s{i}" for i in range(count)], bad, subsets
@@ -37,11 +37,11 @@ class Samples(data.Dataset):
 
 
 def lighter(composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """All of the picture lighter by 20.4 levels; the object's error is then 10."""
+    """Returns all of the image, lighter by 20.4 levels; the object's error is then 10."""
     return composite + np.float32(20.4)
 
 
-# What is measured
+# Measures
 
 
 def test_an_output_is_rounded_and_put_into_the_composite() -> None:
@@ -134,7 +134,7 @@ def test_means_and_differences_have_intervals_of_the_same_pictures() -> None:
     assert every["lighter"].means["psnr"] == metrics.bootstrap(values["lighter"])
     assert every["lighter"].gains["psnr"] == metrics.bootstrap(values["lighter"] - values["composite"])
     assert every["composite"].gains == {} and every["composite"].count == 6
-    # One gain in every picture: its interval is a point, those of the means are not.
+    # One gain in every image: its interval is a point, those of the means are not.
     assert every["lighter"].gains["fmse"].low == every["lighter"].gains["fmse"].high == -800
     assert every["lighter"].means["mse"].low < every["lighter"].means["mse"].high
 
@@ -245,7 +245,7 @@ def test_what_was_published_stands_apart() -> None:
 
 
 def test_published_means_are_those_of_their_subsets() -> None:
-    """What a slip of the hand would break, up to rounding; two tables contradict themselves."""
+    """They are so up to rounding, so that a slip of the hand would show; two tables contradict themselves."""
     counts = {"HCOCO": 4283, "HAdobe5k": 2160, "HFlickr": 828, "Hday2night": 133}
     checked = 0
     for row in PUBLISHED:
@@ -255,7 +255,7 @@ def test_published_means_are_those_of_their_subsets() -> None:
                 mean = sum(of[name] * n for name, n in counts.items()) / sum(counts.values())
                 assert abs(mean - figure) <= Decimal("0.003") * figure, row
                 checked += 1
-    assert checked == 43  # of 22 tables whole but for those two, and RainNet's PSNR
+    assert checked == 43  # both means of 22 tables but for those two, and RainNet's PSNR
 
 
 def test_a_map_is_red_where_it_looks_pasted() -> None:
@@ -307,7 +307,7 @@ def test_a_network_is_run_in_its_range(models: Any, name: str) -> None:
 
 
 def test_batch_norms_take_the_statistics_of_each_picture(models: Any, tmp_path: Path) -> None:
-    """As a published network gives that was never told eval(), its dropout left aside; the model stays as it is."""
+    """The result is that of a published network in training mode, without dropout; the model stays as it is."""
     import torch
 
     from .published_networks import NestedUNet, lived_in
@@ -328,7 +328,7 @@ def test_batch_norms_take_the_statistics_of_each_picture(models: Any, tmp_path: 
         with torch.no_grad():
             y = published(torch.cat([x, torch.from_numpy(mask)[None, None] / 255], 1))
         expected = ((y[0] + 1) * 127.5).permute(1, 2, 0).numpy()
-        # Sums of 65,536 values and less in another order, through eight levels.
+        # Sums of 65,536 values and less are taken in another order, through eight levels.
         assert np.abs(method(composite, mask) - expected).max() < 0.01
         running = evaluation.harmonizer(model, device="cpu")(composite, mask)
         assert np.abs(running - expected).mean() > 1

@@ -25,7 +25,7 @@ from .test_api_snapshot import MODULES, TORCH_MODULES, public_names
 
 pytestmark = pytest.mark.house
 
-#: Packages that an example may need, and by what it shows that it does.
+#: Packages that an example may need, each with the text that shows that it does.
 OPTIONAL = {
     "torch": re.compile(r"import torch|_score\(|gp_gan|models\."),
     "google_crc32c": re.compile(r"tfrecord|TFRecord"),
@@ -33,7 +33,7 @@ OPTIONAL = {
 
 
 def callables() -> Iterator[tuple[str, object]]:
-    """Yield each public function and class once, by the first name that it has."""
+    """Yields each public function and class once, by the first name that it has."""
     seen = set()
     for path in MODULES + TORCH_MODULES * (importlib.util.find_spec("torch") is not None):
         module = importlib.import_module(path)
@@ -48,7 +48,7 @@ CALLABLES = dict(callables())
 
 
 def prepare(folder: Path) -> None:
-    """Write the data sets that examples read: two photographs with masks, composites of them, and others."""
+    """Writes the data sets that examples read: two photographs with masks, composites of them, and others."""
     rng = np.random.default_rng(0)
     mask = np.zeros((24, 32), np.uint8)
     mask[6:18, 8:24] = 255

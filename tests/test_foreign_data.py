@@ -50,7 +50,7 @@ def put(path: Path, pixels: np.ndarray) -> Path:
 
 
 def check(path: Path, *options: str) -> tuple[int, dict[str, Any]]:
-    """What `pyharmony data check` ends with, and says."""
+    """Returns the exit code and the output of `pyharmony data check`."""
     done = CliRunner().invoke(app, ["data", "check", str(path), *options, "--threads", "1", "--json"])
     return done.exit_code, json.loads(done.stdout.splitlines()[-1])
 
@@ -59,7 +59,7 @@ def check(path: Path, *options: str) -> tuple[int, dict[str, Any]]:
 
 
 def header(name: str, size: bytes = b"00000000000\0", kind: bytes = b"0") -> bytes:
-    """A header of tar that states this size, its checksum right."""
+    """Returns a header of tar that states this size, its checksum right."""
     block = bytearray(tarfile.TarInfo(name).tobuf(tarfile.GNU_FORMAT))
     block[124:136], block[156:157], block[148:156] = size, kind, b" " * 8
     block[148:156] = b"%06o\0 " % sum(block)
@@ -108,7 +108,7 @@ def pax(*records: tuple[str, str]) -> bytes:
     ],
 )  # fmt: skip
 def test_a_tar_file_is_read_forwards(tmp_path: Path, archive: bytes) -> None:
-    """Behind a sound sample stands something impossible; the sample can be read, and the file is named."""
+    """A sound sample is read although something impossible stands behind it, and the error names the file."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as whole:
         for name, pixels in (("a.image.png", picture()), ("a.mask.png", mask())):
@@ -251,7 +251,7 @@ def test_lists_that_say_something_impossible_are_refused(triples: Path, name: st
 
 
 def coco(root: Path, **changes: Any) -> Path:
-    """Annotations of two instances; changes are of the second one, or of its photograph."""
+    """Returns annotations of two instances; changes are of the second one, or of its photograph."""
     put(root / "1.png", picture(1))
     put(root / "2.png", picture(2))
     box = [2, 2, 12, 2, 12, 12, 2, 12]

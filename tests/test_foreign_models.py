@@ -1,4 +1,4 @@
-"""Weights of strangers: a file takes time and memory in proportion to what it holds, and is refused in our errors."""
+"""A stranger's file of weights takes time and memory in proportion to what it holds, or is refused in our errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pyharmony.training import _config, steps  # noqa: E402
 
 
 def described(name: str, config: dict[str, Any], part: str = "all", tensors: dict[str, Any] | None = None) -> bytes:
-    """A file of these tensors, none as a rule, that says that it is this model."""
+    """Returns a file of these tensors, by default none, that says that it is this model."""
     entry = {"format": 1, "name": name, "config": config, "part": part}
     data: bytes = safetensors_torch.save(tensors or {}, {"pyharmony": json.dumps(entry)})
     return data
@@ -63,7 +63,7 @@ if grown > 400 << 10:
 
 
 def test_a_description_without_its_tensors_costs_nothing(tmp_path: Path) -> None:
-    """Less than 10 s of processor time a file and 400 MB for all, where a gigabyte and minutes were asked for."""
+    """All take less than 10 s of CPU time a file and 400 MB, where a gigabyte and minutes were asked for."""
     import base64
 
     every = [described(name, config, part) for name, config in BOMBS for part in ("all", "generator")]
@@ -146,7 +146,7 @@ def test_a_value_that_is_finite_in_the_file_alone_is_refused() -> None:
 
 @pytest.mark.parametrize("part", ["all", "generator"])
 def test_sound_files_are_read_as_before(tmp_path: Path, part: Any) -> None:
-    """What the file does not hold is as `create` makes it, from the same random numbers."""
+    """Tensors that the file does not hold are as `create` makes them, from the same random numbers."""
     model = models.create("pix2pix", width=2, discriminator_width=2)
     models.save(model, tmp_path / "a.safetensors", part=part)
     torch.manual_seed(3)
@@ -164,7 +164,7 @@ def test_sound_files_are_read_as_before(tmp_path: Path, part: Any) -> None:
 
 
 def test_damaged_published_files_are_refused(tmp_path: Path) -> None:
-    """Whatever torch stumbles on: cut off, bits turned, other pickles."""
+    """They are cut off, have turned bits, or are other pickles; whatever torch stumbles on is our error."""
     source = models.create("pix2pix", width=2, discriminator_width=2).generator.state_dict()
     torch.save({f"model.{key}": x for key, x in source.items()}, tmp_path / "whole.pth")
     whole = (tmp_path / "whole.pth").read_bytes()

@@ -1,4 +1,4 @@
-"""Pictures of strangers: reading one takes time and memory in proportion to its bytes and its pixels."""
+"""Reading a stranger's image takes time and memory in proportion to its bytes and its pixels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.foreign import confined
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 
-#: Seconds of processor time, and the most that memory may grow, in MB.
+#: The seconds of CPU time, and the MB that memory may grow by at most.
 READ = """
 import resource, sys, time
 import pyharmony
@@ -40,7 +40,7 @@ print(time.process_time() - began, (resource.getrusage(resource.RUSAGE_SELF).ru_
 
 
 def cost(tmp_path: Path, data: bytes, suffix: str, *more: Any) -> tuple[str, float, float]:
-    """What reading, or reading and writing, says, its seconds and its megabytes."""
+    """Returns the output of reading, or of reading and writing, its seconds and its megabytes."""
     path = tmp_path / f"foreign{suffix}"
     path.write_bytes(data)
     small = tmp_path / f"small{suffix}"
@@ -51,13 +51,13 @@ def cost(tmp_path: Path, data: bytes, suffix: str, *more: Any) -> tuple[str, flo
 
 
 def directory(entries: list[tuple[int, int, int, bytes]], at: int, following: int = 0) -> bytes:
-    """A little-endian directory; values are 4 bytes each."""
+    """Returns a little-endian directory; values are 4 bytes each."""
     body = b"".join(struct.pack("<HHI", tag, kind, count) + value for tag, kind, count, value in entries)
     return struct.pack("<H", len(entries)) + body + struct.pack("<I", following)
 
 
 def overlapping(fields: int = 400, size: int = 1_000_000) -> bytes:
-    """A TIFF of one pixel whose EXIF directory has many fields, all of them on the same bytes."""
+    """Returns a TIFF of one pixel whose EXIF directory has many fields, all of them on the same bytes."""
     main = 8
     exif = main + 2 + 12 * 9 + 4
     values = exif + 2 + 12 * fields + 4
@@ -90,14 +90,14 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 @pytest.mark.parametrize("fields", [400, 4000])
 def test_fields_of_a_tiff_that_overlap_are_not_multiplied(tmp_path: Path, fields: int) -> None:
-    """1 MB of them took 1.6 GB, 2 MB took 8.8 GB."""
+    """If they were, 1 MB of them would take 1.6 GB, and 2 MB 8.8 GB."""
     said, seconds, megabytes = cost(tmp_path, overlapping(fields), ".tif")
     assert said == "Picture True"
     assert seconds < 2 and megabytes < 100
 
 
 def test_fields_of_exif_that_overlap_are_not_written(tmp_path: Path) -> None:
-    """1 MB became a file of 300 MB."""
+    """Written out, 1 MB of them would become a file of 300 MB."""
     out = tmp_path / "out.tif"
     said, seconds, megabytes = cost(tmp_path, png(chunk(b"eXIf", overlapping())), ".png", out)
     assert said == "Picture False" and seconds < 2 and megabytes < 100
@@ -115,7 +115,7 @@ def test_a_gps_directory_of_overlapping_fields_is_not_wiped_again_and_again(tmp_
 
 
 def test_sound_exif_of_any_size_is_kept(tmp_path: Path) -> None:
-    """Fields of a megabyte each that lie behind one another, in a PNG, in the TIFF that it becomes, and in the next."""
+    """They lie behind one another, a megabyte each, in a PNG, in the TIFF that it becomes, and in the next."""
     image, exif = Image.new("RGB", (8, 8)), Image.Exif()
     exif[0x010F] = "Example"
     exif.get_ifd(0x8769)[0x9000] = bytes(range(256)) * 4000
@@ -145,7 +145,7 @@ def test_an_orientation_that_is_no_number_is_that_of_the_exif_alone() -> None:
 
 
 def test_repeated_chunks_are_inflated_once(tmp_path: Path) -> None:
-    """Each inflates to 32 MB: 1 MB of them took 3.7 s."""
+    """Each inflates to 32 MB: inflated every time, 1 MB of them takes 3.7 s."""
     bomb = zlib.compress(bytes(1 << 25), 9)
     text = b"XML:com.adobe.xmp\0\1\0\0\0" + bomb
     profiles = [chunk(b"iCCP", b"x\0\0" + bomb)] * 60 + [chunk(b"iTXt", text)] * 60
@@ -165,7 +165,7 @@ def test_of_two_chunks_the_first_is_meant() -> None:
 
 
 def test_many_elements_of_xmp_take_time_by_their_length(tmp_path: Path) -> None:
-    """100,000 names took 3.3 s, 16 MB of them 18 s."""
+    """100,000 names must not take 3.3 s, nor 16 MB of them 18 s."""
     names = b"".join(b"<exif:GPS%d></exif:GPS%d>" % (i, i) for i in range(500_000))
     packet = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>" + names[: (1 << 24) - 200]
     data = png(chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(packet)))
@@ -192,7 +192,7 @@ def test_elements_end_where_their_name_ends(packet: bytes, left: bytes | None) -
 
 
 def progressive(width: int, height: int, scans: int, filler: bytes = b"") -> bytes:
-    """A grey progressive JPEG whose further scans say in a few bytes that nothing is in them."""
+    """Returns a grey progressive JPEG whose further scans say in a few bytes that nothing is in them."""
     stream = io.BytesIO()
     Image.new("L", (width, height), 128).save(stream, "JPEG", progressive=True, quality=50)
     data = stream.getvalue()
@@ -209,7 +209,7 @@ def progressive(width: int, height: int, scans: int, filler: bytes = b"") -> byt
 
 
 def test_many_scans_of_a_large_picture_are_refused(tmp_path: Path) -> None:
-    """600 of them on 252 million pixels took 15 s."""
+    """Reading 600 of them on 252 million pixels would take 15 s."""
     data = progressive(15_872, 15_872, 600)
     assert len(data) < 1_500_000
     said, seconds, _ = cost(tmp_path, data, ".jpg")
@@ -217,7 +217,7 @@ def test_many_scans_of_a_large_picture_are_refused(tmp_path: Path) -> None:
 
 
 def test_scans_behind_a_comment_are_counted(tmp_path: Path) -> None:
-    """The end of the picture in a comment is none."""
+    """A mark of the image's end inside a comment does not end it."""
     data = progressive(6400, 6400, 130, filler=b"\xff\xfe\0\4\xff\xd9")
     with pytest.raises(errors.DecodeError, match="more than 100 scans"):
         files.read(data)
@@ -240,7 +240,7 @@ def test_what_lies_behind_a_picture_is_not_of_it() -> None:
 
 @pytest.mark.parametrize("bits", [8, 16])
 def test_tiles_of_a_pixel_are_not_read_one_by_one(tmp_path: Path, bits: int) -> None:
-    """6.3 MB of them took 79 s; no such tile is allowed, their sides are multiples of 16."""
+    """Read one by one, 6.3 MB of them take 79 s; no such tile is allowed, their sides are multiples of 16."""
     side = 700
     lists = side * side * 4
     at = 8 + 2 + 12 * 10 + 4

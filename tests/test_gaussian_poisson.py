@@ -20,7 +20,7 @@ METHODS = ("chebyshev", "dct", "multigrid")
 
 
 def scene(height, width, kind, seed=0, channels=3):
-    """src, dst, base [H, W, C] and mask [H, W] in [0, 1], float64."""
+    """Returns src, dst, base [H, W, C] and mask [H, W] in [0, 1], float64."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
     if kind == "constant":
@@ -45,7 +45,7 @@ def to_dtype(x, dtype):
 
 
 def unrounded_error(info_tolerance, dtype):
-    """The error allowed in dtype's unit: tolerance and half a step of the dtype's rounding."""
+    """Returns the error allowed in dtype's unit: tolerance and half a step of the dtype's rounding."""
     level = {"uint8": 1.0, "uint16": 257.0}.get(dtype, 1 / 255)
     step = {"uint8": 0.5, "uint16": 0.5, "float16": 2**-11, "float32": 2**-24}.get(dtype, 0)
     return info_tolerance * level + step * (1 + 1e-3)
@@ -307,7 +307,7 @@ def test_empty_and_full_masks():
 
 @pytest.mark.large
 def test_working_memory():
-    """Fused Chebyshev a megabyte a thread, multigrid 32 bytes a channel and 9 a pixel, its certificate included."""
+    """Fused Chebyshev takes a megabyte a thread, multigrid 32 bytes a channel and 9 a pixel, with its certificate."""
     a, b, base = (to_dtype(v, "uint8") for v in scene(1080, 1920, "photograph")[:3])
     mask = np.ones((1080, 1920), bool)
     _, info = ops.gaussian_poisson(a, b, mask, base, method="chebyshev", return_info=True)
@@ -401,7 +401,7 @@ def test_the_field_is_its_definition(kernel, shape, threads, simd):
     for g in (None, gain):
         doubles = mask.astype(np.float64), None if g is None else g.astype(np.float64)
         expected = divergence(*edge_field(src, dst, doubles[0], "source", kernel, doubles[1]))
-        # Some 40 operations on values of at most 2.
+        # There are some 40 operations on values of at most 2.
         np.testing.assert_allclose(wanted_field(src, dst, mask, kernel, g), expected, atol=80 * 2**-52, rtol=0)
 
 

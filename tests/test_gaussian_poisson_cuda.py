@@ -1,4 +1,4 @@
-"""The CUDA kernels of gaussian_poisson, run on the CPU: against the definition and the kernels of the CPU."""
+"""The CUDA kernels of gaussian_poisson, run on the CPU, against the definition and the kernels of the CPU."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pyharmony.reference import pyramid
 
 RANGE = _arrays.VALUE_RANGE
 
-#: Of the range, between float32 solves that take the same steps in another order.
+#: The difference, relative to the range, of float32 solves that take the same steps in another order.
 AGREEMENT = 2e-5
 
 
 def image(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, smooth: bool = False) -> Any:
-    """[N, H, W, C]: noise, or smooth pictures, over the whole range of the dtype."""
+    """Returns [N, H, W, C]: noise, or smooth images, over the whole range of the dtype."""
     x = rng.random(shape)
     if smooth:
         i, j = np.ogrid[: shape[1], : shape[2]]
@@ -29,7 +29,7 @@ def image(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, smooth: 
 
 
 def mask_of(rng: np.random.Generator, n: int, h: int, w: int, dtype: str) -> Any:
-    """[N, H, W]: soft blobs that touch the border, with exact zeros and ones."""
+    """Returns [N, H, W]: soft blobs that touch the border, with exact zeros and ones."""
     i, j = np.ogrid[:h, :w]
     planes = []
     for k in range(n):
@@ -48,7 +48,7 @@ def mask_value(mask: Any) -> Any:
 def solve(
     emulator: Any, src: Any, dst: Any, mask: Any, base: Any, out: Any = None, **options: Any
 ) -> tuple[Any, list[dict[str, Any]]]:
-    """The device's solve of a batch; weight may be a map [N, H, W]. runs: first and last of each call, in turn."""
+    """Solves a batch on the device; weight may be a map [N, H, W]. runs: first and last of each call, in turn."""
     runs = options.pop("runs", [(0, emulator.CHEBYSHEV_REPEATS)])
     rhs = options.pop("rhs", None)
     like = dst if rhs is None else rhs
@@ -99,7 +99,7 @@ def solve(
 
 
 def on_cpu(src: Any, dst: Any, mask: Any, base: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
-    """The CPU kernel's solve of one item, in float32."""
+    """Returns the CPU kernel's solve of one item, in float32."""
     weight = options.pop("weight", 1.0)
     is_map = isinstance(weight, np.ndarray)
     w0, w1 = definition.gaussian_taps(options.pop("sigma", 0.5))
@@ -123,7 +123,7 @@ def on_cpu(src: Any, dst: Any, mask: Any, base: Any, **options: Any) -> tuple[An
 
 
 def solution(src: Any, dst: Any, mask: Any, base: Any, weight: Any = 1.0, **options: Any) -> Any:
-    """The definition's, of a batch."""
+    """Returns the definition's solution of a batch."""
     return np.stack(
         [
             definition.gaussian_poisson(
@@ -140,7 +140,7 @@ def solution(src: Any, dst: Any, mask: Any, base: Any, weight: Any = 1.0, **opti
 
 
 def assert_certified(out: Any, reports: list[dict[str, Any]], want: Any, tolerance: float, noise: float = 1e-7) -> None:
-    """The error is within its bound and that within the tolerance; noise is of the definition itself."""
+    """Asserts that the error is within its bound and that within the tolerance; noise is the definition's own."""
     for x, report, w in zip(out, reports, want):
         assert report["converged"]
         assert report["finite"]
@@ -175,7 +175,7 @@ def test_it_solves_with_any_sigma(emulator: Any, sigma: float) -> None:
     for weight in (0.5, 5.2, 20.0):
         options: dict[str, Any] = {"weight": weight, "sigma": sigma, "reference": sigma > 0.8}
         want = solution(src, dst, mask, base, **options)
-        # Without an excess of its rows the bound is that of the Euclidean norm, in which rounding weighs more.
+        # Without an excess of its rows the bound is in the Euclidean norm, in which rounding weighs more.
         tolerance = 0.5 if weight == 20 and sigma > 0.8 else 0.25
         out, reports = solve(emulator, src, dst, mask, base, tolerance=tolerance, **options)
         assert_certified(out, reports, want, tolerance)
@@ -214,7 +214,7 @@ def test_it_takes_any_dtype_and_agrees_with_the_cpu(emulator: Any, dtype: str) -
             want = solution(src, dst, mask, base, preserve_background=preserve)
             real, reports = solve(emulator, src, dst, mask, base, **options)
             assert_certified(real, reports, want, tolerance, 1e-9 * RANGE[dtype])
-            # The same steps as the CPU's kernel, which may have chosen others in a second run.
+            # The steps are those of the CPU's kernel, which may have chosen others in a second run.
             fixed = {**options, "max_steps": 9, "tolerance": 1e-9 * RANGE[dtype]}
             nine, _ = solve(emulator, src, dst, mask, base, **fixed)
             its, info = on_cpu(src[0], dst[0], mask[0], base[0], **fixed)
@@ -306,12 +306,12 @@ def test_a_base_of_half_the_size(emulator: Any, dtype: str) -> None:
             half *= 255
         base = np.stack([pyramid.upsample(h, size[:2]) for h in half]).astype(np.float32)
         for preserve in (False, True):
-            # More than one pass, and a strip that ends within the image.
+            # It takes more than one pass, and a strip ends within the image.
             for steps in (9, 30):
                 options: dict[str, Any] = {"preserve_background": preserve, "max_steps": steps, "tolerance": 1e-6}
                 want, _ = solve(emulator, src, dst, mask, base, **options)
                 got, reports = solve(emulator, src, dst, mask, half, half_base=True, **options)
-                # Sixteen weights of float32, and what base then acts with: at most its own size.
+                # Sixteen weights of float32 are rounded, and what base then acts with: at most its own size.
                 assert np.abs(got - want).max() <= 20 * 2.0**-24 * 2 * 255
                 assert all(np.isfinite(r["max_error"]) for r in reports)
 
@@ -325,7 +325,7 @@ def test_a_given_right_hand_side(emulator: Any, preserve: bool) -> None:
     mask = mask_of(rng, *shape[:3], "float32")
     weight = (0.3 + rng.random(shape[:3])).astype(np.float32)
     for c in (0.4, weight):
-        # The same equation with flat images, and the base that gives this b.
+        # Flat images and the base that gives this b make the same equation.
         c64 = np.broadcast_to(np.asarray(c, np.float64), shape[:3])
         want = solution(zero, zero, mask, rhs / c64[..., None], c, preserve_background=preserve)
         largest = float(np.abs(rhs).max())
@@ -348,7 +348,7 @@ def test_the_bound_holds_wherever_the_iteration_stops(emulator: Any, weighted: s
             c = (weight * (0.5 + rng.random(shape[:3]))).astype(np.float32) if weighted == "map" else weight
             for sigma in (0.0, 0.5, 0.8):
                 want = solution(src, dst, mask, base, c, sigma=sigma, preserve_background=preserve)
-                # One step, one pass, more passes than one.
+                # The runs have one step, one pass, and more passes than one.
                 for steps in (1, 9, 13, 27):
                     out, (report,) = solve(
                         emulator,
@@ -409,7 +409,7 @@ def test_items_and_channels_take_turns_where_the_state_has_no_room_for_all(emula
     weights = (0.2 + rng.random(shape[:3])).astype(np.float32)
     plane = 16 * shape[1] * 36  # two levels, read and written, of rows that are a multiple of four floats
     for weight in (0.15, 1.0, weights):
-        # More passes than one in the first run, or a second run.
+        # There are more passes than one in the first run, or a second run.
         options: dict[str, Any] = {"weight": weight, "preserve_background": True, "tolerance": 0.1}
         want, its = solve(emulator, src, dst, mask, base, **options)
         assert max(r["total_steps"] for r in its) > 11
@@ -419,8 +419,8 @@ def test_items_and_channels_take_turns_where_the_state_has_no_room_for_all(emula
             assert reports == its
 
 
-# Plans of launches, which need no GPU: H100 SXM, A100, RTX 3090, RTX 4090 and T4 by the tables of CUDA's programming
-# guide: multiprocessors, and shared memory of each. A multiprocessor holds 65,536 registers: 8 warps of 255 a thread.
+# The plans of launches need no GPU: H100 SXM, A100, RTX 3090, RTX 4090 and T4 have, by the tables of CUDA's programming
+# guide, these multiprocessors and shared memory. A multiprocessor holds 65,536 registers: 8 warps of 255 a thread.
 GPUS = {
     "H100": (132, 228 << 10), "A100": (108, 164 << 10), "RTX 3090": (82, 100 << 10), "RTX 4090": (128, 100 << 10),
     "T4": (40, 64 << 10),
@@ -428,7 +428,7 @@ GPUS = {
 
 
 def schedule(emulator: Any, shape: tuple[int, int, int, int], gpu: str = "H100", **options: Any) -> Any:
-    """Of photographs of uint8, with nothing in their memory."""
+    """Returns the launches for photographs of uint8, with nothing in their memory."""
     n, h, w, c = shape
     view = emulator.ArrayView(64, "uint8", (n, h, w, c), (h * w * c, w * c, c, 1), True)
     mask = emulator.ArrayView(64, "uint8", (n, h, w), (h * w, w, 1), False)
@@ -477,7 +477,7 @@ def test_waves_of_large_images_are_full(emulator_module: Any, gpu: str, shape: t
 
 
 def test_repeated_runs_enqueue_no_more_blocks_than_run_at_once(emulator_module: Any) -> None:
-    """Most of them return at once: every block more is time for nothing."""
+    """Most of them return at once, and every block more is time for nothing."""
     for shape in ((1, 4320, 7680, 3), (1, 1080, 1920, 3), (1, 64, 64, 3)):
         launch = schedule(emulator_module, shape).repeat
         assert 0 < launch.blocks <= launch.places
@@ -495,7 +495,7 @@ def test_the_first_run_takes_no_state(emulator_module: Any) -> None:
 
 
 def test_the_state_takes_eight_bytes_a_pixel_and_channel_of_what_is_solved_at_once(emulator_module: Any) -> None:
-    """Two levels in float32, which the first of two passes leaves to the second."""
+    """They are two levels in float32, which the first of two passes leaves to the second."""
     assert schedule(emulator_module, (1, 4320, 7680, 3)).state_size == 8 * 4320 * 7680
     assert schedule(emulator_module, (1, 1080, 1920, 3)).state_size == 3 * 8 * 1080 * 1920
     assert schedule(emulator_module, (1, 1024, 1024, 3)).state_size == 3 * 8 * 1024 * 1024

@@ -15,7 +15,7 @@ RANGE = _arrays.VALUE_RANGE
 
 
 def image(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, smooth: bool = False) -> Any:
-    """Noise, or a smooth picture, over the whole range of the dtype."""
+    """Returns noise, or a smooth image, over the whole range of the dtype."""
     x = rng.random(shape)
     if smooth:
         i, j = np.ogrid[: shape[0], : shape[1]]
@@ -25,7 +25,7 @@ def image(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, smooth: 
 
 
 def mask_of(rng: np.random.Generator, h: int, w: int, dtype: str, kind: str = "soft") -> Any:
-    """A soft blob that touches the border, with values in [0, 1], exact zeros and exact ones."""
+    """Returns a soft blob that touches the border, with values in [0, 1], exact zeros and exact ones."""
     if kind in ("empty", "full"):
         m = np.full((h, w), float(kind == "full"))
     else:
@@ -180,7 +180,7 @@ def solution(src: Any, dst: Any, mask: Any, base: Any, weight: Any = 1.0, **opti
 
 
 def assert_certified(out: Any, info: dict[str, Any], want: Any, tolerance: float, noise: float = 1e-7) -> None:
-    """The error is within its bound and that within the tolerance; noise is of the definition itself."""
+    """Asserts that the error is within its bound and that within the tolerance; noise is the definition's own."""
     assert info["converged"]
     assert info["max_error"] <= tolerance
     assert np.abs(out - want).max() <= info["max_error"] + noise
@@ -342,7 +342,7 @@ def test_chebyshev_of_a_given_right_hand_side(simd: str) -> None:
     for c in (0.4, weight):
         for preserve in (False, True):
             unknown = (mask > 0)[..., None] if preserve else np.full((45, 58, 1), True)
-            # The same equation with flat images, and the base that gives this b.
+            # Flat images and the base that gives this b make the same equation.
             c64 = np.broadcast_to(np.asarray(c, np.float64), (45, 58))
             want = solution(zero, zero, mask, rhs / c64[..., None], c, preserve_background=preserve)
             tolerance = 1e-5 * np.abs(rhs).max()

@@ -33,7 +33,7 @@ EPS = {False: 2.0**-24, True: 2.0**-53}
 
 
 def image(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, kind: str = "noise") -> Any:
-    """Noise, a smooth picture with edges, or a constant, over the range of the dtype."""
+    """Returns noise, a smooth image with edges, or a constant, over the range of the dtype."""
     x = rng.random(shape)
     if kind == "picture":
         i, j = np.ogrid[: shape[0], : shape[1]]
@@ -57,7 +57,7 @@ def view(x: Any, writable: bool = False) -> Any:
 
 
 def run(src: Any, dst: Any, mask: Any, base: Any, weight: float, out: Any = None, **options: Any) -> Any:
-    """The answer (float64 without `out`) and the native call's report."""
+    """Returns the answer (float64 without `out`) and the native call's report."""
     sigma, reference = options.pop("sigma", 0.5), options.pop("reference", False)
     w0, w1 = definition.gaussian_taps(sigma, normalize=not reference)
     options.setdefault("double_precision", False)
@@ -70,7 +70,7 @@ def run(src: Any, dst: Any, mask: Any, base: Any, weight: float, out: Any = None
 
 
 def rounding(h: int, w: int, weight: float, eps: float, value_range: float) -> float:
-    """What rounding may add: b and its transform are wrong by eps log2(n) of the range, a white error that
+    """Returns what rounding may add: b and its transform are wrong by eps log2(n) of the range, a white error that
     A^-1 raises by the root mean square of 1 / eigenvalue; elimination adds sqrt(H) of eps, storing and
     differences a few, weight times base in b its own. value_range is the largest magnitude of images and answer."""
     lam = sum(np.meshgrid(*(4 * np.sin(np.pi * np.arange(n) / (2 * n)) ** 2 for n in (h, w)), indexing="ij"))
@@ -201,7 +201,7 @@ def test_a_given_right_hand_side(weight: float, dtype: str) -> None:
 
 @pytest.mark.parametrize("weight", WEIGHTS)
 def test_the_mean_is_that_of_base(weight: float) -> None:
-    """In float32 too, however small the weight: the mean is known and set."""
+    """It is so in float32 too, however small the weight: the mean is known and set."""
     rng = np.random.default_rng(7)
     src, dst, base = (image(rng, (150, 211, 3), "float32") for _ in range(3))
     x, _ = run(src, dst, soft_mask(rng, 150, 211), base, weight)
@@ -248,7 +248,7 @@ def test_dct_solves_indefinite_systems(sigma: float, weight: float) -> None:
 @pytest.mark.large
 @pytest.mark.parametrize("channels", [1, 3])
 def test_memory(channels: int) -> None:
-    """One copy of the image, and lines for each thread."""
+    """It takes one copy of the image, and lines for each thread."""
     rng = np.random.default_rng(12)
     h, w = 700, 900
     src, dst, base = (image(rng, (h, w, channels), "uint8") for _ in range(3))

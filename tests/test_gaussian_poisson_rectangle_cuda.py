@@ -17,7 +17,7 @@ NONE = np.zeros((1, 1, 1, 1), np.uint8)
 
 
 def image(rng: np.random.Generator, shape: Sequence[int], dtype: str, kind: str = "noise") -> Any:
-    """Noise, a smooth picture with edges, or a constant, over the range of the dtype."""
+    """Returns noise, a smooth image with edges, or a constant, over the range of the dtype."""
     x = rng.random(shape)
     if kind == "picture":
         i, j = np.ogrid[: shape[-3], : shape[-2]]
@@ -37,8 +37,8 @@ def soft_mask(rng: np.random.Generator, h: int, w: int, dtype: str = "float32") 
 
 
 def rounding(h: int, w: int, weight: float, value_range: float) -> float:
-    """What float32 may add: b is wrong by a few roundings of the range, a white error that A^-1 raises by the root
-    mean square of 1 / eigenvalue, and so is the residual that the last cycle restarts from; storing adds its own."""
+    """Returns float32's error: b is wrong by a few roundings of the range, a white error that A^-1 raises by the root
+    mean square of 1 / eigenvalue, and so is the residual from which the last cycle restarts; storing adds its own."""
     lam = sum(np.meshgrid(*(4 * np.sin(np.pi * np.arange(n) / (2 * n)) ** 2 for n in (h, w)), indexing="ij"))
     eigenvalues = (lam + weight * 0.6 * np.ones_like(lam)).ravel()[1:]
     gain = np.sqrt(np.mean(1 / eigenvalues**2)) if eigenvalues.size else 0.0
@@ -74,7 +74,7 @@ class Device:
         return self.module.gaussian_poisson_multigrid_report(report.tobytes(), len(out))
 
     def solve(self, src: Any, dst: Any, mask: Any, base: Any, weight: float, **options: Any) -> tuple[Any, Any]:
-        """One image, to float32, and its report."""
+        """Solves one image to float32; returns it and its report."""
         out = np.full((1, *dst.shape), np.nan, np.float32)
         report = self.multigrid(src[None], dst[None], mask[None], base[None], out, weight, **options)
         return out[0], report[0]
@@ -86,7 +86,7 @@ def device(emulator: Any) -> Device:
 
 
 def problem(seed: int, shape: Sequence[int], dtype: str = "uint8", kind: str = "noise") -> tuple[Any, ...]:
-    """src, dst, mask, base; the mask is [H, W]."""
+    """Returns src, dst, mask and base; the mask is [H, W]."""
     rng = np.random.default_rng(seed)
     src, dst, base = (image(rng, tuple(shape), dtype, kind) for _ in range(3))
     return src, dst, soft_mask(rng, shape[0], shape[1]), base
@@ -118,7 +118,7 @@ def test_it_solves_the_equation_on_every_size(device: Device, weight: float) -> 
 @pytest.mark.parametrize("weight", [0.0, 1e-3, 0.05])
 @pytest.mark.parametrize("shape", [(40, 57, 3), (131, 129, 1)], ids=lambda s: f"{s[0]}x{s[1]}")
 def test_it_agrees_with_the_cpu(device: Device, shape: tuple[int, int, int], weight: float) -> None:
-    """To 2e-5 of the range, once it has converged."""
+    """They agree to 2e-5 of the range, once it has converged."""
     src, dst, mask, base = problem(1, shape, "float32", "picture")
     w0, w1 = definition.gaussian_taps(0.5)
     expected = np.empty(shape, np.float32)
@@ -220,7 +220,7 @@ def test_a_given_right_hand_side(device: Device, shape: tuple[int, int], weight:
 
 @pytest.mark.parametrize("weight", [0.0, 1e-3, 0.05])
 def test_each_image_of_a_batch_stops_by_itself(device: Device, weight: float) -> None:
-    """A constant image is done after one cycle, a picture after a few, noise after more; each as if alone."""
+    """A constant image is done after one cycle, a smooth one after a few, noise after more; each as if alone."""
     kinds = ("constant", "picture", "noise")
     items = [problem(7, (60, 47, 2), "uint8", kind) for kind in kinds]
     batch = [np.stack(arrays) for arrays in zip(*items, strict=True)]
@@ -239,7 +239,7 @@ def test_each_image_of_a_batch_stops_by_itself(device: Device, weight: float) ->
 
 
 def test_cycles_are_limited(device: Device) -> None:
-    """What was not reached is reported; a tolerance below what float32 holds ends before the limit."""
+    """A report says what was not reached; a tolerance below what float32 holds ends before the limit."""
     item = problem(8, (50, 40, 1))
     _, report = device.solve(*item, 1e-3, tolerance=1e-3, max_cycles=2)
     assert report["cycles"] == 2 and not report["converged"] and report["estimate"] > 1e-3
@@ -252,7 +252,7 @@ def test_cycles_are_limited(device: Device) -> None:
 @pytest.mark.parametrize("weight", [0.0, 1e-3, 0.1, 1.0])
 @pytest.mark.parametrize("shape", [(64, 64), (67, 95), (3, 301)], ids=lambda s: f"{s[0]}x{s[1]}")
 def test_the_residual_falls_by_0_16_a_cycle(emulator_module: Any, shape: tuple[int, int], weight: float) -> None:
-    """In the 2-norm, from the first cycle to the fourth, for noise as right-hand side."""
+    """It does so in the 2-norm, from the first cycle to the fourth, for noise as right-hand side."""
     device = Device(emulator_module)
     w0, w1 = definition.gaussian_taps(0.5)
     b = np.random.default_rng(9).standard_normal((1, *shape, 1)).astype("float32")

@@ -1,4 +1,4 @@
-"""Tiles of an image that does not fit in memory: the bits of the whole, in bounded memory."""
+"""Tiles of an image that does not fit in memory have the bits of the whole, in bounded memory."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Disk:
 
 
 def scene(height: int, width: int, dtype: str = "uint8", noise: float = 0.02) -> tuple[np.ndarray, ...]:
-    """src, dst, base and a soft mask."""
+    """Returns src, dst, base and a soft mask."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:height, :width]
     mask = np.clip(1.5 - np.hypot(y - 0.45 * height, x - 0.5 * width) / (0.3 * min(height, width)), 0, 1)
@@ -56,12 +56,12 @@ def scene(height: int, width: int, dtype: str = "uint8", noise: float = 0.02) ->
 
 
 def both(images: tuple[np.ndarray, ...], tile: Any = 256, **options: Any) -> tuple[Any, Any, Any, Any]:
-    """Tiled and whole, each with its info; the whole by the same method and steps."""
+    """Returns the tiled and the whole result, each with its info; the whole by the same method and steps."""
     src, dst, base, mask = images
     out = np.zeros_like(dst)
     tiled, info = ops.gaussian_poisson_tiles(src, dst, mask, base, out, tile=tile, return_info=True, **options)
     assert tiled is out
-    # As many steps: float32 may be asked for less than the default of the whole.
+    # The whole takes as many steps: float32 may be asked for less than its default.
     options.setdefault("tolerance", max(info.max_error, {"uint16": 0.004, "uint8": 0.25}.get(dst.dtype.name, 0.025)))
     whole, whole_info = ops.gaussian_poisson(src, dst, mask, base, method="chebyshev", return_info=True, **options)
     return tiled, whole, info, whole_info
@@ -98,7 +98,7 @@ def test_any_tile_gives_the_same(tile: Any, threads: int) -> None:
 
 
 def test_a_second_run_is_one_of_the_whole_image() -> None:
-    """Noise asks for more steps than photographs: the proof of all tiles decides."""
+    """Noise asks for more steps than photographs; the proof of all tiles decides."""
     rng = np.random.default_rng(0)
     images = tuple(rng.integers(0, 256, (3, 150, 160, 3), np.uint8)) + (rng.random((150, 160)),)
     tiled, whole, info, _ = both(images, 64)
@@ -151,7 +151,7 @@ def test_a_result_past_the_caches_has_the_same_bits(simd: str, width: int, chann
 
 @pytest.mark.house  # sanitizers need memory of their own
 def test_memory_is_bounded(tmp_path: Path) -> None:
-    """Files of 4 x 27 MB, in a process that may take 24 MB beside its imports."""
+    """A process that may take 24 MB beside its imports solves files of 4 x 27 MB."""
     code = f"""
 import ctypes, resource
 import numpy as np

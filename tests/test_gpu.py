@@ -1,4 +1,4 @@
-"""What has to hold on a GPU: `make gpu-check PART=test` runs it. The emulator tests the kernels everywhere else."""
+"""The checks that need a GPU: `make gpu-check PART=test` runs them. The emulator tests the kernels everywhere else."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_every_kernel_is_launched_by_a_case(torch: Any) -> None:
 
 @pytest.mark.parametrize("method", ["chebyshev", "multigrid"])
 def test_both_kernels_solve_the_same_equation(device_module: Any, method: str) -> None:
-    """At the finest tolerance of float32 what is left is rounding: 2e-5 of the range."""
+    """They differ by rounding alone at the finest tolerance of float32: 2e-5 of the range."""
     src, dst = cases.pictures("float32")
 
     def solve() -> Any:
@@ -116,7 +116,7 @@ def test_views_of_any_strides_give_the_same(torch: Any, images: Any, call: str) 
     src, dst, mask = images
     planar = [x.permute(2, 0, 1).contiguous().permute(1, 2, 0) for x in (src, dst)]
     assert torch.equal(CALLS[call](*planar, mask), wanted)
-    # A window of something wider, at an odd address.
+    # The view is a window of something wider, at an odd address.
     wide = [torch.zeros(x.shape[0] + 3, x.shape[1] + 5, 5, device=x.device) for x in (src, dst)]
     windows = [w[1:-2, 3:-2, 1:4] for w in wide]
     for window, x in zip(windows, (src, dst), strict=True):
@@ -191,7 +191,7 @@ def test_cupy_and_dlpack_give_what_torch_gives(torch: Any, images: Any, call: st
     assert torch.equal(torch.from_dlpack(found), wanted)
 
     class Exporter:
-        """An array of some other library."""
+        """An array of another library."""
 
         def __init__(self, x: Any) -> None:
             self.x = x

@@ -1,4 +1,4 @@
-"""The benchmarks of GPUs: their DCT is right, and they run, with the processor in the GPU's place."""
+"""The benchmarks of GPUs: their DCT is right, and they run, with the CPU in the GPU's place."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Event:
 
 @pytest.fixture
 def stand_in(bench: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The processor as the GPU, small images, few rounds."""
+    """Puts the CPU in the GPU's place, with small images and few rounds."""
     for name, value in (("Event", Event), ("synchronize", lambda: None), ("_sleep", lambda cycles: None)):
         monkeypatch.setattr(torch.cuda, name, value)
     monkeypatch.setattr(torch, "compile", lambda f, **_: f)
@@ -78,7 +78,7 @@ def stand_in(bench: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         interleave = module.interleave
         monkeypatch.setattr(module, "interleave", lambda calls, f=interleave, **k: f(calls, **{**k, "rounds": 1}))
     monkeypatch.setattr(bench("measure_cuda"), "SIDES", (32, 64))
-    # The stand-in's calls for the GPU run on the processor.
+    # The stand-in's calls for the GPU run on the CPU.
     for module, names in (
         (bench("bench_gaussian_poisson_cuda"), ("gaussian_poisson",)),
         (bench("bench_poisson_cuda"), ("poisson",)),
@@ -154,7 +154,7 @@ def test_the_benchmarks_run(stand_in: Any) -> None:
     for row in ledger.gpu_rows:
         assert row["cold_ms"] > 0 and row["warm_ms"] > 0
         if row["error"] is not None:
-            # A quarter of a level, or what float32 leaves of a DCT.
+            # The tolerance is a quarter of a level, or what float32 leaves of a DCT.
             assert row["error"] <= 0.25, row
     assert {target["name"] for target in ledger.as_dict()["targets"]} >= {
         "8K uint8 over 8K float32, photograph setting"

@@ -1,4 +1,4 @@
-"""`make gpu-check`, with stand-ins for the GPU and its programs, and the list of what is claimed of GPUs."""
+"""`make gpu-check`, with stand-ins for the GPU and its programs, and the list of the claims about GPUs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def script(folder: Path, name: str, body: str) -> None:
 
 @pytest.fixture
 def gpu_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The script on a machine that says it has an H200, with the package already installed."""
+    """Returns the script on a machine that says it has an H200, with the package already installed."""
     script(tmp_path / "bin", "nvidia-smi", SMI)
     script(tmp_path / "bin", "nvcc", "echo 'Cuda compilation tools, release 13.0, V13.0.88'")
     script(tmp_path / "bin", "compute-sanitizer", 'shift 4; echo "========= ERROR SUMMARY: 0 errors"; exec "$@"')
@@ -60,7 +60,7 @@ def gpu_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def run(module: Any, tmp_path: Path, part: str, *arguments: str) -> tuple[int, dict[str, Any]]:
-    """The exit status, and what is recorded of all parts."""
+    """Runs the script; returns the exit status and the records of all parts."""
     sys.argv = ["gpu_check.py", "--part", part, "--results", str(tmp_path / "results"), "--out", str(tmp_path / "out"),
                 *arguments]  # fmt: skip
     code = module.main()
@@ -184,7 +184,7 @@ def test_eight_sanitizers_run_at_once(gpu_check: Any, tmp_path: Path, monkeypatc
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "gpu_cases.py").write_text(CASES.format(unlaunched="[]", bad=False))
-    # Each waits until eight have begun; none of fewer would end well.
+    # Each waits until eight have begun; with fewer none would end well.
     begun = tmp_path / "begun"
     begun.mkdir()
     script(tmp_path / "bin", "compute-sanitizer",
@@ -211,7 +211,7 @@ def bench_it(found, size):
 
 @pytest.fixture
 def bench_files(tmp_path: Path) -> Path:
-    """Two files of benchmarks that note what they measured, and write and go on as those of this repository do."""
+    """Returns two files of benchmarks that note what they measured, and write and go on as those of the repository."""
     folder = tmp_path / "benchmarks"
     folder.mkdir()
     (folder / "conftest.py").write_text(
@@ -394,7 +394,7 @@ def test_without_a_gpu_a_part_says_what_is_missing(tmp_path: Path, part: str) ->
     assert done.stdout.startswith(f"{part}: cannot run without") and "a CUDA device" in done.stdout
 
 
-# What is claimed
+# The claims
 
 
 def results(value: float, kernels: str = "abc") -> dict[str, Any]:

@@ -30,7 +30,7 @@ NAMES = ("gaussian_poisson", "gaussian_poisson_inverse", "gaussian_poisson_links
 
 
 def images(shape: tuple[int, ...], dtype: Any = None, count: int = 3) -> list[Any]:
-    """Noise that requires grad."""
+    """Returns images of noise that require grad."""
     rng = np.random.default_rng(sum(shape))
     return [torch.tensor(rng.random(shape), dtype=dtype or torch.float64, requires_grad=True) for _ in range(count)]
 
@@ -184,7 +184,7 @@ def test_float32_is_as_exact_as_it_promises_whatever_the_scale(op: str, weight: 
     y, x = np.mgrid[: shape[0], : shape[1]]
     mask = torch.tensor(np.hypot(y - 48, x - 70) < 40)
     g = torch.randn(shape, generator=torch.Generator().manual_seed(5)) * scale
-    # Also without a change of sign, which small weights make the largest y of.
+    # Gradients of one sign are tried too: with small weights their y is the largest.
     for incoming in (g, torch.full_like(g, scale)):
         found = {}
         for dtype in (torch.float32, torch.float64):
@@ -206,7 +206,7 @@ def test_float32_is_as_exact_as_it_promises_whatever_the_scale(op: str, weight: 
 @pytest.mark.parametrize("pinned", [False, True])
 @pytest.mark.parametrize("weight", [1.0, 0.01, 0.0])
 def test_the_inverse_is_symmetric(weight: float, pinned: bool) -> None:
-    """<A^-1 u, v> = <u, A^-1 v>."""
+    """For all u and v, <A^-1 u, v> = <u, A^-1 v>."""
     shape, generator = (97, 131, 2), torch.Generator().manual_seed(7)
     u, v = (torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(2))
     y, x = np.mgrid[: shape[0], : shape[1]]
@@ -237,7 +237,7 @@ def test_links_by_tensors_are_those_of_the_kernel(shape: tuple[int, ...], weight
         # Edges count where the first of a pair is the stronger: all, and two complements less what is left of none.
         everywhere = links([src, black], *rest)
         in_parts = links([src, dst], *rest) + links([dst, src], *rest) - links([black, dst], *rest)
-        # Fewer than 40 operations on values of at most 8 + 0.7 of them.
+        # There are fewer than 40 operations on values of at most 8 + 0.7 of them.
         allowed = 40 * 16 * np.finfo(np.float64).eps
         assert (everywhere - kernel).abs().max() <= allowed
         assert (in_parts - kernel).abs().max() <= allowed
@@ -321,7 +321,7 @@ def test_strides_do_not_matter(op: str) -> None:
 @each_op
 def test_a_batch_is_its_items(op: str) -> None:
     mask, inputs = plane("soft", 9, 11), images((3, 9, 11, 3), torch.float32)
-    # Items of different scales: the tolerance is of each.
+    # The scales of the items differ, and the tolerance holds for each item.
     g = torch.rand(3, 9, 11, 3) * torch.tensor([1e-6, 1.0, 1e6]).reshape(3, 1, 1, 1)
     found = gradients(lambda *xs: call(op, *xs, mask), inputs, g)
     for k in range(3):
@@ -351,7 +351,7 @@ def test_base_may_have_a_dtype_of_its_own() -> None:
 
 @each_op
 def test_a_gradient_that_is_not_finite_goes_on(op: str) -> None:
-    """As torch.amp.GradScaler expects."""
+    """torch.amp.GradScaler expects it to."""
     inputs, mask = images((2, 9, 11, 3), torch.float32), plane("soft", 9, 11)
     for bad in (np.nan, np.inf):
         g = torch.rand(2, 9, 11, 3)

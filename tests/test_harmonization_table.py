@@ -1,4 +1,4 @@
-"""benchmarks/harmonization.py: its figures, the pictures that they are of, and the tables of the page."""
+"""benchmarks/harmonization.py: its figures, the images that they are of, and the tables of the page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pyharmony import errors, metrics
 
 @pytest.fixture
 def table(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The script as a module, which the test may change."""
+    """Returns the script as a module, which the test may change."""
     monkeypatch.syspath_prepend(repository / "benchmarks")
     spec = importlib.util.spec_from_file_location("harmonization_table", repository / "benchmarks" / "harmonization.py")
     assert spec is not None and spec.loader is not None
@@ -37,7 +37,7 @@ def boxed(size: tuple[int, int] = (48, 64)) -> np.ndarray:
 
 
 def listed(root: Path, folder: str, entries: list[tuple[dict[str, Any], np.ndarray]]) -> None:
-    """A manifest, and its pictures as files."""
+    """Writes a manifest, and its images as files."""
     (root / folder).mkdir(parents=True)
     for i, (entry, array) in enumerate(entries):
         entry["file"] = f"{i}.png"
@@ -53,7 +53,7 @@ def photo(pair: str, image: np.ndarray, mask: np.ndarray | None, split: str = "t
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Data as the script expects them, made of noise."""
+    """Returns a folder of data in the form that the script expects, made of noise."""
     mask = boxed()
     skin = picture(1, 40, 90)
     skin[mask > 0] = (210, 160, 130)
@@ -150,7 +150,7 @@ def test_skin_is_a_box_of_chroma_and_its_hue_is_compared(table: Any) -> None:
     bluer[:, 10:20] = 255  # no skin
     assert 5 < table.hue_apart(redder, image, mask) < 60
     assert table.hue_apart(bluer, image, mask) == 0
-    # The angle of a* and b*: along the axes of CIELAB.
+    # The hue is the angle of a* and b*: along the axes of CIELAB.
     assert table.hue(np.full((1, 1, 3), (255, 128, 0), np.uint8), np.ones((1, 1), bool)) == pytest.approx(62, abs=3)
     few = np.zeros((100, 100, 3), np.uint8)
     few[0, :99] = (224, 172, 140)  # less than one per cent
@@ -167,7 +167,7 @@ def test_regions_of_one_exposure_are_put_into_another(table: Any) -> None:
     assert len(masks) == rows * columns and (np.sum([m > 0 for m in masks], 0) <= 1).all()
     area = np.pi * np.prod(table.ELLIPSE)
     assert all(abs((m > 0).mean() - area) < 0.01 and set(np.unique(m)) == {0, 255} for m in masks)
-    # Both ways; those that are one level apart are no composites.
+    # Pairs go both ways; those that are one level apart are no composites.
     assert len(made) == 2 * len(masks) and set(made.groups) == {"a"}
     for i, sample in enumerate(made):
         source, target = (bright, dark) if i < len(masks) else (dark, bright)
@@ -196,7 +196,7 @@ def test_cases_are_chosen_by_light(table: Any, root: Path) -> None:
     assert table.luminance(white // 2).mean() == pytest.approx(0.212, abs=1e-3)
     nearest = importlib.import_module("photographs").nearest
     assert (nearest(np.eye(2, dtype=np.uint8), (4, 6)) == np.kron(np.eye(2), np.ones((2, 3)))).all()
-    # Of the triples the photograph that is among the others is not measured twice.
+    # A photograph of the triples that is among the others is not measured twice.
     fitting = table.fitting(root)
     assert list(fitting.samples.names) == ["one_0", "one_1", "other__photo"]
     assert list(fitting.groups) == ["one", "one", "other"] and list(fitting.persons) == [True, True, False]
@@ -303,7 +303,7 @@ def test_weights_are_calibrated_by_photographs_of_val(
 
     model = models.create("colorgrid", "small")
     with torch.no_grad():
-        model.last.bias[3] += 0.03  # red, of every picture
+        model.last.bias[3] += 0.03  # red, of every image
     models.save(model, tmp_path / "given.safetensors")
     held_back = table.fitting(root, "val")
     assert list(held_back.samples.names) == ["behind"]

@@ -1,4 +1,4 @@
-"""Harmonisation: what every method promises, what each of them does, guards, networks and sequences."""
+"""Harmonisation: the promises of every method, the work of each of them, guards, networks and sequences."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PLAIN = tuple(name for name in METHODS if name != "auto")
 
 
 def composite(height: int = 120, width: int = 160, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A photograph of noise on slopes with a warmer, darker object in it, and its soft mask."""
+    """Returns a photograph of noise on slopes with a warmer, darker object in it, and its soft mask."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width] / np.array([height, width])[:, None, None]
     picture = np.stack([90 + 60 * x, 100 + 50 * y, 120 + 40 * x * y], -1) + random.normal(0, 12, (height, width, 3))
@@ -61,7 +61,7 @@ class Maps(NamedTuple):
 
 
 def network(models: Any, function: Any, maps: Any = None) -> Any:
-    """A model that does a given thing to its picture, [N, 3, H, W] in [0, 1]."""
+    """Returns a model that applies the given function to its image, [N, 3, H, W] in [0, 1]."""
     made = models.create("dovenet_lite", width=4).eval()
 
     class Given(type(made)):  # type: ignore[misc]
@@ -75,11 +75,11 @@ def network(models: Any, function: Any, maps: Any = None) -> Any:
 
 
 def darker(picture: Any) -> Any:
-    """A change as of light: an affine map with a bend."""
+    """Returns x under another light: an affine map with a bend."""
     return 0.75 * picture + 0.1 * picture * picture + 0.03
 
 
-# What every method promises
+# The promises of every method
 
 
 @pytest.mark.parametrize("method", PLAIN)
@@ -94,7 +94,7 @@ def test_the_background_stays_to_the_bit_and_the_object_changes(method: str, pai
     assert isinstance(info, HarmonizeInfo) and info.method == method and info.weights is None and info.device == "cpu"
     assert 0.25 <= info.confidence <= 1 and info.milliseconds > 0
     assert (result == info.map.apply(image, mask)).all()
-    # Nothing is wrecked: the mean of the object moves by no more than the guard allows.
+    # No method wrecks anything: the mean of the object moves by no more than the guard allows.
     change = np.abs(result.astype(float) - image)[mask == 255].max(-1).mean()
     assert 1 < change <= 255 * (_guards._LARGEST + 0.01)
 
@@ -222,7 +222,7 @@ def test_alpha_multiplies_the_mask_and_is_kept(pair: Any) -> None:
     still = (mask == 0) | (alpha == 0)
     assert (result[still] == rgba[still]).all()
     assert (result[~still] != rgba[~still]).any()
-    # What is transparent says nothing of the background: not even NaN there matters.
+    # Transparent pixels say nothing of the background: not even NaN there matters.
     floats = rgba.astype(np.float32) / 255
     floats[alpha == 0, :3] = np.nan
     made = ph.harmonize(floats, mask, method="mkl")
@@ -282,7 +282,7 @@ def test_an_object_that_vanishes_in_the_reduced_picture_is_too_small(models: Any
 @pytest.mark.parametrize("method", PLAIN)
 @pytest.mark.parametrize("guard", [True, False])
 def test_flat_regions_do_no_harm(method: str, guard: bool) -> None:
-    """Without spread there is nothing to divide by."""
+    """Flat regions have no spread to divide by; the result stays flat and near the two colours."""
     image = np.full((64, 64, 3), (120, 110, 100), np.uint8)
     mask = np.zeros((64, 64), np.uint8)
     mask[16:48, 16:48] = 255
@@ -325,21 +325,21 @@ def test_memory_stays_below_the_image() -> None:
         _, info = ph.harmonize(image, mask, method=method, return_info=True)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        # The result, and what does not grow with the image: the reduced picture and the methods' work on it.
+        # The memory is for the result, and for what does not grow with the image: the reduced image and the work on it.
         assert peak < image.nbytes + 64e6
         assert info.peak_bytes < image.nbytes
 
 
-# What is at the edge, for every method and for networks
+# Behaviour at the edge, for every method and for networks
 
 
-#: Networks besides: one that gives a picture, one that gives a colour map, and a residual generator.
+#: Networks that are tested too: one that gives an image, one that gives a colour map, and a residual generator.
 EVERY = (*PLAIN, "dovenet_lite", "colorgrid", "dovenet")
 
 
 @pytest.fixture(params=EVERY)
 def method(request: pytest.FixtureRequest) -> Any:
-    """A method; of networks a model with weights that change colours, as trained ones do."""
+    """Returns a method; for a network a model with weights that change colours, as trained ones do."""
     if request.param in PLAIN:
         return request.param
     torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -381,7 +381,7 @@ def test_the_smallest_images_come_back(method: Any, shape: tuple[int, int]) -> N
     for mask, guard in itertools.product((half, np.full(shape, 255, np.uint8)), (True, False)):
         result = ph.harmonize(image, mask, method=method, guard=guard)
         assert result.shape == image.shape and (result[mask == 0] == image[mask == 0]).all()
-        # Of a pixel or two alone a method may say anything; the guard leaves them as they are.
+        # A method may say anything of a pixel or two alone; the guard leaves them as they are.
         assert not guard or result.mean() > 60
 
 
@@ -469,7 +469,7 @@ def test_what_is_no_method_is_refused(pair: Any, models: Any, tmp_path: Path, mo
 
 
 def test_reinhard_unguarded_is_that_of_the_colours(pair: Any) -> None:
-    """But for the table of 33 colours a side, whose steps are 8 levels."""
+    """Unguarded, it is the transfer of colours but for the table of 33 colours a side, whose steps are 8 levels."""
     image, mask = pair
     for method in ("reinhard", "mkl", "match_histogram"):
         found = ph.harmonize(image, mask, method=method, guard=False)
@@ -505,7 +505,7 @@ def test_clipped_highlights_stay_neutral_under_the_guard() -> None:
 
 
 def test_the_table_of_a_method_is_near_its_function() -> None:
-    """Tetrahedral interpolation of 33 colours a side, against the function itself."""
+    """Tetrahedral interpolation of 33 colours a side is near the function itself."""
     shift = np.array([0.3, -0.05, 0.1])
     found = table_of(lambda x: color.lalphabeta_to_rgb(color.rgb_to_lalphabeta(x) + shift))
     colors = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
@@ -537,7 +537,7 @@ def test_the_transport_is_the_cheapest(n: int, m: int, seed: int) -> None:
 
 
 def test_lalonde_and_efros_move_each_cluster_to_its_own() -> None:
-    """Two colours of the object, two of the background: the cheapest pairing, damped by exp(-d² / 75²) a component."""
+    """Two colours of each get the cheapest pairing, damped by exp(-d² / 75²) a component."""
     image = np.zeros((64, 64, 3), np.uint8)
     mask = np.zeros((64, 64), np.uint8)
     mask[:, :32] = 255
@@ -583,7 +583,7 @@ def test_the_curve_of_contrast() -> None:
         y = _xue.s_curve(x, alpha, 0.3)
         assert (np.diff(y) > 0).all() and np.allclose(y[[0, 30, 100]], [0, 0.3, 1], atol=1e-12)
         assert (y[15] < x[15]) == (alpha > 0.5) == (y[60] > x[60])
-    # The quadratic Bezier curve of its three points.
+    # The curve is the quadratic Bezier curve of its three points.
     t = np.linspace(0, 1, 11)
     points = 2 * t * (1 - t) * 0.6 + t * t, 2 * t * (1 - t) * 0.4 + t * t
     assert np.allclose(_xue._bezier(points[0], 0.6), points[1])
@@ -614,7 +614,7 @@ def test_an_object_of_fewer_than_500_pixels_is_left_to_itself_by_xue(pair: Any) 
         assert (result == image).all() and info.reason == "the object is too small"
 
 
-# The reduced picture
+# The reduced image
 
 
 def test_a_picture_that_is_small_enough_is_seen_as_it_is(pair: Any) -> None:
@@ -658,7 +658,7 @@ def test_a_large_picture_is_the_mean_of_its_blocks() -> None:
 
 
 def test_a_network_is_carried_to_the_full_size(models: Any) -> None:
-    """A change of light that it makes at 256 x 256 pixels is the same one at any size, without its blur."""
+    """A change of light that a network makes at 256 x 256 pixels is the same at any size, without its blur."""
     image, mask = composite(300, 420)
     result, info = ph.harmonize(image, mask, method=network(models, darker), guard=False, return_info=True)
     assert info.method == info.weights == "dovenet_lite" and info.confidence > 0.9
@@ -694,7 +694,7 @@ def test_a_network_changes_every_kind_of_image_alike(models: Any) -> None:
 @pytest.mark.parametrize("doubtful", [0.0, 8.0])
 @pytest.mark.parametrize("sure", [0.0, 24.0])
 def test_small_changes_are_held_back_by_what_the_weights_say(models: Any, doubtful: float, sure: float) -> None:
-    """To c⁵ / (c⁴ + 8⁴) of a mean change of c levels, and to 7.5 of less than 24: a network changes what fits, too."""
+    """A mean change of c levels becomes c⁵ / (c⁴ + 8⁴), below 24 at most 7.5: networks change what fits, too."""
     from pyharmony.models.calibration import Calibration
 
     image, mask = composite(100, 140)
@@ -810,7 +810,7 @@ def test_maps_of_a_network_are_applied_exactly(models: Any) -> None:
     ("name", "config"), [("dovenet", {"size": 32}), ("pix2pix", {"generator": "unet_64", "mask": True})]
 )
 def test_maps_of_a_residual_generator_are_enlarged(models: Any, name: str, config: dict[str, Any]) -> None:
-    """Its affine map of each pixel, between pixels linear, on the picture in [-1, 1]."""
+    """A residual generator's affine map of each pixel is linear between pixels, on the image in [-1, 1]."""
     import torch
 
     from pyharmony.models._blocks import added
@@ -836,7 +836,7 @@ def test_maps_of_a_residual_generator_are_enlarged(models: Any, name: str, confi
 
 @pytest.mark.parametrize("settings", [{"width": 4}, {"encoder": "vit", "token_width": 8, "layers": 1, "hidden": 8}])
 def test_maps_of_a_pct_net_are_applied_exactly(models: Any, settings: dict[str, Any]) -> None:
-    """The maps of the reduced picture, between pixels linear, on the full size; at its own size its own picture."""
+    """Its maps, linear between the reduced image's pixels, act on the full size; at its own they give its image."""
     import torch
 
     model = models.create("pct_net", size=32, **settings).eval()
@@ -897,7 +897,7 @@ def test_what_a_network_cannot_be_trusted_with_is_left_as_it_is(models: Any) -> 
 
 
 def test_the_batch_norms_of_a_network_take_the_statistics_of_the_picture(models: Any, tmp_path: Path) -> None:
-    """Of each picture alone, the mirrored one of the guard too; the file's model stays as it was."""
+    """The statistics are of each image alone, the guard's mirrored one too; the file's model stays as it was."""
     import copy
 
     import torch
@@ -1042,7 +1042,7 @@ def test_auto_is_the_network_that_comes_with_pyharmony(
     assert (result == ph.harmonize(image, mask, method=models.load(file))).all()
     assert (result == ph.harmonize(image, mask, method="colorgrid")).all()
     assert (result.astype(int) - image)[mask == 255].mean() == pytest.approx(-0.03 * 2 * 255, abs=0.5)  # twice
-    # What the map does to the small picture is what the network itself makes of it.
+    # The map does to the small image what the network itself makes of it.
     small, inside = composite(32, 32)
     hard = (inside >= 128) * np.uint8(255)
     with torch.no_grad():
@@ -1072,7 +1072,7 @@ def test_every_harmonizing_network_runs(models: Any, name: str, settings: dict[s
     model = models.create(name, **settings).eval()
     result, info = ph.harmonize(image, mask, method=model, guard=False, return_info=True)
     assert info.method == name and (result[mask == 0] == image[mask == 0]).all() and (result != image).any()
-    assert result[mask == 255].max() > 0  # never a black picture
+    assert result[mask == 255].max() > 0  # never a black image
     assert (ph.harmonize(image, np.full_like(mask, 255), method=model) == image).all()  # no background to go by
 
 

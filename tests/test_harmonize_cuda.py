@@ -1,4 +1,4 @@
-"""harmonize of arrays on a device, which is the emulator here: the processor's bits, in the device's memory."""
+"""harmonize of arrays on a device, which is the emulator here, has the CPU's bits, in the device's memory."""
 
 from __future__ import annotations
 

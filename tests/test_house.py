@@ -1,4 +1,4 @@
-"""The rules of the house: who may import whom, what the sources may hold, what an import costs."""
+"""The rules of the house: the imports that are allowed, the contents of the sources, the cost of an import."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ PACKAGE = ROOT / "pyharmony"
 CSRC = ROOT / "csrc"
 
 HEAVY = ("torch", "cupy", "cv2", "scipy", "PIL", "matplotlib", "skimage")
-#: The packages that may import torch at all; the rest recognises a tensor by its type.
+#: The packages that may import torch at all; the others recognise a tensor by its type.
 TORCH_ROOMS = ("nn", "models", "losses", "training")
-#: Elsewhere, the endings of files that may, which are imported inside functions: for tensors, and for networks.
+#: The endings of files that may import it elsewhere, and are imported inside functions: for tensors, and for networks.
 TORCH_FILES = ("_torch.py", "networks.py")
 
 
@@ -77,7 +77,7 @@ def test_torch_is_imported_in_its_rooms_only() -> None:
                 assert room in TORCH_ROOMS, f"{path}:{node.lineno} imports torch"
 
 
-#: The most private names of one room that others import.
+#: The largest number of pairs of a module and a private name that it imports from another room.
 MOST_PRIVATE_NAMES = 10
 
 
@@ -90,7 +90,7 @@ def package_modules() -> dict[str, Path]:
 
 
 def imported_names(module: str, path: Path) -> Iterator[tuple[str, str]]:
-    """Yield what a module imports of the package, inside functions too: the source, and the name or ''."""
+    """Yields the package's names that a module imports, inside functions too: the source, and the name or ''."""
     tree = ast.parse(path.read_text())
     for_types = {
         id(inner)
@@ -112,13 +112,13 @@ def imported_names(module: str, path: Path) -> Iterator[tuple[str, str]]:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    """Nor by imports inside functions: of two modules one stands on the other."""
+    """Imports inside functions count too: of any two modules one stands on the other."""
     modules = package_modules()
     graph: dict[str, set[str]] = {}
     for module, path in modules.items():
         targets = {f"{a}.{b}" if f"{a}.{b}" in modules else a for a, b in imported_names(module, path)}
         graph[module] = (targets & modules.keys()) - {module}
-    # What stands on nothing that is left is taken away, and so is what nothing stands on: circles stay.
+    # Modules that stand on nothing that is left go, and so do those on which nothing stands: circles stay.
     while free := {module for module, targets in graph.items() if not targets or not any(
         module in others for others in graph.values())}:  # fmt: skip
         graph = {module: targets - free for module, targets in graph.items() if module not in free}
@@ -161,7 +161,7 @@ def test_native_rooms_include_downwards() -> None:
 
 
 def test_only_the_emulator_compiles_the_emulator() -> None:
-    """It is in no list of sources of the package's module, and one header of the others includes it."""
+    """No list of sources of the package's module names it, and one header of the others includes it."""
     before = (ROOT / "CMakeLists.txt").read_text().partition("if(HM_EMULATOR AND")[0]
     assert "csrc/emulator" not in before and "emulator_controls" not in before
     includes = [
@@ -244,7 +244,7 @@ def test_no_module_has_the_name_of_a_public_callable_beside_it() -> None:
                 assert not (folder / public).is_dir(), f"{name}.{public}"
 
 
-#: A call of every public function and class: a new one needs a line here.
+#: A call of every public function and class; a new one needs a line here.
 CALLS = {
     "pyharmony.get_num_threads": "()",
     "pyharmony.set_num_threads": "(1)",
@@ -372,7 +372,7 @@ CALLS = {
 }
 
 
-#: Files for the data sets of CALLS.
+#: The files for the data sets of CALLS.
 FILES = """
 import json, pathlib, tempfile
 folder = pathlib.Path(tempfile.mkdtemp())

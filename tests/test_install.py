@@ -1,4 +1,4 @@
-"""What an installation is called, how hints complete or repair it, and what makes a build begin anew."""
+"""The names of an installation, the hints that complete or repair it, and what makes a build begin anew."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Requires-Dist: of-these-pythons>=3; python_version >= "3.10" and extra == "train
 def installed(
     folder: Path, name: str = "pyharmony-blend", version: str = "0.1.0", record: str = "", direct_url: object = None
 ) -> Path:
-    """What pip writes of a distribution; the folder goes onto the path of imports."""
+    """Writes what pip writes of a distribution; the folder goes onto the path of imports."""
     info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(METADATA.format(name=name, version=version))
@@ -52,12 +52,12 @@ def installed(
 # The name
 
 
-#: Endings of the files that a person or a program reads as text.
+#: The endings of the files that a person or a program reads as text.
 TEXT = ("", ".1", ".cff", ".cmake", ".in", ".ipynb", ".md", ".py", ".pyi", ".sh", ".toml", ".txt", ".yml")
 
 
 def text_files() -> Iterator[Path]:
-    """Those of the repository, without what others wrote and what programs made."""
+    """Yields the text files of the repository, without what others wrote and what programs made."""
     left_out = {"build", "dist", "artifacts", "third_party", "golden", "results"}
     for folder, folders, names in os.walk(ROOT):
         hidden = {name for name in folders if name.startswith(".") and name != ".ci"}  # of git and of tools
@@ -68,7 +68,7 @@ def text_files() -> Iterator[Path]:
                 yield path
 
 
-#: An install of the index's package, an extra of it, its metadata, or a dependency on it.
+#: Texts that install the index's package or an extra of it, look up its metadata, or depend on it.
 OF_THE_INDEX = re.compile(
     r"pip3?\s+(?:install|download|wheel)\b[^\n`]*?[ '\"=]pyharmony(?![-\w./])"
     r"|(?<![-\w])pyharmony\\?\[[a-z$]"
@@ -136,7 +136,7 @@ def test_a_hint_names_the_packages_of_an_extra(tmp_path: Path, monkeypatch: pyte
 
 
 def test_every_extra_that_the_package_asks_for_has_a_hint() -> None:
-    """Those of the code, by the metadata of this installation."""
+    """The extras are those of the code, by the metadata of this installation."""
     asked = set()
     for path in PACKAGE.rglob("*.py"):
         asked |= set(re.findall(r"_install\.hint\(['\"](\w+)['\"]\)", path.read_text()))
@@ -227,7 +227,7 @@ def test_doctor_warns_of_the_other_project(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_doctor_says_that_the_other_project_is_there_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As from a clone, in an environment where the name on the index was installed."""
+    """doctor runs as from a clone, in an environment where the name on the index was installed."""
     from pyharmony.cli import _facts, doctor
 
     monkeypatch.syspath_prepend(installed(tmp_path, "pyharmony", "1.0.21", record="pyharmony/discovery.py,,\n"))
@@ -250,7 +250,7 @@ def test_what_a_build_left_in_a_clone_is_no_other_project(tmp_path: Path, monkey
 
 @pytest.fixture(scope="module")
 def recipe() -> ModuleType:
-    """setup.py, without running it."""
+    """Imports setup.py without running it."""
     spec = importlib.util.spec_from_file_location("setup_of_pyharmony", ROOT / "setup.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -259,7 +259,7 @@ def recipe() -> ModuleType:
 
 
 def environment(folder: Path, python: str) -> Path:
-    """The interpreter of a virtual environment in a folder."""
+    """Returns the interpreter of a virtual environment in a folder."""
     (folder / "bin").mkdir(parents=True)
     (folder / "bin" / python).symlink_to(sys.executable)
     return folder / "bin" / python
@@ -268,7 +268,7 @@ def environment(folder: Path, python: str) -> Path:
 def test_the_key_of_a_build_holds_no_temporary_path(
     recipe: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of two environments of pip's, one with `python` and one with `python3`, and other folders on PATH."""
+    """Two environments of pip's, with `python` and with `python3`, and other folders on PATH have the same key."""
     keys = []
     for name, python in (("pip-build-env-x1", "python"), ("pip-build-env-y2", "python3")):
         with monkeypatch.context() as patched:
@@ -321,7 +321,7 @@ SMALL_PROJECT = {
 
 
 def test_a_second_build_with_programs_elsewhere_compiles_nothing(tmp_path: Path) -> None:
-    """As of `pip install .` and `pip install '.[io]'`, each with CMake, Ninja and pybind11 in folders of its own."""
+    """The builds are `pip install .` and `pip install '.[io]'`, each with its own CMake, Ninja and pybind11."""
     modules = {name: Path(pytest.importorskip(name).__file__).parent for name in ("cmake", "ninja", "pybind11")}
     setuptools = Path(pytest.importorskip("setuptools").__file__).parent.parent
     project = tmp_path / "project"

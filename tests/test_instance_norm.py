@@ -35,7 +35,7 @@ EPS = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-24, "float64":
 
 @pytest.fixture(autouse=True)
 def _one_thread_of_torch() -> Iterator[None]:
-    """On small tensors its threads wait for each other."""
+    """Gives torch one thread: on small tensors several wait for each other."""
     if not HAS_TORCH:
         yield
         return
@@ -58,7 +58,7 @@ def real(dtype: str) -> float:
 
 
 def close(found: Any, exact: np.ndarray[Any, Any], size: Any, dtype: str) -> None:
-    """Found is exact but for roundings of the terms, which are of `size`, and one of the result.
+    """Asserts that found is exact but for roundings of the terms, which are of `size`, and one of the result.
 
     Sums are those of at least 16 lanes (4 of a channel) with at most 128 terms each. As a random walk the mean of 128
     is off by (128 / 3)^0.5 < 7 roundings of a value that may be 3 standard deviations large; a few passes of such
@@ -73,7 +73,7 @@ def close(found: Any, exact: np.ndarray[Any, Any], size: Any, dtype: str) -> Non
 
 
 def sizes(x: Any, grad: Any = 0.0, pull: Any = 0.0) -> tuple[Any, Any, Any, Any]:
-    """Of the terms in y, dx, and the two second gradients."""
+    """Returns the sizes of the terms in y, dx, and the two second gradients."""
     h, r = (np.abs(a) for a in reference.normalise(x))
     g, u = (np.abs(a).max((2, 3), keepdims=True) if np.ndim(a) else a for a in (grad, pull))
     return 1 + h, r * g * (1 + h), r * u * (1 + h), r**2 * g * u * (3 + 3 * h)
@@ -86,7 +86,7 @@ def sizes(x: Any, grad: Any = 0.0, pull: Any = 0.0) -> tuple[Any, Any, Any, Any]
 @pytest.mark.parametrize("slope", SLOPES)
 @pytest.mark.parametrize("shape", SHAPES[:4], ids=str)
 def test_the_definition_is_torchs(shape: tuple[int, ...], slope: float | None) -> None:
-    """In float64, with gradients of both orders by torch's own."""
+    """In float64 they agree, with gradients of both orders by torch's own."""
     x, grad, pull = (torch.tensor(array(shape, seed), requires_grad=True) for seed in range(3))
     y = F.instance_norm(x)
     y = y if slope is None else F.leaky_relu(y, slope)
@@ -100,7 +100,7 @@ def test_the_definition_is_torchs(shape: tuple[int, ...], slope: float | None) -
         *reference.second_gradient(*given, **options),
     )
     for a, b, size in zip(found, exact, sizes(*given)):
-        # torch sums in the order of its own; each of both is off as `close` says.
+        # torch sums in an order of its own, and each of both is off as `close` says.
         assert (np.abs(a.detach().numpy() - b) <= 256 * EPS["float64"] * size * (1 + size)).all()
 
 
@@ -134,14 +134,14 @@ def test_equal_values_give_zero(simd: str, layout: str, dtype: str, value: float
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("offset", [1e4, -3e6])
 def test_a_large_mean_costs_no_digits(simd: str, layout: str, offset: float) -> None:
-    """Beside the definition of the same float32, whose own rounding is not the norm's."""
+    """The definition takes the same float32 values, whose own rounding is not the norm's."""
     x = in_layout((array((2, 20, 61, 67)) + offset).astype(np.float32), layout)
     close(ops.instance_norm(x), reference.instance_norm(x), sizes(x)[0], "float32")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_pixel_far_from_all_others_costs_no_digits(simd: str, layout: str) -> None:
-    """Distances are taken from the first of a run: as the only one that is large it is the worst choice."""
+    """Distances are taken from the first pixel of a run: as the only large one it is the worst choice."""
     x = array((1, 20, 50, 50)).astype(np.float32)
     x[..., 0, 0] += 1e4
     x = in_layout(x, layout)
@@ -207,11 +207,11 @@ def wide(x: Any) -> np.ndarray[Any, Any]:
 
 
 def follows_the_definition(shape: Any, dtype: str, layout: str, place: Callable[[Any], Any] = lambda x: x) -> None:
-    """y and both gradients of a tensor where place puts it, with every slope."""
+    """Asserts y and both gradients of a tensor where place puts it, with every slope."""
     x, grad, pull = (place(tensor(array(shape, seed), dtype, layout)).requires_grad_() for seed in range(3))
     given = [wide(a) for a in (x, grad, pull)]
     form = torch.contiguous_format if layout == "planar" else torch.channels_last
-    # Of a value within rounding of zero the slope would be either.
+    # The slope of a value within rounding of zero would be either.
     signs = wide(ops.instance_norm(x)) > 0
     assert (signs == (reference.normalise(given[0])[0] > 0)).all()
     for slope in SLOPES:
@@ -280,7 +280,7 @@ def test_gradients_of_three_orders(shape: tuple[int, ...], slope: float | None, 
 
 @needs_torch
 def test_a_gradient_penalty_goes_through() -> None:
-    """The gradient of the norm of a gradient, through two layers and convolutions, is that of torch's norms."""
+    """The gradient of a gradient's norm, through two layers and convolutions, is that of torch's norms."""
     torch.manual_seed(0)
     weights = [torch.randn(s, dtype=torch.float64, requires_grad=True) for s in ((8, 3, 3, 3), (4, 8, 3, 3))]
     x = torch.randn(2, 3, 12, 12, dtype=torch.float64, requires_grad=True)

@@ -20,13 +20,13 @@ from pyharmony.ops import _native_torch  # noqa: E402
 from .test_instance_norm import LAYOUTS, array, close, follows_the_definition, in_layout, sizes, tensor  # noqa: E402
 
 DTYPES = ("float32", "float16", "bfloat16")
-#: Packs and none, warps and blocks, several strips, planes and channels that do not fill their blocks.
+#: Shapes: packs and none, warps and blocks, several strips, planes and channels that do not fill their blocks.
 SHAPES = ((2, 3, 1, 2), (3, 5, 3, 5), (1, 24, 16, 8), (1, 3, 47, 45), (2, 36, 20, 30), (1, 1, 130, 150))
 
 
 @pytest.fixture
 def on_emulator(emulator: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Tensors of the processor are on the emulator's device."""
+    """Takes tensors of the CPU for tensors on the emulator's device."""
     monkeypatch.setattr(_native, "device_module", lambda: emulator)
     monkeypatch.setattr(_native_torch, "on_device", lambda x: True)
     return emulator

@@ -1,4 +1,4 @@
-"""Image files in and out: what is read, in which colours, with which metadata; and how files are written."""
+"""Image files in and out: the pixels, colours and metadata that are read, and how files are written."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def noise(height: int, width: int, channels: int, dtype: str = "uint8", seed: in
 
 
 def smooth(height: int, width: int) -> np.ndarray:
-    """An 8-bit colour picture that JPEG keeps within a few levels, without any symmetry."""
+    """Returns an 8-bit colour image that JPEG keeps within a few levels, without any symmetry."""
     y, x = np.mgrid[0:height, 0:width]
     return np.stack([x * 255 / width, y * 255 / height, (x + 2 * y) * 85 / max(width, height)], -1).astype(np.uint8)
 
@@ -60,7 +60,7 @@ def by_pillow(image: Any, format: str, **options: Any) -> bytes:
     return stream.getvalue()
 
 
-# Profiles made here, from chromaticities: nothing of the package is used.
+# The profiles are made here, from chromaticities: nothing of the package is used.
 
 D50 = np.array([0.9642, 1.0, 0.8249])
 BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
@@ -74,7 +74,7 @@ PRIMARIES = {
 
 
 def xyz_matrix(name: str) -> np.ndarray:
-    """From linear RGB to XYZ of D50."""
+    """Returns the matrix from linear RGB to XYZ of D50."""
 
     def xyz(x: float, y: float) -> np.ndarray:
         return np.array([x / y, 1, (1 - x - y) / y])
@@ -145,7 +145,7 @@ def grey_profile(gamma: float) -> bytes:
 
 
 def table_profile(space: bytes, channels: int) -> bytes:
-    """A profile of colour tables (lut8Type): light where the ink, or the lack of light, is none; hues shifted."""
+    """Returns a profile of colour tables (lut8Type): light where ink, or lack of light, is none; hues shifted."""
     nodes = np.stack(np.meshgrid(*[[0, 1]] * channels, indexing="ij"), -1).reshape(-1, channels)
     light = np.prod(1 - 0.8 * nodes, 1) if channels == 4 else nodes.mean(1)
     lab = np.stack([light * 255, 128 + 40 * (nodes[:, 0] - nodes[:, 1]), 128 + 40 * (nodes[:, 1] - nodes[:, 2])], -1)
@@ -169,7 +169,7 @@ THUMBNAIL = b"\xff\xd8\xff\xe0" + b"thumbnail" * 50 + b"\xff\xd9"
 
 
 def phone_exif(orientation: int, order: str = ">") -> bytes:
-    """EXIF with camera, orientation, maker note, GPS and a thumbnail, laid out by hand."""
+    """Returns EXIF with camera, orientation, maker note, GPS and a thumbnail, laid out by hand."""
 
     def ifd(at: int, rows: list[tuple[int, int, int, bytes]], after: int = 0) -> bytes:
         data_at = at + 2 + 12 * len(rows) + 4
@@ -207,7 +207,7 @@ def phone_exif(orientation: int, order: str = ">") -> bytes:
 
 
 def turned(upright: np.ndarray, orientation: int) -> np.ndarray:
-    """What a camera stores that writes this orientation: EXIF 2.32, section 4.6.4."""
+    """Returns the pixels that a camera stores which writes this orientation: EXIF 2.32, section 4.6.4."""
     a = upright
     return {
         1: a, 2: a[:, ::-1], 3: a[::-1, ::-1], 4: a[::-1], 5: a.swapaxes(0, 1), 6: a.swapaxes(0, 1)[::-1],
@@ -303,7 +303,7 @@ def test_lzw_goes_through_opencv(predictor: int, channels: int) -> None:
 
 
 def test_float_tiff_with_the_predictor_of_floats() -> None:
-    """Technical Note 3: the bytes of a row, most significant first, as differences."""
+    """Technical Note 3 stores the bytes of a row, most significant first, as differences."""
     pixels = noise(9, 14, 3, "float32")
     planes = pixels.astype(">f4").view(np.uint8).reshape(9, 14 * 3, 4).transpose(0, 2, 1).reshape(9, 4 * 14, 3)
     coded = planes.copy()
@@ -325,7 +325,7 @@ def test_float_tiff_with_the_predictor_of_floats() -> None:
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 700, 4), (2000, 1, 1), (701, 803, 3), (3, 400_000, 4)], ids=str)
 def test_png_files_of_one_block_and_of_many(shape: tuple[int, int, int], dtype: str, threads: int) -> None:
-    """Flat, smooth and noisy rows: every filter is chosen somewhere."""
+    """Flat, smooth and noisy rows are written; every filter is chosen somewhere."""
     height, width, channels = shape
     pixels = np.broadcast_to(np.linspace(0, LARGEST[dtype], width)[None, :, None], shape).astype(dtype)
     pixels[::3] = 7
@@ -357,7 +357,7 @@ def test_16_bit_files_keep_more_than_256_levels() -> None:
 
 
 class Pipe(io.RawIOBase):
-    """What standard input is: it gives bytes once, a few at a time."""
+    """A stand-in for standard input: it gives bytes once, a few at a time."""
 
     def __init__(self, data: bytes) -> None:
         self.stream = io.BytesIO(data)
@@ -432,7 +432,7 @@ def test_other_sources_are_refused(source: Any) -> None:
 
 
 def kinds() -> dict[str, tuple[bytes, np.ndarray]]:
-    """Files of every kind of pixels, and what they are."""
+    """Returns files of every kind of pixels, and what each of them is."""
     rgb = smooth(12, 15)
     grey = rgb[..., 0]
     alpha = np.where(rgb[..., 1] > 100, 255, 60).astype(np.uint8)
@@ -483,7 +483,7 @@ def kinds() -> dict[str, tuple[bytes, np.ndarray]]:
 
 
 def interlaced_png(rgb: np.ndarray) -> bytes:
-    """The picture as an interlaced PNG: seven passes, no filter."""
+    """Returns the image as an interlaced PNG: seven passes, no filter."""
     body = b""
     for y, x, dy, dx in (
         (0, 0, 8, 8),
@@ -539,7 +539,7 @@ def test_16_bit_tiff_with_white_zero_and_premultiplied_alpha() -> None:
     stored[..., :3] *= stored[..., 3:]
     stream = io.BytesIO()
     tifffile.imwrite(stream, stored, photometric="rgb", extrasamples=["assocalpha"])
-    # A product and a quotient of float32, each rounded once.
+    # A product and a quotient of float32 are each rounded once.
     np.testing.assert_allclose(read(stream.getvalue()).pixels, rgba, rtol=2 * np.finfo(np.float32).eps)
 
 
@@ -612,7 +612,7 @@ def test_exif_without_gps_and_thumbnail(order: str, keep_gps: bool) -> None:
     assert (struct.pack(order + "6I", 48, 1, 51, 1, 30, 1) in picture.exif) == keep_gps
     assert (b"GPS" in picture.xmp) == keep_gps
     assert b"Tower" in picture.xmp
-    # A maker note counts its offsets from the start: what stays keeps its place.
+    # A maker note counts its offsets from the start, so the tags that stay keep their places.
     assert picture.exif.find(MAKER_NOTE) == phone_exif(6, order).find(MAKER_NOTE) > 0
 
 
@@ -696,7 +696,7 @@ def test_save_takes_the_metadata_of_like(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("source", "target"), list(itertools.permutations(PRIMARIES, 2)))
 @pytest.mark.parametrize("dtype", ["uint16", "float32", "float64"])
 def test_deep_colours_follow_the_formulae(source: str, target: str, dtype: str) -> None:
-    """Linear light by the curve, XYZ by the primaries, back: in float64 beside what convert does."""
+    """Linear light by the curve, XYZ by the primaries and back, in float64, give what convert does."""
     ramp = np.concatenate([noise(40, 30, 3, "float64"), np.repeat(np.linspace(0, 1, 30)[None, :, None], 3, -1)])
     if dtype == "uint16":
         stored: np.ndarray = np.rint(ramp * 65535).astype(np.uint16)
@@ -795,7 +795,7 @@ def test_grey_and_colour(dtype: str) -> None:
     grey, rgb = Picture(noise(9, 8, 1, dtype)), Picture(noise(9, 8, 3, dtype))
     np.testing.assert_array_equal(convert(grey, rgb).pixels, np.repeat(grey.pixels, 3, 2))
     luma = rgb.pixels.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
-    # Three products and two sums of float32, then a rounding to half a level.
+    # Three products and two sums of float32 are rounded, then the result to half a level.
     bound = 0.5 + 1e-2 if dtype != "float32" else 6 * np.finfo(np.float32).eps
     assert np.abs(convert(rgb, grey).pixels[..., 0] - luma).max() <= bound
     # A grey of gamma 1.8 gets lighter or darker with the curve, and stays grey.
@@ -808,7 +808,7 @@ def test_grey_and_colour(dtype: str) -> None:
 
 
 def test_grey_with_alpha_keeps_the_look_of_its_profile() -> None:
-    """RGBA needs a profile of RGB: one with the curve of the grey one."""
+    """RGBA needs a profile of RGB, and gets one with the curve of the grey one."""
     both = noise(7, 9, 2)
     data = by_pillow(Image.fromarray(both, "LA"), "PNG", icc_profile=grey_profile(1.8))
     picture = read(data)
@@ -1051,7 +1051,7 @@ def bombs() -> dict[str, bytes]:
     }
 
 
-#: The largest resident memory so far, in KB; ru_maxrss would begin with that of the parent.
+#: The largest resident memory until here, in KB; ru_maxrss would begin with that of the parent.
 PEAK = """
 def peak():
     with open("/proc/self/status") as status:
@@ -1089,7 +1089,7 @@ def test_sizes_are_refused_by_the_header(kind: str) -> None:
 
 
 def test_bombs_cost_no_memory(tmp_path: Path) -> None:
-    """Claims that lie below the limit, or beside the pixels."""
+    """Claims that lie below the limit, or beside the pixels, cost no memory either."""
     small = zlib.compress(b"".join(b"\0" + bytes(24) for _ in range(8)))
     zeros = zlib.compress(bytes(1 << 28), 9)  # 256 MB in 260 KB
     runs = by_pillow(Image.new("L", (8, 8)), "BMP")
@@ -1128,7 +1128,7 @@ def test_bombs_cost_no_memory(tmp_path: Path) -> None:
     for name, line in zip((*refused, *read_well), lines, strict=True):
         megabytes, seconds, says = line.split(" ", 2)
         assert says.startswith("DecodeError" if name in refused else "("), (name, says)
-        # What may be kept of a profile or XMP is 32 MB.
+        # At most 32 MB are kept of a profile or XMP.
         assert int(megabytes) <= 64 + 32 * (name in ("profile", "XMP")), (name, megabytes)
         assert float(seconds) < 5, (name, seconds)
 
@@ -1355,7 +1355,7 @@ def test_a_killed_process_leaves_a_whole_file(tmp_path: Path) -> None:
 
 
 def test_little_memory_is_said(tmp_path: Path) -> None:
-    """A picture that does not fit into the memory there is."""
+    """An error says so when an image does not fit into the memory there is."""
     data = tmp_path / "a.png"
     data.write_bytes(encoded(Picture(np.zeros((9000, 9000, 3), np.uint8)), "png"))
     code = (
@@ -1370,7 +1370,7 @@ def test_little_memory_is_said(tmp_path: Path) -> None:
 
 
 def test_peak_memory_of_a_read_is_bounded_by_the_picture() -> None:
-    """Pillow's four bytes a pixel and the result's three, beside what is compressed."""
+    """It takes Pillow's four bytes a pixel and the result's three, beside the compressed bytes."""
     code = PEAK + (
         "import io as stdio, PIL.Image, PIL.JpegImagePlugin\n"
         "from pyharmony import io\n"

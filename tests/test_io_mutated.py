@@ -1,4 +1,4 @@
-"""Damaged files: whatever the bytes, reading them gives a picture or one of our errors, soon and in little memory.
+"""Damaged files: whatever the bytes, reading them gives an image or one of our errors, soon and in little memory.
 
 Seeds of every format are made here; a mutation flips bits, cuts, splices, copies, writes extreme numbers into
 lengths and sizes, and puts checksums right again so that decoders see what lies behind them.
@@ -28,7 +28,7 @@ features = pytest.importorskip("PIL.features")
 
 pytestmark = pytest.mark.house
 
-#: Bytes of address space and of resident memory that a worker may take, and the seconds of a file.
+#: The bytes of address space and of resident memory that a worker may take, and the seconds of a file.
 ADDRESSES, RESIDENT, SECONDS = 2 << 30, 1500 << 20, 5
 
 EXTREME = (0, 1, 2, 7, 8, 12, 13, 127, 128, 255, 256, 4096, 32767, 32768, 40000, 65534, 65535, 65536, 1 << 20,
@@ -36,7 +36,7 @@ EXTREME = (0, 1, 2, 7, 8, 12, 13, 127, 128, 255, 256, 4096, 32767, 32768, 40000,
 
 
 def seeds() -> dict[str, bytes]:
-    """Small files of every format, with metadata and profile."""
+    """Returns small files of every format, with metadata and profile."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[0:40, 0:56]
     rgb = np.stack([x * 4, y * 6, (x + y) * 2], -1).astype(np.uint8)
@@ -106,7 +106,7 @@ def seeds() -> dict[str, bytes]:
 
 
 def spots(data: bytes) -> list[int]:
-    """Where lengths, tags and sizes lie: the start of every chunk, segment, field or box, and the first bytes."""
+    """Returns where lengths, tags and sizes lie: starts of every chunk, segment, field or box, and the first bytes."""
     at, where = 0, list(range(min(len(data), 64)))
     if data[:4] == b"\x89PNG":
         at = 8
@@ -226,7 +226,7 @@ class Worker:
         self.process: subprocess.Popen[bytes] | None = None
 
     def read(self, data: bytes) -> tuple[int, str]:
-        """The largest resident memory so far, and how it went."""
+        """Reads a file; returns the largest resident memory so far, and the outcome."""
         if self.process is None or self.process.poll() is not None:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", WORKER, str(ADDRESSES)],
@@ -277,7 +277,7 @@ def worker() -> Iterator[Worker]:
 
 
 def run(worker: Worker, number: int, seed: int, folder: Path) -> dict[str, int]:
-    """How many of so many mutated files went how; fails with the file where one went wrong."""
+    """Counts the outcomes of so many mutated files; fails with the file where one went wrong."""
     names, files = zip(*sorted(seeds().items()))
     rng = np.random.default_rng(seed)
     counts: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Jobs without a command line: what a service or a batch does with them."""
+"""Jobs without a command line, as a service or a batch runs them."""
 
 from __future__ import annotations
 

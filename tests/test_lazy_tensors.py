@@ -16,12 +16,12 @@ from pyharmony import blend, errors, ops  # noqa: E402
 
 
 def negative(x: Any) -> Any:
-    """x as a view with the negative bit, as `(1j * x).conj().imag` is."""
+    """Returns x as a view with the negative bit, as `(1j * x).conj().imag` is."""
     return torch._neg_view(-x)
 
 
 def imaginary(x: Any) -> Any:
-    """x as what the conjugate's imaginary part is a view of: negative bit, and gaps."""
+    """Returns x as a view of a conjugate's imaginary part, with the negative bit and gaps."""
     return torch.complex(torch.zeros_like(x), -x).conj().imag
 
 
@@ -71,7 +71,7 @@ CASES: dict[str, tuple[Callable[..., Any], list[Callable[[], Any]]]] = {
 @pytest.mark.parametrize("lazy", [negative, imaginary])
 @pytest.mark.parametrize("name", CASES)
 def test_an_op_sees_the_values_and_not_the_memory(name: str, lazy: Callable[[Any], Any]) -> None:
-    """Each argument by itself, and all together; results are those of the tensors in memory, to the bit."""
+    """Each argument by itself, and all together, gives the result of the tensors in memory, to the bit."""
     call, make = CASES[name]
     given = [each() for each in make]
     expected = call(*given)
@@ -86,7 +86,7 @@ def test_an_op_sees_the_values_and_not_the_memory(name: str, lazy: Callable[[Any
                         ("gaussian_poisson", 0), ("poisson", 1), ("spectral_norm", 0)],
 )  # fmt: skip
 def test_gradients_pass_lazy_tensors_both_ways(name: str, which: int) -> None:
-    """Through the result's complex conjugate: what comes back is a view with the negative bit."""
+    """The result's complex conjugate sends back a view with the negative bit as the gradient."""
     call, make = CASES[name]
     found = []
     for lazy in (False, True):
@@ -159,7 +159,7 @@ for x in (torch.rand(1, 3, 8, 8, device="meta"), freed):
 
 
 def test_zeros_without_memory_are_zeros(tmp_path: Any) -> None:
-    """They ended the process by a segmentation fault."""
+    """Reading them must not end the process by a segmentation fault."""
     found = confined(ZEROS, megabytes=4096, seconds=60).splitlines()
     assert found == ["0.0"] * 6 + ["refused"] * 2
 

@@ -1,4 +1,4 @@
-"""benchmarks/learning_curve.py: what it trains, measures and writes."""
+"""benchmarks/learning_curve.py: its training, measures and output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytest.importorskip("torch", reason="torch is not installed")
 
 @pytest.fixture
 def curve(repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """The script as a module, which writes elsewhere."""
+    """Returns the script as a module, which writes elsewhere."""
     monkeypatch.syspath_prepend(repository / "benchmarks")
     spec = importlib.util.spec_from_file_location("learning_curve", repository / "benchmarks" / "learning_curve.py")
     assert spec is not None and spec.loader is not None

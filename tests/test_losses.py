@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
-    """Float64 in [-1, 1], so that formulae agree to rounding."""
+    """Returns random float64 in [-1, 1], so that formulae agree to rounding."""
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 2 - 1
 
 
@@ -109,7 +109,7 @@ def test_every_parameter_is_clipped_and_no_statistic() -> None:
 
 
 def test_the_gradient_penalty_of_a_plane() -> None:
-    """D(x) = w x has the gradient w everywhere: 10 (|w| - 1)², and by w 20 (|w| - 1) w / |w|."""
+    """D(x) = w x has the gradient w everywhere: the penalty is 10 (|w| - 1)², its gradient 20 (|w| - 1) w / |w|."""
     w = drawn(3, 4, 4).requires_grad_()
     penalty = losses.gradient_penalty(lambda x: (x * w).sum((1, 2, 3)), drawn(5, 3, 4, 4), drawn(5, 3, 4, 4, seed=1))
     norm = w.detach().square().sum().sqrt()
@@ -164,7 +164,7 @@ def test_the_penalty_under_autocast_is_in_float32() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         found = losses.gradient_penalty(critic, real, fake, alpha=alpha)
     assert found.dtype == torch.float32
-    # The rule for bfloat16, of 8 bits: within a hundredth.
+    # The rule for bfloat16, of 8 bits, is a hundredth.
     assert float(found.detach()) == pytest.approx(float(exact.detach()), rel=0.01)
 
 
@@ -249,7 +249,7 @@ def test_the_triplet_by_hand() -> None:
 
 
 def test_the_triplet_of_each_number_is_that_of_the_published_code() -> None:
-    """Which gives torch's loss codes [N, 16, 1, 1]; the paper's is of codes as a whole."""
+    """Single numbers are compared, as torch's loss does with codes [N, 16, 1, 1]; the paper compares whole codes."""
     a, p, n = (drawn(3, 16, seed=seed) for seed in (1, 2, 3))
     published = torch.nn.TripletMarginLoss(margin=0.1, p=2)
     apart = published(a[:, :, None, None], p[:, :, None, None], n[:, :, None, None])
@@ -276,7 +276,7 @@ def test_hue_and_saturation_are_those_of_colorsys() -> None:
 
 @pytest.mark.parametrize("step", [1e-2, 1e-3, 1e-4])
 def test_hue_does_not_wrap(step: float) -> None:
-    """A little more green or a little more blue in red: neighbours, though their hues are 0 and 1."""
+    """A little more green and a little more blue in red are neighbours, though their hues are 0 and 1."""
     reds = torch.tensor([[1.0, step, 0.0], [1.0, 0.0, step]], dtype=torch.float64)[:, :, None, None]
     one, other = losses.hue_saturation(reds * 2 - 1)
     # Each is pi / 3 * step from red along the circle.
@@ -393,7 +393,7 @@ PAIRED = {
 @pytest.mark.parametrize("name", PAIRED)
 @given(seed=st.integers(0, 2**31), shown=st.sampled_from([0.0, 0.3, 1.0]), levels=st.sampled_from([1, 2, 255]))
 def test_losses_are_finite_and_none_where_nothing_differs(name: str, seed: int, shown: float, levels: int) -> None:
-    """Whatever the mask, and for pictures of flat, black and white areas."""
+    """This holds whatever the mask, and for images of flat, black and white areas."""
     generator = torch.Generator().manual_seed(seed)
     output, target = (torch.randint(0, levels + 1, (2, 3, 4, 6), generator=generator) / levels * 2 - 1 for _ in "ab")
     mask = (torch.rand(2, 1, 4, 6, generator=generator) < shown).float()

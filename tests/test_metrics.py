@@ -17,12 +17,12 @@ from pyharmony._arrays import VALUE_RANGE
 
 GOLDEN = Path(__file__).with_name("golden") / "metrics.json"
 DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
-#: Between two ways to sum n float64 numbers.
+#: The error between two ways to sum n float64 numbers.
 EPS = float(np.finfo(np.float64).eps)
 
 
 def scene(height: int, width: int, seed: int) -> np.ndarray:
-    """A picture [H, W, 3] of uint8 with slopes, edges and noise."""
+    """Returns an image [H, W, 3] of uint8 with slopes, edges and noise."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
     waves = [np.sin(x / random.uniform(4, 20) + y / random.uniform(4, 20) + seed) for _ in range(3)]
@@ -39,7 +39,7 @@ def disc(height: int, width: int) -> np.ndarray:
 
 
 def cases() -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """What the frozen numbers are of: output, target and mask."""
+    """Returns the cases of the frozen numbers: output, target and mask."""
     target, mask = scene(48, 64, 1), disc(48, 64)
     inside = (mask > 0)[..., None]
     brighter = np.where(inside, np.minimum(target.astype(int) + 24, 255), target).astype(np.uint8)
@@ -107,7 +107,7 @@ def test_ssim_of_flat_pictures() -> None:
 
 
 def ssim_map(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The definition, window by window, of one channel; mirrored at the borders."""
+    """Returns the map by the definition, window by window, of one channel; mirrored at the borders."""
     weights = np.exp(-(np.arange(-5, 6) ** 2) / 4.5)
     weights = np.outer(weights, weights) / weights.sum() ** 2
     px, py = (np.pad(v.astype(np.float64), 5, mode="symmetric") for v in (x, y))
@@ -134,7 +134,7 @@ def test_ssim_is_its_definition() -> None:
 
 
 def step(height: int, width: int, at: int, low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
-    """A picture that goes from low to high at a column, and the mask of its right."""
+    """Returns an image that goes from low to high at a column, and the mask of its right part."""
     picture = np.full((height, width, 3), low, np.uint8)
     picture[:, at:] = high
     return picture, picture[..., 0] == high
@@ -147,7 +147,7 @@ def test_a_step_has_its_height(at: int) -> None:
     assert metrics.seam_error(output, src, dst, mask) == pytest.approx(40, rel=1e-14)
     turned = [np.ascontiguousarray(x.swapaxes(0, 1)) for x in (output, src, dst, mask)]
     assert metrics.seam_error(*turned) == pytest.approx(40, rel=1e-14)
-    assert metrics.seam_error(output, output, dst, mask) == 0  # one of the pictures has that edge
+    assert metrics.seam_error(output, output, dst, mask) == 0  # one of the images has that edge
 
 
 def test_a_line_along_the_contour_is_seen() -> None:
@@ -181,7 +181,7 @@ def test_a_texture_has_no_seam_where_it_is_one_picture() -> None:
 
 
 def test_a_seam_is_where_the_mask_is_wherever_the_frame_ends() -> None:
-    """What is far from the contour is not looked at: a crop around it has the same error."""
+    """A crop around the contour has the same error, since nothing far from it is looked at."""
     a, b, mask = scene(60, 70, 7), scene(60, 70, 8), np.zeros((60, 70), np.uint8)
     mask[25:37, 26:44] = 255
     output = np.where((mask > 0)[..., None], b, a)
@@ -205,7 +205,7 @@ def test_evaluate_is_each_metric() -> None:
 
 
 def test_the_numbers_are_frozen() -> None:
-    """Written once; a change of a definition is a change of every table that was made with it."""
+    """They were written once; a change of a definition is a change of every table that was made with it."""
     golden, found = json.loads(GOLDEN.read_text()), frozen()
     assert golden.keys() == found.keys()
     for name, expected in golden.items():
@@ -248,7 +248,7 @@ def test_tensors_are_taken() -> None:
     assert metrics.evaluate(*map(torch.from_numpy, (a, b, mask))) == metrics.evaluate(a, b, mask)
 
 
-# Others
+# Other libraries
 
 
 @pytest.mark.parametrize("name", ["brighter", "another", "grey", "16 bit", "floats"])
@@ -282,7 +282,7 @@ def test_torchmetrics_agrees(name: str) -> None:
     assert metrics.ssim(a, b) == pytest.approx(inside, abs=1e-7)  # its kernel is one of float32
 
 
-# Means over pictures
+# Means over images
 
 
 def test_an_interval_holds_the_mean() -> None:
@@ -320,7 +320,7 @@ def test_rows_are_summarized_by_name() -> None:
     assert (found["mse"].mean, found["psnr"].mean) == (4, 36)
 
 
-# What is refused
+# Refusals
 
 A = scene(16, 20, 0)
 INSIDE = disc(16, 20)

@@ -51,7 +51,7 @@ COLORGRID = {
     "drawn": (16, 24, 24), "seen": (64, 96, 48),
 }  # fmt: skip
 
-#: A narrow one of each kind: what the tests run.
+#: A narrow model of each kind, which the tests run.
 NARROW: dict[str, tuple[str, dict[str, Any]]] = {
     "attention_unet": ("attention_unet", {"width": 2}),
     "attention_unet, residual": ("attention_unet", {"width": 2, "depth": 6, "residual": True}),
@@ -123,7 +123,7 @@ def parameters(module: nn.Module) -> int:
 
 
 def on_meta(name: str, preset: str | None = None, **config: Any) -> models.Model:
-    """The model without its numbers: shapes cost nothing, at any width."""
+    """Returns the model without its numbers: shapes cost nothing, at any width."""
     return models.outline(name, preset, **config)
 
 
@@ -132,7 +132,7 @@ def meta(*shape: int) -> Tensor:
 
 
 def sizes_of(module: nn.Module, kinds: tuple[type, ...], *inputs: Tensor) -> list[tuple[int, int]]:
-    """Channels and height of what the layers of these kinds give, in the order of the calls."""
+    """Returns the channels and height of the outputs of the layers of these kinds, in the order of the calls."""
     found: list[tuple[int, int]] = []
 
     def note(_module: nn.Module, _inputs: Any, result: Any) -> None:
@@ -201,7 +201,7 @@ def test_parameters_of_both_networks(
         ("unet3plus", "base_32", {}, 11_205_388),
         ("realism_cnn", None, {}, 1_192_177),
         ("colorgrid", None, {}, 313_084),
-        # Published: 2.19 and 4.81 million.
+        # The published counts are 2.19 and 4.81 million.
         ("pct_net", None, {}, 2_185_637),
         ("pct_net", "vit", {}, 4_809_896),
     ],
@@ -215,7 +215,7 @@ def test_the_judge_of_realism_is_small() -> None:
 
 
 def test_layers_of_the_unet() -> None:
-    """E1 to E8, then U1 to U8, a gate after each of U5 to U7."""
+    """E1 to E8 come first, then U1 to U8, with a gate after each of U5 to U7."""
     model = on_meta("attention_unet")
     assert sizes_of(model, CONVOLUTIONS, meta(1, 3, 256, 256), meta(1, 1, 256, 256)) == [
         *[(64, 128), (128, 64), (256, 32), (512, 16), (512, 8), (512, 4), (512, 2), (512, 1)],
@@ -254,10 +254,10 @@ def test_the_patches_of_pix2pix(size: int, patches: int) -> None:
 
 
 def test_a_patch_has_seventy_pixels() -> None:
-    """What a score in the middle depends on."""
+    """A score in the middle depends on that many."""
     net = narrow("pix2pix, no mask").eval().discriminator.net  # type: ignore[union-attr,operator]
     for i in range(len(net.norms)):
-        net.norms[i] = nn.Identity()  # a norm would spread the dependence over the picture
+        net.norms[i] = nn.Identity()  # a norm would spread the dependence over the image
     x = torch.rand(1, 6, 128, 128, requires_grad=True)
     net(x)[0, 0, 7, 7].backward()
     assert x.grad is not None
@@ -277,7 +277,7 @@ def test_maps_of_the_selfie_discriminator() -> None:
 
 @pytest.mark.parametrize("case", ["attention_unet, residual", "pix2pix_selfie, patches", "unet3plus, residual"])
 def test_a_residual_changes_the_picture_inside_the_mask(case: str) -> None:
-    """x + 2 m tanh(z), clipped, z what the same network without it has before its tanh; 0 leaves the picture."""
+    """It gives x + 2 m tanh(z), clipped, z the output of the network without it before its tanh; 0 leaves the image."""
     model = narrow(case).eval()
     name, config = NARROW[case]
     plain = models.create(name, **{**config, "residual": False}).eval()
@@ -292,7 +292,7 @@ def test_a_residual_changes_the_picture_inside_the_mask(case: str) -> None:
         assert torch.equal(model(picture, mask), picture)
     if isinstance(model, models.unet3plus.UNet3Plus):
         assert all(torch.equal(found, picture) for found in model.deep(picture, mask))
-    # Few levels are left of a picture in bfloat16: the change is added in float32.
+    # An image in bfloat16 has few levels: the change is added in float32.
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(model(picture, mask), picture)
 
@@ -414,7 +414,7 @@ def test_what_feeds_a_layer_is_read_from_the_graph(pages: Any) -> None:
 
 
 def parameters_of_norms(network: Any) -> int:
-    """A scale and a shift for each channel of every norm of the U-Net: all layers but three."""
+    """Returns the number of scales and shifts, one a channel of every norm of the U-Net: all layers but three."""
     without = {"net.down.0", "net.down.7", "net.last"}
     return sum(2 * node.output[0] for node in network.nodes if node.name not in without)
 
@@ -424,7 +424,7 @@ def test_srgan_enlarges(scale: int) -> None:
     assert on_meta("srgan", scale=scale)(meta(2, 3, 13, 9)).shape == (2, 3, 13 * scale, 9 * scale)
 
 
-# Against the published nesting, written here as it is described
+# The published nesting, written here as it is described
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "none"])
@@ -439,7 +439,7 @@ def test_published_unets_of_pix2pix_convert(tmp_path: Path, norm: str, depth: in
     x = torch.rand(1, 3, 2**depth, 2**depth) * 2 - 1
     models.save(model, tmp_path / "ours.safetensors")
     assert torch.equal(models.load(tmp_path / "ours.safetensors")(x), model(x))
-    # Norms sum in an order of their own: in float64, where a wrong place still shows.
+    # Norms sum in an order of their own, hence float64, where a wrong place still shows.
     torch.testing.assert_close(model.double()(x.double()), published.double()(x.double()), rtol=0, atol=1e-12)
 
 
@@ -471,7 +471,7 @@ def test_published_residual_generators_convert(tmp_path: Path, norm: str, blocks
     model = models.convert(tmp_path / "a.pth", "pix2pix")
     assert (model.config.mask, model.config.dropout) == (True, 0.5 if dropout else 0.0)
     x, mask = (v.double() for v in (torch.rand(1, 3, 32, 40) * 2 - 1, torch.ones(1, 1, 32, 40)))
-    # Norms sum in an order of their own: in float64, where a wrong place still shows.
+    # Norms sum in an order of their own, hence float64, where a wrong place still shows.
     expected = sequence.double()(torch.cat([x, mask], 1))
     torch.testing.assert_close(model.double()(x, mask), expected, rtol=0, atol=1e-12)
 
@@ -479,7 +479,7 @@ def test_published_residual_generators_convert(tmp_path: Path, norm: str, blocks
 @pytest.mark.parametrize("norm", ["batch", "instance", "none"])
 @pytest.mark.parametrize("kind", [1, 2, 3, 4, 5, "pixel"])
 def test_published_discriminators_convert_with_their_generator(tmp_path: Path, kind: Any, norm: str) -> None:
-    """Of any number of layers, and that of pixels, whose sequence is called `net`."""
+    """Those of any number of layers do, and that of pixels, whose sequence is called `net`."""
     torch.manual_seed(0)
     pixel = kind == "pixel"
     judge = lived_in(pixel_discriminator(6, 4, norm) if pixel else patch_discriminator(6, 4, kind, norm))
@@ -538,7 +538,7 @@ def test_the_published_networks_of_bargainnet_convert(tmp_path: Path) -> None:
     torch.save({**unet.state_dict(), "weight": torch.tensor([0.3])}, tmp_path / "G.pth")
     image, ones = torch.rand(1, 3, 256, 256) * 2 - 1, torch.ones(1, 1, 256, 256)
     code = encoder(image, ones).flatten(1)
-    # 4608 products a sum at most, in another order, through five layers.
+    # There are at most 4608 products a sum, in another order, through five layers.
     close: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-5}
     torch.testing.assert_close(models.convert(tmp_path / "E.pth", "style_encoder")(image, ones), code, **close)
     model = models.convert([tmp_path / "G.pth", tmp_path / "E.pth"], "bargainnet")
@@ -554,7 +554,7 @@ def test_the_published_networks_of_bargainnet_convert(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [16, 64])
 @pytest.mark.parametrize("kind", ["blending", "noise"])
 def test_the_published_generators_of_gp_gan_convert(tmp_path: Path, kind: str, size: int) -> None:
-    """Arrays of Chainer, whose batch norms add 2e-5 to a variance where torch's add 1e-5, to a picture in float64."""
+    """Chainer's batch norms add 2e-5 to a variance where torch's add 1e-5; the image in float64 is the same."""
     published = ChainerGpGan(kind, 4, 24, size)
     saved_npz(tmp_path / "blending_gan.npz", published.arrays)
     model: Any = models.convert(tmp_path / "blending_gan.npz", "gp_gan")
@@ -651,7 +651,7 @@ def test_files_of_arrays_that_are_none_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_model_that_a_file_is_of_is_named(tmp_path: Path) -> None:
-    """Where another was asked for, with or without a published layout."""
+    """The error names it where another was asked for, with or without a published layout."""
     files = {
         "gated.pth": (NestedUNet(4, 2, 8, "batch", gates=True), "attention_unet"),
         "plain.pth": (NestedUNet(4, 2, 8, "instance", gates=False), "attention_unet or pix2pix"),
@@ -691,7 +691,7 @@ def test_vgg_16_becomes_the_extractor(tmp_path: Path) -> None:
     assert model.extractor == "vgg16"
     image = torch.rand(1, 3, 32, 32) * 2 - 1
     x = ((image + 1) / 2 - torch.tensor(model.mean)[:, None, None]) / torch.tensor(model.std)[:, None, None]  # type: ignore[arg-type]
-    # Where the window does not touch the border a partial convolution of all is a convolution.
+    # A partial convolution of all is a convolution where the window does not touch the border.
     first = torch.relu(layers[2](torch.relu(layers[0](x))))
     found = model(image, torch.ones(1, 1, 32, 32))[0]
     torch.testing.assert_close(found[..., 2:-2, 2:-2], first[..., 2:-2, 2:-2], rtol=1e-5, atol=1e-5)
@@ -704,7 +704,7 @@ COLORGRIDS = ("colorgrid", "colorgrid, one look")
 
 
 def moved(case: str, seed: int = 0) -> Any:
-    """A narrow colorgrid whose last layers are not zero."""
+    """Returns a narrow colorgrid whose last layers are not zero."""
     model: Any = narrow(case, seed)
     torch.manual_seed(seed + 1)
     torch.nn.init.normal_(model.last.weight, std=0.05)
@@ -735,7 +735,7 @@ def test_a_colorgrid_keeps_the_background_and_maps_the_object(case: str) -> None
 
 
 def test_the_maps_of_a_colorgrid_in_float64() -> None:
-    """The map at single pixels, by its definition in NumPy."""
+    """The map at single pixels is that of its definition in NumPy."""
     maps = moved("colorgrid").double().maps(*(x.double() for x in narrow("colorgrid").example().values()))
     pixels = np.random.default_rng(0).random((2, 50, 3))
     found = maps.apply(torch.from_numpy(pixels)).detach().numpy()
@@ -749,7 +749,7 @@ def test_the_maps_of_a_colorgrid_in_float64() -> None:
 
 
 def test_the_second_look_of_a_colorgrid_is_at_what_the_first_map_made() -> None:
-    """The map of a look is that before it and a change, which depends on the mapped colours."""
+    """The map of a look is the map before it and a change, which depends on the mapped colours."""
     model = moved("colorgrid")
     picture, mask = model.example().values()
     first, second = model.looks(picture, mask)
@@ -761,7 +761,7 @@ def test_the_second_look_of_a_colorgrid_is_at_what_the_first_map_made() -> None:
 
 
 def test_what_a_colorgrid_sees_of_the_contour() -> None:
-    """Of a square of one colour on another, rows have the one inside, the other outside, and their places the edge."""
+    """Rows show a square's own colour inside, the other colour outside, and lie at its edge."""
     model = narrow("colorgrid").eval()
     mask = torch.zeros(1, 1, 32, 32)
     mask[..., 8:24, 8:24] = 1
@@ -828,7 +828,7 @@ PCT_NETS = ("pct_net", "pct_net, vit")
 
 
 def changing(case: str) -> Any:
-    """A narrow pct_net whose maps are not the identity."""
+    """Returns a narrow pct_net whose maps are not the identity."""
     model = narrow(case).eval()
     torch.manual_seed(3)
     torch.nn.init.normal_(model.last.weight, std=0.3)  # type: ignore[union-attr,arg-type]
@@ -860,7 +860,7 @@ def test_a_new_pct_net_changes_nothing_at_any_size(case: str, size: tuple[int, i
 
 @pytest.mark.parametrize("case", PCT_NETS)
 def test_the_maps_of_a_pct_net_are_enlarged_by_the_bicubic_filter(case: str) -> None:
-    """By its definition in NumPy: Keys' kernel of a = -0.75, borders continued, corners of pictures on one another."""
+    """The definition in NumPy agrees: Keys' kernel of a = -0.75, borders continued, images corner on corner."""
     model = changing(case).double()
     picture, mask = torch.rand(1, 3, 24, 40).double(), (torch.rand(1, 1, 24, 40) > 0.4).double()
     maps = model.transforms(picture, mask).shared[0].detach().numpy()
@@ -884,7 +884,7 @@ def test_the_maps_of_a_pct_net_are_enlarged_by_the_bicubic_filter(case: str) -> 
 
 @pytest.mark.parametrize("case", PCT_NETS)
 def test_what_keeps_the_background_of_a_pct_net(case: str) -> None:
-    """The attention of the convolutional form; the mask of the other."""
+    """The attention keeps it in the convolutional form, the mask in the other."""
     model = changing(case)
     inputs = model.example()
     picture, outside = inputs["composite"], (inputs["mask"] == 0).expand_as(inputs["composite"])
@@ -904,7 +904,7 @@ def test_what_keeps_the_background_of_a_pct_net(case: str) -> None:
 
 
 def test_the_mask_decides_between_the_gates_of_the_attention() -> None:
-    """Deep inside the object its own two branches are left, far outside the background's; beyond the border is none."""
+    """Deep inside the object only its own two branches count, far outside the background's, beyond the border none."""
     torch.manual_seed(0)
     layer = models.pct_net.SeparatedAttention(4).eval()
     x, mask = torch.rand(1, 4, 16, 20), torch.zeros(1, 1, 16, 20)
@@ -934,7 +934,7 @@ def test_the_layer_of_the_transformer_is_that_of_torch() -> None:
 
 
 def published_pct_net(form: str) -> Any:
-    """One of the published initialisation, its blur noise, whose norms have seen pictures; its map is near to none."""
+    """Returns a model as initialised by its authors, its blur noise, its norms used; its map is near to none."""
     torch.manual_seed(0)
     if form == "cnn":
         published = PublishedPctCnn(4)
@@ -951,7 +951,7 @@ def published_pct_net(form: str) -> Any:
 
 @pytest.mark.parametrize("form", ["cnn", "vit"])
 def test_published_weights_of_pct_net_convert(tmp_path: Path, form: str) -> None:
-    """The published map, attention and, where nothing is clamped, picture, to 1e-6."""
+    """The published map, the attention and, where nothing is clamped, the image are met to 1e-6."""
     published = published_pct_net(form)
     torch.save(published.state_dict(), tmp_path / "PCTNet.pth")
     model: Any = models.convert(tmp_path / "PCTNet.pth", "pct_net", size=32)
@@ -996,7 +996,7 @@ def test_what_pct_net_cannot_place_is_named(tmp_path: Path) -> None:
 
 
 def test_a_new_pct_net_begins_as_published() -> None:
-    """Deviations 2 / sqrt(in + out) of what is convolved or dense; the Gaussian stays one, and the last layer is 0."""
+    """Weights deviate by 2 / sqrt(in + out) if convolved or dense; the Gaussian stays one, and the last layer is 0."""
     torch.manual_seed(0)
     model: Any = models.create("pct_net")
     for name, module in model.net.named_modules():
@@ -1027,7 +1027,7 @@ def test_the_transformer_drops_in_training_alone() -> None:
         return torch.stack([module(x).detach() for _ in range(4000)])
 
     ours, others = drawn(layer), drawn(theirs)
-    # Of 4000 draws the mean is within 5 / sqrt(4000) of the deviation, each of the two.
+    # The mean of 4000 draws is within 5 / sqrt(4000) of the deviation, each of the two.
     apart = (ours.mean(0) - others.mean(0)).abs()
     assert bool((apart <= 5 * math.sqrt(2 / 4000) * others.std(0) + 1e-6).all())
     torch.testing.assert_close(ours.std(0), others.std(0), rtol=0.15, atol=1e-3)
@@ -1053,7 +1053,7 @@ def test_settings_that_a_pct_net_refuses(config: dict[str, Any], message: str) -
         models.create("pct_net", **config)
 
 
-# What is refused
+# Refusals
 
 
 SIZES = {
@@ -1220,7 +1220,7 @@ def test_the_list() -> None:
             info.config().width = 3
 
 
-# How they behave
+# Behaviour
 
 
 @pytest.mark.parametrize("case", NARROW)
@@ -1268,7 +1268,7 @@ def test_masks_of_nothing_and_of_all_are_finite(case: str, value: float) -> None
 
 
 def judged(model: models.Adversarial, output: Tensor, inputs: dict[str, Tensor]) -> list[Tensor]:
-    """What the discriminator says of the generator's output."""
+    """Returns the discriminator's scores of the generator's output."""
     if model.name == "dovenet_lite":
         return list(model.discriminator(output, inputs["mask"]))
     if model.name.startswith("pix2pix"):
@@ -1324,7 +1324,7 @@ def test_initial_weights() -> None:
     model = models.create("gp_gan", width=16, bottleneck=64, critic_width=16)
     for m in model.modules():
         if isinstance(m, CONVOLUTIONS) and m.weight.numel() > 5000:
-            # The spread of n normal numbers is off by 1 / sqrt(2 n): five of them.
+            # The spread of n normal numbers is off by 1 / sqrt(2 n), of which five are allowed.
             tolerance = 0.02 * 5 / (2 * m.weight.numel()) ** 0.5
             assert abs(float(m.weight.detach().std()) - 0.02) < tolerance
         elif isinstance(m, nn.BatchNorm2d) and m.num_features >= 64:
@@ -1349,7 +1349,7 @@ def test_the_lite_model_is_linear_at_its_end() -> None:
 
 
 def test_a_partial_convolution_of_all_is_a_convolution_inside() -> None:
-    """Not divided by the number of channels; at the border the padding counts as hidden."""
+    """It is not divided by the number of channels; at the border the padding counts as hidden."""
     torch.manual_seed(0)
     conv = PartialConv2d(3, 5, 3, padding=1)
     x, mask = torch.rand(1, 3, 8, 8), torch.ones(1, 1, 8, 8)
@@ -1368,7 +1368,7 @@ def test_a_traced_partial_convolution_is_the_layer(monkeypatch: pytest.MonkeyPat
     expected = conv(x, mask, negative_slope=0.1)
     monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
     for a, b in zip(conv(x, mask, negative_slope=0.1), expected):
-        # 27 products of float32 in another order, times a ratio of up to 9.
+        # There are 27 products of float32 in another order, times a ratio of up to 9.
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 
@@ -1502,13 +1502,13 @@ def test_regions_are_means_and_deviations_on_both_sides_of_a_mask() -> None:
     mask = torch.zeros(3, 1, 16, 16, dtype=torch.float64)
     mask[0, :, 4:8, 2:] = 1
     mask[1] = 1
-    found = statistics(x, mask).reshape(3, 2, 2, 5)  # of each picture: inside or outside, mean or deviation
+    found = statistics(x, mask).reshape(3, 2, 2, 5)  # Of each image: inside or outside, mean or deviation.
     inside = x[0, :, 2:4, 1:].flatten(1)
     outside = torch.cat([x[0, :, :2].flatten(1), x[0, :, 4:].flatten(1), x[0, :, 2:4, 0]], 1)
     for side, values in enumerate((inside, outside)):
         assert torch.allclose(found[0, side, 0], values.mean(1))
         assert torch.allclose(found[0, side, 1], values.std(1, correction=0).log())
-    # With nothing on one side, both are of all.
+    # With nothing on one side, both are those of the whole.
     for i in (1, 2):
         for side in (0, 1):
             assert torch.allclose(found[i, side, 0], x[i].mean((1, 2)))
@@ -1546,7 +1546,7 @@ RESIDUAL: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("case", RESIDUAL)
 def test_a_residual_generator_adds_to_its_picture(case: str) -> None:
-    """In the beginning nothing; then what its network gives, inside the mask, cut to [-1, 1]."""
+    """At first it adds nothing; then it adds its network's output inside the mask, cut to [-1, 1]."""
     name, config = RESIDUAL[case]
     torch.manual_seed(0)
     model = models.create(name, **config, residual=True).eval()
@@ -1569,7 +1569,7 @@ def test_a_residual_generator_adds_to_its_picture(case: str) -> None:
 
 
 def test_the_statistics_that_a_residual_generator_sees() -> None:
-    """Mean and deviation of each channel inside and outside, everywhere; finite where there is no inside."""
+    """They are mean and deviation of each channel inside and outside, everywhere; finite where there is no inside."""
     torch.manual_seed(0)
     picture, mask = torch.rand(2, 3, 8, 8) * 2 - 1, torch.zeros(2, 1, 8, 8)
     mask[0, :, 2:5, 3:7] = 1
@@ -1591,7 +1591,7 @@ def test_the_published_generators_are_not_residual() -> None:
 
 @pytest.mark.parametrize(("size", "levels"), [(32, 5), (64, 6), (128, 7), (256, 8)])
 def test_a_dovenet_of_another_size(size: int, levels: int) -> None:
-    """A generator that ends at one pixel, and a discriminator that does."""
+    """A generator that ends at one pixel works, and a discriminator that does."""
     model = models.create("dovenet", size=size, width=2, discriminator_width=2)
     generator, discriminator = model.generator.unet, model.discriminator  # type: ignore[union-attr]
     assert generator.depth == levels
@@ -1710,7 +1710,7 @@ def test_bytes_are_read_as_a_file_is(tmp_path: Path) -> None:
 
 
 class Payload:
-    """What a pickle could do: here it leaves a file."""
+    """A pickle that runs code: here it leaves a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -1751,7 +1751,7 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
 
 
 def rewritten(path: Path, drop: str = "", **changes: Any) -> Path:
-    """The file with another description, or without a tensor."""
+    """Writes the file with another description, or without a tensor."""
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")
     entry = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["pyharmony"])

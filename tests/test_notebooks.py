@@ -29,7 +29,7 @@ def tool() -> Any:
 
 
 def lasting(text: str) -> str:
-    """A text without what depends on the machine: the instruction set, threads, times, sizes of files, last digits."""
+    """Returns the text without what depends on the machine: instruction set, threads, times, sizes, last digits."""
     text = re.sub(r"'(baseline|avx2|avx512)', \d+", "'…', …", text)
     text = re.sub(r"(iterations|milliseconds|peak_bytes|max_error|residual)=[\de.+-]+", r"\1=…", text)
     return re.sub(r"\d+ bytes", "… bytes", text)

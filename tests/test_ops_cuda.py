@@ -29,7 +29,7 @@ def device(emulator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pair(shape: tuple[int, ...], dtype: str, seed: int = 0) -> tuple[Image, Image, Image]:
-    """src and dst of smooth colours with some noise, and a soft mask that touches a border."""
+    """Returns src and dst of smooth colours with some noise, and a soft mask that touches a border."""
     rng = np.random.default_rng(seed)
     h, w = shape[-3:-1]
     y, x = np.mgrid[:h, :w][..., None] / max(h, w)
@@ -43,12 +43,12 @@ def pair(shape: tuple[int, ...], dtype: str, seed: int = 0) -> tuple[Image, Imag
 
 
 def levels(a: Image, b: Image) -> float:
-    """The largest difference in 8-bit levels."""
+    """Returns the largest difference in 8-bit levels."""
     return float(np.abs(a.astype(np.float64) - b).max()) * 255 / CASES[a.dtype.name]
 
 
 def allowed(dtype: str) -> float:
-    """Of two answers, each within the default tolerance, in 8-bit levels; roundings to the dtype come on top."""
+    """Returns how far two answers within the default tolerance, and rounded, may be apart, in 8-bit levels."""
     step = {"uint8": 1.0, "uint16": 255 / 65535, "float16": 255 * 2.0**-11, "float32": 255 * 2.0**-23}[dtype]
     return 2 * {"uint8": 0.25, "uint16": 0.004, "float16": 0.025, "float32": 0.025}[dtype] + step
 
@@ -105,7 +105,7 @@ def test_small_weights_have_a_certified_bound_too(weight: float, dtype: str) -> 
         if dtype == "uint8":
             exact = exact.clip(0, 255)
         assert levels(result[i], exact) <= info.max_error + rounding
-        # Of the tolerance, and the estimate is about twice the error.
+        # The bound is of the tolerance's size, and the estimate is about twice the error.
         assert info.max_error <= allowed(dtype)
     copied, again = ops.gaussian_poisson(src, dst, mask, dst, device="cuda", **options)
     assert np.array_equal(copied, result)
@@ -325,7 +325,7 @@ def test_a_mask_without_a_known_pixel_is_refused_where_values_are_looked_at() ->
 
 
 def laid_over(mask: Image, shape: tuple[int, int], at: tuple[int, int]) -> Image:
-    """mask [h, w] where at says on zeros of a shape."""
+    """Returns mask [h, w], laid on zeros of a shape at the place that `at` says."""
     laid = np.zeros((shape[0] + 200, shape[1] + 200), mask.dtype)
     laid[100 + at[1] :, 100 + at[0] :][: mask.shape[0], : mask.shape[1]] = mask
     return laid[100:-100, 100:-100]
@@ -338,7 +338,7 @@ def laid_over(mask: Image, shape: tuple[int, int], at: tuple[int, int]) -> Image
 )  # fmt: skip
 @pytest.mark.parametrize("kind", ["poisson", "pyramid", "whole"])
 def test_a_source_lies_where_at_says(kind: str, at: tuple[int, int] | None, dtype: str) -> None:
-    """Of another size than dst, cut off at its border, over the whole of it, or beside it."""
+    """The source is of another size than dst, and cut off at its border, over the whole of it, or beside it."""
     dst, src, mask = pair((81, 70, 3), dtype)
     if at is not None:
         src, mask = src[:50, :40], mask[:50, :40]

@@ -1,4 +1,4 @@
-"""The solves of `pyharmony.ops` on any shape, dtype, layout and mask: right, or the documented error.
+"""The solves of `pyharmony.ops` on any shape, dtype, layout and mask are right, or raise the documented error.
 
 Small problems are compared with the float64 definition, larger ones through the residual that the
 definition's operator gives and the bound that it proves.
@@ -28,7 +28,7 @@ LAYOUTS = ("plain", "flipped", "sliced", "planar", "offset")
 GRADIENTS = ("source", "mixed", "average", "monochrome")
 WEIGHTS = (0.0, 1e-3, 0.02, 0.15, 1.0, 4.0, "map", "map with zeros")
 
-#: Up to this many pixels the definition is solved, in about 50 ms.
+#: The number of pixels up to which the definition is solved, in about 50 ms.
 SMALL = 500
 
 
@@ -59,19 +59,19 @@ class Problem:
         return DEFAULT_TOLERANCE[self.dst.dtype.name] if self.tolerance is None else self.tolerance
 
     def inside(self) -> Any:
-        """The masks in [0, 1] as [N, H, W], one for each image."""
+        """Returns the masks in [0, 1] as [N, H, W], one for each image."""
         items = self.dst.shape[0] if self.dst.ndim == 4 else 1
         share = self.mask.astype(np.float64) / VALUE_RANGE.get(self.mask.dtype.name, 1.0)
         return np.broadcast_to(share, (items, *share.shape[-2:]))
 
     def refused(self) -> bool:
-        """An integer mask with 1 as its largest value is taken for a mistake, see MaskError."""
+        """Returns whether the mask is taken for a mistake, as an integer one with 1 as its largest value: MaskError."""
         planes = self.mask if self.mask.ndim == 3 else self.mask[None]
         return self.mask.dtype.kind == "u" and any(m.size > 1 and m.max() == 1 for m in planes)
 
 
 def laid_out(x: Any, layout: str) -> Any:
-    """The same values in another order in memory, or starting inside an allocation."""
+    """Returns the same values in another order in memory, or starting inside an allocation."""
     if layout == "flipped":
         return np.ascontiguousarray(x[::-1, ::-1])[::-1, ::-1]
     if layout == "sliced":
@@ -154,7 +154,7 @@ def problems(draw: st.DrawFn) -> Problem:
 
 
 def run(op: Any, problem: Problem, *args: Any, **options: Any) -> tuple[Any, list[Any]]:
-    """The result and its infos, after all that holds whatever the answer is."""
+    """Returns the result and its infos, and asserts what holds whatever the answer is."""
     before = [x.copy() for x in problem.images]
     for x in problem.images:
         x.flags.writeable = False
@@ -167,7 +167,7 @@ def run(op: Any, problem: Problem, *args: Any, **options: Any) -> tuple[Any, lis
     assert not any(np.shares_memory(out, x) for x in problem.images)
     for x, copy in zip(problem.images, before, strict=True):
         assert np.array_equal(x, copy)
-    # Other layouts and another number of threads: the same bits.
+    # Other layouts and another number of threads give the same bits.
     plain = [np.array(x, order="C") for x in (problem.src, dst, problem.mask, *args)]
     if "base" in options:
         options["base"] = np.array(options["base"], order="C")
@@ -186,7 +186,7 @@ def check(
     problem: Problem, out: Any, infos: list[Any], *, base: Any, pinned: bool, w0: float, w1: float,
     gradients: str = "source", stopped_by_bound: bool,
 ) -> None:  # fmt: skip
-    """The answer against the definition: its solution, or its residual and the bound that this proves."""
+    """Checks the answer against the definition: its solution, or its residual and the bound that this proves."""
     dtype = problem.dst.dtype.name
     level = VALUE_RANGE[dtype] / 255
 
@@ -310,7 +310,7 @@ def test_poisson(problem: Problem, gradients: str, base: bool) -> None:
 @pytest.mark.parametrize("seed", [677, 1313, 1625, 2933, 3679])
 @pytest.mark.parametrize("tolerance", [1e-4, 1e-6])
 def test_poisson_near_the_rounding_of_float32(seed: int, tolerance: float) -> None:
-    """Small problems in which the corrections in float32 lose most."""
+    """Small problems in which the corrections in float32 lose most are solved."""
     rng = np.random.default_rng(seed)
     height, width = rng.integers(1, 23, 2)
     kinds = ("noise", "smooth", "constant"), ("blob", "soft", "noise", "pixel", "lines")
@@ -324,7 +324,7 @@ def test_poisson_near_the_rounding_of_float32(seed: int, tolerance: float) -> No
 
 
 def spoiled(problem: Problem, what: str, rng: np.random.Generator) -> tuple[dict[str, Any], type[Exception], str]:
-    """Arguments of which one is wrong, the documented error, and the argument that it names."""
+    """Returns arguments of which one is wrong, the documented error, and the argument that it names."""
     name = ("src", "dst", "base")[rng.integers(3)]
     args: dict[str, Any] = dict(zip(("src", "dst", "mask", "base"), problem.images, strict=True))
     args |= dict(color_weight=problem.weight, tolerance=problem.tolerance)

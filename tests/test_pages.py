@@ -33,12 +33,12 @@ SHOWN = [ROOT / "README.md", ROOT / "docs" / "start.md", ROOT / "docs" / "recipe
 
 
 def text_of(page: Path) -> str:
-    """A page without its blocks of code, whose brackets are no links."""
+    """Returns a page without its blocks of code, whose brackets are no links."""
     return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors that GitHub makes of headings."""
+    """Returns the anchors that GitHub makes of headings."""
     found: Counter[str] = Counter()
     names = set()
     for heading in re.findall(r"^#+ +(.+?) *$", text_of(page), re.M):
@@ -73,12 +73,12 @@ def test_every_page_is_reached_from_the_readme() -> None:
     assert set((ROOT / "docs").rglob("*.md")) - reached == set()
 
 
-#: Pictures that come with neither the package nor a data set that one can get.
+#: Images that come with neither the package nor a data set that one can get.
 PRIVATE = re.compile(
     r"\btriples\b(?! in|\.csv| out)|seven (shared )?pairs|208 composites|photographs of (val|test)|test photographs|"
     r"\bdib_1\b|\bother photographs\b"
 )
-#: Their tables of settings and formats speak of triples as a kind of data set.
+#: Pages whose tables of settings and formats speak of triples as a kind of data set.
 ABOUT_FORMATS = ("command-line.md", "datasets.md", "platforms.md")
 
 

@@ -62,7 +62,7 @@ DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
 def a_mask(kind: str, case: Case, planes: int, seed: int = 0) -> np.ndarray:
-    """[N, planes, H, W] float64."""
+    """Returns a mask [N, planes, H, W] of float64."""
     n, _, h, w = case.shape
     m = np.random.default_rng(seed).random((n, planes, h, w))
     if kind == "hard":
@@ -81,7 +81,7 @@ def a_mask(kind: str, case: Case, planes: int, seed: int = 0) -> np.ndarray:
 
 
 def arrays(case: Case, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """x, weight, bias."""
+    """Returns x, weight and bias."""
     rng = np.random.default_rng(seed)
     return rng.standard_normal(case.shape), rng.standard_normal(case.weight), rng.standard_normal(case.outputs)
 
@@ -113,7 +113,7 @@ def naive(x: Any, weight: Any, bias: Any, mask: Any, case: Case) -> tuple[np.nda
 
 
 def bound(case: Case, dtype: Any, depth: int) -> float:
-    """For values of size 1 and sums of `depth` products: a rounding of each operand and product, 8 sigma of a sum."""
+    """Returns the error for values of size 1 and sums of `depth` products, each of them rounded: 8 sigma of a sum."""
     eps = torch.finfo(dtype).eps
     # float16 and bfloat16 are summed in float32, but rounded as operand, product, result; ratios reach S.
     size = case.kernel[0] * case.kernel[1] * case.weight[1]
@@ -122,7 +122,7 @@ def bound(case: Case, dtype: Any, depth: int) -> float:
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread_of_torch() -> Iterator[None]:
-    """On small tensors its threads wait for each other."""
+    """Gives torch one thread: on small tensors several wait for each other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -131,7 +131,7 @@ def _one_thread_of_torch() -> Iterator[None]:
 
 @pytest.fixture(params=["rows", "dense"])
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways to run a layer, whatever the mask."""
+    """Selects each of the two ways to run a layer, whatever the mask."""
     monkeypatch.setattr(backend, "_MOST_ROWS", 2.0 if request.param == "rows" else -1.0)
     monkeypatch.setattr(backend, "_FEW_ROWS", 1 << 40 if request.param == "rows" else -1)
     return request.param
@@ -235,7 +235,7 @@ def test_gradients_of_both_orders(case: Case, kind: str, multi: bool, path: str)
 
 
 def test_a_gradient_penalty_goes_through() -> None:
-    """The gradient of the norm of a gradient, through two layers, is that of the composed convolution."""
+    """The gradient of a gradient's norm, through two layers, is that of the composed convolution."""
     torch.manual_seed(0)
     x = torch.randn(2, 3, 12, 12, dtype=torch.float64, requires_grad=True)
     mask = (torch.rand(2, 1, 12, 12) > 0.6).double()
@@ -301,7 +301,7 @@ def test_the_compiler_sees_one_graph(multi: bool) -> None:
         found, new = compiled(x, scale, *given)
         assert torch.equal(found, y) and torch.equal(new.bool(), cover.bool())
         pairs = (torch.autograd.grad(v.square().sum(), inputs) for v in (found, y))
-        # Sums over 50 windows and 2 x 81 pixels in another order.
+        # Sums over 50 windows and 2 x 81 pixels are taken in another order.
         for a, b in zip(*pairs):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 

@@ -25,13 +25,13 @@ from .test_partial_conv import CASES, Case, a_mask, arrays, bound  # noqa: E402
 ON = {"device": -1, "stream": 0}
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 FORMATS = (torch.contiguous_format, torch.channels_last)
-#: Layers as tests of kernels take them: a shape whose packs are whole, and one that has none.
+#: Layers for tests of kernels: a shape whose packs are whole, and one that has none.
 SHAPES = ((2, 16, 12, 10), (2, 5, 7, 9))
 
 
 @pytest.fixture(autouse=True)
 def _known(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory that kernels get by its address alone is known to the checker."""
+    """Tells the checker of the memory that kernels get by its address alone."""
     emulator = request.getfixturevalue("emulator") if "emulator" in request.fixturenames else None
     if emulator is not None and emulator.checked:
         make = _native_torch.scratch
@@ -46,7 +46,7 @@ def _known(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.fixture
 def on_emulator(emulator: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Tensors of the processor are on the emulator's device."""
+    """Takes tensors of the CPU for tensors on the emulator's device."""
     monkeypatch.setattr(_native, "device_module", lambda: emulator)
     monkeypatch.setattr(backend, "on_device", lambda x: True)
     device._kept_ones.cache_clear()
@@ -67,7 +67,7 @@ def random(shape: Any, dtype: Any, form: Any = torch.contiguous_format, seed: in
 
 
 def maps(shape: Any, groups: int = 1, soft: bool = False, seed: int = 1) -> tuple[Any, Any]:
-    """A ratio, and the new mask that belongs to it: zero together."""
+    """Returns a ratio, and the new mask that belongs to it: zero together."""
     rng = np.random.default_rng(seed)
     n, _, h, w = shape
     known = rng.random((n, groups, h, w)) < 0.6
@@ -82,7 +82,7 @@ def scratch(nbytes: int) -> tuple[Any, tuple[int, int]]:
 
 
 def eps(dtype: Any) -> float:
-    """A rounding to a dtype, and the few of float32 before it."""
+    """Returns the error of a rounding to a dtype and of the few of float32 before it."""
     return float(torch.finfo(dtype).eps) + 8 * float(torch.finfo(torch.float32).eps)
 
 
@@ -228,13 +228,13 @@ def test_the_epilogue_and_its_sums(emulator: Any, dtype: Any, shape: Any, form: 
                 view(emulator, given), view(emulator, ratio), view(emulator, cover) if soft else None, offset, 0.7,
                 view(emulator, scale), slope, view(emulator, y, True), view(emulator, sums, True), space, **ON,
             )  # fmt: skip
-            # fma: half a rounding of the dtype, and one of the products' sizes in float32.
+            # An fma costs half a rounding of the dtype, and one of the products' sizes in float32.
             size = float(t.abs().max()) + float(bias.abs().max())
             torch.testing.assert_close(y.double(), expected, rtol=eps(dtype), atol=4 * 2.0**-23 * size)
             over = (0, 2, 3) if not each_image else (2, 3)
             stored = y.double()
             wanted = torch.stack([stored.sum(over).reshape(-1, c), (stored**2).sum(over).reshape(-1, c)])
-            # Of float32, in blocks: a bound for sums in any order.
+            # The bound is for sums in any order, of float32, in blocks.
             terms = n * h * w
             limit = terms * 2.0**-24 * torch.stack([stored.abs(), stored**2]).sum((1, 3, 4)).max()
             torch.testing.assert_close(sums.double(), wanted, rtol=0, atol=float(limit) + 1e-30)
@@ -319,7 +319,7 @@ def test_the_direct_kernel(emulator: Any, case: Case, dtype: Any) -> None:
             view(emulator, c) if kind == "soft" else None, view(emulator, bias), 1.0, view(emulator, scale), 0.2,
             view(emulator, y, True), **ON,
         )  # fmt: skip
-        # Products and sums in float32; the ratio may be S.
+        # Products and sums are in float32; the ratio may be S.
         depth = int(np.prod(case.weight[1:]))
         terms = np.abs(reference.conv(np.abs(exact[0]), np.abs(exact[1]), given, **case.window)).max()
         np.testing.assert_allclose(
@@ -413,7 +413,7 @@ def test_second_derivatives_are_those_of_the_processor(
 
 
 def test_nothing_that_a_call_needs_is_read_on_the_host(on_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a plan, or a mask of bools: forward and backward, with a scale on the device, as in a capture."""
+    """Forward and backward run with a plan, or a mask of bools, with a scale on the device, as in a capture."""
     case = CASES[0]
     x, weight, bias = (torch.tensor(a, dtype=torch.float32, requires_grad=True) for a in arrays(case))
     scale = torch.tensor(0.7, requires_grad=True)

@@ -1,4 +1,4 @@
-"""Partial convolution on a GPU: what `make gpu-check` runs. The emulator tests the kernels everywhere else."""
+"""Partial convolution on a GPU: `make gpu-check` runs these tests. The emulator tests the kernels everywhere else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 @pytest.fixture(autouse=True)
 def _exact(device_module: Any) -> Any:
-    """Without TF32, whose roundings are not those of float32."""
+    """Turns TF32 off, whose roundings are not those of float32."""
     if not torch.cuda.is_available():
         pytest.skip("torch finds no CUDA device")
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
@@ -68,7 +68,7 @@ def test_a_layer_and_its_gradients_follow_the_definition(case: Case, kind: str, 
 
 @pytest.fixture
 def net() -> Any:
-    """Three layers, of which the first is one kernel; the others go through the library."""
+    """Returns three layers, of which the first is one kernel; the others go through the library."""
     torch.manual_seed(0)
     layers = [PartialConv2d(a, b, 3, 2, padding=p) for a, b, p in ((3, 64, 0), (64, 96, 1), (96, 8, 0))]
     return torch.nn.ModuleList(layers).cuda().to(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""Where a source lies and how large it is: `scale`, and the mask at the destination's size."""
+"""The place and size of a source: `scale`, and the mask at the destination's size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DST = np.full((60, 80, 3), 100, np.uint8)
 
 
 def waves(height: int, width: int, period: float) -> np.ndarray:
-    """[h, w, 3] float64: a wave of this many pixels of a picture that is 1 wide and high at any size."""
+    """Returns [h, w, 3] float64: a wave of this many pixels of an image that is 1 wide and high at any size."""
     y, x = ((np.arange(n) + 0.5) / n for n in (height, width))
     wave = 0.5 + 0.3 * np.sin(2 * np.pi * x / period)[None] * np.cos(2 * np.pi * y / period)[:, None]
     return np.repeat(wave[..., None], 3, 2)
@@ -58,7 +58,7 @@ def test_the_first_corner_stays_and_parts_of_a_pixel_are_covered_in_part() -> No
 
 
 def test_colours_of_what_is_transparent_are_not_seen() -> None:
-    """Premultiplied: a red disc whose transparent surroundings are green has no green edge at any size."""
+    """Colours are premultiplied: a red disc in transparent green has no green edge at any size."""
     y, x = np.mgrid[:101, :101] - 50
     disc = np.hypot(y, x) < 35
     src = np.zeros((101, 101, 4), np.uint8)
@@ -88,7 +88,7 @@ def test_every_blend_and_dtype_takes_a_scale(call: Callable[..., Any], dtype: st
     assert found.dtype == dst.dtype and info.method != "copy"
     assert (found[inside == 0] == dst[inside == 0]).all() and (found != dst).any()
     assert inside.dtype == (np.float32 if unit == 1 else dst.dtype) and inside.max() == unit
-    # The part of the mask that is inside, 24 by 30 pixels from (10, 8), at 0.8 of its size from (12.5, 8).
+    # The part of the mask that is inside is 24 by 30 pixels from (10, 8), at 0.8 of its size from (12.5, 8).
     ys, xs = np.nonzero(inside > unit / 2)
     for found_at, wanted_at in ((xs.min(), 20.5), (ys.min(), 14.4), (xs.max() + 1, 44.5), (ys.max() + 1, 33.6)):
         assert abs(found_at - wanted_at) <= 0.5 + 1e-9

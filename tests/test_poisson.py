@@ -25,13 +25,13 @@ CONTOURS = ("half", "full")
 
 
 def image(seed: int, shape: tuple[int, ...], dtype: str = "float32") -> Any:
-    """Noise over the whole range: the hardest gradients."""
+    """Returns noise over the whole range, which has the hardest gradients."""
     x = np.random.default_rng(seed).random(shape) * RANGE[dtype]
     return (np.rint(x) if dtype.startswith("u") else x).astype(dtype)
 
 
 def smooth(seed: int, shape: tuple[int, ...]) -> Any:
-    """A picture whose blend stays within [0, 1], for integers that must not clip."""
+    """Returns an image whose blend stays within [0, 1], for integers that must not clip."""
     i, j = np.ogrid[: shape[0], : shape[1]]
     a, b = np.random.default_rng(seed).random(2) * 3
     plane = 0.5 + 0.1 * np.sin(i / 7 + a) * np.cos(j / 9 + b)
@@ -55,7 +55,7 @@ def masks(n: int) -> dict[str, Any]:
 
 
 def hard_masks(n: int) -> dict[str, Any]:
-    """Where a coarse grid has little to stand on."""
+    """Returns masks where a coarse grid has little to stand on."""
     y, x = np.mgrid[:n, :n]
     rng = np.random.default_rng(1)
     pixel = np.zeros((n, n), bool)
@@ -79,7 +79,7 @@ def hard_masks(n: int) -> dict[str, Any]:
 
 
 def laplacian(unknown: Any, weight: Any = 0.0) -> Any:
-    """L + weight on the unknown pixels, assembled, and their indices."""
+    """Returns L + weight on the unknown pixels, assembled, and their indices."""
     h, w = unknown.shape
     index = np.full((h, w), -1)
     n = int(unknown.sum())
@@ -112,7 +112,7 @@ def exact(
     weight: Any = 0.0,
     base: Any = None,
 ) -> Any:
-    """The definition's equation, solved by sparse LU."""
+    """Returns the solution of the definition's equation, by sparse LU."""
     src, dst = src.astype(np.float64), dst.astype(np.float64)
     mask = np.asarray(mask, np.float64)
     unknown = mask > 0
@@ -244,7 +244,7 @@ def test_integers_round_to_even_and_saturate() -> None:
 
 
 def papers_equation(src: Any, dst: Any, mask: Any) -> Any:
-    """Eq. 7 of Perez et al. with the guidance of eq. 9, as fpie has it, link by link; a mask away from the border."""
+    """Solves eq. 7 of Perez et al. with the guidance of eq. 9, as fpie does, link by link; the mask meets no border."""
     src, dst = src.astype(np.float64), dst.astype(np.float64)
     number = {tuple(p): k for k, p in enumerate(np.argwhere(mask))}
     matrix = sparse.lil_matrix((len(number), len(number)))
@@ -291,7 +291,7 @@ def test_the_full_contour_is_the_papers_equation(name: str, dtype: str) -> None:
 @pytest.mark.house  # importing fpie loads taichi by a mode of dlopen that AddressSanitizer refuses
 @pytest.mark.parametrize(("gradients", "theirs"), [("source", "src"), ("average", "avg")])
 def test_the_full_contour_is_that_of_fpie(gradients: str, theirs: str) -> None:
-    """On noise, after steps enough for their iteration to stand still; they truncate, so to one level."""
+    """They agree to a level on noise, after steps enough for fpie's iteration to stand still, since fpie truncates."""
     process = pytest.importorskip("fpie.process", reason="fpie is not installed")
     n = 24
     mask = masks(n)["blob"]
@@ -311,7 +311,7 @@ def test_the_full_contour_of_one_pixel() -> None:
     # 2 x = 1 + 2 + (10 - 3) + (10 - 5); with halves the differences are (7 + 98) / 2 and (5 + 97) / 2.
     assert poisson(src, dst, mask, contour="full")[0, 1] == pytest.approx(7.5, abs=1e-9)
     assert poisson(src, dst, mask)[0, 1] == pytest.approx((3 + 52.5 + 51) / 2, abs=1e-9)
-    # A soft mask: the larger of the two pixels' mask, 0.5, of src's difference, here all halves.
+    # With a soft mask src's difference counts by the larger mask of the two pixels, 0.5; here all are halves.
     assert poisson(src, dst, mask / 2, contour="full")[0, 1] == pytest.approx((3 + 52.5 + 51) / 2, abs=1e-9)
 
 
@@ -375,7 +375,7 @@ def test_base_in_another_dtype() -> None:
 @pytest.mark.parametrize("weight", [0.002, 0.1, "map"])
 @pytest.mark.parametrize("pinned", [False, True])
 def test_gaussian_operator(weight: float | str, pinned: bool) -> None:
-    """The native engine with a Gaussian of non-zero width: pinned or whole, one weight or a map."""
+    """The native engine takes a Gaussian of non-zero width, pinned or whole, with one weight or a map."""
     h, w = 41, 52
     rng = np.random.default_rng(15)
     plane = (rng.random((h, w)) * 0.2 + 0.01).astype(np.float32) if weight == "map" else None
@@ -551,7 +551,7 @@ def test_instruction_sets(level: str, name: str) -> None:
     try:
         native.set_simd_level(level)
     except ValueError:
-        return  # not this processor's; the levels it has are all tested
+        return  # not this CPU's; the levels it has are all tested
     try:
         for options in ({}, {"color_weight": weight}, {"color_weight": 0.05}):
             out = poisson(src, dst, mask, tolerance=0.01, **options)
@@ -576,7 +576,7 @@ def test_cost_follows_the_box_of_the_mask() -> None:
 
 @pytest.mark.large
 def test_memory_of_a_solve() -> None:
-    """At most 32 bytes a pixel and channel, and a set-up of about 9 a pixel, over the box."""
+    """It is at most 32 bytes a pixel and channel, with a set-up of about 9 a pixel, over the box."""
     n = 1000
     mask = np.ones((n, n), bool)
     mask[0] = False
@@ -683,7 +683,7 @@ def test_the_native_solver_reports_what_it_did() -> None:
 
 
 def film(kind: str, frames: int, n: int = 96) -> list[tuple[Any, Any]]:
-    """Pairs of uint8 frames of a scene that stands still, the camera's noise, or light that changes."""
+    """Returns pairs of uint8 frames: a scene that stands still, the camera's noise, or light that changes."""
     rng = np.random.default_rng(0)
     src, dst = smooth(1, (n, n, 3)), smooth(2, (n, n, 3))
     src, dst = (255 * (a - a.min()) / (a.max() - a.min()) for a in (src, dst))

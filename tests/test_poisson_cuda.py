@@ -14,7 +14,7 @@ from pyharmony.reference import gaussian_poisson as gp_definition
 
 RANGE = {"uint8": 255.0, "uint16": 65535.0, "float16": 1.0, "float32": 1.0}
 GRADIENTS = ("source", "mixed", "average", "monochrome")
-#: What float32 leaves of a solution, as a part of its values: scheme.h.
+#: The rounding that float32 leaves in a solution, as a part of its values: scheme.h.
 FLOAT = 4e-6
 
 
@@ -106,7 +106,7 @@ class Solver:
 
 
 def noise(seed: int, shape: tuple[int, ...], dtype: str = "float32") -> Any:
-    """Over the whole range: the hardest gradients."""
+    """Returns noise over the whole range, which has the hardest gradients."""
     x = np.random.default_rng(seed).random(shape) * RANGE[dtype]
     return (np.rint(x) if dtype.startswith("u") else x).astype(dtype)
 
@@ -143,7 +143,7 @@ def masks(h: int, w: int) -> dict[str, Any]:
 
 def exact(src: Any, dst: Any, mask: Any, gradients: str = "source", weight: Any = 0.0, base: Any = None,
           w0: float = 1.0, w1: float = 0.0, unknown: Any = None, contour: str = "half") -> Any:  # fmt: skip
-    """The definition's equation for one image [H, W, C], solved by sparse LU in float64."""
+    """Returns the definition's equation for one image [H, W, C], solved by sparse LU in float64."""
     src, dst = src.astype(np.float64), dst.astype(np.float64)
     mask = np.asarray(mask, np.float64)
     unknown = mask > 0 if unknown is None else unknown
@@ -159,7 +159,7 @@ def exact(src: Any, dst: Any, mask: Any, gradients: str = "source", weight: Any 
 
 
 def matrix(unknown: Any, weight: Any, w0: float, w1: float) -> Any:
-    """A on the unknown pixels, assembled from the definition's links."""
+    """Returns A on the unknown pixels, assembled from the definition's links."""
     h, w = unknown.shape
     index = np.full((h, w), -1)
     index[unknown] = np.arange(int(unknown.sum()))
@@ -194,7 +194,7 @@ def error(out: Any, want: Any) -> float:
 
 @pytest.mark.parametrize("name", masks(16, 16))
 def test_every_mask_within_its_tolerance(emulator: Any, name: str) -> None:
-    """To a quarter of an 8-bit level within 6 iterations, to what float32 holds within 10."""
+    """Each mask is solved to a quarter of an 8-bit level within 6 iterations, to what float32 holds within 10."""
     h, w = 97, 131
     mask = masks(h, w)[name]
     solver = Solver(emulator, mask[None], (h, w))
@@ -241,7 +241,7 @@ def test_small_and_thin_images(emulator: Any, shape: tuple[int, int]) -> None:
 
 
 def test_more_than_a_thousand_tiles(emulator: Any) -> None:
-    """Few of them with unknowns."""
+    """A solve is right with more than a thousand tiles, few of which have unknowns."""
     h, w = 33000, 3
     mask = np.zeros((h, w), bool)
     mask[90:160] = mask[16000:16050, 1:] = mask[32970:] = True
@@ -279,7 +279,7 @@ def test_gradients_and_dtypes_with_soft_masks(emulator: Any, gradients: str, con
 
 
 def test_mixed_gradients_choose_by_the_norm_over_channels(emulator: Any) -> None:
-    """16 bits: squares that float32 does not hold."""
+    """Squares of 16-bit values, which float32 does not hold, are compared rightly."""
     h, w = 40, 66
     src, dst = (np.rint(noise(s, (1, h, w, 3)) * 2).astype(np.uint16) * 20001 for s in (7, 8))
     mask = masks(h, w)["blob"]
@@ -292,7 +292,7 @@ def test_mixed_gradients_choose_by_the_norm_over_channels(emulator: Any) -> None
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("w1", [0.0, 0.1], ids=["identity", "gaussian"])
 def test_weights(emulator: Any, weight: Any, full: bool, w1: float) -> None:
-    """One weight or a map, with and without a Gaussian; with pinned pixels or the whole image."""
+    """One weight or a map is right, with and without a Gaussian, with pinned pixels or the whole image."""
     h, w = 70, 99
     rng = np.random.default_rng(12)
     plane = None
@@ -438,7 +438,7 @@ _bits: dict[str, list[Any]] = {}
 
 @pytest.mark.parametrize("tail_cells", [64, 256, 4096])
 def test_the_same_bits_in_any_order_of_threads(emulator: Any, tail_cells: int) -> None:
-    """And the same answer wherever the one-launch part begins."""
+    """The answer is the same too wherever the one-launch part begins."""
     h, w = 97, 131
     mask = masks(h, w)["noise"]
     solver = Solver(emulator, mask[None], (h, w), tail_cells=tail_cells)
@@ -479,7 +479,7 @@ def test_a_film_starts_from_the_frame_before(emulator: Any) -> None:
 
 @pytest.mark.parametrize("contour", ["half", "full"])
 def test_agrees_with_the_cpu(emulator: Any, contour: str) -> None:
-    """A hard mask with many contours; the bound holds too."""
+    """A hard mask with many contours gives the CPU's answer, and the bound holds too."""
     from pyharmony.ops import poisson
 
     h, w = 90, 120
@@ -494,7 +494,7 @@ def test_agrees_with_the_cpu(emulator: Any, contour: str) -> None:
 
 
 def test_memory_is_as_documented(emulator_module: Any) -> None:
-    """Bytes a pixel of the box: 9 for a mask, 27 for a plane being solved, 8 for a plane and for a mask in a proof."""
+    """A box takes 9 bytes a pixel for a mask, 27 for a plane being solved, 8 for a plane and for a mask in a proof."""
     plan = emulator_module.PoissonPlan(2160, 3840)
     pixels = 2160 * 3840
     assert plan.bytes <= 9.1 * pixels

@@ -21,7 +21,7 @@ TOLERANCE = _checks.DEFAULT_TOLERANCE
 
 
 def unit(dtype: str) -> float:
-    """The value of an 8-bit level."""
+    """Returns the value of an 8-bit level."""
     return _arrays.VALUE_RANGE[dtype] / 255
 
 
@@ -29,12 +29,12 @@ def unit(dtype: str) -> float:
 
 
 def padding(axis: int, after: bool) -> list[tuple[int, int]]:
-    """Of an image [H, W, C] by a row or column of zeros."""
+    """Returns the padding of an image [H, W, C] by a row or column of zeros."""
     return [(0, 0) if k != axis else (0, 1) if after else (1, 0) for k in range(3)]
 
 
 def operator(x: Any, weight: Any) -> Any:
-    """(L + weight) x on the whole image, in x's precision."""
+    """Returns (L + weight) x on the whole image, in x's precision."""
     y = weight[..., None] * x
     for axis in (0, 1):
         step = np.diff(x, axis=axis)
@@ -43,7 +43,7 @@ def operator(x: Any, weight: Any) -> Any:
 
 
 def assembled(unknown: Any, weight: Any) -> Any:
-    """L + weight of the unknown pixels, as a sparse matrix."""
+    """Returns L + weight of the unknown pixels, as a sparse matrix."""
     h, w = unknown.shape
     at = np.arange(h * w).reshape(h, w)
     pairs = np.concatenate(
@@ -57,7 +57,7 @@ def assembled(unknown: Any, weight: Any) -> Any:
 
 
 def exact(src: Any, dst: Any, mask: Any, *, gradients: str = "source", weight: Any = 0.0) -> tuple[Any, float]:
-    """The definition's equation by sparse LU, and how much its last correction by a residual of more digits was."""
+    """Solves the definition's equation by sparse LU; also returns its last correction by a residual of more digits."""
     src, dst, mask = (np.asarray(a, np.float64) for a in (src, dst, mask))
     unknown = mask > 0
     x = dst.astype(np.longdouble)
@@ -83,7 +83,7 @@ def exact(src: Any, dst: Any, mask: Any, *, gradients: str = "source", weight: A
 
 @dataclass
 class Case:
-    """A problem, and how to say it."""
+    """A problem, and its description."""
 
     mask: Any
     src: Any
@@ -93,7 +93,7 @@ class Case:
     gradients: str = "source"
 
     def check(self, solve: Callable[..., Any] = poisson) -> tuple[float, float, bool]:
-        """Error and bound in 8-bit levels, and whether a warning was given; asserts what must hold of them."""
+        """Returns error and bound in 8-bit levels, and whether a warning was given; asserts what must hold of them."""
         dtype = self.src.dtype.name
         options = {"gradients": self.gradients, "color_weight": self.weight, "tolerance": self.tolerance}
         with warnings.catch_warnings(record=True) as caught:
@@ -126,7 +126,7 @@ def ones(height: int, width: int, *known: Any) -> Any:
 
 
 def images(kind: str, shape: tuple[int, int], dtype: str, rng: Any, channels: int = 1) -> tuple[Any, Any]:
-    """flat: a constant apart; noise; both. Their answers range from smooth to rough."""
+    """Returns flat images, a constant apart; noise; or both. Their answers range from smooth to rough."""
     full = _arrays.VALUE_RANGE[dtype]
     size = (*shape, channels)
     src = np.zeros(size) if kind == "flat" else rng.random(size) * (1.0 if kind == "noise" else 0.2)
@@ -180,7 +180,7 @@ def test_few_known_pixels_within_tolerance_and_bound(name: str, kind: str, turne
 @pytest.mark.large
 @pytest.mark.parametrize("shape", [(12000, 129), (512, 512), (200, 2000)])
 def test_few_known_pixels_in_large_images(shape: tuple[int, int]) -> None:
-    """The answer is known without a solve: src is a constant apart from dst."""
+    """The answer is known without a solve, since src is a constant apart from dst."""
     mask = ones(*shape, (0, 0))
     for dtype in ("uint8", "float32", "float64"):
         src, dst = images("flat", shape, dtype, np.random.default_rng(0))
@@ -259,7 +259,7 @@ def test_float64_maps_of_weights_in_gaussian_poisson() -> None:
 
 
 def random_mask(shape: tuple[int, int], rng: Any) -> Any:
-    """One known pixel to all but one, in the ways that leave a solver least to hold on to."""
+    """Returns a mask with one known pixel to all but one, in the ways that leave a solver least to hold on to."""
     h, w = shape
     kind = rng.integers(8)
     mask = np.ones(shape, np.float32)

@@ -22,7 +22,7 @@ def random_image(rng, shape, dtype="uint8"):
 
 
 def tolerance(image, taps):
-    """Sums of `taps` products along each axis in float32, of values up to the largest one."""
+    """Returns the error of sums of `taps` float32 products along each axis, of values up to the image's largest."""
     return 2 * (taps + 2) * np.finfo(np.float32).eps * float(np.abs(image.astype(np.float64)).max() + 1e-30)
 
 
@@ -143,7 +143,7 @@ def test_colours_meet_the_known_pixels_as_defined(height, width, channels, dtype
         meet_known(moved, dst, known)
         expected = reference.meet_known(colours, dst, known)
         scale = max(np.abs(dst.astype(np.float64)).max(), np.abs(colours).max())
-        # Two sums of 49 terms and a quotient of them.
+        # There are two sums of 49 terms and a quotient of them.
         np.testing.assert_allclose(moved, expected, rtol=0, atol=4 * 49 * np.finfo(np.float32).eps * scale)
         np.testing.assert_array_equal(moved[soft == 1], colours[soft == 1])
 

@@ -38,7 +38,7 @@ def largest(*images):
 
 
 def tolerance(image, taps, dtype="float32"):
-    """Sums of `taps` products along each axis in float32, of values up to the largest, and the result's rounding."""
+    """Returns the error of float32 sums of `taps` products an axis, of values up to the largest, and the rounding."""
     return (2 * (taps + 2) * EPS + (2.0**-11 if dtype == "float16" else 0)) * largest(image)
 
 
@@ -63,7 +63,7 @@ def upsample_meet(emulator, image, dst, known, dtype="float32", **options):
 
 
 def same_but_strided(images):
-    """The same values of [N, H, W, C]: planar, every second pixel of a wider image, reversed, not aligned."""
+    """Returns the same values of [N, H, W, C]: planar, every second pixel of a wider image, reversed, not aligned."""
     n, h, w, c = images.shape
     planar = np.moveaxis(np.ascontiguousarray(np.moveaxis(images, -1, 1)), 1, -1)
     wide = np.zeros((n, 2 * h, 2 * w, c + 1), images.dtype)
@@ -123,7 +123,7 @@ def test_wide_images_have_more_than_one_tile(emulator):
 
 
 def test_several_images_in_one_call(emulator):
-    """Of one shape, whatever their dtype and strides; as many launches as there are kinds of them."""
+    """They share a shape, whatever their dtype and strides; there are as many launches as kinds of them."""
     rng = np.random.default_rng(4)
     images = [random_image(rng, (2, 21, 34, 3), dtype) for dtype in ("uint8", "uint8", "float32", "uint8")]
     images[3] = np.moveaxis(np.ascontiguousarray(np.moveaxis(images[3], -1, 1)), 1, -1)
@@ -180,7 +180,7 @@ def test_masks_and_what_is_known_go_down_together(emulator, size, dtype):
     emulator.pyramid_downsample_mask(
         view(emulator, mask), None, view(emulator, out, True), view(emulator, known, True), **ON
     )
-    # The next level: the known shares are averaged; the mask alone is as before.
+    # On the next level the known shares are averaged; the mask alone is as before.
     again, coarser = result(halved(out.shape)), result(halved(out.shape))
     emulator.pyramid_downsample_mask(
         view(emulator, out), view(emulator, known), view(emulator, again, True), view(emulator, coarser, True), **ON
@@ -222,7 +222,7 @@ def test_doubled_colours_meet_the_known_pixels(emulator, size, channels, kind):
     else:
         known = np.where(rng.random((2, *size)) < 0.5, 1, rng.random((2, *size))).astype(np.float32)
     moved = upsample_meet(emulator, coarse, dst, known)
-    # Two sums of 49 terms and a quotient of them; the cubic overshoots.
+    # There are two sums of 49 terms and a quotient of them; the cubic overshoots.
     bound = 6 * 49 * EPS * largest(coarse, dst)
     for n in range(2):
         expected = reference.meet_known(reference.upsample(coarse[n], size), dst[n], known[n])
@@ -322,7 +322,7 @@ def test_a_source_goes_on_as_dst_and_the_nearest_difference(emulator, dtype):
     rng = np.random.default_rng(7)
     src, dst = (random_image(rng, shape, dtype) for shape in ((2, 9, 20, 3), (2, 15, 41, 3)))
     top, left = 4, 21
-    # What it is for numpy: differences padded by those at the border.
+    # It is as with numpy: differences padded by those at the border.
     values = [a.astype(np.float32) for a in (src, dst)]
     inside = np.s_[:, top : top + 9, left : left + 20]
     around = ((0, 0), (top, 15 - 9 - top), (left, 41 - 20 - left), (0, 0))

@@ -1,4 +1,4 @@
-"""The change of colours that is smooth where an image is smooth."""
+"""The regrain op, whose change of colours is smooth where an image is smooth."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pyharmony.reference import regrain as reference
 
 DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 RANGE = {"uint8": 255.0, "uint16": 65535.0}
-#: Each of the 244 sweeps of all levels takes weighted means of six values in float32; the weights come of a dozen
-#: operations each.
+#: The error: each of the 244 sweeps of all levels takes weighted means of six values in float32; the weights come of
+#: a dozen operations each.
 BOUND = 32 * sum(reference.SWEEPS) * float(np.finfo(np.float32).eps)
 
 
 def problem(seed, height, width, dtype="uint8", share=0.7):
-    """An image with flat parts, a change of it of order one, and a mask."""
+    """Returns an image with flat parts, a change of it of order one, and a mask."""
     rng = np.random.default_rng(seed)
     image = np.repeat(rng.random((height, width, 1)) < 0.5, 3, 2) * rng.random(3) * 0.8
     image = image + (rng.random((height, 1, 1)) < 0.5) * 0.02 * rng.random((height, width, 3))

@@ -1,4 +1,4 @@
-"""`realism_score` and `harmony_score`: kinds of pictures and masks, what is refused, what shipped weights can tell."""
+"""`realism_score` and `harmony_score`: kinds of images and masks, refusals, what shipped weights can tell."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_the_weights_that_come_with_it_separate(data_dir: Path) -> None:
         real, pasted = (score(sample[role], sample["mask"]) for role in ("target", "composite"))
         assert 0 <= pasted <= 1
         below.append(pasted < real)
-        # What was done and undone is no composite.
+        # A change that was done and undone makes no composite.
         again = np.rint(255 * (np.rint(255 * (sample["target"] / 255) ** 0.7) / 255) ** (1 / 0.7)).astype(np.uint8)
         same.append(abs(score(np.where(sample["mask"][..., None] > 0, again, sample["target"]), sample["mask"]) - real))
     assert np.mean(below) > 0.6 and np.median(same) < 0.01
@@ -161,7 +161,7 @@ def test_harmony_of_a_bargainnet_has_the_published_factor(picture: Any, mask: An
 
 
 def test_harmony_sees_each_region_alone(encoder: Any, mask: Any) -> None:
-    """A picture of one colour agrees with itself where the codes are means over the region; one of two does not."""
+    """An image of one colour agrees with itself where codes are means over the region; one of two colours does not."""
     flat = np.full((*mask.shape, 3), 120, np.uint8)
     two = np.where(mask[..., None] > 0, np.uint8(200), flat)
     assert harmony(two, mask, weights=encoder) < harmony(flat, mask, weights=encoder)
@@ -249,7 +249,7 @@ def test_harmony_by_what_a_network_would_change(picture: Any, mask: Any, levels:
 
 
 def test_a_recoloured_object_has_less_harmony(picture: Any, mask: Any) -> None:
-    """By the weights that come with pyharmony, in every light."""
+    """The weights that come with pyharmony say so in every light."""
     whole = harmony(picture, mask)
     for gains in ((1.5, 1.0, 0.7), (0.6, 0.6, 0.6), (0.7, 1.0, 1.5)):
         changed = np.where(mask[..., None] > 0, (picture * np.array(gains)).clip(0, 255), picture).astype(np.uint8)
@@ -257,7 +257,7 @@ def test_a_recoloured_object_has_less_harmony(picture: Any, mask: Any) -> None:
 
 
 def test_colours_of_a_region_are_added_to_its_code(picture: Any, mask: Any) -> None:
-    """At first the code is that of means and deviations inside the region, whatever is outside and wherever it lies."""
+    """At first the code is the region's means and deviations, whatever is outside and wherever it lies."""
     torch.manual_seed(0)
     encoder = models.create("style_encoder", "small", regions=8, masked_pool=True, size=64).eval()
     small = data.resize_sample({"image": picture, "mask": mask}, 64)

@@ -42,7 +42,7 @@ def narrow() -> models.Model:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of weights with one file, in place of the package's."""
+    """Returns a folder of weights with one file, in place of the package's."""
     path = tmp_path / "tiny.safetensors"
     models.save(narrow(), path, dtype="float16", part="generator")
     content = path.read_bytes()
@@ -58,7 +58,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def change(folder: Path, **values: Any) -> None:
-    """Other values in the entry."""
+    """Changes values in the entry."""
     path = folder / "manifest.json"
     table = json.loads(path.read_text())
     table["weights"][0].update(values)
@@ -177,7 +177,7 @@ def test_the_command_line_shows_them(folder: Path) -> None:
 
 
 def test_two_fresh_processes_agree(folder: Path) -> None:
-    """Each imports, loads twice, and prints the digest of a picture."""
+    """Each imports, loads twice, and prints the digest of an image."""
     code = (
         "import hashlib, pathlib, sys, torch; from pyharmony import _shipped\n"
         "_shipped.FOLDER = pathlib.Path(sys.argv[1])\n"
@@ -212,7 +212,7 @@ def tool() -> Any:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Three photographs with masks and one without, in a manifest."""
+    """Returns three photographs with masks and one without, in a manifest."""
     root, random, entries = tmp_path / "photos", np.random.default_rng(0), []
     root.mkdir()
     for i in range(4):
@@ -245,7 +245,7 @@ def test_the_tool_makes_what_is_trained_on(
 
 
 def test_the_tool_ships_weights(tool: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside those that are there, and once more in place of its own."""
+    """It adds them beside those that are there, and once more in place of its own."""
     models.save(narrow(), tmp_path / "run.safetensors")
     about = {"summary": "s", "licence": "l", "trained_on": "t", "commands": ["c"]}
     (tmp_path / "about.json").write_text(json.dumps(about))
@@ -283,7 +283,7 @@ def test_the_tool_weakens_what_is_added(tool: Any) -> None:
         torch.testing.assert_close(model(composite, mask) - composite, whole / 4, rtol=1e-4, atol=1e-6)
 
 
-# What is in the package
+# The contents of the package
 
 
 def test_all_that_is_shipped_is_whole() -> None:
@@ -306,7 +306,7 @@ def test_all_that_is_shipped_is_whole() -> None:
 @pytest.mark.large
 @pytest.mark.parametrize("name", ["dovenet-small", "pix2pix-small"])
 def test_harmonisers_are_better_than_the_composite(name: str, data_dir: Path) -> None:
-    """On recoloured photographs that they were not trained on, as their cards say."""
+    """They are so on recoloured photographs that they were not trained on, as their cards say."""
     photos = data.Manifest(data_dir / "pairs_open", "test", roles=("image", "mask"))
     made = data.Synthesis(photos, per_photo=2, size=128, seed=5)
     result = evaluation.evaluate(made, {name: evaluation.harmonizer(name, device="cpu")}, size=128)

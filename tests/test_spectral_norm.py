@@ -1,4 +1,4 @@
-"""Op spectral_norm and its layers: against the definition, torch's own two forms, and what training relies on."""
+"""Op spectral_norm and its layers, against the definition, torch's own two forms, and what training relies on."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Case(NamedTuple):
     memory: str = "contiguous"  # or channels_last, gaps
 
 
-#: Vectors and tails of every width, one row, one column, transposed, more than one tile and chunk either way.
+#: Shapes: vectors and tails of every width, one row or column, transposed, more than one tile and chunk either way.
 CASES = [
     Case((7, 5)),
     Case((1, 9)),
@@ -82,7 +82,7 @@ def vectors_of(case: Case, dtype: str) -> tuple[np.ndarray[Any, Any], np.ndarray
 
 
 def tolerance(m: np.ndarray[Any, Any], sigma: float, n: int, dtype: str) -> float:
-    """Relative, of vectors and sigma.
+    """Returns the relative error of vectors and sigma.
 
     Each of 2 n + 1 products with M has sums of rows or cols terms. Their roundings, as often up as down, are worth
     sqrt(terms) of one, of size |M|_F at most beside sigma; 4 standard deviations are allowed.
@@ -106,7 +106,7 @@ def answer(case: Case, w: np.ndarray[Any, Any], dtype: str, order: str, n: int, 
 
 
 def compare(found: tuple[Any, Any, Any, Any], exact: Answer, dtype: str) -> None:
-    """W / sigma, sigma, u, v."""
+    """Compares W / sigma, sigma, u and v."""
     weight, sigma, u, v = (np.asarray(x, np.float64) for x in found)
     assert abs(sigma - exact.sigma) <= exact.tolerance * abs(exact.sigma)
     assert np.abs(u - exact.u).max() <= exact.tolerance
@@ -123,7 +123,7 @@ def compare(found: tuple[Any, Any, Any, Any], exact: Answer, dtype: str) -> None
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("n", [0, 1, 3])
 def test_arrays_follow_the_definition(simd: str, order: str, dtype: str, n: int) -> None:
-    """All weights in one call; n = 0 is eval mode."""
+    """All weights go in one call; n = 0 is eval mode."""
     weights = [weight_of(case, dtype) for case in CASES]
     us, vs = zip(*(vectors_of(case, dtype) for case in CASES))
     kept = [w.copy() for w in weights]
@@ -212,14 +212,14 @@ def test_bad_arguments(arguments: Any, options: Any, error: type[Exception], mes
         spectral_norm(*arguments, **options)
 
 
-# ---- the op on tensors: the processor, the emulated kernels, a GPU --------------------------------------------------
+# ---- the op on tensors: the CPU, the emulated kernels, a GPU --------------------------------------------------
 
 
 @pytest.fixture(
     params=["processor", "emulator1", "emulator2", "emulator3", pytest.param("cuda", marks=pytest.mark.gpu)]
 )
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any], Any]]:
-    """What moves a tensor to where the test runs; the emulator takes memory of the processor for a device's."""
+    """Yields what moves a tensor to where the test runs; the emulator takes memory of the CPU for a device's."""
     if not HAS_TORCH:
         pytest.skip("torch is not installed")
     if request.param.startswith("emulator"):
@@ -268,7 +268,7 @@ def test_tensors_follow_the_definition(place: Any, request: Any, order: str, dty
         exact = answer(case, w, dtype, order, n)
         compare((numbers(outs[i]), numbers(sigmas[i]), numbers(us[i]), numbers(vs[i])), exact, dtype)
         wanted = reference.gradient(w, exact.u, exact.v, g, float(pulls[i]), dim=case.dim)
-        # G / sigma, and <G, W> / sigma^2 by u and v, whose relative errors add up; |<G, W>| <= |G| |W|.
+        # The gradient is G / sigma, and <G, W> / sigma^2 by u and v, whose relative errors add up; |<G, W>| <= |G| |W|.
         size = np.abs(g) / abs(exact.sigma) + abs(pulls[i].item())
         size = size + np.linalg.norm(g) * np.linalg.norm(w) / exact.sigma**2
         assert (np.abs(numbers(made[i]) - wanted) <= 4 * exact.tolerance * size + 2 * EPS[dtype] * np.abs(wanted)).all()
@@ -381,7 +381,7 @@ def gradients(model: Any) -> dict[tuple[int, ...], Any]:
     return {tuple(p.shape): p.grad for p in model.parameters()}
 
 
-#: Both take sums of up to 900 terms in float32, in different orders: 30 roundings of 6e-8, and a model of three.
+#: The error: both take float32 sums of up to 900 terms in different orders: 30 roundings of 6e-8, and a model of three.
 CLOSE = {"rtol": 1e-5, "atol": 5e-6}
 
 
@@ -389,7 +389,7 @@ CLOSE = {"rtol": 1e-5, "atol": 5e-6}
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("kind", list(LAYERS))
 def test_a_layer_is_that_of_torch(order: str, kind: str) -> None:
-    """With copied vectors, after each of three forwards and in eval mode; float64, so that 1e-6 is no rounding."""
+    """Copied vectors give the same after each of three forwards and in eval mode, in float64: 1e-6 is no rounding."""
     make, shape = LAYERS[kind]
     theirs = THEIRS[order](make().double(), n_power_iterations=2)
     ours = normed(make().double(), n_power_iterations=2, order=order)
@@ -419,7 +419,7 @@ def test_the_first_vectors_are_those_of_torch(order: str) -> None:
         torch.manual_seed(7)
         layers.append(wrap(nn.Linear(30, 20)))
     for key, value in layers[0].state_dict().items():
-        # Sixteen iterations, each with sums of 30 terms.
+        # There are sixteen iterations, each with sums of 30 terms.
         torch.testing.assert_close(layers[1].state_dict()[key], value, rtol=1e-4, atol=1e-6)
 
 
@@ -427,7 +427,7 @@ def test_the_first_vectors_are_those_of_torch(order: str) -> None:
 @pytest.mark.parametrize("saved", ORDERS)
 @pytest.mark.parametrize("loaded", ORDERS)
 def test_state_dicts_go_both_ways(saved: str, loaded: str) -> None:
-    """Saved by torch or by us in either form, loaded by us in either form, and by torch in its own."""
+    """Saved by torch or by us in either form, they are loaded by us in either form, and by torch in its own."""
     theirs = critic()
     for layer in theirs.normalised():
         THEIRS[saved](layer)
@@ -454,7 +454,7 @@ def test_state_dicts_go_both_ways(saved: str, loaded: str) -> None:
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("fold", [False, True])
 def test_a_group_does_what_torch_does_layer_by_layer(order: str, fold: bool) -> None:
-    """Two steps of training, one update in each; compared are outputs, gradients and vectors."""
+    """Outputs, gradients and vectors agree in two steps of training, with one update in each."""
     theirs, ours = critic(), critic()
     for layer in theirs.normalised():
         THEIRS[order](layer)
@@ -491,7 +491,7 @@ def test_real_and_fake_share_the_update_of_a_step(backward: str, fold: bool) -> 
         a.backward()
         (-b).backward()
     assert all(torch.equal(u, layer.weight_u) for u, layer in zip(us, model.normalised()))
-    # The same through W / (u^T M v) of torch's own operations.
+    # W / (u^T M v) of torch's own operations gives the same.
     plain = critic().double()
     overrides = {}
     originals = []
@@ -574,7 +574,7 @@ def test_when_vectors_are_updated(update: str) -> None:
 @needs_torch
 @pytest.mark.parametrize("kind", ["Adam", "AdamW", "SGD"])
 def test_updates_of_fused_optimizers_are_seen(kind: str) -> None:
-    """Their kernels do not count what they change."""
+    """Such optimizers' kernels do not count what they change."""
     model = critic()
     SpectralNormGroup(model, modules=model.normalised())
     optimizer = getattr(torch.optim, kind)(model.parameters(), lr=0.1, fused=True)
@@ -617,7 +617,7 @@ def test_some_layers_are_updated_alone(fold: bool) -> None:
 
 @needs_torch
 def test_frozen_weights_get_no_gradient() -> None:
-    """The generator's step: requires_grad is switched off between two forwards."""
+    """In the generator's step requires_grad is switched off between two forwards."""
     model = critic()
     SpectralNormGroup(model, modules=model.normalised())
     model(pictures(0)).sum().backward()
@@ -773,7 +773,7 @@ dist.destroy_process_group()
 
 @needs_torch
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
-    """DistributedDataParallel over gloo, half of the batch each, beside the whole batch in one process."""
+    """DistributedDataParallel over gloo, with half of the batch each, gives what one process gives with all of it."""
     root = Path(__file__).resolve().parent.parent
     environment = {**os.environ, "PYTHONPATH": str(root), "GLOO_SOCKET_IFNAME": "lo"}
     store = str(tmp_path / "store")

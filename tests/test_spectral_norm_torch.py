@@ -34,7 +34,7 @@ by_order = pytest.mark.parametrize("order", ORDERS)
 
 @pytest.fixture(autouse=True)
 def doubles() -> Any:
-    """Numbers of float64 throughout, as torch's tests have them, so that gradients can be checked by differences."""
+    """Makes numbers float64 throughout, as in torch's tests, so that gradients can be checked by differences."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     torch.manual_seed(0)
@@ -249,7 +249,7 @@ def test_a_norm_is_removed(order: str, remove: Callable[[Any, str], Any]) -> Non
     assert isinstance(layer.weight, nn.Parameter) and layer.weight.requires_grad
     assert not parametrize.is_parametrized(layer) and not hasattr(layer, "weight_orig")
     torch.testing.assert_close(layer(x), y)
-    # What was removed leaves nothing that runs: training changes the weight alone, and a norm can be registered again.
+    # A removed norm leaves nothing that runs: training changes the weight alone, and a norm can be registered again.
     layer.train()
     torch.testing.assert_close(layer(x), y)
     assert not layer._forward_pre_hooks and not layer._forward_hooks and not layer._state_dict_hooks
@@ -381,7 +381,7 @@ def test_state_dicts_of_torchs_versions(order: str, forwards: int) -> None:
 
 
 def test_a_state_dict_of_version_0_of_a_model() -> None:
-    """In a group, with zeros among the weights, transposed, and of more columns than rows."""
+    """The weights are in a group, with zeros among them, transposed, and of more columns than rows."""
     model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ConvTranspose2d(3, 2, 3))
     with torch.no_grad():
         model[0].weight[0, 0, 0] = 0

@@ -139,7 +139,7 @@ def test_limits_are_kept_where_they_can_be() -> None:
     }
     assert not all(30 <= fmse <= 2600 for fmse in found[WIDE])
     assert all(30 <= fmse <= 2600 for fmse in found[30, 2600])
-    # What no method reaches: the nearest is taken, and says what it is.
+    # Where no method reaches the change, the nearest is taken, and says what it is.
     far = data.Synthesis(Photographs(), ["temperature"], limits=(60000, 65025))
     assert all(sample["recipe"]["fmse"] < 60000 for sample in far)
 
@@ -203,7 +203,7 @@ def test_what_is_wrong_with_synthesis_is_told() -> None:
 
 
 class Scenes(data.Dataset):
-    """Pairs of one scene: red pictures as sources, blue ones as destinations, of 40 x 50 pixels."""
+    """Pairs of one scene: red images as sources, blue ones as destinations, of 40 x 50 pixels."""
 
     names = ("0:a/1:a/2", "1:b/1:b/2")
     groups = ("a", "b")
@@ -414,7 +414,7 @@ def told(*arguments: object, code: int = 0) -> Any:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Four photographs with masks."""
+    """Returns four photographs with masks."""
     root = tmp_path / "photos"
     for role in ("images", "masks"):
         (root / role).mkdir(parents=True)
@@ -547,7 +547,7 @@ def test_what_synth_cannot_do_is_told(photos: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def scenes(tmp_path: Path) -> Path:
-    """Two scenes of three pictures."""
+    """Returns two scenes of three images."""
     for scene in ("a", "b"):
         (tmp_path / "scenes" / scene).mkdir(parents=True)
         for i in range(3):

@@ -1,4 +1,4 @@
-"""What is unfinished: an error leaves nothing, the next run removes what a kill left, a replaced folder is not lost."""
+"""Unfinished files: an error leaves none, the next run removes what a kill left, a replaced folder is not lost."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ OTHER_HOST = "0" * 8
 
 
 def parts(folder: Path) -> list[str]:
-    """Everything in a folder that is unfinished, or was put aside."""
+    """Returns everything in a folder that is unfinished, or was put aside."""
     return sorted(path.name for path in folder.glob(".*") if path.suffix in (".part", ".pyharmony-old"))
 
 
 def killed(code: str, *arguments: object) -> None:
-    """Runs code in a process that ends itself by SIGKILL; DIE in it is the call that does."""
+    """Runs code in a process that ends itself by SIGKILL; DIE in it is the call that does so."""
     die = "os.kill(os.getpid(), signal.SIGKILL)"
     done = subprocess.run(
         [sys.executable, "-c", "import os, signal, sys\n" + code.replace("DIE", die), *map(str, arguments)],
@@ -84,7 +84,7 @@ def test_an_error_leaves_what_was_there(tmp_path: Path, error: BaseException) ->
         assert caught.value.filename == str(target), "the error names what was meant"
 
 
-#: What writes, into `folder`, with its names there.
+#: The functions that write, into `folder`, with their names there.
 WRITERS = """
 import json, os, signal, sys
 from pathlib import Path
@@ -151,7 +151,7 @@ def test_what_a_kill_left_goes_with_the_next_run(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_training_left_goes_with_the_next_run(tmp_path: Path) -> None:
-    """And what it left in the folder of checkpoints is no run that `train` would have to go on with."""
+    """Its leftovers in the folder of checkpoints are no run that `train` would have to go on with."""
     pytest.importorskip("torch", reason="torch is not installed")
     then = """
 write = writers["checkpoint"]
@@ -172,7 +172,7 @@ with _checkpoint.locked(folder.parent):
 
 @contextmanager
 def holding(folder: Path, kind: str) -> Iterator[None]:
-    """Another process that writes there, and lives."""
+    """Keeps another process alive that writes there."""
     code = (
         "import sys; from pathlib import Path; from pyharmony import _temporary as t\n"
         f"with t.{kind}(Path(sys.argv[1]) / 'x') as made:\n"
@@ -234,7 +234,7 @@ def value_of(folder: Path) -> int:
 
 
 def in_two_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where the system cannot exchange two names."""
+    """Takes away the exchange of two names, as on systems without it."""
     monkeypatch.setattr(_temporary, "_renameat2", lambda first, second: False)
 
 
@@ -356,7 +356,7 @@ def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_pictures_are_written_as_before(tmp_path: Path) -> None:
-    """Where nothing may be replaced, and through a link whose file keeps its mode."""
+    """They are so where nothing may be replaced, and through a link whose file keeps its mode."""
     pixels = np.zeros((4, 4, 3), np.uint8)
     pyharmony.save(pixels, tmp_path / "a.png", overwrite=False)
     with pytest.raises(FileExistsError):

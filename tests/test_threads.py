@@ -18,7 +18,7 @@ from pyharmony import blend, ops
 
 
 def calls() -> dict[str, Callable[[], Any]]:
-    """One call of every method, each with enough work for several threads."""
+    """Returns one call of every method, each with enough work for several threads."""
     rng = np.random.default_rng(5)
     src, dst, base = (rng.integers(0, 256, (230, 310, 3), np.uint8) for _ in range(3))
     y, x = np.ogrid[:230, :310]
@@ -65,7 +65,7 @@ def test_calls_at_once_give_the_bits_of_calls_in_turn(threads: int) -> None:
 
 
 def test_another_thread_may_be_importing_pil_or_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Their modules are there before their classes are."""
+    """The modules are there before their classes are."""
     image = np.zeros((8, 8, 3), np.uint8)
     pyharmony.save(image, tmp_path / "image.png")
     for name in ("PIL.Image", "torch"):
@@ -77,7 +77,7 @@ def test_another_thread_may_be_importing_pil_or_torch(monkeypatch: pytest.Monkey
 
 
 def test_solvers_made_at_once() -> None:
-    """Making one enters it in the module's table of objects, also while other threads make theirs."""
+    """Making a solver enters it in the module's table of objects, also while other threads make theirs."""
     mask = np.zeros((9, 9), bool)
     mask[2:7, 2:7] = True
 
@@ -90,7 +90,7 @@ def test_solvers_made_at_once() -> None:
 
 @pytest.mark.house  # sanitizers need memory of their own
 def test_no_room_for_more_threads() -> None:
-    """The threads that there are do the work."""
+    """The threads that exist do the work."""
     code = """
 import resource
 import numpy as np

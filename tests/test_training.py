@@ -1,4 +1,4 @@
-"""A training run: its settings, its folder, going on after a kill, several processes, what it does with bad numbers."""
+"""A training run: its settings, its folder, going on after a kill, several processes, and its way with bad numbers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NARROW = {"name": "unet3plus", "width": 2, "branch": 2}
 
 @pytest.fixture(scope="module")
 def triples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve composites whose object is darker than it was."""
+    """Returns twelve composites whose object is darker than it was."""
     root = tmp_path_factory.mktemp("triples")
     for name in ("composite", "mask", "target"):
         (root / name).mkdir()
@@ -168,7 +168,7 @@ def test_rates_fall_at_the_end(decay: float) -> None:
 
 
 def test_rates_drop_to_a_tenth() -> None:
-    """PCT-Net's, of 180 epochs: at 160 and 175."""
+    """PCT-Net's rates drop at 160 and 175 of 180 epochs."""
     drops = training.config_of(training.recipe("pct_net")).schedule.drops
     factors = [_loop.rate_factor(epoch / 180, 1000, 0.0, 0, drops) for epoch in range(180)]
     assert factors == pytest.approx([1.0] * 160 + [0.1] * 15 + [0.01] * 5)
@@ -176,7 +176,7 @@ def test_rates_drop_to_a_tenth() -> None:
 
 
 def test_recipes_that_are_called_published_are() -> None:
-    """Games and epochs of the published commands; the recipes of weights that are there keep how those were made."""
+    """Games and epochs are those of the published commands; recipes of weights that ship keep how those were made."""
 
     def settings(name: str) -> Any:
         config = training.config_of(training.recipe(name))
@@ -307,7 +307,7 @@ def test_photographs_become_other_composites_in_every_epoch(triples: Path, tmp_p
 
 @pytest.fixture
 def photos(triples: Path, tmp_path: Path) -> Path:
-    """A folder of photographs, of which the last has no mask, as a manifest knows them."""
+    """Returns a folder of photographs, of which the last has no mask, as a manifest knows them."""
     root = tmp_path / "photos"
     root.mkdir()
     entries: list[dict[str, str]] = []
@@ -341,7 +341,7 @@ def test_photographs_are_varied_and_joined(photos: Path) -> None:
     ("name", "narrow"), [("pct_net", {"width": 4}), ("pct_net-vit", {"token_width": 8, "layers": 1, "hidden": 8})]
 )
 def test_the_recipes_of_pct_net_run(triples: Path, tmp_path: Path, name: str, narrow: dict[str, int]) -> None:
-    """Narrow, on pictures larger than those that the network sees."""
+    """They are narrow here, and run on images larger than those that the network sees."""
     changes = [f"data.root={triples}", "data.size=40", "data.validation=0.25", "schedule.epochs=2", "run.batch=3"]
     changes += [f"model.{key}={value}" for key, value in {"size": 32, **narrow}.items()]
     settled = training.config_of(training.with_changes(training.recipe(name), changes))
@@ -400,7 +400,7 @@ def test_what_a_run_held_back(photos: Path, tmp_path: Path) -> None:
 
 
 def test_photographs_are_decoded_once(triples: Path, tmp_path: Path) -> None:
-    """What is made of them is what `data.Synthesis` makes, whether they fit in memory or not."""
+    """`data.Synthesis` makes the same samples of them, whether they fit in memory or not."""
     root = tmp_path / "photos"
     shutil.copytree(triples / "target", root / "images")
     shutil.copytree(triples / "mask", root / "masks")
@@ -719,7 +719,7 @@ def test_people_of_coco_and_boxes_of_scenes_are_trained_on(triples: Path, tmp_pa
 
 
 def test_accumulated_batches_are_one_batch(triples: Path) -> None:
-    """Of a network without statistics of a batch two halves have the gradient of the whole."""
+    """For a network without statistics of a batch, two halves have the gradient of the whole."""
     torch.manual_seed(0)
     batch = {name: torch.rand(4, 3, 64, 64) for name in ("composite", "target")}
     batch["mask"] = torch.ones(4, 1, 64, 64)
@@ -770,5 +770,5 @@ def test_a_style_is_learned_through_an_extractor(triples: Path, tmp_path: Path) 
 
 def test_area_under_the_curve() -> None:
     high, low = torch.tensor([0.9, 0.4, 0.7]), torch.tensor([0.1, 0.4])
-    # Of six pairs five are in order and one is a tie.
+    # Five of six pairs are in order and one is a tie.
     assert _evaluate.area_under_curve(high, low) == pytest.approx(5.5 / 6)

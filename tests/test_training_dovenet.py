@@ -57,7 +57,7 @@ def make(seed: int = 0, width: int = 2, **config: Any) -> models.Adversarial:
 
 
 def batch_of(count: int = 2, seed: int = 1) -> dict[str, Tensor]:
-    """Pictures of which an object differs, one at the border."""
+    """Returns images of which an object differs, one at the border."""
     torch.manual_seed(seed)
     target = torch.nn.functional.interpolate(torch.rand(count, 3, 16, 16) * 2 - 1, (256, 256), mode="bilinear")
     mask = torch.zeros(count, 1, 256, 256)
@@ -68,7 +68,7 @@ def batch_of(count: int = 2, seed: int = 1) -> dict[str, Tensor]:
 
 
 def state(step: steps.Step) -> list[Tensor]:
-    """All that a step changes, copied."""
+    """Returns all that a step changes, copied."""
     moments = [
         value
         for optimizer in step.optimizers.values()
@@ -86,7 +86,7 @@ def same(a: list[Tensor], b: list[Tensor]) -> bool:
 
 
 def literal_of(published: Any, model: models.Adversarial, **options: Any) -> Any:
-    """The literal step with the weights of a model."""
+    """Returns the literal step with the weights of a model."""
     step = published.PublishedStep(model.config.width, **options)
     step.take(model)
     for module in step.generator.modules():
@@ -96,7 +96,7 @@ def literal_of(published: Any, model: models.Adversarial, **options: Any) -> Any
 
 
 def paired(step: Any, literal: Any) -> list[tuple[str, nn.Parameter, nn.Parameter]]:
-    """The parameters of both, by the literal one's names."""
+    """Returns the parameters of both, by the literal one's names."""
     ours = dict(step.model.discriminator.named_parameters())
     found = [(f"discriminator {name}", ours[name], p) for name, p in literal.discriminator.named_parameters()]
     unet, level, i = step.model.generator.unet, literal.generator, 0
@@ -113,7 +113,7 @@ def paired(step: Any, literal: Any) -> list[tuple[str, nn.Parameter, nn.Paramete
 
 @pytest.mark.parametrize("penalty", [True, False], ids=["penalty", "none"])
 def test_the_published_preset_is_the_published_step(bench: Any, float64: None, penalty: bool) -> None:
-    """Three steps in float64, apart by rounding: losses, gradients as Adam has them, weights, and vectors of norms.
+    """They agree for three steps in float64 but for rounding: losses, Adam's gradients, weights, and vectors of norms.
 
     The published partial convolution adds 1e-8 to its sums over masks; with less than half an ulp of 1 it is exact.
     """
@@ -124,7 +124,7 @@ def test_the_published_preset_is_the_published_step(bench: Any, float64: None, p
     step = steps.create(model, "published", **more)
     literal = literal_of(published, model, gradient_penalty=penalty)
     batch = {name: x.double() for name, x in batch_of().items()}
-    # A result of some 1e5 sums, through norms that enlarge what is small.
+    # The result comes of some 1e5 sums, through norms that enlarge what is small.
     tolerance = 1e6 * EPS
     for number in range(3):
         torch.manual_seed(number)
@@ -136,7 +136,7 @@ def test_the_published_preset_is_the_published_step(bench: Any, float64: None, p
         assert abs(judged - wanted["discriminator"]) <= tolerance * (1 + abs(wanted["discriminator"]))
         generated = found["adversarial"] + found["verification"] + 100 * found["l1"]
         assert abs(generated - wanted["generator"]) <= tolerance * (1 + abs(wanted["generator"]))
-        # Of each network: a sum that cancels, of a bias before a norm, leaves the rounding of what is summed.
+        # Each network has its scale: a sum that cancels, as for a bias before a norm, leaves its terms' rounding.
         scales = {
             net: max(values["exp_avg"].abs().max() for values in getattr(literal, f"optimizer_{net[0]}").state.values())
             for net in ("generator", "discriminator")
@@ -156,7 +156,7 @@ def test_the_published_preset_is_the_published_step(bench: Any, float64: None, p
         for name, value in literal.discriminator.state_dict().items():
             if name.endswith(("_u", "_v")):
                 mine = model.discriminator.state_dict()[name]
-                # Of length 1; a weight's change tilts them by its size over a gap between singular values.
+                # Vectors have length 1; a weight's change tilts them by its size over a gap between singular values.
                 assert (mine - value).abs().max() <= 1e4 * tolerance, (number, name)
 
 
@@ -193,7 +193,7 @@ def losses_of(model: models.Adversarial, batch: dict[str, Tensor], preset: str |
 
 @pytest.mark.parametrize("saving", [None, *SAVED])
 def test_savings_change_no_loss(float64: None, saving: str | None) -> None:
-    """All, or one of them, beside the published step, in float64, with norms that are exact.
+    """All savings, or one of them, agree with the published step in float64, with norms that are exact.
 
     After the discriminator's update its norms are inexact again, by what one power iteration leaves, or two of them:
     the score of the generator's verification differs by that where the number of iterations does.
@@ -235,7 +235,7 @@ def test_batch_norms_see_one_kind_of_picture() -> None:
 
 
 def test_power_iterations_are_as_many_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Layers of each call: 16 before each update; published: three passes of 9 and 14, then two."""
+    """Counted are the layers of each call: 16 before each update; published: three passes of 9 and 14, then two."""
     from pyharmony.ops import _spectral_norm_torch as op
 
     calls: list[int] = []
@@ -281,7 +281,7 @@ def test_the_operations_of_a_step(bench: Any) -> None:
 
 
 def test_nothing_is_computed_for_weights_that_no_gradient_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither by the penalty's first derivative nor by the generator's half."""
+    """This holds for the penalty's first derivative and for the generator's half."""
     kept = _partial_conv_torch.run_backward
     asked: list[bool] = []
 
@@ -341,7 +341,7 @@ def test_masks_of_one_value_are_finite(value: float, preset: str | None) -> None
 
 
 def test_bfloat16_keeps_losses_penalty_and_weights_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The penalty is that of float32 but for rounding; scores are within the rounding of seven layers and a head."""
+    """The penalty is float32's but for rounding; scores are within the rounding of seven layers and a head."""
     alpha = torch.tensor([0.3, 0.8])
     fakes: list[Tensor] = []
 
@@ -389,7 +389,7 @@ def test_one_seed_gives_the_same_bits(preset: str | None) -> None:
     assert same(*made)
 
 
-# What it refuses
+# Refusals
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])
@@ -474,7 +474,7 @@ def test_the_weight_of_the_foreground() -> None:
 
 
 def test_a_residual_one_is_soon_better_than_the_composite(data_dir: Path) -> None:
-    """From where it begins, at the composite: the error falls by a fifth in 60 small steps."""
+    """It begins at the composite, and the error falls by a fifth in 60 small steps."""
     images = pairs(data_dir, 64)
     model = make(width=6, size=64, residual=True, norm="batch")
     step = steps.create(model, lr=3e-3, foreground=100.0, adversarial=0.1, verification=0.1)

@@ -1,4 +1,4 @@
-"""The steps of the models: what they lower, and what has to hold of every one of them."""
+"""The steps of the models: the losses that they lower, and what has to hold of every one of them."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Case(NamedTuple):
     """A narrow model and how it is trained here.
 
     Attributes:
-        model, config: of `models.create`.
-        size: sides of the pictures.
-        settings: of the step, for pictures that are learned by heart.
+        model, config: the arguments of `models.create`.
+        size: the sides of the images.
+        settings: those of the step, for images that are learned by heart.
         falls: the loss that is to fall.
         share: what may be left of it after 20 steps.
         repaints: whether the output is to be nearer to the target than the composite is.
-        extractor: name and configuration of one.
+        extractor: the name and configuration of one.
     """
 
     model: str
@@ -50,7 +50,7 @@ class Case(NamedTuple):
     extractor: tuple[str, dict[str, Any]] | None = None
 
 
-#: Of the critic: one update for each of the generator.
+#: The settings of the critic: one update for each of the generator.
 EACH = {"critic_updates": 1, "critic_updates_more": 1}
 LITE = {"width": 16, "discriminator_widths": (4, 6, 8, 8, 8, 8), "head_width": 8}
 CASES = {
@@ -170,7 +170,7 @@ GAMES = [name for name, case in CASES.items() if hasattr(models.outline(case.mod
 
 
 def made(name: str, seed: int = 0, config: dict[str, Any] | None = None, **settings: Any) -> steps.Step:
-    """The step of a case, with a model of its own."""
+    """Returns the step of a case, with a model of its own."""
     case = CASES[name]
     torch.manual_seed(seed)
     extractor = models.create(case.extractor[0], **case.extractor[1]) if case.extractor else None
@@ -179,8 +179,8 @@ def made(name: str, seed: int = 0, config: dict[str, Any] | None = None, **setti
 
 
 def still(name: str, lr: float = 1e-9, **settings: Any) -> steps.Step:
-    """One that drops nothing, and whose first update changes nothing that could be seen: Adam's is the sign of a
-    gradient, which rounding turns where it is near 0."""
+    """Returns a step that drops nothing and whose first update changes nothing that could be seen: Adam's is the sign
+    of a gradient, which rounding turns where it is near 0."""
     outline = models.outline(CASES[name].model, **CASES[name].config)
     rates = ("lr_discriminator", "lr_generator") if name.startswith("gp_gan") else ("lr",)
     config = {"dropout": 0.0} if hasattr(outline.config, "dropout") else {}
@@ -188,7 +188,7 @@ def still(name: str, lr: float = 1e-9, **settings: Any) -> steps.Step:
 
 
 def batch_of(step: steps.Step, pairs: recoloured.Pairs, count: int = 2, start: int = 0) -> dict[str, Tensor]:
-    """Some pairs as the step wants them."""
+    """Returns some pairs in the form that the step takes."""
     if step.model.name == "srgan":
         target = pairs.in_unit_range().batch("target", count=count, start=start)["target"]
         return {"image": reduced(target, step.model.config.scale), "target": target}
@@ -200,25 +200,25 @@ def batch_of(step: steps.Step, pairs: recoloured.Pairs, count: int = 2, start: i
 
 
 def reduced(target: Tensor, scale: int) -> Tensor:
-    """The bicubic reduction, in [0, 1]."""
+    """Returns the bicubic reduction, in [0, 1]."""
     size = [side // scale for side in target.shape[2:]]
     return functional.interpolate(target, size=size, mode="bicubic", antialias=True).clamp(0, 1)
 
 
 def output_of(step: steps.Step, batch: dict[str, Tensor]) -> Tensor:
-    """What the model makes of a batch, at inference."""
+    """Returns the model's output for a batch, at inference."""
     step.model.eval()
     with torch.no_grad():
         return step.model(*[batch[name] for name in step.inputs if name != "target"])
 
 
 def state_of(step: steps.Step) -> dict[str, Any]:
-    """A copy of all that a step changes."""
+    """Returns a copy of all that a step changes."""
     return copy.deepcopy({"model": step.model.state_dict(), "step": step.state_dict(), "random": torch.get_rng_state()})
 
 
 def differences(one: Any, other: Any, at: str = "") -> list[str]:
-    """Where two nested states differ in a bit."""
+    """Returns where two nested states differ in a bit."""
     if isinstance(one, Tensor):
         same = isinstance(other, Tensor) and torch.equal(one, other)
         return [] if same else [at]
@@ -239,7 +239,7 @@ def parameters_of(network: nn.Module) -> list[nn.Parameter]:
 
 
 def norm_of_gradients(network: nn.Module) -> float:
-    """Of what the last update has left; Inf where one is not finite."""
+    """Returns the norm of the gradients that the last update has left; Inf where one is not finite."""
     gradients = [p.grad for p in network.parameters() if p.grad is not None]
     assert gradients
     return float(torch.stack([g.square().sum() for g in gradients]).sum().sqrt())
@@ -300,7 +300,7 @@ def test_one_seed_gives_one_result(name: str, data_dir: Path) -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_state_that_is_kept_goes_on_as_it_was(name: str, data_dir: Path) -> None:
-    """Through a file; the step of GP-GAN in the middle of the critic's share."""
+    """The state goes through a file; GP-GAN's is taken in the middle of the critic's share."""
     pairs = recoloured.pairs(data_dir, CASES[name].size)
     cycle = {"critic_updates": 2, "critic_updates_more": 3} if name.startswith("gp_gan") else {}
     step = made(name, **cycle)
@@ -334,7 +334,7 @@ def test_the_state_of_another_step_is_refused() -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_bfloat16_is_near_and_keeps_weights_in_float32(name: str, data_dir: Path) -> None:
-    """A factor has 8 bits, and the losses are means over many: 3 % of them, or of 1 where they are near 0."""
+    """A factor has 8 bits, and losses are means over many: they are within 3 %, or 3 % of 1 where they are near 0."""
     pairs = recoloured.pairs(data_dir, CASES[name].size)
     found = {}
     for dtype in ("float32", "bfloat16"):
@@ -355,7 +355,7 @@ def test_bfloat16_is_near_and_keeps_weights_in_float32(name: str, data_dir: Path
 
 @pytest.mark.parametrize("name", KINDS)
 def test_the_layout_changes_rounding_alone(name: str, data_dir: Path) -> None:
-    """Sums of other orders, through all the layers of a network: 1e-4 of a loss, of 1 where it is near 0."""
+    """Sums in another order, through all layers, change a loss by 1e-4, or 1e-4 of 1 where it is near 0."""
     pairs = recoloured.pairs(data_dir, CASES[name].size)
     found = []
     for channels_last in (False, True):
@@ -368,11 +368,11 @@ def test_the_layout_changes_rounding_alone(name: str, data_dir: Path) -> None:
         torch.testing.assert_close(value, found[1][loss], rtol=1e-4, atol=1e-4)
 
 
-# What is refused
+# Refusals
 
 
 def wrong_batches(step: steps.Step, batch: dict[str, Tensor]) -> list[tuple[dict[str, Any], str]]:
-    """Batches that a step cannot take, with what the error says."""
+    """Returns batches that a step cannot take, with what the error says."""
     first, last = step.inputs[0], step.inputs[-1]
     found: list[tuple[dict[str, Any], str]] = [
         ({name: x for name, x in batch.items() if name != last}, f"'{last}' is missing"),
@@ -544,12 +544,12 @@ def test_presets_are_settings(name: str) -> None:
 
 
 def plain(*networks: nn.Module) -> tuple[nn.Module, ...]:
-    """Copies in training mode."""
+    """Returns copies in training mode."""
     return tuple(copy.deepcopy(network).train() for network in networks)
 
 
 def close(found: nn.Module, expected: nn.Module) -> None:
-    """All weights and statistics are those of a step that was written out, to the bit."""
+    """Asserts that all weights and statistics are those of a step that was written out, to the bit."""
     assert differences(dict(expected.state_dict()), dict(found.state_dict())) == []
 
 
@@ -562,8 +562,8 @@ def close(found: nn.Module, expected: nn.Module) -> None:
     ],
 )
 def test_pix2pix_is_what_it_says(name: str, config: dict[str, Any], judged: str, data_dir: Path) -> None:
-    """Against torch alone: the game, the cross entropy of pix2pix and the least squares of the selfie system, and the
-    mean absolute difference."""
+    """torch alone gives the same: the game, the cross entropy of pix2pix and the least squares of the selfie system,
+    and the mean absolute difference."""
     model: Any = models.create(name, **config, width=2, discriminator_width=2, dropout=0.0)
     batch = recoloured.pairs(data_dir, 32).batch(count=2)
     composite, mask, target = batch["composite"], batch["mask"], batch["target"]
@@ -586,7 +586,7 @@ def test_pix2pix_is_what_it_says(name: str, config: dict[str, Any], judged: str,
     adams[0].step()
     for found, expected in ((step.model.generator, generator), (step.model.discriminator, discriminator)):
         for (key, value), other in zip(found.state_dict().items(), expected.state_dict().values(), strict=True):
-            # Rounding of another formula of the same loss; Adam's first step is 2e-4 whatever the gradient.
+            # Another formula of the same loss rounds otherwise; Adam's first step is 2e-4 whatever the gradient.
             torch.testing.assert_close(value, other, rtol=1e-5, atol=2e-6, msg=key)
 
 
@@ -610,7 +610,7 @@ def test_pix2pix_weighs_the_foreground(data_dir: Path) -> None:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_gp_gan_is_what_it_says(when: str, data_dir: Path) -> None:
-    """Against torch alone: a call for the critic, and one for both; the critic is low on what is real."""
+    """torch alone gives the same: a call for the critic, and one for both; the critic is low on what is real."""
     model = models.create("gp_gan", width=4, bottleneck=16, critic_width=4)
     pairs = recoloured.pairs(data_dir, 64)
     generator, critic = plain(model.generator, model.discriminator)
@@ -646,7 +646,7 @@ def test_gp_gan_is_what_it_says(when: str, data_dir: Path) -> None:
 
 @pytest.mark.parametrize("name", ["gp_gan", "gp_gan, noise"])
 def test_the_critic_is_clipped_when_it_is_to_be(name: str, data_dir: Path) -> None:
-    """Before: what judges is clipped, and its update goes beyond. After: it is clipped when the step ends."""
+    """Clipped before, the critic judges clipped and its update goes beyond; clipped after, it ends the step clipped."""
     pairs = recoloured.pairs(data_dir, 64)
     for when in ("before", "after"):
         step, largest = made(name, clip_when=when), []
@@ -669,7 +669,7 @@ def test_the_critic_is_clipped_when_it_is_to_be(name: str, data_dir: Path) -> No
 
 
 def test_gp_gan_updates_the_critic_as_often_as_published() -> None:
-    """100 times for each of the first 25 and every 500th update of the generator, else 5."""
+    """It has 100 updates for each of the first 25 and every 500th update of the generator, else 5."""
     step: Any = steps.create(models.create("gp_gan", width=2, bottleneck=4, critic_width=2))
     shares: list[int] = []
     since = 0
@@ -701,7 +701,7 @@ def test_gp_gan_has_the_published_optimizers() -> None:
 
 
 def loss_that_was_left(step: steps.Step, batch: dict[str, Tensor], loss: Callable[[nn.Module], Tensor]) -> None:
-    """The gradients that a step leaves are those of a loss, written out on a copy of its model before it."""
+    """Asserts that a step leaves the gradients of a loss, written out on a copy of its model before it."""
     (expected,) = plain(step.model)
     step(batch)
     loss(expected).backward()
@@ -726,7 +726,7 @@ def test_deep_supervision_weighs_the_heads(data_dir: Path) -> None:
 
 @pytest.mark.parametrize("name", ["pct_net", "pct_net, vit"])
 def test_pct_net_weighs_the_error_by_the_area_and_the_slope_of_its_maps(name: str, data_dir: Path) -> None:
-    """With a picture of another size than the network's, and objects below and above the least area."""
+    """The image has another size than the network's, and objects are below and above the least area."""
     batch = recoloured.pairs(data_dir, 40).in_unit_range().batch(count=3)
     area = batch["mask"].sum((1, 2, 3))
     least = float(area.median()) + 1
@@ -757,7 +757,7 @@ def test_pct_net_weighs_the_error_by_the_area_and_the_slope_of_its_maps(name: st
     found = step(batch)
     loss(expected).backward()
     wanted = [p.grad for p in expected.parameters() if p.grad is not None]
-    # Of all of them: a bias before a batch norm has no gradient but rounding.
+    # The scale is that of all gradients: a bias before a batch norm has no gradient but rounding.
     scale = max(float(gradient.abs().max()) for gradient in wanted)
     for (key, parameter), gradient in zip(step.model.named_parameters(), wanted, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-5 * scale, msg=key)
@@ -801,7 +801,7 @@ def test_a_style_is_added_and_its_encoder_is_left_alone(data_dir: Path) -> None:
 
 
 def test_three_steps_of_bargainnet_are_the_published_ones(tmp_path: Path, data_dir: Path) -> None:
-    """Against the published networks, losses and optimizer in plain torch, from the same weights."""
+    """Published networks, losses and optimizer in plain torch give the same, from the same weights."""
     torch.manual_seed(0)
     generator, encoder = PublishedBargainNet(2), PublishedEncoder(4)
     for module in (*generator.modules(), *encoder.modules()):
@@ -836,14 +836,14 @@ def test_three_steps_of_bargainnet_are_the_published_ones(tmp_path: Path, data_d
     torch.save(encoder.state_dict(), tmp_path / "E.pth")
     expected = models.convert([tmp_path / "G.pth", tmp_path / "E.pth"], "bargainnet", dropout=0.0)
     for (name, one), other in zip(model.named_parameters(), expected.parameters(), strict=True):
-        # Adam gives a weight whose gradient is rounding alone, as of a bias before a batch norm, a step of any sign.
+        # Adam gives a weight whose gradient is rounding alone, like a bias before a batch norm, a step of any sign.
         if name != "encoder.last.bias":
             torch.testing.assert_close(one, other, rtol=0, atol=5e-6, msg=name)
 
 
 @pytest.mark.parametrize("each_number", [True, False])
 def test_bargainnet_is_what_it_says(each_number: bool, data_dir: Path) -> None:
-    """Triplets of single numbers, as in the published code, or of codes, as in the paper."""
+    """The triplets are of single numbers, as in the published code, or of codes, as in the paper."""
     batch = recoloured.pairs(data_dir, 256).batch(count=1)
     composite, mask, target = batch["composite"], batch["mask"], batch["target"]
     torch.manual_seed(0)
@@ -865,7 +865,7 @@ def test_bargainnet_is_what_it_says(each_number: bool, data_dir: Path) -> None:
 
 
 def test_style_encoder_is_what_it_says(data_dir: Path) -> None:
-    """The published triplets, and the same of codes of one batch."""
+    """The losses are the published triplets, and the same of codes of one batch."""
     batch = recoloured.pairs(data_dir, 64).batch(count=4)
     composite, mask, target = batch["composite"], batch["mask"], batch["target"]
     margin = nn.TripletMarginLoss(margin=0.1, p=2)
@@ -910,7 +910,7 @@ def test_style_encoder_has_the_variations_of_the_realism_cnn(data_dir: Path) -> 
 
 
 def test_the_lite_dovenet_is_what_it_says(data_dir: Path) -> None:
-    """The generator's gradients, after the discriminator's update."""
+    """The generator's gradients are those after the discriminator's update."""
     batch = recoloured.pairs(data_dir, 64).in_unit_range().batch(count=2)
     torch.manual_seed(0)
     step = steps.create(models.create("dovenet_lite", **LITE), channels_last=False, adversarial=2.0, verification=3.0)
@@ -930,7 +930,7 @@ def test_the_lite_dovenet_is_what_it_says(data_dir: Path) -> None:
 
 
 def test_a_mask_tells_the_realism_cnn_nothing_by_its_presence(data_dir: Path) -> None:
-    """One picture, as photograph and as composite, with a mask: the loss is that of a coin, and no better."""
+    """One image as photograph and as composite, with a mask, has the loss of a coin, and no better."""
     step = made("realism_cnn")
     batch = recoloured.pairs(data_dir, 32).batch("target", "mask", count=4)
     for _ in range(5):
@@ -941,7 +941,7 @@ def test_a_mask_tells_the_realism_cnn_nothing_by_its_presence(data_dir: Path) ->
 
 
 def varied(data_dir: Path, **settings: Any) -> tuple[dict[str, Tensor], list[Tensor]]:
-    """Eight pairs, and what the network is shown of them: photographs, composites, masks."""
+    """Returns eight pairs, and the batch that the network is shown of them: photographs, composites, masks."""
     step = made("realism_cnn", **settings)
     batch = batch_of(step, recoloured.pairs(data_dir, 32), count=8)
     torch.manual_seed(1)
@@ -970,7 +970,7 @@ def test_light_changes_both_of_a_pair_alike(data_dir: Path) -> None:
     shown, composite, _ = step._varied(image, image, None)  # type: ignore[attr-defined]
     assert torch.equal(shown, composite) and float(shown.min()) >= -1 and float(shown.max()) <= 1
     assert bool((shown != image).flatten(1).any(1).all())
-    # One curve for all pixels of a channel: what was in order stays so.
+    # All pixels of a channel have one curve: what was in order stays so.
     order = image[:, 0].flatten(1).argsort(1)
     assert float(shown[:, 0].flatten(1).gather(1, order).diff(dim=1).min()) >= -1e-6
 

@@ -1,4 +1,4 @@
-"""The steps as CUDA graphs, on a GPU: what `make gpu-check` runs."""
+"""The steps as CUDA graphs, on a GPU; `make gpu-check` runs these tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.gpu
 
 @pytest.fixture(autouse=True)
 def _exact(device_module: Any) -> Any:
-    """Without TF32, and with algorithms that do not change from call to call."""
+    """Turns TF32 off, and algorithms that change from call to call."""
     if not torch.cuda.is_available():
         pytest.skip("torch finds no CUDA device")
     flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
@@ -29,7 +29,7 @@ def _exact(device_module: Any) -> Any:
 
 
 def on_device(name: str, **settings: Any) -> steps.Step:
-    """A step whose model is on the GPU, and draws nothing but the noise of GP-GAN."""
+    """Returns a step whose model is on the GPU, and draws nothing but the noise of GP-GAN."""
     made = still(name, LR, **settings)
     model, extractor = made.model.cuda(), made.extractor
     again = type(made)(model, made.settings)
@@ -37,7 +37,7 @@ def on_device(name: str, **settings: Any) -> steps.Step:
 
 
 def batches(step: steps.Step, name: str, count: int = 4) -> list[dict[str, Any]]:
-    """Random pictures with an object in the middle."""
+    """Returns random images with an object in the middle."""
     size, scale = CASES[name].size, getattr(step.model.config, "scale", 1)
     torch.manual_seed(7)
     found = []
@@ -64,7 +64,7 @@ CYCLE = {"critic_updates": 2, "critic_updates_more": 2}
     "name", [*KINDS, "pix2pix, wgan_gp", "gp_gan, penalty", "unet3plus, codes", "unet3plus, style"]
 )
 def test_a_graph_replays_the_step(name: str, dtype: str) -> None:
-    """Losses of four batches, and the weights that they leave.
+    """Losses of four batches are the same, and so are the weights that they leave.
 
     Sums in another order differ by rounding, after which an update of Adam differs by 2 LR at most.
     """

@@ -1,4 +1,4 @@
-"""What a type checker knows of the public functions, and where the words of options come from."""
+"""A type checker knows the types of the public functions, and the words of options come from one place."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MISTAKES, CORRECT = FOLDER / "mistakes.py", FOLDER / "correct.py"
 
 
 def errors_of_mypy(*files: Path) -> dict[Path, set[int]]:
-    """The lines of each file with an error."""
+    """Returns the lines of each file with an error."""
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", "--strict", *map(str, files)],
         cwd=ROOT, capture_output=True, text=True,
@@ -111,7 +111,7 @@ def test_types_load_nothing_heavy() -> None:
 
 
 def test_types_can_be_looked_at_while_the_program_runs() -> None:
-    """As dataclasses of other libraries and web frameworks do."""
+    """Dataclasses of other libraries and web frameworks look at them so."""
 
     def function(image: types.ImageLike, at: types.Position, masks: types.OneOrMany[types.MaskLike]) -> types.Array: ...
 
@@ -120,7 +120,7 @@ def test_types_can_be_looked_at_while_the_program_runs() -> None:
     assert hints["at"] == tuple[float, float]
 
 
-#: Arguments that may be anything of their kind.
+#: Arguments that take any value of their kind.
 FREE = {("pyharmony.ops", "low"), ("pyharmony.ops", "high"), ("pyharmony.ops", "layers"), ("pyharmony.ops", "scale")}
 
 

@@ -1,4 +1,4 @@
-"""What is said when a call does what it was told and that is likely not what was meant, and where Python points."""
+"""Calls that do what they were told, but likely not what was meant, give a warning at the caller's line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OUTSIDE = "the object lies outside dst (80 x 60)"
 
 
 def said(call: Callable[[], Any]) -> tuple[Any, list[warnings.WarningMessage]]:
-    """What a call returns, and its warnings."""
+    """Returns what a call returns, and its warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = call()
@@ -98,7 +98,7 @@ def test_they_may_be_errors_and_may_be_silenced() -> None:
 
 
 def scene(light: float) -> tuple[np.ndarray, np.ndarray]:
-    """A picture with an object in another light."""
+    """Returns an image with an object in another light."""
     random = np.random.default_rng(0)
     image = random.integers(60, 200, (90, 120, 3)).astype(np.float64)
     mask = np.zeros((90, 120), np.uint8)

@@ -1,4 +1,4 @@
-"""What works where torch, OpenCV and other optional packages are not installed; what is told before torch is loaded.
+"""The work without torch, OpenCV and other optional packages, and the messages before torch is loaded.
 
 A package that is None in sys.modules cannot be imported, as if it were not installed.
 """
@@ -28,7 +28,7 @@ OPTIONAL = (
 )  # fmt: skip
 ABSENT = "import sys\n" + "".join(f"sys.modules[{name!r}] = None\n" for name in OPTIONAL)
 
-#: Where a network is needed: another call than that of tests/test_house.py, which makes a model first.
+#: Calls that need a network, other than those of tests/test_house.py, which make a model first.
 OF_NETWORKS = {
     "pyharmony.blend.gp_gan": "(src, dst, mask, generator='gp-gan-small')",
     "pyharmony.evaluation.harmonizer": "('colorgrid')",
@@ -38,9 +38,9 @@ OF_NETWORKS = {
     "pyharmony.training.train": "(pyharmony.training.config_of({'model': {'name': 'dovenet'}, "
     "'data': {'root': str(folder)}, 'schedule': {'steps': 1}}), folder / 'run')",
 }
-#: Of other packages, by the extra that brings them.
+#: Functions and classes that need other packages, which an extra brings.
 OF_OTHERS = {"pyharmony.data.TFRecordPairs", "pyharmony.data.write_tfrecord", "pyharmony.data.write_tfrecord_shards"}
-#: An ImportError says what is missing and how it is installed.
+#: The message of an ImportError, which says what is missing and how it is installed.
 HELPFUL = re.compile(r"\w+ is missing.*pip install")
 
 
@@ -50,7 +50,7 @@ def without(code: str) -> str:
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """Of each public function and class, called: [] where it works, else the error and its message."""
+    """Calls each public function and class: [] where it works, else the error and its message."""
     calls = {name: CALLS[name] for name in public_callables() if name in CALLS and ".nn." not in name} | OF_NETWORKS
     code = (
         "import importlib, json, tempfile\n"
@@ -193,7 +193,7 @@ except (ValueError, OSError) as error:
 
 
 def command_line(*commands: str, folder: Path, absent: bool) -> list[tuple[int, bool, str]]:
-    """Of each command, one after the other in one process: exit code, whether torch is loaded, and what it said."""
+    """Runs each command in turn in one process; returns exit codes, whether torch is loaded, and what each said."""
     code = f"""{ABSENT if absent else "import sys"}
 import contextlib, io, json
 import pyharmony.cli
@@ -213,7 +213,7 @@ print(json.dumps(found))
     return [(code, loaded, text) for code, loaded, text in json.loads(done.stdout.splitlines()[-1])]
 
 
-#: Commands, the code that they end with, and what they say.
+#: Commands, with the code that they end with and what they say.
 EARLY = {
     "models list": (0, "colorgrid"),
     "models list --task realism": (0, "realism_cnn"),

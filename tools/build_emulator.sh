@@ -16,7 +16,7 @@ mkdir -p $build
   exit 1
 }
 "$cmake" --build $build --target "$target"
-# A module whose own sources did not change is as new as the others: tests take none that is older than a source.
+# A module whose sources did not change gets the time of the others: tests take none that is older than a source.
 case $target in
   *check) touch "$build"/emulator/*_check.* ;;
   *) find "$build/emulator" -maxdepth 1 -name '_emulator*' ! -name '*_check.*' -exec touch {} + ;;

@@ -35,7 +35,7 @@ HEADER = """\
 
 
 class Use(NamedTuple):
-    """What an instantiation of a kernel takes."""
+    """The resources that an instantiation of a kernel takes."""
 
     kernel: str
     registers: int
@@ -55,12 +55,12 @@ def find_nvcc() -> str | None:
 
 
 def cuda_sources() -> list[Path]:
-    """The files of kernels, as CMakeLists.txt finds them."""
+    """Returns the files of kernels, as CMakeLists.txt finds them."""
     return sorted([*CSRC.glob("device/*.cu"), *CSRC.glob("ops/*/*.cu")])
 
 
 def with_headers(path: Path, seen: set[Path]) -> set[Path]:
-    """A source and the headers of csrc that it includes."""
+    """Returns a source and the headers of csrc that it includes."""
     if path not in seen:
         seen.add(path)
         for name in re.findall(r'^\s*#\s*include\s*"([^"]+)"', path.read_text(), re.M):
@@ -72,7 +72,7 @@ def with_headers(path: Path, seen: set[Path]) -> set[Path]:
 
 
 def parse(text: str) -> Iterable[tuple[str, Use]]:
-    """The kernels of what `ptxas -v` prints, by their mangled names."""
+    """Yields the kernels in the output of `ptxas -v`, by their mangled names."""
     for part in text.split("Compiling entry function '")[1:]:
         mangled = part.partition("'")[0]
         frame = re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", part)
@@ -86,7 +86,7 @@ def parse(text: str) -> Iterable[tuple[str, Use]]:
 
 
 def demangle(names: list[str]) -> list[str]:
-    """smooth_kernel for each instantiation of pyharmony::(anonymous namespace)::smooth_kernel."""
+    """Returns smooth_kernel for each instantiation of pyharmony::(anonymous namespace)::smooth_kernel."""
     done = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True, check=True)
     found = []
     for name in done.stdout.splitlines():

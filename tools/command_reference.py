@@ -23,7 +23,7 @@ START, END = "<!-- reference: written by tools/command_reference.py -->\n", "<!-
 
 
 def leaves(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
-    """The commands of a group and of the groups in it, by their names in full."""
+    """Yields the commands of a group and of the groups in it, by their names in full."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from leaves(command, f"{before}{name} ")
@@ -32,7 +32,7 @@ def leaves(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def commands() -> list[tuple[str, str, list[str], list[tuple[str, str]]]]:
-    """Of each command its usage, first line, further paragraphs, and arguments and options with their help."""
+    """Returns each command's usage, first line, further paragraphs, and arguments and options with their help."""
     root: Any = get_command(app)
     found = []
     for name, command in leaves(root):
@@ -50,12 +50,12 @@ def _plain(names: str) -> str:
 
 
 def _bounds(text: str) -> str:
-    """Without the bounds that the text tells in words."""
+    """Returns the text without the bounds that it tells in words."""
     return re.sub(r"\s*(\[(\d+<=)?x[<>]=?[\de.-]+\]|\[default: 0\])$", "", text).replace("  [", " [")
 
 
 def reference() -> str:
-    """The generated part of the page."""
+    """Returns the generated part of the page."""
     parts = []
     for usage, first, more, options in commands():
         name = name_of(usage)
@@ -66,7 +66,7 @@ def reference() -> str:
 
 
 def name_of(usage: str) -> str:
-    """The command of a usage line."""
+    """Returns the command of a usage line."""
     return usage.split(" [")[0]
 
 
@@ -75,7 +75,7 @@ def _cell(text: str) -> str:
 
 
 def page(text: str) -> str:
-    """The page with its reference renewed."""
+    """Returns the page with its reference renewed."""
     before, _, rest = text.partition(START)
     _, found, after = rest.partition(END)
     if not found:
@@ -84,7 +84,7 @@ def page(text: str) -> str:
 
 
 def manual() -> str:
-    """The man page, pyharmony(1)."""
+    """Returns the man page, pyharmony(1)."""
     lines = [
         '.TH PYHARMONY 1 "" "pyharmony" "User Commands"',
         ".SH NAME",

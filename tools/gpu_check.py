@@ -46,12 +46,12 @@ LOGS = ROOT / "artifacts" / "gpu-check"
 ARCHIVE = "site.tar.gz"  # in LOGS
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 SANITIZERS = 8  # at once: a process is mostly waiting for its own start
-#: Benchmarks in the order of what they tell, bench_<name>_cuda.py; others follow by name.
+#: Benchmarks by the worth of what they tell, bench_<name>_cuda.py; others follow by name.
 ORDER = (
     "gaussian_poisson", "poisson", "spectral_norm", "pyramid", "training_steps", "partial_conv", "color_grid",
     "instance_norm",
 )  # fmt: skip
-#: What is profiled, each in the call of PROFILED that launches it.
+#: The kernels that are profiled, each in the call of PROFILED that launches it.
 KERNELS = {
     "gaussian_poisson_chebyshev_kernel": "chebyshev",
     "gaussian_poisson_multigrid_sweep_kernel": "multigrid",
@@ -60,7 +60,7 @@ KERNELS = {
     "pyramid_downsample_kernel": "pyramid",
 }
 PROFILE_SECONDS = 10  # of a kernel, at the least; the first one waits for the start of everything
-#: What the parts need: modules with the oldest version that will do, and where one is missing, what is done without it.
+#: The parts' needs: modules with the oldest version that will do, and where one is missing, what is done without it.
 NEEDED = {"numpy": "1.26", "PIL": "", "rich": "", "typer": ""}
 NEEDED_BY = {
     "build": {},
@@ -69,7 +69,7 @@ NEEDED_BY = {
     "bench": {"pytest": "8", "pytest_benchmark": "", "scipy": "", "torch": ""},
     "profile": {},
 }
-#: What compiling needs beside; not where the package is there already.
+#: The further needs of compiling, when the package is not there already.
 COMPILING = {"setuptools": "77", "pybind11": "2.13"}
 OPTIONAL = {"torch": "its tests skip", "cupy": "its tests skip, and the benchmarks leave it out"}
 DISTRIBUTIONS = {
@@ -85,7 +85,7 @@ class CannotRun(Exception):
 
 @dataclass
 class Clock:
-    """What is left of a part's seconds."""
+    """The seconds that a part has left."""
 
     limit: float
     start: float
@@ -102,7 +102,7 @@ def say(text: str) -> None:
 
 
 def version_of(module: str) -> str | None:
-    """The version of a module's distribution; None where there is no such module."""
+    """Returns the version of a module's distribution; None where there is no such module."""
     if importlib.util.find_spec(module) is None:
         return None
     for name in DISTRIBUTIONS.get(module, (module,)):
@@ -114,7 +114,7 @@ def version_of(module: str) -> str | None:
 
 
 def program(name: str, *folders: str) -> str | None:
-    """A program on PATH, in the CUDA toolkit that the environment names, or at its usual place."""
+    """Returns a program on PATH, in the CUDA toolkit that the environment names, or at its usual place."""
     roots = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"]
     path = [*folders, os.environ.get("PATH", ""), *(str(Path(root) / "bin") for root in roots if root)]
     return shutil.which(name, path=os.pathsep.join(path))
@@ -125,7 +125,7 @@ def numbers(version: str) -> tuple[int, ...]:
 
 
 def missing(part: str, built: bool) -> list[str]:
-    """What the part cannot do without, each with what brings it; built: the package is there and need not be."""
+    """Returns the part's missing needs, each with what brings it; built: the package is there and need not be."""
     troubles = []
     for module, oldest in {**NEEDED, **({} if built else COMPILING), **NEEDED_BY[part]}.items():
         found = version_of(module)
@@ -150,7 +150,7 @@ def missing(part: str, built: bool) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """For what runs with the package that was built, and not with the sources around."""
+    """Returns the environment for what runs with the package that was built, and not with the sources around."""
     mine = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PYHARMONY_DEVICE"))}
     return {
         **mine,
@@ -184,7 +184,7 @@ def last_lines(log: Path, count: int = 15) -> str:
 
 
 def digest_of(folders: Iterable[str], more: str) -> str:
-    """Over the files in folders, or files, of the repository."""
+    """Returns the digest over the files in folders, or files, of the repository."""
     digest = hashlib.sha256(more.encode())
     for folder in folders:
         top = ROOT / folder
@@ -199,17 +199,17 @@ PACKAGE = ("csrc", "cmake", "pyharmony", "setup.py", "CMakeLists.txt", "pyprojec
 
 
 def source_stamp() -> str:
-    """Of the installed package: its sources, the Python and the GPU that it is made for."""
+    """Returns the digest of the installed package: its sources, the Python and the GPU that it is made for."""
     return digest_of(PACKAGE, sys.version + repr(sorted((gpu_results.gpu() or {}).items())))
 
 
 def sources() -> str:
-    """Of all that results depend on: where it is the same, what is recorded need not be done again."""
+    """Returns the digest of all that results depend on: while it is the same, what is recorded need not be repeated."""
     return digest_of((*PACKAGE, "tests", "benchmarks"), sys.version)[:12]
 
 
 def usable_archive(wanted: str) -> Path | None:
-    """The archive of the package, where it is of these sources."""
+    """Returns the archive of the package, where it is of these sources."""
     path = LOGS / ARCHIVE
     if not path.is_file():
         return None
@@ -218,7 +218,7 @@ def usable_archive(wanted: str) -> Path | None:
         return path if stamp is not None and stamp.read().decode() == wanted else None
 
 
-#: Large, in the sources as they are, and so not in the archive.
+#: Parts of the sources that are large and stay as they are, and so are not in the archive.
 WEIGHTS = Path("pyharmony") / "models" / "_weights"
 
 
@@ -249,7 +249,7 @@ def is_installed(wanted: str) -> bool:
 
 
 def install(clock: Clock, log: Path) -> float:
-    """The package with its kernels in build/gpu-check/site; seconds, or 0 where it need not be compiled."""
+    """Installs the package with its kernels in build/gpu-check/site; returns seconds, 0 if it need not be compiled."""
     wanted = source_stamp()
     if is_installed(wanted):
         return 0.0
@@ -259,7 +259,7 @@ def install(clock: Clock, log: Path) -> float:
         return 0.0
     start = time.monotonic()
     shutil.rmtree(SITE, ignore_errors=True)
-    # Any constraint or index of this machine's pip is for other installs.
+    # A constraint or index of this machine's pip is for other installs.
     env = {**environment(), "PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     env["CMAKE_ARGS"] = " ".join([os.environ.get("CMAKE_ARGS", ""), "-DHM_CUDA=ON"]).strip()
     del env["PYTHONPATH"], env["PYTHONSAFEPATH"]
@@ -286,7 +286,7 @@ print(json.dumps({
 
 
 def facts() -> dict[str, Any]:
-    """What the installed module says of itself, in a process of its own."""
+    """Returns what the installed module says of itself, in a process of its own."""
     done = subprocess.run([sys.executable, "-c", FACTS], cwd="/", env=environment(), capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"the installed module does not load:\n{done.stderr}")
@@ -318,7 +318,7 @@ def build(clock: Clock, log: Path, options: argparse.Namespace, before: Record) 
 
 
 def leaving_out(done: Iterable[str]) -> dict[str, str]:
-    """The environment of a pytest that runs with gpu_done.py and leaves out what is done."""
+    """Returns the environment of a pytest that runs with gpu_done.py and leaves out what is done."""
     path = LOGS / "done.txt"
     path.write_text("".join(f"{name}\n" for name in done))
     env = environment()
@@ -327,7 +327,7 @@ def leaving_out(done: Iterable[str]) -> dict[str, str]:
 
 
 def outcomes(log: Path, start: int, folder: str) -> dict[str, str]:
-    """What pytest said of each of its items, line by line as they end: of a run that was stopped too."""
+    """Returns pytest's outcome of each of its items, line by line as they end, for a run that was stopped too."""
     with log.open(errors="replace") as file:
         file.seek(start)
         text = file.read()
@@ -377,7 +377,7 @@ def sanitize(clock: Clock, log: Path, options: argparse.Namespace, before: Recor
         return done.stdout
 
     cases = output("--list").split()
-    # What no case launches is not sanitized; torch's profiler tells, where there is torch.
+    # A kernel that no case launches is not sanitized; torch's profiler finds it, where there is torch.
     unlaunched = None
     if version_of("torch") is not None:
         unlaunched = json.loads(output("--unlaunched").splitlines()[-1])
@@ -433,7 +433,7 @@ def sanitize(clock: Clock, log: Path, options: argparse.Namespace, before: Recor
 
 
 def benchmarks(wanted: str | None) -> list[Path]:
-    """The files by the worth of what they tell, or those that are named, in the order named.
+    """Returns the files by the worth of what they tell, or those that are named, in the order named.
 
     Raises:
         CannotRun: a name is none of a file.
@@ -457,14 +457,14 @@ MEASURED = ("rows", "gpu_rows", "targets", "missing", "figures")
 
 
 def bench(path: Path, clock: Clock, log: Path, options: argparse.Namespace, before: Record) -> Record:
-    """One file of benchmarks; what it has measured before stays, and is not measured again."""
+    """Runs one file of benchmarks; what it has measured before stays, and is not measured again."""
     done = dict.fromkeys(before.get("done", []), "passed")
     output = LOGS / f"{path.stem}.json"
     output.unlink(missing_ok=True)
     if done:
         output.write_text(json.dumps({key: before[key] for key in MEASURED}))
     start = log.stat().st_size if log.exists() else 0
-    # One item a line: pytest.ini asks for one step less.
+    # Each item gets a line: pytest.ini asks for one step less.
     command = [sys.executable, *PYTEST, str(path.relative_to(ROOT)), "-vv", "--results", str(output), "--add"]
     code = run([*command, *options.arguments], log, clock.left() - 5, leaving_out(done))
     now = outcomes(log, start, "benchmarks")
@@ -504,7 +504,7 @@ src, mask = dst[::-1].copy(), (np.hypot(x - 4.8, y - 2.7) < 2).astype(np.float32
 
 
 def profile(clock: Clock, log: Path, options: argparse.Namespace, before: Record) -> Record:
-    """What ncu says of one launch each of some kernels at 4K: registers, occupancy, waves, time."""
+    """Profiles one launch each of some kernels at 4K with ncu: registers, occupancy, waves, time."""
     ncu = str(program("ncu"))
     kernels: dict[str, Record] = dict(before.get("kernels_profiled", {}))
     trouble = []
@@ -528,7 +528,7 @@ def profile(clock: Clock, log: Path, options: argparse.Namespace, before: Record
 
 
 def metrics(text: str) -> dict[str, str]:
-    """Of ncu's CSV: a line a metric, with its unit."""
+    """Returns the metrics in ncu's CSV: a line a metric, with its unit."""
     lines = [line for line in text.splitlines() if line.startswith('"')]
     return {
         row["Metric Name"]: f"{row['Metric Value']} {row['Metric Unit']}".strip()
@@ -620,7 +620,7 @@ def recorded(part: str, work: Work, clock: Clock, log: Path, options: argparse.N
 
 
 def toolkit() -> str:
-    """The version of nvcc."""
+    """Returns the version of nvcc."""
     nvcc = os.environ.get("CUDACXX") or program("nvcc")
     if nvcc is None:
         return "unknown"

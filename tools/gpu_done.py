@@ -9,7 +9,7 @@ import pytest
 
 
 def shown(item: pytest.Item) -> str:
-    """The item as pytest's lines name it: by its path from the folder where pytest was started."""
+    """Returns the item as pytest's lines name it: by its path from the folder where pytest was started."""
     path = os.path.relpath(item.path, item.config.invocation_params.dir)
     return "::".join([Path(path).as_posix(), *str(item.nodeid).split("::")[1:]])
 

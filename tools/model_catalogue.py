@@ -1,4 +1,4 @@
-"""Writes pyharmony/models/_catalogue.json, what is known of the networks before torch is loaded.
+"""Writes pyharmony/models/_catalogue.json, the facts about the networks that are known before torch is loaded.
 
 python tools/model_catalogue.py
 """
@@ -13,7 +13,7 @@ from pyharmony import _catalogue, models
 
 
 def counts(model: Any) -> dict[str, int]:
-    """Parameters of the model, and of both networks where there are two."""
+    """Counts the parameters of the model, and of both networks where there are two."""
     parts = {name: getattr(model, name) for name in ("generator", "discriminator") if hasattr(model, "discriminator")}
     return {name: sum(p.numel() for p in part.parameters()) for name, part in {"all": model, **parts}.items()}
 
@@ -24,7 +24,7 @@ def variant(name: str, preset: str | None) -> dict[str, Any]:
 
 
 def catalogue() -> str:
-    """The text of the file: a network a line."""
+    """Returns the text of the file: a network a line."""
     found = []
     for info in models.list():
         about = {key: getattr(info, key) for key in ("name", "task", "summary", "source", "presets")}

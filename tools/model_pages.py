@@ -1,4 +1,4 @@
-"""Writes what the pages of docs/models say of layers, parameters and training, and their figures in docs/images/models.
+"""Writes the layers, parameters and training in the pages of docs/models, and their figures in docs/images/models.
 
 python tools/model_pages.py
 
@@ -34,7 +34,7 @@ FORMS = {
     "pix2pix": ("unet_128", "resnet_9blocks"),
     "style_encoder": ("hsv",),
 }
-#: Their masks have values that the network reads: they are run, and not only outlined.
+#: Networks that read the values of their masks: they are run, and not only outlined.
 RUN = ("dovenet", "dovenet_lite")
 INPUT = -1
 
@@ -50,7 +50,7 @@ class Node(NamedTuple):
 
 
 def trace(net: nn.Module, inputs: dict[str, Tensor]) -> list[Node]:
-    """The layers of a forward, in the order of its calls."""
+    """Returns the layers of a forward, in the order of its calls."""
     nodes: list[Node] = []
     made: dict[Any, int] = {}
     pictures = [value for name, value in inputs.items() if name != "mask"]
@@ -99,7 +99,7 @@ class Network(NamedTuple):
 
 
 def networks(name: str, preset: str | None) -> Iterator[Network]:
-    """The generator, or the only one, and the discriminator."""
+    """Yields the generator, or the only one, and the discriminator."""
     model = models.outline(name, preset)
     device = torch.device("meta")
     example = {key: value.to(device) for key, value in model.example().items()}
@@ -135,12 +135,12 @@ def colour_of(kind: str) -> str:
 
 
 def channels_of(node: Node) -> int:
-    """Of a picture [C, H, W] the first, of a row of features [P, C] the last."""
+    """Returns the number of channels: the first of an image [C, H, W], the last of a row of features [P, C]."""
     return node.output[0 if len(node.output) == 3 else -1]
 
 
 def figure(network: Network) -> str:
-    """The layers as boxes: columns by what each needs before it, rows by the side of what it gives."""
+    """Returns the layers as boxes: columns by what each needs before it, rows by the side of what it gives."""
     nodes = network.nodes
     depth: list[int] = []
     for node in nodes:
@@ -159,7 +159,7 @@ def figure(network: Network) -> str:
     width, height = LEFT + COLUMN * (max(depth) + 1) + 8, y + 26
 
     def box(i: int) -> tuple[float, float, float]:
-        """x, the middle y, and the height."""
+        """Returns x, the middle y, and the height."""
         tall = 20 + 2.6 * math.log2(max(channels_of(nodes[i]), 1))
         return LEFT + COLUMN * depth[i], tops[side[i]] + STACK * (stack[i] + 0.5), min(tall, STACK - 6)
 
@@ -213,7 +213,7 @@ def figure(network: Network) -> str:
 
 
 def counts(name: str) -> str:
-    """The parameters of every form."""
+    """Returns the parameters of every form."""
     info = next(info for info in models.list() if info.name == name)
     rows, parts = [], ("generator", "discriminator", "encoder")
     for preset in (None, *info.presets):
@@ -238,7 +238,7 @@ def counts(name: str) -> str:
 
 
 def training(name: str) -> str:
-    """The settings of the model's step, and its presets."""
+    """Returns the settings of the model's step, and its presets."""
     step = _step._steps[name]
     rows = []
     for field in dataclasses.fields(step.settings_type):
@@ -256,7 +256,7 @@ def number(value: float | None) -> str:
 
 
 def card(weights: models.Weights) -> str:
-    """What is known of weights that come with pyharmony."""
+    """Returns what is known of weights that come with pyharmony."""
     rows = [
         ("load", f'`models.load("{weights.name}")`'),
         ("file", f"`pyharmony/models/_weights/{weights.file}`, {weights.bytes / 1e6:.1f} MB, float16 on disk"),
@@ -284,7 +284,7 @@ def card(weights: models.Weights) -> str:
 
 
 def made(name: str) -> tuple[str, dict[str, str]]:
-    """What goes between the marks of a page, and its figures by file name."""
+    """Returns what goes between the marks of a page, and its figures by file name."""
     sections, figures = [card(weights) for weights in models.weights() if weights.model == name], {}
     sections += [f"## Parameters\n{counts(name)}\n", f"## Training\n{training(name)}"]
     for preset in (None, *FORMS.get(name, ())):
@@ -306,7 +306,7 @@ def made(name: str) -> tuple[str, dict[str, str]]:
 
 
 def page(name: str, text: str) -> tuple[str, dict[str, str]]:
-    """The page with its marked part as it should be, and the figures."""
+    """Returns the page with its marked part as it should be, and the figures."""
     before, _, rest = text.partition(START)
     _, end, after = rest.partition(END)
     if not end:

@@ -1,4 +1,4 @@
-"""Runs the notebooks of examples/ and writes their outputs into them, with small pictures.
+"""Runs the notebooks of examples/ and writes their outputs into them, with small images.
 
     python tools/notebook_outputs.py
 
@@ -21,12 +21,12 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
-#: The longer side of a picture, and its quality as a JPEG.
+#: The longer side of an image, and its quality as a JPEG.
 _SIDE, _QUALITY = 300, 80
 
 
 def executed(path: Path, work: Path) -> Any:
-    """A notebook after a run in a folder."""
+    """Returns a notebook after a run in a folder."""
     book = nbformat.read(path, as_version=4)
     nbformat.validate(book)
     client = nbclient.NotebookClient(book, timeout=120, kernel_name="python3", resources={"metadata": {"path": work}})
@@ -35,7 +35,7 @@ def executed(path: Path, work: Path) -> Any:
 
 
 def picture_of(data: dict[str, Any]) -> Image.Image | None:
-    """The picture of an output, at most of the size that is kept, on white."""
+    """Returns the image of an output, at most of the size that is kept, on white."""
     kind = next((kind for kind in ("image/png", "image/jpeg") if kind in data), None)
     if kind is None:
         return None
@@ -47,12 +47,12 @@ def picture_of(data: dict[str, Any]) -> Image.Image | None:
 
 
 def text_of(text: str) -> str:
-    """A text without what differs from run to run: addresses of objects."""
+    """Returns the text without what differs from run to run: addresses of objects."""
     return re.sub(r" at 0x[0-9A-Fa-f]+", "", text)
 
 
 def reduced(outputs: list[Any]) -> list[Any]:
-    """The outputs of a cell as they are kept: its texts, and its pictures as small JPEGs."""
+    """Returns the outputs of a cell as they are kept: its texts, and its images as small JPEGs."""
     kept = []
     for output in outputs:
         if output.output_type == "stream":

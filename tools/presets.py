@@ -29,7 +29,7 @@ from PIL import Image
 
 from pyharmony import color, data
 
-#: How an object changes colours, and how often: the transfers that benchmarks of harmonisation are made with first.
+#: The ways in which an object changes colours, and their shares: the transfers of the harmonisation benchmarks first.
 METHODS = {
     "reinhard": 2, "xiao_ma": 2, "fecker": 2, "idt": 2, "mkl": 1, "match_histogram": 1, "luminance_temperature": 1,
     "retouch": 3, "lut_mix": 4, "temperature": 1, "brightness_contrast": 1,
@@ -37,7 +37,7 @@ METHODS = {
 
 
 class Memory(data.Dataset):
-    """Samples that are kept."""
+    """Samples that are kept in memory."""
 
     def __init__(self, samples: list[dict[str, Any]]) -> None:
         self.samples, self.names = samples, [sample["name"] for sample in samples]
@@ -47,7 +47,7 @@ class Memory(data.Dataset):
 
 
 def photos(roots: list[Path], split: str, size: int, masked: bool) -> list[dict[str, Any]]:
-    """The photographs of a split at size x size pixels; those without a mask only where `masked` is False."""
+    """Returns the photographs of a split at size x size pixels; those without a mask only where `masked` is False."""
     found = []
     for root in roots:
         if (root / "manifest.json").is_file():
@@ -68,7 +68,7 @@ def photos(roots: list[Path], split: str, size: int, masked: bool) -> list[dict[
 
 
 def composites(arguments: argparse.Namespace) -> None:
-    """Photographs whose objects have other colours."""
+    """Makes photographs whose objects have other colours."""
     found = Memory(photos(arguments.photos, arguments.split, arguments.size, masked=True))
     made = data.Synthesis(found, METHODS, per_photo=arguments.per_photo, seed=arguments.seed)
     data.write_shards(made, arguments.output, arguments.size, errors="skip")
@@ -76,7 +76,7 @@ def composites(arguments: argparse.Namespace) -> None:
 
 
 def _pasted(sample: dict[str, Any], size: int, random: np.random.Generator) -> dict[str, Any]:
-    """Two crops of one photograph in colours of its own each, a part of one of them in the other."""
+    """Returns two crops of one photograph, each in colours of its own, with a part of one of them in the other."""
     image = sample["image"]
     side = int(random.integers(size, min(image.shape[:2]) + 1))
     top, left = (int(random.integers(n - side + 1)) for n in image.shape[:2])
@@ -93,7 +93,7 @@ def _pasted(sample: dict[str, Any], size: int, random: np.random.Generator) -> d
 
 
 def _lit(picture: Any, random: np.random.Generator) -> Any:
-    """The picture in another light."""
+    """Returns the image in another light."""
     whole = np.full(picture.shape[:2], 255, np.uint8)
     kind = int(random.integers(4))
     if kind == 0:
@@ -118,7 +118,7 @@ class Pastes(data.Dataset):
 
 
 def pastes(arguments: argparse.Namespace) -> None:
-    """Parts of a photograph in other colours, pasted where they come from: what GP-GAN learns from."""
+    """Makes parts of a photograph in other colours, pasted where they come from: GP-GAN learns from these."""
     found = Memory(photos(arguments.photos, arguments.split, 2 * arguments.size, masked=False))
     made = Pastes(found, arguments.per_photo, arguments.size, arguments.seed)
     data.write_shards(made, arguments.output, arguments.size, errors="skip")
@@ -126,7 +126,7 @@ def pastes(arguments: argparse.Namespace) -> None:
 
 
 def figures_of(text: str) -> list[dict[str, Any]]:
-    """Of LABEL=FILE, FILE what `pyharmony evaluate --json` printed of one network."""
+    """Returns the figures of LABEL=FILE, where FILE holds what `pyharmony evaluate --json` printed of one network."""
     label, _, file = text.rpartition("=")
     told = json.loads(Path(file).read_text("utf-8"))
     every = {summary["method"]: summary for summary in told["summaries"] if summary["group"] == "all"}
@@ -147,7 +147,7 @@ def ends(interval: dict[str, float]) -> dict[str, float]:
 
 
 def weaken(model: Any, strength: float) -> None:
-    """Makes what a residual generator adds so much smaller: all of it is too much where little is to be changed."""
+    """Scales down what a residual generator adds: all of it is too much where little is to be changed."""
     if not getattr(model.config, "residual", False):
         raise SystemExit(f"--strength: {model.name} is not residual")
     last = (model.generator.unet if model.name == "dovenet" else model.generator.net).last
@@ -183,7 +183,7 @@ def ship(arguments: argparse.Namespace) -> None:
 
 
 def seams(arguments: argparse.Namespace) -> None:
-    """Seam errors of blends with the membrane and with a network as their base, as a table."""
+    """Prints seam errors of blends with the membrane and with a network as their base, as a table."""
     from pyharmony import blend, metrics
     from pyharmony.models.gp_gan import generator_of
 

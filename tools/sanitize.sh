@@ -1,9 +1,9 @@
 #!/bin/sh
-# Builds the module with sanitizers in folders of its own and runs the tests of the kernels with it.
+# Builds the module with sanitizers in separate folders and runs the tests of the kernels with it.
 # Usage: tools/sanitize.sh memory|threads PYTHON [pytest arguments]. memory: AddressSanitizer and UBSan, all tests;
 # SHORT=1 runs fewer cases of each property and leaves out the tests that are marked large; of the CUDA kernels it runs
 # small cases of each.
-# threads: ThreadSanitizer and the tests of calls at once.
+# threads: ThreadSanitizer and the tests of simultaneous calls.
 set -eu
 kind=$1
 python=$2
@@ -22,7 +22,7 @@ threads) sanitizers=thread runtime=libtsan emulator=OFF ;;
   ;;
 esac
 
-# The package again, as links to the sources beside a module of its own.
+# A second package: links to the sources beside a module of its own.
 rm -rf "$site" "$report".*
 mkdir -p "$site/pyharmony"
 for entry in pyharmony/*; do

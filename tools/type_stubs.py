@@ -26,7 +26,7 @@ HEAD = """\
 # ruff: noqa
 # fmt: off
 """
-#: Where names of annotations are that are not types of `pyharmony.typing`.
+#: The modules of the names in annotations that are not types of `pyharmony.typing`.
 HOMES = {
     "HarmonizeInfo": "._harmonize",
     "LayerPlan": ".partial_conv",
@@ -36,20 +36,20 @@ HOMES = {
     "SolveInfo": ".._checks",
     "Stage": ".color_map",
 }
-#: A signature: what differs from the function's own, by argument, and the result.
+#: A signature: its differences from the function's own, by argument, and the result.
 Signature = tuple[dict[str, str], str]
 
 _FILE = "PILImage | Any"
 
 
 def flagged(flag: str, found: Mapping[str, str], result: str, more: str) -> Iterator[Signature]:
-    """One for each value of a flag that makes a pair of the result; `more` is the other half."""
+    """Yields a signature for each value of a flag that makes a pair of the result; `more` is the other half."""
     yield {**found, flag: "Literal[False] = False"}, result
     yield {**found, flag: "Literal[True]"}, f"tuple[{result}, {more}]"
 
 
 def of_images(first: str, info: str) -> Iterator[Signature]:
-    """Those of a function of images; a batch, an array of several, has a list of infos.
+    """Yields the signatures of a function of images; a batch, an array of several, has a list of infos.
 
     Args:
         first: the argument whose type the result has.
@@ -61,13 +61,13 @@ def of_images(first: str, info: str) -> Iterator[Signature]:
     yield from flagged("return_info", {first: "ImageLike", "out": "OutT"}, "OutT", f"{info} | Any")
     for given, result in (("ImageT", "list[ImageT]"), ("FileT", f"list[{_FILE}]")):
         yield from flagged("return_info", {first: f"list[{given}]", "*": "many", **many}, result, f"list[{info}]")
-    # What is known when it runs only: a flag in a variable, a tuple, errors among the results.
+    # The rest is known only when it runs: a flag in a variable, a tuple, errors among the results.
     yield {first: "ImageLike", "out": "OutLike | None = None"}, "Any"
     yield {first: "Sequence[ImageLike]", "*": "many"}, "Any"
 
 
 def of_masks() -> Iterator[Signature]:
-    """Those of a function that gives the mask of its dst."""
+    """Yields the signatures of a function that gives the mask of its dst."""
     for given, result in (("ImageT", "ImageT"), ("FileLike", "PILImage")):
         yield {"dst": given, "out": "None = None"}, result
     yield {"dst": "ImageLike", "out": "PathLike | WritableFile"}, "Any"
@@ -90,7 +90,7 @@ def of_arrays(flag: str, result: str, more: str, **changed: str) -> Iterator[Sig
 
 
 def overloads(name: str, function: Callable[..., Any]) -> list[Signature]:
-    """The signatures of a public function of the packages."""
+    """Returns the signatures of a public function of the packages."""
     package, _, short = name.rpartition(".")
     arguments = inspect.signature(function).parameters
     if short == "harmonize_frames":
@@ -110,7 +110,7 @@ def overloads(name: str, function: Callable[..., Any]) -> list[Signature]:
 
 
 def single(annotation: str) -> str:
-    """Of an argument that may be a list, one for each image: that of a single image."""
+    """Returns the annotation for a single image of an argument that may be a list, one for each image."""
     return re.sub(r"OneOrMany\[((?:[^\[\]]|\[[^\[\]]*\])*)\]", r"\1", annotation)
 
 
@@ -129,7 +129,7 @@ def definition(name: str, function: Callable[..., Any], signature: Signature, *,
 
 
 def stub(package: str) -> str:
-    """The text of a package's stub.
+    """Returns the text of a package's stub.
 
     Raises:
         KeyError: a signature has a name that no import is known for.
@@ -146,7 +146,7 @@ def stub(package: str) -> str:
 
 
 def imports(module: Any, bodies: list[str]) -> Iterator[str]:
-    """The lines of imports: of what signatures name, and of the rest of what is public."""
+    """Yields the lines of imports: of the names in signatures, and of the rest of what is public."""
     annotations = ast.parse("\n".join(bodies))
     used = {node.id for node in ast.walk(annotations) if isinstance(node, ast.Name)} - set(vars(builtins))
     wanted: dict[str, set[str]] = {}
@@ -164,7 +164,7 @@ def imports(module: Any, bodies: list[str]) -> Iterator[str]:
 
 
 def home(name: str) -> str:
-    """The module that a name of an annotation is imported from."""
+    """Returns the module that a name of an annotation is imported from."""
     if name in ("Any", "Literal", "overload"):
         return "typing"
     if name in ("Callable", "Iterable", "Iterator", "Mapping", "Sequence"):
@@ -173,7 +173,7 @@ def home(name: str) -> str:
 
 
 def wrapped(start: str, words: list[str], end: str) -> str:
-    """Words on one line, or in lines that break between them only."""
+    """Returns words on one line, or on lines that break between them only."""
     one_line = start + ", ".join(words) + end
     if len(one_line) <= 120:
         return one_line

@@ -3,18 +3,14 @@
 // devices, contexts, kernels and pools:
 //
 // - cudaSetDevice "will also immediately initialize the runtime state on the primary context" (CUDA
-// Runtime
-//   API, Device Management); a thread that has set none is on device 0, without a context.
+//   Runtime API, Device Management); a thread that has set none is on device 0, without a context.
 // - cudaFuncGetAttributes fails with cudaErrorNoKernelImageForDevice where the module holds nothing
-// for the
-//   device (Execution Control); it needs a context, as every call that is not of the device or
-//   version does.
+//   for the device (Execution Control); it needs a context, as every call does that is not about
+//   devices or versions.
 // - cuDevicePrimaryCtxGetState says whether a primary context is active, and makes none (Driver
-// API,
-//   Primary Context Management).
-// - memory of a pool beyond its release threshold goes back to the system at each synchronisation
-// (Stream
-//   Ordered Memory Allocator); a pool that was just made has the threshold 0.
+//   API, Primary Context Management).
+// - Memory of a pool beyond its release threshold goes back to the system at each synchronisation
+//   (Stream Ordered Memory Allocator); a pool that was just made has the threshold 0.
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
@@ -51,7 +47,7 @@ cudaError_t use_context() {
 
 extern "C" {
 
-// What tests ask and say.
+// The functions that tests call to ask and to set things.
 void stand_in_reset() {
   state = State();
   current = 0;

@@ -15,7 +15,7 @@ constexpr unsigned kFull = 0xffffffffu;
 
 // ---- right ----
 
-// Two sweeps of a mean over three, in shared memory. One block for kThreads values.
+// Takes a mean over three twice, in shared memory. One block for kThreads values.
 __global__ void stencil_kernel(const float* in, float* out, int n) {
   __shared__ float tile[2][kThreads + 2];
   const int t = threadIdx.x, i = blockIdx.x * kThreads + t;
@@ -40,7 +40,7 @@ __global__ void block_sum_kernel(const float* in, float* out) {
   if (t == 0) out[blockIdx.x] = sum;
 }
 
-// One warp and 32 columns a block: rows are read, columns are written.
+// Reads rows and writes columns; a block has one warp and 32 columns.
 template <int kPadding>
 __global__ void transpose_kernel(const float* in, float* out, int rows) {
   HM_DYN_SMEM(float, tile);
@@ -52,7 +52,7 @@ __global__ void transpose_kernel(const float* in, float* out, int rows) {
   }
 }
 
-// Each thread reads four floats at once.
+// Reads four floats at once in each thread.
 __global__ void copy_vector_kernel(const float* in, float* out) {
   const int i = blockIdx.x * kThreads + threadIdx.x;
   reinterpret_cast<float4*>(out)[i] = reinterpret_cast<const float4*>(in)[i];
@@ -63,7 +63,7 @@ __global__ void copy_stride_kernel(const float* in, float* out, int stride) {
   out[i] = in[i * stride];  // strided
 }
 
-// Values 0 to 15, counted.
+// Counts values 0 to 15.
 __global__ void histogram_kernel(const float* in, unsigned* counts) {
   __shared__ unsigned bins[16];
   const int t = threadIdx.x, i = blockIdx.x * kThreads + t;
@@ -74,7 +74,7 @@ __global__ void histogram_kernel(const float* in, unsigned* counts) {
   if (t < 16) atomicAdd(&counts[t], bins[t]);
 }
 
-// The block that ends last adds what all have written.
+// Adds what all blocks have written, in the block that ends last.
 template <bool kReleases, bool kAcquires>
 __global__ void last_block_kernel(const float* in, float* out, unsigned* counter) {
   __shared__ float scratch[kThreads / 32];
@@ -101,7 +101,7 @@ __global__ void last_block_kernel(const float* in, float* out, unsigned* counter
   }
 }
 
-// Even and odd lanes meet by themselves, even ones more often.
+// Synchronises even and odd lanes by themselves, even ones more often.
 __global__ void divergent_exchange_kernel(const float* in, float* out) {
   __shared__ float tile[kThreads];
   const int t = threadIdx.x, lane = t % 32, i = blockIdx.x * kThreads + t;
@@ -125,7 +125,7 @@ __global__ void divergent_exchange_kernel(const float* in, float* out) {
   out[i] = value;
 }
 
-// Pieces of kThreads floats through two buffers, the next one on its way.
+// Sends pieces of kThreads floats through two buffers, the next one on its way.
 __global__ void pipeline_kernel(const float* in, float* out, int pieces) {
   HM_DYN_SMEM(float, buffer);  // [2][kThreads]
   const int t = threadIdx.x;
@@ -146,13 +146,13 @@ __global__ void pipeline_kernel(const float* in, float* out, int pieces) {
   out[t] = sum + buffer[pieces % 2 * kThreads + t];
 }
 
-// Neighbours write bytes of one word.
+// Writes bytes of one word by neighbouring threads.
 __global__ void bytes_kernel(const float* in, float* out) {
   const int i = blockIdx.x * kThreads + threadIdx.x;
   reinterpret_cast<unsigned char*>(out)[i] = static_cast<unsigned char>(in[i]);
 }
 
-// Block 0 says by a flag that its value is there; the others take it if they see that.
+// Block 0 sets a flag when its value is there; the others take the value if they see the flag.
 __global__ void flag_kernel(const float* in, float* out, unsigned* flag) {
   volatile unsigned* seen = flag;
   if (threadIdx.x != 0) return;
@@ -260,7 +260,7 @@ __global__ void uninitialised_dynamic_kernel(const float* in, float* out) {
   out[t] = tile[t];  // uninitialised_dynamic
 }
 
-// Blocks of one processor do not inherit shared memory.
+// Blocks of one multiprocessor do not inherit shared memory.
 __global__ void shared_of_another_block_kernel(const float* in, float* out) {
   __shared__ float tile[kThreads];
   const int t = threadIdx.x;

@@ -1,4 +1,4 @@
-// The kernels that the emulator is tested with.
+// The kernels with which the emulator is tested.
 #pragma once
 
 #include <string>
@@ -6,7 +6,7 @@
 
 namespace pyharmony::emulator_tests {
 
-// Arrays of the caller; what they hold is said beside each kernel.
+// Arrays of the caller; a comment beside each kernel says what they hold.
 struct Arrays {
   const float* in = nullptr;
   float* out = nullptr;

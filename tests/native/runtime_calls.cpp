@@ -20,7 +20,7 @@ void call_status_of(int device, char* text, std::size_t size) {
   const std::string said = pyharmony::device::status_of(device);
   std::strncpy(text, said.c_str(), size - 1);
 }
-// What a binding does for arrays on a device: memory there, and it is let go.
+// Does what a binding does for arrays on a device: takes memory there, and lets it go.
 void call_on(int device, std::size_t bytes) {
   const Guard guard(device);
   void* memory = pyharmony::device::allocate(bytes, nullptr);

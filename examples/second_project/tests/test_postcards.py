@@ -12,7 +12,7 @@ Cards = tuple[postcards.Pixels, postcards.Pixels, "np.ndarray[tuple[int, int], n
 
 @pytest.fixture
 def cards() -> Cards:
-    """A photograph, a sticker of the same size and a disc."""
+    """Returns a photograph, a sticker of the same size and a disc."""
     y, x = np.mgrid[:60, :80]
     photo = np.stack([2 * x + 40, 3 * y + 20, x + y], -1).astype(np.uint8)
     sticker = np.stack([128 + 60 * np.sin(x / 5), 128 + 60 * np.cos(y / 4), 90 + 0 * x], -1).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The cards; pixels are pyharmony's."""
+"""The cards, whose pixels pyharmony makes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 
 class CardError(Exception):
-    """A card that could not be made; says why in words of the library."""
+    """A card that could not be made; its message says why in words of the library."""
 
 
 def stamp(photo: PathLike, sticker: PathLike, out: PathLike, at: Position) -> None:
     """Puts a sticker, a file with alpha, into a photograph and writes a file; the photograph's profile is kept.
 
     Raises:
-        CardError: a file could not be read, or is no picture.
+        CardError: a file could not be read, or is no image.
     """
     try:
         blend.gaussian_poisson(sticker, photo, at=at, out=out)
@@ -35,7 +35,7 @@ def stamp(photo: PathLike, sticker: PathLike, out: PathLike, at: Position) -> No
 def printed(
     photo: Pixels, sticker: Pixels, mask: npt.NDArray[np.bool_], at: Position, gradients: Gradients = "monochrome"
 ) -> tuple[Pixels, float]:
-    """The shading of a sticker in the colours of a photograph, and the proven error in 8-bit levels."""
+    """Blends a sticker's shading with a photograph's colours; returns that and the proven error in 8-bit levels."""
     card, info = blend.poisson(sticker, photo, mask, at=at, gradients=gradients, return_info=True)
     return card, info.max_error
 
@@ -51,12 +51,12 @@ class Series:
         return self._solver.shape
 
     def card(self, photo: Pixels, sticker: Pixels) -> Pixels:
-        """Both [H, W, 3] of the mask's size."""
+        """Makes a card; both are [H, W, 3] of the mask's size."""
         return self._solver.solve(sticker, photo)
 
 
 def thumbnail(photo: PathLike, out: PathLike, size: int = 96) -> tuple[int, int]:
-    """Writes a small copy of an 8-bit photograph, upright; its width and height."""
+    """Writes a small copy of an 8-bit photograph, upright; returns its width and height."""
     picture = pyharmony.load(photo)
     if not isinstance(picture, Image.Image):
         raise CardError(f"{os.fspath(photo)}: {picture.dtype}, expected 8 bits")
