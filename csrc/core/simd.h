@@ -15,11 +15,11 @@ namespace pyharmony {
 
 enum class SimdLevel : int { kBaseline, kAvx2, kAvx512 };
 
-// The best level of this processor, or a lower one that PYHARMONY_SIMD (baseline, avx2,
-// avx512) or set_simd_level asks for.
+// Returns the best level of this CPU, or a lower one that PYHARMONY_SIMD (baseline, avx2, avx512)
+// or set_simd_level asks for.
 SimdLevel simd_level();
 const char* simd_level_name(SimdLevel level);
-// Throws std::invalid_argument for a level that this build or processor does not have.
+// Throws std::invalid_argument for a level that this build or CPU does not have.
 void set_simd_level(const char* name);
 
 }  // namespace pyharmony

@@ -24,8 +24,7 @@ struct SpectralNormOptions {
 };
 
 // Normalises weights [outer, rows, inner]; u [rows] and v [cols], any dtype of tensors, contiguous.
-// Returns the index of the first weight whose sigma is zero, having written nothing but outs, or
-// -1.
+// Returns -1, or the index of the first weight whose sigma is zero, and has written only outs then.
 //   outs    W / sigma, of the dtypes and shapes of weights; empty: not wanted
 //   sigmas  [layers], float32 or float64
 //   state   u and v of one layer after the other, float32 or float64: needed for gradients
