@@ -1,7 +1,6 @@
-// Gradients of color_grid: those of image and mask for each pixel, those of the map as sums. A
-// strip of rows that lie between the same two rows of the grid has its own sums; those of all
-// strips are added in order. Within a run of pixels sums have the type of the map, above it they
-// are double.
+// Gradients of color_grid: those of image and mask per pixel, those of the map as sums. A strip of
+// rows between the same two rows of the grid has its own sums; the sums of all strips are added in
+// order. Within a run of pixels they have the type of the map, above it they are double.
 #include <algorithm>
 #include <type_traits>
 #include <vector>
