@@ -7,8 +7,8 @@
 //
 //   namespace pyharmony::HM_SIMD_NS { void blur(const BlurParams& params) { ... } }
 //
-// declares one entry point; HM_SIMD_DECLARE(void blur(const BlurParams&)) in the op's header
-// declares all of its copies and HM_SIMD_CALL(blur, params) calls the right one.
+// declares one entry point. In the op's header, HM_SIMD_DECLARE(void blur(const BlurParams&))
+// declares all of its copies, and HM_SIMD_CALL(blur, params) calls the right one.
 #pragma once
 
 namespace pyharmony {

@@ -3,9 +3,9 @@
 //
 //   async_copy<16>(shared, global);                 4, 8 or 16 bytes, both aligned to them
 //   async_copy_or_zero<16>(shared, global, inside);
-//   async_commit();                                 what was asked for since is a group
-//   async_wait<1>();                                until at most one group is on its way
-//   HM_SYNC();                                      and the other threads see it too
+//   async_commit();                                 makes a group of the copies since the last
+//   async_wait<1>();                                waits until at most one group is under way
+//   HM_SYNC();                                      shows the copies to the other threads
 #pragma once
 
 #include <type_traits>

@@ -1,4 +1,4 @@
-// The CUDA that kernels are written in: under nvcc CUDA itself, under g++ the emulator.
+// The CUDA language of the kernels: under nvcc it is CUDA itself, under g++ the emulator.
 //
 //   HM_LAUNCH((kernel<T, 3>), grid, block, smem_bytes, stream, args...)   throws DeviceFailure
 //   HM_MAX_DYN_SMEM((kernel<T, 3>), kMost)   comes before a launch with more than 48 KB: kMost is

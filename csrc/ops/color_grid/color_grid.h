@@ -98,9 +98,9 @@ struct ColorGridFrame {
   std::int64_t x0, y0, height, width;
 };
 
-// Checks the arguments and returns the call. image and out [N, H, W, 3], mask [N, H, W]; affine [M,
-// 3, 4], curves [M, 9, K], grid [M * Gh, Gw, D, 12], where M is 1 or N. All but image may be null,
-// out where nothing is written.
+// Checks the arguments and returns the call. image and out [N, H, W, 3], mask [N, H, W]; affine
+// [M, 3, 4], curves [M, 9, K], grid [M * Gh, Gw, D, 12], where M is 1 or N. All but image may be
+// null, out where nothing is written.
 ColorGridCall color_grid_call(const ArrayView& image, const ArrayView* mask,
                               const ArrayView* affine, const ArrayView* curves,
                               const ArrayView* grid, std::int64_t grid_rows,

@@ -13,7 +13,7 @@ namespace pyharmony {
 struct ColorMapParams {
   ImageView image;  // [H, W, 3], any image dtype and strides
   ImageView mask;   // [H, W], any dtype; data null: ones
-  ImageView out;    // as image; may be the same memory
+  ImageView out;    // like image; may be the same memory
   float strength;
   const std::vector<Stage>* stages;
 };

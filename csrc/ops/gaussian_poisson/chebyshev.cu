@@ -9,8 +9,8 @@
 // and right are in registers but for the ends of a lane's run of columns, for which
 // t = x + rho (up + down) is exchanged: two shuffles a level and row.
 //
-// Beyond a tile's sides and ends as many pixels are computed redundantly as there are stencils one
-// after another; loads beyond the image are mirrored, and the equation continues by mirroring, so
+// A tile computes as many pixels beyond its sides and ends redundantly as there are stencils one
+// after another. Loads beyond the image are mirrored, and the equation continues by mirroring, so
 // the sweeps have no borders. Mirrored pixels get mirrored bits: sums are of pairs.
 //
 // With y_k = e_k / alpha_k, alpha_k = momentum_k alpha_(k-2), a step is

@@ -22,8 +22,8 @@ struct ChebyshevReport {
 };
 
 struct ChebyshevDeviceParams {
-  // [N, H, W, C], each uint8, uint16, float16 or float32. With half_base, base is [N, ceil(H/2),
-  // ceil(W/2), C] and is brought to full size by Keys' cubic at the cell centres.
+  // [N, H, W, C], each uint8, uint16, float16 or float32. With half_base, base is
+  // [N, ceil(H/2), ceil(W/2), C] and is brought to full size by Keys' cubic at the cell centres.
   device::ImageBatch src, dst, base, out;
   device::ImageBatch mask;        // [N, H, W], one of these types or bool
   device::ImageBatch weight_map;  // [N, H, W] float32, or no data

@@ -9,11 +9,11 @@
 
 namespace pyharmony::gaussian_poisson {
 
-// With a map c_i the row of pixel i has, writing m = min(c_i, c_j) <= c_i and g1 = w0 w1,
+// With a map c_i, m = min(c_i, c_j) <= c_i and g1 = w0 w1, the row of pixel i has
 //   excess_i = s c_i - 2 sum_corners m w1^2 - 2 sum_edges max(0, m g1 - 1) >= f(c_i),
-//   f(c) = (s - 8 w1^2) c - 8 max(0, c g1 - 1),
-// which is concave, so its minimum over the map is at the smallest or the largest weight. Where
-// the map is constant f is the excess itself; known neighbours only raise it.
+//   f(c) = (s - 8 w1^2) c - 8 max(0, c g1 - 1).
+// f is concave, so its minimum over the map is at the smallest or the largest weight. Where the map
+// is constant f is the excess itself; known neighbours only raise it.
 Operator analyse(const Problem& problem) {
   double least = problem.weight, most = problem.weight;
   if (problem.has_map()) {

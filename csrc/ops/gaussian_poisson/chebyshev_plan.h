@@ -135,10 +135,10 @@ HM_HOST_DEVICE inline double larger(double a, double b) { return a > b ? a : b; 
 // and additions are counted apart, which covers machines without a fused one.
 //
 // b: D is the range of src and dst, so every difference of neighbours is within D. Differences of
-// integers are exact; of floats dd and ds are off by uD each and ds - dd by 4uD. The masks' mean a
-// <= 1 is off by 2u, which moves a (ds - dd) by 4uD; its product rounds by 2uD and the edge's sum
-// by uD. That makes 7uD an edge, 12uD for floats. The rest of b is four edges, their sums (2 + 2 +
-// 4) uD, and weight times base, 3u c|base| + 4uD.
+// integers are exact; of floats dd and ds are off by uD each and ds - dd by 4uD. The masks' mean
+// a <= 1 is off by 2u, which moves a (ds - dd) by 4uD; its product rounds by 2uD and the edge's sum
+// by uD. That makes 7uD an edge, 12uD for floats. The rest of b is four edges, their sums
+// (2 + 2 + 4) uD, and weight times base, 3u c|base| + 4uD.
 //
 // Stencil: c0, c1, c2 are the magnitudes of its entries, and |x| <= X. Rounding the entries adds
 // (c0 + 4 c1 + 4 c2) uX, the shifted part (6 c1 + 16 c2) uX, b - c0 x (c0 + 4 c1 + 4 c2) uX + u|r|,
@@ -183,10 +183,10 @@ struct Certificate {
   double floor;  // the part of max_error that no further step takes away
 };
 
-// Returns the proven bounds. The error before the last update is A^-1 r, |A^-1 r| <= max_i |r_i| /
-// excess_i (or, where rows have no excess, |r|_2 / low). The update x + omega r, omega <= 1 / a_ii,
-// multiplies it by I - omega A, whose rows sum to at most 1 - omega excess. r is known to within
-// its rounding.
+// Returns the proven bounds. The error before the last update is A^-1 r, |A^-1 r| <= max_i
+// |r_i| / excess_i (or, where rows have no excess, |r|_2 / low). The update x + omega r,
+// omega <= 1 / a_ii, multiplies it by I - omega A, whose rows sum to at most 1 - omega excess. r is
+// known to within its rounding.
 HM_HOST_DEVICE inline Certificate certify(const Facts& facts, const Operator& op, double omega,
                                           const ChebyshevMeasure& measure) {
   const double delta = rounding_of_residual(facts, op, measure);

@@ -36,7 +36,7 @@ struct Pass {
   int starts, ends, count;
   float inject;                  // level 0 is inject * r0 where the run starts,
   float scale, before_scale;     // else it is the state times these
-  LevelStep steps[kMostLevels];  // of levels 1 .. count
+  LevelStep steps[kMostLevels];  // for levels 1 .. count
 };
 
 // Entries of the 9-point stencil: centre, edges, corners.
@@ -51,7 +51,7 @@ HM_HOST_DEVICE inline void make_pass(const Entries& entries, bool map, StepSeque
   pass.count = count;
   const double first = starts ? sequence.next().step : 0;
   ChebyshevStep steps[kMostLevels];
-  double alpha[kMostLevels + 2];  // of level k - 1
+  double alpha[kMostLevels + 2];  // alpha[k] is that of level k - 1
   for (int k = 0; k < count; ++k) steps[k] = sequence.next();
   alpha[0] = alpha[count] = alpha[count + 1] = 1;
   for (int k = count; k >= 1; --k) alpha[k - 1] = map ? 1 : alpha[k + 1] / steps[k - 1].momentum;

@@ -6,10 +6,10 @@
 // in place: two bands of the state and one of b serve any number of steps, and consecutive steps
 // touch nearly the same rows, which stay in the first-level cache.
 //
-// Pixels stay interleaved, [W, C] a row: horizontal neighbours are C floats apart. Beyond a
-// tile's sides K + 1 pixels, and at its top and bottom K + 1 rows, are computed redundantly. At
-// the image's sides these pixels are the mirrored ones, at its top and bottom the neighbouring
-// row is the row itself; the equation continues by mirroring, so no other care is needed there.
+// Pixels stay interleaved, [W, C] a row: horizontal neighbours are C floats apart. A tile computes
+// K + 1 pixels beyond its sides, and K + 1 rows beyond its top and bottom, redundantly. At the
+// image's sides these pixels are the mirrored ones, at its top and bottom the neighbouring row is
+// the row itself; the equation continues by mirroring, so no other care is needed there.
 //
 // Every float of the state comes from the same operations in the same order, in whole vectors,
 // whatever tile it lies in: the answer does not depend on tiles or threads in a single bit.
@@ -211,8 +211,8 @@ struct Stencil {
   float c0, c1, c2;
 };
 
-// The coefficients of one step: next = keep x + vertical v + shift(x_side x + v_side v) + step b -
-// momentum before.
+// The coefficients of one step: next = keep x + vertical v + shift(x_side x + v_side v) + step
+// b - momentum before.
 struct StepCoefficients {
   float keep, vertical, x_side, v_side, step, momentum;
 };

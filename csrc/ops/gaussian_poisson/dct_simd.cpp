@@ -15,7 +15,7 @@
 // two transforms of a single column. All terms stay of the size of the answer, as the flux of the
 // first solution is taken from the sum over the padding, which it feeds.
 //
-// Three passes over one workspace, stored as tiles of V columns (V lanes of a register):
+// Three passes share one workspace, stored as tiles of V columns (V lanes of a register):
 //   rows:    b formed on load, DCT-II of V rows at once;
 //   columns: V systems at once, the same for all channels;
 //   rows:    DCT-III of V rows at once, rounded and stored.

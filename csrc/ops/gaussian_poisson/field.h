@@ -8,9 +8,9 @@
 
 namespace pyharmony::gaussian_poisson {
 
-// The derivative on an edge is the difference of its pixels after smoothing by [along, 1 - 2 along,
-// along] in its direction, where the image continues as a straight line, and by [across, 1 - 2
-// across, across] across it, where the image's border is repeated.
+// The derivative on an edge is the difference of its pixels after smoothing by
+// [along, 1 - 2 along, along] in its direction, where the image continues as a straight line, and
+// by [across, 1 - 2 across, across] across it, where the image's border is repeated.
 struct Derivative {
   double along = 0, across = 0;
 };

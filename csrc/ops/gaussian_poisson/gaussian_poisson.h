@@ -51,7 +51,7 @@ struct ChebyshevParams {
   ImageView out;    // [H, W, C], any image dtype
   double tolerance = 0;  // largest error before rounding to out's dtype, in the native unit
   int max_steps = 0;
-  std::int64_t strip_floats = 0, segment_rows = 0;  // of a tile, 0: chosen; no bit depends on them
+  std::int64_t strip_floats = 0, segment_rows = 0;  // tile's size, 0: chosen; no bit depends on it
 };
 
 struct ChebyshevResult {

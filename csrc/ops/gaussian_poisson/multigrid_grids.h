@@ -2,11 +2,11 @@
 //
 // Cells are merged in pairs along each axis. Where their number is odd, the last one stays alone,
 // or joins the last pair if it is narrower than the others: the last cell is 0.5 to 1.5 times as
-// wide as the others on every grid. With widths m, centres of mass and links 1 / distance, A = Ly x
-// Mx + My x Lx + c My x Mx on every grid below the finest, which keeps its exact G. Interpolation
-// is linear between the true centres, and the residuals of merged cells are added up. So every size
-// converges like an even one; grids that ignore the widths lose half of that and leave a stripe at
-// the border.
+// wide as the others on every grid. With widths m, centres of mass and links 1 / distance,
+// A = Ly x Mx + My x Lx + c My x Mx on every grid below the finest, which keeps its exact G.
+// Interpolation is linear between the true centres, and the residuals of merged cells are added up.
+// So every size converges like an even one; grids that ignore the widths lose half of that and
+// leave a stripe at the border.
 //
 // The smoother is two steps of the Chebyshev iteration of the fourth kind (Lottes 2023; Phillips
 // and Fischer 2022), which needs only an upper bound of the spectrum of D^-1 A.

@@ -35,7 +35,7 @@ constexpr std::size_t tile_bytes(int group) {
 constexpr std::size_t kMostTileBytes = tile_bytes(kTileChannels), kMostCoarseBytes = 63 << 10;
 constexpr int kStoreThreads = 256, kStoreEach = 4;
 constexpr int kMeanThreads = 512;
-// The largest error after a cycle, as a share of what the cycle changed.
+// The largest error after a cycle, as a share of the cycle's change.
 constexpr float kErrorShare = 0.3f;
 
 // An axis as kernels see it: all cells but the last are alike, and shares are 1/4 except beside the

@@ -297,8 +297,8 @@ __global__ void __launch_bounds__(kThreads, 2)
 
 // ---- channels-last ------------------------------------------------------------------------------
 
-// The place of a thread: pack values from channel `channel` on, of positions `begin`, `begin` +
-// step, ... of a strip.
+// The place of a thread: pack values from channel `channel` on, of positions `begin`,
+// `begin` + step, ... of a strip.
 struct Place {
   int channel, column, row, begin, end, step;
   std::int64_t image;  // offset of the image and the channel

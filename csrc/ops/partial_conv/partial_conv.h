@@ -2,21 +2,20 @@
 //
 //   y = act(scale r conv(m x, W) + b c)
 //
-// u is the sum of the mask m over a window of S values, c = min(u, 1) the new mask and
-// r = S / u c the ratio, zero where u is. Windows with u > 0 are the rows of the product; a plan
-// lists them in order, for all layers of a chain in one call. Around a library's product
+// u is the sum of the mask m over a window of S values, c = min(u, 1) is the new mask and
+// r = S / u c is the ratio, zero where u is. Windows with u > 0 are the rows of the product; a plan
+// lists them in order, for all layers of a chain in one call. Around a library's product are
 //   columns = gather(m x)          [rows, kh kw C]
 //   y = scatter(columns W^T)       rows that are not listed are zero
 //   h = gather of the incoming gradient times r, scale and the slope of the activation
 //   dx = m fold(h W)
-// and where nearly all windows are listed a library's convolution takes the place of the product,
-// with the passes before and after it on whole tensors. Results have the same bits whatever the
-// number of threads.
+// Where nearly all windows are listed, a library's convolution replaces the product, with passes
+// before and after it on whole tensors. Results have the same bits whatever the number of threads.
 //
-// Tensors are [N, C, H, W]: float16, bfloat16, float32 or float64. "real" is double beside
-// float64 and float beside the others: the type of ratios, biases, soft masks and sums. Products
-// have the tensor's type, float beside float16. Of strides, x of gather may have any; the others
-// are channels-last (channels beside each other, positions a constant step apart) or planar.
+// Tensors are [N, C, H, W]: float16, bfloat16, float32 or float64. "real" is double beside float64
+// and float beside the others: the type of ratios, biases, soft masks and sums. Products have the
+// tensor's type, or float beside float16. The x of gather may have any strides; other tensors are
+// channels-last (channels beside each other, positions a constant step apart) or planar.
 #pragma once
 
 #include <array>
@@ -29,7 +28,7 @@
 
 namespace pyharmony {
 
-// kernel, stride, padding and dilation, each of rows and of columns.
+// Kernel, stride, padding and dilation, each for rows and for columns.
 struct ConvWindow {
   std::int64_t kernel[2], stride[2], padding[2], dilation[2];
 

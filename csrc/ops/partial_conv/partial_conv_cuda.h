@@ -41,8 +41,8 @@ struct DeviceFactor {
 };
 
 // Writes out = x mask factor [N, C, H, W]; where the mask is zero, out is zero whatever x is. x and
-// out are dense and of one layout: channels-last or planar; out may be x. mask: null, or [N or 1, 1
-// or C, H, W], bool or float32, with rows one after another.
+// out are dense and of one layout: channels-last or planar; out may be x. mask: null, or
+// [N or 1, 1 or C, H, W], bool or float32, with rows one after another.
 void launch_partial_conv_premask(const ArrayView& x, const ArrayView* mask,
                                  const DeviceFactor& factor, const ArrayView& out,
                                  cudaStream_t stream);
@@ -84,7 +84,7 @@ std::size_t partial_conv_sums_workspace(const ArrayView& tensor, int sums);
 // y = act(factor ratio conv(mask x, weight) + bias cover) in one launch, for few channels of x.
 struct DeviceDirect {
   const ArrayView* x;       // [N, C, H, W], any strides
-  const ArrayView* mask;    // as in premask
+  const ArrayView* mask;    // see premask
   const ArrayView* weight;  // [O, C, kh, kw], any strides
   ConvWindow window;
   const ArrayView *ratio, *cover, *bias;  // [N or 1, 1, OH, OW]

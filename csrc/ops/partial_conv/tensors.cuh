@@ -50,7 +50,7 @@ __device__ __forceinline__ float load(const Cover& cover, std::int64_t i) {
                                                                 : 0.0f;
 }
 
-// ratio and cover [N or 1, G, H, W].
+// The ratio and the cover of a tensor, [N or 1, G, H, W].
 struct Maps {
   const float* ratio;  // null: 1
   Cover cover;

@@ -128,7 +128,7 @@ struct Prolongation {
   const float* x = nullptr;        // the plane
   const float* inverse = nullptr;  // plane of the coarse level: zero where nothing is unknown
   int height = 0, width = 0, pitch = 0;
-  int merged_row = -1, merged_col = -1;  // of the fine level: copies of the one before
+  int merged_row = -1, merged_col = -1;  // on the fine level: copies of the one before
 
   __device__ float coarse(int i, int j) const {
     if (i >= height || j >= width) return 0.0f;

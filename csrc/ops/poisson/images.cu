@@ -63,7 +63,7 @@ __device__ __forceinline__ Real load_any(const ImageBatch& image, std::int64_t a
   return static_cast<Real>(Any::load(image, at));
 }
 
-// At a border the neighbour of a pixel is the pixel itself.
+// Clamps an index: at a border the neighbour of a pixel is the pixel itself.
 __device__ __forceinline__ int clamp(int i, int n) { return i < 0 ? 0 : i < n ? i : n - 1; }
 
 // Returns the row offset of neighbour 1 to 4: west, east, north, south.

@@ -1,4 +1,4 @@
-// The right-hand side and residual of images.h, and the way back.
+// Computes the right-hand side and residual of images.h, and writes the answer back to images.
 #include <algorithm>
 #include <cmath>
 #include <vector>

@@ -70,7 +70,7 @@ struct SolveParams {
   WarmStart* warm = nullptr;  // from the same hierarchy; used by one solve at a time; not with rhs
 };
 
-// Depends on the mask alone; solve() may run on several threads at once.
+// The hierarchy depends on the mask alone; solve() may run on several threads at once.
 class Hierarchy {
  public:
   // mask.data null: every pixel is unknown. weight_map.data null: `weight` holds everywhere.

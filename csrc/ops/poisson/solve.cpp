@@ -689,8 +689,8 @@ class Solver {
 
   // ---- the certificate ---------------------------------------------------------------------
 
-  // Returns the least row excess a_ii - sum_j |a_ij| of the unknowns. Where it is positive, |A^-1|
-  // <= 1 / excess in the maximum norm.
+  // Returns the least row excess a_ii - sum_j |a_ij| of the unknowns. Where it is positive,
+  // |A^-1| <= 1 / excess in the maximum norm.
   double row_excess() const {
     const LevelView& view = finest_.view;
     if (view.stencil != Stencil::kNine) {

@@ -36,7 +36,7 @@ struct TileView {
 
   __device__ int row(int k) const { return row0 + k * kThreadRows; }
   __device__ int at(int k) const { return row(k) * kPitch + col; }    // in shared memory
-  __device__ int local(int k) const { return row(k) * pitch + col; }  // from origin
+  __device__ int local(int k) const { return row(k) * pitch + col; }  // offset from origin
   // Returns whether the column is in [first, last], counted from the rim.
   __device__ bool columns(int first, int last) const { return col >= first && col <= last; }
 };

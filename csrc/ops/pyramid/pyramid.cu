@@ -137,7 +137,7 @@ __device__ __forceinline__ DownTile down_tile(const DownParams& p) {
   return tile;
 }
 
-// Four samples as they lie in memory.
+// Four samples in the order of memory.
 template <typename T>
 struct Four;
 
@@ -610,7 +610,7 @@ __global__ void __launch_bounds__(256, 4)
   using Layout = UpLayout<kMeet>;
   constexpr int kHalo = Layout::kHalo, kCells = Layout::kCells, kGrid = Layout::kGrid;
   HM_DYN_SMEM(float, shared);
-  __shared__ unsigned seen[8];  // of each warp: 1 a known pixel, 2 one to be moved
+  __shared__ unsigned seen[8];  // bits of each warp: 1 a known pixel, 2 one to be moved
 
   const TilePlace place = place_of(p.tiles);
   const int n = place.plane / p.chunks, chunk = place.plane % p.chunks * p.channels;

@@ -1,8 +1,8 @@
 // Resampling by two between the levels of an image pyramid.
 //
 // Pixels are cells: pixel j of a level covers pixels 2j and 2j + 1 of the finer level along each
-// axis, n pixels become ceil(n / 2), and the half cell that an odd n leaves over continues by
-// mirroring. Formulae: pyharmony/reference/pyramid.py.
+// axis, and n pixels become ceil(n / 2). Where an odd n leaves half a cell over, the level
+// continues by mirroring. Formulae: pyharmony/reference/pyramid.py.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@
 
 namespace pyharmony {
 
-// Computes out[j] = sum_t weights[t] (src[2j - t] + src[2j + 1 + t]) along both axes, 0 <= t <
-// half, with src mirrored about its borders.
+// Computes out[j] = sum_t weights[t] (src[2j - t] + src[2j + 1 + t]) along both axes,
+// 0 <= t < half, with src mirrored about its borders.
 struct DownsampleParams {
   ImageView src;  // [H, W, C], any dtype and strides
   float range;    // src is divided by this

@@ -9,8 +9,8 @@
 
 namespace pyharmony {
 
-// Does one damped Jacobi sweep over rows [begin, end) of planes with a border of one: to = from +
-// damping (wanted + sum over neighbours of weight * from - from).
+// Does one damped Jacobi sweep over rows [begin, end) of planes with a border of one:
+// to = from + damping (wanted + sum over neighbours of weight * from - from).
 struct RegrainSweep {
   std::int64_t width, pitch, plane;  // plane: step from a channel to the next
   const float* weight[4];            // weights of the neighbours above, below, left and right

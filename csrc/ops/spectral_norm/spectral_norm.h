@@ -33,8 +33,8 @@ std::int64_t spectral_norm(const std::vector<ArrayView>& weights, const std::vec
                            const ArrayView& sigmas, const ArrayView& state,
                            const SpectralNormOptions& options);
 
-// Writes outs = G / sigma + (g - <G, W> / sigma^2) u v^T, with G = grads[i] (null data: zero) and g
-// = grad_sigmas[i] (null data: zero), both of the dtypes of weights and sigmas.
+// Writes outs = G / sigma + (g - <G, W> / sigma^2) u v^T, with G = grads[i] (null data: zero) and
+// g = grad_sigmas[i] (null data: zero), both of the dtypes of weights and sigmas.
 void spectral_norm_gradient(const std::vector<ArrayView>& weights,
                             const std::vector<ArrayView>& grads, const ArrayView& sigmas,
                             const ArrayView& grad_sigmas, const ArrayView& state,
@@ -56,15 +56,15 @@ struct SpectralNormTile {
   double scale = 0, rank_one = 0;
 };
 
-// result[0 .. column_end - column) = u^T M over the tile's rows
+// Computes result[0 .. column_end - column) = u^T M over the tile's rows.
 HM_SIMD_DECLARE(void spectral_norm_columns_kernel(const SpectralNormTile& tile))
-// result[row .. row_end) = M v, all columns
+// Computes result[row .. row_end) = M v over all columns.
 HM_SIMD_DECLARE(void spectral_norm_rows_kernel(const SpectralNormTile& tile))
-// out = scale * W for all columns of the tile's rows
+// Computes out = scale * W for all columns of the tile's rows.
 HM_SIMD_DECLARE(void spectral_norm_scale_kernel(const SpectralNormTile& tile))
-// *result, a double: <G, W> over all columns of the tile's rows
+// Computes *result, a double: <G, W> over all columns of the tile's rows.
 HM_SIMD_DECLARE(void spectral_norm_dot_kernel(const SpectralNormTile& tile))
-// out = scale * G + rank_one * u v^T for all columns of the tile's rows
+// Computes out = scale * G + rank_one * u v^T for all columns of the tile's rows.
 HM_SIMD_DECLARE(void spectral_norm_gradient_kernel(const SpectralNormTile& tile))
 
 }  // namespace pyharmony
