@@ -14,7 +14,7 @@ struct DecideParams {
   Operator op;
   Entries entries;
   double damping, tolerance;
-  double largest_integer;  // largest value of integers in src and dst, which are not read then
+  double largest_integer;  // largest value of src and dst of integer dtype, without reading them
   int run, max_steps, levels, candidates, table_passes, tasks_per_item;
   Plan plan;    // the plan of the first run
   Start start;  // the start that it was chosen for

@@ -133,7 +133,7 @@ class March {
     return (std::int64_t(item) * p_.its_channels + channel) * p_.plane + y * p_.pitch;
   }
 
-  // Narrows the rows to those with unknown pixels, where pixels are known, and does the others.
+  // Where pixels are known, narrows the rows to those with unknown ones and writes the others.
   // Returns false where no row is left.
   __device__ __forceinline__ bool known_rows() {
     if (!is_pinned()) return true;
@@ -738,7 +738,7 @@ class March {
     const int begin = y0_ - (count() + 2);
     cursor_ = RowCursor(begin, p_.height);
     fetch_row();
-    // Levels read too early what never reaches the tile, but zeros make every run the same.
+    // What the levels read too early never reaches the tile; zeros keep it the same in every run.
 #pragma unroll 1
     for (int r = 0; r < kRings * kRing; ++r) {
       write<N>(rings_ + r * kColumns + lane_ * N, constant<N>(0));

@@ -126,7 +126,7 @@ __device__ __forceinline__ void fetch_words(const char* p, Bits<N>& bits) {
   }
 }
 
-// Loads aligned a lane's `own` columns, from `first` on, or else those of `columns`.
+// Loads a lane's own columns from `first` on, aligned, if `own`, or else those of `columns`.
 template <int N>
 __device__ __forceinline__ void fetch(const Source& image, const char* p, bool own, int first,
                                       const int (&columns)[N], Bits<N>& bits) {

@@ -26,8 +26,8 @@ struct DctParams {
   std::int64_t channels() const { return out.channels; }
 };
 
-// Returns what turns the mean of base (or of rhs) into that of x by division: 1^T A = c
-// (w0 + 2 w1)^2 1^T, and the differences in b sum to zero. Zero: b says nothing about the mean.
+// Returns the divisor that turns the mean of base (or of rhs) into that of x: the differences in b
+// sum to zero, and 1^T A = c (w0 + 2 w1)^2 1^T. Zero: b says nothing about the mean.
 inline double mean_divisor(const Problem& problem, bool has_rhs) {
   const double gain = (problem.w0 + 2 * problem.w1) * (problem.w0 + 2 * problem.w1);
   if (problem.weight > 0) return has_rhs ? problem.weight * gain : gain;

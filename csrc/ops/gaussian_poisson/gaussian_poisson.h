@@ -25,7 +25,7 @@ struct Problem {
   ImageView rhs;         // [H, W, C] float32; data is null where b is formed from the images
   double weight = 1.0;   // color_weight
   double w0 = 1.0, w1 = 0.0;         // centre and side tap of G = [w1 w0 w1] x [w1 w0 w1]
-  bool preserve_background = false;  // solves only the pixels with mask > 0, the others are dst
+  bool preserve_background = false;  // only pixels with mask > 0 are unknown, the others are dst
 
   bool has_map() const { return weight_map.data != nullptr; }
   bool has_rhs() const { return rhs.data != nullptr; }
