@@ -17,7 +17,7 @@ inline bool is_contiguous(const ArrayView& a) {
   return true;
 }
 
-// Returns whether [N, C, H, W] is contiguous, or so with the channels of a pixel side by side.
+// Returns whether [N, C, H, W] has no gaps, with a pixel's channels side by side if channels_last.
 inline bool is_dense(const ArrayView& a, bool channels_last) {
   if (!channels_last) return is_contiguous(a);
   std::int64_t step = 1;

@@ -75,7 +75,7 @@ struct History {
 struct Cell {
   History history;
   std::unique_ptr<std::array<History, 4>> bytes;
-  std::uint32_t written_by = 0;  // the block that wrote `written`
+  std::uint32_t written_by = 0;  // the block that `written` belongs to
   std::uint8_t written = 0;      // bytes of shared memory that have a value
 };
 

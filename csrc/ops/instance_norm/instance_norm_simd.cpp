@@ -15,8 +15,7 @@ namespace {
 using Call = InstanceNormCall;
 
 constexpr std::int64_t kTaskBytes = std::int64_t(256) << 10;
-constexpr std::int64_t kRun = 2048;  // values of a run: summed as reals; the runs are summed as
-                                     // double
+constexpr std::int64_t kRun = 2048;  // values of a run; it is summed in reals, the runs in double
 constexpr std::int64_t kTileBytes = std::int64_t(128) << 10, kTileRows = 512;
 constexpr std::int64_t kMergeChannels = 64;
 
