@@ -1,4 +1,4 @@
-// What the files of bindings/ share. pybind11 stays in this folder.
+// Declarations for all files of bindings/. pybind11 stays in this folder.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -35,7 +35,7 @@ void bind_regrain(py::module_& m);
 void bind_spectral_norm(py::module_& m);
 void bind_spectral_norm_cuda(py::module_& m);
 
-// Told of each ArrayView that Python makes and drops; null but in the emulator's checking build.
+// Called for each ArrayView that Python makes and drops; null but in the emulator's checking build.
 extern void (*array_view_observer)(const ArrayView& view, bool exists);
 
 }  // namespace pyharmony

@@ -9,7 +9,7 @@
 
 namespace pyharmony {
 
-// x0, y0, height, width.
+// The tuple is x0, y0, height, width.
 using ColorGridPlace = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t>;
 
 inline ColorGridCall color_grid_arguments(const ArrayView& image, const ArrayView* mask,

@@ -1,4 +1,4 @@
-// What runs on a device: the submodule `cuda` of _C, and the module _emulator.
+// Everything that runs on a device: the submodule `cuda` of _C, and the module _emulator.
 #include <cstdint>
 
 #include "bindings/bindings.h"

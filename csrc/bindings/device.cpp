@@ -1,4 +1,4 @@
-// Devices: what there is, their memory, copies.
+// Devices: their number and properties, their memory, copies.
 #include <cstdint>
 
 #include "bindings/bindings.h"
@@ -8,7 +8,7 @@
 namespace pyharmony {
 namespace {
 
-// Memory of a device for as long as it lives; released on its stream.
+// Memory of a device that lives as long as the object; it is released on its stream.
 class DeviceBuffer {
  public:
   DeviceBuffer(std::size_t bytes, int device, std::uintptr_t stream)
@@ -20,7 +20,7 @@ class DeviceBuffer {
     try {
       const device::Guard guard(device_);
       device::release(pointer_, stream_);
-    } catch (const device::DeviceFailure&) {  // the driver is going down
+    } catch (const device::DeviceFailure&) {  // The driver is shutting down.
     }
   }
   DeviceBuffer(const DeviceBuffer&) = delete;

@@ -60,7 +60,7 @@ DLDataType dtype_of(const std::string& name) {
   fail("dtype: '", name, "' is not supported");
 }
 
-// An array of another library, kept for as long as this lives.
+// An array of another library, which is kept as long as this object lives.
 class Imported {
  public:
   explicit Imported(const py::capsule& capsule) {
@@ -87,7 +87,7 @@ py::tuple shape_of(const Imported& array) {
   return shape;
 }
 
-// In elements; an array without any is compact.
+// Returns strides in elements; an array without strides is compact.
 py::tuple strides_of(const Imported& array) {
   const DLTensor& t = array.tensor();
   py::tuple strides(t.ndim);

@@ -1,4 +1,4 @@
-// The module _emulator: what `_C.cuda` has, run on the CPU, and the controls of the emulator.
+// The module _emulator: the content of `_C.cuda`, run on the CPU, and the emulator's controls.
 #include "bindings/bindings.h"
 
 PYBIND11_MODULE(HM_EMULATOR_MODULE, m) {

@@ -1,4 +1,4 @@
-// What tests ask of the emulator: orders, sites, reports of the checker.
+// The emulator's controls for tests: orders, sites, reports of the checker.
 #include <algorithm>
 #include <cstdint>
 #include <optional>
@@ -82,7 +82,7 @@ py::list access_sites() {
   return out;
 }
 
-// The memory between the first and the last element.
+// Registers the memory between the first and the last element.
 void observe_view(const ArrayView& view, bool exists) {
   std::int64_t low = 0, high = 0;
   for (int i = 0; i < view.ndim; ++i) {

@@ -92,7 +92,7 @@ py::dict chebyshev(const ArrayView& src, const ArrayView& dst, const ArrayView& 
   return chebyshev_info(result);
 }
 
-// Where b is given, it stands for the images that are not looked at.
+// Where b is given, it takes the place of the images, which are not read.
 py::dict dct(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
              const ArrayView& base, const ArrayView& out, double weight, double w0, double w1,
              bool double_precision, const std::optional<ArrayView>& rhs,
@@ -174,7 +174,7 @@ void edges(const ArrayView& norm, double low, double high, const ArrayView& out)
                plane_of(out, "out", plane));
 }
 
-// The first pixels of the whole image stand for it: their dtypes are looked at, no value.
+// The first pixels of the whole image stand for it: only their dtypes are read, no value.
 std::unique_ptr<gp::ChebyshevTiles> make_tiles(std::pair<std::int64_t, std::int64_t> shape,
                                                const ArrayView& src, const ArrayView& dst,
                                                const ArrayView& base, bool map, double least_weight,

@@ -17,10 +17,10 @@ namespace gp = gaussian_poisson;
 
 struct Processors {
   int count;
-  std::size_t shared;  // bytes of each
+  std::size_t shared;  // shared memory of each, in bytes
 };
 
-// Of a device, asked for once.
+// Returns the multiprocessors of a device, which it asks for once.
 Processors processors_of(int index) {
   static std::mutex mutex;
   static std::map<int, Processors> known;
@@ -35,7 +35,7 @@ Processors processors_of(int index) {
 
 using Optional = std::optional<ArrayView>;
 
-// What all functions take.
+// The options that all functions take.
 struct Options {
   double weight, least_weight, most_weight, w0, w1;
   bool preserve_background;
@@ -81,7 +81,7 @@ gp::ChebyshevDeviceParams make_params(const Optional& src, const Optional& dst,
   return params;
 }
 
-// processors, shared_per_processor: of another device than this one; 0: this one's.
+// processors, shared_per_processor: those of another device; 0: those of this one.
 gp::ChebyshevSchedule schedule(const Optional& src, const Optional& dst, const Optional& mask,
                                const Optional& base, const ArrayView& out, double weight,
                                const Optional& weight_map, double least_weight, double most_weight,

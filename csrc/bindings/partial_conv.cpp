@@ -6,7 +6,7 @@ namespace pyharmony {
 namespace {
 
 using Window = std::array<std::int64_t, 8>;
-// The address of int32, and how many there are.
+// The address of int32 values, and how many there are.
 using Rows = std::pair<std::uintptr_t, std::int64_t>;
 using Optional = std::optional<ArrayView>;
 using OutSize = std::pair<std::int64_t, std::int64_t>;
@@ -15,7 +15,7 @@ const ArrayView* pointer(const Optional& a) { return a ? &*a : nullptr; }
 
 std::int32_t* integers(std::uintptr_t address) { return reinterpret_cast<std::int32_t*>(address); }
 
-// layers: window, count, ratio, cover, the address of the rows.
+// A layer: window, count, ratio, cover, and the address of the rows.
 using Layer = std::tuple<Window, ArrayView, ArrayView, ArrayView, std::uintptr_t>;
 
 std::vector<std::int64_t> plan(const ArrayView& mask, std::int64_t groups, bool soft,

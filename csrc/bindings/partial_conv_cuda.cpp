@@ -14,10 +14,10 @@ namespace {
 
 using device::Guard;
 using WindowValues = std::array<std::int64_t, 8>;
-// window, count or None, ratio, cover, the address of rows or 0.
+// A layer: window, count or None, ratio, cover, and the address of rows or 0.
 using LayerTuple =
     std::tuple<WindowValues, const ArrayView*, const ArrayView*, const ArrayView*, std::uintptr_t>;
-// A pointer and how many bytes may be used.
+// A pointer and the number of bytes that may be used.
 using Workspace = std::pair<std::uintptr_t, std::size_t>;
 
 std::int32_t* integers(std::uintptr_t address) {

@@ -94,7 +94,7 @@ py::dict solve_rhs(const Hierarchy& hierarchy, const ArrayView& rhs, const Array
   return run(hierarchy, params);
 }
 
-// (y, x, channel) of the first pixel that is not finite, in reading order, or None.
+// Returns (y, x, channel) of the first pixel that is not finite, in reading order, or None.
 py::object first_nonfinite_pixel(const ArrayView& image, const std::optional<ArrayView>& mask) {
   const ImageView view = as_image(image, "image");
   const ImageView plane = optional_image(mask, "mask");

@@ -51,7 +51,7 @@ int planes_of(int count, int channels) {
   return static_cast<int>(planes);
 }
 
-// The memory of a call: workspaces are checked against what the plan needs.
+// The memory of a call: workspaces are checked against the plan's needs.
 struct Memory {
   std::uintptr_t hierarchy, workspace, report, warm, certify;
   std::size_t hierarchy_bytes, workspace_bytes, report_bytes, warm_bytes, certify_bytes;
@@ -94,7 +94,7 @@ void run(const Plan& plan, const DeviceSolve& solve, const Memory& memory, bool 
   }
 }
 
-using Block = std::pair<std::uintptr_t, std::size_t>;  // an address of the device, and bytes
+using Block = std::pair<std::uintptr_t, std::size_t>;  // a device address, and bytes
 
 Memory memory_of(const Block& hierarchy, const Block& workspace, const Block& report,
                  const std::optional<Block>& warm, const std::optional<Block>& certify) {
@@ -166,7 +166,7 @@ void clear_warm(const Plan& plan, int count, int channels, const Block& warm, in
   device::fill_zero(pointer_of(warm.first), sizeof(poisson::WarmPlane) * planes, stream_of(stream));
 }
 
-// One dict an item, of the reports that were copied to the host: the worst of its channels.
+// Returns one dict for each item from reports copied to the host: the worst of its channels.
 py::list reports(const py::bytes& host, int count, int channels) {
   const int planes = planes_of(count, channels);
   const std::string bytes = host;

@@ -30,7 +30,7 @@ struct ArrayView {
   }
 };
 
-// An image [H, W, C] or a plane [H, W] seen as rows, columns and channels.
+// An image [H, W, C] or a plane [H, W], viewed as rows, columns and channels.
 struct ImageView {
   void* data = nullptr;
   DType dtype = DType::kFloat32;

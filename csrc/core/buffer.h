@@ -14,7 +14,7 @@
 
 namespace pyharmony {
 
-// Bytes of scratch a solve holds now and held at most; Buffer updates it where one is given.
+// The bytes of scratch that a solve holds at the moment and held at most; Buffers update it.
 struct MemoryMeter {
   std::atomic<std::int64_t> now{0}, peak{0};
 
@@ -26,7 +26,7 @@ struct MemoryMeter {
   }
 };
 
-// Uninitialised, 64-byte aligned.
+// Uninitialised memory, aligned to 64 bytes.
 template <typename T>
 class Buffer {
  public:
@@ -34,7 +34,7 @@ class Buffer {
 
   Buffer() = default;
   explicit Buffer(std::size_t count, MemoryMeter* meter = nullptr) : count_(count), meter_(meter) {
-    // Large blocks ask for huge pages: the first touch of small ones costs as much as a pass.
+    // Large blocks ask for huge pages; the first touch of small pages costs as much as a pass.
     const std::size_t unit = count * sizeof(T) < 2 * kHugePage ? kAlignment : kHugePage;
     const std::size_t bytes = (count * sizeof(T) + unit - 1) / unit * unit;
     data_ = static_cast<T*>(std::aligned_alloc(unit, bytes ? bytes : unit));

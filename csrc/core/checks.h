@@ -7,7 +7,7 @@
 
 namespace pyharmony {
 
-// Whether the elements lie side by side, the last axis the fastest.
+// Returns whether the elements lie side by side, the last axis the fastest.
 inline bool is_contiguous(const ArrayView& a) {
   std::int64_t step = 1;
   for (int i = a.ndim - 1; i >= 0; --i) {
@@ -17,7 +17,7 @@ inline bool is_contiguous(const ArrayView& a) {
   return true;
 }
 
-// The same of [N, C, H, W], or with the channels of a pixel side by side.
+// Returns whether [N, C, H, W] has no gaps, with a pixel's channels side by side if channels_last.
 inline bool is_dense(const ArrayView& a, bool channels_last) {
   if (!channels_last) return is_contiguous(a);
   std::int64_t step = 1;

@@ -1,4 +1,4 @@
-// From a run-time dtype to a template argument.
+// Turns a run-time dtype into a template argument.
 #pragma once
 
 #include "core/dtype.h"
@@ -26,7 +26,7 @@ inline decltype(auto) dispatch_any(DType dtype, Fn&& fn) {
   fail("dtype ", dtype_name(dtype), " is not one of images and masks");
 }
 
-// The same for images: everything but bool.
+// Calls fn(TypeTag<T>{}) for any dtype of images: everything but bool.
 template <typename Fn>
 inline decltype(auto) dispatch_image(DType dtype, const char* name, Fn&& fn) {
   switch (dtype) {
@@ -39,7 +39,7 @@ inline decltype(auto) dispatch_image(DType dtype, const char* name, Fn&& fn) {
   }
 }
 
-// The same for the tensors of layers.
+// Calls fn(TypeTag<T>{}) for any dtype of layers' tensors.
 template <typename Fn>
 inline decltype(auto) dispatch_tensor(DType dtype, const char* name, Fn&& fn) {
   switch (dtype) {

@@ -11,14 +11,14 @@ namespace pyharmony {
 
 enum class DType : int { kBool, kUInt8, kUInt16, kFloat16, kFloat32, kFloat64, kBFloat16 };
 
-// IEEE's format of two bytes. GCC 12 has _Float16 in C++ on x86 only; on Arm __fp16 is the same.
+// IEEE's two-byte format. GCC 12 has _Float16 in C++ on x86 only; on Arm __fp16 is the same.
 #if defined(__aarch64__)
 using Half = __fp16;
 #else
 using Half = _Float16;
 #endif
 
-// The upper half of a float32; of layers' tensors, never of images.
+// The upper half of a float32; for layers' tensors, never for images.
 struct BFloat16 {
   std::uint16_t bits;
 };
@@ -54,7 +54,7 @@ inline int dtype_size(DType dtype) {
   return 0;
 }
 
-// The value that stands for 1.0 in an image or mask of this type.
+// Returns the value that stands for 1.0 in an image or mask of this type.
 inline double dtype_range(DType dtype) {
   switch (dtype) {
     case DType::kUInt8: return 255.0;
@@ -77,7 +77,7 @@ inline Real to_real(T value) {
   }
 }
 
-// Integers: rounded half to even and held in the type's range. Floats: converted, never clipped.
+// Integers are rounded half to even and held in the type's range, floats converted, never clipped.
 template <typename T, typename Real>
 inline T from_real(Real value) {
   if constexpr (std::is_integral_v<T>) {
@@ -88,7 +88,7 @@ inline T from_real(Real value) {
     const float single = static_cast<float>(value);
     std::uint32_t bits;
     std::memcpy(&bits, &single, sizeof bits);
-    // Half to even; a NaN stays one.
+    // This rounds half to even; a NaN stays one.
     const std::uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
     return BFloat16{static_cast<std::uint16_t>(single == single ? rounded : bits >> 16 | 0x40)};
   } else {

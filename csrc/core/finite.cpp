@@ -11,7 +11,7 @@
 namespace pyharmony {
 namespace {
 
-// Sums of x * 0 are NaN where a value is not finite and can be a vector's work, without branches.
+// Sums of x * 0 are NaN where a value is not finite, and they vectorise without branches.
 template <typename T>
 bool row_is_finite(const ImageView& image, std::int64_t y) {
   const T* row = image.at<T>(y, 0, 0);

@@ -1,4 +1,4 @@
-// Marks functions that kernels call as well; nothing where no CUDA compiler looks.
+// Marks functions that kernels call as well; it is empty for compilers other than CUDA's.
 #pragma once
 
 #if defined(__CUDACC__)

@@ -57,7 +57,7 @@ class Pool {
           workers_.back().detach();
         }
       } catch (const std::system_error&) {
-        // No room for another stack: the threads that there are do the work.
+        // There is no room for another stack: the existing threads do the work.
       }
       job.helpers = threads - 1;
       job.running = 1;
@@ -100,7 +100,7 @@ class Pool {
   std::vector<std::thread> workers_;
 };
 
-// Never destroyed: detached workers may outlive static destructors at exit.
+// The pool is never destroyed: detached workers may outlive static destructors at exit.
 std::atomic<Pool*> g_pool{nullptr};
 std::atomic<int> g_threads{0};
 

@@ -8,8 +8,8 @@
 
 namespace pyharmony {
 
-// Threads that parallel_for may use, the caller included. The default is the number of
-// processors this process may run on, or OMP_NUM_THREADS where that is set.
+// Returns how many threads parallel_for may use, the caller included. The default is the number of
+// CPU cores this process may run on, or OMP_NUM_THREADS where that is set.
 int num_threads();
 void set_num_threads(int n);
 

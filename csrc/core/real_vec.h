@@ -30,7 +30,7 @@ using VecD = VecOf<double>::type;
 template <typename Real>
 constexpr int kWidth = HM_SIMD_BYTES / static_cast<int>(sizeof(Real));
 
-// As many elements as a register has reals.
+// Reads as many elements as a register has reals.
 template <typename T>
 inline Vec read(const T* p) {
   return load_as_float(p);
@@ -64,7 +64,7 @@ inline void write(BFloat16* p, Vec v) {
   typedef std::uint32_t Bits __attribute__((vector_size(HM_SIMD_BYTES)));
   typedef std::uint16_t Upper __attribute__((vector_size(HM_SIMD_BYTES / 2)));
   const Bits bits = (Bits)v;
-  // As from_real<BFloat16>.
+  // This rounds as from_real<BFloat16> does.
   const Bits rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
   const Upper upper = __builtin_convertvector(v == v ? rounded : bits >> 16 | 0x40, Upper);
   std::memcpy(p, &upper, sizeof(upper));

@@ -14,7 +14,7 @@ namespace pyharmony {
 namespace {
 
 #ifdef HM_SIMD_X86
-// __builtin_cpu_supports of Clang 16 has no name for it.
+// Returns whether there is F16C: __builtin_cpu_supports of Clang 16 has no name for it.
 bool has_f16c() {
   unsigned a, b, c, d;
   return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
@@ -24,7 +24,7 @@ bool has_f16c() {
 SimdLevel best_level() {
 #ifdef HM_SIMD_X86
   __builtin_cpu_init();
-  // The sets of x86-64-v4 and x86-64-v3 that the copies are compiled for.
+  // These are the sets of x86-64-v4 and x86-64-v3, which the copies are compiled for.
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl")) {

@@ -7,19 +7,19 @@
 //
 //   namespace pyharmony::HM_SIMD_NS { void blur(const BlurParams& params) { ... } }
 //
-// declares one entry point; HM_SIMD_DECLARE(void blur(const BlurParams&)) in the op's header
-// declares all of its copies and HM_SIMD_CALL(blur, params) calls the right one.
+// declares one entry point. In the op's header, HM_SIMD_DECLARE(void blur(const BlurParams&))
+// declares all of its copies, and HM_SIMD_CALL(blur, params) calls the right one.
 #pragma once
 
 namespace pyharmony {
 
 enum class SimdLevel : int { kBaseline, kAvx2, kAvx512 };
 
-// The best level of this processor, or a lower one that PYHARMONY_SIMD (baseline, avx2,
-// avx512) or set_simd_level asks for.
+// Returns the best level of this CPU, or a lower one that PYHARMONY_SIMD (baseline, avx2, avx512)
+// or set_simd_level asks for.
 SimdLevel simd_level();
 const char* simd_level_name(SimdLevel level);
-// Throws std::invalid_argument for a level that this build or processor does not have.
+// Throws std::invalid_argument for a level that this build or CPU does not have.
 void set_simd_level(const char* name);
 
 }  // namespace pyharmony

@@ -1,7 +1,7 @@
 // Checks that print the values they were given.
 //
-// The message is built only when the check fails. bindings/ turns std::invalid_argument
-// into ValueError and std::bad_alloc into MemoryError.
+// The message is built only when the check fails. bindings/ turns std::invalid_argument into
+// ValueError and std::bad_alloc into MemoryError.
 #pragma once
 
 #include <sstream>
@@ -19,7 +19,7 @@ template <typename... Parts>
 
 }  // namespace pyharmony
 
-// HM_CHECK(mask.shape[0] == height, "mask: height ", mask.shape[0], ", expected ", height);
+// Use: HM_CHECK(mask.shape[0] == height, "mask: height ", mask.shape[0], ", expected ", height);
 #define HM_CHECK(condition, ...)                      \
   do {                                                \
     if (!(condition)) ::pyharmony::fail(__VA_ARGS__); \

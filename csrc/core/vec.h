@@ -41,8 +41,7 @@ inline void store(float* p, Vec v) {
   *reinterpret_cast<Vec*>(__builtin_assume_aligned(p, HM_SIMD_BYTES)) = v;
 }
 
-// Past the caches, for what is not read again soon. end_stream() comes before other threads read
-// it.
+// Stores past the caches what is not read again soon. Call end_stream() before other threads read.
 inline void stream(float* p, Vec v) {
 #if HM_SIMD_BYTES == 64
   _mm512_stream_ps(p, v);
@@ -61,7 +60,7 @@ inline void end_stream() {
 #endif
 }
 
-// a * b + c
+// Returns a * b + c.
 inline Vec fma(Vec a, Vec b, Vec c) {
 #if HM_SIMD_BYTES == 64
   return _mm512_fmadd_ps(a, b, c);
@@ -113,7 +112,7 @@ inline Vec extract(Vec low, Vec high, std::integer_sequence<int, kIndex...>) {
 }
 }  // namespace detail
 
-// The vector that starts kFirst elements into `low` and goes on in `high`; 0 <= kFirst <= kLanes.
+// Returns the vector from element kFirst of `low` on into `high`; 0 <= kFirst <= kLanes.
 template <int kFirst>
 inline Vec extract(Vec low, Vec high) {
   if constexpr (kFirst == 0) return low;
@@ -130,7 +129,7 @@ inline Vec load_as_float(const T* p) {
   return v;
 }
 
-// Integers: rounded half to even and held in the type's range, NaN as 0. Floats: converted.
+// Integers are rounded half to even and held in the type's range, NaN as 0; floats are converted.
 template <typename T>
 inline void store_from_float(T* p, Vec v) {
   for (int i = 0; i < kLanes; ++i) p[i] = from_real<T>(static_cast<float>(v[i]));
@@ -207,7 +206,7 @@ inline void store_from_float(Half* p, Vec v) {
 }
 #endif
 
-// n elements; the last vector overlaps the one before it.
+// Converts n elements; the last vector overlaps the one before it.
 template <typename T>
 inline void convert_to_float(const T* in, std::int64_t n, float* out) {
   std::int64_t i = 0;

@@ -1,11 +1,11 @@
-// Copies from global to shared memory that go on beside the threads: cp.async from sm_80 on, loads
+// Copies from global to shared memory that run beside the threads: cp.async from sm_80 on, loads
 // and stores before.
 //
 //   async_copy<16>(shared, global);                 4, 8 or 16 bytes, both aligned to them
 //   async_copy_or_zero<16>(shared, global, inside);
-//   async_commit();                                 what was asked for since is a group
-//   async_wait<1>();                                until at most one group is on its way
-//   HM_SYNC();                                      and the other threads see it too
+//   async_commit();                                 makes a group of the copies since the last
+//   async_wait<1>();                                waits until at most one group is under way
+//   HM_SYNC();                                      shows the copies to the other threads
 #pragma once
 
 #include <type_traits>
@@ -20,7 +20,7 @@ namespace pyharmony::device {
 #define HM_ASYNC_COPY 1
 #endif
 
-// `valid` bytes are copied, all or none; the others become zero.
+// Copies `valid` bytes, all or none; the others become zero.
 template <int bytes>
 __device__ __forceinline__ void async_copy_part(void* shared, const void* global, int valid) {
   static_assert(bytes == 4 || bytes == 8 || bytes == 16);
@@ -78,7 +78,7 @@ __device__ __forceinline__ void async_copy(void* shared, const void* global) {
   async_copy_part<bytes>(shared, global, bytes);
 }
 
-// `global` has to be an address of the array even where nothing is read.
+// Copies where `inside`, else writes zeros. `global` must be an address of the array even so.
 template <int bytes>
 __device__ __forceinline__ void async_copy_or_zero(void* shared, const void* global, bool inside) {
   async_copy_part<bytes>(shared, global, inside ? bytes : 0);

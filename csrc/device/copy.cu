@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// Consecutive threads take what lies side by side in `to`: channels or columns.
+// Copies; consecutive threads take what lies side by side in `to`: channels or columns.
 __global__ void __launch_bounds__(kThreads) copy_kernel(ImageBatch from, ImageBatch to) {
   const std::int64_t row = std::int64_t(to.width) * to.channels;
   const std::int64_t i = std::int64_t(blockIdx.x) * kThreads + threadIdx.x;

@@ -7,11 +7,11 @@
 
 namespace pyharmony::device {
 
-// from and to [N, H, W, C] of one shape, any strides and dtypes but float64; values are converted
+// Copies [N, H, W, C] to the same shape; any strides and dtypes but float64. Values are converted
 // as results are. Memory without gaps is copied as it is.
 void launch_copy(const ArrayView& from, const ArrayView& to, cudaStream_t stream);
 
-// Of its kernel, which tells whether a device has code: each file of kernels is compiled alike.
+// The kernel's address tells whether a device has code: all files of kernels are built alike.
 const void* copy_kernel_address();
 
 }  // namespace pyharmony::device

@@ -1,4 +1,4 @@
-// Images in the memory of a device, as kernels see them.
+// Images in the memory of a device, in the form that kernels read and write.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace pyharmony::device {
 
-// A batch of images [N, H, W, C], or of planes [N, H, W] with one channel; strides in elements.
+// A batch of images [N, H, W, C], or of planes [N, H, W] with one channel; strides are in elements.
 // A batch stride of zero repeats one image for all.
 struct ImageBatch {
   void* data = nullptr;
@@ -23,7 +23,7 @@ struct ImageBatch {
   HM_HOST_DEVICE bool exists() const { return data != nullptr; }
 };
 
-// views are [N, H, W, C], or planes [N, H, W]; `name` is for the message of a wrong one.
+// Checks a view [N, H, W, C], or planes [N, H, W]; `name` is for the message about a wrong one.
 inline ImageBatch as_image_batch(const ArrayView& a, const char* name, bool plane = false) {
   const int dims = plane ? 3 : 4;
   HM_CHECK(a.ndim == dims, name, ": ", a.ndim, " dimensions, expected ",
@@ -54,7 +54,7 @@ __device__ __forceinline__ std::int64_t offset(const ImageBatch& image, int n, i
          c * image.channel_stride;
 }
 
-// The value at an offset, in the image's native unit (uint8: 0 to 255; bool: 0 or 1).
+// Returns the value at an offset, in the image's native unit (uint8: 0 to 255; bool: 0 or 1).
 __device__ __forceinline__ float load_value(const void* data, DType dtype, std::int64_t at) {
   switch (dtype) {
     case DType::kBool: return static_cast<const std::uint8_t*>(data)[at] != 0 ? 1.0f : 0.0f;
@@ -63,7 +63,7 @@ __device__ __forceinline__ float load_value(const void* data, DType dtype, std::
     case DType::kFloat16: return __half2float(static_cast<const __half*>(data)[at]);
     case DType::kFloat32: return static_cast<const float*>(data)[at];
     case DType::kFloat64: return static_cast<float>(static_cast<const double*>(data)[at]);
-    case DType::kBFloat16: break;  // not of images
+    case DType::kBFloat16: break;  // never in images
   }
   return 0.0f;
 }
@@ -73,12 +73,12 @@ __device__ __forceinline__ float load_value(const ImageBatch& image, int n, int 
   return load_value(image.data, image.dtype, offset(image, n, y, x, c));
 }
 
-// The value that stands for 1.0 in a mask of this type.
+// Returns the value that stands for 1.0 in a mask of this type.
 __host__ __device__ __forceinline__ float mask_range(DType dtype) {
   return dtype == DType::kUInt8 ? 255.0f : dtype == DType::kUInt16 ? 65535.0f : 1.0f;
 }
 
-// A mask in [0, 1]. What is above zero stays above zero, halved too.
+// Returns a mask's value in [0, 1]. A value above zero stays above zero, even when it is halved.
 __device__ __forceinline__ float load_mask(const ImageBatch& mask, int n, int y, int x) {
   const float value = load_value(mask, n, y, x);
   if (mask.dtype == DType::kFloat64 || mask.dtype == DType::kFloat32) {
@@ -91,7 +91,7 @@ __device__ __forceinline__ float load_mask(const ImageBatch& mask, int n, int y,
   return value / mask_range(mask.dtype);
 }
 
-// Integers: rounded half to even and held in the type's range. Floats: converted, never clipped.
+// Stores: integers rounded half to even and held in the type's range; floats never clipped.
 __device__ __forceinline__ void store_value(void* data, DType dtype, std::int64_t at, float value) {
   switch (dtype) {
     case DType::kBool:
@@ -117,13 +117,13 @@ __device__ __forceinline__ void store_value(const ImageBatch& image, int n, int 
 
 #endif
 
-// Half-sample mirroring of an index that is at most n beyond either border.
+// Mirrors an index that is at most n beyond either border, half-sample.
 HM_HOST_DEVICE inline int mirror_once(int i, int n) {
   if (i < 0) i = -1 - i;
   return i < n ? i : 2 * n - 1 - i;
 }
 
-// The same for any index.
+// Mirrors any index, half-sample.
 HM_HOST_DEVICE inline int mirror(int i, int n) {
   const int period = 2 * n;
   i %= period;

@@ -1,15 +1,14 @@
-// The CUDA that kernels are written in: under nvcc CUDA itself, under g++ the emulator.
+// The CUDA language of the kernels: under nvcc it is CUDA itself, under g++ the emulator.
 //
 //   HM_LAUNCH((kernel<T, 3>), grid, block, smem_bytes, stream, args...)   throws DeviceFailure
-//   HM_MAX_DYN_SMEM((kernel<T, 3>), kMost)   before a launch with more than 48 KB: the most that
-//   any
-//                                            launch of this kernel asks for, a constant
+//   HM_MAX_DYN_SMEM((kernel<T, 3>), kMost)   comes before a launch with more than 48 KB: kMost is
+//                                            a constant, the most of any launch of this kernel
 //   HM_DYN_SMEM(T, name)                     T* name, the dynamic shared memory of the block
 //   HM_SYNC(), HM_SYNCWARP(mask)             barriers of the block and of the warp
-//   HM_SYNC_OR(predicate)                    the same; whether any thread's predicate holds
+//   HM_SYNC_OR(predicate)                    block barrier that returns whether any predicate holds
 //
-// Host code that a plain compiler builds sees the parameters of kernels, no kernels: HM_KERNELS is
-// not defined there.
+// Host code that a plain compiler builds sees the parameters of kernels, but no kernels: HM_KERNELS
+// is not defined there.
 #pragma once
 
 #if defined(__CUDACC__)
@@ -32,8 +31,8 @@
     kernel<<<(grid), (block), (smem), (stream)>>>(__VA_ARGS__); \
     ::pyharmony::device::check(cudaGetLastError(), #kernel);    \
   } while (false)
-// The limit belongs to the kernel on the device, for all threads of the process: a value of this
-// launch's own would refuse the larger launch of another thread.
+// The limit belongs to the kernel on the device, for all threads of the process: if each launch set
+// its own, it would refuse the larger launch of another thread.
 #define HM_MAX_DYN_SMEM(kernel, most)                                                        \
   do {                                                                                       \
     constexpr int hm_most_ = static_cast<int>(most);                                         \

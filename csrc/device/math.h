@@ -1,4 +1,4 @@
-// Small functions of integers for kernels and the host code around them.
+// Small functions on integers for kernels and the host code around them.
 #pragma once
 
 #include "device/launch.h"
@@ -10,8 +10,8 @@ HM_HOST_DEVICE constexpr int larger(int a, int b) { return a > b ? a : b; }
 
 #if HM_KERNELS
 
-// The value, of which the compiler does not know that it is the same in every round of a loop: what
-// follows from it is computed where it is used and does not occupy registers from round to round.
+// Returns the value, but the compiler does not know that it is the same in every round of a loop.
+// What depends on it is then computed where it is used and occupies no register between rounds.
 __device__ __forceinline__ int anew(int value) {
   asm volatile("" : "+r"(value));
   return value;

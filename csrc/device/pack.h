@@ -1,4 +1,4 @@
-// Values side by side in memory, read and written at once: up to 16 bytes by one instruction.
+// Values side by side in memory that one instruction reads or writes: up to 16 bytes.
 #pragma once
 
 #include "device/launch.h"

@@ -12,7 +12,7 @@ struct Sum {
   }
 };
 
-// NaN wins, so that it is seen.
+// The maximum of a NaN and a number is NaN, so that it is seen.
 struct Max {
   template <typename T>
   __device__ __forceinline__ T operator()(T a, T b) const {
@@ -29,8 +29,8 @@ __device__ __forceinline__ T warp_reduce(T value, Op op) {
   return value;
 }
 
-// Of all threads of a block of kThreads, a multiple of 32, in x; the result is that of thread 0.
-// `scratch` [kThreads / 32] is shared memory that nobody else uses until the next HM_SYNC().
+// Reduces over all threads of a block of kThreads, a multiple of 32, in x. The result is in thread
+// 0. `scratch` [kThreads / 32] is shared memory that nobody else uses until the next HM_SYNC().
 template <int kThreads, typename T, typename Op>
 __device__ __forceinline__ T block_reduce(T value, Op op, T* scratch) {
   static_assert(kThreads % 32 == 0 && kThreads <= 1024);

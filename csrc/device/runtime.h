@@ -1,4 +1,4 @@
-// Devices, their memory and streams, as far as the bindings need them.
+// Devices, their memory and streams for the bindings.
 #pragma once
 
 #include <driver_types.h>
@@ -10,17 +10,17 @@
 
 namespace pyharmony::device {
 
-// bindings/ turns it into DeviceError.
+// A failure that bindings/ turns into DeviceError.
 struct DeviceFailure : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// bindings/ turns it into OutOfMemory.
+// A failure that bindings/ turns into OutOfMemory.
 struct DeviceMemoryFailure : DeviceFailure {
   using DeviceFailure::DeviceFailure;
 };
 
-// Throws DeviceFailure: what was done, and the runtime's words.
+// Throws DeviceFailure with what was done and the runtime's words.
 void check(cudaError_t error, const char* what);
 
 struct Properties {
@@ -30,19 +30,19 @@ struct Properties {
 };
 
 int count();           // 0 without a driver; never throws
-std::string status();  // "" where there is a driver with a device, else why not
-// "" where kernels of this build run on a device, else why not. A device without memory left, or
-// that another process has for itself, counts as one they run on: calls say so, and the next may
-// succeed.
+std::string status();  // "" if there is a driver with a device, else why not
+// Returns "" if kernels of this build run on a device, else why not. A device without memory left,
+// or that another process has for itself, counts as one they run on: calls report that, and the
+// next may succeed.
 std::string status_of(int device);
-int current_device();                     // of the calling thread
+int current_device();                     // for the calling thread
 int runtime_version(), driver_version();  // 13000; 0 without a driver
 Properties properties(int device);
-std::vector<std::string> architectures();  // what was compiled: "90-real", "75-virtual", ...
+std::vector<std::string> architectures();  // the compiled ones: "90-real", "75-virtual", ...
 
 // Makes a device the current one for its lifetime; a negative one changes nothing. A thread whose
-// device has no context yet is left where it was put, since going back would make one: hundreds of
-// megabytes on a device that nobody uses. `current_device` names that device all the same.
+// earlier device has no context stays on the new one, since going back would make a context:
+// hundreds of megabytes, unused. `current_device` names the earlier device all the same.
 class Guard {
  public:
   explicit Guard(int device);
@@ -54,19 +54,19 @@ class Guard {
   int before_ = -1;
 };
 
-// The device that memory belongs to; -1: none.
+// Returns the device that memory belongs to; -1: none.
 int device_of(const void* pointer);
-// What is put on `later` from now on begins after what is on `earlier` now.
+// Makes later work on `later` begin after what is on `earlier` so far.
 void order(cudaStream_t earlier, cudaStream_t later);
 bool is_capturing(cudaStream_t stream);
 
-// From a pool of this module's on the current device, which keeps up to kKeptBytes for later calls.
+// Allocates from a pool of the current device that keeps up to kKeptBytes for later calls.
 constexpr std::size_t kKeptBytes = std::size_t(1) << 30;
 void* allocate(std::size_t bytes, cudaStream_t stream);
 void release(void* pointer, cudaStream_t stream) noexcept;
-void give_back();  // what the pool of the current device keeps
+void give_back();  // frees what the pool of the current device keeps
 void copy_in(void* device, const void* host, std::size_t bytes, cudaStream_t stream);
-// Within the device.
+// Copies within the device.
 void copy_on(void* to, const void* from, std::size_t bytes, cudaStream_t stream);
 void copy_out(void* host, const void* device, std::size_t bytes, cudaStream_t stream);
 void fill_zero(void* device, std::size_t bytes, cudaStream_t stream);

@@ -12,15 +12,15 @@
 namespace pyharmony::device {
 namespace {
 
-// A function of the driver, which the runtime has loaded; null without one. The runtime has nothing
-// that tells of a device whether it has a context without making one.
+// Returns a function of the driver, which the runtime has loaded; null without one. The runtime
+// itself cannot tell whether a device has a context without making one.
 template <typename Function>
 Function driver_function(const char* name) {
   void* driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
   return driver == nullptr ? nullptr : reinterpret_cast<Function>(dlsym(driver, name));
 }
 
-// Where there is no telling, it has one.
+// Returns whether a device has a context, and true where that cannot be told.
 bool has_context(int device) {
   static const auto get = driver_function<int (*)(int*, int)>("cuDeviceGet");
   static const auto state =
@@ -37,8 +37,8 @@ int runtime_device() {
   return device;
 }
 
-// The device's default pool gives everything back at each synchronisation, as NumPy calls end with
-// one, and the next call maps it again. Its threshold is the whole process's: this pool is our own.
+// Returns our own pool: the device's default pool gives everything back at each synchronisation, as
+// NumPy calls end with one, and the next call maps it again. Its threshold is process-wide.
 cudaMemPool_t pool_of(int device) {
   static std::mutex mutex;
   static std::map<int, cudaMemPool_t> pools;
@@ -59,7 +59,7 @@ cudaMemPool_t pool_of(int device) {
   return pools[device] = pool;
 }
 
-// The device that this thread is to be on, where a Guard has left it on another one.
+// The device that this thread should be on, where a Guard has left it on another one.
 struct Left {
   int wanted = -1, on = -1;
 };
@@ -69,7 +69,7 @@ thread_local Left left;
 
 void check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
-  cudaGetLastError();  // it would be reported again by the next call
+  cudaGetLastError();  // the next call would report it again
   const std::string message = std::string(what) + ": " + cudaGetErrorString(error);
   if (error == cudaErrorMemoryAllocation) throw DeviceMemoryFailure(message);
   throw DeviceFailure(message);
@@ -95,7 +95,7 @@ std::string status() {
 std::string status_of(int device) {
   try {
     const Guard guard(device);
-    // Loads the kernel, without a launch.
+    // This loads the kernel, without a launch.
     cudaFuncAttributes attributes;
     const cudaError_t error = cudaFuncGetAttributes(&attributes, copy_kernel_address());
     if (error == cudaSuccess) return "";

@@ -1,4 +1,4 @@
-// The elements of layers' tensors in the memory of a device: float, __half and bfloat16, as floats.
+// The elements of layers' tensors in the memory of a device, as floats: float, __half and bfloat16.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ __device__ __forceinline__ float to_float(BFloat16 value) {
   return __uint_as_float(static_cast<unsigned>(value.bits) << 16);
 }
 
-// Rounded half to even.
+// Rounds half to even.
 template <typename T>
 __device__ __forceinline__ T from_float(float value);
 template <>
@@ -36,7 +36,7 @@ __device__ __forceinline__ BFloat16 from_float<BFloat16>(float value) {
   return BFloat16{static_cast<std::uint16_t>(value == value ? rounded : (bits >> 16) | 0x40u)};
 }
 
-// Calls fn(TypeTag<T>{}) for a tensor that kernels take.
+// Calls fn(TypeTag<T>{}) for the element type of a tensor that kernels take.
 template <typename Fn>
 inline decltype(auto) dispatch_tensor(DType dtype, const char* name, Fn&& fn) {
   switch (dtype) {

@@ -38,8 +38,8 @@ struct Access {
   const void* pc = nullptr;
 };
 
-// The part of a block's accesses that somebody knows to be over: all before the barrier number
-// `epoch`, and those of lanes up to a clock.
+// The part of a block's accesses that are known to be over: all before the barrier number `epoch`,
+// and those of lanes up to a clock.
 struct Point {
   std::uint32_t epoch = 0;
   std::map<unsigned, std::array<std::uint32_t, 32>> clocks;  // by warp
@@ -50,7 +50,7 @@ struct Point {
     return warp != clocks.end() && a.clock <= warp->second[a.thread % 32];
   }
 };
-// What a fence makes known, and the atomics after it that made it known.
+// The accesses that a fence makes known, and the atomics after it that made it known.
 struct Points {
   Point all, atomics;
 };
@@ -60,22 +60,22 @@ using ViewPointer = std::shared_ptr<const View>;
 // A lane's clock counts the warp barriers and fences that it has passed.
 struct Lane {
   std::uint32_t clock = 1;
-  std::array<std::uint32_t, 32> seen{};  // clocks of its warp that are over for it
-  // What a fence of this thread, or of one before a common barrier, lets an atomic publish; what
-  // atomics have brought and no fence has taken in yet; what fences have taken in.
+  std::array<std::uint32_t, 32> seen{};  // the clocks of its warp that are over for it
+  // The views that an atomic may publish after a fence of this thread or of one before a common
+  // barrier; those that atomics brought and no fence took in yet; those that fences took in.
   ViewPointer released, pending, acquired;
 };
 
-// Enough to find a race with any of many: two accesses of different warps where there are such.
+// Two accesses, of different warps if there are such: enough to find a race with any of many.
 struct History {
   Access writes[2], reads[2];
 };
 
-// Of four bytes, together or one by one.
+// The accesses to four bytes, together or one by one.
 struct Cell {
   History history;
   std::unique_ptr<std::array<History, 4>> bytes;
-  std::uint32_t written_by = 0;  // the block that `written` is of
+  std::uint32_t written_by = 0;  // the block that `written` belongs to
   std::uint8_t written = 0;      // bytes of shared memory that have a value
 };
 
@@ -89,7 +89,7 @@ struct Page {
 struct Memory {
   Address end = 0;
   bool initialised = true;
-  std::vector<bool> written;  // bytes, where it is not
+  std::vector<bool> written;  // one for each byte, if it is not
 };
 
 struct Range {
@@ -111,7 +111,7 @@ struct Found {
   std::uint64_t count = 0;
 };
 
-// The lanes of a warp at the n-th time that they come to an instruction.
+// The lanes of a warp at the n-th time that they reach an instruction.
 struct Request {
   Address address[32];
   std::uint16_t bytes[32];
@@ -126,7 +126,7 @@ struct Count {
 
 struct State {
   bool checking = true, counting = false;
-  std::uint32_t serial = 0, first_serial = 1;  // of the block; of the launch's first one
+  std::uint32_t serial = 0, first_serial = 1;  // number of the block; of the launch's first one
   std::uint32_t epoch = 0;
   LaunchInfo launch;
   BlockInfo block{};
@@ -152,7 +152,7 @@ State& state() {
   return s;
 }
 
-std::mutex state_mutex;  // launches and questions; callbacks are inside of a launch
+std::mutex state_mutex;  // guards launches and questions; callbacks run inside a launch
 thread_local bool in_kernel = false;
 thread_local bool active = false;
 
@@ -292,7 +292,7 @@ void check_history(State& s, History& h, const Now& now) {
   }
 }
 
-// `bytes`: which of the four of a word.
+// Checks an access to a word; `bytes` says which of its four.
 void check_word(State& s, Address word, unsigned bytes, const Now& now) {
   Cell& cell = cell_of(s, word);
   if (now.shared) {
@@ -323,7 +323,7 @@ void check_word(State& s, Address word, unsigned bytes, const Now& now) {
   }
 }
 
-// The registered memory that holds an address.
+// Returns the registered memory that holds an address.
 std::pair<const Address, Memory>* memory_at(State& s, Address a) {
   if (s.last_memory != nullptr && a >= s.last_memory->first && a < s.last_memory->second.end) {
     return s.last_memory;
@@ -340,7 +340,7 @@ bool in_any(const std::vector<Range>& ranges, Address first, Address last) {
                      [&](const Range& r) { return r.holds(first) && r.holds(last); });
 }
 
-// Whether global memory may be used so; checks that it has a value.
+// Returns whether global memory may be used in this way; checks that it has a value.
 bool check_global(State& s, Address a, std::size_t bytes, bool write, bool atomic, const void* pc) {
   const Address last = a + bytes - 1;
   if (auto* found = memory_at(s, a); found != nullptr && last < found->second.end) {
@@ -419,7 +419,7 @@ void finish_requests(State& s) {
   s.times.clear();
 }
 
-// `flags` of Flag; the caller has made sure that a kernel runs.
+// Notes an access with `flags` of Flag; the caller has made sure that a kernel runs.
 void note(State& s, const void* p, std::size_t bytes, bool write, unsigned flags, const void* pc) {
   const Address a = address_of(p);
   if (s.block.stacks->holds(p)) {
@@ -465,7 +465,7 @@ void note(State& s, const void* p, std::size_t bytes, bool write, unsigned flags
   if (s.counting) count_request(s, a, bytes, write, shared, pc);
 }
 
-// All that the current thread knows to be over, with its own accesses up to now.
+// Returns all that the current thread knows to be over, with its own accesses so far.
 Point own_point(State& s) {
   const Thread& me = *current;
   Lane& lane = s.lanes[me.linear];
@@ -477,7 +477,7 @@ Point own_point(State& s) {
   return point;
 }
 
-// Atomics and volatile accesses: what they bring, and what they hand on.
+// Takes in what an atomic or volatile access brings, and publishes what it hands on.
 void synchronise(State& s, Address a, bool brings, bool hands_on, bool replaces) {
   Lane& lane = s.lanes[current->linear];
   if (brings && !s.published.empty()) {
@@ -497,7 +497,7 @@ void synchronise(State& s, Address a, bool brings, bool hands_on, bool replaces)
   }
 }
 
-// The callbacks: nothing but kernels is looked at.
+// Handles the callbacks; it checks only kernels.
 void callback(const void* p, std::size_t bytes, bool write, unsigned flags, const void* pc) {
   if (!in_kernel || bytes == 0) return;
   in_kernel = false;
@@ -653,7 +653,7 @@ void begin_async(const void* p, std::size_t bytes, const void* pc) {
   if (active) note(state(), p, bytes, true, kAsync, pc);
 }
 
-// From here on it is as if the thread had written them now.
+// The copies count from here on as if the thread had written them at this point.
 void end_async(const void* p, std::size_t bytes, const void* pc) {
   if (!active) return;
   State& s = state();
@@ -686,7 +686,7 @@ std::vector<Report> reports() {
     if (key.other != nullptr) pcs.push_back(key.other);
   }
   locate_all(pcs);
-  // Instantiations and unrolled copies of one line are one report.
+  // Instantiations and unrolled copies of one line make one report.
   std::map<std::tuple<std::string, std::string, std::string, int, std::string, int>, Report> all;
   for (const auto& [key, found] : state().found) {
     const Line line = locate(key.pc);
@@ -869,7 +869,7 @@ HM_HOST_ATOMIC_(8)
 HM_HOST_ATOMIC_(32)
 HM_HOST_ATOMIC_(64)
 
-// The compiler makes calls of larger copies, and does not tell of them (-Wl,--wrap).
+// The compiler turns larger copies into calls and does not report them (-Wl,--wrap).
 void* __real_memcpy(void* to, const void* from, std::size_t n);
 void* __real_memmove(void* to, const void* from, std::size_t n);
 void* __real_memset(void* to, int value, std::size_t n);

@@ -1,7 +1,7 @@
-// Races, barriers, initialisation and bounds: what each access of a kernel is checked for.
+// Checks each access of a kernel for races, barriers, initialisation and bounds.
 //
 // Kernels are compiled with -fsanitize=thread, whose callbacks are defined here; its runtime is not
-// linked. Without HM_EMULATOR_CHECK all of it is nothing.
+// linked. Without HM_EMULATOR_CHECK there are no checks.
 #pragma once
 
 #include <cstddef>
@@ -28,24 +28,24 @@ struct BlockInfo {
   const Stacks* stacks;
 };
 
-// An access that is wrong, and the earlier one that it is wrong with, where there is one.
+// A wrong access, and the earlier one that it conflicts with, where there is one.
 struct Report {
   std::string kind, space, kernel, message;
-  std::string file, other_file, frames, other_frames;  // frames: as in Line
+  std::string file, other_file, frames, other_frames;  // frames: see Line
   int line = 0, other_line = 0;
   uint3 block{}, thread{}, other_thread{};
   std::uint64_t count = 0;
 };
 
-// What the warps asked for at a line, on average over their requests.
+// The accesses of the warps at a line, on average over their requests.
 struct AccessSite {
   std::string kernel, space, file;
   int line = 0;
   bool write = false;
   std::uint64_t requests = 0;
   double lanes = 0;
-  double sectors = 0, ideal_sectors = 0;  // of 32 bytes
-  double ways = 0, ideal_ways = 0;        // of the 32 banks of shared memory
+  double sectors = 0, ideal_sectors = 0;  // sectors of 32 bytes
+  double ways = 0, ideal_ways = 0;        // accesses to one of the 32 banks of shared memory
 };
 
 #if HM_EMULATOR_CHECK
@@ -66,7 +66,7 @@ void atomic(const void* p, std::size_t bytes, const void* pc);
 void begin_async(const void* p, std::size_t bytes, const void* pc);
 void end_async(const void* p, std::size_t bytes, const void* pc);
 
-// While one lives, accesses are the emulator's own.
+// While a Pause lives, accesses are the emulator's own.
 class Pause {
  public:
   Pause();
@@ -78,12 +78,12 @@ class Pause {
 void set_checking(bool on);
 void set_counting(bool on);
 std::vector<Report> reports();
-std::size_t report_count();  // of instructions; quicker than the reports
+std::size_t report_count();  // counted by instruction; quicker than the reports
 void clear_reports();
 std::vector<AccessSite> access_sites();
 void clear_access_sites();
 
-// Memory that kernels may use. What is not initialised has to be written before it is read.
+// Adds memory that kernels may use. If it is not initialised, it must be written before it is read.
 void register_memory(const void* p, std::size_t bytes, bool initialised);
 void forget_memory(const void* p);
 void register_view(const void* p, std::size_t bytes);

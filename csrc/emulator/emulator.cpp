@@ -27,14 +27,14 @@ thread_local Thread* current;
 
 namespace {
 
-// Launches as CUDA allows them.
+// The launches that CUDA allows.
 constexpr unsigned kMaxBlock = 1024, kMaxBlockZ = 64, kMaxGridYZ = 65535;
 constexpr unsigned kMaxGridX = (1u << 31) - 1;
 constexpr std::size_t kDefaultShared = 48 << 10, kMaxShared = 227 << 10;
 
 enum class State : std::uint8_t { kFresh, kReady, kAtBlock, kAtWarp, kDone };
 
-// Why a thread waits: at a line, or at the call with this return address.
+// The place where a thread waits: a line, or the call with this return address.
 struct Wait {
   Place place = {nullptr, 0};
   const void* pc = nullptr;
@@ -42,8 +42,8 @@ struct Wait {
   const char* what = "";
 };
 
-// Lanes of one mask that meet. It leaves the list of open ones when the last arrives, and is free
-// again when the last has read.
+// A meeting of lanes of one mask. It leaves the list of open ones when the last arrives, and is
+// free again when the last has read.
 struct Exchange {
   unsigned mask = 0, needed = 0, arrived = 0, readers = 0, bytes = 0;
   Meeting kind = Meeting::kBarrier;
@@ -70,14 +70,14 @@ struct Copies {
   std::deque<std::vector<Copy>> groups;
 };
 
-// The same within a launch, so that threads of the machine do not count at one place.
+// The use of a site within a launch, so that threads of the machine do not count at one place.
 struct LocalUse {
   Site* site = nullptr;
   bool ignored = false;
   std::uint64_t count = 0;
 };
 
-// Splitmix: a block costs a few steps, not the set-up of a large generator.
+// Splitmix: a block costs a few steps and not the set-up of a large generator.
 struct Random {
   using result_type = std::uint64_t;
   std::uint64_t state = 0;
@@ -93,7 +93,7 @@ struct Random {
 
 struct Failure {
   std::string text;
-  std::vector<std::pair<std::string, Wait>> where;  // what is said before a place, the place
+  std::vector<std::pair<std::string, Wait>> where;  // words before a place, and the place
 };
 
 struct Block {
@@ -138,7 +138,7 @@ std::string& ignored_site() {
   return id;
 }
 
-// smooth_kernel of "(detail::smooth_kernel<T, 3>)".
+// Returns smooth_kernel for "(detail::smooth_kernel<T, 3>)".
 std::string kernel_name(const char* text) {
   std::string name = text;
   name.erase(std::remove_if(name.begin(), name.end(), [](char c) { return c == '(' || c == ' '; }),
@@ -148,7 +148,7 @@ std::string kernel_name(const char* text) {
   return scope == std::string::npos ? name : name.substr(scope + 2);
 }
 
-// Whether a barrier or wait is to be left out; counts that a thread has come to it.
+// Returns whether a barrier or wait is to be left out; counts that a thread has reached it.
 bool ignored(Place place, const char* kind) {
   Block& b = *block;
   if (b.last_use == nullptr || b.last_place.file != place.file || b.last_place.line != place.line) {
@@ -191,7 +191,7 @@ std::string text_of(const Wait& wait) {
   return out.str();
 }
 
-// Leaves the fibers where they are: nothing on their stacks is needed again.
+// Leaves the fibers where they are, as nothing on their stacks is needed again.
 [[noreturn]] void fail_block(std::string text,
                              std::vector<std::pair<std::string, Wait>> where = {}) {
   Block& b = *block;
@@ -213,7 +213,7 @@ std::string thread_text(unsigned t) {
   return out.str();
 }
 
-// What is said when no thread of a block can go on.
+// Describes why no thread of a block can go on.
 Failure deadlock() {
   Block& b = *block;
   Failure failure;
@@ -223,7 +223,7 @@ Failure deadlock() {
       << " of " << b.count << " threads wait for ever";
   failure.text = out.str();
   constexpr std::size_t kMost = 6;
-  std::map<std::pair<const void*, int>, std::pair<unsigned, unsigned>> groups;  // first, how many
+  std::map<std::pair<const void*, int>, std::pair<unsigned, unsigned>> groups;  // first, number
   for (unsigned t = 0; t < b.count; ++t) {
     if (b.state[t] == State::kDone) continue;
     const Wait& w = b.wait[t];
@@ -276,7 +276,7 @@ void park(State state) {
   current = me;
 }
 
-// Lets the thread that completed a meeting be no surer of its turn than the others.
+// Gives the thread that completed a meeting no better a chance of its turn than the others.
 void yield_after_waking() {
   Block& b = *block;
   if (the_seed == 0 || b.ready.empty()) return;
@@ -300,7 +300,7 @@ void wake(unsigned begin, unsigned end, Waits waits) {
   if (the_seed > 0) std::shuffle(b.ready.begin() + start, b.ready.end(), b.random);
 }
 
-// A stack that runs thread after thread until one of them has to wait: kernels without barriers
+// Runs thread after thread on one stack until one of them has to wait: kernels without barriers
 // cost no switches.
 void fiber_entry() {
   begin_fiber();
@@ -393,15 +393,15 @@ void leave(Exchange& e) {
   throw device::DeviceFailure(kernel_name(name) + ": " + what);
 }
 
-// cudaFuncAttributeMaxDynamicSharedMemorySize of each kernel: the last value that any thread has
-// set.
+// The value of cudaFuncAttributeMaxDynamicSharedMemorySize of each kernel: the last that any thread
+// has set.
 std::mutex shared_mutex;
 std::unordered_map<const void*, SharedLimit>& limits_of_kernels() {
   static std::unordered_map<const void*, SharedLimit> limits;
   return limits;
 }
 
-// Static shared memory as nvcc lays it out, by csrc/kernel_budgets.txt; g++ does not tell.
+// Returns static shared memory as nvcc lays it out, by csrc/kernel_budgets.txt; g++ cannot tell.
 std::size_t static_shared(const std::string& kernel) {
   static const std::map<std::string, std::size_t> all = [] {
     std::map<std::string, std::size_t> found;
@@ -476,7 +476,7 @@ void prepare(Block& b, const Launch& what) {
   }
   constexpr std::size_t kAlignment = 128;
   if (b.shared_bytes != what.shared_bytes || b.shared == nullptr) {
-    // Of the very size, so that AddressSanitizer knows its end.
+    // The size is exact, so that AddressSanitizer knows its end.
     b.shared_memory.reset(new unsigned char[what.shared_bytes + kAlignment]);
     const auto at = reinterpret_cast<std::uintptr_t>(b.shared_memory.get());
     b.shared = b.shared_memory.get() + (kAlignment - at % kAlignment);
@@ -719,7 +719,7 @@ void launch(const Launch& what) {
   check_launch(what);
   const auto blocks = std::int64_t(what.grid.x) * what.grid.y * what.grid.z;
   const unsigned seed = the_seed;
-  // The i-th block to run is (first + i * step) mod blocks, step and blocks without common factor.
+  // The i-th block to run is (first + i * step) mod blocks; step and blocks have no common factor.
   Random random{std::uint64_t(seed) * 0x2545f4914f6cdd1du};
   std::uint64_t first = 0, step = 1;
   if (seed > 0) {

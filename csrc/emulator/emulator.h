@@ -1,11 +1,11 @@
 // CUDA on the CPU: a fiber for each CUDA thread. For tests; never in a wheel. See docs/emulator.md.
 //
-// CUDA's own headers give the types; what the compiler of CUDA adds to the language is defined
-// here. A block runs on one thread of the machine; its threads start and wake in an order that
-// the seed permutes.
+// CUDA's own headers give the types; the extensions that CUDA's compiler adds to the language are
+// defined here. A block runs on one thread of the machine; its threads start and wake in an order
+// that the seed permutes.
 #pragma once
 
-// The vector types, and half and bfloat16 with their conversions on the host.
+// They give the vector types, and half and bfloat16 with their conversions on the host.
 #include <vector_types.h>
 
 #include <vector_functions.h>
@@ -49,12 +49,12 @@
 
 namespace pyharmony::emulator {
 
-// A kernel did what CUDA leaves undefined, or its threads wait for ever.
+// A kernel did what CUDA leaves undefined, or its threads wait forever.
 struct EmulatorFailure : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// What a CUDA thread knows of itself.
+// The coordinates and state of a CUDA thread.
 struct Thread {
   uint3 thread, block;
   dim3 block_size, grid_size;
@@ -64,7 +64,7 @@ struct Thread {
 extern thread_local Thread* current;
 
 #if HM_EMULATOR_CHECK
-// By value, so that the checker sees the kernel's accesses only.
+// They return values, so that the checker sees only the kernel's accesses.
 uint3 thread_index();
 uint3 block_index();
 dim3 block_size();
@@ -74,30 +74,30 @@ unsigned lane_index();
 inline unsigned lane_index() { return current->lane; }
 #endif
 
-// A line of the source.
+// A line of the source code.
 struct Place {
   const char* file;
   int line;
 };
 
-// What a barrier or a wait of a kernel is known by; `id` is kernel@file:line.
+// The identity of a kernel's barrier or wait; `id` is kernel@file:line.
 struct Site {
   std::string id, kernel, file, kind;
   int line;
-  std::uint64_t count;  // times that threads came to it
+  std::uint64_t count;  // how often threads came to it
   bool operator<(const Site& other) const;
 };
 
-int block_barrier(Place place, int predicate = 0);  // whether any thread's predicate holds
+int block_barrier(Place place, int predicate = 0);  // returns whether any thread's predicate holds
 void warp_barrier(unsigned mask, Place place);
 enum class Meeting : std::uint8_t { kBarrier, kShuffle, kBallot };
-// The value of lane `from` of those that the mask names.
+// Gives each lane the value of lane `from`, among the lanes that the mask names.
 void exchange(unsigned mask, const void* value, void* result, unsigned bytes, unsigned from);
 unsigned ballot(unsigned mask, bool predicate);
 void fence();
 
-// Copies that are due at the wait: `to` [bytes] holds the bytes of NaNs meanwhile. What lies
-// beyond the first `valid` bytes becomes zero.
+// Starts a copy that is due at the wait. `to` [bytes] holds the bytes of NaNs meanwhile. Those
+// beyond the first `valid` bytes become zero.
 void async_copy(void* to, const void* from, unsigned bytes, unsigned valid);
 void async_commit();
 void async_wait(unsigned groups_left, Place place);
@@ -105,7 +105,7 @@ void async_wait(unsigned groups_left, Place place);
 void* dynamic_shared();
 // Sets the kernel's limit, for launches of all threads, as cudaFuncSetAttribute does.
 void allow_shared(const void* kernel, std::size_t bytes, const char* name);
-// The limits that have been set, by the kernel's name and the address of its instantiation.
+// The limits that were set, by the kernel's name and the address of its instantiation.
 struct SharedLimit {
   std::string kernel;
   const void* address;
@@ -145,17 +145,17 @@ void launch(void (*kernel)(P...), const char* name, dim3 grid, dim3 block, std::
           &call, sizeof call});
 }
 
-// Ends the launch of the current thread: an access would do harm.
+// Ends the launch of the current thread where an access would do harm.
 [[noreturn]] void fail_access(const std::string& what, const void* pc);
 
-// 0: blocks and threads run in order.
+// A seed of 0 runs blocks and threads in order.
 void set_seed(unsigned seed);
-// The barriers and waits that have been reached, in the order of the sources.
+// Returns the barriers and waits that threads reached, in the order of the sources.
 std::vector<Site> sites();
-// Kernels go on as if the barrier or wait with this id were not there; "": none is ignored.
+// Makes kernels run as if the barrier or wait with this id were not there; "": none is ignored.
 void ignore_site(const std::string& id);
 
-// Atomic operations are the machine's.
+// Atomic operations are those of the machine.
 std::uint32_t begin_atomic(const std::uint32_t* address);
 std::uint64_t begin_atomic(const std::uint64_t* address);
 bool compare_exchange(std::uint32_t* address, std::uint32_t* before, std::uint32_t after);
@@ -214,7 +214,7 @@ using as_t = typename As<T>::type;
     ::pyharmony::emulator::allow_shared(reinterpret_cast<const void*>(kernel), hm_most_, #kernel); \
   } while (false)
 
-// ---- what the CUDA language has as functions ----------------------------------------------------
+// ---- functions that the CUDA language has -------------------------------------------------------
 
 template <typename T>
 __forceinline__ T hm_exchange(unsigned mask, T value, int from) {

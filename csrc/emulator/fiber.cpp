@@ -14,7 +14,7 @@
 
 extern "C" void hm_emulator_switch(void** save, void* load);
 
-// Keeps on the stack what a call must keep, changes the stack, and takes it back from there.
+// Saves on the stack what a call must keep, changes the stack, and restores it from there.
 #if defined(__x86_64__)
 asm(R"(
 .text
@@ -162,7 +162,7 @@ Context make_fiber(char* stack, std::size_t bytes, void (*entry)()) {
   context.bytes = bytes;
   void** sp = reinterpret_cast<void**>(stack + bytes);
 #if defined(__SANITIZE_ADDRESS__)
-  ASAN_UNPOISON_MEMORY_REGION(stack, bytes);  // frames that were left without a return
+  ASAN_UNPOISON_MEMORY_REGION(stack, bytes);  // It holds frames that never returned.
 #endif
 #if defined(__x86_64__)
   *--sp = nullptr;  // the address that entry would return to

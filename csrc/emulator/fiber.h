@@ -5,11 +5,11 @@
 
 namespace pyharmony::emulator {
 
-// Where a fiber, or the thread that started it, goes on.
+// The point where a fiber, or the thread that started it, continues.
 struct Context {
   void* sp = nullptr;
-  void* fake_stack = nullptr;  // of AddressSanitizer
-  char* stack = nullptr;       // lowest byte
+  void* fake_stack = nullptr;  // for AddressSanitizer
+  char* stack = nullptr;       // its lowest byte
   std::size_t bytes = 0;
 };
 
@@ -21,12 +21,12 @@ class Stacks {
   Stacks(const Stacks&) = delete;
   Stacks& operator=(const Stacks&) = delete;
 
-  void reserve(std::size_t count);  // at least; what was there is gone
+  void reserve(std::size_t count);  // makes at least `count`; their contents are lost
   std::size_t count() const { return count_; }
   char* stack(std::size_t i) const;
   static std::size_t bytes();
   bool holds(const void* p) const { return p >= memory_ && p < memory_ + size_; }
-  // The lowest and one past the highest byte of the stack that holds p.
+  // Finds the lowest and one past the highest byte of the stack that holds p.
   void bounds(const void* p, const char** begin, const char** end) const;
 
  private:
@@ -34,14 +34,14 @@ class Stacks {
   std::size_t size_ = 0, count_ = 0;
 };
 
-// The stack that the caller runs on; where it lies is for AddressSanitizer alone.
+// Returns the stack that the caller runs on; its address is for AddressSanitizer alone.
 Context this_thread();
-// A fiber that begins at entry; entry calls begin_fiber() first, and never returns.
+// Makes a fiber that begins at entry; entry calls begin_fiber() first, and never returns.
 Context make_fiber(char* stack, std::size_t bytes, void (*entry)());
 void begin_fiber();
-// Goes on at `to`; returns when somebody switches to `from`.
+// Continues at `to`; returns when somebody switches to `from`.
 void switch_to(Context& from, Context& to);
-// The same, for a fiber that nobody will switch to any more.
+// Continues at `to`, for a fiber that nobody will switch to any more.
 [[noreturn]] void leave_for(Context& to);
 
 }  // namespace pyharmony::emulator

@@ -1,4 +1,4 @@
-// The device runtime of the emulator: memory of the host, streams that are always done.
+// The device runtime of the emulator: host memory, and streams that are always done.
 #include "device/runtime.h"
 
 #include <cstdlib>
@@ -12,7 +12,7 @@
 
 namespace pyharmony::device {
 
-constexpr std::size_t kMemory = std::size_t(1) << 34;  // of the device, in bytes
+constexpr std::size_t kMemory = std::size_t(1) << 34;  // memory of the device, in bytes
 
 void check(cudaError_t error, const char* what) {
   if (error != cudaSuccess) throw DeviceFailure(std::string(what) + ": failed");
@@ -47,10 +47,10 @@ bool is_capturing(cudaStream_t) { return false; }
 
 namespace checker = emulator::checker;
 
-// Before and after each piece, so that what runs over its end meets no other.
+// The gap before and after each piece, so that what runs over its end meets no other.
 constexpr std::size_t kAlignment = 256;
 
-// What is read before it is written shows: the bytes are those of NaNs.
+// Fills memory with the bytes of NaNs, so that reading before writing shows.
 void* allocate(std::size_t bytes, cudaStream_t) {
   const std::size_t size = (bytes + 3 * kAlignment - 1) / kAlignment * kAlignment;
   auto* memory =

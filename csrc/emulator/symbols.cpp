@@ -22,7 +22,7 @@ std::map<const void*, Line>& known() {
   return lines;
 }
 
-// Of instructions of one file.
+// Looks up instructions of one file.
 void ask(const std::string& file, const std::map<std::uintptr_t, const void*>& pcs) {
   std::ostringstream command;
   command << "addr2line -a -i -e '" << file << "'" << std::hex;
@@ -34,7 +34,7 @@ void ask(const std::string& file, const std::map<std::uintptr_t, const void*>& p
   bool only_device = false;
   while (std::fgets(buffer, sizeof buffer, pipe) != nullptr) {
     const std::string text = buffer;
-    if (text.compare(0, 2, "0x") == 0) {  // the address, before its lines
+    if (text.compare(0, 2, "0x") == 0) {  // It is the address, before its lines.
       const auto at = pcs.find(std::strtoull(buffer, nullptr, 16));
       line = at != pcs.end() ? &known()[at->second] : nullptr;
       only_device = false;
@@ -74,12 +74,12 @@ void locate_all(const std::vector<const void*>& pcs) {
   for (const void* pc : pcs) {
     Dl_info info;
     if (!known().emplace(pc, Line()).second || dladdr(pc, &info) == 0) continue;
-    // The call, not what it returns to.
+    // The offset is that of the call, not of what it returns to.
     const auto offset =
         reinterpret_cast<std::uintptr_t>(pc) - reinterpret_cast<std::uintptr_t>(info.dli_fbase) - 1;
     files[info.dli_fname][offset] = pc;
   }
-  constexpr std::size_t kMost = 1000;  // a line of the shell
+  constexpr std::size_t kMost = 1000;  // fits a line of the shell
   for (const auto& [file, offsets] : files) {
     for (auto at = offsets.begin(); at != offsets.end();) {
       std::map<std::uintptr_t, const void*> some;

@@ -1,4 +1,4 @@
-// Checks of what the kernels are given, on the CPU and on devices.
+// Checks the arguments of the kernels, on the CPU and on devices.
 #include "ops/color_grid/color_grid.h"
 
 #include "core/checks.h"

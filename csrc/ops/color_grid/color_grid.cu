@@ -1,6 +1,6 @@
-// A block goes down the rows of a strip of columns. For each row it has in shared memory what
-// depends on the row alone: the columns of the grid that the strip needs, between two rows of the
-// grid. A pixel reads four nodes of it, and two knots of each channel's curves.
+// A block goes down the rows of a strip of columns. For each row, shared memory holds what depends
+// on the row alone: the columns of the grid that the strip needs, between two rows of the grid. A
+// pixel reads four nodes of it, and two knots of each channel's curves.
 #include <algorithm>
 #include <cstdint>
 
@@ -12,17 +12,17 @@ namespace {
 
 using namespace color_grid;
 
-constexpr int kThreads = 256, kLeastThreads = 32, kPixels = 4;  // of a thread
-constexpr int kTableBytes = 32 << 10;  // of a row's grid, at most: what any GPU has beside the rest
+constexpr int kThreads = 256, kLeastThreads = 32, kPixels = 4;  // kPixels: pixels of a thread
+constexpr int kTableBytes = 32 << 10;  // a row's grid at most: any GPU has it beside the rest
 constexpr int kEnoughBlocks = 1024, kMostRows = 8;
 constexpr std::int64_t kMaxBlocks = (std::int64_t(1) << 31) - 1;
 
 struct Params {
   ColorGridCall call;
-  int threads;         // of a block
-  int columns, rows;   // that it goes over
+  int threads;         // threads of a block
+  int columns, rows;   // columns and rows of a block
   int strips, bands;   // blocks of an image, across and down
-  int most_intervals;  // of a strip
+  int most_intervals;  // most intervals of a strip
   float columns_per_pixel;
 };
 
@@ -48,7 +48,7 @@ __device__ __forceinline__ Shared shared_of(const Params& p, unsigned char* memo
   return s;
 }
 
-// Of the columns of a strip: its intervals between centres, and the columns of the grid.
+// The columns of a strip: its intervals between centres, and its columns of the grid.
 struct Strip {
   int begin, end;  // pixels of the image
   int interval, last_interval;
@@ -67,7 +67,7 @@ HM_HOST_DEVICE inline Strip strip_of(const Params& p, int index) {
   return s;
 }
 
-// What the map adds to a colour at a pixel of the frame.
+// Computes the map's change of a colour at a pixel of the frame.
 __device__ __forceinline__ void map_colour(const Params& p, const Shared& shared, const Strip& s,
                                            const float* affine, int px, const float (&x)[3],
                                            float (&delta)[3]) {
@@ -75,7 +75,7 @@ __device__ __forceinline__ void map_colour(const Params& p, const Shared& shared
   if (call.grid.data != nullptr) {
     const int depth = static_cast<int>(call.depth), cells = static_cast<int>(call.across.cells);
     const int count = s.last_interval - s.interval;
-    // Rounding may miss the interval by one; some may be without a pixel.
+    // Rounding may miss the interval by one, and some intervals may have no pixel.
     int at = static_cast<int>((static_cast<float>(px) + 0.5f) * p.columns_per_pixel + 0.5f);
     at = smaller(larger(at - s.interval, 0), count);
     while (at > 0 && px < shared.first[at]) --at;
@@ -130,7 +130,7 @@ __device__ __forceinline__ void map_colour(const Params& p, const Shared& shared
   }
 }
 
-// x + weight (y - x) times `range`, y being the colour's map.
+// Computes x + weight (y - x) times `range`, where y is the mapped colour.
 __device__ __forceinline__ void map_pixel(const Params& p, const Shared& shared, const Strip& s,
                                           const float* affine, int column, float weight,
                                           float range, float (&x)[3]) {
@@ -142,7 +142,7 @@ __device__ __forceinline__ void map_pixel(const Params& p, const Shared& shared,
   }
 }
 
-// Four pixels of packed bytes at addresses that are multiples of four.
+// Maps four pixels of packed bytes at addresses that are multiples of four.
 __device__ __forceinline__ void map_bytes(const Params& p, const Shared& shared, const Strip& s,
                                           const float* affine, int n, int y, int column) {
   const ColorGridCall& call = p.call;
@@ -196,7 +196,7 @@ __device__ __forceinline__ void map_bytes(const Params& p, const Shared& shared,
   for (int i = 0; i < 3; ++i) to[i] = results[i];
 }
 
-// A pixel of any dtype and strides.
+// Maps a pixel of any dtype and strides.
 __device__ __forceinline__ void map_any(const Params& p, const Shared& shared, const Strip& s,
                                         const float* affine, int n, int y, int column) {
   const ColorGridCall& call = p.call;
@@ -204,7 +204,7 @@ __device__ __forceinline__ void map_any(const Params& p, const Shared& shared, c
   const std::int64_t from = offset(call.image, n, y, column), to = offset(call.out, n, y, column);
   const std::int64_t step = call.image.stride[3], out_step = call.out.stride[3];
   const float weight = load_weight(call.mask, n, y, column);
-  if (!(weight > 0.0f)) {  // the bits, those of NaN too
+  if (!(weight > 0.0f)) {  // copies the bits, those of NaN too
     if (call.out.data == call.image.data) return;
     const int size = dtype == DType::kUInt8 ? 1 : dtype == DType::kFloat32 ? 4 : 2;
     for (int c = 0; c < 3; ++c) {
@@ -238,7 +238,7 @@ __device__ __forceinline__ void map_any(const Params& p, const Shared& shared, c
 template <bool kBytes>
 __global__ void __launch_bounds__(kThreads) color_grid_map_kernel(Params p) {
   HM_DYN_SMEM(unsigned char, memory);
-  // Of each row of the block: the upper row of the grid, and the share of the lower one.
+  // These are, for each row of the block, the upper row of the grid and the share of the lower one.
   __shared__ int line_of[kMostRows];
   __shared__ float share_of[kMostRows];
   const ColorGridCall& call = p.call;
@@ -280,7 +280,7 @@ __global__ void __launch_bounds__(kThreads) color_grid_map_kernel(Params p) {
       const float share = share_of[y - top];
       const std::int64_t row = call.across.cells * depth * kCoefficients;
       const float* const low = grid + line * row + s.column * depth * kCoefficients;
-      // Between two rows, or at the first or the last one.
+      // The row is between two rows, or at the first or the last one.
       const float* const high = share > 0.0f ? low + row : low;
       float* const to = reinterpret_cast<float*>(shared.row);
       for (int i = thread; i < values; i += p.threads) {

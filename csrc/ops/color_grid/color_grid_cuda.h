@@ -1,6 +1,6 @@
-// color_grid.h on a device: arrays are in the memory of the current device, images of any image
-// dtype but float64. A launcher allocates nothing, waits for nothing and can be captured; results
-// have the same bits every time, and for tiles of an image with their place in it.
+// color_grid.h on a device. Arrays are in the memory of the current device, images of any image
+// dtype but float64. A launcher allocates nothing, waits for nothing and can be captured. Results
+// have the same bits every time, also for tiles of an image with their place in it.
 #pragma once
 
 #include <driver_types.h>
@@ -13,7 +13,7 @@ namespace pyharmony {
 
 void launch_color_grid(const ColorGridCall& call, cudaStream_t stream);
 
-// Bytes of workspace for the gradients of a call; of image and mask alone it may be null.
+// Returns bytes of workspace for a call's gradients; those of image and mask alone need none.
 std::size_t color_grid_gradient_workspace(const ColorGridCall& call);
 void launch_color_grid_gradient(const ColorGridCall& call, const ColorGridGradient& gradient,
                                 void* workspace, std::size_t workspace_bytes, cudaStream_t stream);

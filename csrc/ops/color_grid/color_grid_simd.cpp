@@ -1,7 +1,7 @@
-// Runs of a row's pixels as planes in the first cache. What depends on the row alone is worked out
-// once: the grid between two of its rows. A run is cut where it passes a centre of a cell, and
-// between two centres a pixel has four nodes: two columns and two depths. Tables of up to 16 depths
-// or knots are looked up in registers, others in memory.
+// Maps runs of a row's pixels as planes in the first cache. Everything that depends on the row
+// alone is computed once: the grid between two of its rows. A run is cut where it passes a centre
+// of a cell, and between two centres a pixel has four nodes: two columns and two depths. Tables of
+// up to 16 depths or knots are looked up in registers, others in memory.
 #include <algorithm>
 #include <type_traits>
 #include <vector>
@@ -18,7 +18,7 @@ constexpr std::int64_t kTilePixels = 16384;
 #if HM_SIMD_BYTES >= 32
 inline Vec to_float(VecI v) { return __builtin_convertvector(v, Vec); }
 
-// table[index], index below kCount, 8 or 16.
+// Returns table[index], where index is below kCount, 8 or 16.
 template <int kCount>
 inline Vec look_up(const float* table, VecI index) {
 #if HM_SIMD_BYTES == 64
@@ -140,7 +140,7 @@ void affine(const Real* m, std::int64_t n, Pixels<Real>& run) {
   }
 }
 
-// What a map adds to the n pixels from (y, x) on; `row` is what make_row has made.
+// Computes the map's change of the n pixels from (y, x) on; make_row has made `row`.
 template <typename Real>
 void map_run(const ColorGridCall& call, const Tables<Real>& tables, const Real* row,
              const RunPlace& at, Pixels<Real>& run) {
@@ -182,7 +182,7 @@ void map_run(const ColorGridCall& call, const Tables<Real>& tables, const Real* 
   add_curves_in_memory(tables.curves.data(), call.knots, at.n, run);
 }
 
-// delta = range (x + weight (y - x)), y being x + delta, no further outside [0, 1] than x.
+// delta = range (x + weight (y - x)), y = x + delta held no further outside [0, 1] than x.
 template <typename Real>
 void mix(Real range, std::int64_t n, Pixels<Real>& run) {
   using V = typename VecOf<Real>::type;
@@ -192,7 +192,7 @@ void mix(Real range, std::int64_t n, Pixels<Real>& run) {
     for (int c = 0; c < 3; ++c) {
       const V x = read(run.value[c] + i), given = x + read(run.delta[c] + i);
       const V low = x < zero ? x : zero, high = x > one ? x : one;
-      const V above = given < low ? low : given;  // NaN stays one
+      const V above = given < low ? low : given;  // NaN stays NaN
       const V y = above > high ? high : above;
       const V mixed = multiply_add(weight, y - x, x);
       write(run.delta[c] + i, range * (weight == one ? y : mixed));
@@ -212,7 +212,7 @@ void store_run(const ImageView& out, const ImageView& image, const RunPlace& at,
     }
   }
   T* const row = out.at<T>(at.y, at.x, 0);
-  // Integers without weight have become what they were; of floats the bits are kept, NaN's too.
+  // Integers without weight are back at their old values; for floats the bits are kept, NaN's too.
   constexpr bool kExact = std::is_integral_v<T>;
   if (is_packed(out) && (kExact || !masked)) {
     put_together(planes, at.n, row);
@@ -228,7 +228,7 @@ void store_run(const ImageView& out, const ImageView& image, const RunPlace& at,
   }
 }
 
-// The pixels [x, x + n) of a row as they are.
+// Copies the pixels [x, x + n) of a row without change.
 template <typename T>
 void copy_pixels(const ImageView& image, const ImageView& out, std::int64_t y, std::int64_t x,
                  std::int64_t n) {
@@ -283,7 +283,7 @@ void map_rows(const ColorGridCall& call, const Tables<Real>& tables, std::int64_
 
 template <typename T, typename Real>
 void map_images(const ColorGridCall& call) {
-  // One set of tables where the images share their map.
+  // There is one set of tables where the images share their map.
   const bool shared = call.affine.step == 0 && call.curves.step == 0 && call.grid.step == 0;
   const std::int64_t sets = shared ? 1 : call.images;
   std::vector<Tables<Real>> tables(static_cast<std::size_t>(sets));

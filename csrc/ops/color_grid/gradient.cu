@@ -1,8 +1,8 @@
 // Gradients of color_grid. A block has a piece of an image whose pixels lie between the same four
 // columns of nodes. Each thread takes a pixel, writes the gradient of image and mask, and leaves in
 // shared memory what its warp adds up: there each lane has nodes, knots or entries of the affine
-// map and goes over the pixels of the warp, so that no sum has two writers. The sums of blocks are
-// added in their order by two more launches.
+// map and goes over the pixels of the warp, so that no sum has two writers. Two more launches add
+// the sums of blocks in order.
 #include <algorithm>
 #include <cstdint>
 
@@ -18,7 +18,7 @@ using namespace color_grid;
 constexpr int kThreads = 256, kWarps = kThreads / 32;
 constexpr int kPiecePixels = 4096;
 constexpr int kStage = 12;  // floats of a pixel
-constexpr int kPasses = 2;  // nodes, and knots, of a lane
+constexpr int kPasses = 2;  // nodes of a lane, and knots
 constexpr int kGroup = 32 * kPasses;
 constexpr std::int64_t kMaxBlocks = (std::int64_t(1) << 31) - 1;
 
@@ -27,8 +27,8 @@ struct Params {
   ColorGridGradient gradient;
   float* partial;  // [pieces of all images][nodes * 12 + knots * 3 + 12]
   int down, down_count, across, across_count;  // intervals between centres: the first, how many
-  int rows, bands;   // of a piece; pieces of an interval, one below another
-  int nodes, knots;  // of a piece: four columns; three channels
+  int rows, bands;   // rows of a piece; pieces of an interval, one below another
+  int nodes, knots;  // counts for a piece: of four columns; of three channels
   float columns_per_pixel, rows_per_pixel;
 };
 
@@ -55,7 +55,7 @@ HM_HOST_DEVICE inline Range range_of_interval(const CellAxis& axis, std::int64_t
   return r;
 }
 
-// A pixel for the sums: 3 of the gradient, w; 3 of the colour, the share across; that down.
+// A pixel's part in the sums: 3 of the gradient, w; 3 of the colour, the share across; that down.
 struct Staged {
   float pull[3], w, x[3], across, down;
 };
@@ -63,17 +63,17 @@ struct Staged {
 struct Sources {
   const float4* nodes;   // [2 down][2 across][depth][3]
   const float4* curves;  // [3 in][knots]
-  const float* affine;   // above the identity; where there is no grid
+  const float* affine;   // minus the identity; used where there is no grid
 };
 
-// The gradient of a pixel's image and mask, and what the sums need of it.
+// Computes the gradient of a pixel's image and mask, and what the sums need from it.
 __device__ __forceinline__ void pull_pixel(const Params& p, const Sources& from, float weight,
                                            const float (&grad)[3], Staged& pixel,
                                            float (&of_image)[3], float& of_mask) {
   const ColorGridCall& call = p.call;
   const float (&x)[3] = pixel.x;
   float delta[3] = {0, 0, 0}, by_luma[3] = {0, 0, 0};
-  float slope[3][3];  // of result o along channel c
+  float slope[3][3];  // slope of result o along channel c
 #pragma unroll
   for (int o = 0; o < 3; ++o) {
 #pragma unroll
@@ -166,12 +166,12 @@ __device__ __forceinline__ void pull_pixel(const Params& p, const Sources& from,
   }
 }
 
-// What a lane adds up.
+// The sums of a lane.
 struct Sums {
   float node[kPasses][kCoefficients], knot[kPasses][3], affine;
 };
 
-// The pixels of a warp, one after another.
+// Adds the pixels of a warp, one after another.
 __device__ __forceinline__ void add_staged(const Params& p, const float* stage, int lane, int group,
                                            Sums& sums) {
   const int depth = static_cast<int>(p.call.depth), knots = static_cast<int>(p.call.knots);
@@ -323,7 +323,7 @@ __global__ void __launch_bounds__(kThreads) color_grid_gradient_kernel(Params p)
           }
           pull_pixel(p, from, weight, grad, pixel, of_image, of_mask);
         }
-        if (!(weight > 0.0f)) {  // nothing of it, and no NaN, in the sums
+        if (!(weight > 0.0f)) {  // It adds nothing to the sums, and no NaN.
           pixel = Staged{};
 #pragma unroll
           for (int c = 0; c < 3; ++c) of_image[c] = grad[c];
@@ -344,7 +344,7 @@ __global__ void __launch_bounds__(kThreads) color_grid_gradient_kernel(Params p)
         }
       }
       if (p.partial == nullptr) continue;
-      HM_SYNCWARP(0xffffffffu);  // the pixels before are added
+      HM_SYNCWARP(0xffffffffu);  // The pixels before are added by now.
       float4* const own = reinterpret_cast<float4*>(stage + lane * kStage);
       own[0] = make_float4(pixel.pull[0], pixel.pull[1], pixel.pull[2], pixel.w);
       own[1] = make_float4(pixel.x[0], pixel.x[1], pixel.x[2], pixel.across);
@@ -353,7 +353,7 @@ __global__ void __launch_bounds__(kThreads) color_grid_gradient_kernel(Params p)
       add_staged(p, stage, lane, group, sums);
     }
     if (p.partial == nullptr) continue;
-    // The warps add up one after another, where the stages were.
+    // The warps add up one after another, in the memory of the stages.
     float* const totals = stages;
     const int knot_at = kGroup * kCoefficients, affine_at = knot_at + kGroup * 3;
     for (int turn = 0; turn < kWarps; ++turn) {
@@ -396,7 +396,7 @@ __global__ void __launch_bounds__(kThreads) color_grid_gradient_kernel(Params p)
   }
 }
 
-// A thread has a value of the grid: of the pieces in up to four intervals, down and then across.
+// Adds a value of the grid per thread: the pieces in up to four intervals, down and then across.
 __global__ void __launch_bounds__(kThreads) color_grid_nodes_kernel(Params p) {
   const ColorGridCall& call = p.call;
   const std::int64_t size = call.down.cells * call.across.cells * call.depth * kCoefficients;
@@ -408,8 +408,8 @@ __global__ void __launch_bounds__(kThreads) color_grid_nodes_kernel(Params p) {
   const int u = static_cast<int>(rest / column_size % call.across.cells);
   const int v = static_cast<int>(rest / column_size / call.across.cells);
   double sum = 0;
-  // The node is the first of the interval behind it, the second of the one before it, and of the
-  // interval before all nodes the first too.
+  // The node is the first of the interval behind it and the second of the one before it; it is also
+  // the first of the interval before all nodes.
   for (int b = 0; b < 3; ++b) {
     const int y = b == 0 ? v + 1 : b == 1 ? v : 0, slot_y = b == 1 ? 1 : 0;
     if (b == 2 && v != 0) continue;
@@ -430,7 +430,7 @@ __global__ void __launch_bounds__(kThreads) color_grid_nodes_kernel(Params p) {
   static_cast<float*>(p.gradient.grid)[i] = static_cast<float>(sum);
 }
 
-// A warp has a value of the curves or of the affine map: of all pieces of an image.
+// Adds a value of the curves or of the affine map per warp: all pieces of an image.
 __global__ void __launch_bounds__(kThreads) color_grid_sum_kernel(Params p) {
   const ColorGridCall& call = p.call;
   const int knots = p.knots * 3, size = knots + kCoefficients;

@@ -1,6 +1,6 @@
-// Gradients of color_grid: of image and mask for each pixel, of the map's parts as sums. A strip of
-// rows that lie between the same two rows of the grid has sums of its own; those of all strips are
-// added in order. Within a run of pixels sums are of the type of the map, above it double.
+// Gradients of color_grid: those of image and mask per pixel, those of the map as sums. A strip of
+// rows between the same two rows of the grid has its own sums; the sums of all strips are added in
+// order. Within a run of pixels they have the type of the map, above it they are double.
 #include <algorithm>
 #include <type_traits>
 #include <vector>
@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::int64_t kStripRows = 64;
 
-// Rows [top, bottom) of an image, between the rows `low` and `high` of the grid.
+// The rows [top, bottom) of an image between the rows `low` and `high` of the grid.
 struct Strip {
   std::int64_t top, bottom, low, high;
 };
@@ -30,8 +30,8 @@ std::vector<Strip> strips_of(const ColorGridCall& call) {
   return strips;
 }
 
-// How the sums of a strip, and of a run, lie: nodes of a row of the grid (two of a strip), then
-// knots, then the affine map.
+// The layout of the sums of a strip, and of a run: nodes of a row of the grid (two of a strip),
+// then knots, then the affine map.
 struct Sums {
   std::int64_t knots, affine, total;
 
@@ -45,11 +45,11 @@ struct Sums {
 // A pixel's map and its derivatives.
 template <typename Real>
 struct Point {
-  Four<Real> delta = {};                 // what the map adds
-  Four<Real> slope[3] = {};              // of delta along x, but for the luma
-  Four<Real> by_luma = {};               // of delta along the luma
-  std::int64_t knot[3] = {}, depth = 0;  // the first of two
-  Real between_knots[3] = {}, deep = 0;  // the share of the second
+  Four<Real> delta = {};                 // the map's change
+  Four<Real> slope[3] = {};              // slope of delta along x, without the luma's part
+  Four<Real> by_luma = {};               // slope of delta along the luma
+  std::int64_t knot[3] = {}, depth = 0;  // the first of the two
+  Real between_knots[3] = {}, deep = 0;  // the share of the second of the two
 };
 
 template <typename Real>
@@ -113,9 +113,9 @@ void add_to(Real* sums, const Four<Real>& value) {
   std::memcpy(sums, &sum, sizeof(sum));
 }
 
-// The pixels [begin, end) of a run. On the way in run.delta is the gradient of the result, on the
-// way out that of the image; run.weight then is that of the mask. `sums` as Sums of one row, its
-// nodes from the column `tables.left` on.
+// Adds the pixels [begin, end) of a run. run.delta comes in as the gradient of the result and goes
+// out as that of the image; run.weight goes out as that of the mask. `sums` is laid out as Sums of
+// one row, with nodes from the column `tables.left` on.
 template <typename Real>
 void add_pixels(const ColorGridCall& call, const ColorGridGradient& gradient,
                 const Tables<Real>& tables, const Sums& at, const Piece<Real>& piece,
@@ -126,7 +126,7 @@ void add_pixels(const ColorGridCall& call, const ColorGridGradient& gradient,
                      right = (piece.right - tables.left) * size;
   for (std::int64_t i = piece.begin; i < piece.end; ++i) {
     const Real m = run.weight[i];
-    if (!(m > 0) && gradient.mask == nullptr) continue;  // the result is the image
+    if (!(m > 0) && gradient.mask == nullptr) continue;  // The result is the image.
     const Real x[4] = {run.value[0][i], run.value[1][i], run.value[2][i], Real(1)};
     const Real across = has_grid ? piece.share(i) : Real(0);
     Point<Real> point;
@@ -176,7 +176,7 @@ void add_pixels(const ColorGridCall& call, const ColorGridGradient& gradient,
   }
 }
 
-// strip[...] += share * run[...], and run is zero again.
+// Adds share * run[...] to strip[...], and sets run to zero.
 template <typename Real>
 void flush(Real* run, std::int64_t count, double share, double* low, double* high) {
   for (std::int64_t i = 0; i < count; ++i) {
@@ -248,7 +248,7 @@ void add_strip(const ColorGridCall& call, const ColorGridGradient& gradient,
   }
 }
 
-// What the strips of an image have found, in their order.
+// Adds up the sums of an image's strips, in their order.
 template <typename Real>
 void add_image(const ColorGridCall& call, const ColorGridGradient& gradient, std::int64_t n,
                const std::vector<Strip>& strips, const double* partial) {
@@ -304,7 +304,7 @@ void add_images(const ColorGridCall& call, const ColorGridGradient& gradient) {
                });
   const std::vector<Strip> strips = strips_of(call);
   const std::int64_t count = static_cast<std::int64_t>(strips.size()), size = Sums(call, 2).total;
-  // Sums of a few images at once: no memory of the size of a batch.
+  // Sums are held for only a few images at once, so that memory does not grow with the batch.
   const std::int64_t together = std::max<std::int64_t>(1, (1 << 21) / (count * size));
   Buffer<double> partial(std::min(together, call.images) * count * size);
   for (std::int64_t start = 0; start < call.images; start += together) {

@@ -1,4 +1,4 @@
-// What the kernels of color_grid share: pixels in and out, and places in a grid.
+// Functions for the kernels of color_grid: pixels in and out, and places in a grid.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ using device::smaller;
 
 #if HM_KERNELS
 
-// NaN is held to 0.
+// NaN becomes 0.
 __device__ __forceinline__ float held(float x, float high) {
   const float low = x > 0.0f ? x : 0.0f;
   return low < high ? low : high;
@@ -28,12 +28,12 @@ __device__ __forceinline__ float luma_of(float r, float g, float b) {
   return fmaf(kRed, held(r, 1.0f), fmaf(kGreen, held(g, 1.0f), kBlue * held(b, 1.0f)));
 }
 
-// What the entry i of [3, 4] is above the identity.
+// Returns entry i of [3, 4] minus that of the identity.
 __device__ __forceinline__ float above_identity(const float* affine, int i) {
   return affine[i] - (i == 0 || i == 5 || i == 10 ? 1.0f : 0.0f);
 }
 
-// y no further outside [0, 1] than x; NaN stays one.
+// Returns y, held no further outside [0, 1] than x; NaN stays NaN.
 __device__ __forceinline__ float kept_inside(float y, float x) {
   const float low = x < 0.0f ? x : 0.0f, high = x > 1.0f ? x : 1.0f;
   const float above = y < low ? low : y;

@@ -1,4 +1,4 @@
-// Runs of a row's pixels as planes, and where they lie in a grid. Included by SIMD sources only.
+// Runs of a row's pixels as planes, and their places in a grid. Included by SIMD sources only.
 #pragma once
 
 #include <algorithm>
@@ -11,10 +11,10 @@
 
 namespace pyharmony::HM_SIMD_NS {
 
-// Behind a run, for vectors that begin anywhere in it.
+// Room behind a run, for vectors that begin anywhere in it.
 constexpr std::int64_t kBehind = 16;
 
-// In units of the dtype's range; `delta` is what the map adds, then the result.
+// Values are in units of the dtype's range; `delta` is the map's change, and later the result.
 template <typename Real>
 struct alignas(64) Pixels {
   Real value[3][kRun + kBehind];
@@ -22,20 +22,20 @@ struct alignas(64) Pixels {
   Real weight[kRun + kBehind];
 };
 
-// Pixels of a run between two centres of cells, from the column `left` to `right`.
+// The pixels of a run between two centres of cells, from the column `left` to `right`.
 template <typename Real>
 struct Piece {
   std::int64_t begin, end;
   std::int64_t left, right;
   Real offset, step, start;
 
-  // How far a pixel is on its way to `right`.
+  // Returns how far a pixel is on its way to `right`.
   Real share(std::int64_t i) const {
     return start + step * (offset + static_cast<Real>(i - begin));
   }
 };
 
-// Calls fn(piece) on the pieces of a run. A pixel's share depends on where it is in the frame only.
+// Calls fn(piece) on the pieces of a run. A pixel's share depends only on its place in the frame.
 template <typename Real, typename Fn>
 void for_each_piece(const ColorGridCall& call, const RunPlace& at, Fn&& fn) {
   const CellAxis& axis = call.across;
@@ -60,7 +60,7 @@ void for_each_piece(const ColorGridCall& call, const RunPlace& at, Fn&& fn) {
 }
 
 #if HM_SIMD_BYTES >= 32
-// Where the bytes of 16 pixels lie: [vector of three][channel], and back.
+// Byte orders that gather 16 pixels, [vector of three][channel], and scatter them.
 struct Shuffles {
   alignas(16) std::uint8_t apart[3][3][16], together[3][3][16];
 };
@@ -88,7 +88,7 @@ inline __m128i gather(const __m128i (&from)[3], const std::uint8_t (&a)[16],
 }
 #endif
 
-// [n][3] as three planes; reads and writes whole pixels only.
+// Splits [n][3] into three planes; reads and writes whole pixels only.
 template <typename T>
 void take_apart(const T* pixels, std::int64_t n, T (*planes)[kRun + kBehind]) {
   std::int64_t i = 0;
@@ -161,7 +161,7 @@ void load_weights(const ImageView& mask, const RunPlace& at, Pixels<Real>& run) 
   if (mask.data == nullptr) return;
   dispatch_any(mask.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    // A quotient: the largest value is 1.
+    // It is a division so that the largest value becomes exactly 1.
     const Real range = static_cast<Real>(dtype_range(mask.dtype));
     const T* const row = mask.at<T>(at.y, at.x, 0);
     if (mask.col_stride == 1) {

@@ -1,4 +1,4 @@
-// Tables of a map as the kernels look things up in them. Included by SIMD sources only.
+// Tables of a map in the form that the kernels read. Included by SIMD sources only.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 
 namespace pyharmony::HM_SIMD_NS {
 
-// Entries of a table that fits into registers.
+// The entries of a table that fits into registers.
 constexpr int kEntries = 16;
 constexpr int kCoefficients = 12;
 
@@ -28,14 +28,14 @@ struct FourOf<double> {
 template <typename Real>
 using Four = typename FourOf<Real>::type;
 
-// Four values of memory. No function returns the vector: without AVX that has no ABI for double.
+// Reads four values. No function returns the vector: without AVX that has no ABI for double.
 template <typename Real>
 struct ReadFour {
   Four<Real> value;
   explicit ReadFour(const Real* p) { std::memcpy(&value, p, sizeof(value)); }
 };
 
-// NaN is held to 0.
+// NaN becomes 0.
 template <typename Real>
 inline Real held(Real x, Real high) {
   const Real low = x > 0 ? x : Real(0);
@@ -44,11 +44,11 @@ inline Real held(Real x, Real high) {
 
 inline Vec held(Vec x, float high) { return minimum(maximum(x, Vec{}), splat(high)); }
 
-// A node of a grid: for each of r, g, b and 1 the coefficients of the three results, and one
-// unused.
+// A node of a grid holds for each of r, g, b and 1 the coefficients of the three results and one
+// unused value.
 constexpr int kNode = 16;
 
-// [count][kNode] of [count][3][4]; `affine`, where there is one, is added to each node.
+// Turns [count][3][4] into [count][kNode]; `affine`, where given, is added to each node.
 template <typename Real>
 void pack_nodes(const Real* grid, const Real* affine, std::int64_t count, Real* nodes) {
   for (std::int64_t i = 0; i < count; ++i) {
@@ -62,7 +62,7 @@ void pack_nodes(const Real* grid, const Real* affine, std::int64_t count, Real* 
   }
 }
 
-// The values of curves [3 out][3 in][knots] as [3 in][knots + 1][4]: the last knot twice.
+// Turns curves [3 out][3 in][knots] into [3 in][knots + 1][4]: the last knot comes twice.
 template <typename Real>
 void pack_knots(const Real* curves, std::int64_t knots, Real* packed) {
   for (int c = 0; c < 3; ++c) {
@@ -75,7 +75,7 @@ void pack_knots(const Real* curves, std::int64_t knots, Real* packed) {
   }
 }
 
-// [3, 4] less the identity, which is of the difference between a colour and its image.
+// Subtracts the identity from [3, 4]: the result maps a colour to its change.
 template <typename Real>
 void less_identity(const Real* affine, Real* difference) {
   for (int i = 0; i < kCoefficients; ++i) difference[i] = affine[i] - Real(i % 5 == 0 && i < 12);
@@ -89,14 +89,14 @@ template <typename Real>
 struct Tables {
   bool grid_in_registers = false, curves_in_registers = false;
   bool has_affine = false;
-  Real affine[kCoefficients] = {};  // less the identity; where there is no grid
-  Buffer<Real> curves;              // as pack_knots, or [3 in][3 out][2][kEntries]: values, steps
-  // Of the grid what the image lies in.
+  Real affine[kCoefficients] = {};  // minus the identity; used where there is no grid
+  Buffer<Real> curves;              // pack_knots, or [3 in][3 out][2][kEntries]: values, steps
+  // The part of the grid that the image lies in.
   std::int64_t top = 0, left = 0, columns = 0;
-  Buffer<Real> grid;  // as pack_nodes, or [row][column][kCoefficients][kEntries], the last repeated
+  Buffer<Real> grid;  // pack_nodes, or [row][column][kCoefficients][kEntries], the last repeated
 };
 
-// `permutes`: whether tables may be those of registers.
+// `permutes`: the tables may be of the kind that is held in registers.
 template <typename Real>
 void make_tables(const ColorGridCall& call, std::int64_t image, bool permutes,
                  Tables<Real>& tables) {
@@ -157,14 +157,14 @@ void make_tables(const ColorGridCall& call, std::int64_t image, bool permutes,
   }
 }
 
-// A column of a row's grid: in registers [2][kCoefficients][kEntries], values and steps to the next
-// depth; in memory [depth][kNode].
+// Returns the size of a column of a row's grid: in registers [2][kCoefficients][kEntries], values
+// and steps to the next depth; in memory [depth][kNode].
 template <typename Real>
 std::int64_t column_size(const ColorGridCall& call, const Tables<Real>& tables) {
   return tables.grid_in_registers ? 2 * kCoefficients * kEntries : call.depth * kNode;
 }
 
-// The columns of the grid at an image's row.
+// Computes the columns of the grid at an image's row.
 template <typename Real>
 void make_row(const ColorGridCall& call, const Tables<Real>& tables, std::int64_t y, Real* row) {
   constexpr int kStep = kWidth<Real>;

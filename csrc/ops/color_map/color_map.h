@@ -9,18 +9,18 @@
 
 namespace pyharmony {
 
-// out = x + strength * mask * (stages(x) - x) where mask > 0; other pixels of out are not touched.
+// out = x + strength * mask * (stages(x) - x) where mask > 0; other pixels of out do not change.
 struct ColorMapParams {
   ImageView image;  // [H, W, 3], any image dtype and strides
   ImageView mask;   // [H, W], any dtype; data null: ones
-  ImageView out;    // as image; may be it
+  ImageView out;    // like image; may be the same memory
   float strength;
   const std::vector<Stage>* stages;
 };
 
 HM_SIMD_DECLARE(void color_map_kernel(const ColorMapParams& params))
 
-// image and out [H, W, 3] of one image dtype; mask [H, W], or null for ones.
+// Maps the colours. image and out [H, W, 3] of one image dtype; mask [H, W], or null for ones.
 void color_map(const ArrayView& image, const std::vector<Stage>& stages, const ArrayView* mask,
                double strength, const ArrayView& out);
 

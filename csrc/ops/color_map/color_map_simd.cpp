@@ -1,4 +1,4 @@
-// Runs of pixels through the stages, one stage at a time over planes that stay in the first cache.
+// Takes runs of pixels through the stages, one at a time over planes that stay in the first cache.
 #include <algorithm>
 
 #include "core/dispatch.h"
@@ -73,7 +73,7 @@ void affine(const float* m, std::int64_t n, Run& run) {
   }
 }
 
-// Between the entries of a table linearly, beyond its ends constant.
+// Interpolates linearly between the entries of a table; beyond its ends it is constant.
 void curve(const float* values, std::int64_t count, std::int64_t n, float* __restrict x) {
   const float low = values[0], high = values[1];
   const float* const table = values + 2;
@@ -91,9 +91,9 @@ void curve(const float* values, std::int64_t count, std::int64_t n, float* __res
   }
 }
 
-// A pixel lies in one of the six tetrahedra that share the diagonal of its cell: from the corner
-// at its lower left the path to the opposite one goes first along the axis with the largest
-// fraction and last along the one with the smallest.
+// A pixel lies in one of the six tetrahedra that share the diagonal of its cell. The path from its
+// lower left corner to the opposite one goes first along the axis with the largest fraction and
+// last along the one with the smallest.
 void lut(const float* table, std::int64_t size, std::int64_t n, Run& run) {
   struct alignas(64) Cells {
     std::int32_t base[kRun], first[kRun], second[kRun];
@@ -116,14 +116,14 @@ void lut(const float* table, std::int64_t size, std::int64_t n, Run& run) {
     const float rg = std::min(t[0], t[1]), hi_rg = std::max(t[0], t[1]);
     const float high = std::max(hi_rg, t[2]), low = std::min(rg, t[2]);
     const float middle = std::max(rg, std::min(hi_rg, t[2]));
-    // Of equal fractions either order gives the same colour: the corner between has weight zero.
+    // Equal fractions give the same colour in either order: the corner between has weight zero.
     const std::int32_t first = t[0] >= hi_rg && t[0] >= t[2] ? dr : t[1] >= t[2] ? dg : 1;
     const std::int32_t final = t[2] <= rg ? 1 : t[1] <= t[0] ? dg : dr;
     cells.base[i] = k[0] * dr + k[1] * dg + k[2];
     cells.first[i] = first;
     cells.second[i] = dr + dg + 1 - final;
     const float all = run.value[0][i] + run.value[1][i] + run.value[2][i];
-    cells.weight[0][i] = all == all ? 1 - high : all;  // NaN stays one
+    cells.weight[0][i] = all == all ? 1 - high : all;  // NaN stays NaN
     cells.weight[1][i] = high - middle;
     cells.weight[2][i] = middle - low;
     cells.weight[3][i] = low;
@@ -146,7 +146,7 @@ void lut(const float* table, std::int64_t size, std::int64_t n, Run& run) {
   }
 }
 
-// 2^(a + b u + c v + d u^2 + e u v + f v^2), u and v from -1 to 1 across the image.
+// Multiplies by 2^(a + b u + c v + d u^2 + e u v + f v^2), u and v from -1 to 1 across the image.
 void light(const float* k, const RunPlace& at, std::int64_t n, Run& run) {
   const float v = 2 * (static_cast<float>(at.y) + 0.5f) / static_cast<float>(at.height) - 1;
   const float step = 2 / static_cast<float>(at.width);
@@ -254,7 +254,7 @@ void load_weights(const ImageView& mask, const RunPlace& at, Run& run) {
   }
   dispatch_any(mask.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    // A quotient: the largest value is 1.
+    // It is a division so that the largest value becomes exactly 1.
     const float range = static_cast<float>(dtype_range(mask.dtype));
     const T* const row = mask.at<T>(at.y, at.x, 0);
     if (mask.col_stride == 1) {

@@ -1,7 +1,7 @@
-// Maps of colours as a list of stages, and the pixels that they run over.
+// Maps of colours as a list of stages, and the runs of pixels that they work on.
 //
-// Pixels are taken from a row of an image as runs of at most kRun, in three planes of floats where
-// 1 is white, and each stage goes over a whole run. Formulae: pyharmony/reference/color_map.py.
+// Pixels of a row come in runs of at most kRun, in three planes of floats where 1 is white, and
+// each stage goes over a whole run. Formulae: pyharmony/reference/color_map.py.
 #pragma once
 
 #include <cstdint>
@@ -20,12 +20,12 @@ enum class StageKind { kAffine, kLog, kExp, kCurves, kLut, kLight };
 
 struct Stage {
   StageKind kind;
-  // Affine: [3, 4]. Curves: [3, 2 + n], of each channel where the ends of a table are, then the
-  // table, or [1, 2 + n] for all channels. Lut: [n, n, n, 4], red slowest, the last of four unused.
-  // Light: [6].
+  // Affine: [3, 4]. Curves: [3, 2 + n], for each channel the two ends of the table, then the table,
+  // or [1, 2 + n] for all channels. Lut: [n, n, n, 4], red slowest, the last of four unused. Light:
+  // [6].
   const float* values = nullptr;
   std::int64_t n = 0;
-  std::int64_t channel_stride = 0;  // of curves
+  std::int64_t channel_stride = 0;  // for curves
 };
 
 // Checks names and shapes. Each view is contiguous float32 and outlives the stages.
@@ -37,20 +37,20 @@ struct alignas(64) Run {
   float weight[kRun];
 };
 
-// Where a run lies.
+// The place of a run in an image.
 struct RunPlace {
   std::int64_t y, x, n, height, width;
 };
 
-// image [H, W, 3] of any image dtype, divided by its range.
+// Loads pixels from image [H, W, 3] of any image dtype, divided by its range.
 HM_SIMD_DECLARE(void load_pixels(const ImageView& image, const RunPlace& at, Run& run))
-// mask [H, W] of any dtype, divided by its range; ones where mask.data is null.
+// Loads weights from mask [H, W] of any dtype, divided by its range; ones if mask.data is null.
 HM_SIMD_DECLARE(void load_weights(const ImageView& mask, const RunPlace& at, Run& run))
-// Shortens a run to what lies between its first and its last pixel of a mask above zero; false
-// where there is none.
+// Shortens a run to the part between its first and its last pixel with mask above zero; returns
+// false where there is none.
 HM_SIMD_DECLARE(bool trim(const ImageView& mask, RunPlace& at))
-// Maps run.value. What lies behind the n pixels, up to a multiple of the vectors' length, is
-// mapped too and means nothing.
+// Maps run.value. The values behind the n pixels, up to a multiple of the vectors' length, are
+// mapped too and mean nothing.
 HM_SIMD_DECLARE(void run_stages(const std::vector<Stage>& stages, const RunPlace& at, Run& run))
 
 // Calls fn(place) on the runs of the pixels [begin, end) in reading order.

@@ -9,7 +9,7 @@ namespace pyharmony {
 namespace {
 
 constexpr std::int64_t kTilePixels = 16384;
-// Each has histograms of its own: fewer where these are long.
+// Each tile has its own histograms, so there are fewer tiles where histograms are long.
 constexpr std::int64_t kMaxTiles = 64, kMinTiles = 4, kTileBins = 1 << 16;
 
 void check_result(const ArrayView& a, const char* name) {

@@ -9,8 +9,8 @@
 
 namespace pyharmony {
 
-// Of one region: the sum of the weights, mean, covariance as rr, rg, rb, gg, gb, bb, and the
-// smallest and largest value where the weight is above zero.
+// The statistics of one region: the sum of the weights, mean, covariance as rr, rg, rb, gg, gb, bb,
+// and the smallest and largest value where the weight is above zero.
 struct ColorMoments {
   static constexpr int kPairs = 6, kDoubles = 1 + 3 + kPairs + 3 + 3;
   double weight = 0;
@@ -19,7 +19,7 @@ struct ColorMoments {
   float low[3], high[3];        // infinite where there is no pixel
 
   ColorMoments();
-  // Joins those of other pixels (Chan, Golub, LeVeque 1979).
+  // Adds the moments of other pixels (Chan, Golub, LeVeque 1979).
   void merge(const ColorMoments& other);
 };
 
@@ -27,9 +27,9 @@ struct ColorStatsParams {
   ImageView image;  // [H, W, 3], any image dtype and strides
   ImageView mask;   // [H, W], any dtype; data null: ones
   const std::vector<Stage>* stages;
-  int regions;  // 1: what is inside; 2: what is outside as well
+  int regions;  // 1: the inside; 2: the outside as well
   std::int64_t bins;
-  float low[3], high[3];  // of the first and the last bin
+  float low[3], high[3];  // ends of the first and the last bin
   std::int64_t tile_pixels;
   ColorMoments* moments;  // [tiles, regions]
   double* histograms;     // [tiles, regions, 3, bins], zeros
@@ -37,8 +37,8 @@ struct ColorStatsParams {
 
 HM_SIMD_DECLARE(void color_stats_kernel(const ColorStatsParams& params))
 
-// moments [regions, 16] and histograms [regions, 3, bins], contiguous float64; one region is the
-// inside, of two the second is the outside. low and high: the bounds of each channel's histogram.
+// Fills moments [regions, 16] and histograms [regions, 3, bins], contiguous float64. Region 0 is
+// the inside, region 1 the outside. low and high: the bounds of each channel's histogram.
 void color_stats(const ArrayView& image, const std::vector<Stage>& stages, const ArrayView* mask,
                  const std::vector<double>& low, const std::vector<double>& high,
                  const ArrayView& moments, const ArrayView& histograms);

@@ -1,5 +1,5 @@
-// Sums of a run of pixels in double, about its first pixel of weight above zero: nothing
-// cancels, however far from zero the colours lie.
+// Sums a run of pixels in double, about its first pixel of weight above zero: nothing cancels,
+// however far from zero the colours lie.
 #include <algorithm>
 
 #include "core/parallel.h"
@@ -26,8 +26,8 @@ inline double sum(VecD v) {
   return total;
 }
 
-// The n pixels of a run, of which the arrays hold a whole number of vectors. What has no weight
-// becomes the first colour that has one, so that NaN there stays out.
+// Adds the n pixels of a run; the arrays hold a whole number of vectors. A pixel without weight
+// becomes the first colour that has one, so that its NaN stays out.
 void add(std::int64_t n, Run& run, ColorMoments& moments) {
   std::int64_t first = 0;
   while (first < n && !(run.weight[first] > 0)) ++first;
@@ -80,7 +80,7 @@ void add(std::int64_t n, Run& run, ColorMoments& moments) {
   moments.merge(part);
 }
 
-// Each pixel's weight to the bin of each channel; beyond the ends to the first and the last.
+// Adds each pixel's weight to the bin of each channel; beyond the ends to the first and the last.
 void count(const ColorStatsParams& p, std::int64_t n, const Run& run, double* histogram) {
   std::int32_t bin[kRun];
   const float last = static_cast<float>(p.bins - 1);

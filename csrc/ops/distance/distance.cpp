@@ -1,6 +1,6 @@
 // Meijster, Roerdink, Hesselink: A General Algorithm for Computing Distance Transforms in Linear
-// Time, 2000: distances along the columns, then along each row the lower envelope of a parabola a
-// pixel. All in integers, so the squares are exact.
+// Time, 2000. It takes distances along the columns, then along each row the lower envelope of one
+// parabola per pixel. All is in integers, so the squares are exact.
 #include "ops/distance/distance.h"
 
 #include <algorithm>
@@ -16,10 +16,10 @@ namespace pyharmony {
 namespace {
 
 constexpr std::int32_t kFar = 1 << 30;    // no pixel outside in this column
-constexpr std::int64_t kColumns = 256;    // of a strip of the first pass
-constexpr std::int64_t kRowsAtOnce = 16;  // of a task of the second
+constexpr std::int64_t kColumns = 256;    // columns of a strip in the first pass
+constexpr std::int64_t kRowsAtOnce = 16;  // rows of a task in the second pass
 
-// rows[y, x] = rows to the nearest pixel outside in column x.
+// Computes rows[y, x], the number of rows to the nearest pixel outside in column x.
 template <typename T>
 void along_columns(const ImageView& mask, std::int64_t x0, std::int64_t x1, std::int32_t* rows) {
   const std::int64_t w = mask.width;
@@ -41,7 +41,7 @@ class Envelope {
  public:
   explicit Envelope(std::int64_t width) : parts_(static_cast<std::size_t>(width) + 2) {}
 
-  // out[x] for begin <= x < end, a run of pixels inside; the pixels beside it are outside.
+  // Writes out[x] for begin <= x < end, a run of pixels inside; the pixels beside it are outside.
   void run(const std::int32_t* rows, std::int64_t begin, std::int64_t end, std::int64_t width,
            float* out) {
     count_ = 0;
@@ -74,8 +74,8 @@ class Envelope {
       --count_;
     }
     if (count_ > 0) {
-      // The last one is not above at its first pixel: they meet at or beyond it, so the quotient
-      // is rounded towards smaller x by plain division (its numerator is not negative).
+      // The last one is not above at its first pixel: they meet at or beyond it, so plain division
+      // rounds the quotient towards smaller x (its numerator is not negative).
       const Part& last = parts_[count_ - 1];
       const std::int64_t both = centre * centre - last.centre * last.centre + height - last.height;
       next.from = both / (2 * (centre - last.centre)) + 1;

@@ -11,7 +11,7 @@
 namespace pyharmony::gaussian_poisson {
 namespace {
 
-// The size of the values, from a grid of 64 x 64 of them at most; exact is not needed here.
+// Estimates the largest value from a grid of at most 64 x 64 samples; it need not be exact.
 double sample_largest(const ImageView& image) {
   double largest = 0;
   const std::int64_t dy = std::max<std::int64_t>(1, image.height / 64),
@@ -55,8 +55,8 @@ void check(const ChebyshevParams& params) {
            problem.width(), ", ", problem.channels(), "] of an image dtype");
 }
 
-// Strips whose working set stays in the first-level cache; segments as tall as leaves every
-// thread a few tiles, since the rows around a segment are computed twice.
+// Chooses strips whose working set stays in the first-level cache, and segments as tall as leaves
+// every thread a few tiles, since the rows around a segment are computed twice.
 void choose_tiles(const ChebyshevParams& params, ChebyshevPass& pass) {
   constexpr std::int64_t kStripFloats = 768, kTilesPerThread = 4, kLeastRows = 64, kMostRows = 512;
   const Problem& problem = params.problem;
@@ -71,10 +71,10 @@ void choose_tiles(const ChebyshevParams& params, ChebyshevPass& pass) {
 
 }  // namespace
 
-// One plan after the other until the certificate, or float32, says that it is enough.
+// Runs one plan after the other until the certificate, or float32, says that it is enough.
 class ChebyshevRuns {
  public:
-  // Of `problem` neither data nor steps are looked at, but for whether it has a map or a rhs.
+  // Reads no data of `problem`; it matters only whether it has a map or a rhs.
   ChebyshevRuns(const Problem& problem, const Operator& op, const Start& start, double tolerance,
                 int max_steps)
       : problem_(problem),
@@ -83,7 +83,7 @@ class ChebyshevRuns {
         start_(start),
         tolerance_(tolerance),
         max_steps_(max_steps) {
-    // What rounding will take of the tolerance, were all values within the dtype's range.
+    // The share of the tolerance that rounding takes if all values are within the dtype's range.
     ChebyshevMeasure nominal;
     if (!problem.has_rhs()) {
       nominal.image_high = nominal.largest_base = nominal.largest = start.lowest / kLowest;
@@ -110,7 +110,7 @@ class ChebyshevRuns {
     return pass;
   }
 
-  // Whether the run whose measure this is was the last one; else the plan is the next one's.
+  // Returns whether the measured run was the last one; if not, the plan is that of the next one.
   bool finish(ChebyshevMeasure measure) {
     if (!problem_.has_rhs()) {
       for (const ImageView* image : {&problem_.src, &problem_.dst}) {
@@ -129,7 +129,7 @@ class ChebyshevRuns {
     result_.max_error = certificate.max_error;
     result_.converged = certificate.max_error <= tolerance_;
     result_.peak_bytes = meter_.peak.load();
-    // Further steps are in vain below the rounding, of this bound or of the state.
+    // Further steps cannot help below the rounding of this bound or of the state.
     const double left = certificate.max_error - certificate.floor;
     const double limit = tolerance_ - certificate.floor;
     if (result_.converged || plan_.steps == max_steps_ || !(limit > 0) || left > before_ / 2 ||
@@ -137,8 +137,8 @@ class ChebyshevRuns {
       return true;
     }
     before_ = left;
-    // The second run takes what is left to be composed as a photograph's errors are, only larger;
-    // later ones take the worst, that all of it came from the upper part.
+    // The second run assumes that what is left is composed as a photograph's errors are, only
+    // larger; later runs assume the worst, that all of it came from the upper part.
     if (runs_ == 1) {
       const double factor = left / start_.bound(op_, plan_);
       start_ = {factor * start_.upper, factor * start_.lowest};
@@ -165,7 +165,7 @@ class ChebyshevRuns {
   int runs_ = 0;
   double before_ = std::numeric_limits<double>::infinity();
   ChebyshevResult result_;
-  ChebyshevMeasure tiles_;  // of the run at hand
+  ChebyshevMeasure tiles_;  // measures of the current run
 };
 
 ChebyshevResult chebyshev(const ChebyshevParams& params) {
@@ -204,7 +204,7 @@ bool ChebyshevTiles::run(const Problem& crop, std::int64_t y0, std::int64_t y1, 
                          std::int64_t x1, const ImageView& out) {
   ChebyshevParams params;
   params.problem = crop;
-  // A view of the crop's shape, of which the pixels that are wanted are written.
+  // This is a view of the crop's shape, of which only the wanted pixels are written.
   params.out = out;
   params.out.data = static_cast<char*>(out.data) -
                     (y0 * out.row_stride + x0 * out.col_stride) * dtype_size(out.dtype);

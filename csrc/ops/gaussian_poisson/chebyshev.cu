@@ -9,8 +9,8 @@
 // and right are in registers but for the ends of a lane's run of columns, for which
 // t = x + rho (up + down) is exchanged: two shuffles a level and row.
 //
-// Beyond a tile's sides and ends as many pixels are computed redundantly as there are stencils one
-// after another; loads beyond the image are mirrored, and the equation continues by mirroring, so
+// A tile computes as many pixels beyond its sides and ends redundantly as there are stencils one
+// after another. Loads beyond the image are mirrored, and the equation continues by mirroring, so
 // the sweeps have no borders. Mirrored pixels get mirrored bits: sums are of pairs.
 //
 // With y_k = e_k / alpha_k, alpha_k = momentum_k alpha_(k-2), a step is
@@ -30,14 +30,14 @@
 namespace pyharmony::gaussian_poisson {
 namespace {
 
-constexpr int kLane = 4;                         // columns of one
-constexpr std::size_t kBlockBytes = 64 << 10;    // of shared memory: what every device has
-constexpr std::size_t kReservedBytes = 1 << 10;  // of it, what the system takes for each block
-constexpr int kMostWarps = 4;                    // of a block
-// Of 255 registers a thread, as many as there are on a processor of any device.
+constexpr int kLane = 4;                         // columns of a lane
+constexpr std::size_t kBlockBytes = 64 << 10;    // shared memory that every device has
+constexpr std::size_t kReservedBytes = 1 << 10;  // part of it that the system takes for each block
+constexpr int kMostWarps = 4;                    // warps of a block
+// With 255 registers a thread, a multiprocessor of any device holds this many warps.
 constexpr int kWarpsAtOnce = 8;
-// Of the state between passes. Beyond it items and channels, which are solved by themselves, take
-// turns; each turn costs some launches, which is little beside a state of this size.
+// Bytes of the state between passes. A larger one is done in turns of items and channels, which are
+// independent; each turn costs some launches, which is little beside a state of this size.
 constexpr std::int64_t kStateBytes = 256 << 20;
 
 bool is_image(DType dtype) {
@@ -109,12 +109,12 @@ void check(const ChebyshevDeviceParams& params) {
            kChebyshevRepeats);
 }
 
-// How the image is cut for a run.
+// The tiles that an image is cut into for a run.
 struct Cut {
-  int levels;  // of the kernel
+  int levels;  // levels of the kernel
   int strips, strip_columns, pad, segments, segment_rows, warps;
   int tasks_per_item;
-  int at_once;  // blocks on a processor
+  int at_once;  // blocks on a multiprocessor
   std::size_t warp_floats;
 };
 
@@ -126,17 +126,17 @@ struct Prepared {
   Plan plan;
   Start start;
   double bound, reduction;
-  int passes, most_passes;  // of the first run; of the others, 0 where there are none
+  int passes, most_passes;  // passes of the first run; most of the others, 0 where there are none
   int candidates;
   Candidate candidate[kMostPlans];
   Cut first, repeat;
-  // Offsets in the workspace.
+  // These are offsets in the workspace.
   std::size_t control, table, measures, bytes;
-  std::int64_t pitch, plane;  // of the state; 0: there is none
-  // Arrays [items, channels, plane] of the state: two for what a pass leaves to the next one, and
-  // two more where a pass in the middle reads and writes.
+  std::int64_t pitch, plane;  // strides of the state; 0: there is none
+  // The arrays [items, channels, plane] of the state: two for what a pass leaves to the next one,
+  // and two more where a pass in the middle reads and writes.
   int arrays;
-  // Of which there is room for so many items and channels at once; one of them is one.
+  // The state has room for this many items and channels at once; one of the two is one.
   int items, channels;
 };
 
@@ -146,7 +146,7 @@ void cut_levels(Cut& cut) {
   cut.warp_floats = March<K, kLane, kKind, kShared>::kFloats;
 }
 
-// For launches of so many items and channels.
+// Returns the cut for launches of this many items and channels.
 Cut make_cut(const ChebyshevDeviceParams& params, bool map, bool repeat, int most_levels, int items,
              int channels) {
   Cut cut{};
@@ -169,10 +169,10 @@ Cut make_cut(const ChebyshevDeviceParams& params, bool map, bool repeat, int mos
   cut.strip_columns = (even + kLane - 1) / kLane * kLane;
   cut.strips = (width + cut.strip_columns - 1) / cut.strip_columns;
 
-  // All warps that a processor holds go through a row in the time of one, for lack of work while
-  // one waits: time is waves of blocks times rows. Rows around a segment are computed by half on
-  // the average. The channels of a strip share what they load, so a large block is better than a
-  // small one, but not than more warps at once.
+  // All warps that a multiprocessor holds go through a row in the time of one, as there is not
+  // enough work while one waits: time is waves of blocks times rows. Rows around a segment cost
+  // half on average. The channels of a strip share what they load, so a large block is better than
+  // a small one, but not better than more warps at once.
   const double across = double(cut.strips) * c * items;
   constexpr double kMostWaves = 32;
   double best = 0;
@@ -210,7 +210,7 @@ Cut make_cut(const ChebyshevDeviceParams& params, bool map, bool repeat, int mos
 Prepared prepare(const ChebyshevDeviceParams& params) {
   check(params);
   Prepared out{};
-  Problem problem;  // without data
+  Problem problem;  // has no data
   problem.w0 = params.w0;
   problem.w1 = params.w1;
   problem.weight = params.weight;
@@ -223,16 +223,16 @@ Prepared prepare(const ChebyshevDeviceParams& params) {
   out.entries = {4 + params.weight * params.w0 * params.w0,
                  params.weight * params.w0 * params.w1 - 1, params.weight * params.w1 * params.w1};
   const bool has_map = params.weight_map.exists();
-  // Where rows have no excess the measure is another one, which the kernel of maps has.
+  // Where rows have no excess, another measure is needed, which the kernel of maps has.
   const double edges = params.weight * params.w0 * params.w1 - 1;
   const bool excess = (params.w0 + 2 * params.w1) * (params.w0 + 2 * params.w1) * params.weight -
                           8 * params.w1 * params.w1 * params.weight >
                       8 * std::max(0.0, edges);
   out.map = has_map || !excess || std::abs(out.entries.c1) < kLeastC1;
-  if (has_map) problem.weight_map.data = params.out.data;  // of which nothing is read
+  if (has_map) problem.weight_map.data = params.out.data;  // marks a map, is not read
   out.op = analyse(problem, has_map ? params.least_weight : params.weight,
                    has_map ? params.most_weight : params.weight);
-  // Its residual rounds as the kernel of maps does, whether there is one or not.
+  // The residual then rounds as in the kernel of maps, whether there is a map or not.
   if (out.map) problem.weight_map.data = params.out.data;
   out.facts = facts_of(problem);
   out.facts.correction = !params.rhs.exists();
@@ -249,7 +249,7 @@ Prepared prepare(const ChebyshevDeviceParams& params) {
   out.bound = out.start.bound(out.op, out.plan);
   out.reduction = reduction(out.op, out.plan).upper;
 
-  // The worst that images of this range can ask for; floats may go beyond it.
+  // This is the worst that images of this range can ask for; floats may go beyond it.
   double worst = rhs ? 4 * params.range
                      : (is_float(params.dst.dtype) || is_float(params.src.dtype) ? 4 : 1) * range *
                            (8 + 2 * out.op.largest_weight);
@@ -262,7 +262,7 @@ Prepared prepare(const ChebyshevDeviceParams& params) {
   const int above = last.steps - out.plan.steps;
   int steps = out.plan.steps;
   for (int i = 1; i <= kCounts && steps < last.steps; ++i) {
-    // Geometrically, one more at least, the last one being the last.
+    // The counts grow geometrically, by at least one, and end with the last one.
     const int wanted = i == kCounts || above <= kCounts
                            ? std::min(last.steps, i == kCounts ? last.steps : steps + 1)
                            : static_cast<int>(std::lround(
@@ -272,7 +272,7 @@ Prepared prepare(const ChebyshevDeviceParams& params) {
     for (int k = 3; k >= 0; --k) {
       const Plan plan{steps, out.op.low * std::min(widest, kWider[k])};
       const Reduction r = reduction(out.op, plan);
-      // Rounded up: they bound.
+      // They are rounded up because they are bounds.
       out.candidate[out.candidates++] = {steps, static_cast<float>(plan.low),
                                          static_cast<float>(r.upper * (1 + 1e-6)),
                                          static_cast<float>(r.lowest * (1 + 1e-6))};
@@ -311,7 +311,7 @@ Prepared prepare(const ChebyshevDeviceParams& params) {
   return out;
 }
 
-// Bytes; the first run has passes that leave something to the next one seldom, the others mostly.
+// Returns bytes. First runs seldom have passes that leave something to the next one, others mostly.
 std::size_t state_size(const ChebyshevDeviceParams& params, const Prepared& prepared) {
   const bool first = params.first_run == 0 && prepared.passes > 1;
   const bool repeats = params.last_run > 0 && prepared.most_passes > 1;
@@ -320,7 +320,7 @@ std::size_t state_size(const ChebyshevDeviceParams& params, const Prepared& prep
          static_cast<std::size_t>(prepared.plane * prepared.channels * prepared.items);
 }
 
-// Whether a lane's columns of an image are aligned loads in every row, channel and item.
+// Returns whether a lane's columns of an image are aligned loads in every row, channel and item.
 bool is_vector(const ImageBatch& image) {
   if (!image.exists() || image.col_stride != 1) return false;
   const std::int64_t unit = std::min<std::int64_t>(kLane, 16 / dtype_size(image.dtype));
@@ -413,7 +413,7 @@ void launch_levels(const MarchParams& p, const Cut& cut, int blocks, cudaStream_
             dim3(32 * cut.warps), bytes, stream, p);
 }
 
-// At most `most_blocks`, which then take several tasks each; 0: as many as there are tasks for.
+// Launches at most `most_blocks` blocks of several tasks each; 0: enough for all tasks.
 void launch_pass(MarchParams p, const Cut& cut, bool map, int most_blocks, cudaStream_t stream) {
   p.strips = cut.strips;
   p.strip_columns = cut.strip_columns;
@@ -515,7 +515,7 @@ void launch_gaussian_poisson_chebyshev(const ChebyshevDeviceParams& params, cuda
   for (int i = 0; i < prepared.candidates; ++i) decide.candidate[i] = prepared.candidate[i];
 
   MarchParams march = march_params(params, prepared);
-  // Calls `pass` for the items and channels that the state has room for, until all were named.
+  // Calls `pass` for as many items and channels as the state has room for, until all are done.
   auto parts = [&](int at_once, int channels_at_once, auto&& pass) {
     for (march.first_item = 0; march.first_item < items; march.first_item += at_once) {
       march.items = std::min(at_once, items - march.first_item);
@@ -547,7 +547,7 @@ void launch_gaussian_poisson_chebyshev(const ChebyshevDeviceParams& params, cuda
   march.table = decide.table;
   march.table_passes = prepared.most_passes;
   decide.tasks_per_item = prepared.repeat.tasks_per_item;
-  // No more blocks than run at once: most of these launches have nothing to do.
+  // There are no more blocks than run at once: most of these launches have nothing to do.
   const int most_blocks = prepared.repeat.at_once * params.processors;
   for (decide.run = std::max(params.first_run, 1); decide.run <= params.last_run; ++decide.run) {
     parts(prepared.items, prepared.channels, [&] {

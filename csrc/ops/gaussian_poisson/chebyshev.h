@@ -1,4 +1,4 @@
-// Between the driver of the Chebyshev solver and its kernel.
+// The interface between the driver of the Chebyshev solver and its kernel.
 #pragma once
 
 #include <algorithm>
@@ -20,15 +20,15 @@ struct ChebyshevPass {
   std::vector<ChebyshevStep> steps;
   double damping;
   double excess_slope;  // with a map, row i of A has at least the excess slope * c_i
-  bool want_norm;       // the Euclidean norm of r as well
+  bool want_norm;       // whether the Euclidean norm of r is measured as well
   MemoryMeter* meter;
   std::int64_t strip_floats, segment_rows;  // size of a tile; the answer does not depend on it
-  // The pixels that are wanted, of a problem that is cut out of a larger one with as many pixels
-  // around them, or the image's border, as there are steps and one; x1 = 0: all.
+  // The wanted pixels of a problem cut out of a larger one, which holds steps + 1 more pixels on
+  // each side, unless the image ends before; x1 = 0: all pixels.
   std::int64_t x0 = 0, x1 = 0, y0 = 0, y1 = 0;
 };
 
-// Of two parts of an image, in a.
+// Merges the measures of two parts of an image into a.
 inline void merge(ChebyshevMeasure& a, const ChebyshevMeasure& b) {
   a.residual = std::max(a.residual, b.residual);
   a.scaled_residual = std::max(a.scaled_residual, b.scaled_residual);

@@ -1,4 +1,4 @@
-// The certificate of each item, and the plan of its next run, on the device.
+// The certificate of each item and the plan of its next run, computed on the device.
 #pragma once
 
 #include <cmath>
@@ -14,10 +14,10 @@ struct DecideParams {
   Operator op;
   Entries entries;
   double damping, tolerance;
-  double largest_integer;  // of src and dst, which are not looked at if they are integers
+  double largest_integer;  // largest value of src and dst of integer dtype, without reading them
   int run, max_steps, levels, candidates, table_passes, tasks_per_item;
-  Plan plan;    // of the first run
-  Start start;  // that it was chosen for
+  Plan plan;    // the plan of the first run
+  Start start;  // the start that it was chosen for
   double bound, reduction;
   const TileMeasure* measures;
   Control* control;
@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(kDecideThreads)
   report.converged = measure.finite && certificate.max_error <= p.tolerance;
   report.more = report.unused = 0;
 
-  // As ChebyshevRuns::finish, but that a run which gained little is followed by another one.
+  // This is the rule of ChebyshevRuns::finish, but a run that gained little is followed by another.
   const double left = certificate.max_error - certificate.floor;
   const double limit = p.tolerance - certificate.floor;
   control.done = 1;

@@ -1,5 +1,5 @@
-// A warp marches down the rows of a strip, all steps of a pass one row behind each other; see
-// chebyshev.cu.
+// A warp marches down the rows of a strip and does all steps of a pass, each one row behind the one
+// before; see chebyshev.cu.
 #pragma once
 
 #include <algorithm>
@@ -15,27 +15,27 @@ namespace {
 using device::anew;
 
 struct MarchParams {
-  // The rows that are streamed: src, dst, mask and base; or the right-hand side, -, mask and -.
-  // Without data: not streamed.
+  // The streamed rows: src, dst, mask and base; or the right-hand side, nothing, mask and nothing.
+  // A field without data is not streamed.
   Source field[4];
   Input input;
   Source dst, base, mask, map, out;
-  int half_height, half_width;  // of base, with half_base
+  int half_height, half_width;  // size of base where half_base
   bool pinned, half_base, floats, want_norm;
-  float c0, c1, c2, rho;              // of the stencil
-  float sum, side, corner, slope;     // of G with a map; row excess / c_i
-  float weight, damping, mask_scale;  // mask_scale: times the sum of two masks is their mean
+  float c0, c1, c2, rho;              // entries of the stencil; rho = c2 / c1
+  float sum, side, corner, slope;     // entries of G, with a map; row excess / c_i
+  float weight, damping, mask_scale;  // mask_scale times the sum of two masks is their mean
   int height, width, channels;
-  // What the launch does: these items, of them these channels.
+  // The items of this launch, and the channels that it does of each.
   int first_item, items, first_channel, its_channels, tasks;
   int strips, strip_columns, pad, segments, segment_rows;
-  std::int64_t plane, pitch;  // of the state
+  std::int64_t plane, pitch;  // strides of the state
   float *e[2], *before[2];    // [items, its_channels, H, pitch]; null where one pass does it all
   TileMeasure* measures;      // [N, segments, strips, C]
   const Control* control;     // null in the first run
   const Pass* table;          // [N, passes], null in the first run
   int pass, table_passes;
-  Pass plan;  // of the first run
+  Pass plan;  // the plan of the first run
 };
 
 template <int N>
@@ -56,8 +56,8 @@ __device__ __forceinline__ Sides<N> sides_of(const Run<N>& x) {
   return s;
 }
 
-// K levels at most; kShared: the steps are in shared memory, for they are not known to the host,
-// or too many.
+// K is the largest number of levels. kShared: the steps are in shared memory, because the host does
+// not know them or because there are too many.
 template <int K, int N, Kind kKind, bool kShared>
 class March {
  public:
@@ -66,12 +66,12 @@ class March {
   // they are loaded when they are due, not a row ahead.
   static constexpr bool kLean = kShared || K > 9;
   static constexpr int kFieldRows = kLean ? 3 : 1;
-  // Rows of r0 from the one injected to the one that is finished, and with a map one more of c.
+  // The rows of r0 from the injected one to the finished one; with a map, one more row of c.
   static constexpr int kGroups = (K + (kKind == Kind::kMap ? 3 : 2) + 2) / 3, kRing = 3 * kGroups;
   static constexpr int kRings = kKind == Kind::kMap ? 3 : 2, kFields = 4;
-  static constexpr int kPlaceFloats = 12;  // kFields + 1 places, which are as long as two
+  static constexpr int kPlaceFloats = 12;  // room for kFields + 1 places of two floats each
   static constexpr int kFloats = (kRings * kRing + kFieldRows * kFields + 1) * kColumns +
-                                 kPlaceFloats + (kShared ? 4 * K : 0);  // of shared memory
+                                 kPlaceFloats + (kShared ? 4 * K : 0);  // floats of shared memory
 
   __device__ __forceinline__ March(const MarchParams& params, float* shared)
       : p_(params),
@@ -96,7 +96,7 @@ class March {
         if (__any_sync(kAll, idle)) return;
         plan_ = p_.table + item_ * p_.table_passes + p_.pass;
       }
-      // By shuffles, so that the compiler knows that they are the same for the whole warp.
+      // The shuffles tell the compiler that the values are the same for the whole warp.
       count_ = __shfl_sync(kAll, plan_->count, 0);
       ends_ = __shfl_sync(kAll, plan_->ends, 0);
     }
@@ -133,8 +133,8 @@ class March {
     return (std::int64_t(item) * p_.its_channels + channel) * p_.plane + y * p_.pitch;
   }
 
-  // Where pixels are known, narrows the rows to those with unknown ones and deals with the others.
-  // False: there are none.
+  // Where pixels are known, narrows the rows to those with unknown ones and writes the others.
+  // Returns false where no row is left.
   __device__ __forceinline__ bool known_rows() {
     if (!is_pinned()) return true;
     constexpr int kAtOnce = 4;
@@ -173,8 +173,8 @@ class March {
     return low < high;
   }
 
-  // Rows of known pixels, those before `low` and from `high` on: dst, or zero where b is given; a
-  // state of zero.
+  // Writes the rows of known pixels, before `low` and from `high` on: dst, or zero where b is
+  // given, and a state of zero.
   __device__ __forceinline__ void hold(int low, int high) {
     const bool have = p_.dst.data != nullptr;
     for (int y = low > y0_ ? y0_ : high; y < y1_; y = y + 1 == low ? high : y + 1) {
@@ -221,14 +221,14 @@ class March {
     }
   }
 
-  // The images' row i, the one before it or the one after it, in each lane's own columns.
+  // Names the images' row i, the one before it and the one after it, in each lane's own columns.
   enum { kBefore, kHere, kNext };
   __device__ __forceinline__ float* field_row(int row, int f) const {
     if constexpr (!kLean) return fields_ + f * kColumns;
     return fields_at_[row] + f * kColumns;
   }
 
-  // Row i + 1, as it was fetched.
+  // Unpacks row i + 1 from what was fetched.
   __device__ __forceinline__ void receive(Run<N> (&row)[kFields], Run<N>& weights) {
 #pragma unroll
     for (int f = 0; f < kFields; ++f) {
@@ -272,10 +272,10 @@ class March {
     cursor_.next();
   }
 
-  // First column of half the size that the strip's cubics reach.
+  // Returns the first column of the half-size base that the strip's cubics reach.
   __device__ __forceinline__ int first_half() const { return std::max(xs_, 0) / 2 - 2; }
 
-  // The row of half the size's columns at the height of the full row, into the fields' last row.
+  // Interpolates the half-size base vertically to the height of the full row, into `to`.
   __device__ __forceinline__ void half_row(float* to) {
     const int y = cursor_.at / 2, toward = cursor_.at % 2 == 0 ? -1 : 1, last = p_.half_height - 1;
     const int size = bytes_of(p_.base.dtype);
@@ -312,7 +312,7 @@ class March {
 
   // ---- stencils ----
 
-  // b - A x of the row `x`, `above` and `below` being its neighbours.
+  // Returns b - A x of the row `x`, whose neighbours are `above` and `below`.
   __device__ __forceinline__ Run<N> residual(const Run<N>& above, const Run<N>& x,
                                              const Run<N>& below, const Run<N>& b) const {
     Run<N> v, t, r;
@@ -329,7 +329,7 @@ class March {
     return r;
   }
 
-  // The same with weights c of the three rows.
+  // Returns b - A x where the three rows have the weights c_above, c and c_below.
   __device__ __forceinline__ Run<N> residual(const Run<N>& above, const Run<N>& x,
                                              const Run<N>& below, const Run<N>& b,
                                              const Run<N>& c_above, const Run<N>& c,
@@ -369,8 +369,8 @@ class March {
     return out;
   }
 
-  // Slots of the rings: the row that was injected `back` rows before the row at hand (sub-row U of
-  // three; levels below first_ counted in).
+  // Returns the ring slot of the row injected `back` rows before the current one (sub-row U of
+  // three; levels below first_ are counted in).
   template <int U>
   __device__ __forceinline__ float* slot(int ring, int back) const {
     const int sub = ((U - back) % 3 + 3) % 3, group = (back - U + sub) / 3;
@@ -379,7 +379,7 @@ class March {
 
   // ---- one row ----
 
-  // The last two levels of the pass before: row i, and row i - 1 that level 1 is about to do.
+  // Reads the last two levels of the pass before: row i, and row i - 1 that level 1 does next.
   __device__ __forceinline__ void resume(int i, Run<N>& level, Run<N>& before) const {
     const int from = (p_.pass & 1) ^ 1;
     const float* e = p_.e[from] + state_row(device::mirror(i, p_.height));
@@ -403,7 +403,7 @@ class March {
     }
   }
 
-  // r0, x0 and, where the run starts, level 0 of row i, of which row i + 1 has come.
+  // Forms r0, x0 and, where the run starts, level 0 of row i; row i + 1 has come already.
   __device__ __forceinline__ void inject(int i, const Run<N> (&row)[kFields], const Run<N>& weights,
                                          Run<N>& r0, Run<N>& x0, Run<N>& level) {
     Run<N> next = row[3];
@@ -453,14 +453,14 @@ class March {
     for (int j = 0; j < N; ++j) {
       const bool unknown = !is_pinned() || m_here[j] > 0;
       if (starts()) {
-        // Around the tile as well: known pixels there are in nobody's rows.
+        // This measures around the tile as well: known pixels there are in nobody's rows.
         measure_.start = fmaxf(measure_.start, fabsf(x0[j]));
         if (p_.floats) {
           measure_.low = fminf(measure_.low, fminf(s_here[j], d_here[j]));
           measure_.high = fmaxf(measure_.high, fmaxf(s_here[j], d_here[j]));
         }
         if (own && unknown && inside(xs_ + lane_ * N + j)) {
-          // Infinity where the images are not finite.
+          // The measure is infinite where the images are not finite.
           const float size = r0[j] == r0[j] ? fabsf(r0[j]) : __uint_as_float(0x7f800000u);
           measure_.first_residual = fmaxf(measure_.first_residual, size);
         }
@@ -484,10 +484,10 @@ class March {
     }
   }
 
-  // The levels of row i, which is sub-row U.
+  // Computes the levels of row i, which is sub-row U.
   template <int U, bool kChecked>
   __device__ __forceinline__ void levels(int i, Run<N> current, const Run<N>& start_before) {
-    // Level k does row i - (k - first); before it is needed it is not computed, but two rows.
+    // Level k does row i - (k - first). It is computed from two rows before it is needed.
     const int reach = (i - y0_ + K + 1 + first()) / 2 + 1;
     constexpr int kUp = (U + 1) % 3, kHere = (U + 2) % 3;
 #pragma unroll
@@ -531,7 +531,7 @@ class March {
         }
         current = next;
       }
-      // Whether it was needed or not, so that what was there before is not.
+      // The level is stored even where it was not needed, so that what was there before is gone.
       rows_[k - 1][U] = level;
     }
     if (!kChecked || K < reach) finish<U>(i, current);
@@ -550,9 +550,9 @@ class March {
     }
   }
 
-  // `steady`: every level is under way, none is left out. The levels are there once for each of the
-  // three rows whose registers take turns; what comes in and goes out, which is more code for all
-  // its dtypes, is there once.
+  // `steady`: every level is under way, none is left out. The code of the levels exists once for
+  // each of the three rows whose registers take turns. The code for input and output, which is
+  // larger because of its dtypes, exists once.
   __device__ __forceinline__ void row(int u, int i, bool steady) {
     Run<N> in[kFields], weights, r0, x0, current = constant<N>(0), before = current;
     lane_ = anew(lane_);
@@ -561,7 +561,7 @@ class March {
     receive(in, weights);
     const Run<N> c_here = c_[1];
     inject(i, in, weights, r0, x0, current);
-    // Not before: what came is in registers until here.
+    // The next row cannot be fetched earlier: this one is in the registers until here.
     if (!kLean) fetch_row();
     float* to = rings_ + slot_ * kColumns + lane_ * N;
     write<N>(to, r0);
@@ -576,7 +576,7 @@ class March {
     }
     const int y = i - count() - 1;
     const bool done = ends() && y >= y0_ && y < y1_;
-    const std::int64_t place = places_[kFields];  // before the next tile's is written
+    const std::int64_t place = places_[kFields];  // read before the next tile's is written
     if (done && p_.out.vector) store_own(p_.out.at(place, y), y, read<N>(row_out_ + lane_ * N));
     HM_SYNCWARP(kAll);
     if (done && !p_.out.vector) store_spread(p_.out.at(place, y));
@@ -587,7 +587,7 @@ class March {
                         p_.out.dtype, 0, value);
   }
 
-  // A row of the answer, from shared memory: neighbouring lanes, neighbouring columns.
+  // Stores a row of the answer from shared memory: neighbouring lanes, neighbouring columns.
   __device__ __forceinline__ void store_spread(char* row) const {
     char* to[N];
     float value[N];
@@ -613,8 +613,8 @@ class March {
     }
   }
 
-  // The last level's row y = i - count - 1: measure and last update, into the row of the answer.
-  // Where the run goes on, the last two levels' row i - count.
+  // Measures the last level's row y = i - count - 1 and writes its last update to the row of the
+  // answer. Where the run goes on, stores row i - count of the last two levels instead.
   template <int U>
   __device__ __forceinline__ void finish(int i, const Run<N>& current) {
     constexpr int kUp = (U + 1) % 3, kHere = (U + 2) % 3;
@@ -667,7 +667,7 @@ class March {
     }
   }
 
-  // A lane's columns as one store, where all of them are wanted.
+  // Stores a lane's columns at once where all of them are wanted.
   __device__ __forceinline__ void store_own(char* row, int y, const Run<N>& x) const {
     const int first = xs_ + lane_ * N;
     if (first >= x0_ && first + N <= x1_) {
@@ -706,7 +706,7 @@ class March {
         default: write<N>(reinterpret_cast<float*>(to), x); return;
       }
     }
-    // The strip's ends.
+    // These are the strip's ends.
 #pragma unroll 1
     for (int j = 0; j < N; ++j) {
       float value = x[0];
@@ -738,7 +738,7 @@ class March {
     const int begin = y0_ - (count() + 2);
     cursor_ = RowCursor(begin, p_.height);
     fetch_row();
-    // What the levels read before it is there does not reach the tile, but it is not to be chance.
+    // What the levels read too early never reaches the tile; zeros keep it the same in every run.
 #pragma unroll 1
     for (int r = 0; r < kRings * kRing; ++r) {
       write<N>(rings_ + r * kColumns + lane_ * N, constant<N>(0));
@@ -839,7 +839,7 @@ class March {
   float* const rings_;
   float* const fields_;
   float* const row_out_;
-  std::int64_t* const places_;  // of the fields, and of the answer: long to compute
+  std::int64_t* const places_;  // places of the fields and the answer: long to compute
   LevelStep* const steps_;
   int item_, channel_, x0_, x1_, y0_, y1_, xs_;
   int slot_;
@@ -861,7 +861,7 @@ __global__ void __launch_bounds__(128)
     gaussian_poisson_chebyshev_kernel(const __grid_constant__ MarchParams params) {
   using Work = March<K, N, kKind, kShared>;
   HM_DYN_SMEM(float, shared);
-  // By a shuffle, so that the compiler knows that it is one for the whole warp.
+  // The shuffle tells the compiler that the number is the same for the whole warp.
   const int warp = __shfl_sync(kAll, static_cast<int>(threadIdx.x) / 32, 0);
   const int warps = static_cast<int>(blockDim.x) / 32;
   Work work(params, shared + warp * Work::kFloats);

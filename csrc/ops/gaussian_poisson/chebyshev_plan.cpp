@@ -9,11 +9,11 @@
 
 namespace pyharmony::gaussian_poisson {
 
-// With a map c_i the row of pixel i has, writing m = min(c_i, c_j) <= c_i and g1 = w0 w1,
+// With a map c_i, m = min(c_i, c_j) <= c_i and g1 = w0 w1, the row of pixel i has
 //   excess_i = s c_i - 2 sum_corners m w1^2 - 2 sum_edges max(0, m g1 - 1) >= f(c_i),
-//   f(c) = (s - 8 w1^2) c - 8 max(0, c g1 - 1),
-// which is concave, so its minimum over the map is at the smallest or the largest weight. Where
-// the map is constant f is the excess itself; known neighbours only raise it.
+//   f(c) = (s - 8 w1^2) c - 8 max(0, c g1 - 1).
+// f is concave, so its minimum over the map is at the smallest or the largest weight. Where the map
+// is constant f is the excess itself; known neighbours only raise it.
 Operator analyse(const Problem& problem) {
   double least = problem.weight, most = problem.weight;
   if (problem.has_map()) {
@@ -52,13 +52,13 @@ Operator analyse(const Problem& problem, double least, double most) {
   op.excess = std::min(excess(least), excess(most));
   op.largest_weight = most;
 
-  // lambda + c gamma is bilinear in cos(pi k / H) and cos(pi l / W): extremes at the corners.
+  // lambda + c gamma is bilinear in cos(pi k / H) and cos(pi l / W): extremes are at corners.
   auto corner = [&](double c, double p, double q) {
     return 4 - 2 * p - 2 * q + c * (w0 + 2 * w1 * p) * (w0 + 2 * w1 * q);
   };
   op.low = std::min({corner(least, 1, 1), corner(least, 1, -1), corner(least, -1, -1)});
   if (problem.has_map()) {
-    // A >= L + least G where G is positive; Gershgorin elsewhere.
+    // A >= L + least G holds where G is positive; elsewhere Gershgorin's bound does.
     op.low = w0 >= 2 * w1 ? std::max(op.low, op.excess) : op.excess;
     op.high = 8 + most * sum;
     op.diagonal = 4 + most * sum;
@@ -78,7 +78,7 @@ Facts facts_of(const Problem& problem) {
   facts.floats = is_float(problem.src.dtype) || is_float(problem.dst.dtype);
   facts.w0 = problem.w0;
   facts.w1 = problem.w1;
-  // Of a problem without data only the dtypes are known.
+  // A problem without data has only its dtypes.
   const std::int64_t channels = facts.has_rhs ? problem.rhs.channels : problem.dst.channels;
   facts.count =
       static_cast<double>(problem.height() * problem.width()) * static_cast<double>(channels);
@@ -110,7 +110,7 @@ Plan make_plan(const Operator& op, const Start& start, double limit, int least, 
     }
     return std::make_pair(plan, bound);
   };
-  int below = least - 1, steps = most;  // too few, and enough as far as is known
+  int below = least - 1, steps = most;  // too few steps, and enough as far as is known
   while (below + 1 < steps) {
     const int middle = below + std::max(1, (steps - below) / 2);
     (best(middle).second <= limit ? steps : below) = middle;

@@ -17,24 +17,24 @@ struct ChebyshevStep {
   double momentum, step;
 };
 
-// r = b - A x before the last update, over the unknown pixels.
+// Magnitudes measured with r = b - A x before the last update, over the unknown pixels.
 struct ChebyshevMeasure {
   double residual = 0;                   // max |r|
   double scaled_residual = 0;            // max |r| / (row excess of A); with a map only
   double norm = 0;                       // |r|_2 over all channels, where asked for
   double largest = 0;                    // max |x| before the last update
   double image_low = 0, image_high = 0;  // range of src and dst, zero included
-  double largest_base = 0;               // max |base|, or of rhs
-  bool finite = true;                    // the float images, as far as they were read
-  // Where the state is a correction e of a start x0: `largest` is max |e|, and these are max |x0|
+  double largest_base = 0;               // max |base|, or max |rhs|
+  bool finite = true;                    // no NaN or infinity in the float images, as far as read
+  // Where the state is a correction e of a start x0, `largest` is max |e|, and these are max |x0|
   // and max |b - A x0|.
   double largest_start = 0, first_residual = 0;
 };
 
-// What the certificate and the iteration know about A. Principal submatrices (known pixels) are
-// inside the same bounds.
+// The facts about A that the certificate and the iteration use. The bounds hold for its principal
+// submatrices too, so also where pixels are known.
 struct Operator {
-  double low, high;  // of the spectrum
+  double low, high;  // bounds of the spectrum
   double excess;     // the smallest a_ii - sum_j |a_ij|
   double slope;      // row i has at least the excess slope * c_i, where `folded` is false
   bool folded;
@@ -45,20 +45,20 @@ struct Operator {
 Operator analyse(const Problem& problem);
 Operator analyse(const Problem& problem, double least, double most);
 
-// What the certificate knows about the equation besides its operator.
+// The facts about the equation, besides its operator, that the certificate uses.
 struct Facts {
   bool has_rhs, has_map;
-  bool floats;      // src or dst
-  bool correction;  // the state is one, see ChebyshevMeasure
+  bool floats;      // whether src or dst is of floats
+  bool correction;  // whether the state is a correction, see ChebyshevMeasure
   double w0, w1;
-  double count;  // of unknowns, over all channels
+  double count;  // unknowns of all channels
 };
 
 Facts facts_of(const Problem& problem);
 
 bool is_float(DType dtype);
 
-// Steps of a run, and the part [low, op.high] of the spectrum that its polynomial is made for.
+// The steps of a run, and the part [low, op.high] of the spectrum that its polynomial is made for.
 struct Plan {
   int steps;
   double low;
@@ -71,7 +71,7 @@ struct Reduction {
 
 Reduction reduction(const Operator& op, const Plan& plan);
 
-// What the certified bound is made of before the first step: errors anywhere in the spectrum and
+// The certified bound before the first step, in two parts: errors anywhere in the spectrum and
 // errors at its low end. A base that is right on a coarser level leaves little of the second, so
 // that the polynomial is best made for the spectrum without its low end.
 struct Start {
@@ -83,22 +83,22 @@ struct Start {
   }
 };
 
-// Photographs whose base is the solution of half the size, upsampled. Fitted to the certified
-// bounds of 15 pairs, known pixels held or not, at weights 0.1 to 1, 5 to 42 steps and five
-// intervals: kUpper was between 0.3 and 1.3, kLowest between 0.001 and 0.03. With the values here 2
-// of 300 such solves, at tolerances 0.25 and 0.025 of 255, needed a second run.
+// The two parts for photographs whose base is the solution of half the size, upsampled. They were
+// fitted to the certified bounds of 15 pairs, known pixels held or not, at weights 0.1 to 1, 5 to
+// 42 steps and five intervals: kUpper was between 0.3 and 1.3, kLowest between 0.001 and 0.03. With
+// the values here 2 of 300 such solves, at tolerances 0.25 and 0.025 of 255, needed a second run.
 constexpr double kUpper = 1.15, kLowest = 0.025;
 
 constexpr double kSafety = 0.7;  // part of the tolerance that a repeated run aims at
 
-// Of images of values up to `range`; and of a given right-hand side of such values.
+// The start for images of values up to `range`, and for an rhs of values up to `largest`.
 Start photograph(const Operator& op, double range);
 Start start_of_rhs(const Operator& op, double largest);
 
-// The fewest steps, and for them the best interval, that bring the bound below the limit.
+// Returns the fewest steps that bring the bound below the limit, and the best interval for them.
 Plan make_plan(const Operator& op, const Start& start, double limit, int least, int most);
 
-// The recurrence's coefficients, one after the other.
+// Yields the recurrence's coefficients, one step after the other.
 class StepSequence {
  public:
   HM_HOST_DEVICE StepSequence(const Operator& op, const Plan& plan)
@@ -125,25 +125,25 @@ class StepSequence {
 
 std::vector<ChebyshevStep> chebyshev_steps(const Operator& op, const Plan& plan);
 
-// The last update, x += damping (b - A x): at most 1 / a_ii.
+// Returns the damping of the last update, x += damping (b - A x): at most 1 / a_ii.
 double damping_of(const Operator& op);
 
 HM_HOST_DEVICE inline double larger(double a, double b) { return a > b ? a : b; }
 
-// The largest rounding error of r = b - A x as the kernels compute it, for state x exactly as it
-// is in memory. u is the rounding of one operation, to first order; multiplications and additions
-// are counted apart, which covers machines without a fused one.
+// Returns a bound of the rounding error of r = b - A x as the kernels compute it, for state x
+// exactly as it is in memory. u is the rounding of one operation, to first order; multiplications
+// and additions are counted apart, which covers machines without a fused one.
 //
 // b: D is the range of src and dst, so every difference of neighbours is within D. Differences of
 // integers are exact; of floats dd and ds are off by uD each and ds - dd by 4uD. The masks' mean
-// a <= 1 is off by 2u, which moves a (ds - dd) by 4uD; its product rounds by 2uD and the edge's
-// sum by uD: 7uD an edge, 12uD for floats. Four edges, their sums (2 + 2 + 4) uD, and weight times
-// base, 3u c|base| + 4uD.
+// a <= 1 is off by 2u, which moves a (ds - dd) by 4uD; its product rounds by 2uD and the edge's sum
+// by uD. That makes 7uD an edge, 12uD for floats. The rest of b is four edges, their sums
+// (2 + 2 + 4) uD, and weight times base, 3u c|base| + 4uD.
 //
-// Stencil, with c0, c1, c2 the magnitudes of its entries and |x| <= X: rounding the entries
-// (c0 + 4 c1 + 4 c2) uX, shifted part (6 c1 + 16 c2) uX, b - c0 x (c0 + 4 c1 + 4 c2) uX + u|r|,
-// less c1 v (6 c1 + 4 c2) uX + u|r|, difference u|r|. With a map, c its largest value: see the
-// terms below, in the order of map_residual.
+// Stencil: c0, c1, c2 are the magnitudes of its entries, and |x| <= X. Rounding the entries adds
+// (c0 + 4 c1 + 4 c2) uX, the shifted part (6 c1 + 16 c2) uX, b - c0 x (c0 + 4 c1 + 4 c2) uX + u|r|,
+// less c1 v (6 c1 + 4 c2) uX + u|r|, the difference u|r|. With a map, c is its largest value; the
+// terms are those below, in the order of map_residual.
 HM_HOST_DEVICE inline double stencil_rounding(const Facts& facts, const Operator& op,
                                               double largest, double r) {
   const double c = op.largest_weight;
@@ -152,8 +152,8 @@ HM_HOST_DEVICE inline double stencil_rounding(const Facts& facts, const Operator
     const double side = facts.w0 * facts.w1, corner = facts.w1 * facts.w1;
     const double b = r + (sum * c + 8 + 8 * c * (side + corner)) * largest;
     return 24 * largest                               // the sum of four differences
-           + b + 8 * largest                          // b less it
-           + b + 8 * largest + 4 * sum * c * largest  // less s c x
+           + b + 8 * largest                          // b minus that sum
+           + b + 8 * largest + 4 * sum * c * largest  // minus s c x
            + 54 * side * c * largest + r + 8 * corner * c * largest + 52 * corner * c * largest + r;
   }
   const double c0 = op.diagonal, c1 = std::abs(1 - c * facts.w0 * facts.w1),
@@ -161,7 +161,7 @@ HM_HOST_DEVICE inline double stencil_rounding(const Facts& facts, const Operator
   return (2 * c0 + 20 * c1 + 28 * c2) * largest + 3 * r;
 }
 
-// A correction e has r = r0 - A e, with r0 = b - A x0 as it was computed: the same terms twice.
+// For a correction e, r = r0 - A e with r0 = b - A x0 as it was computed: the same terms twice.
 HM_HOST_DEVICE inline double rounding_of_residual(const Facts& facts, const Operator& op,
                                                   const ChebyshevMeasure& measure) {
   const double r = measure.residual, c = op.largest_weight;
@@ -183,15 +183,16 @@ struct Certificate {
   double floor;  // the part of max_error that no further step takes away
 };
 
-// The error before the last update is A^-1 r, and |A^-1 r| <= max_i |r_i| / excess_i (or, where
-// rows have no excess, |r|_2 / low). The update x + omega r, omega <= 1 / a_ii, multiplies it by
-// I - omega A, whose rows sum to at most 1 - omega excess. r is known to within its rounding.
+// Returns the proven bounds. The error before the last update is A^-1 r, |A^-1 r| <= max_i
+// |r_i| / excess_i (or, where rows have no excess, |r|_2 / low). The update x + omega r,
+// omega <= 1 / a_ii, multiplies it by I - omega A, whose rows sum to at most 1 - omega excess. r is
+// known to within its rounding.
 HM_HOST_DEVICE inline Certificate certify(const Facts& facts, const Operator& op, double omega,
                                           const ChebyshevMeasure& measure) {
   const double delta = rounding_of_residual(facts, op, measure);
   const double largest = larger(larger(measure.largest, measure.image_high), -measure.image_low);
   double update = kUnit * (largest + 3 * omega * measure.residual);
-  // x0 + (e + omega r): one addition more.
+  // The sum x0 + (e + omega r) has one addition more.
   if (facts.correction) {
     update += kUnit * (measure.largest_start + measure.largest + 2 * omega * measure.residual);
   }

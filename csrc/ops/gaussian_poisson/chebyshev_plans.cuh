@@ -1,4 +1,4 @@
-// Plans of Chebyshev steps as kernels read them; what the files of chebyshev.cu share.
+// Plans of Chebyshev steps as kernels read them, shared by the files of chebyshev.cu.
 #pragma once
 
 #include <cstdint>
@@ -14,29 +14,29 @@ namespace {
 using device::ImageBatch;
 
 constexpr unsigned kAll = 0xffffffffu;
-// Steps that a pass of each kernel has, the first of a run not counted: of first runs with few and
-// with more, of repeated ones and of those with a map.
+// The most steps that a pass of each kernel does, not counting the first step of a run: first runs
+// with few steps and with more, repeated runs, and runs with a map.
 constexpr int kFewLevels = 9, kMoreLevels = 10, kRepeatLevels = 10, kMapLevels = 8;
 constexpr int kMostLevels = 10;
-constexpr int kMostPlans = 64;  // prepared for repeated runs
+constexpr int kMostPlans = 64;  // how many are prepared for repeated runs
 constexpr int kDecideThreads = 128;
 constexpr float kLeastC1 = 1.0f / 16;
 
 enum class Kind { kPlain, kPinned, kMap };  // a map may have known pixels as well
 enum class Input { kImages, kRhs };
 
-// kappa, q, inverse; with a map momentum, step, 0.
+// The coefficients are kappa, q, inverse; with a map they are momentum, step, 0.
 struct alignas(16) LevelStep {
   float a, b, c, unused;
 };
 
-// A part of a run that one launch does: the step from zero, if it is the first part, and `count`
+// The part of a run that one launch does: the step from zero, if it is the first part, and `count`
 // levels above it.
 struct Pass {
   int starts, ends, count;
   float inject;                  // level 0 is inject * r0 where the run starts,
-  float scale, before_scale;     // else these times the state
-  LevelStep steps[kMostLevels];  // of levels 1 .. count
+  float scale, before_scale;     // else it is the state times these
+  LevelStep steps[kMostLevels];  // for levels 1 .. count
 };
 
 // Entries of the 9-point stencil: centre, edges, corners.
@@ -51,7 +51,7 @@ HM_HOST_DEVICE inline void make_pass(const Entries& entries, bool map, StepSeque
   pass.count = count;
   const double first = starts ? sequence.next().step : 0;
   ChebyshevStep steps[kMostLevels];
-  double alpha[kMostLevels + 2];  // of level k - 1
+  double alpha[kMostLevels + 2];  // alpha[k] is that of level k - 1
   for (int k = 0; k < count; ++k) steps[k] = sequence.next();
   alpha[0] = alpha[count] = alpha[count + 1] = 1;
   for (int k = count; k >= 1; --k) alpha[k - 1] = map ? 1 : alpha[k + 1] / steps[k - 1].momentum;
@@ -80,29 +80,29 @@ HM_HOST_DEVICE inline int pass_count(int steps, int levels) {
   return passes > 0 ? passes : 1;
 }
 
-// Levels of pass i: as even as can be.
+// Returns the number of levels of pass i; all passes have nearly the same.
 HM_HOST_DEVICE inline int pass_levels(int steps, int passes, int i) {
   return (steps - 1) / passes + (i < (steps - 1) % passes ? 1 : 0);
 }
 
-// A plan that a repeated run may take, with what it leaves of an error.
+// A plan that a repeated run may take, and the share of an error that it leaves.
 struct Candidate {
   int steps;
   float low, upper, lowest;
 };
 
-// What becomes of an item: written by the decision on each run, read by the next one.
+// The state of an item: each run's decision writes it, the next one reads it.
 struct Control {
   int done, steps, total_steps, passes;
   double upper, lowest;  // the start that the plan at hand was chosen for
-  double reduction;      // its part of an error in the upper spectrum, and its bound
+  double reduction;      // the share of an error that it leaves in the upper spectrum
   double bound;
 };
 
 struct TileMeasure {
-  float residual, scaled, correction;      // of the last pass of a run
-  float first_residual, start, low, high;  // of the first; infinite: the images are not finite
-  double norm;                             // of the last; the square
+  float residual, scaled, correction;      // from the last pass of a run
+  float first_residual, start, low, high;  // from the first; infinite: the images are not finite
+  double norm;                             // from the last pass; its square
 };
 
 }  // namespace

@@ -12,7 +12,7 @@ __device__ __forceinline__ int bytes_of(DType dtype) {
   return dtype == DType::kFloat32 ? 4 : dtype == DType::kUInt16 || dtype == DType::kFloat16 ? 2 : 1;
 }
 
-// An image as the kernels read it; strides in bytes.
+// An image as the kernels read it; its strides are in bytes.
 struct Source {
   char* data;
   std::int64_t item, channel;
@@ -20,11 +20,11 @@ struct Source {
   DType dtype;
   bool vector;  // four neighbouring columns are one aligned load
 
-  // Of row 0.
+  // Returns the offset of row 0.
   __device__ __forceinline__ std::int64_t place(int n, int c) const {
     return n * item + c * channel;
   }
-  // Column 0 of a row.
+  // Returns the address of column 0 of a row.
   __device__ __forceinline__ char* at(std::int64_t place, int y) const {
     return data + (place + std::int64_t(y) * row);
   }
@@ -48,7 +48,7 @@ __device__ __forceinline__ unsigned bits_at(const char* p, DType dtype) {
   }
 }
 
-// A run of N values, one for each column of a lane.
+// N values, one for each column of a lane.
 template <int N>
 struct Run {
   float v[N];
@@ -86,13 +86,13 @@ __device__ __forceinline__ void write(float* p, const Run<N>& run) {
   }
 }
 
-// The bits of one row, as they were loaded: of a lane's own columns, packed, or of every 32nd.
+// The bits of one row as they were loaded: a lane's own columns, packed, or every 32nd column.
 template <int N>
 struct Bits {
   unsigned v[N];
 };
 
-// Of each address one value of `size` bytes.
+// Loads one value of `size` bytes from each address.
 template <int N>
 __device__ __forceinline__ void gather(const char* const (&from)[N], int size, Bits<N>& bits) {
   if (size == 4) {
@@ -126,7 +126,7 @@ __device__ __forceinline__ void fetch_words(const char* p, Bits<N>& bits) {
   }
 }
 
-// `own`: a lane's own columns, from `first` on, as aligned loads; else those of `columns`.
+// Loads a lane's own columns from `first` on, aligned, if `own`, or else those of `columns`.
 template <int N>
 __device__ __forceinline__ void fetch(const Source& image, const char* p, bool own, int first,
                                       const int (&columns)[N], Bits<N>& bits) {
@@ -165,7 +165,7 @@ __device__ __forceinline__ Run<N> unpack_as(const Bits<N>& bits) {
   return out;
 }
 
-// Masks alone may be bool.
+// Only masks may be bool.
 template <bool kOwn, bool kMask, int N>
 __device__ __forceinline__ Run<N> unpack(const Bits<N>& bits, DType dtype) {
   if (dtype == DType::kFloat32) return unpack_as<DType::kFloat32, kOwn>(bits);
@@ -175,7 +175,7 @@ __device__ __forceinline__ Run<N> unpack(const Bits<N>& bits, DType dtype) {
   return unpack_as<DType::kUInt8, kOwn>(bits);
 }
 
-// Rows one after the other, mirrored at both ends as often as need be.
+// Walks over the rows one by one, mirrored at both ends as often as needed.
 struct RowCursor {
   int at, direction, count;
 
@@ -195,8 +195,8 @@ struct RowCursor {
   }
 };
 
-// Keys' cubic at the cell centres: weights of four neighbours, the second being the nearest on
-// the side of the first. See ops/pyramid/pyramid.h.
+// Returns Keys' cubic at the cell centres from four neighbours; the second is the nearest, and the
+// first lies beyond it. See ops/pyramid/pyramid.h.
 __device__ __forceinline__ float cubic(float near_outer, float near_, float far_, float far_outer) {
   constexpr float kNear = 111.0f / 128, kFar = 29.0f / 128, kNearOuter = -9.0f / 128,
                   kFarOuter = -3.0f / 128;

@@ -1,4 +1,4 @@
-// One pass of the Chebyshev iteration over the image, all steps fused.
+// Does one pass of the Chebyshev iteration over the image, all steps fused.
 //
 // A tile is a strip of columns by a segment of rows. Its rows are streamed from the top: a row is
 // loaded (right-hand side formed on the way), and each step follows one row behind the step
@@ -6,10 +6,10 @@
 // in place: two bands of the state and one of b serve any number of steps, and consecutive steps
 // touch nearly the same rows, which stay in the first-level cache.
 //
-// Pixels stay interleaved, [W, C] a row: horizontal neighbours are C floats apart. Beyond a
-// tile's sides K + 1 pixels, and at its top and bottom K + 1 rows, are computed redundantly. At
-// the image's sides these pixels are the mirrored ones, at its top and bottom the neighbouring
-// row is the row itself; the equation continues by mirroring, so no other care is needed there.
+// Pixels stay interleaved, [W, C] a row: horizontal neighbours are C floats apart. A tile computes
+// K + 1 pixels beyond its sides, and K + 1 rows beyond its top and bottom, redundantly. At the
+// image's sides these pixels are the mirrored ones, at its top and bottom the neighbouring row is
+// the row itself; the equation continues by mirroring, so no other care is needed there.
 //
 // Every float of the state comes from the same operations in the same order, in whole vectors,
 // whatever tile it lies in: the answer does not depend on tiles or threads in a single bit.
@@ -36,8 +36,8 @@ using gaussian_poisson::ChebyshevMeasure;
 using gaussian_poisson::ChebyshevPass;
 using gaussian_poisson::Problem;
 
-constexpr std::int64_t kStreamedBytes = 8 << 20;  // of a result; more than a core's caches hold
-constexpr int kAdvanceRows = 4;                   // rows that each step does in one go
+constexpr std::int64_t kStreamedBytes = 8 << 20;  // results of this size exceed a core's caches
+constexpr int kAdvanceRows = 4;                   // rows that each step does at once
 #if HM_SIMD_BYTES == 64
 constexpr int kMaxBlockRows = 4;  // rows whose neighbours share registers
 #else
@@ -57,7 +57,7 @@ std::int64_t mirror(std::int64_t i, std::int64_t n) {
 
 // ---- rows in and out ----------------------------------------------------------------------------
 
-// Pixels beyond the image, on both sides of [a, b) inside it; out is [xb - xa, C].
+// Writes the pixels beyond the image on both sides of [a, b), which is inside; out is [xb - xa, C].
 template <int C>
 void mirror_sides(std::int64_t width, std::int64_t xa, std::int64_t xb, float* out) {
   auto copy = [&](std::int64_t x) {
@@ -67,7 +67,7 @@ void mirror_sides(std::int64_t width, std::int64_t xa, std::int64_t xb, float* o
   for (std::int64_t x = std::max(xa, width); x < xb; ++x) copy(x);
 }
 
-// Columns [xa, xb) and channels [k0, k0 + C) of row y, mirrored beyond the image's sides.
+// Loads columns [xa, xb) and channels [k0, k0 + C) of row y, mirrored beyond the image's sides.
 template <int C>
 void load_pixels(const ImageView& image, std::int64_t y, std::int64_t xa, std::int64_t xb,
                  std::int64_t k0, float* __restrict out) {
@@ -119,7 +119,7 @@ void repeat_pixels(const float* __restrict pixels, std::int64_t n, float* __rest
   }
 }
 
-// The same of a plane, divided by `range`. What is above zero stays above zero, halved too.
+// Loads a row of a plane, divided by `range`. A value above zero stays above zero, even halved.
 template <int C>
 void load_plane(const ImageView& plane, std::int64_t y, std::int64_t xa, std::int64_t xb,
                 float* __restrict pixels, float* __restrict out) {
@@ -146,8 +146,8 @@ void load_plane(const ImageView& plane, std::int64_t y, std::int64_t xa, std::in
   mirror_sides<C>(plane.width, xa, xb, out);
 }
 
-// Whether the result is written past the caches: they do not hold it anyway, and a line that is
-// written whole need not be read first.
+// Returns whether the result is written past the caches: they cannot hold it anyway, and a line
+// that is written whole need not be read first.
 inline bool is_streamed(const ImageView& out, std::int64_t channels) {
   return out.dtype == DType::kFloat32 && out.col_stride == channels &&
          (channels == 1 || out.channel_stride == 1) &&
@@ -164,7 +164,7 @@ inline void stream_floats(const float* __restrict from, std::int64_t n, float* _
   for (; i < n; ++i) to[i] = from[i];
 }
 
-// Pixels [n, C] into columns from x on of row y, channels from k0 on.
+// Stores pixels [n, C] in row y from column x on, channels from k0 on.
 template <int C>
 void store_pixels(const float* __restrict pixels, std::int64_t n, const ImageView& out,
                   std::int64_t y, std::int64_t x, std::int64_t k0) {
@@ -185,8 +185,8 @@ void store_pixels(const float* __restrict pixels, std::int64_t n, const ImageVie
   });
 }
 
-// Asks for columns [xa, xb) of row y; an image that is not dense in x is left to the hardware.
-// Inlined by force: GCC drops calls of functions that do nothing but prefetch.
+// Prefetches columns [xa, xb) of row y; an image that is not dense in x is left to the hardware. It
+// is inlined by force because GCC drops calls of functions that do nothing but prefetch.
 template <bool kWrite>
 __attribute__((always_inline)) inline void prefetch_pixels(const ImageView& image, std::int64_t y,
                                                            std::int64_t xa, std::int64_t xb,
@@ -211,13 +211,13 @@ struct Stencil {
   float c0, c1, c2;
 };
 
-// Coefficients of one step: next = keep x + vertical v + shift(x_side x + v_side v) + step b
-// - momentum before.
+// The coefficients of one step: next = keep x + vertical v + shift(x_side x + v_side v) + step
+// b - momentum before.
 struct StepCoefficients {
   float keep, vertical, x_side, v_side, step, momentum;
 };
 
-// kRows rows of one step: x are rows -1 .. kRows, y holds x_before and receives x_next.
+// Does kRows rows of one step: x are rows -1 .. kRows, y holds x_before and receives x_next.
 template <int C, int kRows, bool kFirst, bool kPinned>
 void step_rows(const float* const* x, float* const* y, const float* const* b, std::int64_t begin,
                std::int64_t end, const StepCoefficients& coefficients) {
@@ -252,12 +252,12 @@ void step_rows(const float* const* x, float* const* y, const float* const* b, st
   }
 }
 
-// Running maxima of the last sweep.
+// The running maxima of the last sweep.
 struct Maxima {
   Vec residual{}, scaled{}, state{};
 };
 
-// The lanes of the vector at i that lie before `end`; zero elsewhere.
+// Returns the lanes of the vector at i that lie before `end`, and zero in the others.
 inline Vec before_end(Vec v, std::int64_t i, std::int64_t end) {
   if (i + kLanes <= end) return v;
   for (int lane = 0; lane < kLanes; ++lane) {
@@ -272,8 +272,8 @@ inline float sum_of_squares(const float* r, std::int64_t begin, std::int64_t end
   return sum;
 }
 
-// r = b - A x of one row and the last update out = x + damping r. The roundings of r are counted
-// in chebyshev.cpp.
+// Computes r = b - A x of one row and the last update out = x + damping r. chebyshev.cpp counts the
+// roundings of r.
 template <int C, bool kPinned>
 void finish_row(const float* const* x, const float* b, float* out, float* residual,
                 std::int64_t begin, std::int64_t end, const Stencil& stencil, float damping,
@@ -305,7 +305,7 @@ void finish_row(const float* const* x, const float* b, float* out, float* residu
   }
 }
 
-// b - A x with a map of weights, at offset i.
+// Computes b - A x with a map of weights, at offset i.
 struct MapStencil {
   float sum, side, corner;  // row sum of G, its entries at an edge and at a corner
 };
@@ -403,7 +403,7 @@ Coefficients make_coefficients(const ChebyshevPass& pass) {
 
 enum class Kind { kPlain, kPinned, kMap };
 
-// Rows of floats for one tile at a time; a row starts kLanes floats into its pitch.
+// Holds rows of floats for one tile at a time; a row starts kLanes floats into its pitch.
 class Workspace {
  public:
   Workspace(std::int64_t steps, std::int64_t strip, std::int64_t channels, bool map,
@@ -496,19 +496,19 @@ class TileRun {
   }
 
  private:
-  // Rows that step k computes; step 0 is the load.
+  // These bound the rows that step k computes; step 0 is the load.
   std::int64_t low(std::int64_t k) const {
     return std::max<std::int64_t>(0, tile_.y0 - (steps_ + 1 - k));
   }
   std::int64_t high(std::int64_t k) const { return std::min(height_, tile_.y1 + (steps_ + 1 - k)); }
   float* row(float* band, std::int64_t y) const { return band + y % work_.ring * work_.pitch; }
-  // Row y of a band with the border's mirroring.
+  // Returns row y of a band, mirrored at the border.
   const float* neighbour(float* band, std::int64_t y) const {
     return row(band, std::clamp<std::int64_t>(y, 0, height_ - 1));
   }
 
-  // The k-th of n shares of what the next rows to load, and to store, will touch: spread over the
-  // steps, the misses pass while there is work.
+  // Prefetches the k-th of n shares of what the next rows to load and to store will touch. Spread
+  // over the steps, the cache misses pass while there is work.
   __attribute__((always_inline)) void prefetch(std::int64_t loaded, std::int64_t k,
                                                std::int64_t n) const {
     constexpr std::int64_t kImages = 5, kAll = kImages * kAdvanceRows;
@@ -551,7 +551,7 @@ class TileRun {
       const Vec v = load(x + i);
       least = minimum(least, v);
       most = maximum(most, v);
-      nothing = nothing + v * Vec{};  // NaN from the first value on that is not finite
+      nothing = nothing + v * Vec{};  // becomes NaN from the first value on that is not finite
     }
     low = std::min<double>(low, -largest(-least));
     high = std::max<double>(high, largest(most));
@@ -627,7 +627,7 @@ class TileRun {
     if (y == height_ - 1) form_rhs(y, 1, 1);
   }
 
-  // b of row y, whose images are in slot `here`; `below` is the slot of the row below it.
+  // Forms b of row y, whose images are in slot `here`; `below` is the slot of the row below it.
   void form_rhs(std::int64_t y, int here, int below) {
     const float *s0 = work_.src[here], *s1 = work_.src[below];
     const float *d0 = work_.dst[here], *d1 = work_.dst[below];
@@ -669,7 +669,7 @@ class TileRun {
     }
   }
 
-  // The vectors of a row that step k must compute.
+  // These bound the vectors of a row that step k must compute.
   std::int64_t from(std::int64_t k) const {
     return (work_.margin - (steps_ + 1 - k) * C) / kLanes * kLanes;
   }
@@ -747,7 +747,7 @@ class TileRun {
   ChebyshevMeasure measure_;
 };
 
-// The known pixels of a tile: dst, or zero where b is given.
+// Writes the known pixels of a tile: dst, or zero where b is given.
 template <int C>
 void copy_known(const ChebyshevPass& pass, Workspace& work, const Tile& tile) {
   if (tile.x0 >= tile.x1) return;
@@ -761,7 +761,7 @@ void copy_known(const ChebyshevPass& pass, Workspace& work, const Tile& tile) {
   }
 }
 
-// The smallest tile within `tile` that holds all its unknown pixels; empty where there are none.
+// Returns the smallest tile within `tile` that holds all its unknown pixels; empty without any.
 Tile unknown_part(const ImageView& mask, const Tile& tile) {
   Tile part = tile;
   part.x0 = tile.x1;
@@ -822,7 +822,7 @@ ChebyshevMeasure run_tile(const ChebyshevPass& pass, const Coefficients& coeffic
   return run_tile<C, Kind::kPlain>(pass, coefficients, work, tile, row_norms);
 }
 
-// Workspaces of one call, as many as threads meet in it.
+// The workspaces of one call, as many as the threads that run it at once.
 class WorkspacePool {
  public:
   WorkspacePool(std::int64_t steps, std::int64_t strip, std::int64_t channels, bool map,
@@ -864,7 +864,7 @@ ChebyshevMeasure gaussian_poisson_chebyshev_pass(const ChebyshevPass& pass) {
                      channels = problem.channels();
   const Coefficients coefficients = make_coefficients(pass);
 
-  // Interleaved channels in groups of up to four; planes one by one.
+  // Interleaved channels are done in groups of up to four, planes one by one.
   const bool planar = pass.out.col_stride == 1 && channels > 1;
   const std::int64_t group = planar ? 1 : std::min<std::int64_t>(4, channels);
   const std::int64_t groups = (channels + group - 1) / group;

@@ -1,4 +1,4 @@
-// The Gaussian-Poisson equation on the whole rectangle with one weight: method dct.
+// Method dct: the Gaussian-Poisson equation on the whole rectangle with one weight.
 #pragma once
 
 #include <algorithm>
@@ -11,13 +11,13 @@
 
 namespace pyharmony::gaussian_poisson {
 
-// Without `rhs` the right-hand side is that of `problem`. With it, it is what [H, W, C] float32
-// or float64 holds, and src, dst and base are not looked at. No weight map, no known pixels.
+// The right-hand side is `rhs`, [H, W, C] float32 or float64, where it is given: src, dst and base
+// are not read then. Else it is formed from `problem`. No weight map, no known pixels.
 struct DctParams {
   Problem problem;
   ImageView rhs;             // data is null where b is formed from the images
   ImageView out;             // [H, W, C], any image dtype
-  std::vector<double> mean;  // [C], of x, where weight is zero and rhs is given; empty: zero
+  std::vector<double> mean;  // [C], mean of x where weight is zero and rhs is given; empty: zero
   bool double_precision = false;
 
   bool has_rhs() const { return rhs.data != nullptr; }
@@ -26,22 +26,22 @@ struct DctParams {
   std::int64_t channels() const { return out.channels; }
 };
 
-// The mean of x is known, as 1^T A = c (w0 + 2 w1)^2 1^T and the differences in b sum to zero: it
-// is that of base (or of rhs) divided by this. Zero: b says nothing about it.
+// Returns the divisor that turns the mean of base (or of rhs) into that of x: the differences in b
+// sum to zero, and 1^T A = c (w0 + 2 w1)^2 1^T. Zero: b says nothing about the mean.
 inline double mean_divisor(const Problem& problem, bool has_rhs) {
   const double gain = (problem.w0 + 2 * problem.w1) * (problem.w0 + 2 * problem.w1);
   if (problem.weight > 0) return has_rhs ? problem.weight * gain : gain;
   return has_rhs ? 0.0 : 1.0;
 }
 
-// A lower bound of a_ii - sum_j |a_ij| over the rows: |x - x*| <= |b - A x| / excess.
+// Returns a lower bound of a_ii - sum_j |a_ij| over the rows: |x - x*| <= |b - A x| / excess.
 inline double row_excess(const Problem& problem) {
   const double c = problem.weight, w0 = problem.w0, w1 = problem.w1;
   const double slope = (w0 + 2 * w1) * (w0 + 2 * w1) - 8 * w1 * w1;
   return std::max(0.0, slope * c - 8 * std::max(0.0, c * w0 * w1 - 1));
 }
 
-// The mean of x by channel, given the sums of base (or of rhs) over the image.
+// Returns the mean of x by channel, given the sums of base (or of rhs) over the image.
 std::vector<double> known_mean(const DctParams& params, const std::vector<double>& sums);
 
 // Throws std::invalid_argument unless shapes and dtypes fit together.

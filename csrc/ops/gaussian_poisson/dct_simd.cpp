@@ -15,7 +15,7 @@
 // two transforms of a single column. All terms stay of the size of the answer, as the flux of the
 // first solution is taken from the sum over the padding, which it feeds.
 //
-// Three passes over one workspace, stored as tiles of V columns (V lanes of a register):
+// Three passes share one workspace, stored as tiles of V columns (V lanes of a register):
 //   rows:    b formed on load, DCT-II of V rows at once;
 //   columns: V systems at once, the same for all channels;
 //   rows:    DCT-III of V rows at once, rounded and stored.
@@ -32,7 +32,7 @@
 
 #define HM_JOIN_(a, b) a##b
 #define HM_JOIN(a, b) HM_JOIN_(a, b)
-// The header's own namespace for each instruction set, as its inline functions differ.
+// This is a namespace of the header's own for each instruction set, as its inline functions differ.
 #define pocketfft HM_JOIN(pocketfft_, HM_SIMD_NS)
 #define POCKETFFT_NO_MULTITHREADING
 #include "third_party/pocketfft/pocketfft_hdronly.h"
@@ -52,7 +52,7 @@ struct Lanes {
   static constexpr int kCount = HM_SIMD_BYTES / sizeof(Real);
 };
 
-// One stage of a transpose: exchanges the off-diagonal blocks of 2 kStep x 2 kStep lanes.
+// Does one stage of a transpose: exchanges the off-diagonal blocks of 2 kStep x 2 kStep lanes.
 template <int kStep, typename Vec, int... kLane>
 inline void exchange(Vec& a, Vec& b, std::integer_sequence<int, kLane...>) {
   constexpr int n = sizeof...(kLane);
@@ -83,7 +83,7 @@ inline void transpose(const typename Lanes<Real>::Vec* in, typename Lanes<Real>:
   for (int i = 0; i < n; ++i) out[i] = m[i];
 }
 
-// Three registers of interleaved pixels from one of each channel, and back.
+// Interleaves one register of each channel to three registers of pixels, and the reverse.
 template <typename Vec, int... kLane>
 inline void interleave3(const Vec& p0, const Vec& p1, const Vec& p2, Vec* out,
                         std::integer_sequence<int, kLane...>) {
@@ -164,7 +164,7 @@ class DctSolver {
   }
 
  private:
-  // Rows of channel k in the columns [t V, (t + 1) V).
+  // Returns the rows of channel k in the columns [t V, (t + 1) V).
   Vec* tile(std::int64_t k, std::int64_t t) { return work_.data() + (k * tiles_ + t) * pitch_; }
 
   template <typename Fn>
@@ -174,7 +174,7 @@ class DctSolver {
     });
   }
 
-  // W, or the next number without prime factors above 5 where that is much cheaper to transform.
+  // Returns W, or the next number without prime factors above 5 if its transform is much cheaper.
   std::int64_t transform_length() const {
     if (!definite_ || w_ < 32 || link_of(0, h_) <= 0) return w_;
     std::int64_t n = w_;
@@ -208,7 +208,7 @@ class DctSolver {
     for (std::int64_t k = 0; k < c_; ++k) transform_rows<2>(k, y0, rows, lines.data());
   }
 
-  // Interleaved pixels of the columns [x0, x1) to the tiles, zeros past the width.
+  // Splits interleaved pixels of the columns [x0, x1) into the tiles, with zeros past the width.
   void split_row(const Real* pixels, std::int64_t x0, std::int64_t x1, std::int64_t y) {
     typedef Vec Loose __attribute__((aligned(sizeof(Real))));
     for (std::int64_t t = x0 / kV; t * kV < x1; ++t, pixels += kV * c_) {
@@ -244,7 +244,7 @@ class DctSolver {
     }
   }
 
-  // The transform of `rows` rows of channel k, in place.
+  // Transforms `rows` rows of channel k in place.
   template <int kType>
   void transform_rows(std::int64_t k, std::int64_t y0, std::int64_t rows, Vec* lines) {
     Vec edge[kV];
@@ -275,7 +275,7 @@ class DctSolver {
   double gauss(std::int64_t k, std::int64_t n) const {
     return problem_.w0 + 2 * problem_.w1 - problem_.w1 * lambda(k, n);
   }
-  // q and mu for frequency l of n points.
+  // These are q and mu for frequency l of n points.
   double link_of(std::int64_t l, std::int64_t n) const {
     return 1 - problem_.weight * problem_.w1 * gauss(l, n);
   }
@@ -283,7 +283,7 @@ class DctSolver {
     return lambda(l, n) + problem_.weight * (problem_.w0 + 2 * problem_.w1) * gauss(l, n);
   }
 
-  // Whether every T_l is positive definite, and diagonally dominant where its links are negative.
+  // Returns whether all T_l are definite, and diagonally dominant where their links are negative.
   bool is_definite(std::int64_t n) const {
     for (std::int64_t l = 0; l < n; ++l) {
       const double q = link_of(l, n), mu = shift_of(l, n);
@@ -292,7 +292,7 @@ class DctSolver {
     return true;
   }
 
-  // Solves the systems of tile t, in place; or only finds the padding's row sums.
+  // Solves the systems of tile t in place, or only finds the padding's row sums.
   template <bool kStore>
   void eliminate_columns(std::int64_t t) {
     // Lanes past the end hold an identity.
@@ -303,14 +303,14 @@ class DctSolver {
       if (l >= n_) continue;
       q[i] = static_cast<Real>(link_of(l, n_));
       mu[i] = static_cast<Real>(shift_of(l, n_));
-      // The transform of d, and the sum over the padding of the basis function.
+      // This is the transform of d, and the sum over the padding of the basis function.
       const double half = std::sin(kPi * static_cast<double>(l) / (2.0 * static_cast<double>(n_)));
       const double cut =
           std::sin(kPi * static_cast<double>(l * w_ % (2 * n_)) / static_cast<double>(n_));
       jump[i] = static_cast<Real>(4 * cut * half);
       sum[i] = static_cast<Real>(l == 0 ? static_cast<double>(n_ - w_) : -cut / half);
     }
-    // T = (I - ratio S) D (I - ratio S^T), D the pivots; `inverse` is scale / D.
+    // T = (I - ratio S) D (I - ratio S^T), where D is the pivots; `inverse` is scale / D.
     const std::size_t rows = static_cast<std::size_t>(h_);
     Buffer<Vec> ratio(rows, &meter_), inverse(rows, &meter_), column(kStore ? 0 : rows, &meter_);
     const Vec one = Vec{} + Real(1);
@@ -359,7 +359,7 @@ class DctSolver {
     }
   }
 
-  // The sum over the padding of row y, in the latest solution.
+  // Returns the sum over the padding of row y in the latest solution.
   double padding_sum(std::int64_t k, std::int64_t y) const {
     double total = 0;
     for (std::int64_t t = 0; n_ > w_ && t < tiles_; ++t)
@@ -367,7 +367,7 @@ class DctSolver {
     return total;
   }
 
-  // s(y). At each frequency along y the flux into the padding is mu S, with S the padding's sum;
+  // Finds s(y). At each frequency along y the flux into the padding is mu S, S the padding's sum;
   // it becomes s = (1 + q h) mu S, h the sum of the corners of the inverses of both parts.
   void find_flux() {
     const pocketfft::detail::T_dcst23<double> transform(static_cast<std::size_t>(h_));
@@ -378,7 +378,7 @@ class DctSolver {
         transform.exec(s.data(), 0.5 / static_cast<double>(h_), false, 2, true);
         for (std::int64_t f = 0; f < h_; ++f) {
           const double q = link_of(f, h_), mu = shift_of(f, h_);
-          // mu / q = 4 sinh^2(theta / 2); mu q h in a form that is exact for small theta.
+          // mu / q = 4 sinh^2(theta / 2), and mu q h has a form that is exact for small theta.
           const double sine = std::sqrt(mu / q) / 2, theta = 2 * std::asinh(sine);
           double factor = mu;
           for (std::int64_t n : {w_, n_ - w_}) {
@@ -417,7 +417,7 @@ class DctSolver {
           const std::int64_t l = std::min(t * kV + i, w_ - 1);
           double eigenvalue =
               lambda(y, h_) + lambda(l, w_) + problem_.weight * gauss(y, h_) * gauss(l, w_);
-          // As GP-GAN's code does.
+          // GP-GAN's code does the same.
           if (eigenvalue >= 0 && eigenvalue < 1e-12) eigenvalue = 1e-12;
           if (eigenvalue < 0 && eigenvalue > -1e-12) eigenvalue = -1e-12;
           factor[i] = static_cast<Real>(1.0 / (4.0 * static_cast<double>(h_ * w_) * eigenvalue));
@@ -449,10 +449,10 @@ class DctSolver {
   const Problem& problem_;
   const std::int64_t h_, w_, c_;
   const bool definite_;
-  const std::int64_t n_;  // of the transforms along x, at least W
+  const std::int64_t n_;  // length of the transforms along x, at least W
   const std::int64_t tiles_;
   const std::int64_t
-      pitch_;  // of tiles, in rows; odd, so that the tiles of a row do not share a cache set
+      pitch_;  // pitch of tiles, in rows; odd, so that the tiles of a row do not share a cache set
   const std::int64_t row_blocks_;
   const Transform row_transform_;
   std::unique_ptr<Transform> column_transform_;

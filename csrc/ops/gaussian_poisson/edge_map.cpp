@@ -1,4 +1,4 @@
-// Hysteresis: what is weak counts where it leads to what is strong.
+// Hysteresis: weak pixels count where they lead to strong ones.
 #include <algorithm>
 #include <utility>
 #include <vector>

@@ -1,4 +1,4 @@
-// Rows of field.h, in blocks that share two or three rows with their neighbours.
+// Computes the rows of field.h in blocks that share two or three rows with their neighbours.
 #include "ops/gaussian_poisson/field.h"
 
 #include <algorithm>
@@ -18,7 +18,7 @@ using gaussian_poisson::NormParams;
 
 constexpr std::int64_t kBlockRows = 32;
 
-// An image as its horizontal and as its vertical differences see it, row by row.
+// An image in the forms that its horizontal and its vertical differences need, row by row.
 class Smoothed {
  public:
   Smoothed(const ImageView& image, const Derivative& derivative)
@@ -38,7 +38,7 @@ class Smoothed {
     vertical_[1] = rows_[8];
   }
 
-  // Rows are asked for in ascending order. [W, C], and one pixel that repeats the border on
+  // Loads row y; rows come in ascending order. [W, C], and one pixel that repeats the border on
   // both sides.
   void next(std::int64_t y) {
     std::swap(vertical_[0], vertical_[1]);
@@ -49,7 +49,7 @@ class Smoothed {
       return;
     }
     double** raw = rows_;         // rows y - 1, y, y + 1 of the image
-    double** across = rows_ + 3;  // the same, smoothed along x
+    double** across = rows_ + 3;  // these rows, smoothed along x
     if (!started_) {
       for (int i = 0; i < 3; ++i) load(y - 1 + i, i);
       started_ = true;
@@ -66,7 +66,7 @@ class Smoothed {
     const double* __restrict t = rows_[9];
     double* __restrict h = horizontal_;
     blend(t - c, t, t + c, along_, h);
-    for (std::int64_t k = 0; k < c; ++k) {  // a straight line goes on through the border
+    for (std::int64_t k = 0; k < c; ++k) {  // A straight line continues through the border.
       h[k] = t[k];
       h[count_ - c + k] = t[count_ - c + k];
     }
@@ -93,7 +93,7 @@ class Smoothed {
     blend(row - channels_, row, row + channels_, across_, rows_[3 + slot]);
   }
 
-  // b + side ((a - b) + (c - b)): a constant stays what it is, to the bit.
+  // Computes b + side ((a - b) + (c - b)): a constant stays the same, to the bit.
   void blend(const double* __restrict a, const double* __restrict b, const double* __restrict c,
              double side, double* __restrict out) const {
     for (std::int64_t i = 0; i < count_; ++i)
@@ -146,7 +146,7 @@ class FieldBlock {
     const std::int64_t first = std::max<std::int64_t>(y0 - 1, 0);
     const double *s = nullptr, *d = nullptr;
     for (std::int64_t y = first; y <= std::min(y1, height_ - 1); ++y) {
-      // The horizontal differences of the row before, whose lower edges follow from this row.
+      // The row before has its horizontal differences; their lower edges follow from this row.
       if (y > first) {
         edges(s - c, s, d - c, d, mask_[1] - c, mask_[1], gain_[1] - c, gain_[1], width_ + 1,
               horizontal_);
@@ -178,7 +178,7 @@ class FieldBlock {
   }
 
  private:
-  // dd + a (g ds - dd) for `pixels` edges, a and g being the means of both ends.
+  // Computes dd + a (g ds - dd) for `pixels` edges, where a and g are the means of both ends.
   void edges(const double* __restrict s0, const double* __restrict s1, const double* __restrict d0,
              const double* __restrict d1, const double* __restrict m0, const double* __restrict m1,
              const double* __restrict g0, const double* __restrict g1, std::int64_t pixels,
@@ -224,7 +224,7 @@ void for_blocks(std::int64_t height, Fn&& fn) {
                });
 }
 
-// Rows y - 1, y, y + 1 of an image, mirrored at its border.
+// Holds rows y - 1, y, y + 1 of an image, mirrored at its border.
 template <typename Real>
 class Window {
  public:

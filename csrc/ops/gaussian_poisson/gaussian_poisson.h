@@ -15,7 +15,7 @@ namespace pyharmony::gaussian_poisson {
 
 enum class Gradients : int { kSource, kAverage };
 
-// 'source' or 'average'.
+// Accepts 'source' or 'average'.
 Gradients parse_gradients(const std::string& name);
 
 struct Problem {
@@ -25,7 +25,7 @@ struct Problem {
   ImageView rhs;         // [H, W, C] float32; data is null where b is formed from the images
   double weight = 1.0;   // color_weight
   double w0 = 1.0, w1 = 0.0;         // centre and side tap of G = [w1 w0 w1] x [w1 w0 w1]
-  bool preserve_background = false;  // unknown are the pixels with mask > 0, the others are dst
+  bool preserve_background = false;  // only pixels with mask > 0 are unknown, the others are dst
 
   bool has_map() const { return weight_map.data != nullptr; }
   bool has_rhs() const { return rhs.data != nullptr; }
@@ -39,43 +39,43 @@ void check_problem(const Problem& problem);
 
 struct ResidualParams {
   Problem problem;
-  ImageView field;  // [H, W, C] float64, see field.h; data is null: that of src and dst. May be out
+  ImageView field;  // [H, W, C] float64, see field.h, may be out; data is null: from src and dst
   ImageView x;      // [H, W, C], any image dtype
   ImageView out;    // [H, W, C] float32 or float64; data is null where only the maximum is wanted
   Gradients gradients = Gradients::kSource;
 };
 
 struct ChebyshevParams {
-  Problem problem;  // with rhs, src, dst and base are not looked at, the iteration starts at zero
-                    // and known pixels are zero
+  Problem problem;  // With rhs, src, dst and base are not read, the iteration starts at zero and
+                    // known pixels are zero.
   ImageView out;    // [H, W, C], any image dtype
-  double tolerance = 0;  // of the answer before it is rounded to out's dtype, in the native unit
+  double tolerance = 0;  // largest error before rounding to out's dtype, in the native unit
   int max_steps = 0;
-  std::int64_t strip_floats = 0, segment_rows = 0;  // of a tile, 0: chosen; no bit depends on it
+  std::int64_t strip_floats = 0, segment_rows = 0;  // tile's size, 0: chosen; no bit depends on it
 };
 
 struct ChebyshevResult {
-  int steps = 0;         // of the run that made the answer, the closing damped step not counted
-  int total_steps = 0;   // of all runs
-  bool finite = true;    // no NaN or infinity was read from the float images
+  int steps = 0;         // steps of the run that made the answer, without the closing damped step
+  int total_steps = 0;   // steps of all runs
+  bool finite = true;    // whether no NaN or infinity was read from the float images
   double residual = 0;   // a bound of |b - A x| of the answer
   double max_error = 0;  // a bound of |x - x*|, before rounding to out's dtype
   bool converged = false;
-  std::int64_t peak_bytes = 0;  // scratch
+  std::int64_t peak_bytes = 0;  // bytes of scratch memory
 };
 
-// Chebyshev iteration in float32 with a certified error. It runs the steps that photographs
-// need; where the bound then exceeds the tolerance it runs again with as many as the bound asks
-// for. Not converged: max_steps, or float32's rounding, stand above the tolerance.
+// Runs the Chebyshev iteration in float32 with a certified error: the steps that photographs need,
+// then, where the bound exceeds the tolerance, again as many as the bound asks for. Not converged:
+// max_steps or float32's rounding keep the bound above the tolerance.
 ChebyshevResult chebyshev(const ChebyshevParams& params);
 
-// The same for an image that is not in memory, tile by tile, with the bits of the whole: every
-// run over the tiles has one plan, and the certificate is that of all of them.
+// The same iteration for an image that is not in memory, tile by tile, with the bits of the whole:
+// every run over the tiles has one plan, and there is one certificate for all.
 struct TilesParams {
-  // Shapes, dtypes and scalars of the whole image; its data are not looked at.
+  // Shapes, dtypes and scalars of the whole image; its data are not read.
   Problem problem;
-  double least_weight = 1, most_weight = 1;  // of the map, where there is one
-  double range = 255;                        // of the values of dst
+  double least_weight = 1, most_weight = 1;  // bounds of the map, if there is one
+  double range = 255;                        // range of the values of dst
   double tolerance = 0;
   int max_steps = 0;
 };
@@ -87,12 +87,12 @@ class ChebyshevTiles {
   explicit ChebyshevTiles(const TilesParams& params);
   ~ChebyshevTiles();
 
-  double rounding() const;  // what float32 takes of the tolerance, for values within the range
-  int steps() const;        // of the run at hand; a tile needs one pixel more around it
-  // Pixels [y0, y1) x [x0, x1) of a crop into out [y1 - y0, x1 - x0, C]. False: NaN or infinities.
+  double rounding() const;  // part of the tolerance that float32 takes, for values within the range
+  int steps() const;        // steps of the current run; a tile needs one pixel more around it
+  // Writes pixels [y0, y1) x [x0, x1) of a crop to out [y1 - y0, x1 - x0, C]. False: NaN, infinity.
   bool run(const Problem& crop, std::int64_t y0, std::int64_t y1, std::int64_t x0, std::int64_t x1,
            const ImageView& out);
-  // After all tiles: true when the answer stands; false where they are to be run again.
+  // Returns, after all tiles, whether the answer stands; otherwise they are to be run again.
   bool finish();
   ChebyshevResult result() const;
 
@@ -104,8 +104,8 @@ class ChebyshevTiles {
 
 namespace pyharmony {
 
-// b - A x in float64. Known pixels have residual zero and count as dst, whatever x is there.
-// Returns the largest magnitude (NaN where there is one).
+// Computes b - A x in float64. Known pixels have residual zero and count as dst, whatever x is
+// there. Returns the largest magnitude (NaN where there is one).
 HM_SIMD_DECLARE(double gaussian_poisson_residual(const gaussian_poisson::ResidualParams& params))
 
 }  // namespace pyharmony

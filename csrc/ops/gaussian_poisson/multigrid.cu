@@ -2,12 +2,12 @@
 //
 // On large grids a warp owns a strip of 120 columns and a segment of rows and marches down them;
 // lane l holds four columns. Start, two steps of the smoother and the residual follow each other
-// one row apart in registers, neighbours come by shuffle, so a sweep reads and writes each array
-// once and there is neither shared memory nor a barrier. All grids that fit into shared memory
-// together are visited by one block a plane in one launch.
+// one row apart in registers, and neighbours come by shuffle. So a sweep reads and writes each
+// array once and needs neither shared memory nor a barrier. One launch does all grids that fit into
+// shared memory together, with one block per plane.
 //
-// A plane is a channel of an image of the batch. Norms are maxima, collected by atomics on the
-// bits of the magnitudes: any order gives the same. A kernel of a cycle looks at the norms of the
+// A plane is a channel of an image of the batch. Norms are maxima, collected by atomics on the bits
+// of the magnitudes, so any order gives the same result. A kernel of a cycle reads the norms of the
 // cycle before and returns where they say that the image is done.
 #include <algorithm>
 #include <cmath>
@@ -49,14 +49,14 @@ GridAxis grid_axis(const Axis& fine, const Axis& coarse, bool last) {
 
 struct Plan {
   Level levels[kMaxLevels];
-  int count = 0, first_coarse = 0;  // grids; the first that is in shared memory
+  int count = 0, first_coarse = 0;  // number of grids; the first that is in shared memory
   Axis last_y, last_x;
   std::int64_t planes = 0;
-  int group = 0, groups = 0;  // of the right-hand side's kernel
+  int group = 0, groups = 0;  // for the right-hand side's kernel
   dim3 rhs_grid;
-  int blocks = 0, answer_blocks = 0;  // partial sums of a plane
+  int blocks = 0, answer_blocks = 0;  // counts of partial sums of a plane
   std::size_t bytes = 0;
-  // In the workspace.
+  // These are in the workspace.
   CycleNorms* norms = nullptr;
   ImageState* images = nullptr;
   double *sums = nullptr, *answer_sums = nullptr;
@@ -85,8 +85,8 @@ Plan make_plan(const MultigridCudaParams& params) {
   }
   plan.last_y = y;
   plan.last_x = x;
-  // The finest grid has an operator of its own: it is in shared memory only where nothing but
-  // the direct solve remains.
+  // The finest grid has an operator of its own: it is in shared memory only where nothing but the
+  // direct solve remains.
   std::int64_t cells = 0;
   plan.first_coarse = plan.count;
   while (plan.first_coarse > (plan.count > 1 ? 1 : 0) &&
@@ -136,8 +136,8 @@ Plan make_plan(const MultigridCudaParams& params) {
   return plan;
 }
 
-// L v = value M v of one axis, v^T M v = 1, by Jacobi's rotations. The constants, whose value is
-// zero, come first.
+// Solves L v = value M v of one axis, v^T M v = 1, by Jacobi's rotations. The constants, whose
+// value is zero, come first.
 struct Spectrum {
   int count = 0;
   double value[kDirect] = {}, vector[kDirect][kDirect] = {};  // vector[cell][index]
@@ -229,9 +229,9 @@ void fill_direct(CoarseParams& coarse, const MultigridCudaParams& params, const 
 bool is_integer(DType dtype) { return dtype == DType::kUInt8 || dtype == DType::kUInt16; }
 
 StopRule stop_rule(const MultigridCudaParams& params) {
-  // Unit roundoff times the magnitude of values, counted along the evaluation. Of A x and the
-  // difference from b: 46 + 16. Of b: an edge costs 26, or 7 where differences are exact and of
-  // one sign, their sum 16, or 8.
+  // Unit roundoff times the magnitude of values, counted along the evaluation. A x and the
+  // difference from b cost 46 + 16. In b an edge costs 26, or 7 where differences are exact and of
+  // one sign; their sum costs 16, or 8.
   constexpr double kUnit = 1.0 / (1 << 24);
   const bool exact = is_integer(params.src.dtype) && is_integer(params.dst.dtype) &&
                      params.src.dtype == params.dst.dtype;
@@ -321,7 +321,7 @@ class Solve {
               stream_, p);
   }
 
-  // Returns the grid that is reached.
+  // Forms right-hand sides from grid l down and returns the grid that it reached.
   int restrict_rhs(int l) {
     const bool two = l + 2 <= plan_.first_coarse;
     const Level &fine = plan_.levels[l], &coarse = plan_.levels[l + 1];
@@ -386,7 +386,7 @@ class Solve {
               dim3(kCoarseThreads), coarse_bytes_, stream_, coarse_);
   }
 
-  // V(2,2) from in + interpolate(coarse), one of which may be null, into the grid's solution.
+  // Runs V(2,2) from in + interpolate(coarse), one of which may be null, into the grid's solution.
   void v_cycle(int top, const float* in, const float* coarse_solution) {
     for (int l = top; l < plan_.first_coarse; ++l) {
       SweepParams p = sweep(l);
@@ -535,7 +535,7 @@ void check_multigrid(const MultigridCudaParams& params) {
 
 int multigrid_cycles(const MultigridCudaParams& params) {
   if (params.max_cycles > 0) return params.max_cycles;
-  // The first approximation is off by less than the range of the values (which is not known of a
+  // The first approximation is off by less than the range of the values (which is unknown for a
   // given right-hand side); a certified stop asks for more.
   if (params.rhs.exists()) return 10;
   const double wanted =

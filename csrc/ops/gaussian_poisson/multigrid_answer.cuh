@@ -1,4 +1,4 @@
-// The mean of the answer, rounding, and the report of each image.
+// Kernels for the mean of the answer, its rounding, and the report of each image.
 #pragma once
 
 #include "ops/gaussian_poisson/multigrid_levels.cuh"
@@ -10,10 +10,10 @@ struct MeanParams {
   const double *sums, *answer_sums;
   float* shift;  // [N C]
   int blocks, answer_blocks;
-  double pixels, divisor;  // divisor is zero: the mean is zero
+  double pixels, divisor;  // divisor zero: the mean is zero
 };
 
-// What is to be added to each plane.
+// Computes what is to be added to each plane.
 __global__ void __launch_bounds__(kMeanThreads)
     gaussian_poisson_multigrid_mean_kernel(MeanParams p) {
   __shared__ double scratch[kMeanThreads / 32];
@@ -52,7 +52,7 @@ __device__ __forceinline__ MultigridReport report_of(const StoreParams& p, int i
     if (!(s <= shift)) shift = s;
   }
   report.max_error = __int_as_float(0x7fffffff);
-  if (report.cycles == 0) {  // solved directly
+  if (report.cycles == 0) {  // The grid was solved directly.
     report.converged = 1;
     return report;
   }

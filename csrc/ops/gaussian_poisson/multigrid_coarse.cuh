@@ -1,4 +1,4 @@
-// All small grids: one block a plane visits them in shared memory.
+// Kernels for all small grids: one block per plane visits them in shared memory.
 #pragma once
 
 #include "ops/gaussian_poisson/multigrid_levels.cuh"
@@ -9,23 +9,23 @@ namespace {
 constexpr int kMaxCoarse = 14;
 
 struct CoarseParams {
-  int levels, cells;  // in shared memory, and their cells together
+  int levels, cells;  // grids in shared memory, and all their cells
   int offset[kMaxCoarse];
   GridAxis y[kMaxCoarse], x[kMaxCoarse];
-  // The last grid's A^-1 is V diag(inverse) V^T, with V the product of those of both axes.
+  // The last grid's A^-1 is V diag(inverse) V^T; V is the product of both axes' vectors.
   float vectors_y[kDirect * kDirect], vectors_x[kDirect * kDirect], inverse[kDirect * kDirect];
   const float* rhs;
   float* solution;
   std::int64_t plane;
   int pitch, channels;
-  bool full;  // from the right-hand side of the image itself, by full multigrid; else one cycle
+  bool full;  // solves for the image's right-hand side by full multigrid; else one cycle
   float gain;
-  // Where full: what the right-hand side's kernel left.
+  // Where full: the sums that the right-hand side's kernel left.
   const double* sums;
   const int* sizes;
   int blocks;
   ImageState* images;
-  double* answer_sums;  // where there is no larger grid
+  double* answer_sums;  // used where there is no larger grid
   Cycle cycle;
 };
 
@@ -66,7 +66,7 @@ __device__ __forceinline__ float coarse_interpolated(const CoarseGrid& g, const 
   return fmaf(share_j, far - near, near);
 }
 
-// The right-hand side of the next grid: of the residual, or of the right-hand side where u is null.
+// Forms the next grid's right-hand side from the residual, or where u is null from this grid's.
 __device__ __forceinline__ void coarse_restrict(const CoarseGrid& g, float gain, const float* u,
                                                 float* to) {
   const int n = g.x.coarse_count, count = g.y.coarse_count * n;
@@ -82,7 +82,7 @@ __device__ __forceinline__ void coarse_restrict(const CoarseGrid& g, float gain,
   }
 }
 
-// Both steps of the smoother; `other` is scratch. Ends with a barrier.
+// Does both steps of the smoother; `other` is scratch. Ends with a barrier.
 __device__ __forceinline__ void coarse_smooth(const CoarseGrid& g, float gain, bool from_zero,
                                               float* other) {
   const int n = g.x.count, count = cells_of(g);
@@ -102,7 +102,7 @@ __device__ __forceinline__ void coarse_smooth(const CoarseGrid& g, float gain, b
   HM_SYNC();
 }
 
-// Ends with a barrier.
+// Solves the last grid directly. Ends with a barrier.
 __device__ __forceinline__ void coarse_solve(const CoarseGrid& g, const float* tables,
                                              float* scratch) {
   const int h = g.y.count, w = g.x.count, i = threadIdx.x;
@@ -160,7 +160,7 @@ __global__ void __launch_bounds__(kCoarseThreads, 2)
   for (int i = threadIdx.x; i < count; i += kCoarseThreads) {
     sides[i] = rhs[std::int64_t(i / n) * p.pitch + i % n];
   }
-  int top = 0;  // the grid whose cycle runs
+  int top = 0;  // the grid where the current cycle starts
   if (p.full) {
     for (int l = 0; l < last; ++l) {
       HM_SYNC();
@@ -169,7 +169,7 @@ __global__ void __launch_bounds__(kCoarseThreads, 2)
     top = last;
   }
   for (;; --top) {
-    // Down to the coarsest grid and up again; from zero, or from what the coarser one holds.
+    // Goes down to the coarsest grid and up again, from zero or from what the coarser one holds.
     for (int l = top; l < last; ++l) {
       const CoarseGrid g = grid(l);
       if (p.full && l == top) {

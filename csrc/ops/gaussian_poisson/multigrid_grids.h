@@ -3,10 +3,10 @@
 // Cells are merged in pairs along each axis. Where their number is odd, the last one stays alone,
 // or joins the last pair if it is narrower than the others: the last cell is 0.5 to 1.5 times as
 // wide as the others on every grid. With widths m, centres of mass and links 1 / distance,
-//   A = Ly x Mx + My x Lx + c My x Mx
-// on every grid below the finest, which keeps its exact G. Interpolation is linear between the
-// true centres, residuals of merged cells are added up. This keeps the convergence of even sizes
-// for every size; grids that ignore the widths lose half of it and leave a stripe at the border.
+// A = Ly x Mx + My x Lx + c My x Mx on every grid below the finest, which keeps its exact G.
+// Interpolation is linear between the true centres, and the residuals of merged cells are added up.
+// So every size converges like an even one; grids that ignore the widths lose half of that and
+// leave a stripe at the border.
 //
 // The smoother is two steps of the Chebyshev iteration of the fourth kind (Lottes 2023; Phillips
 // and Fischer 2022), which needs only an upper bound of the spectrum of D^-1 A.
@@ -19,9 +19,9 @@ namespace pyharmony::gaussian_poisson {
 
 // The error falls at least by this factor in a cycle, whatever the size and the weight.
 constexpr double kCycleFactor = 0.16;
-// Steps x += d, d = momentum d + gain D^-1 r, of the Chebyshev iteration of the fourth kind for a
-// spectrum of D^-1 A up to 1.86. It ends at two; the polynomial is still small there, and the
-// lower bound converges better.
+// The steps are x += d, d = momentum d + gain D^-1 r, of the Chebyshev iteration of the fourth kind
+// for a spectrum of D^-1 A up to 1.86. The spectrum ends at two: the polynomial is still small
+// there, and the lower bound converges better.
 constexpr float kSpectrum = 1.86f;
 constexpr float kGain1 = 4.0f / 3 / kSpectrum, kMomentum2 = 1.0f / 5,
                 kGain2 = 12.0f / 5 / kSpectrum;
@@ -32,13 +32,13 @@ struct Axis {
   std::int64_t count = 0;
   double size = 1, first_centre = 0;
   double last_size = 1, last_centre = 0;
-  std::int64_t coarse_count = 0;  // the last coarse cell owns all that is left, up to three
+  std::int64_t coarse_count = 0;  // the last coarse cell owns all cells that are left, up to three
 
   double width(std::int64_t i) const { return i + 1 < count ? size : last_size; }
   double centre(std::int64_t i) const {
     return i + 1 < count ? first_centre + size * static_cast<double>(i) : last_centre;
   }
-  // Between cells i - 1 and i: 1 / distance; zero beyond the ends.
+  // Returns the link between cells i - 1 and i, 1 / distance; zero beyond the ends.
   float link(std::int64_t i) const {
     return i > 0 && i < count ? static_cast<float>(1.0 / (centre(i) - centre(i - 1))) : 0.0f;
   }
@@ -52,8 +52,8 @@ inline Axis pixel_axis(std::int64_t count) {
   return axis;
 }
 
-// Cells are merged in pairs. Where their number is odd, the last one stays alone, or joins the
-// last pair if it is narrower than the others.
+// Merges cells in pairs. Where their number is odd, the last one stays alone, or joins the last
+// pair if it is narrower than the others.
 inline Axis coarsen(Axis& fine) {
   Axis axis;
   const std::int64_t last = fine.count - 1;
@@ -71,8 +71,8 @@ inline Axis coarsen(Axis& fine) {
   return axis;
 }
 
-// Interpolation is linear between centres: the share of coarse cell i - 1 in cell 2 i, and that of
-// i + 1 in cell 2 i + 1; the rest is that of i.
+// Interpolation is linear between centres. These are the shares of coarse cell i - 1 in cell 2 i
+// and of i + 1 in cell 2 i + 1; the rest is the share of cell i.
 inline float even_share(const Axis& fine, const Axis& coarse, std::int64_t i) {
   if (i <= 0 || i >= coarse.count) return 0.0f;
   return static_cast<float>((coarse.centre(i) - fine.centre(2 * i)) /

@@ -1,4 +1,4 @@
-// The right-hand side of the finest grid, and that of the next one.
+// Kernels for the right-hand side of the finest grid and of the next ones.
 #pragma once
 
 #include "ops/gaussian_poisson/multigrid_levels.cuh"
@@ -9,8 +9,8 @@ namespace {
 struct RhsParams {
   ImageBatch src, dst, mask, base, rhs;
   float* b;       // [N C, H, pitch]
-  float* coarse;  // [N C, H / 2, coarse_pitch], rounded up: sums over 2 x 2; or null
-  double* sums;   // [N C, blocks] of base, or of rhs
+  float* coarse;  // [N C, H / 2, coarse_pitch], sizes rounded up: sums over 2 x 2; or null
+  double* sums;   // [N C, blocks] sums of base, or of rhs
   int* sizes;     // [N C, blocks] magnitudes of the images' values, as bits
   CycleNorms* norms;
   ImageState* images;
@@ -19,8 +19,8 @@ struct RhsParams {
   int height, width, channels, pitch, coarse_pitch, group, groups, per_image;
 };
 
-// A block forms b on a tile, for up to four channels. The images are read once and in their own
-// order, and b leaves by planes.
+// Forms b, one tile and up to four channels per block. The images are read once and in their own
+// order; b is written plane by plane.
 __global__ void __launch_bounds__(kTileThreads, 4)
     gaussian_poisson_multigrid_rhs_kernel(RhsParams p) {
   constexpr int kRows = kTileHeight + 2, kColumns = kTileWidth + 2, kWarps = kTileThreads / 32;
@@ -79,7 +79,7 @@ __global__ void __launch_bounds__(kTileThreads, 4)
     const int column = threadIdx.x % kTileWidth + 1, x = x0 + column - 1;
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
-      // Pairs of rows.
+      // Threads take pairs of rows.
       const int row = 2 * (threadIdx.x / kTileWidth) + i % 2 + i / 2 * (kTileHeight / 2) + 1;
       const int y = y0 + row - 1;
       float b = 0;
@@ -90,7 +90,7 @@ __global__ void __launch_bounds__(kTileThreads, 4)
         size = larger(size, magnitude_bits(b));
         if (formed) {
           const float s = src[at], d = dst[at];
-          // The wanted difference from the neighbour at `step` to this pixel.
+          // Returns the wanted difference from the neighbour at `step` to this pixel.
           auto difference = [&](int step) {
             const float a = 0.5f * (mask[m] + mask[m + step]);
             const float dd = d - dst[at + step];
@@ -108,7 +108,7 @@ __global__ void __launch_bounds__(kTileThreads, 4)
       }
       const float pair = above + b;
       const float both = pair + __shfl_down_sync(0xffffffffu, pair, 1);
-      // No cell of the finest grid is narrower than the others: an odd last one stays alone.
+      // No cell of the finest grid is narrower than the others, so an odd last one stays alone.
       if (p.coarse && x % 2 == 0 && y - 1 < p.height && x < p.width) {
         coarse_plane[std::int64_t(y / 2) * p.coarse_pitch + x / 2] = both;
       }
@@ -144,7 +144,7 @@ struct RestrictParams {
   int fine_pitch, coarse_pitch, coarser_pitch, planes;
 };
 
-// The right-hand side on the next two grids: the sums over what their cells own.
+// Computes the right-hand side on the next two grids: the sums over the cells that each cell owns.
 __global__ void __launch_bounds__(256)
     gaussian_poisson_multigrid_restrict_kernel(RestrictParams p) {
   const int rows = p.coarser ? p.coarse_y.coarse_count : p.y.coarse_count;

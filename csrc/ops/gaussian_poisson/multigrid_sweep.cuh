@@ -1,4 +1,4 @@
-// A sweep of a large grid: start, two steps of the smoother and the residual, a row apart.
+// A sweep of a large grid does the start, two smoothing steps and the residual, a row apart each.
 #pragma once
 
 #include "ops/gaussian_poisson/multigrid_levels.cuh"
@@ -10,33 +10,33 @@ struct SweepParams {
   GridAxis y, x;
   const float *in, *coarse;  // the sweep starts from in + interpolate(coarse); null: zero
   const float* rhs;
-  float *out, *restricted;  // restricted: the residual on the next grid
-  double* sums;             // of the answer's values, one for each warp
+  float *out, *restricted;  // restricted receives the residual on the next grid
+  double* sums;             // sums of the answer's values, one for each warp
   std::int64_t plane, coarse_plane;
   int pitch, coarse_pitch, channels, strips, segments, rows;
   std::int64_t warps;
-  float inverse;  // 1 / D where rows and columns are like most
+  float inverse;  // 1 / D of most rows and columns
   Operator a;
   Cycle cycle;
 };
 
-// Row y of what a stage works on, and what is known of A x there before row y + 1 comes.
+// Row y of a stage, and the part of A x there that is known before row y + 1 comes.
 template <bool kFinest>
 struct Stage {
   float x[kLanes], part[kLanes];
   float bend[kFinest ? kLanes : 1];  // 2 x minus both horizontal neighbours
 };
 
-// What a lane knows of its columns.
+// The position of a lane's columns.
 struct Columns {
   int j0;
-  bool first;   // holds column 0
-  bool edge;    // the same for the warp: it reaches those of the last columns that are not alike
-  bool border;  // the same for the warp: edge, or it holds column 0
+  bool first;   // whether it holds column 0
+  bool edge;    // whether the warp reaches the last columns, which are not alike
+  bool border;  // whether the warp reaches these or holds column 0
 };
 
-// Takes row y, puts A x of row y - 1 into ax. `fresh`: the first row that this stage sees; above
-// the image's border lies its mirror image.
+// Takes row y and writes A x of row y - 1 to ax. `fresh`: it is the first row that this stage sees,
+// and the row above the image's border is its mirror image.
 template <bool kFinest>
 __device__ __forceinline__ void feed(Stage<kFinest>& s, const float (&x)[kLanes], int y, bool fresh,
                                      const SweepParams& p, const Columns& c, float (&ax)[kLanes]) {
@@ -98,7 +98,7 @@ __device__ __forceinline__ float inverse_diagonal(const SweepParams& p, int y, i
   return d > 0 ? reciprocal(d) : 0.0f;
 }
 
-// 1 / D in row y.
+// Computes 1 / D in row y.
 template <bool kFinest>
 __device__ __forceinline__ void inverse_row(const SweepParams& p, const Columns& c, int y,
                                             float (&d)[kLanes]) {
@@ -111,7 +111,7 @@ __device__ __forceinline__ void inverse_row(const SweepParams& p, const Columns&
   }
 }
 
-// What the start of a row needs from memory.
+// The values that the start of a row needs from memory.
 struct Fetched {
   float in[kLanes], near[2], far[2];
 };
@@ -141,10 +141,10 @@ __device__ __forceinline__ void load_pair(const float* from, const Columns& c, i
   }
 }
 
-// kDown: the residual of the answer goes to the next grid. Else, on the finest grid, its norm and
-// the sum of the answer are taken. kZero: the cycle starts from zero, so the answer of the sweep
-// down follows from the right-hand side by one stencil: it is not stored, the sweep up forms it
-// again.
+// kDown: the residual of the answer goes to the next grid. Otherwise, on the finest grid, its norm
+// and the sum of the answer are taken. kZero: the cycle starts from zero, so the answer of the
+// sweep down follows from the right-hand side by one stencil. It is not stored; the sweep up forms
+// it again.
 template <bool kFinest, bool kDown, bool kZero>
 __global__ void __launch_bounds__(kSweepWarps * 32, 4)
     gaussian_poisson_multigrid_sweep_kernel(const SweepParams p) {
@@ -197,7 +197,7 @@ __global__ void __launch_bounds__(kSweepWarps * 32, 4)
   int correction = 0, moved = 0, residual = 0, size = 0;
   float sum = 0, lost = 0;
   if constexpr (kStarts) fetch(begin, next);
-  // Where the sweep down is done again: the answer of its first step one row ahead of the start.
+  // The sweep up forms the answer of the sweep down's first step again, one row ahead of the start.
   const int first_again = larger(0, begin - 1);
   Stage<kFinest> again_first = {};
   float rhs_ahead[kLanes] = {}, rhs_now[kLanes] = {};
@@ -234,7 +234,7 @@ __global__ void __launch_bounds__(kSweepWarps * 32, 4)
 #pragma unroll
       for (int k = 0; k < kLanes; ++k) in[k] = next.in[k];
     }
-    // The start, row i; below the border its mirror image.
+    // This is the start, row i; below the border lies its mirror image.
     if (kStarts && i < limit) {
 #pragma unroll
       for (int k = 0; k < kLanes; ++k) x[k] = in[k];
@@ -272,7 +272,7 @@ __global__ void __launch_bounds__(kSweepWarps * 32, 4)
 #pragma unroll
       for (int k = 0; k < kLanes; ++k) x[k] = start.x[k];
     }
-    // The first step, row i - 1.
+    // This is the first step, row i - 1.
     float new_step[kLanes];
     if constexpr (kStarts) {
 #pragma unroll
@@ -285,7 +285,7 @@ __global__ void __launch_bounds__(kSweepWarps * 32, 4)
       new_step[k] = kGain1 * d[k] * (rhs1[k] - ax[k]);
       x[k] = i - 1 < h ? before[k] + new_step[k] : first.x[k];
     }
-    // The second, row i - 2.
+    // This is the second step, row i - 2.
 #pragma unroll
     for (int k = 0; k < kLanes; ++k) before[k] = first.x[k];
     feed(first, x, i - 1, i - 1 == begin, p, c, ax);
@@ -315,14 +315,14 @@ __global__ void __launch_bounds__(kSweepWarps * 32, 4)
             }
           }
         }
-        if constexpr (!kDown) {  // with what rounding loses
+        if constexpr (!kDown) {  // The sum carries along what its rounding loses.
           const float term = row - lost, total = sum + term;
           lost = (total - sum) - term;
           sum = total;
         }
       }
     }
-    // The residual, row i - 3.
+    // This is the residual, row i - 3.
     if constexpr (kThird) {
       if (i - 2 >= h) {
 #pragma unroll

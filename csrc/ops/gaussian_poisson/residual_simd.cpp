@@ -1,4 +1,4 @@
-// The residual b - A x in float64: the certificate of every method.
+// Computes the residual b - A x in float64: the certificate of every method.
 #include <algorithm>
 #include <cmath>
 #include <utility>
@@ -16,7 +16,7 @@ using gaussian_poisson::ResidualParams;
 
 constexpr std::int64_t kBlockRows = 16;
 
-// Rows y - 1, y, y + 1 of what the residual of row y needs, mirrored at the image's border.
+// Rows y - 1, y, y + 1 of everything that the residual of row y needs, mirrored at the border.
 struct RowWindow {
   RowWindow(std::int64_t width, std::int64_t channels)
       : pitch((width + 2) * channels), memory(static_cast<std::size_t>(3 * pitch)) {
@@ -52,7 +52,7 @@ class BlockResidual {
         field_(static_cast<std::size_t>(count_)),
         residual_(static_cast<std::size_t>(count_)) {}
 
-  // The largest residual of rows [y0, y1).
+  // Returns the largest residual of rows [y0, y1).
   double run(std::int64_t y0, std::int64_t y1) {
     for (int i = 0; i < 3; ++i) load(y0 - 1 + i, i);
     if (!has_field()) vertical_edges(0, up_);

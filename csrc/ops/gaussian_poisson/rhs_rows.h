@@ -21,7 +21,7 @@ inline ImageView columns(ImageView image, std::int64_t begin, std::int64_t end) 
   return image;
 }
 
-// Sums of interleaved values [n, C] by channel: many accumulators, in a fixed order.
+// Sums interleaved values [n, C] by channel, in many accumulators and a fixed order.
 class ChannelSums {
  public:
   explicit ChannelSums(std::int64_t channels)
@@ -53,8 +53,8 @@ class ChannelSums {
   alignas(64) double acc_[kLanes] = {};
 };
 
-// Asks for what row y of an image holds before it is needed: strips are too short for the
-// processor to see the pattern. Inlined by force: GCC drops calls of functions that only prefetch.
+// Prefetches row y of an image: strips are too short for the CPU to see the pattern. It is inlined
+// by force because GCC drops calls of functions that only prefetch.
 __attribute__((always_inline)) inline void prefetch_row(const ImageView& image, std::int64_t y,
                                                         std::int64_t height) {
   if (y >= height || image.channel_stride * image.channels != image.col_stride) return;
@@ -65,7 +65,7 @@ __attribute__((always_inline)) inline void prefetch_row(const ImageView& image, 
   }
 }
 
-// b on the columns [x0, x1), for rows that are asked for in ascending order.
+// Forms b on the columns [x0, x1), for rows that are asked for in ascending order.
 template <typename Real>
 class RhsRows {
  public:
@@ -95,7 +95,7 @@ class RhsRows {
     base_row_ = memory_.data() + 12 * pitch_;
   }
 
-  // b of row y, [x1 - x0, C], followed by zeros to the next multiple of 16 pixels. Adds to
+  // Returns b of row y, [x1 - x0, C], followed by zeros to the next multiple of 16 pixels. Adds to
   // sum [C] what finish() completes to the sums of base (or of rhs).
   const Real* next(std::int64_t y, double* sum) {
     const std::int64_t c = channels_, n = (x1_ - x0_) * c;
@@ -174,7 +174,7 @@ class RhsRows {
   Real *horizontal_ = nullptr, *up_ = nullptr, *down_ = nullptr, *base_row_ = nullptr;
 };
 
-// from_real without a call to the C library: adding 1.5 * 2^p rounds half to even.
+// Rounds as from_real does, without a call to the C library: adding 1.5 * 2^p rounds half to even.
 template <typename T, typename Real>
 inline T round_to(Real value) {
   if constexpr (std::is_integral_v<T>) {

@@ -12,12 +12,12 @@
 
 namespace pyharmony::HM_SIMD_NS {
 
-// Row y of an image, [W, C], in its native unit.
+// Loads row y of an image, [W, C], in its native unit.
 template <typename Real>
 inline void load_row(const ImageView& image, std::int64_t y, Real* out) {
   dispatch_image(image.dtype, "image", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    // Locals: what a byte is stored to or read from could otherwise be the captured pointers.
+    // These are locals because stores through `out` could otherwise change the captured pointers.
     const T* __restrict row = image.at<T>(y, 0, 0);
     Real* __restrict to = out;
     const std::int64_t w = image.width, c = image.channels, n = w * c;
@@ -57,7 +57,7 @@ inline void repeat_mask(const T* __restrict row, std::int64_t stride, std::int64
 
 }  // namespace detail
 
-// Row y of a mask, scaled to [0, 1], each pixel repeated for `channels`.
+// Loads row y of a mask, scaled to [0, 1], each pixel repeated for `channels`.
 template <typename Real>
 inline void load_mask_row(const ImageView& mask, std::int64_t y, std::int64_t channels, Real* out) {
   const Real range = static_cast<Real>(dtype_range(mask.dtype));
@@ -83,8 +83,8 @@ inline void mirror_row(Real* row, std::int64_t width, std::int64_t channels) {
   }
 }
 
-// The wanted differences x1 - x0 of `pixels` edges: s, d [pixels, C] at both ends of each edge,
-// m the masks, repeated for the channels. Across a mirrored border the result is zero.
+// Computes the wanted differences x1 - x0 of `pixels` edges: s, d [pixels, C] are both ends of each
+// edge, m the masks, repeated for the channels. Across a mirrored border the result is zero.
 template <typename Real>
 inline void edge_row(gaussian_poisson::Gradients gradients, const Real* __restrict s0,
                      const Real* __restrict s1, const Real* __restrict d0,

@@ -1,4 +1,4 @@
-// Checks of what passes are given, on the CPU and on devices.
+// Checks the arguments of the passes, on the CPU and on devices.
 #include "ops/instance_norm/instance_norm.h"
 
 #include "core/checks.h"

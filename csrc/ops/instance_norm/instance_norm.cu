@@ -1,6 +1,6 @@
-// Planar: a block has a plane, or a warp a small one; what fits into shared memory is read once.
-// Channels-last: a block has a strip of positions and up to 8 packs of channels; a first launch
-// leaves the sums of its strip, a second one adds those of all strips in order, and writes.
+// Planar: a block has a plane, or a warp a small one; a plane that fits into shared memory is read
+// once. Channels-last: a block has a strip of positions and up to 8 packs of channels. A first
+// launch leaves the sums of its strip, a second one adds those of all strips in order, and writes.
 #include <algorithm>
 #include <cstdint>
 
@@ -18,11 +18,11 @@ using device::Pack;
 using device::smaller;
 
 constexpr int kThreads = 256, kWarps = kThreads / 32;
-constexpr int kSmallPlane = 1024;  // values that a warp takes
-// Of a plane in shared memory: what every GPU has beside the few bytes of the reductions.
+constexpr int kSmallPlane = 1024;  // the most values of a plane that a warp does
+// The most bytes of a plane in shared memory: every GPU has them beside the few of the reductions.
 constexpr int kSharedBytes = 63 << 10;
 constexpr int kColumns = 8;       // packs side by side: 128 bytes of float32
-constexpr int kMostStrips = 32;   // of an image: each block of the second launch adds them all
+constexpr int kMostStrips = 32;   // in an image: each block of the second launch adds them all
 constexpr int kLeastStrip = 256;  // positions
 constexpr int kMostSums = 5;
 
@@ -31,14 +31,14 @@ struct Params {
   void* out[2];
   float *stats, *partial;
   int images, channels, plane;
-  int cached;                  // planar: packs of a plane in shared memory
-  int columns, strip, strips;  // channels-last
+  int cached;                  // planar: packs of a plane that are in shared memory
+  int columns, strip, strips;  // for channels-last
   float eps, slope;
 };
 
-// ---- passes: what a value adds to the sums of its plane, what follows from them, what is written
+// ---- passes: what a value adds to its plane's sums, what follows from them, what is written -----
 
-// Of each plane: h = (x - constants[0]) constants[1] + constants[2], then what is of a pass.
+// A plane's constants: h = (x - constants[0]) constants[1] + constants[2], then the pass's own.
 constexpr int kNormal = 3;
 
 __device__ __forceinline__ void normal_of(const float* stats, float* constants) {
@@ -51,8 +51,8 @@ __device__ __forceinline__ float normalised(float x, const float* constants) {
   return fmaf(x - constants[0], constants[1], constants[2]);
 }
 
-// The sums are the mean and the squared distances from it, of distances from the plane's first
-// value: those of equal values are zero, and large means cost no digits.
+// The sums are the mean of the distances from the plane's first value, and the squared distances
+// from that mean: for equal values they are zero, and large means cost no digits.
 struct Forward {
   static constexpr bool kMoments = true;
   static constexpr int kInputs = 1, kOutputs = 1, kSums = 2, kConstants = kNormal;
@@ -114,8 +114,8 @@ struct SecondGradient {
   }
 };
 
-// Takes one more value of a plane, the count-th of this thread. constants[0] is the plane's first
-// value where the pass looks for moments.
+// Adds a value of a plane, the count-th of this thread. constants[0] is the plane's first value if
+// the pass needs moments.
 template <typename Pass>
 __device__ __forceinline__ void add(const float (&in)[Pass::kInputs], const float* constants,
                                     float slope, float inverse_count, float (&sums)[Pass::kSums]) {
@@ -128,7 +128,7 @@ __device__ __forceinline__ void add(const float (&in)[Pass::kInputs], const floa
   }
 }
 
-// mean, what its rounding left, rstd; the mean is `first` + `apart`.
+// Writes mean, what its rounding left, and rstd; the mean is `first` + `apart`.
 __device__ __forceinline__ void settle(float first, float apart, float variance, float eps,
                                        float* stats) {
   const float mean = first + apart, added = mean - first;
@@ -153,7 +153,7 @@ __device__ __forceinline__ void value_of(const Pack<T, kPack> (&packs)[Pass::kIn
   for (int k = 0; k < Pass::kInputs; ++k) in[k] = device::to_float(packs[k].value[i]);
 }
 
-// constants [kConstants], those of value i `each` apart.
+// Writes results; constants [kConstants] of value i are `each` apart.
 template <typename Pass, typename T, int kPack>
 __device__ __forceinline__ void write(const Params& p, std::int64_t at,
                                       const Pack<T, kPack> (&packs)[Pass::kInputs],
@@ -177,14 +177,14 @@ __device__ __forceinline__ void write(const Params& p, std::int64_t at,
   }
 }
 
-// Packs that are on their way at once.
+// The packs that a thread loads at once.
 template <typename Pass>
 constexpr int kBatchOf = Pass::kInputs == 1 ? 4 : 2;
 
 // ---- planar -------------------------------------------------------------------------------------
 
-// Of the threads of a warp or a block, to all of them, in one order. `scratch` [kWarps] is shared
-// memory that nobody else uses.
+// Sums over the threads of a warp or a block, in one order; all get the result. `scratch` [kWarps]
+// is shared memory that nobody else uses.
 template <int kGroup>
 __device__ __forceinline__ float sum_of(float value, float* scratch) {
   value = device::warp_reduce(value, device::Sum());
@@ -208,7 +208,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   const int lane = static_cast<int>(threadIdx.x) % kGroup;
   const int plane =
       static_cast<int>(blockIdx.x) * (kThreads / kGroup) + static_cast<int>(threadIdx.x) / kGroup;
-  // Whole warps; blocks of one plane are all inside.
+  // Whole warps return here; the threads of a block of one plane are all inside.
   if (plane >= p.images * p.channels) return;
   const std::int64_t first = std::int64_t(plane) * p.plane;
   float* const stats = p.stats + std::int64_t(plane) * kInstanceNormStats;
@@ -297,8 +297,8 @@ __global__ void __launch_bounds__(kThreads, 2)
 
 // ---- channels-last ------------------------------------------------------------------------------
 
-// Where a thread is: pack values from channel `channel` on, of positions `begin`, `begin` + step,
-// ... of a strip.
+// The place of a thread: pack values from channel `channel` on, of positions `begin`,
+// `begin` + step, ... of a strip.
 struct Place {
   int channel, column, row, begin, end, step;
   std::int64_t image;  // offset of the image and the channel
@@ -318,7 +318,7 @@ __device__ __forceinline__ Place place_of(const Params& p) {
   return at;
 }
 
-// partial [N, strips, kSums, C]: the sums of a strip.
+// Writes partial [N, strips, kSums, C], the sums of a strip.
 template <typename Pass, typename T, int kPack>
 __global__ void __launch_bounds__(kThreads, 2)
     instance_norm_strip_kernel(const __grid_constant__ Params p) {
@@ -377,7 +377,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     const int channel = static_cast<int>(blockIdx.y) * width + j;
     if (channel >= p.channels) continue;
     if constexpr (Pass::kMoments) {
-      // Of row r are the positions r, r + rows, ... of the strip.
+      // Row r has the positions r, r + rows, ... of the strip.
       const auto count_of = [&](int r) {
         return r < size ? static_cast<float>((size - r - 1) / rows + 1) : 0.0f;
       };
@@ -552,7 +552,7 @@ void launch(const InstanceNormCall& call, void* workspace, std::size_t workspace
   p.slope = static_cast<float>(call.slope);
   device::dispatch_tensor(call.dtype, "x", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    // Of three arrays eight values each would not fit into the registers.
+    // With three arrays, eight values each would not fit into the registers.
     constexpr int kMost = Pass::kInputs == 3 ? 4 : 16 / sizeof(T);
     const std::int64_t run = call.channels_last ? call.channels : call.plane;
     bool packed = run % kMost == 0;

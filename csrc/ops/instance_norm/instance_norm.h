@@ -5,8 +5,8 @@
 //   h = (x - mean) rstd,  rstd = 1 / sqrt(variance + eps),  y = act(h)
 //   dx = rstd (g - mean(g) - h mean(g h))  with g = act'(h) dy
 //
-// and for the cotangent u of that dx those of dy and of x: with m() the mean over a plane,
-// D = m(u h) and B = m(g h),
+// For the cotangent u of that dx, the cotangents of dy and of x are, with m() the mean over a
+// plane, D = m(u h) and B = m(g h),
 //
 //   ddy = act'(h) rstd (u - m(u) - h D)
 //   dx  = -rstd^2 (h (m(u g) - m(u) m(g) - 3 B D) + B (u - m(u)) + D (g - m(g)))
@@ -22,11 +22,11 @@
 
 namespace pyharmony {
 
-// The mean, what its rounding left, and rstd of each plane.
+// The statistics of each plane: the mean, what its rounding left, and rstd.
 constexpr int kInstanceNormStats = 3;
 
-// A call of one of the passes, checked. Tensors are [N, C, H, W] of one dtype without gaps, all
-// planar or all channels-last; stats [N, C, 3] of the type of sums, contiguous.
+// The checked arguments of one of the passes. Tensors are [N, C, H, W] of one dtype without gaps,
+// all planar or all channels-last; stats [N, C, 3] of the type of sums, contiguous.
 struct InstanceNormCall {
   DType dtype = DType::kFloat32;
   bool channels_last = false;

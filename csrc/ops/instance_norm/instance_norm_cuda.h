@@ -13,7 +13,7 @@
 
 namespace pyharmony {
 
-// Bytes of workspace for any of the passes over a tensor like x; 0 of planar ones.
+// Returns bytes of workspace for any pass over a tensor like x; 0 where it is planar.
 std::size_t instance_norm_workspace(const ArrayView& x);
 
 void launch_instance_norm(const InstanceNormCall& call, void* workspace,

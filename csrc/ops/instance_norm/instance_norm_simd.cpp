@@ -1,6 +1,6 @@
-// Sums over the positions of each plane, then a pass that writes. A plane of a planar tensor
-// belongs to one task; of channels-last tensors tiles of rows do, [rows, C], whose sums are added
-// in order. Compiled once for each instruction set.
+// Sums over the positions of each plane, then writes in a second pass. A plane of a planar tensor
+// belongs to one task. Of channels-last tensors, tasks have tiles of rows, [rows, C], whose sums
+// are added in order. Compiled once for each instruction set.
 #include <algorithm>
 
 #include "core/buffer.h"
@@ -15,11 +15,11 @@ namespace {
 using Call = InstanceNormCall;
 
 constexpr std::int64_t kTaskBytes = std::int64_t(256) << 10;
-constexpr std::int64_t kRun = 2048;  // values of a plane whose sums are reals; those of runs double
+constexpr std::int64_t kRun = 2048;  // values of a run; it is summed in reals, the runs in double
 constexpr std::int64_t kTileBytes = std::int64_t(128) << 10, kTileRows = 512;
 constexpr std::int64_t kMergeChannels = 64;
 
-// One value, and as many as a register has: what loops are written with.
+// Loops are written with one value, or with as many as a register has.
 template <typename R>
 struct One {
   using V = R;
@@ -50,7 +50,7 @@ struct Many {
   static V multiply_add(V a, V b, V c) { return HM_SIMD_NS::multiply_add(a, b, c); }
 };
 
-// fn(lanes, i) for n values beside each other.
+// Calls fn(lanes, i) for n values beside each other.
 template <typename R, typename Fn>
 inline void sweep(std::int64_t n, Fn&& fn) {
   constexpr int kStep = kWidth<R>;
@@ -59,13 +59,13 @@ inline void sweep(std::int64_t n, Fn&& fn) {
   for (; i < n; ++i) fn(One<R>{}, i);
 }
 
-// totals += the sums of fn(lanes, i, terms) over n values beside each other.
+// Adds to totals the sums of fn(lanes, i, terms) over n values beside each other.
 template <int kSums, typename R, typename Fn>
 inline void add_values(std::int64_t n, Fn&& fn, double (&totals)[kSums]) {
   using V = typename Many<R>::V;
   constexpr int kStep = kWidth<R>, kAhead = 4;
   std::int64_t i = 0;
-  if (n >= kStep) {  // most of the time of a tiny plane would go into sums of nothing
+  if (n >= kStep) {  // A tiny plane would spend most of its time on empty sums.
     V part[kAhead][kSums] = {};
     const auto add = [&](V(&to)[kSums], std::int64_t at) {
       V terms[kSums];
@@ -88,7 +88,7 @@ inline void add_values(std::int64_t n, Fn&& fn, double (&totals)[kSums]) {
   }
 }
 
-// sums [kSums, channels] += those of fn(lanes, row, channel, terms) over kRows rows.
+// Adds to sums [kSums, channels] those of fn(lanes, row, channel, terms) over kRows rows.
 template <int kRows, int kSums, typename R, typename Fn>
 inline void add_some_rows(std::int64_t row, std::int64_t channels, Fn&& fn, R* sums) {
   sweep<R>(channels, [&](auto lanes, std::int64_t c) {
@@ -112,7 +112,7 @@ inline void add_rows(std::int64_t rows, std::int64_t channels, Fn&& fn, R* sums)
   for (; row < rows; ++row) add_some_rows<1, kSums>(row, channels, fn, sums);
 }
 
-// Mean and sum of squared distances from it, of n values.
+// The mean of n values and the sum of squared distances from it.
 struct Moments {
   double count = 0, mean = 0, squares = 0;
 
@@ -130,10 +130,10 @@ struct Moments {
   }
 };
 
-// ---- the three passes: what is summed, what follows from the sums, what is written --------------
+// ---- the three passes: their sums, what follows from the sums, what they write ------------------
 
-// What a plane has beside its values: h = (x - constant[0]) constant[1] + constant[2], then what
-// follows from the sums.
+// The constants of a plane: h = (x - constant[0]) constant[1] + constant[2], then what follows from
+// the sums.
 constexpr int kMean = 0, kScale = 1, kRest = 2, kNormal = 3;
 
 template <typename R>
@@ -148,7 +148,7 @@ inline V normalised(V x, const V* constants) {
   return Lanes::multiply_add(x - constants[kMean], constants[kScale], constants[kRest]);
 }
 
-// No branch: signs are random.
+// There is no branch because signs are random.
 template <typename V>
 inline V activate(V value, V slope) {
   const V low = value * slope;
@@ -163,7 +163,7 @@ struct Forward {
   }
 };
 
-// In: x, dy.
+// The inputs are x, dy.
 struct Gradient {
   static constexpr int kInputs = 2, kSums = 2, kOutputs = 1, kConstants = kNormal + 2;
   template <typename Lanes, typename V = typename Lanes::V>
@@ -186,7 +186,7 @@ struct Gradient {
   }
 };
 
-// In: x, dy, u.
+// The inputs are x, dy, u.
 struct SecondGradient {
   static constexpr int kInputs = 3, kSums = 5, kOutputs = 2, kConstants = kNormal + 5;
   template <typename Lanes, typename V = typename Lanes::V>
@@ -246,7 +246,7 @@ struct Arrays {
   }
 };
 
-// The values of kCount constants, each the same for all lanes.
+// Repeats kCount constants, each the same for all lanes.
 template <int kCount, typename Lanes, typename R>
 inline void repeat(const R* constants, typename Lanes::V* values) {
   for (int k = 0; k < kCount; ++k) values[k] = Lanes::repeat(constants[k]);
@@ -258,8 +258,8 @@ Moments moments_of(const T* x, std::int64_t n) {
   for (std::int64_t begin = 0; begin < n; begin += kRun) {
     const T* run = x + begin;
     const std::int64_t some = std::min(kRun, n - begin);
-    // Distances from a value of the run: those of equal values are zero, and large means cost no
-    // digits.
+    // It sums distances from a value of the run: those of equal values are zero, and large means
+    // cost no digits.
     const R first = to_real<R>(run[0]);
     double total[1] = {}, squares[1] = {};
     add_values<1, R>(
@@ -347,7 +347,7 @@ void channels_last(const Call& c) {
   const std::int64_t row_bytes = channels * static_cast<std::int64_t>(sizeof(T));
   const std::int64_t rows = std::clamp(kTileBytes / row_bytes, std::int64_t(4), kTileRows);
   const std::int64_t tiles = (c.plane + rows - 1) / rows;
-  // Of each tile [kSums, C]; of each image [kConstants, C].
+  // Each tile has [kSums, C], each image [kConstants, C].
   Buffer<R> partial(static_cast<std::size_t>(c.images * tiles * kSums * channels));
   Buffer<R> constants(static_cast<std::size_t>(c.images * Pass::kConstants * channels));
   const auto of_image = [&](std::int64_t n) {
@@ -378,7 +378,7 @@ void channels_last(const Call& c) {
     const std::int64_t at = first_of(i), some = rows_of(i);
     R* sums = of_tile(i);
     if constexpr (kForward) {
-      // As moments_of, the first row in place of the first value.
+      // This is as in moments_of, with the first row in place of the first value.
       const T* x = arrays.template from<T>(0) + at;
       const auto apart = [&](auto lanes, std::int64_t row, std::int64_t channel) {
         return lanes.load(x + row * channels + channel) - lanes.load(x + channel);

@@ -1,8 +1,8 @@
-// A convolution of few channels with everything around it in one kernel: its arithmetic is little,
-// so that each pass over the result would cost as much again.
+// A convolution of few channels with everything around it in one kernel: it has so little
+// arithmetic that each pass over the result would cost as much again.
 //
-// A block has 64 output channels of 16 x 8 positions, a thread 8 channels of 4 positions one below
-// the other. The masked pixels and the weights that the block needs lie in shared memory, for as
+// A block does 64 output channels of 16 x 8 positions, a thread 8 channels of 4 positions one below
+// the other. Shared memory holds the masked pixels and the weights that the block needs, for as
 // many of the channels of x at once as fit.
 #include <algorithm>
 #include <cstdint>
@@ -13,11 +13,11 @@
 namespace pyharmony {
 namespace {
 
-using namespace partial_conv;  // NOLINT: of this op alone
+using namespace partial_conv;  // NOLINT: it belongs to this op
 
 constexpr int kMaxChannels = 4, kMaxKernel = 7;
-constexpr int kTileX = 16, kTileY = 8, kRows = 4;  // positions; those of a thread
-constexpr int kGroups = 8, kEach = 8;              // threads along channels; channels of one
+constexpr int kTileX = 16, kTileY = 8, kRows = 4;  // positions of a tile; rows of a thread
+constexpr int kGroups = 8, kEach = 8;              // threads along channels; channels of each
 constexpr int kOut = kGroups * kEach;
 constexpr int kThreads = kGroups * kTileX * kTileY / kRows;
 constexpr int kMaxShared = 48 << 10;
@@ -30,9 +30,9 @@ struct DirectParams {
   std::int64_t y_image, y_channel, y_position;
   int images, channels, height, width, outputs, out_height, out_width;
   int kernel_h, kernel_w, stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w;
-  int tile_h, tile_w, chunk;  // of pixels; channels at once
-  int across, down;           // tiles
-  bool packed;                // four channels of y are written at once
+  int tile_h, tile_w, chunk;  // size in pixels; channels at once
+  int across, down;           // numbers of tiles
+  bool packed;                // whether four channels of y are written at once
   MaskOf mask;
   Maps maps;
   AnyValues bias;
@@ -40,8 +40,8 @@ struct DirectParams {
   float slope;
 };
 
-// Weights [tap][2][8][4]: the four floats of neighbouring threads lie side by side. Channel 4 g + i
-// of the first half and of the second are those of group g.
+// Weights are [tap][2][8][4]: the four floats of neighbouring threads lie side by side. Channels 4
+// g + i of the first half and of the second belong to group g.
 __device__ __forceinline__ int channel_of(int group, int i) {
   return i / 4 * (kOut / 2) + group * 4 + i % 4;
 }
@@ -73,7 +73,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     any |= window[r].ratio != 0;
   }
   float sum[kRows][kEach] = {};
-  // A tile of holes has nothing to add up.
+  // A tile of holes only has nothing to add up.
   if (HM_SYNC_OR(any)) {
     for (int c0 = 0; c0 < p.channels; c0 += p.chunk) {
       const int some = smaller(p.chunk, p.channels - c0);
@@ -172,7 +172,7 @@ __global__ void __launch_bounds__(kThreads, 2)
 
 struct Tile {
   std::int64_t height, width;
-  std::int64_t bytes(const ConvWindow& w) const {  // of a channel
+  std::int64_t bytes(const ConvWindow& w) const {  // bytes of a channel
     return (w.taps() * kOut + height * width) * 4;
   }
 };

@@ -1,8 +1,8 @@
 // The passes over whole tensors before and after a library's convolution.
 //
 // Channels-last: a block has a run of positions and up to 32 packs of 16 bytes of channels, so that
-// a thread keeps its channels. Planar: a block has a run of positions of one channel. Sums are
-// those of each block, added in order by a second kernel.
+// a thread keeps its channels. Planar: a block has a run of positions of one channel. Each block
+// forms sums, and a second kernel adds them in order.
 #include <algorithm>
 #include <cstdint>
 
@@ -13,22 +13,22 @@
 namespace pyharmony {
 namespace {
 
-using namespace partial_conv;  // NOLINT: of this op alone
+using namespace partial_conv;  // NOLINT: it belongs to this op
 
 constexpr int kThreads = 256;
-constexpr int kPacks = 8;  // of a thread
-// Packs of a thread that are on their way at once; planar ones have a window for each value.
+constexpr int kPacks = 8;  // packs of a thread
+// The packs that a thread loads at once; planar ones have a window for each value.
 template <int kPack, bool kLast>
 constexpr int kBatchOf = kLast || kPack == 1 ? 4 : 2;
 constexpr int kSumColumns = 32, kSumRows = 32;
 
-// How a tensor is shared out.
+// The division of a tensor among blocks and threads.
 struct Walk {
   int images, channels, plane;
   bool last;
   int columns;        // threads side by side along channels, a power of two; planar: 1
   int strip, strips;  // positions of a block; blocks along an image's positions
-  int pack;           // values
+  int pack;           // values of a pack
   dim3 grid() const {
     const int blocks = last ? (channels + columns * pack - 1) / (columns * pack) : channels;
     return dim3(static_cast<unsigned>(strips), static_cast<unsigned>(blocks),
@@ -36,10 +36,10 @@ struct Walk {
   }
 };
 
-// Where a thread is. Channels-last: pack values of positions `first`, `first` + step, ... from
+// A thread's place. Channels-last: pack values of positions `first`, `first` + step, ... from
 // channel `channel` on. Planar: pack positions from each of those on, of one channel.
 struct Place {
-  std::int64_t image;  // offset of the image, and of the channel
+  std::int64_t image;  // offset of the image and the channel
   int channel, first, end, step;
   bool inside;
 };
@@ -137,7 +137,7 @@ __global__ void __launch_bounds__(kThreads, 2)
 
 // ---- sums ---------------------------------------------------------------------------------------
 
-// partial [N strips][sums][C] from `sums` values of each of a thread's channels.
+// Writes partial [N strips][sums][C] from `sums` values of each of a thread's channels.
 template <int kPack, bool kLast, int kMost>
 __device__ __forceinline__ void store_sums(const Walk& w, const Place& at,
                                            float (&sum)[kMost][kPack], int sums, float* partial,
@@ -179,12 +179,12 @@ __device__ __forceinline__ void store_sums(const Walk& w, const Place& at,
 
 struct SumsParams {
   const float* partial;      // [images, strips, sums, C]
-  int channels, sums, rows;  // rows of partials that a result adds
+  int channels, sums, rows;  // rows: how many partials a result adds
   void* out;                 // [sums, results, C]
   DType dtype;
 };
 
-// Blocks along channels, results and sums.
+// Adds partials; blocks lie along channels, results and sums.
 __global__ void __launch_bounds__(kSumColumns* kSumRows)
     partial_conv_sums_kernel(const __grid_constant__ SumsParams p) {
   __shared__ float part[kSumColumns][kSumRows + 1];
@@ -267,7 +267,7 @@ __global__ void __launch_bounds__(kThreads, 2)
       for (int i = 0; i < kPack; ++i) {
         const Window w = window[b][kLast ? 0 : i];
         const float more = bias[kLast ? i : 0] * w.cover;
-        // Where the ratio is zero acc is not looked at.
+        // Where the ratio is zero, acc is not read.
         const float value =
             w.ratio != 0 ? fmaf(device::to_float(pack[b].value[i]), w.ratio * factor, more) : more;
         out.value[i] = device::from_float<T>(activate(value, p.slope));
@@ -344,7 +344,7 @@ __global__ void __launch_bounds__(kThreads, 2)
 
 // ---- on the host --------------------------------------------------------------------------------
 
-// each: the channels that share a map; a pack has one map.
+// Returns the walk; `each` is the number of channels that share a map, and a pack has one map.
 Walk walk_of(const ArrayView& a, bool last, bool aligned, int each) {
   Walk w{};
   for (int i = 0; i < 4; ++i) {
@@ -385,7 +385,7 @@ std::size_t shared_bytes(const Walk& w, int sums) {
   return static_cast<std::size_t>(w.last ? kThreads * w.pack : kThreads / 32) * sums * 4;
 }
 
-// The most that any alignment needs: strips are shortest without packs.
+// Returns the most bytes that any alignment needs: strips are shortest without packs.
 std::size_t sums_bytes(const ArrayView& a, bool last, int sums) {
   std::int64_t most = 0;
   for (bool aligned : {false, true}) {

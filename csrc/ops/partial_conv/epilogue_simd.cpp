@@ -1,4 +1,4 @@
-// The passes before and after the product. Compiled once for each instruction set.
+// Does the passes before and after the product. Compiled once for each instruction set.
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
@@ -17,7 +17,7 @@ template <typename T>
 using Product = std::conditional_t<std::is_same_v<T, Half>, float, T>;
 
 constexpr std::int64_t kTaskBytes = std::int64_t(512) << 10;
-constexpr std::int64_t kSumRows = 1024;  // sums over fixed blocks, added in order
+constexpr std::int64_t kSumRows = 1024;  // sums run over fixed blocks, added in order
 constexpr std::int64_t kPlanes = 16;     // planes read or written side by side
 constexpr std::int64_t kLanes = 16;      // sums along a plane
 
@@ -25,7 +25,7 @@ inline std::int64_t grain_of(std::int64_t bytes_each) {
   return std::max<std::int64_t>(1, kTaskBytes / std::max<std::int64_t>(1, bytes_each));
 }
 
-// Arguments by value, and no branch: signs are random.
+// Arguments come by value, and there is no branch, because signs are random.
 template <typename R>
 inline R activate(R value, R slope) {
   const R low = value * slope;
@@ -36,7 +36,7 @@ inline R slope_at(R y, R slope) {
   return y > R(0) ? R(1) : slope;
 }
 
-// The values of one map at positions; a constant where it is missing.
+// The values of one map at positions; a constant where the map is missing.
 template <typename R>
 struct Map {
   const R* values;
@@ -55,7 +55,7 @@ struct Maps {
   template <typename Call>
   explicit Maps(const Call& p)
       : ratio(p.ratio, R(1)), cover(p.cover, R(1)), has_cover(p.cover != nullptr) {}
-  // Without a map of its own the new mask is 1 wherever the ratio is not 0.
+  // Returns the new mask's value: without a map of its own it is 1 wherever the ratio is not 0.
   R covered(std::int64_t i) const { return has_cover ? cover[i] : ratio[i] != R(0) ? R(1) : R(0); }
 };
 
@@ -171,7 +171,7 @@ void epilogue_grad(const partial_conv::EpilogueGrad& e) {
   R* total = p.bias_grad == nullptr ? nullptr : p.bias_grad->as<R>();
   if (total != nullptr) std::fill(total, total + channels, R(0));
   const T* grad = g.as<const T>();
-  // Without an activation the slope is 1 whatever the sign: one loop for both, without a branch.
+  // Without an activation the slope is 1 whatever the sign: one loop serves both, without a branch.
   const T* y = active ? p.y->as<const T>() : grad;
   const R low = active ? slope : R(1);
 
@@ -273,8 +273,8 @@ void epilogue_grad(const partial_conv::EpilogueGrad& e) {
   });
 }
 
-// to = from m, n values, of masks beside each other. What is in a hole need not be finite. In place
-// or apart; without a branch, for masks may be as random as noise.
+// Computes to = from m, n values, for masks beside each other. The content of a hole need not be
+// finite. It works in place or apart, and without a branch, as masks may be as random as noise.
 template <typename T, typename M>
 inline void mask_run(const T* from, const M* mask, T* to, std::int64_t n) {
   if constexpr (std::is_same_v<M, Bool>) {
@@ -307,8 +307,8 @@ void premask(const partial_conv::Premask& q) {
   T* to = q.out->as<T>();
   const std::int64_t grain = grain_of(width * channels * sizeof(T));
   parallel_for(x.shape[0] * height, grain, [&](std::int64_t begin, std::int64_t end) {
-    // Of planar masks beside channels-last tensors a whole row is turned, few planes at a time:
-    // they may lie a multiple of the cache's size apart.
+    // For planar masks beside channels-last tensors a whole row is transposed, few planes at a
+    // time: they may lie a multiple of the cache's size apart.
     constexpr std::int64_t kTurned = 8;
     const bool turned = q.layout.channels_last && mask_channel > 1;
     Buffer<M> side_by_side(static_cast<std::size_t>(turned ? width * channels : width));
@@ -322,7 +322,7 @@ void premask(const partial_conv::Premask& q) {
         }
       }
     };
-    // n values of the mask, one after another.
+    // Returns n values of the mask, one after another.
     const auto run_of = [&](const M* at, std::int64_t step, std::int64_t n) {
       if (step == 1) return at;
       for (std::int64_t i = 0; i < n; ++i) side_by_side.data()[i] = at[i * step];

@@ -1,4 +1,4 @@
-// Checks, and the choice of the instruction set.
+// Checks the arguments and chooses the instruction set.
 #include "ops/partial_conv/partial_conv.h"
 
 #include "core/checks.h"
@@ -30,7 +30,7 @@ void check_matrix(const ArrayView& a, std::int64_t rows, std::int64_t columns, D
 }
 
 void check_rows(const std::int32_t* rows, std::int64_t count, std::int64_t positions) {
-  // In order, so that the ends bound all of them.
+  // Rows are in order, so the ends bound all of them.
   HM_CHECK(count == 0 || (rows[0] >= 0 && rows[count - 1] < positions && count <= positions),
            "rows: not below ", positions);
 }
@@ -64,7 +64,7 @@ Layout partial_conv::layout_of(const ArrayView& a, const char* name) {
   const std::int64_t n = a.shape[0], c = a.shape[1], h = a.shape[2], w = a.shape[3];
   if (w == 1 || a.stride[3] == 1) {
     if (h == 1 || a.stride[2] == w) {
-      // One position: channels beside each other are the faster reading of it.
+      // With one position, channels beside each other are the faster reading of it.
       const bool single = h * w == 1 && (c == 1 || a.stride[1] == 1);
       if (!single) return {false, 1, a.stride[1], a.stride[0]};
     }

@@ -1,5 +1,5 @@
 // Partial convolution on a device: everything around a library's convolution, and a convolution of
-// few channels. Formulae and shapes are those of partial_conv.h.
+// few channels. Formulae and shapes are in partial_conv.h.
 //
 // Tensors are float32, float16 or bfloat16 in the memory of the current device; ratios, biases'
 // gradients, soft masks and sums are float32. A launcher allocates nothing, waits for nothing,
@@ -17,14 +17,14 @@
 
 namespace pyharmony {
 
-// What partial_conv_plan finds in a mask, for each image; others than zeros and ones are kept.
+// Flags of a mask with values other than zeros and ones, or outside of [0, 1].
 enum PartialConvMaskFlags : std::int32_t { kMaskNotBits = 1, kMaskOutOfRange = 2 };
 
-// Plans a chain of layers: counts, ratios, new masks, and the windows with u > 0 of image n, in
-// order, in rows [N, OH OW] from n OH OW on, totals [layers, N] of them. `count` of a layer may be
-// without data, and `rows` null. A hard mask whose bits fit into a block's shared memory, 63 KB
-// for what a layer reads and writes, takes one launch, one block an image; others one for the sum
-// over channels, one a layer and one for all rows.
+// Plans a chain of layers: counts, ratios, new masks, and the windows with u > 0. Those of image n
+// are in order in rows [N, OH OW] from n OH OW on, and totals [layers, N] says how many. A layer's
+// `count` may have no data, and `rows` may be null. A hard mask whose bits fit into a block's
+// shared memory, 63 KB for what a layer reads and writes, takes one launch with one block per
+// image; others take one for the sum over channels, one per layer and one for all rows.
 //
 // mask [N, C, H, W]: bool or a tensor's dtype, any strides. flags [N].
 void launch_partial_conv_plan(const ArrayView& mask, std::int64_t groups, bool soft,
@@ -34,16 +34,15 @@ void launch_partial_conv_plan(const ArrayView& mask, std::int64_t groups, bool s
 std::size_t partial_conv_plan_workspace(const ArrayView& mask, std::int64_t groups, bool soft,
                                         const std::vector<ConvWindow>& windows);
 
-// A factor: a value on the host, times a float32, float16 or bfloat16 on the device if there is
-// one.
+// A factor: a host value, times a float32, float16 or bfloat16 on the device if there is one.
 struct DeviceFactor {
   double value = 1;
   const ArrayView* pointer = nullptr;
 };
 
-// out = x mask factor [N, C, H, W]; a mask of zero makes zero of anything. x and out are dense, of
-// one layout: channels-last or planar; out may be x. mask: null, or [N or 1, 1 or C, H, W], bool or
-// float32, its rows one after another.
+// Writes out = x mask factor [N, C, H, W]; where the mask is zero, out is zero whatever x is. x and
+// out are dense and of one layout: channels-last or planar; out may be x. mask: null, or
+// [N or 1, 1 or C, H, W], bool or float32, with rows one after another.
 void launch_partial_conv_premask(const ArrayView& x, const ArrayView* mask,
                                  const DeviceFactor& factor, const ArrayView& out,
                                  cudaStream_t stream);
@@ -52,14 +51,14 @@ void launch_partial_conv_premask(const ArrayView& x, const ArrayView* mask,
 struct DeviceEpilogue {
   const ArrayView* acc;
   const ArrayView* ratio;  // [N or 1, G, H, W] float32; null: 1
-  const ArrayView* cover;  // the same, bool or float32; null: 1 wherever ratio is not 0
-  const ArrayView* bias;   // [C] of a tensor's dtype; null: 0
+  const ArrayView* cover;  // same shape, bool or float32; null: 1 wherever ratio is not 0
+  const ArrayView* bias;   // [C], a tensor's dtype; null: 0
   DeviceFactor factor;
   double negative_slope;  // 1: no activation
   const ArrayView* y;
   const ArrayView*
       sums;         // [2, N or 1, C] float32: sums of y and of its squares, as stored, or null
-  void* workspace;  // for sums
+  void* workspace;  // needed for sums
   std::size_t workspace_bytes;
 };
 void launch_partial_conv_epilogue(const DeviceEpilogue& call, cudaStream_t stream);
@@ -73,19 +72,19 @@ struct DeviceEpilogueGrad {
   DeviceFactor factor;
   double negative_slope;
   const ArrayView* h;
-  const ArrayView* bias_grad;  // of a tensor's dtype, or null
-  void* workspace;             // for bias_grad
+  const ArrayView* bias_grad;  // a tensor's dtype, or null
+  void* workspace;             // needed for bias_grad
   std::size_t workspace_bytes;
 };
 void launch_partial_conv_epilogue_grad(const DeviceEpilogueGrad& call, cudaStream_t stream);
 
-// For `sums` sums (2, or 1 of bias_grad) over a tensor like this.
+// Returns workspace bytes for `sums` sums (2, or 1 for bias_grad) over a tensor like this.
 std::size_t partial_conv_sums_workspace(const ArrayView& tensor, int sums);
 
 // y = act(factor ratio conv(mask x, weight) + bias cover) in one launch, for few channels of x.
 struct DeviceDirect {
   const ArrayView* x;       // [N, C, H, W], any strides
-  const ArrayView* mask;    // as of premask
+  const ArrayView* mask;    // see premask
   const ArrayView* weight;  // [O, C, kh, kw], any strides
   ConvWindow window;
   const ArrayView *ratio, *cover, *bias;  // [N or 1, 1, OH, OW]
@@ -94,7 +93,7 @@ struct DeviceDirect {
   const ArrayView* y;  // [N, O, OH, OW], dense
 };
 void launch_partial_conv_direct(const DeviceDirect& call, cudaStream_t stream);
-// Whether it is made for that: at most 4 channels, kernels of at most 7 x 7, and a tile that fits.
+// Returns whether direct fits: at most 4 channels, kernels of at most 7 x 7, and a tile that fits.
 bool partial_conv_direct_fits(std::int64_t channels, const ConvWindow& window);
 
 }  // namespace pyharmony

@@ -1,5 +1,5 @@
-// Window sums of masks: the planes of all channels are added, then the rows of a window, then
-// its columns.
+// Computes window sums of masks: the planes of all channels are added, then the rows of a window,
+// then its columns.
 #include <algorithm>
 #include <limits>
 #include <type_traits>
@@ -26,7 +26,7 @@ decltype(auto) dispatch_mask(DType dtype, Fn&& fn) {
   return dispatch_tensor(dtype, "mask", fn);
 }
 
-// planes [N, G, H, W]: sums over the channels of a group; of a hard mask of what is above zero.
+// planes [N, G, H, W] = sums over the channels of a group; a hard mask counts values above zero.
 template <typename T, typename Sum>
 void sum_channels(const ArrayView& mask, std::int64_t groups, Sum* planes) {
   const std::int64_t h = mask.shape[2], w = mask.shape[3], each = mask.shape[1] / groups;
@@ -46,7 +46,7 @@ void sum_channels(const ArrayView& mask, std::int64_t groups, Sum* planes) {
   });
 }
 
-// One layer on planes [N, G, H, W]; next [N, G, OH, OW] are the new masks.
+// Plans one layer on planes [N, G, H, W]; next [N, G, OH, OW] are the new masks.
 template <typename Sum, typename Real>
 void plan_layer(const Sum* planes, std::int64_t count, std::int64_t height, std::int64_t width,
                 std::int64_t window_size, const PartialConvLayer& layer, Sum* next) {
@@ -73,7 +73,7 @@ void plan_layer(const Sum* planes, std::int64_t count, std::int64_t height, std:
         }
         const std::int64_t at = i * ow + ox;
         layer.count.as<Real>()[at] = static_cast<Real>(u);
-        // S / u min(u, 1); rounded once.
+        // This is S / u min(u, 1), rounded once.
         const double ratio =
             u > 0 ? static_cast<double>(window_size) / std::max(static_cast<double>(u), 1.0) : 0.0;
         layer.ratio.as<float>()[at] = static_cast<float>(ratio);
@@ -89,7 +89,7 @@ void plan_layer(const Sum* planes, std::int64_t count, std::int64_t height, std:
   });
 }
 
-// Positions with a ratio in any group, in order; returns how many.
+// Lists the positions with a ratio in any group, in order; returns how many.
 std::int64_t list_rows(const float* ratio, std::int64_t images, std::int64_t groups,
                        std::int64_t size, std::int32_t* rows) {
   std::int64_t found = 0;

@@ -1,4 +1,4 @@
-// Window sums of masks, for all layers of a chain.
+// Computes window sums of masks, for all layers of a chain.
 #include <algorithm>
 #include <cstdint>
 #include <limits>
@@ -36,7 +36,7 @@ __device__ __forceinline__ int flags_of(float value) {
 struct PlanLayer {
   int kernel_h, kernel_w, stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w;
   int height, width, out_height, out_width;
-  // Of bits: words of a row, columns of a window that one word holds, and their bits.
+  // For bits: words of a row, columns of a window that one word holds, and their bits.
   int pitch, out_pitch, taps;
   unsigned tap_bits, last_bits;
   float size;  // S
@@ -51,7 +51,7 @@ struct PlanMask {
   int images, channels, groups, height, width;
 };
 
-// S / u smaller(u, 1)
+// Returns S / u smaller(u, 1).
 __device__ __forceinline__ float ratio_of(float size, float u) {
   return u > 0 ? size / fmaxf(u, 1.0f) : 0.0f;
 }
@@ -60,13 +60,13 @@ __device__ __forceinline__ float ratio_of(float size, float u) {
 
 struct BitsParams {
   PlanMask mask;
-  bool aligned;      // 32 values of a row begin at a multiple of 16 bytes
-  int layers, turn;  // words of the first of two buffers
+  bool aligned;      // whether every 32 values of a row begin at a multiple of 16 bytes
+  int layers, turn;  // turn: words of the first of two buffers
   std::int32_t *totals, *flags;
   PlanLayer layer[kMaxLayers];
 };
 
-// 32 values from column x on, of which `width` are in the image.
+// Reads 32 values from column x on, of which `width` are in the image, as bits.
 template <typename T>
 __device__ __forceinline__ unsigned read_word(const T* from, std::int64_t step, int x, int width,
                                               bool aligned, int& flags) {
@@ -94,7 +94,7 @@ __device__ __forceinline__ unsigned read_word(const T* from, std::int64_t step, 
   return bits;
 }
 
-// 32 bits of a row from x on; zeros beyond it.
+// Returns 32 bits of a row from x on; zeros beyond the row.
 __device__ __forceinline__ unsigned bits_at(const unsigned* row, int pitch, int x) {
   const int word = x >> 5;
   const unsigned low = word >= 0 && word < pitch ? row[word] : 0u;
@@ -119,8 +119,8 @@ __device__ __forceinline__ int count_bits(const PlanLayer& q, const unsigned* pl
   return u;
 }
 
-// A block an image. A warp has a run of words of a layer's new mask: it counts their windows, and
-// when all warps know how many rows theirs have, it lists them.
+// Plans an image per block. A warp has a run of words of a layer's new mask. It counts their
+// windows, and when all warps know how many rows theirs have, it lists them.
 template <typename T>
 __global__ void __launch_bounds__(kPlanThreads)
     partial_conv_plan_kernel(const __grid_constant__ BitsParams p) {
@@ -291,7 +291,7 @@ struct RowsParams {
   } layer[kMaxLayers];
 };
 
-// A block an image and layer; a warp has a run of windows.
+// Lists an image and layer per block; a warp has a run of windows.
 __global__ void __launch_bounds__(kPlanThreads)
     partial_conv_plan_rows_kernel(const __grid_constant__ RowsParams p) {
   __shared__ int found[kPlanWarps];
@@ -343,7 +343,7 @@ struct Size {
   std::int64_t words() const { return height * ((width + 31) / 32); }
 };
 
-// The sizes of a chain's masks, the first's included.
+// Returns the sizes of a chain's masks, the first's included.
 std::vector<Size> sizes_of(const ArrayView& mask, const std::vector<ConvWindow>& windows) {
   HM_CHECK(mask.ndim == 4 && mask.size() > 0, "mask: ", mask.ndim,
            " dimensions, expected [N, C, H, W]");
@@ -361,7 +361,7 @@ std::vector<Size> sizes_of(const ArrayView& mask, const std::vector<ConvWindow>&
   return sizes;
 }
 
-// Words of the two buffers that layers read from and write to in turn.
+// The sizes, in words, of the two buffers that layers read from and write to in turn.
 struct BitBuffers {
   std::int64_t words[2];
   bool fit() const { return (words[0] + words[1]) * 4 <= kMaxBits; }
@@ -394,7 +394,7 @@ PlanLayer layer_of(const PartialConvLayer& from, const Size& in, const Size& out
                            {&q.out_width, out.width}}) {
     *to = checked(value, "layers");
   }
-  // Positions of taps are int in the kernels.
+  // The kernels hold positions of taps as int.
   checked(in.height + 2 * w.padding[0] + w.kernel[0] * w.dilation[0], "layers");
   checked(in.width + 2 * w.padding[1] + w.kernel[1] * w.dilation[1], "layers");
   q.pitch = (q.width + 31) / 32;

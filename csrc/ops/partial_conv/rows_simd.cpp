@@ -1,4 +1,4 @@
-// Between tensors and the rows of a product. Compiled once for each instruction set.
+// Moves data between tensors and the rows of a product. Compiled once for each instruction set.
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
@@ -16,13 +16,13 @@ using Real = std::conditional_t<std::is_same_v<T, double>, double, float>;
 template <typename T>
 using Product = std::conditional_t<std::is_same_v<T, Half>, float, T>;
 
-// Rows that one task takes: enough to be worth a thread, few enough for two.
+// Returns how many rows one task takes: enough to be worth a thread, few enough for two.
 inline std::int64_t grain_of(std::int64_t bytes_each) {
   return std::max<std::int64_t>(1,
                                 (std::int64_t(512) << 10) / std::max<std::int64_t>(1, bytes_each));
 }
 
-// out = in m, n values.
+// Computes out = in m, n values.
 template <typename T, typename P>
 inline void copy(const T* in, std::int64_t in_step, P* out, std::int64_t out_step, std::int64_t n,
                  Real<T> m) {
@@ -61,7 +61,7 @@ void gather(const GatherParams& p) {
   const std::int64_t taps = win.taps(), k = taps * channels, plane = p.out_height * p.out_width;
   const std::int64_t tap_step = p.channels_first ? 1 : channels;
   const std::int64_t channel_step = p.channels_first ? taps : 1;
-  // The pixels of a window's row are one run.
+  // It is true where the pixels of a window's row are one run.
   const bool runs = std::is_same_v<T, P> && !p.channels_first && win.dilation[1] == 1 &&
                     (channels == 1 || x.stride[1] == 1) && x.stride[3] == channels;
   const auto value = [&](std::int64_t n, std::int64_t y, std::int64_t xx) -> R {
@@ -112,7 +112,7 @@ void gather(const GatherParams& p) {
   });
 }
 
-// One axis of the windows that hold a pixel: which tap of which output.
+// A tap and its output, along one axis of the windows that hold a pixel.
 struct Tap {
   std::int64_t tap, out;
 };
@@ -140,7 +140,7 @@ void fold(const FoldParams& p) {
   const std::int64_t taps = win.taps(), k = taps * channels;
   const std::int64_t tap_step = p.channels_first ? 1 : channels;
   const std::int64_t channel_step = p.channels_first ? taps : 1;
-  // The windows along a row are those of any other.
+  // The windows along a row are the same for every row.
   Buffer<Tap> across(static_cast<std::size_t>(width * win.kernel[1]));
   Buffer<std::int64_t> across_count(static_cast<std::size_t>(width));
   for (std::int64_t x = 0; x < width; ++x) {

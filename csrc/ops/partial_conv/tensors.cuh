@@ -1,4 +1,4 @@
-// What the kernels over whole tensors share: layouts, maps, factors.
+// Layouts, maps and factors for the kernels over whole tensors.
 #pragma once
 
 #include <cstdint>
@@ -31,14 +31,14 @@ __device__ __forceinline__ float load(const AnyValues& from, std::int64_t i) {
 
 struct Factor {
   float value;
-  AnyValues more;  // data null: none
+  AnyValues more;  // data null: no further factor
 };
 
 __device__ __forceinline__ float load(const Factor& factor) {
   return factor.more.data == nullptr ? factor.value : factor.value * load(factor.more, 0);
 }
 
-// A mask, or a new one. Null: the one that the ratio tells of, or ones.
+// A mask or a new mask. Null: the ratio tells where it is 1, or it is all ones.
 struct Cover {
   const void* data;
   bool bits;
@@ -50,15 +50,15 @@ __device__ __forceinline__ float load(const Cover& cover, std::int64_t i) {
                                                                 : 0.0f;
 }
 
-// ratio and cover [N or 1, G, H, W].
+// The ratio and the cover of a tensor, [N or 1, G, H, W].
 struct Maps {
   const float* ratio;  // null: 1
   Cover cover;
-  std::int64_t image;  // step
-  int each;            // channels of a group
+  std::int64_t image;  // step between images
+  int each;            // channels in a group
 };
 
-// What the windows of a position are: the ratio, and the new mask.
+// The ratio and the new mask of a position's window.
 struct Window {
   float ratio, cover;
 };
@@ -76,7 +76,7 @@ __device__ __forceinline__ float activate(float value, float slope) {
 
 // ---- on the host --------------------------------------------------------------------------------
 
-// Whether the channels of a dense tensor lie beside each other.
+// Returns whether the channels of a dense tensor lie beside each other.
 inline bool is_channels_last(const ArrayView& a, const char* name) {
   HM_CHECK(a.ndim == 4 && a.size() > 0, name, ": ", a.ndim, " dimensions, expected [N, C, H, W]");
   const bool last = is_dense(a, true), planar = is_dense(a, false);
@@ -144,7 +144,7 @@ inline Maps maps_of(const ArrayView* ratio, const ArrayView* cover, const ArrayV
   return maps;
 }
 
-// A mask of x: its values, and the steps of images, channels and positions; zeros repeat.
+// A mask of x: its values, and the steps of images, channels and positions. A step of zero repeats.
 struct MaskOf {
   Cover values;
   std::int64_t image, channel, position;

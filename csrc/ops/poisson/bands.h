@@ -1,4 +1,4 @@
-// How a level is cut into bands of rows: by its size alone, never by the number of threads.
+// Cuts a level into bands of rows, by its size alone, never by the number of threads.
 #pragma once
 
 #include "ops/poisson/level.h"

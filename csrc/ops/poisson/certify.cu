@@ -1,5 +1,5 @@
-// The certificate of a solve, as in solve.cpp: with e ~ A^-1 r,
-// |x - x*| <= |e| + |r - A e| |A^-1| in the maximum norm, the residuals in float64.
+// The certificate of a solve, as in solve.cpp: with e ~ A^-1 r, |x - x*| <= |e| + |r - A e| |A^-1|
+// in the maximum norm, the residuals in float64.
 #include <algorithm>
 #include <cfloat>
 #include <cmath>
@@ -14,19 +14,19 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kRowStep = kThreads / kTileWidth;
 
-// Rounds of corrections; the loops of solve.cpp with a fixed end.
+// The rounds of corrections: the loops of solve.cpp with a fixed end.
 constexpr int kAmplificationRounds = 6, kCertifyRounds = 3;
 constexpr int kLeastIterations = 12;
-constexpr double kCloseEnough = 0.05;  // of A w to 1
-constexpr double kReduction = 1e-3;    // of a solve for w
+constexpr double kCloseEnough = 0.05;  // |1 - A w|
+constexpr double kReduction = 1e-3;    // for a solve for w
 
-// Of an item while it is certified.
+// The state of an item while it is certified.
 struct ProofState {
   double bound, largest, rounding;
   int done;
 };
 
-// What a tile says of w and of A.
+// A tile's share of the extremes of w and of A.
 struct ProofPartial {
   double most, least, positive, excess;
 };
@@ -58,14 +58,14 @@ struct AccumulateParams {
   int channels;
   const PlaneState* states;
   const ProofState* proofs;
-  Planes x, even, odd;  // of the solve: a solution and its last directions
-  const float* whole;   // in place of them
+  Planes x, even, odd;  // from the solve: a solution and its last directions
+  const float* whole;   // used instead of them
   Planes sum;           // float64
-  bool first;           // sum = 0 before
+  bool first;           // sets sum = 0 before
   TilePartial* partials;
 };
 
-// sum += the solution of the planes that were solved; the largest of it.
+// Adds the solution of the solved planes to sum; finds its largest value.
 __global__ void __launch_bounds__(kThreads) poisson_accumulate_kernel(const AccumulateParams p) {
   __shared__ float maxima[kThreads / 32];
   const int item = static_cast<int>(blockIdx.z);
@@ -111,12 +111,12 @@ struct ProofParams {
   const TilePartial* partials;
   PlaneState* states;
   ProofState* proofs;
-  PlaneReport* report;  // none: w is being solved for
+  PlaneReport* report;  // null: w is being solved for
   int channels, round;
   double tolerance;
 };
 
-// The largest of an item's tiles: of the residual and of its rounding, or of a correction.
+// Finds the largest of an item's tiles: of the residual and its rounding, or of a correction.
 __device__ __forceinline__ void largest_of_tiles(const ProofParams& p, int item, double* residual,
                                                  float* size) {
   __shared__ double most[kThreads / 32];
@@ -145,7 +145,7 @@ __device__ __forceinline__ void begin_planes(const ProofParams& p, int item, boo
   }
 }
 
-// What corrections add to the bound.
+// Adds the size of the corrections to the bound.
 __global__ void __launch_bounds__(kThreads) poisson_add_bound_kernel(const ProofParams p) {
   const int item = static_cast<int>(blockIdx.x);
   if (p.proofs[item].done) return;
@@ -155,7 +155,7 @@ __global__ void __launch_bounds__(kThreads) poisson_add_bound_kernel(const Proof
   if (threadIdx.x == 0) p.proofs[item].bound += step;
 }
 
-// After a residual: whether another correction is worth while, and what is proven so far.
+// Decides after a residual whether another correction is worthwhile, and updates the proven bound.
 __global__ void __launch_bounds__(kThreads) poisson_proof_kernel(const ProofParams p) {
   const int item = static_cast<int>(blockIdx.x);
   ProofState& proof = p.proofs[item];
@@ -168,7 +168,7 @@ __global__ void __launch_bounds__(kThreads) poisson_proof_kernel(const ProofPara
   if (threadIdx.x != 0) return;
   if (p.round == 0) proof.bound = 0;
   proof.largest = residual;
-  // Fewer than 40 operations, on values of at most `size`.
+  // There are fewer than 40 operations, on values of at most `size`.
   proof.rounding = 40 * DBL_EPSILON * size;
   if (p.report == nullptr) {
     proof.done = header->amplification >= 0 || (p.round > 0 && residual <= kCloseEnough);
@@ -189,15 +189,15 @@ __global__ void __launch_bounds__(kThreads) poisson_proof_kernel(const ProofPara
 struct AmplificationParams {
   Grid grid;
   Hierarchies hierarchies;
-  unsigned char* memory;  // the same, to be written
+  unsigned char* memory;  // the same memory, for writing
   std::int64_t active;
   Planes w;
   ProofPartial* partials;
   const ProofState* proofs;
-  double excess;  // of each row, where it is one number; else negative
+  double excess;  // excess of each row where it is one number; else negative
 };
 
-// w, the positive entries of A beside the diagonal, and how much the diagonal exceeds its row.
+// Finds the extremes of w, the positive entries of A beside the diagonal, and the row excess.
 __global__ void __launch_bounds__(kThreads) poisson_rows_kernel(const AmplificationParams p) {
   __shared__ double scratch[4][kThreads / 32];
   const int item = static_cast<int>(blockIdx.z);
@@ -210,7 +210,7 @@ __global__ void __launch_bounds__(kThreads) poisson_rows_kernel(const Amplificat
   const double* w = p.w.doubles_of(item);
   const int x = tx * kTileWidth + static_cast<int>(threadIdx.x) % kTileWidth;
   const int first = ty * kTileHeight + static_cast<int>(threadIdx.x) / kTileWidth;
-  double most = 0, least = -DBL_MAX, positive = 0, excess = -DBL_MAX;  // least: negated minima
+  double most = 0, least = -DBL_MAX, positive = 0, excess = -DBL_MAX;  // minima are negated
   for (int y = first; y < (ty + 1) * kTileHeight; y += kRowStep) {
     if (x >= g.width || y >= g.height) break;
     const std::int64_t at = static_cast<std::int64_t>(y) * g.pitch + x;
@@ -224,7 +224,7 @@ __global__ void __launch_bounds__(kThreads) poisson_rows_kernel(const Amplificat
     const float* e = s + g.plane;
     double links = 0, weighted = 0;
     auto add = [&](float a, std::int64_t near) {
-      if (!(a > 0)) return;  // a link between unknowns: w is there
+      if (!(a > 0)) return;  // A positive link joins unknowns, so w is there.
       links += a;
       weighted += a * w[near];
     };
@@ -250,8 +250,8 @@ __global__ void __launch_bounds__(kThreads) poisson_rows_kernel(const Amplificat
   }
 }
 
-// A bound of |A^-1| in the maximum norm: 1 / row excess, or max w / min (C w) with w > 0 and the
-// comparison matrix C of A (a_ij replaced by -|a_ij|); infinite where neither is one.
+// Computes a bound of |A^-1| in the maximum norm: 1 / row excess, or max w / min (C w) with w > 0
+// and the comparison matrix C of A (a_ij replaced by -|a_ij|); infinite where neither is one.
 __global__ void __launch_bounds__(kThreads)
     poisson_amplification_kernel(const AmplificationParams p) {
   __shared__ double scratch[4][kThreads / 32];
@@ -274,7 +274,7 @@ __global__ void __launch_bounds__(kThreads)
   least = device::block_reduce<kThreads>(least, device::Max(), scratch[1]);
   positive = device::block_reduce<kThreads>(positive, device::Max(), scratch[2]);
   excess = device::block_reduce<kThreads>(excess, device::Max(), scratch[3]);
-  // A reduction's last reads are those of thread 0, and so is the header's.
+  // Thread 0 does the last reads of a reduction, and uses the header.
   if (threadIdx.x != 0) return;
   const ProofState& proof = p.proofs[item];
   const double row = p.excess >= 0 ? p.excess : -excess;
@@ -304,7 +304,7 @@ __global__ void __launch_bounds__(kThreads) poisson_zero_kernel(const ZeroParams
   }
 }
 
-// A correction after the other to what `sum` holds, until the proofs say that it is enough.
+// Adds one correction after another to what `sum` holds, until the proofs say that it is enough.
 class Proof {
  public:
   Proof(const Plan& plan, const SolveMemory& memory, const SolveImages& images, ProofState* proofs,
@@ -433,7 +433,7 @@ void launch_poisson_certify(const Plan& plan, void* hierarchy, const DeviceSolve
   const Planes e = {proof_memory + layout.e, plan.grid[0].plane};
   Proof proof(plan, memory, images, reinterpret_cast<ProofState*>(proof_memory + layout.states), e,
               solve.report, solve.tolerance, stream);
-  // Before the workspace is taken for w.
+  // This comes before the workspace is used for w.
   proof.accumulate(true, solve.warm == nullptr ? nullptr : warm_planes(solve.warm, planes));
   amplify(plan, hierarchy, images, workspace, proof_memory, layout, gradients, stream);
   proof.run(kCertifyRounds, gradients);

@@ -5,17 +5,17 @@
 
 namespace pyharmony::poisson {
 
-// Tiles with what is around them, kHalo columns on either side. A thread has one column.
+// A tile has a halo of kHalo columns on either side. A thread has one column.
 constexpr int kHalo = 4;
 constexpr int kPitch = kTileWidth + 2 * kHalo;
 constexpr int kThreadRows = 4;
 constexpr int kTileThreads = kPitch * kThreadRows;
 static_assert(kTileThreads % 32 == 0);
 
-// The memory of hierarchies, and which one belongs to a plane.
+// The memory of hierarchies; a plane uses that of its item.
 struct Hierarchies {
   const unsigned char* data = nullptr;
-  std::int64_t item_bytes = 0;  // zero: one for all
+  std::int64_t item_bytes = 0;  // zero: one hierarchy for all
   int channels = 1;
 
   __device__ const unsigned char* of_item(int item) const { return data + item * item_bytes; }
@@ -32,8 +32,8 @@ __device__ __forceinline__ const float* coefficient_plane(const Grid& grid,
   return reinterpret_cast<const float*>(memory + grid.coefficients) + which * grid.plane;
 }
 
-// The finest level without a Gaussian and with one weight: constants, the mask and the image's
-// borders, where the outer neighbour is the pixel itself.
+// The constants of the finest level, where there is no Gaussian and only one weight: the outer
+// neighbour of a pixel at the image's borders is the pixel itself.
 struct FivePointConstants {
   float excess = 0, inverse = 0;  // 1 / the smoother's diagonal
   std::int64_t active = 0;
@@ -41,7 +41,7 @@ struct FivePointConstants {
 };
 
 // The operator at points of a tile. `at` is the point in shared memory, where unknown points have
-// their value and all others zero; `local` the point's offset from the tile's origin in planes.
+// their value and all others zero; `local` is the point's offset from the tile's origin in planes.
 class FivePoint {
  public:
   using Constants = FivePointConstants;
@@ -54,8 +54,8 @@ class FivePoint {
   __device__ float apply(const float* at, int, int y, int x) const {
     return (4.0f + k_.excess) * at[0] - ((up(at, y) + down(at, y)) + (left(at, x) + right(at, x)));
   }
-  // For the residual that conjugate gradients carry: differences are exact, so that small weights
-  // are not lost beside the diagonal.
+  // Computes A x for the residual that conjugate gradients carry. Its differences are exact, so
+  // that small weights are not lost beside the diagonal.
   __device__ float exact(const float* at, int, int y, int x) const {
     const float v = at[0];
     return k_.excess * v +
@@ -76,7 +76,7 @@ class FivePoint {
 
 struct NinePointConstants {};
 
-// Stored coefficients.
+// The operator of a level with stored coefficients.
 class NinePoint {
  public:
   using Constants = NinePointConstants;
@@ -123,12 +123,12 @@ class NinePoint {
   const int pitch_;
 };
 
-// The value of P x at fine (y, x), read from a plane of the coarse level.
+// Returns the value of P x at fine (y, x), read from a plane of the coarse level.
 struct Prolongation {
   const float* x = nullptr;        // the plane
-  const float* inverse = nullptr;  // of the coarse level: zero where nothing is unknown
+  const float* inverse = nullptr;  // plane of the coarse level: zero where nothing is unknown
   int height = 0, width = 0, pitch = 0;
-  int merged_row = -1, merged_col = -1;  // of the fine level: these copy the one before
+  int merged_row = -1, merged_col = -1;  // on the fine level: copies of the one before
 
   __device__ float coarse(int i, int j) const {
     if (i >= height || j >= width) return 0.0f;
@@ -161,8 +161,8 @@ __device__ __forceinline__ Prolongation make_prolongation(const Grid& fine, cons
   return p;
 }
 
-// P^T r at a coarse node, of the fine values around `at`, which are zero where nothing is unknown;
-// `bottom` and `right`: the node's lower and right neighbours are merged into it.
+// Returns P^T r at a coarse node from the fine values around `at`, which are zero where nothing is
+// unknown; `bottom` and `right` say that the lower and right neighbours are merged into the node.
 __device__ __forceinline__ float restrict_at(const float* at, int pitch, bool bottom, bool right) {
   const float under = bottom ? 1.0f : 0.5f, beside = right ? 1.0f : 0.5f;
   const float left = at[-1] + 0.5f * at[-pitch - 1] + under * at[pitch - 1];

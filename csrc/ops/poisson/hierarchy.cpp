@@ -1,4 +1,4 @@
-// The set-up: box, spans, coarse operators, coarsest inverse.
+// The set-up of a hierarchy: box, spans, coarse operators, coarsest inverse.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -21,7 +21,7 @@ void shape_level(Level& level, int height, int width, MemoryMeter* meter) {
   LevelView& view = level.view;
   view.height = height;
   view.width = width;
-  // An odd number of cache lines: rows of a power of two do not fall into the same cache sets.
+  // The stride is an odd number of cache lines: rows of a power of two would share cache sets.
   view.stride = (kPad + round_up(width)) / kPad | 1;
   view.stride *= kPad;
   level.spans.assign(static_cast<std::size_t>(height) * 4, 0);
@@ -34,7 +34,7 @@ void shape_level(Level& level, int height, int width, MemoryMeter* meter) {
   view.wide_hi = view.wide_lo + height;
 }
 
-// From first and one past the last unknown of each row, in lo and hi.
+// Completes the spans from the first and one past the last unknown of each row, in lo and hi.
 void finish_spans(Level& level) {
   const int height = level.view.height;
   int* lo = level.spans.data();
@@ -68,7 +68,7 @@ bool is_active(const LevelView& view, int i, int j) {
   return view.stencil == Stencil::kNine ? view.inverse[at] != 0 : view.active[at] != 0;
 }
 
-// The entry of A between node (i, j) and the node dy rows below and dx columns right of it.
+// Returns the entry of A between node (i, j) and the node dy rows below and dx columns right of it.
 double coefficient(const LevelView& view, int i, int j, int dy, int dx) {
   if (view.stencil == Stencil::kNine) {
     if (dy < 0 || (dy == 0 && dx < 0)) return coefficient(view, i + dy, j + dx, -dy, -dx);
@@ -130,7 +130,7 @@ Hierarchy::Hierarchy(const ImageView& mask, double weight, const ImageView& weig
 }
 
 void Hierarchy::build_finest(const ImageView& mask, const ImageView& weight_map) {
-  // First and one past the last unknown of each row of the image.
+  // These are the first and one past the last unknown of each row of the image.
   std::vector<int> first(static_cast<std::size_t>(height_), 0);
   std::vector<int> last(static_cast<std::size_t>(height_), mask.data == nullptr ? width_ : 0);
   if (mask.data != nullptr) {
@@ -259,9 +259,9 @@ void Hierarchy::build_finest(const ImageView& mask, const ImageView& weight_map)
   }
 }
 
-// The plane that holds 1 where a node is active becomes the smoother's diagonal. With D no less
-// than half the absolute row sums, D^-1 A has no eigenvalue above 2 (Gershgorin), and the factor
-// 2 is part of the stored inverse.
+// Turns the plane that holds 1 where a node is active into the smoother's inverse diagonal. With D
+// at least half the absolute row sums, D^-1 A has no eigenvalue above 2 (Gershgorin), and the
+// factor 2 is part of the stored inverse.
 static void invert_diagonal(const LevelView& view, float* inverse) {
   parallel_for(view.height, band_rows(view), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
@@ -371,7 +371,7 @@ bool Hierarchy::build_coarser() {
   pass.inverse = pass.sw + plane;
   const int rows = band_rows(view);
   std::vector<std::int64_t> counts(static_cast<std::size_t>(band_count(view)), 0);
-  for (int p = 0; p < kPlanes; ++p) {  // the rows above and below
+  for (int p = 0; p < kPlanes; ++p) {  // These are the rows above and below.
     float* start = level.coefficients.data() + p * plane;
     std::fill(start, start + view.stride, 0.0f);
     std::fill(start + (view.height + 1) * view.stride, start + plane, 0.0f);
@@ -427,7 +427,7 @@ bool Hierarchy::build_coarser() {
 void Hierarchy::factor_coarsest() {
   const LevelView& view = levels_.back()->view;
   const std::int64_t nodes = levels_.size() == 1 ? unknowns_ : nodes_count_;
-  if (nodes > kDirectNodes) return;  // no node has a coarser one: smoothing alone
+  if (nodes > kDirectNodes) return;  // No node has a coarser one: smoothing alone must do.
   std::vector<std::pair<int, int>> at;
   std::vector<int> index(static_cast<std::size_t>(view.height) * view.width, -1);
   for (int i = 0; i < view.height; ++i) {
@@ -451,8 +451,8 @@ void Hierarchy::factor_coarsest() {
       }
     }
   }
-  // Cholesky; a pivot lost to the rounding of the coefficients is held above it, which keeps the
-  // preconditioner positive definite.
+  // This is a Cholesky factorisation. A pivot lost to the rounding of the coefficients is held
+  // above it, which keeps the preconditioner positive definite.
   for (std::size_t k = 0; k < n; ++k) {
     double pivot = l[k * n + k];
     const double least = kLeastPivot * std::abs(pivot);

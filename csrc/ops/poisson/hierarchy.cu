@@ -10,7 +10,7 @@ namespace pyharmony::poisson {
 namespace {
 
 constexpr int kThreads = 256;
-// A thread of a block that writes a tile: column x and rows y0 + kThreads / kTileWidth * k.
+// A thread's points where a block writes a tile: column x, rows y0 + kThreads / kTileWidth * k.
 struct TileThread {
   int item, x, y0;
   __device__ TileThread()
@@ -34,7 +34,7 @@ __device__ __forceinline__ void store_count(const Grid& grid, unsigned char* mem
   }
 }
 
-// The zeros before the first row of a level's coefficients.
+// Clears the zeros before the first row of a level's coefficients.
 __device__ __forceinline__ void clear_before(float* planes, int pitch, int x) {
   planes[x - pitch] = 0;
   if (x < kLeadingZeros) planes[x - pitch - kLeadingZeros] = 0;
@@ -42,7 +42,7 @@ __device__ __forceinline__ void clear_before(float* planes, int pitch, int x) {
 
 struct ActivityParams {
   Grid grid;
-  device::ImageBatch mask;  // nothing: every pixel is unknown
+  device::ImageBatch mask;  // no data: every pixel is unknown
   unsigned char* memory;
   std::int64_t item_bytes, active;
   int top, left;
@@ -72,7 +72,7 @@ struct FinestParams {
   float weight, w0, w1;
 };
 
-// The stored form of the finest level, for a Gaussian or a map of weights.
+// Computes the stored form of the finest level, for a Gaussian or a map of weights.
 __global__ void __launch_bounds__(kThreads) poisson_finest_kernel(const FinestParams p) {
   const TileThread t;
   unsigned char* memory = p.memory + t.item * p.item_bytes;
@@ -107,7 +107,7 @@ __global__ void __launch_bounds__(kThreads) poisson_finest_kernel(const FinestPa
           const bool edge = dy == 0 || dx == 0;
           const float v = static_cast<float>(edge) -
                           fminf(own, weight_at(iy + ny, ix + nx)) * (edge ? side : corner);
-          // Indices that are constants keep the array in registers.
+          // Constant indices keep the array in registers.
           if (!beyond_y && !beyond_x) {
             link[dy + 1][dx + 1] += v;
           } else if (dy != 0 && dx != 0 && (ny != 0 || nx != 0)) {
@@ -156,9 +156,9 @@ struct InvertParams {
   std::int64_t item_bytes;
 };
 
-// The plane that holds 1 where a node is active becomes the smoother's diagonal. With D no less
-// than half the absolute row sums, D^-1 A has no eigenvalue above 2 (Gershgorin), and the factor 2
-// is part of the stored inverse.
+// Turns the plane that holds 1 where a node is active into the smoother's inverse diagonal. With D
+// at least half the absolute row sums, D^-1 A has no eigenvalue above 2 (Gershgorin), and the
+// factor 2 is part of the stored inverse.
 __global__ void __launch_bounds__(kThreads) poisson_invert_kernel(const InvertParams p) {
   const TileThread t;
   unsigned char* memory = p.memory + t.item * p.item_bytes;
@@ -222,12 +222,12 @@ struct NineSource {
 
 struct CoarsenParams {
   Grid fine, coarse;
-  FiveSource five;  // its active is that of the first item
+  FiveSource five;  // `active` is that of the first item
   unsigned char* memory;
   std::int64_t item_bytes, active;
 };
 
-// A fine row's links coarsened along x: of node j, what node j + 1 and node j - 1 need of it.
+// A fine row's links coarsened along x: the parts of node j that nodes j + 1 and j - 1 need.
 struct HalfRow {
   float c, e, s, se, sw, sw_next, e_before;
 };
@@ -257,7 +257,7 @@ __device__ __forceinline__ HalfRow half_coarsen(const Source& source, const Grid
   return h;
 }
 
-// The Galerkin product P^T A P at each node of a coarse level, first along x, then along y.
+// Computes the Galerkin product P^T A P at each node of a coarse level: along x, then along y.
 template <typename Source>
 __global__ void __launch_bounds__(kThreads) poisson_coarsen_kernel(const CoarsenParams p) {
   const TileThread t;
@@ -318,9 +318,9 @@ struct FactorParams {
   std::int64_t item_bytes, inverse;
 };
 
-using FactorRow = double[kDirectCells + 1];  // odd: columns are in different banks
+using FactorRow = double[kDirectCells + 1];  // odd length: columns are in different banks
 
-// The inverse of the last level's matrix by elimination in place, and the header.
+// Inverts the last level's matrix by elimination in place, and writes the header.
 __global__ void __launch_bounds__(kThreads) poisson_factor_kernel(const FactorParams p) {
   HM_DYN_SMEM(FactorRow, a);
   __shared__ double factor[kDirectCells];
@@ -334,7 +334,7 @@ __global__ void __launch_bounds__(kThreads) poisson_factor_kernel(const FactorPa
     int dy = to / g.width - from / g.width, dx = to % g.width - from % g.width;
     int i = from / g.width, j = from % g.width;
     double v = 0;
-    if (dy < 0 || (dy == 0 && dx < 0)) {  // stored at the other end
+    if (dy < 0 || (dy == 0 && dx < 0)) {  // It is stored at the other end.
       i += dy;
       j += dx;
       dy = -dy;
@@ -352,7 +352,7 @@ __global__ void __launch_bounds__(kThreads) poisson_factor_kernel(const FactorPa
   }
   HM_SYNC();
   for (int k = 0; k < n; ++k) {
-    // Row k of the matrix as it came has its diagonal in the planes still.
+    // The planes still hold the diagonal of row k of the original matrix.
     const float* own = planes + static_cast<std::int64_t>(k / g.width) * g.pitch + k % g.width;
     const double least = own[kInverse * g.plane] != 0
                              ? kLeastPivot * fabs(static_cast<double>(own[kC * g.plane]))
@@ -400,7 +400,7 @@ __global__ void poisson_no_box_kernel(int count, int* boxes) {
   boxes[4 * item + 2] = boxes[4 * item + 3] = 0;
 }
 
-// Integers: the result does not depend on the order.
+// Sums are of integers, so the result does not depend on the order.
 __global__ void __launch_bounds__(kThreads)
     poisson_box_kernel(const device::ImageBatch mask, int* boxes) {
   const TileThread t;
@@ -426,7 +426,7 @@ __global__ void poisson_empty_box_kernel(int count, int* boxes) {
   if (item < count && boxes[4 * item + 2] == 0) boxes[4 * item] = boxes[4 * item + 1] = 0;
 }
 
-// Blocks for all columns of a row, with those behind the level's last.
+// Returns the blocks for all columns of a row and those behind the level's last.
 dim3 whole_rows(const Grid& grid, int items) {
   return dim3((static_cast<unsigned>(grid.pitch) + kTileWidth - 1) / kTileWidth,
               static_cast<unsigned>(grid.tiles_y), static_cast<unsigned>(items));
@@ -483,7 +483,7 @@ Plan make_plan(const PlanOptions& options) {
     Grid& g = plan.grid[plan.levels];
     g.height = height;
     g.width = width;
-    g.pitch = (width + 8) / 8 * 8;  // whole sectors, one element to spare
+    g.pitch = (width + 8) / 8 * 8;  // whole sectors, with at least one element to spare
     g.tiles_x = (width + kTileWidth - 1) / kTileWidth;
     g.tiles_y = (height + kTileHeight - 1) / kTileHeight;
     HM_CHECK(g.tiles_y <= 65535, "mask: box of ", height, " rows, expected at most ",

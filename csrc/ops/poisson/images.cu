@@ -1,4 +1,4 @@
-// Between images in their own dtype and the planes of the finest level, and the solve around them.
+// Passes between images in their own dtype and the finest level's planes, and the whole solve.
 #include <cmath>
 #include <limits>
 
@@ -25,14 +25,14 @@ struct ResidualParams {
   Planes r, e;
   const float* warm;
   const WarmPlane* warm_state;
-  TilePartial* partials;  // float64: the largest |r|, and of the values it is made of
+  TilePartial* partials;  // float64: the largest |r|, and the largest of its terms
   const PlaneState* states;
 };
 
-// How a source reads the values of src and dst: of one type, or of any.
+// Reads the values of src and dst, both of one type. The other sources read any type.
 template <typename T>
 struct Typed {
-  static constexpr bool kExact = std::is_same_v<T, std::uint8_t>;  // squares of float32 are
+  static constexpr bool kExact = std::is_same_v<T, std::uint8_t>;  // squares of float32 are exact
   __device__ static float load(const ImageBatch& image, std::int64_t at) {
     if constexpr (std::is_same_v<T, __half>) {
       return __half2float(static_cast<const __half*>(image.data)[at]);
@@ -42,7 +42,7 @@ struct Typed {
   }
 };
 
-// src is float32 where it goes on beyond its border, whatever dst is.
+// Reads mixed types: src is float32 where it continues beyond its border, whatever dst is.
 struct Mixed {
   static constexpr bool kExact = false;
   __device__ static float load(const ImageBatch& image, std::int64_t at) {
@@ -63,10 +63,10 @@ __device__ __forceinline__ Real load_any(const ImageBatch& image, std::int64_t a
   return static_cast<Real>(Any::load(image, at));
 }
 
-// At a border the neighbour of a pixel is the pixel itself.
+// Clamps an index: at a border the neighbour of a pixel is the pixel itself.
 __device__ __forceinline__ int clamp(int i, int n) { return i < 0 ? 0 : i < n ? i : n - 1; }
 
-// Of neighbour 1 to 4: west, east, north, south.
+// Returns the row offset of neighbour 1 to 4: west, east, north, south.
 __device__ __forceinline__ constexpr int row_of(int d) { return d == 3 ? -1 : d == 4 ? 1 : 0; }
 __device__ __forceinline__ constexpr int column_of(int d) { return d == 1 ? -1 : d == 2 ? 1 : 0; }
 
@@ -75,8 +75,8 @@ __device__ __forceinline__ Real largest_of(Real a, Real b) {
   return device::Max()(b < 0 ? -b : b, a);
 }
 
-// r = b - A x of the pixels of a tile, x = start + e. Differences of differences: what src and x
-// have in common cancels before it is rounded.
+// Computes r = b - A x of the pixels of a tile, x = start + e. It takes differences of differences:
+// what src and x have in common cancels before it is rounded.
 template <typename Source, typename Real>
 __global__ void __launch_bounds__(kThreads, sizeof(Real) == 8 ? 1 : 2)
     poisson_residual_kernel(const ResidualParams p) {
@@ -97,7 +97,7 @@ __global__ void __launch_bounds__(kThreads, sizeof(Real) == 8 ? 1 : 2)
   const Real sum = static_cast<Real>((p.w0 + 2 * p.w1) * (p.w0 + 2 * p.w1));
   Real largest = 0, rounding = 0;
 
-  // e where the pixel is unknown, at a plane's offset.
+  // Returns e where the pixel is unknown, at a plane's offset.
   auto correction = [&](int c, std::int64_t at) {
     if constexpr (std::is_same_v<Real, double>) {
       return p.e.doubles_of(plane0 + c)[at];
@@ -118,8 +118,8 @@ __global__ void __launch_bounds__(kThreads, sizeof(Real) == 8 ? 1 : 2)
     if (x >= p.grid.width || y >= p.grid.height) break;
     const std::int64_t own = static_cast<std::int64_t>(y) * p.grid.pitch + x;
     if (active[own] == 0) continue;
-    // The pixel and its neighbours: west, east, north, south; at a border the pixel itself. Bit d:
-    // there is another pixel, it is unknown.
+    // These are the pixel and its neighbours, west, east, north, south; at a border the pixel
+    // itself. Bit d: there is another pixel, and it is unknown.
     const int iy = p.top + y, ix = p.left + x;
     unsigned other = 0, unknown = 0;
     Real a[5];
@@ -161,7 +161,7 @@ __global__ void __launch_bounds__(kThreads, sizeof(Real) == 8 ? 1 : 2)
 
     Real luma[5] = {};
     if (images && p.guidance == Guidance::kMixed) {
-      // Along each edge the stronger gradient, by its norm over the channels.
+      // Each edge takes the stronger gradient, by its norm over the channels.
       using Norm = std::conditional_t<Source::kExact, float, double>;
       Norm of_src[5] = {}, of_dst[5] = {};
 #pragma unroll 1
@@ -183,7 +183,7 @@ __global__ void __launch_bounds__(kThreads, sizeof(Real) == 8 ? 1 : 2)
       const Real even = Real(1) / static_cast<Real>(p.channels);
 #pragma unroll 1
       for (int c = 0; c < p.channels; ++c) {
-        const Real share = p.channels != 3 ? even  // Rec. 601
+        const Real share = p.channels != 3 ? even  // luma of Rec. 601
                                            : static_cast<Real>(c == 0   ? 0.299
                                                                : c == 1 ? 0.587
                                                                         : 0.114);
@@ -229,7 +229,7 @@ __global__ void __launch_bounds__(kThreads, sizeof(Real) == 8 ? 1 : 2)
       magnitude = largest_of(largest_of(largest_of(magnitude, x0), s0), t0);
       Real w = 0;
       if (weighted) {
-        // c (base - s x) + sum_j min(c, c_j) g_j (x - x_j)
+        // This adds c (base - s x) + sum_j min(c, c_j) g_j (x - x_j).
         auto weight_at = [&](int wy, int wx) {
           return map ? load_any<Real>(p.weight_map, device::offset(p.weight_map, item, wy, wx))
                      : static_cast<Real>(p.weight);
@@ -275,7 +275,7 @@ __global__ void __launch_bounds__(kThreads, sizeof(Real) == 8 ? 1 : 2)
     rounding = device::block_reduce<kThreads>(rounding, device::Max(), sizes);
     if (threadIdx.x == 0) {
       const std::int64_t tiles = static_cast<std::int64_t>(gridDim.x) * gridDim.y;
-      // Above the value, whatever the conversion does.
+      // The factor keeps it above the value, whichever way the conversion rounds.
       p.partials[item * tiles + ty * gridDim.x + tx] = {
           largest, static_cast<float>(rounding * (1 + 1e-6)), 0};
     }
@@ -287,7 +287,7 @@ struct BeginParams {
   Hierarchies hierarchies;
   const WarmPlane* warm;
   int planes;
-  std::int64_t all;  // pixels of the image where the mean may be open, else negative
+  std::int64_t all;  // pixels of the image if the mean may be undetermined, else negative
 };
 
 __global__ void poisson_begin_kernel(const BeginParams p) {
@@ -298,7 +298,7 @@ __global__ void poisson_begin_kernel(const BeginParams p) {
   s.first_left = p.warm != nullptr && p.warm[plane].valid ? p.warm[plane].first_left : 0.0;
   s.contraction = fmax(kContraction, s.seen);
   const ItemHeader* header = reinterpret_cast<const ItemHeader*>(p.hierarchies.of_plane(plane));
-  if (header->unknowns == p.all) {  // nothing fixes the mean
+  if (header->unknowns == p.all) {  // Nothing fixes the mean.
     s.done = s.singular = 1;
     s.estimate = INFINITY;
   }
@@ -318,7 +318,7 @@ struct WriteParams {
   TilePartial* partials;
 };
 
-// out = start + e on the unknown pixels, e = x and the step that it lacks; e is kept in `warm`.
+// Writes out = start + e on the unknown pixels, e = x and the step that it lacks; `warm` keeps e.
 __global__ void __launch_bounds__(kThreads) poisson_write_kernel(const WriteParams p) {
   __shared__ float maxima[kThreads / 32];
   const int item = static_cast<int>(blockIdx.z);

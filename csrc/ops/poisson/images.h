@@ -1,4 +1,4 @@
-// Between images in their own dtype and the planes of the finest level.
+// Passes between images in their own dtype and the planes of the finest level.
 #pragma once
 
 #include <cstdint>
@@ -12,15 +12,15 @@ namespace pyharmony::poisson {
 // The right-hand side b and the equation it belongs to, on the box of the finest level.
 struct Equation {
   ImageView src, dst,
-      mask;              // the image [H, W, C]; mask [H, W]; data of src is null where rhs is given
+      mask;              // image [H, W, C]; mask [H, W]; data of src is null where rhs is given
   ImageView base;        // data is null where base is src
   ImageView rhs;         // b in float32 or float64 [H, W, C]; known pixels are zero then
-  ImageView weight_map;  // float64, from pixel (map_top, map_left); data is null for one weight
+  ImageView weight_map;  // float64, begins at (map_top, map_left); data is null for one weight
   int map_top = 0, map_left = 0;
   double weight = 0, w0 = 1, w1 = 0;
   Guidance guidance = Guidance::kSource;
   Contour contour = Contour::kHalf;
-  int top = 0, left = 0;  // of the box
+  int top = 0, left = 0;  // origin of the box
 
   bool has_rhs() const { return rhs.data != nullptr; }
   bool has_map() const { return weight_map.data != nullptr; }
@@ -29,29 +29,29 @@ struct Equation {
 };
 
 // kExtended has 11 bits more than kDouble on x86, more still elsewhere, and takes several times as
-// long: for where A^-1 magnifies what double rounds to more than is allowed.
+// long. It is for problems where A^-1 magnifies the rounding of double too much.
 enum class Arithmetic : int { kSingle, kDouble, kExtended };
 
-// r = scale (b - A x) of all channels, where x = start + e on the unknown pixels and start is src
-// (zero with rhs). Known pixels get zero.
+// Computes r = scale (b - A x) of all channels, where x = start + e on the unknown pixels and start
+// is src (zero with rhs). Known pixels get zero.
 struct ResidualPass {
-  LevelView level;  // finest
+  LevelView level;  // the finest level
   Equation equation;
   Arithmetic arithmetic = Arithmetic::kSingle;  // e needs kDouble or more
   const double* const* e = nullptr;        // [C] planes of the level's geometry, or null for e = 0
-  const float* const* e_single = nullptr;  // in place of e
+  const float* const* e_single = nullptr;  // used instead of e
   double scale = 1;
-  float* const* r = nullptr;    // [C] planes, or null where only the largest is wanted
-  double* largest = nullptr;    // [bands], of |b - A x| without scale
-  double* magnitude = nullptr;  // [bands], of the values that the residual is made of
+  float* const* r = nullptr;    // [C] planes, or null where only `largest` is wanted
+  double* largest = nullptr;    // [bands], largest |b - A x|, not scaled
+  double* magnitude = nullptr;  // [bands], largest of the values that form the residual
 };
 
-// out = start + e on the unknown pixels, rounded to out's dtype.
+// Writes out = start + e on the unknown pixels, rounded to out's dtype.
 struct WritePass {
   LevelView level;
   Equation equation;
   const float* const* e = nullptr;          // [C]
-  const double* const* e_double = nullptr;  // [C], in place of e
+  const double* const* e_double = nullptr;  // [C], used instead of e
   ImageView out;
 };
 
@@ -59,7 +59,7 @@ struct WritePass {
 
 namespace pyharmony {
 
-// Rows [begin, end) of the box; they allocate their own rows.
+// Both do rows [begin, end) of the box and allocate their own rows.
 HM_SIMD_DECLARE(void poisson_residual(const poisson::ResidualPass& pass, int begin, int end,
                                       int band))
 HM_SIMD_DECLARE(void poisson_write(const poisson::WritePass& pass, int begin, int end))

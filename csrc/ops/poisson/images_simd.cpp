@@ -1,4 +1,4 @@
-// The right-hand side and residual of images.h, and the way back.
+// Computes the right-hand side and residual of images.h, and writes the answer back to images.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -19,7 +19,7 @@ using poisson::LevelView;
 using poisson::ResidualPass;
 using poisson::WritePass;
 
-// Columns [x0, x1) of row y of every channel: out[k][x - x0].
+// Loads columns [x0, x1) of row y of every channel: out[k][x - x0].
 template <typename Real>
 void load_channels(const ImageView& image, std::int64_t y, std::int64_t x0, std::int64_t x1,
                    Real* const* out) {
@@ -48,7 +48,7 @@ void load_channels(const ImageView& image, std::int64_t y, std::int64_t x0, std:
   });
 }
 
-// The same of a mask, scaled to [0, 1], or of a map of weights.
+// Loads columns of a row of a mask, scaled to [0, 1], or of a map of weights.
 template <typename Real>
 void load_plane(const ImageView& plane, std::int64_t y, std::int64_t x0, std::int64_t x1,
                 Real* __restrict out) {
@@ -61,7 +61,7 @@ void load_plane(const ImageView& plane, std::int64_t y, std::int64_t x0, std::in
   });
 }
 
-// A few rows of `pitch` reals, and three of each kind that follow the sweep.
+// Holds a few rows of `pitch` reals, and three of each kind that follow the sweep.
 template <typename Real>
 class Rows {
  public:
@@ -119,7 +119,7 @@ class Band {
   Real* weight(int i) { return weight_.row((i + 3) % 3); }
   Real* vertical(int i, int k) { return vertical_.row((i + 2) % 2 * channels_ + k); }
 
-  // Columns [from, to) of the box that rows i - 1 .. i + 1 read of row i.
+  // Finds the columns [from, to) of row i of the box that rows i - 1 .. i + 1 read.
   void columns(int i, int* from, int* to) const {
     int lo = level_.width, hi = 0;
     for (int k = std::max(i - 1, 0); k <= std::min(i + 1, level_.height - 1); ++k) {
@@ -132,7 +132,7 @@ class Band {
     if (lo >= hi) *from = *to = 0;
   }
 
-  // Row i of the box and one beyond, continued by mirroring at the image's border.
+  // Loads row i of the box and one pixel beyond, mirrored at the image's border.
   void load(int i) {
     int from, to;
     columns(i, &from, &to);
@@ -153,7 +153,7 @@ class Band {
                  weight(i) + first);
       mirror(weight(i));
     }
-    // The row of the box whose unknowns these are: a mirrored row has those of its original.
+    // `own` is the row of the box with these unknowns: a mirrored row has those of its original.
     const int own = static_cast<int>(y - eq_.top);
     const bool inside = own >= 0 && own < level_.height;
     const std::int8_t* active = inside ? level_.active + own * level_.stride : nullptr;
@@ -204,7 +204,7 @@ class Band {
     if (eq_.guidance == Guidance::kMonochrome) {
       Real* __restrict v = guide(i, 0);
       const Real* __restrict s0 = source(i, 0);
-      if (channels_ == 3) {  // Rec. 601
+      if (channels_ == 3) {  // luma of Rec. 601
         const Real* __restrict s1 = source(i, 1), * __restrict s2 = source(i, 2);
         for (int j = first; j <= last; ++j) {
           v[j] = Real(0.299) * s0[j] + Real(0.587) * s1[j] + Real(0.114) * s2[j];
@@ -230,7 +230,7 @@ class Band {
   }
 
   static double largest_of(const Real* __restrict row, int from, int to) {
-    constexpr int kWide = 16;  // independent maxima, so that the loop is a vector's
+    constexpr int kWide = 16;  // independent maxima, so that the loop is vectorised
     Real most[kWide] = {};
     int j = from;
     for (; j + kWide <= to; j += kWide) {
@@ -243,7 +243,7 @@ class Band {
     return static_cast<double>(*std::max_element(most, most + kWide));
   }
 
-  // The size of the values that an exact residual is made of bounds its rounding.
+  // Notes the size of the values that form an exact residual; it bounds the rounding.
   void note(const Real* row, int from, int to) {
     if (pass_.arithmetic != Arithmetic::kSingle)
       magnitude_ = std::max(magnitude_, largest_of(row, from, to));
@@ -257,7 +257,7 @@ class Band {
     }
   }
 
-  // How much of the guidance the edges from (i, j) to (i2, j + step) take, j in [from, to).
+  // Computes the share of the guidance at the edges from (i, j) to (i2, j + step), j in [from, to).
   void edge_weights(int i, int i2, int step, int from, int to, Real* __restrict a) {
     const Real* __restrict m0 = mask(i), * __restrict m1 = mask(i2) + step;
     if (eq_.contour == Contour::kFull) {
@@ -278,7 +278,7 @@ class Band {
     }
   }
 
-  // Wanted difference less that of x, along the edges from (i, j) to (i2, j + step).
+  // Computes the wanted difference minus that of x, along the edges from (i, j) to (i2, j + step).
   void edge_row(int i, int i2, int step, int k, int from, int to, const Real* __restrict a,
                 Real* __restrict out) {
     const Real* __restrict x0 = x(i, k), * __restrict x1 = x(i2, k) + step;
@@ -294,7 +294,7 @@ class Band {
     }
   }
 
-  // The edges between rows i and i + 1.
+  // Computes the edges between rows i and i + 1.
   void vertical_edges(int i) {
     int lo = level_.width, hi = 0;
     for (int k = std::max(i, 0); k <= std::min(i + 1, level_.height - 1); ++k) {
@@ -344,7 +344,7 @@ class Band {
     }
   }
 
-  // r += c (base - s x) + sum_j min(c, c_j) g_j (x - x_j), s = (w0 + 2 w1)^2
+  // Adds to r: c (base - s x) + sum_j min(c, c_j) g_j (x - x_j), s = (w0 + 2 w1)^2
   void screening(int i, int k, int lo, int hi, Real* __restrict r) {
     const Real* __restrict at = x(i, k);
     const Real* __restrict base = eq_.base.data != nullptr ? base_.row(k) : source(i, k);

@@ -1,9 +1,9 @@
 // One grid of the multigrid hierarchy, and the passes over it.
 //
 // Every plane of a level has the same geometry: rows of `stride` floats, a zero row above and
-// below, and kPad zero columns between a row and the next. A plane is
-// zero wherever a pixel is known, so stencils need no branches. Row i is worked on over its span
-// [lo, hi), multiples of kPad that cover its unknowns.
+// below, and kPad zero columns between a row and the next. A plane is zero wherever a pixel is
+// known, so stencils need no branches. A pass does row i over its span [lo, hi), multiples of kPad
+// that cover its unknowns.
 //
 // A pass streams over the rows of one band and keeps its intermediate rows in ring buffers:
 // smoothing, residual and restriction are one sweep over memory. Bands recompute the few rows
@@ -23,8 +23,8 @@ constexpr int kPad = 16;
 
 enum class Stencil : int {
   kFive,         // 4 + excess on the diagonal, the same everywhere, -1 beside it
-  kFiveColumns,  // the same with an excess for each column: the box touches the image's border
-  kFiveMap,      // the same with an excess for each pixel
+  kFiveColumns,  // as kFive, with an excess for each column: the box touches the image's border
+  kFiveMap,      // as kFive, with an excess for each pixel
   kNine,         // stored coefficients
 };
 
@@ -45,7 +45,7 @@ struct LevelView {
   const float* zero_row = nullptr;
 };
 
-// What a band adds to the sums and maxima of its pass.
+// A band's share of the sums and maxima of its pass.
 struct Partial {
   double dot = 0;
   float largest = 0;
@@ -65,7 +65,7 @@ struct DownPass {
   const float* p = nullptr;
   float alpha = 0;
   float* x = nullptr;
-  float* z = nullptr;                 // out: two smoothing steps from zero
+  float* z = nullptr;                 // out: result of two smoothing steps from zero
   const LevelView* coarse = nullptr;  // null where the level has no coarser one
   const float* coarse_x = nullptr;
   float* coarse_r = nullptr;  // out: the restricted residual
@@ -77,9 +77,9 @@ struct UpPass {
   const float* z = nullptr;
   const LevelView* coarse = nullptr;
   const float* coarse_z = nullptr;
-  float* out = nullptr;        // z + P coarse_z and two smoothing steps
-  bool add = false;            // out += instead
-  bool measure = false;        // partial: r . z and the largest |z|
+  float* out = nullptr;        // result: z + P coarse_z and two smoothing steps
+  bool add = false;            // adds to `out` instead
+  bool measure = false;        // fills partial: r . z and the largest |z|
   Partial* partial = nullptr;  // [bands]
 };
 
@@ -88,7 +88,7 @@ struct DirectionPass {
   const float* z = nullptr;
   const float* p = nullptr;
   float beta = 0;
-  bool first = false;  // p = z, the old p is not read
+  bool first = false;  // p = z, and the old p is not read
   float* p_out = nullptr;
   Partial* partial = nullptr;  // p . A p
 };
@@ -107,20 +107,20 @@ struct AddPass {  // x += alpha p
   float* x = nullptr;
 };
 
-// The Galerkin product of some coarse rows from the finer level's coefficients.
+// Computes the Galerkin product of some coarse rows from the finer level's coefficients.
 struct CoarsenPass {
   LevelView fine, coarse;
   float *c, *e, *s, *se, *sw, *inverse;  // planes of the coarse level; inverse is 1 where active
 };
 
-// Floats of ring buffers that a pass needs.
+// Returns how many floats of ring buffers a pass needs.
 std::size_t scratch_floats(const LevelView& level);
 
 }  // namespace pyharmony::poisson
 
 namespace pyharmony {
 
-// Rows [begin, end) of a pass; begin is even. `scratch` is the caller's, one a thread.
+// Each does rows [begin, end); begin is even. Every thread has its own `scratch`.
 HM_SIMD_DECLARE(void poisson_down(const poisson::DownPass& pass, int begin, int end,
                                   float* scratch))
 HM_SIMD_DECLARE(void poisson_up(const poisson::UpPass& pass, int begin, int end, int band,
@@ -130,7 +130,7 @@ HM_SIMD_DECLARE(void poisson_direction(const poisson::DirectionPass& pass, int b
 HM_SIMD_DECLARE(void poisson_restrict(const poisson::RestrictPass& pass, int begin, int end,
                                       float* scratch))
 HM_SIMD_DECLARE(void poisson_add(const poisson::AddPass& pass, int begin, int end))
-// Coarse rows [begin, end).
+// Computes coarse rows [begin, end).
 HM_SIMD_DECLARE(void poisson_coarsen(const poisson::CoarsenPass& pass, int begin, int end,
                                      float* scratch))
 

@@ -39,10 +39,10 @@ inline void store(float* p, Vec v) { *reinterpret_cast<Loose*>(p) = v; }
 inline Vec splat(float v) { return Vec{} + v; }
 inline Vec masked(Vec v, Bits mask) { return (Vec)((Bits)v & mask); }
 
-// The compiler's own widening of bytes goes through scalars.
+// It avoids the compiler's own widening of bytes, which goes through scalars.
 inline Bits load_mask(const std::int8_t* p) {
 #if HM_SIMD_BYTES == 64 && defined(__AVX512F__)
-  // The unmasked form draws a false warning about uninitialised lanes.
+  // The unmasked form causes a false warning about uninitialised lanes.
   return (Bits)_mm512_maskz_cvtepi8_epi32(0xffff,
                                           _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 #elif HM_SIMD_BYTES == 32 && defined(__AVX2__)
@@ -63,10 +63,10 @@ inline Bits load_mask(const std::int8_t* p) {
 // A sweep touches a new page or two with each row, where the hardware's prefetch starts afresh.
 inline void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
 
-// The operator on row i: apply() for smoothing, exact() for the residual that conjugate gradients
-// carry (differences are exact, so small weights are not lost beside the diagonal, and a smooth x
-// leaves no rounding for A^-1 to magnify), start() the same where the level has what exact() reads,
-// inverse() of the smoother's diagonal, keep() zeroes the known pixels.
+// The operator on row i: apply() is for smoothing, exact() for the residual that conjugate
+// gradients carry (differences are exact, so small weights are not lost beside the diagonal, and a
+// smooth x leaves no rounding for A^-1 to magnify), start() is exact() where the level has what
+// that reads, inverse() is the smoother's diagonal's, keep() zeroes the known pixels.
 template <Stencil kStencil>
 class RowOperator {
  public:
@@ -155,7 +155,7 @@ class RowOperator<Stencil::kNine> {
   const float *c_, *e_, *s_, *se_, *sw_, *inverse_, *row_sum_;
 };
 
-// Rows that a sweep is still going to read.
+// Holds the rows that a sweep is still going to read.
 class Scratch {
  public:
   Scratch(const LevelView& level, float* memory) : next_(memory), stride_(level.stride) {}
@@ -175,13 +175,13 @@ class Ring {
  public:
   Ring(const LevelView& level, Scratch& scratch) : level_(level), memory_(scratch.rows(kRows)) {}
   float* at(int i) const { return memory_ + (i % kRows) * level_.stride; }
-  // Row i as a neighbour: mirrored or zero outside the image.
+  // Returns row i as a neighbour: mirrored or zero outside the image.
   const float* near(int i) const {
     if (i < 0) return level_.mirror_top ? at(0) : level_.zero_row;
     if (i >= level_.height) return level_.mirror_bottom ? at(level_.height - 1) : level_.zero_row;
     return at(i);
   }
-  // Zeroes what neighbours read of row i beside its span.
+  // Zeroes the values beside the span of row i that neighbours read.
   void close(int i) const {
     float* row = at(i);
     const int lo = std::max(level_.lo[i], level_.wide_lo[i]);
@@ -195,7 +195,7 @@ class Ring {
   float* memory_;
 };
 
-// The same for a plane in memory.
+// Returns row i of a plane in memory as a neighbour.
 inline const float* plane_row(const LevelView& level, const float* plane, int i) {
   if (i < 0) return level.mirror_top ? plane : level.zero_row;
   if (i >= level.height) {
@@ -204,7 +204,7 @@ inline const float* plane_row(const LevelView& level, const float* plane, int i)
   return plane + i * level.stride;
 }
 
-// Row i of P x over the row's span, known pixels included; `blend` is a scratch row.
+// Computes row i of P x over the row's span, known pixels included; `blend` is a scratch row.
 void prolong_row(const LevelView& fine, const LevelView& coarse, const float* x, int i,
                  float* __restrict blend, float* __restrict out) {
   const int lo = fine.lo[i], hi = fine.hi[i];
@@ -225,7 +225,7 @@ void prolong_row(const LevelView& fine, const LevelView& coarse, const float* x,
   }
 }
 
-// Coarse row from the rows above, at and below of the fine residual, which are zero where known.
+// Computes a coarse row from the fine residual's rows above, at and below, zero where known.
 void restrict_row(const LevelView& fine, const LevelView& coarse, int row, const float* above,
                   const float* at, const float* below, float* __restrict sum,
                   float* __restrict out) {
@@ -541,13 +541,13 @@ void restrict_band(const RestrictPass& pass, int begin, int end, float* memory) 
   }
 }
 
-// One fine row of coefficients, coarsened along x: the symmetric coupling within the row (c, e)
-// and the coupling to the row below (sw, s, se).
+// One fine row of coefficients, coarsened along x: the symmetric coupling within the row (c, e) and
+// the coupling to the row below (sw, s, se).
 struct HalfRow {
   float *c, *e, *sw, *s, *se;
 };
 
-// Coefficients of fine row i into rows of scratch, from column `from` up to `to`.
+// Reads coefficients of fine row i into rows of scratch, for columns [from, to).
 template <Stencil kStencil>
 void fine_row(const LevelView& level, int i, int from, int to, const HalfRow& out) {
   if constexpr (kStencil == Stencil::kNine) {
@@ -610,7 +610,7 @@ void coarsen(const CoarsenPass& pass, int begin, int end, float* memory) {
     for (float** p : {&row.c, &row.e, &row.sw, &row.s, &row.se}) *p = scratch.rows(count);
     return row;
   };
-  const HalfRow full = coefficient_row(2);  // the last columns run over, see to below
+  const HalfRow full = coefficient_row(2);  // its last columns run over, see to below
   HalfRow rows[3] = {coefficient_row(1), coefficient_row(1), coefficient_row(1)};
   int held[3] = {-2, -2, -2}, held_from[3] = {}, held_to[3] = {};
   for (int row = begin; row < end; ++row) {
@@ -659,7 +659,7 @@ void coarsen(const CoarsenPass& pass, int begin, int end, float* memory) {
   }
 }
 
-// fn(constant) with the stencil as a template argument.
+// Calls fn(constant) with the stencil as a template argument.
 template <typename Fn>
 void with_stencil(Stencil stencil, Fn&& fn) {
   switch (stencil) {

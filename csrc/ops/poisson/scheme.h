@@ -1,4 +1,4 @@
-// What the solvers of every device have in common: the scheme's constants and choices.
+// The constants and choices of the scheme that the solvers of every device share.
 #pragma once
 
 #include <string>
@@ -17,7 +17,7 @@ inline Guidance parse_guidance(const std::string& name) {
   fail("gradients: '", name, "', expected 'source', 'mixed', 'average' or 'monochrome'");
 }
 
-// The share of the guidance at an edge, from the mask of its two pixels: their mean or the larger.
+// The share of the guidance at an edge: the mean of the mask at its two pixels, or the larger.
 enum class Contour : int { kHalf, kFull };
 
 inline Contour parse_contour(const std::string& name) {
@@ -37,27 +37,27 @@ constexpr float kMomentum = 1.0f / 5.0f;
 constexpr float kSecond = 12.0f / 5.0f;
 static_assert(kSmootherBound == 1.0f, "the coefficients above are for D^-1 A <= 1");
 
-// A pivot of the coarsest matrix is held above this part of its diagonal: the rounding of the
-// coefficients must not cost the preconditioner its definiteness.
+// A pivot of the coarsest matrix is kept above this part of its diagonal, so that the rounding of
+// the coefficients does not make the preconditioner indefinite.
 constexpr double kLeastPivot = 1e-7;
 
-// |I - M^-1 A| in the maximum norm is taken to be this, or what Ritz values show where that is
-// more: an error is at most |M^-1 r| / (1 - contraction), and `contraction` of that after the step
-// that follows. Before Ritz values say anything, isolated known pixels may hide kUnseen times |M^-1
-// r| from it. Measured on masks of all kinds (docs/poisson.md).
+// The assumed |I - M^-1 A| in the maximum norm, or what Ritz values show where that is more: an
+// error is at most |M^-1 r| / (1 - contraction), and `contraction` of that after the next step.
+// Before there are Ritz values, isolated known pixels may hide kUnseen times |M^-1 r| from it.
+// Measured on masks of all kinds (docs/poisson.md).
 constexpr double kContraction = 0.3;
 constexpr double kUnseen = 3;
 constexpr int kRitzFrom = 2;
 
-// In a film, this times what the first iteration left of an error in frames before is what it is
-// expected to leave at most.
+// In a film, the first iteration is expected to leave at most this times the share of an error that
+// it left in the frames before.
 constexpr double kFilmMargin = 2;
 
-// A float32 solve is carried this far below its first estimate; refinement in float64 goes on.
+// A float32 solve reduces its first estimate to this share; refinement in float64 takes over then.
 constexpr double kFloatReduction = 2e-5;
 
-// What float32 leaves of a solution, whatever the estimate says: its rounding and that of the
-// residual. Measured on masks of all kinds, with a margin.
+// The error that float32 leaves in a solution, whatever the estimate says, through its rounding and
+// that of the residual. Measured on masks of all kinds, with a margin.
 constexpr double kFloatRounding = 4e-6;
 
 }  // namespace pyharmony::poisson

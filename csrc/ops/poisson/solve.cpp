@@ -1,4 +1,4 @@
-// Conjugate gradients with one V-cycle as preconditioner, refinement, and the certificate.
+// Solves by conjugate gradients with one V-cycle as preconditioner, refines, and certifies.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -10,21 +10,21 @@
 namespace pyharmony::poisson {
 namespace {
 
-// From here on that matters.
+// Below this share of the first estimate, a tolerance is affected by float32's rounding.
 constexpr double kFloatReach = 1e-4;
 
 constexpr int kMaxRefinements = 12;
 
-// Of a proof: corrections, and those that are added as long as each helps; iterations of each.
+// The limits of a proof: its corrections, those while each helps, and the iterations of each.
 constexpr int kCorrections = 4, kMostCorrections = 16, kProofIterations = 60;
 
-// What the rounding of residuals may be of the tolerance, after A^-1.
+// The largest share of the tolerance that the rounding of residuals may take, after A^-1.
 constexpr double kRefinementRounding = 0.25, kProofRounding = 0.02;
 
-// Of |A^-1| in the maximum norm, as the coarsest level shows it.
+// The largest |A^-1| in the maximum norm, as the coarsest level shows it, that is trusted.
 constexpr double kTrustedReach = 1e9;
 
-// Ring buffers, lent to one task at a time.
+// Lends ring buffers to one task at a time.
 class ScratchPool {
  public:
   ScratchPool(std::size_t count, MemoryMeter* meter) : count_(count), meter_(meter) {}
@@ -61,8 +61,8 @@ class ScratchPool {
   std::vector<Buffer<float>> free_;
 };
 
-// The smallest Ritz value of M^-1 A, from the coefficients of conjugate gradients: Lanczos' matrix
-// has the diagonal 1/alpha_k + beta_k/alpha_{k-1} and beside it sqrt(beta_k)/alpha_{k-1}.
+// Returns the smallest Ritz value of M^-1 A, from the coefficients of conjugate gradients: Lanczos'
+// matrix has the diagonal 1/alpha_k + beta_k/alpha_{k-1} and beside it sqrt(beta_k)/alpha_{k-1}.
 double smallest_ritz_value(const std::vector<double>& alpha, const std::vector<double>& beta) {
   const std::size_t n = alpha.size();
   auto negative_pivots = [&](double shift) {
@@ -79,7 +79,7 @@ double smallest_ritz_value(const std::vector<double>& alpha, const std::vector<d
     }
     return count;
   };
-  double low = 0, high = 1;  // above 1 does not matter
+  double low = 0, high = 1;  // Values above 1 do not matter.
   for (int step = 0; step < 30; ++step) {
     const double middle = 0.5 * (low + high);
     (negative_pivots(middle) > 0 ? high : low) = middle;
@@ -87,7 +87,7 @@ double smallest_ritz_value(const std::vector<double>& alpha, const std::vector<d
   return low;
 }
 
-// fn(begin, end, band)
+// Calls fn(begin, end, band) for each band.
 template <typename Fn>
 void for_bands(const LevelView& level, Fn&& fn) {
   const int rows = band_rows(level);
@@ -105,7 +105,7 @@ class Plane {
     const LevelView& view = level.view;
     T* data = buffer_.data();
     for_bands(view, [&](int begin, int end, int) {
-      // The rows above the first and below the last belong to the bands beside them.
+      // The rows above the first and below the last belong to the neighbouring bands.
       const std::ptrdiff_t from = begin == 0 ? 0 : begin + 1;
       const bool all = end == view.height;
       std::fill(data + from * view.stride,
@@ -167,16 +167,16 @@ class Solver {
   }
 
  private:
-  // The solution that r_ or e_ hold goes out, and to the frame that follows.
+  // Writes the solution that r_ or e_ hold to out, and keeps it for the next frame.
   void finish() {
     write();
     if (params_.warm != nullptr) leave_start();
   }
 
-  // Whether the mask is one whose estimates are not trusted without a proof.
+  // Returns whether the estimates of this mask are not trusted without a proof.
   bool doubtful() const { return !(h_.reach_ <= kTrustedReach); }
 
-  struct Work {  // of a coarse level
+  struct Work {  // The planes of a coarse level.
     Plane<float> b, before,
         after;  // V-cycle: right-hand side, and z before and after the correction
     Plane<float> fmg_b, fmg_x;
@@ -257,7 +257,7 @@ class Solver {
     for (std::size_t k = 0; k < n; ++k) z[h_.nodes_[k]] = sum[k];
   }
 
-  // work[k].after = M^-1 work[k].b, k >= 1
+  // Computes work[k].after = M^-1 work[k].b, k >= 1.
   void cycle(int k) {
     Work& w = work_[k];
     if (k == last() && direct()) {
@@ -276,7 +276,7 @@ class Solver {
     smooth_up(k, after);
   }
 
-  // A first x on level 1 by nested iteration from the coarsest level, for r on the finest.
+  // Finds a first x on level 1 by nested iteration from the coarsest level, for r on the finest.
   void start(const float* r) {
     for (int k = 1; k <= last(); ++k) {
       RestrictPass pass;
@@ -339,8 +339,8 @@ class Solver {
     for_bands(view, [&](int begin, int end, int) { HM_SIMD_CALL(poisson_add, pass, begin, end); });
   }
 
-  // A x = r for one channel; `plane` is r, and then x. Stops when the estimate of the error is at
-  // most `tolerance`, or `reduction` times the first one.
+  // Solves A x = r for one channel; `plane` is r, and then x. Stops when the estimate of the error
+  // is at most `tolerance`, or `reduction` times the first one.
   Outcome conjugate_gradients(Plane<float>& plane, double tolerance, double reduction,
                               int max_iterations, bool of_frame = false) {
     allocate();
@@ -349,7 +349,7 @@ class Solver {
     Plane<float>* r = &plane;
     Plane<float>* p = &p_;
     Plane<float>* spare[2] = {&spare_[0], &spare_[1]};
-    // Films are known by the solves of their frames, not by those of certificates.
+    // Only the solves of a film's frames give its statistics, not those of certificates.
     const bool film = params_.warm != nullptr && of_frame;
     const double seen = film ? params_.warm->contraction_ : 0;
     double rz = 0, alpha = 0, limit = tolerance, contraction = std::max(kContraction, seen);
@@ -426,7 +426,7 @@ class Solver {
       betas.push_back(k == 0 ? 0 : rz / before_rz);
       contraction = std::max({kContraction, seen, 1 - smallest_ritz_value(alphas, betas)});
       error = sum.largest / (1 - contraction);
-      // The step that is at hand costs one sweep, and leaves `contraction` of the error.
+      // The current step costs one sweep, and leaves `contraction` of the error.
       const bool exact = last() == 0 && direct();
       const bool blind = k < kRitzFrom && seen == 0 && !exact;
       double rest = blind ? kUnseen * sum.largest : contraction * error;
@@ -459,7 +459,7 @@ class Solver {
 
   // ---- the equation ------------------------------------------------------------------------
 
-  // r planes = scale (b - A x) with x = start + e; the largest |b - A x|.
+  // Computes r planes = scale (b - A x) with x = start + e; returns the largest |b - A x|.
   double residual(const Equation& equation, std::vector<Plane<float>>* r,
                   const std::vector<Plane<double>>* e, Arithmetic arithmetic, double scale,
                   double* magnitude = nullptr,
@@ -491,7 +491,7 @@ class Solver {
     return *std::max_element(largest.begin(), largest.end());
   }
 
-  // A power of two that brings values of this size to where float32 squares do not overflow.
+  // Returns a power of two that scales values of this size so that float32 squares do not overflow.
   static double scale_for(double largest) {
     if (largest == 0 || (largest > 1e-12 && largest < 1e12)) return 1;
     return std::ldexp(1.0, -std::ilogb(largest));
@@ -509,7 +509,7 @@ class Solver {
     return result;
   }
 
-  // e += plane / scale; the largest |plane| / scale.
+  // Adds plane / scale to e; returns the largest |plane| / scale.
   double accumulate(const Plane<float>& plane, double scale, Plane<double>& e) {
     const LevelView& view = finest_.view;
     std::vector<double> largest(static_cast<std::size_t>(band_count(view)), 0.0);
@@ -531,7 +531,7 @@ class Solver {
 
   // ---- the frame before --------------------------------------------------------------------
 
-  // e of the frame before, where it has as many channels.
+  // Takes e of the frame before, where it has as many channels.
   void take_start() {
     std::vector<Buffer<float>>& e = params_.warm->e_;
     if (static_cast<int>(e.size()) != channels_ || e.front().size() != finest_.plane_floats()) {
@@ -541,7 +541,7 @@ class Solver {
     for (const Buffer<float>& plane : e) start_.push_back(plane.data() + finest_.origin());
   }
 
-  // The correction that was found becomes that of src.
+  // Turns the correction that was found into that of src.
   void add_start() {
     if (start_.empty() || !e_.empty()) return;
     for (int k = 0; k < channels_; ++k) {
@@ -649,7 +649,7 @@ class Solver {
     report_.converged = report_.converged && outcome.converged;
   }
 
-  // e_ from the planes r_, that hold a solution; the largest |e|.
+  // Forms e_ from the planes r_, which hold a solution; returns the largest |e|.
   double to_double(double scale) {
     double largest = 0;
     e_ = double_planes(channels_);
@@ -689,7 +689,7 @@ class Solver {
 
   // ---- the certificate ---------------------------------------------------------------------
 
-  // The least row excess a_ii - sum_j |a_ij| of the unknowns. Where it is positive,
+  // Returns the least row excess a_ii - sum_j |a_ij| of the unknowns. Where it is positive,
   // |A^-1| <= 1 / excess in the maximum norm.
   double row_excess() const {
     const LevelView& view = finest_.view;
@@ -747,14 +747,14 @@ class Solver {
     fn(view.sw[at - s + 1], at - s + 1);
   }
 
-  // A bound of |A^-1| in the maximum norm: 1 / row excess, or max w / min (C w) with w > 0 and
-  // the comparison matrix C of A (a_ij replaced by -|a_ij|), from an approximate solution of
-  // A w = 1; infinite where neither is one. Cached with the mask.
+  // Returns a bound of |A^-1| in the maximum norm: 1 / row excess, or max w / min (C w) with w > 0
+  // and the comparison matrix C of A (a_ij replaced by -|a_ij|), from an approximate solution of A
+  // w = 1; infinite where neither is one. It is cached with the mask.
   double find_amplification() {
     std::lock_guard<std::mutex> lock(h_.amplification_mutex_);
     if (h_.amplification_ >= 0) return h_.amplification_;
     constexpr double kInfinite = std::numeric_limits<double>::infinity();
-    constexpr double kTightEnough = 100;  // corrections are small: the bound hardly sees it
+    constexpr double kTightEnough = 100;  // corrections are small: it hardly changes the bound
     const double excess = row_excess();
     double best = excess > 0 ? 1 / excess : kInfinite;
     if (best > kTightEnough) best = std::min(best, solve_comparison());
@@ -776,8 +776,8 @@ class Solver {
     std::vector<Plane<double>> w = double_planes(1);
     double largest = residual(ones, &r, nullptr, Arithmetic::kSingle, 1), magnitude = 0;
     constexpr double kCloseEnough = 0.05;
-    // A long way to a known pixel makes w large, and float32 leaves much of its residual: as many
-    // corrections as help.
+    // A long way to a known pixel makes w large, and float32 leaves much of its residual, so this
+    // makes as many corrections as help.
     constexpr int kRounds = 4, kMostRounds = 24;
     double before = std::numeric_limits<double>::infinity();
     for (int round = 0; round < kMostRounds && largest > kCloseEnough; ++round) {
@@ -804,8 +804,8 @@ class Solver {
     return least > 0 && lowest > 0 ? most / lowest : kInfinite;
   }
 
-  // Of an exact residual whose values are at most `magnitude`: fewer than 40 operations, on
-  // values of at most 16 times that and 2 (8 + weight) times that.
+  // Returns the rounding of an exact residual whose values are at most `magnitude`: fewer than 40
+  // operations, on values of at most 16 times that and 2 (8 + weight) times that.
   double rounding(double magnitude, Arithmetic arithmetic) const {
     double weight = eq_.weight;
     if (eq_.has_map()) {
@@ -817,16 +817,16 @@ class Solver {
     return 40 * epsilon * (16 + 2 * weight) * magnitude;
   }
 
-  // What a residual takes so that its rounding, which A^-1 makes `reach` times as much at most,
-  // stays below `share` of the tolerance.
+  // Returns the arithmetic in which the rounding of a residual, multiplied by at most `reach`
+  // through A^-1, stays below `share` of the tolerance.
   Arithmetic exact_enough(double magnitude, double reach, double share) const {
     const double left = rounding(magnitude, Arithmetic::kDouble) * reach;
     return left <= share * params_.tolerance ? Arithmetic::kDouble : Arithmetic::kExtended;
   }
 
-  // With e ~ A^-1 r: |x - x*| <= |e| + |r - A e| |A^-1|. Corrections go on until the second term
-  // is a small part of the first, or of the tolerance. Where x is proven, or the best that can be
-  // had, it stays; else e_ is x with its corrections, whose bound is the second term: true.
+  // Proves |x - x*| <= |e| + |r - A e| |A^-1| with e ~ A^-1 r. Corrections go on until the second
+  // term is small beside the first or the tolerance. Where x is proven, or the best possible, it
+  // stays; else e_ becomes x plus corrections, with the second term as bound, and it returns true.
   bool certify(double amplification) {
     if (e_.empty()) to_double(1);
     double magnitude = 0, bound = 0;
@@ -881,8 +881,8 @@ class Solver {
   std::vector<Partial> partial_;
   std::vector<Plane<float>> r_;
   std::vector<Plane<double>> e_;
-  double shown_ = 0, first_left_ = 0;  // for WarmStart
-  std::vector<const float*> start_;    // [C], e of the frame before that r_ or e_ do not hold yet
+  double shown_ = 0, first_left_ = 0;  // for the WarmStart
+  std::vector<const float*> start_;    // [C], e of the frame before, not yet in r_ or e_
   Report report_;
 };
 

@@ -1,4 +1,4 @@
-// Conjugate gradients with one V-cycle as preconditioner, the same as in solve.cpp.
+// Conjugate gradients with one V-cycle as preconditioner, as in solve.cpp.
 #include <algorithm>
 #include <cfloat>
 #include <cmath>
@@ -10,18 +10,18 @@
 namespace pyharmony::poisson {
 namespace {
 
-// A block for each plane; the larger one where there are many tiles.
+// Each plane has a block; the larger one is for planes with many tiles.
 constexpr int kFewThreads = 256, kManyThreads = 1024, kManyTiles = 1024;
-// Of a tile kernel on one processor, at least: what its registers are held to.
+// The least number of blocks of a tile kernel on one multiprocessor, which limits its registers.
 constexpr int kTileBlocks = 3;
 
-// What a thread of a tile kernel works on: one column, and every kThreadRows-th row of the tile and
-// what is around it, beginning kAbove rows above the tile.
+// The points of a thread of a tile kernel: one column, and every kThreadRows-th row of the tile and
+// of its halo, beginning kAbove rows above the tile.
 template <int kAbove>
 struct TileView {
   int plane, col, row0, x, y0, pitch;
-  std::int64_t origin;  // of the first row and column, in planes of the level
-  bool inside;          // the column is the level's
+  std::int64_t origin;  // offset of the first row and column in planes of the level
+  bool inside;          // whether the column is in the level
 
   __device__ explicit TileView(const Grid& g)
       : plane(static_cast<int>(blockIdx.z)),
@@ -36,28 +36,27 @@ struct TileView {
 
   __device__ int row(int k) const { return row0 + k * kThreadRows; }
   __device__ int at(int k) const { return row(k) * kPitch + col; }    // in shared memory
-  __device__ int local(int k) const { return row(k) * pitch + col; }  // from origin
-  // Within the columns and rows that are `columns` and rows [first, last] away from the rim.
+  __device__ int local(int k) const { return row(k) * pitch + col; }  // offset from origin
+  // Returns whether the column is in [first, last], counted from the rim.
   __device__ bool columns(int first, int last) const { return col >= first && col <= last; }
 };
 
-// What a thread keeps of its points from stage to stage is in registers. With stored coefficients
-// there are none to spare: then it is in shared memory, and loops are not unrolled all the way.
+// A thread keeps its points' values from stage to stage in registers. With stored coefficients
+// there are none to spare: then they are in shared memory, and loops are not unrolled fully.
 template <typename Op>
 constexpr bool kInRegisters = std::is_same_v<Op, FivePoint>;
 template <typename Op>
 constexpr int kUnroll = kInRegisters<Op> ? 16 : 2;
 constexpr int kUpUnroll = 3;
 
-// Of the tile kernels: rows of kPitch floats.
+// Shared memory of the tile kernels: rows of kPitch floats.
 template <typename Op>
 constexpr std::size_t kDownBytes =
     (kInRegisters<Op> ? 2 : 3) * (kTileHeight + 2 * kHalo) * kPitch * sizeof(float);
 constexpr std::size_t kUpBytes = 3 * (kTileHeight + 4) * kPitch * sizeof(float);
 constexpr std::size_t kDirectionBytes = (kTileHeight + 4) * kPitch * sizeof(float);
 
-// ---- one V-cycle
-// ---------------------------------------------------------------------------------
+// ---- one V-cycle --------------------------------------------------------------------------------
 
 enum class DownKind : int { kPlain, kUpdate, kProlong, kStart };
 
@@ -68,18 +67,18 @@ struct DownParams {
   typename Op::Constants constants;
   const PlaneState* states;
   Planes r, r_out, p, x, z;
-  Planes coarse_x;  // kProlong, kStart
+  Planes coarse_x;  // for kProlong, kStart
   Planes coarse_r;
 };
 
-// Two smoothing steps from zero, the residual they leave and its restriction. Before that kUpdate:
-// x += alpha p, r -= alpha A p; kProlong: x = P coarse_x, r -= A x; kStart: the same on the finest
-// level, with the differences of x, whose rounding would be part of the answer.
+// Does two smoothing steps from zero, and forms the residual they leave and its restriction.
+// Before, kUpdate: x += alpha p, r -= alpha A p; kProlong: x = P coarse_x, r -= A x; kStart: the
+// same on the finest level, with the differences of x, whose rounding would be part of the answer.
 template <typename Op, DownKind kKind>
 __global__ void __launch_bounds__(kTileThreads, kTileBlocks)
     poisson_down_kernel(const DownParams<Op> p) {
-  // Rows -4 .. 35 of the tile: the last residual is that of rows -1 .. 31, each stage before it
-  // reaches a row and a column farther.
+  // These are rows -4 .. 35 of the tile: the last residual is that of rows -1 .. 31, each stage
+  // before it reaches a row and a column farther.
   constexpr int kAbove = kHalo, kRows = kTileHeight + 2 * kHalo, kPoints = kRows / kThreadRows;
   constexpr int kFirstRow = kAbove, kLastRow = kAbove + kTileHeight - 1;
   constexpr int kFirstCol = kHalo, kLastCol = kHalo + kTileWidth - 1;
@@ -203,11 +202,11 @@ struct UpParams {
   typename Op::Constants constants;
   const PlaneState* states;
   Planes r, z, coarse_z, out;
-  bool add;               // out += instead
+  bool add;               // adds to `out` instead
   TilePartial* partials;  // kMeasure: r . z and the largest |z|
 };
 
-// out = z + P coarse_z and two smoothing steps.
+// Computes out = z + P coarse_z and two smoothing steps.
 template <typename Op, bool kMeasure>
 __global__ void __launch_bounds__(kTileThreads, kTileBlocks)
     poisson_up_kernel(const UpParams<Op> p) {
@@ -290,11 +289,11 @@ struct DirectionParams {
   typename Op::Constants constants;
   const PlaneState* states;
   Planes z, p, p_out;
-  bool first;  // p = z, the old p is not read
+  bool first;  // p = z, and the old p is not read
   TilePartial* partials;
 };
 
-// p_out = z + beta p and p . A p, which is not stored.
+// Computes p_out = z + beta p, and p . A p, without storing A p.
 template <typename Op>
 __global__ void __launch_bounds__(kTileThreads, kTileBlocks)
     poisson_direction_kernel(const DirectionParams<Op> p) {
@@ -352,7 +351,7 @@ struct RestrictParams {
   Grid grid, coarse;
   Hierarchies hierarchies;
   const PlaneState* states;
-  std::int64_t active;  // of the finest level; negative on others
+  std::int64_t active;  // offset on the finest level; negative on others
   Planes r, coarse_r;
 };
 
@@ -363,7 +362,7 @@ __global__ void __launch_bounds__(kRestrictThreads)
   const int plane = static_cast<int>(blockIdx.z);
   if (p.states[plane].done) return;
   const unsigned char* memory = p.hierarchies.of_plane(plane);
-  // A tile of the coarse level.
+  // This is a tile of the coarse level.
   if (tile_count(p.coarse, memory, static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y)) ==
       0) {
     return;
@@ -392,8 +391,7 @@ __global__ void __launch_bounds__(kRestrictThreads)
   }
 }
 
-// ---- the scalars of conjugate gradients
-// ----------------------------------------------------------
+// ---- the scalars of conjugate gradients ---------------------------------------------------------
 
 struct ScalarParams {
   Grid grid;
@@ -404,7 +402,7 @@ struct ScalarParams {
   double tolerance, reduction;
 };
 
-// The sum of all tiles' partials, in an order that is always the same; that of thread 0.
+// Sums all tiles' partials in an order that is always the same; the result is in thread 0.
 template <int kThreads>
 __device__ __forceinline__ void total(const ScalarParams& p, int plane, double* dot,
                                       float* largest) {
@@ -427,7 +425,7 @@ __device__ __forceinline__ void total(const ScalarParams& p, int plane, double* 
 
 __device__ __forceinline__ bool positive(double v) { return v > 0 && v <= DBL_MAX; }
 
-// After z = M^-1 r: beta of the next direction, and whether there is one.
+// Finds, after z = M^-1 r, beta of the next direction, and whether there is one.
 template <int kThreads>
 __global__ void __launch_bounds__(kThreads) poisson_measure_kernel(const ScalarParams p) {
   const int plane = static_cast<int>(blockIdx.x);
@@ -459,9 +457,9 @@ __global__ void __launch_bounds__(kThreads) poisson_measure_kernel(const ScalarP
   }
 }
 
-// Whether M^-1 A has a Ritz value below the shift: a pivot of Lanczos' matrix less the shift is
-// negative. It has the diagonal 1/alpha_k + beta_k/alpha_{k-1}, and sqrt(beta_k)/alpha_{k-1}
-// beside.
+// Returns whether M^-1 A has a Ritz value below the shift: then a pivot of Lanczos' matrix minus
+// the shift is negative. It has the diagonal 1/alpha_k + beta_k/alpha_{k-1}, and
+// sqrt(beta_k)/alpha_{k-1} beside.
 __device__ __forceinline__ bool ritz_value_below(const PlaneState& s, int steps, double shift) {
   double pivot = 1;
   bool below = false;
@@ -477,7 +475,7 @@ __device__ __forceinline__ bool ritz_value_below(const PlaneState& s, int steps,
   return below;
 }
 
-// After p . A p: the step alpha, and whether it is the last one.
+// Finds, after p . A p, the step alpha, and whether it is the last one.
 template <int kThreads>
 __global__ void __launch_bounds__(kThreads) poisson_step_kernel(const ScalarParams p) {
   const int plane = static_cast<int>(blockIdx.x);
@@ -500,7 +498,7 @@ __global__ void __launch_bounds__(kThreads) poisson_step_kernel(const ScalarPara
   }
   HM_SYNC();
   if (threadIdx.x >= 32 || !good) return;
-  // The smallest Ritz value below 1, by 33 sections at a time.
+  // This finds the smallest Ritz value below 1 by cutting into 33 sections at a time.
   double low = 0, high = 1;
   for (int round = 0; round < 4; ++round) {
     const double width = (high - low) / 33;
@@ -513,7 +511,7 @@ __global__ void __launch_bounds__(kThreads) poisson_step_kernel(const ScalarPara
   if (threadIdx.x != 0) return;
   const double contraction = fmax(fmax(kContraction, s.seen), 1 - low);
   const double error = s.largest / (1 - contraction);
-  // The step that is at hand costs nothing, and leaves `contraction` of the error.
+  // The current step costs nothing, and leaves `contraction` of the error.
   const bool blind = p.k < kRitzFrom && s.seen == 0;
   double rest = blind ? kUnseen * s.largest : contraction * error;
   if (p.k == 0 && s.seen > 0) rest = fmin(rest, kFilmMargin * s.first_left * error);
@@ -551,7 +549,7 @@ SolveLayout solve_layout(const Plan& plan, int planes) {
 
 namespace {
 
-// The launches of one solve, in the order of Solver in solve.cpp.
+// Makes the launches of one solve, in the order of Solver in solve.cpp.
 template <typename FineOp>
 class Launches {
  public:
@@ -570,7 +568,7 @@ class Launches {
     scalars.tolerance = options.tolerance;
     scalars.reduction = options.reduction;
     for (int k = 0; k < options.max_iterations; ++k) {
-      // The buffers change places: r_k is written beside r_{k-1}, and z into the one that is left.
+      // The buffers change places: r_k is written beside r_{k-1}, and z to the remaining one.
       const int r_in = k % 2 == 0 ? kR : kSpare0, r_out = k % 2 == 0 ? kSpare0 : kR;
       const int z_before = direction_buffer(k), p_old = direction_buffer(k + 1), z = r_in;
       DownParams<FineOp> before = down_params<FineOp>(0, fine(r_in), fine(z_before));
@@ -671,7 +669,7 @@ class Launches {
               dim3(kTileThreads), kUpBytes, stream_, params);
   }
 
-  // after[k] = M^-1 b[k]
+  // Computes after[k] = M^-1 b[k].
   void cycle(int k) {
     if (k == plan_.tail) {
       launch_poisson_tail(plan_, m_, false, level_planes(m_.layout.b, k),
@@ -686,7 +684,7 @@ class Launches {
                                               level_planes(m_.layout.after, k)));
   }
 
-  // A first x on level 1 by nested iteration from the coarsest level, for r on the finest.
+  // Finds a first x on level 1 by nested iteration from the coarsest level, for r on the finest.
   void start() {
     for (int k = 1; k <= plan_.tail; ++k) {
       RestrictParams p;

@@ -1,12 +1,12 @@
-// What the parts of a solve on a device share: its workspace, and the state of each plane.
+// The data that the parts of a solve on a device share: its workspace, and the state of each plane.
 #pragma once
 
 #include "ops/poisson/grid_cuda.h"
 
 namespace pyharmony::poisson {
 
-// Of one plane's conjugate gradients. `alpha` is the step along the last direction that x still
-// lacks where `pending` is not negative: the number of that direction.
+// The state of one plane's conjugate gradients. Where `pending` is not negative, x still lacks the
+// step `alpha` along the direction of that number.
 struct PlaneState {
   int done = 0, converged = 0, iterations = 0, pending = -1, singular = 0, steps = 0;
   float alpha = 0, beta = 0;
@@ -15,7 +15,7 @@ struct PlaneState {
   double alphas[kMaxDeviceIterations] = {}, betas[kMaxDeviceIterations] = {};
 };
 
-// What a tile adds to the sums and maxima of its plane.
+// A tile's share of the sums and maxima of its plane.
 struct TilePartial {
   double dot;
   float largest;
@@ -25,7 +25,7 @@ struct TilePartial {
 // The planes of a level in the workspace, one after the other.
 struct Planes {
   unsigned char* data = nullptr;
-  std::int64_t plane = 0;  // elements
+  std::int64_t plane = 0;  // in elements
 
   __device__ float* of(int plane_index) const {
     return reinterpret_cast<float*>(data) + plane_index * plane;
@@ -35,15 +35,15 @@ struct Planes {
   }
 };
 
-// A direction p_k and the residual r_k are in these of the four buffers, by the parity of k.
+// The buffers of a direction p_k and of the residual r_k depend on the parity of k.
 enum FineBuffer : int { kR = 0, kP = 1, kSpare0 = 2, kSpare1 = 3, kX = 4, kFineBuffers = 5 };
 HM_HOST_DEVICE inline int direction_buffer(int k) { return k % 2 == 0 ? kSpare1 : kP; }
 
 struct SolveLayout {
   std::int64_t states = 0, partials = 0;
   std::int64_t fine[kFineBuffers] = {};
-  // Of level k: the V-cycle's right-hand side, z before and after the correction; the same of
-  // nested iteration.
+  // Offsets for level k: the V-cycle's right-hand side, and z before and after the correction; then
+  // the right-hand side and x of nested iteration.
   std::int64_t b[kMaxLevels] = {}, before[kMaxLevels] = {}, after[kMaxLevels] = {};
   std::int64_t nested_b[kMaxLevels] = {}, nested_x[kMaxLevels] = {};
   std::int64_t bytes = 0;
@@ -51,7 +51,7 @@ struct SolveLayout {
 
 SolveLayout solve_layout(const Plan& plan, int planes);
 
-// A solve's memory, to be given to kernels.
+// A solve's memory in the form that kernels take.
 struct SolveMemory {
   SolveMemory(const Plan& plan, void* hierarchy, int planes, int channels, void* workspace)
       : layout(solve_layout(plan, planes)),
@@ -85,32 +85,32 @@ inline FivePointConstants five_point(const Plan& plan) {
   return k;
 }
 
-// The corrections behind a warm start's WarmPlanes.
+// Returns the corrections, which follow a warm start's WarmPlanes.
 inline float* warm_planes(void* warm, int planes) {
   return reinterpret_cast<float*>(static_cast<unsigned char*>(warm) +
                                   (sizeof(WarmPlane) * planes + 255) / 256 * 256);
 }
 
-// The images of a solve, checked, with batch strides of zero where one serves all.
+// Returns the checked images of a solve, with batch strides of zero where one image serves all.
 SolveImages checked_images(const Plan& plan, const SolveImages& images);
 
-// r = b - A (start + e) on the unknown pixels, with start = src, or zero with rhs.
+// r = b - A (start + e) on the unknown pixels, where start is src, or zero with rhs.
 struct ResidualOptions {
   Planes r;                     // float
-  const float* warm = nullptr;  // e, planes; read where its plane is valid
+  const float* warm = nullptr;  // planes of e; read where the plane is valid
   const WarmPlane* warm_state = nullptr;
-  Planes e;                            // e in float64, and the arithmetic too; data null: float32
-  TilePartial* partials = nullptr;     // largest |r| in dot, largest value in `largest`
-  const PlaneState* states = nullptr;  // done planes of an item are left alone where all are
+  Planes e;                            // e in float64, so is the arithmetic; data null: float32
+  TilePartial* partials = nullptr;     // dot: largest |r|; `largest`: largest value
+  const PlaneState* states = nullptr;  // an item is left alone where all its planes are done
 };
 void launch_poisson_residual(const Plan& plan, const SolveMemory& memory, const SolveImages& images,
                              const ResidualOptions& options, cudaStream_t stream);
 
-// The levels from plan.tail on: out = M^-1 in, or the x of nested iteration for in.
+// Runs the levels from plan.tail on: out = M^-1 in, or out = x of nested iteration for in.
 void launch_poisson_tail(const Plan& plan, const SolveMemory& memory, bool nested, const Planes& in,
                          const Planes& out, cudaStream_t stream);
 
-// A x = r of every plane; r is in buffer kR and is lost, x is that of kX and the pending step.
+// Solves A x = r for every plane. r is in buffer kR and is lost; x is kX plus the pending step.
 struct GradientsOptions {
   double tolerance = 0, reduction = kFloatReduction;
   int max_iterations = 8;

@@ -1,4 +1,4 @@
-// The coarse levels in one launch: one block a plane, everything in shared memory.
+// The coarse levels in one launch: one block per plane, everything in shared memory.
 #include <algorithm>
 
 #include "device/reduce.h"
@@ -7,23 +7,22 @@
 namespace pyharmony::poisson {
 namespace {
 
-// ---- the coarse levels in one launch
-// -------------------------------------------------------------
+// ---- the coarse levels in one launch ------------------------------------------------------------
 
-constexpr int kTailPoints = 4;  // of a level for each thread
+constexpr int kTailPoints = 4;  // points of a level for each thread
 constexpr int kTailThreads = kTailCells / kTailPoints;
 
 struct TailParams {
   Grid grid[kMaxTailLevels];
   int levels;
   Hierarchies hierarchies;
-  std::int64_t inverse;  // of the last level's matrix
+  std::int64_t inverse;  // inverse of the last level's matrix
   const PlaneState* states;
   Planes in, out;
-  Planes nested_b[kMaxTailLevels];  // those of the nested iteration; the first one is `in`
+  Planes nested_b[kMaxTailLevels];  // right-hand sides of the nested iteration; the first is `in`
 };
 
-// A level in shared memory: rows of width + 1, the last column and the rows around being zero.
+// A level in shared memory: rows of width + 1, where the last column and the rows around are zero.
 struct TailLevel {
   float *b, *z;
   int height, width, pitch;
@@ -31,7 +30,7 @@ struct TailLevel {
   __device__ int at(int i, int j) const { return (i + 1) * pitch + j; }
 };
 
-// One block a plane. All levels live in shared memory: b and z of each, and one plane besides.
+// Runs one block per plane. All levels live in shared memory: b and z of each, and a spare plane.
 class Tail {
  public:
   __device__ Tail(const TailParams& p, float* shared)
@@ -46,7 +45,7 @@ class Tail {
     HM_SYNC();
   }
 
-  // fn(k, i, j) for the thread's points of a level.
+  // Calls fn(k, i, j) for the thread's points of a level.
   template <typename Fn>
   __device__ void points(int level, Fn&& fn) const {
     const Grid& g = p_.grid[level];
@@ -72,7 +71,7 @@ class Tail {
     points(0, [&](int, int i, int j) { out[i * p_.grid[0].pitch + j] = own.z[own.at(i, j)]; });
   }
 
-  // z = M^-1 b from a level on. b is the threads' own; z is everybody's at the end.
+  // Computes z = M^-1 b from a level on. b is the threads' own; all threads can read z at the end.
   __device__ void cycle(int first) {
     const int last = p_.levels - 1;
     for (int l = first; l < last; ++l) smooth_down(l);
@@ -81,7 +80,7 @@ class Tail {
     for (int l = last - 1; l >= first; --l) smooth_up(l);
   }
 
-  // Nested iteration for the b that load() took: V-cycles from the last level up.
+  // Runs nested iteration for the b that load() took: V-cycles from the last level up.
   __device__ void nested() {
     const int last = p_.levels - 1;
     for (int l = 0; l < last; ++l) {
@@ -121,7 +120,7 @@ class Tail {
   __device__ int cells_around(int l) const {
     return (p_.grid[l].height + 2) * (p_.grid[l].width + 1) + 1;
   }
-  // b and z of the levels before, and the one plane besides.
+  // Returns the floats of b and z of the levels before, and of the spare plane.
   __device__ int floats_before(int l) const {
     int floats = cells_around(0);
     for (int k = 0; k < l; ++k) floats += 2 * cells_around(k);
@@ -132,7 +131,7 @@ class Tail {
     own.height = p_.grid[l].height;
     own.width = p_.grid[l].width;
     own.pitch = own.width + 1;
-    // A row's last zero is also the one before the next row; the first row has its own.
+    // A row's last zero also serves as the one before the next row; the first row has its own.
     own.b = shared_ + floats_before(l) + 1;
     own.z = own.b + cells_around(l);
     return own;
@@ -171,7 +170,7 @@ class Tail {
     });
   }
 
-  // Points that are known have b = 0 and an inverse of zero: z stays zero there.
+  // Known points have b = 0 and an inverse of zero, so z stays zero there.
   __device__ void smooth_down(int l) {
     const NinePoint op = operator_of(l);
     const TailLevel own = level(l);
@@ -196,7 +195,7 @@ class Tail {
       const int at = own.at(i, j), local = i * pitch + j;
       rest[at] = op.active(local) ? own.b[at] - op.apply_pitch(own.z + at, local, own.pitch) : 0.0f;
     });
-    // Its rims are zero for this level's rows.
+    // The spare plane's rims become zero for this level's rows.
     for (int i = thread_; i < own.height + 3; i += threads_) rest[i * own.pitch - 1] = 0;
     for (int j = thread_; j < own.width; j += threads_) {
       rest[j] = rest[(own.height + 1) * own.pitch + j] = 0;
@@ -232,7 +231,7 @@ class Tail {
     HM_SYNC();
   }
 
-  // With the inverse of the last level's matrix: a warp for each row.
+  // Solves with the inverse of the last level's matrix: a warp for each row.
   __device__ void solve_last() {
     const TailLevel own = level(p_.levels - 1);
     const int cells = own.height * own.width;

@@ -48,7 +48,7 @@ inline void or_into(std::uint8_t* __restrict into, const std::uint8_t* __restric
   for (std::int64_t u = 0; u < n; ++u) into[u] |= from[u];
 }
 
-// One pixel of meet_known. flags: rows of bytes, 1 where a pixel is known.
+// Does one pixel of meet_known. flags: rows of bytes, 1 where a pixel is known.
 template <typename T>
 void meet_pixel(const ImageView& colours, const ImageView& dst, const std::uint8_t* const* flags,
                 const float* weights, float share, std::int64_t y, std::int64_t x) {
@@ -126,7 +126,7 @@ void meet_known(const ArrayView& colours, const ArrayView& dst, const ArrayView&
     const std::int64_t pitch = w + 2 * kMeetRadius;
     Buffer<std::uint8_t> scratch((last - first) * w + pitch + w);
     std::uint8_t* const near =
-        scratch.data() + (last - first) * w;  // a known pixel within the rows
+        scratch.data() + (last - first) * w;  // whether a known pixel is within the rows
     std::uint8_t* const wanted = near + pitch;
     std::vector<const std::uint8_t*> flags(d.height, nullptr);
     for (std::int64_t y = first; y < last; ++y) {

@@ -31,7 +31,7 @@ __device__ __forceinline__ void store_real(void* data, bool half, std::int64_t a
   }
 }
 
-// A tile of a launch in one dimension, tiles of a row of them next to each other.
+// The tiles of a launch in one dimension; the tiles of a row are next to each other.
 struct Tiles {
   int columns, rows;
 };
@@ -85,12 +85,12 @@ void check_shape(const ImageBatch& image, const char* name, int count, int heigh
 
 // ---- down ---------------------------------------------------------------------------------------
 //
-// A block filters a strip of columns down the rows, and each filtered row along itself. Rows are
-// seen as samples: the pixels' channels one after another. Channels lie in chunks: all of them
+// A block filters a strip of columns down the rows, and each filtered row along itself. A row is a
+// sequence of samples: the pixels' channels one after another. Channels lie in chunks: all of them
 // where pixels are packed, else each for itself.
 
-constexpr int kMaxChunk = 8;                        // channels
-constexpr int kDownThreads = 128, kDownBlocks = 5;  // of a processor: 96 registers a thread
+constexpr int kMaxChunk = 8;                        // channels of a chunk
+constexpr int kDownThreads = 128, kDownBlocks = 5;  // on a multiprocessor: 96 registers a thread
 constexpr int kAnyThreads = 256;
 
 struct DownImage {
@@ -98,7 +98,7 @@ struct DownImage {
   void* out = nullptr;
   DType dtype = DType::kFloat32;
   bool half_out = false;
-  bool aligned = false;  // every fourth sample of every row is aligned to four samples
+  bool aligned = false;  // whether every fourth sample of every row is aligned to four samples
   std::int64_t batch_stride = 0, row_stride = 0, chunk_stride = 0, sample_stride = 0;
   std::int64_t out_batch_stride = 0, out_row_stride = 0, out_col_stride = 0, out_channel_stride = 0;
 };
@@ -106,18 +106,18 @@ struct DownImage {
 struct DownParams {
   DownImage images[kMaxDownsampleImages];
   int batch, height, width, out_height, out_width;
-  int channels, chunks;      // of a chunk; of an image
-  int tile_cols, tile_rows;  // of the output
+  int channels, chunks;      // channels of a chunk; chunks of an image
+  int tile_cols, tile_rows;  // size in the output
   int pitch, half;
   Tiles tiles;
   float weights[kMaxDownsamplePairs];
 };
 
-// What a block has of an image.
+// A block's part of an image.
 struct DownTile {
   const DownImage* image;
   std::int64_t source, target;  // offsets of the plane
-  int x0, y0, cols, rows;       // of the output
+  int x0, y0, cols, rows;       // place and size in the output
 };
 
 __device__ __forceinline__ DownTile down_tile(const DownParams& p) {
@@ -137,7 +137,7 @@ __device__ __forceinline__ DownTile down_tile(const DownParams& p) {
   return tile;
 }
 
-// Four samples as they lie in memory.
+// Four samples in the order of memory.
 template <typename T>
 struct Four;
 
@@ -191,10 +191,10 @@ struct Four<float> {
   }
 };
 
-// The usual filters. A thread filters four samples of every row down, holding the rows of the
+// Does the usual filters. A thread filters four samples of every row down, holding the rows of the
 // filter in registers, and then two pixels of one channel along the row. Filtered samples lie in
 // four arrays, pixel q in array q mod 4, so that neighbouring threads read neighbouring words
-// whatever the number of channels. Two of these rows alternate: one barrier a row.
+// whatever the number of channels. Two of these rows alternate, with one barrier per row.
 template <typename T, int kHalf>
 __global__ void __launch_bounds__(kDownThreads, kDownBlocks)
     pyramid_downsample_rows_kernel(const __grid_constant__ DownParams p) {
@@ -224,7 +224,7 @@ __global__ void __launch_bounds__(kDownThreads, kDownBlocks)
                      from[sample[2] * image.sample_stride], from[sample[3] * image.sample_stride]);
   };
 
-  const int column = thread / channels, channel = thread - column * channels;  // of pixel pairs
+  const int column = thread / channels, channel = thread - column * channels;  // in pixel pairs
   const bool first_there = 2 * column < tile.cols, second_there = 2 * column + 1 < tile.cols;
   std::int64_t target = tile.target + (tile.x0 + 2 * column) * image.out_col_stride +
                         channel * image.out_channel_stride + tile.y0 * image.out_row_stride;
@@ -261,7 +261,7 @@ __global__ void __launch_bounds__(kDownThreads, kDownBlocks)
           }
           buffer[place[i]] = sum;
         }
-        // Two rows of the window are free now.
+        // Two rows of the window are free at this point.
         if (y + u + 1 < tile.rows) {
           low = fetch(2 * (y + u) + kTaps);
           high = fetch(2 * (y + u) + kTaps + 1);
@@ -297,9 +297,9 @@ __global__ void __launch_bounds__(kDownThreads, kDownBlocks)
 
 constexpr int kAnyRows = 4;
 
-// Any filter and any dtype. A thread filters a column of samples down to kAnyRows rows at once;
-// pixels of even and of odd position lie apart, so that neighbouring threads read neighbouring
-// words.
+// Does any filter and any dtype. A thread filters a column of samples down to kAnyRows rows at
+// once; pixels of even and of odd position lie apart, so that neighbouring threads read
+// neighbouring words.
 __global__ void __launch_bounds__(kAnyThreads, 4)
     pyramid_downsample_kernel(const __grid_constant__ DownParams p) {
   HM_DYN_SMEM(float, filtered);  // [kAnyRows][2][pitch]
@@ -381,12 +381,12 @@ DownImage down_image(const ImageBatch& image, const ImageBatch& out) {
 template <typename T, int kHalf>
 void downsample_rows(DownParams p, std::int64_t planes, cudaStream_t stream) {
   constexpr int kReach = kHalf - 1;
-  // As many threads as a row needs, and tiles that are even: pixels go in pairs.
+  // There are as many threads as a row needs, and tiles are even, because pixels go in pairs.
   const std::int64_t samples = (4 * (std::int64_t(p.out_width) + 1) / 2 + 2 * kReach) * p.channels;
   const int threads =
       static_cast<int>(std::clamp<std::int64_t>((samples + 127) / 128 * 32, 64, kDownThreads));
   p.tile_cols = (4 * threads / p.channels / 2 - kReach) / 2 * 2;
-  // Long tiles repeat few rows; short ones are many.
+  // Long tiles repeat few rows; short ones give more blocks.
   p.tile_rows = 8 * kHalf;
   p.tiles.columns = divide_up(p.out_width, p.tile_cols);
   p.tiles.rows = divide_up(p.out_height, p.tile_rows);
@@ -400,12 +400,11 @@ void downsample_rows(DownParams p, std::int64_t planes, cudaStream_t stream) {
 }
 
 void downsample_any(DownParams p, std::int64_t planes, cudaStream_t stream) {
-  // The tile's width grows with the filter, so that at most half of what is read is its
-  // surroundings.
+  // The tile's width grows with the filter, so that at most half of what is read lies around it.
   p.tile_cols = std::min(p.out_width, std::max(256 / p.channels, p.half - 1));
   p.tile_rows = kAnyRows;
   p.tiles = {divide_up(p.out_width, p.tile_cols), divide_up(p.out_height, p.tile_rows)};
-  // 16 banks between a pixel of even and one of odd position.
+  // A pixel of even and one of odd position are 16 banks apart.
   p.pitch = ((p.tile_cols + p.half - 1) * p.channels + 15) / 32 * 32 + 16;
   HM_LAUNCH(pyramid_downsample_kernel, grid_of(p.tiles, planes), dim3(kAnyThreads),
             kAnyRows * 2 * p.pitch * sizeof(float), stream, p);
@@ -428,7 +427,7 @@ constexpr int kMaskCols = 4, kMaskRows = 8;  // outputs of a thread along a row;
 
 struct MaskParams {
   ImageBatch mask, known, out, known_out;
-  bool mask_vector, known_vector;  // eight values of a row can be read at once
+  bool mask_vector, known_vector;  // whether eight values of a row can be read at once
   float scale;                     // the sum of four whole pixels of the mask
   float known_scale;
   Tiles tiles;
@@ -441,7 +440,7 @@ bool reads_eight(const ImageBatch& plane) {
              0;
 }
 
-// A value of a mask in its own unit. What is above zero stays above zero, halved too.
+// Returns a mask's value in its own unit. A value above zero stays above zero, even halved.
 __device__ __forceinline__ float mask_value(const ImageBatch& mask, std::int64_t at) {
   constexpr float kLeast = 1.17549435e-38f;
   if (mask.dtype == DType::kFloat64) {
@@ -452,7 +451,7 @@ __device__ __forceinline__ float mask_value(const ImageBatch& mask, std::int64_t
   return value > 0 && value < kLeast ? kLeast : value;
 }
 
-// Pixels x to x + 7 of a row, the last one continued.
+// Reads pixels x to x + 7 of a row, continued by the last one.
 __device__ __forceinline__ void mask_row(const ImageBatch& mask, bool vector, std::int64_t row,
                                          int x, float (&v)[8]) {
   if (vector && x + 8 <= mask.width) {
@@ -508,7 +507,7 @@ __device__ __forceinline__ void mask_rows(const ImageBatch& mask, bool vector, i
            high);
 }
 
-// The sum of 2 x 2 pixels, divided once: a whole mask stays 1.
+// Stores the sum of 2 x 2 pixels, divided once: a whole mask stays 1.
 __device__ __forceinline__ void store_means(const ImageBatch& out, int n, int y, int x,
                                             const float (&low)[8], const float (&high)[8],
                                             float scale) {
@@ -548,8 +547,8 @@ __global__ void __launch_bounds__(32 * kMaskRows)
 //
 // A block makes a tile of kTile x kTile pixels. A thread filters the cells of a column along their
 // rows, keeps the even and the odd result of five rows in registers, and filters them down to 2 x 2
-// pixels a cell. These lie in shared memory, the pixels of even and of odd position apart, from
-// where rows are written as they lie in memory.
+// pixels a cell. These lie in shared memory, with pixels of even and of odd position apart; rows
+// are written from there in the order of memory.
 
 constexpr int kTile = 32, kCellsOfThread = 4, kMaxUpChunk = 4, kSpan = kTile + 2 * kMeetRadius;
 constexpr int kUpReach = 2;  // cells
@@ -557,13 +556,13 @@ constexpr int kUpReach = 2;  // cells
 struct UpParams {
   ImageBatch image, dst, known, out;
   bool from_mask;
-  int channels, chunks;  // at most of a chunk; of an image
+  int channels, chunks;  // most channels of a chunk; chunks of an image
   float weights[2 * kMeetRadius + 1];
   Tiles tiles;
 };
 
-// Sizes of the shared memory, in floats. Cells are those of the tile and, for colours that are to
-// meet, of the pixels around it.
+// The sizes of the shared memory, in floats. Cells are those of the tile and, for colours that are
+// to meet, of the pixels around it.
 template <bool kMeet>
 struct UpLayout {
   static constexpr int kHalo = kMeet ? 4 : 0;  // pixels around the tile; even, at least kMeetRadius
@@ -580,7 +579,7 @@ struct UpLayout {
   HM_HOST_DEVICE static constexpr int colours(int channels) {
     return 2 * kCells * colour_pitch(channels);
   }
-  // What is missed takes the place of the grid.
+  // The missing part takes the place of the grid.
   HM_HOST_DEVICE static constexpr int grid(int channels) {
     const int cells = kGrid * grid_pitch(channels);
     return kMeet && cells < kSpan * kSpan ? kSpan * kSpan : cells;
@@ -611,7 +610,7 @@ __global__ void __launch_bounds__(256, 4)
   using Layout = UpLayout<kMeet>;
   constexpr int kHalo = Layout::kHalo, kCells = Layout::kCells, kGrid = Layout::kGrid;
   HM_DYN_SMEM(float, shared);
-  __shared__ unsigned seen[8];  // by each warp: 1 a known pixel, 2 one to be moved
+  __shared__ unsigned seen[8];  // bits of each warp: 1 a known pixel, 2 one to be moved
 
   const TilePlace place = place_of(p.tiles);
   const int n = place.plane / p.chunks, chunk = place.plane % p.chunks * p.channels;
@@ -677,7 +676,7 @@ __global__ void __launch_bounds__(256, 4)
   }
 
   {
-    // Away from the contour, the tile alone.
+    // Away from the contour only the tile is done.
     const int skip = contour ? 0 : kHalo / 2, cells = kCells - 2 * skip;
     const int columns = cells * channels, tasks = columns * (cells / kCellsOfThread);
     for (int task = thread; task < tasks; task += threads) {
@@ -707,15 +706,15 @@ __global__ void __launch_bounds__(256, 4)
   }
   HM_SYNC();
 
-  // Where a pixel of the tile, or of the three around it, has its colour.
+  // Returns the place of the colour of a pixel of the tile, or of the three around it.
   const auto colour_at = [&](int y, int x, int c) {
     const int u = x + kHalo, v = y + kHalo;
     return v * pitch + (u & 1) * odd + (u >> 1) * channels + c;
   };
 
   if (kMeet && contour) {
-    float* const missed = grid;  // [kSpan][kSpan]
-                                 // First the known weight itself, then what each channel misses.
+    float* const missed = grid;  // [kSpan][kSpan]: first the known weight itself, then what each
+                                 // channel lacks
 #pragma unroll 1
     for (int c = -1; c < channels; ++c) {
       for (int i = thread; i < kSpan * kSpan; i += threads) {
@@ -750,7 +749,7 @@ __global__ void __launch_bounds__(256, 4)
             sum = fmaf(p.weights[q], sums[i + q * kTile], sum);
           }
           if (c < 0) {
-            float across = 0, down = 0;  // the weights of what is in the image
+            float across = 0, down = 0;  // the weights inside the image
 #pragma unroll
             for (int q = -kMeetRadius; q <= kMeetRadius; ++q) {
               if (x + q >= 0 && x + q < p.out.width) across += p.weights[q + kMeetRadius];
@@ -885,7 +884,7 @@ __global__ void __launch_bounds__(kPointThreads)
   device::store_value(p.out, at.n, at.y, at.x, 0, share);
 }
 
-// Blocks for every sample of out.
+// Returns the blocks for every sample of out.
 dim3 points_of(PointParams& p) {
   p.count = std::int64_t(p.out.count) * p.out.height * p.out.width * p.out.channels;
   const std::int64_t blocks = (p.count + kPointThreads - 1) / kPointThreads;

@@ -1,8 +1,8 @@
 // Resampling by two between the levels of an image pyramid.
 //
 // Pixels are cells: pixel j of a level covers pixels 2j and 2j + 1 of the finer level along each
-// axis, n pixels become ceil(n / 2), and the half cell that an odd n leaves over continues by
-// mirroring. Formulae: pyharmony/reference/pyramid.py.
+// axis, and n pixels become ceil(n / 2). Where an odd n leaves half a cell over, the level
+// continues by mirroring. Formulae: pyharmony/reference/pyramid.py.
 #pragma once
 
 #include <cstdint>
@@ -13,17 +13,17 @@
 
 namespace pyharmony {
 
-// out[j] = sum_t weights[t] (src[2j - t] + src[2j + 1 + t]) along both axes, 0 <= t < half, with
-// src mirrored about its borders.
+// Computes out[j] = sum_t weights[t] (src[2j - t] + src[2j + 1 + t]) along both axes,
+// 0 <= t < half, with src mirrored about its borders.
 struct DownsampleParams {
   ImageView src;  // [H, W, C], any dtype and strides
-  float range;    // src is divided by it
+  float range;    // src is divided by this
   float* out;     // [ceil(H / 2), ceil(W / 2), C], contiguous
   const float* weights;
   int half;
 };
 
-// Keys' cubic (a = -1/2) at the cell centres, src clamped at its borders.
+// Applies Keys' cubic (a = -1/2) at the cell centres, with src clamped at its borders.
 struct UpsampleParams {
   ImageView src;  // [ceil(H / 2), ceil(W / 2), C], any image dtype and strides
   float* out;     // [H, W, C], contiguous
@@ -33,16 +33,17 @@ struct UpsampleParams {
 HM_SIMD_DECLARE(void downsample_kernel(const DownsampleParams& params))
 HM_SIMD_DECLARE(void upsample_kernel(const UpsampleParams& params))
 
-// Gaussian smoothing of smooth_sigma pixels (taps up to 4 sigma), then the mean of 2 x 2 pixels.
-// image [H, W, C] of any image dtype, out [ceil(H / 2), ceil(W / 2), C] contiguous float32 in the
-// unit of image.
+// Smooths by a Gaussian of smooth_sigma pixels (taps up to 4 sigma), then takes the mean of 2 x 2
+// pixels. image [H, W, C] of any image dtype, out [ceil(H / 2), ceil(W / 2), C] contiguous float32
+// in the unit of image.
 void downsample(const ArrayView& image, double smooth_sigma, const ArrayView& out);
 
-// The share of 2 x 2 pixels that is inside; at an odd border of those that exist. mask [H, W],
-// out [ceil(H / 2), ceil(W / 2)] contiguous float32 in [0, 1].
+// Computes the share of 2 x 2 pixels that is inside; at an odd border, of those that exist. mask
+// [H, W], out [ceil(H / 2), ceil(W / 2)] contiguous float32 in [0, 1].
 void downsample_mask(const ArrayView& mask, const ArrayView& out);
 
-// image [ceil(H / 2), ceil(W / 2), C] of any image dtype, out [H, W, C] contiguous float32.
+// Doubles image [ceil(H / 2), ceil(W / 2), C], any image dtype, to float32 out [H, W, C],
+// contiguous.
 void upsample(const ArrayView& image, const ArrayView& out);
 
 // Moves colours to meet the known pixels of dst near the contour, see `meet_known` of

@@ -1,9 +1,9 @@
 // Compiled once for each instruction set, see core/simd.h.
 //
-// Both kernels work on tiles whose rows fit the first-level cache: rows are converted to float
-// once into a ring, filtered down the columns, and then along the row. There, the pixels of even
-// and of odd position lie in two arrays, so that all channels of an interleaved image are
-// filtered by plain vectors whatever their number.
+// Both kernels work on tiles whose rows fit the first-level cache: rows are converted to float once
+// into a ring, filtered down the columns, and then along the row. There, the pixels of even and of
+// odd position lie in two arrays, so that all channels of an interleaved image are filtered by
+// plain vectors whatever their number.
 #include <algorithm>
 #include <cstring>
 
@@ -31,7 +31,7 @@ inline std::int64_t padded(std::int64_t floats) {
   return (floats + kLanes - 1) / kLanes * kLanes + kLanes;
 }
 
-// Half-sample mirroring of any index.
+// Mirrors any index, half-sample.
 inline std::int64_t mirror(std::int64_t i, std::int64_t n) {
   i %= 2 * n;
   if (i < 0) i += 2 * n;
@@ -42,8 +42,8 @@ inline std::int64_t clamp(std::int64_t i, std::int64_t n) {
   return std::min(std::max<std::int64_t>(i, 0), n - 1);
 }
 
-// Copies n pixels of kC (or c) floats to places step pixels apart. With three channels four
-// floats are moved at once: the fourth is overwritten by the next pixel, except after the last.
+// Copies n pixels of kC (or c) floats to places that are step pixels apart. With three channels it
+// moves four floats at once: the next pixel overwrites the fourth, except after the last.
 template <int kC>
 inline void copy_pixels(const float* from, std::int64_t from_step, float* to, std::int64_t to_step,
                         std::int64_t n, std::int64_t c) {
@@ -64,7 +64,7 @@ inline void copy_pixels(const float* from, std::int64_t from_step, float* to, st
   }
 }
 
-// Pixels [x0, x1) of row y, both inside the image, as floats.
+// Converts pixels [x0, x1) of row y, both inside the image, to floats.
 template <typename T, int kC>
 inline void convert_run(const ImageView& src, float range, std::int64_t y, std::int64_t x0,
                         std::int64_t x1, float* out) {
@@ -86,7 +86,7 @@ inline void convert_run(const ImageView& src, float range, std::int64_t y, std::
   }
 }
 
-// Pixels [x0, x1) of a row, continued by `index` outside the image.
+// Loads pixels [x0, x1) of a row; `index` continues it outside the image.
 template <typename T, int kC, typename Index>
 inline void load_row(const ImageView& src, float range, std::int64_t y, std::int64_t x0,
                      std::int64_t x1, Index index, float* out) {
@@ -104,7 +104,7 @@ inline void load_row(const ImageView& src, float range, std::int64_t y, std::int
   }
 }
 
-// kHalf is the number of tap pairs, 0 where it is known at run time only.
+// kHalf is the number of tap pairs, or 0 where it is known only at run time.
 template <typename T, int kC, int kHalf>
 void downsample_tile(const DownsampleParams& p, std::int64_t y0, std::int64_t y1, std::int64_t x0,
                      std::int64_t x1) {
@@ -120,7 +120,7 @@ void downsample_tile(const DownsampleParams& p, std::int64_t y0, std::int64_t y1
   const std::int64_t out_width = (p.src.width + 1) / 2;
 
   Buffer<float> scratch((taps + 1) * row_pitch + 2 * split_pitch + padded(out_floats));
-  // Vectors run past the last pixel of a row; what they compute there is not used.
+  // Vectors run past the last pixel of a row; their values there are not used.
   std::fill_n(scratch.data(), scratch.size(), 0.0f);
   float* const ring = scratch.data();
   float* const column = ring + taps * row_pitch;
@@ -168,7 +168,7 @@ inline Vec cubic(Vec near_outer, Vec near, Vec far, Vec far_outer) {
          (kCubicFar * far + kCubicFarOuter * far_outer);
 }
 
-// Output rows [2 y0, 2 y1) and pixels [2 x0, 2 x1), as far as they exist.
+// Makes output rows [2 y0, 2 y1) and pixels [2 x0, 2 x1), as far as they exist.
 template <typename T, int kC>
 void upsample_tile(const UpsampleParams& p, std::int64_t y0, std::int64_t y1, std::int64_t x0,
                    std::int64_t x1) {
@@ -195,7 +195,7 @@ void upsample_tile(const UpsampleParams& p, std::int64_t y0, std::int64_t y1, st
     for (int parity = 0; parity < 2; ++parity) {
       const std::int64_t out_y = 2 * y + parity;
       if (out_y >= p.height) break;
-      const int toward = parity == 0 ? -1 : 1;  // the far neighbour's side
+      const int toward = parity == 0 ? -1 : 1;  // toward the far neighbour
       const float* near_outer = slot(y - toward);
       const float* near = slot(y);
       const float* far = slot(y + toward);

@@ -1,4 +1,4 @@
-// The weights of the filters, for processors and devices alike.
+// The weights of the filters, for the CPU and for devices.
 #pragma once
 
 #include <vector>
@@ -6,14 +6,14 @@
 namespace pyharmony {
 
 constexpr double kMaxSmoothSigma = 16.0;
-constexpr int kMaxDownsamplePairs = 65;  // tap pairs of the widest Gaussian
+constexpr int kMaxDownsamplePairs = 65;  // pairs of taps of the widest Gaussian
 
-// The Gaussian, cut at 4 sigma, convolved with the box of two pixels: weights of the pairs.
+// Returns weights of pairs: the Gaussian, cut at 4 sigma, convolved with the box of two pixels.
 std::vector<float> downsample_weights(double sigma);
 
 constexpr int kMeetRadius = 3;
 
-// The Gaussian of one pixel, cut at kMeetRadius, sum one: 2 kMeetRadius + 1 weights.
+// Returns 2 kMeetRadius + 1 weights: the Gaussian of one pixel, cut at kMeetRadius, with sum one.
 std::vector<float> meet_weights();
 
 // Keys' cubic at a quarter cell: the nearest cell, the next on the sample's side, and those beyond.

@@ -10,11 +10,11 @@
 namespace pyharmony {
 namespace {
 
-constexpr int kSweeps[] = {4, 16, 32, 64, 64, 64};  // of each level, finest first
+constexpr int kSweeps[] = {4, 16, 32, 64, 64, 64};  // sweeps on each level, the finest first
 constexpr int kLevels = sizeof(kSweeps) / sizeof(kSweeps[0]);
-constexpr std::int64_t kSmallest = 20;  // a level of fewer pixels a side has no coarser one
+constexpr std::int64_t kSmallest = 20;  // a level with a smaller side has no coarser one
 constexpr std::int64_t kBand = 64;
-constexpr float kDamping = 0.8f;  // undamped, a checkerboard would stay
+constexpr float kDamping = 0.8f;  // without it a checkerboard would stay
 
 // Planes of a level with a border of one, zero outside of the mask.
 struct Level {
@@ -36,7 +36,7 @@ struct Level {
   std::int64_t at(std::int64_t y, std::int64_t x) const { return (y + 1) * pitch + x + 1; }
 };
 
-// Means of the pixels inside of 2 x 2.
+// Returns the coarser level: means of those of 2 x 2 pixels that are inside.
 Level halve(const Level& fine) {
   Level coarse((fine.height + 1) / 2, (fine.width + 1) / 2);
   parallel_for(coarse.height, kBand, [&](std::int64_t begin, std::int64_t end) {

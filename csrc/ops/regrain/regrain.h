@@ -9,11 +9,11 @@
 
 namespace pyharmony {
 
-// One damped Jacobi sweep over rows [begin, end) of planes with a border of one:
+// Does one damped Jacobi sweep over rows [begin, end) of planes with a border of one:
 // to = from + damping (wanted + sum over neighbours of weight * from - from).
 struct RegrainSweep {
-  std::int64_t width, pitch, plane;  // plane: from a channel to the next
-  const float* weight[4];            // of what lies above, below, left and right
+  std::int64_t width, pitch, plane;  // plane: step from a channel to the next
+  const float* weight[4];            // weights of the neighbours above, below, left and right
   const float* wanted;
   const float* from;
   float* to;
@@ -22,8 +22,8 @@ struct RegrainSweep {
 
 HM_SIMD_DECLARE(void regrain_sweep(const RegrainSweep& sweep, std::int64_t begin, std::int64_t end))
 
-// image [H, W, 3] of any image dtype, inside [H, W] bool, change [H, W, 3] contiguous float32: the
-// change of image, 1 for white, smoothed in place where inside is true.
+// Smooths change in place where inside is true. image [H, W, 3] of any image dtype, inside [H, W]
+// bool, change [H, W, 3] contiguous float32: the change of image, 1 for white.
 void regrain(const ArrayView& image, const ArrayView& inside, const ArrayView& change);
 
 }  // namespace pyharmony

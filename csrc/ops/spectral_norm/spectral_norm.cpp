@@ -11,12 +11,12 @@
 namespace pyharmony {
 namespace {
 
-// Layers are taken in runs of at most so many bytes, so that all passes but the first find the
+// Layers are done in runs of at most this many bytes, so that all passes but the first find the
 // weights in the last cache.
 constexpr std::int64_t kRunBytes = std::int64_t(32) << 20;
 // A tile of M^T u: its columns stay in the first cache while its rows go by.
 constexpr std::int64_t kTileColumns = 1024, kTileRows = 128;
-// A tile of M v and of what goes by rows.
+// A tile of M v and of the other passes that go by rows.
 constexpr std::int64_t kRowTileBytes = 256 << 10;
 
 struct Layer {
@@ -59,7 +59,7 @@ void check_flat(const ArrayView& a, std::int64_t size, const char* name) {
            name, ": expected ", size, " contiguous float32 or float64");
 }
 
-// The reals of a layer from and to any tensor.
+// Calls fn with the tag of the layer's reals.
 template <typename Fn>
 void with_real(const Layer& layer, Fn&& fn) {
   layer.is_double ? fn(TypeTag<double>{}) : fn(TypeTag<float>{});
@@ -96,7 +96,7 @@ double number(const ArrayView& flat, std::size_t i) {
                                        : flat.as<double>()[i];
 }
 
-// x / max(|x|, eps) in place; returns x . x / max(|x|, eps), which is sigma where x = M v.
+// Sets x to x / max(|x|, eps); returns x . x / max(|x|, eps), which is sigma where x = M v.
 double normalize(const Layer& layer, void* x, std::int64_t n, double eps) {
   double result = 0;
   with_real(layer, [&](auto real) {
@@ -106,7 +106,7 @@ double normalize(const Layer& layer, void* x, std::int64_t n, double eps) {
     for (std::int64_t i = 0; i < n; ++i) {
       square += static_cast<double>(values[i]) * static_cast<double>(values[i]);
     }
-    const double norm = std::sqrt(square), length = norm < eps ? eps : norm;  // NaN stays
+    const double norm = std::sqrt(square), length = norm < eps ? eps : norm;  // NaN stays NaN
     for (std::int64_t i = 0; i < n; ++i) {
       values[i] = static_cast<Real>(static_cast<double>(values[i]) / length);
     }
@@ -115,7 +115,7 @@ double normalize(const Layer& layer, void* x, std::int64_t n, double eps) {
   return result;
 }
 
-// v = M^T u of the partial sums of its tiles.
+// Computes v = M^T u from the partial sums of its tiles.
 void add_partials(const Layer& layer) {
   with_real(layer, [&](auto real) {
     using Real = typename decltype(real)::type;
@@ -199,7 +199,7 @@ void each(std::size_t n, Fn&& fn) {
   });
 }
 
-// Power iterations of a run of layers; u, v and sigma of each afterwards.
+// Runs power iterations of a run of layers; afterwards u, v and sigma of each are set.
 void iterate(Layer* first, Layer* last, const std::vector<SpectralNormTile>& rows,
              const SpectralNormOptions& options) {
   const std::size_t count = static_cast<std::size_t>(last - first);
@@ -207,7 +207,7 @@ void iterate(Layer* first, Layer* last, const std::vector<SpectralNormTile>& row
   const auto find_v = [&] {
     each(columns.size(),
          [&](std::size_t i) { HM_SIMD_CALL(spectral_norm_columns_kernel, columns[i]); });
-    // Shorter than it takes to wake a thread.
+    // This takes less time than waking a thread.
     for (std::size_t i = 0; i < count; ++i) {
       add_partials(first[i]);
       first[i].sigma = normalize(first[i], first[i].v, first[i].cols, options.eps);
@@ -230,7 +230,7 @@ void iterate(Layer* first, Layer* last, const std::vector<SpectralNormTile>& row
   }
 }
 
-// sigma = u . M v of u and v as they are.
+// Computes sigma = u . M v from u and v as they are.
 void measure(Layer* first, Layer* last, std::vector<SpectralNormTile> rows) {
   std::int64_t total = 0;
   for (const Layer* layer = first; layer != last; ++layer) total += layer->rows;
@@ -249,7 +249,7 @@ void measure(Layer* first, Layer* last, std::vector<SpectralNormTile> rows) {
        [&](std::size_t i) { first[i].sigma = dot(first[i], first[i].u, of[i], first[i].rows); });
 }
 
-// Layers, their vectors and partial sums in one block of memory.
+// The layers, with their vectors and partial sums in one block of memory.
 struct Work {
   std::vector<Layer> layers;
   Buffer<double> memory;

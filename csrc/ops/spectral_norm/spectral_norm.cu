@@ -18,11 +18,11 @@ using device::Sum;
 using device::to_float;
 using device::warp_reduce;
 
-// M^T u: 128 rows by 32 lanes of one or four columns; a quarter of the rows to each warp.
+// M^T u: 128 rows by 32 lanes of one or four columns; each warp has a quarter of the rows.
 constexpr int kColumnWarps = 4, kColumnRows = 128;
-// M v: a warp to a row, two rows each; v goes through shared memory in chunks.
+// M v: each warp does two rows; v goes through shared memory in chunks.
 constexpr int kRowThreads = 256, kRowsOfTile = 16, kChunk = 2048;
-// What goes element by element.
+// The passes that go element by element.
 constexpr int kFlatThreads = 256, kFlatTile = 32768;
 
 enum class From : int { kVectors, kPartials, kProducts };
@@ -42,14 +42,14 @@ __device__ __forceinline__ void store(T* p, const float (&x)[n]) {
   *reinterpret_cast<Pack<T, n>*>(p) = pack;
 }
 
-// The weight that a tile of the launch belongs to.
+// Returns the index of the weight that a tile of the launch belongs to.
 __device__ __forceinline__ int item_of(const SpectralNormParams& params, int tile) {
   int k = 0;
   while (k + 1 < params.count && tile >= params.items[k + 1].first_tile) ++k;
   return k;
 }
 
-// Where M[row, column] is in a weight.
+// Returns the place of M[row, column] in a weight.
 __device__ __forceinline__ std::int64_t place(const SpectralNormItem& item, int row, int column) {
   if (item.outer == 1) return static_cast<std::int64_t>(row) * item.inner + column;
   const int o = column / item.inner;
@@ -69,7 +69,7 @@ __device__ __forceinline__ float* products(const SpectralNormParams& params,
   return sums(params, item) + item.outer * item.inner;
 }
 
-// (M^T u)[column] of all blocks of rows.
+// Returns (M^T u)[column], summed over all blocks of rows.
 __device__ __forceinline__ float sum_of_blocks(const SpectralNormItem& item, const float* partial,
                                                int column) {
   const int cols = item.outer * item.inner;
@@ -78,13 +78,13 @@ __device__ __forceinline__ float sum_of_blocks(const SpectralNormItem& item, con
   return total;
 }
 
-// 1 / max(sqrt(square), eps); a NaN stays one.
+// Returns 1 / max(sqrt(square), eps); a NaN stays NaN.
 __device__ __forceinline__ float inverse_length(float square, float eps) {
   const float norm = sqrtf(square);
   return 1.0f / (norm < eps ? eps : norm);
 }
 
-// Of all threads' values, to all of them.
+// Sums all threads' values; all of them get the result.
 template <int kThreads>
 __device__ __forceinline__ float sum_to_all(float value, float* scratch, float* result) {
   value = block_reduce<kThreads>(value, Sum(), scratch);
@@ -108,7 +108,7 @@ __device__ __forceinline__ void column_sums(const SpectralNormItem& item, const 
   }
 }
 
-// Partial sums of M^T u of a tile; u is the layer's, or M v of the launch before, to be scaled.
+// Sums parts of M^T u of a tile; u is the layer's, or M v of the launch before, to be scaled.
 template <typename T>
 __global__ void __launch_bounds__(32 * kColumnWarps)
     spectral_norm_columns_kernel(const SpectralNormParams params, From from) {
@@ -182,8 +182,8 @@ __device__ __forceinline__ float row_dot(const SpectralNormItem& item, int row, 
   return total;
 }
 
-// M v of a tile's rows; v is the layer's, or M^T u of the launch before, to be scaled, which the
-// first tile of a layer also leaves in `sums`.
+// Computes M v of a tile's rows; v is the layer's, or M^T u of the launch before, to be scaled. The
+// first tile of a layer also leaves M^T u in `sums`.
 template <typename T>
 __global__ void __launch_bounds__(kRowThreads, 4)
     spectral_norm_rows_kernel(const SpectralNormParams params, From from) {
@@ -227,9 +227,9 @@ __global__ void __launch_bounds__(kRowThreads, 4)
   }
 }
 
-// Sigma, by every tile for itself; the first of a layer writes it and the vectors, and all write
-// their part of W / sigma. `from` says what sigma is the length of: M v (legacy) or M^T u; of
-// vectors: u . M v, and they stay.
+// Computes sigma, every tile for itself. The first tile of a layer writes it and the vectors, and
+// all write their part of W / sigma. `from` says what sigma is the length of: M v (legacy) or M^T
+// u. From vectors it is u . M v, and they stay as they are.
 template <typename T>
 __global__ void __launch_bounds__(kFlatThreads)
     spectral_norm_finish_kernel(const SpectralNormParams params, From from, bool write) {
@@ -256,13 +256,13 @@ __global__ void __launch_bounds__(kFlatThreads)
     float* u = params.state + item.state;
     float* v = u + item.rows;
     float scale_u = inverse, scale_v = inverse;
-    if (from == From::kPartials) {  // u is still to be scaled
+    if (from == From::kPartials) {  // u must still be scaled
       float other = 0;
       for (int r = threadIdx.x; r < item.rows; r += kFlatThreads) {
         other = fmaf(product[r], product[r], other);
       }
       scale_u = inverse_length(sum_to_all<kFlatThreads>(other, scratch_u, &length_u), params.eps);
-    } else if (from == From::kProducts) {  // v is
+    } else if (from == From::kProducts) {  // v must still be scaled
       float other = 0;
       for (int c = threadIdx.x; c < cols; c += kFlatThreads) {
         const float x = sums(params, item)[c];
@@ -308,7 +308,7 @@ __global__ void __launch_bounds__(kFlatThreads)
   }
 }
 
-// <G, W> of a tile, to the workspace.
+// Computes <G, W> of a tile, to the workspace.
 template <typename T>
 __global__ void __launch_bounds__(kFlatThreads)
     spectral_norm_dot_kernel(const SpectralNormParams params) {
@@ -340,7 +340,7 @@ __global__ void __launch_bounds__(kFlatThreads)
   if (threadIdx.x == 0) params.workspace[item.partials + tile] = total;
 }
 
-// G / sigma + (g - <G, W> / sigma^2) u v^T of a tile.
+// Computes G / sigma + (g - <G, W> / sigma^2) u v^T of a tile.
 template <typename T>
 __global__ void __launch_bounds__(kFlatThreads)
     spectral_norm_gradient_kernel(const SpectralNormParams params) {
@@ -370,7 +370,7 @@ __global__ void __launch_bounds__(kFlatThreads)
   const int step = item.wide ? 4 : 1;
   for (std::int64_t i = begin + step * static_cast<int>(threadIdx.x); i < end;
        i += step * kFlatThreads) {
-    const unsigned line = static_cast<unsigned>(i / length);  // of outer and rows
+    const unsigned line = static_cast<unsigned>(i / length);  // index over outer and rows
     const unsigned o = line / rows;
     const int row = static_cast<int>(line - o * rows);
     const int column = static_cast<int>(o) * length +
@@ -402,7 +402,7 @@ void check_vector(const ArrayView& a, std::int64_t size, const char* name) {
            name, ": expected ", size, " contiguous float32");
 }
 
-// Floats of workspace of a weight [outer, rows, inner].
+// Returns the floats of workspace for a weight [outer, rows, inner].
 std::int64_t workspace_of(const ArrayView& w) {
   const std::int64_t rows = w.shape[1], cols = w.shape[0] * w.shape[2];
   const std::int64_t iterations = (ceil_div(rows, kColumnRows) + 1) * cols + rows;

@@ -6,7 +6,7 @@
 namespace pyharmony::HM_SIMD_NS {
 namespace {
 
-// t[0 .. cols) += u^T W of kRows rows.
+// Adds u^T W of kRows rows to t[0 .. cols).
 template <int kRows, typename T, typename Real>
 inline void add_rows(const T* w, std::int64_t stride, std::int64_t cols, const Real* u, Real* t) {
   using V = typename VecOf<Real>::type;
@@ -34,7 +34,7 @@ void columns(const T* w, std::int64_t stride, std::int64_t rows, std::int64_t co
   for (; r < rows; ++r) add_rows<1>(w + r * stride, stride, cols, u + r, t);
 }
 
-// s[0 .. kRows) += W v
+// Adds W v to s[0 .. kRows).
 template <int kRows, typename T, typename Real>
 inline void dot_rows(const T* w, std::int64_t stride, std::int64_t cols, const Real* v, Real* s) {
   using V = typename VecOf<Real>::type;
@@ -67,7 +67,7 @@ void rows(const T* w, std::int64_t stride, std::int64_t count, std::int64_t cols
 }
 
 // Calls fn(row, column, elements) for the stretches of memory of a tile's rows: `row` of M,
-// `column` where the stretch begins in it; the offset of a stretch is offset_of().
+// `column` where the stretch begins in it. Its offset is offset_of().
 template <typename Fn>
 inline void stretches(const SpectralNormTile& t, Fn&& fn) {
   for (std::int64_t o = 0; o < t.outer; ++o) {
@@ -75,7 +75,7 @@ inline void stretches(const SpectralNormTile& t, Fn&& fn) {
   }
 }
 
-// Items [first, last) of outer, rows of the tile, as [rows, (last - first) * inner].
+// Copies items [first, last) of outer, rows of the tile, to [rows, (last - first) * inner].
 template <typename T>
 void pack(const SpectralNormTile& t, std::int64_t first, std::int64_t last, T* out) {
   const T* w = static_cast<const T*>(t.weight);
@@ -126,7 +126,7 @@ void rows_tile(const SpectralNormTile& t) {
   }
 }
 
-// A stretch of memory without gaps that the rows of a tile make up, if they do.
+// Returns whether the rows of a tile make up a stretch of memory without gaps.
 inline bool gapless(const SpectralNormTile& t) {
   return t.outer == 1 || (t.row == 0 && t.row_end == t.rows);
 }
@@ -137,7 +137,7 @@ inline void scale_stretch(const T* w, std::int64_t n, Real scale, T* out) {
   const auto factor = all(scale);
   std::int64_t i = 0;
   if constexpr (std::is_same_v<T, float>) {
-    // Past the caches: the layers that read it come when all of it is done.
+    // This stores past the caches: the layers that read it come when all of it is done.
     if (n >= 4 * kStep) {
       for (; reinterpret_cast<std::uintptr_t>(out + i) % HM_SIMD_BYTES != 0; ++i)
         out[i] = w[i] * scale;
@@ -165,7 +165,7 @@ void scale_tile(const SpectralNormTile& t) {
   end_stream();
 }
 
-// Sums of 4 kStep products in Real, their sums in double.
+// Sums groups of 4 kStep products in Real, and their sums in double.
 template <typename T, typename Real>
 inline double dot_stretch(const T* a, const T* b, std::int64_t n) {
   using V = typename VecOf<Real>::type;
