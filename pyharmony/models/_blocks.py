@@ -1,4 +1,4 @@
-"""What the networks are made of."""
+"""The layers and blocks that networks share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of weights beside their tensors; it lies in the header of their file."""
+"""The calibration of weights, which lies in the header of their file beside the tensors."""
 
 from __future__ import annotations
 

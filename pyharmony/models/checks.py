@@ -1,4 +1,4 @@
-"""What networks accept, as settings and as tensors."""
+"""Checks of settings and tensors that networks accept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a region looks like: a code of sixteen numbers, or the features of an extractor.
+"""The looks of a region: a code of sixteen numbers, or the features of an extractor.
 
 Codes are those of Cong et al., "BargainNet: Background-Guided Domain Translation for Image Harmonization", ICME 2021.
 Features are the layers relu1_2, relu2_2 and relu3_3 of VGG-16 (Simonyan and Zisserman, ICLR 2015), whose convolutions
