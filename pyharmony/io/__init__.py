@@ -27,11 +27,11 @@ def read(
 
     Args:
         source: a path, the bytes of a file, a binary file object, a PIL image, or a Picture (given back as
-                it is).
-            name: the name of the image in messages.
-            max_pixels: the most pixels it may have, known from its header before anything is decoded; None
-                means 256 million.
-            keep_gps: whether to keep the place where it was taken in EXIF and XMP.
+            it is).
+        name: the name of the image in messages.
+        max_pixels: the most pixels it may have, known from its header before anything is decoded; None
+            means 256 million.
+        keep_gps: whether to keep the place where it was taken in EXIF and XMP.
 
     Returns:
         A Picture: grey is [H, W, 1], an image with transparency [H, W, 4], any other [H, W, 3]. CMYK becomes
