@@ -262,10 +262,10 @@ class Discriminator(nn.Module):
 
         Args:
             image, output: [N, 3, H, W] in [-1, 1], of 32 pixels or more, or 4 * 2^n with n layers.
-                mask: [N, 1, H, W], for the models that were made with it.
+            mask: [N, 1, H, W], for the models that were made with it.
 
-            Returns:
-                h = floor(H / 8) - 2; with n layers h = floor(H / 2^n) - 2, for 'pixel' h = H.
+        Returns:
+            h = floor(H / 8) - 2; with n layers h = floor(H / 2^n) - 2, for 'pixel' h = H.
         """
         checks.check_image(image, "image", 3)
         checks.check_like(output, image, "output", "image")
