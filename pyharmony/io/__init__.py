@@ -193,9 +193,9 @@ def save(
 
     Example:
         >>> import pyharmony
-        >>> pyharmony.save(np.full((2, 3, 3), 40000, np.uint16), "deep.png")
-        >>> pyharmony.load("deep.png").dtype
-        dtype('uint16')
+        >>> pyharmony.save(np.full((2, 3, 3), 200, np.uint8), "grey.png")
+        >>> pyharmony.load("grey.png").size
+        (3, 2)
     """
     from . import _encode, _profiles
 
