@@ -192,7 +192,7 @@ def test_few_known_pixels_in_large_images(shape: tuple[int, int]) -> None:
             assert info.max_error <= TOLERANCE[dtype]
 
 
-@pytest.mark.parametrize("shape", [(30000, 3), (1, 65000), (65000, 3)])
+@pytest.mark.parametrize("shape", [(30000, 3), (1, 65000), (65000, 3), (63470, 1)])
 def test_bounds_of_the_longest_ways_are_finite(shape: tuple[int, int]) -> None:
     mask = ones(*shape, (0, 0))
     src, dst = images("flat", shape, "float32", np.random.default_rng(0))

@@ -78,10 +78,11 @@ double coefficient(const LevelView& view, int i, int j, int dy, int dx) {
   }
   if (dy != 0 && dx != 0) return 0;
   if (dy != 0 || dx != 0) return -1;
-  const double excess = view.stencil == Stencil::kFive          ? view.excess_all
-                        : view.stencil == Stencil::kFiveColumns ? view.excess[j]
-                                                                : view.excess[i * view.stride + j];
-  return 4 + excess - (view.mirror_top && i == 0) - (view.mirror_bottom && i == view.height - 1);
+  const double excess =
+      view.stencil == Stencil::kFiveMap ? view.excess[i * view.stride + j] : view.excess_all;
+  const double links = view.stencil == Stencil::kFive ? 4 : view.links[j];
+  return links - (view.mirror_top && i == 0) - (view.mirror_bottom && i == view.height - 1) +
+         excess;
 }
 
 }  // namespace
@@ -234,19 +235,30 @@ void Hierarchy::build_finest(const ImageView& mask, const ImageView& weight_map)
   view.inverse_all = 0.5f / (4 + view.excess_all);
   view.stencil = map ? Stencil::kFiveMap : touches ? Stencil::kFiveColumns : Stencil::kFive;
   if (!map && !touches) return;
-  const std::size_t rows = map ? static_cast<std::size_t>(height + 2) : 1;
-  level.excess = Buffer<float>(rows * view.stride + kPad, meter_.get());
-  std::fill(level.excess.data(), level.excess.data() + level.excess.size(), 0.0f);
-  float* excess = level.excess.data() + (map ? level.origin() : kPad);
-  view.excess = excess;
-  for (int i = 0; i < (map ? height : 1); ++i) {
-    for (int j = 0; j < width; ++j) {
-      const double weight = map ? map_value(weight_map, top + i, left + j) : weight_;
-      excess[i * view.stride + j] = static_cast<float>(weight * w0_ * w0_ - (left == 0 && j == 0) -
-                                                       (level.right && j == width - 1));
-    }
+  level.columns = Buffer<float>(3 * view.stride + kPad, meter_.get());
+  std::fill(level.columns.data(), level.columns.data() + level.columns.size(), 0.0f);
+  float* on_left = level.columns.data() + kPad;
+  float* on_right = on_left + view.stride;
+  float* links = on_right + view.stride;
+  view.left = on_left;
+  view.right = on_right;
+  view.links = links;
+  for (int j = 0; j < width; ++j) {
+    on_left[j] = left > 0 || j > 0;
+    on_right[j] = !level.right || j < width - 1;
+    links[j] = 2 + on_left[j] + on_right[j];
   }
   if (!map) return;
+  level.excess = Buffer<float>(level.plane_floats(), meter_.get());
+  std::fill(level.excess.data(), level.excess.data() + level.plane_floats(), 0.0f);
+  float* excess = level.excess.data() + level.origin();
+  view.excess = excess;
+  for (int i = 0; i < height; ++i) {
+    for (int j = 0; j < width; ++j) {
+      const double weight = map_value(weight_map, top + i, left + j);
+      excess[i * view.stride + j] = static_cast<float>(weight * w0_ * w0_);
+    }
+  }
   level.coefficients = Buffer<float>(level.plane_floats(), meter_.get());
   std::fill(level.coefficients.data(), level.coefficients.data() + level.plane_floats(), 0.0f);
   float* inverse = level.coefficients.data() + level.origin();
@@ -254,7 +266,7 @@ void Hierarchy::build_finest(const ImageView& mask, const ImageView& weight_map)
   for (int i = 0; i < height; ++i) {
     for (int j = 0; j < width; ++j) {
       const std::ptrdiff_t at = i * view.stride + j;
-      inverse[at] = active[at] ? 0.5f / (4 + std::max(excess[at], -1.0f)) : 0.0f;
+      inverse[at] = active[at] ? 0.5f / std::max(links[j] + excess[at], 3.0f) : 0.0f;
     }
   }
 }

@@ -23,8 +23,8 @@ constexpr int kPad = 16;
 
 enum class Stencil : int {
   kFive,         // 4 + excess on the diagonal, the same everywhere, -1 beside it
-  kFiveColumns,  // as kFive, with an excess for each column: the box touches the image's border
-  kFiveMap,      // as kFive, with an excess for each pixel
+  kFiveColumns,  // as kFive, without the neighbours beside the image, whose border the box touches
+  kFiveMap,      // as kFiveColumns, with an excess for each pixel
   kNine,         // stored coefficients
 };
 
@@ -37,7 +37,10 @@ struct LevelView {
   bool merge_right = false, merge_bottom = false;    // even size at the image's border
   Stencil stencil = Stencil::kFive;
   const std::int8_t* active = nullptr;  // five-point: -1 where unknown, else 0
-  const float* excess = nullptr;        // kFiveColumns: one row, kFiveMap: a plane
+  const float* excess = nullptr;        // kFiveMap: a plane
+  // kFiveColumns and kFiveMap, one row each: 1 where the neighbour left or right is in the image,
+  // else 0, and 2 plus their sum.
+  const float *left = nullptr, *right = nullptr, *links = nullptr;
   float excess_all = 0, inverse_all = 0;
   const float* inverse = nullptr;  // 1 / (the smoother's diagonal), 0 where known
   const float *c = nullptr, *e = nullptr, *s = nullptr, *se = nullptr, *sw = nullptr;

@@ -72,27 +72,33 @@ class RowOperator {
  public:
   RowOperator(const LevelView& level, int i) {
     active_ = level.active + i * level.stride;
-    excess_ = level.excess == nullptr         ? nullptr
-              : kStencil == Stencil::kFiveMap ? level.excess + i * level.stride
-                                              : level.excess;
+    if (kStencil == Stencil::kFiveMap) excess_ = level.excess + i * level.stride;
+    left_ = level.left;
+    right_ = level.right;
+    links_ = level.links;
     excess_all_ = splat(level.excess_all);
     diagonal_all_ = splat(4 + level.excess_all);
     inverse_all_ = splat(level.inverse_all);
     inverse_ = kStencil == Stencil::kFiveMap ? level.inverse + i * level.stride : nullptr;
   }
   Vec excess(int j) const {
-    if constexpr (kStencil == Stencil::kFive) return excess_all_;
-    return load(excess_ + j);
+    if constexpr (kStencil == Stencil::kFiveMap) return load(excess_ + j);
+    return excess_all_;
   }
   Vec apply(const float* up, const float* at, const float* down, int j) const {
     const Vec sum = (load(up + j) + load(down + j)) + (load(at + j - 1) + load(at + j + 1));
     if constexpr (kStencil == Stencil::kFive) return diagonal_all_ * load(at + j) - sum;
-    return (splat(4) + load(excess_ + j)) * load(at + j) - sum;
+    return (load(links_ + j) + excess(j)) * load(at + j) - sum;
   }
   Vec exact(const float* up, const float* at, const float* down, int j) const {
     const Vec x = load(at + j);
-    return excess(j) * x + (((x - load(up + j)) + (x - load(down + j))) +
-                            ((x - load(at + j - 1)) + (x - load(at + j + 1))));
+    Vec left = x - load(at + j - 1), right = x - load(at + j + 1);
+    if constexpr (kStencil != Stencil::kFive) {
+      // A neighbour that is missing takes no part: x - 0 would leave the rounding of x.
+      left *= load(left_ + j);
+      right *= load(right_ + j);
+    }
+    return excess(j) * x + (((x - load(up + j)) + (x - load(down + j))) + (left + right));
   }
   Vec start(const float* up, const float* at, const float* down, int j) const {
     return exact(up, at, down, j);
@@ -105,7 +111,7 @@ class RowOperator {
 
  private:
   const std::int8_t* active_;
-  const float *excess_, *inverse_;
+  const float *excess_ = nullptr, *inverse_, *left_, *right_, *links_;
   Vec excess_all_, diagonal_all_, inverse_all_;
 };
 
@@ -563,13 +569,13 @@ void fine_row(const LevelView& level, int i, int from, int to, const HalfRow& ou
     const std::int8_t* __restrict below = at + level.stride;
     const float missing = static_cast<float>((level.mirror_top && i == 0) +
                                              (level.mirror_bottom && i == level.height - 1));
-    const float diagonal = 4 - missing;
-    const float* __restrict excess = level.excess;
-    if (kStencil == Stencil::kFiveMap) excess += i * level.stride;
+    const float* __restrict excess = nullptr;
+    if (kStencil == Stencil::kFiveMap) excess = level.excess + i * level.stride;
     float* __restrict c = out.c, * __restrict e = out.e, * __restrict s = out.s;
     for (int j = from; j < to; ++j) {
-      const float own = kStencil == Stencil::kFive ? level.excess_all : excess[j];
-      c[j] = at[j] ? diagonal + own : 0.0f;
+      const float own = kStencil == Stencil::kFiveMap ? excess[j] : level.excess_all;
+      const float links = kStencil == Stencil::kFive ? 4.0f : level.links[j];
+      c[j] = at[j] ? links - missing + own : 0.0f;
       e[j] = static_cast<float>(-(at[j] & at[j + 1] & 1));
       s[j] = static_cast<float>(-(at[j] & below[j] & 1));
     }

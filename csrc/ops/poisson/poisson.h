@@ -24,7 +24,7 @@ struct Level {
   LevelView view;
   std::vector<int> spans;  // lo, hi, wide_lo, wide_hi
   Buffer<std::int8_t> active;
-  Buffer<float> coefficients, excess, zero_row;
+  Buffer<float> coefficients, excess, columns, zero_row;
   bool bottom = false, right = false;  // whether the last row or column is the image's
 
   std::size_t plane_floats() const {
