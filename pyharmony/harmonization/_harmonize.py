@@ -463,7 +463,7 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
         from . import _networks
     except ImportError as error:
         plain = ", ".join(map(repr, _PLAIN))
-        raise ImportError(f"{error}; the methods {plain} run without it, such as method='reinhard'") from error
+        raise ImportError(f"{error}; the methods {plain} run without it") from error
 
     if not isinstance(method, (str, os.PathLike, models.Model)):
         raise _no_method(method)
