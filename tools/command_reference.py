@@ -88,7 +88,7 @@ def manual() -> str:
     lines = [
         '.TH PYHARMONY 1 "" "pyharmony" "User Commands"',
         ".SH NAME",
-        "pyharmony \\- put a part of one picture into another so that it belongs there",
+        "pyharmony \\- put a part of one image into another so that it belongs there",
         ".SH SYNOPSIS",
     ]
     found = commands()

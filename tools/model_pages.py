@@ -53,8 +53,8 @@ def trace(net: nn.Module, inputs: dict[str, Tensor]) -> list[Node]:
     """Returns the layers of a forward, in the order of its calls."""
     nodes: list[Node] = []
     made: dict[Any, int] = {}
-    pictures = [value for name, value in inputs.items() if name != "mask"]
-    leaves = {id(value.requires_grad_()) for value in pictures}
+    images = [value for name, value in inputs.items() if name != "mask"]
+    leaves = {id(value.requires_grad_()) for value in images}
 
     def sources_of(x: Tensor) -> tuple[int, ...]:
         if x.grad_fn is None:
@@ -270,9 +270,9 @@ def card(weights: models.Weights) -> str:
     if weights.figures:
         lines += [
             "",
-            "The pictures are not public, so a reader cannot make this table again.",
+            "The images are not public, so a reader cannot make this table again.",
             "",
-            "| measured on | pictures | | as given | with these weights | interval of 95 % |",
+            "| measured on | images | | as given | with these weights | interval of 95 % |",
             f"|{'---|' * 6}",
         ]
     for f in weights.figures:
