@@ -132,13 +132,8 @@ def config_of(info: ModelInfo, values: dict[str, Any], preset: str | None = None
     Raises:
         ArgumentError: a key or preset is unknown, or the configuration refuses a value.
     """
-    chosen: dict[str, Any] = {}
-    if preset is not None:
-        if not isinstance(preset, str) or preset not in info.presets:
-            known = ", ".join(sorted(info.presets)) or "none"
-            raise ArgumentError(f"preset: {preset!r}, {info.name} has {known}")
-        chosen.update(info.presets[preset])
-    fields = {f.name: f for f in dataclasses.fields(info.config)}
+    chosen = _catalogue.preset_of(info.name, info.presets, preset)
+    fields = [f.name for f in dataclasses.fields(info.config)]
     for key, value in values.items():
         _catalogue.check_key(key, fields, info.name)
         # JSON has lists where a configuration has tuples.
