@@ -449,11 +449,12 @@ def test_patches_are_judged_beside_what_was_given(models: Any) -> None:
 
 
 def test_training_measures_by_the_same_definition(models: Any) -> None:
-    from pyharmony.training import _evaluate
+    from pyharmony.training import _batches, _evaluate
 
     samples = data.Resized(Samples(3), 256)
     model = models.create("dovenet_lite", width=4).eval()
-    figures, _ = _evaluate.evaluate(model, ("composite", "mask", "target"), 0.0, samples, 256, 1)
+    prepared = _batches.Prepared(samples, ("composite", "mask", "target"), 256, 0.0)
+    figures, _ = _evaluate.evaluate(model, prepared)
     found = evaluation.evaluate(samples, {"net": evaluation.harmonizer(model, device="cpu")}, size=256)
     every = {s.method: s for s in found.summaries if s.group == "all"}
     for key in ("mse", "psnr", "fmse", "ssim"):

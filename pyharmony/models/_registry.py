@@ -111,10 +111,20 @@ class ModelInfo:
 _models: dict[str, ModelInfo] = {}
 
 
-def register(info: ModelInfo) -> None:
-    if info.name in _models:
-        raise ArgumentError(f"name: {info.name!r} is there already")
-    _models[info.name] = info
+def register(
+    make: type[Model],
+    config: type,
+    *,
+    task: Task,
+    summary: str,
+    source: str,
+    presets: dict[str, dict[str, Any]],
+    convert: Callable[[dict[str, Any]], tuple[Any, dict[str, Any]]] | None = None,
+) -> None:
+    """Makes a model known under its name; for the facts see `ModelInfo`."""
+    if make.name in _models:
+        raise ArgumentError(f"name: {make.name!r} is there already")
+    _models[make.name] = ModelInfo(make.name, task, config, make, summary, source, presets, convert)
 
 
 def all_models() -> list[ModelInfo]:

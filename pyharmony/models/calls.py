@@ -6,7 +6,7 @@ import contextlib
 import copy
 from collections.abc import Iterator
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import ArgumentError, ShapeError
@@ -54,3 +54,15 @@ def told_of_single_values(model: Model) -> Iterator[None]:
             f"batch_statistics: at {model.size} x {model.size} pixels a batch norm of this {model.name} sees one value "
             "of each channel, of which it leaves nothing; leave it out"
         ) from error
+
+
+@contextlib.contextmanager
+def evaluating(module: nn.Module) -> Iterator[Tensor]:
+    """Puts a module into evaluation mode inside; yields a parameter, whose device and dtype the inputs need."""
+    training = [m for m in module.modules() if m.training]
+    module.eval()
+    try:
+        yield next(module.parameters())
+    finally:
+        for m in training:
+            m.training = True

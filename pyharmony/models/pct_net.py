@@ -18,15 +18,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import ArgumentError, ShapeError, WeightsError
+from ..errors import ArgumentError, WeightsError
 from . import _blocks, _published, checks
-from ._registry import Model, ModelInfo, register
+from ._registry import Model, register
 
 ENCODERS = ("cnn", "vit")
 #: The number of blocks of convolutions; between two of them the sides are halved.
 _BLOCKS = 4
-#: The side of the smallest images.
-_SMALLEST = 8
 #: The mean and standard deviation of ImageNet's images in [0, 1], by channel.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -243,7 +241,7 @@ class PctNet(Model):
 
     name = "pct_net"
     low = 0.0
-    smallest = _SMALLEST
+    smallest = 8  # the side of the smallest images
 
     def __init__(self, config: PctNetConfig) -> None:
         super().__init__(config, size=config.size)
@@ -269,12 +267,10 @@ class PctNet(Model):
         """
         checks.check_image(composite, "composite", 3)
         checks.check_mask(mask, composite)
-        height, width = composite.shape[2:]
-        if min(height, width) < _SMALLEST:
-            raise ShapeError(f"composite: {height}x{width} pixels, expected {_SMALLEST} or more")
+        checks.check_smallest(composite, "composite", self.smallest)
         size = self.config.size
         picture, inside = composite, mask.to(composite.dtype)
-        if (height, width) != (size, size):
+        if tuple(composite.shape[2:]) != (size, size):
             picture, inside = (
                 functional.interpolate(x, (size, size), mode="bilinear", antialias=True) for x in (picture, inside)
             )
@@ -385,14 +381,11 @@ def _convert(state: dict[str, Any]) -> tuple[PctNetConfig, dict[str, Any]]:
 
 
 register(
-    ModelInfo(
-        name="pct_net",
-        task="harmonize",
-        config=PctNetConfig,
-        make=PctNet,
-        summary="an affine map of colours for each pixel, for any size",
-        source="Guerreiro et al., CVPR 2023",
-        presets={"vit": {"encoder": "vit"}, "small": {"width": 16}},
-        convert=_convert,
-    )
+    PctNet,
+    PctNetConfig,
+    task="harmonize",
+    summary="an affine map of colours for each pixel, for any size",
+    source="Guerreiro et al., CVPR 2023",
+    presets={"vit": {"encoder": "vit"}, "small": {"width": 16}},
+    convert=_convert,
 )

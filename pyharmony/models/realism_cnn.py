@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from . import _blocks, checks
-from ._registry import Model, ModelInfo, register
+from ._registry import Model, register
 
 
 @dataclass(frozen=True)
@@ -146,13 +146,10 @@ def statistics(x: Tensor, mask: Tensor) -> Tensor:
 
 
 register(
-    ModelInfo(
-        name="realism_cnn",
-        task="realism",
-        config=RealismCnnConfig,
-        make=RealismCnn,
-        summary="the probability that a picture is a photograph",
-        source="our own network on the idea of Zhu et al., ICCV 2015",
-        presets={"small": {"size": 32, "widths": (8, 16, 24)}},
-    )
+    RealismCnn,
+    RealismCnnConfig,
+    task="realism",
+    summary="the probability that a picture is a photograph",
+    source="our own network on the idea of Zhu et al., ICCV 2015",
+    presets={"small": {"size": 32, "widths": (8, 16, 24)}},
 )

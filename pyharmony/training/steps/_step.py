@@ -459,12 +459,6 @@ def check_least(value: object, name: str, low: float = 0.0, *, open_end: bool = 
         raise ArgumentError(f"{name}: {value!r}, expected {'more than' if open_end else 'at least'} {low:g}")
 
 
-def check_smallest(x: Tensor, name: str, smallest: int) -> None:
-    """Raises where an image [N, C, H, W] has a side of less than smallest."""
-    if min(x.shape[2:]) < smallest:
-        raise ShapeError(f"{name}: {x.shape[2]}x{x.shape[3]} pixels, expected {smallest} or more")
-
-
 def check_betas(value: object, name: str = "betas") -> None:
     if not (isinstance(value, (tuple, list)) and len(value) == 2 and all(0 <= b < 1 for b in value)):
         raise ArgumentError(f"{name}: {value!r}, expected two numbers of 0 to 1, 1 not included")

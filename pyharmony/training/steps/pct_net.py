@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...losses import foreground_mse
+from ...models.checks import check_smallest
 from ...models.pct_net import MEAN, STD, PctNet, normalised
-from ._step import AdamSettings, Losses, Step, check_smallest, register
+from ._step import AdamSettings, Losses, Step, register
 
 
 @dataclass(frozen=True, kw_only=True)

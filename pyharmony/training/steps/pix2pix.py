@@ -14,7 +14,8 @@ from torch import Tensor
 from ...errors import ArgumentError
 from ...losses import gradient_penalty, masked_l1
 from ...models import Adversarial
-from ._step import AdversarialSettings, Losses, Step, check_smallest, foreground_error, register
+from ...models.checks import check_smallest
+from ._step import AdversarialSettings, Losses, Step, foreground_error, register
 
 
 @dataclass(frozen=True, kw_only=True)

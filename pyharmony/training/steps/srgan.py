@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from ...errors import ArgumentError, ShapeError
 from ...losses import masked_l1, masked_l2, perceptual, total_variation
 from ...models import Adversarial
-from ...models.checks import check_choice, check_image, check_statistics, check_whole
+from ...models.checks import check_choice, check_image, check_smallest, check_statistics, check_whole
 from ...models.srgan import Discriminator
-from ._step import AdversarialSettings, Losses, Step, check_smallest, register
+from ._step import AdversarialSettings, Losses, Step, register
 
 
 @dataclass(frozen=True, kw_only=True)

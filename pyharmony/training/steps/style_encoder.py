@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ...errors import ArgumentError
 from ...losses import triplet
-from ...models.checks import check_mask
+from ...models.checks import check_mask, check_smallest
 from ...models.style_encoder import RegionEncoder, StyleEncoder
-from ._step import Losses, Step, check_smallest, register
+from ._step import Losses, Step, register
 from ._varied import VariedSettings
 
 

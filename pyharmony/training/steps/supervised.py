@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from ...errors import ArgumentError, DTypeError
 from ...losses import foreground_mse, masked_l1
 from ...models import Model
-from ...models.checks import check_choice, check_image
+from ...models.checks import check_choice, check_image, check_smallest
 from ...models.style_encoder import RegionEncoder, StyleEncoder
 from ...models.unet3plus import UNet3Plus
-from ._step import AdamSettings, Losses, Step, check_least, check_smallest, register
+from ._step import AdamSettings, Losses, Step, check_least, register
 
 
 @dataclass(frozen=True, kw_only=True)
