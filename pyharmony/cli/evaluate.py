@@ -141,7 +141,7 @@ def evaluate(
                 evaluation.write_csv(result, csv)
         if markdown is not None:
             with writing(str(markdown)):
-                _write_text(text, markdown)
+                _temporary.write_text(markdown, text)
         if sheet is not None:
             shown.write(sheet)
     written = [str(path) for path in (csv, markdown, sheet, realism_maps) if path is not None]
@@ -218,13 +218,6 @@ def _told(result: Any) -> dict[str, Any]:
 def _published(evaluation: Any, side: int | None, wanted: bool) -> dict[str, Any]:
     rows = [dataclasses.asdict(row) for row in evaluation.PUBLISHED if row.size == side]
     return {"published": [{key: x for key, x in row.items() if key != "size"} for row in rows]} if wanted else {}
-
-
-def _write_text(text: str, path: Path) -> None:
-    from .. import _temporary
-
-    with _temporary.file(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
 
 
 class _Shown:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .._jobs.failures import Code, Failure, reading, spoken, writing
+from .._jobs.failures import Code, Failure, reading, reading_or_writing, spoken
 from ._command import command
 from ._console import Console, table
 
@@ -83,7 +83,7 @@ def train(
     _catalogue.check_model(dict(settled.model))
     place: Any = device
     folder = output or Path("runs") / str(settled.model["name"])
-    with _shown(console) as tell, _files(folder), spoken(_WORDS):
+    with _shown(console) as tell, reading_or_writing(folder, folder), spoken(_WORDS):
         result = library.train(settled, folder, resume=resume, device=place, on_progress=tell)
     if int(os.environ.get("RANK", "0")):
         return
@@ -136,18 +136,6 @@ _WORDS = (
     (r"\bpass kind, one of", "pass --set data.kind=NAME, one of"),
     (r"\bstep\.dtype='float32'", "--set step.dtype=float32"),
 )
-
-
-@contextlib.contextmanager
-def _files(folder: Path) -> Iterator[None]:
-    """Attributes errors of the system to the written folder where they name it, otherwise to what was read."""
-    try:
-        yield
-    except OSError as error:
-        name = str(error.filename or folder)
-        written = Path(name).absolute().is_relative_to(folder.absolute())
-        with writing(name) if written else reading(name):
-            raise
 
 
 @contextlib.contextmanager

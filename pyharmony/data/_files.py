@@ -174,6 +174,22 @@ def folder_of(path: Any, name: str) -> Path:
     return folder
 
 
+def files_of(source: Any, *suffixes: str) -> list[Path]:
+    """Returns the files with these suffixes in a folder, one file, or several.
+
+    Raises:
+        DataError: there is none.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source)
+        paths = sorted(file for suffix in suffixes for file in path.glob(f"*{suffix}")) if path.is_dir() else [path]
+    else:
+        paths = [Path(each) for each in source]
+    if not paths:
+        raise DataError(f"source: {source}: no {suffixes[0]} file")
+    return paths
+
+
 def inside(root: Path, name: Any, what: str) -> Path:
     """Returns the path of a name from a list, which may not lead out of root; `own_file` follows the links."""
     if not isinstance(name, str) or not is_file_name(name):

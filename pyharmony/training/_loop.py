@@ -185,8 +185,7 @@ def _cut(path: Path, count: int) -> None:
             continue
         if entry.get("step", 0) <= count:
             kept.append(line)
-    with _temporary.file(path) as unfinished:
-        unfinished.write_text("".join(f"{line}\n" for line in kept), "utf-8")
+    _temporary.write_text(path, "".join(f"{line}\n" for line in kept))
 
 
 def rate_factor(share: float, count: int, decay: float, warm_up: int, drops: tuple[float, ...] = ()) -> float:
