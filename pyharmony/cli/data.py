@@ -212,7 +212,7 @@ def shard(
     """Write samples at one size as shards, all or nothing.
 
     Pictures are squashed to a square by a bilinear filter, masks become hard. tar and TFRecord files
-    hold PNG pictures; those of TFRecord are the features copy_paste, bg, mask where there is one, and the name.
+    hold PNG images; those of TFRecord are the features copy_paste, bg, mask where there is one, and the name.
     """
     from .. import data
 

@@ -192,7 +192,7 @@ def _files() -> str:
         write(picture, stream, format=name)
         again = read(stream.getvalue(), name)
         if again.pixels.shape != picture.pixels.shape:
-            raise RuntimeError(f"{name}: a picture comes back as {list(again.pixels.shape)}")
+            raise RuntimeError(f"{name}: an image comes back as {list(again.pixels.shape)}")
     return f"written and read back: {', '.join(_facts.formats())}"
 
 

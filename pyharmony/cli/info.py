@@ -56,7 +56,7 @@ def _shown(found: dict[str, Any]) -> str:
         ["versions", versions],
         ["optional", ", ".join(optional)],
         ["system", found["system"]],
-        ["processor", f"{cpu['name']}, {cpu['cores']} cores, {found['threads']} threads"],
+        ["CPU", f"{cpu['name']}, {cpu['cores']} cores, {found['threads']} threads"],
         ["kernels", f"{', '.join(found['kernels']['cpu'])}; {simd['in_use']} of {', '.join(simd['available'])}"],
         [
             "GPU",

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .._jobs.failures import Code, Failure, reading, reading_or_writing, spoken
-from ._command import command
+from ._command import TorchDevice, command
 from ._console import Console, table
+from ._sources import DataRoot
 
 if TYPE_CHECKING:
     from ..training import Progress
@@ -29,9 +30,7 @@ def train(
         str | None, typer.Argument(metavar="[CONFIG]", help="A TOML file, or the name of a recipe; see --recipes.")
     ] = None,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="A network of `pyharmony models list`.")] = None,
-    data: Annotated[
-        Path | None, typer.Option(metavar="ROOT", help="A folder that `pyharmony data check` knows.")
-    ] = None,
+    data: DataRoot = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="TABLE.KEY=VALUE", help="A setting, such as run.batch=8; may be given again."),
@@ -42,7 +41,7 @@ def train(
     resume: Annotated[
         str | None, typer.Option(metavar="auto|DIR", help="Go on from the run's newest checkpoint, or from this one.")
     ] = None,
-    device: Annotated[str | None, typer.Option(metavar="cpu|cuda", help="[default: a GPU where there is one]")] = None,
+    device: TorchDevice = None,
     recipes: Annotated[bool, typer.Option("--recipes", help="List the recipes and exit.")] = False,
 ) -> None:
     """Train a network.
@@ -96,7 +95,7 @@ def train(
         raise typer.Exit(Code.INTERRUPTED)
     console.result(status="ok", folder=str(folder), weights=best, steps=result.steps, **figures)
     console.note(_summary(best, result))
-    console.note(f"figures and pictures of the run: tensorboard --logdir {folder / 'tensorboard'}")
+    console.note(f"figures and images of the run: tensorboard --logdir {folder / 'tensorboard'}")
 
 
 #: The figures of a run in the order of their report, each with its form.

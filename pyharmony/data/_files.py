@@ -111,7 +111,7 @@ def read_mask(source: Any, role: str = "mask") -> NumpyArray:
         return own(pixels[..., 3])
     grey = own(pixels[..., 0])
     if pixels.shape[2] > 1 and not all(np.array_equal(grey, pixels[..., k]) for k in (1, 2)):
-        raise MaskError(f"{role}: {label(source)}: a colour picture, expected a grey one or one with alpha")
+        raise MaskError(f"{role}: {label(source)}: a colour image, expected a grey one or one with alpha")
     if picture.format == "JPEG":
         grey[grey <= JPEG_NOISE] = 0
         grey[grey >= 255 - JPEG_NOISE] = 255

@@ -150,7 +150,7 @@ class Synthesis(Drawn):
         image = sample.get("target", sample.get("image"))
         if image is None or "mask" not in sample:
             name, there = self.photos.names[index], ", ".join(sample)
-            raise DataError(f"{name}: expected a picture and its mask, there is {there}")
+            raise DataError(f"{name}: expected an image and its mask, there is {there}")
         found = {"name": self.photos.names[index], "target": image, "mask": sample["mask"]}
         return found if self.size is None else resize_sample(found, self.size)
 

@@ -91,7 +91,7 @@ class Varied(Drawn):
         found = dict(self.photos[photo]) | {"name": self.names[index]}
         role = "target" if "target" in found else "image"
         if role not in found:
-            raise DataError(f"{self.names[index]}: expected a picture, there is {', '.join(found)}")
+            raise DataError(f"{self.names[index]}: expected an image, there is {', '.join(found)}")
         if borrows:
             found["mask"] = self._mask(found[role].shape[:2], self.names[index], random)
         if self._reshaped and random.random() < self._reshaped:

@@ -376,9 +376,7 @@ def _check_webp(stream: Any, check: Any) -> None:
                 if name == b"ANMF":
                     frame = stream.read(12)
                     if canvas[0] * canvas[1] > 16 * triple(frame, 6) * triple(frame, 9):
-                        raise _Refuse(
-                            f"is an animation whose first picture is a small part of {canvas[0]} x {canvas[1]}"
-                        )
+                        raise _Refuse(f"is an animation whose first image is a small part of {canvas[0]} x {canvas[1]}")
                     break
                 stream.seek(size + size % 2, os.SEEK_CUR)
     stream.seek(0)

@@ -539,7 +539,7 @@ def _color(color: NumpyArray, source: Space, target: Space, dtype: Any, name: st
             logger.warning("%s: its colours were kept as they are: %s", name, error)
             return to_depth(color, dtype)
     logger.warning(
-        "%s: its colours were kept as they are: a profile with tables of colours is applied to 8-bit pictures only",
+        "%s: its colours were kept as they are: a profile with tables of colours is applied to 8-bit images only",
         name,
     )
     return to_depth(color, dtype)

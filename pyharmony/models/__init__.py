@@ -1,7 +1,7 @@
-"""The networks by name: for harmonising, blending, judging and enlarging pictures.
+"""The networks by name: for harmonising, blending, judging and enlarging images.
 
 `list` names them, `create` makes one, `load` and `save` read and write safetensors, `weights` lists those that come
-with pyharmony, `convert` reads published ones, and `export` writes ONNX. Pictures are [N, 3, H, W] in [-1, 1] unless a
+with pyharmony, `convert` reads published ones, and `export` writes ONNX. Images are [N, 3, H, W] in [-1, 1] unless a
 model says otherwise, masks [N, 1, H, W] in [0, 1]. Needs the extra `torch`.
 """
 

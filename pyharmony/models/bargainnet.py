@@ -75,7 +75,7 @@ class BargainNet(Model):
     """Moves an object to the domain of its background.
 
     Attributes:
-        generator: of pictures.
+        generator: of images.
         encoder: of regions; `encoder(image, mask)` gives codes [N, code].
 
     Shape:

@@ -29,7 +29,7 @@ def with_batch_statistics(model: Model) -> Model:
     if not _norms(getattr(model, "generator", model)):
         norm = getattr(model.config, "norm", None)
         has = f", its norm is {norm!r}" if isinstance(norm, str) else ""
-        raise ArgumentError(f"batch_statistics: {model.name} makes its pictures without batch norms{has}; leave it out")
+        raise ArgumentError(f"batch_statistics: {model.name} makes its images without batch norms{has}; leave it out")
     twin = copy.deepcopy(model, {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())})
     for norm in _norms(twin):
         norm.track_running_stats = False

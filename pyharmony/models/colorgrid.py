@@ -1,9 +1,9 @@
-"""A map of colours instead of a picture: what a small network says of object and background fits any size.
+"""A map of colours instead of an image: what a small network says of object and background fits any size.
 
 The network draws single pixels of the object and of the background, and short rows of pixels across the object's
 contour, from the composite at 256 x 256 pixels. What it finds in each of the three sets, pooled, gives an affine map
 with curves; a second look, at the object as the first map has it, corrects it. `pyharmony.ops.color_grid` applies the
-map to the picture as large as it is. Sources: Qi et al., "PointNet", CVPR 2017, for pooled sets; Guerreiro et al.,
+map to the image as large as it is. Sources: Qi et al., "PointNet", CVPR 2017, for pooled sets; Guerreiro et al.,
 "PCT-Net", CVPR 2023, for harmonising by maps of colours; the rows across the contour and the second look are our own.
 """
 
@@ -151,11 +151,11 @@ class Statistics(nn.Module):
 
 
 class ColorGrid(Model):
-    """From a composite to a map of colours, and to the picture that the map makes of it.
+    """From a composite to a map of colours, and to the image that the map makes of it.
 
     Shape:
         composite [N, 3, H, W] in [0, 1], mask [N, 1, H, W] in [0, 1], sides of at least `view`, to the harmonised
-        picture [N, 3, H, W] in [0, 1], the composite outside the mask.
+        image [N, 3, H, W] in [0, 1], the composite outside the mask.
     """
 
     name = "colorgrid"

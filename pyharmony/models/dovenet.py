@@ -152,7 +152,7 @@ class Plans:
     def _repeated(self, images: int) -> Tensor:
         times, rest = divmod(images, self._mask.shape[0])
         if rest or not times:
-            raise ArgumentError(f"plans: of {self._mask.shape[0]} masks, image has {images} pictures")
+            raise ArgumentError(f"plans: of {self._mask.shape[0]} masks, image holds {images}")
         return self._mask.repeat(times, 1, 1, 1)
 
 
@@ -223,7 +223,7 @@ class DoveNet(Adversarial):
 
     Shape:
         composite [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], sides multiples of `size`, 256 as published,
-        to [N, 3, H, W] in [-1, 1]. `discriminator(image, mask)` gives two scores of each picture of `size` pixels.
+        to [N, 3, H, W] in [-1, 1]. `discriminator(image, mask)` gives two scores of each image of `size` pixels.
     """
 
     name = "dovenet"

@@ -1,4 +1,4 @@
-"""A smaller DoveNet: attention on the skips, and one encoder for the whole picture and its parts.
+"""A smaller DoveNet: attention on the skips, and one encoder for the whole image and its parts.
 
 Source: Cong et al., "DoveNet: Deep Image Harmonization via Domain Verification", CVPR 2020, in the form of a
 TensorFlow system on 224 pixels; the additive attention is that of Oktay et al., "Attention U-Net", MIDL 2018. Where
@@ -175,7 +175,7 @@ register(
     DoveNetLite,
     DoveNetLiteConfig,
     task="harmonize",
-    summary="attention U-Net on 224 pixels against a shared encoder of picture, object and background",
+    summary="attention U-Net on 224 pixels against a shared encoder of image, object and background",
     source="a TensorFlow system on Cong et al., CVPR 2020",
     presets={"small": {"width": 8, "discriminator_widths": (8, 12, 16, 16, 24, 24), "head_width": 32}},
 )

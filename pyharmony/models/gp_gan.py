@@ -1,4 +1,4 @@
-"""GP-GAN: a small picture that fits, from a pasted one or from noise, for the Gaussian-Poisson equation to enlarge.
+"""GP-GAN: a small image that fits, from a pasted one or from noise, for the Gaussian-Poisson equation to enlarge.
 
 Source: Wu et al., "GP-GAN: Towards Realistic High-Resolution Image Blending", ACM MM 2019, and the code published
 with it; the critic and the generator from noise are of Radford et al., ICLR 2016, and Arjovsky et al., ICML 2017.
@@ -152,7 +152,7 @@ class Critic(nn.Module):
 
 
 class GPGan(Adversarial):
-    """The generator of small blended pictures and its critic.
+    """The generator of small blended images and its critic.
 
     Shape:
         composite [N, 3, size, size] in [-1, 1], or z [N, nz] where the configuration is not supervised, to
@@ -224,7 +224,7 @@ def _picture(output: Tensor) -> Picture:
     """Converts [1, 3, H, W] in [-1, 1] to [H, W, 3], clipped to [0, 1]."""
     picture = ((output.detach().float() + 1) / 2).clamp(0, 1)[0].permute(1, 2, 0).cpu().numpy()
     if not np.isfinite(picture).all():
-        raise WeightsError("generator: its picture holds NaN or Inf")
+        raise WeightsError("generator: its image holds NaN or Inf")
     return np.ascontiguousarray(picture)
 
 
@@ -353,7 +353,7 @@ def _convert(state: dict[str, Any]) -> tuple[GPGanConfig, dict[str, Any]]:
         )
         raise WeightsError(f"no generator of GP-GAN: {only}")
     if made[-1].shape[1] != 3:
-        raise WeightsError(f"no generator of GP-GAN: {made[-1].name!r} is its last layer, and gives no picture")
+        raise WeightsError(f"no generator of GP-GAN: {made[-1].name!r} is its last layer, and gives no image")
     supervised = made[0].shape[1] == 3
     halvings = (len(made) - (2 if supervised else 1)) // (2 if supervised else 1)
     if halvings < 1:
@@ -379,7 +379,7 @@ register(
     GPGan,
     GPGanConfig,
     task="blend",
-    summary="a small blended picture from a pasted one, or from noise",
+    summary="a small blended image from a pasted one, or from noise",
     source="Wu et al., ACM MM 2019",
     presets={
         "paper": {},

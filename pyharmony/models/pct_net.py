@@ -1,4 +1,4 @@
-"""PCT-Net: of each pixel of a reduced picture an affine map of colours, enlarged to the picture's own size.
+"""PCT-Net: of each pixel of a reduced image an affine map of colours, enlarged to the image's own size.
 
 Sources: Guerreiro et al., "PCT-Net: Full Resolution Image Harmonization Using Pixel-Wise Color Transformations", CVPR
 2023; its convolutional form is the network of Sofiiuk et al., "Foreground-aware Semantic Representations for Image
@@ -221,9 +221,9 @@ class Patches(nn.Module):
 
 
 class PctNet(Model):
-    """From a composite to an affine map of colours for each pixel, and to the picture that the maps make of it.
+    """From a composite to an affine map of colours for each pixel, and to the image that the maps make of it.
 
-    The network sees the picture at `size` x `size` pixels, by an antialiased bilinear filter. Its map of each of these
+    The network sees the image at `size` x `size` pixels, by an antialiased bilinear filter. Its map of each of these
     pixels is [I | 0] + D, its attention a, and
 
         y = clamp(x + up(a D) [x; 1], 0, 1),
@@ -235,7 +235,7 @@ class PctNet(Model):
     each by itself.
 
     Shape:
-        composite [N, 3, H, W] in [0, 1], mask [N, 1, H, W] in [0, 1], sides of at least 8, to the harmonised picture
+        composite [N, 3, H, W] in [0, 1], mask [N, 1, H, W] in [0, 1], sides of at least 8, to the harmonised image
         [N, 3, H, W] in [0, 1].
     """
 

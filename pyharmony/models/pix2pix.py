@@ -264,7 +264,7 @@ class Discriminator(nn.Module):
 
 
 class Pix2Pix(Adversarial):
-    """A picture from a picture, trained by an adversary and the distance to the target.
+    """An image from an image, trained by an adversary and the distance to the target.
 
     Shape:
         image [N, 3, H, W] in [-1, 1], and mask [N, 1, H, W] in [0, 1] where the configuration has one, to

@@ -161,7 +161,7 @@ class WideResidual(nn.Module):
 
 
 class Pix2PixSelfie(Adversarial):
-    """A picture from a picture and a mask; dropout in training and, with stochastic=True, at inference.
+    """An image from an image and a mask; dropout in training and, with stochastic=True, at inference.
 
     Shape:
         image [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1] to [N, 3, H, W] in [-1, 1].

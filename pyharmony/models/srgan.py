@@ -1,4 +1,4 @@
-"""SRGAN: a picture twice or four times as large.
+"""SRGAN: an image twice or four times as large.
 
 Source: Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network", CVPR
 2017, in the form that a system for harmonisation ended with: five residual blocks, and a PReLU after the convolution
@@ -108,7 +108,7 @@ class Discriminator(nn.Module):
 
 
 class Srgan(Adversarial):
-    """A picture `scale` times as large.
+    """An image `scale` times as large.
 
     Shape:
         image [N, 3, H, W] in [0, 1] to [N, 3, scale * H, scale * W] in [0, 1]. `discriminator(image)` gives logits.
@@ -128,7 +128,7 @@ register(
     Srgan,
     SrganConfig,
     task="upscale",
-    summary="a picture two or four times as large",
+    summary="an image two or four times as large",
     source="Ledig et al., CVPR 2017, with five blocks",
     presets={"x2": {"scale": 2}, "x4": {}, "small": {"width": 16, "blocks": 2, "discriminator_width": 8}},
 )

@@ -1,7 +1,7 @@
 """U-Net 3+: every decoder node sees every scale.
 
 Source: Huang et al., "UNet 3+: A Full-Scale Connected UNet for Medical Image Segmentation", ICASSP 2020, without its
-classification; here it paints a picture, and tanh after each head, which the source has no need of, keeps it in
+classification; here it paints an image, and tanh after each head, which the source has no need of, keeps it in
 [-1, 1].
 """
 

@@ -43,8 +43,6 @@ class Processes:
     """The processes of a run, managed by Lightning Fabric: one, or those that torchrun started."""
 
     def __init__(self, device: str | None) -> None:
-        if device not in (None, "cpu", "cuda"):
-            raise ArgumentError(f"device: {device!r}, expected 'cpu' or 'cuda'")
         if device == "cuda" and not torch.cuda.is_available():
             raise DeviceError("device: 'cuda', and torch finds no GPU")
         try:

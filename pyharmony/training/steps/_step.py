@@ -91,6 +91,28 @@ class AdversarialSettings(AdamSettings):
         return adversary(self.adversary)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TranslationSettings(AdversarialSettings):
+    """The settings of a step whose generator makes an image from an image, by an adversary and the target.
+
+    Attributes:
+        l1: the weight of the mean absolute difference of output and target.
+        foreground: the weight of `pyharmony.losses.foreground_mse` of output and target, in which an object counts the
+            same whatever its size; 0: none.
+        gradient_penalty: the weight of `pyharmony.losses.gradient_penalty` on the discriminator; 0: none.
+    """
+
+    lr: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    l1: float = 100.0
+    foreground: float = 0.0
+    gradient_penalty: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_not_negative("l1", "foreground", "gradient_penalty")
+
+
 class Step:
     """One optimisation step of a model, on a batch.
 

@@ -19,17 +19,14 @@ from ...losses import gradient_penalty, masked_l1
 from ...models.checks import check_choice, check_image
 from ...models.dovenet import DoveNet, Scores
 from ...nn.spectral_norm import UPDATES
-from ._step import AdversarialSettings, Losses, Step, foreground_error, register
+from ._step import Losses, Step, TranslationSettings, foreground_error, register
 
 
 @dataclass(frozen=True, kw_only=True)
-class DoveNetSettings(AdversarialSettings):
+class DoveNetSettings(TranslationSettings):
     """The settings of `DoveNetStep`; the values of the preset 'published' are given beside the defaults.
 
     Attributes:
-        l1: the weight of the mean absolute difference of output and target.
-        foreground: the weight of `pyharmony.losses.foreground_mse` of output and target, in which an object counts the
-            same whatever its size; 0: none.
         verification: the weight of the score of the object against the background, for the generator.
         gradient_penalty: the weight of the penalty on the mean of both scores; 0: none. Published: 10.
         spectral_norm_updates: the power iterations: 'step', one before each of the two updates, or 'forward', one for
@@ -40,12 +37,7 @@ class DoveNetSettings(AdversarialSettings):
         judge_target_again: whether the target is scored in the generator's half, unused by any loss. Published: True.
     """
 
-    lr: float = 2e-4
-    betas: tuple[float, float] = (0.5, 0.999)
-    l1: float = 100.0
-    foreground: float = 0.0
     verification: float = 1.0
-    gradient_penalty: float = 0.0
     adversary: str = "hinge"
     spectral_norm_updates: Literal["step", "forward"] = "step"
     judge_together: bool = True
@@ -54,7 +46,7 @@ class DoveNetSettings(AdversarialSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_not_negative("l1", "foreground", "verification", "gradient_penalty")
+        self._check_not_negative("verification")
         check_choice(self.spectral_norm_updates, "spectral_norm_updates", UPDATES)
         self._check_flags("judge_together", "plan_once", "judge_target_again")
 

@@ -15,32 +15,19 @@ from ...errors import ArgumentError
 from ...losses import gradient_penalty, masked_l1
 from ...models import Adversarial
 from ...models.checks import check_smallest
-from ._step import AdversarialSettings, Losses, Step, foreground_error, register
+from ._step import Losses, Step, TranslationSettings, foreground_error, register
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pix2PixSettings(AdversarialSettings):
+class Pix2PixSettings(TranslationSettings):
     """The settings of `Pix2PixStep`; the defaults are those published.
 
     Attributes:
-        l1: the weight of the mean absolute difference of output and target.
-        foreground: the weight of `pyharmony.losses.foreground_mse` of output and target, in which an object counts the
-            same whatever its size; 0: none.
         adversary: the name of the game; 'vanilla', the binary cross entropy of logits, is the
             default of the published code, and 'least_squares' its option lsgan.
         gradient_penalty: the weight of `pyharmony.losses.gradient_penalty` of the discriminator's sums over its map; 0:
             none. A 'wasserstein' game needs it.
     """
-
-    lr: float = 2e-4
-    betas: tuple[float, float] = (0.5, 0.999)
-    l1: float = 100.0
-    foreground: float = 0.0
-    gradient_penalty: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_not_negative("l1", "foreground", "gradient_penalty")
 
 
 @register("pix2pix")
