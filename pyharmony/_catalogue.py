@@ -58,9 +58,7 @@ class Entry:
         Raises:
             ArgumentError: there is no such preset.
         """
-        if preset is not None and preset not in self.presets:
-            known = ", ".join(sorted(self.presets)) or "none"
-            raise ArgumentError(f"preset: {preset!r}, {self.name} has {known}")
+        preset_of(self.name, self.presets, preset)
         return self.variants[preset or ""]
 
 
@@ -95,6 +93,19 @@ def check_name(name: Any, known: Any) -> None:
     """Refuses a name that is not among the known ones."""
     if not isinstance(name, str) or name not in known:
         raise ArgumentError(f"name: {name!r} is no model{hint(name, known)}; there are {', '.join(sorted(known))}")
+
+
+def preset_of(name: str, presets: dict[str, dict[str, Any]], preset: str | None) -> dict[str, Any]:
+    """Returns a copy of the settings that a preset changes; None is no preset.
+
+    Raises:
+        ArgumentError: there is no such preset of the network or step with this name.
+    """
+    if preset is None:
+        return {}
+    if not isinstance(preset, str) or preset not in presets:
+        raise ArgumentError(f"preset: {preset!r}, {name} has {', '.join(sorted(presets)) or 'none'}")
+    return dict(presets[preset])
 
 
 def check_key(key: str, known: Any, name: str) -> None:

@@ -90,7 +90,7 @@ def instead_of_device(message: str, reason: str) -> None:
     """Logs why a call runs on the CPU, once per process and reason."""
     if reason not in _State.said:
         _State.said.add(reason)
-        _logger.warning("%s; running on the processor", message)
+        _logger.warning("%s; running on the CPU", message)
 
 
 def only_on_processor(what: str) -> None:
@@ -99,7 +99,7 @@ def only_on_processor(what: str) -> None:
     Raises:
         DeviceError: `set_device` was told to be strict.
     """
-    message = f"device: 'cuda', but {what} has kernels for the processor only"
+    message = f"device: 'cuda', but {what} has kernels for the CPU only"
     if _State.strict:
         raise DeviceError(message)
     _logger.warning("%s; running there", message)

@@ -168,6 +168,16 @@ def file(target: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(path, place)
 
 
+def write_text(target: str | os.PathLike[str], text: str) -> None:
+    """Writes a whole text file in UTF-8, or nothing.
+
+    Raises:
+        OSError: the file cannot be written; the error names target.
+    """
+    with file(target) as unfinished:
+        unfinished.write_text(text, "utf-8")
+
+
 @contextlib.contextmanager
 def folder(target: str | os.PathLike[str], *, replace: bool = False) -> Iterator[Path]:
     """Yields a new folder to write into; it gets the name of target if the block succeeds.
@@ -194,7 +204,7 @@ def folder(target: str | os.PathLike[str], *, replace: bool = False) -> Iterator
                 _exchange(path, place)
             else:
                 os.rename(path, place)
-            _sync(place.parent)
+            sync_folder(place.parent)
         finally:
             # After an exchange the old folder has the temporary name.
             if os.path.lexists(path):
@@ -215,8 +225,8 @@ def _named(target: Path) -> Iterator[None]:
         raise OSError(error.errno, os.strerror(error.errno), str(target)) from error
 
 
-def _sync(folder: Path) -> None:
-    """Writes a new name to the disk too, where the system lets a folder be opened."""
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Writes a new name in a folder to the disk, where the system lets a folder be opened."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -119,9 +119,11 @@ class WeightsError(PyHarmonyError, RuntimeError):
     """A model's weights are missing, do not match their checksum, or may not be used.
 
     Example:
-        >>> from pyharmony.errors import WeightsError
-        >>> issubclass(WeightsError, RuntimeError)
-        True
+        >>> from pyharmony import models
+        >>> models.load("none.safetensors")
+        Traceback (most recent call last):
+            ...
+        pyharmony.errors.WeightsError: none.safetensors: there is no such file
     """
 
 

@@ -357,7 +357,7 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
         model.guess(blending.generator, np.zeros((32, 64, 3), np.float32))
     with torch.no_grad():
         blending.generator.decoder.last.weight.fill_(float("nan"))
-    with pytest.raises(WeightsError, match="its picture holds NaN or Inf"):
+    with pytest.raises(WeightsError, match="its image holds NaN or Inf"):
         blend.gp_gan(src, dst, mask, at=(45, 45), generator=blending)
 
 

@@ -829,7 +829,7 @@ def test_each_row_of_a_list_is_a_picture() -> None:
     assert np.array_equal(pixels("d.png"), blend.gaussian_poisson(*patch_arrays(), at=(86, 180), color_weight=0.5))
     assert Image.open("b.jpg").format == "JPEG"
     assert found["items"][2]["color_weight"]["path"] == "map.png"
-    assert "wrote 4 pictures" in result.stderr
+    assert "wrote 4 images" in result.stderr
 
 
 def test_rows_may_choose_the_contour() -> None:
@@ -1091,7 +1091,7 @@ def test_an_interrupt_leaves_whole_pictures_and_nothing_else() -> None:
     found = json.loads(stdout)
     assert found["status"] == "interrupted"
     assert len(there) - len(found["items"]) in (0, 1)  # one may be whole and not noted yet
-    assert stderr.splitlines()[-1] == f"error: interrupted; {len(found['items'])} of 400 pictures are written"
+    assert stderr.splitlines()[-1] == f"error: interrupted; {len(found['items'])} of 400 images are written"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -103,7 +103,7 @@ def test_pictures_are_taken_as_they_are(triples: Path) -> None:
 
 def test_tables_are_printed_or_written(triples: Path) -> None:
     printed = call("--data", triples, "--size", "32", "--method", "mkl").stdout
-    assert printed.startswith("# 4 pictures, 32 x 32 pixels")
+    assert printed.startswith("# 4 images, 32 x 32 pixels")
     written = call(
         "--data", triples, "--size", "32", "--method", "mkl", "--markdown", "a.md", "--csv", "a.csv", "--sheet", "a.png"
     )
@@ -169,7 +169,7 @@ def test_batch_statistics_are_of_the_networks(triples: Path, weights: dict[str, 
     assert figures[0]["pix2pix"]["psnr"]["mean"] == expected.summaries[1].means["psnr"].mean
     for words, says in (
         (("--method", "mkl"), "--batch-statistics needs a --model or a --run"),
-        (("--model", weights["dovenet_lite"]), "dovenet_lite makes its pictures without batch norms"),
+        (("--model", weights["dovenet_lite"]), "dovenet_lite makes its images without batch norms"),
     ):
         assert says in call("--data", triples, *words, "--batch-statistics", code=2).stderr
 
@@ -213,7 +213,7 @@ def test_a_bad_sample_is_named_and_the_rest_measured(triples: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
     result = call("--data", triples, "--size", "32", "--csv", "a.csv", code=5)
     assert "error: target: " in result.stderr and "t1.png is damaged" in result.stderr
-    assert "# 3 pictures, 32 x 32 pixels\n\n1 more could not be evaluated." in result.stdout
+    assert "# 3 images, 32 x 32 pixels\n\n1 more could not be evaluated." in result.stdout
     assert len(Path("a.csv").read_text().splitlines()) == 4
     found = told("--data", triples, "--size", "32", code=5)
     assert found["status"] == "some failed" and [problem["name"] for problem in found["problems"]] == ["t1"]
@@ -260,7 +260,7 @@ def test_a_run_is_measured_on_what_it_held_back(triples: Path, tmp_path: Path) -
     told = call("--run", "run", "--size", "32", "--sheet", "s.png")
     assert "| run |" in told.stdout and Path("s.png").exists()
     count = len(pyharmony.training.held_back("run"))
-    assert 0 < count < 4 and f"# {count} pictures" in told.stdout
+    assert 0 < count < 4 and f"# {count} images" in told.stdout
     assert "expected either --data ROOT or --run DIR" in call("--run", "run", "--data", triples, code=2).stderr
     assert "expected either --data ROOT or --run DIR" in call(code=2).stderr
     assert "--split: the run has chosen" in call("--run", "run", "--split", "test", code=2).stderr
@@ -288,6 +288,6 @@ def test_without_torch_it_measures_what_needs_none(triples: Path) -> None:
     command = [sys.executable, "-c", code, "evaluate", "--data", str(triples), "--size", "32", "--method", "mkl"]
     environment = {"PYTHONPATH": str(Path(pyharmony.__file__).parent.parent), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("# 4 pictures")
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("# 4 images")
     done = subprocess.run([*command, "--model", "dovenet-small"], capture_output=True, text=True, env=environment)
     assert done.returncode == 1 and "torch is missing" in done.stderr and ": pip install 'torch" in done.stderr

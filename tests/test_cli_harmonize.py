@@ -121,7 +121,7 @@ def test_batch_statistics_go_with_networks_that_have_batch_norms(weights: Path) 
     assert (pixels("row.png") == wanted).all()
     for words, says in (
         (("--method", "mkl"), "--batch-statistics: 'mkl' runs no network"),
-        (("--model", weights), "--batch-statistics: dovenet_lite makes its pictures without batch norms"),
+        (("--model", weights), "--batch-statistics: dovenet_lite makes its images without batch norms"),
     ):
         assert says in call(*PASTE, *words, "--batch-statistics", "-o", "no.png", code=2).stderr
         assert not Path("no.png").exists()
@@ -190,9 +190,9 @@ def test_a_dry_run_writes_nothing() -> None:
         ("paste.png small.png -o out.png --method mkl", 3, "mask (small.png): 9 x 9 pixels, expected 80 x 60; masks"),
         ("paste.png paste_mask.png -o out.png --model none.safetensors", 6, "none.safetensors: there is no such file"),
         ("paste.png paste_mask.png -o out.png --method mkl --max-pixels 100", 4, "paste.png has 80 x 60 pixels"),
-        ("folder -o out", 3, "folder: no pictures"),
+        ("folder -o out", 3, "folder: no images"),
         ("folder paste_mask.png -o out", 2, "paste_mask.png: is no folder, and folder is one"),
-        ("folder", 2, "a folder of pictures needs a folder to write to"),
+        ("folder", 2, "a folder of images needs a folder to write to"),
         ("lonely -o out --method mkl", 3, "has no mask, expected a_mask.png beside it"),
         ("lonely folder -o out --method mkl", 3, "has no mask, expected one called a in folder"),
     ],
@@ -292,7 +292,7 @@ def test_a_folder_is_harmonised_into_a_folder(form: str) -> None:
     for name in "ab":
         found = pyharmony.harmonize(pixels(images / f"{name}.png"), pixels(masks / f"{name}{suffix}.png"), method="mkl")
         assert (pixels(f"out/{name}.png") == found).all()
-    assert "wrote 2 pictures" in result.stderr
+    assert "wrote 2 images" in result.stderr
     assert "already exists and 1 more" in call(*words, "-o", "out", "--method", "mkl", code=2).stderr
     call(*words, "-o", "out", "--method", "mkl", "--overwrite")
     call(*words, "-o", "jpegs", "--method", "mkl", "--format", "jpeg")
@@ -311,7 +311,7 @@ def test_a_picture_that_fails_takes_no_other_along() -> None:
     Path("in/a.png").write_bytes(b"no picture")
     result = call("in", "-o", "out", "--method", "mkl", code=5)
     assert [path.name for path in Path("out").iterdir()] == ["b.png"]
-    assert "error: a.png: image (in/a.png)" in result.stderr and "error: 1 of 2 pictures failed" in result.stderr
+    assert "error: a.png: image (in/a.png)" in result.stderr and "error: 1 of 2 images failed" in result.stderr
 
 
 def test_an_output_may_be_no_input() -> None:

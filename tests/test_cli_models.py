@@ -74,7 +74,7 @@ def test_a_file_is_shown_by_another_command(weights: Path) -> None:
 
 def test_figures_have_no_more_digits_than_they_are_worth() -> None:
     shown = call("show", "colorgrid").stdout
-    rows = [line for line in shown.splitlines() if " pictures" in line and ":" in line]
+    rows = [line for line in shown.splitlines() if " images" in line and ":" in line]
     assert rows and not [line for line in rows if re.search(r"\d\.\d{3}|\d{3}\.\d", line.partition(":")[0])]
 
 

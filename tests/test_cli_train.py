@@ -74,7 +74,7 @@ def test_a_network_is_trained_and_gone_on_with(folder: Path) -> None:
         r"\d+\.\d\d dB (beyond|short of) the composite, fMSE \d+\.\d, best at step 4$",
         summary,
     )
-    assert board == f"figures and pictures of the run: tensorboard --logdir {folder / 'run' / 'tensorboard'}"
+    assert board == f"figures and images of the run: tensorboard --logdir {folder / 'run' / 'tensorboard'}"
     assert models.load(folder / "run" / "best.safetensors").name == "unet3plus"
     holds = f"error: --output: {folder / 'run'} holds a run; --resume auto goes on with it, or give another folder"
     assert holds in call(*given, code=2).stderr

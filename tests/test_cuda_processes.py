@@ -232,7 +232,7 @@ def test_a_device_that_the_build_has_no_code_for_is_left_alone(
         assert not pyharmony.has_cuda() and _native.cuda_status() == NO_CODE
         assert np.array_equal(CALLS[name](arrays, device="cuda"), expected)
         assert [record.getMessage() for record in caplog.records] == [
-            f"device: 'cuda' cannot be used: {NO_CODE}; running on the processor"
+            f"device: 'cuda' cannot be used: {NO_CODE}; running on the CPU"
         ]
 
 
@@ -278,7 +278,7 @@ def test_a_device_that_nobody_asked_for_and_that_fails_is_replaced_by_the_proces
             found, info = CALLS[name](arrays, device="auto", return_info=True, **into)
             assert info.device == "cpu" and np.array_equal(found, expected)
     said = [record.getMessage() for record in caplog.records]
-    assert len(said) == 1 and said[0].endswith("; running on the processor")
+    assert len(said) == 1 and said[0].endswith("; running on the CPU")
     assert {"memory": "memory of the device", "launch": "busy"}[kind] in said[0]
     use(Failing(emulator_module, failure, launches))
     with pytest.raises(error):

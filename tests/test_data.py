@@ -162,7 +162,7 @@ def test_masks_of_any_kind_are_read(triples: Path, mask: np.ndarray, expected: n
 
 @pytest.mark.parametrize(
     ("mask", "says"),
-    [(disc() // 255, "1 is its largest value"), (picture(0), "a colour picture")],
+    [(disc() // 255, "1 is its largest value"), (picture(0), "a colour image")],
     ids=["ones", "colour"],
 )
 def test_masks_that_say_nothing_are_refused(triples: Path, mask: np.ndarray, says: str) -> None:
@@ -546,7 +546,7 @@ def test_boxes_that_are_none_are_refused(scenes: Path, line: str, error: type[Ex
 def test_a_box_beyond_its_picture_is_named(scenes: Path) -> None:
     (scenes / "boxes.txt").write_text("00000064:0,0,25,32")
     assert len(data.AlignedScenes(scenes, scenes / "boxes.txt").check()) == 3
-    with pytest.raises(errors.ArgumentError, match="no scene has two pictures"):
+    with pytest.raises(errors.ArgumentError, match="no scene has two images"):
         data.AlignedScenes(put(scenes / "few" / "one" / "a.png", picture(0)).parent.parent).pairs(3)
 
 
@@ -748,7 +748,7 @@ def test_shards_are_written_at_once_or_not_at_all(tmp_path: Path) -> None:
     for bad, says in (
         ([], "no sample to write"),
         ([given_[0], {"name": "x", "image": given_[0]["target"]}], "x: it has image, expected composite, target, mask"),
-        ([{"name": "y"}], "y: it has no picture"),
+        ([{"name": "y"}], "y: it has no image"),
         ([{"name": "z", "image": np.zeros((16, 16), np.uint8)}], r"z: image: shape \[16, 16\], expected \[H, W, 3\]"),
     ):
         with pytest.raises(errors.ShapeError, match=says):

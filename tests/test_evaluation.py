@@ -221,7 +221,7 @@ def test_a_table_of_all_rows_is_written_at_once(tmp_path: Path) -> None:
 def test_a_report_has_all_its_tables() -> None:
     found = evaluation.evaluate(Samples(bad=2), {"lighter": lighter}, size=256, errors="skip")
     lines = evaluation.markdown(found).splitlines()
-    assert lines[0] == "# 5 pictures, 256 x 256 pixels"
+    assert lines[0] == "# 5 images, 256 x 256 pixels"
     assert "1 more could not be evaluated." in lines
     assert "|  | MSE | PSNR | fMSE | fPSNR | SSIM | fSSIM | seam error |" in lines
     assert "|  | all (5) | 0-5 % (2) | 5-15 % (2) | 15-100 % (1) |" in lines
@@ -338,8 +338,8 @@ def test_batch_norms_take_the_statistics_of_each_picture(models: Any, tmp_path: 
 def test_a_model_without_batch_norms_has_no_statistics_of_them(models: Any) -> None:
     for name, config, says in (
         ("dovenet", {"width": 2, "discriminator_width": 2}, "without batch norms, its norm is 'instance'"),
-        ("colorgrid", {}, "colorgrid makes its pictures without batch norms; leave it out"),
-        ("dovenet_lite", {"width": 4}, "dovenet_lite makes its pictures without batch norms; leave it out"),
+        ("colorgrid", {}, "colorgrid makes its images without batch norms; leave it out"),
+        ("dovenet_lite", {"width": 4}, "dovenet_lite makes its images without batch norms; leave it out"),
     ):
         with pytest.raises(errors.ArgumentError, match=f"batch_statistics: .*{says}"):
             evaluation.harmonizer(models.create(name, **config), batch_statistics=True)
@@ -398,7 +398,7 @@ def test_at_another_size_the_change_is_a_colour_map(models: Any) -> None:
 def test_what_a_network_does_not_do_is_refused(models: Any, tmp_path: Path) -> None:
     with pytest.raises(errors.ArgumentError, match="realism_cnn does not harmonize; expected one of attention_unet"):
         evaluation.harmonizer(models.create("realism_cnn", "small"))
-    with pytest.raises(errors.ArgumentError, match="attention_unet judges no pictures"):
+    with pytest.raises(errors.ArgumentError, match="attention_unet judges no images"):
         evaluation.judge(models.create("attention_unet", width=4))
     with pytest.raises(errors.ArgumentError, match="device: 'tpu'"):
         evaluation.harmonizer(models.create("dovenet_lite", width=4), device="tpu")
@@ -449,11 +449,12 @@ def test_patches_are_judged_beside_what_was_given(models: Any) -> None:
 
 
 def test_training_measures_by_the_same_definition(models: Any) -> None:
-    from pyharmony.training import _evaluate
+    from pyharmony.training import _batches, _evaluate
 
     samples = data.Resized(Samples(3), 256)
     model = models.create("dovenet_lite", width=4).eval()
-    figures, _ = _evaluate.evaluate(model, ("composite", "mask", "target"), 0.0, samples, 256, 1)
+    prepared = _batches.Prepared(samples, ("composite", "mask", "target"), 256, 0.0)
+    figures, _ = _evaluate.evaluate(model, prepared)
     found = evaluation.evaluate(samples, {"net": evaluation.harmonizer(model, device="cpu")}, size=256)
     every = {s.method: s for s in found.summaries if s.group == "all"}
     for key in ("mse", "psnr", "fmse", "ssim"):

@@ -948,7 +948,7 @@ def test_the_statistics_of_what_has_no_batch_norm_are_refused(models: Any) -> No
     image, mask = composite(64, 80)
     for method, says in (
         ("mkl", "'mkl' runs no network"),
-        ("auto", "colorgrid makes its pictures without batch norms"),
+        ("auto", "colorgrid makes its images without batch norms"),
         (models.create("dovenet", width=2, discriminator_width=2), "its norm is 'instance'"),
     ):
         with pytest.raises(errors.ArgumentError, match=f"batch_statistics: .*{says}"):

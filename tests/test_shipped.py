@@ -167,7 +167,7 @@ def test_the_command_line_shows_them(folder: Path) -> None:
     assert call("models", "list").stdout.splitlines()[-1].split()[:5] == ["tiny", "blend", "weights", "of", "gp_gan,"]
     assert [w["name"] for w in json.loads(call("models", "list", "--json").stdout)["weights"]] == ["tiny"]
     shown = call("models", "show", "tiny").stdout
-    assert "MSE 2.50 (2.00 to 3.00): squares, 3 pictures" in shown and "docs/models/gp_gan.md" in shown
+    assert "MSE 2.50 (2.00 to 3.00): squares, 3 images" in shown and "docs/models/gp_gan.md" in shown
     told = json.loads(call("models", "show", "tiny", "--json").stdout)
     assert told["path"] == str(folder / "tiny.safetensors") and told["commands"] == ["pyharmony train gp_gan"]
     assert told["sha256"] in call("models", "verify").stdout

@@ -195,7 +195,7 @@ def test_what_is_wrong_with_synthesis_is_told() -> None:
     scenes = data.CopyPaste(Scenes())
     without = data.Subset(scenes, [0])
     without._load = lambda index: {"name": "a"}  # type: ignore[method-assign]
-    with pytest.raises(errors.DataError, match="expected a picture and its mask, there is name"):
+    with pytest.raises(errors.DataError, match="expected an image and its mask, there is name"):
         data.Synthesis(without, ["retouch"])[0]
 
 

@@ -469,7 +469,7 @@ def test_a_step_is_captured_on_a_gpu_alone(name: str) -> None:
     ("name", "settings", "says"),
     [
         ("pix2pix", {"adversry": "hinge"}, "adversry: Pix2PixStep has no such setting; did you mean 'adversary'"),
-        ("pix2pix", {"preset": "fast"}, "preset: 'fast', Pix2PixStep has 'published', 'wgan_gp'"),
+        ("pix2pix", {"preset": "fast"}, "preset: 'fast', Pix2PixStep has published, wgan_gp"),
         ("pix2pix", {"gradient_penalty": -1.0}, "gradient_penalty: -1.0, expected at least 0"),
         ("pix2pix", {"foreground": -1.0}, "foreground: -1.0, expected at least 0"),
         ("pix2pix", {"adversary": "chess"}, "'chess', expected one of 'hinge'"),

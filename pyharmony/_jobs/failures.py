@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
+from pathlib import Path
 
 
 class Code(IntEnum):
@@ -33,21 +34,30 @@ class Failure(Exception):
 
 
 @contextlib.contextmanager
-def reading(name: str) -> Iterator[None]:
-    """Turns errors of the system into failures of the input called name."""
+def reading(name: str, code: Code = Code.INPUT, before: str = "") -> Iterator[None]:
+    """Turns errors of the system into failures of the input called name; before precedes the reason."""
     try:
         yield
     except OSError as error:
-        raise Failure(f"{name}: {_reason(error)}", Code.INPUT, type(error).__name__) from error
+        reason = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
+        message = f"{name}: {before}{reason[:1].lower()}{reason[1:]}"
+        raise Failure(message, code, type(error).__name__) from error
+
+
+def writing(name: str) -> contextlib.AbstractContextManager[None]:
+    """Turns errors of the system into failures of the output called name."""
+    return reading(name, Code.UNEXPECTED, "cannot be written: ")
 
 
 @contextlib.contextmanager
-def writing(name: str) -> Iterator[None]:
-    """Turns errors of the system into failures of the output called name."""
+def reading_or_writing(source: Path, output: Path) -> Iterator[None]:
+    """Attributes errors of the system to the written folder where they name it, otherwise to what is read."""
     try:
         yield
     except OSError as error:
-        raise Failure(f"{name}: cannot be written: {_reason(error)}", Code.UNEXPECTED, type(error).__name__) from error
+        name = str(error.filename or source)
+        with writing(name) if Path(name).absolute().is_relative_to(output.absolute()) else reading(name):
+            raise
 
 
 @contextlib.contextmanager
@@ -65,11 +75,6 @@ def spoken(words: Iterable[tuple[str, str]]) -> Iterator[None]:
         raise Failure(text, failure.code, failure.kind) from error
 
 
-def _reason(error: OSError) -> str:
-    reason = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
-    return reason[:1].lower() + reason[1:]
-
-
 def as_failure(error: BaseException) -> Failure:
     """Returns any error as the failure that the user reads."""
     from .. import errors
@@ -79,18 +84,18 @@ def as_failure(error: BaseException) -> Failure:
     kind, message = type(error).__name__, str(error)
     if isinstance(error, errors.ImageTooLarge | MemoryError):
         return Failure(message or "the memory that this needs could not be had", Code.RESOURCES, kind)
-    if isinstance(error, errors.WeightsError):
-        return Failure(message, Code.WEIGHTS, kind)
-    if isinstance(error, errors.DeviceError):
-        return Failure(message, Code.DEVICE, kind)
-    if isinstance(error, errors.ArgumentError):
-        return Failure(message, Code.USAGE, kind)
     if isinstance(error, errors.NativeError):
         return Failure(f"{message}; `pyharmony doctor` says more", Code.UNEXPECTED, kind)
-    if isinstance(error, errors.PyHarmonyError):
-        return Failure(message, Code.INPUT, kind)
-    if isinstance(error, ImportError):  # its message says what to install
-        return Failure(message, Code.UNEXPECTED, kind)
+    codes = {
+        errors.WeightsError: Code.WEIGHTS,
+        errors.DeviceError: Code.DEVICE,
+        errors.ArgumentError: Code.USAGE,
+        errors.PyHarmonyError: Code.INPUT,
+        ImportError: Code.UNEXPECTED,  # its message says what to install
+    }
+    for known, code in codes.items():
+        if isinstance(error, known):
+            return Failure(message, code, kind)
     if isinstance(error, KeyboardInterrupt):
         return Failure("interrupted; nothing was written", Code.INTERRUPTED, kind)
     return Failure(f"unexpected {kind}: {message}; --debug shows where", Code.UNEXPECTED, kind)

@@ -147,7 +147,7 @@ def folder_of(request: Request, folder: Path, masks: str | None) -> list[tuple[s
         Failure: an image has no mask, an output is an input or already exists, or a folder is missing.
     """
     if request.output in (None, STREAM):
-        raise Failure("a folder of pictures needs a folder to write to: -o OUT", Code.USAGE)
+        raise Failure("a folder of images needs a folder to write to: -o OUT", Code.USAGE)
     out = Path(str(request.output))
     beside = False
     if masks is not None:
@@ -165,7 +165,7 @@ def folder_of(request: Request, folder: Path, masks: str | None) -> list[tuple[s
     else:
         found, of_stem = _images(folder), {path.stem: path for path in _images(others)}
     if not found:
-        raise Failure(f"{folder}: no pictures; expected some of {', '.join(_SUFFIXES)}", Code.INPUT)
+        raise Failure(f"{folder}: no images; expected some of {', '.join(_SUFFIXES)}", Code.INPUT)
     tasks = []
     written: dict[Path, Path] = {}
     for path in found:

@@ -126,7 +126,7 @@ _EDITS = ("texture-flattening", "illumination-change", "detail-boost", "inpaint"
 _GAUSSIAN, _SOLVED = ("gaussian-poisson", "gp-gan"), ("gaussian-poisson", "poisson", "gp-gan")
 
 _COLOR_WEIGHT_SCALE = Option(
-    "color_weight_scale", float, "What white is in the map of --color-weight.", "1",
+    "color_weight_scale", float, "The value of white in the map of --color-weight.", "1",
     metavar="F", low=0, argument=False,
 )  # fmt: skip
 _TOLERANCE = "by depth, 0.25 at 8 bits"
@@ -135,16 +135,19 @@ _FILE_OPTIONS = (
         "format", str, "The format of OUT: jpeg, png, webp, tiff, bmp, avif.", "by its name",
         metavar="NAME", argument=False,
     ),
-    Option("quality", int, "Of JPEG, WebP and AVIF.", "95", metavar="1..100", low=1, high=100, argument=False),
-    Option("keep_gps", bool, "Keep where the picture was taken in the metadata.", argument=False),
+    Option(
+        "quality", int, "The quality of JPEG, WebP and AVIF.", "95",
+        metavar="1..100", low=1, high=100, argument=False,
+    ),
+    Option("keep_gps", bool, "Keep in the metadata where the image was taken.", argument=False),
 )  # fmt: skip
 
 BLEND = Kind(
     command="blend",
     inputs={
-        "src": "The picture to put in; its alpha multiplies the mask.",
-        "dst": "The picture that it goes into, whose kind the result has.",
-        "mask": "A grey picture of SRC's size, white inside, soft at will.",
+        "src": "The image to put in; its alpha multiplies the mask.",
+        "dst": "The image that it goes into, whose kind the result has.",
+        "mask": "A grey image of SRC's size, white inside, soft at will.",
     },
     primary="dst",
     modes=_BLENDS,
@@ -155,14 +158,14 @@ BLEND = Kind(
             metavar="X,Y",
         ),
         Option("scale", float, "The factor of SRC's size; its first pixel stays at X,Y.", "1", metavar="F", low=0),
-        Option("gradients", _GRADIENTS, "the edges of which picture.", "source", ("poisson",)),
+        Option("gradients", _GRADIENTS, "the image whose edges count.", "source", ("poisson",)),
         Option(
             "contour", _CONTOURS, "how much of SRC's edges counts across a hard contour of MASK.", "half",
             ("poisson",),
         ),
         Option(
             "color_weight", str,
-            "how far colours are kept, at least 0; a number, or a grey picture of DST's size, black 0 and white 1.",
+            "how far colours are kept, at least 0; a number, or a grey image of DST's size, black 0 and white 1.",
             "0 for poisson, else 1", _SOLVED, "W|MAP",
         ),
         _COLOR_WEIGHT_SCALE,
@@ -188,7 +191,7 @@ BLEND = Kind(
             ("gp-gan",), off="--unsupervised",
         ),
         Option("nz", int, "length of the noise.", "that of FILE", ("gp-gan",), "N", 1),
-        Option("n_iteration", int, "of the search, at most.", "1000", ("gp-gan",), "N", 1),
+        Option("n_iteration", int, "the most iterations of the search.", "1000", ("gp-gan",), "N", 1),
         Option("seed", int, "where the search starts.", "0", ("gp-gan",), "N", 0),
         Option("feather", float, "the width of a ramp inside the contour.", "0", ("alpha",), "PIXELS", 0),
         Option("levels", int, "how often to halve.", "by size", ("laplacian",), "N", 0, 16),
@@ -218,7 +221,7 @@ BLEND = Kind(
 )  # fmt: skip
 EDIT = Kind(
     command="edit",
-    inputs={"image": "The picture.", "mask": "A grey picture of its size, white where to work; none: all."},
+    inputs={"image": "The image.", "mask": "A grey image of its size, white where to work; none: all."},
     primary="image",
     modes=_EDITS,
     options=(
@@ -231,7 +234,7 @@ EDIT = Kind(
         Option("beta", float, "how far to even out.", "0.4", ("illumination-change",), "B", 0, 2),
         Option("gain", float, "the factor of details.", "1.5", ("detail-boost",), "F", 0),
         Option(
-            "color_weight", str, "how far colours are kept; a number or a grey picture of IMAGE's size.", "0.05",
+            "color_weight", str, "how far colours are kept; a number or a grey image of IMAGE's size.", "0.05",
             ("detail-boost",), "W|MAP",
         ),
         _COLOR_WEIGHT_SCALE,
@@ -242,8 +245,8 @@ EDIT = Kind(
 HARMONIZE = Kind(
     command="harmonize",
     inputs={
-        "image": "The picture with the object in it, or a folder of them.",
-        "mask": "A grey picture of its size, white on the object; of a folder, a folder.",
+        "image": "The image with the object in it, or a folder of them.",
+        "mask": "A grey image of its size, white on the object; of a folder, a folder.",
     },
     primary="image",
     modes=_METHODS,
@@ -263,13 +266,13 @@ HARMONIZE = Kind(
         Option("strength", float, "How far colours go.", "1", metavar="0..1", low=0, high=1),
         Option(
             "guard", bool,
-            "Leave a picture as it is where the answer cannot be trusted, and make little of what a network is not "
+            "Leave an image as it is where the answer cannot be trusted, and make little of what a network is not "
             "sure of.",
             "guard", off="--no-guard",
         ),
         Option(
             "batch_statistics", bool,
-            "Of a network: batch norms take the statistics of the picture, as published tests run.",
+            "With a network: batch norms take the statistics of the image, as published tests run.",
         ),
         *_FILE_OPTIONS,
     ),

@@ -142,7 +142,7 @@ def task_of(kind: Kind, inputs: Mapping[str, str | None], out: str, options: Map
     if "at" in given:
         arguments["at"] = _position(given["at"])
     if mode == "inpaint" and "mask" not in files:
-        raise Failure("--mode inpaint needs MASK, white where the picture is to be filled", Code.USAGE)
+        raise Failure("--mode inpaint needs MASK, white where the image is to be filled", Code.USAGE)
     base = arguments.get("base")
     if base == "membrane":
         del arguments["base"]

@@ -27,7 +27,7 @@ class WholeSummaries(TyperGroup):
 app = typer.Typer(
     name="pyharmony",
     cls=WholeSummaries,
-    help="Put a part of one picture into another so that it belongs there.",
+    help="Put a part of one image into another so that it belongs there.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -21,6 +21,10 @@ _SPOKEN = {
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it already exists.")]
 
+TorchDevice = Annotated[
+    str | None, typer.Option("--device", metavar="cpu|cuda", help="[default: a GPU where there is one]")
+]
+
 
 def parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

@@ -26,11 +26,11 @@ def make(request: Request, table: str | None, console: Console) -> None:
         _make_one(request, console)
         return
     if any(path is not None for path in request.inputs.values()):
-        raise Failure("the pictures come from the list; give the one or the other", Code.USAGE)
+        raise Failure("the images come from the list; give the one or the other", Code.USAGE)
     if request.options.get("save_mask") is not None:
         raise Failure("--save-mask has room for one mask; in a list it is a column", Code.USAGE)
     if request.output == STREAM:
-        raise Failure("-o - has room for one picture; with --list it is a folder", Code.USAGE)
+        raise Failure("-o - has room for one image; with --list it is a folder", Code.USAGE)
     rows = rows_of(table, request, getattr(sys.stdin, "buffer", None))
     make_all([({"line": line}, task) for line, task in rows], request, console)
 
@@ -75,7 +75,7 @@ def _check_stdout(console: Console) -> None:
     if sys.stdout is None:
         raise Failure("-o - needs a stdout, and it is closed", Code.USAGE)
     if sys.stdout.isatty():
-        raise Failure("-o - would write a picture to the terminal; redirect stdout", Code.USAGE)
+        raise Failure("-o - would write an image to the terminal; redirect stdout", Code.USAGE)
 
 
 def _size(task: Task) -> float:
@@ -141,11 +141,11 @@ def make_all(tasks: list[tuple[dict[str, Any], Task]], request: Request, console
                 advance()
     except KeyboardInterrupt:
         finish("interrupted")
-        done = f"{len(items) - failed} of {len(tasks)} pictures are written"
+        done = f"{len(items) - failed} of {len(tasks)} images are written"
         raise Failure(f"interrupted; {done}", Code.INTERRUPTED) from None
     finish("some failed" if failed else "ok")
     if failed:
-        what = "rows" if "line" in tasks[0][0] else "pictures"
+        what = "rows" if "line" in tasks[0][0] else "images"
         raise Failure(f"{failed} of {len(tasks)} {what} failed", Code.SOME_FAILED)
     seconds = time.perf_counter() - start
-    console.note(f"{'would write' if request.dry_run else 'wrote'} {len(tasks)} pictures, {seconds:.2f} s")
+    console.note(f"{'would write' if request.dry_run else 'wrote'} {len(tasks)} images, {seconds:.2f} s")

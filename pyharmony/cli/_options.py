@@ -32,7 +32,7 @@ class Run:
     """The options of a run that do not belong to one image."""
 
     max_pixels: Annotated[
-        str | None, typer.Option(metavar="N", help="Refuse larger pictures unread; 64M is 64 million.  [default: 256M]")
+        str | None, typer.Option(metavar="N", help="Refuse larger images unread; 64M is 64 million.  [default: 256M]")
     ] = None
     overwrite: Overwrite = False
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do everything but write.")] = False

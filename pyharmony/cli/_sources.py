@@ -24,6 +24,14 @@ class Kind(str, Enum):
     scenes = "scenes"
 
 
+DataRoot = Annotated[
+    Path | None, typer.Option("--data", metavar="ROOT", help="A folder that `pyharmony data check` knows.")
+]
+Split = Annotated[
+    str | None, typer.Option("--split", metavar="NAME", help="Only this split of iHarmony4 or a manifest.")
+]
+
+
 @dataclass(frozen=True)
 class Coco:
     """The options of COCO's annotations."""
@@ -31,13 +39,14 @@ class Coco:
     annotations: Annotated[
         Path | None, typer.Option("--annotations", metavar="FILE", help="COCO's JSON; PATH has its photographs.")
     ] = None
-    category: Annotated[str, typer.Option("--category", metavar="NAME", help="Of COCO: what instances are of.")] = (
-        "person"
-    )
+    category: Annotated[
+        str, typer.Option("--category", metavar="NAME", help="COCO: the category of the instances.")
+    ] = "person"
     min_share: Annotated[
-        float, typer.Option("--min-share", metavar="F", min=0, max=1, help="Of COCO: of a photograph's area, at least.")
+        float,
+        typer.Option("--min-share", metavar="F", min=0, max=1, help="COCO: the least share of a photograph's area."),
     ] = 0.0
-    max_share: Annotated[float, typer.Option("--max-share", metavar="F", min=0, max=1, help="The same, at most.")] = 1.0
+    max_share: Annotated[float, typer.Option("--max-share", metavar="F", min=0, max=1, help="COCO: the largest.")] = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +56,12 @@ class Source:
     kind: Annotated[
         Kind | None, typer.Option("--kind", help="How it is laid out.  [default: found out by its files]")
     ] = None
-    split: Annotated[
-        str | None, typer.Option("--split", metavar="NAME", help="Only this split of iHarmony4 or a manifest.")
-    ] = None
+    split: Split = None
     coco: Coco
     boxes: Annotated[
         Path | None,
         typer.Option(
-            "--boxes", metavar="FILE", help="Of scenes: lines of scene:top,left,bottom,right; others are left out."
+            "--boxes", metavar="FILE", help="Scenes: lines of scene:top,left,bottom,right; others are left out."
         ),
     ] = None
 

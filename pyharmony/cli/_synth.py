@@ -33,8 +33,8 @@ class Shape(str, Enum):
 Output = Annotated[
     Path, typer.Option("--output", "-o", metavar="OUT", help="The folder to write: composite, mask and target.")
 ]
-FormOption = Annotated[Form, typer.Option("--form", help="Files of the pictures; masks are PNG.")]
-Quality = Annotated[int, typer.Option("--quality", metavar="1..100", min=1, max=100, help="Of JPEG.")]
+FormOption = Annotated[Form, typer.Option("--form", help="Files of the images; masks are PNG.")]
+Quality = Annotated[int, typer.Option("--quality", metavar="1..100", min=1, max=100, help="The quality of JPEG.")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another one draws everything anew.")]
 Sheet = Annotated[Path | None, typer.Option("--sheet", metavar="FILE", help="Write a contact sheet of eight.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT where an earlier run wrote it, and FILE.")]
@@ -131,7 +131,7 @@ def synth(
 @command("data.crop")
 def crop(
     console: Console,
-    path: Annotated[Path, typer.Argument(metavar="ROOT", help="Scenes: a folder of aligned pictures each.")],
+    path: Annotated[Path, typer.Argument(metavar="ROOT", help="Scenes: a folder of aligned images each.")],
     output: Output,
     boxes: Annotated[
         Path | None,
@@ -140,7 +140,9 @@ def crop(
     max_images: Annotated[int, typer.Option(metavar="N", min=1, help="How many pairs are drawn.")] = 1000,
     load_size: Annotated[int, typer.Option(metavar="N", min=8, help="The smaller side before the crop.")] = 64,
     crop_size: Annotated[int, typer.Option(metavar="N", min=8, help="Sides of what is cropped.")] = 64,
-    ratio: Annotated[float, typer.Option(metavar="F", min=0.01, max=1, help="Of the pasted part's side.")] = 0.5,
+    ratio: Annotated[
+        float, typer.Option(metavar="F", min=0.01, max=1, help="The side of the pasted part, over that of the crop.")
+    ] = 0.5,
     mask: Annotated[Shape, typer.Option(help="The part: a square in the middle, or a free shape somewhere.")] = (
         Shape.square
     ),
@@ -151,9 +153,9 @@ def crop(
     threads: Threads = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make pairs as GP-GAN is trained on: a part of one picture of a scene pasted into another.
+    """Make pairs as GP-GAN is trained on: a part of one image of a scene pasted into another.
 
-    OUT is written as a whole or not at all. Pictures that cannot be read are named and left out; it ends with 5 then.
+    OUT is written as a whole or not at all. Images that cannot be read are named and left out; it ends with 5 then.
     """
     from .. import data
 

@@ -157,7 +157,7 @@ def _shown(rows: list[dict[str, Any]], threads: int, rounds: int) -> str:
         errors = ["" if row[f"error_{kind}"] is None else f"{row[f'error_{kind}']:.3g}" for kind in ("median", "max")]
         times = [f"{row['wall_ms']:.1f}", f"{row['cpu_ms']:.1f}", f"{row['ratio']:.2f}"]
         cells.append([row["op"], row["size"], row["name"], *times, *errors])
-    how = f"medians of {rounds}, {threads} threads, {simd_level()}; pictures of three 8-bit channels"
+    how = f"medians of {rounds}, {threads} threads, {simd_level()}; images of three 8-bit channels"
     return f"{_facts.processor()}: {how}\n\n{table(cells)}"
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .._jobs.failures import Code, Failure, reading, writing
+from .._jobs.failures import Code, Failure, reading_or_writing, writing
 from .._jobs.task import check_new
 from . import _synth
 from ._command import Overwrite, command
@@ -180,17 +178,6 @@ def split_command(
     console.note(f"{output}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
 
 
-@contextlib.contextmanager
-def _told_apart(source: Path, output: Path) -> Iterator[None]:
-    """Attributes errors of the system to what is written where they name it, otherwise to what is read."""
-    try:
-        yield
-    except OSError as error:
-        name = str(error.filename or source)
-        with writing(name) if Path(name).absolute().is_relative_to(output.absolute()) else reading(name):
-            raise
-
-
 @app.command("shard")
 @command("data.shard")
 def shard(
@@ -225,7 +212,7 @@ def shard(
     """Write samples at one size as shards, all or nothing.
 
     Pictures are squashed to a square by a bilinear filter, masks become hard. tar and TFRecord files
-    hold PNG pictures; those of TFRecord are the features copy_paste, bg, mask where there is one, and the name.
+    hold PNG images; those of TFRecord are the features copy_paste, bg, mask where there is one, and the name.
     """
     from .. import data
 
@@ -237,7 +224,7 @@ def shard(
         if part not in parts:
             raise Failure(f"--part {part}: --shares has {', '.join(parts)}", Code.USAGE)
         found = parts[part]
-    with console.progress(len(found), "writing") as advance, _told_apart(path, output):
+    with console.progress(len(found), "writing") as advance, reading_or_writing(path, output):
         options: dict[str, Any] = {"progress": advance, "errors": "skip" if skip_bad else "raise"}
         options["threads"] = threads or cores()
         if samples is not None:

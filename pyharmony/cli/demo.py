@@ -15,13 +15,13 @@ from ._console import Console
 def demo(
     console: Console,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="The folder for the pictures; made where missing.")
+        Path, typer.Option("--output", "-o", metavar="DIR", help="The folder for the images; made where missing.")
     ] = Path("pyharmony-demo"),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures of an earlier demo.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace images of an earlier demo.")] = False,
 ) -> None:
     """Put three cut-outs into photographs with every blend.
 
-    Writes a picture for each pair and blend, before_after.jpg (pasted, and blended with the choice that suits) and
+    Writes an image for each pair and blend, before_after.jpg (pasted, and blended with the choice that suits) and
     sheet.png (every blend side by side).
     """
     from ._sheets import run

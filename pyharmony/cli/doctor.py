@@ -11,6 +11,7 @@ import typer
 
 from .. import _install
 from .._jobs.failures import Code
+from . import _facts
 from ._command import command
 from ._console import Console
 
@@ -80,8 +81,6 @@ def _checks() -> Iterator[Check]:
 
 
 def _optional(module: str) -> Check:
-    from . import _facts
-
     _, purpose, extra = _facts.OPTIONAL[module]
     remedy = _install.hint(extra)
     if module == "cupy":
@@ -105,7 +104,6 @@ def _python() -> str:
 def _distribution() -> str:
     """Checks the distribution and whether the other project `pyharmony` is there, with a folder of the same name."""
     from .. import __version__
-    from . import _facts
 
     version = _facts.version_of(_install.DISTRIBUTION)
     name = f"{_install.DISTRIBUTION} {version or __version__ + ', which is not installed'}"
@@ -131,7 +129,6 @@ def _weights() -> str:
 
 def _module() -> str:
     from .._native import get_num_threads, native, simd_level
-    from . import _facts
 
     levels = ", ".join(_facts.simd_levels())
     return f"{native.__name__} loads; {simd_level()} of {levels}; {get_num_threads()} threads"
@@ -140,7 +137,6 @@ def _module() -> str:
 def _blends() -> str:
     """Compares every kind of solve, on every instruction set, with its definition in NumPy."""
     from .._native import native, simd_level
-    from . import _facts
 
     worst, before, levels = 0.0, simd_level(), _facts.simd_levels()
     try:
@@ -189,7 +185,6 @@ def _files() -> str:
     import numpy as np
 
     from ..io import Picture, read, write
-    from . import _facts
 
     picture = Picture(pixels=np.arange(8 * 6 * 3, dtype=np.uint8).reshape(8, 6, 3))
     for name in _facts.formats():
@@ -197,7 +192,7 @@ def _files() -> str:
         write(picture, stream, format=name)
         again = read(stream.getvalue(), name)
         if again.pixels.shape != picture.pixels.shape:
-            raise RuntimeError(f"{name}: a picture comes back as {list(again.pixels.shape)}")
+            raise RuntimeError(f"{name}: an image comes back as {list(again.pixels.shape)}")
     return f"written and read back: {', '.join(_facts.formats())}"
 
 
@@ -220,19 +215,15 @@ def _torch() -> str:
         raise RuntimeError("a blend of tensors is wrong")
     if torch.version.cuda is None:
         return "built without CUDA"
-    return f"built for CUDA {torch.version.cuda}, {_with_or_without(torch.cuda.is_available())}"
+    return f"built for CUDA {torch.version.cuda}, finds {'a' if torch.cuda.is_available() else 'no'} GPU"
 
 
 def _cupy() -> str:
     import importlib
 
     cupy = importlib.import_module("cupy")
-    built = f"{cupy.cuda.runtime.runtimeGetVersion() // 1000}.x"
-    return f"built for CUDA {built}, {_with_or_without(cupy.cuda.is_available())}"
-
-
-def _with_or_without(available: bool) -> str:
-    return "finds a GPU" if available else "finds no GPU"
+    major = cupy.cuda.runtime.runtimeGetVersion() // 1000
+    return f"built for CUDA {major}.x, finds {'a' if cupy.cuda.is_available() else 'no'} GPU"
 
 
 _OPTIONAL_CHECKS: dict[str, Callable[[], str]] = {"cv2": _cv2, "torch": _torch, "cupy": _cupy}
@@ -248,8 +239,6 @@ def _temporary() -> str:
 
 
 def _kernels() -> str:
-    from . import _facts
-
     part = _facts.cuda()
     if part is None:
         raise Missing("not compiled in: CMake found no nvcc, or was told HM_CUDA=OFF")
@@ -261,8 +250,6 @@ def _kernels() -> str:
 
 def _driver() -> str:
     """Returns the devices, or raises for the first cause that makes them unusable."""
-    from . import _facts
-
     part, driver = _facts.cuda(), _facts.gpu_driver()
     reason = "" if part is None else part.status()
     if driver is None and (part is None or reason):
@@ -275,8 +262,6 @@ def _driver() -> str:
 
 def _gpus(check: Callable[[str, Callable[[], str], str], Check]) -> Iterator[Check]:
     """Yields a check for each device: whether the compiled kernels run on it, and give right results there."""
-    from . import _facts
-
     again = _install.again("-DHM_CUDA_ARCHITECTURES=native")
     try:
         gpus = _facts.gpus()
@@ -294,11 +279,8 @@ def _gpus(check: Callable[[str, Callable[[], str], str], Check]) -> Iterator[Che
                 raise RuntimeError(f"{text}; the kernels are compiled for {names} and do not run on it")
             if not gpu["machine_code"]:
                 text += "; the driver compiles the kernels for it at their first use, which takes seconds to a minute"
-            return f"{text}; {_blends_on_gpu()}" if gpu["device"] == "cuda:0" else text
+            if gpu["device"] == "cuda:0":
+                text += f"; blends at most {_worst_error('cuda'):.1g}/255 from the definition"
+            return text
 
         yield check(f"GPU {gpu['device'].partition(':')[2]}", works, again)
-
-
-def _blends_on_gpu() -> str:
-    worst = _worst_error("cuda")
-    return f"blends at most {worst:.1g}/255 from the definition"

@@ -12,17 +12,16 @@ import typer
 
 from .._jobs.failures import Code, Failure, reading, spoken, writing
 from .._jobs.task import check_new
-from ._command import command
+from ._command import TorchDevice, command
 from ._console import Console
 from ._contact import check_file, fitted, spread, write_sheet
+from ._sources import DataRoot, Split
 
 
 @command("evaluate", verbose=True)
 def evaluate(
     console: Console,
-    data: Annotated[
-        Path | None, typer.Option("--data", metavar="ROOT", help="A folder that `pyharmony data check` knows.")
-    ] = None,
+    data: DataRoot = None,
     run: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="A folder of `pyharmony train`: what it held back, and its best weights."),
@@ -37,38 +36,36 @@ def evaluate(
     ] = None,
     judges: Annotated[
         list[str] | None,
-        typer.Option("--judge", metavar="[LABEL=]FILE", help="Weights that score pictures, with their discriminator."),
+        typer.Option("--judge", metavar="[LABEL=]FILE", help="Weights that score images, with their discriminator."),
     ] = None,
     batch_statistics: Annotated[
         bool,
         typer.Option(
             "--batch-statistics",
-            help="Of --model and --run: batch norms take the statistics of each picture, as published tests run.",
+            help="For --model and --run: batch norms take the statistics of each image, as published tests run.",
         ),
     ] = False,
-    split: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only this split of iHarmony4 or a manifest.")
-    ] = None,
+    split: Split = None,
     size: Annotated[
         str | None,
         typer.Option(
             metavar="N|full",
-            help="Sides of the pictures in pixels, or full: as they are.  [default: 256; with --run those of the run]",
+            help="Sides of the images in pixels, or full: as they are.  [default: 256; with --run those of the run]",
         ),
     ] = None,
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a row for each picture and method.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a row for each image and method.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the tables.")] = None,
-    sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a contact sheet of eight pictures.")] = None,
+    sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a contact sheet of eight images.")] = None,
     realism_maps: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Write a picture of each sample with the judges' scores and maps, to a new folder."
+            metavar="DIR", help="Write an image of each sample with the judges' scores and maps, to a new folder."
         ),
     ] = None,
     published: Annotated[
         bool, typer.Option("--published", help="Add the published tables of iHarmony4 to the Markdown.")
     ] = False,
-    device: Annotated[str | None, typer.Option(metavar="cpu|cuda", help="[default: a GPU where there is one]")] = None,
+    device: TorchDevice = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that already exist.")] = False,
 ) -> None:
     """Measure methods of harmonisation on composites whose targets are known.
@@ -141,7 +138,7 @@ def evaluate(
                 evaluation.write_csv(result, csv)
         if markdown is not None:
             with writing(str(markdown)):
-                _write_text(text, markdown)
+                _temporary.write_text(markdown, text)
         if sheet is not None:
             shown.write(sheet)
     written = [str(path) for path in (csv, markdown, sheet, realism_maps) if path is not None]
@@ -218,13 +215,6 @@ def _told(result: Any) -> dict[str, Any]:
 def _published(evaluation: Any, side: int | None, wanted: bool) -> dict[str, Any]:
     rows = [dataclasses.asdict(row) for row in evaluation.PUBLISHED if row.size == side]
     return {"published": [{key: x for key, x in row.items() if key != "size"} for row in rows]} if wanted else {}
-
-
-def _write_text(text: str, path: Path) -> None:
-    from .. import _temporary
-
-    with _temporary.file(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
 
 
 class _Shown:

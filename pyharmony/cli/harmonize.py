@@ -17,7 +17,7 @@ def harmonize(console: Console, request: Request, table: str | None) -> None:
     Where MASK is black nothing changes. OUT has IMAGE's size, depth, colour profile and metadata. - is stdin, or stdout
     for OUT.
 
-    Of a folder every picture is harmonised into the folder OUT, under its own name: with the mask of its stem in the
+    In a folder every image is harmonised into the folder OUT, under its own name: with the mask of its stem in the
     folder MASK; without MASK, with that in the folder mask beside the folder composite inside IMAGE, or with
     NAME_mask.png beside NAME.jpg.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import _facts as facts
 from ._command import command
 from ._console import Console, table
 
@@ -11,20 +12,18 @@ from ._console import Console, table
 @command("info")
 def info(console: Console) -> None:
     """Show versions, devices, kernels and file formats."""
-    facts = _facts()
+    found = _found()
     if console.as_json:
-        console.result(status="ok", **facts)
+        console.result(status="ok", **found)
     else:
-        console.say(_shown(facts))
+        console.say(_shown(found))
 
 
-def _facts() -> dict[str, Any]:
+def _found() -> dict[str, Any]:
     import platform
     from pathlib import Path
 
     import pyharmony
-
-    from . import _facts as facts
 
     return {
         "versions": {
@@ -46,26 +45,26 @@ def _facts() -> dict[str, Any]:
     }
 
 
-def _shown(facts: dict[str, Any]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+def _shown(found: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     optional = [
-        f"{module} {version}" if version else f"{module} not installed" for module, version in facts["optional"].items()
+        f"{module} {version}" if version else f"{module} not installed" for module, version in found["optional"].items()
     ]
-    cpu, *others = facts["devices"]
-    simd = facts["instruction_set"]
+    cpu, *others = found["devices"]
+    simd = found["instruction_set"]
     rows = [
         ["versions", versions],
         ["optional", ", ".join(optional)],
-        ["system", facts["system"]],
-        ["processor", f"{cpu['name']}, {cpu['cores']} cores, {facts['threads']} threads"],
-        ["kernels", f"{', '.join(facts['kernels']['cpu'])}; {simd['in_use']} of {', '.join(simd['available'])}"],
+        ["system", found["system"]],
+        ["CPU", f"{cpu['name']}, {cpu['cores']} cores, {found['threads']} threads"],
+        ["kernels", f"{', '.join(found['kernels']['cpu'])}; {simd['in_use']} of {', '.join(simd['available'])}"],
         [
             "GPU",
             ", ".join(f"{d['name']}, {d['memory_bytes'] / 2**30:.0f} GiB, driver {d['driver']}" for d in others)
             or "none in use; `pyharmony doctor` says why",
         ],
-        ["files", ", ".join([*facts["formats"], *(f"{name} (reading)" for name in facts["formats_read"])])],
-        ["weights", ", ".join(f"{w['name']} {w['bytes'] / 1e6:.1f} MB" for w in facts["weights"]) or "none"],
-        ["package", facts["paths"]["package"]],
+        ["files", ", ".join([*found["formats"], *(f"{name} (reading)" for name in found["formats_read"])])],
+        ["weights", ", ".join(f"{w['name']} {w['bytes'] / 1e6:.1f} MB" for w in found["weights"]) or "none"],
+        ["package", found["paths"]["package"]],
     ]
     return table(rows)

@@ -52,7 +52,7 @@ def _size(weights: Any) -> str:
 def _figure(figure: Any) -> str:
     between = "" if figure.low is None else f" ({_plain(figure.low)} to {_plain(figure.high)})"
     before = "" if figure.before is None else f", before {_plain(figure.before)}"
-    return f"{figure.measure} {_plain(figure.value)}{between}{before}: {figure.data}, {figure.images:,} pictures"
+    return f"{figure.measure} {_plain(figure.value)}{between}{before}: {figure.data}, {figure.images:,} images"
 
 
 def _plain(value: float) -> str:
@@ -266,7 +266,7 @@ def export(
     file: Weights,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The file to write, .onnx.")],
     size: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Sides of its pictures.  [default: as published]")
+        int | None, typer.Option(metavar="N", min=1, help="Sides of its images.  [default: as published]")
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:

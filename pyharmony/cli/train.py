@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .._jobs.failures import Code, Failure, reading, spoken, writing
-from ._command import command
+from .._jobs.failures import Code, Failure, reading, reading_or_writing, spoken
+from ._command import TorchDevice, command
 from ._console import Console, table
+from ._sources import DataRoot
 
 if TYPE_CHECKING:
     from ..training import Progress
@@ -29,9 +30,7 @@ def train(
         str | None, typer.Argument(metavar="[CONFIG]", help="A TOML file, or the name of a recipe; see --recipes.")
     ] = None,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="A network of `pyharmony models list`.")] = None,
-    data: Annotated[
-        Path | None, typer.Option(metavar="ROOT", help="A folder that `pyharmony data check` knows.")
-    ] = None,
+    data: DataRoot = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="TABLE.KEY=VALUE", help="A setting, such as run.batch=8; may be given again."),
@@ -42,7 +41,7 @@ def train(
     resume: Annotated[
         str | None, typer.Option(metavar="auto|DIR", help="Go on from the run's newest checkpoint, or from this one.")
     ] = None,
-    device: Annotated[str | None, typer.Option(metavar="cpu|cuda", help="[default: a GPU where there is one]")] = None,
+    device: TorchDevice = None,
     recipes: Annotated[bool, typer.Option("--recipes", help="List the recipes and exit.")] = False,
 ) -> None:
     """Train a network.
@@ -83,7 +82,7 @@ def train(
     _catalogue.check_model(dict(settled.model))
     place: Any = device
     folder = output or Path("runs") / str(settled.model["name"])
-    with _shown(console) as tell, _files(folder), spoken(_WORDS):
+    with _shown(console) as tell, reading_or_writing(folder, folder), spoken(_WORDS):
         result = library.train(settled, folder, resume=resume, device=place, on_progress=tell)
     if int(os.environ.get("RANK", "0")):
         return
@@ -96,7 +95,7 @@ def train(
         raise typer.Exit(Code.INTERRUPTED)
     console.result(status="ok", folder=str(folder), weights=best, steps=result.steps, **figures)
     console.note(_summary(best, result))
-    console.note(f"figures and pictures of the run: tensorboard --logdir {folder / 'tensorboard'}")
+    console.note(f"figures and images of the run: tensorboard --logdir {folder / 'tensorboard'}")
 
 
 #: The figures of a run in the order of their report, each with its form.
@@ -136,18 +135,6 @@ _WORDS = (
     (r"\bpass kind, one of", "pass --set data.kind=NAME, one of"),
     (r"\bstep\.dtype='float32'", "--set step.dtype=float32"),
 )
-
-
-@contextlib.contextmanager
-def _files(folder: Path) -> Iterator[None]:
-    """Attributes errors of the system to the written folder where they name it, otherwise to what was read."""
-    try:
-        yield
-    except OSError as error:
-        name = str(error.filename or folder)
-        written = Path(name).absolute().is_relative_to(folder.absolute())
-        with writing(name) if written else reading(name):
-            raise
 
 
 @contextlib.contextmanager

@@ -36,11 +36,7 @@ def idt(
         seed: the seed of the rotations: a whole number, or a numpy.random.Generator, which is advanced.
         regrain: whether to keep the gradients of image where it is smooth.
 
-    Returns:
-        See `reinhard`.
-
-    Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; another argument is not accepted.
+    The result and the errors are those of `reinhard`.
 
     Example:
         >>> from pyharmony import color
@@ -106,11 +102,7 @@ def regrain(image: ArrayT, recolored: Array, mask: Array | None = None, *, stren
         mask: [H, W], soft: where the transfer was made; None: everywhere.
         strength: how far colours move away from image, 0 to 1; 0 gives a copy of image.
 
-    Returns:
-        See `reinhard`.
-
-    Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; recolored has another size than image.
+    The result and the errors are those of `reinhard`.
 
     Example:
         >>> from pyharmony import color

@@ -75,11 +75,7 @@ def xiao_ma(
     Args:
         image, reference, mask, reference_mask, strength: see `reinhard`.
 
-    Returns:
-        See `reinhard`.
-
-    Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`.
+    The result and the errors are those of `reinhard`.
 
     Example:
         >>> from pyharmony import color
@@ -112,11 +108,7 @@ def mkl(
         floor: each variance is taken to be at least this; 1 is the square of white. It holds back the noise of regions
             that are nearly of one colour.
 
-    Returns:
-        See `reinhard`.
-
-    Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; floor is below 0.
+    The result and the errors are those of `reinhard`.
 
     Example:
         >>> from pyharmony import color

@@ -29,11 +29,7 @@ def match_histogram(
         image, reference, mask, reference_mask, strength: see `reinhard`.
         bins: the bins of the histograms, 2 to 65536; None: 256 where image is uint8, else 1024.
 
-    Returns:
-        See `reinhard`.
-
-    Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; bins is not accepted.
+    The result and the errors are those of `reinhard`.
 
     Example:
         >>> from pyharmony import color
@@ -64,11 +60,7 @@ def fecker(
         image, reference, mask, reference_mask, strength: see `reinhard`.
         bins: the bins of the histograms, 2 to 65536.
 
-    Returns:
-        See `reinhard`.
-
-    Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; bins is not accepted.
+    The result and the errors are those of `reinhard`.
 
     Example:
         >>> from pyharmony import color

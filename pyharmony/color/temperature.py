@@ -91,11 +91,7 @@ def luminance_temperature(
         max_shift: τ, above 0 to 1: shifts of luminance are scaled so that the largest is at most this.
         floor: the least variance of a and b, at least 0.
 
-    Returns:
-        See `reinhard`.
-
-    Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; another argument is not accepted.
+    The result and the errors are those of `reinhard`.
 
     Example:
         >>> from pyharmony import color
@@ -136,11 +132,7 @@ def shift_temperature(image: ArrayT, mired: float, mask: Array | None = None, *,
         mired: the shift in 10⁶ / K, -600 to 600; above zero is warmer.
         mask, strength: see `reinhard`.
 
-    Returns:
-        See `reinhard`.
-
-    Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; mired is not accepted.
+    The result and the errors are those of `reinhard`.
 
     Example:
         >>> from pyharmony import color

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -11,12 +13,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .. import _checks
 from ..errors import ArgumentError, DTypeError, MaskError, PyHarmonyError, ShapeError
 from . import _files
 
 logger = logging.getLogger("pyharmony")
 
 Result = TypeVar("Result")
+DrawnT = TypeVar("DrawnT", bound="Drawn")
 
 Sample = dict[str, Any]
 """A sample: its `name` and arrays of uint8."""
@@ -121,16 +125,22 @@ def said(error: BaseException) -> str:
     return str(error)
 
 
-def in_order(work: Callable[[int], Result], count: int, threads: int) -> Iterator[Result]:
+def in_order(work: Callable[[int], Result], count: int, threads: int) -> Generator[Result, None, None]:
     """Yields work(0), work(1), ... in order, computed by so many threads, a few ahead."""
-    if _files.whole(threads, "threads") == 1:
-        yield from map(work, range(count))
+    return finished((functools.partial(work, index) for index in range(count)), _files.whole(threads, "threads"))
+
+
+def finished(calls: Iterable[Callable[[], Result]], threads: int) -> Generator[Result, None, None]:
+    """Yields the results of calls in order; so many threads begin a few ahead."""
+    if threads == 1:
+        for call in calls:
+            yield call()
         return
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for index in range(count):
-                waiting.append(pool.submit(work, index))
+            for call in calls:
+                waiting.append(pool.submit(call))
                 if len(waiting) > 2 * threads:
                     yield waiting.popleft().result()
             while waiting:
@@ -140,29 +150,13 @@ def in_order(work: Callable[[int], Result], count: int, threads: int) -> Iterato
                 future.cancel()
 
 
-def finished(work: Iterable[Callable[[], None] | None], threads: int) -> Generator[None, None, None]:
-    """Yields once for each finished work, in order; so many threads begin a few ahead; None means nothing to do."""
-    if threads == 1:
-        for call in work:
-            if call is not None:
-                call()
-            yield
-        return
-    waiting: deque[Future[None] | None] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for call in work:
-                waiting.append(None if call is None else pool.submit(call))
-                if len(waiting) > 2 * threads:
-                    first = waiting.popleft()
-                    yield None if first is None else first.result()
-            while waiting:
-                first = waiting.popleft()
-                yield None if first is None else first.result()
-        finally:
-            for future in waiting:
-                if future is not None:
-                    future.cancel()
+def dealt(samples: Iterator[Result], most: int) -> Iterator[tuple[int, Iterator[Result]]]:
+    """Yields the samples in shares of at most so many, each with its number; a share is read before the next."""
+    for number in itertools.count():
+        first = list(itertools.islice(samples, 1))
+        if not first:
+            return
+        yield number, itertools.chain(first, itertools.islice(samples, most - 1))
 
 
 def loaded(
@@ -194,6 +188,40 @@ def _loaded(
             logger.warning("%s is left out: %s", name, said(found))
         if progress is not None:
             progress()
+
+
+class Drawn(Dataset):
+    """Samples drawn from photographs, several of each, with other random numbers in every epoch.
+
+    Args:
+        photos: the photographs.
+        shown: the numbers of those that are used.
+        per_photo: the number of samples of each.
+        seed: the seed of all that is drawn.
+    """
+
+    _epoch = 0
+
+    def __init__(self, photos: Dataset, shown: Sequence[int], per_photo: int, seed: int) -> None:
+        self.photos, self._shown, self._per = photos, list(shown), per_photo
+        self.seed = int(_checks.number(seed, "seed", accepts="a whole number of at least 0"))
+        names = photos.names
+        self.names = [f"{names[i]}_{k}" if per_photo > 1 else names[i] for i in shown for k in range(per_photo)]
+
+    def _groups(self) -> Sequence[str]:
+        groups = self.photos.groups
+        return [groups[i] for i in self._shown for _ in range(self._per)]
+
+    def _at_epoch(self: DrawnT, epoch: int) -> DrawnT:
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._epoch = epoch
+        if isinstance(self.photos, Drawn):
+            other.photos = self.photos._at_epoch(epoch)
+        return other
+
+    def _random(self, index: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, self._epoch, index))
 
 
 class Subset(Dataset):

@@ -111,7 +111,7 @@ def read_mask(source: Any, role: str = "mask") -> NumpyArray:
         return own(pixels[..., 3])
     grey = own(pixels[..., 0])
     if pixels.shape[2] > 1 and not all(np.array_equal(grey, pixels[..., k]) for k in (1, 2)):
-        raise MaskError(f"{role}: {label(source)}: a colour picture, expected a grey one or one with alpha")
+        raise MaskError(f"{role}: {label(source)}: a colour image, expected a grey one or one with alpha")
     if picture.format == "JPEG":
         grey[grey <= JPEG_NOISE] = 0
         grey[grey >= 255 - JPEG_NOISE] = 255
@@ -172,6 +172,22 @@ def folder_of(path: Any, name: str) -> Path:
     if not folder.is_dir():
         raise DataError(f"{name}: {folder}: a file, expected a folder")
     return folder
+
+
+def files_of(source: Any, *suffixes: str) -> list[Path]:
+    """Returns the files with these suffixes in a folder, one file, or several.
+
+    Raises:
+        DataError: there is none.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source)
+        paths = sorted(file for suffix in suffixes for file in path.glob(f"*{suffix}")) if path.is_dir() else [path]
+    else:
+        paths = [Path(each) for each in source]
+    if not paths:
+        raise DataError(f"source: {source}: no {suffixes[0]} file")
+    return paths
 
 
 def inside(root: Path, name: Any, what: str) -> Path:

@@ -106,7 +106,7 @@ class ScenePairs(Dataset):
         self.scenes = scenes
         able = [name for name, found in scenes.scenes.items() if len(found) > 1]
         if not able:
-            raise ArgumentError("scenes: no scene has two pictures")
+            raise ArgumentError("scenes: no scene has two images")
         random = np.random.default_rng(_files.whole(seed, "seed", 0))
         self._pairs: list[tuple[int, int]] = []
         for _ in range(_files.whole(count, "count")):

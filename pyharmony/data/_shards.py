@@ -282,7 +282,7 @@ class _Writer:
         fields = tuple(field for field in FIELDS if field in sample)
         if not fields or self.fields not in ((), fields):
             raise ShapeError(
-                f"{name}: it has {', '.join(fields) or 'no picture'}, expected {', '.join(self.fields or FIELDS)}"
+                f"{name}: it has {', '.join(fields) or 'no image'}, expected {', '.join(self.fields or FIELDS)}"
             )
         values = ((field, sample[field]) for field in fields)
         record = b"".join((np.packbits(value) if field == "mask" else value).tobytes() for field, value in values)

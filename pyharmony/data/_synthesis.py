@@ -13,8 +13,7 @@ from .. import _checks, color
 from ..color.transfers import TRANSFERS
 from ..errors import ArgumentError, DataError, PyHarmonyError
 from ..typing import SynthesisMethod
-from ._dataset import Dataset, Sample, resize_sample, said
-from ._varied import Varied
+from ._dataset import Dataset, Drawn, Sample, resize_sample, said
 
 Picture = npt.NDArray[np.uint8]
 
@@ -37,7 +36,7 @@ _REFERENCE = 256
 _LUTS = 4
 
 
-class Synthesis(Dataset):
+class Synthesis(Drawn):
     """Composites of photographs with masks, made when they are asked for.
 
     Sample i shows photograph i // per_photo; the numbers drawn for it depend on seed and i alone. Samples have
@@ -81,10 +80,9 @@ class Synthesis(Dataset):
         severity: tuple[float, float] | None = None,
         unchanged: float = 0.0,
     ) -> None:
-        self.photos = photos
-        self._per = int(_checks.number(per_photo, "per_photo", low=1, accepts="a whole number of at least 1"))
+        count = int(_checks.number(per_photo, "per_photo", low=1, accepts="a whole number of at least 1"))
+        super().__init__(photos, range(len(photos)), count, seed)
         self.size = None if size is None else int(_checks.number(size, "size", low=8, accepts="8 or more"))
-        self.seed = int(_checks.number(seed, "seed", accepts="a whole number of at least 0"))
         weights = _weights(methods, len(photos))
         self._methods = list(weights)
         self._shares = np.array(list(weights.values())) / sum(weights.values())
@@ -97,28 +95,19 @@ class Synthesis(Dataset):
         self.unchanged = _checks.number(unchanged, "unchanged", high=1.0, accepts="0 to 1")
         if any(m in TRANSFERS for m in self._methods) and len(photos) < 2:
             raise ArgumentError(f"photos: {len(photos)}, a transfer of colours needs another photograph")
-        names = photos.names
-        self.names = [f"{name}_{k}" if self._per > 1 else name for name in names for k in range(self._per)]
 
     @property
     def groups(self) -> Sequence[str]:
-        return [group for group in self.photos.groups for _ in range(self._per)]
+        return self._groups()
 
     def at_epoch(self, epoch: int) -> Synthesis:
         """Returns the same photographs with other colours, which are different in every epoch."""
-        other = Synthesis.__new__(Synthesis)
-        other.__dict__.update(self.__dict__)
-        other._epoch = epoch
-        if isinstance(self.photos, Varied):
-            other.photos = self.photos.at_epoch(epoch)
-        return other
-
-    _epoch = 0
+        return self._at_epoch(epoch)
 
     def _load(self, index: int) -> Sample:
         photo = self._photo(index // self._per)
         target, mask = photo["target"], photo["mask"]
-        random = np.random.default_rng((self.seed, self._epoch, index))
+        random = self._random(index)
         best: Sample | None = None
         least, trouble = math.inf, ""
         for _ in range(_TRIES):
@@ -161,7 +150,7 @@ class Synthesis(Dataset):
         image = sample.get("target", sample.get("image"))
         if image is None or "mask" not in sample:
             name, there = self.photos.names[index], ", ".join(sample)
-            raise DataError(f"{name}: expected a picture and its mask, there is {there}")
+            raise DataError(f"{name}: expected an image and its mask, there is {there}")
         found = {"name": self.photos.names[index], "target": image, "mask": sample["mask"]}
         return found if self.size is None else resize_sample(found, self.size)
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import itertools
 import json
 import logging
-import os
 import tarfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -18,7 +16,7 @@ from .. import io as files
 from ..errors import ArgumentError, DataError, PyHarmonyError
 from ..typing import ImageFormat, PathLike, Skip
 from . import _files
-from ._dataset import Dataset, Problem, Sample, loaded
+from ._dataset import Dataset, Problem, Sample, dealt, loaded
 from ._tar_members import members
 
 logger = logging.getLogger("pyharmony")
@@ -52,13 +50,7 @@ class TarShards(Dataset):
     """
 
     def __init__(self, source: PathLike | Sequence[PathLike]) -> None:
-        if isinstance(source, (str, os.PathLike)):
-            path = Path(source)
-            paths = sorted(path.glob("*.tar")) if path.is_dir() else [path]
-        else:
-            paths = [Path(each) for each in source]
-        if not paths:
-            raise DataError(f"source: {source}: no .tar file")
+        paths = _files.files_of(source, ".tar")
         self._bad: list[Problem] = []
         self._samples: list[tuple[Path, dict[str, tuple[str, int, int]], Any]] = []
         self.names: list[str] = []
@@ -150,13 +142,10 @@ def write_tar_shards(
         raise ArgumentError(f"format: {format!r}, expected 'png', 'jpeg' or 'webp'")
     sound = loaded(dataset, errors, progress, threads)
     with _files.new_folder(folder) as made:
-        for number in itertools.count():
-            some = list(itertools.islice(sound, 1))
-            if not some:
-                break
+        for number, samples in dealt(sound, most):
             with open(made / f"{number:06}.tar", "wb") as file:
                 with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
-                    for index, sample in itertools.chain(some, itertools.islice(sound, most - 1)):
+                    for index, sample in samples:
                         for name, data in _members(sample, index, format, quality):
                             about = tarfile.TarInfo(name)
                             about.size = len(data)

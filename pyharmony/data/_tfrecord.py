@@ -21,7 +21,7 @@ from .. import _install, _temporary
 from ..errors import ArgumentError, DataError, ShapeError
 from ..typing import PathLike, Skip
 from . import _files
-from ._dataset import Dataset, Problem, Sample, loaded
+from ._dataset import Dataset, Problem, Sample, dealt, loaded
 from ._tar import encoded
 
 #: The features of a sample's name and, unless another one is given, of its mask.
@@ -63,13 +63,7 @@ class TFRecordPairs(Dataset):
         *,
         shape: tuple[int, int] | None = None,
     ) -> None:
-        if isinstance(source, (str, os.PathLike)):
-            path = Path(source)
-            paths = sorted([*path.glob("*.tfrecord"), *path.glob("*.tfrecords")]) if path.is_dir() else [path]
-        else:
-            paths = [Path(each) for each in source]
-        if not paths:
-            raise DataError(f"source: {source}: no .tfrecord file")
+        paths = _files.files_of(source, ".tfrecord", ".tfrecords")
         self.features = {"composite": composite, "target": target} | ({} if mask is None else {"mask": mask})
         self.shape = shape
         self._records: list[tuple[Path, int, int, int]] = []
@@ -211,12 +205,9 @@ def write_tfrecord_shards(
     features = _features(composite, target, mask)
     with _files.new_folder(folder) as made:
         sound = _begun(loaded(dataset, errors, progress, threads), features)
-        for number in itertools.count():
-            some = list(itertools.islice(sound, 1))
-            if not some:
-                break
+        for number, samples in dealt(sound, most):
             with open(made / f"{number:06}.tfrecord", "wb") as file:
-                _write(file, itertools.chain(some, itertools.islice(sound, most - 1)), features)
+                _write(file, samples, features)
                 _files.sync(file)
     return TFRecordPairs(folder, composite, target, mask)
 

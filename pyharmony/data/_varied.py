@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .. import _checks, color
 from ..errors import ArgumentError, DataError
-from ._dataset import Dataset, Sample
+from ._dataset import Dataset, Drawn, Sample
 
 #: The least and largest share of the photograph that a borrowed mask may cover.
 _COVERED = (0.02, 0.7)
@@ -19,7 +19,7 @@ _TRIES = 8
 _ROUGH = 0.15
 
 
-class Varied(Dataset):
+class Varied(Drawn):
     """Photographs varied: in another light, with their background as the object, or under masks of others.
 
     Sample i shows the photograph with mask i // per_photo, unless it is `borrowed`; the numbers drawn for it depend on
@@ -61,54 +61,37 @@ class Varied(Dataset):
         per_photo: int = 1,
         seed: int = 0,
     ) -> None:
-        self.photos = photos
-        self._per = int(_checks.number(per_photo, "per_photo", low=1, accepts="a whole number of at least 1"))
+        count = int(_checks.number(per_photo, "per_photo", low=1, accepts="a whole number of at least 1"))
+        shares = {"retouched": retouched, "inverted": inverted, "borrowed": borrowed, "reshaped": reshaped}
         self._retouched, self._inverted, self._borrowed, self._reshaped = (
-            _checks.number(value, name, high=1.0, accepts="0 to 1")
-            for value, name in (
-                (retouched, "retouched"),
-                (inverted, "inverted"),
-                (borrowed, "borrowed"),
-                (reshaped, "reshaped"),
-            )
+            _checks.number(value, name, high=1.0, accepts="0 to 1") for name, value in shares.items()
         )
-        self.seed = int(_checks.number(seed, "seed", accepts="a whole number of at least 0"))
         if with_masks is None:
             with_masks = [i for i in range(len(photos)) if "mask" in photos[i]]
-        self._masked = list(with_masks)
+        super().__init__(photos, with_masks, count, seed)
+        self._masked = self._shown
         if not self._masked:
             raise ArgumentError(f"photos: none of {len(photos)} has a mask, expected one that has")
         own = set(self._masked)
         self._others = [i for i in range(len(photos)) if i not in own] or self._masked
-        self.names = [
-            f"{photos.names[i]}_{k}" if self._per > 1 else photos.names[i]
-            for i in self._masked
-            for k in range(self._per)
-        ]
-
-    _epoch = 0
 
     @property
     def groups(self) -> Sequence[str]:
-        groups = self.photos.groups
-        return [groups[i] for i in self._masked for _ in range(self._per)]
+        return self._groups()
 
     def at_epoch(self, epoch: int) -> Varied:
         """Returns the same photographs with other variations, which are different in every epoch."""
-        other = Varied.__new__(Varied)
-        other.__dict__.update(self.__dict__)
-        other._epoch = epoch
-        return other
+        return self._at_epoch(epoch)
 
     def _load(self, index: int) -> Sample:
-        random = np.random.default_rng((self.seed, self._epoch, index))
+        random = self._random(index)
         shares = random.random(3)
         borrows = shares[0] < self._borrowed
         photo = self._others[int(random.integers(len(self._others)))] if borrows else self._masked[index // self._per]
         found = dict(self.photos[photo]) | {"name": self.names[index]}
         role = "target" if "target" in found else "image"
         if role not in found:
-            raise DataError(f"{self.names[index]}: expected a picture, there is {', '.join(found)}")
+            raise DataError(f"{self.names[index]}: expected an image, there is {', '.join(found)}")
         if borrows:
             found["mask"] = self._mask(found[role].shape[:2], self.names[index], random)
         if self._reshaped and random.random() < self._reshaped:

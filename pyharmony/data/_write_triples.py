@@ -122,20 +122,20 @@ def write_triples(
             except (PyHarmonyError, OSError) as error:
                 return error
 
-        def chosen(sample: Sample, group: str | None) -> Callable[[], None] | None:
+        def chosen(sample: Sample, group: str | None) -> Callable[[], None]:
             """Notes the sample's recipe and returns the writing of its files, which is left to do."""
             name = file_name(sample["name"])
             if name in recipes:
                 raise DataError(f"{sample['name']}: another sample would have its file, {name}{suffix}")
             if accept is not None and not accept(sample):
                 refused.append(name)
-                return None
+                return _nothing
             recipes[name] = {"name": name, "group": group or name, **sample.get("recipe", {})}
             if score is not None:
                 recipes[name]["score"] = float(score(sample))
             return lambda: _save(sample, made, name, suffix, quality)
 
-        def work() -> Iterator[Callable[[], None] | None]:
+        def work() -> Iterator[Callable[[], None]]:
             for index, sample in enumerate(in_order(made_of, len(dataset), threads)):
                 if not isinstance(sample, Exception):
                     yield chosen({"name": index, **sample}, groups[index] if groups is not None else None)
@@ -143,7 +143,7 @@ def write_triples(
                     raise sample
                 else:
                     problems.append(Problem(str(index) if named is None else named.names[index], said(sample)))
-                    yield None
+                    yield _nothing
 
         with contextlib.closing(finished(work(), threads)) as done:  # no thread writes to a removed folder
             for _ in done:
@@ -162,6 +162,10 @@ def write_triples(
             _files.sync(file)
     triples = Triples(folder)
     return Written(triples, [recipes[name] for name in triples.names], problems, refused, unlikely)
+
+
+def _nothing() -> None:
+    """Writes nothing, for a sample that is left out."""
 
 
 def _save(sample: Sample, folder: Path, name: str, suffix: str, quality: int) -> None:

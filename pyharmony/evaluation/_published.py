@@ -90,7 +90,7 @@ PUBLISHED: tuple[Published, ...] = (
         """,
     ),
     *_rows(
-        "figures of each picture published with PCT-Net; networks at 256 x 256",
+        "figures of each image published with PCT-Net; networks at 256 x 256",
         None,
         """
         composite | 177.99 | 31.39 | 1462.5 | 73.0/33.54 | 354.5/28.16 | 271.0/28.23 | 113.1/33.96

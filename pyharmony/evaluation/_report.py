@@ -61,14 +61,14 @@ def markdown(evaluation: Evaluation, *, published: bool = False) -> str:
         >>> from pyharmony import data, evaluation
         >>> result = evaluation.evaluate(data.Triples("triples"), {}, size=None)
         >>> evaluation.markdown(result).splitlines()[0]
-        '# 2 pictures, full size'
+        '# 2 images, full size'
     """
     every = [summary for summary in evaluation.summaries if summary.group == "all"]
     size = "full size" if evaluation.size is None else f"{evaluation.size} x {evaluation.size} pixels"
-    parts = [f"# {every[0].count:,} pictures, {size}\n"]
+    parts = [f"# {every[0].count:,} images, {size}\n"]
     if evaluation.problems:
         parts.append(f"{len(evaluation.problems):,} more could not be evaluated.\n")
-    parts.append("Means over pictures, with bootstrap intervals of 95 %.\n")
+    parts.append("Means over images, with bootstrap intervals of 95 %.\n")
     heads = [_title(key) for key in evaluation.measures]
     parts.append(_table(["", *heads], [[s.method, *_cells(s.means, evaluation.measures)] for s in every]))
     if len(every) > 1:
@@ -88,7 +88,7 @@ def _published_parts(size: int | None) -> list[str]:
     rows = [row for row in PUBLISHED if row.size == size]
     parts = [
         "## Published\n",
-        "Of the 7,404 test pictures of iHarmony4, not measured here; figures of other pictures cannot be compared with "
+        "Of the 7,404 test images of iHarmony4, not measured here; figures of other images cannot be compared with "
         "them.\n",
     ]
     if not rows:

@@ -111,7 +111,7 @@ class Verdict:
 
     def __init__(self, model: Model) -> None:
         if model.name not in _JUDGES:
-            raise ArgumentError(f"model: {model.name} judges no pictures; expected one of {', '.join(_JUDGES)}")
+            raise ArgumentError(f"model: {model.name} judges no images; expected one of {', '.join(_JUDGES)}")
         self.model = model
         self.side = model.size
 

@@ -6,6 +6,7 @@ No decoder is tried out: a file goes to the decoder of the format that its first
 from __future__ import annotations
 
 import functools
+import importlib
 import io
 import logging
 import math
@@ -198,15 +199,7 @@ def _from_stream(stream: Any, what: str, limit: int, name: str, keep_gps: bool) 
         stream = io.BytesIO(head + stream.read())
     stream.seek(0)
 
-    def check(width: int, height: int) -> None:
-        if width < 1 or height < 1:
-            raise _Refuse(f"has no pixels ({width} x {height})")
-        if width * height > limit:
-            raise ImageTooLarge(
-                f"{what} has {width} x {height} pixels, {width * height / 1e6:.1f} million; at most "
-                f"{limit / 1e6:g} million are allowed (max_pixels={limit})"
-            )
-
+    check = functools.partial(_check_size, limit=limit, what=what)
     decoder = {"PNG": _png_file, "TIFF": _tiff_file}.get(format, _pillow_file)
 
     def work() -> Decoded:
@@ -214,6 +207,16 @@ def _from_stream(stream: Any, what: str, limit: int, name: str, keep_gps: bool) 
         return _finished(decoded, name, keep_gps)
 
     return _guarded(work, what)
+
+
+def _check_size(width: int, height: int, *, limit: int, what: str) -> None:
+    if width < 1 or height < 1:
+        raise _Refuse(f"has no pixels ({width} x {height})")
+    if width * height > limit:
+        raise ImageTooLarge(
+            f"{what} has {width} x {height} pixels, {width * height / 1e6:.1f} million; at most "
+            f"{limit / 1e6:g} million are allowed (max_pixels={limit})"
+        )
 
 
 def _finished(decoded: Decoded, name: str, keep_gps: bool) -> Decoded:
@@ -312,14 +315,6 @@ def _separations(image: Any, profile: bytes | None, name: str) -> Any:
 @functools.cache
 def _plugin(format: str) -> Any:
     """Returns Pillow's class for a format, to be called directly: Image.open has its own limit, which warns."""
-    if format == "PNG":
-        from PIL.PngImagePlugin import PngImageFile
-
-        return PngImageFile
-    if format == "BMP":
-        from PIL.BmpImagePlugin import BmpImageFile
-
-        return BmpImageFile
     if format == "JPEG":
         from PIL.JpegImagePlugin import JpegImageFile
 
@@ -344,20 +339,10 @@ def _plugin(format: str) -> Any:
         return HeifImageFile
     from PIL import features
 
-    if not features.check(format.lower()):
+    if format in ("WEBP", "AVIF") and not features.check(format.lower()):
         raise _Refuse(f"is a file of {format}, which this build of Pillow does not decode")
-    if format == "WEBP":
-        from PIL.WebPImagePlugin import WebPImageFile
-
-        return WebPImageFile
-    from PIL.AvifImagePlugin import AvifImageFile
-
-    return AvifImageFile
-
-
-def _opened(stream: Any, format: str) -> Any:
-    """Returns Pillow's image of a file, its header read."""
-    return _plugin(format)(stream)
+    name = {"PNG": "Png", "BMP": "Bmp", "WEBP": "WebP", "AVIF": "Avif"}[format]
+    return getattr(importlib.import_module(f"PIL.{name}ImagePlugin"), f"{name}ImageFile")
 
 
 def _size(stream: Any) -> int:
@@ -391,9 +376,7 @@ def _check_webp(stream: Any, check: Any) -> None:
                 if name == b"ANMF":
                     frame = stream.read(12)
                     if canvas[0] * canvas[1] > 16 * triple(frame, 6) * triple(frame, 9):
-                        raise _Refuse(
-                            f"is an animation whose first picture is a small part of {canvas[0]} x {canvas[1]}"
-                        )
+                        raise _Refuse(f"is an animation whose first image is a small part of {canvas[0]} x {canvas[1]}")
                     break
                 stream.seek(size + size % 2, os.SEEK_CUR)
     stream.seek(0)
@@ -402,7 +385,7 @@ def _check_webp(stream: Any, check: Any) -> None:
 def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) -> Decoded:
     if format == "WEBP":
         _check_webp(stream, check)
-    image = _opened(stream, format)
+    image = _plugin(format)(stream)
     check(*image.size)
     if format == "JPEG":
         _jpeg_fits(image, _size(stream))
@@ -500,13 +483,7 @@ def _run_lengths_fit(image: Any, size: int) -> None:
 
 def _from_pil(image: Any, limit: int, name: str, keep_gps: bool) -> Decoded:
     width, height = image.size
-    if width < 1 or height < 1:
-        raise _Refuse(f"has no pixels ({width} x {height})")
-    if width * height > limit:
-        raise ImageTooLarge(
-            f"{name}: the PIL image has {width} x {height} pixels, {width * height / 1e6:.1f} million; at most "
-            f"{limit / 1e6:g} million are allowed (max_pixels={limit})"
-        )
+    _check_size(width, height, limit=limit, what=f"{name}: the PIL image")
     image.load()
     info = image.info
     exif = info.get("exif")
@@ -555,7 +532,7 @@ def _png_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) -
     if png.depth == 16:
         pixels: Any = _png16(png)
     else:
-        pixels = _opened(io.BytesIO(png.pixels), "PNG")
+        pixels = _plugin("PNG")(io.BytesIO(png.pixels))
         png.pixels = b""
         pixels.load()
     return Decoded(pixels, png.profile, png.exif, png.xmp, png.dpi, format)
@@ -655,7 +632,7 @@ def _pillow_tiff(stream: Any, main: _tiff.Directory) -> Any:
     from PIL import Image
 
     stream.seek(0)
-    image = _opened(stream, "TIFF")
+    image = _plugin("TIFF")(stream)
     # Pillow's own limit, which warns, is checked here, before the image has memory.
     size = getattr(image, "_tile_size", None)
     if size and size[0] * size[1] > (Image.MAX_IMAGE_PIXELS or math.inf):

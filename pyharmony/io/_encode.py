@@ -276,7 +276,7 @@ def _write_path(path: str, pieces: Iterable[Piece], overwrite: bool) -> None:
             os.replace(temporary, real)
         else:
             _into_free_place(temporary, real)
-    _sync_folder(folder)
+    _temporary.sync_folder(folder)
 
 
 def _into_free_place(temporary: Path, real: str) -> None:
@@ -289,13 +289,3 @@ def _into_free_place(temporary: Path, real: str) -> None:
         # A file system without links needs two steps.
         os.close(os.open(real, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         os.replace(temporary, real)
-
-
-def _sync_folder(folder: str) -> None:
-    """Writes the new name to the disk, too, where the system lets a folder be opened."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import struct
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from .._arrays import NumpyArray
-from .._native import get_num_threads
+from ._profiles import in_threads
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -185,13 +184,7 @@ def encode(pixels: NumpyArray, level: int, extra: list[bytes]) -> list[bytes]:
         data += deflate.flush(zlib.Z_FINISH if y + rows >= height else zlib.Z_FULL_FLUSH)
         return data, zlib.adler32(filtered), len(filtered)
 
-    starts = range(0, height, rows)
-    threads = min(get_num_threads(), len(starts))
-    if threads < 2:
-        blocks = [block(y) for y in starts]
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            blocks = list(pool.map(block, starts))
+    blocks = in_threads(block, range(0, height, rows))
     out = [SIGNATURE, chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)), *extra]
     out.append(chunk(b"IDAT", b"\x78\x01"))
     low, high = 1, 0  # the two sums of Adler-32 (RFC 1950), combined block by block

@@ -12,10 +12,10 @@ import functools
 import io
 import logging
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from ..errors import ArgumentError
 from ._picture import Picture
 
 logger = logging.getLogger("pyharmony")
+
+T = TypeVar("T")
+Result = TypeVar("Result")
 
 _MAX_PROFILE = 1 << 25
 #: The values of a strip, which a thread works on at a time; and the pixels of one whose planes stay in the cache.
@@ -286,16 +289,19 @@ def rgb_of_grey(profile: bytes) -> bytes:
 # ---- Pixels ----
 
 
+def in_threads(work: Callable[[T], Result], parts: Sequence[T]) -> list[Result]:
+    """Returns the results of work on each part, by as many threads as `get_num_threads` says."""
+    threads = min(get_num_threads(), len(parts))
+    if threads < 2:
+        return [work(part) for part in parts]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, parts))
+
+
 def _strips(height: int, width: int, work: Callable[[slice], None], size: int = _STRIP) -> None:
     rows = max(1, size // max(width, 1))
     slices = [slice(y, min(y + rows, height)) for y in range(0, height, rows)]
-    threads = min(get_num_threads(), len(slices))
-    if threads < 2:
-        for each in slices:
-            work(each)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, slices))
+    in_threads(work, slices)
 
 
 def _work_dtype(*dtypes: Any) -> Any:
@@ -533,7 +539,7 @@ def _color(color: NumpyArray, source: Space, target: Space, dtype: Any, name: st
             logger.warning("%s: its colours were kept as they are: %s", name, error)
             return to_depth(color, dtype)
     logger.warning(
-        "%s: its colours were kept as they are: a profile with tables of colours is applied to 8-bit pictures only",
+        "%s: its colours were kept as they are: a profile with tables of colours is applied to 8-bit images only",
         name,
     )
     return to_depth(color, dtype)

@@ -11,8 +11,11 @@ from ..errors import ArgumentError
 from ._checks import check_mask, check_pair, check_positive
 
 
-def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+def _mean(values: Tensor, mask: Tensor | None) -> Tensor:
     """Returns sum(mask * values) / (C * sum(mask)) over all samples together; 0 where the mask is empty."""
+    if mask is None:
+        return values.mean()
+    check_mask(mask, values)
     mask = mask.to(values.dtype).expand(values.shape[0], -1, -1, -1)
     area = mask.sum() * values.shape[1]
     return (values * mask).sum() / torch.where(area > 0, area, 1)
@@ -21,21 +24,13 @@ def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 def masked_l1(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
     """Returns sum m |output - target| / (C sum m); without a mask the mean. Tensors [N, C, H, W], mask [N, 1, H, W]."""
     check_pair(output, target)
-    difference = (output - target).abs()
-    if mask is None:
-        return difference.mean()
-    check_mask(mask, output)
-    return _masked_mean(difference, mask)
+    return _mean((output - target).abs(), mask)
 
 
 def masked_l2(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
     """Returns sum m (output - target)² / (C sum m); without mask the mean. Tensors [N, C, H, W], mask [N, 1, H, W]."""
     check_pair(output, target)
-    difference = (output - target).square()
-    if mask is None:
-        return difference.mean()
-    check_mask(mask, output)
-    return _masked_mean(difference, mask)
+    return _mean((output - target).square(), mask)
 
 
 def foreground_mse(output: Tensor, target: Tensor, mask: Tensor, *, min_area: float = 100.0) -> Tensor:

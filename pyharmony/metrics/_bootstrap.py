@@ -103,7 +103,7 @@ def summarize(
     """
     table = list(rows)
     if not table:
-        raise ShapeError("rows: empty, expected the metrics of at least one picture")
+        raise ShapeError("rows: empty, expected the metrics of at least one image")
     for i, row in enumerate(table):
         if row.keys() != table[0].keys():
             raise ArgumentError(f"rows: {', '.join(row)} at {i}, expected {', '.join(table[0])} as at 0")

@@ -1,13 +1,15 @@
-"""The networks by name: for harmonising, blending, judging and enlarging pictures.
+"""The networks by name: for harmonising, blending, judging and enlarging images.
 
 `list` names them, `create` makes one, `load` and `save` read and write safetensors, `weights` lists those that come
-with pyharmony, `convert` reads published ones, and `export` writes ONNX. Pictures are [N, 3, H, W] in [-1, 1] unless a
+with pyharmony, `convert` reads published ones, and `export` writes ONNX. Images are [N, 3, H, W] in [-1, 1] unless a
 model says otherwise, masks [N, 1, H, W] in [0, 1]. Needs the extra `torch`.
 """
 
 from __future__ import annotations
 
 import builtins
+import importlib
+import pkgutil
 from typing import Any
 
 try:
@@ -21,25 +23,13 @@ except ModuleNotFoundError as error:
 from .. import _catalogue
 from .._shipped import Figure, Weights
 from ..typing import Task
-from . import (  # noqa: F401  # each registers its model
-    _registry,
-    attention_unet,
-    bargainnet,
-    colorgrid,
-    dovenet,
-    dovenet_lite,
-    gp_gan,
-    pct_net,
-    pix2pix,
-    pix2pix_selfie,
-    realism_cnn,
-    srgan,
-    style_encoder,
-    unet3plus,
-)
+from . import _registry
 from ._files import convert, export, load, save, weights
 from ._outline import Layer, layers, outline
 from ._registry import Adversarial, Model, ModelInfo
+
+for _module in pkgutil.iter_modules(__path__, f"{__name__}."):
+    importlib.import_module(_module.name)  # registers the model in it
 
 __all__ = [
     "Adversarial",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -196,6 +196,29 @@ class UNet(nn.Module):
                 x = x * torch.sigmoid_(self.gates[str(level)](x))
         x = self.last(functional.relu_(x))
         return torch.tanh(x) if self.bounded else x
+
+
+def leaky_convs(
+    convs: nn.ModuleList, norms: nn.ModuleList, x: Tensor, slope: float = 0.2, skips: list[Tensor] | None = None
+) -> Tensor:
+    """Returns x after the convolutions, each with its norm, but for the first, and a leaky ReLU.
+
+    skips: a list to which the result of every one of them is added.
+    """
+    for i, conv in enumerate(convs):
+        x = conv(x)
+        x = functional.leaky_relu(norms[i - 1](x) if i else x, slope)
+        if skips is not None:
+            skips.append(x)
+    return x
+
+
+def check_gated(config: Any) -> None:
+    """Checks the fields that configurations of a gated `UNet` share."""
+    checks.check_whole(config.width, "width")
+    checks.check_choice(config.norm, "norm", NORMS[:2])
+    checks.check_flag(config.gates, "gates")
+    checks.check_share(config.dropout, "dropout")
 
 
 def conv_norm_relu(in_channels: int, channels: int, norm: Norm = "batch") -> nn.Sequential:

@@ -31,6 +31,7 @@ from ..typing import Task
 from . import _published, _registry
 from ._registry import Adversarial, Model
 from .calibration import Calibration
+from .calls import evaluating
 
 _FORMAT = 1
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -448,26 +449,20 @@ def export(model: Model, path: str | os.PathLike[str], *, size: int | None = Non
     parameter = next(model.parameters())
     inputs = {key: value.to(parameter.device, parameter.dtype) for key, value in model.example(size).items()}
     batch = torch.export.Dim("batch", min=1)
-    training = [m.training for m in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad(), _quiet_exporter(), _temporary.file(target) as unfinished:
-            result = model(**inputs)  # a size that the model refuses raises here
-            outputs = ["output"] if isinstance(result, Tensor) else [f"output_{i}" for i in range(len(result))]
-            torch.onnx.export(
-                model.generator if isinstance(model, Adversarial) else model,
-                kwargs=inputs,
-                f=unfinished,
-                input_names=list(inputs),
-                output_names=outputs,
-                dynamic_shapes={key: {0: batch} for key in inputs},
-                dynamo=True,
-                verbose=False,
-                external_data=False,
-            )
-    finally:
-        for m, mode in zip(model.modules(), training):
-            m.training = mode
+    with evaluating(model), torch.no_grad(), _quiet_exporter(), _temporary.file(target) as unfinished:
+        result = model(**inputs)  # a size that the model refuses raises here
+        outputs = ["output"] if isinstance(result, Tensor) else [f"output_{i}" for i in range(len(result))]
+        torch.onnx.export(
+            model.generator if isinstance(model, Adversarial) else model,
+            kwargs=inputs,
+            f=unfinished,
+            input_names=list(inputs),
+            output_names=outputs,
+            dynamic_shapes={key: {0: batch} for key in inputs},
+            dynamo=True,
+            verbose=False,
+            external_data=False,
+        )
 
 
 @contextlib.contextmanager

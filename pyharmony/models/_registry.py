@@ -111,10 +111,20 @@ class ModelInfo:
 _models: dict[str, ModelInfo] = {}
 
 
-def register(info: ModelInfo) -> None:
-    if info.name in _models:
-        raise ArgumentError(f"name: {info.name!r} is there already")
-    _models[info.name] = info
+def register(
+    make: type[Model],
+    config: type,
+    *,
+    task: Task,
+    summary: str,
+    source: str,
+    presets: dict[str, dict[str, Any]],
+    convert: Callable[[dict[str, Any]], tuple[Any, dict[str, Any]]] | None = None,
+) -> None:
+    """Makes a model known under its name; for the facts see `ModelInfo`."""
+    if make.name in _models:
+        raise ArgumentError(f"name: {make.name!r} is there already")
+    _models[make.name] = ModelInfo(make.name, task, config, make, summary, source, presets, convert)
 
 
 def all_models() -> list[ModelInfo]:
@@ -132,13 +142,8 @@ def config_of(info: ModelInfo, values: dict[str, Any], preset: str | None = None
     Raises:
         ArgumentError: a key or preset is unknown, or the configuration refuses a value.
     """
-    chosen: dict[str, Any] = {}
-    if preset is not None:
-        if not isinstance(preset, str) or preset not in info.presets:
-            known = ", ".join(sorted(info.presets)) or "none"
-            raise ArgumentError(f"preset: {preset!r}, {info.name} has {known}")
-        chosen.update(info.presets[preset])
-    fields = {f.name: f for f in dataclasses.fields(info.config)}
+    chosen = _catalogue.preset_of(info.name, info.presets, preset)
+    fields = [f.name for f in dataclasses.fields(info.config)]
     for key, value in values.items():
         _catalogue.check_key(key, fields, info.name)
         # JSON has lists where a configuration has tuples.

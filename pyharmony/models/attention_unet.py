@@ -15,7 +15,7 @@ from torch import Tensor
 from ..errors import WeightsError
 from . import _blocks, _published, checks
 from ._blocks import Norm
-from ._registry import Model, ModelInfo, register
+from ._registry import Model, register
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,9 @@ class AttentionUNetConfig:
     residual: bool = False
 
     def __post_init__(self) -> None:
-        checks.check_whole(self.width, "width")
+        _blocks.check_gated(self)
         checks.check_layers(self.depth, "depth", 5)
-        checks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
-        checks.check_flag(self.gates, "gates")
         checks.check_flag(self.residual, "residual")
-        checks.check_share(self.dropout, "dropout")
 
 
 class AttentionUNet(Model):
@@ -84,14 +81,11 @@ def _convert(state: dict[str, Any]) -> tuple[AttentionUNetConfig, dict[str, Any]
 
 
 register(
-    ModelInfo(
-        name="attention_unet",
-        task="harmonize",
-        config=AttentionUNetConfig,
-        make=AttentionUNet,
-        summary="gated U-Net, trained by the distance to the target",
-        source="Isola et al., CVPR 2017, with the gates of Cong et al., CVPR 2020",
-        presets={"small": {"width": 16}},
-        convert=_convert,
-    )
+    AttentionUNet,
+    AttentionUNetConfig,
+    task="harmonize",
+    summary="gated U-Net, trained by the distance to the target",
+    source="Isola et al., CVPR 2017, with the gates of Cong et al., CVPR 2020",
+    presets={"small": {"width": 16}},
+    convert=_convert,
 )

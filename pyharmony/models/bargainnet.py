@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..errors import ShapeError, WeightsError
 from . import _blocks, _published, checks
 from ._blocks import Norm
-from ._registry import Model, ModelInfo, register
+from ._registry import Model, register
 from .style_encoder import RegionEncoder, harmony_of
 
 
@@ -42,11 +42,8 @@ class BargainNetConfig:
     masked_pool: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("width", "encoder_width", "code"):
-            checks.check_whole(getattr(self, name), name)
-        checks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
-        checks.check_flag(self.gates, "gates")
-        checks.check_share(self.dropout, "dropout")
+        _blocks.check_gated(self)
+        checks.check_fields(self, checks.check_whole, "encoder_width", "code")
         checks.check_flag(self.masked_pool, "masked_pool")
 
 
@@ -78,7 +75,7 @@ class BargainNet(Model):
     """Moves an object to the domain of its background.
 
     Attributes:
-        generator: of pictures.
+        generator: of images.
         encoder: of regions; `encoder(image, mask)` gives codes [N, code].
 
     Shape:
@@ -130,14 +127,11 @@ def _convert(state: dict[str, Any]) -> tuple[BargainNetConfig, dict[str, Any]]:
 
 
 register(
-    ModelInfo(
-        name="bargainnet",
-        task="harmonize",
-        config=BargainNetConfig,
-        make=BargainNet,
-        summary="a gated U-Net told the code of the background",
-        source="Cong et al., ICME 2021",
-        presets={"small": {"width": 16, "encoder_width": 8}},
-        convert=_convert,
-    )
+    BargainNet,
+    BargainNetConfig,
+    task="harmonize",
+    summary="a gated U-Net told the code of the background",
+    source="Cong et al., ICME 2021",
+    presets={"small": {"width": 16, "encoder_width": 8}},
+    convert=_convert,
 )

@@ -6,7 +6,7 @@ import contextlib
 import copy
 from collections.abc import Iterator
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import ArgumentError, ShapeError
@@ -29,7 +29,7 @@ def with_batch_statistics(model: Model) -> Model:
     if not _norms(getattr(model, "generator", model)):
         norm = getattr(model.config, "norm", None)
         has = f", its norm is {norm!r}" if isinstance(norm, str) else ""
-        raise ArgumentError(f"batch_statistics: {model.name} makes its pictures without batch norms{has}; leave it out")
+        raise ArgumentError(f"batch_statistics: {model.name} makes its images without batch norms{has}; leave it out")
     twin = copy.deepcopy(model, {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())})
     for norm in _norms(twin):
         norm.track_running_stats = False
@@ -54,3 +54,15 @@ def told_of_single_values(model: Model) -> Iterator[None]:
             f"batch_statistics: at {model.size} x {model.size} pixels a batch norm of this {model.name} sees one value "
             "of each channel, of which it leaves nothing; leave it out"
         ) from error
+
+
+@contextlib.contextmanager
+def evaluating(module: nn.Module) -> Iterator[Tensor]:
+    """Puts a module into evaluation mode inside; yields a parameter, whose device and dtype the inputs need."""
+    training = [m for m in module.modules() if m.training]
+    module.eval()
+    try:
+        yield next(module.parameters())
+    finally:
+        for m in training:
+            m.training = True

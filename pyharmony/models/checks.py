@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -21,6 +21,12 @@ def check_image(x: Tensor, name: str, channels: int, multiple: int = 1, size: in
         raise ShapeError(f"{name}: {height}x{width} pixels, expected {size}x{size}")
     if height % multiple or width % multiple or not height or not width:
         raise ShapeError(f"{name}: {height}x{width} pixels, expected multiples of {multiple}")
+
+
+def check_smallest(x: Tensor, name: str, smallest: int) -> None:
+    """Raises where an image [N, C, H, W] has a side of less than smallest."""
+    if min(x.shape[2:]) < smallest:
+        raise ShapeError(f"{name}: {x.shape[2]}x{x.shape[3]} pixels, expected {smallest} or more")
 
 
 def check_mask(mask: Tensor, image: Tensor, name: str = "mask") -> None:
@@ -50,6 +56,12 @@ def check_like(x: Tensor, other: Tensor, name: str, other_name: str) -> None:
     """Raises where x does not have the shape of other."""
     if x.shape != other.shape:
         raise ShapeError(f"{name}: shape {list(x.shape)}, expected that of {other_name}, {list(other.shape)}")
+
+
+def check_fields(config: object, check: Callable[..., None], *names: str) -> None:
+    """Runs a check of a value and its name on these fields of a configuration."""
+    for name in names:
+        check(getattr(config, name), name)
 
 
 def check_flag(value: object, name: str) -> None:

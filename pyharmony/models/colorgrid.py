@@ -1,9 +1,9 @@
-"""A map of colours instead of a picture: what a small network says of object and background fits any size.
+"""A map of colours instead of an image: what a small network says of object and background fits any size.
 
 The network draws single pixels of the object and of the background, and short rows of pixels across the object's
 contour, from the composite at 256 x 256 pixels. What it finds in each of the three sets, pooled, gives an affine map
 with curves; a second look, at the object as the first map has it, corrects it. `pyharmony.ops.color_grid` applies the
-map to the picture as large as it is. Sources: Qi et al., "PointNet", CVPR 2017, for pooled sets; Guerreiro et al.,
+map to the image as large as it is. Sources: Qi et al., "PointNet", CVPR 2017, for pooled sets; Guerreiro et al.,
 "PCT-Net", CVPR 2023, for harmonising by maps of colours; the rows across the contour and the second look are our own.
 """
 
@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError
 from . import checks
-from ._registry import Model, ModelInfo, register
+from ._registry import Model, register
 
 #: The quantiles of the sorted values of a set.
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -151,11 +151,11 @@ class Statistics(nn.Module):
 
 
 class ColorGrid(Model):
-    """From a composite to a map of colours, and to the picture that the map makes of it.
+    """From a composite to a map of colours, and to the image that the map makes of it.
 
     Shape:
         composite [N, 3, H, W] in [0, 1], mask [N, 1, H, W] in [0, 1], sides of at least `view`, to the harmonised
-        picture [N, 3, H, W] in [0, 1], the composite outside the mask.
+        image [N, 3, H, W] in [0, 1], the composite outside the mask.
     """
 
     name = "colorgrid"
@@ -182,8 +182,7 @@ class ColorGrid(Model):
         checks.check_image(composite, "composite", 3)
         checks.check_mask(mask, composite)
         view = self.config.view
-        if min(composite.shape[2:]) < view:
-            raise ShapeError(f"composite: {composite.shape[2]}x{composite.shape[3]} pixels, expected {view} or more")
+        checks.check_smallest(composite, "composite", view)
         small, inside = composite, mask.to(composite.dtype)
         if tuple(composite.shape[2:]) != (view, view):
             small, inside = (functional.adaptive_avg_pool2d(x, view) for x in (small, inside))
@@ -313,18 +312,15 @@ def _gathered(planes: Tensor, index: Tensor) -> Tensor:
 
 
 register(
-    ModelInfo(
-        name="colorgrid",
-        task="harmonize",
-        config=ColorGridConfig,
-        make=ColorGrid,
-        summary="a map of colours for any size, from pixels of object, background and contour",
-        source="our own network, after Qi et al., CVPR 2017, and Guerreiro et al., CVPR 2023",
-        presets={
-            "small": {
-                "view": 32, "size": 32, "point_width": 16, "hidden": 64, "reach": (1.0, 2.0, 4.0),
-                "seen": (256, 384, 256),
-            }
-        },
-    )
+    ColorGrid,
+    ColorGridConfig,
+    task="harmonize",
+    summary="a map of colours for any size, from pixels of object, background and contour",
+    source="our own network, after Qi et al., CVPR 2017, and Guerreiro et al., CVPR 2023",
+    presets={
+        "small": {
+            "view": 32, "size": 32, "point_width": 16, "hidden": 64, "reach": (1.0, 2.0, 4.0),
+            "seen": (256, 384, 256),
+        }
+    },
 )  # fmt: skip

@@ -19,7 +19,7 @@ from ..ops import MaskPlan, mask_plan
 from . import _blocks, checks
 from ._blocks import Norm
 from ._partial import PartialConv2d
-from ._registry import Adversarial, ModelInfo, register
+from ._registry import Adversarial, register
 
 
 class Scores(NamedTuple):
@@ -55,11 +55,8 @@ class DoveNetConfig:
     residual: bool = False
 
     def __post_init__(self) -> None:
-        checks.check_whole(self.width, "width")
+        _blocks.check_gated(self)
         checks.check_whole(self.discriminator_width, "discriminator_width")
-        checks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
-        checks.check_flag(self.gates, "gates")
-        checks.check_share(self.dropout, "dropout")
         if _blocks.power_of_two_sizes(self.size, "size") < 3:
             raise ArgumentError(f"size: {self.size!r}, expected 32 or a larger power of two")
         checks.check_flag(self.residual, "residual")
@@ -155,7 +152,7 @@ class Plans:
     def _repeated(self, images: int) -> Tensor:
         times, rest = divmod(images, self._mask.shape[0])
         if rest or not times:
-            raise ArgumentError(f"plans: of {self._mask.shape[0]} masks, image has {images} pictures")
+            raise ArgumentError(f"plans: of {self._mask.shape[0]} masks, image holds {images}")
         return self._mask.repeat(times, 1, 1, 1)
 
 
@@ -226,7 +223,7 @@ class DoveNet(Adversarial):
 
     Shape:
         composite [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], sides multiples of `size`, 256 as published,
-        to [N, 3, H, W] in [-1, 1]. `discriminator(image, mask)` gives two scores of each picture of `size` pixels.
+        to [N, 3, H, W] in [-1, 1]. `discriminator(image, mask)` gives two scores of each image of `size` pixels.
     """
 
     name = "dovenet"
@@ -245,23 +242,20 @@ class DoveNet(Adversarial):
 
 
 register(
-    ModelInfo(
-        name="dovenet",
-        task="harmonize",
-        config=DoveNetConfig,
-        make=DoveNet,
-        summary="gated U-Net against a discriminator that verifies domains",
-        source="Cong et al., CVPR 2020",
-        presets={
-            "small": {"width": 16, "discriminator_width": 16},
-            "residual": {
-                "width": 16,
-                "discriminator_width": 4,
-                "norm": "batch",
-                "dropout": 0.0,
-                "size": 64,
-                "residual": True,
-            },
+    DoveNet,
+    DoveNetConfig,
+    task="harmonize",
+    summary="gated U-Net against a discriminator that verifies domains",
+    source="Cong et al., CVPR 2020",
+    presets={
+        "small": {"width": 16, "discriminator_width": 16},
+        "residual": {
+            "width": 16,
+            "discriminator_width": 4,
+            "norm": "batch",
+            "dropout": 0.0,
+            "size": 64,
+            "residual": True,
         },
-    )
+    },
 )

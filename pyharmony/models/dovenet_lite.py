@@ -1,4 +1,4 @@
-"""A smaller DoveNet: attention on the skips, and one encoder for the whole picture and its parts.
+"""A smaller DoveNet: attention on the skips, and one encoder for the whole image and its parts.
 
 Source: Cong et al., "DoveNet: Deep Image Harmonization via Domain Verification", CVPR 2020, in the form of a
 TensorFlow system on 224 pixels; the additive attention is that of Oktay et al., "Attention U-Net", MIDL 2018. Where
@@ -18,7 +18,7 @@ from torch.nn import functional
 from ..ops import MaskPlan, mask_plan
 from . import _blocks, checks
 from ._partial import PartialConv2d
-from ._registry import Adversarial, ModelInfo, register
+from ._registry import Adversarial, register
 from .dovenet import Scores
 
 
@@ -172,13 +172,10 @@ class DoveNetLite(Adversarial):
 
 
 register(
-    ModelInfo(
-        name="dovenet_lite",
-        task="harmonize",
-        config=DoveNetLiteConfig,
-        make=DoveNetLite,
-        summary="attention U-Net on 224 pixels against a shared encoder of picture, object and background",
-        source="a TensorFlow system on Cong et al., CVPR 2020",
-        presets={"small": {"width": 8, "discriminator_widths": (8, 12, 16, 16, 24, 24), "head_width": 32}},
-    )
+    DoveNetLite,
+    DoveNetLiteConfig,
+    task="harmonize",
+    summary="attention U-Net on 224 pixels against a shared encoder of image, object and background",
+    source="a TensorFlow system on Cong et al., CVPR 2020",
+    presets={"small": {"width": 8, "discriminator_widths": (8, 12, 16, 16, 24, 24), "head_width": 32}},
 )

@@ -1,4 +1,4 @@
-"""GP-GAN: a small picture that fits, from a pasted one or from noise, for the Gaussian-Poisson equation to enlarge.
+"""GP-GAN: a small image that fits, from a pasted one or from noise, for the Gaussian-Poisson equation to enlarge.
 
 Source: Wu et al., "GP-GAN: Towards Realistic High-Resolution Image Blending", ACM MM 2019, and the code published
 with it; the critic and the generator from noise are of Radford et al., ICLR 2016, and Arjovsky et al., ICML 2017.
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,7 +20,8 @@ from torch.nn import functional
 from ..errors import DTypeError, ShapeError, WeightsError
 from . import _blocks, _files, _published, checks
 from ._published import Layer
-from ._registry import Adversarial, Model, ModelInfo, register
+from ._registry import Adversarial, Model, register
+from .calls import evaluating
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,9 @@ class GPGanConfig:
     slope: float = 0.2
 
     def __post_init__(self) -> None:
-        checks.check_flag(self.supervised, "supervised")
-        checks.check_flag(self.skips, "skips")
+        checks.check_fields(self, checks.check_flag, "supervised", "skips")
         _blocks.power_of_two_sizes(self.size, "size")
-        for name in ("width", "bottleneck", "nz", "critic_width"):
-            checks.check_whole(getattr(self, name), name)
+        checks.check_fields(self, checks.check_whole, "width", "bottleneck", "nz", "critic_width")
         checks.check_share(self.slope, "slope")
 
     @property
@@ -114,11 +111,8 @@ class BlendingGenerator(nn.Module):
         """
         checks.check_image(composite, "composite", 3, size=self.size)
         checks.check_statistics(composite, "composite", self.training, len(self.down) + 2)
-        x, skips = composite, []
-        for i, conv in enumerate(self.down):
-            x = conv(x)
-            x = functional.leaky_relu(self.down_norm[i - 1](x) if i else x, self.slope)
-            skips.append(x)
+        skips: list[Tensor] = []
+        x = _blocks.leaky_convs(self.down, self.down_norm, composite, self.slope, skips)
         x = functional.leaky_relu(self.bottleneck_norm(self.bottleneck(x)), self.slope)
         return self.decoder(x, skips if self.skips else None)
 
@@ -150,11 +144,7 @@ class Critic(nn.Module):
     def scores(self, image: Tensor) -> Tensor:
         """Returns a score for each image of [N, 3, size, size] in [-1, 1], [N]."""
         checks.check_image(image, "image", 3, size=self.size)
-        x = image
-        for i, conv in enumerate(self.down):
-            x = conv(x)
-            x = functional.leaky_relu(self.down_norm[i - 1](x) if i else x, self.slope)
-        return self.last(x).flatten()
+        return self.last(_blocks.leaky_convs(self.down, self.down_norm, image, self.slope)).flatten()
 
     def forward(self, image: Tensor) -> Tensor:
         """Returns the mean score of images [N, 3, size, size] in [-1, 1], []."""
@@ -162,7 +152,7 @@ class Critic(nn.Module):
 
 
 class GPGan(Adversarial):
-    """The generator of small blended pictures and its critic.
+    """The generator of small blended images and its critic.
 
     Shape:
         composite [N, 3, size, size] in [-1, 1], or z [N, nz] where the configuration is not supervised, to
@@ -223,18 +213,6 @@ def generator_of(given: Any, *, supervised: bool | None = None, nz: int | None =
     return given
 
 
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[Tensor]:
-    """Puts a module into evaluation mode inside; yields a parameter, whose device and dtype the inputs need."""
-    training = [m for m in module.modules() if m.training]
-    module.eval()
-    try:
-        yield next(module.parameters())
-    finally:
-        for m in training:
-            m.training = True
-
-
 def _tensor(picture: Picture, size: int) -> Tensor:
     """Converts [H, W, 3] in [0, 1] to [1, 3, H, W] in [-1, 1]."""
     if picture.shape != (size, size, 3):
@@ -246,7 +224,7 @@ def _picture(output: Tensor) -> Picture:
     """Converts [1, 3, H, W] in [-1, 1] to [H, W, 3], clipped to [0, 1]."""
     picture = ((output.detach().float() + 1) / 2).clamp(0, 1)[0].permute(1, 2, 0).cpu().numpy()
     if not np.isfinite(picture).all():
-        raise WeightsError("generator: its picture holds NaN or Inf")
+        raise WeightsError("generator: its image holds NaN or Inf")
     return np.ascontiguousarray(picture)
 
 
@@ -259,7 +237,7 @@ def guess(generator: BlendingGenerator, composite: Picture) -> Picture:
     Returns:
         [size, size, 3] in [0, 1].
     """
-    with _evaluating(generator) as parameter, torch.no_grad():
+    with evaluating(generator) as parameter, torch.no_grad():
         return _picture(generator(_tensor(composite, generator.size).to(parameter)))
 
 
@@ -291,7 +269,7 @@ def search(generator: NoiseGenerator, composite: Picture, *, n_iteration: int = 
         seed: the seed of the first z.
     """
     start = torch.randn(1, generator.nz, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    with _evaluating(generator) as parameter, torch.inference_mode(False), torch.enable_grad():
+    with evaluating(generator) as parameter, torch.inference_mode(False), torch.enable_grad():
         target = _tensor(composite, generator.size).to(parameter)
         z = start.clone().requires_grad_()
         optimizer = torch.optim.LBFGS(
@@ -375,7 +353,7 @@ def _convert(state: dict[str, Any]) -> tuple[GPGanConfig, dict[str, Any]]:
         )
         raise WeightsError(f"no generator of GP-GAN: {only}")
     if made[-1].shape[1] != 3:
-        raise WeightsError(f"no generator of GP-GAN: {made[-1].name!r} is its last layer, and gives no picture")
+        raise WeightsError(f"no generator of GP-GAN: {made[-1].name!r} is its last layer, and gives no image")
     supervised = made[0].shape[1] == 3
     halvings = (len(made) - (2 if supervised else 1)) // (2 if supervised else 1)
     if halvings < 1:
@@ -398,19 +376,16 @@ def _convert(state: dict[str, Any]) -> tuple[GPGanConfig, dict[str, Any]]:
 
 
 register(
-    ModelInfo(
-        name="gp_gan",
-        task="blend",
-        config=GPGanConfig,
-        make=GPGan,
-        summary="a small blended picture from a pasted one, or from noise",
-        source="Wu et al., ACM MM 2019",
-        presets={
-            "paper": {},
-            "small": {"width": 32, "bottleneck": 512, "critic_width": 32},
-            "skips": {"width": 32, "bottleneck": 192, "critic_width": 16, "skips": True},
-            "unsupervised": {"supervised": False},
-        },
-        convert=_convert,
-    )
+    GPGan,
+    GPGanConfig,
+    task="blend",
+    summary="a small blended image from a pasted one, or from noise",
+    source="Wu et al., ACM MM 2019",
+    presets={
+        "paper": {},
+        "small": {"width": 32, "bottleneck": 512, "critic_width": 32},
+        "skips": {"width": 32, "bottleneck": 192, "critic_width": 16, "skips": True},
+        "unsupervised": {"supervised": False},
+    },
+    convert=_convert,
 )

@@ -1,4 +1,4 @@
-"""PCT-Net: of each pixel of a reduced picture an affine map of colours, enlarged to the picture's own size.
+"""PCT-Net: of each pixel of a reduced image an affine map of colours, enlarged to the image's own size.
 
 Sources: Guerreiro et al., "PCT-Net: Full Resolution Image Harmonization Using Pixel-Wise Color Transformations", CVPR
 2023; its convolutional form is the network of Sofiiuk et al., "Foreground-aware Semantic Representations for Image
@@ -18,15 +18,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import ArgumentError, ShapeError, WeightsError
+from ..errors import ArgumentError, WeightsError
 from . import _blocks, _published, checks
-from ._registry import Model, ModelInfo, register
+from ._registry import Model, register
 
 ENCODERS = ("cnn", "vit")
 #: The number of blocks of convolutions; between two of them the sides are halved.
 _BLOCKS = 4
-#: The side of the smallest images.
-_SMALLEST = 8
 #: The mean and standard deviation of ImageNet's images in [0, 1], by channel.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -223,9 +221,9 @@ class Patches(nn.Module):
 
 
 class PctNet(Model):
-    """From a composite to an affine map of colours for each pixel, and to the picture that the maps make of it.
+    """From a composite to an affine map of colours for each pixel, and to the image that the maps make of it.
 
-    The network sees the picture at `size` x `size` pixels, by an antialiased bilinear filter. Its map of each of these
+    The network sees the image at `size` x `size` pixels, by an antialiased bilinear filter. Its map of each of these
     pixels is [I | 0] + D, its attention a, and
 
         y = clamp(x + up(a D) [x; 1], 0, 1),
@@ -237,13 +235,13 @@ class PctNet(Model):
     each by itself.
 
     Shape:
-        composite [N, 3, H, W] in [0, 1], mask [N, 1, H, W] in [0, 1], sides of at least 8, to the harmonised picture
+        composite [N, 3, H, W] in [0, 1], mask [N, 1, H, W] in [0, 1], sides of at least 8, to the harmonised image
         [N, 3, H, W] in [0, 1].
     """
 
     name = "pct_net"
     low = 0.0
-    smallest = _SMALLEST
+    smallest = 8  # the side of the smallest images
 
     def __init__(self, config: PctNetConfig) -> None:
         super().__init__(config, size=config.size)
@@ -269,12 +267,10 @@ class PctNet(Model):
         """
         checks.check_image(composite, "composite", 3)
         checks.check_mask(mask, composite)
-        height, width = composite.shape[2:]
-        if min(height, width) < _SMALLEST:
-            raise ShapeError(f"composite: {height}x{width} pixels, expected {_SMALLEST} or more")
+        checks.check_smallest(composite, "composite", self.smallest)
         size = self.config.size
         picture, inside = composite, mask.to(composite.dtype)
-        if (height, width) != (size, size):
+        if tuple(composite.shape[2:]) != (size, size):
             picture, inside = (
                 functional.interpolate(x, (size, size), mode="bilinear", antialias=True) for x in (picture, inside)
             )
@@ -385,14 +381,11 @@ def _convert(state: dict[str, Any]) -> tuple[PctNetConfig, dict[str, Any]]:
 
 
 register(
-    ModelInfo(
-        name="pct_net",
-        task="harmonize",
-        config=PctNetConfig,
-        make=PctNet,
-        summary="an affine map of colours for each pixel, for any size",
-        source="Guerreiro et al., CVPR 2023",
-        presets={"vit": {"encoder": "vit"}, "small": {"width": 16}},
-        convert=_convert,
-    )
+    PctNet,
+    PctNetConfig,
+    task="harmonize",
+    summary="an affine map of colours for each pixel, for any size",
+    source="Guerreiro et al., CVPR 2023",
+    presets={"vit": {"encoder": "vit"}, "small": {"width": 16}},
+    convert=_convert,
 )

@@ -14,10 +14,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..errors import ArgumentError, ShapeError, WeightsError
+from ..errors import ArgumentError, WeightsError
 from . import _blocks, _published, checks
 from ._blocks import Norm
-from ._registry import Adversarial, ModelInfo, register
+from ._registry import Adversarial, register
 
 #: The U-Nets, and the side of the images that each halves down to one pixel.
 UNETS = {f"unet_{size}": size for size in (32, 64, 128, 256, 512, 1024)}
@@ -65,11 +65,9 @@ class Pix2PixConfig:
 
     def __post_init__(self) -> None:
         checks.check_choice(self.generator, "generator", GENERATORS)
-        checks.check_flag(self.mask, "mask")
-        checks.check_whole(self.width, "width")
-        checks.check_whole(self.discriminator_width, "discriminator_width")
+        checks.check_fields(self, checks.check_flag, "mask", "residual")
+        checks.check_fields(self, checks.check_whole, "width", "discriminator_width", "discriminator_layers")
         checks.check_choice(self.discriminator, "discriminator", DISCRIMINATORS)
-        checks.check_whole(self.discriminator_layers, "discriminator_layers")
         if self.discriminator != "n_layers" and self.discriminator_layers != _LAYERS:
             raise ArgumentError(
                 f"discriminator_layers: {self.discriminator_layers!r}, and discriminator={self.discriminator!r} has no "
@@ -77,7 +75,6 @@ class Pix2PixConfig:
             )
         checks.check_choice(self.norm, "norm", _blocks.NORMS)
         checks.check_share(self.dropout, "dropout")
-        checks.check_flag(self.residual, "residual")
 
     @property
     def size(self) -> int:
@@ -198,6 +195,8 @@ class PatchGan(nn.Module):
         smallest: the side of the smallest images.
     """
 
+    multiple = 1
+
     def __init__(self, channels: int, width: int, norm: Norm, layers: int = _LAYERS) -> None:
         super().__init__()
         self.smallest = 4 * 2**layers
@@ -212,16 +211,13 @@ class PatchGan(nn.Module):
         self.last = nn.Conv2d(widths[-1], 1, 4, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        for i, conv in enumerate(self.convs):
-            x = conv(x)
-            x = nn.functional.leaky_relu(self.norms[i - 1](x) if i else x, 0.2)
-        return self.last(x)
+        return self.last(_blocks.leaky_convs(self.convs, self.norms, x))
 
 
 class PixelGan(nn.Module):
     """A discriminator of pixels, by three convolutions 1x1: the map has the size of the image."""
 
-    smallest = 1
+    smallest = multiple = 1
 
     def __init__(self, channels: int, width: int, norm: Norm) -> None:
         super().__init__()
@@ -240,42 +236,35 @@ class PixelGan(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """The network of `Pix2PixConfig.discriminator` on the given image, its mask if any, and the image to judge.
+    """A network on the given image, its mask if any, and the image to judge.
 
     Attributes:
         smallest: the side of the smallest images.
+        multiple: the number that divides the sides of images.
     """
 
-    def __init__(self, config: Pix2PixConfig) -> None:
+    def __init__(self, net: Any, mask: bool) -> None:
         super().__init__()
-        self.mask = config.mask
-        channels, width = 6 + config.mask, config.discriminator_width
-        self.net: PatchGan | PixelGan
-        if config.discriminator == "pixel":
-            self.net = PixelGan(channels, width, config.norm)
-        else:
-            self.net = PatchGan(channels, width, config.norm, config.discriminator_layers)
-        self.smallest = self.net.smallest
+        self.mask, self.net, self.smallest, self.multiple = mask, net, net.smallest, net.multiple
 
     def forward(self, image: Tensor, output: Tensor, mask: Tensor | None = None) -> Tensor:
         """Returns a map of logits [N, 1, h, w].
 
         Args:
-            image, output: [N, 3, H, W] in [-1, 1], of 32 pixels or more, or 4 * 2^n with n layers.
-            mask: [N, 1, H, W], for the models that were made with it.
+            image, output: [N, 3, H, W] in [-1, 1].
+            mask: [N, 1, H, W] in [0, 1], for the models that were made with it.
 
         Returns:
-            h = floor(H / 8) - 2; with n layers h = floor(H / 2^n) - 2, for 'pixel' h = H.
+            h = floor(H / 2^n) - 2 for patches by n layers, H for pixels, H / 16 for wide residual patches.
         """
-        checks.check_image(image, "image", 3)
+        checks.check_image(image, "image", 3, self.multiple)
         checks.check_like(output, image, "output", "image")
-        if min(image.shape[2:]) < self.smallest:
-            raise ShapeError(f"image: {image.shape[2]}x{image.shape[3]} pixels, expected {self.smallest} or more")
+        checks.check_smallest(image, "image", self.smallest)
         return self.net(torch.cat([_blocks.with_mask(image, mask, self.mask), output], 1))
 
 
 class Pix2Pix(Adversarial):
-    """A picture from a picture, trained by an adversary and the distance to the target.
+    """An image from an image, trained by an adversary and the distance to the target.
 
     Shape:
         image [N, 3, H, W] in [-1, 1], and mask [N, 1, H, W] in [0, 1] where the configuration has one, to
@@ -288,7 +277,12 @@ class Pix2Pix(Adversarial):
     def __init__(self, config: Pix2PixConfig) -> None:
         super().__init__(config, size=config.size, takes_mask=config.mask)
         self.generator = Generator(config)
-        self.discriminator = Discriminator(config)
+        channels, width = 6 + config.mask, config.discriminator_width
+        if config.discriminator == "pixel":
+            net: nn.Module = PixelGan(channels, width, config.norm)
+        else:
+            net = PatchGan(channels, width, config.norm, config.discriminator_layers)
+        self.discriminator = Discriminator(net, config.mask)
         _blocks.initialize(self)
         if config.residual:
             _blocks.start_as_identity(self.generator.net.last)
@@ -375,29 +369,26 @@ def _convert(state: dict[str, Tensor]) -> tuple[Pix2PixConfig, dict[str, Tensor]
 
 
 register(
-    ModelInfo(
-        name="pix2pix",
-        task="harmonize",
-        config=Pix2PixConfig,
-        make=Pix2Pix,
-        summary="U-Net or residual network against a discriminator of patches or pixels",
-        source="Isola et al., CVPR 2017",
-        presets={
-            "harmonize": {"mask": True},
-            "unet_128": {"generator": "unet_128"},
-            "resnet_9blocks": {"generator": "resnet_9blocks", "norm": "instance"},
-            "resnet_6blocks": {"generator": "resnet_6blocks", "norm": "instance"},
-            "pixel": {"discriminator": "pixel"},
-            "small": {"mask": True, "width": 16, "discriminator_width": 16},
-            "residual": {
-                "generator": "unet_64",
-                "mask": True,
-                "width": 16,
-                "discriminator_width": 8,
-                "dropout": 0.0,
-                "residual": True,
-            },
+    Pix2Pix,
+    Pix2PixConfig,
+    task="harmonize",
+    summary="U-Net or residual network against a discriminator of patches or pixels",
+    source="Isola et al., CVPR 2017",
+    presets={
+        "harmonize": {"mask": True},
+        "unet_128": {"generator": "unet_128"},
+        "resnet_9blocks": {"generator": "resnet_9blocks", "norm": "instance"},
+        "resnet_6blocks": {"generator": "resnet_6blocks", "norm": "instance"},
+        "pixel": {"discriminator": "pixel"},
+        "small": {"mask": True, "width": 16, "discriminator_width": 16},
+        "residual": {
+            "generator": "unet_64",
+            "mask": True,
+            "width": 16,
+            "discriminator_width": 8,
+            "dropout": 0.0,
+            "residual": True,
         },
-        convert=_convert,
-    )
+    },
+    convert=_convert,
 )

@@ -18,8 +18,8 @@ from torch.nn import functional
 from ..errors import ShapeError
 from . import _blocks, checks
 from ._blocks import Norm
-from ._registry import Adversarial, ModelInfo, register
-from .pix2pix import PatchGan
+from ._registry import Adversarial, register
+from .pix2pix import Discriminator, PatchGan
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,12 @@ class Pix2PixSelfieConfig:
     discriminator_factor: int = 2
 
     def __post_init__(self) -> None:
-        checks.check_flag(self.mask, "mask")
-        checks.check_flag(self.residual, "residual")
+        checks.check_fields(self, checks.check_flag, "mask", "residual")
         checks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
         checks.check_choice(self.discriminator_norm, "discriminator_norm", _blocks.NORMS[:2])
         checks.check_choice(self.discriminator, "discriminator", ("wide_residual", "patches"))
         checks.check_share(self.dropout, "dropout")
-        for name in ("width", "discriminator_width", "discriminator_factor"):
-            checks.check_whole(getattr(self, name), name)
+        checks.check_fields(self, checks.check_whole, "width", "discriminator_width", "discriminator_factor")
         checks.check_layers(self.depth, "depth")
 
 
@@ -114,11 +112,8 @@ class Generator(nn.Module):
                 "expected more"
             )
         x = _blocks.with_mask(image, mask, self.mask)
-        skips = []
-        for i, conv in enumerate(self.down):
-            x = conv(x)
-            x = functional.leaky_relu(self.down_norm[i - 1](x) if i else x, 0.2)
-            skips.append(x)
+        skips: list[Tensor] = []
+        x = _blocks.leaky_convs(self.down, self.down_norm, x, skips=skips)
         skips.pop()
         for conv, norm in zip(self.up, self.up_norm):
             x = _blocks.dropout(norm(conv(x)), self.dropout_p, self.training or stochastic)
@@ -147,6 +142,8 @@ class WideBlock(nn.Module):
 class WideResidual(nn.Module):
     """Four wide residual blocks, each of stride 2, and a 1x1: 256 pixels become a map of 16x16."""
 
+    smallest = multiple = 16
+
     def __init__(self, config: Pix2PixSelfieConfig) -> None:
         super().__init__()
         w = config.discriminator_width
@@ -163,40 +160,8 @@ class WideResidual(nn.Module):
         return self.last(self.blocks(x))
 
 
-class Discriminator(nn.Module):
-    """The network of `Pix2PixSelfieConfig.discriminator` on the given image, its mask, and the image to judge."""
-
-    def __init__(self, config: Pix2PixSelfieConfig) -> None:
-        super().__init__()
-        self.mask = config.mask
-        wide = config.discriminator == "wide_residual"
-        self.multiple, self.smallest = 16, 16
-        self.net: WideResidual | PatchGan
-        if wide:
-            self.net = WideResidual(config)
-        else:
-            self.net = PatchGan(6 + config.mask, config.discriminator_width, config.discriminator_norm)
-            self.multiple, self.smallest = 1, self.net.smallest
-
-    def forward(self, image: Tensor, output: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Returns a map of logits [N, 1, h, w].
-
-        Args:
-            image, output: [N, 3, H, W] in [-1, 1]; sides are multiples of 16, for 'patches' 32 or more.
-            mask: [N, 1, H, W] in [0, 1], unless the model was made without.
-
-        Returns:
-            h = H / 16; for 'patches' h = floor(H / 8) - 2.
-        """
-        checks.check_image(image, "image", 3, self.multiple)
-        checks.check_like(output, image, "output", "image")
-        if min(image.shape[2:]) < self.smallest:
-            raise ShapeError(f"image: {image.shape[2]}x{image.shape[3]} pixels, expected {self.smallest} or more")
-        return self.net(torch.cat([_blocks.with_mask(image, mask, self.mask), output], 1))
-
-
 class Pix2PixSelfie(Adversarial):
-    """A picture from a picture and a mask; dropout in training and, with stochastic=True, at inference.
+    """An image from an image and a mask; dropout in training and, with stochastic=True, at inference.
 
     Shape:
         image [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1] to [N, 3, H, W] in [-1, 1].
@@ -209,22 +174,24 @@ class Pix2PixSelfie(Adversarial):
     def __init__(self, config: Pix2PixSelfieConfig) -> None:
         super().__init__(config, takes_mask=config.mask)
         self.generator = Generator(config)
-        self.discriminator = Discriminator(config)
+        net: nn.Module
+        if config.discriminator == "wide_residual":
+            net = WideResidual(config)
+        else:
+            net = PatchGan(6 + config.mask, config.discriminator_width, config.discriminator_norm)
+        self.discriminator = Discriminator(net, config.mask)
         _blocks.initialize(self)
 
 
 register(
-    ModelInfo(
-        name="pix2pix_selfie",
-        task="harmonize",
-        config=Pix2PixSelfieConfig,
-        make=Pix2PixSelfie,
-        summary="nine stages down and up with dropout as noise, against wide residual patches",
-        source="a system for selfie compositing on the training of Isola et al., CVPR 2017",
-        presets={
-            "small": {"width": 16, "discriminator_width": 16},
-            "narrow_blocks": {"discriminator_factor": 1},
-            "patches": {"discriminator": "patches"},
-        },
-    )
+    Pix2PixSelfie,
+    Pix2PixSelfieConfig,
+    task="harmonize",
+    summary="nine stages down and up with dropout as noise, against wide residual patches",
+    source="a system for selfie compositing on the training of Isola et al., CVPR 2017",
+    presets={
+        "small": {"width": 16, "discriminator_width": 16},
+        "narrow_blocks": {"discriminator_factor": 1},
+        "patches": {"discriminator": "patches"},
+    },
 )

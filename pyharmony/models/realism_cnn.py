@@ -1,4 +1,4 @@
-"""How real a picture looks: a small network that was never shown a label, only photographs and composites.
+"""How real an image looks: a small network that was never shown a label, only photographs and composites.
 
 Source of the idea: Zhu et al., "Learning a Discriminative Model for the Perception of Realism in Composite Images",
 ICCV 2015. The network is our own: they have a VGG-16 of 134 million weights, this one has 1.1 million.
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from . import _blocks, checks
-from ._registry import Model, ModelInfo, register
+from ._registry import Model, register
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Stage(nn.Module):
 
 
 class RealismCnn(Model):
-    """The probability that a picture is a photograph, not a composite.
+    """The probability that an image is a photograph, not a composite.
 
     With `regions` a second score is added, that of means and logarithms of deviations of the colours, their saturation
     among them, inside the mask and outside of it, through a layer of so many hidden values: colours that do not go
@@ -146,13 +146,10 @@ def statistics(x: Tensor, mask: Tensor) -> Tensor:
 
 
 register(
-    ModelInfo(
-        name="realism_cnn",
-        task="realism",
-        config=RealismCnnConfig,
-        make=RealismCnn,
-        summary="the probability that a picture is a photograph",
-        source="our own network on the idea of Zhu et al., ICCV 2015",
-        presets={"small": {"size": 32, "widths": (8, 16, 24)}},
-    )
+    RealismCnn,
+    RealismCnnConfig,
+    task="realism",
+    summary="the probability that an image is a photograph",
+    source="our own network on the idea of Zhu et al., ICCV 2015",
+    presets={"small": {"size": 32, "widths": (8, 16, 24)}},
 )

@@ -1,4 +1,4 @@
-"""SRGAN: a picture twice or four times as large.
+"""SRGAN: an image twice or four times as large.
 
 Source: Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network", CVPR
 2017, in the form that a system for harmonisation ended with: five residual blocks, and a PReLU after the convolution
@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import ShapeError
-from . import checks
-from ._registry import Adversarial, ModelInfo, register
+from . import _blocks, checks
+from ._registry import Adversarial, register
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,7 @@ class SrganConfig:
 
     def __post_init__(self) -> None:
         checks.check_choice(self.scale, "scale", (2, 4))
-        for name in ("width", "discriminator_width"):
-            checks.check_whole(getattr(self, name), name)
+        checks.check_fields(self, checks.check_whole, "width", "discriminator_width")
         checks.check_layers(self.blocks, "blocks")
 
 
@@ -104,17 +102,13 @@ class Discriminator(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Returns logits [N] of images [N, 3, H, W] in [0, 1] of 16 pixels or more."""
         checks.check_image(image, "image", 3)
-        if min(image.shape[2:]) < self.smallest:
-            raise ShapeError(f"image: {image.shape[2]}x{image.shape[3]} pixels, expected {self.smallest} or more")
-        x = image
-        for i, conv in enumerate(self.convs):
-            x = conv(x)
-            x = functional.leaky_relu(self.norms[i - 1](x) if i else x, 0.2)
+        checks.check_smallest(image, "image", self.smallest)
+        x = _blocks.leaky_convs(self.convs, self.norms, image)
         return self.score(functional.leaky_relu(self.hidden(x.mean((2, 3))), 0.2)).squeeze(1)
 
 
 class Srgan(Adversarial):
-    """A picture `scale` times as large.
+    """An image `scale` times as large.
 
     Shape:
         image [N, 3, H, W] in [0, 1] to [N, 3, scale * H, scale * W] in [0, 1]. `discriminator(image)` gives logits.
@@ -131,13 +125,10 @@ class Srgan(Adversarial):
 
 
 register(
-    ModelInfo(
-        name="srgan",
-        task="upscale",
-        config=SrganConfig,
-        make=Srgan,
-        summary="a picture two or four times as large",
-        source="Ledig et al., CVPR 2017, with five blocks",
-        presets={"x2": {"scale": 2}, "x4": {}, "small": {"width": 16, "blocks": 2, "discriminator_width": 8}},
-    )
+    Srgan,
+    SrganConfig,
+    task="upscale",
+    summary="an image two or four times as large",
+    source="Ledig et al., CVPR 2017, with five blocks",
+    presets={"x2": {"scale": 2}, "x4": {}, "small": {"width": 16, "blocks": 2, "discriminator_width": 8}},
 )

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import ArgumentError, ShapeError, WeightsError
+from ..errors import ArgumentError, WeightsError
 from ..losses import feature_distance, gram_distance, hue_saturation, mask_pyramid
 from . import _blocks, _published, checks
 from ._partial import PartialConv2d
-from ._registry import Model, ModelInfo, register
+from ._registry import Model, register
 from .realism_cnn import COLOURS, colours, statistics
 
 
@@ -102,8 +102,7 @@ class RegionEncoder(nn.Module):
         """Maps image [N, 3, H, W] in [-1, 1], 63 pixels or more, and mask [N, 1, H, W], 1 from 0.5 on, to [N, code]."""
         checks.check_image(image, "image", 3)
         checks.check_mask(mask, image)
-        if min(image.shape[2:]) < self.smallest:
-            raise ShapeError(f"image: {image.shape[2]}x{image.shape[3]} pixels, expected {self.smallest} or more")
+        checks.check_smallest(image, "image", self.smallest)
         x, seen = image, _blocks.binary(mask, image.dtype)
         region = seen
         x, seen = self.convs[0](x, seen, negative_slope=0.0)
@@ -271,19 +270,16 @@ def _convert(state: dict[str, Any]) -> tuple[StyleEncoderConfig, dict[str, Any]]
 
 
 register(
-    ModelInfo(
-        name="style_encoder",
-        task="style",
-        config=StyleEncoderConfig,
-        make=StyleEncoder,
-        summary="a code or the features of a region, in RGB or by hue and saturation",
-        source="Cong et al., ICME 2021; features of Simonyan and Zisserman, ICLR 2015",
-        presets={
-            "rgb": {},
-            "hsv": {"kind": "features", "space": "hsv"},
-            "small": {"width": 8},
-            "small_features": {"kind": "features", "width": 8},
-        },
-        convert=_convert,
-    )
+    StyleEncoder,
+    StyleEncoderConfig,
+    task="style",
+    summary="a code or the features of a region, in RGB or by hue and saturation",
+    source="Cong et al., ICME 2021; features of Simonyan and Zisserman, ICLR 2015",
+    presets={
+        "rgb": {},
+        "hsv": {"kind": "features", "space": "hsv"},
+        "small": {"width": 8},
+        "small_features": {"kind": "features", "width": 8},
+    },
+    convert=_convert,
 )

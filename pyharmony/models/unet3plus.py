@@ -1,7 +1,7 @@
 """U-Net 3+: every decoder node sees every scale.
 
 Source: Huang et al., "UNet 3+: A Full-Scale Connected UNet for Medical Image Segmentation", ICASSP 2020, without its
-classification; here it paints a picture, and tanh after each head, which the source has no need of, keeps it in
+classification; here it paints an image, and tanh after each head, which the source has no need of, keeps it in
 [-1, 1].
 """
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from . import _blocks, checks
-from ._registry import Model, ModelInfo, register
+from ._registry import Model, register
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,8 @@ class UNet3PlusConfig:
     residual: bool = False
 
     def __post_init__(self) -> None:
-        checks.check_whole(self.width, "width")
-        checks.check_whole(self.branch, "branch")
-        checks.check_flag(self.deep_supervision, "deep_supervision")
-        checks.check_flag(self.residual, "residual")
+        checks.check_fields(self, checks.check_whole, "width", "branch")
+        checks.check_fields(self, checks.check_flag, "deep_supervision", "residual")
 
 
 class Node(nn.Module):
@@ -118,13 +116,10 @@ class UNet3Plus(Model):
 
 
 register(
-    ModelInfo(
-        name="unet3plus",
-        task="harmonize",
-        config=UNet3PlusConfig,
-        make=UNet3Plus,
-        summary="U-Net whose decoder sees every scale, supervised on all of them",
-        source="Huang et al., ICASSP 2020",
-        presets={"base_32": {"width": 32}, "small": {"width": 16, "branch": 16}},
-    )
+    UNet3Plus,
+    UNet3PlusConfig,
+    task="harmonize",
+    summary="U-Net whose decoder sees every scale, supervised on all of them",
+    source="Huang et al., ICASSP 2020",
+    presets={"base_32": {"width": 32}, "small": {"width": 16, "branch": 16}},
 )

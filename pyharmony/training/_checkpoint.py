@@ -189,7 +189,7 @@ def set_random_states(states: Mapping[str, Tensor], rank: int, device: torch.dev
     torch.set_rng_state(states[f"{rank}/cpu"])
     if device.type == "cuda":
         if f"{rank}/cuda" not in states:
-            raise ArgumentError("resume: the checkpoint was made on a processor, and the run is on a GPU")
+            raise ArgumentError("resume: the checkpoint was made on a CPU, and the run is on a GPU")
         torch.cuda.set_rng_state(states[f"{rank}/cuda"], device)
 
 

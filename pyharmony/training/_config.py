@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
+import math
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+from .._catalogue import hint
 from ..errors import ArgumentError
 
 if sys.version_info >= (3, 11):
@@ -143,6 +144,26 @@ class RunConfig:
     threads: int = 0
 
 
+#: The least values of settings.
+_LEAST = {
+    "data.size": 8,
+    **dict.fromkeys(("data.pairs", "data.per_photo", "data.repeats"), 1),
+    **dict.fromkeys(("data.workers", "data.limit"), 0),
+    **dict.fromkeys(("run.batch", "run.accumulate", "run.keep", "run.log_steps", "run.largest_skips"), 1),
+    **dict.fromkeys(("run.seed", "run.threads", "run.evaluate_steps"), 0),
+    **dict.fromkeys(("run.checkpoint_steps", "run.checkpoint_minutes"), 0),
+    **dict.fromkeys(("schedule.epochs", "schedule.steps", "schedule.minutes"), 0),
+    **dict.fromkeys(("schedule.warm_up", "schedule.expected_steps"), 0),
+}
+_SHARES = ("schedule.decay", "data.retouched", "data.inverted", "data.borrowed", "data.reshaped", "data.unchanged")
+
+
+def _rises(values: tuple[Any, ...], end: float) -> bool:
+    """Whether these are numbers between 0 and end, none smaller than the one before."""
+    numbers = all(isinstance(x, (int, float)) and not isinstance(x, bool) and 0 < x < end for x in values)
+    return numbers and list(values) == sorted(values)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """The whole configuration of a training run.
@@ -164,41 +185,20 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not isinstance(self.model.get("name"), str):
             raise ArgumentError("model.name: missing, expected a model of `pyharmony models list`")
-        whole = {
-            "data.size": 8,
-            "run.batch": 1,
-            "run.accumulate": 1,
-            "run.keep": 1,
-            "run.log_steps": 1,
-            "data.pairs": 1,
-            "data.per_photo": 1,
-            "data.repeats": 1,
-        }
-        whole |= {"data.workers": 0, "data.limit": 0, "schedule.epochs": 0, "schedule.steps": 0, "schedule.warm_up": 0}
-        whole |= {"schedule.expected_steps": 0}
-        whole |= {"run.seed": 0, "run.checkpoint_steps": 0, "run.evaluate_steps": 0}
-        whole |= {"run.largest_skips": 1, "run.threads": 0}
-        for key, low in whole.items():
-            if self.value(key) < low:
+        for key, low in _LEAST.items():
+            if not self.value(key) >= low:
                 raise ArgumentError(f"{key}: {self.value(key)!r}, expected {low} or more")
         for key in ("data.crop", "run.ema"):
             if not 0 <= self.value(key) < 1:
                 raise ArgumentError(f"{key}: {self.value(key)!r}, expected 0 to 1, 1 not included")
-        if not 0 <= self.schedule.decay <= 1:
-            raise ArgumentError(f"schedule.decay: {self.schedule.decay!r}, expected 0 to 1")
-        drops = self.schedule.drops
-        numbers = all(isinstance(d, (int, float)) and not isinstance(d, bool) and 0 < d < 1 for d in drops)
-        if not numbers or list(drops) != sorted(set(drops)):
-            raise ArgumentError(f"schedule.drops: {drops!r}, expected rising numbers between 0 and 1")
-        for key in ("schedule.minutes", "run.checkpoint_minutes"):
-            if not self.value(key) >= 0:
-                raise ArgumentError(f"{key}: {self.value(key)!r}, expected 0 or more")
-        for key in ("data.retouched", "data.inverted", "data.borrowed", "data.reshaped", "data.unchanged"):
+        for key in _SHARES:
             if not 0 <= self.value(key) <= 1:
                 raise ArgumentError(f"{key}: {self.value(key)!r}, expected 0 to 1")
+        drops = self.schedule.drops
+        if not _rises(drops, 1) or len(set(drops)) < len(drops):
+            raise ArgumentError(f"schedule.drops: {drops!r}, expected rising numbers between 0 and 1")
         severity = self.data.severity
-        numbers = all(isinstance(x, (int, float)) and not isinstance(x, bool) and x > 0 for x in severity)
-        if len(severity) not in (0, 2) or not numbers or list(severity) != sorted(severity):
+        if len(severity) not in (0, 2) or not _rises(severity, math.inf):
             raise ArgumentError(f"data.severity: {severity!r}, expected two numbers above 0, the second no smaller")
         if not all(isinstance(root, str) for root in self.data.roots):
             raise ArgumentError(f"data.root: {self.data.root!r}, expected paths")
@@ -220,10 +220,9 @@ class TrainConfig:
         return dataclasses.asdict(self)
 
 
+#: The tables of a configuration, with the class of those whose keys are known here.
 _TABLES: dict[str, type | None] = {
-    "model": None,
-    "step": None,
-    "extractor": None,
+    **dict.fromkeys(("model", "step", "extractor")),
     "data": DataConfig,
     "schedule": ScheduleConfig,
     "run": RunConfig,
@@ -257,7 +256,7 @@ def recipe(name: str) -> dict[str, Any]:
     """
     known = recipes()
     if name not in known:
-        raise ArgumentError(f"recipe: {name!r}, no such recipe{_hint(name, known)}; there are {', '.join(known)}")
+        raise ArgumentError(f"recipe: {name!r}, no such recipe{hint(name, known)}; there are {', '.join(known)}")
     return read_toml(_RECIPES / f"{name}.toml")
 
 
@@ -296,19 +295,14 @@ def config_of(tables: Mapping[str, Any]) -> TrainConfig:
 
 def _check_table(name: str) -> None:
     if name not in _TABLES:
-        raise ArgumentError(f"{name}: no such table{_hint(name, _TABLES)}; there are {', '.join(_TABLES)}")
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), 1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+        raise ArgumentError(f"{name}: no such table{hint(name, _TABLES)}; there are {', '.join(_TABLES)}")
 
 
 def _filled(kind: Any, table: str, values: Mapping[str, Any]) -> Any:
     types = get_type_hints(kind)
     for key, value in values.items():
         if key not in types:
-            raise ArgumentError(f"{table}.{key}: no such key{_hint(key, types)}; {table} has {', '.join(types)}")
+            raise ArgumentError(f"{table}.{key}: no such key{hint(key, types)}; {table} has {', '.join(types)}")
         expected = _accepted(types[key])
         if isinstance(value, bool) and bool not in expected or not isinstance(value, expected):
             names = " or ".join(t.__name__ for t in expected)
@@ -316,15 +310,15 @@ def _filled(kind: Any, table: str, values: Mapping[str, Any]) -> Any:
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
-def _accepted(hint: Any) -> tuple[type, ...]:
-    origin = get_origin(hint)
+def _accepted(annotation: Any) -> tuple[type, ...]:
+    origin = get_origin(annotation)
     if origin is tuple:
         return (list, tuple)
     if origin is Mapping:
         return (dict,)
     if origin is not None:
-        return tuple(t for h in get_args(hint) for t in _accepted(h))
-    return (float, int) if hint is float else (hint,)
+        return tuple(t for part in get_args(annotation) for t in _accepted(part))
+    return (float, int) if annotation is float else (annotation,)
 
 
 #: The settings of [data] that are paths: they may change, and the samples found there are compared instead.

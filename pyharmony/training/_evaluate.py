@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from .. import evaluation, metrics
-from ..data import Dataset
 from ..evaluation.networks import levels
 from ..models import Model
+from ..models.calls import evaluating
 from ._batches import Prepared, stacked
 
 #: The figure by which the best weights are chosen, and whether larger is better, for each task.
@@ -37,31 +37,21 @@ def better(model: Model, figures: dict[str, float], best: dict[str, float]) -> b
 
 
 @torch.no_grad()
-def evaluate(
-    model: Model, inputs: tuple[str, ...], low: float, dataset: Dataset, size: int, scale: int
-) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
+def evaluate(model: Model, prepared: Prepared) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
     """Returns the mean figures over the samples, and a sheet of some of them.
 
     A harmoniser's image is put into the composite by the mask before it is compared, as in `pyharmony.evaluation`;
     `gain` is its PSNR minus that of the composite.
     """
-    training = [m for m in model.modules() if m.training]
-    model.eval()
-    try:
-        judge = _scores if model.task in ("realism", "style") else _pictures
-        return judge(model, inputs, low, dataset, size, scale)
-    finally:
-        for m in training:
-            m.training = True
+    with evaluating(model):
+        judge = _scores if model.task in ("realism", "style") else _images
+        return judge(model, prepared)
 
 
-def _batches(
-    model: Model, inputs: tuple[str, ...], low: float, dataset: Dataset, size: int, scale: int
-) -> Iterator[dict[str, Tensor]]:
+def _batches(model: Model, prepared: Prepared) -> Iterator[dict[str, Tensor]]:
     device = next(model.parameters()).device
-    prepared = Prepared(dataset, inputs, size, low, scale=scale)
-    for start in range(0, len(dataset), _BATCH):
-        batch = stacked([prepared[i] for i in range(start, min(start + _BATCH, len(dataset)))])
+    for start in range(0, len(prepared), _BATCH):
+        batch = stacked([prepared[i] for i in range(start, min(start + _BATCH, len(prepared)))])
         yield {name: x.to(device) for name, x in batch.items()}
 
 
@@ -70,13 +60,12 @@ def _bytes(x: Tensor, low: float) -> npt.NDArray[np.uint8]:
     return np.rint(levels(x, low).clip(0, 255)).astype(np.uint8)
 
 
-def _pictures(
-    model: Model, inputs: tuple[str, ...], low: float, dataset: Dataset, size: int, scale: int
-) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
+def _images(model: Model, prepared: Prepared) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
+    low, scale = prepared.low, prepared.scale
     rows: list[dict[str, float]] = []
     shown: list[npt.NDArray[np.uint8]] = []
-    chosen = _shown(len(dataset))
-    for batch in _batches(model, inputs, low, dataset, size, scale):
+    chosen = _shown(len(prepared))
+    for batch in _batches(model, prepared):
         target = _bytes(batch["target"], low)
         given = batch.get("composite", batch.get("image"))
         if given is None:  # images made from noise are compared with nothing
@@ -99,16 +88,15 @@ def _pictures(
     return _means(rows), np.concatenate(shown)
 
 
-def _scores(
-    model: Any, inputs: tuple[str, ...], low: float, dataset: Dataset, size: int, scale: int
-) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
+def _scores(model: Any, prepared: Prepared) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
+    low = prepared.low
     score = model.harmony if model.task == "style" else model
-    role = "image" if "image" in inputs else "target"
+    role = "image" if "image" in prepared.inputs else "target"
     real: list[Tensor] = []
     pasted: list[Tensor] = []
     shown: list[npt.NDArray[np.uint8]] = []
-    chosen, number = _shown(len(dataset)), 0
-    for batch in _batches(model, inputs, low, dataset, size, scale):
+    chosen, number = _shown(len(prepared)), 0
+    for batch in _batches(model, prepared):
         mask = batch.get("mask")
         real.append(score(batch[role], mask).cpu())
         pasted.append(score(batch["composite"], mask).cpu())

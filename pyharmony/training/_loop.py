@@ -43,8 +43,6 @@ class Processes:
     """The processes of a run, managed by Lightning Fabric: one, or those that torchrun started."""
 
     def __init__(self, device: str | None) -> None:
-        if device not in (None, "cpu", "cuda"):
-            raise ArgumentError(f"device: {device!r}, expected 'cpu' or 'cuda'")
         if device == "cuda" and not torch.cuda.is_available():
             raise DeviceError("device: 'cuda', and torch finds no GPU")
         try:
@@ -185,8 +183,7 @@ def _cut(path: Path, count: int) -> None:
             continue
         if entry.get("step", 0) <= count:
             kept.append(line)
-    with _temporary.file(path) as unfinished:
-        unfinished.write_text("".join(f"{line}\n" for line in kept), "utf-8")
+    _temporary.write_text(path, "".join(f"{line}\n" for line in kept))
 
 
 def rate_factor(share: float, count: int, decay: float, warm_up: int, drops: tuple[float, ...] = ()) -> float:
@@ -461,21 +458,18 @@ class Run:
             figures=dict(self.figures),
         )
 
+    def _prepared(self, dataset: Dataset, **changes: Any) -> Prepared:
+        inputs = (*self.step.inputs, *self.step.optional)
+        return Prepared(dataset, inputs, self.config.data.size, self.step.low, scale=self.scale, **changes)
+
     def _epoch(self) -> Iterator[dict[str, Tensor]]:
         """Yields the batches that are left of the epoch."""
         config, processes = self.config, self.processes
         training = self.training
         if isinstance(training, Synthesis):
             training = training.at_epoch(self.epoch)
-        prepared = Prepared(
-            training,
-            (*self.step.inputs, *self.step.optional),
-            config.data.size,
-            self.step.low,
-            scale=self.scale,
-            crop=config.data.crop,
-            flip=config.data.flip,
-            seed=(config.run.seed, self.epoch),
+        prepared = self._prepared(
+            training, crop=config.data.crop, flip=config.data.flip, seed=(config.run.seed, self.epoch)
         )
         chosen = order(
             len(self.training), config.run.batch, config.run.seed, self.epoch, processes.rank, processes.world
@@ -525,14 +519,7 @@ class Run:
         if len(self.validation):
             if self.processes.first:
                 model = self.ema if self.ema is not None else self.model
-                self.figures, sheet = evaluate(
-                    model,
-                    (*self.step.inputs, *self.step.optional),
-                    self.step.low,
-                    self.validation,
-                    self.config.data.size,
-                    self.scale,
-                )
+                self.figures, sheet = evaluate(model, self._prepared(self.validation))
                 if self.figures and better(model, self.figures, self.best):
                     self.best = {**self.figures, "step": float(self.step.count)}
                     _save_part(model, self.out / "best.safetensors")

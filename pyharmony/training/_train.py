@@ -80,8 +80,7 @@ def train(
             run.resume(start)
         if run.processes.first:
             text = json.dumps(config.as_dict(), indent=2, sort_keys=True)
-            with _temporary.file(folder / "config.json") as unfinished:
-                unfinished.write_text(text + "\n", "utf-8")
+            _temporary.write_text(folder / "config.json", text + "\n")
         return run.run()
 
 

@@ -9,6 +9,8 @@ A harmoniser's batch holds composite and target [N, 3, H, W] in the range of its
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from typing import Any
 
 try:
@@ -21,21 +23,11 @@ except ModuleNotFoundError as error:
 
 from ...errors import ArgumentError
 from ...models import Model
-from . import (  # noqa: F401  # each registers its step
-    _step,
-    bargainnet,
-    colorgrid,
-    dovenet,
-    dovenet_lite,
-    gp_gan,
-    pct_net,
-    pix2pix,
-    realism,
-    srgan,
-    style_encoder,
-    supervised,
-)
+from . import _step
 from ._step import CapturedStep, Step, StepSettings
+
+for _module in pkgutil.iter_modules(__path__, f"{__name__}."):
+    importlib.import_module(_module.name)  # registers the step of a model
 
 __all__ = ["CapturedStep", "Step", "StepSettings", "create"]
 

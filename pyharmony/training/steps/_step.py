@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-import difflib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
@@ -13,9 +12,10 @@ from typing import Any, ClassVar, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ... import _catalogue
 from ...errors import ArgumentError, DeviceError, DTypeError, ShapeError
-from ...losses import foreground_mse
-from ...models import Model
+from ...losses import Adversary, adversary, foreground_mse
+from ...models import Adversarial, Model
 from ...models.checks import check_choice, check_flag, check_image, check_like
 
 Losses = dict[str, Tensor]
@@ -36,7 +36,81 @@ class StepSettings:
 
     def __post_init__(self) -> None:
         check_choice(self.dtype, "dtype", ("float32", "bfloat16"))
-        check_flag(self.channels_last, "channels_last")
+        self._check_flags("channels_last")
+
+    def _check_flags(self, *names: str) -> None:
+        for name in names:
+            check_flag(getattr(self, name), name)
+
+    def _check_positive(self, *names: str) -> None:
+        for name in names:
+            check_least(getattr(self, name), name, open_end=True)
+
+    def _check_not_negative(self, *names: str) -> None:
+        for name in names:
+            check_least(getattr(self, name), name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamSettings(StepSettings):
+    """The settings of a step whose networks are trained by one Adam each.
+
+    Attributes:
+        lr, betas: the parameters of every Adam.
+    """
+
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_positive("lr")
+        check_betas(self.betas)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdversarialSettings(AdamSettings):
+    """The settings of a step of a generator and its discriminator.
+
+    Attributes:
+        adversarial: the weight of the discriminator's score of an image, for the generator.
+        adversary: the name of the game, see `pyharmony.losses.adversary`.
+    """
+
+    adversarial: float = 1.0
+    adversary: str = "vanilla"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_not_negative("adversarial")
+        adversary(self.adversary)
+
+    @property
+    def game(self) -> Adversary:
+        """The two losses of the game."""
+        return adversary(self.adversary)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslationSettings(AdversarialSettings):
+    """The settings of a step whose generator makes an image from an image, by an adversary and the target.
+
+    Attributes:
+        l1: the weight of the mean absolute difference of output and target.
+        foreground: the weight of `pyharmony.losses.foreground_mse` of output and target, in which an object counts the
+            same whatever its size; 0: none.
+        gradient_penalty: the weight of `pyharmony.losses.gradient_penalty` on the discriminator; 0: none.
+    """
+
+    lr: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    l1: float = 100.0
+    foreground: float = 0.0
+    gradient_penalty: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_not_negative("l1", "foreground", "gradient_penalty")
 
 
 class Step:
@@ -86,6 +160,16 @@ class Step:
                     raise DeviceError(f"extractor: on {tensor.device}, and the model is on {self.device}")
         if settings.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._add_optimizers()
+
+    def _add_optimizers(self) -> None:
+        """Adds an Adam for the model, or for both networks of an adversarial one."""
+        settings: Any = self.settings
+        networks: dict[str, nn.Module] = {"model": self.model}
+        if isinstance(self.model, Adversarial):
+            networks = {"generator": self.model.generator, "discriminator": self.model.discriminator}
+        for name, network in networks.items():
+            self._adam(name, network.parameters(), settings.lr, settings.betas)
 
     @property
     def low(self) -> float:
@@ -378,19 +462,10 @@ def step_of(model: Model) -> type[Step]:
 
 
 def settings_of(step: type[Step], values: Mapping[str, Any], preset: str | None) -> StepSettings:
-    chosen: dict[str, Any] = {}
-    if preset is not None:
-        if not isinstance(preset, str) or preset not in step.presets:
-            known = ", ".join(map(repr, sorted(step.presets))) or "none"
-            raise ArgumentError(f"preset: {preset!r}, {step.__name__} has {known}")
-        chosen.update(step.presets[preset])
     fields = [f.name for f in dataclasses.fields(step.settings_type)]
     for key in values:
-        if key not in fields:
-            near = difflib.get_close_matches(key, fields, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ArgumentError(f"{key}: {step.__name__} has no such setting{hint}; it has {', '.join(fields)}")
-    return step.settings_type(**{**chosen, **values})
+        _catalogue.check_key(key, fields, step.__name__)
+    return step.settings_type(**{**_catalogue.preset_of(step.__name__, step.presets, preset), **values})
 
 
 def foreground_error(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
@@ -404,12 +479,6 @@ def check_least(value: object, name: str, low: float = 0.0, *, open_end: bool = 
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not (value > low if open_end else value >= low):  # type: ignore[operator]
         raise ArgumentError(f"{name}: {value!r}, expected {'more than' if open_end else 'at least'} {low:g}")
-
-
-def check_smallest(x: Tensor, name: str, smallest: int) -> None:
-    """Raises where an image [N, C, H, W] has a side of less than smallest."""
-    if min(x.shape[2:]) < smallest:
-        raise ShapeError(f"{name}: {x.shape[2]}x{x.shape[3]} pixels, expected {smallest} or more")
 
 
 def check_betas(value: object, name: str = "betas") -> None:

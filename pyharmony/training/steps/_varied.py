@@ -2,9 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from ...models.checks import check_share
+from ._step import AdamSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariedSettings(AdamSettings):
+    """The settings of a step that changes both images of a pair; changes that are 0 draw no random numbers.
+
+    Attributes:
+        edges: the share of the images whose rims take the colours of the other image of the pair, see `RealismStep`.
+        gamma, gain: images in [0, 1] become clamp(g·x^a); a, and g for each channel, are drawn for a pair. Their
+            logarithms are at most gamma and gain away from 0.
+    """
+
+    edges: float = 0.0
+    gamma: float = 0.0
+    gain: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_share(self.edges, "edges")
+        self._check_not_negative("gamma", "gain")
+
+    def varied(self, image: Tensor, composite: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Returns an image and its composite with these changes; without a mask the rims stay."""
+        if mask is not None and self.edges:
+            image, composite = exchanged_rims(image, composite, mask, self.edges)
+        if self.gamma or self.gain:
+            image, composite = toned(image, composite, self.gamma, self.gain)
+        return image, composite
 
 
 def drawn(x: Tensor, *shape: int) -> Tensor:

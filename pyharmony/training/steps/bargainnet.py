@@ -13,16 +13,15 @@ from torch import Tensor
 
 from ...losses import masked_l1, triplet
 from ...models.bargainnet import BargainNet
-from ...models.checks import check_flag, check_image, check_mask
-from ._step import Losses, Step, StepSettings, check_betas, check_least, register
+from ...models.checks import check_image, check_mask
+from ._step import AdamSettings, Losses, Step, register
 
 
 @dataclass(frozen=True, kw_only=True)
-class BargainNetSettings(StepSettings):
+class BargainNetSettings(AdamSettings):
     """The settings of `BargainNetStep`; the defaults are those published.
 
     Attributes:
-        lr, betas: the parameters of Adam.
         l1: the weight of the mean absolute difference of output and target.
         triplet: the weight of the two triplets.
         margin: the margin of the triplets.
@@ -31,7 +30,6 @@ class BargainNetSettings(StepSettings):
     """
 
     lr: float = 1e-4
-    betas: tuple[float, float] = (0.9, 0.999)
     l1: float = 1.0
     triplet: float = 0.01
     margin: float = 0.1
@@ -39,12 +37,9 @@ class BargainNetSettings(StepSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_least(self.lr, "lr", open_end=True)
-        check_betas(self.betas)
-        for name in ("l1", "triplet"):
-            check_least(getattr(self, name), name)
-        check_least(self.margin, "margin", open_end=True)
-        check_flag(self.each_number, "each_number")
+        self._check_not_negative("l1", "triplet")
+        self._check_positive("margin")
+        self._check_flags("each_number")
 
 
 @register("bargainnet")
@@ -64,10 +59,6 @@ class BargainNetStep(Step):
     settings_type = BargainNetSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = {"published": {}}
     model: BargainNet
-
-    def __init__(self, model: BargainNet, settings: BargainNetSettings) -> None:
-        super().__init__(model, settings)
-        self._adam("model", model.parameters(), settings.lr, settings.betas)
 
     def _check(self, batch: dict[str, Tensor]) -> None:
         super()._check(batch)

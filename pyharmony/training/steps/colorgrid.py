@@ -10,19 +10,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...models import Model
 from ...models.checks import check_whole
 from ...models.colorgrid import ColorGrid, ColorMaps
-from ._step import Losses, Step, StepSettings, check_betas, check_least, register
+from ._step import AdamSettings, Losses, Step, register
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColorGridSettings(StepSettings):
+class ColorGridSettings(AdamSettings):
     """Settings of `ColorGridStep`.
 
     Attributes:
-        lr: the learning rate of Adam.
-        betas: the betas of Adam.
         weight_decay: the decay of matrices, decoupled from the gradient (Loshchilov & Hutter, ICLR 2019).
         clip: the largest norm of the gradient; 0: no limit.
         pixels: the number of pixels of each object, drawn for a step, that the loss compares.
@@ -40,12 +37,9 @@ class ColorGridSettings(StepSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_least(self.lr, "lr", open_end=True)
-        check_betas(self.betas)
         check_whole(self.pixels, "pixels", 1)
-        for name in ("weight_decay", "clip", "early"):
-            check_least(getattr(self, name), name)
-        check_least(self.floor, "floor", open_end=True)
+        self._check_not_negative("weight_decay", "clip", "early")
+        self._check_positive("floor")
 
 
 @register("colorgrid")
@@ -63,9 +57,9 @@ class ColorGridStep(Step):
     settings_type = ColorGridSettings
     model: ColorGrid
 
-    def __init__(self, model: Model, settings: ColorGridSettings, extractor: None = None) -> None:
-        super().__init__(model, settings, extractor)
-        self._adam("model", model.parameters(), settings.lr, settings.betas, settings.weight_decay)
+    def _add_optimizers(self) -> None:
+        settings = self.settings
+        self._adam("model", self.model.parameters(), settings.lr, settings.betas, settings.weight_decay)
 
     def _run(self, batch: dict[str, Tensor]) -> Losses:
         composite, mask, target = batch["composite"], batch["mask"], batch["target"]

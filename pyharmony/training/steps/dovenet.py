@@ -15,25 +15,20 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from ...losses import adversary, gradient_penalty, masked_l1
-from ...models.checks import check_choice, check_flag, check_image
+from ...losses import gradient_penalty, masked_l1
+from ...models.checks import check_choice, check_image
 from ...models.dovenet import DoveNet, Scores
 from ...nn.spectral_norm import UPDATES
-from ._step import Losses, Step, StepSettings, check_betas, check_least, foreground_error, register
+from ._step import Losses, Step, TranslationSettings, foreground_error, register
 
 
 @dataclass(frozen=True, kw_only=True)
-class DoveNetSettings(StepSettings):
+class DoveNetSettings(TranslationSettings):
     """The settings of `DoveNetStep`; the values of the preset 'published' are given beside the defaults.
 
     Attributes:
-        lr, betas: the parameters of both Adams.
-        l1: the weight of the mean absolute difference of output and target.
-        foreground: the weight of `pyharmony.losses.foreground_mse` of output and target, in which an object counts the
-            same whatever its size; 0: none.
-        adversarial, verification: the weights of the generator's two games.
+        verification: the weight of the score of the object against the background, for the generator.
         gradient_penalty: the weight of the penalty on the mean of both scores; 0: none. Published: 10.
-        adversary: the games, see `pyharmony.losses.adversary`.
         spectral_norm_updates: the power iterations: 'step', one before each of the two updates, or 'forward', one for
             each pass through a layer. Published: 'forward', which judges objects and backgrounds one after the other.
         judge_together: whether output and target share one pass of the discriminator where it has instance norms; batch
@@ -42,13 +37,7 @@ class DoveNetSettings(StepSettings):
         judge_target_again: whether the target is scored in the generator's half, unused by any loss. Published: True.
     """
 
-    lr: float = 2e-4
-    betas: tuple[float, float] = (0.5, 0.999)
-    l1: float = 100.0
-    foreground: float = 0.0
-    adversarial: float = 1.0
     verification: float = 1.0
-    gradient_penalty: float = 0.0
     adversary: str = "hinge"
     spectral_norm_updates: Literal["step", "forward"] = "step"
     judge_together: bool = True
@@ -57,14 +46,9 @@ class DoveNetSettings(StepSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_least(self.lr, "lr", open_end=True)
-        check_betas(self.betas)
-        for name in ("l1", "foreground", "adversarial", "verification", "gradient_penalty"):
-            check_least(getattr(self, name), name)
-        adversary(self.adversary)
+        self._check_not_negative("verification")
         check_choice(self.spectral_norm_updates, "spectral_norm_updates", UPDATES)
-        for name in ("judge_together", "plan_once", "judge_target_again"):
-            check_flag(getattr(self, name), name)
+        self._check_flags("judge_together", "plan_once", "judge_target_again")
 
 
 @register("dovenet")
@@ -96,18 +80,15 @@ class DoveNetStep(Step):
 
     def __init__(self, model: DoveNet, settings: DoveNetSettings) -> None:
         super().__init__(model, settings)
-        self._game = adversary(settings.adversary)
         self._together = settings.judge_together and model.config.norm == "instance"
         model.discriminator.spectral_norms.update_once = settings.spectral_norm_updates
-        for name in ("generator", "discriminator"):
-            self._adam(name, getattr(model, name).parameters(), settings.lr, settings.betas)
 
     def _check(self, batch: dict[str, Tensor]) -> None:
         super()._check(batch)
         check_image(batch["composite"], "composite", 3, size=self.model.discriminator.size)
 
     def _run(self, batch: dict[str, Tensor]) -> Losses:
-        settings, game, discriminator = self.settings, self._game, self.model.discriminator
+        settings, game, discriminator = self.settings, self.settings.game, self.model.discriminator
         mask, target = batch["mask"], batch["target"]
         with self._precision():
             output = _wide(self.model.generator(batch["composite"], mask))

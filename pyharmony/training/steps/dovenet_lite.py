@@ -11,40 +11,30 @@ from typing import Any, ClassVar, cast
 
 from torch import Tensor
 
-from ...losses import adversary, masked_l1
+from ...losses import masked_l1
 from ...models import Adversarial
 from ...models.checks import check_statistics
 from ...models.dovenet import Scores
 from ...models.dovenet_lite import Discriminator
-from ._step import Losses, Step, StepSettings, check_betas, check_least, register
+from ._step import AdversarialSettings, Losses, Step, register
 
 
 @dataclass(frozen=True, kw_only=True)
-class DoveNetLiteSettings(StepSettings):
+class DoveNetLiteSettings(AdversarialSettings):
     """The settings of `DoveNetLiteStep`; the defaults are those published.
 
     Attributes:
-        lr, betas: the parameters of both Adams.
         l1: the weight of the mean absolute difference of output and target.
-        adversarial: the weight of the image's score, for the generator.
         verification: the weight of the score of the object against the background, for the generator.
-        adversary: the game for both scores, see `pyharmony.losses.adversary`.
     """
 
     lr: float = 2e-4
-    betas: tuple[float, float] = (0.9, 0.999)
     l1: float = 100.0
-    adversarial: float = 1.0
     verification: float = 1.0
-    adversary: str = "vanilla"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_least(self.lr, "lr", open_end=True)
-        check_betas(self.betas)
-        for name in ("l1", "adversarial", "verification"):
-            check_least(getattr(self, name), name)
-        adversary(self.adversary)
+        self._check_not_negative("l1", "verification")
 
 
 @register("dovenet_lite")
@@ -64,12 +54,6 @@ class DoveNetLiteStep(Step):
     presets: ClassVar[dict[str, dict[str, Any]]] = {"published": {}, "hinge": {"adversary": "hinge"}}
     model: Adversarial
 
-    def __init__(self, model: Adversarial, settings: DoveNetLiteSettings) -> None:
-        super().__init__(model, settings)
-        self._game = adversary(settings.adversary)
-        for name in ("generator", "discriminator"):
-            self._adam(name, getattr(model, name).parameters(), settings.lr, settings.betas)
-
     def _check(self, batch: dict[str, Tensor]) -> None:
         super()._check(batch)
         check_statistics(batch["composite"], "composite", True, len(self.model.config.discriminator_widths))
@@ -77,6 +61,7 @@ class DoveNetLiteStep(Step):
     def _run(self, batch: dict[str, Tensor]) -> Losses:
         composite, mask, target = batch["composite"], batch["mask"], batch["target"]
         settings, discriminator = self.settings, cast(Discriminator, self.model.discriminator)
+        game = settings.game
         with self._precision():
             output = self.model.generator(composite, mask)
         output = output.float()
@@ -88,11 +73,11 @@ class DoveNetLiteStep(Step):
             return Scores(*(score.float() for score in scores))
 
         real, fake = judge(target), judge(output.detach())
-        judged = self._game.discriminator(real.realism, fake.realism)
-        judged = judged + self._game.discriminator(real.verification, fake.verification)
+        judged = game.discriminator(real.realism, fake.realism)
+        judged = judged + game.discriminator(real.verification, fake.verification)
         self._update("discriminator", judged)
         fake = judge(output)
-        adversarial, verification = self._game.generator(fake.realism), self._game.generator(fake.verification)
+        adversarial, verification = game.generator(fake.realism), game.generator(fake.verification)
         l1 = masked_l1(output, target)
         total = settings.l1 * l1 + settings.adversarial * adversarial + settings.verification * verification
         self._update("generator", total)

@@ -66,7 +66,7 @@ class GPGanSettings(StepSettings):
             if self.l2 > 1:
                 raise ArgumentError(f"l2: {self.l2!r}, expected 0 to 1")
         check_choice(self.clip_when, "clip_when", ("before", "after"))
-        check_least(self.gradient_penalty, "gradient_penalty")
+        self._check_not_negative("gradient_penalty")
         if self.gradient_penalty and self.clip is not None:
             raise ArgumentError("gradient_penalty: given beside clip, which keeps slopes far from 1; set clip=None")
         for name in ("critic_updates", "critic_updates_more", "more_every"):
@@ -113,8 +113,10 @@ class GPGanStep(Step):
         super().__init__(model, dataclasses.replace(settings, **chosen))
         self.inputs = ("composite", "target") if self._supervised else ("target",)
         self.generator_count = self.critic_count = 0
+
+    def _add_optimizers(self) -> None:
         for name in ("discriminator", "generator"):
-            parameters, lr = getattr(model, name).parameters(), getattr(self.settings, f"lr_{name}")
+            parameters, lr = getattr(self.model, name).parameters(), getattr(self.settings, f"lr_{name}")
             if self.settings.optimizer == "adam":
                 self._adam(name, parameters, lr, self.settings.betas)
             else:

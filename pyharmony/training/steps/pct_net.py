@@ -15,33 +15,27 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...losses import foreground_mse
-from ...models import Model
+from ...models.checks import check_smallest
 from ...models.pct_net import MEAN, STD, PctNet, normalised
-from ._step import Losses, Step, StepSettings, check_betas, check_least, check_smallest, register
+from ._step import AdamSettings, Losses, Step, register
 
 
 @dataclass(frozen=True, kw_only=True)
-class PctNetSettings(StepSettings):
+class PctNetSettings(AdamSettings):
     """Settings of `PctNetStep`.
 
     Attributes:
-        lr: the learning rate of Adam.
-        betas: the betas of Adam.
         min_area: the area in pixels, at the size of the batch, below which objects are weighed less.
         smooth: the weight of the mean slope of the maps.
     """
 
-    lr: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
     min_area: float = 1000.0
     smooth: float = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_least(self.lr, "lr", open_end=True)
-        check_betas(self.betas)
-        check_least(self.min_area, "min_area", open_end=True)
-        check_least(self.smooth, "smooth")
+        self._check_positive("min_area")
+        self._check_not_negative("smooth")
 
 
 def slope(maps: Tensor) -> Tensor:
@@ -83,10 +77,6 @@ class PctNetStep(Step):
     settings_type = PctNetSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = {"vit": {"lr": 1e-4}}
     model: PctNet
-
-    def __init__(self, model: Model, settings: PctNetSettings, extractor: None = None) -> None:
-        super().__init__(model, settings, extractor)
-        self._adam("model", model.parameters(), settings.lr, settings.betas)
 
     def _check(self, batch: dict[str, Tensor]) -> None:
         super()._check(batch)

@@ -12,43 +12,22 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from ...errors import ArgumentError
-from ...losses import adversary, gradient_penalty, masked_l1
+from ...losses import gradient_penalty, masked_l1
 from ...models import Adversarial
-from ._step import Losses, Step, StepSettings, check_betas, check_least, check_smallest, foreground_error, register
+from ...models.checks import check_smallest
+from ._step import Losses, Step, TranslationSettings, foreground_error, register
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pix2PixSettings(StepSettings):
+class Pix2PixSettings(TranslationSettings):
     """The settings of `Pix2PixStep`; the defaults are those published.
 
     Attributes:
-        lr, betas: the parameters of both Adams.
-        l1: the weight of the mean absolute difference of output and target.
-        foreground: the weight of `pyharmony.losses.foreground_mse` of output and target, in which an object counts the
-            same whatever its size; 0: none.
-        adversarial: the weight of the generator's game.
-        adversary: the game, see `pyharmony.losses.adversary`; 'vanilla', the binary cross entropy of logits, is the
+        adversary: the name of the game; 'vanilla', the binary cross entropy of logits, is the
             default of the published code, and 'least_squares' its option lsgan.
         gradient_penalty: the weight of `pyharmony.losses.gradient_penalty` of the discriminator's sums over its map; 0:
             none. A 'wasserstein' game needs it.
     """
-
-    lr: float = 2e-4
-    betas: tuple[float, float] = (0.5, 0.999)
-    l1: float = 100.0
-    foreground: float = 0.0
-    adversarial: float = 1.0
-    adversary: str = "vanilla"
-    gradient_penalty: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_least(self.lr, "lr", open_end=True)
-        check_betas(self.betas)
-        for name in ("l1", "foreground", "adversarial"):
-            check_least(getattr(self, name), name)
-        adversary(self.adversary)
-        check_least(self.gradient_penalty, "gradient_penalty")
 
 
 @register("pix2pix")
@@ -71,13 +50,10 @@ class Pix2PixStep(Step):
 
     def __init__(self, model: Adversarial, settings: Pix2PixSettings) -> None:
         super().__init__(model, settings)
-        self._game = adversary(settings.adversary)
         if settings.foreground and not model.config.mask:
             raise ArgumentError(f"foreground: {settings.foreground!r}, and the model takes no mask; leave it out")
         if not model.config.mask:
             self.inputs = ("composite", "target")
-        for name in ("generator", "discriminator"):
-            self._adam(name, getattr(model, name).parameters(), settings.lr, settings.betas)
 
     def _check(self, batch: dict[str, Tensor]) -> None:
         super()._check(batch)
@@ -96,13 +72,13 @@ class Pix2PixStep(Step):
 
         output = output.float()
         fake = output.detach()
-        judged = self._game.discriminator(judge(target), judge(fake)) / 2
+        judged = self.settings.game.discriminator(judge(target), judge(fake)) / 2
         losses, total = {"discriminator": judged}, judged
         if self.settings.gradient_penalty:
             losses["gradient_penalty"] = gradient_penalty(judge, target, fake, weight=self.settings.gradient_penalty)
             total = total + losses["gradient_penalty"]
         self._update("discriminator", total)
-        losses |= {"adversarial": self._game.generator(judge(output)), "l1": masked_l1(output, target)}
+        losses |= {"adversarial": self.settings.game.generator(judge(output)), "l1": masked_l1(output, target)}
         total = self.settings.adversarial * losses["adversarial"] + self.settings.l1 * losses["l1"]
         if self.settings.foreground:
             losses["foreground"] = foreground_error(output, target, mask["mask"])

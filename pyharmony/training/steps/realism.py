@@ -14,37 +14,23 @@ from torch import Tensor
 from ...losses import vanilla_discriminator
 from ...models.checks import check_image, check_share
 from ...models.realism_cnn import RealismCnn
-from ._step import Losses, Step, StepSettings, check_betas, check_least, register
-from ._varied import drawn, exchanged_rims, toned
+from ._step import Losses, Step, register
+from ._varied import VariedSettings, drawn
 
 
 @dataclass(frozen=True, kw_only=True)
-class RealismSettings(StepSettings):
+class RealismSettings(VariedSettings):
     """The settings of `RealismStep`.
 
     Attributes:
-        lr, betas: the parameters of Adam.
         unmasked: the share of the pairs that are shown without their mask.
-        edges: the share of the images whose rims take the colours of the other image of the pair, see `RealismStep`.
-        gamma, gain: images in [0, 1] become clamp(g·x^a); a, and g for each channel, are drawn for a pair. Their
-            logarithms are at most gamma and gain away from 0.
     """
 
-    lr: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
     unmasked: float = 0.0
-    edges: float = 0.0
-    gamma: float = 0.0
-    gain: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_least(self.lr, "lr", open_end=True)
-        check_betas(self.betas)
         check_share(self.unmasked, "unmasked")
-        check_share(self.edges, "edges")
-        check_least(self.gamma, "gamma")
-        check_least(self.gain, "gain")
 
 
 @register("realism_cnn")
@@ -71,10 +57,6 @@ class RealismStep(Step):
     settings_type = RealismSettings
     model: RealismCnn
 
-    def __init__(self, model: RealismCnn, settings: RealismSettings) -> None:
-        super().__init__(model, settings)
-        self._adam("model", model.parameters(), settings.lr, settings.betas)
-
     def _check(self, batch: dict[str, Tensor]) -> None:
         super()._check(batch)
         check_image(batch["image"], "image", 3, size=self.model.config.size)
@@ -91,12 +73,8 @@ class RealismStep(Step):
         return {"loss": loss, "accuracy": accuracy}
 
     def _varied(self, image: Tensor, composite: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Returns the pair as the network sees it; changes that are off draw no random numbers."""
-        settings = self.settings
-        if mask is not None and settings.edges:
-            image, composite = exchanged_rims(image, composite, mask, settings.edges)
-        if settings.gamma or settings.gain:
-            image, composite = toned(image, composite, settings.gamma, settings.gain)
-        if mask is not None and settings.unmasked:
-            mask = mask * (drawn(mask, 1, 1, 1) >= settings.unmasked)
+        """Returns the pair as the network sees it."""
+        image, composite = self.settings.varied(image, composite, mask)
+        if mask is not None and self.settings.unmasked:
+            mask = mask * (drawn(mask, 1, 1, 1) >= self.settings.unmasked)
         return image, composite, mask

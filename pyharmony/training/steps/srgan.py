@@ -12,47 +12,36 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor, nn
 
 from ...errors import ArgumentError, ShapeError
-from ...losses import adversary, masked_l1, masked_l2, perceptual, total_variation
+from ...losses import masked_l1, masked_l2, perceptual, total_variation
 from ...models import Adversarial
-from ...models.checks import check_choice, check_image, check_statistics, check_whole
+from ...models.checks import check_choice, check_image, check_smallest, check_statistics, check_whole
 from ...models.srgan import Discriminator
-from ._step import Losses, Step, StepSettings, check_betas, check_least, check_smallest, register
+from ._step import AdversarialSettings, Losses, Step, register
 
 
 @dataclass(frozen=True, kw_only=True)
-class SrganSettings(StepSettings):
+class SrganSettings(AdversarialSettings):
     """The settings of `SrganStep`; the weights are those published.
 
     Attributes:
-        lr, betas: the parameters of both Adams.
         pretraining: the number of steps at the start that train the generator alone, by the mean absolute difference.
         content: the distance to the target after those steps, 'l2' (mean squared) or 'l1'.
-        adversarial: the weight of the discriminator's score.
         perceptual: the weight of `pyharmony.losses.perceptual`, which needs an extractor; None: 0.006 if there is one.
         total_variation: the weight of `pyharmony.losses.total_variation`, of squares.
-        adversary: the game, see `pyharmony.losses.adversary`.
     """
 
     lr: float = 1e-4
-    betas: tuple[float, float] = (0.9, 0.999)
     pretraining: int = 0
     content: Literal["l1", "l2"] = "l2"
     adversarial: float = 1e-3
     perceptual: float | None = None
     total_variation: float = 2e-8
-    adversary: str = "vanilla"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_least(self.lr, "lr", open_end=True)
-        check_betas(self.betas)
         check_whole(self.pretraining, "pretraining", 0)
         check_choice(self.content, "content", ("l1", "l2"))
-        check_least(self.adversarial, "adversarial")
-        if self.perceptual is not None:
-            check_least(self.perceptual, "perceptual")
-        check_least(self.total_variation, "total_variation")
-        adversary(self.adversary)
+        self._check_not_negative("total_variation", *(["perceptual"] if self.perceptual is not None else []))
 
 
 @register("srgan")
@@ -80,9 +69,6 @@ class SrganStep(Step):
         if extractor is None and settings.perceptual:
             raise ArgumentError("extractor: missing; a perceptual loss needs one: steps.create(model, extractor=...)")
         super().__init__(model, settings, extractor)
-        self._game = adversary(settings.adversary)
-        for name in ("generator", "discriminator"):
-            self._adam(name, getattr(model, name).parameters(), settings.lr, settings.betas)
 
     def _phase(self) -> str:
         return "pretraining" if self.count < self.settings.pretraining else "adversarial"
@@ -98,7 +84,7 @@ class SrganStep(Step):
         check_statistics(target, "target", True, 4)
 
     def _run(self, batch: dict[str, Tensor]) -> Losses:
-        settings, game, target = self.settings, self._game, batch["target"]
+        settings, game, target = self.settings, self.settings.game, batch["target"]
         with self._precision():
             output = self.model.generator(batch["image"])
         output = output.float()

@@ -13,45 +13,32 @@ from torch import Tensor
 
 from ...errors import ArgumentError
 from ...losses import triplet
-from ...models.checks import check_flag, check_mask, check_share
+from ...models.checks import check_mask, check_smallest
 from ...models.style_encoder import RegionEncoder, StyleEncoder
-from ._step import Losses, Step, StepSettings, check_betas, check_least, check_smallest, register
-from ._varied import exchanged_rims, toned
+from ._step import Losses, Step, register
+from ._varied import VariedSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class StyleEncoderSettings(StepSettings):
+class StyleEncoderSettings(VariedSettings):
     """Settings of `StyleEncoderStep`; the defaults are those of BargainNet.
 
     Attributes:
-        lr, betas: the parameters of Adam.
         margin: the margin of the triplets.
         each_number: whether the triplets compare single numbers of the codes, as in the published code; False: whole
             codes, as in the paper. See `pyharmony.losses.triplet`.
         together: whether all codes of a step come from one batch; False: from one batch for each region, as published.
-        edges: the share of the images whose rims take the colours of the other image of the pair, see `RealismStep`.
-        gamma, gain: the changes of tone of both images of a pair, see `RealismSettings`.
     """
 
     lr: float = 1e-4
-    betas: tuple[float, float] = (0.9, 0.999)
     margin: float = 0.1
     each_number: bool = True
     together: bool = False
-    edges: float = 0.0
-    gamma: float = 0.0
-    gain: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_least(self.lr, "lr", open_end=True)
-        check_betas(self.betas)
-        check_least(self.margin, "margin", open_end=True)
-        check_flag(self.each_number, "each_number")
-        check_flag(self.together, "together")
-        check_share(self.edges, "edges")
-        check_least(self.gamma, "gamma")
-        check_least(self.gain, "gain")
+        self._check_positive("margin")
+        self._check_flags("each_number", "together")
 
 
 @register("style_encoder")
@@ -76,7 +63,6 @@ class StyleEncoderStep(Step):
         if model.config.kind != "code":
             raise ArgumentError("model: a style_encoder of kind='features', which is not trained; expected kind='code'")
         super().__init__(model, settings)
-        self._adam("model", model.parameters(), settings.lr, settings.betas)
 
     def _check(self, batch: dict[str, Tensor]) -> None:
         super()._check(batch)
@@ -86,10 +72,7 @@ class StyleEncoderStep(Step):
         composite, mask, target = batch["composite"], batch["mask"], batch["target"]
         check_mask(mask, target)
         settings = self.settings
-        if settings.edges:
-            target, composite = exchanged_rims(target, composite, mask, settings.edges)
-        if settings.gamma or settings.gain:
-            target, composite = toned(target, composite, settings.gamma, settings.gain)
+        target, composite = settings.varied(target, composite, mask)
         pairs = ((target, mask), (target, 1 - mask), (composite, mask))
         with self._precision():
             if settings.together:

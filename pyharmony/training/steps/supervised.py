@@ -17,19 +17,18 @@ from torch import Tensor, nn
 from ...errors import ArgumentError, DTypeError
 from ...losses import foreground_mse, masked_l1
 from ...models import Model
-from ...models.checks import check_choice, check_flag, check_image
+from ...models.checks import check_choice, check_image, check_smallest
 from ...models.style_encoder import RegionEncoder, StyleEncoder
 from ...models.unet3plus import UNet3Plus
-from ._step import Losses, Step, StepSettings, check_betas, check_least, check_smallest, register
+from ._step import AdamSettings, Losses, Step, check_least, register
 
 
 @dataclass(frozen=True, kw_only=True)
-class SupervisedSettings(StepSettings):
+class SupervisedSettings(AdamSettings):
     """Settings of `SupervisedStep`.
 
     Attributes:
-        lr: the learning rate of Adam.
-        betas: the betas of Adam; the source of the learning rate does not give any.
+        lr, betas: the parameters of Adam; the source of the learning rate does not give betas.
         distance: 'l1', the mean absolute difference, or 'foreground_mse' of `pyharmony.losses`.
         min_area: the least area of 'foreground_mse', in pixels.
         heads: the weights of the images of a model with deep supervision, largest first; None: 1 / their number.
@@ -39,7 +38,6 @@ class SupervisedSettings(StepSettings):
     """
 
     lr: float = 2e-3
-    betas: tuple[float, float] = (0.9, 0.999)
     distance: Literal["l1", "foreground_mse"] = "l1"
     min_area: float = 100.0
     heads: tuple[float, ...] | None = None
@@ -49,19 +47,15 @@ class SupervisedSettings(StepSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_least(self.lr, "lr", open_end=True)
-        check_betas(self.betas)
         check_choice(self.distance, "distance", ("l1", "foreground_mse"))
-        check_least(self.min_area, "min_area", open_end=True)
+        self._check_positive("min_area")
+        self._check_not_negative("style_background", *(["style"] if self.style is not None else []))
         if self.heads is not None:
             if not isinstance(self.heads, (tuple, list)):
                 raise ArgumentError(f"heads: {self.heads!r}, expected a weight for each head")
             for i, weight in enumerate(self.heads):
                 check_least(weight, f"heads[{i}]")
-        if self.style is not None:
-            check_least(self.style, "style")
-        check_least(self.style_background, "style_background")
-        check_flag(self.gram, "gram")
+        self._check_flags("gram")
 
 
 @register("attention_unet", "unet3plus")
@@ -99,7 +93,6 @@ class SupervisedStep(Step):
         if len(heads) != count:
             raise ArgumentError(f"heads: {len(heads)} weights, and this {model.name} has {count} of them")
         self._heads = heads
-        self._adam("model", model.parameters(), settings.lr, settings.betas)
 
     @staticmethod
     def _check_style(settings: SupervisedSettings, extractor: StyleEncoder | None) -> None:
