@@ -141,6 +141,21 @@ class Equation:
             "preserve_background": self.pinned,
         }
 
+    def is_rectangle(self) -> bool:
+        """Returns whether every pixel is unknown and has the same weight, so that cosines are the eigenvectors."""
+        return not self.pinned and self.weight_map is None
+
+    def hierarchy(self) -> Any:
+        """Returns the native set-up of Galerkin multigrid."""
+        return native.PoissonHierarchy(
+            _arrays.view(self.mask, "mask") if self.pinned else None,
+            self.mask.shape,
+            weight=0.0 if self.weight_map is not None else self.weight,
+            weight_map=self.operator()["weight_map"],
+            w0=self.w0,
+            w1=self.w1,
+        )
+
     def check_finite(self) -> None:
         """Raises ArgumentError for NaN or infinities where they are used."""
         used = self.mask if self.pinned else None
@@ -226,10 +241,14 @@ def expected_steps(eq: Equation, levels: float) -> float:
     return math.log(170 / levels) / math.log((root + 1) / (root - 1))
 
 
+def chebyshev_is_faster(eq: Equation, levels: float) -> bool:
+    """Returns whether Chebyshev is the fastest method for a tolerance of that many 8-bit levels, and can prove it."""
+    most = CHEBYSHEV_STEPS if eq.is_rectangle() else CHEBYSHEV_STEPS_PINNED
+    return expected_steps(eq, levels) <= most and levels * eq.row_excess() >= CHEBYSHEV_ROUNDING
+
+
 def choose_method(eq: Equation, levels: float) -> str:
     """Returns the method that 'auto' stands for at a tolerance of that many 8-bit levels."""
-    irregular = eq.pinned or eq.weight_map is not None
-    most = CHEBYSHEV_STEPS_PINNED if irregular else CHEBYSHEV_STEPS
-    if expected_steps(eq, levels) <= most and levels * eq.row_excess() >= CHEBYSHEV_ROUNDING:
+    if chebyshev_is_faster(eq, levels):
         return "chebyshev"
-    return "multigrid" if irregular else "dct"
+    return "dct" if eq.is_rectangle() else "multigrid"

@@ -23,14 +23,11 @@ from ..errors import ArgumentError, MaskError
 from . import _poisson_cuda
 from ._gaussian_poisson import (
     CERTIFIED_STOP_FROM,
-    CHEBYSHEV_ROUNDING,
-    CHEBYSHEV_STEPS,
-    CHEBYSHEV_STEPS_PINNED,
     Call,
     Equation,
     Outcome,
+    chebyshev_is_faster,
     check_base,
-    expected_steps,
 )
 from ._gaussian_poisson_cpu import proven_bound
 from ._poisson_cuda import DeviceHierarchy, deliver, most_iterations, seen_at
@@ -82,10 +79,7 @@ class DeviceEquation(Equation):
 
 def choose_method_on(eq: DeviceEquation, levels: float) -> str:
     """Returns the method that 'auto' stands for at a tolerance of that many 8-bit levels."""
-    irregular = eq.pinned or eq.weight_map is not None
-    most = CHEBYSHEV_STEPS_PINNED if irregular else CHEBYSHEV_STEPS
-    provable = levels * eq.row_excess() >= CHEBYSHEV_ROUNDING
-    return "chebyshev" if provable and expected_steps(eq, levels) <= most else "multigrid"
+    return "chebyshev" if chebyshev_is_faster(eq, levels) else "multigrid"
 
 
 def solve_on(
@@ -120,7 +114,7 @@ def solve_on(
     with _cuda.failures("gaussian_poisson"):
         if method == "chebyshev":
             outcomes = _chebyshev(place, eq, out, limit, unit, info)
-        elif eq.pinned or eq.weight_map is not None:
+        elif not eq.is_rectangle():
             outcomes = _galerkin(place, eq, out, limit, levels, info, certify)
         elif certify and eq.weight < CERTIFIED_STOP_FROM:
             outcomes = _certified_multigrid(place, eq, out, limit)
@@ -286,7 +280,7 @@ def inverse(place: Place, eq: DeviceEquation, g: DeviceArray, out: DeviceArray, 
     with _cuda.failures("gaussian_poisson"):
         if choose_method_on(eq, levels) == "chebyshev":
             _chebyshev(place, eq, out, tolerance, 1.0, False, g)
-        elif not eq.pinned and eq.weight_map is None:
+        elif eq.is_rectangle():
             _multigrid(place, eq, out, tolerance, False, g)
         else:
             _hierarchy(place, eq, out).solve_rhs(place, g, out, tolerance=tolerance, iterations=most_iterations(levels))

@@ -129,14 +129,7 @@ def _solve_item(eq: Equation, g: NumpyArray, out: NumpyArray, levels: float, hie
         elif double:
             out[...] = state
     else:
-        hierarchy = hierarchy or native.PoissonHierarchy(
-            _arrays.view(eq.mask, "mask") if eq.pinned else None,
-            eq.mask.shape,
-            weight=0.0 if eq.weight_map is not None else eq.weight,
-            weight_map=eq.operator()["weight_map"],
-            w0=eq.w0,
-            w1=eq.w1,
-        )
+        hierarchy = hierarchy or eq.hierarchy()
         out.fill(0)
         stats = hierarchy.solve_rhs(rhs, into, tolerance=limit, max_iterations=_MAX_ITERATIONS)
         if not stats["converged"]:
