@@ -22,7 +22,7 @@ from . import _gaussian_poisson_cpu, _gaussian_poisson_cuda
 from ._gaussian_poisson import Equation, choose_method
 from ._gaussian_poisson_cuda import DeviceEquation
 from ._images_cpu import masks_of
-from ._native_torch import on_device
+from ._native_torch import on_device, operator
 from ._poisson import SOLVERS
 from .images_cuda import planes_of, weight_on
 
@@ -296,44 +296,40 @@ def _run_links(
     return torch.from_numpy(out.reshape(tuple(y.shape)))
 
 
-inverse = torch.library.custom_op(
-    "pyharmony::gaussian_poisson_inverse",
-    _run_inverse,
-    mutates_args=(),
-    schema="(Tensor grad, Tensor mask, Tensor? color_map, float weight, float sigma, bool reference, bool pinned, "
-    "float levels, int solver, bool double) -> Tensor",
-)
-links = torch.library.custom_op(
-    "pyharmony::gaussian_poisson_links",
-    _run_links,
-    mutates_args=(),
-    schema="(Tensor y, Tensor mask, Tensor? color_map, Tensor[] pair, float weight, float sigma, "
-    "bool reference, bool half, bool full, bool double) -> Tensor",
-)
-
-
 def _empty(operand: Tensor, *rest: Any) -> Tensor:
     return operand.new_empty(operand.shape, dtype=torch.float64 if rest[-1] else torch.float32)
 
 
-def _register_symmetric(op: Any) -> None:
-    """Registers the gradient of a symmetric operator, which is the operator itself."""
+def _symmetric_operator(name: str, schema: str, run: Any, lists: int) -> Any:
+    """Registers a symmetric operator, which is its own gradient; behind mask and map it takes lists of tensors."""
 
-    def setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    def keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         operand, mask, color_map, *ctx.rest = inputs
-        pair = ctx.rest.pop(0) if op is links else []
+        pair = ctx.rest.pop(0) if lists else []
         ctx.save_for_backward(mask, color_map, *pair)
         ctx.dtype = operand.dtype
 
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         mask, color_map, *pair = ctx.saved_tensors
-        lists = [pair] if op is links else []
-        own = op(grad, mask, color_map, *lists, *ctx.rest).to(ctx.dtype)
-        return (own, None, None, *([None] * len(pair) for _ in lists), *[None] * len(ctx.rest))
+        given = [pair] * lists
+        own = symmetric(grad, mask, color_map, *given, *ctx.rest).to(ctx.dtype)
+        return (own, None, None, *([None] * len(pair) for _ in given), *[None] * len(ctx.rest))
 
-    op.register_fake(_empty)
-    op.register_autograd(backward, setup_context=setup)
+    symmetric = operator(name, schema, run, _empty, backward, keep)
+    return symmetric
 
 
-_register_symmetric(inverse)
-_register_symmetric(links)
+inverse = _symmetric_operator(
+    "gaussian_poisson_inverse",
+    "(Tensor grad, Tensor mask, Tensor? color_map, float weight, float sigma, bool reference, bool pinned, "
+    "float levels, int solver, bool double) -> Tensor",
+    _run_inverse,
+    lists=0,
+)
+links = _symmetric_operator(
+    "gaussian_poisson_links",
+    "(Tensor y, Tensor mask, Tensor? color_map, Tensor[] pair, float weight, float sigma, "
+    "bool reference, bool half, bool full, bool double) -> Tensor",
+    _run_links,
+    lists=1,
+)

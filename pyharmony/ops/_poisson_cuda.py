@@ -6,6 +6,7 @@ NumPy arrays, and no value is checked: NaN stays NaN.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -265,7 +266,8 @@ def run(place: Place, call: Call) -> Any:
 def seen_at(place: Place, call: Any, limits: Sequence[_cuda.Limit]) -> Any:
     """Returns a call with checked images as kernels see them; None where the kernels do not take it."""
     images = {name: getattr(call, name) for name in ("src", "dst", "base")}
-    seen = call._replace(**{name: image_form(place, x, name) for name, x in images.items() if x is not None})
+    forms = {name: image_form(place, x, name) for name, x in images.items() if x is not None}
+    seen = dataclasses.replace(call, **forms)
     if not _cuda.takes(place, limits, seen):
         return None
     _checks.same_dtype(seen.src, "src", seen.dst, "dst")

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from .. import _arrays
 from ..errors import DeviceError, DTypeError
-from ._native_torch import Calls, calls_for, on_device
+from ._native_torch import Calls, calls_for, on_device, operator
 from ._spectral_norm import FLOATS, ORDERS, Layout, Settings, layout_of, zero_weight
 
 
@@ -384,35 +384,13 @@ def _run_gradient_operator(
     return run_gradient(weights, list(grads) or [None] * len(weights), sigmas, grad_sigmas, state, dims)
 
 
-_operator = torch.library.custom_op(
-    "pyharmony::spectral_norm",
-    _run_operator,
-    mutates_args=(),
-    schema="(Tensor[] weights, Tensor[] us, Tensor[] vs, int[] dims, int iterations, float eps, bool legacy, "
-    "bool normalized) -> (Tensor, Tensor, Tensor[])",
-)
-_gradient_operator = torch.library.custom_op(
-    "pyharmony::spectral_norm_gradient",
-    _run_gradient_operator,
-    mutates_args=(),
-    schema="(Tensor[] weights, Tensor[] grads, Tensor sigmas, Tensor grad_sigmas, Tensor state, int[] dims) "
-    "-> Tensor[]",
-)
-
-
-@_operator.register_fake
-def _(
+def _fake(
     weights: Any, us: Any, vs: Any, dims: Any, iterations: int, eps: float, legacy: bool, normalized: bool
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     real = _real(weights)
     size = sum(w.shape[dim] + w.numel() // w.shape[dim] for w, dim in zip(weights, dims))
     outs = [torch.empty_like(w) for w in weights] if normalized else []
     return weights[0].new_empty(len(weights), dtype=real), weights[0].new_empty(size, dtype=real), outs
-
-
-@_gradient_operator.register_fake
-def _(weights: Any, grads: Any, sigmas: Any, grad_sigmas: Any, state: Any, dims: Any) -> list[Tensor]:
-    return [torch.empty_like(w) for w in weights]
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
@@ -444,8 +422,23 @@ def _backward_gradient(ctx: Any, cotangents: Any) -> tuple[Any, ...]:
     return for_weights, for_grads if ctx.grads else [], None, for_sigmas, None, None
 
 
-_operator.register_autograd(_backward, setup_context=_setup)
-_gradient_operator.register_autograd(_backward_gradient, setup_context=_setup_gradient)
+_operator = operator(
+    "spectral_norm",
+    "(Tensor[] weights, Tensor[] us, Tensor[] vs, int[] dims, int iterations, float eps, bool legacy, "
+    "bool normalized) -> (Tensor, Tensor, Tensor[])",
+    _run_operator,
+    _fake,
+    _backward,
+    _setup,
+)
+_gradient_operator = operator(
+    "spectral_norm_gradient",
+    "(Tensor[] weights, Tensor[] grads, Tensor sigmas, Tensor grad_sigmas, Tensor state, int[] dims) -> Tensor[]",
+    _run_gradient_operator,
+    lambda weights, *_: [torch.empty_like(w) for w in weights],
+    _backward_gradient,
+    _setup_gradient,
+)
 
 
 # ---- the call -------------------------------------------------------------------------------------------------------
