@@ -242,7 +242,7 @@ def test_float64_is_solved_to_its_default_tolerance(method, weight):
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("tolerance", [1e-2, 1e-5])
 def test_the_bound_of_a_rectangle_solved_by_multigrid(dtype, tolerance):
-    """An exact solve proves it; below the rounding of float32 results the hierarchy does, and the result is the same."""
+    """An exact solve proves it; below float32 rounding the hierarchy does, with the same result."""
     a, b, base, mask = scene(61, 83, "noise")
     a, b, base = (to_dtype(v, dtype) for v in (a, b, base))
     args = dict(method="multigrid", color_weight=0.3, tolerance=tolerance)

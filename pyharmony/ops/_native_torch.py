@@ -14,6 +14,10 @@ from ..errors import DTypeError
 #: The dtypes that the kernels of layers take on a CUDA device.
 DEVICE_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
+#: The shapes and the memory formats of x and weight of a convolution.
+Shapes = tuple[tuple[int, ...], tuple[int, ...]]
+Formats = tuple[torch.memory_format, torch.memory_format]
+
 
 def on_device(x: Tensor) -> bool:
     """Returns whether kernels of a CUDA device have to work on x."""
@@ -93,12 +97,12 @@ class DeviceCalls(Calls):
             return getattr(self.module, name)(*arguments, **options, **self.place)
 
 
-_ON_CPU = Calls()
+ON_CPU = Calls()
 
 
 def calls_for(x: Tensor, doing: str) -> Calls:
     """Returns the native calls of an op for tensors on the device of x."""
-    return DeviceCalls(x, doing) if on_device(x) else _ON_CPU
+    return DeviceCalls(x, doing) if on_device(x) else ON_CPU
 
 
 def operator(name: str, schema: str, run: Any, fake: Any, backward: Any = None, keep: Any = None) -> Any:
