@@ -31,6 +31,29 @@ def _round_into(x: NumpyArray, out: NumpyArray) -> None:
     out[...] = x
 
 
+def solve_by_dct(
+    eq: Equation, out: NumpyArray, double: bool, rhs: NumpyArray | None = None, mean: list[float] | None = None
+) -> dict[str, Any]:
+    """Solves the rectangle exactly into out, and returns the report.
+
+    Args:
+        double: calculate in float64.
+        rhs: b, in place of the b that the images give.
+        mean: the mean of the result by channel, where b does not determine it.
+    """
+    stats: dict[str, Any] = native.gaussian_poisson_dct(
+        *eq.views(),
+        _arrays.view(out, "out", writable=True),
+        weight=eq.weight,
+        w0=eq.w0,
+        w1=eq.w1,
+        double_precision=double,
+        rhs=None if rhs is None else _arrays.view(rhs, "rhs"),
+        mean=mean,
+    )
+    return stats
+
+
 def proven_bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float) -> tuple[float, int]:
     """Returns a proven bound of |x - x*|, x float32 or float64 on the rectangle with one weight, and bytes of scratch.
 
@@ -43,15 +66,7 @@ def proven_bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float)
     e = np.empty(x.shape, np.float64)
     eq.residual(x, out=e)
     # rhs and out may share memory: the solve copies the rows of rhs before it writes the first row of out.
-    stats = native.gaussian_poisson_dct(
-        *eq.views(),
-        _arrays.view(e, "out", writable=True),
-        weight=eq.weight,
-        w0=eq.w0,
-        w1=eq.w1,
-        double_precision=True,
-        rhs=_arrays.view(e, "rhs"),
-    )
+    stats = solve_by_dct(eq, e, True, rhs=e)
     size = max(float(e.max()), -float(e.min()))
     e += x
     drift = 0.0
@@ -129,16 +144,7 @@ def _dct(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> Outc
     if certify and out.dtype not in (np.float32, np.float64) or double and out.dtype == np.float32:
         x = np.empty(out.shape, np.float64 if double else np.float32)
     rhs = eq.rhs(np.float64 if double else np.float32)
-    stats = native.gaussian_poisson_dct(
-        *eq.views(),
-        _arrays.view(x, "out", writable=True),
-        weight=eq.weight,
-        w0=eq.w0,
-        w1=eq.w1,
-        double_precision=double,
-        rhs=None if rhs is None else _arrays.view(rhs, "rhs"),
-        mean=eq.mean(),
-    )
+    stats = solve_by_dct(eq, x, double, rhs, eq.mean())
     residual = bound = math.nan
     peak = stats["peak_bytes"] + (0 if rhs is None else rhs.nbytes)
     del rhs

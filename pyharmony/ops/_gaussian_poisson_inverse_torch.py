@@ -107,11 +107,9 @@ def _solve_item(eq: Equation, g: NumpyArray, out: NumpyArray, levels: float, hie
     # The method may differ from that of the forward solve: all methods solve the same equation.
     method = "multigrid" if hierarchy else choose_method(eq, levels)
     double = out.dtype == np.float64
-    rhs, into, limit = _arrays.view(b, "grad"), _arrays.view(out, "out", writable=True), levels / 255
+    limit = levels / 255
     if method == "dct":
-        native.gaussian_poisson_dct(
-            *eq.views(), into, weight=eq.weight, w0=eq.w0, w1=eq.w1, double_precision=double, rhs=rhs
-        )
+        _gaussian_poisson_cpu.solve_by_dct(eq, out, double, b)
     elif method == "chebyshev":
         single = b.astype(np.float32, copy=False)
         state = np.empty(out.shape, np.float32) if double else out
@@ -131,7 +129,10 @@ def _solve_item(eq: Equation, g: NumpyArray, out: NumpyArray, levels: float, hie
     else:
         hierarchy = hierarchy or eq.hierarchy()
         out.fill(0)
-        stats = hierarchy.solve_rhs(rhs, into, tolerance=limit, max_iterations=_MAX_ITERATIONS)
+        stats = hierarchy.solve_rhs(
+            _arrays.view(b, "grad"), _arrays.view(out, "out", writable=True), tolerance=limit,
+            max_iterations=_MAX_ITERATIONS,
+        )  # fmt: skip
         if not stats["converged"]:
             warn(
                 f"gradient: about {stats['estimate'] / limit:.3g} times the allowed error is left after "
@@ -179,24 +180,9 @@ def _inverse_on_device(op: Operator, grad: Tensor, mask: Tensor, color_map: Tens
     right, out = _cuda.describe(g, "grad"), _cuda.describe(y, "out")
     least, weight_map, most = weight_on(place, op.weight if color_map is None else color_map, *g.shape[:3])
     w0, w1 = gaussian_taps(op.sigma, normalize=not op.reference)
-    _gaussian_poisson_cuda.inverse(
-        place,
-        DeviceEquation(
-            src=right,
-            dst=right,
-            mask=planes_of(place.take(mask, "mask"), g.shape[0]),
-            base=right,
-            weight=least,
-            weight_map=weight_map,
-            w0=w0,
-            w1=w1,
-            pinned=op.pinned,
-            most=most,
-        ),
-        right,
-        out,
-        op.levels / 255,
-    )
+    planes = planes_of(place.take(mask, "mask"), g.shape[0])
+    eq = DeviceEquation(right, right, planes, right, least, weight_map, w0, w1, op.pinned, most=most)
+    _gaussian_poisson_cuda.inverse(place, eq, right, out, op.levels / 255)
     return (y * size).reshape(grad.shape)
 
 

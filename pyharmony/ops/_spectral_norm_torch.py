@@ -73,17 +73,6 @@ def _run(calls: Calls, name: str, matrices: list[Any], *arguments: Any, **option
     return calls.run(name, matrices, *arguments, workspace=workspace, **options)
 
 
-def _permuted(at: Layout, v: Tensor) -> Tensor:
-    return v if at.order is None else v.reshape(at.shape).permute(at.order).reshape(-1)
-
-
-def _logical(at: Layout, v: Tensor) -> Tensor:
-    if at.order is None:
-        return v
-    back = [int(axis) for axis in np.argsort(at.order)]
-    return v.reshape([at.shape[axis] for axis in at.order]).permute(back).reshape(-1)
-
-
 def _real(weights: Sequence[Tensor]) -> torch.dtype:
     return torch.float64 if any(w.dtype == torch.float64 for w in weights) else torch.float32
 
@@ -114,16 +103,9 @@ def _like(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def run(
-    weights: Sequence[Tensor],
-    us: Sequence[Tensor],
-    vs: Sequence[Tensor],
-    dims: Sequence[int],
-    chosen: Settings,
-    *,
-    normalized: bool,
-    write: bool,
-    pool: Pool | None = None,
-) -> tuple[Tensor, Tensor, list[Tensor]]:
+    weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor], dims: Sequence[int], chosen: Settings, *,
+    normalized: bool, write: bool, pool: Pool | None = None,
+) -> tuple[Tensor, Tensor, list[Tensor]]:  # fmt: skip
     """Returns sigmas, the new u and v of all weights in one vector, and W / sigma; write: u and v change in place."""
     calls = calls_for(weights[0], "spectral_norm")
     dense, layouts = _dense(weights, dims)
@@ -132,7 +114,7 @@ def run(
     sigmas = weights[0].new_empty(len(weights), dtype=real)
     state = weights[0].new_empty(sum(at.rows + at.cols for at in layouts), dtype=real)
     new_us = [_arrays.plain(u.detach(), "us") for u in us]
-    new_vs = [_permuted(at, _arrays.plain(v.detach(), "vs")) for v, at in zip(vs, layouts)]
+    new_vs = [at.in_memory(_arrays.plain(v.detach(), "vs")) for v, at in zip(vs, layouts)]
     if on_device(weights[0]):
         new_us, new_vs = [u.to(torch.float32) for u in new_us], [v.to(torch.float32) for v in new_vs]
     new_us, new_vs = [u.contiguous() for u in new_us], [v.contiguous() for v in new_vs]
@@ -154,10 +136,10 @@ def run(
         raise zero_weight(zero)
     if write and chosen.iterations:
         for u, new_u, v, new_v, at in zip(us, new_us, vs, new_vs, layouts):
-            for old, new in ((u, new_u), (v, _logical(at, new_v))):
+            for old, new in ((u, new_u), (v, at.logical(new_v))):
                 if old.data_ptr() != new.data_ptr():
                     old.detach().copy_(new)
-    _reorder(state, layouts, _logical)
+    _reorder(state, layouts, Layout.logical)
     return sigmas, state, outs
 
 
@@ -187,7 +169,7 @@ def run_gradient(
     outs = [_empty(w, pool) for w in dense]
     if any(at.order is not None for at in layouts):
         state = state.clone()
-        _reorder(state, layouts, _permuted)
+        _reorder(state, layouts, Layout.in_memory)
     extra = None if grad_sigmas is None else _arrays.plain(grad_sigmas.detach(), "grad").to(sigmas.dtype).contiguous()
     sigmas = sigmas.detach().contiguous()
     _run(
@@ -460,15 +442,9 @@ def check(weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor])
 
 
 def normalize(
-    weights: Sequence[Tensor],
-    us: Sequence[Tensor],
-    vs: Sequence[Tensor],
-    dims: Sequence[int],
-    chosen: Settings,
-    *,
-    normalized: bool,
-    pool: Pool | None = None,
-) -> tuple[Tensor, list[Tensor]]:
+    weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor], dims: Sequence[int], chosen: Settings, *,
+    normalized: bool, pool: Pool | None = None,
+) -> tuple[Tensor, list[Tensor]]:  # fmt: skip
     """Returns sigmas and W / sigma, with gradients; u and v are changed in place if there are iterations."""
     check(weights, us, vs)
     if not torch.compiler.is_compiling():
