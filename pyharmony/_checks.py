@@ -182,6 +182,18 @@ def number(
     return value
 
 
+def two_numbers(x: Any, name: str, accepts: str) -> tuple[Any, Any]:
+    """Returns a pair of numbers, of any type and size."""
+    try:
+        first, second = x
+    except (TypeError, ValueError):
+        raise ArgumentError(f"{name}: {x!r}, {accepts}") from None
+    for value in (first, second):
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+            raise DTypeError(f"{name}: {x!r}, {accepts}")
+    return first, second
+
+
 def map_or_none(x: Any) -> Any:
     """Returns color_weight where it is a map, None where it is a number."""
     return None if x is None or isinstance(x, numbers.Real) else x

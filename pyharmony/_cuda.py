@@ -474,20 +474,20 @@ def place_where(arrays: Mapping[str, Any]) -> Place | None:
     return place_of(arrays, None) if any(is_device_array(x) for x in arrays.values()) else None
 
 
-#: A condition on a call, and why kernels do not take the calls that meet it: a format string for the call.
-Limit = tuple[Callable[[Any], bool], str]
+#: Why kernels do not take a call; empty where they do.
+Limit = Callable[[Any], str]
 
 
-def takes(place: Place, limits: Sequence[Limit], call: Any) -> bool:
+def takes(place: Place, limits: Sequence[Limit], call: Any, error: type[Exception] = ArgumentError) -> bool:
     """Returns whether the kernels at a place take a call; otherwise the CPU does it.
 
     Raises:
-        ArgumentError: the kernels do not take the call, and the place is required.
+        error: the kernels do not take the call, and the place is required.
     """
-    reason = next((reason for holds, reason in limits if holds(call)), None)
-    if reason is not None and place.required:
-        raise ArgumentError(reason.format(call))
-    return reason is None
+    reason = next(filter(None, (limit(call) for limit in limits)), "")
+    if reason and place.required:
+        raise error(reason)
+    return not reason
 
 
 def dispatch(call: Any, device: str | None, cpu: Any, cuda: Any) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 
 from . import blend as _blend
 from ._arrays import MASK_DTYPES, NumpyArray, dtype_name
+from ._checks import two_numbers
 from .errors import ArgumentError, DTypeError, MaskError, ShapeError
 from .typing import Gradients
 
@@ -124,15 +125,9 @@ def _flags(flags: Any) -> tuple[Gradients, bool]:
 
 def _point(p: Any) -> tuple[int, int]:
     accepts = "expected (x, y), two whole numbers: where the centre lands in dst"
-    try:
-        x, y = p
-    except (TypeError, ValueError):
-        raise ArgumentError(f"p: {p!r}, {accepts}") from None
-    for value in (x, y):
-        if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-            raise DTypeError(f"p: {p!r}, {accepts}")
-        if not float(value).is_integer():
-            raise ArgumentError(f"p: {p!r}, {accepts}")
+    x, y = two_numbers(p, "p", accepts)
+    if not (float(x).is_integer() and float(y).is_integer()):
+        raise ArgumentError(f"p: {p!r}, {accepts}")
     return int(x), int(y)
 
 

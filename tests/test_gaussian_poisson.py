@@ -239,6 +239,22 @@ def test_float64_is_solved_to_its_default_tolerance(method, weight):
     assert info.max_error <= 1e-6
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-5])
+def test_the_bound_of_a_rectangle_solved_by_multigrid(dtype, tolerance):
+    """An exact solve proves it; below float32 rounding the hierarchy does, with the same result."""
+    a, b, base, mask = scene(61, 83, "noise")
+    a, b, base = (to_dtype(v, dtype) for v in (a, b, base))
+    args = dict(method="multigrid", color_weight=0.3, tolerance=tolerance)
+    out, info = ops.gaussian_poisson(a, b, mask, base, return_info=True, **args)
+    truth = exact(a, b, mask, base, color_weight=0.3)
+    if dtype == "uint8":
+        truth = np.clip(truth, 0, 255)
+    assert np.abs(out - truth).max() <= unrounded_error(info.max_error, dtype)
+    assert info.max_error <= tolerance
+    assert np.array_equal(out, ops.gaussian_poisson(a, b, mask, base, **args))
+
+
 def test_batches_and_grey():
     a, b, base, mask = scene(24, 31, "photograph")
     masks = np.stack([mask, mask[::-1]])

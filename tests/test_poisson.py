@@ -103,15 +103,9 @@ def laplacian(unknown: Any, weight: Any = 0.0) -> Any:
 
 
 def exact(
-    src: Any,
-    dst: Any,
-    mask: Any,
-    *,
-    gradients: str = "source",
-    contour: str = "half",
-    weight: Any = 0.0,
+    src: Any, dst: Any, mask: Any, *, gradients: str = "source", contour: str = "half", weight: Any = 0.0,
     base: Any = None,
-) -> Any:
+) -> Any:  # fmt: skip
     """Returns the solution of the definition's equation, by sparse LU."""
     src, dst = src.astype(np.float64), dst.astype(np.float64)
     mask = np.asarray(mask, np.float64)

@@ -32,10 +32,18 @@ Layer = TypeVar("Layer", bound=nn.Module)
 
 
 class _Part:
-    """One weight of a group; torch's two forms differ in where they keep its tensors."""
+    """One weight of a group; torch's two forms differ in where they keep its tensors.
 
-    #: The index of the part in its group.
+    Attributes:
+        index: the index of the part in its group.
+        owner, norm: the modules that have the weight as a parameter, and u and v as buffers.
+        keys: the names of weight, u and v there.
+    """
+
     index: int
+    owner: Any
+    norm: Any
+    keys: tuple[str, str, str]
 
     def __init__(self, module: nn.Module, path: str, name: str, dim: int | None) -> None:
         weight = getattr(module, name, None)
@@ -57,21 +65,21 @@ class _Part:
         self.handles: list[Any] = []
 
     @property
-    def weight(self) -> Tensor:
-        raise NotImplementedError
+    def weight(self) -> Any:
+        return self.owner._parameters[self.keys[0]]
 
     @property
-    def u(self) -> Tensor:
-        raise NotImplementedError
+    def u(self) -> Any:
+        return self.norm._buffers[self.keys[1]]
 
     @property
-    def v(self) -> Tensor:
-        raise NotImplementedError
+    def v(self) -> Any:
+        return self.norm._buffers[self.keys[2]]
 
     @property
     def training(self) -> bool:
         """Whether an update iterates u and v of this part."""
-        raise NotImplementedError
+        return bool(self.norm.training)
 
     def register(self, group: SpectralNormGroup, chosen: Settings, u: Tensor, v: Tensor, made: Tensor) -> None:
         """Puts the norm on the layer; made is the weight that the layer shows at first."""
@@ -95,30 +103,14 @@ class _Part:
 class _LegacyPart(_Part):
     """The part for torch.nn.utils.spectral_norm."""
 
-    @property
-    def weight(self) -> Tensor:
-        return self.module._parameters[f"{self.name}_orig"]  # type: ignore[return-value]
-
-    @property
-    def u(self) -> Tensor:
-        return self.module._buffers[f"{self.name}_u"]  # type: ignore[return-value]
-
-    @property
-    def v(self) -> Tensor:
-        return self.module._buffers[f"{self.name}_v"]  # type: ignore[return-value]
-
-    @property
-    def training(self) -> bool:
-        return self.module.training
-
     def register(self, group: SpectralNormGroup, chosen: Settings, u: Tensor, v: Tensor, made: Tensor) -> None:
         module: Any = self.module
-        name = self.name
-        weight = module._parameters.pop(name)
-        module.register_parameter(f"{name}_orig", weight)
+        self.owner = self.norm = module
+        self.keys = f"{self.name}_orig", f"{self.name}_u", f"{self.name}_v"
+        module.register_parameter(self.keys[0], module._parameters.pop(self.name))
         self.show(made)
-        module.register_buffer(f"{name}_u", u)
-        module.register_buffer(f"{name}_v", v)
+        for key, vector in zip(self.keys[1:], (u, v)):
+            module.register_buffer(key, vector)
         hook = _Legacy(group, self, chosen)
         self.before = module.register_forward_pre_hook(hook)
         self.handles += [
@@ -131,12 +123,11 @@ class _LegacyPart(_Part):
         return False  # torch calls the hook's remove
 
     def take_away(self, weight: Tensor) -> None:
-        module, name = self.module, self.name
-        original = module._parameters.pop(f"{name}_orig")
-        assert original is not None  # noqa: S101  # registered with the norm
-        del module._buffers[f"{name}_u"], module._buffers[f"{name}_v"]
+        original, u, v = self.keys
+        parameter = nn.Parameter(weight.detach(), requires_grad=self.weight.requires_grad)
+        del self.module._parameters[original], self.module._buffers[u], self.module._buffers[v]
         self.show(None)
-        module.register_parameter(name, nn.Parameter(weight.detach(), requires_grad=original.requires_grad))
+        self.module.register_parameter(self.name, parameter)
 
     def show(self, value: Tensor | None) -> None:
         # The value goes around setattr, which first looks for a parameter and a buffer of that name.
@@ -149,39 +140,24 @@ class _LegacyPart(_Part):
 class _ParametrizedPart(_Part):
     """The part for torch.nn.utils.parametrizations.spectral_norm."""
 
-    @property
-    def weight(self) -> Tensor:
-        return self.parametrizations._parameters["original"]
-
-    @property
-    def u(self) -> Tensor:
-        return self.norm._u
-
-    @property
-    def v(self) -> Tensor:
-        return self.norm._v
-
-    @property
-    def training(self) -> bool:
-        return self.norm.training
-
     def register(self, group: SpectralNormGroup, chosen: Settings, u: Tensor, v: Tensor, made: Tensor) -> None:
         module: Any = self.module
         self.norm = _Parametrization(group, self, u, v)
         # unsafe=True avoids a call of the norm, which would iterate.
         parametrize.register_parametrization(module, self.name, self.norm, unsafe=True)
-        self.parametrizations: Any = module.parametrizations[self.name]
+        self.owner = module.parametrizations[self.name]
+        self.keys = "original", "_u", "_v"
         _can_be_copied(module)
         self.handles.append(module.register_load_state_dict_pre_hook(_BeforeLoad(group, self)))
 
     def lost(self) -> bool:
         lists: Any = getattr(self.module, "parametrizations", {})
-        return self.name not in lists or lists[self.name] is not self.parametrizations
+        return self.name not in lists or lists[self.name] is not self.owner
 
     def check_removal(self) -> None:
-        if len(self.parametrizations) > 1:
+        if len(self.owner) > 1:
             raise ArgumentError(
-                f"{self.path or 'module'}.{self.name}: has {len(self.parametrizations)} parametrizations, expected the "
+                f"{self.path or 'module'}.{self.name}: has {len(self.owner)} parametrizations, expected the "
                 "spectral norm alone; torch.nn.utils.parametrize.remove_parametrizations removes all of them"
             )
 
@@ -216,9 +192,6 @@ class _Legacy(SpectralNorm):
 
 class _Parametrization(nn.Module):
     """The parametrization that gives a layer its weight whenever the weight is read."""
-
-    _u: Tensor
-    _v: Tensor
 
     def __init__(self, group: SpectralNormGroup, part: _ParametrizedPart, u: Tensor, v: Tensor) -> None:
         super().__init__()

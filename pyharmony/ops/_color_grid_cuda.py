@@ -64,8 +64,7 @@ def color_grid(
     """Computes `pyharmony.ops.color_grid` at a place."""
     a = place.take(image, "image")
     image_form(a.shape, a.dtype.name)
-    if message := unsupported(a.dtype.name, "image"):
-        raise DTypeError(message)
+    _cuda.takes(place, (lambda image: unsupported(image.dtype.name, "image"),), a, DTypeError)
     count = a.shape[0] if a.ndim == 4 else None
     m = None if mask is None else place.take(mask, "mask")
     if m is not None:

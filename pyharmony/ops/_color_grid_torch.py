@@ -17,7 +17,7 @@ from ..errors import ArgumentError
 from ..reference.color_grid import LUMA
 from . import _color_grid_cpu, _color_grid_cuda
 from ._color_grid import Frame, frame_of, image_form
-from ._native_torch import DeviceCalls, on_device
+from ._native_torch import DeviceCalls, on_device, operator
 
 #: The arguments that may have a gradient, in the order of the calls here.
 NAMES = ("image", "mask", "affine", "curves", "grid")
@@ -205,24 +205,9 @@ _apply: Any = ColorGrid.apply
 # ---- operators of torch.library --------------------------------------------------------------------------------------
 
 _TENSORS = "Tensor image, Tensor? mask, Tensor? affine, Tensor? curves, Tensor? grid, SymInt[] frame"
-_operator = torch.library.custom_op(
-    "pyharmony::color_grid", _run, mutates_args=(), schema=f"({_TENSORS}) -> Tensor"
-)  # fmt: skip
-_gradient_operator = torch.library.custom_op(
-    "pyharmony::color_grid_gradient",
-    _run_gradient,
-    mutates_args=(),
-    schema=f"({_TENSORS}, Tensor grad, bool[] needs) -> Tensor[]",
-)
 
 
-@_operator.register_fake
-def _(image: Tensor, *_: Any) -> Tensor:
-    return image.new_empty(image.shape)
-
-
-@_gradient_operator.register_fake
-def _(
+def _fake_gradient(
     image: Tensor, mask: Any, affine: Any, curves: Any, grid: Any, frame: Any, grad: Tensor, needs: list[bool]
 ) -> list[Tensor]:
     given = zip((image, mask, affine, curves, grid), needs)
@@ -240,7 +225,12 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return (*(x if need else None for x, need in zip(found, ctx.needs)), None)
 
 
-_operator.register_autograd(_backward, setup_context=_keep)
+_operator = operator(
+    "color_grid", f"({_TENSORS}) -> Tensor", _run, lambda image, *_: image.new_empty(image.shape), _backward, _keep
+)
+_gradient_operator = operator(
+    "color_grid_gradient", f"({_TENSORS}, Tensor grad, bool[] needs) -> Tensor[]", _run_gradient, _fake_gradient
+)
 
 
 # ---- the call --------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from .._native import native
 from ..errors import ArgumentError
 from ..reference.gaussian_poisson import GRADIENT_KERNELS, gaussian_taps
 from ..typing import SolveMethod
+from ._solve_call import SolveCall
 
 METHODS: tuple[SolveMethod, ...] = get_args(SolveMethod)
 
@@ -32,31 +33,17 @@ CHEBYSHEV_ROUNDING = 1.5e-3
 _STRIP = 64  # rows whose temporaries stay in the cache
 
 
-class Call(NamedTuple):
+@dataclass
+class Call(SolveCall):
     """The arguments of `gaussian_poisson`, checked except for arrays, color_weight and tolerance."""
 
-    src: Any
-    dst: Any
-    mask: Any
-    base: Any
-    color_weight: Any
+    op = "gaussian_poisson"
+
     w0: float
     w1: float
     gradient_kernel: str
     preserve_background: bool
     method: str
-    tolerance: float | None
-    return_info: bool
-
-    @property
-    def op(self) -> str:
-        return "gaussian_poisson"
-
-    @property
-    def arrays(self) -> dict[str, Any]:
-        """The arrays by name; the first one decides the kind of the result."""
-        color_map = _checks.map_or_none(self.color_weight)
-        return {"dst": self.dst, "src": self.src, "mask": self.mask, "base": self.base, "color_weight": color_map}
 
 
 def call_of(
@@ -74,8 +61,8 @@ def call_of(
         )
     w0, w1 = gaussian_taps(sigma, normalize=not reference)
     return Call(
-        src, dst, mask, base, color_weight, w0, w1, gradient_kernel, bool(preserve_background), method, tolerance,
-        return_info,
+        src, dst, mask, base, color_weight, tolerance, return_info, w0, w1, gradient_kernel, bool(preserve_background),
+        method,
     )  # fmt: skip
 
 
@@ -140,6 +127,21 @@ class Equation:
             "w1": self.w1,
             "preserve_background": self.pinned,
         }
+
+    def is_rectangle(self) -> bool:
+        """Returns whether every pixel is unknown and has the same weight, so that cosines are the eigenvectors."""
+        return not self.pinned and self.weight_map is None
+
+    def hierarchy(self) -> Any:
+        """Returns the native set-up of Galerkin multigrid."""
+        return native.PoissonHierarchy(
+            _arrays.view(self.mask, "mask") if self.pinned else None,
+            self.mask.shape,
+            weight=0.0 if self.weight_map is not None else self.weight,
+            weight_map=self.operator()["weight_map"],
+            w0=self.w0,
+            w1=self.w1,
+        )
 
     def check_finite(self) -> None:
         """Raises ArgumentError for NaN or infinities where they are used."""
@@ -226,10 +228,14 @@ def expected_steps(eq: Equation, levels: float) -> float:
     return math.log(170 / levels) / math.log((root + 1) / (root - 1))
 
 
+def chebyshev_is_faster(eq: Equation, levels: float) -> bool:
+    """Returns whether Chebyshev is the fastest method for a tolerance of that many 8-bit levels, and can prove it."""
+    most = CHEBYSHEV_STEPS if eq.is_rectangle() else CHEBYSHEV_STEPS_PINNED
+    return expected_steps(eq, levels) <= most and levels * eq.row_excess() >= CHEBYSHEV_ROUNDING
+
+
 def choose_method(eq: Equation, levels: float) -> str:
     """Returns the method that 'auto' stands for at a tolerance of that many 8-bit levels."""
-    irregular = eq.pinned or eq.weight_map is not None
-    most = CHEBYSHEV_STEPS_PINNED if irregular else CHEBYSHEV_STEPS
-    if expected_steps(eq, levels) <= most and levels * eq.row_excess() >= CHEBYSHEV_ROUNDING:
+    if chebyshev_is_faster(eq, levels):
         return "chebyshev"
-    return "multigrid" if irregular else "dct"
+    return "dct" if eq.is_rectangle() else "multigrid"

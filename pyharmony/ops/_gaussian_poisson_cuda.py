@@ -23,31 +23,31 @@ from ..errors import ArgumentError, MaskError
 from . import _poisson_cuda
 from ._gaussian_poisson import (
     CERTIFIED_STOP_FROM,
-    CHEBYSHEV_ROUNDING,
-    CHEBYSHEV_STEPS,
-    CHEBYSHEV_STEPS_PINNED,
     Call,
     Equation,
     Outcome,
+    chebyshev_is_faster,
     check_base,
-    expected_steps,
 )
 from ._gaussian_poisson_cpu import proven_bound
 from ._poisson_cuda import DeviceHierarchy, deliver, most_iterations, seen_at
 from .images_cuda import batch_of, mask_on, weight_on, without_float64
 
-#: The conditions under which kernels on a device do not take a call, with the reasons.
-LIMITS: tuple[_cuda.Limit, ...] = (
-    *_poisson_cuda.LIMITS,
-    (
-        lambda call: call.gradient_kernel != "normal",
-        "gradient_kernel: {0.gradient_kernel!r} is for arrays on the processor; CUDA has 'normal'",
-    ),
-    (
-        lambda call: call.method == "dct",
-        "method: 'dct' is for arrays on the processor; CUDA has 'chebyshev' and 'multigrid'",
-    ),
-)
+
+def _other_gradients(call: Call) -> str:
+    if call.gradient_kernel == "normal":
+        return ""
+    return f"gradient_kernel: {call.gradient_kernel!r} is for arrays on the processor; CUDA has 'normal'"
+
+
+def _other_methods(call: Call) -> str:
+    if call.method != "dct":
+        return ""
+    return "method: 'dct' is for arrays on the processor; CUDA has 'chebyshev' and 'multigrid'"
+
+
+#: The reasons why kernels on a device do not take a call.
+LIMITS: tuple[_cuda.Limit, ...] = (*_poisson_cuda.LIMITS, _other_gradients, _other_methods)
 
 #: The most steps and cycles of one solve; kernels of steps that are not needed return at once, but cost their launch.
 MAX_STEPS = 96
@@ -82,10 +82,7 @@ class DeviceEquation(Equation):
 
 def choose_method_on(eq: DeviceEquation, levels: float) -> str:
     """Returns the method that 'auto' stands for at a tolerance of that many 8-bit levels."""
-    irregular = eq.pinned or eq.weight_map is not None
-    most = CHEBYSHEV_STEPS_PINNED if irregular else CHEBYSHEV_STEPS
-    provable = levels * eq.row_excess() >= CHEBYSHEV_ROUNDING
-    return "chebyshev" if provable and expected_steps(eq, levels) <= most else "multigrid"
+    return "chebyshev" if chebyshev_is_faster(eq, levels) else "multigrid"
 
 
 def solve_on(
@@ -120,7 +117,7 @@ def solve_on(
     with _cuda.failures("gaussian_poisson"):
         if method == "chebyshev":
             outcomes = _chebyshev(place, eq, out, limit, unit, info)
-        elif eq.pinned or eq.weight_map is not None:
+        elif not eq.is_rectangle():
             outcomes = _galerkin(place, eq, out, limit, levels, info, certify)
         elif certify and eq.weight < CERTIFIED_STOP_FROM:
             outcomes = _certified_multigrid(place, eq, out, limit)
@@ -149,14 +146,9 @@ def solve_on(
 
 
 def _chebyshev(
-    place: Place,
-    eq: DeviceEquation,
-    out: DeviceArray,
-    tolerance: float,
-    unit: float,
-    info: bool,
+    place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: float, unit: float, info: bool,
     rhs: DeviceArray | None = None,
-) -> list[Outcome]:
+) -> list[Outcome]:  # fmt: skip
     """Puts a Chebyshev solve on the stream; rhs is b, in place of the b that the images give."""
     eq = dataclasses.replace(eq, mask=without_float64(place, eq.mask))
     options = {
@@ -214,12 +206,7 @@ def _chebyshev_runs(
 
 
 def _multigrid(
-    place: Place,
-    eq: DeviceEquation,
-    out: DeviceArray,
-    tolerance: float,
-    info: bool,
-    rhs: DeviceArray | None = None,
+    place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: float, info: bool, rhs: DeviceArray | None = None
 ) -> list[Outcome]:
     """Puts a multigrid solve on the stream; rhs is b, in place of the b that the images give."""
     options = {
@@ -286,7 +273,7 @@ def inverse(place: Place, eq: DeviceEquation, g: DeviceArray, out: DeviceArray, 
     with _cuda.failures("gaussian_poisson"):
         if choose_method_on(eq, levels) == "chebyshev":
             _chebyshev(place, eq, out, tolerance, 1.0, False, g)
-        elif not eq.pinned and eq.weight_map is None:
+        elif eq.is_rectangle():
             _multigrid(place, eq, out, tolerance, False, g)
         else:
             _hierarchy(place, eq, out).solve_rhs(place, g, out, tolerance=tolerance, iterations=most_iterations(levels))
@@ -370,18 +357,7 @@ def run(place: Place, call: Call) -> Any:
     out, into = place.empty(tuple(seen.dst.shape), dtype)
     infos = solve_on(
         place,
-        DeviceEquation(
-            src=src,
-            dst=dst,
-            mask=mask,
-            base=base,
-            weight=weight,
-            weight_map=weight_map,
-            w0=call.w0,
-            w1=call.w1,
-            pinned=pinned,
-            most=most,
-        ),
+        DeviceEquation(src, dst, mask, base, weight, weight_map, call.w0, call.w1, pinned, most=most),
         batch_of(into),
         method=call.method,
         levels=levels,

@@ -22,7 +22,7 @@ from . import _gaussian_poisson_cpu, _gaussian_poisson_cuda
 from ._gaussian_poisson import Equation, choose_method
 from ._gaussian_poisson_cuda import DeviceEquation
 from ._images_cpu import masks_of
-from ._native_torch import on_device
+from ._native_torch import on_device, operator
 from ._poisson import SOLVERS
 from .images_cuda import planes_of, weight_on
 
@@ -107,11 +107,9 @@ def _solve_item(eq: Equation, g: NumpyArray, out: NumpyArray, levels: float, hie
     # The method may differ from that of the forward solve: all methods solve the same equation.
     method = "multigrid" if hierarchy else choose_method(eq, levels)
     double = out.dtype == np.float64
-    rhs, into, limit = _arrays.view(b, "grad"), _arrays.view(out, "out", writable=True), levels / 255
+    limit = levels / 255
     if method == "dct":
-        native.gaussian_poisson_dct(
-            *eq.views(), into, weight=eq.weight, w0=eq.w0, w1=eq.w1, double_precision=double, rhs=rhs
-        )
+        _gaussian_poisson_cpu.solve_by_dct(eq, out, double, b)
     elif method == "chebyshev":
         single = b.astype(np.float32, copy=False)
         state = np.empty(out.shape, np.float32) if double else out
@@ -129,16 +127,12 @@ def _solve_item(eq: Equation, g: NumpyArray, out: NumpyArray, levels: float, hie
         elif double:
             out[...] = state
     else:
-        hierarchy = hierarchy or native.PoissonHierarchy(
-            _arrays.view(eq.mask, "mask") if eq.pinned else None,
-            eq.mask.shape,
-            weight=0.0 if eq.weight_map is not None else eq.weight,
-            weight_map=eq.operator()["weight_map"],
-            w0=eq.w0,
-            w1=eq.w1,
-        )
+        hierarchy = hierarchy or eq.hierarchy()
         out.fill(0)
-        stats = hierarchy.solve_rhs(rhs, into, tolerance=limit, max_iterations=_MAX_ITERATIONS)
+        stats = hierarchy.solve_rhs(
+            _arrays.view(b, "grad"), _arrays.view(out, "out", writable=True), tolerance=limit,
+            max_iterations=_MAX_ITERATIONS,
+        )  # fmt: skip
         if not stats["converged"]:
             warn(
                 f"gradient: about {stats['estimate'] / limit:.3g} times the allowed error is left after "
@@ -186,24 +180,9 @@ def _inverse_on_device(op: Operator, grad: Tensor, mask: Tensor, color_map: Tens
     right, out = _cuda.describe(g, "grad"), _cuda.describe(y, "out")
     least, weight_map, most = weight_on(place, op.weight if color_map is None else color_map, *g.shape[:3])
     w0, w1 = gaussian_taps(op.sigma, normalize=not op.reference)
-    _gaussian_poisson_cuda.inverse(
-        place,
-        DeviceEquation(
-            src=right,
-            dst=right,
-            mask=planes_of(place.take(mask, "mask"), g.shape[0]),
-            base=right,
-            weight=least,
-            weight_map=weight_map,
-            w0=w0,
-            w1=w1,
-            pinned=op.pinned,
-            most=most,
-        ),
-        right,
-        out,
-        op.levels / 255,
-    )
+    planes = planes_of(place.take(mask, "mask"), g.shape[0])
+    eq = DeviceEquation(right, right, planes, right, least, weight_map, w0, w1, op.pinned, most=most)
+    _gaussian_poisson_cuda.inverse(place, eq, right, out, op.levels / 255)
     return (y * size).reshape(grad.shape)
 
 
@@ -303,44 +282,40 @@ def _run_links(
     return torch.from_numpy(out.reshape(tuple(y.shape)))
 
 
-inverse = torch.library.custom_op(
-    "pyharmony::gaussian_poisson_inverse",
-    _run_inverse,
-    mutates_args=(),
-    schema="(Tensor grad, Tensor mask, Tensor? color_map, float weight, float sigma, bool reference, bool pinned, "
-    "float levels, int solver, bool double) -> Tensor",
-)
-links = torch.library.custom_op(
-    "pyharmony::gaussian_poisson_links",
-    _run_links,
-    mutates_args=(),
-    schema="(Tensor y, Tensor mask, Tensor? color_map, Tensor[] pair, float weight, float sigma, "
-    "bool reference, bool half, bool full, bool double) -> Tensor",
-)
-
-
 def _empty(operand: Tensor, *rest: Any) -> Tensor:
     return operand.new_empty(operand.shape, dtype=torch.float64 if rest[-1] else torch.float32)
 
 
-def _register_symmetric(op: Any) -> None:
-    """Registers the gradient of a symmetric operator, which is the operator itself."""
+def _symmetric_operator(name: str, schema: str, run: Any, lists: int) -> Any:
+    """Registers a symmetric operator, which is its own gradient; behind mask and map it takes lists of tensors."""
 
-    def setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    def keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         operand, mask, color_map, *ctx.rest = inputs
-        pair = ctx.rest.pop(0) if op is links else []
+        pair = ctx.rest.pop(0) if lists else []
         ctx.save_for_backward(mask, color_map, *pair)
         ctx.dtype = operand.dtype
 
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         mask, color_map, *pair = ctx.saved_tensors
-        lists = [pair] if op is links else []
-        own = op(grad, mask, color_map, *lists, *ctx.rest).to(ctx.dtype)
-        return (own, None, None, *([None] * len(pair) for _ in lists), *[None] * len(ctx.rest))
+        given = [pair] * lists
+        own = symmetric(grad, mask, color_map, *given, *ctx.rest).to(ctx.dtype)
+        return (own, None, None, *([None] * len(pair) for _ in given), *[None] * len(ctx.rest))
 
-    op.register_fake(_empty)
-    op.register_autograd(backward, setup_context=setup)
+    symmetric = operator(name, schema, run, _empty, backward, keep)
+    return symmetric
 
 
-_register_symmetric(inverse)
-_register_symmetric(links)
+inverse = _symmetric_operator(
+    "gaussian_poisson_inverse",
+    "(Tensor grad, Tensor mask, Tensor? color_map, float weight, float sigma, bool reference, bool pinned, "
+    "float levels, int solver, bool double) -> Tensor",
+    _run_inverse,
+    lists=0,
+)
+links = _symmetric_operator(
+    "gaussian_poisson_links",
+    "(Tensor y, Tensor mask, Tensor? color_map, Tensor[] pair, float weight, float sigma, "
+    "bool reference, bool half, bool full, bool double) -> Tensor",
+    _run_links,
+    lists=1,
+)

@@ -18,6 +18,7 @@ derivatives of any order follow.
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from ..reference.gaussian_poisson import GRADIENT_KERNELS, LUMA
 from . import _gaussian_poisson_cpu, _gaussian_poisson_cuda
 from ._gaussian_poisson import METHODS, call_of
 from ._gaussian_poisson_inverse_torch import Operator, inverse, links, plane_of
+from ._native_torch import operator
 from ._poisson import SOLVERS
 
 #: `infos` is the list that a call with return_info waits for. It is local to the thread that runs the operator.
@@ -104,16 +106,21 @@ def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
 
 
 def set_up(
-    ctx: Any, inputs: tuple[Any, ...], operator: Operator, gradients: str, contour: str, mean_of_base: bool
+    ctx: Any, inputs: tuple[Any, ...], numbers: Operator, gradients: str, contour: str, mean_of_base: bool
 ) -> None:
     """Keeps what `backward` needs of the inputs of either op."""
     src, dst, mask, base, color_map, *settings = inputs
     ctx.save_for_backward(mask, color_map, *([src, dst] if gradients == "mixed" else []))
-    ctx.operator, ctx.gradients, ctx.contour, ctx.mean_of_base = operator, gradients, contour, mean_of_base
+    ctx.operator, ctx.gradients, ctx.contour, ctx.mean_of_base = numbers, gradients, contour, mean_of_base
     ctx.base_is_src = base is None
     ctx.base_dtype = None if base is None else base.dtype
     ctx.settings = 1 + len(settings)
-    ctx.solver = SOLVERS.get(operator.solver)  # kept alive as long as its graph
+    ctx.solver = SOLVERS.get(numbers.solver)  # kept alive as long as its graph
+
+
+def empty_like_dst(src: Tensor, dst: Tensor, *_: Any) -> Tensor:
+    """Returns an empty result of either op."""
+    return dst.new_empty(dst.shape)
 
 
 def levels_of(tolerance: float | None, image: Tensor) -> float:
@@ -199,19 +206,9 @@ def image_of(compute: Any) -> Tensor:
 
 
 def _run(
-    src: Tensor,
-    dst: Tensor,
-    mask: Tensor,
-    base: Tensor,
-    color_map: Tensor | None,
-    color_weight: float,
-    sigma: float,
-    reference: bool,
-    gradient_kernel: str,
-    preserve_background: bool,
-    method: str,
-    tolerance: float | None,
-) -> Tensor:
+    src: Tensor, dst: Tensor, mask: Tensor, base: Tensor, color_map: Tensor | None, color_weight: float, sigma: float,
+    reference: bool, gradient_kernel: str, preserve_background: bool, method: str, tolerance: float | None,
+) -> Tensor:  # fmt: skip
     call = call_of(
         src, dst, mask, base, color_weight=color_weight if color_map is None else color_map, sigma=sigma,
         reference=reference, gradient_kernel=gradient_kernel, preserve_background=preserve_background, method=method,
@@ -219,44 +216,32 @@ def _run(
     )  # fmt: skip
     return image_of(
         lambda info: _cuda.dispatch(
-            call._replace(return_info=info), None, _gaussian_poisson_cpu, _gaussian_poisson_cuda
+            replace(call, return_info=info), None, _gaussian_poisson_cpu, _gaussian_poisson_cuda
         )
     )
 
 
-_operator = torch.library.custom_op(
-    "pyharmony::gaussian_poisson",
-    _run,
-    mutates_args=(),
-    schema="(Tensor src, Tensor dst, Tensor mask, Tensor base, Tensor? color_map, float color_weight, float sigma, "
+def _set_up(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *_, weight, sigma, reference, _, pinned, _, tolerance = inputs
+    numbers = Operator(weight, sigma, reference, pinned, levels_of(tolerance, output), 0)
+    set_up(ctx, inputs, numbers, "source", "half", True)
+
+
+_operator = operator(
+    "gaussian_poisson",
+    "(Tensor src, Tensor dst, Tensor mask, Tensor base, Tensor? color_map, float color_weight, float sigma, "
     "bool reference, str gradient_kernel, bool preserve_background, str method, float? tolerance) -> Tensor",
+    _run,
+    empty_like_dst,
+    backward,
+    _set_up,
 )
 
 
-def _set_up(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    *_, weight, sigma, reference, _, pinned, _, tolerance = inputs
-    operator = Operator(weight, sigma, reference, pinned, levels_of(tolerance, output), 0)
-    set_up(ctx, inputs, operator, "source", "half", True)
-
-
-_operator.register_fake(lambda src, dst, *_: dst.new_empty(dst.shape))
-_operator.register_autograd(backward, setup_context=_set_up)
-
-
 def gaussian_poisson(
-    src: Array,
-    dst: Array,
-    mask: Array,
-    base: Array,
-    color_weight: Any,
-    sigma: float,
-    reference: bool,
-    gradient_kernel: str,
-    preserve_background: bool,
-    method: str,
-    tolerance: float | None,
-    return_info: bool,
-) -> Any:
+    src: Array, dst: Array, mask: Array, base: Array, color_weight: Any, sigma: float, reference: bool,
+    gradient_kernel: str, preserve_background: bool, method: str, tolerance: float | None, return_info: bool,
+) -> Any:  # fmt: skip
     """Computes `pyharmony.ops.gaussian_poisson` in a graph."""
     check(dst, mask, color_weight, src=src, base=base)
     if gradient_kernel != "normal" and torch.is_grad_enabled():

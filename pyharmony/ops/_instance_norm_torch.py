@@ -14,7 +14,7 @@ from torch.autograd import Function
 
 from .. import _arrays
 from ._instance_norm import check, stats_shape
-from ._native_torch import Calls, calls_for, check_device_dtype, dense, on_device
+from ._native_torch import Calls, calls_for, check_device_dtype, dense, on_device, operator
 
 
 def _like(g: Tensor, x: Tensor) -> Tensor:
@@ -126,40 +126,6 @@ _apply_gradient: Any = Gradient.apply
 
 # ---- operators of torch.library -------------------------------------------------------------------------------------
 
-_operator = torch.library.custom_op(
-    "pyharmony::instance_norm",
-    run,
-    mutates_args=(),
-    schema="(Tensor x, float slope, float eps) -> (Tensor, Tensor)",
-)
-_gradient_operator = torch.library.custom_op(
-    "pyharmony::instance_norm_gradient",
-    run_gradient,
-    mutates_args=(),
-    schema="(Tensor x, Tensor stats, Tensor grad, float slope) -> Tensor",
-)
-_second_operator = torch.library.custom_op(
-    "pyharmony::instance_norm_second_gradient",
-    run_second_gradient,
-    mutates_args=(),
-    schema="(Tensor x, Tensor stats, Tensor grad, Tensor pull, float slope) -> (Tensor, Tensor)",
-)
-
-
-@_operator.register_fake
-def _(x: Tensor, slope: float, eps: float) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(dense(x)), _stats(x)
-
-
-@_gradient_operator.register_fake
-def _(x: Tensor, stats: Tensor, grad: Tensor, slope: float) -> Tensor:
-    return torch.empty_like(dense(x))
-
-
-@_second_operator.register_fake
-def _(x: Tensor, stats: Tensor, grad: Tensor, pull: Tensor, slope: float) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(dense(x)), torch.empty_like(dense(x))
-
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     x, ctx.slope, _ = inputs
@@ -181,8 +147,28 @@ def _backward_gradient(ctx: Any, pull: Tensor) -> tuple[Any, ...]:
     return dx, None, dgrad, None
 
 
-_operator.register_autograd(_backward, setup_context=_keep)
-_gradient_operator.register_autograd(_backward_gradient, setup_context=_keep_gradient)
+_operator = operator(
+    "instance_norm",
+    "(Tensor x, float slope, float eps) -> (Tensor, Tensor)",
+    run,
+    lambda x, *_: (torch.empty_like(dense(x)), _stats(x)),
+    _backward,
+    _keep,
+)
+_gradient_operator = operator(
+    "instance_norm_gradient",
+    "(Tensor x, Tensor stats, Tensor grad, float slope) -> Tensor",
+    run_gradient,
+    lambda x, *_: torch.empty_like(dense(x)),
+    _backward_gradient,
+    _keep_gradient,
+)
+_second_operator = operator(
+    "instance_norm_second_gradient",
+    "(Tensor x, Tensor stats, Tensor grad, Tensor pull, float slope) -> (Tensor, Tensor)",
+    run_second_gradient,
+    lambda x, *_: (torch.empty_like(dense(x)), torch.empty_like(dense(x))),
+)
 
 
 # ---- the call -------------------------------------------------------------------------------------------------------
@@ -196,5 +182,6 @@ def instance_norm(x: Tensor, slope: float, eps: float) -> Tensor:
     if on_device(x):
         check_device_dtype(x, "x")
     if torch.compiler.is_compiling():
-        return _operator(x, slope, eps)[0]
+        y: Tensor = _operator(x, slope, eps)[0]
+        return y
     return _apply(x, slope, eps)

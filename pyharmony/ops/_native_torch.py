@@ -14,6 +14,10 @@ from ..errors import DTypeError
 #: The dtypes that the kernels of layers take on a CUDA device.
 DEVICE_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
+#: The shapes and the memory formats of x and weight of a convolution.
+Shapes = tuple[tuple[int, ...], tuple[int, ...]]
+Formats = tuple[torch.memory_format, torch.memory_format]
+
 
 def on_device(x: Tensor) -> bool:
     """Returns whether kernels of a CUDA device have to work on x."""
@@ -93,9 +97,23 @@ class DeviceCalls(Calls):
             return getattr(self.module, name)(*arguments, **options, **self.place)
 
 
-_ON_CPU = Calls()
+ON_CPU = Calls()
 
 
 def calls_for(x: Tensor, doing: str) -> Calls:
     """Returns the native calls of an op for tensors on the device of x."""
-    return DeviceCalls(x, doing) if on_device(x) else _ON_CPU
+    return DeviceCalls(x, doing) if on_device(x) else ON_CPU
+
+
+def operator(name: str, schema: str, run: Any, fake: Any, backward: Any = None, keep: Any = None) -> Any:
+    """Registers an operator of torch.library, which torch's compiler takes whole, and returns it.
+
+    Args:
+        run, fake: what computes it, and what makes empty results of its shapes for the compiler.
+        backward, keep: its gradient, and what keeps the values for it; None: it has no gradient.
+    """
+    result = torch.library.custom_op(f"pyharmony::{name}", run, mutates_args=(), schema=schema)
+    result.register_fake(fake)
+    if backward is not None:
+        result.register_autograd(backward, setup_context=keep)
+    return result

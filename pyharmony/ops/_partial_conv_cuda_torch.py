@@ -21,7 +21,7 @@ from .. import _cuda
 from ..errors import MaskError
 from . import _native_torch
 from . import _partial_conv as op
-from ._native_torch import DEVICE_DTYPES, DeviceCalls, dense
+from ._native_torch import DEVICE_DTYPES, DeviceCalls, Formats, Shapes, dense
 from ._partial_conv import LayerPlan, Window
 
 #: The most products per output value for which the direct kernel is taken. Derived, not measured: on an H200 a
@@ -285,18 +285,9 @@ def run_layer(
 
 
 def run_backward(
-    grad: Tensor,
-    y: Tensor | None,
-    x: Tensor | None,
-    weight: Tensor | None,
-    layer: Any,
-    shapes: tuple[tuple[int, ...], tuple[int, ...]],
-    last: tuple[torch.memory_format, torch.memory_format],
-    scale: Any,
-    slope: float,
-    for_bias: bool,
-    x_scale: Any = 1.0,
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    grad: Tensor, y: Tensor | None, x: Tensor | None, weight: Tensor | None, layer: Any, shapes: Shapes,
+    last: Formats, scale: Any, slope: float, for_bias: bool, x_scale: Any = 1.0,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
     """Returns the gradients of x (where weight is given), of weight (where x is given), and of bias.
 
     Args:
@@ -346,7 +337,7 @@ def run_backward(
 
 def run_gradients(
     grad: Tensor, y: Tensor | None, x: Tensor, weight: Tensor, scale: Any, layer: Any, slope: float, needs: Any,
-    last: tuple[torch.memory_format, torch.memory_format],
+    last: Formats,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
     """Returns the gradients of x, weight, bias and scale, each None where needs[i] is False.
 

@@ -16,6 +16,7 @@ Only `run_layer`, `run_gradients` and `run_backward` know whether tensors are on
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,7 @@ from ..errors import DTypeError, ShapeError
 from . import _partial_conv as op
 from . import _partial_conv_cpu as cpu
 from . import _partial_conv_cuda_torch as device
-from ._native_torch import check_device_dtype, dense, on_device
+from ._native_torch import ON_CPU, Formats, Shapes, check_device_dtype, dense, on_device, operator
 from ._partial_conv import LayerPlan, Window
 
 _ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
@@ -88,8 +89,7 @@ def _product_type(x: Tensor) -> torch.dtype:
     return torch.float32 if x.dtype == torch.float16 else x.dtype
 
 
-def _view(x: Tensor | None, *, writable: bool = False) -> Any:
-    return None if x is None else _arrays.tensor_view(x, writable=writable)
+_view = ON_CPU.view
 
 
 def _is_last(x: Tensor) -> bool:
@@ -208,18 +208,9 @@ def _run_dense(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, sca
 
 
 def run_backward(
-    grad: Tensor,
-    y: Tensor | None,
-    x: Tensor | None,
-    weight: Tensor | None,
-    layer: Layer,
-    shapes: tuple[tuple[int, ...], tuple[int, ...]],
-    last: tuple[torch.memory_format, torch.memory_format],
-    scale: float,
-    slope: float,
-    for_bias: bool,
-    columns: Tensor | None = None,
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    grad: Tensor, y: Tensor | None, x: Tensor | None, weight: Tensor | None, layer: Layer, shapes: Shapes,
+    last: Formats, scale: float, slope: float, for_bias: bool, columns: Tensor | None = None,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
     """Returns the gradients of x (where weight is given), of weight (where x is given), and of bias.
 
     Args:
@@ -272,16 +263,9 @@ def run_backward(
 
 
 def run_gradients(
-    grad: Tensor,
-    y: Tensor | None,
-    x: Tensor,
-    weight: Tensor,
-    scale: Any,
-    layer: Layer,
-    slope: float,
-    needs: Any,
+    grad: Tensor, y: Tensor | None, x: Tensor, weight: Tensor, scale: Any, layer: Layer, slope: float, needs: Any,
     columns: Tensor | None = None,
-) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
     """Returns the gradients of x, weight, bias and scale through `run_layer`, each None where it is not needed."""
     if layer.plan.on_device:
         last = _format(x, weight), _format(weight)
@@ -373,58 +357,41 @@ def _runs(node: Any) -> bool:
         return True
 
 
-class Conv(Function):
-    """The map r conv(m x, W)."""
+def gradients_of_map(maps: Any, kind: str, a: Tensor, b: Tensor, v: Tensor, needs: Any) -> list[Any]:
+    """Returns the gradients of the two operands of a map for the incoming v, by the table above.
+
+    Args:
+        maps: maps(kind, a, b, shape) computes a map; shape is that of the result, which is None for 'conv'.
+        needs: which of the two gradients are needed.
+    """
+    calls = {
+        "conv": (("input_grad", v, b, a.shape), ("weight_grad", a, v, b.shape)),
+        "input_grad": (("conv", v, b, None), ("weight_grad", v, a, b.shape)),
+        "weight_grad": (("input_grad", b, v, a.shape), ("conv", a, v, None)),
+    }[kind]
+    return [maps(*call) if need else None for call, need in zip(calls, needs)]
+
+
+class Map(Function):
+    """One of the three maps, by its name, as a function of autograd."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, layer: Layer) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.layer = layer
-        return run_layer(x, weight, None, layer, 1.0, 1.0)
-
-    @staticmethod
-    def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
-        x, weight = ctx.saved_tensors
-        for_x, for_weight = _needs(ctx, True, True)
-        dx = _apply(InputGrad, v, weight, x.shape, ctx.layer) if for_x else None
-        dw = _apply(WeightGrad, x, v, weight.shape, ctx.layer) if for_weight else None
-        return dx, dw, None
-
-
-class InputGrad(Function):
-    """The map m conv^T(r g, W)."""
-
-    @staticmethod
-    def forward(ctx: Any, g: Tensor, weight: Tensor, shape: tuple[int, ...], layer: Layer) -> Tensor:
-        ctx.save_for_backward(g, weight)
-        ctx.layer = layer
-        return _input_grad(g, weight, tuple(shape), layer)
-
-    @staticmethod
-    def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
-        g, weight = ctx.saved_tensors
-        for_g, for_weight = _needs(ctx, True, True)
-        dg = _apply(Conv, v, weight, ctx.layer) if for_g else None
-        dw = _apply(WeightGrad, v, g, weight.shape, ctx.layer) if for_weight else None
-        return dg, dw, None, None
-
-
-class WeightGrad(Function):
-    """The map to the sum over windows of m x by r g."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, g: Tensor, shape: tuple[int, ...], layer: Layer) -> Tensor:
-        ctx.save_for_backward(x, g)
-        ctx.layer = layer
-        return _weight_grad_of(x, g, tuple(shape), layer)
+    def forward(ctx: Any, layer: Layer, kind: str, a: Tensor, b: Tensor, shape: Any) -> Tensor:
+        ctx.save_for_backward(a, b)
+        ctx.layer, ctx.kind = layer, kind
+        if kind == "conv":
+            return run_layer(a, b, None, layer, 1.0, 1.0)
+        return (_input_grad if kind == "input_grad" else _weight_grad_of)(a, b, tuple(shape), layer)
 
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
-        x, g = ctx.saved_tensors
-        for_x, for_g = _needs(ctx, True, True)
-        dx = _apply(InputGrad, g, v, x.shape, ctx.layer) if for_x else None
-        dg = _apply(Conv, x, v, ctx.layer) if for_g else None
-        return dx, dg, None, None
+        a, b = ctx.saved_tensors
+        needs = _needs(ctx, False, False, True, True)[2:]
+        return None, None, *gradients_of_map(_maps_of(ctx.layer), ctx.kind, a, b, v, needs), None
+
+
+def _maps_of(layer: Layer) -> Any:
+    return functools.partial(_apply, Map, layer)
 
 
 class PartialConv(Function):
@@ -451,10 +418,7 @@ class PartialConv(Function):
         scale = ctx.scale if scale is None else scale
         if torch.is_grad_enabled():
             cover = ctx.layer.plan.cover_tensor(grad.dtype, weight.shape[0]) if needs[2] else None
-            maps = (
-                lambda g, w: _apply(InputGrad, g, w, x.shape, ctx.layer),
-                lambda v, g: _apply(WeightGrad, v, g, weight.shape, ctx.layer),
-            )
+            maps = _maps_of(ctx.layer)
             return *backward_of(grad, y, x, weight, scale, ctx.slope, cover, maps, needs), None, None
         found = run_gradients(grad, y, x, weight, scale, ctx.layer, ctx.slope, needs, columns)
         return *found[:2], None if found[2] is None else found[2].to(ctx.bias), found[3], None, None
@@ -465,10 +429,9 @@ def backward_of(
     maps: Any, needs: Any,
 ) -> tuple[Tensor | None, ...]:  # fmt: skip
     """Returns the gradients of x, weight, bias and scale, put together from maps that can be differentiated again."""
-    input_grad, weight_grad = maps
     g = grad if y is None else torch.ops.aten.leaky_relu_backward(grad, y.detach(), slope, True)
-    dx = input_grad(g, weight) if needs[0] else None
-    dw = weight_grad(x, g) if needs[1] or needs[3] else None
+    dx = maps("input_grad", g, weight, x.shape) if needs[0] else None
+    dw = maps("weight_grad", x, g, weight.shape) if needs[1] or needs[3] else None
     db = None if cover is None or not needs[2] else (g * cover).sum((0, 2, 3))
     ds = (dw * weight).sum().to(scale.dtype).view_as(scale) if needs[3] and dw is not None else None
     if isinstance(scale, Tensor) or scale != 1:
@@ -522,61 +485,23 @@ def _run_mask(mask: Tensor, window: list[int], groups: int, soft: bool) -> Tenso
     return _layer_of(mask, window, groups, soft).plan.cover_tensor(mask.dtype).clone()
 
 
-_LAYER = "int[] window, int groups, bool soft"
-_conv = torch.library.custom_op(
-    "pyharmony::partial_conv",
-    _run,
-    mutates_args=(),
-    schema=f"(Tensor x, Tensor weight, Tensor? bias, Tensor? scale, Tensor mask, {_LAYER}, float factor, "
-    "float slope) -> Tensor",
-)
-_input = torch.library.custom_op(
-    "pyharmony::partial_conv_input_grad",
-    _run_input_grad,
-    mutates_args=(),
-    schema=f"(Tensor g, Tensor weight, Tensor mask, {_LAYER}, int[] shape) -> Tensor",
-)
-_weight = torch.library.custom_op(
-    "pyharmony::partial_conv_weight_grad",
-    _run_weight_grad,
-    mutates_args=(),
-    schema=f"(Tensor x, Tensor g, Tensor mask, {_LAYER}, int[] shape) -> Tensor",
-)
-_new_mask = torch.library.custom_op(
-    "pyharmony::partial_conv_mask",
-    _run_mask,
-    mutates_args=(),
-    schema=f"(Tensor mask, {_LAYER}) -> Tensor",
-)
-
-
-@_conv.register_fake
-def _(x: Tensor, weight: Tensor, bias: Any, scale: Any, mask: Tensor, window: list[int], *rest: Any) -> Tensor:
+def _fake_layer(x: Tensor, weight: Tensor, bias: Any, scale: Any, mask: Tensor, window: list[int], *_: Any) -> Tensor:
     size = _window(window).out_size(x.shape[2], x.shape[3])
     return torch.empty(
         (x.shape[0], weight.shape[0], *size), dtype=x.dtype, device=x.device, memory_format=_format(x, weight)
     )
 
 
-@_input.register_fake
-def _(g: Tensor, weight: Tensor, mask: Tensor, window: list[int], groups: int, soft: bool, shape: list[int]) -> Tensor:
-    return torch.empty(shape, dtype=g.dtype, device=g.device, memory_format=_format(g, weight))
-
-
-@_weight.register_fake
-def _(x: Tensor, g: Tensor, mask: Tensor, window: list[int], groups: int, soft: bool, shape: list[int]) -> Tensor:
-    return torch.empty(shape, dtype=x.dtype, device=x.device)
-
-
-@_new_mask.register_fake
-def _(mask: Tensor, window: list[int], groups: int, soft: bool) -> Tensor:
+def _fake_mask(mask: Tensor, window: list[int], groups: int, soft: bool) -> Tensor:
     size = _window(window).out_size(mask.shape[2], mask.shape[3])
     return mask.new_empty((mask.shape[0], 1 if mask.shape[1] == 1 else groups, *size))
 
 
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    first, second, mask, *ctx.layer, ctx.shape = inputs
-    ctx.save_for_backward(first, second, mask)
+def _map_in_graph(mask: Tensor, layer: list[Any], kind: str, a: Tensor, b: Tensor, shape: Any) -> Any:
+    """Computes a map as an operator, which plans again from the mask."""
+    if kind == "conv":
+        return _layer(a, b, None, None, mask, *layer, 1.0, 1.0)
+    return (_input if kind == "input_grad" else _weight)(a, b, mask, *layer, list(shape))
 
 
 def _keep_layer(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -591,31 +516,50 @@ def _layer_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     if needs[2]:
         cover = _new_mask(mask, *ctx.layer).to(grad.dtype)
         cover = cover.repeat_interleave(weight.shape[0] // cover.shape[1], 1) if cover.shape[1] > 1 else cover
-    maps = (
-        lambda g, w: _input(g, w, mask, *ctx.layer, list(x.shape)),
-        lambda v, g: _weight(v, g, mask, *ctx.layer, list(weight.shape)),
-    )
+    maps = functools.partial(_map_in_graph, mask, ctx.layer)
     found = backward_of(grad, y, x, weight, ctx.factor if scale is None else scale, ctx.slope, cover, maps, needs)
     return *found, *[None] * (len(ctx.layer) + 3)
 
 
-def _input_backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
-    g, weight, mask = ctx.saved_tensors
-    dg = _conv(v, weight, None, None, mask, *ctx.layer, 1.0, 1.0) if ctx.needs_input_grad[0] else None
-    dw = _weight(v, g, mask, *ctx.layer, list(weight.shape)) if ctx.needs_input_grad[1] else None
-    return dg, dw, *[None] * (len(ctx.layer) + 2)
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    a, b, mask, *ctx.layer, _ = inputs
+    ctx.save_for_backward(a, b, mask)
 
 
-def _weight_backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
-    x, g, mask = ctx.saved_tensors
-    dx = _input(g, v, mask, *ctx.layer, list(x.shape)) if ctx.needs_input_grad[0] else None
-    dg = _conv(x, v, None, None, mask, *ctx.layer, 1.0, 1.0) if ctx.needs_input_grad[1] else None
-    return dx, dg, *[None] * (len(ctx.layer) + 2)
+def _backward(kind: str, ctx: Any, v: Tensor) -> tuple[Any, ...]:
+    a, b, mask = ctx.saved_tensors
+    maps = functools.partial(_map_in_graph, mask, ctx.layer)
+    found = gradients_of_map(maps, kind, a, b, v, ctx.needs_input_grad)
+    return *found, *[None] * (len(ctx.layer) + 2)
 
 
-_conv.register_autograd(_layer_backward, setup_context=_keep_layer)
-_input.register_autograd(_input_backward, setup_context=_keep)
-_weight.register_autograd(_weight_backward, setup_context=_keep)
+_LAYER = "int[] window, int groups, bool soft"
+_layer = operator(
+    "partial_conv",
+    f"(Tensor x, Tensor weight, Tensor? bias, Tensor? scale, Tensor mask, {_LAYER}, float factor, float slope)"
+    " -> Tensor",
+    _run,
+    _fake_layer,
+    _layer_backward,
+    _keep_layer,
+)
+_input = operator(
+    "partial_conv_input_grad",
+    f"(Tensor g, Tensor weight, Tensor mask, {_LAYER}, int[] shape) -> Tensor",
+    _run_input_grad,
+    lambda g, weight, *rest: torch.empty(rest[-1], dtype=g.dtype, device=g.device, memory_format=_format(g, weight)),
+    functools.partial(_backward, "input_grad"),
+    _keep,
+)
+_weight = operator(
+    "partial_conv_weight_grad",
+    f"(Tensor x, Tensor g, Tensor mask, {_LAYER}, int[] shape) -> Tensor",
+    _run_weight_grad,
+    lambda x, *rest: torch.empty(rest[-1], dtype=x.dtype, device=x.device),
+    functools.partial(_backward, "weight_grad"),
+    _keep,
+)
+_new_mask = operator("partial_conv_mask", f"(Tensor mask, {_LAYER}) -> Tensor", _run_mask, _fake_mask)
 
 
 # ---- the call -------------------------------------------------------------------------------------------------------
@@ -656,7 +600,7 @@ def partial_conv2d(
         mask = x.new_ones((1, 1, *x.shape[2:]), dtype=torch.bool) if mask is None else op.check_mask(mask, x)
         tensor, factor = (scale, 1.0) if isinstance(scale, Tensor) else (None, scale)
         values = list(window.values)
-        y = _conv(x, weight, bias, tensor, mask, values, groups, soft, factor, slope)
+        y = _layer(x, weight, bias, tensor, mask, values, groups, soft, factor, slope)
         return y, op.by_channel(_new_mask(mask, values, groups, soft), mask.shape[1], weight.shape[0])
     layer = Layer(op.plan_of_call(x, mask, plan, window, groups, soft, _planner(x)), groups)
     y = _apply(PartialConv, x, weight, bias, scale, layer, slope)

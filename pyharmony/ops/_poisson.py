@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from .. import _checks
+from ._solve_call import SolveCall
 
 NOTHING_KNOWN = (
     "mask: it covers the whole image and color_weight is 0, so nothing fixes the mean of the result; leave a "
@@ -21,28 +23,14 @@ NOTHING_PROVEN = (
 SOLVERS: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
-class Call(NamedTuple):
+@dataclass
+class Call(SolveCall):
     """The arguments of `poisson`, checked except for arrays, color_weight and tolerance."""
 
-    src: Any
-    dst: Any
-    mask: Any
-    base: Any
-    color_weight: Any
+    op = "poisson"
+
     gradients: str
     contour: str
-    tolerance: float | None
-    return_info: bool
-
-    @property
-    def op(self) -> str:
-        return "poisson"
-
-    @property
-    def arrays(self) -> dict[str, Any]:
-        """The arrays by name; the first one decides the kind of the result."""
-        color_map = _checks.map_or_none(self.color_weight)
-        return {"dst": self.dst, "src": self.src, "mask": self.mask, "base": self.base, "color_weight": color_map}
 
 
 def call_of(
@@ -52,7 +40,7 @@ def call_of(
     """Returns the arguments of `poisson`, checked except for arrays, color_weight and tolerance."""
     _checks.one_of(gradients, "gradients", _checks.GRADIENTS)
     _checks.one_of(contour, "contour", _checks.CONTOURS)
-    return Call(src, dst, mask, base, color_weight, gradients, contour, tolerance, return_info)
+    return Call(src, dst, mask, base, color_weight, tolerance, return_info, gradients, contour)
 
 
 def check_base(base: Any, dst: Any, *floats: str) -> None:

@@ -6,6 +6,7 @@ NumPy arrays, and no value is checked: NaN stays NaN.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -19,19 +20,17 @@ from .._cuda import DeviceArray, Place
 from .._warnings import warn
 from ..errors import ArgumentError, DeviceError, MaskError
 from ._poisson import NOTHING_KNOWN, NOTHING_PROVEN, Call, check_base
-from .images_cuda import DTYPES, batch_of, image_form, mask_on, weight_on
+from .images_cuda import batch_of, image_form, mask_on, unsupported, weight_on
 
-#: The conditions under which kernels on a device do not take a solve, with the reasons.
-LIMITS: tuple[_cuda.Limit, ...] = (
-    (
-        lambda call: call.dst.dtype.name not in DTYPES,
-        f"dst: dtype {{0.dst.dtype.name}}; CUDA kernels take {', '.join(DTYPES)}, other images are for the processor",
-    ),
-    (
-        lambda call: call.base is not None and call.base.dtype.name == "float64",
-        "base: float64, which CUDA kernels do not take; pass float32",
-    ),
-)
+
+def _base_in_float64(call: Call) -> str:
+    if call.base is None or call.base.dtype.name != "float64":
+        return ""
+    return "base: float64, which CUDA kernels do not take; pass float32"
+
+
+#: The reasons why kernels on a device do not take a solve.
+LIMITS: tuple[_cuda.Limit, ...] = (lambda call: unsupported(call.dst.dtype.name, "dst"), _base_in_float64)
 
 #: The part of the error that an iteration leaves at most, see docs/poisson.md.
 _FACTOR = 0.3
@@ -103,22 +102,10 @@ class DeviceHierarchy:
         return memory.pointer, memory.nbytes
 
     def solve(
-        self,
-        place: Place,
-        src: DeviceArray,
-        dst: DeviceArray,
-        mask: DeviceArray,
-        base: DeviceArray | None,
-        out: DeviceArray,
-        *,
-        gradients: str,
-        tolerance: float,
-        iterations: int,
-        certify: bool,
-        read: bool,
-        warm: DeviceArray | None = None,
-        contour: str = "half",
-    ) -> tuple[list[dict[str, Any]], int]:
+        self, place: Place, src: DeviceArray, dst: DeviceArray, mask: DeviceArray, base: DeviceArray | None,
+        out: DeviceArray, *, gradients: str, tolerance: float, iterations: int, certify: bool, read: bool,
+        warm: DeviceArray | None = None, contour: str = "half",
+    ) -> tuple[list[dict[str, Any]], int]:  # fmt: skip
         """Puts a solve on the stream; it writes the unknown pixels of out, which holds dst.
 
         warm: the correction of the images before; it is read and then overwritten.
@@ -265,7 +252,8 @@ def run(place: Place, call: Call) -> Any:
 def seen_at(place: Place, call: Any, limits: Sequence[_cuda.Limit]) -> Any:
     """Returns a call with checked images as kernels see them; None where the kernels do not take it."""
     images = {name: getattr(call, name) for name in ("src", "dst", "base")}
-    seen = call._replace(**{name: image_form(place, x, name) for name, x in images.items() if x is not None})
+    forms = {name: image_form(place, x, name) for name, x in images.items() if x is not None}
+    seen = dataclasses.replace(call, **forms)
     if not _cuda.takes(place, limits, seen):
         return None
     _checks.same_dtype(seen.src, "src", seen.dst, "dst")
@@ -330,24 +318,10 @@ def _solve_at(
 
 
 def solve_images(
-    place: Place,
-    src: DeviceArray,
-    dst: DeviceArray,
-    mask: DeviceArray,
-    base: DeviceArray | None,
-    out: DeviceArray,
-    *,
-    gradients: str,
-    contour: str,
-    weight: float,
-    weight_map: DeviceArray | None,
-    levels: float,
-    unit: float,
-    certify: bool,
-    read: bool,
-    hierarchy: DeviceHierarchy | None = None,
-    warm: DeviceArray | None = None,
-) -> list[SolveInfo]:
+    place: Place, src: DeviceArray, dst: DeviceArray, mask: DeviceArray, base: DeviceArray | None, out: DeviceArray, *,
+    gradients: str, contour: str, weight: float, weight_map: DeviceArray | None, levels: float, unit: float,
+    certify: bool, read: bool, hierarchy: DeviceHierarchy | None = None, warm: DeviceArray | None = None,
+) -> list[SolveInfo]:  # fmt: skip
     """Puts the solve of checked images [N, H, W, C] with a mask [N, H, W] on the stream; the result goes into out.
 
     Args:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from .. import _cuda
@@ -14,6 +14,7 @@ from ._gaussian_poisson_torch import (
     backward,
     call_operator,
     check,
+    empty_like_dst,
     image_of,
     levels_of,
     number,
@@ -21,6 +22,7 @@ from ._gaussian_poisson_torch import (
     tensor_of,
     weights_of,
 )  # fmt: skip
+from ._native_torch import operator
 from ._poisson import SOLVERS, Call, call_of
 
 
@@ -41,30 +43,29 @@ def _run(
     known = SOLVERS.get(solver)
 
     def compute(info: bool) -> Any:
+        asked = replace(call, return_info=info)
         if known is not None:
-            return known.solve(call._replace(return_info=info), None)
-        return _cuda.dispatch(call._replace(return_info=info), None, _poisson_cpu, _poisson_cuda)
+            return known.solve(asked, None)
+        return _cuda.dispatch(asked, None, _poisson_cpu, _poisson_cuda)
 
     return image_of(compute)
 
 
-_operator = torch.library.custom_op(
-    "pyharmony::poisson",
-    _run,
-    mutates_args=(),
-    schema="(Tensor src, Tensor dst, Tensor mask, Tensor? base, Tensor? color_map, float color_weight, str gradients, "
-    "str contour, float? tolerance, int solver) -> Tensor",
-)
-
-
 def _set_up(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     *_, weight, gradients, contour, tolerance, solver = inputs
-    operator = Operator(weight, 0.0, False, True, levels_of(tolerance, output), solver)
-    set_up(ctx, inputs, operator, gradients, contour, False)
+    numbers = Operator(weight, 0.0, False, True, levels_of(tolerance, output), solver)
+    set_up(ctx, inputs, numbers, gradients, contour, False)
 
 
-_operator.register_fake(lambda src, dst, *_: dst.new_empty(dst.shape))
-_operator.register_autograd(backward, setup_context=_set_up)
+_operator = operator(
+    "poisson",
+    "(Tensor src, Tensor dst, Tensor mask, Tensor? base, Tensor? color_map, float color_weight, str gradients, "
+    "str contour, float? tolerance, int solver) -> Tensor",
+    _run,
+    empty_like_dst,
+    backward,
+    _set_up,
+)
 
 
 def poisson(call: Call, solver: int = 0) -> Any:

@@ -9,12 +9,16 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from .. import _checks
+from .. import _arrays, _checks
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..typing import SpectralNormOrder
 
 ORDERS: tuple[SpectralNormOrder, ...] = get_args(SpectralNormOrder)
 FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+
+def _transposed(x: Any, axes: tuple[int, ...]) -> Any:
+    return x.permute(axes) if _arrays.is_torch(x) else x.transpose(axes)
 
 
 class Layout(NamedTuple):
@@ -44,14 +48,14 @@ class Layout(NamedTuple):
 
     def in_memory(self, v: Any) -> Any:
         """Returns v [cols] in the order of memory."""
-        return v if self.order is None else v.reshape(self.shape).transpose(self.order).reshape(-1)
+        return v if self.order is None else _transposed(v.reshape(self.shape), self.order).reshape(-1)
 
     def logical(self, v: Any) -> Any:
         """Returns v in its own order: the inverse of `in_memory`."""
         if self.order is None:
             return v
         back = tuple(int(axis) for axis in np.argsort(self.order))
-        return v.reshape([self.shape[axis] for axis in self.order]).transpose(back).reshape(-1)
+        return _transposed(v.reshape([self.shape[axis] for axis in self.order]), back).reshape(-1)
 
 
 @functools.lru_cache(maxsize=4096)

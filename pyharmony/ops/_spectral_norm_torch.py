@@ -22,7 +22,7 @@ from torch import Tensor
 
 from .. import _arrays
 from ..errors import DeviceError, DTypeError
-from ._native_torch import Calls, calls_for, on_device
+from ._native_torch import Calls, calls_for, on_device, operator
 from ._spectral_norm import FLOATS, ORDERS, Layout, Settings, layout_of, zero_weight
 
 
@@ -73,17 +73,6 @@ def _run(calls: Calls, name: str, matrices: list[Any], *arguments: Any, **option
     return calls.run(name, matrices, *arguments, workspace=workspace, **options)
 
 
-def _permuted(at: Layout, v: Tensor) -> Tensor:
-    return v if at.order is None else v.reshape(at.shape).permute(at.order).reshape(-1)
-
-
-def _logical(at: Layout, v: Tensor) -> Tensor:
-    if at.order is None:
-        return v
-    back = [int(axis) for axis in np.argsort(at.order)]
-    return v.reshape([at.shape[axis] for axis in at.order]).permute(back).reshape(-1)
-
-
 def _real(weights: Sequence[Tensor]) -> torch.dtype:
     return torch.float64 if any(w.dtype == torch.float64 for w in weights) else torch.float32
 
@@ -114,16 +103,9 @@ def _like(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def run(
-    weights: Sequence[Tensor],
-    us: Sequence[Tensor],
-    vs: Sequence[Tensor],
-    dims: Sequence[int],
-    chosen: Settings,
-    *,
-    normalized: bool,
-    write: bool,
-    pool: Pool | None = None,
-) -> tuple[Tensor, Tensor, list[Tensor]]:
+    weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor], dims: Sequence[int], chosen: Settings, *,
+    normalized: bool, write: bool, pool: Pool | None = None,
+) -> tuple[Tensor, Tensor, list[Tensor]]:  # fmt: skip
     """Returns sigmas, the new u and v of all weights in one vector, and W / sigma; write: u and v change in place."""
     calls = calls_for(weights[0], "spectral_norm")
     dense, layouts = _dense(weights, dims)
@@ -132,7 +114,7 @@ def run(
     sigmas = weights[0].new_empty(len(weights), dtype=real)
     state = weights[0].new_empty(sum(at.rows + at.cols for at in layouts), dtype=real)
     new_us = [_arrays.plain(u.detach(), "us") for u in us]
-    new_vs = [_permuted(at, _arrays.plain(v.detach(), "vs")) for v, at in zip(vs, layouts)]
+    new_vs = [at.in_memory(_arrays.plain(v.detach(), "vs")) for v, at in zip(vs, layouts)]
     if on_device(weights[0]):
         new_us, new_vs = [u.to(torch.float32) for u in new_us], [v.to(torch.float32) for v in new_vs]
     new_us, new_vs = [u.contiguous() for u in new_us], [v.contiguous() for v in new_vs]
@@ -154,10 +136,10 @@ def run(
         raise zero_weight(zero)
     if write and chosen.iterations:
         for u, new_u, v, new_v, at in zip(us, new_us, vs, new_vs, layouts):
-            for old, new in ((u, new_u), (v, _logical(at, new_v))):
+            for old, new in ((u, new_u), (v, at.logical(new_v))):
                 if old.data_ptr() != new.data_ptr():
                     old.detach().copy_(new)
-    _reorder(state, layouts, _logical)
+    _reorder(state, layouts, Layout.logical)
     return sigmas, state, outs
 
 
@@ -187,7 +169,7 @@ def run_gradient(
     outs = [_empty(w, pool) for w in dense]
     if any(at.order is not None for at in layouts):
         state = state.clone()
-        _reorder(state, layouts, _permuted)
+        _reorder(state, layouts, Layout.in_memory)
     extra = None if grad_sigmas is None else _arrays.plain(grad_sigmas.detach(), "grad").to(sigmas.dtype).contiguous()
     sigmas = sigmas.detach().contiguous()
     _run(
@@ -384,35 +366,13 @@ def _run_gradient_operator(
     return run_gradient(weights, list(grads) or [None] * len(weights), sigmas, grad_sigmas, state, dims)
 
 
-_operator = torch.library.custom_op(
-    "pyharmony::spectral_norm",
-    _run_operator,
-    mutates_args=(),
-    schema="(Tensor[] weights, Tensor[] us, Tensor[] vs, int[] dims, int iterations, float eps, bool legacy, "
-    "bool normalized) -> (Tensor, Tensor, Tensor[])",
-)
-_gradient_operator = torch.library.custom_op(
-    "pyharmony::spectral_norm_gradient",
-    _run_gradient_operator,
-    mutates_args=(),
-    schema="(Tensor[] weights, Tensor[] grads, Tensor sigmas, Tensor grad_sigmas, Tensor state, int[] dims) "
-    "-> Tensor[]",
-)
-
-
-@_operator.register_fake
-def _(
+def _fake(
     weights: Any, us: Any, vs: Any, dims: Any, iterations: int, eps: float, legacy: bool, normalized: bool
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     real = _real(weights)
     size = sum(w.shape[dim] + w.numel() // w.shape[dim] for w, dim in zip(weights, dims))
     outs = [torch.empty_like(w) for w in weights] if normalized else []
     return weights[0].new_empty(len(weights), dtype=real), weights[0].new_empty(size, dtype=real), outs
-
-
-@_gradient_operator.register_fake
-def _(weights: Any, grads: Any, sigmas: Any, grad_sigmas: Any, state: Any, dims: Any) -> list[Tensor]:
-    return [torch.empty_like(w) for w in weights]
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
@@ -444,8 +404,23 @@ def _backward_gradient(ctx: Any, cotangents: Any) -> tuple[Any, ...]:
     return for_weights, for_grads if ctx.grads else [], None, for_sigmas, None, None
 
 
-_operator.register_autograd(_backward, setup_context=_setup)
-_gradient_operator.register_autograd(_backward_gradient, setup_context=_setup_gradient)
+_operator = operator(
+    "spectral_norm",
+    "(Tensor[] weights, Tensor[] us, Tensor[] vs, int[] dims, int iterations, float eps, bool legacy, "
+    "bool normalized) -> (Tensor, Tensor, Tensor[])",
+    _run_operator,
+    _fake,
+    _backward,
+    _setup,
+)
+_gradient_operator = operator(
+    "spectral_norm_gradient",
+    "(Tensor[] weights, Tensor[] grads, Tensor sigmas, Tensor grad_sigmas, Tensor state, int[] dims) -> Tensor[]",
+    _run_gradient_operator,
+    lambda weights, *_: [torch.empty_like(w) for w in weights],
+    _backward_gradient,
+    _setup_gradient,
+)
 
 
 # ---- the call -------------------------------------------------------------------------------------------------------
@@ -467,15 +442,9 @@ def check(weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor])
 
 
 def normalize(
-    weights: Sequence[Tensor],
-    us: Sequence[Tensor],
-    vs: Sequence[Tensor],
-    dims: Sequence[int],
-    chosen: Settings,
-    *,
-    normalized: bool,
-    pool: Pool | None = None,
-) -> tuple[Tensor, list[Tensor]]:
+    weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor], dims: Sequence[int], chosen: Settings, *,
+    normalized: bool, pool: Pool | None = None,
+) -> tuple[Tensor, list[Tensor]]:  # fmt: skip
     """Returns sigmas and W / sigma, with gradients; u and v are changed in place if there are iterations."""
     check(weights, us, vs)
     if not torch.compiler.is_compiling():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from dataclasses import replace
 from typing import Any, Literal, overload
 
 from .. import _arrays, _checks, _cuda
@@ -29,51 +30,23 @@ class _Solves:
 
     @overload
     def solve(
-        self,
-        src: Array,
-        dst: ArrayT,
-        *,
-        gradients: Gradients = "source",
-        contour: Contour = "half",
-        base: Array | None = None,
-        tolerance: float | None = None,
-        return_info: Literal[False] = False,
-    ) -> ArrayT: ...
+        self, src: Array, dst: ArrayT, *, gradients: Gradients = ..., contour: Contour = ..., base: Array | None = ...,
+        tolerance: float | None = ..., return_info: Literal[False] = ...,
+    ) -> ArrayT: ...  # fmt: skip
     @overload
     def solve(
-        self,
-        src: Array,
-        dst: ArrayT,
-        *,
-        gradients: Gradients = "source",
-        contour: Contour = "half",
-        base: Array | None = None,
-        tolerance: float | None = None,
-        return_info: Literal[True],
-    ) -> tuple[ArrayT, SolveInfo | Any]: ...
+        self, src: Array, dst: ArrayT, *, gradients: Gradients = ..., contour: Contour = ..., base: Array | None = ...,
+        tolerance: float | None = ..., return_info: Literal[True],
+    ) -> tuple[ArrayT, SolveInfo | Any]: ...  # fmt: skip
     @overload
     def solve(
-        self,
-        src: Array,
-        dst: ArrayT,
-        *,
-        gradients: Gradients = "source",
-        contour: Contour = "half",
-        base: Array | None = None,
-        tolerance: float | None = None,
-        return_info: bool = False,
-    ) -> Any: ...
+        self, src: Array, dst: ArrayT, *, gradients: Gradients = ..., contour: Contour = ..., base: Array | None = ...,
+        tolerance: float | None = ..., return_info: bool = ...,
+    ) -> Any: ...  # fmt: skip
     def solve(
-        self,
-        src: Array,
-        dst: Array,
-        *,
-        gradients: Gradients = "source",
-        contour: Contour = "half",
-        base: Array | None = None,
-        tolerance: float | None = None,
-        return_info: bool = False,
-    ) -> Any:
+        self, src: Array, dst: Array, *, gradients: Gradients = "source", contour: Contour = "half",
+        base: Array | None = None, tolerance: float | None = None, return_info: bool = False,
+    ) -> Any:  # fmt: skip
         """Solves like `poisson` with this mask and color_weight, gradients included.
 
         In a sequence the images of a batch are frames in order, and tensors that require grad are refused.
@@ -152,7 +125,7 @@ class PoissonSolver(_Solves):
             )
         from . import _poisson_torch
 
-        return _poisson_torch.poisson(call._replace(mask=self._way.mask, color_weight=self._way.weight), self._key)
+        return _poisson_torch.poisson(replace(call, mask=self._way.mask, color_weight=self._way.weight), self._key)
 
     solve = _Solves.solve
 

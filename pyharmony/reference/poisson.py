@@ -17,15 +17,9 @@ from .gaussian_poisson import Float64, gaussian_poisson
 
 
 def poisson(
-    src: Any,
-    dst: Any,
-    mask: Any,
-    *,
-    gradients: str = "source",
-    contour: str = "half",
-    color_weight: Any = 0.0,
+    src: Any, dst: Any, mask: Any, *, gradients: str = "source", contour: str = "half", color_weight: Any = 0.0,
     base: Any = None,
-) -> Float64:
+) -> Float64:  # fmt: skip
     """Solves the equation above exactly.
 
     Args:

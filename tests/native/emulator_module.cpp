@@ -4,11 +4,21 @@
 #include "bindings/bindings.h"
 #include "emulator_kernels.h"
 
+namespace pyharmony {
+
+void bind_mix(py::module_& m);
+void bind_mix_cuda(py::module_& m);
+
+}  // namespace pyharmony
+
 PYBIND11_MODULE(HM_EMULATOR_MODULE, m) {
   using namespace pyharmony;
   bind_array_view(m);
   bind_device(m);
   bind_emulator(m);
+  py::module_ cpu = m.def_submodule("cpu");
+  bind_mix(cpu);
+  bind_mix_cuda(m);
   m.def("names", &emulator_tests::names);
   m.def(
       "run",

@@ -1,0 +1,33 @@
+"""The arguments that `gaussian_poisson` and `poisson` share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from .. import _checks
+
+
+@dataclass
+class SolveCall:
+    """The arguments of a solve, checked except for arrays, color_weight and tolerance.
+
+    Attributes:
+        op: the name of the op.
+    """
+
+    op: ClassVar[str]
+
+    src: Any
+    dst: Any
+    mask: Any
+    base: Any
+    color_weight: Any
+    tolerance: float | None
+    return_info: bool
+
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """The arrays by name; the first one decides the kind of the result."""
+        color_map = _checks.map_or_none(self.color_weight)
+        return {"dst": self.dst, "src": self.src, "mask": self.mask, "base": self.base, "color_weight": color_map}
