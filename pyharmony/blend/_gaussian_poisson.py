@@ -6,20 +6,17 @@ import os
 from typing import Any, Literal
 
 from .. import _checks
-from .._images.call import run
+from .._images.call import Call, on_two_images
 from .._images.frame import Infos
 from ..errors import ArgumentError
-from ..typing import Device, Errors, GradientKernel, ImageLike, MaskLike, OneOrMany, OutLike, Position
+from ..typing import GradientKernel, ImageLike, MaskLike, OneOrMany
 from ._pyramid import Options, equation_of, solve
 
 
+@on_two_images
 def gaussian_poisson(
-    src: OneOrMany[ImageLike],
-    dst: OneOrMany[ImageLike],
-    mask: OneOrMany[MaskLike | None] = None,
+    call: Call,
     *,
-    at: OneOrMany[Position | None] = None,
-    scale: OneOrMany[float] = 1.0,
     base: OneOrMany[Literal["copy-paste"] | ImageLike | None] = None,
     color_weight: OneOrMany[float | MaskLike] = 1.0,
     sigma: float = 0.5,
@@ -28,12 +25,6 @@ def gaussian_poisson(
     preserve_background: bool = True,
     reference: bool = False,
     tolerance: float | None = None,
-    decontaminate: bool = True,
-    keep_gps: bool = False,
-    device: Device | None = None,
-    errors: Errors = "raise",
-    out: OneOrMany[OutLike | None] = None,
-    return_info: bool = False,
 ) -> Any:
     """Blends with the gradients of src and the colours of dst, from the coarsest to the finest level of a pyramid.
 
@@ -100,27 +91,11 @@ def gaussian_poisson(
             weight=frame.color_weight(color_weight),
             equation=equation,
             tolerance=_checks.tolerance(tolerance, frame.dtype),
-            certify=bool(return_info),
+            certify=bool(call.return_info),
         )
         return frame.each(
             lambda job: solve(job, options, None if bases is None else bases[job.item]),
             boxes=equation.preserve_background,
         )
 
-    return run(
-        "gaussian_poisson",
-        work,
-        src,
-        dst,
-        mask,
-        at=at,
-        scale=scale,
-        decontaminate=decontaminate,
-        keep_gps=keep_gps,
-        device=device,
-        errors=errors,
-        out=out,
-        return_info=return_info,
-        base=base,
-        color_weight=color_weight,
-    )
+    return call.run(work, base=base, color_weight=color_weight)

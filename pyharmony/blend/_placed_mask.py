@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import _arrays
 from .._arrays import VALUE_RANGE, NumpyArray
-from .._images.call import is_array, run
+from .._images.call import Call, is_array
 from .._images.frame import Frame, Infos, direct_info
 from .._images.region import as_float
 from ..errors import DTypeError, ShapeError
@@ -63,21 +63,7 @@ def placed_mask(
         return [direct_info("mask")] * len(masks)
 
     pictures: Any = dst if isinstance(dst, (list, tuple)) else [dst]
-    run(
-        "placed_mask",
-        work,
-        src,
-        dst,
-        mask,
-        at=at,
-        scale=scale,
-        decontaminate=False,
-        keep_gps=False,
-        device="cpu",
-        errors="raise",
-        out=None,
-        return_info=False,
-    )
+    Call("placed_mask", src, dst, mask, at, scale, device="cpu").run(work)
     if out is not None:
         if len(found) != 1 or len(found[0]) != 1:
             raise ShapeError(f"out: one file for {sum(map(len, found))} masks")

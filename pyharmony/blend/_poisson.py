@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _checks
-from .._images.call import run
+from .._images.call import Call, on_two_images
 from .._images.frame import Crop, Infos
 from ..errors import MaskError
-from ..typing import Contour, Device, Errors, Gradients, ImageLike, MaskLike, OneOrMany, OutLike, Position
+from ..typing import Contour, Gradients, MaskLike, OneOrMany
 from ._solve import solve_poisson, solve_poisson_on
 
 _NOTHING_KNOWN = (
@@ -17,23 +17,14 @@ _NOTHING_KNOWN = (
 )
 
 
+@on_two_images
 def poisson(
-    src: OneOrMany[ImageLike],
-    dst: OneOrMany[ImageLike],
-    mask: OneOrMany[MaskLike | None] = None,
+    call: Call,
     *,
-    at: OneOrMany[Position | None] = None,
-    scale: OneOrMany[float] = 1.0,
     gradients: Gradients = "source",
     contour: Contour = "half",
     color_weight: OneOrMany[float | MaskLike] = 0.0,
     tolerance: float | None = None,
-    decontaminate: bool = True,
-    keep_gps: bool = False,
-    device: Device | None = None,
-    errors: Errors = "raise",
-    out: OneOrMany[OutLike | None] = None,
-    return_info: bool = False,
 ) -> Any:
     """Blends seamlessly: the result has the gradients of src inside the mask, and the colours of dst around it.
 
@@ -78,27 +69,12 @@ def poisson(
             "gradients": gradients,
             "contour": contour,
             "tolerance": _checks.tolerance(tolerance, frame.dtype),
-            "certify": bool(return_info),
+            "certify": bool(call.return_info),
         }
         weight = frame.color_weight(color_weight)
         return frame.each(lambda job: _blend(job, weight, options), boxes=False)
 
-    return run(
-        "poisson",
-        work,
-        src,
-        dst,
-        mask,
-        at=at,
-        scale=scale,
-        decontaminate=decontaminate,
-        keep_gps=keep_gps,
-        device=device,
-        errors=errors,
-        out=out,
-        return_info=return_info,
-        color_weight=color_weight,
-    )
+    return call.run(work, color_weight=color_weight)
 
 
 def _blend(job: Any, weight: Any, options: dict[str, Any]) -> Infos:

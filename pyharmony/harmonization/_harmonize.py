@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import _catalogue, _checks, _device, _shipped
-from .._images.call import ITSELF, is_file, run
+from .._images.call import ITSELF, Call, is_file, on_one_image
 from .._images.frame import Frame, Job
 from .._images.region import check_finite
 from ..errors import (
@@ -28,13 +29,11 @@ from ..errors import (
 from ..ops.color_map import share
 from ..typing import (
     Device,
-    Errors,
     HarmonizeMethod,
     ImageLike,
     MaskLike,
     Network,
     OneOrMany,
-    OutLike,
     PathLike,
     Position,
 )
@@ -131,8 +130,9 @@ class _Method:
     background: bool
 
 
+@on_one_image
 def harmonize(
-    image: OneOrMany[ImageLike],
+    call: Call,
     mask: OneOrMany[MaskLike],
     *,
     at: OneOrMany[Position | None] = None,
@@ -140,11 +140,6 @@ def harmonize(
     strength: float = 1.0,
     guard: bool = True,
     batch_statistics: bool = False,
-    keep_gps: bool = False,
-    device: Device | None = None,
-    errors: Errors = "raise",
-    out: OneOrMany[OutLike | None] = None,
-    return_info: bool = False,
 ) -> Any:
     """Gives an object the light and colour of its background, at the image's own size.
 
@@ -222,11 +217,9 @@ def harmonize(
         True
     """
     amount, careful = share(strength, "strength"), _flag(guard, "guard")
-    _refuse_none(image, mask)
-    chosen = _method_of(method, device, _flag(batch_statistics, "batch_statistics"))
-    return _run(
-        chosen, image, mask, at, amount, careful, None, keep_gps=keep_gps, errors=errors, out=out, info=return_info
-    )
+    _refuse_none(call.dst, mask)
+    chosen = _method_of(method, call.device, _flag(batch_statistics, "batch_statistics"))
+    return _run(dataclasses.replace(call, mask=mask, at=at), chosen, amount, careful)
 
 
 def harmonize_frames(
@@ -304,9 +297,8 @@ def _frames(
         if isinstance(image, (list, tuple)):
             raise DTypeError(f"frames: a {type(image).__name__} as one of them, expected an image")
         _refuse_none(image, mask)
-        yield _run(
-            method, image, mask, None, strength, guard, memory, keep_gps=keep_gps, errors="raise", out=None, info=info
-        )
+        call = Call("harmonize_frames", ITSELF, image, mask, keep_gps=keep_gps, return_info=info)
+        yield _run(call, method, strength, guard, memory)
 
 
 class _Memory:
@@ -334,40 +326,14 @@ class _Memory:
         return self._map
 
 
-def _run(
-    method: _Method,
-    image: Any,
-    mask: Any,
-    at: Any,
-    strength: float,
-    guard: bool,
-    memory: _Memory | None,
-    *,
-    keep_gps: bool,
-    errors: str,
-    out: Any,
-    info: bool,
-) -> Any:
+def _run(call: Call, method: _Method, strength: float, guard: bool, memory: _Memory | None = None) -> Any:
     def work(frame: Frame) -> list[Any]:
         if memory is not None and frame.batch:
             raise ShapeError("frames: a batch as one of them, expected images")
         return frame.each(lambda job: _one(job, method, strength, guard, memory))
 
-    return run(
-        "harmonize",
-        work,
-        ITSELF,
-        image,
-        mask,
-        at=at,
-        decontaminate=False,
-        keep_gps=keep_gps,
-        device="cpu",
-        errors=errors,
-        out=out,
-        return_info=info,
-        tell=lambda done: _warning_of(done, guard),
-    )
+    # The device of the call is the network's; the map is applied on the CPU.
+    return dataclasses.replace(call, device="cpu").run(work, tell=lambda info: _warning_of(info, guard))
 
 
 def _warning_of(info: HarmonizeInfo, guard: bool) -> tuple[str, type[PyHarmonyWarning]] | None:
@@ -434,7 +400,7 @@ def _one(job: Job, method: _Method, strength: float, guard: bool, memory: _Memor
         asked=asked,
     )
     if applied.is_identity:
-        return replace(info, method="copy", map=IDENTITY)
+        return dataclasses.replace(info, method="copy", map=IDENTITY)
     region = job.bbox
     place = region.x0, region.y0
     apply_into(applied, region.of(target), job.mask_of(region), region.of(target), place, job.shape)
