@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any, Literal
 
 from .. import _checks
@@ -93,9 +94,6 @@ def gaussian_poisson(
             tolerance=_checks.tolerance(tolerance, frame.dtype),
             certify=bool(call.return_info),
         )
-        return frame.each(
-            lambda job: solve(job, options, None if bases is None else bases[job.item]),
-            boxes=equation.preserve_background,
-        )
+        return frame.each(partial(solve, options=options, bases=bases), boxes=equation.preserve_background)
 
     return call.run(work, base=base, color_weight=color_weight)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -124,7 +125,7 @@ def gp_gan(
                 meet_known(colours, level.dst, level.known)
             return colours
 
-        return frame.each(lambda job: solve(job, options, guess=base))
+        return frame.each(partial(solve, options=options, guess=base))
 
     return call.run(work, color_weight=color_weight)
 

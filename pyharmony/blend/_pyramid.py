@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -133,13 +134,13 @@ def coarse_tolerance_of(tolerance: float) -> float:
 Guess = Callable[[Any, Region, list[Level]], NumpyArray]
 
 
-def solve(job: Any, options: Options, base: Any = None, guess: Guess | None = None) -> Infos:
+def solve(job: Any, options: Options, bases: Any = None, guess: Guess | None = None) -> Infos:
     """Blends one job, where its arrays are or on the device of the call.
 
     Args:
         job: a Job or DeviceJob.
         options: the settings of the solve.
-        base: colours over dst, which are halved to be the base of the coarsest level.
+        bases: for each item, colours over dst, which are halved to be the base of the coarsest level.
         guess: a function that makes the colours of the coarsest level instead, on the CPU.
     """
     equation = options.equation
@@ -150,17 +151,13 @@ def solve(job: Any, options: Options, base: Any = None, guess: Guess | None = No
     part = covered_by(regions, job.shape)
     job.check_finite(part)
     mask = job.mask_of(part)
-    covered = job.covered(mask)
-
-    def descend(crop: Crop) -> Infos:
-        return _descend(job, crop, regions, options, guess, covered=covered)
-
+    descend = partial(_descend, job, regions=regions, options=options, guess=guess, covered=job.covered(mask))
     return job.solved(
         part,
         mask,
         descend,
         name="gaussian_poisson",
-        base=base,
+        base=None if bases is None else bases[job.item],
         weight=options.weight,
         everywhere=not equation.preserve_background,
         only_on_cpu=equation.only_on_cpu,
