@@ -24,7 +24,8 @@ from ..typing import (
     OneOrMany,
     PathLike,
 )
-from ._pyramid import Level, Options, equation_of, solve
+from ._pyramid import Options, equation_of, solve
+from ._solve import Level
 
 _CONTEXT = 2  # the side of the square that the network sees, in sides of the mask's box
 

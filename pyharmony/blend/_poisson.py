@@ -9,7 +9,7 @@ from .._images.call import Call, on_two_images
 from .._images.frame import Crop, Infos
 from ..errors import MaskError
 from ..typing import Contour, Gradients, MaskLike, OneOrMany
-from ._solve import solve_poisson, solve_poisson_on
+from ._solve import solve_poisson
 
 _NOTHING_KNOWN = (
     "mask: covers all of dst, and with color_weight 0 nothing fixes the colours; leave pixels at zero or pass "
@@ -88,10 +88,6 @@ def _blend(job: Any, weight: Any, options: dict[str, Any]) -> Infos:
     job.check_finite(region, mask)
 
     def solve(crop: Crop) -> Infos:
-        out = crop.target(region)
-        if crop.place is not None:
-            return solve_poisson_on(crop.place, crop, out, **options)
-        parts = crop.src, crop.dst, crop.mask, out
-        return [solve_poisson(*parts, color_weight=crop.weight, memory=crop.memory, **options)]
+        return solve_poisson(crop, crop.target(region), **options)
 
-    return job.solved(region, mask, solve, name="poisson", weight=weight)
+    return job.solved(job.crop(region, mask, weight), solve, name="poisson")
