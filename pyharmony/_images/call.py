@@ -188,7 +188,7 @@ class Call:
                 raise
             size = f"{list(opened.target.shape)} of {opened.target.dtype}"
             raise OutOfMemory(f"{item.name}: memory ran out blending into {size}") from error
-        return deliver(item, opened, frame.result()), infos if frame.batch else infos[0]
+        return deliver(item, opened, frame.result), infos if frame.batch else infos[0]
 
     def _of_device_arrays(self, item: Item, work: Work) -> tuple[Any, Any]:
         """Blends arrays on a device in the way that `PLACES` gives for the function."""
@@ -206,7 +206,7 @@ class Call:
         arrays = {name: x for name, x in item.beside.items() if not isinstance(x, (str, numbers.Real))}
         frame = DeviceFrame(item.src, item.dst, item.mask, item.at, item.out, arrays)
         infos = work(frame, **item.beside)
-        return frame.result(), infos if frame.batch or not infos else infos[0]
+        return frame.result, infos if frame.batch or not infos else infos[0]
 
     def _through_cpu(self, item: Item, work: Work) -> tuple[Any, Any]:
         """Works on CPU copies of arrays on a device; the result goes to where dst is, unless out is a file.

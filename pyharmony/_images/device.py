@@ -18,14 +18,14 @@ from .._cuda import DeviceArray, Place
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.images_cuda import planes_of, unsupported, weight_on
 from ..ops.pyramid import lay, lay_mask
-from .frame import Crop, Infos, Solve, WeightMap, layout, position_of, size_of, sizes_differ
+from .frame import AnyFrame, Crop, Infos, Solve, WeightMap, layout, position_of, size_of, sizes_differ
 from .memory import Memory
 from .region import Region
 
 _NOWHERE = Region(0, 0, 0, 0)
 
 
-class DeviceFrame:
+class DeviceFrame(AnyFrame):
     """A `Frame` of arrays on a device; beside holds the other arrays of the call.
 
     Raises:
@@ -45,8 +45,8 @@ class DeviceFrame:
         self.placed, corner = _placed(at, source, target)
         cover = None if mask is None else _mask(mask, source)
         given = _cuda.describe(dst, "dst")
-        self._result = self._take_out(out, given, {"src": source, "dst": target, "mask": cover})
-        result, _ = layout(self._result, "out")
+        self.result = self._take_out(out, given, {"src": source, "dst": target, "mask": cover})
+        result, _ = layout(self.result, "out")
         source, target = place.take(source, "src"), place.take(target, "dst")
         if target.shape[3] == 4:
             place.copy(_channels(target, 3, 4), _channels(result, 3, 4))
@@ -58,15 +58,6 @@ class DeviceFrame:
             self.src = self.placed.of(source, corner)
             self.mask = None if self.mask is None else self.placed.of(self.mask, corner)
         self._started = False
-
-    @property
-    def dtype(self) -> str:
-        return self.dst.dtype.name
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """The (H, W) of dst."""
-        return self.dst.shape[1], self.dst.shape[2]
 
     def _take_out(self, out: Any, given: DeviceArray, inputs: dict[str, DeviceArray | None]) -> Any:
         if out is None:
@@ -131,10 +122,6 @@ class DeviceFrame:
             Region(top + placed.y0, bottom + placed.y0, left + placed.x0, right + placed.x0)
             for top, left, bottom, right in values
         ]
-
-    def result(self) -> Any:
-        """Returns the result of the blend, in dst's kind."""
-        return self._result
 
 
 class _Items:

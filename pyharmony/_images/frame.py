@@ -402,7 +402,32 @@ def _size_of_mask(mask: Any) -> tuple[int, int]:
     return int(shape[-2]), int(shape[-1])
 
 
-class Frame:
+class AnyFrame:
+    """A frame on the CPU or on a device.
+
+    Attributes:
+        name: the name of dst in messages.
+        dst: the destinations [N, H, W, C].
+        batch: whether the caller gave a batch.
+        result: the result of the blend, in dst's kind, layout and dtype.
+    """
+
+    name: str
+    dst: Any
+    batch: bool
+    result: Any
+
+    @property
+    def dtype(self) -> str:
+        return str(self.dst.dtype.name)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The (H, W) of dst."""
+        return self.dst.shape[1], self.dst.shape[2]
+
+
+class Frame(AnyFrame):
     """The checked arguments of a blend; src is None for an edit of dst, which messages then call image.
 
     place is the device that crops are copied to and solved on; None: the CPU.
@@ -428,9 +453,9 @@ class Frame:
         itself = src is None
         src = dst if src is None else src
         self._src, batch = layout(src, source)
-        self._dst, self.batch = layout(dst, self.name)
-        s, d = self._src.shape, self._dst.shape
-        _checks.same_dtype(self._src, "src", self._dst, "dst")
+        self.dst, self.batch = layout(dst, self.name)
+        s, d = self._src.shape, self.dst.shape
+        _checks.same_dtype(self._src, "src", self.dst, "dst")
         if batch != self.batch or s[0] != d[0]:
             raise ShapeError(
                 f"src: shape {list(src.shape)} beside dst {list(dst.shape)}; "
@@ -445,7 +470,7 @@ class Frame:
         self._x, self._y = math.floor(x), math.floor(y)
         self._fraction = y - self._y, x - self._x
         self._decontaminate = decontaminate
-        for item, name in ((self._src, source), *(() if itself else ((self._dst, self.name),))):
+        for item, name in ((self._src, source), *(() if itself else ((self.dst, self.name),))):
             _checks.warn_of_levels(item, name)
         self._mask: list[NumpyArray] | None = None
         self._given_masks: list[NumpyArray] | None = None
@@ -463,17 +488,8 @@ class Frame:
                 _checks.mask(item[..., 3], f"the alpha of {source}", s[1], s[2])
         self._given_dst, self._inputs = dst, [(mask, "mask")] if src is dst else [(src, "src"), (mask, "mask")]
         self._out = out
-        self._target = self._take_out(out)
-        self._results, _ = layout(self._target, "out")
-
-    @property
-    def dtype(self) -> str:
-        return self._dst.dtype.name
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """The (H, W) of dst."""
-        return self._dst.shape[1], self._dst.shape[2]
+        self.result = self._take_out(out)
+        self._results, _ = layout(self.result, "out")
 
     def _take_out(self, out: Array | None) -> Array:
         given = _arrays.to_numpy(self._given_dst, self.name)
@@ -519,14 +535,14 @@ class Frame:
     def images_like_dst(self, x: Any, name: str) -> Any:
         """Returns the colours [H, W, C] of each item of another image in dst's frame, to be indexed by `Job.item`."""
         a, _ = layout(x, name)
-        _checks.same_dtype(a, name, self._dst, "dst")
-        if a.shape[:3] != self._dst.shape[:3] or min(a.shape[3], 3) != min(self._dst.shape[3], 3):
+        _checks.same_dtype(a, name, self.dst, "dst")
+        if a.shape[:3] != self.dst.shape[:3] or min(a.shape[3], 3) != min(self.dst.shape[3], 3):
             raise ShapeError(f"{name}: shape {list(x.shape)}, expected that of dst, {list(self._given_dst.shape)}")
         return [item[..., : min(a.shape[3], 3)] for item in a]
 
     def jobs(self) -> Iterator[Job]:
         """Yields the job of each item, in order."""
-        for i, (src, dst, out) in enumerate(zip(self._src, self._dst, self._results, strict=True)):
+        for i, (src, dst, out) in enumerate(zip(self._src, self.dst, self._results, strict=True)):
             memory = Memory()
             colours = min(dst.shape[2], 3)
             cover = None if self._mask is None else self._mask[i]
@@ -596,10 +612,6 @@ class Frame:
         ):
             return f"mask is zero wherever {source} is not transparent"
         return f"the object lies outside {self.name} ({size_of(self.shape)})"
-
-    def result(self) -> Array:
-        """Returns the result of the blend, in dst's kind, layout and dtype."""
-        return self._target
 
 
 def write(values: NumpyArray, out: NumpyArray, where: NumpyArray | bool = True) -> None:

@@ -431,7 +431,7 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
         raise _no_method(method)
     try:
         from .. import models
-        from . import _networks
+        from . import networks
     except ImportError as error:
         plain = ", ".join(map(repr, _PLAIN))
         raise ImportError(f"{error}; the methods {plain} run without it") from error
@@ -439,7 +439,7 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
     if not isinstance(method, (str, os.PathLike, models.Model)):
         raise _no_method(method)
     source = DEFAULT if isinstance(method, str) and method == "auto" else method
-    model = _networks.network(source, device, batch_statistics)
+    model = networks.network(source, device, batch_statistics)
     side = model.size
     name = model.name if isinstance(source, models.Model) else os.fspath(source)
     return _Method(
@@ -447,7 +447,7 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
         name,
         next(model.parameters()).device.type,
         lambda shape: (side, side),
-        lambda seen, guard: _networks.found_by(model, seen, guard),
+        lambda seen, guard: networks.found_by(model, seen, guard),
         False,
     )
 

@@ -19,6 +19,7 @@ from ..ops.color_map import run as run_stages
 from ..typing import Array, ArrayT
 
 Float64 = npt.NDArray[np.float64]
+Pair = tuple[int, int]
 
 #: The side of the tables that functions of a colour are turned into.
 TABLE = 33
@@ -141,8 +142,8 @@ def apply_into(
     image: NumpyArray,
     mask: NumpyArray | None,
     out: NumpyArray,
-    origin: tuple[int, int],
-    frame: tuple[int, int],
+    origin: Pair,
+    frame: Pair,
     *,
     clipped: bool = False,
 ) -> None:
@@ -161,12 +162,7 @@ def apply_into(
 
 
 def _add_change(
-    color_map: ColorMap,
-    image: NumpyArray,
-    mask: NumpyArray | None,
-    out: NumpyArray,
-    origin: tuple[int, int],
-    frame: tuple[int, int],
+    color_map: ColorMap, image: NumpyArray, mask: NumpyArray | None, out: NumpyArray, origin: Pair, frame: Pair
 ) -> None:
     """Adds the change by a map: of the luma to a grey image, and to floats, so that those beyond [0, 1] stay beyond."""
     real: type = np.float64 if image.dtype == np.float64 else np.float32
