@@ -383,8 +383,10 @@ def on_two_images(function: Callable[..., Any]) -> Callable[..., Any]:
         return_info: bool = False,
         **own: Any,
     ) -> Any:
-        last = decontaminate, keep_gps, device, errors, out, return_info
-        return function(Call(function.__name__, src, dst, mask, at, scale, *last), **own)
+        call = Call(
+            function.__name__, src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out, return_info
+        )
+        return function(call, **own)
 
     return _with_own(public, function)
 
@@ -402,17 +404,18 @@ def on_one_image(function: Callable[..., Any]) -> Callable[..., Any]:
         return_info: bool = False,
         **own: Any,
     ) -> Any:
-        last = False, keep_gps, device, errors, out, return_info
-        return function(Call(function.__name__, ITSELF, image, None, None, 1.0, *last), *masks, **own)
+        call = Call(
+            function.__name__, ITSELF, image, None, None, 1.0, False, keep_gps, device, errors, out, return_info
+        )
+        return function(call, *masks, **own)
 
     return _with_own(public, function)
 
 
 def _with_own(public: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a public function the name, the documentation and the own arguments of another."""
-    shared = [
-        p for p in inspect.signature(public).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-    ]
+    """Gives a public function the name and the documentation of another, and a signature with its own arguments."""
+    every = inspect.signature(public).parameters.values()
+    shared = [p for p in every if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     own = list(inspect.signature(function).parameters.values())[1:]
     first, last = ([p for p in shared if (p.name in _LAST) == behind] for behind in (False, True))
     signature = inspect.Signature([*first, *own, *last], return_annotation="Any")
