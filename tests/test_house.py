@@ -12,10 +12,16 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
+import numpy as np
 import pytest
+
+import pyharmony
+import pyharmony.blend
 
 pytestmark = pytest.mark.house
 
@@ -143,6 +149,117 @@ def test_rooms_import_few_private_names_of_each_other() -> None:
                 if re.match("_(?!_)", node.attr) and target.split(".")[1:2] != room:
                     found.add((module, f"{target}.{node.attr}"))
     assert len(found) <= MOST_PRIVATE_NAMES, "\n".join(f"{module}: {target}" for module, target in sorted(found))
+
+
+def functions_of(path: Path) -> dict[str, int]:
+    """Returns the functions of a module by their qualified names, with their first lines; a class is its __init__."""
+    found: dict[str, int] = {}
+
+    def add(node: ast.AST, prefix: str) -> None:
+        for inner in ast.iter_child_nodes(node):
+            if isinstance(inner, ast.FunctionDef | ast.ClassDef):
+                name = prefix + inner.name
+                if isinstance(inner, ast.FunctionDef):
+                    line = min([inner.lineno, *(each.lineno for each in inner.decorator_list)])
+                    found[name.removesuffix(".__init__")] = line
+                add(inner, f"{name}.")
+            else:
+                add(inner, prefix)
+
+    add(ast.parse(path.read_text()), "")
+    return found
+
+
+def chain_of(heading: str) -> tuple[int, list[tuple[str, int, str]]]:
+    """Returns the number that a chain of docs/architecture.md is said to have, and its functions: file, line, name."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    match = re.search(rf"^`{heading}`, (\d+) functions.*?\n\n(.*?)\n\n", text, re.MULTILINE | re.DOTALL)
+    assert match, heading
+    said, table = match.groups()
+    chain = []
+    for row in table.splitlines()[2:]:
+        file, functions = row.replace("`", "").split("|")[1].strip(), row.split("|")[2]
+        lines = functions_of(PACKAGE / file)
+        for name in re.findall(r"`([^`]+)`", functions):
+            assert name in lines, f"{file} has no function {name}"
+            chain.append((file, lines[name], name))
+    return int(said), chain
+
+
+def visits(call: Callable[[], object]) -> tuple[list[tuple[str, int, Any]], list[list[tuple[str, int]]]]:
+    """Runs a call; returns the functions of the package that it visits and the stacks on which kernels are called.
+
+    A visit has the file, the line and the first array among the arguments, or else the first argument. What is below
+    `ColorMap.apply` is left out: by it harmonize measures a map on a small image.
+    """
+    frames: dict[int, Any] = {}
+    seen: list[tuple[str, int, Any]] = []
+    stacks: list[list[tuple[str, int]]] = []
+
+    def of_package(frame: FrameType) -> bool:
+        code = frame.f_code
+        return code.co_filename.startswith(f"{PACKAGE}{os.sep}") and code.co_name not in ("<listcomp>", "<genexpr>")
+
+    def place_of(frame: FrameType) -> tuple[str, int]:
+        return Path(frame.f_code.co_filename).relative_to(PACKAGE).as_posix(), frame.f_code.co_firstlineno
+
+    def profile(frame: FrameType, event: str, arg: Any) -> None:
+        native = event == "c_call" and str(getattr(arg, "__module__", "")).startswith("pyharmony")
+        if not native and (event != "call" or not of_package(frame) or id(frame) in frames):
+            return  # a generator is come back to, and counted once
+        stack: list[FrameType] = []
+        above: FrameType | None = frame
+        while above is not None:
+            stack += [above] if of_package(above) else []
+            above = above.f_back
+        if "apply" in [each.f_code.co_name for each in stack]:
+            return
+        if native:
+            stacks.append([place_of(each) for each in reversed(stack)])
+            return
+        code = frame.f_code
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        values = [frame.f_locals[name] for name in names if name in frame.f_locals]
+        subject = next((x for x in values if isinstance(x, np.ndarray)), values[0] if values else None)
+        frames[id(frame)] = frame, subject  # what is kept has an address of its own
+        key: Any = id(subject)
+        if isinstance(subject, np.ndarray):
+            key = subject.__array_interface__["data"][0], subject.shape, subject.dtype.name
+        seen.append((*place_of(frame), key))
+
+    sys.setprofile(profile)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return seen, stacks
+
+
+@pytest.mark.parametrize(("name", "most"), [("blend.gaussian_poisson", 25), ("harmonize", 15)])
+def test_the_chains_of_the_architecture_page_are_those_that_run(name: str, most: int) -> None:
+    said, chain = chain_of(name)
+    assert said == len(chain) <= most
+    rng = np.random.default_rng(0)
+    src, dst = (rng.integers(0, 256, (100, 110, 3), np.uint8) for _ in range(2))
+    mask = np.zeros((100, 110), np.uint8)
+    mask[10:90, 10:95] = 255
+
+    def call() -> object:
+        if name == "harmonize":
+            return pyharmony.harmonize(dst, mask, method="mkl", guard=False)
+        return pyharmony.blend.gaussian_poisson(src, dst, mask)
+
+    call()  # what is imported when it is first used is not of the chain
+    seen, stacks = visits(call)
+    named = {(file, line): function for file, line, function in chain}
+    known = [visit for visit in seen if visit[:2] in named]
+    order = dict.fromkeys(visit[:2] for visit in known)
+    assert [(file, named[file, line]) for file, line in order] == [(file, function) for file, _, function in chain]
+    assert [(named[visit[:2]], visit[2]) for visit in set(known) if known.count(visit) > 1] == []
+    assert stacks
+    for stack in stacks:
+        places = [place in named for place in stack]
+        assert all(places[: len(places) - places[::-1].index(True)]), stack
 
 
 def test_native_rooms_include_downwards() -> None:

@@ -1,18 +1,21 @@
 """Calls on images of any kind: arrays, files, PIL images, Pictures, and lists of them.
 
-`run` goes through the items of a call. For each item it opens the files, converts the images that lie over dst to dst's
-colours, lets the blend work on a `Frame` of arrays, and delivers the result in dst's kind.
+`Call.run` goes through the items of a call. For each item it opens the files, converts the images that lie over dst to
+dst's colours, lets the function work on a `Frame` of arrays, and delivers the result in dst's kind. `on_two_images` and
+`on_one_image` make the public functions, whose shared arguments they hold.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 import numbers
 import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 
@@ -31,6 +34,7 @@ from ..errors import (
     UnchangedWarning,
 )
 from ..io import Picture, check_target, convert, read, write
+from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike, Position
 from .device import DeviceFrame
 from .frame import Frame, Infos, as_images, scale_of
 from .places import PLACES
@@ -41,7 +45,8 @@ _JPEG_NOISE = 8
 #: The src of a call that edits one image: that image is dst, and messages call it image.
 ITSELF = object()
 
-Blend = Callable[..., Infos]
+#: The work of a function on a `Frame`, which also takes the images beside it by name; it returns an info for each item.
+Work = Callable[..., Infos]
 #: A function that returns the warning that an item's info calls for, or None.
 Tell = Callable[[Any], tuple[str, type[PyHarmonyWarning]] | None]
 
@@ -100,21 +105,72 @@ class Item:
 
 @dataclass(frozen=True)
 class Call:
-    """The settings that the items of one call have in common; see `run`."""
+    """One call of a public function on images, with the arguments that these functions share; see `pyharmony.blend`.
 
-    blend: Blend
-    way: str
-    place: _cuda.Place | None
-    device: str | None
-    decontaminate: bool
-    keep_gps: bool
-    tell: Tell
+    Attributes:
+        function: the name of the public function, as `PLACES` has it.
+        src: the source, or ITSELF.
+    """
 
-    def answer(self, item: Item) -> tuple[Any, Any]:
-        """Opens, converts, blends and delivers one item; returns the result and its info."""
+    function: str
+    src: Any
+    dst: Any
+    mask: Any = None
+    at: Any = None
+    scale: Any = 1.0
+    decontaminate: bool = False
+    keep_gps: bool = False
+    device: str | None = None
+    errors: str = "raise"
+    out: Any = None
+    return_info: bool = False
+
+    def run(self, work: Work, *, tell: Tell | None = None, **beside: Any) -> Any:
+        """Opens the images of each item, lets `work` do its part on a `Frame` of them, and delivers the result.
+
+        Args:
+            work: is called with a Frame and, by name, the values of beside.
+            tell: returns the warning for an item's info; None: the warning is that nothing was blended.
+            beside: other arguments that are images over dst: 'base', and 'color_weight' as an image.
+        """
+        place = _cuda.place_of({}, self.device)
+        if place is not None and PLACES[self.function].way != "there":
+            if self.device == "cuda":
+                _device.only_on_processor("this blend")
+            place = None
+        _checks.one_of(self.errors, "errors", ("raise", "return"))
+        tell = tell or nothing_done("blended")
+        whole = Item(self.src, self.dst, self.mask, self.at, self.scale, self.out, beside)
+        if not isinstance(self.dst, (list, tuple)):
+            for name, value in {"src": self.src, "mask": self.mask, "scale": self.scale, **beside}.items():
+                if isinstance(value, (list, tuple)):
+                    raise DTypeError(
+                        f"{name}: a {type(value).__name__} beside one {whole.name}; pass {whole.name} as a list too"
+                    )
+            result, infos = self.answer(whole, work, place)
+            _warn_of(tell, infos, whole)
+            return (result, infos) if self.return_info else result
+
+        results: list[Any] = []
+        all_infos: list[Any] = []
+        for i, item in enumerate(_items(whole)):
+            try:
+                result, info = self.answer(item, work, place)
+                _warn_of(tell, info, item, f"{item.name}[{i}]: ")
+            except (PyHarmonyError, OSError) as error:
+                if self.errors == "raise":
+                    raise
+                result, info = error, None
+            results.append(result)
+            all_infos.append(info)
+        made = tuple(results) if isinstance(self.dst, tuple) else results
+        return (made, all_infos) if self.return_info else made
+
+    def answer(self, item: Item, work: Work, place: _cuda.Place | None) -> tuple[Any, Any]:
+        """Opens, converts, works on and delivers one item; returns the result and its info."""
         if any(_cuda.is_device_array(x) for x in (*item.images.values(), item.out)):
-            return self._of_device_arrays(item)
-        opened = open_item(item, keep_gps=self.keep_gps)
+            return self._of_device_arrays(item, work)
+        opened = open_item(item, keep_gps=bool(self.keep_gps))
         try:
             frame = Frame(
                 opened.source,
@@ -123,33 +179,23 @@ class Call:
                 item.at,
                 None if item.to_file else item.out,
                 scale=item.scale,
-                decontaminate=self.decontaminate,
-                place=self.place,
+                decontaminate=bool(self.decontaminate),
+                place=place,
             )
-            infos = self.blend(frame, **opened.beside)
+            infos = work(frame, **opened.beside)
         except MemoryError as error:
             if isinstance(error, PyHarmonyError):
                 raise
             size = f"{list(opened.target.shape)} of {opened.target.dtype}"
             raise OutOfMemory(f"{item.name}: memory ran out blending into {size}") from error
-        return deliver(item, opened, frame.result()), infos if frame.batch else infos[0]
+        return deliver(item, opened, frame.result), infos if frame.batch else infos[0]
 
-    def warn_of(self, info: Any, item: Item, where: str = "") -> None:
-        """Gives the warnings that an info calls for, or the infos of a batch."""
-        infos = info if isinstance(info, list) else [info]
-        for number, each in enumerate(infos):
-            if found := self.tell(each):
-                # Without return_info, a blend on a device gives the infos of copies only, without the items' numbers.
-                numbered = isinstance(info, list) and len(infos) == _count(item.dst)
-                which = f"item {number} of the batch: " if numbered else ""
-                warn(f"{where}{which}{found[0]}", found[1])
-
-    def _of_device_arrays(self, item: Item) -> tuple[Any, Any]:
+    def _of_device_arrays(self, item: Item, work: Work) -> tuple[Any, Any]:
         """Blends arrays on a device in the way that `PLACES` gives for the function."""
-        own = item.name
-        if self.way == "copied":
-            return self._through_cpu(item)
-        if self.way == "refused":
+        own, way = item.name, PLACES[self.function].way
+        if way == "copied":
+            return self._through_cpu(item, work)
+        if way == "refused":
             raise DeviceError(f"{own}: on a CUDA device, and this blend has no kernels there; pass {own}.cpu()")
         if self.device == "cpu":
             raise DeviceError(f"device: 'cpu', but {own} is on a CUDA device; move it, or leave device None")
@@ -159,10 +205,10 @@ class Call:
             )
         arrays = {name: x for name, x in item.beside.items() if not isinstance(x, (str, numbers.Real))}
         frame = DeviceFrame(item.src, item.dst, item.mask, item.at, item.out, arrays)
-        infos = self.blend(frame, **item.beside)
-        return frame.result(), infos if frame.batch or not infos else infos[0]
+        infos = work(frame, **item.beside)
+        return frame.result, infos if frame.batch or not infos else infos[0]
 
-    def _through_cpu(self, item: Item) -> tuple[Any, Any]:
+    def _through_cpu(self, item: Item, work: Work) -> tuple[Any, Any]:
         """Works on CPU copies of arrays on a device; the result goes to where dst is, unless out is a file.
 
         Raises:
@@ -199,7 +245,7 @@ class Call:
             out=None if "out" in on_device else item.out,
             beside=copies,
         )
-        result, info = self.answer(on_cpu)
+        result, info = self.answer(on_cpu, work, None)
         if own in on_device and not item.to_file:
             result = place.put(result.numpy() if is_torch(result) else result, item.out)
         return result, info
@@ -311,75 +357,73 @@ def deliver(item: Item, opened: Opened, result: Any) -> Any:
     return result[..., 0] if result.shape[2] == 1 else result
 
 
-def run(
-    function: str,
-    blend: Blend,
-    src: Any,
-    dst: Any,
-    mask: Any,
-    *,
-    at: Any,
-    decontaminate: bool,
-    keep_gps: bool,
-    device: str | None,
-    errors: str,
-    out: Any,
-    return_info: bool,
-    scale: Any = 1.0,
-    tell: Tell | None = None,
-    **beside: Any,
-) -> Any:
-    """Does what `pyharmony.blend` promises around the work of one blend.
+#: The shared arguments that stand behind a function's own.
+_LAST = ("decontaminate", "keep_gps", "device", "errors", "out", "return_info")
 
-    Args:
-        function: the name of the public function in `PLACES`.
-        blend: is called with a Frame and, by name, the values of beside; returns an info for each item.
-        src: the source, or ITSELF.
-        tell: returns the warning for an item's info; None: the warning is that nothing was blended.
-        beside: other arguments that are images over dst: 'base', and 'color_weight' as an image.
-        The rest: see `pyharmony.blend`.
+
+def on_two_images(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes a public function that lays a source over a destination; function takes a `Call` and arguments of its own.
+
+    The public function has the arguments that all such functions share, which stand here once, and those of its own
+    between them.
     """
-    place = _cuda.place_of({}, device)
-    way = PLACES[function].way
-    if place is not None and way != "there":
-        if device == "cuda":
-            _device.only_on_processor("this blend")
-        place = None
-    _checks.one_of(errors, "errors", ("raise", "return"))
-    call = Call(
-        blend=blend,
-        way=way,
-        place=place,
-        device=device,
-        decontaminate=bool(decontaminate),
-        keep_gps=bool(keep_gps),
-        tell=tell or nothing_done("blended"),
-    )
-    whole = Item(src, dst, mask, at, scale, out, beside)
-    if not isinstance(dst, (list, tuple)):
-        for name, value in {"src": src, "mask": mask, "scale": scale, **beside}.items():
-            if isinstance(value, (list, tuple)):
-                raise DTypeError(
-                    f"{name}: a {type(value).__name__} beside one {whole.name}; pass {whole.name} as a list too"
-                )
-        result, infos = call.answer(whole)
-        call.warn_of(infos, whole)
-        return (result, infos) if return_info else result
 
-    results: list[Any] = []
-    all_infos: list[Any] = []
-    for i, item in enumerate(_items(whole)):
-        try:
-            result, info = call.answer(item)
-            call.warn_of(info, item, f"{item.name}[{i}]: ")
-        except (PyHarmonyError, OSError) as error:
-            if errors == "raise":
-                raise
-            result, info = error, None
-        results.append(result)
-        all_infos.append(info)
-    made = tuple(results) if isinstance(dst, tuple) else results
-    return (made, all_infos) if return_info else made
+    def public(
+        src: OneOrMany[ImageLike],
+        dst: OneOrMany[ImageLike],
+        mask: OneOrMany[MaskLike | None] = None,
+        *,
+        at: OneOrMany[Position | None] = None,
+        scale: OneOrMany[float] = 1.0,
+        decontaminate: bool = True,
+        keep_gps: bool = False,
+        device: Device | None = None,
+        errors: Errors = "raise",
+        out: OneOrMany[OutLike | None] = None,
+        return_info: bool = False,
+        **own: Any,
+    ) -> Any:
+        call = Call(
+            function.__name__, src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out, return_info
+        )
+        return function(call, **own)
+
+    return _with_own(public, function)
+
+
+def on_one_image(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes a public function on one image, as `on_two_images` does; the mask is one of its own arguments."""
+
+    def public(
+        image: OneOrMany[ImageLike],
+        *masks: Any,
+        keep_gps: bool = False,
+        device: Device | None = None,
+        errors: Errors = "raise",
+        out: OneOrMany[OutLike | None] = None,
+        return_info: bool = False,
+        **own: Any,
+    ) -> Any:
+        call = Call(
+            function.__name__, ITSELF, image, None, None, 1.0, False, keep_gps, device, errors, out, return_info
+        )
+        return function(call, *masks, **own)
+
+    return _with_own(public, function)
+
+
+def _with_own(public: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a public function the name and the documentation of another, and a signature with its own arguments."""
+    every = inspect.signature(public).parameters.values()
+    shared = [p for p in every if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    own = list(inspect.signature(function).parameters.values())[1:]
+    first, last = ([p for p in shared if (p.name in _LAST) == behind] for behind in (False, True))
+    signature = inspect.Signature([*first, *own, *last], return_annotation="Any")
+    hints = {**get_type_hints(public), **get_type_hints(function)}
+    functools.update_wrapper(public, function)
+    public.__signature__ = signature  # type: ignore[attr-defined]
+    public.__annotations__ = {name: hints[name] for name in (*signature.parameters, "return")}
+    return public
 
 
 def _items(whole: Item) -> list[Item]:
@@ -414,6 +458,17 @@ def _items(whole: Item) -> list[Item]:
         )
         for i in range(count)
     ]
+
+
+def _warn_of(tell: Tell, info: Any, item: Item, where: str = "") -> None:
+    """Gives the warnings that an info calls for, or the infos of a batch."""
+    infos = info if isinstance(info, list) else [info]
+    for number, each in enumerate(infos):
+        if found := tell(each):
+            # Without return_info, a blend on a device gives the infos of copies only, without the items' numbers.
+            numbered = isinstance(info, list) and len(infos) == _count(item.dst)
+            which = f"item {number} of the batch: " if numbered else ""
+            warn(f"{where}{which}{found[0]}", found[1])
 
 
 def _count(batch: Any) -> int:

@@ -6,7 +6,7 @@ The arrays are blended where they are, and their values are not read: src lies o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,14 @@ from .._cuda import DeviceArray, Place
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.images_cuda import planes_of, unsupported, weight_on
 from ..ops.pyramid import lay, lay_mask
-from .frame import Crop, Infos, layout, position_of, size_of, sizes_differ
+from .frame import AnyFrame, Crop, Infos, Solve, WeightMap, layout, position_of, size_of, sizes_differ
 from .memory import Memory
 from .region import Region
 
 _NOWHERE = Region(0, 0, 0, 0)
 
 
-class DeviceFrame:
+class DeviceFrame(AnyFrame):
     """A `Frame` of arrays on a device; beside holds the other arrays of the call.
 
     Raises:
@@ -45,8 +45,8 @@ class DeviceFrame:
         self.placed, corner = _placed(at, source, target)
         cover = None if mask is None else _mask(mask, source)
         given = _cuda.describe(dst, "dst")
-        self._result = self._take_out(out, given, {"src": source, "dst": target, "mask": cover})
-        result, _ = layout(self._result, "out")
+        self.result = self._take_out(out, given, {"src": source, "dst": target, "mask": cover})
+        result, _ = layout(self.result, "out")
         source, target = place.take(source, "src"), place.take(target, "dst")
         if target.shape[3] == 4:
             place.copy(_channels(target, 3, 4), _channels(result, 3, 4))
@@ -58,15 +58,6 @@ class DeviceFrame:
             self.src = self.placed.of(source, corner)
             self.mask = None if self.mask is None else self.placed.of(self.mask, corner)
         self._started = False
-
-    @property
-    def dtype(self) -> str:
-        return self.dst.dtype.name
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """The (H, W) of dst."""
-        return self.dst.shape[1], self.dst.shape[2]
 
     def _take_out(self, out: Any, given: DeviceArray, inputs: dict[str, DeviceArray | None]) -> Any:
         if out is None:
@@ -131,19 +122,6 @@ class DeviceFrame:
             Region(top + placed.y0, bottom + placed.y0, left + placed.x0, right + placed.x0)
             for top, left, bottom, right in values
         ]
-
-    def result(self) -> Any:
-        """Returns the result of the blend, in dst's kind."""
-        return self._result
-
-
-@dataclass(frozen=True)
-class WeightMap:
-    """A map of color_weight [N, H, W] on a device, with its range."""
-
-    values: DeviceArray
-    least: float
-    most: float
 
 
 class _Items:
@@ -213,38 +191,34 @@ class DeviceJob:
             return src
         return lay(frame.place, src, dst, (inner.y0 - region.y0, inner.x0 - region.x0))
 
-    def solved(
-        self,
-        region: Region,
-        mask: DeviceArray,
-        solve: Callable[[Crop], Infos],
-        *,
-        name: str,
-        base: DeviceArray | None = None,
-        weight: float | WeightMap = 0.0,
-        everywhere: bool = False,
-        only_on_cpu: str = "",
-    ) -> Infos:
-        """Solves over a region; see `Job.solved`."""
+    def crop(
+        self, region: Region, mask: DeviceArray, weight: float | WeightMap = 0.0, base: DeviceArray | None = None
+    ) -> Crop:
+        """Returns what a solve over a region reads; see `Job.crop`."""
+        frame = self.frame
+        if isinstance(weight, WeightMap):
+            weight = replace(weight, values=region.of(_items(weight.values, self.item)))
+        with _cuda.failures("src"):
+            src = self._src_of(region)
+        return Crop(
+            place=frame.place,
+            region=region,
+            src=src,
+            dst=region.of(_items(frame.dst, self.item)),
+            mask=mask,
+            base=None if base is None else region.of(base),
+            weight=weight,
+            target=lambda part: part.of(_items(frame.out, self.item)),
+            memory=Memory(),
+        )
+
+    def solved(self, crop: Crop, solve: Solve, *, name: str, everywhere: bool = False, only_on_cpu: str = "") -> Infos:
+        """Solves over a crop; see `Job.solved`."""
         if only_on_cpu:
             raise ArgumentError(only_on_cpu)
-        frame = self.frame
-        if self.boxed or region.shape != self.shape:
-            frame.start()
+        if self.boxed or crop.region.shape != self.shape:
+            self.frame.start()
         with _cuda.failures(name):
-            crop = Crop(
-                place=frame.place,
-                region=region,
-                src=self._src_of(region),
-                dst=region.of(_items(frame.dst, self.item)),
-                mask=mask,
-                base=None if base is None else region.of(base),
-                weight=weight if isinstance(weight, float) else region.of(_items(weight.values, self.item)),
-                target=lambda part: part.of(_items(frame.out, self.item)),
-                memory=Memory(),
-                least=weight if isinstance(weight, float) else weight.least,
-                most=weight if isinstance(weight, float) else weight.most,
-            )
             return solve(crop)
 
 

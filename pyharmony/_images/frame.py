@@ -42,6 +42,15 @@ def direct_info(method: str) -> _checks.SolveInfo:
 Infos = list[_checks.SolveInfo]
 
 
+@dataclass(frozen=True)
+class WeightMap:
+    """A map of color_weight [N, H, W] on a device, with its range."""
+
+    values: DeviceArray
+    least: float
+    most: float
+
+
 @dataclass
 class Crop:
     """The arrays that a solve reads and writes over a region of dst.
@@ -51,7 +60,7 @@ class Crop:
     Attributes:
         place: the device of all arrays; None: the CPU.
         region: where the arrays lie in dst.
-        weight: color_weight, a number or a map; on a device, least and most are its range.
+        weight: color_weight, a number or a map; on a device a `WeightMap`.
         target: returns the array to write the result into over a part of the region; on the CPU it holds dst.
         memory: counts the memory that is held on the CPU.
         fetched: whether the result is copied to the CPU, so that the call waits for the device anyway.
@@ -66,8 +75,6 @@ class Crop:
     weight: Any
     target: Callable[[Region], Any]
     memory: Memory
-    least: float = 0.0
-    most: float = 0.0
     fetched: bool = False
 
     @property
@@ -77,11 +84,14 @@ class Crop:
 
     def on(self, place: Place, out: DeviceArray) -> Crop:
         """Returns a copy of this crop on a device, whose result goes into `out`."""
-        weight = self.weight if isinstance(self.weight, float) else np.ascontiguousarray(self.weight, np.float32)
 
         def take(a: NumpyArray, name: str) -> DeviceArray:
             return place.take(a[None], name)
 
+        weight = self.weight
+        if not isinstance(weight, float):
+            weight = np.ascontiguousarray(weight, np.float32)
+            weight = WeightMap(take(weight, "color_weight"), float(weight.min()), float(weight.max()))
         return dataclasses.replace(
             self,
             place=place,
@@ -89,12 +99,14 @@ class Crop:
             dst=take(self.dst, "dst"),
             mask=take(self.mask, "mask"),
             base=None if self.base is None else take(self.base, "base"),
-            weight=weight if isinstance(weight, float) else take(weight, "color_weight"),
+            weight=weight,
             target=lambda part: part.of(out, (self.region.y0, self.region.x0)),
-            least=weight if isinstance(weight, float) else float(weight.min()),
-            most=weight if isinstance(weight, float) else float(weight.max()),
             fetched=True,
         )
+
+
+#: A function that solves over a crop and writes into its target.
+Solve = Callable[[Crop], Infos]
 
 
 @dataclass
@@ -163,33 +175,14 @@ class Job:
         """Returns whether a mask over a region that holds bbox is above zero in every pixel of dst."""
         return self.bbox.shape == self.shape and bool(mask.min() > 0)
 
-    def solved(
-        self,
-        region: Region,
-        mask: NumpyArray,
-        solve: Callable[[Crop], Infos],
-        *,
-        name: str,
-        base: NumpyArray | None = None,
-        weight: float | NumpyArray = 0.0,
-        everywhere: bool = False,
-        only_on_cpu: str = "",
-    ) -> Infos:
-        """Solves over a region with its mask: on the device of the call where that is possible, else on the CPU.
-
-        Args:
-            name: the blend's name, for messages.
-            base, weight: an image and color_weight over dst.
-            everywhere: whether the result counts where the mask is zero, too.
-            only_on_cpu: why the kernels on a device do not take this call; empty where they do.
-
-        Raises:
-            ArgumentError: the caller asked for the device by name, and its kernels do not take this call.
-        """
+    def crop(
+        self, region: Region, mask: NumpyArray, weight: float | NumpyArray = 0.0, base: NumpyArray | None = None
+    ) -> Crop:
+        """Returns what a solve over a region reads; weight and base are color_weight and an image over dst."""
         if base is not None:
             base = region.of(base)
             check_finite(base, "base", (region.y0, region.x0))
-        crop = Crop(
+        return Crop(
             place=None,
             region=region,
             src=self.src_of(region),
@@ -200,19 +193,31 @@ class Job:
             target=lambda part: part.of(self.start()),
             memory=self.memory,
         )
+
+    def solved(self, crop: Crop, solve: Solve, *, name: str, everywhere: bool = False, only_on_cpu: str = "") -> Infos:
+        """Solves over a crop: on the device of the call where that is possible, else on the CPU.
+
+        Args:
+            name: the blend's name, for messages.
+            everywhere: whether the result counts where the mask is zero, too.
+            only_on_cpu: why the kernels on a device do not take this call; empty where they do.
+
+        Raises:
+            ArgumentError: the caller asked for the device by name, and its kernels do not take this call.
+        """
         place = self.place
         if place is not None:
             only_on_cpu = unsupported(self.dst.dtype.name, "dst") or only_on_cpu
             if only_on_cpu and place.required:
                 raise ArgumentError(only_on_cpu)
             if not only_on_cpu:
-                inside = True if everywhere else (mask > 0)[..., None]
+                inside = True if everywhere else (crop.mask > 0)[..., None]
                 infos: Infos = attempt(place, name, lambda: self._solved_on(place, crop, solve, inside))
                 if infos is not NotImplemented:
                     return infos
         return solve(crop)
 
-    def _solved_on(self, place: Place, crop: Crop, solve: Callable[[Crop], Infos], inside: NumpyArray | bool) -> Infos:
+    def _solved_on(self, place: Place, crop: Crop, solve: Solve, inside: NumpyArray | bool) -> Infos:
         """Solves a copy of the crop on a device, and writes the result where `inside` is True."""
         _, out = place.empty((1, *crop.dst.shape), crop.dst.dtype)
         infos = solve(crop.on(place, out))
@@ -397,7 +402,32 @@ def _size_of_mask(mask: Any) -> tuple[int, int]:
     return int(shape[-2]), int(shape[-1])
 
 
-class Frame:
+class AnyFrame:
+    """A frame on the CPU or on a device.
+
+    Attributes:
+        name: the name of dst in messages.
+        dst: the destinations [N, H, W, C].
+        batch: whether the caller gave a batch.
+        result: the result of the blend, in dst's kind, layout and dtype.
+    """
+
+    name: str
+    dst: Any
+    batch: bool
+    result: Any
+
+    @property
+    def dtype(self) -> str:
+        return str(self.dst.dtype.name)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The (H, W) of dst."""
+        return self.dst.shape[1], self.dst.shape[2]
+
+
+class Frame(AnyFrame):
     """The checked arguments of a blend; src is None for an edit of dst, which messages then call image.
 
     place is the device that crops are copied to and solved on; None: the CPU.
@@ -423,9 +453,9 @@ class Frame:
         itself = src is None
         src = dst if src is None else src
         self._src, batch = layout(src, source)
-        self._dst, self.batch = layout(dst, self.name)
-        s, d = self._src.shape, self._dst.shape
-        _checks.same_dtype(self._src, "src", self._dst, "dst")
+        self.dst, self.batch = layout(dst, self.name)
+        s, d = self._src.shape, self.dst.shape
+        _checks.same_dtype(self._src, "src", self.dst, "dst")
         if batch != self.batch or s[0] != d[0]:
             raise ShapeError(
                 f"src: shape {list(src.shape)} beside dst {list(dst.shape)}; "
@@ -440,7 +470,7 @@ class Frame:
         self._x, self._y = math.floor(x), math.floor(y)
         self._fraction = y - self._y, x - self._x
         self._decontaminate = decontaminate
-        for item, name in ((self._src, source), *(() if itself else ((self._dst, self.name),))):
+        for item, name in ((self._src, source), *(() if itself else ((self.dst, self.name),))):
             _checks.warn_of_levels(item, name)
         self._mask: list[NumpyArray] | None = None
         self._given_masks: list[NumpyArray] | None = None
@@ -458,17 +488,8 @@ class Frame:
                 _checks.mask(item[..., 3], f"the alpha of {source}", s[1], s[2])
         self._given_dst, self._inputs = dst, [(mask, "mask")] if src is dst else [(src, "src"), (mask, "mask")]
         self._out = out
-        self._target = self._take_out(out)
-        self._results, _ = layout(self._target, "out")
-
-    @property
-    def dtype(self) -> str:
-        return self._dst.dtype.name
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """The (H, W) of dst."""
-        return self._dst.shape[1], self._dst.shape[2]
+        self.result = self._take_out(out)
+        self._results, _ = layout(self.result, "out")
 
     def _take_out(self, out: Array | None) -> Array:
         given = _arrays.to_numpy(self._given_dst, self.name)
@@ -514,14 +535,14 @@ class Frame:
     def images_like_dst(self, x: Any, name: str) -> Any:
         """Returns the colours [H, W, C] of each item of another image in dst's frame, to be indexed by `Job.item`."""
         a, _ = layout(x, name)
-        _checks.same_dtype(a, name, self._dst, "dst")
-        if a.shape[:3] != self._dst.shape[:3] or min(a.shape[3], 3) != min(self._dst.shape[3], 3):
+        _checks.same_dtype(a, name, self.dst, "dst")
+        if a.shape[:3] != self.dst.shape[:3] or min(a.shape[3], 3) != min(self.dst.shape[3], 3):
             raise ShapeError(f"{name}: shape {list(x.shape)}, expected that of dst, {list(self._given_dst.shape)}")
         return [item[..., : min(a.shape[3], 3)] for item in a]
 
     def jobs(self) -> Iterator[Job]:
         """Yields the job of each item, in order."""
-        for i, (src, dst, out) in enumerate(zip(self._src, self._dst, self._results, strict=True)):
+        for i, (src, dst, out) in enumerate(zip(self._src, self.dst, self._results, strict=True)):
             memory = Memory()
             colours = min(dst.shape[2], 3)
             cover = None if self._mask is None else self._mask[i]
@@ -591,10 +612,6 @@ class Frame:
         ):
             return f"mask is zero wherever {source} is not transparent"
         return f"the object lies outside {self.name} ({size_of(self.shape)})"
-
-    def result(self) -> Array:
-        """Returns the result of the blend, in dst's kind, layout and dtype."""
-        return self._target
 
 
 def write(values: NumpyArray, out: NumpyArray, where: NumpyArray | bool = True) -> None:

@@ -8,34 +8,24 @@ import numpy as np
 
 from .. import _checks
 from .._arrays import NumpyArray
-from .._images.call import run
+from .._images.call import Call, on_two_images
 from .._images.frame import Frame, Infos, Job, direct_info, write
 from .._images.region import as_float, check_finite
 from ..ops.distance import distance_inside
-from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike, Position
 
 _ROWS = 64  # the rows of a strip, so few that its temporaries stay in the cache
 
 
+@on_two_images
 def alpha(
-    src: OneOrMany[ImageLike],
-    dst: OneOrMany[ImageLike],
-    mask: OneOrMany[MaskLike | None] = None,
+    call: Call,
     *,
-    at: OneOrMany[Position | None] = None,
-    scale: OneOrMany[float] = 1.0,
     feather: float = 0.0,
-    decontaminate: bool = True,
-    keep_gps: bool = False,
-    device: Device | None = None,
-    errors: Errors = "raise",
-    out: OneOrMany[OutLike | None] = None,
-    return_info: bool = False,
 ) -> Any:
     """Lays src over dst: ``mask * src + (1 - mask) * dst``.
 
     Args:
-        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
+        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`, for errors too.
         feather: the width in pixels of a ramp by Euclidean distance, from 0 at the contour to 1 that far
             inside the mask; the border of dst is no contour. Nothing changes outside the mask.
         return_info: whether to return a SolveInfo too, or one for each item of a batch: method 'alpha' ('copy'
@@ -44,9 +34,6 @@ def alpha(
 
     Returns:
         The blend, in dst's kind, layout, shape and dtype, or (blend, info).
-
-    Raises:
-        PyHarmonyError: see `pyharmony.blend`.
 
     Example:
         >>> from pyharmony import blend
@@ -60,21 +47,7 @@ def alpha(
     def work(frame: Frame) -> Infos:
         return frame.each(lambda job: direct_info(_blend(job, width)))
 
-    return run(
-        "alpha",
-        work,
-        src,
-        dst,
-        mask,
-        at=at,
-        scale=scale,
-        decontaminate=decontaminate,
-        keep_gps=keep_gps,
-        device=device,
-        errors=errors,
-        out=out,
-        return_info=return_info,
-    )
+    return call.run(work)
 
 
 def _blend(job: Job, feather: float) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import _arrays, _checks
 from .._arrays import NumpyArray
-from .._images.call import ITSELF, nothing_done, run
+from .._images.call import Call, nothing_done, on_one_image
 from .._images.fill import fill
 from .._images.frame import Frame, Infos, Job, direct_info, write
 from .._images.memory import Memory
@@ -19,7 +19,7 @@ from .._images.region import Region, check_finite
 from .._native import native
 from ..errors import ArgumentError, MaskError
 from ..reference.edits import LEAST_GRADIENT, LOG_OFFSET
-from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike
+from ..typing import MaskLike, OneOrMany
 from ._solve import solve_edit, solve_membrane
 
 _ROWS = 64  # the rows of a strip, so few that its temporaries stay in the cache
@@ -27,18 +27,14 @@ _MAX_GAIN = 1e3
 _MAX_ALPHA, _MAX_BETA = 10.0, 2.0
 
 
+@on_one_image
 def texture_flattening(
-    image: OneOrMany[ImageLike],
+    call: Call,
     mask: OneOrMany[MaskLike | None] = None,
     *,
     low: float = 4.0,
     high: float = 6.0,
     tolerance: float | None = None,
-    keep_gps: bool = False,
-    device: Device | None = None,
-    errors: Errors = "raise",
-    out: OneOrMany[OutLike | None] = None,
-    return_info: bool = False,
 ) -> Any:
     """Washes out texture and keeps edges, so that the image looks painted.
 
@@ -47,7 +43,7 @@ def texture_flattening(
     as long as it stays at least low; its whole width counts.
 
     Args:
-        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`. Where the mask
+        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`, for errors too. Where the mask
             covers the image, its mean is kept.
         low, high: thresholds of the gradient, by Sobel's kernel over 8 in the channel where it is largest, in
             8-bit levels (1/255 of the value range) a pixel, for every dtype. A step of s levels between two
@@ -59,9 +55,6 @@ def texture_flattening(
 
     Returns:
         The edited image, in image's kind, layout, shape and dtype, or (image, info).
-
-    Raises:
-        PyHarmonyError: see `pyharmony.blend`.
 
     Example:
         >>> from pyharmony import blend
@@ -86,32 +79,17 @@ def texture_flattening(
         del norm
         return _write_edit(job, region, picture, gain=gain, limit=limit, certify=certify)
 
-    return _run(
-        "texture_flattening",
-        edit,
-        image,
-        mask,
-        tolerance,
-        keep_gps=keep_gps,
-        device=device,
-        errors=errors,
-        out=out,
-        return_info=return_info,
-    )
+    return _run(call, edit, mask, tolerance)
 
 
+@on_one_image
 def illumination_change(
-    image: OneOrMany[ImageLike],
+    call: Call,
     mask: OneOrMany[MaskLike | None] = None,
     *,
     alpha: float = 0.2,
     beta: float = 0.4,
     tolerance: float | None = None,
-    keep_gps: bool = False,
-    device: Device | None = None,
-    errors: Errors = "raise",
-    out: OneOrMany[OutLike | None] = None,
-    return_info: bool = False,
 ) -> Any:
     """Evens out the light: lifts under-exposed parts and lowers reflections.
 
@@ -121,7 +99,7 @@ def illumination_change(
     grow. One factor holds for all channels, so hues stay.
 
     Args:
-        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`. Where the mask
+        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`, for errors too. Where the mask
             covers the image, the mean of its logarithm is kept. Values below zero count as zero.
         alpha: the gradient that stays as it is, as a multiple of the mean one; above 0, at most 10.
         beta: how much gradients are evened out, 0 (not at all) to 2; above 1, larger gradients become the
@@ -135,9 +113,6 @@ def illumination_change(
 
     Returns:
         The edited image, in image's kind, layout, shape and dtype, or (image, info).
-
-    Raises:
-        PyHarmonyError: see `pyharmony.blend`.
 
     Example:
         >>> from pyharmony import blend
@@ -155,32 +130,17 @@ def illumination_change(
     def edit(job: Job, weight: float | NumpyArray, limit: float, certify: bool) -> _checks.SolveInfo:
         return _relight(job, level, power, limit, certify)
 
-    return _run(
-        "illumination_change",
-        edit,
-        image,
-        mask,
-        tolerance,
-        keep_gps=keep_gps,
-        device=device,
-        errors=errors,
-        out=out,
-        return_info=return_info,
-    )
+    return _run(call, edit, mask, tolerance)
 
 
+@on_one_image
 def detail_boost(
-    image: OneOrMany[ImageLike],
+    call: Call,
     mask: OneOrMany[MaskLike | None] = None,
     *,
     gain: float = 1.5,
     color_weight: OneOrMany[float | MaskLike] = 0.05,
     tolerance: float | None = None,
-    keep_gps: bool = False,
-    device: Device | None = None,
-    errors: Errors = "raise",
-    out: OneOrMany[OutLike | None] = None,
-    return_info: bool = False,
 ) -> Any:
     """Multiplies the gradients of the image while its colours are held.
 
@@ -190,7 +150,7 @@ def detail_boost(
     larger ones stay. It sharpens without making halos at the contour of the mask.
 
     Args:
-        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`.
+        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`, for errors too.
         gain: the factor of the gradients, 0 to 1000; below 1 smooths.
         color_weight: how far the colours of the image are held, at least 0; a number or a map [H, W]
             of floats or a grey image, white being 1. 0.05 holds details larger than some 28 pixels.
@@ -199,9 +159,6 @@ def detail_boost(
 
     Returns:
         The edited image, in image's kind, layout, shape and dtype, or (image, info).
-
-    Raises:
-        PyHarmonyError: see `pyharmony.blend`.
 
     Example:
         >>> from pyharmony import blend
@@ -217,31 +174,15 @@ def detail_boost(
         held = weight if isinstance(weight, float) else region.of(weight)
         return _write_edit(job, region, picture, gain=factor, weight=held, limit=limit, certify=certify)
 
-    return _run(
-        "detail_boost",
-        edit,
-        image,
-        mask,
-        tolerance,
-        keep_gps=keep_gps,
-        device=device,
-        errors=errors,
-        out=out,
-        return_info=return_info,
-        color_weight=color_weight,
-    )
+    return _run(call, edit, mask, tolerance, color_weight=color_weight)
 
 
+@on_one_image
 def inpaint(
-    image: OneOrMany[ImageLike],
+    call: Call,
     mask: OneOrMany[MaskLike],
     *,
     tolerance: float | None = None,
-    keep_gps: bool = False,
-    device: Device | None = None,
-    errors: Errors = "raise",
-    out: OneOrMany[OutLike | None] = None,
-    return_info: bool = False,
 ) -> Any:
     """Fills the mask with the membrane that its surroundings span: smooth, without texture.
 
@@ -249,16 +190,13 @@ def inpaint(
     the background under a later paste; a large hole becomes a soft gradient.
 
     Args:
-        image, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`.
+        image, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`, for errors too.
         mask: the pixels to fill: those above zero, blended with the image where the mask is soft. At least
             one pixel must be zero.
         tolerance, return_info: see `texture_flattening`.
 
     Returns:
         The filled image, in image's kind, layout, shape and dtype, or (image, info).
-
-    Raises:
-        PyHarmonyError: see `pyharmony.blend`.
 
     Example:
         >>> from pyharmony import blend
@@ -271,18 +209,7 @@ def inpaint(
     """
     if mask is None:
         raise MaskError("mask: None, expected the pixels to fill")
-    return _run(
-        "inpaint",
-        _inpaint,
-        image,
-        mask,
-        tolerance,
-        keep_gps=keep_gps,
-        device=device,
-        errors=errors,
-        out=out,
-        return_info=return_info,
-    )
+    return _run(call, _inpaint, mask, tolerance)
 
 
 # ---- around an edit ------------------------------------------------------------------------------
@@ -291,36 +218,13 @@ def inpaint(
 Edit = Callable[[Job, "float | NumpyArray", float, bool], _checks.SolveInfo]
 
 
-def _run(
-    name: str,
-    edit: Edit,
-    image: Any,
-    mask: Any,
-    tolerance: float | None,
-    *,
-    return_info: bool,
-    color_weight: Any = 0.0,
-    **options: Any,
-) -> Any:
-    def work(frame: Frame, color_weight: Any = 0.0) -> Infos:
+def _run(call: Call, edit: Edit, mask: Any, tolerance: float | None, color_weight: Any = 0.0) -> Any:
+    def work(frame: Frame, color_weight: Any) -> Infos:
         limit = _checks.tolerance(tolerance, frame.dtype)
-        weight = _checks.color_weight(color_weight, *frame.shape)
-        frame.keep_apart(color_weight, "color_weight")
-        return frame.each(lambda job: _edit(edit, job, weight, limit, bool(return_info)))
+        weight = frame.color_weight(color_weight)
+        return frame.each(lambda job: _edit(edit, job, weight, limit, bool(call.return_info)))
 
-    return run(
-        name,
-        work,
-        ITSELF,
-        image,
-        mask,
-        at=None,
-        decontaminate=False,
-        return_info=return_info,
-        tell=nothing_done("edited"),
-        color_weight=color_weight,
-        **options,
-    )
+    return dataclasses.replace(call, mask=mask).run(work, tell=nothing_done("edited"), color_weight=color_weight)
 
 
 def _edit(edit: Edit, job: Job, weight: float | NumpyArray, limit: float, certify: bool) -> _checks.SolveInfo:

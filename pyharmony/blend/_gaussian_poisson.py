@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any, Literal
 
 from .. import _checks
-from .._images.call import run
+from .._images.call import Call, on_two_images
 from .._images.frame import Infos
 from ..errors import ArgumentError
-from ..typing import Device, Errors, GradientKernel, ImageLike, MaskLike, OneOrMany, OutLike, Position
+from ..typing import GradientKernel, ImageLike, MaskLike, OneOrMany
 from ._pyramid import Options, equation_of, solve
 
 
+@on_two_images
 def gaussian_poisson(
-    src: OneOrMany[ImageLike],
-    dst: OneOrMany[ImageLike],
-    mask: OneOrMany[MaskLike | None] = None,
+    call: Call,
     *,
-    at: OneOrMany[Position | None] = None,
-    scale: OneOrMany[float] = 1.0,
     base: OneOrMany[Literal["copy-paste"] | ImageLike | None] = None,
     color_weight: OneOrMany[float | MaskLike] = 1.0,
     sigma: float = 0.5,
@@ -28,12 +26,6 @@ def gaussian_poisson(
     preserve_background: bool = True,
     reference: bool = False,
     tolerance: float | None = None,
-    decontaminate: bool = True,
-    keep_gps: bool = False,
-    device: Device | None = None,
-    errors: Errors = "raise",
-    out: OneOrMany[OutLike | None] = None,
-    return_info: bool = False,
 ) -> Any:
     """Blends with the gradients of src and the colours of dst, from the coarsest to the finest level of a pyramid.
 
@@ -43,7 +35,7 @@ def gaussian_poisson(
     surroundings is at most 64 pixels. The coarsest level starts from the colours of the base.
 
     Args:
-        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
+        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`, for errors too.
         base: the colours of the coarsest level. None: the membrane, Perez' Poisson solve of that level,
             which has no seam, or src where the mask covers all. 'copy-paste': mask * src + (1 - mask) *
             dst, whose seam shows at high color_weight. Or an image like dst, of any kind.
@@ -73,9 +65,6 @@ def gaussian_poisson(
     Returns:
         The blend, in dst's kind, layout, shape and dtype, or (blend, info).
 
-    Raises:
-        PyHarmonyError: see `pyharmony.blend`.
-
     Example:
         >>> from pyharmony import blend
         >>> dst, src = np.full((32, 32, 3), 60, np.uint8), np.full((16, 16, 3), 200, np.uint8)
@@ -100,27 +89,8 @@ def gaussian_poisson(
             weight=frame.color_weight(color_weight),
             equation=equation,
             tolerance=_checks.tolerance(tolerance, frame.dtype),
-            certify=bool(return_info),
+            certify=bool(call.return_info),
         )
-        return frame.each(
-            lambda job: solve(job, options, None if bases is None else bases[job.item]),
-            boxes=equation.preserve_background,
-        )
+        return frame.each(partial(solve, options=options, bases=bases), boxes=equation.preserve_background)
 
-    return run(
-        "gaussian_poisson",
-        work,
-        src,
-        dst,
-        mask,
-        at=at,
-        scale=scale,
-        decontaminate=decontaminate,
-        keep_gps=keep_gps,
-        device=device,
-        errors=errors,
-        out=out,
-        return_info=return_info,
-        base=base,
-        color_weight=color_weight,
-    )
+    return call.run(work, base=base, color_weight=color_weight)

@@ -4,42 +4,36 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from .. import _arrays, _checks, _shipped
 from .._arrays import NumpyArray
-from .._images.call import run
+from .._images.call import Call, on_two_images
 from .._images.frame import Frame, Infos, Job
 from .._images.region import Region, as_float, check_finite
 from .._images.resample import resample
 from ..errors import ArgumentError, DTypeError
 from ..ops.pyramid import downsample, meet_known
 from ..typing import (
-    Device,
-    Errors,
     GradientKernel,
-    ImageLike,
     MaskLike,
     Network,
     OneOrMany,
-    OutLike,
     PathLike,
-    Position,
 )
-from ._pyramid import Level, Options, equation_of, solve
+from ._pyramid import Options, equation_of, solve
+from ._solve import Level
 
 _CONTEXT = 2  # the side of the square that the network sees, in sides of the mask's box
 
 
+@on_two_images
 def gp_gan(
-    src: OneOrMany[ImageLike],
-    dst: OneOrMany[ImageLike],
-    mask: OneOrMany[MaskLike | None] = None,
+    call: Call,
     *,
-    at: OneOrMany[Position | None] = None,
-    scale: OneOrMany[float] = 1.0,
     generator: Network | PathLike | None = None,
     supervised: bool | None = None,
     nz: int | None = None,
@@ -52,12 +46,6 @@ def gp_gan(
     preserve_background: bool = True,
     reference: bool = False,
     tolerance: float | None = None,
-    decontaminate: bool = True,
-    keep_gps: bool = False,
-    device: Device | None = None,
-    errors: Errors = "raise",
-    out: OneOrMany[OutLike | None] = None,
-    return_info: bool = False,
 ) -> Any:
     """Blends like `gaussian_poisson`, with a network's colours as the base.
 
@@ -126,7 +114,7 @@ def gp_gan(
             weight=frame.color_weight(color_weight),
             equation=equation,
             tolerance=_checks.tolerance(tolerance, frame.dtype),
-            certify=bool(return_info),
+            certify=bool(call.return_info),
         )
 
         def base(job: Job, region: Region, levels: list[Level]) -> NumpyArray:
@@ -138,24 +126,9 @@ def gp_gan(
                 meet_known(colours, level.dst, level.known)
             return colours
 
-        return frame.each(lambda job: solve(job, options, guess=base))
+        return frame.each(partial(solve, options=options, guess=base))
 
-    return run(
-        "gp_gan",
-        work,
-        src,
-        dst,
-        mask,
-        at=at,
-        scale=scale,
-        decontaminate=decontaminate,
-        keep_gps=keep_gps,
-        device=device,
-        errors=errors,
-        out=out,
-        return_info=return_info,
-        color_weight=color_weight,
-    )
+    return call.run(work, color_weight=color_weight)
 
 
 def _whole(x: Any, name: str, low: int) -> int:

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from .._arrays import NumpyArray
-from .._images.call import run
+from .._images.call import Call, on_two_images
 from .._images.frame import Frame, Infos, Job, direct_info, write
 from .._images.memory import Memory
 from .._images.region import Region, as_float
 from ..errors import ArgumentError, DTypeError
 from ..ops.pyramid import downsample, halve_mask, upsample
-from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike, Position
 
 _MAX_LEVELS = 16
 _MARGIN = 4  # the cells of the coarsest level that are read around the mask
@@ -22,20 +21,11 @@ _MARGIN = 4  # the cells of the coarsest level that are read around the mask
 _CORE = 0.25
 
 
+@on_two_images
 def laplacian(
-    src: OneOrMany[ImageLike],
-    dst: OneOrMany[ImageLike],
-    mask: OneOrMany[MaskLike | None] = None,
+    call: Call,
     *,
-    at: OneOrMany[Position | None] = None,
-    scale: OneOrMany[float] = 1.0,
     levels: int | None = None,
-    decontaminate: bool = True,
-    keep_gps: bool = False,
-    device: Device | None = None,
-    errors: Errors = "raise",
-    out: OneOrMany[OutLike | None] = None,
-    return_info: bool = False,
 ) -> Any:
     """Blends each band of frequencies across its own width.
 
@@ -45,7 +35,7 @@ def laplacian(
     taken from src - dst; where src has no pixels, the difference at its nearest pixel is used.
 
     Args:
-        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
+        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`, for errors too.
         levels: how often the image is halved, 0 to 16. None: as long as the coarsest band has its
             full weight in a quarter of the mask, so that the object keeps its colours.
         return_info: whether to return a SolveInfo too, or one for each item of a batch: method 'laplacian'
@@ -57,9 +47,6 @@ def laplacian(
 
     Returns:
         The blend, in dst's kind, layout, shape and dtype, or (blend, info).
-
-    Raises:
-        PyHarmonyError: see `pyharmony.blend`.
 
     Example:
         >>> from pyharmony import blend
@@ -80,21 +67,7 @@ def laplacian(
     def work(frame: Frame) -> Infos:
         return frame.each(lambda job: direct_info(_blend(job, count)))
 
-    return run(
-        "laplacian",
-        work,
-        src,
-        dst,
-        mask,
-        at=at,
-        scale=scale,
-        decontaminate=decontaminate,
-        keep_gps=keep_gps,
-        device=device,
-        errors=errors,
-        out=out,
-        return_info=return_info,
-    )
+    return call.run(work)
 
 
 def _blend(job: Job, levels: int | None) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _checks
-from .._images.call import run
+from .._images.call import Call, on_two_images
 from .._images.frame import Crop, Infos
 from ..errors import MaskError
-from ..typing import Contour, Device, Errors, Gradients, ImageLike, MaskLike, OneOrMany, OutLike, Position
-from ._solve import solve_poisson, solve_poisson_on
+from ..typing import Contour, Gradients, MaskLike, OneOrMany
+from ._solve import solve_poisson
 
 _NOTHING_KNOWN = (
     "mask: covers all of dst, and with color_weight 0 nothing fixes the colours; leave pixels at zero or pass "
@@ -17,23 +17,14 @@ _NOTHING_KNOWN = (
 )
 
 
+@on_two_images
 def poisson(
-    src: OneOrMany[ImageLike],
-    dst: OneOrMany[ImageLike],
-    mask: OneOrMany[MaskLike | None] = None,
+    call: Call,
     *,
-    at: OneOrMany[Position | None] = None,
-    scale: OneOrMany[float] = 1.0,
     gradients: Gradients = "source",
     contour: Contour = "half",
     color_weight: OneOrMany[float | MaskLike] = 0.0,
     tolerance: float | None = None,
-    decontaminate: bool = True,
-    keep_gps: bool = False,
-    device: Device | None = None,
-    errors: Errors = "raise",
-    out: OneOrMany[OutLike | None] = None,
-    return_info: bool = False,
 ) -> Any:
     """Blends seamlessly: the result has the gradients of src inside the mask, and the colours of dst around it.
 
@@ -41,7 +32,7 @@ def poisson(
     `pyharmony.ops.poisson`. An edge that leaves src has the gradient of dst.
 
     Args:
-        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
+        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`, for errors too.
             With color_weight 0 at least one pixel of the mask, laid over dst, must be zero.
         gradients: 'source': those of src; 'mixed': at each edge the stronger of src and dst, by the norm
             over the colours; 'average': their mean; 'monochrome': those of the luma of src.
@@ -57,9 +48,6 @@ def poisson(
 
     Returns:
         The blend, in dst's kind, layout, shape and dtype, or (blend, info).
-
-    Raises:
-        PyHarmonyError: see `pyharmony.blend`.
 
     Example:
         >>> from pyharmony import blend
@@ -78,27 +66,12 @@ def poisson(
             "gradients": gradients,
             "contour": contour,
             "tolerance": _checks.tolerance(tolerance, frame.dtype),
-            "certify": bool(return_info),
+            "certify": bool(call.return_info),
         }
         weight = frame.color_weight(color_weight)
         return frame.each(lambda job: _blend(job, weight, options), boxes=False)
 
-    return run(
-        "poisson",
-        work,
-        src,
-        dst,
-        mask,
-        at=at,
-        scale=scale,
-        decontaminate=decontaminate,
-        keep_gps=keep_gps,
-        device=device,
-        errors=errors,
-        out=out,
-        return_info=return_info,
-        color_weight=color_weight,
-    )
+    return call.run(work, color_weight=color_weight)
 
 
 def _blend(job: Any, weight: Any, options: dict[str, Any]) -> Infos:
@@ -112,10 +85,6 @@ def _blend(job: Any, weight: Any, options: dict[str, Any]) -> Infos:
     job.check_finite(region, mask)
 
     def solve(crop: Crop) -> Infos:
-        out = crop.target(region)
-        if crop.place is not None:
-            return solve_poisson_on(crop.place, crop, out, **options)
-        parts = crop.src, crop.dst, crop.mask, out
-        return [solve_poisson(*parts, color_weight=crop.weight, memory=crop.memory, **options)]
+        return solve_poisson(crop, crop.target(region), **options)
 
-    return job.solved(region, mask, solve, name="poisson", weight=weight)
+    return job.solved(job.crop(region, mask, weight), solve, name="poisson")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,9 @@ from .._images.memory import Memory
 from .._images.region import Region, as_float, covered_by, regions_of
 from ..errors import ArgumentError
 from ..ops.gaussian_poisson import MAX_SIGMA
-from ..ops.pyramid import MAX_SMOOTH_SIGMA, copy_paste, double, empty_like, halve, halve_map, halve_masks, hold
+from ..ops.pyramid import MAX_SMOOTH_SIGMA, copy_paste, empty_like, halve, hold
 from ..reference.gaussian_poisson import GRADIENT_KERNELS
-from ._solve import membrane_on, solve_gaussian_poisson, solve_gaussian_poisson_on, solve_poisson
+from ._solve import Level, membrane, solve_gaussian_poisson
 
 _COARSE_TOLERANCE = 0.25  # the largest tolerance of coarser levels, in 8-bit levels
 _FINEST_COARSE_TOLERANCE = 0.004  # the smallest one, which float32 can still reach
@@ -87,42 +88,6 @@ class Options:
     certify: bool
 
 
-@dataclass
-class Level:
-    """The arrays of one level, all over the same part of dst; see `Crop` for the shapes.
-
-    Attributes:
-        src, dst: the caller's images at the finest level, float32 in the same unit at coarser ones.
-        mask: the mask.
-        known: the share of each pixel where the mask is zero; None at the finest level on a device.
-        weight: color_weight, a number or a map.
-    """
-
-    src: Any
-    dst: Any
-    mask: Any
-    known: Any
-    weight: Any
-
-    def coarser(self, smooth_sigma: float, place: Place | None, memory: Memory) -> Level:
-        src, dst = halve([self.src, self.dst], smooth_sigma, place)
-        mask, known = halve_masks(self.mask, self.known, place)
-        weight = self.weight if isinstance(self.weight, float) else halve_map(self.weight, place)
-        for array in (src, dst, mask, known):
-            memory.hold(array)
-        return Level(src, dst, mask, known, weight if isinstance(weight, float) else memory.hold(weight))
-
-    def over(self, region: Region, origin: tuple[int, int]) -> Level:
-        """Returns the part of the level over a region; origin (y, x) is the first pixel of the level."""
-        return Level(
-            src=region.of(self.src, origin),
-            dst=region.of(self.dst, origin),
-            mask=region.of(self.mask, origin),
-            known=None if self.known is None else region.of(self.known, origin),
-            weight=self.weight if isinstance(self.weight, float) else region.of(self.weight, origin),
-        )
-
-
 def coarse_tolerance_of(tolerance: float) -> float:
     """Returns the tolerance of the levels below the finest, in 8-bit levels."""
     return min(_COARSE_TOLERANCE, max(tolerance, _FINEST_COARSE_TOLERANCE))
@@ -133,13 +98,13 @@ def coarse_tolerance_of(tolerance: float) -> float:
 Guess = Callable[[Any, Region, list[Level]], NumpyArray]
 
 
-def solve(job: Any, options: Options, base: Any = None, guess: Guess | None = None) -> Infos:
+def solve(job: Any, options: Options, bases: Any = None, guess: Guess | None = None) -> Infos:
     """Blends one job, where its arrays are or on the device of the call.
 
     Args:
         job: a Job or DeviceJob.
         options: the settings of the solve.
-        base: colours over dst, which are halved to be the base of the coarsest level.
+        bases: for each item, colours over dst, which are halved to be the base of the coarsest level.
         guess: a function that makes the colours of the coarsest level instead, on the CPU.
     """
     equation = options.equation
@@ -150,42 +115,14 @@ def solve(job: Any, options: Options, base: Any = None, guess: Guess | None = No
     part = covered_by(regions, job.shape)
     job.check_finite(part)
     mask = job.mask_of(part)
-    covered = job.covered(mask)
-
-    def descend(crop: Crop) -> Infos:
-        return _descend(job, crop, regions, options, guess, covered=covered)
-
-    return job.solved(
-        part,
-        mask,
-        descend,
-        name="gaussian_poisson",
-        base=base,
-        weight=options.weight,
-        everywhere=not equation.preserve_background,
-        only_on_cpu=equation.only_on_cpu,
-    )
-
-
-def _coarsest_colours(crop: Crop, levels: list[Level], options: Options, covered: bool) -> Any:
-    """Returns the base at the coarsest level, which is the last."""
-    place, memory, coarsest = crop.place, crop.memory, levels[-1]
-    if crop.base is not None:
-        colours = crop.base
-        for _ in levels[1:]:
-            colours = memory.hold(halve([colours], options.equation.smooth_sigma, place)[0])
-        return colours
-    tolerance, coarse = coarse_tolerance_of(options.tolerance), len(levels) > 1
-    if place is None:
-        return first_base(coarsest, options.base, not covered, tolerance * crop.unit, memory, coarse=coarse)
-    if options.base == "copy-paste":
-        return copy_paste(place, coarsest.src, coarsest.dst, coarsest.mask)
-    weights = hold(place, coarsest.known) if coarse else None
-    return membrane_on(place, coarsest, weights, tolerance, crop.unit)
+    descend = partial(_descend, job, regions=regions, options=options, guess=guess, covered=job.covered(mask))
+    crop = job.crop(part, mask, options.weight, None if bases is None else bases[job.item])
+    whole = not equation.preserve_background
+    return job.solved(crop, descend, name="gaussian_poisson", everywhere=whole, only_on_cpu=equation.only_on_cpu)
 
 
 def _descend(
-    job: Any, crop: Crop, regions: list[Region], options: Options, guess: Guess | None, *, covered: bool
+    job: Any, crop: Crop, *, regions: list[Region], options: Options, guess: Guess | None, covered: bool
 ) -> Infos:
     """Solves the levels of a crop from coarse to fine into its target.
 
@@ -199,54 +136,41 @@ def _descend(
     del known
     for _ in regions[1:]:
         levels.append(levels[-1].coarser(equation.smooth_sigma, place, memory))
+    count = len(levels) - 1
     if guess is not None:
         colours = memory.hold(guess(job, crop.region, levels))
+    elif crop.base is not None:
+        colours = crop.base
+        for _ in range(count):
+            colours = memory.hold(halve([colours], equation.smooth_sigma, place)[0])
     else:
-        colours = _coarsest_colours(crop, levels, options, covered)
-    count = len(levels) - 1
+        tolerance = coarse_tolerance_of(options.tolerance)
+        only_src = covered and place is None
+        colours = first_base(levels[-1], options.base, only_src, tolerance, crop.unit, place, memory, coarse=count > 0)
     infos: Infos = []
     for k in range(count, -1, -1):
         whole = crop.region.halved(k)
         region = regions[k] if place is None else whole
         level = levels.pop().over(region, (whole.y0, whole.x0))
-        tolerance = coarse_tolerance_of(options.tolerance) if k > 0 else options.tolerance
         result = crop.target(region) if k == 0 else memory.hold(empty_like(level.dst, place))
-        if place is not None:
-            infos = solve_gaussian_poisson_on(
-                place,
-                crop,
-                level,
-                colours,
-                result,
-                sigma=equation.sigma,
-                pinned=pinned,
-                half_base=k < count,
-                tolerance=tolerance,
-                certify=k == 0 and options.certify,
-                tell=k == 0 and (options.certify or crop.fetched),
-            )
-        else:
-            if k < count:
-                colours = memory.hold(double(colours, level.dst, level.mask if pinned else None, level.known))
-            info = solve_gaussian_poisson(
-                level.src,
-                level.dst,
-                level.mask,
-                colours,
-                result,
-                color_weight=level.weight,
-                sigma=equation.sigma,
-                reference=equation.reference,
-                gradient_kernel=equation.gradient_kernel,
-                preserve_background=pinned,
-                # The levels below the finest are float32 in dst's unit.
-                tolerance=tolerance * crop.unit if k > 0 else tolerance,
-                certify=k == 0 and options.certify,
-                memory=memory,
-            )
-            infos = [info]
-            if equation.reference and result.dtype.kind == "f":
-                np.clip(result, 0, crop.unit, out=result)
+        infos = solve_gaussian_poisson(
+            level,
+            colours,
+            result,
+            sigma=equation.sigma,
+            pinned=pinned,
+            tolerance=coarse_tolerance_of(options.tolerance) if k > 0 else options.tolerance,
+            unit=crop.unit,
+            memory=memory,
+            place=place,
+            half_base=k < count,
+            reference=equation.reference,
+            gradient_kernel=equation.gradient_kernel,
+            certify=k == 0 and options.certify,
+            tell=k == 0 and (options.certify or crop.fetched),
+        )
+        if equation.reference and result.dtype.kind == "f":
+            np.clip(result, 0, crop.unit, out=result)
         if k > 0:
             finer = regions[k - 1] if place is None else crop.region.halved(k - 1)
             colours = finer.halved().of(result, (region.y0, region.x0))
@@ -254,10 +178,20 @@ def _descend(
 
 
 def first_base(
-    level: Level, kind: str | None, anything_known: bool, tolerance: float, memory: Memory, *, coarse: bool
-) -> NumpyArray:
-    """Returns the base colours of the coarsest level, float32 (or src as it is)."""
+    level: Level,
+    kind: str | None,
+    only_src: bool,
+    tolerance: float,
+    unit: float,
+    place: Place | None,
+    memory: Memory,
+    *,
+    coarse: bool,
+) -> Any:
+    """Returns the base colours of the coarsest level, float32 (or src as it is, where only_src says so)."""
     if kind == "copy-paste":
+        if place is not None:
+            return copy_paste(place, level.src, level.dst, level.mask)
         m = memory.hold(as_float(level.mask))[..., None]
         base = memory.hold(level.src.astype(np.float32))
         base *= m
@@ -265,25 +199,15 @@ def first_base(
         rest *= memory.hold(1 - m)
         base += rest
         return base
-    if not anything_known:
+    if only_src:
         return level.src
-    src, dst = (memory.hold(x.astype(np.float32)) for x in (level.src, level.dst))
-    membrane = memory.hold(dst.copy())
-    solve_poisson(
-        src,
-        dst,
-        level.mask,
-        membrane,
-        gradients="source",
-        color_weight=_hold(level.known, memory) if coarse else 0.0,
-        base=dst,
-        tolerance=tolerance,
-        memory=memory,
-    )
-    return membrane
+    weights = None
+    if coarse:
+        weights = _hold(level.known, memory) if place is None else hold(place, level.known)
+    return membrane(level, weights, tolerance, unit, place, memory)
 
 
-def _hold(known: NumpyArray, memory: Memory) -> float | NumpyArray:
+def _hold(known: NumpyArray, memory: Memory) -> NumpyArray | None:
     """Returns weights [h, w] that hold the membrane of a coarse level near dst, from the known share of each pixel.
 
     The contour runs through a coarse pixel that is known in part: the larger its known share, the more it is held.
@@ -293,4 +217,4 @@ def _hold(known: NumpyArray, memory: Memory) -> float | NumpyArray:
     share = memory.hold(np.clip(as_float(known), 0, 0.999))
     weight = memory.hold(np.where(share > 0, 2 + 4 * share / (1 - share), 0).astype(np.float32))
     memory.touch(4 * share.nbytes)
-    return weight if weight.any() else 0.0
+    return weight if weight.any() else None

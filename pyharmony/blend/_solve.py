@@ -1,170 +1,196 @@
-"""The solves of `pyharmony.ops` for crops that were checked already.
+"""The solves of `pyharmony.ops` for arrays that were checked already, on the CPU or on a device.
 
-src, dst, base and out may each have a dtype of their own, in one unit: a source that is continued
-beyond its border is float32 over a uint8 destination. Tolerances are in 8-bit levels of dst's
-dtype. The scratch of a solve is counted in memory.
-
-Functions that end in _on are for batches on a device: they enqueue their work, and wait only where they return infos.
+src, dst, base and out may each have a dtype of their own, in one unit: a source that is continued beyond its border is
+float32 over a uint8 destination. Tolerances are in 8-bit levels of dst's dtype. The scratch of a solve on the CPU is
+counted in memory; a solve on a device takes a batch, enqueues its work, and waits only where it returns infos.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .._arrays import NumpyArray
+from .._arrays import VALUE_RANGE, NumpyArray
 from .._checks import SolveInfo
-from .._cuda import DeviceArray, Place
-from .._images.frame import Crop
+from .._cuda import Place
+from .._images.frame import Crop, Infos, WeightMap
 from .._images.memory import Memory
+from .._images.region import Region
 from ..ops.gaussian_poisson import DeviceEquation, Equation, choose_method_on, solve, solve_on, wanted_field
 from ..ops.poisson import DeviceHierarchy, hierarchy_of, most_iterations, solve_image, solve_images
-from ..ops.pyramid import double
+from ..ops.pyramid import double, halve, halve_map, halve_masks
 from ..reference.gaussian_poisson import gaussian_taps
 
 
-def solve_poisson(
-    src: NumpyArray,
-    dst: NumpyArray,
-    mask: NumpyArray,
-    out: NumpyArray,
-    *,
-    gradients: str,
-    contour: str = "half",
-    color_weight: float | NumpyArray,
-    tolerance: float,
-    base: NumpyArray | None = None,
-    certify: bool = False,
-    memory: Memory,
-) -> SolveInfo:
-    """Solves as `pyharmony.ops.poisson` does, into out [H, W, C], which holds dst."""
-    weight = _contiguous(color_weight, memory)
-    info = solve_image(
-        hierarchy_of(mask, weight), mask, src, dst, base, out, gradients, tolerance, certify, contour=contour
-    )
+@dataclass
+class Level:
+    """The arrays of one level of a pyramid, all over the same part of dst; see `Crop` for the shapes.
+
+    Attributes:
+        src, dst: the caller's images at the finest level, float32 in the same unit at coarser ones.
+        mask: the mask.
+        known: the share of each pixel where the mask is zero; None at the finest level on a device.
+        weight: color_weight, a number, a map, or a WeightMap on a device.
+    """
+
+    src: Any
+    dst: Any
+    mask: Any
+    known: Any
+    weight: Any
+
+    def coarser(self, smooth_sigma: float, place: Place | None, memory: Memory) -> Level:
+        src, dst = halve([self.src, self.dst], smooth_sigma, place)
+        mask, known = halve_masks(self.mask, self.known, place)
+        weight = self.weight
+        if isinstance(weight, WeightMap):
+            weight = dataclasses.replace(weight, values=halve_map(weight.values, place))
+        elif not isinstance(weight, float):
+            weight = memory.hold(halve_map(weight))
+        for array in (src, dst, mask, known):
+            memory.hold(array)
+        return Level(src, dst, mask, known, weight)
+
+    def over(self, region: Region, origin: tuple[int, int]) -> Level:
+        """Returns the part of the level over a region; origin (y, x) is the first pixel of the level."""
+
+        def part(x: Any) -> Any:
+            if isinstance(x, WeightMap):
+                return dataclasses.replace(x, values=region.of(x.values, origin))
+            return x if x is None or isinstance(x, float) else region.of(x, origin)
+
+        return Level(*(part(x) for x in (self.src, self.dst, self.mask, self.known, self.weight)))
+
+
+def solve_poisson(crop: Crop, out: Any, *, gradients: str, contour: str, tolerance: float, certify: bool) -> Infos:
+    """Solves as `pyharmony.ops.poisson` does over a crop, into out, which on the CPU holds dst."""
+    weight = crop.weight
+    if crop.place is not None:
+        return solve_images(
+            crop.place,
+            crop.src,
+            crop.dst,
+            crop.mask,
+            None,
+            out,
+            gradients=gradients,
+            contour=contour,
+            weight=weight if isinstance(weight, float) else 0.0,
+            weight_map=None if isinstance(weight, float) else weight.values,
+            levels=tolerance,
+            unit=crop.unit,
+            certify=certify,
+            read=certify or crop.fetched,
+        )
+    hierarchy = hierarchy_of(crop.mask, _contiguous(weight, crop.memory))
+    images = crop.src, crop.dst, None, out
+    info = solve_image(hierarchy, crop.mask, *images, gradients, tolerance, certify, contour=contour)
+    crop.memory.touch(info.peak_bytes)
+    return [info]
+
+
+def membrane(level: Level, weights: Any, tolerance: float, unit: float, place: Place | None, memory: Memory) -> Any:
+    """Returns the membrane of a level's src over dst, float32.
+
+    Args:
+        weights: the weights [h, w] that hold the membrane near dst, on a device [N, h, w]; None: it is not held.
+        tolerance: in 8-bit levels of images whose white is unit.
+    """
+    if place is not None:
+        _, out = place.empty(level.dst.shape, np.dtype(np.float32))
+        place.copy(level.dst, out)
+        DeviceHierarchy(place, level.mask, level.dst.shape[1:3], weight=0.0, weight_map=weights).solve(
+            place,
+            level.src,
+            level.dst,
+            level.mask,
+            level.dst,
+            out,
+            gradients="source",
+            tolerance=tolerance * unit / 255,
+            iterations=most_iterations(tolerance),
+            certify=False,
+            read=False,
+        )
+        return out
+    src, dst = (memory.hold(x.astype(np.float32)) for x in (level.src, level.dst))
+    out = memory.hold(dst.copy())
+    hierarchy = hierarchy_of(level.mask, 0.0 if weights is None else weights)
+    info = solve_image(hierarchy, level.mask, src, dst, dst, out, "source", tolerance * unit, False)
     memory.touch(info.peak_bytes)
-    return info
+    return out
 
 
 def solve_gaussian_poisson(
-    src: NumpyArray,
-    dst: NumpyArray,
-    mask: NumpyArray,
-    base: NumpyArray,
-    out: NumpyArray,
+    level: Level,
+    base: Any,
+    out: Any,
     *,
-    color_weight: float | NumpyArray,
     sigma: float,
-    reference: bool,
-    gradient_kernel: str,
-    preserve_background: bool,
+    pinned: bool,
     tolerance: float,
-    certify: bool,
+    unit: float,
     memory: Memory,
-) -> SolveInfo:
-    """Solves as `pyharmony.ops.gaussian_poisson` does, into out [H, W, C]."""
+    place: Place | None = None,
+    half_base: bool = False,
+    reference: bool = False,
+    gradient_kernel: str = "normal",
+    certify: bool = False,
+    tell: bool = False,
+) -> Infos:
+    """Solves as `pyharmony.ops.gaussian_poisson` does, for a level of a pyramid, into out.
+
+    Args:
+        base: the base colours; with half_base those of the next coarser level, which are doubled.
+        pinned: whether the pixels where the mask is zero stay.
+        tolerance: in 8-bit levels of images whose white is unit.
+        tell: whether infos of a solve on a device are returned.
+    """
     w0, w1 = gaussian_taps(sigma, normalize=not reference)
-    weight = _contiguous(color_weight, memory)
+    cover = level.mask if pinned else None
+    weight = level.weight
+    if place is not None:
+        on_device = DeviceEquation(
+            src=level.src,
+            dst=level.dst,
+            mask=level.mask,
+            base=base,
+            weight=weight if isinstance(weight, float) else weight.least,
+            weight_map=None if isinstance(weight, float) else weight.values,
+            w0=w0,
+            w1=w1,
+            pinned=pinned,
+            most=weight if isinstance(weight, float) else weight.most,
+            half_base=half_base,
+        )
+        # Chebyshev's kernel doubles the base itself, except where the base has to meet known pixels.
+        if half_base and (pinned or choose_method_on(on_device, tolerance) != "chebyshev"):
+            on_device.base = double(base, level.dst, cover, level.known, place)
+            on_device.half_base = False
+        return solve_on(place, on_device, out, method="auto", levels=tolerance, unit=unit, info=tell, certify=certify)
+    if half_base:
+        base = memory.hold(double(base, level.dst, cover, level.known))
+    weight = _contiguous(weight, memory)
     equation = Equation(
-        src=src,
-        dst=dst,
-        mask=mask,
+        src=level.src,
+        dst=level.dst,
+        mask=level.mask,
         base=base,
         weight=weight if isinstance(weight, float) else float(weight.min()),
         weight_map=None if isinstance(weight, float) else weight,
         w0=w0,
         w1=w1,
-        pinned=preserve_background,
+        pinned=pinned,
     )
     if gradient_kernel != "normal":
-        equation.field = memory.hold(wanted_field(src, dst, mask, gradient_kernel))
-    info = solve(equation, out, method="auto", tolerance=tolerance, certify=certify)
+        equation.field = memory.hold(wanted_field(level.src, level.dst, level.mask, gradient_kernel))
+    levels = tolerance * (unit / VALUE_RANGE[level.dst.dtype.name])  # coarser levels are float32 in the unit of dst
+    info = solve(equation, out, method="auto", tolerance=levels, certify=certify)
     memory.touch(info.peak_bytes)
-    return info
-
-
-def solve_poisson_on(
-    place: Place, crop: Crop, out: DeviceArray, *, gradients: str, contour: str, tolerance: float, certify: bool
-) -> list[SolveInfo]:
-    """Solves as `pyharmony.ops.poisson` does, for a crop on a device, into out [N, H, W, C]."""
-    constant = isinstance(crop.weight, float)
-    return solve_images(
-        place,
-        crop.src,
-        crop.dst,
-        crop.mask,
-        None,
-        out,
-        gradients=gradients,
-        contour=contour,
-        weight=crop.weight if constant else 0.0,
-        weight_map=None if constant else crop.weight,
-        levels=tolerance,
-        unit=crop.unit,
-        certify=certify,
-        read=certify or crop.fetched,
-    )
-
-
-def solve_gaussian_poisson_on(
-    place: Place,
-    crop: Crop,
-    level: Any,
-    base: DeviceArray,
-    out: DeviceArray,
-    *,
-    sigma: float,
-    pinned: bool,
-    half_base: bool,
-    tolerance: float,
-    certify: bool,
-    tell: bool,
-) -> list[SolveInfo]:
-    """Solves as `pyharmony.ops.gaussian_poisson` does, for a level of a crop's pyramid, into out [N, H, W, C].
-
-    half_base says that base has the size of the next coarser level, half of this one.
-    """
-    w0, w1 = gaussian_taps(sigma)
-    equation = DeviceEquation(
-        src=level.src,
-        dst=level.dst,
-        mask=level.mask,
-        base=base,
-        weight=crop.least,
-        weight_map=None if isinstance(level.weight, float) else level.weight,
-        w0=w0,
-        w1=w1,
-        pinned=pinned,
-        most=crop.most,
-        half_base=half_base,
-    )
-    # Chebyshev's kernel doubles the base itself, except where the base has to meet known pixels.
-    if half_base and (pinned or choose_method_on(equation, tolerance) != "chebyshev"):
-        equation.base = double(base, level.dst, level.mask if pinned else None, level.known, place)
-        equation.half_base = False
-    return solve_on(place, equation, out, method="auto", levels=tolerance, unit=crop.unit, info=tell, certify=certify)
-
-
-def membrane_on(place: Place, level: Any, weights: DeviceArray | None, tolerance: float, unit: float) -> DeviceArray:
-    """Returns the membrane of a level's src over dst, float32; weights [N, H, W] hold it near dst."""
-    _, out = place.empty(level.dst.shape, np.dtype(np.float32))
-    place.copy(level.dst, out)
-    hierarchy = DeviceHierarchy(place, level.mask, level.dst.shape[1:3], weight=0.0, weight_map=weights)
-    hierarchy.solve(
-        place,
-        level.src,
-        level.dst,
-        level.mask,
-        level.dst,
-        out,
-        gradients="source",
-        tolerance=tolerance * unit / 255,
-        iterations=most_iterations(tolerance),
-        certify=False,
-        read=False,
-    )
-    return out
+    return [info]
 
 
 def solve_edit(

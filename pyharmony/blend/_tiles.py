@@ -22,8 +22,8 @@ from ..ops.pyramid import MAX_SMOOTH_SIGMA, downsample, halve_mask, meet_known, 
 from ..ops.tiles import LEAST_TILED_WEIGHT, Images, tile_sides, tiles_of
 from ..ops.tiles import gaussian_poisson_tiles as solve_tiles
 from ..typing import PathLike, SlicedArray, SlicedT
-from ._pyramid import Level, coarse_tolerance_of, first_base
-from ._solve import solve_gaussian_poisson
+from ._pyramid import coarse_tolerance_of, first_base
+from ._solve import Level, solve_gaussian_poisson
 
 #: Levels of at most this many pixels are held in memory, larger ones in files.
 IN_MEMORY = 1 << 21
@@ -240,13 +240,13 @@ class _Pyramid:
 
     def solve(self, tile: Any, allowed: float, tolerance: float | None, options: dict[str, Any]) -> _checks.SolveInfo:
         count = len(self._regions) - 1
-        coarse_tolerance = coarse_tolerance_of(allowed) * self._unit
+        coarse_tolerance, unit = coarse_tolerance_of(allowed), self._unit
         memory = self._memory
         last = self._levels[-1]
         src, dst, mask, known = (part.whole() for part in last)
-        colours: Any = first_base(
-            Level(src, dst, mask, known, 0.0), None, self._anything_known, coarse_tolerance, memory, coarse=count > 0
-        )
+        level = Level(src, dst, mask, known, 0.0)
+        only_src = not self._anything_known
+        colours: Any = first_base(level, None, only_src, coarse_tolerance, unit, None, memory, coarse=count > 0)
         for k in range(count, -1, -1):
             region = self._regions[k]
             local = self._local(region, k)
@@ -254,17 +254,14 @@ class _Pyramid:
             if k > 0 and not isinstance(self._levels[k][0]._array, np.memmap):
                 result = memory.hold(np.empty((*region.shape, parts[1].shape[2]), np.float32))
                 solve_gaussian_poisson(
-                    parts[0].whole(),
-                    parts[1].whole(),
-                    parts[2].whole(),
+                    Level(parts[0].whole(), parts[1].whole(), parts[2].whole(), None, options["color_weight"]),
                     np.asarray(colours[slice(0, region.shape[0]), slice(0, region.shape[1])]),
                     result,
-                    reference=False,
-                    gradient_kernel="normal",
+                    sigma=options["sigma"],
+                    pinned=options["preserve_background"],
                     tolerance=coarse_tolerance,
-                    certify=False,
+                    unit=unit,
                     memory=memory,
-                    **options,
                 )
             else:
                 into: Any = _Part(self._out, region, image=True)
@@ -277,7 +274,7 @@ class _Pyramid:
                     colours,
                     into,
                     tile=tile,
-                    tolerance=tolerance if k == 0 else coarse_tolerance,
+                    tolerance=tolerance if k == 0 else coarse_tolerance * unit,
                     return_info=True,
                     **options,
                 )

@@ -12,9 +12,7 @@ from torch import Tensor
 from .. import models
 from ..data import resize_sample
 from ..errors import ArgumentError, DeviceError, MaskError
-from ..harmonization._guards import mean_change
-from ..harmonization._networks import found_by
-from ..harmonization._scene import scene
+from ..harmonization.networks import found_by, mean_change, scene
 from ..models import Model
 from ..models.calls import told_of_single_values, with_batch_statistics
 from ..models.style_encoder import reached

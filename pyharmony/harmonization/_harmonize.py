@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import _catalogue, _checks, _device, _shipped
-from .._images.call import ITSELF, is_file, run
+from .._images.call import ITSELF, Call, is_file, on_one_image
 from .._images.frame import Frame, Job
 from .._images.region import check_finite
 from ..errors import (
@@ -28,13 +30,11 @@ from ..errors import (
 from ..ops.color_map import share
 from ..typing import (
     Device,
-    Errors,
     HarmonizeMethod,
     ImageLike,
     MaskLike,
     Network,
     OneOrMany,
-    OutLike,
     PathLike,
     Position,
 )
@@ -131,8 +131,9 @@ class _Method:
     background: bool
 
 
+@on_one_image
 def harmonize(
-    image: OneOrMany[ImageLike],
+    call: Call,
     mask: OneOrMany[MaskLike],
     *,
     at: OneOrMany[Position | None] = None,
@@ -140,11 +141,6 @@ def harmonize(
     strength: float = 1.0,
     guard: bool = True,
     batch_statistics: bool = False,
-    keep_gps: bool = False,
-    device: Device | None = None,
-    errors: Errors = "raise",
-    out: OneOrMany[OutLike | None] = None,
-    return_info: bool = False,
 ) -> Any:
     """Gives an object the light and colour of its background, at the image's own size.
 
@@ -222,11 +218,12 @@ def harmonize(
         True
     """
     amount, careful = share(strength, "strength"), _flag(guard, "guard")
-    _refuse_none(image, mask)
-    chosen = _method_of(method, device, _flag(batch_statistics, "batch_statistics"))
-    return _run(
-        chosen, image, mask, at, amount, careful, None, keep_gps=keep_gps, errors=errors, out=out, info=return_info
-    )
+    _refuse_none(call.dst, mask)
+    chosen = _method_of(method, call.device, _flag(batch_statistics, "batch_statistics"))
+    step = _Harmonizer(chosen, amount, careful)
+    # The device of the caller is the network's; the map is applied on the CPU.
+    call = dataclasses.replace(call, mask=mask, at=at, device="cpu")
+    return call.run(partial(Frame.each, blend=step.harmonize), tell=step.warning_of)
 
 
 def harmonize_frames(
@@ -280,18 +277,12 @@ def harmonize_frames(
     for value, name in ((frames, "frames"), (masks, "masks")):
         if is_file(value) or not isinstance(value, Iterable):
             raise DTypeError(f"{name}: {type(value).__name__}, expected a sequence or generator of images")
-    return _frames(iter(frames), iter(masks), chosen, amount, careful, _Memory(keep), keep_gps, return_info)
+    step = _Harmonizer(chosen, amount, careful, _Memory(keep))
+    return _frames(iter(frames), iter(masks), step, keep_gps, return_info)
 
 
 def _frames(
-    frames: Iterator[Any],
-    masks: Iterator[Any],
-    method: _Method,
-    strength: float,
-    guard: bool,
-    memory: _Memory,
-    keep_gps: bool,
-    info: bool,
+    frames: Iterator[Any], masks: Iterator[Any], step: _Harmonizer, keep_gps: bool, info: bool
 ) -> Iterator[Any]:
     nothing = object()
     while True:
@@ -304,9 +295,8 @@ def _frames(
         if isinstance(image, (list, tuple)):
             raise DTypeError(f"frames: a {type(image).__name__} as one of them, expected an image")
         _refuse_none(image, mask)
-        yield _run(
-            method, image, mask, None, strength, guard, memory, keep_gps=keep_gps, errors="raise", out=None, info=info
-        )
+        call = Call("harmonize_frames", ITSELF, image, mask, keep_gps=keep_gps, device="cpu", return_info=info)
+        yield call.run(step.harmonize_frame, tell=step.warning_of)
 
 
 class _Memory:
@@ -334,111 +324,92 @@ class _Memory:
         return self._map
 
 
-def _run(
-    method: _Method,
-    image: Any,
-    mask: Any,
-    at: Any,
-    strength: float,
-    guard: bool,
-    memory: _Memory | None,
-    *,
-    keep_gps: bool,
-    errors: str,
-    out: Any,
-    info: bool,
-) -> Any:
-    def work(frame: Frame) -> list[Any]:
-        if memory is not None and frame.batch:
+@dataclass(frozen=True)
+class _Harmonizer:
+    """A method with the settings of a call; memory is that of a sequence of frames."""
+
+    method: _Method
+    strength: float
+    guard: bool
+    memory: _Memory | None = None
+
+    def harmonize_frame(self, frame: Frame) -> list[Any]:
+        """Harmonises the one image of a frame of a sequence."""
+        if frame.batch:
             raise ShapeError("frames: a batch as one of them, expected images")
-        return frame.each(lambda job: _one(job, method, strength, guard, memory))
+        return frame.each(self.harmonize)
 
-    return run(
-        "harmonize",
-        work,
-        ITSELF,
-        image,
-        mask,
-        at=at,
-        decontaminate=False,
-        keep_gps=keep_gps,
-        device="cpu",
-        errors=errors,
-        out=out,
-        return_info=info,
-        tell=lambda done: _warning_of(done, guard),
-    )
-
-
-def _warning_of(info: HarmonizeInfo, guard: bool) -> tuple[str, type[PyHarmonyWarning]] | None:
-    """Returns the warning for an info; its text has no figures, so that Python shows it once for a line of code."""
-    if info.method == "copy" and info.reason:
-        if guard and info.asked:
-            reason = f"the answer is not trusted, {info.reason}; guard=False makes the change"
+    def harmonize(self, job: Job) -> HarmonizeInfo:
+        """Harmonises one image into its result and returns its info."""
+        method, strength, memory = self.method, self.strength, self.memory
+        holes = job.holes if job.holes is not None and job.holes.any() else None
+        check_finite(job.dst, "image", skip=holes)
+        target = job.start()
+        seen: Scene | None = None
+        if memory is not None or (strength > 0 and not job.bbox.empty):
+            seen = scene(job.dst, job.mask, holes, method.size(job.shape))
+            job.memory.hold(seen.picture)
+            job.memory.hold(seen.mask)
+        if memory is not None and seen is not None:
+            memory.look(seen)
+        if job.bbox.empty or strength == 0 or seen is None:
+            # `Frame.each` says why there is no object.
+            trust = 0.0 if job.bbox.empty else 1.0
+            return HarmonizeInfo("copy", method.weights, trust, "", IDENTITY, method.device)
+        if not seen.mask.any():
+            found = Found(IDENTITY, 0.0, "the object is too small")
+        elif method.background and not (seen.mask < 1).any():
+            found = Found(IDENTITY, 0.0, "there is no background")
         else:
-            reason = info.reason
-        return f"nothing was harmonized: {reason}", UnchangedWarning
-    if guard and info.held_back:
-        return (
-            "the guard made less of the change than the method says; info.change and info.asked tell how far, "
-            "guard=False makes all of it"
-        ), ConfidenceWarning
-    if not guard and info.confidence < TRUSTED:
-        text = f"the answer is hardly to be trusted: {info.reason}; guard=True leaves such images as they are"
-        return text, ConfidenceWarning
-    return None
+            found = method.find(seen, self.guard)
+        trusted = found.confidence >= TRUSTED if self.guard else found.map is not IDENTITY
+        if memory is not None:
+            applied = memory.smoothed(found.map if trusted else None)
+        else:
+            applied = found.map if trusted else IDENTITY
+        applied = applied.scaled(strength)
 
+        def change_by(color_map: ColorMap) -> float:
+            return 0.0 if color_map.is_identity else 255 * mean_change(seen, color_map.apply(seen.picture))
 
-def _one(job: Job, method: _Method, strength: float, guard: bool, memory: _Memory | None) -> HarmonizeInfo:
-    """Harmonises one image into its result and returns its info."""
-    holes = job.holes if job.holes is not None and job.holes.any() else None
-    check_finite(job.dst, "image", skip=holes)
-    target = job.start()
-    seen: Scene | None = None
-    if memory is not None or (strength > 0 and not job.bbox.empty):
-        seen = scene(job.dst, job.mask, holes, method.size(job.shape))
-        job.memory.hold(seen.picture)
-        job.memory.hold(seen.mask)
-    if memory is not None and seen is not None:
-        memory.look(seen)
-    if job.bbox.empty or strength == 0 or seen is None:
-        # `Frame.each` says why there is no object.
-        trust = 0.0 if job.bbox.empty else 1.0
-        return HarmonizeInfo("copy", method.weights, trust, "", IDENTITY, method.device)
-    if not seen.mask.any():
-        found = Found(IDENTITY, 0.0, "the object is too small")
-    elif method.background and not (seen.mask < 1).any():
-        found = Found(IDENTITY, 0.0, "there is no background")
-    else:
-        found = method.find(seen, guard)
-    trusted = found.confidence >= TRUSTED if guard else found.map is not IDENTITY
-    if memory is not None:
-        applied = memory.smoothed(found.map if trusted else None)
-    else:
-        applied = found.map if trusted else IDENTITY
-    applied = applied.scaled(strength)
+        change = change_by(applied)
+        asked = change
+        if self.guard:
+            asked = change_by((found.map if found.asked is None else found.asked).scaled(strength))
+        info = HarmonizeInfo(
+            method=method.name,
+            weights=method.weights,
+            confidence=found.confidence,
+            reason=found.reason,
+            map=applied,
+            device=method.device,
+            change=change,
+            asked=asked,
+        )
+        if applied.is_identity:
+            return dataclasses.replace(info, method="copy", map=IDENTITY)
+        region = job.bbox
+        place = region.x0, region.y0
+        apply_into(applied, region.of(target), job.mask_of(region), region.of(target), place, job.shape)
+        return info
 
-    def change_by(color_map: ColorMap) -> float:
-        return 0.0 if color_map.is_identity else 255 * mean_change(seen, color_map.apply(seen.picture))
-
-    change = change_by(applied)
-    asked = change_by((found.map if found.asked is None else found.asked).scaled(strength)) if guard else change
-    info = HarmonizeInfo(
-        method=method.name,
-        weights=method.weights,
-        confidence=found.confidence,
-        reason=found.reason,
-        map=applied,
-        device=method.device,
-        change=change,
-        asked=asked,
-    )
-    if applied.is_identity:
-        return replace(info, method="copy", map=IDENTITY)
-    region = job.bbox
-    place = region.x0, region.y0
-    apply_into(applied, region.of(target), job.mask_of(region), region.of(target), place, job.shape)
-    return info
+    def warning_of(self, info: HarmonizeInfo) -> tuple[str, type[PyHarmonyWarning]] | None:
+        """Returns the warning for an info; its text has no figures, so that Python shows it once for a line of code."""
+        if info.method == "copy" and info.reason:
+            if self.guard and info.asked:
+                reason = f"the answer is not trusted, {info.reason}; guard=False makes the change"
+            else:
+                reason = info.reason
+            return f"nothing was harmonized: {reason}", UnchangedWarning
+        if self.guard and info.held_back:
+            return (
+                "the guard made less of the change than the method says; info.change and info.asked tell how far, "
+                "guard=False makes all of it"
+            ), ConfidenceWarning
+        if not self.guard and info.confidence < TRUSTED:
+            text = f"the answer is hardly to be trusted: {info.reason}; guard=True leaves such images as they are"
+            return text, ConfidenceWarning
+        return None
 
 
 def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Method:
@@ -460,7 +431,7 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
         raise _no_method(method)
     try:
         from .. import models
-        from . import _networks
+        from . import networks
     except ImportError as error:
         plain = ", ".join(map(repr, _PLAIN))
         raise ImportError(f"{error}; the methods {plain} run without it") from error
@@ -468,7 +439,7 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
     if not isinstance(method, (str, os.PathLike, models.Model)):
         raise _no_method(method)
     source = DEFAULT if isinstance(method, str) and method == "auto" else method
-    model = _networks.network(source, device, batch_statistics)
+    model = networks.network(source, device, batch_statistics)
     side = model.size
     name = model.name if isinstance(source, models.Model) else os.fspath(source)
     return _Method(
@@ -476,7 +447,7 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
         name,
         next(model.parameters()).device.type,
         lambda shape: (side, side),
-        lambda seen, guard: _networks.found_by(model, seen, guard),
+        lambda seen, guard: networks.found_by(model, seen, guard),
         False,
     )
 

@@ -19,6 +19,7 @@ from ..ops.color_map import run as run_stages
 from ..typing import Array, ArrayT
 
 Float64 = npt.NDArray[np.float64]
+Pair = tuple[int, int]
 
 #: The side of the tables that functions of a colour are turned into.
 TABLE = 33
@@ -141,56 +142,46 @@ def apply_into(
     image: NumpyArray,
     mask: NumpyArray | None,
     out: NumpyArray,
-    origin: tuple[int, int],
-    frame: tuple[int, int],
+    origin: Pair,
+    frame: Pair,
+    *,
+    clipped: bool = False,
 ) -> None:
-    """Does what `ColorMap.apply` does for checked arrays of 1 or 3 channels; out may be image."""
-    # A table ends at 0 and 1: to floats its change is added, so that values beyond [0, 1] stay beyond.
-    if image.shape[2] == 3 and (color_map.table is None or image.dtype.kind == "u"):
-        _write(color_map, image, mask, out, origin, frame)
-        return
+    """Does what `ColorMap.apply` does for checked arrays of 1 or 3 channels; out may be image.
+
+    clipped says that floats lie in [0, 1].
+    """
+    if image.shape[2] == 1 or (color_map.table is not None and image.dtype.kind == "f" and not clipped):
+        _add_change(color_map, image, mask, out, origin, frame)
+    elif color_map.table is not None:
+        encoded, _alive = encode([ops.Lut(color_map.table)])
+        run_stages(image, encoded, mask, 1.0, out)
+    else:
+        grid, affine, curves = color_map.grid, color_map.affine, color_map.curves
+        ops.color_grid(image, mask, grid=grid, affine=affine, curves=curves, out=out, origin=origin, frame=frame)
+
+
+def _add_change(
+    color_map: ColorMap, image: NumpyArray, mask: NumpyArray | None, out: NumpyArray, origin: Pair, frame: Pair
+) -> None:
+    """Adds the change by a map: of the luma to a grey image, and to floats, so that those beyond [0, 1] stay beyond."""
     real: type = np.float64 if image.dtype == np.float64 else np.float32
     unit = real(VALUE_RANGE[image.dtype.name])
     for top in range(0, image.shape[0], _ROWS):
         rows = slice(top, top + _ROWS)
         before = image[rows].astype(real) / unit
         wide = np.repeat(before, 3, 2) if image.shape[2] == 1 else before
-        held = wide if color_map.table is None else wide.clip(0, 1)
-        after = np.empty_like(held, order="C")
-        _write(color_map, np.ascontiguousarray(held), None, after, (origin[0], origin[1] + top), frame)
+        held = np.ascontiguousarray(wide if color_map.table is None else wide.clip(0, 1))
+        after = np.empty_like(held)
+        apply_into(color_map, held, None, after, (origin[0], origin[1] + top), frame, clipped=True)
         after -= held
-        if image.shape[2] == 1:  # grey was mapped as three equal channels and becomes the luma of the result
+        if image.shape[2] == 1:
             after = (after @ np.array([0.299, 0.587, 0.114], real))[..., None]
         if mask is not None:
             after *= as_float(mask[rows])[..., None]
         after += before
-        inside = True if mask is None else (mask[rows] > 0)[..., None]
         after *= unit
-        write(after, out[rows], where=inside)
-
-
-def _write(
-    color_map: ColorMap,
-    image: NumpyArray,
-    mask: NumpyArray | None,
-    out: NumpyArray,
-    origin: tuple[int, int],
-    frame: tuple[int, int],
-) -> None:
-    if color_map.table is not None:
-        encoded, _held = encode([ops.Lut(color_map.table)])
-        run_stages(image, encoded, mask, 1.0, out)
-        return
-    ops.color_grid(
-        image,
-        mask,
-        grid=color_map.grid,
-        affine=color_map.affine,
-        curves=color_map.curves,
-        out=out,
-        origin=origin,
-        frame=frame,
-    )
+        write(after, out[rows], where=True if mask is None else (mask[rows] > 0)[..., None])
 
 
 def _pair(x: Any, name: str) -> tuple[int, int]:

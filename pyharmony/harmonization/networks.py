@@ -1,4 +1,7 @@
-"""Networks as methods: they run at their own size, and their change becomes a colour map."""
+"""Networks as methods: they run at their own size, and their change becomes a colour map.
+
+Other rooms that run networks of harmonisation import `found_by`, `scene` and `mean_change` from here.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,11 @@ from ..errors import ArgumentError, WeightsError
 from ..models import Model
 from ..models.calls import sees_one_at_a_time, told_of_single_values, with_batch_statistics
 from ._fit import fit
-from ._guards import Found, believed, change_confidence, combined, keeping_skin, mean_change, region_confidence
+from ._guards import Found, believed, change_confidence, combined, keeping_skin, region_confidence
+from ._guards import mean_change as mean_change
 from ._maps import ColorMap
 from ._scene import Float32, Scene
+from ._scene import scene as scene
 
 #: A network whose change is below this, in units of white, agrees with the image as it is.
 _AGREES = 2 / 255
