@@ -5,7 +5,6 @@ A package that is None in sys.modules cannot be imported, as if it were not inst
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import subprocess
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from .shared import load_script
 from .test_api_snapshot import MODULES
 from .test_examples import OPTIONAL as NEEDED
 from .test_examples import examples_of, failing_twice, prepare
@@ -281,8 +281,5 @@ def test_harmonize_on_the_command_line_names_what_runs_without_torch(pictures: P
 
 def test_the_list_of_networks_is_that_of_the_models() -> None:
     pytest.importorskip("torch", reason="torch is not installed")
-    specification = importlib.util.spec_from_file_location("model_catalogue", ROOT / "tools" / "model_catalogue.py")
-    assert specification and specification.loader
-    tool = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(tool)
+    tool = load_script("tools/model_catalogue.py")
     assert tool._catalogue.FILE.read_text("utf-8") == tool.catalogue(), "run `make model-pages`"
