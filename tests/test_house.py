@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+import pyharmony
+
 pytestmark = pytest.mark.house
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -178,21 +180,11 @@ def test_pybind11_stays_in_the_bindings() -> None:
             assert "pybind11" not in path.read_text(), path
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "pyharmony",
-        "pyharmony.blend",
-        "pyharmony.color",
-        "pyharmony.compat",
-        "pyharmony.data",
-        "pyharmony.evaluation",
-        "pyharmony.harmonization",
-        "pyharmony.io",
-        "pyharmony.metrics",
-        "pyharmony.ops",
-    ],
-)
+#: The modules that a program may import without torch, OpenCV and the like.
+LIGHT = ("pyharmony", *(f"pyharmony.{name}" for name in pyharmony._SUBPACKAGES if name not in pyharmony._OF_TORCH))
+
+
+@pytest.mark.parametrize("module", LIGHT)
 def test_import_is_light(module: str) -> None:
     loaded = run_python(f"import sys, {module}; print(*sys.modules)").split()
     assert not {name.partition(".")[0] for name in loaded} & set(HEAVY)
@@ -200,8 +192,7 @@ def test_import_is_light(module: str) -> None:
 
 def test_import_works_where_the_heavy_packages_are_absent() -> None:
     absent = "; ".join(f"sys.modules[{name!r}] = None" for name in HEAVY)
-    light = "blend", "color", "compat", "data", "evaluation", "harmonization", "io", "metrics"
-    run_python(f"import sys; {absent}; import {', '.join(f'pyharmony.{name}' for name in light)}")
+    run_python(f"import sys; {absent}; import {', '.join(LIGHT)}")
 
 
 # Names
@@ -221,6 +212,17 @@ def test_an_op_has_its_six_places() -> None:
         )
         missing = [place for place in places if not (ROOT / place).exists()]
         assert not missing, f"{op} lacks {', '.join(missing)}"
+
+
+def test_a_room_has_its_pages() -> None:
+    """A row of the architecture's table names the room, and the Python reference has its page."""
+    lines = (ROOT / "docs" / "architecture.md").read_text().splitlines()
+    rooms = "".join(line.split("|")[1] for line in lines if line.startswith("| `"))
+    reference = (ROOT / "docs" / "api.md").read_text()
+    for name in pyharmony._SUBPACKAGES:
+        assert re.search(rf"[`/]{name}(\.py)?`", rooms), f"docs/architecture.md has no row for {name}"
+        assert f"(api/{name}.md)" in reference, f"docs/api.md has no row for {name}"
+        assert (ROOT / "docs" / "api" / f"{name}.md").is_file(), f"docs/api/{name}.md is missing"
 
 
 def public_packages() -> list[str]:
