@@ -12,7 +12,7 @@ from pyharmony._native import native
 from pyharmony.reference import gaussian_poisson as definition
 from pyharmony.reference import pyramid
 
-from .shared import assert_rounded
+from .shared import assert_rounded, to_dtype
 
 RANGE = _arrays.VALUE_RANGE
 
@@ -26,8 +26,7 @@ def image(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, smooth: 
     if smooth:
         i, j = np.ogrid[: shape[1], : shape[2]]
         x = (0.5 + 0.4 * np.sin(i / 9 + 1)[..., None] * np.cos(j / 13)[..., None]) + 0.1 * (x - 0.5)
-    x = x * RANGE[dtype]
-    return (np.rint(x) if dtype.startswith("u") else x).astype(dtype)
+    return to_dtype(x, dtype)
 
 
 def mask_of(rng: np.random.Generator, n: int, h: int, w: int, dtype: str) -> Any:
@@ -38,9 +37,7 @@ def mask_of(rng: np.random.Generator, n: int, h: int, w: int, dtype: str) -> Any
         m = np.clip(1.5 - np.hypot((i - h * 0.3) / (h * 0.4 + 1), (j - w * (0.4 + k)) / (w * 0.5 + 1)) * 1.5, 0, 1)
         planes.append(np.where(rng.random((h, w)) < 0.05, 0, m))
     m = np.stack(planes)
-    if dtype == "bool":
-        return m > 0.5
-    return (np.rint(m * RANGE[dtype]) if dtype.startswith("u") else m).astype(dtype)
+    return m > 0.5 if dtype == "bool" else to_dtype(m, dtype)
 
 
 def mask_value(mask: Any) -> Any:
